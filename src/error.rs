@@ -1,0 +1,99 @@
+//! One error type: a kind that says what the caller can do, a sentence that says what happened, and the cause.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+/// What went wrong, as far as the caller can act on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The request cannot be carried out as it stands. Nothing was changed.
+    Invalid,
+    /// A grid, layer, level or store does not exist.
+    NotFound,
+    /// A grid or store of that name exists.
+    AlreadyExists,
+    /// Data was put at a level above finer base data.
+    AggregatedLevel {
+        /// The name of the dimension.
+        dimension: String,
+    },
+    /// Another commit changed what this one was computed from. Trying again can succeed.
+    Conflict,
+    /// Stored bytes are damaged. The message names the grid and the location.
+    Corrupt,
+    /// The storage refused for now: no space, an I/O error, or another process holds the store.
+    Unavailable,
+    /// An earlier write failed in a way that cannot be undone. Reads go on; to write, open the store again.
+    Poisoned,
+}
+
+/// An error of the engine.
+///
+/// `Display` states this layer's fact only; the cause is in [`source`](StdError::source).
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    context: String,
+    source: Option<Box<dyn StdError + Send + Sync + 'static>>,
+}
+
+/// The result of an engine call.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error of a kind, with one sentence of context.
+    pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
+        Self { kind, context: context.into(), source: None }
+    }
+
+    /// [`ErrorKind::Invalid`] with one sentence of context.
+    pub fn invalid(context: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Invalid, context)
+    }
+
+    /// [`ErrorKind::NotFound`] with one sentence of context.
+    pub fn not_found(context: impl Into<String>) -> Self {
+        Self::new(ErrorKind::NotFound, context)
+    }
+
+    /// [`ErrorKind::Corrupt`] with one sentence of context.
+    pub fn corrupt(context: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Corrupt, context)
+    }
+
+    /// [`ErrorKind::Unavailable`] with one sentence of context.
+    pub fn unavailable(context: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unavailable, context)
+    }
+
+    /// The same error with its cause.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync + 'static>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The same kind under a sentence of the layer above; this error becomes the cause.
+    #[must_use]
+    pub fn within(self, context: impl Into<String>) -> Self {
+        Self { kind: self.kind.clone(), context: context.into(), source: Some(Box::new(self)) }
+    }
+
+    /// What the caller can do about it.
+    pub fn kind(&self) -> &ErrorKind {
+        &self.kind
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.context)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|cause| cause as &(dyn StdError + 'static))
+    }
+}

@@ -1,0 +1,134 @@
+//! The seam: everything the engine keeps goes through [`Engine`], which knows spaces, keys and bytes, and nothing of grids.
+//!
+//! # Contract
+//!
+//! * A [`Snapshot`] shows every commit up to its [`sequence`](Snapshot::sequence) whole, possibly a few later ones whole, and
+//!   never part of one. It does not change while it lives.
+//! * [`Engine::commit`] applies a [`Batch`] whole or not at all. It is refused with
+//!   [`Conflict`](crate::ErrorKind::Conflict), and changes nothing, if a key or a range that the batch expects unchanged was
+//!   written by a commit after the batch's snapshot. A conflict may be reported without need, never missed.
+//! * A commit with [`Durability::Sync`] has survived power loss when the call returns; so has every commit before it. A
+//!   commit with [`Durability::Buffered`] survives the death of the process. After power loss the store holds a prefix of the
+//!   commits, in their order.
+//! * An error during a scan or a get is an error, never an end or an absence.
+//! * After a failed commit, other than a refusal, the engine refuses further commits with
+//!   [`Poisoned`](crate::ErrorKind::Poisoned); reads go on. The failed batch may be found whole after reopening, or not at all.
+
+mod batch;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use batch::{Batch, Write};
+
+use crate::error::Result;
+
+/// A separate ordered map of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Space {
+    /// Format version, grid names, schemas, states. Small values.
+    Meta,
+    /// One small entry a chunk, under the chunk's key: scans of the other spaces would read every value.
+    Directory,
+    /// Base chunks. Large values.
+    Base,
+    /// Aggregate chunks. Large values.
+    Aggregate,
+    /// Marks. A queue: written, read in order, deleted.
+    Dirty,
+}
+
+impl Space {
+    /// Every space.
+    pub const ALL: [Space; 5] = [Space::Meta, Space::Directory, Space::Base, Space::Aggregate, Space::Dirty];
+}
+
+/// A position in the order of commits of one opened engine. It means nothing after reopening.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Sequence(pub u64);
+
+/// When a commit returns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Durability {
+    /// When it is in the operating system's hands: it survives the death of the process, not of the machine.
+    Buffered,
+    /// When it is on the medium: it survives power loss.
+    #[default]
+    Sync,
+}
+
+/// A half-open interval of keys, in byte order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct KeyRange {
+    /// The first key that belongs to the range.
+    pub start: Vec<u8>,
+    /// The first key beyond the range; `None` is the end of the space.
+    pub end: Option<Vec<u8>>,
+}
+
+impl KeyRange {
+    /// All keys.
+    pub fn all() -> Self {
+        Self { start: Vec::new(), end: None }
+    }
+
+    /// All keys that begin with `prefix`.
+    pub fn prefix(prefix: &[u8]) -> Self {
+        let mut end = prefix.to_vec();
+        while end.last() == Some(&u8::MAX) {
+            end.pop();
+        }
+        let end = end.last_mut().map(|last| *last += 1).map(|()| end.clone());
+        Self { start: prefix.to_vec(), end }
+    }
+
+    /// Whether a key lies in the range.
+    pub fn contains(&self, key: &[u8]) -> bool {
+        key >= self.start.as_slice() && self.end.as_deref().is_none_or(|end| key < end)
+    }
+}
+
+/// The direction of a scan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Order {
+    /// From the first key up.
+    Ascending,
+    /// From the last key down.
+    Descending,
+}
+
+/// What one call of [`Snapshot::scan`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Keys and values in the order asked for, at most as many as the limit.
+    pub entries: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Whether the range holds entries beyond the last one here.
+    pub more: bool,
+}
+
+/// An ordered key-value store with atomic, optimistic commits: what an implementor provides. See the [module](self) for the
+/// contract, and `conformance` for the tests that every implementation runs.
+pub trait Engine: Send + Sync + fmt::Debug {
+    /// A view of the store as it is now.
+    fn snapshot(&self) -> Result<Arc<dyn Snapshot>>;
+
+    /// Applies a batch.
+    fn commit(&self, batch: Batch, durability: Durability) -> Result<Sequence>;
+
+    /// Moves what is buffered in memory into its final files, durably, so that logs can be dropped.
+    fn flush(&self) -> Result<()>;
+}
+
+/// A view of an [`Engine`] at one moment.
+pub trait Snapshot: Send + Sync {
+    /// The last commit that this view is sure to show.
+    fn sequence(&self) -> Sequence;
+
+    /// Calls `visit` once for each key, in order, with the key's position and its value, `None` where there is none. Stops at
+    /// the first error, of its own or of `visit`.
+    fn get_many(&self, space: Space, keys: &[Vec<u8>], visit: &mut dyn FnMut(usize, Option<&[u8]>) -> Result<()>) -> Result<()>;
+
+    /// At most `limit` entries of a range.
+    fn scan(&self, space: Space, range: &KeyRange, order: Order, limit: usize) -> Result<Page>;
+}
