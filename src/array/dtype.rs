@@ -124,6 +124,7 @@ pub(super) mod sealed {
         fn wrap_array(array: ndarray::ArrayD<Self>) -> Array;
         fn unwrap_array(array: Array) -> Result<ndarray::ArrayD<Self>, Array>;
         fn wrap_view(view: ndarray::ArrayViewD<'_, Self>) -> ArrayView<'_>;
+        fn unwrap_view<'v>(view: &'v ArrayView<'_>) -> Option<ndarray::ArrayViewD<'v, Self>>;
     }
 }
 
@@ -188,6 +189,12 @@ macro_rules! cell {
             }
             fn wrap_view(view: ndarray::ArrayViewD<'_, Self>) -> super::ArrayView<'_> {
                 super::ArrayView::$variant(view)
+            }
+            fn unwrap_view<'v>(view: &'v super::ArrayView<'_>) -> Option<ndarray::ArrayViewD<'v, Self>> {
+                match view {
+                    super::ArrayView::$variant(view) => Some(view.view()),
+                    _ => None,
+                }
             }
         }
     };

@@ -1,0 +1,113 @@
+//! Aggregation: marks become up-to-date aggregates, a bounded and atomic step at a time.
+//!
+//! A step takes the first marks in key order, recomputes the changed part of every aggregate above them up to the top, and
+//! commits the aggregates together with the deletion of exactly these marks. Where the data has outgrown the pyramid, a
+//! step first raises its reach and marks the parents of the old tops.
+
+mod plan;
+mod propagate;
+mod raise;
+
+use std::ops::AddAssign;
+
+pub(crate) use plan::Plan;
+pub(crate) use propagate::{ChunkWrite, Part, Propagation};
+pub(crate) use raise::edges as raise_edges;
+
+use crate::dirty::Marks;
+use crate::error::{ErrorKind, Result};
+use crate::key::{LayerId, directory_entry, meta};
+use crate::kv::{Batch, Durability, Space};
+use crate::store::{ChunkReader, Grid, lock, write_reach};
+
+/// What aggregation did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Aggregated {
+    /// Marks consumed.
+    pub marks: u64,
+    /// Aggregate chunks written, counting each layer's.
+    pub chunks: u64,
+    /// The bytes of their blobs.
+    pub bytes: u64,
+}
+
+impl AddAssign for Aggregated {
+    fn add_assign(&mut self, other: Self) {
+        self.marks += other.marks;
+        self.chunks += other.chunks;
+        self.bytes += other.bytes;
+    }
+}
+
+/// The cells of the changed chunks that one step reads, at most.
+const CELLS_A_STEP: usize = 1 << 25;
+
+/// Does a bounded part of the aggregation of a grid in one commit; `None` if nothing is left to do.
+pub(crate) fn step(grid: &Grid) -> Result<Option<Aggregated>> {
+    let aggregator = grid.store().aggregator(grid.id());
+    let _one_at_a_time = lock(&aggregator);
+    loop {
+        match attempt(grid) {
+            Err(error) if *error.kind() == ErrorKind::Conflict => {}
+            other => return other,
+        }
+    }
+}
+
+fn attempt(grid: &Grid) -> Result<Option<Aggregated>> {
+    let snapshot = grid.store().snapshot()?;
+    let chunks = grid.chunks(snapshot.as_ref());
+    let state = grid.state(snapshot.as_ref())?;
+    let (Some(base), Some(top)) = (state.base(), state.top(grid.structure())) else { return Ok(None) };
+    let built = state.reach.unwrap_or(base);
+    let mut batch = Batch::at(snapshot.as_ref());
+    batch.expect_key(Space::Meta, meta::reach(grid.id()));
+    if !grid.layers().is_empty() && top != built {
+        let edges = raise::edges(grid, snapshot.as_ref(), base, built, top)?;
+        write_reach(&mut batch, grid.id(), top)?;
+        crate::dirty::mark(grid, &mut batch, edges, grid.store().reserve_sequence());
+        grid.store().commit(batch, Durability::Buffered)?;
+        return Ok(Some(Aggregated::default()));
+    }
+    let limit = (CELLS_A_STEP / grid.structure().chunk_cells()).clamp(16, 4096);
+    let marks = Marks::first(grid, snapshot.as_ref(), limit)?;
+    if marks.len() == 0 {
+        return Ok(None);
+    }
+    let plan = Plan::new(grid, marks.edges(), base, top);
+    plan.expect(grid, chunks, &mut batch);
+    let propagation = Propagation::new(chunks, &plan, base, built);
+    let writes = propagation.run(&|at| match chunks.layers(at, base)? {
+        Some(layers) => Ok(Part::Now(layers)),
+        None => Ok(Part::Gone),
+    })?;
+    let mut done = Aggregated { marks: marks.len() as u64, ..Aggregated::default() };
+    done += write(chunks, &mut batch, writes);
+    marks.clear(&mut batch);
+    // Marks are as durable as the commits that wrote them: should this one be lost, they are found again.
+    grid.store().commit(batch, Durability::Buffered)?;
+    Ok(Some(done))
+}
+
+/// Adds chunks and their directory entries to a batch.
+pub(crate) fn write(chunks: ChunkReader<'_>, batch: &mut Batch, writes: Vec<ChunkWrite>) -> Aggregated {
+    let mut done = Aggregated::default();
+    for ChunkWrite { layer, at, blob } in writes {
+        let space = if layer == LayerId::BASE { Space::Base } else { Space::Aggregate };
+        let key = chunks.key(layer, &at);
+        match blob {
+            Some(blob) => {
+                done.chunks += 1;
+                done.bytes += blob.len() as u64;
+                batch.put(Space::Directory, key.clone(), directory_entry(blob.len()));
+                batch.put(space, key, blob);
+            }
+            None => {
+                batch.delete(Space::Directory, key.clone());
+                batch.delete(space, key);
+            }
+        }
+    }
+    done
+}

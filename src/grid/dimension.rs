@@ -1,0 +1,151 @@
+//! One or more axes that coarsen together.
+
+use serde::{Deserialize, Serialize};
+
+use super::axis::{Axis, check_name};
+use super::level::Level;
+use crate::error::{Error, Result};
+
+/// How far a dimension is aggregated above its base level.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Depth {
+    /// Until one chunk covers all the data.
+    #[default]
+    Top,
+    /// This many levels, or to the top if that is fewer. 0 means not at all.
+    Levels(u8),
+}
+
+/// What a dimension's coordinates are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum DimensionKind {
+    /// Equidistant cells on an unbounded axis, aggregated by halving.
+    Regular {
+        /// How far the pyramid goes.
+        depth: Depth,
+        /// Whether base data may come at several levels. At most one dimension of a grid may.
+        refinable: bool,
+    },
+    /// Labels (bands, members) in a given order, which never aggregate.
+    Fixed {
+        /// One label a cell.
+        labels: Vec<String>,
+    },
+}
+
+/// One or more axes that coarsen together and share one level: space = (y, x), time = (t).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Dimension {
+    pub(super) name: String,
+    pub(super) axes: Vec<Axis>,
+    pub(super) kind: DimensionKind,
+}
+
+impl Dimension {
+    /// An equidistant dimension, aggregated to the top. It is refinable unless told otherwise or it is not the only one.
+    pub fn regular(name: impl Into<String>, axes: impl IntoIterator<Item = Axis>) -> Self {
+        Self {
+            name: name.into(),
+            axes: axes.into_iter().collect(),
+            kind: DimensionKind::Regular { depth: Depth::Top, refinable: false },
+        }
+    }
+
+    /// Labels that never aggregate; a chunk holds one of them.
+    pub fn fixed<L: Into<String>>(name: impl Into<String>, labels: impl IntoIterator<Item = L>) -> Self {
+        let name = name.into();
+        let labels = labels.into_iter().map(Into::into).collect();
+        Self { axes: vec![Axis::new(name.clone(), 0.0, 1.0, 1)], name, kind: DimensionKind::Fixed { labels } }
+    }
+
+    /// The same, aggregated so far only. No effect on a Fixed dimension.
+    #[must_use]
+    pub fn depth(mut self, to: Depth) -> Self {
+        if let DimensionKind::Regular { depth, .. } = &mut self.kind {
+            *depth = to;
+        }
+        self
+    }
+
+    /// The same, declared as the one whose base data may come at several levels. No effect on a Fixed dimension.
+    #[must_use]
+    pub fn refinable(mut self) -> Self {
+        if let DimensionKind::Regular { refinable, .. } = &mut self.kind {
+            *refinable = true;
+        }
+        self
+    }
+
+    /// The dimension's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The axes, in the order of an array's axes.
+    pub fn axes(&self) -> &[Axis] {
+        &self.axes
+    }
+
+    /// What the coordinates are.
+    pub fn kind(&self) -> &DimensionKind {
+        &self.kind
+    }
+
+    /// Whether the dimension never aggregates because its coordinates are labels.
+    pub fn is_fixed(&self) -> bool {
+        matches!(self.kind, DimensionKind::Fixed { .. })
+    }
+
+    /// Whether base data may come at several levels.
+    pub fn is_refinable(&self) -> bool {
+        matches!(self.kind, DimensionKind::Regular { refinable: true, .. })
+    }
+
+    /// The labels of a Fixed dimension.
+    pub fn labels(&self) -> Option<&[String]> {
+        match &self.kind {
+            DimensionKind::Fixed { labels } => Some(labels),
+            DimensionKind::Regular { .. } => None,
+        }
+    }
+
+    /// How many chunks an axis of this dimension has at a level.
+    pub(crate) fn codes(&self, level: Level) -> u128 {
+        match &self.kind {
+            DimensionKind::Regular { .. } => 1 << level.code_bits(),
+            DimensionKind::Fixed { labels } => labels.len().div_ceil(self.axes[0].chunk as usize) as u128,
+        }
+    }
+
+    /// The position of cell 0 on the unsigned line of a level's cells, on which chunk `code` begins at `code * chunk`.
+    ///
+    /// Two levels of this line differ by a shift: position `p` covers positions `2p` and `2p + 1` of the next finer level.
+    pub(crate) fn zero(&self, axis: usize, level: Level) -> i128 {
+        match self.kind {
+            DimensionKind::Fixed { .. } => 0,
+            DimensionKind::Regular { .. } => {
+                let finest = ((1_i128 << Level::FINEST.code_bits()) / 3) >> -Level::FINEST.get();
+                let zero = finest * i128::from(self.axes[axis].chunk);
+                if level.get() >= 0 { zero >> level.get() } else { zero << -level.get() }
+            }
+        }
+    }
+
+    pub(super) fn validate(&self) -> Result<()> {
+        let name = &self.name;
+        check_name("dimension", name)?;
+        if self.axes.is_empty() {
+            return Err(Error::invalid(format!("dimension `{name}` has no axis")));
+        }
+        if let Some(labels) = self.labels() {
+            if self.axes.len() != 1 {
+                return Err(Error::invalid(format!("dimension `{name}` has labels and {} axes; it must have one", self.axes.len())));
+            }
+            if labels.is_empty() || labels.len() > 1 << 20 {
+                return Err(Error::invalid(format!("dimension `{name}` has {} labels; give 1 to {}", labels.len(), 1 << 20)));
+            }
+        }
+        self.axes.iter().try_for_each(|axis| axis.validate(self.is_fixed()))
+    }
+}

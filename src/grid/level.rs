@@ -1,0 +1,127 @@
+//! Levels: powers of two of the declared cell size.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
+use serde::{Deserialize, Serialize};
+
+use super::tuple::Tuple;
+use crate::error::{Error, Result};
+
+/// A level of one dimension: 0 is the declared cell size, +1 doubles it, -1 halves it.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "i8", into = "i8")]
+pub struct Level(i8);
+
+impl Level {
+    /// The declared cell size.
+    pub const ZERO: Level = Level(0);
+    /// The finest level of a regular dimension.
+    pub const FINEST: Level = Level(-24);
+    /// The coarsest level of a regular dimension, at which one chunk covers the whole index space.
+    pub const COARSEST: Level = Level(40);
+
+    /// A level; [`Invalid`](crate::ErrorKind::Invalid) outside [`FINEST`](Self::FINEST) to [`COARSEST`](Self::COARSEST).
+    pub fn new(level: i8) -> Result<Self> {
+        if (Self::FINEST.0..=Self::COARSEST.0).contains(&level) {
+            Ok(Self(level))
+        } else {
+            Err(Error::invalid(format!("level {level} is outside {} to {}", Self::FINEST, Self::COARSEST)))
+        }
+    }
+
+    /// The number.
+    pub const fn get(self) -> i8 {
+        self.0
+    }
+
+    /// The next coarser level, if there is one.
+    pub fn coarser(self) -> Option<Self> {
+        (self < Self::COARSEST).then(|| Self(self.0 + 1))
+    }
+
+    /// The next finer level, if there is one.
+    pub fn finer(self) -> Option<Self> {
+        (self > Self::FINEST).then(|| Self(self.0 - 1))
+    }
+
+    /// The bits of a chunk's code at this level.
+    pub(crate) const fn code_bits(self) -> u32 {
+        (Self::COARSEST.0 - self.0).unsigned_abs() as u32
+    }
+
+    /// Cell size at this level over the declared cell size.
+    pub fn scale(self) -> f64 {
+        f64::from(self.0).exp2()
+    }
+}
+
+impl TryFrom<i8> for Level {
+    type Error = Error;
+
+    fn try_from(level: i8) -> Result<Self> {
+        Self::new(level)
+    }
+}
+
+impl From<Level> for i8 {
+    fn from(level: Level) -> Self {
+        level.0
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Debug for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// A level for each dimension, in the structure's order. A Fixed dimension is always at level 0.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Levels(Tuple<Level>);
+
+impl Levels {
+    /// The declared cell size in each of `dimensions` dimensions.
+    pub fn zero(dimensions: usize) -> Self {
+        Self(Tuple::filled(dimensions, Level::ZERO))
+    }
+
+    /// The same with another level for one dimension.
+    #[must_use]
+    pub fn with(mut self, dimension: usize, level: Level) -> Self {
+        self.0[dimension] = level;
+        self
+    }
+}
+
+impl FromIterator<Level> for Levels {
+    fn from_iter<I: IntoIterator<Item = Level>>(iter: I) -> Self {
+        Self(iter.into_iter().collect())
+    }
+}
+
+impl Deref for Levels {
+    type Target = [Level];
+
+    fn deref(&self) -> &[Level] {
+        &self.0
+    }
+}
+
+impl DerefMut for Levels {
+    fn deref_mut(&mut self) -> &mut [Level] {
+        &mut self.0
+    }
+}
+
+impl fmt::Debug for Levels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}

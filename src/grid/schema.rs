@@ -1,0 +1,137 @@
+//! All that is fixed about a grid when it is created.
+
+use serde::{Deserialize, Serialize};
+
+use super::structure::Structure;
+use crate::array::{Cell, DType};
+use crate::array::with_dtype;
+use crate::codec::Filter;
+use crate::error::{Error, Result};
+use crate::kernel::Aggregator;
+
+/// All that is fixed about a grid when it is created: structure, cell type, nodata value, aggregators, codec.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "SchemaBuilder", into = "SchemaBuilder")]
+pub struct Schema {
+    fields: SchemaBuilder,
+}
+
+/// Collects a [`Schema`]; [`build`](Self::build) validates it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SchemaBuilder {
+    structure: Structure,
+    dtype: DType,
+    nodata: Option<f64>,
+    aggregators: Vec<Aggregator>,
+    filter: Filter,
+    zstd_level: i32,
+}
+
+impl SchemaBuilder {
+    /// The value that stands for "no data", beside NaN, which always does. It must be one of the cell type's values; for
+    /// float32 the nearest one is taken.
+    #[must_use]
+    pub fn nodata(mut self, nodata: f64) -> Self {
+        self.nodata = Some(nodata);
+        self
+    }
+
+    /// Adds a layer of aggregates. The first one is read where no layer is named.
+    #[must_use]
+    pub fn aggregator(mut self, aggregator: Aggregator) -> Self {
+        self.aggregators.push(aggregator);
+        self
+    }
+
+    /// The reversible filter before zstd, in place of the cell type's default.
+    #[must_use]
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.filter = filter;
+        self
+    }
+
+    /// The zstd level, 1 (the default) to 19.
+    #[must_use]
+    pub fn zstd_level(mut self, level: i32) -> Self {
+        self.zstd_level = level;
+        self
+    }
+
+    /// The validated schema. [`Invalid`](crate::ErrorKind::Invalid) says what does not fit.
+    pub fn build(mut self) -> Result<Schema> {
+        if let Some(nodata) = self.nodata {
+            let kept = with_dtype!(self.dtype, |T| T::from_f64(nodata).to_f64());
+            let fits = if self.dtype.is_float() { nodata.is_nan() || kept.is_finite() || nodata.is_infinite() } else { kept == nodata };
+            if !fits {
+                return Err(Error::invalid(format!("nodata {nodata} is not a value of {}", self.dtype)));
+            }
+            // NaN is nodata anyway; one encoding a value.
+            self.nodata = (!nodata.is_nan()).then_some(kept);
+        }
+        for (i, aggregator) in self.aggregators.iter().enumerate() {
+            if self.aggregators[..i].contains(aggregator) {
+                return Err(Error::invalid(format!("aggregator `{aggregator}` is given twice")));
+            }
+        }
+        if !(1..=19).contains(&self.zstd_level) {
+            return Err(Error::invalid(format!("zstd level {} is outside 1 to 19", self.zstd_level)));
+        }
+        Ok(Schema { fields: self })
+    }
+}
+
+impl Schema {
+    /// A builder for cells of one type, with no nodata value but NaN, no aggregators, and the default codec.
+    pub fn builder(structure: Structure, dtype: DType) -> SchemaBuilder {
+        SchemaBuilder { structure, dtype, nodata: None, aggregators: Vec::new(), filter: Filter::default_for(dtype), zstd_level: 1 }
+    }
+
+    /// Where the cells are.
+    pub fn structure(&self) -> &Structure {
+        &self.fields.structure
+    }
+
+    /// The cell type of base chunks.
+    pub fn dtype(&self) -> DType {
+        self.fields.dtype
+    }
+
+    /// The value that stands for "no data", beside NaN.
+    pub fn nodata(&self) -> Option<f64> {
+        self.fields.nodata
+    }
+
+    /// The layers, in the order they were declared.
+    pub fn aggregators(&self) -> &[Aggregator] {
+        &self.fields.aggregators
+    }
+
+    /// The filter of base chunks.
+    pub fn filter(&self) -> Filter {
+        self.fields.filter
+    }
+
+    /// The zstd level.
+    pub fn zstd_level(&self) -> i32 {
+        self.fields.zstd_level
+    }
+
+    /// Whether "no data" cannot be told from the value of a cell, so that chunks with holes carry a mask.
+    pub(crate) fn needs_mask(&self) -> bool {
+        !self.dtype().is_float() && self.nodata().is_none()
+    }
+}
+
+impl TryFrom<SchemaBuilder> for Schema {
+    type Error = Error;
+
+    fn try_from(builder: SchemaBuilder) -> Result<Self> {
+        builder.build()
+    }
+}
+
+impl From<Schema> for SchemaBuilder {
+    fn from(schema: Schema) -> Self {
+        schema.fields
+    }
+}

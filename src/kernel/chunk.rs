@@ -1,0 +1,98 @@
+//! The cells of one chunk of one layer as the kernels see them: values, and how much of each cell is valid.
+
+use crate::array::{Cell, Cells, DType, with_cells};
+use crate::kernel::{Aggregator, Weighting};
+
+/// The weight of a cell that is valid throughout, in level-0 cells.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Full(pub(crate) f64);
+
+/// One chunk of one layer, decoded.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Chunk {
+    /// One value a cell; the fill value where the weight is 0.
+    pub(crate) values: Cells,
+    /// The valid part of each cell, 0 where it is nodata; absent where every cell is valid throughout.
+    pub(crate) weight: Option<Vec<f64>>,
+}
+
+impl Chunk {
+    /// A chunk of base data. A cell is valid unless it is NaN, the nodata value, or 0 in the mask.
+    pub(crate) fn base(values: Cells, nodata: Option<f64>, mask: Option<&[u8]>, full: Full) -> Self {
+        let weight = match mask {
+            Some(mask) => Some(mask.iter().map(|&valid| if valid == 0 { 0.0 } else { full.0 }).collect()),
+            None => with_cells!(&values, |cells| weigh(cells, nodata, full)),
+        };
+        Self { values, weight }
+    }
+
+    /// Whether no cell is valid.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.weight.as_ref().is_some_and(|weight| weight.iter().all(|&w| w == 0.0))
+    }
+
+    /// What an aggregator makes of base cells before anything is aggregated.
+    pub(crate) fn lift(&self, aggregator: Aggregator, dtype: DType, fill: f64, full: Full) -> Self {
+        let weight = match aggregator.weighting() {
+            Weighting::Area => self.weight.clone(),
+            Weighting::Mask => self.weight.as_ref().map(|weight| weight.iter().map(|&w| f64::from(u8::from(w > 0.0))).collect()),
+            Weighting::None => None,
+        };
+        let valid = |i: usize| self.weight.as_ref().is_none_or(|weight| weight[i] > 0.0);
+        let values = match aggregator {
+            Aggregator::Count => match &self.weight {
+                None => Cells::filled(dtype, self.values.len(), full.0),
+                Some(weight) => convert(weight, dtype),
+            },
+            Aggregator::Sum => match (dtype, &self.values) {
+                (DType::I64, values) => with_cells!(values, |cells| masked(cells, valid, i64::from_f64(fill), widen_signed)),
+                (DType::U64, values) => with_cells!(values, |cells| masked(cells, valid, u64::from_f64(fill), widen_unsigned)),
+                (_, values) => with_cells!(values, |cells| masked(cells, valid, fill, |cell| cell.to_f64() * full.0)),
+            },
+            _ if dtype == self.values.dtype() => self.values.clone(),
+            _ => with_cells!(&self.values, |cells| match dtype {
+                DType::F32 => masked(cells, valid, f32::from_f64(fill), |cell| f32::from_f64(cell.to_f64())),
+                _ => masked(cells, valid, fill, Cell::to_f64),
+            }),
+        };
+        Self { values, weight }
+    }
+}
+
+/// The weights of cells, unless all are valid.
+fn weigh<T: Cell>(cells: &[T], nodata: Option<f64>, full: Full) -> Option<Vec<f64>> {
+    let holes = match nodata.map(T::from_f64) {
+        Some(nodata) => cells.iter().fold(false, |any, cell| any | (*cell == nodata) | cell.is_nan()),
+        None => cells.iter().fold(false, |any, cell| any | cell.is_nan()),
+    };
+    let nodata = nodata.map(T::from_f64);
+    let weight = |cell: &T| if cell.is_nan() || Some(*cell) == nodata { 0.0 } else { full.0 };
+    holes.then(|| cells.iter().map(weight).collect())
+}
+
+fn masked<T: Cell, U: Cell>(cells: &[T], valid: impl Fn(usize) -> bool, fill: U, map: impl Fn(T) -> U) -> Cells {
+    cells.iter().enumerate().map(|(i, &cell)| if valid(i) { map(cell) } else { fill }).collect::<Vec<_>>().into()
+}
+
+fn convert(values: &[f64], dtype: DType) -> Cells {
+    match dtype {
+        DType::U64 => values.iter().map(|&v| u64::from_f64(v)).collect::<Vec<_>>().into(),
+        _ => values.to_vec().into(),
+    }
+}
+
+/// A signed integer of at most 64 bits as i64. Integers of up to 64 bits are little-endian bytes with sign extension.
+fn widen_signed<T: Cell>(cell: T) -> i64 {
+    let mut bytes = [if cell.to_f64() < 0.0 { 0xff } else { 0 }; 8];
+    bytes[..size_of::<T>()].copy_from_slice(bytemuck::bytes_of(&cell));
+    i64::from_ne_bytes(bytes)
+}
+
+/// An unsigned integer of at most 64 bits as u64.
+fn widen_unsigned<T: Cell>(cell: T) -> u64 {
+    let mut bytes = [0; 8];
+    bytes[..size_of::<T>()].copy_from_slice(bytemuck::bytes_of(&cell));
+    u64::from_ne_bytes(bytes)
+}
+
+const _: () = assert!(cfg!(target_endian = "little"), "cells are kept in memory as they are stored, little-endian");

@@ -1,0 +1,259 @@
+//! Halving: the cells of a child become a part of its parent.
+//!
+//! A part depends on its child alone, and a parent on its parts alone, each at its own place; so a parent that is updated
+//! part by part is bit-equal to one that is computed anew, whatever the order.
+
+use super::boxes::{copy_box, fill_box};
+use super::chunk::{Chunk, Full};
+use super::{Aggregator, Weighting};
+use crate::array::{Cell, Cells, DType, with_cells};
+
+/// Which axes of a chunk are halved, and the chunk's shape.
+#[derive(Clone, Debug)]
+pub(crate) struct Halving {
+    shape: Vec<usize>,
+    halved: Vec<bool>,
+}
+
+impl Halving {
+    /// Halves the axes `axes` of chunks of `shape`, whose lengths along these are even.
+    pub(crate) fn new(shape: &[usize], axes: std::ops::Range<usize>) -> Self {
+        Self { shape: shape.to_vec(), halved: (0..shape.len()).map(|axis| axes.contains(&axis)).collect() }
+    }
+
+    fn part_shape(&self) -> Vec<usize> {
+        self.shape.iter().zip(&self.halved).map(|(&len, &halved)| if halved { len / 2 } else { len }).collect()
+    }
+
+    /// Where the part of child `number` begins in the parent.
+    fn part_start(&self, number: u8) -> Vec<usize> {
+        let mut bit = self.halved.iter().filter(|halved| **halved).count();
+        let start = |(&len, &halved): (&usize, &bool)| {
+            if !halved {
+                return 0;
+            }
+            bit -= 1;
+            if number >> bit & 1 == 1 { len / 2 } else { 0 }
+        };
+        self.shape.iter().zip(&self.halved).map(start).collect()
+    }
+
+    /// How many children a parent has.
+    fn children(&self) -> usize {
+        1 << self.halved.iter().filter(|halved| **halved).count()
+    }
+
+    /// Calls `visit` for each row of a part with the offset of every row of the child under it.
+    fn rows(&self, mut visit: impl FnMut(&[usize])) {
+        let rank = self.shape.len();
+        let mut strides = vec![1; rank];
+        for axis in (0..rank - 1).rev() {
+            strides[axis] = strides[axis + 1] * self.shape[axis + 1];
+        }
+        let mut within = vec![0];
+        for axis in (0..rank - 1).filter(|&axis| self.halved[axis]) {
+            within = within.iter().flat_map(|&offset| [offset, offset + strides[axis]]).collect();
+        }
+        let part = self.part_shape();
+        let rows: usize = part[..rank - 1].iter().product();
+        let mut offsets = within.clone();
+        for number in 0..rows {
+            let (mut rest, mut start) = (number, 0);
+            for axis in (0..rank - 1).rev() {
+                let scale = if self.halved[axis] { 2 } else { 1 };
+                start += rest % part[axis] * scale * strides[axis];
+                rest /= part[axis];
+            }
+            offsets.iter_mut().zip(&within).for_each(|(offset, within)| *offset = start + within);
+            visit(&offsets);
+        }
+    }
+
+    fn row(&self) -> usize {
+        self.shape[self.shape.len() - 1]
+    }
+
+    fn pairs(&self) -> bool {
+        self.halved[self.halved.len() - 1]
+    }
+}
+
+/// One row of accumulators from the rows of the child under it, cell by cell in a fixed order.
+fn fold<I: Copy, A: Copy>(rows: &[&[I]], pairs: bool, acc: &mut [A], start: A, add: impl Fn(A, I) -> A) {
+    acc.fill(start);
+    for row in rows {
+        if pairs {
+            acc.iter_mut().zip(row.chunks_exact(2)).for_each(|(a, pair)| *a = add(add(*a, pair[0]), pair[1]));
+        } else {
+            acc.iter_mut().zip(row.iter()).for_each(|(a, cell)| *a = add(*a, *cell));
+        }
+    }
+}
+
+/// Folds a whole child of which every cell takes part.
+fn fold_all<I: Copy, A: Copy, O>(halving: &Halving, cells: &[I], start: A, add: impl Fn(A, I) -> A + Copy, end: impl Fn(A) -> O) -> Vec<O> {
+    let (row, pairs) = (halving.row(), halving.pairs());
+    let mut acc = vec![start; if pairs { row / 2 } else { row }];
+    let mut out = Vec::with_capacity(cells.len() / halving.children());
+    let mut rows: Vec<&[I]> = Vec::with_capacity(halving.children());
+    halving.rows(|offsets| {
+        rows.clear();
+        rows.extend(offsets.iter().map(|&offset| &cells[offset..offset + row]));
+        fold(&rows, pairs, &mut acc, start, add);
+        out.extend(acc.iter().map(|&a| end(a)));
+    });
+    out
+}
+
+/// Folds a child with the weight of each cell.
+fn fold_weighted<T: Cell, A: Copy, O>(
+    halving: &Halving,
+    (cells, weight): (&[T], &[f64]),
+    start: A,
+    add: impl Fn(A, (T, f64)) -> A + Copy,
+    end: impl Fn(A) -> O,
+) -> Vec<O> {
+    let zipped: Vec<(T, f64)> = cells.iter().copied().zip(weight.iter().copied()).collect();
+    fold_all(halving, &zipped, start, add, end)
+}
+
+/// The part of a parent that a child stands for.
+pub(crate) fn reduce(aggregator: Aggregator, child: &Chunk, halving: &Halving, fill: f64) -> Chunk {
+    let weight = child.weight.as_deref();
+    let values = match aggregator {
+        Aggregator::Mean => match &child.values {
+            Cells::F32(cells) => mean(halving, cells, weight, fill).into(),
+            Cells::F64(cells) => mean(halving, cells, weight, fill).into(),
+            _ => unreachable!("means are floats"),
+        },
+        Aggregator::Min => with_cells!(&child.values, |cells| least(halving, cells, weight, fill, |a, b| b < a).into()),
+        Aggregator::Max => with_cells!(&child.values, |cells| least(halving, cells, weight, fill, |a, b| b > a).into()),
+        Aggregator::Sample => with_cells!(&child.values, |cells| first(halving, cells).into()),
+        Aggregator::Sum | Aggregator::Count => match &child.values {
+            Cells::I64(cells) => sum(halving, cells, weight, fill, i64::saturating_add).into(),
+            Cells::U64(cells) => sum(halving, cells, weight, fill, u64::saturating_add).into(),
+            Cells::F64(cells) => sum(halving, cells, weight, fill, |a, b| a + b).into(),
+            _ => unreachable!("sums and counts are of 64 bits"),
+        },
+    };
+    let weight = weight.map(|weight| match aggregator {
+        Aggregator::Sample => first(halving, weight),
+        _ if aggregator.weighting() == Weighting::Area => fold_all(halving, weight, 0.0, |a, w| a + w, |a| a),
+        _ => fold_all(halving, weight, 0.0, f64::max, |a| a),
+    });
+    Chunk { values, weight }
+}
+
+fn mean<T: Cell>(halving: &Halving, cells: &[T], weight: Option<&[f64]>, fill: f64) -> Vec<T> {
+    match weight {
+        None => {
+            // The number of cells is a power of two, so the factor is exact.
+            let factor = 1.0 / halving.children() as f64;
+            fold_all(halving, cells, 0.0, |a, cell: T| a + cell.to_f64(), |a| T::from_f64(a * factor))
+        }
+        Some(weight) => fold_weighted(
+            halving,
+            (cells, weight),
+            (0.0, 0.0),
+            |(sum, area), (cell, w)| if w > 0.0 { (sum + cell.to_f64() * w, area + w) } else { (sum, area) },
+            |(sum, area)| T::from_f64(if area > 0.0 { sum / area } else { fill }),
+        ),
+    }
+}
+
+fn sum<T: Cell>(halving: &Halving, cells: &[T], weight: Option<&[f64]>, fill: f64, add: impl Fn(T, T) -> T + Copy) -> Vec<T> {
+    let zero = T::from_f64(0.0);
+    match weight {
+        None => fold_all(halving, cells, zero, add, |a| a),
+        Some(weight) => fold_weighted(
+            halving,
+            (cells, weight),
+            (zero, false),
+            |(sum, any), (cell, w)| if w > 0.0 { (add(sum, cell), true) } else { (sum, any) },
+            |(sum, any)| if any { sum } else { T::from_f64(fill) },
+        ),
+    }
+}
+
+/// The cell that comes before all others by `before(best, candidate)`; the first one of equals.
+fn least<T: Cell>(halving: &Halving, cells: &[T], weight: Option<&[f64]>, fill: f64, before: impl Fn(T, T) -> bool + Copy) -> Vec<T> {
+    match weight {
+        None => {
+            let (row, pairs) = (halving.row(), halving.pairs());
+            let mut out: Vec<T> = Vec::with_capacity(cells.len() / halving.children());
+            halving.rows(|offsets| {
+                let start = out.len();
+                let pick = |a: T, b: T| if before(a, b) { b } else { a };
+                for (i, &offset) in offsets.iter().enumerate() {
+                    let cells = &cells[offset..offset + row];
+                    match (i, pairs) {
+                        (0, true) => out.extend(cells.chunks_exact(2).map(|pair| pick(pair[0], pair[1]))),
+                        (0, false) => out.extend_from_slice(cells),
+                        (_, true) => out[start..].iter_mut().zip(cells.chunks_exact(2)).for_each(|(a, p)| *a = pick(pick(*a, p[0]), p[1])),
+                        (_, false) => out[start..].iter_mut().zip(cells).for_each(|(a, b)| *a = pick(*a, *b)),
+                    }
+                }
+            });
+            out
+        }
+        Some(weight) => fold_weighted(
+            halving,
+            (cells, weight),
+            (T::from_f64(fill), false),
+            |(best, any), (cell, w)| if w > 0.0 && (!any || before(best, cell)) { (cell, true) } else { (best, any) },
+            |(best, _)| best,
+        ),
+    }
+}
+
+fn first<T: Copy>(halving: &Halving, cells: &[T]) -> Vec<T> {
+    let (row, step) = (halving.row(), if halving.pairs() { 2 } else { 1 });
+    let mut out = Vec::with_capacity(cells.len() / halving.children());
+    halving.rows(|offsets| out.extend(cells[offsets[0]..offsets[0] + row].iter().step_by(step)));
+    out
+}
+
+/// Puts parts into their parent: `old` is the parent as it was, all nodata if absent; a part that is `None` is all nodata.
+///
+/// `full` is the weight of a wholly valid cell of the parent. The weight is dropped where all cells are full.
+pub(crate) fn assemble(
+    aggregator: Aggregator,
+    old: Option<Chunk>,
+    parts: &[(u8, Option<Chunk>)],
+    halving: &Halving,
+    (dtype, fill, full): (DType, f64, Full),
+) -> Chunk {
+    let cells: usize = halving.shape.iter().product();
+    let weighting = aggregator.weighting();
+    let full = if weighting == Weighting::Area { full.0 } else { 1.0 };
+    let fresh = old.is_none();
+    let covered = parts.len() == halving.children();
+    let mut values = old.as_ref().map_or_else(|| Cells::filled(dtype, cells, fill), |chunk| chunk.values.clone());
+    let mut weight = old.and_then(|chunk| chunk.weight);
+    let whole = |part: &Option<Chunk>| part.as_ref().is_some_and(|part| part.weight.is_none());
+    let weighs = weighting != Weighting::None && !(weight.is_none() && parts.iter().all(|(_, part)| whole(part)) && (covered || !fresh));
+    if weighs && weight.is_none() {
+        weight = Some(vec![if fresh { 0.0 } else { full }; cells]);
+    }
+    let (zero, part_shape) = (vec![0; halving.shape.len()], halving.part_shape());
+    for (number, part) in parts {
+        let start = halving.part_start(*number);
+        let (from, to) = ((part_shape.as_slice(), zero.as_slice()), (halving.shape.as_slice(), start.as_slice()));
+        with_cells!(&mut values, |cells| place(cells, part.as_ref().map(|p| &p.values), from, to, fill));
+        if let Some(weight) = &mut weight {
+            match part.as_ref().map(|part| &part.weight) {
+                Some(Some(of_part)) => copy_box(of_part, from, weight, to, &part_shape),
+                Some(None) => fill_box(weight, to, &part_shape, full),
+                None => fill_box(weight, to, &part_shape, 0.0),
+            }
+        }
+    }
+    Chunk { values, weight: weight.filter(|weight| weight.iter().any(|&w| w != full)) }
+}
+
+fn place<T: Cell>(cells: &mut [T], part: Option<&Cells>, from: (&[usize], &[usize]), to: (&[usize], &[usize]), fill: f64) {
+    match part.and_then(Cells::as_slice::<T>) {
+        Some(part) => copy_box(part, from, cells, to, from.0),
+        None => fill_box(cells, to, from.0, T::from_f64(fill)),
+    }
+}

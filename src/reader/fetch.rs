@@ -1,0 +1,135 @@
+//! Gets the cells of a window, chunk by chunk, in parallel, each straight into its place.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rayon::prelude::*;
+
+use super::fresh::Fresh;
+use super::plan::{Plan, ReadLayer};
+use super::query::Freshness;
+use super::{blank, sizes};
+use crate::array::{Array, Bounds, Cell, Cells, Tile, with_view};
+use crate::codec::{BlobSpec, DecodeError, decode_into};
+use crate::dirty::{self, Edge, Marks};
+use crate::error::{Error, Result};
+use crate::grid::{Location, Piece, Window};
+use crate::kernel::for_each_row;
+use crate::kv::Snapshot;
+use crate::store::{ChunkReader, Grid};
+
+pub(super) struct Fetched {
+    pub(super) array: Array,
+    pub(super) stale: Vec<Window>,
+    pub(super) chunks_read: u64,
+}
+
+pub(super) fn fetch(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness: Freshness) -> Result<Fetched> {
+    let structure = grid.structure();
+    let mut array = blank(plan, &plan.window);
+    let pieces: Vec<Piece> = plan.populated(structure).iter().flat_map(|window| structure.split(&window.clone())).collect();
+    let pieces = within(plan, grid, pieces);
+    let pending = pending(grid, snapshot, plan, &pieces)?;
+    let above = plan.levels().iter().zip(plan.built.iter()).any(|(level, built)| level > built);
+    let boxes: Vec<Bounds> = pieces.iter().map(|p| Bounds { start: p.in_window.to_vec(), shape: p.shape.to_vec() }).collect();
+    let read = AtomicU64::new(0);
+    let fetcher = Fetcher { chunks: grid.chunks(snapshot), plan, fresh: freshness == Freshness::Fresh, above, read: &read };
+    with_view!(Array, &mut array, |array| {
+        let cells = array.as_slice_mut().ok_or_else(|| Error::invalid("a new array is in C order"))?;
+        let tiles = Tile::split(cells, &sizes(&plan.window.shape()), &boxes).map_err(|e| Error::invalid("the pieces of a window are disjoint").because(e))?;
+        pieces.par_iter().zip(tiles).zip(&pending).try_for_each(|((piece, mut tile), edges)| fetcher.piece(piece, &mut tile, edges))
+    })?;
+    let stale = if freshness == Freshness::Fresh { Vec::new() } else { stale(grid, plan, &pending) };
+    Ok(Fetched { array, stale, chunks_read: read.into_inner() })
+}
+
+/// Pieces of the populated part of a window, placed within the window itself.
+fn within(plan: &Plan, grid: &Grid, mut pieces: Vec<Piece>) -> Vec<Piece> {
+    if let Some(part) = plan.populated(grid.structure()) {
+        for (axis, (part, whole)) in part.start().iter().zip(plan.window.start().iter()).enumerate() {
+            let shift = usize::try_from(part - whole).unwrap_or(0);
+            pieces.iter_mut().for_each(|piece| piece.in_window[axis] += shift);
+        }
+    }
+    pieces
+}
+
+/// What is pending under each piece.
+fn pending(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, pieces: &[Piece]) -> Result<Vec<Vec<Edge>>> {
+    if plan.levels() == plan.base || Marks::first(grid, snapshot, 1)?.len() == 0 {
+        return Ok(vec![Vec::new(); pieces.len()]);
+    }
+    pieces.iter().map(|piece| dirty::pending_under(grid, snapshot, &piece.location, plan.base)).collect()
+}
+
+/// The parts of the window that are out of date, each once.
+fn stale(grid: &Grid, plan: &Plan, pending: &[Vec<Edge>]) -> Vec<Window> {
+    let structure = grid.structure();
+    let windows: BTreeSet<Window> = pending
+        .iter()
+        .flatten()
+        .filter_map(|edge| {
+            let changed = dirty::stale_window(grid, edge)?;
+            structure.intersection(&structure.cover(&changed, plan.levels()), &plan.window)
+        })
+        .collect();
+    windows.into_iter().collect()
+}
+
+struct Fetcher<'a> {
+    chunks: ChunkReader<'a>,
+    plan: &'a Plan,
+    fresh: bool,
+    /// Whether the levels are above those that are stored.
+    above: bool,
+    read: &'a AtomicU64,
+}
+
+impl Fetcher<'_> {
+    fn piece<T: Cell>(&self, piece: &Piece, tile: &mut Tile<'_, T>, pending: &[Edge]) -> Result<()> {
+        match &self.plan.layer {
+            ReadLayer::Aggregate(layer) if self.plan.levels() == self.plan.base => {
+                let schema = self.chunks.grid.schema();
+                let full = self.chunks.grid.full(self.plan.base);
+                let base = self.chunks.base(&piece.location)?;
+                let lifted = base.map(|base| base.weigh(schema, full).lift(layer.aggregator, layer.dtype, layer.fill, full));
+                self.copy(piece, tile, lifted.map(|chunk| chunk.values))
+            }
+            ReadLayer::Aggregate(layer) if self.fresh && (self.above || !pending.is_empty()) => {
+                let fresh = Fresh::new(self.chunks, layer, self.plan.base, self.plan.built);
+                let chunk = fresh.chunk(&piece.location, pending)?;
+                self.read.fetch_add(fresh.chunks_read(), Ordering::Relaxed);
+                copy_cells(self.chunks, piece, tile, chunk.map(|chunk| chunk.values))
+            }
+            layer => self.decode(layer, &piece.location, piece, tile),
+        }
+    }
+
+    /// The plain case: the box is decoded straight into its place.
+    fn decode<T: Cell>(&self, layer: &ReadLayer, at: &Location, piece: &Piece, tile: &mut Tile<'_, T>) -> Result<()> {
+        let shape = self.chunks.grid.structure().chunk_shape();
+        let planes = self.chunks.planes(layer.id());
+        let read = self.chunks.with_blob(layer.id(), at, |key, blob| decode_into(key, blob, &BlobSpec::new(&shape, &planes, 1)?, &piece.in_chunk, tile))?;
+        self.read.fetch_add(u64::from(read.is_some()), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn copy<T: Cell>(&self, piece: &Piece, tile: &mut Tile<'_, T>, values: Option<Cells>) -> Result<()> {
+        self.read.fetch_add(u64::from(values.is_some()), Ordering::Relaxed);
+        copy_cells(self.chunks, piece, tile, values)
+    }
+}
+
+/// Copies the box of a decoded chunk into its place.
+fn copy_cells<T: Cell>(chunks: ChunkReader<'_>, piece: &Piece, tile: &mut Tile<'_, T>, values: Option<Cells>) -> Result<()> {
+    let Some(values) = values else { return Ok(()) };
+    let cells = values.as_slice::<T>().ok_or_else(|| Error::corrupt("a chunk is of another type").because(DecodeError::Request { reason: "type" }))?;
+    let shape = chunks.grid.structure().chunk_shape();
+    let (zero, row) = (vec![0; shape.len()], piece.shape[shape.len() - 1]);
+    let mut number = 0;
+    for_each_row((&shape, &piece.in_chunk), (&piece.shape, &zero), &piece.shape, |from, _| {
+        tile.row(number).copy_from_slice(&cells[from..from + row]);
+        number += 1;
+    });
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! Reads: any extent at any resolution, from one snapshot.
+
+mod fetch;
+mod fresh;
+mod plan;
+mod query;
+
+pub use plan::Explanation;
+pub use query::{Answer, Freshness, Layer, Query};
+
+use crate::array::Array;
+use crate::error::Result;
+use crate::grid::{Shape, Window};
+use crate::kernel::resample;
+use crate::store::Grid;
+use plan::{Plan, ReadLayer};
+
+/// Answers a query.
+pub(crate) fn read(grid: &Grid, query: &Query) -> Result<Answer> {
+    let snapshot = grid.store().snapshot()?;
+    let plan = Plan::new(grid, grid.state(snapshot.as_ref())?, query).map_err(|e| grid.blame(e))?;
+    let fetched = fetch::fetch(grid, snapshot.as_ref(), &plan, query.freshness_wanted())?;
+    let array = match &plan.maps {
+        None => fetched.array,
+        Some(maps) => {
+            let (nodata, fill) = match &plan.layer {
+                ReadLayer::Base => (grid.schema().nodata(), plan.fill),
+                ReadLayer::Aggregate(layer) => (Some(layer.fill).filter(|fill| !fill.is_nan() && grid.schema().nodata().is_some()), plan.fill),
+            };
+            resample(&fetched.array, maps, query.resampling(), nodata, fill)
+        }
+    };
+    Ok(Answer {
+        array,
+        extent: plan.extent,
+        window: plan.window,
+        layer: plan.layer.public(),
+        stale: fetched.stale,
+        chunks_read: fetched.chunks_read,
+    })
+}
+
+/// Says what [`read`] would do.
+pub(crate) fn explain(grid: &Grid, query: &Query) -> Result<Explanation> {
+    let snapshot = grid.store().snapshot()?;
+    let plan = Plan::new(grid, grid.state(snapshot.as_ref())?, query).map_err(|e| grid.blame(e))?;
+    plan.explain(grid, snapshot.as_ref(), query)
+}
+
+/// An array without data in the shape of a window.
+fn blank(plan: &Plan, window: &Window) -> Array {
+    Array::filled(plan.dtype, &sizes(&window.shape()), plan.fill)
+}
+
+/// A shape that [`Plan`] has found to fit memory.
+fn sizes(shape: &Shape) -> Vec<usize> {
+    shape.iter().map(|&len| usize::try_from(len).unwrap_or(usize::MAX)).collect()
+}

@@ -1,0 +1,206 @@
+//! A store: many grids in one engine.
+
+mod catalog;
+mod chunks;
+mod grid;
+mod state;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub(crate) use chunks::{BaseChunk, ChunkReader, LayerChunks, LayerSpec, base_fill};
+pub use grid::{ChunkInfo, Grid};
+pub(crate) use state::{State, write_bounds, write_reach};
+
+use crate::error::Result;
+use crate::grid::Schema;
+use crate::key::GridId;
+use crate::kv::{Durability, Engine, Memory, Snapshot};
+use crate::writer::Batch;
+
+/// When aggregates are brought up to date.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Policy {
+    /// Before a commit returns.
+    #[default]
+    Inline,
+    /// When [`Grid::aggregate`] or [`Store::aggregate`] is called. Until then commits leave marks, and reads say what is stale.
+    Manual,
+}
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    create: bool,
+    policy: Policy,
+    accept_data_loss: bool,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { create: true, policy: Policy::Inline, accept_data_loss: false }
+    }
+}
+
+impl StoreOptions {
+    /// Whether a store is made where there is none (the default).
+    #[must_use]
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// When aggregates are brought up to date.
+    #[must_use]
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Opens past damage of the logs that loses acknowledged commits, after copying the logs aside. Not the default.
+    #[must_use]
+    pub fn accept_data_loss(mut self, accept: bool) -> Self {
+        self.accept_data_loss = accept;
+        self
+    }
+
+    /// Opens the store in a directory. See [`Store::open`].
+    #[cfg(feature = "rocksdb")]
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
+        let options = crate::kv::RocksOptions { create: self.create, accept_data_loss: self.accept_data_loss, ..Default::default() };
+        let engine = crate::kv::Rocks::open(path.as_ref(), options)?;
+        self.open_engine(Arc::new(engine))
+    }
+
+    /// Opens the store in an engine.
+    pub fn open_engine(self, engine: Arc<dyn Engine>) -> Result<Store> {
+        let epoch = catalog::enter(engine.as_ref())?;
+        let shared = Shared { engine, policy: self.policy, sequence: AtomicU64::new(epoch << EPOCH_SHIFT), aggregators: Mutex::default() };
+        Ok(Store { shared: Arc::new(shared) })
+    }
+}
+
+/// Sequences are `epoch * 2^EPOCH_SHIFT + n`: unique for ever, since the epoch rises durably at every opening.
+const EPOCH_SHIFT: u32 = 40;
+
+/// An open store: a cheap handle that can be cloned and shared between threads. One process has a store open at a time.
+#[derive(Clone, Debug)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    engine: Arc<dyn Engine>,
+    policy: Policy,
+    sequence: AtomicU64,
+    /// One lock a grid: at most one aggregation of a grid is under way in a process.
+    aggregators: Mutex<HashMap<GridId, Arc<Mutex<()>>>>,
+}
+
+const _: () = {
+    const fn shared<T: Send + Sync + Clone>() {}
+    shared::<Store>();
+    shared::<Grid>();
+};
+
+impl Store {
+    /// Opens the store in a directory, and creates it if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) if another process has it open; [`Corrupt`](crate::ErrorKind::Corrupt) if
+    /// its logs are damaged, in which case nothing was changed; [`Invalid`](crate::ErrorKind::Invalid) if the directory holds
+    /// something else, or a store of a newer format.
+    #[cfg(feature = "rocksdb")]
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        StoreOptions::default().open(path)
+    }
+
+    /// How a store can be opened.
+    pub fn options() -> StoreOptions {
+        StoreOptions::default()
+    }
+
+    /// A store in memory, gone with its last handle.
+    pub fn in_memory() -> Result<Self> {
+        StoreOptions::default().open_engine(Arc::new(Memory::new()))
+    }
+
+    /// Makes a grid. [`AlreadyExists`](crate::ErrorKind::AlreadyExists) if there is one of that name;
+    /// [`Invalid`](crate::ErrorKind::Invalid) if the name is not 1 to 128 of `A-Z a-z 0-9 . _ -`.
+    pub fn create(&self, name: &str, schema: Schema) -> Result<Grid> {
+        let id = catalog::create(self.engine(), name, &schema)?;
+        Ok(Grid::new(self.clone(), id, name, schema))
+    }
+
+    /// Opens a grid. [`NotFound`](crate::ErrorKind::NotFound) if there is none of that name.
+    pub fn grid(&self, name: &str) -> Result<Grid> {
+        let snapshot = self.snapshot()?;
+        let (id, schema) = catalog::find(snapshot.as_ref(), name)?;
+        Ok(Grid::new(self.clone(), id, name, schema))
+    }
+
+    /// Every grid, by name.
+    pub fn grids(&self) -> Result<Vec<Grid>> {
+        let snapshot = self.snapshot()?;
+        let names = catalog::names(snapshot.as_ref())?;
+        names
+            .into_iter()
+            .map(|name| {
+                let (id, schema) = catalog::find(snapshot.as_ref(), &name)?;
+                Ok(Grid::new(self.clone(), id, &name, schema))
+            })
+            .collect()
+    }
+
+    /// A batch of puts, to any grids of this store, that are committed together.
+    pub fn batch<'a>(&self) -> Batch<'a> {
+        Batch::new(self.clone())
+    }
+
+    /// Brings every aggregate of every grid up to date.
+    pub fn aggregate(&self) -> Result<()> {
+        self.grids()?.iter().try_for_each(|grid| grid.aggregate().map(|_| ()))
+    }
+
+    /// Moves what is buffered in memory into its final files, so that logs can be dropped.
+    pub fn flush(&self) -> Result<()> {
+        self.engine().flush()
+    }
+
+    /// When aggregates are brought up to date.
+    pub fn policy(&self) -> Policy {
+        self.shared.policy
+    }
+
+    pub(crate) fn engine(&self) -> &dyn Engine {
+        self.shared.engine.as_ref()
+    }
+
+    pub(crate) fn snapshot(&self) -> Result<Arc<dyn Snapshot>> {
+        self.engine().snapshot()
+    }
+
+    pub(crate) fn commit(&self, batch: crate::kv::Batch, durability: Durability) -> Result<crate::kv::Sequence> {
+        self.engine().commit(batch, durability)
+    }
+
+    /// A number that no other batch of this store ever had or will have, above all before.
+    pub(crate) fn reserve_sequence(&self) -> u64 {
+        self.shared.sequence.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// The lock under which a grid is aggregated.
+    pub(crate) fn aggregator(&self, grid: GridId) -> Arc<Mutex<()>> {
+        Arc::clone(lock(&self.shared.aggregators).entry(grid).or_default())
+    }
+}
+
+/// Locks a mutex whose data are sound whatever happened to its last holder.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,97 @@
+//! What a grid holds, in two small records: the box of all that was put, and how far the pyramid reaches.
+//!
+//! They are apart because writers that extend a grid change the first, and aggregation depends on the second only.
+
+use serde::{Deserialize, Serialize};
+
+use super::catalog;
+use crate::codec::{RecordKind, encode_record};
+use crate::error::{Error, Result};
+use crate::grid::{CellIndex, Level, Levels, Shape, Structure, Window};
+use crate::key::{GridId, meta};
+use crate::kv::{Batch, Snapshot, Space};
+
+/// What a grid holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct State {
+    /// The box of all that was put, at the base levels; nothing was put if absent.
+    pub(crate) bounds: Option<Window>,
+    /// The levels up to which aggregates are kept; none are if absent.
+    pub(crate) reach: Option<Levels>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct BoundsRecord {
+    levels: Vec<Level>,
+    start: Vec<i64>,
+    shape: Vec<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ReachRecord {
+    levels: Vec<Level>,
+}
+
+impl State {
+    /// Reads the state of a grid.
+    pub(crate) fn read(snapshot: &dyn Snapshot, id: GridId, structure: &Structure) -> Result<Self> {
+        let bounds = catalog::read::<BoundsRecord>(snapshot, RecordKind::Bounds, meta::bounds(id))?.map(|r| r.check(structure)).transpose()?;
+        let reach = catalog::read::<ReachRecord>(snapshot, RecordKind::Reach, meta::reach(id))?.map(|r| r.check(structure)).transpose()?;
+        Ok(Self { bounds, reach })
+    }
+
+    /// The base level of each dimension, once something was put.
+    pub(crate) fn base(&self) -> Option<Levels> {
+        self.bounds.map(|bounds| bounds.levels(0))
+    }
+
+    /// The levels up to which the pyramid goes once it is up to date.
+    pub(crate) fn top(&self, structure: &Structure) -> Option<Levels> {
+        self.bounds.map(|bounds| structure.top(&bounds))
+    }
+
+    /// The bounds as they are once `window`, which is at the base levels, was put too.
+    pub(crate) fn grown(&self, structure: &Structure, window: &Window) -> Window {
+        let window = window.at(window.levels(structure.dimensions().len()));
+        self.bounds.map_or(window, |bounds| structure.union(&bounds, &window))
+    }
+}
+
+/// Writes the bounds, expecting them as they were.
+pub(crate) fn write_bounds(batch: &mut Batch, id: GridId, bounds: &Window) -> Result<()> {
+    let record = BoundsRecord { levels: bounds.levels(0).to_vec(), start: bounds.start().to_vec(), shape: bounds.shape().to_vec() };
+    batch.expect_key(Space::Meta, meta::bounds(id));
+    batch.put(Space::Meta, meta::bounds(id), encode_record(RecordKind::Bounds, &record)?);
+    Ok(())
+}
+
+/// Writes the reach. Whoever aggregates expects the reach unchanged in any case.
+pub(crate) fn write_reach(batch: &mut Batch, id: GridId, reach: Levels) -> Result<()> {
+    batch.put(Space::Meta, meta::reach(id), encode_record(RecordKind::Reach, &ReachRecord { levels: reach.to_vec() })?);
+    Ok(())
+}
+
+impl BoundsRecord {
+    fn check(&self, structure: &Structure) -> Result<Window> {
+        let wrong = || Error::corrupt("the grid's bounds record does not fit its structure");
+        if self.levels.len() != structure.dimensions().len() || self.start.len() != structure.rank() || self.shape.len() != structure.rank() {
+            return Err(wrong());
+        }
+        let window = Window::new(CellIndex::from(self.start.as_slice()), Shape::from(self.shape.as_slice()));
+        let window = window.at(self.levels.iter().copied().collect());
+        structure.check(&window).map_err(|e| wrong().because(e))?;
+        Ok(window)
+    }
+}
+
+impl ReachRecord {
+    fn check(&self, structure: &Structure) -> Result<Levels> {
+        let wrong = || Error::corrupt("the grid's reach record does not fit its structure");
+        if self.levels.len() != structure.dimensions().len() {
+            return Err(wrong());
+        }
+        let levels: Levels = self.levels.iter().copied().collect();
+        structure.check_levels(levels).map_err(|e| wrong().because(e))?;
+        Ok(levels)
+    }
+}
