@@ -2,10 +2,12 @@
 
 mod cells;
 mod dtype;
+mod scatter;
 mod view;
 
 pub use cells::Cells;
 pub(crate) use cells::{with_cells, with_dtype};
 pub use dtype::{Cell, DType};
+pub use scatter::{Bounds, ScatterError, Tile};
 pub(crate) use view::with_view;
 pub use view::{Array, ArrayView};

@@ -1,0 +1,57 @@
+//! Cells to bytes and back: chunks to blobs, small values to records. Pure: no I/O.
+//!
+//! A blob is one plane or more, each a fixed header and a payload (`header.rs` has the layout). Bytes are refused unless
+//! they are what [`encode`] would write for a chunk of the caller's structure: sizes come from the caller, never from the
+//! blob, and the checksum over key, header and payload is verified before anything is decompressed.
+//!
+//! The delta filter predicts a cell from its left, upper and upper left neighbours (left + above - upper left) in an
+//! integer image of the cells (`image.rs`), and zigzags and shuffles what is left.
+
+mod blob;
+mod error;
+mod frame;
+mod header;
+mod image;
+mod record;
+mod word;
+
+#[cfg(test)]
+mod blob_tests;
+
+pub use blob::{BlobSpec, decode, decode_into, encode, inspect};
+pub use error::DecodeError;
+pub use header::{Encoding, HEADER_LEN, PlaneHeader};
+pub use image::Transform;
+pub use record::{decode_record, encode_record};
+
+use crate::array::{Cells, DType};
+
+/// What is done to cells so that they compress well. Every filter can be undone bit for bit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Filter {
+    /// Nothing: for classes, masks and other cells whose neighbours are equal or unrelated.
+    None,
+    /// All lowest bytes first, then all second bytes and so on.
+    Shuffle,
+    /// What a linear prediction from the neighbours leaves, shuffled: for measurements.
+    Delta,
+}
+
+impl Filter {
+    /// The filter that suits most data of a type.
+    pub const fn default_for(dtype: DType) -> Self {
+        match dtype {
+            DType::U8 | DType::I8 => Self::None,
+            _ => Self::Delta,
+        }
+    }
+}
+
+/// A plane to be encoded.
+#[derive(Clone, Copy, Debug)]
+pub struct Plane<'a> {
+    /// The cells, in C order.
+    pub cells: &'a Cells,
+    /// What to do to them before compression.
+    pub filter: Filter,
+}

@@ -1,0 +1,116 @@
+//! Cells as unsigned words, and the row operations of the filters: plain loops that compile to vector code.
+
+use bytemuck::Pod;
+
+/// An unsigned word of the size of a cell.
+pub(super) trait Word: Pod + Default + Eq {
+    /// Words as bytes: the lowest byte of word `at + i` goes to `planes[at + i]`, the next to `planes[stride + at + i]`.
+    fn split(words: &[Self], planes: &mut [u8], stride: usize, at: usize);
+    /// The inverse of [`Word::split`].
+    fn join(words: &mut [Self], planes: &[u8], stride: usize, at: usize);
+    /// How many low bits are zero in every word; 0 if all words are zero.
+    fn shift(words: &[Self]) -> u8;
+    /// The differences of a row to the one above.
+    fn differ(row: &[Self], above: &[Self], out: &mut [Self]);
+    /// The zigzag of the differences along a row.
+    fn fold(row: &[Self], out: &mut [Self]);
+    /// Adds the inverse zigzag of words to a row.
+    fn unfold_onto(row: &mut [Self], words: &[Self]);
+    /// The sums along a row.
+    fn sum(row: &[Self], out: &mut [Self]);
+    fn shr_logical(self, bits: u32) -> Self;
+    fn shr_arithmetic(self, bits: u32) -> Self;
+    fn shl(self, bits: u32) -> Self;
+    /// Turns over all bits but the first of a word whose first bit is set: its own inverse.
+    fn flip_negative(self) -> Self;
+}
+
+macro_rules! word {
+    ($word:ty, [$($lane:ident $byte:literal),+]) => {
+        impl Word for $word {
+            #[inline]
+            #[expect(clippy::cast_possible_truncation, clippy::allow_attributes, reason = "the low byte is meant")]
+            #[allow(clippy::unnecessary_cast, reason = "one macro for four types")]
+            fn split(words: &[Self], planes: &mut [u8], stride: usize, at: usize) {
+                $(
+                    let lane = &mut planes[$byte * stride + at..][..words.len()];
+                    for (byte, &word) in lane.iter_mut().zip(words) {
+                        *byte = (word >> (8 * $byte)) as u8;
+                    }
+                )+
+            }
+
+            #[inline]
+            fn join(words: &mut [Self], planes: &[u8], stride: usize, at: usize) {
+                let len = words.len();
+                $(let $lane = &planes[$byte * stride + at..][..len];)+
+                for i in 0..len {
+                    words[i] = $((<$word>::from($lane[i]) << (8 * $byte)))|+;
+                }
+            }
+
+            fn shift(words: &[Self]) -> u8 {
+                let any = words.iter().fold(0, |any, &word| any | word);
+                if any == 0 { 0 } else { u8::try_from(any.trailing_zeros()).unwrap_or(0) }
+            }
+
+            #[inline]
+            fn differ(row: &[Self], above: &[Self], out: &mut [Self]) {
+                for ((out, &word), &above) in out.iter_mut().zip(row).zip(above) {
+                    *out = word.wrapping_sub(above);
+                }
+            }
+
+            #[inline]
+            fn fold(row: &[Self], out: &mut [Self]) {
+                let zigzag = |word: $word| (word << 1) ^ (word.cast_signed() >> (Self::BITS - 1)).cast_unsigned();
+                let (Some(&first), Some((first_out, rest))) = (row.first(), out.split_first_mut()) else { return };
+                *first_out = zigzag(first);
+                for ((out, &word), &left) in rest.iter_mut().zip(&row[1..]).zip(row) {
+                    *out = zigzag(word.wrapping_sub(left));
+                }
+            }
+
+            #[inline]
+            fn unfold_onto(row: &mut [Self], words: &[Self]) {
+                for (sum, &word) in row.iter_mut().zip(words) {
+                    *sum = sum.wrapping_add((word >> 1) ^ (word & 1).wrapping_neg());
+                }
+            }
+
+            #[inline]
+            fn sum(row: &[Self], out: &mut [Self]) {
+                let mut sum: $word = 0;
+                for (out, &word) in out.iter_mut().zip(row) {
+                    sum = sum.wrapping_add(word);
+                    *out = sum;
+                }
+            }
+
+            #[inline]
+            fn shr_logical(self, bits: u32) -> Self {
+                self >> bits
+            }
+
+            #[inline]
+            fn shr_arithmetic(self, bits: u32) -> Self {
+                (self.cast_signed() >> bits).cast_unsigned()
+            }
+
+            #[inline]
+            fn shl(self, bits: u32) -> Self {
+                self << bits
+            }
+
+            #[inline]
+            fn flip_negative(self) -> Self {
+                self ^ ((self.cast_signed() >> (Self::BITS - 1)).cast_unsigned() >> 1)
+            }
+        }
+    };
+}
+
+word!(u8, [b0 0]);
+word!(u16, [b0 0, b1 1]);
+word!(u32, [b0 0, b1 1, b2 2, b3 3]);
+word!(u64, [b0 0, b1 1, b2 2, b3 3, b4 4, b5 5, b6 6, b7 7]);
