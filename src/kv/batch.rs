@@ -1,6 +1,7 @@
 //! A batch is inert data: what to write, and what must not have changed since it was computed.
 
 use super::{KeyRange, Sequence, Snapshot, Space};
+use crate::error::{Error, Result};
 
 /// One write of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,9 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// The most bytes that [`size`](Self::size) may reach; a larger batch is refused before anything happens.
+    pub const SIZE_MAX: usize = 1 << 30;
+
     /// An empty batch computed from a snapshot.
     pub fn at(snapshot: &dyn Snapshot) -> Self {
         Self { base: snapshot.sequence(), ..Self::default() }
@@ -73,5 +77,19 @@ impl Batch {
     /// The bytes of all keys and values to be written.
     pub fn size(&self) -> usize {
         self.writes.iter().map(|write| write.key.len() + write.value.as_ref().map_or(0, Vec::len)).sum()
+    }
+
+    /// The writes, for an engine that keeps them.
+    pub(super) fn into_writes(self) -> Vec<Write> {
+        self.writes
+    }
+
+    /// What every engine refuses.
+    pub(super) fn validate(&self) -> Result<()> {
+        let size = self.size();
+        if size > Self::SIZE_MAX {
+            return Err(Error::invalid(format!("a batch of {size} bytes exceeds the limit of {} bytes", Self::SIZE_MAX)));
+        }
+        Ok(())
     }
 }

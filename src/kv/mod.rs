@@ -15,11 +15,19 @@
 //!   [`Poisoned`](crate::ErrorKind::Poisoned); reads go on. The failed batch may be found whole after reopening, or not at all.
 
 mod batch;
+mod faulty;
+mod memory;
+mod occ;
+
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
 
 use std::fmt;
 use std::sync::Arc;
 
 pub use batch::{Batch, Write};
+pub use faulty::{Failure, Faulty};
+pub use memory::Memory;
 
 use crate::error::Result;
 
@@ -42,6 +50,11 @@ pub enum Space {
 impl Space {
     /// Every space.
     pub const ALL: [Space; 5] = [Space::Meta, Space::Directory, Space::Base, Space::Aggregate, Space::Dirty];
+
+    /// The position in [`ALL`](Self::ALL).
+    fn index(self) -> usize {
+        self as usize
+    }
 }
 
 /// A position in the order of commits of one opened engine. It means nothing after reopening.
@@ -81,6 +94,11 @@ impl KeyRange {
         }
         let end = end.last_mut().map(|last| *last += 1).map(|()| end.clone());
         Self { start: prefix.to_vec(), end }
+    }
+
+    /// Whether no key can lie in the range.
+    pub fn is_empty(&self) -> bool {
+        self.end.as_deref().is_some_and(|end| end <= self.start.as_slice())
     }
 
     /// Whether a key lies in the range.
