@@ -3,8 +3,25 @@
 pub mod codec;
 pub mod kv;
 
+mod aggregate;
 mod array;
+mod dirty;
 mod error;
+mod grid;
+mod kernel;
+mod key;
+mod reader;
+mod store;
+mod writer;
 
-pub use array::{Array, ArrayView, Bounds, Cell, Cells, DType, ScatterError, Tile};
+pub use aggregate::Aggregated;
+pub use array::{Array, ArrayView, Cell, Cells, DType};
 pub use error::{Error, ErrorKind, Result};
+pub use grid::{
+    Axis, CellIndex, ChunkIndex, Depth, Dimension, DimensionKind, Extent, Level, Levels, Location, MAX_AXES, Piece, Schema,
+    SchemaBuilder, Shape, Structure, StructureBuilder, Tuple, Window,
+};
+pub use kernel::{Aggregator, Resampling};
+pub use reader::{Answer, Explanation, Freshness, Layer, Query};
+pub use store::{ChunkInfo, Grid, Policy, Store, StoreOptions};
+pub use writer::{Batch, Commit};

@@ -13,7 +13,7 @@ use crate::grid::{Levels, Location, Piece, Schema, Window};
 use crate::kernel::copy_box;
 use crate::key::{LayerId, meta};
 use crate::kv::{self, Durability, Snapshot, Space};
-use crate::store::{BaseChunk, ChunkReader, Grid, Policy, State, Store, base_fill, write_bounds, write_reach};
+use crate::store::{BaseChunk, ChunkReader, Grid, Policy, State, Store, base_fill, try_lock, write_bounds, write_reach};
 
 /// What a commit did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,7 +90,12 @@ impl<'a> Batch<'a> {
         let fits = array.shape().len() == window.shape().len()
             && array.shape().iter().zip(window.shape().iter()).all(|(&array, &window)| array as u64 == window);
         if !fits {
-            let message = format!("an array of {:?} does not fit a window of {:?} cells at {:?}", array.shape(), window.shape(), window.start());
+            let message = format!(
+                "an array of {:?} does not fit a window of {:?} cells at {:?}",
+                array.shape(),
+                window.shape(),
+                window.start()
+            );
             return Err(grid.blame(Error::invalid(message)));
         }
         let window = window.at(window.levels(grid.structure().dimensions().len()));
@@ -138,7 +143,8 @@ impl<'a> Batch<'a> {
     fn attempt(&self, inline: bool) -> Result<Commit> {
         let aggregators: Vec<Arc<Mutex<()>>> = self.grids().iter().map(|grid| self.store.aggregator(grid.id())).collect();
         // Where somebody else aggregates, both would meet at the top: marks are cheaper.
-        let held: Option<Vec<_>> = if inline { aggregators.iter().map(|aggregator| aggregator.try_lock().ok()).collect() } else { None };
+        let held: Option<Vec<_>> =
+            if inline { aggregators.iter().map(|aggregator| try_lock(aggregator)).collect() } else { None };
         let snapshot = self.store.snapshot()?;
         let mut batch = kv::Batch::at(snapshot.as_ref());
         let mut commit = Commit { sequence: self.store.reserve_sequence(), ..Commit::default() };
@@ -339,7 +345,9 @@ fn part_of<'v, T>(array: &'v ArrayViewD<'_, T>, piece: &Piece) -> ArrayViewD<'v,
 fn holes<T: Cell>(array: &ArrayViewD<'_, T>, nodata: Option<f64>) -> bool {
     match nodata.map(T::from_f64) {
         None if !T::DTYPE.is_float() => false,
-        nodata => array.rows().into_iter().any(|row| row.iter().fold(false, |any, cell| any | cell.is_nan() | (Some(*cell) == nodata))),
+        nodata => {
+            array.rows().into_iter().any(|row| row.iter().fold(false, |any, cell| any | cell.is_nan() | (Some(*cell) == nodata)))
+        }
     }
 }
 

@@ -93,7 +93,13 @@ impl<'a> Propagation<'a> {
             Part::Now(chunks) => {
                 let halving = self.chunks.grid.halving(node.dimension);
                 let layers = self.chunks.grid.layers();
-                Part::Now(layers.iter().zip(chunks).map(|(layer, chunk)| reduce(layer.aggregator, chunk, &halving, layer.fill)).collect())
+                Part::Now(
+                    layers
+                        .iter()
+                        .zip(chunks)
+                        .map(|(layer, chunk)| reduce(layer.aggregator, chunk, &halving, layer.fill))
+                        .collect(),
+                )
             }
             Part::Gone => Part::Gone,
             Part::Same => Part::Same,

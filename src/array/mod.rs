@@ -8,6 +8,6 @@ mod view;
 pub use cells::Cells;
 pub(crate) use cells::{with_cells, with_dtype};
 pub use dtype::{Cell, DType};
-pub use scatter::{Bounds, ScatterError, Tile};
+pub use scatter::{Bounds, Tile};
 pub(crate) use view::with_view;
 pub use view::{Array, ArrayView};

@@ -27,7 +27,7 @@ pub use record::{decode_record, encode_record};
 use crate::array::{Cells, DType};
 
 /// What is done to cells so that they compress well. Every filter can be undone bit for bit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Filter {
     /// Nothing: for classes, masks and other cells whose neighbours are equal or unrelated.
     None,

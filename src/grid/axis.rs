@@ -64,7 +64,11 @@ impl Axis {
         }
         let least = if fixed { 1 } else { 2 };
         if !(least..=Self::CHUNK_MAX).contains(&self.chunk) {
-            return Err(Error::invalid(format!("axis `{name}`: a chunk of {} cells is outside {least} to {}", self.chunk, Self::CHUNK_MAX)));
+            return Err(Error::invalid(format!(
+                "axis `{name}`: a chunk of {} cells is outside {least} to {}",
+                self.chunk,
+                Self::CHUNK_MAX
+            )));
         }
         if !fixed && !self.chunk.is_power_of_two() {
             return Err(Error::invalid(format!("axis `{name}`: a chunk of {} cells is not a power of two", self.chunk)));
@@ -76,5 +80,9 @@ impl Axis {
 /// Names of grids, dimensions and axes: 1 to 128 of `A-Z a-z 0-9 . _ -`.
 pub(crate) fn check_name(what: &str, name: &str) -> Result<()> {
     let fits = (1..=128).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-    if fits { Ok(()) } else { Err(Error::invalid(format!("{what} name `{}`: use 1 to 128 of A-Z a-z 0-9 . _ -", name.escape_debug()))) }
+    if fits {
+        Ok(())
+    } else {
+        Err(Error::invalid(format!("{what} name `{}`: use 1 to 128 of A-Z a-z 0-9 . _ -", name.escape_debug())))
+    }
 }

@@ -140,7 +140,10 @@ impl Dimension {
         }
         if let Some(labels) = self.labels() {
             if self.axes.len() != 1 {
-                return Err(Error::invalid(format!("dimension `{name}` has labels and {} axes; it must have one", self.axes.len())));
+                return Err(Error::invalid(format!(
+                    "dimension `{name}` has labels and {} axes; it must have one",
+                    self.axes.len()
+                )));
             }
             if labels.is_empty() || labels.len() > 1 << 20 {
                 return Err(Error::invalid(format!("dimension `{name}` has {} labels; give 1 to {}", labels.len(), 1 << 20)));

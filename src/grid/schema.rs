@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::structure::Structure;
-use crate::array::{Cell, DType};
 use crate::array::with_dtype;
+use crate::array::{Cell, DType};
 use crate::codec::Filter;
 use crate::error::{Error, Result};
 use crate::kernel::Aggregator;
@@ -61,7 +61,8 @@ impl SchemaBuilder {
     pub fn build(mut self) -> Result<Schema> {
         if let Some(nodata) = self.nodata {
             let kept = with_dtype!(self.dtype, |T| T::from_f64(nodata).to_f64());
-            let fits = if self.dtype.is_float() { nodata.is_nan() || kept.is_finite() || nodata.is_infinite() } else { kept == nodata };
+            let fits =
+                if self.dtype.is_float() { nodata.is_nan() || kept.is_finite() || nodata.is_infinite() } else { kept == nodata };
             if !fits {
                 return Err(Error::invalid(format!("nodata {nodata} is not a value of {}", self.dtype)));
             }
@@ -83,7 +84,14 @@ impl SchemaBuilder {
 impl Schema {
     /// A builder for cells of one type, with no nodata value but NaN, no aggregators, and the default codec.
     pub fn builder(structure: Structure, dtype: DType) -> SchemaBuilder {
-        SchemaBuilder { structure, dtype, nodata: None, aggregators: Vec::new(), filter: Filter::default_for(dtype), zstd_level: 1 }
+        SchemaBuilder {
+            structure,
+            dtype,
+            nodata: None,
+            aggregators: Vec::new(),
+            filter: Filter::default_for(dtype),
+            zstd_level: 1,
+        }
     }
 
     /// Where the cells are.

@@ -91,7 +91,10 @@ impl StructureBuilder {
         }
         let cells = self.dimensions.iter().flat_map(|d| d.axes()).try_fold(1_u64, |n, a| n.checked_mul(u64::from(a.chunk())));
         if cells.is_none_or(|cells| cells > Structure::CHUNK_CELLS_MAX) {
-            return Err(Error::invalid(format!("a chunk may have at most {} cells; make it shorter along an axis", Structure::CHUNK_CELLS_MAX)));
+            return Err(Error::invalid(format!(
+                "a chunk may have at most {} cells; make it shorter along an axis",
+                Structure::CHUNK_CELLS_MAX
+            )));
         }
         choose_refinable(&mut self.dimensions)?;
         let mut starts = vec![0];
@@ -275,7 +278,8 @@ impl Structure {
             let first = i128::from(location.codes[axis]) * i128::from(self.dimensions[d].axes()[a].chunk());
             saturate(first - self.dimensions[d].zero(a, location.levels[d]))
         });
-        Window::new(start.collect::<CellIndex>(), self.axes().map(|axis| u64::from(axis.chunk())).collect::<Shape>()).at(location.levels)
+        Window::new(start.collect::<CellIndex>(), self.axes().map(|axis| u64::from(axis.chunk())).collect::<Shape>())
+            .at(location.levels)
     }
 
     /// The place of a chunk as errors name it.
@@ -320,7 +324,12 @@ impl Structure {
         let levels = window.levels(self.dimensions.len());
         let (start, shape) = (window.start(), window.shape());
         if start.len() != self.rank() || shape.len() != self.rank() {
-            return Err(Error::invalid(format!("a window of {} by {} numbers does not fit {} axes", start.len(), shape.len(), self.rank())));
+            return Err(Error::invalid(format!(
+                "a window of {} by {} numbers does not fit {} axes",
+                start.len(),
+                shape.len(),
+                self.rank()
+            )));
         }
         for (axis, (d, a)) in self.axis_places().enumerate() {
             let dimension = &self.dimensions[d];
@@ -366,7 +375,7 @@ impl Structure {
     /// Cuts a window at chunk borders. The pieces are disjoint and cover it.
     ///
     /// The window must have passed [`check`](Self::check).
-    pub fn split(&self, window: &Window) -> impl Iterator<Item = Piece> {
+    pub fn split(&self, window: &Window) -> impl Iterator<Item = Piece> + use<> {
         let levels = window.levels(self.dimensions.len());
         let boxes = self.chunk_box(window);
         let (start, end) = (window.start(), window.end());
@@ -419,15 +428,27 @@ impl Structure {
     /// The smallest box that holds two windows of the same levels.
     pub(crate) fn union(&self, a: &Window, b: &Window) -> Window {
         let start: CellIndex = a.start().iter().zip(b.start().iter()).map(|(a, b)| *a.min(b)).collect();
-        let shape = a.end().iter().zip(b.end().iter()).zip(start.iter()).map(|((a, b), start)| a.max(b).abs_diff(*start)).collect::<Shape>();
+        let shape = a
+            .end()
+            .iter()
+            .zip(b.end().iter())
+            .zip(start.iter())
+            .map(|((a, b), start)| a.max(b).abs_diff(*start))
+            .collect::<Shape>();
         Window::new(start, shape).at(a.levels(self.dimensions.len()))
     }
 
     /// The part that two windows of the same levels share.
     pub fn intersection(&self, a: &Window, b: &Window) -> Option<Window> {
         let start: CellIndex = a.start().iter().zip(b.start().iter()).map(|(a, b)| *a.max(b)).collect();
-        let shape: Option<Shape> =
-            a.end().iter().zip(b.end().iter()).zip(start.iter()).map(|((a, b), start)| (a.min(b) > start).then(|| a.min(b).abs_diff(*start))).collect::<Option<Vec<_>>>().map(|v| v.into_iter().collect());
+        let shape: Option<Shape> = a
+            .end()
+            .iter()
+            .zip(b.end().iter())
+            .zip(start.iter())
+            .map(|((a, b), start)| (a.min(b) > start).then(|| a.min(b).abs_diff(*start)))
+            .collect::<Option<Vec<_>>>()
+            .map(|v| v.into_iter().collect());
         shape.map(|shape| Window::new(start, shape).at(a.levels(self.dimensions.len())))
     }
 
@@ -498,7 +519,11 @@ impl Structure {
     pub fn window(&self, extent: &Extent, levels: Levels) -> Result<Window> {
         self.check_levels(levels)?;
         if extent.bounds().len() != self.rank() {
-            return Err(Error::invalid(format!("an extent of {} bounds does not fit {} axes", extent.bounds().len(), self.rank())));
+            return Err(Error::invalid(format!(
+                "an extent of {} bounds does not fit {} axes",
+                extent.bounds().len(),
+                self.rank()
+            )));
         }
         let mut start = vec![0; self.rank()];
         let mut shape = vec![0; self.rank()];
@@ -512,7 +537,9 @@ impl Structure {
             let (first, last) = ((p.min(q) + 1e-6).floor(), (p.max(q) - 1e-6).ceil());
             let last = last.max(first + 1.0);
             if first.abs() > 1e18 || last.abs() > 1e18 {
-                return Err(Error::invalid(format!("the extent {lower} to {upper} along axis `{name}` is outside the index space")));
+                return Err(Error::invalid(format!(
+                    "the extent {lower} to {upper} along axis `{name}` is outside the index space"
+                )));
             }
             start[axis] = saturate(exact(first));
             shape[axis] = u64::try_from(exact(last - first)).unwrap_or(u64::MAX);

@@ -91,7 +91,13 @@ fn fold<I: Copy, A: Copy>(rows: &[&[I]], pairs: bool, acc: &mut [A], start: A, a
 }
 
 /// Folds a whole child of which every cell takes part.
-fn fold_all<I: Copy, A: Copy, O>(halving: &Halving, cells: &[I], start: A, add: impl Fn(A, I) -> A + Copy, end: impl Fn(A) -> O) -> Vec<O> {
+fn fold_all<I: Copy, A: Copy, O>(
+    halving: &Halving,
+    cells: &[I],
+    start: A,
+    add: impl Fn(A, I) -> A + Copy,
+    end: impl Fn(A) -> O,
+) -> Vec<O> {
     let (row, pairs) = (halving.row(), halving.pairs());
     let mut acc = vec![start; if pairs { row / 2 } else { row }];
     let mut out = Vec::with_capacity(cells.len() / halving.children());
@@ -176,7 +182,13 @@ fn sum<T: Cell>(halving: &Halving, cells: &[T], weight: Option<&[f64]>, fill: f6
 }
 
 /// The cell that comes before all others by `before(best, candidate)`; the first one of equals.
-fn least<T: Cell>(halving: &Halving, cells: &[T], weight: Option<&[f64]>, fill: f64, before: impl Fn(T, T) -> bool + Copy) -> Vec<T> {
+fn least<T: Cell>(
+    halving: &Halving,
+    cells: &[T],
+    weight: Option<&[f64]>,
+    fill: f64,
+    before: impl Fn(T, T) -> bool + Copy,
+) -> Vec<T> {
     match weight {
         None => {
             let (row, pairs) = (halving.row(), halving.pairs());
@@ -189,7 +201,9 @@ fn least<T: Cell>(halving: &Halving, cells: &[T], weight: Option<&[f64]>, fill: 
                     match (i, pairs) {
                         (0, true) => out.extend(cells.chunks_exact(2).map(|pair| pick(pair[0], pair[1]))),
                         (0, false) => out.extend_from_slice(cells),
-                        (_, true) => out[start..].iter_mut().zip(cells.chunks_exact(2)).for_each(|(a, p)| *a = pick(pick(*a, p[0]), p[1])),
+                        (_, true) => {
+                            out[start..].iter_mut().zip(cells.chunks_exact(2)).for_each(|(a, p)| *a = pick(pick(*a, p[0]), p[1]))
+                        }
                         (_, false) => out[start..].iter_mut().zip(cells).for_each(|(a, b)| *a = pick(*a, *b)),
                     }
                 }
@@ -231,7 +245,8 @@ pub(crate) fn assemble(
     let mut values = old.as_ref().map_or_else(|| Cells::filled(dtype, cells, fill), |chunk| chunk.values.clone());
     let mut weight = old.and_then(|chunk| chunk.weight);
     let whole = |part: &Option<Chunk>| part.as_ref().is_some_and(|part| part.weight.is_none());
-    let weighs = weighting != Weighting::None && !(weight.is_none() && parts.iter().all(|(_, part)| whole(part)) && (covered || !fresh));
+    let weighs =
+        weighting != Weighting::None && !(weight.is_none() && parts.iter().all(|(_, part)| whole(part)) && (covered || !fresh));
     if weighs && weight.is_none() {
         weight = Some(vec![if fresh { 0.0 } else { full }; cells]);
     }

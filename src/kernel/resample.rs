@@ -110,12 +110,16 @@ impl AxisMap {
 /// A cell is valid unless it is NaN or `nodata`; target cells without valid cells hold `fill`.
 pub(crate) fn resample(source: &Array, axes: &[AxisMap], resampling: Resampling, nodata: Option<f64>, fill: f64) -> Array {
     let shape: Vec<usize> = axes.iter().map(|axis| axis.len).collect();
-    let taps: Vec<Vec<Vec<(usize, f64)>>> =
-        axes.iter().zip(source.shape()).map(|(axis, &len)| (0..axis.len).map(|i| axis.taps(i, len, resampling)).collect()).collect();
+    let taps: Vec<Vec<Vec<(usize, f64)>>> = axes
+        .iter()
+        .zip(source.shape())
+        .map(|(axis, &len)| (0..axis.len).map(|i| axis.taps(i, len, resampling)).collect())
+        .collect();
     if resampling == Resampling::Nearest {
         return with_view!(Array, source, |cells| {
             let pick = |index: &ndarray::IxDyn| {
-                let at: Option<Vec<usize>> = taps.iter().enumerate().map(|(axis, taps)| taps[index[axis]].first().map(|tap| tap.0)).collect();
+                let at: Option<Vec<usize>> =
+                    taps.iter().enumerate().map(|(axis, taps)| taps[index[axis]].first().map(|tap| tap.0)).collect();
                 at.map(|at| cells[at.as_slice()])
             };
             filled(&shape, pick, fill)

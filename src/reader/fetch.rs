@@ -27,7 +27,7 @@ pub(super) struct Fetched {
 pub(super) fn fetch(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness: Freshness) -> Result<Fetched> {
     let structure = grid.structure();
     let mut array = blank(plan, &plan.window);
-    let pieces: Vec<Piece> = plan.populated(structure).iter().flat_map(|window| structure.split(&window.clone())).collect();
+    let pieces: Vec<Piece> = plan.populated(structure).iter().flat_map(|window| structure.split(window)).collect();
     let pieces = within(plan, grid, pieces);
     let pending = pending(grid, snapshot, plan, &pieces)?;
     let above = plan.levels().iter().zip(plan.built.iter()).any(|(level, built)| level > built);
@@ -36,8 +36,13 @@ pub(super) fn fetch(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness
     let fetcher = Fetcher { chunks: grid.chunks(snapshot), plan, fresh: freshness == Freshness::Fresh, above, read: &read };
     with_view!(Array, &mut array, |array| {
         let cells = array.as_slice_mut().ok_or_else(|| Error::invalid("a new array is in C order"))?;
-        let tiles = Tile::split(cells, &sizes(&plan.window.shape()), &boxes).map_err(|e| Error::invalid("the pieces of a window are disjoint").because(e))?;
-        pieces.par_iter().zip(tiles).zip(&pending).try_for_each(|((piece, mut tile), edges)| fetcher.piece(piece, &mut tile, edges))
+        let tiles = Tile::split(cells, &sizes(&plan.window.shape()), &boxes)
+            .map_err(|e| Error::invalid("the pieces of a window are disjoint").because(e))?;
+        pieces
+            .par_iter()
+            .zip(tiles)
+            .zip(&pending)
+            .try_for_each(|((piece, mut tile), edges)| fetcher.piece(piece, &mut tile, edges))
     })?;
     let stale = if freshness == Freshness::Fresh { Vec::new() } else { stale(grid, plan, &pending) };
     Ok(Fetched { array, stale, chunks_read: read.into_inner() })
@@ -109,7 +114,9 @@ impl Fetcher<'_> {
     fn decode<T: Cell>(&self, layer: &ReadLayer, at: &Location, piece: &Piece, tile: &mut Tile<'_, T>) -> Result<()> {
         let shape = self.chunks.grid.structure().chunk_shape();
         let planes = self.chunks.planes(layer.id());
-        let read = self.chunks.with_blob(layer.id(), at, |key, blob| decode_into(key, blob, &BlobSpec::new(&shape, &planes, 1)?, &piece.in_chunk, tile))?;
+        let read = self.chunks.with_blob(layer.id(), at, |key, blob| {
+            decode_into(key, blob, &BlobSpec::new(&shape, &planes, 1)?, &piece.in_chunk, tile)
+        })?;
         self.read.fetch_add(u64::from(read.is_some()), Ordering::Relaxed);
         Ok(())
     }
@@ -123,7 +130,9 @@ impl Fetcher<'_> {
 /// Copies the box of a decoded chunk into its place.
 fn copy_cells<T: Cell>(chunks: ChunkReader<'_>, piece: &Piece, tile: &mut Tile<'_, T>, values: Option<Cells>) -> Result<()> {
     let Some(values) = values else { return Ok(()) };
-    let cells = values.as_slice::<T>().ok_or_else(|| Error::corrupt("a chunk is of another type").because(DecodeError::Request { reason: "type" }))?;
+    let cells = values
+        .as_slice::<T>()
+        .ok_or_else(|| Error::corrupt("a chunk is of another type").because(DecodeError::Request { reason: "type" }))?;
     let shape = chunks.grid.structure().chunk_shape();
     let (zero, row) = (vec![0; shape.len()], piece.shape[shape.len() - 1]);
     let mut number = 0;

@@ -39,10 +39,15 @@ impl<'a> Fresh<'a> {
         let halving = grid.halving(dimension);
         let mut parts = Vec::new();
         for (number, child) in (0_u8..=u8::MAX).zip(grid.structure().children(at, dimension)) {
-            let under: Vec<Edge> = pending.iter().filter(|edge| grid.structure().ancestor(&edge.parent, child.levels) == Some(child)).copied().collect();
+            let under: Vec<Edge> = pending
+                .iter()
+                .filter(|edge| grid.structure().ancestor(&edge.parent, child.levels) == Some(child))
+                .copied()
+                .collect();
             let changed = pending.iter().any(|edge| edge.parent == *at && edge.child == number);
             if old.is_none() || changed || !under.is_empty() {
-                let part = self.chunk(&child, &under)?.map(|chunk| reduce(self.layer.aggregator, &chunk, &halving, self.layer.fill));
+                let part =
+                    self.chunk(&child, &under)?.map(|chunk| reduce(self.layer.aggregator, &chunk, &halving, self.layer.fill));
                 parts.push((number, part));
             }
         }

@@ -25,7 +25,9 @@ pub(crate) fn read(grid: &Grid, query: &Query) -> Result<Answer> {
         Some(maps) => {
             let (nodata, fill) = match &plan.layer {
                 ReadLayer::Base => (grid.schema().nodata(), plan.fill),
-                ReadLayer::Aggregate(layer) => (Some(layer.fill).filter(|fill| !fill.is_nan() && grid.schema().nodata().is_some()), plan.fill),
+                ReadLayer::Aggregate(layer) => {
+                    (Some(layer.fill).filter(|fill| !fill.is_nan() && grid.schema().nodata().is_some()), plan.fill)
+                }
             };
             resample(&fetched.array, maps, query.resampling(), nodata, fill)
         }

@@ -93,9 +93,12 @@ impl Plan {
             ReadLayer::Base => (grid.schema().dtype(), base_fill(grid.schema())),
             ReadLayer::Aggregate(spec) => (spec.dtype, spec.fill),
         };
-        let cells = maps.as_ref().map_or(window.cells(), |maps| maps.iter().try_fold(1_u64, |n, map| n.checked_mul(map.len as u64)));
+        let cells =
+            maps.as_ref().map_or(window.cells(), |maps| maps.iter().try_fold(1_u64, |n, map| n.checked_mul(map.len as u64)));
         if cells.into_iter().chain(window.cells()).any(|cells| cells > CELLS_MAX) || cells.is_none() || window.cells().is_none() {
-            return Err(Error::invalid(format!("the answer would have more than {CELLS_MAX} cells; ask for a coarser level or a smaller extent")));
+            return Err(Error::invalid(format!(
+                "the answer would have more than {CELLS_MAX} cells; ask for a coarser level or a smaller extent"
+            )));
         }
         Ok(Self { base, built, bounds, layer, dtype, fill, window, extent, maps })
     }
@@ -111,7 +114,8 @@ impl Plan {
 
     pub(super) fn explain(&self, grid: &Grid, snapshot: &dyn Snapshot, query: &Query) -> Result<Explanation> {
         let structure = grid.structure();
-        let locations: Vec<_> = self.populated(structure).iter().flat_map(|window| structure.split(window)).map(|piece| piece.location).collect();
+        let locations: Vec<_> =
+            self.populated(structure).iter().flat_map(|window| structure.split(window)).map(|piece| piece.location).collect();
         let chunks = grid.chunks(snapshot);
         // At the base levels every layer is made of base chunks.
         let layer = if self.levels() == self.base { LayerId::BASE } else { self.layer.id() };
@@ -160,7 +164,8 @@ pub struct Explanation {
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let levels: Vec<_> = self.dimensions.iter().zip(self.levels.iter()).map(|(name, level)| format!("{name} {level}")).collect();
+        let levels: Vec<_> =
+            self.dimensions.iter().zip(self.levels.iter()).map(|(name, level)| format!("{name} {level}")).collect();
         writeln!(f, "level: {}", levels.join(", "))?;
         writeln!(f, "layer: {}", self.layer)?;
         writeln!(f, "window: {:?} cells at {:?}", self.window.shape(), self.window.start())?;
@@ -234,7 +239,11 @@ fn shape_of(structure: &Structure, region: &Extent, shape: &[usize]) -> Result<C
 }
 
 fn one_an_axis(structure: &Structure, len: usize, what: &str) -> Result<()> {
-    if len == structure.rank() { Ok(()) } else { Err(Error::invalid(format!("a {what} of {len} numbers does not fit {} axes", structure.rank()))) }
+    if len == structure.rank() {
+        Ok(())
+    } else {
+        Err(Error::invalid(format!("a {what} of {len} numbers does not fit {} axes", structure.rank())))
+    }
 }
 
 /// Whether each axis is of a Fixed dimension.
@@ -244,16 +253,31 @@ fn fixed(structure: &Structure) -> impl Iterator<Item = bool> {
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive whole number, checked against the limit")]
 fn whole(count: f64) -> Result<usize> {
-    if count <= CELLS_MAX as f64 { Ok(count as usize) } else { Err(Error::invalid(format!("{count} cells along an axis are too many"))) }
+    if count <= CELLS_MAX as f64 {
+        Ok(count as usize)
+    } else {
+        Err(Error::invalid(format!("{count} cells along an axis are too many")))
+    }
 }
 
 /// The coarsest level at least as fine as the cells, what to read there, and how its cells become the answer's.
-fn resampled(structure: &Structure, bounds: &Window, region: Extent, cells: Cells, (base, reach): (Levels, Levels), resampling: Resampling) -> Result<Layout> {
+fn resampled(
+    structure: &Structure,
+    bounds: &Window,
+    region: Extent,
+    cells: Cells,
+    (base, reach): (Levels, Levels),
+    resampling: Resampling,
+) -> Result<Layout> {
     let steps: Vec<f64> = structure.axes().map(|axis| axis.step().abs()).collect();
     let levels: Levels = (0..structure.dimensions().len())
         .map(|d| {
-            let fits = |level: Level| structure.axes_of(d).all(|axis| steps[axis] * level.scale() <= cells[axis].0 * (1.0 + 1e-9));
-            std::iter::successors(Some(base[d]), |level| level.coarser()).take_while(|level| *level <= reach[d] && (*level == base[d] || fits(*level))).last().unwrap_or(base[d])
+            let fits =
+                |level: Level| structure.axes_of(d).all(|axis| steps[axis] * level.scale() <= cells[axis].0 * (1.0 + 1e-9));
+            std::iter::successors(Some(base[d]), |level| level.coarser())
+                .take_while(|level| *level <= reach[d] && (*level == base[d] || fits(*level)))
+                .last()
+                .unwrap_or(base[d])
         })
         .collect();
     let cover = structure.cover(bounds, levels);
@@ -281,7 +305,11 @@ fn resampled(structure: &Structure, bounds: &Window, region: Extent, cells: Cell
     }
     let window = Window::new(CellIndex::from(start.as_slice()), Shape::from(shape.as_slice())).at(levels);
     let space = structure.check(&window);
-    let window = if space.is_ok() { window } else { structure.intersection(&window, &cover).ok_or_else(|| Error::invalid("the extent holds no data"))? };
+    let window = if space.is_ok() {
+        window
+    } else {
+        structure.intersection(&window, &cover).ok_or_else(|| Error::invalid("the extent holds no data"))?
+    };
     let shift = window.start();
     maps.iter_mut().zip(start.iter().zip(shift.iter())).for_each(|(map, (old, new))| map.start -= (new - old) as f64);
     Ok(Layout { window, extent: Extent::new(extent), maps: Some(maps) })
@@ -334,7 +362,12 @@ fn choose_layer(grid: &Grid, asked: Option<Layer>, levels: Levels, base: Levels)
     let find = |aggregator| grid.layers().iter().find(|spec| spec.aggregator == aggregator).cloned().map(ReadLayer::Aggregate);
     match asked {
         None | Some(Layer::Base) if levels == base => Ok(ReadLayer::Base),
-        None => grid.layers().first().cloned().map(ReadLayer::Aggregate).ok_or_else(|| Error::not_found("it has no aggregators, so no levels above the base")),
+        None => grid
+            .layers()
+            .first()
+            .cloned()
+            .map(ReadLayer::Aggregate)
+            .ok_or_else(|| Error::not_found("it has no aggregators, so no levels above the base")),
         Some(Layer::Base) => Err(Error::not_found(format!("layer `base` is at levels {base:?} only, not at {levels:?}"))),
         Some(Layer::Aggregate(aggregator)) => find(aggregator).ok_or_else(|| {
             let names: Vec<_> = grid.layers().iter().map(|spec| spec.aggregator.name()).collect();

@@ -73,7 +73,13 @@ pub struct Query {
 impl Query {
     /// All that was put.
     pub fn all() -> Self {
-        Self { region: Region::All, detail: Detail::Given, layer: None, resampling: Resampling::default(), freshness: Freshness::default() }
+        Self {
+            region: Region::All,
+            detail: Detail::Given,
+            layer: None,
+            resampling: Resampling::default(),
+            freshness: Freshness::default(),
+        }
     }
 
     /// A window of cells, at its own levels unless told otherwise.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::codec::{RecordKind, decode_record, encode_record};
+use crate::codec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::grid::{Schema, check_name};
 use crate::key::{GridId, meta};
@@ -14,12 +14,37 @@ const FORMAT: u32 = 1;
 #[derive(Serialize, Deserialize)]
 struct Number(u64);
 
+/// What a record is; the number stands in its envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum RecordKind {
+    Format = 1,
+    Epoch = 2,
+    Next = 3,
+    Name = 4,
+    Schema = 5,
+    Bounds = 6,
+    Reach = 7,
+}
+
+/// The bytes of a record.
+pub(super) fn encode_record<T: Serialize>(kind: RecordKind, value: &T) -> Result<Vec<u8>> {
+    codec::encode_record(kind as u8, value).map_err(|e| Error::invalid(format!("the {kind:?} record cannot be kept")).because(e))
+}
+
 /// Reads the record under a key, if there is one.
-pub(super) fn read<T: Serialize + serde::de::DeserializeOwned>(snapshot: &dyn Snapshot, kind: RecordKind, key: Vec<u8>) -> Result<Option<T>> {
+pub(super) fn read<T: Serialize + serde::de::DeserializeOwned>(
+    snapshot: &dyn Snapshot,
+    kind: RecordKind,
+    key: Vec<u8>,
+) -> Result<Option<T>> {
     let mut record = None;
     snapshot.get_many(Space::Meta, &[key], &mut |_, bytes| {
         record = match bytes {
-            Some(bytes) => Some(decode_record(kind, bytes).map_err(|e| Error::corrupt(format!("the store's {kind} record is damaged")).because(e))?),
+            Some(bytes) => Some(
+                codec::decode_record(kind as u8, bytes)
+                    .map_err(|e| Error::corrupt(format!("the {kind:?} record is damaged")).because(e))?,
+            ),
             None => None,
         };
         Ok(())
@@ -33,7 +58,9 @@ pub(super) fn enter(engine: &dyn Engine) -> Result<u64> {
     let mut batch = Batch::at(snapshot.as_ref());
     match read::<Number>(snapshot.as_ref(), RecordKind::Format, meta::FORMAT.to_vec())? {
         Some(Number(format)) if format != u64::from(FORMAT) => {
-            return Err(Error::invalid(format!("the store has format {format}; this version of gridstone reads format {FORMAT}")));
+            return Err(Error::invalid(format!(
+                "the store has format {format}; this version of gridstone reads format {FORMAT}"
+            )));
         }
         Some(_) => {}
         None if !snapshot.scan(Space::Meta, &KeyRange::all(), Order::Ascending, 1)?.entries.is_empty() => {

@@ -31,7 +31,8 @@ impl LayerSpec {
         let tallies = !schema.structure().dimensions().iter().any(|d| d.is_refinable());
         let layer = |(i, &aggregator): (usize, &Aggregator)| {
             let dtype = aggregator.dtype(schema.dtype(), tallies);
-            let nodata = schema.nodata().filter(|&nodata| Cells::filled(dtype, 1, nodata) == Cells::filled(dtype, 1, nodata.round()));
+            let nodata =
+                schema.nodata().filter(|&nodata| Cells::filled(dtype, 1, nodata) == Cells::filled(dtype, 1, nodata.round()));
             let fill = match (dtype.is_float(), aggregator) {
                 (true, Aggregator::Count) | (false, Aggregator::Count) => 0.0,
                 (true, _) => f64::NAN,
@@ -91,7 +92,12 @@ impl<'a> ChunkReader<'a> {
     }
 
     /// Hands the blob of a chunk, if there is one, to `read`.
-    pub(crate) fn with_blob<R>(&self, layer: LayerId, at: &Location, read: impl FnOnce(&[u8], &[u8]) -> Result<R, DecodeError>) -> Result<Option<R>> {
+    pub(crate) fn with_blob<R>(
+        &self,
+        layer: LayerId,
+        at: &Location,
+        read: impl FnOnce(&[u8], &[u8]) -> Result<R, DecodeError>,
+    ) -> Result<Option<R>> {
         let space = if layer == LayerId::BASE { Space::Base } else { Space::Aggregate };
         let keys = [self.key(layer, at)];
         let (mut read, mut found) = (Some(read), None);

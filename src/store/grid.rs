@@ -215,7 +215,9 @@ impl Grid {
         let snapshot = self.store().snapshot()?;
         let state = self.state(snapshot.as_ref())?;
         let Some(bounds) = state.bounds else { return Ok(Vec::new()) };
-        let Some(window) = self.structure().intersection(&window, &self.structure().cover(&bounds, levels)) else { return Ok(Vec::new()) };
+        let Some(window) = self.structure().intersection(&window, &self.structure().cover(&bounds, levels)) else {
+            return Ok(Vec::new());
+        };
         let layer = if state.base() == Some(levels) { LayerId::BASE } else { LayerId(1) };
         let locations: Vec<Location> = self.structure().split(&window).map(|piece| piece.location).collect();
         self.existing(snapshot.as_ref(), layer, locations)

@@ -6,9 +6,10 @@ mod grid;
 mod state;
 
 use std::collections::HashMap;
+#[cfg(feature = "rocksdb")]
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 pub(crate) use chunks::{BaseChunk, ChunkReader, LayerChunks, LayerSpec, base_fill};
 pub use grid::{ChunkInfo, Grid};
@@ -70,7 +71,8 @@ impl StoreOptions {
     /// Opens the store in a directory. See [`Store::open`].
     #[cfg(feature = "rocksdb")]
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
-        let options = crate::kv::RocksOptions { create: self.create, accept_data_loss: self.accept_data_loss, ..Default::default() };
+        let options =
+            crate::kv::RocksOptions { create: self.create, accept_data_loss: self.accept_data_loss, ..Default::default() };
         let engine = crate::kv::Rocks::open(path.as_ref(), options)?;
         self.open_engine(Arc::new(engine))
     }
@@ -78,7 +80,8 @@ impl StoreOptions {
     /// Opens the store in an engine.
     pub fn open_engine(self, engine: Arc<dyn Engine>) -> Result<Store> {
         let epoch = catalog::enter(engine.as_ref())?;
-        let shared = Shared { engine, policy: self.policy, sequence: AtomicU64::new(epoch << EPOCH_SHIFT), aggregators: Mutex::default() };
+        let shared =
+            Shared { engine, policy: self.policy, sequence: AtomicU64::new(epoch << EPOCH_SHIFT), aggregators: Mutex::default() };
         Ok(Store { shared: Arc::new(shared) })
     }
 }
@@ -203,4 +206,13 @@ impl Store {
 /// Locks a mutex whose data are sound whatever happened to its last holder.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The same, unless somebody holds it now.
+pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match mutex.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(holder)) => Some(holder.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
 }

@@ -4,8 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::catalog;
-use crate::codec::{RecordKind, encode_record};
+use super::catalog::{self, RecordKind, encode_record};
 use crate::error::{Error, Result};
 use crate::grid::{CellIndex, Level, Levels, Shape, Structure, Window};
 use crate::key::{GridId, meta};
@@ -35,8 +34,12 @@ struct ReachRecord {
 impl State {
     /// Reads the state of a grid.
     pub(crate) fn read(snapshot: &dyn Snapshot, id: GridId, structure: &Structure) -> Result<Self> {
-        let bounds = catalog::read::<BoundsRecord>(snapshot, RecordKind::Bounds, meta::bounds(id))?.map(|r| r.check(structure)).transpose()?;
-        let reach = catalog::read::<ReachRecord>(snapshot, RecordKind::Reach, meta::reach(id))?.map(|r| r.check(structure)).transpose()?;
+        let bounds = catalog::read::<BoundsRecord>(snapshot, RecordKind::Bounds, meta::bounds(id))?
+            .map(|r| r.check(structure))
+            .transpose()?;
+        let reach = catalog::read::<ReachRecord>(snapshot, RecordKind::Reach, meta::reach(id))?
+            .map(|r| r.check(structure))
+            .transpose()?;
         Ok(Self { bounds, reach })
     }
 
@@ -59,7 +62,8 @@ impl State {
 
 /// Writes the bounds, expecting them as they were.
 pub(crate) fn write_bounds(batch: &mut Batch, id: GridId, bounds: &Window) -> Result<()> {
-    let record = BoundsRecord { levels: bounds.levels(0).to_vec(), start: bounds.start().to_vec(), shape: bounds.shape().to_vec() };
+    let record =
+        BoundsRecord { levels: bounds.levels(0).to_vec(), start: bounds.start().to_vec(), shape: bounds.shape().to_vec() };
     batch.expect_key(Space::Meta, meta::bounds(id));
     batch.put(Space::Meta, meta::bounds(id), encode_record(RecordKind::Bounds, &record)?);
     Ok(())
@@ -74,7 +78,10 @@ pub(crate) fn write_reach(batch: &mut Batch, id: GridId, reach: Levels) -> Resul
 impl BoundsRecord {
     fn check(&self, structure: &Structure) -> Result<Window> {
         let wrong = || Error::corrupt("the grid's bounds record does not fit its structure");
-        if self.levels.len() != structure.dimensions().len() || self.start.len() != structure.rank() || self.shape.len() != structure.rank() {
+        if self.levels.len() != structure.dimensions().len()
+            || self.start.len() != structure.rank()
+            || self.shape.len() != structure.rank()
+        {
             return Err(wrong());
         }
         let window = Window::new(CellIndex::from(self.start.as_slice()), Shape::from(self.shape.as_slice()));
