@@ -12,6 +12,7 @@ mod kernel;
 mod key;
 mod reader;
 mod store;
+mod verify;
 mod writer;
 
 pub use aggregate::Aggregated;
@@ -24,4 +25,5 @@ pub use grid::{
 pub use kernel::{Aggregator, Resampling};
 pub use reader::{Answer, Explanation, Freshness, Layer, Query};
 pub use store::{ChunkInfo, Grid, Policy, Store, StoreOptions};
+pub use verify::{Damage, Finding, Report};
 pub use writer::{Batch, Commit};
