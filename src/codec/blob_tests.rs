@@ -5,7 +5,7 @@ use super::header::checksum;
 use super::*;
 use crate::array::{Bounds, Cell, Tile, with_dtype};
 
-const FILTERS: [Filter; 3] = [Filter::None, Filter::Shuffle, Filter::Delta];
+const FILTERS: [Filter; 4] = [Filter::None, Filter::Shuffle, Filter::Delta, Filter::Auto];
 const KEY: &[u8] = b"dem/0/1/2";
 
 fn spec<'a>(shape: &'a [usize], dtypes: &'a [DType]) -> BlobSpec<'a> {
@@ -352,9 +352,14 @@ proptest! {
 }
 
 #[test]
-fn the_default_filter_suits_its_type() {
-    for dtype in DType::ALL {
-        let expected = if dtype.size() == 1 { Filter::None } else { Filter::Delta };
-        assert_eq!(Filter::default_for(dtype), expected);
+fn the_automatic_filter_tells_measurements_from_classes() {
+    let classes: Cells =
+        (0..256_u32 * 256).map(|i| [7, 90, 31, 255][(i / 19 * 7 % 11 % 4) as usize]).collect::<Vec<u16>>().into();
+    for (cells, delta) in [(slope(256, 256), true), (classes, false)] {
+        let blob = encode_one(&cells, Filter::default_for(cells.dtype()), 256);
+        let transform = inspect(&blob).expect("a blob")[0].transform;
+        assert_eq!(transform != Transform::None, delta, "{transform:?}");
+        let best = [Filter::None, Filter::Delta].map(|filter| encode_one(&cells, filter, 256).len());
+        assert_eq!(blob.len(), best[0].min(best[1]));
     }
 }

@@ -8,6 +8,7 @@
 //! integer image of the cells (`image.rs`), and zigzags and shuffles what is left.
 
 mod blob;
+mod delta;
 mod error;
 mod frame;
 mod header;
@@ -35,15 +36,14 @@ pub enum Filter {
     Shuffle,
     /// What a linear prediction from the neighbours leaves, shuffled: for measurements.
     Delta,
+    /// [`Filter::Delta`] or [`Filter::None`], whichever makes a sample of the rows smaller.
+    Auto,
 }
 
 impl Filter {
-    /// The filter that suits most data of a type.
-    pub const fn default_for(dtype: DType) -> Self {
-        match dtype {
-            DType::U8 | DType::I8 => Self::None,
-            _ => Self::Delta,
-        }
+    /// The filter that suits most data of a type. No type tells a measurement from a class, so it is tried out.
+    pub const fn default_for(_: DType) -> Self {
+        Self::Auto
     }
 }
 
