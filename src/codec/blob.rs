@@ -297,7 +297,7 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    fn new(shape: &[usize], start: &[usize]) -> Self {
+    pub(super) fn new(shape: &[usize], start: &[usize]) -> Self {
         Self { shape: shape.to_vec(), start: start.to_vec() }
     }
 

@@ -74,3 +74,28 @@ fn undo_portable<W: Word>(plain: &[u8], cells: usize, row_len: usize, image: Ima
         image.inverse(&words[column..], tile.row(row));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::array::DType;
+    use crate::codec::Transform;
+
+    #[test]
+    fn both_compilations_do_the_same() {
+        for transform in [Transform::Ordered { shift: 3 }, Transform::Fixed { exponent: -3, hole: -9 }] {
+            let image = Image::of(transform, DType::F32).expect("a delta");
+            let cells: Vec<u32> = (0..37_u32 * 41).map(|i| (((i * i) % 4099) as f32 / 8.0).to_bits()).collect();
+            let (mut plain, mut portable) = (vec![0; 4 * cells.len()], vec![0; 4 * cells.len()]);
+            apply(&cells, 41, image, &mut plain);
+            apply_portable(&cells, 41, image, &mut portable);
+            assert_eq!(plain, portable);
+            let rows = Rows::new(&[37, 41], &[0, 0]);
+            for undo in [undo::<u32>, undo_portable::<u32>] {
+                let mut out = vec![0; cells.len()];
+                undo(&plain, cells.len(), 41, image, &rows, &mut Tile::whole(&mut out, &[37, 41]).expect("fits"));
+                assert_eq!(out, cells);
+            }
+        }
+    }
+}

@@ -190,8 +190,6 @@ macro_rules! fixed {
                 for &bits in block {
                     let nan = bits == $nan;
                     let empty = nan | (bits == 0);
-                    #[expect(clippy::cast_possible_truncation, clippy::allow_attributes, reason = "at most eleven bits are left")]
-                    #[allow(clippy::cast_possible_wrap, reason = "one macro for two types")]
                     let exponent = ((bits & !SIGN) >> $mantissa) as i32;
                     strange |= !empty & ((exponent == 0) | (exponent == EXPONENTS));
                     let mantissa = (bits & (HIDDEN - 1)) | HIDDEN;

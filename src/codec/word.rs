@@ -29,13 +29,11 @@ macro_rules! word {
     ($word:ty, [$($lane:ident $byte:literal),+]) => {
         impl Word for $word {
             #[inline(always)]
-            #[expect(clippy::cast_possible_truncation, clippy::allow_attributes, reason = "the low byte is meant")]
-            #[allow(clippy::unnecessary_cast, reason = "one macro for four types")]
             fn split(words: &[Self], planes: &mut [u8], stride: usize, at: usize) {
                 $(
                     let lane = &mut planes[$byte * stride + at..][..words.len()];
                     for (byte, &word) in lane.iter_mut().zip(words) {
-                        *byte = (word >> (8 * $byte)) as u8;
+                        *byte = word.to_le_bytes()[$byte];
                     }
                 )+
             }
