@@ -158,6 +158,7 @@ pub trait Snapshot: Send + Sync {
 
     /// Calls `visit` once for each key, in order, with the key's position and its value, `None` where there is none. Stops at
     /// the first error, of its own or of `visit`.
+    #[expect(clippy::type_complexity, reason = "an alias would hide what the visitor gets")]
     fn get_many(&self, space: Space, keys: &[Vec<u8>], visit: &mut dyn FnMut(usize, Option<&[u8]>) -> Result<()>) -> Result<()>;
 
     /// At most `limit` entries of a range.

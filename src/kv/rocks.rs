@@ -80,6 +80,13 @@ impl Rocks {
         let sizes = store.db.get_approximate_sizes_cf(store.family(space)?, &[rocksdb::Range::new(&range.start, &end)]);
         Ok(sizes.iter().sum())
     }
+
+    /// Flushes one space, so that logs are kept for the others.
+    #[cfg(test)]
+    pub(super) fn flush_space(&self, space: Space) -> Result<()> {
+        let store = &self.store;
+        store.db.flush_cf(store.family(space)?).map_err(|error| store.read_error(space, error))
+    }
 }
 
 impl fmt::Debug for Rocks {
