@@ -13,6 +13,8 @@
 //! * An error during a scan or a get is an error, never an end or an absence.
 //! * After a failed commit, other than a refusal, the engine refuses further commits with
 //!   [`Poisoned`](crate::ErrorKind::Poisoned); reads go on. The failed batch may be found whole after reopening, or not at all.
+//! * A commit that found no space left may be refused with [`Unavailable`](crate::ErrorKind::Unavailable) instead, if it is
+//!   sure that nothing of it is ever found; then commits are accepted again once there is space.
 
 pub mod preflight;
 

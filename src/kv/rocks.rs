@@ -23,6 +23,7 @@ const MANIFEST_BYTES_MAX: usize = 64 << 20;
 /// Values that one get pins in memory at a time.
 const PINNED_VALUES_MAX: usize = 32;
 const READAHEAD_BYTES: usize = 1 << 20;
+const SHORT_SCAN_ENTRIES: usize = 1024;
 
 /// How a store is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +107,11 @@ fn family_name(space: Space) -> &'static str {
     }
 }
 
+/// Whether the values of a space are chunks.
+fn is_large(space: Space) -> bool {
+    matches!(space, Space::Base | Space::Aggregate)
+}
+
 fn open_database(path: &Path, options: &RocksOptions, verify_logs: bool) -> Result<DB> {
     let cache = Cache::new_lru_cache(options.cache_bytes);
     let families = Space::ALL.map(|space| ColumnFamilyDescriptor::new(family_name(space), family_options(space, &cache)));
@@ -153,7 +159,7 @@ fn database_options(verify_logs: bool) -> Options {
 }
 
 fn family_options(space: Space, cache: &Cache) -> Options {
-    let large = matches!(space, Space::Base | Space::Aggregate);
+    let large = is_large(space);
     let mut options = Options::default();
     // Values are compressed already, and the crate is built without any compression library.
     options.set_compression_type(DBCompressionType::None);
@@ -354,7 +360,10 @@ impl Snapshot for View {
         if range.is_empty() {
             return Ok(page);
         }
-        let mut cursor = Cursor::new(self, space, range, order)?;
+        // A long scan must not push out what point reads keep in memory, and gains from reading ahead; a short one may come
+        // again, and would read far more than it shows.
+        let bulk = limit > SHORT_SCAN_ENTRIES || is_large(space);
+        let mut cursor = Cursor::new(self, space, range, order, bulk)?;
         while let Some((key, value)) = cursor.next()? {
             if page.entries.len() == limit {
                 page.more = true;
@@ -376,11 +385,13 @@ struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    fn new(view: &'a View, space: Space, range: &KeyRange, order: Order) -> Result<Self> {
+    fn new(view: &'a View, space: Space, range: &KeyRange, order: Order, bulk: bool) -> Result<Self> {
         let mut options = ReadOptions::default();
         options.set_snapshot(&view.snapshot);
-        options.fill_cache(false);
-        options.set_readahead_size(READAHEAD_BYTES);
+        if bulk {
+            options.fill_cache(false);
+            options.set_readahead_size(READAHEAD_BYTES);
+        }
         if !range.start.is_empty() {
             options.set_iterate_lower_bound(range.start.clone());
         }

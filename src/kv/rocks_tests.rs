@@ -309,7 +309,7 @@ fn refused_or_whole(image: &Path, damage: impl Fn(&Path), keys: usize) -> bool {
 fn no_flip_of_a_bit_loses_what_was_synced() {
     let image = small_store(3, 6);
     let (mut refused, mut tried) = (0, 0);
-    for (name, step) in [("CURRENT", 1), ("MANIFEST-", 5), (".log", 13), (WATERMARK, 97)] {
+    for (name, step) in [("CURRENT", 1), ("MANIFEST-", 11), (".log", 17), (WATERMARK, 97)] {
         let file = file_of(image.path(), name);
         let name = file.file_name().expect("a name");
         for bit in (0..fs::read(&file).expect("readable").len() * 8).step_by(step) {
@@ -318,7 +318,7 @@ fn no_flip_of_a_bit_loses_what_was_synced() {
         }
     }
     println!("{refused} of {tried} flips refused");
-    assert!(tried > 2000 && refused > tried * 9 / 10, "{refused} of {tried}");
+    assert!(tried > 1200 && refused > tried * 9 / 10, "{refused} of {tried}");
 }
 
 #[test]
@@ -438,6 +438,19 @@ fn the_watermark_follows_syncs_and_costs_little() {
         file.write(watermark::Watermark { sequence, ..watermark::Watermark::default() }).expect("written");
     }
     println!("a watermark costs {:?}", started.elapsed() / 1000);
+}
+
+#[test]
+fn sizes_are_told_by_space_and_range() {
+    let place = directory();
+    let engine = Rocks::open(place.path(), &creating()).expect("a new store");
+    for key in 0..40 {
+        put(&engine, key, 3000, Durability::Buffered);
+    }
+    engine.flush().expect("flushed");
+    let size = |range: &KeyRange| engine.approximate_size(Space::Directory, range).expect("known");
+    let (all, half) = (size(&KeyRange::all()), size(&KeyRange { start: 20u32.to_be_bytes().to_vec(), end: None }));
+    assert!((100_000..200_000).contains(&all) && half < all && half > all / 4, "{half} of {all}");
 }
 
 #[test]
