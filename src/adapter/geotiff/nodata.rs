@@ -103,7 +103,8 @@ pub(super) fn items(document: &str) -> Vec<Item> {
         items.push(Item {
             role: role.to_owned(),
             band: attribute(head, "sample").and_then(|sample| sample.parse().ok()),
-            value: unescape(value),
+            // GDAL escapes the value, and then the document that holds it.
+            value: unescape(&unescape(value)),
         });
     }
     items
