@@ -211,6 +211,7 @@ impl<'b, 'a> Writer<'b, 'a> {
         if !marks {
             batch.expect_key(Space::Meta, meta::reach(self.grid.id()));
             if top != built {
+                aggregate::expect_raise(self.grid, batch, self.base, built, top);
                 write_reach(batch, self.grid.id(), top)?;
             }
             plan.expect(self.grid, self.chunks, batch);
