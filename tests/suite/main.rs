@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod check;
+mod concurrency;
 mod crash;
 mod model;
 mod oracle;
