@@ -82,6 +82,9 @@ impl<'a> Batch<'a> {
     }
 
     fn add(&mut self, grid: &Grid, window: &Window, array: ArrayView<'a>, holes: Holes) -> Result<()> {
+        if !grid.store().is(&self.store) {
+            return Err(grid.blame(Error::invalid("it is of another store than the batch")));
+        }
         if array.dtype() != grid.schema().dtype() {
             let (got, cells) = (array.dtype(), grid.schema().dtype());
             return Err(grid.blame(Error::invalid(format!("an array of {got} does not fit cells of {cells}"))));
