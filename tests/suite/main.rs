@@ -4,5 +4,9 @@
 mod check;
 mod concurrency;
 mod crash;
+mod errors;
+mod grid;
 mod model;
 mod oracle;
+mod values;
+mod verify;

@@ -395,9 +395,4 @@ impl Oracle {
             }
         }
     }
-
-    /// The valid base cells.
-    pub fn cells(&self) -> &BTreeMap<Place, f64> {
-        &self.cells
-    }
 }
