@@ -3,10 +3,13 @@
 
 mod check;
 mod concurrency;
+#[cfg(feature = "testing")]
+mod corpus;
 mod crash;
 mod errors;
 mod grid;
 mod model;
 mod oracle;
+mod tidy;
 mod values;
 mod verify;
