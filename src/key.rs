@@ -7,10 +7,11 @@
 //! meta    `format` | `epoch` | `next` | `name/` name | `schema/` grid | `bounds/` grid | `reach/` grid
 //! ```
 //!
-//! Dimensions stand in key order: the refinable one, the other levelled ones, the Fixed ones. The Morton code of a dimension
-//! of n axes interleaves the bits of its codes, the first axis first, left-aligned in 8n bytes; so the subtree of a location
-//! is one interval, the same at every level. A Fixed dimension's code is its plain number. Byte order is the order of the
-//! typed keys. Sizes do not depend on the values, so no key is the prefix of another.
+//! A level stands as 127 - level where the coarsest comes first, as level + 128 where the finest does. Dimensions stand in key
+//! order: the refinable one, the other levelled ones, the Fixed ones. The Morton code of a dimension of n axes interleaves
+//! the bits of its codes, the first axis first, left-aligned in 8n bytes; so the subtree of a location is one interval, the
+//! same at every level. A Fixed dimension's code is its plain number. Byte order is the order of the typed keys. Sizes do
+//! not depend on the values, so no key is the prefix of another.
 
 use std::fmt;
 
@@ -364,3 +365,7 @@ pub fn directory_entry(blob_bytes: usize) -> Vec<u8> {
 pub fn directory_length(value: &[u8]) -> Result<u64, KeyError> {
     value.try_into().map(|bytes| u64::from(u32::from_be_bytes(bytes))).map_err(|_| wrong("four bytes of length"))
 }
+
+#[cfg(test)]
+#[path = "key_tests.rs"]
+mod tests;

@@ -2,6 +2,8 @@
 
 pub mod adapter;
 pub mod codec;
+#[cfg(any(test, feature = "testing"))]
+pub mod fuzzing;
 pub mod kv;
 
 mod aggregate;
