@@ -14,10 +14,21 @@
 //! * After a failed commit, other than a refusal, the engine refuses further commits with
 //!   [`Poisoned`](crate::ErrorKind::Poisoned); reads go on. The failed batch may be found whole after reopening, or not at all.
 
+pub mod preflight;
+
 mod batch;
 mod faulty;
 mod memory;
 mod occ;
+
+#[cfg(feature = "rocksdb")]
+mod directory;
+#[cfg(any(test, feature = "rocksdb"))]
+mod group;
+#[cfg(feature = "rocksdb")]
+mod rocks;
+#[cfg(all(test, feature = "rocksdb"))]
+mod rocks_tests;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
@@ -28,6 +39,8 @@ use std::sync::Arc;
 pub use batch::{Batch, Write};
 pub use faulty::{Failure, Faulty};
 pub use memory::Memory;
+#[cfg(feature = "rocksdb")]
+pub use rocks::{Rocks, RocksOptions};
 
 use crate::error::Result;
 
