@@ -1,5 +1,6 @@
 //! An embedded storage engine for gridded data whose pyramid is never wrong.
 
+pub mod adapter;
 pub mod codec;
 pub mod kv;
 

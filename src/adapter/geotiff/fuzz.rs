@@ -1,0 +1,22 @@
+//! What a fuzz target and the tests of damaged files run.
+
+use std::io::Cursor;
+
+use super::reader::GeoTiff;
+
+/// Opens bytes as a GeoTIFF and reads it in one pass, as an import does, up to a limit of cells and windows. Errors are
+/// expected; a panic is a defect.
+pub fn fuzz_geotiff(bytes: &[u8]) {
+    const WINDOWS_MAX: usize = 16;
+    const BLOCK_CELLS_MAX: usize = 1 << 22;
+    let Ok(mut tiff) = GeoTiff::from_reader(Cursor::new(bytes)) else { return };
+    // A block may be legal and large; decoding many of those only makes the search slow.
+    if tiff.header().block.iter().product::<usize>() > BLOCK_CELLS_MAX {
+        return;
+    }
+    for window in tiff.plan(64, 1 << 20).take(WINDOWS_MAX) {
+        if tiff.read(&window).is_err() {
+            return;
+        }
+    }
+}

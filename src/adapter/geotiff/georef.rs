@@ -1,0 +1,148 @@
+//! Where the cells lie: the affine transformation and the coordinate reference system.
+
+use std::io::{Read, Seek};
+
+use super::directory::{Directory, Source, tag};
+use crate::error::{Error, Result};
+
+/// The keys of the GeoTIFF standard that the adapter names.
+pub(super) mod key {
+    pub(in super::super) const MODEL_TYPE: u16 = 1024;
+    pub(in super::super) const RASTER_TYPE: u16 = 1025;
+    pub(in super::super) const CITATION: u16 = 1026;
+    pub(in super::super) const GEODETIC_CRS: u16 = 2048;
+    pub(in super::super) const GEODETIC_CITATION: u16 = 2049;
+    pub(in super::super) const PROJECTED_CRS: u16 = 3072;
+    pub(in super::super) const PROJECTED_CITATION: u16 = 3073;
+}
+
+/// What a citation starts with if a whole definition in WKT follows.
+pub(super) const WKT_MARK: &str = "ESRI PE String = ";
+
+/// The place of the cells in world coordinates, in the units of the coordinate reference system. Rows and columns follow the
+/// axes: there is no rotation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Affine {
+    /// The x coordinate of the outer corner of the cell in row 0 and column 0.
+    pub x: f64,
+    /// The y coordinate of that corner.
+    pub y: f64,
+    /// From one column to the next; not 0.
+    pub dx: f64,
+    /// From one row to the next; below 0 where rows run from north to south; not 0.
+    pub dy: f64,
+}
+
+impl Affine {
+    /// From GDAL's six coefficients `[x, dx, 0, y, 0, dy]`; an [`Invalid`](crate::ErrorKind::Invalid) error if they rotate,
+    /// shear, are not finite or have a step of 0.
+    pub fn from_gdal(coefficients: [f64; 6]) -> Result<Self> {
+        let [x, dx, column_to_y, y, row_to_x, dy] =
+            [coefficients[0], coefficients[1], coefficients[4], coefficients[3], coefficients[2], coefficients[5]];
+        if column_to_y != 0.0 || row_to_x != 0.0 {
+            return Err(Error::invalid(format!(
+                "the raster is rotated or sheared ({coefficients:?}); rewrite it north up with `gdalwarp`"
+            )));
+        }
+        let affine = Self { x, y, dx, dy };
+        if [x, y, dx, dy].iter().any(|value| !value.is_finite()) || dx == 0.0 || dy == 0.0 {
+            return Err(Error::invalid(format!("the raster has no usable georeferencing: {affine:?}")));
+        }
+        Ok(affine)
+    }
+
+    /// GDAL's six coefficients `[x, dx, 0, y, 0, dy]`; the inverse of [`from_gdal`](Affine::from_gdal).
+    pub fn to_gdal(self) -> [f64; 6] {
+        [self.x, self.dx, 0.0, self.y, 0.0, self.dy]
+    }
+}
+
+/// The geokeys of a file: small integers and texts.
+#[derive(Debug, Default)]
+pub(super) struct GeoKeys {
+    shorts: Vec<(u16, u16)>,
+    texts: Vec<(u16, String)>,
+}
+
+impl GeoKeys {
+    pub(super) fn read<R: Read + Seek>(source: &mut Source<R>, directory: &Directory) -> Result<Self> {
+        let table = source.unsigned_list(directory, tag::GEO_KEYS)?;
+        let ascii = source.text_bytes(directory, tag::GEO_ASCII)?;
+        let mut keys = Self::default();
+        let short = |value: u64| u16::try_from(value).unwrap_or(u16::MAX);
+        // The first four values are the version and the number of keys; each key has four: id, where, count, value.
+        for entry in table.get(4..).unwrap_or_default().chunks_exact(4) {
+            let id = short(entry[0]);
+            match short(entry[1]) {
+                0 => keys.shorts.push((id, short(entry[3]))),
+                tag::GEO_ASCII => {
+                    let start = usize::from(short(entry[3]));
+                    let end = start + usize::from(short(entry[2]));
+                    let bytes = ascii.get(start..end.min(ascii.len())).unwrap_or_default();
+                    let text = String::from_utf8_lossy(bytes);
+                    keys.texts.push((id, text.trim_end_matches(['|', '\0', ' ']).to_owned()));
+                }
+                _ => {}
+            }
+        }
+        Ok(keys)
+    }
+
+    fn short(&self, id: u16) -> Option<u16> {
+        self.shorts.iter().find(|(other, _)| *other == id).map(|(_, value)| *value)
+    }
+
+    fn text(&self, id: u16) -> Option<&str> {
+        self.texts.iter().find(|(other, text)| *other == id && !text.is_empty()).map(|(_, text)| text.as_str())
+    }
+
+    /// Whether tiepoints name the centres of cells.
+    fn pixel_is_point(&self) -> bool {
+        self.short(key::RASTER_TYPE) == Some(2)
+    }
+
+    /// `EPSG:n`, else the WKT or the name that the file gives.
+    pub(super) fn crs(&self) -> Option<String> {
+        let code = |id: u16| self.short(id).filter(|code| (1024..=32766).contains(code));
+        if let Some(epsg) = code(key::PROJECTED_CRS) {
+            return Some(format!("EPSG:{epsg}"));
+        }
+        // A projected file names its geodetic system as well; it is the system of the cells only if nothing is projected.
+        let projected = self.short(key::MODEL_TYPE) == Some(1) || self.short(key::PROJECTED_CRS).is_some();
+        if let Some(epsg) = code(key::GEODETIC_CRS)
+            && !projected
+        {
+            return Some(format!("EPSG:{epsg}"));
+        }
+        let citations = [key::PROJECTED_CITATION, key::CITATION, key::GEODETIC_CITATION];
+        let texts = || citations.iter().filter(|id| projected || **id != key::PROJECTED_CITATION).filter_map(|id| self.text(*id));
+        let wkt = texts().find_map(|text| text.strip_prefix(WKT_MARK));
+        wkt.or_else(|| texts().next()).map(str::to_owned)
+    }
+}
+
+/// The place of the cells, if the file states one.
+pub(super) fn affine<R: Read + Seek>(source: &mut Source<R>, directory: &Directory, keys: &GeoKeys) -> Result<Option<Affine>> {
+    let scale = source.doubles(directory, tag::PIXEL_SCALE)?;
+    let tie = source.doubles(directory, tag::TIEPOINT)?;
+    let matrix = source.doubles(directory, tag::TRANSFORMATION)?;
+    let mut affine = if let ([sx, sy, ..], [column, row, _, x, y, ..]) = (scale.as_slice(), tie.as_slice())
+        && *sx != 0.0
+        && *sy != 0.0
+    {
+        // The scale of rows is positive in files that run from north to south; the sign is not to be relied on.
+        let dy = -sy.abs();
+        Affine::from_gdal([x - column * sx, *sx, 0.0, y - row * dy, 0.0, dy])?
+    } else if let [dx, row_to_x, _, x, column_to_y, dy, _, y, ..] = matrix.as_slice() {
+        Affine::from_gdal([*x, *dx, *row_to_x, *y, *column_to_y, *dy])?
+    } else if tie.len() > 6 {
+        return Err(Error::invalid("the TIFF is placed by ground control points only; rewrite it with `gdalwarp`"));
+    } else {
+        return Ok(None);
+    };
+    if keys.pixel_is_point() {
+        affine.x -= affine.dx / 2.0;
+        affine.y -= affine.dy / 2.0;
+    }
+    Ok(Some(affine))
+}

@@ -1,0 +1,120 @@
+//! What GDAL adds to a TIFF in tags of its own: the nodata value, and the names, scales and offsets of bands.
+
+use crate::array::{Cells, DType};
+
+/// The nodata value as one cell.
+///
+/// A value that no cell can have (`-9999` in unsigned bytes, `nan` in integers) marks nothing: then the answer is the reason.
+pub(super) fn parse(text: &str, dtype: DType) -> Result<Cells, String> {
+    let text = text.trim();
+    let none = || format!("the nodata value `{text}` cannot occur in {dtype} cells, so that no cell is nodata");
+    if dtype.is_float() {
+        let value = float(text).ok_or_else(|| format!("the nodata value `{text}` is not a number, and is ignored"))?;
+        return if dtype == DType::F32 {
+            single(value).ok_or_else(none).map(|value| vec![value].into())
+        } else {
+            Ok(vec![value].into())
+        };
+    }
+    // Integers of 64 bits do not pass through a double.
+    let exact = text.parse::<i128>().ok().or_else(|| float(text).and_then(whole)).ok_or_else(none)?;
+    macro_rules! cell {
+        ($type:ty) => {
+            <$type>::try_from(exact).map(|value| Cells::from(vec![value])).map_err(|_| none())
+        };
+    }
+    match dtype {
+        DType::U8 => cell!(u8),
+        DType::I8 => cell!(i8),
+        DType::U16 => cell!(u16),
+        DType::I16 => cell!(i16),
+        DType::U32 => cell!(u32),
+        DType::I32 => cell!(i32),
+        DType::U64 => cell!(u64),
+        DType::I64 => cell!(i64),
+        DType::F32 | DType::F64 => Err(none()),
+    }
+}
+
+/// The text that stands for a nodata cell; the inverse of [`parse`]. `None` if there is no cell.
+pub(super) fn format(cell: &Cells) -> Option<String> {
+    fn of(value: f64, short: impl FnOnce() -> String) -> String {
+        if value.is_nan() { "nan".to_owned() } else { short() }
+    }
+    Some(match cell {
+        Cells::U8(cells) => cells.first()?.to_string(),
+        Cells::I8(cells) => cells.first()?.to_string(),
+        Cells::U16(cells) => cells.first()?.to_string(),
+        Cells::I16(cells) => cells.first()?.to_string(),
+        Cells::U32(cells) => cells.first()?.to_string(),
+        Cells::I32(cells) => cells.first()?.to_string(),
+        Cells::U64(cells) => cells.first()?.to_string(),
+        Cells::I64(cells) => cells.first()?.to_string(),
+        // Readers parse a double: it must be the double that the float is, not the shortest text of the float.
+        Cells::F32(cells) => {
+            let value = f64::from(*cells.first()?);
+            of(value, || format!("{value:e}"))
+        }
+        Cells::F64(cells) => {
+            let value = *cells.first()?;
+            of(value, || format!("{value:e}"))
+        }
+    })
+}
+
+fn float(text: &str) -> Option<f64> {
+    text.parse().ok().or_else(|| text.to_ascii_lowercase().contains("nan").then_some(f64::NAN))
+}
+
+/// The nearest float; `None` if the value is finite and lies beyond every float.
+fn single(value: f64) -> Option<f32> {
+    #[expect(clippy::cast_possible_truncation, reason = "rounding to the nearest float is what is wanted")]
+    let nearest = value as f32;
+    if nearest.is_infinite() && value.is_finite() {
+        // Writers print the largest float with too few digits, which can round past it.
+        let limit = f64::from(f32::MAX).copysign(value);
+        return ((value - limit) / limit < 1e-6).then_some(f32::MAX.copysign(nearest));
+    }
+    Some(nearest)
+}
+
+fn whole(value: f64) -> Option<i128> {
+    #[expect(clippy::cast_possible_truncation, reason = "the value is whole and below 2^65")]
+    let cut = value as i128;
+    (value.fract() == 0.0 && value.abs() < 2f64.powi(65)).then_some(cut)
+}
+
+/// One `<Item>` of GDAL's metadata document.
+#[derive(Debug, PartialEq)]
+pub(super) struct Item {
+    pub(super) role: String,
+    /// The band it is about, from 0; `None` for the file.
+    pub(super) band: Option<usize>,
+    pub(super) value: String,
+}
+
+/// The items that have a role. The document is flat; whatever does not look like it is skipped.
+pub(super) fn items(document: &str) -> Vec<Item> {
+    let mut items = Vec::new();
+    for piece in document.split("<Item ").skip(1) {
+        let Some((head, rest)) = piece.split_once('>') else { continue };
+        let Some((value, _)) = rest.split_once("</Item>") else { continue };
+        let Some(role) = attribute(head, "role") else { continue };
+        items.push(Item {
+            role: role.to_owned(),
+            band: attribute(head, "sample").and_then(|sample| sample.parse().ok()),
+            // GDAL escapes the value, and then the document that holds it.
+            value: unescape(&unescape(value)),
+        });
+    }
+    items
+}
+
+fn attribute<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = head.split_once(&format!("{name}=\""))?;
+    rest.split_once('"').map(|(value, _)| value)
+}
+
+fn unescape(text: &str) -> String {
+    text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&apos;", "'").replace("&amp;", "&")
+}

@@ -1,0 +1,1 @@
+//! Damaged and hostile files: an error, never a panic.
