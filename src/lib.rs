@@ -13,6 +13,7 @@ mod kernel;
 mod key;
 mod reader;
 mod store;
+mod verify;
 mod writer;
 
 pub use aggregate::Aggregated;
@@ -25,4 +26,5 @@ pub use grid::{
 pub use kernel::{Aggregator, Resampling};
 pub use reader::{Answer, Explanation, Freshness, Layer, Query};
 pub use store::{ChunkInfo, Grid, Policy, Store, StoreOptions};
+pub use verify::{Damage, Finding, Report};
 pub use writer::{Batch, Commit};

@@ -1,11 +1,17 @@
 //! Planes of cells to one blob and back.
 
+use std::borrow::Cow;
+
+use super::delta;
 use super::frame;
 use super::header::{Encoding, HEADER_LEN, PlaneHeader, checksum, expect};
 use super::image::{Image, Transform};
 use super::word::Word;
 use super::{DecodeError, Filter, Plane};
 use crate::array::{Cell, Cells, DType, Tile, with_cells};
+
+/// The least that [`Filter::Auto`] tries its candidates on.
+const SAMPLE_BYTES_MIN: usize = 8 << 10;
 
 /// Axes a chunk may have.
 const RANK_MAX: usize = 8;
@@ -42,7 +48,7 @@ pub fn encode(key: &[u8], planes: &[Plane<'_>], row_len: usize, level: i32) -> V
             push(key, &mut blob, blank, first);
             continue;
         }
-        let transform = with_words(plane.cells, ChooseTransform { dtype, filter: plane.filter });
+        let transform = with_words(plane.cells, ChooseTransform { dtype, filter: plane.filter, row_len, level });
         frame::compress(
             raw.len(),
             level,
@@ -84,6 +90,8 @@ fn with_words<F: OfWords>(cells: &Cells, f: F) -> F::Output {
 struct ChooseTransform {
     dtype: DType,
     filter: Filter,
+    row_len: usize,
+    level: i32,
 }
 
 impl OfWords for ChooseTransform {
@@ -93,8 +101,31 @@ impl OfWords for ChooseTransform {
             Filter::Shuffle if size_of::<W>() > 1 => Transform::Shuffle,
             Filter::None | Filter::Shuffle => Transform::None,
             Filter::Delta => Transform::delta(self.dtype, words),
+            Filter::Auto => {
+                let delta = Transform::delta(self.dtype, words);
+                let sample = sample(words, self.row_len);
+                let len_after = |transform| {
+                    let len = size_of_val(&*sample);
+                    let fill = |plain: &mut [u8]| {
+                        ApplyTransform { dtype: self.dtype, transform, row_len: self.row_len, plain }.call(&sample);
+                    };
+                    frame::compress(len, self.level, fill, |packed| packed.map_or(len, <[u8]>::len))
+                };
+                if len_after(delta) <= len_after(Transform::None) { delta } else { Transform::None }
+            }
         }
     }
+}
+
+/// Rows from the first and the third quarter of a chunk, about a thirty-second of it; all of a small chunk.
+fn sample<W: Word>(words: &[W], row_len: usize) -> Cow<'_, [W]> {
+    let rows = words.len() / row_len;
+    let wanted = (words.len() / 32).max(SAMPLE_BYTES_MIN / size_of::<W>()).div_ceil(2 * row_len);
+    if 4 * wanted > rows {
+        return Cow::Borrowed(words);
+    }
+    let band = |first: usize| &words[first * row_len..][..wanted * row_len];
+    Cow::Owned([band(rows / 4), band(3 * rows / 4)].concat())
 }
 
 struct ApplyTransform<'a> {
@@ -114,16 +145,7 @@ impl OfWords for ApplyTransform<'_> {
             }
             return;
         };
-        let blank = vec![W::default(); self.row_len];
-        let (mut above, mut row, mut differences) = (blank.clone(), blank.clone(), blank);
-        for (index, cells) in words.chunks_exact(self.row_len).enumerate() {
-            image.forward(cells, &mut row);
-            W::differ(&row, &above, &mut differences);
-            std::mem::swap(&mut row, &mut above);
-            // The new row is in `above` by now; the old one is no longer needed.
-            W::fold(&differences, &mut row);
-            W::split(&row, self.plain, words.len(), index * self.row_len);
-        }
+        delta::apply(words, self.row_len, image, self.plain);
     }
 }
 
@@ -269,18 +291,18 @@ pub fn inspect(blob: &[u8]) -> Result<Vec<PlaneHeader>, DecodeError> {
 }
 
 /// Which rows of a chunk the rows of a box are.
-struct Rows {
+pub(super) struct Rows {
     shape: Vec<usize>,
     start: Vec<usize>,
 }
 
 impl Rows {
-    fn new(shape: &[usize], start: &[usize]) -> Self {
+    pub(super) fn new(shape: &[usize], start: &[usize]) -> Self {
         Self { shape: shape.to_vec(), start: start.to_vec() }
     }
 
     /// The chunk's row that is row `row` of a box of the shape `part`.
-    fn of(&self, part: &[usize], row: usize) -> usize {
+    pub(super) fn of(&self, part: &[usize], row: usize) -> usize {
         let (mut index, mut stride, mut rest) = (0, 1, row);
         for axis in (0..part.len().saturating_sub(1)).rev() {
             index += (self.start[axis] + rest % part[axis]) * stride;
@@ -291,7 +313,7 @@ impl Rows {
     }
 
     /// The first column of a box.
-    fn column(&self) -> usize {
+    pub(super) fn column(&self) -> usize {
         self.start.last().copied().unwrap_or(0)
     }
 }
@@ -331,7 +353,7 @@ fn paint_words<W: Word>(
         }
         Encoding::Zstd => frame::decompress(payload, spec.cells * size_of::<W>(), |plain| {
             match (header.transform, Image::of(header.transform, header.dtype)) {
-                (_, Some(image)) => undo_delta(plain, spec, image, rows, &mut tile),
+                (_, Some(image)) => delta::undo(plain, spec.cells, spec.row_len, image, rows, &mut tile),
                 (Transform::Shuffle, None) => undo_shuffle(plain, spec, rows, &mut tile),
                 (_, None) => copy_rows(plain, spec.row_len, rows, &mut tile),
             }
@@ -352,25 +374,5 @@ fn undo_shuffle<W: Word>(plain: &[u8], spec: &BlobSpec<'_>, rows: &Rows, tile: &
     let part = tile.shape().to_vec();
     for row in 0..tile.rows() {
         W::join(tile.row(row), plain, spec.cells, rows.of(&part, row) * spec.row_len + rows.column());
-    }
-}
-
-fn undo_delta<W: Word>(plain: &[u8], spec: &BlobSpec<'_>, image: Image, rows: &Rows, tile: &mut Tile<'_, W>) {
-    let part = tile.shape().to_vec();
-    let column = rows.column();
-    let end = column + part.last().copied().unwrap_or(0);
-    // The differences along the row of the current row's image.
-    let mut along = vec![W::default(); end];
-    let mut words = vec![W::default(); end];
-    let mut done = 0;
-    for row in 0..tile.rows() {
-        let wanted = rows.of(&part, row);
-        while done <= wanted {
-            W::join(&mut words, plain, spec.cells, done * spec.row_len);
-            W::unfold_onto(&mut along, &words);
-            done += 1;
-        }
-        W::sum(&along, &mut words);
-        image.inverse(&words[column..], tile.row(row));
     }
 }

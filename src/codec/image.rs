@@ -35,8 +35,8 @@ pub enum Transform {
 const EXPONENT_MAX_F32: u16 = 100;
 /// The same for `f64`.
 const EXPONENT_MAX_F64: u16 = 900;
-/// Multiples are below two to this power: all of them are exact in an `f32`.
-const BITS_F32: i32 = 24;
+/// Multiples are below two to this power: the most the magic number allows.
+const BITS_F32: i32 = 22;
 /// Beyond about this size the low bits are noise, and noise costs the same in either image.
 const BITS_F64: i32 = 40;
 /// The hole of a plane without NaN: no multiple comes near it.
@@ -45,8 +45,11 @@ const NO_HOLE_F64: i64 = i64::MIN;
 /// The one NaN with a fixed-point image.
 const NAN_F32: u32 = 0x7fc0_0000;
 const NAN_F64: u64 = 0x7ff8_0000_0000_0000;
-/// Added to a double below 2^51 in size, it leaves the number's integer in the low bits.
-const MAGIC: f64 = 6_755_399_441_055_744.0;
+/// 1.5 x 2^23. Added to an integer below 2^22 in size, it leaves that integer, in two's complement, in the low bits: the
+/// conversion costs one addition in either direction.
+const MAGIC_F32: f32 = 12_582_912.0;
+/// 1.5 x 2^52, the same for integers below 2^51.
+const MAGIC_F64: f64 = 6_755_399_441_055_744.0;
 
 impl Transform {
     /// Whether cells of a type can have been transformed so.
@@ -106,6 +109,7 @@ impl Image {
     }
 
     /// The image of a row.
+    #[inline(always)]
     pub(super) fn forward<W: Word>(self, cells: &[W], image: &mut [W]) {
         match self {
             Self::Unsigned { shift } => map(cells, image, |cell| cell.shr_logical(shift)),
@@ -114,14 +118,14 @@ impl Image {
             Self::Fixed32 { exponent, hole } => {
                 let scale = pow2_f32(-exponent);
                 map::<u32>(bytemuck::cast_slice(cells), bytemuck::cast_slice_mut(image), |bits| {
-                    let number = (f32::from_bits(bits) * scale) as i32;
-                    (if bits == NAN_F32 { hole } else { number }).cast_unsigned()
+                    let number = (f32::from_bits(bits) * scale + MAGIC_F32).to_bits().wrapping_sub(MAGIC_F32.to_bits());
+                    if bits == NAN_F32 { hole.cast_unsigned() } else { number }
                 });
             }
             Self::Fixed64 { exponent, hole } => {
                 let scale = pow2_f64(-exponent);
                 map::<u64>(bytemuck::cast_slice(cells), bytemuck::cast_slice_mut(image), |bits| {
-                    let number = (f64::from_bits(bits) * scale + MAGIC).to_bits().wrapping_sub(MAGIC.to_bits());
+                    let number = (f64::from_bits(bits) * scale + MAGIC_F64).to_bits().wrapping_sub(MAGIC_F64.to_bits());
                     if bits == NAN_F64 { hole.cast_unsigned() } else { number }
                 });
             }
@@ -129,6 +133,7 @@ impl Image {
     }
 
     /// The row of an image: the inverse of [`Image::forward`].
+    #[inline(always)]
     pub(super) fn inverse<W: Word>(self, image: &[W], cells: &mut [W]) {
         match self {
             Self::Unsigned { shift } | Self::Signed { shift } => map(image, cells, |word| word.shl(shift)),
@@ -136,15 +141,14 @@ impl Image {
             Self::Fixed32 { exponent, hole } => {
                 let scale = pow2_f32(exponent);
                 map::<u32>(bytemuck::cast_slice(image), bytemuck::cast_slice_mut(cells), |word| {
-                    #[expect(clippy::cast_precision_loss, reason = "what `forward` made is below 2^24")]
-                    let value = word.cast_signed() as f32 * scale;
+                    let value = (f32::from_bits(word.wrapping_add(MAGIC_F32.to_bits())) - MAGIC_F32) * scale;
                     if word.cast_signed() == hole { NAN_F32 } else { value.to_bits() }
                 });
             }
             Self::Fixed64 { exponent, hole } => {
                 let scale = pow2_f64(exponent);
                 map::<u64>(bytemuck::cast_slice(image), bytemuck::cast_slice_mut(cells), |word| {
-                    let value = (f64::from_bits(word.wrapping_add(MAGIC.to_bits())) - MAGIC) * scale;
+                    let value = (f64::from_bits(word.wrapping_add(MAGIC_F64.to_bits())) - MAGIC_F64) * scale;
                     if word.cast_signed() == hole { NAN_F64 } else { value.to_bits() }
                 });
             }
@@ -152,7 +156,7 @@ impl Image {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn map<W: Word>(from: &[W], to: &mut [W], f: impl Fn(W) -> W) {
     for (to, &from) in to.iter_mut().zip(from) {
         *to = f(from);
@@ -171,8 +175,8 @@ fn pow2_f64(exponent: i16) -> f64 {
 const BLOCK: usize = 1024;
 
 macro_rules! fixed {
-    ($name:ident, $float:ty, $bits:ty, $int:ty, $mantissa:literal, $bias:literal, $nan:ident, $limit:ident, $range:ident,
-     $no_hole:ident, $pow2:ident, |$low:ident| $trailing:expr) => {
+    ($name:ident, $float:ty, $bits:ty, $mantissa:literal, $bias:literal, $nan:ident, $limit:ident, $range:ident,
+     $no_hole:ident, $pow2:ident, $magic:ident, |$low:ident| $trailing:expr) => {
         /// The fixed-point image of cells, if every one of them has one.
         fn $name(cells: &[$bits]) -> Option<Transform> {
             const SIGN: $bits = 1 << (<$bits>::BITS - 1);
@@ -210,7 +214,8 @@ macro_rules! fixed {
                     let cell = <$float>::from_bits(bits);
                     least = if cell < least { cell } else { least };
                 }
-                hole = (least * $pow2(-exponent)) as $int - 1;
+                let number = (least * $pow2(-exponent) + $magic).to_bits().wrapping_sub($magic.to_bits());
+                hole = number.cast_signed() - 1;
             }
             Some(Transform::Fixed { exponent, hole: i64::from(hole) })
         }
@@ -218,9 +223,9 @@ macro_rules! fixed {
 }
 
 // The conversion to a float is a vector instruction where the count of trailing zeros is none.
-fixed!(fixed_f32, f32, u32, i32, 23, 127, NAN_F32, BITS_F32, EXPONENT_MAX_F32, NO_HOLE_F32, pow2_f32, |low| {
+fixed!(fixed_f32, f32, u32, 23, 127, NAN_F32, BITS_F32, EXPONENT_MAX_F32, NO_HOLE_F32, pow2_f32, MAGIC_F32, |low| {
     ((low.cast_signed() as f32).to_bits() >> 23).cast_signed() - 127
 });
-fixed!(fixed_f64, f64, u64, i64, 52, 1023, NAN_F64, BITS_F64, EXPONENT_MAX_F64, NO_HOLE_F64, pow2_f64, |low| {
+fixed!(fixed_f64, f64, u64, 52, 1023, NAN_F64, BITS_F64, EXPONENT_MAX_F64, NO_HOLE_F64, pow2_f64, MAGIC_F64, |low| {
     low.trailing_zeros().cast_signed()
 });

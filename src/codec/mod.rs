@@ -6,8 +6,17 @@
 //!
 //! The delta filter predicts a cell from its left, upper and upper left neighbours (left + above - upper left) in an
 //! integer image of the cells (`image.rs`), and zigzags and shuffles what is left.
+//!
+//! Size as part of plain zstd 1, 256 x 256 chunks: elevation as `f32` in eighths 0.37 (byte shuffle 0.76; in the ordered
+//! image 0.42, and without its shift 0.55; row above alone 0.43, left alone 0.44), `i16` elevation 0.43 (0.54, 0.51; without
+//! zigzag 0.58), with noise 0.68. But radar rain with few distinct values 2.4: hence [`Filter::Auto`]. One core, GB/s:
+//! encode 0.73 (0.63 with `Auto`; zstd alone 1.05), decode 1.85 (2.85); plain zstd 0.22 and 0.75.
+
+#![deny(unsafe_code)]
 
 mod blob;
+#[expect(unsafe_code, reason = "code for AVX2 is called where the machine has it")]
+mod delta;
 mod error;
 mod frame;
 mod header;
@@ -35,15 +44,14 @@ pub enum Filter {
     Shuffle,
     /// What a linear prediction from the neighbours leaves, shuffled: for measurements.
     Delta,
+    /// [`Filter::Delta`] or [`Filter::None`], whichever makes a sample of the rows smaller.
+    Auto,
 }
 
 impl Filter {
-    /// The filter that suits most data of a type.
-    pub const fn default_for(dtype: DType) -> Self {
-        match dtype {
-            DType::U8 | DType::I8 => Self::None,
-            _ => Self::Delta,
-        }
+    /// The filter that suits most data of a type. No type tells a measurement from a class, so it is tried out.
+    pub const fn default_for(_: DType) -> Self {
+        Self::Auto
     }
 }
 

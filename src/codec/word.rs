@@ -28,19 +28,17 @@ pub(super) trait Word: Pod + Default + Eq {
 macro_rules! word {
     ($word:ty, [$($lane:ident $byte:literal),+]) => {
         impl Word for $word {
-            #[inline]
-            #[expect(clippy::cast_possible_truncation, clippy::allow_attributes, reason = "the low byte is meant")]
-            #[allow(clippy::unnecessary_cast, reason = "one macro for four types")]
+            #[inline(always)]
             fn split(words: &[Self], planes: &mut [u8], stride: usize, at: usize) {
                 $(
                     let lane = &mut planes[$byte * stride + at..][..words.len()];
                     for (byte, &word) in lane.iter_mut().zip(words) {
-                        *byte = (word >> (8 * $byte)) as u8;
+                        *byte = word.to_le_bytes()[$byte];
                     }
                 )+
             }
 
-            #[inline]
+            #[inline(always)]
             fn join(words: &mut [Self], planes: &[u8], stride: usize, at: usize) {
                 let len = words.len();
                 $(let $lane = &planes[$byte * stride + at..][..len];)+
@@ -54,14 +52,14 @@ macro_rules! word {
                 if any == 0 { 0 } else { u8::try_from(any.trailing_zeros()).unwrap_or(0) }
             }
 
-            #[inline]
+            #[inline(always)]
             fn differ(row: &[Self], above: &[Self], out: &mut [Self]) {
                 for ((out, &word), &above) in out.iter_mut().zip(row).zip(above) {
                     *out = word.wrapping_sub(above);
                 }
             }
 
-            #[inline]
+            #[inline(always)]
             fn fold(row: &[Self], out: &mut [Self]) {
                 let zigzag = |word: $word| (word << 1) ^ (word.cast_signed() >> (Self::BITS - 1)).cast_unsigned();
                 let (Some(&first), Some((first_out, rest))) = (row.first(), out.split_first_mut()) else { return };
@@ -71,14 +69,14 @@ macro_rules! word {
                 }
             }
 
-            #[inline]
+            #[inline(always)]
             fn unfold_onto(row: &mut [Self], words: &[Self]) {
                 for (sum, &word) in row.iter_mut().zip(words) {
                     *sum = sum.wrapping_add((word >> 1) ^ (word & 1).wrapping_neg());
                 }
             }
 
-            #[inline]
+            #[inline(always)]
             fn sum(row: &[Self], out: &mut [Self]) {
                 let mut sum: $word = 0;
                 for (out, &word) in out.iter_mut().zip(row) {
@@ -87,22 +85,22 @@ macro_rules! word {
                 }
             }
 
-            #[inline]
+            #[inline(always)]
             fn shr_logical(self, bits: u32) -> Self {
                 self >> bits
             }
 
-            #[inline]
+            #[inline(always)]
             fn shr_arithmetic(self, bits: u32) -> Self {
                 (self.cast_signed() >> bits).cast_unsigned()
             }
 
-            #[inline]
+            #[inline(always)]
             fn shl(self, bits: u32) -> Self {
                 self << bits
             }
 
-            #[inline]
+            #[inline(always)]
             fn flip_negative(self) -> Self {
                 self ^ ((self.cast_signed() >> (Self::BITS - 1)).cast_unsigned() >> 1)
             }

@@ -1,0 +1,405 @@
+//! Proof that a store is what it should be: every value is read, every aggregate recomputed.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::Mutex;
+
+use rayon::prelude::*;
+
+use crate::dirty::{Edge, derivation, parents};
+use crate::error::{Error, ErrorKind, Result};
+use crate::grid::{Levels, Location};
+use crate::kernel::{assemble, reduce};
+use crate::key::{ChunkKey, LayerId, Mark, MarkKey, directory_length};
+use crate::kv::{KeyRange, Order, Snapshot, Space};
+use crate::store::{ChunkReader, Grid, LayerChunks, State, Store, lock};
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Damage {
+    /// A record of the store or of a grid cannot be read, or contradicts another.
+    Record,
+    /// A key that no grid has.
+    Key,
+    /// A chunk's bytes are damaged, or belong to another place.
+    Chunk,
+    /// The directory and the chunks disagree.
+    Directory,
+    /// An aggregate differs from its recomputation, and no mark says so (invariant 7).
+    Wrong,
+    /// An aggregate is missing above data, and no mark says so (invariants 5 and 7).
+    Missing,
+    /// An aggregate stands where no data is, or a base chunk at other levels than the rest (invariant 8).
+    Stray,
+    /// A mark that no commit could have written.
+    Mark,
+}
+
+/// One thing that is wrong, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Finding {
+    /// What is wrong.
+    pub damage: Damage,
+    /// The grid, where one is concerned.
+    pub grid: Option<String>,
+    /// A sentence that names the layer and the place.
+    pub message: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// What [`Store::verify`] did and found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Grids looked at.
+    pub grids: u64,
+    /// Chunks read, decoded and compared, counting each layer's.
+    pub chunks: u64,
+    /// The bytes of their blobs.
+    pub bytes: u64,
+    /// Aggregates recomputed, counting each layer's.
+    pub recomputed: u64,
+    /// Marks pending.
+    pub marks: u64,
+    /// What is wrong; empty if nothing is.
+    pub findings: Vec<Finding>,
+}
+
+impl Store {
+    /// Reads every value of the store in one snapshot, checks keys, checksums and records, and recomputes every aggregate
+    /// from its children. Damage is reported, not repaired; an error means that the check itself could not go on.
+    pub fn verify(&self) -> Result<Report> {
+        let mut report = Report::default();
+        let grids = match self.grids() {
+            Ok(grids) => grids,
+            Err(error) if *error.kind() == ErrorKind::Corrupt => {
+                report.findings.push(Finding { damage: Damage::Record, grid: None, message: chain(&error) });
+                return Ok(report);
+            }
+            Err(error) => return Err(error),
+        };
+        let snapshot = self.snapshot()?;
+        for grid in &grids {
+            report.grids += 1;
+            match grid.state(snapshot.as_ref()) {
+                Ok(state) => Check::new(grid, snapshot.as_ref(), state, &mut report)?.run()?,
+                Err(error) if *error.kind() == ErrorKind::Corrupt => {
+                    report.findings.push(Finding {
+                        damage: Damage::Record,
+                        grid: Some(grid.name().to_owned()),
+                        message: chain(&error),
+                    });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        strangers(&grids, snapshot.as_ref(), &mut report)?;
+        Ok(report)
+    }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Chunks and marks whose grid is not in the catalog.
+fn strangers(grids: &[Grid], snapshot: &dyn Snapshot, report: &mut Report) -> Result<()> {
+    let mut ranges: Vec<KeyRange> = grids.iter().map(|grid| ChunkKey::all(grid.id())).collect();
+    ranges.sort_by(|a, b| a.start.cmp(&b.start));
+    for space in [Space::Directory, Space::Base, Space::Aggregate, Space::Dirty] {
+        let mut start = Vec::new();
+        let ends = ranges.iter().map(|range| (Some(range.start.clone()), range.end.clone())).chain([(None, None)]);
+        for (end, next) in ends {
+            let gap = KeyRange { start: std::mem::take(&mut start), end };
+            if gap.end.as_ref().is_none_or(|end| *end > gap.start)
+                && !snapshot.scan(space, &gap, Order::Ascending, 1)?.entries.is_empty()
+            {
+                let message = format!("the {space:?} space holds keys of a grid that is not in the catalog");
+                report.findings.push(Finding { damage: Damage::Key, grid: None, message });
+            }
+            match next {
+                Some(next) => start = next,
+                None => break,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How many values are held at once.
+const PAGE: usize = 64;
+
+/// The check of one grid.
+struct Check<'a> {
+    grid: &'a Grid,
+    chunks: ChunkReader<'a>,
+    state: State,
+    report: &'a mut Report,
+    /// The children marked as changed, for each aggregate that is out of date.
+    marked: HashMap<Location, Vec<u8>>,
+    findings: Mutex<Vec<Finding>>,
+}
+
+impl<'a> Check<'a> {
+    fn new(grid: &'a Grid, snapshot: &'a dyn Snapshot, state: State, report: &'a mut Report) -> Result<Self> {
+        let chunks = grid.chunks(snapshot);
+        let mut check = Self { grid, chunks, state, report, marked: HashMap::new(), findings: Mutex::default() };
+        check.read_marks()?;
+        Ok(check)
+    }
+
+    fn find(&self, damage: Damage, message: String) {
+        let message = format!("grid `{}`: {message}", self.grid.name());
+        lock(&self.findings).push(Finding { damage, grid: Some(self.grid.name().to_owned()), message });
+    }
+
+    fn place(&self, layer: LayerId, at: &Location) -> String {
+        format!("the {} chunk at {}", self.grid.layer_name(layer), self.grid.structure().describe(at))
+    }
+
+    fn read_marks(&mut self) -> Result<()> {
+        let base = self.state.base();
+        for_each_page(self.chunks.snapshot, Space::Dirty, MarkKey::all(self.grid.id()), 4096, |entries| {
+            for (key, _) in entries {
+                match MarkKey::decode(self.grid.id(), self.grid.structure(), key) {
+                    Ok(Mark { parent, dimension, child, .. })
+                        if base.is_some_and(|base| derivation(self.grid, parent.levels, base) == Some(dimension)) =>
+                    {
+                        self.report.marks += 1;
+                        self.marked.entry(parent).or_default().push(child);
+                    }
+                    Ok(mark) => self.find(
+                        Damage::Mark,
+                        format!("a mark for {} is of no aggregate", self.grid.structure().describe(&mark.parent)),
+                    ),
+                    Err(error) => self.find(Damage::Mark, format!("a mark is damaged: {error}")),
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn run(mut self) -> Result<()> {
+        let entries = self.read_directory()?;
+        for space in [Space::Base, Space::Aggregate] {
+            let mut seen = 0;
+            let (snapshot, range) = (self.chunks.snapshot, ChunkKey::all(self.grid.id()));
+            let mut bytes = 0;
+            for_each_page(snapshot, space, range, PAGE, |page| {
+                seen += page.len() as u64;
+                bytes += page.iter().map(|(_, blob)| blob.len() as u64).sum::<u64>();
+                let recomputed =
+                    page.par_iter().map(|(key, blob)| self.check_chunk(space, key, blob, &entries)).sum::<Result<u64>>()?;
+                self.report.recomputed += recomputed;
+                Ok(())
+            })?;
+            self.report.chunks += seen;
+            self.report.bytes += bytes;
+            let listed = entries.keys().filter(|key| (key.get(4) == Some(&LayerId::BASE.0)) == (space == Space::Base));
+            self.missing(space, listed)?;
+        }
+        self.report.findings.extend(self.findings.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner));
+        Ok(())
+    }
+
+    fn read_directory(&self) -> Result<HashMap<Vec<u8>, u64>> {
+        let mut entries = HashMap::new();
+        for_each_page(self.chunks.snapshot, Space::Directory, ChunkKey::all(self.grid.id()), 4096, |page| {
+            for (key, value) in page {
+                match directory_length(value) {
+                    Ok(length) => drop(entries.insert(key.clone(), length)),
+                    Err(error) => self.find(Damage::Directory, format!("a directory entry is damaged: {error}")),
+                }
+            }
+            Ok(())
+        })?;
+        Ok(entries)
+    }
+
+    /// Directory entries without a chunk.
+    fn missing<'k>(&self, space: Space, listed: impl Iterator<Item = &'k Vec<u8>>) -> Result<()> {
+        let keys: Vec<Vec<u8>> = listed.cloned().collect();
+        let mut lost = Vec::new();
+        self.chunks.snapshot.get_many(space, &keys, &mut |i, blob| {
+            if blob.is_none() {
+                lost.push(i);
+            }
+            Ok(())
+        })?;
+        for i in lost {
+            match ChunkKey::decode(self.grid.id(), self.grid.structure(), &keys[i]) {
+                Ok((layer, at)) => {
+                    self.find(Damage::Directory, format!("{} is in the directory, but not there", self.place(layer, &at)))
+                }
+                Err(error) => self.find(Damage::Key, format!("a directory key is damaged: {error}")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks one stored chunk; gives how many layers were recomputed.
+    fn check_chunk(&self, space: Space, key: &[u8], blob: &[u8], entries: &HashMap<Vec<u8>, u64>) -> Result<u64> {
+        let (layer, at) = match ChunkKey::decode(self.grid.id(), self.grid.structure(), key) {
+            Ok((layer, at)) if (layer == LayerId::BASE) == (space == Space::Base) => (layer, at),
+            Ok((_, at)) => {
+                self.find(Damage::Key, format!("a chunk at {} is in the wrong space", self.grid.structure().describe(&at)));
+                return Ok(0);
+            }
+            Err(error) => {
+                self.find(Damage::Key, format!("a chunk's key is damaged: {error}"));
+                return Ok(0);
+            }
+        };
+        match entries.get(key) {
+            Some(&length) if length == blob.len() as u64 => {}
+            Some(length) => self.find(
+                Damage::Directory,
+                format!("{} has {} bytes, the directory says {length}", self.place(layer, &at), blob.len()),
+            ),
+            None => self.find(Damage::Directory, format!("{} is not in the directory", self.place(layer, &at))),
+        }
+        let Some(base) = self.state.base() else {
+            self.find(Damage::Stray, format!("{} is stored though nothing was put", self.place(layer, &at)));
+            return Ok(0);
+        };
+        let built = self.state.reach.unwrap_or(base);
+        match layer {
+            LayerId::BASE => self.check_base(&at, base)?,
+            _ if layer == LayerId(1) => return self.check_aggregate(&at, base, built),
+            _ if !self.chunks.exists(LayerId(1), &at)? => {
+                self.find(Damage::Stray, format!("{} stands alone", self.place(layer, &at)))
+            }
+            _ => return Ok(0),
+        }
+        self.check_parents(&at, base, built)?;
+        Ok(0)
+    }
+
+    fn check_base(&self, at: &Location, base: Levels) -> Result<()> {
+        let structure = self.grid.structure();
+        if at.levels != base {
+            self.find(Damage::Stray, format!("{} is not at the base levels {base:?}", self.place(LayerId::BASE, at)));
+            return Ok(());
+        }
+        let inside =
+            self.state.bounds.is_some_and(|bounds| structure.intersection(&structure.chunk_window(at), &bounds).is_some());
+        if !inside {
+            self.find(Damage::Stray, format!("{} lies outside of all that was put", self.place(LayerId::BASE, at)));
+        }
+        self.report_damage(self.chunks.base(at)).map(drop)
+    }
+
+    /// The value, or nothing and a finding if it is damaged.
+    fn report_damage<T>(&self, value: Result<T>) -> Result<Option<T>> {
+        match value {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if *error.kind() == ErrorKind::Corrupt => {
+                lock(&self.findings).push(Finding {
+                    damage: Damage::Chunk,
+                    grid: Some(self.grid.name().to_owned()),
+                    message: chain(&error),
+                });
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Every parent of a stored chunk is stored, or marked.
+    fn check_parents(&self, at: &Location, base: Levels, built: Levels) -> Result<()> {
+        if self.grid.layers().is_empty() {
+            return Ok(());
+        }
+        for Edge { parent, child, .. } in parents(self.grid, at, derivation(self.grid, at.levels, base)) {
+            let reached = parent.levels.iter().zip(built.iter()).all(|(level, built)| level <= built);
+            let marked = self.marked.get(&parent).is_some_and(|children| children.contains(&child));
+            if reached && !marked && !self.chunks.exists(LayerId(1), &parent)? {
+                self.find(
+                    Damage::Missing,
+                    format!("the aggregate at {} is missing, and no mark says so", self.grid.structure().describe(&parent)),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares an aggregate with what its children make of it; the parts of marked children may differ.
+    fn check_aggregate(&self, at: &Location, base: Levels, built: Levels) -> Result<u64> {
+        let structure = self.grid.structure();
+        let reached = at.levels.iter().zip(built.iter()).all(|(level, built)| level <= built);
+        let Some(dimension) = derivation(self.grid, at.levels, base).filter(|_| reached) else {
+            self.find(Damage::Stray, format!("{} is outside of the pyramid", self.place(LayerId(1), at)));
+            return Ok(0);
+        };
+        self.check_parents(at, base, built)?;
+        let Some(Some(stored)) = self.report_damage(self.chunks.layers(at, base))? else { return Ok(0) };
+        let halving = self.grid.halving(dimension);
+        let marked = self.marked.get(at).map_or(&[][..], Vec::as_slice);
+        let mut parts: Vec<(u8, Option<LayerChunks>)> = Vec::new();
+        for (number, child) in (0_u8..=u8::MAX).zip(structure.children(at, dimension)) {
+            if marked.contains(&number) {
+                continue;
+            }
+            let Some(child) = self.report_damage(self.chunks.layers(&child, base))? else { return Ok(0) };
+            let halve = |chunks: LayerChunks| {
+                self.grid
+                    .layers()
+                    .iter()
+                    .zip(&chunks)
+                    .map(|(layer, chunk)| reduce(layer.aggregator, chunk, &halving, layer.fill))
+                    .collect()
+            };
+            parts.push((number, child.map(halve)));
+        }
+        if marked.is_empty() && parts.iter().all(|(_, part)| part.is_none()) {
+            self.find(Damage::Stray, format!("{} has no data under it", self.place(LayerId(1), at)));
+            return Ok(0);
+        }
+        for (i, (layer, stored)) in self.grid.layers().iter().zip(stored).enumerate() {
+            let of_layer: Vec<_> =
+                parts.iter().map(|(number, part)| (*number, part.as_ref().map(|chunks| chunks[i].clone()))).collect();
+            let kept = (!marked.is_empty()).then(|| stored.clone());
+            let full = self.grid.full(at.levels);
+            let computed = assemble(layer.aggregator, kept, &of_layer, &halving, (layer.dtype, layer.fill, full));
+            if computed.values.as_bytes() != stored.values.as_bytes() || computed.weight != stored.weight {
+                self.find(
+                    Damage::Wrong,
+                    format!("{} differs from its recomputation, and no mark says so", self.place(layer.id, at)),
+                );
+            }
+        }
+        Ok(self.grid.layers().len() as u64)
+    }
+}
+
+/// Calls `visit` with every page of a range.
+fn for_each_page(
+    snapshot: &dyn Snapshot,
+    space: Space,
+    mut range: KeyRange,
+    limit: usize,
+    mut visit: impl FnMut(&[(Vec<u8>, Vec<u8>)]) -> Result<()>,
+) -> Result<()> {
+    loop {
+        let page = snapshot.scan(space, &range, Order::Ascending, limit)?;
+        visit(&page.entries)?;
+        match page.entries.last() {
+            Some((last, _)) if page.more => range.start = [last.as_slice(), &[0]].concat(),
+            _ => return Ok(()),
+        }
+    }
+}
