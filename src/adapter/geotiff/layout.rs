@@ -49,6 +49,19 @@ impl Compression {
     }
 }
 
+impl Compression {
+    /// The number that stands for the compression in a file.
+    pub(super) fn code(self) -> u16 {
+        match self {
+            Compression::None => 1,
+            Compression::Lzw => 5,
+            Compression::Deflate => 8,
+            Compression::Zstd => 50000,
+            Compression::PackBits => 32773,
+        }
+    }
+}
+
 /// What was done to a row before it was compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Predictor {

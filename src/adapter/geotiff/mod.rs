@@ -6,7 +6,7 @@
 //!
 //! | | read | written |
 //! |---|---|---|
-//! | container | TIFF and BigTIFF, both byte orders, strips and tiles, chunky and separate bands, absent (sparse) blocks | little-endian, tiles, separate bands, BigTIFF where needed |
+//! | container | TIFF and BigTIFF, both byte orders, strips and tiles, chunky and separate bands, absent (sparse) blocks | this machine's byte order, tiles, separate bands, BigTIFF where needed |
 //! | compression | none, LZW, Deflate (8 and 32946), Zstandard (50000), PackBits | none, Deflate, Zstandard |
 //! | predictor | 1, 2 (8 to 64 bits), 3 (32 and 64 bits) | 1, 2, 3 |
 //! | cells | the ten types of [`DType`](crate::DType) | the same |
@@ -17,17 +17,20 @@
 
 mod block;
 mod directory;
+mod epsg;
 mod fuzz;
 mod georef;
 mod layout;
 mod nodata;
 mod predictor;
 mod reader;
+mod writer;
 
 pub use fuzz::fuzz_geotiff;
 pub use georef::Affine;
 pub use layout::Compression;
 pub use reader::{Band, GeoTiff, Header, Plan, Window};
+pub use writer::{Profile, write, write_to};
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! What GDAL adds to a TIFF in tags of its own: the nodata value, and the names, scales and offsets of bands.
 
+use super::reader::Band;
 use crate::array::{Cells, DType};
 
 /// The nodata value as one cell.
@@ -110,9 +111,35 @@ pub(super) fn items(document: &str) -> Vec<Item> {
     items
 }
 
+/// The document of what is known of the bands; empty if nothing is. [`items`] reads it.
+pub(super) fn document(bands: &[Band]) -> String {
+    let mut document = String::new();
+    for (sample, band) in bands.iter().enumerate() {
+        let mut item = |role: &str, value: String| {
+            let name = role.to_uppercase();
+            let value = escape(&escape(&value));
+            document.push_str(&format!("  <Item name=\"{name}\" sample=\"{sample}\" role=\"{role}\">{value}</Item>\n"));
+        };
+        if let Some(description) = &band.description {
+            item("description", description.clone());
+        }
+        if let Some(scale) = band.scale {
+            item("scale", scale.to_string());
+        }
+        if let Some(offset) = band.offset {
+            item("offset", offset.to_string());
+        }
+    }
+    if document.is_empty() { document } else { format!("<GDALMetadata>\n{document}</GDALMetadata>\n") }
+}
+
 fn attribute<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = head.split_once(&format!("{name}=\""))?;
     rest.split_once('"').map(|(value, _)| value)
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 fn unescape(text: &str) -> String {

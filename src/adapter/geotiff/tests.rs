@@ -2,6 +2,7 @@
 
 mod damage;
 mod matrix;
+mod writing;
 
 use std::io::Cursor;
 use std::path::PathBuf;

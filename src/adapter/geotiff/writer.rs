@@ -1,0 +1,308 @@
+//! Writing an array as a tiled GeoTIFF.
+
+use std::borrow::Cow;
+use std::io::{Seek, Write};
+use std::path::Path;
+
+use ndarray::{ArrayView2, ArrayView3, Axis, Ix3, s};
+use rayon::prelude::*;
+use tiff::encoder::{DirectoryEncoder, TiffEncoder, TiffKind, TiffKindBig, TiffKindStandard, TiffValue};
+use tiff::tags::{Tag, Type};
+
+use super::directory::tag;
+use super::georef::{Affine, WKT_MARK, key};
+use super::layout::Compression;
+use super::reader::Band;
+use super::{epsg, nodata, predictor};
+use crate::adapter::file;
+use crate::array::{ArrayView, Cell, Cells, DType, with_view};
+use crate::error::{Error, Result};
+
+/// Rows and columns of a tile. The standard asks for multiples of 16; this is what most readers are tuned to.
+const TILE: usize = 256;
+
+/// A file is made a BigTIFF if its cells come to more: offsets in a classic one end at 4 GiB.
+const CLASSIC_BYTES_MAX: usize = 0xF000_0000;
+
+/// Tiles compressed together; the memory beyond the array is this many tiles.
+const BATCH_LEN: usize = 64;
+
+/// What a file states besides the cells.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Profile {
+    /// Where the cells lie.
+    pub affine: Option<Affine>,
+    /// `EPSG:n`, WKT, or any other text, which is kept as a citation.
+    pub crs: Option<String>,
+    /// One cell of the array's type that marks absent data.
+    pub nodata: Option<Cells>,
+    /// [`Compression::Deflate`] unless set.
+    pub compression: Compression,
+    /// Names, scales and offsets: none, or one entry a band.
+    pub bands: Vec<Band>,
+    /// A BigTIFF even if the file is small.
+    pub big: bool,
+}
+
+impl Default for Profile {
+    fn default() -> Self {
+        Self { affine: None, crs: None, nodata: None, compression: Compression::Deflate, bands: Vec::new(), big: false }
+    }
+}
+
+/// Writes an array (y, x) or (band, y, x). The file appears when it is complete.
+///
+/// Compressed cells go through the predictor of their type: 2 for integers, 3 for floats.
+pub fn write<'a>(path: impl AsRef<Path>, array: impl Into<ArrayView<'a>>, profile: &Profile) -> Result<()> {
+    file::replace(path.as_ref(), |out| write_to(out, array, profile))
+}
+
+/// The same to anything that takes bytes and seeks.
+///
+/// An [`Invalid`](crate::ErrorKind::Invalid) error if the array has no cells or not two or three axes, if the nodata cell is
+/// of another type, if there are names for another number of bands, or if the compression is one that is only read.
+pub fn write_to<'a>(out: impl Write + Seek, array: impl Into<ArrayView<'a>>, profile: &Profile) -> Result<()> {
+    let array = array.into();
+    with_view!(ArrayView, array, |view| {
+        let axes = view.ndim();
+        let view = if axes == 2 { view.insert_axis(Axis(0)) } else { view };
+        let view = view.into_dimensionality::<Ix3>().map_err(|_| {
+            Error::invalid(format!("a GeoTIFF is written of an array (y, x) or (band, y, x), not of {axes} axes"))
+        })?;
+        write_cells(out, view, profile)
+    })
+}
+
+fn write_cells<T: Cell>(out: impl Write + Seek, array: ArrayView3<'_, T>, profile: &Profile) -> Result<()> {
+    let (bands, height, width) = array.dim();
+    let short = |len: usize| len > 0 && i32::try_from(len).is_ok();
+    if !short(height) || !short(width) || bands == 0 || u16::try_from(bands).is_err() {
+        return Err(Error::invalid(format!("a GeoTIFF cannot be {bands} bands of {height} by {width} cells")));
+    }
+    if profile.nodata.as_ref().is_some_and(|cell| cell.dtype() != T::DTYPE || cell.len() != 1) {
+        return Err(Error::invalid(format!("the nodata value is not one cell of {}", T::DTYPE)));
+    }
+    if !profile.bands.is_empty() && profile.bands.len() != bands {
+        return Err(Error::invalid(format!("{} bands are described; the array has {bands}", profile.bands.len())));
+    }
+    if profile.big || size_of::<T>() * bands * height * width > CLASSIC_BYTES_MAX {
+        encode::<_, T, TiffKindBig>(out, array, profile)
+    } else {
+        encode::<_, T, TiffKindStandard>(out, array, profile)
+    }
+}
+
+fn encode<W: Write + Seek, T: Cell, K: TiffKind>(out: W, array: ArrayView3<'_, T>, profile: &Profile) -> Result<()> {
+    let (bands, height, width) = array.dim();
+    let mut encoder = TiffEncoder::<W, K>::new_generic(out).map_err(failed)?;
+    let mut directory = encoder.image_directory().map_err(failed)?;
+    let places: Vec<[usize; 3]> = (0..bands)
+        .flat_map(|band| {
+            (0..height.div_ceil(TILE)).flat_map(move |row| (0..width.div_ceil(TILE)).map(move |col| [band, row, col]))
+        })
+        .collect();
+    let (mut offsets, mut counts) = (Vec::with_capacity(places.len()), Vec::with_capacity(places.len()));
+    for batch in places.chunks(BATCH_LEN) {
+        let tiles: Vec<Result<Vec<u8>>> = batch
+            .par_iter()
+            .map(|[band, row, col]| {
+                let plane = array.index_axis(Axis(0), *band);
+                compress(&tile(plane, row * TILE, col * TILE), profile.compression)
+            })
+            .collect();
+        for tile in tiles {
+            let tile = tile?;
+            offsets.push(directory.write_data(tile.as_slice()).map_err(failed)?);
+            counts.push(tile.len() as u64);
+        }
+    }
+    let mut put = Fields { directory };
+    put.positions(tag::TILE_OFFSETS, &offsets)?;
+    put.positions(tag::TILE_BYTE_COUNTS, &counts)?;
+    put.image::<T>([bands, height, width], profile.compression)?;
+    put.georeferencing(profile)?;
+    if let Some(text) = profile.nodata.as_ref().and_then(nodata::format) {
+        put.value(tag::GDAL_NODATA, Text(&text))?;
+    }
+    let metadata = nodata::document(&profile.bands);
+    if !metadata.is_empty() {
+        put.value(tag::GDAL_METADATA, Text(&metadata))?;
+    }
+    put.directory.finish().map_err(failed)
+}
+
+/// One tile in C order. Beyond the edge the last column and row are repeated, which costs next to nothing compressed.
+fn tile<T: Cell>(plane: ArrayView2<'_, T>, y: usize, x: usize) -> Vec<T> {
+    let (height, width) = plane.dim();
+    let part = plane.slice(s![y..height.min(y + TILE), x..width.min(x + TILE)]);
+    let mut cells = Vec::with_capacity(TILE * TILE);
+    for row in part.rows() {
+        cells.extend(row.iter().copied());
+        let last = cells.last().copied().unwrap_or(T::zeroed());
+        cells.resize(cells.len().next_multiple_of(TILE), last);
+    }
+    while cells.len() < TILE * TILE {
+        cells.extend_from_within(cells.len() - TILE..);
+    }
+    cells
+}
+
+fn compress<T: Cell>(cells: &[T], compression: Compression) -> Result<Vec<u8>> {
+    let size = size_of::<T>();
+    let mut bytes: Vec<u8> = bytemuck::cast_slice(cells).to_vec();
+    if compression == Compression::None {
+        return Ok(bytes);
+    }
+    let mut scratch = Vec::new();
+    for row in bytes.chunks_exact_mut(TILE * size) {
+        if T::DTYPE.is_float() {
+            predictor::split_planes(row, size, 1, &mut scratch);
+        } else {
+            predictor::differentiate(row, size, 1);
+        }
+    }
+    let cannot = |cause: std::io::Error| Error::unavailable("a tile cannot be compressed").because(cause);
+    match compression {
+        Compression::Deflate => {
+            let mut stream = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+            stream.write_all(&bytes).and_then(|()| stream.finish()).map_err(cannot)
+        }
+        Compression::Zstd => zstd::bulk::compress(&bytes, zstd::DEFAULT_COMPRESSION_LEVEL).map_err(cannot),
+        other => Err(Error::invalid(format!("GeoTIFFs are not written with {other:?}; use None, Deflate or Zstd"))),
+    }
+}
+
+/// The fields of the directory, as this adapter writes them.
+struct Fields<'a, W: Write + Seek, K: TiffKind> {
+    directory: DirectoryEncoder<'a, W, K>,
+}
+
+impl<W: Write + Seek, K: TiffKind> Fields<'_, W, K> {
+    fn value(&mut self, tag: u16, value: impl TiffValue) -> Result<()> {
+        self.directory.write_tag(Tag::from_u16_exhaustive(tag), value).map_err(failed)
+    }
+
+    /// Offsets or lengths, as wide as the container has them.
+    fn positions(&mut self, tag: u16, positions: &[u64]) -> Result<()> {
+        let positions: Vec<K::OffsetType> =
+            positions.iter().map(|position| K::convert_offset(*position)).collect::<Result<_, _>>().map_err(failed)?;
+        self.directory.write_tag(Tag::from_u16_exhaustive(tag), K::convert_slice(&positions)).map_err(failed)
+    }
+
+    fn image<T: Cell>(&mut self, [bands, height, width]: [usize; 3], compression: Compression) -> Result<()> {
+        let number = |len: usize| u32::try_from(len).map_err(|_| Error::invalid("the array is too large for a GeoTIFF"));
+        let short = |len: usize| u16::try_from(len).map_err(|_| Error::invalid("the array has too many bands for a GeoTIFF"));
+        let samples = usize::from(short(bands)?);
+        self.value(tag::WIDTH, number(width)?)?;
+        self.value(tag::HEIGHT, number(height)?)?;
+        self.value(tag::BITS_PER_SAMPLE, vec![short(8 * size_of::<T>())?; samples].as_slice())?;
+        self.value(tag::COMPRESSION, compression.code())?;
+        // Black is zero; any further band has no meaning as a colour.
+        self.value(tag::PHOTOMETRIC, 1_u16)?;
+        if samples > 1 {
+            self.value(tag::EXTRA_SAMPLES, vec![0_u16; samples - 1].as_slice())?;
+        }
+        self.value(tag::SAMPLES_PER_PIXEL, short(bands)?)?;
+        self.value(tag::PLANAR_CONFIGURATION, if samples > 1 { 2_u16 } else { 1 })?;
+        if compression != Compression::None {
+            self.value(tag::PREDICTOR, if T::DTYPE.is_float() { 3_u16 } else { 2 })?;
+        }
+        self.value(tag::TILE_WIDTH, number(TILE)?)?;
+        self.value(tag::TILE_LENGTH, number(TILE)?)?;
+        self.value(tag::SAMPLE_FORMAT, vec![sample_format(T::DTYPE); samples].as_slice())
+    }
+
+    fn georeferencing(&mut self, profile: &Profile) -> Result<()> {
+        if let Some(Affine { x, y, dx, dy }) = profile.affine {
+            if dx > 0.0 && dy < 0.0 {
+                self.value(tag::PIXEL_SCALE, [dx, -dy, 0.0].as_slice())?;
+                self.value(tag::TIEPOINT, [0.0, 0.0, 0.0, x, y, 0.0].as_slice())?;
+            } else {
+                // A scale has no sign that readers agree on.
+                let rows = [[dx, 0.0, 0.0, x], [0.0, dy, 0.0, y], [0.0; 4], [0.0, 0.0, 0.0, 1.0]];
+                self.value(tag::TRANSFORMATION, rows.as_flattened())?;
+            }
+        }
+        if profile.affine.is_none() && profile.crs.is_none() {
+            return Ok(());
+        }
+        let (keys, text) = geokeys(profile.crs.as_deref())?;
+        self.value(tag::GEO_KEYS, keys.as_slice())?;
+        if text.is_empty() { Ok(()) } else { self.value(tag::GEO_ASCII, Text(&text)) }
+    }
+}
+
+/// The directory of geokeys and the text they point into. Cells are areas.
+fn geokeys(crs: Option<&str>) -> Result<(Vec<u16>, String)> {
+    const GEOGRAPHIC: u16 = 2;
+    const PROJECTED: u16 = 1;
+    const USER_DEFINED: u16 = 32767;
+    let crs = crs.unwrap_or_default().trim();
+    let epsg = crs.get(..5).filter(|name| name.eq_ignore_ascii_case("EPSG:")).and_then(|_| crs[5..].trim().parse::<u16>().ok());
+    // (key, value), and for the last one perhaps a text in place of a value.
+    let (model, keys, text): (u16, Vec<(u16, u16)>, Option<(u16, String)>) = match epsg {
+        Some(code) if (1024..USER_DEFINED).contains(&code) => {
+            let geodetic = epsg::is_geodetic(code);
+            let id = if geodetic { key::GEODETIC_CRS } else { key::PROJECTED_CRS };
+            (if geodetic { GEOGRAPHIC } else { PROJECTED }, vec![(id, code)], None)
+        }
+        _ if crs.starts_with("PROJ") && crs.contains('[') => {
+            let text = format!("{WKT_MARK}{crs}|");
+            (PROJECTED, vec![(key::PROJECTED_CRS, USER_DEFINED)], Some((key::PROJECTED_CITATION, text)))
+        }
+        _ if crs.starts_with("GEO") && crs.contains('[') => {
+            let text = format!("{WKT_MARK}{crs}|");
+            (GEOGRAPHIC, vec![(key::GEODETIC_CRS, USER_DEFINED)], Some((key::GEODETIC_CITATION, text)))
+        }
+        _ if crs.is_empty() => (0, Vec::new(), None),
+        _ => (USER_DEFINED, Vec::new(), Some((key::CITATION, format!("{crs}|")))),
+    };
+    let mut entries = vec![[key::RASTER_TYPE, 0, 1, 1]];
+    if model != 0 {
+        entries.push([key::MODEL_TYPE, 0, 1, model]);
+    }
+    entries.extend(keys.into_iter().map(|(id, value)| [id, 0, 1, value]));
+    let mut ascii = String::new();
+    if let Some((id, text)) = text {
+        let len =
+            u16::try_from(text.len()).map_err(|_| Error::invalid("the reference system's text is too long for a GeoTIFF"))?;
+        entries.push([id, tag::GEO_ASCII, len, 0]);
+        ascii = text;
+    }
+    entries.sort_unstable();
+    let count = u16::try_from(entries.len()).unwrap_or_default();
+    let mut table = vec![1, 1, 0, count];
+    table.extend(entries.into_iter().flatten());
+    Ok((table, ascii))
+}
+
+fn sample_format(dtype: DType) -> u16 {
+    if dtype.is_float() {
+        3
+    } else if dtype.is_signed() {
+        2
+    } else {
+        1
+    }
+}
+
+/// Text as the container has it: UTF-8 and a NUL. The standard says ASCII; every reader takes what is there.
+struct Text<'a>(&'a str);
+
+impl TiffValue for Text<'_> {
+    const BYTE_LEN: u8 = 1;
+    const FIELD_TYPE: Type = Type::ASCII;
+
+    fn count(&self) -> usize {
+        self.0.len() + 1
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Owned([self.0.as_bytes(), &[0]].concat())
+    }
+}
+
+fn failed(cause: tiff::TiffError) -> Error {
+    Error::unavailable("the GeoTIFF cannot be written").because(cause)
+}
