@@ -1,6 +1,8 @@
 //! An embedded storage engine for gridded data whose pyramid is never wrong.
 
 pub mod adapter;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod codec;
 pub mod kv;
 
@@ -28,3 +30,7 @@ pub use reader::{Answer, Explanation, Freshness, Layer, Query};
 pub use store::{ChunkInfo, Grid, Policy, Store, StoreOptions};
 pub use verify::{Damage, Finding, Report};
 pub use writer::{Batch, Commit};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
