@@ -1,0 +1,170 @@
+//! The workload that other systems are measured on, run on a store: build, update, read, scan.
+
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use ndarray::{Array2, ArrayD};
+use serde::{Deserialize, Serialize};
+
+use gridstone::{Aggregator, Axis, DType, Dimension, Freshness, Grid, Layer, Level, Levels, Query, Schema, Store, Structure, Window};
+
+/// The workload's size, as `shape.json` says it.
+#[derive(Deserialize)]
+struct Shape {
+    side: usize,
+    levels: usize,
+}
+
+#[derive(Deserialize)]
+struct Patch {
+    y: i64,
+    x: i64,
+    side: usize,
+}
+
+#[derive(Deserialize)]
+struct ReadWindow {
+    level: i8,
+    y: i64,
+    x: i64,
+    side: u64,
+}
+
+/// What was measured, in the words of the other systems' line.
+#[derive(Debug, Serialize)]
+pub struct Figures {
+    system: &'static str,
+    side: usize,
+    chunk: u32,
+    /// Seconds to write the base from memory and every level, durably.
+    build_s: f64,
+    /// Bytes on disk after the build.
+    size: u64,
+    /// Milliseconds from the start of a patch until it is durable and every level is fresh.
+    update_ms_p50: f64,
+    update_ms_max: f64,
+    /// The largest difference of any cell of any level from the true mean, after the updates.
+    exact: f64,
+    /// Milliseconds to read a window of up to 512 x 512 cells.
+    read_ms_p50: f64,
+    read_ms_p99: f64,
+    read_per_s: f64,
+    /// Seconds to read the whole base.
+    scan_s: f64,
+}
+
+/// Runs the workload in the folder `dump` on a new store in the folder `work`, which is removed afterwards.
+pub fn run(dump: &Path, work: &Path, chunk: u32) -> Result<Figures> {
+    let shape: Shape = json(dump, "shape.json")?;
+    let (side, levels) = (shape.side, shape.levels);
+    let mut truth = Array2::from_shape_vec((side, side), cells(&dump.join("base.f32"))?)?;
+    let path = work.join("gridstone");
+    if path.exists() {
+        fs::remove_dir_all(&path)?;
+    }
+
+    let start = Instant::now();
+    let store = Store::open(&path)?;
+    let grid = create(&store, chunk)?;
+    grid.put(&Window::new([0, 0], [side as u64, side as u64]), &truth)?;
+    let build_s = start.elapsed().as_secs_f64();
+    // The logs are of use until their content is in its final files; they are no part of what the data takes.
+    store.flush()?;
+    let size = disk_bytes(&path)?;
+
+    let patches: Vec<Patch> = json(dump, "patches.json")?;
+    let values = cells(&dump.join("patches.f32"))?;
+    let mut updates = Vec::new();
+    for (patch, values) in patches.iter().zip(values.chunks(patches[0].side * patches[0].side)) {
+        let array = ndarray::ArrayView2::from_shape((patch.side, patch.side), values)?;
+        let start = Instant::now();
+        grid.put(&Window::new([patch.y, patch.x], [patch.side as u64, patch.side as u64]), array)?;
+        updates.push(1e3 * start.elapsed().as_secs_f64());
+        let (y, x) = (usize::try_from(patch.y)?, usize::try_from(patch.x)?);
+        truth.slice_mut(ndarray::s![y..y + patch.side, x..x + patch.side]).assign(&array);
+    }
+    drop((grid, store));
+
+    let store = Store::open(&path)?;
+    let grid = store.grid("dem")?;
+    let exact = worst(&grid, truth, levels)?;
+    let windows: Vec<ReadWindow> = json(dump, "windows.json")?;
+    let mut reads = Vec::new();
+    for window in &windows {
+        let start = Instant::now();
+        let array = read(&grid, window.level, [window.y, window.x], [window.side; 2])?;
+        reads.push(1e3 * start.elapsed().as_secs_f64());
+        ensure!(array.len() as u64 == window.side * window.side, "a read gave another shape");
+    }
+    let start = Instant::now();
+    let whole = read(&grid, 0, [0, 0], [side as u64; 2])?;
+    let scan_s = start.elapsed().as_secs_f64();
+    ensure!(whole.len() == side * side, "a scan gave another shape");
+    drop((grid, store));
+    fs::remove_dir_all(&path)?;
+    let read_per_s = 1e3 * reads.len() as f64 / reads.iter().sum::<f64>();
+    let update_ms_max = updates.iter().copied().fold(0.0, f64::max);
+    let (update_ms_p50, read_ms_p50, read_ms_p99) = (quantile(&mut updates, 0.5), quantile(&mut reads, 0.5), quantile(&mut reads, 0.99));
+    Ok(Figures { system: "gridstone", side, chunk, build_s, size, update_ms_p50, update_ms_max, exact, read_ms_p50, read_ms_p99, read_per_s, scan_s })
+}
+
+fn create(store: &Store, chunk: u32) -> Result<Grid> {
+    let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, chunk), Axis::new("x", 0.0, 1.0, chunk)]);
+    let structure = Structure::builder().dimension(space).build()?;
+    Ok(store.create("dem", Schema::builder(structure, DType::F32).aggregator(Aggregator::Mean).build()?)?)
+}
+
+fn read(grid: &Grid, level: i8, start: [i64; 2], shape: [u64; 2]) -> Result<ArrayD<f32>> {
+    let window = Window::new(start, shape).at(Levels::zero(1).with(0, Level::new(level)?));
+    let layer = if level == 0 { Layer::Base } else { Layer::Aggregate(Aggregator::Mean) };
+    let answer = grid.read(&Query::window(window).layer(layer).freshness(Freshness::Stored))?;
+    ensure!(answer.stale.is_empty(), "level {level} is stale");
+    Ok(answer.array.into_typed::<f32>()?)
+}
+
+/// The largest difference of any cell of any level from the mean of the cells under it, level by level as the others do.
+fn worst(grid: &Grid, truth: Array2<f32>, levels: usize) -> Result<f64> {
+    let (mut worst, mut want) = (0.0_f64, truth);
+    for level in 0..levels {
+        let side = want.nrows();
+        let got = read(grid, i8::try_from(level)?, [0, 0], [side as u64; 2])?;
+        worst = got.iter().zip(want.iter()).map(|(a, b)| f64::from((a - b).abs())).fold(worst, f64::max);
+        #[expect(clippy::cast_possible_truncation, reason = "means are kept as float32")]
+        let halved = |(y, x)| {
+            let cell = |a: usize, b: usize| f64::from(want[[2 * y + a, 2 * x + b]]);
+            ((cell(0, 0) + cell(0, 1) + cell(1, 0) + cell(1, 1)) / 4.0) as f32
+        };
+        want = Array2::from_shape_fn((side / 2, side / 2), halved);
+    }
+    Ok(worst)
+}
+
+fn json<T: serde::de::DeserializeOwned>(dump: &Path, name: &str) -> Result<T> {
+    let path = dump.join(name);
+    let text = fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+    serde_json::from_slice(&text).with_context(|| format!("{} is not the workload's", path.display()))
+}
+
+/// The float32 cells of a raw little-endian file.
+fn cells(path: &Path) -> Result<Vec<f32>> {
+    let bytes = fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    Ok(bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+}
+
+fn disk_bytes(path: &Path) -> Result<u64> {
+    let mut total = 0;
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let meta = entry.metadata()?;
+        total += if meta.is_dir() { disk_bytes(&entry.path())? } else { meta.len() };
+    }
+    Ok(total)
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a length")]
+fn quantile(values: &mut [f64], share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[((values.len() as f64 * share) as usize).min(values.len() - 1)]
+}
