@@ -1,5 +1,8 @@
 //! An embedded storage engine for gridded data whose pyramid is never wrong.
 
+#[cfg(feature = "cli")]
+extern crate self as gridstone;
+
 pub mod adapter;
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -4,6 +4,7 @@
 
 mod aggregate;
 mod args;
+mod bench;
 mod completions;
 mod create;
 mod explain;
@@ -11,6 +12,7 @@ mod import;
 mod info;
 mod json;
 mod ls;
+mod measure;
 mod output;
 mod read;
 mod select;
@@ -57,6 +59,7 @@ enum Verb {
     Read(read::Read),
     Explain(explain::Explain),
     Verify(verify::Verify),
+    Bench(measure::Bench),
     Completions(completions::Completions),
 }
 
@@ -82,6 +85,7 @@ pub fn main() -> ExitCode {
         Verb::Read(verb) => verb.run(&terminal),
         Verb::Explain(verb) => verb.run(&terminal),
         Verb::Verify(verb) => verb.run(&terminal),
+        Verb::Bench(verb) => verb.run(&terminal),
         Verb::Completions(verb) => verb.run(&terminal),
     };
     match outcome {
