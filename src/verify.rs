@@ -1,6 +1,6 @@
 //! Proof that a store is what it should be: every value is read, every aggregate recomputed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Mutex;
 

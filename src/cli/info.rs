@@ -164,8 +164,8 @@ fn as_text(grid: &Grid) -> anyhow::Result<String> {
         let names: Vec<_> = structure.axes().map(crate::Axis::name).collect();
         let ranges = names.iter().zip(extent.bounds()).map(|(name, (lower, upper))| format!("{name} {lower} to {upper}"));
         lines.push(format!("extent     {}", ranges.collect::<Vec<_>>().join(", ")));
-        let ranges = names.iter().zip(bounds.start().iter()).zip(bounds.end().to_vec());
-        let ranges = ranges.map(|((name, start), end)| format!("{name} {start}:{end}"));
+        let (start, end) = (bounds.start(), bounds.end());
+        let ranges = names.iter().zip(start.iter().zip(end.iter())).map(|(name, (start, end))| format!("{name} {start}:{end}"));
         let levels = json::levels_text(structure, base);
         lines.push(format!("base       level {levels}, cells {}", ranges.collect::<Vec<_>>().join(", ")));
     }

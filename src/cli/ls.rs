@@ -26,7 +26,7 @@ impl Ls {
         if self.json {
             let mut rows = Vec::new();
             for grid in &grids {
-                let cells = grid.bounds()?.map(|bounds| json::by_axis(grid.structure(), bounds.shape().iter()));
+                let cells = grid.bounds()?.map(|bounds| json::by_axis(grid.structure(), bounds.shape().iter().copied()));
                 rows.push(json!({
                     "grid": grid.name(), "dtype": grid.schema().dtype().name(), "cells": cells,
                     "extent": grid.extent()?.map(|extent| json::extent(grid.structure(), &extent)), "marks": grid.marks()?,

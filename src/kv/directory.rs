@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::preflight::watermark::{self, Found, WATERMARK, Watermark, WatermarkFile};
+use super::preflight::{self, CURRENT, Findings};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Open files that the process needs beside those of the store.
@@ -23,11 +24,11 @@ pub(super) struct Admission {
 }
 
 /// Checks a directory, makes it if asked to, and locks it. A refusal leaves everything as it was.
-pub(super) fn admit(path: &Path, create: bool, accept_data_loss: bool) -> Result<Admission> {
+pub(super) fn admit(path: &Path, create: bool, accept_data_loss: bool, families: &[&str]) -> Result<Admission> {
     let names = list(path, create)?;
     let has = |name: &str| names.contains(name);
     let fresh = names.is_empty() || (names.len() == 1 && has(WATERMARK));
-    if !has(WATERMARK) && !has("CURRENT") && !fresh {
+    if !has(WATERMARK) && !has(CURRENT) && !fresh {
         return Err(Error::invalid(format!("the directory {} holds other things than a store", path.display())));
     }
     if names.is_empty() && !create {
@@ -57,12 +58,13 @@ pub(super) fn admit(path: &Path, create: bool, accept_data_loss: bool) -> Result
         }
     };
     let watermark_file = Mutex::new(WatermarkFile::resume(file, watermark, generation));
-    let admission = Admission { path: path.to_path_buf(), after_loss: false, watermark: watermark_file };
-    if has("CURRENT") {
+    let mut admission = Admission { path: path.to_path_buf(), after_loss: false, watermark: watermark_file };
+    if has(CURRENT) {
+        admission.after_loss = settle(path, preflight::inspect(path, watermark, families)?, accept_data_loss)?;
         return Ok(admission);
     }
     if watermark.manifest > 0 {
-        return Err(Error::corrupt(format!("the file CURRENT of the store at {} is missing", path.display())));
+        return Err(Error::corrupt(format!("the file {CURRENT} of the store at {} is missing", path.display())));
     }
     if create { Ok(admission) } else { Err(incomplete(path)) }
 }
@@ -133,33 +135,90 @@ fn check_open_files(path: &Path, files: usize) -> Result<()> {
     Ok(())
 }
 
+/// Acts on what was found: refuses damage, or takes away what does not count so that the database never sees it. Returns
+/// whether data was given up.
+fn settle(path: &Path, mut findings: Findings, accept_data_loss: bool) -> Result<bool> {
+    let loss = !findings.damage.is_empty();
+    if loss && !accept_data_loss {
+        return Err(findings.damage.swap_remove(0));
+    }
+    let settled = if loss {
+        findings.files.push(path.join(CURRENT));
+        quarantine(path, &findings.files)
+    } else if findings.orphans.is_empty() {
+        Ok(())
+    } else {
+        quarantine(path, &findings.orphans)
+    };
+    let settled = settled.and_then(|()| {
+        for (file, end) in &findings.tails {
+            let file = OpenOptions::new().write(true).open(file)?;
+            file.set_len(*end)?;
+            file.sync_all()?;
+        }
+        findings.orphans.iter().try_for_each(fs::remove_file)?;
+        sync_directory(path)
+    });
+    settled.map_err(|error| unavailable(path, "its logs cannot be set right", error))?;
+    Ok(loss)
+}
+
+/// Copies files into a new directory inside the store, where the database leaves them alone.
+fn quarantine(path: &Path, files: &[PathBuf]) -> io::Result<()> {
+    let mut number = 1;
+    let place = loop {
+        let place = path.join(format!("quarantine-{number}"));
+        match fs::create_dir(&place) {
+            Ok(()) => break place,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(error),
+        }
+    };
+    for file in files {
+        if let Some(name) = file.file_name() {
+            fs::copy(file, place.join(name))?;
+            File::open(place.join(name))?.sync_all()?;
+        }
+    }
+    sync_directory(&place)?;
+    sync_directory(path)
+}
+
 impl Admission {
     /// Notes what the database found when it was opened.
     pub(super) fn opened(&self, sequence: u64) -> Result<()> {
-        self.note(sequence, true)
+        let mut file = self.file();
+        let noted = self.manifest().and_then(|(manifest, manifest_bytes)| {
+            let watermark = Watermark { sequence, manifest, manifest_bytes };
+            file.write(watermark).and_then(|()| file.sync()).map_err(|error| unavailable(&self.path, "its watermark", error))
+        });
+        noted.map_err(|error| error.within(format!("the watermark of the store at {} cannot be written", self.path.display())))
     }
 
     /// Notes that a sync has returned. The watermark may lag, so that failing to write it is no failure of the commit.
     pub(super) fn synced(&self, sequence: u64) {
-        let mut file = self.watermark.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = self.file();
         let last = file.watermark();
         if sequence > last.sequence {
             let _ = file.write(Watermark { sequence, ..last });
         }
     }
 
-    /// Notes that everything up to a sequence is in final files.
-    pub(super) fn flushed(&self, sequence: u64) -> Result<()> {
-        self.note(sequence, false)
+    /// Notes that everything up to a sequence is in final files, or that the store is being closed.
+    pub(super) fn settled(&self, sequence: u64) {
+        let mut file = self.file();
+        let last = file.watermark();
+        let (manifest, manifest_bytes) = self.manifest().unwrap_or((last.manifest, last.manifest_bytes));
+        let watermark = Watermark { sequence: sequence.max(last.sequence), manifest, manifest_bytes };
+        let _ = file.write(watermark).and_then(|()| file.sync());
     }
 
-    /// Notes the last state of a store that is being closed.
-    pub(super) fn closed(&self, sequence: u64) {
-        let _ = self.note(sequence, false);
+    fn file(&self) -> MutexGuard<'_, WatermarkFile> {
+        self.watermark.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note(&self, sequence: u64, _opening: bool) -> Result<()> {
-        self.synced(sequence);
-        Ok(())
+    /// The manifest and how much of it is on the medium now. The database may begin a new one at any time.
+    fn manifest(&self) -> Result<(u64, u64)> {
+        preflight::synced_manifest(&self.path).or_else(|_| preflight::synced_manifest(&self.path))
     }
 }

@@ -13,6 +13,8 @@
 //! * An error during a scan or a get is an error, never an end or an absence.
 //! * After a failed commit, other than a refusal, the engine refuses further commits with
 //!   [`Poisoned`](crate::ErrorKind::Poisoned); reads go on. The failed batch may be found whole after reopening, or not at all.
+//! * A commit that found no space left may be refused with [`Unavailable`](crate::ErrorKind::Unavailable) instead, if it is
+//!   sure that nothing of it is ever found; then commits are accepted again once there is space.
 
 pub mod preflight;
 
@@ -158,6 +160,7 @@ pub trait Snapshot: Send + Sync {
 
     /// Calls `visit` once for each key, in order, with the key's position and its value, `None` where there is none. Stops at
     /// the first error, of its own or of `visit`.
+    #[expect(clippy::type_complexity, reason = "an alias would hide what the visitor gets")]
     fn get_many(&self, space: Space, keys: &[Vec<u8>], visit: &mut dyn FnMut(usize, Option<&[u8]>) -> Result<()>) -> Result<()>;
 
     /// At most `limit` entries of a range.

@@ -19,9 +19,11 @@ const BLOB_BYTES_MIN: u64 = 4 << 10;
 const BLOB_FILE_BYTES: u64 = 256 << 20;
 /// Bounds the time of recovery, and of the checks before it.
 const WAL_BYTES_MAX: u64 = 256 << 20;
+const MANIFEST_BYTES_MAX: usize = 64 << 20;
 /// Values that one get pins in memory at a time.
 const PINNED_VALUES_MAX: usize = 32;
 const READAHEAD_BYTES: usize = 1 << 20;
+const SHORT_SCAN_ENTRIES: usize = 1024;
 
 /// How a store is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,8 +59,10 @@ impl Rocks {
     /// Opens the store in a directory, or makes one.
     pub fn open(path: impl AsRef<Path>, options: &RocksOptions) -> Result<Self> {
         let path = path.as_ref();
-        let admission = directory::admit(path, options.create, options.accept_data_loss)?;
-        let db = open_database(path, options)?;
+        let families: Vec<_> = Space::ALL.iter().skip(1).map(|space| family_name(*space)).collect();
+        let admission = directory::admit(path, options.create, options.accept_data_loss, &families)?;
+        // Where data was given up the manifest still names logs that are gone.
+        let db = open_database(path, options, !admission.after_loss)?;
         let start = db.latest_sequence_number();
         admission.opened(start)?;
         Ok(Self { store: Arc::new(Store { db, group: Group::starting_at(Sequence(start)), admission }) })
@@ -76,6 +80,13 @@ impl Rocks {
         let end = range.end.clone().unwrap_or_else(|| vec![u8::MAX; 64]);
         let sizes = store.db.get_approximate_sizes_cf(store.family(space)?, &[rocksdb::Range::new(&range.start, &end)]);
         Ok(sizes.iter().sum())
+    }
+
+    /// Flushes one space, so that logs are kept for the others.
+    #[cfg(test)]
+    pub(super) fn flush_space(&self, space: Space) -> Result<()> {
+        let store = &self.store;
+        store.db.flush_cf(store.family(space)?).map_err(|error| store.read_error(space, error))
     }
 }
 
@@ -96,10 +107,15 @@ fn family_name(space: Space) -> &'static str {
     }
 }
 
-fn open_database(path: &Path, options: &RocksOptions) -> Result<DB> {
+/// Whether the values of a space are chunks.
+fn is_large(space: Space) -> bool {
+    matches!(space, Space::Base | Space::Aggregate)
+}
+
+fn open_database(path: &Path, options: &RocksOptions, verify_logs: bool) -> Result<DB> {
     let cache = Cache::new_lru_cache(options.cache_bytes);
     let families = Space::ALL.map(|space| ColumnFamilyDescriptor::new(family_name(space), family_options(space, &cache)));
-    DB::open_cf_descriptors(&database_options(), path, families).map_err(|error| open_error(path, error))
+    DB::open_cf_descriptors(&database_options(verify_logs), path, families).map_err(|error| open_error(path, error))
 }
 
 fn open_error(path: &Path, error: rocksdb::Error) -> Error {
@@ -115,14 +131,15 @@ fn open_error(path: &Path, error: rocksdb::Error) -> Error {
     error_of(ErrorKind::Unavailable, format!("the store at {place} cannot be opened"))
 }
 
-fn database_options() -> Options {
+fn database_options(verify_logs: bool) -> Options {
     let mut options = Options::default();
     options.create_if_missing(true);
     options.create_missing_column_families(true);
     options.set_paranoid_checks(true);
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
-    options.set_track_and_verify_wals_in_manifest(true);
+    options.set_track_and_verify_wals_in_manifest(verify_logs);
     options.set_max_total_wal_size(WAL_BYTES_MAX);
+    options.set_max_manifest_file_size(MANIFEST_BYTES_MAX);
     options.set_atomic_flush(false);
     options.set_manual_wal_flush(false);
     options.set_recycle_log_file_num(0);
@@ -142,7 +159,7 @@ fn database_options() -> Options {
 }
 
 fn family_options(space: Space, cache: &Cache) -> Options {
-    let large = matches!(space, Space::Base | Space::Aggregate);
+    let large = is_large(space);
     let mut options = Options::default();
     // Values are compressed already, and the crate is built without any compression library.
     options.set_compression_type(DBCompressionType::None);
@@ -268,7 +285,8 @@ impl Engine for Rocks {
             let failure = store.write_failure(&error);
             Error::unavailable(failure.context).because(error)
         })?;
-        store.admission.flushed(sequence)
+        store.admission.settled(sequence);
+        Ok(())
     }
 }
 
@@ -280,7 +298,7 @@ impl Drop for Store {
         let synced = self.db.flush_wal(true).is_ok();
         self.db.cancel_all_background_work(true);
         if synced {
-            self.admission.closed(sequence);
+            self.admission.settled(sequence);
         }
     }
 }
@@ -342,7 +360,10 @@ impl Snapshot for View {
         if range.is_empty() {
             return Ok(page);
         }
-        let mut cursor = Cursor::new(self, space, range, order)?;
+        // A long scan must not push out what point reads keep in memory, and gains from reading ahead; a short one may come
+        // again, and would read far more than it shows.
+        let bulk = limit > SHORT_SCAN_ENTRIES || is_large(space);
+        let mut cursor = Cursor::new(self, space, range, order, bulk)?;
         while let Some((key, value)) = cursor.next()? {
             if page.entries.len() == limit {
                 page.more = true;
@@ -364,11 +385,13 @@ struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    fn new(view: &'a View, space: Space, range: &KeyRange, order: Order) -> Result<Self> {
+    fn new(view: &'a View, space: Space, range: &KeyRange, order: Order, bulk: bool) -> Result<Self> {
         let mut options = ReadOptions::default();
         options.set_snapshot(&view.snapshot);
-        options.fill_cache(false);
-        options.set_readahead_size(READAHEAD_BYTES);
+        if bulk {
+            options.fill_cache(false);
+            options.set_readahead_size(READAHEAD_BYTES);
+        }
         if !range.start.is_empty() {
             options.set_iterate_lower_bound(range.start.clone());
         }

@@ -73,7 +73,7 @@ impl StoreOptions {
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
         let options =
             crate::kv::RocksOptions { create: self.create, accept_data_loss: self.accept_data_loss, ..Default::default() };
-        let engine = crate::kv::Rocks::open(path.as_ref(), options)?;
+        let engine = crate::kv::Rocks::open(path.as_ref(), &options)?;
         self.open_engine(Arc::new(engine))
     }
 

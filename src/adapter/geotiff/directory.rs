@@ -206,6 +206,12 @@ impl<R: Read + Seek> Source<R> {
         Ok(bytes)
     }
 
+    /// Whether the file is long enough for the values of an entry to stand where it says.
+    pub(super) fn holds(&self, entry: &Entry) -> bool {
+        let end = entry.count.checked_mul(entry.kind.size()).and_then(|bytes| entry.at.checked_add(bytes));
+        end.is_some_and(|end| end <= self.len)
+    }
+
     /// The values of an unsigned tag from index `first`, `len` of them.
     pub(super) fn unsigned(&mut self, entry: &Entry, first: u64, len: u64) -> Result<Vec<u64>> {
         let Kind::Unsigned(size) = entry.kind else {

@@ -115,7 +115,7 @@ impl GeoKeys {
             return Some(format!("EPSG:{epsg}"));
         }
         let citations = [key::PROJECTED_CITATION, key::CITATION, key::GEODETIC_CITATION];
-        let texts = || citations.iter().filter(|id| projected || **id != key::PROJECTED_CITATION).filter_map(|id| self.text(*id));
+        let texts = || citations.iter().filter_map(|id| self.text(*id));
         let wkt = texts().find_map(|text| text.strip_prefix(WKT_MARK));
         wkt.or_else(|| texts().next()).map(str::to_owned)
     }

@@ -7,8 +7,9 @@ use super::directory::{Directory, Entry, Source, tag};
 use crate::array::DType;
 use crate::error::{Error, Result};
 
-/// A block that decodes to more bytes is refused: to read one cell of it, all of it must be held.
-pub(super) const BLOCK_BYTES_MAX: u64 = 256 << 20;
+/// A block that decodes to more bytes is refused: to read one cell of it, all of it must be held, as stored, decoded and in
+/// the window, and the three together are to stay well below 512 MiB.
+pub(super) const BLOCK_BYTES_MAX: u64 = 128 << 20;
 
 /// How the bytes of a block are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +121,9 @@ impl Layout {
         let Some(offsets) = directory.get(offsets).copied() else {
             return Err(Error::invalid("the TIFF has neither strips nor tiles"));
         };
+        if !source.holds(&offsets) || byte_counts.is_some_and(|counts| !source.holds(&counts)) {
+            return Err(Error::invalid("the TIFF is truncated or damaged: its lists of blocks reach beyond its end"));
+        }
         if byte_counts.is_none() && compression != Compression::None {
             return Err(Error::invalid("the TIFF does not say how long its compressed blocks are"));
         }

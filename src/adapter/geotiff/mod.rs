@@ -2,7 +2,7 @@
 //!
 //! [`GeoTiff::open`] reads the header only. [`GeoTiff::plan`] cuts the image into windows that follow the file's own blocks
 //! (tiles or strips), so that reading them in turn decodes every block once and holds a bounded number of bytes, whatever the
-//! size of the file. [`write`] makes tiled, compressed files that other readers open with equal cells and georeferencing.
+//! size of the file. [`write()`] makes tiled, compressed files that other readers open with equal cells and georeferencing.
 //!
 //! | | read | written |
 //! |---|---|---|

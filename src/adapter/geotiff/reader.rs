@@ -148,8 +148,9 @@ impl<R: Read + Seek> GeoTiff<R> {
     ///
     /// Their borders are borders of blocks. They are `rows_wanted` rows high, rounded up to whole blocks, and as wide as the
     /// image, as long as they come to at most `bytes_max` bytes; else they are lower, then narrower (in a tiled file), then of
-    /// fewer bands (where bands have blocks of their own). The smallest is one block, which is at most 256 MiB. So a pass
-    /// holds `max(bytes_max, one block)` for the window, and as much again as 32 MiB or one block for the decoding.
+    /// fewer bands (where bands have blocks of their own). The smallest is one block, which is at most 128 MiB. So a pass
+    /// holds `max(bytes_max, one block)` for the window, and for the decoding 32 MiB and one block, decoded and as stored (which
+    /// is less, and is not read beyond twice the decoded size).
     pub fn plan(&self, rows_wanted: usize, bytes_max: usize) -> Plan {
         let layout = &self.layout;
         let whole = self.window();

@@ -224,47 +224,47 @@ impl<W: Write + Seek, K: TiffKind> Fields<'_, W, K> {
                 self.value(tag::TRANSFORMATION, rows.as_flattened())?;
             }
         }
-        if profile.affine.is_none() && profile.crs.is_none() {
-            return Ok(());
-        }
-        let (keys, text) = geokeys(profile.crs.as_deref())?;
+        // Keys without a system in them make readers invent one.
+        let Some(crs) = profile.crs.as_deref().map(str::trim).filter(|crs| !crs.is_empty()) else { return Ok(()) };
+        let (keys, text) = geokeys(crs)?;
         self.value(tag::GEO_KEYS, keys.as_slice())?;
         if text.is_empty() { Ok(()) } else { self.value(tag::GEO_ASCII, Text(&text)) }
     }
 }
 
+/// A reference system in the terms of GeoTIFF.
+struct System {
+    model: u16,
+    /// A key and its value.
+    code: Option<(u16, u16)>,
+    /// A key and its text.
+    text: Option<(u16, String)>,
+}
+
 /// The directory of geokeys and the text they point into. Cells are areas.
-fn geokeys(crs: Option<&str>) -> Result<(Vec<u16>, String)> {
+fn geokeys(crs: &str) -> Result<(Vec<u16>, String)> {
     const GEOGRAPHIC: u16 = 2;
     const PROJECTED: u16 = 1;
     const USER_DEFINED: u16 = 32767;
-    let crs = crs.unwrap_or_default().trim();
     let epsg = crs.get(..5).filter(|name| name.eq_ignore_ascii_case("EPSG:")).and_then(|_| crs[5..].trim().parse::<u16>().ok());
-    // (key, value), and for the last one perhaps a text in place of a value.
-    let (model, keys, text): (u16, Vec<(u16, u16)>, Option<(u16, String)>) = match epsg {
+    let system = match epsg {
+        Some(code) if (1024..USER_DEFINED).contains(&code) && epsg::is_geodetic(code) => {
+            System { model: GEOGRAPHIC, code: Some((key::GEODETIC_CRS, code)), text: None }
+        }
         Some(code) if (1024..USER_DEFINED).contains(&code) => {
-            let geodetic = epsg::is_geodetic(code);
-            let id = if geodetic { key::GEODETIC_CRS } else { key::PROJECTED_CRS };
-            (if geodetic { GEOGRAPHIC } else { PROJECTED }, vec![(id, code)], None)
+            System { model: PROJECTED, code: Some((key::PROJECTED_CRS, code)), text: None }
         }
-        _ if crs.starts_with("PROJ") && crs.contains('[') => {
+        // GDAL takes a whole definition from this citation, and only if the model is user-defined.
+        _ if crs.ends_with(']') => {
             let text = format!("{WKT_MARK}{crs}|");
-            (PROJECTED, vec![(key::PROJECTED_CRS, USER_DEFINED)], Some((key::PROJECTED_CITATION, text)))
+            System { model: USER_DEFINED, code: None, text: Some((key::PROJECTED_CITATION, text)) }
         }
-        _ if crs.starts_with("GEO") && crs.contains('[') => {
-            let text = format!("{WKT_MARK}{crs}|");
-            (GEOGRAPHIC, vec![(key::GEODETIC_CRS, USER_DEFINED)], Some((key::GEODETIC_CITATION, text)))
-        }
-        _ if crs.is_empty() => (0, Vec::new(), None),
-        _ => (USER_DEFINED, Vec::new(), Some((key::CITATION, format!("{crs}|")))),
+        _ => System { model: USER_DEFINED, code: None, text: Some((key::CITATION, format!("{crs}|"))) },
     };
-    let mut entries = vec![[key::RASTER_TYPE, 0, 1, 1]];
-    if model != 0 {
-        entries.push([key::MODEL_TYPE, 0, 1, model]);
-    }
-    entries.extend(keys.into_iter().map(|(id, value)| [id, 0, 1, value]));
+    let mut entries = vec![[key::MODEL_TYPE, 0, 1, system.model], [key::RASTER_TYPE, 0, 1, 1]];
+    entries.extend(system.code.map(|(id, value)| [id, 0, 1, value]));
     let mut ascii = String::new();
-    if let Some((id, text)) = text {
+    if let Some((id, text)) = system.text {
         let len =
             u16::try_from(text.len()).map_err(|_| Error::invalid("the reference system's text is too long for a GeoTIFF"))?;
         entries.push([id, tag::GEO_ASCII, len, 0]);

@@ -18,8 +18,7 @@ fn image<'a>(array: impl Into<ArrayView<'a>>, look: &Look) -> (u32, u32, Vec<u8>
 #[test]
 fn the_ends_of_the_ramp_are_the_least_and_the_greatest() {
     let array = ndarray::arr2(&[[1.0_f32, f32::NAN, 3.0], [2.0, f32::INFINITY, -99.0]]);
-    let mut look = Look::default();
-    look.nodata = Some(vec![-99.0_f32].into());
+    let look = Look { nodata: Some(vec![-99.0_f32].into()), ..Look::default() };
     let (width, height, pixels) = image(&array, &look);
     assert_eq!((width, height), (3, 2));
     let pixel = |at: usize| <[u8; 4]>::try_from(&pixels[at * 4..at * 4 + 4]).expect("four bytes");
@@ -31,8 +30,7 @@ fn the_ends_of_the_ramp_are_the_least_and_the_greatest() {
 
 #[test]
 fn a_given_stretch_clamps() {
-    let mut look = Look::default();
-    (look.ramp, look.stretch) = (Ramp::Grays, Some([0.0, 10.0]));
+    let look = Look { ramp: Ramp::Grays, stretch: Some([0.0, 10.0]), ..Look::default() };
     let (.., pixels) = image(&ndarray::arr2(&[[-5_i16, 0, 10, 500]]), &look);
     assert_eq!(pixels.iter().step_by(4).copied().collect::<Vec<_>>(), [0, 0, 255, 255]);
 }
@@ -52,8 +50,7 @@ fn arrays_without_a_range_are_drawn() {
 #[test]
 fn three_bands_are_colours() {
     let array = ndarray::arr3(&[[[0_u8, 255, 9]], [[10, 20, 9]], [[0, 100, 9]]]);
-    let mut look = Look::default();
-    look.nodata = Some(vec![9_u8].into());
+    let look = Look { nodata: Some(vec![9_u8].into()), ..Look::default() };
     let (.., pixels) = image(&array, &look);
     assert_eq!(pixels, [0, 0, 0, 255, 255, 255, 255, 255, 0, 0, 0, 0]);
 }

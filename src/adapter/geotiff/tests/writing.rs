@@ -27,12 +27,8 @@ fn written(array: &Array, profile: &Profile) -> Vec<u8> {
 }
 
 fn profile(compression: Compression, big: bool) -> Profile {
-    let mut profile = Profile::default();
-    profile.affine = Some(Affine { x: 500_010.0, y: 4_100_020.5, dx: 30.0, dy: -30.0 });
-    profile.crs = Some("EPSG:32611".to_owned());
-    profile.compression = compression;
-    profile.big = big;
-    profile
+    let affine = Some(Affine { x: 500_010.0, y: 4_100_020.5, dx: 30.0, dy: -30.0 });
+    Profile { affine, crs: Some("EPSG:32611".to_owned()), compression, big, ..Profile::default() }
 }
 
 #[test]
@@ -87,9 +83,7 @@ fn places_and_reference_systems_read_back() {
         (Affine { x: 1.0, y: 2.0, dx: 3.0, dy: -4.0 }, Some("a local grid")),
         (Affine { x: 1.0, y: 2.0, dx: 3.0, dy: -4.0 }, None),
     ] {
-        let mut profile = Profile::default();
-        profile.affine = Some(affine);
-        profile.crs = crs.map(str::to_owned);
+        let profile = Profile { affine: Some(affine), crs: crs.map(str::to_owned), ..Profile::default() };
         let tiff = GeoTiff::from_reader(Cursor::new(written(&array, &profile))).expect("opens");
         assert_eq!((tiff.header().affine, tiff.header().crs.as_deref()), (Some(affine), crs));
     }
@@ -107,9 +101,9 @@ fn geodetic_codes_are_told_from_projected_ones() {
 
 #[test]
 fn bands_read_back() {
-    let mut profile = Profile::default();
-    profile.bands =
+    let bands =
         vec![Band { description: Some("a <b> & \"c\"".to_owned()), scale: Some(0.1), offset: Some(-3.0) }, Band::default()];
+    let profile = Profile { bands, ..Profile::default() };
     let tiff = GeoTiff::from_reader(Cursor::new(written(&cells(DType::I16, 2), &profile))).expect("opens");
     assert_eq!(tiff.header().bands, profile.bands);
 }
@@ -140,8 +134,7 @@ fn a_write_that_fails_leaves_the_file_that_was_there() {
     let array = cells(DType::U16, 1);
     write(&path, &array, &Profile::default()).expect("writes");
     let before = std::fs::read(&path).expect("readable");
-    let mut profile = Profile::default();
-    profile.compression = Compression::Lzw;
+    let profile = Profile { compression: Compression::Lzw, ..Profile::default() };
     write(&path, &array, &profile).expect_err("LZW is not written");
     assert_eq!(std::fs::read(&path).expect("readable"), before);
     assert_eq!(std::fs::read_dir(directory.path()).expect("readable").count(), 1);
@@ -177,10 +170,10 @@ fn write_a_file_of_each_kind() {
         ("no-crs", -0.5, ""),
         ("name", -0.5, "a local grid"),
     ] {
-        let mut profile = Profile::default();
-        profile.affine = Some(Affine { x: -10.25, y: 40.125, dx: 0.25, dy });
-        profile.crs = (!crs.is_empty()).then(|| crs.trim().to_owned());
-        profile.bands = vec![Band { description: Some("a <b> & c".to_owned()), scale: Some(0.5), offset: Some(-3.0) }];
+        let affine = Some(Affine { x: -10.25, y: 40.125, dx: 0.25, dy });
+        let crs = (!crs.is_empty()).then(|| crs.trim().to_owned());
+        let bands = vec![Band { description: Some("a <b> & c".to_owned()), scale: Some(0.5), offset: Some(-3.0) }];
+        let profile = Profile { affine, crs, bands, ..Profile::default() };
         write(directory.join(format!("place-{name}.tif")), &array, &profile).expect("writes");
     }
 }

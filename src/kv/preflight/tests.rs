@@ -1,0 +1,238 @@
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::log::{BLOCK_BYTES, HEADER_BYTES};
+use super::*;
+use crate::ErrorKind;
+
+const ORIGINAL: &[u8] = include_bytes!("../../../tests/data/reliability/MANIFEST-original.bin");
+const HANGS: &[u8] = include_bytes!("../../../tests/data/reliability/MANIFEST-hang-flipped.bin");
+
+/// What the manifest of the test data ends with.
+const MANIFEST_SEQUENCE: u64 = 800;
+const FAMILIES: [&str; 2] = ["data", "dirty"];
+
+fn promised(sequence: u64) -> Watermark {
+    Watermark { sequence, manifest: 5, manifest_bytes: ORIGINAL.len() as u64 }
+}
+
+/// Writes records as the database does.
+fn log_of(records: &[Vec<u8>]) -> Vec<u8> {
+    let mut log = Vec::new();
+    for record in records {
+        let (mut rest, mut first) = (record.as_slice(), true);
+        loop {
+            let left = BLOCK_BYTES - log.len() % BLOCK_BYTES;
+            if left < HEADER_BYTES {
+                log.resize(log.len() + left, 0);
+                continue;
+            }
+            let (fragment, following) = rest.split_at(rest.len().min(left - HEADER_BYTES));
+            let kind = match (first, following.is_empty()) {
+                (true, true) => 1u8,
+                (true, false) => 2,
+                (false, false) => 3,
+                (false, true) => 4,
+            };
+            let mut covered = vec![kind];
+            covered.extend_from_slice(fragment);
+            let checksum = crc32c::crc32c(&covered).rotate_right(15).wrapping_add(0xa282_ead8);
+            log.extend(checksum.to_le_bytes());
+            log.extend(u16::try_from(fragment.len()).expect("a fragment fits a block").to_le_bytes());
+            log.extend(covered);
+            (rest, first) = (following, false);
+            if rest.is_empty() {
+                break;
+            }
+        }
+    }
+    log
+}
+
+fn batch(sequence: u64, count: u32, bytes: usize) -> Vec<u8> {
+    let mut record = sequence.to_le_bytes().to_vec();
+    record.extend(count.to_le_bytes());
+    record.extend((0..bytes).map(|position| (position % 251 + 1).to_le_bytes()[0]));
+    record
+}
+
+fn scan_all(log: &[u8]) -> (Vec<Vec<u8>>, Scanned) {
+    let mut records = Vec::new();
+    let scanned = log::scan::<io::Error>(log, usize::MAX, |record| {
+        records.push(record.head.to_vec());
+        Ok(())
+    });
+    (records, scanned.expect("memory can be read"))
+}
+
+fn store(manifest: &[u8], logs: &[(u64, &[u8])]) -> TempDir {
+    let directory = tempfile::tempdir().expect("a directory");
+    fs::write(directory.path().join(CURRENT), "MANIFEST-000005\n").expect("written");
+    fs::write(directory.path().join("MANIFEST-000005"), manifest).expect("written");
+    for (number, log) in logs {
+        fs::write(directory.path().join(format!("{number:06}.log")), log).expect("written");
+    }
+    directory
+}
+
+fn found(directory: &TempDir, promised: Watermark) -> Findings {
+    inspect(directory.path(), promised, &FAMILIES).expect("the files can be read")
+}
+
+fn complaint(findings: &Findings) -> String {
+    findings.damage.first().map(ToString::to_string).unwrap_or_default()
+}
+
+#[test]
+fn a_sound_store_is_read_to_its_end() {
+    let first = log_of(&[batch(801, 3, 10), batch(804, 2, 70_000), batch(806, 0, 0)]);
+    let second = log_of(&[batch(806, 5, 40)]);
+    let findings = found(&store(ORIGINAL, &[(8, &first), (12, &second), (7, b"obsolete")]), promised(810));
+    assert_eq!((complaint(&findings).as_str(), findings.sequence), ("", 810));
+    assert_eq!((findings.tails, findings.orphans, findings.manifest), (vec![], vec![], (5, 461)));
+    let empty = found(&store(ORIGINAL, &[]), promised(MANIFEST_SEQUENCE));
+    assert_eq!((complaint(&empty).as_str(), empty.sequence), ("", MANIFEST_SEQUENCE));
+}
+
+/// One flipped bit made recovery drop the end of the manifest, or spin for ever.
+#[test]
+fn every_bit_flip_of_a_manifest_is_found() {
+    let mut without_watermark = 0;
+    for bit in 0..ORIGINAL.len() * 8 {
+        let mut flipped = ORIGINAL.to_vec();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        let directory = store(&flipped, &[]);
+        assert!(!found(&directory, promised(0)).damage.is_empty(), "bit {bit}");
+        without_watermark += usize::from(!found(&directory, Watermark::default()).damage.is_empty());
+    }
+    assert_eq!((ORIGINAL.len() * 8, without_watermark), (3688, 3560), "flips found, and found without a watermark");
+}
+
+#[test]
+fn the_manifest_that_hangs_the_database_is_refused_even_without_a_watermark() {
+    let findings = found(&store(HANGS, &[]), Watermark::default());
+    assert_eq!(findings.damage[0].kind(), &ErrorKind::Corrupt);
+    assert!(complaint(&findings).contains("MANIFEST-000005 is damaged at byte 53"), "{}", complaint(&findings));
+}
+
+#[test]
+fn every_bit_flip_of_current_is_found() {
+    for bit in 0..16 * 8 {
+        let directory = store(ORIGINAL, &[]);
+        let mut current = b"MANIFEST-000005\n".to_vec();
+        current[bit / 8] ^= 1 << (bit % 8);
+        fs::write(directory.path().join(CURRENT), current).expect("written");
+        let refused = inspect(directory.path(), promised(0), &FAMILIES).expect_err("no such manifest");
+        assert_eq!(refused.kind(), &ErrorKind::Corrupt, "bit {bit}");
+    }
+}
+
+#[test]
+fn every_bit_flip_of_a_synced_log_is_found() {
+    let log = log_of(&[batch(801, 1, 60), batch(802, 1, 60), batch(803, 1, 60)]);
+    for bit in 0..log.len() * 8 {
+        let mut flipped = log.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        let findings = found(&store(ORIGINAL, &[(8, &flipped)]), promised(803));
+        assert!(!findings.damage.is_empty(), "bit {bit}");
+    }
+}
+
+#[test]
+fn torn_tails_are_fine_while_they_hold_nothing_that_was_promised() {
+    let kept = log_of(&[batch(801, 1, 60), batch(802, 1, 60)]);
+    let whole = log_of(&[batch(801, 1, 60), batch(802, 1, 60), batch(803, 1, 5000)]);
+    let zeros = [kept.clone(), vec![0; 9000]].concat();
+    let garbage = [kept.clone(), batch(0x8080_8080_8080, 9, 3000)].concat();
+    let unwritten_page = {
+        let mut log = log_of(&[batch(801, 1, 60), batch(802, 1, 60), batch(803, 1, 5000), batch(804, 1, 60)]);
+        log[1000..2000].fill(0);
+        log
+    };
+    for (name, log) in [("zeros", &zeros), ("garbage", &garbage), ("a page never written", &unwritten_page)] {
+        let findings = found(&store(ORIGINAL, &[(8, log)]), promised(802));
+        assert_eq!((complaint(&findings).as_str(), findings.sequence), ("", 802), "{name}");
+        assert_eq!(findings.tails[0].1, kept.len() as u64, "{name}");
+        let lost = found(&store(ORIGINAL, &[(8, log)]), promised(803));
+        assert!(!lost.damage.is_empty(), "{name}");
+    }
+    for length in (0..whole.len()).step_by(3) {
+        let findings = found(&store(ORIGINAL, &[(8, &whole[..length])]), promised(800));
+        assert_eq!(complaint(&findings), "", "cut at {length}");
+        assert!(findings.sequence < 803);
+    }
+}
+
+#[test]
+fn a_hole_in_the_sequence_ends_what_counts() {
+    let first = log_of(&[batch(801, 1, 60)]);
+    let later = log_of(&[batch(803, 1, 60)]);
+    let directory = store(ORIGINAL, &[(8, &first), (12, &later), (15, &later)]);
+    let findings = found(&directory, promised(801));
+    assert_eq!((complaint(&findings).as_str(), findings.sequence, findings.orphans.len()), ("", 801, 2));
+    let findings = found(&directory, promised(803));
+    assert!(complaint(&findings).contains("000012.log is damaged at byte 0: it goes on with sequence 803 where 802"));
+    let missing = found(&store(ORIGINAL, &[(12, &later)]), promised(803));
+    assert!(complaint(&missing).contains("where 801 is expected"), "{}", complaint(&missing));
+}
+
+#[test]
+fn other_promises_are_held_too() {
+    let shorter = Watermark { manifest_bytes: 462, ..promised(0) };
+    assert!(complaint(&found(&store(ORIGINAL, &[]), shorter)).contains("462 bytes of it had been synced"));
+    let newer = Watermark { manifest: 6, ..promised(0) };
+    assert!(complaint(&found(&store(ORIGINAL, &[]), newer)).contains("names manifest 5 although 6 was in use"));
+    let lacking = inspect(store(ORIGINAL, &[]).path(), promised(0), &["data", "queue"]).expect("readable");
+    assert!(complaint(&lacking).contains("it lacks the family queue"));
+    let alien = log_of(&[b"short".to_vec()]);
+    assert!(complaint(&found(&store(ORIGINAL, &[(8, &alien)]), promised(0))).contains("too short for a batch"));
+    let mut recycled = log_of(&[batch(801, 1, 9)]);
+    recycled[6] = 9;
+    let checksum = crc32c::crc32c(&recycled[6..]).rotate_right(15).wrapping_add(0xa282_ead8);
+    recycled[..4].copy_from_slice(&checksum.to_le_bytes());
+    assert!(complaint(&found(&store(ORIGINAL, &[(8, &recycled)]), promised(0))).contains("type 9"));
+}
+
+#[test]
+fn a_closed_log_that_the_manifest_knows_must_be_there() {
+    // Log 9 with 90 synced bytes; then logs before 8 are deleted.
+    let edits = log_of(&[b"\x87\x40\x05\x09\x02\x5a\x01\x01".to_vec(), b"\x88\x40\x01\x08".to_vec()]);
+    let manifest = [ORIGINAL, &edits].concat();
+    let log = log_of(&[batch(801, 1, 71)]);
+    assert_eq!(log.len(), 90);
+    let promised = promised(800);
+    assert!(complaint(&found(&store(&manifest, &[]), promised)).contains("log 000009.log of 90 bytes is missing"));
+    assert_eq!(complaint(&found(&store(&manifest, &[(9, &log)]), promised)), "");
+    assert!(complaint(&found(&store(&manifest, &[(9, &log[..89])]), promised)).contains("90 bytes of it had been synced"));
+}
+
+proptest! {
+    #[test]
+    fn what_was_written_is_read_and_a_cut_leaves_a_prefix(
+        sizes in proptest::collection::vec(prop_oneof![0..40usize, 32_000..33_000usize, 60_000..70_000usize], 0..9),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let records: Vec<_> = sizes.iter().map(|bytes| batch(1, 1, *bytes)).collect();
+        let log = log_of(&records);
+        let (read, scanned) = scan_all(&log);
+        prop_assert_eq!(&read, &records);
+        prop_assert_eq!(scanned, Scanned { end: log.len() as u64, ending: Ending::Clean });
+        let (read, scanned) = scan_all(&log[..cut.index(log.len() + 1)]);
+        prop_assert!(records.starts_with(&read));
+        let no_damage = [Ending::Clean, Ending::Torn { resumes: None }];
+        prop_assert!(no_damage.contains(&scanned.ending));
+        prop_assert_eq!(&log_of(&read).len(), &usize::try_from(scanned.end).unwrap_or(0));
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..2000), framed in any::<bool>()) {
+        let bytes = if framed { log_of(&[bytes.clone(), bytes]) } else { bytes };
+        let (records, _) = scan_all(&bytes);
+        let mut manifest = Manifest::default();
+        for record in &records {
+            let _ = manifest.apply(record);
+        }
+        let directory = store(&bytes, &[(8, &bytes)]);
+        let _ = inspect(directory.path(), promised(0), &FAMILIES);
+    }
+}
