@@ -19,7 +19,7 @@ use crate::adapter::raster::{Like, schema_like};
 /// `mean`; cell type, nodata value and coordinate reference system are the file's, and several bands make a dimension `band`.
 /// No cell is read.
 #[derive(Args, Debug)]
-#[command(after_help = concat!("Example:\n  gridstone create store dem --like srtm.tif --aggregator mean,max\n\n", structure_help!()))]
+#[command(after_help = structure::HELP)]
 pub(super) struct Create {
     /// The directory of the store
     store: PathBuf,

@@ -1,6 +1,5 @@
 //! `gridstone read`
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;

@@ -8,10 +8,12 @@ use serde::Deserialize;
 use crate::codec::Filter;
 use crate::{Aggregator, Axis, Depth, Dimension, Schema, Structure};
 
-/// What `gridstone create --help` says of the format.
-macro_rules! structure_help {
-    () => {
-        "A description for --structure; unknown keys are refused, and what has a default may be left out:\n
+/// What `gridstone create --help` ends with.
+pub(super) const HELP: &str = "Example:
+  gridstone create store dem --like srtm.tif --aggregator mean,max
+
+A description for --structure; unknown keys are refused, and what has a default may be left out:
+
   dtype = \"int16\"                     # uint8 to uint64, int8 to int64, float32, float64
   nodata = -32768                     # default: none but NaN
   crs = \"EPSG:32632\"                  # default: none
@@ -30,10 +32,7 @@ macro_rules! structure_help {
   axis = [
     { name = \"y\", origin = 5400000, step = -10, chunk = 256 },
     { name = \"x\", origin = 300000, step = 10, chunk = 256 },
-  ]"
-    };
-}
-pub(super) use structure_help;
+  ]";
 
 /// A whole description.
 #[derive(Clone, Debug, Deserialize)]
