@@ -91,7 +91,7 @@ impl Import {
         } else {
             let left = if pending > 0 { format!(", {pending} left") } else { String::new() };
             terminal.print(format!(
-                "imported {}: {cells} cells, {} written ({base} base, {aggregates} aggregate), {} drained{left}, {seconds:.2} s, {rate:.0} MB/s",
+                "imported {}: {cells} cells, {} written ({base} base, {aggregates} aggregate), {} drained{left}, {seconds:.2} s, {rate:.1} MB/s",
                 count(sources.len() as u64, "file"),
                 count(base + aggregates, "chunk"),
                 count(drained.marks, "mark"),

@@ -18,7 +18,7 @@ A description for --structure; unknown keys are refused, and what has a default 
   nodata = -32768                     # default: none but NaN
   crs = \"EPSG:32632\"                  # default: none
   aggregators = [\"mean\", \"max\"]       # default: mean
-  filter = \"delta\"                    # none, shuffle, delta; default: none for 8 bits, else delta
+  filter = \"delta\"                    # none, shuffle, delta or auto (default): delta or none, whichever is smaller
   zstd_level = 1                      # 1 (default) to 19
 
   [[dimension]]                       # in the order of an array's axes
@@ -50,6 +50,7 @@ pub(super) struct Description {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum FilterName {
+    Auto,
     None,
     Shuffle,
     Delta,
@@ -113,6 +114,7 @@ impl Description {
         }
         if let Some(filter) = self.filter {
             schema = schema.filter(match filter {
+                FilterName::Auto => Filter::Auto,
                 FilterName::None => Filter::None,
                 FilterName::Shuffle => Filter::Shuffle,
                 FilterName::Delta => Filter::Delta,

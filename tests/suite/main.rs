@@ -1,3 +1,5 @@
 //! The one integration binary.
 
 mod api;
+#[cfg(feature = "cli")]
+mod cli;
