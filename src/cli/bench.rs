@@ -8,7 +8,9 @@ use anyhow::{Context, Result, ensure};
 use ndarray::{Array2, ArrayD};
 use serde::{Deserialize, Serialize};
 
-use gridstone::{Aggregator, Axis, DType, Dimension, Freshness, Grid, Layer, Level, Levels, Query, Schema, Store, Structure, Window};
+use gridstone::{
+    Aggregator, Axis, DType, Dimension, Freshness, Grid, Layer, Level, Levels, Query, Schema, Store, Structure, Window,
+};
 
 /// The workload's size, as `shape.json` says it.
 #[derive(Deserialize)]
@@ -106,8 +108,22 @@ pub fn run(dump: &Path, work: &Path, chunk: u32) -> Result<Figures> {
     fs::remove_dir_all(&path)?;
     let read_per_s = 1e3 * reads.len() as f64 / reads.iter().sum::<f64>();
     let update_ms_max = updates.iter().copied().fold(0.0, f64::max);
-    let (update_ms_p50, read_ms_p50, read_ms_p99) = (quantile(&mut updates, 0.5), quantile(&mut reads, 0.5), quantile(&mut reads, 0.99));
-    Ok(Figures { system: "gridstone", side, chunk, build_s, size, update_ms_p50, update_ms_max, exact, read_ms_p50, read_ms_p99, read_per_s, scan_s })
+    let (update_ms_p50, read_ms_p50, read_ms_p99) =
+        (quantile(&mut updates, 0.5), quantile(&mut reads, 0.5), quantile(&mut reads, 0.99));
+    Ok(Figures {
+        system: "gridstone",
+        side,
+        chunk,
+        build_s,
+        size,
+        update_ms_p50,
+        update_ms_max,
+        exact,
+        read_ms_p50,
+        read_ms_p99,
+        read_per_s,
+        scan_s,
+    })
 }
 
 fn create(store: &Store, chunk: u32) -> Result<Grid> {
