@@ -64,7 +64,8 @@ impl Import {
             if checked.nodata_cells > 0 {
                 let nodata = grid.schema().nodata().unwrap_or(f64::NAN);
                 let cells = count(checked.nodata_cells, "cell");
-                terminal.note(format!("{}: {cells} with the grid's nodata value {nodata} count as no data", source.path.display()));
+                terminal
+                    .note(format!("{}: {cells} with the grid's nodata value {nodata} count as no data", source.path.display()));
             }
         }
         bar.finish_and_clear();

@@ -86,12 +86,16 @@ impl Tally {
     }
 }
 
-/// Chunks by layer (the base first, then as declared) and levels.
-fn tallies(grid: &Grid) -> crate::Result<(Vec<(Layer, Levels, Tally)>, Tally)> {
+/// The chunks of a layer at some levels.
+type Row = (Layer, Levels, Tally);
+
+/// Chunks by layer (the base first, then as declared) and levels, and all of them.
+fn tallies(grid: &Grid) -> crate::Result<(Vec<Row>, Tally)> {
     let schema = grid.schema();
     let tallies_whole = !schema.structure().dimensions().iter().any(crate::Dimension::is_refinable);
     let mut rows: BTreeMap<(usize, Levels), Tally> = BTreeMap::new();
-    let rank = |of: Option<Aggregator>| of.map_or(0, |of| 1 + schema.aggregators().iter().take_while(|other| **other != of).count());
+    let rank =
+        |of: Option<Aggregator>| of.map_or(0, |of| 1 + schema.aggregators().iter().take_while(|other| **other != of).count());
     for chunk in grid.stored_chunks()? {
         let dtype = chunk.aggregator.map_or(schema.dtype(), |aggregator| aggregator.dtype(schema.dtype(), tallies_whole));
         let raw_bytes = (schema.structure().chunk_cells() * dtype.size()) as u64;
@@ -112,10 +116,13 @@ fn as_json(grid: &Grid) -> anyhow::Result<Value> {
     let (layers, total) = tallies(grid)?;
     let dimension = |dimension: &crate::Dimension| {
         let (kind, depth) = match dimension.kind() {
-            DimensionKind::Regular { depth, .. } => ("regular", match depth {
-                Depth::Levels(levels) => Some(*levels),
-                Depth::Top => None,
-            }),
+            DimensionKind::Regular { depth, .. } => (
+                "regular",
+                match depth {
+                    Depth::Levels(levels) => Some(*levels),
+                    Depth::Top => None,
+                },
+            ),
             _ => ("fixed", Some(0)),
         };
         let axis = |axis: &crate::Axis| json!({ "name": axis.name(), "origin": axis.origin(), "step": axis.step(), "chunk": axis.chunk() });
@@ -124,7 +131,7 @@ fn as_json(grid: &Grid) -> anyhow::Result<Value> {
             "labels": dimension.labels(), "axes": dimension.axes().iter().map(axis).collect::<Vec<_>>(),
         })
     };
-    let layer = |(layer, levels, tally): &(Layer, Levels, Tally)| {
+    let layer = |(layer, levels, tally): &Row| {
         json!({
             "layer": layer.to_string(), "levels": json::levels(structure, *levels), "chunks": tally.chunks, "bytes": tally.bytes,
             "raw_bytes": tally.raw_bytes, "ratio": tally.ratio(),
@@ -156,7 +163,8 @@ fn as_text(grid: &Grid) -> anyhow::Result<String> {
     for dimension in structure.dimensions() {
         lines.push(format!("dimension  {}", described(dimension)));
         if !dimension.is_fixed() {
-            let axis = |axis: &crate::Axis| format!("             {}: from {} in steps of {}", axis.name(), axis.origin(), axis.step());
+            let axis =
+                |axis: &crate::Axis| format!("             {}: from {} in steps of {}", axis.name(), axis.origin(), axis.step());
             lines.extend(dimension.axes().iter().map(axis));
         }
     }

@@ -27,7 +27,8 @@ pub(super) fn levels(structure: &Structure, levels: Levels) -> Value {
 
 /// The level of each levelled dimension, for people: `0`, or `space 0, time 2` if there are several.
 pub(super) fn levels_text(structure: &Structure, levels: Levels) -> String {
-    let levels: Vec<_> = structure.dimensions().iter().zip(levels.iter()).filter(|(dimension, _)| !dimension.is_fixed()).collect();
+    let levels: Vec<_> =
+        structure.dimensions().iter().zip(levels.iter()).filter(|(dimension, _)| !dimension.is_fixed()).collect();
     match levels[..] {
         [(_, level)] => level.to_string(),
         _ => levels.iter().map(|(dimension, level)| format!("{} {level}", dimension.name())).collect::<Vec<_>>().join(", "),

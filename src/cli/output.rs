@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use ndarray::{Axis, Slice};
 
 use super::read::Figures;
-use crate::Array;
 use crate::adapter::quicklook::{self, Look, Ramp};
 use crate::adapter::raster::Raster;
 use crate::array::with_view;
@@ -54,17 +53,13 @@ impl Output {
         figures: &Figures,
     ) -> anyhow::Result<()> {
         let bands = if raster.array.shape().len() == 2 { 1 } else { raster.array.shape()[0] };
-        anyhow::ensure!(bands == 1 || bands == 3, "a .png shows one band, or three as red, green and blue, not {bands}; choose one with --band");
-        let mut look = Look::default();
-        look.ramp = ramp;
-        look.nodata.clone_from(&raster.nodata);
-        look.stretch = match (min, max) {
-            (None, None) => None,
-            (min, max) => {
-                let ends = [min.or(figures.min), max.or(figures.max)];
-                Some([ends[0].unwrap_or(0.0), ends[1].unwrap_or(0.0)])
-            }
-        };
+        anyhow::ensure!(
+            bands == 1 || bands == 3,
+            "a .png shows one band, or three as red, green and blue, not {bands}; choose one with --band"
+        );
+        let ends = (min.is_some() || max.is_some()).then(|| [min.or(figures.min), max.or(figures.max)]);
+        let stretch = ends.map(|ends| ends.map(|end| end.unwrap_or(0.0)));
+        let look = Look { ramp, stretch, nodata: raster.nodata.clone() };
         // North is up, whichever way the rows run. Without a place in the world, the first row is the top.
         let upwards = raster.crs.is_some() && raster.affine.is_some_and(|affine| affine.dy > 0.0);
         with_view!(Array, &raster.array, |cells| {

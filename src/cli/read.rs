@@ -23,7 +23,9 @@ use crate::{Answer, Array, Grid};
 /// several bands; cells without data are NaN in float layers, the grid's nodata value in integer ones. .png has transparent
 /// cells where there is no data.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  gridstone read store dem --extent -119.5,37,-119,37.5 --resolution 0.002 --resampling area --out part.tif")]
+#[command(
+    after_help = "Example:\n  gridstone read store dem --extent -119.5,37,-119,37.5 --resolution 0.002 --resampling area --out part.tif"
+)]
 pub(super) struct Read {
     #[command(flatten)]
     selection: Selection,

@@ -114,7 +114,8 @@ impl Selection {
         let structure = grid.structure();
         let labels = structure.dimensions()[structure.dimension_of(axis)].labels().unwrap_or_default();
         let by_label = labels.iter().position(|label| label == band);
-        let by_number = || band.parse::<usize>().ok().and_then(|number| number.checked_sub(1)).filter(|number| *number < labels.len());
+        let by_number =
+            || band.parse::<usize>().ok().and_then(|number| number.checked_sub(1)).filter(|number| *number < labels.len());
         let number = by_label.or_else(by_number).ok_or_else(|| {
             let shown: Vec<_> = labels.iter().take(20).map(String::as_str).collect();
             anyhow::anyhow!("grid `{}` has no band `{band}`; it has {}", grid.name(), shown.join(", "))

@@ -131,7 +131,9 @@ impl DimensionTable {
     fn dimension(&self) -> anyhow::Result<Dimension> {
         let name = &self.name;
         match (&self.labels, &self.axis) {
-            (Some(labels), None) if self.refinable.is_none() && self.depth.is_none() => Ok(Dimension::fixed(name, labels.clone())),
+            (Some(labels), None) if self.refinable.is_none() && self.depth.is_none() => {
+                Ok(Dimension::fixed(name, labels.clone()))
+            }
             (None, Some(axes)) => {
                 let axes = axes.iter().map(|axis| Axis::new(&axis.name, axis.origin, axis.step, axis.chunk));
                 let mut dimension = Dimension::regular(name, axes);

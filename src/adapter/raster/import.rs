@@ -6,7 +6,7 @@ use std::io::{Read, Seek};
 use ndarray::{ArrayViewD, Axis};
 
 use crate::adapter::geotiff::{self, GeoTiff};
-use crate::array::{Array, ArrayView, Cell, with_view};
+use crate::array::{ArrayView, Cell, with_view};
 use crate::error::{Error, Result};
 use crate::grid::{Level, Window};
 use crate::kv::Durability;

@@ -40,7 +40,8 @@ impl Raster {
         let structure = grid.structure();
         let axes = RasterAxes::of(structure)?;
         let shape = answer.array.shape();
-        if let Some(axis) = (0..shape.len()).find(|axis| ![Some(axes.y), Some(axes.x), axes.band].contains(&Some(*axis)) && shape[*axis] > 1)
+        if let Some(axis) =
+            (0..shape.len()).find(|axis| ![Some(axes.y), Some(axes.x), axes.band].contains(&Some(*axis)) && shape[*axis] > 1)
         {
             let name = structure.axes().nth(axis).map_or("", crate::grid::Axis::name);
             return Err(Error::invalid(format!("a raster has no axis `{name}`, of which {} cells were read", shape[axis])));
@@ -60,19 +61,15 @@ impl Raster {
 
     /// Writes the raster as a GeoTIFF.
     pub fn write_geotiff(&self, path: impl AsRef<Path>) -> Result<()> {
-        let mut profile = Profile::default();
-        profile.affine = self.affine;
-        profile.crs.clone_from(&self.crs);
-        profile.nodata.clone_from(&self.nodata);
-        profile.bands = self.bands.iter().map(|name| named(name)).collect();
+        let profile = Profile {
+            affine: self.affine,
+            crs: self.crs.clone(),
+            nodata: self.nodata.clone(),
+            bands: self.bands.iter().map(|name| Band { description: Some(name.clone()), ..Band::default() }).collect(),
+            ..Profile::default()
+        };
         geotiff::write(path, &self.array, &profile)
     }
-}
-
-fn named(name: &str) -> Band {
-    let mut band = Band::default();
-    band.description = Some(name.to_owned());
-    band
 }
 
 /// What marks absent data in a layer.

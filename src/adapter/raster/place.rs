@@ -143,8 +143,11 @@ impl Fit<'_> {
 
     /// The first cell along an axis, and whether the file runs against the axis.
     fn along(&self, axis: usize, level: Level) -> Result<(i64, bool)> {
-        let (origin, cell, cells) =
-            if axis == self.axes.y { (self.affine.y, self.affine.dy, self.size[0]) } else { (self.affine.x, self.affine.dx, self.size[1]) };
+        let (origin, cell, cells) = if axis == self.axes.y {
+            (self.affine.y, self.affine.dy, self.size[0])
+        } else {
+            (self.affine.x, self.affine.dx, self.size[1])
+        };
         let reversed = (cell < 0.0) != (self.step(axis) < 0.0);
         let far = origin + cell * cells as f64;
         let first = self.grid.structure().position(axis, level, if reversed { far } else { origin });

@@ -173,9 +173,11 @@ fn a_full_disk_is_told_and_the_store_stays_sound() {
         eprintln!("skipped: a small file system cannot be mounted here: {mount:?}");
         return;
     }
-    let cells = Array2::from_shape_fn((4000, 4000), |(y, x)| {
-        // Noise that does not compress.
-        u32::try_from((y * 4000 + x) % 0x7FFF_FFFF).expect("small").wrapping_mul(2_654_435_761).rotate_left(13).wrapping_mul(0x85EB_CA6B)
+    // Noise that does not compress: 64 MB of it.
+    let mut state = 1_u64;
+    let cells = Array2::from_shape_simple_fn((4000, 4000), || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        u32::try_from(state >> 32).expect("32 bits")
     });
     let file = work.tif("noise.tif", &cells, |_| {});
     let outcome = std::panic::catch_unwind(|| {

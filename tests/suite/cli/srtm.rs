@@ -44,8 +44,8 @@ fn recomputed(level: u32, greatest: bool) -> (Vec<usize>, Vec<f64>) {
         for x in 0..shape[1] {
             let rows = y * size..((y + 1) * size).min(ROWS);
             let under = rows.flat_map(|row| &base[row * COLS + x * size..row * COLS + ((x + 1) * size).min(COLS)]);
-            let (sum, count, max) =
-                under.fold((0.0, 0.0, f64::MIN), |(sum, count, max): (f64, f64, f64), cell| (sum + cell, count + 1.0, max.max(*cell)));
+            let (sum, count, max) = under
+                .fold((0.0, 0.0, f64::MIN), |(sum, count, max): (f64, f64, f64), cell| (sum + cell, count + 1.0, max.max(*cell)));
             cells.push(if greatest { max } else { sum / count });
         }
     }
@@ -109,7 +109,10 @@ fn a_window_and_the_same_extent_are_the_same_cells() {
     let extent = format!("{},{},{},{}", side("x", 0), side("y", 0), side("x", 1), side("y", 1));
     assert_eq!(values(&work.cells(&["--extent", &extent])), expected);
     assert_eq!(read["window"], json!({ "y": [256, 300], "x": [512, 600] }));
-    assert_eq!((read["dtype"].as_str(), read["layer"].as_str(), read["valid_share"].as_f64()), (Some("int16"), Some("base"), Some(1.0)));
+    assert_eq!(
+        (read["dtype"].as_str(), read["layer"].as_str(), read["valid_share"].as_f64()),
+        (Some("int16"), Some("base"), Some(1.0))
+    );
     let mean = expected.iter().sum::<f64>() / expected.len() as f64;
     assert!((read["mean"].as_f64().expect("a number") - mean).abs() < 1e-9);
 }
@@ -132,7 +135,10 @@ fn marks_are_left_and_drained() {
     work.ok(&["import", "store", "dem", &data("srtm.tif")]);
     let before = values(&work.cells(&["--level", "2"]));
     let summary = work.json(&["import", "store", "dem", &data("srtm_patch.tif"), "--no-aggregate"]);
-    assert_eq!((&summary["marks_drained"], &summary["aggregate_chunks"], &summary["cells"]), (&json!(0), &json!(0), &json!(90 * 120)));
+    assert_eq!(
+        (&summary["marks_drained"], &summary["aggregate_chunks"], &summary["cells"]),
+        (&json!(0), &json!(0), &json!(90 * 120))
+    );
     let marks = summary["marks_pending"].as_u64().expect("a number");
     assert!(marks > 0);
     let stale = work.run(&["read", "store", "dem", "--level", "2", "--json"]);
@@ -184,7 +190,21 @@ fn info_tells_what_there_is() {
 #[test]
 fn a_picture_has_the_shape_that_was_asked() {
     let work = Work::with_srtm();
-    work.ok(&["read", "store", "dem", "--shape", "96x120", "--colormap", "turbo", "--min", "-10", "--max", "4000", "--out", "dem.png"]);
+    work.ok(&[
+        "read",
+        "store",
+        "dem",
+        "--shape",
+        "96x120",
+        "--colormap",
+        "turbo",
+        "--min",
+        "-10",
+        "--max",
+        "4000",
+        "--out",
+        "dem.png",
+    ]);
     let file = std::io::BufReader::new(std::fs::File::open(work.path("dem.png")).expect("a picture"));
     let reader = png::Decoder::new(file).read_info().expect("a picture");
     assert_eq!((reader.info().height, reader.info().width), (96, 120));

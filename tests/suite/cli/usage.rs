@@ -94,7 +94,11 @@ fn stderr_has_no_colours_and_no_bars_where_it_is_no_terminal() {
     let work = Work::with_srtm();
     let ran = work.run(&["import", "store", "dem", &data("srtm_patch.tif")]);
     assert_eq!(ran.stderr, "");
-    assert!(ran.stdout.starts_with("imported 1 file: 10800 cells, 9 chunks written (1 base, 8 aggregate), 1 mark drained, "), "{}", ran.stdout);
+    assert!(
+        ran.stdout.starts_with("imported 1 file: 10800 cells, 9 chunks written (1 base, 8 aggregate), 1 mark drained, "),
+        "{}",
+        ran.stdout
+    );
     let wrong = work.run(&["--nonsense"]);
     assert!(!wrong.stderr.contains('\u{1b}'), "{}", wrong.stderr);
 }
