@@ -8,7 +8,7 @@ use crate::grid::Schema;
 use super::schema::exact;
 
 /// Whether every value of one type is a value of the other.
-fn widens(from: DType, to: DType) -> bool {
+pub(super) fn widens(from: DType, to: DType) -> bool {
     if from == to {
         return true;
     }
