@@ -138,7 +138,7 @@ proptest! {
         let first = structure.order()[0];
         let coarser = Level::new((descendant.levels[first].get() + up).min(40)).expect("in range");
         let of = structure.ancestor(&descendant, descendant.levels.with(first, coarser)).expect("coarser");
-        let range = ChunkKey::subtree(GridId(1), structure, LayerId(1), &of, descendant.levels);
+        let range = super::subtree(structure, ChunkKey::levels(GridId(1), structure, LayerId(1), descendant.levels).start, &of, descendant.levels);
         let key = |at: &Location| ChunkKey::new(GridId(1), structure, LayerId(1), at).encode();
         prop_assert!(range.contains(&key(&descendant)));
         let mut stranger = location_of(structure, &other);
