@@ -16,7 +16,7 @@ CARGO_FLAGS := --release --features cli,testing
 GRIDSTONE := $(CARGO_TARGET_DIR)/release/gridstone
 
 demo: build
-	@scripts/demo.sh $(GRIDSTONE)
+	@.ci/demo $(GRIDSTONE)
 
 test: setup
 	cargo test $(CARGO_FLAGS)
@@ -33,4 +33,4 @@ build: setup
 	cargo build $(CARGO_FLAGS)
 
 setup:
-	@scripts/setup.sh
+	@.ci/setup

@@ -7,10 +7,11 @@
 //! meta    `format` | `epoch` | `next` | `name/` name | `schema/` grid | `bounds/` grid | `reach/` grid
 //! ```
 //!
-//! Dimensions stand in key order: the refinable one, the other levelled ones, the Fixed ones. The Morton code of a dimension
-//! of n axes interleaves the bits of its codes, the first axis first, left-aligned in 8n bytes; so the subtree of a location
-//! is one interval, the same at every level. A Fixed dimension's code is its plain number. Byte order is the order of the
-//! typed keys. Sizes do not depend on the values, so no key is the prefix of another.
+//! A level stands as 127 - level where the coarsest comes first, as level + 128 where the finest does. Dimensions stand in key
+//! order: the refinable one, the other levelled ones, the Fixed ones. The Morton code of a dimension of n axes interleaves
+//! the bits of its codes, the first axis first, left-aligned in 8n bytes; so the subtree of a location is one interval, the
+//! same at every level. A Fixed dimension's code is its plain number. Byte order is the order of the typed keys. Sizes do
+//! not depend on the values, so no key is the prefix of another.
 
 use std::fmt;
 
@@ -236,12 +237,6 @@ fn subtree(structure: &Structure, mut prefix: Vec<u8>, of: &Location, levels: Le
     KeyRange::prefix(&prefix)
 }
 
-impl ChunkKey {
-    /// An interval that holds all chunks of a layer at `levels` below or at a location; exact for one levelled dimension.
-    pub fn subtree(grid: GridId, structure: &Structure, layer: LayerId, of: &Location, levels: Levels) -> KeyRange {
-        subtree(structure, Self::levels(grid, structure, layer, levels).start, of, levels)
-    }
-}
 
 /// A mark as the engine uses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -309,8 +304,8 @@ impl MarkKey {
         KeyRange::prefix(&grid.0.to_be_bytes())
     }
 
-    /// An interval that holds the marks along a dimension of aggregates at `levels` below or at a location; see
-    /// [`ChunkKey::subtree`].
+    /// An interval that holds the marks along a dimension of aggregates at `levels` below or at a location; exact for one
+    /// levelled dimension.
     pub fn subtree(grid: GridId, structure: &Structure, dimension: usize, of: &Location, levels: Levels) -> KeyRange {
         let rank = structure.order().iter().position(|&d| d == dimension).unwrap_or_default();
         let mut prefix = grid.0.to_be_bytes().to_vec();
@@ -364,3 +359,7 @@ pub fn directory_entry(blob_bytes: usize) -> Vec<u8> {
 pub fn directory_length(value: &[u8]) -> Result<u64, KeyError> {
     value.try_into().map(|bytes| u64::from(u32::from_be_bytes(bytes))).map_err(|_| wrong("four bytes of length"))
 }
+
+#[cfg(test)]
+#[path = "key_tests.rs"]
+mod tests;

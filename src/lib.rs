@@ -7,6 +7,8 @@ pub mod adapter;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod codec;
+#[cfg(any(test, feature = "testing"))]
+pub mod fuzzing;
 pub mod kv;
 
 mod aggregate;

@@ -82,6 +82,9 @@ impl<'a> Batch<'a> {
     }
 
     fn add(&mut self, grid: &Grid, window: &Window, array: ArrayView<'a>, holes: Holes) -> Result<()> {
+        if !grid.store().is(&self.store) {
+            return Err(grid.blame(Error::invalid("it is of another store than the batch")));
+        }
         if array.dtype() != grid.schema().dtype() {
             let (got, cells) = (array.dtype(), grid.schema().dtype());
             return Err(grid.blame(Error::invalid(format!("an array of {got} does not fit cells of {cells}"))));
@@ -211,6 +214,7 @@ impl<'b, 'a> Writer<'b, 'a> {
         if !marks {
             batch.expect_key(Space::Meta, meta::reach(self.grid.id()));
             if top != built {
+                aggregate::expect_raise(self.grid, batch, self.base, built, top);
                 write_reach(batch, self.grid.id(), top)?;
             }
             plan.expect(self.grid, self.chunks, batch);

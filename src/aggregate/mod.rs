@@ -12,7 +12,7 @@ use std::ops::AddAssign;
 
 pub(crate) use plan::Plan;
 pub(crate) use propagate::{ChunkWrite, Part, Propagation};
-pub(crate) use raise::edges as raise_edges;
+pub(crate) use raise::{edges as raise_edges, expect as expect_raise};
 
 use crate::dirty::Marks;
 use crate::error::{ErrorKind, Result};
@@ -65,6 +65,7 @@ fn attempt(grid: &Grid) -> Result<Option<Aggregated>> {
     batch.expect_key(Space::Meta, meta::reach(grid.id()));
     if !grid.layers().is_empty() && top != built {
         let edges = raise::edges(grid, snapshot.as_ref(), base, built, top)?;
+        raise::expect(grid, &mut batch, base, built, top);
         write_reach(&mut batch, grid.id(), top)?;
         crate::dirty::mark(grid, &mut batch, edges, grid.store().reserve_sequence());
         grid.store().commit(batch, Durability::Buffered)?;

@@ -13,7 +13,7 @@ use super::{Outcome, args, bench};
 /// The workload is a folder that the comparison writes: base.f32, patches.f32, patches.json, windows.json, shape.json. Prints one
 /// line of JSON.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  gridstone bench workload --work /var/tmp --chunk 512")]
+#[command(after_help = "Example:\n  gridstone bench workload --work /var/tmp --chunk 256")]
 pub(super) struct Bench {
     /// The folder of the workload
     dir: PathBuf,
@@ -21,7 +21,7 @@ pub(super) struct Bench {
     #[arg(long, value_name = "DIR", default_value = ".")]
     work: PathBuf,
     /// Rows and columns of a chunk, a power of two
-    #[arg(long, value_name = "N", default_value_t = 512, value_parser = args::chunk)]
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = args::chunk)]
     chunk: u32,
 }
 

@@ -15,8 +15,8 @@ use crate::error::{Error, Result};
 /// |---|---|---|---|
 /// | `mean` | the mean weighted by valid area, so the true mean of the valid base cells; accumulated in f64 | float32 up to 16 bits, else float64 | the same |
 /// | `min`, `max` | the least, the greatest | the same | the same |
-/// | `sum` | the sum, each cell weighted by its area in level-0 cells | int64 or uint64, saturating, if every dimension has one base level, else float64 | float64 |
-/// | `count` | the valid area in level-0 cells, 0 where there is none | uint64 if every dimension has one base level, else float64 | the same |
+/// | `sum` | the sum, each cell weighted by its area in level-0 cells; integer sums add plain base cells | int64 or uint64, saturating, if every dimension has one base level, else float64 | float64 |
+/// | `count` | the valid area in level-0 cells, 0 where there is none; integer counts number the valid base cells | uint64 if every dimension has one base level, else float64 | the same |
 /// | `sample` | the first cell along every axis (the top-left one), nodata if that is | the same | the same |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]

@@ -26,11 +26,6 @@ impl Chunk {
         Self { values, weight }
     }
 
-    /// Whether no cell is valid.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.weight.as_ref().is_some_and(|weight| weight.iter().all(|&w| w == 0.0))
-    }
-
     /// What an aggregator makes of base cells before anything is aggregated.
     pub(crate) fn lift(&self, aggregator: Aggregator, dtype: DType, fill: f64, full: Full) -> Self {
         let weight = match aggregator.weighting() {
@@ -40,16 +35,19 @@ impl Chunk {
         };
         let valid = |i: usize| self.weight.as_ref().is_none_or(|weight| weight[i] > 0.0);
         let values = match aggregator {
-            Aggregator::Count => match &self.weight {
-                None => Cells::filled(dtype, self.values.len(), full.0),
-                Some(weight) => convert(weight, dtype),
+            Aggregator::Count => match (dtype, &self.weight) {
+                (DType::U64, _) => (0..self.values.len()).map(|i| u64::from(valid(i))).collect::<Vec<_>>().into(),
+                (_, None) => Cells::filled(dtype, self.values.len(), full.0),
+                (_, Some(weight)) => weight.clone().into(),
             },
             Aggregator::Sum => match (dtype, &self.values) {
                 (DType::I64, values) => with_cells!(values, |cells| masked(cells, valid, i64::from_f64(fill), widen_signed)),
                 (DType::U64, values) => with_cells!(values, |cells| masked(cells, valid, u64::from_f64(fill), widen_unsigned)),
                 (_, values) => with_cells!(values, |cells| masked(cells, valid, fill, |cell| cell.to_f64() * full.0)),
             },
-            _ if dtype == self.values.dtype() => self.values.clone(),
+            // Holes hold NaN or the nodata value as it happened to be put; a layer has one fill value.
+            _ if dtype == self.values.dtype() && self.weight.is_none() => self.values.clone(),
+            _ if dtype == self.values.dtype() => with_cells!(&self.values, |cells| refilled(cells, valid, fill)),
             _ => with_cells!(&self.values, |cells| match dtype {
                 DType::F32 => masked(cells, valid, f32::from_f64(fill), |cell| f32::from_f64(cell.to_f64())),
                 _ => masked(cells, valid, fill, Cell::to_f64),
@@ -74,11 +72,8 @@ fn masked<T: Cell, U: Cell>(cells: &[T], valid: impl Fn(usize) -> bool, fill: U,
     cells.iter().enumerate().map(|(i, &cell)| if valid(i) { map(cell) } else { fill }).collect::<Vec<_>>().into()
 }
 
-fn convert(values: &[f64], dtype: DType) -> Cells {
-    match dtype {
-        DType::U64 => values.iter().map(|&v| u64::from_f64(v)).collect::<Vec<_>>().into(),
-        _ => values.to_vec().into(),
-    }
+fn refilled<T: Cell>(cells: &[T], valid: impl Fn(usize) -> bool, fill: f64) -> Cells {
+    masked(cells, valid, T::from_f64(fill), |cell| cell)
 }
 
 /// A signed integer of at most 64 bits as i64. Integers of up to 64 bits are little-endian bytes with sign extension.

@@ -180,6 +180,11 @@ impl Store {
         self.shared.policy
     }
 
+    /// Whether this is a handle to the same open store.
+    pub(crate) fn is(&self, other: &Store) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
     pub(crate) fn engine(&self) -> &dyn Engine {
         self.shared.engine.as_ref()
     }

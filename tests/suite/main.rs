@@ -1,5 +1,17 @@
-//! The one integration binary.
+//! The one integration binary. Each test states a fact; invariants carry their number of the design.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod api;
+mod check;
+mod concurrency;
+#[cfg(feature = "testing")]
+mod corpus;
+mod crash;
+mod errors;
+mod grid;
+mod model;
+mod oracle;
+mod tidy;
+mod values;
+mod verify;
 #[cfg(feature = "cli")]
 mod cli;

@@ -1,0 +1,320 @@
+//! A workload is cut at every call of the engine, power is lost with every number of unsynced commits kept, and what is left
+//! must be a prefix of what was asked for, with a pyramid that is right as soon as it is read fresh or drained.
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use gridstone::kv::{Durability, Engine, Failure, Faulty, KeyRange, Memory, Order, Space};
+use gridstone::{
+    Aggregator, Axis, Batch, DType, Dimension, ErrorKind, Freshness, Policy, Result, Schema, Shape, Store, Structure, Window,
+};
+
+use crate::check::{self, Dice, levels};
+use crate::oracle::{Oracle, array, indices};
+
+type Host = Arc<Faulty<Memory>>;
+
+fn schema(which: usize) -> Schema {
+    let x = Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 2)]);
+    let time = Dimension::regular("time", [Axis::new("t", 0.0, 1.0, 2)]);
+    if which == 0 {
+        let structure = Structure::builder().dimension(time).dimension(x).build().unwrap();
+        let schema = Schema::builder(structure, DType::F32).aggregator(Aggregator::Mean).aggregator(Aggregator::Count);
+        schema.build().unwrap()
+    } else {
+        let structure = Structure::builder().dimension(x).build().unwrap();
+        let schema = Schema::builder(structure, DType::I16).nodata(-1.0).aggregator(Aggregator::Sum);
+        schema.build().unwrap()
+    }
+}
+
+const NAMES: [&str; 2] = ["a", "b"];
+
+#[derive(Clone, Debug)]
+struct Write {
+    grid: usize,
+    start: Vec<i64>,
+    shape: Vec<u64>,
+    /// `None` clears.
+    value: Option<f64>,
+}
+
+fn write(grid: usize, start: &[i64], shape: &[u64], value: impl Into<Option<f64>>) -> Write {
+    Write { grid, start: start.to_vec(), shape: shape.to_vec(), value: value.into() }
+}
+
+impl Write {
+    fn values(&self, oracle: &Oracle) -> Vec<f64> {
+        let hole = oracle.schema().nodata().unwrap_or(f64::NAN);
+        let value = |(i, _)| self.value.map_or(hole, |value| value + f64::from(u16::try_from(i).unwrap()));
+        indices(&self.shape).enumerate().map(value).collect()
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Open(Policy),
+    Create(usize),
+    Write(Durability, Vec<Write>),
+    Aggregate(usize),
+    Drain(usize),
+    Flush,
+}
+
+/// Both policies, growth to either side, clearing, batches over two grids, buffered and synced commits.
+fn workload(first: Policy, second: Policy) -> Vec<Step> {
+    use Durability::{Buffered, Sync};
+    vec![
+        Step::Open(first),
+        Step::Create(0),
+        Step::Write(Sync, vec![write(0, &[0, 0], &[3, 3], 1.0)]),
+        Step::Create(1),
+        Step::Write(Sync, vec![write(0, &[1, 1], &[1, 4], 20.0), write(1, &[3], &[5], 100.0)]),
+        Step::Aggregate(0),
+        Step::Write(Buffered, vec![write(0, &[-3, 0], &[2, 2], 40.0)]),
+        Step::Aggregate(0),
+        Step::Aggregate(0),
+        Step::Open(second),
+        Step::Write(Buffered, vec![write(1, &[-9], &[3], 7.0), write(0, &[0, 0], &[2, 2], None)]),
+        Step::Write(Sync, vec![write(1, &[3], &[5], None)]),
+        Step::Drain(1),
+        Step::Write(Buffered, vec![write(0, &[0, 6], &[1, 1], 60.0)]),
+        Step::Flush,
+        Step::Write(Sync, vec![write(0, &[-3, 0], &[2, 2], None), write(1, &[-9], &[1], 3.0)]),
+        Step::Drain(0),
+    ]
+}
+
+/// What a run got as far as.
+struct Reached {
+    /// Steps that were acknowledged.
+    done: usize,
+    /// The last of them after which everything so far was on the medium.
+    synced: usize,
+}
+
+fn perform(step: &Step, host: &Host, store: &mut Option<Store>, oracles: &[Oracle]) -> Result<bool> {
+    let open = || store.as_ref().unwrap();
+    match step {
+        Step::Open(policy) => {
+            *store = Some(Store::options().policy(*policy).open_engine(Arc::clone(host) as Arc<dyn Engine>)?);
+            return Ok(true);
+        }
+        Step::Create(which) => {
+            open().create(NAMES[*which], schema(*which))?;
+            return Ok(true);
+        }
+        Step::Write(durability, writes) => {
+            let arrays: Vec<_> = writes
+                .iter()
+                .map(|write| {
+                    let oracle = &oracles[write.grid];
+                    let shape: Vec<usize> = write.shape.iter().map(|&len| usize::try_from(len).unwrap()).collect();
+                    array(oracle.schema().dtype(), &shape, &write.values(oracle))
+                })
+                .collect();
+            let mut batch: Batch<'_> = open().batch().durability(*durability);
+            for (write, array) in writes.iter().zip(&arrays) {
+                let window = Window::new(write.start.as_slice(), Shape::from(write.shape.as_slice()));
+                batch.replace(&open().grid(NAMES[write.grid])?, &window, array)?;
+            }
+            batch.commit()?;
+            return Ok(*durability == Durability::Sync);
+        }
+        Step::Aggregate(which) => drop(open().grid(NAMES[*which])?.aggregate_step()?),
+        Step::Drain(which) => drop(open().grid(NAMES[*which])?.aggregate()?),
+        Step::Flush => {
+            open().flush()?;
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn empty(which: usize) -> Oracle {
+    let schema = schema(which);
+    Oracle::new(&schema, &vec![0; schema.structure().dimensions().len()])
+}
+
+/// Runs until a step fails.
+fn run(steps: &[Step], host: &Host) -> Reached {
+    let oracles = [0, 1].map(empty);
+    let (mut store, mut reached) = (None, Reached { done: 0, synced: 0 });
+    for step in steps {
+        match perform(step, host, &mut store, &oracles) {
+            Ok(synced) => {
+                reached.done += 1;
+                if synced {
+                    reached.synced = reached.done;
+                }
+            }
+            Err(error) => {
+                let expected = [ErrorKind::Unavailable, ErrorKind::Poisoned];
+                assert!(expected.contains(error.kind()), "{step:?} fails as its engine does, not with {error:?}");
+                break;
+            }
+        }
+    }
+    reached
+}
+
+/// What the store must hold after the first steps: an oracle for each grid that was created.
+fn after(steps: &[Step]) -> Vec<Option<Oracle>> {
+    let mut oracles = vec![None, None];
+    for step in steps {
+        match step {
+            Step::Create(which) => oracles[*which] = Some(empty(*which)),
+            Step::Write(_, writes) => {
+                for write in writes {
+                    let oracle: &mut Oracle = oracles[write.grid].as_mut().unwrap();
+                    let values = write.values(oracle);
+                    oracle.put(&write.start, &write.shape, &values, true);
+                }
+            }
+            _ => {}
+        }
+    }
+    oracles
+}
+
+/// Whether the store holds exactly the base data of the oracles.
+fn holds(store: &Store, oracles: &mut [Option<Oracle>]) -> bool {
+    let names: Vec<String> = store.grids().unwrap().iter().map(|grid| grid.name().to_owned()).collect();
+    let expected = NAMES.iter().zip(&*oracles).filter(|(_, oracle)| oracle.is_some()).map(|(name, _)| (*name).to_owned());
+    if !names.iter().cloned().eq(expected) {
+        return false;
+    }
+    oracles.iter_mut().zip(NAMES).all(|(oracle, name)| {
+        let Some(oracle) = oracle else { return true };
+        let (grid, base) = (store.grid(name).unwrap(), oracle.base().to_vec());
+        let bounds = grid.bounds().unwrap().map(|b| (b.start().to_vec(), b.shape().to_vec()));
+        bounds == oracle.bounds(&base)
+            && (bounds.is_none() || check::read(&grid, oracle, None, &base, None, Freshness::Stored).is_ok())
+    })
+}
+
+/// Checks a store that was opened after a crash.
+fn check(engine: Memory, steps: &[Step], reached: &Reached) -> Result<(), String> {
+    let store = Store::options().policy(Policy::Manual).open_engine(Arc::new(engine)).unwrap();
+    let last = (reached.done + 1).min(steps.len());
+    let found = (reached.synced..=last)
+        .rev()
+        .map(|done| after(&steps[..done]))
+        .find_map(|mut oracles| holds(&store, &mut oracles).then_some(oracles));
+    let Some(oracles) = found else {
+        return Err(format!("the base is none of those after {} to {last} steps", reached.synced));
+    };
+    let findings = store.verify().unwrap().findings;
+    if !findings.is_empty() {
+        return Err(format!("before draining verify finds {findings:?}"));
+    }
+    let mut dice = Dice(1);
+    for (oracle, name) in oracles.into_iter().zip(NAMES) {
+        let Some(mut oracle) = oracle else { continue };
+        let grid = store.grid(name).unwrap();
+        check::grid(&grid, &mut oracle, &mut dice, true).map_err(|wrong| format!("grid {name} before draining: {wrong}"))?;
+        grid.aggregate().unwrap();
+        check::drained(&grid, &mut oracle, &mut dice).map_err(|wrong| format!("grid {name} drained: {wrong}"))?;
+        // The store goes on as if nothing had happened.
+        let again = write(usize::from(name == "b"), &vec![-1; oracle.base().len()], &vec![3; oracle.base().len()], 11.0);
+        let values = again.values(&oracle);
+        let shape: Vec<usize> = again.shape.iter().map(|&len| usize::try_from(len).unwrap()).collect();
+        let window = Window::new(again.start.as_slice(), Shape::from(again.shape.as_slice())).at(levels(oracle.base()));
+        grid.put(&window, &array(oracle.schema().dtype(), &shape, &values)).unwrap();
+        oracle.put(&again.start, &again.shape, &values, false);
+        grid.aggregate().unwrap();
+        check::drained(&grid, &mut oracle, &mut dice).map_err(|wrong| format!("grid {name} after another put: {wrong}"))?;
+    }
+    Ok(())
+}
+
+/// All that a store holds, in short.
+fn digest(engine: &Memory) -> u64 {
+    let (snapshot, mut hasher) = (engine.snapshot().unwrap(), DefaultHasher::new());
+    for space in Space::ALL {
+        snapshot.scan(space, &KeyRange::all(), Order::Ascending, usize::MAX).unwrap().entries.hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+/// Sweeps one failure, sticky, over every call of a workload. Gives how many crashes were survived. Calls that leave the
+/// same behind, as reads within one step do, are checked once.
+fn sweep(steps: &[Step], failure: Failure) -> usize {
+    let (mut crashes, mut seen) = (0, HashSet::new());
+    for call in 0.. {
+        let host: Host = Arc::new(Faulty::new(Memory::new()));
+        host.fail_from(call, failure);
+        let reached = run(steps, &host);
+        let engine = host.engine();
+        let kept = (0..=engine.unsynced()).map(|keep| (format!("{keep} unsynced commits"), engine.crash(keep)));
+        let stores = kept.chain([("the process's death".to_owned(), engine.reopen())]);
+        for (what, engine) in stores {
+            crashes += 1;
+            if !seen.insert((digest(&engine), reached.done, reached.synced)) {
+                continue;
+            }
+            if let Err(wrong) = check(engine, steps, &reached) {
+                let step = steps.get(reached.done);
+                panic!("call {call} fails ({failure:?}) within step {} {step:?}; kept {what}: {wrong}", reached.done);
+            }
+        }
+        if reached.done == steps.len() {
+            return crashes;
+        }
+    }
+    unreachable!("a workload ends")
+}
+
+fn sweep_both(first: Policy, second: Policy) {
+    let steps = workload(first, second);
+    for failure in [Failure::Before, Failure::After] {
+        let crashes = sweep(&steps, failure);
+        assert!(crashes > 100, "{crashes} crashes are too few to mean much");
+        println!("{crashes} crashes of {first:?} then {second:?}, {failure:?}");
+    }
+}
+
+#[test]
+fn i5_i6_i7_i10_a_crash_at_any_call_under_manual_then_inline_leaves_a_prefix_and_its_marks() {
+    sweep_both(Policy::Manual, Policy::Inline);
+}
+
+#[test]
+fn i5_i6_i7_i10_a_crash_at_any_call_under_inline_then_manual_leaves_a_prefix_and_its_marks() {
+    sweep_both(Policy::Inline, Policy::Manual);
+}
+
+/// A read that fails once is an error of the step, never an absence: the step can be repeated, and all is as if it had not
+/// been tried.
+#[test]
+fn i7_a_call_that_fails_once_fails_its_step_and_the_step_can_be_repeated() {
+    for (first, second) in [(Policy::Manual, Policy::Inline), (Policy::Inline, Policy::Manual)] {
+        let steps = workload(first, second);
+        let oracles = [0, 1].map(empty);
+        let (mut failures, mut seen) = (0, HashSet::new());
+        for call in 0.. {
+            let host: Host = Arc::new(Faulty::new(Memory::new()));
+            host.fail_once(call, Failure::Before);
+            let (mut store, mut failed) = (None, None);
+            for (number, step) in steps.iter().enumerate() {
+                if let Err(error) = perform(step, &host, &mut store, &oracles) {
+                    assert_eq!(error.kind(), &ErrorKind::Unavailable, "call {call} in step {number} {step:?}: {error:?}");
+                    assert_eq!(failed.replace(number), None, "one call fails");
+                    host.heal();
+                    perform(step, &host, &mut store, &oracles).unwrap();
+                }
+            }
+            let reached = Reached { done: steps.len(), synced: steps.len() };
+            let engine = host.engine().reopen();
+            if seen.insert(digest(&engine)) {
+                check(engine, &steps, &reached).unwrap_or_else(|wrong| panic!("call {call} failed once: {wrong}"));
+            }
+            if failed.is_none() {
+                break;
+            }
+            failures += 1;
+        }
+        assert!(failures > 100, "{failures} calls are too few to mean much");
+    }
+}

@@ -1,0 +1,308 @@
+//! Random histories against a dense oracle.
+
+use std::sync::Arc;
+
+use gridstone::kv::Memory;
+use gridstone::{Aggregator, Axis, DType, Depth, Dimension, Freshness, Grid, Policy, Schema, Store, Structure, Window};
+use proptest::prelude::*;
+
+use crate::check::{self, Dice, levels};
+use crate::oracle::{Oracle, array};
+
+/// What a random grid is made from.
+#[derive(Clone, Debug)]
+struct Design {
+    shape: u8,
+    seed: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Put {
+    grid: usize,
+    replace: bool,
+    /// Percent of cells without data.
+    holes: u64,
+    seed: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Batch(Vec<Put>),
+    Step(usize),
+    Aggregate(usize),
+    AggregateAll,
+    Reopen { how: u8, inline: bool },
+}
+
+fn design() -> impl Strategy<Value = Design> {
+    (0..8_u8, any::<u64>()).prop_map(|(shape, seed)| Design { shape, seed })
+}
+
+fn put() -> impl Strategy<Value = Put> {
+    let holes = prop_oneof![3 => Just(0), 3 => Just(20), 2 => Just(90), 1 => Just(100)];
+    (0..2_usize, any::<bool>(), holes, any::<u64>()).prop_map(|(grid, replace, holes, seed)| Put { grid, replace, holes, seed })
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        6 => put().prop_map(|put| Op::Batch(vec![put])),
+        2 => proptest::collection::vec(put(), 2..5).prop_map(Op::Batch),
+        2 => (0..2_usize).prop_map(Op::Step),
+        1 => (0..2_usize).prop_map(Op::Aggregate),
+        1 => Just(Op::AggregateAll),
+        2 => (0..3_u8, any::<bool>()).prop_map(|(how, inline)| Op::Reopen { how, inline }),
+    ]
+}
+
+/// Builds the schema and base levels of a design.
+fn build(design: &Design) -> (Schema, Vec<i8>) {
+    let mut dice = Dice(design.seed);
+    let axis = |name: &str, dice: &mut Dice| {
+        let (chunk, step) = (dice.pick(&[2, 2, 4, 8]), dice.pick(&[1.0, -1.0, 0.25, -30.0]));
+        Axis::new(name, dice.pick(&[0.0, -17.5, 1e6]), step, chunk)
+    };
+    let depth = |dice: &mut Dice| dice.pick(&[Depth::Top, Depth::Top, Depth::Top, Depth::Levels(0), Depth::Levels(2)]);
+    let space = |dice: &mut Dice| Dimension::regular("space", [axis("y", dice), axis("x", dice)]).depth(depth(dice));
+    let line = |name: &str, dice: &mut Dice| Dimension::regular(name, [axis(name, dice)]).depth(depth(dice));
+    let band = || Dimension::fixed("band", ["red", "green", "blue"]);
+    let dimensions = match design.shape {
+        0 => vec![line("x", &mut dice)],
+        1 => vec![space(&mut dice)],
+        2 => vec![line("time", &mut dice), space(&mut dice)],
+        3 => vec![space(&mut dice), line("time", &mut dice)],
+        4 => vec![band(), space(&mut dice)],
+        5 => vec![line("time", &mut dice), space(&mut dice).refinable()],
+        6 => vec![line("time", &mut dice), space(&mut dice), band()],
+        _ => vec![line("time", &mut dice), line("z", &mut dice).refinable(), line("x", &mut dice)],
+    };
+    let base = dimensions.iter().map(|d| if d.is_fixed() { 0 } else { dice.pick(&[0, 0, -1, 2]) }).collect();
+    let structure = dimensions.into_iter().fold(Structure::builder(), gridstone::StructureBuilder::dimension).build().unwrap();
+    let (dtype, nodata) = dice.pick(&[
+        (DType::F32, None),
+        (DType::F32, Some(-9999.0)),
+        (DType::I16, Some(-9999.0)),
+        (DType::U8, None),
+        (DType::F64, None),
+        (DType::I64, None),
+        (DType::I64, Some(-1.0)),
+        (DType::U16, Some(0.0)),
+    ]);
+    let mut schema = Schema::builder(structure, dtype);
+    if let Some(nodata) = nodata {
+        schema = schema.nodata(nodata);
+    }
+    let mut aggregators = Aggregator::ALL.to_vec();
+    let keep = usize::try_from(dice.range(0, 9)).unwrap();
+    for _ in keep..6 {
+        aggregators.remove(usize::try_from(dice.range(0, aggregators.len() as i64 - 1)).unwrap());
+    }
+    (aggregators.into_iter().fold(schema, gridstone::SchemaBuilder::aggregator).build().unwrap(), base)
+}
+
+/// A value of a cell type, or a hole.
+fn value(dice: &mut Dice, schema: &Schema, holes: u64) -> f64 {
+    let (dtype, nodata) = (schema.dtype(), schema.nodata());
+    if dice.chance(holes) {
+        match nodata {
+            Some(nodata) if !dtype.is_float() || dice.chance(50) => return nodata,
+            None if !dtype.is_float() => {}
+            _ => return f64::NAN,
+        }
+    }
+    let value = match dtype {
+        DType::F32 => match dice.range(0, 9) {
+            0 => -0.0,
+            1 => dice.range(-3, 3) as f64 / 8.0,
+            _ => dice.range(-(1 << 24), 1 << 24) as f64 * (-14_f64).exp2(),
+        },
+        DType::F64 => dice.range(-(1 << 50), 1 << 50) as f64 * (-20_f64).exp2(),
+        DType::I16 => dice.range(-32768, 32767) as f64,
+        DType::U8 => dice.range(0, 255) as f64,
+        DType::U16 => dice.range(0, 65535) as f64,
+        _ => dice.range(-(1 << 40), 1 << 40) as f64,
+    };
+    match nodata {
+        // One beside the nodata value is data like any other.
+        Some(nodata) if value == nodata || dice.chance(5) => nodata + 1.0,
+        _ => value,
+    }
+}
+
+/// A random window and its values.
+fn window(dice: &mut Dice, oracle: &Oracle) -> (Vec<i64>, Vec<u64>) {
+    let structure = oracle.schema().structure();
+    let (reach, most) = match structure.rank() {
+        1 => (300, 40),
+        2 => (24, 12),
+        3 => (8, 6),
+        _ => (4, 4),
+    };
+    let mut window = (Vec::new(), Vec::new());
+    for dimension in structure.dimensions() {
+        for _ in dimension.axes() {
+            let (first, len) = match dimension.labels() {
+                Some(labels) => {
+                    let first = dice.range(0, labels.len() as i64 - 1);
+                    (first, dice.range(1, labels.len() as i64 - first))
+                }
+                None => (dice.range(-reach, reach), dice.range(1, most)),
+            };
+            window.0.push(first);
+            window.1.push(u64::try_from(len).unwrap());
+        }
+    }
+    window
+}
+
+/// Where the store lives, and how it is opened again.
+trait Host {
+    fn reopen(&mut self, how: u8, policy: Policy) -> Store;
+}
+
+#[derive(Default)]
+struct InMemory {
+    engine: Arc<Memory>,
+}
+
+impl Host for InMemory {
+    fn reopen(&mut self, how: u8, policy: Policy) -> Store {
+        self.engine = match how {
+            // Every put is synced, so power loss takes aggregates at most.
+            0 => Arc::new(self.engine.crash(0)),
+            1 => Arc::new(self.engine.crash(1)),
+            _ => Arc::new(self.engine.reopen()),
+        };
+        Store::options().policy(policy).open_engine(Arc::clone(&self.engine) as Arc<dyn gridstone::kv::Engine>).unwrap()
+    }
+}
+
+fn run(host: &mut dyn Host, designs: [Design; 2], ops: &[Op]) -> Result<(), String> {
+    let mut store = host.reopen(2, Policy::Manual);
+    let mut oracles = designs.each_ref().map(|design| {
+        let (schema, base) = build(design);
+        Oracle::new(&schema, &base)
+    });
+    for (name, oracle) in ["a", "b"].iter().zip(&oracles) {
+        store.create(name, oracle.schema().clone()).unwrap();
+    }
+    let mut grids: Vec<Grid> = store.grids().unwrap();
+    let mut dice = Dice(designs[0].seed);
+    for (number, op) in ops.iter().enumerate() {
+        let blame = |wrong: String| format!("after op {number}, {op:?}: {wrong}");
+        match op {
+            Op::Batch(puts) => {
+                let arrays: Vec<_> = puts
+                    .iter()
+                    .map(|put| {
+                        let (mut dice, oracle) = (Dice(put.seed), &oracles[put.grid]);
+                        let (start, shape) = window(&mut dice, oracle);
+                        let cells = shape.iter().product::<u64>();
+                        let values: Vec<f64> = (0..cells).map(|_| value(&mut dice, oracle.schema(), put.holes)).collect();
+                        let sizes: Vec<usize> = shape.iter().map(|&len| usize::try_from(len).unwrap()).collect();
+                        let array = array(oracle.schema().dtype(), &sizes, &values);
+                        (start, shape, values, array)
+                    })
+                    .collect();
+                let mut batch = store.batch();
+                for (put, (start, shape, values, array)) in puts.iter().zip(&arrays) {
+                    let oracle = &mut oracles[put.grid];
+                    let window = Window::new(start.as_slice(), gridstone::Shape::from(shape.as_slice()));
+                    let window = window.at(levels(oracle.base()));
+                    if put.replace {
+                        batch.replace(&grids[put.grid], &window, array).unwrap();
+                    } else {
+                        batch.put(&grids[put.grid], &window, array).unwrap();
+                    }
+                    oracle.put(start, shape, values, put.replace);
+                }
+                let commit = batch.commit().unwrap();
+                assert!(store.policy() == Policy::Manual || commit.marks == 0, "an inline commit leaves no marks");
+            }
+            Op::Step(grid) => drop(grids[*grid].aggregate_step().unwrap()),
+            Op::Aggregate(grid) => {
+                grids[*grid].aggregate().unwrap();
+                check::drained(&grids[*grid], &mut oracles[*grid], &mut dice).map_err(blame)?;
+            }
+            Op::AggregateAll => store.aggregate().unwrap(),
+            Op::Reopen { how, inline } => {
+                grids.clear();
+                drop(store);
+                store = host.reopen(*how, if *inline { Policy::Inline } else { Policy::Manual });
+                grids = store.grids().unwrap();
+            }
+        }
+        for (grid, oracle) in grids.iter().zip(&mut oracles) {
+            check::grid(grid, oracle, &mut dice, false).map_err(|wrong| format!("grid {}: {}", grid.name(), blame(wrong)))?;
+        }
+    }
+    let report = store.verify().unwrap();
+    assert_eq!(report.findings, [], "marks explain whatever is out of date");
+    store.aggregate().unwrap();
+    for (grid, oracle) in grids.iter().zip(&mut oracles) {
+        check::drained(grid, oracle, &mut dice).map_err(|wrong| format!("at the end: grid {}: {wrong}", grid.name()))?;
+    }
+    Ok(())
+}
+
+fn history() -> impl Strategy<Value = ([Design; 2], Vec<Op>)> {
+    ([design(), design()], proptest::collection::vec(op(), 1..14))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: check::cases(200), max_shrink_iters: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn i7_i9_any_history_in_memory_agrees_with_the_oracle((designs, ops) in history()) {
+        if let Err(wrong) = run(&mut InMemory::default(), designs, &ops) {
+            prop_assert!(false, "{}", wrong);
+        }
+    }
+}
+
+#[cfg(feature = "rocksdb")]
+mod rocks {
+    use super::*;
+
+    struct OnDisk {
+        directory: tempfile::TempDir,
+    }
+
+    impl Host for OnDisk {
+        fn reopen(&mut self, _how: u8, policy: Policy) -> Store {
+            Store::options().policy(policy).open(self.directory.path().join("store")).unwrap()
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: check::cases(200) / 20 + 1, max_shrink_iters: 200, ..ProptestConfig::default() })]
+
+        #[test]
+        fn i7_i9_any_history_on_rocksdb_agrees_with_the_oracle((designs, ops) in history()) {
+            let mut host = OnDisk { directory: tempfile::tempdir().unwrap() };
+            if let Err(wrong) = run(&mut host, designs, &ops) {
+                prop_assert!(false, "{}", wrong);
+            }
+        }
+    }
+}
+
+/// A read of a window that holds nothing is blank, and says so of no chunk.
+#[test]
+fn a_window_far_from_the_data_is_blank_at_every_level() {
+    let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, 4), Axis::new("x", 0.0, 1.0, 4)]);
+    let structure = Structure::builder().dimension(space).build().unwrap();
+    let schema = Schema::builder(structure, DType::F32).aggregator(Aggregator::Mean).build().unwrap();
+    let base = vec![0];
+    let (store, mut oracle) = (Store::in_memory().unwrap(), Oracle::new(&schema, &base));
+    let grid = store.create("a", schema.clone()).unwrap();
+    let values = vec![1.0; 20 * 20];
+    let window = Window::new([-10, -10], [20, 20]).at(levels(&base));
+    grid.put(&window, &array(schema.dtype(), &[20, 20], &values)).unwrap();
+    oracle.put(&[-10, -10], &[20, 20], &values, false);
+    for at in oracle.lattice() {
+        for freshness in [Freshness::Stored, Freshness::Fresh] {
+            let far = Window::new([1_000_000, -5_000_000], [3, 4]).at(levels(&at));
+            check::read(&grid, &mut oracle, Some(far), &at, Some(Aggregator::Mean), freshness).unwrap();
+        }
+    }
+}

@@ -1,0 +1,398 @@
+//! What a grid must hold, by the plainest means: a map of the valid base cells, and every level computed anew from it.
+//!
+//! Nothing here calls the engine's kernels. Cells are named by their position on the unsigned line of their level, on which
+//! parents are halves: `code(l, i) = i + floor(2^w / 3)` with `w = 40 - l`, times the cells of a chunk.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::rc::Rc;
+
+use gridstone::{Aggregator, Array, Cell, DType, Depth, DimensionKind, Schema, Window};
+use ndarray::{ArrayD, IxDyn};
+
+/// The line positions of a cell, one an axis.
+pub type Place = Vec<i64>;
+/// Valid cells: value and weight.
+pub type Cells = BTreeMap<Place, (f64, f64)>;
+
+#[derive(Clone, Debug)]
+struct Dim {
+    axes: Range<usize>,
+    fixed: bool,
+    depth: Option<u8>,
+    chunks: Vec<i64>,
+}
+
+/// A grid as it must be.
+#[derive(Clone, Debug)]
+pub struct Oracle {
+    schema: Schema,
+    dims: Vec<Dim>,
+    /// Levelled dimensions, the refinable one first.
+    order: Vec<usize>,
+    base: Vec<i8>,
+    cells: BTreeMap<Place, f64>,
+    /// The box of all that was put: first and last line position along each axis.
+    bounds: Option<Vec<(i64, i64)>>,
+    computed: HashMap<(Aggregator, Vec<i8>), Rc<Cells>>,
+}
+
+fn zero(chunk: i64, level: i8) -> i64 {
+    let zero = ((1_i64 << 40) / 3) * chunk;
+    if level >= 0 { zero >> level } else { zero << -level }
+}
+
+/// An array of a cell type from doubles that the type holds exactly.
+pub fn array(dtype: DType, shape: &[usize], values: &[f64]) -> Array {
+    fn of<T: Cell>(shape: &[usize], values: &[f64]) -> ArrayD<T> {
+        let cells = values.iter().map(|&value| {
+            let cell = T::from_f64(value);
+            assert!(cell.to_f64() == value || value.is_nan() && cell.is_nan(), "{value} is no {}", T::DTYPE);
+            cell
+        });
+        ArrayD::from_shape_vec(IxDyn(shape), cells.collect()).unwrap()
+    }
+    match dtype {
+        DType::U8 => of::<u8>(shape, values).into(),
+        DType::I8 => of::<i8>(shape, values).into(),
+        DType::U16 => of::<u16>(shape, values).into(),
+        DType::I16 => of::<i16>(shape, values).into(),
+        DType::U32 => of::<u32>(shape, values).into(),
+        DType::I32 => of::<i32>(shape, values).into(),
+        DType::U64 => of::<u64>(shape, values).into(),
+        DType::I64 => of::<i64>(shape, values).into(),
+        DType::F32 => of::<f32>(shape, values).into(),
+        DType::F64 => of::<f64>(shape, values).into(),
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "rounding to a float32 is what is meant")]
+fn round(dtype: DType, value: f64) -> f64 {
+    if dtype == DType::F32 { f64::from(value as f32) } else { value }
+}
+
+/// Every index of a box, last axis fastest.
+pub fn indices(shape: &[u64]) -> impl Iterator<Item = Vec<i64>> + use<> {
+    let shape = shape.to_vec();
+    let count: u64 = shape.iter().product();
+    (0..count).map(move |mut number| {
+        let mut index = vec![0; shape.len()];
+        for axis in (0..shape.len()).rev() {
+            index[axis] = i64::try_from(number % shape[axis]).unwrap();
+            number /= shape[axis];
+        }
+        index
+    })
+}
+
+impl Oracle {
+    /// An empty grid whose base data is at the levels `base`.
+    pub fn new(schema: &Schema, base: &[i8]) -> Self {
+        let structure = schema.structure();
+        let mut start = 0;
+        let dims: Vec<Dim> = structure
+            .dimensions()
+            .iter()
+            .map(|dimension| {
+                let axes = start..start + dimension.axes().len();
+                start = axes.end;
+                let depth = match dimension.kind() {
+                    DimensionKind::Regular { depth: Depth::Levels(most), .. } => Some(*most),
+                    _ => None,
+                };
+                let chunks = dimension.axes().iter().map(|axis| i64::from(axis.chunk())).collect();
+                Dim { axes, fixed: dimension.is_fixed(), depth, chunks }
+            })
+            .collect();
+        let mut order: Vec<usize> = (0..dims.len()).filter(|&d| !dims[d].fixed).collect();
+        order.sort_by_key(|&d| !structure.dimensions()[d].is_refinable());
+        Self {
+            schema: schema.clone(),
+            dims,
+            order,
+            base: base.to_vec(),
+            cells: BTreeMap::new(),
+            bounds: None,
+            computed: HashMap::new(),
+        }
+    }
+
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    pub fn base(&self) -> &[i8] {
+        &self.base
+    }
+
+    fn rank(&self) -> usize {
+        self.dims.iter().map(|d| d.axes.len()).sum()
+    }
+
+    fn zeros(&self, levels: &[i8]) -> Place {
+        let zeros = self
+            .dims
+            .iter()
+            .zip(levels)
+            .flat_map(|(dim, &level)| dim.chunks.iter().map(move |&chunk| if dim.fixed { 0 } else { zero(chunk, level) }));
+        zeros.collect()
+    }
+
+    /// Whether a value is data.
+    pub fn is_valid(&self, value: f64) -> bool {
+        !value.is_nan() && Some(value) != self.schema.nodata()
+    }
+
+    /// Puts values into a window at the base levels.
+    pub fn put(&mut self, start: &[i64], shape: &[u64], values: &[f64], replace: bool) {
+        self.computed.clear();
+        let zeros = self.zeros(&self.base);
+        for (index, &value) in indices(shape).zip(values) {
+            let place: Place = (0..start.len()).map(|axis| start[axis] + index[axis] + zeros[axis]).collect();
+            if self.is_valid(value) {
+                self.cells.insert(place, value);
+            } else if replace {
+                self.cells.remove(&place);
+            }
+        }
+        let put = start
+            .iter()
+            .zip(shape)
+            .zip(&zeros)
+            .map(|((&start, &len), &zero)| (start + zero, start + zero + i64::try_from(len).unwrap() - 1));
+        let put: Vec<(i64, i64)> = put.collect();
+        self.bounds = Some(match self.bounds.take() {
+            None => put,
+            Some(old) => old.iter().zip(&put).map(|(a, b)| (a.0.min(b.0), a.1.max(b.1))).collect(),
+        });
+    }
+
+    /// The window of all that was put, at some levels: first cell and shape.
+    pub fn bounds(&self, levels: &[i8]) -> Option<(Vec<i64>, Vec<u64>)> {
+        let (bounds, zeros) = (self.bounds.as_ref()?, self.zeros(levels));
+        let mut window = (Vec::new(), Vec::new());
+        for (dim, (&level, &base)) in self.dims.iter().zip(levels.iter().zip(&self.base)) {
+            for axis in dim.axes.clone() {
+                let (first, last) = (bounds[axis].0 >> (level - base), bounds[axis].1 >> (level - base));
+                window.0.push(first - zeros[axis]);
+                window.1.push(u64::try_from(last - first + 1).unwrap());
+            }
+        }
+        Some(window)
+    }
+
+    /// The level of each dimension at which one chunk covers all that was put, or the declared depth ends.
+    pub fn top(&self) -> Option<Vec<i8>> {
+        let bounds = self.bounds.as_ref()?;
+        let level = |(dim, &base): (&Dim, &i8)| {
+            if dim.fixed {
+                return 0;
+            }
+            let one_chunk = |up: i8| {
+                dim.axes.clone().zip(&dim.chunks).all(|(axis, chunk)| {
+                    // Zeros of the line are multiples of a chunk at every level up to the base's own.
+                    bounds[axis].0.div_euclid(*chunk) >> up == bounds[axis].1.div_euclid(*chunk) >> up
+                })
+            };
+            let up = (0..60).find(|&up| one_chunk(up)).unwrap();
+            base + dim.depth.map_or(up, |most| up.min(i8::try_from(most).unwrap()))
+        };
+        Some(self.dims.iter().zip(&self.base).map(level).collect())
+    }
+
+    /// Every vector of levels from the base to the top.
+    pub fn lattice(&self) -> Vec<Vec<i8>> {
+        let Some(top) = self.top() else { return Vec::new() };
+        let mut all = vec![Vec::new()];
+        for (&base, &top) in self.base.iter().zip(&top) {
+            all = all.into_iter().flat_map(|levels: Vec<i8>| (base..=top).map(move |l| [&levels[..], &[l]].concat())).collect();
+        }
+        all
+    }
+
+    /// Whether every levelled dimension has one base level, so that sums and counts are whole numbers of cells.
+    fn tallies(&self) -> bool {
+        !self.schema.structure().dimensions().iter().any(gridstone::Dimension::is_refinable)
+    }
+
+    pub fn dtype(&self, layer: Option<Aggregator>) -> DType {
+        let base = self.schema.dtype();
+        let small = matches!(base, DType::U8 | DType::I8 | DType::U16 | DType::I16 | DType::F32);
+        match layer {
+            None | Some(Aggregator::Min | Aggregator::Max | Aggregator::Sample) => base,
+            Some(Aggregator::Mean) if small => DType::F32,
+            Some(Aggregator::Sum) if self.tallies() && !base.is_float() => {
+                if matches!(base, DType::U8 | DType::U16 | DType::U32 | DType::U64) { DType::U64 } else { DType::I64 }
+            }
+            Some(Aggregator::Count) if self.tallies() => DType::U64,
+            Some(_) => DType::F64,
+        }
+    }
+
+    /// What stands in a cell of a layer without data.
+    pub fn fill(&self, layer: Option<Aggregator>) -> f64 {
+        match layer {
+            Some(Aggregator::Count) => 0.0,
+            Some(_) if self.dtype(layer).is_float() => f64::NAN,
+            None if self.schema.dtype().is_float() => f64::NAN,
+            _ => self.schema.nodata().unwrap_or(0.0),
+        }
+    }
+
+    /// The area of a base cell in level-0 cells.
+    fn full(&self) -> f64 {
+        self.dims.iter().zip(&self.base).map(|(dim, &base)| (f64::from(base) * dim.axes.len() as f64).exp2()).product()
+    }
+
+    /// The valid cells of a layer at some levels, by repeating the cascade from the base.
+    pub fn layer(&mut self, layer: Aggregator, levels: &[i8]) -> Rc<Cells> {
+        let key = (layer, levels.to_vec());
+        if let Some(cells) = self.computed.get(&key) {
+            return Rc::clone(cells);
+        }
+        let derived = self.order.iter().rev().copied().find(|&d| levels[d] > self.base[d]);
+        let cells = Rc::new(match derived {
+            None => self.lift(layer),
+            Some(d) => {
+                let mut finer = levels.to_vec();
+                finer[d] -= 1;
+                let children = self.layer(layer, &finer);
+                self.halve(layer, d, &children)
+            }
+        });
+        self.computed.insert(key, Rc::clone(&cells));
+        cells
+    }
+
+    fn lift(&self, layer: Aggregator) -> Cells {
+        let (dtype, full) = (self.dtype(Some(layer)), self.full());
+        let lift = |(place, &value): (&Place, &f64)| {
+            let value = match layer {
+                Aggregator::Count if dtype == DType::U64 => 1.0,
+                Aggregator::Count => full,
+                Aggregator::Sum if dtype == DType::F64 => value * full,
+                _ => round(dtype, value),
+            };
+            (place.clone(), (value, full))
+        };
+        self.cells.iter().map(lift).collect()
+    }
+
+    fn halve(&self, layer: Aggregator, dimension: usize, children: &Cells) -> Cells {
+        let axes = self.dims[dimension].axes.clone();
+        let mut families: BTreeMap<Place, Vec<(bool, f64, f64)>> = BTreeMap::new();
+        for (place, &(value, weight)) in children {
+            let mut parent = place.clone();
+            axes.clone().for_each(|axis| parent[axis] >>= 1);
+            let first = axes.clone().all(|axis| place[axis] & 1 == 0);
+            families.entry(parent).or_default().push((first, value, weight));
+        }
+        let dtype = self.dtype(Some(layer));
+        let mut cells = Cells::new();
+        for (place, family) in families {
+            let values = family.iter().map(|child| child.1);
+            let weight = family.iter().fold(0.0, |sum, child| sum + child.2);
+            let value = match layer {
+                Aggregator::Mean => {
+                    Some(round(dtype, family.iter().fold(0.0, |sum, (_, value, weight)| sum + value * weight) / weight))
+                }
+                Aggregator::Min => values.reduce(|a, b| if b < a { b } else { a }),
+                Aggregator::Max => values.reduce(|a, b| if b > a { b } else { a }),
+                Aggregator::Sum | Aggregator::Count => Some(values.fold(0.0, |sum, value| sum + value)),
+                Aggregator::Sample => family.iter().find(|child| child.0).map(|child| child.1),
+                other => panic!("the oracle knows no {other}"),
+            };
+            if let Some(value) = value {
+                cells.insert(place, (value, weight));
+            }
+        }
+        cells
+    }
+
+    /// The cells of a window as a read must give them, in C order.
+    pub fn expected(&mut self, layer: Option<Aggregator>, levels: &[i8], window: &Window) -> Vec<f64> {
+        let (fill, zeros) = (self.fill(layer), self.zeros(levels));
+        let cells = layer.map(|layer| self.layer(layer, levels));
+        let place = |index: Vec<i64>| -> Place {
+            (0..self.rank()).map(|axis| window.start()[axis] + index[axis] + zeros[axis]).collect()
+        };
+        let value = |place: Place| match &cells {
+            None => self.cells.get(&place).copied(),
+            Some(cells) => cells.get(&place).map(|cell| cell.0),
+        };
+        indices(&window.shape()).map(|index| value(place(index)).unwrap_or(fill)).collect()
+    }
+
+    /// The box of the world that a window of a level covers, from the positions of its edges on the line of level 0.
+    pub fn extent(&self, levels: &[i8], window: &Window) -> Vec<(f64, f64)> {
+        let zeros = self.zeros(levels);
+        let mut extent = Vec::new();
+        for (d, (dimension, dim)) in self.schema.structure().dimensions().iter().zip(&self.dims).enumerate() {
+            for (axis, at) in dimension.axes().iter().zip(dim.axes.clone()) {
+                let edge = |cell: i64| {
+                    let zero_at_0 = if dim.fixed { 0.0 } else { zero(i64::from(axis.chunk()), 0) as f64 };
+                    let line = (cell + zeros[at]) as f64 * f64::from(levels[d]).exp2();
+                    axis.origin() + (line - zero_at_0) * axis.step()
+                };
+                let first = window.start()[at];
+                let (a, b) = (edge(first), edge(first + i64::try_from(window.shape()[at]).unwrap()));
+                extent.push((a.min(b), a.max(b)));
+            }
+        }
+        extent
+    }
+
+    /// Proves the cascade at some levels against the base itself: exact where it must be, else within the bound of invariant 7.
+    pub fn prove(&mut self, levels: &[i8]) {
+        let mut families: BTreeMap<Place, Vec<(Place, f64)>> = BTreeMap::new();
+        for (place, &value) in &self.cells {
+            let mut parent = place.clone();
+            for (d, dim) in self.dims.iter().enumerate() {
+                dim.axes.clone().for_each(|axis| parent[axis] >>= levels[d] - self.base[d]);
+            }
+            families.entry(parent).or_default().push((place.clone(), value));
+        }
+        let steps: f64 = levels.iter().zip(&self.base).map(|(level, base)| f64::from(level - base)).sum();
+        for layer in self.schema.aggregators().to_vec() {
+            let cascade = self.layer(layer, levels);
+            let dtype = self.dtype(Some(layer));
+            if layer != Aggregator::Sample {
+                assert!(cascade.keys().eq(families.keys()), "{layer}: a cell is valid where any base cell under it is");
+            }
+            for (place, family) in &families {
+                let cascaded = cascade.get(place).map(|cell| cell.0);
+                let values = || family.iter().map(|(_, value)| *value);
+                let sizes = values().fold(0.0, |most: f64, value| most.max(value.abs()));
+                let area = self.full();
+                let sum: f64 = values().sum();
+                let (exact, slack) = match layer {
+                    Aggregator::Mean if dtype == DType::F32 => {
+                        (Some(sum / family.len() as f64), (steps + 1.0) * (-24_f64).exp2() * sizes)
+                    }
+                    Aggregator::Mean => (Some(sum / family.len() as f64), (steps + 1.0) * (-48_f64).exp2() * sizes),
+                    Aggregator::Min => (values().reduce(f64::min), 0.0),
+                    Aggregator::Max => (values().reduce(f64::max), 0.0),
+                    Aggregator::Sum if dtype == DType::F64 => {
+                        let slack = if self.schema.dtype().is_float() { 1e-13 * sizes * family.len() as f64 * area } else { 0.0 };
+                        (Some(sum * area), slack)
+                    }
+                    Aggregator::Sum => (Some(sum), 0.0),
+                    Aggregator::Count if dtype == DType::U64 => (Some(family.len() as f64), 0.0),
+                    Aggregator::Count => (Some(family.len() as f64 * area), 0.0),
+                    _ => {
+                        let mut corner = place.clone();
+                        for (d, dim) in self.dims.iter().enumerate() {
+                            dim.axes.clone().for_each(|axis| corner[axis] <<= levels[d] - self.base[d]);
+                        }
+                        (self.cells.get(&corner).copied(), 0.0)
+                    }
+                };
+                let close = match (cascaded, exact) {
+                    (Some(a), Some(b)) => (a - b).abs() <= slack,
+                    (a, b) => a == b,
+                };
+                assert!(close, "{layer} at {levels:?} {place:?}: {cascaded:?} is not {exact:?} within {slack}");
+            }
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! The structure of the code, tested like its behaviour.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Which modules a module may import, the lowest first. Anything else is an import upwards, or a new edge to be thought about.
+///
+/// `grid` names the aggregators and filters that a schema holds. `store` hands its handles' verbs on to `writer`, `reader` and
+/// `aggregate`, which know each other only as listed here.
+const LAYERS: [(&str, &[&str]); 17] = [
+    ("error", &[]),
+    ("array", &["error"]),
+    ("codec", &["array"]),
+    ("kernel", &["array", "error"]),
+    ("grid", &["array", "codec", "error", "kernel"]),
+    ("kv", &["error"]),
+    ("key", &["grid", "kv"]),
+    ("dirty", &["error", "grid", "key", "kv", "store"]),
+    ("aggregate", &["dirty", "error", "grid", "kernel", "key", "kv", "store"]),
+    ("writer", &["aggregate", "array", "dirty", "error", "grid", "kernel", "key", "kv", "store"]),
+    ("reader", &["array", "codec", "dirty", "error", "grid", "kernel", "key", "kv", "store"]),
+    ("store", &["aggregate", "array", "codec", "dirty", "error", "grid", "kernel", "key", "kv", "reader", "writer"]),
+    ("verify", &["dirty", "error", "grid", "kernel", "key", "kv", "store"]),
+    ("adapter", &["adapter", "array", "error"]),
+    ("cli", &["adapter", "cli"]),
+    ("fuzzing", &["adapter", "codec", "key", "kv"]),
+    ("bin", &[]),
+];
+
+/// Files that may be longer than [`LINES_MAX`]; they must not grow.
+const LONG: [(&str, usize); 1] = [("src/grid/structure.rs", 580)];
+const LINES_MAX: usize = 500;
+
+/// Files outside of the codec, the seam and the adapters that may write little-endian numbers, with the reason.
+const LITTLE_ENDIAN: [(&str, &str); 1] = [("src/cli/bench.rs", "reads raw arrays of another program")];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files_under(directory: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files_under(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+/// Path below the root, and text, of every source file in these directories.
+fn sources(directories: &[&str]) -> BTreeMap<String, String> {
+    let mut files = Vec::new();
+    directories.iter().for_each(|directory| files_under(&root().join(directory), &mut files));
+    assert!(!files.is_empty());
+    let read = |path: PathBuf| {
+        let name = path.strip_prefix(root()).unwrap().to_string_lossy().replace('\\', "/");
+        (name, std::fs::read_to_string(path).unwrap())
+    };
+    files.into_iter().map(read).collect()
+}
+
+fn is_test(path: &str) -> bool {
+    path.starts_with("tests/") || path.ends_with("tests.rs") || path.contains("/tests/") || path.ends_with("conformance.rs")
+}
+
+/// A source file up to its tests, without comments.
+fn code(text: &str) -> String {
+    let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
+    text[..end].lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect()
+}
+
+/// The module that a file belongs to.
+fn module(path: &str) -> &str {
+    let path = path.strip_prefix("src/").unwrap();
+    path.split('/').next().unwrap().trim_end_matches(".rs")
+}
+
+/// The names right behind `crate::` in a text.
+fn imports(code: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+        if let Some(group) = rest.strip_prefix('{') {
+            let group = &group[..group.find("};").unwrap_or(group.len())];
+            let mut depth = 0;
+            for part in group.split_inclusive(['{', '}', ',']) {
+                if depth == 0 {
+                    names.insert(word(part.trim()));
+                }
+                depth += i32::from(part.ends_with('{')) - i32::from(part.ends_with('}'));
+            }
+        } else {
+            names.insert(word(rest));
+        }
+    }
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+#[test]
+fn modules_import_only_what_the_table_of_layers_allows() {
+    let layers: BTreeMap<&str, &[&str]> = LAYERS.into_iter().collect();
+    let mut used: BTreeSet<(String, String)> = BTreeSet::new();
+    for (path, text) in sources(&["src"]).iter().filter(|(path, _)| !is_test(path) && *path != "src/lib.rs") {
+        let module = module(path);
+        let allowed = layers.get(module).unwrap_or_else(|| panic!("{path}: module `{module}` is not in the table of layers"));
+        for name in imports(&code(text)) {
+            // What the crate exports is open to the edges, and to nobody else.
+            let exported = name.starts_with(char::is_uppercase);
+            let edge = ["adapter", "cli", "bin", "fuzzing"].contains(&module);
+            let own = name == module || ["Error", "ErrorKind", "Result"].contains(&name.as_str());
+            assert!(own || exported && edge || allowed.contains(&name.as_str()), "{path} imports crate::{name}");
+            used.insert((module.to_owned(), name));
+        }
+    }
+    assert!(used.contains(&("writer".to_owned(), "dirty".to_owned())), "imports are seen at all");
+}
+
+#[test]
+fn the_table_of_layers_has_no_module_twice() {
+    assert_eq!(LAYERS.iter().map(|(module, _)| module).collect::<BTreeSet<_>>().len(), LAYERS.len());
+}
+
+/// Where a text stands in code, tests included.
+fn named(what: &[&str]) -> Vec<String> {
+    let files = sources(&["src"]);
+    let hit = |text: &str| {
+        text.lines().filter(|line| !line.trim_start().starts_with("//")).any(|line| what.iter().any(|what| line.contains(what)))
+    };
+    files.into_iter().filter(|(_, text)| hit(text)).map(|(path, _)| path).collect()
+}
+
+#[test]
+fn rocksdb_is_named_in_one_file() {
+    let files = named(&[&["rocks", "db::"].concat()]);
+    assert!(files.iter().all(|path| path.starts_with("src/kv/rocks")), "{files:?}");
+}
+
+#[test]
+fn big_endian_numbers_are_at_home_in_the_keys() {
+    let files: Vec<String> = named(&["to_be_bytes", "from_be_bytes"]).into_iter().filter(|path| !is_test(path)).collect();
+    assert_eq!(files, ["src/key.rs"]);
+}
+
+#[test]
+fn little_endian_numbers_are_at_home_in_the_codec_the_seam_and_the_adapters() {
+    for path in named(&["to_le_bytes", "from_le_bytes"]).into_iter().filter(|path| !is_test(path)) {
+        let home = ["src/codec/", "src/kv/preflight/", "src/adapter/"].iter().any(|home| path.starts_with(home));
+        assert!(home || LITTLE_ENDIAN.iter().any(|(known, _)| *known == path), "{path}");
+    }
+}
+
+#[test]
+fn files_are_of_at_most_500_lines_without_tests() {
+    for (path, text) in sources(&["src"]).iter().filter(|(path, _)| !is_test(path)) {
+        let lines = text[..text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len())].lines().count();
+        let most = LONG.iter().find(|(known, _)| known == path).map_or(LINES_MAX, |(_, lines)| *lines);
+        assert!(lines <= most, "{path} has {lines} lines, more than {most}");
+    }
+    for (path, _) in LONG {
+        let lines = std::fs::read_to_string(root().join(path)).unwrap().lines().count();
+        assert!(lines > LINES_MAX, "{path} is short enough now: take it off the list");
+    }
+}
+
+/// The invariants that a test's name begins with: `i5_i7_...` carries 5 and 7.
+fn carried(line: &str) -> Vec<u32> {
+    let Some(name) = line.trim_start().strip_prefix("fn ") else { return Vec::new() };
+    let number = |part: &str| part.strip_prefix('i').and_then(|number| number.parse().ok());
+    name.split('_').map_while(number).collect()
+}
+
+#[test]
+fn every_invariant_has_a_test_that_carries_its_number() {
+    let files = sources(&["src", "tests"]);
+    let numbers: BTreeSet<u32> = files.values().flat_map(|text| text.lines().flat_map(carried)).collect();
+    let missing: Vec<u32> = (1..=10).filter(|number| !numbers.contains(number)).collect();
+    assert_eq!(missing, [], "invariants without a test");
+    assert!(numbers.iter().all(|number| (1..=10).contains(number)), "{numbers:?}: there are ten invariants");
+}
+
+#[test]
+fn no_statement_of_a_test_checks_nothing() {
+    for (path, text) in sources(&["src", "tests"]) {
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        for (number, line) in lines.iter().enumerate() {
+            let bare = line.starts_with(&["matches", "!("].concat()) && line.ends_with(");");
+            let result = line.starts_with("assert!(") && [".is_ok());", ".is_err());"].iter().any(|end| line.ends_with(end));
+            // An assertion that says nothing of the value but that it exists hides what went wrong.
+            let alone = result && !["&&", "||", "=="].iter().any(|operator| line.contains(operator));
+            assert!(!bare && !alone, "{path}:{}: `{line}` checks nothing, or hides what went wrong", number + 1);
+        }
+    }
+}
+
+#[test]
+fn nothing_is_left_to_be_done_in_a_comment() {
+    let marks = [["TO", "DO"].concat(), ["FIX", "ME"].concat(), ["XX", "X"].concat()];
+    for (path, text) in sources(&["src", "tests"]) {
+        for (number, line) in text.lines().enumerate() {
+            assert!(!marks.iter().any(|mark| line.contains(mark.as_str())), "{path}:{}: {line}", number + 1);
+        }
+    }
+}
+
+#[test]
+fn each_module_of_the_suite_is_compiled() {
+    let main = std::fs::read_to_string(root().join("tests/suite/main.rs")).unwrap();
+    for path in sources(&["tests/suite"]).keys() {
+        let name = path.strip_prefix("tests/suite/").unwrap().trim_end_matches(".rs");
+        assert!(name == "main" || name.contains('/') || main.contains(&format!("mod {name};")), "{path} is not in main.rs");
+    }
+}
+
+#[test]
+fn the_checks_of_this_file_can_fail() {
+    assert_eq!(
+        imports("use crate::{Array, grid::{A, B}, kv};\ncrate::error::x").into_iter().collect::<Vec<_>>(),
+        ["Array", "error", "grid", "kv"]
+    );
+    assert_eq!(carried("    fn i5_i10_marks() {"), [5, 10]);
+    assert_eq!(carried("fn in_memory() {"), []);
+    assert_eq!(code("// crate::x\nuse a;\n#[cfg(test)]\nmod tests {\n crate::y"), "use a;\n");
+}
