@@ -184,7 +184,7 @@ fn a_full_disk_is_told_and_the_store_stays_sound() {
         work.ok(&["create", "disk/store", "dem", "--like", &file]);
         let why = work.fails(&["import", "disk/store", "dem", &file]);
         assert!(why.contains("space"), "{why}");
-        let patch = work.tif("patch.tif", &cells.slice(ndarray::s![..300, ..300]), |_| {});
+        let patch = work.tif("patch.tif", cells.slice(ndarray::s![..300, ..300]), |_| {});
         // What was written before is whole.
         work.ok(&["verify", "disk/store"]);
         work.run(&["import", "disk/store", "dem", &patch]);
