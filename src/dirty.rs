@@ -73,11 +73,6 @@ impl Marks {
         self.keys.len()
     }
 
-    /// Whether there are more than these.
-    pub(crate) fn more(&self) -> bool {
-        self.more
-    }
-
     /// What changed, an edge once.
     pub(crate) fn edges(&self) -> Vec<Edge> {
         let mut edges = self.edges.clone();

@@ -237,12 +237,6 @@ fn subtree(structure: &Structure, mut prefix: Vec<u8>, of: &Location, levels: Le
     KeyRange::prefix(&prefix)
 }
 
-impl ChunkKey {
-    /// An interval that holds all chunks of a layer at `levels` below or at a location; exact for one levelled dimension.
-    pub fn subtree(grid: GridId, structure: &Structure, layer: LayerId, of: &Location, levels: Levels) -> KeyRange {
-        subtree(structure, Self::levels(grid, structure, layer, levels).start, of, levels)
-    }
-}
 
 /// A mark as the engine uses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -310,8 +304,8 @@ impl MarkKey {
         KeyRange::prefix(&grid.0.to_be_bytes())
     }
 
-    /// An interval that holds the marks along a dimension of aggregates at `levels` below or at a location; see
-    /// [`ChunkKey::subtree`].
+    /// An interval that holds the marks along a dimension of aggregates at `levels` below or at a location; exact for one
+    /// levelled dimension.
     pub fn subtree(grid: GridId, structure: &Structure, dimension: usize, of: &Location, levels: Levels) -> KeyRange {
         let rank = structure.order().iter().position(|&d| d == dimension).unwrap_or_default();
         let mut prefix = grid.0.to_be_bytes().to_vec();

@@ -1,6 +1,11 @@
 //! An embedded storage engine for gridded data whose pyramid is never wrong.
 
+#[cfg(feature = "cli")]
+extern crate self as gridstone;
+
 pub mod adapter;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod codec;
 #[cfg(any(test, feature = "testing"))]
 pub mod fuzzing;
@@ -30,3 +35,7 @@ pub use reader::{Answer, Explanation, Freshness, Layer, Query};
 pub use store::{ChunkInfo, Grid, Policy, Store, StoreOptions};
 pub use verify::{Damage, Finding, Report};
 pub use writer::{Batch, Commit};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

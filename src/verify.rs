@@ -193,7 +193,7 @@ impl<'a> Check<'a> {
         })
     }
 
-    fn run(mut self) -> Result<()> {
+    fn run(self) -> Result<()> {
         let entries = self.read_directory()?;
         for space in [Space::Base, Space::Aggregate] {
             let mut seen = 0;

@@ -306,7 +306,7 @@ impl<'b, 'a> Writer<'b, 'a> {
 }
 
 /// Refuses a window at other levels than the base data.
-fn check_levels(grid: &Grid, base: Option<Levels>, window: &Window) -> Result<()> {
+pub(crate) fn check_levels(grid: &Grid, base: Option<Levels>, window: &Window) -> Result<()> {
     let dimensions = grid.structure().dimensions();
     let levels = window.levels(dimensions.len());
     let Some(base) = base else { return Ok(()) };

@@ -1,4 +1,5 @@
-//! The edges: files of other formats in and out. An adapter gives and takes arrays and georeferencing, and knows no store.
+//! The edges: files of other formats in and out. A format's adapter gives and takes arrays and
+//! georeferencing, and knows no store; `raster` lays them into grids.
 
 mod file;
 #[cfg(feature = "geotiff")]
@@ -6,3 +7,5 @@ pub mod geotiff;
 pub mod npy;
 #[cfg(feature = "png")]
 pub mod quicklook;
+#[cfg(feature = "geotiff")]
+pub mod raster;

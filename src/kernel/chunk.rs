@@ -26,11 +26,6 @@ impl Chunk {
         Self { values, weight }
     }
 
-    /// Whether no cell is valid.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.weight.as_ref().is_some_and(|weight| weight.iter().all(|&w| w == 0.0))
-    }
-
     /// What an aggregator makes of base cells before anything is aggregated.
     pub(crate) fn lift(&self, aggregator: Aggregator, dtype: DType, fill: f64, full: Full) -> Self {
         let weight = match aggregator.weighting() {

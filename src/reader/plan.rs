@@ -13,7 +13,9 @@ use crate::kv::Snapshot;
 use crate::store::{Grid, LayerSpec, State, base_fill};
 
 /// The most cells an answer, or what it is resampled from, may have.
-const CELLS_MAX: u64 = 1 << 32;
+const CELLS_MAX: u64 = 1 << 30;
+/// The most chunks a read may touch.
+const CHUNKS_MAX: u64 = 1 << 20;
 
 /// The layer that is read.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,7 +102,13 @@ impl Plan {
                 "the answer would have more than {CELLS_MAX} cells; ask for a coarser level or a smaller extent"
             )));
         }
-        Ok(Self { base, built, bounds, layer, dtype, fill, window, extent, maps })
+        let plan = Self { base, built, bounds, layer, dtype, fill, window, extent, maps };
+        match plan.populated(structure).map(|window| structure.chunk_count(&window)) {
+            Some(chunks) if chunks > CHUNKS_MAX => Err(Error::invalid(format!(
+                "the read would touch {chunks} chunks, more than {CHUNKS_MAX}; ask for a coarser level or a smaller extent"
+            ))),
+            _ => Ok(plan),
+        }
     }
 
     pub(super) fn levels(&self) -> Levels {

@@ -209,7 +209,7 @@ impl Grid {
     }
 
     /// The stored chunks at some levels that an extent touches: base chunks at the base levels, else those of the first
-    /// layer. In the order of the window's rows.
+    /// layer. In no particular order.
     pub fn chunks_in(&self, extent: &Extent, levels: Levels) -> Result<Vec<ChunkInfo>> {
         let window = self.structure().window(extent, levels).map_err(|e| self.blame(e))?;
         let snapshot = self.store().snapshot()?;
@@ -219,8 +219,18 @@ impl Grid {
             return Ok(Vec::new());
         };
         let layer = if state.base() == Some(levels) { LayerId::BASE } else { LayerId(1) };
-        let locations: Vec<Location> = self.structure().split(&window).map(|piece| piece.location).collect();
-        self.existing(snapshot.as_ref(), layer, locations)
+        if self.structure().chunk_count(&window) <= PAGE as u64 {
+            let locations: Vec<Location> = self.structure().split(&window).map(|piece| piece.location).collect();
+            return self.existing(snapshot.as_ref(), layer, locations);
+        }
+        let mut chunks = Vec::new();
+        let range = ChunkKey::levels(self.id(), self.structure(), layer, levels);
+        self.directory(snapshot.as_ref(), range, &mut |chunk| {
+            if self.structure().intersection(&self.structure().chunk_window(&chunk.location), &window).is_some() {
+                chunks.push(chunk);
+            }
+        })?;
+        Ok(chunks)
     }
 
     fn existing(&self, snapshot: &dyn Snapshot, layer: LayerId, locations: Vec<Location>) -> Result<Vec<ChunkInfo>> {

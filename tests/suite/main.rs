@@ -13,3 +13,5 @@ mod oracle;
 mod tidy;
 mod values;
 mod verify;
+#[cfg(feature = "cli")]
+mod cli;

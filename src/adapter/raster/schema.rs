@@ -1,0 +1,79 @@
+//! A grid after a file.
+
+use crate::adapter::geotiff::{Affine, Header};
+use crate::array::{Cell, Cells, with_cells};
+use crate::error::{Error, Result};
+use crate::grid::{Axis, Dimension, Schema, Structure};
+use crate::kernel::Aggregator;
+
+/// What a grid made after a file has that the file does not say.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Like {
+    /// Rows and columns of a chunk, a power of two.
+    pub chunk: u32,
+    /// The nodata value, in place of the file's.
+    pub nodata: Option<f64>,
+    /// The layers of aggregates.
+    pub aggregators: Vec<Aggregator>,
+}
+
+impl Default for Like {
+    fn default() -> Self {
+        Self { chunk: 256, nodata: None, aggregators: vec![Aggregator::Mean] }
+    }
+}
+
+/// The schema of a grid whose level 0 has the cells of a file. See the [module](super).
+pub fn schema_like(header: &Header, like: &Like) -> Result<Schema> {
+    let affine = header.affine.unwrap_or(PIXELS);
+    let mut structure = Structure::builder();
+    if header.bands.len() > 1 {
+        structure = structure.dimension(Dimension::fixed("band", labels(header)));
+    }
+    let axes = [Axis::new("y", affine.y, affine.dy, like.chunk), Axis::new("x", affine.x, affine.dx, like.chunk)];
+    structure = structure.dimension(Dimension::regular("space", axes));
+    if let Some(crs) = &header.crs {
+        structure = structure.crs(crs);
+    }
+    let mut schema = Schema::builder(structure.build()?, header.dtype);
+    let nodata = match (like.nodata, &header.nodata) {
+        (Some(nodata), _) => Some(nodata),
+        (None, Some(cell)) => Some(exact(cell)?),
+        (None, None) => None,
+    };
+    if let Some(nodata) = nodata {
+        schema = schema.nodata(nodata);
+    }
+    like.aggregators.iter().fold(schema, |schema, aggregator| schema.aggregator(*aggregator)).build()
+}
+
+/// Where the cells of a file without georeferencing lie.
+pub(super) const PIXELS: Affine = Affine { x: 0.0, y: 0.0, dx: 1.0, dy: 1.0 };
+
+/// The names of the bands, or their numbers from 1 unless every band has a name of its own.
+fn labels(header: &Header) -> Vec<String> {
+    let names: Vec<&str> = header.bands.iter().filter_map(|band| band.description.as_deref()).map(str::trim).collect();
+    let mut distinct: Vec<&str> = names.iter().copied().filter(|name| !name.is_empty()).collect();
+    distinct.sort_unstable();
+    distinct.dedup();
+    if distinct.len() == header.bands.len() {
+        names.into_iter().map(str::to_owned).collect()
+    } else {
+        (1..=header.bands.len()).map(|number| number.to_string()).collect()
+    }
+}
+
+/// A cell as a double; an error if it is an integer that no double has.
+pub(super) fn exact(cell: &Cells) -> Result<f64> {
+    fn of<T: Cell>(cells: &[T]) -> Result<f64> {
+        let cell = *cells.first().ok_or_else(|| Error::invalid("the nodata value is no cell"))?;
+        let value = cell.to_f64();
+        if cell.is_nan() || T::from_f64(value) == cell {
+            Ok(value)
+        } else {
+            Err(Error::invalid(format!("the nodata value {cell:?} cannot be kept exactly; give another")))
+        }
+    }
+    with_cells!(cell, |cells| of(cells))
+}

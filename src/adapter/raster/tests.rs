@@ -1,0 +1,95 @@
+//! Files laid into grids at every level, and every pair of types.
+
+use std::io::Cursor;
+
+use ndarray::Array2;
+
+use super::convert::widens;
+use super::{Import, Like, Raster, schema_like};
+use crate::adapter::geotiff::{self, Affine, GeoTiff, Profile};
+use crate::array::{Array, Cell, DType, with_dtype};
+use crate::{Grid, Level, Levels, Query, Store};
+
+fn tiff(array: &Array, affine: Option<Affine>, crs: Option<&str>) -> GeoTiff<Cursor<Vec<u8>>> {
+    let profile = Profile { affine, crs: crs.map(str::to_owned), ..Profile::default() };
+    let mut bytes = Cursor::new(Vec::new());
+    geotiff::write_to(&mut bytes, array, &profile).expect("a GeoTIFF");
+    GeoTiff::from_reader(bytes).expect("opens")
+}
+
+fn grid(tiff: &GeoTiff<Cursor<Vec<u8>>>) -> Grid {
+    let schema = schema_like(tiff.header(), &Like { chunk: 4, ..Like::default() }).expect("a schema");
+    Store::in_memory().expect("a store").create("g", schema).expect("a grid")
+}
+
+const PLACE: Affine = Affine { x: 399_960.0, y: 5_300_040.0, dx: 10.0, dy: -10.0 };
+
+#[test]
+fn what_a_level_gives_lands_at_that_level() {
+    let base: Array = Array2::from_shape_fn((150, 110), |(y, x)| f32::from(u16::try_from(y * 110 + x).expect("small"))).into();
+    let file = tiff(&base, Some(PLACE), Some("EPSG:32632"));
+    let source = grid(&file);
+    Import::new(&source, file).expect("fits").write(&mut |_| {}).expect("written");
+    let top = source.reach().expect("read").expect("aggregated")[0];
+    assert!(top.get() > 4, "the lattice is shifted above level 2, where chunks have 4 cells");
+    for level in 0..=top.get() {
+        let levels = Levels::zero(1).with(0, Level::new(level).expect("a level"));
+        let answer = source.read(&Query::all().levels(levels)).expect("read");
+        let raster = Raster::new(&source, &answer).expect("a raster");
+        // Level 0 is the first grid's in any case: its own cells decide where a file lies.
+        let target = Store::in_memory().expect("a store").create("t", source.schema().clone()).expect("a grid");
+        let file = tiff(&raster.array, raster.affine, raster.crs.as_deref());
+        let mut import = Import::new(&target, file).expect("fits");
+        assert_eq!((import.level().get(), import.window()), (level, answer.window));
+        import.check(&mut |_| {}).expect("sound");
+        import.write(&mut |_| {}).expect("written");
+        let back = target.read(&Query::all().levels(levels)).expect("read");
+        assert_eq!((back.array, back.window), (answer.array, answer.window), "level {level}");
+    }
+}
+
+#[test]
+fn a_file_of_finer_cells_lands_below_level_0() {
+    let coarse = tiff(&Array::filled(DType::I16, &[20, 20], 1.0), Some(PLACE), None);
+    let target = grid(&coarse);
+    let place = Affine { x: PLACE.x + 2.5, dx: 2.5, dy: -2.5, ..PLACE };
+    let import = Import::new(&target, tiff(&Array::filled(DType::I16, &[9, 7], 2.0), Some(place), None)).expect("fits");
+    assert_eq!((import.level().get(), import.window().start()[1]), (-2, 1));
+}
+
+#[test]
+fn a_type_widens_only_where_every_value_survives() {
+    for from in DType::ALL {
+        for to in DType::ALL {
+            let exact = |value: f64| {
+                let kept = with_dtype!(from, |T| T::from_f64(value).to_f64());
+                with_dtype!(to, |T| T::from_f64(kept).to_f64()) == kept
+            };
+            // Both ends of every type, the first whole numbers that float32 and float64 have not, and a fraction.
+            let ends = DType::ALL.iter().flat_map(|dtype| [-1.0, 1.0].map(|sign| sign * (8.0 * dtype.size() as f64).exp2()));
+            let survives = ends.chain([-1.0, 16_777_217.0, 9_007_199_254_740_993.0, 0.5, 1e300]).all(exact);
+            if widens(from, to) {
+                assert!(survives, "{from} in {to}");
+            } else {
+                // A double cannot tell the 64-bit integers apart, so their loss cannot be shown with one.
+                assert!(!survives || from.size() == 8 || (from.size() == 4 && to == DType::F32), "{from} in {to}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_hundred_files_side_by_side_are_one_grid() {
+    let cells = |row: usize, col: usize| {
+        Array2::from_shape_fn((7, 9), move |(y, x)| i32::try_from((row * 7 + y) * 1000 + col * 9 + x).expect("small"))
+    };
+    let at = |row: usize, col: usize| Affine { x: PLACE.x + 90.0 * col as f64, y: PLACE.y - 70.0 * row as f64, ..PLACE };
+    let target = grid(&tiff(&cells(0, 0).into(), Some(at(0, 0)), None));
+    for number in (0..100).rev() {
+        let (row, col) = (number / 10, number % 10);
+        let file = tiff(&cells(row, col).into(), Some(at(row, col)), None);
+        Import::new(&target, file).expect("fits").write(&mut |_| {}).expect("written");
+    }
+    let all = target.read(&Query::all()).expect("read").array.into_typed::<i32>().expect("int32");
+    assert_eq!(all, Array2::from_shape_fn((70, 90), |(y, x)| i32::try_from(y * 1000 + x).expect("small")).into_dyn());
+}

@@ -1,0 +1,5 @@
+//! The `gridstone` command.
+
+fn main() -> std::process::ExitCode {
+    gridstone::cli::main()
+}

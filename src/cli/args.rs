@@ -1,0 +1,131 @@
+//! Values of options that several verbs have.
+
+use std::str::FromStr;
+
+use crate::{Aggregator, Level};
+
+/// `W,S,E,N` in world units.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Bounds {
+    pub(super) west: f64,
+    pub(super) south: f64,
+    pub(super) east: f64,
+    pub(super) north: f64,
+}
+
+impl FromStr for Bounds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers: Vec<f64> = text.split(',').map(number).collect::<Result<_, _>>()?;
+        let [west, south, east, north] = numbers[..] else {
+            return Err(format!("it has {} numbers, not 4: west, south, east, north", numbers.len()));
+        };
+        if west >= east || south >= north {
+            return Err("west must be below east, and south below north".to_owned());
+        }
+        Ok(Self { west, south, east, north })
+    }
+}
+
+/// `Y0:Y1,X0:X1`: rows and columns, half-open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cells {
+    pub(super) rows: (i64, i64),
+    pub(super) cols: (i64, i64),
+}
+
+impl FromStr for Cells {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let range = |text: &str| {
+            let (first, end) = text.split_once(':').ok_or_else(|| format!("`{text}` is not a range like 0:512"))?;
+            let whole = |text: &str| text.trim().parse::<i64>().map_err(|_| format!("`{text}` is not a whole number"));
+            let (first, end) = (whole(first)?, whole(end)?);
+            if first >= end {
+                return Err(format!("the range {first}:{end} is empty"));
+            }
+            Ok((first, end))
+        };
+        let (rows, cols) = text.split_once(',').ok_or("give rows and columns, like 0:512,0:1024")?;
+        Ok(Self { rows: range(rows)?, cols: range(cols)? })
+    }
+}
+
+/// `HxW`: rows and columns of an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Size {
+    pub(super) rows: usize,
+    pub(super) cols: usize,
+}
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (rows, cols) = text.split_once(['x', 'X']).ok_or("give rows and columns, like 512x1024")?;
+        let whole = |text: &str| {
+            let len = text.trim().parse::<usize>().ok().filter(|len| *len > 0);
+            len.ok_or_else(|| format!("`{text}` is not a whole number above 0"))
+        };
+        Ok(Self { rows: whole(rows)?, cols: whole(cols)? })
+    }
+}
+
+/// `R` or `RX,RY`: the size of a cell in world units.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct CellSize {
+    pub(super) x: f64,
+    pub(super) y: f64,
+}
+
+impl FromStr for CellSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (x, y) = text.split_once(',').unwrap_or((text, text));
+        let size = Self { x: number(x)?, y: number(y)? };
+        if size.x > 0.0 && size.y > 0.0 { Ok(size) } else { Err("a cell is larger than 0".to_owned()) }
+    }
+}
+
+/// A finite number.
+pub(super) fn number(text: &str) -> Result<f64, String> {
+    text.trim().parse::<f64>().ok().filter(|number| number.is_finite()).ok_or_else(|| format!("`{text}` is not a finite number"))
+}
+
+/// A number, NaN among them.
+pub(super) fn nodata(text: &str) -> Result<f64, String> {
+    text.trim().parse::<f64>().map_err(|_| format!("`{text}` is not a number"))
+}
+
+pub(super) fn level(text: &str) -> Result<Level, String> {
+    let level = text.trim().parse::<i8>().map_err(|_| format!("`{text}` is not a whole number"))?;
+    Level::new(level).map_err(|error| error.to_string())
+}
+
+/// One of several: the names come from the value's own error.
+pub(super) fn parsed<T: FromStr<Err = crate::Error>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: crate::Error| error.to_string())
+}
+
+pub(super) fn chunk(text: &str) -> Result<u32, String> {
+    let chunk = text.parse::<u32>().ok().filter(|chunk| chunk.is_power_of_two() && *chunk >= 2);
+    chunk.ok_or_else(|| format!("`{text}` is not a power of two, at least 2"))
+}
+
+/// `mean,max`; `none` for no layers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Aggregators(pub(super) Vec<Aggregator>);
+
+impl FromStr for Aggregators {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self(Vec::new()));
+        }
+        text.split(',').map(|name| parsed(name.trim())).collect::<Result<_, _>>().map(Self)
+    }
+}

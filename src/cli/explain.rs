@@ -1,0 +1,48 @@
+//! `gridstone explain`
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::json;
+
+use super::select::Selection;
+use super::terminal::Terminal;
+use super::{Outcome, json, open};
+
+/// Say how `read` would answer: which level and layer, how many chunks, how many of them out of date
+///
+/// Takes the options of `read`, and reads no chunk.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  gridstone explain store dem --shape 512x640")]
+pub(super) struct Explain {
+    #[command(flatten)]
+    selection: Selection,
+    /// Print {"levels", "layer", "window", "extent", "chunks", "stored", "stale", "resampling", "shape"}
+    #[arg(long)]
+    json: bool,
+}
+
+impl Explain {
+    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+        let store = open(&self.selection.store)?;
+        let grid = store.grid(&self.selection.grid)?;
+        let structure = grid.structure();
+        let plan = grid.explain(&self.selection.query(&grid)?)?;
+        let shape: Vec<u64> = match &plan.resampling {
+            Some((_, shape)) => shape.iter().map(|len| *len as u64).collect(),
+            None => plan.window.shape().to_vec(),
+        };
+        if self.json {
+            terminal.print_json(&json!({
+                "levels": json::levels(structure, plan.levels), "layer": plan.layer.to_string(),
+                "window": json::window(structure, &plan.window), "extent": json::extent(structure, &plan.extent),
+                "chunks": plan.chunks, "stored": plan.stored, "stale": plan.stale,
+                "resampling": plan.resampling.as_ref().map(|(resampling, _)| resampling.to_string()),
+                "shape": json::by_axis(structure, shape),
+            }))?;
+        } else {
+            terminal.print(plan.to_string())?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

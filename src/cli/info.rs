@@ -1,0 +1,216 @@
+//! `gridstone info`
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::terminal::{Terminal, bytes};
+use super::{Outcome, json, open};
+use crate::{Aggregator, Depth, DimensionKind, Grid, Layer, Levels};
+
+/// Show what a grid is and holds: structure, levels, chunks, bytes, marks
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  gridstone info store dem
+
+The JSON is {\"store\", \"grids\": [...]}, each grid with:
+  grid, dtype, nodata, crs, filter, zstd_level, aggregators
+  dimensions   [{name, kind: regular|fixed, refinable, depth (null: to the top), labels, axes: [{name, origin, step, chunk}]}]
+  extent       {axis: [lower, upper]}; window {axis: [first, end]} in cells of the base levels; both null before the first put
+  base_levels, reach   {dimension: level}; null before the first put, the first aggregation
+  top          {levels, chunk: {axis: index}}, null before the first put
+  marks        aggregates that are out of date
+  chunks, bytes, raw_bytes, ratio   of all that is stored; raw_bytes are the uncompressed cells
+  layers       [{layer, levels, chunks, bytes, raw_bytes, ratio}], the base first")]
+pub(super) struct Info {
+    /// The directory of the store
+    store: PathBuf,
+    /// The name of the grid [default: all]
+    grid: Option<String>,
+    /// Print JSON; its schema stands below
+    #[arg(long)]
+    json: bool,
+}
+
+impl Info {
+    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+        let store = open(&self.store)?;
+        let grids = match &self.grid {
+            Some(name) => vec![store.grid(name)?],
+            None => store.grids()?,
+        };
+        if self.json {
+            let grids: Vec<Value> = grids.iter().map(as_json).collect::<anyhow::Result<_>>()?;
+            terminal.print_json(&json!({ "store": self.store.display().to_string(), "grids": grids }))?;
+        } else {
+            for (number, grid) in grids.iter().enumerate() {
+                if number > 0 {
+                    terminal.print("")?;
+                }
+                terminal.print(as_text(grid)?)?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What a grid's cells are, in a few words.
+pub(super) fn cells(grid: &Grid) -> String {
+    let schema = grid.schema();
+    let nodata = schema.nodata().map_or("no nodata value".to_owned(), |nodata| format!("nodata {nodata}"));
+    let crs = schema.structure().crs().unwrap_or("no coordinate reference system");
+    let crs: String = crs.chars().take(60).collect();
+    let chunk: Vec<_> = schema.structure().chunk_shape().iter().map(usize::to_string).collect();
+    format!("{} in chunks of {}, {nodata}, {crs}", schema.dtype(), chunk.join(" x "))
+}
+
+/// The stored chunks of one layer at one level.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    chunks: u64,
+    bytes: u64,
+    raw_bytes: u64,
+}
+
+impl Tally {
+    fn ratio(self) -> Option<f64> {
+        (self.bytes > 0).then(|| self.raw_bytes as f64 / self.bytes as f64)
+    }
+
+    fn add(&mut self, other: Tally) {
+        self.chunks += other.chunks;
+        self.bytes += other.bytes;
+        self.raw_bytes += other.raw_bytes;
+    }
+}
+
+/// The chunks of a layer at some levels.
+type Row = (Layer, Levels, Tally);
+
+/// Chunks by layer (the base first, then as declared) and levels, and all of them.
+fn tallies(grid: &Grid) -> crate::Result<(Vec<Row>, Tally)> {
+    let schema = grid.schema();
+    let tallies_whole = !schema.structure().dimensions().iter().any(crate::Dimension::is_refinable);
+    let mut rows: BTreeMap<(usize, Levels), Tally> = BTreeMap::new();
+    let rank =
+        |of: Option<Aggregator>| of.map_or(0, |of| 1 + schema.aggregators().iter().take_while(|other| **other != of).count());
+    for chunk in grid.stored_chunks()? {
+        let dtype = chunk.aggregator.map_or(schema.dtype(), |aggregator| aggregator.dtype(schema.dtype(), tallies_whole));
+        let raw_bytes = (schema.structure().chunk_cells() * dtype.size()) as u64;
+        let row = rows.entry((rank(chunk.aggregator), chunk.location.levels())).or_default();
+        row.add(Tally { chunks: 1, bytes: chunk.bytes, raw_bytes });
+    }
+    let mut total = Tally::default();
+    rows.values().for_each(|row| total.add(*row));
+    let layer = |rank: usize| match rank.checked_sub(1).and_then(|number| schema.aggregators().get(number)) {
+        Some(aggregator) => Layer::Aggregate(*aggregator),
+        None => Layer::Base,
+    };
+    Ok((rows.into_iter().map(|((rank, levels), tally)| (layer(rank), levels, tally)).collect(), total))
+}
+
+fn as_json(grid: &Grid) -> anyhow::Result<Value> {
+    let (schema, structure) = (grid.schema(), grid.structure());
+    let (layers, total) = tallies(grid)?;
+    let dimension = |dimension: &crate::Dimension| {
+        let (kind, depth) = match dimension.kind() {
+            DimensionKind::Regular { depth, .. } => (
+                "regular",
+                match depth {
+                    Depth::Levels(levels) => Some(*levels),
+                    Depth::Top => None,
+                },
+            ),
+            _ => ("fixed", Some(0)),
+        };
+        let axis = |axis: &crate::Axis| json!({ "name": axis.name(), "origin": axis.origin(), "step": axis.step(), "chunk": axis.chunk() });
+        json!({
+            "name": dimension.name(), "kind": kind, "refinable": dimension.is_refinable(), "depth": depth,
+            "labels": dimension.labels(), "axes": dimension.axes().iter().map(axis).collect::<Vec<_>>(),
+        })
+    };
+    let layer = |(layer, levels, tally): &Row| {
+        json!({
+            "layer": layer.to_string(), "levels": json::levels(structure, *levels), "chunks": tally.chunks, "bytes": tally.bytes,
+            "raw_bytes": tally.raw_bytes, "ratio": tally.ratio(),
+        })
+    };
+    let top = grid.top()?.map(|top| {
+        let index = structure.chunk_index(&top);
+        json!({ "levels": json::levels(structure, top.levels()), "chunk": json::by_axis(structure, index.iter().copied()) })
+    });
+    Ok(json!({
+        "grid": grid.name(), "dtype": schema.dtype().name(), "nodata": schema.nodata(), "crs": structure.crs(),
+        "filter": format!("{:?}", schema.filter()).to_lowercase(), "zstd_level": schema.zstd_level(),
+        "aggregators": schema.aggregators().iter().map(|aggregator| aggregator.name()).collect::<Vec<_>>(),
+        "dimensions": structure.dimensions().iter().map(dimension).collect::<Vec<_>>(),
+        "extent": grid.extent()?.map(|extent| json::extent(structure, &extent)),
+        "window": grid.bounds()?.map(|bounds| json::window(structure, &bounds)),
+        "base_levels": grid.base_levels()?.map(|levels| json::levels(structure, levels)),
+        "reach": grid.reach()?.map(|levels| json::levels(structure, levels)),
+        "top": top, "marks": grid.marks()?,
+        "chunks": total.chunks, "bytes": total.bytes, "raw_bytes": total.raw_bytes, "ratio": total.ratio(),
+        "layers": layers.iter().map(layer).collect::<Vec<_>>(),
+    }))
+}
+
+fn as_text(grid: &Grid) -> anyhow::Result<String> {
+    let (schema, structure) = (grid.schema(), grid.structure());
+    let mut lines = vec![format!("grid       {}", grid.name()), format!("cells      {}", cells(grid))];
+    lines.push(format!("codec      {} filter, zstd {}", format!("{:?}", schema.filter()).to_lowercase(), schema.zstd_level()));
+    for dimension in structure.dimensions() {
+        lines.push(format!("dimension  {}", described(dimension)));
+        if !dimension.is_fixed() {
+            let axis =
+                |axis: &crate::Axis| format!("             {}: from {} in steps of {}", axis.name(), axis.origin(), axis.step());
+            lines.extend(dimension.axes().iter().map(axis));
+        }
+    }
+    if let (Some(bounds), Some(extent), Some(base)) = (grid.bounds()?, grid.extent()?, grid.base_levels()?) {
+        let names: Vec<_> = structure.axes().map(crate::Axis::name).collect();
+        let ranges = names.iter().zip(extent.bounds()).map(|(name, (lower, upper))| format!("{name} {lower} to {upper}"));
+        lines.push(format!("extent     {}", ranges.collect::<Vec<_>>().join(", ")));
+        let (start, end) = (bounds.start(), bounds.end());
+        let ranges = names.iter().zip(start.iter().zip(end.iter())).map(|(name, (start, end))| format!("{name} {start}:{end}"));
+        let levels = json::levels_text(structure, base);
+        lines.push(format!("base       level {levels}, cells {}", ranges.collect::<Vec<_>>().join(", ")));
+    }
+    if let Some(top) = grid.top()? {
+        let index: Vec<_> = structure.chunk_index(&top).iter().map(i64::to_string).collect();
+        lines.push(format!("top        level {}, chunk ({})", json::levels_text(structure, top.levels()), index.join(", ")));
+    }
+    lines.push(format!("marks      {} pending", grid.marks()?));
+    let (layers, total) = tallies(grid)?;
+    lines.push(format!("chunks     {} in {}{}", total.chunks, bytes(total.bytes), ratio(total)));
+    if !layers.is_empty() {
+        lines.push(String::new());
+        lines.push(format!("{:<8} {:>14} {:>8} {:>9}  {}", "layer", "level", "chunks", "bytes", "raw / stored"));
+        for (layer, levels, tally) in layers {
+            let levels = json::levels_text(structure, levels);
+            let ratio = tally.ratio().map_or(String::new(), |ratio| format!("{ratio:.2}"));
+            lines.push(format!("{:<8} {levels:>14} {:>8} {:>9}  {ratio}", layer.to_string(), tally.chunks, bytes(tally.bytes)));
+        }
+    }
+    Ok(lines.join("\n"))
+}
+
+fn ratio(tally: Tally) -> String {
+    tally.ratio().map_or(String::new(), |ratio| format!(", {ratio:.2} times smaller than the raw cells"))
+}
+
+fn described(dimension: &crate::Dimension) -> String {
+    let axes: Vec<_> = dimension.axes().iter().map(crate::Axis::name).collect();
+    match dimension.kind() {
+        DimensionKind::Regular { depth, refinable } => {
+            let depth = match depth {
+                Depth::Top => "to the top".to_owned(),
+                Depth::Levels(levels) => format!("{levels} levels up"),
+            };
+            let refinable = if *refinable { ", refinable" } else { "" };
+            format!("{} ({}), aggregated {depth}{refinable}", dimension.name(), axes.join(", "))
+        }
+        _ => format!("{}: {}", dimension.name(), dimension.labels().unwrap_or_default().join(", ")),
+    }
+}

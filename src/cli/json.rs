@@ -1,0 +1,36 @@
+//! Pieces of the JSON that several verbs print. Numbers that JSON has not (NaN) are null.
+
+use serde_json::{Map, Value, json};
+
+use crate::{Extent, Levels, Structure, Window};
+
+/// One entry an axis.
+pub(super) fn by_axis<T: Into<Value>>(structure: &Structure, values: impl IntoIterator<Item = T>) -> Value {
+    Value::Object(structure.axes().map(|axis| axis.name().to_owned()).zip(values.into_iter().map(Into::into)).collect())
+}
+
+/// Lower and upper bound of each axis.
+pub(super) fn extent(structure: &Structure, extent: &Extent) -> Value {
+    by_axis(structure, extent.bounds().iter().map(|(lower, upper)| json!([lower, upper])))
+}
+
+/// First and one past the last cell of each axis.
+pub(super) fn window(structure: &Structure, window: &Window) -> Value {
+    by_axis(structure, window.start().iter().zip(window.end().iter()).map(|(start, end)| json!([start, end])))
+}
+
+/// The level of each levelled dimension.
+pub(super) fn levels(structure: &Structure, levels: Levels) -> Value {
+    let levels = structure.dimensions().iter().zip(levels.iter()).filter(|(dimension, _)| !dimension.is_fixed());
+    Value::Object(levels.map(|(dimension, level)| (dimension.name().to_owned(), json!(level.get()))).collect::<Map<_, _>>())
+}
+
+/// The level of each levelled dimension, for people: `0`, or `space 0, time 2` if there are several.
+pub(super) fn levels_text(structure: &Structure, levels: Levels) -> String {
+    let levels: Vec<_> =
+        structure.dimensions().iter().zip(levels.iter()).filter(|(dimension, _)| !dimension.is_fixed()).collect();
+    match levels[..] {
+        [(_, level)] => level.to_string(),
+        _ => levels.iter().map(|(dimension, level)| format!("{} {level}", dimension.name())).collect::<Vec<_>>().join(", "),
+    }
+}

@@ -1,0 +1,34 @@
+//! `gridstone bench`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::terminal::Terminal;
+use super::{Outcome, args, bench};
+
+/// Time the workload that other systems are measured on
+///
+/// The workload is a folder that the comparison writes: base.f32, patches.f32, patches.json, windows.json, shape.json. Prints one
+/// line of JSON.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  gridstone bench workload --work /var/tmp --chunk 256")]
+pub(super) struct Bench {
+    /// The folder of the workload
+    dir: PathBuf,
+    /// Where to make the store, which is removed afterwards
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    work: PathBuf,
+    /// Rows and columns of a chunk, a power of two
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = args::chunk)]
+    chunk: u32,
+}
+
+impl Bench {
+    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+        let figures = bench::run(&self.dir, &self.work, self.chunk)?;
+        terminal.print(serde_json::to_string(&figures)?)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

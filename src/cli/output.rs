@@ -1,0 +1,75 @@
+//! Files that `read` writes.
+
+use std::path::PathBuf;
+
+use ndarray::{Axis, Slice};
+
+use super::read::Figures;
+use crate::adapter::quicklook::{self, Look, Ramp};
+use crate::adapter::raster::Raster;
+use crate::array::with_view;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    GeoTiff,
+    Npy,
+    Png,
+}
+
+/// A file to write, of the format that its name says.
+#[derive(Clone, Debug)]
+pub(super) struct Output {
+    pub(super) path: PathBuf,
+    pub(super) format: Format,
+}
+
+impl Output {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let path = PathBuf::from(text);
+        let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+        let format = match extension.as_deref() {
+            Some("tif" | "tiff") => Format::GeoTiff,
+            Some("npy") => Format::Npy,
+            Some("png") => Format::Png,
+            _ => return Err("its name must end in .tif, .npy or .png".to_owned()),
+        };
+        Ok(Self { path, format })
+    }
+
+    /// Refuses to replace a file without being told to, and to start what cannot be written.
+    pub(super) fn check(&self, overwrite: bool) -> anyhow::Result<()> {
+        let path = self.path.display();
+        anyhow::ensure!(overwrite || !self.path.exists(), "`{path}` exists; replace it with --overwrite");
+        let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        anyhow::ensure!(parent.is_none_or(|parent| parent.is_dir()), "`{path}` cannot be written: its directory does not exist");
+        Ok(())
+    }
+
+    pub(super) fn write_png(
+        &self,
+        raster: &Raster,
+        ramp: Ramp,
+        (min, max): (Option<f64>, Option<f64>),
+        figures: &Figures,
+    ) -> anyhow::Result<()> {
+        let bands = if raster.array.shape().len() == 2 { 1 } else { raster.array.shape()[0] };
+        anyhow::ensure!(
+            bands == 1 || bands == 3,
+            "a .png shows one band, or three as red, green and blue, not {bands}; choose one with --band"
+        );
+        let ends = (min.is_some() || max.is_some()).then(|| [min.or(figures.min), max.or(figures.max)]);
+        let stretch = ends.map(|ends| ends.map(|end| end.unwrap_or(0.0)));
+        let look = Look { ramp, stretch, nodata: raster.nodata.clone() };
+        // North is up, whichever way the rows run. Without a place in the world, the first row is the top.
+        let upwards = raster.crs.is_some() && raster.affine.is_some_and(|affine| affine.dy > 0.0);
+        with_view!(Array, &raster.array, |cells| {
+            let mut view = cells.view();
+            if upwards {
+                let rows = view.ndim() - 2;
+                view.slice_axis_inplace(Axis(rows), Slice::new(0, None, -1));
+            }
+            quicklook::write(&self.path, view, &look)?;
+        });
+        Ok(())
+    }
+}

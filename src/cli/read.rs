@@ -1,0 +1,166 @@
+//! `gridstone read`
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::args;
+use super::output::{Format, Output};
+use super::select::Selection;
+use super::terminal::{Terminal, count};
+use super::{Outcome, json, open};
+use crate::adapter::quicklook::Ramp;
+use crate::adapter::raster::Raster;
+use crate::{Answer, Array, Grid};
+
+/// Read an extent at a level, resolution or shape, and write it to a file
+///
+/// Without options: all there is, at the base level, rows as in the file that the grid was made after. Without --out: figures
+/// on what was read.
+///
+/// .tif has the place, the coordinate reference system and the nodata value. .npy is (y, x), or (band, y, x) if there are
+/// several bands; cells without data are NaN in float layers, the grid's nodata value in integer ones. .png has transparent
+/// cells where there is no data.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Example:\n  gridstone read store dem --extent -119.5,37,-119,37.5 --resolution 0.002 --resampling area --out part.tif"
+)]
+pub(super) struct Read {
+    #[command(flatten)]
+    selection: Selection,
+    /// The file to write: .tif, .npy or .png
+    #[arg(long, value_name = "FILE", value_parser = Output::parse)]
+    out: Option<Output>,
+    /// Replace the file if there is one
+    #[arg(long)]
+    overwrite: bool,
+    /// The colours of a .png: viridis, inferno, magma, plasma, cividis, turbo, grays, rdylbu, brbg or spectral
+    #[arg(long, value_name = "NAME", default_value = "viridis", value_parser = args::parsed::<Ramp>)]
+    colormap: Ramp,
+    /// The value of the first colour of a .png [default: the least]
+    #[arg(long, value_name = "V", allow_hyphen_values = true, value_parser = args::number)]
+    min: Option<f64>,
+    /// The value of the last colour of a .png [default: the greatest]
+    #[arg(long, value_name = "V", allow_hyphen_values = true, value_parser = args::number)]
+    max: Option<f64>,
+    /// Print {"levels", "layer", "dtype", "shape", "min", "max", "mean", "valid_share", "window", "extent", "chunks_read", "stale", "out"}
+    #[arg(long)]
+    json: bool,
+}
+
+impl Read {
+    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+        if let Some(out) = &self.out {
+            out.check(self.overwrite)?;
+        }
+        let store = open(&self.selection.store)?;
+        let grid = store.grid(&self.selection.grid)?;
+        let answer = grid.read(&self.selection.query(&grid)?)?;
+        if !answer.stale.is_empty() {
+            terminal.warn(format!(
+                "{} of what was read {} out of date; read with --fresh, or run `gridstone aggregate {} {}`",
+                count(answer.stale.len() as u64, "part"),
+                if answer.stale.len() == 1 { "is" } else { "are" },
+                self.selection.store.display(),
+                grid.name()
+            ));
+        }
+        let raster = Raster::new(&grid, &answer);
+        // Without a file, cells of any number of axes can be looked at.
+        let figures = match &raster {
+            Ok(raster) => Figures::of(&raster.array, raster.nodata_value()),
+            Err(_) => Figures::of(&answer.array, grid.schema().nodata()),
+        };
+        if let Some(out) = &self.out {
+            let raster = raster?;
+            match out.format {
+                Format::GeoTiff => raster.write_geotiff(&out.path)?,
+                Format::Npy => crate::adapter::npy::write(&out.path, &raster.array)?,
+                Format::Png => out.write_png(&raster, self.colormap, (self.min, self.max), &figures)?,
+            }
+        }
+        if self.json {
+            terminal.print_json(&self.as_json(&grid, &answer, &figures))?;
+        } else {
+            terminal.print(self.as_text(&grid, &answer, &figures))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn as_json(&self, grid: &Grid, answer: &Answer, figures: &Figures) -> Value {
+        let structure = grid.structure();
+        let levels = answer.window.levels(structure.dimensions().len());
+        json!({
+            "levels": json::levels(structure, levels), "layer": answer.layer.to_string(),
+            "dtype": answer.array.dtype().name(), "shape": answer.array.shape(),
+            "min": figures.min, "max": figures.max, "mean": figures.mean, "valid_share": figures.valid_share(),
+            "window": json::window(structure, &answer.window), "extent": json::extent(structure, &answer.extent),
+            "chunks_read": answer.chunks_read,
+            "stale": answer.stale.iter().map(|window| json::window(structure, window)).collect::<Vec<_>>(),
+            "out": self.out.as_ref().map(|out| out.path.display().to_string()),
+        })
+    }
+
+    fn as_text(&self, grid: &Grid, answer: &Answer, figures: &Figures) -> String {
+        let structure = grid.structure();
+        let shape = answer.array.shape().iter().map(usize::to_string).collect::<Vec<_>>().join(" x ");
+        let level = json::levels_text(structure, answer.window.levels(structure.dimensions().len()));
+        let what = format!(
+            "{shape} cells of {}, layer {}, level {level}, {} read",
+            answer.array.dtype(),
+            answer.layer,
+            count(answer.chunks_read, "chunk")
+        );
+        if let Some(out) = &self.out {
+            return format!("wrote {}: {what}", out.path.display());
+        }
+        let names: Vec<_> = structure.axes().map(crate::Axis::name).collect();
+        let extent = names.iter().zip(answer.extent.bounds()).map(|(name, (lower, upper))| format!("{name} {lower} to {upper}"));
+        let (start, end) = (answer.window.start(), answer.window.end());
+        let window = names.iter().zip(start.iter().zip(end.iter())).map(|(name, (start, end))| format!("{name} {start}:{end}"));
+        let value = |value: Option<f64>| value.map_or("none".to_owned(), |value| value.to_string());
+        format!(
+            "{what}\nvalues     {} to {}, mean {}, {:.2} % valid\nextent     {}\nwindow     {} at level {level}\nstale      {}",
+            value(figures.min),
+            value(figures.max),
+            value(figures.mean),
+            figures.valid_share() * 100.0,
+            extent.collect::<Vec<_>>().join(", "),
+            window.collect::<Vec<_>>().join(", "),
+            if answer.stale.is_empty() { "nothing".to_owned() } else { count(answer.stale.len() as u64, "part") },
+        )
+    }
+}
+
+/// What is said of cells without showing them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Figures {
+    pub(super) min: Option<f64>,
+    pub(super) max: Option<f64>,
+    mean: Option<f64>,
+    valid: u64,
+    cells: u64,
+}
+
+impl Figures {
+    fn of(array: &Array, nodata: Option<f64>) -> Self {
+        let (mut figures, mut sum) = (Self::default(), 0.0);
+        for value in array.iter_f64() {
+            figures.cells += 1;
+            if value.is_nan() || Some(value) == nodata {
+                continue;
+            }
+            figures.valid += 1;
+            sum += value;
+            figures.min = Some(figures.min.map_or(value, |min| min.min(value)));
+            figures.max = Some(figures.max.map_or(value, |max| max.max(value)));
+        }
+        figures.mean = (figures.valid > 0).then(|| sum / figures.valid as f64);
+        figures
+    }
+
+    fn valid_share(&self) -> f64 {
+        if self.cells == 0 { 0.0 } else { self.valid as f64 / self.cells as f64 }
+    }
+}

@@ -1,0 +1,167 @@
+//! Which cells of a grid are asked for: the options that `read` and `explain` share.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::args::{self, Bounds, CellSize, Cells, Size};
+use crate::adapter::raster::RasterAxes;
+use crate::{Axis, CellIndex, Extent, Freshness, Grid, Layer, Level, Levels, Query, Resampling, Shape, Window};
+
+/// Cells that an answer may have: it is held in memory.
+const CELLS_MAX: f64 = 2e9;
+
+#[derive(Args, Debug)]
+pub(super) struct Selection {
+    /// The directory of the store
+    pub(super) store: PathBuf,
+    /// The name of the grid
+    pub(super) grid: String,
+    /// A box in world units [default: all there is]
+    #[arg(long, value_name = "W,S,E,N", allow_hyphen_values = true, conflicts_with = "window")]
+    extent: Option<Bounds>,
+    /// Rows and columns in cells of the level asked for, half-open; with --resolution and --shape of the base level
+    #[arg(long, value_name = "Y0:Y1,X0:X1", allow_hyphen_values = true)]
+    window: Option<Cells>,
+    /// A level: 0 has the declared cells, each one above cells of twice the size [default: the base]
+    #[arg(long, value_name = "L", allow_hyphen_values = true, value_parser = args::level, conflicts_with_all = ["resolution", "shape"])]
+    level: Option<Level>,
+    /// The size of a cell in world units, or its width and height
+    #[arg(long, value_name = "R", conflicts_with = "shape")]
+    resolution: Option<CellSize>,
+    /// Rows and columns of the answer
+    #[arg(long, value_name = "HxW")]
+    shape: Option<Size>,
+    /// base, or an aggregator of the grid [default: the base where there is one, else the first aggregator]
+    #[arg(long, value_name = "NAME", value_parser = args::parsed::<Layer>)]
+    layer: Option<Layer>,
+    /// One band, by its label or its number from 1 [default: all]
+    #[arg(long, value_name = "B")]
+    band: Option<String>,
+    /// nearest, bilinear, cubic or area, for --resolution and --shape
+    #[arg(long, value_name = "NAME", default_value = "nearest", value_parser = args::parsed::<Resampling>)]
+    resampling: Resampling,
+    /// Compute aggregates that are out of date on the fly
+    #[arg(long)]
+    fresh: bool,
+}
+
+impl Selection {
+    /// The query. The grid must not be empty.
+    pub(super) fn query(&self, grid: &Grid) -> anyhow::Result<Query> {
+        let structure = grid.structure();
+        let bounds = grid.bounds()?.ok_or_else(|| anyhow::anyhow!("grid `{}` is empty: nothing was put yet", grid.name()))?;
+        let plain = self.extent.is_none() && self.window.is_none() && self.resolution.is_none() && self.shape.is_none();
+        let axes = match RasterAxes::of(structure) {
+            Ok(axes) => axes,
+            Err(_) if plain && self.level.is_none() && self.band.is_none() => return Ok(self.dressed(Query::all())),
+            Err(error) => return Err(error.into()),
+        };
+        let base = bounds.levels(structure.dimensions().len());
+        let bounds = self.banded(grid, axes, &bounds)?;
+        let levels = self.level.map_or(base, |level| base.with(axes.space, level));
+        let levelled = structure.cover(&bounds, levels);
+        let region = match (self.extent, self.window) {
+            (Some(asked), _) => {
+                let mut sides = structure.extent(&bounds).bounds().to_vec();
+                (sides[axes.y], sides[axes.x]) = ((asked.south, asked.north), (asked.west, asked.east));
+                Region::Extent(Extent::new(sides))
+            }
+            (None, Some(asked)) => Region::Window(windowed(&levelled, axes, asked, levels)),
+            (None, None) => Region::Window(bounds),
+        };
+        let query = match &region {
+            Region::Extent(extent) => Query::extent(extent.clone()),
+            Region::Window(window) => Query::window(*window),
+        };
+        let others = |axis: usize| bounds.shape()[axis];
+        let query = if let Some(cell) = self.resolution {
+            let size = |(axis, world): (usize, &Axis)| match axis {
+                axis if axis == axes.y => cell.y,
+                axis if axis == axes.x => cell.x,
+                axis => world.step().abs() * base[structure.dimension_of(axis)].scale(),
+            };
+            query.resolution(structure.axes().enumerate().map(size))
+        } else if let Some(shape) = self.shape {
+            let len = |axis: usize| match axis {
+                axis if axis == axes.y => shape.rows,
+                axis if axis == axes.x => shape.cols,
+                axis => usize::try_from(others(axis)).unwrap_or(usize::MAX),
+            };
+            query.shape((0..structure.rank()).map(len))
+        } else {
+            query.levels(levels)
+        };
+        self.check_size(grid, axes, &region, levels)?;
+        Ok(self.dressed(query))
+    }
+
+    fn dressed(&self, query: Query) -> Query {
+        let query = query.resampled(self.resampling).freshness(if self.fresh { Freshness::Fresh } else { Freshness::Stored });
+        match self.layer {
+            Some(layer) => query.layer(layer),
+            None => query,
+        }
+    }
+
+    /// The bounds with the chosen band only.
+    fn banded(&self, grid: &Grid, axes: RasterAxes, bounds: &Window) -> anyhow::Result<Window> {
+        let Some(band) = &self.band else { return Ok(*bounds) };
+        let Some(axis) = axes.band else {
+            anyhow::ensure!(band == "1", "grid `{}` has no bands to choose from", grid.name());
+            return Ok(*bounds);
+        };
+        let structure = grid.structure();
+        let labels = structure.dimensions()[structure.dimension_of(axis)].labels().unwrap_or_default();
+        let by_label = labels.iter().position(|label| label == band);
+        let by_number =
+            || band.parse::<usize>().ok().and_then(|number| number.checked_sub(1)).filter(|number| *number < labels.len());
+        let number = by_label.or_else(by_number).ok_or_else(|| {
+            let shown: Vec<_> = labels.iter().take(20).map(String::as_str).collect();
+            anyhow::anyhow!("grid `{}` has no band `{band}`; it has {}", grid.name(), shown.join(", "))
+        })?;
+        let (mut start, mut shape) = (bounds.start(), bounds.shape());
+        (start[axis], shape[axis]) = (i64::try_from(number)?, 1);
+        Ok(Window::new(start, shape).at(bounds.levels(structure.dimensions().len())))
+    }
+
+    /// Refuses an answer that would not fit memory, before it is allocated.
+    fn check_size(&self, grid: &Grid, axes: RasterAxes, region: &Region, levels: Levels) -> anyhow::Result<()> {
+        let structure = grid.structure();
+        let extent = match region {
+            Region::Extent(extent) => extent.clone(),
+            Region::Window(window) => structure.extent(window),
+        };
+        let len = |axis: usize, asked: Option<usize>, cell: Option<f64>| {
+            let (lower, upper) = extent.bounds()[axis];
+            let step = structure.axes().nth(axis).map_or(1.0, |axis| axis.step().abs());
+            let cell = cell.unwrap_or(step * levels[structure.dimension_of(axis)].scale());
+            asked.map_or(((upper - lower) / cell).ceil(), |asked| asked as f64)
+        };
+        let cells: f64 = (0..structure.rank())
+            .map(|axis| match axis {
+                axis if axis == axes.y => len(axis, self.shape.map(|shape| shape.rows), self.resolution.map(|cell| cell.y)),
+                axis if axis == axes.x => len(axis, self.shape.map(|shape| shape.cols), self.resolution.map(|cell| cell.x)),
+                axis => len(axis, None, None),
+            })
+            .product();
+        anyhow::ensure!(
+            cells <= CELLS_MAX,
+            "the answer would have {cells:.1e} cells, more than {CELLS_MAX:.0e}; ask for a smaller --extent, a coarser --level or a --shape"
+        );
+        Ok(())
+    }
+}
+
+enum Region {
+    Extent(Extent),
+    Window(Window),
+}
+
+/// The rows and columns of a command line in the levels of `all`, which has the other axes.
+fn windowed(all: &Window, axes: RasterAxes, asked: Cells, levels: Levels) -> Window {
+    let (mut start, mut shape): (CellIndex, Shape) = (all.start(), all.shape());
+    (start[axes.y], shape[axes.y]) = (asked.rows.0, asked.rows.1.abs_diff(asked.rows.0));
+    (start[axes.x], shape[axes.x]) = (asked.cols.0, asked.cols.1.abs_diff(asked.cols.0));
+    Window::new(start, shape).at(levels)
+}

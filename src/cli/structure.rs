@@ -1,0 +1,149 @@
+//! The description of a grid in TOML.
+
+use std::path::Path;
+
+use anyhow::Context;
+use serde::Deserialize;
+
+use crate::codec::Filter;
+use crate::{Aggregator, Axis, Depth, Dimension, Schema, Structure};
+
+/// What `gridstone create --help` ends with.
+pub(super) const HELP: &str = "Example:
+  gridstone create store dem --like srtm.tif --aggregator mean,max
+
+A description for --structure; unknown keys are refused, and what has a default may be left out:
+
+  dtype = \"int16\"                     # uint8 to uint64, int8 to int64, float32, float64
+  nodata = -32768                     # default: none but NaN
+  crs = \"EPSG:32632\"                  # default: none
+  aggregators = [\"mean\", \"max\"]       # default: mean
+  filter = \"delta\"                    # none, shuffle, delta or auto (default): delta or none, whichever is smaller
+  zstd_level = 1                      # 1 (default) to 19
+
+  [[dimension]]                       # in the order of an array's axes
+  name = \"band\"
+  labels = [\"red\", \"infrared\"]        # a Fixed dimension
+
+  [[dimension]]
+  name = \"space\"
+  refinable = true                    # base data at several levels; default: if it is the only levelled one
+  depth = 4                           # levels above the base; default: to the top
+  axis = [
+    { name = \"y\", origin = 5400000, step = -10, chunk = 256 },
+    { name = \"x\", origin = 300000, step = 10, chunk = 256 },
+  ]";
+
+/// A whole description.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Description {
+    dtype: String,
+    nodata: Option<f64>,
+    crs: Option<String>,
+    aggregators: Option<Vec<String>>,
+    filter: Option<FilterName>,
+    zstd_level: Option<i32>,
+    dimension: Vec<DimensionTable>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum FilterName {
+    Auto,
+    None,
+    Shuffle,
+    Delta,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DimensionTable {
+    name: String,
+    labels: Option<Vec<String>>,
+    refinable: Option<bool>,
+    depth: Option<u8>,
+    axis: Option<Vec<AxisTable>>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AxisTable {
+    name: String,
+    origin: f64,
+    step: f64,
+    chunk: u32,
+}
+
+impl Description {
+    pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("`{}` cannot be read", path.display()))?;
+        toml::from_str(&text).map_err(|error| {
+            let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+            anyhow::anyhow!("`{}`, line {line}: {}", path.display(), error.message())
+        })
+    }
+
+    /// Options of the command line come before the file's.
+    pub(super) fn override_with(&mut self, chunk: Option<u32>, nodata: Option<f64>, aggregators: Option<Vec<Aggregator>>) {
+        let axes = self.dimension.iter_mut().flat_map(|dimension| dimension.axis.iter_mut().flatten());
+        if let Some(chunk) = chunk {
+            axes.for_each(|axis| axis.chunk = chunk);
+        }
+        self.nodata = nodata.or(self.nodata);
+        if let Some(aggregators) = aggregators {
+            self.aggregators = Some(aggregators.iter().map(|aggregator| aggregator.name().to_owned()).collect());
+        }
+    }
+
+    pub(super) fn schema(&self) -> anyhow::Result<Schema> {
+        let mut structure = Structure::builder();
+        for table in &self.dimension {
+            structure = structure.dimension(table.dimension()?);
+        }
+        if let Some(crs) = &self.crs {
+            structure = structure.crs(crs);
+        }
+        let mut schema = Schema::builder(structure.build()?, self.dtype.parse()?);
+        if let Some(nodata) = self.nodata {
+            schema = schema.nodata(nodata);
+        }
+        let default = vec![Aggregator::Mean.name().to_owned()];
+        for name in self.aggregators.as_ref().unwrap_or(&default) {
+            schema = schema.aggregator(name.parse()?);
+        }
+        if let Some(filter) = self.filter {
+            schema = schema.filter(match filter {
+                FilterName::Auto => Filter::Auto,
+                FilterName::None => Filter::None,
+                FilterName::Shuffle => Filter::Shuffle,
+                FilterName::Delta => Filter::Delta,
+            });
+        }
+        if let Some(level) = self.zstd_level {
+            schema = schema.zstd_level(level);
+        }
+        Ok(schema.build()?)
+    }
+}
+
+impl DimensionTable {
+    fn dimension(&self) -> anyhow::Result<Dimension> {
+        let name = &self.name;
+        match (&self.labels, &self.axis) {
+            (Some(labels), None) if self.refinable.is_none() && self.depth.is_none() => {
+                Ok(Dimension::fixed(name, labels.clone()))
+            }
+            (None, Some(axes)) => {
+                let axes = axes.iter().map(|axis| Axis::new(&axis.name, axis.origin, axis.step, axis.chunk));
+                let mut dimension = Dimension::regular(name, axes);
+                if let Some(depth) = self.depth {
+                    dimension = dimension.depth(Depth::Levels(depth));
+                }
+                Ok(if self.refinable == Some(true) { dimension.refinable() } else { dimension })
+            }
+            (Some(_), None) => anyhow::bail!("dimension `{name}` has labels, so it can be neither refinable nor have a depth"),
+            _ => anyhow::bail!("dimension `{name}` needs either labels or axes"),
+        }
+    }
+}
