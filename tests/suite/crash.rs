@@ -318,3 +318,26 @@ fn i7_a_call_that_fails_once_fails_its_step_and_the_step_can_be_repeated() {
         assert!(failures > 100, "{failures} calls are too few to mean much");
     }
 }
+
+/// A mark must outlive an aggregator that read its predecessor: were a number used again after reopening, the mark of a new
+/// put would stand under the key of one that was seen, and go with it.
+#[test]
+fn i6_no_sequence_is_used_twice_however_often_the_store_is_opened() {
+    let engine: Arc<Memory> = Arc::default();
+    let mut last = 0;
+    for round in 0..5 {
+        let open = || Store::options().policy(Policy::Manual).open_engine(engine.clone()).unwrap();
+        for store in [open(), open()] {
+            let grid = store.grid("b").or_else(|_| store.create("b", schema(1))).unwrap();
+            let commit = grid.put(&Window::new([0], [1]), &ndarray::arr1(&[5_i16])).unwrap();
+            assert!(commit.sequence > last, "round {round}: {} comes after {last}", commit.sequence);
+            last = commit.sequence;
+        }
+    }
+    assert_eq!(open_marks(&engine), 10, "ten puts of one cell leave ten marks");
+}
+
+fn open_marks(engine: &Arc<Memory>) -> u64 {
+    let store = Store::options().policy(Policy::Manual).open_engine(engine.clone()).unwrap();
+    store.grid("b").unwrap().marks().unwrap()
+}

@@ -13,8 +13,11 @@ fn entries(engine: &Memory, space: Space) -> Entries {
     engine.snapshot().unwrap().scan(space, &KeyRange::all(), Order::Ascending, usize::MAX).unwrap().entries
 }
 
+/// Where, under which key, and the value if it is not to be deleted.
+type Change<'a'> = (Space, &'a' [u8], Option<&'a' [u8]>);
+
 /// Writes past the store.
-fn tamper(engine: &Memory, writes: &[(Space, &[u8], Option<&[u8]>)]) {
+fn tamper(engine: &Memory, writes: &[Change<'_'>]) {
     let mut batch = Batch::at(engine.snapshot().unwrap().as_ref());
     for (space, key, value) in writes {
         match value {
