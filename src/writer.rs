@@ -257,7 +257,7 @@ impl<'b, 'a> Writer<'b, 'a> {
         }
         let (blob, lifted) = rayon::join(
             || self.chunks.encode_base(at, &chunk),
-            || (!plain).then(|| self.chunks.lift(&chunk.clone().weigh(self.grid.schema(), full), self.base)),
+            || (!plain).then(|| self.chunks.lift(&chunk.weigh(self.grid.schema(), full), self.base)),
         );
         run.emit(ChunkWrite { layer: LayerId::BASE, at: *at, blob: Some(blob) });
         Ok(lifted.map_or(Part::Same, Part::Now))

@@ -65,16 +65,16 @@ impl<'a> Propagation<'a> {
     pub(crate) fn run_with(self, leaf: &(dyn Fn(&Self, &Location) -> Result<Part> + Sync)) -> Result<Vec<ChunkWrite>> {
         self.plan.leaves.par_iter().with_max_len(1).try_for_each(|changed| {
             let now = leaf(&self, &changed.at)?;
-            self.deliver(&changed.feeds, now)
+            self.deliver(&changed.feeds, &now)
         })?;
         Ok(self.writes.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
     /// Hands a change to the nodes it feeds, and computes those that waited for nothing else.
-    fn deliver(&self, feeds: &[(usize, u8)], now: Part) -> Result<()> {
+    fn deliver(&self, feeds: &[(usize, u8)], now: &Part) -> Result<()> {
         for &(number, child) in feeds {
             let node = &self.plan.nodes[number];
-            let part = self.halve(node, &now);
+            let part = self.halve(node, now);
             let complete = {
                 let mut arrived = lock(&self.arrived[number]);
                 arrived.push((child, part));
@@ -114,7 +114,7 @@ impl<'a> Propagation<'a> {
     fn compute(&self, node: &Node, mut parts: Vec<(u8, Part)>) -> Result<()> {
         parts.retain(|(_, part)| !matches!(part, Part::Same));
         if parts.is_empty() {
-            return self.deliver(&node.feeds, Part::Same);
+            return self.deliver(&node.feeds, &Part::Same);
         }
         parts.sort_by_key(|(child, _)| *child);
         let structure = self.chunks.grid.structure();
@@ -128,10 +128,10 @@ impl<'a> Propagation<'a> {
             if self.chunks.exists(layers[0].id, &node.at)? {
                 layers.iter().for_each(|layer| self.emit(ChunkWrite { layer: layer.id, at: node.at, blob: None }));
             }
-            return self.deliver(&node.feeds, Part::Gone);
+            return self.deliver(&node.feeds, &Part::Gone);
         }
-        let now = self.assemble(node, old, parts);
-        let (written, delivered) = rayon::join(|| self.encode(node, &now), || self.deliver(&node.feeds, Part::Now(now.clone())));
+        let now = Part::Now(self.assemble(node, old, parts));
+        let (written, delivered) = rayon::join(|| self.encode(node, &now), || self.deliver(&node.feeds, &now));
         written.and(delivered)
     }
 
@@ -184,8 +184,9 @@ impl<'a> Propagation<'a> {
             .collect()
     }
 
-    fn encode(&self, node: &Node, now: &LayerChunks) -> Result<()> {
-        for (layer, chunk) in self.chunks.grid.layers().iter().zip(now) {
+    fn encode(&self, node: &Node, now: &Part) -> Result<()> {
+        let Part::Now(chunks) = now else { return Ok(()) };
+        for (layer, chunk) in self.chunks.grid.layers().iter().zip(chunks) {
             let blob = self.chunks.encode_layer(layer, &node.at, chunk);
             self.emit(ChunkWrite { layer: layer.id, at: node.at, blob: Some(blob) });
         }

@@ -16,18 +16,25 @@ pub(crate) struct Chunk {
     pub(crate) weight: Option<Vec<f64>>,
 }
 
-impl Chunk {
-    /// A chunk of base data. A cell is valid unless it is NaN, the nodata value, or 0 in the mask.
-    pub(crate) fn base(values: Cells, nodata: Option<f64>, mask: Option<&[u8]>, full: Full) -> Self {
+/// The cells of a base chunk, and how much of each is valid.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Weighed<'a> {
+    values: &'a Cells,
+    weight: Option<Vec<f64>>,
+}
+
+impl<'a> Weighed<'a> {
+    /// A cell is valid unless it is NaN, the nodata value, or 0 in the mask.
+    pub(crate) fn new(values: &'a Cells, nodata: Option<f64>, mask: Option<&[u8]>, full: Full) -> Self {
         let weight = match mask {
             Some(mask) => Some(mask.iter().map(|&valid| if valid == 0 { 0.0 } else { full.0 }).collect()),
-            None => with_cells!(&values, |cells| weigh(cells, nodata, full)),
+            None => with_cells!(values, |cells| weigh(cells, nodata, full)),
         };
         Self { values, weight }
     }
 
     /// What an aggregator makes of base cells before anything is aggregated.
-    pub(crate) fn lift(&self, aggregator: Aggregator, dtype: DType, fill: f64, full: Full) -> Self {
+    pub(crate) fn lift(&self, aggregator: Aggregator, dtype: DType, fill: f64, full: Full) -> Chunk {
         let weight = match aggregator.weighting() {
             Weighting::Area => self.weight.clone(),
             Weighting::Mask => self.weight.as_ref().map(|weight| weight.iter().map(|&w| f64::from(u8::from(w > 0.0))).collect()),
@@ -40,20 +47,20 @@ impl Chunk {
                 (_, None) => Cells::filled(dtype, self.values.len(), full.0),
                 (_, Some(weight)) => weight.clone().into(),
             },
-            Aggregator::Sum => match (dtype, &self.values) {
+            Aggregator::Sum => match (dtype, self.values) {
                 (DType::I64, values) => with_cells!(values, |cells| masked(cells, valid, i64::from_f64(fill), widen_signed)),
                 (DType::U64, values) => with_cells!(values, |cells| masked(cells, valid, u64::from_f64(fill), widen_unsigned)),
                 (_, values) => with_cells!(values, |cells| masked(cells, valid, fill, |cell| cell.to_f64() * full.0)),
             },
             // Holes hold NaN or the nodata value as it happened to be put; a layer has one fill value.
             _ if dtype == self.values.dtype() && self.weight.is_none() => self.values.clone(),
-            _ if dtype == self.values.dtype() => with_cells!(&self.values, |cells| refilled(cells, valid, fill)),
-            _ => with_cells!(&self.values, |cells| match dtype {
+            _ if dtype == self.values.dtype() => with_cells!(self.values, |cells| refilled(cells, valid, fill)),
+            _ => with_cells!(self.values, |cells| match dtype {
                 DType::F32 => masked(cells, valid, f32::from_f64(fill), |cell| f32::from_f64(cell.to_f64())),
                 _ => masked(cells, valid, fill, Cell::to_f64),
             }),
         };
-        Self { values, weight }
+        Chunk { values, weight }
     }
 }
 

@@ -9,7 +9,7 @@ mod resample;
 pub use aggregator::Aggregator;
 pub(crate) use aggregator::Weighting;
 pub(crate) use boxes::{copy_box, fill_box, for_each_row};
-pub(crate) use chunk::{Chunk, Full};
+pub(crate) use chunk::{Chunk, Full, Weighed};
 pub(crate) use reduce::{Halving, assemble, reduce};
 pub use resample::Resampling;
 pub(crate) use resample::{AxisMap, resample};

@@ -242,8 +242,10 @@ pub(crate) fn assemble(
     let full = if weighting == Weighting::Area { full.0 } else { 1.0 };
     let fresh = old.is_none();
     let covered = parts.len() == halving.children();
-    let mut values = old.as_ref().map_or_else(|| Cells::filled(dtype, cells, fill), |chunk| chunk.values.clone());
-    let mut weight = old.and_then(|chunk| chunk.weight);
+    let (mut values, mut weight) = match old {
+        Some(chunk) => (chunk.values, chunk.weight),
+        None => (Cells::filled(dtype, cells, fill), None),
+    };
     let whole = |part: &Option<Chunk>| part.as_ref().is_some_and(|part| part.weight.is_none());
     let weighs =
         weighting != Weighting::None && !(weight.is_none() && parts.iter().all(|(_, part)| whole(part)) && (covered || !fresh));

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::dirty::{Edge, derivation};
 use crate::error::Result;
 use crate::grid::{Levels, Location};
-use crate::kernel::{Chunk, assemble, reduce};
+use crate::kernel::{Chunk, Weighed, assemble, reduce};
 use crate::store::{ChunkReader, LayerSpec};
 
 /// Computes the up-to-date chunks of one layer.
@@ -62,7 +62,7 @@ impl<'a> Fresh<'a> {
         let full = self.chunks.grid.full(self.base);
         let base = self.chunks.base(at)?;
         self.read.fetch_add(u64::from(base.is_some()), Ordering::Relaxed);
-        let lift = |chunk: Chunk| chunk.lift(self.layer.aggregator, self.layer.dtype, self.layer.fill, full);
+        let lift = |chunk: Weighed<'_>| chunk.lift(self.layer.aggregator, self.layer.dtype, self.layer.fill, full);
         Ok(base.map(|base| lift(base.weigh(self.chunks.grid.schema(), full))))
     }
 

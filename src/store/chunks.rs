@@ -4,7 +4,7 @@ use crate::array::{Cells, DType};
 use crate::codec::{BlobSpec, DecodeError, Filter, Plane};
 use crate::error::{Error, Result};
 use crate::grid::{Levels, Location, Schema};
-use crate::kernel::{Aggregator, Chunk, Full, Weighting};
+use crate::kernel::{Aggregator, Chunk, Full, Weighed, Weighting};
 use crate::key::{ChunkKey, LayerId};
 use crate::kv::{Snapshot, Space};
 
@@ -63,8 +63,8 @@ pub(crate) struct BaseChunk {
 
 impl BaseChunk {
     /// The cells as the kernels see them.
-    pub(crate) fn weigh(self, schema: &Schema, full: Full) -> Chunk {
-        Chunk::base(self.cells, schema.nodata(), self.mask.as_deref(), full)
+    pub(crate) fn weigh(&self, schema: &Schema, full: Full) -> Weighed<'_> {
+        Weighed::new(&self.cells, schema.nodata(), self.mask.as_deref(), full)
     }
 }
 
@@ -162,7 +162,7 @@ impl<'a> ChunkReader<'a> {
     }
 
     /// What each layer makes of base cells.
-    pub(crate) fn lift(&self, base: &Chunk, levels: Levels) -> LayerChunks {
+    pub(crate) fn lift(&self, base: &Weighed<'_>, levels: Levels) -> LayerChunks {
         let full = self.grid.full(levels);
         self.grid.layers().iter().map(|layer| base.lift(layer.aggregator, layer.dtype, layer.fill, full)).collect()
     }
@@ -195,7 +195,10 @@ impl<'a> ChunkReader<'a> {
         });
         let filter = if layer.dtype == schema.dtype() { schema.filter() } else { Filter::default_for(layer.dtype) };
         let mut planes = vec![Plane { cells: &chunk.values, filter }];
-        planes.extend(weight.as_ref().map(|weight| Plane { cells: weight, filter: Filter::default_for(weight.dtype()) }));
+        planes.extend(
+            weight.as_ref().map(|weight| // Weights are the same over wide areas, which zstd alone packs best and fastest.
+        Plane { cells: weight, filter: Filter::None }),
+        );
         crate::codec::encode(&self.key(layer.id, at), &planes, self.row_len(), schema.zstd_level())
     }
 

@@ -1,0 +1,144 @@
+//! The flow's verbs, timed: `cargo bench --features cli,testing`. The comparison with other systems is `gridstone bench`.
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use gridstone::codec::{BlobSpec, Filter, Plane, decode, encode};
+use gridstone::{
+    Aggregator, Axis, Cells, DType, Dimension, Freshness, Grid, Level, Levels, Policy, Query, Resampling, Schema, Store,
+    Structure, Window,
+};
+use ndarray::Array2;
+
+const SIDE: usize = 2048;
+
+/// Heights in eighths of a metre that rise and fall as a landscape does.
+fn heights(side: usize) -> Array2<f32> {
+    Array2::from_shape_fn((side, side), |(y, x)| {
+        let (y, x) = (y as f32, x as f32);
+        let height = 400.0 * (y / 311.0).sin() * (x / 173.0).cos() + 20.0 * (y / 13.0).cos() + 7.0 * (x / 5.0 + y / 7.0).sin();
+        (8.0 * height).round() / 8.0
+    })
+}
+
+fn grid(store: &Store, name: &str, chunk: u32, aggregators: &[Aggregator]) -> Grid {
+    let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, chunk), Axis::new("x", 0.0, 1.0, chunk)]);
+    let structure = Structure::builder().dimension(space).build().unwrap();
+    let schema =
+        aggregators.iter().fold(Schema::builder(structure, DType::F32), |schema, aggregator| schema.aggregator(*aggregator));
+    store.create(name, schema.build().unwrap()).unwrap()
+}
+
+fn open(policy: Policy) -> (tempfile::TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::options().policy(policy).open(folder.path().join("store")).unwrap();
+    (folder, store)
+}
+
+fn blobs(c: &mut Criterion) {
+    let cells = Cells::from(heights(256).into_raw_vec_and_offset().0);
+    let mut group = c.benchmark_group("blob");
+    group.throughput(Throughput::Bytes(cells.as_bytes().len() as u64));
+    for filter in [Filter::None, Filter::Shuffle, Filter::Delta, Filter::Auto] {
+        let planes = [Plane { cells: &cells, filter }];
+        group.bench_function(format!("encode {filter:?}"), |b| b.iter(|| encode(b"key", &planes, 256, 1)));
+        let blob = encode(b"key", &planes, 256, 1);
+        let spec = BlobSpec::new(&[256, 256], &[DType::F32], 1).unwrap();
+        group.bench_function(format!("decode {filter:?}"), |b| b.iter(|| decode(b"key", &blob, &spec).unwrap()));
+    }
+}
+
+fn puts(c: &mut Criterion) {
+    let array = heights(SIDE);
+    let window = Window::new([0, 0], [SIDE as u64, SIDE as u64]);
+    let mut group = c.benchmark_group("put");
+    group.sample_size(10);
+    for (name, policy) in [("2048 x 2048, every level fresh", Policy::Inline), ("2048 x 2048, marks only", Policy::Manual)] {
+        let (_folder, store) = open(policy);
+        let mut number = 0;
+        let fresh = || {
+            number += 1;
+            grid(&store, &format!("g{number}"), 256, &[Aggregator::Mean])
+        };
+        group.bench_function(name, |b| {
+            b.iter_batched(fresh_of(fresh), |grid| grid.put(&window, &array).unwrap(), BatchSize::PerIteration)
+        });
+    }
+    let (_folder, store) = open(Policy::Inline);
+    let dem = grid(&store, "dem", 256, &[Aggregator::Mean]);
+    dem.put(&window, &array).unwrap();
+    let patch = heights(300);
+    let mut at = 0;
+    group.bench_function("300 x 300 patch, every level fresh", |b| {
+        b.iter(|| {
+            at = (at + 389) % 1700;
+            dem.put(&Window::new([at, 1700 - at], [300, 300]), &patch).unwrap()
+        });
+    });
+}
+
+fn fresh_of(mut make: impl FnMut() -> Grid) -> impl FnMut() -> Grid {
+    move || make()
+}
+
+fn aggregation(c: &mut Criterion) {
+    let mut group = c.benchmark_group("aggregate");
+    group.sample_size(10);
+    // Work must follow what changed: one patch of one chunk, of ten, of a hundred.
+    let (_folder, store) = open(Policy::Manual);
+    let dem = grid(&store, "dem", 64, &[Aggregator::Mean]);
+    dem.put(&Window::new([0, 0], [SIDE as u64, SIDE as u64]), &heights(SIDE)).unwrap();
+    dem.aggregate().unwrap();
+    for chunks in [1_u64, 10, 100, 1000] {
+        let rows = chunks.div_ceil(32).max(1);
+        let shape = [64 * rows, 64 * chunks.min(32)];
+        let patch =
+            heights(2048).slice_move(ndarray::s![..usize::try_from(shape[0]).unwrap(), ..usize::try_from(shape[1]).unwrap()]);
+        let change = || drop(dem.put(&Window::new([0, 0], shape), &patch).unwrap());
+        change();
+        let done = dem.aggregate().unwrap();
+        println!("{chunks} changed chunks: {} marks, {} aggregates written", done.marks, done.chunks);
+        group.bench_function(format!("{chunks} changed chunks"), |b| {
+            b.iter_batched(change, |()| dem.aggregate().unwrap(), BatchSize::PerIteration);
+        });
+    }
+}
+
+fn reads(c: &mut Criterion) {
+    let (_folder, store) = open(Policy::Inline);
+    let dem = grid(&store, "dem", 256, &[Aggregator::Mean]);
+    dem.put(&Window::new([0, 0], [SIDE as u64, SIDE as u64]), &heights(SIDE)).unwrap();
+    store.flush().unwrap();
+    let level = |l| Levels::zero(1).with(0, Level::new(l).unwrap());
+    let mut group = c.benchmark_group("read");
+    let window = Query::window(Window::new([333, 777], [512, 512]));
+    group.bench_function("512 x 512 of the base", |b| b.iter(|| dem.read(&window).unwrap()));
+    let coarse = Query::window(Window::new([33, 77], [512, 512]).at(level(1)));
+    group.bench_function("512 x 512 of level 1", |b| b.iter(|| dem.read(&coarse).unwrap()));
+    let shape = Query::all().shape([300, 300]).resampled(Resampling::Bilinear);
+    group.bench_function("300 x 300 of everything, bilinear", |b| b.iter(|| dem.read(&shape).unwrap()));
+    let (_folder, store) = open(Policy::Manual);
+    let dem = grid(&store, "dem", 64, &[Aggregator::Mean]);
+    dem.put(&Window::new([0, 0], [SIDE as u64, SIDE as u64]), &heights(SIDE)).unwrap();
+    dem.aggregate().unwrap();
+    dem.put(&Window::new([0, 0], [SIDE as u64, SIDE as u64]), &heights(SIDE)).unwrap();
+    let stale = Query::window(Window::new([0, 0], [256, 256]).at(level(1)));
+    group.bench_function("256 x 256 of level 1, stored, 1024 marks pending", |b| b.iter(|| dem.read(&stale).unwrap()));
+    let fresh = stale.clone().freshness(Freshness::Fresh);
+    group.bench_function("256 x 256 of level 1, fresh, 1024 marks pending", |b| b.iter(|| dem.read(&fresh).unwrap()));
+}
+
+fn navigation(c: &mut Criterion) {
+    let (_folder, store) = open(Policy::Manual);
+    let dem = grid(&store, "dem", 2, &[]);
+    for band in 0..20 {
+        dem.put(&Window::new([band * 100, 0], [100, 2000]), &Array2::from_elem((100, 2000), 1.0_f32)).unwrap();
+    }
+    store.flush().unwrap();
+    assert_eq!(dem.base_chunks().unwrap().len(), 1_000_000);
+    let mut group = c.benchmark_group("a million chunks");
+    group.bench_function("top", |b| b.iter(|| dem.top().unwrap()));
+    group.bench_function("extent", |b| b.iter(|| dem.extent().unwrap()));
+}
+
+criterion_group!(flow, blobs, puts, aggregation, reads, navigation);
+criterion_main!(flow);
