@@ -237,7 +237,6 @@ fn subtree(structure: &Structure, mut prefix: Vec<u8>, of: &Location, levels: Le
     KeyRange::prefix(&prefix)
 }
 
-
 /// A mark as the engine uses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {

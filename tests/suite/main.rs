@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod check;
+#[cfg(feature = "cli")]
+mod cli;
 mod concurrency;
 #[cfg(feature = "testing")]
 mod corpus;
@@ -13,5 +15,3 @@ mod oracle;
 mod tidy;
 mod values;
 mod verify;
-#[cfg(feature = "cli")]
-mod cli;

@@ -14,10 +14,10 @@ fn entries(engine: &Memory, space: Space) -> Entries {
 }
 
 /// Where, under which key, and the value if it is not to be deleted.
-type Change<'a'> = (Space, &'a' [u8], Option<&'a' [u8]>);
+type Change<'a> = (Space, &'a [u8], Option<&'a [u8]>);
 
 /// Writes past the store.
-fn tamper(engine: &Memory, writes: &[Change<'_'>]) {
+fn tamper(engine: &Memory, writes: &[Change<'_>]) {
     let mut batch = Batch::at(engine.snapshot().unwrap().as_ref());
     for (space, key, value) in writes {
         match value {
