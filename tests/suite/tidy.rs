@@ -22,7 +22,7 @@ const LAYERS: [(&str, &[&str]); 17] = [
     ("store", &["aggregate", "array", "codec", "dirty", "error", "grid", "kernel", "key", "kv", "reader", "writer"]),
     ("verify", &["dirty", "error", "grid", "kernel", "key", "kv", "store"]),
     // Types that the crate exports, by the paths of their homes.
-    ("adapter", &["array", "error", "grid", "kernel", "reader", "store", "writer"]),
+    ("adapter", &["array", "codec", "error", "grid", "kernel", "kv", "reader", "store", "writer"]),
     ("cli", &["adapter", "error"]),
     ("fuzzing", &["adapter", "codec", "key", "kv"]),
     ("bin", &[]),
