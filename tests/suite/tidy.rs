@@ -23,7 +23,7 @@ const LAYERS: [(&str, &[&str]); 17] = [
     ("verify", &["dirty", "error", "grid", "kernel", "key", "kv", "store"]),
     // Types that the crate exports, by the paths of their homes.
     ("adapter", &["array", "codec", "error", "grid", "kernel", "kv", "reader", "store", "writer"]),
-    ("cli", &["adapter", "error"]),
+    ("cli", &["adapter", "array", "codec", "error", "grid", "kernel", "kv", "reader", "store", "verify", "writer"]),
     ("fuzzing", &["adapter", "codec", "key", "kv"]),
     ("bin", &[]),
 ];
