@@ -17,7 +17,7 @@ fn entries(engine: &Memory, space: Space) -> Entries {
 type Change<'a> = (Space, &'a [u8], Option<&'a [u8]>);
 
 /// Writes past the store.
-fn tamper(engine: &Memory, writes: &[Change<'_'>]) {
+fn tamper(engine: &Memory, writes: &[Change<'_>]) {
     let mut batch = Batch::at(engine.snapshot().unwrap().as_ref());
     for (space, key, value) in writes {
         match value {
