@@ -1,4 +1,47 @@
 //! An embedded storage engine for gridded data whose pyramid is never wrong.
+//!
+//! A service links it, puts arrays anywhere on an unbounded grid, and reads any extent at any resolution. Every put that is
+//! acknowledged is durable, and every level equals a recomputation from the data, after any crash; [`Store::verify`] proves
+//! it.
+//!
+//! # What is what
+//!
+//! | word | meaning | GDAL, Zarr |
+//! |---|---|---|
+//! | [`Store`] | a directory with many grids; a cheap handle, shared between threads | a folder of files, a hierarchy |
+//! | [`Grid`] | one dataset: schema, base data, pyramid | a dataset with overviews, a multiscale group |
+//! | [`Schema`] | what is fixed when a grid is made: structure, cell type, nodata, aggregators, codec | creation options, array metadata |
+//! | [`Structure`] | dimensions, axes, chunk shape, CRS; converts extents, cells and chunks | geotransform and SRS |
+//! | [`Dimension`] | one or more axes that coarsen together: space = (y, x), time = (t); or labels ([Fixed](Dimension::fixed)) | - |
+//! | [`Level`] | 0 is the declared cell size, +1 doubles it; one a dimension | overview level |
+//! | [`Window`], [`Extent`] | a half-open box of cells, of the world | window, bounding box |
+//! | [`Location`] | the place of one chunk | block or chunk index |
+//! | base, [`Aggregator`] | the cells as they were put; what coarser levels are computed by, a layer each | band; resampling of overviews |
+//!
+//! # How it stays right
+//!
+//! A put is split at chunk borders, merged with what is there, and committed as one atomic batch. Under [`Policy::Inline`]
+//! the aggregates above it are in that same batch; under [`Policy::Manual`] it holds a *mark* for each of them instead, and
+//! [`Grid::aggregate`] consumes marks later, in steps that each are one commit. A read tells which part of its answer is
+//! stale, or computes that part on the fly ([`Freshness::Fresh`]). Two writers of one chunk never lose an update.
+//!
+//! # Costs
+//!
+//! A put into part of a chunk reads and writes the whole chunk, and one chunk a level above it. A commit waits for one disk
+//! sync, which concurrent commits share. A batch is held in memory until it is committed, at most 1 GiB of it encoded. A read
+//! decodes the chunks it touches, in parallel, and nothing is cached but by the operating system.
+//!
+//! # Surprises
+//!
+//! * The origin sits at one third of the index space, so that data on both sides of it has one top; choose the origin near
+//!   the data.
+//! * Up to level log2(chunk), cell `j` of a level covers base cells `j * 2^level` on; above, the lattice is shifted, and a
+//!   read's [`Answer::extent`] says where its cells lie.
+//! * [`Grid::extent`] is the box of all windows that were put, nodata cells included, so that a file that was put is read
+//!   back in its own shape.
+//! * All base data of a grid is at the level of its first put.
+//! * An integer grid without a nodata value keeps a mask where cells were never put, and reads them as 0.
+//! * One process has a store open at a time.
 
 #[cfg(feature = "cli")]
 extern crate self as gridstone;

@@ -156,7 +156,7 @@ struct Check<'a> {
 
 impl<'a> Check<'a> {
     fn new(grid: &'a Grid, snapshot: &'a dyn Snapshot, state: State, report: &'a mut Report) -> Result<Self> {
-        let chunks = grid.chunks(snapshot);
+        let chunks = grid.chunk_reader(snapshot);
         let mut check = Self { grid, chunks, state, report, marked: HashMap::new(), findings: Mutex::default() };
         check.read_marks()?;
         Ok(check)

@@ -177,7 +177,7 @@ struct Writer<'b, 'a> {
 
 impl<'b, 'a> Writer<'b, 'a> {
     fn new(grid: &'b Grid, snapshot: &'b dyn Snapshot, puts: Vec<&'b Put<'a>>) -> Result<Self> {
-        let chunks = grid.chunks(snapshot);
+        let chunks = grid.chunk_reader(snapshot);
         let state = grid.state(snapshot)?;
         let mut grown = state;
         let mut pieces: HashMap<Location, Vec<(usize, Piece)>> = HashMap::new();

@@ -57,7 +57,7 @@ pub(crate) fn step(grid: &Grid) -> Result<Option<Aggregated>> {
 
 fn attempt(grid: &Grid) -> Result<Option<Aggregated>> {
     let snapshot = grid.store().snapshot()?;
-    let chunks = grid.chunks(snapshot.as_ref());
+    let chunks = grid.chunk_reader(snapshot.as_ref());
     let state = grid.state(snapshot.as_ref())?;
     let (Some(base), Some(top)) = (state.base(), state.top(grid.structure())) else { return Ok(None) };
     let built = state.reach.unwrap_or(base);

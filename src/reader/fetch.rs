@@ -33,7 +33,7 @@ pub(super) fn fetch(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness
     let above = plan.levels().iter().zip(plan.built.iter()).any(|(level, built)| level > built);
     let boxes: Vec<Bounds> = pieces.iter().map(|p| Bounds { start: p.in_window.to_vec(), shape: p.shape.to_vec() }).collect();
     let read = AtomicU64::new(0);
-    let fetcher = Fetcher { chunks: grid.chunks(snapshot), plan, fresh: freshness == Freshness::Fresh, above, read: &read };
+    let fetcher = Fetcher { chunks: grid.chunk_reader(snapshot), plan, fresh: freshness == Freshness::Fresh, above, read: &read };
     with_view!(Array, &mut array, |array| {
         let cells = array.as_slice_mut().ok_or_else(|| Error::invalid("a new array is in C order"))?;
         let tiles = Tile::split(cells, &sizes(&plan.window.shape()), &boxes)

@@ -124,7 +124,7 @@ impl Plan {
         let structure = grid.structure();
         let locations: Vec<_> =
             self.populated(structure).iter().flat_map(|window| structure.split(window)).map(|piece| piece.location).collect();
-        let chunks = grid.chunks(snapshot);
+        let chunks = grid.chunk_reader(snapshot);
         // At the base levels every layer is made of base chunks.
         let layer = if self.levels() == self.base { LayerId::BASE } else { self.layer.id() };
         let mut stored = 0;

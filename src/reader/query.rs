@@ -150,8 +150,8 @@ impl Query {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Answer {
-    /// The cells, with an axis for each of the grid's. Cells without data hold NaN in float layers, else the grid's nodata
-    /// value (0 where it has none).
+    /// The cells, with an axis for each of the grid's. Cells without data hold NaN in aggregates that are floats, the grid's
+    /// nodata value in those that are integers (0 where it has none), and in the base what was put.
     pub array: Array,
     /// The box of the world that the array covers.
     pub extent: Extent,

@@ -82,7 +82,7 @@ impl Grid {
         self.layers().iter().find(|spec| spec.id == layer).map_or("base", |spec| spec.aggregator.name())
     }
 
-    pub(crate) fn chunks<'a>(&'a self, snapshot: &'a dyn Snapshot) -> ChunkReader<'a> {
+    pub(crate) fn chunk_reader<'a>(&'a self, snapshot: &'a dyn Snapshot) -> ChunkReader<'a> {
         ChunkReader { grid: self, snapshot }
     }
 
@@ -210,7 +210,7 @@ impl Grid {
 
     /// The stored chunks at some levels that an extent touches: base chunks at the base levels, else those of the first
     /// layer. In no particular order.
-    pub fn chunks_in(&self, extent: &Extent, levels: Levels) -> Result<Vec<ChunkInfo>> {
+    pub fn chunks(&self, extent: &Extent, levels: Levels) -> Result<Vec<ChunkInfo>> {
         let window = self.structure().window(extent, levels).map_err(|e| self.blame(e))?;
         let snapshot = self.store().snapshot()?;
         let state = self.state(snapshot.as_ref())?;
@@ -234,7 +234,7 @@ impl Grid {
     }
 
     fn existing(&self, snapshot: &dyn Snapshot, layer: LayerId, locations: Vec<Location>) -> Result<Vec<ChunkInfo>> {
-        let chunks = self.chunks(snapshot);
+        let chunks = self.chunk_reader(snapshot);
         let keys: Vec<_> = locations.iter().map(|at| chunks.key(layer, at)).collect();
         let aggregator = self.layers().iter().find(|spec| spec.id == layer).map(|spec| spec.aggregator);
         let mut found = Vec::new();

@@ -216,7 +216,7 @@ proptest! {
                     grid.read(&query).unwrap();
                 }
             }
-            drop(grid.chunks_in(&extent, Levels::zero(1)));
+            drop(grid.chunks(&extent, Levels::zero(1)));
         }
     }
 }
