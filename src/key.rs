@@ -224,7 +224,7 @@ fn subtree(structure: &Structure, mut prefix: Vec<u8>, of: &Location, levels: Le
             high.extend_from_slice(&low);
             let at = prefix.len() * 8 + used;
             high.truncate(at.div_ceil(8));
-            if at % 8 != 0
+            if !at.is_multiple_of(8)
                 && let Some(last) = high.last_mut()
             {
                 *last |= 0xff >> (at % 8);

@@ -273,7 +273,7 @@ impl<'b, 'a> Writer<'b, 'a> {
 
     fn has_holes(&self, number: usize, piece: &Piece) -> bool {
         let nodata = self.grid.schema().nodata();
-        with_view!(ArrayView, &self.puts[number].array, |array| holes(&part_of(array, piece), nodata))
+        with_view!(ArrayView, &self.puts[number].array, |array| holes(&part_of(array, piece), nodata.map(Cell::from_f64)))
     }
 
     /// The old chunk with the pieces of the puts over it.
@@ -281,20 +281,19 @@ impl<'b, 'a> Writer<'b, 'a> {
         let schema = self.grid.schema();
         let shape = self.grid.structure().chunk_shape();
         let cells: usize = shape.iter().product();
-        let fresh = old.is_none();
         let mask = schema.needs_mask().then(|| match &old {
             Some(BaseChunk { mask: Some(mask), .. }) => mask.clone(),
             old => vec![u8::from(old.is_some()); cells],
         });
         let mut values = old.map_or_else(|| Cells::filled(schema.dtype(), cells, base_fill(schema)), |old| old.cells);
         let mut mask = mask;
-        for (order, (number, piece)) in pieces.iter().enumerate() {
+        for (number, piece) in pieces {
             let put = &self.puts[*number];
-            // The first piece of a fresh chunk has nothing under it to leave alone.
-            let keep = put.holes == Holes::Keep && !(fresh && order == 0);
+            // Cells without data have one value, whatever they were put as.
+            let fill = (put.holes == Holes::Replace).then(|| base_fill(schema));
             with_dtype!(schema.dtype(), |T| {
                 if let (Some(values), Some(array)) = (values.as_mut::<T>(), typed::<T>(&put.array)) {
-                    overlay(values, &shape, &array, piece, schema.nodata().filter(|_| keep).map(T::from_f64), keep);
+                    overlay(values, &shape, &array, piece, schema.nodata().map(T::from_f64), fill.map(T::from_f64));
                 }
             });
             if let Some(mask) = &mut mask {
@@ -346,19 +345,24 @@ fn part_of<'v, T>(array: &'v ArrayViewD<'_, T>, piece: &Piece) -> ArrayViewD<'v,
     })
 }
 
-fn holes<T: Cell>(array: &ArrayViewD<'_, T>, nodata: Option<f64>) -> bool {
-    match nodata.map(T::from_f64) {
-        None if !T::DTYPE.is_float() => false,
-        nodata => {
-            array.rows().into_iter().any(|row| row.iter().fold(false, |any, cell| any | cell.is_nan() | (Some(*cell) == nodata)))
-        }
+fn holes<T: Cell>(array: &ArrayViewD<'_, T>, nodata: Option<T>) -> bool {
+    if !T::DTYPE.is_float() && nodata.is_none() {
+        return false;
     }
+    array.rows().into_iter().any(|row| row.iter().fold(false, |any, cell| any | cell.is_nan() | (Some(*cell) == nodata)))
 }
 
-/// Lays a piece of an array over a chunk. With `keep`, cells without data leave the chunk's alone.
-fn overlay<T: Cell>(chunk: &mut [T], shape: &[usize], array: &ArrayViewD<'_, T>, piece: &Piece, nodata: Option<T>, keep: bool) {
+/// Lays a piece of an array over a chunk. Cells without data become `fill`, or leave the chunk's alone if there is none.
+fn overlay<T: Cell>(
+    chunk: &mut [T],
+    shape: &[usize],
+    array: &ArrayViewD<'_, T>,
+    piece: &Piece,
+    nodata: Option<T>,
+    fill: Option<T>,
+) {
     match array.as_slice() {
-        Some(cells) if !keep => {
+        Some(cells) if !holes(&part_of(array, piece), nodata) => {
             copy_box(cells, (array.shape(), &piece.in_window), chunk, (shape, &piece.in_chunk), &piece.shape);
         }
         _ => {
@@ -368,9 +372,8 @@ fn overlay<T: Cell>(chunk: &mut [T], shape: &[usize], array: &ArrayViewD<'_, T>,
                 Slice::from(start..start + piece.shape[axis.axis.index()])
             });
             Zip::from(&mut to).and(&part_of(array, piece)).for_each(|to, from| {
-                if !keep || !(from.is_nan() || Some(*from) == nodata) {
-                    *to = *from;
-                }
+                let hole = from.is_nan() || Some(*from) == nodata;
+                *to = if hole { fill.unwrap_or(*to) } else { *from };
             });
         }
     }

@@ -1,4 +1,5 @@
 //! The element types.
+#![expect(clippy::cast_possible_truncation, reason = "`as` rounds and saturates, which is the documented rule")]
 
 use std::fmt;
 use std::str::FromStr;
@@ -134,23 +135,11 @@ macro_rules! cell {
             const DTYPE: DType = DType::$variant;
 
             #[inline]
-            #[expect(
-                clippy::cast_lossless,
-                clippy::unnecessary_cast,
-                clippy::cast_precision_loss,
-                reason = "one macro for ten types; the rounding is documented"
-            )]
             fn to_f64(self) -> f64 {
                 self as f64
             }
 
             #[inline]
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                clippy::unnecessary_cast,
-                reason = "`as` saturates, which is the documented rule"
-            )]
             fn from_f64($value: f64) -> Self {
                 $round as $type
             }

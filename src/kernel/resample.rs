@@ -116,14 +116,9 @@ pub(crate) fn resample(source: &Array, axes: &[AxisMap], resampling: Resampling,
         .map(|(axis, &len)| (0..axis.len).map(|i| axis.taps(i, len, resampling)).collect())
         .collect();
     if resampling == Resampling::Nearest {
-        return with_view!(Array, source, |cells| {
-            let pick = |index: &ndarray::IxDyn| {
-                let at: Option<Vec<usize>> =
-                    taps.iter().enumerate().map(|(axis, taps)| taps[index[axis]].first().map(|tap| tap.0)).collect();
-                at.map(|at| cells[at.as_slice()])
-            };
-            filled(&shape, pick, fill)
-        });
+        let picks: Vec<Vec<Option<usize>>> =
+            taps.iter().map(|axis| axis.iter().map(|taps| taps.first().map(|tap| tap.0)).collect()).collect();
+        return with_view!(Array, source, |cells| gather(cells, &picks, &shape, fill));
     }
     let cells: Vec<f64> = source.iter_f64().collect();
     let valid = cells.iter().map(|value| f64::from(u8::from(!(value.is_nan() || Some(*value) == nodata)))).collect::<Vec<f64>>();
@@ -165,8 +160,33 @@ fn step_off<T: Cell>(value: T, nodata: Option<f64>) -> T {
     }
 }
 
-fn filled<T: Cell>(shape: &[usize], pick: impl Fn(&ndarray::IxDyn) -> Option<T>, fill: f64) -> Array {
-    Array::from(ndarray::ArrayD::from_shape_fn(shape, |index| pick(&index).unwrap_or_else(|| T::from_f64(fill))))
+/// Picks one source cell for each target cell, by its index along each axis.
+fn gather<T: Cell>(source: &ndarray::ArrayD<T>, picks: &[Vec<Option<usize>>], shape: &[usize], fill: f64) -> Array {
+    let (last, outer) = (shape.len() - 1, shape[..shape.len() - 1].iter().product::<usize>());
+    let fill = T::from_f64(fill);
+    let mut cells = Vec::with_capacity(outer * shape[last]);
+    let mut at = vec![0; shape.len()];
+    for row in 0..outer {
+        let mut rest = row;
+        let mut inside = true;
+        for axis in (0..last).rev() {
+            match picks[axis][rest % shape[axis]] {
+                Some(pick) => at[axis] = pick,
+                None => inside = false,
+            }
+            rest /= shape[axis];
+        }
+        for pick in &picks[last] {
+            cells.push(match pick {
+                Some(pick) if inside => {
+                    at[last] = *pick;
+                    source[at.as_slice()]
+                }
+                _ => fill,
+            });
+        }
+    }
+    shaped(cells, shape)
 }
 
 fn shaped<T: Cell>(cells: Vec<T>, shape: &[usize]) -> Array {

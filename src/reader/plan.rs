@@ -6,7 +6,7 @@ use super::query::{Detail, Freshness, Layer, Query, Region};
 use crate::array::DType;
 use crate::dirty;
 use crate::error::{Error, Result};
-use crate::grid::{CellIndex, Extent, Level, Levels, Shape, Structure, Window};
+use crate::grid::{Axis, CellIndex, Extent, Level, Levels, Shape, Structure, Window};
 use crate::kernel::{AxisMap, Resampling};
 use crate::key::LayerId;
 use crate::kv::Snapshot;
@@ -14,6 +14,9 @@ use crate::store::{Grid, LayerSpec, State, base_fill};
 
 /// The most cells an answer, or what it is resampled from, may have.
 const CELLS_MAX: u64 = 1 << 30;
+/// The most cells along one axis of a resampled answer, and in all of what it is resampled from.
+const RESAMPLED_AXIS_MAX: usize = 1 << 22;
+const RESAMPLED_MAX: u64 = 1 << 28;
 /// The most chunks a read may touch.
 const CHUNKS_MAX: u64 = 1 << 20;
 
@@ -100,6 +103,14 @@ impl Plan {
         if cells.into_iter().chain(window.cells()).any(|cells| cells > CELLS_MAX) || cells.is_none() || window.cells().is_none() {
             return Err(Error::invalid(format!(
                 "the answer would have more than {CELLS_MAX} cells; ask for a coarser level or a smaller extent"
+            )));
+        }
+        let resampled = maps.as_ref().is_some_and(|maps| {
+            maps.iter().any(|map| map.len > RESAMPLED_AXIS_MAX) || window.cells().is_none_or(|cells| cells > RESAMPLED_MAX)
+        });
+        if resampled {
+            return Err(Error::invalid(format!(
+                "a resampled answer may have {RESAMPLED_AXIS_MAX} cells along an axis, and be made of {RESAMPLED_MAX}; ask for less at a time"
             )));
         }
         let plan = Self { base, built, bounds, layer, dtype, fill, window, extent, maps };
@@ -225,19 +236,21 @@ type Cells = Vec<(f64, usize)>;
 
 fn cells_of(structure: &Structure, region: &Extent, cell: &[f64]) -> Result<Cells> {
     one_an_axis(structure, cell.len(), "resolution")?;
-    let of_axis = |(((&(lower, upper), &cell), axis), fixed): (((&(f64, f64), &f64), &crate::grid::Axis), bool)| {
-        let cell = if fixed { 1.0 } else { cell };
+    let of_axis = |(number, axis): (usize, &Axis)| {
+        let (lower, upper) = region.bounds()[number];
+        let fixed = structure.dimensions()[structure.dimension_of(number)].is_fixed();
+        let cell = if fixed { 1.0 } else { cell[number] };
         if !cell.is_finite() || cell <= 0.0 {
             return Err(Error::invalid(format!("resolution {cell} along axis `{}` is not a positive number", axis.name())));
         }
         Ok((cell, whole(((upper - lower) / cell - 1e-6).ceil().max(1.0))?))
     };
-    region.bounds().iter().zip(cell).zip(structure.axes()).zip(fixed(structure)).map(of_axis).collect()
+    structure.axes().enumerate().map(of_axis).collect()
 }
 
 fn shape_of(structure: &Structure, region: &Extent, shape: &[usize]) -> Result<Cells> {
     one_an_axis(structure, shape.len(), "shape")?;
-    let of_axis = |((&(lower, upper), &len), axis): ((&(f64, f64), &usize), &crate::grid::Axis)| {
+    let of_axis = |((&(lower, upper), &len), axis): ((&(f64, f64), &usize), &Axis)| {
         if len == 0 || upper <= lower {
             return Err(Error::invalid(format!("{len} cells over {lower} to {upper} along axis `{}` is no shape", axis.name())));
         }
@@ -252,11 +265,6 @@ fn one_an_axis(structure: &Structure, len: usize, what: &str) -> Result<()> {
     } else {
         Err(Error::invalid(format!("a {what} of {len} numbers does not fit {} axes", structure.rank())))
     }
-}
-
-/// Whether each axis is of a Fixed dimension.
-fn fixed(structure: &Structure) -> impl Iterator<Item = bool> {
-    structure.dimensions().iter().flat_map(|d| d.axes().iter().map(|_| d.is_fixed()))
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive whole number, checked against the limit")]

@@ -151,7 +151,8 @@ impl Query {
 #[non_exhaustive]
 pub struct Answer {
     /// The cells, with an axis for each of the grid's. Cells without data hold NaN in aggregates that are floats, the grid's
-    /// nodata value in those that are integers (0 where it has none), and in the base what was put.
+    /// nodata value in those that are integers (0 where it has none). In the base they hold the grid's nodata value; where it has none, NaN
+    /// or 0.
     pub array: Array,
     /// The box of the world that the array covers.
     pub extent: Extent,
