@@ -322,8 +322,6 @@ impl View {
         let snapshot = SnapshotWithThreadMode::new(db);
         let mut options = ReadOptions::default();
         options.set_snapshot(&snapshot);
-        // Values carry a checksum of their own that is bound to their key, and it is always verified.
-        options.set_verify_checksums(false);
         Self { options, snapshot, sequence, store }
     }
 }
