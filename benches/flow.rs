@@ -54,14 +54,12 @@ fn puts(c: &mut Criterion) {
     group.sample_size(10);
     for (name, policy) in [("2048 x 2048, every level fresh", Policy::Inline), ("2048 x 2048, marks only", Policy::Manual)] {
         let (_folder, store) = open(policy);
-        let mut number = 0;
+        let number = std::cell::Cell::new(0);
         let fresh = || {
-            number += 1;
-            grid(&store, &format!("g{number}"), 256, &[Aggregator::Mean])
+            number.set(number.get() + 1);
+            grid(&store, &format!("g{}", number.get()), 256, &[Aggregator::Mean])
         };
-        group.bench_function(name, |b| {
-            b.iter_batched(fresh_of(fresh), |grid| grid.put(&window, &array).unwrap(), BatchSize::PerIteration)
-        });
+        group.bench_function(name, |b| b.iter_batched(fresh, |grid| grid.put(&window, &array).unwrap(), BatchSize::PerIteration));
     }
     let (_folder, store) = open(Policy::Inline);
     let dem = grid(&store, "dem", 256, &[Aggregator::Mean]);
@@ -74,10 +72,6 @@ fn puts(c: &mut Criterion) {
             dem.put(&Window::new([at, 1700 - at], [300, 300]), &patch).unwrap()
         });
     });
-}
-
-fn fresh_of(mut make: impl FnMut() -> Grid) -> impl FnMut() -> Grid {
-    move || make()
 }
 
 fn aggregation(c: &mut Criterion) {
@@ -93,7 +87,9 @@ fn aggregation(c: &mut Criterion) {
         let shape = [64 * rows, 64 * chunks.min(32)];
         let patch =
             heights(2048).slice_move(ndarray::s![..usize::try_from(shape[0]).unwrap(), ..usize::try_from(shape[1]).unwrap()]);
-        let change = || drop(dem.put(&Window::new([0, 0], shape), &patch).unwrap());
+        let change = || {
+            dem.put(&Window::new([0, 0], shape), &patch).unwrap();
+        };
         change();
         let done = dem.aggregate().unwrap();
         println!("{chunks} changed chunks: {} marks, {} aggregates written", done.marks, done.chunks);
