@@ -242,19 +242,16 @@ impl<'b, 'a> Writer<'b, 'a> {
         let Some(pieces) = self.pieces.get(at) else {
             return Ok(self.chunks.layers(at, self.base)?.map_or(Part::Gone, Part::Now));
         };
-        let old = if self.covers(pieces) { None } else { self.chunks.base(at)? };
-        let existed = old.is_some();
+        let existed = self.chunks.exists(LayerId::BASE, at)?;
+        let old = if !existed || self.covers(pieces) { None } else { self.chunks.base(at)? };
         let chunk = self.merge(old, pieces);
-        let full = self.grid.full(self.base);
-        // NaN and nodata are looked for once: it tells an empty chunk, and what aggregates are made of.
-        let blank = is_blank(&chunk, self.grid.schema());
-        if blank {
-            let existed = existed || self.chunks.exists(LayerId::BASE, at)?;
+        if is_blank(&chunk, self.grid.schema()) {
             if existed {
                 run.emit(ChunkWrite { layer: LayerId::BASE, at: *at, blob: None });
             }
             return Ok(if existed { Part::Gone } else { Part::Same });
         }
+        let full = self.grid.full(self.base);
         let (blob, lifted) = rayon::join(
             || self.chunks.encode_base(at, &chunk),
             || (!plain).then(|| self.chunks.lift(&chunk.weigh(self.grid.schema(), full), self.base)),
@@ -349,7 +346,11 @@ fn holes<T: Cell>(array: &ArrayViewD<'_, T>, nodata: Option<T>) -> bool {
     if !T::DTYPE.is_float() && nodata.is_none() {
         return false;
     }
-    array.rows().into_iter().any(|row| row.iter().fold(false, |any, cell| any | cell.is_nan() | (Some(*cell) == nodata)))
+    let hole = |cell: &T| cell.is_nan() | (Some(*cell) == nodata);
+    array.rows().into_iter().any(|row| match row.as_slice() {
+        Some(cells) => cells.iter().fold(false, |any, cell| any | hole(cell)),
+        None => row.iter().any(hole),
+    })
 }
 
 /// Lays a piece of an array over a chunk. Cells without data become `fill`, or leave the chunk's alone if there is none.
