@@ -106,14 +106,19 @@ impl<'a> Propagation<'a> {
         }
     }
 
+    /// Whether aggregates are stored at the levels of a location.
+    fn is_built(&self, at: &Location) -> bool {
+        at.levels.iter().zip(self.built.iter()).all(|(level, built)| level <= built)
+    }
+
     fn stored(&self, at: &Location) -> Result<Option<LayerChunks>> {
-        let within = at.levels.iter().zip(self.built.iter()).all(|(level, built)| level <= built);
-        if within { self.chunks.layers(at, self.base) } else { Ok(None) }
+        if self.is_built(at) { self.chunks.layers(at, self.base) } else { Ok(None) }
     }
 
     fn compute(&self, node: &Node, mut parts: Vec<(u8, Part)>) -> Result<()> {
         parts.retain(|(_, part)| !matches!(part, Part::Same));
-        if parts.is_empty() {
+        // Above what is built even an unchanged child is news.
+        if parts.is_empty() && self.is_built(&node.at) {
             return self.deliver(&node.feeds, &Part::Same);
         }
         parts.sort_by_key(|(child, _)| *child);
@@ -122,6 +127,9 @@ impl<'a> Propagation<'a> {
         let old = if parts.len() < children.len() { self.stored(&node.at)? } else { None };
         if old.is_none() {
             self.add_unchanged(node, &children, &mut parts)?;
+        }
+        if parts.is_empty() {
+            return self.deliver(&node.feeds, &Part::Same);
         }
         if !self.has_child(&children, &parts, old.is_some())? {
             let layers = self.chunks.grid.layers();
