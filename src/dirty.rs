@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::grid::{Levels, Location, Window};
 use crate::key::{Mark, MarkKey};
 use crate::kv::{Batch, KeyRange, Order, Snapshot, Space};
-use crate::store::Grid;
+use crate::store::{Base, Grid};
 
 /// An edge of the pyramid along which something changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,9 +37,9 @@ pub(crate) fn parents(grid: &Grid, at: &Location, derived: Option<usize>) -> Vec
     structure.levelled().skip_while(|d| derived.is_some_and(|derived| *d != derived)).filter_map(edge).collect()
 }
 
-/// The dimension along which an aggregate derives: the last in which it lies above the base. `None` at the base.
-pub(crate) fn derivation(grid: &Grid, levels: Levels, base: Levels) -> Option<usize> {
-    grid.structure().levelled().rev().find(|&d| levels[d] > base[d])
+/// The dimension along which an aggregate derives: the last in which it lies above the finest base level. `None` at that.
+pub(crate) fn derivation(grid: &Grid, levels: Levels, base: &Base) -> Option<usize> {
+    grid.structure().levelled().rev().find(|&d| levels[d] > base.finest()[d])
 }
 
 /// Writes a mark for each edge.
@@ -103,20 +103,19 @@ pub(crate) fn count(grid: &Grid, snapshot: &dyn Snapshot) -> Result<u64> {
 /// How many marks are read at once.
 const PAGE: usize = 4096;
 
-/// The edges pending in the subtree of a location, itself included, in the order of their parents.
-pub(crate) fn pending_under(grid: &Grid, snapshot: &dyn Snapshot, at: &Location, base: Levels) -> Result<Vec<Edge>> {
+/// The pending edges on which the value of a location depends: those in its subtree, itself included, and those above along
+/// the refinable dimension, from where it may inherit. In the order of their parents.
+pub(crate) fn pending_under(grid: &Grid, snapshot: &dyn Snapshot, at: &Location, base: &Base) -> Result<Vec<Edge>> {
     let structure = grid.structure();
     let mut pending = Vec::new();
-    for dimension in structure.levelled() {
-        for levels in levels_between(grid, base, at.levels) {
-            if derivation(grid, levels, base) != Some(dimension) {
-                continue;
-            }
-            let mut range = MarkKey::subtree(grid.id(), structure, dimension, at, levels);
+    for of in std::iter::once(*at).chain(inherited_from(grid, at, base)) {
+        let low = base.refinable().filter(|_| of != *at).map_or(base.finest(), |d| base.finest().with(d, of.levels[d]));
+        for levels in levels_between(grid, low, of.levels) {
+            let Some(dimension) = derivation(grid, levels, base) else { continue };
+            let mut range = MarkKey::subtree(grid.id(), structure, dimension, &of, levels);
             loop {
                 let marks = Marks::scan(grid, snapshot, &range, PAGE)?;
-                let under = |edge: &Edge| structure.ancestor(&edge.parent, at.levels) == Some(*at);
-                pending.extend(marks.edges().into_iter().filter(under));
+                pending.extend(marks.edges().into_iter().filter(|edge| touches(grid, base, edge, at)));
                 match marks.keys.last() {
                     Some(last) if marks.more => range.start = [last.as_slice(), &[0]].concat(),
                     _ => break,
@@ -125,6 +124,32 @@ pub(crate) fn pending_under(grid: &Grid, snapshot: &dyn Snapshot, at: &Location,
         }
     }
     Ok(pending)
+}
+
+/// The places above along the refinable dimension whose marks matter to a location: none where all other dimensions are at
+/// their base levels, since what could be inherited there is base data.
+fn inherited_from(grid: &Grid, at: &Location, base: &Base) -> Vec<Location> {
+    let Some(d) = heir(at, base) else { return Vec::new() };
+    std::iter::successors(at.levels[d].coarser(), |level| level.coarser())
+        .take_while(|level| *level <= base.coarsest()[d])
+        .filter_map(|level| grid.structure().ancestor(at, at.levels.with(d, level)))
+        .collect()
+}
+
+/// The dimension along which a location may inherit aggregates, if it may.
+fn heir(at: &Location, base: &Base) -> Option<usize> {
+    base.mixed().filter(|&d| at.levels.with(d, base.finest()[d]) != base.finest())
+}
+
+/// Whether the value of a location depends on what an edge says has changed: its parent is in the location's subtree, or
+/// above it along the refinable dimension, from where the location may inherit.
+pub(crate) fn touches(grid: &Grid, base: &Base, edge: &Edge, at: &Location) -> bool {
+    let structure = grid.structure();
+    let of = match heir(at, base).filter(|&d| edge.parent.levels[d] > at.levels[d]) {
+        Some(d) => structure.ancestor(at, at.levels.with(d, edge.parent.levels[d])),
+        None => Some(*at),
+    };
+    of.is_some_and(|of| structure.ancestor(&edge.parent, of.levels) == Some(of))
 }
 
 /// Every vector of levels from `low` to `high`, both included, `low` first. Fixed dimensions stay.

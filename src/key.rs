@@ -4,7 +4,7 @@
 //! chunk   grid u32 | layer u8 | a dimension: level, coarsest first, u8 | a dimension: Morton code
 //! mark    grid u32 | derivation dimension u8 | its level, finest first, u8 | a dimension: level, coarsest first, u8
 //!         | a dimension: Morton code | child u8 | sequence u64
-//! meta    `format` | `epoch` | `next` | `name/` name | `schema/` grid | `bounds/` grid | `reach/` grid
+//! meta    `format` | `epoch` | `next` | `name/` name | `schema/` grid | `bounds/` grid | `base-levels/` grid | `reach/` grid
 //! ```
 //!
 //! A level stands as 127 - level where the coarsest comes first, as level + 128 where the finest does. Dimensions stand in key
@@ -205,6 +205,21 @@ impl ChunkKey {
     }
 }
 
+impl ChunkKey {
+    /// An interval that holds the chunks of a layer at `levels` below or at a location; exact for one levelled dimension.
+    pub fn subtree(grid: GridId, structure: &Structure, layer: LayerId, of: &Location, levels: Levels) -> KeyRange {
+        subtree(structure, Self::levels(grid, structure, layer, levels).start, of, levels)
+    }
+
+    /// The first key behind all that share a location's place along the first dimension in key order.
+    pub fn behind(grid: GridId, structure: &Structure, layer: LayerId, at: &Location) -> Vec<u8> {
+        let mut key = Self::new(grid, structure, layer, at).encode();
+        let axes = structure.order().first().map_or(0, |&d| structure.axes_of(d).len());
+        key.truncate(5 + structure.dimensions().len() + 8 * axes);
+        KeyRange::prefix(&key).end.unwrap_or(key)
+    }
+}
+
 /// The tightest one interval of keys, under `prefix`, that holds the descendants of a location at finer or equal levels. It
 /// is exact where all dimensions but the last in key order are at the location's own levels, or there is one dimension.
 fn subtree(structure: &Structure, mut prefix: Vec<u8>, of: &Location, levels: Levels) -> KeyRange {
@@ -341,6 +356,11 @@ pub mod meta {
     /// The box of all that was put into a grid.
     pub fn bounds(grid: GridId) -> Vec<u8> {
         [b"bounds/".as_slice(), &grid.0.to_be_bytes()].concat()
+    }
+
+    /// The levels at which a grid's refinable dimension has base data.
+    pub fn base_levels(grid: GridId) -> Vec<u8> {
+        [b"base-levels/".as_slice(), &grid.0.to_be_bytes()].concat()
     }
 
     /// How far a grid's pyramid reaches.

@@ -12,7 +12,7 @@ use crate::grid::{Levels, Location};
 use crate::kernel::{assemble, reduce};
 use crate::key::{ChunkKey, LayerId, Mark, MarkKey, directory_length};
 use crate::kv::{KeyRange, Order, Snapshot, Space};
-use crate::store::{ChunkReader, Grid, LayerChunks, State, Store, lock};
+use crate::store::{Base, ChunkReader, Grid, LayerChunks, State, Store, lock};
 
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -172,12 +172,12 @@ impl<'a> Check<'a> {
     }
 
     fn read_marks(&mut self) -> Result<()> {
-        let base = self.state.base();
+        let base = self.state.base;
         for_each_page(self.chunks.snapshot, Space::Dirty, MarkKey::all(self.grid.id()), 4096, |entries| {
             for (key, _) in entries {
                 match MarkKey::decode(self.grid.id(), self.grid.structure(), key) {
                     Ok(Mark { parent, dimension, child, .. })
-                        if base.is_some_and(|base| derivation(self.grid, parent.levels, base) == Some(dimension)) =>
+                        if base.is_some_and(|base| derivation(self.grid, parent.levels, &base) == Some(dimension)) =>
                     {
                         self.report.marks += 1;
                         self.marked.entry(parent).or_default().push(child);
@@ -272,11 +272,11 @@ impl<'a> Check<'a> {
             ),
             None => self.find(Damage::Directory, format!("{} is not in the directory", self.place(layer, &at))),
         }
-        let Some(base) = self.state.base() else {
+        let Some(base) = &self.state.base else {
             self.find(Damage::Stray, format!("{} is stored though nothing was put", self.place(layer, &at)));
             return Ok(0);
         };
-        let built = self.state.reach.unwrap_or(base);
+        let built = self.state.reach.unwrap_or(base.finest());
         match layer {
             LayerId::BASE => self.check_base(&at, base)?,
             _ if layer == LayerId(1) => return self.check_aggregate(&at, base, built),
@@ -289,16 +289,25 @@ impl<'a> Check<'a> {
         Ok(0)
     }
 
-    fn check_base(&self, at: &Location, base: Levels) -> Result<()> {
+    fn check_base(&self, at: &Location, base: &Base) -> Result<()> {
         let structure = self.grid.structure();
-        if at.levels != base {
-            self.find(Damage::Stray, format!("{} is not at the base levels {base:?}", self.place(LayerId::BASE, at)));
+        if !base.has(at.levels) {
+            self.find(Damage::Stray, format!("{} is not at a base level", self.place(LayerId::BASE, at)));
             return Ok(());
         }
-        let inside =
-            self.state.bounds.is_some_and(|bounds| structure.intersection(&structure.chunk_window(at), &bounds).is_some());
+        let window = structure.cover(&structure.chunk_window(at), base.finest());
+        let inside = self.state.bounds.is_some_and(|bounds| structure.intersection(&window, &bounds).is_some());
         if !inside {
             self.find(Damage::Stray, format!("{} lies outside of all that was put", self.place(LayerId::BASE, at)));
+        }
+        for above in self.chunks.above(at, base).into_iter().filter(|above| base.has(above.levels)) {
+            if self.chunks.exists(LayerId::BASE, &above)? {
+                let (under, over) = (self.place(LayerId::BASE, at), self.place(LayerId::BASE, &above));
+                self.find(Damage::Stray, format!("{under} lies under {over}"));
+            }
+        }
+        if !self.grid.layers().is_empty() && self.chunks.exists(LayerId(1), at)? {
+            self.find(Damage::Stray, format!("{} is there, and an aggregate too", self.place(LayerId::BASE, at)));
         }
         self.report_damage(self.chunks.base(at)).map(drop)
     }
@@ -320,12 +329,12 @@ impl<'a> Check<'a> {
     }
 
     /// Every parent of a stored chunk is stored, or marked.
-    fn check_parents(&self, at: &Location, base: Levels, built: Levels) -> Result<()> {
+    fn check_parents(&self, at: &Location, base: &Base, built: Levels) -> Result<()> {
         if self.grid.layers().is_empty() {
             return Ok(());
         }
         for Edge { parent, child, .. } in parents(self.grid, at, derivation(self.grid, at.levels, base)) {
-            let reached = parent.levels.iter().zip(built.iter()).all(|(level, built)| level <= built);
+            let reached = built.covers(&parent.levels);
             let marked = self.marked.get(&parent).is_some_and(|children| children.contains(&child));
             if reached && !marked && !self.chunks.exists(LayerId(1), &parent)? {
                 self.find(
@@ -337,24 +346,43 @@ impl<'a> Check<'a> {
         Ok(())
     }
 
-    /// Compares an aggregate with what its children make of it; the parts of marked children may differ.
-    fn check_aggregate(&self, at: &Location, base: Levels, built: Levels) -> Result<u64> {
+    /// The children of an aggregate that are marked as changed, or may inherit what is marked above along the refinable
+    /// dimension.
+    fn marked_children(&self, at: &Location, dimension: usize, base: &Base) -> Vec<u8> {
         let structure = self.grid.structure();
-        let reached = at.levels.iter().zip(built.iter()).all(|(level, built)| level <= built);
+        let above = base.mixed().filter(|&mixed| mixed != dimension).into_iter().flat_map(|mixed| {
+            std::iter::successors(at.levels[mixed].coarser(), |level| level.coarser())
+                .take_while(move |level| *level <= base.coarsest()[mixed])
+                .filter_map(move |level| structure.ancestor(at, at.levels.with(mixed, level)))
+        });
+        std::iter::once(*at).chain(above).filter_map(|at| self.marked.get(&at)).flatten().copied().collect()
+    }
+
+    /// Compares an aggregate with what its children make of it; the parts of marked children may differ.
+    fn check_aggregate(&self, at: &Location, base: &Base, built: Levels) -> Result<u64> {
+        let structure = self.grid.structure();
+        let reached = built.covers(&at.levels);
         let Some(dimension) = derivation(self.grid, at.levels, base).filter(|_| reached) else {
             self.find(Damage::Stray, format!("{} is outside of the pyramid", self.place(LayerId(1), at)));
             return Ok(0);
         };
         self.check_parents(at, base, built)?;
-        let Some(Some(stored)) = self.report_damage(self.chunks.layers(at, base))? else { return Ok(0) };
+        let Some(Some(stored)) = self.report_damage(self.chunks.aggregates(at))? else { return Ok(0) };
         let halving = self.grid.halving(dimension);
-        let marked = self.marked.get(at).map_or(&[][..], Vec::as_slice);
+        let marked = self.marked_children(at, dimension, base);
+        let inherits = base.mixed().is_some_and(|mixed| mixed != dimension);
         let mut parts: Vec<(u8, Option<LayerChunks>)> = Vec::new();
+        let mut has_child = !marked.is_empty();
         for (number, child) in (0_u8..=u8::MAX).zip(structure.children(at, dimension)) {
             if marked.contains(&number) {
                 continue;
             }
-            let Some(child) = self.report_damage(self.chunks.layers(&child, base))? else { return Ok(0) };
+            let Some(own) = self.report_damage(self.chunks.stored(&child, base))? else { return Ok(0) };
+            has_child |= own.is_some();
+            let child = match own {
+                None if inherits => self.report_damage(self.chunks.effective(&child, base))?.flatten(),
+                own => own,
+            };
             let halve = |chunks: LayerChunks| {
                 self.grid
                     .layers()
@@ -365,7 +393,7 @@ impl<'a> Check<'a> {
             };
             parts.push((number, child.map(halve)));
         }
-        if marked.is_empty() && parts.iter().all(|(_, part)| part.is_none()) {
+        if !has_child {
             self.find(Damage::Stray, format!("{} has no data under it", self.place(LayerId(1), at)));
             return Ok(0);
         }

@@ -16,9 +16,10 @@ pub(crate) use raise::{edges as raise_edges, expect as expect_raise};
 
 use crate::dirty::Marks;
 use crate::error::{ErrorKind, Result};
+use crate::grid::Levels;
 use crate::key::{LayerId, directory_entry, meta};
-use crate::kv::{Batch, Durability, Space};
-use crate::store::{ChunkReader, Grid, lock, write_reach};
+use crate::kv::{Batch, Durability, Snapshot, Space};
+use crate::store::{Base, ChunkReader, Grid, lock, write_reach};
 
 /// What aggregation did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,27 +60,22 @@ fn attempt(grid: &Grid) -> Result<Option<Aggregated>> {
     let snapshot = grid.store().snapshot()?;
     let chunks = grid.chunk_reader(snapshot.as_ref());
     let state = grid.state(snapshot.as_ref())?;
-    let (Some(base), Some(top)) = (state.base(), state.top(grid.structure())) else { return Ok(None) };
-    let built = state.reach.unwrap_or(base);
     let mut batch = Batch::at(snapshot.as_ref());
     batch.expect_key(Space::Meta, meta::reach(grid.id()));
+    let (Some(base), Some(top)) = (state.base, state.top(grid.structure())) else { return Ok(None) };
+    let built = state.reach.unwrap_or(base.finest());
     if !grid.layers().is_empty() && top != built {
-        let edges = raise::edges(grid, snapshot.as_ref(), base, built, top)?;
-        raise::expect(grid, &mut batch, base, built, top);
-        write_reach(&mut batch, grid.id(), top)?;
-        crate::dirty::mark(grid, &mut batch, edges, grid.store().reserve_sequence());
-        grid.store().commit(batch, Durability::Buffered)?;
-        return Ok(Some(Aggregated::default()));
+        return reach(grid, snapshot.as_ref(), batch, (&base, built, top)).map(Some);
     }
     let limit = (CELLS_A_STEP / grid.structure().chunk_cells()).clamp(16, 4096);
     let marks = Marks::first(grid, snapshot.as_ref(), limit)?;
     if marks.len() == 0 {
         return Ok(None);
     }
-    let plan = Plan::new(grid, marks.edges(), base, top);
+    let plan = Plan::new(chunks, marks.edges(), &base, top)?;
     plan.expect(grid, chunks, &mut batch);
-    let propagation = Propagation::new(chunks, &plan, base, built);
-    let writes = propagation.run(&|at| match chunks.layers(at, base)? {
+    let propagation = Propagation::new(chunks, &plan, &base, built);
+    let writes = propagation.run(&|_, at| match chunks.stored(at, &base)? {
         Some(layers) => Ok(Part::Now(layers)),
         None => Ok(Part::Gone),
     })?;
@@ -89,6 +85,28 @@ fn attempt(grid: &Grid) -> Result<Option<Aggregated>> {
     // Marks are as durable as the commits that wrote them: should this one be lost, they are found again.
     grid.store().commit(batch, Durability::Buffered)?;
     Ok(Some(done))
+}
+
+/// Lets the pyramid reach up to the top of the data in one commit: where it rises, the parents of the old tops are marked;
+/// where it falls, what stands above goes.
+fn reach(
+    grid: &Grid,
+    snapshot: &dyn Snapshot,
+    mut batch: Batch,
+    (base, built, top): (&Base, Levels, Levels),
+) -> Result<Aggregated> {
+    let edges = raise::edges(grid, snapshot, base, built, top)?;
+    raise::expect(grid, &mut batch, base, built, top);
+    let chunks = grid.chunk_reader(snapshot);
+    let writes: Vec<ChunkWrite> = raise::above(grid, snapshot, base, built, top)?
+        .into_iter()
+        .flat_map(|at| grid.layers().iter().map(move |layer| ChunkWrite { layer: layer.id, at, blob: None }))
+        .collect();
+    write(chunks, &mut batch, writes);
+    write_reach(&mut batch, grid.id(), top)?;
+    crate::dirty::mark(grid, &mut batch, edges, grid.store().reserve_sequence());
+    grid.store().commit(batch, Durability::Buffered)?;
+    Ok(Aggregated::default())
 }
 
 /// Adds chunks and their directory entries to a batch.

@@ -1,12 +1,13 @@
 //! Which aggregates lie above changed chunks, and how many changes each waits for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::dirty::{Edge, parents};
+use crate::error::Result;
 use crate::grid::{Levels, Location};
 use crate::key::LayerId;
 use crate::kv::{Batch, Space};
-use crate::store::{ChunkReader, Grid};
+use crate::store::{Base, ChunkReader, Grid};
 
 /// An aggregate to be recomputed.
 #[derive(Debug)]
@@ -14,17 +15,26 @@ pub(crate) struct Node {
     pub(crate) at: Location,
     /// The dimension along which it derives.
     pub(crate) dimension: usize,
-    /// How many of its children change.
+    /// How many changes it waits for.
     pub(crate) changes: usize,
-    /// The nodes it feeds, and its number among their children.
-    pub(crate) feeds: Vec<(usize, u8)>,
+    pub(crate) feeds: Vec<Feed>,
 }
 
-/// A chunk that changed without being recomputed, and the nodes it feeds.
+/// A chunk that changed without being recomputed.
 #[derive(Debug)]
 pub(crate) struct Leaf {
     pub(crate) at: Location,
-    pub(crate) feeds: Vec<(usize, u8)>,
+    pub(crate) feeds: Vec<Feed>,
+}
+
+/// A node to which a change matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Feed {
+    pub(crate) node: usize,
+    /// The number of the node's child that is fed.
+    pub(crate) child: u8,
+    /// Whether the change is above that child along the refinable dimension, so that the child may inherit it.
+    pub(crate) above: bool,
 }
 
 /// Every aggregate above some changes, up to the top.
@@ -32,58 +42,42 @@ pub(crate) struct Leaf {
 pub(crate) struct Plan {
     pub(crate) nodes: Vec<Node>,
     pub(crate) leaves: Vec<Leaf>,
+    /// Base chunks that become aggregates because finer data was put into their places.
+    pub(crate) split: HashSet<Location>,
+}
+
+/// A plan while its nodes are found.
+struct Growth<'a> {
+    chunks: ChunkReader<'a>,
+    base: &'a Base,
+    top: Levels,
+    plan: Plan,
+    numbers: HashMap<Location, usize>,
+    /// The edges above each node.
+    inner: Vec<(usize, Edge)>,
 }
 
 impl Plan {
-    /// The plan for changes along `edges` in a pyramid from `base` to `top`. Edges that leave the pyramid are left out.
-    pub(crate) fn new(grid: &Grid, edges: Vec<Edge>, base: Levels, top: Levels) -> Self {
-        let structure = grid.structure();
-        let inside = |edge: &Edge| edge.parent.levels.iter().zip(top.iter()).all(|(level, top)| level <= top);
-        let mut plan = Plan::default();
-        let mut numbers: HashMap<Location, usize> = HashMap::new();
-        let mut inner: Vec<(usize, Edge)> = Vec::new();
-        let mut waiting: Vec<Edge> = edges.iter().filter(|edge| inside(edge)).copied().collect();
-        waiting.reverse();
-        while let Some(Edge { parent, dimension, .. }) = waiting.pop() {
-            if numbers.contains_key(&parent) {
-                continue;
-            }
-            let number = plan.nodes.len();
-            numbers.insert(parent, number);
-            plan.nodes.push(Node { at: parent, dimension, changes: 0, feeds: Vec::new() });
-            for edge in parents(grid, &parent, Some(dimension)).into_iter().filter(inside) {
-                inner.push((number, edge));
-                waiting.push(edge);
-            }
-        }
-        for (from, edge) in inner {
-            let to = numbers[&edge.parent];
-            plan.nodes[from].feeds.push((to, edge.child));
-            plan.nodes[to].changes += 1;
-        }
-        let mut leaves: HashMap<Location, usize> = HashMap::new();
-        for edge in edges.iter().filter(|edge| inside(edge)) {
-            let Some(child) = structure.child(&edge.parent, edge.dimension, edge.child) else { continue };
-            if numbers.contains_key(&child) {
-                continue;
-            }
-            let leaf = *leaves.entry(child).or_insert_with(|| {
-                plan.leaves.push(Leaf { at: child, feeds: Vec::new() });
-                plan.leaves.len() - 1
-            });
-            let feed = (numbers[&edge.parent], edge.child);
-            if !plan.leaves[leaf].feeds.contains(&feed) {
-                plan.leaves[leaf].feeds.push(feed);
-                plan.nodes[feed.0].changes += 1;
-            }
-        }
-        debug_assert!(plan.nodes.iter().all(|node| node.at.levels.iter().zip(base.iter()).all(|(level, base)| level >= base)));
-        plan
+    /// The plan for changes along `edges` in a pyramid over `base` up to `top`. Edges that leave the pyramid are left out.
+    pub(crate) fn new(chunks: ChunkReader<'_>, edges: Vec<Edge>, base: &Base, top: Levels) -> Result<Self> {
+        let mut growth =
+            Growth { chunks, base, top, plan: Plan::default(), numbers: HashMap::new(), inner: Vec::new() };
+        let edges: Vec<Edge> = edges.into_iter().filter(|edge| growth.inside(edge)).collect();
+        growth.climb(&edges)?;
+        growth.link(&edges);
+        growth.inherit()?;
+        Ok(growth.plan)
+    }
+
+    /// Names the base chunks that become aggregates.
+    pub(crate) fn with_split(mut self, split: HashSet<Location>) -> Self {
+        self.split = split;
+        self
     }
 
     /// Adds leaves that feed nothing, so that they are visited all the same.
     pub(crate) fn with_leaves(mut self, locations: impl IntoIterator<Item = Location>) -> Self {
-        let have: std::collections::HashSet<Location> = self.leaves.iter().map(|leaf| leaf.at).collect();
+        let have: HashSet<Location> = self.leaves.iter().map(|leaf| leaf.at).collect();
         self.leaves.extend(locations.into_iter().filter(|at| !have.contains(at)).map(|at| Leaf { at, feeds: Vec::new() }));
         self
     }
@@ -94,5 +88,115 @@ impl Plan {
             debug_assert_ne!(layer.id, LayerId::BASE);
             self.nodes.iter().for_each(|node| batch.expect_key(Space::Directory, chunks.key(layer.id, &node.at)));
         }
+    }
+}
+
+impl Growth<'_> {
+    fn inside(&self, edge: &Edge) -> bool {
+        self.top.covers(&edge.parent.levels)
+    }
+
+    /// Finds every node at or above the parents of `edges`.
+    fn climb(&mut self, edges: &[Edge]) -> Result<()> {
+        let mut waiting: Vec<Edge> = edges.iter().rev().copied().collect();
+        let mut heirs = HashSet::new();
+        while let Some(edge) = waiting.pop() {
+            if heirs.insert(edge) {
+                waiting.extend(self.heirs(&edge)?);
+            }
+            let Edge { parent, dimension, .. } = edge;
+            if self.numbers.contains_key(&parent) {
+                continue;
+            }
+            let number = self.plan.nodes.len();
+            self.numbers.insert(parent, number);
+            self.plan.nodes.push(Node { at: parent, dimension, changes: 0, feeds: Vec::new() });
+            for edge in parents(self.chunks.grid, &parent, Some(dimension)) {
+                if self.inside(&edge) {
+                    self.inner.push((number, edge));
+                    waiting.push(edge);
+                    // Nothing inherits from what derives along the refinable dimension: where it has no child it has no data.
+                    if self.base.mixed() == Some(dimension) {
+                        heirs.insert(edge);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Stored aggregates finer than a parent along the refinable dimension, within its place, that inherit what changed
+    /// because they have no such child of their own.
+    fn heirs(&self, edge: &Edge) -> Result<Vec<Edge>> {
+        let Some(mixed) = self.base.mixed().filter(|&mixed| mixed != edge.dimension) else { return Ok(Vec::new()) };
+        let structure = self.chunks.grid.structure();
+        let mut heirs = Vec::new();
+        let mut level = edge.parent.levels[mixed];
+        while level > self.base.finest()[mixed] {
+            let Some(finer) = level.finer() else { break };
+            level = finer;
+            for heir in self.chunks.under(LayerId(1), &edge.parent, level, usize::MAX)? {
+                let Some(child) = structure.child(&heir, edge.dimension, edge.child) else { continue };
+                if self.chunks.stored_in(&child, self.base)?.is_none() {
+                    heirs.push(Edge { parent: heir, ..*edge });
+                }
+            }
+        }
+        Ok(heirs)
+    }
+
+    /// Links each changed child with its parents.
+    fn link(&mut self, edges: &[Edge]) {
+        for (from, edge) in std::mem::take(&mut self.inner) {
+            let node = self.numbers[&edge.parent];
+            self.plan.nodes[from].feeds.push(Feed { node, child: edge.child, above: false });
+            self.plan.nodes[node].changes += 1;
+        }
+        let mut leaves: HashMap<Location, usize> = HashMap::new();
+        for edge in edges {
+            let Some(child) = self.chunks.grid.structure().child(&edge.parent, edge.dimension, edge.child) else { continue };
+            if self.numbers.contains_key(&child) {
+                continue;
+            }
+            let leaf = *leaves.entry(child).or_insert_with(|| {
+                self.plan.leaves.push(Leaf { at: child, feeds: Vec::new() });
+                self.plan.leaves.len() - 1
+            });
+            let feed = Feed { node: self.numbers[&edge.parent], child: edge.child, above: false };
+            if !self.plan.leaves[leaf].feeds.contains(&feed) {
+                self.plan.leaves[leaf].feeds.push(feed);
+                self.plan.nodes[feed.node].changes += 1;
+            }
+        }
+    }
+
+    /// Lets nodes wait for what their children may inherit.
+    fn inherit(&mut self) -> Result<()> {
+        let Some(mixed) = self.base.mixed() else { return Ok(()) };
+        let structure = self.chunks.grid.structure();
+        let leaves: HashMap<Location, usize> = self.plan.leaves.iter().enumerate().map(|(i, leaf)| (leaf.at, i)).collect();
+        for number in 0..self.plan.nodes.len() {
+            let (at, dimension) = (self.plan.nodes[number].at, self.plan.nodes[number].dimension);
+            if dimension == mixed {
+                continue;
+            }
+            for (child_number, child) in (0_u8..=u8::MAX).zip(structure.children(&at, dimension)) {
+                let changes = self.numbers.contains_key(&child) || leaves.contains_key(&child);
+                if !changes && self.chunks.stored_in(&child, self.base)?.is_some() {
+                    continue;
+                }
+                let feed = Feed { node: number, child: child_number, above: true };
+                for above in self.chunks.above(&child, self.base) {
+                    match (leaves.get(&above), self.numbers.get(&above)) {
+                        (Some(&leaf), _) => self.plan.leaves[leaf].feeds.push(feed),
+                        // What derives along the refinable dimension holds nothing where a finer chunk is missing.
+                        (None, Some(&node)) if self.plan.nodes[node].dimension != mixed => self.plan.nodes[node].feeds.push(feed),
+                        _ => continue,
+                    }
+                    self.plan.nodes[number].changes += 1;
+                }
+            }
+        }
+        Ok(())
     }
 }

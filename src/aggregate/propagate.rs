@@ -1,18 +1,19 @@
 //! Carries changed chunks up to the top, in parallel, each aggregate once.
 //!
 //! A node is computed by whoever delivers the last of the changes it waits for, so children are handed on decoded, in
-//! memory, and dropped as soon as their parents have taken their part.
+//! memory, and dropped as soon as their parents have taken their part. Only what may be inherited is kept to the end.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
 use rayon::prelude::*;
 
-use super::plan::{Node, Plan};
+use super::plan::{Feed, Node, Plan};
 use crate::error::Result;
 use crate::grid::{Levels, Location};
 use crate::kernel::{Chunk, assemble, reduce};
 use crate::key::LayerId;
-use crate::store::{ChunkReader, LayerChunks, lock};
+use crate::store::{Base, ChunkReader, LayerChunks, lock};
 
 /// What became of a chunk, or of the part of a parent that it stands for: one chunk a layer.
 #[derive(Clone, Debug)]
@@ -33,22 +34,43 @@ pub(crate) struct ChunkWrite {
     pub(crate) blob: Option<Vec<u8>>,
 }
 
+/// A change that reached a node.
+#[derive(Debug)]
+enum Arrival {
+    /// The part that a child stands for now.
+    Child(Part),
+    /// Whether something changed above a child along the refinable dimension.
+    Above(bool),
+}
+
+/// The part of a node that a child stands for, and whether that child is stored itself, not inherited.
+struct Resolved {
+    part: Option<LayerChunks>,
+    stored: bool,
+}
+
 /// One run over a plan.
 pub(crate) struct Propagation<'a> {
     chunks: ChunkReader<'a>,
     plan: &'a Plan,
-    base: Levels,
+    base: &'a Base,
     /// The levels up to which aggregates are stored now.
     built: Levels,
-    arrived: Vec<Mutex<Vec<(u8, Part)>>>,
+    arrived: Vec<Mutex<Vec<(u8, Arrival)>>>,
+    /// What became of the chunks that others may inherit from.
+    kept: HashMap<Location, Mutex<Option<Part>>>,
     writes: Mutex<Vec<ChunkWrite>>,
 }
 
 impl<'a> Propagation<'a> {
     /// Prepares a run; `built` are the levels up to which aggregates are stored.
-    pub(crate) fn new(chunks: ChunkReader<'a>, plan: &'a Plan, base: Levels, built: Levels) -> Self {
+    pub(crate) fn new(chunks: ChunkReader<'a>, plan: &'a Plan, base: &'a Base, built: Levels) -> Self {
         let arrived = plan.nodes.iter().map(|_| Mutex::default()).collect();
-        Self { chunks, plan, base, built, arrived, writes: Mutex::default() }
+        let inherited = |feeds: &[Feed]| feeds.iter().any(|feed| feed.above);
+        let nodes = plan.nodes.iter().filter(|node| inherited(&node.feeds)).map(|node| node.at);
+        let leaves = plan.leaves.iter().filter(|leaf| inherited(&leaf.feeds)).map(|leaf| leaf.at);
+        let kept = nodes.chain(leaves).map(|at| (at, Mutex::default())).collect();
+        Self { chunks, plan, base, built, arrived, kept, writes: Mutex::default() }
     }
 
     /// Adds a write to those of the run.
@@ -56,123 +78,157 @@ impl<'a> Propagation<'a> {
         lock(&self.writes).push(write);
     }
 
-    /// Visits every leaf and computes every node. `leaf` says what became of a leaf.
-    pub(crate) fn run(self, leaf: &(dyn Fn(&Location) -> Result<Part> + Sync)) -> Result<Vec<ChunkWrite>> {
-        self.run_with(&|_, at| leaf(at))
-    }
-
-    /// The same; `leaf` may emit writes of its own.
-    pub(crate) fn run_with(self, leaf: &(dyn Fn(&Self, &Location) -> Result<Part> + Sync)) -> Result<Vec<ChunkWrite>> {
+    /// Visits every leaf and computes every node. `leaf` says what became of a leaf, and may emit writes of its own.
+    pub(crate) fn run(self, leaf: &(dyn Fn(&Self, &Location) -> Result<Part> + Sync)) -> Result<Vec<ChunkWrite>> {
         self.plan.leaves.par_iter().with_max_len(1).try_for_each(|changed| {
             let now = leaf(&self, &changed.at)?;
-            self.deliver(&changed.feeds, &now)
+            self.deliver(&changed.at, &changed.feeds, &now)
         })?;
         Ok(self.writes.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
     /// Hands a change to the nodes it feeds, and computes those that waited for nothing else.
-    fn deliver(&self, feeds: &[(usize, u8)], now: &Part) -> Result<()> {
-        for &(number, child) in feeds {
-            let node = &self.plan.nodes[number];
-            let part = self.halve(node, now);
+    fn deliver(&self, at: &Location, feeds: &[Feed], now: &Part) -> Result<()> {
+        if let Some(kept) = self.kept.get(at) {
+            *lock(kept) = Some(now.clone());
+        }
+        for feed in feeds {
+            let node = &self.plan.nodes[feed.node];
+            let arrival = if feed.above {
+                Arrival::Above(!matches!(now, Part::Same))
+            } else {
+                Arrival::Child(match now {
+                    Part::Now(chunks) => Part::Now(self.halve(node, chunks)),
+                    other => other.clone(),
+                })
+            };
             let complete = {
-                let mut arrived = lock(&self.arrived[number]);
-                arrived.push((child, part));
+                let mut arrived = lock(&self.arrived[feed.node]);
+                arrived.push((feed.child, arrival));
                 (arrived.len() == node.changes).then(|| std::mem::take(&mut *arrived))
             };
-            if let Some(parts) = complete {
-                self.compute(node, parts)?;
+            if let Some(arrived) = complete {
+                self.compute(node, arrived)?;
             }
         }
         Ok(())
     }
 
     /// The part of a node that a child stands for.
-    fn halve(&self, node: &Node, child: &Part) -> Part {
-        match child {
-            Part::Now(chunks) => {
-                let halving = self.chunks.grid.halving(node.dimension);
-                let layers = self.chunks.grid.layers();
-                Part::Now(
-                    layers
-                        .iter()
-                        .zip(chunks)
-                        .map(|(layer, chunk)| reduce(layer.aggregator, chunk, &halving, layer.fill))
-                        .collect(),
-                )
-            }
-            Part::Gone => Part::Gone,
-            Part::Same => Part::Same,
-        }
+    fn halve(&self, node: &Node, child: &LayerChunks) -> LayerChunks {
+        let halving = self.chunks.grid.halving(node.dimension);
+        let layers = self.chunks.grid.layers().iter().zip(child);
+        layers.map(|(layer, chunk)| reduce(layer.aggregator, chunk, &halving, layer.fill)).collect()
     }
 
     /// Whether aggregates are stored at the levels of a location.
     fn is_built(&self, at: &Location) -> bool {
-        at.levels.iter().zip(self.built.iter()).all(|(level, built)| level <= built)
+        self.built.covers(&at.levels)
     }
 
     fn stored(&self, at: &Location) -> Result<Option<LayerChunks>> {
-        if self.is_built(at) { self.chunks.layers(at, self.base) } else { Ok(None) }
+        if self.is_built(at) || self.base.has(at.levels) { self.chunks.stored(at, self.base) } else { Ok(None) }
     }
 
-    fn compute(&self, node: &Node, mut parts: Vec<(u8, Part)>) -> Result<()> {
-        parts.retain(|(_, part)| !matches!(part, Part::Same));
-        // Above what is built even an unchanged child is news.
-        if parts.is_empty() && self.is_built(&node.at) {
-            return self.deliver(&node.feeds, &Part::Same);
+    /// Whether a chunk that this run does not change is stored.
+    fn is_stored(&self, at: &Location) -> Result<bool> {
+        match self.chunks.stored_in(at, self.base)? {
+            Some(LayerId::BASE) => Ok(!self.plan.split.contains(at)),
+            Some(_) => Ok(self.is_built(at)),
+            None => Ok(false),
         }
-        parts.sort_by_key(|(child, _)| *child);
-        let structure = self.chunks.grid.structure();
-        let children: Vec<Location> = structure.children(&node.at, node.dimension).collect();
-        let old = if parts.len() < children.len() { self.stored(&node.at)? } else { None };
-        if old.is_none() {
-            self.add_unchanged(node, &children, &mut parts)?;
-        }
-        if parts.is_empty() {
-            return self.deliver(&node.feeds, &Part::Same);
-        }
-        if !self.has_child(&children, &parts, old.is_some())? {
-            let layers = self.chunks.grid.layers();
-            if self.chunks.exists(layers[0].id, &node.at)? {
-                layers.iter().for_each(|layer| self.emit(ChunkWrite { layer: layer.id, at: node.at, blob: None }));
+    }
+
+    fn compute(&self, node: &Node, arrived: Vec<(u8, Arrival)>) -> Result<()> {
+        let mut children: BTreeMap<u8, (Option<Part>, bool)> = BTreeMap::new();
+        for (child, arrival) in arrived {
+            let (direct, above) = children.entry(child).or_default();
+            match arrival {
+                Arrival::Child(part) => *direct = Some(part),
+                Arrival::Above(changed) => *above |= changed,
             }
-            return self.deliver(&node.feeds, &Part::Gone);
+        }
+        children.retain(|_, (direct, above)| *above || !matches!(direct, None | Some(Part::Same)));
+        // Above what is built even an unchanged child is news.
+        if children.is_empty() && self.is_built(&node.at) {
+            return self.deliver(&node.at, &node.feeds, &Part::Same);
+        }
+        if self.base.has(node.at.levels) && !self.plan.split.contains(&node.at) && self.chunks.exists(LayerId::BASE, &node.at)? {
+            // What was an aggregate is base data again, and nobody's parent.
+            self.remove(node)?;
+            return self.deliver(&node.at, &node.feeds, &Part::Same);
+        }
+        let places: Vec<Location> = self.chunks.grid.structure().children(&node.at, node.dimension).collect();
+        let old = if children.len() < places.len() { self.stored(&node.at)? } else { None };
+        let mut parts: Vec<(u8, Option<LayerChunks>)> = Vec::new();
+        let mut has_child = false;
+        for (number, place) in (0_u8..=u8::MAX).zip(&places) {
+            let changed = children.remove(&number);
+            if changed.is_some() || old.is_none() {
+                let resolved = self.resolve(node, place, changed.and_then(|(direct, _)| direct))?;
+                has_child |= resolved.stored;
+                parts.push((number, resolved.part));
+            } else if !has_child {
+                has_child = self.is_stored(place)?;
+            }
+        }
+        if !has_child {
+            let was = self.remove(node)? || old.is_some() || self.plan.split.contains(&node.at);
+            return self.deliver(&node.at, &node.feeds, if was { &Part::Gone } else { &Part::Same });
         }
         let now = Part::Now(self.assemble(node, old, parts));
-        let (written, delivered) = rayon::join(|| self.encode(node, &now), || self.deliver(&node.feeds, &now));
+        let (written, delivered) =
+            rayon::join(|| self.encode(node, &now), || self.deliver(&node.at, &node.feeds, &now));
         written.and(delivered)
     }
 
-    /// An aggregate that is not stored is computed from all its children: adds those that did not change.
-    fn add_unchanged(&self, node: &Node, children: &[Location], parts: &mut Vec<(u8, Part)>) -> Result<()> {
-        for (number, child) in (0_u8..=u8::MAX).zip(children) {
-            if parts.iter().any(|(changed, _)| *changed == number) {
-                continue;
-            }
-            if let Some(chunks) = self.stored(child)? {
-                parts.push((number, self.halve(node, &Part::Now(chunks))));
-            }
+    /// Deletes an aggregate, if there is one.
+    fn remove(&self, node: &Node) -> Result<bool> {
+        let layers = self.chunks.grid.layers();
+        let exists = self.chunks.exists(layers[0].id, &node.at)?;
+        if exists {
+            layers.iter().for_each(|layer| self.emit(ChunkWrite { layer: layer.id, at: node.at, blob: None }));
         }
-        Ok(())
+        Ok(exists)
     }
 
-    /// Whether any child is there after the change.
-    fn has_child(&self, children: &[Location], parts: &[(u8, Part)], had: bool) -> Result<bool> {
-        if parts.iter().any(|(_, part)| matches!(part, Part::Now(_))) {
-            return Ok(true);
+    /// The part of a node that a child stands for after this run, by its effective value unless the node derives along the
+    /// refinable dimension. `direct` is what became of the child, if it is in the run.
+    fn resolve(&self, node: &Node, child: &Location, direct: Option<Part>) -> Result<Resolved> {
+        let gone = matches!(direct, Some(Part::Gone));
+        if let Some(Part::Now(part)) = direct {
+            return Ok(Resolved { part: Some(part), stored: true });
         }
-        if had {
-            for (number, child) in (0_u8..=u8::MAX).zip(children) {
-                let layer = if child.levels == self.base { LayerId::BASE } else { self.chunks.grid.layers()[0].id };
-                if !parts.iter().any(|(changed, _)| *changed == number) && self.chunks.exists(layer, child)? {
-                    return Ok(true);
-                }
+        if !gone && self.is_stored(child)? {
+            let part = self.stored(child)?.map(|chunks| self.halve(node, &chunks));
+            return Ok(Resolved { part, stored: true });
+        }
+        let nothing = Resolved { part: None, stored: false };
+        if self.base.mixed() == Some(node.dimension) {
+            return Ok(nothing);
+        }
+        for above in self.chunks.above(child, self.base) {
+            let kept = self.kept.get(&above).and_then(|kept| lock(kept).clone());
+            let chunks = match kept {
+                Some(Part::Now(chunks)) => Some(chunks),
+                Some(Part::Gone) => None,
+                Some(Part::Same) | None => match self.chunks.stored_in(&above, self.base)? {
+                    Some(LayerId::BASE) if self.plan.split.contains(&above) => None,
+                    Some(layer) if layer == LayerId::BASE || self.chunks.inherits_aggregates(child, self.base) => {
+                        self.stored(&above)?
+                    }
+                    _ => None,
+                },
+            };
+            if let Some(chunks) = chunks {
+                let part = self.halve(node, &self.chunks.spread(&chunks, &above, child));
+                return Ok(Resolved { part: Some(part), stored: false });
             }
         }
-        Ok(false)
+        Ok(nothing)
     }
 
-    fn assemble(&self, node: &Node, old: Option<LayerChunks>, parts: Vec<(u8, Part)>) -> LayerChunks {
+    fn assemble(&self, node: &Node, old: Option<LayerChunks>, parts: Vec<(u8, Option<LayerChunks>)>) -> LayerChunks {
         let grid = self.chunks.grid;
         let (halving, full) = (grid.halving(node.dimension), grid.full(node.at.levels));
         let mut old: Vec<Option<Chunk>> = match old {
@@ -182,8 +238,8 @@ impl<'a> Propagation<'a> {
         let mut by_layer: Vec<Vec<(u8, Option<Chunk>)>> = grid.layers().iter().map(|_| Vec::new()).collect();
         for (child, part) in parts {
             match part {
-                Part::Now(chunks) => by_layer.iter_mut().zip(chunks).for_each(|(parts, chunk)| parts.push((child, Some(chunk)))),
-                Part::Gone | Part::Same => by_layer.iter_mut().for_each(|parts| parts.push((child, None))),
+                Some(chunks) => by_layer.iter_mut().zip(chunks).for_each(|(parts, chunk)| parts.push((child, Some(chunk)))),
+                None => by_layer.iter_mut().for_each(|parts| parts.push((child, None))),
             }
         }
         let layers = grid.layers().iter().zip(old.iter_mut()).zip(&by_layer);

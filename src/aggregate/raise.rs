@@ -1,33 +1,36 @@
-//! The pyramid grows: the old tops must be carried up to the new one.
+//! The pyramid grows, and the old tops must be carried up to the new one; or it shrinks, and what stands above goes.
 
 use crate::dirty::{Edge, derivation, levels_between};
 use crate::error::Result;
-use crate::grid::Levels;
+use crate::grid::{Levels, Location};
 use crate::key::{ChunkKey, LayerId};
 use crate::kv::{Batch, KeyRange, Snapshot, Space};
-use crate::store::Grid;
+use crate::store::{Base, Grid};
 
 /// Where the stored chunks at the level `built` of each dimension that rises are listed, so far as these chunks derive along
 /// no later dimension; all that is between them and the new top follows.
-fn sources(grid: &Grid, base: Levels, built: Levels, top: Levels) -> Vec<(usize, KeyRange)> {
+fn sources(grid: &Grid, base: &Base, built: Levels, top: Levels) -> Vec<(usize, KeyRange)> {
     let structure = grid.structure();
     let order: Vec<usize> = structure.levelled().collect();
     let mut sources = Vec::new();
     for (position, &d) in order.iter().enumerate().filter(|&(_, &d)| top[d] > built[d]) {
         // Levels of the dimensions before are anywhere in the old pyramid, those behind at the base, this one at its old top.
-        let (mut low, mut high) = (base, base);
+        let (mut low, mut high) = (base.finest(), base.finest());
         order[..position].iter().for_each(|&e| high[e] = built[e]);
         (low[d], high[d]) = (built[d], built[d]);
         for levels in levels_between(grid, low, high) {
-            let layer = if derivation(grid, levels, base).is_none() { LayerId::BASE } else { LayerId(1) };
-            sources.push((d, ChunkKey::levels(grid.id(), structure, layer, levels)));
+            let layers = [
+                base.has(levels).then_some(LayerId::BASE),
+                derivation(grid, levels, base).map(|_| LayerId(1)),
+            ];
+            sources.extend(layers.into_iter().flatten().map(|layer| (d, ChunkKey::levels(grid.id(), structure, layer, levels))));
         }
     }
     sources
 }
 
 /// The edges from the old tops into the pyramid's new part.
-pub(crate) fn edges(grid: &Grid, snapshot: &dyn Snapshot, base: Levels, built: Levels, top: Levels) -> Result<Vec<Edge>> {
+pub(crate) fn edges(grid: &Grid, snapshot: &dyn Snapshot, base: &Base, built: Levels, top: Levels) -> Result<Vec<Edge>> {
     let mut edges = Vec::new();
     for (dimension, range) in sources(grid, base, built, top) {
         grid.directory(snapshot, range, &mut |chunk| {
@@ -39,8 +42,18 @@ pub(crate) fn edges(grid: &Grid, snapshot: &dyn Snapshot, base: Levels, built: L
 }
 
 /// Expects the old tops as they were: whoever still saw the old reach changed them without a mark for what is above.
-pub(crate) fn expect(grid: &Grid, batch: &mut Batch, base: Levels, built: Levels, top: Levels) {
+pub(crate) fn expect(grid: &Grid, batch: &mut Batch, base: &Base, built: Levels, top: Levels) {
     for (_, range) in sources(grid, base, built, top) {
         batch.expect_range(Space::Directory, range);
     }
+}
+
+/// The aggregates that stand above a pyramid that has shrunk, one a location.
+pub(crate) fn above(grid: &Grid, snapshot: &dyn Snapshot, base: &Base, built: Levels, top: Levels) -> Result<Vec<Location>> {
+    let mut above = Vec::new();
+    for levels in levels_between(grid, base.finest(), built).into_iter().filter(|levels| !top.covers(levels)) {
+        let range = ChunkKey::levels(grid.id(), grid.structure(), LayerId(1), levels);
+        grid.directory(snapshot, range, &mut |chunk| above.push(chunk.location))?;
+    }
+    Ok(above)
 }

@@ -98,6 +98,17 @@ impl Levels {
         self.0[dimension] = level;
         self
     }
+
+    /// The coarser level of each dimension.
+    #[must_use]
+    pub(crate) fn coarser_of(&self, other: &Levels) -> Self {
+        self.iter().zip(other.iter()).map(|(a, b)| *a.max(b)).collect()
+    }
+
+    /// Whether every level is coarser than or equal to the other's.
+    pub(crate) fn covers(&self, other: &Levels) -> bool {
+        self.iter().zip(other.iter()).all(|(a, b)| a >= b)
+    }
 }
 
 impl FromIterator<Level> for Levels {

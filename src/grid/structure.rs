@@ -174,6 +174,11 @@ impl Structure {
         &self.order
     }
 
+    /// The dimension whose base data may come at several levels.
+    pub fn refinable(&self) -> Option<usize> {
+        self.dimensions.iter().position(Dimension::is_refinable)
+    }
+
     /// The levelled dimensions, in the order of derivations.
     pub(crate) fn levelled(&self) -> impl DoubleEndedIterator<Item = usize> {
         self.order.iter().copied().filter(|&d| !self.dimensions[d].is_fixed())

@@ -5,6 +5,7 @@ mod boxes;
 mod chunk;
 mod reduce;
 mod resample;
+mod spread;
 
 pub use aggregator::Aggregator;
 pub(crate) use aggregator::Weighting;
@@ -13,3 +14,4 @@ pub(crate) use chunk::{Chunk, Full, Weighed};
 pub(crate) use reduce::{Halving, assemble, reduce};
 pub use resample::Resampling;
 pub(crate) use resample::{AxisMap, resample};
+pub(crate) use spread::Spreading;

@@ -15,6 +15,7 @@ use crate::dirty::{self, Edge, Marks};
 use crate::error::{Error, Result};
 use crate::grid::{Location, Piece, Window};
 use crate::kernel::for_each_row;
+use crate::key::LayerId;
 use crate::kv::Snapshot;
 use crate::store::{ChunkReader, Grid};
 
@@ -61,10 +62,10 @@ fn within(plan: &Plan, grid: &Grid, mut pieces: Vec<Piece>) -> Vec<Piece> {
 
 /// What is pending under each piece.
 fn pending(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, pieces: &[Piece]) -> Result<Vec<Vec<Edge>>> {
-    if plan.levels() == plan.base || Marks::first(grid, snapshot, 1)?.len() == 0 {
+    if plan.levels() == plan.base.finest() || Marks::first(grid, snapshot, 1)?.len() == 0 {
         return Ok(vec![Vec::new(); pieces.len()]);
     }
-    pieces.iter().map(|piece| dirty::pending_under(grid, snapshot, &piece.location, plan.base)).collect()
+    pieces.iter().map(|piece| dirty::pending_under(grid, snapshot, &piece.location, &plan.base)).collect()
 }
 
 /// The parts of the window that are out of date, each once.
@@ -92,43 +93,63 @@ struct Fetcher<'a> {
 
 impl Fetcher<'_> {
     fn piece<T: Cell>(&self, piece: &Piece, tile: &mut Tile<'_, T>, pending: &[Edge]) -> Result<()> {
+        let at = &piece.location;
+        if let ReadLayer::Aggregate(layer) = &self.plan.layer
+            && self.fresh
+            && (self.above || !pending.is_empty())
+        {
+            let fresh = Fresh::new(self.chunks, layer, &self.plan.base, self.plan.built);
+            let chunk = fresh.effective(at, pending)?;
+            self.read.fetch_add(fresh.chunks_read(), Ordering::Relaxed);
+            return copy_cells(self.chunks, piece, tile, chunk.as_ref().map(|chunk| &chunk.values));
+        }
+        let Some((stored, from)) = self.source(at)? else { return Ok(()) };
         match &self.plan.layer {
-            ReadLayer::Aggregate(layer) if self.plan.levels() == self.plan.base => {
-                let schema = self.chunks.grid.schema();
-                let full = self.chunks.grid.full(self.plan.base);
-                let base = self.chunks.base(&piece.location)?;
-                let lifted = base.map(|base| base.weigh(schema, full).lift(layer.aggregator, layer.dtype, layer.fill, full));
-                self.copy(piece, tile, lifted.map(|chunk| chunk.values))
+            ReadLayer::Base if from == *at => self.decode(LayerId::BASE, at, piece, tile),
+            ReadLayer::Aggregate(layer) if from == *at && stored != LayerId::BASE => self.decode(layer.id, at, piece, tile),
+            ReadLayer::Base => {
+                let chunk = self.chunks.base(&from)?.map(|chunk| self.chunks.spread_base(&chunk, &from, at).cells);
+                self.copy(piece, tile, chunk.as_ref())
             }
-            ReadLayer::Aggregate(layer) if self.fresh && (self.above || !pending.is_empty()) => {
-                let fresh = Fresh::new(self.chunks, layer, self.plan.base, self.plan.built);
-                let chunk = fresh.chunk(&piece.location, pending)?;
-                self.read.fetch_add(fresh.chunks_read(), Ordering::Relaxed);
-                copy_cells(self.chunks, piece, tile, chunk.map(|chunk| chunk.values))
+            ReadLayer::Aggregate(layer) => {
+                let spreading = self.chunks.spreading(&from, at);
+                let chunk = self.chunks.layer_at(layer, stored, &from)?;
+                let chunk = chunk.map(|chunk| match &spreading {
+                    Some(spreading) => spreading.chunk(layer.aggregator, &chunk),
+                    None => chunk,
+                });
+                self.copy(piece, tile, chunk.as_ref().map(|chunk| &chunk.values))
             }
-            layer => self.decode(layer, &piece.location, piece, tile),
         }
     }
 
+    /// Where the cells of a place are stored, and in which layer.
+    fn source(&self, at: &Location) -> Result<Option<(LayerId, Location)>> {
+        if self.plan.base.mixed().is_some() {
+            return self.chunks.source(at, &self.plan.base);
+        }
+        Ok(Some((if self.plan.base.has(at.levels()) { LayerId::BASE } else { LayerId(1) }, *at)))
+    }
+
     /// The plain case: the box is decoded straight into its place.
-    fn decode<T: Cell>(&self, layer: &ReadLayer, at: &Location, piece: &Piece, tile: &mut Tile<'_, T>) -> Result<()> {
+    fn decode<T: Cell>(&self, layer: LayerId, at: &Location, piece: &Piece, tile: &mut Tile<'_, T>) -> Result<()> {
         let shape = self.chunks.grid.structure().chunk_shape();
-        let planes = self.chunks.planes(layer.id());
-        let read = self.chunks.with_blob(layer.id(), at, |key, blob| {
+        let planes = self.chunks.planes(layer);
+        let read = self.chunks.with_blob(layer, at, |key, blob| {
             decode_into(key, blob, &BlobSpec::new(&shape, &planes, 1)?, &piece.in_chunk, tile)
         })?;
         self.read.fetch_add(u64::from(read.is_some()), Ordering::Relaxed);
         Ok(())
     }
 
-    fn copy<T: Cell>(&self, piece: &Piece, tile: &mut Tile<'_, T>, values: Option<Cells>) -> Result<()> {
+    fn copy<T: Cell>(&self, piece: &Piece, tile: &mut Tile<'_, T>, values: Option<&Cells>) -> Result<()> {
         self.read.fetch_add(u64::from(values.is_some()), Ordering::Relaxed);
         copy_cells(self.chunks, piece, tile, values)
     }
 }
 
 /// Copies the box of a decoded chunk into its place.
-fn copy_cells<T: Cell>(chunks: ChunkReader<'_>, piece: &Piece, tile: &mut Tile<'_, T>, values: Option<Cells>) -> Result<()> {
+fn copy_cells<T: Cell>(chunks: ChunkReader<'_>, piece: &Piece, tile: &mut Tile<'_, T>, values: Option<&Cells>) -> Result<()> {
     let Some(values) = values else { return Ok(()) };
     let cells = values
         .as_slice::<T>()

@@ -8,9 +8,8 @@ use crate::dirty;
 use crate::error::{Error, Result};
 use crate::grid::{Axis, CellIndex, Extent, Level, Levels, Shape, Structure, Window};
 use crate::kernel::{AxisMap, Resampling};
-use crate::key::LayerId;
 use crate::kv::Snapshot;
-use crate::store::{Grid, LayerSpec, State, base_fill};
+use crate::store::{Base, Grid, LayerSpec, State, base_fill};
 
 /// The most cells an answer, or what it is resampled from, may have.
 const CELLS_MAX: u64 = 1 << 30;
@@ -34,19 +33,12 @@ impl ReadLayer {
             ReadLayer::Aggregate(spec) => Layer::Aggregate(spec.aggregator),
         }
     }
-
-    pub(super) fn id(&self) -> LayerId {
-        match self {
-            ReadLayer::Base => LayerId::BASE,
-            ReadLayer::Aggregate(spec) => spec.id,
-        }
-    }
 }
 
 /// How a query is answered.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
-    pub(super) base: Levels,
+    pub(super) base: Base,
     /// The levels up to which aggregates are stored.
     pub(super) built: Levels,
     pub(super) bounds: Window,
@@ -64,10 +56,10 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn new(grid: &Grid, state: State, query: &Query) -> Result<Self> {
         let structure = grid.structure();
-        let (Some(bounds), Some(top)) = (state.bounds, state.top(structure)) else {
+        let (Some(bounds), Some(all), Some(top)) = (state.bounds, state.base, state.top(structure)) else {
             return Err(Error::not_found("it is empty: nothing was put yet"));
         };
-        let base = bounds.levels(structure.dimensions().len());
+        let base = all.finest();
         let built = state.reach.unwrap_or(base);
         let reach = if grid.layers().is_empty() {
             base
@@ -113,7 +105,7 @@ impl Plan {
                 "a resampled answer may have {RESAMPLED_AXIS_MAX} cells along an axis, and be made of {RESAMPLED_MAX}; ask for less at a time"
             )));
         }
-        let plan = Self { base, built, bounds, layer, dtype, fill, window, extent, maps };
+        let plan = Self { base: all, built, bounds, layer, dtype, fill, window, extent, maps };
         match plan.populated(structure).map(|window| structure.chunk_count(&window)) {
             Some(chunks) if chunks > CHUNKS_MAX => Err(Error::invalid(format!(
                 "the read would touch {chunks} chunks, more than {CHUNKS_MAX}; ask for a coarser level or a smaller extent"
@@ -123,7 +115,7 @@ impl Plan {
     }
 
     pub(super) fn levels(&self) -> Levels {
-        self.window.levels(self.base.len())
+        self.window.levels(self.bounds.levels(0).len())
     }
 
     /// The part of the window within which anything can be stored.
@@ -136,13 +128,11 @@ impl Plan {
         let locations: Vec<_> =
             self.populated(structure).iter().flat_map(|window| structure.split(window)).map(|piece| piece.location).collect();
         let chunks = grid.chunk_reader(snapshot);
-        // At the base levels every layer is made of base chunks.
-        let layer = if self.levels() == self.base { LayerId::BASE } else { self.layer.id() };
         let mut stored = 0;
         let mut stale = 0;
         for at in &locations {
-            stored += u64::from(chunks.exists(layer, at)?);
-            stale += u64::from(!dirty::pending_under(grid, snapshot, at, self.base)?.is_empty());
+            stored += u64::from(chunks.source(at, &self.base)?.is_some());
+            stale += u64::from(!dirty::pending_under(grid, snapshot, at, &self.base)?.is_empty());
         }
         Ok(Explanation {
             layer: self.layer.public(),
@@ -384,7 +374,9 @@ fn choose_layer(grid: &Grid, asked: Option<Layer>, levels: Levels, base: Levels)
             .cloned()
             .map(ReadLayer::Aggregate)
             .ok_or_else(|| Error::not_found("it has no aggregators, so no levels above the base")),
-        Some(Layer::Base) => Err(Error::not_found(format!("layer `base` is at levels {base:?} only, not at {levels:?}"))),
+        Some(Layer::Base) => {
+            Err(Error::not_found(format!("layer `base` is read at the finest base levels {base:?} only, not at {levels:?}")))
+        }
         Some(Layer::Aggregate(aggregator)) => find(aggregator).ok_or_else(|| {
             let names: Vec<_> = grid.layers().iter().map(|spec| spec.aggregator.name()).collect();
             Error::not_found(format!("it has no layer `{aggregator}`; it has base, {}", names.join(", ")))

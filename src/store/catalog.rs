@@ -25,6 +25,7 @@ pub(super) enum RecordKind {
     Schema = 5,
     Bounds = 6,
     Reach = 7,
+    BaseLevels = 8,
 }
 
 /// The bytes of a record.

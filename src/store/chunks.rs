@@ -8,6 +8,7 @@ use crate::kernel::{Aggregator, Chunk, Full, Weighed, Weighting};
 use crate::key::{ChunkKey, LayerId};
 use crate::kv::{Snapshot, Space};
 
+use super::base::Base;
 use super::grid::Grid;
 
 /// One layer of a grid, as its schema makes it.
@@ -145,11 +146,18 @@ impl<'a> ChunkReader<'a> {
         })
     }
 
-    /// The chunks of every layer at a location; base cells are lifted. `None` if nothing is stored there.
-    pub(crate) fn layers(&self, at: &Location, base: Levels) -> Result<Option<LayerChunks>> {
-        if at.levels == base {
-            return Ok(self.base(at)?.map(|chunk| self.lift(&chunk.weigh(self.grid.schema(), self.grid.full(base)), base)));
+    /// What is stored at a location, one chunk a layer; base cells are lifted. `None` if nothing is.
+    pub(crate) fn stored(&self, at: &Location, base: &Base) -> Result<Option<LayerChunks>> {
+        if base.has(at.levels)
+            && let Some(chunk) = self.base(at)?
+        {
+            return Ok(Some(self.lift(&chunk.weigh(self.grid.schema(), self.grid.full(at.levels)), at.levels)));
         }
+        if at.levels == base.finest() { Ok(None) } else { self.aggregates(at) }
+    }
+
+    /// The aggregates of every layer at a location, if there are any.
+    pub(crate) fn aggregates(&self, at: &Location) -> Result<Option<LayerChunks>> {
         let mut chunks = Vec::with_capacity(self.grid.layers().len());
         for layer in self.grid.layers() {
             match (self.layer(layer, at)?, chunks.is_empty()) {
@@ -158,7 +166,7 @@ impl<'a> ChunkReader<'a> {
                 (None, false) => return Err(self.damaged(layer.id, at).because("it is missing while another layer's is there")),
             }
         }
-        Ok(Some(chunks))
+        Ok((!chunks.is_empty()).then_some(chunks))
     }
 
     /// What each layer makes of base cells.

@@ -130,6 +130,13 @@ impl Grid {
         batch.commit()
     }
 
+    /// Says whether a window's levels fit the grid's base data, as [`put`](Self::put) would. Whether there is finer data below is
+    /// found by the put itself.
+    pub(crate) fn check(&self, window: &Window) -> Result<()> {
+        let state = self.state(self.store().snapshot()?.as_ref())?;
+        crate::writer::check_levels(self, state.base.as_ref(), window)
+    }
+
     /// Brings every aggregate up to date.
     pub fn aggregate(&self) -> Result<Aggregated> {
         let mut total = Aggregated::default();
@@ -159,7 +166,7 @@ impl Grid {
         reader::explain(self, query)
     }
 
-    /// The box of all that was put, at the base levels; `None` if nothing was.
+    /// The box of all that was put, at the finest base levels; `None` if nothing was.
     pub fn bounds(&self) -> Result<Option<Window>> {
         Ok(self.state(self.store().snapshot()?.as_ref())?.bounds)
     }
@@ -169,9 +176,14 @@ impl Grid {
         Ok(self.bounds()?.map(|bounds| self.structure().extent(&bounds)))
     }
 
-    /// The levels of the base data; `None` before the first put.
+    /// The finest levels of base data; `None` before the first put.
     pub fn base_levels(&self) -> Result<Option<Levels>> {
-        Ok(self.bounds()?.map(|bounds| bounds.levels(self.structure().dimensions().len())))
+        Ok(self.state(self.store().snapshot()?.as_ref())?.base.map(|base| base.finest()))
+    }
+
+    /// Each vector of levels at which there is base data, the finest first. They differ in the refinable dimension only.
+    pub fn levels_in_use(&self) -> Result<Vec<Levels>> {
+        Ok(self.state(self.store().snapshot()?.as_ref())?.base.map_or(Vec::new(), |base| base.levels().collect()))
     }
 
     /// The coarsest chunk of an up-to-date pyramid: the one under which all data lies, but for Fixed dimensions, of which it is
@@ -218,33 +230,38 @@ impl Grid {
         let Some(window) = self.structure().intersection(&window, &self.structure().cover(&bounds, levels)) else {
             return Ok(Vec::new());
         };
-        let layer = if state.base() == Some(levels) { LayerId::BASE } else { LayerId(1) };
         if self.structure().chunk_count(&window) <= PAGE as u64 {
             let locations: Vec<Location> = self.structure().split(&window).map(|piece| piece.location).collect();
-            return self.existing(snapshot.as_ref(), layer, locations);
+            return self.existing(snapshot.as_ref(), &state, locations);
         }
         let mut chunks = Vec::new();
-        let range = ChunkKey::levels(self.id(), self.structure(), layer, levels);
-        self.directory(snapshot.as_ref(), range, &mut |chunk| {
-            if self.structure().intersection(&self.structure().chunk_window(&chunk.location), &window).is_some() {
-                chunks.push(chunk);
-            }
-        })?;
+        for layer in [LayerId::BASE, LayerId(1)] {
+            let range = ChunkKey::levels(self.id(), self.structure(), layer, levels);
+            self.directory(snapshot.as_ref(), range, &mut |chunk| {
+                if self.structure().intersection(&self.structure().chunk_window(&chunk.location), &window).is_some() {
+                    chunks.push(chunk);
+                }
+            })?;
+        }
         Ok(chunks)
     }
 
-    fn existing(&self, snapshot: &dyn Snapshot, layer: LayerId, locations: Vec<Location>) -> Result<Vec<ChunkInfo>> {
+    fn existing(&self, snapshot: &dyn Snapshot, state: &State, locations: Vec<Location>) -> Result<Vec<ChunkInfo>> {
         let chunks = self.chunk_reader(snapshot);
-        let keys: Vec<_> = locations.iter().map(|at| chunks.key(layer, at)).collect();
-        let aggregator = self.layers().iter().find(|spec| spec.id == layer).map(|spec| spec.aggregator);
         let mut found = Vec::new();
-        snapshot.get_many(Space::Directory, &keys, &mut |i, entry| {
-            if let Some(entry) = entry {
-                let bytes = directory_length(entry).map_err(|e| chunks.damaged(layer, &locations[i]).because(e))?;
-                found.push(ChunkInfo { location: locations[i], aggregator, bytes });
-            }
-            Ok(())
-        })?;
+        for layer in [LayerId::BASE, LayerId(1)] {
+            let based = |at: &&Location| layer != LayerId::BASE || state.base.is_some_and(|base| base.has(at.levels));
+            let locations: Vec<Location> = locations.iter().filter(based).copied().collect();
+            let keys: Vec<_> = locations.iter().map(|at| chunks.key(layer, at)).collect();
+            let aggregator = self.layers().iter().find(|spec| spec.id == layer).map(|spec| spec.aggregator);
+            snapshot.get_many(Space::Directory, &keys, &mut |i, entry| {
+                if let Some(entry) = entry {
+                    let bytes = directory_length(entry).map_err(|e| chunks.damaged(layer, &locations[i]).because(e))?;
+                    found.push(ChunkInfo { location: locations[i], aggregator, bytes });
+                }
+                Ok(())
+            })?;
+        }
         Ok(found)
     }
 
@@ -253,17 +270,16 @@ impl Grid {
         let dimension = self.structure().dimension(dimension).map_err(|e| self.blame(e))?;
         let Some((parent, _)) = self.structure().parent(chunk, dimension) else { return Ok(None) };
         let snapshot = self.store().snapshot()?;
-        Ok(self.existing(snapshot.as_ref(), LayerId(1), vec![parent])?.into_iter().next())
+        let state = self.state(snapshot.as_ref())?;
+        Ok(self.existing(snapshot.as_ref(), &state, vec![parent])?.into_iter().next())
     }
 
     /// The stored chunks right under a chunk along a dimension.
     pub fn children(&self, chunk: &Location, dimension: &str) -> Result<Vec<ChunkInfo>> {
         let dimension = self.structure().dimension(dimension).map_err(|e| self.blame(e))?;
         let snapshot = self.store().snapshot()?;
-        let base = self.state(snapshot.as_ref())?.base();
-        let children: Vec<_> = self.structure().children(chunk, dimension).collect();
-        let at_base = children.first().is_some_and(|child| Some(child.levels) == base);
-        self.existing(snapshot.as_ref(), if at_base { LayerId::BASE } else { LayerId(1) }, children)
+        let state = self.state(snapshot.as_ref())?;
+        self.existing(snapshot.as_ref(), &state, self.structure().children(chunk, dimension).collect())
     }
 
     /// Calls `visit` for every directory entry of a range.
@@ -280,8 +296,13 @@ impl Grid {
         }
     }
 
+    /// The error for a directory entry that no commit could have written.
+    pub(crate) fn stray_key(&self) -> Error {
+        Error::corrupt(format!("grid `{}`: a directory entry is damaged", self.name()))
+    }
+
     fn chunk_info(&self, key: &[u8], value: &[u8]) -> Result<ChunkInfo> {
-        let damaged = || Error::corrupt(format!("grid `{}`: a directory entry is damaged", self.name()));
+        let damaged = || self.stray_key();
         let (layer, location) = ChunkKey::decode(self.id(), self.structure(), key).map_err(|e| damaged().because(e))?;
         let bytes = directory_length(value).map_err(|e| damaged().because(e))?;
         let aggregator = match layer {

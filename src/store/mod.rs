@@ -1,7 +1,9 @@
 //! A store: many grids in one engine.
 
+mod base;
 mod catalog;
 mod chunks;
+mod column;
 mod grid;
 mod state;
 
@@ -11,9 +13,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
+pub(crate) use base::Base;
 pub(crate) use chunks::{BaseChunk, ChunkReader, LayerChunks, LayerSpec, base_fill};
 pub use grid::{ChunkInfo, Grid};
-pub(crate) use state::{State, write_bounds, write_reach};
+pub(crate) use state::{State, expect_base_levels, write_reach, write_state};
 
 use crate::error::Result;
 use crate::grid::Schema;

@@ -1,9 +1,12 @@
-//! What a grid holds, in two small records: the box of all that was put, and how far the pyramid reaches.
+//! What a grid holds, in three small records: the box of all that was put, the levels at which the refinable dimension has
+//! base data, and how far the pyramid reaches.
 //!
-//! They are apart because writers that extend a grid change the first, and aggregation depends on the second only.
+//! They are apart because writers that extend a grid change the first, writers at a new level the second, and aggregation
+//! depends on the last only.
 
 use serde::{Deserialize, Serialize};
 
+use super::base::Base;
 use super::catalog::{self, RecordKind, encode_record};
 use crate::error::{Error, Result};
 use crate::grid::{CellIndex, Level, Levels, Shape, Structure, Window};
@@ -13,8 +16,10 @@ use crate::kv::{Batch, Snapshot, Space};
 /// What a grid holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct State {
-    /// The box of all that was put, at the base levels; nothing was put if absent.
+    /// The box of all that was put, at the finest base levels; nothing was put if absent.
     pub(crate) bounds: Option<Window>,
+    /// The levels of base data; nothing was put if absent.
+    pub(crate) base: Option<Base>,
     /// The levels up to which aggregates are kept; none are if absent.
     pub(crate) reach: Option<Levels>,
 }
@@ -24,6 +29,12 @@ struct BoundsRecord {
     levels: Vec<Level>,
     start: Vec<i64>,
     shape: Vec<u64>,
+}
+
+/// The levels at which the refinable dimension has base data, finest first. Kept only where there is such a dimension.
+#[derive(Serialize, Deserialize)]
+struct BaseRecord {
+    levels: Vec<Level>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -37,36 +48,76 @@ impl State {
         let bounds = catalog::read::<BoundsRecord>(snapshot, RecordKind::Bounds, meta::bounds(id))?
             .map(|r| r.check(structure))
             .transpose()?;
+        let base = match (bounds, structure.refinable()) {
+            (Some(bounds), Some(dimension)) => {
+                let missing = || Error::corrupt("the grid's base level record is missing");
+                let record = catalog::read::<BaseRecord>(snapshot, RecordKind::BaseLevels, meta::base_levels(id))?;
+                Some(record.ok_or_else(missing)?.check(bounds.levels(0), dimension)?)
+            }
+            (bounds, _) => bounds.map(|bounds| Base::new(structure, bounds.levels(0))),
+        };
         let reach = catalog::read::<ReachRecord>(snapshot, RecordKind::Reach, meta::reach(id))?
             .map(|r| r.check(structure))
             .transpose()?;
-        Ok(Self { bounds, reach })
-    }
-
-    /// The base level of each dimension, once something was put.
-    pub(crate) fn base(&self) -> Option<Levels> {
-        self.bounds.map(|bounds| bounds.levels(0))
+        Ok(Self { bounds, base, reach })
     }
 
     /// The levels up to which the pyramid goes once it is up to date.
     pub(crate) fn top(&self, structure: &Structure) -> Option<Levels> {
-        self.bounds.map(|bounds| structure.top(&bounds))
+        Some(structure.top(&self.bounds?).coarser_of(&self.base?.coarsest()))
     }
 
-    /// The bounds as they are once `window`, which is at the base levels, was put too.
-    pub(crate) fn grown(&self, structure: &Structure, window: &Window) -> Window {
-        let window = window.at(window.levels(structure.dimensions().len()));
-        self.bounds.map_or(window, |bounds| structure.union(&bounds, &window))
+    /// The state once `window` was put too; the reach is as it was.
+    pub(crate) fn grown(&self, structure: &Structure, window: &Window) -> Result<Self> {
+        let levels = window.levels(structure.dimensions().len());
+        let (Some(bounds), Some(base)) = (self.bounds, self.base) else {
+            let bounds = window.at(levels);
+            return Ok(Self { bounds: Some(bounds), base: Some(Base::new(structure, levels)), reach: self.reach });
+        };
+        let base = base.with(levels);
+        let union = structure.union(&structure.cover(&bounds, base.finest()), &structure.cover(window, base.finest()));
+        let beyond = || Error::invalid(format!("cells at levels {:?} do not reach over all of the grid's data", base.finest()));
+        structure.check(&union).map_err(|e| beyond().because(e))?;
+        if union.start().contains(&i64::MIN) {
+            return Err(beyond());
+        }
+        Ok(Self { bounds: Some(union), base: Some(base), reach: self.reach })
     }
 }
 
-/// Writes the bounds, expecting them as they were.
-pub(crate) fn write_bounds(batch: &mut Batch, id: GridId, bounds: &Window) -> Result<()> {
-    let record =
-        BoundsRecord { levels: bounds.levels(0).to_vec(), start: bounds.start().to_vec(), shape: bounds.shape().to_vec() };
-    batch.expect_key(Space::Meta, meta::bounds(id));
-    batch.put(Space::Meta, meta::bounds(id), encode_record(RecordKind::Bounds, &record)?);
+/// Writes the records of the bounds and the base levels so far as they change, expecting them as they were.
+pub(crate) fn write_state(batch: &mut Batch, id: GridId, old: &State, new: &State) -> Result<()> {
+    if old.bounds != new.bounds {
+        batch.expect_key(Space::Meta, meta::bounds(id));
+        match new.bounds {
+            Some(bounds) => {
+                let record = BoundsRecord {
+                    levels: bounds.levels(0).to_vec(),
+                    start: bounds.start().to_vec(),
+                    shape: bounds.shape().to_vec(),
+                };
+                batch.put(Space::Meta, meta::bounds(id), encode_record(RecordKind::Bounds, &record)?);
+            }
+            None => batch.delete(Space::Meta, meta::bounds(id)),
+        }
+    }
+    let used = |state: &State| state.base.and_then(|base| base.used());
+    if used(old) != used(new) {
+        match used(new) {
+            Some(levels) => {
+                batch.put(Space::Meta, meta::base_levels(id), encode_record(RecordKind::BaseLevels, &BaseRecord { levels })?)
+            }
+            None => batch.delete(Space::Meta, meta::base_levels(id)),
+        }
+    }
     Ok(())
+}
+
+/// Expects that base data stands at the same levels as it was seen. Whoever relies on there being none at a level does.
+pub(crate) fn expect_base_levels(batch: &mut Batch, id: GridId, structure: &Structure) {
+    if structure.refinable().is_some() {
+        batch.expect_key(Space::Meta, meta::base_levels(id));
+    }
 }
 
 /// Writes the reach. Whoever aggregates expects the reach unchanged in any case.
@@ -88,6 +139,16 @@ impl BoundsRecord {
         let window = window.at(self.levels.iter().copied().collect());
         structure.check(&window).map_err(|e| wrong().because(e))?;
         Ok(window)
+    }
+}
+
+impl BaseRecord {
+    fn check(&self, finest: Levels, dimension: usize) -> Result<Base> {
+        let sound = self.levels.first() == Some(&finest[dimension]) && self.levels.is_sorted_by(|a, b| a < b);
+        if !sound {
+            return Err(Error::corrupt("the grid's base level record does not fit its bounds"));
+        }
+        Ok(self.levels.iter().fold(Base::of(finest, Some(dimension)), |base, level| base.with(finest.with(dimension, *level))))
     }
 }
 

@@ -54,9 +54,7 @@ impl<R: Read + Seek> Import<R> {
     /// do about it. Only the header is read.
     pub fn new(grid: &Grid, tiff: GeoTiff<R>) -> Result<Self> {
         let placement = place(grid, tiff.header())?;
-        if let Some(base) = grid.base_levels()? {
-            crate::writer::check_levels(grid, Some(base), &placement.window)?;
-        }
+        grid.check(&placement.window)?;
         let conversion = Conversion::new(grid.schema(), tiff.header())?;
         Ok(Self { grid: grid.clone(), tiff, placement, conversion })
     }

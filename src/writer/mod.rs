@@ -1,19 +1,22 @@
 //! Puts: split at chunk borders, merge, encode, commit chunks and marks together.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+mod places;
+
+use std::sync::{Arc, Mutex, OnceLock};
 
 use ndarray::{ArrayViewD, ArrayViewMutD, Slice, Zip};
+use rayon::prelude::*;
 
 use crate::aggregate::{self, ChunkWrite, Part, Plan, Propagation};
 use crate::array::{ArrayView, Cell, Cells, with_dtype, with_view};
 use crate::dirty::{self, Edge, parents};
 use crate::error::{Error, ErrorKind, Result};
-use crate::grid::{Levels, Location, Piece, Schema, Window};
+use crate::grid::{Location, Piece, Schema, Window};
 use crate::kernel::copy_box;
 use crate::key::{LayerId, meta};
 use crate::kv::{self, Durability, Snapshot, Space};
-use crate::store::{BaseChunk, ChunkReader, Grid, Policy, State, Store, base_fill, try_lock, write_bounds, write_reach};
+use crate::store::{Base, BaseChunk, ChunkReader, Grid, Policy, State, Store, base_fill, try_lock, write_reach, write_state};
+use places::Places;
 
 /// What a commit did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -166,95 +169,138 @@ struct Writer<'b, 'a> {
     grid: &'b Grid,
     chunks: ChunkReader<'b>,
     puts: Vec<&'b Put<'a>>,
-    state: State,
-    bounds: Window,
-    base: Levels,
-    /// The parts of the puts in each chunk, in their order.
-    pieces: HashMap<Location, Vec<(usize, Piece)>>,
-    /// The chunks in key order, so that neighbours under one parent are computed together.
-    locations: Vec<Location>,
+    old: State,
+    new: State,
+    base: Base,
+    places: Places,
 }
 
 impl<'b, 'a> Writer<'b, 'a> {
     fn new(grid: &'b Grid, snapshot: &'b dyn Snapshot, puts: Vec<&'b Put<'a>>) -> Result<Self> {
         let chunks = grid.chunk_reader(snapshot);
-        let state = grid.state(snapshot)?;
-        let mut grown = state;
-        let mut pieces: HashMap<Location, Vec<(usize, Piece)>> = HashMap::new();
-        for (number, put) in puts.iter().enumerate() {
-            check_levels(grid, grown.base(), &put.window)?;
-            grown.bounds = Some(grown.grown(grid.structure(), &put.window));
-            for piece in grid.structure().split(&put.window) {
-                pieces.entry(piece.location).or_default().push((number, piece));
-            }
+        let old = grid.state(snapshot)?;
+        let mut new = old;
+        for put in &puts {
+            check_levels(grid, new.base.as_ref(), &put.window)?;
+            new = new.grown(grid.structure(), &put.window).map_err(|e| grid.blame(e))?;
         }
-        let Some(bounds) = grown.bounds else { return Err(Error::invalid("a batch without puts writes nothing")) };
-        let mut locations: Vec<(Vec<u8>, Location)> = pieces.keys().map(|at| (chunks.key(LayerId::BASE, at), *at)).collect();
-        locations.sort_unstable();
-        let locations = locations.into_iter().map(|(_, at)| at).collect();
-        let base = bounds.levels(grid.structure().dimensions().len());
-        Ok(Self { grid, chunks, puts, state, bounds, base, pieces, locations })
+        let Some(base) = new.base else { return Err(Error::invalid("a batch without puts writes nothing")) };
+        let pieces = puts.iter().map(|put| grid.structure().split(&put.window).collect()).collect();
+        let places = Places::new(chunks, &base, old.base.as_ref(), pieces, |number, piece| has_data(grid, puts[number], piece))?;
+        Ok(Self { grid, chunks, puts, old, new, base, places })
     }
 
     fn write(&self, batch: &mut kv::Batch, commit: &mut Commit, inline: bool) -> Result<()> {
-        if self.state.bounds != Some(self.bounds) {
-            write_bounds(batch, self.grid.id(), &self.bounds)?;
-        }
-        self.locations.iter().for_each(|at| batch.expect_key(Space::Directory, self.chunks.key(LayerId::BASE, at)));
-        let top = self.grid.structure().top(&self.bounds);
-        let built = self.state.reach.unwrap_or(self.base);
+        write_state(batch, self.grid.id(), &self.old, &self.new)?;
+        self.places.expect(self.chunks, &self.base, batch);
+        let Some(top) = self.new.top(self.grid.structure()) else { return Ok(()) };
+        let built = self.new.reach.unwrap_or(self.base.finest());
         let raised = if self.grid.layers().is_empty() || top == built || !inline {
             Vec::new()
         } else {
-            aggregate::raise_edges(self.grid, self.chunks.snapshot, self.base, built, top)?
+            aggregate::raise_edges(self.grid, self.chunks.snapshot, &self.base, built, top)?
         };
-        let marks = self.grid.layers().is_empty() || !inline || raised.len() > INLINE_EDGES_MAX;
+        let marks = self.grid.layers().is_empty() || !inline || raised.len() > INLINE_EDGES_MAX || !top.covers(&built);
         let edges = if marks { Vec::new() } else { self.edges().chain(raised).collect() };
-        let plan = Plan::new(self.grid, edges, self.base, top).with_leaves(self.locations.iter().copied());
+        let plan = Plan::new(self.chunks, edges, &self.base, top)?
+            .with_split(self.places.split.iter().copied().collect())
+            .with_leaves(self.places.leaves.iter().copied());
         if !marks {
             batch.expect_key(Space::Meta, meta::reach(self.grid.id()));
             if top != built {
-                aggregate::expect_raise(self.grid, batch, self.base, built, top);
+                aggregate::expect_raise(self.grid, batch, &self.base, built, top);
                 write_reach(batch, self.grid.id(), top)?;
             }
             plan.expect(self.grid, self.chunks, batch);
         }
-        let writes = Propagation::new(self.chunks, &plan, self.base, built).run_with(&|run, at| self.leaf(run, at, marks))?;
+        let run = Propagation::new(self.chunks, &plan, &self.base, built);
+        self.split(&run, marks)?;
+        let writes = run.run(&|run, at| self.leaf(run, at, marks))?;
         let changed: Vec<Location> = writes.iter().filter(|write| write.layer == LayerId::BASE).map(|write| write.at).collect();
         commit.chunks += changed.len() as u64;
         commit.aggregates += (writes.len() - changed.len()) as u64;
         commit.bytes += aggregate::write(self.chunks, batch, writes).bytes;
         if marks && !self.grid.layers().is_empty() {
-            let edges: Vec<Edge> = changed.iter().flat_map(|at| parents(self.grid, at, None)).collect();
+            let changed = changed.iter().filter(|at| !self.places.split.contains(at));
+            let edges: Vec<Edge> = changed.flat_map(|at| parents(self.grid, at, None)).collect();
             commit.marks += edges.len() as u64;
             dirty::mark(self.grid, batch, edges, commit.sequence);
         }
         Ok(())
     }
 
-    /// The edges above every chunk that is put into.
+    /// The edges above every base chunk that is written.
     fn edges(&self) -> impl Iterator<Item = Edge> {
-        self.locations.iter().flat_map(|at| parents(self.grid, at, None))
+        self.places.leaves.iter().flat_map(|at| parents(self.grid, at, None))
+    }
+
+    /// Takes the split chunks out of the base. Where marks are left, the old chunk goes into every layer until then.
+    fn split(&self, run: &Propagation<'_>, marks: bool) -> Result<()> {
+        self.places.split.par_iter().try_for_each(|at| {
+            if self.base.has(at.levels) && self.chunks.exists(LayerId::BASE, at)? {
+                run.emit(ChunkWrite { layer: LayerId::BASE, at: *at, blob: None });
+            }
+            let chunk = self.content(at)?;
+            if marks && !is_blank(&chunk, self.grid.schema()) {
+                let lifted = self.chunks.lift(&chunk.weigh(self.grid.schema(), self.grid.full(at.levels)), at.levels);
+                for (layer, chunk) in self.grid.layers().iter().zip(&lifted) {
+                    let blob = Some(self.chunks.encode_layer(layer, at, chunk));
+                    run.emit(ChunkWrite { layer: layer.id, at: *at, blob });
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// The cells at a place after the batch: those that were there, or were copied down when a coarser chunk was split, with
+    /// the pieces of the puts over them.
+    fn content(&self, at: &Location) -> Result<Arc<BaseChunk>> {
+        let cell = self.places.contents.get(at);
+        if let Some(known) = cell.and_then(OnceLock::get) {
+            return Ok(Arc::clone(known));
+        }
+        let pieces = self.places.pieces.get(at).map_or(&[][..], Vec::as_slice);
+        let existed = self.base.has(at.levels) && self.chunks.exists(LayerId::BASE, at)?;
+        let old = if self.covers(pieces) {
+            None
+        } else if existed {
+            self.chunks.base(at)?
+        } else {
+            self.inherited(at)?
+        };
+        let chunk = match old {
+            Some(old) if pieces.is_empty() => Arc::new(old),
+            old => Arc::new(self.merge(old, pieces)),
+        };
+        Ok(cell.map_or_else(|| Arc::clone(&chunk), |cell| Arc::clone(cell.get_or_init(|| Arc::clone(&chunk)))))
+    }
+
+    /// What a place gets of a chunk above it that is split.
+    fn inherited(&self, at: &Location) -> Result<Option<BaseChunk>> {
+        let parent = self.base.refinable().and_then(|d| self.grid.structure().parent(at, d)).map(|(parent, _)| parent);
+        match parent.filter(|parent| self.places.split.contains(parent)) {
+            Some(parent) => Ok(Some(self.chunks.spread_base(self.content(&parent)?.as_ref(), &parent, at))),
+            None => Ok(None),
+        }
     }
 
     /// Computes a base chunk and emits its write. `plain` leaves out what only aggregation needs.
     fn leaf(&self, run: &Propagation<'_>, at: &Location, plain: bool) -> Result<Part> {
-        let Some(pieces) = self.pieces.get(at) else {
-            return Ok(self.chunks.layers(at, self.base)?.map_or(Part::Gone, Part::Now));
-        };
-        let existed = self.chunks.exists(LayerId::BASE, at)?;
-        let old = if !existed || self.covers(pieces) { None } else { self.chunks.base(at)? };
-        let chunk = self.merge(old, pieces);
+        if !self.places.leaves.contains(at) {
+            return Ok(self.chunks.stored(at, &self.base)?.map_or(Part::Gone, Part::Now));
+        }
+        let chunk = self.content(at)?;
         if is_blank(&chunk, self.grid.schema()) {
+            let existed = self.base.has(at.levels) && self.chunks.exists(LayerId::BASE, at)?;
             if existed {
                 run.emit(ChunkWrite { layer: LayerId::BASE, at: *at, blob: None });
             }
             return Ok(if existed { Part::Gone } else { Part::Same });
         }
-        let full = self.grid.full(self.base);
+        let full = self.grid.full(at.levels);
         let (blob, lifted) = rayon::join(
             || self.chunks.encode_base(at, &chunk),
-            || (!plain).then(|| self.chunks.lift(&chunk.weigh(self.grid.schema(), full), self.base)),
+            || (!plain).then(|| self.chunks.lift(&chunk.weigh(self.grid.schema(), full), at.levels)),
         );
         run.emit(ChunkWrite { layer: LayerId::BASE, at: *at, blob: Some(blob) });
         Ok(lifted.map_or(Part::Same, Part::Now))
@@ -301,34 +347,46 @@ impl<'b, 'a> Writer<'b, 'a> {
     }
 }
 
-/// Refuses a window at other levels than the base data.
-pub(crate) fn check_levels(grid: &Grid, base: Option<Levels>, window: &Window) -> Result<()> {
+/// Refuses a window at other levels than the base data, but for the refinable dimension.
+pub(crate) fn check_levels(grid: &Grid, base: Option<&Base>, window: &Window) -> Result<()> {
     let dimensions = grid.structure().dimensions();
     let levels = window.levels(dimensions.len());
     let Some(base) = base else { return Ok(()) };
-    for (d, dimension) in dimensions.iter().enumerate() {
-        let (name, at) = (dimension.name(), window.start());
-        if levels[d] > base[d] {
-            return Err(Error::new(
-                ErrorKind::AggregatedLevel { dimension: name.to_owned() },
-                format!(
-                    "grid `{}`: trying to put data at an aggregated level for dimension `{name}`: level {} at cell {at:?}, over base data at level {}",
-                    grid.name(),
-                    levels[d],
-                    base[d]
-                ),
+    let uniform = dimensions.iter().enumerate().filter(|(d, _)| base.refinable() != Some(*d));
+    for (d, dimension) in uniform {
+        let (name, at, settled) = (dimension.name(), window.start(), base.finest()[d]);
+        if levels[d] > settled {
+            return Err(aggregated(
+                grid,
+                d,
+                format!("level {} at cell {at:?}, over base data at level {settled}", levels[d]),
             ));
         }
-        if levels[d] < base[d] {
+        if levels[d] < settled {
             return Err(Error::invalid(format!(
-                "grid `{}`: its base data is at level {} of dimension `{name}`; a put at level {} at cell {at:?} would be finer",
+                "grid `{}`: its base data is at level {settled} of dimension `{name}`, which is not refinable; a put at level {} at cell {at:?} would be finer",
                 grid.name(),
-                base[d],
                 levels[d]
             )));
         }
     }
     Ok(())
+}
+
+/// The error for a put over finer data.
+pub(crate) fn aggregated(grid: &Grid, dimension: usize, what: String) -> Error {
+    let name = grid.structure().dimensions()[dimension].name();
+    Error::new(
+        ErrorKind::AggregatedLevel { dimension: name.to_owned() },
+        format!("grid `{}`: trying to put data at an aggregated level for dimension `{name}`: {what}", grid.name()),
+    )
+}
+
+/// Whether a piece of a put writes anything, be it that there is nothing.
+fn has_data(grid: &Grid, put: &Put<'_>, piece: &Piece) -> bool {
+    let nodata = grid.schema().nodata();
+    put.holes == Holes::Replace
+        || with_view!(ArrayView, &put.array, |array| data(&part_of(array, piece), nodata.map(Cell::from_f64)))
 }
 
 fn typed<'v, T: Cell>(view: &'v ArrayView<'_>) -> Option<ArrayViewD<'v, T>> {
@@ -351,6 +409,10 @@ fn holes<T: Cell>(array: &ArrayViewD<'_, T>, nodata: Option<T>) -> bool {
         Some(cells) => cells.iter().fold(false, |any, cell| any | hole(cell)),
         None => row.iter().any(hole),
     })
+}
+
+fn data<T: Cell>(array: &ArrayViewD<'_, T>, nodata: Option<T>) -> bool {
+    !T::DTYPE.is_float() && nodata.is_none() || array.iter().any(|cell| !cell.is_nan() && Some(*cell) != nodata)
 }
 
 /// Lays a piece of an array over a chunk. Cells without data become `fill`, or leave the chunk's alone if there is none.

@@ -1,0 +1,151 @@
+//! What is stored above and below a place along the refinable dimension.
+//!
+//! Every location has one effective value: the chunk stored there, else its nearest stored ancestor along the refinable
+//! dimension, its cells repeated, else nothing.
+
+use super::base::Base;
+use super::chunks::{BaseChunk, ChunkReader, LayerChunks, LayerSpec};
+use crate::error::Result;
+use crate::grid::{Level, Location};
+use crate::kernel::{Chunk, Spreading};
+use crate::key::{ChunkKey, LayerId};
+use crate::kv::{KeyRange, Order, Space};
+
+/// How many directory entries are read at once where they lie side by side.
+const PAGE: usize = 1024;
+
+impl ChunkReader<'_> {
+    /// The layer in which a chunk is stored at a location, if there is one: the base, or the first of the aggregates.
+    pub(crate) fn stored_in(&self, at: &Location, base: &Base) -> Result<Option<LayerId>> {
+        if base.has(at.levels) && self.exists(LayerId::BASE, at)? {
+            return Ok(Some(LayerId::BASE));
+        }
+        let aggregate = at.levels != base.finest() && !self.grid.layers().is_empty() && self.exists(LayerId(1), at)?;
+        Ok(aggregate.then_some(LayerId(1)))
+    }
+
+    /// The ancestors of a location along the refinable dimension from which its cells could come, the nearest first.
+    pub(crate) fn above(&self, at: &Location, base: &Base) -> Vec<Location> {
+        let Some(d) = base.mixed() else { return Vec::new() };
+        let structure = self.grid.structure();
+        let (coarsest, aggregates) = (base.coarsest()[d], self.inherits_aggregates(at, base));
+        std::iter::successors(at.levels[d].coarser(), |level| level.coarser())
+            .take_while(|level| *level <= coarsest)
+            .filter(|level| aggregates || base.has(at.levels.with(d, *level)))
+            .filter_map(|level| structure.ancestor(at, at.levels.with(d, level)))
+            .collect()
+    }
+
+    /// Whether a location can inherit from aggregates too. Where the other dimensions are at their base levels it cannot: below
+    /// an aggregate along the refinable dimension, what is not stored has no data.
+    pub(crate) fn inherits_aggregates(&self, at: &Location, base: &Base) -> bool {
+        base.mixed().is_some_and(|d| at.levels.with(d, base.finest()[d]) != base.finest())
+    }
+
+    /// The chunk of one layer at a location, lifted if it stands in the base.
+    pub(crate) fn layer_at(&self, layer: &LayerSpec, stored: LayerId, at: &Location) -> Result<Option<Chunk>> {
+        if stored != LayerId::BASE {
+            return self.layer(layer, at);
+        }
+        let full = self.grid.full(at.levels);
+        let lift = |base: BaseChunk| {
+            base.weigh(self.grid.schema(), full).lift(layer.aggregator, layer.dtype, layer.fill, full)
+        };
+        Ok(self.base(at)?.map(lift))
+    }
+
+    /// Where the effective value of a location is stored, and in which layer.
+    pub(crate) fn source(&self, at: &Location, base: &Base) -> Result<Option<(LayerId, Location)>> {
+        if let Some(layer) = self.stored_in(at, base)? {
+            return Ok(Some((layer, *at)));
+        }
+        for above in self.above(at, base) {
+            match self.stored_in(&above, base)? {
+                Some(layer) if layer == LayerId::BASE || self.inherits_aggregates(at, base) => return Ok(Some((layer, above))),
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// The effective value of a location.
+    pub(crate) fn effective(&self, at: &Location, base: &Base) -> Result<Option<LayerChunks>> {
+        let Some((_, from)) = self.source(at, base)? else { return Ok(None) };
+        Ok(self.stored(&from, base)?.map(|chunks| self.spread(&chunks, &from, at)))
+    }
+
+    /// The chunks of an ancestor along the refinable dimension, copied down to a location.
+    pub(crate) fn spread(&self, chunks: &LayerChunks, from: &Location, at: &Location) -> LayerChunks {
+        match self.spreading(from, at) {
+            None => chunks.clone(),
+            Some(spreading) => {
+                self.grid.layers().iter().zip(chunks).map(|(layer, chunk)| spreading.chunk(layer.aggregator, chunk)).collect()
+            }
+        }
+    }
+
+    /// The base chunk of an ancestor along the refinable dimension, copied down to a location.
+    pub(crate) fn spread_base(&self, chunk: &BaseChunk, from: &Location, at: &Location) -> BaseChunk {
+        match self.spreading(from, at) {
+            None => chunk.clone(),
+            Some(spreading) => {
+                let mask = chunk.mask.as_ref().map(|mask| spreading.copy(mask)).filter(|mask| mask.contains(&0));
+                BaseChunk { cells: spreading.cells(&chunk.cells), mask }
+            }
+        }
+    }
+
+    /// How cells are copied down; `None` if the places are the same.
+    pub(crate) fn spreading(&self, from: &Location, at: &Location) -> Option<Spreading> {
+        let structure = self.grid.structure();
+        let d = structure.refinable().filter(|&d| from.levels[d] > at.levels[d])?;
+        let up = u32::try_from(i16::from(from.levels[d].get()) - i16::from(at.levels[d].get())).ok()?;
+        let axes = structure.axes_of(d);
+        let offset: Vec<u64> =
+            axes.clone().map(|axis| at.codes[axis] - from.codes[axis].checked_shl(up).unwrap_or(0)).collect();
+        Some(Spreading::new(&structure.chunk_shape(), axes, up, &offset))
+    }
+
+    /// The chunks of a layer that are stored at a finer level of the refinable dimension within a place, at most `limit`.
+    ///
+    /// Along that dimension the place is one interval of keys. Where there are other dimensions, keys of other places lie in
+    /// between, and are leapt over.
+    pub(crate) fn under(&self, layer: LayerId, of: &Location, level: Level, limit: usize) -> Result<Vec<Location>> {
+        let (grid, structure) = (self.grid, self.grid.structure());
+        let Some(d) = structure.refinable() else { return Ok(Vec::new()) };
+        let mut range = ChunkKey::subtree(grid.id(), structure, layer, of, of.levels.with(d, level));
+        let page = if structure.dimensions().len() == 1 { PAGE.min(limit) } else { 1 };
+        let mut found = Vec::new();
+        while found.len() < limit && !range.is_empty() {
+            let entries = self.snapshot.scan(Space::Directory, &range, Order::Ascending, page)?;
+            for (key, _) in &entries.entries {
+                let (_, at) = ChunkKey::decode(grid.id(), structure, key).map_err(|e| grid.stray_key().because(e))?;
+                // The same place along the refinable dimension, and that of `of` along the others.
+                let mut wanted = Location { levels: at.levels, codes: of.codes };
+                structure.axes_of(d).for_each(|axis| wanted.codes[axis] = at.codes[axis]);
+                let wanted_key = self.key(layer, &wanted);
+                range.start = match wanted_key.cmp(key) {
+                    std::cmp::Ordering::Greater => wanted_key,
+                    order => {
+                        if order.is_eq() {
+                            found.push(at);
+                        }
+                        ChunkKey::behind(grid.id(), structure, layer, &wanted)
+                    }
+                };
+            }
+            if entries.entries.is_empty() || page > 1 && !entries.more {
+                break;
+            }
+        }
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    /// The keys within a place at a finer level of the refinable dimension, and some between them.
+    pub(crate) fn range_under(&self, layer: LayerId, of: &Location, level: Level) -> Option<KeyRange> {
+        let structure = self.grid.structure();
+        let d = structure.refinable()?;
+        Some(ChunkKey::subtree(self.grid.id(), structure, layer, of, of.levels.with(d, level)))
+    }
+}

@@ -1,0 +1,161 @@
+//! The places that a batch of puts writes to, and what must be split for it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, OnceLock};
+
+use super::aggregated;
+use crate::error::Result;
+use crate::grid::{Location, Piece};
+use crate::key::LayerId;
+use crate::kv::{self, Space};
+use crate::store::{Base, BaseChunk, ChunkReader, expect_base_levels};
+
+/// How many places an error names.
+const NAMED_MAX: usize = 8;
+
+/// The places that a batch of puts writes to.
+pub(super) struct Places {
+    /// The parts of the puts in each chunk, in their order, with the number of their put.
+    pub(super) pieces: HashMap<Location, Vec<(usize, Piece)>>,
+    /// Base chunks above finer pieces: they become aggregates, and their cells are copied down.
+    pub(super) split: BTreeSet<Location>,
+    /// Base chunks that are written: those put into, and those that cells are copied to.
+    pub(super) leaves: BTreeSet<Location>,
+    /// The cells of split chunks, which several others are made of.
+    pub(super) contents: HashMap<Location, OnceLock<Arc<BaseChunk>>>,
+    /// Places that rely on there being no finer data below them.
+    bare: Vec<Location>,
+}
+
+impl Places {
+    /// Finds the places of the pieces of each put. `before` are the base levels before the batch; `writes` says whether a piece
+    /// of a put writes anything.
+    ///
+    /// # Errors
+    ///
+    /// [`AggregatedLevel`](crate::ErrorKind::AggregatedLevel) names the places that have finer data below.
+    pub(super) fn new(
+        chunks: ChunkReader<'_>,
+        base: &Base,
+        before: Option<&Base>,
+        puts: Vec<Vec<Piece>>,
+        writes: impl Fn(usize, &Piece) -> bool,
+    ) -> Result<Self> {
+        let mut pieces: HashMap<Location, Vec<(usize, Piece)>> = HashMap::new();
+        for (number, put) in puts.into_iter().enumerate() {
+            for piece in put {
+                pieces.entry(piece.location).or_default().push((number, piece));
+            }
+        }
+        let mut places = Self {
+            leaves: pieces.keys().copied().collect(),
+            pieces,
+            split: BTreeSet::new(),
+            contents: HashMap::new(),
+            bare: Vec::new(),
+        };
+        if let Some(mixed) = base.mixed() {
+            places.find_split(chunks, (base, before, mixed), writes)?;
+            places.refuse_coarser(chunks, (base, before, mixed))?;
+        }
+        places.contents = places.split.iter().map(|at| (*at, OnceLock::new())).collect();
+        Ok(places)
+    }
+
+    /// Expects what the places were found by: the chunks themselves, those above them, and that nothing is below.
+    pub(super) fn expect(&self, chunks: ChunkReader<'_>, base: &Base, batch: &mut kv::Batch) {
+        expect_base_levels(batch, chunks.grid.id(), chunks.grid.structure());
+        let above = self.pieces.keys().flat_map(|at| chunks.above(at, base)).filter(|at| base.has(at.levels));
+        let expected: HashSet<Location> = self.leaves.iter().chain(&self.split).copied().chain(above).collect();
+        for at in expected {
+            batch.expect_key(Space::Directory, chunks.key(LayerId::BASE, &at));
+        }
+        let finer = |at: &Location| -> Vec<kv::KeyRange> {
+            let levels = base.refinable().map(|d| base.levels().map(|levels| levels[d]).filter(|level| *level < at.levels[d]).collect::<Vec<_>>());
+            levels.into_iter().flatten().filter_map(|level| chunks.range_under(LayerId::BASE, at, level)).collect()
+        };
+        self.bare.iter().flat_map(finer).for_each(|range| batch.expect_range(Space::Directory, range));
+    }
+
+    /// Finds the base chunks, stored or put in this batch, above each piece.
+    fn find_split(
+        &mut self,
+        chunks: ChunkReader<'_>,
+        (base, before, mixed): (&Base, Option<&Base>, usize),
+        writes: impl Fn(usize, &Piece) -> bool,
+    ) -> Result<()> {
+        let structure = chunks.grid.structure();
+        let mut idle = Vec::new();
+        let mut known: BTreeMap<Location, bool> = BTreeMap::new();
+        for (at, pieces) in &self.pieces {
+            let mut tops = Vec::new();
+            for above in chunks.above(at, base) {
+                let stored = match (known.get(&above), before) {
+                    (Some(stored), _) => *stored,
+                    (None, Some(before)) if before.has(above.levels) => chunks.exists(LayerId::BASE, &above)?,
+                    _ => false,
+                };
+                known.insert(above, stored);
+                if stored || self.pieces.contains_key(&above) {
+                    tops.push(above);
+                }
+            }
+            let Some(top) = tops.last() else { continue };
+            if !pieces.iter().any(|(number, piece)| writes(*number, piece)) {
+                idle.push(*at);
+                continue;
+            }
+            let mut level = at.levels[mixed];
+            while level < top.levels[mixed] {
+                let Some(coarser) = level.coarser() else { break };
+                level = coarser;
+                self.split.extend(structure.ancestor(at, at.levels.with(mixed, level)));
+            }
+        }
+        // A piece without data splits nothing. Where its chunk is split all the same, it is a copy among others.
+        for at in idle {
+            self.pieces.remove(&at);
+            self.leaves.remove(&at);
+        }
+        for at in &self.split {
+            self.leaves.extend(structure.children(at, mixed));
+        }
+        self.leaves.retain(|at| !self.split.contains(at));
+        Ok(())
+    }
+
+    /// Refuses pieces with finer data below them, stored or put earlier in this batch.
+    fn refuse_coarser(
+        &mut self,
+        chunks: ChunkReader<'_>,
+        (base, before, mixed): (&Base, Option<&Base>, usize),
+    ) -> Result<()> {
+        let structure = chunks.grid.structure();
+        let mut refused: BTreeSet<Location> = BTreeSet::new();
+        for (at, pieces) in &self.pieces {
+            let first = pieces.iter().map(|(number, _)| *number).min();
+            let later = |above: &Location| {
+                self.pieces.get(above).is_some_and(|above| above.iter().any(|(number, _)| Some(*number) > first))
+            };
+            refused.extend(chunks.above(at, base).into_iter().filter(later));
+            let Some(before) = before else { continue };
+            if before.has(at.levels) && chunks.exists(LayerId::BASE, at)? {
+                continue;
+            }
+            self.bare.push(*at);
+            for levels in before.levels().filter(|levels| levels[mixed] < at.levels[mixed]) {
+                if !chunks.under(LayerId::BASE, at, levels[mixed], 1)?.is_empty() {
+                    refused.insert(*at);
+                }
+            }
+        }
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let mut named: Vec<String> = refused.iter().take(NAMED_MAX).map(|at| structure.describe(at)).collect();
+        if refused.len() > NAMED_MAX {
+            named.push(format!("{} more", refused.len() - NAMED_MAX));
+        }
+        Err(aggregated(chunks.grid, mixed, format!("there is finer data below {}", named.join(", "))))
+    }
+}
