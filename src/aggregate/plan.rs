@@ -130,14 +130,18 @@ impl Growth<'_> {
     fn heirs(&self, edge: &Edge) -> Result<Vec<Edge>> {
         let Some(mixed) = self.base.mixed().filter(|&mixed| mixed != edge.dimension) else { return Ok(Vec::new()) };
         let structure = self.chunks.grid.structure();
+        let Some(source) = structure.child(&edge.parent, edge.dimension, edge.child) else { return Ok(Vec::new()) };
         let mut heirs = Vec::new();
+        if source.levels[mixed] > self.base.coarsest()[mixed] {
+            return Ok(heirs);
+        }
         let mut level = edge.parent.levels[mixed];
         while level > self.base.finest()[mixed] {
             let Some(finer) = level.finer() else { break };
             level = finer;
             for heir in self.chunks.under(LayerId(1), &edge.parent, level, usize::MAX)? {
                 let Some(child) = structure.child(&heir, edge.dimension, edge.child) else { continue };
-                if self.chunks.stored_in(&child, self.base)?.is_none() {
+                if self.chunks.above(&child, self.base).contains(&source) && self.chunks.stored_in(&child, self.base)?.is_none() {
                     heirs.push(Edge { parent: heir, ..*edge });
                 }
             }
@@ -189,9 +193,8 @@ impl Growth<'_> {
                 for above in self.chunks.above(&child, self.base) {
                     match (leaves.get(&above), self.numbers.get(&above)) {
                         (Some(&leaf), _) => self.plan.leaves[leaf].feeds.push(feed),
-                        // What derives along the refinable dimension holds nothing where a finer chunk is missing.
-                        (None, Some(&node)) if self.plan.nodes[node].dimension != mixed => self.plan.nodes[node].feeds.push(feed),
-                        _ => continue,
+                        (None, Some(&node)) => self.plan.nodes[node].feeds.push(feed),
+                        (None, None) => continue,
                     }
                     self.plan.nodes[number].changes += 1;
                 }

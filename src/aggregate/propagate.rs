@@ -84,6 +84,10 @@ impl<'a> Propagation<'a> {
             let now = leaf(&self, &changed.at)?;
             self.deliver(&changed.at, &changed.feeds, &now)
         })?;
+        debug_assert!(
+            self.plan.nodes.iter().zip(&self.arrived).all(|(node, arrived)| node.changes > 0 && lock(arrived).is_empty()),
+            "a node waits for what never comes"
+        );
         Ok(self.writes.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 

@@ -8,7 +8,7 @@ use crate::kv::{Batch, KeyRange, Snapshot, Space};
 use crate::store::{Base, Grid};
 
 /// Where the stored chunks at the level `built` of each dimension that rises are listed, so far as these chunks derive along
-/// no later dimension; all that is between them and the new top follows.
+/// no later dimension, and the base chunks above that level; all that is between them and the new top follows.
 fn sources(grid: &Grid, base: &Base, built: Levels, top: Levels) -> Vec<(usize, KeyRange)> {
     let structure = grid.structure();
     let order: Vec<usize> = structure.levelled().collect();
@@ -16,13 +16,11 @@ fn sources(grid: &Grid, base: &Base, built: Levels, top: Levels) -> Vec<(usize, 
     for (position, &d) in order.iter().enumerate().filter(|&(_, &d)| top[d] > built[d]) {
         // Levels of the dimensions before are anywhere in the old pyramid, those behind at the base, this one at its old top.
         let (mut low, mut high) = (base.finest(), base.finest());
-        order[..position].iter().for_each(|&e| high[e] = built[e]);
-        (low[d], high[d]) = (built[d], built[d]);
-        for levels in levels_between(grid, low, high) {
-            let layers = [
-                base.has(levels).then_some(LayerId::BASE),
-                derivation(grid, levels, base).map(|_| LayerId(1)),
-            ];
+        order[..position].iter().for_each(|&e| high[e] = built[e].max(base.coarsest()[e]));
+        (low[d], high[d]) = (built[d], built[d].max(base.coarsest()[d]));
+        for levels in levels_between(grid, low, high).into_iter().filter(|levels| levels[d] < top[d]) {
+            let aggregates = levels[d] == built[d] && derivation(grid, levels, base).is_some();
+            let layers = [base.has(levels).then_some(LayerId::BASE), aggregates.then_some(LayerId(1))];
             sources.extend(layers.into_iter().flatten().map(|layer| (d, ChunkKey::levels(grid.id(), structure, layer, levels))));
         }
     }

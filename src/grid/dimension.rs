@@ -6,7 +6,7 @@ use super::axis::{Axis, check_name};
 use super::level::Level;
 use crate::error::{Error, Result};
 
-/// How far a dimension is aggregated above its base level.
+/// How far a dimension is aggregated above its coarsest base level.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Depth {
     /// Until one chunk covers all the data.

@@ -457,19 +457,20 @@ impl Structure {
         shape.map(|shape| Window::new(start, shape).at(a.levels(self.dimensions.len())))
     }
 
-    /// The level of each dimension up to which a pyramid over `bounds` goes: where one chunk covers it, or the declared depth.
-    pub(crate) fn top(&self, bounds: &Window) -> Levels {
-        let base = bounds.levels(self.dimensions.len());
+    /// The level of each dimension up to which a pyramid over `bounds` goes: where one chunk covers it, or where the declared
+    /// depth above `base`, the coarsest levels of base data, ends.
+    pub(crate) fn top(&self, bounds: &Window, base: Levels) -> Levels {
+        let finest = bounds.levels(self.dimensions.len());
         let boxes = self.chunk_box(bounds);
+        let climb = |from: Level, up: u32| (0..up).fold(from, |level, _| level.coarser().unwrap_or(level));
         self.dimensions
             .iter()
             .enumerate()
             .map(|(d, dimension)| {
                 let DimensionKind::Regular { depth, .. } = dimension.kind() else { return Level::ZERO };
                 let differing = |axis: usize| u64::BITS - (boxes[axis].start ^ (boxes[axis].end - 1)).leading_zeros();
-                let up = self.axes_of(d).map(differing).max().unwrap_or(0);
-                let up = if let Depth::Levels(most) = depth { up.min(u32::from(*most)) } else { up };
-                (0..up).fold(base[d], |level, _| level.coarser().unwrap_or(level))
+                let one_chunk = climb(finest[d], self.axes_of(d).map(differing).max().unwrap_or(0)).max(base[d]);
+                if let Depth::Levels(most) = depth { one_chunk.min(climb(base[d], u32::from(*most))) } else { one_chunk }
             })
             .collect()
     }

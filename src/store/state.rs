@@ -64,7 +64,7 @@ impl State {
 
     /// The levels up to which the pyramid goes once it is up to date.
     pub(crate) fn top(&self, structure: &Structure) -> Option<Levels> {
-        Some(structure.top(&self.bounds?).coarser_of(&self.base?.coarsest()))
+        Some(structure.top(&self.bounds?, self.base?.coarsest()))
     }
 
     /// The state once `window` was put too; the reach is as it was.

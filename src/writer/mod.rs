@@ -11,7 +11,7 @@ use crate::aggregate::{self, ChunkWrite, Part, Plan, Propagation};
 use crate::array::{ArrayView, Cell, Cells, with_dtype, with_view};
 use crate::dirty::{self, Edge, parents};
 use crate::error::{Error, ErrorKind, Result};
-use crate::grid::{Location, Piece, Schema, Window};
+use crate::grid::{Levels, Location, Piece, Schema, Window};
 use crate::kernel::copy_box;
 use crate::key::{LayerId, meta};
 use crate::kv::{self, Durability, Snapshot, Space};
@@ -187,6 +187,9 @@ impl<'b, 'a> Writer<'b, 'a> {
         let Some(base) = new.base else { return Err(Error::invalid("a batch without puts writes nothing")) };
         let pieces = puts.iter().map(|put| grid.structure().split(&put.window).collect()).collect();
         let places = Places::new(chunks, &base, old.base.as_ref(), pieces, |number, piece| has_data(grid, puts[number], piece))?;
+        // Cells are copied down to every level between.
+        let base = places.leaves.iter().fold(base, |base, at| base.with(at.levels));
+        new.base = Some(base);
         Ok(Self { grid, chunks, puts, old, new, base, places })
     }
 
@@ -213,6 +216,7 @@ impl<'b, 'a> Writer<'b, 'a> {
             }
             plan.expect(self.grid, self.chunks, batch);
         }
+        let raised = if marks { self.raise_to_split(batch, built)? } else { Vec::new() };
         let run = Propagation::new(self.chunks, &plan, &self.base, built);
         self.split(&run, marks)?;
         let writes = run.run(&|run, at| self.leaf(run, at, marks))?;
@@ -221,8 +225,13 @@ impl<'b, 'a> Writer<'b, 'a> {
         commit.aggregates += (writes.len() - changed.len()) as u64;
         commit.bytes += aggregate::write(self.chunks, batch, writes).bytes;
         if marks && !self.grid.layers().is_empty() {
+            // A part of a split chunk may hold nothing now; chunks between it and the finer data are new as aggregates.
+            let copied = self.places.leaves.iter().filter(|at| self.split_above(at).is_some() && !changed.contains(at));
+            let copied = copied.flat_map(|at| parents(self.grid, at, None));
+            let between = self.places.split.iter().filter(|at| !changed.contains(at)).flat_map(|at| parents(self.grid, at, None));
             let changed = changed.iter().filter(|at| !self.places.split.contains(at));
-            let edges: Vec<Edge> = changed.flat_map(|at| parents(self.grid, at, None)).collect();
+            let edges: Vec<Edge> =
+                changed.flat_map(|at| parents(self.grid, at, None)).chain(copied).chain(between).chain(raised).collect();
             commit.marks += edges.len() as u64;
             dirty::mark(self.grid, batch, edges, commit.sequence);
         }
@@ -232,6 +241,19 @@ impl<'b, 'a> Writer<'b, 'a> {
     /// The edges above every base chunk that is written.
     fn edges(&self) -> impl Iterator<Item = Edge> {
         self.places.leaves.iter().flat_map(|at| parents(self.grid, at, None))
+    }
+
+    /// Lets the pyramid reach up to the chunks that are split, so that the aggregates in their places can be read. Gives what must
+    /// be marked for it.
+    fn raise_to_split(&self, batch: &mut kv::Batch, built: Levels) -> Result<Vec<Edge>> {
+        let reach = self.places.split.iter().fold(built, |reach, at| reach.coarser_of(&at.levels));
+        if reach == built || self.grid.layers().is_empty() {
+            return Ok(Vec::new());
+        }
+        batch.expect_key(Space::Meta, meta::reach(self.grid.id()));
+        aggregate::expect_raise(self.grid, batch, &self.base, built, reach);
+        write_reach(batch, self.grid.id(), reach)?;
+        aggregate::raise_edges(self.grid, self.chunks.snapshot, &self.base, built, reach)
     }
 
     /// Takes the split chunks out of the base. Where marks are left, the old chunk goes into every layer until then.
@@ -275,10 +297,15 @@ impl<'b, 'a> Writer<'b, 'a> {
         Ok(cell.map_or_else(|| Arc::clone(&chunk), |cell| Arc::clone(cell.get_or_init(|| Arc::clone(&chunk)))))
     }
 
+    /// The split chunk right above a place.
+    fn split_above(&self, at: &Location) -> Option<Location> {
+        let parent = self.base.refinable().and_then(|d| self.grid.structure().parent(at, d)).map(|(parent, _)| parent);
+        parent.filter(|parent| self.places.split.contains(parent))
+    }
+
     /// What a place gets of a chunk above it that is split.
     fn inherited(&self, at: &Location) -> Result<Option<BaseChunk>> {
-        let parent = self.base.refinable().and_then(|d| self.grid.structure().parent(at, d)).map(|(parent, _)| parent);
-        match parent.filter(|parent| self.places.split.contains(parent)) {
+        match self.split_above(at) {
             Some(parent) => Ok(Some(self.chunks.spread_base(self.content(&parent)?.as_ref(), &parent, at))),
             None => Ok(None),
         }
@@ -295,7 +322,7 @@ impl<'b, 'a> Writer<'b, 'a> {
             if existed {
                 run.emit(ChunkWrite { layer: LayerId::BASE, at: *at, blob: None });
             }
-            return Ok(if existed { Part::Gone } else { Part::Same });
+            return Ok(if existed || self.split_above(at).is_some() { Part::Gone } else { Part::Same });
         }
         let full = self.grid.full(at.levels);
         let (blob, lifted) = rayon::join(

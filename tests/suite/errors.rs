@@ -84,31 +84,23 @@ fn cells_of_another_type_are_refused() {
 }
 
 #[test]
-fn i8_a_put_above_the_base_data_is_refused_in_the_words_of_the_design() {
+fn i8_a_put_over_finer_data_is_refused_whole_in_the_words_of_the_design_with_the_places_named() {
     let (_, grid) = prepared();
-    let window = Window::new([0, 0], [2, 2]).at(levels(&[1]));
     let kind = ErrorKind::AggregatedLevel { dimension: "space".to_owned() };
     let words = "trying to put data at an aggregated level for dimension `space`";
-    refused(&grid, &kind, &["grid `dem`", words, "[0, 0]"], || grid.put(&window, &Array2::from_elem((2, 2), 1.0_f32)));
-    // Where no data is yet, too: a grid has one base level.
-    let far = Window::new([1000, 1000], [2, 2]).at(levels(&[3]));
-    refused(&grid, &kind, &["grid `dem`", words], || grid.put(&far, &Array2::from_elem((2, 2), 1.0_f32)));
-    // Within one batch the first put settles the level, and the whole batch is refused.
+    let cells = |side: usize| Array2::from_elem((side, side), 1.0_f32);
+    let over = Window::new([0, 0], [2, 2]).at(levels(&[1]));
+    refused(&grid, &kind, &["grid `dem`", words, "level [1] chunk [0, 0]"], || grid.put(&over, &cells(2)));
+    // Partly over finer data, partly over free ground.
+    let partly = Window::new([-40, -40], [80, 80]).at(levels(&[1]));
+    refused(&grid, &kind, &["grid `dem`", words, "level [1] chunk [0, 0]"], || grid.put(&partly, &cells(80)));
+    // Within one batch, over what the batch itself puts first.
     refused(&grid, &kind, &["grid `dem`", words], || {
         let mut batch = grid.store().batch();
-        let cells = Array2::from_elem((2, 2), 5.0_f32);
-        batch.put(&grid, &Window::new([0, 0], [2, 2]), &cells)?;
-        batch.put(&grid, &window, &cells)?;
+        let cells = cells(2);
+        batch.put(&grid, &Window::new([5000, 5000], [2, 2]), &cells)?;
+        batch.put(&grid, &Window::new([2500, 2500], [2, 2]).at(levels(&[1])), &cells)?;
         batch.commit()
-    });
-}
-
-#[test]
-fn a_put_below_the_base_level_is_refused_by_name() {
-    let (_, grid) = prepared();
-    let window = Window::new([0, 0], [2, 2]).at(levels(&[-1]));
-    refused(&grid, &ErrorKind::Invalid, &["grid `dem`", "`space`", "level -1", "level 0"], || {
-        grid.put(&window, &Array2::from_elem((2, 2), 1.0_f32))
     });
 }
 

@@ -30,9 +30,13 @@ pub struct Oracle {
     dims: Vec<Dim>,
     /// Levelled dimensions, the refinable one first.
     order: Vec<usize>,
+    /// The levels at which cells are kept: at most those of any base data.
+    ground: Vec<i8>,
+    /// The finest and the coarsest levels of base data.
     base: Vec<i8>,
+    coarsest: Vec<i8>,
     cells: BTreeMap<Place, f64>,
-    /// The box of all that was put: first and last line position along each axis.
+    /// The box of all that was put, in cells of the ground: first and last line position along each axis.
     bounds: Option<Vec<(i64, i64)>>,
     computed: HashMap<(Aggregator, Vec<i8>), Rc<Cells>>,
 }
@@ -88,6 +92,11 @@ pub fn indices(shape: &[u64]) -> impl Iterator<Item = Vec<i64>> + use<> {
 impl Oracle {
     /// An empty grid whose base data is at the levels `base`.
     pub fn new(schema: &Schema, base: &[i8]) -> Self {
+        Self::with_ground(schema, base, base)
+    }
+
+    /// An empty grid whose first base data is at the levels `base`, and none ever finer than the levels `ground`.
+    pub fn with_ground(schema: &Schema, base: &[i8], ground: &[i8]) -> Self {
         let structure = schema.structure();
         let mut start = 0;
         let dims: Vec<Dim> = structure
@@ -110,7 +119,9 @@ impl Oracle {
             schema: schema.clone(),
             dims,
             order,
+            ground: ground.to_vec(),
             base: base.to_vec(),
+            coarsest: base.to_vec(),
             cells: BTreeMap::new(),
             bounds: None,
             computed: HashMap::new(),
@@ -145,35 +156,55 @@ impl Oracle {
 
     /// Puts values into a window at the base levels.
     pub fn put(&mut self, start: &[i64], shape: &[u64], values: &[f64], replace: bool) {
+        self.put_at(&self.base.clone(), start, shape, values, replace);
+    }
+
+    /// Puts values into a window at some levels, which differ from those of other puts in the refinable dimension only.
+    pub fn put_at(&mut self, levels: &[i8], start: &[i64], shape: &[u64], values: &[f64], replace: bool) {
         self.computed.clear();
-        let zeros = self.zeros(&self.base);
+        let zeros = self.zeros(levels);
+        let up = self.ups(levels);
+        let fine: Vec<u64> = up.iter().map(|up| 1 << up).collect();
         for (index, &value) in indices(shape).zip(values) {
-            let place: Place = (0..start.len()).map(|axis| start[axis] + index[axis] + zeros[axis]).collect();
-            if self.is_valid(value) {
-                self.cells.insert(place, value);
-            } else if replace {
-                self.cells.remove(&place);
+            for within in indices(&fine) {
+                let place: Place =
+                    (0..start.len()).map(|axis| ((start[axis] + index[axis] + zeros[axis]) << up[axis]) + within[axis]).collect();
+                if self.is_valid(value) {
+                    self.cells.insert(place, value);
+                } else if replace {
+                    self.cells.remove(&place);
+                }
             }
         }
-        let put = start
-            .iter()
-            .zip(shape)
-            .zip(&zeros)
-            .map(|((&start, &len), &zero)| (start + zero, start + zero + i64::try_from(len).unwrap() - 1));
+        let put = (0..start.len()).map(|axis| {
+            let first = start[axis] + zeros[axis];
+            (first << up[axis], ((first + i64::try_from(shape[axis]).unwrap()) << up[axis]) - 1)
+        });
         let put: Vec<(i64, i64)> = put.collect();
+        let first = self.bounds.is_none();
         self.bounds = Some(match self.bounds.take() {
             None => put,
             Some(old) => old.iter().zip(&put).map(|(a, b)| (a.0.min(b.0), a.1.max(b.1))).collect(),
         });
+        for (d, &level) in levels.iter().enumerate() {
+            self.base[d] = if first { level } else { self.base[d].min(level) };
+            self.coarsest[d] = if first { level } else { self.coarsest[d].max(level) };
+        }
+    }
+
+    /// How many levels the ground is below some levels, one number an axis.
+    fn ups(&self, levels: &[i8]) -> Vec<i8> {
+        let of_axes = |(dim, (&level, &ground)): (&Dim, (&i8, &i8))| vec![level - ground; dim.axes.len()];
+        self.dims.iter().zip(levels.iter().zip(&self.ground)).flat_map(of_axes).collect()
     }
 
     /// The window of all that was put, at some levels: first cell and shape.
     pub fn bounds(&self, levels: &[i8]) -> Option<(Vec<i64>, Vec<u64>)> {
         let (bounds, zeros) = (self.bounds.as_ref()?, self.zeros(levels));
         let mut window = (Vec::new(), Vec::new());
-        for (dim, (&level, &base)) in self.dims.iter().zip(levels.iter().zip(&self.base)) {
+        for (dim, (&level, &ground)) in self.dims.iter().zip(levels.iter().zip(&self.ground)) {
             for axis in dim.axes.clone() {
-                let (first, last) = (bounds[axis].0 >> (level - base), bounds[axis].1 >> (level - base));
+                let (first, last) = (bounds[axis].0 >> (level - ground), bounds[axis].1 >> (level - ground));
                 window.0.push(first - zeros[axis]);
                 window.1.push(u64::try_from(last - first + 1).unwrap());
             }
@@ -183,8 +214,10 @@ impl Oracle {
 
     /// The level of each dimension at which one chunk covers all that was put, or the declared depth ends.
     pub fn top(&self) -> Option<Vec<i8>> {
-        let bounds = self.bounds.as_ref()?;
-        let level = |(dim, &base): (&Dim, &i8)| {
+        let up = self.ups(&self.base);
+        let bounds: Vec<(i64, i64)> =
+            self.bounds.as_ref()?.iter().zip(&up).map(|((first, last), up)| (first >> up, last >> up)).collect();
+        let level = |((dim, &base), &coarsest): ((&Dim, &i8), &i8)| {
             if dim.fixed {
                 return 0;
             }
@@ -195,9 +228,10 @@ impl Oracle {
                 })
             };
             let up = (0..60).find(|&up| one_chunk(up)).unwrap();
-            base + dim.depth.map_or(up, |most| up.min(i8::try_from(most).unwrap()))
+            let one_chunk = (base + up).max(coarsest);
+            dim.depth.map_or(one_chunk, |most| one_chunk.min(coarsest + i8::try_from(most).unwrap()))
         };
-        Some(self.dims.iter().zip(&self.base).map(level).collect())
+        Some(self.dims.iter().zip(&self.base).zip(&self.coarsest).map(level).collect())
     }
 
     /// Every vector of levels from the base to the top.
@@ -239,9 +273,9 @@ impl Oracle {
         }
     }
 
-    /// The area of a base cell in level-0 cells.
+    /// The area of a cell of the ground in level-0 cells.
     fn full(&self) -> f64 {
-        self.dims.iter().zip(&self.base).map(|(dim, &base)| (f64::from(base) * dim.axes.len() as f64).exp2()).product()
+        self.dims.iter().zip(&self.ground).map(|(dim, &base)| (f64::from(base) * dim.axes.len() as f64).exp2()).product()
     }
 
     /// The valid cells of a layer at some levels, by repeating the cascade from the base.
@@ -250,7 +284,7 @@ impl Oracle {
         if let Some(cells) = self.computed.get(&key) {
             return Rc::clone(cells);
         }
-        let derived = self.order.iter().rev().copied().find(|&d| levels[d] > self.base[d]);
+        let derived = self.order.iter().rev().copied().find(|&d| levels[d] > self.ground[d]);
         let cells = Rc::new(match derived {
             None => self.lift(layer),
             Some(d) => {
@@ -316,8 +350,10 @@ impl Oracle {
         let place = |index: Vec<i64>| -> Place {
             (0..self.rank()).map(|axis| window.start()[axis] + index[axis] + zeros[axis]).collect()
         };
+        let up = self.ups(levels);
         let value = |place: Place| match &cells {
-            None => self.cells.get(&place).copied(),
+            // All cells of the ground in a cell of the finest base level are alike.
+            None => self.cells.get(&place.iter().zip(&up).map(|(at, up)| at << up).collect::<Place>()).copied(),
             Some(cells) => cells.get(&place).map(|cell| cell.0),
         };
         indices(&window.shape()).map(|index| value(place(index)).unwrap_or(fill)).collect()
@@ -348,11 +384,11 @@ impl Oracle {
         for (place, &value) in &self.cells {
             let mut parent = place.clone();
             for (d, dim) in self.dims.iter().enumerate() {
-                dim.axes.clone().for_each(|axis| parent[axis] >>= levels[d] - self.base[d]);
+                dim.axes.clone().for_each(|axis| parent[axis] >>= levels[d] - self.ground[d]);
             }
             families.entry(parent).or_default().push((place.clone(), value));
         }
-        let steps: f64 = levels.iter().zip(&self.base).map(|(level, base)| f64::from(level - base)).sum();
+        let steps: f64 = levels.iter().zip(&self.ground).map(|(level, base)| f64::from(level - base)).sum();
         for layer in self.schema.aggregators().to_vec() {
             let cascade = self.layer(layer, levels);
             let dtype = self.dtype(Some(layer));
@@ -382,7 +418,7 @@ impl Oracle {
                     _ => {
                         let mut corner = place.clone();
                         for (d, dim) in self.dims.iter().enumerate() {
-                            dim.axes.clone().for_each(|axis| corner[axis] <<= levels[d] - self.base[d]);
+                            dim.axes.clone().for_each(|axis| corner[axis] <<= levels[d] - self.ground[d]);
                         }
                         (self.cells.get(&corner).copied(), 0.0)
                     }
