@@ -60,8 +60,7 @@ struct Growth<'a> {
 impl Plan {
     /// The plan for changes along `edges` in a pyramid over `base` up to `top`. Edges that leave the pyramid are left out.
     pub(crate) fn new(chunks: ChunkReader<'_>, edges: Vec<Edge>, base: &Base, top: Levels) -> Result<Self> {
-        let mut growth =
-            Growth { chunks, base, top, plan: Plan::default(), numbers: HashMap::new(), inner: Vec::new() };
+        let mut growth = Growth { chunks, base, top, plan: Plan::default(), numbers: HashMap::new(), inner: Vec::new() };
         let edges: Vec<Edge> = edges.into_iter().filter(|edge| growth.inside(edge)).collect();
         growth.climb(&edges)?;
         growth.link(&edges);

@@ -181,8 +181,7 @@ impl<'a> Propagation<'a> {
             return self.deliver(&node.at, &node.feeds, if was { &Part::Gone } else { &Part::Same });
         }
         let now = Part::Now(self.assemble(node, old, parts));
-        let (written, delivered) =
-            rayon::join(|| self.encode(node, &now), || self.deliver(&node.at, &node.feeds, &now));
+        let (written, delivered) = rayon::join(|| self.encode(node, &now), || self.deliver(&node.at, &node.feeds, &now));
         written.and(delivered)
     }
 

@@ -67,7 +67,8 @@ impl Base {
     pub(crate) fn levels(&self) -> impl Iterator<Item = Levels> + use<> {
         let (finest, used) = (self.finest, self.used);
         let several = (Level::FINEST.get()..=Level::COARSEST.get()).filter_map(|level| Level::new(level).ok());
-        let mixed = self.refinable.map(|d| several.filter(move |&level| used & bit(level) != 0).map(move |level| finest.with(d, level)));
+        let mixed =
+            self.refinable.map(|d| several.filter(move |&level| used & bit(level) != 0).map(move |level| finest.with(d, level)));
         mixed.into_iter().flatten().chain(self.refinable.is_none().then_some(finest))
     }
 

@@ -48,9 +48,7 @@ impl ChunkReader<'_> {
             return self.layer(layer, at);
         }
         let full = self.grid.full(at.levels);
-        let lift = |base: BaseChunk| {
-            base.weigh(self.grid.schema(), full).lift(layer.aggregator, layer.dtype, layer.fill, full)
-        };
+        let lift = |base: BaseChunk| base.weigh(self.grid.schema(), full).lift(layer.aggregator, layer.dtype, layer.fill, full);
         Ok(self.base(at)?.map(lift))
     }
 
@@ -101,8 +99,7 @@ impl ChunkReader<'_> {
         let d = structure.refinable().filter(|&d| from.levels[d] > at.levels[d])?;
         let up = u32::try_from(i16::from(from.levels[d].get()) - i16::from(at.levels[d].get())).ok()?;
         let axes = structure.axes_of(d);
-        let offset: Vec<u64> =
-            axes.clone().map(|axis| at.codes[axis] - from.codes[axis].checked_shl(up).unwrap_or(0)).collect();
+        let offset: Vec<u64> = axes.clone().map(|axis| at.codes[axis] - from.codes[axis].checked_shl(up).unwrap_or(0)).collect();
         Some(Spreading::new(&structure.chunk_shape(), axes, up, &offset))
     }
 

@@ -383,11 +383,7 @@ pub(crate) fn check_levels(grid: &Grid, base: Option<&Base>, window: &Window) ->
     for (d, dimension) in uniform {
         let (name, at, settled) = (dimension.name(), window.start(), base.finest()[d]);
         if levels[d] > settled {
-            return Err(aggregated(
-                grid,
-                d,
-                format!("level {} at cell {at:?}, over base data at level {settled}", levels[d]),
-            ));
+            return Err(aggregated(grid, d, format!("level {} at cell {at:?}, over base data at level {settled}", levels[d])));
         }
         if levels[d] < settled {
             return Err(Error::invalid(format!(

@@ -71,7 +71,9 @@ impl Places {
             batch.expect_key(Space::Directory, chunks.key(LayerId::BASE, &at));
         }
         let finer = |at: &Location| -> Vec<kv::KeyRange> {
-            let levels = base.refinable().map(|d| base.levels().map(|levels| levels[d]).filter(|level| *level < at.levels[d]).collect::<Vec<_>>());
+            let levels = base
+                .refinable()
+                .map(|d| base.levels().map(|levels| levels[d]).filter(|level| *level < at.levels[d]).collect::<Vec<_>>());
             levels.into_iter().flatten().filter_map(|level| chunks.range_under(LayerId::BASE, at, level)).collect()
         };
         self.bare.iter().flat_map(finer).for_each(|range| batch.expect_range(Space::Directory, range));
@@ -125,11 +127,7 @@ impl Places {
     }
 
     /// Refuses pieces with finer data below them, stored or put earlier in this batch.
-    fn refuse_coarser(
-        &mut self,
-        chunks: ChunkReader<'_>,
-        (base, before, mixed): (&Base, Option<&Base>, usize),
-    ) -> Result<()> {
+    fn refuse_coarser(&mut self, chunks: ChunkReader<'_>, (base, before, mixed): (&Base, Option<&Base>, usize)) -> Result<()> {
         let structure = chunks.grid.structure();
         let mut refused: BTreeSet<Location> = BTreeSet::new();
         for (at, pieces) in &self.pieces {
