@@ -16,7 +16,7 @@
 //! | [`Level`] | 0 is the declared cell size, +1 doubles it; one a dimension | overview level |
 //! | [`Window`], [`Extent`] | a half-open box of cells, of the world | window, bounding box |
 //! | [`Location`] | the place of one chunk | block or chunk index |
-//! | base, [`Aggregator`] | the cells as they were put; what coarser levels are computed by, a layer each | band; resampling of overviews |
+//! | base, [`Aggregation`] | the cells as they were put; what coarser levels are computed by, a layer each | band; resampling of overviews |
 //!
 //! # How it stays right
 //!
@@ -73,7 +73,7 @@ pub use grid::{
     Axis, CellIndex, ChunkIndex, Depth, Dimension, DimensionKind, Extent, Level, Levels, Location, MAX_AXES, Piece, Schema,
     SchemaBuilder, Shape, Structure, StructureBuilder, Tuple, Window,
 };
-pub use kernel::{Aggregator, Resampling};
+pub use kernel::{Aggregation, Aggregator, Record, Resampling, Summary};
 pub use reader::{Answer, Explanation, Freshness, Layer, Query};
 pub use store::{ChunkInfo, Grid, Policy, Store, StoreOptions};
 pub use verify::{Damage, Finding, Report};

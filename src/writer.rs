@@ -85,6 +85,7 @@ impl<'a> Batch<'a> {
         if !grid.store().is(&self.store) {
             return Err(grid.blame(Error::invalid("it is of another store than the batch")));
         }
+        grid.check_layers()?;
         if array.dtype() != grid.schema().dtype() {
             let (got, cells) = (array.dtype(), grid.schema().dtype());
             return Err(grid.blame(Error::invalid(format!("an array of {got} does not fit cells of {cells}"))));
@@ -254,10 +255,10 @@ impl<'b, 'a> Writer<'b, 'a> {
         let full = self.grid.full(self.base);
         let (blob, lifted) = rayon::join(
             || self.chunks.encode_base(at, &chunk),
-            || (!plain).then(|| self.chunks.lift(&chunk.weigh(self.grid.schema(), full), self.base)),
+            || (!plain).then(|| self.chunks.lift(&chunk.weigh(self.grid.schema(), full), self.base)).transpose(),
         );
         run.emit(ChunkWrite { layer: LayerId::BASE, at: *at, blob: Some(blob) });
-        Ok(lifted.map_or(Part::Same, Part::Now))
+        Ok(lifted?.map_or(Part::Same, Part::Now))
     }
 
     /// Whether nothing of the old chunk shows through: one piece replaces it, or holds it whole without a hole.

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::plan::{Node, Plan};
 use crate::error::Result;
 use crate::grid::{Levels, Location};
-use crate::kernel::{Chunk, assemble, reduce};
+use crate::kernel::Chunk;
 use crate::key::LayerId;
 use crate::store::{ChunkReader, LayerChunks, lock};
 
@@ -74,7 +74,7 @@ impl<'a> Propagation<'a> {
     fn deliver(&self, feeds: &[(usize, u8)], now: &Part) -> Result<()> {
         for &(number, child) in feeds {
             let node = &self.plan.nodes[number];
-            let part = self.halve(node, now);
+            let part = self.halve(node, now)?;
             let complete = {
                 let mut arrived = lock(&self.arrived[number]);
                 arrived.push((child, part));
@@ -88,22 +88,20 @@ impl<'a> Propagation<'a> {
     }
 
     /// The part of a node that a child stands for.
-    fn halve(&self, node: &Node, child: &Part) -> Part {
-        match child {
+    fn halve(&self, node: &Node, child: &Part) -> Result<Part> {
+        Ok(match child {
             Part::Now(chunks) => {
                 let halving = self.chunks.grid.halving(node.dimension);
-                let layers = self.chunks.grid.layers();
+                let layers = self.chunks.grid.layers().iter().zip(chunks);
                 Part::Now(
                     layers
-                        .iter()
-                        .zip(chunks)
-                        .map(|(layer, chunk)| reduce(layer.aggregator, chunk, &halving, layer.fill))
-                        .collect(),
+                        .map(|(layer, chunk)| self.chunks.reduce(layer, chunk, &halving, node.at.levels))
+                        .collect::<Result<_>>()?,
                 )
             }
             Part::Gone => Part::Gone,
             Part::Same => Part::Same,
-        }
+        })
     }
 
     /// Whether aggregates are stored at the levels of a location.
@@ -150,7 +148,7 @@ impl<'a> Propagation<'a> {
                 continue;
             }
             if let Some(chunks) = self.stored(child)? {
-                parts.push((number, self.halve(node, &Part::Now(chunks))));
+                parts.push((number, self.halve(node, &Part::Now(chunks))?));
             }
         }
         Ok(())
@@ -174,7 +172,7 @@ impl<'a> Propagation<'a> {
 
     fn assemble(&self, node: &Node, old: Option<LayerChunks>, parts: Vec<(u8, Part)>) -> LayerChunks {
         let grid = self.chunks.grid;
-        let (halving, full) = (grid.halving(node.dimension), grid.full(node.at.levels));
+        let halving = grid.halving(node.dimension);
         let mut old: Vec<Option<Chunk>> = match old {
             Some(chunks) => chunks.into_iter().map(Some).collect(),
             None => grid.layers().iter().map(|_| None).collect(),
@@ -187,9 +185,7 @@ impl<'a> Propagation<'a> {
             }
         }
         let layers = grid.layers().iter().zip(old.iter_mut()).zip(&by_layer);
-        layers
-            .map(|((layer, old), parts)| assemble(layer.aggregator, old.take(), parts, &halving, (layer.dtype, layer.fill, full)))
-            .collect()
+        layers.map(|((layer, old), parts)| self.chunks.assemble(layer, old.take(), parts, &halving, node.at.levels)).collect()
     }
 
     fn encode(&self, node: &Node, now: &Part) -> Result<()> {

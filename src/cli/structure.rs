@@ -6,7 +6,7 @@ use anyhow::Context;
 use serde::Deserialize;
 
 use crate::codec::Filter;
-use crate::{Aggregator, Axis, Depth, Dimension, Schema, Structure};
+use crate::{Aggregation, Axis, Depth, Dimension, Schema, Structure};
 
 /// What `gridstone create --help` ends with.
 pub(super) const HELP: &str = "Example:
@@ -85,14 +85,14 @@ impl Description {
     }
 
     /// Options of the command line come before the file's.
-    pub(super) fn override_with(&mut self, chunk: Option<u32>, nodata: Option<f64>, aggregators: Option<Vec<Aggregator>>) {
+    pub(super) fn override_with(&mut self, chunk: Option<u32>, nodata: Option<f64>, aggregators: Option<Vec<Aggregation>>) {
         let axes = self.dimension.iter_mut().flat_map(|dimension| dimension.axis.iter_mut().flatten());
         if let Some(chunk) = chunk {
             axes.for_each(|axis| axis.chunk = chunk);
         }
         self.nodata = nodata.or(self.nodata);
         if let Some(aggregators) = aggregators {
-            self.aggregators = Some(aggregators.iter().map(|aggregator| aggregator.name().to_owned()).collect());
+            self.aggregators = Some(aggregators.iter().map(Aggregation::to_string).collect());
         }
     }
 
@@ -108,7 +108,7 @@ impl Description {
         if let Some(nodata) = self.nodata {
             schema = schema.nodata(nodata);
         }
-        let default = vec![Aggregator::Mean.name().to_owned()];
+        let default = vec![Aggregation::Mean.to_string()];
         for name in self.aggregators.as_ref().unwrap_or(&default) {
             schema = schema.aggregator(name.parse()?);
         }

@@ -14,14 +14,15 @@ use crate::codec::{BlobSpec, DecodeError, decode_into};
 use crate::dirty::{self, Edge, Marks};
 use crate::error::{Error, Result};
 use crate::grid::{Location, Piece, Window};
-use crate::kernel::for_each_row;
+use crate::kernel::{self, Chunk, for_each_row};
 use crate::kv::Snapshot;
-use crate::store::{ChunkReader, Grid};
+use crate::store::{BaseChunk, ChunkReader, Grid};
 
 pub(super) struct Fetched {
     pub(super) array: Array,
     pub(super) stale: Vec<Window>,
     pub(super) chunks_read: u64,
+    pub(super) inexact: u64,
 }
 
 pub(super) fn fetch(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness: Freshness) -> Result<Fetched> {
@@ -32,8 +33,15 @@ pub(super) fn fetch(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness
     let pending = pending(grid, snapshot, plan, &pieces)?;
     let above = plan.levels().iter().zip(plan.built.iter()).any(|(level, built)| level > built);
     let boxes: Vec<Bounds> = pieces.iter().map(|p| Bounds { start: p.in_window.to_vec(), shape: p.shape.to_vec() }).collect();
-    let read = AtomicU64::new(0);
-    let fetcher = Fetcher { chunks: grid.chunk_reader(snapshot), plan, fresh: freshness == Freshness::Fresh, above, read: &read };
+    let (read, inexact) = (AtomicU64::new(0), AtomicU64::new(0));
+    let fetcher = Fetcher {
+        chunks: grid.chunk_reader(snapshot),
+        plan,
+        fresh: freshness == Freshness::Fresh,
+        above,
+        read: &read,
+        inexact: &inexact,
+    };
     with_view!(Array, &mut array, |array| {
         let cells = array.as_slice_mut().ok_or_else(|| Error::invalid("a new array is in C order"))?;
         let tiles = Tile::split(cells, &sizes(&plan.window.shape()), &boxes)
@@ -45,7 +53,7 @@ pub(super) fn fetch(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness
             .try_for_each(|((piece, mut tile), edges)| fetcher.piece(piece, &mut tile, edges))
     })?;
     let stale = if freshness == Freshness::Fresh { Vec::new() } else { stale(grid, plan, &pending) };
-    Ok(Fetched { array, stale, chunks_read: read.into_inner() })
+    Ok(Fetched { array, stale, chunks_read: read.into_inner(), inexact: inexact.into_inner() })
 }
 
 /// Pieces of the populated part of a window, placed within the window itself.
@@ -88,6 +96,7 @@ struct Fetcher<'a> {
     /// Whether the levels are above those that are stored.
     above: bool,
     read: &'a AtomicU64,
+    inexact: &'a AtomicU64,
 }
 
 impl Fetcher<'_> {
@@ -97,25 +106,43 @@ impl Fetcher<'_> {
                 let schema = self.chunks.grid.schema();
                 let full = self.chunks.grid.full(self.plan.base);
                 let base = self.chunks.base(&piece.location)?;
-                let lifted = base.map(|base| base.weigh(schema, full).lift(layer.aggregator, layer.dtype, layer.fill, full));
-                self.copy(piece, tile, lifted.map(|chunk| chunk.values))
+                let lift = |base: BaseChunk| self.chunks.lift_layer(layer, &base.weigh(schema, full), self.plan.base);
+                self.copy(piece, tile, base.map(lift).transpose()?.map(|chunk| chunk.values))
             }
             ReadLayer::Aggregate(layer) if self.fresh && (self.above || !pending.is_empty()) => {
                 let fresh = Fresh::new(self.chunks, layer, self.plan.base, self.plan.built);
                 let chunk = fresh.chunk(&piece.location, pending)?;
                 self.read.fetch_add(fresh.chunks_read(), Ordering::Relaxed);
+                chunk.iter().for_each(|chunk| self.count_inexact(chunk, piece));
                 copy_cells(self.chunks, piece, tile, chunk.map(|chunk| chunk.values))
+            }
+            ReadLayer::Aggregate(layer) if layer.is_mode() => {
+                // Its other planes say which cells are inexact.
+                let chunk = self.chunks.layer(layer, &piece.location)?;
+                chunk.iter().for_each(|chunk| self.count_inexact(chunk, piece));
+                self.copy(piece, tile, chunk.map(|chunk| chunk.values))
             }
             layer => self.decode(layer, &piece.location, piece, tile),
         }
     }
 
+    fn count_inexact(&self, chunk: &Chunk, piece: &Piece) {
+        let levels = piece.location.levels();
+        let Some(inexact) = kernel::inexact(chunk, self.chunks.grid.full(levels)) else { return };
+        let shape = self.chunks.grid.structure().chunk_shape();
+        let (zero, row) = (vec![0; shape.len()], piece.shape[shape.len() - 1]);
+        for_each_row((&shape, &piece.in_chunk), (&piece.shape, &zero), &piece.shape, |from, _| {
+            let cells = inexact[from..from + row].iter().filter(|inexact| **inexact).count();
+            self.inexact.fetch_add(cells as u64, Ordering::Relaxed);
+        });
+    }
+
     /// The plain case: the box is decoded straight into its place.
     fn decode<T: Cell>(&self, layer: &ReadLayer, at: &Location, piece: &Piece, tile: &mut Tile<'_, T>) -> Result<()> {
         let shape = self.chunks.grid.structure().chunk_shape();
-        let planes = self.chunks.planes(layer.id());
+        let (planes, least) = self.chunks.planes(layer.id());
         let read = self.chunks.with_blob(layer.id(), at, |key, blob| {
-            decode_into(key, blob, &BlobSpec::new(&shape, &planes, 1)?, &piece.in_chunk, tile)
+            decode_into(key, blob, &BlobSpec::new(&shape, &planes, least)?, &piece.in_chunk, tile)
         })?;
         self.read.fetch_add(u64::from(read.is_some()), Ordering::Relaxed);
         Ok(())

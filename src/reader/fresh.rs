@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::dirty::{Edge, derivation};
 use crate::error::Result;
 use crate::grid::{Levels, Location};
-use crate::kernel::{Chunk, Weighed, assemble, reduce};
+use crate::kernel::Chunk;
 use crate::store::{ChunkReader, LayerSpec};
 
 /// Computes the up-to-date chunks of one layer.
@@ -46,24 +46,21 @@ impl<'a> Fresh<'a> {
                 .collect();
             let changed = pending.iter().any(|edge| edge.parent == *at && edge.child == number);
             if old.is_none() || changed || !under.is_empty() {
-                let part =
-                    self.chunk(&child, &under)?.map(|chunk| reduce(self.layer.aggregator, &chunk, &halving, self.layer.fill));
-                parts.push((number, part));
+                let reduce = |chunk: Chunk| self.chunks.reduce(self.layer, &chunk, &halving, at.levels);
+                parts.push((number, self.chunk(&child, &under)?.map(reduce).transpose()?));
             }
         }
         if old.is_none() && parts.iter().all(|(_, part)| part.is_none()) {
             return Ok(None);
         }
-        let full = grid.full(at.levels);
-        Ok(Some(assemble(self.layer.aggregator, old, &parts, &halving, (self.layer.dtype, self.layer.fill, full))))
+        Ok(Some(self.chunks.assemble(self.layer, old, &parts, &halving, at.levels)))
     }
 
     fn base(&self, at: &Location) -> Result<Option<Chunk>> {
         let full = self.chunks.grid.full(self.base);
         let base = self.chunks.base(at)?;
         self.read.fetch_add(u64::from(base.is_some()), Ordering::Relaxed);
-        let lift = |chunk: Weighed<'_>| chunk.lift(self.layer.aggregator, self.layer.dtype, self.layer.fill, full);
-        Ok(base.map(|base| lift(base.weigh(self.chunks.grid.schema(), full))))
+        base.map(|base| self.chunks.lift_layer(self.layer, &base.weigh(self.chunks.grid.schema(), full), self.base)).transpose()
     }
 
     fn stored(&self, at: &Location) -> Result<Option<Chunk>> {

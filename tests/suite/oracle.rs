@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::rc::Rc;
 
-use gridstone::{Aggregator, Array, Cell, DType, Depth, DimensionKind, Schema, Window};
+use gridstone::{Aggregation, Array, Cell, DType, Depth, DimensionKind, Schema, Window};
 use ndarray::{ArrayD, IxDyn};
 
 /// The line positions of a cell, one an axis.
@@ -34,7 +34,7 @@ pub struct Oracle {
     cells: BTreeMap<Place, f64>,
     /// The box of all that was put: first and last line position along each axis.
     bounds: Option<Vec<(i64, i64)>>,
-    computed: HashMap<(Aggregator, Vec<i8>), Rc<Cells>>,
+    computed: HashMap<(Aggregation, Vec<i8>), Rc<Cells>>,
 }
 
 fn zero(chunk: i64, level: i8) -> i64 {
@@ -215,24 +215,24 @@ impl Oracle {
         !self.schema.structure().dimensions().iter().any(gridstone::Dimension::is_refinable)
     }
 
-    pub fn dtype(&self, layer: Option<Aggregator>) -> DType {
+    pub fn dtype(&self, layer: Option<&Aggregation>) -> DType {
         let base = self.schema.dtype();
         let small = matches!(base, DType::U8 | DType::I8 | DType::U16 | DType::I16 | DType::F32);
         match layer {
-            None | Some(Aggregator::Min | Aggregator::Max | Aggregator::Sample) => base,
-            Some(Aggregator::Mean) if small => DType::F32,
-            Some(Aggregator::Sum) if self.tallies() && !base.is_float() => {
+            None | Some(Aggregation::Min | Aggregation::Max | Aggregation::Sample) => base,
+            Some(Aggregation::Mean) if small => DType::F32,
+            Some(Aggregation::Sum) if self.tallies() && !base.is_float() => {
                 if matches!(base, DType::U8 | DType::U16 | DType::U32 | DType::U64) { DType::U64 } else { DType::I64 }
             }
-            Some(Aggregator::Count) if self.tallies() => DType::U64,
+            Some(Aggregation::Count) if self.tallies() => DType::U64,
             Some(_) => DType::F64,
         }
     }
 
     /// What stands in a cell of a layer without data.
-    pub fn fill(&self, layer: Option<Aggregator>) -> f64 {
+    pub fn fill(&self, layer: Option<&Aggregation>) -> f64 {
         match layer {
-            Some(Aggregator::Count) => 0.0,
+            Some(Aggregation::Count) => 0.0,
             Some(_) if self.dtype(layer).is_float() => f64::NAN,
             None if self.schema.dtype().is_float() => f64::NAN,
             _ => self.schema.nodata().unwrap_or(0.0),
@@ -245,8 +245,8 @@ impl Oracle {
     }
 
     /// The valid cells of a layer at some levels, by repeating the cascade from the base.
-    pub fn layer(&mut self, layer: Aggregator, levels: &[i8]) -> Rc<Cells> {
-        let key = (layer, levels.to_vec());
+    pub fn layer(&mut self, layer: &Aggregation, levels: &[i8]) -> Rc<Cells> {
+        let key = (layer.clone(), levels.to_vec());
         if let Some(cells) = self.computed.get(&key) {
             return Rc::clone(cells);
         }
@@ -264,13 +264,13 @@ impl Oracle {
         cells
     }
 
-    fn lift(&self, layer: Aggregator) -> Cells {
+    fn lift(&self, layer: &Aggregation) -> Cells {
         let (dtype, full) = (self.dtype(Some(layer)), self.full());
         let lift = |(place, &value): (&Place, &f64)| {
             let value = match layer {
-                Aggregator::Count if dtype == DType::U64 => 1.0,
-                Aggregator::Count => full,
-                Aggregator::Sum if dtype == DType::F64 => value * full,
+                Aggregation::Count if dtype == DType::U64 => 1.0,
+                Aggregation::Count => full,
+                Aggregation::Sum if dtype == DType::F64 => value * full,
                 _ => round(dtype, value),
             };
             (place.clone(), (value, full))
@@ -278,7 +278,7 @@ impl Oracle {
         self.cells.iter().map(lift).collect()
     }
 
-    fn halve(&self, layer: Aggregator, dimension: usize, children: &Cells) -> Cells {
+    fn halve(&self, layer: &Aggregation, dimension: usize, children: &Cells) -> Cells {
         let axes = self.dims[dimension].axes.clone();
         let mut families: BTreeMap<Place, Vec<(bool, f64, f64)>> = BTreeMap::new();
         for (place, &(value, weight)) in children {
@@ -293,13 +293,13 @@ impl Oracle {
             let values = family.iter().map(|child| child.1);
             let weight = family.iter().fold(0.0, |sum, child| sum + child.2);
             let value = match layer {
-                Aggregator::Mean => {
+                Aggregation::Mean => {
                     Some(round(dtype, family.iter().fold(0.0, |sum, (_, value, weight)| sum + value * weight) / weight))
                 }
-                Aggregator::Min => values.reduce(|a, b| if b < a { b } else { a }),
-                Aggregator::Max => values.reduce(|a, b| if b > a { b } else { a }),
-                Aggregator::Sum | Aggregator::Count => Some(values.fold(0.0, |sum, value| sum + value)),
-                Aggregator::Sample => family.iter().find(|child| child.0).map(|child| child.1),
+                Aggregation::Min => values.reduce(|a, b| if b < a { b } else { a }),
+                Aggregation::Max => values.reduce(|a, b| if b > a { b } else { a }),
+                Aggregation::Sum | Aggregation::Count => Some(values.fold(0.0, |sum, value| sum + value)),
+                Aggregation::Sample => family.iter().find(|child| child.0).map(|child| child.1),
                 other => panic!("the oracle knows no {other}"),
             };
             if let Some(value) = value {
@@ -310,7 +310,7 @@ impl Oracle {
     }
 
     /// The cells of a window as a read must give them, in C order.
-    pub fn expected(&mut self, layer: Option<Aggregator>, levels: &[i8], window: &Window) -> Vec<f64> {
+    pub fn expected(&mut self, layer: Option<&Aggregation>, levels: &[i8], window: &Window) -> Vec<f64> {
         let (fill, zeros) = (self.fill(layer), self.zeros(levels));
         let cells = layer.map(|layer| self.layer(layer, levels));
         let place = |index: Vec<i64>| -> Place {
@@ -354,9 +354,9 @@ impl Oracle {
         }
         let steps: f64 = levels.iter().zip(&self.base).map(|(level, base)| f64::from(level - base)).sum();
         for layer in self.schema.aggregators().to_vec() {
-            let cascade = self.layer(layer, levels);
-            let dtype = self.dtype(Some(layer));
-            if layer != Aggregator::Sample {
+            let cascade = self.layer(&layer, levels);
+            let dtype = self.dtype(Some(&layer));
+            if layer != Aggregation::Sample {
                 assert!(cascade.keys().eq(families.keys()), "{layer}: a cell is valid where any base cell under it is");
             }
             for (place, family) in &families {
@@ -366,19 +366,19 @@ impl Oracle {
                 let area = self.full();
                 let sum: f64 = values().sum();
                 let (exact, slack) = match layer {
-                    Aggregator::Mean if dtype == DType::F32 => {
+                    Aggregation::Mean if dtype == DType::F32 => {
                         (Some(sum / family.len() as f64), (steps + 1.0) * (-24_f64).exp2() * sizes)
                     }
-                    Aggregator::Mean => (Some(sum / family.len() as f64), (steps + 1.0) * (-48_f64).exp2() * sizes),
-                    Aggregator::Min => (values().reduce(f64::min), 0.0),
-                    Aggregator::Max => (values().reduce(f64::max), 0.0),
-                    Aggregator::Sum if dtype == DType::F64 => {
+                    Aggregation::Mean => (Some(sum / family.len() as f64), (steps + 1.0) * (-48_f64).exp2() * sizes),
+                    Aggregation::Min => (values().reduce(f64::min), 0.0),
+                    Aggregation::Max => (values().reduce(f64::max), 0.0),
+                    Aggregation::Sum if dtype == DType::F64 => {
                         let slack = if self.schema.dtype().is_float() { 1e-13 * sizes * family.len() as f64 * area } else { 0.0 };
                         (Some(sum * area), slack)
                     }
-                    Aggregator::Sum => (Some(sum), 0.0),
-                    Aggregator::Count if dtype == DType::U64 => (Some(family.len() as f64), 0.0),
-                    Aggregator::Count => (Some(family.len() as f64 * area), 0.0),
+                    Aggregation::Sum => (Some(sum), 0.0),
+                    Aggregation::Count if dtype == DType::U64 => (Some(family.len() as f64), 0.0),
+                    Aggregation::Count => (Some(family.len() as f64 * area), 0.0),
                     _ => {
                         let mut corner = place.clone();
                         for (d, dim) in self.dims.iter().enumerate() {
