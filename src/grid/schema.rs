@@ -103,7 +103,8 @@ impl SchemaBuilder {
     fn check(&self, aggregation: &Aggregation) -> Result<()> {
         match aggregation {
             Aggregation::First { dimension: name } | Aggregation::Last { dimension: name } => {
-                let dimension = &self.structure.dimensions()[self.structure.dimension(name)?];
+                let d = self.structure.dimension(name).map_err(|e| Error::invalid(format!("`{aggregation}`: {e}")))?;
+                let dimension = &self.structure.dimensions()[d];
                 let why = match dimension.axes() {
                     _ if dimension.is_fixed() => "whose labels have no first and last",
                     [_] => return Ok(()),
@@ -116,12 +117,12 @@ impl SchemaBuilder {
             }
             Aggregation::Custom { name } => {
                 check_name("aggregator", name)?;
+                if name.parse::<Aggregation>()? != *aggregation {
+                    return Err(Error::invalid(format!("`{name}` is built in; name the aggregator otherwise")));
+                }
                 let [planes] = self.custom.iter().filter(|planes| planes.name == *name).collect::<Vec<_>>()[..] else {
                     return Err(Aggregation::unknown(name));
                 };
-                if Aggregation::is_taken(name) {
-                    return Err(Error::invalid(format!("an aggregator of a service's own cannot be named `{name}`")));
-                }
                 if planes.state.len() > STATE_MAX {
                     let count = planes.state.len();
                     return Err(Error::invalid(format!("aggregator `{name}` has {count} state planes, more than {STATE_MAX}")));

@@ -130,11 +130,6 @@ impl Aggregation {
             PLAIN.map(|(name, _)| name).join(", ")
         ))
     }
-
-    /// Whether a text is the name of a built-in aggregation, or of one that is refused.
-    pub(crate) fn is_taken(name: &str) -> bool {
-        ["base", "first", "last"].contains(&name) || PLAIN.iter().any(|(plain, _)| *plain == name) || refusal(name).is_some()
-    }
 }
 
 fn refusal(name: &str) -> Option<&'static str> {
@@ -175,9 +170,7 @@ impl FromStr for Aggregation {
                     Error::invalid(format!("`{text}`: `mode` keeps 1 to {} classes a cell, such as `mode:16`", Self::CLASSES_MAX))
                 })
             }
-            (_, None) if !text.contains(':') && !Self::is_taken(name) && !name.is_empty() => {
-                Ok(Self::Custom { name: name.to_owned() })
-            }
+            (_, None) if !text.contains(':') && !["", "base"].contains(&name) => Ok(Self::Custom { name: name.to_owned() }),
             _ => Err(Self::unknown(text)),
         }
     }

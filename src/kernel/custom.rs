@@ -68,19 +68,19 @@ use crate::error::{Error, Result};
 ///
 /// # fn main() -> gridstone::Result<()> {
 /// let store = Store::options().aggregator(Arc::new(Shallowest)).open_engine(Arc::new(gridstone::kv::Memory::new()))?;
-/// let space = Dimension::regular("space", [Axis::new("y", 0.0, 1.0, 4), Axis::new("x", 0.0, 1.0, 4)]);
+/// let space = Dimension::regular("space", [Axis::new("y", 0.0, 1.0, 2), Axis::new("x", 0.0, 1.0, 2)]);
 /// let sounding = Dimension::fixed("sounding", ["depth", "uncertainty"]).together();
 /// let structure = Structure::builder().dimension(sounding).dimension(space).build()?;
 /// let grid = store.create("survey", Schema::builder(structure, DType::F32).custom(&Shallowest).build()?)?;
 ///
-/// let depth = [[30.0_f32, 12.5], [18.0, f32::NAN]];
-/// let uncertainty = [[0.2_f32, 0.9], [0.1, f32::NAN]];
-/// grid.put(&Window::new([0, 0, 0], [2, 2, 2]), &arr3(&[depth, uncertainty]))?;
+/// let depth = [[30.0_f32, 12.5, 7.0, 8.0], [18.0, f32::NAN, 9.0, 6.5]];
+/// let uncertainty = [[0.25_f32, 0.75, 0.5, 0.5], [0.125, f32::NAN, 0.5, 1.5]];
+/// grid.put(&Window::new([0, 0, 0], [2, 2, 4]), &arr3(&[depth, uncertainty]))?;
 ///
 /// let shallowest = Layer::Aggregate(Aggregation::Custom { name: "shallowest".to_owned() });
 /// let top = [Level::ZERO, Level::new(1)?].into_iter().collect();
 /// let answer = grid.read(&Query::all().levels(top).layer(shallowest))?;
-/// assert_eq!(answer.array.iter_f64().collect::<Vec<_>>(), [12.5, f64::from(0.9_f32)]);
+/// assert_eq!(answer.array.iter_f64().collect::<Vec<_>>(), [12.5, 6.5, 0.75, 1.5]);
 /// # Ok(())
 /// # }
 /// ```

@@ -64,7 +64,11 @@ fn build(design: &Design) -> (Schema, Vec<i8>) {
     let depth = |dice: &mut Dice| dice.pick(&[Depth::Top, Depth::Top, Depth::Top, Depth::Levels(0), Depth::Levels(2)]);
     let space = |dice: &mut Dice| Dimension::regular("space", [axis("y", dice), axis("x", dice)]).depth(depth(dice));
     let line = |name: &str, dice: &mut Dice| Dimension::regular(name, [axis(name, dice)]).depth(depth(dice));
-    let band = || Dimension::fixed("band", ["red", "green", "blue"]);
+    let together = dice.chance(50);
+    let band = || {
+        let band = Dimension::fixed("band", ["red", "green", "blue"]);
+        if together { band.together() } else { band }
+    };
     let dimensions = match design.shape {
         0 => vec![line("x", &mut dice)],
         1 => vec![space(&mut dice)],
@@ -76,6 +80,8 @@ fn build(design: &Design) -> (Schema, Vec<i8>) {
         _ => vec![line("time", &mut dice), line("z", &mut dice).refinable(), line("x", &mut dice)],
     };
     let base = dimensions.iter().map(|d| if d.is_fixed() { 0 } else { dice.pick(&[0, 0, -1, 2]) }).collect();
+    let lines: Vec<String> =
+        dimensions.iter().filter(|d| !d.is_fixed() && d.axes().len() == 1).map(|d| d.name().to_owned()).collect();
     let structure = dimensions.into_iter().fold(Structure::builder(), gridstone::StructureBuilder::dimension).build().unwrap();
     let (dtype, nodata) = dice.pick(&[
         (DType::F32, None),
@@ -91,9 +97,12 @@ fn build(design: &Design) -> (Schema, Vec<i8>) {
     if let Some(nodata) = nodata {
         schema = schema.nodata(nodata);
     }
-    let mut aggregators = Aggregation::plain().take(6).collect::<Vec<_>>();
-    let keep = usize::try_from(dice.range(0, 9)).unwrap();
-    for _ in keep..6 {
+    let first = lines.iter().map(|dimension| Aggregation::First { dimension: dimension.clone() });
+    let last = lines.iter().map(|dimension| Aggregation::Last { dimension: dimension.clone() });
+    let mut aggregators: Vec<_> = Aggregation::plain().chain(first).chain(last).collect();
+    let all = aggregators.len();
+    let keep = usize::try_from(dice.pick(&[0, 1, 2, 3, 4, 5, 6, 99])).unwrap();
+    for _ in keep..all {
         aggregators.remove(usize::try_from(dice.range(0, aggregators.len() as i64 - 1)).unwrap());
     }
     (aggregators.into_iter().fold(schema, gridstone::SchemaBuilder::aggregator).build().unwrap(), base)
@@ -109,7 +118,10 @@ fn value(dice: &mut Dice, schema: &Schema, holes: u64) -> f64 {
             _ => return f64::NAN,
         }
     }
+    let classes = schema.aggregators().iter().any(|layer| matches!(layer, Aggregation::Mode { .. }));
     let value = match dtype {
+        // So few that the mode of all of them is exact.
+        _ if classes => dice.pick(&[0.0, if dtype.is_float() { -0.0 } else { 0.0 }, 1.0, 2.0, 3.0, 100.0]),
         DType::F32 => match dice.range(0, 9) {
             0 => -0.0,
             1 => dice.range(-3, 3) as f64 / 8.0,

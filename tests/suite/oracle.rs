@@ -14,6 +14,8 @@ use ndarray::{ArrayD, IxDyn};
 pub type Place = Vec<i64>;
 /// Valid cells: value and weight.
 pub type Cells = BTreeMap<Place, (f64, f64)>;
+/// The base cells under each cell.
+pub type Families = BTreeMap<Place, Vec<(Place, f64)>>;
 
 #[derive(Clone, Debug)]
 struct Dim {
@@ -35,6 +37,7 @@ pub struct Oracle {
     /// The box of all that was put: first and last line position along each axis.
     bounds: Option<Vec<(i64, i64)>>,
     computed: HashMap<(Aggregation, Vec<i8>), Rc<Cells>>,
+    grouped: HashMap<Vec<i8>, Rc<Families>>,
 }
 
 fn zero(chunk: i64, level: i8) -> i64 {
@@ -64,6 +67,27 @@ pub fn array(dtype: DType, shape: &[usize], values: &[f64]) -> Array {
         DType::F32 => of::<f32>(shape, values).into(),
         DType::F64 => of::<f64>(shape, values).into(),
     }
+}
+
+/// The population variance, in two passes.
+fn variance(family: &[(Place, f64)]) -> f64 {
+    let count = family.len() as f64;
+    let mean = family.iter().map(|(_, value)| value).sum::<f64>() / count;
+    family.iter().map(|(_, value)| (value - mean) * (value - mean)).sum::<f64>() / count
+}
+
+/// The most frequent class, the lowest of equal ones, and how many classes there are. Equal classes stand as the first is met.
+pub fn mode(family: &[(Place, f64)]) -> (f64, usize) {
+    let mut counts: Vec<(f64, usize)> = Vec::new();
+    for (_, value) in family {
+        match counts.iter_mut().find(|(class, _)| class == value) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((*value, 1)),
+        }
+    }
+    let most = counts.iter().map(|(_, count)| *count).max().unwrap();
+    let classes = counts.iter().filter(|(_, count)| *count == most).map(|(class, _)| *class);
+    (classes.reduce(|a, b| if b < a { b } else { a }).unwrap(), counts.len())
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "rounding to a float32 is what is meant")]
@@ -114,6 +138,7 @@ impl Oracle {
             cells: BTreeMap::new(),
             bounds: None,
             computed: HashMap::new(),
+            grouped: HashMap::new(),
         }
     }
 
@@ -146,6 +171,7 @@ impl Oracle {
     /// Puts values into a window at the base levels.
     pub fn put(&mut self, start: &[i64], shape: &[u64], values: &[f64], replace: bool) {
         self.computed.clear();
+        self.grouped.clear();
         let zeros = self.zeros(&self.base);
         for (index, &value) in indices(shape).zip(values) {
             let place: Place = (0..start.len()).map(|axis| start[axis] + index[axis] + zeros[axis]).collect();
@@ -225,6 +251,7 @@ impl Oracle {
                 if matches!(base, DType::U8 | DType::U16 | DType::U32 | DType::U64) { DType::U64 } else { DType::I64 }
             }
             Some(Aggregation::Count) if self.tallies() => DType::U64,
+            Some(Aggregation::Mode { .. } | Aggregation::First { .. } | Aggregation::Last { .. }) => base,
             Some(_) => DType::F64,
         }
     }
@@ -244,11 +271,17 @@ impl Oracle {
         self.dims.iter().zip(&self.base).map(|(dim, &base)| (f64::from(base) * dim.axes.len() as f64).exp2()).product()
     }
 
-    /// The valid cells of a layer at some levels, by repeating the cascade from the base.
+    /// The valid cells of a layer at some levels: from all base cells under each where its meaning says it in one step, else
+    /// by repeating the cascade from the base.
     pub fn layer(&mut self, layer: &Aggregation, levels: &[i8]) -> Rc<Cells> {
         let key = (layer.clone(), levels.to_vec());
         if let Some(cells) = self.computed.get(&key) {
             return Rc::clone(cells);
+        }
+        if let Some(cells) = self.dense(layer, levels) {
+            let cells = Rc::new(cells);
+            self.computed.insert(key, Rc::clone(&cells));
+            return cells;
         }
         let derived = self.order.iter().rev().copied().find(|&d| levels[d] > self.base[d]);
         let cells = Rc::new(match derived {
@@ -309,6 +342,71 @@ impl Oracle {
         cells
     }
 
+    /// The base cells under each cell of some levels, in the order in which a cascade meets them: by the dimension aggregated
+    /// last, then by the one before it.
+    pub fn families(&mut self, levels: &[i8]) -> Rc<Families> {
+        if let Some(families) = self.grouped.get(levels) {
+            return Rc::clone(families);
+        }
+        let mut families = Families::new();
+        for (place, &value) in &self.cells {
+            let mut parent = place.clone();
+            for (d, dim) in self.dims.iter().enumerate() {
+                dim.axes.clone().for_each(|axis| parent[axis] >>= levels[d] - self.base[d]);
+            }
+            families.entry(parent).or_default().push((place.clone(), value));
+        }
+        families.values_mut().for_each(|family| family.sort_by_cached_key(|(place, _)| self.path(place)));
+        let families = Rc::new(families);
+        self.grouped.insert(levels.to_vec(), Rc::clone(&families));
+        families
+    }
+
+    /// Where a cell comes along each levelled dimension, the one that is aggregated last first: halves before halves of halves.
+    fn path(&self, place: &Place) -> Vec<u128> {
+        let code = |d: &usize| {
+            let bits = (0..48).rev().flat_map(|bit| self.dims[*d].axes.clone().map(move |axis| place[axis] >> bit & 1));
+            bits.fold(0_u128, |code, bit| code << 1 | u128::from(bit == 1))
+        };
+        self.order.iter().rev().map(code).collect()
+    }
+
+    /// A layer by its definition, for those whose meaning does not depend on a cascade.
+    fn dense(&mut self, layer: &Aggregation, levels: &[i8]) -> Option<Cells> {
+        let of_family: Box<dyn Fn(&[(Place, f64)]) -> f64> = match layer {
+            Aggregation::Variance => Box::new(|family| variance(family)),
+            Aggregation::Std => Box::new(|family| variance(family).sqrt()),
+            Aggregation::Mode { .. } => Box::new(|family| mode(family).0),
+            Aggregation::First { dimension } | Aggregation::Last { dimension } => {
+                let d = self.schema.structure().dimension(dimension).unwrap();
+                let axis = self.dims[d].axes.start;
+                let forward = self.schema.structure().dimensions()[d].axes()[0].step() > 0.0;
+                let high = forward == matches!(layer, Aggregation::Last { .. });
+                Box::new(move |family| {
+                    let nearest = family.iter().map(|(place, _)| if high { -place[axis] } else { place[axis] }).min();
+                    let at = family.iter().find(|(place, _)| Some(if high { -place[axis] } else { place[axis] }) == nearest);
+                    at.unwrap().1
+                })
+            }
+            _ => return None,
+        };
+        let full = self.full();
+        let cell =
+            |(place, family): (&Place, &Vec<(Place, f64)>)| (place.clone(), (of_family(family), family.len() as f64 * full));
+        Some(self.families(levels).iter().map(cell).collect())
+    }
+
+    /// How far a value may be from the one expected, where it need not be that bit for bit.
+    pub fn slack(&self, layer: Option<&Aggregation>) -> Option<f64> {
+        let sizes = || self.cells.values().fold(0.0, |most: f64, value| most.max(value.abs()));
+        match layer {
+            Some(Aggregation::Variance) => Some(sizes() * sizes() * 1e-12),
+            // The square roots of two numbers that differ by so much.
+            Some(Aggregation::Std) => Some(sizes() * 1e-6),
+            _ => None,
+        }
+    }
+
     /// The cells of a window as a read must give them, in C order.
     pub fn expected(&mut self, layer: Option<&Aggregation>, levels: &[i8], window: &Window) -> Vec<f64> {
         let (fill, zeros) = (self.fill(layer), self.zeros(levels));
@@ -344,22 +442,18 @@ impl Oracle {
 
     /// Proves the cascade at some levels against the base itself: exact where it must be, else within the bound of invariant 7.
     pub fn prove(&mut self, levels: &[i8]) {
-        let mut families: BTreeMap<Place, Vec<(Place, f64)>> = BTreeMap::new();
-        for (place, &value) in &self.cells {
-            let mut parent = place.clone();
-            for (d, dim) in self.dims.iter().enumerate() {
-                dim.axes.clone().for_each(|axis| parent[axis] >>= levels[d] - self.base[d]);
-            }
-            families.entry(parent).or_default().push((place.clone(), value));
-        }
+        let families = self.families(levels);
         let steps: f64 = levels.iter().zip(&self.base).map(|(level, base)| f64::from(level - base)).sum();
         for layer in self.schema.aggregators().to_vec() {
+            if self.dense(&layer, levels).is_some() {
+                continue;
+            }
             let cascade = self.layer(&layer, levels);
             let dtype = self.dtype(Some(&layer));
             if layer != Aggregation::Sample {
                 assert!(cascade.keys().eq(families.keys()), "{layer}: a cell is valid where any base cell under it is");
             }
-            for (place, family) in &families {
+            for (place, family) in families.iter() {
                 let cascaded = cascade.get(place).map(|cell| cell.0);
                 let values = || family.iter().map(|(_, value)| *value);
                 let sizes = values().fold(0.0, |most: f64, value| most.max(value.abs()));
