@@ -186,11 +186,17 @@ fn as_text(grid: &Grid) -> anyhow::Result<String> {
     lines.push(format!("chunks     {} in {}{}", total.chunks, bytes(total.bytes), ratio(total)));
     if !layers.is_empty() {
         lines.push(String::new());
-        lines.push(format!("{:<8} {:>14} {:>8} {:>9}  {}", "layer", "level", "chunks", "bytes", "raw / stored"));
+        let width = layers.iter().map(|(layer, ..)| layer.to_string().len()).max().unwrap_or(0).max(8);
+        lines.push(format!("{:<width$} {:>14} {:>8} {:>9}  {}", "layer", "level", "chunks", "bytes", "raw / stored"));
         for (layer, levels, tally) in layers {
             let levels = json::levels_text(structure, levels);
             let ratio = tally.ratio().map_or(String::new(), |ratio| format!("{ratio:.2}"));
-            lines.push(format!("{:<8} {levels:>14} {:>8} {:>9}  {ratio}", layer.to_string(), tally.chunks, bytes(tally.bytes)));
+            lines.push(format!(
+                "{:<width$} {levels:>14} {:>8} {:>9}  {ratio}",
+                layer.to_string(),
+                tally.chunks,
+                bytes(tally.bytes)
+            ));
         }
     }
     Ok(lines.join("\n"))

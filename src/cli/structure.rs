@@ -17,13 +17,14 @@ A description for --structure; unknown keys are refused, and what has a default 
   dtype = \"int16\"                     # uint8 to uint64, int8 to int64, float32, float64
   nodata = -32768                     # default: none but NaN
   crs = \"EPSG:32632\"                  # default: none
-  aggregators = [\"mean\", \"max\"]       # default: mean
+  aggregators = [\"mean\", \"mode:16\"]   # see --aggregator; default: mean
   filter = \"delta\"                    # none, shuffle, delta or auto (default): delta or none, whichever is smaller
   zstd_level = 1                      # 1 (default) to 19
 
   [[dimension]]                       # in the order of an array's axes
   name = \"band\"
   labels = [\"red\", \"infrared\"]        # a Fixed dimension
+  together = true                     # all labels in one chunk; default: a chunk for each
 
   [[dimension]]
   name = \"space\"
@@ -61,6 +62,7 @@ enum FilterName {
 struct DimensionTable {
     name: String,
     labels: Option<Vec<String>>,
+    together: Option<bool>,
     refinable: Option<bool>,
     depth: Option<u8>,
     axis: Option<Vec<AxisTable>>,
@@ -132,7 +134,11 @@ impl DimensionTable {
         let name = &self.name;
         match (&self.labels, &self.axis) {
             (Some(labels), None) if self.refinable.is_none() && self.depth.is_none() => {
-                Ok(Dimension::fixed(name, labels.clone()))
+                let dimension = Dimension::fixed(name, labels.clone());
+                Ok(if self.together == Some(true) { dimension.together() } else { dimension })
+            }
+            (None, Some(_)) if self.together.is_some() => {
+                anyhow::bail!("dimension `{name}` has no labels that could be together")
             }
             (None, Some(axes)) => {
                 let axes = axes.iter().map(|axis| Axis::new(&axis.name, axis.origin, axis.step, axis.chunk));

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 /// | `sum` | the sum, each cell weighted by its area; integer sums add plain base cells | int64 or uint64 if every dimension has one base level, else float64 | float64 | integers saturate; doubles are rounded once an addition |
 /// | `count` | the valid area, 0 where there is none; integer counts number the valid base cells | uint64 if every dimension has one base level, else float64 | the same | exact up to 2^53 |
 /// | `sample` | the first cell along every axis (the top-left one), nodata if that is | the same | the same | none |
-/// | `variance`, `std` | the population variance (divided by n, not n - 1) weighted by valid area, its square root | float64 | float64 | Chan's combination in f64; an infinity makes NaN |
+/// | `variance`, `std` | the population variance (divided by n, not n - 1) weighted by valid area, its square root | float64 | float64 | Chan's combination in f64; NaN where an infinity takes part, or the squares overflow |
 /// | `mode` | the class of the largest valid area; the lowest of equal ones; -0 and 0 are one class | the same | the same | none; see [`Mode`](Self::Mode) |
 /// | `first:d`, `last:d` | the valid value at the lowest, the highest coordinate along dimension `d`; of several the first in the order of children | the same | the same | none |
 /// | a service's own | what its [`Aggregator`](crate::Aggregator) makes | as it says | as it says | integers round half away from zero and saturate |

@@ -13,7 +13,8 @@ pub(super) fn lift(mut chunk: Chunk) -> Chunk {
     if let (Cells::F64(values), Some(Cells::F64(mean))) = (&mut chunk.values, chunk.state.first_mut()) {
         for (i, (value, mean)) in values.iter_mut().zip(mean).enumerate() {
             if weight.is_none_or(|weight| weight[i] > 0.0) {
-                *mean = std::mem::replace(value, 0.0);
+                *mean = finite(*value);
+                *value = if mean.is_nan() { f64::NAN } else { 0.0 };
             }
         }
     }
@@ -65,8 +66,8 @@ pub(super) fn reduce(root: bool, child: &Chunk, halving: &Halving) -> Chunk {
         }
         if all.weight > 0.0 {
             let variance = all.squares / all.weight;
-            out[number] = one_nan(if root { variance.sqrt() } else { variance });
-            mean[number] = one_nan(all.mean);
+            out[number] = finite(if root { variance.sqrt() } else { variance });
+            mean[number] = finite(all.mean);
         }
         if let Some(area) = &mut area {
             area[number] = all.weight;
@@ -75,7 +76,7 @@ pub(super) fn reduce(root: bool, child: &Chunk, halving: &Halving) -> Chunk {
     Chunk { values: out.into(), state: vec![mean.into()], weight: area }
 }
 
-/// Processors differ in the NaN that they make of infinities.
-fn one_nan(value: f64) -> f64 {
-    if value.is_nan() { f64::NAN } else { value }
+/// An infinity, or what overflows, has no variance. Processors differ in the NaN that they would make of it.
+fn finite(value: f64) -> f64 {
+    if value.is_finite() { value } else { f64::NAN }
 }

@@ -115,6 +115,7 @@ fn variance_weighs_by_what_is_valid_and_infinities_make_nan() {
 
     let grid = line(DType::F32, None, &[Aggregation::Variance]);
     put(&grid, &[f32::INFINITY, 1.0, 3.0, 5.0, f32::NEG_INFINITY, f32::INFINITY, 2.0, 2.0, 1.0]);
+    assert!(cells(&grid, &Aggregation::Variance, 0)[0].is_nan(), "nor has a single one a variance");
     let variances = cells(&grid, &Aggregation::Variance, 1);
     assert!(variances[0].is_nan() && variances[2].is_nan());
     assert_eq!((variances[1], variances[3]), (1.0, 0.0), "others are not touched");
@@ -190,7 +191,7 @@ proptest! {
             let (mut wrong, mut unsure) = (0, 0);
             for (number, got) in answer.array.iter_f64().enumerate() {
                 let wide = 40 >> level;
-                let (y, x) = (number / wide << level, number % wide << level);
+                let (y, x) = ((number / wide) << level, (number % wide) << level);
                 let part = base.slice(ndarray::s![y..y + (1 << level), x..x + (1 << level)]);
                 let mut counts: BTreeMap<i32, i64> = BTreeMap::new();
                 part.iter().filter(|class| **class >= 0).for_each(|class| *counts.entry(*class).or_default() += 1);
@@ -330,7 +331,7 @@ proptest! {
         let cells = Array3::from_shape_fn((4, 12, 12), |_| dice.range(0, 20) as f64 / 3.0);
         grid.put(&Window::new([0, -5, -5], [4, 12, 12]), &cells).unwrap();
         grid.aggregate().unwrap();
-        grid.put(&Window::new([1, -2, -2], [2, 3, 3]), &cells.slice(ndarray::s![..2, ..3, 4..7])).unwrap();
+        grid.put(&Window::new([1, -2, -2], [2, 3, 3]), cells.slice(ndarray::s![..2, ..3, 4..7])).unwrap();
         let read = |freshness| -> Vec<Vec<u64>> {
             let at = |layer: &Aggregation| {
                 let query = Query::all().levels(levels(&[1, 2])).layer(Layer::Aggregate(layer.clone())).freshness(freshness);

@@ -14,6 +14,8 @@ use ndarray::{ArrayD, IxDyn};
 pub type Place = Vec<i64>;
 /// Valid cells: value and weight.
 pub type Cells = BTreeMap<Place, (f64, f64)>;
+/// What an aggregation makes of the base cells under a cell.
+type OfFamily = dyn Fn(&[(Place, f64)]) -> f64;
 /// The base cells under each cell.
 pub type Families = BTreeMap<Place, Vec<(Place, f64)>>;
 
@@ -373,8 +375,8 @@ impl Oracle {
 
     /// A layer by its definition, for those whose meaning does not depend on a cascade.
     fn dense(&mut self, layer: &Aggregation, levels: &[i8]) -> Option<Cells> {
-        let of_family: Box<dyn Fn(&[(Place, f64)]) -> f64> = match layer {
-            Aggregation::Variance => Box::new(|family| variance(family)),
+        let of_family: Box<OfFamily> = match layer {
+            Aggregation::Variance => Box::new(variance),
             Aggregation::Std => Box::new(|family| variance(family).sqrt()),
             Aggregation::Mode { .. } => Box::new(|family| mode(family).0),
             Aggregation::First { dimension } | Aggregation::Last { dimension } => {
