@@ -24,10 +24,10 @@ pub struct SchemaBuilder {
     dtype: DType,
     nodata: Option<f64>,
     aggregators: Vec<Aggregation>,
-    /// What is kept of a service's own aggregators.
-    custom: Vec<CustomPlanes>,
     filter: Filter,
     zstd_level: i32,
+    /// What is kept of a service's own aggregators.
+    custom: Vec<CustomPlanes>,
 }
 
 impl SchemaBuilder {

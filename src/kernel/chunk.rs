@@ -1,6 +1,6 @@
 //! The cells of one chunk of one layer as the kernels see them: values, and how much of each cell is valid.
 
-use crate::array::{Cell, Cells, DType, with_cells, with_dtype};
+use crate::array::{Cell, Cells, DType, with_cells};
 
 use super::rule::{Op, Rule, Weighting};
 
@@ -77,9 +77,10 @@ impl<'a> Weighed<'a> {
             // Holes hold NaN or the nodata value as it happened to be put; a layer has one fill value.
             _ if dtype == self.values.dtype() && self.weight.is_none() => self.values.clone(),
             _ if dtype == self.values.dtype() => with_cells!(self.values, |cells| refilled(cells, valid, fill)),
-            _ => with_dtype!(dtype, |T| with_cells!(self.values, |cells| masked(cells, valid, T::from_f64(fill), |cell| {
-                T::from_f64(cell.to_f64())
-            }))),
+            _ => with_cells!(self.values, |cells| match dtype {
+                DType::F32 => masked(cells, valid, f32::from_f64(fill), |cell| f32::from_f64(cell.to_f64())),
+                _ => masked(cells, valid, fill, Cell::to_f64),
+            }),
         };
         let zero = |dtype: &DType| Cells::filled(*dtype, self.values.len(), 0.0);
         Chunk { values, state: rule.state[..rule.fixed].iter().map(zero).collect(), weight }

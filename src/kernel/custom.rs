@@ -64,6 +64,9 @@ use crate::error::{Error, Result};
 ///             summary.copy(shallowest);
 ///         }
 ///     }
+///     fn divide(&self, cell: &Record<'_>, _: f64, summary: &mut Summary<'_>) {
+///         summary.copy(cell);
+///     }
 /// }
 ///
 /// # fn main() -> gridstone::Result<()> {
@@ -98,8 +101,13 @@ pub trait Aggregator: fmt::Debug + Send + Sync {
     fn lift(&self, cell: &Record<'_>, summary: &mut Summary<'_>);
 
     /// What it makes of the cells under one, in the order of children (the last axis fastest), at least one of them with
-    /// data. Each is what [`lift`](Self::lift) or `combine` made; those without data are empty.
+    /// data. Each is what [`lift`](Self::lift), `combine` or [`divide`](Self::divide) made; those without data are empty.
     fn combine(&self, cells: &[Record<'_>], summary: &mut Summary<'_>);
+
+    /// What becomes of a cell on one of the finer cells that it is copied to because data beside it is finer: `part` of its
+    /// area. `cell` has the finer one's areas. Values and state that do not measure an area are copied; those that do are
+    /// multiplied by `part`, so that all copies combined are the cell again.
+    fn divide(&self, cell: &Record<'_>, part: f64, summary: &mut Summary<'_>);
 }
 
 /// One cell: a number for each label that is held together, one where there is none.
@@ -312,6 +320,14 @@ pub(super) fn reduce(custom: &Custom, rule: &Rule, child: &Chunk, halving: &Halv
     run((custom, rule), &source, &places, whole, &|cells, summary| code.combine(cells, summary))
 }
 
+/// What the layer makes of cells that are copies of coarser ones, each `part` of its area; `full` is the weight of a whole one.
+pub(super) fn divide(custom: &Custom, rule: &Rule, chunk: &Chunk, part: f64, full: Full) -> Result<Chunk> {
+    let source = Source::new(&chunk.values, &chunk.state, chunk.weight.as_deref(), full);
+    let places = Places::new(&custom.shape, &vec![false; custom.shape.len()], &custom.together);
+    let code = custom.registered()?;
+    run((custom, rule), &source, &places, full, &|cells, summary| code.divide(&cells[0], part, summary))
+}
+
 /// Calls the code for every record with data. `whole` is the weight of a wholly valid cell of what is made.
 fn run(
     (custom, rule): (&Custom, &Rule),
@@ -368,4 +384,86 @@ fn run(
 
 fn rounded(dtype: DType, plane: &[f64]) -> Cells {
     with_dtype!(dtype, |T| Cells::from(plane.iter().map(|value| T::from_f64(*value)).collect::<Vec<T>>()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Op, Rule};
+    use super::*;
+
+    /// The sum, whose values measure an area.
+    #[derive(Debug)]
+    struct Total;
+
+    impl Aggregator for Total {
+        fn name(&self) -> &str {
+            "total"
+        }
+        fn dtype(&self, _: DType) -> DType {
+            DType::F64
+        }
+        fn state(&self) -> Vec<DType> {
+            Vec::new()
+        }
+        fn lift(&self, cell: &Record<'_>, summary: &mut Summary<'_>) {
+            let made = summary.values().iter_mut().zip(cell.values()).zip(cell.areas());
+            made.for_each(|((made, value), area)| *made = value * area);
+        }
+        fn combine(&self, cells: &[Record<'_>], summary: &mut Summary<'_>) {
+            for (label, made) in summary.values().iter_mut().enumerate() {
+                let values = cells.iter().map(|cell| cell.values()[label]).filter(|value| !value.is_nan());
+                *made = values.reduce(|a, b| a + b).unwrap_or(f64::NAN);
+            }
+        }
+        fn divide(&self, cell: &Record<'_>, part: f64, summary: &mut Summary<'_>) {
+            summary.values().iter_mut().zip(cell.values()).for_each(|(made, value)| *made = value * part);
+        }
+    }
+
+    /// Records of two labels along the first axis, halved along the last.
+    fn rule(op: impl FnOnce(Arc<Custom>) -> Op) -> (Rule, Halving) {
+        let shape = vec![2, 4];
+        let planes = CustomPlanes::of(&Total, DType::F32);
+        let custom = Custom { planes, shape: shape.clone(), together: vec![true, false], code: Some(Arc::new(Total)) };
+        (Rule::new(op(Arc::new(custom)), DType::F64, f64::NAN), Halving::new(&shape, 1..2))
+    }
+
+    #[test]
+    fn copies_that_are_divided_combine_to_what_was_copied() {
+        let base: Cells = vec![1.0_f32, 2.0, f32::NAN, 4.0, 5.0, f32::NAN, f32::NAN, 8.0].into();
+        for op in [Op::Custom, |_| Op::Sum, |_| Op::Mean, |_| Op::Mode { classes: 2 }, |_| Op::Moments { root: true }] {
+            let (rule, halving) = rule(op);
+            let lift =
+                |cells: &Cells, full| rule.lift(&Weighed::new(cells, None, None, Full(full)), Full(full)).expect("no fault");
+            let coarse = lift(&base, 2.0);
+            // Each half of the chunk, every cell twice.
+            for half in 0..2 {
+                let twice = |plane: &[f64]| -> Vec<f64> {
+                    plane.chunks(4).flat_map(|row| row[2 * half..2 * half + 2].iter().flat_map(|cell| [*cell; 2])).collect()
+                };
+                let planes = |cells: &Cells| Cells::from(twice(&doubles(cells)));
+                let state = coarse.state.iter().map(planes).collect();
+                let copies = Chunk { values: planes(&coarse.values), state, weight: coarse.weight.as_deref().map(twice) };
+                let part = rule.divide(copies, 0.5, Full(1.0)).and_then(|copies| rule.reduce(&copies, &halving, Full(2.0)));
+                let part = part.expect("no fault");
+                let of_half = |cells: Vec<f64>| -> Vec<f64> {
+                    cells.chunks(4).flat_map(|row| row[2 * half..2 * half + 2].to_vec()).collect()
+                };
+                let same = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits());
+                assert!(
+                    same(&doubles(&part.values), &of_half(doubles(&coarse.values))),
+                    "{part:?} is not half {half} of {coarse:?}"
+                );
+                assert_eq!(part.weight, coarse.weight.clone().map(of_half));
+            }
+        }
+    }
+
+    #[test]
+    fn labels_of_a_record_are_gathered_in_the_order_of_their_axes() {
+        let places = Places::new(&[2, 4, 3], &[false, true, false], &[true, false, true]);
+        assert_eq!(places.sites, [(0, 0), (3, 6)]);
+        assert_eq!(places.labels, [(0, 0), (1, 1), (2, 2), (6, 12), (7, 13), (8, 14)]);
+        assert_eq!((places.children, places.cells), (vec![0, 3], 12));
+    }
 }

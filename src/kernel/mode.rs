@@ -24,6 +24,11 @@ pub(super) fn planes(dtype: DType, classes: usize) -> Vec<DType> {
     [DType::F64, DType::F64].into_iter().chain(rest).collect()
 }
 
+/// The state planes that hold areas.
+pub(super) fn areas(state: &mut [Cells]) -> impl Iterator<Item = &mut Cells> {
+    state.iter_mut().enumerate().filter(|(plane, _)| *plane < 2 || plane % 2 == 1).map(|(_, plane)| plane)
+}
+
 /// The lists of a chunk's cells.
 struct Lists<'a, T> {
     first: &'a [T],

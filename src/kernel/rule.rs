@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::custom::{self, Custom};
 use super::{Chunk, Full, Halving, Weighed, edge, mode, moments, reduce};
-use crate::array::DType;
+use crate::array::{Cells, DType};
 use crate::error::Result;
 
 /// What a layer keeps beside its values about how much of a cell is valid.
@@ -119,6 +119,27 @@ impl Rule {
             Op::Edge { axis, high, kept } => Ok(edge::reduce((*axis, *high, *kept), self, child, halving)),
             _ => Ok(reduce::reduce(self, child, halving)),
         }
+    }
+
+    /// A chunk whose cells are copies of coarser ones, each `part` of the area of the one it was copied from: what measures
+    /// an area is divided. `full` is the weight of a wholly valid cell, after that.
+    #[cfg_attr(not(test), expect(dead_code, reason = "cells are copied down once base data may lie at several levels"))]
+    pub(crate) fn divide(&self, mut chunk: Chunk, part: f64, full: Full) -> Result<Chunk> {
+        let scale = |plane: &mut Cells| {
+            if let Cells::F64(plane) = plane {
+                plane.iter_mut().for_each(|value| *value *= part);
+            }
+        };
+        if self.weighting() == Weighting::Area {
+            chunk.weight.iter_mut().flatten().for_each(|weight| *weight *= part);
+        }
+        match &self.op {
+            Op::Sum | Op::Count => scale(&mut chunk.values),
+            Op::Mode { .. } => mode::areas(&mut chunk.state).for_each(scale),
+            Op::Custom(custom) => return custom::divide(custom, self, &chunk, part, full),
+            Op::Mean | Op::Min | Op::Max | Op::Sample | Op::Moments { .. } | Op::Edge { .. } => {}
+        }
+        Ok(chunk)
     }
 
     /// Puts parts into their parent: `old` is the parent as it was, all nodata if absent; a part that is `None` is all nodata.

@@ -34,6 +34,9 @@ impl Aggregator for Shallowest {
             summary.copy(shallowest);
         }
     }
+    fn divide(&self, cell: &Record<'_>, _: f64, summary: &mut Summary<'_>) {
+        summary.copy(cell);
+    }
 }
 
 /// The root of the mean square, whose state is the sum of squares.
@@ -68,6 +71,10 @@ impl Aggregator for Roughness {
                 summary.state(0)[label] = squares;
             }
         }
+    }
+    fn divide(&self, cell: &Record<'_>, part: f64, summary: &mut Summary<'_>) {
+        summary.copy(cell);
+        summary.state(0).iter_mut().for_each(|squares| *squares *= part);
     }
 }
 
@@ -106,6 +113,9 @@ impl Aggregator for Faulty {
                 Fault::Outgrows => summary.values()[2] = 1.0,
             }
         }
+    }
+    fn divide(&self, cell: &Record<'_>, _: f64, summary: &mut Summary<'_>) {
+        summary.copy(cell);
     }
 }
 
@@ -270,6 +280,9 @@ impl Aggregator for Other {
     }
     fn combine(&self, cells: &[Record<'_>], summary: &mut Summary<'_>) {
         summary.copy(&cells[0]);
+    }
+    fn divide(&self, cell: &Record<'_>, _: f64, summary: &mut Summary<'_>) {
+        summary.copy(cell);
     }
 }
 
