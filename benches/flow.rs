@@ -4,7 +4,7 @@
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use gridstone::codec::{BlobSpec, Filter, Plane, decode, encode};
 use gridstone::{
-    Aggregator, Axis, Cells, DType, Dimension, Freshness, Grid, Level, Levels, Policy, Query, Resampling, Schema, Store,
+    Aggregation, Axis, Cells, DType, Dimension, Freshness, Grid, Level, Levels, Policy, Query, Resampling, Schema, Store,
     Structure, Window,
 };
 use ndarray::Array2;
@@ -20,11 +20,12 @@ fn heights(side: usize) -> Array2<f32> {
     })
 }
 
-fn grid(store: &Store, name: &str, chunk: u32, aggregators: &[Aggregator]) -> Grid {
+fn grid(store: &Store, name: &str, chunk: u32, aggregators: &[Aggregation]) -> Grid {
     let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, chunk), Axis::new("x", 0.0, 1.0, chunk)]);
     let structure = Structure::builder().dimension(space).build().unwrap();
-    let schema =
-        aggregators.iter().fold(Schema::builder(structure, DType::F32), |schema, aggregator| schema.aggregator(*aggregator));
+    let schema = aggregators
+        .iter()
+        .fold(Schema::builder(structure, DType::F32), |schema, aggregator| schema.aggregator(aggregator.clone()));
     store.create(name, schema.build().unwrap()).unwrap()
 }
 
@@ -57,12 +58,12 @@ fn puts(c: &mut Criterion) {
         let number = std::cell::Cell::new(0);
         let fresh = || {
             number.set(number.get() + 1);
-            grid(&store, &format!("g{}", number.get()), 256, &[Aggregator::Mean])
+            grid(&store, &format!("g{}", number.get()), 256, &[Aggregation::Mean])
         };
         group.bench_function(name, |b| b.iter_batched(fresh, |grid| grid.put(&window, &array).unwrap(), BatchSize::PerIteration));
     }
     let (_folder, store) = open(Policy::Inline);
-    let dem = grid(&store, "dem", 256, &[Aggregator::Mean]);
+    let dem = grid(&store, "dem", 256, &[Aggregation::Mean]);
     dem.put(&window, &array).unwrap();
     let patch = heights(300);
     let mut at = 0;
@@ -79,7 +80,7 @@ fn aggregation(c: &mut Criterion) {
     group.sample_size(10);
     // Work must follow what changed: one patch of one chunk, of ten, of a hundred.
     let (_folder, store) = open(Policy::Manual);
-    let dem = grid(&store, "dem", 64, &[Aggregator::Mean]);
+    let dem = grid(&store, "dem", 64, &[Aggregation::Mean]);
     dem.put(&Window::new([0, 0], [SIDE as u64, SIDE as u64]), &heights(SIDE)).unwrap();
     dem.aggregate().unwrap();
     for chunks in [1_u64, 10, 100, 1000] {
@@ -101,7 +102,7 @@ fn aggregation(c: &mut Criterion) {
 
 fn reads(c: &mut Criterion) {
     let (_folder, store) = open(Policy::Inline);
-    let dem = grid(&store, "dem", 256, &[Aggregator::Mean]);
+    let dem = grid(&store, "dem", 256, &[Aggregation::Mean]);
     dem.put(&Window::new([0, 0], [SIDE as u64, SIDE as u64]), &heights(SIDE)).unwrap();
     store.flush().unwrap();
     let level = |l| Levels::zero(1).with(0, Level::new(l).unwrap());
@@ -113,7 +114,7 @@ fn reads(c: &mut Criterion) {
     let shape = Query::all().shape([300, 300]).resampled(Resampling::Bilinear);
     group.bench_function("300 x 300 of everything, bilinear", |b| b.iter(|| dem.read(&shape).unwrap()));
     let (_folder, store) = open(Policy::Manual);
-    let dem = grid(&store, "dem", 64, &[Aggregator::Mean]);
+    let dem = grid(&store, "dem", 64, &[Aggregation::Mean]);
     dem.put(&Window::new([0, 0], [SIDE as u64, SIDE as u64]), &heights(SIDE)).unwrap();
     dem.aggregate().unwrap();
     dem.put(&Window::new([0, 0], [SIDE as u64, SIDE as u64]), &heights(SIDE)).unwrap();

@@ -11,7 +11,7 @@ use crate::codec::{BlobSpec, Filter, Plane, decode, decode_record, encode, encod
 use crate::key::{ChunkKey, GridId, MarkKey};
 use crate::kv::{Engine, Memory};
 use crate::{
-    Aggregator, Axis, Cells, DType, Dimension, Freshness, Grid, Layer, Level, Levels, Policy, Query, Schema, Store, Structure,
+    Aggregation, Axis, Cells, DType, Dimension, Freshness, Grid, Layer, Level, Levels, Policy, Query, Schema, Store, Structure,
     Window,
 };
 
@@ -108,7 +108,7 @@ pub fn history(bytes: &[u8]) {
     let x = Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 16)]);
     let structure = Structure::builder().dimension(x).build().expect("a valid structure");
     let schema = Schema::builder(structure, DType::I16).nodata(0.0);
-    let schema = schema.aggregator(Aggregator::Max).aggregator(Aggregator::Count).build().expect("a valid schema");
+    let schema = schema.aggregator(Aggregation::Max).aggregator(Aggregation::Count).build().expect("a valid schema");
     let mut engine = Arc::new(Memory::new());
     let open = |engine: &Arc<Memory>, inline: bool| {
         let policy = if inline { Policy::Inline } else { Policy::Manual };
@@ -161,7 +161,7 @@ fn check(grid: &Grid, cells: &BTreeMap<i64, i16>, freshness: Freshness) {
             let query = Query::all().levels(at).layer(Layer::Aggregate(aggregator)).freshness(freshness);
             grid.read(&query).expect("a valid query")
         };
-        let (max, count) = (read(Aggregator::Max), read(Aggregator::Count));
+        let (max, count) = (read(Aggregation::Max), read(Aggregation::Count));
         let start = max.window.start()[0];
         for (cell, (max, count)) in (start..).zip(max.array.iter_f64().zip(count.array.iter_f64())) {
             let under = || cells.range(cell << level..(cell + 1) << level).map(|(_, value)| *value);

@@ -16,7 +16,8 @@
 //! | [`Level`] | 0 is the declared cell size, +1 doubles it; one a dimension | overview level |
 //! | [`Window`], [`Extent`] | a half-open box of cells, of the world | window, bounding box |
 //! | [`Location`] | the place of one chunk | block or chunk index |
-//! | base, [`Aggregator`] | the cells as they were put; what coarser levels are computed by, a layer each | band; resampling of overviews |
+//! | [`Aggregator`] | a service's own rule for coarser levels | pixel function |
+//! | base, [`Aggregation`] | the cells as they were put; what coarser levels are computed by, a layer each | band; resampling of overviews |
 //!
 //! # How it stays right
 //!
@@ -41,6 +42,9 @@
 //!   back in its own shape.
 //! * All base data of a grid is at the level of its first put.
 //! * An integer grid without a nodata value keeps a mask where cells were never put, and reads them as 0.
+//! * A layer is made of the layer below it, so what does not compose (a median) is refused; [`Aggregation`] has the table of
+//!   what there is, with its rules for types, rounding, overflow and nodata. `mode` is exact up to a stated number of classes
+//!   a cell, and [`Answer::inexact`] counts the cells beyond.
 //! * One process has a store open at a time.
 
 #[cfg(feature = "cli")]
@@ -73,7 +77,7 @@ pub use grid::{
     Axis, CellIndex, ChunkIndex, Depth, Dimension, DimensionKind, Extent, Level, Levels, Location, MAX_AXES, Piece, Schema,
     SchemaBuilder, Shape, Structure, StructureBuilder, Tuple, Window,
 };
-pub use kernel::{Aggregator, Resampling};
+pub use kernel::{Aggregation, Aggregator, Record, Resampling, Summary};
 pub use reader::{Answer, Explanation, Freshness, Layer, Query};
 pub use store::{ChunkInfo, Grid, Policy, Store, StoreOptions};
 pub use verify::{Damage, Finding, Report};

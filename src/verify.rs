@@ -9,7 +9,6 @@ use rayon::prelude::*;
 use crate::dirty::{Edge, derivation, parents};
 use crate::error::{Error, ErrorKind, Result};
 use crate::grid::{Levels, Location};
-use crate::kernel::{assemble, reduce};
 use crate::key::{ChunkKey, LayerId, Mark, MarkKey, directory_length};
 use crate::kv::{KeyRange, Order, Snapshot, Space};
 use crate::store::{Base, ChunkReader, Grid, LayerChunks, State, Store, lock};
@@ -383,15 +382,11 @@ impl<'a> Check<'a> {
                 None if inherits => self.report_damage(self.chunks.effective(&child, base))?.flatten(),
                 own => own,
             };
-            let halve = |chunks: LayerChunks| {
-                self.grid
-                    .layers()
-                    .iter()
-                    .zip(&chunks)
-                    .map(|(layer, chunk)| reduce(layer.aggregator, chunk, &halving, layer.fill))
-                    .collect()
+            let halve = |chunks: LayerChunks| -> Result<LayerChunks> {
+                let layers = self.grid.layers().iter().zip(&chunks);
+                layers.map(|(layer, chunk)| self.chunks.reduce(layer, chunk, &halving, at.levels)).collect()
             };
-            parts.push((number, child.map(halve)));
+            parts.push((number, child.map(halve).transpose()?));
         }
         if !has_child {
             self.find(Damage::Stray, format!("{} has no data under it", self.place(LayerId(1), at)));
@@ -401,9 +396,8 @@ impl<'a> Check<'a> {
             let of_layer: Vec<_> =
                 parts.iter().map(|(number, part)| (*number, part.as_ref().map(|chunks| chunks[i].clone()))).collect();
             let kept = (!marked.is_empty()).then(|| stored.clone());
-            let full = self.grid.full(at.levels);
-            let computed = assemble(layer.aggregator, kept, &of_layer, &halving, (layer.dtype, layer.fill, full));
-            if computed.values.as_bytes() != stored.values.as_bytes() || computed.weight != stored.weight {
+            let computed = self.chunks.assemble(layer, kept, &of_layer, &halving, at.levels);
+            if !computed.is(&stored) {
                 self.find(
                     Damage::Wrong,
                     format!("{} differs from its recomputation, and no mark says so", self.place(layer.id, at)),

@@ -46,6 +46,7 @@ const CELLS_A_STEP: usize = 1 << 25;
 
 /// Does a bounded part of the aggregation of a grid in one commit; `None` if nothing is left to do.
 pub(crate) fn step(grid: &Grid) -> Result<Option<Aggregated>> {
+    grid.check_layers()?;
     let aggregator = grid.store().aggregator(grid.id());
     let _one_at_a_time = lock(&aggregator);
     loop {

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::plan::{Feed, Node, Plan};
 use crate::error::Result;
 use crate::grid::{Levels, Location};
-use crate::kernel::{Chunk, assemble, reduce};
+use crate::kernel::Chunk;
 use crate::key::LayerId;
 use crate::store::{Base, ChunkReader, LayerChunks, lock};
 
@@ -102,7 +102,7 @@ impl<'a> Propagation<'a> {
                 Arrival::Above(!matches!(now, Part::Same))
             } else {
                 Arrival::Child(match now {
-                    Part::Now(chunks) => Part::Now(self.halve(node, chunks)),
+                    Part::Now(chunks) => Part::Now(self.halve(node, chunks)?),
                     other => other.clone(),
                 })
             };
@@ -119,10 +119,10 @@ impl<'a> Propagation<'a> {
     }
 
     /// The part of a node that a child stands for.
-    fn halve(&self, node: &Node, child: &LayerChunks) -> LayerChunks {
+    fn halve(&self, node: &Node, child: &LayerChunks) -> Result<LayerChunks> {
         let halving = self.chunks.grid.halving(node.dimension);
         let layers = self.chunks.grid.layers().iter().zip(child);
-        layers.map(|(layer, chunk)| reduce(layer.aggregator, chunk, &halving, layer.fill)).collect()
+        layers.map(|(layer, chunk)| self.chunks.reduce(layer, chunk, &halving, node.at.levels)).collect()
     }
 
     /// Whether aggregates are stored at the levels of a location.
@@ -203,7 +203,7 @@ impl<'a> Propagation<'a> {
             return Ok(Resolved { part: Some(part), stored: true });
         }
         if !gone && self.is_stored(child)? {
-            let part = self.stored(child)?.map(|chunks| self.halve(node, &chunks));
+            let part = self.stored(child)?.map(|chunks| self.halve(node, &chunks)).transpose()?;
             return Ok(Resolved { part, stored: true });
         }
         let nothing = Resolved { part: None, stored: false };
@@ -224,7 +224,7 @@ impl<'a> Propagation<'a> {
                 },
             };
             if let Some(chunks) = chunks {
-                let part = self.halve(node, &self.chunks.spread(&chunks, &above, child));
+                let part = self.halve(node, &self.chunks.spread(&chunks, &above, child)?)?;
                 return Ok(Resolved { part: Some(part), stored: false });
             }
         }
@@ -233,7 +233,7 @@ impl<'a> Propagation<'a> {
 
     fn assemble(&self, node: &Node, old: Option<LayerChunks>, parts: Vec<(u8, Option<LayerChunks>)>) -> LayerChunks {
         let grid = self.chunks.grid;
-        let (halving, full) = (grid.halving(node.dimension), grid.full(node.at.levels));
+        let halving = grid.halving(node.dimension);
         let mut old: Vec<Option<Chunk>> = match old {
             Some(chunks) => chunks.into_iter().map(Some).collect(),
             None => grid.layers().iter().map(|_| None).collect(),
@@ -246,9 +246,7 @@ impl<'a> Propagation<'a> {
             }
         }
         let layers = grid.layers().iter().zip(old.iter_mut()).zip(&by_layer);
-        layers
-            .map(|((layer, old), parts)| assemble(layer.aggregator, old.take(), parts, &halving, (layer.dtype, layer.fill, full)))
-            .collect()
+        layers.map(|((layer, old), parts)| self.chunks.assemble(layer, old.take(), parts, &halving, node.at.levels)).collect()
     }
 
     fn encode(&self, node: &Node, now: &Part) -> Result<()> {

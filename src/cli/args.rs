@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::{Aggregator, Level};
+use crate::{Aggregation, Level};
 
 /// `W,S,E,N` in world units.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -117,7 +117,7 @@ pub(super) fn chunk(text: &str) -> Result<u32, String> {
 
 /// `mean,max`; `none` for no layers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Aggregators(pub(super) Vec<Aggregator>);
+pub(super) struct Aggregators(pub(super) Vec<Aggregation>);
 
 impl FromStr for Aggregators {
     type Err = String;

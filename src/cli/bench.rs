@@ -9,7 +9,7 @@ use ndarray::{Array2, ArrayD};
 use serde::{Deserialize, Serialize};
 
 use gridstone::{
-    Aggregator, Axis, DType, Dimension, Freshness, Grid, Layer, Level, Levels, Query, Schema, Store, Structure, Window,
+    Aggregation, Axis, DType, Dimension, Freshness, Grid, Layer, Level, Levels, Query, Schema, Store, Structure, Window,
 };
 
 /// The workload's size, as `shape.json` says it.
@@ -129,12 +129,12 @@ pub fn run(dump: &Path, work: &Path, chunk: u32) -> Result<Figures> {
 fn create(store: &Store, chunk: u32) -> Result<Grid> {
     let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, chunk), Axis::new("x", 0.0, 1.0, chunk)]);
     let structure = Structure::builder().dimension(space).build()?;
-    Ok(store.create("dem", Schema::builder(structure, DType::F32).aggregator(Aggregator::Mean).build()?)?)
+    Ok(store.create("dem", Schema::builder(structure, DType::F32).aggregator(Aggregation::Mean).build()?)?)
 }
 
 fn read(grid: &Grid, level: i8, start: [i64; 2], shape: [u64; 2]) -> Result<ArrayD<f32>> {
     let window = Window::new(start, shape).at(Levels::zero(1).with(0, Level::new(level)?));
-    let layer = if level == 0 { Layer::Base } else { Layer::Aggregate(Aggregator::Mean) };
+    let layer = if level == 0 { Layer::Base } else { Layer::Aggregate(Aggregation::Mean) };
     let answer = grid.read(&Query::window(window).layer(layer).freshness(Freshness::Stored))?;
     ensure!(answer.stale.is_empty(), "level {level} is stale");
     Ok(answer.array.into_typed::<f32>()?)

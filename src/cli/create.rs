@@ -30,7 +30,7 @@ pub(super) struct Create {
     /// Rows and columns of a chunk, a power of two [default: 256]
     #[arg(long, value_name = "N", value_parser = args::chunk)]
     chunk: Option<u32>,
-    /// What coarser levels are computed by: mean, min, max, sum, count, sample, several with commas, or none [default: mean]
+    /// What coarser levels are computed by: mean, min, max, sum, count, sample, variance, std, mode, mode:K, first:DIMENSION, last:DIMENSION, several with commas, or none [default: mean]
     #[arg(long, value_name = "NAMES")]
     aggregator: Option<Aggregators>,
     /// The value that stands for "no data" [default: the file's]

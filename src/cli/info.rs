@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::terminal::{Terminal, bytes};
 use super::{Outcome, json, open};
-use crate::{Aggregator, Depth, DimensionKind, Grid, Layer, Levels};
+use crate::{Aggregation, Depth, DimensionKind, Grid, Layer, Levels};
 
 /// Show what a grid is and holds: structure, levels, chunks, bytes, marks
 #[derive(Args, Debug)]
@@ -92,20 +92,20 @@ type Row = (Layer, Levels, Tally);
 /// Chunks by layer (the base first, then as declared) and levels, and all of them.
 fn tallies(grid: &Grid) -> crate::Result<(Vec<Row>, Tally)> {
     let schema = grid.schema();
-    let tallies_whole = !schema.structure().dimensions().iter().any(crate::Dimension::is_refinable);
     let mut rows: BTreeMap<(usize, Levels), Tally> = BTreeMap::new();
-    let rank =
-        |of: Option<Aggregator>| of.map_or(0, |of| 1 + schema.aggregators().iter().take_while(|other| **other != of).count());
+    let rank = |of: &Option<Aggregation>| {
+        of.as_ref().map_or(0, |of| 1 + schema.aggregators().iter().take_while(|other| *other != of).count())
+    };
     for chunk in grid.stored_chunks()? {
-        let dtype = chunk.aggregator.map_or(schema.dtype(), |aggregator| aggregator.dtype(schema.dtype(), tallies_whole));
+        let dtype = chunk.aggregator.as_ref().and_then(|aggregator| schema.layer_dtype(aggregator)).unwrap_or(schema.dtype());
         let raw_bytes = (schema.structure().chunk_cells() * dtype.size()) as u64;
-        let row = rows.entry((rank(chunk.aggregator), chunk.location.levels())).or_default();
+        let row = rows.entry((rank(&chunk.aggregator), chunk.location.levels())).or_default();
         row.add(Tally { chunks: 1, bytes: chunk.bytes, raw_bytes });
     }
     let mut total = Tally::default();
     rows.values().for_each(|row| total.add(*row));
     let layer = |rank: usize| match rank.checked_sub(1).and_then(|number| schema.aggregators().get(number)) {
-        Some(aggregator) => Layer::Aggregate(*aggregator),
+        Some(aggregator) => Layer::Aggregate(aggregator.clone()),
         None => Layer::Base,
     };
     Ok((rows.into_iter().map(|((rank, levels), tally)| (layer(rank), levels, tally)).collect(), total))
@@ -144,7 +144,7 @@ fn as_json(grid: &Grid) -> anyhow::Result<Value> {
     Ok(json!({
         "grid": grid.name(), "dtype": schema.dtype().name(), "nodata": schema.nodata(), "crs": structure.crs(),
         "filter": format!("{:?}", schema.filter()).to_lowercase(), "zstd_level": schema.zstd_level(),
-        "aggregators": schema.aggregators().iter().map(|aggregator| aggregator.name()).collect::<Vec<_>>(),
+        "aggregators": schema.aggregators().iter().map(Aggregation::to_string).collect::<Vec<_>>(),
         "dimensions": structure.dimensions().iter().map(dimension).collect::<Vec<_>>(),
         "extent": grid.extent()?.map(|extent| json::extent(structure, &extent)),
         "window": grid.bounds()?.map(|bounds| json::window(structure, &bounds)),
@@ -186,11 +186,17 @@ fn as_text(grid: &Grid) -> anyhow::Result<String> {
     lines.push(format!("chunks     {} in {}{}", total.chunks, bytes(total.bytes), ratio(total)));
     if !layers.is_empty() {
         lines.push(String::new());
-        lines.push(format!("{:<8} {:>14} {:>8} {:>9}  {}", "layer", "level", "chunks", "bytes", "raw / stored"));
+        let width = layers.iter().map(|(layer, ..)| layer.to_string().len()).max().unwrap_or(0).max(8);
+        lines.push(format!("{:<width$} {:>14} {:>8} {:>9}  {}", "layer", "level", "chunks", "bytes", "raw / stored"));
         for (layer, levels, tally) in layers {
             let levels = json::levels_text(structure, levels);
             let ratio = tally.ratio().map_or(String::new(), |ratio| format!("{ratio:.2}"));
-            lines.push(format!("{:<8} {levels:>14} {:>8} {:>9}  {ratio}", layer.to_string(), tally.chunks, bytes(tally.bytes)));
+            lines.push(format!(
+                "{:<width$} {levels:>14} {:>8} {:>9}  {ratio}",
+                layer.to_string(),
+                tally.chunks,
+                bytes(tally.bytes)
+            ));
         }
     }
     Ok(lines.join("\n"))

@@ -44,7 +44,7 @@ pub(super) struct Read {
     /// The value of the last colour of a .png [default: the greatest]
     #[arg(long, value_name = "V", allow_hyphen_values = true, value_parser = args::number)]
     max: Option<f64>,
-    /// Print {"levels", "layer", "dtype", "shape", "min", "max", "mean", "valid_share", "window", "extent", "chunks_read", "stale", "out"}
+    /// Print {"levels", "layer", "dtype", "shape", "min", "max", "mean", "valid_share", "window", "extent", "chunks_read", "stale", "inexact", "out"}
     #[arg(long)]
     json: bool,
 }
@@ -64,6 +64,12 @@ impl Read {
                 if answer.stale.len() == 1 { "is" } else { "are" },
                 self.selection.store.display(),
                 grid.name()
+            ));
+        }
+        if answer.inexact > 0 {
+            terminal.warn(format!(
+                "{} had more classes under them than the layer keeps, so that another may be the most frequent",
+                count(answer.inexact, "cell")
             ));
         }
         let raster = Raster::new(&grid, &answer);
@@ -98,7 +104,7 @@ impl Read {
             "window": json::window(structure, &answer.window), "extent": json::extent(structure, &answer.extent),
             "chunks_read": answer.chunks_read,
             "stale": answer.stale.iter().map(|window| json::window(structure, window)).collect::<Vec<_>>(),
-            "out": self.out.as_ref().map(|out| out.path.display().to_string()),
+            "inexact": answer.inexact, "out": self.out.as_ref().map(|out| out.path.display().to_string()),
         })
     }
 

@@ -98,8 +98,8 @@ impl Selection {
 
     fn dressed(&self, query: Query) -> Query {
         let query = query.resampled(self.resampling).freshness(if self.fresh { Freshness::Fresh } else { Freshness::Stored });
-        match self.layer {
-            Some(layer) => query.layer(layer),
+        match &self.layer {
+            Some(layer) => query.layer(layer.clone()),
             None => query,
         }
     }

@@ -6,7 +6,7 @@ use anyhow::Context;
 use serde::Deserialize;
 
 use crate::codec::Filter;
-use crate::{Aggregator, Axis, Depth, Dimension, Schema, Structure};
+use crate::{Aggregation, Axis, Depth, Dimension, Schema, Structure};
 
 /// What `gridstone create --help` ends with.
 pub(super) const HELP: &str = "Example:
@@ -17,13 +17,14 @@ A description for --structure; unknown keys are refused, and what has a default 
   dtype = \"int16\"                     # uint8 to uint64, int8 to int64, float32, float64
   nodata = -32768                     # default: none but NaN
   crs = \"EPSG:32632\"                  # default: none
-  aggregators = [\"mean\", \"max\"]       # default: mean
+  aggregators = [\"mean\", \"mode:16\"]   # see --aggregator; default: mean
   filter = \"delta\"                    # none, shuffle, delta or auto (default): delta or none, whichever is smaller
   zstd_level = 1                      # 1 (default) to 19
 
   [[dimension]]                       # in the order of an array's axes
   name = \"band\"
   labels = [\"red\", \"infrared\"]        # a Fixed dimension
+  together = true                     # all labels in one chunk; default: a chunk for each
 
   [[dimension]]
   name = \"space\"
@@ -61,6 +62,7 @@ enum FilterName {
 struct DimensionTable {
     name: String,
     labels: Option<Vec<String>>,
+    together: Option<bool>,
     refinable: Option<bool>,
     depth: Option<u8>,
     axis: Option<Vec<AxisTable>>,
@@ -85,14 +87,14 @@ impl Description {
     }
 
     /// Options of the command line come before the file's.
-    pub(super) fn override_with(&mut self, chunk: Option<u32>, nodata: Option<f64>, aggregators: Option<Vec<Aggregator>>) {
+    pub(super) fn override_with(&mut self, chunk: Option<u32>, nodata: Option<f64>, aggregators: Option<Vec<Aggregation>>) {
         let axes = self.dimension.iter_mut().flat_map(|dimension| dimension.axis.iter_mut().flatten());
         if let Some(chunk) = chunk {
             axes.for_each(|axis| axis.chunk = chunk);
         }
         self.nodata = nodata.or(self.nodata);
         if let Some(aggregators) = aggregators {
-            self.aggregators = Some(aggregators.iter().map(|aggregator| aggregator.name().to_owned()).collect());
+            self.aggregators = Some(aggregators.iter().map(Aggregation::to_string).collect());
         }
     }
 
@@ -108,7 +110,7 @@ impl Description {
         if let Some(nodata) = self.nodata {
             schema = schema.nodata(nodata);
         }
-        let default = vec![Aggregator::Mean.name().to_owned()];
+        let default = vec![Aggregation::Mean.to_string()];
         for name in self.aggregators.as_ref().unwrap_or(&default) {
             schema = schema.aggregator(name.parse()?);
         }
@@ -132,7 +134,11 @@ impl DimensionTable {
         let name = &self.name;
         match (&self.labels, &self.axis) {
             (Some(labels), None) if self.refinable.is_none() && self.depth.is_none() => {
-                Ok(Dimension::fixed(name, labels.clone()))
+                let dimension = Dimension::fixed(name, labels.clone());
+                Ok(if self.together == Some(true) { dimension.together() } else { dimension })
+            }
+            (None, Some(_)) if self.together.is_some() => {
+                anyhow::bail!("dimension `{name}` has no labels that could be together")
             }
             (None, Some(axes)) => {
                 let axes = axes.iter().map(|axis| Axis::new(&axis.name, axis.origin, axis.step, axis.chunk));

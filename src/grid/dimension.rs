@@ -52,11 +52,27 @@ impl Dimension {
         }
     }
 
-    /// Labels that never aggregate; a chunk holds one of them.
+    /// Labels that never aggregate; a chunk holds one of them, unless they are held [`together`](Self::together).
     pub fn fixed<L: Into<String>>(name: impl Into<String>, labels: impl IntoIterator<Item = L>) -> Self {
         let name = name.into();
         let labels = labels.into_iter().map(Into::into).collect();
         Self { axes: vec![Axis::new(name.clone(), 0.0, 1.0, 1)], name, kind: DimensionKind::Fixed { labels } }
+    }
+
+    /// The same with all labels in one chunk, at most [`Axis::CHUNK_MAX`]: a service's own
+    /// [`Aggregator`](crate::Aggregator) then sees a cell as one record of a value for each label. No effect on other
+    /// dimensions than Fixed ones.
+    #[must_use]
+    pub fn together(mut self) -> Self {
+        if let DimensionKind::Fixed { labels } = &self.kind {
+            self.axes.iter_mut().for_each(|axis| axis.chunk = u32::try_from(labels.len()).unwrap_or(u32::MAX));
+        }
+        self
+    }
+
+    /// Whether all labels of a Fixed dimension are in one chunk.
+    pub fn is_together(&self) -> bool {
+        self.labels().is_some_and(|labels| labels.len() == self.axes[0].chunk as usize)
     }
 
     /// The same, aggregated so far only. No effect on a Fixed dimension.
@@ -147,6 +163,13 @@ impl Dimension {
             }
             if labels.is_empty() || labels.len() > 1 << 20 {
                 return Err(Error::invalid(format!("dimension `{name}` has {} labels; give 1 to {}", labels.len(), 1 << 20)));
+            }
+            if self.axes[0].chunk != 1 && !self.is_together() {
+                return Err(Error::invalid(format!(
+                    "dimension `{name}` has chunks of {} labels; a chunk holds one of them, or all {}",
+                    self.axes[0].chunk,
+                    labels.len()
+                )));
             }
         }
         self.axes.iter().try_for_each(|axis| axis.validate(self.is_fixed()))

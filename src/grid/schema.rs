@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::axis::check_name;
 use super::structure::Structure;
 use crate::array::with_dtype;
 use crate::array::{Cell, DType};
 use crate::codec::Filter;
 use crate::error::{Error, Result};
-use crate::kernel::Aggregator;
+use crate::kernel::{Aggregation, Aggregator, CustomPlanes, STATE_MAX};
 
 /// All that is fixed about a grid when it is created: structure, cell type, nodata value, aggregators, codec.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,9 +23,11 @@ pub struct SchemaBuilder {
     structure: Structure,
     dtype: DType,
     nodata: Option<f64>,
-    aggregators: Vec<Aggregator>,
+    aggregators: Vec<Aggregation>,
     filter: Filter,
     zstd_level: i32,
+    /// What is kept of a service's own aggregators.
+    custom: Vec<CustomPlanes>,
 }
 
 impl SchemaBuilder {
@@ -38,8 +41,17 @@ impl SchemaBuilder {
 
     /// Adds a layer of aggregates. The first one is read where no layer is named.
     #[must_use]
-    pub fn aggregator(mut self, aggregator: Aggregator) -> Self {
-        self.aggregators.push(aggregator);
+    pub fn aggregator(mut self, aggregation: Aggregation) -> Self {
+        self.aggregators.push(aggregation);
+        self
+    }
+
+    /// Adds a layer of a service's own aggregator.
+    #[must_use]
+    pub fn custom(mut self, aggregator: &dyn Aggregator) -> Self {
+        let planes = CustomPlanes::of(aggregator, self.dtype);
+        self.aggregators.push(Aggregation::Custom { name: planes.name.clone() });
+        self.custom.push(planes);
         self
     }
 
@@ -69,15 +81,56 @@ impl SchemaBuilder {
             // NaN is nodata anyway; one encoding a value.
             self.nodata = (!nodata.is_nan()).then_some(kept);
         }
-        for (i, aggregator) in self.aggregators.iter().enumerate() {
-            if self.aggregators[..i].contains(aggregator) {
-                return Err(Error::invalid(format!("aggregator `{aggregator}` is given twice")));
+        for (i, aggregation) in self.aggregators.iter().enumerate() {
+            if self.aggregators[..i].contains(aggregation) {
+                return Err(Error::invalid(format!("aggregator `{aggregation}` is given twice")));
             }
+            self.check(aggregation)?;
+        }
+        if self.aggregators.len() > usize::from(u8::MAX) {
+            return Err(Error::invalid(format!("a grid has at most {} aggregators", u8::MAX)));
+        }
+        if self.custom.iter().any(|planes| !self.aggregators.contains(&Aggregation::Custom { name: planes.name.clone() })) {
+            return Err(Error::invalid("a service's aggregator is described, but makes no layer"));
         }
         if !(1..=19).contains(&self.zstd_level) {
             return Err(Error::invalid(format!("zstd level {} is outside 1 to 19", self.zstd_level)));
         }
         Ok(Schema { fields: self })
+    }
+
+    /// Checks one aggregation against the structure and what is known of a service's own.
+    fn check(&self, aggregation: &Aggregation) -> Result<()> {
+        match aggregation {
+            Aggregation::First { dimension: name } | Aggregation::Last { dimension: name } => {
+                let d = self.structure.dimension(name).map_err(|e| Error::invalid(format!("`{aggregation}`: {e}")))?;
+                let dimension = &self.structure.dimensions()[d];
+                let why = match dimension.axes() {
+                    _ if dimension.is_fixed() => "whose labels have no first and last",
+                    [_] => return Ok(()),
+                    _ => "which has several axes; it needs a dimension of one",
+                };
+                Err(Error::invalid(format!("`{aggregation}` is along dimension `{name}`, {why}")))
+            }
+            Aggregation::Mode { classes } if !(1..=Aggregation::CLASSES_MAX).contains(classes) => {
+                Err(Error::invalid(format!("`mode` keeps 1 to {} classes a cell, not {classes}", Aggregation::CLASSES_MAX)))
+            }
+            Aggregation::Custom { name } => {
+                check_name("aggregator", name)?;
+                if name.parse::<Aggregation>()? != *aggregation {
+                    return Err(Error::invalid(format!("`{name}` is built in; name the aggregator otherwise")));
+                }
+                let [planes] = self.custom.iter().filter(|planes| planes.name == *name).collect::<Vec<_>>()[..] else {
+                    return Err(Aggregation::unknown(name));
+                };
+                if planes.state.len() > STATE_MAX {
+                    let count = planes.state.len();
+                    return Err(Error::invalid(format!("aggregator `{name}` has {count} state planes, more than {STATE_MAX}")));
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -89,6 +142,7 @@ impl Schema {
             dtype,
             nodata: None,
             aggregators: Vec::new(),
+            custom: Vec::new(),
             filter: Filter::default_for(dtype),
             zstd_level: 1,
         }
@@ -110,8 +164,28 @@ impl Schema {
     }
 
     /// The layers, in the order they were declared.
-    pub fn aggregators(&self) -> &[Aggregator] {
+    pub fn aggregators(&self) -> &[Aggregation] {
         &self.fields.aggregators
+    }
+
+    /// The cell type of a layer, if the grid has it.
+    pub fn layer_dtype(&self, aggregation: &Aggregation) -> Option<DType> {
+        let known = self.fields.aggregators.contains(aggregation);
+        known.then(|| match self.custom(aggregation) {
+            Some(planes) => planes.dtype,
+            None => aggregation.dtype(self.dtype(), self.tallies()),
+        })
+    }
+
+    /// What is kept of a service's own aggregator.
+    pub(crate) fn custom(&self, aggregation: &Aggregation) -> Option<&CustomPlanes> {
+        let Aggregation::Custom { name } = aggregation else { return None };
+        self.fields.custom.iter().find(|planes| planes.name == *name)
+    }
+
+    /// Whether every levelled dimension has one base level, so that sums and counts are whole numbers of cells.
+    fn tallies(&self) -> bool {
+        !self.structure().dimensions().iter().any(super::Dimension::is_refinable)
     }
 
     /// The filter of base chunks.

@@ -1,7 +1,8 @@
 //! The cells of one chunk of one layer as the kernels see them: values, and how much of each cell is valid.
 
 use crate::array::{Cell, Cells, DType, with_cells};
-use crate::kernel::{Aggregator, Weighting};
+
+use super::rule::{Op, Rule, Weighting};
 
 /// The weight of a cell that is valid throughout, in level-0 cells.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -12,8 +13,19 @@ pub(crate) struct Full(pub(crate) f64);
 pub(crate) struct Chunk {
     /// One value a cell; the fill value where the weight is 0.
     pub(crate) values: Cells,
+    /// What else the layer needs to go on, 0 where the weight is; see [`Rule`].
+    pub(crate) state: Vec<Cells>,
     /// The valid part of each cell, 0 where it is nodata; absent where every cell is valid throughout.
     pub(crate) weight: Option<Vec<f64>>,
+}
+
+impl Chunk {
+    /// Whether every plane is the same, bit for bit.
+    pub(crate) fn is(&self, other: &Chunk) -> bool {
+        let same = |(a, b): (&Cells, &Cells)| a.dtype() == b.dtype() && a.as_bytes() == b.as_bytes();
+        let state = self.state.len() == other.state.len() && self.state.iter().zip(&other.state).all(same);
+        state && same((&self.values, &other.values)) && self.weight == other.weight
+    }
 }
 
 /// The cells of a base chunk, and how much of each is valid.
@@ -33,21 +45,31 @@ impl<'a> Weighed<'a> {
         Self { values, weight }
     }
 
-    /// What an aggregator makes of base cells before anything is aggregated.
-    pub(crate) fn lift(&self, aggregator: Aggregator, dtype: DType, fill: f64, full: Full) -> Chunk {
-        let weight = match aggregator.weighting() {
+    pub(super) fn values(&self) -> &Cells {
+        self.values
+    }
+
+    /// The weight of each cell, unless every one is valid throughout.
+    pub(super) fn weight(&self) -> Option<&[f64]> {
+        self.weight.as_deref()
+    }
+
+    /// Values and weights of a layer over base cells; state planes are left to its operation.
+    pub(super) fn lift(&self, rule: &Rule, full: Full) -> Chunk {
+        let (dtype, fill) = (rule.dtype, rule.fill);
+        let weight = match rule.weighting() {
             Weighting::Area => self.weight.clone(),
             Weighting::Mask => self.weight.as_ref().map(|weight| weight.iter().map(|&w| f64::from(u8::from(w > 0.0))).collect()),
             Weighting::None => None,
         };
         let valid = |i: usize| self.weight.as_ref().is_none_or(|weight| weight[i] > 0.0);
-        let values = match aggregator {
-            Aggregator::Count => match (dtype, &self.weight) {
+        let values = match rule.op {
+            Op::Count => match (dtype, &self.weight) {
                 (DType::U64, _) => (0..self.values.len()).map(|i| u64::from(valid(i))).collect::<Vec<_>>().into(),
                 (_, None) => Cells::filled(dtype, self.values.len(), full.0),
                 (_, Some(weight)) => weight.clone().into(),
             },
-            Aggregator::Sum => match (dtype, self.values) {
+            Op::Sum => match (dtype, self.values) {
                 (DType::I64, values) => with_cells!(values, |cells| masked(cells, valid, i64::from_f64(fill), widen_signed)),
                 (DType::U64, values) => with_cells!(values, |cells| masked(cells, valid, u64::from_f64(fill), widen_unsigned)),
                 (_, values) => with_cells!(values, |cells| masked(cells, valid, fill, |cell| cell.to_f64() * full.0)),
@@ -60,7 +82,8 @@ impl<'a> Weighed<'a> {
                 _ => masked(cells, valid, fill, Cell::to_f64),
             }),
         };
-        Chunk { values, weight }
+        let zero = |dtype: &DType| Cells::filled(*dtype, self.values.len(), 0.0);
+        Chunk { values, state: rule.state[..rule.fixed].iter().map(zero).collect(), weight }
     }
 }
 

@@ -1,17 +1,26 @@
 //! Pure functions over cells: copying boxes, halving chunks, resampling.
 
-mod aggregator;
+mod aggregation;
 mod boxes;
 mod chunk;
+mod custom;
+mod edge;
+mod halving;
+mod mode;
+mod moments;
 mod reduce;
 mod resample;
+mod rule;
 mod spread;
 
-pub use aggregator::Aggregator;
-pub(crate) use aggregator::Weighting;
+pub use aggregation::Aggregation;
 pub(crate) use boxes::{copy_box, fill_box, for_each_row};
 pub(crate) use chunk::{Chunk, Full, Weighed};
-pub(crate) use reduce::{Halving, assemble, reduce};
+pub use custom::{Aggregator, Record, Summary};
+pub(crate) use custom::{Custom, CustomPlanes, STATE_MAX};
+pub(crate) use halving::Halving;
+pub(crate) use mode::inexact;
 pub use resample::Resampling;
 pub(crate) use resample::{AxisMap, resample};
+pub(crate) use rule::{Op, Rule, Weighting};
 pub(crate) use spread::Spreading;

@@ -5,78 +5,9 @@
 
 use super::boxes::{copy_box, fill_box};
 use super::chunk::{Chunk, Full};
-use super::{Aggregator, Weighting};
-use crate::array::{Cell, Cells, DType, with_cells};
-
-/// Which axes of a chunk are halved, and the chunk's shape.
-#[derive(Clone, Debug)]
-pub(crate) struct Halving {
-    shape: Vec<usize>,
-    halved: Vec<bool>,
-}
-
-impl Halving {
-    /// Halves the axes `axes` of chunks of `shape`, whose lengths along these are even.
-    pub(crate) fn new(shape: &[usize], axes: std::ops::Range<usize>) -> Self {
-        Self { shape: shape.to_vec(), halved: (0..shape.len()).map(|axis| axes.contains(&axis)).collect() }
-    }
-
-    fn part_shape(&self) -> Vec<usize> {
-        self.shape.iter().zip(&self.halved).map(|(&len, &halved)| if halved { len / 2 } else { len }).collect()
-    }
-
-    /// Where the part of child `number` begins in the parent.
-    fn part_start(&self, number: u8) -> Vec<usize> {
-        let mut bit = self.halved.iter().filter(|halved| **halved).count();
-        let start = |(&len, &halved): (&usize, &bool)| {
-            if !halved {
-                return 0;
-            }
-            bit -= 1;
-            if number >> bit & 1 == 1 { len / 2 } else { 0 }
-        };
-        self.shape.iter().zip(&self.halved).map(start).collect()
-    }
-
-    /// How many children a parent has.
-    fn children(&self) -> usize {
-        1 << self.halved.iter().filter(|halved| **halved).count()
-    }
-
-    /// Calls `visit` for each row of a part with the offset of every row of the child under it.
-    fn rows(&self, mut visit: impl FnMut(&[usize])) {
-        let rank = self.shape.len();
-        let mut strides = vec![1; rank];
-        for axis in (0..rank - 1).rev() {
-            strides[axis] = strides[axis + 1] * self.shape[axis + 1];
-        }
-        let mut within = vec![0];
-        for axis in (0..rank - 1).filter(|&axis| self.halved[axis]) {
-            within = within.iter().flat_map(|&offset| [offset, offset + strides[axis]]).collect();
-        }
-        let part = self.part_shape();
-        let rows: usize = part[..rank - 1].iter().product();
-        let mut offsets = within.clone();
-        for number in 0..rows {
-            let (mut rest, mut start) = (number, 0);
-            for axis in (0..rank - 1).rev() {
-                let scale = if self.halved[axis] { 2 } else { 1 };
-                start += rest % part[axis] * scale * strides[axis];
-                rest /= part[axis];
-            }
-            offsets.iter_mut().zip(&within).for_each(|(offset, within)| *offset = start + within);
-            visit(&offsets);
-        }
-    }
-
-    fn row(&self) -> usize {
-        self.shape[self.shape.len() - 1]
-    }
-
-    fn pairs(&self) -> bool {
-        self.halved[self.halved.len() - 1]
-    }
-}
+use super::halving::Halving;
+use super::rule::{Op, Rule, Weighting};
+use crate::array::{Cell, Cells, with_cells};
 
 /// One row of accumulators from the rows of the child under it, cell by cell in a fixed order.
 fn fold<I: Copy, A: Copy>(rows: &[&[I]], pairs: bool, acc: &mut [A], start: A, add: impl Fn(A, I) -> A) {
@@ -123,31 +54,39 @@ fn fold_weighted<T: Cell, A: Copy, O>(
     fold_all(halving, &zipped, start, add, end)
 }
 
-/// The part of a parent that a child stands for.
-pub(crate) fn reduce(aggregator: Aggregator, child: &Chunk, halving: &Halving, fill: f64) -> Chunk {
-    let weight = child.weight.as_deref();
-    let values = match aggregator {
-        Aggregator::Mean => match &child.values {
+/// The part of a parent that a child stands for, for the operations that need no state.
+pub(super) fn reduce(rule: &Rule, child: &Chunk, halving: &Halving) -> Chunk {
+    let (fill, weight) = (rule.fill, child.weight.as_deref());
+    let values = match rule.op {
+        Op::Mean => match &child.values {
             Cells::F32(cells) => mean(halving, cells, weight, fill).into(),
             Cells::F64(cells) => mean(halving, cells, weight, fill).into(),
             _ => unreachable!("means are floats"),
         },
-        Aggregator::Min => with_cells!(&child.values, |cells| least(halving, cells, weight, fill, |a, b| b < a).into()),
-        Aggregator::Max => with_cells!(&child.values, |cells| least(halving, cells, weight, fill, |a, b| b > a).into()),
-        Aggregator::Sample => with_cells!(&child.values, |cells| first(halving, cells).into()),
-        Aggregator::Sum | Aggregator::Count => match &child.values {
+        Op::Min => with_cells!(&child.values, |cells| least(halving, cells, weight, fill, |a, b| b < a).into()),
+        Op::Max => with_cells!(&child.values, |cells| least(halving, cells, weight, fill, |a, b| b > a).into()),
+        Op::Sample => with_cells!(&child.values, |cells| first(halving, cells).into()),
+        Op::Sum | Op::Count => match &child.values {
             Cells::I64(cells) => sum(halving, cells, weight, fill, i64::saturating_add).into(),
             Cells::U64(cells) => sum(halving, cells, weight, fill, u64::saturating_add).into(),
             Cells::F64(cells) => sum(halving, cells, weight, fill, |a, b| a + b).into(),
             _ => unreachable!("sums and counts are of 64 bits"),
         },
+        Op::Moments { .. } | Op::Mode { .. } | Op::Edge { .. } | Op::Custom(_) => unreachable!("these keep state"),
     };
-    let weight = weight.map(|weight| match aggregator {
-        Aggregator::Sample => first(halving, weight),
-        _ if aggregator.weighting() == Weighting::Area => fold_all(halving, weight, 0.0, |a, w| a + w, |a| a),
-        _ => fold_all(halving, weight, 0.0, f64::max, |a| a),
-    });
-    Chunk { values, weight }
+    let weight = match rule.op {
+        Op::Sample => weight.map(|weight| first(halving, weight)),
+        _ => reduce_weight(rule, weight, halving),
+    };
+    Chunk { values, state: Vec::new(), weight }
+}
+
+/// The weights of a part whose cells are valid where any cell under them is.
+pub(super) fn reduce_weight(rule: &Rule, weight: Option<&[f64]>, halving: &Halving) -> Option<Vec<f64>> {
+    weight.map(|weight| match rule.weighting() {
+        Weighting::Area => fold_all(halving, weight, 0.0, |a, w| a + w, |a| a),
+        Weighting::Mask | Weighting::None => fold_all(halving, weight, 0.0, f64::max, |a| a),
+    })
 }
 
 fn mean<T: Cell>(halving: &Halving, cells: &[T], weight: Option<&[f64]>, fill: f64) -> Vec<T> {
@@ -229,22 +168,17 @@ fn first<T: Copy>(halving: &Halving, cells: &[T]) -> Vec<T> {
 
 /// Puts parts into their parent: `old` is the parent as it was, all nodata if absent; a part that is `None` is all nodata.
 ///
-/// `full` is the weight of a wholly valid cell of the parent. The weight is dropped where all cells are full.
-pub(crate) fn assemble(
-    aggregator: Aggregator,
-    old: Option<Chunk>,
-    parts: &[(u8, Option<Chunk>)],
-    halving: &Halving,
-    (dtype, fill, full): (DType, f64, Full),
-) -> Chunk {
-    let cells: usize = halving.shape.iter().product();
-    let weighting = aggregator.weighting();
+/// `full` is the weight of a wholly valid cell of the parent. The weight is dropped where all cells are full, and so are
+/// state planes at the end that are 0 throughout.
+pub(super) fn assemble(rule: &Rule, old: Option<Chunk>, parts: &[(u8, Option<Chunk>)], halving: &Halving, full: Full) -> Chunk {
+    let cells: usize = halving.shape().iter().product();
+    let weighting = rule.weighting();
     let full = if weighting == Weighting::Area { full.0 } else { 1.0 };
     let fresh = old.is_none();
     let covered = parts.len() == halving.children();
-    let (mut values, mut weight) = match old {
-        Some(chunk) => (chunk.values, chunk.weight),
-        None => (Cells::filled(dtype, cells, fill), None),
+    let (mut values, mut state, mut weight) = match old {
+        Some(chunk) => (chunk.values, chunk.state, chunk.weight),
+        None => (Cells::filled(rule.dtype, cells, rule.fill), Vec::new(), None),
     };
     let whole = |part: &Option<Chunk>| part.as_ref().is_some_and(|part| part.weight.is_none());
     let weighs =
@@ -252,11 +186,18 @@ pub(crate) fn assemble(
     if weighs && weight.is_none() {
         weight = Some(vec![if fresh { 0.0 } else { full }; cells]);
     }
-    let (zero, part_shape) = (vec![0; halving.shape.len()], halving.part_shape());
+    let planes = parts.iter().filter_map(|(_, part)| part.as_ref()).map(|part| part.state.len()).max().unwrap_or(0);
+    for dtype in &rule.state[state.len()..planes.max(rule.fixed).max(state.len())] {
+        state.push(Cells::filled(*dtype, cells, 0.0));
+    }
+    let (zero, part_shape) = (vec![0; halving.shape().len()], halving.part_shape());
     for (number, part) in parts {
         let start = halving.part_start(*number);
-        let (from, to) = ((part_shape.as_slice(), zero.as_slice()), (halving.shape.as_slice(), start.as_slice()));
-        with_cells!(&mut values, |cells| place(cells, part.as_ref().map(|p| &p.values), from, to, fill));
+        let (from, to) = ((part_shape.as_slice(), zero.as_slice()), (halving.shape(), start.as_slice()));
+        with_cells!(&mut values, |cells| place(cells, part.as_ref().map(|p| &p.values), from, to, rule.fill));
+        for (plane, state) in state.iter_mut().enumerate() {
+            with_cells!(state, |cells| place(cells, part.as_ref().and_then(|p| p.state.get(plane)), from, to, 0.0));
+        }
         if let Some(weight) = &mut weight {
             match part.as_ref().map(|part| &part.weight) {
                 Some(Some(of_part)) => copy_box(of_part, from, weight, to, &part_shape),
@@ -265,7 +206,19 @@ pub(crate) fn assemble(
             }
         }
     }
-    Chunk { values, weight: weight.filter(|weight| weight.iter().any(|&w| w != full)) }
+    trim(rule, &mut state);
+    Chunk { values, state, weight: weight.filter(|weight| weight.iter().any(|&w| w != full)) }
+}
+
+/// Drops the state planes at the end that no cell needs.
+pub(super) fn trim(rule: &Rule, state: &mut Vec<Cells>) {
+    while state.len() > rule.fixed && state.last().is_some_and(is_zero) {
+        state.pop();
+    }
+}
+
+fn is_zero(plane: &Cells) -> bool {
+    with_cells!(plane, |cells| cells.iter().all(|cell| cell.to_f64() == 0.0))
 }
 
 fn place<T: Cell>(cells: &mut [T], part: Option<&Cells>, from: (&[usize], &[usize]), to: (&[usize], &[usize]), fill: f64) {

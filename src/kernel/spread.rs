@@ -1,7 +1,7 @@
 //! Copying cells down: the part of a chunk that a finer place lies in, each cell repeated.
 
+use super::Chunk;
 use super::boxes::for_each_row;
-use super::{Aggregator, Chunk, Weighting};
 use crate::array::{Cells, with_cells};
 
 /// Which cells of an ancestor's chunk the cells of a chunk lie in, along each axis, and what part of one of them each is.
@@ -50,18 +50,18 @@ impl Spreading {
         out
     }
 
-    /// An aggregate copied down. Values stay what they are; what measures an area is divided among the finer cells.
-    pub(crate) fn chunk(&self, aggregator: Aggregator, chunk: &Chunk) -> Chunk {
-        let measures = matches!(aggregator, Aggregator::Sum | Aggregator::Count);
-        let values = match self.cells(&chunk.values) {
-            Cells::F64(values) if measures => values.into_iter().map(|value| value * self.part).collect::<Vec<f64>>().into(),
-            values => values,
-        };
-        let weight = chunk.weight.as_ref().map(|weight| match aggregator.weighting() {
-            Weighting::Area => self.copy(weight).into_iter().map(|weight| weight * self.part).collect(),
-            _ => self.copy(weight),
-        });
-        Chunk { values, weight }
+    /// Every plane of a chunk, repeated.
+    pub(crate) fn chunk(&self, chunk: &Chunk) -> Chunk {
+        Chunk {
+            values: self.cells(&chunk.values),
+            state: chunk.state.iter().map(|plane| self.cells(plane)).collect(),
+            weight: chunk.weight.as_ref().map(|weight| self.copy(weight)),
+        }
+    }
+
+    /// What part of the cell that it is a copy of a cell is.
+    pub(crate) fn part(&self) -> f64 {
+        self.part
     }
 }
 
@@ -70,14 +70,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_quadrant_is_repeated_and_measures_are_divided() {
-        let shape = [1, 2, 4];
-        let spreading = Spreading::new(&shape, 1..3, 1, &[1, 0]);
-        let chunk = Chunk { values: vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0].into(), weight: Some(vec![4.0; 8]) };
-        let values = |aggregator| spreading.chunk(aggregator, &chunk).values;
-        assert_eq!(values(Aggregator::Max), Cells::F64(vec![4.0, 4.0, 5.0, 5.0, 4.0, 4.0, 5.0, 5.0]));
-        assert_eq!(values(Aggregator::Sum), Cells::F64(vec![1.0, 1.0, 1.25, 1.25, 1.0, 1.0, 1.25, 1.25]));
-        assert_eq!(spreading.chunk(Aggregator::Mean, &chunk).weight, Some(vec![1.0; 8]));
+    fn a_quadrant_is_repeated_in_every_plane() {
+        let spreading = Spreading::new(&[1, 2, 4], 1..3, 1, &[1, 0]);
+        let values = Cells::F64(vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
+        let repeated = vec![4.0, 4.0, 5.0, 5.0, 4.0, 4.0, 5.0, 5.0];
+        let chunk = Chunk { values: values.clone(), state: vec![values.clone()], weight: Some(vec![4.0; 8]) };
+        let spread = spreading.chunk(&chunk);
+        assert_eq!((spread.values, &spread.state[0]), (Cells::F64(repeated.clone()), &Cells::F64(repeated)));
+        assert_eq!((spread.weight, spreading.part()), (Some(vec![4.0; 8]), 0.25));
     }
 
     #[test]

@@ -14,15 +14,16 @@ use crate::codec::{BlobSpec, DecodeError, decode_into};
 use crate::dirty::{self, Edge, Marks};
 use crate::error::{Error, Result};
 use crate::grid::{Location, Piece, Window};
-use crate::kernel::for_each_row;
+use crate::kernel::{self, Chunk, for_each_row};
 use crate::key::LayerId;
 use crate::kv::Snapshot;
-use crate::store::{ChunkReader, Grid};
+use crate::store::{ChunkReader, Grid, LayerSpec};
 
 pub(super) struct Fetched {
     pub(super) array: Array,
     pub(super) stale: Vec<Window>,
     pub(super) chunks_read: u64,
+    pub(super) inexact: u64,
 }
 
 pub(super) fn fetch(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness: Freshness) -> Result<Fetched> {
@@ -33,8 +34,15 @@ pub(super) fn fetch(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness
     let pending = pending(grid, snapshot, plan, &pieces)?;
     let above = plan.levels().iter().zip(plan.built.iter()).any(|(level, built)| level > built);
     let boxes: Vec<Bounds> = pieces.iter().map(|p| Bounds { start: p.in_window.to_vec(), shape: p.shape.to_vec() }).collect();
-    let read = AtomicU64::new(0);
-    let fetcher = Fetcher { chunks: grid.chunk_reader(snapshot), plan, fresh: freshness == Freshness::Fresh, above, read: &read };
+    let (read, inexact) = (AtomicU64::new(0), AtomicU64::new(0));
+    let fetcher = Fetcher {
+        chunks: grid.chunk_reader(snapshot),
+        plan,
+        fresh: freshness == Freshness::Fresh,
+        above,
+        read: &read,
+        inexact: &inexact,
+    };
     with_view!(Array, &mut array, |array| {
         let cells = array.as_slice_mut().ok_or_else(|| Error::invalid("a new array is in C order"))?;
         let tiles = Tile::split(cells, &sizes(&plan.window.shape()), &boxes)
@@ -46,7 +54,7 @@ pub(super) fn fetch(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness
             .try_for_each(|((piece, mut tile), edges)| fetcher.piece(piece, &mut tile, edges))
     })?;
     let stale = if freshness == Freshness::Fresh { Vec::new() } else { stale(grid, plan, &pending) };
-    Ok(Fetched { array, stale, chunks_read: read.into_inner() })
+    Ok(Fetched { array, stale, chunks_read: read.into_inner(), inexact: inexact.into_inner() })
 }
 
 /// Pieces of the populated part of a window, placed within the window itself.
@@ -89,6 +97,7 @@ struct Fetcher<'a> {
     /// Whether the levels are above those that are stored.
     above: bool,
     read: &'a AtomicU64,
+    inexact: &'a AtomicU64,
 }
 
 impl Fetcher<'_> {
@@ -101,23 +110,23 @@ impl Fetcher<'_> {
             let fresh = Fresh::new(self.chunks, layer, &self.plan.base, self.plan.built);
             let chunk = fresh.effective(at, pending)?;
             self.read.fetch_add(fresh.chunks_read(), Ordering::Relaxed);
+            chunk.iter().for_each(|chunk| self.count_inexact(layer, chunk, piece));
             return copy_cells(self.chunks, piece, tile, chunk.as_ref().map(|chunk| &chunk.values));
         }
         let Some((stored, from)) = self.source(at)? else { return Ok(()) };
         match &self.plan.layer {
             ReadLayer::Base if from == *at => self.decode(LayerId::BASE, at, piece, tile),
-            ReadLayer::Aggregate(layer) if from == *at && stored != LayerId::BASE => self.decode(layer.id, at, piece, tile),
+            ReadLayer::Aggregate(layer) if from == *at && stored != LayerId::BASE && !layer.is_mode() => {
+                self.decode(layer.id, at, piece, tile)
+            }
             ReadLayer::Base => {
                 let chunk = self.chunks.base(&from)?.map(|chunk| self.chunks.spread_base(&chunk, &from, at).cells);
                 self.copy(piece, tile, chunk.as_ref())
             }
             ReadLayer::Aggregate(layer) => {
-                let spreading = self.chunks.spreading(&from, at);
                 let chunk = self.chunks.layer_at(layer, stored, &from)?;
-                let chunk = chunk.map(|chunk| match &spreading {
-                    Some(spreading) => spreading.chunk(layer.aggregator, &chunk),
-                    None => chunk,
-                });
+                let chunk = chunk.map(|chunk| self.chunks.spread_layer(layer, chunk, &from, at)).transpose()?;
+                chunk.iter().for_each(|chunk| self.count_inexact(layer, chunk, piece));
                 self.copy(piece, tile, chunk.as_ref().map(|chunk| &chunk.values))
             }
         }
@@ -131,12 +140,27 @@ impl Fetcher<'_> {
         Ok(Some((if self.plan.base.has(at.levels()) { LayerId::BASE } else { LayerId(1) }, *at)))
     }
 
+    /// Counts the cells of a piece whose value may be another, as the other planes of the layer say.
+    fn count_inexact(&self, layer: &LayerSpec, chunk: &Chunk, piece: &Piece) {
+        if !layer.is_mode() {
+            return;
+        }
+        let levels = piece.location.levels();
+        let Some(inexact) = kernel::inexact(chunk, self.chunks.grid.full(levels)) else { return };
+        let shape = self.chunks.grid.structure().chunk_shape();
+        let (zero, row) = (vec![0; shape.len()], piece.shape[shape.len() - 1]);
+        for_each_row((&shape, &piece.in_chunk), (&piece.shape, &zero), &piece.shape, |from, _| {
+            let cells = inexact[from..from + row].iter().filter(|inexact| **inexact).count();
+            self.inexact.fetch_add(cells as u64, Ordering::Relaxed);
+        });
+    }
+
     /// The plain case: the box is decoded straight into its place.
     fn decode<T: Cell>(&self, layer: LayerId, at: &Location, piece: &Piece, tile: &mut Tile<'_, T>) -> Result<()> {
         let shape = self.chunks.grid.structure().chunk_shape();
-        let planes = self.chunks.planes(layer);
+        let (planes, least) = self.chunks.planes(layer);
         let read = self.chunks.with_blob(layer, at, |key, blob| {
-            decode_into(key, blob, &BlobSpec::new(&shape, &planes, 1)?, &piece.in_chunk, tile)
+            decode_into(key, blob, &BlobSpec::new(&shape, &planes, least)?, &piece.in_chunk, tile)
         })?;
         self.read.fetch_add(u64::from(read.is_some()), Ordering::Relaxed);
         Ok(())

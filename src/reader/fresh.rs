@@ -7,9 +7,9 @@ use std::rc::Rc;
 use crate::dirty::{Edge, derivation, touches};
 use crate::error::Result;
 use crate::grid::{Levels, Location};
-use crate::kernel::{Chunk, Halving, assemble, reduce};
+use crate::kernel::Chunk;
 use crate::key::LayerId;
-use crate::store::{Base, ChunkReader, LayerSpec};
+use crate::store::{Base, BaseChunk, ChunkReader, LayerSpec};
 
 /// Computes the up-to-date chunks of one layer in one thread.
 pub(super) struct Fresh<'a> {
@@ -43,8 +43,8 @@ impl<'a> Fresh<'a> {
             } else {
                 self.base(&above)?
             };
-            if let Some((chunk, spreading)) = chunk.zip(self.chunks.spreading(&above, at)) {
-                return Ok(Some(Rc::new(spreading.chunk(self.layer.aggregator, &chunk))));
+            if let Some(chunk) = chunk {
+                return Ok(Some(Rc::new(self.chunks.spread_layer(self.layer, Chunk::clone(&chunk), &above, at)?)));
             }
         }
         Ok(None)
@@ -83,17 +83,13 @@ impl<'a> Fresh<'a> {
             let own = self.chunk(&child, &under)?;
             has_child |= own.is_some();
             let chunk = if own.is_none() && inherits { self.effective(&child, &under)? } else { own };
-            parts.push((number, chunk.map(|chunk| self.halve(&chunk, &halving))));
+            let reduce = |chunk: Rc<Chunk>| self.chunks.reduce(self.layer, &chunk, &halving, at.levels);
+            parts.push((number, chunk.map(reduce).transpose()?));
         }
         if !has_child {
             return Ok(None);
         }
-        let full = grid.full(at.levels);
-        Ok(Some(assemble(self.layer.aggregator, old, &parts, &halving, (self.layer.dtype, self.layer.fill, full))))
-    }
-
-    fn halve(&self, chunk: &Chunk, halving: &Halving) -> Chunk {
-        reduce(self.layer.aggregator, chunk, halving, self.layer.fill)
+        Ok(Some(self.chunks.assemble(self.layer, old, &parts, &halving, at.levels)))
     }
 
     /// Whether an edge ends at a location, or above it along the refinable dimension, so that the location's children inherit.
@@ -125,10 +121,8 @@ impl<'a> Fresh<'a> {
         let full = self.chunks.grid.full(at.levels);
         let base = self.chunks.base(at)?;
         self.count(base.is_some());
-        let layer = self.layer;
-        Ok(base.map(|base| {
-            Rc::new(base.weigh(self.chunks.grid.schema(), full).lift(layer.aggregator, layer.dtype, layer.fill, full))
-        }))
+        let lift = |base: BaseChunk| self.chunks.lift_layer(self.layer, &base.weigh(self.chunks.grid.schema(), full), at.levels);
+        Ok(base.map(lift).transpose()?.map(Rc::new))
     }
 
     fn stored(&self, at: &Location) -> Result<Option<Chunk>> {

@@ -39,6 +39,7 @@ pub(crate) fn read(grid: &Grid, query: &Query) -> Result<Answer> {
         layer: plan.layer.public(),
         stale: fetched.stale,
         chunks_read: fetched.chunks_read,
+        inexact: fetched.inexact,
     })
 }
 

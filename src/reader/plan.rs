@@ -7,7 +7,7 @@ use crate::array::DType;
 use crate::dirty;
 use crate::error::{Error, Result};
 use crate::grid::{Axis, CellIndex, Extent, Level, Levels, Shape, Structure, Window};
-use crate::kernel::{AxisMap, Resampling};
+use crate::kernel::{Aggregation, AxisMap, Resampling};
 use crate::kv::Snapshot;
 use crate::store::{Base, Grid, LayerSpec, State, base_fill};
 
@@ -20,7 +20,7 @@ const RESAMPLED_MAX: u64 = 1 << 28;
 const CHUNKS_MAX: u64 = 1 << 20;
 
 /// The layer that is read.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(super) enum ReadLayer {
     Base,
     Aggregate(LayerSpec),
@@ -30,7 +30,7 @@ impl ReadLayer {
     pub(super) fn public(&self) -> Layer {
         match self {
             ReadLayer::Base => Layer::Base,
-            ReadLayer::Aggregate(spec) => Layer::Aggregate(spec.aggregator),
+            ReadLayer::Aggregate(spec) => Layer::Aggregate(spec.aggregation.clone()),
         }
     }
 }
@@ -85,7 +85,7 @@ impl Plan {
         structure.check(&window)?;
         let levels = window.levels(structure.dimensions().len());
         check_reach(structure, levels, base, reach)?;
-        let layer = choose_layer(grid, query.layer, levels, base)?;
+        let layer = choose_layer(grid, query.layer.as_ref(), levels, base)?;
         let (dtype, fill) = match &layer {
             ReadLayer::Base => (grid.schema().dtype(), base_fill(grid.schema())),
             ReadLayer::Aggregate(spec) => (spec.dtype, spec.fill),
@@ -364,8 +364,10 @@ fn check_reach(structure: &Structure, levels: Levels, base: Levels, reach: Level
     }
 }
 
-fn choose_layer(grid: &Grid, asked: Option<Layer>, levels: Levels, base: Levels) -> Result<ReadLayer> {
-    let find = |aggregator| grid.layers().iter().find(|spec| spec.aggregator == aggregator).cloned().map(ReadLayer::Aggregate);
+fn choose_layer(grid: &Grid, asked: Option<&Layer>, levels: Levels, base: Levels) -> Result<ReadLayer> {
+    let find = |aggregation: &Aggregation| {
+        grid.layers().iter().find(|spec| spec.aggregation == *aggregation).cloned().map(ReadLayer::Aggregate)
+    };
     match asked {
         None | Some(Layer::Base) if levels == base => Ok(ReadLayer::Base),
         None => grid
@@ -377,9 +379,9 @@ fn choose_layer(grid: &Grid, asked: Option<Layer>, levels: Levels, base: Levels)
         Some(Layer::Base) => {
             Err(Error::not_found(format!("layer `base` is read at the finest base levels {base:?} only, not at {levels:?}")))
         }
-        Some(Layer::Aggregate(aggregator)) => find(aggregator).ok_or_else(|| {
-            let names: Vec<_> = grid.layers().iter().map(|spec| spec.aggregator.name()).collect();
-            Error::not_found(format!("it has no layer `{aggregator}`; it has base, {}", names.join(", ")))
+        Some(Layer::Aggregate(aggregation)) => find(aggregation).ok_or_else(|| {
+            let names: Vec<_> = grid.layers().iter().map(|spec| spec.aggregation.to_string()).collect();
+            Error::not_found(format!("it has no layer `{aggregation}`; it has base, {}", names.join(", ")))
         }),
     }
 }

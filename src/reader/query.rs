@@ -6,22 +6,22 @@ use std::str::FromStr;
 use crate::array::Array;
 use crate::error::Result;
 use crate::grid::{Extent, Levels, Window};
-use crate::kernel::{Aggregator, Resampling};
+use crate::kernel::{Aggregation, Resampling};
 
 /// Which values are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Layer {
     /// The cells as they were put. There are some at the base levels only.
     Base,
     /// Aggregates. At the base levels, what the aggregator makes of single cells.
-    Aggregate(Aggregator),
+    Aggregate(Aggregation),
 }
 
 impl fmt::Display for Layer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Layer::Base => f.write_str("base"),
-            Layer::Aggregate(aggregator) => fmt::Display::fmt(aggregator, f),
+            Layer::Aggregate(aggregation) => fmt::Display::fmt(aggregation, f),
         }
     }
 }
@@ -164,4 +164,7 @@ pub struct Answer {
     pub stale: Vec<Window>,
     /// Chunks read and decoded.
     pub chunks_read: u64,
+    /// Cells of the window, before resampling, of which another class than the one given could be the most frequent, because
+    /// a cell under them had more classes than the layer keeps ([`Aggregation::Mode`]). 0 in every other layer.
+    pub inexact: u64,
 }

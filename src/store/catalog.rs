@@ -9,7 +9,7 @@ use crate::key::{GridId, meta};
 use crate::kv::{Batch, Durability, Engine, KeyRange, Order, Snapshot, Space};
 
 /// The version of keys, blobs and records. A store of another version is refused.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct Number(u64);

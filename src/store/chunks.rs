@@ -1,52 +1,100 @@
 //! Chunks of a grid between their blobs and the kernels.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use crate::array::{Cells, DType};
 use crate::codec::{BlobSpec, DecodeError, Filter, Plane};
 use crate::error::{Error, Result};
 use crate::grid::{Levels, Location, Schema};
-use crate::kernel::{Aggregator, Chunk, Full, Weighed, Weighting};
+use crate::kernel::{Aggregation, Aggregator, Chunk, Custom, CustomPlanes, Full, Halving, Op, Rule, Weighed, Weighting};
 use crate::key::{ChunkKey, LayerId};
 use crate::kv::{Snapshot, Space};
 
 use super::base::Base;
 use super::grid::Grid;
 
+/// A service's own aggregators, by name.
+pub(crate) type Registered = HashMap<String, Arc<dyn Aggregator>>;
+
 /// One layer of a grid, as its schema makes it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) struct LayerSpec {
     pub(crate) id: LayerId,
-    pub(crate) aggregator: Aggregator,
+    pub(crate) aggregation: Aggregation,
     pub(crate) dtype: DType,
     /// What stands in a cell without data.
     pub(crate) fill: f64,
-    /// The types of the planes: values, then weights where there are any.
-    planes: Vec<DType>,
+    rule: Rule,
+    /// The types of the planes of a blob, and how many of them there are at least.
+    planes: (Vec<DType>, usize),
 }
 
 /// The chunks at one location, one a layer in the schema's order.
 pub(crate) type LayerChunks = Vec<Chunk>;
 
 impl LayerSpec {
-    /// The layers of a schema, in its order.
-    pub(crate) fn all(schema: &Schema) -> Vec<LayerSpec> {
-        let tallies = !schema.structure().dimensions().iter().any(|d| d.is_refinable());
-        let layer = |(i, &aggregator): (usize, &Aggregator)| {
-            let dtype = aggregator.dtype(schema.dtype(), tallies);
+    /// The layers of a schema, in its order. Of a service's own aggregators `registered` are known.
+    pub(crate) fn all(schema: &Schema, registered: &Registered) -> Vec<LayerSpec> {
+        let layer = |(i, aggregation): (usize, &Aggregation)| {
+            let dtype = schema.layer_dtype(aggregation).unwrap_or(schema.dtype());
             let nodata =
                 schema.nodata().filter(|&nodata| Cells::filled(dtype, 1, nodata) == Cells::filled(dtype, 1, nodata.round()));
-            let fill = match (dtype.is_float(), aggregator) {
-                (true, Aggregator::Count) | (false, Aggregator::Count) => 0.0,
+            let fill = match (dtype.is_float(), aggregation) {
+                (_, Aggregation::Count) => 0.0,
                 (true, _) => f64::NAN,
                 (false, _) => nodata.unwrap_or(0.0),
             };
-            let planes = match aggregator.weighting() {
-                Weighting::Area => vec![dtype, DType::F64],
-                Weighting::Mask => vec![dtype, DType::U8],
-                Weighting::None => vec![dtype],
-            };
-            LayerSpec { id: LayerId(u8::try_from(i + 1).unwrap_or(u8::MAX)), aggregator, dtype, fill, planes }
+            let rule = Rule::new(operation(schema, aggregation, registered), dtype, fill);
+            let id = LayerId(u8::try_from(i + 1).unwrap_or(u8::MAX));
+            LayerSpec { id, aggregation: aggregation.clone(), dtype, fill, planes: rule.planes(), rule }
         };
         schema.aggregators().iter().enumerate().map(layer).collect()
+    }
+
+    /// Checks that the layer can be computed: a service's own aggregator must be registered as the grid was made with it.
+    pub(crate) fn check(&self, schema: &Schema) -> Result<()> {
+        match &self.rule.op {
+            Op::Custom(custom) => custom.check(schema.dtype()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the values of the layer may be inexact, which its chunks say of each cell.
+    pub(crate) fn is_mode(&self) -> bool {
+        matches!(self.rule.op, Op::Mode { .. })
+    }
+}
+
+/// What an aggregation does to cells of a schema.
+fn operation(schema: &Schema, aggregation: &Aggregation, registered: &Registered) -> Op {
+    let structure = schema.structure();
+    match aggregation {
+        Aggregation::Mean => Op::Mean,
+        Aggregation::Min => Op::Min,
+        Aggregation::Max => Op::Max,
+        Aggregation::Sum => Op::Sum,
+        Aggregation::Count => Op::Count,
+        Aggregation::Sample => Op::Sample,
+        Aggregation::Variance => Op::Moments { root: false },
+        Aggregation::Std => Op::Moments { root: true },
+        Aggregation::Mode { classes } => Op::Mode { classes: usize::from(*classes) },
+        Aggregation::First { dimension } | Aggregation::Last { dimension } => {
+            // The schema has checked that there is such a dimension, of one axis.
+            let d = structure.dimension(dimension).unwrap_or(0);
+            let axis = structure.axes_of(d).start;
+            let forward = structure.dimensions()[d].axes()[0].step() > 0.0;
+            let last = matches!(aggregation, Aggregation::Last { .. });
+            Op::Edge { axis, high: last == forward, kept: structure.levelled().next_back() != Some(d) }
+        }
+        Aggregation::Custom { name } => {
+            let planes = schema.custom(aggregation).cloned();
+            let planes = planes.unwrap_or(CustomPlanes { name: name.clone(), dtype: schema.dtype(), state: Vec::new() });
+            let dimensions = structure.dimensions().iter();
+            let together = dimensions.flat_map(|d| d.axes().iter().map(|_| d.is_together())).collect();
+            let shape = structure.chunk_shape().to_vec();
+            Op::Custom(Arc::new(Custom { planes, shape, together, code: registered.get(name).cloned() }))
+        }
     }
 }
 
@@ -82,13 +130,13 @@ impl<'a> ChunkReader<'a> {
         ChunkKey::new(self.grid.id(), self.grid.structure(), layer, at).encode()
     }
 
-    /// The types of the planes that a layer's blobs can have.
-    pub(crate) fn planes(&self, layer: LayerId) -> Vec<DType> {
+    /// The types of the planes that a layer's blobs can have, and how many of them they have at least.
+    pub(crate) fn planes(&self, layer: LayerId) -> (Vec<DType>, usize) {
         let schema = self.grid.schema();
         match self.grid.layers().iter().find(|spec| spec.id == layer) {
             Some(spec) => spec.planes.clone(),
-            None if schema.needs_mask() => vec![schema.dtype(), DType::U8],
-            None => vec![schema.dtype()],
+            None if schema.needs_mask() => (vec![schema.dtype(), DType::U8], 1),
+            None => (vec![schema.dtype()], 1),
         }
     }
 
@@ -123,9 +171,9 @@ impl<'a> ChunkReader<'a> {
 
     /// A base chunk, if there is one.
     pub(crate) fn base(&self, at: &Location) -> Result<Option<BaseChunk>> {
-        let (shape, dtypes) = (self.grid.structure().chunk_shape(), self.planes(LayerId::BASE));
+        let (shape, (dtypes, least)) = (self.grid.structure().chunk_shape(), self.planes(LayerId::BASE));
         self.with_blob(LayerId::BASE, at, |key, blob| {
-            let mut planes = crate::codec::decode(key, blob, &BlobSpec::new(&shape, &dtypes, 1)?)?.into_iter();
+            let mut planes = crate::codec::decode(key, blob, &BlobSpec::new(&shape, &dtypes, least)?)?.into_iter();
             let cells = planes.next().ok_or(DecodeError::Request { reason: "a blob without planes" })?;
             let mask = planes.next().and_then(|mask| mask.as_slice::<u8>().map(<[u8]>::to_vec));
             Ok(BaseChunk { cells, mask })
@@ -134,15 +182,20 @@ impl<'a> ChunkReader<'a> {
 
     /// An aggregate chunk of one layer, if there is one.
     pub(crate) fn layer(&self, layer: &LayerSpec, at: &Location) -> Result<Option<Chunk>> {
-        let shape = self.grid.structure().chunk_shape();
+        let (shape, (dtypes, least)) = (self.grid.structure().chunk_shape(), &layer.planes);
         self.with_blob(layer.id, at, |key, blob| {
-            let mut planes = crate::codec::decode(key, blob, &BlobSpec::new(&shape, &layer.planes, 1)?)?.into_iter();
+            let mut planes = crate::codec::decode(key, blob, &BlobSpec::new(&shape, dtypes, *least)?)?.into_iter();
             let values = planes.next().ok_or(DecodeError::Request { reason: "a blob without planes" })?;
+            let mut state: Vec<Cells> = planes.by_ref().take(layer.rule.fixed()).collect();
             let weight = planes.next().map(|plane| match plane {
                 Cells::F64(weight) => weight,
                 mask => mask.as_slice::<u8>().unwrap_or_default().iter().map(|&valid| f64::from(valid)).collect(),
             });
-            Ok(Chunk { values, weight })
+            state.extend(planes);
+            let full = self.grid.full(at.levels).0;
+            // Where planes come behind, the weight is written even if every cell is full.
+            let weight = weight.filter(|weight| state.len() == layer.rule.fixed() || weight.iter().any(|&w| w != full));
+            Ok(Chunk { values, state, weight })
         })
     }
 
@@ -151,7 +204,7 @@ impl<'a> ChunkReader<'a> {
         if base.has(at.levels)
             && let Some(chunk) = self.base(at)?
         {
-            return Ok(Some(self.lift(&chunk.weigh(self.grid.schema(), self.grid.full(at.levels)), at.levels)));
+            return self.lift(&chunk.weigh(self.grid.schema(), self.grid.full(at.levels)), at.levels).map(Some);
         }
         if at.levels == base.finest() { Ok(None) } else { self.aggregates(at) }
     }
@@ -170,9 +223,38 @@ impl<'a> ChunkReader<'a> {
     }
 
     /// What each layer makes of base cells.
-    pub(crate) fn lift(&self, base: &Weighed<'_>, levels: Levels) -> LayerChunks {
-        let full = self.grid.full(levels);
-        self.grid.layers().iter().map(|layer| base.lift(layer.aggregator, layer.dtype, layer.fill, full)).collect()
+    pub(crate) fn lift(&self, base: &Weighed<'_>, levels: Levels) -> Result<LayerChunks> {
+        self.grid.layers().iter().map(|layer| self.lift_layer(layer, base, levels)).collect()
+    }
+
+    /// What one layer makes of base cells.
+    pub(crate) fn lift_layer(&self, layer: &LayerSpec, base: &Weighed<'_>, levels: Levels) -> Result<Chunk> {
+        layer.rule.lift(base, self.grid.full(levels)).map_err(|e| self.grid.blame(e))
+    }
+
+    /// A chunk of a layer at `from`, copied down along the refinable dimension to a location below.
+    pub(crate) fn spread_layer(&self, layer: &LayerSpec, chunk: Chunk, from: &Location, at: &Location) -> Result<Chunk> {
+        let Some(spreading) = self.spreading(from, at) else { return Ok(chunk) };
+        let full = self.grid.full(at.levels);
+        layer.rule.divide(spreading.chunk(&chunk), spreading.part(), full).map_err(|e| self.grid.blame(e))
+    }
+
+    /// The part of a parent at `levels` that a child stands for.
+    pub(crate) fn reduce(&self, layer: &LayerSpec, child: &Chunk, halving: &Halving, levels: Levels) -> Result<Chunk> {
+        layer.rule.reduce(child, halving, self.grid.full(levels)).map_err(|e| self.grid.blame(e))
+    }
+
+    /// Puts parts into their parent at `levels`: `old` is the parent as it was, all nodata if absent; a part that is `None`
+    /// is all nodata.
+    pub(crate) fn assemble(
+        &self,
+        layer: &LayerSpec,
+        old: Option<Chunk>,
+        parts: &[(u8, Option<Chunk>)],
+        halving: &Halving,
+        levels: Levels,
+    ) -> Chunk {
+        layer.rule.assemble(old, parts, halving, self.grid.full(levels))
     }
 
     /// Whether a chunk is stored.
@@ -197,16 +279,19 @@ impl<'a> ChunkReader<'a> {
     /// The blob of an aggregate chunk.
     pub(crate) fn encode_layer(&self, layer: &LayerSpec, at: &Location, chunk: &Chunk) -> Vec<u8> {
         let schema = self.grid.schema();
-        let weight = chunk.weight.as_ref().map(|weight| match layer.aggregator.weighting() {
+        let (fixed, rest) = chunk.state.split_at(layer.rule.fixed().min(chunk.state.len()));
+        let full = (!rest.is_empty() && chunk.weight.is_none()).then(|| vec![self.grid.full(at.levels).0; chunk.values.len()]);
+        let weight = chunk.weight.as_ref().or(full.as_ref()).map(|weight| match layer.rule.weighting() {
             Weighting::Area => Cells::from(weight.clone()),
             _ => Cells::from(weight.iter().map(|&w| u8::from(w > 0.0)).collect::<Vec<u8>>()),
         });
         let filter = if layer.dtype == schema.dtype() { schema.filter() } else { Filter::default_for(layer.dtype) };
         let mut planes = vec![Plane { cells: &chunk.values, filter }];
-        planes.extend(
-            weight.as_ref().map(|weight| // Weights are the same over wide areas, which zstd alone packs best and fastest.
-        Plane { cells: weight, filter: Filter::None }),
-        );
+        let state = |cells| Plane { cells, filter: Filter::Auto };
+        // Weights and areas are the same over wide places, which zstd alone packs best and fastest.
+        let plain = |cells| Plane { cells, filter: Filter::None };
+        planes.extend(fixed.iter().map(state));
+        planes.extend(weight.iter().chain(rest).map(plain));
         crate::codec::encode(&self.key(layer.id, at), &planes, self.row_len(), schema.zstd_level())
     }
 

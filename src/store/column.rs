@@ -48,8 +48,8 @@ impl ChunkReader<'_> {
             return self.layer(layer, at);
         }
         let full = self.grid.full(at.levels);
-        let lift = |base: BaseChunk| base.weigh(self.grid.schema(), full).lift(layer.aggregator, layer.dtype, layer.fill, full);
-        Ok(self.base(at)?.map(lift))
+        let lift = |base: BaseChunk| self.lift_layer(layer, &base.weigh(self.grid.schema(), full), at.levels);
+        self.base(at)?.map(lift).transpose()
     }
 
     /// Where the effective value of a location is stored, and in which layer.
@@ -69,17 +69,13 @@ impl ChunkReader<'_> {
     /// The effective value of a location.
     pub(crate) fn effective(&self, at: &Location, base: &Base) -> Result<Option<LayerChunks>> {
         let Some((_, from)) = self.source(at, base)? else { return Ok(None) };
-        Ok(self.stored(&from, base)?.map(|chunks| self.spread(&chunks, &from, at)))
+        self.stored(&from, base)?.map(|chunks| self.spread(&chunks, &from, at)).transpose()
     }
 
     /// The chunks of an ancestor along the refinable dimension, copied down to a location.
-    pub(crate) fn spread(&self, chunks: &LayerChunks, from: &Location, at: &Location) -> LayerChunks {
-        match self.spreading(from, at) {
-            None => chunks.clone(),
-            Some(spreading) => {
-                self.grid.layers().iter().zip(chunks).map(|(layer, chunk)| spreading.chunk(layer.aggregator, chunk)).collect()
-            }
-        }
+    pub(crate) fn spread(&self, chunks: &LayerChunks, from: &Location, at: &Location) -> Result<LayerChunks> {
+        let layers = self.grid.layers().iter().zip(chunks);
+        layers.map(|(layer, chunk)| self.spread_layer(layer, chunk.clone(), from, at)).collect()
     }
 
     /// The base chunk of an ancestor along the refinable dimension, copied down to a location.

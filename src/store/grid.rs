@@ -8,7 +8,7 @@ use crate::aggregate::{self, Aggregated};
 use crate::array::ArrayView;
 use crate::error::{Error, Result};
 use crate::grid::{Extent, Levels, Location, Schema, Structure, Window};
-use crate::kernel::{Aggregator, Full, Halving};
+use crate::kernel::{Aggregation, Full, Halving};
 use crate::key::{ChunkKey, GridId, LayerId, directory_length};
 use crate::kv::{KeyRange, Order, Snapshot, Space};
 use crate::reader::{self, Answer, Explanation, Query};
@@ -30,13 +30,13 @@ struct GridInfo {
 }
 
 /// What the store knows of a chunk without reading it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChunkInfo {
     /// Where it is.
     pub location: Location,
     /// The aggregator of its layer; `None` for base chunks.
-    pub aggregator: Option<Aggregator>,
+    pub aggregator: Option<Aggregation>,
     /// The length of its blob.
     pub bytes: u64,
 }
@@ -46,7 +46,7 @@ const PAGE: usize = 4096;
 
 impl Grid {
     pub(super) fn new(store: Store, id: GridId, name: &str, schema: Schema) -> Self {
-        let layers = LayerSpec::all(&schema);
+        let layers = LayerSpec::all(&schema, store.registered());
         Self { inner: Arc::new(GridInfo { store, id, name: name.to_owned(), schema, layers }) }
     }
 
@@ -78,8 +78,13 @@ impl Grid {
         &self.inner.layers
     }
 
-    pub(crate) fn layer_name(&self, layer: LayerId) -> &'static str {
-        self.layers().iter().find(|spec| spec.id == layer).map_or("base", |spec| spec.aggregator.name())
+    pub(crate) fn layer_name(&self, layer: LayerId) -> String {
+        self.layers().iter().find(|spec| spec.id == layer).map_or("base".to_owned(), |spec| spec.aggregation.to_string())
+    }
+
+    /// Checks that every layer can be computed.
+    pub(crate) fn check_layers(&self) -> Result<()> {
+        self.layers().iter().try_for_each(|layer| layer.check(self.schema())).map_err(|e| self.blame(e))
     }
 
     pub(crate) fn chunk_reader<'a>(&'a self, snapshot: &'a dyn Snapshot) -> ChunkReader<'a> {
@@ -253,11 +258,11 @@ impl Grid {
             let based = |at: &&Location| layer != LayerId::BASE || state.base.is_some_and(|base| base.has(at.levels));
             let locations: Vec<Location> = locations.iter().filter(based).copied().collect();
             let keys: Vec<_> = locations.iter().map(|at| chunks.key(layer, at)).collect();
-            let aggregator = self.layers().iter().find(|spec| spec.id == layer).map(|spec| spec.aggregator);
+            let aggregator = self.layers().iter().find(|spec| spec.id == layer).map(|spec| spec.aggregation.clone());
             snapshot.get_many(Space::Directory, &keys, &mut |i, entry| {
                 if let Some(entry) = entry {
                     let bytes = directory_length(entry).map_err(|e| chunks.damaged(layer, &locations[i]).because(e))?;
-                    found.push(ChunkInfo { location: locations[i], aggregator, bytes });
+                    found.push(ChunkInfo { location: locations[i], aggregator: aggregator.clone(), bytes });
                 }
                 Ok(())
             })?;
@@ -307,7 +312,7 @@ impl Grid {
         let bytes = directory_length(value).map_err(|e| damaged().because(e))?;
         let aggregator = match layer {
             LayerId::BASE => None,
-            layer => Some(self.layers().iter().find(|spec| spec.id == layer).ok_or_else(damaged)?.aggregator),
+            layer => Some(self.layers().iter().find(|spec| spec.id == layer).ok_or_else(damaged)?.aggregation.clone()),
         };
         Ok(ChunkInfo { location, aggregator, bytes })
     }

@@ -14,12 +14,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 pub(crate) use base::Base;
+use chunks::Registered;
 pub(crate) use chunks::{BaseChunk, ChunkReader, LayerChunks, LayerSpec, base_fill};
 pub use grid::{ChunkInfo, Grid};
 pub(crate) use state::{State, expect_base_levels, write_reach, write_state};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::grid::Schema;
+use crate::kernel::Aggregator;
 use crate::key::GridId;
 use crate::kv::{Durability, Engine, Memory, Snapshot};
 use crate::writer::Batch;
@@ -41,11 +43,12 @@ pub struct StoreOptions {
     create: bool,
     policy: Policy,
     accept_data_loss: bool,
+    aggregators: Vec<Arc<dyn Aggregator>>,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { create: true, policy: Policy::Inline, accept_data_loss: false }
+        Self { create: true, policy: Policy::Inline, accept_data_loss: false, aggregators: Vec::new() }
     }
 }
 
@@ -71,6 +74,14 @@ impl StoreOptions {
         self
     }
 
+    /// Registers a service's own aggregator under its name. A grid whose schema names one that is not registered can be
+    /// read as it is stored, but not put into or aggregated.
+    #[must_use]
+    pub fn aggregator(mut self, aggregator: Arc<dyn Aggregator>) -> Self {
+        self.aggregators.push(aggregator);
+        self
+    }
+
     /// Opens the store in a directory. See [`Store::open`].
     #[cfg(feature = "rocksdb")]
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
@@ -82,9 +93,15 @@ impl StoreOptions {
 
     /// Opens the store in an engine.
     pub fn open_engine(self, engine: Arc<dyn Engine>) -> Result<Store> {
+        let mut registered = Registered::new();
+        for aggregator in self.aggregators {
+            if let Some(twice) = registered.insert(aggregator.name().to_owned(), aggregator) {
+                return Err(Error::invalid(format!("two aggregators are named `{}`", twice.name())));
+            }
+        }
         let epoch = catalog::enter(engine.as_ref())?;
-        let shared =
-            Shared { engine, policy: self.policy, sequence: AtomicU64::new(epoch << EPOCH_SHIFT), aggregators: Mutex::default() };
+        let sequence = AtomicU64::new(epoch << EPOCH_SHIFT);
+        let shared = Shared { engine, policy: self.policy, sequence, registered, aggregators: Mutex::default() };
         Ok(Store { shared: Arc::new(shared) })
     }
 }
@@ -103,6 +120,8 @@ struct Shared {
     engine: Arc<dyn Engine>,
     policy: Policy,
     sequence: AtomicU64,
+    /// A service's own aggregators.
+    registered: Registered,
     /// One lock a grid: at most one aggregation of a grid is under way in a process.
     aggregators: Mutex<HashMap<GridId, Arc<Mutex<()>>>>,
 }
@@ -190,6 +209,10 @@ impl Store {
 
     pub(crate) fn engine(&self) -> &dyn Engine {
         self.shared.engine.as_ref()
+    }
+
+    fn registered(&self) -> &Registered {
+        &self.shared.registered
     }
 
     pub(crate) fn snapshot(&self) -> Result<Arc<dyn Snapshot>> {

@@ -88,6 +88,7 @@ impl<'a> Batch<'a> {
         if !grid.store().is(&self.store) {
             return Err(grid.blame(Error::invalid("it is of another store than the batch")));
         }
+        grid.check_layers()?;
         if array.dtype() != grid.schema().dtype() {
             let (got, cells) = (array.dtype(), grid.schema().dtype());
             return Err(grid.blame(Error::invalid(format!("an array of {got} does not fit cells of {cells}"))));
@@ -264,7 +265,7 @@ impl<'b, 'a> Writer<'b, 'a> {
             }
             let chunk = self.content(at)?;
             if marks && !is_blank(&chunk, self.grid.schema()) {
-                let lifted = self.chunks.lift(&chunk.weigh(self.grid.schema(), self.grid.full(at.levels)), at.levels);
+                let lifted = self.chunks.lift(&chunk.weigh(self.grid.schema(), self.grid.full(at.levels)), at.levels)?;
                 for (layer, chunk) in self.grid.layers().iter().zip(&lifted) {
                     let blob = Some(self.chunks.encode_layer(layer, at, chunk));
                     run.emit(ChunkWrite { layer: layer.id, at: *at, blob });
@@ -327,10 +328,10 @@ impl<'b, 'a> Writer<'b, 'a> {
         let full = self.grid.full(at.levels);
         let (blob, lifted) = rayon::join(
             || self.chunks.encode_base(at, &chunk),
-            || (!plain).then(|| self.chunks.lift(&chunk.weigh(self.grid.schema(), full), at.levels)),
+            || (!plain).then(|| self.chunks.lift(&chunk.weigh(self.grid.schema(), full), at.levels)).transpose(),
         );
         run.emit(ChunkWrite { layer: LayerId::BASE, at: *at, blob: Some(blob) });
-        Ok(lifted.map_or(Part::Same, Part::Now))
+        Ok(lifted?.map_or(Part::Same, Part::Now))
     }
 
     /// Whether nothing of the old chunk shows through: one piece replaces it, or holds it whole without a hole.

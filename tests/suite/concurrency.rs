@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use gridstone::kv::{Faulty, Memory};
 use gridstone::{
-    Aggregator, Axis, DType, Depth, Dimension, Freshness, Grid, Layer, Level, Levels, Policy, Query, Schema, Store, Structure,
+    Aggregation, Axis, DType, Depth, Dimension, Freshness, Grid, Layer, Level, Levels, Policy, Query, Schema, Store, Structure,
     Window,
 };
 use ndarray::{Array2, ArrayD};
@@ -19,7 +19,7 @@ fn schema(dtype: DType) -> Schema {
     let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, 4), Axis::new("x", 0.0, 1.0, 4)]);
     let structure = Structure::builder().dimension(space).build().unwrap();
     let schema = Schema::builder(structure, dtype);
-    schema.aggregator(Aggregator::Sum).aggregator(Aggregator::Max).aggregator(Aggregator::Mean).build().unwrap()
+    schema.aggregator(Aggregation::Sum).aggregator(Aggregation::Max).aggregator(Aggregation::Mean).build().unwrap()
 }
 
 /// An engine on which threads meet: every call may give way to another.
@@ -71,8 +71,8 @@ fn writers_lose_nothing_once(policy: Policy) {
                     assert!(chunk.levels()[0] >= top, "the top never falls");
                     top = chunk.levels()[0];
                     let query = Query::all().levels(Levels::zero(1).with(0, top)).freshness(Freshness::Fresh);
-                    let sum = grid.read(&query.clone().layer(Layer::Aggregate(Aggregator::Sum))).unwrap();
-                    let max = grid.read(&query.layer(Layer::Aggregate(Aggregator::Max))).unwrap();
+                    let sum = grid.read(&query.clone().layer(Layer::Aggregate(Aggregation::Sum))).unwrap();
+                    let max = grid.read(&query.layer(Layer::Aggregate(Aggregation::Max))).unwrap();
                     let most = max.array.iter_f64().fold(0.0, f64::max);
                     let total: f64 = sum.array.iter_f64().filter(|v| !v.is_nan()).sum();
                     assert!(total > 0.0 && most <= ((PUTS + 1) * WRITERS) as f64);
@@ -178,10 +178,10 @@ fn readers_see_whole_batches(policy: Policy) {
                         // The top holds three cells of one value.
                         let top = grid.top().unwrap().unwrap().levels();
                         let query = Query::all().levels(top).freshness(Freshness::Fresh);
-                        let sum = grid.read(&query.clone().layer(Layer::Aggregate(Aggregator::Sum))).unwrap();
+                        let sum = grid.read(&query.clone().layer(Layer::Aggregate(Aggregation::Sum))).unwrap();
                         let sum: f64 = sum.array.iter_f64().filter(|v| !v.is_nan()).sum();
                         assert_eq!(sum % 3.0, 0.0, "a fresh aggregate is made of one commit's cells");
-                        let means = grid.read(&query.layer(Layer::Aggregate(Aggregator::Mean))).unwrap().array;
+                        let means = grid.read(&query.layer(Layer::Aggregate(Aggregation::Mean))).unwrap().array;
                         let means: HashSet<u64> = means.iter_f64().filter(|v| !v.is_nan()).map(f64::to_bits).collect();
                         assert_eq!(means.len(), 1, "every mean of one value is that value");
                     }
@@ -320,7 +320,7 @@ fn i5_i6_i7_whatever_commits_before_any_call_of_another_nothing_is_lost() {
     let time = Dimension::regular("time", [Axis::new("t", 0.0, 1.0, 4)]).depth(Depth::Levels(1));
     let x = Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 4)]);
     let structure = Structure::builder().dimension(time).dimension(x).build().unwrap();
-    let two = Schema::builder(structure, DType::F64).aggregator(Aggregator::Sum).build().unwrap();
+    let two = Schema::builder(structure, DType::F64).aggregator(Aggregation::Sum).build().unwrap();
     let mut interleavings = 0;
     for first in &acts {
         for second in &acts {
@@ -341,7 +341,7 @@ fn everything(grid: &Grid) -> (Vec<(String, u64)>, Vec<Vec<u64>>) {
     let mut values = Vec::new();
     for level in base[0].get()..=reach.map_or(base[0], |reach| reach[0]).get() {
         for aggregator in grid.schema().aggregators() {
-            let query = Query::all().levels(levels(&[level])).layer(Layer::Aggregate(*aggregator));
+            let query = Query::all().levels(levels(&[level])).layer(Layer::Aggregate(aggregator.clone()));
             values.push(grid.read(&query).unwrap().array.iter_f64().map(f64::to_bits).collect());
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use gridstone::kv::{Durability, Engine, Failure, Faulty, KeyRange, Memory, Order, Space};
 use gridstone::{
-    Aggregator, Axis, Batch, DType, Dimension, ErrorKind, Freshness, Policy, Result, Schema, Shape, Store, Structure, Window,
+    Aggregation, Axis, Batch, DType, Dimension, ErrorKind, Freshness, Policy, Result, Schema, Shape, Store, Structure, Window,
 };
 
 use crate::check::{self, Dice, levels};
@@ -20,11 +20,11 @@ fn schema(which: usize) -> Schema {
     let time = Dimension::regular("time", [Axis::new("t", 0.0, 1.0, 2)]);
     if which == 0 {
         let structure = Structure::builder().dimension(time).dimension(x).build().unwrap();
-        let schema = Schema::builder(structure, DType::F32).aggregator(Aggregator::Mean).aggregator(Aggregator::Count);
+        let schema = Schema::builder(structure, DType::F32).aggregator(Aggregation::Mean).aggregator(Aggregation::Count);
         schema.build().unwrap()
     } else {
         let structure = Structure::builder().dimension(x).build().unwrap();
-        let schema = Schema::builder(structure, DType::I16).nodata(-1.0).aggregator(Aggregator::Sum);
+        let schema = Schema::builder(structure, DType::I16).nodata(-1.0).aggregator(Aggregation::Sum);
         schema.build().unwrap()
     }
 }

@@ -1,8 +1,8 @@
 //! Bad input gets a clear error, and nothing changes.
 
 use gridstone::{
-    Aggregator, Axis, DType, Dimension, Error, ErrorKind, Extent, Freshness, Grid, Layer, Level, Query, Schema, Store, Structure,
-    Window,
+    Aggregation, Axis, DType, Dimension, Error, ErrorKind, Extent, Freshness, Grid, Layer, Level, Query, Schema, Store,
+    Structure, Window,
 };
 use ndarray::{Array1, Array2, Array3};
 
@@ -14,7 +14,7 @@ fn space() -> Dimension {
 
 fn schema() -> Schema {
     let structure = Structure::builder().dimension(space()).build().unwrap();
-    Schema::builder(structure, DType::F32).aggregator(Aggregator::Mean).build().unwrap()
+    Schema::builder(structure, DType::F32).aggregator(Aggregation::Mean).build().unwrap()
 }
 
 fn prepared() -> (Store, Grid) {
@@ -190,7 +190,7 @@ fn schemas_that_do_not_fit_are_refused() {
         (builder(DType::I16).nodata(0.5).build(), "0.5"),
         (builder(DType::I16).nodata(f64::NAN).build(), "NaN"),
         (builder(DType::F32).nodata(1e300).build(), "float32"),
-        (builder(DType::F32).aggregator(Aggregator::Max).aggregator(Aggregator::Max).build(), "`max`"),
+        (builder(DType::F32).aggregator(Aggregation::Max).aggregator(Aggregation::Max).build(), "`max`"),
         (builder(DType::F32).zstd_level(99).build(), "99"),
     ];
     for (result, names) in cases {
@@ -219,7 +219,7 @@ fn levels_and_layers_that_do_not_exist_are_named() {
         refused(&grid, &ErrorKind::NotFound, &["grid `dem`", "`space`", &format!("level {}", top + 1)], || grid.read(&query));
         refused(&grid, &ErrorKind::NotFound, &["grid `dem`", "`space`"], || grid.explain(&query));
     }
-    let query = Query::all().levels(levels(&[1])).layer(Layer::Aggregate(Aggregator::Sum));
+    let query = Query::all().levels(levels(&[1])).layer(Layer::Aggregate(Aggregation::Sum));
     refused(&grid, &ErrorKind::NotFound, &["grid `dem`", "`sum`", "mean"], || grid.read(&query));
     let query = Query::all().levels(levels(&[1])).layer(Layer::Base);
     refused(&grid, &ErrorKind::NotFound, &["grid `dem`", "`base`"], || grid.read(&query));

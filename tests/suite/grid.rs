@@ -182,7 +182,7 @@ proptest! {
         let store = Store::in_memory().unwrap();
         let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, 4), Axis::new("x", 0.0, 1.0, 4)]);
         let structure = Structure::builder().dimension(space).build().unwrap();
-        let schema = Schema::builder(structure, DType::U8).aggregator(gridstone::Aggregator::Max).build().unwrap();
+        let schema = Schema::builder(structure, DType::U8).aggregator(gridstone::Aggregation::Max).build().unwrap();
         let grid = store.create("a", schema).unwrap();
         grid.put(&Window::new([-1, -1], [3, 3]), &Array2::from_elem((3, 3), 1_u8)).unwrap();
         let window = Window::new(start.as_slice(), Shape::from(shape.as_slice())).at(levels(&[at]));

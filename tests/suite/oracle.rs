@@ -7,13 +7,17 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::rc::Rc;
 
-use gridstone::{Aggregator, Array, Cell, DType, Depth, DimensionKind, Schema, Window};
+use gridstone::{Aggregation, Array, Cell, DType, Depth, DimensionKind, Schema, Window};
 use ndarray::{ArrayD, IxDyn};
 
 /// The line positions of a cell, one an axis.
 pub type Place = Vec<i64>;
 /// Valid cells: value and weight.
 pub type Cells = BTreeMap<Place, (f64, f64)>;
+/// What an aggregation makes of the base cells under a cell.
+type OfFamily = dyn Fn(&[(Place, f64)]) -> f64;
+/// The base cells under each cell.
+pub type Families = BTreeMap<Place, Vec<(Place, f64)>>;
 
 #[derive(Clone, Debug)]
 struct Dim {
@@ -38,7 +42,8 @@ pub struct Oracle {
     cells: BTreeMap<Place, f64>,
     /// The box of all that was put, in cells of the ground: first and last line position along each axis.
     bounds: Option<Vec<(i64, i64)>>,
-    computed: HashMap<(Aggregator, Vec<i8>), Rc<Cells>>,
+    computed: HashMap<(Aggregation, Vec<i8>), Rc<Cells>>,
+    grouped: HashMap<Vec<i8>, Rc<Families>>,
 }
 
 fn zero(chunk: i64, level: i8) -> i64 {
@@ -68,6 +73,27 @@ pub fn array(dtype: DType, shape: &[usize], values: &[f64]) -> Array {
         DType::F32 => of::<f32>(shape, values).into(),
         DType::F64 => of::<f64>(shape, values).into(),
     }
+}
+
+/// The population variance, in two passes.
+fn variance(family: &[(Place, f64)]) -> f64 {
+    let count = family.len() as f64;
+    let mean = family.iter().map(|(_, value)| value).sum::<f64>() / count;
+    family.iter().map(|(_, value)| (value - mean) * (value - mean)).sum::<f64>() / count
+}
+
+/// The most frequent class, the lowest of equal ones, and how many classes there are. Equal classes stand as the first is met.
+pub fn mode(family: &[(Place, f64)]) -> (f64, usize) {
+    let mut counts: Vec<(f64, usize)> = Vec::new();
+    for (_, value) in family {
+        match counts.iter_mut().find(|(class, _)| class == value) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((*value, 1)),
+        }
+    }
+    let most = counts.iter().map(|(_, count)| *count).max().unwrap();
+    let classes = counts.iter().filter(|(_, count)| *count == most).map(|(class, _)| *class);
+    (classes.reduce(|a, b| if b < a { b } else { a }).unwrap(), counts.len())
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "rounding to a float32 is what is meant")]
@@ -125,6 +151,7 @@ impl Oracle {
             cells: BTreeMap::new(),
             bounds: None,
             computed: HashMap::new(),
+            grouped: HashMap::new(),
         }
     }
 
@@ -162,6 +189,7 @@ impl Oracle {
     /// Puts values into a window at some levels, which differ from those of other puts in the refinable dimension only.
     pub fn put_at(&mut self, levels: &[i8], start: &[i64], shape: &[u64], values: &[f64], replace: bool) {
         self.computed.clear();
+        self.grouped.clear();
         let zeros = self.zeros(levels);
         let up = self.ups(levels);
         let fine: Vec<u64> = up.iter().map(|up| 1 << up).collect();
@@ -249,24 +277,25 @@ impl Oracle {
         !self.schema.structure().dimensions().iter().any(gridstone::Dimension::is_refinable)
     }
 
-    pub fn dtype(&self, layer: Option<Aggregator>) -> DType {
+    pub fn dtype(&self, layer: Option<&Aggregation>) -> DType {
         let base = self.schema.dtype();
         let small = matches!(base, DType::U8 | DType::I8 | DType::U16 | DType::I16 | DType::F32);
         match layer {
-            None | Some(Aggregator::Min | Aggregator::Max | Aggregator::Sample) => base,
-            Some(Aggregator::Mean) if small => DType::F32,
-            Some(Aggregator::Sum) if self.tallies() && !base.is_float() => {
+            None | Some(Aggregation::Min | Aggregation::Max | Aggregation::Sample) => base,
+            Some(Aggregation::Mean) if small => DType::F32,
+            Some(Aggregation::Sum) if self.tallies() && !base.is_float() => {
                 if matches!(base, DType::U8 | DType::U16 | DType::U32 | DType::U64) { DType::U64 } else { DType::I64 }
             }
-            Some(Aggregator::Count) if self.tallies() => DType::U64,
+            Some(Aggregation::Count) if self.tallies() => DType::U64,
+            Some(Aggregation::Mode { .. } | Aggregation::First { .. } | Aggregation::Last { .. }) => base,
             Some(_) => DType::F64,
         }
     }
 
     /// What stands in a cell of a layer without data.
-    pub fn fill(&self, layer: Option<Aggregator>) -> f64 {
+    pub fn fill(&self, layer: Option<&Aggregation>) -> f64 {
         match layer {
-            Some(Aggregator::Count) => 0.0,
+            Some(Aggregation::Count) => 0.0,
             Some(_) if self.dtype(layer).is_float() => f64::NAN,
             None if self.schema.dtype().is_float() => f64::NAN,
             _ => self.schema.nodata().unwrap_or(0.0),
@@ -278,11 +307,17 @@ impl Oracle {
         self.dims.iter().zip(&self.ground).map(|(dim, &base)| (f64::from(base) * dim.axes.len() as f64).exp2()).product()
     }
 
-    /// The valid cells of a layer at some levels, by repeating the cascade from the base.
-    pub fn layer(&mut self, layer: Aggregator, levels: &[i8]) -> Rc<Cells> {
-        let key = (layer, levels.to_vec());
+    /// The valid cells of a layer at some levels: from all base cells under each where its meaning says it in one step, else
+    /// by repeating the cascade from the base.
+    pub fn layer(&mut self, layer: &Aggregation, levels: &[i8]) -> Rc<Cells> {
+        let key = (layer.clone(), levels.to_vec());
         if let Some(cells) = self.computed.get(&key) {
             return Rc::clone(cells);
+        }
+        if let Some(cells) = self.dense(layer, levels) {
+            let cells = Rc::new(cells);
+            self.computed.insert(key, Rc::clone(&cells));
+            return cells;
         }
         let derived = self.order.iter().rev().copied().find(|&d| levels[d] > self.ground[d]);
         let cells = Rc::new(match derived {
@@ -298,13 +333,13 @@ impl Oracle {
         cells
     }
 
-    fn lift(&self, layer: Aggregator) -> Cells {
+    fn lift(&self, layer: &Aggregation) -> Cells {
         let (dtype, full) = (self.dtype(Some(layer)), self.full());
         let lift = |(place, &value): (&Place, &f64)| {
             let value = match layer {
-                Aggregator::Count if dtype == DType::U64 => 1.0,
-                Aggregator::Count => full,
-                Aggregator::Sum if dtype == DType::F64 => value * full,
+                Aggregation::Count if dtype == DType::U64 => 1.0,
+                Aggregation::Count => full,
+                Aggregation::Sum if dtype == DType::F64 => value * full,
                 _ => round(dtype, value),
             };
             (place.clone(), (value, full))
@@ -312,7 +347,7 @@ impl Oracle {
         self.cells.iter().map(lift).collect()
     }
 
-    fn halve(&self, layer: Aggregator, dimension: usize, children: &Cells) -> Cells {
+    fn halve(&self, layer: &Aggregation, dimension: usize, children: &Cells) -> Cells {
         let axes = self.dims[dimension].axes.clone();
         let mut families: BTreeMap<Place, Vec<(bool, f64, f64)>> = BTreeMap::new();
         for (place, &(value, weight)) in children {
@@ -327,13 +362,13 @@ impl Oracle {
             let values = family.iter().map(|child| child.1);
             let weight = family.iter().fold(0.0, |sum, child| sum + child.2);
             let value = match layer {
-                Aggregator::Mean => {
+                Aggregation::Mean => {
                     Some(round(dtype, family.iter().fold(0.0, |sum, (_, value, weight)| sum + value * weight) / weight))
                 }
-                Aggregator::Min => values.reduce(|a, b| if b < a { b } else { a }),
-                Aggregator::Max => values.reduce(|a, b| if b > a { b } else { a }),
-                Aggregator::Sum | Aggregator::Count => Some(values.fold(0.0, |sum, value| sum + value)),
-                Aggregator::Sample => family.iter().find(|child| child.0).map(|child| child.1),
+                Aggregation::Min => values.reduce(|a, b| if b < a { b } else { a }),
+                Aggregation::Max => values.reduce(|a, b| if b > a { b } else { a }),
+                Aggregation::Sum | Aggregation::Count => Some(values.fold(0.0, |sum, value| sum + value)),
+                Aggregation::Sample => family.iter().find(|child| child.0).map(|child| child.1),
                 other => panic!("the oracle knows no {other}"),
             };
             if let Some(value) = value {
@@ -343,8 +378,73 @@ impl Oracle {
         cells
     }
 
+    /// The base cells under each cell of some levels, in the order in which a cascade meets them: by the dimension aggregated
+    /// last, then by the one before it.
+    pub fn families(&mut self, levels: &[i8]) -> Rc<Families> {
+        if let Some(families) = self.grouped.get(levels) {
+            return Rc::clone(families);
+        }
+        let mut families = Families::new();
+        for (place, &value) in &self.cells {
+            let mut parent = place.clone();
+            for (d, dim) in self.dims.iter().enumerate() {
+                dim.axes.clone().for_each(|axis| parent[axis] >>= levels[d] - self.ground[d]);
+            }
+            families.entry(parent).or_default().push((place.clone(), value));
+        }
+        families.values_mut().for_each(|family| family.sort_by_cached_key(|(place, _)| self.path(place)));
+        let families = Rc::new(families);
+        self.grouped.insert(levels.to_vec(), Rc::clone(&families));
+        families
+    }
+
+    /// Where a cell comes along each levelled dimension, the one that is aggregated last first: halves before halves of halves.
+    fn path(&self, place: &Place) -> Vec<u128> {
+        let code = |d: &usize| {
+            let bits = (0..48).rev().flat_map(|bit| self.dims[*d].axes.clone().map(move |axis| place[axis] >> bit & 1));
+            bits.fold(0_u128, |code, bit| code << 1 | u128::from(bit == 1))
+        };
+        self.order.iter().rev().map(code).collect()
+    }
+
+    /// A layer by its definition, for those whose meaning does not depend on a cascade.
+    fn dense(&mut self, layer: &Aggregation, levels: &[i8]) -> Option<Cells> {
+        let of_family: Box<OfFamily> = match layer {
+            Aggregation::Variance => Box::new(variance),
+            Aggregation::Std => Box::new(|family| variance(family).sqrt()),
+            Aggregation::Mode { .. } => Box::new(|family| mode(family).0),
+            Aggregation::First { dimension } | Aggregation::Last { dimension } => {
+                let d = self.schema.structure().dimension(dimension).unwrap();
+                let axis = self.dims[d].axes.start;
+                let forward = self.schema.structure().dimensions()[d].axes()[0].step() > 0.0;
+                let high = forward == matches!(layer, Aggregation::Last { .. });
+                Box::new(move |family| {
+                    let nearest = family.iter().map(|(place, _)| if high { -place[axis] } else { place[axis] }).min();
+                    let at = family.iter().find(|(place, _)| Some(if high { -place[axis] } else { place[axis] }) == nearest);
+                    at.unwrap().1
+                })
+            }
+            _ => return None,
+        };
+        let full = self.full();
+        let cell =
+            |(place, family): (&Place, &Vec<(Place, f64)>)| (place.clone(), (of_family(family), family.len() as f64 * full));
+        Some(self.families(levels).iter().map(cell).collect())
+    }
+
+    /// How far a value may be from the one expected, where it need not be that bit for bit.
+    pub fn slack(&self, layer: Option<&Aggregation>) -> Option<f64> {
+        let sizes = || self.cells.values().fold(0.0, |most: f64, value| most.max(value.abs()));
+        match layer {
+            Some(Aggregation::Variance) => Some(sizes() * sizes() * 1e-12),
+            // The square roots of two numbers that differ by so much.
+            Some(Aggregation::Std) => Some(sizes() * 1e-6),
+            _ => None,
+        }
+    }
+
     /// The cells of a window as a read must give them, in C order.
-    pub fn expected(&mut self, layer: Option<Aggregator>, levels: &[i8], window: &Window) -> Vec<f64> {
+    pub fn expected(&mut self, layer: Option<&Aggregation>, levels: &[i8], window: &Window) -> Vec<f64> {
         let (fill, zeros) = (self.fill(layer), self.zeros(levels));
         let cells = layer.map(|layer| self.layer(layer, levels));
         let place = |index: Vec<i64>| -> Place {
@@ -380,41 +480,37 @@ impl Oracle {
 
     /// Proves the cascade at some levels against the base itself: exact where it must be, else within the bound of invariant 7.
     pub fn prove(&mut self, levels: &[i8]) {
-        let mut families: BTreeMap<Place, Vec<(Place, f64)>> = BTreeMap::new();
-        for (place, &value) in &self.cells {
-            let mut parent = place.clone();
-            for (d, dim) in self.dims.iter().enumerate() {
-                dim.axes.clone().for_each(|axis| parent[axis] >>= levels[d] - self.ground[d]);
-            }
-            families.entry(parent).or_default().push((place.clone(), value));
-        }
+        let families = self.families(levels);
         let steps: f64 = levels.iter().zip(&self.ground).map(|(level, base)| f64::from(level - base)).sum();
         for layer in self.schema.aggregators().to_vec() {
-            let cascade = self.layer(layer, levels);
-            let dtype = self.dtype(Some(layer));
-            if layer != Aggregator::Sample {
+            if self.dense(&layer, levels).is_some() {
+                continue;
+            }
+            let cascade = self.layer(&layer, levels);
+            let dtype = self.dtype(Some(&layer));
+            if layer != Aggregation::Sample {
                 assert!(cascade.keys().eq(families.keys()), "{layer}: a cell is valid where any base cell under it is");
             }
-            for (place, family) in &families {
+            for (place, family) in families.iter() {
                 let cascaded = cascade.get(place).map(|cell| cell.0);
                 let values = || family.iter().map(|(_, value)| *value);
                 let sizes = values().fold(0.0, |most: f64, value| most.max(value.abs()));
                 let area = self.full();
                 let sum: f64 = values().sum();
                 let (exact, slack) = match layer {
-                    Aggregator::Mean if dtype == DType::F32 => {
+                    Aggregation::Mean if dtype == DType::F32 => {
                         (Some(sum / family.len() as f64), (steps + 1.0) * (-24_f64).exp2() * sizes)
                     }
-                    Aggregator::Mean => (Some(sum / family.len() as f64), (steps + 1.0) * (-48_f64).exp2() * sizes),
-                    Aggregator::Min => (values().reduce(f64::min), 0.0),
-                    Aggregator::Max => (values().reduce(f64::max), 0.0),
-                    Aggregator::Sum if dtype == DType::F64 => {
+                    Aggregation::Mean => (Some(sum / family.len() as f64), (steps + 1.0) * (-48_f64).exp2() * sizes),
+                    Aggregation::Min => (values().reduce(f64::min), 0.0),
+                    Aggregation::Max => (values().reduce(f64::max), 0.0),
+                    Aggregation::Sum if dtype == DType::F64 => {
                         let slack = if self.schema.dtype().is_float() { 1e-13 * sizes * family.len() as f64 * area } else { 0.0 };
                         (Some(sum * area), slack)
                     }
-                    Aggregator::Sum => (Some(sum), 0.0),
-                    Aggregator::Count if dtype == DType::U64 => (Some(family.len() as f64), 0.0),
-                    Aggregator::Count => (Some(family.len() as f64 * area), 0.0),
+                    Aggregation::Sum => (Some(sum), 0.0),
+                    Aggregation::Count if dtype == DType::U64 => (Some(family.len() as f64), 0.0),
+                    Aggregation::Count => (Some(family.len() as f64 * area), 0.0),
                     _ => {
                         let mut corner = place.clone();
                         for (d, dim) in self.dims.iter().enumerate() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gridstone::codec::{BlobSpec, Plane, decode, encode};
 use gridstone::kv::{Batch, Durability, Engine, KeyRange, Memory, Order, Space};
-use gridstone::{Aggregator, Axis, Cells, DType, Damage, Dimension, Finding, Grid, Policy, Schema, Store, Structure, Window};
+use gridstone::{Aggregation, Axis, Cells, DType, Damage, Dimension, Finding, Grid, Policy, Schema, Store, Structure, Window};
 use ndarray::Array2;
 
 type Entries = Vec<(Vec<u8>, Vec<u8>)>;
@@ -34,7 +34,8 @@ fn prepared() -> (Arc<Memory>, Store, Grid) {
     let store = Store::options().policy(Policy::Manual).open_engine(engine.clone()).unwrap();
     let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, 4), Axis::new("x", 0.0, 1.0, 4)]);
     let structure = Structure::builder().dimension(space).build().unwrap();
-    let schema = Schema::builder(structure, DType::F32).aggregator(Aggregator::Max).aggregator(Aggregator::Mean).build().unwrap();
+    let schema =
+        Schema::builder(structure, DType::F32).aggregator(Aggregation::Max).aggregator(Aggregation::Mean).build().unwrap();
     let other = store.create("other", schema.clone()).unwrap();
     let grid = store.create("dem", schema).unwrap();
     for grid in [&other, &grid] {

@@ -8,7 +8,7 @@ use crate::adapter::geotiff::{self, Affine, Band, Profile};
 use crate::array::{Array, Cell, Cells, DType, with_view};
 use crate::error::{Error, Result};
 use crate::grid::Schema;
-use crate::kernel::Aggregator;
+use crate::kernel::Aggregation;
 use crate::reader::{Answer, Layer};
 use crate::store::Grid;
 
@@ -46,7 +46,7 @@ impl Raster {
             let name = structure.axes().nth(axis).map_or("", crate::grid::Axis::name);
             return Err(Error::invalid(format!("a raster has no axis `{name}`, of which {} cells were read", shape[axis])));
         }
-        let nodata = nodata_cell(grid.schema(), answer.layer, answer.array.dtype());
+        let nodata = nodata_cell(grid.schema(), &answer.layer, answer.array.dtype());
         let blank = grid.schema().nodata().filter(|_| answer.array.dtype().is_float());
         let array = with_view!(Array, &answer.array, |cells| planes(cells.view(), axes, blank));
         let affine = affine(grid, axes, answer);
@@ -73,8 +73,8 @@ impl Raster {
 }
 
 /// What marks absent data in a layer.
-fn nodata_cell(schema: &Schema, layer: Layer, dtype: DType) -> Option<Cells> {
-    if layer == Layer::Aggregate(Aggregator::Count) {
+fn nodata_cell(schema: &Schema, layer: &Layer, dtype: DType) -> Option<Cells> {
+    if *layer == Layer::Aggregate(Aggregation::Count) {
         return None;
     }
     let value = if dtype.is_float() { Some(f64::NAN) } else { schema.nodata().filter(|nodata| nodata.fract() == 0.0) };

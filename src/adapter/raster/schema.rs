@@ -4,7 +4,7 @@ use crate::adapter::geotiff::{Affine, Header};
 use crate::array::{Cell, Cells, with_cells};
 use crate::error::{Error, Result};
 use crate::grid::{Axis, Dimension, Schema, Structure};
-use crate::kernel::Aggregator;
+use crate::kernel::Aggregation;
 
 /// What a grid made after a file has that the file does not say.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,12 +15,12 @@ pub struct Like {
     /// The nodata value, in place of the file's.
     pub nodata: Option<f64>,
     /// The layers of aggregates.
-    pub aggregators: Vec<Aggregator>,
+    pub aggregators: Vec<Aggregation>,
 }
 
 impl Default for Like {
     fn default() -> Self {
-        Self { chunk: 256, nodata: None, aggregators: vec![Aggregator::Mean] }
+        Self { chunk: 256, nodata: None, aggregators: vec![Aggregation::Mean] }
     }
 }
 
@@ -45,7 +45,7 @@ pub fn schema_like(header: &Header, like: &Like) -> Result<Schema> {
     if let Some(nodata) = nodata {
         schema = schema.nodata(nodata);
     }
-    like.aggregators.iter().fold(schema, |schema, aggregator| schema.aggregator(*aggregator)).build()
+    like.aggregators.iter().fold(schema, |schema, aggregator| schema.aggregator(aggregator.clone())).build()
 }
 
 /// Where the cells of a file without georeferencing lie.

@@ -125,6 +125,36 @@ fn a_file_without_a_place_lies_at_its_pixels() {
 }
 
 #[test]
+fn layers_of_every_kind_are_made_shown_and_read() {
+    let work = Work::new();
+    let text = "dtype = \"int16\"\nnodata = -1\n[[dimension]]\nname = \"band\"\nlabels = [\"a\", \"b\"]\ntogether = true\n\
+                [[dimension]]\nname = \"time\"\naxis = [{ name = \"t\", origin = 0, step = 1, chunk = 2 }]\n\
+                [[dimension]]\nname = \"space\"\naxis = [\n\
+                { name = \"y\", origin = 5000000, step = -10, chunk = 16 },\n{ name = \"x\", origin = 400000, step = 10, chunk = 16 },\n]\n";
+    std::fs::write(work.path("grid.toml"), text).expect("written");
+    work.ok(&["create", "store", "cube", "--structure", "grid.toml", "--aggregator", "mean,std,mode:16,last:time"]);
+    let grid = work.json(&["info", "store", "cube"])["grids"][0].clone();
+    assert_eq!(grid["aggregators"], json!(["mean", "std", "mode:16", "last:time"]));
+    assert_eq!(grid["dimensions"][0]["axes"][0]["chunk"], json!(2), "two labels in one chunk");
+
+    let array = Array2::from_shape_fn((64, 64), |(y, x)| i16::try_from(y / 4 * 16 + x / 4).expect("small"));
+    let file = work.tif("classes.tif", &array, |_| {});
+    work.ok(&["create", "store", "dem", "--like", &file, "--chunk", "16", "--aggregator", "std,mode:16,mode:2"]);
+    work.ok(&["import", "store", "dem", &file]);
+    let read = |layer: &str| work.json(&["read", "store", "dem", "--level", "3", "--layer", layer]);
+    assert_eq!((&read("std")["layer"], &read("std")["dtype"]), (&json!("std"), &json!("float64")));
+    // Eight rows of eight cells hold four classes, sixteen cells of each.
+    assert_eq!((&read("mode:16")["inexact"], &read("mode:16")["min"]), (&json!(0), &json!(0.0)));
+    assert!(read("mode:2")["inexact"].as_u64() > Some(0));
+    let why = work.fails(&["read", "store", "dem", "--level", "1", "--layer", "variance"]);
+    assert!(why.contains("no layer `variance`") && why.contains("std, mode:16, mode:2"), "{why}");
+    for (aggregator, says) in [("last:time", "no dimension `time`"), ("meen", "`meen` is not an aggregation")] {
+        let why = work.fails(&["create", "store", "wrong", "--like", &file, "--aggregator", aggregator]);
+        assert!(why.contains(says), "{why}");
+    }
+}
+
+#[test]
 fn a_description_in_toml_makes_the_grid() {
     let work = Work::new();
     let text = "dtype = \"int16\"\nnodata = -1\ncrs = \"EPSG:32632\"\naggregators = [\"max\", \"count\"]\nfilter = \"shuffle\"\nzstd_level = 3\n\
