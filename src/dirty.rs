@@ -6,7 +6,7 @@
 use crate::error::{Error, Result};
 use crate::grid::{Levels, Location, Window};
 use crate::key::{Mark, MarkKey};
-use crate::kv::{Batch, KeyRange, Order, Snapshot, Space};
+use crate::kv::{Batch, Order, Snapshot, Space, for_each_page};
 use crate::store::Grid;
 
 /// An edge of the pyramid along which something changed.
@@ -26,7 +26,6 @@ pub(crate) struct Edge {
 pub(crate) struct Marks {
     keys: Vec<Vec<u8>>,
     edges: Vec<Edge>,
-    more: bool,
 }
 
 /// The edges along which a changed chunk at a location feeds its parents: those along every dimension not before the one it
@@ -53,19 +52,9 @@ pub(crate) fn mark(grid: &Grid, batch: &mut Batch, edges: impl IntoIterator<Item
 impl Marks {
     /// The first marks of a grid, at most `limit`.
     pub(crate) fn first(grid: &Grid, snapshot: &dyn Snapshot, limit: usize) -> Result<Self> {
-        Self::scan(grid, snapshot, &MarkKey::all(grid.id()), limit)
-    }
-
-    fn scan(grid: &Grid, snapshot: &dyn Snapshot, range: &KeyRange, limit: usize) -> Result<Self> {
-        let page = snapshot.scan(Space::Dirty, range, Order::Ascending, limit)?;
-        let mut marks = Self { keys: Vec::new(), edges: Vec::new(), more: page.more };
-        for (key, _) in page.entries {
-            let mark = MarkKey::decode(grid.id(), grid.structure(), &key)
-                .map_err(|e| Error::corrupt(format!("grid `{}`: a mark is damaged", grid.name())).because(e))?;
-            marks.edges.push(Edge { parent: mark.parent, dimension: mark.dimension, child: mark.child });
-            marks.keys.push(key);
-        }
-        Ok(marks)
+        let page = snapshot.scan(Space::Dirty, &MarkKey::all(grid.id()), Order::Ascending, limit)?;
+        let edges = page.entries.iter().map(|(key, _)| edge(grid, key)).collect::<Result<_>>()?;
+        Ok(Self { keys: page.entries.into_iter().map(|(key, _)| key).collect(), edges })
     }
 
     /// How many there are.
@@ -86,18 +75,21 @@ impl Marks {
     }
 }
 
+/// The edge that a mark is for.
+fn edge(grid: &Grid, key: &[u8]) -> Result<Edge> {
+    let Mark { parent, dimension, child, .. } = MarkKey::decode(grid.id(), grid.structure(), key)
+        .map_err(|e| Error::corrupt(format!("grid `{}`: a mark is damaged", grid.name())).because(e))?;
+    Ok(Edge { parent, dimension, child })
+}
+
 /// How many marks are pending.
 pub(crate) fn count(grid: &Grid, snapshot: &dyn Snapshot) -> Result<u64> {
-    let mut range = MarkKey::all(grid.id());
     let mut count = 0;
-    loop {
-        let page = snapshot.scan(Space::Dirty, &range, Order::Ascending, PAGE)?;
-        count += page.entries.len() as u64;
-        match page.entries.last() {
-            Some((last, _)) if page.more => range.start = [last.as_slice(), &[0]].concat(),
-            _ => return Ok(count),
-        }
-    }
+    for_each_page(snapshot, Space::Dirty, MarkKey::all(grid.id()), PAGE, |entries| {
+        count += entries.len() as u64;
+        Ok(())
+    })?;
+    Ok(count)
 }
 
 /// How many marks are read at once.
@@ -105,26 +97,40 @@ const PAGE: usize = 4096;
 
 /// The edges pending in the subtree of a location, itself included, in the order of their parents.
 pub(crate) fn pending_under(grid: &Grid, snapshot: &dyn Snapshot, at: &Location, base: Levels) -> Result<Vec<Edge>> {
-    let structure = grid.structure();
     let mut pending = Vec::new();
+    for_each_mark_under(grid, snapshot, at, base, &mut |edge, _| pending.push(edge))?;
+    pending.dedup();
+    Ok(pending)
+}
+
+/// Calls `visit` with the edge and the key of every mark in the subtree of a location, itself included, in the order of
+/// their parents.
+pub(crate) fn for_each_mark_under(
+    grid: &Grid,
+    snapshot: &dyn Snapshot,
+    at: &Location,
+    base: Levels,
+    visit: &mut dyn FnMut(Edge, &[u8]),
+) -> Result<()> {
+    let structure = grid.structure();
     for dimension in structure.levelled() {
         for levels in levels_between(grid, base, at.levels) {
             if derivation(grid, levels, base) != Some(dimension) {
                 continue;
             }
-            let mut range = MarkKey::subtree(grid.id(), structure, dimension, at, levels);
-            loop {
-                let marks = Marks::scan(grid, snapshot, &range, PAGE)?;
-                let under = |edge: &Edge| structure.ancestor(&edge.parent, at.levels) == Some(*at);
-                pending.extend(marks.edges().into_iter().filter(under));
-                match marks.keys.last() {
-                    Some(last) if marks.more => range.start = [last.as_slice(), &[0]].concat(),
-                    _ => break,
+            let range = MarkKey::subtree(grid.id(), structure, dimension, at, levels);
+            for_each_page(snapshot, Space::Dirty, range, PAGE, |entries| {
+                for (key, _) in &entries {
+                    let edge = edge(grid, key)?;
+                    if structure.ancestor(&edge.parent, at.levels) == Some(*at) {
+                        visit(edge, key);
+                    }
                 }
-            }
+                Ok(())
+            })?;
         }
     }
-    Ok(pending)
+    Ok(())
 }
 
 /// Every vector of levels from `low` to `high`, both included, `low` first. Fixed dimensions stay.

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::grid::{Levels, Location};
 use crate::kernel::{assemble, reduce};
 use crate::key::{ChunkKey, LayerId, Mark, MarkKey, directory_length};
-use crate::kv::{KeyRange, Order, Snapshot, Space};
+use crate::kv::{KeyRange, Order, Snapshot, Space, for_each_page};
 use crate::store::{ChunkReader, Grid, LayerChunks, State, Store, lock};
 
 /// What is wrong.
@@ -174,7 +174,7 @@ impl<'a> Check<'a> {
     fn read_marks(&mut self) -> Result<()> {
         let base = self.state.base();
         for_each_page(self.chunks.snapshot, Space::Dirty, MarkKey::all(self.grid.id()), 4096, |entries| {
-            for (key, _) in entries {
+            for (key, _) in &entries {
                 match MarkKey::decode(self.grid.id(), self.grid.structure(), key) {
                     Ok(Mark { parent, dimension, child, .. })
                         if base.is_some_and(|base| derivation(self.grid, parent.levels, base) == Some(dimension)) =>
@@ -220,8 +220,8 @@ impl<'a> Check<'a> {
         let mut entries = HashMap::new();
         for_each_page(self.chunks.snapshot, Space::Directory, ChunkKey::all(self.grid.id()), 4096, |page| {
             for (key, value) in page {
-                match directory_length(value) {
-                    Ok(length) => drop(entries.insert(key.clone(), length)),
+                match directory_length(&value) {
+                    Ok(length) => drop(entries.insert(key, length)),
                     Err(error) => self.find(Damage::Directory, format!("a directory entry is damaged: {error}")),
                 }
             }
@@ -383,23 +383,5 @@ impl<'a> Check<'a> {
             }
         }
         Ok(self.grid.layers().len() as u64)
-    }
-}
-
-/// Calls `visit` with every page of a range.
-fn for_each_page(
-    snapshot: &dyn Snapshot,
-    space: Space,
-    mut range: KeyRange,
-    limit: usize,
-    mut visit: impl FnMut(&[(Vec<u8>, Vec<u8>)]) -> Result<()>,
-) -> Result<()> {
-    loop {
-        let page = snapshot.scan(space, &range, Order::Ascending, limit)?;
-        visit(&page.entries)?;
-        match page.entries.last() {
-            Some((last, _)) if page.more => range.start = [last.as_slice(), &[0]].concat(),
-            _ => return Ok(()),
-        }
     }
 }

@@ -166,3 +166,22 @@ pub trait Snapshot: Send + Sync {
     /// At most `limit` entries of a range.
     fn scan(&self, space: Space, range: &KeyRange, order: Order, limit: usize) -> Result<Page>;
 }
+
+/// Calls `visit` with all entries of a range, in ascending order, at most `limit` at a time.
+pub fn for_each_page(
+    snapshot: &dyn Snapshot,
+    space: Space,
+    mut range: KeyRange,
+    limit: usize,
+    mut visit: impl FnMut(Vec<(Vec<u8>, Vec<u8>)>) -> Result<()>,
+) -> Result<()> {
+    loop {
+        let Page { entries, more } = snapshot.scan(space, &range, Order::Ascending, limit)?;
+        let next = entries.last().filter(|_| more).map(|(last, _)| [last.as_slice(), &[0]].concat());
+        visit(entries)?;
+        match next {
+            Some(start) => range.start = start,
+            None => return Ok(()),
+        }
+    }
+}

@@ -6,7 +6,7 @@ use crate::codec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::grid::{Schema, check_name};
 use crate::key::{GridId, meta};
-use crate::kv::{Batch, Durability, Engine, KeyRange, Order, Snapshot, Space};
+use crate::kv::{Batch, Durability, Engine, KeyRange, Order, Snapshot, Space, for_each_page};
 
 /// The version of keys, blobs and records. A store of another version is refused.
 const FORMAT: u32 = 1;
@@ -112,16 +112,12 @@ pub(super) fn find(snapshot: &dyn Snapshot, name: &str) -> Result<(GridId, Schem
 /// The names of all grids, in byte order.
 pub(super) fn names(snapshot: &dyn Snapshot) -> Result<Vec<String>> {
     let mut names = Vec::new();
-    let mut range = KeyRange::prefix(meta::NAMES);
-    loop {
-        let page = snapshot.scan(Space::Meta, &range, Order::Ascending, 1024)?;
-        for (key, _) in &page.entries {
+    for_each_page(snapshot, Space::Meta, KeyRange::prefix(meta::NAMES), 1024, |entries| {
+        for (key, _) in entries {
             let name = key.get(meta::NAMES.len()..).and_then(|name| std::str::from_utf8(name).ok());
             names.push(name.ok_or_else(|| Error::corrupt("the store holds a grid name that is no text"))?.to_owned());
         }
-        match page.entries.last() {
-            Some((last, _)) if page.more => range.start = [last.as_slice(), &[0]].concat(),
-            _ => return Ok(names),
-        }
-    }
+        Ok(())
+    })?;
+    Ok(names)
 }

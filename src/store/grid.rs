@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::grid::{Extent, Levels, Location, Schema, Structure, Window};
 use crate::kernel::{Aggregator, Full, Halving};
 use crate::key::{ChunkKey, GridId, LayerId, directory_length};
-use crate::kv::{KeyRange, Order, Snapshot, Space};
+use crate::kv::{KeyRange, Snapshot, Space, for_each_page};
 use crate::reader::{self, Answer, Explanation, Query};
 use crate::writer::Commit;
 
@@ -267,17 +267,13 @@ impl Grid {
     }
 
     /// Calls `visit` for every directory entry of a range.
-    pub(crate) fn directory(&self, snapshot: &dyn Snapshot, mut range: KeyRange, visit: &mut dyn FnMut(ChunkInfo)) -> Result<()> {
-        loop {
-            let page = snapshot.scan(Space::Directory, &range, Order::Ascending, PAGE)?;
-            for (key, value) in &page.entries {
+    pub(crate) fn directory(&self, snapshot: &dyn Snapshot, range: KeyRange, visit: &mut dyn FnMut(ChunkInfo)) -> Result<()> {
+        for_each_page(snapshot, Space::Directory, range, PAGE, |entries| {
+            for (key, value) in &entries {
                 visit(self.chunk_info(key, value)?);
             }
-            match page.entries.last() {
-                Some((last, _)) if page.more => range.start = [last.as_slice(), &[0]].concat(),
-                _ => return Ok(()),
-            }
-        }
+            Ok(())
+        })
     }
 
     fn chunk_info(&self, key: &[u8], value: &[u8]) -> Result<ChunkInfo> {
