@@ -60,11 +60,13 @@ pub enum Space {
     Aggregate,
     /// Marks. A queue: written, read in order, deleted.
     Dirty,
+    /// What changed, an entry a commit and grid. A queue too.
+    Feed,
 }
 
 impl Space {
     /// Every space.
-    pub const ALL: [Space; 5] = [Space::Meta, Space::Directory, Space::Base, Space::Aggregate, Space::Dirty];
+    pub const ALL: [Space; 6] = [Space::Meta, Space::Directory, Space::Base, Space::Aggregate, Space::Dirty, Space::Feed];
 
     /// The position in [`ALL`](Self::ALL).
     fn index(self) -> usize {
@@ -120,6 +122,12 @@ impl KeyRange {
     pub fn contains(&self, key: &[u8]) -> bool {
         key >= self.start.as_slice() && self.end.as_deref().is_none_or(|end| key < end)
     }
+
+    /// Whether some key can lie in both ranges.
+    pub fn overlaps(&self, other: &KeyRange) -> bool {
+        let begins_before_end = |a: &KeyRange, b: &KeyRange| b.end.as_deref().is_none_or(|end| a.start.as_slice() < end);
+        !self.is_empty() && !other.is_empty() && begins_before_end(self, other) && begins_before_end(other, self)
+    }
 }
 
 /// The direction of a scan.
@@ -151,6 +159,9 @@ pub trait Engine: Send + Sync + fmt::Debug {
 
     /// Moves what is buffered in memory into its final files, durably, so that logs can be dropped.
     fn flush(&self) -> Result<()>;
+
+    /// Gives back the space of what was deleted or overwritten in a range. What can be read does not change.
+    fn compact(&self, space: Space, range: &KeyRange) -> Result<()>;
 }
 
 /// A view of an [`Engine`] at one moment.

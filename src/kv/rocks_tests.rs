@@ -260,7 +260,7 @@ fn no_life_of_a_store_makes_it_refused() {
         for _ in 0..dice(12) {
             match dice(10) {
                 0 => engine.flush().expect("flushed"),
-                space @ 1..=4 => engine.flush_space(Space::ALL[space]).expect("flushed"),
+                space @ 1..=5 => engine.flush_space(Space::ALL[space]).expect("flushed"),
                 choice => {
                     let durability = if choice % 2 == 0 { Durability::Sync } else { Durability::Buffered };
                     let bytes = [0, 30, 5000, 40_000][dice(4)];
