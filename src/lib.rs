@@ -58,6 +58,7 @@ mod aggregate;
 mod array;
 mod dirty;
 mod error;
+mod feed;
 mod grid;
 mod kernel;
 mod key;
@@ -69,12 +70,13 @@ mod writer;
 pub use aggregate::Aggregated;
 pub use array::{Array, ArrayView, Cell, Cells, DType};
 pub use error::{Error, ErrorKind, Result};
+pub use feed::{Change, Changes, Token};
 pub use grid::{
     Axis, CellIndex, ChunkIndex, Depth, Dimension, DimensionKind, Extent, Level, Levels, Location, MAX_AXES, Piece, Schema,
     SchemaBuilder, Shape, Structure, StructureBuilder, Tuple, Window,
 };
 pub use kernel::{Aggregator, Resampling};
-pub use reader::{Answer, Explanation, Freshness, Layer, Query};
+pub use reader::{Answer, Explanation, Freshness, Layer, Query, Version};
 pub use store::{ChunkInfo, Grid, Policy, Store, StoreOptions};
 pub use verify::{Damage, Finding, Report};
 pub use writer::{Batch, Commit};

@@ -6,12 +6,14 @@ use std::sync::Mutex;
 
 use rayon::prelude::*;
 
+use crate::codec::checksum_of;
 use crate::dirty::{Edge, derivation, parents};
 use crate::error::{Error, ErrorKind, Result};
+use crate::feed;
 use crate::grid::{Levels, Location};
 use crate::kernel::{assemble, reduce};
-use crate::key::{ChunkKey, LayerId, Mark, MarkKey, directory_length};
-use crate::kv::{KeyRange, Order, Snapshot, Space, for_each_page};
+use crate::key::{ChunkKey, DirectoryEntry, LayerId, Mark, MarkKey, unowned};
+use crate::kv::{Order, Snapshot, Space, for_each_page};
 use crate::store::{ChunkReader, Grid, LayerChunks, State, Store, lock};
 
 /// What is wrong.
@@ -77,7 +79,8 @@ impl Store {
     /// from its children. Damage is reported, not repaired; an error means that the check itself could not go on.
     pub fn verify(&self) -> Result<Report> {
         let mut report = Report::default();
-        let grids = match self.grids() {
+        let (snapshot, grids) = self.shown()?;
+        let grids = match grids {
             Ok(grids) => grids,
             Err(error) if *error.kind() == ErrorKind::Corrupt => {
                 report.findings.push(Finding { damage: Damage::Record, grid: None, message: chain(&error) });
@@ -85,7 +88,6 @@ impl Store {
             }
             Err(error) => return Err(error),
         };
-        let snapshot = self.snapshot()?;
         for grid in &grids {
             report.grids += 1;
             match grid.state(snapshot.as_ref()) {
@@ -116,24 +118,13 @@ fn chain(error: &Error) -> String {
     text
 }
 
-/// Chunks and marks whose grid is not in the catalog.
+/// Chunks, marks and feed entries whose grid is not in the catalog.
 fn strangers(grids: &[Grid], snapshot: &dyn Snapshot, report: &mut Report) -> Result<()> {
-    let mut ranges: Vec<KeyRange> = grids.iter().map(|grid| ChunkKey::all(grid.id())).collect();
-    ranges.sort_by(|a, b| a.start.cmp(&b.start));
-    for space in [Space::Directory, Space::Base, Space::Aggregate, Space::Dirty] {
-        let mut start = Vec::new();
-        let ends = ranges.iter().map(|range| (Some(range.start.clone()), range.end.clone())).chain([(None, None)]);
-        for (end, next) in ends {
-            let gap = KeyRange { start: std::mem::take(&mut start), end };
-            if gap.end.as_ref().is_none_or(|end| *end > gap.start)
-                && !snapshot.scan(space, &gap, Order::Ascending, 1)?.entries.is_empty()
-            {
+    for space in [Space::Directory, Space::Base, Space::Aggregate, Space::Dirty, Space::Feed] {
+        for gap in unowned(grids.iter().map(Grid::id)) {
+            if !snapshot.scan(space, &gap, Order::Ascending, 1)?.entries.is_empty() {
                 let message = format!("the {space:?} space holds keys of a grid that is not in the catalog");
                 report.findings.push(Finding { damage: Damage::Key, grid: None, message });
-            }
-            match next {
-                Some(next) => start = next,
-                None => break,
             }
         }
     }
@@ -194,6 +185,9 @@ impl<'a> Check<'a> {
     }
 
     fn run(self) -> Result<()> {
+        if let Some(wrong) = feed::wrong_entry(self.grid, self.chunks.snapshot)? {
+            self.find(Damage::Record, wrong);
+        }
         let entries = self.read_directory()?;
         for space in [Space::Base, Space::Aggregate] {
             let mut seen = 0;
@@ -216,12 +210,12 @@ impl<'a> Check<'a> {
         Ok(())
     }
 
-    fn read_directory(&self) -> Result<HashMap<Vec<u8>, u64>> {
+    fn read_directory(&self) -> Result<HashMap<Vec<u8>, DirectoryEntry>> {
         let mut entries = HashMap::new();
         for_each_page(self.chunks.snapshot, Space::Directory, ChunkKey::all(self.grid.id()), 4096, |page| {
             for (key, value) in page {
-                match directory_length(&value) {
-                    Ok(length) => drop(entries.insert(key, length)),
+                match DirectoryEntry::decode(&value) {
+                    Ok(entry) => drop(entries.insert(key, entry)),
                     Err(error) => self.find(Damage::Directory, format!("a directory entry is damaged: {error}")),
                 }
             }
@@ -252,7 +246,7 @@ impl<'a> Check<'a> {
     }
 
     /// Checks one stored chunk; gives how many layers were recomputed.
-    fn check_chunk(&self, space: Space, key: &[u8], blob: &[u8], entries: &HashMap<Vec<u8>, u64>) -> Result<u64> {
+    fn check_chunk(&self, space: Space, key: &[u8], blob: &[u8], entries: &HashMap<Vec<u8>, DirectoryEntry>) -> Result<u64> {
         let (layer, at) = match ChunkKey::decode(self.grid.id(), self.grid.structure(), key) {
             Ok((layer, at)) if (layer == LayerId::BASE) == (space == Space::Base) => (layer, at),
             Ok((_, at)) => {
@@ -265,11 +259,14 @@ impl<'a> Check<'a> {
             }
         };
         match entries.get(key) {
-            Some(&length) if length == blob.len() as u64 => {}
-            Some(length) => self.find(
+            Some(entry) if entry.bytes != blob.len() as u64 => self.find(
                 Damage::Directory,
-                format!("{} has {} bytes, the directory says {length}", self.place(layer, &at), blob.len()),
+                format!("{} has {} bytes, the directory says {}", self.place(layer, &at), blob.len(), entry.bytes),
             ),
+            Some(entry) if checksum_of(blob).is_ok_and(|checksum| checksum != entry.checksum) => {
+                self.find(Damage::Directory, format!("{} has another checksum than the directory says", self.place(layer, &at)))
+            }
+            Some(_) => {}
             None => self.find(Damage::Directory, format!("{} is not in the directory", self.place(layer, &at))),
         }
         let Some(base) = self.state.base() else {

@@ -9,11 +9,14 @@ use crate::aggregate::{self, ChunkWrite, Part, Plan, Propagation};
 use crate::array::{ArrayView, Cell, Cells, with_dtype, with_view};
 use crate::dirty::{self, Edge, parents};
 use crate::error::{Error, ErrorKind, Result};
+use crate::feed::{self, Changed};
 use crate::grid::{Levels, Location, Piece, Schema, Window};
 use crate::kernel::copy_box;
 use crate::key::{LayerId, meta};
 use crate::kv::{self, Durability, Snapshot, Space};
-use crate::store::{BaseChunk, ChunkReader, Grid, Policy, State, Store, base_fill, try_lock, write_bounds, write_reach};
+use crate::store::{
+    BaseChunk, ChunkReader, Grid, Number, Policy, State, Store, base_fill, try_lock, unless_dropped, write_bounds, write_reach,
+};
 
 /// What a commit did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -121,7 +124,7 @@ impl<'a> Batch<'a> {
                 Err(error) => return Err(error),
                 Ok(mut commit) if inline && commit.marks > 0 => {
                     for grid in self.grids() {
-                        commit.aggregates += grid.aggregate()?.chunks;
+                        commit.aggregates += unless_dropped(grid.aggregate())?.chunks;
                     }
                     commit.marks = 0;
                     return Ok(commit);
@@ -150,11 +153,12 @@ impl<'a> Batch<'a> {
             if inline { aggregators.iter().map(|aggregator| try_lock(aggregator)).collect() } else { None };
         let snapshot = self.store.snapshot()?;
         let mut batch = kv::Batch::at(snapshot.as_ref());
-        let mut commit = Commit { sequence: self.store.reserve_sequence(), ..Commit::default() };
+        let number = self.store.reserve_sequence();
+        let mut commit = Commit { sequence: number.get(), ..Commit::default() };
         for grid in self.grids() {
             let puts: Vec<&Put<'a>> = self.puts.iter().filter(|put| put.grid.id() == grid.id()).collect();
             let writer = Writer::new(&grid, snapshot.as_ref(), puts)?;
-            writer.write(&mut batch, &mut commit, held.is_some())?;
+            writer.write(&mut batch, &mut commit, (&number, held.is_some()))?;
         }
         self.store.commit(batch, self.durability)?;
         Ok(commit)
@@ -196,7 +200,8 @@ impl<'b, 'a> Writer<'b, 'a> {
         Ok(Self { grid, chunks, puts, state, bounds, base, pieces, locations })
     }
 
-    fn write(&self, batch: &mut kv::Batch, commit: &mut Commit, inline: bool) -> Result<()> {
+    fn write(&self, batch: &mut kv::Batch, commit: &mut Commit, (number, inline): (&Number, bool)) -> Result<()> {
+        batch.expect_key(Space::Meta, meta::schema(self.grid.id()));
         if self.state.bounds != Some(self.bounds) {
             write_bounds(batch, self.grid.id(), &self.bounds)?;
         }
@@ -208,6 +213,7 @@ impl<'b, 'a> Writer<'b, 'a> {
         } else {
             aggregate::raise_edges(self.grid, self.chunks.snapshot, self.base, built, top)?
         };
+        let risen = raised.iter().filter_map(|edge| dirty::stale_window(self.grid, edge)).collect();
         let marks = self.grid.layers().is_empty() || !inline || raised.len() > INLINE_EDGES_MAX;
         let edges = if marks { Vec::new() } else { self.edges().chain(raised).collect() };
         let plan = Plan::new(self.grid, edges, self.base, top).with_leaves(self.locations.iter().copied());
@@ -223,7 +229,12 @@ impl<'b, 'a> Writer<'b, 'a> {
         let changed: Vec<Location> = writes.iter().filter(|write| write.layer == LayerId::BASE).map(|write| write.at).collect();
         commit.chunks += changed.len() as u64;
         commit.aggregates += (writes.len() - changed.len()) as u64;
-        commit.bytes += aggregate::write(self.chunks, batch, writes).bytes;
+        if !writes.is_empty() {
+            let base = if changed.is_empty() { Vec::new() } else { self.puts.iter().map(|put| put.window).collect() };
+            let (aggregates, to) = if marks { (Vec::new(), self.base) } else { (risen, top) };
+            feed::record(self.grid, batch, number, Changed { base, aggregates, to })?;
+        }
+        commit.bytes += aggregate::write(self.chunks, batch, writes)?.bytes;
         if marks && !self.grid.layers().is_empty() {
             let edges: Vec<Edge> = changed.iter().flat_map(|at| parents(self.grid, at, None)).collect();
             commit.marks += edges.len() as u64;

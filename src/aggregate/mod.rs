@@ -14,9 +14,11 @@ pub(crate) use plan::Plan;
 pub(crate) use propagate::{ChunkWrite, Part, Propagation};
 pub(crate) use raise::{edges as raise_edges, expect as expect_raise};
 
-use crate::dirty::Marks;
+use crate::codec::checksum_of;
+use crate::dirty::{self, Marks};
 use crate::error::{ErrorKind, Result};
-use crate::key::{LayerId, directory_entry, meta};
+use crate::feed::{self, Changed};
+use crate::key::{DirectoryEntry, LayerId, meta};
 use crate::kv::{Batch, Durability, Space};
 use crate::store::{ChunkReader, Grid, lock, write_reach};
 
@@ -61,13 +63,15 @@ fn attempt(grid: &Grid) -> Result<Option<Aggregated>> {
     let state = grid.state(snapshot.as_ref())?;
     let (Some(base), Some(top)) = (state.base(), state.top(grid.structure())) else { return Ok(None) };
     let built = state.reach.unwrap_or(base);
+    let number = grid.store().reserve_sequence();
     let mut batch = Batch::at(snapshot.as_ref());
+    batch.expect_key(Space::Meta, meta::schema(grid.id()));
     batch.expect_key(Space::Meta, meta::reach(grid.id()));
     if !grid.layers().is_empty() && top != built {
         let edges = raise::edges(grid, snapshot.as_ref(), base, built, top)?;
         raise::expect(grid, &mut batch, base, built, top);
         write_reach(&mut batch, grid.id(), top)?;
-        crate::dirty::mark(grid, &mut batch, edges, grid.store().reserve_sequence());
+        dirty::mark(grid, &mut batch, edges, number.get());
         grid.store().commit(batch, Durability::Buffered)?;
         return Ok(Some(Aggregated::default()));
     }
@@ -76,15 +80,20 @@ fn attempt(grid: &Grid) -> Result<Option<Aggregated>> {
     if marks.len() == 0 {
         return Ok(None);
     }
-    let plan = Plan::new(grid, marks.edges(), base, top);
+    let edges = marks.edges();
+    let stale = edges.iter().filter_map(|edge| dirty::stale_window(grid, edge)).collect();
+    let plan = Plan::new(grid, edges, base, top);
     plan.expect(grid, chunks, &mut batch);
     let propagation = Propagation::new(chunks, &plan, base, built);
     let writes = propagation.run(&|at| match chunks.layers(at, base)? {
         Some(layers) => Ok(Part::Now(layers)),
         None => Ok(Part::Gone),
     })?;
+    if !writes.is_empty() {
+        feed::record(grid, &mut batch, &number, Changed { base: Vec::new(), aggregates: stale, to: top })?;
+    }
     let mut done = Aggregated { marks: marks.len() as u64, ..Aggregated::default() };
-    done += write(chunks, &mut batch, writes);
+    done += write(chunks, &mut batch, writes)?;
     marks.clear(&mut batch);
     // Marks are as durable as the commits that wrote them: should this one be lost, they are found again.
     grid.store().commit(batch, Durability::Buffered)?;
@@ -92,7 +101,7 @@ fn attempt(grid: &Grid) -> Result<Option<Aggregated>> {
 }
 
 /// Adds chunks and their directory entries to a batch.
-pub(crate) fn write(chunks: ChunkReader<'_>, batch: &mut Batch, writes: Vec<ChunkWrite>) -> Aggregated {
+pub(crate) fn write(chunks: ChunkReader<'_>, batch: &mut Batch, writes: Vec<ChunkWrite>) -> Result<Aggregated> {
     let mut done = Aggregated::default();
     for ChunkWrite { layer, at, blob } in writes {
         let space = if layer == LayerId::BASE { Space::Base } else { Space::Aggregate };
@@ -101,7 +110,9 @@ pub(crate) fn write(chunks: ChunkReader<'_>, batch: &mut Batch, writes: Vec<Chun
             Some(blob) => {
                 done.chunks += 1;
                 done.bytes += blob.len() as u64;
-                batch.put(Space::Directory, key.clone(), directory_entry(blob.len()));
+                let checksum = checksum_of(&blob).map_err(|e| chunks.damaged(layer, &at).because(e))?;
+                let entry = DirectoryEntry { bytes: blob.len() as u64, checksum };
+                batch.put(Space::Directory, key.clone(), entry.encode());
                 batch.put(space, key, blob);
             }
             None => {
@@ -110,5 +121,5 @@ pub(crate) fn write(chunks: ChunkReader<'_>, batch: &mut Batch, writes: Vec<Chun
             }
         }
     }
-    done
+    Ok(done)
 }

@@ -1,0 +1,64 @@
+//! What stands for an answer: a fingerprint of the stored chunks it is made of, which the directory holds the checksums of.
+
+use std::fmt;
+
+use super::plan::Plan;
+use super::query::{Freshness, Query};
+use crate::codec::Digest;
+use crate::dirty::{self, Marks};
+use crate::error::Result;
+use crate::grid::Window;
+use crate::key::LayerId;
+use crate::kv::Snapshot;
+use crate::store::Grid;
+
+/// What stands for the cells of an answer; see [`Grid::version`]. It is printed as an ETag: 32 hexadecimal digits in quotes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Version(u128);
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{:032x}\"", self.0)
+    }
+}
+
+/// The version of the answer to a query.
+pub(crate) fn version(grid: &Grid, query: &Query) -> Result<Version> {
+    let snapshot = grid.store().snapshot()?;
+    let plan = Plan::new(grid, grid.state(snapshot.as_ref())?, query).map_err(|e| grid.blame(e))?;
+    let mut digest = Digest::default();
+    digest.bytes(grid.layer_name(plan.layer.id()).as_bytes());
+    plan.levels().iter().for_each(|level| digest.number(level.get().unsigned_abs().into()));
+    for (lower, upper) in plan.extent.bounds() {
+        digest.number(lower.to_bits());
+        digest.number(upper.to_bits());
+    }
+    if let Some(window) = plan.populated(grid.structure()) {
+        let fresh = query.freshness_wanted() == Freshness::Fresh && plan.levels() != plan.base;
+        add(grid, snapshot.as_ref(), &plan, (&window, fresh), &mut digest)?;
+    }
+    Ok(Version(digest.finish()))
+}
+
+fn add(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, (window, fresh): (&Window, bool), digest: &mut Digest) -> Result<()> {
+    let above = plan.levels().iter().zip(plan.built.iter()).any(|(level, built)| level > built);
+    // Above what is built everything is computed from what is below, in the end from the base.
+    let (window, layer) = match (fresh && above, plan.levels() == plan.base) {
+        (true, _) => (grid.structure().cover(window, plan.base), LayerId::BASE),
+        (false, true) => (*window, LayerId::BASE),
+        (false, false) => (*window, plan.layer.id()),
+    };
+    let chunks = grid.chunk_reader(snapshot);
+    let mut stored = grid.chunks_within(snapshot, layer, &window)?;
+    stored.sort_unstable_by_key(|chunk| chunk.location);
+    for chunk in stored {
+        digest.bytes(&chunks.key(layer, &chunk.location));
+        digest.number(chunk.checksum);
+    }
+    if fresh && !above && Marks::first(grid, snapshot, 1)?.len() > 0 {
+        for piece in grid.structure().split(&window) {
+            dirty::for_each_mark_under(grid, snapshot, &piece.location, plan.base, &mut |_, key| digest.bytes(key))?;
+        }
+    }
+    Ok(())
+}
