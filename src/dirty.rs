@@ -97,22 +97,8 @@ const PAGE: usize = 4096;
 
 /// The edges pending in the subtree of a location, itself included, in the order of their parents.
 pub(crate) fn pending_under(grid: &Grid, snapshot: &dyn Snapshot, at: &Location, base: Levels) -> Result<Vec<Edge>> {
-    let mut pending = Vec::new();
-    for_each_mark_under(grid, snapshot, at, base, &mut |edge, _| pending.push(edge))?;
-    pending.dedup();
-    Ok(pending)
-}
-
-/// Calls `visit` with the edge and the key of every mark in the subtree of a location, itself included, in the order of
-/// their parents.
-pub(crate) fn for_each_mark_under(
-    grid: &Grid,
-    snapshot: &dyn Snapshot,
-    at: &Location,
-    base: Levels,
-    visit: &mut dyn FnMut(Edge, &[u8]),
-) -> Result<()> {
     let structure = grid.structure();
+    let mut pending = Vec::new();
     for dimension in structure.levelled() {
         for levels in levels_between(grid, base, at.levels) {
             if derivation(grid, levels, base) != Some(dimension) {
@@ -123,14 +109,15 @@ pub(crate) fn for_each_mark_under(
                 for (key, _) in &entries {
                     let edge = edge(grid, key)?;
                     if structure.ancestor(&edge.parent, at.levels) == Some(*at) {
-                        visit(edge, key);
+                        pending.push(edge);
                     }
                 }
                 Ok(())
             })?;
         }
     }
-    Ok(())
+    pending.dedup();
+    Ok(pending)
 }
 
 /// Every vector of levels from `low` to `high`, both included, `low` first. Fixed dimensions stay.

@@ -1,16 +1,17 @@
 //! What stands for an answer: a fingerprint of the stored chunks it is made of, which the directory holds the checksums of.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::plan::Plan;
 use super::query::{Freshness, Query};
 use crate::codec::Digest;
-use crate::dirty::{self, Marks};
+use crate::dirty::{self, Edge, Marks, parents};
 use crate::error::Result;
-use crate::grid::Window;
+use crate::grid::{Location, Window};
 use crate::key::LayerId;
-use crate::kv::Snapshot;
-use crate::store::Grid;
+use crate::kv::{Snapshot, Space};
+use crate::store::{ChunkReader, Grid};
 
 /// What stands for the cells of an answer; see [`Grid::version`]. It is printed as an ETag: 32 hexadecimal digits in quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,6 +33,10 @@ pub(crate) fn version(grid: &Grid, query: &Query) -> Result<Version> {
     for (lower, upper) in plan.extent.bounds() {
         digest.number(lower.to_bits());
         digest.number(upper.to_bits());
+    }
+    if let Some(maps) = &plan.maps {
+        digest.bytes(query.resampling().to_string().as_bytes());
+        maps.iter().for_each(|map| digest.number(map.len as u64));
     }
     if let Some(window) = plan.populated(grid.structure()) {
         let fresh = query.freshness_wanted() == Freshness::Fresh && plan.levels() != plan.base;
@@ -57,8 +62,33 @@ fn add(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, (window, fresh): (&Win
     }
     if fresh && !above && Marks::first(grid, snapshot, 1)?.len() > 0 {
         for piece in grid.structure().split(&window) {
-            dirty::for_each_mark_under(grid, snapshot, &piece.location, plan.base, &mut |_, key| digest.bytes(key))?;
+            let pending = dirty::pending_under(grid, snapshot, &piece.location, plan.base)?;
+            add_pending(chunks, plan, (&piece.location, &pending), digest)?;
         }
     }
     Ok(())
+}
+
+/// Adds the chunks that a stale one is computed from: the children that changed, and all between them and the chunk.
+fn add_pending(chunks: ChunkReader<'_>, plan: &Plan, (at, pending): (&Location, &[Edge]), digest: &mut Digest) -> Result<()> {
+    let (grid, structure) = (chunks.grid, chunks.grid.structure());
+    let mut read: BTreeSet<Location> = BTreeSet::new();
+    for edge in pending {
+        digest.bytes(&chunks.key(LayerId::BASE, &edge.parent));
+        digest.number(edge.child.into());
+        read.extend(structure.child(&edge.parent, edge.dimension, edge.child));
+        let mut waiting = vec![(edge.parent, edge.dimension)];
+        while let Some((parent, dimension)) = waiting.pop() {
+            if structure.ancestor(&parent, at.levels) == Some(*at) && read.insert(parent) {
+                waiting.extend(parents(grid, &parent, Some(dimension)).iter().map(|edge| (edge.parent, edge.dimension)));
+            }
+        }
+    }
+    let layer = |at: &Location| if at.levels == plan.base { LayerId::BASE } else { plan.layer.id() };
+    let keys: Vec<_> = read.iter().map(|at| chunks.key(layer(at), at)).collect();
+    chunks.snapshot.get_many(Space::Directory, &keys, &mut |i, entry| {
+        digest.bytes(&keys[i]);
+        digest.bytes(entry.unwrap_or_default());
+        Ok(())
+    })
 }

@@ -1,6 +1,7 @@
 //! The one integration binary. Each test states a fact; invariants carry their number of the design.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod catalog;
 mod check;
 #[cfg(feature = "cli")]
 mod cli;

@@ -79,11 +79,9 @@ fn verify_finds_an_aggregate_that_was_encoded_anew_with_one_wrong_cell() {
             .map(|cells: &Cells| Plane { cells, filter: gridstone::codec::Filter::default_for(cells.dtype()) })
             .collect();
         let blob = encode(&key, &planes, 4, 1);
-        let entry = [
-            u32::try_from(blob.len()).unwrap().to_be_bytes().as_slice(),
-            &gridstone::codec::checksum_of(&blob).unwrap().to_be_bytes(),
-        ];
-        tamper(&engine, &[(Space::Aggregate, &key, Some(&blob)), (Space::Directory, &key, Some(&entry.concat()))]);
+        let mut entry = u32::try_from(blob.len()).unwrap().to_be_bytes().to_vec();
+        entry.extend(gridstone::codec::checksum_of(&blob).unwrap().to_be_bytes());
+        tamper(&engine, &[(Space::Aggregate, &key, Some(&blob)), (Space::Directory, &key, Some(&entry))]);
         let findings = finds(&store, Damage::Wrong);
         assert!(findings.iter().all(|finding| finding.damage == Damage::Wrong), "{findings:?}");
     }
