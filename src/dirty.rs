@@ -139,6 +139,11 @@ pub(crate) fn levels_between(grid: &Grid, low: Levels, high: Levels) -> Vec<Leve
     all
 }
 
+/// The parts of parents that edges say are out of date.
+pub(crate) fn stale_windows(grid: &Grid, edges: &[Edge]) -> Vec<Window> {
+    edges.iter().filter_map(|edge| stale_window(grid, edge)).collect()
+}
+
 /// The part of a parent that an edge says is out of date, in the parent's cells.
 pub(crate) fn stale_window(grid: &Grid, edge: &Edge) -> Option<Window> {
     let child = grid.structure().child(&edge.parent, edge.dimension, edge.child)?;

@@ -62,9 +62,10 @@ pub struct Change {
     pub sequence: u64,
     /// Boxes in which base data were put, cleared or deleted, at the levels of that data; empty for an aggregation.
     pub base: Vec<Window>,
-    /// Boxes in which aggregates were brought up to date beside those above `base`, at the finest levels of which that is so.
+    /// Boxes in which aggregates were brought up to date, in whole parts of chunks, each at the finest levels of which that is
+    /// so; empty where it was left to a later commit.
     pub aggregates: Vec<Window>,
-    /// The levels up to which the aggregates above all these boxes are up to date with this change.
+    /// The levels up to which the aggregates above these boxes were brought up to date; the base levels if none were.
     pub to: Levels,
 }
 
@@ -76,8 +77,10 @@ impl Change {
             return Vec::new();
         }
         let dimensions = structure.dimensions().len();
-        let aggregates = self.aggregates.iter().filter(|window| at_most(window.levels(dimensions), levels));
-        self.base.iter().chain(aggregates).map(|window| structure.cover(window, levels)).collect()
+        let base = self.base.iter().filter(|window| at_most(levels, window.levels(dimensions)));
+        let finer = |of: Levels| levels != of && at_most(levels, of);
+        let aggregates = self.aggregates.iter().filter(|window| !finer(window.levels(dimensions)));
+        base.chain(aggregates).map(|window| structure.cover(window, levels)).collect()
     }
 
     /// The boxes, at some levels, in which this commit changed the data or what follows from them: what to read anew with

@@ -213,9 +213,9 @@ impl<'b, 'a> Writer<'b, 'a> {
         } else {
             aggregate::raise_edges(self.grid, self.chunks.snapshot, self.base, built, top)?
         };
-        let risen = raised.iter().filter_map(|edge| dirty::stale_window(self.grid, edge)).collect();
         let marks = self.grid.layers().is_empty() || !inline || raised.len() > INLINE_EDGES_MAX;
-        let edges = if marks { Vec::new() } else { self.edges().chain(raised).collect() };
+        let edges: Vec<Edge> = if marks { Vec::new() } else { self.edges().chain(raised).collect() };
+        let stale = dirty::stale_windows(self.grid, &edges);
         let plan = Plan::new(self.grid, edges, self.base, top).with_leaves(self.locations.iter().copied());
         if !marks {
             batch.expect_key(Space::Meta, meta::reach(self.grid.id()));
@@ -231,7 +231,8 @@ impl<'b, 'a> Writer<'b, 'a> {
         commit.aggregates += (writes.len() - changed.len()) as u64;
         if !writes.is_empty() {
             let base = if changed.is_empty() { Vec::new() } else { self.puts.iter().map(|put| put.window).collect() };
-            let (aggregates, to) = if marks { (Vec::new(), self.base) } else { (risen, top) };
+            let aggregates = aggregate::fresh_windows(self.chunks, &plan, stale)?;
+            let to = if marks { self.base } else { top };
             feed::record(self.grid, batch, number, Changed { base, aggregates, to })?;
         }
         commit.bytes += aggregate::write(self.chunks, batch, writes)?.bytes;

@@ -18,6 +18,7 @@ use crate::codec::checksum_of;
 use crate::dirty::{self, Marks};
 use crate::error::{ErrorKind, Result};
 use crate::feed::{self, Changed};
+use crate::grid::Window;
 use crate::key::{DirectoryEntry, LayerId, meta};
 use crate::kv::{Batch, Durability, Space};
 use crate::store::{ChunkReader, Grid, lock, write_reach};
@@ -81,7 +82,7 @@ fn attempt(grid: &Grid) -> Result<Option<Aggregated>> {
         return Ok(None);
     }
     let edges = marks.edges();
-    let stale = edges.iter().filter_map(|edge| dirty::stale_window(grid, edge)).collect();
+    let stale = dirty::stale_windows(grid, &edges);
     let plan = Plan::new(grid, edges, base, top);
     plan.expect(grid, chunks, &mut batch);
     let propagation = Propagation::new(chunks, &plan, base, built);
@@ -90,7 +91,8 @@ fn attempt(grid: &Grid) -> Result<Option<Aggregated>> {
         None => Ok(Part::Gone),
     })?;
     if !writes.is_empty() {
-        feed::record(grid, &mut batch, &number, Changed { base: Vec::new(), aggregates: stale, to: top })?;
+        let aggregates = fresh_windows(chunks, &plan, stale)?;
+        feed::record(grid, &mut batch, &number, Changed { base: Vec::new(), aggregates, to: top })?;
     }
     let mut done = Aggregated { marks: marks.len() as u64, ..Aggregated::default() };
     done += write(chunks, &mut batch, writes)?;
@@ -98,6 +100,19 @@ fn attempt(grid: &Grid) -> Result<Option<Aggregated>> {
     // Marks are as durable as the commits that wrote them: should this one be lost, they are found again.
     grid.store().commit(batch, Durability::Buffered)?;
     Ok(Some(done))
+}
+
+/// Where a plan brings aggregates up to date: the parts that were `stale`, and all of each aggregate that was not there.
+pub(crate) fn fresh_windows(chunks: ChunkReader<'_>, plan: &Plan, stale: Vec<Window>) -> Result<Vec<Window>> {
+    let mut windows = stale;
+    let keys: Vec<_> = plan.nodes.iter().map(|node| chunks.key(LayerId(1), &node.at)).collect();
+    chunks.snapshot.get_many(Space::Directory, &keys, &mut |i, entry| {
+        if entry.is_none() {
+            windows.push(chunks.grid.structure().chunk_window(&plan.nodes[i].at));
+        }
+        Ok(())
+    })?;
+    Ok(windows)
 }
 
 /// Adds chunks and their directory entries to a batch.
