@@ -25,6 +25,11 @@
 //! [`Grid::aggregate`] consumes marks later, in steps that each are one commit. A read tells which part of its answer is
 //! stale, or computes that part on the fly ([`Freshness::Fresh`]). Two writers of one chunk never lose an update.
 //!
+//! # What changed
+//!
+//! Each commit that changes a grid says so in the same atomic batch. [`Grid::changes_since`] gives these [`Change`]s in order,
+//! each once, for caches that drop what is out of date; [`Grid::version`] stands for the answer to a query, as an ETag.
+//!
 //! # Costs
 //!
 //! A put into part of a chunk reads and writes the whole chunk, and one chunk a level above it. A commit waits for one disk
@@ -41,6 +46,8 @@
 //!   back in its own shape.
 //! * All base data of a grid is at the level of its first put.
 //! * An integer grid without a nodata value keeps a mask where cells were never put, and reads them as 0.
+//! * A handle of a grid holds on to the data: after a [swap](Store::swap) or a [rename](Store::rename_grid) it reads and writes
+//!   what it did before.
 //! * One process has a store open at a time.
 
 #[cfg(feature = "cli")]

@@ -6,7 +6,7 @@
 //!   never part of one. It does not change while it lives.
 //! * [`Engine::commit`] applies a [`Batch`] whole or not at all. It is refused with
 //!   [`Conflict`](crate::ErrorKind::Conflict), and changes nothing, if a key or a range that the batch expects unchanged was
-//!   written by a commit after the batch's snapshot. A conflict may be reported without need, never missed.
+//!   written or deleted by a commit after the batch's snapshot. A conflict may be reported without need, never missed.
 //! * A commit with [`Durability::Sync`] has survived power loss when the call returns; so has every commit before it. A
 //!   commit with [`Durability::Buffered`] survives the death of the process. After power loss the store holds a prefix of the
 //!   commits, in their order.

@@ -29,7 +29,7 @@ pub(crate) fn version(grid: &Grid, query: &Query) -> Result<Version> {
     let plan = Plan::new(grid, grid.state(snapshot.as_ref())?, query).map_err(|e| grid.blame(e))?;
     let mut digest = Digest::default();
     digest.bytes(grid.layer_name(plan.layer.id()).as_bytes());
-    plan.levels().iter().for_each(|level| digest.number(level.get().unsigned_abs().into()));
+    plan.levels().iter().for_each(|level| digest.number(level.get().cast_unsigned().into()));
     for (lower, upper) in plan.extent.bounds() {
         digest.number(lower.to_bits());
         digest.number(upper.to_bits());
