@@ -18,6 +18,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// Values from this size on are kept in files of their own, so that compactions do not copy them.
 const BLOB_BYTES_MIN: u64 = 4 << 10;
 const BLOB_FILE_BYTES: u64 = 256 << 20;
+/// The oldest part of these files, out of which compactions move what is still needed.
+const BLOB_AGE_CUTOFF: f64 = 0.5;
 /// Bounds the time of recovery, and of the checks before it.
 const WAL_BYTES_MAX: u64 = 256 << 20;
 const MANIFEST_BYTES_MAX: usize = 64 << 20;
@@ -179,7 +181,7 @@ fn family_options(space: Space, cache: &Cache) -> Options {
         options.set_min_blob_size(BLOB_BYTES_MIN);
         options.set_blob_file_size(BLOB_FILE_BYTES);
         options.set_enable_blob_gc(true);
-        options.set_blob_gc_age_cutoff(0.5);
+        options.set_blob_gc_age_cutoff(BLOB_AGE_CUTOFF);
         options.set_blob_gc_force_threshold(0.5);
     }
     if is_queue(space) {
@@ -310,8 +312,16 @@ impl Engine for Rocks {
         options.set_exclusive_manual_compaction(false);
         options.set_bottommost_level_compaction(BottommostLevelCompaction::ForceOptimized);
         let start = Some(range.start.as_slice()).filter(|start| !start.is_empty());
-        self.store.db.compact_range_cf_opt(self.store.family(space)?, start, range.end.as_deref(), &options);
-        Ok(())
+        let (db, family) = (&self.store.db, self.store.family(space)?);
+        let collect_up_to = |age: f64| {
+            let option = ("blob_garbage_collection_age_cutoff", age.to_string());
+            let set = if is_large(space) { db.set_options_cf(family, &[(option.0, &option.1)]) } else { Ok(()) };
+            set.map_err(|error| Error::unavailable(format!("space {space:?} cannot be compacted")).because(error))
+        };
+        // What is kept in a file with garbage is moved, in however young a file it is.
+        collect_up_to(1.0)?;
+        db.compact_range_cf_opt(family, start, range.end.as_deref(), &options);
+        collect_up_to(BLOB_AGE_CUTOFF)
     }
 }
 
