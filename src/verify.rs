@@ -14,7 +14,7 @@ use crate::grid::{Levels, Location};
 use crate::kernel::{assemble, reduce};
 use crate::key::{ChunkKey, DirectoryEntry, LayerId, Mark, MarkKey, unowned};
 use crate::kv::{Order, Snapshot, Space, for_each_page};
-use crate::store::{ChunkReader, Grid, LayerChunks, State, Store, lock};
+use crate::store::{ChunkReader, Grid, LayerChunks, Shown, State, Store, lock};
 
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -79,7 +79,7 @@ impl Store {
     /// from its children. Damage is reported, not repaired; an error means that the check itself could not go on.
     pub fn verify(&self) -> Result<Report> {
         let mut report = Report::default();
-        let (snapshot, grids) = self.shown()?;
+        let Shown { snapshot, grids } = self.shown()?;
         let grids = match grids {
             Ok(grids) => grids,
             Err(error) if *error.kind() == ErrorKind::Corrupt => {

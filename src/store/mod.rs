@@ -17,7 +17,7 @@ pub(crate) use catalog::{RecordKind, decode_record, encode_record, read as read_
 pub(crate) use chunks::{BaseChunk, ChunkReader, LayerChunks, LayerSpec, base_fill};
 pub use grid::{ChunkInfo, Grid};
 pub(crate) use journal::{Journal, Number};
-pub(crate) use names::unless_dropped;
+pub(crate) use names::{Shown, unless_dropped};
 pub(crate) use state::{State, WindowRecord, write_bounds, write_reach};
 
 use names::Names;

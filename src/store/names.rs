@@ -45,6 +45,13 @@ impl Names {
     }
 }
 
+/// What a store holds at one moment.
+pub(crate) struct Shown {
+    pub(crate) snapshot: Arc<dyn Snapshot>,
+    /// Every grid, by name.
+    pub(crate) grids: Result<Vec<Grid>>,
+}
+
 impl Store {
     /// Makes a grid. [`AlreadyExists`](crate::ErrorKind::AlreadyExists) if there is one of that name;
     /// [`Invalid`](crate::ErrorKind::Invalid) if the name is not 1 to 128 of `A-Z a-z 0-9 . _ -`.
@@ -72,11 +79,11 @@ impl Store {
     }
 
     /// A snapshot, and the grids that it shows.
-    pub(crate) fn shown(&self) -> Result<(Arc<dyn Snapshot>, Result<Vec<Grid>>)> {
+    pub(crate) fn shown(&self) -> Result<Shown> {
         let _still = self.names().still();
         let snapshot = self.snapshot()?;
         let grids = self.named(snapshot.as_ref());
-        Ok((snapshot, grids))
+        Ok(Shown { snapshot, grids })
     }
 
     fn named(&self, snapshot: &dyn Snapshot) -> Result<Vec<Grid>> {

@@ -291,6 +291,38 @@ fn readers_miss_nothing_while_commits_land_in_any_order() {
     }
 }
 
+/// What a run got as far as.
+#[derive(Default)]
+struct Ran {
+    /// The number and the cell of each commit that was acknowledged as synced.
+    synced: Vec<(u64, i64)>,
+    shown: Vec<Change>,
+}
+
+/// Puts, aggregates, and follows the feed.
+fn run(host: &Arc<Faulty<Memory>>, ran: &mut Ran) -> gridstone::Result<()> {
+    let store = Store::options().policy(Policy::Manual).open_engine(Arc::clone(host) as Arc<dyn Engine>)?;
+    let grid = store.create("a", schema())?;
+    let mut token = grid.changes_token()?;
+    for (step, at) in (0_i16..).zip([0_i64, 9, -20, 3, 40, 9]) {
+        let durability = if step % 2 == 0 { Durability::Sync } else { Durability::Buffered };
+        let mut batch = store.batch().durability(durability);
+        let cells = arr1(&[1 + step]);
+        batch.put(&grid, &Window::new([at], [1]), &cells)?;
+        let sequence = batch.commit()?.sequence;
+        if durability == Durability::Sync {
+            ran.synced.push((sequence, at));
+        }
+        grid.aggregate_step()?;
+        if step % 3 == 0 {
+            let answer = grid.changes_since(&token)?;
+            ran.shown.extend(answer.changes);
+            token = answer.next;
+        }
+    }
+    Ok(())
+}
+
 /// Sweeps a failure over every call of a run of puts and aggregations: an acknowledged commit has its entry, an entry's commit
 /// is there, and what was shown before a crash is not taken back.
 #[test]
@@ -299,40 +331,9 @@ fn i10_a_crash_at_any_call_leaves_an_entry_for_each_commit_and_a_commit_for_each
         for call in 0.. {
             let host = Arc::new(Faulty::new(Memory::new()));
             host.fail_from(call, failure);
-            let run = || -> gridstone::Result<(Vec<(u64, i64)>, Vec<Change>)> {
-                let open = || Store::options().policy(Policy::Manual).open_engine(Arc::clone(&host) as Arc<dyn Engine>);
-                let grid = open()?.create("a", schema())?;
-                let (mut synced, mut shown) = (Vec::new(), Vec::new());
-                let mut token = grid.changes_token()?;
-                let mut steps = || -> gridstone::Result<()> {
-                    for (step, at) in [0_i64, 9, -20, 3, 40, 9].into_iter().enumerate() {
-                        let durability = if step % 2 == 0 { Durability::Sync } else { Durability::Buffered };
-                        let mut batch = grid.store().batch().durability(durability);
-                        let cells = arr1(&[1_i16 + i16::try_from(step).unwrap()]);
-                        batch.put(&grid, &Window::new([at], [1]), &cells)?;
-                        let sequence = batch.commit()?.sequence;
-                        if durability == Durability::Sync {
-                            synced.push((sequence, at));
-                        }
-                        grid.aggregate_step()?;
-                        if step % 3 == 0 {
-                            let answer = grid.changes_since(&token)?;
-                            shown.extend(answer.changes);
-                            token = answer.next;
-                        }
-                    }
-                    Ok(())
-                };
-                // What was done before a failure counts.
-                let outcome = steps();
-                if outcome.is_ok() {
-                    synced.push((u64::MAX, 0));
-                }
-                Ok((synced, shown))
-            };
-            let (mut synced, shown) = run().unwrap_or_default();
-            let finished = synced.last().is_some_and(|(sequence, _)| *sequence == u64::MAX);
-            synced.retain(|(sequence, _)| *sequence != u64::MAX);
+            let mut ran = Ran::default();
+            let finished = run(&host, &mut ran).is_ok();
+            let Ran { synced, shown } = ran;
             for keep in 0..=host.engine().unsynced() {
                 let store = open(&Arc::new(host.engine().crash(keep)), Policy::Manual);
                 let Ok(grid) = store.grid("a") else {
