@@ -6,7 +6,7 @@
 use crate::error::{Error, Result};
 use crate::grid::{Levels, Location, Window};
 use crate::key::{Mark, MarkKey};
-use crate::kv::{Batch, KeyRange, Order, Snapshot, Space};
+use crate::kv::{Batch, Order, Snapshot, Space, for_each_page};
 use crate::store::{Base, Grid};
 
 /// An edge of the pyramid along which something changed.
@@ -26,7 +26,6 @@ pub(crate) struct Edge {
 pub(crate) struct Marks {
     keys: Vec<Vec<u8>>,
     edges: Vec<Edge>,
-    more: bool,
 }
 
 /// The edges along which a changed chunk at a location feeds its parents: those along every dimension not before the one it
@@ -53,19 +52,9 @@ pub(crate) fn mark(grid: &Grid, batch: &mut Batch, edges: impl IntoIterator<Item
 impl Marks {
     /// The first marks of a grid, at most `limit`.
     pub(crate) fn first(grid: &Grid, snapshot: &dyn Snapshot, limit: usize) -> Result<Self> {
-        Self::scan(grid, snapshot, &MarkKey::all(grid.id()), limit)
-    }
-
-    fn scan(grid: &Grid, snapshot: &dyn Snapshot, range: &KeyRange, limit: usize) -> Result<Self> {
-        let page = snapshot.scan(Space::Dirty, range, Order::Ascending, limit)?;
-        let mut marks = Self { keys: Vec::new(), edges: Vec::new(), more: page.more };
-        for (key, _) in page.entries {
-            let mark = MarkKey::decode(grid.id(), grid.structure(), &key)
-                .map_err(|e| Error::corrupt(format!("grid `{}`: a mark is damaged", grid.name())).because(e))?;
-            marks.edges.push(Edge { parent: mark.parent, dimension: mark.dimension, child: mark.child });
-            marks.keys.push(key);
-        }
-        Ok(marks)
+        let page = snapshot.scan(Space::Dirty, &MarkKey::all(grid.id()), Order::Ascending, limit)?;
+        let edges = page.entries.iter().map(|(key, _)| edge(grid, key)).collect::<Result<_>>()?;
+        Ok(Self { keys: page.entries.into_iter().map(|(key, _)| key).collect(), edges })
     }
 
     /// How many there are.
@@ -86,18 +75,21 @@ impl Marks {
     }
 }
 
+/// The edge that a mark is for.
+fn edge(grid: &Grid, key: &[u8]) -> Result<Edge> {
+    let Mark { parent, dimension, child, .. } = MarkKey::decode(grid.id(), grid.structure(), key)
+        .map_err(|e| Error::corrupt(format!("grid `{}`: a mark is damaged", grid.name())).because(e))?;
+    Ok(Edge { parent, dimension, child })
+}
+
 /// How many marks are pending.
 pub(crate) fn count(grid: &Grid, snapshot: &dyn Snapshot) -> Result<u64> {
-    let mut range = MarkKey::all(grid.id());
     let mut count = 0;
-    loop {
-        let page = snapshot.scan(Space::Dirty, &range, Order::Ascending, PAGE)?;
-        count += page.entries.len() as u64;
-        match page.entries.last() {
-            Some((last, _)) if page.more => range.start = [last.as_slice(), &[0]].concat(),
-            _ => return Ok(count),
-        }
-    }
+    for_each_page(snapshot, Space::Dirty, MarkKey::all(grid.id()), PAGE, |entries| {
+        count += entries.len() as u64;
+        Ok(())
+    })?;
+    Ok(count)
 }
 
 /// How many marks are read at once.
@@ -112,17 +104,19 @@ pub(crate) fn pending_under(grid: &Grid, snapshot: &dyn Snapshot, at: &Location,
         let low = base.refinable().filter(|_| of != *at).map_or(base.finest(), |d| base.finest().with(d, of.levels[d]));
         for levels in levels_between(grid, low, of.levels) {
             let Some(dimension) = derivation(grid, levels, base) else { continue };
-            let mut range = MarkKey::subtree(grid.id(), structure, dimension, &of, levels);
-            loop {
-                let marks = Marks::scan(grid, snapshot, &range, PAGE)?;
-                pending.extend(marks.edges().into_iter().filter(|edge| touches(grid, base, edge, at)));
-                match marks.keys.last() {
-                    Some(last) if marks.more => range.start = [last.as_slice(), &[0]].concat(),
-                    _ => break,
+            let range = MarkKey::subtree(grid.id(), structure, dimension, &of, levels);
+            for_each_page(snapshot, Space::Dirty, range, PAGE, |entries| {
+                for (key, _) in &entries {
+                    let edge = edge(grid, key)?;
+                    if touches(grid, base, &edge, at) {
+                        pending.push(edge);
+                    }
                 }
-            }
+                Ok(())
+            })?;
         }
     }
+    pending.dedup();
     Ok(pending)
 }
 
@@ -169,6 +163,11 @@ pub(crate) fn levels_between(grid: &Grid, low: Levels, high: Levels) -> Vec<Leve
         all = next;
     }
     all
+}
+
+/// The parts of parents that edges say are out of date.
+pub(crate) fn stale_windows(grid: &Grid, edges: &[Edge]) -> Vec<Window> {
+    edges.iter().filter_map(|edge| stale_window(grid, edge)).collect()
 }
 
 /// The part of a parent that an edge says is out of date, in the parent's cells.

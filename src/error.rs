@@ -20,6 +20,8 @@ pub enum ErrorKind {
     },
     /// Another commit changed what this one was computed from. Trying again can succeed.
     Conflict,
+    /// What the request builds on is kept no longer, or was replaced. Everything must be read anew.
+    Expired,
     /// Stored bytes are damaged. The message names the grid and the location.
     Corrupt,
     /// The storage refused for now: no space, an I/O error, or another process holds the store.

@@ -4,8 +4,12 @@
 //! chunk   grid u32 | layer u8 | a dimension: level, coarsest first, u8 | a dimension: Morton code
 //! mark    grid u32 | derivation dimension u8 | its level, finest first, u8 | a dimension: level, coarsest first, u8
 //!         | a dimension: Morton code | child u8 | sequence u64
-//! meta    `format` | `epoch` | `next` | `name/` name | `schema/` grid | `bounds/` grid | `base-levels/` grid | `reach/` grid
+//! feed    grid u32 | sequence u64
+//! meta    `format` | `identity` | `epoch` | `next` | `name/` name | `schema/` grid | `bounds/` grid | `base-levels/` grid
+//!         | `reach/` grid | `feed/` grid
 //! ```
+//!
+//! The directory holds, under the key of each chunk: bytes of the blob u32 | checksum of the blob u64.
 //!
 //! A level stands as 127 - level where the coarsest comes first, as level + 128 where the finest does. Dimensions stand in key
 //! order: the refinable one, the other levelled ones, the Fixed ones. The Morton code of a dimension of n axes interleaves
@@ -336,6 +340,8 @@ pub mod meta {
 
     /// The store's format record.
     pub const FORMAT: &[u8] = b"format";
+    /// What tells the store from every other, and from itself before it lost data.
+    pub const IDENTITY: &[u8] = b"identity";
     /// The epoch: how often the store was opened for writing.
     pub const EPOCH: &[u8] = b"epoch";
     /// The next free grid number.
@@ -363,20 +369,81 @@ pub mod meta {
         [b"base-levels/".as_slice(), &grid.0.to_be_bytes()].concat()
     }
 
+    /// How much of a grid's feed is kept.
+    pub fn feed(grid: GridId) -> Vec<u8> {
+        [b"feed/".as_slice(), &grid.0.to_be_bytes()].concat()
+    }
+
     /// How far a grid's pyramid reaches.
     pub fn reach(grid: GridId) -> Vec<u8> {
         [b"reach/".as_slice(), &grid.0.to_be_bytes()].concat()
     }
 }
 
-/// The value of a directory entry: the length of the chunk's blob in bytes.
-pub fn directory_entry(blob_bytes: usize) -> Vec<u8> {
-    u32::try_from(blob_bytes).unwrap_or(u32::MAX).to_be_bytes().to_vec()
+/// Keys of the feed space.
+pub mod feed {
+    use super::{GridId, KeyError, KeyRange, take, wrong};
+
+    /// The entry of a commit.
+    pub fn key(grid: GridId, sequence: u64) -> Vec<u8> {
+        [grid.0.to_be_bytes().as_slice(), &sequence.to_be_bytes()].concat()
+    }
+
+    /// The sequence of an entry.
+    pub fn sequence(grid: GridId, mut bytes: &[u8]) -> Result<u64, KeyError> {
+        let of_grid = take(&mut bytes, "a grid")? == grid.0.to_be_bytes();
+        let sequence = u64::from_be_bytes(take(&mut bytes, "a sequence")?);
+        if of_grid && bytes.is_empty() { Ok(sequence) } else { Err(wrong("an entry of this grid")) }
+    }
+
+    /// All entries of a grid.
+    pub fn all(grid: GridId) -> KeyRange {
+        KeyRange::prefix(&grid.0.to_be_bytes())
+    }
+
+    /// The entries of a grid above one sequence and below another.
+    pub fn between(grid: GridId, above: u64, below: u64) -> KeyRange {
+        KeyRange { start: key(grid, above.saturating_add(1)), end: Some(key(grid, below)) }
+    }
 }
 
-/// The length of the blob that a directory entry stands for.
-pub fn directory_length(value: &[u8]) -> Result<u64, KeyError> {
-    value.try_into().map(|bytes| u64::from(u32::from_be_bytes(bytes))).map_err(|_| wrong("four bytes of length"))
+/// The keys of the chunk, mark and feed spaces that belong to none of these grids.
+pub fn unowned(grids: impl IntoIterator<Item = GridId>) -> Vec<KeyRange> {
+    let mut owned: Vec<KeyRange> = grids.into_iter().map(ChunkKey::all).collect();
+    owned.sort_by(|a, b| a.start.cmp(&b.start));
+    let mut gaps = Vec::new();
+    let mut start = Some(Vec::new());
+    for KeyRange { start: owned, end } in owned {
+        gaps.extend(start.map(|start| KeyRange { start, end: Some(owned) }));
+        start = end;
+    }
+    gaps.extend(start.map(|start| KeyRange { start, end: None }));
+    gaps.retain(|gap| !gap.is_empty());
+    gaps
+}
+
+/// What the directory says of a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DirectoryEntry {
+    /// The length of its blob in bytes.
+    pub bytes: u64,
+    /// The checksum of its blob.
+    pub checksum: u64,
+}
+
+impl DirectoryEntry {
+    /// The value of the entry.
+    pub fn encode(&self) -> Vec<u8> {
+        let bytes = u32::try_from(self.bytes).unwrap_or(u32::MAX).to_be_bytes();
+        [bytes.as_slice(), &self.checksum.to_be_bytes()].concat()
+    }
+
+    /// The entry that a value stands for.
+    pub fn decode(mut value: &[u8]) -> Result<Self, KeyError> {
+        let bytes = u64::from(u32::from_be_bytes(take(&mut value, "four bytes of length")?));
+        let checksum = u64::from_be_bytes(take(&mut value, "eight bytes of checksum")?);
+        if value.is_empty() { Ok(Self { bytes, checksum }) } else { Err(wrong("twelve bytes")) }
+    }
 }
 
 #[cfg(test)]

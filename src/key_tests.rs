@@ -130,6 +130,33 @@ proptest! {
         }
     }
 
+    #[test]
+    fn i1_keys_and_values_of_feed_and_directory_are_what_they_decode_to(grids in [0..3_u32, 0..3], a: u64, b: u64, bytes in proptest::collection::vec(any::<u8>(), 0..16)) {
+        let grids = grids.map(|grid| GridId(grid << 16));
+        let keys = [feed::key(grids[0], a), feed::key(grids[1], b)];
+        prop_assert_eq!((grids[0], a).cmp(&(grids[1], b)), keys[0].cmp(&keys[1]));
+        prop_assert_eq!(feed::sequence(grids[0], &keys[0]), Ok(a));
+        prop_assert_eq!(feed::sequence(grids[1], &keys[0]).is_ok(), grids[0] == grids[1]);
+        prop_assert_eq!(feed::between(grids[0], a, b).contains(&keys[1]), false);
+        prop_assert_eq!(feed::between(grids[0], 1, b).contains(&keys[0]), 1 < a && a < b);
+        let sequence = feed::sequence(GridId(0), &bytes);
+        prop_assert!(sequence.is_err() || sequence.is_ok_and(|sequence| feed::key(GridId(0), sequence) == bytes));
+        let entry = DirectoryEntry { bytes: u64::from(grids[0].0), checksum: a };
+        prop_assert_eq!(DirectoryEntry::decode(&entry.encode()), Ok(entry));
+        let entry = DirectoryEntry::decode(&bytes);
+        prop_assert!(entry.is_err() || entry.is_ok_and(|entry| entry.encode() == bytes));
+    }
+
+    #[test]
+    fn every_key_is_of_one_of_some_grids_or_unowned(owned in proptest::collection::btree_set(0..9_u32, 0..6), grid in 0..9_u32) {
+        let ids = owned.iter().rev().map(|grid| GridId(grid << 8));
+        let gaps = unowned(ids);
+        for key in [feed::key(GridId(grid << 8), 0), feed::key(GridId(grid << 8), u64::MAX)] {
+            let holding = gaps.iter().filter(|gap| gap.contains(&key)).count();
+            prop_assert_eq!(holding, usize::from(!owned.contains(&grid)), "{:?}", gaps);
+        }
+    }
+
     /// Descendants lie within the interval of their ancestor; with one levelled dimension nothing else does.
     #[test]
     fn i3_a_subtree_is_an_interval_of_keys(at in raw(), other in raw(), which in 0..4_usize, up in 0..6_i8) {

@@ -26,6 +26,11 @@
 //! [`Grid::aggregate`] consumes marks later, in steps that each are one commit. A read tells which part of its answer is
 //! stale, or computes that part on the fly ([`Freshness::Fresh`]). Two writers of one chunk never lose an update.
 //!
+//! # What changed
+//!
+//! Each commit that changes a grid says so in the same atomic batch. [`Grid::changes_since`] gives these [`Change`]s in order,
+//! each once, for caches that drop what is out of date; [`Grid::version`] stands for the answer to a query, as an ETag.
+//!
 //! # Costs
 //!
 //! A put into part of a chunk reads and writes the whole chunk, and one chunk a level above it. A commit waits for one disk
@@ -45,6 +50,8 @@
 //! * A layer is made of the layer below it, so what does not compose (a median) is refused; [`Aggregation`] has the table of
 //!   what there is, with its rules for types, rounding, overflow and nodata. `mode` is exact up to a stated number of classes
 //!   a cell, and [`Answer::inexact`] counts the cells beyond.
+//! * A handle of a grid holds on to the data: after a [swap](Store::swap) or a [rename](Store::rename_grid) it reads and writes
+//!   what it did before.
 //! * One process has a store open at a time.
 
 #[cfg(feature = "cli")]
@@ -62,6 +69,7 @@ mod aggregate;
 mod array;
 mod dirty;
 mod error;
+mod feed;
 mod grid;
 mod kernel;
 mod key;
@@ -73,12 +81,13 @@ mod writer;
 pub use aggregate::Aggregated;
 pub use array::{Array, ArrayView, Cell, Cells, DType};
 pub use error::{Error, ErrorKind, Result};
+pub use feed::{Change, Changes, Token};
 pub use grid::{
     Axis, CellIndex, ChunkIndex, Depth, Dimension, DimensionKind, Extent, Level, Levels, Location, MAX_AXES, Piece, Schema,
     SchemaBuilder, Shape, Structure, StructureBuilder, Tuple, Window,
 };
 pub use kernel::{Aggregation, Aggregator, Record, Resampling, Summary};
-pub use reader::{Answer, Explanation, Freshness, Layer, Query};
+pub use reader::{Answer, Explanation, Freshness, Layer, Query, Version};
 pub use store::{ChunkInfo, Grid, Policy, Store, StoreOptions};
 pub use verify::{Damage, Finding, Report};
 pub use writer::{Batch, Commit};

@@ -6,12 +6,14 @@ use std::sync::Mutex;
 
 use rayon::prelude::*;
 
+use crate::codec::checksum_of;
 use crate::dirty::{Edge, derivation, parents};
 use crate::error::{Error, ErrorKind, Result};
+use crate::feed;
 use crate::grid::{Levels, Location};
-use crate::key::{ChunkKey, LayerId, Mark, MarkKey, directory_length};
-use crate::kv::{KeyRange, Order, Snapshot, Space};
-use crate::store::{Base, ChunkReader, Grid, LayerChunks, State, Store, lock};
+use crate::key::{ChunkKey, DirectoryEntry, LayerId, Mark, MarkKey, unowned};
+use crate::kv::{Order, Snapshot, Space, for_each_page};
+use crate::store::{Base, ChunkReader, Grid, LayerChunks, Shown, State, Store, lock};
 
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,7 +78,8 @@ impl Store {
     /// from its children. Damage is reported, not repaired; an error means that the check itself could not go on.
     pub fn verify(&self) -> Result<Report> {
         let mut report = Report::default();
-        let grids = match self.grids() {
+        let Shown { snapshot, grids } = self.shown()?;
+        let grids = match grids {
             Ok(grids) => grids,
             Err(error) if *error.kind() == ErrorKind::Corrupt => {
                 report.findings.push(Finding { damage: Damage::Record, grid: None, message: chain(&error) });
@@ -84,7 +87,6 @@ impl Store {
             }
             Err(error) => return Err(error),
         };
-        let snapshot = self.snapshot()?;
         for grid in &grids {
             report.grids += 1;
             match grid.state(snapshot.as_ref()) {
@@ -115,24 +117,13 @@ fn chain(error: &Error) -> String {
     text
 }
 
-/// Chunks and marks whose grid is not in the catalog.
+/// Chunks, marks and feed entries whose grid is not in the catalog.
 fn strangers(grids: &[Grid], snapshot: &dyn Snapshot, report: &mut Report) -> Result<()> {
-    let mut ranges: Vec<KeyRange> = grids.iter().map(|grid| ChunkKey::all(grid.id())).collect();
-    ranges.sort_by(|a, b| a.start.cmp(&b.start));
-    for space in [Space::Directory, Space::Base, Space::Aggregate, Space::Dirty] {
-        let mut start = Vec::new();
-        let ends = ranges.iter().map(|range| (Some(range.start.clone()), range.end.clone())).chain([(None, None)]);
-        for (end, next) in ends {
-            let gap = KeyRange { start: std::mem::take(&mut start), end };
-            if gap.end.as_ref().is_none_or(|end| *end > gap.start)
-                && !snapshot.scan(space, &gap, Order::Ascending, 1)?.entries.is_empty()
-            {
+    for space in [Space::Directory, Space::Base, Space::Aggregate, Space::Dirty, Space::Feed] {
+        for gap in unowned(grids.iter().map(Grid::id)) {
+            if !snapshot.scan(space, &gap, Order::Ascending, 1)?.entries.is_empty() {
                 let message = format!("the {space:?} space holds keys of a grid that is not in the catalog");
                 report.findings.push(Finding { damage: Damage::Key, grid: None, message });
-            }
-            match next {
-                Some(next) => start = next,
-                None => break,
             }
         }
     }
@@ -173,7 +164,7 @@ impl<'a> Check<'a> {
     fn read_marks(&mut self) -> Result<()> {
         let base = self.state.base;
         for_each_page(self.chunks.snapshot, Space::Dirty, MarkKey::all(self.grid.id()), 4096, |entries| {
-            for (key, _) in entries {
+            for (key, _) in &entries {
                 match MarkKey::decode(self.grid.id(), self.grid.structure(), key) {
                     Ok(Mark { parent, dimension, child, .. })
                         if base.is_some_and(|base| derivation(self.grid, parent.levels, &base) == Some(dimension)) =>
@@ -193,6 +184,9 @@ impl<'a> Check<'a> {
     }
 
     fn run(self) -> Result<()> {
+        if let Some(wrong) = feed::wrong_entry(self.grid, self.chunks.snapshot)? {
+            self.find(Damage::Record, wrong);
+        }
         let entries = self.read_directory()?;
         for space in [Space::Base, Space::Aggregate] {
             let mut seen = 0;
@@ -215,12 +209,12 @@ impl<'a> Check<'a> {
         Ok(())
     }
 
-    fn read_directory(&self) -> Result<HashMap<Vec<u8>, u64>> {
+    fn read_directory(&self) -> Result<HashMap<Vec<u8>, DirectoryEntry>> {
         let mut entries = HashMap::new();
         for_each_page(self.chunks.snapshot, Space::Directory, ChunkKey::all(self.grid.id()), 4096, |page| {
             for (key, value) in page {
-                match directory_length(value) {
-                    Ok(length) => drop(entries.insert(key.clone(), length)),
+                match DirectoryEntry::decode(&value) {
+                    Ok(entry) => drop(entries.insert(key, entry)),
                     Err(error) => self.find(Damage::Directory, format!("a directory entry is damaged: {error}")),
                 }
             }
@@ -251,7 +245,7 @@ impl<'a> Check<'a> {
     }
 
     /// Checks one stored chunk; gives how many layers were recomputed.
-    fn check_chunk(&self, space: Space, key: &[u8], blob: &[u8], entries: &HashMap<Vec<u8>, u64>) -> Result<u64> {
+    fn check_chunk(&self, space: Space, key: &[u8], blob: &[u8], entries: &HashMap<Vec<u8>, DirectoryEntry>) -> Result<u64> {
         let (layer, at) = match ChunkKey::decode(self.grid.id(), self.grid.structure(), key) {
             Ok((layer, at)) if (layer == LayerId::BASE) == (space == Space::Base) => (layer, at),
             Ok((_, at)) => {
@@ -264,11 +258,14 @@ impl<'a> Check<'a> {
             }
         };
         match entries.get(key) {
-            Some(&length) if length == blob.len() as u64 => {}
-            Some(length) => self.find(
+            Some(entry) if entry.bytes != blob.len() as u64 => self.find(
                 Damage::Directory,
-                format!("{} has {} bytes, the directory says {length}", self.place(layer, &at), blob.len()),
+                format!("{} has {} bytes, the directory says {}", self.place(layer, &at), blob.len(), entry.bytes),
             ),
+            Some(entry) if checksum_of(blob).is_ok_and(|checksum| checksum != entry.checksum) => {
+                self.find(Damage::Directory, format!("{} has another checksum than the directory says", self.place(layer, &at)))
+            }
+            Some(_) => {}
             None => self.find(Damage::Directory, format!("{} is not in the directory", self.place(layer, &at))),
         }
         let Some(base) = &self.state.base else {
@@ -405,23 +402,5 @@ impl<'a> Check<'a> {
             }
         }
         Ok(self.grid.layers().len() as u64)
-    }
-}
-
-/// Calls `visit` with every page of a range.
-fn for_each_page(
-    snapshot: &dyn Snapshot,
-    space: Space,
-    mut range: KeyRange,
-    limit: usize,
-    mut visit: impl FnMut(&[(Vec<u8>, Vec<u8>)]) -> Result<()>,
-) -> Result<()> {
-    loop {
-        let page = snapshot.scan(space, &range, Order::Ascending, limit)?;
-        visit(&page.entries)?;
-        match page.entries.last() {
-            Some((last, _)) if page.more => range.start = [last.as_slice(), &[0]].concat(),
-            _ => return Ok(()),
-        }
     }
 }

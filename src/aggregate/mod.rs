@@ -14,12 +14,14 @@ pub(crate) use plan::Plan;
 pub(crate) use propagate::{ChunkWrite, Part, Propagation};
 pub(crate) use raise::{edges as raise_edges, expect as expect_raise};
 
-use crate::dirty::Marks;
+use crate::codec::checksum_of;
+use crate::dirty::{self, Marks};
 use crate::error::{ErrorKind, Result};
-use crate::grid::Levels;
-use crate::key::{LayerId, directory_entry, meta};
+use crate::feed::{self, Changed};
+use crate::grid::{Levels, Window};
+use crate::key::{DirectoryEntry, LayerId, meta};
 use crate::kv::{Batch, Durability, Snapshot, Space};
-use crate::store::{Base, ChunkReader, Grid, lock, write_reach};
+use crate::store::{Base, ChunkReader, Grid, Number, lock, write_reach};
 
 /// What aggregation did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,27 +63,35 @@ fn attempt(grid: &Grid) -> Result<Option<Aggregated>> {
     let snapshot = grid.store().snapshot()?;
     let chunks = grid.chunk_reader(snapshot.as_ref());
     let state = grid.state(snapshot.as_ref())?;
+    let number = grid.store().reserve_sequence();
     let mut batch = Batch::at(snapshot.as_ref());
+    batch.expect_key(Space::Meta, meta::schema(grid.id()));
     batch.expect_key(Space::Meta, meta::reach(grid.id()));
     let (Some(base), Some(top)) = (state.base, state.top(grid.structure())) else { return Ok(None) };
     let built = state.reach.unwrap_or(base.finest());
     if !grid.layers().is_empty() && top != built {
-        return reach(grid, snapshot.as_ref(), batch, (&base, built, top)).map(Some);
+        return reach(grid, snapshot.as_ref(), (batch, &number), (&base, built, top)).map(Some);
     }
     let limit = (CELLS_A_STEP / grid.structure().chunk_cells()).clamp(16, 4096);
     let marks = Marks::first(grid, snapshot.as_ref(), limit)?;
     if marks.len() == 0 {
         return Ok(None);
     }
-    let plan = Plan::new(chunks, marks.edges(), &base, top)?;
+    let edges = marks.edges();
+    let stale = dirty::stale_windows(grid, &edges);
+    let plan = Plan::new(chunks, edges, &base, top)?;
     plan.expect(grid, chunks, &mut batch);
     let propagation = Propagation::new(chunks, &plan, &base, built);
     let writes = propagation.run(&|_, at| match chunks.stored(at, &base)? {
         Some(layers) => Ok(Part::Now(layers)),
         None => Ok(Part::Gone),
     })?;
+    if !writes.is_empty() {
+        let aggregates = fresh_windows(chunks, &plan, stale)?;
+        feed::record(grid, &mut batch, &number, Changed { base: Vec::new(), aggregates, to: top })?;
+    }
     let mut done = Aggregated { marks: marks.len() as u64, ..Aggregated::default() };
-    done += write(chunks, &mut batch, writes);
+    done += write(chunks, &mut batch, writes)?;
     marks.clear(&mut batch);
     // Marks are as durable as the commits that wrote them: should this one be lost, they are found again.
     grid.store().commit(batch, Durability::Buffered)?;
@@ -93,7 +103,7 @@ fn attempt(grid: &Grid) -> Result<Option<Aggregated>> {
 fn reach(
     grid: &Grid,
     snapshot: &dyn Snapshot,
-    mut batch: Batch,
+    (mut batch, number): (Batch, &Number),
     (base, built, top): (&Base, Levels, Levels),
 ) -> Result<Aggregated> {
     let edges = raise::edges(grid, snapshot, base, built, top)?;
@@ -103,15 +113,28 @@ fn reach(
         .into_iter()
         .flat_map(|at| grid.layers().iter().map(move |layer| ChunkWrite { layer: layer.id, at, blob: None }))
         .collect();
-    write(chunks, &mut batch, writes);
+    write(chunks, &mut batch, writes)?;
     write_reach(&mut batch, grid.id(), top)?;
-    crate::dirty::mark(grid, &mut batch, edges, grid.store().reserve_sequence());
+    dirty::mark(grid, &mut batch, edges, number.get());
     grid.store().commit(batch, Durability::Buffered)?;
     Ok(Aggregated::default())
 }
 
+/// Where a plan brings aggregates up to date: the parts that were `stale`, and all of each aggregate that was not there.
+pub(crate) fn fresh_windows(chunks: ChunkReader<'_>, plan: &Plan, stale: Vec<Window>) -> Result<Vec<Window>> {
+    let mut windows = stale;
+    let keys: Vec<_> = plan.nodes.iter().map(|node| chunks.key(LayerId(1), &node.at)).collect();
+    chunks.snapshot.get_many(Space::Directory, &keys, &mut |i, entry| {
+        if entry.is_none() {
+            windows.push(chunks.grid.structure().chunk_window(&plan.nodes[i].at));
+        }
+        Ok(())
+    })?;
+    Ok(windows)
+}
+
 /// Adds chunks and their directory entries to a batch.
-pub(crate) fn write(chunks: ChunkReader<'_>, batch: &mut Batch, writes: Vec<ChunkWrite>) -> Aggregated {
+pub(crate) fn write(chunks: ChunkReader<'_>, batch: &mut Batch, writes: Vec<ChunkWrite>) -> Result<Aggregated> {
     let mut done = Aggregated::default();
     for ChunkWrite { layer, at, blob } in writes {
         let space = if layer == LayerId::BASE { Space::Base } else { Space::Aggregate };
@@ -120,7 +143,9 @@ pub(crate) fn write(chunks: ChunkReader<'_>, batch: &mut Batch, writes: Vec<Chun
             Some(blob) => {
                 done.chunks += 1;
                 done.bytes += blob.len() as u64;
-                batch.put(Space::Directory, key.clone(), directory_entry(blob.len()));
+                let checksum = checksum_of(&blob).map_err(|e| chunks.damaged(layer, &at).because(e))?;
+                let entry = DirectoryEntry { bytes: blob.len() as u64, checksum };
+                batch.put(Space::Directory, key.clone(), entry.encode());
                 batch.put(space, key, blob);
             }
             None => {
@@ -129,5 +154,5 @@ pub(crate) fn write(chunks: ChunkReader<'_>, batch: &mut Batch, writes: Vec<Chun
             }
         }
     }
-    done
+    Ok(done)
 }

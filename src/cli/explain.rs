@@ -17,7 +17,8 @@ use super::{Outcome, json, open};
 pub(super) struct Explain {
     #[command(flatten)]
     selection: Selection,
-    /// Print {"levels", "layer", "window", "extent", "chunks", "stored", "stale", "resampling", "shape"}
+    /// Print {"levels", "layer", "window", "extent", "chunks", "stored", "stale", "resampling", "shape", "version"}; the version is
+    /// the same as long as the answer's cells are
     #[arg(long)]
     json: bool,
 }
@@ -27,7 +28,8 @@ impl Explain {
         let store = open(&self.selection.store)?;
         let grid = store.grid(&self.selection.grid)?;
         let structure = grid.structure();
-        let plan = grid.explain(&self.selection.query(&grid)?)?;
+        let query = self.selection.query(&grid)?;
+        let (plan, version) = (grid.explain(&query)?, grid.version(&query)?);
         let shape: Vec<u64> = match &plan.resampling {
             Some((_, shape)) => shape.iter().map(|len| *len as u64).collect(),
             None => plan.window.shape().to_vec(),
@@ -38,10 +40,10 @@ impl Explain {
                 "window": json::window(structure, &plan.window), "extent": json::extent(structure, &plan.extent),
                 "chunks": plan.chunks, "stored": plan.stored, "stale": plan.stale,
                 "resampling": plan.resampling.as_ref().map(|(resampling, _)| resampling.to_string()),
-                "shape": json::by_axis(structure, shape),
+                "shape": json::by_axis(structure, shape), "version": version.to_string(),
             }))?;
         } else {
-            terminal.print(plan.to_string())?;
+            terminal.print(format!("{plan}\nversion: {version}"))?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -22,6 +22,7 @@ The JSON is {\"store\", \"grids\": [...]}, each grid with:
   base_levels, reach   {dimension: level}; null before the first put, the first aggregation
   top          {levels, chunk: {axis: index}}, null before the first put
   marks        aggregates that are out of date
+  token        the present, for `gridstone changes --since`
   chunks, bytes, raw_bytes, ratio   of all that is stored; raw_bytes are the uncompressed cells
   layers       [{layer, levels, chunks, bytes, raw_bytes, ratio}], the base first")]
 pub(super) struct Info {
@@ -150,7 +151,7 @@ fn as_json(grid: &Grid) -> anyhow::Result<Value> {
         "window": grid.bounds()?.map(|bounds| json::window(structure, &bounds)),
         "base_levels": grid.base_levels()?.map(|levels| json::levels(structure, levels)),
         "reach": grid.reach()?.map(|levels| json::levels(structure, levels)),
-        "top": top, "marks": grid.marks()?,
+        "top": top, "marks": grid.marks()?, "token": grid.changes_token()?.to_string(),
         "chunks": total.chunks, "bytes": total.bytes, "raw_bytes": total.raw_bytes, "ratio": total.ratio(),
         "layers": layers.iter().map(layer).collect::<Vec<_>>(),
     }))

@@ -5,8 +5,10 @@
 mod aggregate;
 mod args;
 mod bench;
+mod changes;
 mod completions;
 mod create;
+mod drop;
 mod explain;
 mod import;
 mod info;
@@ -15,8 +17,10 @@ mod ls;
 mod measure;
 mod output;
 mod read;
+mod rename;
 mod select;
 mod structure;
+mod swap;
 mod terminal;
 mod verify;
 
@@ -58,6 +62,10 @@ enum Verb {
     Ls(ls::Ls),
     Read(read::Read),
     Explain(explain::Explain),
+    Changes(changes::Changes),
+    Drop(drop::Drop),
+    Rename(rename::Rename),
+    Swap(swap::Swap),
     Verify(verify::Verify),
     Bench(measure::Bench),
     Completions(completions::Completions),
@@ -84,6 +92,10 @@ pub fn main() -> ExitCode {
         Verb::Ls(verb) => verb.run(&terminal),
         Verb::Read(verb) => verb.run(&terminal),
         Verb::Explain(verb) => verb.run(&terminal),
+        Verb::Changes(verb) => verb.run(&terminal),
+        Verb::Drop(verb) => verb.run(&terminal),
+        Verb::Rename(verb) => verb.run(&terminal),
+        Verb::Swap(verb) => verb.run(&terminal),
         Verb::Verify(verb) => verb.run(&terminal),
         Verb::Bench(verb) => verb.run(&terminal),
         Verb::Completions(verb) => verb.run(&terminal),

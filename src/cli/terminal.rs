@@ -46,6 +46,17 @@ impl Terminal {
         self.tell("error", &sentence(error));
     }
 
+    /// Asks whether to do something that cannot be undone; `None` if there is nobody to ask.
+    pub(super) fn confirm(&self, what: &str) -> io::Result<Option<bool>> {
+        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+            return Ok(None);
+        }
+        write!(io::stderr().lock(), "{what}? It cannot be undone. [y/N] ")?;
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer)?;
+        Ok(Some(["y", "yes"].contains(&answer.trim().to_lowercase().as_str())))
+    }
+
     fn tell(&self, kind: &str, text: &str) {
         // Without stderr there is nobody to tell.
         let _ = writeln!(io::stderr().lock(), "{kind}: {text}");

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
 use super::delta;
 use super::frame;
 use super::header::{Encoding, HEADER_LEN, PlaneHeader, checksum, expect};
@@ -288,6 +290,14 @@ pub fn inspect(blob: &[u8]) -> Result<Vec<PlaneHeader>, DecodeError> {
         rest = after;
     }
     Ok(headers)
+}
+
+/// One number for a whole blob: the checksums of its planes as their headers have them, combined. Of two blobs under one key
+/// it differs where any byte does.
+pub fn checksum_of(blob: &[u8]) -> Result<u64, DecodeError> {
+    let headers = inspect(blob)?;
+    let combined = headers.iter().map(|header| header.checksum).reduce(|all, next| xxh3_64_with_seed(&next.to_le_bytes(), all));
+    Ok(combined.unwrap_or_default())
 }
 
 /// Which rows of a chunk the rows of a box are.

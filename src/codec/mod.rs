@@ -17,6 +17,7 @@
 mod blob;
 #[expect(unsafe_code, reason = "code for AVX2 is called where the machine has it")]
 mod delta;
+mod digest;
 mod error;
 mod frame;
 mod header;
@@ -27,7 +28,8 @@ mod word;
 #[cfg(test)]
 mod blob_tests;
 
-pub use blob::{BlobSpec, decode, decode_into, encode, inspect};
+pub use blob::{BlobSpec, checksum_of, decode, decode_into, encode, inspect};
+pub use digest::Digest;
 pub use error::DecodeError;
 pub use header::{Encoding, HEADER_LEN, PlaneHeader};
 pub use image::Transform;

@@ -16,12 +16,13 @@ pub struct Write {
 
 /// Writes that are applied together, and what they were computed from.
 ///
-/// Of several writes of one key the last one holds.
+/// Ranges are deleted first; of several writes of one key the last one holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
     base: Sequence,
     keys: Vec<(Space, Vec<u8>)>,
     ranges: Vec<(Space, KeyRange)>,
+    deleted: Vec<(Space, KeyRange)>,
     writes: Vec<Write>,
 }
 
@@ -54,6 +55,11 @@ impl Batch {
         self.writes.push(Write { space, key, value: None });
     }
 
+    /// Deletes every key of a range, which must have an end, but those that this batch writes.
+    pub fn delete_range(&mut self, space: Space, range: KeyRange) {
+        self.deleted.push((space, range));
+    }
+
     /// The snapshot's sequence.
     pub fn base(&self) -> Sequence {
         self.base
@@ -69,19 +75,31 @@ impl Batch {
         &self.ranges
     }
 
+    /// The ranges that are deleted before anything is written.
+    pub fn deleted(&self) -> &[(Space, KeyRange)] {
+        &self.deleted
+    }
+
     /// The writes, in the order they were made.
     pub fn writes(&self) -> &[Write] {
         &self.writes
     }
 
-    /// The bytes of all keys and values to be written.
-    pub fn size(&self) -> usize {
-        self.writes.iter().map(|write| write.key.len() + write.value.as_ref().map_or(0, Vec::len)).sum()
+    /// Whether a commit of this batch would change anything.
+    pub fn changes_nothing(&self) -> bool {
+        self.writes.is_empty() && self.deleted.is_empty()
     }
 
-    /// The writes, for an engine that keeps them.
-    pub(super) fn into_writes(self) -> Vec<Write> {
-        self.writes
+    /// The bytes of all keys, ends of ranges and values to be written.
+    pub fn size(&self) -> usize {
+        let writes = self.writes.iter().map(|write| write.key.len() + write.value.as_ref().map_or(0, Vec::len));
+        let ranges = self.deleted.iter().map(|(_, range)| range.start.len() + range.end.as_ref().map_or(0, Vec::len));
+        writes.chain(ranges).sum()
+    }
+
+    /// The deleted ranges and the writes, for an engine that keeps them.
+    pub(super) fn into_parts(self) -> (Vec<(Space, KeyRange)>, Vec<Write>) {
+        (self.deleted, self.writes)
     }
 
     /// What every engine refuses.
@@ -89,6 +107,9 @@ impl Batch {
         let size = self.size();
         if size > Self::SIZE_MAX {
             return Err(Error::invalid(format!("a batch of {size} bytes exceeds the limit of {} bytes", Self::SIZE_MAX)));
+        }
+        if let Some((space, _)) = self.deleted.iter().find(|(_, range)| range.end.is_none()) {
+            return Err(Error::invalid(format!("a range of the space {space:?} without an end cannot be deleted")));
         }
         Ok(())
     }

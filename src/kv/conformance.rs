@@ -20,6 +20,7 @@ pub fn run(new: Factory<'_>) {
     commits(new);
     isolation(new);
     conflicts(new);
+    deleted_ranges(new);
     sizes(new);
     concurrency(new);
 }
@@ -223,6 +224,68 @@ pub fn conflicts(new: Factory<'_>) {
                 engine.commit(again, Durability::Sync).unwrap();
             }
         }
+    }
+}
+
+/// Deleted ranges: their bounds, what the same batch writes, snapshots before, flushed or not, and conflicts.
+pub fn deleted_ranges(new: Factory<'_>) {
+    for flushed in [false, true] {
+        let engine = new();
+        let all: [&[u8]; 6] = [b"a", b"b", b"b\0", b"c", b"c\xff", b"d"];
+        put(&*engine, Space::Base, &all.map(|key| (key, b"old".as_slice())));
+        put(&*engine, Space::Feed, &[(b"b", b"old")]);
+        if flushed {
+            engine.flush().unwrap();
+        }
+        let before = engine.snapshot().unwrap();
+        let mut batch = Batch::at(&*before);
+        batch.put(Space::Base, b"bb".to_vec(), b"new".to_vec());
+        batch.put(Space::Base, b"c".to_vec(), b"new".to_vec());
+        batch.delete_range(Space::Base, between(b"b", b"d"));
+        batch.delete_range(Space::Base, between(b"d", b"a"));
+        engine.commit(batch, Durability::Sync).unwrap();
+        for compacted in [false, true] {
+            if compacted {
+                engine.flush().unwrap();
+                engine.compact(Space::Base, &between(b"b", b"d")).unwrap();
+                engine.compact(Space::Base, &KeyRange::all()).unwrap();
+            }
+            let shown = |snapshot: &dyn Snapshot, space| {
+                let page = snapshot.scan(space, &KeyRange::all(), Order::Ascending, 9).unwrap();
+                page.entries.into_iter().map(|(key, _)| key).collect::<Vec<_>>()
+            };
+            let after = engine.snapshot().unwrap();
+            assert_eq!(shown(&*after, Space::Base), [b"a".as_slice(), b"bb", b"c", b"d"], "the batch's own writes stay");
+            assert_eq!(get(&*after, Space::Base, b"c"), Some(b"new".to_vec()));
+            assert_eq!(get(&*after, Space::Base, b"b"), None);
+            assert_eq!(shown(&*before, Space::Base), all, "an older snapshot does not change");
+            assert_eq!(shown(&*after, Space::Feed), [b"b"], "another space keeps the range");
+        }
+        let mut endless = Batch::default();
+        endless.delete_range(Space::Base, KeyRange::all());
+        assert_eq!(engine.commit(endless, Durability::Sync).unwrap_err().kind(), &ErrorKind::Invalid);
+    }
+    type Expect = fn(&mut Batch);
+    let cases: [(&str, Expect, bool); 6] = [
+        ("a key there", |batch| batch.expect_key(Space::Base, b"m".to_vec()), true),
+        ("an absent key there", |batch| batch.expect_key(Space::Base, b"mm".to_vec()), true),
+        ("the key at the end", |batch| batch.expect_key(Space::Base, b"n".to_vec()), false),
+        ("a range that overlaps", |batch| batch.expect_range(Space::Base, between(b"a", b"m\0")), true),
+        ("a range that ends there", |batch| batch.expect_range(Space::Base, between(b"a", b"m")), false),
+        ("the range of another space", |batch| batch.expect_range(Space::Feed, KeyRange::all()), false),
+    ];
+    for (name, expect, conflicts) in cases {
+        let engine = new();
+        put(&*engine, Space::Base, &[(b"m", b"old")]);
+        let snapshot = engine.snapshot().unwrap();
+        let mut other = Batch::at(&*snapshot);
+        other.delete_range(Space::Base, between(b"m", b"n"));
+        engine.commit(other, Durability::Buffered).unwrap();
+        let mut batch = Batch::at(&*snapshot);
+        expect(&mut batch);
+        batch.put(Space::Meta, b"written".to_vec(), Vec::new());
+        let outcome = engine.commit(batch, Durability::Buffered).map_err(|error| error.kind().clone());
+        assert_eq!(outcome.err(), conflicts.then_some(ErrorKind::Conflict), "{name}");
     }
 }
 

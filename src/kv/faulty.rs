@@ -148,6 +148,14 @@ impl<E: Engine> Engine for Faulty<E> {
         }
         failure.map_or(Ok(()), |_| Err(injected()))
     }
+
+    fn compact(&self, space: Space, range: &KeyRange) -> Result<()> {
+        let failure = self.plan.call();
+        if failure != Some(Failure::Before) {
+            self.engine.compact(space, range)?;
+        }
+        failure.map_or(Ok(()), |_| Err(injected()))
+    }
 }
 
 struct FaultyView {

@@ -199,10 +199,10 @@ impl Group {
             return Err(Error::invalid("a batch was computed from a snapshot of another store"));
         }
         commits.history.check(batch)?;
-        if !batch.writes().is_empty() {
+        if !batch.changes_nothing() {
             commits.accepted.0 += 1;
             let accepted = commits.accepted;
-            commits.history.record(accepted, batch.writes());
+            commits.history.record(accepted, batch.deleted(), batch.writes());
         }
         Ok(commits.accepted)
     }

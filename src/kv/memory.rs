@@ -45,8 +45,16 @@ impl Default for State {
 }
 
 impl State {
-    fn apply(&mut self, writes: Vec<Write>) {
-        for Write { space, key, value } in writes {
+    fn apply(&mut self, deleted: Vec<(Space, KeyRange)>, mut writes: Vec<Write>) {
+        let mut all: Vec<Write> = Vec::new();
+        for (space, range) in deleted.into_iter().filter(|(_, range)| !range.is_empty()) {
+            let end = range.end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+            let keys = self.spaces[space.index()].range::<[u8], _>((Bound::Included(range.start.as_slice()), end));
+            let there = keys.filter(|(_, versions)| matches!(versions.last(), Some((_, Some(_)))));
+            all.extend(there.map(|(key, _)| Write { space, key: key.to_vec(), value: None }));
+        }
+        all.append(&mut writes);
+        for Write { space, key, value } in all {
             let key: Arc<[u8]> = Arc::from(key);
             let versions = self.spaces[space.index()].entry(Arc::clone(&key)).or_default();
             // Of several writes in one commit only the last one is a version.
@@ -148,8 +156,9 @@ impl Engine for Memory {
         state.history.check(&batch)?;
         state.last.0 += 1;
         let last = state.last;
-        state.history.record(last, batch.writes());
-        state.apply(batch.into_writes());
+        state.history.record(last, batch.deleted(), batch.writes());
+        let (deleted, writes) = batch.into_parts();
+        state.apply(deleted, writes);
         if durability == Durability::Sync {
             state.synced = last;
         }
@@ -161,6 +170,11 @@ impl Engine for Memory {
         let mut state = lock(&self.state);
         state.synced = state.last;
         state.collect();
+        Ok(())
+    }
+
+    fn compact(&self, _: Space, _: &KeyRange) -> Result<()> {
+        lock(&self.state).collect();
         Ok(())
     }
 }

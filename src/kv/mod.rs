@@ -6,7 +6,7 @@
 //!   never part of one. It does not change while it lives.
 //! * [`Engine::commit`] applies a [`Batch`] whole or not at all. It is refused with
 //!   [`Conflict`](crate::ErrorKind::Conflict), and changes nothing, if a key or a range that the batch expects unchanged was
-//!   written by a commit after the batch's snapshot. A conflict may be reported without need, never missed.
+//!   written or deleted by a commit after the batch's snapshot. A conflict may be reported without need, never missed.
 //! * A commit with [`Durability::Sync`] has survived power loss when the call returns; so has every commit before it. A
 //!   commit with [`Durability::Buffered`] survives the death of the process. After power loss the store holds a prefix of the
 //!   commits, in their order.
@@ -60,11 +60,13 @@ pub enum Space {
     Aggregate,
     /// Marks. A queue: written, read in order, deleted.
     Dirty,
+    /// What changed, an entry a commit and grid. A queue too.
+    Feed,
 }
 
 impl Space {
     /// Every space.
-    pub const ALL: [Space; 5] = [Space::Meta, Space::Directory, Space::Base, Space::Aggregate, Space::Dirty];
+    pub const ALL: [Space; 6] = [Space::Meta, Space::Directory, Space::Base, Space::Aggregate, Space::Dirty, Space::Feed];
 
     /// The position in [`ALL`](Self::ALL).
     fn index(self) -> usize {
@@ -120,6 +122,12 @@ impl KeyRange {
     pub fn contains(&self, key: &[u8]) -> bool {
         key >= self.start.as_slice() && self.end.as_deref().is_none_or(|end| key < end)
     }
+
+    /// Whether some key can lie in both ranges.
+    pub fn overlaps(&self, other: &KeyRange) -> bool {
+        let begins_before_end = |a: &KeyRange, b: &KeyRange| b.end.as_deref().is_none_or(|end| a.start.as_slice() < end);
+        !self.is_empty() && !other.is_empty() && begins_before_end(self, other) && begins_before_end(other, self)
+    }
 }
 
 /// The direction of a scan.
@@ -151,6 +159,9 @@ pub trait Engine: Send + Sync + fmt::Debug {
 
     /// Moves what is buffered in memory into its final files, durably, so that logs can be dropped.
     fn flush(&self) -> Result<()>;
+
+    /// Gives back the space of what was deleted or overwritten in a range. What can be read does not change.
+    fn compact(&self, space: Space, range: &KeyRange) -> Result<()>;
 }
 
 /// A view of an [`Engine`] at one moment.
@@ -165,4 +176,23 @@ pub trait Snapshot: Send + Sync {
 
     /// At most `limit` entries of a range.
     fn scan(&self, space: Space, range: &KeyRange, order: Order, limit: usize) -> Result<Page>;
+}
+
+/// Calls `visit` with all entries of a range, in ascending order, at most `limit` at a time.
+pub fn for_each_page(
+    snapshot: &dyn Snapshot,
+    space: Space,
+    mut range: KeyRange,
+    limit: usize,
+    mut visit: impl FnMut(Vec<(Vec<u8>, Vec<u8>)>) -> Result<()>,
+) -> Result<()> {
+    loop {
+        let Page { entries, more } = snapshot.scan(space, &range, Order::Ascending, limit)?;
+        let next = entries.last().filter(|_| more).map(|(last, _)| [last.as_slice(), &[0]].concat());
+        visit(entries)?;
+        match next {
+            Some(start) => range.start = start,
+            None => return Ok(()),
+        }
+    }
 }

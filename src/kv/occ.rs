@@ -13,6 +13,9 @@ const KEPT_WRITES: usize = 1 << 14;
 /// Writes that are remembered at most, however old the oldest live snapshot is.
 const KEPT_WRITES_MAX: usize = 1 << 18;
 
+/// Deleted ranges that are remembered at most: every check compares with all of them.
+const KEPT_RANGES_MAX: usize = 1 << 10;
+
 /// The recent writes of a store, and the snapshots that batches may still be based on.
 ///
 /// Every write after `horizon` is remembered; a batch that is based before it is refused if it expects anything.
@@ -22,6 +25,8 @@ pub(super) struct History {
     last_writes: [BTreeMap<Arc<[u8]>, Sequence>; Space::ALL.len()],
     /// The same writes in the order they came, so that the oldest can be forgotten.
     order: VecDeque<(Sequence, Space, Arc<[u8]>)>,
+    /// The ranges that were deleted, in the same order.
+    deleted: VecDeque<(Sequence, Space, KeyRange)>,
     /// How many live snapshots show each sequence.
     live: BTreeMap<Sequence, usize>,
     horizon: Sequence,
@@ -37,7 +42,7 @@ impl History {
 
     fn with_limits(horizon: Sequence, kept: usize, kept_max: usize) -> Self {
         let last_writes = std::array::from_fn(|_| BTreeMap::new());
-        Self { last_writes, order: VecDeque::new(), live: BTreeMap::new(), horizon, kept, kept_max }
+        Self { last_writes, order: VecDeque::new(), deleted: VecDeque::new(), live: BTreeMap::new(), horizon, kept, kept_max }
     }
 
     /// Notes a live snapshot.
@@ -70,7 +75,8 @@ impl History {
         if base < self.horizon {
             return Err(Error::new(ErrorKind::Conflict, "the snapshot of a batch is older than the remembered commits"));
         }
-        if self.order.back().is_none_or(|(last, ..)| *last <= base) {
+        let latest = self.order.back().map(|(last, ..)| *last).max(self.deleted.back().map(|(last, ..)| *last));
+        if latest.is_none_or(|last| last <= base) {
             return Ok(());
         }
         let key_changed = batch.keys().iter().any(|(space, key)| self.wrote_key(*space, key, base));
@@ -82,6 +88,12 @@ impl History {
 
     fn wrote_key(&self, space: Space, key: &[u8], base: Sequence) -> bool {
         self.last_writes[space.index()].get(key).is_some_and(|last| *last > base)
+            || self.deleted_since(space, base).any(|deleted| deleted.contains(key))
+    }
+
+    fn deleted_since(&self, space: Space, base: Sequence) -> impl Iterator<Item = &KeyRange> {
+        let recent = self.deleted.iter().rev().take_while(move |(last, ..)| *last > base);
+        recent.filter(move |(_, of, _)| *of == space).map(|(.., range)| range)
     }
 
     fn wrote_range(&self, space: Space, range: &KeyRange, base: Sequence) -> bool {
@@ -91,11 +103,13 @@ impl History {
         let start = Bound::Included(range.start.as_slice());
         let end = range.end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         self.last_writes[space.index()].range::<[u8], _>((start, end)).any(|(_, last)| *last > base)
+            || self.deleted_since(space, base).any(|deleted| deleted.overlaps(range))
     }
 
-    /// Remembers the writes of a commit. Sequences must not decrease.
-    pub(super) fn record(&mut self, sequence: Sequence, writes: &[Write]) {
+    /// Remembers what a commit deletes and writes. Sequences must not decrease.
+    pub(super) fn record(&mut self, sequence: Sequence, deleted: &[(Space, KeyRange)], writes: &[Write]) {
         assert!(self.order.back().is_none_or(|(last, ..)| *last <= sequence), "commits are recorded in their order");
+        self.deleted.extend(deleted.iter().map(|(space, range)| (sequence, *space, range.clone())));
         for write in writes {
             let key: Arc<[u8]> = Arc::from(write.key.as_slice());
             self.last_writes[write.space.index()].insert(Arc::clone(&key), sequence);
@@ -118,6 +132,13 @@ impl History {
                 last_writes.remove(&key);
             }
             self.horizon = self.horizon.max(sequence);
+        }
+        while let Some((sequence, ..)) = self.deleted.front() {
+            if self.deleted.len() <= KEPT_RANGES_MAX && *sequence > self.horizon {
+                break;
+            }
+            self.horizon = self.horizon.max(*sequence);
+            self.deleted.pop_front();
         }
     }
 }
@@ -147,6 +168,10 @@ mod tests {
         Write { space: Space::Base, key: vec![key], value: None }
     }
 
+    fn range(start: u8, end: u8) -> KeyRange {
+        KeyRange { start: vec![start], end: Some(vec![end]) }
+    }
+
     fn expecting(base: u64, key: u8) -> Batch {
         let mut batch = Batch::at(&At(base));
         batch.expect_key(Space::Base, vec![key]);
@@ -156,8 +181,8 @@ mod tests {
     #[test]
     fn a_key_written_after_the_snapshot_conflicts_and_no_other_does() {
         let mut history = History::starting_at(Sequence(0));
-        history.record(Sequence(1), &[write(1)]);
-        history.record(Sequence(2), &[write(2)]);
+        history.record(Sequence(1), &[], &[write(1)]);
+        history.record(Sequence(2), &[], &[write(2)]);
         assert_eq!(history.check(&expecting(1, 2)).expect_err("written at 2").kind(), &ErrorKind::Conflict);
         history.check(&expecting(1, 1)).expect("written at 1, seen at 1");
         history.check(&expecting(2, 2)).expect("written at 2, seen at 2");
@@ -169,10 +194,10 @@ mod tests {
     #[test]
     fn a_range_conflicts_from_its_start_and_before_its_end() {
         let mut history = History::starting_at(Sequence(0));
-        history.record(Sequence(1), &[write(5)]);
+        history.record(Sequence(1), &[], &[write(5)]);
         for (start, end, conflicts) in [(4, 5, false), (5, 6, true), (4, 6, true), (6, 9, false), (9, 4, false)] {
             let mut batch = Batch::at(&At(0));
-            batch.expect_range(Space::Base, KeyRange { start: vec![start], end: Some(vec![end]) });
+            batch.expect_range(Space::Base, range(start, end));
             assert_eq!(history.check(&batch).is_err(), conflicts, "{start}..{end}");
         }
     }
@@ -182,11 +207,11 @@ mod tests {
         let mut history = History::with_limits(Sequence(0), 2, 4);
         history.register(Sequence(1));
         for sequence in 1..=5 {
-            history.record(Sequence(sequence), &[write(9)]);
+            history.record(Sequence(sequence), &[], &[write(9)]);
         }
         assert_eq!(history.horizon, Sequence(1), "what the live snapshot needs is kept");
         history.check(&expecting(1, 1)).expect("nobody wrote key 1");
-        history.record(Sequence(6), &[write(9)]);
+        history.record(Sequence(6), &[], &[write(9)]);
         assert_eq!(history.horizon, Sequence(2));
         assert_eq!(history.check(&expecting(1, 1)).expect_err("too old to judge").kind(), &ErrorKind::Conflict);
         history.release(Sequence(1));
@@ -196,13 +221,26 @@ mod tests {
     #[test]
     fn a_batch_without_expectations_never_conflicts() {
         let mut history = History::with_limits(Sequence(7), 1, 1);
-        history.record(Sequence(8), &[write(1), write(2), write(3)]);
+        history.record(Sequence(8), &[], &[write(1), write(2), write(3)]);
         history.check(&Batch::default()).expect("expects nothing");
+    }
+
+    #[test]
+    fn deleted_ranges_are_forgotten_and_the_horizon_says_so() {
+        let mut history = History::starting_at(Sequence(0));
+        for sequence in 1..=2000 {
+            history.record(Sequence(sequence), &[(Space::Base, range(1, 3))], &[]);
+        }
+        assert_eq!((history.deleted.len(), history.horizon), (KEPT_RANGES_MAX, Sequence(2000 - 1024)));
+        assert_eq!(history.check(&expecting(1999, 2)).expect_err("deleted at 2000").kind(), &ErrorKind::Conflict);
+        history.check(&expecting(1999, 3)).expect("beyond the range");
+        assert_eq!(history.check(&expecting(900, 3)).expect_err("too old to judge").kind(), &ErrorKind::Conflict);
     }
 
     #[derive(Clone, Debug)]
     enum Step {
         Commit(Vec<u8>),
+        Delete(u8, u8),
         Snapshot,
         Release(usize),
         CheckKey(u64, u8),
@@ -212,6 +250,7 @@ mod tests {
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let step = prop_oneof![
             proptest::collection::vec(0..16u8, 0..4).prop_map(Step::Commit),
+            (0..16u8, 0..16u8).prop_map(|(start, end)| Step::Delete(start, end)),
             Just(Step::Snapshot),
             (0..8usize).prop_map(Step::Release),
             (0..12u64, 0..16u8).prop_map(|(age, key)| Step::CheckKey(age, key)),
@@ -231,8 +270,14 @@ mod tests {
                 let (batch, changed) = match step {
                     Step::Commit(keys) => {
                         now += 1;
-                        history.record(Sequence(now), &keys.iter().map(|key| write(*key)).collect::<Vec<_>>());
+                        history.record(Sequence(now), &[], &keys.iter().map(|key| write(*key)).collect::<Vec<_>>());
                         all.extend(keys.iter().map(|key| (now, *key)));
+                        continue;
+                    }
+                    Step::Delete(start, end) => {
+                        now += 1;
+                        history.record(Sequence(now), &[(Space::Base, range(start, end))], &[]);
+                        all.extend((start..end).map(|key| (now, key)));
                         continue;
                     }
                     Step::Snapshot => {
@@ -253,7 +298,7 @@ mod tests {
                     Step::CheckRange(age, start, end) => {
                         let base = now.saturating_sub(age);
                         let mut batch = Batch::at(&At(base));
-                        batch.expect_range(Space::Base, KeyRange { start: vec![start], end: Some(vec![end]) });
+                        batch.expect_range(Space::Base, range(start, end));
                         (batch, all.iter().any(|(at, wrote)| *at > base && (start..end).contains(wrote)))
                     }
                 };

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIteratorWithThreadMode,
-    DBRecoveryMode, FlushOptions, Options, ReadOptions, SnapshotWithThreadMode, WriteBatch, WriteOptions,
+    BlockBasedOptions, BottommostLevelCompaction, Cache, ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB,
+    DBCompressionType, DBRawIteratorWithThreadMode, DBRecoveryMode, FlushOptions, Options, ReadOptions, SnapshotWithThreadMode,
+    WriteBatch, WriteOptions,
 };
 
 use super::directory::{self, Admission};
@@ -17,6 +18,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// Values from this size on are kept in files of their own, so that compactions do not copy them.
 const BLOB_BYTES_MIN: u64 = 4 << 10;
 const BLOB_FILE_BYTES: u64 = 256 << 20;
+/// The oldest part of these files, out of which compactions move what is still needed.
+const BLOB_AGE_CUTOFF: f64 = 0.5;
 /// Bounds the time of recovery, and of the checks before it.
 const WAL_BYTES_MAX: u64 = 256 << 20;
 const MANIFEST_BYTES_MAX: usize = 64 << 20;
@@ -104,12 +107,18 @@ fn family_name(space: Space) -> &'static str {
         Space::Base => "base",
         Space::Aggregate => "aggregate",
         Space::Dirty => "dirty",
+        Space::Feed => "feed",
     }
 }
 
 /// Whether the values of a space are chunks.
 fn is_large(space: Space) -> bool {
     matches!(space, Space::Base | Space::Aggregate)
+}
+
+/// Whether keys are written, read in order and deleted.
+fn is_queue(space: Space) -> bool {
+    matches!(space, Space::Dirty | Space::Feed)
 }
 
 fn open_database(path: &Path, options: &RocksOptions, verify_logs: bool) -> Result<DB> {
@@ -172,11 +181,11 @@ fn family_options(space: Space, cache: &Cache) -> Options {
         options.set_min_blob_size(BLOB_BYTES_MIN);
         options.set_blob_file_size(BLOB_FILE_BYTES);
         options.set_enable_blob_gc(true);
-        options.set_blob_gc_age_cutoff(0.5);
+        options.set_blob_gc_age_cutoff(BLOB_AGE_CUTOFF);
         options.set_blob_gc_force_threshold(0.5);
     }
-    if space == Space::Dirty {
-        // A queue: where deletions gather, compact, or every scan has to step over them.
+    if is_queue(space) {
+        // Where deletions gather, compact, or every scan has to step over them.
         options.add_compact_on_deletion_collector_factory(128, 64, 0.5);
         options.set_level_zero_file_num_compaction_trigger(2);
     }
@@ -184,7 +193,7 @@ fn family_options(space: Space, cache: &Cache) -> Options {
     table.set_block_cache(cache);
     table.set_cache_index_and_filter_blocks(true);
     table.set_pin_l0_filter_and_index_blocks_in_cache(true);
-    if space != Space::Dirty {
+    if !is_queue(space) {
         table.set_bloom_filter(10.0, false);
         table.set_whole_key_filtering(true);
     }
@@ -227,11 +236,17 @@ impl Store {
         let count = batches.iter().map(|batch| batch.writes().len()).sum::<usize>();
         // Type, family and two lengths come to each entry.
         let mut merged = WriteBatch::with_capacity_bytes(size + 16 * count + 16);
-        for write in batches.iter().flat_map(Batch::writes) {
-            let family = self.family(write.space)?;
-            match &write.value {
-                Some(value) => merged.put_cf(family, &write.key, value),
-                None => merged.delete_cf(family, &write.key),
+        for batch in batches {
+            for (space, range) in batch.deleted().iter().filter(|(_, range)| !range.is_empty()) {
+                let end = range.end.as_deref().ok_or_else(|| Error::invalid("a deleted range has an end"))?;
+                merged.delete_range_cf(self.family(*space)?, range.start.as_slice(), end);
+            }
+            for write in batch.writes() {
+                let family = self.family(write.space)?;
+                match &write.value {
+                    Some(value) => merged.put_cf(family, &write.key, value),
+                    None => merged.delete_cf(family, &write.key),
+                }
             }
         }
         Ok(merged)
@@ -287,6 +302,26 @@ impl Engine for Rocks {
         })?;
         store.admission.settled(sequence);
         Ok(())
+    }
+
+    fn compact(&self, space: Space, range: &KeyRange) -> Result<()> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let mut options = CompactOptions::default();
+        options.set_exclusive_manual_compaction(false);
+        options.set_bottommost_level_compaction(BottommostLevelCompaction::ForceOptimized);
+        let start = Some(range.start.as_slice()).filter(|start| !start.is_empty());
+        let (db, family) = (&self.store.db, self.store.family(space)?);
+        let collect_up_to = |age: f64| {
+            let option = ("blob_garbage_collection_age_cutoff", age.to_string());
+            let set = if is_large(space) { db.set_options_cf(family, &[(option.0, &option.1)]) } else { Ok(()) };
+            set.map_err(|error| Error::unavailable(format!("space {space:?} cannot be compacted")).because(error))
+        };
+        // What is kept in a file with garbage is moved, in however young a file it is.
+        collect_up_to(1.0)?;
+        db.compact_range_cf_opt(family, start, range.end.as_deref(), &options);
+        collect_up_to(BLOB_AGE_CUTOFF)
     }
 }
 

@@ -260,7 +260,13 @@ fn no_life_of_a_store_makes_it_refused() {
         for _ in 0..dice(12) {
             match dice(10) {
                 0 => engine.flush().expect("flushed"),
-                space @ 1..=4 => engine.flush_space(Space::ALL[space]).expect("flushed"),
+                6 => {
+                    let mut batch = Batch::default();
+                    let never = KeyRange { start: vec![u8::MAX], end: Some(vec![u8::MAX; 2]) };
+                    Space::ALL.into_iter().for_each(|space| batch.delete_range(space, never.clone()));
+                    engine.commit(batch, Durability::Buffered).expect("committed");
+                }
+                space @ 1..=5 => engine.flush_space(Space::ALL[space]).expect("flushed"),
                 choice => {
                     let durability = if choice % 2 == 0 { Durability::Sync } else { Durability::Buffered };
                     let bytes = [0, 30, 5000, 40_000][dice(4)];
@@ -418,19 +424,20 @@ fn the_watermark_follows_syncs_and_costs_little() {
         Found::Valid(watermark, _) => watermark.sequence,
         other => panic!("{other:?}"),
     };
+    let entries = Space::ALL.len() as u64;
     put(&engine, 0, 10, Durability::Buffered);
     assert_eq!(sequence(), 0);
     put(&engine, 1, 10, Durability::Sync);
-    assert_eq!(sequence(), 10);
+    assert_eq!(sequence(), 2 * entries);
     put(&engine, 2, 10, Durability::Buffered);
     engine.commit(Batch::default(), Durability::Sync).expect("an empty commit");
-    assert_eq!(sequence(), 15, "an empty synced commit syncs those before it");
+    assert_eq!(sequence(), 3 * entries, "an empty synced commit syncs those before it");
     put(&engine, 3, 10, Durability::Buffered);
     engine.flush().expect("flushed");
-    assert_eq!(sequence(), 20);
+    assert_eq!(sequence(), 4 * entries);
     put(&engine, 4, 10, Durability::Buffered);
     drop(engine);
-    assert_eq!(sequence(), 25, "closing syncs");
+    assert_eq!(sequence(), 5 * entries, "closing syncs");
 
     let mut file = watermark::WatermarkFile::create(tempfile::tempfile().expect("a file")).expect("created");
     let started = Instant::now();
@@ -475,4 +482,33 @@ fn damaged_values_are_errors_not_absences() {
         let scan = snapshot.scan(Space::Aggregate, &KeyRange::all(), order, 9);
         assert_eq!(scan.expect_err("damaged").kind(), &ErrorKind::Corrupt);
     }
+}
+
+/// Deleted ranges are as durable as anything, and compaction gives back what they took, in files too.
+#[test]
+fn deleted_ranges_stay_deleted_and_give_their_space_back() {
+    let place = directory();
+    let engine = Rocks::open(place.path(), &creating()).expect("a new store");
+    (0..200).for_each(|key| put(&engine, key, 20_000, Durability::Buffered));
+    engine.flush().expect("flushed");
+    let files = |path: &Path| {
+        let entries = fs::read_dir(path).expect("readable").map(|entry| entry.expect("readable"));
+        let data = entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(".blob"));
+        data.map(|entry| entry.metadata().expect("metadata").len()).sum::<u64>()
+    };
+    let before = files(place.path());
+    let mut batch = Batch::default();
+    for space in Space::ALL {
+        batch.delete_range(space, KeyRange { start: 50_u32.to_be_bytes().to_vec(), end: Some(vec![u8::MAX; 4]) });
+    }
+    engine.commit(batch, Durability::Sync).expect("committed");
+    assert_eq!(count(&engine), 50);
+    let image = killed(place.path());
+    assert_eq!(count(&Rocks::open(image.path(), &creating()).expect("opened")), 50);
+    for space in Space::ALL {
+        engine.compact(space, &KeyRange::all()).expect("compacted");
+    }
+    assert_eq!(count(&engine), 50);
+    let after = files(place.path());
+    assert!(before >= 8_000_000 && after < before / 2, "{after} of {before} bytes are left");
 }

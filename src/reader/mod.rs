@@ -4,9 +4,12 @@ mod fetch;
 mod fresh;
 mod plan;
 mod query;
+mod version;
 
 pub use plan::Explanation;
 pub use query::{Answer, Freshness, Layer, Query};
+pub use version::Version;
+pub(crate) use version::version;
 
 use crate::array::Array;
 use crate::error::Result;

@@ -8,6 +8,7 @@ use crate::dirty;
 use crate::error::{Error, Result};
 use crate::grid::{Axis, CellIndex, Extent, Level, Levels, Shape, Structure, Window};
 use crate::kernel::{Aggregation, AxisMap, Resampling};
+use crate::key::LayerId;
 use crate::kv::Snapshot;
 use crate::store::{Base, Grid, LayerSpec, State, base_fill};
 
@@ -31,6 +32,13 @@ impl ReadLayer {
         match self {
             ReadLayer::Base => Layer::Base,
             ReadLayer::Aggregate(spec) => Layer::Aggregate(spec.aggregation.clone()),
+        }
+    }
+
+    pub(super) fn id(&self) -> LayerId {
+        match self {
+            ReadLayer::Base => LayerId::BASE,
+            ReadLayer::Aggregate(spec) => spec.id,
         }
     }
 }

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::codec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::grid::{Schema, check_name};
-use crate::key::{GridId, meta};
-use crate::kv::{Batch, Durability, Engine, KeyRange, Order, Snapshot, Space};
+use crate::key::{ChunkKey, GridId, MarkKey, feed, meta};
+use crate::kv::{Batch, Durability, Engine, KeyRange, Order, Snapshot, Space, for_each_page};
 
 /// The version of keys, blobs and records. A store of another version is refused.
 const FORMAT: u32 = 2;
@@ -17,7 +17,7 @@ struct Number(u64);
 /// What a record is; the number stands in its envelope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum RecordKind {
+pub(crate) enum RecordKind {
     Format = 1,
     Epoch = 2,
     Next = 3,
@@ -26,35 +26,44 @@ pub(super) enum RecordKind {
     Bounds = 6,
     Reach = 7,
     BaseLevels = 8,
+    Identity = 9,
+    Feed = 10,
+    Change = 11,
 }
 
 /// The bytes of a record.
-pub(super) fn encode_record<T: Serialize>(kind: RecordKind, value: &T) -> Result<Vec<u8>> {
+pub(crate) fn encode_record<T: Serialize>(kind: RecordKind, value: &T) -> Result<Vec<u8>> {
     codec::encode_record(kind as u8, value).map_err(|e| Error::invalid(format!("the {kind:?} record cannot be kept")).because(e))
 }
 
+/// The value of a record.
+pub(crate) fn decode_record<T: Serialize + serde::de::DeserializeOwned>(kind: RecordKind, bytes: &[u8]) -> Result<T> {
+    codec::decode_record(kind as u8, bytes).map_err(|e| Error::corrupt(format!("the {kind:?} record is damaged")).because(e))
+}
+
 /// Reads the record under a key, if there is one.
-pub(super) fn read<T: Serialize + serde::de::DeserializeOwned>(
+pub(crate) fn read<T: Serialize + serde::de::DeserializeOwned>(
     snapshot: &dyn Snapshot,
     kind: RecordKind,
     key: Vec<u8>,
 ) -> Result<Option<T>> {
     let mut record = None;
     snapshot.get_many(Space::Meta, &[key], &mut |_, bytes| {
-        record = match bytes {
-            Some(bytes) => Some(
-                codec::decode_record(kind as u8, bytes)
-                    .map_err(|e| Error::corrupt(format!("the {kind:?} record is damaged")).because(e))?,
-            ),
-            None => None,
-        };
+        record = bytes.map(|bytes| decode_record(kind, bytes)).transpose()?;
         Ok(())
     })?;
     Ok(record)
 }
 
-/// Checks the format, and raises the epoch durably. Gives the new epoch.
-pub(super) fn enter(engine: &dyn Engine) -> Result<u64> {
+/// What an opened store is.
+pub(super) struct Entered {
+    pub(super) epoch: u64,
+    pub(super) identity: u64,
+}
+
+/// Checks the format, and raises the epoch durably. `identity` is for a store that has none, and for one that is to be `another`
+/// from now on.
+pub(super) fn enter(engine: &dyn Engine, identity: u64, another: bool) -> Result<Entered> {
     let snapshot = engine.snapshot()?;
     let mut batch = Batch::at(snapshot.as_ref());
     match read::<Number>(snapshot.as_ref(), RecordKind::Format, meta::FORMAT.to_vec())? {
@@ -69,35 +78,112 @@ pub(super) fn enter(engine: &dyn Engine) -> Result<u64> {
         }
         None => batch.put(Space::Meta, meta::FORMAT.to_vec(), encode_record(RecordKind::Format, &Number(u64::from(FORMAT)))?),
     }
+    let known = read::<Number>(snapshot.as_ref(), RecordKind::Identity, meta::IDENTITY.to_vec())?;
+    let identity = match known {
+        Some(Number(known)) if !another => known,
+        _ => {
+            let record = encode_record(RecordKind::Identity, &Number(identity))?;
+            batch.put(Space::Meta, meta::IDENTITY.to_vec(), record);
+            identity
+        }
+    };
     let epoch = read::<Number>(snapshot.as_ref(), RecordKind::Epoch, meta::EPOCH.to_vec())?.map_or(0, |Number(epoch)| epoch) + 1;
     batch.expect_key(Space::Meta, meta::EPOCH.to_vec());
     batch.put(Space::Meta, meta::EPOCH.to_vec(), encode_record(RecordKind::Epoch, &Number(epoch))?);
     engine.commit(batch, Durability::Sync)?;
-    Ok(epoch)
+    Ok(Entered { epoch, identity })
 }
 
-/// Makes a grid: its number, name and schema in one commit.
-pub(super) fn create(engine: &dyn Engine, name: &str, schema: &Schema) -> Result<GridId> {
-    check_name("grid", name)?;
+/// Computes and commits a change of the catalog, again and again while others interfere.
+fn change<T>(engine: &dyn Engine, compute: impl Fn(&dyn Snapshot, &mut Batch) -> Result<T>) -> Result<T> {
     loop {
         let snapshot = engine.snapshot()?;
-        if read::<GridId>(snapshot.as_ref(), RecordKind::Name, meta::name(name))?.is_some() {
-            return Err(Error::new(ErrorKind::AlreadyExists, format!("there is a grid `{name}` already")));
-        }
-        let next = read::<GridId>(snapshot.as_ref(), RecordKind::Next, meta::NEXT.to_vec())?.unwrap_or(GridId(1));
-        let after = next.0.checked_add(1).ok_or_else(|| Error::invalid("the store has no number left for another grid"))?;
         let mut batch = Batch::at(snapshot.as_ref());
-        batch.expect_key(Space::Meta, meta::name(name));
-        batch.expect_key(Space::Meta, meta::NEXT.to_vec());
-        batch.put(Space::Meta, meta::NEXT.to_vec(), encode_record(RecordKind::Next, &GridId(after))?);
-        batch.put(Space::Meta, meta::name(name), encode_record(RecordKind::Name, &next)?);
-        batch.put(Space::Meta, meta::schema(next), encode_record(RecordKind::Schema, schema)?);
+        let outcome = compute(snapshot.as_ref(), &mut batch)?;
         match engine.commit(batch, Durability::Sync) {
-            Ok(_) => return Ok(next),
+            Ok(_) => return Ok(outcome),
             Err(error) if *error.kind() == ErrorKind::Conflict => {}
             Err(error) => return Err(error),
         }
     }
+}
+
+/// The number behind a name, which the batch expects to stay.
+fn id(snapshot: &dyn Snapshot, batch: &mut Batch, name: &str) -> Result<GridId> {
+    batch.expect_key(Space::Meta, meta::name(name));
+    let id = read::<GridId>(snapshot, RecordKind::Name, meta::name(name))?;
+    id.ok_or_else(|| Error::not_found(format!("there is no grid `{name}`")))
+}
+
+/// A name that must be free, and stay so.
+fn free(snapshot: &dyn Snapshot, batch: &mut Batch, name: &str) -> Result<()> {
+    check_name("grid", name)?;
+    match id(snapshot, batch, name) {
+        Ok(_) => Err(Error::new(ErrorKind::AlreadyExists, format!("there is a grid `{name}` already"))),
+        Err(error) if *error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes a grid: its number, name and schema in one commit.
+pub(super) fn create(engine: &dyn Engine, name: &str, schema: &Schema) -> Result<GridId> {
+    change(engine, |snapshot, batch| {
+        free(snapshot, batch, name)?;
+        let next = read::<GridId>(snapshot, RecordKind::Next, meta::NEXT.to_vec())?.unwrap_or(GridId(1));
+        let after = next.0.checked_add(1).ok_or_else(|| Error::invalid("the store has no number left for another grid"))?;
+        batch.expect_key(Space::Meta, meta::NEXT.to_vec());
+        batch.put(Space::Meta, meta::NEXT.to_vec(), encode_record(RecordKind::Next, &GridId(after))?);
+        batch.put(Space::Meta, meta::name(name), encode_record(RecordKind::Name, &next)?);
+        batch.put(Space::Meta, meta::schema(next), encode_record(RecordKind::Schema, schema)?);
+        Ok(next)
+    })
+}
+
+/// Removes a grid and all that belongs to it in one commit. Gives the number it had.
+pub(super) fn remove(engine: &dyn Engine, name: &str) -> Result<GridId> {
+    change(engine, |snapshot, batch| {
+        let id = id(snapshot, batch, name)?;
+        for key in [meta::name(name), meta::schema(id), meta::bounds(id), meta::reach(id), meta::feed(id)] {
+            batch.delete(Space::Meta, key);
+        }
+        for space in [Space::Directory, Space::Base, Space::Aggregate] {
+            batch.delete_range(space, ChunkKey::all(id));
+        }
+        batch.delete_range(Space::Dirty, MarkKey::all(id));
+        batch.delete_range(Space::Feed, feed::all(id));
+        Ok(id)
+    })
+}
+
+/// Gives a grid another name. Gives its number.
+pub(super) fn rename(engine: &dyn Engine, old: &str, new: &str) -> Result<GridId> {
+    change(engine, |snapshot, batch| {
+        let id = id(snapshot, batch, old)?;
+        free(snapshot, batch, new)?;
+        batch.delete(Space::Meta, meta::name(old));
+        batch.put(Space::Meta, meta::name(new), encode_record(RecordKind::Name, &id)?);
+        Ok(id)
+    })
+}
+
+/// Exchanges the numbers behind two names. Gives those they had.
+pub(super) fn swap(engine: &dyn Engine, a: &str, b: &str) -> Result<(GridId, GridId)> {
+    change(engine, |snapshot, batch| {
+        let (of_a, of_b) = (id(snapshot, batch, a)?, id(snapshot, batch, b)?);
+        batch.put(Space::Meta, meta::name(a), encode_record(RecordKind::Name, &of_b)?);
+        batch.put(Space::Meta, meta::name(b), encode_record(RecordKind::Name, &of_a)?);
+        Ok((of_a, of_b))
+    })
+}
+
+/// Whether a grid is there, under whatever name.
+pub(super) fn holds(snapshot: &dyn Snapshot, id: GridId) -> Result<bool> {
+    let mut holds = false;
+    snapshot.get_many(Space::Meta, &[meta::schema(id)], &mut |_, schema| {
+        holds = schema.is_some();
+        Ok(())
+    })?;
+    Ok(holds)
 }
 
 /// The number and schema of a grid.
@@ -113,16 +199,12 @@ pub(super) fn find(snapshot: &dyn Snapshot, name: &str) -> Result<(GridId, Schem
 /// The names of all grids, in byte order.
 pub(super) fn names(snapshot: &dyn Snapshot) -> Result<Vec<String>> {
     let mut names = Vec::new();
-    let mut range = KeyRange::prefix(meta::NAMES);
-    loop {
-        let page = snapshot.scan(Space::Meta, &range, Order::Ascending, 1024)?;
-        for (key, _) in &page.entries {
+    for_each_page(snapshot, Space::Meta, KeyRange::prefix(meta::NAMES), 1024, |entries| {
+        for (key, _) in entries {
             let name = key.get(meta::NAMES.len()..).and_then(|name| std::str::from_utf8(name).ok());
             names.push(name.ok_or_else(|| Error::corrupt("the store holds a grid name that is no text"))?.to_owned());
         }
-        match page.entries.last() {
-            Some((last, _)) if page.more => range.start = [last.as_slice(), &[0]].concat(),
-            _ => return Ok(names),
-        }
-    }
+        Ok(())
+    })?;
+    Ok(names)
 }

@@ -1,17 +1,18 @@
 //! A grid: a cheap handle to one dataset of a store.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::chunks::{ChunkReader, LayerSpec};
-use super::{State, Store};
+use super::{State, Store, catalog, lock};
 use crate::aggregate::{self, Aggregated};
 use crate::array::ArrayView;
 use crate::error::{Error, Result};
+use crate::feed::{self, Changes, Token};
 use crate::grid::{Extent, Levels, Location, Schema, Structure, Window};
 use crate::kernel::{Aggregation, Full, Halving};
-use crate::key::{ChunkKey, GridId, LayerId, directory_length};
-use crate::kv::{KeyRange, Order, Snapshot, Space};
-use crate::reader::{self, Answer, Explanation, Query};
+use crate::key::{ChunkKey, DirectoryEntry, GridId, LayerId};
+use crate::kv::{KeyRange, Snapshot, Space, for_each_page};
+use crate::reader::{self, Answer, Explanation, Query, Version};
 use crate::writer::Commit;
 
 /// One dataset of a [`Store`]. A cheap handle that can be cloned and shared between threads.
@@ -24,7 +25,7 @@ pub struct Grid {
 struct GridInfo {
     store: Store,
     id: GridId,
-    name: String,
+    name: Arc<Mutex<String>>,
     schema: Schema,
     layers: Vec<LayerSpec>,
 }
@@ -39,20 +40,22 @@ pub struct ChunkInfo {
     pub aggregator: Option<Aggregation>,
     /// The length of its blob.
     pub bytes: u64,
+    /// The checksum of its blob: while it is the same, so are the cells.
+    pub checksum: u64,
 }
 
 /// How many directory entries are read at once.
 const PAGE: usize = 4096;
 
 impl Grid {
-    pub(super) fn new(store: Store, id: GridId, name: &str, schema: Schema) -> Self {
+    pub(super) fn new(store: Store, id: GridId, name: Arc<Mutex<String>>, schema: Schema) -> Self {
         let layers = LayerSpec::all(&schema, store.registered());
-        Self { inner: Arc::new(GridInfo { store, id, name: name.to_owned(), schema, layers }) }
+        Self { inner: Arc::new(GridInfo { store, id, name, schema, layers }) }
     }
 
-    /// The grid's name.
-    pub fn name(&self) -> &str {
-        &self.inner.name
+    /// The grid's present name; of a grid that was dropped, its last one.
+    pub fn name(&self) -> String {
+        lock(&self.inner.name).clone()
     }
 
     /// All that was fixed when the grid was created.
@@ -92,7 +95,17 @@ impl Grid {
     }
 
     pub(crate) fn state(&self, snapshot: &dyn Snapshot) -> Result<State> {
+        if !catalog::holds(snapshot, self.id())? {
+            return Err(Error::not_found(format!("grid `{}` was dropped", self.name())));
+        }
         State::read(snapshot, self.id(), self.structure()).map_err(|e| e.within(format!("grid `{}` cannot be read", self.name())))
+    }
+
+    /// A snapshot in which the grid is there.
+    pub(crate) fn present(&self) -> Result<Arc<dyn Snapshot>> {
+        let snapshot = self.store().snapshot()?;
+        self.state(snapshot.as_ref())?;
+        Ok(snapshot)
     }
 
     /// The weight of a wholly valid cell at some levels: its size in level-0 cells.
@@ -158,12 +171,45 @@ impl Grid {
 
     /// How many marks are pending.
     pub fn marks(&self) -> Result<u64> {
-        crate::dirty::count(self, self.store().snapshot()?.as_ref())
+        crate::dirty::count(self, self.present()?.as_ref())
     }
 
     /// Reads what a query asks for.
     pub fn read(&self, query: &Query) -> Result<Answer> {
         reader::read(self, query)
+    }
+
+    /// What stands for the answer to a query: as long as the stored cells that it is made of are the same, so is this, across
+    /// reopening too; when a chunk of them changes, so does this. For the ETag of a tile. No chunk is read.
+    ///
+    /// It counts whole chunks: a put beside the query's window within one of its chunks changes it too. With
+    /// [`Freshness::Fresh`](crate::Freshness::Fresh) it changes once more when aggregation has caught up with a change.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read).
+    pub fn version(&self, query: &Query) -> Result<Version> {
+        reader::version(self, query)
+    }
+
+    /// The present of the grid's change feed: [`changes_since`](Self::changes_since) it gives what comes after.
+    pub fn changes_token(&self) -> Result<Token> {
+        feed::token(self)
+    }
+
+    /// What changed after a token, oldest first, a bounded number of commits at a time.
+    ///
+    /// Whoever takes a [token](Self::changes_token), then reads everything, then asks for changes again and again, each time
+    /// with the token of the last answer, misses nothing: a commit is shown once no commit that was begun before it is under
+    /// way. What was shown is on the medium.
+    ///
+    /// # Errors
+    ///
+    /// [`Expired`](crate::ErrorKind::Expired) if what the token continues is not there: as many commits came since as are kept
+    /// ([`StoreOptions::changes_kept`](crate::StoreOptions::changes_kept)), or the token is of another grid or store, as it is
+    /// after a [swap](Store::swap).
+    pub fn changes_since(&self, token: &Token) -> Result<Changes> {
+        feed::since(self, token)
     }
 
     /// What [`read`](Self::read) would do, without reading a chunk.
@@ -211,7 +257,7 @@ impl Grid {
 
     /// Every base chunk, in key order.
     pub fn base_chunks(&self) -> Result<Vec<ChunkInfo>> {
-        let snapshot = self.store().snapshot()?;
+        let snapshot = self.present()?;
         let mut chunks = Vec::new();
         self.directory(snapshot.as_ref(), ChunkKey::layer(self.id(), LayerId::BASE), &mut |chunk| chunks.push(chunk))?;
         Ok(chunks)
@@ -219,7 +265,7 @@ impl Grid {
 
     /// Every stored chunk of every layer, in key order: the base first, then each layer from its top down.
     pub fn stored_chunks(&self) -> Result<Vec<ChunkInfo>> {
-        let snapshot = self.store().snapshot()?;
+        let snapshot = self.present()?;
         let mut chunks = Vec::new();
         self.directory(snapshot.as_ref(), ChunkKey::all(self.id()), &mut |chunk| chunks.push(chunk))?;
         Ok(chunks)
@@ -235,38 +281,48 @@ impl Grid {
         let Some(window) = self.structure().intersection(&window, &self.structure().cover(&bounds, levels)) else {
             return Ok(Vec::new());
         };
-        if self.structure().chunk_count(&window) <= PAGE as u64 {
-            let locations: Vec<Location> = self.structure().split(&window).map(|piece| piece.location).collect();
-            return self.existing(snapshot.as_ref(), &state, locations);
-        }
-        let mut chunks = Vec::new();
-        for layer in [LayerId::BASE, LayerId(1)] {
-            let range = ChunkKey::levels(self.id(), self.structure(), layer, levels);
-            self.directory(snapshot.as_ref(), range, &mut |chunk| {
-                if self.structure().intersection(&self.structure().chunk_window(&chunk.location), &window).is_some() {
-                    chunks.push(chunk);
-                }
-            })?;
-        }
+        let mut chunks = self.chunks_within(snapshot.as_ref(), LayerId::BASE, &window)?;
+        chunks.extend(self.chunks_within(snapshot.as_ref(), LayerId(1), &window)?);
         Ok(chunks)
     }
 
-    fn existing(&self, snapshot: &dyn Snapshot, state: &State, locations: Vec<Location>) -> Result<Vec<ChunkInfo>> {
-        let chunks = self.chunk_reader(snapshot);
-        let mut found = Vec::new();
-        for layer in [LayerId::BASE, LayerId(1)] {
-            let based = |at: &&Location| layer != LayerId::BASE || state.base.is_some_and(|base| base.has(at.levels));
-            let locations: Vec<Location> = locations.iter().filter(based).copied().collect();
-            let keys: Vec<_> = locations.iter().map(|at| chunks.key(layer, at)).collect();
-            let aggregator = self.layers().iter().find(|spec| spec.id == layer).map(|spec| spec.aggregation.clone());
-            snapshot.get_many(Space::Directory, &keys, &mut |i, entry| {
-                if let Some(entry) = entry {
-                    let bytes = directory_length(entry).map_err(|e| chunks.damaged(layer, &locations[i]).because(e))?;
-                    found.push(ChunkInfo { location: locations[i], aggregator: aggregator.clone(), bytes });
-                }
-                Ok(())
-            })?;
+    /// The stored chunks of a layer that a window touches, at the window's levels. In no particular order.
+    pub(crate) fn chunks_within(&self, snapshot: &dyn Snapshot, layer: LayerId, window: &Window) -> Result<Vec<ChunkInfo>> {
+        if self.structure().chunk_count(window) <= PAGE as u64 {
+            let locations: Vec<Location> = self.structure().split(window).map(|piece| piece.location).collect();
+            return self.existing(snapshot, layer, locations);
         }
+        let mut chunks = Vec::new();
+        let levels = window.levels(self.structure().dimensions().len());
+        let range = ChunkKey::levels(self.id(), self.structure(), layer, levels);
+        self.directory(snapshot, range, &mut |chunk| {
+            if self.structure().intersection(&self.structure().chunk_window(&chunk.location), window).is_some() {
+                chunks.push(chunk);
+            }
+        })?;
+        Ok(chunks)
+    }
+
+    /// What is stored at locations, in the base or as aggregates.
+    fn existing_of(&self, snapshot: &dyn Snapshot, locations: &[Location]) -> Result<Vec<ChunkInfo>> {
+        let mut found = self.existing(snapshot, LayerId::BASE, locations.to_vec())?;
+        found.extend(self.existing(snapshot, LayerId(1), locations.to_vec())?);
+        Ok(found)
+    }
+
+    fn existing(&self, snapshot: &dyn Snapshot, layer: LayerId, locations: Vec<Location>) -> Result<Vec<ChunkInfo>> {
+        let chunks = self.chunk_reader(snapshot);
+        let keys: Vec<_> = locations.iter().map(|at| chunks.key(layer, at)).collect();
+        let aggregator = self.layers().iter().find(|spec| spec.id == layer).map(|spec| spec.aggregation.clone());
+        let mut found = Vec::new();
+        snapshot.get_many(Space::Directory, &keys, &mut |i, entry| {
+            if let Some(entry) = entry {
+                let DirectoryEntry { bytes, checksum } =
+                    DirectoryEntry::decode(entry).map_err(|e| chunks.damaged(layer, &locations[i]).because(e))?;
+                found.push(ChunkInfo { location: locations[i], aggregator: aggregator.clone(), bytes, checksum });
+            }
+            Ok(())
+        })?;
         Ok(found)
     }
 
@@ -274,31 +330,25 @@ impl Grid {
     pub fn parent(&self, chunk: &Location, dimension: &str) -> Result<Option<ChunkInfo>> {
         let dimension = self.structure().dimension(dimension).map_err(|e| self.blame(e))?;
         let Some((parent, _)) = self.structure().parent(chunk, dimension) else { return Ok(None) };
-        let snapshot = self.store().snapshot()?;
-        let state = self.state(snapshot.as_ref())?;
-        Ok(self.existing(snapshot.as_ref(), &state, vec![parent])?.into_iter().next())
+        let snapshot = self.present()?;
+        Ok(self.existing_of(snapshot.as_ref(), &[parent])?.into_iter().next())
     }
 
     /// The stored chunks right under a chunk along a dimension.
     pub fn children(&self, chunk: &Location, dimension: &str) -> Result<Vec<ChunkInfo>> {
         let dimension = self.structure().dimension(dimension).map_err(|e| self.blame(e))?;
-        let snapshot = self.store().snapshot()?;
-        let state = self.state(snapshot.as_ref())?;
-        self.existing(snapshot.as_ref(), &state, self.structure().children(chunk, dimension).collect())
+        let snapshot = self.present()?;
+        self.existing_of(snapshot.as_ref(), &self.structure().children(chunk, dimension).collect::<Vec<_>>())
     }
 
     /// Calls `visit` for every directory entry of a range.
-    pub(crate) fn directory(&self, snapshot: &dyn Snapshot, mut range: KeyRange, visit: &mut dyn FnMut(ChunkInfo)) -> Result<()> {
-        loop {
-            let page = snapshot.scan(Space::Directory, &range, Order::Ascending, PAGE)?;
-            for (key, value) in &page.entries {
+    pub(crate) fn directory(&self, snapshot: &dyn Snapshot, range: KeyRange, visit: &mut dyn FnMut(ChunkInfo)) -> Result<()> {
+        for_each_page(snapshot, Space::Directory, range, PAGE, |entries| {
+            for (key, value) in &entries {
                 visit(self.chunk_info(key, value)?);
             }
-            match page.entries.last() {
-                Some((last, _)) if page.more => range.start = [last.as_slice(), &[0]].concat(),
-                _ => return Ok(()),
-            }
-        }
+            Ok(())
+        })
     }
 
     /// The error for a directory entry that no commit could have written.
@@ -309,11 +359,11 @@ impl Grid {
     fn chunk_info(&self, key: &[u8], value: &[u8]) -> Result<ChunkInfo> {
         let damaged = || self.stray_key();
         let (layer, location) = ChunkKey::decode(self.id(), self.structure(), key).map_err(|e| damaged().because(e))?;
-        let bytes = directory_length(value).map_err(|e| damaged().because(e))?;
+        let DirectoryEntry { bytes, checksum } = DirectoryEntry::decode(value).map_err(|e| damaged().because(e))?;
         let aggregator = match layer {
             LayerId::BASE => None,
             layer => Some(self.layers().iter().find(|spec| spec.id == layer).ok_or_else(damaged)?.aggregation.clone()),
         };
-        Ok(ChunkInfo { location, aggregator, bytes })
+        Ok(ChunkInfo { location, aggregator, bytes, checksum })
     }
 }

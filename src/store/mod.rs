@@ -5,22 +5,28 @@ mod catalog;
 mod chunks;
 mod column;
 mod grid;
+mod journal;
+mod names;
 mod state;
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 #[cfg(feature = "rocksdb")]
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 pub(crate) use base::Base;
+pub(crate) use catalog::{RecordKind, decode_record, encode_record, read as read_record};
 use chunks::Registered;
 pub(crate) use chunks::{BaseChunk, ChunkReader, LayerChunks, LayerSpec, base_fill};
 pub use grid::{ChunkInfo, Grid};
-pub(crate) use state::{State, expect_base_levels, write_reach, write_state};
+pub(crate) use journal::{Journal, Number};
+pub(crate) use names::{Shown, unless_dropped};
+pub(crate) use state::{State, WindowRecord, expect_base_levels, write_reach, write_state};
+
+use names::Names;
 
 use crate::error::{Error, Result};
-use crate::grid::Schema;
 use crate::kernel::Aggregator;
 use crate::key::GridId;
 use crate::kv::{Durability, Engine, Memory, Snapshot};
@@ -44,11 +50,20 @@ pub struct StoreOptions {
     policy: Policy,
     accept_data_loss: bool,
     aggregators: Vec<Arc<dyn Aggregator>>,
+    changes_kept: u64,
+    identity: Option<u64>,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { create: true, policy: Policy::Inline, accept_data_loss: false, aggregators: Vec::new() }
+        Self {
+            create: true,
+            policy: Policy::Inline,
+            accept_data_loss: false,
+            aggregators: Vec::new(),
+            changes_kept: 1 << 16,
+            identity: None,
+        }
     }
 }
 
@@ -82,6 +97,21 @@ impl StoreOptions {
         self
     }
 
+    /// How many commits a grid's [changes](Grid::changes_since) are kept of, at least; 65,536 by default.
+    #[must_use]
+    pub fn changes_kept(mut self, commits: u64) -> Self {
+        self.changes_kept = commits;
+        self
+    }
+
+    /// What tells a store that is made from every other, so that its tokens are refused elsewhere; random by default. For
+    /// stores that must come out the same bit by bit.
+    #[must_use]
+    pub fn identity(mut self, identity: u64) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
     /// Opens the store in a directory. See [`Store::open`].
     #[cfg(feature = "rocksdb")]
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
@@ -99,9 +129,18 @@ impl StoreOptions {
                 return Err(Error::invalid(format!("two aggregators are named `{}`", twice.name())));
             }
         }
-        let epoch = catalog::enter(engine.as_ref())?;
-        let sequence = AtomicU64::new(epoch << EPOCH_SHIFT);
-        let shared = Shared { engine, policy: self.policy, sequence, registered, aggregators: Mutex::default() };
+        let identity = self.identity.unwrap_or_else(|| RandomState::new().hash_one(()));
+        let entered = catalog::enter(engine.as_ref(), identity, self.accept_data_loss)?;
+        let shared = Shared {
+            engine,
+            policy: self.policy,
+            changes_kept: self.changes_kept,
+            identity: entered.identity,
+            journal: Arc::new(Journal::starting_at(entered.epoch << EPOCH_SHIFT)),
+            names: Names::default(),
+            registered,
+            aggregators: Mutex::default(),
+        };
         Ok(Store { shared: Arc::new(shared) })
     }
 }
@@ -119,7 +158,10 @@ pub struct Store {
 struct Shared {
     engine: Arc<dyn Engine>,
     policy: Policy,
-    sequence: AtomicU64,
+    changes_kept: u64,
+    identity: u64,
+    journal: Arc<Journal>,
+    names: Names,
     /// A service's own aggregators.
     registered: Registered,
     /// One lock a grid: at most one aggregation of a grid is under way in a process.
@@ -155,33 +197,6 @@ impl Store {
         StoreOptions::default().open_engine(Arc::new(Memory::new()))
     }
 
-    /// Makes a grid. [`AlreadyExists`](crate::ErrorKind::AlreadyExists) if there is one of that name;
-    /// [`Invalid`](crate::ErrorKind::Invalid) if the name is not 1 to 128 of `A-Z a-z 0-9 . _ -`.
-    pub fn create(&self, name: &str, schema: Schema) -> Result<Grid> {
-        let id = catalog::create(self.engine(), name, &schema)?;
-        Ok(Grid::new(self.clone(), id, name, schema))
-    }
-
-    /// Opens a grid. [`NotFound`](crate::ErrorKind::NotFound) if there is none of that name.
-    pub fn grid(&self, name: &str) -> Result<Grid> {
-        let snapshot = self.snapshot()?;
-        let (id, schema) = catalog::find(snapshot.as_ref(), name)?;
-        Ok(Grid::new(self.clone(), id, name, schema))
-    }
-
-    /// Every grid, by name.
-    pub fn grids(&self) -> Result<Vec<Grid>> {
-        let snapshot = self.snapshot()?;
-        let names = catalog::names(snapshot.as_ref())?;
-        names
-            .into_iter()
-            .map(|name| {
-                let (id, schema) = catalog::find(snapshot.as_ref(), &name)?;
-                Ok(Grid::new(self.clone(), id, &name, schema))
-            })
-            .collect()
-    }
-
     /// A batch of puts, to any grids of this store, that are committed together.
     pub fn batch<'a>(&self) -> Batch<'a> {
         Batch::new(self.clone())
@@ -189,7 +204,7 @@ impl Store {
 
     /// Brings every aggregate of every grid up to date.
     pub fn aggregate(&self) -> Result<()> {
-        self.grids()?.iter().try_for_each(|grid| grid.aggregate().map(|_| ()))
+        self.grids()?.iter().try_for_each(|grid| unless_dropped(grid.aggregate()).map(|_| ()))
     }
 
     /// Moves what is buffered in memory into its final files, so that logs can be dropped.
@@ -220,12 +235,45 @@ impl Store {
     }
 
     pub(crate) fn commit(&self, batch: crate::kv::Batch, durability: Durability) -> Result<crate::kv::Sequence> {
-        self.engine().commit(batch, durability)
+        let at = self.engine().commit(batch, durability)?;
+        self.journal().committed(at, durability);
+        Ok(at)
     }
 
-    /// A number that no other batch of this store ever had or will have, above all before.
-    pub(crate) fn reserve_sequence(&self) -> u64 {
-        self.shared.sequence.fetch_add(1, Ordering::Relaxed) + 1
+    /// Puts every commit that returned on the medium.
+    pub(crate) fn sync(&self) -> Result<()> {
+        if self.journal().is_synced() {
+            return Ok(());
+        }
+        self.commit(crate::kv::Batch::default(), Durability::Sync).map(|_| ())
+    }
+
+    /// Begins a batch: a number that no other batch of this store ever had or will have, above all before.
+    pub(crate) fn reserve_sequence(&self) -> Number {
+        self.shared.journal.reserve()
+    }
+
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.shared.journal
+    }
+
+    /// What tells this store from every other.
+    pub(crate) fn identity(&self) -> u64 {
+        self.shared.identity
+    }
+
+    pub(crate) fn changes_kept(&self) -> u64 {
+        self.shared.changes_kept
+    }
+
+    fn names(&self) -> &Names {
+        &self.shared.names
+    }
+
+    /// Forgets what the process knows of a grid that is no more.
+    fn forget(&self, grid: GridId) {
+        lock(&self.shared.aggregators).remove(&grid);
+        self.journal().forget(grid);
     }
 
     /// The lock under which a grid is aggregated.

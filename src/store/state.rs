@@ -24,8 +24,9 @@ pub(crate) struct State {
     pub(crate) reach: Option<Levels>,
 }
 
+/// A window, in a record.
 #[derive(Serialize, Deserialize)]
-struct BoundsRecord {
+pub(crate) struct WindowRecord {
     levels: Vec<Level>,
     start: Vec<i64>,
     shape: Vec<u64>,
@@ -45,8 +46,8 @@ struct ReachRecord {
 impl State {
     /// Reads the state of a grid.
     pub(crate) fn read(snapshot: &dyn Snapshot, id: GridId, structure: &Structure) -> Result<Self> {
-        let bounds = catalog::read::<BoundsRecord>(snapshot, RecordKind::Bounds, meta::bounds(id))?
-            .map(|r| r.check(structure))
+        let bounds = catalog::read::<WindowRecord>(snapshot, RecordKind::Bounds, meta::bounds(id))?
+            .map(|r| r.bounds(structure))
             .transpose()?;
         let base = match (bounds, structure.refinable()) {
             (Some(bounds), Some(dimension)) => {
@@ -91,12 +92,7 @@ pub(crate) fn write_state(batch: &mut Batch, id: GridId, old: &State, new: &Stat
         batch.expect_key(Space::Meta, meta::bounds(id));
         match new.bounds {
             Some(bounds) => {
-                let record = BoundsRecord {
-                    levels: bounds.levels(0).to_vec(),
-                    start: bounds.start().to_vec(),
-                    shape: bounds.shape().to_vec(),
-                };
-                batch.put(Space::Meta, meta::bounds(id), encode_record(RecordKind::Bounds, &record)?);
+                batch.put(Space::Meta, meta::bounds(id), encode_record(RecordKind::Bounds, &WindowRecord::new(&bounds))?)
             }
             None => batch.delete(Space::Meta, meta::bounds(id)),
         }
@@ -126,19 +122,28 @@ pub(crate) fn write_reach(batch: &mut Batch, id: GridId, reach: Levels) -> Resul
     Ok(())
 }
 
-impl BoundsRecord {
-    fn check(&self, structure: &Structure) -> Result<Window> {
-        let wrong = || Error::corrupt("the grid's bounds record does not fit its structure");
+impl WindowRecord {
+    /// The record of a window that says at which levels it is.
+    pub(crate) fn new(window: &Window) -> Self {
+        Self { levels: window.levels(0).to_vec(), start: window.start().to_vec(), shape: window.shape().to_vec() }
+    }
+
+    /// The window, with the axes and levels of a structure. It may leave the index space.
+    pub(crate) fn window(&self, structure: &Structure) -> Result<Window> {
         if self.levels.len() != structure.dimensions().len()
             || self.start.len() != structure.rank()
             || self.shape.len() != structure.rank()
         {
-            return Err(wrong());
+            return Err(Error::corrupt("a window of other axes"));
         }
-        let window = Window::new(CellIndex::from(self.start.as_slice()), Shape::from(self.shape.as_slice()));
-        let window = window.at(self.levels.iter().copied().collect());
-        structure.check(&window).map_err(|e| wrong().because(e))?;
-        Ok(window)
+        let levels: Levels = self.levels.iter().copied().collect();
+        structure.check_levels(levels)?;
+        Ok(Window::new(CellIndex::from(self.start.as_slice()), Shape::from(self.shape.as_slice())).at(levels))
+    }
+
+    fn bounds(&self, structure: &Structure) -> Result<Window> {
+        let checked = self.window(structure).and_then(|window| structure.check(&window).map(|()| window));
+        checked.map_err(|e| Error::corrupt("the grid's bounds record does not fit its structure").because(e))
     }
 }
 

@@ -11,11 +11,15 @@ use crate::aggregate::{self, ChunkWrite, Part, Plan, Propagation};
 use crate::array::{ArrayView, Cell, Cells, with_dtype, with_view};
 use crate::dirty::{self, Edge, parents};
 use crate::error::{Error, ErrorKind, Result};
+use crate::feed::{self, Changed};
 use crate::grid::{Levels, Location, Piece, Schema, Window};
 use crate::kernel::copy_box;
 use crate::key::{LayerId, meta};
 use crate::kv::{self, Durability, Snapshot, Space};
-use crate::store::{Base, BaseChunk, ChunkReader, Grid, Policy, State, Store, base_fill, try_lock, write_reach, write_state};
+use crate::store::{
+    Base, BaseChunk, ChunkReader, Grid, Number, Policy, State, Store, base_fill, try_lock, unless_dropped, write_reach,
+    write_state,
+};
 use places::Places;
 
 /// What a commit did.
@@ -125,7 +129,7 @@ impl<'a> Batch<'a> {
                 Err(error) => return Err(error),
                 Ok(mut commit) if inline && commit.marks > 0 => {
                     for grid in self.grids() {
-                        commit.aggregates += grid.aggregate()?.chunks;
+                        commit.aggregates += unless_dropped(grid.aggregate())?.chunks;
                     }
                     commit.marks = 0;
                     return Ok(commit);
@@ -154,11 +158,12 @@ impl<'a> Batch<'a> {
             if inline { aggregators.iter().map(|aggregator| try_lock(aggregator)).collect() } else { None };
         let snapshot = self.store.snapshot()?;
         let mut batch = kv::Batch::at(snapshot.as_ref());
-        let mut commit = Commit { sequence: self.store.reserve_sequence(), ..Commit::default() };
+        let number = self.store.reserve_sequence();
+        let mut commit = Commit { sequence: number.get(), ..Commit::default() };
         for grid in self.grids() {
             let puts: Vec<&Put<'a>> = self.puts.iter().filter(|put| put.grid.id() == grid.id()).collect();
             let writer = Writer::new(&grid, snapshot.as_ref(), puts)?;
-            writer.write(&mut batch, &mut commit, held.is_some())?;
+            writer.write(&mut batch, &mut commit, (&number, held.is_some()))?;
         }
         self.store.commit(batch, self.durability)?;
         Ok(commit)
@@ -194,7 +199,8 @@ impl<'b, 'a> Writer<'b, 'a> {
         Ok(Self { grid, chunks, puts, old, new, base, places })
     }
 
-    fn write(&self, batch: &mut kv::Batch, commit: &mut Commit, inline: bool) -> Result<()> {
+    fn write(&self, batch: &mut kv::Batch, commit: &mut Commit, (number, inline): (&Number, bool)) -> Result<()> {
+        batch.expect_key(Space::Meta, meta::schema(self.grid.id()));
         write_state(batch, self.grid.id(), &self.old, &self.new)?;
         self.places.expect(self.chunks, &self.base, batch);
         let Some(top) = self.new.top(self.grid.structure()) else { return Ok(()) };
@@ -205,10 +211,11 @@ impl<'b, 'a> Writer<'b, 'a> {
             aggregate::raise_edges(self.grid, self.chunks.snapshot, &self.base, built, top)?
         };
         let marks = self.grid.layers().is_empty() || !inline || raised.len() > INLINE_EDGES_MAX || !top.covers(&built);
-        let edges = if marks { Vec::new() } else { self.edges().chain(raised).collect() };
+        let edges: Vec<Edge> = if marks { Vec::new() } else { self.edges().chain(raised).collect() };
+        let stale = dirty::stale_windows(self.grid, &edges);
         let plan = Plan::new(self.chunks, edges, &self.base, top)?
             .with_split(self.places.split.iter().copied().collect())
-            .with_leaves(self.places.leaves.iter().copied());
+            .with_leaves(self.places.order.iter().copied());
         if !marks {
             batch.expect_key(Space::Meta, meta::reach(self.grid.id()));
             if top != built {
@@ -224,7 +231,13 @@ impl<'b, 'a> Writer<'b, 'a> {
         let changed: Vec<Location> = writes.iter().filter(|write| write.layer == LayerId::BASE).map(|write| write.at).collect();
         commit.chunks += changed.len() as u64;
         commit.aggregates += (writes.len() - changed.len()) as u64;
-        commit.bytes += aggregate::write(self.chunks, batch, writes).bytes;
+        if !writes.is_empty() {
+            let base = if changed.is_empty() { Vec::new() } else { self.puts.iter().map(|put| put.window).collect() };
+            let aggregates = aggregate::fresh_windows(self.chunks, &plan, stale)?;
+            let to = if marks { self.base.finest() } else { top };
+            feed::record(self.grid, batch, number, Changed { base, aggregates, to })?;
+        }
+        commit.bytes += aggregate::write(self.chunks, batch, writes)?.bytes;
         if marks && !self.grid.layers().is_empty() {
             // A part of a split chunk may hold nothing now; chunks between it and the finer data are new as aggregates.
             let copied = self.places.leaves.iter().filter(|at| self.split_above(at).is_some() && !changed.contains(at));
@@ -241,7 +254,7 @@ impl<'b, 'a> Writer<'b, 'a> {
 
     /// The edges above every base chunk that is written.
     fn edges(&self) -> impl Iterator<Item = Edge> {
-        self.places.leaves.iter().flat_map(|at| parents(self.grid, at, None))
+        self.places.order.iter().flat_map(|at| parents(self.grid, at, None))
     }
 
     /// Lets the pyramid reach up to the chunks that are split, so that the aggregates in their places can be read. Gives what must

@@ -21,6 +21,8 @@ pub(super) struct Places {
     pub(super) split: BTreeSet<Location>,
     /// Base chunks that are written: those put into, and those that cells are copied to.
     pub(super) leaves: BTreeSet<Location>,
+    /// The leaves in key order, so that neighbours under one parent are computed together.
+    pub(super) order: Vec<Location>,
     /// The cells of split chunks, which several others are made of.
     pub(super) contents: HashMap<Location, OnceLock<Arc<BaseChunk>>>,
     /// Places that rely on there being no finer data below them.
@@ -51,6 +53,7 @@ impl Places {
             leaves: pieces.keys().copied().collect(),
             pieces,
             split: BTreeSet::new(),
+            order: Vec::new(),
             contents: HashMap::new(),
             bare: Vec::new(),
         };
@@ -58,6 +61,9 @@ impl Places {
             places.find_split(chunks, (base, before, mixed), writes)?;
             places.refuse_coarser(chunks, (base, before, mixed))?;
         }
+        let mut order: Vec<_> = places.leaves.iter().map(|at| (chunks.key(LayerId::BASE, at), *at)).collect();
+        order.sort_unstable();
+        places.order = order.into_iter().map(|(_, at)| at).collect();
         places.contents = places.split.iter().map(|at| (*at, OnceLock::new())).collect();
         Ok(places)
     }

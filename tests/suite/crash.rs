@@ -98,7 +98,7 @@ fn perform(step: &Step, host: &Host, store: &mut Option<Store>, oracles: &[Oracl
     let open = || store.as_ref().unwrap();
     match step {
         Step::Open(policy) => {
-            *store = Some(Store::options().policy(*policy).open_engine(Arc::clone(host) as Arc<dyn Engine>)?);
+            *store = Some(Store::options().policy(*policy).identity(1).open_engine(Arc::clone(host) as Arc<dyn Engine>)?);
             return Ok(true);
         }
         Step::Create(which) => {

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod aggregators;
+mod catalog;
 mod check;
 #[cfg(feature = "cli")]
 mod cli;
@@ -11,9 +12,11 @@ mod corpus;
 mod crash;
 mod custom;
 mod errors;
+mod feed;
 mod grid;
 mod model;
 mod oracle;
 mod tidy;
 mod values;
 mod verify;
+mod version;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 ///
 /// `grid` names the aggregators and filters that a schema holds. `store` hands its handles' verbs on to `writer`, `reader` and
 /// `aggregate`, which know each other only as listed here.
-const LAYERS: [(&str, &[&str]); 17] = [
+const LAYERS: [(&str, &[&str]); 18] = [
     ("error", &[]),
     ("array", &["error"]),
     ("codec", &["array"]),
@@ -16,11 +16,12 @@ const LAYERS: [(&str, &[&str]); 17] = [
     ("kv", &["error"]),
     ("key", &["grid", "kv"]),
     ("dirty", &["error", "grid", "key", "kv", "store"]),
-    ("aggregate", &["dirty", "error", "grid", "kernel", "key", "kv", "store"]),
-    ("writer", &["aggregate", "array", "dirty", "error", "grid", "kernel", "key", "kv", "store"]),
+    ("feed", &["error", "grid", "key", "kv", "store"]),
+    ("aggregate", &["codec", "dirty", "error", "feed", "grid", "kernel", "key", "kv", "store"]),
+    ("writer", &["aggregate", "array", "dirty", "error", "feed", "grid", "kernel", "key", "kv", "store"]),
     ("reader", &["array", "codec", "dirty", "error", "grid", "kernel", "key", "kv", "store"]),
-    ("store", &["aggregate", "array", "codec", "dirty", "error", "grid", "kernel", "key", "kv", "reader", "writer"]),
-    ("verify", &["dirty", "error", "grid", "kernel", "key", "kv", "store"]),
+    ("store", &["aggregate", "array", "codec", "dirty", "error", "feed", "grid", "kernel", "key", "kv", "reader", "writer"]),
+    ("verify", &["codec", "dirty", "error", "feed", "grid", "kernel", "key", "kv", "store"]),
     // Types that the crate exports, by the paths of their homes.
     ("adapter", &["array", "codec", "error", "grid", "kernel", "kv", "reader", "store", "writer"]),
     ("cli", &["adapter", "array", "codec", "error", "grid", "kernel", "kv", "reader", "store", "verify", "writer"]),

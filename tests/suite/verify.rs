@@ -80,9 +80,9 @@ fn verify_finds_an_aggregate_that_was_encoded_anew_with_one_wrong_cell() {
             .map(|cells: &Cells| Plane { cells, filter: gridstone::codec::Filter::default_for(cells.dtype()) })
             .collect();
         let blob = encode(&key, &planes, 4, 1);
-        let length = u32::try_from(blob.len()).unwrap();
-        let length: Vec<u8> = (0..4).rev().map(|byte| u8::try_from(length >> (8 * byte) & 255).unwrap()).collect();
-        tamper(&engine, &[(Space::Aggregate, &key, Some(&blob)), (Space::Directory, &key, Some(&length))]);
+        let mut entry = u32::try_from(blob.len()).unwrap().to_be_bytes().to_vec();
+        entry.extend(gridstone::codec::checksum_of(&blob).unwrap().to_be_bytes());
+        tamper(&engine, &[(Space::Aggregate, &key, Some(&blob)), (Space::Directory, &key, Some(&entry))]);
         let findings = finds(&store, Damage::Wrong);
         assert!(findings.iter().all(|finding| finding.damage == Damage::Wrong), "{findings:?}");
     }
@@ -171,9 +171,10 @@ fn verify_finds_a_layer_that_is_missing_where_another_is_there() {
 fn verify_finds_each_directory_entry_that_is_missing_wrong_or_of_nothing() {
     let (engine, store, _) = prepared();
     for (key, length) in of_dem(entries(&engine, Space::Directory)) {
-        let mut other = length.clone();
+        let (mut other, mut another) = (length.clone(), length.clone());
         other[3] ^= 1;
-        for value in [None, Some(other.as_slice())] {
+        another[11] ^= 1;
+        for value in [None, Some(other.as_slice()), Some(another.as_slice())] {
             tamper(&engine, &[(Space::Directory, &key, value)]);
             finds(&store, Damage::Directory);
         }
@@ -216,7 +217,7 @@ fn verify_finds_a_flipped_bit_in_each_blob() {
 fn verify_finds_damaged_records_marks_and_keys_of_no_grid() {
     let (engine, store, _) = prepared();
     for (key, record) in entries(&engine, Space::Meta) {
-        if [b"bounds".as_slice(), b"reach", b"schema"].iter().any(|name| key.starts_with(name)) {
+        if [b"bounds".as_slice(), b"reach", b"schema", b"feed"].iter().any(|name| key.starts_with(name)) {
             let mut damaged = record.clone();
             *damaged.last_mut().unwrap() ^= 0x10;
             tamper(&engine, &[(Space::Meta, &key, Some(&damaged))]);
@@ -235,4 +236,34 @@ fn verify_finds_damaged_records_marks_and_keys_of_no_grid() {
     assert_eq!(store.verify().unwrap().findings.iter().map(|f| f.damage).collect::<Vec<_>>(), [Damage::Key]);
     tamper(&engine, &[(Space::Base, &stranger, None), (Space::Dirty, &dem, Some(b""))]);
     assert_eq!(store.verify().unwrap().findings.iter().map(|f| f.damage).collect::<Vec<_>>(), [Damage::Mark]);
+}
+
+#[test]
+fn verify_finds_a_feed_entry_that_is_damaged_lost_or_of_no_grid() {
+    let engine: Arc<Memory> = Arc::default();
+    let store = Store::options().changes_kept(300).open_engine(engine.clone()).unwrap();
+    let x = Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 4)]);
+    let schema = Schema::builder(Structure::builder().dimension(x).build().unwrap(), DType::U8).build().unwrap();
+    let grid = store.create("dem", schema).unwrap();
+    for _ in 0..600 {
+        grid.put(&Window::new([0], [1]), &ndarray::arr1(&[1_u8])).unwrap();
+    }
+    let feed = entries(&engine, Space::Feed);
+    assert!(feed.len() < 600, "the oldest are gone");
+    assert_eq!(store.verify().unwrap().findings, []);
+    let (key, value) = &feed[0];
+    let mut damaged = value.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    for value in [None, Some(damaged.as_slice())] {
+        tamper(&engine, &[(Space::Feed, key, value)]);
+        let findings = store.verify().unwrap().findings;
+        assert!(findings.iter().all(|f| f.damage == Damage::Record && f.message.contains("grid `dem`")), "{findings:?}");
+        assert_eq!(findings.len(), 1);
+    }
+    let stranger = [&[0, 0, 0, 99], &key[4..]].concat();
+    tamper(&engine, &[(Space::Feed, key, Some(value)), (Space::Feed, &stranger, Some(value))]);
+    assert_eq!(store.verify().unwrap().findings.iter().map(|f| f.damage).collect::<Vec<_>>(), [Damage::Key]);
+    let older = [&key[..4], &[0; 8]].concat();
+    tamper(&engine, &[(Space::Feed, &stranger, None), (Space::Feed, &older, Some(value))]);
+    assert_eq!(store.verify().unwrap().findings.iter().map(|f| f.damage).collect::<Vec<_>>(), [Damage::Record]);
 }

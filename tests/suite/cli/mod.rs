@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bands;
+mod catalog;
 mod srtm;
 mod usage;
 

@@ -1,0 +1,91 @@
+//! `gridstone changes`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::terminal::Terminal;
+use super::{Outcome, args, json, open};
+use crate::{Axis, Change, Structure, Token, Window};
+
+/// Show what changed in a grid since a token, oldest first, and the token to go on with
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  gridstone changes store dem\n  gridstone changes store dem --since TOKEN --json
+
+Without --since it prints the token of the present. A token that is too old, or of other data, is refused: read everything anew.
+
+The JSON is a line a commit, and a last line {\"token\"}:
+  sequence     the number of the commit's batch
+  base         [box] in which base data changed, empty for an aggregation
+  aggregates   [box] in which aggregates were brought up to date, from the box's levels up to `to`
+  to           {dimension: level}
+  box          {levels: {dimension: level}, window: {axis: [first, end]} in cells of these levels, extent: {axis: [lower, upper]}}")]
+pub(super) struct Changes {
+    /// The directory of the store
+    store: PathBuf,
+    /// The name of the grid
+    grid: String,
+    /// The token that an earlier run printed
+    #[arg(long, value_name = "TOKEN", value_parser = args::parsed::<Token>)]
+    since: Option<Token>,
+    /// Print lines of JSON; their schema stands below
+    #[arg(long)]
+    json: bool,
+}
+
+impl Changes {
+    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+        let grid = open(&self.store)?.grid(&self.grid)?;
+        let structure = grid.structure();
+        let token = match self.since {
+            None => grid.changes_token()?,
+            Some(mut token) => loop {
+                let shown = grid.changes_since(&token)?;
+                for change in &shown.changes {
+                    let line = if self.json { as_json(structure, change).to_string() } else { as_text(structure, change) };
+                    terminal.print(line)?;
+                }
+                token = shown.next;
+                if !shown.more {
+                    break token;
+                }
+            },
+        };
+        let token = token.to_string();
+        terminal.print(if self.json { json!({ "token": token }).to_string() } else { format!("token {token}") })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn as_json(structure: &Structure, change: &Change) -> Value {
+    let boxes = |windows: &[Window]| {
+        let of = |window: &Window| {
+            json!({
+                "levels": json::levels(structure, window.levels(structure.dimensions().len())),
+                "window": json::window(structure, window), "extent": json::extent(structure, &structure.extent(window)),
+            })
+        };
+        windows.iter().map(of).collect::<Vec<_>>()
+    };
+    json!({
+        "sequence": change.sequence, "base": boxes(&change.base), "aggregates": boxes(&change.aggregates),
+        "to": json::levels(structure, change.to),
+    })
+}
+
+fn as_text(structure: &Structure, change: &Change) -> String {
+    let cells = |window: &Window| {
+        let (start, end) = (window.start(), window.end());
+        let ranges = structure.axes().map(Axis::name).zip(start.iter().zip(end.iter()));
+        let ranges: Vec<_> = ranges.map(|(name, (start, end))| format!("{name} {start}:{end}")).collect();
+        let levels = json::levels_text(structure, window.levels(structure.dimensions().len()));
+        format!("level {levels}, cells {}", ranges.join(", "))
+    };
+    let mut lines = vec![format!("change {}", change.sequence)];
+    lines.extend(change.base.iter().map(|window| format!("  base       {}", cells(window))));
+    let to = json::levels_text(structure, change.to);
+    lines.extend(change.aggregates.iter().map(|window| format!("  aggregates {}, up to level {to}", cells(window))));
+    lines.join("\n")
+}

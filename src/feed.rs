@@ -1,0 +1,291 @@
+//! The change feed: which boxes of a grid each commit changed, in the order of the commits' numbers.
+//!
+//! An entry is written in the commit that it tells of. Numbers are taken before commits, so that an entry may land behind one
+//! of a higher number: [`since`] shows none at or above the lowest number that is under way. A record in the meta space says up
+//! to where entries were removed (`floor`), and how many there were at the last count.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::grid::{Level, Levels, Structure, Window};
+use crate::key::{GridId, feed, meta};
+use crate::kv::{Batch, Order, Snapshot, Space, for_each_page};
+use crate::store::{Grid, Number, RecordKind, WindowRecord, decode_record, encode_record, read_record};
+
+/// Boxes that an entry has of each kind, at most.
+const BOXES_MAX: usize = 16;
+/// Entries that one answer shows.
+const SHOWN_MAX: usize = 4096;
+/// After how many entries a feed is looked through, and how many of them are removed then, at most.
+const LOOK_EVERY: u64 = 256;
+const REMOVED_MAX: u64 = 1024;
+const PAGE: usize = 4096;
+
+/// A place in the change feed of a grid, in the order of its commits. It is printed and parsed as one word, whose byte order
+/// is the order of the places.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Token {
+    store: u64,
+    grid: GridId,
+    sequence: u64,
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}{:08x}{:016x}", self.store, self.grid.0, self.sequence)
+    }
+}
+
+impl FromStr for Token {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = || Error::invalid(format!("`{text}` is no token of changes"));
+        let digits = |digit: u8| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit);
+        if text.len() != 40 || !text.bytes().all(digits) {
+            return Err(wrong());
+        }
+        let number = |from: usize, to: usize| u64::from_str_radix(&text[from..to], 16).map_err(|_| wrong());
+        let grid = u32::try_from(number(16, 24)?).map_err(|_| wrong())?;
+        Ok(Self { store: number(0, 16)?, grid: GridId(grid), sequence: number(24, 40)? })
+    }
+}
+
+/// What one commit changed in a grid. The boxes hold all that changed, and more where there were many.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Change {
+    /// The number of the commit's batch: [`Commit::sequence`](crate::Commit::sequence) for a put.
+    pub sequence: u64,
+    /// Boxes in which base data were put, cleared or deleted, at the levels of that data; empty for an aggregation.
+    pub base: Vec<Window>,
+    /// Boxes in which aggregates were brought up to date, in whole parts of chunks, each at the finest levels of which that is
+    /// so; empty where it was left to a later commit.
+    pub aggregates: Vec<Window>,
+    /// The levels up to which the aggregates above these boxes were brought up to date; the base levels if none were.
+    pub to: Levels,
+}
+
+impl Change {
+    /// The boxes, at some levels, in which this commit changed what is stored: what to read anew with
+    /// [`Freshness::Stored`](crate::Freshness::Stored).
+    pub fn stored(&self, structure: &Structure, levels: Levels) -> Vec<Window> {
+        if !at_most(levels, self.to) {
+            return Vec::new();
+        }
+        let dimensions = structure.dimensions().len();
+        let base = self.base.iter().filter(|window| at_most(levels, window.levels(dimensions)));
+        let finer = |of: Levels| levels != of && at_most(levels, of);
+        let aggregates = self.aggregates.iter().filter(|window| !finer(window.levels(dimensions)));
+        base.chain(aggregates).map(|window| structure.cover(window, levels)).collect()
+    }
+
+    /// The boxes, at some levels, in which this commit changed the data or what follows from them: what to read anew with
+    /// [`Freshness::Fresh`](crate::Freshness::Fresh). None for an aggregation.
+    pub fn fresh(&self, structure: &Structure, levels: Levels) -> Vec<Window> {
+        self.base.iter().map(|window| structure.cover(window, levels)).collect()
+    }
+}
+
+fn at_most(levels: Levels, most: Levels) -> bool {
+    levels.iter().zip(most.iter()).all(|(level, most)| level <= most)
+}
+
+/// What changed after a token.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Changes {
+    /// What changed, oldest first.
+    pub changes: Vec<Change>,
+    /// The token to go on with.
+    pub next: Token,
+    /// Whether there is more at once.
+    pub more: bool,
+}
+
+/// What a commit changes in a grid; see [`Change`].
+pub(crate) struct Changed {
+    pub(crate) base: Vec<Window>,
+    pub(crate) aggregates: Vec<Window>,
+    pub(crate) to: Levels,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ChangeRecord {
+    base: Vec<WindowRecord>,
+    aggregates: Vec<WindowRecord>,
+    to: Vec<Level>,
+}
+
+/// How much of a feed is kept.
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+struct KeptRecord {
+    /// Entries up to this number were removed.
+    floor: u64,
+    /// Entries up to this number are counted.
+    counted: u64,
+    /// How many there are above the floor, as far as they are counted.
+    entries: u64,
+}
+
+/// Adds the entry of a commit to its batch. Of what was put long ago, entries beyond what the store keeps are removed.
+pub(crate) fn record(grid: &Grid, batch: &mut Batch, number: &Number, changed: Changed) -> Result<()> {
+    let records = |windows| few(grid.structure(), windows).iter().map(WindowRecord::new).collect();
+    let record = ChangeRecord { base: records(changed.base), aggregates: records(changed.aggregates), to: changed.to.to_vec() };
+    batch.put(Space::Feed, feed::key(grid.id(), number.get()), encode_record(RecordKind::Change, &record)?);
+    if grid.store().journal().is_due(grid.id(), LOOK_EVERY) { remove_oldest(grid, batch) } else { Ok(()) }
+}
+
+/// At most [`BOXES_MAX`] boxes that hold all these. Boxes are joined with their neighbours in the row, where that adds least.
+fn few(structure: &Structure, mut windows: Vec<Window>) -> Vec<Window> {
+    windows.dedup();
+    if windows.len() <= BOXES_MAX {
+        return windows;
+    }
+    let size = |window: &Window| window.shape().iter().map(|&len| len as f64).product::<f64>();
+    let added = |pair: &[Window]| {
+        let joined = join(structure, &pair[0], &pair[1]);
+        let levels = joined.levels(structure.dimensions().len());
+        size(&joined) - size(&structure.cover(&pair[0], levels)) - size(&structure.cover(&pair[1], levels))
+    };
+    let mut gaps: Vec<(f64, usize)> = windows.windows(2).map(added).zip(1..).collect();
+    gaps.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    let mut cuts: Vec<usize> = gaps.iter().take(BOXES_MAX - 1).map(|(_, at)| *at).chain([0, windows.len()]).collect();
+    cuts.sort_unstable();
+    let runs = cuts.windows(2).map(|cut| &windows[cut[0]..cut[1]]);
+    runs.filter_map(|run| run.iter().copied().reduce(|all, next| join(structure, &all, &next))).collect()
+}
+
+/// The smallest box at the finer of their levels that holds two windows.
+fn join(structure: &Structure, a: &Window, b: &Window) -> Window {
+    let dimensions = structure.dimensions().len();
+    let levels: Levels = a.levels(dimensions).iter().zip(b.levels(dimensions).iter()).map(|(a, b)| *a.min(b)).collect();
+    structure.union(&structure.cover(a, levels), &structure.cover(b, levels))
+}
+
+fn kept(grid: &Grid, snapshot: &dyn Snapshot) -> Result<KeptRecord> {
+    let kept = read_record(snapshot, RecordKind::Feed, meta::feed(grid.id())).map_err(|e| grid.blame(e))?;
+    Ok(kept.unwrap_or_default())
+}
+
+/// Counts the entries that came since the last count, and removes the oldest beyond what is kept.
+fn remove_oldest(grid: &Grid, batch: &mut Batch) -> Result<()> {
+    let (id, store) = (grid.id(), grid.store());
+    // In this order: what is below is shown by the snapshot, or never will be.
+    let below = store.journal().settled_below();
+    let snapshot = store.snapshot()?;
+    let mut kept = kept(grid, snapshot.as_ref())?;
+    let before = kept.counted;
+    let mut new = 0;
+    for_each_page(snapshot.as_ref(), Space::Feed, feed::between(id, before, below), PAGE, |entries| {
+        new += entries.len() as u64;
+        if let Some((last, _)) = entries.last() {
+            kept.counted = sequence(grid, last)?;
+        }
+        Ok(())
+    })?;
+    kept.entries += new;
+    let excess = kept.entries.saturating_sub(store.changes_kept()).min(REMOVED_MAX);
+    if new < LOOK_EVERY && excess == 0 {
+        return Ok(());
+    }
+    let oldest = feed::between(id, kept.floor, kept.counted.saturating_add(1));
+    let limit = usize::try_from(excess).unwrap_or(usize::MAX);
+    for (key, _) in snapshot.scan(Space::Feed, &oldest, Order::Ascending, limit)?.entries {
+        kept.floor = sequence(grid, &key)?;
+        kept.entries -= 1;
+        batch.delete(Space::Feed, key);
+    }
+    batch.expect_key(Space::Meta, meta::feed(id));
+    batch.put(Space::Meta, meta::feed(id), encode_record(RecordKind::Feed, &kept)?);
+    Ok(())
+}
+
+fn sequence(grid: &Grid, key: &[u8]) -> Result<u64> {
+    feed::sequence(grid.id(), key).map_err(|e| grid.blame(Error::corrupt("a key of its feed is damaged")).because(e))
+}
+
+/// The place behind the last entry that [`since`] would show.
+pub(crate) fn token(grid: &Grid) -> Result<Token> {
+    let below = grid.store().journal().settled_below();
+    let snapshot = grid.present()?;
+    let floor = kept(grid, snapshot.as_ref())?.floor;
+    let range = feed::between(grid.id(), floor, below);
+    let last = snapshot.scan(Space::Feed, &range, Order::Descending, 1)?.entries.pop();
+    let sequence = last.map_or(Ok(floor), |(key, _)| sequence(grid, &key))?;
+    Ok(Token { store: grid.store().identity(), grid: grid.id(), sequence })
+}
+
+/// What came after a token.
+pub(crate) fn since(grid: &Grid, token: &Token) -> Result<Changes> {
+    let store = grid.store();
+    let below = store.journal().settled_below();
+    let snapshot = grid.present()?;
+    let expired = |why: &str| Err(grid.blame(Error::new(ErrorKind::Expired, format!("{why}: read everything anew"))));
+    if token.store != store.identity() {
+        return expired("the token is of another store, or of this one before it lost data");
+    }
+    if token.grid != grid.id() {
+        return expired("the token is of another grid, which had this name, or has it no more");
+    }
+    if token.sequence >= below {
+        return expired("the token is of a later state of the store than this one");
+    }
+    if token.sequence < kept(grid, snapshot.as_ref())?.floor {
+        return expired("the token is too old, changes that came after it are kept no longer");
+    }
+    let range = feed::between(grid.id(), token.sequence, below);
+    let page = snapshot.scan(Space::Feed, &range, Order::Ascending, SHOWN_MAX)?;
+    let changes: Vec<Change> = page.entries.iter().map(|(key, value)| decode(grid, key, value)).collect::<Result<_>>()?;
+    if !changes.is_empty() {
+        // Whoever is told of a change may act on it: power loss must not take it back.
+        store.sync()?;
+    }
+    let sequence = changes.last().map_or(token.sequence, |last| last.sequence);
+    Ok(Changes { changes, next: Token { sequence, ..token.clone() }, more: page.more })
+}
+
+fn decode(grid: &Grid, key: &[u8], value: &[u8]) -> Result<Change> {
+    let sequence = sequence(grid, key)?;
+    let ChangeRecord { base, aggregates, to } = decode_record(RecordKind::Change, value).map_err(|e| grid.blame(e))?;
+    let structure = grid.structure();
+    let windows = |records: Vec<WindowRecord>| records.iter().map(|record| record.window(structure)).collect::<Result<_>>();
+    let levels = |to: Vec<Level>| {
+        let fits = to.len() == structure.dimensions().len();
+        let to: Levels = if fits { to.into_iter().collect() } else { return Err(Error::invalid("levels")) };
+        structure.check_levels(to).map(|()| to)
+    };
+    let change = windows(base).and_then(|base| Ok(Change { sequence, base, aggregates: windows(aggregates)?, to: levels(to)? }));
+    change.map_err(|e| grid.blame(Error::corrupt("an entry of its feed does not fit its structure")).because(e))
+}
+
+/// What is wrong with a feed, if anything: entries that cannot be read, or that were removed.
+pub(crate) fn wrong_entry(grid: &Grid, snapshot: &dyn Snapshot) -> Result<Option<String>> {
+    let check = || {
+        let kept = kept(grid, snapshot)?;
+        let mut counted = 0;
+        for_each_page(snapshot, Space::Feed, feed::all(grid.id()), PAGE, |entries| {
+            for (key, value) in entries {
+                let sequence = decode(grid, &key, &value)?.sequence;
+                if sequence <= kept.floor {
+                    return Err(Error::corrupt("an entry of its feed was removed, and is there"));
+                }
+                counted += u64::from(sequence <= kept.counted);
+            }
+            Ok(())
+        })?;
+        if counted == kept.entries { Ok(()) } else { Err(Error::corrupt("its feed has lost an entry, or has one too many")) }
+    };
+    match check() {
+        Ok(()) => Ok(None),
+        Err(error) if *error.kind() == ErrorKind::Corrupt => Ok(Some(error.to_string())),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+#[path = "feed_tests.rs"]
+mod tests;

@@ -1,0 +1,128 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::array::DType;
+use crate::grid::{Axis, CellIndex, Dimension, Schema, Shape};
+use crate::kv::Durability;
+use crate::store::Store;
+
+fn structure() -> Structure {
+    let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, 4), Axis::new("x", 0.0, 1.0, 4)]);
+    Structure::builder().dimension(space).build().expect("a valid structure")
+}
+
+fn holds(all: &Window, part: &Window) -> bool {
+    let (all_end, part_end) = (all.end(), part.end());
+    (0..2).all(|axis| all.start()[axis] <= part.start()[axis] && part_end[axis] <= all_end[axis])
+}
+
+fn window(level: i8, start: [i64; 2], shape: [u64; 2]) -> Window {
+    let levels = [Level::new(level).expect("a level")].into_iter().collect();
+    Window::new(CellIndex::from(start.as_slice()), Shape::from(shape.as_slice())).at(levels)
+}
+
+proptest! {
+    #[test]
+    fn few_boxes_hold_all_of_many(
+        boxes in proptest::collection::vec((0..4_i8, -99..99_i64, -99..99_i64, 1..9_u64, 1..9_u64), 0..80)
+    ) {
+        let structure = structure();
+        let many: Vec<Window> = boxes.iter().map(|&(level, y, x, h, w)| window(level, [y, x], [h, w])).collect();
+        let few = few(&structure, many.clone());
+        prop_assert!(few.len() <= BOXES_MAX);
+        prop_assert!(many.len() > BOXES_MAX || few.len() <= many.len());
+        for window in &many {
+            let held = few.iter().any(|all| {
+                at_most(all.levels(1), window.levels(1)) && holds(all, &structure.cover(window, all.levels(1)))
+            });
+            prop_assert!(held, "{window:?} is in none of {few:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_parsed_as_it_is_printed_and_in_the_same_order(a: (u64, u32, u64), b: (u64, u32, u64)) {
+        let [a, b] = [a, b].map(|(store, grid, sequence)| Token { store, grid: GridId(grid), sequence });
+        prop_assert_eq!(a.to_string().parse::<Token>().expect("a token"), a.clone());
+        prop_assert_eq!(a.to_string().cmp(&b.to_string()), a.cmp(&b));
+    }
+
+    #[test]
+    fn whatever_text_is_a_token_only_if_it_is_printed_so(text: String) {
+        if let Ok(token) = text.parse::<Token>() {
+            prop_assert_eq!(token.to_string(), text);
+        }
+    }
+}
+
+#[test]
+fn neighbours_in_the_row_are_joined_and_clusters_stay_apart() {
+    let structure = structure();
+    let many: Vec<Window> = (0..32).map(|i| window(0, [0, if i < 16 { i } else { 1000 + i }], [1, 1])).collect();
+    let boxes = few(&structure, many);
+    assert_eq!(boxes.len(), BOXES_MAX);
+    assert!(boxes.iter().all(|all| all.shape()[1] < 20), "{boxes:?}");
+}
+
+fn store() -> (Store, Grid) {
+    let store = Store::in_memory().expect("memory opens");
+    let x = Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 4)]);
+    let structure = Structure::builder().dimension(x).build().expect("a valid structure");
+    let grid = store.create("a", Schema::builder(structure, DType::U8).build().expect("valid")).expect("new");
+    (store, grid)
+}
+
+fn commit(store: &Store, grid: &Grid, number: &Number) {
+    let snapshot = store.snapshot().expect("memory");
+    let mut batch = Batch::at(snapshot.as_ref());
+    let base = vec![Window::new([0], [1]).at(Levels::zero(1))];
+    record(grid, &mut batch, number, Changed { base, aggregates: Vec::new(), to: Levels::zero(1) }).expect("recorded");
+    store.commit(batch, Durability::Sync).expect("committed");
+}
+
+/// Every order in which three batches are begun, committed or given up: whoever asks after each step sees every commit once,
+/// in the order of the numbers.
+#[test]
+fn commits_that_land_out_of_order_are_shown_once_and_in_order() {
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        for given_up in 0..8_u8 {
+            let (store, grid) = store();
+            let mut token = token(&grid).expect("a token");
+            let mut numbers: Vec<Option<Number>> = (0..3).map(|_| Some(store.reserve_sequence())).collect();
+            let mut expected: Vec<u64> = Vec::new();
+            let (mut seen, mut under_way) = (Vec::new(), vec![true; 3]);
+            for next in order {
+                let number = numbers[next].take().expect("once");
+                if given_up & 1 << next == 0 {
+                    commit(&store, &grid, &number);
+                    expected.push(number.get());
+                }
+                let mut ask = || {
+                    let shown = since(&grid, &token).expect("readable");
+                    seen.extend(shown.changes.iter().map(|change| change.sequence));
+                    token = shown.next;
+                    assert_eq!(super::token(&grid).expect("a token"), token, "nothing is between the last entry and the present");
+                };
+                ask();
+                drop(number);
+                under_way[next] = false;
+                ask();
+                if !under_way[..next].contains(&true) && given_up & 1 << next == 0 {
+                    assert!(!seen.is_empty(), "what waits for nobody is shown");
+                }
+            }
+            expected.sort_unstable();
+            assert_eq!(seen, expected, "{order:?}, given up {given_up:03b}");
+        }
+    }
+}
+
+#[test]
+fn a_panic_and_a_failure_leave_no_batch_under_way() {
+    let (store, _) = store();
+    let before = store.journal().settled_below();
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _number = store.reserve_sequence();
+        panic!("in the middle of a batch");
+    }));
+    assert!(panicked.is_err() && store.journal().settled_below() == before + 1);
+}

@@ -1,0 +1,103 @@
+//! The numbers of batches: which are under way, and what of those that are done is on the medium.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
+
+use super::lock;
+use crate::key::GridId;
+use crate::kv::{Durability, Sequence};
+
+/// What a process knows of the batches of its store.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    last: u64,
+    under_way: BTreeSet<u64>,
+    /// The last commit that waited for nothing, and the last that waited for the medium.
+    buffered: Sequence,
+    synced: Sequence,
+    /// Entries added to each grid's feed since it was last looked through.
+    added: HashMap<GridId, u64>,
+}
+
+/// The number of a batch that is under way until this is dropped: keep it until the commit has returned.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Number {
+    number: u64,
+    journal: Arc<Journal>,
+}
+
+impl Number {
+    /// Unique in the store for ever, and above all that were taken before.
+    pub(crate) fn get(&self) -> u64 {
+        self.number
+    }
+}
+
+impl Drop for Number {
+    fn drop(&mut self) {
+        lock(&self.journal.state).under_way.remove(&self.number);
+    }
+}
+
+impl Journal {
+    /// All numbers up to `last` are of batches that are done.
+    pub(super) fn starting_at(last: u64) -> Self {
+        let (buffered, synced) = (Sequence(0), Sequence(0));
+        let state = State { last, under_way: BTreeSet::new(), buffered, synced, added: HashMap::new() };
+        Self { state: Mutex::new(state) }
+    }
+
+    /// Begins a batch.
+    pub(super) fn reserve(self: &Arc<Self>) -> Number {
+        let mut state = lock(&self.state);
+        state.last += 1;
+        let number = state.last;
+        state.under_way.insert(number);
+        Number { number, journal: Arc::clone(self) }
+    }
+
+    /// The least number that a commit may still come with: a snapshot taken from now on shows all below that it ever will.
+    pub(crate) fn settled_below(&self) -> u64 {
+        let state = lock(&self.state);
+        state.under_way.first().copied().unwrap_or(state.last + 1)
+    }
+
+    /// Notes a commit that returned.
+    pub(super) fn committed(&self, at: Sequence, durability: Durability) {
+        let mut state = lock(&self.state);
+        let last = match durability {
+            Durability::Buffered => &mut state.buffered,
+            Durability::Sync => &mut state.synced,
+        };
+        *last = at.max(*last);
+    }
+
+    /// Whether every commit that returned is on the medium.
+    pub(super) fn is_synced(&self) -> bool {
+        let state = lock(&self.state);
+        state.buffered <= state.synced
+    }
+
+    /// Whether a grid's feed is to be looked through with the entry that is added now: the first one, and each `every`-th.
+    pub(crate) fn is_due(&self, grid: GridId, every: u64) -> bool {
+        let mut state = lock(&self.state);
+        let added = state.added.entry(grid).or_insert(every - 1);
+        *added += 1;
+        if *added < every {
+            return false;
+        }
+        *added = 0;
+        true
+    }
+
+    /// Forgets a grid that is no more.
+    pub(super) fn forget(&self, grid: GridId) {
+        lock(&self.state).added.remove(&grid);
+    }
+}

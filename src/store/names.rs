@@ -1,0 +1,151 @@
+//! The names of grids: they change hands while handles, which hold on to the data, are open.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+
+use super::{Store, catalog, lock};
+use crate::error::{Error, ErrorKind, Result};
+use crate::grid::Schema;
+use crate::key::{GridId, unowned};
+use crate::kv::{Snapshot, Space};
+use crate::store::Grid;
+
+/// The present names of the grids of which there are handles.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// Held shared while a grid is opened, alone while a name changes.
+    still: RwLock<()>,
+    present: Mutex<HashMap<GridId, Weak<Mutex<String>>>>,
+}
+
+impl Names {
+    fn still(&self) -> RwLockReadGuard<'_, ()> {
+        self.still.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changing(&self) -> RwLockWriteGuard<'_, ()> {
+        self.still.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The name that all handles of a grid share.
+    fn of(&self, id: GridId, name: &str) -> Arc<Mutex<String>> {
+        let mut present = lock(&self.present);
+        present.get(&id).and_then(Weak::upgrade).unwrap_or_else(|| {
+            present.retain(|_, name| name.strong_count() > 0);
+            let shared = Arc::new(Mutex::new(name.to_owned()));
+            present.insert(id, Arc::downgrade(&shared));
+            shared
+        })
+    }
+
+    fn set(&self, id: GridId, name: &str) {
+        if let Some(shared) = lock(&self.present).get(&id).and_then(Weak::upgrade) {
+            name.clone_into(&mut lock(&shared));
+        }
+    }
+}
+
+/// What a store holds at one moment.
+pub(crate) struct Shown {
+    pub(crate) snapshot: Arc<dyn Snapshot>,
+    /// Every grid, by name.
+    pub(crate) grids: Result<Vec<Grid>>,
+}
+
+impl Store {
+    /// Makes a grid. [`AlreadyExists`](crate::ErrorKind::AlreadyExists) if there is one of that name;
+    /// [`Invalid`](crate::ErrorKind::Invalid) if the name is not 1 to 128 of `A-Z a-z 0-9 . _ -`.
+    pub fn create(&self, name: &str, schema: Schema) -> Result<Grid> {
+        let _still = self.names().still();
+        let id = catalog::create(self.engine(), name, &schema)?;
+        Ok(self.handle(id, name, schema))
+    }
+
+    /// Opens a grid. [`NotFound`](crate::ErrorKind::NotFound) if there is none of that name.
+    ///
+    /// The handle holds on to the data, whatever they are called: after a [rename](Self::rename_grid) or a [swap](Self::swap)
+    /// it reads and writes what it did before, and has the [name](Grid::name) that these data have now. After a
+    /// [drop](Self::drop_grid) every call of it fails with [`NotFound`](crate::ErrorKind::NotFound).
+    pub fn grid(&self, name: &str) -> Result<Grid> {
+        let _still = self.names().still();
+        let (id, schema) = catalog::find(self.snapshot()?.as_ref(), name)?;
+        Ok(self.handle(id, name, schema))
+    }
+
+    /// Every grid, by name.
+    pub fn grids(&self) -> Result<Vec<Grid>> {
+        let _still = self.names().still();
+        self.named(self.snapshot()?.as_ref())
+    }
+
+    /// A snapshot, and the grids that it shows.
+    pub(crate) fn shown(&self) -> Result<Shown> {
+        let _still = self.names().still();
+        let snapshot = self.snapshot()?;
+        let grids = self.named(snapshot.as_ref());
+        Ok(Shown { snapshot, grids })
+    }
+
+    fn named(&self, snapshot: &dyn Snapshot) -> Result<Vec<Grid>> {
+        let open = |name: String| {
+            let (id, schema) = catalog::find(snapshot, &name)?;
+            Ok(self.handle(id, &name, schema))
+        };
+        catalog::names(snapshot)?.into_iter().map(open).collect()
+    }
+
+    fn handle(&self, id: GridId, name: &str, schema: Schema) -> Grid {
+        Grid::new(self.clone(), id, self.names().of(id, name), schema)
+    }
+
+    /// Drops a grid, durably and at once, whatever its size: its name, its schema, its chunks, its marks and its changes are
+    /// gone in one commit. [`NotFound`](crate::ErrorKind::NotFound) if there is none of that name.
+    ///
+    /// The engine gives the space back in the course of its work; [`reclaim`](Self::reclaim) does it now.
+    pub fn drop_grid(&self, name: &str) -> Result<()> {
+        let _changing = self.names().changing();
+        let id = catalog::remove(self.engine(), name)?;
+        self.forget(id);
+        Ok(())
+    }
+
+    /// Gives a grid another name, durably. [`NotFound`](crate::ErrorKind::NotFound) if there is none of the old one;
+    /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists) if there is one of the new.
+    pub fn rename_grid(&self, old: &str, new: &str) -> Result<()> {
+        let _changing = self.names().changing();
+        let id = catalog::rename(self.engine(), old, new)?;
+        self.names().set(id, new);
+        Ok(())
+    }
+
+    /// Exchanges the names of two grids, durably, in one commit: whoever opens one of them finds either both as they were, or
+    /// both exchanged. So a new forecast, made under a name of its own, takes the place of the last one. Their schemas may
+    /// differ.
+    pub fn swap(&self, a: &str, b: &str) -> Result<()> {
+        let _changing = self.names().changing();
+        let (was_a, was_b) = catalog::swap(self.engine(), a, b)?;
+        self.names().set(was_a, b);
+        self.names().set(was_b, a);
+        Ok(())
+    }
+
+    /// Gives the space of dropped grids back to the file system, as far as no snapshot shows them any more. It can be called
+    /// at any time, and again after a crash.
+    pub fn reclaim(&self) -> Result<()> {
+        let ids: Vec<GridId> = self.grids()?.iter().map(Grid::id).collect();
+        for range in unowned(ids) {
+            for space in [Space::Directory, Space::Base, Space::Aggregate, Space::Dirty, Space::Feed] {
+                self.engine().compact(space, &range)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Nothing is left to be done to a grid that was dropped in the meantime.
+pub(crate) fn unless_dropped<T: Default>(result: Result<T, Error>) -> Result<T> {
+    match result {
+        Err(error) if *error.kind() == ErrorKind::NotFound => Ok(T::default()),
+        other => other,
+    }
+}
