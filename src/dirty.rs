@@ -86,13 +86,14 @@ impl Marks {
     }
 }
 
-/// How many marks are pending.
-pub(crate) fn count(grid: &Grid, snapshot: &dyn Snapshot) -> Result<u64> {
+/// How many marks of sequences below `end` are pending.
+pub(crate) fn count(grid: &Grid, snapshot: &dyn Snapshot, end: u64) -> Result<u64> {
     let mut range = MarkKey::all(grid.id());
     let mut count = 0;
     loop {
         let page = snapshot.scan(Space::Dirty, &range, Order::Ascending, PAGE)?;
-        count += page.entries.len() as u64;
+        let of = |(key, _): &&(Vec<u8>, Vec<u8>)| MarkKey::origin(key).is_some_and(|(_, sequence)| sequence < end);
+        count += page.entries.iter().filter(of).count() as u64;
         match page.entries.last() {
             Some((last, _)) if page.more => range.start = [last.as_slice(), &[0]].concat(),
             _ => return Ok(count),

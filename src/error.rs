@@ -24,6 +24,10 @@ pub enum ErrorKind {
     Corrupt,
     /// The storage refused for now: no space, an I/O error, or another process holds the store.
     Unavailable,
+    /// What was waited for did not come in time. It may still come.
+    TimedOut,
+    /// A snapshot is older than the store allows. A new one can be taken.
+    Expired,
     /// An earlier write failed in a way that cannot be undone. Reads go on; to write, open the store again.
     Poisoned,
 }

@@ -52,6 +52,7 @@ pub mod cli;
 pub mod codec;
 #[cfg(any(test, feature = "testing"))]
 pub mod fuzzing;
+pub mod guide;
 pub mod kv;
 
 mod aggregate;
@@ -75,7 +76,7 @@ pub use grid::{
 };
 pub use kernel::{Aggregator, Resampling};
 pub use reader::{Answer, Explanation, Freshness, Layer, Query};
-pub use store::{ChunkInfo, Grid, Policy, Store, StoreOptions};
+pub use store::{ChunkInfo, Grid, GridStats, Policy, Store, StoreOptions, StoreSnapshot, StoreStats};
 pub use verify::{Damage, Finding, Report};
 pub use writer::{Batch, Commit};
 

@@ -85,7 +85,7 @@ impl Store {
             }
             Err(error) => return Err(error),
         };
-        let snapshot = self.snapshot()?;
+        let snapshot = self.current()?;
         for grid in &grids {
             report.grids += 1;
             match grid.state(snapshot.as_ref()) {

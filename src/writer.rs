@@ -89,6 +89,7 @@ impl<'a> Batch<'a> {
             let (got, cells) = (array.dtype(), grid.schema().dtype());
             return Err(grid.blame(Error::invalid(format!("an array of {got} does not fit cells of {cells}"))));
         }
+        grid.writable()?;
         grid.structure().check(window).map_err(|e| grid.blame(e))?;
         let fits = array.shape().len() == window.shape().len()
             && array.shape().iter().zip(window.shape().iter()).all(|(&array, &window)| array as u64 == window);
@@ -106,13 +107,16 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Commits all puts, and under [`Policy::Inline`] brings the aggregates above them up to date.
+    /// Commits all puts, and under [`Policy::Inline`] brings the aggregates above them up to date. Under [`Policy::Background`] it
+    /// first waits where too many marks are pending, or aggregates a part of them itself.
     ///
     /// # Errors
     ///
     /// Those of [`Grid::put`]. After an [`Unavailable`](ErrorKind::Unavailable) error of the commit itself the batch may be
     /// found whole after reopening, or not at all.
     pub fn commit(self) -> Result<Commit> {
+        let _span = tracing::debug_span!("commit", puts = self.puts.len()).entered();
+        self.grids().iter().try_for_each(|grid| self.store.make_room(grid))?;
         let inline = self.store.policy() == Policy::Inline;
         let mut conflicts = 0;
         loop {
@@ -148,7 +152,7 @@ impl<'a> Batch<'a> {
         // Where somebody else aggregates, both would meet at the top: marks are cheaper.
         let held: Option<Vec<_>> =
             if inline { aggregators.iter().map(|aggregator| try_lock(aggregator)).collect() } else { None };
-        let snapshot = self.store.snapshot()?;
+        let snapshot = self.store.current()?;
         let mut batch = kv::Batch::at(snapshot.as_ref());
         let mut commit = Commit { sequence: self.store.reserve_sequence(), ..Commit::default() };
         for grid in self.grids() {

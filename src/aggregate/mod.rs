@@ -17,8 +17,8 @@ pub(crate) use raise::{edges as raise_edges, expect as expect_raise};
 use crate::dirty::Marks;
 use crate::error::{ErrorKind, Result};
 use crate::key::{LayerId, directory_entry, meta};
-use crate::kv::{Batch, Durability, Space};
-use crate::store::{ChunkReader, Grid, lock, write_reach};
+use crate::kv::{Batch, Space};
+use crate::store::{ChunkReader, Grid, lock, try_lock, write_reach};
 
 /// What aggregation did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,16 +47,32 @@ const CELLS_A_STEP: usize = 1 << 25;
 pub(crate) fn step(grid: &Grid) -> Result<Option<Aggregated>> {
     let aggregator = grid.store().aggregator(grid.id());
     let _one_at_a_time = lock(&aggregator);
+    locked_step(grid)
+}
+
+/// The same, unless somebody else is at it: then `None`.
+pub(crate) fn step_unless_busy(grid: &Grid) -> Result<Option<Option<Aggregated>>> {
+    let aggregator = grid.store().aggregator(grid.id());
+    let Some(_one_at_a_time) = try_lock(&aggregator) else { return Ok(None) };
+    locked_step(grid).map(Some)
+}
+
+fn locked_step(grid: &Grid) -> Result<Option<Aggregated>> {
+    let _span = tracing::debug_span!("aggregate", grid = grid.name()).entered();
     loop {
         match attempt(grid) {
             Err(error) if *error.kind() == ErrorKind::Conflict => {}
+            Ok(Some(done)) => {
+                tracing::debug!(marks = done.marks, chunks = done.chunks, bytes = done.bytes, "a step of aggregation");
+                return Ok(Some(done));
+            }
             other => return other,
         }
     }
 }
 
 fn attempt(grid: &Grid) -> Result<Option<Aggregated>> {
-    let snapshot = grid.store().snapshot()?;
+    let snapshot = grid.store().current()?;
     let chunks = grid.chunk_reader(snapshot.as_ref());
     let state = grid.state(snapshot.as_ref())?;
     let (Some(base), Some(top)) = (state.base(), state.top(grid.structure())) else { return Ok(None) };
@@ -68,7 +84,7 @@ fn attempt(grid: &Grid) -> Result<Option<Aggregated>> {
         raise::expect(grid, &mut batch, base, built, top);
         write_reach(&mut batch, grid.id(), top)?;
         crate::dirty::mark(grid, &mut batch, edges, grid.store().reserve_sequence());
-        grid.store().commit(batch, Durability::Buffered)?;
+        grid.store().commit_step(batch)?;
         return Ok(Some(Aggregated::default()));
     }
     let limit = (CELLS_A_STEP / grid.structure().chunk_cells()).clamp(16, 4096);
@@ -86,8 +102,7 @@ fn attempt(grid: &Grid) -> Result<Option<Aggregated>> {
     let mut done = Aggregated { marks: marks.len() as u64, ..Aggregated::default() };
     done += write(chunks, &mut batch, writes);
     marks.clear(&mut batch);
-    // Marks are as durable as the commits that wrote them: should this one be lost, they are found again.
-    grid.store().commit(batch, Durability::Buffered)?;
+    grid.store().commit_step(batch)?;
     Ok(Some(done))
 }
 

@@ -4,9 +4,10 @@
 //! accepted ones in one go, hands out the results and passes the lead to the next in the queue.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use super::occ::History;
+use super::sync::{Condvar, Mutex, MutexGuard};
 use super::{Batch, Durability, Sequence};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -39,13 +40,13 @@ impl WriteFailure {
 /// The queue of commits of one store, and its conflict check.
 #[derive(Debug)]
 pub(super) struct Group {
-    queue: Mutex<Queue>,
+    pub(super) queue: Mutex<Queue>,
     order: Mutex<Commits>,
 }
 
 #[derive(Debug, Default)]
-struct Queue {
-    waiting: VecDeque<Waiting>,
+pub(super) struct Queue {
+    pub(super) waiting: VecDeque<Waiting>,
     led: bool,
     /// What made further writes impossible.
     poison: Option<WriteFailure>,
@@ -61,15 +62,15 @@ struct Commits {
 }
 
 #[derive(Debug)]
-struct Waiting {
-    batch: Batch,
-    durability: Durability,
-    ticket: Arc<Ticket>,
+pub(super) struct Waiting {
+    pub(super) batch: Batch,
+    pub(super) durability: Durability,
+    pub(super) ticket: Arc<Ticket>,
 }
 
 /// Where the owner of a batch waits for its turn to lead, or for its result.
 #[derive(Debug, Default)]
-struct Ticket {
+pub(super) struct Ticket {
     news: Mutex<Option<News>>,
     arrived: Condvar,
 }
@@ -98,7 +99,7 @@ impl Ticket {
 }
 
 /// A panic under one of these locks is turned into poison of the store by [`Lead`], not by the lock.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -179,7 +180,7 @@ impl Group {
     }
 
     /// Moves a group from the queue; returns the poison, if there is any.
-    fn gather(&self, members: &mut Vec<Waiting>) -> Option<WriteFailure> {
+    pub(super) fn gather(&self, members: &mut Vec<Waiting>) -> Option<WriteFailure> {
         let mut queue = lock(&self.queue);
         let mut bytes = 0usize;
         while let Some(next) = queue.waiting.front() {
@@ -242,123 +243,5 @@ impl Drop for Lead<'_> {
             Some(next) => next.ticket.tell(News::Lead),
             None => queue.led = false,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Barrier;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::{thread, time};
-
-    use super::*;
-    use crate::kv::Space;
-
-    #[derive(Default)]
-    struct Recorder {
-        groups: Mutex<Vec<(Vec<usize>, Durability)>>,
-        failure: Mutex<Option<WriteFailure>>,
-        panics: bool,
-        delay: time::Duration,
-    }
-
-    impl Medium for Recorder {
-        fn write(&self, batches: &[Batch], durability: Durability) -> Result<(), WriteFailure> {
-            thread::sleep(self.delay);
-            assert!(!self.panics, "the medium panics");
-            if let Some(failure) = lock(&self.failure).take() {
-                return Err(failure);
-            }
-            lock(&self.groups).push((batches.iter().map(Batch::size).collect(), durability));
-            Ok(())
-        }
-    }
-
-    fn put(key: u8, bytes: usize) -> Batch {
-        let mut batch = Batch::default();
-        batch.put(Space::Base, vec![key], vec![0; bytes]);
-        batch
-    }
-
-    fn failure(fatal: bool) -> WriteFailure {
-        WriteFailure { context: "it failed".into(), cause: "on purpose".into(), fatal }
-    }
-
-    #[test]
-    fn concurrent_commits_share_writes_and_a_sync_of_one_is_a_sync_of_all() {
-        let group = Group::starting_at(Sequence(5));
-        let medium = Recorder { delay: time::Duration::from_millis(2), ..Recorder::default() };
-        let barrier = Barrier::new(8);
-        thread::scope(|scope| {
-            for thread in 0..8u8 {
-                let (group, medium, barrier) = (&group, &medium, &barrier);
-                scope.spawn(move || {
-                    barrier.wait();
-                    for round in 0..20u8 {
-                        let durability = if (thread + round) % 4 == 0 { Durability::Sync } else { Durability::Buffered };
-                        group.commit(medium, put(thread, 1), durability).expect("no conflicts");
-                    }
-                });
-            }
-        });
-        let groups = lock(&medium.groups);
-        assert_eq!(groups.iter().map(|(sizes, _)| sizes.len()).sum::<usize>(), 160);
-        assert!(groups.len() < 100, "{} groups for 160 commits", groups.len());
-        assert_eq!(group.register(), Sequence(165));
-    }
-
-    #[test]
-    fn a_group_is_limited_in_bytes_but_for_its_first_batch() {
-        let group = Group::starting_at(Sequence(0));
-        for size in [9 << 20, 3 << 20, 4 << 20, 3 << 20] {
-            let waiting = Waiting { batch: put(0, size), durability: Durability::Sync, ticket: Arc::default() };
-            lock(&group.queue).waiting.push_back(waiting);
-        }
-        let mut sizes = Vec::new();
-        for _ in 0..3 {
-            let mut members = Vec::new();
-            assert!(group.gather(&mut members).is_none(), "nothing failed");
-            sizes.push(members.len());
-        }
-        assert_eq!(sizes, [1, 2, 1]);
-    }
-
-    #[test]
-    fn a_fatal_failure_poisons_and_another_does_not() {
-        let group = Group::starting_at(Sequence(0));
-        let medium = Recorder::default();
-        let base = group.register();
-        *lock(&medium.failure) = Some(failure(false));
-        let refused = group.commit(&medium, put(1, 1), Durability::Sync).expect_err("it fails");
-        assert_eq!((refused.kind(), refused.to_string().as_str()), (&ErrorKind::Unavailable, "it failed"));
-        group.release(base);
-        assert!(group.register() > base, "a batch computed after the failure is not judged against what failed");
-        group.commit(&medium, put(1, 1), Durability::Sync).expect("it works again");
-        *lock(&medium.failure) = Some(failure(true));
-        assert_eq!(group.commit(&medium, put(1, 1), Durability::Sync).expect_err("it fails").kind(), &ErrorKind::Unavailable);
-        assert_eq!(group.commit(&medium, put(1, 1), Durability::Sync).expect_err("poison").kind(), &ErrorKind::Poisoned);
-    }
-
-    #[test]
-    fn a_panic_of_the_leader_reaches_everybody() {
-        let group = Group::starting_at(Sequence(0));
-        let medium = Recorder { panics: true, delay: time::Duration::from_millis(20), ..Recorder::default() };
-        let (panicked, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        thread::scope(|scope| {
-            for key in 0..6u8 {
-                let (group, medium, panicked, failed) = (&group, &medium, &panicked, &failed);
-                scope.spawn(move || {
-                    let commit = || group.commit(medium, put(key, 1), Durability::Sync);
-                    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(commit)) {
-                        Err(_) => panicked.fetch_add(1, Ordering::Relaxed),
-                        Ok(result) => {
-                            result.expect_err("nothing was written");
-                            failed.fetch_add(1, Ordering::Relaxed)
-                        }
-                    };
-                });
-            }
-        });
-        assert_eq!((panicked.load(Ordering::Relaxed), failed.load(Ordering::Relaxed)), (1, 5));
     }
 }

@@ -27,6 +27,10 @@ mod occ;
 mod directory;
 #[cfg(any(test, feature = "rocksdb"))]
 mod group;
+#[cfg(test)]
+mod group_tests;
+#[cfg(test)]
+mod shuttled_tests;
 #[cfg(feature = "rocksdb")]
 mod rocks;
 #[cfg(all(test, feature = "rocksdb"))]
@@ -34,6 +38,12 @@ mod rocks_tests;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
+
+/// What threads wait with.
+#[cfg(any(test, feature = "rocksdb"))]
+mod sync {
+    pub(super) use std::sync::{Condvar, Mutex, MutexGuard};
+}
 
 use std::fmt;
 use std::sync::Arc;
@@ -151,6 +161,19 @@ pub trait Engine: Send + Sync + fmt::Debug {
 
     /// Moves what is buffered in memory into its final files, durably, so that logs can be dropped.
     fn flush(&self) -> Result<()>;
+
+    /// What the engine has counted since it was opened.
+    fn counters(&self) -> Counters;
+}
+
+/// What an [`Engine`] counts, so far as it does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Blocks that a read found in the engine's cache.
+    pub cache_hits: Option<u64>,
+    /// Blocks that a read did not find there.
+    pub cache_misses: Option<u64>,
 }
 
 /// A view of an [`Engine`] at one moment.

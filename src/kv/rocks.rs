@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rocksdb::statistics::{StatsLevel, Ticker};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIteratorWithThreadMode,
     DBRecoveryMode, FlushOptions, Options, ReadOptions, SnapshotWithThreadMode, WriteBatch, WriteOptions,
@@ -11,7 +12,7 @@ use rocksdb::{
 
 use super::directory::{self, Admission};
 use super::group::{Group, Medium, WriteFailure};
-use super::{Batch, Durability, Engine, KeyRange, Order, Page, Sequence, Snapshot, Space};
+use super::{Batch, Counters, Durability, Engine, KeyRange, Order, Page, Sequence, Snapshot, Space};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Values from this size on are kept in files of their own, so that compactions do not copy them.
@@ -50,6 +51,8 @@ pub struct Rocks {
 
 struct Store {
     db: DB,
+    /// Has the counters of the database.
+    options: Options,
     group: Group,
     /// Holds the lock on the directory, so it goes after the database.
     admission: Admission,
@@ -62,10 +65,11 @@ impl Rocks {
         let families: Vec<_> = Space::ALL.iter().skip(1).map(|space| family_name(*space)).collect();
         let admission = directory::admit(path, options.create, options.accept_data_loss, &families)?;
         // Where data was given up the manifest still names logs that are gone.
-        let db = open_database(path, options, !admission.after_loss)?;
+        let database = database_options(!admission.after_loss);
+        let db = open_database(path, options, &database)?;
         let start = db.latest_sequence_number();
         admission.opened(start)?;
-        Ok(Self { store: Arc::new(Store { db, group: Group::starting_at(Sequence(start)), admission }) })
+        Ok(Self { store: Arc::new(Store { db, options: database, group: Group::starting_at(Sequence(start)), admission }) })
     }
 
     /// The directory of the store.
@@ -112,10 +116,10 @@ fn is_large(space: Space) -> bool {
     matches!(space, Space::Base | Space::Aggregate)
 }
 
-fn open_database(path: &Path, options: &RocksOptions, verify_logs: bool) -> Result<DB> {
+fn open_database(path: &Path, options: &RocksOptions, database: &Options) -> Result<DB> {
     let cache = Cache::new_lru_cache(options.cache_bytes);
     let families = Space::ALL.map(|space| ColumnFamilyDescriptor::new(family_name(space), family_options(space, &cache)));
-    DB::open_cf_descriptors(&database_options(verify_logs), path, families).map_err(|error| open_error(path, error))
+    DB::open_cf_descriptors(database, path, families).map_err(|error| open_error(path, error))
 }
 
 fn open_error(path: &Path, error: rocksdb::Error) -> Error {
@@ -155,6 +159,9 @@ fn database_options(verify_logs: bool) -> Options {
     options.set_keep_log_file_num(10);
     options.set_max_log_file_size(16 << 20);
     options.set_write_dbid_to_manifest(true);
+    // Plain counters, one a core: neither histograms nor clocks.
+    options.enable_statistics();
+    options.set_statistics_level(StatsLevel::ExceptHistogramOrTimers);
     options
 }
 
@@ -287,6 +294,11 @@ impl Engine for Rocks {
         })?;
         store.admission.settled(sequence);
         Ok(())
+    }
+
+    fn counters(&self) -> Counters {
+        let count = |ticker| Some(self.store.options.get_ticker_count(ticker));
+        Counters { cache_hits: count(Ticker::BlockCacheHit), cache_misses: count(Ticker::BlockCacheMiss) }
     }
 }
 

@@ -1,9 +1,12 @@
 //! A grid: a cheap handle to one dataset of a store.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::chunks::{ChunkReader, LayerSpec};
-use super::{State, Store};
+use super::snapshot::Pin;
+use super::stats::Counters;
+use super::{Desk, State, Store, lock};
 use crate::aggregate::{self, Aggregated};
 use crate::array::ArrayView;
 use crate::error::{Error, Result};
@@ -15,9 +18,14 @@ use crate::reader::{self, Answer, Explanation, Query};
 use crate::writer::Commit;
 
 /// One dataset of a [`Store`]. A cheap handle that can be cloned and shared between threads.
+///
+/// A handle from [`Store::grid`] reads what is there when it is asked; one from
+/// [`StoreSnapshot::grid`](super::StoreSnapshot::grid) reads what was there then, and does not write.
 #[derive(Clone, Debug)]
 pub struct Grid {
     inner: Arc<GridInfo>,
+    /// What it reads, unless that is the present.
+    pin: Option<Arc<Pin>>,
 }
 
 #[derive(Debug)]
@@ -27,6 +35,7 @@ struct GridInfo {
     name: String,
     schema: Schema,
     layers: Vec<LayerSpec>,
+    desk: Arc<Desk>,
 }
 
 /// What the store knows of a chunk without reading it.
@@ -46,8 +55,30 @@ const PAGE: usize = 4096;
 
 impl Grid {
     pub(super) fn new(store: Store, id: GridId, name: &str, schema: Schema) -> Self {
-        let layers = LayerSpec::all(&schema);
-        Self { inner: Arc::new(GridInfo { store, id, name: name.to_owned(), schema, layers }) }
+        let (layers, desk) = (LayerSpec::all(&schema), store.desk(id));
+        Self { inner: Arc::new(GridInfo { store, id, name: name.to_owned(), schema, layers, desk }), pin: None }
+    }
+
+    /// The same grid as a snapshot shows it.
+    pub(super) fn at(mut self, pin: &Arc<Pin>) -> Self {
+        self.pin = Some(Arc::clone(pin));
+        self
+    }
+
+    /// What is read: the present, or the snapshot that this handle is of.
+    pub(crate) fn snapshot(&self) -> Result<Arc<dyn Snapshot>> {
+        match &self.pin {
+            Some(pin) => pin.get(self.store()).map_err(|e| self.blame(e)),
+            None => self.store().current(),
+        }
+    }
+
+    /// Refuses a handle that is of a snapshot.
+    pub(crate) fn writable(&self) -> Result<()> {
+        match self.pin {
+            Some(_) => Err(self.blame(Error::invalid("a snapshot can only be read; write through the store's own handle"))),
+            None => Ok(()),
+        }
     }
 
     /// The grid's name.
@@ -133,7 +164,7 @@ impl Grid {
     /// Brings every aggregate up to date.
     pub fn aggregate(&self) -> Result<Aggregated> {
         let mut total = Aggregated::default();
-        while let Some(step) = aggregate::step(self)? {
+        while let Some(step) = self.aggregate_step()? {
             total += step;
         }
         Ok(total)
@@ -141,12 +172,50 @@ impl Grid {
 
     /// Does a bounded part of what [`aggregate`](Self::aggregate) does, in one commit; `None` if nothing is left to do.
     pub fn aggregate_step(&self) -> Result<Option<Aggregated>> {
+        self.writable()?;
         aggregate::step(self)
     }
 
-    /// How many marks are pending.
+    /// How many marks are pending: they are counted one by one. [`stats`](Self::stats) knows without.
     pub fn marks(&self) -> Result<u64> {
-        crate::dirty::count(self, self.store().snapshot()?.as_ref())
+        crate::dirty::count(self, self.snapshot()?.as_ref(), u64::MAX)
+    }
+
+    /// Waits until the commit of this [`sequence`](Commit::sequence) is aggregated: until no mark of this grid is pending that it
+    /// left, or any commit before it. Then every level shows it.
+    ///
+    /// # Errors
+    ///
+    /// [`TimedOut`](crate::ErrorKind::TimedOut) if that takes longer than `timeout`, caused by the last failure of the
+    /// background aggregation, if it fails. Under [`Policy::Manual`](super::Policy::Manual) nobody aggregates unless asked, so
+    /// the time runs out. [`Poisoned`](crate::ErrorKind::Poisoned) if the background aggregation panicked;
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) if the store is closed; [`Invalid`](crate::ErrorKind::Invalid) for a grid of
+    /// a snapshot, which never changes.
+    pub fn wait(&self, commit: u64, timeout: Duration) -> Result<()> {
+        if self.pin.is_some() {
+            return Err(self.blame(Error::invalid("a snapshot does not change; wait before it is taken")));
+        }
+        self.count_found()?;
+        let store = self.store();
+        store.backlog().wait(self.id(), commit, timeout, &|| store.now()).map_err(|e| self.blame(e))
+    }
+
+    /// Counts the marks that were there when the store was opened, unless that was done.
+    pub(super) fn count_found(&self) -> Result<()> {
+        let backlog = self.store().backlog();
+        if backlog.is_counted(self.id()) {
+            return Ok(());
+        }
+        // Nobody consumes marks meanwhile.
+        let _aggregator = lock(&self.inner.desk.aggregator);
+        if !backlog.is_counted(self.id()) {
+            backlog.found(self.id(), crate::dirty::count(self, self.store().current()?.as_ref(), backlog.first())?);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.inner.desk.counters
     }
 
     /// Reads what a query asks for.
@@ -161,7 +230,7 @@ impl Grid {
 
     /// The box of all that was put, at the base levels; `None` if nothing was.
     pub fn bounds(&self) -> Result<Option<Window>> {
-        Ok(self.state(self.store().snapshot()?.as_ref())?.bounds)
+        Ok(self.state(self.snapshot()?.as_ref())?.bounds)
     }
 
     /// The box of the world that all that was put covers; `None` if nothing was. One small record is read.
@@ -180,7 +249,7 @@ impl Grid {
     /// Where a dimension's depth ends below the top, it is the first of several.
     pub fn top(&self) -> Result<Option<Location>> {
         let structure = self.structure();
-        let state = self.state(self.store().snapshot()?.as_ref())?;
+        let state = self.state(self.snapshot()?.as_ref())?;
         Ok(state.bounds.zip(state.top(structure)).and_then(|(bounds, top)| {
             let first = structure.split(&bounds).next()?.location;
             structure.ancestor(&first, top)
@@ -189,12 +258,12 @@ impl Grid {
 
     /// The levels up to which aggregates are stored; `None` before the first aggregation.
     pub fn reach(&self) -> Result<Option<Levels>> {
-        Ok(self.state(self.store().snapshot()?.as_ref())?.reach)
+        Ok(self.state(self.snapshot()?.as_ref())?.reach)
     }
 
     /// Every base chunk, in key order.
     pub fn base_chunks(&self) -> Result<Vec<ChunkInfo>> {
-        let snapshot = self.store().snapshot()?;
+        let snapshot = self.snapshot()?;
         let mut chunks = Vec::new();
         self.directory(snapshot.as_ref(), ChunkKey::layer(self.id(), LayerId::BASE), &mut |chunk| chunks.push(chunk))?;
         Ok(chunks)
@@ -202,7 +271,7 @@ impl Grid {
 
     /// Every stored chunk of every layer, in key order: the base first, then each layer from its top down.
     pub fn stored_chunks(&self) -> Result<Vec<ChunkInfo>> {
-        let snapshot = self.store().snapshot()?;
+        let snapshot = self.snapshot()?;
         let mut chunks = Vec::new();
         self.directory(snapshot.as_ref(), ChunkKey::all(self.id()), &mut |chunk| chunks.push(chunk))?;
         Ok(chunks)
@@ -212,7 +281,7 @@ impl Grid {
     /// layer. In no particular order.
     pub fn chunks(&self, extent: &Extent, levels: Levels) -> Result<Vec<ChunkInfo>> {
         let window = self.structure().window(extent, levels).map_err(|e| self.blame(e))?;
-        let snapshot = self.store().snapshot()?;
+        let snapshot = self.snapshot()?;
         let state = self.state(snapshot.as_ref())?;
         let Some(bounds) = state.bounds else { return Ok(Vec::new()) };
         let Some(window) = self.structure().intersection(&window, &self.structure().cover(&bounds, levels)) else {
@@ -252,14 +321,14 @@ impl Grid {
     pub fn parent(&self, chunk: &Location, dimension: &str) -> Result<Option<ChunkInfo>> {
         let dimension = self.structure().dimension(dimension).map_err(|e| self.blame(e))?;
         let Some((parent, _)) = self.structure().parent(chunk, dimension) else { return Ok(None) };
-        let snapshot = self.store().snapshot()?;
+        let snapshot = self.snapshot()?;
         Ok(self.existing(snapshot.as_ref(), LayerId(1), vec![parent])?.into_iter().next())
     }
 
     /// The stored chunks right under a chunk along a dimension.
     pub fn children(&self, chunk: &Location, dimension: &str) -> Result<Vec<ChunkInfo>> {
         let dimension = self.structure().dimension(dimension).map_err(|e| self.blame(e))?;
-        let snapshot = self.store().snapshot()?;
+        let snapshot = self.snapshot()?;
         let base = self.state(snapshot.as_ref())?.base();
         let children: Vec<_> = self.structure().children(chunk, dimension).collect();
         let at_base = children.first().is_some_and(|child| Some(child.levels) == base);

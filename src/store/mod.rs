@@ -1,113 +1,87 @@
 //! A store: many grids in one engine.
 
+mod background;
+mod backlog;
+#[cfg(test)]
+mod backlog_tests;
 mod catalog;
 mod chunks;
 mod grid;
+mod options;
+#[cfg(test)]
+mod shuttled_tests;
+mod snapshot;
 mod state;
+mod stats;
+
+/// What threads wait with.
+mod sync {
+    pub(super) use std::sync::{Condvar, Mutex, MutexGuard};
+}
 
 use std::collections::HashMap;
 #[cfg(feature = "rocksdb")]
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Duration;
 
 pub(crate) use chunks::{BaseChunk, ChunkReader, LayerChunks, LayerSpec, base_fill};
 pub use grid::{ChunkInfo, Grid};
+pub use options::{Policy, StoreOptions};
+pub use snapshot::StoreSnapshot;
 pub(crate) use state::{State, write_bounds, write_reach};
+pub use stats::{GridStats, StoreStats};
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::grid::Schema;
 use crate::key::GridId;
 use crate::kv::{Durability, Engine, Memory, Snapshot};
 use crate::writer::Batch;
-
-/// When aggregates are brought up to date.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Policy {
-    /// Before a commit returns.
-    #[default]
-    Inline,
-    /// When [`Grid::aggregate`] or [`Store::aggregate`] is called. Until then commits leave marks, and reads say what is stale.
-    Manual,
-}
-
-/// How a store is opened.
-#[derive(Clone, Debug)]
-pub struct StoreOptions {
-    create: bool,
-    policy: Policy,
-    accept_data_loss: bool,
-}
-
-impl Default for StoreOptions {
-    fn default() -> Self {
-        Self { create: true, policy: Policy::Inline, accept_data_loss: false }
-    }
-}
-
-impl StoreOptions {
-    /// Whether a store is made where there is none (the default).
-    #[must_use]
-    pub fn create(mut self, create: bool) -> Self {
-        self.create = create;
-        self
-    }
-
-    /// When aggregates are brought up to date.
-    #[must_use]
-    pub fn policy(mut self, policy: Policy) -> Self {
-        self.policy = policy;
-        self
-    }
-
-    /// Opens past damage of the logs that loses acknowledged commits, after copying the logs aside. Not the default.
-    #[must_use]
-    pub fn accept_data_loss(mut self, accept: bool) -> Self {
-        self.accept_data_loss = accept;
-        self
-    }
-
-    /// Opens the store in a directory. See [`Store::open`].
-    #[cfg(feature = "rocksdb")]
-    pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
-        let options =
-            crate::kv::RocksOptions { create: self.create, accept_data_loss: self.accept_data_loss, ..Default::default() };
-        let engine = crate::kv::Rocks::open(path.as_ref(), &options)?;
-        self.open_engine(Arc::new(engine))
-    }
-
-    /// Opens the store in an engine.
-    pub fn open_engine(self, engine: Arc<dyn Engine>) -> Result<Store> {
-        let epoch = catalog::enter(engine.as_ref())?;
-        let shared =
-            Shared { engine, policy: self.policy, sequence: AtomicU64::new(epoch << EPOCH_SHIFT), aggregators: Mutex::default() };
-        Ok(Store { shared: Arc::new(shared) })
-    }
-}
+use background::Background;
+use backlog::Backlog;
+use snapshot::Pins;
+use stats::{Counters, Effect};
 
 /// Sequences are `epoch * 2^EPOCH_SHIFT + n`: unique for ever, since the epoch rises durably at every opening.
 const EPOCH_SHIFT: u32 = 40;
 
 /// An open store: a cheap handle that can be cloned and shared between threads. One process has a store open at a time.
+///
+/// With its last handle, grids and snapshots included, the store is closed: the background aggregation ends after the step
+/// it is at, and dropping the handle waits for that.
 #[derive(Clone, Debug)]
 pub struct Store {
     shared: Arc<Shared>,
+    /// Absent in the handles of the background threads, so that they do not keep themselves alive.
+    background: Option<Arc<Background>>,
 }
 
 #[derive(Debug)]
 struct Shared {
     engine: Arc<dyn Engine>,
-    policy: Policy,
+    options: StoreOptions,
     sequence: AtomicU64,
-    /// One lock a grid: at most one aggregation of a grid is under way in a process.
-    aggregators: Mutex<HashMap<GridId, Arc<Mutex<()>>>>,
+    backlog: Backlog,
+    desks: Mutex<HashMap<GridId, Arc<Desk>>>,
+    pins: Pins,
+    commits: AtomicU64,
+    conflicts: AtomicU64,
+}
+
+/// What the handles of one grid share.
+#[derive(Debug, Default)]
+pub(crate) struct Desk {
+    /// At most one aggregation of a grid is under way in a process.
+    aggregator: Arc<Mutex<()>>,
+    counters: Counters,
 }
 
 const _: () = {
     const fn shared<T: Send + Sync + Clone>() {}
     shared::<Store>();
     shared::<Grid>();
+    shared::<StoreSnapshot>();
 };
 
 impl Store {
@@ -133,23 +107,47 @@ impl Store {
         StoreOptions::default().open_engine(Arc::new(Memory::new()))
     }
 
+    fn start(engine: Arc<dyn Engine>, options: StoreOptions) -> Result<Self> {
+        let _span = tracing::debug_span!("open", policy = ?options.policy_chosen()).entered();
+        let first = catalog::enter(engine.as_ref())? << EPOCH_SHIFT;
+        let shared = Shared {
+            engine,
+            options,
+            sequence: AtomicU64::new(first),
+            backlog: Backlog::new(first),
+            desks: Mutex::default(),
+            pins: Pins::default(),
+            commits: AtomicU64::new(0),
+            conflicts: AtomicU64::new(0),
+        };
+        let mut store = Self { shared: Arc::new(shared), background: None };
+        if store.policy() == Policy::Background {
+            store.grids()?.iter().try_for_each(Grid::count_found)?;
+            let background = Background::start(store.clone(), store.shared.options.threads())?;
+            store.background = Some(Arc::new(background));
+        }
+        Ok(store)
+    }
+
     /// Makes a grid. [`AlreadyExists`](crate::ErrorKind::AlreadyExists) if there is one of that name;
     /// [`Invalid`](crate::ErrorKind::Invalid) if the name is not 1 to 128 of `A-Z a-z 0-9 . _ -`.
     pub fn create(&self, name: &str, schema: Schema) -> Result<Grid> {
+        self.backlog().admit()?;
         let id = catalog::create(self.engine(), name, &schema)?;
+        self.backlog().found(id, 0);
         Ok(Grid::new(self.clone(), id, name, schema))
     }
 
     /// Opens a grid. [`NotFound`](crate::ErrorKind::NotFound) if there is none of that name.
     pub fn grid(&self, name: &str) -> Result<Grid> {
-        let snapshot = self.snapshot()?;
+        let snapshot = self.current()?;
         let (id, schema) = catalog::find(snapshot.as_ref(), name)?;
         Ok(Grid::new(self.clone(), id, name, schema))
     }
 
     /// Every grid, by name.
     pub fn grids(&self) -> Result<Vec<Grid>> {
-        let snapshot = self.snapshot()?;
+        let snapshot = self.current()?;
         let names = catalog::names(snapshot.as_ref())?;
         names
             .into_iter()
@@ -170,6 +168,31 @@ impl Store {
         self.grids()?.iter().try_for_each(|grid| grid.aggregate().map(|_| ()))
     }
 
+    /// The store as it is now, for many reads of one version.
+    pub fn snapshot(&self) -> Result<StoreSnapshot> {
+        self.shared.pins.expire(self.now(), self.snapshot_age_max());
+        let taken = self.now();
+        Ok(StoreSnapshot::new(self.clone(), self.shared.pins.pin(self.current()?, taken)))
+    }
+
+    /// Ends the background aggregation and refuses every commit from here on; reads go on. Returns when the step of
+    /// aggregation that is under way has ended: a bounded piece of work, of at most 2^25 cells of changed chunks in each background
+    /// thread. What is pending stays pending, durably. The files are released with the last handle.
+    ///
+    /// # Errors
+    ///
+    /// [`Poisoned`](ErrorKind::Poisoned) if the background aggregation had panicked.
+    pub fn close(&self) -> Result<()> {
+        self.backlog().stop(true);
+        if let Some(background) = &self.background {
+            background.stop(true);
+        }
+        match self.backlog().poisoned() {
+            None => Ok(()),
+            Some(why) => Err(Error::new(ErrorKind::Poisoned, "the store was closed after its aggregation failed").because(why)),
+        }
+    }
+
     /// Moves what is buffered in memory into its final files, so that logs can be dropped.
     pub fn flush(&self) -> Result<()> {
         self.engine().flush()
@@ -177,7 +200,7 @@ impl Store {
 
     /// When aggregates are brought up to date.
     pub fn policy(&self) -> Policy {
-        self.shared.policy
+        self.shared.options.policy_chosen()
     }
 
     /// Whether this is a handle to the same open store.
@@ -189,12 +212,60 @@ impl Store {
         self.shared.engine.as_ref()
     }
 
-    pub(crate) fn snapshot(&self) -> Result<Arc<dyn Snapshot>> {
+    /// The engine as it is now.
+    pub(crate) fn current(&self) -> Result<Arc<dyn Snapshot>> {
         self.engine().snapshot()
     }
 
+    /// Commits what a user asked for.
     pub(crate) fn commit(&self, batch: crate::kv::Batch, durability: Durability) -> Result<crate::kv::Sequence> {
-        self.engine().commit(batch, durability)
+        self.submit(batch, durability, false)
+    }
+
+    /// Commits a step of aggregation. Marks are as durable as the commits that wrote them: should this one be lost, they are
+    /// found again.
+    pub(crate) fn commit_step(&self, batch: crate::kv::Batch) -> Result<crate::kv::Sequence> {
+        self.submit(batch, Durability::Buffered, true)
+    }
+
+    fn submit(&self, batch: crate::kv::Batch, durability: Durability, derived: bool) -> Result<crate::kv::Sequence> {
+        self.shared.pins.expire(self.now(), self.snapshot_age_max());
+        let effect = Effect::of(&batch);
+        self.backlog().announce(&effect.changes, derived, self.now())?;
+        let mut announced = Announced { store: self, effect: &effect, done: false };
+        let committed = self.engine().commit(batch, durability);
+        match &committed {
+            Ok(_) => announced.done = true,
+            Err(error) if *error.kind() == ErrorKind::Conflict => {
+                self.shared.conflicts.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!(derived, "another commit came first");
+            }
+            Err(_) => {}
+        }
+        drop(announced);
+        committed
+    }
+
+    /// What waits to be aggregated.
+    pub(crate) fn backlog(&self) -> &Backlog {
+        &self.shared.backlog
+    }
+
+    /// Lets a commit into a grid begin: under [`Policy::Background`] only when aggregation has kept up.
+    pub(crate) fn make_room(&self, grid: &Grid) -> Result<()> {
+        self.backlog().admit()?;
+        match self.policy() {
+            Policy::Background => background::make_room(grid, self.shared.options.most_marks()),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.shared.options.now()
+    }
+
+    pub(crate) fn snapshot_age_max(&self) -> Duration {
+        self.shared.options.most_snapshot_age()
     }
 
     /// A number that no other batch of this store ever had or will have, above all before.
@@ -204,7 +275,30 @@ impl Store {
 
     /// The lock under which a grid is aggregated.
     pub(crate) fn aggregator(&self, grid: GridId) -> Arc<Mutex<()>> {
-        Arc::clone(lock(&self.shared.aggregators).entry(grid).or_default())
+        Arc::clone(&self.desk(grid).aggregator)
+    }
+
+    fn desk(&self, grid: GridId) -> Arc<Desk> {
+        Arc::clone(lock(&self.shared.desks).entry(grid).or_default())
+    }
+}
+
+/// An announced commit, which is retracted unless it is done, whatever happens.
+struct Announced<'a> {
+    store: &'a Store,
+    effect: &'a Effect,
+    done: bool,
+}
+
+impl Drop for Announced<'_> {
+    fn drop(&mut self) {
+        if self.done {
+            self.store.backlog().committed(&self.effect.changes);
+            self.effect.count(self.store);
+            self.store.shared.commits.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.store.backlog().retract(&self.effect.changes);
+        }
     }
 }
 
