@@ -29,12 +29,12 @@ mod directory;
 mod group;
 #[cfg(test)]
 mod group_tests;
-#[cfg(test)]
-mod shuttled_tests;
 #[cfg(feature = "rocksdb")]
 mod rocks;
 #[cfg(all(test, feature = "rocksdb"))]
 mod rocks_tests;
+#[cfg(test)]
+mod shuttled_tests;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;

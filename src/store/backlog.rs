@@ -77,6 +77,8 @@ pub(crate) struct Pending {
 pub(crate) struct Backlog {
     /// Marks below this sequence were there when the store was opened.
     first: u64,
+    /// When it was opened.
+    opened: Duration,
     state: Mutex<State>,
     /// Told of work, and of the end.
     work: Condvar,
@@ -104,6 +106,8 @@ struct Queue {
     derived: HashMap<u64, (u64, u64)>,
     /// The sum over `origins`.
     left: u64,
+    /// Marks consumed so far.
+    consumed: u64,
     turn: Turn,
     failures: u64,
     /// Failures since a step succeeded last.
@@ -115,6 +119,8 @@ struct Queue {
 struct Origin {
     marks: u64,
     since: Duration,
+    /// How many marks of the grid had been consumed when it came.
+    after: u64,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -135,6 +141,14 @@ impl Queue {
         self.left + self.found.unwrap_or(0)
     }
 
+    /// Whether commits should wait: more than `most` marks are pending, or as many were consumed since the oldest came. Steps
+    /// take marks by place, so without the second, commits at one place could keep those at another waiting for ever.
+    fn is_full(&self, most: u64) -> bool {
+        let after =
+            if self.found.is_some_and(|found| found > 0) { Some(0) } else { self.origins.values().next().map(|o| o.after) };
+        self.marks() > most || after.is_some_and(|after| self.consumed - after > most)
+    }
+
     /// Whether a mark that comes from a commit up to `sequence` is pending.
     fn is_behind(&self, sequence: u64) -> bool {
         self.found != Some(0) || self.origins.keys().next().is_some_and(|origin| *origin <= sequence)
@@ -148,11 +162,16 @@ impl Queue {
         if origin != sequence {
             self.derived.entry(sequence).or_insert((origin, 0)).1 += marks;
         }
-        self.origins.entry(origin).or_insert(Origin { marks: 0, since: now }).marks += marks;
+        self.origins.entry(origin).or_insert(Origin { marks: 0, since: now, after: self.consumed }).marks += marks;
         self.left += marks;
     }
 
     fn consume(&mut self, sequence: u64, marks: u64, first: u64) {
+        self.consumed += marks;
+        self.remove(sequence, marks, first);
+    }
+
+    fn remove(&mut self, sequence: u64, marks: u64, first: u64) {
         if sequence < first {
             self.found = self.found.map(|found| found.saturating_sub(marks));
             return;
@@ -237,9 +256,9 @@ impl State {
 }
 
 impl Backlog {
-    /// Nothing is pending but what was found: marks below the sequence `first`.
-    pub(crate) fn new(first: u64) -> Self {
-        Self { first, state: Mutex::default(), work: Condvar::new(), news: Condvar::new() }
+    /// Nothing is pending but what is found: marks below the sequence `first`.
+    pub(crate) fn new(first: u64, opened: Duration) -> Self {
+        Self { first, opened, state: Mutex::default(), work: Condvar::new(), news: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -301,7 +320,7 @@ impl Backlog {
         let mut state = self.lock();
         for (grid, change) in &changes.grids {
             let queue = state.grids.entry(*grid).or_default();
-            change.left.iter().for_each(|(sequence, marks)| queue.consume(*sequence, *marks, 0));
+            change.left.iter().for_each(|(sequence, marks)| queue.remove(*sequence, *marks, 0));
             self.news.notify_all();
         }
     }
@@ -350,14 +369,14 @@ impl Backlog {
         self.news.notify_all();
     }
 
-    /// Waits until at most `most` marks of a grid are pending, or until nobody has its turn, which then is the caller's.
+    /// Waits until a grid has room: at most `most` marks are pending, and at most as many were consumed since the oldest came; or until nobody has its turn, which then is the caller's.
     /// Without `patience` it does not wait while somebody else has the turn: there is room enough.
     pub(crate) fn make_room(&self, grid: GridId, most: u64, patience: bool) -> Result<Room> {
         let mut state = self.lock();
         loop {
             state.refuse_if_poisoned()?;
             state.refuse_if_closed()?;
-            let Some(queue) = state.grids.get_mut(&grid).filter(|queue| queue.marks() > most) else { return Ok(Room::Enough) };
+            let Some(queue) = state.grids.get_mut(&grid).filter(|queue| queue.is_full(most)) else { return Ok(Room::Enough) };
             match queue.turn {
                 Turn::Taken { .. } if !patience => return Ok(Room::Enough),
                 Turn::Taken { .. } => state = self.news.wait(state).unwrap_or_else(PoisonError::into_inner),
@@ -397,7 +416,7 @@ impl Backlog {
     pub(crate) fn pending(&self, grid: GridId) -> Pending {
         let state = self.lock();
         let Some(queue) = state.grids.get(&grid) else { return Pending::default() };
-        let found = queue.found.filter(|found| *found > 0).map(|_| Duration::ZERO);
+        let found = queue.found.filter(|found| *found > 0).map(|_| self.opened);
         Pending {
             marks: queue.marks(),
             since: found.or_else(|| queue.origins.values().next().map(|origin| origin.since)),

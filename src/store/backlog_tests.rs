@@ -44,7 +44,7 @@ fn is_done(backlog: &Backlog, sequence: u64) -> bool {
 
 #[test]
 fn marks_count_from_the_announcement_to_the_commit_that_consumes_them() {
-    let backlog = Backlog::new(FIRST);
+    let backlog = Backlog::new(FIRST, Duration::ZERO);
     backlog.found(GRID, 2);
     assert_eq!((backlog.pending(GRID).marks, backlog.pending(GRID).since), (2, Some(at(0))));
     let changes = left(&[101, 101, 101]);
@@ -64,7 +64,7 @@ fn marks_count_from_the_announcement_to_the_commit_that_consumes_them() {
 
 #[test]
 fn a_wait_ends_when_no_mark_of_a_commit_up_to_it_is_left() {
-    let backlog = Backlog::new(FIRST);
+    let backlog = Backlog::new(FIRST, Duration::ZERO);
     backlog.found(GRID, 1);
     commit(&backlog, &left(&[101]), false, 0);
     commit(&backlog, &left(&[102]), false, 0);
@@ -78,7 +78,7 @@ fn a_wait_ends_when_no_mark_of_a_commit_up_to_it_is_left() {
 
 #[test]
 fn marks_of_a_step_count_as_those_that_they_come_from() {
-    let backlog = Backlog::new(FIRST);
+    let backlog = Backlog::new(FIRST, Duration::ZERO);
     backlog.found(GRID, 0);
     commit(&backlog, &left(&[101]), false, 1);
     commit(&backlog, &left(&[102]), false, 2);
@@ -98,7 +98,7 @@ fn marks_of_a_step_count_as_those_that_they_come_from() {
 
 #[test]
 fn a_grid_whose_step_failed_rests_twice_as_long_each_time() {
-    let (backlog, other) = (Backlog::new(FIRST), GridId(8));
+    let (backlog, other) = (Backlog::new(FIRST, Duration::ZERO), GridId(8));
     backlog.found(GRID, 1);
     let mut now = at(0);
     for rest in [100, 200, 400, 800, 1600] {
@@ -122,7 +122,7 @@ fn a_grid_whose_step_failed_rests_twice_as_long_each_time() {
 
 #[test]
 fn a_commit_has_room_below_the_limit_and_helps_above_it() {
-    let backlog = Backlog::new(FIRST);
+    let backlog = Backlog::new(FIRST, Duration::ZERO);
     backlog.found(GRID, 0);
     commit(&backlog, &left(&[101, 101, 101]), false, 0);
     assert_eq!(backlog.make_room(GRID, 3, true).unwrap(), Room::Enough);
@@ -132,9 +132,34 @@ fn a_commit_has_room_below_the_limit_and_helps_above_it() {
     assert_eq!(backlog.take(&|| at(0)), Some(GRID), "the turn is free again");
 }
 
+/// Steps may take the latest marks first, and do here.
+#[test]
+fn a_commit_waits_when_as_many_marks_as_may_be_pending_were_consumed_before_the_oldest() {
+    let backlog = Backlog::new(FIRST, Duration::ZERO);
+    backlog.found(GRID, 0);
+    commit(&backlog, &left(&[101]), false, 0);
+    for sequence in 102..105 {
+        assert_eq!(backlog.make_room(GRID, 2, true).unwrap(), Room::Enough, "before {sequence}");
+        commit(&backlog, &left(&[sequence]), false, 0);
+        commit(&backlog, &consumed(&[sequence]), true, 0);
+    }
+    assert_eq!(backlog.make_room(GRID, 2, true).unwrap(), Room::Help);
+    commit(&backlog, &consumed(&[101]), true, 0);
+    backlog.hand_back(GRID, Outcome::Done, at(0));
+    assert_eq!(backlog.make_room(GRID, 2, true).unwrap(), Room::Enough);
+    // The same for what was found.
+    let backlog = Backlog::new(FIRST, Duration::ZERO);
+    backlog.found(GRID, 1);
+    for sequence in 102..105 {
+        commit(&backlog, &left(&[sequence]), false, 0);
+        commit(&backlog, &consumed(&[sequence]), true, 0);
+    }
+    assert_eq!(backlog.make_room(GRID, 2, true).unwrap(), Room::Help);
+}
+
 #[test]
 fn poison_and_the_end_refuse_what_comes_after() {
-    let backlog = Backlog::new(FIRST);
+    let backlog = Backlog::new(FIRST, Duration::ZERO);
     backlog.found(GRID, 1);
     backlog.poison("it panicked".into());
     for refused in [
@@ -147,7 +172,7 @@ fn poison_and_the_end_refuse_what_comes_after() {
         assert_eq!(std::error::Error::source(&refused).unwrap().to_string(), "it panicked");
     }
     assert_eq!(backlog.take(&|| at(0)), None);
-    let backlog = Backlog::new(FIRST);
+    let backlog = Backlog::new(FIRST, Duration::ZERO);
     backlog.found(GRID, 1);
     backlog.stop(true);
     assert_eq!(backlog.admit().unwrap_err().kind(), &ErrorKind::Unavailable);

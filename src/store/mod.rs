@@ -110,11 +110,12 @@ impl Store {
     fn start(engine: Arc<dyn Engine>, options: StoreOptions) -> Result<Self> {
         let _span = tracing::debug_span!("open", policy = ?options.policy_chosen()).entered();
         let first = catalog::enter(engine.as_ref())? << EPOCH_SHIFT;
+        let backlog = Backlog::new(first, options.now());
         let shared = Shared {
             engine,
             options,
             sequence: AtomicU64::new(first),
-            backlog: Backlog::new(first),
+            backlog,
             desks: Mutex::default(),
             pins: Pins::default(),
             commits: AtomicU64::new(0),

@@ -91,7 +91,8 @@ impl StoreOptions {
     }
 
     /// How many marks of a grid may be pending under [`Policy::Background`] before commits into it wait; 16,384 by default. The
-    /// commits that are under way then come on top.
+    /// commits that are under way then come on top. Commits wait too when as many marks were consumed since the oldest
+    /// was left, so that under any load every mark is consumed in the end.
     #[must_use]
     pub fn marks_max(mut self, marks: u64) -> Self {
         self.marks_max = marks;

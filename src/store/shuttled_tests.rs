@@ -45,7 +45,7 @@ const MARKS: u64 = 2;
 
 impl Disk {
     fn new(trouble: Option<(u32, Trouble)>) -> Arc<Self> {
-        let backlog = Backlog::new(FIRST);
+        let backlog = Backlog::new(FIRST, Duration::ZERO);
         for grid in [GridId(1), GridId(2)] {
             backlog.found(grid, 0);
         }
