@@ -1,7 +1,9 @@
-//! Group commit: of the threads that commit at the same time one writes for all, so that they share one sync.
+//! Group commit: of the threads that commit at the same time one writes for all, and one syncs for all.
 //!
 //! Batches are queued. Whoever finds no leader leads: takes a group from the front, judges each batch in order, writes the
-//! accepted ones in one go, hands out the results and passes the lead to the next in the queue.
+//! accepted ones in one go, hands out the results and passes the lead to the next in the queue. What is written is seen at
+//! once, so that whoever changes the same key next need not wait for the medium. Then those who asked for it wait until it is
+//! synced: whoever finds nobody syncing does, for all that is written by then.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
@@ -14,10 +16,13 @@ use crate::error::{Error, ErrorKind, Result};
 /// The bytes of a group, unless its first batch alone has more.
 const GROUP_BYTES_MAX: usize = 8 << 20;
 
-/// What a group is written to. Called by one thread at a time.
+/// What a group is written to.
 pub(super) trait Medium {
-    /// Writes batches, in order, whole or not at all.
-    fn write(&self, batches: &[Batch], durability: Durability) -> Result<(), WriteFailure>;
+    /// Writes batches, in order, whole or not at all. Called by one thread at a time.
+    fn write(&self, batches: &[Batch]) -> Result<(), WriteFailure>;
+
+    /// Brings all that was written onto the medium. Called by one thread at a time, while another may write.
+    fn sync(&self) -> Result<(), WriteFailure>;
 }
 
 /// Why a group was not written, for each owner of a batch in it.
@@ -32,6 +37,10 @@ pub(super) struct WriteFailure {
 }
 
 impl WriteFailure {
+    fn panicked() -> Self {
+        Self { context: "a commit panicked".into(), cause: "a thread panicked while writing".into(), fatal: true }
+    }
+
     fn error(&self) -> Error {
         Error::unavailable(self.context.clone()).because(self.cause.clone())
     }
@@ -42,6 +51,18 @@ impl WriteFailure {
 pub(super) struct Group {
     pub(super) queue: Mutex<Queue>,
     order: Mutex<Commits>,
+    syncs: Mutex<Syncs>,
+    synced: Condvar,
+}
+
+/// How many groups were written, and how many of them are on the medium.
+#[derive(Debug, Default)]
+struct Syncs {
+    written: u64,
+    synced: u64,
+    under_way: bool,
+    /// What the medium holds is unknown after a failed sync, and another one would say nothing of the first.
+    failed: Option<WriteFailure>,
 }
 
 #[derive(Debug, Default)]
@@ -64,7 +85,6 @@ struct Commits {
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) batch: Batch,
-    pub(super) durability: Durability,
     pub(super) ticket: Arc<Ticket>,
 }
 
@@ -78,7 +98,9 @@ pub(super) struct Ticket {
 #[derive(Debug)]
 enum News {
     Lead,
-    Done(Result<Sequence>),
+    /// The commit's place in the order, and the number of its group.
+    Written(Sequence, u64),
+    Refused(Error),
 }
 
 impl Ticket {
@@ -107,7 +129,7 @@ impl Group {
     /// No batch based before `start` can be judged.
     pub(super) fn starting_at(start: Sequence) -> Self {
         let commits = Commits { history: History::starting_at(start), accepted: start, visible: start };
-        Self { queue: Mutex::default(), order: Mutex::new(commits) }
+        Self { queue: Mutex::default(), order: Mutex::new(commits), syncs: Mutex::default(), synced: Condvar::new() }
     }
 
     /// Notes a new snapshot and returns the last commit it is sure to show. To be called before the view is taken.
@@ -129,7 +151,7 @@ impl Group {
         let ticket = Arc::new(Ticket::default());
         let leads = {
             let mut queue = lock(&self.queue);
-            queue.waiting.push_back(Waiting { batch, durability, ticket: Arc::clone(&ticket) });
+            queue.waiting.push_back(Waiting { batch, ticket: Arc::clone(&ticket) });
             !std::mem::replace(&mut queue.led, true)
         };
         if leads {
@@ -138,9 +160,34 @@ impl Group {
         loop {
             match ticket.wait() {
                 News::Lead => self.lead(medium),
-                News::Done(result) => return result,
+                News::Written(sequence, _) if durability == Durability::Buffered => return Ok(sequence),
+                News::Written(sequence, group) => return self.sync(medium, group).map(|()| sequence),
+                News::Refused(error) => return Err(error),
             }
         }
+    }
+
+    /// Returns when a group is on the medium.
+    fn sync(&self, medium: &impl Medium, group: u64) -> Result<()> {
+        let mut syncs = lock(&self.syncs);
+        loop {
+            if syncs.synced >= group {
+                return Ok(());
+            }
+            if let Some(failure) = &syncs.failed {
+                return Err(failure.error());
+            }
+            if !syncs.under_way {
+                break;
+            }
+            syncs = self.synced.wait(syncs).unwrap_or_else(PoisonError::into_inner);
+        }
+        syncs.under_way = true;
+        let written = syncs.written;
+        drop(syncs);
+        let mut syncing = Syncing { group: self, outcome: Err(WriteFailure::panicked()) };
+        syncing.outcome = medium.sync().map(|()| written);
+        syncing.outcome.as_ref().map(|_| ()).map_err(WriteFailure::error)
     }
 
     /// Serves the front of the queue, which begins with the leader's own batch.
@@ -148,21 +195,19 @@ impl Group {
         let mut lead = Lead { group: self, members: Vec::new() };
         let poison = self.gather(&mut lead.members);
         if let Some(poison) = poison {
-            lead.finish(&mut |_| Err(Error::new(ErrorKind::Poisoned, "an earlier write failed").because(poison.cause.clone())));
+            let poisoned = || Error::new(ErrorKind::Poisoned, "an earlier write failed").because(poison.cause.clone());
+            lead.finish(&mut |_| News::Refused(poisoned()));
             return;
         }
-        let (mut accepted, mut verdicts, mut durability) = (Vec::new(), VecDeque::new(), Durability::Buffered);
+        let (mut accepted, mut verdicts) = (Vec::new(), VecDeque::new());
         for member in &mut lead.members {
             let verdict = self.judge(&member.batch);
             if verdict.is_ok() {
                 accepted.push(std::mem::take(&mut member.batch));
-                if member.durability == Durability::Sync {
-                    durability = Durability::Sync;
-                }
             }
             verdicts.push_back(verdict);
         }
-        let outcome = if accepted.is_empty() { Ok(()) } else { medium.write(&accepted, durability) };
+        let outcome = if accepted.is_empty() { Ok(()) } else { medium.write(&accepted) };
         if let Err(failure) = &outcome
             && failure.fatal
         {
@@ -173,9 +218,15 @@ impl Group {
             let mut commits = lock(&self.order);
             commits.visible = commits.accepted;
         }
+        let group = {
+            let mut syncs = lock(&self.syncs);
+            syncs.written += 1;
+            syncs.written
+        };
         lead.finish(&mut |_| {
             let verdict = verdicts.pop_front().unwrap_or_else(|| Err(Error::unavailable("a commit was not judged")));
-            verdict.and_then(|sequence| outcome.as_ref().map(|()| sequence).map_err(WriteFailure::error))
+            let written = verdict.and_then(|sequence| outcome.as_ref().map(|()| sequence).map_err(WriteFailure::error));
+            written.map_or_else(News::Refused, |sequence| News::Written(sequence, group))
         });
     }
 
@@ -217,10 +268,10 @@ struct Lead<'a> {
 
 impl Lead<'_> {
     /// Hands out the results, in the order of the members.
-    fn finish(&mut self, result: &mut dyn FnMut(&Waiting) -> Result<Sequence>) {
+    fn finish(&mut self, news: &mut dyn FnMut(&Waiting) -> News) {
         for member in self.members.drain(..) {
-            let result = result(&member);
-            member.ticket.tell(News::Done(result));
+            let news = news(&member);
+            member.ticket.tell(news);
         }
     }
 }
@@ -229,13 +280,9 @@ impl Drop for Lead<'_> {
     fn drop(&mut self) {
         let mut queue = lock(&self.group.queue);
         if !self.members.is_empty() {
-            let failure = WriteFailure {
-                context: "a commit panicked".into(),
-                cause: "a thread panicked while writing".into(),
-                fatal: true,
-            };
+            let failure = WriteFailure::panicked();
             for member in self.members.drain(..) {
-                member.ticket.tell(News::Done(Err(failure.error())));
+                member.ticket.tell(News::Refused(failure.error()));
             }
             queue.poison.get_or_insert(failure);
         }
@@ -243,5 +290,27 @@ impl Drop for Lead<'_> {
             Some(next) => next.ticket.tell(News::Lead),
             None => queue.led = false,
         }
+    }
+}
+
+/// A sync under way. However it ends, those who wait for it hear of it, and a failure poisons the store.
+struct Syncing<'a> {
+    group: &'a Group,
+    /// How many groups are on the medium now.
+    outcome: Result<u64, WriteFailure>,
+}
+
+impl Drop for Syncing<'_> {
+    fn drop(&mut self) {
+        if let Err(failure) = &self.outcome {
+            lock(&self.group.queue).poison.get_or_insert_with(|| failure.clone());
+        }
+        let mut syncs = lock(&self.group.syncs);
+        syncs.under_way = false;
+        match &self.outcome {
+            Ok(written) => syncs.synced = *written,
+            Err(failure) => syncs.failed = Some(failure.clone()),
+        }
+        self.group.synced.notify_all();
     }
 }

@@ -11,21 +11,29 @@ use crate::kv::Space;
 
 #[derive(Default)]
 struct Recorder {
-    groups: Mutex<Vec<(Vec<usize>, Durability)>>,
+    groups: Mutex<Vec<Vec<usize>>>,
+    syncs: AtomicUsize,
     failure: Mutex<Option<WriteFailure>>,
+    sync_failure: Mutex<Option<WriteFailure>>,
     panics: bool,
     delay: time::Duration,
 }
 
 impl Medium for Recorder {
-    fn write(&self, batches: &[Batch], durability: Durability) -> Result<(), WriteFailure> {
+    fn write(&self, batches: &[Batch]) -> Result<(), WriteFailure> {
         thread::sleep(self.delay);
         assert!(!self.panics, "the medium panics");
         if let Some(failure) = lock(&self.failure).take() {
             return Err(failure);
         }
-        lock(&self.groups).push((batches.iter().map(Batch::size).collect(), durability));
+        lock(&self.groups).push(batches.iter().map(Batch::size).collect());
         Ok(())
+    }
+
+    fn sync(&self) -> Result<(), WriteFailure> {
+        thread::sleep(self.delay);
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+        lock(&self.sync_failure).take().map_or(Ok(()), Err)
     }
 }
 
@@ -40,7 +48,7 @@ fn failure(fatal: bool) -> WriteFailure {
 }
 
 #[test]
-fn concurrent_commits_share_writes_and_a_sync_of_one_is_a_sync_of_all() {
+fn concurrent_commits_share_writes_and_syncs() {
     let group = Group::starting_at(Sequence(5));
     let medium = Recorder { delay: time::Duration::from_millis(2), ..Recorder::default() };
     let barrier = Barrier::new(8);
@@ -49,24 +57,48 @@ fn concurrent_commits_share_writes_and_a_sync_of_one_is_a_sync_of_all() {
             let (group, medium, barrier) = (&group, &medium, &barrier);
             scope.spawn(move || {
                 barrier.wait();
-                for round in 0..20u8 {
-                    let durability = if (thread + round) % 4 == 0 { Durability::Sync } else { Durability::Buffered };
-                    group.commit(medium, put(thread, 1), durability).expect("no conflicts");
+                for _ in 0..20u8 {
+                    group.commit(medium, put(thread, 1), Durability::Sync).expect("no conflicts");
                 }
             });
         }
     });
-    let groups = lock(&medium.groups);
-    assert_eq!(groups.iter().map(|(sizes, _)| sizes.len()).sum::<usize>(), 160);
-    assert!(groups.len() < 100, "{} groups for 160 commits", groups.len());
+    let (groups, syncs) = (lock(&medium.groups), medium.syncs.load(Ordering::Relaxed));
+    assert_eq!(groups.iter().map(Vec::len).sum::<usize>(), 160);
+    assert!(groups.len() < 100 && syncs < 100, "{} groups and {syncs} syncs for 160 commits", groups.len());
     assert_eq!(group.register(), Sequence(165));
+}
+
+#[test]
+fn only_who_asks_for_it_waits_for_a_sync() {
+    let (group, medium) = (Group::starting_at(Sequence(0)), Recorder::default());
+    for (durability, syncs) in
+        [(Durability::Buffered, 0), (Durability::Sync, 1), (Durability::Buffered, 1), (Durability::Sync, 2)]
+    {
+        group.commit(&medium, put(1, 1), durability).expect("no conflicts");
+        assert_eq!(medium.syncs.load(Ordering::Relaxed), syncs, "{durability:?}");
+    }
+    group.commit(&medium, Batch::default(), Durability::Sync).expect("a batch of nothing");
+    assert_eq!(medium.syncs.load(Ordering::Relaxed), 3, "all before it is on the medium");
+}
+
+#[test]
+fn a_failed_sync_poisons_whatever_the_reason() {
+    for fatal in [false, true] {
+        let (group, medium) = (Group::starting_at(Sequence(0)), Recorder::default());
+        *lock(&medium.sync_failure) = Some(failure(fatal));
+        assert_eq!(group.commit(&medium, put(1, 1), Durability::Sync).expect_err("it fails").kind(), &ErrorKind::Unavailable);
+        for durability in [Durability::Sync, Durability::Buffered] {
+            assert_eq!(group.commit(&medium, put(1, 1), durability).expect_err("poison").kind(), &ErrorKind::Poisoned);
+        }
+    }
 }
 
 #[test]
 fn a_group_is_limited_in_bytes_but_for_its_first_batch() {
     let group = Group::starting_at(Sequence(0));
     for size in [9 << 20, 3 << 20, 4 << 20, 3 << 20] {
-        let waiting = Waiting { batch: put(0, size), durability: Durability::Sync, ticket: Arc::default() };
+        let waiting = Waiting { batch: put(0, size), ticket: Arc::default() };
         lock(&group.queue).waiting.push_back(waiting);
     }
     let mut sizes = Vec::new();

@@ -246,25 +246,23 @@ impl Store {
 }
 
 impl Medium for Store {
-    fn write(&self, batches: &[Batch], durability: Durability) -> Result<(), WriteFailure> {
-        let sync = durability == Durability::Sync;
+    fn write(&self, batches: &[Batch]) -> Result<(), WriteFailure> {
         let merged = self.to_write_batch(batches).map_err(|error| WriteFailure {
             context: error.to_string(),
             cause: "a family is missing".into(),
             fatal: true,
         })?;
         if merged.is_empty() {
-            if sync {
-                self.db.flush_wal(true).map_err(|error| self.write_failure(&error))?;
-            }
-        } else {
-            let mut options = WriteOptions::default();
-            options.set_sync(sync);
-            self.db.write_opt(merged, &options).map_err(|error| self.write_failure(&error))?;
+            return Ok(());
         }
-        if sync {
-            self.admission.synced(self.db.latest_sequence_number());
-        }
+        self.db.write_opt(merged, &WriteOptions::default()).map_err(|error| self.write_failure(&error))
+    }
+
+    fn sync(&self) -> Result<(), WriteFailure> {
+        // What another thread writes meanwhile may be synced, or not.
+        let sequence = self.db.latest_sequence_number();
+        self.db.flush_wal(true).map_err(|error| self.write_failure(&error))?;
+        self.admission.synced(sequence);
         Ok(())
     }
 }
