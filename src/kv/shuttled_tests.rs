@@ -15,6 +15,11 @@ mod sync {
 #[path = "group.rs"]
 mod group;
 
+/// How often a scenario is run, each time in another order.
+fn runs() -> usize {
+    std::env::var("GRIDSTONE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(200)
+}
+
 /// A view that shows every commit up to a sequence.
 struct At(Sequence);
 
@@ -108,8 +113,8 @@ fn raise(threads: u8, fails_at: Option<(usize, bool)>) -> (u8, u8) {
 
 #[test]
 fn i10_in_no_order_of_threads_an_update_is_lost_or_a_commit_left_waiting() {
-    shuttle::check_random(|| assert_eq!(raise(3, None), (6, 6)), 2000);
-    shuttle::check_pct(|| assert_eq!(raise(3, None), (6, 6)), 1000, 3);
+    shuttle::check_random(|| assert_eq!(raise(3, None), (6, 6)), 2 * runs());
+    shuttle::check_pct(|| assert_eq!(raise(3, None), (6, 6)), runs(), 3);
 }
 
 #[test]
@@ -119,6 +124,6 @@ fn in_no_order_of_threads_a_failed_write_is_told_as_done_or_leaves_a_commit_wait
             let (value, raised) = raise(3, Some((at, fatal)));
             assert!(value >= raised, "what was acknowledged is there; a write whose sync failed may be");
         };
-        shuttle::check_random(check, 400);
+        shuttle::check_random(check, runs());
     }
 }

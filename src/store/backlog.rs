@@ -82,7 +82,7 @@ pub(crate) struct Backlog {
     state: Mutex<State>,
     /// Told of work, and of the end.
     work: Condvar,
-    /// Told of marks consumed, of turns handed back, and of the end.
+    /// Told of marks consumed, of turns handed back or to be had, and of the end.
     news: Condvar,
 }
 
@@ -306,10 +306,11 @@ impl Backlog {
         for (grid, change) in &changes.grids {
             let queue = state.grids.entry(*grid).or_default();
             change.consumed.iter().for_each(|(sequence, marks)| queue.consume(*sequence, *marks, self.first));
-            if !change.left.is_empty() && state.wake(*grid) {
+            let woken = !change.left.is_empty() && state.wake(*grid);
+            if woken {
                 self.work.notify_one();
             }
-            if !change.consumed.is_empty() {
+            if woken || !change.consumed.is_empty() {
                 self.news.notify_all();
             }
         }
@@ -369,8 +370,9 @@ impl Backlog {
         self.news.notify_all();
     }
 
-    /// Waits until a grid has room: at most `most` marks are pending, and at most as many were consumed since the oldest came; or until nobody has its turn, which then is the caller's.
-    /// Without `patience` it does not wait while somebody else has the turn: there is room enough.
+    /// Waits until a grid has room: at most `most` marks are pending, and at most as many were consumed since the oldest came.
+    /// Or until there is something to do and nobody has the turn, which then is the caller's. Without `patience` it does not
+    /// wait: where it would there is room enough.
     pub(crate) fn make_room(&self, grid: GridId, most: u64, patience: bool) -> Result<Room> {
         let mut state = self.lock();
         loop {
@@ -378,9 +380,10 @@ impl Backlog {
             state.refuse_if_closed()?;
             let Some(queue) = state.grids.get_mut(&grid).filter(|queue| queue.is_full(most)) else { return Ok(Room::Enough) };
             match queue.turn {
-                Turn::Taken { .. } if !patience => return Ok(Room::Enough),
-                Turn::Taken { .. } => state = self.news.wait(state).unwrap_or_else(PoisonError::into_inner),
-                _ => {
+                // Idle: the marks are those of commits under way, which a step would not find.
+                Turn::Taken { .. } | Turn::Idle if !patience => return Ok(Room::Enough),
+                Turn::Taken { .. } | Turn::Idle => state = self.news.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Turn::Ready | Turn::Resting(_) => {
                     queue.turn = Turn::Taken { again: false };
                     return Ok(Room::Help);
                 }

@@ -125,11 +125,15 @@ fn a_commit_has_room_below_the_limit_and_helps_above_it() {
     let backlog = Backlog::new(FIRST, Duration::ZERO);
     backlog.found(GRID, 0);
     commit(&backlog, &left(&[101, 101, 101]), false, 0);
-    assert_eq!(backlog.make_room(GRID, 3, true).unwrap(), Room::Enough);
+    backlog.announce(&left(&[102, 102]), false, at(0)).unwrap();
+    assert_eq!(backlog.make_room(GRID, 5, true).unwrap(), Room::Enough);
     assert_eq!(backlog.make_room(GRID, 2, true).unwrap(), Room::Help);
     assert_eq!(backlog.make_room(GRID, 2, false).unwrap(), Room::Enough, "somebody has the turn, and it may not wait");
     backlog.hand_back(GRID, Outcome::More, at(0));
     assert_eq!(backlog.take(&|| at(0)), Some(GRID), "the turn is free again");
+    commit(&backlog, &consumed(&[101, 101, 101]), true, 0);
+    backlog.hand_back(GRID, Outcome::Done, at(0));
+    assert_eq!(backlog.make_room(GRID, 1, false).unwrap(), Room::Enough, "a step would not find the marks of a commit under way");
 }
 
 /// Steps may take the latest marks first, and do here.

@@ -490,3 +490,59 @@ fn a_commit_that_lost_the_race_is_a_conflict_and_leaves_nothing_behind() {
     // Before the snapshot there is nothing to lose.
     assert_eq!((conflicts.first(), conflicts.last()), (Some(&0), Some(&1)), "{conflicts:?}");
 }
+
+#[cfg(feature = "rocksdb")]
+mod rocks {
+    use super::*;
+
+    #[test]
+    fn i7_i10_a_store_on_disk_is_free_when_its_last_handle_is_gone_and_goes_on_where_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        for round in 0..8_i64 {
+            let store = background().open(&path).unwrap();
+            let grid = store.grid("a").or_else(|_| store.create("a", schema())).unwrap();
+            std::thread::scope(|scope| {
+                for thread in 0..4 {
+                    let grid = &grid;
+                    scope.spawn(move || put_row(grid, round, 5 * thread..5 * thread + 5));
+                }
+            });
+            if round % 2 == 0 {
+                grid.wait(u64::MAX, LONG).unwrap();
+                assert_eq!(total(&grid), 20.0 * 16.0 * (round + 1) as f64);
+            }
+        }
+        let store = Store::open(&path).unwrap();
+        store.aggregate().unwrap();
+        assert_eq!(store.verify().unwrap().findings, []);
+        assert_eq!(total(&store.grid("a").unwrap()), 20.0 * 16.0 * 8.0);
+        store.flush().unwrap();
+        store.grid("a").unwrap().read(&Query::all()).unwrap();
+        let stats = store.stats().unwrap();
+        assert!(stats.cache_hits.is_some() && stats.cache_misses.unwrap() > 0, "{stats:?}");
+    }
+
+    /// Writers of one chunk go on as soon as the one before is seen, not as soon as it is on the medium.
+    #[test]
+    fn i10_every_cell_that_threads_put_into_one_chunk_durably_is_there_after_reopening() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        let store = background().open(&path).unwrap();
+        let grid = store.create("a", schema()).unwrap();
+        std::thread::scope(|scope| {
+            for cell in 0..16_i64 {
+                let grid = &grid;
+                scope.spawn(move || {
+                    for round in 1..=5_i64 {
+                        let value = Array2::from_elem((1, 1), (100 * round + cell) as f64);
+                        grid.put(&Window::new([cell / 4, cell % 4], [1, 1]), &value).unwrap();
+                    }
+                });
+            }
+        });
+        drop((store, grid));
+        let grid = Store::open(&path).unwrap().grid("a").unwrap();
+        assert!(grid.read(&Query::all()).unwrap().array.iter_f64().eq((500..516).map(f64::from)));
+    }
+}
