@@ -11,7 +11,7 @@ use crate::dirty::{self, Edge, parents};
 use crate::error::{Error, ErrorKind, Result};
 use crate::grid::{Levels, Location, Piece, Schema, Window};
 use crate::kernel::copy_box;
-use crate::key::{LayerId, meta};
+use crate::key::{GridId, LayerId, meta};
 use crate::kv::{self, Durability, Snapshot, Space};
 use crate::store::{BaseChunk, ChunkReader, Grid, Policy, State, Store, base_fill, try_lock, write_bounds, write_reach};
 
@@ -120,7 +120,8 @@ impl<'a> Batch<'a> {
         let inline = self.store.policy() == Policy::Inline;
         let mut conflicts = 0;
         loop {
-            match self.attempt(inline && conflicts <= INLINE_CONFLICTS_MAX) {
+            let inline_now = inline && conflicts <= INLINE_CONFLICTS_MAX;
+            match self.store.in_turn(self.chunks(), self.durability, |durability| self.attempt(inline_now, durability)) {
                 Err(error) if *error.kind() == ErrorKind::Conflict => conflicts += 1,
                 Err(error) => return Err(error),
                 Ok(mut commit) if inline && commit.marks > 0 => {
@@ -146,8 +147,13 @@ impl<'a> Batch<'a> {
         grids
     }
 
+    /// Every chunk that is put into.
+    fn chunks(&self) -> impl Iterator<Item = (GridId, Location)> {
+        self.puts.iter().flat_map(|put| put.grid.structure().split(&put.window).map(|piece| (put.grid.id(), piece.location)))
+    }
+
     /// One try: everything is computed from one snapshot, and refused if that is outdated by then.
-    fn attempt(&self, inline: bool) -> Result<Commit> {
+    fn attempt(&self, inline: bool, durability: Durability) -> Result<Commit> {
         let aggregators: Vec<Arc<Mutex<()>>> = self.grids().iter().map(|grid| self.store.aggregator(grid.id())).collect();
         // Where somebody else aggregates, both would meet at the top: marks are cheaper.
         let held: Option<Vec<_>> =
@@ -160,7 +166,7 @@ impl<'a> Batch<'a> {
             let writer = Writer::new(&grid, snapshot.as_ref(), puts)?;
             writer.write(&mut batch, &mut commit, held.is_some())?;
         }
-        self.store.commit(batch, self.durability)?;
+        self.store.commit(batch, durability)?;
         Ok(commit)
     }
 }

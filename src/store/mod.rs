@@ -13,6 +13,7 @@ mod shuttled_tests;
 mod snapshot;
 mod state;
 mod stats;
+mod turns;
 
 /// What threads wait with.
 mod sync {
@@ -42,6 +43,7 @@ use background::Background;
 use backlog::Backlog;
 use snapshot::Pins;
 use stats::{Counters, Effect};
+use turns::Turns;
 
 /// Sequences are `epoch * 2^EPOCH_SHIFT + n`: unique for ever, since the epoch rises durably at every opening.
 const EPOCH_SHIFT: u32 = 40;
@@ -75,6 +77,7 @@ pub(crate) struct Desk {
     /// At most one aggregation of a grid is under way in a process.
     aggregator: Arc<Mutex<()>>,
     counters: Counters,
+    turns: Turns,
 }
 
 const _: () = {
