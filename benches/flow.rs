@@ -75,6 +75,33 @@ fn puts(c: &mut Criterion) {
     });
 }
 
+/// Durable puts of small patches by several threads: concurrent commits share disk syncs.
+fn writers(c: &mut Criterion) {
+    const PUTS: u64 = 25;
+    let patch = heights(16);
+    let mut group = c.benchmark_group("durable puts");
+    group.sample_size(10);
+    for (places, spread) in [("different chunks", 64), ("one chunk", 0)] {
+        for threads in [1_i64, 8] {
+            let (_folder, store) = open(Policy::Background);
+            let dem = grid(&store, "dem", 64, &[Aggregator::Mean]);
+            dem.put(&Window::new([0, 0], [512, 512]), &heights(512)).unwrap();
+            group.throughput(Throughput::Elements(threads.unsigned_abs() * PUTS));
+            let write = |thread: i64| {
+                let (y, x) = if spread == 0 { (thread / 4 * 16, thread % 4 * 16) } else { (thread * spread, 16) };
+                let window = Window::new([y, x], [16, 16]);
+                for _ in 0..PUTS {
+                    dem.put(&window, &patch).unwrap();
+                }
+            };
+            let round = || std::thread::scope(|scope| (0..threads).for_each(|thread| _ = scope.spawn(move || write(thread))));
+            group.bench_function(format!("{threads} threads into {places}"), |b| b.iter(round));
+            let stats = store.stats().unwrap();
+            println!("{} commits, {} conflicts, {} marks left", stats.commits, stats.conflicts, stats.grids.marks);
+        }
+    }
+}
+
 fn aggregation(c: &mut Criterion) {
     let mut group = c.benchmark_group("aggregate");
     group.sample_size(10);
@@ -137,5 +164,5 @@ fn navigation(c: &mut Criterion) {
     group.bench_function("extent", |b| b.iter(|| dem.extent().unwrap()));
 }
 
-criterion_group!(flow, blobs, puts, aggregation, reads, navigation);
+criterion_group!(flow, blobs, puts, writers, aggregation, reads, navigation);
 criterion_main!(flow);

@@ -82,11 +82,12 @@ fn edge(grid: &Grid, key: &[u8]) -> Result<Edge> {
     Ok(Edge { parent, dimension, child })
 }
 
-/// How many marks are pending.
-pub(crate) fn count(grid: &Grid, snapshot: &dyn Snapshot) -> Result<u64> {
+/// How many marks of sequences below `end` are pending.
+pub(crate) fn count(grid: &Grid, snapshot: &dyn Snapshot, end: u64) -> Result<u64> {
     let mut count = 0;
     for_each_page(snapshot, Space::Dirty, MarkKey::all(grid.id()), PAGE, |entries| {
-        count += entries.len() as u64;
+        let of = |(key, _): &&(Vec<u8>, Vec<u8>)| MarkKey::origin(key).is_some_and(|(_, sequence)| sequence < end);
+        count += entries.iter().filter(of).count() as u64;
         Ok(())
     })?;
     Ok(count)

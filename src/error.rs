@@ -20,12 +20,14 @@ pub enum ErrorKind {
     },
     /// Another commit changed what this one was computed from. Trying again can succeed.
     Conflict,
-    /// What the request builds on is kept no longer, or was replaced. Everything must be read anew.
+    /// What was asked for is too old to be known any more: a token of changes, a snapshot.
     Expired,
     /// Stored bytes are damaged. The message names the grid and the location.
     Corrupt,
     /// The storage refused for now: no space, an I/O error, or another process holds the store.
     Unavailable,
+    /// What was waited for did not come in time. It may still come.
+    TimedOut,
     /// An earlier write failed in a way that cannot be undone. Reads go on; to write, open the store again.
     Poisoned,
 }

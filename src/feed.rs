@@ -176,7 +176,7 @@ fn remove_oldest(grid: &Grid, batch: &mut Batch) -> Result<()> {
     let (id, store) = (grid.id(), grid.store());
     // In this order: what is below is shown by the snapshot, or never will be.
     let below = store.journal().settled_below();
-    let snapshot = store.snapshot()?;
+    let snapshot = store.current()?;
     let mut kept = kept(grid, snapshot.as_ref())?;
     let before = kept.counted;
     let mut new = 0;

@@ -189,6 +189,11 @@ impl ChunkKey {
         Ok((LayerId(layer), location(structure, levels, codes)?))
     }
 
+    /// The grid that the bytes name.
+    pub fn grid(mut bytes: &[u8]) -> Option<GridId> {
+        take(&mut bytes, "a grid").ok().map(|grid| GridId(u32::from_be_bytes(grid)))
+    }
+
     /// All chunks of a grid.
     pub fn all(grid: GridId) -> KeyRange {
         KeyRange::prefix(&grid.0.to_be_bytes())
@@ -315,6 +320,12 @@ impl MarkKey {
             && (u16::from(child) < children || children == 0)
             && rest.is_empty();
         if consistent { Ok(Mark { parent, dimension, child, sequence }) } else { Err(wrong("a mark")) }
+    }
+
+    /// The grid and the sequence that the bytes name.
+    pub fn origin(mut bytes: &[u8]) -> Option<(GridId, u64)> {
+        let (_, sequence) = bytes.split_last_chunk()?;
+        Some((GridId(u32::from_be_bytes(take(&mut bytes, "a grid").ok()?)), u64::from_be_bytes(*sequence)))
     }
 
     /// All marks of a grid.

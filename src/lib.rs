@@ -63,6 +63,7 @@ pub mod cli;
 pub mod codec;
 #[cfg(any(test, feature = "testing"))]
 pub mod fuzzing;
+pub mod guide;
 pub mod kv;
 
 mod aggregate;
@@ -88,7 +89,7 @@ pub use grid::{
 };
 pub use kernel::{Aggregation, Aggregator, Record, Resampling, Summary};
 pub use reader::{Answer, Explanation, Freshness, Layer, Query, Version};
-pub use store::{ChunkInfo, Grid, Policy, Store, StoreOptions};
+pub use store::{ChunkInfo, Grid, GridStats, Policy, Store, StoreOptions, StoreSnapshot, StoreStats};
 pub use verify::{Damage, Finding, Report};
 pub use writer::{Batch, Commit};
 

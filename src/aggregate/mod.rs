@@ -20,8 +20,8 @@ use crate::error::{ErrorKind, Result};
 use crate::feed::{self, Changed};
 use crate::grid::{Levels, Window};
 use crate::key::{DirectoryEntry, LayerId, meta};
-use crate::kv::{Batch, Durability, Snapshot, Space};
-use crate::store::{Base, ChunkReader, Grid, Number, lock, write_reach};
+use crate::kv::{Batch, Snapshot, Space};
+use crate::store::{Base, ChunkReader, Grid, Number, lock, try_lock, write_reach};
 
 /// What aggregation did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,16 +51,32 @@ pub(crate) fn step(grid: &Grid) -> Result<Option<Aggregated>> {
     grid.check_layers()?;
     let aggregator = grid.store().aggregator(grid.id());
     let _one_at_a_time = lock(&aggregator);
+    locked_step(grid)
+}
+
+/// The same, unless somebody else is at it: then `None`.
+pub(crate) fn step_unless_busy(grid: &Grid) -> Result<Option<Option<Aggregated>>> {
+    let aggregator = grid.store().aggregator(grid.id());
+    let Some(_one_at_a_time) = try_lock(&aggregator) else { return Ok(None) };
+    locked_step(grid).map(Some)
+}
+
+fn locked_step(grid: &Grid) -> Result<Option<Aggregated>> {
+    let _span = tracing::debug_span!("aggregate", grid = grid.name()).entered();
     loop {
         match attempt(grid) {
             Err(error) if *error.kind() == ErrorKind::Conflict => {}
+            Ok(Some(done)) => {
+                tracing::debug!(marks = done.marks, chunks = done.chunks, bytes = done.bytes, "a step of aggregation");
+                return Ok(Some(done));
+            }
             other => return other,
         }
     }
 }
 
 fn attempt(grid: &Grid) -> Result<Option<Aggregated>> {
-    let snapshot = grid.store().snapshot()?;
+    let snapshot = grid.store().current()?;
     let chunks = grid.chunk_reader(snapshot.as_ref());
     let state = grid.state(snapshot.as_ref())?;
     let number = grid.store().reserve_sequence();
@@ -93,8 +109,7 @@ fn attempt(grid: &Grid) -> Result<Option<Aggregated>> {
     let mut done = Aggregated { marks: marks.len() as u64, ..Aggregated::default() };
     done += write(chunks, &mut batch, writes)?;
     marks.clear(&mut batch);
-    // Marks are as durable as the commits that wrote them: should this one be lost, they are found again.
-    grid.store().commit(batch, Durability::Buffered)?;
+    grid.store().commit_step(batch)?;
     Ok(Some(done))
 }
 
@@ -116,7 +131,7 @@ fn reach(
     write(chunks, &mut batch, writes)?;
     write_reach(&mut batch, grid.id(), top)?;
     dirty::mark(grid, &mut batch, edges, number.get());
-    grid.store().commit(batch, Durability::Buffered)?;
+    grid.store().commit_step(batch)?;
     Ok(Aggregated::default())
 }
 

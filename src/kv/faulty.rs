@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Batch, Durability, Engine, KeyRange, Order, Page, Sequence, Snapshot, Space};
+use super::{Batch, Counters, Durability, Engine, KeyRange, Order, Page, Sequence, Snapshot, Space};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How a call fails.
@@ -155,6 +155,10 @@ impl<E: Engine> Engine for Faulty<E> {
             self.engine.compact(space, range)?;
         }
         failure.map_or(Ok(()), |_| Err(injected()))
+    }
+
+    fn counters(&self) -> Counters {
+        self.engine.counters()
     }
 }
 

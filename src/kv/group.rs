@@ -1,22 +1,28 @@
-//! Group commit: of the threads that commit at the same time one writes for all, so that they share one sync.
+//! Group commit: of the threads that commit at the same time one writes for all, and one syncs for all.
 //!
 //! Batches are queued. Whoever finds no leader leads: takes a group from the front, judges each batch in order, writes the
-//! accepted ones in one go, hands out the results and passes the lead to the next in the queue.
+//! accepted ones in one go, hands out the results and passes the lead to the next in the queue. What is written is seen at
+//! once, so that whoever changes the same key next need not wait for the medium. Then those who asked for it wait until it is
+//! synced: whoever finds nobody syncing does, for all that is written by then.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use super::occ::History;
+use super::sync::{Condvar, Mutex, MutexGuard};
 use super::{Batch, Durability, Sequence};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The bytes of a group, unless its first batch alone has more.
 const GROUP_BYTES_MAX: usize = 8 << 20;
 
-/// What a group is written to. Called by one thread at a time.
+/// What a group is written to.
 pub(super) trait Medium {
-    /// Writes batches, in order, whole or not at all.
-    fn write(&self, batches: &[Batch], durability: Durability) -> Result<(), WriteFailure>;
+    /// Writes batches, in order, whole or not at all. Called by one thread at a time.
+    fn write(&self, batches: &[Batch]) -> Result<(), WriteFailure>;
+
+    /// Brings all that was written onto the medium. Called by one thread at a time, while another may write.
+    fn sync(&self) -> Result<(), WriteFailure>;
 }
 
 /// Why a group was not written, for each owner of a batch in it.
@@ -31,6 +37,10 @@ pub(super) struct WriteFailure {
 }
 
 impl WriteFailure {
+    fn panicked() -> Self {
+        Self { context: "a commit panicked".into(), cause: "a thread panicked while writing".into(), fatal: true }
+    }
+
     fn error(&self) -> Error {
         Error::unavailable(self.context.clone()).because(self.cause.clone())
     }
@@ -39,13 +49,25 @@ impl WriteFailure {
 /// The queue of commits of one store, and its conflict check.
 #[derive(Debug)]
 pub(super) struct Group {
-    queue: Mutex<Queue>,
+    pub(super) queue: Mutex<Queue>,
     order: Mutex<Commits>,
+    syncs: Mutex<Syncs>,
+    synced: Condvar,
+}
+
+/// How many groups were written, and how many of them are on the medium.
+#[derive(Debug, Default)]
+struct Syncs {
+    written: u64,
+    synced: u64,
+    under_way: bool,
+    /// What the medium holds is unknown after a failed sync, and another one would say nothing of the first.
+    failed: Option<WriteFailure>,
 }
 
 #[derive(Debug, Default)]
-struct Queue {
-    waiting: VecDeque<Waiting>,
+pub(super) struct Queue {
+    pub(super) waiting: VecDeque<Waiting>,
     led: bool,
     /// What made further writes impossible.
     poison: Option<WriteFailure>,
@@ -61,15 +83,14 @@ struct Commits {
 }
 
 #[derive(Debug)]
-struct Waiting {
-    batch: Batch,
-    durability: Durability,
-    ticket: Arc<Ticket>,
+pub(super) struct Waiting {
+    pub(super) batch: Batch,
+    pub(super) ticket: Arc<Ticket>,
 }
 
 /// Where the owner of a batch waits for its turn to lead, or for its result.
 #[derive(Debug, Default)]
-struct Ticket {
+pub(super) struct Ticket {
     news: Mutex<Option<News>>,
     arrived: Condvar,
 }
@@ -77,7 +98,9 @@ struct Ticket {
 #[derive(Debug)]
 enum News {
     Lead,
-    Done(Result<Sequence>),
+    /// The commit's place in the order, and the number of its group.
+    Written(Sequence, u64),
+    Refused(Error),
 }
 
 impl Ticket {
@@ -98,7 +121,7 @@ impl Ticket {
 }
 
 /// A panic under one of these locks is turned into poison of the store by [`Lead`], not by the lock.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -106,7 +129,7 @@ impl Group {
     /// No batch based before `start` can be judged.
     pub(super) fn starting_at(start: Sequence) -> Self {
         let commits = Commits { history: History::starting_at(start), accepted: start, visible: start };
-        Self { queue: Mutex::default(), order: Mutex::new(commits) }
+        Self { queue: Mutex::default(), order: Mutex::new(commits), syncs: Mutex::default(), synced: Condvar::new() }
     }
 
     /// Notes a new snapshot and returns the last commit it is sure to show. To be called before the view is taken.
@@ -128,7 +151,7 @@ impl Group {
         let ticket = Arc::new(Ticket::default());
         let leads = {
             let mut queue = lock(&self.queue);
-            queue.waiting.push_back(Waiting { batch, durability, ticket: Arc::clone(&ticket) });
+            queue.waiting.push_back(Waiting { batch, ticket: Arc::clone(&ticket) });
             !std::mem::replace(&mut queue.led, true)
         };
         if leads {
@@ -137,9 +160,34 @@ impl Group {
         loop {
             match ticket.wait() {
                 News::Lead => self.lead(medium),
-                News::Done(result) => return result,
+                News::Written(sequence, _) if durability == Durability::Buffered => return Ok(sequence),
+                News::Written(sequence, group) => return self.sync(medium, group).map(|()| sequence),
+                News::Refused(error) => return Err(error),
             }
         }
+    }
+
+    /// Returns when a group is on the medium.
+    fn sync(&self, medium: &impl Medium, group: u64) -> Result<()> {
+        let mut syncs = lock(&self.syncs);
+        loop {
+            if syncs.synced >= group {
+                return Ok(());
+            }
+            if let Some(failure) = &syncs.failed {
+                return Err(failure.error());
+            }
+            if !syncs.under_way {
+                break;
+            }
+            syncs = self.synced.wait(syncs).unwrap_or_else(PoisonError::into_inner);
+        }
+        syncs.under_way = true;
+        let written = syncs.written;
+        drop(syncs);
+        let mut syncing = Syncing { group: self, outcome: Err(WriteFailure::panicked()) };
+        syncing.outcome = medium.sync().map(|()| written);
+        syncing.outcome.as_ref().map(|_| ()).map_err(WriteFailure::error)
     }
 
     /// Serves the front of the queue, which begins with the leader's own batch.
@@ -147,21 +195,19 @@ impl Group {
         let mut lead = Lead { group: self, members: Vec::new() };
         let poison = self.gather(&mut lead.members);
         if let Some(poison) = poison {
-            lead.finish(&mut |_| Err(Error::new(ErrorKind::Poisoned, "an earlier write failed").because(poison.cause.clone())));
+            let poisoned = || Error::new(ErrorKind::Poisoned, "an earlier write failed").because(poison.cause.clone());
+            lead.finish(&mut |_| News::Refused(poisoned()));
             return;
         }
-        let (mut accepted, mut verdicts, mut durability) = (Vec::new(), VecDeque::new(), Durability::Buffered);
+        let (mut accepted, mut verdicts) = (Vec::new(), VecDeque::new());
         for member in &mut lead.members {
             let verdict = self.judge(&member.batch);
             if verdict.is_ok() {
                 accepted.push(std::mem::take(&mut member.batch));
-                if member.durability == Durability::Sync {
-                    durability = Durability::Sync;
-                }
             }
             verdicts.push_back(verdict);
         }
-        let outcome = if accepted.is_empty() { Ok(()) } else { medium.write(&accepted, durability) };
+        let outcome = if accepted.is_empty() { Ok(()) } else { medium.write(&accepted) };
         if let Err(failure) = &outcome
             && failure.fatal
         {
@@ -172,14 +218,20 @@ impl Group {
             let mut commits = lock(&self.order);
             commits.visible = commits.accepted;
         }
+        let group = {
+            let mut syncs = lock(&self.syncs);
+            syncs.written += 1;
+            syncs.written
+        };
         lead.finish(&mut |_| {
             let verdict = verdicts.pop_front().unwrap_or_else(|| Err(Error::unavailable("a commit was not judged")));
-            verdict.and_then(|sequence| outcome.as_ref().map(|()| sequence).map_err(WriteFailure::error))
+            let written = verdict.and_then(|sequence| outcome.as_ref().map(|()| sequence).map_err(WriteFailure::error));
+            written.map_or_else(News::Refused, |sequence| News::Written(sequence, group))
         });
     }
 
     /// Moves a group from the queue; returns the poison, if there is any.
-    fn gather(&self, members: &mut Vec<Waiting>) -> Option<WriteFailure> {
+    pub(super) fn gather(&self, members: &mut Vec<Waiting>) -> Option<WriteFailure> {
         let mut queue = lock(&self.queue);
         let mut bytes = 0usize;
         while let Some(next) = queue.waiting.front() {
@@ -216,10 +268,10 @@ struct Lead<'a> {
 
 impl Lead<'_> {
     /// Hands out the results, in the order of the members.
-    fn finish(&mut self, result: &mut dyn FnMut(&Waiting) -> Result<Sequence>) {
+    fn finish(&mut self, news: &mut dyn FnMut(&Waiting) -> News) {
         for member in self.members.drain(..) {
-            let result = result(&member);
-            member.ticket.tell(News::Done(result));
+            let news = news(&member);
+            member.ticket.tell(news);
         }
     }
 }
@@ -228,13 +280,9 @@ impl Drop for Lead<'_> {
     fn drop(&mut self) {
         let mut queue = lock(&self.group.queue);
         if !self.members.is_empty() {
-            let failure = WriteFailure {
-                context: "a commit panicked".into(),
-                cause: "a thread panicked while writing".into(),
-                fatal: true,
-            };
+            let failure = WriteFailure::panicked();
             for member in self.members.drain(..) {
-                member.ticket.tell(News::Done(Err(failure.error())));
+                member.ticket.tell(News::Refused(failure.error()));
             }
             queue.poison.get_or_insert(failure);
         }
@@ -245,120 +293,24 @@ impl Drop for Lead<'_> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::Barrier;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::{thread, time};
+/// A sync under way. However it ends, those who wait for it hear of it, and a failure poisons the store.
+struct Syncing<'a> {
+    group: &'a Group,
+    /// How many groups are on the medium now.
+    outcome: Result<u64, WriteFailure>,
+}
 
-    use super::*;
-    use crate::kv::Space;
-
-    #[derive(Default)]
-    struct Recorder {
-        groups: Mutex<Vec<(Vec<usize>, Durability)>>,
-        failure: Mutex<Option<WriteFailure>>,
-        panics: bool,
-        delay: time::Duration,
-    }
-
-    impl Medium for Recorder {
-        fn write(&self, batches: &[Batch], durability: Durability) -> Result<(), WriteFailure> {
-            thread::sleep(self.delay);
-            assert!(!self.panics, "the medium panics");
-            if let Some(failure) = lock(&self.failure).take() {
-                return Err(failure);
-            }
-            lock(&self.groups).push((batches.iter().map(Batch::size).collect(), durability));
-            Ok(())
+impl Drop for Syncing<'_> {
+    fn drop(&mut self) {
+        if let Err(failure) = &self.outcome {
+            lock(&self.group.queue).poison.get_or_insert_with(|| failure.clone());
         }
-    }
-
-    fn put(key: u8, bytes: usize) -> Batch {
-        let mut batch = Batch::default();
-        batch.put(Space::Base, vec![key], vec![0; bytes]);
-        batch
-    }
-
-    fn failure(fatal: bool) -> WriteFailure {
-        WriteFailure { context: "it failed".into(), cause: "on purpose".into(), fatal }
-    }
-
-    #[test]
-    fn concurrent_commits_share_writes_and_a_sync_of_one_is_a_sync_of_all() {
-        let group = Group::starting_at(Sequence(5));
-        let medium = Recorder { delay: time::Duration::from_millis(2), ..Recorder::default() };
-        let barrier = Barrier::new(8);
-        thread::scope(|scope| {
-            for thread in 0..8u8 {
-                let (group, medium, barrier) = (&group, &medium, &barrier);
-                scope.spawn(move || {
-                    barrier.wait();
-                    for round in 0..20u8 {
-                        let durability = if (thread + round) % 4 == 0 { Durability::Sync } else { Durability::Buffered };
-                        group.commit(medium, put(thread, 1), durability).expect("no conflicts");
-                    }
-                });
-            }
-        });
-        let groups = lock(&medium.groups);
-        assert_eq!(groups.iter().map(|(sizes, _)| sizes.len()).sum::<usize>(), 160);
-        assert!(groups.len() < 100, "{} groups for 160 commits", groups.len());
-        assert_eq!(group.register(), Sequence(165));
-    }
-
-    #[test]
-    fn a_group_is_limited_in_bytes_but_for_its_first_batch() {
-        let group = Group::starting_at(Sequence(0));
-        for size in [9 << 20, 3 << 20, 4 << 20, 3 << 20] {
-            let waiting = Waiting { batch: put(0, size), durability: Durability::Sync, ticket: Arc::default() };
-            lock(&group.queue).waiting.push_back(waiting);
+        let mut syncs = lock(&self.group.syncs);
+        syncs.under_way = false;
+        match &self.outcome {
+            Ok(written) => syncs.synced = *written,
+            Err(failure) => syncs.failed = Some(failure.clone()),
         }
-        let mut sizes = Vec::new();
-        for _ in 0..3 {
-            let mut members = Vec::new();
-            assert!(group.gather(&mut members).is_none(), "nothing failed");
-            sizes.push(members.len());
-        }
-        assert_eq!(sizes, [1, 2, 1]);
-    }
-
-    #[test]
-    fn a_fatal_failure_poisons_and_another_does_not() {
-        let group = Group::starting_at(Sequence(0));
-        let medium = Recorder::default();
-        let base = group.register();
-        *lock(&medium.failure) = Some(failure(false));
-        let refused = group.commit(&medium, put(1, 1), Durability::Sync).expect_err("it fails");
-        assert_eq!((refused.kind(), refused.to_string().as_str()), (&ErrorKind::Unavailable, "it failed"));
-        group.release(base);
-        assert!(group.register() > base, "a batch computed after the failure is not judged against what failed");
-        group.commit(&medium, put(1, 1), Durability::Sync).expect("it works again");
-        *lock(&medium.failure) = Some(failure(true));
-        assert_eq!(group.commit(&medium, put(1, 1), Durability::Sync).expect_err("it fails").kind(), &ErrorKind::Unavailable);
-        assert_eq!(group.commit(&medium, put(1, 1), Durability::Sync).expect_err("poison").kind(), &ErrorKind::Poisoned);
-    }
-
-    #[test]
-    fn a_panic_of_the_leader_reaches_everybody() {
-        let group = Group::starting_at(Sequence(0));
-        let medium = Recorder { panics: true, delay: time::Duration::from_millis(20), ..Recorder::default() };
-        let (panicked, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        thread::scope(|scope| {
-            for key in 0..6u8 {
-                let (group, medium, panicked, failed) = (&group, &medium, &panicked, &failed);
-                scope.spawn(move || {
-                    let commit = || group.commit(medium, put(key, 1), Durability::Sync);
-                    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(commit)) {
-                        Err(_) => panicked.fetch_add(1, Ordering::Relaxed),
-                        Ok(result) => {
-                            result.expect_err("nothing was written");
-                            failed.fetch_add(1, Ordering::Relaxed)
-                        }
-                    };
-                });
-            }
-        });
-        assert_eq!((panicked.load(Ordering::Relaxed), failed.load(Ordering::Relaxed)), (1, 5));
+        self.group.synced.notify_all();
     }
 }

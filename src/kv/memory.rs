@@ -7,7 +7,7 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::occ::History;
-use super::{Batch, Durability, Engine, KeyRange, Order, Page, Sequence, Snapshot, Space, Write};
+use super::{Batch, Counters, Durability, Engine, KeyRange, Order, Page, Sequence, Snapshot, Space, Write};
 use crate::error::{Error, Result};
 
 /// An [`Engine`] in memory.
@@ -176,6 +176,10 @@ impl Engine for Memory {
     fn compact(&self, _: Space, _: &KeyRange) -> Result<()> {
         lock(&self.state).collect();
         Ok(())
+    }
+
+    fn counters(&self) -> Counters {
+        Counters::default()
     }
 }
 

@@ -9,7 +9,7 @@
 //!   written or deleted by a commit after the batch's snapshot. A conflict may be reported without need, never missed.
 //! * A commit with [`Durability::Sync`] has survived power loss when the call returns; so has every commit before it. A
 //!   commit with [`Durability::Buffered`] survives the death of the process. After power loss the store holds a prefix of the
-//!   commits, in their order.
+//!   commits, in their order. A snapshot may show a commit that has not returned, and is not on the medium yet.
 //! * An error during a scan or a get is an error, never an end or an absence.
 //! * After a failed commit, other than a refusal, the engine refuses further commits with
 //!   [`Poisoned`](crate::ErrorKind::Poisoned); reads go on. The failed batch may be found whole after reopening, or not at all.
@@ -27,13 +27,23 @@ mod occ;
 mod directory;
 #[cfg(any(test, feature = "rocksdb"))]
 mod group;
+#[cfg(test)]
+mod group_tests;
 #[cfg(feature = "rocksdb")]
 mod rocks;
 #[cfg(all(test, feature = "rocksdb"))]
 mod rocks_tests;
+#[cfg(test)]
+mod shuttled_tests;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
+
+/// What threads wait with.
+#[cfg(any(test, feature = "rocksdb"))]
+mod sync {
+    pub(super) use std::sync::{Condvar, Mutex, MutexGuard};
+}
 
 use std::fmt;
 use std::sync::Arc;
@@ -162,6 +172,19 @@ pub trait Engine: Send + Sync + fmt::Debug {
 
     /// Gives back the space of what was deleted or overwritten in a range. What can be read does not change.
     fn compact(&self, space: Space, range: &KeyRange) -> Result<()>;
+
+    /// What the engine has counted since it was opened.
+    fn counters(&self) -> Counters;
+}
+
+/// What an [`Engine`] counts, so far as it does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Blocks that a read found in the engine's cache.
+    pub cache_hits: Option<u64>,
+    /// Blocks that a read did not find there.
+    pub cache_misses: Option<u64>,
 }
 
 /// A view of an [`Engine`] at one moment.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rocksdb::statistics::{StatsLevel, Ticker};
 use rocksdb::{
     BlockBasedOptions, BottommostLevelCompaction, Cache, ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB,
     DBCompressionType, DBRawIteratorWithThreadMode, DBRecoveryMode, FlushOptions, Options, ReadOptions, SnapshotWithThreadMode,
@@ -12,7 +13,7 @@ use rocksdb::{
 
 use super::directory::{self, Admission};
 use super::group::{Group, Medium, WriteFailure};
-use super::{Batch, Durability, Engine, KeyRange, Order, Page, Sequence, Snapshot, Space};
+use super::{Batch, Counters, Durability, Engine, KeyRange, Order, Page, Sequence, Snapshot, Space};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Values from this size on are kept in files of their own, so that compactions do not copy them.
@@ -53,6 +54,8 @@ pub struct Rocks {
 
 struct Store {
     db: DB,
+    /// Has the counters of the database.
+    options: Options,
     group: Group,
     /// Holds the lock on the directory, so it goes after the database.
     admission: Admission,
@@ -65,10 +68,11 @@ impl Rocks {
         let families: Vec<_> = Space::ALL.iter().skip(1).map(|space| family_name(*space)).collect();
         let admission = directory::admit(path, options.create, options.accept_data_loss, &families)?;
         // Where data was given up the manifest still names logs that are gone.
-        let db = open_database(path, options, !admission.after_loss)?;
+        let database = database_options(!admission.after_loss);
+        let db = open_database(path, options, &database)?;
         let start = db.latest_sequence_number();
         admission.opened(start)?;
-        Ok(Self { store: Arc::new(Store { db, group: Group::starting_at(Sequence(start)), admission }) })
+        Ok(Self { store: Arc::new(Store { db, options: database, group: Group::starting_at(Sequence(start)), admission }) })
     }
 
     /// The directory of the store.
@@ -121,10 +125,10 @@ fn is_queue(space: Space) -> bool {
     matches!(space, Space::Dirty | Space::Feed)
 }
 
-fn open_database(path: &Path, options: &RocksOptions, verify_logs: bool) -> Result<DB> {
+fn open_database(path: &Path, options: &RocksOptions, database: &Options) -> Result<DB> {
     let cache = Cache::new_lru_cache(options.cache_bytes);
     let families = Space::ALL.map(|space| ColumnFamilyDescriptor::new(family_name(space), family_options(space, &cache)));
-    DB::open_cf_descriptors(&database_options(verify_logs), path, families).map_err(|error| open_error(path, error))
+    DB::open_cf_descriptors(database, path, families).map_err(|error| open_error(path, error))
 }
 
 fn open_error(path: &Path, error: rocksdb::Error) -> Error {
@@ -164,6 +168,9 @@ fn database_options(verify_logs: bool) -> Options {
     options.set_keep_log_file_num(10);
     options.set_max_log_file_size(16 << 20);
     options.set_write_dbid_to_manifest(true);
+    // Plain counters, one a core: neither histograms nor clocks.
+    options.enable_statistics();
+    options.set_statistics_level(StatsLevel::ExceptHistogramOrTimers);
     options
 }
 
@@ -254,25 +261,23 @@ impl Store {
 }
 
 impl Medium for Store {
-    fn write(&self, batches: &[Batch], durability: Durability) -> Result<(), WriteFailure> {
-        let sync = durability == Durability::Sync;
+    fn write(&self, batches: &[Batch]) -> Result<(), WriteFailure> {
         let merged = self.to_write_batch(batches).map_err(|error| WriteFailure {
             context: error.to_string(),
             cause: "a family is missing".into(),
             fatal: true,
         })?;
         if merged.is_empty() {
-            if sync {
-                self.db.flush_wal(true).map_err(|error| self.write_failure(&error))?;
-            }
-        } else {
-            let mut options = WriteOptions::default();
-            options.set_sync(sync);
-            self.db.write_opt(merged, &options).map_err(|error| self.write_failure(&error))?;
+            return Ok(());
         }
-        if sync {
-            self.admission.synced(self.db.latest_sequence_number());
-        }
+        self.db.write_opt(merged, &WriteOptions::default()).map_err(|error| self.write_failure(&error))
+    }
+
+    fn sync(&self) -> Result<(), WriteFailure> {
+        // What another thread writes meanwhile may be synced, or not.
+        let sequence = self.db.latest_sequence_number();
+        self.db.flush_wal(true).map_err(|error| self.write_failure(&error))?;
+        self.admission.synced(sequence);
         Ok(())
     }
 }
@@ -322,6 +327,11 @@ impl Engine for Rocks {
         collect_up_to(1.0)?;
         db.compact_range_cf_opt(family, start, range.end.as_deref(), &options);
         collect_up_to(BLOB_AGE_CUTOFF)
+    }
+
+    fn counters(&self) -> Counters {
+        let count = |ticker| Some(self.store.options.get_ticker_count(ticker));
+        Counters { cache_hits: count(Ticker::BlockCacheHit), cache_misses: count(Ticker::BlockCacheMiss) }
     }
 }
 

@@ -20,7 +20,11 @@ use plan::{Plan, ReadLayer};
 
 /// Answers a query.
 pub(crate) fn read(grid: &Grid, query: &Query) -> Result<Answer> {
-    let snapshot = grid.store().snapshot()?;
+    let _span = tracing::debug_span!("read", grid = grid.name()).entered();
+    if let Freshness::Wait { commit, timeout } = query.freshness_wanted() {
+        grid.wait(commit, timeout)?;
+    }
+    let snapshot = grid.snapshot()?;
     let plan = Plan::new(grid, grid.state(snapshot.as_ref())?, query).map_err(|e| grid.blame(e))?;
     let fetched = fetch::fetch(grid, snapshot.as_ref(), &plan, query.freshness_wanted())?;
     let array = match &plan.maps {
@@ -35,6 +39,7 @@ pub(crate) fn read(grid: &Grid, query: &Query) -> Result<Answer> {
             resample(&fetched.array, maps, query.resampling(), nodata, fill)
         }
     };
+    tracing::debug!(chunks = fetched.chunks_read, stale = fetched.stale.len(), "a read");
     Ok(Answer {
         array,
         extent: plan.extent,
@@ -48,7 +53,7 @@ pub(crate) fn read(grid: &Grid, query: &Query) -> Result<Answer> {
 
 /// Says what [`read`] would do.
 pub(crate) fn explain(grid: &Grid, query: &Query) -> Result<Explanation> {
-    let snapshot = grid.store().snapshot()?;
+    let snapshot = grid.snapshot()?;
     let plan = Plan::new(grid, grid.state(snapshot.as_ref())?, query).map_err(|e| grid.blame(e))?;
     plan.explain(grid, snapshot.as_ref(), query)
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::array::Array;
 use crate::error::Result;
@@ -43,6 +44,14 @@ pub enum Freshness {
     Stored,
     /// Every commit that has returned is taken into account: stale aggregates are computed on the fly. Nothing waits.
     Fresh,
+    /// What is stored once a commit is aggregated, so that every level shows it: the read waits for that. See
+    /// [`Grid::wait`](crate::Grid::wait) for how a wait ends, and [`Query::wait`].
+    Wait {
+        /// The [`sequence`](crate::Commit::sequence) of the commit.
+        commit: u64,
+        /// How long to wait at most; then the read fails with [`TimedOut`](crate::ErrorKind::TimedOut).
+        timeout: Duration,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -126,6 +135,13 @@ impl Query {
     pub fn resampled(mut self, resampling: Resampling) -> Self {
         self.resampling = resampling;
         self
+    }
+
+    /// Waits until the commit of this [`sequence`](crate::Commit::sequence) is aggregated, but not longer than `timeout`. Short
+    /// for [`Freshness::Wait`].
+    #[must_use]
+    pub fn wait(self, commit: u64, timeout: Duration) -> Self {
+        self.freshness(Freshness::Wait { commit, timeout })
     }
 
     /// How up to date the answer is.

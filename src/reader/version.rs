@@ -25,7 +25,7 @@ impl fmt::Display for Version {
 
 /// The version of the answer to a query.
 pub(crate) fn version(grid: &Grid, query: &Query) -> Result<Version> {
-    let snapshot = grid.store().snapshot()?;
+    let snapshot = grid.snapshot()?;
     let plan = Plan::new(grid, grid.state(snapshot.as_ref())?, query).map_err(|e| grid.blame(e))?;
     let mut digest = Digest::default();
     digest.bytes(grid.layer_name(plan.layer.id()).as_bytes());

@@ -152,6 +152,7 @@ impl<'a> ChunkReader<'a> {
         let (mut read, mut found) = (Some(read), None);
         self.snapshot.get_many(space, &keys, &mut |_, blob| {
             if let (Some(blob), Some(read)) = (blob, read.take()) {
+                self.grid.counters().read(blob.len());
                 found = Some(read(&keys[0], blob).map_err(|e| self.damaged(layer, at).because(e))?);
             }
             Ok(())

@@ -1,9 +1,12 @@
 //! A grid: a cheap handle to one dataset of a store.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::chunks::{ChunkReader, LayerSpec};
-use super::{State, Store, catalog, lock};
+use super::snapshot::Pin;
+use super::stats::Counters;
+use super::{Desk, State, Store, catalog, lock};
 use crate::aggregate::{self, Aggregated};
 use crate::array::ArrayView;
 use crate::error::{Error, Result};
@@ -16,9 +19,14 @@ use crate::reader::{self, Answer, Explanation, Query, Version};
 use crate::writer::Commit;
 
 /// One dataset of a [`Store`]. A cheap handle that can be cloned and shared between threads.
+///
+/// A handle from [`Store::grid`] reads what is there when it is asked; one from
+/// [`StoreSnapshot::grid`](super::StoreSnapshot::grid) reads what was there then, and does not write.
 #[derive(Clone, Debug)]
 pub struct Grid {
     inner: Arc<GridInfo>,
+    /// What it reads, unless that is the present.
+    pin: Option<Arc<Pin>>,
 }
 
 #[derive(Debug)]
@@ -28,6 +36,7 @@ struct GridInfo {
     name: Arc<Mutex<String>>,
     schema: Schema,
     layers: Vec<LayerSpec>,
+    desk: Arc<Desk>,
 }
 
 /// What the store knows of a chunk without reading it.
@@ -49,8 +58,30 @@ const PAGE: usize = 4096;
 
 impl Grid {
     pub(super) fn new(store: Store, id: GridId, name: Arc<Mutex<String>>, schema: Schema) -> Self {
-        let layers = LayerSpec::all(&schema, store.registered());
-        Self { inner: Arc::new(GridInfo { store, id, name, schema, layers }) }
+        let (layers, desk) = (LayerSpec::all(&schema, store.registered()), store.desk(id));
+        Self { inner: Arc::new(GridInfo { store, id, name, schema, layers, desk }), pin: None }
+    }
+
+    /// The same grid as a snapshot shows it.
+    pub(super) fn at(mut self, pin: &Arc<Pin>) -> Self {
+        self.pin = Some(Arc::clone(pin));
+        self
+    }
+
+    /// What is read: the present, or the snapshot that this handle is of.
+    pub(crate) fn snapshot(&self) -> Result<Arc<dyn Snapshot>> {
+        match &self.pin {
+            Some(pin) => pin.get(self.store()).map_err(|e| self.blame(e)),
+            None => self.store().current(),
+        }
+    }
+
+    /// Refuses a handle that is of a snapshot.
+    pub(crate) fn writable(&self) -> Result<()> {
+        match self.pin {
+            Some(_) => Err(self.blame(Error::invalid("a snapshot can only be read; write through the store's own handle"))),
+            None => Ok(()),
+        }
     }
 
     /// The grid's present name; of a grid that was dropped, its last one.
@@ -103,7 +134,7 @@ impl Grid {
 
     /// A snapshot in which the grid is there.
     pub(crate) fn present(&self) -> Result<Arc<dyn Snapshot>> {
-        let snapshot = self.store().snapshot()?;
+        let snapshot = self.snapshot()?;
         self.state(snapshot.as_ref())?;
         Ok(snapshot)
     }
@@ -151,14 +182,14 @@ impl Grid {
     /// Says whether a window's levels fit the grid's base data, as [`put`](Self::put) would. Whether there is finer data below is
     /// found by the put itself.
     pub(crate) fn check(&self, window: &Window) -> Result<()> {
-        let state = self.state(self.store().snapshot()?.as_ref())?;
+        let state = self.state(self.snapshot()?.as_ref())?;
         crate::writer::check_levels(self, state.base.as_ref(), window)
     }
 
     /// Brings every aggregate up to date.
     pub fn aggregate(&self) -> Result<Aggregated> {
         let mut total = Aggregated::default();
-        while let Some(step) = aggregate::step(self)? {
+        while let Some(step) = self.aggregate_step()? {
             total += step;
         }
         Ok(total)
@@ -166,12 +197,50 @@ impl Grid {
 
     /// Does a bounded part of what [`aggregate`](Self::aggregate) does, in one commit; `None` if nothing is left to do.
     pub fn aggregate_step(&self) -> Result<Option<Aggregated>> {
+        self.writable()?;
         aggregate::step(self)
     }
 
-    /// How many marks are pending.
+    /// How many marks are pending: they are counted one by one. [`stats`](Self::stats) knows without.
     pub fn marks(&self) -> Result<u64> {
-        crate::dirty::count(self, self.present()?.as_ref())
+        crate::dirty::count(self, self.present()?.as_ref(), u64::MAX)
+    }
+
+    /// Waits until the commit of this [`sequence`](Commit::sequence) is aggregated: until no mark of this grid is pending that it
+    /// left, or any commit before it. Then every level shows it.
+    ///
+    /// # Errors
+    ///
+    /// [`TimedOut`](crate::ErrorKind::TimedOut) if that takes longer than `timeout`, caused by the last failure of the
+    /// background aggregation, if it fails. Under [`Policy::Manual`](super::Policy::Manual) nobody aggregates unless asked, so
+    /// the time runs out. [`Poisoned`](crate::ErrorKind::Poisoned) if the background aggregation panicked;
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) if the store is closed; [`Invalid`](crate::ErrorKind::Invalid) for a grid of
+    /// a snapshot, which never changes.
+    pub fn wait(&self, commit: u64, timeout: Duration) -> Result<()> {
+        if self.pin.is_some() {
+            return Err(self.blame(Error::invalid("a snapshot does not change; wait before it is taken")));
+        }
+        self.count_found()?;
+        let store = self.store();
+        store.backlog().wait(self.id(), commit, timeout, &|| store.now()).map_err(|e| self.blame(e))
+    }
+
+    /// Counts the marks that were there when the store was opened, unless that was done.
+    pub(super) fn count_found(&self) -> Result<()> {
+        let backlog = self.store().backlog();
+        if backlog.is_counted(self.id()) {
+            return Ok(());
+        }
+        // Nobody consumes marks meanwhile.
+        let _aggregator = lock(&self.inner.desk.aggregator);
+        if !backlog.is_counted(self.id()) {
+            backlog.found(self.id(), crate::dirty::count(self, self.store().current()?.as_ref(), backlog.first())?);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.inner.desk.counters
     }
 
     /// Reads what a query asks for.
@@ -219,7 +288,7 @@ impl Grid {
 
     /// The box of all that was put, at the finest base levels; `None` if nothing was.
     pub fn bounds(&self) -> Result<Option<Window>> {
-        Ok(self.state(self.store().snapshot()?.as_ref())?.bounds)
+        Ok(self.state(self.snapshot()?.as_ref())?.bounds)
     }
 
     /// The box of the world that all that was put covers; `None` if nothing was. One small record is read.
@@ -229,12 +298,12 @@ impl Grid {
 
     /// The finest levels of base data; `None` before the first put.
     pub fn base_levels(&self) -> Result<Option<Levels>> {
-        Ok(self.state(self.store().snapshot()?.as_ref())?.base.map(|base| base.finest()))
+        Ok(self.state(self.snapshot()?.as_ref())?.base.map(|base| base.finest()))
     }
 
     /// Each vector of levels at which there is base data, the finest first. They differ in the refinable dimension only.
     pub fn levels_in_use(&self) -> Result<Vec<Levels>> {
-        Ok(self.state(self.store().snapshot()?.as_ref())?.base.map_or(Vec::new(), |base| base.levels().collect()))
+        Ok(self.state(self.snapshot()?.as_ref())?.base.map_or(Vec::new(), |base| base.levels().collect()))
     }
 
     /// The coarsest chunk of an up-to-date pyramid: the one under which all data lies, but for Fixed dimensions, of which it is
@@ -243,7 +312,7 @@ impl Grid {
     /// Where a dimension's depth ends below the top, it is the first of several.
     pub fn top(&self) -> Result<Option<Location>> {
         let structure = self.structure();
-        let state = self.state(self.store().snapshot()?.as_ref())?;
+        let state = self.state(self.snapshot()?.as_ref())?;
         Ok(state.bounds.zip(state.top(structure)).and_then(|(bounds, top)| {
             let first = structure.split(&bounds).next()?.location;
             structure.ancestor(&first, top)
@@ -252,7 +321,7 @@ impl Grid {
 
     /// The levels up to which aggregates are stored; `None` before the first aggregation.
     pub fn reach(&self) -> Result<Option<Levels>> {
-        Ok(self.state(self.store().snapshot()?.as_ref())?.reach)
+        Ok(self.state(self.snapshot()?.as_ref())?.reach)
     }
 
     /// Every base chunk, in key order.
@@ -275,7 +344,7 @@ impl Grid {
     /// layer. In no particular order.
     pub fn chunks(&self, extent: &Extent, levels: Levels) -> Result<Vec<ChunkInfo>> {
         let window = self.structure().window(extent, levels).map_err(|e| self.blame(e))?;
-        let snapshot = self.store().snapshot()?;
+        let snapshot = self.snapshot()?;
         let state = self.state(snapshot.as_ref())?;
         let Some(bounds) = state.bounds else { return Ok(Vec::new()) };
         let Some(window) = self.structure().intersection(&window, &self.structure().cover(&bounds, levels)) else {

@@ -1,5 +1,9 @@
 //! A store: many grids in one engine.
 
+mod background;
+mod backlog;
+#[cfg(test)]
+mod backlog_tests;
 mod base;
 mod catalog;
 mod chunks;
@@ -7,13 +11,25 @@ mod column;
 mod grid;
 mod journal;
 mod names;
+mod options;
+#[cfg(test)]
+mod shuttled_tests;
+mod snapshot;
 mod state;
+mod stats;
+mod turns;
+
+/// What threads wait with.
+mod sync {
+    pub(super) use std::sync::{Condvar, Mutex, MutexGuard};
+}
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 #[cfg(feature = "rocksdb")]
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Duration;
 
 pub(crate) use base::Base;
 pub(crate) use catalog::{RecordKind, decode_record, encode_record, read as read_record};
@@ -22,156 +38,67 @@ pub(crate) use chunks::{BaseChunk, ChunkReader, LayerChunks, LayerSpec, base_fil
 pub use grid::{ChunkInfo, Grid};
 pub(crate) use journal::{Journal, Number};
 pub(crate) use names::{Shown, unless_dropped};
+pub use options::{Policy, StoreOptions};
+pub use snapshot::StoreSnapshot;
 pub(crate) use state::{State, WindowRecord, expect_base_levels, write_reach, write_state};
+pub use stats::{GridStats, StoreStats};
 
+use background::Background;
+use backlog::Backlog;
 use names::Names;
+use snapshot::Pins;
+use stats::{Counters, Effect};
+use turns::Turns;
 
-use crate::error::{Error, Result};
-use crate::kernel::Aggregator;
+use crate::error::{Error, ErrorKind, Result};
 use crate::key::GridId;
 use crate::kv::{Durability, Engine, Memory, Snapshot};
 use crate::writer::Batch;
-
-/// When aggregates are brought up to date.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Policy {
-    /// Before a commit returns.
-    #[default]
-    Inline,
-    /// When [`Grid::aggregate`] or [`Store::aggregate`] is called. Until then commits leave marks, and reads say what is stale.
-    Manual,
-}
-
-/// How a store is opened.
-#[derive(Clone, Debug)]
-pub struct StoreOptions {
-    create: bool,
-    policy: Policy,
-    accept_data_loss: bool,
-    aggregators: Vec<Arc<dyn Aggregator>>,
-    changes_kept: u64,
-    identity: Option<u64>,
-}
-
-impl Default for StoreOptions {
-    fn default() -> Self {
-        Self {
-            create: true,
-            policy: Policy::Inline,
-            accept_data_loss: false,
-            aggregators: Vec::new(),
-            changes_kept: 1 << 16,
-            identity: None,
-        }
-    }
-}
-
-impl StoreOptions {
-    /// Whether a store is made where there is none (the default).
-    #[must_use]
-    pub fn create(mut self, create: bool) -> Self {
-        self.create = create;
-        self
-    }
-
-    /// When aggregates are brought up to date.
-    #[must_use]
-    pub fn policy(mut self, policy: Policy) -> Self {
-        self.policy = policy;
-        self
-    }
-
-    /// Opens past damage of the logs that loses acknowledged commits, after copying the logs aside. Not the default.
-    #[must_use]
-    pub fn accept_data_loss(mut self, accept: bool) -> Self {
-        self.accept_data_loss = accept;
-        self
-    }
-
-    /// Registers a service's own aggregator under its name. A grid whose schema names one that is not registered can be
-    /// read as it is stored, but not put into or aggregated.
-    #[must_use]
-    pub fn aggregator(mut self, aggregator: Arc<dyn Aggregator>) -> Self {
-        self.aggregators.push(aggregator);
-        self
-    }
-
-    /// How many commits a grid's [changes](Grid::changes_since) are kept of, at least; 65,536 by default.
-    #[must_use]
-    pub fn changes_kept(mut self, commits: u64) -> Self {
-        self.changes_kept = commits;
-        self
-    }
-
-    /// What tells a store that is made from every other, so that its tokens are refused elsewhere; random by default. For
-    /// stores that must come out the same bit by bit.
-    #[must_use]
-    pub fn identity(mut self, identity: u64) -> Self {
-        self.identity = Some(identity);
-        self
-    }
-
-    /// Opens the store in a directory. See [`Store::open`].
-    #[cfg(feature = "rocksdb")]
-    pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
-        let options =
-            crate::kv::RocksOptions { create: self.create, accept_data_loss: self.accept_data_loss, ..Default::default() };
-        let engine = crate::kv::Rocks::open(path.as_ref(), &options)?;
-        self.open_engine(Arc::new(engine))
-    }
-
-    /// Opens the store in an engine.
-    pub fn open_engine(self, engine: Arc<dyn Engine>) -> Result<Store> {
-        let mut registered = Registered::new();
-        for aggregator in self.aggregators {
-            if let Some(twice) = registered.insert(aggregator.name().to_owned(), aggregator) {
-                return Err(Error::invalid(format!("two aggregators are named `{}`", twice.name())));
-            }
-        }
-        let identity = self.identity.unwrap_or_else(|| RandomState::new().hash_one(()));
-        let entered = catalog::enter(engine.as_ref(), identity, self.accept_data_loss)?;
-        let shared = Shared {
-            engine,
-            policy: self.policy,
-            changes_kept: self.changes_kept,
-            identity: entered.identity,
-            journal: Arc::new(Journal::starting_at(entered.epoch << EPOCH_SHIFT)),
-            names: Names::default(),
-            registered,
-            aggregators: Mutex::default(),
-        };
-        Ok(Store { shared: Arc::new(shared) })
-    }
-}
 
 /// Sequences are `epoch * 2^EPOCH_SHIFT + n`: unique for ever, since the epoch rises durably at every opening.
 const EPOCH_SHIFT: u32 = 40;
 
 /// An open store: a cheap handle that can be cloned and shared between threads. One process has a store open at a time.
+///
+/// With its last handle, grids and snapshots included, the store is closed: the background aggregation ends after the step
+/// it is at, and dropping the handle waits for that.
 #[derive(Clone, Debug)]
 pub struct Store {
     shared: Arc<Shared>,
+    /// Absent in the handles of the background threads, so that they do not keep themselves alive.
+    background: Option<Arc<Background>>,
 }
 
 #[derive(Debug)]
 struct Shared {
     engine: Arc<dyn Engine>,
-    policy: Policy,
-    changes_kept: u64,
+    options: StoreOptions,
     identity: u64,
     journal: Arc<Journal>,
     names: Names,
     /// A service's own aggregators.
     registered: Registered,
-    /// One lock a grid: at most one aggregation of a grid is under way in a process.
-    aggregators: Mutex<HashMap<GridId, Arc<Mutex<()>>>>,
+    backlog: Backlog,
+    desks: Mutex<HashMap<GridId, Arc<Desk>>>,
+    pins: Pins,
+    commits: AtomicU64,
+    conflicts: AtomicU64,
+}
+
+/// What the handles of one grid share.
+#[derive(Debug, Default)]
+pub(crate) struct Desk {
+    /// At most one aggregation of a grid is under way in a process.
+    aggregator: Arc<Mutex<()>>,
+    counters: Counters,
+    turns: Turns,
 }
 
 const _: () = {
     const fn shared<T: Send + Sync + Clone>() {}
     shared::<Store>();
     shared::<Grid>();
+    shared::<StoreSnapshot>();
 };
 
 impl Store {
@@ -197,6 +124,33 @@ impl Store {
         StoreOptions::default().open_engine(Arc::new(Memory::new()))
     }
 
+    fn start(engine: Arc<dyn Engine>, options: StoreOptions) -> Result<Self> {
+        let _span = tracing::debug_span!("open", policy = ?options.policy_chosen()).entered();
+        let registered = options.registered()?;
+        let entered = catalog::enter(engine.as_ref(), options.own_identity(), options.accepts_data_loss())?;
+        let first = entered.epoch << EPOCH_SHIFT;
+        let shared = Shared {
+            engine,
+            identity: entered.identity,
+            journal: Arc::new(Journal::starting_at(first)),
+            names: Names::default(),
+            registered,
+            backlog: Backlog::new(first, options.now()),
+            options,
+            desks: Mutex::default(),
+            pins: Pins::default(),
+            commits: AtomicU64::new(0),
+            conflicts: AtomicU64::new(0),
+        };
+        let mut store = Self { shared: Arc::new(shared), background: None };
+        if store.policy() == Policy::Background {
+            store.grids()?.iter().try_for_each(Grid::count_found)?;
+            let background = Background::start(store.clone(), store.shared.options.threads())?;
+            store.background = Some(Arc::new(background));
+        }
+        Ok(store)
+    }
+
     /// A batch of puts, to any grids of this store, that are committed together.
     pub fn batch<'a>(&self) -> Batch<'a> {
         Batch::new(self.clone())
@@ -207,6 +161,31 @@ impl Store {
         self.grids()?.iter().try_for_each(|grid| unless_dropped(grid.aggregate()).map(|_| ()))
     }
 
+    /// The store as it is now, for many reads of one version.
+    pub fn snapshot(&self) -> Result<StoreSnapshot> {
+        self.shared.pins.expire(self.now(), self.snapshot_age_max());
+        let taken = self.now();
+        Ok(StoreSnapshot::new(self.clone(), self.shared.pins.pin(self.current()?, taken)))
+    }
+
+    /// Ends the background aggregation and refuses every commit from here on; reads go on. Returns when the step of
+    /// aggregation that is under way has ended: a bounded piece of work, of at most 2^25 cells of changed chunks in each background
+    /// thread. What is pending stays pending, durably. The files are released with the last handle.
+    ///
+    /// # Errors
+    ///
+    /// [`Poisoned`](ErrorKind::Poisoned) if the background aggregation had panicked.
+    pub fn close(&self) -> Result<()> {
+        self.backlog().stop(true);
+        if let Some(background) = &self.background {
+            background.stop(true);
+        }
+        match self.backlog().poisoned() {
+            None => Ok(()),
+            Some(why) => Err(Error::new(ErrorKind::Poisoned, "the store was closed after its aggregation failed").because(why)),
+        }
+    }
+
     /// Moves what is buffered in memory into its final files, so that logs can be dropped.
     pub fn flush(&self) -> Result<()> {
         self.engine().flush()
@@ -214,7 +193,7 @@ impl Store {
 
     /// When aggregates are brought up to date.
     pub fn policy(&self) -> Policy {
-        self.shared.policy
+        self.shared.options.policy_chosen()
     }
 
     /// Whether this is a handle to the same open store.
@@ -230,14 +209,63 @@ impl Store {
         &self.shared.registered
     }
 
-    pub(crate) fn snapshot(&self) -> Result<Arc<dyn Snapshot>> {
+    /// The engine as it is now.
+    pub(crate) fn current(&self) -> Result<Arc<dyn Snapshot>> {
         self.engine().snapshot()
     }
 
+    /// Commits what a user asked for.
     pub(crate) fn commit(&self, batch: crate::kv::Batch, durability: Durability) -> Result<crate::kv::Sequence> {
-        let at = self.engine().commit(batch, durability)?;
-        self.journal().committed(at, durability);
-        Ok(at)
+        self.submit(batch, durability, false)
+    }
+
+    /// Commits a step of aggregation. Marks are as durable as the commits that wrote them: should this one be lost, they are
+    /// found again.
+    pub(crate) fn commit_step(&self, batch: crate::kv::Batch) -> Result<crate::kv::Sequence> {
+        self.submit(batch, Durability::Buffered, true)
+    }
+
+    fn submit(&self, batch: crate::kv::Batch, durability: Durability, derived: bool) -> Result<crate::kv::Sequence> {
+        self.shared.pins.expire(self.now(), self.snapshot_age_max());
+        let effect = Effect::of(&batch);
+        self.backlog().announce(&effect.changes, derived, self.now())?;
+        let mut announced = Announced { store: self, effect: &effect, done: false };
+        let committed = self.engine().commit(batch, durability);
+        match &committed {
+            Ok(at) => {
+                self.journal().committed(*at, durability);
+                announced.done = true;
+            }
+            Err(error) if *error.kind() == ErrorKind::Conflict => {
+                self.shared.conflicts.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!(derived, "another commit came first");
+            }
+            Err(_) => {}
+        }
+        drop(announced);
+        committed
+    }
+
+    /// What waits to be aggregated.
+    pub(crate) fn backlog(&self) -> &Backlog {
+        &self.shared.backlog
+    }
+
+    /// Lets a commit into a grid begin: under [`Policy::Background`] only when aggregation has kept up.
+    pub(crate) fn make_room(&self, grid: &Grid) -> Result<()> {
+        self.backlog().admit()?;
+        match self.policy() {
+            Policy::Background => background::make_room(grid, self.shared.options.most_marks()),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.shared.options.now()
+    }
+
+    pub(crate) fn snapshot_age_max(&self) -> Duration {
+        self.shared.options.most_snapshot_age()
     }
 
     /// Puts every commit that returned on the medium.
@@ -263,7 +291,7 @@ impl Store {
     }
 
     pub(crate) fn changes_kept(&self) -> u64 {
-        self.shared.changes_kept
+        self.shared.options.most_changes_kept()
     }
 
     fn names(&self) -> &Names {
@@ -272,13 +300,37 @@ impl Store {
 
     /// Forgets what the process knows of a grid that is no more.
     fn forget(&self, grid: GridId) {
-        lock(&self.shared.aggregators).remove(&grid);
+        lock(&self.shared.desks).remove(&grid);
         self.journal().forget(grid);
+        self.backlog().forget(grid);
     }
 
     /// The lock under which a grid is aggregated.
     pub(crate) fn aggregator(&self, grid: GridId) -> Arc<Mutex<()>> {
-        Arc::clone(lock(&self.shared.aggregators).entry(grid).or_default())
+        Arc::clone(&self.desk(grid).aggregator)
+    }
+
+    fn desk(&self, grid: GridId) -> Arc<Desk> {
+        Arc::clone(lock(&self.shared.desks).entry(grid).or_default())
+    }
+}
+
+/// An announced commit, which is retracted unless it is done, whatever happens.
+struct Announced<'a> {
+    store: &'a Store,
+    effect: &'a Effect,
+    done: bool,
+}
+
+impl Drop for Announced<'_> {
+    fn drop(&mut self) {
+        if self.done {
+            self.store.backlog().committed(&self.effect.changes);
+            self.effect.count(self.store);
+            self.store.shared.commits.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.store.backlog().retract(&self.effect.changes);
+        }
     }
 }
 

@@ -56,8 +56,10 @@ impl Store {
     /// Makes a grid. [`AlreadyExists`](crate::ErrorKind::AlreadyExists) if there is one of that name;
     /// [`Invalid`](crate::ErrorKind::Invalid) if the name is not 1 to 128 of `A-Z a-z 0-9 . _ -`.
     pub fn create(&self, name: &str, schema: Schema) -> Result<Grid> {
+        self.backlog().admit()?;
         let _still = self.names().still();
         let id = catalog::create(self.engine(), name, &schema)?;
+        self.backlog().found(id, 0);
         Ok(self.handle(id, name, schema))
     }
 
@@ -68,25 +70,25 @@ impl Store {
     /// [drop](Self::drop_grid) every call of it fails with [`NotFound`](crate::ErrorKind::NotFound).
     pub fn grid(&self, name: &str) -> Result<Grid> {
         let _still = self.names().still();
-        let (id, schema) = catalog::find(self.snapshot()?.as_ref(), name)?;
+        let (id, schema) = catalog::find(self.current()?.as_ref(), name)?;
         Ok(self.handle(id, name, schema))
     }
 
     /// Every grid, by name.
     pub fn grids(&self) -> Result<Vec<Grid>> {
         let _still = self.names().still();
-        self.named(self.snapshot()?.as_ref())
+        self.named(self.current()?.as_ref())
     }
 
     /// A snapshot, and the grids that it shows.
     pub(crate) fn shown(&self) -> Result<Shown> {
         let _still = self.names().still();
-        let snapshot = self.snapshot()?;
+        let snapshot = self.current()?;
         let grids = self.named(snapshot.as_ref());
         Ok(Shown { snapshot, grids })
     }
 
-    fn named(&self, snapshot: &dyn Snapshot) -> Result<Vec<Grid>> {
+    pub(super) fn named(&self, snapshot: &dyn Snapshot) -> Result<Vec<Grid>> {
         let open = |name: String| {
             let (id, schema) = catalog::find(snapshot, &name)?;
             Ok(self.handle(id, &name, schema))
@@ -94,7 +96,7 @@ impl Store {
         catalog::names(snapshot)?.into_iter().map(open).collect()
     }
 
-    fn handle(&self, id: GridId, name: &str, schema: Schema) -> Grid {
+    pub(super) fn handle(&self, id: GridId, name: &str, schema: Schema) -> Grid {
         Grid::new(self.clone(), id, self.names().of(id, name), schema)
     }
 
@@ -103,6 +105,7 @@ impl Store {
     ///
     /// The engine gives the space back in the course of its work; [`reclaim`](Self::reclaim) does it now.
     pub fn drop_grid(&self, name: &str) -> Result<()> {
+        self.backlog().admit()?;
         let _changing = self.names().changing();
         let id = catalog::remove(self.engine(), name)?;
         self.forget(id);
@@ -112,6 +115,7 @@ impl Store {
     /// Gives a grid another name, durably. [`NotFound`](crate::ErrorKind::NotFound) if there is none of the old one;
     /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists) if there is one of the new.
     pub fn rename_grid(&self, old: &str, new: &str) -> Result<()> {
+        self.backlog().admit()?;
         let _changing = self.names().changing();
         let id = catalog::rename(self.engine(), old, new)?;
         self.names().set(id, new);
@@ -122,6 +126,7 @@ impl Store {
     /// both exchanged. So a new forecast, made under a name of its own, takes the place of the last one. Their schemas may
     /// differ.
     pub fn swap(&self, a: &str, b: &str) -> Result<()> {
+        self.backlog().admit()?;
         let _changing = self.names().changing();
         let (was_a, was_b) = catalog::swap(self.engine(), a, b)?;
         self.names().set(was_a, b);

@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::feed::{self, Changed};
 use crate::grid::{Levels, Location, Piece, Schema, Window};
 use crate::kernel::copy_box;
-use crate::key::{LayerId, meta};
+use crate::key::{GridId, LayerId, meta};
 use crate::kv::{self, Durability, Snapshot, Space};
 use crate::store::{
     Base, BaseChunk, ChunkReader, Grid, Number, Policy, State, Store, base_fill, try_lock, unless_dropped, write_reach,
@@ -97,6 +97,7 @@ impl<'a> Batch<'a> {
             let (got, cells) = (array.dtype(), grid.schema().dtype());
             return Err(grid.blame(Error::invalid(format!("an array of {got} does not fit cells of {cells}"))));
         }
+        grid.writable()?;
         grid.structure().check(window).map_err(|e| grid.blame(e))?;
         let fits = array.shape().len() == window.shape().len()
             && array.shape().iter().zip(window.shape().iter()).all(|(&array, &window)| array as u64 == window);
@@ -114,17 +115,21 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Commits all puts, and under [`Policy::Inline`] brings the aggregates above them up to date.
+    /// Commits all puts, and under [`Policy::Inline`] brings the aggregates above them up to date. Under [`Policy::Background`] it
+    /// first waits where too many marks are pending, or aggregates a part of them itself.
     ///
     /// # Errors
     ///
     /// Those of [`Grid::put`]. After an [`Unavailable`](ErrorKind::Unavailable) error of the commit itself the batch may be
     /// found whole after reopening, or not at all.
     pub fn commit(self) -> Result<Commit> {
+        let _span = tracing::debug_span!("commit", puts = self.puts.len()).entered();
+        self.grids().iter().try_for_each(|grid| self.store.make_room(grid))?;
         let inline = self.store.policy() == Policy::Inline;
         let mut conflicts = 0;
         loop {
-            match self.attempt(inline && conflicts <= INLINE_CONFLICTS_MAX) {
+            let inline_now = inline && conflicts <= INLINE_CONFLICTS_MAX;
+            match self.store.in_turn(self.chunks(), self.durability, |durability| self.attempt(inline_now, durability)) {
                 Err(error) if *error.kind() == ErrorKind::Conflict => conflicts += 1,
                 Err(error) => return Err(error),
                 Ok(mut commit) if inline && commit.marks > 0 => {
@@ -150,13 +155,18 @@ impl<'a> Batch<'a> {
         grids
     }
 
+    /// Every chunk that is put into.
+    fn chunks(&self) -> impl Iterator<Item = (GridId, Location)> {
+        self.puts.iter().flat_map(|put| put.grid.structure().split(&put.window).map(|piece| (put.grid.id(), piece.location)))
+    }
+
     /// One try: everything is computed from one snapshot, and refused if that is outdated by then.
-    fn attempt(&self, inline: bool) -> Result<Commit> {
+    fn attempt(&self, inline: bool, durability: Durability) -> Result<Commit> {
         let aggregators: Vec<Arc<Mutex<()>>> = self.grids().iter().map(|grid| self.store.aggregator(grid.id())).collect();
         // Where somebody else aggregates, both would meet at the top: marks are cheaper.
         let held: Option<Vec<_>> =
             if inline { aggregators.iter().map(|aggregator| try_lock(aggregator)).collect() } else { None };
-        let snapshot = self.store.snapshot()?;
+        let snapshot = self.store.current()?;
         let mut batch = kv::Batch::at(snapshot.as_ref());
         let number = self.store.reserve_sequence();
         let mut commit = Commit { sequence: number.get(), ..Commit::default() };
@@ -165,7 +175,7 @@ impl<'a> Batch<'a> {
             let writer = Writer::new(&grid, snapshot.as_ref(), puts)?;
             writer.write(&mut batch, &mut commit, (&number, held.is_some()))?;
         }
-        self.store.commit(batch, self.durability)?;
+        self.store.commit(batch, durability)?;
         Ok(commit)
     }
 }

@@ -301,6 +301,9 @@ impl Engine for Shared {
     fn compact(&self, space: Space, range: &KeyRange) -> Result<()> {
         self.0.compact(space, range)
     }
+    fn counters(&self) -> gridstone::kv::Counters {
+        self.0.counters()
+    }
 }
 
 /// A forecast replaces the last one again and again: whoever opens the name finds a whole one, never older than the one before.

@@ -18,6 +18,7 @@ pub fn cases(default: u32) -> u32 {
 }
 
 /// A small deterministic source of numbers (splitmix64).
+#[derive(Debug)]
 pub struct Dice(pub u64);
 
 impl Dice {
@@ -52,7 +53,7 @@ fn same(got: f64, want: f64, layer: Option<&Aggregation>, oracle: &Oracle) -> bo
 }
 
 /// What is wrong with an answer outside of what it says is stale, if anything.
-fn difference(answer: &Answer, oracle: &mut Oracle, layer: Option<&Aggregation>, at: &[i8]) -> Option<String> {
+pub fn difference(answer: &Answer, oracle: &mut Oracle, layer: Option<&Aggregation>, at: &[i8]) -> Option<String> {
     let window = answer.window;
     assert_eq!(answer.array.dtype(), oracle.dtype(layer), "the type of {layer:?}");
     assert_eq!(answer.array.shape().len(), window.shape().len());

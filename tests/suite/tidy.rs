@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 ///
 /// `grid` names the aggregators and filters that a schema holds. `store` hands its handles' verbs on to `writer`, `reader` and
 /// `aggregate`, which know each other only as listed here.
-const LAYERS: [(&str, &[&str]); 18] = [
+const LAYERS: [(&str, &[&str]); 19] = [
     ("error", &[]),
     ("array", &["error"]),
     ("codec", &["array"]),
@@ -27,6 +27,8 @@ const LAYERS: [(&str, &[&str]); 18] = [
     ("cli", &["adapter", "array", "codec", "error", "grid", "kernel", "kv", "reader", "store", "verify", "writer"]),
     ("fuzzing", &["adapter", "codec", "key", "kv"]),
     ("bin", &[]),
+    // Prose.
+    ("guide", &[]),
 ];
 
 /// Files that may be longer than [`LINES_MAX`]; they must not grow.

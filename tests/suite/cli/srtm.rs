@@ -209,3 +209,20 @@ fn a_picture_has_the_shape_that_was_asked() {
     let reader = png::Decoder::new(file).read_info().expect("a picture");
     assert_eq!((reader.info().height, reader.info().width), (96, 120));
 }
+
+#[test]
+fn watch_drains_what_is_pending_and_ends_when_nothing_is_left() {
+    let work = Work::with_srtm();
+    let summary = work.json(&["import", "store", "dem", &data("srtm_patch.tif"), "--no-aggregate"]);
+    let pending = summary["marks_pending"].as_u64().expect("a number");
+    assert!(pending > 0);
+    let ran = work.run(&["aggregate", "store", "--watch", "--idle", "0", "--json"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let drained: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!(drained["marks_drained"].as_u64(), Some(pending));
+    assert!(ran.stderr.starts_with("note: ") && ran.stderr.contains(" pending"), "{}", ran.stderr);
+    let info = work.json(&["info", "store", "dem"]);
+    assert_eq!(info["marks"].as_u64(), Some(0));
+    assert_eq!(work.json(&["aggregate", "store", "--watch", "--idle", "0"])["marks_drained"].as_u64(), Some(0));
+    assert_eq!(work.run(&["aggregate", "store", "dem", "--watch"]).code, Some(2), "it is for all grids");
+}

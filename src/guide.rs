@@ -1,0 +1,128 @@
+//! A guide for services: threads, policies, freshness, snapshots, back-pressure, and what to do when something fails.
+//!
+//! # Threads
+//!
+//! A [`Store`](crate::Store) and its [`Grid`](crate::Grid)s are cheap handles, to be cloned into as many threads as there are. Writers
+//! of one chunk never lose an update: a commit that was computed from what another has changed meanwhile is computed again.
+//! Concurrent durable commits share disk syncs, so many threads that put one patch each are faster than one that puts many;
+//! one thread with many small patches gathers them in a [`Batch`](crate::Batch).
+//!
+//! Nothing is async. Within one call, work is spread over rayon's global pool; a server calls from threads of its own
+//! (`spawn_blocking`, say), not from tasks in that pool: under [`Policy::Inline`](crate::Policy::Inline) two commits stacked on one
+//! pool thread can wait for each other.
+//!
+//! # Policies
+//!
+//! | [`Policy`](crate::Policy) | a commit returns | made for |
+//! |---|---|---|
+//! | `Inline` | when every level is up to date | few writers, tools, tests |
+//! | `Background` | when its cells are durable; aggregates follow within moments | services |
+//! | `Manual` | when its cells are durable; aggregates follow when asked | bulk loads |
+//!
+//! Under `Background` the store has threads of its own (one, unless [told](crate::StoreOptions::background_threads) otherwise) and
+//! computes in a pool of as many, so that aggregation leaves the other cores to readers and writers. It begins with the
+//! marks that it finds when the store is opened, and takes one bounded step of one grid at a time.
+//!
+//! ```
+//! use std::time::Duration;
+//! use gridstone::kv::Memory;
+//! use gridstone::{Aggregator, Axis, DType, Dimension, Policy, Query, Schema, Store, Structure, Window};
+//! use ndarray::Array2;
+//!
+//! # fn main() -> gridstone::Result<()> {
+//! let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, 64), Axis::new("x", 0.0, 1.0, 64)]);
+//! let structure = Structure::builder().dimension(space).build()?;
+//! let options = Store::options().policy(Policy::Background).background_threads(2);
+//! let store = options.open_engine(std::sync::Arc::new(Memory::new()))?; // or .open("directory")
+//! let grid = store.create("dem", Schema::builder(structure, DType::F32).aggregator(Aggregator::Max).build()?)?;
+//!
+//! let commit = grid.put(&Window::new([0, 0], [200, 200]), &Array2::from_elem((200, 200), 7.0_f32))?; // durable
+//! let answer = grid.read(&Query::all().shape([20, 20]).wait(commit.sequence, Duration::from_secs(60)))?;
+//! assert!(answer.stale.is_empty()); // nobody else writes
+//! store.close()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The last handle stops the threads: dropping it waits for the step that is under way, at most 2^25 cells of changed chunks in each thread.
+//! [`Store::close`](crate::Store::close) does the same while other handles are about, and refuses further commits. What is pending
+//! stays pending, durably, and is found when the store is opened next.
+//!
+//! # Freshness
+//!
+//! Base cells are always those of the commits that have returned. For the levels above, the query says what it wants:
+//!
+//! * [`Stored`](crate::Freshness::Stored): what is there. [`Answer::stale`](crate::Answer::stale) says which part is out of date, if any.
+//! * [`Fresh`](crate::Freshness::Fresh): stale parts are computed on the fly, for this answer. It costs reads of the chunks below
+//!   the stale part, and waits for nobody.
+//! * [`Wait`](crate::Freshness::Wait): what is stored once a given commit is aggregated. For *read your own write* across
+//!   services, hand the commit's [`sequence`](crate::Commit::sequence) along. It ends with [`TimedOut`](crate::ErrorKind::TimedOut)
+//!   when its time is over; under `Manual`, where nobody aggregates unless asked, it does so.
+//!
+//! # Snapshots
+//!
+//! Each read sees one moment. Many reads see the same moment through a [`StoreSnapshot`](crate::StoreSnapshot), over all grids:
+//!
+//! ```
+//! # use gridstone::{Axis, DType, Dimension, ErrorKind, Query, Schema, Store, Structure, Window};
+//! # use ndarray::Array1;
+//! # fn main() -> gridstone::Result<()> {
+//! # let line = Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 4)]);
+//! # let schema = Schema::builder(Structure::builder().dimension(line).build()?, DType::U8).build()?;
+//! # let store = Store::in_memory()?;
+//! # store.create("dem", schema)?;
+//! let live = store.grid("dem")?;
+//! live.put(&Window::new([0], [2]), &Array1::from_elem(2, 1_u8))?;
+//! let then = store.snapshot()?.grid("dem")?;
+//! live.put(&Window::new([0], [2]), &Array1::from_elem(2, 9_u8))?;
+//! assert_eq!(then.read(&Query::all())?.array.iter_f64().sum::<f64>(), 2.0);
+//! assert_eq!(live.read(&Query::all())?.array.iter_f64().sum::<f64>(), 18.0);
+//! let refused = then.put(&Window::new([0], [2]), &Array1::from_elem(2, 5_u8));
+//! assert_eq!(refused.unwrap_err().kind(), &ErrorKind::Invalid); // a grid of a snapshot is read only
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A snapshot keeps the storage from dropping what was overwritten since. So its age is bounded: after
+//! [five minutes](crate::StoreOptions::snapshot_age_max), unless told otherwise, reads through it fail with
+//! [`Expired`](crate::ErrorKind::Expired), and the next commit lets go of it.
+//!
+//! # Back-pressure
+//!
+//! Under `Background` at most [`marks_max`](crate::StoreOptions::marks_max) marks of a grid are pending, and those of the commits under
+//! way. A commit beyond that waits before it reads or writes anything, until the step of aggregation that is under way has
+//! ended; where nobody aggregates the grid at the moment, because the threads are busy with others, it does a step itself. So commits slow
+//! down to the pace of aggregation and no faster queue forms. It does the same while more than that many marks were consumed
+//! after the oldest was left, so that none is passed over for ever and every `Wait` ends. On a rayon thread it does a step or goes on, since
+//! what it would wait for may need that thread.
+//!
+//! A commit fails for lack of room only where the step that it does itself fails: with the kind and the cause of that error.
+//!
+//! # When something fails
+//!
+//! [`Store::stats`](crate::Store::stats) and [`Grid::stats`](crate::Grid::stats) are cheap enough to be asked every second: marks pending,
+//! the age of the oldest, chunks and bytes read and written, conflicts, failures.
+//!
+//! ```
+//! # use gridstone::{Axis, DType, Dimension, Schema, Store, Structure, Window};
+//! # fn main() -> gridstone::Result<()> {
+//! # let store = Store::in_memory()?;
+//! let stats = store.stats()?;
+//! assert_eq!((stats.grids.marks, stats.grids.oldest_mark), (0, None));
+//! assert_eq!((stats.grids.failure, stats.poisoned), (None, None));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | what | what happens | what to do |
+//! |---|---|---|
+//! | a damaged chunk, a full disk | the step fails and is tried again after 0.1 s, then twice as long each time, up to 30 s; other grids go on; [`failure`](crate::GridStats::failure) says why, and so does the cause of `TimedOut` | make room; for damage see [`Store::verify`](crate::Store::verify), and put the chunk anew |
+//! | [`Poisoned`](crate::ErrorKind::Poisoned) | a write failed in a way that leaves open what the disk holds, or the aggregation panicked; commits and waits are refused, with the cause; reads go on | open the store again: nothing that was acknowledged is lost. A panic is a bug, of this crate or of an aggregator: report the cause |
+//! | [`Conflict`](crate::ErrorKind::Conflict) | never seen by callers of `put`: it is tried again, and [counted](crate::StoreStats::conflicts) | many conflicts: let one thread write a chunk, or put larger windows |
+//! | [`TimedOut`](crate::ErrorKind::TimedOut) | the commit is durable all the same | read `Fresh`, or wait again |
+//! | [`Expired`](crate::ErrorKind::Expired) | the snapshot is gone | take a new one |
+//!
+//! Spans and events go to [`tracing`](https://docs.rs/tracing): `open`, `commit`, `aggregate`, `read` at level debug, failures of the
+//! background aggregation at warn, a panic at error. Without a subscriber they cost next to nothing.
+//!
+//! `cargo run --release --example service` shows all this at work, and how far the top lags behind the commits.

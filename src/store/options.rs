@@ -1,0 +1,213 @@
+//! How a store is opened.
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::num::NonZeroUsize;
+#[cfg(feature = "rocksdb")]
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Store;
+use super::chunks::Registered;
+use crate::error::{Error, Result};
+use crate::kernel::Aggregator;
+use crate::kv::Engine;
+
+/// When aggregates are brought up to date.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Policy {
+    /// Before a commit returns.
+    #[default]
+    Inline,
+    /// Soon after a commit has returned, by threads of the store. Commits leave marks, and wait when too many are pending. See
+    /// the [guide](crate::guide).
+    Background,
+    /// When [`Grid::aggregate`](super::Grid::aggregate) or [`Store::aggregate`] is called. Until then commits leave marks, and
+    /// reads say what is stale.
+    Manual,
+}
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    create: bool,
+    policy: Policy,
+    accept_data_loss: bool,
+    aggregators: Vec<Arc<dyn Aggregator>>,
+    changes_kept: u64,
+    identity: Option<u64>,
+    background_threads: NonZeroUsize,
+    marks_max: u64,
+    snapshot_age_max: Duration,
+    clock: Clock,
+}
+
+/// Time that only rises.
+#[derive(Clone)]
+struct Clock(Arc<dyn Fn() -> Duration + Send + Sync>);
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Clock").field(&(self.0)()).finish()
+    }
+}
+
+/// A few seconds' work of one thread on large chunks.
+const MARKS_MAX: u64 = 1 << 14;
+const CHANGES_KEPT: u64 = 1 << 16;
+const SNAPSHOT_AGE_MAX: Duration = Duration::from_secs(300);
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        let start = Instant::now();
+        Self {
+            create: true,
+            policy: Policy::Inline,
+            accept_data_loss: false,
+            aggregators: Vec::new(),
+            changes_kept: CHANGES_KEPT,
+            identity: None,
+            background_threads: NonZeroUsize::MIN,
+            marks_max: MARKS_MAX,
+            snapshot_age_max: SNAPSHOT_AGE_MAX,
+            clock: Clock(Arc::new(move || start.elapsed())),
+        }
+    }
+}
+
+impl StoreOptions {
+    /// Whether a store is made where there is none (the default).
+    #[must_use]
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// When aggregates are brought up to date.
+    #[must_use]
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// How many threads aggregate under [`Policy::Background`]; one by default, and at least. A grid is aggregated by one at a
+    /// time, with the help of the others in computing.
+    #[must_use]
+    pub fn background_threads(mut self, threads: usize) -> Self {
+        self.background_threads = NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN);
+        self
+    }
+
+    /// How many marks of a grid may be pending under [`Policy::Background`] before commits into it wait; 16,384 by default. The
+    /// commits that are under way then come on top. Commits wait too when as many marks were consumed since the oldest
+    /// was left, so that under any load every mark is consumed in the end.
+    #[must_use]
+    pub fn marks_max(mut self, marks: u64) -> Self {
+        self.marks_max = marks;
+        self
+    }
+
+    /// How old a [`StoreSnapshot`](super::StoreSnapshot) may become; five minutes by default.
+    #[must_use]
+    pub fn snapshot_age_max(mut self, age: Duration) -> Self {
+        self.snapshot_age_max = age;
+        self
+    }
+
+    /// A clock in the place of the system's: the time since any fixed moment, which must not fall. Ages and the rests after
+    /// failures are measured by it.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        self.clock = Clock(Arc::new(clock));
+        self
+    }
+
+    /// Opens past damage of the logs that loses acknowledged commits, after copying the logs aside. Not the default.
+    #[must_use]
+    pub fn accept_data_loss(mut self, accept: bool) -> Self {
+        self.accept_data_loss = accept;
+        self
+    }
+
+    /// Registers a service's own aggregator under its name. A grid whose schema names one that is not registered can be
+    /// read as it is stored, but not put into or aggregated.
+    #[must_use]
+    pub fn aggregator(mut self, aggregator: Arc<dyn Aggregator>) -> Self {
+        self.aggregators.push(aggregator);
+        self
+    }
+
+    /// How many commits a grid's [changes](crate::Grid::changes_since) are kept of, at least; 65,536 by default.
+    #[must_use]
+    pub fn changes_kept(mut self, commits: u64) -> Self {
+        self.changes_kept = commits;
+        self
+    }
+
+    /// What tells a store that is made from every other, so that its tokens are refused elsewhere; random by default. For
+    /// stores that must come out the same bit by bit.
+    #[must_use]
+    pub fn identity(mut self, identity: u64) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// Opens the store in a directory. See [`Store::open`].
+    #[cfg(feature = "rocksdb")]
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
+        let options =
+            crate::kv::RocksOptions { create: self.create, accept_data_loss: self.accept_data_loss, ..Default::default() };
+        let engine = crate::kv::Rocks::open(path.as_ref(), &options)?;
+        self.open_engine(Arc::new(engine))
+    }
+
+    /// Opens the store in an engine.
+    pub fn open_engine(self, engine: Arc<dyn Engine>) -> Result<Store> {
+        Store::start(engine, self)
+    }
+
+    /// The service's own aggregators by name.
+    pub(super) fn registered(&self) -> Result<Registered> {
+        let mut registered = Registered::new();
+        for aggregator in &self.aggregators {
+            if let Some(twice) = registered.insert(aggregator.name().to_owned(), Arc::clone(aggregator)) {
+                return Err(Error::invalid(format!("two aggregators are named `{}`", twice.name())));
+            }
+        }
+        Ok(registered)
+    }
+
+    pub(super) fn own_identity(&self) -> u64 {
+        self.identity.unwrap_or_else(|| RandomState::new().hash_one(()))
+    }
+
+    pub(super) fn accepts_data_loss(&self) -> bool {
+        self.accept_data_loss
+    }
+
+    pub(super) fn most_changes_kept(&self) -> u64 {
+        self.changes_kept
+    }
+
+    pub(super) fn policy_chosen(&self) -> Policy {
+        self.policy
+    }
+
+    pub(super) fn threads(&self) -> NonZeroUsize {
+        self.background_threads
+    }
+
+    pub(super) fn most_marks(&self) -> u64 {
+        self.marks_max
+    }
+
+    pub(super) fn most_snapshot_age(&self) -> Duration {
+        self.snapshot_age_max
+    }
+
+    pub(super) fn now(&self) -> Duration {
+        (self.clock.0)()
+    }
+}
