@@ -44,6 +44,8 @@ pub struct Oracle {
     bounds: Option<Vec<(i64, i64)>>,
     computed: HashMap<(Aggregation, Vec<i8>), Rc<Cells>>,
     grouped: HashMap<Vec<i8>, Rc<Families>>,
+    /// The cells in the order in which a cascade meets them.
+    ordered: Vec<(Place, f64)>,
 }
 
 fn zero(chunk: i64, level: i8) -> i64 {
@@ -152,6 +154,7 @@ impl Oracle {
             bounds: None,
             computed: HashMap::new(),
             grouped: HashMap::new(),
+            ordered: Vec::new(),
         }
     }
 
@@ -190,6 +193,7 @@ impl Oracle {
     pub fn put_at(&mut self, levels: &[i8], start: &[i64], shape: &[u64], values: &[f64], replace: bool) {
         self.computed.clear();
         self.grouped.clear();
+        self.ordered.clear();
         let zeros = self.zeros(levels);
         let up = self.ups(levels);
         let fine: Vec<u64> = up.iter().map(|up| 1 << up).collect();
@@ -384,15 +388,19 @@ impl Oracle {
         if let Some(families) = self.grouped.get(levels) {
             return Rc::clone(families);
         }
+        if self.ordered.is_empty() {
+            let mut ordered: Vec<(Place, f64)> = self.cells.iter().map(|(place, value)| (place.clone(), *value)).collect();
+            ordered.sort_by_cached_key(|(place, _)| self.path(place));
+            self.ordered = ordered;
+        }
         let mut families = Families::new();
-        for (place, &value) in &self.cells {
+        for (place, value) in &self.ordered {
             let mut parent = place.clone();
             for (d, dim) in self.dims.iter().enumerate() {
                 dim.axes.clone().for_each(|axis| parent[axis] >>= levels[d] - self.ground[d]);
             }
-            families.entry(parent).or_default().push((place.clone(), value));
+            families.entry(parent).or_default().push((place.clone(), *value));
         }
-        families.values_mut().for_each(|family| family.sort_by_cached_key(|(place, _)| self.path(place)));
         let families = Rc::new(families);
         self.grouped.insert(levels.to_vec(), Rc::clone(&families));
         families

@@ -184,7 +184,7 @@ fn look(stage: &Stage, grid: &Grid, puts: &[Put], dice: &mut Dice) {
     let Some(reach) = reach else { return };
     let at: Vec<i8> = reach.iter().map(|level| i8::try_from(dice.range(0, level.get().into())).unwrap()).collect();
     let layer = dice.pick(&[Aggregation::Sum, Aggregation::Max]);
-    let query = Query::all().levels(levels(&at)).layer(Layer::Aggregate(layer)).freshness(freshness);
+    let query = Query::all().levels(levels(&at)).layer(Layer::Aggregate(layer.clone())).freshness(freshness);
     let answer = grid.read(&query).unwrap();
     let order = stage.play.lock().unwrap().puts.clone();
     let mut oracle = oracle(grid.schema(), puts, &order, SEEN.get());
