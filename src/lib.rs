@@ -62,6 +62,7 @@ mod grid;
 mod kernel;
 mod key;
 mod reader;
+mod statistics;
 mod store;
 mod verify;
 mod writer;
@@ -75,6 +76,9 @@ pub use grid::{
 };
 pub use kernel::{Aggregator, Resampling};
 pub use reader::{Answer, Explanation, Freshness, Layer, Query};
+pub use statistics::{
+    Bins, ChunksRead, ClassArea, Estimate, Histogram, Polygon, Predicate, Ring, Stat, Statistics, StatisticsQuery, Unserved,
+};
 pub use store::{ChunkInfo, Grid, Policy, Store, StoreOptions};
 pub use verify::{Damage, Finding, Report};
 pub use writer::{Batch, Commit};

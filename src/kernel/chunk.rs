@@ -33,6 +33,11 @@ impl<'a> Weighed<'a> {
         Self { values, weight }
     }
 
+    /// The valid part of each cell, 0 where it is nodata; `None` where every cell is valid.
+    pub(crate) fn weight(&self) -> Option<&[f64]> {
+        self.weight.as_deref()
+    }
+
     /// What an aggregator makes of base cells before anything is aggregated.
     pub(crate) fn lift(&self, aggregator: Aggregator, dtype: DType, fill: f64, full: Full) -> Chunk {
         let weight = match aggregator.weighting() {

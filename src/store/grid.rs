@@ -12,6 +12,7 @@ use crate::kernel::{Aggregator, Full, Halving};
 use crate::key::{ChunkKey, GridId, LayerId, directory_length};
 use crate::kv::{KeyRange, Order, Snapshot, Space};
 use crate::reader::{self, Answer, Explanation, Query};
+use crate::statistics::{self, Statistics, StatisticsQuery};
 use crate::writer::Commit;
 
 /// One dataset of a [`Store`]. A cheap handle that can be cloned and shared between threads.
@@ -157,6 +158,16 @@ impl Grid {
     /// What [`read`](Self::read) would do, without reading a chunk.
     pub fn explain(&self, query: &Query) -> Result<Explanation> {
         reader::explain(self, query)
+    }
+
+    /// Statistics of a region: exact unless the query allows bounds, and up to date whatever marks are pending.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](crate::ErrorKind::Invalid) if the region does not fit the grid's axes, or there are more classes than an
+    /// answer lists. A grid without data has a count of 0.
+    pub fn statistics(&self, query: &StatisticsQuery) -> Result<Statistics> {
+        statistics::statistics(self, query)
     }
 
     /// The box of all that was put, at the base levels; `None` if nothing was.
