@@ -8,6 +8,7 @@ mod bench;
 mod completions;
 mod create;
 mod explain;
+mod geojson;
 mod import;
 mod info;
 mod json;
@@ -16,6 +17,7 @@ mod measure;
 mod output;
 mod read;
 mod select;
+mod stats;
 mod structure;
 mod terminal;
 mod verify;
@@ -58,6 +60,7 @@ enum Verb {
     Ls(ls::Ls),
     Read(read::Read),
     Explain(explain::Explain),
+    Stats(stats::Stats),
     Verify(verify::Verify),
     Bench(measure::Bench),
     Completions(completions::Completions),
@@ -84,6 +87,7 @@ pub fn main() -> ExitCode {
         Verb::Ls(verb) => verb.run(&terminal),
         Verb::Read(verb) => verb.run(&terminal),
         Verb::Explain(verb) => verb.run(&terminal),
+        Verb::Stats(verb) => verb.run(&terminal),
         Verb::Verify(verb) => verb.run(&terminal),
         Verb::Bench(verb) => verb.run(&terminal),
         Verb::Completions(verb) => verb.run(&terminal),

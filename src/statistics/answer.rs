@@ -27,7 +27,11 @@ impl Estimate {
         if exact || low == high {
             return Self { value: low, low, high: low };
         }
-        let middle = low / 2.0 + high / 2.0;
+        // Of infinities of both signs nothing is known; and two ways to one figure can round to either side of it.
+        let low = if low.is_nan() { f64::NEG_INFINITY } else { low };
+        let high = if high.is_nan() { f64::INFINITY } else { high };
+        let (low, high) = (low.min(high), low.max(high));
+        let middle = (low / 2.0 + high / 2.0).clamp(low, high);
         let value = if middle.is_finite() { middle } else { [low, high, 0.0].into_iter().find(|v| v.is_finite()).unwrap_or(0.0) };
         Self { value, low, high }
     }

@@ -65,7 +65,7 @@ impl Doubt {
     /// The same, of an area that is known to be no larger.
     pub(super) fn at_most(mut self, area: f64) -> Self {
         self.more = self.more.min((area - self.sure).max(0.0));
-        self
+        if self.area() == 0.0 { Self::default() } else { self }
     }
 
     /// The most area there can be.
@@ -100,6 +100,7 @@ fn limits(dtype: DType) -> Bounds {
 /// What is known of the whole: a tally for certain, and doubts.
 pub(super) struct Known<'a> {
     pub(super) tally: &'a Tally,
+    /// Of areas above 0.
     pub(super) doubts: Vec<Doubt>,
     pub(super) plan: &'a Plan<'a>,
 }
@@ -150,27 +151,25 @@ impl Known<'_> {
         (-high, -low)
     }
 
-    /// The variance, from the mean of squares about the mean of what is known.
+    /// The variance, from the mean of squares about a value near the mean, so that little is lost by cancellation.
     pub(super) fn variance(&self) -> Bounds {
-        let about = if self.tally.moments.area > 0.0 { self.tally.moments.mean } else { 0.0 };
+        let (mean, moments) = (self.mean(), self.tally.moments);
+        let middle = mean.0 / 2.0 + mean.1 / 2.0;
+        let about = if middle.is_finite() { middle } else { moments.mean };
         let squares = |doubt: &Doubt| {
             let (low, high) = (doubt.low - about, doubt.high - about);
             let least = if low <= 0.0 && high >= 0.0 { 0.0 } else { (low * low).min(high * high) };
             (least, (low * low).max(high * high))
         };
+        let known = moments.m2 + times(moments.area, (moments.mean - about).powi(2));
         let parts = || self.doubts.iter().map(|doubt| (doubt, squares(doubt)));
-        let low =
-            least_mean(self.tally.moments.m2, self.tally.area, parts().map(|(d, (q, _))| (d.sure, times(d.sure, q), d.more, q)));
-        let high = -least_mean(
-            -self.tally.moments.m2,
-            self.tally.area,
-            parts().map(|(d, (_, q))| (d.sure, times(d.sure, -q), d.more, -q)),
-        );
-        let mean = self.mean();
+        let low = least_mean(known, self.tally.area, parts().map(|(d, (q, _))| (d.sure, times(d.sure, q), d.more, q)));
+        let high = -least_mean(-known, self.tally.area, parts().map(|(d, (_, q))| (d.sure, times(d.sure, -q), d.more, -q)));
         let (from, to) = (mean.0 - about, mean.1 - about);
-        let nearest = if from <= 0.0 && to >= 0.0 { 0.0 } else { from.abs().min(to.abs()) };
         let low = low - from.abs().max(to.abs()).powi(2);
-        (if low > 0.0 { low } else { 0.0 }, high - nearest * nearest)
+        // No values deviate by more than half their range (T. Popoviciu, 1935).
+        let range = self.max().1 / 2.0 - self.min().0 / 2.0;
+        (if low > 0.0 { low } else { 0.0 }, if range.is_finite() { high.min(range * range) } else { high })
     }
 
     /// The bounds of each counter of a histogram.

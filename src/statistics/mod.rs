@@ -178,7 +178,11 @@ fn approximate(walk: &Walk<'_>, roots: &Roots<'_>) -> Result<Statistics> {
     let (mut tally, mut read) = (Tally::default(), ChunksRead::default());
     let mut open = roots.locations().map(|at| roots.node(walk, at)).collect::<Result<Vec<_>>>()?;
     loop {
-        let known = Known { tally: &tally, doubts: open.iter().map(|node| node.doubt).collect(), plan: walk.plan };
+        let known = Known {
+            tally: &tally,
+            doubts: open.iter().map(|node| node.doubt).filter(|doubt| doubt.area() > 0.0).collect(),
+            plan: walk.plan,
+        };
         let answer = Statistics::new(&known, read);
         if open.is_empty() || query.max_error.is_some_and(|error| is_within(&answer, &known, error)) {
             return Ok(answer);

@@ -13,8 +13,10 @@ use crate::grid::{Axis, Extent, Levels, Location, Structure, Tuple, Window};
 pub(super) struct Region<'a> {
     structure: &'a Structure,
     base: Levels,
-    /// The base cells along each axis.
+    /// The base cells along each axis, of those that there can be.
     ranges: Vec<Range<i64>>,
+    /// The same, without an end where there is nothing beyond it: a cell that reaches out of all data is not cut by that.
+    sides: Vec<Range<i64>>,
     plane: Option<Plane>,
 }
 
@@ -105,8 +107,13 @@ impl<'a> Region<'a> {
                 ranges[axis] = ranges[axis].start.max(range.start)..ranges[axis].end.min(range.end);
             }
         }
+        let side = |(axis, range): (usize, &Range<i64>)| {
+            let (first, end) = (bounds.start()[axis], bounds.end()[axis]);
+            (if range.start <= first { i64::MIN } else { range.start })..(if range.end >= end { i64::MAX } else { range.end })
+        };
+        let sides = ranges.iter().enumerate().map(side).collect();
         let empty = ranges.iter().any(Range::is_empty);
-        Ok((!empty).then_some(Self { structure, base, ranges, plane }))
+        Ok((!empty).then_some(Self { structure, base, ranges, sides, plane }))
     }
 
     /// The smallest window of some levels that holds the region.
@@ -116,7 +123,8 @@ impl<'a> Region<'a> {
         self.structure.cover(&Window::new(start.as_slice(), crate::grid::Shape::from(shape.as_slice())).at(self.base), levels)
     }
 
-    /// What of the polygon matters to the region's box.
+    /// What of the polygon matters to the region's box. What it says of cells beyond the box is of no consequence: they are
+    /// outside, or hold nothing.
     pub(super) fn cover(&self) -> Cover {
         let Some(plane) = &self.plane else { return Cover { inside: true, parts: Vec::new() } };
         let whole = Cover { inside: false, parts: plane.outlines.iter().map(Clip::whole).enumerate().collect() };
@@ -150,7 +158,7 @@ impl<'a> Region<'a> {
         let mut cells: Option<Vec<Class>> = None;
         let strides = strides(&frame.shape);
         let all: usize = frame.shape.iter().product();
-        for (axis, range) in self.ranges.iter().enumerate() {
+        for (axis, range) in self.sides.iter().enumerate() {
             let along: Vec<Class> =
                 (0..frame.shape[axis]).map(|cell| overlap(&frame.range(axis, cell..cell + 1), range)).collect();
             if along.iter().all(|class| *class == Class::In) {

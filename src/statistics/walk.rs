@@ -308,13 +308,17 @@ impl<'a> Walk<'a> {
                 return None;
             }
             let frame = Frame::new(structure, self.base, &at);
+            let within = self.region.cells_within(&frame);
+            if within == 0.0 {
+                return None;
+            }
             let under = |edge: &&Edge| structure.ancestor(&edge.parent, at.levels) == Some(at);
             let pending = match node.pending.is_empty() {
                 true => Arc::clone(&node.pending),
                 false => node.pending.iter().filter(under).copied().collect(),
             };
             let doubt = match self.bounded {
-                true => self.doubt(node, cells, &here).at_most(self.region.cells_within(&frame) * self.plan.full),
+                true => self.doubt(node, cells, &here).at_most(within * self.plan.full),
                 false => Doubt::default(),
             };
             let todo = Some(Todo { cells: Arc::clone(left), dimension, number });

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use gridstone::{
-    Aggregator, Axis, Bins, DType, Depth, Dimension, Estimate, Extent, Grid, Policy, Polygon, Predicate, Ring, Schema, Shape,
-    Stat, Statistics, StatisticsQuery, Store, Structure, Window,
+    Aggregator, Axis, Bins, DType, Depth, Dimension, ErrorKind, Estimate, Extent, Grid, Policy, Polygon, Predicate, Ring, Schema,
+    Shape, Stat, Statistics, StatisticsQuery, Store, Structure, Window,
 };
+use ndarray::{Array1, Array2};
 use proptest::prelude::*;
 
 use crate::check::{self, Dice, levels};
@@ -443,4 +444,172 @@ proptest! {
     fn i7_i9_statistics_are_those_of_the_cells_themselves(seed: u64) {
         run(seed);
     }
+}
+
+/// A square of rising heights with some layers, in chunks of 16.
+fn square(side: usize, aggregators: &[Aggregator]) -> Grid {
+    let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, 16), Axis::new("x", 0.0, 1.0, 16)]);
+    let structure = Structure::builder().dimension(space).build().unwrap();
+    let schema =
+        aggregators.iter().fold(Schema::builder(structure, DType::F32), |schema, aggregator| schema.aggregator(*aggregator));
+    let grid = Store::in_memory().unwrap().create("dem", schema.build().unwrap()).unwrap();
+    let cells = Array2::from_shape_fn((side, side), |(y, x)| (y * side + x) as f32 / 64.0);
+    grid.put(&Window::new([0, 0], [side as u64, side as u64]), &cells).unwrap();
+    grid
+}
+
+const SERVED: [Aggregator; 4] = [Aggregator::Sum, Aggregator::Count, Aggregator::Min, Aggregator::Max];
+
+#[test]
+fn chunks_read_grow_with_the_boundary_and_not_with_the_area() {
+    let grid = square(1024, &SERVED);
+    let read = |query: StatisticsQuery| {
+        let answer = grid.statistics(&query).unwrap();
+        assert!(answer.exact && answer.unserved.is_empty());
+        (answer.count.unwrap().value, answer.chunks_read)
+    };
+    let extent = |side: f64| Extent::new([(-7.0 - side, -7.0), (7.0, 7.0 + side)]);
+    let diamond = |side: f64| {
+        let (c, r) = (511.3, side / 2.0);
+        let ring = vec![[c - r, -c], [c, r - c], [c + r, -c], [c, -r - c]];
+        Polygon::new(["x", "y"], [vec![ring]]).unwrap()
+    };
+    for shape in 0..2 {
+        let mut last = None;
+        for side in [120.0, 250.0, 500.0, 1000.0] {
+            let query = StatisticsQuery::all();
+            let (cells, chunks) = read(if shape == 0 { query.extent(extent(side)) } else { query.polygon(diamond(side)) });
+            if let Some((area, base)) = last {
+                let (larger, more): (f64, f64) = (cells / area, chunks.base as f64 / base);
+                assert!(larger > 3.9 && more < 2.4, "{more} times the base chunks of {larger} times the area");
+            }
+            // Chunks are 16 cells long. Of the base no more than the perimeter is read, of four layers half as much a level.
+            let perimeter = 4.0 * side / 16.0 + 8.0;
+            assert!((chunks.base as f64) < perimeter, "{chunks:?} for a side of {side}");
+            assert!((chunks.aggregate as f64) < 4.0 * perimeter, "{chunks:?} for a side of {side}");
+            last = Some((cells, chunks.base as f64));
+        }
+    }
+    // Everything is one chunk of each layer.
+    assert_eq!(read(StatisticsQuery::all()).1.total(), 4);
+}
+
+#[test]
+fn regions_that_partition_the_plane_add_up() {
+    let grid = square(100, &SERVED);
+    let all = grid.statistics(&StatisticsQuery::all()).unwrap();
+    // Borders through cells, on their edges, and on their centres.
+    let borders = [f64::NEG_INFINITY, -93.5, -60.0, -33.3, -10.5, f64::INFINITY];
+    let parts = borders.windows(2).flat_map(|y| borders.windows(2).map(move |x| Extent::new([(y[0], y[1]), (-x[1], -x[0])])));
+    let (mut count, mut sum) = (0.0, 0.0);
+    for part in parts {
+        let part = grid.statistics(&StatisticsQuery::all().extent(part)).unwrap();
+        (count, sum) = (count + part.count.unwrap().value, sum + part.sum.unwrap().value);
+    }
+    assert_eq!((count, sum), (all.count.unwrap().value, all.sum.unwrap().value));
+    // A rectangle is the same region as a polygon and as an extent.
+    for [a, b, c, d] in [[3.0, 7.5, 40.5, 77.25], [10.5, 10.5, 60.5, 60.5]] {
+        let ring = vec![[a, -d], [c, -d], [c, -b], [a, -b]];
+        let polygon = StatisticsQuery::all().polygon(Polygon::new(["x", "y"], [vec![ring]]).unwrap());
+        let extent = StatisticsQuery::all().extent(Extent::new([(-d, -b), (a, c)]));
+        assert_eq!(grid.statistics(&polygon).unwrap().sum, grid.statistics(&extent).unwrap().sum);
+    }
+}
+
+#[test]
+fn only_what_is_asked_for_is_computed_and_read() {
+    let grid = square(256, &[Aggregator::Mean, Aggregator::Max]);
+    let all = StatisticsQuery::all();
+    let read = |stats: &[Stat]| grid.statistics(&all.clone().stats(stats.iter().copied())).unwrap();
+    let max = read(&[Stat::Max]);
+    assert_eq!((max.chunks_read.base, max.chunks_read.aggregate, max.count, max.unserved.len()), (0, 1, None, 0));
+    // A mean of float32 is not exact, so it serves no sum.
+    let sum = read(&[Stat::Sum, Stat::Max]);
+    assert_eq!((sum.chunks_read.base, sum.unserved.len(), sum.unserved[0].what), (256, 1, "sum"));
+    let by_default = grid.statistics(&all).unwrap();
+    assert_eq!((by_default.mean, by_default.chunks_read.base), (None, 0));
+    assert_eq!(by_default.max.unwrap().value, (256.0 * 256.0 - 1.0) / 64.0);
+    // Without `min`, `max` tells which cells are below a value throughout, and not which are above.
+    let low = grid.statistics(&all.clone().matching(Predicate::below(256.0)).stats([Stat::Count])).unwrap();
+    assert_eq!((low.count.unwrap().value, low.chunks_read.base), (64.0 * 256.0, 192));
+    let none = grid.statistics(&all.matching(Predicate::above(1e6))).unwrap();
+    assert_eq!((none.count.unwrap().value, none.chunks_read.total()), (0.0, 2));
+}
+
+#[test]
+fn what_is_not_there_counts_nothing() {
+    let grid = square(20, &SERVED);
+    let outside = StatisticsQuery::all().extent(Extent::new([(100.0, 200.0), (0.0, 10.0)]));
+    let empty = Store::in_memory().unwrap().create("empty", grid.schema().clone()).unwrap();
+    let between_centres = StatisticsQuery::all().extent(Extent::new([(-5.4, -4.6), (3.0, 8.0)]));
+    for (grid, query) in [(&grid, &outside), (&empty, &StatisticsQuery::all()), (&grid, &between_centres)] {
+        let got = grid.statistics(query).unwrap();
+        let value = |stat| got.get(stat).unwrap().value;
+        assert_eq!((value(Stat::Count), value(Stat::Sum), got.chunks_read.total(), got.exact), (0.0, 0.0, 0, true));
+        assert!([Stat::Mean, Stat::Min, Stat::Max].into_iter().all(|stat| value(stat).is_nan()));
+        let classes = grid.statistics(&query.clone().classes().stats(Stat::ALL)).unwrap();
+        assert_eq!((classes.classes, classes.std.unwrap().value.is_nan()), (Some(vec![]), true));
+    }
+}
+
+#[test]
+fn a_region_that_does_not_fit_the_grid_is_refused() {
+    let grid = square(20, &SERVED);
+    let empty = Store::in_memory().unwrap().create("dem", grid.schema().clone()).unwrap();
+    let all = StatisticsQuery::all;
+    let ring = vec![vec![[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]];
+    let of = |axes: [&str; 2]| all().polygon(Polygon::new(axes, [ring.clone()]).unwrap());
+    let queries = [
+        (all().extent(Extent::new([(0.0, 1.0)])), "grid `dem`: an extent of 1 bounds does not fit 2 axes"),
+        (all().extent(Extent::new([(0.0, 1.0), (f64::NAN, 1.0)])), "the extent is not a number along axis `x`"),
+        (all().window(Window::new([0], [1])), "grid `dem`: "),
+        (of(["x", "z"]), "there is no axis `z` for the polygon; there is y, x"),
+        (of(["x", "x"]), "two axes of one dimension, not of `x` and `x`"),
+        (all().matching(Predicate::below(f64::NAN)), "compared with NaN"),
+        (all().max_error(-1.0), "max_error -1 is not"),
+    ];
+    for (query, why) in queries {
+        for grid in [&grid, &empty] {
+            let error = grid.statistics(&query).unwrap_err();
+            assert!(
+                [ErrorKind::Invalid, ErrorKind::NotFound].contains(error.kind()) && error.to_string().contains(why),
+                "{error}"
+            );
+        }
+    }
+    let side = 300_u64;
+    let cells = Array2::from_shape_fn((300, 300), |(y, x)| (y * 300 + x) as f32);
+    grid.put(&Window::new([0, 0], [side, side]), &cells).unwrap();
+    let error = grid.statistics(&all().classes()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "grid `dem` has more than 65536 different values there; ask for a histogram in place of classes"
+    );
+}
+
+#[test]
+fn sums_that_saturate_in_a_layer_are_computed_from_below() {
+    let line = |name: &str| Dimension::regular(name, [Axis::new(name, 0.0, 1.0, 2)]);
+    let structure = Structure::builder().dimension(line("t").depth(Depth::Levels(0))).dimension(line("x")).build().unwrap();
+    let schema = SERVED.into_iter().fold(Schema::builder(structure, DType::I64), gridstone::SchemaBuilder::aggregator);
+    let grid = Store::in_memory().unwrap().create("a", schema.build().unwrap()).unwrap();
+    let cells: Vec<i64> = (0..64).map(|i| if i < 40 { i64::MAX } else { i64::MIN + i }).collect();
+    grid.put(&Window::new([0, 0], [1, 64]), &Array1::from(cells.clone()).insert_axis(ndarray::Axis(0))).unwrap();
+    let got = grid.statistics(&StatisticsQuery::all()).unwrap();
+    assert_eq!(got.whole_sum, Some(cells.iter().map(|&cell| i128::from(cell)).sum()));
+    assert!(got.exact && got.chunks_read.base > 0);
+}
+
+#[test]
+fn the_answer_is_the_same_whatever_the_threads() {
+    let grid = square(300, &SERVED);
+    let ring = vec![[10.2, -280.0], [200.0, -250.5], [290.0, -20.0], [100.0, -120.0]];
+    let query = StatisticsQuery::all().polygon(Polygon::new(["x", "y"], [vec![ring]]).unwrap()).stats(Stat::ALL);
+    let of = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| grid.statistics(&query).unwrap())
+    };
+    let (one, several) = (of(1), of(4));
+    assert_eq!(one, several);
+    assert_eq!(one.std.unwrap().value.to_bits(), several.std.unwrap().value.to_bits());
 }

@@ -3,6 +3,7 @@
 mod bad_input;
 mod bands;
 mod srtm;
+mod stats;
 mod usage;
 
 use std::path::{Path, PathBuf};

@@ -5,7 +5,8 @@ use std::process::Stdio;
 
 use super::{Work, data};
 
-const VERBS: [&str; 10] = ["create", "import", "aggregate", "info", "ls", "read", "explain", "verify", "bench", "completions"];
+const VERBS: [&str; 11] =
+    ["create", "import", "aggregate", "info", "ls", "read", "explain", "stats", "verify", "bench", "completions"];
 
 #[test]
 fn every_verb_has_help_with_an_example() {
