@@ -103,7 +103,7 @@ mod tests {
         );
         let nan = vec![[0.0, 0.0], [1.0, f64::NAN], [0.0, 1.0]];
         assert_eq!(refused(vec![vec![nan]]), "ring 1 of part 1 of the polygon: point 2 is not finite");
-        let many = vec![vec![[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]].repeat(Polygon::POINTS_MAX / 3 + 1)];
+        let many = vec![[[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]].repeat(Polygon::POINTS_MAX / 3 + 1)];
         assert!(refused(vec![many]).contains("points, more than 4194304"));
     }
 }

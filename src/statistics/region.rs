@@ -98,11 +98,7 @@ impl<'a> Region<'a> {
         }
         let plane = query.polygon.as_ref().map(|polygon| Plane::new(structure, polygon, base)).transpose()?;
         if let Some(plane) = &plane {
-            let mut whole = Rect { rows: i64::MAX..i64::MIN, cols: i64::MAX..i64::MIN };
-            for rect in plane.outlines.iter().map(Outline::bounds) {
-                whole.rows = whole.rows.start.min(rect.rows.start)..whole.rows.end.max(rect.rows.end);
-                whole.cols = whole.cols.start.min(rect.cols.start)..whole.cols.end.max(rect.cols.end);
-            }
+            let Some(whole) = plane.outlines.iter().filter_map(Outline::bounds).reduce(Rect::union) else { return Ok(None) };
             for (axis, range) in plane.axes.into_iter().zip([whole.rows, whole.cols]) {
                 ranges[axis] = ranges[axis].start.max(range.start)..ranges[axis].end.min(range.end);
             }
