@@ -128,18 +128,15 @@ impl Known<'_> {
     }
 
     pub(super) fn mean(&self) -> Bounds {
+        self.mean_of(self.tally.sum.total(), self.tally.area * self.plan.unit)
+    }
+
+    /// Bounds of the mean, with what is known for certain summing up to `sum` over `area`.
+    fn mean_of(&self, sum: f64, area: f64) -> Bounds {
         let unit = self.plan.unit;
-        let low = least_mean(
-            self.tally.sum.total(),
-            self.tally.area * unit,
-            self.doubts.iter().map(|d| (d.sure * unit, d.sum.0, d.more * unit, d.low)),
-        );
-        let high = least_mean(
-            -self.tally.sum.total(),
-            self.tally.area * unit,
-            self.doubts.iter().map(|d| (d.sure * unit, -d.sum.1, d.more * unit, -d.high)),
-        );
-        (low, -high)
+        let low = self.doubts.iter().map(|d| (d.sure * unit, d.sum.0, d.more * unit, d.low));
+        let high = self.doubts.iter().map(|d| (d.sure * unit, -d.sum.1, d.more * unit, -d.high));
+        (least_mean(sum, area, low), -least_mean(-sum, area, high))
     }
 
     pub(super) fn min(&self) -> Bounds {
@@ -153,7 +150,10 @@ impl Known<'_> {
 
     /// The variance, from the mean of squares about a value near the mean, so that little is lost by cancellation.
     pub(super) fn variance(&self) -> Bounds {
-        let (mean, moments) = (self.mean(), self.tally.moments);
+        // Sums are there only where they are asked for.
+        let moments = self.tally.moments;
+        let area = moments.area * self.plan.unit;
+        let mean = self.mean_of(times(area, moments.mean), area);
         let middle = mean.0 / 2.0 + mean.1 / 2.0;
         let about = if middle.is_finite() { middle } else { moments.mean };
         let squares = |doubt: &Doubt| {
