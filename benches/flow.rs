@@ -4,8 +4,8 @@
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use gridstone::codec::{BlobSpec, Filter, Plane, decode, encode};
 use gridstone::{
-    Aggregation, Axis, Cells, DType, Dimension, Freshness, Grid, Level, Levels, Policy, Query, Resampling, Schema, Store,
-    Structure, Window,
+    Aggregation, Axis, Cells, DType, Dimension, Extent, Freshness, Grid, Level, Levels, Policy, Polygon, Query, Resampling,
+    Schema, Stat, StatisticsQuery, Store, Structure, Window,
 };
 use ndarray::Array2;
 
@@ -84,7 +84,7 @@ fn writers(c: &mut Criterion) {
     for (places, spread) in [("different chunks", 64), ("one chunk", 0)] {
         for threads in [1_i64, 8] {
             let (_folder, store) = open(Policy::Background);
-            let dem = grid(&store, "dem", 64, &[Aggregator::Mean]);
+            let dem = grid(&store, "dem", 64, &[Aggregation::Mean]);
             dem.put(&Window::new([0, 0], [512, 512]), &heights(512)).unwrap();
             group.throughput(Throughput::Elements(threads.unsigned_abs() * PUTS));
             let write = |thread: i64| {
@@ -151,6 +151,28 @@ fn reads(c: &mut Criterion) {
     group.bench_function("256 x 256 of level 1, fresh, 1024 marks pending", |b| b.iter(|| dem.read(&fresh).unwrap()));
 }
 
+fn statistics(c: &mut Criterion) {
+    let (_folder, store) = open(Policy::Inline);
+    let dem = grid(&store, "dem", 64, &[Aggregation::Sum, Aggregation::Count, Aggregation::Min, Aggregation::Max]);
+    dem.put(&Window::new([0, 0], [SIDE as u64, SIDE as u64]), &heights(SIDE)).unwrap();
+    store.flush().unwrap();
+    let mut group = c.benchmark_group("statistics");
+    // Work must follow the boundary: sides double, areas are four times as large.
+    for side in [250.0, 500.0, 1000.0, 2000.0] {
+        let square = StatisticsQuery::all().extent(Extent::new([(-23.0 - side, -23.0), (23.0, 23.0 + side)]));
+        let (c, r) = (1023.7, side / 2.0);
+        let ring = vec![[c - r, -c], [c, r - c], [c + r, -c], [c, -r - c]];
+        let diamond = StatisticsQuery::all().polygon(Polygon::new(["x", "y"], [vec![ring]]).unwrap());
+        for (name, query) in [("square", square), ("diamond", diamond)] {
+            let read = dem.statistics(&query).unwrap().chunks_read;
+            println!("{name} of {side} cells a side: {} base chunks, {} aggregate chunks read", read.base, read.aggregate);
+            group.bench_function(format!("{name} of {side} cells a side"), |b| b.iter(|| dem.statistics(&query).unwrap()));
+        }
+    }
+    let all = StatisticsQuery::all().stats(Stat::ALL);
+    group.bench_function("everything from the base", |b| b.iter(|| dem.statistics(&all).unwrap()));
+}
+
 fn navigation(c: &mut Criterion) {
     let (_folder, store) = open(Policy::Manual);
     let dem = grid(&store, "dem", 2, &[]);
@@ -164,5 +186,5 @@ fn navigation(c: &mut Criterion) {
     group.bench_function("extent", |b| b.iter(|| dem.extent().unwrap()));
 }
 
-criterion_group!(flow, blobs, puts, writers, aggregation, reads, navigation);
+criterion_group!(flow, blobs, puts, writers, aggregation, reads, statistics, navigation);
 criterion_main!(flow);

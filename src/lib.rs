@@ -35,7 +35,8 @@
 //!
 //! A put into part of a chunk reads and writes the whole chunk, and one chunk a level above it. A commit waits for one disk
 //! sync, which concurrent commits share. A batch is held in memory until it is committed, at most 1 GiB of it encoded. A read
-//! decodes the chunks it touches, in parallel, and nothing is cached but by the operating system.
+//! decodes the chunks it touches, in parallel, and nothing is cached but by the operating system. [`Grid::statistics`] of a
+//! region are exact, and read chunks along its boundary only where layers serve what is asked for.
 //!
 //! # Surprises
 //!
@@ -75,6 +76,7 @@ mod grid;
 mod kernel;
 mod key;
 mod reader;
+mod statistics;
 mod store;
 mod verify;
 mod writer;
@@ -89,6 +91,9 @@ pub use grid::{
 };
 pub use kernel::{Aggregation, Aggregator, Record, Resampling, Summary};
 pub use reader::{Answer, Explanation, Freshness, Layer, Query, Version};
+pub use statistics::{
+    Bins, ChunksRead, ClassArea, Estimate, Histogram, Polygon, Predicate, Ring, Stat, Statistics, StatisticsQuery, Unserved,
+};
 pub use store::{ChunkInfo, Grid, GridStats, Policy, Store, StoreOptions, StoreSnapshot, StoreStats};
 pub use verify::{Damage, Finding, Report};
 pub use writer::{Batch, Commit};

@@ -10,6 +10,7 @@ mod completions;
 mod create;
 mod drop;
 mod explain;
+mod geojson;
 mod import;
 mod info;
 mod json;
@@ -19,6 +20,7 @@ mod output;
 mod read;
 mod rename;
 mod select;
+mod stats;
 mod structure;
 mod swap;
 mod terminal;
@@ -62,6 +64,7 @@ enum Verb {
     Ls(ls::Ls),
     Read(read::Read),
     Explain(explain::Explain),
+    Stats(stats::Stats),
     Changes(changes::Changes),
     Drop(drop::Drop),
     Rename(rename::Rename),
@@ -92,6 +95,7 @@ pub fn main() -> ExitCode {
         Verb::Ls(verb) => verb.run(&terminal),
         Verb::Read(verb) => verb.run(&terminal),
         Verb::Explain(verb) => verb.run(&terminal),
+        Verb::Stats(verb) => verb.run(&terminal),
         Verb::Changes(verb) => verb.run(&terminal),
         Verb::Drop(verb) => verb.run(&terminal),
         Verb::Rename(verb) => verb.run(&terminal),

@@ -58,7 +58,7 @@ impl Selection {
             Err(error) => return Err(error.into()),
         };
         let base = bounds.levels(structure.dimensions().len());
-        let bounds = self.banded(grid, axes, &bounds)?;
+        let bounds = self.band.as_ref().map_or(Ok(bounds), |band| banded(grid, axes, &bounds, band))?;
         let levels = self.level.map_or(base, |level| base.with(axes.space, level));
         let levelled = structure.cover(&bounds, levels);
         let region = match (self.extent, self.window) {
@@ -104,27 +104,6 @@ impl Selection {
         }
     }
 
-    /// The bounds with the chosen band only.
-    fn banded(&self, grid: &Grid, axes: RasterAxes, bounds: &Window) -> anyhow::Result<Window> {
-        let Some(band) = &self.band else { return Ok(*bounds) };
-        let Some(axis) = axes.band else {
-            anyhow::ensure!(band == "1", "grid `{}` has no bands to choose from", grid.name());
-            return Ok(*bounds);
-        };
-        let structure = grid.structure();
-        let labels = structure.dimensions()[structure.dimension_of(axis)].labels().unwrap_or_default();
-        let by_label = labels.iter().position(|label| label == band);
-        let by_number =
-            || band.parse::<usize>().ok().and_then(|number| number.checked_sub(1)).filter(|number| *number < labels.len());
-        let number = by_label.or_else(by_number).ok_or_else(|| {
-            let shown: Vec<_> = labels.iter().take(20).map(String::as_str).collect();
-            anyhow::anyhow!("grid `{}` has no band `{band}`; it has {}", grid.name(), shown.join(", "))
-        })?;
-        let (mut start, mut shape) = (bounds.start(), bounds.shape());
-        (start[axis], shape[axis]) = (i64::try_from(number)?, 1);
-        Ok(Window::new(start, shape).at(bounds.levels(structure.dimensions().len())))
-    }
-
     /// Refuses an answer that would not fit memory, before it is allocated.
     fn check_size(&self, grid: &Grid, axes: RasterAxes, region: &Region, levels: Levels) -> anyhow::Result<()> {
         let structure = grid.structure();
@@ -153,13 +132,33 @@ impl Selection {
     }
 }
 
+/// The bounds with one band only, by its label or its number.
+pub(super) fn banded(grid: &Grid, axes: RasterAxes, bounds: &Window, band: &str) -> anyhow::Result<Window> {
+    let Some(axis) = axes.band else {
+        anyhow::ensure!(band == "1", "grid `{}` has no bands to choose from", grid.name());
+        return Ok(*bounds);
+    };
+    let structure = grid.structure();
+    let labels = structure.dimensions()[structure.dimension_of(axis)].labels().unwrap_or_default();
+    let by_label = labels.iter().position(|label| label == band);
+    let by_number =
+        || band.parse::<usize>().ok().and_then(|number| number.checked_sub(1)).filter(|number| *number < labels.len());
+    let number = by_label.or_else(by_number).ok_or_else(|| {
+        let shown: Vec<_> = labels.iter().take(20).map(String::as_str).collect();
+        anyhow::anyhow!("grid `{}` has no band `{band}`; it has {}", grid.name(), shown.join(", "))
+    })?;
+    let (mut start, mut shape) = (bounds.start(), bounds.shape());
+    (start[axis], shape[axis]) = (i64::try_from(number)?, 1);
+    Ok(Window::new(start, shape).at(bounds.levels(structure.dimensions().len())))
+}
+
 enum Region {
     Extent(Extent),
     Window(Window),
 }
 
 /// The rows and columns of a command line in the levels of `all`, which has the other axes.
-fn windowed(all: &Window, axes: RasterAxes, asked: Cells, levels: Levels) -> Window {
+pub(super) fn windowed(all: &Window, axes: RasterAxes, asked: Cells, levels: Levels) -> Window {
     let (mut start, mut shape): (CellIndex, Shape) = (all.start(), all.shape());
     (start[axes.y], shape[axes.y]) = (asked.rows.0, asked.rows.1.abs_diff(asked.rows.0));
     (start[axes.x], shape[axes.x]) = (asked.cols.0, asked.cols.1.abs_diff(asked.cols.0));

@@ -49,8 +49,8 @@ impl<'a> Weighed<'a> {
         self.values
     }
 
-    /// The weight of each cell, unless every one is valid throughout.
-    pub(super) fn weight(&self) -> Option<&[f64]> {
+    /// The valid part of each cell, 0 where it is nodata; `None` where every cell is valid.
+    pub(crate) fn weight(&self) -> Option<&[f64]> {
         self.weight.as_deref()
     }
 

@@ -16,6 +16,7 @@ use crate::kernel::{Aggregation, Full, Halving};
 use crate::key::{ChunkKey, DirectoryEntry, GridId, LayerId};
 use crate::kv::{KeyRange, Snapshot, Space, for_each_page};
 use crate::reader::{self, Answer, Explanation, Query, Version};
+use crate::statistics::{self, Statistics, StatisticsQuery};
 use crate::writer::Commit;
 
 /// One dataset of a [`Store`]. A cheap handle that can be cloned and shared between threads.
@@ -284,6 +285,16 @@ impl Grid {
     /// What [`read`](Self::read) would do, without reading a chunk.
     pub fn explain(&self, query: &Query) -> Result<Explanation> {
         reader::explain(self, query)
+    }
+
+    /// Statistics of a region: exact unless the query allows bounds, and up to date whatever marks are pending.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](crate::ErrorKind::Invalid) if the region does not fit the grid's axes, or there are more classes than an
+    /// answer lists. A grid without data has a count of 0.
+    pub fn statistics(&self, query: &StatisticsQuery) -> Result<Statistics> {
+        statistics::statistics(self, query)
     }
 
     /// The box of all that was put, at the finest base levels; `None` if nothing was.

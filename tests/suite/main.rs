@@ -19,6 +19,7 @@ mod model;
 mod oracle;
 mod schedule;
 mod service;
+mod statistics;
 mod tidy;
 mod values;
 mod verify;

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 /// Which modules a module may import, the lowest first. Anything else is an import upwards, or a new edge to be thought about.
 ///
-/// `grid` names the aggregators and filters that a schema holds. `store` hands its handles' verbs on to `writer`, `reader` and
-/// `aggregate`, which know each other only as listed here.
-const LAYERS: [(&str, &[&str]); 19] = [
+/// `grid` names the aggregators and filters that a schema holds. `store` hands its handles' verbs on to `writer`, `reader`,
+/// `statistics` and `aggregate`, which know each other only as listed here.
+const LAYERS: [(&str, &[&str]); 20] = [
     ("error", &[]),
     ("array", &["error"]),
     ("codec", &["array"]),
@@ -20,11 +20,29 @@ const LAYERS: [(&str, &[&str]); 19] = [
     ("aggregate", &["codec", "dirty", "error", "feed", "grid", "kernel", "key", "kv", "store"]),
     ("writer", &["aggregate", "array", "dirty", "error", "feed", "grid", "kernel", "key", "kv", "store"]),
     ("reader", &["array", "codec", "dirty", "error", "grid", "kernel", "key", "kv", "store"]),
-    ("store", &["aggregate", "array", "codec", "dirty", "error", "feed", "grid", "kernel", "key", "kv", "reader", "writer"]),
+    ("statistics", &["array", "dirty", "error", "grid", "kernel", "key", "kv", "store"]),
+    (
+        "store",
+        &[
+            "aggregate",
+            "array",
+            "codec",
+            "dirty",
+            "error",
+            "feed",
+            "grid",
+            "kernel",
+            "key",
+            "kv",
+            "reader",
+            "statistics",
+            "writer",
+        ],
+    ),
     ("verify", &["codec", "dirty", "error", "feed", "grid", "kernel", "key", "kv", "store"]),
     // Types that the crate exports, by the paths of their homes.
     ("adapter", &["array", "codec", "error", "grid", "kernel", "kv", "reader", "store", "writer"]),
-    ("cli", &["adapter", "array", "codec", "error", "grid", "kernel", "kv", "reader", "store", "verify", "writer"]),
+    ("cli", &["adapter", "array", "codec", "error", "grid", "kernel", "kv", "reader", "statistics", "store", "verify", "writer"]),
     ("fuzzing", &["adapter", "codec", "key", "kv"]),
     ("bin", &[]),
     // Prose.

@@ -4,6 +4,7 @@ mod bad_input;
 mod bands;
 mod catalog;
 mod srtm;
+mod stats;
 mod usage;
 
 use std::path::{Path, PathBuf};

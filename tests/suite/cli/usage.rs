@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use super::{Work, data};
 
-const VERBS: [&str; 14] = [
+const VERBS: [&str; 15] = [
     "create",
     "import",
     "aggregate",
@@ -13,6 +13,7 @@ const VERBS: [&str; 14] = [
     "ls",
     "read",
     "explain",
+    "stats",
     "changes",
     "drop",
     "rename",

@@ -1,0 +1,284 @@
+//! `gridstone stats`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::args::{self, Bounds, Cells};
+use super::select::{banded, windowed};
+use super::terminal::{Terminal, count};
+use super::{Outcome, geojson, open};
+use crate::adapter::raster::RasterAxes;
+use crate::{Aggregation, Axis, Bins, Estimate, Extent, Grid, Polygon, Predicate, Stat, Statistics, StatisticsQuery};
+
+/// Sum up the cells of an extent, a polygon or all, as they are at the base
+///
+/// A cell belongs to a region if its centre does. Figures are exact: whole parts of the pyramid are taken from aggregates, and
+/// the base is read on the region's boundary only. Without --stat: what the grid's layers serve that way; anything else reads
+/// all base chunks of the region. Marks that are pending are taken into account.
+///
+/// With --max-chunks or --max-error, figures have bounds between which the true ones lie.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Example:\n  gridstone stats store dem --extent -119.5,37,-119,37.5 --where '>= 1000' --stat count,mean,max\n  \
+                  gridstone stats store dem --polygon lake.geojson --histogram 20:0:4000"
+)]
+pub(super) struct Stats {
+    /// The directory of the store
+    store: PathBuf,
+    /// The name of the grid
+    grid: String,
+    /// A box in world units [default: all there is]
+    #[arg(long, value_name = "W,S,E,N", allow_hyphen_values = true, conflicts_with = "polygon")]
+    extent: Option<Bounds>,
+    /// The polygons of a GeoJSON file, in the coordinates of the grid; what lies in any of them
+    #[arg(long, value_name = "FILE.geojson")]
+    polygon: Option<PathBuf>,
+    /// Rows and columns in cells of the base level, half-open
+    #[arg(long, value_name = "Y0:Y1,X0:X1", allow_hyphen_values = true)]
+    window: Option<Cells>,
+    /// One band, by its label or its number from 1 [default: all]
+    #[arg(long, value_name = "B")]
+    band: Option<String>,
+    /// Only cells for whose values this holds: `>= 10`, `< 0`, `== 3`, `!= 3`, `>= 10 and < 20`, `10..20`
+    #[arg(long = "where", value_name = "CONDITION", allow_hyphen_values = true, value_parser = args::parsed::<Predicate>)]
+    predicate: Option<Predicate>,
+    /// Any of count, sum, mean, min, max, std [default: those that the grid's layers serve]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = args::parsed::<Stat>)]
+    stat: Vec<Stat>,
+    /// How many cells lie in each bin: N bins from LOW to HIGH, or between edges
+    #[arg(long, value_name = "N:LOW:HIGH|E0,E1,..", allow_hyphen_values = true, value_parser = parse_bins)]
+    histogram: Option<Bins>,
+    /// How many cells have each value, and their area
+    #[arg(long)]
+    classes: bool,
+    /// Read at most this many chunks
+    #[arg(long, value_name = "N")]
+    max_chunks: Option<u64>,
+    /// Stop where half the distance of each figure's bounds is at most E times the larger of them
+    #[arg(long, value_name = "E", value_parser = args::number)]
+    max_error: Option<f64>,
+    /// Print {"count", "area", "sum", "mean", "min", "max", "std", "histogram": {"edges", "counts", "below", "above"},
+    /// "classes": [{"value", "count", "area"}], "exact", "bounds": {NAME: [LOW, HIGH]}, "unserved": [{"what", "needs"}],
+    /// "chunks_read": {"base", "aggregate"}}; area in level-0 cells, null for what was not asked for or is not there
+    #[arg(long)]
+    json: bool,
+}
+
+/// `20:0:100`, or `0,10,20,50`.
+fn parse_bins(text: &str) -> Result<Bins, String> {
+    let bins = match text.split(':').collect::<Vec<_>>()[..] {
+        [bins, low, high] => {
+            let bins = usize::from_str(bins.trim()).map_err(|_| format!("`{bins}` is not a number of bins"))?;
+            Bins::equal(bins, args::number(low)?, args::number(high)?)
+        }
+        [edges] => Bins::edges(edges.split(',').map(args::number).collect::<Result<Vec<_>, _>>()?),
+        _ => return Err("give bins and their range, like 20:0:100, or edges, like 0,10,20,50".to_owned()),
+    };
+    bins.map_err(|error| error.to_string())
+}
+
+impl Stats {
+    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+        let store = open(&self.store)?;
+        let grid = store.grid(&self.grid)?;
+        let answer = grid.statistics(&self.query(terminal, &grid)?)?;
+        self.notes(terminal, &grid, &answer);
+        if self.json {
+            terminal.print_json(&as_json(&answer))?;
+        } else {
+            terminal.print(as_text(&answer))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn query(&self, terminal: &Terminal, grid: &Grid) -> anyhow::Result<StatisticsQuery> {
+        let mut query = StatisticsQuery::all().stats(self.stat.iter().copied());
+        query = self.predicate.iter().fold(query, |query, predicate| query.matching(predicate.clone()));
+        query = self.histogram.iter().fold(query, |query, bins| query.histogram(bins.clone()));
+        query = self.max_chunks.into_iter().fold(query, StatisticsQuery::max_chunks);
+        query = self.max_error.into_iter().fold(query, StatisticsQuery::max_error);
+        if self.classes {
+            query = query.classes();
+        }
+        let structure = grid.structure();
+        if self.extent.is_none() && self.polygon.is_none() && self.window.is_none() && self.band.is_none() {
+            return Ok(query);
+        }
+        let axes = RasterAxes::of(structure)?;
+        if let Some(asked) = self.extent {
+            let mut sides = vec![(f64::NEG_INFINITY, f64::INFINITY); structure.rank()];
+            (sides[axes.y], sides[axes.x]) = ((asked.south, asked.north), (asked.west, asked.east));
+            query = query.extent(Extent::new(sides));
+        }
+        if let Some(file) = &self.polygon {
+            let names: Vec<&str> = structure.axes().map(Axis::name).collect();
+            let polygon = geojson::read(file, [names[axes.x], names[axes.y]])?;
+            check_place(terminal, grid, axes, &polygon, &file.display().to_string())?;
+            query = query.polygon(polygon);
+        }
+        if let Some(bounds) = grid.bounds()? {
+            let levels = bounds.levels(structure.dimensions().len());
+            if let Some(cells) = self.window {
+                query = query.window(windowed(&bounds, axes, cells, levels));
+            }
+            if let Some(band) = &self.band {
+                query = query.window(banded(grid, axes, &bounds, band)?);
+            }
+        }
+        Ok(query)
+    }
+
+    /// What the figures do not say themselves.
+    fn notes(&self, terminal: &Terminal, grid: &Grid, answer: &Statistics) {
+        let mut needs: Vec<&str> = answer.unserved.iter().map(|unserved| unserved.needs).collect();
+        needs.dedup();
+        for needs in needs {
+            let what: Vec<&str> = answer.unserved.iter().filter(|u| u.needs == needs).map(|u| u.what).collect();
+            let were = if what.len() == 1 { "was" } else { "were" };
+            let chunks = count(answer.chunks_read.base, "base chunk");
+            let bounded = self.max_chunks.is_some() || self.max_error.is_some();
+            let hint = if !bounded && needs == "`sum`" && rounded_mean_helps(grid) {
+                "; --max-error 1e-5 would take the layer `mean` where that is exact enough"
+            } else {
+                ""
+            };
+            terminal.note(format!("no layer {needs}: {} {were} computed from {chunks}{hint}", what.join(" and ")));
+        }
+        let left: Vec<&str> = Stat::ALL.into_iter().filter(|stat| answer.get(*stat).is_none()).map(Stat::name).collect();
+        if self.stat.is_empty() && !left.is_empty() {
+            terminal.note(format!("no layer serves {}; --stat computes them from the base", left.join(", ")));
+        }
+        if !answer.exact {
+            terminal.note("figures are not exact: the true ones lie within the bounds");
+        }
+    }
+}
+
+/// Whether means of float32 have bounds: of cells whose magnitude is known.
+fn rounded_mean_helps(grid: &Grid) -> bool {
+    let has = |aggregator| grid.schema().aggregators().contains(&aggregator);
+    let bounded = !grid.schema().dtype().is_float() || has(Aggregation::Min) && has(Aggregation::Max);
+    has(Aggregation::Mean) && bounded
+}
+
+/// Refuses degrees where the grid has metres, and warns of a polygon that lies beside all data.
+fn check_place(terminal: &Terminal, grid: &Grid, axes: RasterAxes, polygon: &Polygon, file: &str) -> anyhow::Result<()> {
+    let Some(extent) = grid.extent()? else { return Ok(()) };
+    let (x, y) = (extent.bounds()[axes.x], extent.bounds()[axes.y]);
+    let [px, py] = polygon.bounds();
+    let apart = |a: (f64, f64), b: (f64, f64)| a.1 < b.0 || b.1 < a.0;
+    if !apart(x, px) && !apart(y, py) {
+        return Ok(());
+    }
+    let degrees = |x: (f64, f64), y: (f64, f64)| x.0 >= -360.0 && x.1 <= 360.0 && y.0 >= -90.0 && y.1 <= 90.0;
+    let place = format!(
+        "`{file}` lies at x {} to {}, y {} to {}, outside of all data of grid `{}`, x {} to {}, y {} to {}",
+        px.0,
+        px.1,
+        py.0,
+        py.1,
+        grid.name(),
+        x.0,
+        x.1,
+        y.0,
+        y.1
+    );
+    if degrees(px, py) && !degrees(x, y) {
+        let crs = grid.structure().crs().unwrap_or("the grid's coordinate reference system");
+        let target = if crs.starts_with("EPSG:") { crs } else { "EPSG:CODE" };
+        anyhow::bail!(
+            "{place}: its coordinates look like longitude and latitude, and must be in {crs}; \
+             `ogr2ogr -f GeoJSON -t_srs {target} FITTING.geojson {file}` makes a file that fits"
+        );
+    }
+    terminal.warn(place);
+    Ok(())
+}
+
+/// A figure, with its bounds if they are apart.
+fn shown(estimate: Estimate) -> String {
+    if estimate.is_exact() {
+        estimate.value.to_string()
+    } else {
+        format!("{} ({} to {})", estimate.value, estimate.low, estimate.high)
+    }
+}
+
+fn as_text(answer: &Statistics) -> String {
+    let mut lines = Vec::new();
+    for stat in Stat::ALL {
+        let Some(estimate) = answer.get(stat) else { continue };
+        let text = match (stat, answer.whole_sum, answer.area) {
+            (Stat::Sum, Some(sum), _) => sum.to_string(),
+            (Stat::Count, _, Some(area)) if area != estimate => {
+                format!("{} cells, {} level-0 cells", shown(estimate), shown(area))
+            }
+            (Stat::Count, ..) => format!("{} cells", shown(estimate)),
+            _ if estimate.value.is_nan() => "none".to_owned(),
+            _ => shown(estimate),
+        };
+        lines.push(format!("{:<10} {text}", stat.name()));
+    }
+    if let Some(histogram) = &answer.histogram {
+        lines.push("histogram".to_owned());
+        let edges = histogram.bins.as_slice();
+        let bin = |(edges, count): (&[f64], &Estimate)| format!("  {} to {}: {}", edges[0], edges[1], shown(*count));
+        lines.push(format!("  below {}: {}", edges[0], shown(histogram.below)));
+        lines.extend(edges.windows(2).zip(&histogram.counts).map(bin));
+        lines.push(format!("  above {}: {}", edges[edges.len() - 1], shown(histogram.above)));
+    }
+    if let Some(classes) = &answer.classes {
+        lines.push("classes".to_owned());
+        lines.extend(classes.iter().map(|class| format!("  {}: {}", class.value, shown(class.count))));
+    }
+    let (base, aggregate) = (answer.chunks_read.base, answer.chunks_read.aggregate);
+    lines.push(format!("read       {}, {}", count(base, "base chunk"), count(aggregate, "aggregate chunk")));
+    lines.join("\n")
+}
+
+fn as_json(answer: &Statistics) -> Value {
+    let mut all = Map::new();
+    let mut bounds = Map::new();
+    let figures = Stat::ALL.into_iter().map(|stat| (stat.name(), answer.get(stat))).chain([("area", answer.area)]);
+    for (name, estimate) in figures {
+        all.insert(name.to_owned(), json!(estimate.map(|estimate| estimate.value)));
+        if let Some(estimate) = estimate.filter(|estimate| !estimate.is_exact()) {
+            bounds.insert(name.to_owned(), json!([estimate.low, estimate.high]));
+        }
+    }
+    if let Some(sum) = answer.whole_sum.and_then(|sum| i64::try_from(sum).ok()) {
+        all.insert("sum".to_owned(), json!(sum));
+    }
+    let value = |estimate: &Estimate| estimate.value;
+    let histogram = answer.histogram.as_ref().map(|histogram| {
+        if !answer.exact {
+            let counts = histogram.counts.iter().map(|count| json!([count.low, count.high]));
+            bounds.insert("histogram".to_owned(), counts.collect());
+        }
+        json!({
+            "edges": histogram.bins.as_slice(), "counts": histogram.counts.iter().map(value).collect::<Vec<_>>(),
+            "below": value(&histogram.below), "above": value(&histogram.above),
+        })
+    });
+    let classes = answer.classes.as_ref().map(|classes| {
+        if let Some(class) = classes.first().filter(|_| !answer.exact) {
+            // Every class, known or not, can have as many cells more.
+            bounds.insert("classes".to_owned(), json!([0.0, class.count.high - class.count.low]));
+        }
+        let class =
+            |class: &crate::ClassArea| json!({ "value": class.value, "count": class.count.value, "area": class.area.value });
+        classes.iter().map(class).collect::<Vec<_>>()
+    });
+    all.insert("histogram".to_owned(), json!(histogram));
+    all.insert("classes".to_owned(), json!(classes));
+    all.insert("exact".to_owned(), json!(answer.exact));
+    all.insert("bounds".to_owned(), Value::Object(bounds));
+    let unserved = answer.unserved.iter().map(|unserved| json!({ "what": unserved.what, "needs": unserved.needs }));
+    all.insert("unserved".to_owned(), unserved.collect());
+    all.insert("chunks_read".to_owned(), json!({ "base": answer.chunks_read.base, "aggregate": answer.chunks_read.aggregate }));
+    Value::Object(all)
+}

@@ -1,0 +1,211 @@
+//! What the chunks of the layers say of the cells at a location.
+
+use crate::array::{Cell, Cells, DType, with_cells};
+use crate::error::Result;
+use crate::grid::{Levels, Location};
+use crate::kernel::{Aggregation, Chunk};
+use crate::store::{ChunkReader, LayerSpec};
+
+use super::plan::Plan;
+use super::query::Stat;
+use super::tally::{Moments, Share};
+
+/// What is known of the cells of an aggregate chunk. Each list has one entry a cell.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    /// 0 where nothing is valid under a cell; absent if something is everywhere.
+    valid: Option<Vec<f64>>,
+    area: Option<Vec<f64>>,
+    sum: Option<Sums>,
+    min: Option<Vec<f64>>,
+    max: Option<Vec<f64>>,
+    /// Mean and variance.
+    moments: Option<(Vec<f64>, Vec<f64>)>,
+}
+
+/// The values of a layer that become sums.
+#[derive(Debug)]
+enum Sums {
+    /// Sums. `sure` says that no partial sum can have left the integers, or the exact doubles, whatever the cells hold.
+    Sums { values: Cells, sure: bool },
+    /// Means, which areas weigh; each within `rounding` times the largest magnitude under it.
+    Means { values: Cells, rounding: f64 },
+}
+
+/// How large sums may be without having lost a unit on the way: integers saturate, doubles round.
+fn limit(sums: DType) -> f64 {
+    if sums == DType::F64 { 53.0_f64.exp2() } else { 62.0_f64.exp2() }
+}
+
+impl Facts {
+    /// Reads the layers at a location; `None` if nothing is stored there. The second is how many chunks were read.
+    pub(super) fn read(chunks: ChunkReader<'_>, plan: &Plan<'_>, at: &Location, base: Levels) -> Result<(Option<Self>, u64)> {
+        let mut facts = Facts::default();
+        let mut read = 0;
+        for &spec in &plan.reads {
+            let Some(chunk) = chunks.layer(spec, at)? else {
+                if read == 0 {
+                    return Ok((None, 0));
+                }
+                return Err(chunks.damaged(spec.id, at).because("it is missing while another layer's is there"));
+            };
+            read += 1;
+            facts.take(chunks, plan, spec, chunk, (at.levels, base));
+        }
+        Ok((Some(facts), read))
+    }
+
+    fn take(
+        &mut self,
+        chunks: ChunkReader<'_>,
+        plan: &Plan<'_>,
+        spec: &LayerSpec,
+        chunk: Chunk,
+        (levels, base): (Levels, Levels),
+    ) {
+        let Chunk { values, state, weight } = chunk;
+        let full = chunks.grid.full(levels).0;
+        let cells = full / plan.full;
+        let is = |found: Option<&LayerSpec>| found.is_some_and(|found| found.id == spec.id);
+        if spec.aggregation == Aggregation::Count {
+            // A tally numbers base cells; else it is an area already.
+            let unit = if spec.dtype == DType::U64 { plan.full } else { 1.0 };
+            let area: Vec<f64> = doubles(&values).iter().map(|count| count * unit).collect();
+            self.valid = Some(area.clone());
+            self.area = Some(area);
+            return;
+        }
+        if is(plan.found.area) {
+            self.area = Some(weight.clone().unwrap_or_else(|| vec![full; values.len()]));
+        }
+        if is(plan.found.min) {
+            self.min = Some(doubles(&values));
+        }
+        if is(plan.found.max) {
+            self.max = Some(doubles(&values));
+        }
+        self.valid = self.valid.take().or(weight);
+        // The mean stands in the state of a variance.
+        let means = if is(plan.found.moments) { state.into_iter().next() } else { None };
+        if let Some(means) = &means {
+            let root = spec.aggregation == Aggregation::Std;
+            let variance = doubles(&values).into_iter().map(|value| if root { value * value } else { value });
+            self.moments = Some((doubles(means), variance.collect()));
+        }
+        let values = means.unwrap_or(values);
+        if is(plan.found.sum) {
+            let dtype = chunks.grid.schema().dtype();
+            let bits = 8.0 * dtype.size() as f64 - if dtype.is_signed() { 1.0 } else { 0.0 };
+            let sure = plan.integer && bits.exp2() * cells <= limit(spec.dtype);
+            self.sum = Some(Sums::Sums { values, sure });
+        } else if is(plan.found.mean) && plan.found.sum.is_none() {
+            let rise = |(level, base): (&crate::grid::Level, &crate::grid::Level)| f64::from(level.get()) - f64::from(base.get());
+            let steps: f64 = levels.iter().zip(base.iter()).map(rise).sum();
+            let unit = if values.dtype() == DType::F64 { -52.0_f64 } else { -24.0 }.exp2();
+            self.sum = Some(Sums::Means { values, rounding: (steps + 1.0) * unit * (1.0 + 1e-6) });
+        }
+    }
+
+    /// Whether nothing is valid under a cell.
+    pub(super) fn is_empty(&self, cell: usize) -> bool {
+        self.valid.as_ref().is_some_and(|valid| valid[cell] <= 0.0)
+    }
+
+    /// The valid area under a cell.
+    pub(super) fn area(&self, cell: usize) -> Option<f64> {
+        self.area.as_ref().map(|area| area[cell])
+    }
+
+    /// Values between which those under a cell lie; an end is infinite if it is not known.
+    pub(super) fn range(&self, cell: usize) -> (f64, f64) {
+        let of = |values: &Option<Vec<f64>>, unknown: f64| values.as_ref().map_or(unknown, |values| values[cell]);
+        (of(&self.min, f64::NEG_INFINITY), of(&self.max, f64::INFINITY))
+    }
+
+    /// The sum under a cell: as a double, and as an integer if it is one for certain. `None` if it is not known exactly.
+    fn sum(&self, plan: &Plan<'_>, cell: usize) -> Option<(f64, Option<i128>)> {
+        match self.sum.as_ref()? {
+            Sums::Means { .. } if plan.rounded_mean || plan.exact_sum() => None,
+            Sums::Means { values, .. } => Some((double(values, cell) * self.area(cell)? * plan.unit, None)),
+            Sums::Sums { values, sure } => {
+                let (min, max) = self.range(cell);
+                let cells = self.area(cell).map_or(f64::INFINITY, |area| area / plan.full);
+                let sure = *sure || plan.integer && cells * min.abs().max(max.abs()) <= limit(values.dtype());
+                let sum = double(values, cell);
+                match values {
+                    Cells::I64(cells) => sure.then(|| (sum, Some(i128::from(cells[cell])))),
+                    // Unsigned sums only grow: below the largest number, nothing was lost.
+                    Cells::U64(cells) => (cells[cell] < u64::MAX).then(|| (sum, Some(i128::from(cells[cell])))),
+                    _ => Some((sum, if sure { whole(sum) } else { None })),
+                }
+            }
+        }
+    }
+
+    /// What a cell of one value adds, if it is one and its area is known.
+    fn uniform(&self, plan: &Plan<'_>, cell: usize) -> Option<Share> {
+        let (value, max) = self.range(cell);
+        let area = self.area(cell).filter(|_| value == max && value.is_finite())?;
+        let weight = area * plan.unit;
+        let product = if plan.integer { whole(value).zip(whole(weight)).map(|(value, weight)| value * weight) } else { None };
+        // Large integers can differ and be one double.
+        let known = !plan.integer || whole(value).is_some();
+        let moments = Moments { area, mean: value, m2: 0.0 };
+        known.then_some(Share { area, sum: value * weight, whole: product, range: (value, value), moments })
+    }
+
+    /// What a cell adds, if that is known exactly as far as it is asked for.
+    pub(super) fn share(&self, plan: &Plan<'_>, cell: usize) -> Option<Share> {
+        if let Some(share) = self.uniform(plan, cell) {
+            return Some(share);
+        }
+        let (area, range) = (self.area(cell), self.range(cell));
+        let moments = self.moments.as_ref().zip(area);
+        let moments = moments.map(|((mean, variance), area)| Moments { area, mean: mean[cell], m2: variance[cell] * area });
+        // Classes are told by cells of one value only.
+        let missing = plan.wants(Stat::Std) && moments.is_none()
+            || plan.query.classes
+            || plan.areas() && area.is_none()
+            || plan.wants(Stat::Min) && self.min.is_none()
+            || plan.wants(Stat::Max) && self.max.is_none();
+        let apart = plan.query.bins.as_ref().is_some_and(|bins| bins.counter(range.0) != bins.counter(range.1));
+        if missing || apart {
+            return None;
+        }
+        let (sum, whole) = if plan.sums() { self.sum(plan, cell)? } else { (0.0, None) };
+        Some(Share { area: area.unwrap_or(0.0), sum, whole, range, moments: moments.unwrap_or_default() })
+    }
+
+    /// Bounds of the sum under a cell of a known area whose values lie between two.
+    pub(super) fn sum_bounds(&self, plan: &Plan<'_>, cell: usize, area: f64, (low, high): (f64, f64)) -> (f64, f64) {
+        let weight = area * plan.unit;
+        let (least, most) = (times(weight, low), times(weight, high));
+        match &self.sum {
+            Some(Sums::Means { values, rounding }) => {
+                let (mean, off) = (double(values, cell), rounding * low.abs().max(high.abs()));
+                if off.is_finite() { (least.max(weight * (mean - off)), most.min(weight * (mean + off))) } else { (least, most) }
+            }
+            Some(Sums::Sums { .. }) => self.sum(plan, cell).map_or((least, most), |(sum, _)| (sum, sum)),
+            None => (least, most),
+        }
+    }
+}
+
+/// A product in which nothing of anything is nothing.
+pub(super) fn times(area: f64, value: f64) -> f64 {
+    if area == 0.0 { 0.0 } else { area * value }
+}
+
+fn double(values: &Cells, cell: usize) -> f64 {
+    with_cells!(values, |cells| cells[cell].to_f64())
+}
+
+fn doubles(values: &Cells) -> Vec<f64> {
+    with_cells!(values, |cells| cells.iter().map(|cell| cell.to_f64()).collect())
+}
+
+/// A double that is a whole number of at most 2^53 as an integer.
+#[expect(clippy::cast_possible_truncation, reason = "whole, and within the exact integers")]
+pub(super) fn whole(value: f64) -> Option<i128> {
+    (value.fract() == 0.0 && value.abs() <= 53.0_f64.exp2()).then_some(value as i128)
+}

@@ -1,0 +1,213 @@
+//! Conditions on values.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{Error, Result};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Op {
+    Less,
+    AtMost,
+    AtLeast,
+    Greater,
+    Equal,
+    NotEqual,
+}
+
+/// Operators by their names, the longer ones first.
+const OPS: [(&str, Op); 7] = [
+    ("<=", Op::AtMost),
+    (">=", Op::AtLeast),
+    ("==", Op::Equal),
+    ("!=", Op::NotEqual),
+    ("<", Op::Less),
+    (">", Op::Greater),
+    ("=", Op::Equal),
+];
+
+/// What a condition makes of all the values between two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    None,
+    Some,
+    All,
+}
+
+/// A condition on the values of cells: comparisons, all of which must hold. NaN and the nodata value are no values.
+///
+/// As text, comparisons joined by `and`: `>= 10`, `< 0`, `== 3`, `!= 3`, `>= 10 and < 20`; or a range, `10..20` without its end
+/// and `10..=20` with it. Values are compared as doubles, so 64-bit integers beyond 2^53 are rounded first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Predicate {
+    conditions: Vec<(Op, f64)>,
+}
+
+impl Predicate {
+    /// Values of at least `value`.
+    pub fn at_least(value: f64) -> Self {
+        Self { conditions: vec![(Op::AtLeast, value)] }
+    }
+
+    /// Values of at most `value`.
+    pub fn at_most(value: f64) -> Self {
+        Self { conditions: vec![(Op::AtMost, value)] }
+    }
+
+    /// Values above `value`.
+    pub fn above(value: f64) -> Self {
+        Self { conditions: vec![(Op::Greater, value)] }
+    }
+
+    /// Values below `value`.
+    pub fn below(value: f64) -> Self {
+        Self { conditions: vec![(Op::Less, value)] }
+    }
+
+    /// This value.
+    pub fn equals(value: f64) -> Self {
+        Self { conditions: vec![(Op::Equal, value)] }
+    }
+
+    /// Any value but this.
+    pub fn differs(value: f64) -> Self {
+        Self { conditions: vec![(Op::NotEqual, value)] }
+    }
+
+    /// Values for which both hold.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.conditions.extend(other.conditions);
+        self
+    }
+
+    /// Whether it holds for a value.
+    pub fn holds(&self, value: f64) -> bool {
+        self.conditions.iter().all(|(op, bound)| match op {
+            Op::Less => value < *bound,
+            Op::AtMost => value <= *bound,
+            Op::AtLeast => value >= *bound,
+            Op::Greater => value > *bound,
+            Op::Equal => value == *bound,
+            Op::NotEqual => value != *bound,
+        })
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        match self.conditions.iter().find(|(_, bound)| bound.is_nan()) {
+            Some(_) => Err(Error::invalid("a value cannot be compared with NaN")),
+            None => Ok(()),
+        }
+    }
+
+    /// For how many of the values between two it holds. The ends are values that there are.
+    pub(super) fn verdict(&self, min: f64, max: f64) -> Verdict {
+        let of = |(op, bound): &(Op, f64)| {
+            let (all, none) = match op {
+                Op::Less => (max < *bound, min >= *bound),
+                Op::AtMost => (max <= *bound, min > *bound),
+                Op::AtLeast => (min >= *bound, max < *bound),
+                Op::Greater => (min > *bound, max <= *bound),
+                Op::Equal => (min == *bound && max == *bound, max < *bound || min > *bound),
+                Op::NotEqual => (max < *bound || min > *bound, min == *bound && max == *bound),
+            };
+            match (all, none) {
+                (true, _) => Verdict::All,
+                (_, true) => Verdict::None,
+                _ => Verdict::Some,
+            }
+        };
+        let verdicts = || self.conditions.iter().map(of);
+        if verdicts().any(|verdict| verdict == Verdict::None) {
+            Verdict::None
+        } else if verdicts().all(|verdict| verdict == Verdict::All) {
+            Verdict::All
+        } else {
+            Verdict::Some
+        }
+    }
+
+    /// The least and greatest value for which it can hold.
+    pub(super) fn hull(&self) -> (f64, f64) {
+        self.conditions.iter().fold((f64::NEG_INFINITY, f64::INFINITY), |(low, high), &(op, bound)| match op {
+            Op::Less | Op::AtMost => (low, high.min(bound)),
+            Op::AtLeast | Op::Greater => (low.max(bound), high),
+            Op::Equal => (low.max(bound), high.min(bound)),
+            Op::NotEqual => (low, high),
+        })
+    }
+}
+
+impl fmt::Display for Predicate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (op, bound)) in self.conditions.iter().enumerate() {
+            let name = OPS.iter().find(|(_, known)| known == op).map_or("", |(name, _)| name);
+            write!(f, "{}{name} {bound}", if i > 0 { " and " } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Predicate {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let parsed = text.split(" and ").map(|part| condition(part.trim())).collect::<Option<Vec<Vec<_>>>>();
+        let conditions = parsed.ok_or_else(|| {
+            Error::invalid(format!(
+                "`{text}` is no condition; give comparisons like `>= 10`, `< 0`, `== 3`, `!= 3`, `>= 10 and < 20`, or a range like 10..20"
+            ))
+        })?;
+        Ok(Self { conditions: conditions.concat() })
+    }
+}
+
+fn condition(text: &str) -> Option<Vec<(Op, f64)>> {
+    let number = |text: &str| text.trim().parse::<f64>().ok().filter(|number| !number.is_nan());
+    if let Some((op, rest)) = OPS.iter().find_map(|(name, op)| Some((*op, text.strip_prefix(name)?))) {
+        return Some(vec![(op, number(rest)?)]);
+    }
+    let (low, high) = text.split_once("..")?;
+    let (end, high) = high.strip_prefix('=').map_or((Op::Less, high), |high| (Op::AtMost, high));
+    Some(vec![(Op::AtLeast, number(low)?), (end, number(high)?)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_and_constructors_say_the_same() {
+        let of = |text: &str| text.parse::<Predicate>().expect("a condition");
+        assert_eq!(of(">= 10"), Predicate::at_least(10.0));
+        assert_eq!(of("<0 and != -5"), Predicate::below(0.0).and(Predicate::differs(-5.0)));
+        assert_eq!(of("10..20"), Predicate::at_least(10.0).and(Predicate::below(20.0)));
+        assert_eq!(of("-1..=1e3"), Predicate::at_least(-1.0).and(Predicate::at_most(1000.0)));
+        assert_eq!((of("= 3"), of("> 3")), (Predicate::equals(3.0), Predicate::above(3.0)));
+        for text in [">= 10", "< 0 and != -5", "== 3", "<= 2.5 and > 1"] {
+            assert_eq!(of(text).to_string(), text);
+        }
+        for text in ["", "10", ">=", ">= ten", "== nan", ">= 1 and", "=> 1", "1..", "and"] {
+            assert!(text.parse::<Predicate>().expect_err("it is none").to_string().contains("is no condition"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_verdict_on_a_range_agrees_with_every_value_in_it() {
+        let texts = ["< 2", "<= 2", "> 2", ">= 2", "== 2", "!= 2", "1..3", "1..=3", "> 1 and < 1", "!= 1 and != 2"];
+        for predicate in texts.map(|text| text.parse::<Predicate>().expect("a condition")) {
+            for min in 0..5 {
+                for max in min..5 {
+                    let held: Vec<bool> = (min..=max).map(|value| predicate.holds(f64::from(value))).collect();
+                    match predicate.verdict(f64::from(min), f64::from(max)) {
+                        Verdict::All => assert!(held.iter().all(|held| *held), "{predicate} over {min}..={max}"),
+                        Verdict::None => assert!(!held.contains(&true), "{predicate} over {min}..={max}"),
+                        Verdict::Some => assert!(max > min, "{predicate} is decided by one value"),
+                    }
+                    let (low, high) = predicate.hull();
+                    assert!((min..=max).map(f64::from).all(|value| !predicate.holds(value) || (low..=high).contains(&value)));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,425 @@
+//! One step down the pyramid: what a chunk settles of a region, and what is left to its children.
+
+use std::ops::{AddAssign, Range};
+use std::sync::Arc;
+
+use super::doubt::Doubt;
+use super::facts::Facts;
+use super::plan::Plan;
+use super::predicate::Verdict;
+use super::query::StatisticsQuery;
+use super::region::{Classes, Cover, Frame, Region, strides};
+use super::scan::Class;
+use super::tally::{Share, Tally};
+use crate::array::{Cell, DType, with_cells};
+use crate::dirty::{Edge, derivation, stale_window, touches};
+use crate::error::{Error, Result};
+use crate::grid::{Levels, Location};
+use crate::kernel::{fill_box, for_each_row};
+use crate::store::{Base, BaseChunk, ChunkReader};
+
+/// A chunk of which something is still to be told.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) at: Location,
+    /// Which cells of its parent are to be told; absent if all of its own.
+    todo: Option<Todo>,
+    cover: Cover,
+    /// The changes in its subtree that its aggregates do not show yet.
+    pending: Arc<[Edge]>,
+    /// What can lie in it, where bounds are wanted.
+    pub(super) doubt: Doubt,
+}
+
+/// Cells of a parent, and which of its children a node is.
+#[derive(Clone, Debug)]
+struct Todo {
+    cells: Arc<[bool]>,
+    dimension: usize,
+    number: u8,
+}
+
+/// What came of a node.
+#[derive(Debug, Default)]
+pub(super) struct Opened {
+    pub(super) tally: Tally,
+    pub(super) children: Vec<Node>,
+    pub(super) read: ChunksRead,
+}
+
+/// Chunks read and decoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChunksRead {
+    /// Of the base.
+    pub base: u64,
+    /// Of aggregates, counting each layer's.
+    pub aggregate: u64,
+}
+
+impl ChunksRead {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.base + self.aggregate
+    }
+}
+
+impl AddAssign for ChunksRead {
+    fn add_assign(&mut self, other: Self) {
+        self.base += other.base;
+        self.aggregate += other.aggregate;
+    }
+}
+
+/// What stays the same on the way down.
+pub(super) struct Walk<'a> {
+    pub(super) chunks: ChunkReader<'a>,
+    pub(super) plan: &'a Plan<'a>,
+    pub(super) region: &'a Region<'a>,
+    /// The finest base levels.
+    pub(super) base: Levels,
+    pub(super) bases: Base,
+    /// The levels up to which aggregates are stored.
+    pub(super) built: Levels,
+    /// What of the polygon matters to the region.
+    pub(super) cover: Cover,
+    /// Whether bounds are wanted.
+    pub(super) bounded: bool,
+}
+
+/// The cells of an aggregate chunk on their way.
+struct Cells<'a> {
+    classes: Classes,
+    todo: Option<Vec<bool>>,
+    stale: Option<Vec<bool>>,
+    facts: Option<&'a Facts>,
+}
+
+impl Cells<'_> {
+    fn class(&self, cell: usize) -> Class {
+        match &self.todo {
+            Some(todo) if !todo[cell] => Class::Out,
+            _ => self.classes.cells.as_ref().map_or(Class::In, |classes| classes[cell]),
+        }
+    }
+
+    fn is_fresh(&self, cell: usize) -> bool {
+        self.stale.as_ref().is_none_or(|stale| !stale[cell])
+    }
+
+    /// What is known of a cell.
+    fn facts(&self, cell: usize) -> Option<&Facts> {
+        self.facts.filter(|_| self.is_fresh(cell))
+    }
+}
+
+/// A box of a chunk's cells.
+struct Half {
+    start: Vec<usize>,
+    shape: Vec<usize>,
+}
+
+impl Half {
+    /// Calls `visit` with the cells of each row.
+    fn rows(&self, chunk: &[usize], mut visit: impl FnMut(Range<usize>)) {
+        let at = (chunk, self.start.as_slice());
+        for_each_row(at, at, &self.shape, |row, _| visit(row..row + self.shape[chunk.len() - 1]));
+    }
+}
+
+impl<'a> Walk<'a> {
+    fn query(&self) -> &'a StatisticsQuery {
+        self.plan.query
+    }
+
+    /// A node that nothing is known of.
+    pub(super) fn root(&self, at: Location, pending: Arc<[Edge]>) -> Node {
+        let frame = Frame::new(self.chunks.grid.structure(), self.base, &at);
+        let cover = self.region.cover_of(&self.cover, &frame);
+        let most = self.region.cells_within(&frame) * self.plan.full;
+        let doubt = if self.bounded { Doubt::unknown(self, most) } else { Doubt::default() };
+        Node { at, todo: None, cover, pending, doubt }
+    }
+
+    /// How many chunks it takes to open a node, at most.
+    pub(super) fn cost(&self, node: &Node) -> u64 {
+        if node.at.levels == self.base { 1 } else { self.plan.reads.len() as u64 }
+    }
+
+    /// Tells of a node's cells what its chunks tell, and makes nodes of the rest.
+    pub(super) fn open(&self, node: &Node) -> Result<Opened> {
+        let grid = self.chunks.grid;
+        let frame = Frame::new(grid.structure(), self.base, &node.at);
+        let classes = self.region.classify(&frame, &node.cover);
+        let mut cells = Cells { classes, todo: self.todo(node), stale: None, facts: None };
+        if let Some(chunk) = self.base_at(&node.at)? {
+            return self.open_base(node, &cells, &chunk);
+        }
+        if node.at.levels == self.base {
+            return Ok(Opened::default());
+        }
+        let built = node.at.levels.iter().zip(self.built.iter()).all(|(level, built)| level <= built);
+        let stored = built && grid.layers().first().map_or(Ok(false), |layer| self.chunks.exists(layer.id, &node.at))?;
+        // What is not stored may be inherited by the children along another dimension than the refinable one.
+        let inherits = self.chunks.inherits_aggregates(&node.at, &self.bases);
+        if built && !stored && !inherits && node.pending.is_empty() {
+            return Ok(Opened::default());
+        }
+        if stored {
+            cells.stale = self.stale(node);
+        }
+        let mut opened = Opened::default();
+        let (facts, read) = if stored && self.is_worth_reading(&cells) {
+            Facts::read(self.chunks, self.plan, &node.at, self.base)?
+        } else {
+            (None, 0)
+        };
+        opened.read.aggregate += read;
+        cells.facts = facts.as_ref();
+        let mut left = vec![false; grid.structure().chunk_cells()];
+        for (cell, left) in left.iter_mut().enumerate() {
+            *left = cells.class(cell) != Class::Out && !self.settle(&mut opened.tally, &cells, cell)?;
+        }
+        if left.contains(&true) {
+            opened.children = self.children(node, &cells, &left.into());
+        }
+        Ok(opened)
+    }
+
+    /// The base cells of a place: those that stand there, or copies of coarser ones.
+    fn base_at(&self, at: &Location) -> Result<Option<BaseChunk>> {
+        if self.bases.has(at.levels)
+            && let Some(chunk) = self.chunks.base(at)?
+        {
+            return Ok(Some(chunk));
+        }
+        if self.chunks.inherits_aggregates(at, &self.bases) {
+            return Ok(None);
+        }
+        for above in self.chunks.above(at, &self.bases) {
+            if let Some(chunk) = self.chunks.base(&above)? {
+                return Ok(Some(self.chunks.spread_base(&chunk, &above, at)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the aggregates of a chunk can settle a cell, or tighten its bounds.
+    fn is_worth_reading(&self, cells: &Cells<'_>) -> bool {
+        let most = if self.bounded || self.query().predicate.is_some() { Class::Part } else { Class::In };
+        let all = 0..self.chunks.grid.structure().chunk_cells();
+        self.plan.useful && all.into_iter().any(|cell| cells.class(cell) >= most && cells.is_fresh(cell))
+    }
+
+    /// The cells of a node that its parent left to it.
+    fn todo(&self, node: &Node) -> Option<Vec<bool>> {
+        let todo = node.todo.as_ref()?;
+        let structure = self.chunks.grid.structure();
+        let (shape, half) = (structure.chunk_shape(), self.half(todo.dimension, todo.number));
+        let last = shape.len() - 1;
+        let (strides, zero) = (strides(&shape), vec![0; shape.len()]);
+        let halved = |axis: usize| half.shape[axis] < shape[axis];
+        let mut cells = vec![false; structure.chunk_cells()];
+        for_each_row((&shape, &zero), (&shape, &zero), &shape, |row, _| {
+            let along = |axis: usize| {
+                let cell = row / strides[axis] % shape[axis];
+                (half.start[axis] + if halved(axis) { cell / 2 } else { cell }) * strides[axis]
+            };
+            let from = (0..shape.len()).map(along).sum::<usize>();
+            let under = &todo.cells[from..from + half.shape[last]];
+            let row = &mut cells[row..row + shape[last]];
+            if halved(last) {
+                row.chunks_exact_mut(2).zip(under).for_each(|(pair, todo)| pair.fill(*todo));
+            } else {
+                row.copy_from_slice(under);
+            }
+        });
+        Some(cells)
+    }
+
+    /// The box of a chunk's cells that lie over one of its children.
+    fn half(&self, dimension: usize, number: u8) -> Half {
+        let structure = self.chunks.grid.structure();
+        let axes = structure.axes_of(dimension);
+        let mut half = Half { start: vec![0; structure.rank()], shape: structure.chunk_shape().to_vec() };
+        for axis in axes.clone() {
+            half.shape[axis] /= 2;
+            half.start[axis] = usize::from(number >> (axes.end - 1 - axis) & 1) * half.shape[axis];
+        }
+        half
+    }
+
+    /// The cells of a stored chunk that do not show all changes; `None` if all do.
+    fn stale(&self, node: &Node) -> Option<Vec<bool>> {
+        if node.pending.is_empty() {
+            return None;
+        }
+        let structure = self.chunks.grid.structure();
+        let chunk = structure.chunk_window(&node.at);
+        let shape = structure.chunk_shape();
+        let mut stale = vec![false; structure.chunk_cells()];
+        for edge in node.pending.iter() {
+            let changed = stale_window(self.chunks.grid, edge).map(|window| structure.cover(&window, node.at.levels));
+            if let Some(part) = changed.and_then(|window| structure.intersection(&window, &chunk)) {
+                let offset = |axis: usize| usize::try_from(part.start()[axis].abs_diff(chunk.start()[axis])).unwrap_or(0);
+                let start: Vec<usize> = (0..shape.len()).map(offset).collect();
+                let sizes: Vec<usize> = part.shape().iter().map(|&len| usize::try_from(len).unwrap_or(0)).collect();
+                fill_box(&mut stale, (&shape, &start), &sizes, true);
+            }
+        }
+        Some(stale)
+    }
+
+    /// Adds a cell to the tally, if it can be told from what is known of it. Cells that are told to add nothing are settled.
+    fn settle(&self, tally: &mut Tally, cells: &Cells<'_>, cell: usize) -> Result<bool> {
+        let Some(facts) = cells.facts(cell) else { return Ok(false) };
+        let verdict = self.verdict(facts, cell);
+        if facts.is_empty(cell) || verdict == Verdict::None {
+            return Ok(true);
+        }
+        if cells.class(cell) != Class::In || verdict != Verdict::All {
+            return Ok(false);
+        }
+        let Some(share) = facts.share(self.plan, cell) else { return Ok(false) };
+        tally.add(&share);
+        self.count(tally, &share)?;
+        Ok(true)
+    }
+
+    /// What the condition makes of the values under a cell.
+    fn verdict(&self, facts: &Facts, cell: usize) -> Verdict {
+        let (min, max) = facts.range(cell);
+        self.query().predicate.as_ref().map_or(Verdict::All, |predicate| predicate.verdict(min, max))
+    }
+
+    /// Counts a cell that falls into one bin, and is of one class if classes are wanted.
+    fn count(&self, tally: &mut Tally, share: &Share) -> Result<()> {
+        if let Some(bins) = &self.query().bins {
+            tally.count(bins, bins.counter(share.range.0), share.area);
+        }
+        if self.query().classes {
+            tally.class(share.range.0, share.area);
+            self.check_classes(tally)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses more classes than anybody can look at.
+    pub(super) fn check_classes(&self, tally: &Tally) -> Result<()> {
+        if tally.class_count() <= StatisticsQuery::CLASSES_MAX {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "grid `{}` has more than {} different values there; ask for a histogram in place of classes",
+            self.chunks.grid.name(),
+            StatisticsQuery::CLASSES_MAX
+        )))
+    }
+
+    /// The children that hold the cells left over.
+    fn children(&self, node: &Node, cells: &Cells<'_>, left: &Arc<[bool]>) -> Vec<Node> {
+        let grid = self.chunks.grid;
+        let structure = grid.structure();
+        let above = |d: &usize| node.at.levels[*d] > self.base[*d];
+        // A region's boundary along one dimension needs no finer cells along another.
+        let split = cells.classes.split.iter().copied().filter(above).max_by_key(|&d| {
+            (i16::from(node.at.levels[d].get()) - i16::from(self.base[d].get()), structure.levelled().position(|e| e == d))
+        });
+        let Some(dimension) = split.or_else(|| derivation(grid, node.at.levels, &self.bases)) else { return Vec::new() };
+        let child = |(number, at): (u8, Location)| {
+            let (mine, mut here) = (self.half(dimension, number), Vec::new());
+            mine.rows(&structure.chunk_shape(), |row| here.extend(row.filter(|&cell| left[cell])));
+            if here.is_empty() {
+                return None;
+            }
+            let frame = Frame::new(structure, self.base, &at);
+            let within = self.region.cells_within(&frame);
+            if within == 0.0 {
+                return None;
+            }
+            let under = |edge: &&Edge| touches(grid, &self.bases, edge, &at);
+            let pending = match node.pending.is_empty() {
+                true => Arc::clone(&node.pending),
+                false => node.pending.iter().filter(under).copied().collect(),
+            };
+            let doubt = match self.bounded {
+                true => self.doubt(node, cells, &here).at_most(within * self.plan.full),
+                false => Doubt::default(),
+            };
+            let todo = Some(Todo { cells: Arc::clone(left), dimension, number });
+            Some(Node { at, todo, cover: self.region.cover_of(&node.cover, &frame), pending, doubt })
+        };
+        (0..=u8::MAX).zip(structure.children(&node.at, dimension)).filter_map(child).collect()
+    }
+
+    /// What can lie in some cells of a node.
+    fn doubt(&self, node: &Node, cells: &Cells<'_>, left: &[usize]) -> Doubt {
+        let full = self.chunks.grid.full(node.at.levels).0;
+        let mut doubt = Doubt::default();
+        for &cell in left {
+            match cells.facts(cell) {
+                None => doubt.add(&Doubt::unknown(self, full)),
+                Some(facts) => {
+                    let area = facts.area(cell);
+                    let known = Doubt::unknown(self, area.unwrap_or(full)).within(facts.range(cell));
+                    let sure = cells.class(cell) == Class::In && self.verdict(facts, cell) == Verdict::All;
+                    match area.filter(|_| sure) {
+                        Some(area) => doubt.add(&known.sure(facts.sum_bounds(self.plan, cell, area, known.range()))),
+                        None => doubt.add(&known),
+                    }
+                }
+            }
+        }
+        doubt
+    }
+
+    /// Tells of base cells one by one. Of cells that are coarser than the finest, those on the boundary are told by their parts.
+    fn open_base(&self, node: &Node, cells: &Cells<'_>, chunk: &BaseChunk) -> Result<Opened> {
+        let mut opened = Opened { read: ChunksRead { base: 1, aggregate: 0 }, ..Opened::default() };
+        let grid = self.chunks.grid;
+        let full = grid.full(node.at.levels);
+        let weighed = chunk.weigh(grid.schema(), full);
+        let valid = weighed.weight();
+        let (mut values, mut whole) = (Vec::with_capacity(chunk.cells.len()), Some(0_i128));
+        let mut left = vec![false; chunk.cells.len()];
+        with_cells!(&chunk.cells, |of| {
+            for (cell, &value) in of.iter().enumerate() {
+                let double = value.to_f64();
+                let meets = valid.is_none_or(|valid| valid[cell] > 0.0)
+                    && self.query().predicate.as_ref().is_none_or(|predicate| predicate.holds(double));
+                left[cell] = meets && cells.class(cell) == Class::Part;
+                if meets && cells.class(cell) == Class::In {
+                    values.push(double);
+                    whole = whole.zip(integer(value)).map(|(sum, value)| sum + value);
+                }
+            }
+        });
+        let weight = full.0 * self.plan.unit;
+        let whole = whole.zip(super::facts::whole(weight)).and_then(|(sum, weight)| sum.checked_mul(weight));
+        opened.tally.add_values(&values, full.0, weight, whole);
+        if let Some(bins) = &self.query().bins {
+            values.iter().for_each(|&value| opened.tally.count(bins, bins.counter(value), full.0));
+        }
+        if self.query().classes {
+            for &value in &values {
+                opened.tally.class(value, full.0);
+                self.check_classes(&opened.tally)?;
+            }
+        }
+        if left.contains(&true) {
+            opened.children = self.children(node, cells, &left.into());
+        }
+        Ok(opened)
+    }
+}
+
+/// An integer cell as a wide integer; `None` for doubles and floats.
+#[expect(clippy::cast_possible_truncation, reason = "integers of up to 32 bits are whole doubles")]
+fn integer<T: Cell>(value: T) -> Option<i128> {
+    match T::DTYPE {
+        DType::F32 | DType::F64 => None,
+        DType::I64 => Some(i128::from(bytemuck::cast::<T, i64>(value))),
+        DType::U64 => Some(i128::from(bytemuck::cast::<T, u64>(value))),
+        _ => Some(value.to_f64() as i128),
+    }
+}
