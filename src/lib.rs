@@ -56,6 +56,7 @@ pub mod kv;
 
 mod aggregate;
 mod array;
+mod calendar;
 mod dirty;
 mod error;
 mod grid;
@@ -68,6 +69,7 @@ mod writer;
 
 pub use aggregate::Aggregated;
 pub use array::{Array, ArrayView, Cell, Cells, DType};
+pub use calendar::{Tick, TimeUnit, Timestamp};
 pub use error::{Error, ErrorKind, Result};
 pub use grid::{
     Axis, CellIndex, ChunkIndex, Depth, Dimension, DimensionKind, Extent, Level, Levels, Location, MAX_AXES, Piece, Schema,

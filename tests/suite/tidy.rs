@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 ///
 /// `grid` names the aggregators and filters that a schema holds. `store` hands its handles' verbs on to `writer`, `reader` and
 /// `aggregate`, which know each other only as listed here.
-const LAYERS: [(&str, &[&str]); 17] = [
+const LAYERS: [(&str, &[&str]); 18] = [
     ("error", &[]),
+    ("calendar", &["error"]),
     ("array", &["error"]),
     ("codec", &["array"]),
     ("kernel", &["array", "error"]),
-    ("grid", &["array", "codec", "error", "kernel"]),
+    ("grid", &["array", "calendar", "codec", "error", "kernel"]),
     ("kv", &["error"]),
     ("key", &["grid", "kv"]),
     ("dirty", &["error", "grid", "key", "kv", "store"]),
