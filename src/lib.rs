@@ -76,7 +76,7 @@ pub use grid::{
     SchemaBuilder, Shape, Structure, StructureBuilder, Tuple, Window,
 };
 pub use kernel::{Aggregator, Resampling};
-pub use reader::{Answer, Explanation, Freshness, Layer, Query};
+pub use reader::{Answer, Explanation, Freshness, Layer, Query, Series, SeriesQuery};
 pub use store::{ChunkInfo, Grid, Policy, Store, StoreOptions};
 pub use verify::{Damage, Finding, Report};
 pub use writer::{Batch, Commit};

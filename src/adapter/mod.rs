@@ -12,6 +12,11 @@ pub mod geotiff;
 pub mod netcdf;
 pub mod npy;
 #[cfg(feature = "png")]
+pub mod plot;
+#[cfg(feature = "png")]
 pub mod quicklook;
 #[cfg(feature = "geotiff")]
 pub mod raster;
+
+#[cfg(feature = "cli")]
+pub(crate) use file::replace;

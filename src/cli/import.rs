@@ -174,7 +174,8 @@ fn written(sources: &mut [Source], progress: &mut dyn FnMut(u64)) -> anyhow::Res
     let (mut base, mut aggregates) = (0, 0);
     let is_netcdf = |source: &Source| matches!(source.import, Placed::NetCdf(_));
     for group in sources.chunk_by_mut(|a, b| is_netcdf(a) && is_netcdf(b)) {
-        let names: Vec<String> = group.iter().map(|source| format!("`{}`", source.path.display())).take(2).collect();
+        let first = group.first().map_or(String::new(), |source| source.path.display().to_string());
+        let more = if group.len() > 1 { format!(", or one of {} after it,", group.len() - 1) } else { String::new() };
         let mut variables = Vec::new();
         let mut rasters = Vec::new();
         for source in group {
@@ -183,7 +184,7 @@ fn written(sources: &mut [Source], progress: &mut dyn FnMut(u64)) -> anyhow::Res
                 Placed::NetCdf(import) => variables.push(import.as_mut()),
             }
         }
-        let failed = || format!("{} cannot be imported", names.join(", "));
+        let failed = || format!("`{first}`{more} cannot be imported");
         for import in rasters {
             let done = import.write(progress).with_context(failed)?;
             (base, aggregates) = (base + done.chunks, aggregates + done.aggregates);

@@ -16,8 +16,10 @@ mod measure;
 mod output;
 mod read;
 mod select;
+mod series;
 mod structure;
 mod terminal;
+mod time;
 mod verify;
 
 use std::path::Path;
@@ -57,6 +59,7 @@ enum Verb {
     Info(info::Info),
     Ls(ls::Ls),
     Read(read::Read),
+    Series(series::Series),
     Explain(explain::Explain),
     Verify(verify::Verify),
     Bench(measure::Bench),
@@ -83,6 +86,7 @@ pub fn main() -> ExitCode {
         Verb::Info(verb) => verb.run(&terminal),
         Verb::Ls(verb) => verb.run(&terminal),
         Verb::Read(verb) => verb.run(&terminal),
+        Verb::Series(verb) => verb.run(&terminal),
         Verb::Explain(verb) => verb.run(&terminal),
         Verb::Verify(verb) => verb.run(&terminal),
         Verb::Bench(verb) => verb.run(&terminal),

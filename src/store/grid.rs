@@ -11,7 +11,7 @@ use crate::grid::{Extent, Levels, Location, Schema, Structure, Window};
 use crate::kernel::{Aggregator, Full, Halving};
 use crate::key::{ChunkKey, GridId, LayerId, directory_length};
 use crate::kv::{KeyRange, Order, Snapshot, Space};
-use crate::reader::{self, Answer, Explanation, Query};
+use crate::reader::{self, Answer, Explanation, Query, Series, SeriesQuery};
 use crate::writer::Commit;
 
 /// One dataset of a [`Store`]. A cheap handle that can be cloned and shared between threads.
@@ -152,6 +152,11 @@ impl Grid {
     /// Reads what a query asks for.
     pub fn read(&self, query: &Query) -> Result<Answer> {
         reader::read(self, query)
+    }
+
+    /// Reads the values of some cells along one dimension.
+    pub fn series(&self, query: &SeriesQuery) -> Result<Series> {
+        reader::read_series(self, query)
     }
 
     /// What [`read`](Self::read) would do, without reading a chunk.

@@ -12,6 +12,7 @@ mod errors;
 mod grid;
 mod model;
 mod oracle;
+mod series;
 mod tidy;
 mod values;
 mod verify;

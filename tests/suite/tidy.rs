@@ -23,8 +23,8 @@ const LAYERS: [(&str, &[&str]); 18] = [
     ("store", &["aggregate", "array", "codec", "dirty", "error", "grid", "kernel", "key", "kv", "reader", "writer"]),
     ("verify", &["dirty", "error", "grid", "kernel", "key", "kv", "store"]),
     // Types that the crate exports, by the paths of their homes.
-    ("adapter", &["array", "codec", "error", "grid", "kernel", "kv", "reader", "store", "writer"]),
-    ("cli", &["adapter", "array", "codec", "error", "grid", "kernel", "kv", "reader", "store", "verify", "writer"]),
+    ("adapter", &["array", "calendar", "codec", "error", "grid", "kernel", "kv", "reader", "store", "writer"]),
+    ("cli", &["adapter", "array", "calendar", "codec", "error", "grid", "kernel", "kv", "reader", "store", "verify", "writer"]),
     ("fuzzing", &["adapter", "codec", "key", "kv"]),
     ("bin", &[]),
 ];

@@ -5,7 +5,8 @@ use std::process::Stdio;
 
 use super::{Work, data};
 
-const VERBS: [&str; 10] = ["create", "import", "aggregate", "info", "ls", "read", "explain", "verify", "bench", "completions"];
+const VERBS: [&str; 11] =
+    ["create", "import", "aggregate", "info", "ls", "read", "series", "explain", "verify", "bench", "completions"];
 
 #[test]
 fn every_verb_has_help_with_an_example() {
@@ -38,6 +39,8 @@ fn wrong_usage_has_code_2() {
         &["--resampling", "lanczos"],
         &["--out", "x.jpg"],
         &["--out", "x.png", "--colormap", "jet"],
+        &["--period", "2018-09-14/2018-09-13"],
+        &["--period", "today"],
         &["--frsh"],
     ] {
         let ran = read(options);
