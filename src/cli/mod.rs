@@ -5,6 +5,7 @@
 mod aggregate;
 mod args;
 mod bench;
+mod collapse;
 mod completions;
 mod create;
 mod explain;

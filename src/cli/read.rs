@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::args;
+use super::collapse::OverTime;
 use super::output::{Format, Output};
 use super::select::Selection;
 use super::terminal::{Terminal, count};
@@ -29,6 +30,9 @@ use crate::{Answer, Array, Grid};
 pub(super) struct Read {
     #[command(flatten)]
     selection: Selection,
+    /// Make one of all steps of time, of the period if there is one: sum, mean, min or max, of the layer's values
+    #[arg(long, value_name = "NAME")]
+    over_time: Option<OverTime>,
     /// The file to write: .tif, .npy or .png
     #[arg(long, value_name = "FILE", value_parser = Output::parse)]
     out: Option<Output>,
@@ -57,6 +61,10 @@ impl Read {
         let store = open(&self.selection.store)?;
         let grid = store.grid(&self.selection.grid)?;
         let answer = grid.read(&self.selection.query(&grid)?)?;
+        let answer = match self.over_time {
+            Some(over_time) => over_time.of(&grid, answer)?,
+            None => answer,
+        };
         if !answer.stale.is_empty() {
             terminal.warn(format!(
                 "{} of what was read {} out of date; read with --fresh, or run `gridstone aggregate {} {}`",

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bands;
+mod rain;
 mod srtm;
 mod usage;
 
