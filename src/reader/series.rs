@@ -255,9 +255,9 @@ fn steps(structure: &Structure, axis: usize, bounds: &Window, range: Option<(f64
     let extent = structure.extent(bounds);
     let mut sides = extent.bounds().to_vec();
     let (lower, upper) = sides[axis];
+    let missed = from.is_nan() || to.is_nan();
     let (from, to) = (from.min(to).max(lower), from.max(to).min(upper));
-    // Not `from >= to`: NaN is no range either.
-    if !(from < to) {
+    if missed || from >= to {
         return Err(Error::not_found(format!("nothing was put in the range; there are steps from {lower} to {upper}")));
     }
     sides[axis] = (from, to);

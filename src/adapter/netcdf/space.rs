@@ -65,8 +65,7 @@ impl Cells {
         let off = |(number, value): (usize, &f64)| {
             let expected = first + (number as f64 + 0.5) * step;
             let off = (value - expected).abs();
-            // Not `off > ..`: NaN is off too.
-            !(off <= step.abs() * TOLERANCE + 2.0 * precision)
+            off.is_nan() || off > step.abs() * TOLERANCE + 2.0 * precision
         };
         if let Some((number, value)) = values.iter().enumerate().find(|(number, value)| off((*number, value))) {
             return Err(refused(format!(
@@ -99,14 +98,15 @@ impl Cells {
             Err(Error::invalid(format!("the file does not fit the grid: {why} along `{name}`; resample it, with `cdo` for one")))
         };
         // The error of one cell adds up over all of them.
-        if !((ratio - 1.0).abs() * self.len as f64 <= TOLERANCE) {
+        let drift = (ratio - 1.0).abs() * self.len as f64;
+        if drift.is_nan() || drift > TOLERANCE {
             return misfit(format!("its cells are of {}, the grid's of {}", self.step.abs(), axis.step().abs()));
         }
         let reversed = (self.step < 0.0) != (axis.step() < 0.0);
         let from = if reversed { self.origin + self.step * self.len as f64 } else { self.origin };
         let position = axis.position(from);
         let nearest = position.round();
-        if !((position - nearest).abs() <= TOLERANCE) {
+        if position.is_nan() || (position - nearest).abs() > TOLERANCE {
             return misfit(format!("its cells lie {:.4} of a cell off the grid's", (position - nearest).abs()));
         }
         let cell = whole(nearest).ok_or_else(|| Error::invalid("the file lies outside the grid's index space"))?;

@@ -37,9 +37,9 @@ fn npy(work: &Work, args: &[&str]) -> gridstone::Array {
 #[test]
 fn hours_in_any_order_make_the_same_store() {
     let work = Work::new();
-    create(&work, "ordered", "4,16");
+    create(&work, "ordered", "4,32");
     import(&work, "ordered", &hours());
-    create(&work, "shuffled", "4,16");
+    create(&work, "shuffled", "4,32");
     let files = hours();
     // 7 and 23 share no divisor, so every hour comes once; in three batches.
     let shuffled: Vec<String> = (0..23).map(|number| files[(number * 7 + 5) % 23].clone()).collect();
@@ -100,8 +100,10 @@ fn a_series_is_a_table_an_array_or_a_plot() {
     let lines: Vec<&str> = table.lines().collect();
     assert_eq!((lines.len(), lines[0]), (24, "time,value"));
     assert!(lines[1].starts_with("2018-09-13T19:00:00Z,") && lines[23].starts_with("2018-09-14T17:00:00Z,"), "{table}");
-    let of_table: Vec<f64> =
-        lines[1..].iter().map(|line| f64::from(line.split(',').nth(1).expect("a value").parse::<f32>().expect("float32"))).collect();
+    let of_table: Vec<f64> = lines[1..]
+        .iter()
+        .map(|line| f64::from(line.split(',').nth(1).expect("a value").parse::<f32>().expect("float32")))
+        .collect();
     assert_eq!(of_table, (0..23).map(|hour| at(hour, 20, 40)).collect::<Vec<_>>());
     let one = npy(&work, &series);
     assert_eq!((one.shape(), values(&one)), (&[23][..], of_table.clone()));
@@ -123,7 +125,10 @@ fn a_file_that_does_not_fit_is_refused_with_the_remedy() {
     let work = Work::new();
     let hour = &hours()[0];
     let why = work.fails(&["create", "store", "rain", "--like", hour, "--time-step", "1h"]);
-    assert!(why.contains("(its coordinates `lat`, `lon` have two axes); keep it on its own index axes with `--index-axes`"), "{why}");
+    assert!(
+        why.contains("(its coordinates `lat`, `lon` have two axes); keep it on its own index axes with `--index-axes`"),
+        "{why}"
+    );
     let why = work.fails(&["create", "store", "rain", "--like", hour, "--index-axes"]);
     assert!(why.contains("a single time and no bounds, so no spacing; give it with `--time-step`"), "{why}");
     let why = work.fails(&["create", "store", "rain", "--like", &data("netcdf/irregular.nc")]);
