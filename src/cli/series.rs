@@ -199,12 +199,12 @@ impl Series {
         let values: Vec<f64> =
             series.array.iter_f64().map(|value| if Some(value) == nodata { f64::NAN } else { value }).collect();
         let places: Vec<String> = self.at.iter().map(|place| format!("{}, {}", place.x, place.y)).collect();
-        let mut plot = Plot::default();
-        plot.title = format!("{} ({}) at {}", grid.name(), series.layer, places.join(" / "));
-        plot.lines = values.chunks(series.edges.len() - 1).map(<[f64]>::to_vec).collect();
-        plot.edges.clone_from(&series.edges);
-        plot.time = grid.structure().axes().nth(series.axis).and_then(crate::Axis::time);
-        plot
+        Plot {
+            title: format!("{} ({}) at {}", grid.name(), series.layer, places.join(" / ")),
+            lines: values.chunks(series.edges.len() - 1).map(<[f64]>::to_vec).collect(),
+            edges: series.edges.clone(),
+            time: grid.structure().axes().nth(series.axis).and_then(crate::Axis::time),
+        }
     }
 
     fn as_json(&self, grid: &Grid, series: &Answer) -> Value {

@@ -29,12 +29,17 @@ fn filled(store: &Store, dice: &mut Dice) -> Grid {
     grid
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "small whole numbers")]
+fn whole(position: f64) -> i64 {
+    position as i64
+}
+
 /// The series of one cell by a read of its own; NaN as a number, so that it can be compared.
 fn read(grid: &Grid, series: &gridstone::Series, cell: [f64; 2], freshness: Freshness) -> Vec<u64> {
     let structure = grid.structure();
     let level = series.levels[0];
-    let at = |axis: usize, world: f64| structure.position(axis, Level::ZERO, world).floor() as i64;
-    let first = (structure.position(0, level, series.edges[0])).round() as i64;
+    let at = |axis: usize, world: f64| whole(structure.position(axis, Level::ZERO, world).floor());
+    let first = whole(structure.position(0, level, series.edges[0]).round());
     let window = Window::new([first, at(1, cell[0]), at(2, cell[1])], [series.edges.len() as u64 - 1, 1, 1]).at(series.levels);
     let answer = grid.read(&Query::window(window).layer(series.layer).freshness(freshness)).unwrap();
     answer.array.iter_f64().map(bits).collect()

@@ -276,7 +276,7 @@ impl<R: Read + Seek> Parser<'_, R> {
     fn attribute(&mut self) -> Result<Attribute> {
         let name = self.name()?;
         let (dtype, count) = (self.dtype()?, self.count()?);
-        let len = count.checked_mul(dtype.map_or(1, DType::size) as u64).unwrap_or(u64::MAX);
+        let len = count.saturating_mul(dtype.map_or(1, DType::size) as u64);
         let bytes = self.padded(len, "the value of an attribute")?;
         Ok((
             name,

@@ -5,7 +5,7 @@ use std::io::{Read, Seek};
 use super::field::Field;
 use crate::array::DType;
 use crate::error::Result;
-use crate::grid::{Dimension, Schema, Structure};
+use crate::grid::{Dimension, Schema, SchemaBuilder, Structure};
 use crate::kernel::Aggregator;
 
 /// What a grid made after a variable has that the file does not say.
@@ -54,7 +54,7 @@ pub fn schema_like<R: Read + Seek>(field: &Field<R>, like: &Like) -> Result<Sche
     if let Some(nodata) = nodata {
         schema = schema.nodata(nodata);
     }
-    like.aggregators.iter().fold(schema, |schema, aggregator| schema.aggregator(aggregator.clone())).build()
+    like.aggregators.iter().cloned().fold(schema, SchemaBuilder::aggregator).build()
 }
 
 /// A name of a file with what no name of a grid has replaced.

@@ -3,6 +3,9 @@
 use super::*;
 use crate::{Grid, Query, Store};
 
+/// A field of a file held in memory.
+type Opened = Field<Cursor<Vec<u8>>>;
+
 fn grid(store: &Store, name: &str, field: &Field<Cursor<Vec<u8>>>, like: &Like) -> Grid {
     store.create(name, schema_like(field, like).expect("a schema")).expect("a new grid")
 }
@@ -58,7 +61,7 @@ fn what_does_not_lie_on_the_grid_is_refused() {
     let store = Store::in_memory().expect("memory");
     let record = || field("cdf1-record", "rain").expect("it");
     let grid = grid(&store, "g", &record(), &Like::default());
-    let error = |change: &dyn Fn(&mut Field<Cursor<Vec<u8>>>)| {
+    let error = |change: &dyn Fn(&mut Opened)| {
         let mut field = record();
         change(&mut field);
         let error = Import::new(&grid, field).expect_err("refused");
