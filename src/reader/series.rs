@@ -68,6 +68,7 @@ impl SeriesQuery {
     }
 
     /// In at most so many steps: from the finest level along the dimension that has no more, or the coarsest that is kept.
+    /// Above the base, the first and the last step may reach beyond the range.
     #[must_use]
     pub fn points(mut self, most: usize) -> Self {
         self.points = Some(most);
