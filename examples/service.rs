@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use gridstone::{
-    Aggregator, Axis, Batch, DType, Dimension, ErrorKind, Freshness, Grid, Policy, Query, Schema, Store, Structure, Window,
+    Aggregation, Axis, Batch, DType, Dimension, ErrorKind, Freshness, Grid, Policy, Query, Schema, Store, Structure, Window,
 };
 use ndarray::Array2;
 
@@ -32,7 +32,7 @@ fn serve(folder: &std::path::Path, time: Duration) -> gridstone::Result<()> {
     let store = Store::options().policy(Policy::Background).open(folder)?;
     let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, 256), Axis::new("x", 0.0, 1.0, 256)]);
     let structure = Structure::builder().dimension(space).build()?;
-    let schema = Schema::builder(structure, DType::F32).aggregator(Aggregator::Mean).aggregator(Aggregator::Max).build()?;
+    let schema = Schema::builder(structure, DType::F32).aggregator(Aggregation::Mean).aggregator(Aggregation::Max).build()?;
     let grid = store.create("heights", schema)?;
     let all = Array2::from_shape_fn((4096, 4096), |(y, x)| ((y / 16 + x / 16) % 100) as f32);
     let commit = grid.put(&Window::new([0, 0], [SIDE.unsigned_abs(); 2]), &all)?;
@@ -107,7 +107,7 @@ fn read(grid: &Grid, reader: u64, done: &AtomicBool, reads: &AtomicU64, stale: &
         let side = 256 << (number % 5);
         let query = Query::window(Window::new(at, [side; 2])).shape([256, 256]);
         let answer = if number % 10 == 0 {
-            let then = grid.store().snapshot()?.grid(grid.name())?;
+            let then = grid.store().snapshot()?.grid(&grid.name())?;
             then.read(&query.freshness(Freshness::Fresh))?
         } else {
             grid.read(&query)?

@@ -69,6 +69,7 @@ pub mod kv;
 
 mod aggregate;
 mod array;
+mod calendar;
 mod dirty;
 mod error;
 mod feed;
@@ -83,6 +84,7 @@ mod writer;
 
 pub use aggregate::Aggregated;
 pub use array::{Array, ArrayView, Cell, Cells, DType};
+pub use calendar::{Tick, TimeUnit, Timestamp};
 pub use error::{Error, ErrorKind, Result};
 pub use feed::{Change, Changes, Token};
 pub use grid::{
@@ -90,7 +92,7 @@ pub use grid::{
     SchemaBuilder, Shape, Structure, StructureBuilder, Tuple, Window,
 };
 pub use kernel::{Aggregation, Aggregator, Record, Resampling, Summary};
-pub use reader::{Answer, Explanation, Freshness, Layer, Query, Version};
+pub use reader::{Answer, Explanation, Freshness, Layer, Query, Series, SeriesQuery, Version};
 pub use statistics::{
     Bins, ChunksRead, ClassArea, Estimate, Histogram, Polygon, Predicate, Ring, Stat, Statistics, StatisticsQuery, Unserved,
 };

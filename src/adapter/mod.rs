@@ -1,11 +1,22 @@
 //! The edges: files of other formats in and out. A format's adapter gives and takes arrays and
 //! georeferencing, and knows no store; `raster` lays them into grids.
 
+#[cfg(any(feature = "geotiff", feature = "netcdf"))]
+mod axes;
+#[cfg(any(feature = "geotiff", feature = "netcdf"))]
+mod cells;
 mod file;
 #[cfg(feature = "geotiff")]
 pub mod geotiff;
+#[cfg(feature = "netcdf")]
+pub mod netcdf;
 pub mod npy;
+#[cfg(feature = "png")]
+pub mod plot;
 #[cfg(feature = "png")]
 pub mod quicklook;
 #[cfg(feature = "geotiff")]
 pub mod raster;
+
+#[cfg(feature = "cli")]
+pub(crate) use file::replace;

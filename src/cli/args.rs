@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::{Aggregation, Level};
+use crate::{Aggregation, Level, Timestamp};
 
 /// `W,S,E,N` in world units.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -113,6 +113,51 @@ pub(super) fn parsed<T: FromStr<Err = crate::Error>>(text: &str) -> Result<T, St
 pub(super) fn chunk(text: &str) -> Result<u32, String> {
     let chunk = text.parse::<u32>().ok().filter(|chunk| chunk.is_power_of_two() && *chunk >= 2);
     chunk.ok_or_else(|| format!("`{text}` is not a power of two, at least 2"))
+}
+
+/// `N` or `T,N`: rows and columns of a chunk, and its time steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ChunkSize {
+    pub(super) time: Option<u32>,
+    pub(super) space: u32,
+}
+
+impl FromStr for ChunkSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(',') {
+            Some((time, space)) => Ok(Self { time: Some(chunk(time.trim())?), space: chunk(space.trim())? }),
+            None => Ok(Self { time: None, space: chunk(text)? }),
+        }
+    }
+}
+
+/// `1h`, `15 min`: a whole number of ticks, in nanoseconds.
+pub(super) fn time_step(text: &str) -> Result<i128, String> {
+    let at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (count, tick) = text.split_at(at);
+    let tick: crate::Tick = parsed(tick)?;
+    let count = count.parse::<u32>().ok().filter(|count| *count > 0);
+    let count = count.ok_or_else(|| format!("`{text}` is not a length of time like 1h or 15min"))?;
+    Ok(i128::from(count) * tick.nanoseconds())
+}
+
+/// `FROM/TO`: two times of ISO 8601, the second not in the period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Period {
+    pub(super) from: Timestamp,
+    pub(super) to: Timestamp,
+}
+
+impl FromStr for Period {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (from, to) = text.split_once('/').ok_or("give two times, like 2018-09-13T19:00Z/2018-09-14")?;
+        let period = Self { from: parsed(from)?, to: parsed(to)? };
+        if period.from < period.to { Ok(period) } else { Err("the period ends before it begins".to_owned()) }
+    }
 }
 
 /// `mean,max`; `none` for no layers.

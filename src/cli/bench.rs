@@ -1,4 +1,4 @@
-//! The workload that other systems are measured on, run on a store: build, update, read, scan.
+//! The workload that other systems are measured on, run on a store: build, update, read, scan, append, series.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,8 @@ use ndarray::{Array2, ArrayD};
 use serde::{Deserialize, Serialize};
 
 use gridstone::{
-    Aggregation, Axis, DType, Dimension, Freshness, Grid, Layer, Level, Levels, Query, Schema, Store, Structure, Window,
+    Aggregation, Axis, DType, Dimension, Freshness, Grid, Layer, Level, Levels, Query, Schema, SeriesQuery, Store, Structure,
+    Window,
 };
 
 /// The workload's size, as `shape.json` says it.
@@ -17,6 +18,8 @@ use gridstone::{
 struct Shape {
     side: usize,
     levels: usize,
+    /// Steps, rows and columns of the fields in `rain.f32`.
+    rain: [usize; 3],
 }
 
 #[derive(Deserialize)]
@@ -55,11 +58,29 @@ pub struct Figures {
     read_per_s: f64,
     /// Seconds to read the whole base.
     scan_s: f64,
+    #[serde(flatten)]
+    rain: Rain,
 }
 
-/// Runs the workload in the folder `dump` on a new store in the folder `work`, which is removed afterwards.
-pub fn run(dump: &Path, work: &Path, chunk: u32) -> Result<Figures> {
+/// What was measured on a growing series of fields.
+#[derive(Debug, Serialize)]
+struct Rain {
+    rain_chunk: [u32; 2],
+    /// Milliseconds to append a field until it is durable and every level in space and time is fresh.
+    append_ms_p50: f64,
+    /// The same of the last 16 fields.
+    append_ms_last: f64,
+    /// Bytes on disk after all fields.
+    rain_size: u64,
+    /// Milliseconds to read all steps of a cell.
+    series_ms_p50: f64,
+}
+
+/// Runs the workload in the folder `dump` on new stores in the folder `work`, which are removed afterwards. `rain_chunk` is the
+/// time steps, and the rows and columns, of a chunk of the growing series.
+pub fn run(dump: &Path, work: &Path, chunk: u32, rain_chunk: [u32; 2]) -> Result<Figures> {
     let shape: Shape = json(dump, "shape.json")?;
+    let rain = rain(&cells(&dump.join("rain.f32"))?, shape.rain, &work.join("gridstone-rain"), rain_chunk)?;
     let (side, levels) = (shape.side, shape.levels);
     let mut truth = Array2::from_shape_vec((side, side), cells(&dump.join("base.f32"))?)?;
     let path = work.join("gridstone");
@@ -123,6 +144,56 @@ pub fn run(dump: &Path, work: &Path, chunk: u32) -> Result<Figures> {
         read_ms_p99,
         read_per_s,
         scan_s,
+        rain,
+    })
+}
+
+/// Appends field after field, then reads the series of cells here and there.
+fn rain(fields: &[f32], [steps, height, width]: [usize; 3], path: &Path, chunk: [u32; 2]) -> Result<Rain> {
+    if path.exists() {
+        fs::remove_dir_all(path)?;
+    }
+    let store = Store::open(path)?;
+    let [time, side] = chunk;
+    let structure = Structure::builder()
+        .dimension(Dimension::regular("time", [Axis::new("time", 0.0, 1.0, time)]))
+        .dimension(Dimension::regular("space", [Axis::new("y", 0.0, -1.0, side), Axis::new("x", 0.0, 1.0, side)]))
+        .build()?;
+    let grid = store.create("rain", Schema::builder(structure, DType::F32).aggregator(Aggregation::Mean).build()?)?;
+    let mut appends = Vec::new();
+    for (step, field) in fields.chunks_exact(height * width).enumerate() {
+        let array = ndarray::ArrayView3::from_shape((1, height, width), field)?;
+        let window = Window::new([i64::try_from(step)?, 0, 0], [1, height as u64, width as u64]);
+        let start = Instant::now();
+        grid.put(&window, array)?;
+        appends.push(1e3 * start.elapsed().as_secs_f64());
+    }
+    ensure!(appends.len() == steps && grid.marks()? == 0, "not every level is fresh");
+    let mut last = appends[appends.len().saturating_sub(16)..].to_vec();
+    store.flush()?;
+    let rain_size = disk_bytes(path)?;
+    drop((grid, store));
+    let store = Store::open(path)?;
+    let grid = store.grid("rain")?;
+    let mut reads = Vec::new();
+    for number in 0..100_usize {
+        // Steps that share no divisor with the sides go everywhere.
+        let (y, x) = (number * 197 % height, number * 331 % width);
+        let start = Instant::now();
+        let series = grid.series(&SeriesQuery::at([-(y as f64) - 0.5, x as f64 + 0.5]))?;
+        reads.push(1e3 * start.elapsed().as_secs_f64());
+        let got = series.array.into_typed::<f32>()?;
+        let want = (0..steps).map(|step| fields[(step * height + y) * width + x]);
+        ensure!(got.iter().map(|cell| cell.to_bits()).eq(want.map(f32::to_bits)), "a series gave other values");
+    }
+    drop((grid, store));
+    fs::remove_dir_all(path)?;
+    Ok(Rain {
+        rain_chunk: chunk,
+        append_ms_p50: quantile(&mut appends, 0.5),
+        append_ms_last: quantile(&mut last, 0.5),
+        rain_size,
+        series_ms_p50: quantile(&mut reads, 0.5),
     })
 }
 

@@ -1,6 +1,6 @@
 //! `gridstone import`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -11,14 +11,14 @@ use serde_json::json;
 use super::aggregate::{self, Drained};
 use super::terminal::{Terminal, count};
 use super::{Outcome, open};
-use crate::Grid;
 use crate::adapter::geotiff::GeoTiff;
-use crate::adapter::raster;
+use crate::adapter::{netcdf, raster};
+use crate::{Grid, Level};
 
-/// Put GeoTIFF files into a grid, and bring its pyramid up to date
+/// Put GeoTIFF or NetCDF files into a grid, and bring its pyramid up to date
 ///
-/// A file's cells must be the grid's times a power of two, and aligned with them; nothing is resampled. Cells without data
-/// leave what is there alone. All files are read once before the first is written, so a file that does not fit or is damaged
+/// A file's cells must be the grid's times a power of two (those of NetCDF the grid's own), and aligned with them; nothing is
+/// resampled. Times must lie on the grid's steps; files come in any order. Cells without data leave what is there alone. All files are read once before the first is written, so a file that does not fit or is damaged
 /// changes nothing. Memory does not depend on the size of the files.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  gridstone import store dem srtm.tif")]
@@ -30,6 +30,9 @@ pub(super) struct Import {
     /// The files, later ones over earlier ones
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// The variable of NetCDF files [default: the only one]
+    #[arg(long, value_name = "NAME")]
+    variable: Option<String>,
     /// Leave marks for `gridstone aggregate` instead
     #[arg(long)]
     no_aggregate: bool,
@@ -40,7 +43,44 @@ pub(super) struct Import {
 
 struct Source {
     path: PathBuf,
-    import: raster::Import,
+    import: Placed,
+}
+
+/// A file whose place in the grid is known.
+enum Placed {
+    Raster(Box<raster::Import>),
+    NetCdf(Box<netcdf::Import>),
+}
+
+impl Placed {
+    fn cells(&self) -> u64 {
+        match self {
+            Placed::Raster(import) => import.cells(),
+            Placed::NetCdf(import) => import.cells(),
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        match self {
+            Placed::Raster(import) => import.bytes(),
+            Placed::NetCdf(import) => import.bytes(),
+        }
+    }
+
+    fn level(&self) -> Level {
+        match self {
+            Placed::Raster(import) => import.level(),
+            Placed::NetCdf(_) => Level::ZERO,
+        }
+    }
+
+    /// Cells that have the grid's nodata value in a file that declares none.
+    fn check(&mut self, progress: &mut dyn FnMut(u64)) -> crate::Result<u64> {
+        match self {
+            Placed::Raster(import) => import.check(progress).map(|checked| checked.nodata_cells),
+            Placed::NetCdf(import) => import.check(progress).map(|checked| checked.nodata_cells),
+        }
+    }
 }
 
 impl Source {
@@ -60,23 +100,17 @@ impl Import {
         let bar = terminal.progress("checking", cells);
         for source in &mut sources {
             let checked = source.import.check(&mut |cells| bar.inc(cells));
-            let checked = source.named(checked)?;
-            if checked.nodata_cells > 0 {
+            let nodata_cells = source.named(checked)?;
+            if nodata_cells > 0 {
                 let nodata = grid.schema().nodata().unwrap_or(f64::NAN);
-                let cells = count(checked.nodata_cells, "cell");
+                let cells = count(nodata_cells, "cell");
                 terminal
                     .note(format!("{}: {cells} with the grid's nodata value {nodata} count as no data", source.path.display()));
             }
         }
         bar.finish_and_clear();
         let bar = terminal.progress("writing", cells);
-        let (mut base, mut aggregates) = (0, 0);
-        for source in &mut sources {
-            let done = source.import.write(&mut |cells| bar.inc(cells));
-            let done = source.named(done)?;
-            base += done.chunks;
-            aggregates += done.aggregates;
-        }
+        let (base, mut aggregates) = written(&mut sources, &mut |cells| bar.inc(cells))?;
         bar.finish_and_clear();
         let drained = if self.no_aggregate { Drained::default() } else { aggregate::drain(&grid, terminal)? };
         aggregates += drained.chunks;
@@ -105,10 +139,7 @@ impl Import {
     fn sources(&self, grid: &Grid, terminal: &Terminal) -> anyhow::Result<Vec<Source>> {
         let mut sources: Vec<Source> = Vec::new();
         for path in &self.files {
-            let tiff = GeoTiff::open(path)?;
-            tiff.header().notes.iter().for_each(|note| terminal.note(format!("{}: {note}", path.display())));
-            let import = raster::Import::new(grid, tiff);
-            let import = import.with_context(|| format!("`{}` cannot be imported", path.display()))?;
+            let import = self.placed(path, grid, terminal)?;
             if let Some(first) = sources.first()
                 && first.import.level() != import.level()
             {
@@ -123,4 +154,43 @@ impl Import {
         }
         Ok(sources)
     }
+
+    fn placed(&self, path: &Path, grid: &Grid, terminal: &Terminal) -> anyhow::Result<Placed> {
+        let misfit = || format!("`{}` cannot be imported", path.display());
+        if netcdf::is_netcdf(path) {
+            // What makes index axes of a grid is that they count cells.
+            let index_axes = grid.structure().axes().any(|axis| axis.unit_name() == Some(netcdf::INDEX));
+            let field = netcdf::Field::open(path, self.variable.as_deref(), index_axes)?;
+            return Ok(Placed::NetCdf(Box::new(netcdf::Import::new(grid, field).with_context(misfit)?)));
+        }
+        let tiff = GeoTiff::open(path)?;
+        tiff.header().notes.iter().for_each(|note| terminal.note(format!("{}: {note}", path.display())));
+        Ok(Placed::Raster(Box::new(raster::Import::new(grid, tiff).with_context(misfit)?)))
+    }
+}
+
+/// Writes all files in their order; how many base and aggregate chunks were written.
+fn written(sources: &mut [Source], progress: &mut dyn FnMut(u64)) -> anyhow::Result<(u64, u64)> {
+    let (mut base, mut aggregates) = (0, 0);
+    let is_netcdf = |source: &Source| matches!(source.import, Placed::NetCdf(_));
+    for group in sources.chunk_by_mut(|a, b| is_netcdf(a) && is_netcdf(b)) {
+        let first = group.first().map_or(String::new(), |source| source.path.display().to_string());
+        let more = if group.len() > 1 { format!(", or one of {} after it,", group.len() - 1) } else { String::new() };
+        let mut variables = Vec::new();
+        let mut rasters = Vec::new();
+        for source in group {
+            match &mut source.import {
+                Placed::Raster(import) => rasters.push(import),
+                Placed::NetCdf(import) => variables.push(import.as_mut()),
+            }
+        }
+        let failed = || format!("`{first}`{more} cannot be imported");
+        for import in rasters {
+            let done = import.write(progress).with_context(failed)?;
+            (base, aggregates) = (base + done.chunks, aggregates + done.aggregates);
+        }
+        let done = netcdf::write(&mut variables, progress).with_context(failed)?;
+        (base, aggregates) = (base + done.chunks, aggregates + done.aggregates);
+    }
+    Ok((base, aggregates))
 }

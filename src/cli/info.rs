@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::terminal::{Terminal, bytes};
-use super::{Outcome, json, open};
+use super::{Outcome, json, open, time};
 use crate::{Aggregation, Depth, DimensionKind, Grid, Layer, Levels};
 
 /// Show what a grid is and holds: structure, levels, chunks, bytes, marks
@@ -17,7 +17,8 @@ use crate::{Aggregation, Depth, DimensionKind, Grid, Layer, Levels};
 
 The JSON is {\"store\", \"grids\": [...]}, each grid with:
   grid, dtype, nodata, crs, filter, zstd_level, aggregators
-  dimensions   [{name, kind: regular|fixed, refinable, depth (null: to the top), labels, axes: [{name, origin, step, chunk}]}]
+  dimensions   [{name, kind: regular|fixed, refinable, depth (null: to the top), labels, axes: [{name, origin, step, chunk, unit}]}]
+  period       [first, end] of the time axis in ISO 8601; null if there is none, or before the first put
   extent       {axis: [lower, upper]}; window {axis: [first, end]} in cells of the base levels; both null before the first put
   base_levels, reach   {dimension: level}; null before the first put, the first aggregation
   top          {levels, chunk: {axis: index}}, null before the first put
@@ -126,7 +127,7 @@ fn as_json(grid: &Grid) -> anyhow::Result<Value> {
             ),
             _ => ("fixed", Some(0)),
         };
-        let axis = |axis: &crate::Axis| json!({ "name": axis.name(), "origin": axis.origin(), "step": axis.step(), "chunk": axis.chunk() });
+        let axis = |axis: &crate::Axis| json!({ "name": axis.name(), "origin": axis.origin(), "step": axis.step(), "chunk": axis.chunk(), "unit": axis.unit_name() });
         json!({
             "name": dimension.name(), "kind": kind, "refinable": dimension.is_refinable(), "depth": depth,
             "labels": dimension.labels(), "axes": dimension.axes().iter().map(axis).collect::<Vec<_>>(),
@@ -142,12 +143,17 @@ fn as_json(grid: &Grid) -> anyhow::Result<Value> {
         let index = structure.chunk_index(&top);
         json!({ "levels": json::levels(structure, top.levels()), "chunk": json::by_axis(structure, index.iter().copied()) })
     });
+    let extent = grid.extent()?;
+    let period = time::axis(structure).zip(extent.as_ref()).and_then(|((number, _), extent)| {
+        let ((from, to), axis) = (extent.bounds()[number], structure.axes().nth(number)?);
+        Some([time::shown(axis, from), time::shown(axis, to)])
+    });
     Ok(json!({
         "grid": grid.name(), "dtype": schema.dtype().name(), "nodata": schema.nodata(), "crs": structure.crs(),
         "filter": format!("{:?}", schema.filter()).to_lowercase(), "zstd_level": schema.zstd_level(),
         "aggregators": schema.aggregators().iter().map(Aggregation::to_string).collect::<Vec<_>>(),
         "dimensions": structure.dimensions().iter().map(dimension).collect::<Vec<_>>(),
-        "extent": grid.extent()?.map(|extent| json::extent(structure, &extent)),
+        "extent": extent.as_ref().map(|extent| json::extent(structure, extent)), "period": period,
         "window": grid.bounds()?.map(|bounds| json::window(structure, &bounds)),
         "base_levels": grid.base_levels()?.map(|levels| json::levels(structure, levels)),
         "reach": grid.reach()?.map(|levels| json::levels(structure, levels)),
@@ -164,15 +170,20 @@ fn as_text(grid: &Grid) -> anyhow::Result<String> {
     for dimension in structure.dimensions() {
         lines.push(format!("dimension  {}", described(dimension)));
         if !dimension.is_fixed() {
-            let axis =
-                |axis: &crate::Axis| format!("             {}: from {} in steps of {}", axis.name(), axis.origin(), axis.step());
+            let axis = |axis: &crate::Axis| {
+                let unit = match axis.time() {
+                    Some(unit) => format!(" {}", unit.tick()),
+                    None => axis.unit_name().map_or(String::new(), |unit| format!(" {unit}")),
+                };
+                let origin = time::shown(axis, axis.origin());
+                format!("             {}: from {origin} in steps of {}{unit}", axis.name(), axis.step())
+            };
             lines.extend(dimension.axes().iter().map(axis));
         }
     }
     if let (Some(bounds), Some(extent), Some(base)) = (grid.bounds()?, grid.extent()?, grid.base_levels()?) {
         let names: Vec<_> = structure.axes().map(crate::Axis::name).collect();
-        let ranges = names.iter().zip(extent.bounds()).map(|(name, (lower, upper))| format!("{name} {lower} to {upper}"));
-        lines.push(format!("extent     {}", ranges.collect::<Vec<_>>().join(", ")));
+        lines.push(format!("extent     {}", time::ranges(structure, extent.bounds())));
         let (start, end) = (bounds.start(), bounds.end());
         let ranges = names.iter().zip(start.iter().zip(end.iter())).map(|(name, (start, end))| format!("{name} {start}:{end}"));
         let levels = json::levels_text(structure, base);

@@ -10,8 +10,8 @@ use super::{Outcome, args, bench};
 
 /// Time the workload that other systems are measured on
 ///
-/// The workload is a folder that the comparison writes: base.f32, patches.f32, patches.json, windows.json, shape.json. Prints one
-/// line of JSON.
+/// The workload is a folder that the comparison writes: base.f32, rain.f32, patches.f32, patches.json, windows.json,
+/// shape.json. Prints one line of JSON.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  gridstone bench workload --work /var/tmp --chunk 256")]
 pub(super) struct Bench {
@@ -23,11 +23,14 @@ pub(super) struct Bench {
     /// Rows and columns of a chunk, a power of two
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = args::chunk)]
     chunk: u32,
+    /// Time steps, and rows and columns, of a chunk of the growing series
+    #[arg(long, value_name = "T,N", default_value = "2,64")]
+    rain_chunk: args::ChunkSize,
 }
 
 impl Bench {
     pub(super) fn run(self, terminal: &Terminal) -> Outcome {
-        let figures = bench::run(&self.dir, &self.work, self.chunk)?;
+        let figures = bench::run(&self.dir, &self.work, self.chunk, [self.rain_chunk.time.unwrap_or(2), self.rain_chunk.space])?;
         terminal.print(serde_json::to_string(&figures)?)?;
         Ok(ExitCode::SUCCESS)
     }

@@ -6,6 +6,7 @@ mod aggregate;
 mod args;
 mod bench;
 mod changes;
+mod collapse;
 mod completions;
 mod create;
 mod drop;
@@ -20,10 +21,12 @@ mod output;
 mod read;
 mod rename;
 mod select;
+mod series;
 mod stats;
 mod structure;
 mod swap;
 mod terminal;
+mod time;
 mod verify;
 
 use std::path::Path;
@@ -63,6 +66,7 @@ enum Verb {
     Info(info::Info),
     Ls(ls::Ls),
     Read(read::Read),
+    Series(series::Series),
     Explain(explain::Explain),
     Stats(stats::Stats),
     Changes(changes::Changes),
@@ -94,6 +98,7 @@ pub fn main() -> ExitCode {
         Verb::Info(verb) => verb.run(&terminal),
         Verb::Ls(verb) => verb.run(&terminal),
         Verb::Read(verb) => verb.run(&terminal),
+        Verb::Series(verb) => verb.run(&terminal),
         Verb::Explain(verb) => verb.run(&terminal),
         Verb::Stats(verb) => verb.run(&terminal),
         Verb::Changes(verb) => verb.run(&terminal),

@@ -1,6 +1,6 @@
 //! Files that `read` writes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ndarray::{Axis, Slice};
 
@@ -36,13 +36,9 @@ impl Output {
         Ok(Self { path, format })
     }
 
-    /// Refuses to replace a file without being told to, and to start what cannot be written.
+    /// See [`check_path`].
     pub(super) fn check(&self, overwrite: bool) -> anyhow::Result<()> {
-        let path = self.path.display();
-        anyhow::ensure!(overwrite || !self.path.exists(), "`{path}` exists; replace it with --overwrite");
-        let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        anyhow::ensure!(parent.is_none_or(|parent| parent.is_dir()), "`{path}` cannot be written: its directory does not exist");
-        Ok(())
+        check_path(&self.path, overwrite)
     }
 
     pub(super) fn write_png(
@@ -72,4 +68,13 @@ impl Output {
         });
         Ok(())
     }
+}
+
+/// Refuses to replace a file without being told to, and to start what cannot be written.
+pub(super) fn check_path(path: &Path, overwrite: bool) -> anyhow::Result<()> {
+    let shown = path.display();
+    anyhow::ensure!(overwrite || !path.exists(), "`{shown}` exists; replace it with --overwrite");
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    anyhow::ensure!(parent.is_none_or(|parent| parent.is_dir()), "`{shown}` cannot be written: its directory does not exist");
+    Ok(())
 }

@@ -6,10 +6,11 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::args;
+use super::collapse::OverTime;
 use super::output::{Format, Output};
 use super::select::Selection;
 use super::terminal::{Terminal, count};
-use super::{Outcome, json, open};
+use super::{Outcome, json, open, time};
 use crate::adapter::quicklook::Ramp;
 use crate::adapter::raster::Raster;
 use crate::{Answer, Array, Grid};
@@ -19,8 +20,8 @@ use crate::{Answer, Array, Grid};
 /// Without options: all there is, at the base level, rows as in the file that the grid was made after. Without --out: figures
 /// on what was read.
 ///
-/// .tif has the place, the coordinate reference system and the nodata value. .npy is (y, x), or (band, y, x) if there are
-/// several bands; cells without data are NaN in float layers, the grid's nodata value in integer ones. .png has transparent
+/// .tif has the place, the coordinate reference system and the nodata value. .npy is (y, x), (band, y, x) if there are
+/// several bands, or all axes of the grid if there are several steps of time; cells without data are NaN in float layers, the grid's nodata value in integer ones. .png has transparent
 /// cells where there is no data.
 #[derive(Args, Debug)]
 #[command(
@@ -29,6 +30,9 @@ use crate::{Answer, Array, Grid};
 pub(super) struct Read {
     #[command(flatten)]
     selection: Selection,
+    /// Make one of all steps of time, of the period if there is one: sum, mean, min or max, of the layer's values
+    #[arg(long, value_name = "NAME")]
+    over_time: Option<OverTime>,
     /// The file to write: .tif, .npy or .png
     #[arg(long, value_name = "FILE", value_parser = Output::parse)]
     out: Option<Output>,
@@ -57,6 +61,10 @@ impl Read {
         let store = open(&self.selection.store)?;
         let grid = store.grid(&self.selection.grid)?;
         let answer = grid.read(&self.selection.query(&grid)?)?;
+        let answer = match self.over_time {
+            Some(over_time) => over_time.of(&grid, answer)?,
+            None => answer,
+        };
         if !answer.stale.is_empty() {
             terminal.warn(format!(
                 "{} of what was read {} out of date; read with --fresh, or run `gridstone aggregate {} {}`",
@@ -79,11 +87,13 @@ impl Read {
             Err(_) => Figures::of(&answer.array, grid.schema().nodata()),
         };
         if let Some(out) = &self.out {
-            let raster = raster?;
-            match out.format {
-                Format::GeoTiff => raster.write_geotiff(&out.path)?,
-                Format::Npy => crate::adapter::npy::write(&out.path, &raster.array)?,
-                Format::Png => out.write_png(&raster, self.colormap, (self.min, self.max), &figures)?,
+            match (out.format, raster) {
+                // An array may have any axes.
+                (Format::Npy, raster) => {
+                    crate::adapter::npy::write(&out.path, raster.as_ref().map_or(&answer.array, |r| &r.array))?
+                }
+                (Format::GeoTiff, raster) => raster?.write_geotiff(&out.path)?,
+                (Format::Png, raster) => out.write_png(&raster?, self.colormap, (self.min, self.max), &figures)?,
             }
         }
         if self.json {
@@ -122,7 +132,6 @@ impl Read {
             return format!("wrote {}: {what}", out.path.display());
         }
         let names: Vec<_> = structure.axes().map(crate::Axis::name).collect();
-        let extent = names.iter().zip(answer.extent.bounds()).map(|(name, (lower, upper))| format!("{name} {lower} to {upper}"));
         let (start, end) = (answer.window.start(), answer.window.end());
         let window = names.iter().zip(start.iter().zip(end.iter())).map(|(name, (start, end))| format!("{name} {start}:{end}"));
         let value = |value: Option<f64>| value.map_or("none".to_owned(), |value| value.to_string());
@@ -132,7 +141,7 @@ impl Read {
             value(figures.max),
             value(figures.mean),
             figures.valid_share() * 100.0,
-            extent.collect::<Vec<_>>().join(", "),
+            time::ranges(structure, answer.extent.bounds()),
             window.collect::<Vec<_>>().join(", "),
             if answer.stale.is_empty() { "nothing".to_owned() } else { count(answer.stale.len() as u64, "part") },
         )

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::args::{self, Bounds, CellSize, Cells, Size};
+use super::args::{self, Bounds, CellSize, Cells, Period, Size};
+use super::time;
 use crate::adapter::raster::RasterAxes;
 use crate::{Axis, CellIndex, Extent, Freshness, Grid, Layer, Level, Levels, Query, Resampling, Shape, Window};
 
@@ -32,6 +33,12 @@ pub(super) struct Selection {
     /// Rows and columns of the answer
     #[arg(long, value_name = "HxW")]
     shape: Option<Size>,
+    /// From the first to before the second time, in ISO 8601 [default: all there is]
+    #[arg(long, value_name = "FROM/TO")]
+    period: Option<Period>,
+    /// A level of the time dimension: 0 has the declared steps, each one above steps of twice the length [default: the base]
+    #[arg(long, value_name = "L", allow_hyphen_values = true, value_parser = args::level, conflicts_with_all = ["resolution", "shape"])]
+    time_level: Option<Level>,
     /// base, or an aggregator of the grid [default: the base where there is one, else the first aggregator]
     #[arg(long, value_name = "NAME", value_parser = args::parsed::<Layer>)]
     layer: Option<Layer>,
@@ -54,12 +61,20 @@ impl Selection {
         let plain = self.extent.is_none() && self.window.is_none() && self.resolution.is_none() && self.shape.is_none();
         let axes = match RasterAxes::of(structure) {
             Ok(axes) => axes,
-            Err(_) if plain && self.level.is_none() && self.band.is_none() => return Ok(self.dressed(Query::all())),
+            Err(_) if plain && self.level.is_none() && self.band.is_none() && self.period.is_none() => {
+                return Ok(self.dressed(Query::all()));
+            }
             Err(error) => return Err(error.into()),
         };
         let base = bounds.levels(structure.dimensions().len());
         let bounds = self.band.as_ref().map_or(Ok(bounds), |band| banded(grid, axes, &bounds, band))?;
-        let levels = self.level.map_or(base, |level| base.with(axes.space, level));
+        let bounds = self.period.map_or(Ok(bounds), |period| time::within(structure, &bounds, period))?;
+        let mut levels = self.level.map_or(base, |level| base.with(axes.space, level));
+        if let Some(level) = self.time_level {
+            let (axis, _) = time::axis(structure)
+                .ok_or_else(|| anyhow::anyhow!("grid `{}` has no time axis for a --time-level", grid.name()))?;
+            levels = levels.with(structure.dimension_of(axis), level);
+        }
         let levelled = structure.cover(&bounds, levels);
         let region = match (self.extent, self.window) {
             (Some(asked), _) => {

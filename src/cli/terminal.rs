@@ -24,6 +24,13 @@ impl Terminal {
         out.flush()
     }
 
+    /// Results as they stand.
+    pub(super) fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes)?;
+        out.flush()
+    }
+
     /// Results for programs.
     pub(super) fn print_json(&self, value: &Value) -> io::Result<()> {
         self.print(format!("{value:#}"))

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::calendar::TimeUnit;
 use crate::error::{Error, Result};
 
 /// One coordinate direction: where its cell 0 begins, how large a cell is, how many cells a chunk holds.
@@ -11,6 +12,7 @@ pub struct Axis {
     pub(super) origin: f64,
     pub(super) step: f64,
     pub(super) chunk: u32,
+    pub(super) unit: Option<String>,
 }
 
 impl Axis {
@@ -20,7 +22,15 @@ impl Axis {
     /// An axis whose level-0 cell 0 begins at `origin` and is `step` long, both in world units; `step` is negative where
     /// numbers fall along the axis (y of a north-up raster). `chunk` is the cells a chunk, a power of two, at least 2.
     pub fn new(name: impl Into<String>, origin: f64, step: f64, chunk: u32) -> Self {
-        Self { name: name.into(), origin, step, chunk }
+        Self { name: name.into(), origin, step, chunk, unit: None }
+    }
+
+    /// The same with the unit of its world coordinates: a unit of time of the CF conventions (`hours since 2001-12-31T23:00:00Z`)
+    /// where it is a time axis, which lets times be asked for and shown; any other is kept, not interpreted.
+    #[must_use]
+    pub fn unit(mut self, unit: impl Into<String>) -> Self {
+        self.unit = Some(unit.into());
+        self
     }
 
     /// The axis's name.
@@ -41,6 +51,16 @@ impl Axis {
     /// Cells a chunk.
     pub fn chunk(&self) -> u32 {
         self.chunk
+    }
+
+    /// The unit of its world coordinates, if it was declared.
+    pub fn unit_name(&self) -> Option<&str> {
+        self.unit.as_deref()
+    }
+
+    /// What its world coordinates count, if it is a time axis.
+    pub fn time(&self) -> Option<TimeUnit> {
+        self.unit.as_deref().filter(|unit| is_time(unit)).and_then(|unit| unit.parse().ok())
     }
 
     /// The world coordinate of a position in level-0 cells (integers are cell edges).
@@ -70,11 +90,24 @@ impl Axis {
                 Self::CHUNK_MAX
             )));
         }
+        if let Some(unit) = &self.unit {
+            if unit.is_empty() || unit.len() > 128 {
+                return Err(Error::invalid(format!("axis `{name}`: its unit has {} bytes; use 1 to 128", unit.len())));
+            }
+            if is_time(unit) {
+                unit.parse::<TimeUnit>().map_err(|cause| Error::invalid(format!("axis `{name}`: {cause}")))?;
+            }
+        }
         if !fixed && !self.chunk.is_power_of_two() {
             return Err(Error::invalid(format!("axis `{name}`: a chunk of {} cells is not a power of two", self.chunk)));
         }
         Ok(())
     }
+}
+
+/// Whether a unit is one of time, as it must then be.
+fn is_time(unit: &str) -> bool {
+    unit.contains(" since ")
 }
 
 /// Names of grids, dimensions and axes: 1 to 128 of `A-Z a-z 0-9 . _ -`.

@@ -4,10 +4,13 @@ mod fetch;
 mod fresh;
 mod plan;
 mod query;
+mod series;
 mod version;
 
 pub use plan::Explanation;
 pub use query::{Answer, Freshness, Layer, Query};
+pub(crate) use series::read as read_series;
+pub use series::{Series, SeriesQuery};
 pub use version::Version;
 pub(crate) use version::version;
 
@@ -15,6 +18,7 @@ use crate::array::Array;
 use crate::error::Result;
 use crate::grid::{Shape, Window};
 use crate::kernel::resample;
+use crate::kv::Snapshot;
 use crate::store::Grid;
 use plan::{Plan, ReadLayer};
 
@@ -24,9 +28,13 @@ pub(crate) fn read(grid: &Grid, query: &Query) -> Result<Answer> {
     if let Freshness::Wait { commit, timeout } = query.freshness_wanted() {
         grid.wait(commit, timeout)?;
     }
-    let snapshot = grid.snapshot()?;
-    let plan = Plan::new(grid, grid.state(snapshot.as_ref())?, query).map_err(|e| grid.blame(e))?;
-    let fetched = fetch::fetch(grid, snapshot.as_ref(), &plan, query.freshness_wanted())?;
+    read_in(grid, grid.snapshot()?.as_ref(), query)
+}
+
+/// Answers a query from a snapshot that several share.
+fn read_in(grid: &Grid, snapshot: &dyn Snapshot, query: &Query) -> Result<Answer> {
+    let plan = Plan::new(grid, grid.state(snapshot)?, query).map_err(|e| grid.blame(e))?;
+    let fetched = fetch::fetch(grid, snapshot, &plan, query.freshness_wanted())?;
     let array = match &plan.maps {
         None => fetched.array,
         Some(maps) => {

@@ -87,6 +87,7 @@ impl Base {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
     use crate::grid::{Axis, Dimension};

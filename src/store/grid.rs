@@ -15,7 +15,7 @@ use crate::grid::{Extent, Levels, Location, Schema, Structure, Window};
 use crate::kernel::{Aggregation, Full, Halving};
 use crate::key::{ChunkKey, DirectoryEntry, GridId, LayerId};
 use crate::kv::{KeyRange, Snapshot, Space, for_each_page};
-use crate::reader::{self, Answer, Explanation, Query, Version};
+use crate::reader::{self, Answer, Explanation, Query, Series, SeriesQuery, Version};
 use crate::statistics::{self, Statistics, StatisticsQuery};
 use crate::writer::Commit;
 
@@ -247,6 +247,11 @@ impl Grid {
     /// Reads what a query asks for.
     pub fn read(&self, query: &Query) -> Result<Answer> {
         reader::read(self, query)
+    }
+
+    /// Reads the values of some cells along one dimension.
+    pub fn series(&self, query: &SeriesQuery) -> Result<Series> {
+        reader::read_series(self, query)
     }
 
     /// What stands for the answer to a query: as long as the stored cells that it is made of are the same, so is this, across

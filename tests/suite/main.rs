@@ -18,6 +18,7 @@ mod history;
 mod model;
 mod oracle;
 mod schedule;
+mod series;
 mod service;
 mod statistics;
 mod tidy;

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 ///
 /// `grid` names the aggregators and filters that a schema holds. `store` hands its handles' verbs on to `writer`, `reader`,
 /// `statistics` and `aggregate`, which know each other only as listed here.
-const LAYERS: [(&str, &[&str]); 20] = [
+const LAYERS: [(&str, &[&str]); 21] = [
     ("error", &[]),
+    ("calendar", &["error"]),
     ("array", &["error"]),
     ("codec", &["array"]),
     ("kernel", &["array", "error"]),
-    ("grid", &["array", "codec", "error", "kernel"]),
+    ("grid", &["array", "calendar", "codec", "error", "kernel"]),
     ("kv", &["error"]),
     ("key", &["grid", "kv"]),
     ("dirty", &["error", "grid", "key", "kv", "store"]),
@@ -41,8 +42,25 @@ const LAYERS: [(&str, &[&str]); 20] = [
     ),
     ("verify", &["codec", "dirty", "error", "feed", "grid", "kernel", "key", "kv", "store"]),
     // Types that the crate exports, by the paths of their homes.
-    ("adapter", &["array", "codec", "error", "grid", "kernel", "kv", "reader", "store", "writer"]),
-    ("cli", &["adapter", "array", "codec", "error", "grid", "kernel", "kv", "reader", "statistics", "store", "verify", "writer"]),
+    ("adapter", &["array", "calendar", "codec", "error", "grid", "kernel", "kv", "reader", "store", "writer"]),
+    (
+        "cli",
+        &[
+            "adapter",
+            "array",
+            "calendar",
+            "codec",
+            "error",
+            "grid",
+            "kernel",
+            "kv",
+            "reader",
+            "statistics",
+            "store",
+            "verify",
+            "writer",
+        ],
+    ),
     ("fuzzing", &["adapter", "codec", "key", "kv"]),
     ("bin", &[]),
     // Prose.

@@ -1,26 +1,12 @@
 //! From a file's cells to the grid's.
 
+use crate::adapter::cells::widens;
 use crate::adapter::geotiff::Header;
 use crate::array::{Array, Cell, Cells, DType, with_dtype, with_view};
 use crate::error::{Error, Result};
 use crate::grid::Schema;
 
 use super::schema::exact;
-
-/// Whether every value of one type is a value of the other.
-pub(super) fn widens(from: DType, to: DType) -> bool {
-    if from == to {
-        return true;
-    }
-    let bits = |dtype: DType| dtype.size() * 8;
-    match (from.is_float(), to.is_float()) {
-        (true, true) => bits(from) < bits(to),
-        (true, false) => false,
-        // Whole numbers up to the length of the significand.
-        (false, true) => bits(from) <= if to == DType::F32 { 16 } else { 32 },
-        (false, false) => bits(from) < bits(to) && (to.is_signed() || !from.is_signed()),
-    }
-}
 
 /// The name that GDAL gives a type.
 fn gdal_name(dtype: DType) -> &'static str {

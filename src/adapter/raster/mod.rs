@@ -38,5 +38,7 @@ mod tests;
 
 pub use import::{Checked, Import, Imported};
 pub use output::Raster;
-pub use place::{RasterAxes, TOLERANCE};
+pub use place::TOLERANCE;
+
+pub use crate::adapter::axes::RasterAxes;
 pub use schema::{Like, schema_like};

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use ndarray::{ArrayD, ArrayViewD, Axis};
 
+use crate::adapter::axes::RasterAxes;
 use crate::adapter::geotiff::{self, Affine, Band, Profile};
 use crate::array::{Array, Cell, Cells, DType, with_view};
 use crate::error::{Error, Result};
@@ -12,7 +13,6 @@ use crate::kernel::Aggregation;
 use crate::reader::{Answer, Layer};
 use crate::store::Grid;
 
-use super::place::RasterAxes;
 use super::schema::{PIXELS, exact};
 
 /// An answer as other programs take rasters: (y, x), or (band, y, x) where there are several bands, with its place.

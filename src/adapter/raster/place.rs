@@ -1,5 +1,6 @@
 //! Where a file's cells lie in a grid.
 
+use crate::adapter::axes::RasterAxes;
 use crate::adapter::geotiff::{Affine, Header};
 use crate::error::{Error, Result};
 use crate::grid::{CellIndex, Level, Levels, Shape, Structure, Window};
@@ -10,39 +11,6 @@ use super::schema::PIXELS;
 
 /// How far the edges of a file may be from those of the grid's cells, in cells.
 pub const TOLERANCE: f64 = 1e-6;
-
-/// The axes of a grid that a raster has: rows, columns, and bands if there is a Fixed dimension.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RasterAxes {
-    /// The dimension of rows and columns.
-    pub space: usize,
-    /// The axis along which rows follow each other.
-    pub y: usize,
-    /// The axis along which columns follow each other.
-    pub x: usize,
-    /// The axis of the bands.
-    pub band: Option<usize>,
-}
-
-impl RasterAxes {
-    /// The only dimension of two axes, and the only Fixed one if there is one. An [`Invalid`](crate::ErrorKind::Invalid)
-    /// error if they are not to be told. There may be other dimensions.
-    pub fn of(structure: &Structure) -> Result<Self> {
-        let dimensions = || structure.dimensions().iter().enumerate();
-        let mut planes = dimensions().filter(|(_, dimension)| dimension.axes().len() == 2);
-        let (Some((space, _)), None) = (planes.next(), planes.next()) else {
-            return Err(Error::invalid("a raster needs a grid with one dimension of two axes, y before x"));
-        };
-        let mut fixed = dimensions().filter(|(_, dimension)| dimension.is_fixed());
-        let band = fixed.next().map(|(d, _)| structure.axes_of(d).start);
-        if fixed.next().is_some() {
-            return Err(Error::invalid("a raster needs a grid with at most one Fixed dimension, for its bands"));
-        }
-        let axes = structure.axes_of(space);
-        Ok(Self { space, y: axes.start, x: axes.start + 1, band })
-    }
-}
 
 /// The cells of a grid that a file has.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -4,8 +4,8 @@ use std::io::Cursor;
 
 use ndarray::Array2;
 
-use super::convert::widens;
 use super::{Import, Like, Raster, schema_like};
+use crate::adapter::cells::widens;
 use crate::adapter::geotiff::{self, Affine, GeoTiff, Profile};
 use crate::array::{Array, Cell, DType, with_dtype};
 use crate::{Grid, Level, Levels, Query, Store};

@@ -3,6 +3,7 @@
 mod bad_input;
 mod bands;
 mod catalog;
+mod rain;
 mod srtm;
 mod stats;
 mod usage;

@@ -5,13 +5,14 @@ use std::process::Stdio;
 
 use super::{Work, data};
 
-const VERBS: [&str; 15] = [
+const VERBS: [&str; 16] = [
     "create",
     "import",
     "aggregate",
     "info",
     "ls",
     "read",
+    "series",
     "explain",
     "stats",
     "changes",
@@ -54,6 +55,8 @@ fn wrong_usage_has_code_2() {
         &["--resampling", "lanczos"],
         &["--out", "x.jpg"],
         &["--out", "x.png", "--colormap", "jet"],
+        &["--period", "2018-09-14/2018-09-13"],
+        &["--period", "today"],
         &["--frsh"],
     ] {
         let ran = read(options);

@@ -1,0 +1,37 @@
+//! Which axes of a grid are rows, columns and bands.
+
+use crate::error::{Error, Result};
+use crate::grid::Structure;
+
+/// The axes of a grid that a raster has: rows, columns, and bands if there is a Fixed dimension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RasterAxes {
+    /// The dimension of rows and columns.
+    pub space: usize,
+    /// The axis along which rows follow each other.
+    pub y: usize,
+    /// The axis along which columns follow each other.
+    pub x: usize,
+    /// The axis of the bands.
+    pub band: Option<usize>,
+}
+
+impl RasterAxes {
+    /// The only dimension of two axes, and the only Fixed one if there is one. An [`Invalid`](crate::ErrorKind::Invalid)
+    /// error if they are not to be told. There may be other dimensions.
+    pub fn of(structure: &Structure) -> Result<Self> {
+        let dimensions = || structure.dimensions().iter().enumerate();
+        let mut planes = dimensions().filter(|(_, dimension)| dimension.axes().len() == 2);
+        let (Some((space, _)), None) = (planes.next(), planes.next()) else {
+            return Err(Error::invalid("a raster needs a grid with one dimension of two axes, y before x"));
+        };
+        let mut fixed = dimensions().filter(|(_, dimension)| dimension.is_fixed());
+        let band = fixed.next().map(|(d, _)| structure.axes_of(d).start);
+        if fixed.next().is_some() {
+            return Err(Error::invalid("a raster needs a grid with at most one Fixed dimension, for its bands"));
+        }
+        let axes = structure.axes_of(space);
+        Ok(Self { space, y: axes.start, x: axes.start + 1, band })
+    }
+}

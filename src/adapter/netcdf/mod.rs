@@ -1,0 +1,54 @@
+//! NetCDF of the classic formats (CDF-1, CDF-2, CDF-5) in, with the coordinates, times, packing and gaps of the CF conventions.
+//!
+//! NetCDF-4 is HDF5 under another name and is refused with the command that makes a classic file of it.
+//!
+//! # Where the cells of a variable lie in a grid
+//!
+//! * A grid made after a variable ([`schema_like`]) has the axes time, labels, `y`, `x`, in this order, those that the variable
+//!   has. Which axis is which is told by `axis`, `standard_name` and `units` of its coordinate variable, then by its name; the
+//!   last two axes are rows and columns if nothing tells. One further axis of more than one cell (heights, members) becomes
+//!   a Fixed dimension, labelled by its coordinates; those of one cell are dropped.
+//! * Rows and columns must be equidistant within [`TOLERANCE`] cells. Coordinates are centres of cells, unless there are
+//!   `bounds`. Steps and edges are taken as the shortest decimal numbers that the stored ones can stand for. The coordinate
+//!   reference system is that of the `grid_mapping`: an EPSG code or WKT.
+//! * A variable without 1-D coordinates (one on a curvilinear grid) is kept on *index axes* if that is asked for: origin 0, steps
+//!   of 1, unit `index`.
+//! * Time becomes a regular dimension. A step lasts from its time to the next: the cell is `[t, t + step)`, so a step is asked
+//!   for and shown by the time in the file. With CF `bounds` the cell is the bounds', and the step is known by its beginning.
+//!   The grid's cell 0 is the first step; before it there is room for earlier ones, and gaps cost nothing. A time that
+//!   does not lie on the steps is refused by name.
+//! * A file is laid into a grid ([`Import`]) at level 0, where its cells are the grid's, aligned within [`TOLERANCE`] cells, in
+//!   either direction.
+//!
+//! # What the numbers of a variable become
+//!
+//! * Packed numbers (`scale_factor`, `add_offset`) are unpacked: to float32 where both attributes are float32 and the numbers
+//!   have at most 16 bits, else to float64, computed in float64. `_Unsigned` is honoured.
+//! * `_FillValue`, `missing_value`, what lies outside `valid_range`, `valid_min` and `valid_max`, and NaN are no data; without a
+//!   `_FillValue`, the library's default one too, except for bytes and integers of 64 bits. They leave what the grid has at
+//!   their place alone.
+//! * Integers that are not packed keep their type; the grid's nodata value is the `_FillValue`, else the `missing_value`, else
+//!   the default.
+
+mod decode;
+mod field;
+mod file;
+mod header;
+mod import;
+mod schema;
+mod source;
+mod space;
+mod time;
+
+#[cfg(test)]
+mod tests;
+
+pub use field::Field;
+pub use file::{NetCdf, is_netcdf};
+pub use header::{Dimension, Header, Value, Variable};
+pub use import::{Checked, Import, Imported, write};
+pub use schema::{Like, schema_like};
+pub use space::INDEX;
+
+/// How far coordinates may be from equidistant ones, and cells of a file from those of a grid, in cells.
+pub const TOLERANCE: f64 = 0.01;

@@ -1,0 +1,64 @@
+//! A grid after a variable.
+
+use std::io::{Read, Seek};
+
+use super::field::Field;
+use crate::array::DType;
+use crate::error::Result;
+use crate::grid::{Dimension, Schema, SchemaBuilder, Structure};
+use crate::kernel::Aggregation;
+
+/// What a grid made after a variable has that the file does not say.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Like {
+    /// Time steps of a chunk, a power of two.
+    pub time_chunk: u32,
+    /// Rows and columns of a chunk, a power of two; by default 128 under a time axis, else 256.
+    pub chunk: Option<u32>,
+    /// The length of a time step in nanoseconds, in place of the file's.
+    pub time_step: Option<i128>,
+    /// The nodata value, in place of the file's.
+    pub nodata: Option<f64>,
+    /// The layers of aggregates.
+    pub aggregators: Vec<Aggregation>,
+}
+
+impl Default for Like {
+    fn default() -> Self {
+        Self { time_chunk: 16, chunk: None, time_step: None, nodata: None, aggregators: vec![Aggregation::Mean] }
+    }
+}
+
+/// The schema of a grid whose level 0 has the cells of a variable. See the [module](super).
+pub fn schema_like<R: Read + Seek>(field: &Field<R>, like: &Like) -> Result<Schema> {
+    let mut structure = Structure::builder();
+    let mut chunk = like.chunk.unwrap_or(256);
+    if let Some(times) = &field.times {
+        chunk = like.chunk.unwrap_or(128);
+        structure = structure.dimension(Dimension::regular("time", [times.axis(like.time_chunk, like.time_step)?]));
+    }
+    if let Some(band) = &field.band {
+        structure = structure.dimension(Dimension::fixed(fitting(&band.name), band.labels.clone()));
+    }
+    structure = structure.dimension(Dimension::regular("space", [field.y.axis("y", chunk), field.x.axis("x", chunk)]));
+    if let Some(crs) = &field.crs {
+        structure = structure.crs(crs);
+    }
+    let dtype: DType = field.decoding.dtype;
+    let mut schema = Schema::builder(structure.build()?, dtype);
+    let nodata = match like.nodata {
+        Some(nodata) => Some(nodata),
+        None => field.decoding.nodata()?,
+    };
+    if let Some(nodata) = nodata {
+        schema = schema.nodata(nodata);
+    }
+    like.aggregators.iter().cloned().fold(schema, SchemaBuilder::aggregator).build()
+}
+
+/// A name of a file with what no name of a grid has replaced.
+pub(super) fn fitting(name: &str) -> String {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    name.chars().map(|c| if fits(c) { c } else { '_' }).take(128).collect()
+}

@@ -1,0 +1,217 @@
+//! Tests of the NetCDF adapter, on files that netCDF4-python wrote (`tests/data/netcdf/make.py`).
+
+mod damage;
+mod importing;
+
+use std::io::Cursor;
+use std::path::PathBuf;
+
+use serde_json::Value as Json;
+
+use super::*;
+use crate::{Array, Error};
+
+fn data() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/netcdf")
+}
+
+fn bytes(name: &str) -> Vec<u8> {
+    std::fs::read(data().join(format!("{name}.nc"))).expect("a stored file")
+}
+
+fn open(name: &str) -> NetCdf<Cursor<Vec<u8>>> {
+    NetCdf::from_reader(Cursor::new(bytes(name))).expect("a stored file opens")
+}
+
+fn field(name: &str, variable: &str) -> Result<Field<Cursor<Vec<u8>>>, Error> {
+    Field::new(open(name), Some(variable), false)
+}
+
+fn expected() -> Json {
+    serde_json::from_slice(&std::fs::read(data().join("expected.json")).expect("a stored file")).expect("JSON")
+}
+
+/// The cells as `expected.json` has them: floats as the bits of the double, NaN as null, integers as text.
+fn listed(array: &Array) -> Vec<Json> {
+    fn of<T: crate::Cell>(cells: &ndarray::ArrayD<T>) -> Vec<Json> {
+        let json = |cell: &T| match (T::DTYPE.is_float(), cell.is_nan()) {
+            (false, _) => Json::from(format!("{cell:?}")),
+            (true, true) => Json::Null,
+            (true, false) => Json::from(format!("{:016x}", cell.to_f64().to_bits())),
+        };
+        cells.iter().map(json).collect()
+    }
+    crate::array::with_view!(Array, array, |cells| of(cells))
+}
+
+fn shape_of(json: &Json) -> Vec<u64> {
+    json.as_array().expect("a list").iter().map(|len| len.as_u64().expect("a length")).collect()
+}
+
+/// The error with all its causes.
+fn story(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+#[test]
+fn every_variable_has_the_cells_that_the_library_wrote() {
+    let expected = expected();
+    let files = expected["raw"].as_object().expect("files");
+    assert_eq!(files.len(), 9);
+    for (name, variables) in files {
+        let mut file = open(name);
+        let numbers = file.header().variables.iter().filter(|variable| variable.dtype.is_some()).count();
+        assert_eq!(numbers, variables.as_object().expect("variables").len(), "{name}");
+        for (variable, wanted) in variables.as_object().expect("variables") {
+            let shape = shape_of(&wanted["shape"]);
+            let array = file.read(variable, &vec![0; shape.len()], &shape).expect(variable);
+            assert_eq!(array.dtype().name(), wanted["dtype"], "{name} {variable}");
+            assert_eq!(listed(&array), *wanted["values"].as_array().expect("values"), "{name} {variable}");
+        }
+    }
+}
+
+#[test]
+fn a_box_is_that_part_of_the_whole() {
+    for (name, variable) in [
+        ("cdf1-fixed", "f8"),
+        ("cdf1-record", "rain"),
+        ("cdf1-record", "flag"),
+        ("cdf5-bounds", "t"),
+        ("cdf1-record-alone", "short"),
+    ] {
+        let mut file = open(name);
+        let whole: Vec<usize> = file
+            .header()
+            .shape(file.header().variable(variable).expect(variable))
+            .iter()
+            .map(|len| usize::try_from(*len).expect("small"))
+            .collect();
+        let all =
+            file.read(variable, &vec![0; whole.len()], &whole.iter().map(|len| *len as u64).collect::<Vec<_>>()).expect("all");
+        let all = ndarray::ArrayD::from_shape_vec(whole.as_slice(), listed(&all)).expect("its shape");
+        let boxes =
+            whole.iter().map(|len| (0..*len).flat_map(|from| (from + 1..=*len).map(move |to| (from, to))).collect::<Vec<_>>());
+        let mut parts: Vec<Vec<(usize, usize)>> = vec![Vec::new()];
+        for of_axis in boxes {
+            parts =
+                parts.iter().flat_map(|part| of_axis.iter().map(move |range| [part.as_slice(), &[*range]].concat())).collect();
+        }
+        for part in parts {
+            let start: Vec<u64> = part.iter().map(|(from, _)| *from as u64).collect();
+            let shape: Vec<u64> = part.iter().map(|(from, to)| (to - from) as u64).collect();
+            let got = listed(&file.read(variable, &start, &shape).expect("a part"));
+            let wanted = all.slice_each_axis(|axis| ndarray::Slice::from(part[axis.axis.index()].0..part[axis.axis.index()].1));
+            assert_eq!(got, wanted.iter().cloned().collect::<Vec<_>>(), "{name} {variable} {part:?}");
+        }
+    }
+}
+
+#[test]
+fn attributes_have_their_types() {
+    let file = open("cdf1-fixed");
+    let header = file.header();
+    assert_eq!(header.attribute("title"), Some(&Value::Text("every type".to_owned())));
+    for code in ["i1", "i2", "i4", "f4", "f8"] {
+        let variable = header.variable(code).expect(code);
+        assert_eq!(variable.text("note"), Some(code));
+        let Some(Value::Numbers(numbers)) = variable.attribute("numbers") else { panic!("{code} has numbers") };
+        assert_eq!((Some(numbers.dtype()), numbers.len()), (variable.dtype, 3));
+    }
+    assert_eq!(header.variable("text").expect("text").dtype, None);
+}
+
+#[test]
+fn coordinates_make_the_axes_that_were_meant() {
+    let expected = expected();
+    for (name, wanted) in expected["fields"].as_object().expect("fields") {
+        let field = field(name, wanted["variable"].as_str().expect("a name")).expect(name);
+        let near = |json: &Json, cells: &super::space::Cells| {
+            // Also those of float32 coordinates: the decimals that were written.
+            assert_eq!((json[0].as_f64(), json[1].as_f64()), (Some(cells.origin), Some(cells.step)), "{name}");
+        };
+        near(&wanted["y"], &field.y);
+        near(&wanted["x"], &field.x);
+        let times = field.times.as_ref().map(|times| times.starts.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let wanted_times =
+            wanted["times"].as_array().map(|times| times.iter().map(|t| t.as_str().expect("text").to_owned()).collect());
+        assert_eq!(times, wanted_times, "{name}");
+        assert_eq!(field.crs.as_deref(), wanted["crs"].as_str(), "{name}");
+        assert_eq!(field.decoding.nodata().expect("exact"), wanted["nodata"].as_f64(), "{name}");
+        let labels = field.band.as_ref().map(|band| Json::from(band.labels.clone()));
+        assert_eq!(labels.unwrap_or_default(), wanted["labels"], "{name}");
+    }
+}
+
+#[track_caller]
+fn refused(field: Result<Field<Cursor<Vec<u8>>>, Error>, reason: &str) {
+    let error = field.expect_err(reason);
+    assert_eq!(*error.kind(), crate::ErrorKind::Invalid);
+    assert!(story(&error).contains(reason), "`{}` does not say `{reason}`", story(&error));
+}
+
+#[test]
+fn what_cannot_be_used_is_refused_by_name() {
+    refused(field("noleap", "v"), "calendar `noleap`");
+    refused(
+        field("cdf1-fixed", "i2"),
+        "no 1-D coordinate variable for its axis `y`; keep it on its own index axes with `--index-axes`",
+    );
+    refused(field("cdf1-record", "wind"), "no variable `wind` of two or more axes; it has flag, rain, short");
+    refused(Field::new(open("cdf1-record"), None, false), "choose one with `--variable`: flag, rain, short");
+    refused(field("cdf1-fixed", "scalar"), "no variable `scalar`");
+    let irregular = field("irregular", "v").expect("its times are read");
+    let error = schema_like(&irregular, &Like::default()).expect_err("irregular");
+    assert!(error.to_string().contains("the time 2001-01-04T12:00:00Z is not a whole number of steps of 1 days"), "{error}");
+    assert!(error.to_string().contains("irregular time is not supported yet"), "{error}");
+}
+
+#[test]
+fn hdf5_is_refused_with_the_command_that_converts_it() {
+    let error = NetCdf::from_reader(Cursor::new(b"\x89HDF\r\n\x1a\n".to_vec())).expect_err("NetCDF-4");
+    assert!(error.to_string().contains("NetCDF-4") && error.to_string().contains("nccopy -3"), "{error}");
+}
+
+#[test]
+fn a_curvilinear_variable_is_kept_on_index_axes_if_asked() {
+    let path = data().join("../radar/2018091319.nc");
+    let error = Field::open(&path, None, false).expect_err("no coordinates");
+    assert!(
+        story(&error).contains("(its coordinates `lat`, `lon` have two axes)") && story(&error).contains("--index-axes"),
+        "{}",
+        story(&error)
+    );
+    let field = Field::open(&path, None, true).expect("index axes");
+    let mut like = Like::default();
+    let error = schema_like(&field, &like).expect_err("one time");
+    assert!(error.to_string().contains("--time-step"), "{error}");
+    like.time_step = Some(3_600_000_000_000);
+    let schema = schema_like(&field, &like).expect("a schema");
+    let axes: Vec<_> =
+        schema.structure().axes().map(|axis| (axis.name(), axis.origin(), axis.step(), axis.unit_name())).collect();
+    assert_eq!(
+        axes,
+        [
+            ("time", 146_396.0, 1.0, Some("hours since 2001-12-31T23:00:00Z")),
+            ("y", 0.0, 1.0, Some("index")),
+            ("x", 0.0, 1.0, Some("index")),
+        ]
+    );
+}
+
+#[test]
+fn a_time_axis_counts_in_the_longest_ticks_that_are_whole() {
+    let axis = |name: &str, variable: &str| {
+        let axis = field(name, variable).expect(name).times.expect("times").axis(16, None).expect("regular");
+        (axis.origin(), axis.step(), axis.unit_name().expect("a unit").to_owned())
+    };
+    assert_eq!(axis("cdf1-record", "rain"), (0.0, 1.0, "hours since 2018-09-13T19:00:00Z".to_owned()));
+    assert_eq!(axis("cdf2-packed", "dbz"), (0.0, 10.0, "minutes since 1999-12-31T22:50:00Z".to_owned()));
+    assert_eq!(axis("cdf5-bounds", "t"), (0.0, 3.0, "hours since 2000-02-28T21:00:00Z".to_owned()));
+}

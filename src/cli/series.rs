@@ -1,0 +1,243 @@
+//! `gridstone series`
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::args::{self, Period};
+use super::output;
+use super::terminal::{Terminal, count};
+use super::{Outcome, json, open, time};
+use crate::adapter::plot::{self, Plot};
+use crate::adapter::raster::RasterAxes;
+use crate::array::with_view;
+use crate::{Array, Cell, Freshness, Grid, Layer, Series as Answer, SeriesQuery};
+
+/// Read the values of cells over time, and write them as a table or a plot
+///
+/// Without --out: a table on stdout. .csv has a row a step, `time,value`: the time at which the step begins in ISO 8601, and
+/// nothing where there is no data; several cells have a column each, named by their place. .npy is (step), or (cell, step) for
+/// several cells. .png is a plot.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Example:\n  gridstone series store rain --at 500010,4650020 --period 2018-09-13T19:00Z/2018-09-14 --points 500 --out rain.png"
+)]
+pub(super) struct Series {
+    /// The directory of the store
+    store: PathBuf,
+    /// The name of the grid
+    grid: String,
+    /// A place in world units; several times for several cells
+    #[arg(long, value_name = "X,Y", required = true, allow_hyphen_values = true)]
+    at: Vec<Place>,
+    /// One band, by its number from 1 [default: 1]
+    #[arg(long, value_name = "B")]
+    band: Option<std::num::NonZeroU32>,
+    /// From the first to before the second time, in ISO 8601 [default: all there is]
+    #[arg(long, value_name = "FROM/TO")]
+    period: Option<Period>,
+    /// At most so many steps, as far as the pyramid goes; then each stands for several [default: the base's]
+    #[arg(long, value_name = "N")]
+    points: Option<std::num::NonZeroUsize>,
+    /// base, or an aggregator of the grid [default: the base where there is one, else the first aggregator]
+    #[arg(long, value_name = "NAME", value_parser = args::parsed::<Layer>)]
+    layer: Option<Layer>,
+    /// Compute aggregates that are out of date on the fly
+    #[arg(long)]
+    fresh: bool,
+    /// The file to write: .csv, .npy or .png
+    #[arg(long, value_name = "FILE", value_parser = file)]
+    out: Option<(PathBuf, Format)>,
+    /// Replace the file if there is one
+    #[arg(long)]
+    overwrite: bool,
+    /// Print {"levels", "layer", "dtype", "edges", "times", "values": [[..]], "chunks_read", "stale", "out"}
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Place {
+    x: f64,
+    y: f64,
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (x, y) = text.split_once(',').ok_or("give two numbers, like 500010,4650020")?;
+        Ok(Self { x: args::number(x)?, y: args::number(y)? })
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Csv,
+    Npy,
+    Png,
+}
+
+fn file(text: &str) -> Result<(PathBuf, Format), String> {
+    let path = PathBuf::from(text);
+    match path.extension().map(|extension| extension.to_string_lossy().to_lowercase()).as_deref() {
+        Some("csv") => Ok((path, Format::Csv)),
+        Some("npy") => Ok((path, Format::Npy)),
+        Some("png") => Ok((path, Format::Png)),
+        _ => Err("its name must end in .csv, .npy or .png".to_owned()),
+    }
+}
+
+impl Series {
+    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+        if let Some((path, _)) = &self.out {
+            output::check_path(path, self.overwrite)?;
+        }
+        let store = open(&self.store)?;
+        let grid = store.grid(&self.grid)?;
+        let series = grid.series(&self.query(&grid)?)?;
+        if !series.stale.is_empty() {
+            let parts = count(series.stale.len() as u64, "part");
+            let grid = grid.name();
+            terminal.warn(format!(
+                "{parts} of what was read out of date; read with --fresh, or run `gridstone aggregate {} {grid}`",
+                self.store.display()
+            ));
+        }
+        match &self.out {
+            None if !self.json => terminal.write(self.table(&grid, &series).as_bytes())?,
+            None => {}
+            Some((path, Format::Csv)) => crate::adapter::replace(path, |out| {
+                let failed = |cause| crate::Error::unavailable(format!("`{}` cannot be written", path.display())).because(cause);
+                out.write_all(self.table(&grid, &series).as_bytes()).map_err(failed)
+            })?,
+            Some((path, Format::Npy)) => crate::adapter::npy::write(path, &squeezed(series.array.clone()))?,
+            Some((path, Format::Png)) => plot::write(path, &self.plot(&grid, &series))?,
+        }
+        if self.json {
+            terminal.print_json(&self.as_json(&grid, &series))?;
+        } else if let Some((path, _)) = &self.out {
+            let levels = json::levels_text(grid.structure(), series.levels);
+            terminal.print(format!(
+                "wrote {}: {} of {}, layer {}, level {levels}, {} read",
+                path.display(),
+                count(series.edges.len() as u64 - 1, "step"),
+                count(self.at.len() as u64, "cell"),
+                series.layer,
+                count(series.chunks_read, "chunk")
+            ))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn query(&self, grid: &Grid) -> anyhow::Result<SeriesQuery> {
+        let structure = grid.structure();
+        let axes = RasterAxes::of(structure)?;
+        let along = time::axis(structure);
+        let own = [Some(axes.y), Some(axes.x), axes.band];
+        let axis = along.map(|(axis, _)| axis).or_else(|| (0..structure.rank()).find(|axis| !own.contains(&Some(*axis))));
+        let axis = axis.ok_or_else(|| anyhow::anyhow!("grid `{}` has no time axis", grid.name()))?;
+        anyhow::ensure!(self.band.is_none() || axes.band.is_some(), "grid `{}` has no bands to choose from", grid.name());
+        let cell = |place: &Place| -> Vec<f64> {
+            let coordinate = |number: usize| match number {
+                number if number == axes.y => place.y,
+                number if number == axes.x => place.x,
+                _ => f64::from(self.band.map_or(1, std::num::NonZeroU32::get) - 1),
+            };
+            (0..structure.rank()).filter(|number| *number != axis).map(coordinate).collect()
+        };
+        let mut cells = self.at.iter().map(cell);
+        let mut query = SeriesQuery::at(cells.next().unwrap_or_default());
+        query = cells.fold(query, SeriesQuery::and);
+        query = query.along(structure.dimensions()[structure.dimension_of(axis)].name());
+        query = query.freshness(if self.fresh { Freshness::Fresh } else { Freshness::Stored });
+        if let Some(period) = self.period {
+            let (_, unit) = along.ok_or_else(|| anyhow::anyhow!("grid `{}` has no time axis for a --period", grid.name()))?;
+            let (from, to) = time::range(unit, period);
+            query = query.range(from, to);
+        }
+        if let Some(points) = self.points {
+            query = query.points(points.get());
+        }
+        Ok(match self.layer.clone() {
+            Some(layer) => query.layer(layer),
+            None => query,
+        })
+    }
+
+    /// The name of each cell's column.
+    fn names(&self) -> Vec<String> {
+        match &self.at[..] {
+            [_] => vec!["value".to_owned()],
+            several => several.iter().map(|place| format!("{} {}", place.x, place.y)).collect(),
+        }
+    }
+
+    fn table(&self, grid: &Grid, series: &Answer) -> String {
+        let axis = grid.structure().axes().nth(series.axis);
+        let name = axis.map_or("", |axis| if axis.time().is_some() { "time" } else { axis.name() });
+        let steps = series.edges.len() - 1;
+        let (shown, names) = (texts(&series.array, grid.schema().nodata()), self.names());
+        let mut table = format!("{name},{}\n", names.join(","));
+        for (step, edge) in series.edges[..steps].iter().enumerate() {
+            table += &axis.map_or(String::new(), |axis| time::shown(axis, *edge));
+            for cell in 0..names.len() {
+                table.push(',');
+                table += &shown[cell * steps + step];
+            }
+            table.push('\n');
+        }
+        table
+    }
+
+    fn plot(&self, grid: &Grid, series: &Answer) -> Plot {
+        let nodata = grid.schema().nodata();
+        let values: Vec<f64> =
+            series.array.iter_f64().map(|value| if Some(value) == nodata { f64::NAN } else { value }).collect();
+        let places: Vec<String> = self.at.iter().map(|place| format!("{}, {}", place.x, place.y)).collect();
+        Plot {
+            title: format!("{} ({}) at {}", grid.name(), series.layer, places.join(" / ")),
+            lines: values.chunks(series.edges.len() - 1).map(<[f64]>::to_vec).collect(),
+            edges: series.edges.clone(),
+            time: grid.structure().axes().nth(series.axis).and_then(crate::Axis::time),
+        }
+    }
+
+    fn as_json(&self, grid: &Grid, series: &Answer) -> Value {
+        let structure = grid.structure();
+        let axis = structure.axes().nth(series.axis).filter(|axis| axis.time().is_some());
+        let times = axis.map(|axis| series.edges.iter().map(|edge| time::shown(axis, *edge)).collect::<Vec<_>>());
+        let nodata = grid.schema().nodata();
+        let values: Vec<Option<f64>> =
+            series.array.iter_f64().map(|value| Some(value).filter(|value| !value.is_nan() && Some(*value) != nodata)).collect();
+        json!({
+            "levels": json::levels(structure, series.levels), "layer": series.layer.to_string(),
+            "dtype": series.array.dtype().name(), "edges": series.edges, "times": times,
+            "values": values.chunks(series.edges.len() - 1).collect::<Vec<_>>(), "chunks_read": series.chunks_read,
+            "stale": series.stale.iter().map(|window| json::window(structure, window)).collect::<Vec<_>>(),
+            "out": self.out.as_ref().map(|(path, _)| path.display().to_string()),
+        })
+    }
+}
+
+/// Every value in as few digits as tell it from others; nothing for no data.
+fn texts(array: &Array, nodata: Option<f64>) -> Vec<String> {
+    fn of<T: Cell>(cells: &ndarray::ArrayD<T>, nodata: Option<f64>) -> Vec<String> {
+        let absent = |cell: &T| cell.is_nan() || nodata.is_some_and(|nodata| cell.to_f64() == nodata);
+        let text = |cell: &T| if absent(cell) { String::new() } else { format!("{cell:?}") };
+        cells.iter().map(text).collect()
+    }
+    with_view!(Array, array, |cells| of(cells, nodata))
+}
+
+/// A single cell's series has one axis.
+fn squeezed(array: Array) -> Array {
+    if array.shape()[0] != 1 {
+        return array;
+    }
+    with_view!(Array, array, |cells| Array::from(cells.index_axis_move(ndarray::Axis(0), 0)))
+}

@@ -1,0 +1,344 @@
+//! Series: the values of some cells along one dimension, most often time.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::query::{Freshness, Layer, Query};
+use super::read_in;
+use crate::array::{Array, Cell, Cells, with_dtype, with_view};
+use crate::error::{Error, Result};
+use crate::grid::{CellIndex, Extent, Levels, Shape, Structure, Window};
+use crate::kv::Snapshot;
+use crate::store::Grid;
+
+/// The values of all cells together that a series may have.
+const VALUES_MAX: u64 = 1 << 28;
+/// The cells that are decoded for some of a chunk's cells at a time.
+const BOX_CELLS_MAX: u64 = 1 << 22;
+
+/// Which cells' values are wanted, along which dimension and over which range of it.
+///
+/// By default: along the dimension `time`, or else the only levelled one of a single axis; over all that was put; at the base
+/// level.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SeriesQuery {
+    cells: Vec<Vec<f64>>,
+    along: Option<String>,
+    range: Option<(f64, f64)>,
+    points: Option<usize>,
+    layer: Option<Layer>,
+    freshness: Freshness,
+}
+
+impl SeriesQuery {
+    /// The series of one cell: a world coordinate for each axis but the series' own, in the structure's order. Along a Fixed
+    /// dimension, the number of a label from 0.
+    pub fn at(cell: impl IntoIterator<Item = f64>) -> Self {
+        Self {
+            cells: vec![cell.into_iter().collect()],
+            along: None,
+            range: None,
+            points: None,
+            layer: None,
+            freshness: Freshness::default(),
+        }
+    }
+
+    /// One more cell. Cells in one chunk are read together.
+    #[must_use]
+    pub fn and(mut self, cell: impl IntoIterator<Item = f64>) -> Self {
+        self.cells.push(cell.into_iter().collect());
+        self
+    }
+
+    /// Along the dimension of this name, which has one axis.
+    #[must_use]
+    pub fn along(mut self, dimension: impl Into<String>) -> Self {
+        self.along = Some(dimension.into());
+        self
+    }
+
+    /// Over those steps of what was put that touch this range of world coordinates.
+    #[must_use]
+    pub fn range(mut self, from: f64, to: f64) -> Self {
+        self.range = Some((from, to));
+        self
+    }
+
+    /// In at most so many steps: from the finest level along the dimension that has no more, or the coarsest that is kept.
+    /// Above the base, the first and the last step may reach beyond the range.
+    #[must_use]
+    pub fn points(mut self, most: usize) -> Self {
+        self.points = Some(most);
+        self
+    }
+
+    /// These values; by default the base at the base level, and the grid's first aggregator above.
+    #[must_use]
+    pub fn layer(mut self, layer: Layer) -> Self {
+        self.layer = Some(layer);
+        self
+    }
+
+    /// How up to date the series is.
+    #[must_use]
+    pub fn freshness(mut self, freshness: Freshness) -> Self {
+        self.freshness = freshness;
+        self
+    }
+}
+
+/// The values of some cells along one dimension.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Series {
+    /// (cell, step): a row for each cell, in the order they were asked for. Steps without data are as in
+    /// [`Answer::array`](super::Answer).
+    pub array: Array,
+    /// Where each step begins in world coordinates, and where the last one ends: one more than there are steps.
+    pub edges: Vec<f64>,
+    /// The number of the series' axis.
+    pub axis: usize,
+    /// The levels that were read.
+    pub levels: Levels,
+    /// The layer that was read.
+    pub layer: Layer,
+    /// The parts that were read and are out of date because aggregation has not caught up.
+    pub stale: Vec<Window>,
+    /// Chunks read and decoded.
+    pub chunks_read: u64,
+}
+
+/// Cells of one column of chunks: their numbers, and the box around them without the series' axis.
+struct Column {
+    cells: Vec<usize>,
+    low: CellIndex,
+    high: CellIndex,
+}
+
+/// Reads a series.
+pub(crate) fn read(grid: &Grid, query: &SeriesQuery) -> Result<Series> {
+    let snapshot = grid.snapshot()?;
+    read_all(grid, snapshot.as_ref(), query).map_err(|e| grid.blame(e))
+}
+
+fn read_all(grid: &Grid, snapshot: &dyn Snapshot, query: &SeriesQuery) -> Result<Series> {
+    let structure = grid.structure();
+    let axis = axis_of(structure, query.along.as_deref())?;
+    let state = grid.state(snapshot)?;
+    let Some(bounds) = state.bounds else { return Err(Error::not_found("it is empty: nothing was put yet")) };
+    let base = bounds.levels(structure.dimensions().len());
+    let steps = steps(structure, axis, &bounds, query.range)?;
+    let reach = match (query.freshness, state.top(structure)) {
+        _ if grid.layers().is_empty() => base,
+        (Freshness::Fresh, Some(top)) => top,
+        _ => state.reach.unwrap_or(base),
+    };
+    let (steps, levels) = levelled(structure, axis, steps, (base, reach), query.points);
+    let (start, len) = (steps.start()[axis], steps.shape()[axis]);
+    if len.saturating_mul(query.cells.len() as u64) > VALUES_MAX {
+        return Err(Error::invalid(format!(
+            "the series of {} cells over {len} steps are more than {VALUES_MAX} values; ask for fewer points or a shorter range",
+            query.cells.len()
+        )));
+    }
+    let cells = query.cells.iter().map(|at| cell_at(structure, axis, at, base)).collect::<Result<Vec<_>>>()?;
+    for cell in &cells {
+        let mut first = *cell;
+        first[axis] = start;
+        structure.check(&Window::new(first, Shape::from(vec![1; structure.rank()].as_slice())).at(levels))?;
+    }
+    let tasks = tasks(structure, axis, &cells, &steps);
+    let taken = tasks.par_iter().map(|task| task.read(grid, snapshot, query, &cells, axis)).collect::<Result<Vec<_>>>()?;
+    let Some(first) = taken.first() else { return Err(Error::invalid("a series needs a cell")) };
+    let (layer, dtype) = (first.layer.clone(), first.values.first().map_or(grid.schema().dtype(), Cells::dtype));
+    let chunks_read = taken.iter().map(|part| part.chunks_read).sum();
+    let mut stale: Vec<Window> = taken.iter().flat_map(|part| part.stale.iter().copied()).collect();
+    stale.sort_unstable();
+    stale.dedup();
+    let shape = [cells.len(), usize::try_from(len).unwrap_or(usize::MAX)];
+    let array = with_dtype!(dtype, |T| assembled::<T>(&shape, &tasks, &taken));
+    let level = levels[structure.dimension_of(axis)];
+    let edges = (0..=len).map(|step| structure.edge(axis, level, start.saturating_add_unsigned(step))).collect();
+    Ok(Series { array, edges, axis, levels, layer, stale, chunks_read })
+}
+
+/// One read: a range of steps of the cells of one column of chunks.
+struct Task {
+    cells: Vec<usize>,
+    /// The first step, among those of the series.
+    from: usize,
+    window: Window,
+}
+
+/// What a task came to: the values of each of its cells.
+struct Taken {
+    values: Vec<Cells>,
+    layer: Layer,
+    stale: Vec<Window>,
+    chunks_read: u64,
+}
+
+impl Task {
+    fn read(&self, grid: &Grid, snapshot: &dyn Snapshot, query: &SeriesQuery, cells: &[CellIndex], axis: usize) -> Result<Taken> {
+        let mut asked = Query::window(self.window).freshness(query.freshness);
+        if let Some(layer) = query.layer.clone() {
+            asked = asked.layer(layer);
+        }
+        let answer = read_in(grid, snapshot, &asked)?;
+        let values = self.cells.iter().map(|number| pick(&answer.array, axis, &cells[*number], &self.window)).collect();
+        Ok(Taken { values, layer: answer.layer, stale: answer.stale, chunks_read: answer.chunks_read })
+    }
+}
+
+/// The reads that a series is made of. Each chunk is in one of them. A single cell's chunks are read at once, in parallel;
+/// where a chunk has several cells, the box around them is decoded, a bounded part at a time.
+fn tasks(structure: &Structure, axis: usize, cells: &[CellIndex], steps: &Window) -> Vec<Task> {
+    let levels = steps.levels(structure.dimensions().len());
+    let mut tasks = Vec::new();
+    for Column { cells, low, high } in columns(structure, axis, cells, levels) {
+        let (mut start, mut shape) = (low, Shape::from(vec![1; low.len()].as_slice()));
+        shape.iter_mut().zip(high.iter().zip(low.iter())).for_each(|(len, (high, low))| *len = high.abs_diff(*low) + 1);
+        let cells_a_step = shape.iter().product::<u64>();
+        (start[axis], shape[axis]) = (steps.start()[axis], steps.shape()[axis]);
+        let whole = Window::new(start, shape).at(levels);
+        let most = if cells.len() == 1 { u64::MAX } else { BOX_CELLS_MAX / cells_a_step };
+        let mut parts: Vec<Range<usize>> = Vec::new();
+        for piece in structure.split(&whole) {
+            let range = piece.in_window[axis]..piece.in_window[axis] + piece.shape[axis];
+            match parts.last_mut() {
+                Some(part) if (range.end - part.start) as u64 <= most => part.end = range.end,
+                _ => parts.push(range),
+            }
+        }
+        tasks.extend(parts.into_iter().map(|part| {
+            let (mut start, mut shape) = (start, shape);
+            (start[axis], shape[axis]) = (start[axis].saturating_add_unsigned(part.start as u64), part.len() as u64);
+            Task { cells: cells.clone(), from: part.start, window: Window::new(start, shape).at(levels) }
+        }));
+    }
+    tasks
+}
+
+fn assembled<T: Cell>(shape: &[usize], tasks: &[Task], taken: &[Taken]) -> Array {
+    let mut array = ndarray::ArrayD::from_elem(ndarray::IxDyn(shape), T::from_f64(0.0));
+    for (task, part) in tasks.iter().zip(taken) {
+        for (number, values) in task.cells.iter().zip(&part.values) {
+            let values = values.as_slice::<T>().unwrap_or_default();
+            let mut row = array.index_axis_mut(ndarray::Axis(0), *number);
+            row.iter_mut().skip(task.from).zip(values).for_each(|(to, value)| *to = *value);
+        }
+    }
+    Array::from(array)
+}
+
+/// The axis of a dimension.
+fn axis_of(structure: &Structure, along: Option<&str>) -> Result<usize> {
+    let dimensions = structure.dimensions();
+    let single: Vec<usize> =
+        (0..dimensions.len()).filter(|d| !dimensions[*d].is_fixed() && dimensions[*d].axes().len() == 1).collect();
+    let named = |name: &str| single.iter().copied().find(|d| dimensions[*d].name() == name);
+    let found = match (along, &single[..]) {
+        (Some(name), _) => named(name).ok_or_else(|| format!("it has no levelled dimension `{name}` of one axis")),
+        (None, [only]) => Ok(*only),
+        (None, _) => {
+            named("time").ok_or_else(|| "it has no dimension `time`; say along which dimension the series goes".to_owned())
+        }
+    };
+    found.map(|d| structure.axes_of(d).start).map_err(Error::not_found)
+}
+
+/// The steps of the base that are asked for and within what was put, as a window of which only the series' axis counts.
+fn steps(structure: &Structure, axis: usize, bounds: &Window, range: Option<(f64, f64)>) -> Result<Window> {
+    let Some((from, to)) = range else { return Ok(*bounds) };
+    let extent = structure.extent(bounds);
+    let mut sides = extent.bounds().to_vec();
+    let (lower, upper) = sides[axis];
+    let missed = from.is_nan() || to.is_nan();
+    let (from, to) = (from.min(to).max(lower), from.max(to).min(upper));
+    if missed || from >= to {
+        return Err(Error::not_found(format!("nothing was put in the range; there are steps from {lower} to {upper}")));
+    }
+    sides[axis] = (from, to);
+    structure.window(&Extent::new(sides), bounds.levels(structure.dimensions().len()))
+}
+
+/// The finest level along the axis with few enough steps.
+fn levelled(
+    structure: &Structure,
+    axis: usize,
+    steps: Window,
+    (base, reach): (Levels, Levels),
+    points: Option<usize>,
+) -> (Window, Levels) {
+    let d = structure.dimension_of(axis);
+    let most = points.map_or(u64::MAX, |points| points.max(1) as u64);
+    let (mut levels, mut window) = (base, steps);
+    while window.shape()[axis] > most && levels[d] < reach[d] {
+        let Some(coarser) = levels[d].coarser() else { break };
+        levels[d] = coarser;
+        window = structure.cover(&steps, levels);
+    }
+    (window, levels)
+}
+
+/// The cell at world coordinates of all axes but one.
+fn cell_at(structure: &Structure, axis: usize, at: &[f64], base: Levels) -> Result<CellIndex> {
+    if at.len() + 1 != structure.rank() {
+        let others: Vec<&str> =
+            structure.axes().enumerate().filter(|(number, _)| *number != axis).map(|(_, axis)| axis.name()).collect();
+        return Err(Error::invalid(format!("a cell of {} coordinates does not fit the axes {}", at.len(), others.join(", "))));
+    }
+    let mut world = at.to_vec();
+    world.insert(axis, 0.0);
+    let mut cell = CellIndex::from(vec![0; structure.rank()].as_slice());
+    for number in (0..structure.rank()).filter(|number| *number != axis) {
+        let position = structure.position(number, base[structure.dimension_of(number)], world[number]).floor();
+        cell[number] = whole(position).ok_or_else(|| {
+            let name = structure.axes().nth(number).map_or("", crate::grid::Axis::name);
+            Error::invalid(format!("the coordinate {} along `{name}` is outside the index space", world[number]))
+        })?;
+    }
+    Ok(cell)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "whole and of at most 1e18")]
+fn whole(position: f64) -> Option<i64> {
+    (position.abs() <= 1e18).then_some(position as i64)
+}
+
+/// Cells by the column of chunks that they are in.
+fn columns(structure: &Structure, axis: usize, cells: &[CellIndex], levels: Levels) -> Vec<Column> {
+    let mut columns: BTreeMap<Vec<u64>, Column> = BTreeMap::new();
+    let ones = Shape::from(vec![1; structure.rank()].as_slice());
+    for (number, cell) in cells.iter().enumerate() {
+        let mut codes: Vec<u64> =
+            structure.chunk_box(&Window::new(*cell, ones).at(levels)).into_iter().map(|codes| codes.start).collect();
+        codes[axis] = 0;
+        let column = columns.entry(codes).or_insert_with(|| Column { cells: Vec::new(), low: *cell, high: *cell });
+        column.cells.push(number);
+        for (axis, at) in cell.iter().enumerate() {
+            column.low[axis] = column.low[axis].min(*at);
+            column.high[axis] = column.high[axis].max(*at);
+        }
+    }
+    columns.into_values().collect()
+}
+
+/// The values of one cell along the series' axis of a window's array.
+fn pick(array: &Array, axis: usize, cell: &CellIndex, window: &Window) -> Cells {
+    fn of<T: Cell>(cells: &ndarray::ArrayD<T>, at: &[Option<usize>]) -> Cells {
+        let mut view = cells.view();
+        for (axis, index) in at.iter().enumerate().rev() {
+            if let Some(index) = index {
+                view = view.index_axis_move(ndarray::Axis(axis), *index);
+            }
+        }
+        Cells::from(view.iter().copied().collect::<Vec<T>>())
+    }
+    let index = |number: usize| usize::try_from(cell[number] - window.start()[number]).unwrap_or(0);
+    let at: Vec<Option<usize>> = (0..cell.len()).map(|number| (number != axis).then(|| index(number))).collect();
+    with_view!(Array, array, |cells| of(cells, &at))
+}
