@@ -162,8 +162,7 @@ const WRITERS: usize = 3;
 const PUTS: usize = 3;
 
 fn writer(stage: &Stage, grid: &Grid, puts: &[Put], number: usize) {
-    for own in number * PUTS..(number + 1) * PUTS {
-        let put = &puts[own];
+    for (own, put) in puts.iter().enumerate().skip(number * PUTS).take(PUTS) {
         let sizes: Vec<usize> = put.shape.iter().map(|&len| usize::try_from(len).unwrap()).collect();
         let cells = array(DType::F64, &sizes, &put.values);
         let window = Window::new(put.start.as_slice(), gridstone::Shape::from(put.shape.as_slice()));
