@@ -15,7 +15,7 @@ use crate::{Error, ErrorKind, Grid, Policy, Store, StoreStats};
 ///
 /// A step is one commit, so Ctrl-C at any time loses no more than the step that is under way.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  gridstone aggregate store dem\n  gridstone aggregate store --watch --idle 10")]
+#[command(after_help = "Example:\n  gridstone aggregate store dem\n  gridstone aggregate store --watch --idle 10")]
 pub(super) struct Aggregate {
     /// The directory of the store
     store: PathBuf,

@@ -166,8 +166,7 @@ const WRITERS: usize = 3;
 const PUTS: usize = 3;
 
 fn writer(stage: &Stage, grid: &Grid, puts: &[Put], number: usize) {
-    for own in number * PUTS..(number + 1) * PUTS {
-        let put = &puts[own];
+    for (own, put) in puts.iter().enumerate().skip(number * PUTS).take(PUTS) {
         let sizes: Vec<usize> = put.shape.iter().map(|&len| usize::try_from(len).unwrap()).collect();
         let cells = array(DType::F64, &sizes, &put.values);
         let window = Window::new(put.start.as_slice(), gridstone::Shape::from(put.shape.as_slice()));
@@ -201,13 +200,11 @@ fn play(seed: u64) -> Vec<usize> {
     let (aggregator, readers) = (WRITERS, 2);
     let actors = WRITERS + 1 + readers;
     let stage = Stage::new(seed, actors);
-    // Through one store, where writers do not aggregate, or each through its own, as several processes would.
-    let shared = dice.chance(50);
+    // Each through a store of its own, as several processes would: they share no lock, and nobody waits off stage.
     let open = |policy| Store::options().policy(policy).open_engine(stage.clone()).unwrap();
     let first = open(Policy::Manual);
     first.create("a", schema.clone()).unwrap();
-    let stores: Vec<Store> =
-        (0..actors).map(|_| if shared { first.clone() } else { open(dice.pick(&[Policy::Manual, Policy::Inline])) }).collect();
+    let stores: Vec<Store> = (0..actors).map(|_| open(dice.pick(&[Policy::Manual, Policy::Inline]))).collect();
     let grids: Vec<Grid> = stores.iter().map(|store| store.grid("a").unwrap()).collect();
     let seeds: Vec<u64> = (0..actors).map(|_| dice.next()).collect();
     std::thread::scope(|scope| {

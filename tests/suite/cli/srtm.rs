@@ -222,7 +222,7 @@ fn watch_drains_what_is_pending_and_ends_when_nothing_is_left() {
     assert_eq!(drained["marks_drained"].as_u64(), Some(pending));
     assert!(ran.stderr.starts_with("note: ") && ran.stderr.contains(" pending"), "{}", ran.stderr);
     let info = work.json(&["info", "store", "dem"]);
-    assert_eq!(info["marks"].as_u64(), Some(0));
+    assert_eq!(info["grids"][0]["marks"].as_u64(), Some(0));
     assert_eq!(work.json(&["aggregate", "store", "--watch", "--idle", "0"])["marks_drained"].as_u64(), Some(0));
     assert_eq!(work.run(&["aggregate", "store", "dem", "--watch"]).code, Some(2), "it is for all grids");
 }
