@@ -160,7 +160,7 @@ impl Stats {
 
 /// Whether means of float32 have bounds: of cells whose magnitude is known.
 fn rounded_mean_helps(grid: &Grid) -> bool {
-    let has = |aggregator| grid.schema().aggregators().contains(&aggregator);
+    let has = |aggregation| grid.schema().aggregators().contains(&aggregation);
     let bounded = !grid.schema().dtype().is_float() || has(Aggregation::Min) && has(Aggregation::Max);
     has(Aggregation::Mean) && bounded
 }

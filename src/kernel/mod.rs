@@ -19,7 +19,7 @@ pub(crate) use chunk::{Chunk, Full, Weighed};
 pub use custom::{Aggregator, Record, Summary};
 pub(crate) use custom::{Custom, CustomPlanes, STATE_MAX};
 pub(crate) use halving::Halving;
-pub(crate) use mode::inexact;
+pub(crate) use mode::{classes, inexact};
 pub use resample::Resampling;
 pub(crate) use resample::{AxisMap, resample};
 pub(crate) use rule::{Op, Rule, Weighting};

@@ -159,6 +159,15 @@ fn merge<T: Cell>(list: &mut Vec<(T, f64)>, classes: usize) -> f64 {
     cut
 }
 
+/// Calls `visit` with each class of a valid cell and its area. False if that may not be all of it.
+pub(crate) fn classes(chunk: &Chunk, full: Full, cell: usize, visit: &mut dyn FnMut(f64, f64)) -> bool {
+    with_cells!(&chunk.values, |values| {
+        let lists = Lists::new(values, chunk, full);
+        lists.each(cell, |class, area| visit(class.to_f64(), area));
+        lists.short(cell) == 0.0
+    })
+}
+
 /// Whether another class than the value could have the largest area, for each cell of a chunk. `None` if none could.
 pub(crate) fn inexact(chunk: &Chunk, full: Full) -> Option<Vec<bool>> {
     chunk.state.get(1)?;

@@ -3,7 +3,7 @@
 use crate::array::{Cell, Cells, DType, with_cells};
 use crate::error::Result;
 use crate::grid::{Levels, Location};
-use crate::kernel::{Aggregation, Chunk};
+use crate::kernel::{Aggregation, Chunk, Full, classes};
 use crate::store::{ChunkReader, LayerSpec};
 
 use super::plan::Plan;
@@ -21,6 +21,7 @@ pub(super) struct Facts {
     max: Option<Vec<f64>>,
     /// Mean and variance.
     moments: Option<(Vec<f64>, Vec<f64>)>,
+    classes: Option<(Chunk, Full)>,
 }
 
 /// The values of a layer that become sums.
@@ -63,10 +64,13 @@ impl Facts {
         chunk: Chunk,
         (levels, base): (Levels, Levels),
     ) {
-        let Chunk { values, state, weight } = chunk;
         let full = chunks.grid.full(levels).0;
         let cells = full / plan.full;
         let is = |found: Option<&LayerSpec>| found.is_some_and(|found| found.id == spec.id);
+        if is(plan.found.classes) {
+            self.classes = Some((chunk.clone(), Full(full)));
+        }
+        let Chunk { values, state, weight } = chunk;
         if spec.aggregation == Aggregation::Count {
             // A tally numbers base cells; else it is an area already.
             let unit = if spec.dtype == DType::U64 { plan.full } else { 1.0 };
@@ -85,14 +89,7 @@ impl Facts {
             self.max = Some(doubles(&values));
         }
         self.valid = self.valid.take().or(weight);
-        // The mean stands in the state of a variance.
-        let means = if is(plan.found.moments) { state.into_iter().next() } else { None };
-        if let Some(means) = &means {
-            let root = spec.aggregation == Aggregation::Std;
-            let variance = doubles(&values).into_iter().map(|value| if root { value * value } else { value });
-            self.moments = Some((doubles(means), variance.collect()));
-        }
-        let values = means.unwrap_or(values);
+        let values = if is(plan.found.moments) { self.take_moments(spec, &values, state) } else { values };
         if is(plan.found.sum) {
             let dtype = chunks.grid.schema().dtype();
             let bits = 8.0 * dtype.size() as f64 - if dtype.is_signed() { 1.0 } else { 0.0 };
@@ -101,9 +98,18 @@ impl Facts {
         } else if is(plan.found.mean) && plan.found.sum.is_none() {
             let rise = |(level, base): (&crate::grid::Level, &crate::grid::Level)| f64::from(level.get()) - f64::from(base.get());
             let steps: f64 = levels.iter().zip(base.iter()).map(rise).sum();
-            let unit = if values.dtype() == DType::F64 { -52.0_f64 } else { -24.0 }.exp2();
+            let unit = if spec.dtype == DType::F64 { -52.0_f64 } else { -24.0 }.exp2();
             self.sum = Some(Sums::Means { values, rounding: (steps + 1.0) * unit * (1.0 + 1e-6) });
         }
+    }
+
+    /// Takes the chunk of a layer of variances or deviations, and gives its means.
+    fn take_moments(&mut self, spec: &LayerSpec, values: &Cells, state: Vec<Cells>) -> Cells {
+        let means = state.into_iter().next().unwrap_or_else(|| values.clone());
+        let root = spec.aggregation == Aggregation::Std;
+        let variances = doubles(values).into_iter().map(|value| if root { value * value } else { value }).collect();
+        self.moments = Some((doubles(&means), variances));
+        means
     }
 
     /// Whether nothing is valid under a cell.
@@ -126,7 +132,10 @@ impl Facts {
     fn sum(&self, plan: &Plan<'_>, cell: usize) -> Option<(f64, Option<i128>)> {
         match self.sum.as_ref()? {
             Sums::Means { .. } if plan.rounded_mean || plan.exact_sum() => None,
-            Sums::Means { values, .. } => Some((double(values, cell) * self.area(cell)? * plan.unit, None)),
+            Sums::Means { values, .. } => {
+                let mean = Some(double(values, cell)).filter(|mean| mean.is_finite())?;
+                Some((mean * self.area(cell)? * plan.unit, None))
+            }
             Sums::Sums { values, sure } => {
                 let (min, max) = self.range(cell);
                 let cells = self.area(cell).map_or(f64::INFINITY, |area| area / plan.full);
@@ -140,6 +149,19 @@ impl Facts {
                 }
             }
         }
+    }
+
+    /// The moments of a cell, if they are known: of infinities there are none.
+    fn moments(&self, cell: usize) -> Option<Moments> {
+        let (means, variances) = self.moments.as_ref()?;
+        let area = self.area(cell)?;
+        let finite = means[cell].is_finite() && variances[cell].is_finite();
+        finite.then(|| Moments { area, mean: means[cell], m2: variances[cell] * area })
+    }
+
+    /// Calls `visit` with each class under a cell and its area. False if they are not all known.
+    pub(super) fn classes(&self, cell: usize, visit: &mut dyn FnMut(f64, f64)) -> bool {
+        self.classes.as_ref().is_some_and(|(chunk, full)| classes(chunk, *full, cell, visit))
     }
 
     /// What a cell of one value adds, if it is one and its area is known.
@@ -160,11 +182,9 @@ impl Facts {
             return Some(share);
         }
         let (area, range) = (self.area(cell), self.range(cell));
-        let moments = self.moments.as_ref().zip(area);
-        let moments = moments.map(|((mean, variance), area)| Moments { area, mean: mean[cell], m2: variance[cell] * area });
-        // Classes are told by cells of one value only.
-        let missing = plan.wants(Stat::Std) && moments.is_none()
-            || plan.query.classes
+        let moments = self.moments(cell).unwrap_or_default();
+        let missing = plan.wants(Stat::Std) && moments.area == 0.0
+            || plan.query.classes && !self.classes(cell, &mut |_, _| ())
             || plan.areas() && area.is_none()
             || plan.wants(Stat::Min) && self.min.is_none()
             || plan.wants(Stat::Max) && self.max.is_none();
@@ -173,7 +193,7 @@ impl Facts {
             return None;
         }
         let (sum, whole) = if plan.sums() { self.sum(plan, cell)? } else { (0.0, None) };
-        Some(Share { area: area.unwrap_or(0.0), sum, whole, range, moments: moments.unwrap_or_default() })
+        Some(Share { area: area.unwrap_or(0.0), sum, whole, range, moments })
     }
 
     /// Bounds of the sum under a cell of a known area whose values lie between two.
@@ -183,7 +203,11 @@ impl Facts {
         match &self.sum {
             Some(Sums::Means { values, rounding }) => {
                 let (mean, off) = (double(values, cell), rounding * low.abs().max(high.abs()));
-                if off.is_finite() { (least.max(weight * (mean - off)), most.min(weight * (mean + off))) } else { (least, most) }
+                if (mean + off).is_finite() {
+                    (least.max(weight * (mean - off)), most.min(weight * (mean + off)))
+                } else {
+                    (least, most)
+                }
             }
             Some(Sums::Sums { .. }) => self.sum(plan, cell).map_or((least, most), |(sum, _)| (sum, sum)),
             None => (least, most),

@@ -45,24 +45,29 @@ pub(super) struct Found<'a> {
     pub(super) mean: Option<&'a LayerSpec>,
     pub(super) min: Option<&'a LayerSpec>,
     pub(super) max: Option<&'a LayerSpec>,
-    /// A variance, which says the mean too, in doubles, and the area.
+    /// Mean and variance, or deviation.
     pub(super) moments: Option<&'a LayerSpec>,
+    /// The area of each class.
+    pub(super) classes: Option<&'a LayerSpec>,
 }
 
 impl<'a> Found<'a> {
     fn of(grid: &'a Grid) -> Self {
-        let find = |aggregation| grid.layers().iter().find(|spec| spec.aggregation == aggregation);
+        let find = |aggregation: Aggregation| grid.layers().iter().find(|spec| spec.aggregation == aggregation);
         let (min, max) = (find(Aggregation::Min), find(Aggregation::Max));
         let both = min.is_some() && max.is_some();
         // Sums of int64 cells saturate both ways: what was lost on the way up shows only by how large the cells are.
         let plain = |sum: &&LayerSpec| sum.dtype != DType::I64 || grid.schema().dtype().size() < 8 || both;
-        let (sum, mean) = (find(Aggregation::Sum).filter(plain), find(Aggregation::Mean));
+        let sum = find(Aggregation::Sum).filter(plain);
         let moments = find(Aggregation::Variance).or(find(Aggregation::Std));
+        let classes = grid.layers().iter().find(|spec| spec.is_mode());
+        // Variances keep means of float64, which are better than means of float32.
+        let mean = find(Aggregation::Mean);
         let mean = mean.filter(|mean| mean.dtype == DType::F64).or(moments).or(mean);
-        // A mean says the area too; where it is read in any case, `count` need not be.
+        // Means say the area too; where they are read in any case, `count` need not be.
         let count = find(Aggregation::Count);
-        let area = if sum.is_some() { count.or(mean) } else { mean.or(count) };
-        Self { area, sum, mean, min, max, moments }
+        let area = if sum.is_some() { count.or(mean) } else { mean.or(count) }.or(classes);
+        Self { area, sum, mean, min, max, moments, classes }
     }
 
     fn range(&self) -> bool {
@@ -83,8 +88,7 @@ impl<'a> Found<'a> {
             Stat::Mean if self.area.is_none() => Some("`count`"),
             Stat::Min if self.min.is_none() => Some("`min`"),
             Stat::Max if self.max.is_none() => Some("`max`"),
-            Stat::Std if self.moments.is_none() => Some("`variance` or `std`"),
-            Stat::Std if self.area.is_none() => Some("`count`"),
+            Stat::Std if self.moments.is_none() => Some("`variance`"),
             _ => None,
         }
     }
@@ -97,10 +101,12 @@ impl<'a> Plan<'a> {
         let found = Found::of(grid);
         let integer = !grid.schema().dtype().is_float();
         let mut unserved = Vec::new();
-        for (asked, what) in [(query.bins.is_some(), "histogram"), (query.classes, "classes")] {
-            if asked && !(found.range() && found.area.is_some()) {
-                unserved.push(Unserved { what, needs: "`min`, `max` and `count`" });
-            }
+        let told = found.range() && found.area.is_some();
+        if query.bins.is_some() && !told {
+            unserved.push(Unserved { what: "histogram", needs: "`min`, `max` and `count`" });
+        }
+        if query.classes && !told && found.classes.is_none() {
+            unserved.push(Unserved { what: "classes", needs: "`mode`" });
         }
         if query.predicate.is_some() && found.min.is_none() && found.max.is_none() {
             unserved.push(Unserved { what: "where", needs: "`min` and `max`" });
@@ -134,9 +140,10 @@ impl<'a> Plan<'a> {
         let chosen = [
             found.area.filter(|_| self.areas() || wide || bounded || !exact),
             sum.filter(|_| exact && self.sums()),
+            found.moments.filter(|_| exact && self.wants(Stat::Std)),
+            found.classes.filter(|_| exact && self.query.classes),
             found.min.filter(|_| ranges || wide || self.wants(Stat::Min)),
             found.max.filter(|_| ranges || wide || self.wants(Stat::Max)),
-            found.moments.filter(|_| exact && self.wants(Stat::Std)),
         ];
         let mut reads: Vec<&LayerSpec> = Vec::new();
         for spec in chosen.into_iter().flatten() {

@@ -282,7 +282,7 @@ impl<'a> Walk<'a> {
         }
         let Some(share) = facts.share(self.plan, cell) else { return Ok(false) };
         tally.add(&share);
-        self.count(tally, &share)?;
+        self.count(tally, facts, cell, &share)?;
         Ok(true)
     }
 
@@ -292,13 +292,17 @@ impl<'a> Walk<'a> {
         self.query().predicate.as_ref().map_or(Verdict::All, |predicate| predicate.verdict(min, max))
     }
 
-    /// Counts a cell that falls into one bin, and is of one class if classes are wanted.
-    fn count(&self, tally: &mut Tally, share: &Share) -> Result<()> {
+    /// Counts a cell that falls into one bin, and whose classes are known, if that is wanted.
+    fn count(&self, tally: &mut Tally, facts: &Facts, cell: usize, share: &Share) -> Result<()> {
         if let Some(bins) = &self.query().bins {
             tally.count(bins, bins.counter(share.range.0), share.area);
         }
         if self.query().classes {
-            tally.class(share.range.0, share.area);
+            if share.range.0 == share.range.1 {
+                tally.class(share.range.0, share.area);
+            } else {
+                facts.classes(cell, &mut |class, area| tally.class(class, area));
+            }
             self.check_classes(tally)?;
         }
         Ok(())

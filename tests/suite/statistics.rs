@@ -192,9 +192,13 @@ fn dense(dice: &mut Dice) -> Dense {
         schema = schema.nodata(nodata);
     }
     let drop = dice.pick(&[0, 20, 60, 100]);
-    for aggregator in Aggregation::plain() {
+    let layers = Aggregation::plain().map(|layer| match layer {
+        Aggregation::Mode { .. } => Aggregation::Mode { classes: dice.pick(&[1, 2, 4, 64]) },
+        other => other,
+    });
+    for aggregation in layers.collect::<Vec<_>>() {
         if !dice.chance(drop) {
-            schema = schema.aggregator(aggregator);
+            schema = schema.aggregator(aggregation);
         }
     }
     let policy = dice.pick(&[Policy::Inline, Policy::Manual, Policy::Manual]);
@@ -613,4 +617,32 @@ fn the_answer_is_the_same_whatever_the_threads() {
     let (one, several) = (of(1), of(4));
     assert_eq!(one, several);
     assert_eq!(one.std.unwrap().value.to_bits(), several.std.unwrap().value.to_bits());
+}
+
+#[test]
+fn deviations_and_classes_come_from_their_layers() {
+    let grid = square(256, &[Aggregation::Variance]);
+    let got = grid.statistics(&StatisticsQuery::all()).unwrap();
+    // The layer keeps means of float64 and areas too.
+    assert_eq!((got.unserved.len(), got.chunks_read.base, got.chunks_read.aggregate, got.min), (0, 0, 1, None));
+    let n = 65536.0_f64;
+    let want = ((n * n - 1.0) / 12.0).sqrt() / 64.0;
+    assert!((got.std.unwrap().value / want - 1.0).abs() < 1e-12 && (got.mean.unwrap().value - (n - 1.0) / 128.0).abs() < 1e-9);
+    let grid = square(256, &[Aggregation::Mode { classes: 8 }]);
+    let cells = Array2::from_shape_fn((256, 256), |(y, x)| if y < 101 { 1.0 } else { (2 + x / 100) as f32 });
+    grid.put(&Window::new([0, 0], [256, 256]), &cells).unwrap();
+    let query = StatisticsQuery::all().classes().stats([Stat::Count]);
+    let got = grid.statistics(&query).unwrap();
+    let classes: Vec<(f64, f64)> = got.classes.unwrap().iter().map(|class| (class.value, class.count.value)).collect();
+    assert_eq!(classes, [(1.0, 25856.0), (2.0, 15500.0), (3.0, 15500.0), (4.0, 8680.0)]);
+    assert_eq!((got.unserved.len(), got.chunks_read.base), (0, 0));
+    // More classes than a cell keeps are told from below.
+    let grid = square(256, &[Aggregation::Mode { classes: 1 }]);
+    grid.put(&Window::new([0, 0], [256, 256]), &cells).unwrap();
+    let got = grid.statistics(&query).unwrap();
+    assert_eq!(
+        got.classes.unwrap().iter().map(|class| class.count.value).collect::<Vec<_>>(),
+        [25856.0, 15500.0, 15500.0, 8680.0]
+    );
+    assert!((1..100).contains(&got.chunks_read.base), "{:?}", got.chunks_read);
 }
