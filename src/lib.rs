@@ -98,7 +98,7 @@ pub use statistics::{
 };
 pub use store::{ChunkInfo, Grid, GridStats, Policy, Store, StoreOptions, StoreSnapshot, StoreStats};
 pub use verify::{Damage, Finding, Report};
-pub use writer::{Batch, Commit};
+pub use writer::{Batch, Cleaned, Commit};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -17,7 +17,7 @@ use crate::key::{ChunkKey, DirectoryEntry, GridId, LayerId};
 use crate::kv::{KeyRange, Snapshot, Space, for_each_page};
 use crate::reader::{self, Answer, Explanation, Query, Series, SeriesQuery, Version};
 use crate::statistics::{self, Statistics, StatisticsQuery};
-use crate::writer::Commit;
+use crate::writer::{Cleaned, Commit};
 
 /// One dataset of a [`Store`]. A cheap handle that can be cloned and shared between threads.
 ///
@@ -178,6 +178,39 @@ impl Grid {
         let mut batch = self.store().batch();
         batch.replace(self, window, array)?;
         batch.commit()
+    }
+
+    /// Removes all data from a window, durably: base data of every level there, whole chunks without reading them. Of coarser
+    /// data that lies in the window in part, the cells are first copied down to the window's level. Where nothing finer is left,
+    /// coarser data may be put. The window goes on to count as put; [`delete`](Self::delete) and [`clean`](Self::clean) see to that.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`put`](Self::put), and [`Invalid`](crate::ErrorKind::Invalid) if that would be more than 2^20 pieces.
+    pub fn clear(&self, window: &Window) -> Result<Commit> {
+        let mut batch = self.store().batch();
+        batch.clear(self, window)?;
+        batch.commit()
+    }
+
+    /// Removes all data from a window like [`clear`](Self::clear), and takes the window off what counts as put: where it cuts off
+    /// one side of [`bounds`](Self::bounds), these and with them extent and top end there. For rolling windows: what lies outside
+    /// of the window is not read. [`Store::reclaim`] gives the space back to the file system at once.
+    pub fn delete(&self, window: &Window) -> Result<Commit> {
+        let mut batch = self.store().batch();
+        batch.delete(self, window)?;
+        batch.commit()
+    }
+
+    /// Brings all that the grid remembers down to what it holds: bounds to the chunks that are there, base levels to those in
+    /// use, the top to what lies under it, and aggregates up to date. One small entry a base chunk is read.
+    ///
+    /// # Errors
+    ///
+    /// [`Conflict`](crate::ErrorKind::Conflict) if others write all the time.
+    pub fn clean(&self) -> Result<Cleaned> {
+        self.writable()?;
+        crate::writer::clean(self)
     }
 
     /// Says whether a window's levels fit the grid's base data, as [`put`](Self::put) would. Whether there is finer data below is

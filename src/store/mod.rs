@@ -40,7 +40,7 @@ pub(crate) use journal::{Journal, Number};
 pub(crate) use names::{Shown, unless_dropped};
 pub use options::{Policy, StoreOptions};
 pub use snapshot::StoreSnapshot;
-pub(crate) use state::{State, WindowRecord, expect_base_levels, write_reach, write_state};
+pub(crate) use state::{State, WindowRecord, expect_base_levels, touch_base_levels, write_reach, write_state};
 pub use stats::{GridStats, StoreStats};
 
 use background::Background;

@@ -99,21 +99,25 @@ pub(crate) fn write_state(batch: &mut Batch, id: GridId, old: &State, new: &Stat
     }
     let used = |state: &State| state.base.and_then(|base| base.used());
     if used(old) != used(new) {
-        match used(new) {
-            Some(levels) => {
-                batch.put(Space::Meta, meta::base_levels(id), encode_record(RecordKind::BaseLevels, &BaseRecord { levels })?)
-            }
-            None => batch.delete(Space::Meta, meta::base_levels(id)),
-        }
+        touch_base_levels(batch, id, new)?;
     }
     Ok(())
 }
 
-/// Expects that base data stands at the same levels as it was seen. Whoever relies on there being none at a level does.
-pub(crate) fn expect_base_levels(batch: &mut Batch, id: GridId, structure: &Structure) {
-    if structure.refinable().is_some() {
-        batch.expect_key(Space::Meta, meta::base_levels(id));
+/// Expects that base data stands at the same levels as it was seen, and that the bounds did not shrink since.
+pub(crate) fn expect_base_levels(batch: &mut Batch, id: GridId) {
+    batch.expect_key(Space::Meta, meta::base_levels(id));
+}
+
+/// Makes everybody fail who has [expected](expect_base_levels) the base levels.
+pub(crate) fn touch_base_levels(batch: &mut Batch, id: GridId, state: &State) -> Result<()> {
+    match state.base.and_then(|base| base.used()) {
+        Some(levels) => {
+            batch.put(Space::Meta, meta::base_levels(id), encode_record(RecordKind::BaseLevels, &BaseRecord { levels })?)
+        }
+        None => batch.delete(Space::Meta, meta::base_levels(id)),
     }
+    Ok(())
 }
 
 /// Writes the reach. Whoever aggregates expects the reach unchanged in any case.

@@ -1,5 +1,7 @@
 //! Puts: split at chunk borders, merge, encode, commit chunks and marks together.
 
+mod clean;
+mod clear;
 mod places;
 
 use std::sync::{Arc, Mutex, OnceLock};
@@ -13,13 +15,15 @@ use crate::dirty::{self, Edge, parents};
 use crate::error::{Error, ErrorKind, Result};
 use crate::feed::{self, Changed};
 use crate::grid::{Levels, Location, Piece, Schema, Window};
-use crate::kernel::copy_box;
+use crate::kernel::{copy_box, fill_box};
 use crate::key::{GridId, LayerId, meta};
 use crate::kv::{self, Durability, Snapshot, Space};
 use crate::store::{
     Base, BaseChunk, ChunkReader, Grid, Number, Policy, State, Store, base_fill, try_lock, unless_dropped, write_reach,
     write_state,
 };
+pub(crate) use clean::clean;
+pub use clean::Cleaned;
 use places::Places;
 
 /// What a commit did.
@@ -45,12 +49,33 @@ enum Holes {
     Replace,
 }
 
+/// What becomes of a window.
+#[derive(Clone, Debug)]
+enum Content<'a> {
+    Array(ArrayView<'a>, Holes),
+    /// Nothing is there any more. `shrink`: nor does the window count as put.
+    Nothing { shrink: bool },
+}
+
 #[derive(Clone, Debug)]
 struct Put<'a> {
     grid: Grid,
     window: Window,
-    array: ArrayView<'a>,
-    holes: Holes,
+    content: Content<'a>,
+}
+
+impl<'a> Put<'a> {
+    fn array(&self) -> Option<&ArrayView<'a>> {
+        match &self.content {
+            Content::Array(array, _) => Some(array),
+            Content::Nothing { .. } => None,
+        }
+    }
+
+    /// Whether cells without data replace what is there.
+    fn replaces(&self) -> bool {
+        !matches!(self.content, Content::Array(_, Holes::Keep))
+    }
 }
 
 /// Puts that are committed together: all of them or none, whichever grids they are for. Later ones lie over earlier ones.
@@ -88,17 +113,38 @@ impl<'a> Batch<'a> {
         self.add(grid, window, array.into(), Holes::Replace)
     }
 
-    fn add(&mut self, grid: &Grid, window: &Window, array: ArrayView<'a>, holes: Holes) -> Result<()> {
+    /// Adds the removal of all data from a window. See [`Grid::clear`].
+    pub fn clear(&mut self, grid: &Grid, window: &Window) -> Result<()> {
+        self.remove(grid, window, false)
+    }
+
+    /// Adds the removal of all data from a window, and of the window from what counts as put. See [`Grid::delete`].
+    pub fn delete(&mut self, grid: &Grid, window: &Window) -> Result<()> {
+        self.remove(grid, window, true)
+    }
+
+    fn remove(&mut self, grid: &Grid, window: &Window, shrink: bool) -> Result<()> {
+        self.check(grid, window)?;
+        let window = window.at(window.levels(grid.structure().dimensions().len()));
+        self.puts.push(Put { grid: grid.clone(), window, content: Content::Nothing { shrink } });
+        Ok(())
+    }
+
+    fn check(&self, grid: &Grid, window: &Window) -> Result<()> {
         if !grid.store().is(&self.store) {
             return Err(grid.blame(Error::invalid("it is of another store than the batch")));
         }
         grid.check_layers()?;
+        grid.writable()?;
+        grid.structure().check(window).map_err(|e| grid.blame(e))
+    }
+
+    fn add(&mut self, grid: &Grid, window: &Window, array: ArrayView<'a>, holes: Holes) -> Result<()> {
+        self.check(grid, window)?;
         if array.dtype() != grid.schema().dtype() {
             let (got, cells) = (array.dtype(), grid.schema().dtype());
             return Err(grid.blame(Error::invalid(format!("an array of {got} does not fit cells of {cells}"))));
         }
-        grid.writable()?;
-        grid.structure().check(window).map_err(|e| grid.blame(e))?;
         let fits = array.shape().len() == window.shape().len()
             && array.shape().iter().zip(window.shape().iter()).all(|(&array, &window)| array as u64 == window);
         if !fits {
@@ -111,7 +157,7 @@ impl<'a> Batch<'a> {
             return Err(grid.blame(Error::invalid(message)));
         }
         let window = window.at(window.levels(grid.structure().dimensions().len()));
-        self.puts.push(Put { grid: grid.clone(), window, array, holes });
+        self.puts.push(Put { grid: grid.clone(), window, content: Content::Array(array, holes) });
         Ok(())
     }
 
@@ -155,9 +201,10 @@ impl<'a> Batch<'a> {
         grids
     }
 
-    /// Every chunk that is put into.
+    /// Every chunk that an array is put into.
     fn chunks(&self) -> impl Iterator<Item = (GridId, Location)> {
-        self.puts.iter().flat_map(|put| put.grid.structure().split(&put.window).map(|piece| (put.grid.id(), piece.location)))
+        let arrays = self.puts.iter().filter(|put| put.array().is_some());
+        arrays.flat_map(|put| put.grid.structure().split(&put.window).map(|piece| (put.grid.id(), piece.location)))
     }
 
     /// One try: everything is computed from one snapshot, and refused if that is outdated by then.
@@ -196,16 +243,33 @@ impl<'b, 'a> Writer<'b, 'a> {
         let chunks = grid.chunk_reader(snapshot);
         let old = grid.state(snapshot)?;
         let mut new = old;
+        let mut pieces: Vec<Vec<Piece>> = Vec::new();
         for put in &puts {
             check_levels(grid, new.base.as_ref(), &put.window)?;
-            new = new.grown(grid.structure(), &put.window).map_err(|e| grid.blame(e))?;
+            match put.content {
+                Content::Array(..) => {
+                    new = new.grown(grid.structure(), &put.window).map_err(|e| grid.blame(e))?;
+                    pieces.push(grid.structure().split(&put.window).collect());
+                }
+                Content::Nothing { shrink } => {
+                    pieces.push(clear::pieces(chunks, old.base.as_ref(), &put.window)?);
+                    new = if shrink { clear::shrunk(grid.structure(), new, &put.window) } else { new };
+                }
+            }
         }
-        let Some(base) = new.base else { return Err(Error::invalid("a batch without puts writes nothing")) };
-        let pieces = puts.iter().map(|put| grid.structure().split(&put.window).collect()).collect();
+        let base = match (new.base.or(old.base), puts.first()) {
+            (Some(base), _) => base,
+            (None, Some(put)) => Base::new(grid.structure(), put.window.levels(grid.structure().dimensions().len())),
+            (None, None) => return Err(Error::invalid("a batch without puts writes nothing")),
+        };
+        let base = pieces.iter().flatten().fold(base, |base, piece| base.with(piece.location.levels));
         let places = Places::new(chunks, &base, old.base.as_ref(), pieces, |number, piece| has_data(grid, puts[number], piece))?;
         // Cells are copied down to every level between.
         let base = places.leaves.iter().fold(base, |base, at| base.with(at.levels));
-        new.base = Some(base);
+        new.base = new.base.map(|_| base);
+        if let (Some(bounds), Some(base)) = (new.bounds, new.base) {
+            new.bounds = Some(grid.structure().cover(&bounds, base.finest()));
+        }
         Ok(Self { grid, chunks, puts, old, new, base, places })
     }
 
@@ -213,6 +277,16 @@ impl<'b, 'a> Writer<'b, 'a> {
         batch.expect_key(Space::Meta, meta::schema(self.grid.id()));
         write_state(batch, self.grid.id(), &self.old, &self.new)?;
         self.places.expect(self.chunks, &self.base, batch);
+        if self.puts.iter().any(|put| matches!(put.content, Content::Nothing { shrink: true })) {
+            clear::expect_alone(self.chunks, batch, &self.new)?;
+        }
+        if self.new.bounds.is_none() {
+            commit.chunks += self.places.leaves.len() as u64;
+            clear::wipe(self.grid, batch);
+            let base = self.puts.iter().map(|put| put.window).collect();
+            let to = self.old.reach.unwrap_or(self.base.finest());
+            return feed::record(self.grid, batch, number, Changed { base, aggregates: Vec::new(), to });
+        }
         let Some(top) = self.new.top(self.grid.structure()) else { return Ok(()) };
         let built = self.new.reach.unwrap_or(self.base.finest());
         let raised = if self.grid.layers().is_empty() || top == built || !inline {
@@ -361,13 +435,15 @@ impl<'b, 'a> Writer<'b, 'a> {
     fn covers(&self, pieces: &[(usize, Piece)]) -> bool {
         let shape = self.grid.structure().chunk_shape();
         pieces.iter().any(|(number, piece)| {
-            piece.shape == shape && (self.puts[*number].holes == Holes::Replace || !self.has_holes(*number, piece))
+            piece.shape == shape && (self.puts[*number].replaces() || !self.has_holes(*number, piece))
         })
     }
 
     fn has_holes(&self, number: usize, piece: &Piece) -> bool {
         let nodata = self.grid.schema().nodata();
-        with_view!(ArrayView, &self.puts[number].array, |array| holes(&part_of(array, piece), nodata.map(Cell::from_f64)))
+        self.puts[number].array().is_none_or(|array| {
+            with_view!(ArrayView, array, |array| holes(&part_of(array, piece), nodata.map(Cell::from_f64)))
+        })
     }
 
     /// The old chunk with the pieces of the puts over it.
@@ -384,14 +460,19 @@ impl<'b, 'a> Writer<'b, 'a> {
         for (number, piece) in pieces {
             let put = &self.puts[*number];
             // Cells without data have one value, whatever they were put as.
-            let fill = (put.holes == Holes::Replace).then(|| base_fill(schema));
+            let fill = put.replaces().then(|| base_fill(schema));
             with_dtype!(schema.dtype(), |T| {
-                if let (Some(values), Some(array)) = (values.as_mut::<T>(), typed::<T>(&put.array)) {
-                    overlay(values, &shape, &array, piece, schema.nodata().map(T::from_f64), fill.map(T::from_f64));
+                let nodata = base_fill(schema);
+                match (values.as_mut::<T>(), put.array().map(typed::<T>)) {
+                    (Some(values), Some(Some(array))) => {
+                        overlay(values, &shape, &array, piece, schema.nodata().map(T::from_f64), fill.map(T::from_f64));
+                    }
+                    (Some(values), None) => fill_box(values, (&shape, &piece.in_chunk), &piece.shape, T::from_f64(nodata)),
+                    _ => {}
                 }
             });
             if let Some(mask) = &mut mask {
-                crate::kernel::fill_box(mask, (&shape, &piece.in_chunk), &piece.shape, 1);
+                fill_box(mask, (&shape, &piece.in_chunk), &piece.shape, u8::from(put.array().is_some()));
             }
         }
         BaseChunk { cells: values, mask: mask.filter(|mask| mask.contains(&0)) }
@@ -432,8 +513,10 @@ pub(crate) fn aggregated(grid: &Grid, dimension: usize, what: String) -> Error {
 /// Whether a piece of a put writes anything, be it that there is nothing.
 fn has_data(grid: &Grid, put: &Put<'_>, piece: &Piece) -> bool {
     let nodata = grid.schema().nodata();
-    put.holes == Holes::Replace
-        || with_view!(ArrayView, &put.array, |array| data(&part_of(array, piece), nodata.map(Cell::from_f64)))
+    put.replaces()
+        || put.array().is_some_and(|array| {
+            with_view!(ArrayView, array, |array| data(&part_of(array, piece), nodata.map(Cell::from_f64)))
+        })
 }
 
 fn typed<'v, T: Cell>(view: &'v ArrayView<'_>) -> Option<ArrayViewD<'v, T>> {

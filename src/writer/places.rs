@@ -70,7 +70,7 @@ impl Places {
 
     /// Expects what the places were found by: the chunks themselves, those above them, and that nothing is below.
     pub(super) fn expect(&self, chunks: ChunkReader<'_>, base: &Base, batch: &mut kv::Batch) {
-        expect_base_levels(batch, chunks.grid.id(), chunks.grid.structure());
+        expect_base_levels(batch, chunks.grid.id());
         let above = self.pieces.keys().flat_map(|at| chunks.above(at, base)).filter(|at| base.has(at.levels));
         let expected: HashSet<Location> = self.leaves.iter().chain(&self.split).copied().chain(above).collect();
         for at in expected {

@@ -1,0 +1,78 @@
+//! Removing data from a window: every base chunk there at its own level, whole ones without being read.
+
+use crate::error::{Error, Result};
+use crate::grid::{CellIndex, Piece, Shape, Structure, Window};
+use crate::key::{ChunkKey, LayerId, MarkKey, meta};
+use crate::kv::{Batch, Space};
+use crate::store::{Base, ChunkReader, Grid, State, touch_base_levels};
+
+/// The most pieces that a window may be cleared in.
+const PIECES_MAX: usize = 1 << 20;
+
+/// The stored pieces of a window. Of a chunk that is coarser than the window and lies in it in part only, the finer cells.
+pub(super) fn pieces(chunks: ChunkReader<'_>, base: Option<&Base>, window: &Window) -> Result<Vec<Piece>> {
+    let (grid, structure) = (chunks.grid, chunks.grid.structure());
+    let asked = window.levels(structure.dimensions().len());
+    let mut pieces = Vec::new();
+    for levels in base.iter().flat_map(|base| base.levels()) {
+        for chunk in grid.chunks_within(chunks.snapshot, LayerId::BASE, &structure.cover(window, levels))? {
+            let own = structure.chunk_window(&chunk.location);
+            let part = if asked.covers(&levels) {
+                structure.intersection(&structure.cover(window, levels), &own)
+            } else {
+                let area = structure.cover(&own, asked);
+                structure.intersection(window, &area).map(|part| if part == area { own } else { part })
+            };
+            pieces.extend(part.iter().flat_map(|part| structure.split(part)));
+            if pieces.len() > PIECES_MAX {
+                return Err(grid.blame(Error::invalid(format!(
+                    "the window at {:?} holds data in more than {PIECES_MAX} pieces; remove less at a time",
+                    window.start()
+                ))));
+            }
+        }
+    }
+    Ok(pieces)
+}
+
+/// The state once a window does not count as put any more: the bounds end where the window cuts off one of their sides.
+pub(super) fn shrunk(structure: &Structure, state: State, window: &Window) -> State {
+    let (Some(bounds), Some(base)) = (state.bounds, state.base) else { return state };
+    let cut = structure.cover(window, base.finest());
+    if !window.levels(structure.dimensions().len()).covers(&base.finest()) {
+        return state;
+    }
+    let (start, end) = (bounds.start(), bounds.end());
+    let covers = |axis: &usize| cut.start()[*axis] <= start[*axis] && cut.end()[*axis] >= end[*axis];
+    let left: Vec<usize> = (0..structure.rank()).filter(|axis| !covers(axis)).collect();
+    let &[axis] = left.as_slice() else {
+        return if left.is_empty() { State { bounds: None, base: None, reach: None } } else { state };
+    };
+    let (mut first, mut shape) = (CellIndex::from(&*start), Shape::from(&*bounds.shape()));
+    if cut.start()[axis] <= start[axis] {
+        first[axis] = cut.end()[axis].max(start[axis]);
+        shape[axis] = end[axis].abs_diff(first[axis]);
+    } else if cut.end()[axis] >= end[axis] {
+        shape[axis] = cut.start()[axis].min(end[axis]).abs_diff(start[axis]);
+    }
+    State { bounds: Some(Window::new(first, shape).at(base.finest())), ..state }
+}
+
+/// Expects that nobody puts anything meanwhile, and makes those fail who saw the bounds as they were.
+pub(super) fn expect_alone(chunks: ChunkReader<'_>, batch: &mut Batch, new: &State) -> Result<()> {
+    batch.expect_range(Space::Directory, ChunkKey::layer(chunks.grid.id(), LayerId::BASE));
+    touch_base_levels(batch, chunks.grid.id(), new)
+}
+
+/// Deletes all that a grid holds but its schema and feed.
+pub(super) fn wipe(grid: &Grid, batch: &mut Batch) {
+    let id = grid.id();
+    batch.expect_range(Space::Directory, ChunkKey::all(id));
+    batch.expect_range(Space::Dirty, MarkKey::all(id));
+    for space in [Space::Directory, Space::Base, Space::Aggregate] {
+        batch.delete_range(space, ChunkKey::all(id));
+    }
+    batch.delete_range(Space::Dirty, MarkKey::all(id));
+    batch.expect_key(Space::Meta, meta::reach(id));
+    batch.delete(Space::Meta, meta::reach(id));
+}
