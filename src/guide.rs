@@ -26,7 +26,7 @@
 //! ```
 //! use std::time::Duration;
 //! use gridstone::kv::Memory;
-//! use gridstone::{Aggregator, Axis, DType, Dimension, Policy, Query, Schema, Store, Structure, Window};
+//! use gridstone::{Aggregation, Axis, DType, Dimension, Policy, Query, Schema, Store, Structure, Window};
 //! use ndarray::Array2;
 //!
 //! # fn main() -> gridstone::Result<()> {
@@ -34,7 +34,7 @@
 //! let structure = Structure::builder().dimension(space).build()?;
 //! let options = Store::options().policy(Policy::Background).background_threads(2);
 //! let store = options.open_engine(std::sync::Arc::new(Memory::new()))?; // or .open("directory")
-//! let grid = store.create("dem", Schema::builder(structure, DType::F32).aggregator(Aggregator::Max).build()?)?;
+//! let grid = store.create("dem", Schema::builder(structure, DType::F32).aggregator(Aggregation::Max).build()?)?;
 //!
 //! let commit = grid.put(&Window::new([0, 0], [200, 200]), &Array2::from_elem((200, 200), 7.0_f32))?; // durable
 //! let answer = grid.read(&Query::all().shape([20, 20]).wait(commit.sequence, Duration::from_secs(60)))?;

@@ -22,6 +22,7 @@ mod schema;
 mod structure;
 mod tuple;
 mod window;
+mod world;
 
 pub use axis::Axis;
 pub(crate) use axis::check_name;

@@ -143,7 +143,8 @@ pub(super) fn create(engine: &dyn Engine, name: &str, schema: &Schema) -> Result
 pub(super) fn remove(engine: &dyn Engine, name: &str) -> Result<GridId> {
     change(engine, |snapshot, batch| {
         let id = id(snapshot, batch, name)?;
-        for key in [meta::name(name), meta::schema(id), meta::bounds(id), meta::reach(id), meta::feed(id)] {
+        for key in [meta::name(name), meta::schema(id), meta::bounds(id), meta::base_levels(id), meta::reach(id), meta::feed(id)]
+        {
             batch.delete(Space::Meta, key);
         }
         for space in [Space::Directory, Space::Base, Space::Aggregate] {

@@ -22,8 +22,8 @@ use crate::store::{
     Base, BaseChunk, ChunkReader, Grid, Number, Policy, State, Store, base_fill, try_lock, unless_dropped, write_reach,
     write_state,
 };
-pub(crate) use clean::clean;
 pub use clean::Cleaned;
+pub(crate) use clean::clean;
 use places::Places;
 
 /// What a commit did.
@@ -54,7 +54,9 @@ enum Holes {
 enum Content<'a> {
     Array(ArrayView<'a>, Holes),
     /// Nothing is there any more. `shrink`: nor does the window count as put.
-    Nothing { shrink: bool },
+    Nothing {
+        shrink: bool,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -434,16 +436,16 @@ impl<'b, 'a> Writer<'b, 'a> {
     /// Whether nothing of the old chunk shows through: one piece replaces it, or holds it whole without a hole.
     fn covers(&self, pieces: &[(usize, Piece)]) -> bool {
         let shape = self.grid.structure().chunk_shape();
-        pieces.iter().any(|(number, piece)| {
-            piece.shape == shape && (self.puts[*number].replaces() || !self.has_holes(*number, piece))
-        })
+        pieces
+            .iter()
+            .any(|(number, piece)| piece.shape == shape && (self.puts[*number].replaces() || !self.has_holes(*number, piece)))
     }
 
     fn has_holes(&self, number: usize, piece: &Piece) -> bool {
         let nodata = self.grid.schema().nodata();
-        self.puts[number].array().is_none_or(|array| {
-            with_view!(ArrayView, array, |array| holes(&part_of(array, piece), nodata.map(Cell::from_f64)))
-        })
+        self.puts[number]
+            .array()
+            .is_none_or(|array| with_view!(ArrayView, array, |array| holes(&part_of(array, piece), nodata.map(Cell::from_f64))))
     }
 
     /// The old chunk with the pieces of the puts over it.
@@ -514,9 +516,9 @@ pub(crate) fn aggregated(grid: &Grid, dimension: usize, what: String) -> Error {
 fn has_data(grid: &Grid, put: &Put<'_>, piece: &Piece) -> bool {
     let nodata = grid.schema().nodata();
     put.replaces()
-        || put.array().is_some_and(|array| {
-            with_view!(ArrayView, array, |array| data(&part_of(array, piece), nodata.map(Cell::from_f64)))
-        })
+        || put
+            .array()
+            .is_some_and(|array| with_view!(ArrayView, array, |array| data(&part_of(array, piece), nodata.map(Cell::from_f64))))
 }
 
 fn typed<'v, T: Cell>(view: &'v ArrayView<'_>) -> Option<ArrayViewD<'v, T>> {

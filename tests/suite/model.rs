@@ -28,6 +28,8 @@ struct Put {
 #[derive(Clone, Debug)]
 enum Op {
     Batch(Vec<Put>),
+    Clear { grid: usize, shrink: bool, seed: u64 },
+    Clean(usize),
     Step(usize),
     Aggregate(usize),
     AggregateAll,
@@ -47,6 +49,8 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         6 => put().prop_map(|put| Op::Batch(vec![put])),
         2 => proptest::collection::vec(put(), 2..5).prop_map(Op::Batch),
+        2 => (0..2_usize, any::<bool>(), any::<u64>()).prop_map(|(grid, shrink, seed)| Op::Clear { grid, shrink, seed }),
+        1 => (0..2_usize).prop_map(Op::Clean),
         2 => (0..2_usize).prop_map(Op::Step),
         1 => (0..2_usize).prop_map(Op::Aggregate),
         1 => Just(Op::AggregateAll),
@@ -282,6 +286,49 @@ fn run(host: &mut dyn Host, designs: [Design; 2], ops: &[Op]) -> Result<(), Stri
                         assert!(refused && aggregated, "{}", blame(error.to_string()));
                     }
                 }
+            }
+            Op::Clear { grid, shrink, seed } => {
+                let (mut dice, oracle, grid) = (Dice(*seed), &mut oracles[*grid], &grids[*grid]);
+                let mut at =
+                    spreads.iter().zip(&grids).find(|(_, other)| other.name() == grid.name()).unwrap().0.1.pick(&mut dice);
+                if let Some(used) = grid.base_levels().unwrap()
+                    && dice.chance(60)
+                {
+                    at = check::numbers(&used);
+                }
+                let up: Vec<i8> = at.iter().map(|_| 0).collect();
+                let (mut start, mut shape) = window(&mut dice, oracle, &up);
+                if let Some((first, len)) =
+                    oracle.bounds(&at).filter(|_| at.iter().zip(oracle.base()).all(|(at, base)| at >= base))
+                {
+                    // All of the data along most axes.
+                    for axis in 0..start.len() {
+                        if dice.chance(70) {
+                            (start[axis], shape[axis]) = (first[axis], len[axis]);
+                        }
+                    }
+                }
+                let window = Window::new(start.as_slice(), gridstone::Shape::from(shape.as_slice())).at(levels(&at));
+                if *shrink {
+                    grid.delete(&window).unwrap()
+                } else {
+                    grid.clear(&window).unwrap()
+                };
+                oracle.clear_at(&at, &start, &shape, *shrink);
+                let used: Vec<Vec<i8>> = grid.levels_in_use().unwrap().iter().map(check::numbers).collect();
+                oracle.adopt(&used, None);
+            }
+            Op::Clean(number) => {
+                let (grid, oracle) = (&grids[*number], &mut oracles[*number]);
+                grid.clean().unwrap();
+                let used: Vec<Vec<i8>> = grid.levels_in_use().unwrap().iter().map(check::numbers).collect();
+                let bounds = grid.bounds().unwrap().map(|bounds| (bounds.start().to_vec(), bounds.shape().to_vec()));
+                oracle.adopt(&used, Some(bounds));
+                check::drained(grid, oracle, &mut dice).map_err(blame)?;
+                let base = grid.base_chunks().unwrap();
+                let held: std::collections::BTreeSet<Vec<i8>> =
+                    base.iter().map(|chunk| check::numbers(&chunk.location.levels())).collect();
+                assert!(used.iter().all(|levels| held.contains(levels)), "a level without data is left: {used:?}, {held:?}");
             }
             Op::Step(grid) => drop(grids[*grid].aggregate_step().unwrap()),
             Op::Aggregate(grid) => {

@@ -224,6 +224,53 @@ impl Oracle {
         }
     }
 
+    /// Removes all data from a window at some levels. With `shrink`, bounds end where the window cuts off one of their sides.
+    pub fn clear_at(&mut self, levels: &[i8], start: &[i64], shape: &[u64], shrink: bool) {
+        self.computed.clear();
+        self.grouped.clear();
+        self.ordered.clear();
+        let (zeros, up) = (self.zeros(levels), self.ups(levels));
+        let cut: Vec<(i64, i64)> = (0..start.len())
+            .map(|axis| {
+                let first = start[axis] + zeros[axis];
+                (first << up[axis], ((first + i64::try_from(shape[axis]).unwrap()) << up[axis]) - 1)
+            })
+            .collect();
+        self.cells.retain(|place, _| place.iter().zip(&cut).any(|(at, (first, last))| at < first || at > last));
+        let coarse = levels.iter().zip(&self.base).all(|(level, base)| level >= base);
+        let Some(bounds) = self.bounds.as_mut().filter(|_| shrink && coarse) else { return };
+        let left: Vec<usize> =
+            (0..bounds.len()).filter(|&axis| cut[axis].0 > bounds[axis].0 || cut[axis].1 < bounds[axis].1).collect();
+        match left.as_slice() {
+            [] => self.bounds = None,
+            &[axis] if cut[axis].0 <= bounds[axis].0 => bounds[axis].0 = bounds[axis].0.max(cut[axis].1 + 1),
+            &[axis] if cut[axis].1 >= bounds[axis].1 => bounds[axis].1 = bounds[axis].1.min(cut[axis].0 - 1),
+            _ => {}
+        }
+    }
+
+    /// Takes over what a grid says of its levels, and its bounds if they are given, having checked that no cell is outside.
+    pub fn adopt(&mut self, used: &[Vec<i8>], bounds: Option<Option<(Vec<i64>, Vec<u64>)>>) {
+        let Some((finest, coarsest)) = used.first().zip(used.last()) else {
+            assert!(self.cells.is_empty(), "no levels, but data");
+            self.bounds = None;
+            return;
+        };
+        assert!(finest.iter().zip(&self.ground).all(|(level, ground)| level >= ground));
+        (self.base, self.coarsest) = (finest.clone(), coarsest.clone());
+        let Some(Some((start, shape))) = bounds else { return };
+        let (zeros, up) = (self.zeros(finest), self.ups(finest));
+        let held: Vec<(i64, i64)> = (0..start.len())
+            .map(|axis| {
+                let first = start[axis] + zeros[axis];
+                (first << up[axis], ((first + i64::try_from(shape[axis]).unwrap()) << up[axis]) - 1)
+            })
+            .collect();
+        let inside = |place: &Place| place.iter().zip(&held).all(|(at, (first, last))| first <= at && at <= last);
+        assert!(self.cells.keys().all(inside), "data outside of the bounds {held:?}");
+        self.bounds = Some(held);
+    }
+
     /// How many levels the ground is below some levels, one number an axis.
     fn ups(&self, levels: &[i8]) -> Vec<i8> {
         let of_axes = |(dim, (&level, &ground)): (&Dim, (&i8, &i8))| vec![level - ground; dim.axes.len()];
