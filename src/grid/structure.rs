@@ -430,33 +430,6 @@ impl Structure {
         Window::new(first, shape).at(levels)
     }
 
-    /// The smallest box that holds two windows of the same levels.
-    pub(crate) fn union(&self, a: &Window, b: &Window) -> Window {
-        let start: CellIndex = a.start().iter().zip(b.start().iter()).map(|(a, b)| *a.min(b)).collect();
-        let shape = a
-            .end()
-            .iter()
-            .zip(b.end().iter())
-            .zip(start.iter())
-            .map(|((a, b), start)| a.max(b).abs_diff(*start))
-            .collect::<Shape>();
-        Window::new(start, shape).at(a.levels(self.dimensions.len()))
-    }
-
-    /// The part that two windows of the same levels share.
-    pub fn intersection(&self, a: &Window, b: &Window) -> Option<Window> {
-        let start: CellIndex = a.start().iter().zip(b.start().iter()).map(|(a, b)| *a.max(b)).collect();
-        let shape: Option<Shape> = a
-            .end()
-            .iter()
-            .zip(b.end().iter())
-            .zip(start.iter())
-            .map(|((a, b), start)| (a.min(b) > start).then(|| a.min(b).abs_diff(*start)))
-            .collect::<Option<Vec<_>>>()
-            .map(|v| v.into_iter().collect());
-        shape.map(|shape| Window::new(start, shape).at(a.levels(self.dimensions.len())))
-    }
-
     /// The level of each dimension up to which a pyramid over `bounds` goes: where one chunk covers it, or where the declared
     /// depth above `base`, the coarsest levels of base data, ends.
     pub(crate) fn top(&self, bounds: &Window, base: Levels) -> Levels {

@@ -1,6 +1,7 @@
 //! Boxes of cells, and boxes of the world.
 
 use super::level::Levels;
+use super::structure::Structure;
 use super::tuple::{CellIndex, Shape};
 
 /// A half-open box of cells at given levels.
@@ -49,6 +50,35 @@ impl Window {
     /// How many cells, unless that overflows.
     pub fn cells(&self) -> Option<u64> {
         self.shape.iter().try_fold(1_u64, |product, len| product.checked_mul(*len))
+    }
+}
+
+impl Structure {
+    /// The smallest box that holds two windows of the same levels.
+    pub(crate) fn union(&self, a: &Window, b: &Window) -> Window {
+        let start: CellIndex = a.start().iter().zip(b.start().iter()).map(|(a, b)| *a.min(b)).collect();
+        let shape = a
+            .end()
+            .iter()
+            .zip(b.end().iter())
+            .zip(start.iter())
+            .map(|((a, b), start)| a.max(b).abs_diff(*start))
+            .collect::<Shape>();
+        Window::new(start, shape).at(a.levels(self.dimensions().len()))
+    }
+
+    /// The part that two windows of the same levels share.
+    pub fn intersection(&self, a: &Window, b: &Window) -> Option<Window> {
+        let start: CellIndex = a.start().iter().zip(b.start().iter()).map(|(a, b)| *a.max(b)).collect();
+        let shape: Option<Shape> = a
+            .end()
+            .iter()
+            .zip(b.end().iter())
+            .zip(start.iter())
+            .map(|((a, b), start)| (a.min(b) > start).then(|| a.min(b).abs_diff(*start)))
+            .collect::<Option<Vec<_>>>()
+            .map(|v| v.into_iter().collect());
+        shape.map(|shape| Window::new(start, shape).at(a.levels(self.dimensions().len())))
     }
 }
 

@@ -1,12 +1,13 @@
 //! Puts: split at chunk borders, merge, encode, commit chunks and marks together.
 
+mod cells;
 mod clean;
 mod clear;
+mod levels;
 mod places;
 
 use std::sync::{Arc, Mutex, OnceLock};
 
-use ndarray::{ArrayViewD, ArrayViewMutD, Slice, Zip};
 use rayon::prelude::*;
 
 use crate::aggregate::{self, ChunkWrite, Part, Plan, Propagation};
@@ -14,16 +15,18 @@ use crate::array::{ArrayView, Cell, Cells, with_dtype, with_view};
 use crate::dirty::{self, Edge, parents};
 use crate::error::{Error, ErrorKind, Result};
 use crate::feed::{self, Changed};
-use crate::grid::{Levels, Location, Piece, Schema, Window};
-use crate::kernel::{copy_box, fill_box};
+use crate::grid::{Levels, Location, Piece, Window};
+use crate::kernel::fill_box;
 use crate::key::{GridId, LayerId, meta};
 use crate::kv::{self, Durability, Snapshot, Space};
 use crate::store::{
     Base, BaseChunk, ChunkReader, Grid, Number, Policy, State, Store, base_fill, try_lock, unless_dropped, write_reach,
     write_state,
 };
+use cells::{data, holes, is_blank, overlay, part_of, typed};
 pub use clean::Cleaned;
 pub(crate) use clean::clean;
+pub(crate) use levels::check_levels;
 use places::Places;
 
 /// What a commit did.
@@ -481,37 +484,6 @@ impl<'b, 'a> Writer<'b, 'a> {
     }
 }
 
-/// Refuses a window at other levels than the base data, but for the refinable dimension.
-pub(crate) fn check_levels(grid: &Grid, base: Option<&Base>, window: &Window) -> Result<()> {
-    let dimensions = grid.structure().dimensions();
-    let levels = window.levels(dimensions.len());
-    let Some(base) = base else { return Ok(()) };
-    let uniform = dimensions.iter().enumerate().filter(|(d, _)| base.refinable() != Some(*d));
-    for (d, dimension) in uniform {
-        let (name, at, settled) = (dimension.name(), window.start(), base.finest()[d]);
-        if levels[d] > settled {
-            return Err(aggregated(grid, d, format!("level {} at cell {at:?}, over base data at level {settled}", levels[d])));
-        }
-        if levels[d] < settled {
-            return Err(Error::invalid(format!(
-                "grid `{}`: its base data is at level {settled} of dimension `{name}`, which is not refinable; a put at level {} at cell {at:?} would be finer",
-                grid.name(),
-                levels[d]
-            )));
-        }
-    }
-    Ok(())
-}
-
-/// The error for a put over finer data.
-pub(crate) fn aggregated(grid: &Grid, dimension: usize, what: String) -> Error {
-    let name = grid.structure().dimensions()[dimension].name();
-    Error::new(
-        ErrorKind::AggregatedLevel { dimension: name.to_owned() },
-        format!("grid `{}`: trying to put data at an aggregated level for dimension `{name}`: {what}", grid.name()),
-    )
-}
-
 /// Whether a piece of a put writes anything, be it that there is nothing.
 fn has_data(grid: &Grid, put: &Put<'_>, piece: &Piece) -> bool {
     let nodata = grid.schema().nodata();
@@ -519,70 +491,4 @@ fn has_data(grid: &Grid, put: &Put<'_>, piece: &Piece) -> bool {
         || put
             .array()
             .is_some_and(|array| with_view!(ArrayView, array, |array| data(&part_of(array, piece), nodata.map(Cell::from_f64))))
-}
-
-fn typed<'v, T: Cell>(view: &'v ArrayView<'_>) -> Option<ArrayViewD<'v, T>> {
-    T::unwrap_view(view)
-}
-
-fn part_of<'v, T>(array: &'v ArrayViewD<'_, T>, piece: &Piece) -> ArrayViewD<'v, T> {
-    array.slice_each_axis(|axis| {
-        let start = piece.in_window[axis.axis.index()];
-        Slice::from(start..start + piece.shape[axis.axis.index()])
-    })
-}
-
-fn holes<T: Cell>(array: &ArrayViewD<'_, T>, nodata: Option<T>) -> bool {
-    if !T::DTYPE.is_float() && nodata.is_none() {
-        return false;
-    }
-    let hole = |cell: &T| cell.is_nan() | (Some(*cell) == nodata);
-    array.rows().into_iter().any(|row| match row.as_slice() {
-        Some(cells) => cells.iter().fold(false, |any, cell| any | hole(cell)),
-        None => row.iter().any(hole),
-    })
-}
-
-fn data<T: Cell>(array: &ArrayViewD<'_, T>, nodata: Option<T>) -> bool {
-    !T::DTYPE.is_float() && nodata.is_none() || array.iter().any(|cell| !cell.is_nan() && Some(*cell) != nodata)
-}
-
-/// Lays a piece of an array over a chunk. Cells without data become `fill`, or leave the chunk's alone if there is none.
-fn overlay<T: Cell>(
-    chunk: &mut [T],
-    shape: &[usize],
-    array: &ArrayViewD<'_, T>,
-    piece: &Piece,
-    nodata: Option<T>,
-    fill: Option<T>,
-) {
-    match array.as_slice() {
-        Some(cells) if !holes(&part_of(array, piece), nodata) => {
-            copy_box(cells, (array.shape(), &piece.in_window), chunk, (shape, &piece.in_chunk), &piece.shape);
-        }
-        _ => {
-            let Ok(mut whole) = ArrayViewMutD::from_shape(shape, chunk) else { return };
-            let mut to = whole.slice_each_axis_mut(|axis| {
-                let start = piece.in_chunk[axis.axis.index()];
-                Slice::from(start..start + piece.shape[axis.axis.index()])
-            });
-            Zip::from(&mut to).and(&part_of(array, piece)).for_each(|to, from| {
-                let hole = from.is_nan() || Some(*from) == nodata;
-                *to = if hole { fill.unwrap_or(*to) } else { *from };
-            });
-        }
-    }
-}
-
-/// Whether a chunk holds no data at all.
-fn is_blank(chunk: &BaseChunk, schema: &Schema) -> bool {
-    if let Some(mask) = &chunk.mask {
-        return mask.iter().all(|&valid| valid == 0);
-    }
-    with_dtype!(schema.dtype(), |T| {
-        let nodata = schema.nodata().map(T::from_f64);
-        chunk.cells.as_slice::<T>().is_some_and(|cells| {
-            (T::DTYPE.is_float() || nodata.is_some()) && cells.iter().all(|cell| cell.is_nan() || Some(*cell) == nodata)
-        })
-    })
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
-use super::aggregated;
+use super::levels::aggregated;
 use crate::error::Result;
 use crate::grid::{Location, Piece};
 use crate::key::LayerId;
