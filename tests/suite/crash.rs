@@ -38,13 +38,27 @@ struct Write {
     shape: Vec<u64>,
     /// `None` clears.
     value: Option<f64>,
+    /// The level of every dimension.
+    level: i8,
 }
 
 fn write(grid: usize, start: &[i64], shape: &[u64], value: impl Into<Option<f64>>) -> Write {
-    Write { grid, start: start.to_vec(), shape: shape.to_vec(), value: value.into() }
+    Write { grid, start: start.to_vec(), shape: shape.to_vec(), value: value.into(), level: 0 }
 }
 
 impl Write {
+    fn at(self, level: i8) -> Self {
+        Self { level, ..self }
+    }
+
+    fn levels(&self, oracle: &Oracle) -> Vec<i8> {
+        vec![self.level; oracle.base().len()]
+    }
+
+    fn window(&self, oracle: &Oracle) -> Window {
+        Window::new(self.start.as_slice(), Shape::from(self.shape.as_slice())).at(levels(&self.levels(oracle)))
+    }
+
     fn values(&self, oracle: &Oracle) -> Vec<f64> {
         let hole = oracle.schema().nodata().unwrap_or(f64::NAN);
         let value = |(i, _)| self.value.map_or(hole, |value| value + f64::from(u16::try_from(i).unwrap()));
@@ -57,6 +71,9 @@ enum Step {
     Open(Policy),
     Create(usize),
     Write(Durability, Vec<Write>),
+    /// Removes all data from a window; with `true`, the window too.
+    Remove(Write, bool),
+    Clean(usize),
     Aggregate(usize),
     Drain(usize),
     Flush,
@@ -116,12 +133,21 @@ fn perform(step: &Step, host: &Host, store: &mut Option<Store>, oracles: &[Oracl
                 .collect();
             let mut batch: Batch<'_> = open().batch().durability(*durability);
             for (write, array) in writes.iter().zip(&arrays) {
-                let window = Window::new(write.start.as_slice(), Shape::from(write.shape.as_slice()));
-                batch.replace(&open().grid(NAMES[write.grid])?, &window, array)?;
+                batch.replace(&open().grid(NAMES[write.grid])?, &write.window(&oracles[write.grid]), array)?;
             }
             batch.commit()?;
             return Ok(*durability == Durability::Sync);
         }
+        Step::Remove(write, shrink) => {
+            let (grid, window) = (open().grid(NAMES[write.grid])?, write.window(&oracles[write.grid]));
+            if *shrink {
+                grid.delete(&window)?
+            } else {
+                grid.clear(&window)?
+            };
+            return Ok(true);
+        }
+        Step::Clean(which) => drop(open().grid(NAMES[*which])?.clean()?),
         Step::Aggregate(which) => drop(open().grid(NAMES[*which])?.aggregate_step()?),
         Step::Drain(which) => drop(open().grid(NAMES[*which])?.aggregate()?),
         Step::Flush => {
@@ -134,7 +160,25 @@ fn perform(step: &Step, host: &Host, store: &mut Option<Store>, oracles: &[Oracl
 
 fn empty(which: usize) -> Oracle {
     let schema = schema(which);
-    Oracle::new(&schema, &vec![0; schema.structure().dimensions().len()])
+    let base = vec![0; schema.structure().dimensions().len()];
+    let ground: Vec<i8> = base.iter().map(|_| if which == 1 { -2 } else { 0 }).collect();
+    Oracle::with_ground(&schema, &base, &ground)
+}
+
+/// What a grid says of its levels and bounds after each step that removes data, in a run in which nothing fails.
+type Remembered = Vec<Option<(Vec<Vec<i8>>, Option<(Vec<i64>, Vec<u64>)>)>>;
+
+fn remembered(steps: &[Step]) -> Remembered {
+    let (host, oracles) = (Arc::new(Faulty::new(Memory::new())), [0, 1].map(empty));
+    let mut store = None;
+    let of = |step: &Step| {
+        perform(step, &host, &mut store, &oracles).unwrap();
+        let (Step::Remove(Write { grid, .. }, _) | Step::Clean(grid)) = step else { return None };
+        let grid = store.as_ref().unwrap().grid(NAMES[*grid]).unwrap();
+        let bounds = grid.bounds().unwrap().map(|bounds| (bounds.start().to_vec(), bounds.shape().to_vec()));
+        Some((grid.levels_in_use().unwrap().iter().map(check::numbers).collect(), bounds))
+    };
+    steps.iter().map(of).collect()
 }
 
 /// Runs until a step fails.
@@ -160,17 +204,26 @@ fn run(steps: &[Step], host: &Host) -> Reached {
 }
 
 /// What the store must hold after the first steps: an oracle for each grid that was created.
-fn after(steps: &[Step]) -> Vec<Option<Oracle>> {
+fn after(steps: &[Step], remembered: &Remembered) -> Vec<Option<Oracle>> {
     let mut oracles = vec![None, None];
-    for step in steps {
+    for (step, remembered) in steps.iter().zip(remembered) {
         match step {
             Step::Create(which) => oracles[*which] = Some(empty(*which)),
             Step::Write(_, writes) => {
                 for write in writes {
                     let oracle: &mut Oracle = oracles[write.grid].as_mut().unwrap();
                     let values = write.values(oracle);
-                    oracle.put(&write.start, &write.shape, &values, true);
+                    oracle.put_at(&write.levels(oracle), &write.start, &write.shape, &values, true);
                 }
+            }
+            Step::Remove(write, shrink) => {
+                let oracle: &mut Oracle = oracles[write.grid].as_mut().unwrap();
+                oracle.clear_at(&write.levels(oracle), &write.start, &write.shape, *shrink);
+                oracle.adopt(&remembered.as_ref().unwrap().0, None);
+            }
+            Step::Clean(which) => {
+                let (used, bounds) = remembered.clone().unwrap();
+                oracles[*which].as_mut().unwrap().adopt(&used, Some(bounds));
             }
             _ => {}
         }
@@ -195,12 +248,12 @@ fn holds(store: &Store, oracles: &mut [Option<Oracle>]) -> bool {
 }
 
 /// Checks a store that was opened after a crash.
-fn check(engine: Memory, steps: &[Step], reached: &Reached) -> Result<(), String> {
+fn check(engine: Memory, (steps, remembered): (&[Step], &Remembered), reached: &Reached) -> Result<(), String> {
     let store = Store::options().policy(Policy::Manual).open_engine(Arc::new(engine)).unwrap();
     let last = (reached.done + 1).min(steps.len());
     let found = (reached.synced..=last)
         .rev()
-        .map(|done| after(&steps[..done]))
+        .map(|done| after(&steps[..done], remembered))
         .find_map(|mut oracles| holds(&store, &mut oracles).then_some(oracles));
     let Some(oracles) = found else {
         return Err(format!("the base is none of those after {} to {last} steps", reached.synced));
@@ -241,6 +294,7 @@ fn digest(engine: &Memory) -> u64 {
 /// Sweeps one failure, sticky, over every call of a workload. Gives how many crashes were survived. Calls that leave the
 /// same behind, as reads within one step do, are checked once.
 fn sweep(steps: &[Step], failure: Failure) -> usize {
+    let remembered = remembered(steps);
     let (mut crashes, mut seen) = (0, HashSet::new());
     for call in 0.. {
         let host: Host = Arc::new(Faulty::new(Memory::new()));
@@ -254,7 +308,7 @@ fn sweep(steps: &[Step], failure: Failure) -> usize {
             if !seen.insert((digest(&engine), reached.done, reached.synced)) {
                 continue;
             }
-            if let Err(wrong) = check(engine, steps, &reached) {
+            if let Err(wrong) = check(engine, (steps, &remembered), &reached) {
                 let step = steps.get(reached.done);
                 panic!("call {call} fails ({failure:?}) within step {} {step:?}; kept {what}: {wrong}", reached.done);
             }
@@ -285,13 +339,48 @@ fn i5_i6_i7_i10_a_crash_at_any_call_under_inline_then_manual_leaves_a_prefix_and
     sweep_both(Policy::Inline, Policy::Manual);
 }
 
+/// Finer data over coarser, coarser data beside it, and all of it taken away again.
+fn mixed(first: Policy, second: Policy) -> Vec<Step> {
+    use Durability::{Buffered, Sync};
+    vec![
+        Step::Open(first),
+        Step::Create(1),
+        Step::Write(Sync, vec![write(1, &[0], &[4], 100.0).at(1)]),
+        Step::Write(Sync, vec![write(1, &[4], &[3], 50.0).at(-1)]),
+        Step::Aggregate(1),
+        Step::Write(Buffered, vec![write(1, &[10], &[2], 70.0).at(1)]),
+        Step::Open(second),
+        Step::Write(Sync, vec![write(1, &[20], &[1], 80.0).at(-2)]),
+        Step::Drain(1),
+        Step::Remove(write(1, &[2], &[2], None), false),
+        Step::Write(Buffered, vec![write(1, &[-6], &[3], 3.0)]),
+        Step::Remove(write(1, &[10], &[2], None).at(1), true),
+        Step::Clean(1),
+        Step::Write(Sync, vec![write(1, &[-40], &[1], 9.0)]),
+        Step::Remove(write(1, &[-25], &[50], None).at(1), true),
+        Step::Write(Sync, vec![write(1, &[5], &[2], 5.0).at(2)]),
+        Step::Clean(1),
+    ]
+}
+
+#[test]
+fn i5_i7_i8_i10_a_crash_at_any_call_of_splitting_clearing_deleting_and_cleaning_leaves_a_prefix() {
+    for (first, second) in [(Policy::Manual, Policy::Inline), (Policy::Inline, Policy::Manual)] {
+        let steps = mixed(first, second);
+        for failure in [Failure::Before, Failure::After] {
+            let crashes = sweep(&steps, failure);
+            assert!(crashes > 100, "{crashes} crashes are too few to mean much");
+        }
+    }
+}
+
 /// A read that fails once is an error of the step, never an absence: the step can be repeated, and all is as if it had not
 /// been tried.
 #[test]
 fn i7_a_call_that_fails_once_fails_its_step_and_the_step_can_be_repeated() {
     for (first, second) in [(Policy::Manual, Policy::Inline), (Policy::Inline, Policy::Manual)] {
         let steps = workload(first, second);
-        let oracles = [0, 1].map(empty);
+        let (oracles, remembered) = ([0, 1].map(empty), remembered(&steps));
         let (mut failures, mut seen) = (0, HashSet::new());
         for call in 0.. {
             let host: Host = Arc::new(Faulty::new(Memory::new()));
@@ -308,7 +397,7 @@ fn i7_a_call_that_fails_once_fails_its_step_and_the_step_can_be_repeated() {
             let reached = Reached { done: steps.len(), synced: steps.len() };
             let engine = host.engine().reopen();
             if seen.insert(digest(&engine)) {
-                check(engine, &steps, &reached).unwrap_or_else(|wrong| panic!("call {call} failed once: {wrong}"));
+                check(engine, (&steps, &remembered), &reached).unwrap_or_else(|wrong| panic!("call {call} failed once: {wrong}"));
             }
             if failed.is_none() {
                 break;
