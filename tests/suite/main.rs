@@ -15,6 +15,7 @@ mod errors;
 mod feed;
 mod grid;
 mod history;
+mod mixed;
 mod model;
 mod oracle;
 mod schedule;

@@ -1,0 +1,161 @@
+//! Base data at several levels of one grid.
+
+use gridstone::{
+    Aggregation, Axis, DType, Dimension, Extent, Grid, Policy, Query, Schema, Stat, StatisticsQuery, Store, Structure, Window,
+};
+use ndarray::{Array2, Array3};
+
+use crate::check::{Dice, levels};
+
+fn space(chunk: u32) -> Dimension {
+    Dimension::regular("space", [Axis::new("y", 0.0, -1.0, chunk), Axis::new("x", 0.0, 1.0, chunk)])
+}
+
+fn grid(store: &Store, name: &str) -> Grid {
+    let structure = Structure::builder().dimension(space(8)).build().unwrap();
+    let layers = [Aggregation::Count, Aggregation::Sum, Aggregation::Min, Aggregation::Max, Aggregation::Variance];
+    let schema = layers.into_iter().fold(Schema::builder(structure, DType::F64), gridstone::SchemaBuilder::aggregator);
+    store.create(name, schema.build().unwrap()).unwrap()
+}
+
+fn random(dice: &mut Dice, side: usize) -> Array2<f64> {
+    Array2::from_shape_simple_fn((side, side), || if dice.chance(15) { f64::NAN } else { dice.range(-50, 50) as f64 / 4.0 })
+}
+
+/// The same array, each cell repeated.
+fn repeated(array: &Array2<f64>, times: usize) -> Array2<f64> {
+    Array2::from_shape_fn((array.nrows() * times, array.ncols() * times), |(y, x)| array[[y / times, x / times]])
+}
+
+/// A grid with cells of three sizes, and one with the same values in cells of the finest.
+fn pair(store: &Store, dice: &mut Dice) -> (Grid, Grid) {
+    let (mixed, fine) = (grid(store, "mixed"), grid(store, "fine"));
+    for (level, start, side) in [(2, [-8, -8], 16), (0, [-9, -3], 17), (-1, [1, 2], 9)] {
+        let cells = random(dice, side);
+        let at = |level: i8| levels(&[level]);
+        mixed.put(&Window::new(start, [side as u64; 2]).at(at(level)), &cells).unwrap();
+        let times = 1_usize << (level + 1);
+        let first = start.map(|cell: i64| cell << (level + 1));
+        fine.put(&Window::new(first, [(side * times) as u64; 2]).at(at(-1)), &repeated(&cells, times)).unwrap();
+    }
+    (mixed, fine)
+}
+
+#[test]
+fn i7_statistics_over_cells_of_several_sizes_are_those_of_the_finest() {
+    for seed in 0..6 {
+        let mut dice = Dice(seed);
+        let store = Store::options().policy(if seed % 2 == 0 { Policy::Inline } else { Policy::Manual });
+        let store = store.open_engine(std::sync::Arc::new(gridstone::kv::Memory::new())).unwrap();
+        let (mixed, fine) = pair(&store, &mut dice);
+        for round in 0..12 {
+            if round == 6 {
+                mixed.aggregate().unwrap();
+            }
+            let (y, x) = (dice.range(-40, 40) as f64 / 2.0, dice.range(-40, 40) as f64 / 2.0);
+            let extent = Extent::new([(y, y + dice.range(1, 60) as f64 / 2.0), (x, x + dice.range(1, 60) as f64 / 2.0)]);
+            let query = StatisticsQuery::all().extent(extent).stats(Stat::ALL);
+            let (a, b) = (mixed.statistics(&query).unwrap(), fine.statistics(&query).unwrap());
+            for stat in Stat::ALL {
+                let (a, b) = (a.get(stat).map(|of| of.value), b.get(stat).map(|of| of.value));
+                let close = match (a, b) {
+                    (Some(a), Some(b)) => (a - b).abs() <= 1e-9 * (1.0 + b.abs()) || a.is_nan() && b.is_nan(),
+                    (a, b) => a.is_none() && b.is_none(),
+                };
+                assert!(close, "seed {seed} round {round} {stat:?}: {a:?} is not {b:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn i8_a_batch_may_put_coarse_data_and_finer_data_into_it() {
+    let store = Store::in_memory().unwrap();
+    let grid = grid(&store, "a");
+    let (coarse, fine) = (Array2::from_elem((4, 4), 1.0), Array2::from_elem((2, 2), 2.0));
+    let mut batch = store.batch();
+    batch.put(&grid, &Window::new([0, 0], [4, 4]).at(levels(&[3])), &coarse).unwrap();
+    batch.put(&grid, &Window::new([5, 5], [2, 2]), &fine).unwrap();
+    batch.commit().unwrap();
+    let answer = grid.read(&Query::window(Window::new([0, 0], [32, 32]))).unwrap().array.into_typed::<f64>().unwrap();
+    for ((y, x), value) in answer.into_dimensionality::<ndarray::Ix2>().unwrap().indexed_iter() {
+        let want = if (5..7).contains(&y) && (5..7).contains(&x) { 2.0 } else { 1.0 };
+        assert_eq!(*value, want, "cell {y}, {x}");
+    }
+    assert_eq!(store.verify().unwrap().findings, []);
+}
+
+/// Of a splitting put and a coarse put beside each other, begun from the same state, no order leaves base data under base data.
+#[test]
+fn i8_writers_of_different_levels_never_leave_base_under_base() {
+    for round in 0..20 {
+        let store = Store::in_memory().unwrap();
+        let grid = grid(&store, "a");
+        std::thread::scope(|scope| {
+            for level in [-2_i8, 0, 1, 3] {
+                let grid = &grid;
+                scope.spawn(move || {
+                    let mut dice = Dice(round * 10 + u64::from(level.unsigned_abs()));
+                    for _ in 0..6 {
+                        let reach = 64 >> (level + 2);
+                        let start = [dice.range(-reach, reach), dice.range(-reach, reach)];
+                        let put = grid.put(&Window::new(start, [3, 3]).at(levels(&[level])), &Array2::from_elem((3, 3), 1.0));
+                        if let Err(error) = put {
+                            let kind = gridstone::ErrorKind::AggregatedLevel { dimension: "space".to_owned() };
+                            assert_eq!(error.kind(), &kind);
+                        }
+                    }
+                });
+            }
+        });
+        grid.aggregate().unwrap();
+        assert_eq!(store.verify().unwrap().findings, [], "round {round}");
+    }
+}
+
+/// Retention: the oldest of many steps goes without a look at the others, and pyramid, extent and top end where the data does.
+#[test]
+fn deleting_the_oldest_steps_reads_none_of_the_others() {
+    let time = Dimension::regular("time", [Axis::new("t", 0.0, 1.0, 2)]);
+    let structure = Structure::builder().dimension(time).dimension(space(8)).build().unwrap();
+    let schema = Schema::builder(structure, DType::F32).aggregator(Aggregation::Mean).build().unwrap();
+    let store = Store::in_memory().unwrap();
+    let rain = store.create("rain", schema).unwrap();
+    let field = |value: f32| Array3::from_elem((1, 8, 8), value);
+    for step in 0..100_u8 {
+        rain.put(&Window::new([i64::from(step), 0, 0], [1, 8, 8]), &field(f32::from(step))).unwrap();
+    }
+    let before = rain.stats().unwrap().chunks_read;
+    rain.delete(&Window::new([0, 0, 0], [2, 8, 8])).unwrap();
+    let read = rain.stats().unwrap().chunks_read - before;
+    assert!(read <= 2 * 8, "{read} chunks read for a pyramid of 7 levels");
+    assert_eq!(rain.extent().unwrap().unwrap().bounds()[0], (2.0, 100.0));
+    rain.delete(&Window::new([2, 0, 0], [94, 8, 8])).unwrap();
+    assert_eq!(rain.bounds().unwrap().unwrap().shape()[0], 4);
+    let top = rain.top().unwrap().unwrap();
+    assert_eq!(rain.reach().unwrap().unwrap(), top.levels());
+    assert!(top.levels()[0].get() <= 3, "{top:?}");
+    let mean = rain.read(&Query::all().levels(top.levels())).unwrap().array;
+    assert!(mean.iter_f64().any(|mean| (96.0..=99.0).contains(&mean)));
+    assert_eq!(store.verify().unwrap().findings, []);
+    rain.delete(&Window::new([90, -5, -5], [20, 20, 20])).unwrap();
+    assert_eq!((rain.bounds().unwrap(), rain.stored_chunks().unwrap(), rain.marks().unwrap()), (None, vec![], 0));
+    rain.put(&Window::new([-7, 0, 0], [1, 8, 8]), &field(1.0)).unwrap();
+    assert_eq!(store.verify().unwrap().findings, []);
+}
+
+/// Where nothing finer is left, coarser data may be put again.
+#[test]
+fn i8_cleared_ground_takes_coarser_data() {
+    let store = Store::in_memory().unwrap();
+    let grid = grid(&store, "a");
+    grid.put(&Window::new([0, 0], [8, 8]).at(levels(&[-1])), &Array2::from_elem((8, 8), 1.0)).unwrap();
+    let coarse = Window::new([0, 0], [2, 2]).at(levels(&[1]));
+    let put = || grid.put(&coarse, &Array2::from_elem((2, 2), 5.0));
+    put().unwrap_err();
+    grid.clear(&coarse).unwrap();
+    put().unwrap();
+    grid.clean().unwrap();
+    assert_eq!(grid.levels_in_use().unwrap(), [levels(&[1])]);
+    assert_eq!(store.verify().unwrap().findings, []);
+}
