@@ -23,7 +23,8 @@
 //!
 //! A put is split at chunk borders, merged with what is there, and committed as one atomic batch. Under [`Policy::Inline`]
 //! the aggregates above it are in that same batch; under [`Policy::Manual`] it holds a *mark* for each of them instead, and
-//! [`Grid::aggregate`] consumes marks later, in steps that each are one commit. A read tells which part of its answer is
+//! [`Grid::aggregate`] consumes marks later, in steps that each are one commit, and under [`Policy::Background`] the store's own
+//! threads do; see the [guide] for services. A read tells which part of its answer is
 //! stale, or computes that part on the fly ([`Freshness::Fresh`]). Two writers of one chunk never lose an update.
 //!
 //! # What changed
@@ -46,7 +47,10 @@
 //!   read's [`Answer::extent`] says where its cells lie.
 //! * [`Grid::extent`] is the box of all windows that were put, nodata cells included, so that a file that was put is read
 //!   back in its own shape.
-//! * All base data of a grid is at the level of its first put.
+//! * Base data may be at several levels of one dimension, the one declared [refinable](Dimension::refinable) (the only levelled
+//!   one is); of every other it is at the level of the first put. Finer data over coarser splits the coarse chunk: its cells are
+//!   copied down around the new ones. Coarser data over a chunk that holds finer data is refused
+//!   ([`AggregatedLevel`](ErrorKind::AggregatedLevel)) until that is [cleared](Grid::clear). Reads repeat the cells of coarser data.
 //! * An integer grid without a nodata value keeps a mask where cells were never put, and reads them as 0.
 //! * A layer is made of the layer below it, so what does not compose (a median) is refused; [`Aggregation`] has the table of
 //!   what there is, with its rules for types, rounding, overflow and nodata. `mode` is exact up to a stated number of classes

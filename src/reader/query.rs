@@ -12,7 +12,7 @@ use crate::kernel::{Aggregation, Resampling};
 /// Which values are read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Layer {
-    /// The cells as they were put. There are some at the base levels only.
+    /// The cells as they were put, at the finest base levels; coarser ones are repeated.
     Base,
     /// Aggregates. At the base levels, what the aggregator makes of single cells.
     Aggregate(Aggregation),
@@ -69,7 +69,7 @@ pub(super) enum Detail {
     Shape(Vec<usize>),
 }
 
-/// A region, how finely it is wanted, and which values. By default: all there is, at the base levels, as stored.
+/// A region, how finely it is wanted, and which values. By default: all there is, at the finest base levels, as stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Query {
     pub(super) region: Region,
