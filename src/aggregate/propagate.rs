@@ -57,8 +57,8 @@ pub(crate) struct Propagation<'a> {
     /// The levels up to which aggregates are stored now.
     built: Levels,
     arrived: Vec<Mutex<Vec<(u8, Arrival)>>>,
-    /// What became of the chunks that others may inherit from.
-    kept: HashMap<Location, Mutex<Option<Part>>>,
+    /// What became of the chunks that others may inherit from, and whether each is an aggregate of this run.
+    kept: HashMap<Location, (bool, Mutex<Option<Part>>)>,
     writes: Mutex<Vec<ChunkWrite>>,
 }
 
@@ -67,9 +67,9 @@ impl<'a> Propagation<'a> {
     pub(crate) fn new(chunks: ChunkReader<'a>, plan: &'a Plan, base: &'a Base, built: Levels) -> Self {
         let arrived = plan.nodes.iter().map(|_| Mutex::default()).collect();
         let inherited = |feeds: &[Feed]| feeds.iter().any(|feed| feed.above);
-        let nodes = plan.nodes.iter().filter(|node| inherited(&node.feeds)).map(|node| node.at);
-        let leaves = plan.leaves.iter().filter(|leaf| inherited(&leaf.feeds)).map(|leaf| leaf.at);
-        let kept = nodes.chain(leaves).map(|at| (at, Mutex::default())).collect();
+        let nodes = plan.nodes.iter().filter(|node| inherited(&node.feeds)).map(|node| (node.at, true));
+        let leaves = plan.leaves.iter().filter(|leaf| inherited(&leaf.feeds)).map(|leaf| (leaf.at, false));
+        let kept = nodes.chain(leaves).map(|(at, aggregate)| (at, (aggregate, Mutex::default()))).collect();
         Self { chunks, plan, base, built, arrived, kept, writes: Mutex::default() }
     }
 
@@ -93,7 +93,7 @@ impl<'a> Propagation<'a> {
 
     /// Hands a change to the nodes it feeds, and computes those that waited for nothing else.
     fn deliver(&self, at: &Location, feeds: &[Feed], now: &Part) -> Result<()> {
-        if let Some(kept) = self.kept.get(at) {
+        if let Some((_, kept)) = self.kept.get(at) {
             *lock(kept) = Some(now.clone());
         }
         for feed in feeds {
@@ -211,10 +211,10 @@ impl<'a> Propagation<'a> {
             return Ok(nothing);
         }
         for above in self.chunks.above(child, self.base) {
-            let kept = self.kept.get(&above).and_then(|kept| lock(kept).clone());
+            let kept = self.kept.get(&above).and_then(|(_, kept)| lock(kept).clone());
             let chunks = match kept {
-                Some(Part::Now(chunks)) => Some(chunks),
-                Some(Part::Gone) => None,
+                Some(Part::Now(chunks)) if self.can_leave(child, &above)? => Some(chunks),
+                Some(Part::Now(_) | Part::Gone) => None,
                 Some(Part::Same) | None => match self.chunks.stored_in(&above, self.base)? {
                     Some(LayerId::BASE) if self.plan.split.contains(&above) => None,
                     Some(layer) if layer == LayerId::BASE || self.chunks.inherits_aggregates(child, self.base) => {
@@ -229,6 +229,15 @@ impl<'a> Propagation<'a> {
             }
         }
         Ok(nothing)
+    }
+
+    /// Whether what this run makes of a place above a child can be inherited: where only base data can, whether it is that.
+    fn can_leave(&self, child: &Location, above: &Location) -> Result<bool> {
+        let aggregate = || -> Result<bool> {
+            let computed = self.kept.get(above).is_some_and(|(aggregate, _)| *aggregate);
+            Ok(computed || self.chunks.stored_in(above, self.base)?.is_some_and(|layer| layer != LayerId::BASE))
+        };
+        Ok(self.chunks.inherits_aggregates(child, self.base) || !aggregate()?)
     }
 
     fn assemble(&self, node: &Node, old: Option<LayerChunks>, parts: Vec<(u8, Option<LayerChunks>)>) -> LayerChunks {
