@@ -1,6 +1,7 @@
 //! The stored base cells that a polygon holds, each at its own level.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Range;
 
 use super::polygon::Polygon;
@@ -28,10 +29,10 @@ pub(crate) fn base_windows(grid: &Grid, snapshot: &dyn Snapshot, polygon: &Polyg
     let mut windows = Vec::new();
     for location in locations {
         let levels = location.levels();
-        if !planes.contains_key(&levels) {
-            planes.insert(levels, plane(levels)?);
-        }
-        let Some(plane) = planes.get(&levels) else { continue };
+        let plane = match planes.entry(levels) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(plane(levels)?),
+        };
         let chunk = structure.chunk_window(&location);
         let (first, end) = (chunk.start(), chunk.end());
         let [rows, cols] = plane.axes.map(|axis| first[axis]..end[axis]);
