@@ -96,7 +96,7 @@ pub use grid::{
     SchemaBuilder, Shape, Structure, StructureBuilder, Tuple, Window,
 };
 pub use kernel::{Aggregation, Aggregator, Record, Resampling, Summary};
-pub use reader::{Answer, Explanation, Freshness, Layer, Query, Series, SeriesQuery, Version};
+pub use reader::{Answer, Explanation, Freshness, Layer, Query, Series, SeriesQuery, Served, Version};
 pub use statistics::{
     Bins, ChunksRead, ClassArea, Estimate, Histogram, Polygon, Predicate, Ring, Stat, Statistics, StatisticsQuery, Unserved,
 };

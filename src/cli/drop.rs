@@ -7,6 +7,7 @@ use std::time::Instant;
 use clap::Args;
 use serde_json::json;
 
+use super::consent::Consent;
 use super::terminal::{Terminal, bytes, count};
 use super::{Outcome, open};
 
@@ -18,9 +19,8 @@ pub(super) struct Drop {
     store: PathBuf,
     /// The name of the grid
     grid: String,
-    /// Do not ask; needed where nobody can be asked
-    #[arg(short, long)]
-    yes: bool,
+    #[command(flatten)]
+    consent: Consent,
     /// Print {"grid", "chunks", "bytes", "seconds"}: what was dropped
     #[arg(long)]
     json: bool,
@@ -32,11 +32,7 @@ impl Drop {
         let stored = store.grid(&self.grid)?.stored_chunks()?;
         let (chunks, size) = (stored.len() as u64, stored.iter().map(|chunk| chunk.bytes).sum::<u64>());
         let what = format!("grid `{}`: {} in {}", self.grid, count(chunks, "chunk"), bytes(size));
-        if !self.yes {
-            let agreed = terminal.confirm(&format!("drop {what}"))?;
-            anyhow::ensure!(agreed.is_some(), "nothing was dropped: say --yes where there is no terminal to ask on");
-            anyhow::ensure!(agreed == Some(true), "nothing was dropped");
-        }
+        self.consent.obtain(terminal, ("drop", "dropped"), &what)?;
         let start = Instant::now();
         store.drop_grid(&self.grid)?;
         store.reclaim()?;

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::terminal::{Terminal, bytes};
-use super::{Outcome, json, open, time};
+use super::{Outcome, bases, json, open, time};
 use crate::{Aggregation, Depth, DimensionKind, Grid, Layer, Levels};
 
 /// Show what a grid is and holds: structure, levels, chunks, bytes, marks
@@ -21,6 +21,8 @@ The JSON is {\"store\", \"grids\": [...]}, each grid with:
   period       [first, end] of the time axis in ISO 8601; null if there is none, or before the first put
   extent       {axis: [lower, upper]}; window {axis: [first, end]} in cells of the base levels; both null before the first put
   base_levels, reach   {dimension: level}; null before the first put, the first aggregation
+  base         [{levels, cell: {axis: size}, chunks, cells, area}]: base data by level, the finest first; cells within what was put;
+               area in world units of the refinable dimension's axes, null without one
   top          {levels, chunk: {axis: index}}, null before the first put
   marks        aggregates that are out of date
   token        the present, for `gridstone changes --since`
@@ -157,7 +159,7 @@ fn as_json(grid: &Grid) -> anyhow::Result<Value> {
         "window": grid.bounds()?.map(|bounds| json::window(structure, &bounds)),
         "base_levels": grid.base_levels()?.map(|levels| json::levels(structure, levels)),
         "reach": grid.reach()?.map(|levels| json::levels(structure, levels)),
-        "top": top, "marks": grid.marks()?, "token": grid.changes_token()?.to_string(),
+        "base": bases::as_json(grid)?, "top": top, "marks": grid.marks()?, "token": grid.changes_token()?.to_string(),
         "chunks": total.chunks, "bytes": total.bytes, "raw_bytes": total.raw_bytes, "ratio": total.ratio(),
         "layers": layers.iter().map(layer).collect::<Vec<_>>(),
     }))
@@ -182,12 +184,9 @@ fn as_text(grid: &Grid) -> anyhow::Result<String> {
         }
     }
     if let (Some(bounds), Some(extent), Some(base)) = (grid.bounds()?, grid.extent()?, grid.base_levels()?) {
-        let names: Vec<_> = structure.axes().map(crate::Axis::name).collect();
         lines.push(format!("extent     {}", time::ranges(structure, extent.bounds())));
-        let (start, end) = (bounds.start(), bounds.end());
-        let ranges = names.iter().zip(start.iter().zip(end.iter())).map(|(name, (start, end))| format!("{name} {start}:{end}"));
         let levels = json::levels_text(structure, base);
-        lines.push(format!("base       level {levels}, cells {}", ranges.collect::<Vec<_>>().join(", ")));
+        lines.push(format!("base       level {levels}, cells {}", json::window_text(structure, &bounds)));
     }
     if let Some(top) = grid.top()? {
         let index: Vec<_> = structure.chunk_index(&top).iter().map(i64::to_string).collect();
@@ -196,6 +195,7 @@ fn as_text(grid: &Grid) -> anyhow::Result<String> {
     lines.push(format!("marks      {} pending", grid.marks()?));
     let (layers, total) = tallies(grid)?;
     lines.push(format!("chunks     {} in {}{}", total.chunks, bytes(total.bytes), ratio(total)));
+    lines.extend(bases::as_text(grid)?);
     if !layers.is_empty() {
         lines.push(String::new());
         let width = layers.iter().map(|(layer, ..)| layer.to_string().len()).max().unwrap_or(0).max(8);

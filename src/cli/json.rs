@@ -34,3 +34,10 @@ pub(super) fn levels_text(structure: &Structure, levels: Levels) -> String {
         _ => levels.iter().map(|(dimension, level)| format!("{} {level}", dimension.name())).collect::<Vec<_>>().join(", "),
     }
 }
+
+/// First and one past the last cell of each axis, for people: `y 0:5, x -2:3`.
+pub(super) fn window_text(structure: &Structure, window: &Window) -> String {
+    let (start, end) = (window.start(), window.end());
+    let sides = structure.axes().zip(start.iter().zip(end.iter()));
+    sides.map(|(axis, (start, end))| format!("{} {start}:{end}", axis.name())).collect::<Vec<_>>().join(", ")
+}

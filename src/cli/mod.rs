@@ -4,11 +4,16 @@
 
 mod aggregate;
 mod args;
+mod bases;
 mod bench;
 mod changes;
+mod clean;
+mod clear;
 mod collapse;
 mod completions;
+mod consent;
 mod create;
+mod delete;
 mod drop;
 mod explain;
 mod geojson;
@@ -19,9 +24,11 @@ mod ls;
 mod measure;
 mod output;
 mod read;
+mod removal;
 mod rename;
 mod select;
 mod series;
+mod show;
 mod stats;
 mod structure;
 mod swap;
@@ -70,6 +77,9 @@ enum Verb {
     Explain(explain::Explain),
     Stats(stats::Stats),
     Changes(changes::Changes),
+    Clear(clear::Clear),
+    Delete(delete::Delete),
+    Clean(clean::Clean),
     Drop(drop::Drop),
     Rename(rename::Rename),
     Swap(swap::Swap),
@@ -102,6 +112,9 @@ pub fn main() -> ExitCode {
         Verb::Explain(verb) => verb.run(&terminal),
         Verb::Stats(verb) => verb.run(&terminal),
         Verb::Changes(verb) => verb.run(&terminal),
+        Verb::Clear(verb) => verb.run(&terminal),
+        Verb::Delete(verb) => verb.run(&terminal),
+        Verb::Clean(verb) => verb.run(&terminal),
         Verb::Drop(verb) => verb.run(&terminal),
         Verb::Rename(verb) => verb.run(&terminal),
         Verb::Swap(verb) => verb.run(&terminal),

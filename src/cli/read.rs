@@ -9,6 +9,7 @@ use super::args;
 use super::collapse::OverTime;
 use super::output::{Format, Output};
 use super::select::Selection;
+use super::show::{self, Show};
 use super::terminal::{Terminal, count};
 use super::{Outcome, json, open, time};
 use crate::adapter::quicklook::Ramp;
@@ -33,6 +34,9 @@ pub(super) struct Read {
     /// Make one of all steps of time, of the period if there is one: sum, mean, min or max, of the layer's values
     #[arg(long, value_name = "NAME")]
     over_time: Option<OverTime>,
+    /// Instead of values, the level of the chunk that serves each cell; -128 where there is none
+    #[arg(long, value_name = "WHAT", conflicts_with = "over_time")]
+    show: Option<Show>,
     /// The file to write: .tif, .npy or .png
     #[arg(long, value_name = "FILE", value_parser = Output::parse)]
     out: Option<Output>,
@@ -60,7 +64,11 @@ impl Read {
         }
         let store = open(&self.selection.store)?;
         let grid = store.grid(&self.selection.grid)?;
-        let answer = grid.read(&self.selection.query(&grid)?)?;
+        let query = self.selection.query(&grid)?;
+        let answer = match self.show {
+            Some(Show::Level) => show::levels(&grid, &query)?,
+            None => grid.read(&query)?,
+        };
         let answer = match self.over_time {
             Some(over_time) => over_time.of(&grid, answer)?,
             None => answer,
@@ -80,7 +88,10 @@ impl Read {
                 count(answer.inexact, "cell")
             ));
         }
-        let raster = Raster::new(&grid, &answer);
+        let raster = match self.show {
+            Some(Show::Level) => show::raster(&grid, &answer),
+            None => Raster::new(&grid, &answer),
+        };
         // Without a file, cells of any number of axes can be looked at.
         let figures = match &raster {
             Ok(raster) => Figures::of(&raster.array, raster.nodata_value()),
@@ -131,9 +142,6 @@ impl Read {
         if let Some(out) = &self.out {
             return format!("wrote {}: {what}", out.path.display());
         }
-        let names: Vec<_> = structure.axes().map(crate::Axis::name).collect();
-        let (start, end) = (answer.window.start(), answer.window.end());
-        let window = names.iter().zip(start.iter().zip(end.iter())).map(|(name, (start, end))| format!("{name} {start}:{end}"));
         let value = |value: Option<f64>| value.map_or("none".to_owned(), |value| value.to_string());
         format!(
             "{what}\nvalues     {} to {}, mean {}, {:.2} % valid\nextent     {}\nwindow     {} at level {level}\nstale      {}",
@@ -142,7 +150,7 @@ impl Read {
             value(figures.mean),
             figures.valid_share() * 100.0,
             time::ranges(structure, answer.extent.bounds()),
-            window.collect::<Vec<_>>().join(", "),
+            json::window_text(structure, &answer.window),
             if answer.stale.is_empty() { "nothing".to_owned() } else { count(answer.stale.len() as u64, "part") },
         )
     }

@@ -1,4 +1,4 @@
-//! Which cells of a grid are asked for: the options that `read` and `explain` share.
+//! Which cells of a grid are asked for: the options that `read` and `explain` share, and those that `clear` and `delete` share.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use clap::Args;
 use super::args::{self, Bounds, CellSize, Cells, Period, Size};
 use super::time;
 use crate::adapter::raster::RasterAxes;
-use crate::{Axis, CellIndex, Extent, Freshness, Grid, Layer, Level, Levels, Query, Resampling, Shape, Window};
+use crate::{Axis, CellIndex, Extent, Freshness, Grid, Layer, Level, Levels, Query, Resampling, Shape, Structure, Window};
 
 /// Cells that an answer may have: it is held in memory.
 const CELLS_MAX: f64 = 2e9;
@@ -165,6 +165,60 @@ pub(super) fn banded(grid: &Grid, axes: RasterAxes, bounds: &Window, band: &str)
     let (mut start, mut shape) = (bounds.start(), bounds.shape());
     (start[axis], shape[axis]) = (i64::try_from(number)?, 1);
     Ok(Window::new(start, shape).at(bounds.levels(structure.dimensions().len())))
+}
+
+/// A part of what was put, at the finest base levels. Axes that nothing is said of are whole.
+#[derive(Args, Debug)]
+pub(super) struct Part {
+    /// The cells whose centres lie in a box in world units
+    #[arg(long, value_name = "W,S,E,N", allow_hyphen_values = true, conflicts_with = "window")]
+    extent: Option<Bounds>,
+    /// Rows and columns in cells of the finest base level, half-open
+    #[arg(long, value_name = "Y0:Y1,X0:X1", allow_hyphen_values = true)]
+    window: Option<Cells>,
+    /// The steps whose middles lie from the first to before the second time, in ISO 8601 [default: all]
+    #[arg(long, value_name = "FROM/TO")]
+    period: Option<Period>,
+}
+
+impl Part {
+    /// The cells; `None` if nothing was put there.
+    pub(super) fn window(&self, grid: &Grid, band: Option<&String>) -> anyhow::Result<Option<Window>> {
+        let structure = grid.structure();
+        let plane = self.extent.is_some() || self.window.is_some() || band.is_some();
+        let axes = plane.then(|| RasterAxes::of(structure)).transpose()?;
+        let mut sides: Vec<(usize, (f64, f64))> = Vec::new();
+        if let Some((axes, asked)) = axes.zip(self.extent) {
+            sides.extend([(axes.y, (asked.south, asked.north)), (axes.x, (asked.west, asked.east))]);
+        }
+        if let Some(period) = self.period {
+            let (axis, unit) =
+                time::axis(structure).ok_or_else(|| anyhow::anyhow!("grid `{}` has no time axis for a --period", grid.name()))?;
+            sides.push((axis, time::range(unit, period)));
+        }
+        let Some(bounds) = grid.bounds()? else { return Ok(None) };
+        let levels = bounds.levels(structure.dimensions().len());
+        let part = axes.zip(band).map_or(Ok(bounds), |(axes, band)| banded(grid, axes, &bounds, band))?;
+        let part = match axes.zip(self.window) {
+            Some((axes, asked)) => structure.intersection(&part, &windowed(&part, axes, asked, levels)),
+            None => Some(part),
+        };
+        Ok(sides.into_iter().fold(part, |part, (axis, side)| centred(structure, &part?, axis, side)))
+    }
+}
+
+/// The cells of a window whose centres lie between two coordinates of an axis.
+#[expect(clippy::cast_possible_truncation, reason = "whole numbers between those of cells")]
+fn centred(structure: &Structure, window: &Window, axis: usize, (lower, upper): (f64, f64)) -> Option<Window> {
+    let levels = window.levels(structure.dimensions().len());
+    let position = |world: f64| structure.position(axis, levels[structure.dimension_of(axis)], world);
+    let (mut start, mut shape) = (window.start(), window.shape());
+    let (first, end) = (start[axis], window.end()[axis]);
+    let cell = |position: f64| ((position - 0.5).ceil() as i64).clamp(first, end);
+    let (a, b) = (position(lower), position(upper));
+    start[axis] = cell(a.min(b));
+    shape[axis] = cell(a.max(b)).abs_diff(start[axis]);
+    (shape[axis] > 0).then(|| Window::new(start, shape).at(levels))
 }
 
 enum Region {

@@ -166,7 +166,13 @@ fn rounded_mean_helps(grid: &Grid) -> bool {
 }
 
 /// Refuses degrees where the grid has metres, and warns of a polygon that lies beside all data.
-fn check_place(terminal: &Terminal, grid: &Grid, axes: RasterAxes, polygon: &Polygon, file: &str) -> anyhow::Result<()> {
+pub(super) fn check_place(
+    terminal: &Terminal,
+    grid: &Grid,
+    axes: RasterAxes,
+    polygon: &Polygon,
+    file: &str,
+) -> anyhow::Result<()> {
     let Some(extent) = grid.extent()? else { return Ok(()) };
     let (x, y) = (extent.bounds()[axes.x], extent.bounds()[axes.y]);
     let [px, py] = polygon.bounds();

@@ -5,12 +5,15 @@ mod fresh;
 mod plan;
 mod query;
 mod series;
+mod serving;
 mod version;
 
 pub use plan::Explanation;
 pub use query::{Answer, Freshness, Layer, Query};
 pub(crate) use series::read as read_series;
 pub use series::{Series, SeriesQuery};
+pub use serving::Served;
+pub(crate) use serving::serving;
 pub use version::Version;
 pub(crate) use version::version;
 

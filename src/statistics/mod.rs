@@ -13,6 +13,7 @@
 mod answer;
 mod doubt;
 mod facts;
+mod inside;
 mod plan;
 mod polygon;
 mod predicate;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 pub use answer::{ClassArea, Estimate, Histogram, Statistics};
+pub(crate) use inside::base_windows;
 pub use plan::Unserved;
 pub use polygon::{Polygon, Ring};
 pub use predicate::Predicate;

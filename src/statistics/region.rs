@@ -21,11 +21,11 @@ pub(super) struct Region<'a> {
 }
 
 #[derive(Debug)]
-struct Plane {
+pub(super) struct Plane {
     /// The axes of rows and columns, in array order.
-    axes: [usize; 2],
+    pub(super) axes: [usize; 2],
     /// One outline a part of the polygon.
-    outlines: Vec<Outline>,
+    pub(super) outlines: Vec<Outline>,
 }
 
 /// What of a polygon matters to a box of its plane.
@@ -257,7 +257,8 @@ fn extent_ranges(structure: &Structure, extent: &Extent, base: Levels) -> Result
 }
 
 impl Plane {
-    fn new(structure: &Structure, polygon: &Polygon, base: Levels) -> Result<Self> {
+    /// The polygon in the cells of some levels.
+    pub(super) fn new(structure: &Structure, polygon: &Polygon, base: Levels) -> Result<Self> {
         let find = |name: &String| {
             structure.axes().position(|axis| axis.name() == name).ok_or_else(|| {
                 let names: Vec<_> = structure.axes().map(Axis::name).collect();

@@ -12,6 +12,7 @@ mod grid;
 mod journal;
 mod names;
 mod options;
+mod places;
 #[cfg(test)]
 mod shuttled_tests;
 mod snapshot;

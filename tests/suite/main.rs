@@ -18,6 +18,7 @@ mod history;
 mod mixed;
 mod model;
 mod oracle;
+mod places;
 mod schedule;
 mod series;
 mod service;

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use super::{Work, data};
 
-const VERBS: [&str; 16] = [
+const VERBS: [&str; 19] = [
     "create",
     "import",
     "aggregate",
@@ -16,6 +16,9 @@ const VERBS: [&str; 16] = [
     "explain",
     "stats",
     "changes",
+    "clear",
+    "delete",
+    "clean",
     "drop",
     "rename",
     "swap",

@@ -1,0 +1,95 @@
+//! The stored base cells that a polygon holds, each at its own level.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ops::Range;
+
+use super::polygon::Polygon;
+use super::region::Plane;
+use super::scan::{Class, Clip, Outline, Rect};
+use crate::error::{Error, Result};
+use crate::grid::{CellIndex, Levels, Shape, Window};
+use crate::key::{ChunkKey, LayerId};
+use crate::kv::Snapshot;
+use crate::store::Grid;
+
+/// The most windows.
+const WINDOWS_MAX: usize = 1 << 20;
+
+/// Disjoint windows, each within one base chunk and at its levels, that are all base cells whose centres a polygon holds: the
+/// whole chunk along axes that are not the polygon's.
+pub(crate) fn base_windows(grid: &Grid, snapshot: &dyn Snapshot, polygon: &Polygon) -> Result<Vec<Window>> {
+    let structure = grid.structure();
+    let plane = |levels: Levels| Plane::new(structure, polygon, levels).map_err(|e| grid.blame(e));
+    // A polygon that does not fit is refused by an empty grid too.
+    plane(Levels::zero(structure.dimensions().len()))?;
+    let mut planes: BTreeMap<Levels, Plane> = BTreeMap::new();
+    let mut locations = Vec::new();
+    grid.directory(snapshot, ChunkKey::layer(grid.id(), LayerId::BASE), &mut |chunk| locations.push(chunk.location))?;
+    let mut windows = Vec::new();
+    for location in locations {
+        let levels = location.levels();
+        let plane = match planes.entry(levels) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(plane(levels)?),
+        };
+        let chunk = structure.chunk_window(&location);
+        let (first, end) = (chunk.start(), chunk.end());
+        let [rows, cols] = plane.axes.map(|axis| first[axis]..end[axis]);
+        for rect in boxes(&plane.outlines, &Rect { rows, cols }) {
+            let (mut start, mut shape): (CellIndex, Shape) = (first, chunk.shape());
+            for (axis, side) in plane.axes.into_iter().zip([rect.rows, rect.cols]) {
+                (start[axis], shape[axis]) = (side.start, side.end.abs_diff(side.start));
+            }
+            windows.push(Window::new(start, shape).at(levels));
+        }
+        if windows.len() > WINDOWS_MAX {
+            return Err(grid.blame(Error::invalid(format!(
+                "the polygon cuts base chunks into more than {WINDOWS_MAX} boxes; remove less at a time"
+            ))));
+        }
+    }
+    Ok(windows)
+}
+
+/// The cells of a box that any of some outlines holds, as disjoint boxes.
+fn boxes(outlines: &[Outline], rect: &Rect) -> Vec<Rect> {
+    let mut runs: BTreeMap<i64, Vec<Range<i64>>> = BTreeMap::new();
+    for outline in outlines {
+        let clip = Clip::whole(outline).to(outline, rect);
+        match clip.class() {
+            Class::Out => {}
+            Class::In => return vec![rect.clone()],
+            Class::Part => clip.runs(outline, rect, |row, cols| runs.entry(row).or_default().push(cols)),
+        }
+    }
+    let mut boxes = Vec::new();
+    let mut open: Option<(Range<i64>, Vec<Range<i64>>)> = None;
+    let mut close = |open: Option<(Range<i64>, Vec<Range<i64>>)>| {
+        if let Some((rows, all)) = open {
+            boxes.extend(all.into_iter().map(|cols| Rect { rows: rows.clone(), cols }));
+        }
+    };
+    for (row, cols) in runs {
+        let cols = joined(cols);
+        match &mut open {
+            Some((rows, above)) if rows.end == row && *above == cols => rows.end = row + 1,
+            _ => close(open.replace((row..row + 1, cols))),
+        }
+    }
+    close(open);
+    boxes
+}
+
+/// The union of ranges, rising.
+fn joined(mut ranges: Vec<Range<i64>>) -> Vec<Range<i64>> {
+    ranges.sort_by_key(|range| (range.start, range.end));
+    let mut joined: Vec<Range<i64>> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match joined.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => joined.push(range),
+        }
+    }
+    joined
+}
