@@ -68,7 +68,7 @@ impl<'a> Removal<'a> {
         let commit = remove()?;
         let aggregated = grid.aggregate()?;
         if reclaim {
-            grid.store().reclaim()?;
+            grid.compact()?;
         }
         let after = stored(grid)?;
         let written = commit.chunks + commit.aggregates + aggregated.chunks;

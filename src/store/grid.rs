@@ -195,7 +195,7 @@ impl Grid {
 
     /// Removes all data from a window like [`clear`](Self::clear), and takes the window off what counts as put: where it cuts off
     /// one side of [`bounds`](Self::bounds), these and with them extent and top end there. For rolling windows: what lies outside
-    /// of the window is not read. [`Store::reclaim`] gives the space back to the file system at once.
+    /// of the window is not read. [`compact`](Self::compact) gives the space back to the file system at once.
     pub fn delete(&self, window: &Window) -> Result<Commit> {
         let mut batch = self.store().batch();
         batch.delete(self, window)?;
@@ -215,7 +215,7 @@ impl Grid {
 
     /// Says whether a window's levels fit the grid's base data, as [`put`](Self::put) would. Whether there is finer data below is
     /// found by the put itself.
-    pub(crate) fn check(&self, window: &Window) -> Result<()> {
+    pub fn check(&self, window: &Window) -> Result<()> {
         let state = self.state(self.snapshot()?.as_ref())?;
         crate::writer::check_levels(self, state.base.as_ref(), window)
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use super::{Store, catalog, lock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::grid::Schema;
-use crate::key::{GridId, unowned};
+use crate::key::{ChunkKey, GridId, MarkKey, unowned};
 use crate::kv::{Snapshot, Space};
 use crate::store::Grid;
 
@@ -144,6 +144,17 @@ impl Store {
             }
         }
         Ok(())
+    }
+}
+
+impl Grid {
+    /// Gives the space of what was deleted from the grid, or overwritten, back to the file system, as far as no snapshot shows
+    /// it any more. It rewrites files of the grid that hold such data; it can be called at any time, and again after a crash.
+    pub fn compact(&self) -> Result<()> {
+        for space in [Space::Directory, Space::Base, Space::Aggregate] {
+            self.store().engine().compact(space, &ChunkKey::all(self.id()))?;
+        }
+        self.store().engine().compact(Space::Dirty, &MarkKey::all(self.id()))
     }
 }
 
