@@ -57,7 +57,7 @@ pub struct Checked {
     pub nodata_cells: u64,
 }
 
-/// What [`write`] did.
+/// What [`write()`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Imported {
