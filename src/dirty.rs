@@ -101,7 +101,9 @@ const PAGE: usize = 4096;
 pub(crate) fn pending_under(grid: &Grid, snapshot: &dyn Snapshot, at: &Location, base: &Base) -> Result<Vec<Edge>> {
     let structure = grid.structure();
     let mut pending = Vec::new();
-    for of in std::iter::once(*at).chain(inherited_from(grid, at, base)) {
+    // Where only base data could be inherited, no mark above matters.
+    let heir = base.heir(at.levels).is_some();
+    for of in std::iter::once(*at).chain(base.over(structure, at).filter(|_| heir)) {
         let low = base.refinable().filter(|_| of != *at).map_or(base.finest(), |d| base.finest().with(d, of.levels[d]));
         for levels in levels_between(grid, low, of.levels) {
             let Some(dimension) = derivation(grid, levels, base) else { continue };
@@ -121,26 +123,11 @@ pub(crate) fn pending_under(grid: &Grid, snapshot: &dyn Snapshot, at: &Location,
     Ok(pending)
 }
 
-/// The places above along the refinable dimension whose marks matter to a location: none where all other dimensions are at
-/// their base levels, since what could be inherited there is base data.
-fn inherited_from(grid: &Grid, at: &Location, base: &Base) -> Vec<Location> {
-    let Some(d) = heir(at, base) else { return Vec::new() };
-    std::iter::successors(at.levels[d].coarser(), |level| level.coarser())
-        .take_while(|level| *level <= base.coarsest()[d])
-        .filter_map(|level| grid.structure().ancestor(at, at.levels.with(d, level)))
-        .collect()
-}
-
-/// The dimension along which a location may inherit aggregates, if it may.
-fn heir(at: &Location, base: &Base) -> Option<usize> {
-    base.mixed().filter(|&d| at.levels.with(d, base.finest()[d]) != base.finest())
-}
-
 /// Whether the value of a location depends on what an edge says has changed: its parent is in the location's subtree, or
 /// above it along the refinable dimension, from where the location may inherit.
 pub(crate) fn touches(grid: &Grid, base: &Base, edge: &Edge, at: &Location) -> bool {
     let structure = grid.structure();
-    let of = match heir(at, base).filter(|&d| edge.parent.levels[d] > at.levels[d]) {
+    let of = match base.heir(at.levels).filter(|&d| edge.parent.levels[d] > at.levels[d]) {
         Some(d) => structure.ancestor(at, at.levels.with(d, edge.parent.levels[d])),
         None => Some(*at),
     };

@@ -84,6 +84,17 @@ impl Error {
         Self { kind: self.kind.clone(), context: context.into(), source: Some(Box::new(self)) }
     }
 
+    /// The error and its causes in one line.
+    pub(crate) fn sentence(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(inner) = cause {
+            text = format!("{text}: {inner}");
+            cause = inner.source();
+        }
+        text
+    }
+
     /// What the caller can do about it.
     pub fn kind(&self) -> &ErrorKind {
         &self.kind

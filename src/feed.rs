@@ -73,12 +73,12 @@ impl Change {
     /// The boxes, at some levels, in which this commit changed what is stored: what to read anew with
     /// [`Freshness::Stored`](crate::Freshness::Stored).
     pub fn stored(&self, structure: &Structure, levels: Levels) -> Vec<Window> {
-        if !at_most(levels, self.to) {
+        if !self.to.covers(&levels) {
             return Vec::new();
         }
         let dimensions = structure.dimensions().len();
-        let base = self.base.iter().filter(|window| at_most(levels, window.levels(dimensions)));
-        let finer = |of: Levels| levels != of && at_most(levels, of);
+        let base = self.base.iter().filter(|window| window.levels(dimensions).covers(&levels));
+        let finer = |of: Levels| levels != of && of.covers(&levels);
         let aggregates = self.aggregates.iter().filter(|window| !finer(window.levels(dimensions)));
         base.chain(aggregates).map(|window| structure.cover(window, levels)).collect()
     }
@@ -88,10 +88,6 @@ impl Change {
     pub fn fresh(&self, structure: &Structure, levels: Levels) -> Vec<Window> {
         self.base.iter().map(|window| structure.cover(window, levels)).collect()
     }
-}
-
-fn at_most(levels: Levels, most: Levels) -> bool {
-    levels.iter().zip(most.iter()).all(|(level, most)| level <= most)
 }
 
 /// What changed after a token.

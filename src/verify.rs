@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::codec::checksum_of;
 use crate::dirty::{Edge, derivation, parents};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::feed;
 use crate::grid::{Levels, Location};
 use crate::key::{ChunkKey, DirectoryEntry, LayerId, Mark, MarkKey, unowned};
@@ -82,7 +82,7 @@ impl Store {
         let grids = match grids {
             Ok(grids) => grids,
             Err(error) if *error.kind() == ErrorKind::Corrupt => {
-                report.findings.push(Finding { damage: Damage::Record, grid: None, message: chain(&error) });
+                report.findings.push(Finding { damage: Damage::Record, grid: None, message: error.sentence() });
                 return Ok(report);
             }
             Err(error) => return Err(error),
@@ -95,7 +95,7 @@ impl Store {
                     report.findings.push(Finding {
                         damage: Damage::Record,
                         grid: Some(grid.name().to_owned()),
-                        message: chain(&error),
+                        message: error.sentence(),
                     });
                 }
                 Err(error) => return Err(error),
@@ -104,17 +104,6 @@ impl Store {
         strangers(&grids, snapshot.as_ref(), &mut report)?;
         Ok(report)
     }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// Chunks, marks and feed entries whose grid is not in the catalog.
@@ -316,7 +305,7 @@ impl<'a> Check<'a> {
                 lock(&self.findings).push(Finding {
                     damage: Damage::Chunk,
                     grid: Some(self.grid.name().to_owned()),
-                    message: chain(&error),
+                    message: error.sentence(),
                 });
                 Ok(None)
             }
@@ -345,12 +334,8 @@ impl<'a> Check<'a> {
     /// The children of an aggregate that are marked as changed, or may inherit what is marked above along the refinable
     /// dimension.
     fn marked_children(&self, at: &Location, dimension: usize, base: &Base) -> Vec<u8> {
-        let structure = self.grid.structure();
-        let above = base.mixed().filter(|&mixed| mixed != dimension).into_iter().flat_map(|mixed| {
-            std::iter::successors(at.levels[mixed].coarser(), |level| level.coarser())
-                .take_while(move |level| *level <= base.coarsest()[mixed])
-                .filter_map(move |level| structure.ancestor(at, at.levels.with(mixed, level)))
-        });
+        let inherits = base.mixed().is_some_and(|mixed| mixed != dimension);
+        let above = base.over(self.grid.structure(), at).filter(|_| inherits);
         std::iter::once(*at).chain(above).filter_map(|at| self.marked.get(&at)).flatten().copied().collect()
     }
 

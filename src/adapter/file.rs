@@ -1,10 +1,12 @@
-//! Files that appear whole or not at all.
+//! Files that are opened with a clear error, and that appear whole or not at all.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
+#[cfg(any(feature = "geotiff", feature = "netcdf"))]
+use crate::error::ErrorKind;
 use crate::error::{Error, Result};
 
 /// Writes a file beside the path and gives it the name when it is complete: a full disk leaves what was there before. What is
@@ -31,6 +33,15 @@ pub(crate) fn replace(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> R
         let _ = fs::remove_file(&partial);
     }
     named
+}
+
+/// Opens a file to read.
+#[cfg(any(feature = "geotiff", feature = "netcdf"))]
+pub(super) fn open(path: &Path) -> Result<File> {
+    File::open(path).map_err(|cause| {
+        let kind = if cause.kind() == std::io::ErrorKind::NotFound { ErrorKind::NotFound } else { ErrorKind::Unavailable };
+        Error::new(kind, format!("`{}` cannot be opened", path.display())).because(cause)
+    })
 }
 
 fn failed(path: &Path) -> Error {

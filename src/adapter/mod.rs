@@ -8,6 +8,8 @@ mod cells;
 mod file;
 #[cfg(feature = "geotiff")]
 pub mod geotiff;
+#[cfg(any(feature = "geotiff", feature = "netcdf"))]
+mod imported;
 #[cfg(feature = "netcdf")]
 pub mod netcdf;
 pub mod npy;

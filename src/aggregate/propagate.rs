@@ -181,8 +181,7 @@ impl<'a> Propagation<'a> {
             return self.deliver(&node.at, &node.feeds, if was { &Part::Gone } else { &Part::Same });
         }
         let now = Part::Now(self.assemble(node, old, parts));
-        let (written, delivered) = rayon::join(|| self.encode(node, &now), || self.deliver(&node.at, &node.feeds, &now));
-        written.and(delivered)
+        rayon::join(|| self.encode(node, &now), || self.deliver(&node.at, &node.feeds, &now)).1
     }
 
     /// Deletes an aggregate, if there is one.
@@ -217,9 +216,7 @@ impl<'a> Propagation<'a> {
                 Some(Part::Now(_) | Part::Gone) => None,
                 Some(Part::Same) | None => match self.chunks.stored_in(&above, self.base)? {
                     Some(LayerId::BASE) if self.plan.split.contains(&above) => None,
-                    Some(layer) if layer == LayerId::BASE || self.chunks.inherits_aggregates(child, self.base) => {
-                        self.stored(&above)?
-                    }
+                    Some(layer) if layer == LayerId::BASE || self.base.heir(child.levels).is_some() => self.stored(&above)?,
                     _ => None,
                 },
             };
@@ -237,7 +234,7 @@ impl<'a> Propagation<'a> {
             let computed = self.kept.get(above).is_some_and(|(aggregate, _)| *aggregate);
             Ok(computed || self.chunks.stored_in(above, self.base)?.is_some_and(|layer| layer != LayerId::BASE))
         };
-        Ok(self.chunks.inherits_aggregates(child, self.base) || !aggregate()?)
+        Ok(self.base.heir(child.levels).is_some() || !aggregate()?)
     }
 
     fn assemble(&self, node: &Node, old: Option<LayerChunks>, parts: Vec<(u8, Option<LayerChunks>)>) -> LayerChunks {
@@ -258,12 +255,11 @@ impl<'a> Propagation<'a> {
         layers.map(|((layer, old), parts)| self.chunks.assemble(layer, old.take(), parts, &halving, node.at.levels)).collect()
     }
 
-    fn encode(&self, node: &Node, now: &Part) -> Result<()> {
-        let Part::Now(chunks) = now else { return Ok(()) };
+    fn encode(&self, node: &Node, now: &Part) {
+        let Part::Now(chunks) = now else { return };
         for (layer, chunk) in self.chunks.grid.layers().iter().zip(chunks) {
             let blob = self.chunks.encode_layer(layer, &node.at, chunk);
             self.emit(ChunkWrite { layer: layer.id, at: node.at, blob: Some(blob) });
         }
-        Ok(())
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn fetch(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness
     let pieces: Vec<Piece> = plan.populated(structure).iter().flat_map(|window| structure.split(window)).collect();
     let pieces = within(plan, grid, pieces);
     let pending = pending(grid, snapshot, plan, &pieces)?;
-    let above = plan.levels().iter().zip(plan.built.iter()).any(|(level, built)| level > built);
+    let above = !plan.built.covers(&plan.levels());
     let boxes: Vec<Bounds> = pieces.iter().map(|p| Bounds { start: p.in_window.to_vec(), shape: p.shape.to_vec() }).collect();
     let (read, inexact) = (AtomicU64::new(0), AtomicU64::new(0));
     let fetcher = Fetcher {

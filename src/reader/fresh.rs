@@ -38,7 +38,7 @@ impl<'a> Fresh<'a> {
             return Ok(Some(chunk));
         }
         for above in self.chunks.above(at, self.base) {
-            let chunk = if self.chunks.inherits_aggregates(at, self.base) {
+            let chunk = if self.base.heir(at.levels).is_some() {
                 self.chunk(&above, &self.touching(pending, &above))?
             } else {
                 self.base(&above)?

@@ -106,10 +106,7 @@ impl<'a> Roots<'a> {
         let levels = top.unwrap_or(walk.bases.coarsest());
         let window = walk.region.window(levels);
         let count = structure.chunk_count(&window);
-        let (at_base, built) = (
-            levels == walk.base,
-            walk.bases.mixed().is_none() && levels.iter().zip(walk.built.iter()).all(|(level, built)| level <= built),
-        );
+        let (at_base, built) = (levels == walk.base, walk.bases.mixed().is_none() && walk.built.covers(&levels));
         let listed = if count > LOOKED_UP && (at_base || built && !marked) {
             let layer = if at_base { LayerId::BASE } else { LayerId(1) };
             let mut found = Vec::new();

@@ -158,10 +158,10 @@ impl<'a> Walk<'a> {
         if node.at.levels == self.base {
             return Ok(Opened::default());
         }
-        let built = node.at.levels.iter().zip(self.built.iter()).all(|(level, built)| level <= built);
+        let built = self.built.covers(&node.at.levels);
         let stored = built && grid.layers().first().map_or(Ok(false), |layer| self.chunks.exists(layer.id, &node.at))?;
         // What is not stored may be inherited by the children along another dimension than the refinable one.
-        let inherits = self.chunks.inherits_aggregates(&node.at, &self.bases);
+        let inherits = self.bases.heir(node.at.levels).is_some();
         if built && !stored && !inherits && node.pending.is_empty() {
             return Ok(Opened::default());
         }
@@ -193,7 +193,7 @@ impl<'a> Walk<'a> {
         {
             return Ok(Some(chunk));
         }
-        if self.chunks.inherits_aggregates(at, &self.bases) {
+        if self.bases.heir(at.levels).is_some() {
             return Ok(None);
         }
         for above in self.chunks.above(at, &self.bases) {

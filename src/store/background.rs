@@ -69,7 +69,7 @@ fn run(store: &Store, pool: &ThreadPool) {
             Ok(Ok(Some(_))) => Outcome::More,
             Ok(Ok(None)) => Outcome::Done,
             Ok(Err(error)) => {
-                let why = sentence(&error);
+                let why = error.sentence();
                 tracing::warn!(grid = id.0, error = why, "aggregation in the background failed");
                 if *error.kind() == ErrorKind::Poisoned {
                     store.backlog().poison(why.clone());
@@ -108,7 +108,7 @@ pub(super) fn make_room(grid: &Grid, marks_max: u64) -> Result<()> {
             Ok(Some(None)) => turn.outcome = Some(Outcome::Done),
             Ok(None) => return Ok(()),
             Err(error) => {
-                turn.outcome = Some(Outcome::Failed(sentence(&error)));
+                turn.outcome = Some(Outcome::Failed(error.sentence()));
                 let text = format!("grid `{}`: more than {marks_max} marks are pending and cannot be aggregated", grid.name());
                 return Err(error.within(text));
             }
@@ -128,17 +128,6 @@ impl Drop for Turn<'_> {
         let store = self.grid.store();
         store.backlog().hand_back(self.grid.id(), self.outcome.take().unwrap_or(Outcome::More), store.now());
     }
-}
-
-/// An error with its causes.
-fn sentence(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }
 
 fn message(panic: &(dyn Any + Send)) -> &str {

@@ -1,6 +1,6 @@
 //! The levels of base data.
 
-use crate::grid::{Level, Levels, Structure};
+use crate::grid::{Level, Levels, Location, Structure};
 
 /// The levels of base data: one for every dimension but the refinable one, which may have several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +70,23 @@ impl Base {
         let mixed =
             self.refinable.map(|d| several.filter(move |&level| used & bit(level) != 0).map(move |level| finest.with(d, level)));
         mixed.into_iter().flatten().chain(self.refinable.is_none().then_some(finest))
+    }
+
+    /// The dimension along which a location of some levels may inherit aggregates, if it may. Where the other dimensions are at
+    /// their base levels it inherits base data only: below an aggregate, what is not stored has no data.
+    pub(crate) fn heir(&self, levels: Levels) -> Option<usize> {
+        self.mixed().filter(|&d| levels.with(d, self.finest[d]) != self.finest)
+    }
+
+    /// The places above a location along the refinable dimension, up to its coarsest base level, the nearest first.
+    pub(crate) fn over(&self, structure: &Structure, at: &Location) -> impl Iterator<Item = Location> {
+        let (at, coarsest) = (*at, self.coarsest());
+        let above = move |d: usize| {
+            std::iter::successors(at.levels[d].coarser(), |level| level.coarser())
+                .take_while(move |level| *level <= coarsest[d])
+                .filter_map(move |level| structure.ancestor(&at, at.levels.with(d, level)))
+        };
+        self.mixed().into_iter().flat_map(above)
     }
 
     /// The levels of the refinable dimension that have base data, the finest first.

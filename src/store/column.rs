@@ -26,20 +26,8 @@ impl ChunkReader<'_> {
 
     /// The ancestors of a location along the refinable dimension from which its cells could come, the nearest first.
     pub(crate) fn above(&self, at: &Location, base: &Base) -> Vec<Location> {
-        let Some(d) = base.mixed() else { return Vec::new() };
-        let structure = self.grid.structure();
-        let (coarsest, aggregates) = (base.coarsest()[d], self.inherits_aggregates(at, base));
-        std::iter::successors(at.levels[d].coarser(), |level| level.coarser())
-            .take_while(|level| *level <= coarsest)
-            .filter(|level| aggregates || base.has(at.levels.with(d, *level)))
-            .filter_map(|level| structure.ancestor(at, at.levels.with(d, level)))
-            .collect()
-    }
-
-    /// Whether a location can inherit from aggregates too. Where the other dimensions are at their base levels it cannot: below
-    /// an aggregate along the refinable dimension, what is not stored has no data.
-    pub(crate) fn inherits_aggregates(&self, at: &Location, base: &Base) -> bool {
-        base.mixed().is_some_and(|d| at.levels.with(d, base.finest()[d]) != base.finest())
+        let aggregates = base.heir(at.levels).is_some();
+        base.over(self.grid.structure(), at).filter(|above| aggregates || base.has(above.levels)).collect()
     }
 
     /// The chunk of one layer at a location, lifted if it stands in the base.
@@ -59,7 +47,7 @@ impl ChunkReader<'_> {
         }
         for above in self.above(at, base) {
             match self.stored_in(&above, base)? {
-                Some(layer) if layer == LayerId::BASE || self.inherits_aggregates(at, base) => return Ok(Some((layer, above))),
+                Some(layer) if layer == LayerId::BASE || base.heir(at.levels).is_some() => return Ok(Some((layer, above))),
                 _ => {}
             }
         }

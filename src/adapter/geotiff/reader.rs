@@ -1,7 +1,7 @@
 //! Opening a GeoTIFF, planning a single pass over it, and reading windows of it.
 
 use std::fs::File;
-use std::io::{ErrorKind as IoKind, Read, Seek};
+use std::io::{Read, Seek};
 use std::ops::Range;
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use super::georef::{Affine, GeoKeys, affine};
 use super::layout::{Compression, Layout};
 use super::nodata;
 use crate::array::{Array, Cell, Cells, DType, with_dtype};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 /// [`GeoTiff::read`] refuses a window of more bytes; [`GeoTiff::plan`] cuts an image into windows below it.
 const WINDOW_BYTES_MAX: usize = 1 << 30;
@@ -90,10 +90,7 @@ impl GeoTiff {
     /// Opens a file and reads its header.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let file = File::open(path).map_err(|cause| {
-            let kind = if cause.kind() == IoKind::NotFound { ErrorKind::NotFound } else { ErrorKind::Unavailable };
-            Error::new(kind, format!("`{}` cannot be opened", path.display())).because(cause)
-        })?;
+        let file = crate::adapter::file::open(path)?;
         Self::from_reader(file).map_err(|cause| cause.within(format!("`{}` cannot be read as a GeoTIFF", path.display())))
     }
 }
@@ -176,7 +173,7 @@ impl<R: Read + Seek> GeoTiff<R> {
     /// The cells of a window as (band, y, x), as stored: neither scaled nor masked.
     ///
     /// Blocks that the file leaves out read as nodata, or 0 if there is no nodata value. An
-    /// [`Invalid`](ErrorKind::Invalid) error if the window is empty, leaves the image or comes to more than 1 GiB, or if the
+    /// [`Invalid`](crate::ErrorKind::Invalid) error if the window is empty, leaves the image or comes to more than 1 GiB, or if the
     /// file is damaged.
     pub fn read(&mut self, window: &Window) -> Result<Array> {
         let whole = self.window();

@@ -1,13 +1,13 @@
 //! An open file: its header, and boxes of its variables.
 
 use std::fs::File;
-use std::io::{BufReader, ErrorKind as IoKind, Read, Seek};
+use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
 use super::header::{self, Header, Variable};
 use super::source::{self, Source};
 use crate::array::{Array, DType};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 /// [`NetCdf::read`] refuses a box of more bytes.
 const BOX_BYTES_MAX: u64 = 1 << 30;
@@ -23,10 +23,7 @@ impl NetCdf {
     /// Opens a file and reads its header.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let file = File::open(path).map_err(|cause| {
-            let kind = if cause.kind() == IoKind::NotFound { ErrorKind::NotFound } else { ErrorKind::Unavailable };
-            Error::new(kind, format!("`{}` cannot be opened", path.display())).because(cause)
-        })?;
+        let file = crate::adapter::file::open(path)?;
         Self::from_reader(BufReader::new(file))
             .map_err(|cause| cause.within(format!("`{}` cannot be read as NetCDF", path.display())))
     }
@@ -54,7 +51,7 @@ impl<R: Read + Seek> NetCdf<R> {
 
     /// The cells of a box of a variable, as stored: neither unpacked nor masked.
     ///
-    /// An [`Invalid`](ErrorKind::Invalid) error if there is no such variable of numbers, if the box is not within it or comes to
+    /// An [`Invalid`](crate::ErrorKind::Invalid) error if there is no such variable of numbers, if the box is not within it or comes to
     /// more than 1 GiB, or if the file is damaged.
     pub fn read(&mut self, name: &str, start: &[u64], shape: &[u64]) -> Result<Array> {
         let refused = |why: String| Error::invalid(format!("variable `{name}`: {why}"));

@@ -9,6 +9,7 @@ use ndarray::{ArrayD, Axis};
 use super::field::Field;
 use super::schema::fitting;
 use crate::adapter::cells::widens;
+use crate::adapter::imported::{Checked, Imported};
 use crate::array::{Array, Cell, with_view};
 use crate::error::{Error, Result};
 use crate::grid::{CellIndex, Levels, Shape, Structure, Window};
@@ -47,28 +48,6 @@ struct GridAxes {
     band: Option<usize>,
     y: usize,
     x: usize,
-}
-
-/// What [`check`](Import::check) found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Checked {
-    /// Cells that become nodata because they have the grid's nodata value, in a file that declares none.
-    pub nodata_cells: u64,
-}
-
-/// What [`write()`] did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Imported {
-    /// Cells of the files.
-    pub cells: u64,
-    /// Base chunks written, each once a commit that touches it.
-    pub chunks: u64,
-    /// Aggregate chunks written, unless the store's policy leaves that for later.
-    pub aggregates: u64,
-    /// Marks left for aggregation.
-    pub marks: u64,
 }
 
 /// A box of a variable: steps, rows, columns and bands.

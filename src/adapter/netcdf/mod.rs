@@ -43,10 +43,11 @@ mod time;
 #[cfg(test)]
 mod tests;
 
+pub use super::imported::{Checked, Imported};
 pub use field::Field;
 pub use file::{NetCdf, is_netcdf};
 pub use header::{Dimension, Header, Value, Variable};
-pub use import::{Checked, Import, Imported, write};
+pub use import::{Import, write};
 pub use schema::{Like, schema_like};
 pub use space::INDEX;
 

@@ -6,6 +6,7 @@ use std::io::{Read, Seek};
 use ndarray::{ArrayViewD, Axis};
 
 use crate::adapter::geotiff::{self, GeoTiff};
+use crate::adapter::imported::{Checked, Imported};
 use crate::array::{ArrayView, Cell, with_view};
 use crate::error::{Error, Result};
 use crate::grid::{Level, Window};
@@ -25,28 +26,6 @@ pub struct Import<R = File> {
     tiff: GeoTiff<R>,
     placement: Placement,
     conversion: Conversion,
-}
-
-/// What [`Import::check`] found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Checked {
-    /// Cells that become nodata because they have the grid's nodata value, in a file that declares none.
-    pub nodata_cells: u64,
-}
-
-/// What [`Import::write`] did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Imported {
-    /// Cells of the file.
-    pub cells: u64,
-    /// Base chunks written, each once a put that touches it.
-    pub chunks: u64,
-    /// Aggregate chunks written, unless the store's policy leaves that for later.
-    pub aggregates: u64,
-    /// Marks left for aggregation.
-    pub marks: u64,
 }
 
 impl<R: Read + Seek> Import<R> {

@@ -36,7 +36,8 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
-pub use import::{Checked, Import, Imported};
+pub use super::imported::{Checked, Imported};
+pub use import::Import;
 pub use output::Raster;
 pub use place::TOLERANCE;
 
