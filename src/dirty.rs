@@ -3,9 +3,11 @@
 //! A [`Marks`] can only be had by reading them from a snapshot, and is consumed by the commit that clears exactly these:
 //! a mark that arrives in between stays (invariant 6).
 
+use std::collections::{BTreeSet, HashMap};
+
 use crate::error::{Error, Result};
 use crate::grid::{Levels, Location, Window};
-use crate::key::{Mark, MarkKey};
+use crate::key::{Mark, MarkKey, Ticks};
 use crate::kv::{Batch, Order, Snapshot, Space, for_each_page};
 use crate::store::{Base, Grid};
 
@@ -25,7 +27,29 @@ pub(crate) struct Edge {
 #[derive(Debug)]
 pub(crate) struct Marks {
     keys: Vec<Vec<u8>>,
-    edges: Vec<Edge>,
+    edges: Vec<(Edge, Option<Ticks>)>,
+}
+
+/// Which events of a bucket have changed: these, whether they are there or gone, and perhaps all that are there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ChangedTicks {
+    pub(crate) all: bool,
+    pub(crate) ticks: BTreeSet<i64>,
+}
+
+impl ChangedTicks {
+    /// Adds what a mark says of the bucket that left it, if it is for one that derives along another dimension than the irregular
+    /// one.
+    pub(crate) fn add(changed: &mut HashMap<Location, Self>, grid: &Grid, edge: &Edge, ticks: Option<&Ticks>) {
+        let structure = grid.structure();
+        if structure.irregular().is_none_or(|irregular| irregular == edge.dimension) {
+            return;
+        }
+        let Some(child) = structure.child(&edge.parent, edge.dimension, edge.child) else { return };
+        let known = changed.entry(child).or_default();
+        known.all |= ticks.is_none();
+        known.ticks.extend(ticks.iter().flat_map(|ticks| ticks.iter()));
+    }
 }
 
 /// The edges along which a changed chunk at a location feeds its parents: those along every dimension not before the one it
@@ -41,11 +65,13 @@ pub(crate) fn derivation(grid: &Grid, levels: Levels, base: &Base) -> Option<usi
     grid.structure().levelled().rev().find(|&d| levels[d] > base.finest()[d])
 }
 
-/// Writes a mark for each edge.
-pub(crate) fn mark(grid: &Grid, batch: &mut Batch, edges: impl IntoIterator<Item = Edge>, sequence: u64) {
-    for Edge { parent, dimension, child } in edges {
+/// Writes a mark for each edge, with the ticks of the events that changed in the child where it is a bucket, unless all have.
+pub(crate) fn mark(grid: &Grid, batch: &mut Batch, edges: impl IntoIterator<Item = (Edge, Option<Ticks>)>, sequence: u64) {
+    for (Edge { parent, dimension, child }, ticks) in edges {
         let mark = Mark { parent, dimension, child, sequence };
-        batch.put(Space::Dirty, MarkKey::new(grid.id(), grid.structure(), &mark).encode(), Vec::new());
+        let mut value = Vec::new();
+        ticks.iter().for_each(|ticks| ticks.encode(&mut value));
+        batch.put(Space::Dirty, MarkKey::new(grid.id(), grid.structure(), &mark).encode(), value);
     }
 }
 
@@ -53,7 +79,7 @@ impl Marks {
     /// The first marks of a grid, at most `limit`.
     pub(crate) fn first(grid: &Grid, snapshot: &dyn Snapshot, limit: usize) -> Result<Self> {
         let page = snapshot.scan(Space::Dirty, &MarkKey::all(grid.id()), Order::Ascending, limit)?;
-        let edges = page.entries.iter().map(|(key, _)| edge(grid, key)).collect::<Result<_>>()?;
+        let edges = page.entries.iter().map(|(key, value)| Ok((edge(grid, key)?, ticks(grid, value)?))).collect::<Result<_>>()?;
         Ok(Self { keys: page.entries.into_iter().map(|(key, _)| key).collect(), edges })
     }
 
@@ -64,9 +90,16 @@ impl Marks {
 
     /// What changed, an edge once.
     pub(crate) fn edges(&self) -> Vec<Edge> {
-        let mut edges = self.edges.clone();
+        let mut edges: Vec<Edge> = self.edges.iter().map(|(edge, _)| *edge).collect();
         edges.dedup();
         edges
+    }
+
+    /// Which events of each bucket changed for those who derive along other dimensions than the irregular one.
+    pub(crate) fn changed(&self, grid: &Grid) -> HashMap<Location, ChangedTicks> {
+        let mut changed = HashMap::new();
+        self.edges.iter().for_each(|(edge, ticks)| ChangedTicks::add(&mut changed, grid, edge, ticks.as_ref()));
+        changed
     }
 
     /// Deletes exactly these marks.
@@ -80,6 +113,15 @@ fn edge(grid: &Grid, key: &[u8]) -> Result<Edge> {
     let Mark { parent, dimension, child, .. } = MarkKey::decode(grid.id(), grid.structure(), key)
         .map_err(|e| Error::corrupt(format!("grid `{}`: a mark is damaged", grid.name())).because(e))?;
     Ok(Edge { parent, dimension, child })
+}
+
+/// The ticks that a mark is for.
+pub(crate) fn ticks(grid: &Grid, value: &[u8]) -> Result<Option<Ticks>> {
+    if value.is_empty() {
+        return Ok(None);
+    }
+    let damaged = |cause| Error::corrupt(format!("grid `{}`: a mark is damaged", grid.name())).because(cause);
+    Ticks::decode(value).map(Some).map_err(damaged)
 }
 
 /// How many marks of sequences below `end` are pending.
@@ -160,6 +202,11 @@ pub(crate) fn stale_windows(grid: &Grid, edges: &[Edge]) -> Vec<Window> {
 
 /// The part of a parent that an edge says is out of date, in the parent's cells.
 pub(crate) fn stale_window(grid: &Grid, edge: &Edge) -> Option<Window> {
-    let child = grid.structure().child(&edge.parent, edge.dimension, edge.child)?;
-    Some(grid.structure().cover(&grid.structure().chunk_window(&child), edge.parent.levels()))
+    let structure = grid.structure();
+    let child = structure.child(&edge.parent, edge.dimension, edge.child)?;
+    let levels = edge.parent.levels();
+    // Between buckets it is events that change, which have no other level than that of ticks.
+    let events = structure.irregular_axis().is_some_and(|irregular| irregular.is_bucket(&edge.parent));
+    let levels = if events { structure.cell_levels(levels) } else { levels };
+    Some(structure.cover(&structure.chunk_window(&child), levels))
 }

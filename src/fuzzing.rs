@@ -8,7 +8,7 @@ use serde::ser::{Serialize, SerializeTuple, Serializer};
 #[cfg(feature = "geotiff")]
 pub use crate::adapter::geotiff::fuzz_geotiff as geotiff;
 use crate::codec::{BlobSpec, Filter, Plane, decode, decode_record, encode, encode_record, inspect};
-use crate::key::{ChunkKey, GridId, MarkKey};
+use crate::key::{ChunkKey, DirectoryEntry, GridId, MarkKey};
 use crate::kv::{Engine, Memory};
 use crate::{
     Aggregation, Axis, Cells, DType, Dimension, Freshness, Grid, Layer, Level, Levels, Policy, Query, Schema, Store, Structure,
@@ -34,20 +34,24 @@ impl Input<'_> {
     }
 }
 
-fn structures() -> [Structure; 2] {
+fn structures() -> [Structure; 3] {
     let space = || Dimension::regular("space", [Axis::new("y", 0.0, -1.0, 4), Axis::new("x", 0.0, 1.0, 4)]);
     let time = Dimension::regular("time", [Axis::new("t", 0.0, 1.0, 2)]);
     let band = Dimension::fixed("band", ["red", "green", "blue"]);
     let one = Structure::builder().dimension(space()).build();
+    let irregular = Structure::builder().dimension(Dimension::irregular("t", "s", 8, 60)).dimension(space()).build();
     let three = Structure::builder().dimension(band).dimension(time).dimension(space().refinable()).build();
-    [one, three].map(|structure| structure.expect("a valid structure"))
+    [one, three, irregular].map(|structure| structure.expect("a valid structure"))
 }
 
 /// Bytes are no key, or the bytes of the key that they decode to.
 pub fn key(bytes: &[u8]) {
     let Some((which, bytes)) = bytes.split_first() else { return };
-    let structure = &structures()[usize::from(which & 1)];
+    let structure = &structures()[usize::from(which % 3)];
     let grid = GridId(1);
+    if let Ok(entry) = DirectoryEntry::decode(bytes) {
+        assert_eq!(entry.encode(), bytes);
+    }
     if let Ok((layer, at)) = ChunkKey::decode(grid, structure, bytes) {
         assert_eq!(ChunkKey::new(grid, structure, layer, &at).encode(), bytes);
     }

@@ -76,6 +76,7 @@ mod array;
 mod calendar;
 mod dirty;
 mod error;
+mod events;
 mod feed;
 mod grid;
 mod kernel;
@@ -96,13 +97,13 @@ pub use grid::{
     SchemaBuilder, Shape, Structure, StructureBuilder, Tuple, Window,
 };
 pub use kernel::{Aggregation, Aggregator, Record, Resampling, Summary};
-pub use reader::{Answer, Explanation, Freshness, Layer, Query, Series, SeriesQuery, Served, Version};
+pub use reader::{Answer, Coordinates, Explanation, Freshness, Layer, Moment, Query, Series, SeriesQuery, Served, Version};
 pub use statistics::{
     Bins, ChunksRead, ClassArea, Estimate, Histogram, Polygon, Predicate, Ring, Stat, Statistics, StatisticsQuery, Unserved,
 };
 pub use store::{ChunkInfo, Grid, GridStats, Policy, Store, StoreOptions, StoreSnapshot, StoreStats};
 pub use verify::{Damage, Finding, Report};
-pub use writer::{Batch, Cleaned, Commit};
+pub use writer::{Batch, Cleaned, Commit, Overlap};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -8,20 +8,23 @@ mod plan;
 mod propagate;
 mod raise;
 
+use std::collections::BTreeSet;
 use std::ops::AddAssign;
+use std::sync::Arc;
 
-pub(crate) use plan::Plan;
-pub(crate) use propagate::{ChunkWrite, Part, Propagation};
+pub(crate) use plan::{Leaf, Plan};
+pub(crate) use propagate::{Bucket, Part, Propagation};
 pub(crate) use raise::{edges as raise_edges, expect as expect_raise};
 
 use crate::codec::checksum_of;
-use crate::dirty::{self, Marks};
+use crate::dirty::{self, ChangedTicks, Marks};
 use crate::error::{ErrorKind, Result};
+use crate::events::{Change, Column};
 use crate::feed::{self, Changed};
 use crate::grid::{Levels, Window};
 use crate::key::{DirectoryEntry, LayerId, meta};
 use crate::kv::{Batch, Snapshot, Space};
-use crate::store::{Base, ChunkReader, Grid, Number, lock, try_lock, write_reach};
+use crate::store::{Base, ChunkReader, ChunkWrite, Grid, Number, Written, lock, try_lock, write_reach};
 
 /// What aggregation did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,15 +96,13 @@ fn attempt(grid: &Grid) -> Result<Option<Aggregated>> {
     if marks.len() == 0 {
         return Ok(None);
     }
-    let edges = marks.edges();
+    let (edges, changed) = (marks.edges(), marks.changed(grid));
     let stale = dirty::stale_windows(grid, &edges);
     let plan = Plan::new(chunks, edges, &base, top)?;
     plan.expect(grid, chunks, &mut batch);
     let propagation = Propagation::new(chunks, &plan, &base, built);
-    let writes = propagation.run(&|_, at| match chunks.stored(at, &base)? {
-        Some(layers) => Ok(Part::Now(layers)),
-        None => Ok(Part::Gone),
-    })?;
+    let (writes, seen) = propagation.run(&|run, leaf| source(chunks, &base, run, leaf, changed.get(&leaf.at)))?;
+    seen.into_iter().for_each(|key| batch.expect_key(Space::Directory, key));
     if !writes.is_empty() {
         let aggregates = fresh_windows(chunks, &plan, stale)?;
         feed::record(grid, &mut batch, &number, Changed { base: Vec::new(), aggregates, to: top })?;
@@ -111,6 +112,35 @@ fn attempt(grid: &Grid) -> Result<Option<Aggregated>> {
     marks.clear(&mut batch);
     grid.store().commit_step(batch)?;
     Ok(Some(done))
+}
+
+/// What a chunk that changed holds. Of a bucket of events, what is new of it for those who ask.
+pub(crate) fn source(
+    chunks: ChunkReader<'_>,
+    base: &Base,
+    run: &Propagation<'_>,
+    leaf: &'_ Leaf,
+    changed: Option<&ChangedTicks>,
+) -> Result<Part> {
+    let at = &leaf.at;
+    let irregular = base.irregular().filter(|&d| at.levels[d] == base.finest()[d]);
+    let Some(irregular) = irregular else {
+        return Ok(chunks.stored(at, base)?.map_or(Part::Gone, Part::Now));
+    };
+    let mut change = Change { now: None, gone: Vec::new() };
+    if run.fed(&leaf.feeds).any(|node| node.dimension != irregular) {
+        let mut ticks = changed.map_or(BTreeSet::new(), |changed| changed.ticks.clone());
+        if changed.is_none_or(|changed| changed.all) || run.lacks(&leaf.feeds)? {
+            ticks.extend(chunks.ticks_of(Column::layer(base, at), at)?);
+        }
+        let ticks: Vec<i64> = ticks.into_iter().collect();
+        change.now = chunks.layers_at(at, base, &ticks)?;
+        change.gone = ticks;
+        change.gone.retain(|tick| change.now.as_ref().is_none_or(|now| now.ticks.binary_search(tick).is_err()));
+    }
+    let binned = run.fed(&leaf.feeds).any(|node| node.dimension == irregular);
+    let bins = if binned { chunks.bucket_bins(at, base)? } else { None };
+    Ok(Part::Bucket(Arc::new(Bucket { change, bins })))
 }
 
 /// Lets the pyramid reach up to the top of the data in one commit: where it rises, the parents of the old tops are marked;
@@ -126,11 +156,11 @@ fn reach(
     let chunks = grid.chunk_reader(snapshot);
     let writes: Vec<ChunkWrite> = raise::above(grid, snapshot, base, built, top)?
         .into_iter()
-        .flat_map(|at| grid.layers().iter().map(move |layer| ChunkWrite { layer: layer.id, at, blob: None }))
+        .flat_map(|at| grid.layers().iter().map(move |layer| ChunkWrite { layer: layer.id, at, what: Written::Nothing }))
         .collect();
     write(chunks, &mut batch, writes)?;
     write_reach(&mut batch, grid.id(), top)?;
-    dirty::mark(grid, &mut batch, edges, number.get());
+    dirty::mark(grid, &mut batch, edges.into_iter().map(|edge| (edge, None)), number.get());
     grid.store().commit_step(batch)?;
     Ok(Aggregated::default())
 }
@@ -151,23 +181,29 @@ pub(crate) fn fresh_windows(chunks: ChunkReader<'_>, plan: &Plan, stale: Vec<Win
 /// Adds chunks and their directory entries to a batch.
 pub(crate) fn write(chunks: ChunkReader<'_>, batch: &mut Batch, writes: Vec<ChunkWrite>) -> Result<Aggregated> {
     let mut done = Aggregated::default();
-    for ChunkWrite { layer, at, blob } in writes {
+    for ChunkWrite { layer, at, what } in writes {
         let space = if layer == LayerId::BASE { Space::Base } else { Space::Aggregate };
         let key = chunks.key(layer, &at);
-        match blob {
-            Some(blob) => {
-                done.chunks += 1;
-                done.bytes += blob.len() as u64;
-                let checksum = checksum_of(&blob).map_err(|e| chunks.damaged(layer, &at).because(e))?;
-                let entry = DirectoryEntry { bytes: blob.len() as u64, checksum };
-                batch.put(Space::Directory, key.clone(), entry.encode());
-                batch.put(space, key, blob);
+        let (ticks, blob) = match what {
+            Written::Cells(blob) => (None, blob),
+            Written::Events(ticks, blob) => (Some(ticks), blob),
+            Written::Branch => {
+                batch.put(Space::Directory, key.clone(), DirectoryEntry::BRANCH.encode());
+                batch.delete(space, key);
+                continue;
             }
-            None => {
+            Written::Nothing => {
                 batch.delete(Space::Directory, key.clone());
                 batch.delete(space, key);
+                continue;
             }
-        }
+        };
+        done.chunks += 1;
+        done.bytes += blob.len() as u64;
+        let checksum = checksum_of(&blob).map_err(|e| chunks.damaged(layer, &at).because(e))?;
+        let entry = DirectoryEntry { bytes: blob.len() as u64, checksum, ticks };
+        batch.put(Space::Directory, key.clone(), entry.encode());
+        batch.put(space, key, blob);
     }
     Ok(done)
 }

@@ -18,6 +18,8 @@ pub(crate) struct Node {
     /// How many changes it waits for.
     pub(crate) changes: usize,
     pub(crate) feeds: Vec<Feed>,
+    /// Whether it was changed before too, so that those it feeds need all of it, whatever this run changes.
+    pub(crate) told: bool,
 }
 
 /// A chunk that changed without being recomputed.
@@ -109,7 +111,7 @@ impl Growth<'_> {
             }
             let number = self.plan.nodes.len();
             self.numbers.insert(parent, number);
-            self.plan.nodes.push(Node { at: parent, dimension, changes: 0, feeds: Vec::new() });
+            self.plan.nodes.push(Node { at: parent, dimension, changes: 0, feeds: Vec::new(), told: false });
             for edge in parents(self.chunks.grid, &parent, Some(dimension)) {
                 if self.inside(&edge) {
                     self.inner.push((number, edge));
@@ -158,7 +160,8 @@ impl Growth<'_> {
         let mut leaves: HashMap<Location, usize> = HashMap::new();
         for edge in edges {
             let Some(child) = self.chunks.grid.structure().child(&edge.parent, edge.dimension, edge.child) else { continue };
-            if self.numbers.contains_key(&child) {
+            if let Some(&number) = self.numbers.get(&child) {
+                self.plan.nodes[number].told = true;
                 continue;
             }
             let leaf = *leaves.entry(child).or_insert_with(|| {

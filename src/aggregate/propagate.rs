@@ -3,17 +3,17 @@
 //! A node is computed by whoever delivers the last of the changes it waits for, so children are handed on decoded, in
 //! memory, and dropped as soon as their parents have taken their part. Only what may be inherited is kept to the end.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Mutex;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::plan::{Feed, Node, Plan};
+use super::plan::{Feed, Leaf, Node, Plan};
 use crate::error::Result;
+use crate::events::{Change, Events, Trie, merge_all};
 use crate::grid::{Levels, Location};
-use crate::kernel::Chunk;
 use crate::key::LayerId;
-use crate::store::{Base, ChunkReader, LayerChunks, lock};
+use crate::store::{Base, ChunkReader, ChunkWrite, LayerChunks, Written, lock};
 
 /// What became of a chunk, or of the part of a parent that it stands for: one chunk a layer.
 #[derive(Clone, Debug)]
@@ -24,14 +24,17 @@ pub(crate) enum Part {
     Gone,
     /// It is this now.
     Now(LayerChunks),
+    /// A bucket of events has changed.
+    Bucket(Arc<Bucket>),
 }
 
-/// A chunk to be written, or deleted if there is no blob.
+/// A bucket of events after a change, so far as somebody asks for it.
 #[derive(Debug)]
-pub(crate) struct ChunkWrite {
-    pub(crate) layer: LayerId,
-    pub(crate) at: Location,
-    pub(crate) blob: Option<Vec<u8>>,
+pub(crate) struct Bucket {
+    /// For those who derive along other dimensions.
+    pub(crate) change: Change<LayerChunks>,
+    /// For those who derive along the irregular one: its bins, `None` if it has no events.
+    pub(crate) bins: Option<LayerChunks>,
 }
 
 /// A change that reached a node.
@@ -60,6 +63,8 @@ pub(crate) struct Propagation<'a> {
     /// What became of the chunks that others may inherit from, and whether each is an aggregate of this run.
     kept: HashMap<Location, (bool, Mutex<Option<Part>>)>,
     writes: Mutex<Vec<ChunkWrite>>,
+    /// The directory's keys from which buckets were computed.
+    seen: Mutex<Vec<Vec<u8>>>,
 }
 
 impl<'a> Propagation<'a> {
@@ -70,7 +75,36 @@ impl<'a> Propagation<'a> {
         let nodes = plan.nodes.iter().filter(|node| inherited(&node.feeds)).map(|node| (node.at, true));
         let leaves = plan.leaves.iter().filter(|leaf| inherited(&leaf.feeds)).map(|leaf| (leaf.at, false));
         let kept = nodes.chain(leaves).map(|(at, aggregate)| (at, (aggregate, Mutex::default()))).collect();
-        Self { chunks, plan, base, built, arrived, kept, writes: Mutex::default() }
+        Self { chunks, plan, base, built, arrived, kept, writes: Mutex::default(), seen: Mutex::default() }
+    }
+
+    /// The nodes that are fed.
+    pub(crate) fn fed(&self, feeds: &'a [Feed]) -> impl Iterator<Item = &'a Node> {
+        feeds.iter().map(|feed| &self.plan.nodes[feed.node])
+    }
+
+    /// Whether one of the buckets that are fed is not there yet, so that it needs more than what changed.
+    pub(crate) fn lacks(&self, feeds: &'a [Feed]) -> Result<bool> {
+        let mut buckets = self.fed(feeds).filter(|node| self.is_bucket(&node.at));
+        buckets
+            .try_fold(false, |lacks, node| Ok(lacks || !self.is_built(&node.at) || !self.chunks.exists(LayerId(1), &node.at)?))
+    }
+
+    /// Whether one of the nodes that are fed is above what is built.
+    pub(crate) fn rises(&self, feeds: &'a [Feed]) -> bool {
+        self.fed(feeds).any(|node| !self.is_built(&node.at))
+    }
+
+    /// Whether a location is one of a bucket of events.
+    fn is_bucket(&self, at: &Location) -> bool {
+        self.base.irregular().is_some_and(|d| at.levels[d] == self.base.finest()[d])
+    }
+
+    /// Adds what the change of a bucket writes, and what it was computed from.
+    pub(crate) fn emit_bucket(&self, trie: Trie<'_>) {
+        let (writes, seen) = trie.finish();
+        lock(&self.writes).extend(writes);
+        lock(&self.seen).extend(seen);
     }
 
     /// Adds a write to those of the run.
@@ -78,21 +112,23 @@ impl<'a> Propagation<'a> {
         lock(&self.writes).push(write);
     }
 
-    /// Visits every leaf and computes every node. `leaf` says what became of a leaf, and may emit writes of its own.
-    pub(crate) fn run(self, leaf: &(dyn Fn(&Self, &Location) -> Result<Part> + Sync)) -> Result<Vec<ChunkWrite>> {
+    /// Visits every leaf and computes every node. `leaf` says what became of a leaf, and may emit writes of its own. Gives all
+    /// writes, and the keys of the directory that they were computed from beside those of the plan.
+    pub(crate) fn run(self, leaf: &(dyn Fn(&Self, &'a Leaf) -> Result<Part> + Sync)) -> Result<(Vec<ChunkWrite>, Vec<Vec<u8>>)> {
         self.plan.leaves.par_iter().with_max_len(1).try_for_each(|changed| {
-            let now = leaf(&self, &changed.at)?;
+            let now = leaf(&self, changed)?;
             self.deliver(&changed.at, &changed.feeds, &now)
         })?;
         debug_assert!(
             self.plan.nodes.iter().zip(&self.arrived).all(|(node, arrived)| node.changes > 0 && lock(arrived).is_empty()),
             "a node waits for what never comes"
         );
-        Ok(self.writes.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+        let (writes, seen) = (self.writes.into_inner(), self.seen.into_inner());
+        Ok((writes.unwrap_or_else(PoisonError::into_inner), seen.unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// Hands a change to the nodes it feeds, and computes those that waited for nothing else.
-    fn deliver(&self, at: &Location, feeds: &[Feed], now: &Part) -> Result<()> {
+    fn deliver(&self, at: &Location, feeds: &'a [Feed], now: &Part) -> Result<()> {
         if let Some((_, kept)) = self.kept.get(at) {
             *lock(kept) = Some(now.clone());
         }
@@ -103,6 +139,7 @@ impl<'a> Propagation<'a> {
             } else {
                 Arrival::Child(match now {
                     Part::Now(chunks) => Part::Now(self.halve(node, chunks)?),
+                    Part::Bucket(bucket) => self.of_bucket(node, bucket)?,
                     other => other.clone(),
                 })
             };
@@ -120,9 +157,20 @@ impl<'a> Propagation<'a> {
 
     /// The part of a node that a child stands for.
     fn halve(&self, node: &Node, child: &LayerChunks) -> Result<LayerChunks> {
-        let halving = self.chunks.grid.halving(node.dimension);
         let layers = self.chunks.grid.layers().iter().zip(child);
-        layers.map(|(layer, chunk)| self.chunks.reduce(layer, chunk, &halving, node.at.levels)).collect()
+        layers.map(|(layer, chunk)| self.chunks.reduce(layer, chunk, node.dimension, node.at.levels)).collect()
+    }
+
+    /// The part of a node that a bucket stands for: of its bins, or of the events that changed.
+    fn of_bucket(&self, node: &Node, bucket: &Bucket) -> Result<Part> {
+        if self.base.irregular() == Some(node.dimension) {
+            return bucket.bins.as_ref().map_or(Ok(Part::Gone), |bins| self.halve(node, bins).map(Part::Now));
+        }
+        let reduced = |now: &Events<LayerChunks>| -> Result<_> {
+            Ok(Events { ticks: now.ticks.clone(), planes: self.halve(node, &now.planes)? })
+        };
+        let now = bucket.change.now.as_ref().map(reduced).transpose()?;
+        Ok(Part::Bucket(Arc::new(Bucket { change: Change { now, gone: bucket.change.gone.clone() }, bins: None })))
     }
 
     /// Whether aggregates are stored at the levels of a location.
@@ -143,7 +191,10 @@ impl<'a> Propagation<'a> {
         }
     }
 
-    fn compute(&self, node: &Node, arrived: Vec<(u8, Arrival)>) -> Result<()> {
+    fn compute(&self, node: &'a Node, arrived: Vec<(u8, Arrival)>) -> Result<()> {
+        if self.is_bucket(&node.at) {
+            return self.compute_bucket(node, arrived);
+        }
         let mut children: BTreeMap<u8, (Option<Part>, bool)> = BTreeMap::new();
         for (child, arrival) in arrived {
             let (direct, above) = children.entry(child).or_default();
@@ -154,7 +205,7 @@ impl<'a> Propagation<'a> {
         }
         children.retain(|_, (direct, above)| *above || !matches!(direct, None | Some(Part::Same)));
         // Above what is built even an unchanged child is news.
-        if children.is_empty() && self.is_built(&node.at) {
+        if children.is_empty() && self.is_built(&node.at) && !node.told {
             return self.deliver(&node.at, &node.feeds, &Part::Same);
         }
         if self.base.has(node.at.levels) && !self.plan.split.contains(&node.at) && self.chunks.exists(LayerId::BASE, &node.at)? {
@@ -180,8 +231,57 @@ impl<'a> Propagation<'a> {
             let was = self.remove(node)? || old.is_some() || self.plan.split.contains(&node.at);
             return self.deliver(&node.at, &node.feeds, if was { &Part::Gone } else { &Part::Same });
         }
-        let now = Part::Now(self.assemble(node, old, parts));
+        let halving = self.chunks.grid.halving(node.dimension);
+        let now = Part::Now(self.chunks.assemble_all(old, parts, &halving, node.at.levels));
         rayon::join(|| self.encode(node, &now), || self.deliver(&node.at, &node.feeds, &now)).1
+    }
+
+    /// Recomputes those events of a bucket that changed in the buckets that it derives from.
+    fn compute_bucket(&self, node: &'a Node, arrived: Vec<(u8, Arrival)>) -> Result<()> {
+        let mut changes: BTreeMap<u8, Arc<Bucket>> = BTreeMap::new();
+        for (child, arrival) in arrived {
+            if let Arrival::Child(Part::Bucket(bucket)) = arrival {
+                changes.insert(child, bucket);
+            }
+        }
+        let ticks: BTreeSet<i64> = changes.values().flat_map(|bucket| bucket.change.ticks()).collect();
+        if ticks.is_empty() && !node.told {
+            return self.deliver(&node.at, &node.feeds, &Part::Same);
+        }
+        let change = self.merged(node, &changes, &ticks)?;
+        let mut trie = Trie::new(self.chunks);
+        let content = trie.change(&node.at, change.clone())?;
+        let binned = self.fed(&node.feeds).any(|node| self.base.irregular() == Some(node.dimension));
+        let bins = if binned { trie.bins(&node.at, &content)? } else { None };
+        let change = if node.told || self.lacks(&node.feeds)? { trie.whole(&node.at, change, &content)? } else { change };
+        self.emit_bucket(trie);
+        self.deliver(&node.at, &node.feeds, &Part::Bucket(Arc::new(Bucket { change, bins })))
+    }
+
+    /// What becomes of a bucket's events at some ticks: each is made of the events of that tick below.
+    fn merged(&self, node: &Node, changes: &BTreeMap<u8, Arc<Bucket>>, ticks: &BTreeSet<i64>) -> Result<Change<LayerChunks>> {
+        let mut parts: Vec<(u8, Option<Events<LayerChunks>>)> = Vec::new();
+        let slabs = self.chunks.grid.part_slabs(node.dimension);
+        for (number, child) in (0_u8..=u8::MAX).zip(self.chunks.grid.structure().children(&node.at, node.dimension)) {
+            let own = changes.get(&number).map(|bucket| &bucket.change);
+            let told: BTreeSet<i64> = own.iter().flat_map(|own| own.ticks()).collect();
+            let rest: Vec<i64> = ticks.difference(&told).copied().collect();
+            let stored = match self.is_built(&child) || self.base.has(child.levels) {
+                true => self.chunks.layers_at(&child, self.base, &rest)?,
+                false => None,
+            };
+            let halved = |stored: Events<LayerChunks>| -> Result<_> {
+                Ok(Events { planes: self.halve(node, &stored.planes)?, ticks: stored.ticks })
+            };
+            let stored = stored.map(halved).transpose()?;
+            let both: Vec<&Events<LayerChunks>> = own.and_then(|own| own.now.as_ref()).into_iter().chain(&stored).collect();
+            parts.push((number, Events::join_slabs(self.chunks, node.at.levels, slabs, &both)));
+        }
+        let parts: Vec<_> = parts.iter().map(|(number, events)| (*number, events.as_ref())).collect();
+        let now = merge_all(self.chunks, (node.at.levels, node.dimension), &parts);
+        let stays = |tick: &i64| now.as_ref().is_some_and(|now| now.ticks.binary_search(tick).is_ok());
+        let gone = ticks.iter().copied().filter(|tick| !stays(tick)).collect();
+        Ok(Change { now, gone })
     }
 
     /// Deletes an aggregate, if there is one.
@@ -189,7 +289,7 @@ impl<'a> Propagation<'a> {
         let layers = self.chunks.grid.layers();
         let exists = self.chunks.exists(layers[0].id, &node.at)?;
         if exists {
-            layers.iter().for_each(|layer| self.emit(ChunkWrite { layer: layer.id, at: node.at, blob: None }));
+            layers.iter().for_each(|layer| self.emit(ChunkWrite { layer: layer.id, at: node.at, what: Written::Nothing }));
         }
         Ok(exists)
     }
@@ -213,7 +313,7 @@ impl<'a> Propagation<'a> {
             let kept = self.kept.get(&above).and_then(|(_, kept)| lock(kept).clone());
             let chunks = match kept {
                 Some(Part::Now(chunks)) if self.can_leave(child, &above)? => Some(chunks),
-                Some(Part::Now(_) | Part::Gone) => None,
+                Some(Part::Now(_) | Part::Gone | Part::Bucket(_)) => None,
                 Some(Part::Same) | None => match self.chunks.stored_in(&above, self.base)? {
                     Some(LayerId::BASE) if self.plan.split.contains(&above) => None,
                     Some(layer) if layer == LayerId::BASE || self.base.heir(child.levels).is_some() => self.stored(&above)?,
@@ -237,29 +337,11 @@ impl<'a> Propagation<'a> {
         Ok(self.base.heir(child.levels).is_some() || !aggregate()?)
     }
 
-    fn assemble(&self, node: &Node, old: Option<LayerChunks>, parts: Vec<(u8, Option<LayerChunks>)>) -> LayerChunks {
-        let grid = self.chunks.grid;
-        let halving = grid.halving(node.dimension);
-        let mut old: Vec<Option<Chunk>> = match old {
-            Some(chunks) => chunks.into_iter().map(Some).collect(),
-            None => grid.layers().iter().map(|_| None).collect(),
-        };
-        let mut by_layer: Vec<Vec<(u8, Option<Chunk>)>> = grid.layers().iter().map(|_| Vec::new()).collect();
-        for (child, part) in parts {
-            match part {
-                Some(chunks) => by_layer.iter_mut().zip(chunks).for_each(|(parts, chunk)| parts.push((child, Some(chunk)))),
-                None => by_layer.iter_mut().for_each(|parts| parts.push((child, None))),
-            }
-        }
-        let layers = grid.layers().iter().zip(old.iter_mut()).zip(&by_layer);
-        layers.map(|((layer, old), parts)| self.chunks.assemble(layer, old.take(), parts, &halving, node.at.levels)).collect()
-    }
-
     fn encode(&self, node: &Node, now: &Part) {
         let Part::Now(chunks) = now else { return };
         for (layer, chunk) in self.chunks.grid.layers().iter().zip(chunks) {
-            let blob = self.chunks.encode_layer(layer, &node.at, chunk);
-            self.emit(ChunkWrite { layer: layer.id, at: node.at, blob: Some(blob) });
+            let blob = self.chunks.encode_layer(layer, &node.at, chunk, None);
+            self.emit(ChunkWrite { layer: layer.id, at: node.at, what: Written::Cells(blob) });
         }
     }
 }

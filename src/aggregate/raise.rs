@@ -51,7 +51,16 @@ pub(crate) fn above(grid: &Grid, snapshot: &dyn Snapshot, base: &Base, built: Le
     let mut above = Vec::new();
     for levels in levels_between(grid, base.finest(), built).into_iter().filter(|levels| !top.covers(levels)) {
         let range = ChunkKey::levels(grid.id(), grid.structure(), LayerId(1), levels);
-        grid.directory(snapshot, range, &mut |chunk| above.push(chunk.location))?;
+        let mut found = Vec::new();
+        grid.directory(snapshot, range, &mut |chunk| found.push(chunk.location))?;
+        match base.irregular().filter(|&d| levels[d] == base.finest()[d]) {
+            Some(_) => {
+                for bucket in &found {
+                    above.extend(grid.chunk_reader(snapshot).places_of(LayerId(1), bucket)?);
+                }
+            }
+            None => above.extend(found),
+        }
     }
     Ok(above)
 }

@@ -43,6 +43,7 @@ pub(super) fn levels(grid: &Grid, query: &Query) -> anyhow::Result<Answer> {
     }
     Ok(Answer {
         array: Array::from(array),
+        coordinates: None,
         extent: plan.extent,
         window: plan.window,
         layer: plan.layer,

@@ -63,6 +63,15 @@ impl Axis {
         self.unit.as_deref().filter(|unit| is_time(unit)).and_then(|unit| unit.parse().ok())
     }
 
+    /// How a tick of an irregular dimension is shown: as a time of ISO 8601 on a time axis, else as the number with its unit.
+    pub fn shown(&self, tick: i64) -> String {
+        match (self.time().and_then(|unit| unit.timestamp(tick)), self.unit_name()) {
+            (Some(at), _) => at.to_string(),
+            (None, Some(unit)) => format!("{tick} {unit}"),
+            (None, None) => tick.to_string(),
+        }
+    }
+
     /// The world coordinate of a position in level-0 cells (integers are cell edges).
     pub fn world(&self, position: f64) -> f64 {
         self.origin + position * self.step

@@ -1,5 +1,7 @@
 //! One or more axes that coarsen together.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use super::axis::{Axis, check_name};
@@ -32,6 +34,14 @@ pub enum DimensionKind {
         /// One label a cell.
         labels: Vec<String>,
     },
+    /// Exact ticks at which there are events, at any distances, aggregated by halving into bins of ticks. At most one
+    /// dimension of a grid is. See [`Dimension::irregular`].
+    Irregular {
+        /// How far the pyramid goes.
+        depth: Depth,
+        /// The distance of events that is expected, in ticks.
+        spacing: u64,
+    },
 }
 
 /// One or more axes that coarsen together and share one level: space = (y, x), time = (t).
@@ -43,12 +53,33 @@ pub struct Dimension {
 }
 
 impl Dimension {
+    /// The most events that a chunk of an irregular dimension can hold.
+    pub const CAPACITY_MAX: u32 = 1 << 12;
+
     /// An equidistant dimension, aggregated to the top. It is refinable unless told otherwise or it is not the only one.
     pub fn regular(name: impl Into<String>, axes: impl IntoIterator<Item = Axis>) -> Self {
         Self {
             name: name.into(),
             axes: axes.into_iter().collect(),
             kind: DimensionKind::Regular { depth: Depth::Top, refinable: false },
+        }
+    }
+
+    /// Events at exact ticks, in whatever distances and order they come: one axis of the dimension's name, whose cells are ticks
+    /// of `unit` (`seconds since 1970-01-01` makes it a time axis), as [`Axis::unit`] has it.
+    ///
+    /// A chunk of base data holds at most `capacity` events, a power of two from 2 to [`CAPACITY_MAX`](Self::CAPACITY_MAX). Where
+    /// they lie closer than `spacing`, the distance that is expected, in ticks, chunks get shorter; where they lie farther apart,
+    /// chunks hold less. So the choice costs or gains speed, and changes no answer. Good is the distance that most events have.
+    ///
+    /// Aggregates are events while at most `capacity` lie in a chunk's place, then `capacity` equal bins of ticks: level `l` is
+    /// made of bins of 2^l ticks, and level 0 of the events themselves.
+    pub fn irregular(name: impl Into<String>, unit: impl Into<String>, capacity: u32, spacing: u64) -> Self {
+        let name = name.into();
+        Self {
+            axes: vec![Axis::new(name.clone(), 0.0, 1.0, capacity).unit(unit)],
+            name,
+            kind: DimensionKind::Irregular { depth: Depth::Top, spacing },
         }
     }
 
@@ -78,13 +109,13 @@ impl Dimension {
     /// The same, aggregated so far only. No effect on a Fixed dimension.
     #[must_use]
     pub fn depth(mut self, to: Depth) -> Self {
-        if let DimensionKind::Regular { depth, .. } = &mut self.kind {
+        if let DimensionKind::Regular { depth, .. } | DimensionKind::Irregular { depth, .. } = &mut self.kind {
             *depth = to;
         }
         self
     }
 
-    /// The same, declared as the one whose base data may come at several levels. No effect on a Fixed dimension.
+    /// The same, declared as the one whose base data may come at several levels. No effect on other dimensions than regular ones.
     #[must_use]
     pub fn refinable(mut self) -> Self {
         if let DimensionKind::Regular { refinable, .. } = &mut self.kind {
@@ -113,39 +144,76 @@ impl Dimension {
         matches!(self.kind, DimensionKind::Fixed { .. })
     }
 
+    /// Whether it holds events at exact ticks.
+    pub fn is_irregular(&self) -> bool {
+        matches!(self.kind, DimensionKind::Irregular { .. })
+    }
+
     /// Whether base data may come at several levels.
     pub fn is_refinable(&self) -> bool {
         matches!(self.kind, DimensionKind::Regular { refinable: true, .. })
+    }
+
+    /// How far the dimension is aggregated; `None` of a Fixed one.
+    pub fn aggregated(&self) -> Option<Depth> {
+        match self.kind {
+            DimensionKind::Regular { depth, .. } | DimensionKind::Irregular { depth, .. } => Some(depth),
+            DimensionKind::Fixed { .. } => None,
+        }
     }
 
     /// The labels of a Fixed dimension.
     pub fn labels(&self) -> Option<&[String]> {
         match &self.kind {
             DimensionKind::Fixed { labels } => Some(labels),
-            DimensionKind::Regular { .. } => None,
+            DimensionKind::Regular { .. } | DimensionKind::Irregular { .. } => None,
         }
+    }
+
+    /// The finest and the coarsest level there can be. At the coarsest one chunk covers the whole index space.
+    pub fn levels(&self) -> RangeInclusive<Level> {
+        match self.kind {
+            DimensionKind::Regular { .. } => Level::FINEST..=Level::COARSEST_REGULAR,
+            DimensionKind::Irregular { .. } => Level::ZERO..=Level::COARSEST,
+            DimensionKind::Fixed { .. } => Level::ZERO..=Level::ZERO,
+        }
+    }
+
+    /// The bits of a chunk's code along an axis at a level, of a levelled dimension.
+    pub(crate) fn code_bits(&self, level: Level) -> u32 {
+        self.levels().end().above(level)
     }
 
     /// How many chunks an axis of this dimension has at a level.
     pub(crate) fn codes(&self, level: Level) -> u128 {
         match &self.kind {
-            DimensionKind::Regular { .. } => 1 << level.code_bits(),
+            DimensionKind::Regular { .. } | DimensionKind::Irregular { .. } => 1 << self.code_bits(level),
             DimensionKind::Fixed { labels } => labels.len().div_ceil(self.axes[0].chunk as usize) as u128,
         }
+    }
+
+    /// The code of chunk 0 along an axis at a level.
+    pub(crate) fn origin_code(&self, level: Level) -> i128 {
+        if self.is_fixed() { 0 } else { (1 << self.code_bits(level)) / 3 }
     }
 
     /// The position of cell 0 on the unsigned line of a level's cells, on which chunk `code` begins at `code * chunk`.
     ///
     /// Two levels of this line differ by a shift: position `p` covers positions `2p` and `2p + 1` of the next finer level.
     pub(crate) fn zero(&self, axis: usize, level: Level) -> i128 {
-        match self.kind {
-            DimensionKind::Fixed { .. } => 0,
-            DimensionKind::Regular { .. } => {
-                let finest = ((1_i128 << Level::FINEST.code_bits()) / 3) >> -Level::FINEST.get();
-                let zero = finest * i128::from(self.axes[axis].chunk);
-                if level.get() >= 0 { zero >> level.get() } else { zero << -level.get() }
-            }
+        if self.is_fixed() {
+            return 0;
         }
+        let finest = *self.levels().start();
+        let zero = (self.origin_code(finest) >> Level::ZERO.above(finest)) * i128::from(self.axes[axis].chunk);
+        if level.get() >= 0 { zero >> level.get() } else { zero << -level.get() }
+    }
+
+    /// The level of the chunks in which an irregular dimension keeps its events: bins of that level are not longer than the
+    /// expected spacing.
+    pub(crate) fn bucket(&self) -> Option<Level> {
+        let DimensionKind::Irregular { spacing, .. } = self.kind else { return None };
+        i8::try_from(spacing.max(1).ilog2()).ok().and_then(|level| Level::new(level).ok())
     }
 
     pub(super) fn validate(&self) -> Result<()> {
@@ -153,6 +221,26 @@ impl Dimension {
         check_name("dimension", name)?;
         if self.axes.is_empty() {
             return Err(Error::invalid(format!("dimension `{name}` has no axis")));
+        }
+        if let DimensionKind::Irregular { spacing, .. } = self.kind {
+            let [axis] = self.axes.as_slice() else {
+                return Err(Error::invalid(format!("dimension `{name}` is irregular and has several axes; it must have one")));
+            };
+            if spacing == 0 || i64::try_from(spacing).is_err() {
+                return Err(Error::invalid(format!(
+                    "dimension `{name}`: an expected spacing of {spacing} ticks is outside 1 to {}",
+                    i64::MAX
+                )));
+            }
+            if axis.origin() != 0.0 || axis.step() != 1.0 {
+                return Err(Error::invalid(format!("dimension `{name}` is irregular: its axis counts ticks from 0")));
+            }
+            if axis.chunk() > Self::CAPACITY_MAX {
+                let (capacity, most) = (axis.chunk(), Self::CAPACITY_MAX);
+                return Err(Error::invalid(format!(
+                    "dimension `{name}`: a capacity of {capacity} events is outside 2 to {most}"
+                )));
+            }
         }
         if let Some(labels) = self.labels() {
             if self.axes.len() != 1 {

@@ -16,10 +16,13 @@ pub struct Level(i8);
 impl Level {
     /// The declared cell size.
     pub const ZERO: Level = Level(0);
-    /// The finest level of a regular dimension.
+    /// The finest level of any dimension, of regular ones.
     pub const FINEST: Level = Level(-24);
-    /// The coarsest level of a regular dimension, at which one chunk covers the whole index space.
-    pub const COARSEST: Level = Level(40);
+    /// The coarsest level of any dimension, of irregular ones; [`Dimension::levels`](super::Dimension::levels) has each kind's.
+    pub const COARSEST: Level = Level(64);
+
+    /// The coarsest level of a regular dimension.
+    pub(super) const COARSEST_REGULAR: Level = Level(40);
 
     /// A level; [`Invalid`](crate::ErrorKind::Invalid) outside [`FINEST`](Self::FINEST) to [`COARSEST`](Self::COARSEST).
     pub fn new(level: i8) -> Result<Self> {
@@ -45,9 +48,9 @@ impl Level {
         (self > Self::FINEST).then(|| Self(self.0 - 1))
     }
 
-    /// The bits of a chunk's code at this level.
-    pub(crate) const fn code_bits(self) -> u32 {
-        (Self::COARSEST.0 - self.0).unsigned_abs() as u32
+    /// How many levels it lies above another; 0 if it is below.
+    pub(crate) fn above(self, other: Level) -> u32 {
+        u32::try_from(i16::from(self.0) - i16::from(other.0)).unwrap_or(0)
     }
 
     /// Cell size at this level over the declared cell size.

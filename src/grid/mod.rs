@@ -7,7 +7,7 @@
 //! is mapped onto an unsigned *code* of `w(l)` bits, with the origin at one third of the space:
 //!
 //! ```text
-//! w(l) = 64 - (l - FINEST)        code(l, i) = i + floor(2^w(l) / 3)        parent code = code >> 1
+//! w(l) = 64 - (l - finest)        code(l, i) = i + floor(2^w(l) / 3)        parent code = code >> 1
 //! ```
 //!
 //! Because `floor(2^k / 3) >> 1 = floor(2^(k-1) / 3)`, chunk 0 is always an ancestor of chunk 0, and since one third is
@@ -20,6 +20,7 @@ mod level;
 mod location;
 mod schema;
 mod structure;
+mod ticks;
 mod tuple;
 mod window;
 mod world;
@@ -31,5 +32,6 @@ pub use level::{Level, Levels};
 pub use location::Location;
 pub use schema::{Schema, SchemaBuilder};
 pub use structure::{Piece, Structure, StructureBuilder};
+pub(crate) use ticks::Irregular;
 pub use tuple::{CellIndex, ChunkIndex, MAX_AXES, Shape, Tuple};
 pub use window::{Extent, Window};

@@ -24,7 +24,7 @@ pub struct Structure {
     crs: Option<String>,
     /// The first axis of each dimension, and the number of axes behind the last.
     starts: Vec<usize>,
-    /// The dimensions as keys order them: the refinable one, the other levelled ones, the Fixed ones.
+    /// The dimensions as keys order them: the refinable one, the other regular ones, the Fixed ones, the irregular one.
     order: Vec<usize>,
 }
 
@@ -102,16 +102,28 @@ impl StructureBuilder {
             starts.push(starts[starts.len() - 1] + dimension.axes().len());
         }
         let mut order: Vec<usize> = (0..self.dimensions.len()).collect();
-        order.sort_by_key(|&d| (self.dimensions[d].is_fixed(), !self.dimensions[d].is_refinable()));
+        order.sort_by_key(|&d| {
+            let dimension = &self.dimensions[d];
+            (dimension.is_irregular(), dimension.is_fixed(), !dimension.is_refinable())
+        });
         Ok(Structure { dimensions: self.dimensions, crs: self.crs, starts, order })
     }
 }
 
-/// At most one dimension is refinable; a regular dimension that is the only one always is.
+/// At most one dimension is refinable or irregular; a regular dimension that is the only levelled one is refinable.
 fn choose_refinable(dimensions: &mut [Dimension]) -> Result<()> {
     let declared: Vec<_> = dimensions.iter().filter(|d| d.is_refinable()).map(|d| d.name().to_owned()).collect();
     if let [first, second, ..] = declared.as_slice() {
         return Err(Error::invalid(format!("dimensions `{first}` and `{second}` are both refinable; at most one may be")));
+    }
+    let irregular: Vec<_> = dimensions.iter().filter(|d| d.is_irregular()).map(|d| d.name().to_owned()).collect();
+    if let [first, second, ..] = irregular.as_slice() {
+        return Err(Error::invalid(format!("dimensions `{first}` and `{second}` are both irregular; at most one may be")));
+    }
+    if let ([irregular], [refinable]) = (irregular.as_slice(), declared.as_slice()) {
+        return Err(Error::invalid(format!(
+            "dimension `{refinable}` cannot be refinable beside the irregular `{irregular}`; base data has several levels along one at most"
+        )));
     }
     let mut levelled: Vec<_> = dimensions.iter_mut().filter(|d| !d.is_fixed()).collect();
     if let [only] = levelled.as_mut_slice()
@@ -169,7 +181,8 @@ impl Structure {
         self.starts[dimension]..self.starts[dimension + 1]
     }
 
-    /// The dimensions as keys and derivations order them: the refinable one, the other levelled ones, the Fixed ones.
+    /// The dimensions as keys and derivations order them: the refinable one, the other regular ones, the Fixed ones, the irregular
+    /// one. So what an irregular dimension holds at one place of the others is one run of keys at each level.
     pub(crate) fn order(&self) -> &[usize] {
         &self.order
     }
@@ -177,6 +190,11 @@ impl Structure {
     /// The dimension whose base data may come at several levels.
     pub fn refinable(&self) -> Option<usize> {
         self.dimensions.iter().position(Dimension::is_refinable)
+    }
+
+    /// The dimension of events at exact ticks.
+    pub fn irregular(&self) -> Option<usize> {
+        self.dimensions.iter().position(Dimension::is_irregular)
     }
 
     /// The levelled dimensions, in the order of derivations.
@@ -204,7 +222,7 @@ impl Structure {
         }
         let mut codes = Tuple::filled(self.rank(), 0);
         for (axis, (d, a)) in self.axis_places().enumerate() {
-            let code = i128::from(index[axis]) + self.origin_code(d, levels[d]);
+            let code = i128::from(index[axis]) + self.dimensions[d].origin_code(levels[d]);
             codes[axis] = u64::try_from(code)
                 .ok()
                 .filter(|&code| u128::from(code) < self.dimensions[d].codes(levels[d]))
@@ -217,27 +235,16 @@ impl Structure {
     pub fn chunk_index(&self, location: &Location) -> ChunkIndex {
         self.axis_places()
             .zip(location.codes.iter())
-            .map(|((d, _), code)| saturate(i128::from(*code) - self.origin_code(d, location.levels[d])))
+            .map(|((d, _), code)| saturate(i128::from(*code) - self.dimensions[d].origin_code(location.levels[d])))
             .collect()
-    }
-
-    /// The code of chunk 0.
-    fn origin_code(&self, dimension: usize, level: Level) -> i128 {
-        match self.dimensions[dimension].kind() {
-            DimensionKind::Regular { .. } => (1 << level.code_bits()) / 3,
-            DimensionKind::Fixed { .. } => 0,
-        }
     }
 
     /// The parent along a dimension and the number of this chunk among its children, unless the dimension ends here.
     ///
     /// Children are numbered 0 to 2^axes - 1; the first axis of the dimension gives the highest bit.
     pub fn parent(&self, location: &Location, dimension: usize) -> Option<(Location, u8)> {
-        if self.dimensions[dimension].is_fixed() {
-            return None;
-        }
         let mut parent = *location;
-        parent.levels[dimension] = location.levels[dimension].coarser()?;
+        parent.levels[dimension] = self.within(dimension, location.levels[dimension].coarser()?)?;
         let mut child = 0;
         for axis in self.axes_of(dimension) {
             child = child << 1 | u8::from(parent.codes[axis] & 1 == 1);
@@ -248,15 +255,17 @@ impl Structure {
 
     /// A child along a dimension by its number, unless the dimension ends here.
     pub fn child(&self, location: &Location, dimension: usize, number: u8) -> Option<Location> {
-        if self.dimensions[dimension].is_fixed() {
-            return None;
-        }
         let mut child = *location;
-        child.levels[dimension] = location.levels[dimension].finer()?;
+        child.levels[dimension] = self.within(dimension, location.levels[dimension].finer()?)?;
         for (bit, axis) in self.axes_of(dimension).rev().enumerate() {
             child.codes[axis] = location.codes[axis] << 1 | u64::from(number >> bit & 1);
         }
         Some(child)
+    }
+
+    /// A level, if the dimension has it.
+    fn within(&self, dimension: usize, level: Level) -> Option<Level> {
+        Some(level).filter(|level| self.dimensions[dimension].levels().contains(level))
     }
 
     /// All children along a dimension, in the order of their numbers; none if the dimension ends here.
@@ -296,7 +305,7 @@ impl Structure {
         let dimension = &self.dimensions[d];
         let scale = if dimension.is_fixed() { 1 } else { 0 };
         let chunk = if what == "chunk" { 1 } else { i128::from(dimension.axes()[a].chunk()) };
-        let zero = if what == "chunk" { self.origin_code(d, level) } else { dimension.zero(a, level) };
+        let zero = if what == "chunk" { dimension.origin_code(level) } else { dimension.zero(a, level) };
         let count = match dimension.labels() {
             Some(labels) if scale == 1 && what != "chunk" => labels.len() as i128,
             _ => i128::try_from(dimension.codes(level)).unwrap_or(i128::MAX) * chunk,
@@ -310,13 +319,21 @@ impl Structure {
         ))
     }
 
-    /// Checks that levels are one a dimension, and 0 in Fixed ones.
+    /// Checks that levels are one a dimension, and within what it can have.
     pub(crate) fn check_levels(&self, levels: Levels) -> Result<()> {
         if levels.len() != self.dimensions.len() {
             return Err(Error::invalid(format!("{} levels do not fit {} dimensions", levels.len(), self.dimensions.len())));
         }
-        match self.dimensions.iter().zip(levels.iter()).find(|(d, level)| d.is_fixed() && **level != Level::ZERO) {
-            Some((d, level)) => Err(Error::invalid(format!("dimension `{}` is Fixed and has no level {level}", d.name()))),
+        match self.dimensions.iter().zip(levels.iter()).find(|(d, level)| !d.levels().contains(level)) {
+            Some((d, level)) if d.is_fixed() => {
+                Err(Error::invalid(format!("dimension `{}` is Fixed and has no level {level}", d.name())))
+            }
+            Some((d, level)) => Err(Error::invalid(format!(
+                "dimension `{}` has no level {level}: levels go from {} to {}",
+                d.name(),
+                d.levels().start(),
+                d.levels().end()
+            ))),
             None => Ok(()),
         }
     }
@@ -440,10 +457,10 @@ impl Structure {
             .iter()
             .enumerate()
             .map(|(d, dimension)| {
-                let DimensionKind::Regular { depth, .. } = dimension.kind() else { return Level::ZERO };
+                let Some(depth) = dimension.aggregated() else { return Level::ZERO };
                 let differing = |axis: usize| u64::BITS - (boxes[axis].start ^ (boxes[axis].end - 1)).leading_zeros();
                 let one_chunk = climb(finest[d], self.axes_of(d).map(differing).max().unwrap_or(0)).max(base[d]);
-                if let Depth::Levels(most) = depth { one_chunk.min(climb(base[d], u32::from(*most))) } else { one_chunk }
+                if let Depth::Levels(most) = depth { one_chunk.min(climb(base[d], u32::from(most))) } else { one_chunk }
             })
             .collect()
     }

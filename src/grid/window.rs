@@ -47,6 +47,13 @@ impl Window {
         self.start.iter().zip(self.shape.iter()).map(|(start, len)| start.saturating_add_unsigned(*len)).collect()
     }
 
+    /// The same box but for one axis, along which it has `len` cells from `start` on.
+    #[must_use]
+    pub(crate) fn along(mut self, axis: usize, start: i64, len: u64) -> Self {
+        (self.start[axis], self.shape[axis]) = (start, len);
+        self
+    }
+
     /// How many cells, unless that overflows.
     pub fn cells(&self) -> Option<u64> {
         self.shape.iter().try_fold(1_u64, |product, len| product.checked_mul(*len))

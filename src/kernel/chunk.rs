@@ -45,7 +45,7 @@ impl<'a> Weighed<'a> {
         Self { values, weight }
     }
 
-    pub(super) fn values(&self) -> &Cells {
+    pub(crate) fn values(&self) -> &Cells {
         self.values
     }
 

@@ -190,8 +190,6 @@ impl CustomPlanes {
 #[derive(Clone, Debug)]
 pub(crate) struct Custom {
     pub(crate) planes: CustomPlanes,
-    /// Cells a chunk along each axis.
-    pub(crate) shape: Vec<usize>,
     /// Which axes of a chunk are those of a record.
     pub(crate) together: Vec<bool>,
     /// `None` if it is not registered: what is stored can be read.
@@ -303,9 +301,8 @@ impl Source {
 }
 
 /// What the layer makes of base cells.
-pub(super) fn lift(custom: &Custom, rule: &Rule, base: &Weighed<'_>, full: Full) -> Result<Chunk> {
+pub(super) fn lift(custom: &Custom, rule: &Rule, base: &Weighed<'_>, shape: &[usize], full: Full) -> Result<Chunk> {
     let source = Source::new(base.values(), &[], base.weight(), full);
-    let shape = &custom.shape;
     let places = Places::new(shape, &vec![false; shape.len()], &custom.together);
     let code = custom.registered()?;
     run((custom, rule), &source, &places, full, &|cells, summary| code.lift(&cells[0], summary))
@@ -321,9 +318,9 @@ pub(super) fn reduce(custom: &Custom, rule: &Rule, child: &Chunk, halving: &Halv
 }
 
 /// What the layer makes of cells that are copies of coarser ones, each `part` of its area; `full` is the weight of a whole one.
-pub(super) fn divide(custom: &Custom, rule: &Rule, chunk: &Chunk, part: f64, full: Full) -> Result<Chunk> {
+pub(super) fn divide(custom: &Custom, rule: &Rule, (chunk, shape): (&Chunk, &[usize]), part: f64, full: Full) -> Result<Chunk> {
     let source = Source::new(&chunk.values, &chunk.state, chunk.weight.as_deref(), full);
-    let places = Places::new(&custom.shape, &vec![false; custom.shape.len()], &custom.together);
+    let places = Places::new(shape, &vec![false; shape.len()], &custom.together);
     let code = custom.registered()?;
     run((custom, rule), &source, &places, full, &|cells, summary| code.divide(&cells[0], part, summary))
 }
@@ -424,7 +421,7 @@ mod tests {
     fn rule(op: impl FnOnce(Arc<Custom>) -> Op) -> (Rule, Halving) {
         let shape = vec![2, 4];
         let planes = CustomPlanes::of(&Total, DType::F32);
-        let custom = Custom { planes, shape: shape.clone(), together: vec![true, false], code: Some(Arc::new(Total)) };
+        let custom = Custom { planes, together: vec![true, false], code: Some(Arc::new(Total)) };
         (Rule::new(op(Arc::new(custom)), DType::F64, f64::NAN), Halving::new(&shape, 1..2))
     }
 
@@ -433,8 +430,9 @@ mod tests {
         let base: Cells = vec![1.0_f32, 2.0, f32::NAN, 4.0, 5.0, f32::NAN, f32::NAN, 8.0].into();
         for op in [Op::Custom, |_| Op::Sum, |_| Op::Mean, |_| Op::Mode { classes: 2 }, |_| Op::Moments { root: true }] {
             let (rule, halving) = rule(op);
-            let lift =
-                |cells: &Cells, full| rule.lift(&Weighed::new(cells, None, None, Full(full)), Full(full)).expect("no fault");
+            let lift = |cells: &Cells, full| {
+                rule.lift(&Weighed::new(cells, None, None, Full(full)), &[2, 4], Full(full)).expect("no fault")
+            };
             let coarse = lift(&base, 2.0);
             // Each half of the chunk, every cell twice.
             for half in 0..2 {
@@ -444,7 +442,8 @@ mod tests {
                 let planes = |cells: &Cells| Cells::from(twice(&doubles(cells)));
                 let state = coarse.state.iter().map(planes).collect();
                 let copies = Chunk { values: planes(&coarse.values), state, weight: coarse.weight.as_deref().map(twice) };
-                let part = rule.divide(copies, 0.5, Full(1.0)).and_then(|copies| rule.reduce(&copies, &halving, Full(2.0)));
+                let part =
+                    rule.divide(copies, &[2, 4], 0.5, Full(1.0)).and_then(|copies| rule.reduce(&copies, &halving, Full(2.0)));
                 let part = part.expect("no fault");
                 let of_half = |cells: Vec<f64>| -> Vec<f64> {
                     cells.chunks(4).flat_map(|row| row[2 * half..2 * half + 2].to_vec()).collect()

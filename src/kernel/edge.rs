@@ -19,16 +19,21 @@ pub(super) fn reduce((axis, high, kept): (usize, bool, bool), rule: &Rule, child
     let weight = child.weight.as_deref();
     let bit = halving.bit(axis);
     let choose = |under: &[usize]| {
-        let mut best: Option<(f64, usize)> = None;
+        let mut best: Option<((f64, f64), usize)> = None;
         for (number, &i) in under.iter().enumerate().filter(|(_, i)| weight.is_none_or(|weight| weight[**i] > 0.0)) {
             let own = distance.map_or(0.0, |distance| distance[i]);
             let far = |bit: usize| f64::from(u8::from((number >> bit & 1 == 1) != high));
-            let away = bit.map_or(own, |bit| (own + far(bit)) / 2.0);
+            let away = match bit {
+                // At one place the distances are what they were; where none are kept, the order tells.
+                Some(bit) if halving.merges() => (own, far(bit)),
+                Some(bit) => ((own + far(bit)) / 2.0, 0.0),
+                None => (own, 0.0),
+            };
             if best.is_none_or(|(least, _)| away < least) {
                 best = Some((away, i));
             }
         }
-        best
+        best.map(|((away, _), i)| (away, i))
     };
     let cells = child.values.len() / halving.children();
     let mut away = vec![0.0; if kept { cells } else { 0 }];

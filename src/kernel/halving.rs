@@ -5,12 +5,25 @@
 pub(crate) struct Halving {
     shape: Vec<usize>,
     halved: Vec<bool>,
+    /// Whether the cells that become one lie at one place, not side by side.
+    merging: bool,
 }
 
 impl Halving {
     /// Halves the axes `axes` of chunks of `shape`, whose lengths along these are even.
     pub(crate) fn new(shape: &[usize], axes: std::ops::Range<usize>) -> Self {
-        Self { shape: shape.to_vec(), halved: (0..shape.len()).map(|axis| axes.contains(&axis)).collect() }
+        let halved = (0..shape.len()).map(|axis| axes.contains(&axis)).collect();
+        Self { shape: shape.to_vec(), halved, merging: false }
+    }
+
+    /// Makes one cell of each two that follow each other along an axis and lie at one place, the earlier one first.
+    pub(super) fn merging(shape: &[usize], axis: usize) -> Self {
+        Self { merging: true, ..Self::new(shape, axis..axis + 1) }
+    }
+
+    /// Whether the cells that become one lie at one place.
+    pub(super) fn merges(&self) -> bool {
+        self.merging
     }
 
     /// The shape of the chunk, of a child as of its parent.

@@ -100,10 +100,10 @@ impl Rule {
         self.fixed
     }
 
-    /// What the layer makes of base cells before anything is aggregated. `full` is the weight of a wholly valid one.
-    pub(crate) fn lift(&self, base: &Weighed<'_>, full: Full) -> Result<Chunk> {
+    /// What the layer makes of base cells of a shape before anything is aggregated. `full` is the weight of a wholly valid one.
+    pub(crate) fn lift(&self, base: &Weighed<'_>, shape: &[usize], full: Full) -> Result<Chunk> {
         match &self.op {
-            Op::Custom(custom) => custom::lift(custom, self, base, full),
+            Op::Custom(custom) => custom::lift(custom, self, base, shape, full),
             Op::Moments { .. } => Ok(moments::lift(base.lift(self, full))),
             _ => Ok(base.lift(self, full)),
         }
@@ -121,9 +121,9 @@ impl Rule {
         }
     }
 
-    /// A chunk whose cells are copies of coarser ones, each `part` of the area of the one it was copied from: what measures
+    /// A chunk of a shape whose cells are copies of coarser ones, each `part` of the area of the one it was copied from: what measures
     /// an area is divided. `full` is the weight of a wholly valid cell, after that.
-    pub(crate) fn divide(&self, mut chunk: Chunk, part: f64, full: Full) -> Result<Chunk> {
+    pub(crate) fn divide(&self, mut chunk: Chunk, shape: &[usize], part: f64, full: Full) -> Result<Chunk> {
         let scale = |plane: &mut Cells| {
             if let Cells::F64(plane) = plane {
                 plane.iter_mut().for_each(|value| *value *= part);
@@ -135,7 +135,7 @@ impl Rule {
         match &self.op {
             Op::Sum | Op::Count => scale(&mut chunk.values),
             Op::Mode { .. } => mode::areas(&mut chunk.state).for_each(scale),
-            Op::Custom(custom) => return custom::divide(custom, self, &chunk, part, full),
+            Op::Custom(custom) => return custom::divide(custom, self, (&chunk, shape), part, full),
             Op::Mean | Op::Min | Op::Max | Op::Sample | Op::Moments { .. } | Op::Edge { .. } => {}
         }
         Ok(chunk)

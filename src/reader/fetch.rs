@@ -7,14 +7,14 @@ use rayon::prelude::*;
 
 use super::fresh::Fresh;
 use super::plan::{Plan, ReadLayer};
-use super::query::Freshness;
+use super::query::{Coordinates, Freshness};
 use super::{blank, sizes};
 use crate::array::{Array, Bounds, Cell, Cells, Tile, with_view};
 use crate::codec::{BlobSpec, DecodeError, decode_into};
 use crate::dirty::{self, Edge, Marks};
 use crate::error::{Error, Result};
 use crate::grid::{Location, Piece, Window};
-use crate::kernel::{self, Chunk, for_each_row};
+use crate::kernel::{self, Chunk, Full, for_each_row};
 use crate::key::LayerId;
 use crate::kv::Snapshot;
 use crate::store::{ChunkReader, Grid, LayerSpec};
@@ -24,10 +24,15 @@ pub(super) struct Fetched {
     pub(super) stale: Vec<Window>,
     pub(super) chunks_read: u64,
     pub(super) inexact: u64,
+    /// Where the cells lie along an irregular dimension.
+    pub(super) coordinates: Option<Coordinates>,
 }
 
 pub(super) fn fetch(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness: Freshness) -> Result<Fetched> {
     let structure = grid.structure();
+    if plan.times.is_some() {
+        return super::events::fetch(grid, snapshot, plan, freshness);
+    }
     let mut array = blank(plan, &plan.window);
     let pieces: Vec<Piece> = plan.populated(structure).iter().flat_map(|window| structure.split(window)).collect();
     let pieces = within(plan, grid, pieces);
@@ -54,7 +59,7 @@ pub(super) fn fetch(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness
             .try_for_each(|((piece, mut tile), edges)| fetcher.piece(piece, &mut tile, edges))
     })?;
     let stale = if freshness == Freshness::Fresh { Vec::new() } else { stale(grid, plan, &pending) };
-    Ok(Fetched { array, stale, chunks_read: read.into_inner(), inexact: inexact.into_inner() })
+    Ok(Fetched { array, stale, chunks_read: read.into_inner(), inexact: inexact.into_inner(), coordinates: None })
 }
 
 /// Pieces of the populated part of a window, placed within the window itself.
@@ -140,26 +145,18 @@ impl Fetcher<'_> {
         Ok(Some((if self.plan.base.has(at.levels()) { LayerId::BASE } else { LayerId(1) }, *at)))
     }
 
-    /// Counts the cells of a piece whose value may be another, as the other planes of the layer say.
     fn count_inexact(&self, layer: &LayerSpec, chunk: &Chunk, piece: &Piece) {
-        if !layer.is_mode() {
-            return;
-        }
-        let levels = piece.location.levels();
-        let Some(inexact) = kernel::inexact(chunk, self.chunks.grid.full(levels)) else { return };
-        let shape = self.chunks.grid.structure().chunk_shape();
-        let (zero, row) = (vec![0; shape.len()], piece.shape[shape.len() - 1]);
-        for_each_row((&shape, &piece.in_chunk), (&piece.shape, &zero), &piece.shape, |from, _| {
-            let cells = inexact[from..from + row].iter().filter(|inexact| **inexact).count();
-            self.inexact.fetch_add(cells as u64, Ordering::Relaxed);
-        });
+        let grid = self.chunks.grid;
+        let (shape, full) = (grid.structure().chunk_shape(), grid.full(piece.location.levels()));
+        let cells = count_inexact(layer, chunk, full, (&shape, &piece.in_chunk), &piece.shape);
+        self.inexact.fetch_add(cells, Ordering::Relaxed);
     }
 
     /// The plain case: the box is decoded straight into its place.
     fn decode<T: Cell>(&self, layer: LayerId, at: &Location, piece: &Piece, tile: &mut Tile<'_, T>) -> Result<()> {
         let shape = self.chunks.grid.structure().chunk_shape();
         let (planes, least) = self.chunks.planes(layer);
-        let read = self.chunks.with_blob(layer, at, |key, blob| {
+        let read = self.chunks.with_blob(layer, at, None, |key, blob| {
             decode_into(key, blob, &BlobSpec::new(&shape, &planes, least)?, &piece.in_chunk, tile)
         })?;
         self.read.fetch_add(u64::from(read.is_some()), Ordering::Relaxed);
@@ -172,16 +169,42 @@ impl Fetcher<'_> {
     }
 }
 
+/// Counts the cells of a box of a chunk whose value may be another, as the other planes of the layer say.
+pub(super) fn count_inexact(
+    layer: &LayerSpec,
+    chunk: &Chunk,
+    full: Full,
+    (shape, start): (&[usize], &[usize]),
+    size: &[usize],
+) -> u64 {
+    let Some(inexact) = (if layer.is_mode() { kernel::inexact(chunk, full) } else { None }) else { return 0 };
+    let (zero, row) = (vec![0; shape.len()], size[shape.len() - 1]);
+    let mut cells = 0;
+    for_each_row((shape, start), (size, &zero), size, |from, _| {
+        cells += inexact[from..from + row].iter().filter(|inexact| **inexact).count() as u64;
+    });
+    cells
+}
+
 /// Copies the box of a decoded chunk into its place.
 fn copy_cells<T: Cell>(chunks: ChunkReader<'_>, piece: &Piece, tile: &mut Tile<'_, T>, values: Option<&Cells>) -> Result<()> {
     let Some(values) = values else { return Ok(()) };
+    copy_box_of(values, (&chunks.grid.structure().chunk_shape(), &piece.in_chunk), &piece.shape, tile)
+}
+
+/// Copies a box of cells of a shape into a tile.
+pub(super) fn copy_box_of<T: Cell>(
+    values: &Cells,
+    (shape, start): (&[usize], &[usize]),
+    size: &[usize],
+    tile: &mut Tile<'_, T>,
+) -> Result<()> {
     let cells = values
         .as_slice::<T>()
         .ok_or_else(|| Error::corrupt("a chunk is of another type").because(DecodeError::Request { reason: "type" }))?;
-    let shape = chunks.grid.structure().chunk_shape();
-    let (zero, row) = (vec![0; shape.len()], piece.shape[shape.len() - 1]);
+    let (zero, row) = (vec![0; shape.len()], size[shape.len() - 1]);
     let mut number = 0;
-    for_each_row((&shape, &piece.in_chunk), (&piece.shape, &zero), &piece.shape, |from, _| {
+    for_each_row((shape, start), (size, &zero), size, |from, _| {
         tile.row(number).copy_from_slice(&cells[from..from + row]);
         number += 1;
     });

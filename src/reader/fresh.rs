@@ -6,9 +6,10 @@ use std::rc::Rc;
 
 use crate::dirty::{Edge, derivation, touches};
 use crate::error::Result;
+use crate::events::{Column, Events, bins_of, merge, ticks_of};
 use crate::grid::{Levels, Location};
 use crate::kernel::Chunk;
-use crate::key::LayerId;
+use crate::key::{ChunkKey, LayerId, Ticks};
 use crate::store::{Base, BaseChunk, ChunkReader, LayerSpec};
 
 /// Computes the up-to-date chunks of one layer in one thread.
@@ -20,11 +21,24 @@ pub(super) struct Fresh<'a> {
     read: Cell<u64>,
     /// What was computed, not merely read: of several dimensions, each place is a child of several parents.
     computed: RefCell<HashMap<Location, Option<Rc<Chunk>>>>,
+    /// The events of buckets.
+    events: RefCell<HashMap<Location, Option<Rc<Events<Chunk>>>>>,
+    /// The base chunks under locations above what is built, where nothing else tells what is worth looking at.
+    beneath: RefCell<HashMap<Location, Rc<[Location]>>>,
 }
 
 impl<'a> Fresh<'a> {
     pub(super) fn new(chunks: ChunkReader<'a>, layer: &'a LayerSpec, base: &'a Base, built: Levels) -> Self {
-        Self { chunks, layer, base, built, read: Cell::new(0), computed: RefCell::default() }
+        Self {
+            chunks,
+            layer,
+            base,
+            built,
+            read: Cell::new(0),
+            computed: RefCell::default(),
+            events: RefCell::default(),
+            beneath: RefCell::default(),
+        }
     }
 
     /// Chunks read and decoded so far.
@@ -55,6 +69,14 @@ impl<'a> Fresh<'a> {
         if let Some(known) = self.computed.borrow().get(at) {
             return Ok(known.clone());
         }
+        if !self.is_stored(at) && self.beneath(at)?.is_empty() {
+            return Ok(None);
+        }
+        if self.base.irregular().is_some_and(|d| at.levels[d] == self.base.finest()[d]) {
+            let bins = self.bins(at, pending)?.map(Rc::new);
+            self.computed.borrow_mut().insert(*at, bins.clone());
+            return Ok(bins);
+        }
         if let Some(base) = self.base(at)? {
             return Ok(Some(base));
         }
@@ -68,10 +90,74 @@ impl<'a> Fresh<'a> {
         Ok(computed)
     }
 
+    /// The bins of a bucket.
+    fn bins(&self, at: &Location, pending: &[Edge]) -> Result<Option<Chunk>> {
+        if self.is_settled(at, pending) {
+            let bins = self.chunks.bucket_bins_of(self.layer, at, self.base)?;
+            self.count(bins.is_some());
+            return Ok(bins);
+        }
+        let events = self.events(at, pending)?;
+        events.map(|events| bins_of(self.chunks, self.layer, at, &events)).transpose()
+    }
+
+    /// Whether what is stored of a bucket is up to date.
+    fn is_settled(&self, at: &Location, pending: &[Edge]) -> bool {
+        self.base.has(at.levels) || self.built.covers(&at.levels) && pending.is_empty()
+    }
+
+    /// All events of a bucket.
+    pub(super) fn events(&self, at: &Location, pending: &[Edge]) -> Result<Option<Rc<Events<Chunk>>>> {
+        if let Some(known) = self.events.borrow().get(at) {
+            return Ok(known.clone());
+        }
+        let events = match self.is_settled(at, pending) {
+            true => self.stored_events(at)?,
+            false if !self.is_stored(at) && self.beneath(at)?.is_empty() => None,
+            false => self.merged(at, pending)?,
+        };
+        let events = events.map(Rc::new);
+        self.events.borrow_mut().insert(*at, events.clone());
+        Ok(events)
+    }
+
+    fn stored_events(&self, at: &Location) -> Result<Option<Events<Chunk>>> {
+        let column = Column::new(self.chunks, Column::layer(self.base, at), at);
+        let Some(irregular) = self.chunks.grid.structure().irregular_axis() else { return Ok(None) };
+        let mut parts = Vec::new();
+        column.each(&irregular.ticks(at), &mut |at, ticks| {
+            let planes = self.layer_of(&at, &ticks)?;
+            parts.push(Events { ticks: ticks.to_vec(), planes });
+            Ok(())
+        })?;
+        Ok(self.chunks.join_layer(self.layer, at.levels, &parts))
+    }
+
+    /// The events of a bucket, each made of the events of its tick below.
+    fn merged(&self, at: &Location, pending: &[Edge]) -> Result<Option<Events<Chunk>>> {
+        let grid = self.chunks.grid;
+        let Some(dimension) = derivation(grid, at.levels, self.base) else { return Ok(None) };
+        self.share_beneath(at, dimension)?;
+        let mut parts = Vec::new();
+        for (number, child) in (0_u8..=u8::MAX).zip(grid.structure().children(at, dimension)) {
+            let reduced = |events: Rc<Events<Chunk>>| -> Result<_> {
+                let planes = self.chunks.reduce(self.layer, &events.planes, dimension, at.levels)?;
+                Ok(Events { ticks: events.ticks.clone(), planes })
+            };
+            let events = self.events(&child, &self.touching(pending, &child))?;
+            parts.push((number, events.map(reduced).transpose()?));
+        }
+        let parts: Vec<_> = parts.iter().map(|(number, events)| (*number, events.as_ref())).collect();
+        let ticks = ticks_of(&parts);
+        let planes = || merge(self.chunks, self.layer, (at.levels, dimension), &ticks, &parts);
+        Ok((!ticks.is_empty()).then(|| Events { planes: planes(), ticks: ticks.clone() }))
+    }
+
     fn compute(&self, at: &Location, dimension: usize, old: Option<Chunk>, pending: &[Edge]) -> Result<Option<Chunk>> {
         let grid = self.chunks.grid;
         let halving = grid.halving(dimension);
         let inherits = self.base.mixed().is_some_and(|mixed| mixed != dimension);
+        self.share_beneath(at, dimension)?;
         let (mut parts, mut has_child) = (Vec::new(), false);
         for (number, child) in (0_u8..=u8::MAX).zip(grid.structure().children(at, dimension)) {
             let under = self.touching(pending, &child);
@@ -83,13 +169,46 @@ impl<'a> Fresh<'a> {
             let own = self.chunk(&child, &under)?;
             has_child |= own.is_some();
             let chunk = if own.is_none() && inherits { self.effective(&child, &under)? } else { own };
-            let reduce = |chunk: Rc<Chunk>| self.chunks.reduce(self.layer, &chunk, &halving, at.levels);
+            let reduce = |chunk: Rc<Chunk>| self.chunks.reduce(self.layer, &chunk, dimension, at.levels);
             parts.push((number, chunk.map(reduce).transpose()?));
         }
         if !has_child {
             return Ok(None);
         }
         Ok(Some(self.chunks.assemble(self.layer, old, &parts, &halving, at.levels)))
+    }
+
+    /// The base chunks, or buckets, under a location.
+    fn beneath(&self, at: &Location) -> Result<Rc<[Location]>> {
+        if let Some(known) = self.beneath.borrow().get(at) {
+            return Ok(Rc::clone(known));
+        }
+        let (grid, structure) = (self.chunks.grid, self.chunks.grid.structure());
+        let mut found = Vec::new();
+        for levels in self.base.levels().filter(|levels| at.levels.covers(levels)) {
+            let range = ChunkKey::subtree(grid.id(), structure, LayerId::BASE, at, levels);
+            grid.directory(self.chunks.snapshot, range, &mut |chunk| {
+                if structure.ancestor(&chunk.location, at.levels) == Some(*at) {
+                    found.push(chunk.location);
+                }
+            })?;
+        }
+        let found: Rc<[Location]> = found.into();
+        self.beneath.borrow_mut().insert(*at, Rc::clone(&found));
+        Ok(found)
+    }
+
+    /// Tells the children of a location above what is built which of the base chunks under it are under them.
+    fn share_beneath(&self, at: &Location, dimension: usize) -> Result<()> {
+        if self.is_stored(at) {
+            return Ok(());
+        }
+        let (all, structure) = (self.beneath(at)?, self.chunks.grid.structure());
+        for child in structure.children(at, dimension) {
+            let of_child = all.iter().filter(|base| structure.ancestor(base, child.levels) == Some(child));
+            self.beneath.borrow_mut().insert(child, of_child.copied().collect());
+        }
+        Ok(())
     }
 
     /// Whether an edge ends at a location, or above it along the refinable dimension, so that the location's children inherit.
@@ -101,7 +220,8 @@ impl<'a> Fresh<'a> {
         edge.dimension == dimension && levels == at.levels && touches(self.chunks.grid, self.base, edge, at)
     }
 
-    fn touching(&self, pending: &[Edge], at: &Location) -> Vec<Edge> {
+    /// The changes on which a location depends.
+    pub(super) fn touching(&self, pending: &[Edge], at: &Location) -> Vec<Edge> {
         pending.iter().filter(|edge| touches(self.chunks.grid, self.base, edge, at)).copied().collect()
     }
 
@@ -125,7 +245,19 @@ impl<'a> Fresh<'a> {
         Ok(base.map(lift).transpose()?.map(Rc::new))
     }
 
-    fn stored(&self, at: &Location) -> Result<Option<Chunk>> {
+    /// Whether something of a location's level is stored.
+    pub(super) fn is_stored(&self, at: &Location) -> bool {
+        self.base.has(at.levels) || self.built.covers(&at.levels)
+    }
+
+    /// What the layer makes of a chunk of events.
+    pub(super) fn layer_of(&self, at: &Location, ticks: &Ticks) -> Result<Chunk> {
+        self.count(true);
+        self.chunks.layer_of(self.layer, at, self.base, ticks)
+    }
+
+    /// The chunk of cells that is stored at a location.
+    pub(super) fn stored(&self, at: &Location) -> Result<Option<Chunk>> {
         let chunk = self.chunks.layer(self.layer, at)?;
         self.count(chunk.is_some());
         Ok(chunk)

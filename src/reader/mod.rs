@@ -1,15 +1,21 @@
 //! Reads: any extent at any resolution, from one snapshot.
 
+mod between;
+mod events;
 mod fetch;
+mod fold;
 mod fresh;
+mod layout;
 mod plan;
 mod query;
 mod series;
+mod series_events;
 mod serving;
+mod times;
 mod version;
 
 pub use plan::Explanation;
-pub use query::{Answer, Freshness, Layer, Query};
+pub use query::{Answer, Coordinates, Freshness, Layer, Moment, Query};
 pub(crate) use series::read as read_series;
 pub use series::{Series, SeriesQuery};
 pub use serving::Served;
@@ -41,18 +47,25 @@ fn read_in(grid: &Grid, snapshot: &dyn Snapshot, query: &Query) -> Result<Answer
     let array = match &plan.maps {
         None => fetched.array,
         Some(maps) => {
+            let mut maps = maps.clone();
+            if let Some(coordinates) = &fetched.coordinates {
+                maps[coordinates.axis].len = coordinates.ticks.len();
+            }
             let (nodata, fill) = match &plan.layer {
+                // Between integers there are doubles.
+                _ if fetched.array.dtype() != plan.dtype => (None, f64::NAN),
                 ReadLayer::Base => (grid.schema().nodata(), plan.fill),
                 ReadLayer::Aggregate(layer) => {
                     (Some(layer.fill).filter(|fill| !fill.is_nan() && grid.schema().nodata().is_some()), plan.fill)
                 }
             };
-            resample(&fetched.array, maps, query.resampling(), nodata, fill)
+            resample(&fetched.array, &maps, query.resampling(), nodata, fill)
         }
     };
     tracing::debug!(chunks = fetched.chunks_read, stale = fetched.stale.len(), "a read");
     Ok(Answer {
         array,
+        coordinates: fetched.coordinates,
         extent: plan.extent,
         window: plan.window,
         layer: plan.layer.public(),
@@ -60,6 +73,13 @@ fn read_in(grid: &Grid, snapshot: &dyn Snapshot, query: &Query) -> Result<Answer
         chunks_read: fetched.chunks_read,
         inexact: fetched.inexact,
     })
+}
+
+/// The ticks of the events that a query asks for.
+pub(crate) fn events(grid: &Grid, query: &Query) -> Result<Vec<i64>> {
+    let snapshot = grid.snapshot()?;
+    let plan = Plan::new(grid, grid.state(snapshot.as_ref())?, query).map_err(|e| grid.blame(e))?;
+    events::ticks(grid, snapshot.as_ref(), &plan, query.freshness_wanted()).map_err(|e| grid.blame(e))
 }
 
 /// Says what [`read`] would do.

@@ -61,6 +61,35 @@ pub(super) enum Region {
     Extent(Extent),
 }
 
+/// Which event of an irregular dimension stands for a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Moment {
+    /// The event that is nearest; of two that are equally near, the earlier.
+    Nearest,
+    /// The last event at or before the moment.
+    Previous,
+    /// The first event at or after the moment.
+    Next,
+    /// What lies between the events before and after, on a straight line; the event itself where there is one at the moment.
+    /// Cells in which either has no data have none. Integer cells give float64.
+    Linear,
+}
+
+/// Which events are asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) enum When {
+    #[default]
+    Region,
+    /// From the first to before the second tick.
+    Ticks(i64, i64),
+    Moment {
+        tick: i64,
+        how: Moment,
+    },
+    Latest,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Detail {
     Given,
@@ -75,6 +104,11 @@ pub struct Query {
     pub(super) region: Region,
     pub(super) detail: Detail,
     pub(super) layer: Option<Layer>,
+    pub(super) when: When,
+    /// How far an event may be from the moment for which it stands, in ticks.
+    pub(super) tolerance: Option<u64>,
+    /// The length of steps along the irregular dimension, and where one of them begins.
+    pub(super) steps: Option<(u64, i64)>,
     resampling: Resampling,
     freshness: Freshness,
 }
@@ -86,6 +120,9 @@ impl Query {
             region: Region::All,
             detail: Detail::Given,
             layer: None,
+            when: When::default(),
+            tolerance: None,
+            steps: None,
             resampling: Resampling::default(),
             freshness: Freshness::default(),
         }
@@ -108,15 +145,16 @@ impl Query {
         self
     }
 
-    /// In cells of this size, in world units along each axis (ignored along Fixed ones), from the region's first corner on.
-    /// Taken from the coarsest level at least as fine, and resampled.
+    /// In cells of this size, in world units along each axis (ignored along Fixed and irregular ones), from the region's first
+    /// corner on. Taken from the coarsest level at least as fine, and resampled.
     #[must_use]
     pub fn resolution(mut self, cell: impl IntoIterator<Item = f64>) -> Self {
         self.detail = Detail::Resolution(cell.into_iter().collect());
         self
     }
 
-    /// In this many cells along each axis. Taken from the coarsest level at least as fine, and resampled.
+    /// In this many cells along each axis (ignored along irregular ones). Taken from the coarsest level at least as fine, and
+    /// resampled.
     #[must_use]
     pub fn shape(mut self, cells: impl IntoIterator<Item = usize>) -> Self {
         self.detail = Detail::Shape(cells.into_iter().collect());
@@ -134,6 +172,45 @@ impl Query {
     #[must_use]
     pub fn resampled(mut self, resampling: Resampling) -> Self {
         self.resampling = resampling;
+        self
+    }
+
+    /// Of the irregular dimension what lies from the first to before the second tick, exactly: the events of these ticks, or the
+    /// bins that begin in them.
+    #[must_use]
+    pub fn ticks(mut self, ticks: std::ops::Range<i64>) -> Self {
+        self.when = When::Ticks(ticks.start, ticks.end);
+        self
+    }
+
+    /// Of the irregular dimension the one event of the region that stands for a moment, a tick. An event that any cell of the
+    /// region's chunks has counts; cells without it hold no data. The read fails with [`NotFound`](crate::ErrorKind::NotFound) where no event does.
+    #[must_use]
+    pub fn moment(mut self, tick: i64, how: Moment) -> Self {
+        self.when = When::Moment { tick, how };
+        self
+    }
+
+    /// How far an event may be, in ticks, from the moment for which it stands.
+    #[must_use]
+    pub fn within(mut self, ticks: u64) -> Self {
+        self.tolerance = Some(ticks);
+        self
+    }
+
+    /// Of the irregular dimension the last event of the region.
+    #[must_use]
+    pub fn latest(mut self) -> Self {
+        self.when = When::Latest;
+        self
+    }
+
+    /// Lays the irregular dimension onto a regular axis: each cell is what the [layer](Self::layer) makes of all events of the region
+    /// in `step` ticks, one of these steps beginning at the tick `from`. Steps without events have no data. Whole bins of the
+    /// pyramid are taken where they lie within a step, so a long step costs little more than a short one.
+    #[must_use]
+    pub fn every(mut self, step: u64, from: i64) -> Self {
+        self.steps = Some((step, from));
         self
     }
 
@@ -162,6 +239,18 @@ impl Query {
     }
 }
 
+/// Where the cells of an answer lie along the irregular dimension.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Coordinates {
+    /// The number of the axis.
+    pub axis: usize,
+    /// The tick of each event, rising; the first tick of each bin or step. Where events before and after were weighed, the moment.
+    pub ticks: Vec<i64>,
+    /// How many ticks each stands for: 1 for events.
+    pub width: u64,
+}
+
 /// The answer to a [`Query`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -170,9 +259,13 @@ pub struct Answer {
     /// nodata value in those that are integers (0 where it has none). In the base they hold the grid's nodata value; where it has none, NaN
     /// or 0.
     pub array: Array,
+    /// Where the array's cells lie along the irregular dimension, of which it has those cells only that hold something: events,
+    /// or bins with data. `None` if the grid has no such dimension.
+    pub coordinates: Option<Coordinates>,
     /// The box of the world that the array covers.
     pub extent: Extent,
-    /// The cells that were read: at which levels, and which. The array's own where nothing was resampled.
+    /// The cells that were read: at which levels, and which. The array's own where nothing was resampled, and along the irregular
+    /// dimension the box that they lie in.
     pub window: Window,
     /// The layer that was read.
     pub layer: Layer,

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::query::{Freshness, Layer, Query};
-use super::read_in;
+use super::query::{Coordinates, Freshness, Layer, Query};
+use super::{read_in, series_events};
 use crate::array::{Array, Cell, Cells, with_dtype, with_view};
 use crate::error::{Error, Result};
 use crate::grid::{CellIndex, Extent, Levels, Shape, Structure, Window};
@@ -20,16 +20,18 @@ const BOX_CELLS_MAX: u64 = 1 << 22;
 
 /// Which cells' values are wanted, along which dimension and over which range of it.
 ///
-/// By default: along the dimension `time`, or else the only levelled one of a single axis; over all that was put; at the base
-/// level.
+/// By default: along the irregular dimension, or `time`, or else the only levelled one of a single axis; over all that was put; at
+/// the base level.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SeriesQuery {
-    cells: Vec<Vec<f64>>,
+    pub(super) cells: Vec<Vec<f64>>,
     along: Option<String>,
-    range: Option<(f64, f64)>,
-    points: Option<usize>,
-    layer: Option<Layer>,
-    freshness: Freshness,
+    pub(super) range: Option<(f64, f64)>,
+    pub(super) ticks: Option<(i64, i64)>,
+    pub(super) points: Option<usize>,
+    pub(super) steps: Option<(u64, i64)>,
+    pub(super) layer: Option<Layer>,
+    pub(super) freshness: Freshness,
 }
 
 impl SeriesQuery {
@@ -40,7 +42,9 @@ impl SeriesQuery {
             cells: vec![cell.into_iter().collect()],
             along: None,
             range: None,
+            ticks: None,
             points: None,
+            steps: None,
             layer: None,
             freshness: Freshness::default(),
         }
@@ -64,6 +68,21 @@ impl SeriesQuery {
     #[must_use]
     pub fn range(mut self, from: f64, to: f64) -> Self {
         self.range = Some((from, to));
+        self
+    }
+
+    /// Over the events from the first to before the second tick of an irregular dimension, exactly.
+    #[must_use]
+    pub fn ticks(mut self, ticks: Range<i64>) -> Self {
+        self.ticks = Some((ticks.start, ticks.end));
+        self
+    }
+
+    /// Along an irregular dimension in steps of `step` ticks, one of which begins at the tick `from`; see
+    /// [`Query::every`](super::Query::every).
+    #[must_use]
+    pub fn every(mut self, step: u64, from: i64) -> Self {
+        self.steps = Some((step, from));
         self
     }
 
@@ -99,6 +118,8 @@ pub struct Series {
     pub array: Array,
     /// Where each step begins in world coordinates, and where the last one ends: one more than there are steps.
     pub edges: Vec<f64>,
+    /// Along an irregular dimension the exact ticks: those at which any of the cells' chunks has an event, or bins with data.
+    pub coordinates: Option<Coordinates>,
     /// The number of the series' axis.
     pub axis: usize,
     /// The levels that were read.
@@ -112,10 +133,10 @@ pub struct Series {
 }
 
 /// Cells of one column of chunks: their numbers, and the box around them without the series' axis.
-struct Column {
-    cells: Vec<usize>,
-    low: CellIndex,
-    high: CellIndex,
+pub(super) struct Column {
+    pub(super) cells: Vec<usize>,
+    pub(super) low: CellIndex,
+    pub(super) high: CellIndex,
 }
 
 /// Reads a series.
@@ -128,6 +149,18 @@ fn read_all(grid: &Grid, snapshot: &dyn Snapshot, query: &SeriesQuery) -> Result
     let structure = grid.structure();
     let axis = axis_of(structure, query.along.as_deref())?;
     let state = grid.state(snapshot)?;
+    if let Some(irregular) = structure.irregular_axis() {
+        if irregular.axis != axis {
+            let name = structure.dimensions()[irregular.dimension].name();
+            return Err(Error::invalid(format!(
+                "a series goes along the irregular dimension `{name}`, if there is one; read a window"
+            )));
+        }
+        return series_events::read(grid, snapshot, query, state);
+    }
+    if query.ticks.is_some() || query.steps.is_some() {
+        return Err(Error::invalid("it has no irregular dimension, so neither ticks nor steps of ticks"));
+    }
     let Some(bounds) = state.bounds else { return Err(Error::not_found("it is empty: nothing was put yet")) };
     let base = bounds.levels(structure.dimensions().len());
     let steps = steps(structure, axis, &bounds, query.range)?;
@@ -138,12 +171,7 @@ fn read_all(grid: &Grid, snapshot: &dyn Snapshot, query: &SeriesQuery) -> Result
     };
     let (steps, levels) = levelled(structure, axis, steps, (base, reach), query.points);
     let (start, len) = (steps.start()[axis], steps.shape()[axis]);
-    if len.saturating_mul(query.cells.len() as u64) > VALUES_MAX {
-        return Err(Error::invalid(format!(
-            "the series of {} cells over {len} steps are more than {VALUES_MAX} values; ask for fewer points or a shorter range",
-            query.cells.len()
-        )));
-    }
+    too_many(query.cells.len(), len)?;
     let cells = query.cells.iter().map(|at| cell_at(structure, axis, at, base)).collect::<Result<Vec<_>>>()?;
     for cell in &cells {
         let mut first = *cell;
@@ -162,7 +190,17 @@ fn read_all(grid: &Grid, snapshot: &dyn Snapshot, query: &SeriesQuery) -> Result
     let array = with_dtype!(dtype, |T| assembled::<T>(&shape, &tasks, &taken));
     let level = levels[structure.dimension_of(axis)];
     let edges = (0..=len).map(|step| structure.edge(axis, level, start.saturating_add_unsigned(step))).collect();
-    Ok(Series { array, edges, axis, levels, layer, stale, chunks_read })
+    Ok(Series { array, edges, coordinates: None, axis, levels, layer, stale, chunks_read })
+}
+
+/// Refuses a series that would not fit memory.
+pub(super) fn too_many(cells: usize, steps: u64) -> Result<()> {
+    if steps.saturating_mul(cells as u64) <= VALUES_MAX {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "the series of {cells} cells over {steps} steps are more than {VALUES_MAX} values; ask for fewer points or a shorter range"
+    )))
 }
 
 /// One read: a range of steps of the cells of one column of chunks.
@@ -174,11 +212,11 @@ struct Task {
 }
 
 /// What a task came to: the values of each of its cells.
-struct Taken {
-    values: Vec<Cells>,
-    layer: Layer,
-    stale: Vec<Window>,
-    chunks_read: u64,
+pub(super) struct Taken {
+    pub(super) values: Vec<Cells>,
+    pub(super) layer: Layer,
+    pub(super) stale: Vec<Window>,
+    pub(super) chunks_read: u64,
 }
 
 impl Task {
@@ -240,10 +278,10 @@ fn axis_of(structure: &Structure, along: Option<&str>) -> Result<usize> {
     let single: Vec<usize> =
         (0..dimensions.len()).filter(|d| !dimensions[*d].is_fixed() && dimensions[*d].axes().len() == 1).collect();
     let named = |name: &str| single.iter().copied().find(|d| dimensions[*d].name() == name);
-    let found = match (along, &single[..]) {
-        (Some(name), _) => named(name).ok_or_else(|| format!("it has no levelled dimension `{name}` of one axis")),
-        (None, [only]) => Ok(*only),
-        (None, _) => {
+    let found = match (along, structure.irregular(), &single[..]) {
+        (Some(name), ..) => named(name).ok_or_else(|| format!("it has no levelled dimension `{name}` of one axis")),
+        (None, Some(only), _) | (None, None, &[only]) => Ok(only),
+        (None, None, _) => {
             named("time").ok_or_else(|| "it has no dimension `time`; say along which dimension the series goes".to_owned())
         }
     };
@@ -285,7 +323,7 @@ fn levelled(
 }
 
 /// The cell at world coordinates of all axes but one.
-fn cell_at(structure: &Structure, axis: usize, at: &[f64], base: Levels) -> Result<CellIndex> {
+pub(super) fn cell_at(structure: &Structure, axis: usize, at: &[f64], base: Levels) -> Result<CellIndex> {
     if at.len() + 1 != structure.rank() {
         let others: Vec<&str> =
             structure.axes().enumerate().filter(|(number, _)| *number != axis).map(|(_, axis)| axis.name()).collect();
@@ -310,7 +348,7 @@ fn whole(position: f64) -> Option<i64> {
 }
 
 /// Cells by the column of chunks that they are in.
-fn columns(structure: &Structure, axis: usize, cells: &[CellIndex], levels: Levels) -> Vec<Column> {
+pub(super) fn columns(structure: &Structure, axis: usize, cells: &[CellIndex], levels: Levels) -> Vec<Column> {
     let mut columns: BTreeMap<Vec<u64>, Column> = BTreeMap::new();
     let ones = Shape::from(vec![1; structure.rank()].as_slice());
     for (number, cell) in cells.iter().enumerate() {
@@ -328,7 +366,7 @@ fn columns(structure: &Structure, axis: usize, cells: &[CellIndex], levels: Leve
 }
 
 /// The values of one cell along the series' axis of a window's array.
-fn pick(array: &Array, axis: usize, cell: &CellIndex, window: &Window) -> Cells {
+pub(super) fn pick(array: &Array, axis: usize, cell: &CellIndex, window: &Window) -> Cells {
     fn of<T: Cell>(cells: &ndarray::ArrayD<T>, at: &[Option<usize>]) -> Cells {
         let mut view = cells.view();
         for (axis, index) in at.iter().enumerate().rev() {

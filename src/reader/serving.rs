@@ -27,6 +27,9 @@ pub(crate) fn serving(grid: &Grid, query: &Query) -> Result<Vec<Served>> {
     let snapshot = grid.snapshot()?;
     let plan = Plan::new(grid, grid.state(snapshot.as_ref())?, query).map_err(|e| grid.blame(e))?;
     let (structure, chunks) = (grid.structure(), grid.chunk_reader(snapshot.as_ref()));
+    if plan.times.is_some() {
+        return super::events::serving(grid, snapshot.as_ref(), &plan);
+    }
     let Some(populated) = plan.populated(structure) else { return Ok(Vec::new()) };
     let mut sources: BTreeMap<(LayerId, Location), Vec<Window>> = BTreeMap::new();
     for piece in structure.split(&populated) {

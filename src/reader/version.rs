@@ -38,7 +38,9 @@ pub(crate) fn version(grid: &Grid, query: &Query) -> Result<Version> {
         digest.bytes(query.resampling().to_string().as_bytes());
         maps.iter().for_each(|map| digest.number(map.len as u64));
     }
-    if let Some(window) = plan.populated(grid.structure()) {
+    if plan.times.is_some() {
+        super::events::digest(grid, snapshot.as_ref(), &plan, query.freshness_wanted(), &mut digest)?;
+    } else if let Some(window) = plan.populated(grid.structure()) {
         let fresh = query.freshness_wanted() == Freshness::Fresh && plan.levels() != plan.base.finest();
         add(grid, snapshot.as_ref(), &plan, (&window, fresh), &mut digest)?;
     }

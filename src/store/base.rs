@@ -2,11 +2,12 @@
 
 use crate::grid::{Level, Levels, Location, Structure};
 
-/// The levels of base data: one for every dimension but the refinable one, which may have several.
+/// The levels of base chunks: one for every dimension but the refinable one, which may have several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Base {
     finest: Levels,
     refinable: Option<usize>,
+    irregular: Option<usize>,
     /// A bit for each level of the refinable dimension that has base data, the finest level there can be first.
     used: u128,
 }
@@ -16,13 +17,13 @@ fn bit(level: Level) -> u128 {
 }
 
 impl Base {
-    /// The levels of a first put.
+    /// The levels of a first put, whose cells are at `levels`.
     pub(crate) fn new(structure: &Structure, levels: Levels) -> Self {
-        Self::of(levels, structure.refinable())
+        Self { irregular: structure.irregular(), ..Self::of(structure.chunk_levels(levels), structure.refinable()) }
     }
 
     pub(super) fn of(levels: Levels, refinable: Option<usize>) -> Self {
-        Self { finest: levels, refinable, used: refinable.map_or(0, |d| bit(levels[d])) }
+        Self { finest: levels, refinable, irregular: None, used: refinable.map_or(0, |d| bit(levels[d])) }
     }
 
     /// The same with base data at `levels`, which may differ in the refinable dimension.
@@ -48,6 +49,11 @@ impl Base {
         self.finest
     }
 
+    /// The levels of the finest base cells: those of chunks, but along an irregular dimension, where each event has its own tick.
+    pub(crate) fn cells(&self) -> Levels {
+        self.irregular.map_or(self.finest, |d| self.finest.with(d, Level::ZERO))
+    }
+
     /// The coarsest level of each dimension.
     pub(crate) fn coarsest(&self) -> Levels {
         self.levels().last().unwrap_or(self.finest)
@@ -56,6 +62,11 @@ impl Base {
     /// The dimension that has several levels of base data.
     pub(crate) fn mixed(&self) -> Option<usize> {
         self.refinable.filter(|_| self.used.count_ones() > 1)
+    }
+
+    /// The dimension of events at exact ticks.
+    pub(crate) fn irregular(&self) -> Option<usize> {
+        self.irregular
     }
 
     /// The dimension that may have several.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use crate::array::{Cells, DType};
 use crate::codec::{BlobSpec, DecodeError, Filter, Plane};
 use crate::error::{Error, Result};
-use crate::grid::{Levels, Location, Schema};
+use crate::grid::{Levels, Location, Schema, Tuple};
 use crate::kernel::{Aggregation, Aggregator, Chunk, Custom, CustomPlanes, Full, Halving, Op, Rule, Weighed, Weighting};
-use crate::key::{ChunkKey, LayerId};
+use crate::key::{ChunkKey, LayerId, Ticks};
 use crate::kv::{Snapshot, Space};
 
 use super::base::Base;
@@ -60,6 +60,11 @@ impl LayerSpec {
         }
     }
 
+    /// How it is computed.
+    pub(crate) fn rule(&self) -> &Rule {
+        &self.rule
+    }
+
     /// Whether the values of the layer may be inexact, which its chunks say of each cell.
     pub(crate) fn is_mode(&self) -> bool {
         matches!(self.rule.op, Op::Mode { .. })
@@ -92,8 +97,7 @@ fn operation(schema: &Schema, aggregation: &Aggregation, registered: &Registered
             let planes = planes.unwrap_or(CustomPlanes { name: name.clone(), dtype: schema.dtype(), state: Vec::new() });
             let dimensions = structure.dimensions().iter();
             let together = dimensions.flat_map(|d| d.axes().iter().map(|_| d.is_together())).collect();
-            let shape = structure.chunk_shape().to_vec();
-            Op::Custom(Arc::new(Custom { planes, shape, together, code: registered.get(name).cloned() }))
+            Op::Custom(Arc::new(Custom { planes, together, code: registered.get(name).cloned() }))
         }
     }
 }
@@ -115,6 +119,26 @@ impl BaseChunk {
     pub(crate) fn weigh(&self, schema: &Schema, full: Full) -> Weighed<'_> {
         Weighed::new(&self.cells, schema.nodata(), self.mask.as_deref(), full)
     }
+}
+
+/// A chunk to be written or removed.
+#[derive(Debug)]
+pub(crate) struct ChunkWrite {
+    pub(crate) layer: LayerId,
+    pub(crate) at: Location,
+    pub(crate) what: Written,
+}
+
+/// What is to stand at a place of a layer.
+#[derive(Debug)]
+pub(crate) enum Written {
+    /// A chunk of cells.
+    Cells(Vec<u8>),
+    /// A chunk of events at these ticks.
+    Events(Ticks, Vec<u8>),
+    /// Nothing in the base but the word that chunks of events lie below.
+    Branch,
+    Nothing,
 }
 
 /// Reads and encodes the chunks of a grid.
@@ -140,24 +164,47 @@ impl<'a> ChunkReader<'a> {
         }
     }
 
-    /// Hands the blob of a chunk, if there is one, to `read`.
+    /// What the checksum of a chunk's blob covers beside the blob itself: its key, and the ticks of its events.
+    fn identity(&self, layer: LayerId, at: &Location, ticks: Option<&Ticks>) -> Vec<u8> {
+        let mut identity = self.key(layer, at);
+        ticks.iter().for_each(|ticks| ticks.encode(&mut identity));
+        identity
+    }
+
+    /// Hands the blob of a chunk, if there is one, to `read`, behind what it is checked by.
     pub(crate) fn with_blob<R>(
         &self,
         layer: LayerId,
         at: &Location,
+        ticks: Option<&Ticks>,
         read: impl FnOnce(&[u8], &[u8]) -> Result<R, DecodeError>,
     ) -> Result<Option<R>> {
         let space = if layer == LayerId::BASE { Space::Base } else { Space::Aggregate };
-        let keys = [self.key(layer, at)];
         let (mut read, mut found) = (Some(read), None);
-        self.snapshot.get_many(space, &keys, &mut |_, blob| {
+        self.snapshot.get_many(space, &[self.key(layer, at)], &mut |_, blob| {
             if let (Some(blob), Some(read)) = (blob, read.take()) {
                 self.grid.counters().read(blob.len());
-                found = Some(read(&keys[0], blob).map_err(|e| self.damaged(layer, at).because(e))?);
+                let identity = self.identity(layer, at, ticks);
+                found = Some(read(&identity, blob).map_err(|e| self.damaged(layer, at).because(e))?);
             }
             Ok(())
         })?;
         Ok(found)
+    }
+
+    /// The shape of a chunk of cells, or of one of events at some ticks.
+    pub(crate) fn shape(&self, ticks: Option<&Ticks>) -> Tuple<usize> {
+        let structure = self.grid.structure();
+        let mut shape = structure.chunk_shape();
+        if let Some((irregular, ticks)) = structure.irregular_axis().zip(ticks) {
+            shape[irregular.axis] = ticks.len();
+        }
+        shape
+    }
+
+    /// The error for a chunk that the directory has, and that is not there.
+    pub(crate) fn lost(&self, layer: LayerId, at: &Location) -> Error {
+        self.damaged(layer, at).because("it is in the directory, but not there")
     }
 
     /// The error for a damaged chunk.
@@ -170,22 +217,40 @@ impl<'a> ChunkReader<'a> {
         ))
     }
 
-    /// A base chunk, if there is one.
+    /// A base chunk of cells, if there is one.
     pub(crate) fn base(&self, at: &Location) -> Result<Option<BaseChunk>> {
-        let (shape, (dtypes, least)) = (self.grid.structure().chunk_shape(), self.planes(LayerId::BASE));
-        self.with_blob(LayerId::BASE, at, |key, blob| {
-            let mut planes = crate::codec::decode(key, blob, &BlobSpec::new(&shape, &dtypes, least)?)?.into_iter();
+        self.decode_base(at, None)
+    }
+
+    /// A base chunk of events.
+    pub(crate) fn base_events(&self, at: &Location, ticks: &Ticks) -> Result<BaseChunk> {
+        self.decode_base(at, Some(ticks))?.ok_or_else(|| self.lost(LayerId::BASE, at))
+    }
+
+    fn decode_base(&self, at: &Location, ticks: Option<&Ticks>) -> Result<Option<BaseChunk>> {
+        let (shape, (dtypes, least)) = (self.shape(ticks), self.planes(LayerId::BASE));
+        self.with_blob(LayerId::BASE, at, ticks, |identity, blob| {
+            let mut planes = crate::codec::decode(identity, blob, &BlobSpec::new(&shape, &dtypes, least)?)?.into_iter();
             let cells = planes.next().ok_or(DecodeError::Request { reason: "a blob without planes" })?;
             let mask = planes.next().and_then(|mask| mask.as_slice::<u8>().map(<[u8]>::to_vec));
             Ok(BaseChunk { cells, mask })
         })
     }
 
-    /// An aggregate chunk of one layer, if there is one.
+    /// An aggregate chunk of cells of one layer, if there is one.
     pub(crate) fn layer(&self, layer: &LayerSpec, at: &Location) -> Result<Option<Chunk>> {
-        let (shape, (dtypes, least)) = (self.grid.structure().chunk_shape(), &layer.planes);
-        self.with_blob(layer.id, at, |key, blob| {
-            let mut planes = crate::codec::decode(key, blob, &BlobSpec::new(&shape, dtypes, *least)?)?.into_iter();
+        self.decode_layer(layer, at, None)
+    }
+
+    /// An aggregate chunk of events of one layer.
+    pub(crate) fn layer_events(&self, layer: &LayerSpec, at: &Location, ticks: &Ticks) -> Result<Chunk> {
+        self.decode_layer(layer, at, Some(ticks))?.ok_or_else(|| self.lost(layer.id, at))
+    }
+
+    fn decode_layer(&self, layer: &LayerSpec, at: &Location, ticks: Option<&Ticks>) -> Result<Option<Chunk>> {
+        let (shape, (dtypes, least)) = (self.shape(ticks), &layer.planes);
+        self.with_blob(layer.id, at, ticks, |identity, blob| {
+            let mut planes = crate::codec::decode(identity, blob, &BlobSpec::new(&shape, dtypes, *least)?)?.into_iter();
             let values = planes.next().ok_or(DecodeError::Request { reason: "a blob without planes" })?;
             let mut state: Vec<Cells> = planes.by_ref().take(layer.rule.fixed()).collect();
             let weight = planes.next().map(|plane| match plane {
@@ -200,8 +265,11 @@ impl<'a> ChunkReader<'a> {
         })
     }
 
-    /// What is stored at a location, one chunk a layer; base cells are lifted. `None` if nothing is.
+    /// What is stored at a location, one chunk a layer; base cells are lifted, and of a bucket it is the bins. `None` if nothing is.
     pub(crate) fn stored(&self, at: &Location, base: &Base) -> Result<Option<LayerChunks>> {
+        if self.grid.structure().irregular_axis().is_some_and(|irregular| irregular.is_bucket(at)) {
+            return self.bucket_bins(at, base);
+        }
         if base.has(at.levels)
             && let Some(chunk) = self.base(at)?
         {
@@ -230,19 +298,29 @@ impl<'a> ChunkReader<'a> {
 
     /// What one layer makes of base cells.
     pub(crate) fn lift_layer(&self, layer: &LayerSpec, base: &Weighed<'_>, levels: Levels) -> Result<Chunk> {
-        layer.rule.lift(base, self.grid.full(levels)).map_err(|e| self.grid.blame(e))
+        let shape = self.grid.shape_of(base.values().len());
+        layer.rule.lift(base, &shape, self.grid.full(levels)).map_err(|e| self.grid.blame(e))
     }
 
     /// A chunk of a layer at `from`, copied down along the refinable dimension to a location below.
     pub(crate) fn spread_layer(&self, layer: &LayerSpec, chunk: Chunk, from: &Location, at: &Location) -> Result<Chunk> {
         let Some(spreading) = self.spreading(from, at) else { return Ok(chunk) };
         let full = self.grid.full(at.levels);
-        layer.rule.divide(spreading.chunk(&chunk), spreading.part(), full).map_err(|e| self.grid.blame(e))
+        let shape = self.grid.structure().chunk_shape();
+        layer.rule.divide(spreading.chunk(&chunk), &shape, spreading.part(), full).map_err(|e| self.grid.blame(e))
     }
 
-    /// The part of a parent at `levels` that a child stands for.
-    pub(crate) fn reduce(&self, layer: &LayerSpec, child: &Chunk, halving: &Halving, levels: Levels) -> Result<Chunk> {
-        layer.rule.reduce(child, halving, self.grid.full(levels)).map_err(|e| self.grid.blame(e))
+    /// The part of a parent at `levels`, which derives along a dimension, that a child stands for. The child may be of events,
+    /// unless that is the irregular dimension: along it, bins are reduced.
+    pub(crate) fn reduce(&self, layer: &LayerSpec, child: &Chunk, dimension: usize, levels: Levels) -> Result<Chunk> {
+        let structure = self.grid.structure();
+        let halving = Halving::new(&self.grid.shape_of(child.values.len()), structure.axes_of(dimension));
+        let full = self.grid.full(levels);
+        let reduced = match structure.dimensions()[dimension].is_irregular() {
+            true => layer.rule.reduce_bins(child, &halving, full),
+            false => layer.rule.reduce(child, &halving, full),
+        };
+        reduced.map_err(|e| self.grid.blame(e))
     }
 
     /// Puts parts into their parent at `levels`: `old` is the parent as it was, all nodata if absent; a part that is `None`
@@ -258,6 +336,27 @@ impl<'a> ChunkReader<'a> {
         layer.rule.assemble(old, parts, halving, self.grid.full(levels))
     }
 
+    /// The same of every layer.
+    pub(crate) fn assemble_all(
+        &self,
+        old: Option<LayerChunks>,
+        parts: Vec<(u8, Option<LayerChunks>)>,
+        halving: &Halving,
+        levels: Levels,
+    ) -> LayerChunks {
+        let layers = self.grid.layers();
+        let mut old: Vec<Option<Chunk>> = old.map_or_else(|| vec![None; layers.len()], |old| old.into_iter().map(Some).collect());
+        let mut by_layer: Vec<Vec<(u8, Option<Chunk>)>> = vec![Vec::new(); layers.len()];
+        for (child, part) in parts {
+            match part {
+                Some(chunks) => by_layer.iter_mut().zip(chunks).for_each(|(parts, chunk)| parts.push((child, Some(chunk)))),
+                None => by_layer.iter_mut().for_each(|parts| parts.push((child, None))),
+            }
+        }
+        let layers = layers.iter().zip(old.iter_mut()).zip(&by_layer);
+        layers.map(|((layer, old), parts)| self.assemble(layer, old.take(), parts, halving, levels)).collect()
+    }
+
     /// Whether a chunk is stored.
     pub(crate) fn exists(&self, layer: LayerId, at: &Location) -> Result<bool> {
         let mut exists = false;
@@ -268,17 +367,17 @@ impl<'a> ChunkReader<'a> {
         Ok(exists)
     }
 
-    /// The blob of a base chunk.
-    pub(crate) fn encode_base(&self, at: &Location, chunk: &BaseChunk) -> Vec<u8> {
+    /// The blob of a base chunk, of events if there are ticks.
+    pub(crate) fn encode_base(&self, at: &Location, chunk: &BaseChunk, ticks: Option<&Ticks>) -> Vec<u8> {
         let schema = self.grid.schema();
         let mask = chunk.mask.as_ref().map(|mask| Cells::from(mask.clone()));
         let mut planes = vec![Plane { cells: &chunk.cells, filter: schema.filter() }];
         planes.extend(mask.as_ref().map(|mask| Plane { cells: mask, filter: Filter::None }));
-        crate::codec::encode(&self.key(LayerId::BASE, at), &planes, self.row_len(), schema.zstd_level())
+        crate::codec::encode(&self.identity(LayerId::BASE, at, ticks), &planes, self.row_len(ticks), schema.zstd_level())
     }
 
-    /// The blob of an aggregate chunk.
-    pub(crate) fn encode_layer(&self, layer: &LayerSpec, at: &Location, chunk: &Chunk) -> Vec<u8> {
+    /// The blob of an aggregate chunk, of events if there are ticks.
+    pub(crate) fn encode_layer(&self, layer: &LayerSpec, at: &Location, chunk: &Chunk, ticks: Option<&Ticks>) -> Vec<u8> {
         let schema = self.grid.schema();
         let (fixed, rest) = chunk.state.split_at(layer.rule.fixed().min(chunk.state.len()));
         let full = (!rest.is_empty() && chunk.weight.is_none()).then(|| vec![self.grid.full(at.levels).0; chunk.values.len()]);
@@ -293,10 +392,10 @@ impl<'a> ChunkReader<'a> {
         let plain = |cells| Plane { cells, filter: Filter::None };
         planes.extend(fixed.iter().map(state));
         planes.extend(weight.iter().chain(rest).map(plain));
-        crate::codec::encode(&self.key(layer.id, at), &planes, self.row_len(), schema.zstd_level())
+        crate::codec::encode(&self.identity(layer.id, at, ticks), &planes, self.row_len(ticks), schema.zstd_level())
     }
 
-    fn row_len(&self) -> usize {
-        self.grid.structure().chunk_shape().last().copied().unwrap_or(1)
+    fn row_len(&self, ticks: Option<&Ticks>) -> usize {
+        self.shape(ticks).last().copied().unwrap_or(1)
     }
 }

@@ -11,10 +11,10 @@ use crate::aggregate::{self, Aggregated};
 use crate::array::ArrayView;
 use crate::error::{Error, Result};
 use crate::feed::{self, Changes, Token};
-use crate::grid::{Extent, Levels, Location, Schema, Structure, Window};
-use crate::kernel::{Aggregation, Full, Halving};
-use crate::key::{ChunkKey, DirectoryEntry, GridId, LayerId};
-use crate::kv::{KeyRange, Snapshot, Space, for_each_page};
+use crate::grid::{Extent, Levels, Location, Schema, Structure, Tuple, Window};
+use crate::kernel::{Full, Halving, Slabs};
+use crate::key::{GridId, LayerId};
+use crate::kv::Snapshot;
 use crate::reader::{self, Answer, Explanation, Query, Series, SeriesQuery, Version};
 use crate::statistics::{self, Statistics, StatisticsQuery};
 use crate::writer::{Cleaned, Commit};
@@ -39,23 +39,6 @@ struct GridInfo {
     layers: Vec<LayerSpec>,
     desk: Arc<Desk>,
 }
-
-/// What the store knows of a chunk without reading it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ChunkInfo {
-    /// Where it is.
-    pub location: Location,
-    /// The aggregator of its layer; `None` for base chunks.
-    pub aggregator: Option<Aggregation>,
-    /// The length of its blob.
-    pub bytes: u64,
-    /// The checksum of its blob: while it is the same, so are the cells.
-    pub checksum: u64,
-}
-
-/// How many directory entries are read at once.
-const PAGE: usize = 4096;
 
 impl Grid {
     pub(super) fn new(store: Store, id: GridId, name: Arc<Mutex<String>>, schema: Schema) -> Self {
@@ -140,14 +123,40 @@ impl Grid {
         Ok(snapshot)
     }
 
-    /// The weight of a wholly valid cell at some levels: its size in level-0 cells.
+    /// The weight of a wholly valid cell at some levels: its size in level-0 cells. Along an irregular dimension events count, so
+    /// it is that of one event.
     pub(crate) fn full(&self, levels: Levels) -> Full {
+        let regular = self.structure().levelled().filter(|&d| !self.structure().dimensions()[d].is_irregular());
         let exponent = |d: usize| f64::from(levels[d].get()) * self.structure().axes_of(d).len() as f64;
-        Full(self.structure().levelled().map(exponent).sum::<f64>().exp2())
+        Full(regular.map(exponent).sum::<f64>().exp2())
+    }
+
+    /// The shape of a chunk of so many cells: chunks of events hold as many events as there are.
+    pub(crate) fn shape_of(&self, cells: usize) -> Tuple<usize> {
+        let mut shape = self.structure().chunk_shape();
+        if let Some(axis) = self.structure().irregular_axis().map(|irregular| irregular.axis) {
+            let others: usize = shape.iter().enumerate().filter(|(other, _)| *other != axis).map(|(_, len)| len).product();
+            shape[axis] = cells / others;
+        }
+        shape
     }
 
     pub(crate) fn halving(&self, dimension: usize) -> Halving {
         Halving::new(&self.structure().chunk_shape(), self.structure().axes_of(dimension))
+    }
+
+    /// The same of chunks of so many events.
+    pub(crate) fn halving_of(&self, events: usize, dimension: usize) -> Halving {
+        let mut shape = self.structure().chunk_shape();
+        self.structure().irregular_axis().iter().for_each(|irregular| shape[irregular.axis] = events);
+        Halving::new(&shape, self.structure().axes_of(dimension))
+    }
+
+    /// How the cells of one event lie in the part of a chunk that a child along a dimension stands for.
+    pub(crate) fn part_slabs(&self, dimension: usize) -> Slabs {
+        let mut shape = self.structure().chunk_shape();
+        self.structure().axes_of(dimension).for_each(|axis| shape[axis] /= 2);
+        Slabs::new(&shape, self.structure().irregular_axis().map_or(0, |irregular| irregular.axis))
     }
 
     /// The error prefix that names this grid.
@@ -217,7 +226,7 @@ impl Grid {
     /// found by the put itself.
     pub fn check(&self, window: &Window) -> Result<()> {
         let state = self.state(self.snapshot()?.as_ref())?;
-        crate::writer::check_levels(self, state.base.as_ref(), window)
+        crate::writer::check_levels(self, state.base.as_ref(), window, true)
     }
 
     /// Brings every aggregate up to date.
@@ -345,9 +354,9 @@ impl Grid {
         Ok(self.bounds()?.map(|bounds| self.structure().extent(&bounds)))
     }
 
-    /// The finest levels of base data; `None` before the first put.
+    /// The levels of the finest base cells; `None` before the first put. Events of an irregular dimension are at level 0.
     pub fn base_levels(&self) -> Result<Option<Levels>> {
-        Ok(self.state(self.snapshot()?.as_ref())?.base.map(|base| base.finest()))
+        Ok(self.state(self.snapshot()?.as_ref())?.base.map(|base| base.cells()))
     }
 
     /// Each vector of levels at which there is base data, the finest first. They differ in the refinable dimension only.
@@ -371,117 +380,5 @@ impl Grid {
     /// The levels up to which aggregates are stored; `None` before the first aggregation.
     pub fn reach(&self) -> Result<Option<Levels>> {
         Ok(self.state(self.snapshot()?.as_ref())?.reach)
-    }
-
-    /// Every base chunk, in key order.
-    pub fn base_chunks(&self) -> Result<Vec<ChunkInfo>> {
-        let snapshot = self.present()?;
-        let mut chunks = Vec::new();
-        self.directory(snapshot.as_ref(), ChunkKey::layer(self.id(), LayerId::BASE), &mut |chunk| chunks.push(chunk))?;
-        Ok(chunks)
-    }
-
-    /// Every stored chunk of every layer, in key order: the base first, then each layer from its top down.
-    pub fn stored_chunks(&self) -> Result<Vec<ChunkInfo>> {
-        let snapshot = self.present()?;
-        let mut chunks = Vec::new();
-        self.directory(snapshot.as_ref(), ChunkKey::all(self.id()), &mut |chunk| chunks.push(chunk))?;
-        Ok(chunks)
-    }
-
-    /// The stored chunks at some levels that an extent touches: base chunks at the base levels, else those of the first
-    /// layer. In no particular order.
-    pub fn chunks(&self, extent: &Extent, levels: Levels) -> Result<Vec<ChunkInfo>> {
-        let window = self.structure().window(extent, levels).map_err(|e| self.blame(e))?;
-        let snapshot = self.snapshot()?;
-        let state = self.state(snapshot.as_ref())?;
-        let Some(bounds) = state.bounds else { return Ok(Vec::new()) };
-        let Some(window) = self.structure().intersection(&window, &self.structure().cover(&bounds, levels)) else {
-            return Ok(Vec::new());
-        };
-        let mut chunks = self.chunks_within(snapshot.as_ref(), LayerId::BASE, &window)?;
-        chunks.extend(self.chunks_within(snapshot.as_ref(), LayerId(1), &window)?);
-        Ok(chunks)
-    }
-
-    /// The stored chunks of a layer that a window touches, at the window's levels. In no particular order.
-    pub(crate) fn chunks_within(&self, snapshot: &dyn Snapshot, layer: LayerId, window: &Window) -> Result<Vec<ChunkInfo>> {
-        if self.structure().chunk_count(window) <= PAGE as u64 {
-            let locations: Vec<Location> = self.structure().split(window).map(|piece| piece.location).collect();
-            return self.existing(snapshot, layer, locations);
-        }
-        let mut chunks = Vec::new();
-        let levels = window.levels(self.structure().dimensions().len());
-        let range = ChunkKey::levels(self.id(), self.structure(), layer, levels);
-        self.directory(snapshot, range, &mut |chunk| {
-            if self.structure().intersection(&self.structure().chunk_window(&chunk.location), window).is_some() {
-                chunks.push(chunk);
-            }
-        })?;
-        Ok(chunks)
-    }
-
-    /// What is stored at locations, in the base or as aggregates.
-    fn existing_of(&self, snapshot: &dyn Snapshot, locations: &[Location]) -> Result<Vec<ChunkInfo>> {
-        let mut found = self.existing(snapshot, LayerId::BASE, locations.to_vec())?;
-        found.extend(self.existing(snapshot, LayerId(1), locations.to_vec())?);
-        Ok(found)
-    }
-
-    fn existing(&self, snapshot: &dyn Snapshot, layer: LayerId, locations: Vec<Location>) -> Result<Vec<ChunkInfo>> {
-        let chunks = self.chunk_reader(snapshot);
-        let keys: Vec<_> = locations.iter().map(|at| chunks.key(layer, at)).collect();
-        let aggregator = self.layers().iter().find(|spec| spec.id == layer).map(|spec| spec.aggregation.clone());
-        let mut found = Vec::new();
-        snapshot.get_many(Space::Directory, &keys, &mut |i, entry| {
-            if let Some(entry) = entry {
-                let DirectoryEntry { bytes, checksum } =
-                    DirectoryEntry::decode(entry).map_err(|e| chunks.damaged(layer, &locations[i]).because(e))?;
-                found.push(ChunkInfo { location: locations[i], aggregator: aggregator.clone(), bytes, checksum });
-            }
-            Ok(())
-        })?;
-        Ok(found)
-    }
-
-    /// The stored aggregate above a chunk along a dimension, if there is one.
-    pub fn parent(&self, chunk: &Location, dimension: &str) -> Result<Option<ChunkInfo>> {
-        let dimension = self.structure().dimension(dimension).map_err(|e| self.blame(e))?;
-        let Some((parent, _)) = self.structure().parent(chunk, dimension) else { return Ok(None) };
-        let snapshot = self.present()?;
-        Ok(self.existing_of(snapshot.as_ref(), &[parent])?.into_iter().next())
-    }
-
-    /// The stored chunks right under a chunk along a dimension.
-    pub fn children(&self, chunk: &Location, dimension: &str) -> Result<Vec<ChunkInfo>> {
-        let dimension = self.structure().dimension(dimension).map_err(|e| self.blame(e))?;
-        let snapshot = self.present()?;
-        self.existing_of(snapshot.as_ref(), &self.structure().children(chunk, dimension).collect::<Vec<_>>())
-    }
-
-    /// Calls `visit` for every directory entry of a range.
-    pub(crate) fn directory(&self, snapshot: &dyn Snapshot, range: KeyRange, visit: &mut dyn FnMut(ChunkInfo)) -> Result<()> {
-        for_each_page(snapshot, Space::Directory, range, PAGE, |entries| {
-            for (key, value) in &entries {
-                visit(self.chunk_info(key, value)?);
-            }
-            Ok(())
-        })
-    }
-
-    /// The error for a directory entry that no commit could have written.
-    pub(crate) fn stray_key(&self) -> Error {
-        Error::corrupt(format!("grid `{}`: a directory entry is damaged", self.name()))
-    }
-
-    fn chunk_info(&self, key: &[u8], value: &[u8]) -> Result<ChunkInfo> {
-        let damaged = || self.stray_key();
-        let (layer, location) = ChunkKey::decode(self.id(), self.structure(), key).map_err(|e| damaged().because(e))?;
-        let DirectoryEntry { bytes, checksum } = DirectoryEntry::decode(value).map_err(|e| damaged().because(e))?;
-        let aggregator = match layer {
-            LayerId::BASE => None,
-            layer => Some(self.layers().iter().find(|spec| spec.id == layer).ok_or_else(damaged)?.aggregation.clone()),
-        };
-        Ok(ChunkInfo { location, aggregator, bytes, checksum })
     }
 }

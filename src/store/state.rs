@@ -16,7 +16,7 @@ use crate::kv::{Batch, Snapshot, Space};
 /// What a grid holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct State {
-    /// The box of all that was put, at the finest base levels; nothing was put if absent.
+    /// The box of all that was put, in the finest base cells; nothing was put if absent.
     pub(crate) bounds: Option<Window>,
     /// The levels of base data; nothing was put if absent.
     pub(crate) base: Option<Base>,
@@ -71,13 +71,11 @@ impl State {
     /// The state once `window` was put too; the reach is as it was.
     pub(crate) fn grown(&self, structure: &Structure, window: &Window) -> Result<Self> {
         let levels = window.levels(structure.dimensions().len());
-        let (Some(bounds), Some(base)) = (self.bounds, self.base) else {
-            let bounds = window.at(levels);
-            return Ok(Self { bounds: Some(bounds), base: Some(Base::new(structure, levels)), reach: self.reach });
-        };
-        let base = base.with(levels);
-        let union = structure.union(&structure.cover(&bounds, base.finest()), &structure.cover(window, base.finest()));
-        let beyond = || Error::invalid(format!("cells at levels {:?} do not reach over all of the grid's data", base.finest()));
+        let base = self.base.map_or_else(|| Base::new(structure, levels), |base| base.with(levels));
+        let cells = base.cells();
+        let window = structure.cover(window, cells);
+        let union = self.bounds.map_or(window, |bounds| structure.union(&structure.cover(&bounds, cells), &window));
+        let beyond = || Error::invalid(format!("cells at levels {cells:?} do not reach over all of the grid's data"));
         structure.check(&union).map_err(|e| beyond().because(e))?;
         if union.start().contains(&i64::MIN) {
             return Err(beyond());

@@ -2,9 +2,10 @@
 
 use ndarray::{ArrayViewD, ArrayViewMutD, Slice, Zip};
 
+use super::Overlap;
 use crate::array::{ArrayView, Cell, with_dtype};
 use crate::grid::{Piece, Schema};
-use crate::kernel::copy_box;
+use crate::kernel::{copy_box, fill_box};
 use crate::store::BaseChunk;
 
 pub(super) fn typed<'v, T: Cell>(view: &'v ArrayView<'_>) -> Option<ArrayViewD<'v, T>> {
@@ -14,6 +15,14 @@ pub(super) fn typed<'v, T: Cell>(view: &'v ArrayView<'_>) -> Option<ArrayViewD<'
 pub(super) fn part_of<'v, T>(array: &'v ArrayViewD<'_, T>, piece: &Piece) -> ArrayViewD<'v, T> {
     array.slice_each_axis(|axis| {
         let start = piece.in_window[axis.axis.index()];
+        Slice::from(start..start + piece.shape[axis.axis.index()])
+    })
+}
+
+/// The part of a chunk's plane that a piece lies over.
+fn part_mut<'v, T>(plane: &'v mut ArrayViewMutD<'_, T>, piece: &Piece) -> ArrayViewMutD<'v, T> {
+    plane.slice_each_axis_mut(|axis| {
+        let start = piece.in_chunk[axis.axis.index()];
         Slice::from(start..start + piece.shape[axis.axis.index()])
     })
 }
@@ -33,29 +42,73 @@ pub(super) fn data<T: Cell>(array: &ArrayViewD<'_, T>, nodata: Option<T>) -> boo
     !T::DTYPE.is_float() && nodata.is_none() || array.iter().any(|cell| !cell.is_nan() && Some(*cell) != nodata)
 }
 
-/// Lays a piece of an array over a chunk. Cells without data become `fill`, or leave the chunk's alone if there is none.
-pub(super) fn overlay<T: Cell>(
-    chunk: &mut [T],
-    shape: &[usize],
-    array: &ArrayViewD<'_, T>,
-    piece: &Piece,
-    nodata: Option<T>,
-    fill: Option<T>,
-) {
-    match array.as_slice() {
-        Some(cells) if !holes(&part_of(array, piece), nodata) => {
-            copy_box(cells, (array.shape(), &piece.in_window), chunk, (shape, &piece.in_chunk), &piece.shape);
+/// How cells without data are told, and what stands in them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Blank<T> {
+    pub(super) nodata: Option<T>,
+    pub(super) fill: T,
+}
+
+/// A chunk's cells and mask as they are written to.
+pub(super) struct Target<'c, T> {
+    pub(super) cells: &'c mut [T],
+    pub(super) mask: Option<&'c mut [u8]>,
+    pub(super) shape: &'c [usize],
+}
+
+impl<T: Cell> Target<'_, T> {
+    /// Lays a piece of an array over the chunk. False if the overlap is refused.
+    pub(super) fn overlay(&mut self, array: &ArrayViewD<'_, T>, piece: &Piece, overlap: Overlap, blank: Blank<T>) -> bool {
+        if overlap == Overlap::Refuse && self.holds_data(piece, blank) {
+            return false;
         }
-        _ => {
-            let Ok(mut whole) = ArrayViewMutD::from_shape(shape, chunk) else { return };
-            let mut to = whole.slice_each_axis_mut(|axis| {
-                let start = piece.in_chunk[axis.axis.index()];
-                Slice::from(start..start + piece.shape[axis.axis.index()])
-            });
-            Zip::from(&mut to).and(&part_of(array, piece)).for_each(|to, from| {
-                let hole = from.is_nan() || Some(*from) == nodata;
-                *to = if hole { fill.unwrap_or(*to) } else { *from };
-            });
+        let part = part_of(array, piece);
+        match array.as_slice().filter(|_| overlap != Overlap::Keep && !holes(&part, blank.nodata)) {
+            Some(cells) => {
+                let (from, to) = ((array.shape(), &*piece.in_window), (self.shape, &*piece.in_chunk));
+                copy_box(cells, from, self.cells, to, &piece.shape);
+                self.mask.iter_mut().for_each(|mask| fill_box(mask, to, &piece.shape, 1));
+            }
+            None => self.overlay_cells(&part, piece, overlap, blank),
+        }
+        true
+    }
+
+    fn overlay_cells(&mut self, part: &ArrayViewD<'_, T>, piece: &Piece, overlap: Overlap, blank: Blank<T>) {
+        let hole = |cell: &T| cell.is_nan() || Some(*cell) == blank.nodata;
+        let Ok(mut cells) = ArrayViewMutD::from_shape(self.shape, &mut *self.cells) else { return };
+        let to = part_mut(&mut cells, piece);
+        match self.mask.as_deref_mut().and_then(|mask| ArrayViewMutD::from_shape(self.shape, mask).ok()) {
+            // Every cell of the array is data where the cells themselves cannot say otherwise.
+            Some(mut mask) => Zip::from(to).and(part_mut(&mut mask, piece)).and(part).for_each(|to, valid, from| {
+                if overlap != Overlap::Keep || *valid == 0 {
+                    (*to, *valid) = (*from, 1);
+                }
+            }),
+            None => Zip::from(to).and(part).for_each(|to, from| match overlap {
+                Overlap::Replace => *to = if hole(from) { blank.fill } else { *from },
+                Overlap::Keep if !hole(to) => {}
+                _ if hole(from) => {}
+                _ => *to = *from,
+            }),
+        }
+    }
+
+    /// Removes the data of a piece.
+    pub(super) fn clear(&mut self, piece: &Piece, blank: Blank<T>) {
+        let to = (self.shape, &*piece.in_chunk);
+        fill_box(self.cells, to, &piece.shape, blank.fill);
+        self.mask.iter_mut().for_each(|mask| fill_box(mask, to, &piece.shape, 0));
+    }
+
+    /// Whether there is data under a piece.
+    pub(super) fn holds_data(&mut self, piece: &Piece, blank: Blank<T>) -> bool {
+        match self.mask.as_deref_mut().and_then(|mask| ArrayViewMutD::from_shape(self.shape, mask).ok()) {
+            Some(mut mask) => part_mut(&mut mask, piece).iter().any(|valid| *valid != 0),
+            None => {
+                let Ok(mut cells) = ArrayViewMutD::from_shape(self.shape, &mut *self.cells) else { return false };
+                data(&part_mut(&mut cells, piece).view(), blank.nodata)
+            }
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use super::clear;
 use crate::error::{Error, ErrorKind, Result};
-use crate::grid::{Level, Window};
+use crate::grid::{Level, Structure, Window};
 use crate::key::{ChunkKey, LayerId, MarkKey, meta};
 use crate::kv::{Batch, Durability, Space};
-use crate::store::{Base, Grid, State, write_state};
+use crate::store::{Base, ChunkInfo, Grid, State, write_state};
 
 /// How often it is tried while others write.
 const TRIES: usize = 16;
@@ -45,16 +45,16 @@ fn attempt(grid: &Grid) -> Result<Cleaned> {
     let mut held: Option<Window> = None;
     let mut levels: Vec<Level> = Vec::new();
     grid.directory(snapshot.as_ref(), ChunkKey::layer(grid.id(), LayerId::BASE), &mut |chunk| {
+        let Some(window) = holding(structure, &base, &chunk) else { return };
         cleaned.chunks += 1;
         levels.extend(base.refinable().map(|d| chunk.location.levels()[d]));
-        let window = structure.cover(&structure.chunk_window(&chunk.location), base.finest());
         held = Some(held.map_or(window, |held| structure.union(&held, &window)));
     })?;
     let used: Option<Base> = if base.refinable().is_some() { base.only(levels) } else { Some(base) };
     let bounds = held.zip(old.bounds).and_then(|(held, bounds)| structure.intersection(&held, &bounds));
     let new = match bounds.zip(used) {
         Some((bounds, base)) => {
-            State { bounds: Some(structure.cover(&bounds, base.finest())), base: Some(base), reach: old.reach }
+            State { bounds: Some(structure.cover(&bounds, base.cells())), base: Some(base), reach: old.reach }
         }
         None => State::default(),
     };
@@ -72,4 +72,13 @@ fn attempt(grid: &Grid) -> Result<Cleaned> {
     }
     grid.store().commit(batch, Durability::Sync)?;
     Ok(cleaned)
+}
+
+/// The box of base cells in which all that a base chunk holds lies.
+fn holding(structure: &Structure, base: &Base, chunk: &ChunkInfo) -> Option<Window> {
+    let window = structure.cover(&structure.chunk_window(&chunk.location), base.cells());
+    let Some(irregular) = structure.irregular_axis() else { return Some(window) };
+    let ticks = chunk.ticks.as_deref()?;
+    let (first, last) = (ticks.first()?, ticks.last()?);
+    Some(window.along(irregular.axis, *first, last.abs_diff(*first).saturating_add(1)))
 }

@@ -7,7 +7,7 @@ use crate::kv::{Batch, Space};
 use crate::store::{Base, ChunkReader, Grid, State, touch_base_levels};
 
 /// The most pieces that a window may be cleared in.
-const PIECES_MAX: usize = 1 << 20;
+pub(super) const PIECES_MAX: usize = 1 << 20;
 
 /// The stored pieces of a window. Of a chunk that is coarser than the window and lies in it in part only, the finer cells.
 pub(super) fn pieces(chunks: ChunkReader<'_>, base: Option<&Base>, window: &Window) -> Result<Vec<Piece>> {
@@ -38,8 +38,8 @@ pub(super) fn pieces(chunks: ChunkReader<'_>, base: Option<&Base>, window: &Wind
 /// The state once a window does not count as put any more: the bounds end where the window cuts off one of their sides.
 pub(super) fn shrunk(structure: &Structure, state: State, window: &Window) -> State {
     let (Some(bounds), Some(base)) = (state.bounds, state.base) else { return state };
-    let cut = structure.cover(window, base.finest());
-    if !window.levels(structure.dimensions().len()).covers(&base.finest()) {
+    let cut = structure.cover(window, base.cells());
+    if !window.levels(structure.dimensions().len()).covers(&base.cells()) {
         return state;
     }
     let (start, end) = (bounds.start(), bounds.end());
@@ -55,7 +55,7 @@ pub(super) fn shrunk(structure: &Structure, state: State, window: &Window) -> St
     } else if cut.end()[axis] >= end[axis] {
         shape[axis] = cut.start()[axis].min(end[axis]).abs_diff(start[axis]);
     }
-    State { bounds: Some(Window::new(first, shape).at(base.finest())), ..state }
+    State { bounds: Some(Window::new(first, shape).at(base.cells())), ..state }
 }
 
 /// Expects that nobody puts anything meanwhile, and makes those fail who saw the bounds as they were.

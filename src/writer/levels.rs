@@ -1,15 +1,24 @@
 //! At which levels data may be put.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::grid::Window;
+use crate::grid::{Level, Window};
 use crate::store::{Base, Grid};
 
-/// Refuses a window at other levels than the base data, but for the refinable dimension.
-pub(crate) fn check_levels(grid: &Grid, base: Option<&Base>, window: &Window) -> Result<()> {
+/// Refuses a window at other levels than the base data, but for the refinable dimension. Events are put (`puts`) at their ticks,
+/// and removed in bins of any level.
+pub(crate) fn check_levels(grid: &Grid, base: Option<&Base>, window: &Window, puts: bool) -> Result<()> {
     let dimensions = grid.structure().dimensions();
     let levels = window.levels(dimensions.len());
+    let irregular = grid.structure().irregular();
+    if let Some(d) = irregular.filter(|&d| puts && levels[d] > Level::ZERO) {
+        return Err(aggregated(
+            grid,
+            d,
+            format!("level {} at {:?}, over events, which are put at level 0", levels[d], window.start()),
+        ));
+    }
     let Some(base) = base else { return Ok(()) };
-    let uniform = dimensions.iter().enumerate().filter(|(d, _)| base.refinable() != Some(*d));
+    let uniform = dimensions.iter().enumerate().filter(|(d, _)| base.refinable() != Some(*d) && irregular != Some(*d));
     for (d, dimension) in uniform {
         let (name, at, settled) = (dimension.name(), window.start(), base.finest()[d]);
         if levels[d] > settled {

@@ -61,11 +61,22 @@ impl Places {
             places.find_split(chunks, (base, before, mixed), writes)?;
             places.refuse_coarser(chunks, (base, before, mixed))?;
         }
-        let mut order: Vec<_> = places.leaves.iter().map(|at| (chunks.key(LayerId::BASE, at), *at)).collect();
-        order.sort_unstable();
-        places.order = order.into_iter().map(|(_, at)| at).collect();
+        places.order = in_order(chunks, &places.leaves);
         places.contents = places.split.iter().map(|at| (*at, OnceLock::new())).collect();
         Ok(places)
+    }
+
+    /// The places of the buckets of an irregular dimension.
+    pub(super) fn of_buckets(chunks: ChunkReader<'_>, buckets: impl Iterator<Item = Location>) -> Self {
+        let leaves: BTreeSet<Location> = buckets.collect();
+        Self {
+            pieces: HashMap::new(),
+            split: BTreeSet::new(),
+            order: in_order(chunks, &leaves),
+            leaves,
+            contents: HashMap::new(),
+            bare: Vec::new(),
+        }
     }
 
     /// Expects what the places were found by: the chunks themselves, those above them, and that nothing is below.
@@ -162,4 +173,11 @@ impl Places {
         }
         Err(aggregated(chunks.grid, mixed, format!("there is finer data below {}", named.join(", "))))
     }
+}
+
+/// Places in the order of their keys.
+fn in_order(chunks: ChunkReader<'_>, places: &BTreeSet<Location>) -> Vec<Location> {
+    let mut order: Vec<_> = places.iter().map(|at| (chunks.key(LayerId::BASE, at), *at)).collect();
+    order.sort_unstable();
+    order.into_iter().map(|(_, at)| at).collect()
 }

@@ -15,6 +15,7 @@ mod errors;
 mod feed;
 mod grid;
 mod history;
+mod irregular;
 mod mixed;
 mod model;
 mod oracle;

@@ -78,7 +78,7 @@ pub fn array(dtype: DType, shape: &[usize], values: &[f64]) -> Array {
 }
 
 /// The population variance, in two passes.
-fn variance(family: &[(Place, f64)]) -> f64 {
+pub fn variance(family: &[(Place, f64)]) -> f64 {
     let count = family.len() as f64;
     let mean = family.iter().map(|(_, value)| value).sum::<f64>() / count;
     family.iter().map(|(_, value)| (value - mean) * (value - mean)).sum::<f64>() / count

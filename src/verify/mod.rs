@@ -1,5 +1,7 @@
 //! Proof that a store is what it should be: every value is read, every aggregate recomputed.
 
+mod buckets;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Mutex;
@@ -7,7 +9,7 @@ use std::sync::Mutex;
 use rayon::prelude::*;
 
 use crate::codec::checksum_of;
-use crate::dirty::{Edge, derivation, parents};
+use crate::dirty::{ChangedTicks, Edge, derivation, parents, ticks};
 use crate::error::{ErrorKind, Result};
 use crate::feed;
 use crate::grid::{Levels, Location};
@@ -130,13 +132,16 @@ struct Check<'a> {
     report: &'a mut Report,
     /// The children marked as changed, for each aggregate that is out of date.
     marked: HashMap<Location, Vec<u8>>,
+    /// Which events changed of each bucket that has left marks along other dimensions than the irregular one.
+    changed: HashMap<Location, ChangedTicks>,
     findings: Mutex<Vec<Finding>>,
 }
 
 impl<'a> Check<'a> {
     fn new(grid: &'a Grid, snapshot: &'a dyn Snapshot, state: State, report: &'a mut Report) -> Result<Self> {
         let chunks = grid.chunk_reader(snapshot);
-        let mut check = Self { grid, chunks, state, report, marked: HashMap::new(), findings: Mutex::default() };
+        let mut check =
+            Self { grid, chunks, state, report, marked: HashMap::new(), changed: HashMap::new(), findings: Mutex::default() };
         check.read_marks()?;
         Ok(check)
     }
@@ -153,13 +158,20 @@ impl<'a> Check<'a> {
     fn read_marks(&mut self) -> Result<()> {
         let base = self.state.base;
         for_each_page(self.chunks.snapshot, Space::Dirty, MarkKey::all(self.grid.id()), 4096, |entries| {
-            for (key, _) in &entries {
+            for (key, value) in &entries {
                 match MarkKey::decode(self.grid.id(), self.grid.structure(), key) {
                     Ok(Mark { parent, dimension, child, .. })
                         if base.is_some_and(|base| derivation(self.grid, parent.levels, &base) == Some(dimension)) =>
                     {
                         self.report.marks += 1;
                         self.marked.entry(parent).or_default().push(child);
+                        match ticks(self.grid, value) {
+                            Ok(ticks) => {
+                                let edge = Edge { parent, dimension, child };
+                                ChangedTicks::add(&mut self.changed, self.grid, &edge, ticks.as_ref());
+                            }
+                            Err(error) => self.find(Damage::Mark, error.sentence()),
+                        }
                     }
                     Ok(mark) => self.find(
                         Damage::Mark,
@@ -177,6 +189,9 @@ impl<'a> Check<'a> {
             self.find(Damage::Record, wrong);
         }
         let entries = self.read_directory()?;
+        if let Some(irregular) = self.grid.structure().irregular_axis() {
+            self.report.recomputed += self.check_buckets(irregular, &entries)?;
+        }
         for space in [Space::Base, Space::Aggregate] {
             let mut seen = 0;
             let (snapshot, range) = (self.chunks.snapshot, ChunkKey::all(self.grid.id()));
@@ -191,8 +206,9 @@ impl<'a> Check<'a> {
             })?;
             self.report.chunks += seen;
             self.report.bytes += bytes;
-            let listed = entries.keys().filter(|key| (key.get(4) == Some(&LayerId::BASE.0)) == (space == Space::Base));
-            self.missing(space, listed)?;
+            let of_space = |key: &Vec<u8>| (key.get(4) == Some(&LayerId::BASE.0)) == (space == Space::Base);
+            let listed = entries.iter().filter(|(key, entry)| of_space(key) && **entry != DirectoryEntry::BRANCH);
+            self.missing(space, listed.map(|(key, _)| key))?;
         }
         self.report.findings.extend(self.findings.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner));
         Ok(())
@@ -262,6 +278,17 @@ impl<'a> Check<'a> {
             return Ok(0);
         };
         let built = self.state.reach.unwrap_or(base.finest());
+        let bucket = self.grid.structure().irregular_axis().filter(|irregular| irregular.level(&at) <= irregular.bucket);
+        if let Some(irregular) = bucket {
+            // The rest is checked bucket by bucket.
+            if layer == LayerId::BASE {
+                self.check_bounds(&at, base);
+                let root =
+                    irregular.place(&at, irregular.bucket, irregular.code(irregular.bucket, *irregular.ticks(&at).start()));
+                self.check_parents(&root, base, built)?;
+            }
+            return Ok(0);
+        }
         match layer {
             LayerId::BASE => self.check_base(&at, base)?,
             _ if layer == LayerId(1) => return self.check_aggregate(&at, base, built),
@@ -275,16 +302,11 @@ impl<'a> Check<'a> {
     }
 
     fn check_base(&self, at: &Location, base: &Base) -> Result<()> {
-        let structure = self.grid.structure();
         if !base.has(at.levels) {
             self.find(Damage::Stray, format!("{} is not at a base level", self.place(LayerId::BASE, at)));
             return Ok(());
         }
-        let window = structure.cover(&structure.chunk_window(at), base.finest());
-        let inside = self.state.bounds.is_some_and(|bounds| structure.intersection(&window, &bounds).is_some());
-        if !inside {
-            self.find(Damage::Stray, format!("{} lies outside of all that was put", self.place(LayerId::BASE, at)));
-        }
+        self.check_bounds(at, base);
         for above in self.chunks.above(at, base).into_iter().filter(|above| base.has(above.levels)) {
             if self.chunks.exists(LayerId::BASE, &above)? {
                 let (under, over) = (self.place(LayerId::BASE, at), self.place(LayerId::BASE, &above));
@@ -295,6 +317,15 @@ impl<'a> Check<'a> {
             self.find(Damage::Stray, format!("{} is there, and an aggregate too", self.place(LayerId::BASE, at)));
         }
         self.report_damage(self.chunks.base(at)).map(drop)
+    }
+
+    fn check_bounds(&self, at: &Location, base: &Base) {
+        let structure = self.grid.structure();
+        let window = structure.cover(&structure.chunk_window(at), base.cells());
+        let inside = self.state.bounds.is_some_and(|bounds| structure.intersection(&window, &bounds).is_some());
+        if !inside {
+            self.find(Damage::Stray, format!("{} lies outside of all that was put", self.place(LayerId::BASE, at)));
+        }
     }
 
     /// The value, or nothing and a finding if it is damaged.
@@ -366,7 +397,7 @@ impl<'a> Check<'a> {
             };
             let halve = |chunks: LayerChunks| -> Result<LayerChunks> {
                 let layers = self.grid.layers().iter().zip(&chunks);
-                layers.map(|(layer, chunk)| self.chunks.reduce(layer, chunk, &halving, at.levels)).collect()
+                layers.map(|(layer, chunk)| self.chunks.reduce(layer, chunk, dimension, at.levels)).collect()
             };
             parts.push((number, child.map(halve).transpose()?));
         }

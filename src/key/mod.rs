@@ -1,4 +1,4 @@
-//! Typed keys and their bytes: the only place that knows the layout, and the only home of big-endian numbers.
+//! Typed keys, the small values beside them, and their bytes: the only place that knows the layout, and the only home of big-endian numbers.
 //!
 //! ```text
 //! chunk   grid u32 | layer u8 | a dimension: level, coarsest first, u8 | a dimension: Morton code
@@ -9,17 +9,24 @@
 //!         | `reach/` grid | `feed/` grid
 //! ```
 //!
-//! The directory holds, under the key of each chunk: bytes of the blob u32 | checksum of the blob u64.
+//! The directory holds, under the key of each chunk: bytes of the blob u32 | checksum of the blob u64, and of a chunk of events
+//! behind it the first tick i64 and the distance of each further one from the one before, as [`Ticks::encode`] has it. Along an
+//! irregular dimension it has such an entry of 0 bytes for each place of the base below which chunks of events lie. A mark that
+//! such a chunk has left has the ticks that changed for its value, in the same form; all have changed where it has none.
 //!
 //! A level stands as 127 - level where the coarsest comes first, as level + 128 where the finest does. Dimensions stand in key
-//! order: the refinable one, the other levelled ones, the Fixed ones. The Morton code of a dimension of n axes interleaves
+//! order: the refinable one, the other regular ones, the Fixed ones, the irregular one. The Morton code of a dimension of n axes interleaves
 //! the bits of its codes, the first axis first, left-aligned in 8n bytes; so the subtree of a location is one interval, the
 //! same at every level. A Fixed dimension's code is its plain number. Byte order is the order of the typed keys. Sizes do
 //! not depend on the values, so no key is the prefix of another.
 
+mod entry;
+
 use std::fmt;
 
-use crate::grid::{Level, Levels, Location, MAX_AXES, Structure, Tuple};
+pub use entry::{DirectoryEntry, Ticks};
+
+use crate::grid::{Dimension, Level, Levels, Location, MAX_AXES, Structure, Tuple};
 use crate::kv::KeyRange;
 
 /// The number of a grid in its store, never used twice.
@@ -109,8 +116,13 @@ fn deinterleave(bytes: &[u8], axes: usize) -> Tuple<u64> {
     codes
 }
 
-fn left_aligned(code: u64, level: Level) -> u64 {
-    code.checked_shl(64 - level.code_bits()).unwrap_or(0)
+fn left_aligned(code: u64, unused: u32) -> u64 {
+    code.checked_shl(unused).unwrap_or(0)
+}
+
+/// The bits of a code's eight bytes that a level does not use.
+fn unused_bits(dimension: &Dimension, level: Level) -> u32 {
+    if dimension.is_fixed() { 0 } else { 64 - dimension.code_bits(level) }
 }
 
 /// The levels and codes of a location, in key order.
@@ -122,7 +134,8 @@ fn place(structure: &Structure, location: &Location) -> (Vec<u8>, Vec<u8>) {
         if structure.dimensions()[d].is_fixed() {
             codes.extend_from_slice(&of_axes[0].to_be_bytes());
         } else {
-            let aligned: Tuple<u64> = of_axes.iter().map(|&code| left_aligned(code, location.levels[d])).collect();
+            let unused = unused_bits(&structure.dimensions()[d], location.levels[d]);
+            let aligned: Tuple<u64> = of_axes.iter().map(|&code| left_aligned(code, unused)).collect();
             interleave(&aligned, &mut codes);
         }
     }
@@ -138,10 +151,10 @@ fn location(structure: &Structure, levels: &[u8], mut codes: &[u8]) -> Result<Lo
         let (head, tail) = codes.split_at_checked(8 * axes.len()).ok_or(wrong("more bytes of codes"))?;
         codes = tail;
         at[d] = from_coarsest_first(byte)?;
-        if dimension.is_fixed() && at[d] != Level::ZERO {
-            return Err(wrong("level 0 of a Fixed dimension"));
+        if !dimension.levels().contains(&at[d]) {
+            return Err(wrong("a level of the dimension"));
         }
-        let unused = if dimension.is_fixed() { 0 } else { 64 - at[d].code_bits() };
+        let unused = unused_bits(dimension, at[d]);
         let raw = deinterleave(head, axes.len());
         for (axis, code) in axes.zip(raw.iter()) {
             of_axes[axis] = code.checked_shr(unused).unwrap_or(0);
@@ -238,12 +251,13 @@ fn subtree(structure: &Structure, mut prefix: Vec<u8>, of: &Location, levels: Le
             prefix.extend_from_slice(&axes[0].to_be_bytes());
             continue;
         }
-        let first: Tuple<u64> = axes.iter().map(|&code| left_aligned(code, of.levels[d])).collect();
+        let unused = unused_bits(&structure.dimensions()[d], of.levels[d]);
+        let first: Tuple<u64> = axes.iter().map(|&code| left_aligned(code, unused)).collect();
         let mut low = Vec::with_capacity(8 * MAX_AXES);
         interleave(&first, &mut low);
         if levels[d] != of.levels[d] {
             // Bits below the location's own are free: the interval ends at the next code of its level.
-            let used = axes.len() * of.levels[d].code_bits() as usize;
+            let used = axes.len() * (64 - unused) as usize;
             let mut high = prefix.clone();
             high.extend_from_slice(&low);
             let at = prefix.len() * 8 + used;
@@ -433,30 +447,5 @@ pub fn unowned(grids: impl IntoIterator<Item = GridId>) -> Vec<KeyRange> {
     gaps
 }
 
-/// What the directory says of a chunk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DirectoryEntry {
-    /// The length of its blob in bytes.
-    pub bytes: u64,
-    /// The checksum of its blob.
-    pub checksum: u64,
-}
-
-impl DirectoryEntry {
-    /// The value of the entry.
-    pub fn encode(&self) -> Vec<u8> {
-        let bytes = u32::try_from(self.bytes).unwrap_or(u32::MAX).to_be_bytes();
-        [bytes.as_slice(), &self.checksum.to_be_bytes()].concat()
-    }
-
-    /// The entry that a value stands for.
-    pub fn decode(mut value: &[u8]) -> Result<Self, KeyError> {
-        let bytes = u64::from(u32::from_be_bytes(take(&mut value, "four bytes of length")?));
-        let checksum = u64::from_be_bytes(take(&mut value, "eight bytes of checksum")?);
-        if value.is_empty() { Ok(Self { bytes, checksum }) } else { Err(wrong("twelve bytes")) }
-    }
-}
-
 #[cfg(test)]
-#[path = "key_tests.rs"]
 mod tests;

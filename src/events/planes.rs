@@ -1,0 +1,213 @@
+//! What is kept of events: base cells, or the chunks of every layer.
+
+use crate::error::Result;
+use crate::grid::{Irregular, Levels, Location};
+use crate::kernel::{Chunk, Pick, Slabs, weave};
+use crate::key::{LayerId, Ticks};
+use crate::store::{BaseChunk, ChunkReader, ChunkWrite, LayerChunks, LayerSpec, Written};
+
+/// Events at one place: their ticks, rising, and what is kept of each.
+#[derive(Clone, Debug)]
+pub(crate) struct Events<P> {
+    pub(crate) ticks: Vec<i64>,
+    pub(crate) planes: P,
+}
+
+/// What is kept of events, one after the other along the irregular axis.
+pub(crate) trait Planes: Clone + Send + Sync + Sized {
+    /// The layer whose directory entries say where these chunks are.
+    const LAYER: LayerId;
+
+    /// The picked events of several sources, each given with the number of its events.
+    fn weave(chunks: ChunkReader<'_>, levels: Levels, slabs: Slabs, sources: &[(&Self, usize)], picks: &[Pick]) -> Self;
+
+    /// The events of a chunk.
+    fn read(chunks: ChunkReader<'_>, at: &Location, ticks: &Ticks) -> Result<Self>;
+
+    /// The writes of a chunk of events.
+    fn write(&self, chunks: ChunkReader<'_>, at: &Location, ticks: &Ticks) -> Vec<ChunkWrite>;
+
+    /// What stands in the place of a chunk of events where there is none: nothing, or a branch, whose bins are in the layers.
+    fn absent(chunks: ChunkReader<'_>, at: &Location, branch: bool) -> Vec<ChunkWrite>;
+
+    /// What each layer makes of these events.
+    fn lift(&self, chunks: ChunkReader<'_>, levels: Levels) -> Result<LayerChunks>;
+}
+
+impl Planes for BaseChunk {
+    const LAYER: LayerId = LayerId::BASE;
+
+    fn weave(chunks: ChunkReader<'_>, _: Levels, slabs: Slabs, sources: &[(&Self, usize)], picks: &[Pick]) -> Self {
+        let fill = crate::store::base_fill(chunks.grid.schema());
+        let cells: Vec<_> = sources.iter().map(|(chunk, events)| (&chunk.cells, *events)).collect();
+        let masked = chunks.grid.schema().needs_mask()
+            && picks.iter().any(|pick| pick.is_none_or(|(source, _)| sources[source].0.mask.is_some()));
+        let mask = masked.then(|| {
+            let whole: Vec<Vec<u8>> = sources
+                .iter()
+                .map(|(chunk, _)| if chunk.mask.is_none() { vec![1; chunk.cells.len()] } else { Vec::new() })
+                .collect();
+            let masks: Vec<_> = sources
+                .iter()
+                .zip(&whole)
+                .map(|((chunk, events), whole)| (chunk.mask.as_deref().unwrap_or(whole), *events))
+                .collect();
+            slabs.copy(&masks, picks, 0)
+        });
+        BaseChunk { cells: slabs.cells_of(&cells, picks, fill), mask: mask.filter(|mask| mask.contains(&0)) }
+    }
+
+    fn read(chunks: ChunkReader<'_>, at: &Location, ticks: &Ticks) -> Result<Self> {
+        chunks.base_events(at, ticks)
+    }
+
+    fn write(&self, chunks: ChunkReader<'_>, at: &Location, ticks: &Ticks) -> Vec<ChunkWrite> {
+        let blob = chunks.encode_base(at, self, Some(ticks));
+        vec![ChunkWrite { layer: LayerId::BASE, at: *at, what: Written::Events(ticks.clone(), blob) }]
+    }
+
+    fn absent(chunks: ChunkReader<'_>, at: &Location, branch: bool) -> Vec<ChunkWrite> {
+        let what = if branch { Written::Branch } else { Written::Nothing };
+        let mut writes = vec![ChunkWrite { layer: LayerId::BASE, at: *at, what }];
+        if !branch {
+            writes.extend(LayerChunks::absent(chunks, at, false));
+        }
+        writes
+    }
+
+    fn lift(&self, chunks: ChunkReader<'_>, levels: Levels) -> Result<LayerChunks> {
+        chunks.lift(&self.weigh(chunks.grid.schema(), chunks.grid.full(levels)), levels)
+    }
+}
+
+impl Planes for LayerChunks {
+    const LAYER: LayerId = LayerId(1);
+
+    fn weave(chunks: ChunkReader<'_>, levels: Levels, slabs: Slabs, sources: &[(&Self, usize)], picks: &[Pick]) -> Self {
+        let full = chunks.grid.full(levels);
+        let of_layer = |(number, layer): (usize, &LayerSpec)| {
+            let sources: Vec<_> = sources.iter().map(|(layers, events)| (&layers[number], *events)).collect();
+            weave(layer.rule(), slabs, &sources, picks, full)
+        };
+        chunks.grid.layers().iter().enumerate().map(of_layer).collect()
+    }
+
+    fn read(chunks: ChunkReader<'_>, at: &Location, ticks: &Ticks) -> Result<Self> {
+        chunks.grid.layers().iter().map(|layer| chunks.layer_events(layer, at, ticks)).collect()
+    }
+
+    fn write(&self, chunks: ChunkReader<'_>, at: &Location, ticks: &Ticks) -> Vec<ChunkWrite> {
+        let of_layer = |(layer, chunk): (&LayerSpec, &Chunk)| {
+            let blob = chunks.encode_layer(layer, at, chunk, Some(ticks));
+            ChunkWrite { layer: layer.id, at: *at, what: Written::Events(ticks.clone(), blob) }
+        };
+        chunks.grid.layers().iter().zip(self).map(of_layer).collect()
+    }
+
+    fn absent(chunks: ChunkReader<'_>, at: &Location, branch: bool) -> Vec<ChunkWrite> {
+        let nothing = |layer: &LayerSpec| ChunkWrite { layer: layer.id, at: *at, what: Written::Nothing };
+        if branch { Vec::new() } else { chunks.grid.layers().iter().map(nothing).collect() }
+    }
+
+    fn lift(&self, _: ChunkReader<'_>, _: Levels) -> Result<LayerChunks> {
+        Ok(self.clone())
+    }
+}
+
+impl<P: Planes> Events<P> {
+    /// What each layer makes of them.
+    pub(crate) fn lifted(&self, chunks: ChunkReader<'_>, levels: Levels) -> Result<Events<LayerChunks>> {
+        Ok(Events { ticks: self.ticks.clone(), planes: self.planes.lift(chunks, levels)? })
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.ticks.len()
+    }
+
+    /// Those that are kept, by their number.
+    pub(crate) fn only(&self, chunks: ChunkReader<'_>, levels: Levels, keep: impl Fn(i64) -> bool) -> Option<Self> {
+        let kept: Vec<usize> = (0..self.len()).filter(|&event| keep(self.ticks[event])).collect();
+        match kept.len() {
+            0 => None,
+            all if all == self.len() => Some(self.clone()),
+            _ => {
+                let picks: Vec<Pick> = kept.iter().map(|event| Some((0, *event))).collect();
+                let planes = P::weave(chunks, levels, slabs(chunks), &[(&self.planes, self.len())], &picks);
+                Some(Self { ticks: kept.iter().map(|event| self.ticks[*event]).collect(), planes })
+            }
+        }
+    }
+
+    /// All of several, whose ticks differ, in the order of their ticks. `None` if there are none.
+    pub(crate) fn join(chunks: ChunkReader<'_>, levels: Levels, parts: &[&Self]) -> Option<Self> {
+        Self::join_slabs(chunks, levels, slabs(chunks), parts)
+    }
+
+    /// The same of events of other slabs than a chunk's.
+    pub(crate) fn join_slabs(chunks: ChunkReader<'_>, levels: Levels, slabs: Slabs, parts: &[&Self]) -> Option<Self> {
+        let mut order: Vec<(i64, Pick)> = parts
+            .iter()
+            .enumerate()
+            .flat_map(|(source, part)| part.ticks.iter().enumerate().map(move |(event, tick)| (*tick, Some((source, event)))))
+            .collect();
+        order.sort_unstable_by_key(|(tick, _)| *tick);
+        let sources: Vec<(&P, usize)> = parts.iter().map(|part| (&part.planes, part.len())).collect();
+        match (sources.as_slice(), order.as_slice()) {
+            (_, []) => None,
+            ([_], _) => Some(parts[0].clone()),
+            _ => {
+                let picks: Vec<Pick> = order.iter().map(|(_, pick)| *pick).collect();
+                let planes = P::weave(chunks, levels, slabs, &sources, &picks);
+                Some(Self { ticks: order.into_iter().map(|(tick, _)| tick).collect(), planes })
+            }
+        }
+    }
+}
+
+/// How the cells of one event lie in a chunk.
+pub(crate) fn slabs(chunks: ChunkReader<'_>) -> Slabs {
+    let axis = irregular(chunks).axis;
+    Slabs::new(&chunks.grid.structure().chunk_shape(), axis)
+}
+
+/// The irregular dimension of a grid that has one.
+pub(super) fn irregular(chunks: ChunkReader<'_>) -> Irregular {
+    let found = chunks.grid.structure().irregular_axis();
+    found.unwrap_or_else(|| unreachable!("only grids with an irregular dimension have events"))
+}
+
+impl ChunkReader<'_> {
+    /// Those events of one layer at a location that are kept.
+    pub(crate) fn only_layer(
+        &self,
+        layer: &LayerSpec,
+        at: &Location,
+        events: &Events<Chunk>,
+        keep: impl Fn(i64) -> bool,
+    ) -> Events<Chunk> {
+        let kept: Vec<usize> = (0..events.ticks.len()).filter(|event| keep(events.ticks[*event])).collect();
+        self.pick_layer(layer, at, events, &kept)
+    }
+
+    /// Events of one layer at a location, by their number.
+    pub(crate) fn pick_layer(&self, layer: &LayerSpec, at: &Location, events: &Events<Chunk>, kept: &[usize]) -> Events<Chunk> {
+        let picks: Vec<Pick> = kept.iter().map(|event| Some((0, *event))).collect();
+        let source = [(&events.planes, events.ticks.len())];
+        let planes = weave(layer.rule(), slabs(*self), &source, &picks, self.grid.full(at.levels));
+        Events { ticks: kept.iter().map(|event| events.ticks[*event]).collect(), planes }
+    }
+
+    /// All events of one layer in several parts, whose ticks rise from part to part. `None` if there are none.
+    pub(crate) fn join_layer(&self, layer: &LayerSpec, levels: Levels, parts: &[Events<Chunk>]) -> Option<Events<Chunk>> {
+        if let [only] = parts {
+            return Some(only.clone());
+        }
+        let ticks: Vec<i64> = parts.iter().flat_map(|part| part.ticks.iter().copied()).collect();
+        let of_part = |(source, part): (usize, &Events<Chunk>)| (0..part.ticks.len()).map(move |event| Some((source, event)));
+        let picks: Vec<Pick> = parts.iter().enumerate().flat_map(of_part).collect();
+        let sources: Vec<(&Chunk, usize)> = parts.iter().map(|part| (&part.planes, part.ticks.len())).collect();
+        let join = || weave(layer.rule(), slabs(*self), &sources, &picks, self.grid.full(levels));
+        (!ticks.is_empty()).then(|| Events { planes: join(), ticks })
+    }
+}

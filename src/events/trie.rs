@@ -1,0 +1,249 @@
+//! Changing a bucket: chunks that overflow are halved, halves that fit one chunk are joined.
+
+use std::collections::BTreeMap;
+
+use super::change::Change;
+use super::column::Node;
+use super::planes::{Events, Planes, irregular};
+use crate::error::Result;
+use crate::grid::{Irregular, Location};
+use crate::key::LayerId;
+use crate::store::{ChunkReader, ChunkWrite, LayerChunks, Written};
+
+/// What a place of a bucket holds.
+#[derive(Clone, Debug)]
+pub(crate) enum Content<P> {
+    Nothing,
+    /// At most `capacity` events.
+    Events(Events<P>),
+    /// More than that, in chunks below; the bins of each layer.
+    Branch(LayerChunks),
+}
+
+/// The bucket tries of one column while they are changed.
+pub(crate) struct Trie<'a> {
+    chunks: ChunkReader<'a>,
+    irregular: Irregular,
+    writes: BTreeMap<(LayerId, Location), Written>,
+    /// The keys of the directory entries that it was computed from.
+    seen: Vec<Vec<u8>>,
+}
+
+/// A place after a change, and what was there before.
+struct Altered<P> {
+    content: Content<P>,
+    before: Option<Node>,
+}
+
+impl<'a> Trie<'a> {
+    pub(crate) fn new(chunks: ChunkReader<'a>) -> Self {
+        Self { chunks, irregular: irregular(chunks), writes: BTreeMap::new(), seen: Vec::new() }
+    }
+
+    /// Changes the events of a bucket, and gives what it holds then.
+    pub(crate) fn change<P: Planes>(&mut self, bucket: &Location, change: Change<P>) -> Result<Content<P>> {
+        let altered = self.alter(bucket, change)?;
+        self.put(bucket, &altered);
+        Ok(altered.content)
+    }
+
+    /// What is to be written, each chunk once, and the keys of the directory that must be as they were.
+    pub(crate) fn finish(self) -> (Vec<ChunkWrite>, Vec<Vec<u8>>) {
+        let writes = self.writes.into_iter().map(|((layer, at), what)| ChunkWrite { layer, at, what });
+        (writes.collect(), self.seen)
+    }
+
+    fn node(&mut self, layer: LayerId, at: &Location) -> Result<Option<Node>> {
+        self.seen.push(self.chunks.key(layer, at));
+        self.chunks.node(layer, at)
+    }
+
+    fn alter<P: Planes>(&mut self, at: &Location, change: Change<P>) -> Result<Altered<P>> {
+        let before = self.node(P::LAYER, at)?;
+        let content = match &before {
+            None => self.settle(at, change.now)?,
+            Some(Node::Events(ticks)) => {
+                let concerned = change.ticks();
+                let now = if ticks.iter().all(|tick| concerned.binary_search(tick).is_ok()) {
+                    change.now
+                } else {
+                    let old = Events { ticks: ticks.to_vec(), planes: P::read(self.chunks, at, ticks)? };
+                    change.apply(self.chunks, at.levels, &old)
+                };
+                self.settle(at, now)?
+            }
+            Some(Node::Branch) => self.alter_branch(at, &change)?,
+        };
+        Ok(Altered { content, before })
+    }
+
+    /// What a place holds that has these events.
+    fn settle<P: Planes>(&mut self, at: &Location, events: Option<Events<P>>) -> Result<Content<P>> {
+        match events {
+            None => Ok(Content::Nothing),
+            Some(events) if events.len() <= self.irregular.capacity => Ok(Content::Events(events)),
+            Some(events) => {
+                let mut parts = Vec::new();
+                for (number, child) in self.halves(at) {
+                    let half = events.only(self.chunks, at.levels, |tick| self.irregular.half(at, tick) == number);
+                    let altered = Altered { content: self.settle(&child, half)?, before: None };
+                    parts.push((number, self.half_of(at, &child, &altered.content)?));
+                    self.put(&child, &altered);
+                }
+                Ok(Content::Branch(self.assemble(at, None, parts)))
+            }
+        }
+    }
+
+    fn alter_branch<P: Planes>(&mut self, at: &Location, change: &Change<P>) -> Result<Content<P>> {
+        let mut sides: Vec<(u8, Location, Option<Altered<P>>, Option<Node>)> = Vec::new();
+        let mut count = 0;
+        for (number, child) in self.halves(at) {
+            let part = change.only(self.chunks, at.levels, |tick| self.irregular.half(at, tick) == number);
+            if part.is_empty() {
+                let node = self.node(P::LAYER, &child)?;
+                count += node.as_ref().map_or(0, |node| self.count(node));
+                sides.push((number, child, None, node));
+            } else {
+                let altered = self.alter(&child, part)?;
+                count += match &altered.content {
+                    Content::Nothing => 0,
+                    Content::Events(events) => events.len(),
+                    Content::Branch(_) => self.irregular.capacity + 1,
+                };
+                sides.push((number, child, Some(altered), None));
+            }
+        }
+        if count <= self.irregular.capacity { self.join(at, sides) } else { self.update(at, sides) }
+    }
+
+    /// How many events lie under a node, or more than fit one chunk.
+    fn count(&self, node: &Node) -> usize {
+        match node {
+            Node::Events(ticks) => ticks.len(),
+            Node::Branch => self.irregular.capacity + 1,
+        }
+    }
+
+    /// All events below a place that fit one chunk.
+    fn join<P: Planes>(
+        &mut self,
+        at: &Location,
+        sides: Vec<(u8, Location, Option<Altered<P>>, Option<Node>)>,
+    ) -> Result<Content<P>> {
+        let mut parts = Vec::new();
+        for (_, child, altered, node) in sides {
+            let before = altered.as_ref().map_or(node.as_ref(), |altered| altered.before.as_ref());
+            if before.is_some() {
+                self.write(P::absent(self.chunks, &child, false));
+            }
+            match (altered.map(|altered| altered.content), node) {
+                (Some(Content::Events(events)), _) => parts.push(events),
+                (None, Some(Node::Events(ticks))) => {
+                    parts.push(Events { ticks: ticks.to_vec(), planes: P::read(self.chunks, &child, &ticks)? });
+                }
+                _ => {}
+            }
+        }
+        let joined = Events::join(self.chunks, at.levels, &parts.iter().collect::<Vec<_>>());
+        Ok(joined.map_or(Content::Nothing, Content::Events))
+    }
+
+    /// The new bins of a branch.
+    fn update<P: Planes>(
+        &mut self,
+        at: &Location,
+        sides: Vec<(u8, Location, Option<Altered<P>>, Option<Node>)>,
+    ) -> Result<Content<P>> {
+        let mut parts = Vec::new();
+        for (number, child, altered, _) in &sides {
+            if let Some(altered) = altered {
+                parts.push((*number, self.half_of(at, child, &altered.content)?));
+                self.put(child, altered);
+            }
+        }
+        let old = if parts.len() < sides.len() {
+            self.seen.push(self.chunks.key(LayerId(1), at));
+            self.chunks.aggregates(at)?
+        } else {
+            None
+        };
+        Ok(Content::Branch(self.assemble(at, old, parts)))
+    }
+
+    fn halves(&self, at: &Location) -> Vec<(u8, Location)> {
+        (0..).zip(self.chunks.grid.structure().children(at, self.irregular.dimension)).collect()
+    }
+
+    /// The part of a place's bins that one of its halves stands for.
+    fn half_of<P: Planes>(&self, at: &Location, child: &Location, content: &Content<P>) -> Result<Option<LayerChunks>> {
+        let Some(bins) = self.bins(child, content)? else { return Ok(None) };
+        let layers = self.chunks.grid.layers().iter().zip(&bins);
+        layers
+            .map(|(layer, chunk)| self.chunks.reduce(layer, chunk, self.irregular.dimension, at.levels))
+            .collect::<Result<_>>()
+            .map(Some)
+    }
+
+    /// The bins of a place.
+    pub(crate) fn bins<P: Planes>(&self, at: &Location, content: &Content<P>) -> Result<Option<LayerChunks>> {
+        match content {
+            Content::Nothing => Ok(None),
+            Content::Branch(bins) => Ok(Some(bins.clone())),
+            Content::Events(events) => {
+                let planes = events.planes.lift(self.chunks, at.levels)?;
+                self.chunks.bin(at, &Events { ticks: events.ticks.clone(), planes }).map(Some)
+            }
+        }
+    }
+
+    /// The change of a bucket told to those who know nothing of it: all events that it holds then.
+    pub(crate) fn whole<P: Planes>(&self, bucket: &Location, change: Change<P>, content: &Content<P>) -> Result<Change<P>> {
+        let gone = change.gone.clone();
+        let now = match content {
+            Content::Nothing => None,
+            Content::Events(events) => Some(events.clone()),
+            Content::Branch(_) => {
+                let ticks = self.chunks.ticks_of(P::LAYER, bucket)?;
+                match self.chunks.events_at(bucket, &ticks)? {
+                    Some(old) => change.apply(self.chunks, bucket.levels, &old),
+                    None => change.now,
+                }
+            }
+        };
+        Ok(Change { now, gone })
+    }
+
+    fn assemble(&self, at: &Location, old: Option<LayerChunks>, parts: Vec<(u8, Option<LayerChunks>)>) -> LayerChunks {
+        self.chunks.assemble_all(old, parts, &self.chunks.grid.halving(self.irregular.dimension), at.levels)
+    }
+
+    /// Writes what a place holds, unless nothing is and was there.
+    fn put<P: Planes>(&mut self, at: &Location, altered: &Altered<P>) {
+        match &altered.content {
+            Content::Nothing if altered.before.is_none() => {}
+            Content::Nothing => self.write(P::absent(self.chunks, at, false)),
+            Content::Events(events) => {
+                if altered.before == Some(Node::Branch) {
+                    self.write(P::absent(self.chunks, at, false));
+                }
+                if let Some(ticks) = crate::key::Ticks::new(events.ticks.clone()) {
+                    self.write(events.planes.write(self.chunks, at, &ticks));
+                }
+            }
+            Content::Branch(bins) => {
+                self.write(P::absent(self.chunks, at, true));
+                let chunks = self.chunks;
+                let layers = chunks.grid.layers().iter().zip(bins);
+                self.write(layers.map(|(layer, chunk)| {
+                    let blob = chunks.encode_layer(layer, at, chunk, None);
+                    ChunkWrite { layer: layer.id, at: *at, what: Written::Cells(blob) }
+                }));
+            }
+        }
+    }
+
+    fn write(&mut self, writes: impl IntoIterator<Item = ChunkWrite>) {
+        self.writes.extend(writes.into_iter().map(|ChunkWrite { layer, at, what }| ((layer, at), what)));
+    }
+}

@@ -1,0 +1,166 @@
+//! All events of a column in a range of ticks as one, by whole bins where they lie in the range.
+
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+use std::rc::Rc;
+
+use super::fresh::Fresh;
+use super::plan::Plan;
+use crate::dirty::Edge;
+use crate::error::{Error, Result};
+use crate::events::{Column, Events, Node, slabs};
+use crate::grid::{Irregular, Location};
+use crate::kernel::{Chunk, InBin, Pick, weave};
+use crate::store::{ChunkReader, LayerSpec};
+
+/// What a place holds.
+enum Held {
+    Events(Events<Chunk>),
+    Bins(Chunk),
+}
+
+impl Held {
+    fn chunk(&self) -> &Chunk {
+        match self {
+            Held::Events(events) => &events.planes,
+            Held::Bins(bins) => bins,
+        }
+    }
+}
+
+/// Folds ranges of one column, one after the other.
+pub(super) struct Fold<'a> {
+    chunks: ChunkReader<'a>,
+    plan: &'a Plan,
+    layer: &'a LayerSpec,
+    irregular: Option<Irregular>,
+    fresh: Fresh<'a>,
+    /// What is pending, where it counts.
+    pending: Option<&'a [Edge]>,
+    held: HashMap<Location, Option<Rc<Held>>>,
+}
+
+impl<'a> Fold<'a> {
+    pub(super) fn new(
+        chunks: ChunkReader<'a>,
+        plan: &'a Plan,
+        layer: &'a LayerSpec,
+        (fresh, pending): (bool, &'a [Edge]),
+    ) -> Self {
+        Self {
+            chunks,
+            plan,
+            layer,
+            irregular: chunks.grid.structure().irregular_axis(),
+            fresh: Fresh::new(chunks, layer, &plan.base, plan.built),
+            pending: fresh.then_some(pending),
+            held: HashMap::new(),
+        }
+    }
+
+    pub(super) fn chunks_read(&self) -> u64 {
+        self.fresh.chunks_read()
+    }
+
+    /// What the layer makes of all events under some places in a range of ticks; `None` if there are none. Ranges rise from call to
+    /// call.
+    pub(super) fn over(&mut self, tops: &[Location], ticks: &RangeInclusive<i64>) -> Result<Option<Chunk>> {
+        let Some(irregular) = self.irregular else { return Ok(None) };
+        let mut found: Vec<(Rc<Held>, usize)> = Vec::new();
+        for top in tops {
+            self.collect(irregular, top, ticks, &mut found)?;
+        }
+        self.held.retain(|at, _| irregular.ticks(at).end() > ticks.end());
+        let Some((first, _)) = found.first() else { return Ok(None) };
+        let slabs = slabs(self.chunks);
+        let events = |held: &Held| held.chunk().values.len() / slabs.cells();
+        let mut sources = vec![Rc::clone(first)];
+        let mut picks: Vec<Pick> = Vec::new();
+        for (held, number) in &found {
+            if !sources.last().is_some_and(|last| Rc::ptr_eq(last, held)) {
+                sources.push(Rc::clone(held));
+            }
+            picks.push(Some((sources.len() - 1, *number)));
+        }
+        let levels = self.plan.levels();
+        let full = self.chunks.grid.full(levels);
+        let of: Vec<(&Chunk, usize)> = sources.iter().map(|held| (held.chunk(), events(held))).collect();
+        let all = weave(self.layer.rule(), slabs, &of, &picks, full);
+        let shape = self.chunks.grid.shape_of(all.values.len());
+        let places = vec![InBin { bin: 0, away: [0.0; 2] }; picks.len()];
+        let folded = self.layer.rule().bin(&all, (&shape, irregular.axis), (&places, 1), full);
+        folded.map(Some).map_err(|e| self.chunks.grid.blame(e))
+    }
+
+    /// Collects what lies in a range: events, and whole bins; of bins that lie in it in part what is below.
+    fn collect(
+        &mut self,
+        irregular: Irregular,
+        at: &Location,
+        ticks: &RangeInclusive<i64>,
+        found: &mut Vec<(Rc<Held>, usize)>,
+    ) -> Result<()> {
+        let place = irregular.ticks(at);
+        let within = (*ticks.start()).max(*place.start())..=(*ticks.end()).min(*place.end());
+        if within.is_empty() {
+            return Ok(());
+        }
+        let Some(held) = self.held(irregular, at)? else { return Ok(()) };
+        if let Held::Events(events) = held.as_ref() {
+            let numbers = events.ticks.iter().enumerate().filter(|(_, tick)| within.contains(tick));
+            found.extend(numbers.map(|(number, _)| (Rc::clone(&held), number)));
+            return Ok(());
+        }
+        let level = irregular.level(at);
+        let first = irregular.first_bin(at);
+        for bin in irregular.bin(level, *within.start())..=irregular.bin(level, *within.end()) {
+            let of_bin = irregular.ticks_of_bin(level, bin);
+            if within.contains(of_bin.start()) && within.contains(of_bin.end()) {
+                found.push((Rc::clone(&held), usize::try_from(bin.abs_diff(first)).unwrap_or(0)));
+                continue;
+            }
+            let half = irregular.half(at, (*of_bin.start()).max(*place.start()));
+            let child = self.chunks.grid.structure().child(at, irregular.dimension, half);
+            let part = (*of_bin.start()).max(*within.start())..=(*of_bin.end()).min(*within.end());
+            if let Some(child) = child {
+                self.collect(irregular, &child, &part, found)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn held(&mut self, irregular: Irregular, at: &Location) -> Result<Option<Rc<Held>>> {
+        if let Some(known) = self.held.get(at) {
+            return Ok(known.clone());
+        }
+        let pending = self.pending.map_or(Vec::new(), |pending| self.fresh.touching(pending, at));
+        let held = if irregular.level(at) > irregular.bucket {
+            self.fresh.effective(at, &pending)?.map(|bins| Held::Bins(Chunk::clone(&bins)))
+        } else if !pending.is_empty() || irregular.is_bucket(at) && !self.fresh.is_stored(at) {
+            self.fresh.events(at, &pending)?.map(|events| Held::Events(Events::clone(&events)))
+        } else {
+            self.stored(at)?
+        };
+        let held = held.map(Rc::new);
+        self.held.insert(*at, held.clone());
+        Ok(held)
+    }
+
+    fn stored(&self, at: &Location) -> Result<Option<Held>> {
+        let base = &self.plan.base;
+        match self.chunks.node(Column::layer(base, at), at)? {
+            None => Ok(None),
+            Some(Node::Events(ticks)) => {
+                let planes = self.fresh.layer_of(at, &ticks)?;
+                Ok(Some(Held::Events(Events { ticks: ticks.to_vec(), planes })))
+            }
+            Some(Node::Branch) => match self.fresh.stored(at)? {
+                Some(bins) => Ok(Some(Held::Bins(bins))),
+                None => {
+                    let cause = Error::corrupt("the bins of its events are missing");
+                    Err(self.chunks.damaged(self.layer.id, at).because(cause))
+                }
+            },
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What is read along an irregular dimension.
+
+use std::ops::RangeInclusive;
+
+use super::query::{Query, When};
+use crate::error::{Error, Result};
+use crate::grid::{Irregular, Level, Structure, Window};
+
+/// What is read along the irregular dimension.
+#[derive(Clone, Debug)]
+pub(super) struct Times {
+    pub(super) irregular: Irregular,
+    /// 0 for events, else that of the bins.
+    pub(super) level: Level,
+    /// The first and the last tick.
+    pub(super) ticks: RangeInclusive<i64>,
+    pub(super) when: When,
+    pub(super) tolerance: Option<u64>,
+    pub(super) steps: Option<(u64, i64)>,
+}
+
+/// What is read along the irregular dimension of a window.
+pub(super) fn times(structure: &Structure, query: &Query, window: &Window, bounds: &Window) -> Result<Option<Times>> {
+    let Some(irregular) = structure.irregular_axis() else {
+        return match (query.when, query.steps, query.tolerance) {
+            (When::Region, None, None) => Ok(None),
+            _ => Err(Error::invalid("it has no irregular dimension, so neither events nor moments nor steps of ticks")),
+        };
+    };
+    let level = window.levels(structure.dimensions().len())[irregular.dimension];
+    let single = matches!(query.when, When::Moment { .. } | When::Latest);
+    if (single || query.steps.is_some()) && level != Level::ZERO || single && query.steps.is_some() {
+        return Err(Error::invalid(
+            "a moment is one of the events, and steps are made of events: ask for one of them, at level 0",
+        ));
+    }
+    if query.steps.is_some_and(|(step, _)| step == 0) {
+        return Err(Error::invalid("a step of 0 ticks has no events"));
+    }
+    let axis = irregular.axis;
+    let (first, last) = (window.start()[axis], window.end()[axis].saturating_sub(1));
+    let mut ticks = *irregular.ticks_of_bin(level, first).start()..=*irregular.ticks_of_bin(level, last).end();
+    if let When::Ticks(from, to) = query.when {
+        ticks = from.max(*ticks.start())..=to.saturating_sub(1).min(*ticks.end());
+        if level != Level::ZERO {
+            // Bins that begin in the range, whole.
+            let last = irregular.bin(level, *ticks.end());
+            let first = irregular.bin(level, *ticks.start());
+            let first =
+                if irregular.ticks_of_bin(level, first).start() < ticks.start() { first.saturating_add(1) } else { first };
+            ticks = *irregular.ticks_of_bin(level, first).start()..=*irregular.ticks_of_bin(level, last).end();
+        }
+    }
+    if !single {
+        // Outside of what was put there are no events.
+        let (low, high) = (bounds.start()[axis], bounds.end()[axis].saturating_sub(1));
+        let bin = |tick| irregular.ticks_of_bin(level, irregular.bin(level, tick));
+        ticks = (*ticks.start()).max(*bin(low).start())..=(*ticks.end()).min(*bin(high).end());
+    }
+    Ok(Some(Times { irregular, level, ticks, when: query.when, tolerance: query.tolerance, steps: query.steps }))
+}

@@ -1,0 +1,315 @@
+//! What is to be put, before it is committed.
+
+use std::sync::{Arc, Mutex};
+
+use super::{Commit, Writer};
+use crate::array::ArrayView;
+use crate::error::{Error, ErrorKind, Result};
+use crate::grid::{CellIndex, Location, Shape, Window};
+use crate::key::{GridId, meta};
+use crate::kv::{self, Durability, Space};
+use crate::store::{Grid, Policy, Store, try_lock, unless_dropped};
+
+/// What a put does where data is already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Overlap {
+    /// Cells with data are laid over what is there; cells without leave it alone.
+    #[default]
+    Merge,
+    /// The window holds what is put and nothing else: cells without data replace what is there too.
+    Replace,
+    /// What is there stays; only cells without data are filled.
+    Keep,
+    /// The put is refused, and nothing changes, where any cell of its window holds data.
+    Refuse,
+}
+
+/// What becomes of a window.
+#[derive(Clone, Debug)]
+pub(super) enum Content<'a> {
+    Array(ArrayView<'a>, Overlap),
+    /// Nothing is there any more. `shrink`: nor does the window count as put.
+    Nothing {
+        shrink: bool,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Put<'a> {
+    pub(super) grid: Grid,
+    pub(super) window: Window,
+    pub(super) content: Content<'a>,
+    /// The events along an irregular dimension that the array holds, in the array's order.
+    pub(super) ticks: Vec<i64>,
+}
+
+impl<'a> Put<'a> {
+    pub(super) fn array(&self) -> Option<&ArrayView<'a>> {
+        match &self.content {
+            Content::Array(array, _) => Some(array),
+            Content::Nothing { .. } => None,
+        }
+    }
+
+    pub(super) fn overlap(&self) -> Overlap {
+        match &self.content {
+            Content::Array(_, overlap) => *overlap,
+            Content::Nothing { .. } => Overlap::Replace,
+        }
+    }
+
+    /// The window without extent along the irregular dimension, in bins of the level of buckets, whose pieces have the place of any
+    /// event of this put.
+    pub(super) fn flat(&self) -> Option<Window> {
+        let irregular = self.grid.structure().irregular_axis()?;
+        let levels = self.window.levels(self.grid.structure().dimensions().len());
+        let bin = irregular.bin(irregular.bucket, self.window.start()[irregular.axis]);
+        Some(self.window.along(irregular.axis, bin, 1).at(levels.with(irregular.dimension, irregular.bucket)))
+    }
+
+    /// Every chunk or bucket that an array is put into.
+    fn locations(&self) -> Vec<Location> {
+        let structure = self.grid.structure();
+        let Some((irregular, flat)) = structure.irregular_axis().zip(self.flat()) else {
+            return structure.split(&self.window).map(|piece| piece.location).take(LOCATIONS_MAX).collect();
+        };
+        let mut codes: Vec<u64> = self.ticks.iter().map(|tick| irregular.code(irregular.bucket, *tick)).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        let columns: Vec<Location> = structure.split(&flat).map(|piece| piece.location).take(LOCATIONS_MAX).collect();
+        let at = |code: u64| columns.iter().map(move |at| irregular.place(at, irregular.bucket, code)).collect::<Vec<_>>();
+        codes.into_iter().flat_map(at).take(LOCATIONS_MAX).collect()
+    }
+}
+
+/// Puts that are committed together: all of them or none, whichever grids they are for. Later ones lie over earlier ones.
+#[derive(Clone, Debug)]
+pub struct Batch<'a> {
+    store: Store,
+    durability: Durability,
+    pub(super) puts: Vec<Put<'a>>,
+}
+
+/// Conflicts after which aggregates are no longer computed in the commit itself, where every writer meets at the top.
+const INLINE_CONFLICTS_MAX: usize = 1;
+/// How many places of a put are looked at to see who else writes there.
+const LOCATIONS_MAX: usize = 32;
+
+impl<'a> Batch<'a> {
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store, durability: Durability::Sync, puts: Vec::new() }
+    }
+
+    /// When the commit returns; after it is on the medium by default.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Adds a put. Cells without data leave what is there alone. See [`Grid::put`].
+    pub fn put(&mut self, grid: &Grid, window: &Window, array: impl Into<ArrayView<'a>>) -> Result<()> {
+        self.put_over(grid, window, array, Overlap::Merge)
+    }
+
+    /// Adds a put. Cells without data replace what is there. See [`Grid::replace`].
+    pub fn replace(&mut self, grid: &Grid, window: &Window, array: impl Into<ArrayView<'a>>) -> Result<()> {
+        self.put_over(grid, window, array, Overlap::Replace)
+    }
+
+    /// Adds a put that says what it does where data is already. See [`Grid::put`].
+    pub fn put_over(&mut self, grid: &Grid, window: &Window, array: impl Into<ArrayView<'a>>, overlap: Overlap) -> Result<()> {
+        let (array, ticks) = (
+            array.into(),
+            match grid.structure().irregular_axis() {
+                None => Vec::new(),
+                Some(irregular) => {
+                    grid.structure().check(window).map_err(|e| grid.blame(e))?;
+                    let (first, len) = (window.start()[irregular.axis], window.shape()[irregular.axis]);
+                    (first..first.saturating_add_unsigned(len)).take(TICKS_MAX).collect()
+                }
+            },
+        );
+        self.add(grid, window, array, overlap, ticks)
+    }
+
+    /// Adds a put of events of an irregular dimension. See [`Grid::put_events`].
+    pub fn put_events(
+        &mut self,
+        grid: &Grid,
+        ticks: &[i64],
+        start: impl Into<CellIndex>,
+        array: impl Into<ArrayView<'a>>,
+        overlap: Overlap,
+    ) -> Result<()> {
+        let (array, window) = (array.into(), start.into());
+        let window = events_window(grid, ticks, &window, array.shape()).map_err(|e| grid.blame(e))?;
+        self.add(grid, &window, array, overlap, ticks.to_vec())
+    }
+
+    /// Adds the removal of all data from a window. See [`Grid::clear`].
+    pub fn clear(&mut self, grid: &Grid, window: &Window) -> Result<()> {
+        self.remove(grid, window, false)
+    }
+
+    /// Adds the removal of all data from a window, and of the window from what counts as put. See [`Grid::delete`].
+    pub fn delete(&mut self, grid: &Grid, window: &Window) -> Result<()> {
+        self.remove(grid, window, true)
+    }
+
+    fn remove(&mut self, grid: &Grid, window: &Window, shrink: bool) -> Result<()> {
+        self.check(grid, window)?;
+        let structure = grid.structure();
+        let levels = window.levels(structure.dimensions().len());
+        // Whatever bins it is given in, it is ticks that are removed.
+        let window = match structure.irregular() {
+            Some(_) => structure.cover(window, structure.cell_levels(levels)),
+            None => window.at(levels),
+        };
+        self.puts.push(Put { grid: grid.clone(), window, content: Content::Nothing { shrink }, ticks: Vec::new() });
+        Ok(())
+    }
+
+    fn check(&self, grid: &Grid, window: &Window) -> Result<()> {
+        if !grid.store().is(&self.store) {
+            return Err(grid.blame(Error::invalid("it is of another store than the batch")));
+        }
+        grid.check_layers()?;
+        grid.writable()?;
+        grid.structure().check(window).map_err(|e| grid.blame(e))
+    }
+
+    fn add(&mut self, grid: &Grid, window: &Window, array: ArrayView<'a>, overlap: Overlap, ticks: Vec<i64>) -> Result<()> {
+        self.check(grid, window)?;
+        if array.dtype() != grid.schema().dtype() {
+            let (got, cells) = (array.dtype(), grid.schema().dtype());
+            return Err(grid.blame(Error::invalid(format!("an array of {got} does not fit cells of {cells}"))));
+        }
+        let mut shape = window.shape();
+        grid.structure().irregular_axis().iter().for_each(|irregular| shape[irregular.axis] = ticks.len() as u64);
+        let fits = array.shape().len() == shape.len()
+            && array.shape().iter().zip(shape.iter()).all(|(&array, &window)| array as u64 == window);
+        if !fits {
+            let message =
+                format!("an array of {:?} does not fit a window of {:?} cells at {:?}", array.shape(), shape, window.start());
+            return Err(grid.blame(Error::invalid(message)));
+        }
+        let window = window.at(window.levels(grid.structure().dimensions().len()));
+        self.puts.push(Put { grid: grid.clone(), window, content: Content::Array(array, overlap), ticks });
+        Ok(())
+    }
+
+    /// Commits all puts, and under [`Policy::Inline`] brings the aggregates above them up to date. Under [`Policy::Background`] it
+    /// first waits where too many marks are pending, or aggregates a part of them itself.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Grid::put`]. After an [`Unavailable`](ErrorKind::Unavailable) error of the commit itself the batch may be
+    /// found whole after reopening, or not at all.
+    pub fn commit(self) -> Result<Commit> {
+        let _span = tracing::debug_span!("commit", puts = self.puts.len()).entered();
+        self.grids().iter().try_for_each(|grid| self.store.make_room(grid))?;
+        let inline = self.store.policy() == Policy::Inline;
+        let mut conflicts = 0;
+        loop {
+            let inline_now = inline && conflicts <= INLINE_CONFLICTS_MAX;
+            match self.store.in_turn(self.chunks(), self.durability, |durability| self.attempt(inline_now, durability)) {
+                Err(error) if *error.kind() == ErrorKind::Conflict => conflicts += 1,
+                Err(error) => return Err(error),
+                Ok(mut commit) if inline && commit.marks > 0 => {
+                    for grid in self.grids() {
+                        commit.aggregates += unless_dropped(grid.aggregate())?.chunks;
+                    }
+                    commit.marks = 0;
+                    return Ok(commit);
+                }
+                Ok(commit) => return Ok(commit),
+            }
+        }
+    }
+
+    /// The grids of this batch, each once.
+    fn grids(&self) -> Vec<Grid> {
+        let mut grids: Vec<Grid> = Vec::new();
+        for put in &self.puts {
+            if !grids.iter().any(|grid| grid.id() == put.grid.id()) {
+                grids.push(put.grid.clone());
+            }
+        }
+        grids
+    }
+
+    /// Every chunk that an array is put into, as far as they are few.
+    fn chunks(&self) -> impl Iterator<Item = (GridId, Location)> {
+        let arrays = self.puts.iter().filter(|put| put.array().is_some());
+        arrays.flat_map(|put| put.locations().into_iter().map(|at| (put.grid.id(), at)))
+    }
+
+    /// One try: everything is computed from one snapshot, and refused if that is outdated by then.
+    fn attempt(&self, inline: bool, durability: Durability) -> Result<Commit> {
+        let aggregators: Vec<Arc<Mutex<()>>> = self.grids().iter().map(|grid| self.store.aggregator(grid.id())).collect();
+        // Where somebody else aggregates, both would meet at the top: marks are cheaper.
+        let held: Option<Vec<_>> =
+            if inline { aggregators.iter().map(|aggregator| try_lock(aggregator)).collect() } else { None };
+        let snapshot = self.store.current()?;
+        let mut batch = kv::Batch::at(snapshot.as_ref());
+        let number = self.store.reserve_sequence();
+        let mut commit = Commit { sequence: number.get(), ..Commit::default() };
+        for grid in self.grids() {
+            let puts: Vec<&Put<'a>> = self.puts.iter().filter(|put| put.grid.id() == grid.id()).collect();
+            batch.expect_key(Space::Meta, meta::schema(grid.id()));
+            let writer = Writer::new(&grid, snapshot.as_ref(), puts)?;
+            writer.write(&mut batch, &mut commit, (&number, held.is_some()))?;
+        }
+        self.store.commit(batch, durability)?;
+        Ok(commit)
+    }
+}
+
+/// The most events of one put.
+const TICKS_MAX: usize = 1 << 24;
+
+/// The window of events at some ticks whose array begins at a cell of the other axes.
+fn events_window(grid: &Grid, ticks: &[i64], start: &CellIndex, array: &[usize]) -> Result<Window> {
+    let structure = grid.structure();
+    let Some(irregular) = structure.irregular_axis() else {
+        return Err(Error::invalid("it has no irregular dimension, so no events; put a window"));
+    };
+    let name = structure.dimensions()[irregular.dimension].name();
+    if start.len() + 1 != structure.rank() || array.len() != structure.rank() {
+        return Err(Error::invalid(format!(
+            "an array of {array:?} whose first cell is {start:?} along the axes beside `{name}` does not fit {} axes",
+            structure.rank()
+        )));
+    }
+    let mut sorted = ticks.to_vec();
+    sorted.sort_unstable();
+    if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        let at = structure.dimensions()[irregular.dimension].axes()[0].shown(twice[0]);
+        return Err(Error::invalid(format!("the event at {at} along dimension `{name}` is given twice")));
+    }
+    let (Some(&first), Some(&last)) = (sorted.first(), sorted.last()) else {
+        return Err(Error::invalid(format!("there are no events to put along dimension `{name}`")));
+    };
+    if ticks.len() > TICKS_MAX || ticks.len() != array[irregular.axis] {
+        let events = array[irregular.axis];
+        return Err(Error::invalid(format!(
+            "{} ticks do not fit an array of {events} events along dimension `{name}`",
+            ticks.len()
+        )));
+    }
+    let at = |axis: usize| match axis.cmp(&irregular.axis) {
+        std::cmp::Ordering::Less => (start[axis], array[axis] as u64),
+        std::cmp::Ordering::Equal => (first, last.abs_diff(first).saturating_add(1)),
+        std::cmp::Ordering::Greater => (start[axis - 1], array[axis] as u64),
+    };
+    let first: CellIndex = (0..structure.rank()).map(|axis| at(axis).0).collect();
+    let shape: Shape = (0..structure.rank()).map(|axis| at(axis).1).collect();
+    let mut window = Window::new(first, shape);
+    // Events are put at the levels at which the grid has them.
+    if let Some(levels) = grid.base_levels()? {
+        window = window.at(levels);
+    }
+    Ok(window)
+}
