@@ -56,7 +56,7 @@ impl Field {
     }
 
     /// The same of a file that is open.
-    pub fn new(file: NetCdf, variable: Option<&str>, index_axes: bool) -> Result<Self> {
+    pub fn new(mut file: NetCdf, variable: Option<&str>, index_axes: bool) -> Result<Self> {
         let header = file.header().clone();
         let variable = choose(&header, variable)?;
         let shape = variable.shape();
@@ -86,6 +86,7 @@ impl Field {
         };
         let (y, x) = (along(roles.y)?, along(roles.x)?);
         let band = roles.band.map(|axis| labels(&file, dimension(axis), shape[axis])).transpose()?;
+        file.forget_chunks()?;
         let crs = if index_axes { None } else { crs(&header, variable) };
         Ok(Self { name: variable.name.clone(), file, shape, roles, times, y, x, band, crs, decoding })
     }

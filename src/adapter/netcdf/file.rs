@@ -20,11 +20,17 @@ use crate::error::{Error, Result};
 const BOX_BYTES_MAX: u64 = 1 << 30;
 /// Numbers of a coordinate or its bounds, at most: a small file can claim any count of cells that were never written.
 const COORDINATES_MAX: u64 = 1 << 25;
+/// Decoded chunks that are held, in bytes: those of the 16 steps that an import reads by rows, if a chunk is a step of up to 32 MiB.
+const CHUNKS_BYTES: usize = 512 << 20;
+/// How many they are, at most.
+const CHUNKS_MAX: usize = 1 << 16;
+/// Larger chunks are decoded one at a time: each thread would need memory for one.
+const PARALLEL_CHUNK_BYTES_MAX: u64 = 32 << 20;
 /// The filter Zstandard, as registered with The HDF Group.
 const ZSTD: u16 = 32_015;
 
-/// An open NetCDF file: classic (CDF-1, CDF-2 or CDF-5) or NetCDF-4. Nothing is held but the header, and chunks that were read
-/// last.
+/// An open NetCDF file: classic (CDF-1, CDF-2 or CDF-5) or NetCDF-4. Nothing is held but the header, and the chunks that were
+/// read last.
 pub struct NetCdf {
     header: Header,
     source: Source,
@@ -34,7 +40,10 @@ pub struct NetCdf {
 enum Source {
     Classic(NcFile),
     /// Not an `NcFile`, which visits all groups to read a variable that can grow: without end where a group holds itself.
-    Hdf5(Hdf5File),
+    Hdf5 {
+        file: Hdf5File,
+        storage: DynStorage,
+    },
 }
 
 impl fmt::Debug for NetCdf {
@@ -69,18 +78,16 @@ impl NetCdf {
 
     fn from_storage(storage: DynStorage) -> Result<Self> {
         guarded(|| {
-            let len = storage.len();
             let file = NcFile::from_storage(storage.clone())?;
-            let hdf5 = match file.as_classic() {
-                Some(_) => None,
-                None => Some(Hdf5File::from_storage_with_options(storage, options())?),
-            };
-            let end = hdf5.as_ref().map_or(0, |hdf5| hdf5.superblock().eof_address);
+            if file.as_classic().is_some() {
+                return Ok(Self { header: Header::of(&file)?, source: Source::Classic(file) });
+            }
+            let hdf5 = Hdf5File::from_storage_with_options(storage.clone(), options())?;
+            let (len, end) = (storage.len(), hdf5.superblock().eof_address);
             if end > len {
                 return Err(netcdf_reader::Error::InvalidData(format!("the file has {len} bytes of {end}")));
             }
-            let header = Header::of(&file)?;
-            Ok(Self { header, source: hdf5.map_or_else(|| Source::Classic(file), Source::Hdf5) })
+            Ok(Self { header: Header::of(&file)?, source: Source::Hdf5 { file: hdf5, storage } })
         })
     }
 
@@ -119,6 +126,14 @@ impl NetCdf {
         Ok(array)
     }
 
+    /// Gives back the memory of the chunks that are held. Many files may be open at a time.
+    pub(super) fn forget_chunks(&mut self) -> Result<()> {
+        if let Source::Hdf5 { file, storage } = &mut self.source {
+            *file = guarded(|| Ok(Hdf5File::from_storage_with_options(storage.clone(), options())?))?;
+        }
+        Ok(())
+    }
+
     /// Refuses a variable of which the file does not have the last cell, so that its shape can be believed.
     pub(super) fn check(&self, variable: &Variable) -> Result<()> {
         let last: Vec<u64> = variable.shape().iter().map(|len| len.saturating_sub(1)).collect();
@@ -147,7 +162,7 @@ impl Source {
                 let selections = ranges.map(|(start, end)| NcSliceInfoElem::Slice { start, end, step: 1 }).collect();
                 file.read_variable_slice(&variable.stored_name, &NcSliceInfo { selections })
             }
-            Source::Hdf5(file) => {
+            Source::Hdf5 { file, .. } => {
                 let selections = ranges.map(|(start, end)| SliceInfoElem::Slice { start, end, step: 1 }).collect();
                 let dataset = file.dataset(&variable.stored_name)?;
                 // Another variable may have made the dimension longer.
@@ -157,7 +172,10 @@ impl Source {
                     let why = format!("it has {:?} of {whole:?} cells, and nothing says what the others are", dataset.shape());
                     return Err(netcdf_reader::Error::InvalidData(why));
                 }
-                Ok(dataset.with_padded_shape(&whole)?.read_slice_parallel(&SliceInfo { selections })?)
+                let cells = dataset.chunks().unwrap_or_default().into_iter().map(u64::from).fold(1, u64::saturating_mul);
+                let (dataset, selection) = (dataset.with_padded_shape(&whole)?, SliceInfo { selections });
+                let parallel = cells.saturating_mul(size_of::<T>() as u64) <= PARALLEL_CHUNK_BYTES_MAX;
+                Ok(if parallel { dataset.read_slice_parallel(&selection)? } else { dataset.read_slice(&selection)? })
             }
         }
     }
@@ -174,7 +192,12 @@ fn options() -> OpenOptions {
     let refused = |cause: std::io::Error| hdf5_reader::error::Error::DecompressionError(cause.to_string());
     filters.register(ZSTD, Box::new(move |_, bytes, _| zstd(bytes).map_err(refused)));
     let bytes_max = usize::try_from(BOX_BYTES_MAX).unwrap_or(usize::MAX);
-    OpenOptions::default().with_filter_registry(filters).with_max_chunk_bytes(bytes_max).with_max_read_bytes(bytes_max)
+    OpenOptions::default()
+        .with_filter_registry(filters)
+        .with_chunk_cache_bytes(CHUNKS_BYTES)
+        .with_chunk_cache_slots(CHUNKS_MAX)
+        .with_max_chunk_bytes(bytes_max)
+        .with_max_read_bytes(bytes_max)
 }
 
 /// What a library answers. They are hardened, but a panic of theirs over a damaged file would be ours.

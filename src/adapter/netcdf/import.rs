@@ -114,6 +114,7 @@ impl Import {
             checked.nodata_cells += collisions;
             progress(array.shape().iter().map(|len| *len as u64).product());
         }
+        self.field.file.forget_chunks()?;
         if checked.nodata_cells > 0 && self.field.decoding.declared {
             return Err(Error::invalid(format!(
                 "{} valid cells of the variable have the grid's nodata value {}; make the grid with another `--nodata`",
@@ -235,6 +236,7 @@ pub fn write(imports: &mut [&mut Import], progress: &mut dyn FnMut(u64)) -> Resu
             }
             progress(cells);
         }
+        import.field.file.forget_chunks()?;
     }
     commit(&grid, &mut waiting, Durability::Sync, &mut done)?;
     Ok(done)

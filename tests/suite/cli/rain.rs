@@ -162,7 +162,7 @@ fn a_variable_with_coordinates_lies_where_they_say() {
         assert_eq!(grid["extent"], json!({ "time": [0.0, 4.0], "y": [33.0, 36.0], "x": [95.0, 145.0] }));
         assert_eq!(grid["dimensions"][0]["axes"][0]["unit"], json!("hours since 2018-09-13T19:00:00Z"));
         let why = work.fails(&["import", "store", "dem", &file]);
-        assert!(why.contains(&format!("choose one with `--variable`: {others}\n")), "{why}");
+        assert!(why.trim_end().ends_with(&format!("choose one with `--variable`: {others}")), "{why}");
         let part = work.cells(&["--extent", "95,35,115,36", "--period", "2018-09-13T20:00Z/2018-09-13T21:00Z"]);
         assert_eq!(part.shape(), [1, 2]);
     }
@@ -175,7 +175,7 @@ fn what_the_climate_data_store_gives_out_is_taken_as_it_is() {
     work.ok(&["create", "store", "t2m", "--like", &file]);
     work.ok(&["import", "store", "t2m", &file]);
     let grid = work.json(&["info", "store", "t2m"])["grids"][0].clone();
-    assert_eq!(grid["extent"], json!({ "time": [0.0, 3.0], "y": [52.125, 53.125], "x": [3.875, 5.125] }));
+    assert_eq!(grid["extent"], json!({ "time": [1709143200.0, 1709208000.0], "y": [52.125, 53.125], "x": [3.875, 5.125] }));
     assert_eq!(grid["period"], json!(["2024-02-28T18:00:00Z", "2024-02-29T12:00:00Z"]));
     let mut cut = std::fs::read(&file).expect("a stored file");
     cut.truncate(cut.len() - 1);
