@@ -7,6 +7,8 @@ use serde::ser::{Serialize, SerializeTuple, Serializer};
 
 #[cfg(feature = "geotiff")]
 pub use crate::adapter::geotiff::fuzz_geotiff as geotiff;
+#[cfg(feature = "netcdf")]
+pub use crate::adapter::netcdf::fuzz_netcdf as netcdf;
 use crate::codec::{BlobSpec, Filter, Plane, decode, decode_record, encode, encode_record, inspect};
 use crate::key::{ChunkKey, DirectoryEntry, GridId, MarkKey};
 use crate::kv::{Engine, Memory};

@@ -11,6 +11,8 @@ const TARGETS: &[(&str, Target)] = &[
     ("history", gridstone::fuzzing::history),
     #[cfg(feature = "geotiff")]
     ("geotiff", gridstone::fuzzing::geotiff),
+    #[cfg(feature = "netcdf")]
+    ("netcdf", gridstone::fuzzing::netcdf),
 ];
 
 fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {

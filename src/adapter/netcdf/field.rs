@@ -1,7 +1,5 @@
 //! A variable as the CF conventions describe it: which axis is which, where its cells lie, what its numbers stand for.
 
-use std::fs::File;
-use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
 use super::decode::Decoding;
@@ -10,6 +8,10 @@ use super::header::{Header, Variable};
 use super::space::Cells;
 use super::time::Times;
 use crate::error::{Error, Result};
+
+/// Cells along an axis, and bytes of a variable, at most: a small file can claim any number of cells that were never written.
+const AXIS_MAX: u64 = 1 << 24;
+const BYTES_MAX: u64 = 1 << 46;
 
 /// A dimension whose coordinates are labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +32,8 @@ pub(super) struct Roles {
 
 /// One variable of a file, ready to make a grid or to be laid into one. No cell was read but those of its coordinates.
 #[derive(Debug)]
-pub struct Field<R = BufReader<File>> {
-    pub(super) file: NetCdf<R>,
+pub struct Field {
+    pub(super) file: NetCdf,
     pub(super) name: String,
     pub(super) shape: Vec<u64>,
     pub(super) roles: Roles,
@@ -52,28 +54,30 @@ impl Field {
         Self::new(NetCdf::open(path)?, variable, index_axes)
             .map_err(|cause| cause.within(format!("`{}` cannot be used", path.display())))
     }
-}
 
-impl<R: Read + Seek> Field<R> {
     /// The same of a file that is open.
-    pub fn new(mut file: NetCdf<R>, variable: Option<&str>, index_axes: bool) -> Result<Self> {
+    pub fn new(mut file: NetCdf, variable: Option<&str>, index_axes: bool) -> Result<Self> {
         let header = file.header().clone();
         let variable = choose(&header, variable)?;
-        let shape = header.shape(variable);
+        let shape = variable.shape();
         let refused = |why: String| Error::invalid(format!("variable `{}`: {why}", variable.name));
         if shape.contains(&0) {
             return Err(refused(format!("it has no cells: its shape is {shape:?}")));
         }
+        let bytes = shape.iter().try_fold(8_u64, |bytes, len| bytes.checked_mul(*len));
+        if bytes.is_none_or(|bytes| bytes > BYTES_MAX) || shape.iter().any(|len| *len > AXIS_MAX) {
+            return Err(refused(format!("its shape {shape:?} is larger than anything that can be imported")));
+        }
         file.check(variable)?;
         let roles = roles(&header, variable)?;
         let decoding = Decoding::of(variable)?;
-        let dimension = |axis: usize| header.dimensions[variable.dimensions[axis]].name.as_str();
-        let times = roles.time.map(|axis| Times::read(&mut file, dimension(axis))).transpose()?;
-        let mut along = |axis: usize| {
+        let dimension = |axis: usize| variable.dimensions[axis].name.as_str();
+        let times = roles.time.map(|axis| Times::read(&file, dimension(axis))).transpose()?;
+        let along = |axis: usize| {
             let name = dimension(axis);
             match coordinate(&header, name) {
                 _ if index_axes => Ok(Cells::index(shape[axis])),
-                Some(_) => Cells::read(&mut file, name),
+                Some(_) => Cells::read(&file, name),
                 None => Err(refused(format!(
                     "there is no 1-D coordinate variable for its axis `{name}`{}; keep it on its own index axes with `--index-axes`",
                     curvilinear(&header, variable)
@@ -81,7 +85,8 @@ impl<R: Read + Seek> Field<R> {
             }
         };
         let (y, x) = (along(roles.y)?, along(roles.x)?);
-        let band = roles.band.map(|axis| labels(&mut file, dimension(axis), shape[axis])).transpose()?;
+        let band = roles.band.map(|axis| labels(&file, dimension(axis), shape[axis])).transpose()?;
+        file.forget_chunks()?;
         let crs = if index_axes { None } else { crs(&header, variable) };
         Ok(Self { name: variable.name.clone(), file, shape, roles, times, y, x, band, crs, decoding })
     }
@@ -97,7 +102,7 @@ impl<R: Read + Seek> Field<R> {
     }
 
     /// The open file.
-    pub fn file(&self) -> &NetCdf<R> {
+    pub fn file(&self) -> &NetCdf {
         &self.file
     }
 }
@@ -110,7 +115,7 @@ fn choose<'a>(header: &'a Header, name: Option<&str>) -> Result<&'a Variable> {
         attributes.flat_map(str::split_whitespace).any(|word| word.trim_end_matches(':') == name)
     };
     let is_data = |variable: &&Variable| {
-        let coordinate = header.dimensions.iter().any(|dimension| dimension.name == variable.name);
+        let coordinate = variable.dimensions.iter().any(|dimension| dimension.name == variable.name);
         variable.dtype.is_some() && variable.dimensions.len() >= 2 && !coordinate && !referred(&variable.name)
     };
     let fields: Vec<&Variable> = header.variables.iter().filter(is_data).collect();
@@ -130,7 +135,7 @@ fn choose<'a>(header: &'a Header, name: Option<&str>) -> Result<&'a Variable> {
 
 /// The 1-D variable that has the name of its dimension.
 fn coordinate<'a>(header: &'a Header, dimension: &str) -> Option<&'a Variable> {
-    let of = |variable: &Variable| header.dimensions[variable.dimensions[0]].name == dimension;
+    let of = |variable: &Variable| variable.dimensions[0].name == dimension;
     header.variable(dimension).filter(|variable| variable.dimensions.len() == 1 && of(variable) && variable.dtype.is_some())
 }
 
@@ -169,7 +174,7 @@ fn role(header: &Header, dimension: &str) -> Option<Role> {
 /// Which axis is which. Where nothing tells rows and columns, they are the last two axes.
 fn roles(header: &Header, variable: &Variable) -> Result<Roles> {
     let refused = |why: String| Error::invalid(format!("variable `{}`: {why}", variable.name));
-    let names: Vec<&str> = variable.dimensions.iter().map(|d| header.dimensions[*d].name.as_str()).collect();
+    let names: Vec<&str> = variable.dimensions.iter().map(|dimension| dimension.name.as_str()).collect();
     let known: Vec<Option<Role>> = names.iter().map(|name| role(header, name)).collect();
     let only = |wanted: Role| -> Result<Option<usize>> {
         let mut found = (0..known.len()).filter(|axis| known[*axis] == Some(wanted));
@@ -187,7 +192,7 @@ fn roles(header: &Header, variable: &Variable) -> Result<Roles> {
     let (Some(y), Some(x)) = (y, x) else {
         return Err(refused(format!("its axes {} are not to be told as rows and columns", names.join(", "))));
     };
-    let shape = header.shape(variable);
+    let shape = variable.shape();
     let mut others = (0..names.len()).filter(|axis| ![Some(y), Some(x), time].contains(&Some(*axis)) && shape[*axis] > 1);
     let band = others.next();
     if let (Some(a), Some(b)) = (band, others.next()) {
@@ -210,7 +215,7 @@ fn curvilinear(header: &Header, variable: &Variable) -> String {
 }
 
 /// One label a cell: its coordinate if it has one, else its number.
-fn labels<R: Read + Seek>(file: &mut NetCdf<R>, dimension: &str, len: u64) -> Result<Labels> {
+fn labels(file: &NetCdf, dimension: &str, len: u64) -> Result<Labels> {
     let labels = match coordinate(file.header(), dimension) {
         Some(_) => file.doubles(dimension)?.0.iter().map(f64::to_string).collect(),
         None => (1..=len).map(|number| number.to_string()).collect(),

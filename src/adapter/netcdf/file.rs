@@ -1,22 +1,62 @@
 //! An open file: its header, and boxes of its variables.
 
+use std::fmt;
 use std::fs::File;
-use std::io::{BufReader, Read, Seek};
+use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 
-use super::header::{self, Header, Variable};
-use super::source::{self, Source};
-use crate::array::{Array, DType};
+use hdf5_reader::storage::{BytesStorage, DynStorage, FileStorage};
+use hdf5_reader::{FilterRegistry, Hdf5File, OpenOptions, SliceInfo, SliceInfoElem};
+use ndarray::ArrayD;
+use netcdf_reader::{NcFile, NcReadable, NcSliceInfo, NcSliceInfoElem};
+
+use super::header::{Header, Variable};
+use crate::array::{Array, DType, with_dtype};
 use crate::error::{Error, Result};
 
-/// [`NetCdf::read`] refuses a box of more bytes.
+/// [`NetCdf::read`] refuses a box of more bytes, or of larger chunks.
 const BOX_BYTES_MAX: u64 = 1 << 30;
+/// Numbers of a coordinate or its bounds, at most: a small file can claim any count of cells that were never written.
+const COORDINATES_MAX: u64 = 1 << 25;
+/// Decoded chunks that are held, in bytes: those of the 16 steps that an import reads by rows, if a chunk is a step of up to 32 MiB.
+const CHUNKS_BYTES: usize = 512 << 20;
+/// How many they are, at most.
+const CHUNKS_MAX: usize = 1 << 16;
+/// Larger chunks are decoded one at a time: each thread would need memory for one.
+const PARALLEL_CHUNK_BYTES_MAX: u64 = 32 << 20;
+/// The filter Zstandard, as registered with The HDF Group.
+const ZSTD: u16 = 32_015;
 
-/// An open NetCDF file of a classic format (CDF-1, CDF-2 or CDF-5). Nothing but the header is held.
-#[derive(Debug)]
-pub struct NetCdf<R = BufReader<File>> {
-    source: Source<R>,
+/// An open NetCDF file: classic (CDF-1, CDF-2 or CDF-5) or NetCDF-4. Nothing is held but the header, and the chunks that were
+/// read last.
+pub struct NetCdf {
     header: Header,
+    source: Source,
+}
+
+/// Where the cells come from.
+enum Source {
+    Classic(NcFile),
+    /// Not an `NcFile`, which visits all groups to read a variable that can grow: without end where a group holds itself.
+    Hdf5 {
+        file: Hdf5File,
+        storage: DynStorage,
+    },
+}
+
+impl fmt::Debug for NetCdf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NetCdf").field("header", &self.header).finish_non_exhaustive()
+    }
+}
+
+/// Whether a file begins as NetCDF does.
+pub fn is_netcdf(path: impl AsRef<Path>) -> bool {
+    let mut magic = [0; 4];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut magic));
+    read.is_ok() && (magic.starts_with(b"CDF") || magic == [0x89, b'H', b'D', b'F'])
 }
 
 impl NetCdf {
@@ -24,24 +64,31 @@ impl NetCdf {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let file = crate::adapter::file::open(path)?;
-        Self::from_reader(BufReader::new(file))
+        // Not mapped into memory: where another process cuts a mapped file, reading it ends this one.
+        let storage = guarded(|| Ok(FileStorage::from_file(file)?));
+        storage
+            .and_then(|storage| Self::from_storage(Arc::new(storage)))
             .map_err(|cause| cause.within(format!("`{}` cannot be read as NetCDF", path.display())))
     }
-}
 
-/// Whether a file begins as NetCDF does, classic or not.
-pub fn is_netcdf(path: impl AsRef<Path>) -> bool {
-    let mut magic = [0; 4];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut magic));
-    read.is_ok() && (magic.starts_with(b"CDF") || magic == [0x89, b'H', b'D', b'F'])
-}
+    /// Reads the header of a file that is held in memory.
+    pub fn from_bytes(bytes: impl Into<Vec<u8>>) -> Result<Self> {
+        Self::from_storage(Arc::new(BytesStorage::new(bytes.into())))
+    }
 
-impl<R: Read + Seek> NetCdf<R> {
-    /// Reads the header of a file that is open, or held in memory.
-    pub fn from_reader(reader: R) -> Result<Self> {
-        let mut source = Source::new(reader)?;
-        let header = header::read(&mut source)?;
-        Ok(Self { source, header })
+    fn from_storage(storage: DynStorage) -> Result<Self> {
+        guarded(|| {
+            let file = NcFile::from_storage(storage.clone())?;
+            if file.as_classic().is_some() {
+                return Ok(Self { header: Header::of(&file)?, source: Source::Classic(file) });
+            }
+            let hdf5 = Hdf5File::from_storage_with_options(storage.clone(), options())?;
+            let (len, end) = (storage.len(), hdf5.superblock().eof_address);
+            if end > len {
+                return Err(netcdf_reader::Error::InvalidData(format!("the file has {len} bytes of {end}")));
+            }
+            Ok(Self { header: Header::of(&file)?, source: Source::Hdf5 { file: hdf5, storage } })
+        })
     }
 
     /// What the file says of itself.
@@ -53,110 +100,123 @@ impl<R: Read + Seek> NetCdf<R> {
     ///
     /// An [`Invalid`](crate::ErrorKind::Invalid) error if there is no such variable of numbers, if the box is not within it or comes to
     /// more than 1 GiB, or if the file is damaged.
-    pub fn read(&mut self, name: &str, start: &[u64], shape: &[u64]) -> Result<Array> {
+    pub fn read(&self, name: &str, start: &[u64], shape: &[u64]) -> Result<Array> {
         let refused = |why: String| Error::invalid(format!("variable `{name}`: {why}"));
         let variable = self.header.variable(name).ok_or_else(|| refused("the file has none of that name".to_owned()))?;
-        let dtype = variable.dtype.ok_or_else(|| refused("it holds characters, not numbers".to_owned()))?;
-        let whole = self.header.shape(variable);
+        let dtype = variable.dtype.ok_or_else(|| refused("it holds no numbers".to_owned()))?;
+        let whole = variable.shape();
         let inside = |axis: usize| start[axis].checked_add(shape[axis]).is_some_and(|end| end <= whole[axis]);
         if start.len() != whole.len() || shape.len() != whole.len() || !(0..whole.len()).all(inside) {
             return Err(refused(format!("a box of {shape:?} cells at {start:?} is not within {whole:?}")));
         }
-        let bytes = shape.iter().try_fold(dtype.size() as u64, |bytes, len| bytes.checked_mul(*len));
-        let Some(bytes) = bytes.filter(|bytes| *bytes <= BOX_BYTES_MAX) else {
+        // An axis without cells does not make the others smaller.
+        let bytes = shape.iter().try_fold(dtype.size() as u64, |bytes, len| bytes.checked_mul((*len).max(1)));
+        if bytes.is_none_or(|bytes| bytes > BOX_BYTES_MAX) {
             return Err(refused(format!("a box of {shape:?} cells is more than {} MiB; read it in parts", BOX_BYTES_MAX >> 20)));
-        };
-        let runs =
-            Runs::new(&self.header, variable, start, shape).ok_or_else(|| refused("it is larger than any file".to_owned()))?;
+        }
         let sizes: Vec<usize> = shape.iter().map(|len| usize::try_from(*len).unwrap_or(usize::MAX)).collect();
-        if bytes == 0 {
-            return source::array(dtype, Vec::new(), &sizes);
+        if sizes.contains(&0) {
+            return Ok(Array::filled(dtype, &sizes, 0.0));
         }
-        self.source.check(runs.last, runs.len, &format!("the end of variable `{name}`"))?;
-        let mut cells = vec![0; usize::try_from(bytes).map_err(|_| refused("it does not fit memory".to_owned()))?];
-        let len = usize::try_from(runs.len).unwrap_or(usize::MAX).max(1);
-        for (part, at) in cells.chunks_mut(len).zip(runs) {
-            self.source.check(at, part.len() as u64, "a run of cells")?;
-            self.source.fill(at, part)?;
+        let array = with_dtype!(dtype, |T| guarded(|| self.source.read::<T>(variable, start, shape)).map(Array::from));
+        let array = array.map_err(|cause| cause.within(format!("variable `{name}` cannot be read")))?;
+        if array.shape() != sizes {
+            return Err(refused(format!("the file has {:?} of {shape:?} cells", array.shape())));
         }
-        source::array(dtype, cells, &sizes)
+        Ok(array)
     }
 
-    /// Refuses a variable of which the file does not have all cells, so that its shape can be believed.
+    /// Gives back the memory of the chunks that are held. Many files may be open at a time.
+    pub(super) fn forget_chunks(&mut self) -> Result<()> {
+        if let Source::Hdf5 { file, storage } = &mut self.source {
+            *file = guarded(|| Ok(Hdf5File::from_storage_with_options(storage.clone(), options())?))?;
+        }
+        Ok(())
+    }
+
+    /// Refuses a variable of which the file does not have the last cell, so that its shape can be believed.
     pub(super) fn check(&self, variable: &Variable) -> Result<()> {
-        let shape = self.header.shape(variable);
-        let outside = || Error::invalid(format!("variable `{}` is larger than any file", variable.name));
-        let runs = Runs::new(&self.header, variable, &vec![0; shape.len()], &shape).ok_or_else(outside)?;
-        self.source.check(runs.last, runs.len, &format!("the end of variable `{}`", variable.name))
+        let last: Vec<u64> = variable.shape().iter().map(|len| len.saturating_sub(1)).collect();
+        self.read(&variable.name, &last, &vec![1; last.len()]).map(drop)
     }
 
-    /// All cells of a variable as doubles, and their type.
-    pub(super) fn doubles(&mut self, name: &str) -> Result<(Vec<f64>, DType)> {
-        let shape = self.header.variable(name).map(|variable| self.header.shape(variable)).unwrap_or_default();
+    /// All cells of a coordinate variable, or of its bounds, as doubles, and their type.
+    pub(super) fn doubles(&self, name: &str) -> Result<(Vec<f64>, DType)> {
+        let shape = self.header.variable(name).map(Variable::shape).unwrap_or_default();
+        let count = shape.iter().try_fold(1_u64, |count, len| count.checked_mul(*len));
+        if count.is_none_or(|count| count > COORDINATES_MAX) {
+            return Err(Error::invalid(format!(
+                "variable `{name}`: coordinates of {shape:?} cells are more than {COORDINATES_MAX}"
+            )));
+        }
         let array = self.read(name, &vec![0; shape.len()], &shape)?;
         Ok((array.iter_f64().collect(), array.dtype()))
     }
 }
 
-/// The places of the contiguous runs of bytes that a box is made of, in C order.
-struct Runs {
-    /// Offset of the box's first cell.
-    first: u64,
-    /// Bytes a run.
-    len: u64,
-    /// Offset of the last run.
-    last: u64,
-    /// Steps and counts of the axes in front of those that are contiguous.
-    axes: Vec<(u64, u64)>,
-    next: u64,
-    count: u64,
-}
-
-impl Runs {
-    fn new(header: &Header, variable: &Variable, start: &[u64], shape: &[u64]) -> Option<Self> {
-        let whole = header.shape(variable);
-        let mut strides = vec![variable.cell_bytes(); whole.len()];
-        for axis in (0..whole.len().saturating_sub(1)).rev() {
-            strides[axis] = strides[axis + 1].checked_mul(whole[axis + 1])?;
-        }
-        if header.is_record(variable) {
-            strides[0] = header.record_bytes;
-        }
-        let mut len = variable.cell_bytes();
-        let mut outer = whole.len();
-        // A run grows by an axis as long as the axes behind it are whole and nothing lies between.
-        while outer > 0 && strides[outer - 1] == len {
-            outer -= 1;
-            len = len.checked_mul(shape[outer])?;
-            if shape[outer] != whole[outer] {
-                break;
+impl Source {
+    fn read<T: NcReadable>(&self, variable: &Variable, start: &[u64], shape: &[u64]) -> netcdf_reader::Result<ArrayD<T>> {
+        let ranges = start.iter().zip(shape).map(|(start, len)| (*start, start + len));
+        match self {
+            Source::Classic(file) => {
+                let selections = ranges.map(|(start, end)| NcSliceInfoElem::Slice { start, end, step: 1 }).collect();
+                file.read_variable_slice(&variable.stored_name, &NcSliceInfo { selections })
+            }
+            Source::Hdf5 { file, .. } => {
+                let selections = ranges.map(|(start, end)| SliceInfoElem::Slice { start, end, step: 1 }).collect();
+                let dataset = file.dataset(&variable.stored_name)?;
+                // Another variable may have made the dimension longer.
+                let whole = variable.shape();
+                let fill = dataset.fill_value().and_then(|fill| fill.value.as_ref());
+                if dataset.shape() != whole && fill.is_none() {
+                    let why = format!("it has {:?} of {whole:?} cells, and nothing says what the others are", dataset.shape());
+                    return Err(netcdf_reader::Error::InvalidData(why));
+                }
+                let cells = dataset.chunks().unwrap_or_default().into_iter().map(u64::from).fold(1, u64::saturating_mul);
+                let (dataset, selection) = (dataset.with_padded_shape(&whole)?, SliceInfo { selections });
+                let parallel = cells.saturating_mul(size_of::<T>() as u64) <= PARALLEL_CHUNK_BYTES_MAX;
+                Ok(if parallel { dataset.read_slice_parallel(&selection)? } else { dataset.read_slice(&selection)? })
             }
         }
-        let first = start
-            .iter()
-            .zip(&strides)
-            .try_fold(variable.begin, |at, (start, stride)| at.checked_add(start.checked_mul(*stride)?))?;
-        let axes: Vec<(u64, u64)> = strides.iter().copied().zip(shape.iter().copied()).take(outer).collect();
-        let last = axes.iter().try_fold(first, |at, (stride, len)| at.checked_add(stride.checked_mul(len.saturating_sub(1))?))?;
-        let count = axes.iter().try_fold(1_u64, |count, (_, len)| count.checked_mul(*len))?;
-        Some(Self { first, len, last, axes, next: 0, count })
     }
 }
 
-impl Iterator for Runs {
-    type Item = u64;
+/// How NetCDF-4 is read. What other files it names is not: no resolver of them is set.
+fn options() -> OpenOptions {
+    let mut filters = FilterRegistry::new();
+    let zstd = |bytes: &[u8]| -> std::io::Result<Vec<u8>> {
+        let mut cells = Vec::new();
+        zstd::Decoder::new(bytes)?.take(BOX_BYTES_MAX).read_to_end(&mut cells)?;
+        Ok(cells)
+    };
+    let refused = |cause: std::io::Error| hdf5_reader::error::Error::DecompressionError(cause.to_string());
+    filters.register(ZSTD, Box::new(move |_, bytes, _| zstd(bytes).map_err(refused)));
+    let bytes_max = usize::try_from(BOX_BYTES_MAX).unwrap_or(usize::MAX);
+    OpenOptions::default()
+        .with_filter_registry(filters)
+        .with_chunk_cache_bytes(CHUNKS_BYTES)
+        .with_chunk_cache_slots(CHUNKS_MAX)
+        .with_max_chunk_bytes(bytes_max)
+        .with_max_read_bytes(bytes_max)
+}
 
-    fn next(&mut self) -> Option<u64> {
-        if self.next >= self.count {
-            return None;
-        }
-        let mut rest = self.next;
-        self.next += 1;
-        // Within `last`, which is a number.
-        Some(self.axes.iter().rev().fold(self.first, |at, (stride, len)| {
-            let step = rest % len;
-            rest /= len;
-            at + step * stride
-        }))
+/// What a library answers. They are hardened, but a panic of theirs over a damaged file would be ours.
+pub(super) fn guarded<T>(call: impl FnOnce() -> netcdf_reader::Result<T>) -> Result<T> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(answer) => answer.map_err(refused),
+        Err(_) => Err(Error::invalid("the file is damaged in a way that was not foreseen")),
     }
+}
+
+fn refused(cause: netcdf_reader::Error) -> Error {
+    let error = match cause {
+        netcdf_reader::Error::Io(_) | netcdf_reader::Error::Hdf5(hdf5_reader::error::Error::Io(_)) => {
+            Error::unavailable("the file cannot be read")
+        }
+        _ => Error::invalid(
+            "the file is damaged, or of a kind that is not read; `nccopy -k cdf5 FILE CLASSIC.nc` makes a classic file of what it can read",
+        ),
+    };
+    // As text: the libraries' errors tell their causes themselves.
+    error.because(cause.to_string())
 }

@@ -1,7 +1,5 @@
 //! Variables into a grid.
 
-use std::fs::File;
-use std::io::{BufReader, Read, Seek};
 use std::ops::Range;
 
 use ndarray::{ArrayD, Axis};
@@ -30,9 +28,9 @@ struct Run {
 
 /// A variable whose place in a grid is known. See the [module](super).
 #[derive(Debug)]
-pub struct Import<R = BufReader<File>> {
+pub struct Import {
     grid: Grid,
-    field: Field<R>,
+    field: Field,
     axes: GridAxes,
     runs: Vec<Run>,
     /// The first cell along the rows, columns and bands of the grid.
@@ -58,9 +56,9 @@ struct Part {
     rows: Range<u64>,
 }
 
-impl<R: Read + Seek> Import<R> {
+impl Import {
     /// Finds the place of a variable in a grid. An [`Invalid`](crate::ErrorKind::Invalid) error says why it has none.
-    pub fn new(grid: &Grid, field: Field<R>) -> Result<Self> {
+    pub fn new(grid: &Grid, field: Field) -> Result<Self> {
         let structure = grid.structure();
         let axes = GridAxes::of(structure, field.times.is_some(), field.band.is_some())?;
         let (from, to) = (field.decoding.dtype, grid.schema().dtype());
@@ -116,6 +114,7 @@ impl<R: Read + Seek> Import<R> {
             checked.nodata_cells += collisions;
             progress(array.shape().iter().map(|len| *len as u64).product());
         }
+        self.field.file.forget_chunks()?;
         if checked.nodata_cells > 0 && self.field.decoding.declared {
             return Err(Error::invalid(format!(
                 "{} valid cells of the variable have the grid's nodata value {}; make the grid with another `--nodata`",
@@ -127,7 +126,7 @@ impl<R: Read + Seek> Import<R> {
     }
 
     /// Boxes that begin and end at borders of the grid's chunks where memory allows it.
-    fn parts(&self) -> impl Iterator<Item = Part> + use<R> {
+    fn parts(&self) -> impl Iterator<Item = Part> + use<> {
         let structure = self.grid.structure();
         let (shape, roles) = (&self.field.shape, self.field.roles);
         let size = self.field.decoding.dtype.size().max(self.grid.schema().dtype().size()) as u64;
@@ -219,7 +218,7 @@ impl<R: Read + Seek> Import<R> {
 /// memory allows. All of it is durable when this returns. `progress` is told how many cells were written.
 ///
 /// With [`Policy::Manual`](crate::Policy) the aggregates are left for [`Grid::aggregate`], which is faster for many files.
-pub fn write<R: Read + Seek>(imports: &mut [&mut Import<R>], progress: &mut dyn FnMut(u64)) -> Result<Imported> {
+pub fn write(imports: &mut [&mut Import], progress: &mut dyn FnMut(u64)) -> Result<Imported> {
     let mut done = Imported::default();
     let mut waiting: Vec<(Window, Array)> = Vec::new();
     let mut bytes = 0;
@@ -237,6 +236,7 @@ pub fn write<R: Read + Seek>(imports: &mut [&mut Import<R>], progress: &mut dyn 
             }
             progress(cells);
         }
+        import.field.file.forget_chunks()?;
     }
     commit(&grid, &mut waiting, Durability::Sync, &mut done)?;
     Ok(done)
@@ -284,7 +284,7 @@ impl GridAxes {
 }
 
 /// The number of a variable's first label among the grid's, which must follow each other in the same order.
-fn first_label<R>(field: &Field<R>, structure: &Structure, axes: GridAxes) -> Result<i64> {
+fn first_label(field: &Field, structure: &Structure, axes: GridAxes) -> Result<i64> {
     let Some(axis) = axes.band else { return Ok(0) };
     let dimension = &structure.dimensions()[structure.dimension_of(axis)];
     let known = dimension.labels().unwrap_or_default();

@@ -1,6 +1,9 @@
-//! NetCDF of the classic formats (CDF-1, CDF-2, CDF-5) in, with the coordinates, times, packing and gaps of the CF conventions.
+//! NetCDF in, with the coordinates, times, packing and gaps of the CF conventions.
 //!
-//! NetCDF-4 is HDF5 under another name and is refused with the command that makes a classic file of it.
+//! The classic formats (CDF-1, CDF-2, CDF-5) are read, and NetCDF-4, which is HDF5 with dimensions: the variables of the root
+//! group, in any layout, through the filters deflate, shuffle, Fletcher-32, Zstandard, szip, N-bit, scale-offset and LZ4. Other
+//! filters are refused, and so is a file of which a variable has no dimensions; the error names the command that makes a
+//! classic file of it. Cells that were never written are the file's fill value.
 //!
 //! # Where the cells of a variable lie in a grid
 //!
@@ -33,10 +36,11 @@
 mod decode;
 mod field;
 mod file;
+#[cfg(any(test, feature = "testing"))]
+mod fuzz;
 mod header;
 mod import;
 mod schema;
-mod source;
 mod space;
 mod time;
 
@@ -46,6 +50,8 @@ mod tests;
 pub use super::imported::{Checked, Imported};
 pub use field::Field;
 pub use file::{NetCdf, is_netcdf};
+#[cfg(any(test, feature = "testing"))]
+pub use fuzz::fuzz_netcdf;
 pub use header::{Dimension, Header, Value, Variable};
 pub use import::{Import, write};
 pub use schema::{Like, schema_like};

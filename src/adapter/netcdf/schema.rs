@@ -1,7 +1,5 @@
 //! A grid after a variable.
 
-use std::io::{Read, Seek};
-
 use super::field::Field;
 use crate::array::DType;
 use crate::error::Result;
@@ -31,7 +29,7 @@ impl Default for Like {
 }
 
 /// The schema of a grid whose level 0 has the cells of a variable. See the [module](super).
-pub fn schema_like<R: Read + Seek>(field: &Field<R>, like: &Like) -> Result<Schema> {
+pub fn schema_like(field: &Field, like: &Like) -> Result<Schema> {
     let mut structure = Structure::builder();
     let mut chunk = like.chunk.unwrap_or(256);
     if let Some(times) = &field.times {

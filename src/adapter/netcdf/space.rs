@@ -1,7 +1,5 @@
 //! Coordinates along rows and columns: the cells that 1-D coordinate variables make.
 
-use std::io::{Read, Seek};
-
 use super::TOLERANCE;
 use super::file::NetCdf;
 use super::header::Variable;
@@ -30,7 +28,7 @@ impl Cells {
     }
 
     /// Reads the coordinate variable of a dimension.
-    pub(super) fn read<R: Read + Seek>(file: &mut NetCdf<R>, name: &str) -> Result<Self> {
+    pub(super) fn read(file: &NetCdf, name: &str) -> Result<Self> {
         let refused = |why: String| Error::invalid(format!("coordinate `{name}`: {why}"));
         let variable = file.header().variable(name).ok_or_else(|| refused("there is no such variable".to_owned()))?;
         let unit = variable.text("units").filter(|unit| unit.len() <= 64 && !unit.contains(" since ")).map(str::to_owned);

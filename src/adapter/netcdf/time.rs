@@ -1,7 +1,5 @@
 //! Time coordinates: their instants, the regular axis that they make, and their places on one.
 
-use std::io::{Read, Seek};
-
 use super::file::NetCdf;
 use crate::array::DType;
 use crate::calendar::{Tick, TimeUnit, Timestamp};
@@ -26,7 +24,7 @@ const IRREGULAR: &str = "irregular time is not supported yet";
 
 impl Times {
     /// Reads the coordinate variable of a dimension.
-    pub(super) fn read<R: Read + Seek>(file: &mut NetCdf<R>, name: &str) -> Result<Self> {
+    pub(super) fn read(file: &NetCdf, name: &str) -> Result<Self> {
         let refused = |why: String| Error::invalid(format!("time coordinate `{name}`: {why}"));
         let variable = file.header().variable(name).ok_or_else(|| refused("there is no such variable".to_owned()))?;
         let calendar = variable.text("calendar").unwrap_or_default().to_owned();
@@ -118,7 +116,7 @@ impl std::fmt::Display for Step {
 }
 
 /// The instants of a variable's numbers.
-fn instants<R: Read + Seek>(file: &mut NetCdf<R>, name: &str, unit: TimeUnit) -> Result<Vec<Timestamp>> {
+fn instants(file: &NetCdf, name: &str, unit: TimeUnit) -> Result<Vec<Timestamp>> {
     let (values, dtype) = file.doubles(name)?;
     if values.len() > STEPS_MAX {
         return Err(Error::invalid(format!("variable `{name}` has {} times, more than {STEPS_MAX}", values.len())));

@@ -147,19 +147,39 @@ fn a_file_that_does_not_fit_is_refused_with_the_remedy() {
     assert!(why.contains("2018-09-13T20:00:00Z does not lie on the grid's steps of 2 hours"), "{why}");
     assert_eq!(work.json(&["info", "store", "rain"])["grids"][0]["extent"], json!(null), "nothing was changed");
     std::fs::write(work.path("four.nc"), b"\x89HDF\r\n\x1a\n....").expect("written");
-    assert!(work.fails(&["import", "store", "rain", "four.nc"]).contains("nccopy -3"));
+    assert!(work.fails(&["import", "store", "rain", "four.nc"]).contains("`nccopy -k cdf5 FILE CLASSIC.nc`"));
 }
 
 #[test]
 fn a_variable_with_coordinates_lies_where_they_say() {
+    // The same variable in a classic file and in NetCDF-4.
+    for (file, others) in [("netcdf/cdf1-record.nc", "flag, rain, short"), ("netcdf/nc4-record.nc", "flag, rain")] {
+        let work = Work::new();
+        let file = data(file);
+        work.ok(&["create", "store", "dem", "--like", &file, "--variable", "rain", "--chunk", "2,4"]);
+        work.ok(&["import", "store", "dem", &file, "--variable", "rain"]);
+        let grid = work.json(&["info", "store", "dem"])["grids"][0].clone();
+        assert_eq!(grid["extent"], json!({ "time": [0.0, 4.0], "y": [33.0, 36.0], "x": [95.0, 145.0] }));
+        assert_eq!(grid["dimensions"][0]["axes"][0]["unit"], json!("hours since 2018-09-13T19:00:00Z"));
+        let why = work.fails(&["import", "store", "dem", &file]);
+        assert!(why.trim_end().ends_with(&format!("choose one with `--variable`: {others}")), "{why}");
+        let part = work.cells(&["--extent", "95,35,115,36", "--period", "2018-09-13T20:00Z/2018-09-13T21:00Z"]);
+        assert_eq!(part.shape(), [1, 2]);
+    }
+}
+
+#[test]
+fn what_the_climate_data_store_gives_out_is_taken_as_it_is() {
     let work = Work::new();
-    let file = data("netcdf/cdf1-record.nc");
-    work.ok(&["create", "store", "dem", "--like", &file, "--variable", "rain", "--chunk", "2,4"]);
-    work.ok(&["import", "store", "dem", &file, "--variable", "rain"]);
-    let grid = work.json(&["info", "store", "dem"])["grids"][0].clone();
-    assert_eq!(grid["extent"], json!({ "time": [0.0, 4.0], "y": [33.0, 36.0], "x": [95.0, 145.0] }));
-    assert_eq!(grid["dimensions"][0]["axes"][0]["unit"], json!("hours since 2018-09-13T19:00:00Z"));
-    assert!(work.fails(&["import", "store", "dem", &file]).contains("choose one with `--variable`: flag, rain, short"));
-    let part = work.cells(&["--extent", "95,35,115,36", "--period", "2018-09-13T20:00Z/2018-09-13T21:00Z"]);
-    assert_eq!(part.shape(), [1, 2]);
+    let file = data("netcdf/nc4-xarray.nc");
+    work.ok(&["create", "store", "t2m", "--like", &file]);
+    work.ok(&["import", "store", "t2m", &file]);
+    let grid = work.json(&["info", "store", "t2m"])["grids"][0].clone();
+    assert_eq!(grid["extent"], json!({ "time": [1709143200.0, 1709208000.0], "y": [52.125, 53.125], "x": [3.875, 5.125] }));
+    assert_eq!(grid["period"], json!(["2024-02-28T18:00:00Z", "2024-02-29T12:00:00Z"]));
+    let mut cut = std::fs::read(&file).expect("a stored file");
+    cut.truncate(cut.len() - 1);
+    std::fs::write(work.path("cut.nc"), cut).expect("written");
+    let why = work.fails(&["import", "store", "t2m", "cut.nc"]);
+    assert!(why.contains("the file has 14235 bytes of 14236"), "{why}");
 }

@@ -4,31 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Reads whatever there is to be read.
-fn read_all(bytes: &[u8]) {
-    let Ok(mut file) = NetCdf::from_reader(Cursor::new(bytes)) else { return };
-    let header = file.header().clone();
-    for variable in &header.variables {
-        let shape = header.shape(variable);
-        if let Ok(array) = file.read(&variable.name, &vec![0; shape.len()], &shape) {
-            assert_eq!(array.shape().iter().map(|len| *len as u64).collect::<Vec<_>>(), shape);
-            assert!(
-                array.view().shape().iter().product::<usize>() * array.dtype().size() <= bytes.len(),
-                "no more than the file"
-            );
-        }
-    }
-    for variable in header.variables.iter().map(|variable| Some(variable.name.as_str())).chain([None]) {
-        for index_axes in [false, true] {
-            let file = NetCdf::from_reader(Cursor::new(bytes)).expect("it opened before");
-            if let Ok(field) = Field::new(file, variable, index_axes) {
-                let _ = schema_like(&field, &Like::default());
-            }
-        }
-    }
-}
-
-const FILES: [&str; 9] = [
+const CLASSIC: [&str; 9] = [
     "cdf1-fixed",
     "cdf1-record",
     "cdf1-record-alone",
@@ -39,16 +15,30 @@ const FILES: [&str; 9] = [
     "irregular",
     "noleap",
 ];
+const HDF5: [&str; 10] = [
+    "nc4-bounds",
+    "nc4-dense",
+    "nc4-h5py",
+    "nc4-packed",
+    "nc4-record",
+    "nc4-sparse",
+    "nc4-types",
+    "nc4-unfilled",
+    "nc4-unwritten",
+    "nc4-xarray",
+];
 
 #[test]
 fn no_changed_byte_makes_reading_panic() {
-    for name in ["cdf1-record", "cdf2-packed", "cdf5-bounds"] {
+    let files = ["cdf1-record", "cdf2-packed", "cdf5-bounds"].map(|name| (name, 1)).into_iter();
+    // The larger ones, here and there: every byte of them has been tried.
+    for (name, step) in files.chain(HDF5.map(|name| (name, 31))) {
         let good = bytes(name);
-        for at in 0..good.len() {
+        for at in (0..good.len()).step_by(step) {
             for change in [0x01, 0xff] {
                 let mut damaged = good.clone();
                 damaged[at] ^= change;
-                read_all(&damaged);
+                fuzz_netcdf(&damaged);
             }
         }
     }
@@ -56,14 +46,42 @@ fn no_changed_byte_makes_reading_panic() {
 
 #[test]
 fn every_cut_is_an_error_or_leaves_other_variables_whole() {
-    for name in FILES {
+    for name in CLASSIC {
         let good = bytes(name);
-        (0..good.len()).for_each(|len| read_all(&good[..len]));
-        let last = open(name).header().variables.iter().max_by_key(|variable| variable.begin).expect("variables").name.clone();
-        let mut cut = NetCdf::from_reader(Cursor::new(&good[..good.len() - 8])).expect("the header is whole");
-        let shape = cut.header().shape(cut.header().variable(&last).expect("it"));
-        let error = cut.read(&last, &vec![0; shape.len()], &shape).expect_err("its end is not there");
-        assert!(error.to_string().contains("truncated or damaged"), "{name}: {error}");
+        (0..good.len()).for_each(|len| fuzz_netcdf(&good[..len]));
+        let last = open(name).header().variables.last().expect("variables").name.clone();
+        let cut = NetCdf::from_bytes(&good[..good.len() - 8]).and_then(|cut| {
+            let shape = cut.header().variable(&last).expect("it").shape();
+            cut.read(&last, &vec![0; shape.len()], &shape)
+        });
+        let error = cut.expect_err("its end is not there");
+        assert!(story(&error).contains("file"), "{name}: {}", story(&error));
+    }
+    for name in HDF5 {
+        let good = bytes(name);
+        (0..good.len()).step_by(11).for_each(|len| fuzz_netcdf(&good[..len]));
+        let error = NetCdf::from_bytes(&good[..good.len() - 1]).expect_err("its end is not there");
+        assert!(story(&error).contains("the file has"), "{name}: {}", story(&error));
+    }
+}
+
+#[test]
+fn what_a_library_does_not_foresee_is_an_error() {
+    let error = super::super::file::guarded::<()>(|| panic!("of a library")).expect_err("caught");
+    assert!(error.to_string().contains("damaged"), "{error}");
+}
+
+#[test]
+fn cells_that_were_never_written_take_no_memory() {
+    let file = open("nc4-sparse");
+    let far = file.read("plane", &[(1 << 39) - 2, 5], &[2, 3]).expect("a small box");
+    assert_eq!(listed(&far), ["7"; 6]);
+    let error = file.read("square", &[0, 0], &[1 << 24, 1 << 24]).expect_err("too large");
+    assert!(error.to_string().contains("more than 1024 MiB"), "{error}");
+    assert!(file.doubles("huge").expect_err("too many").to_string().contains("coordinates of"));
+    for variable in ["plane", "square"] {
+        let error = Field::new(open("nc4-sparse"), Some(variable), true).expect_err("too large");
+        assert!(error.to_string().contains("larger than anything that can be imported"), "{variable}: {error}");
     }
 }
 
@@ -81,22 +99,21 @@ fn claiming(dimension: u32, rank: u32, begin: u32, kind: u32, records: u32) -> V
 #[test]
 fn sizes_that_lie_are_refused_before_anything_is_allocated() {
     let whole = |bytes: Vec<u8>| {
-        let mut file = NetCdf::from_reader(Cursor::new(bytes))?;
-        let shape = file.header().shape(file.header().variable("v").expect("it"));
+        let file = NetCdf::from_bytes(bytes)?;
+        let shape = file.header().variable("v").expect("it").shape();
         file.read("v", &vec![0; shape.len()], &shape)
     };
     assert_eq!(whole(claiming(2, 1, 0, 1, 0)).expect("reads").shape(), [2]);
     assert_eq!(whole(claiming(0, 1, 0, 1, 3)).expect("three records").shape(), [3]);
     for (bytes, reason) in [
         (claiming(u32::MAX, 1, 0, 1, 0), "more than 1024 MiB"),
-        (claiming(1 << 29, 1, 0, 1, 0), "truncated or damaged"),
+        (claiming(1 << 29, 1, 0, 1, 0), "exceeds the 80-byte file"),
         (claiming(u32::MAX, 4, 0, 6, 0), "more than 1024 MiB"),
-        (claiming(2, 1, u32::MAX, 1, 0), "truncated or damaged"),
-        (claiming(2, u32::MAX, 0, 1, 0), "claims 4294967295 dimensions"),
-        (claiming(2, 1, 0, 99, 0), "type 99"),
-        (claiming(2, 1, 0, 2, 0), "characters"),
-        (claiming(0, 1, 0, 1, 1 << 29), "truncated or damaged"),
-        (claiming(0, 2, 0, 1, 1), "record dimension of variable `v` is not its first"),
+        (claiming(2, 1, u32::MAX, 1, 0), "unexpected end of file"),
+        (claiming(2, u32::MAX, 0, 1, 0), "need 17179869180 bytes"),
+        (claiming(2, 1, 0, 99, 0), "99"),
+        (claiming(2, 1, 0, 2, 0), "no numbers"),
+        (claiming(0, 1, 0, 1, 1 << 29), "declares 536870912 records"),
     ] {
         let error = whole(bytes).expect_err(reason);
         assert!(story(&error).contains(reason), "`{}` does not say `{reason}`", story(&error));
@@ -109,16 +126,16 @@ fn sizes_that_lie_are_refused_before_anything_is_allocated() {
 proptest! {
     #[test]
     fn no_bytes_make_reading_panic(version in 0_u8..7, tail: Vec<u8>) {
-        read_all(&[&b"CDF"[..], &[version], &tail].concat());
+        fuzz_netcdf(&[&b"CDF"[..], &[version], &tail].concat());
     }
 
     #[test]
-    fn no_pair_of_changes_makes_reading_panic(file in 0..FILES.len(), changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
-        let mut damaged = bytes(FILES[file]);
+    fn no_pair_of_changes_makes_reading_panic(file in 0..CLASSIC.len() + HDF5.len(), changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
+        let mut damaged = bytes([&CLASSIC[..], &HDF5].concat()[file]);
         for (at, byte) in changes {
             let len = damaged.len();
             damaged[at.index(len)] = byte;
         }
-        read_all(&damaged);
+        fuzz_netcdf(&damaged);
     }
 }

@@ -3,14 +3,11 @@
 use super::*;
 use crate::{Grid, Query, Store};
 
-/// A field of a file held in memory.
-type Opened = Field<Cursor<Vec<u8>>>;
-
-fn grid(store: &Store, name: &str, field: &Field<Cursor<Vec<u8>>>, like: &Like) -> Grid {
+fn grid(store: &Store, name: &str, field: &Field, like: &Like) -> Grid {
     store.create(name, schema_like(field, like).expect("a schema")).expect("a new grid")
 }
 
-fn import(grid: &Grid, field: Field<Cursor<Vec<u8>>>) -> Result<Imported, Error> {
+fn import(grid: &Grid, field: Field) -> Result<Imported, Error> {
     let mut import = Import::new(grid, field)?;
     import.check(&mut |_| {})?;
     write(&mut [&mut import], &mut |_| {})
@@ -61,7 +58,7 @@ fn what_does_not_lie_on_the_grid_is_refused() {
     let store = Store::in_memory().expect("memory");
     let record = || field("cdf1-record", "rain").expect("it");
     let grid = grid(&store, "g", &record(), &Like::default());
-    let error = |change: &dyn Fn(&mut Opened)| {
+    let error = |change: &dyn Fn(&mut Field)| {
         let mut field = record();
         change(&mut field);
         let error = Import::new(&grid, field).expect_err("refused");
@@ -108,7 +105,7 @@ fn steps_come_in_any_order_with_gaps_and_before_the_origin() {
 }
 
 /// The values of a field, by a grid of its own.
-fn grid_values(like: &Field<Cursor<Vec<u8>>>) -> Array {
+fn grid_values(like: &Field) -> Array {
     let store = Store::in_memory().expect("memory");
     let grid = grid(&store, "own", like, &Like::default());
     import(&grid, field("cdf1-record", "rain").expect("it")).expect("imports");

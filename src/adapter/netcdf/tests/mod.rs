@@ -3,7 +3,6 @@
 mod damage;
 mod importing;
 
-use std::io::Cursor;
 use std::path::PathBuf;
 
 use serde_json::Value as Json;
@@ -19,11 +18,11 @@ fn bytes(name: &str) -> Vec<u8> {
     std::fs::read(data().join(format!("{name}.nc"))).expect("a stored file")
 }
 
-fn open(name: &str) -> NetCdf<Cursor<Vec<u8>>> {
-    NetCdf::from_reader(Cursor::new(bytes(name))).expect("a stored file opens")
+fn open(name: &str) -> NetCdf {
+    NetCdf::from_bytes(bytes(name)).expect("a stored file opens")
 }
 
-fn field(name: &str, variable: &str) -> Result<Field<Cursor<Vec<u8>>>, Error> {
+fn field(name: &str, variable: &str) -> Result<Field, Error> {
     Field::new(open(name), Some(variable), false)
 }
 
@@ -63,9 +62,9 @@ fn story(error: &Error) -> String {
 fn every_variable_has_the_cells_that_the_library_wrote() {
     let expected = expected();
     let files = expected["raw"].as_object().expect("files");
-    assert_eq!(files.len(), 9);
+    assert_eq!(files.len(), 17);
     for (name, variables) in files {
-        let mut file = open(name);
+        let file = open(name);
         let numbers = file.header().variables.iter().filter(|variable| variable.dtype.is_some()).count();
         assert_eq!(numbers, variables.as_object().expect("variables").len(), "{name}");
         for (variable, wanted) in variables.as_object().expect("variables") {
@@ -85,11 +84,18 @@ fn a_box_is_that_part_of_the_whole() {
         ("cdf1-record", "flag"),
         ("cdf5-bounds", "t"),
         ("cdf1-record-alone", "short"),
+        ("nc4-h5py", "extensible"),
+        ("nc4-h5py", "tree"),
+        ("nc4-record", "rain"),
+        ("nc4-unwritten", "chunks"),
+        ("nc4-unwritten", "short"),
     ] {
-        let mut file = open(name);
+        let file = open(name);
         let whole: Vec<usize> = file
             .header()
-            .shape(file.header().variable(variable).expect(variable))
+            .variable(variable)
+            .expect(variable)
+            .shape()
             .iter()
             .map(|len| usize::try_from(*len).expect("small"))
             .collect();
@@ -115,16 +121,49 @@ fn a_box_is_that_part_of_the_whole() {
 
 #[test]
 fn attributes_have_their_types() {
-    let file = open("cdf1-fixed");
-    let header = file.header();
-    assert_eq!(header.attribute("title"), Some(&Value::Text("every type".to_owned())));
-    for code in ["i1", "i2", "i4", "f4", "f8"] {
-        let variable = header.variable(code).expect(code);
-        assert_eq!(variable.text("note"), Some(code));
-        let Some(Value::Numbers(numbers)) = variable.attribute("numbers") else { panic!("{code} has numbers") };
-        assert_eq!((Some(numbers.dtype()), numbers.len()), (variable.dtype, 3));
+    for (name, codes) in [
+        ("cdf1-fixed", &["i1", "i2", "i4", "f4", "f8"][..]),
+        ("nc4-types", &["u1", "u2", "u4", "i8", "u8", "i1", "i2", "i4", "f4", "f8"]),
+    ] {
+        let file = open(name);
+        let header = file.header();
+        assert_eq!(header.attribute("title"), Some(&Value::Text("every type".to_owned())));
+        for code in codes {
+            let variable = header.variable(code).expect(code);
+            assert_eq!(variable.text("note"), Some(*code));
+            let Some(Value::Numbers(numbers)) = variable.attribute("numbers") else { panic!("{code} has numbers") };
+            assert_eq!((Some(numbers.dtype()), numbers.len()), (variable.dtype, 3));
+        }
     }
-    assert_eq!(header.variable("text").expect("text").dtype, None);
+    assert_eq!(open("cdf1-fixed").header().variable("text").expect("text").dtype, None);
+    let file = open("nc4-types");
+    for name in ["characters", "strings", "enum", "pair", "ragged"] {
+        assert_eq!(file.header().variable(name).expect(name).dtype, None, "{name}");
+    }
+    assert_eq!(file.header().attribute("words"), Some(&Value::Text("several strings".to_owned())));
+    let many = open("nc4-dense");
+    assert_eq!(many.header().attribute("a19").and_then(Value::text), Some("text"));
+    let variable = many.header().variable("v7").expect("it");
+    assert_eq!(variable.attribute("a19").and_then(Value::numbers), Some(vec![19.0]));
+    assert_eq!(variable.text("long").map(str::len), Some(9_999));
+}
+
+#[test]
+fn dimensions_are_those_that_were_meant() {
+    let of = |name: &str, variable: &str| {
+        let file = open(name);
+        let dimensions = &file.header().variable(variable).expect(variable).dimensions;
+        dimensions.iter().map(|d| (d.name.clone(), d.len, d.unlimited)).collect::<Vec<_>>()
+    };
+    let [time, y, x] = [("time".to_owned(), 5, true), ("y".to_owned(), 4, false), ("x".to_owned(), 6, false)];
+    // Fewer records were written than the dimension has.
+    assert_eq!(of("nc4-unwritten", "short"), [time.clone(), x.clone()]);
+    assert_eq!(of("nc4-unwritten", "nothing"), [time, y.clone()]);
+    // A coordinate variable of two axes, and one that has the name of another's dimension.
+    assert_eq!(of("nc4-unwritten", "y"), [y.clone(), x]);
+    assert_eq!(of("nc4-unwritten", "x"), [y]);
+    assert_eq!(of("nc4-h5py", "tree"), [("time".to_owned(), 5, true), ("y".to_owned(), 3, false), ("x".to_owned(), 4, true)]);
+    assert_eq!(of("cdf1-record", "short"), [("time".to_owned(), 4, true), ("x".to_owned(), 5, false)]);
 }
 
 #[test]
@@ -150,7 +189,7 @@ fn coordinates_make_the_axes_that_were_meant() {
 }
 
 #[track_caller]
-fn refused(field: Result<Field<Cursor<Vec<u8>>>, Error>, reason: &str) {
+fn refused(field: Result<Field, Error>, reason: &str) {
     let error = field.expect_err(reason);
     assert_eq!(*error.kind(), crate::ErrorKind::Invalid);
     assert!(story(&error).contains(reason), "`{}` does not say `{reason}`", story(&error));
@@ -173,9 +212,13 @@ fn what_cannot_be_used_is_refused_by_name() {
 }
 
 #[test]
-fn hdf5_is_refused_with_the_command_that_converts_it() {
-    let error = NetCdf::from_reader(Cursor::new(b"\x89HDF\r\n\x1a\n".to_vec())).expect_err("NetCDF-4");
-    assert!(error.to_string().contains("NetCDF-4") && error.to_string().contains("nccopy -3"), "{error}");
+fn what_is_not_read_is_refused_with_the_command_that_converts_it() {
+    let error = NetCdf::from_bytes(*b"\x89HDF\r\n\x1a\n").expect_err("only a magic number");
+    assert!(error.to_string().contains("`nccopy -k cdf5 FILE CLASSIC.nc`"), "{error}");
+    let unfilled = open("nc4-unfilled");
+    assert_eq!(listed(&unfilled.read("time", &[0], &[3]).expect("all were written")), ["0", "1", "2"]);
+    let error = unfilled.read("short", &[0], &[1]).expect_err("two of three were not");
+    assert!(story(&error).contains("it has [1] of [3] cells, and nothing says what the others are"), "{}", story(&error));
 }
 
 #[test]
