@@ -283,7 +283,7 @@ fn check(engine: Memory, (steps, remembered): (&[Step], &Remembered), reached: &
 }
 
 /// All that a store holds, in short.
-fn digest(engine: &Memory) -> u64 {
+pub fn digest(engine: &Memory) -> u64 {
     let (snapshot, mut hasher) = (engine.snapshot().unwrap(), DefaultHasher::new());
     for space in Space::ALL {
         snapshot.scan(space, &KeyRange::all(), Order::Ascending, usize::MAX).unwrap().entries.hash(&mut hasher);
