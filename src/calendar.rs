@@ -342,6 +342,13 @@ impl TimeUnit {
         (since % tick == 0).then(|| i64::try_from(since / tick).ok()).flatten()
     }
 
+    /// The first whole number that is not before an instant; the nearest there is for one that is too far away.
+    pub fn first_at(&self, at: Timestamp) -> i64 {
+        let (since, tick) = (at.0 - self.epoch.0, self.tick.nanoseconds());
+        let first = since.div_euclid(tick) + i128::from(since.rem_euclid(tick) > 0);
+        i64::try_from(first).unwrap_or(if first < 0 { i64::MIN } else { i64::MAX })
+    }
+
     /// The number of an instant, rounded to a double where it has no exact one.
     pub fn value(&self, at: Timestamp) -> f64 {
         let (since, tick) = (at.0 - self.epoch.0, self.tick.nanoseconds());

@@ -2,7 +2,8 @@
 
 use std::str::FromStr;
 
-use crate::{Aggregation, Level, Timestamp};
+use super::time::{Instant, Length};
+use crate::{Aggregation, Level};
 
 /// `W,S,E,N` in world units.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -133,21 +134,19 @@ impl FromStr for ChunkSize {
     }
 }
 
-/// `1h`, `15 min`: a whole number of ticks, in nanoseconds.
+/// `1h`, `15min`: in nanoseconds.
 pub(super) fn time_step(text: &str) -> Result<i128, String> {
-    let at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (count, tick) = text.split_at(at);
-    let tick: crate::Tick = parsed(tick)?;
-    let count = count.parse::<u32>().ok().filter(|count| *count > 0);
-    let count = count.ok_or_else(|| format!("`{text}` is not a length of time like 1h or 15min"))?;
-    Ok(i128::from(count) * tick.nanoseconds())
+    match text.parse()? {
+        Length::Nanoseconds(nanoseconds) => Ok(nanoseconds),
+        Length::Ticks(_) => Err(format!("`{text}` is not a length of time like 1h or 15min")),
+    }
 }
 
-/// `FROM/TO`: two times of ISO 8601, the second not in the period.
+/// `FROM/TO`: two times of ISO 8601, or numbers of an axis without times; the second is not in the period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Period {
-    pub(super) from: Timestamp,
-    pub(super) to: Timestamp,
+    pub(super) from: Instant,
+    pub(super) to: Instant,
 }
 
 impl FromStr for Period {
@@ -155,8 +154,12 @@ impl FromStr for Period {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (from, to) = text.split_once('/').ok_or("give two times, like 2018-09-13T19:00Z/2018-09-14")?;
-        let period = Self { from: parsed(from)?, to: parsed(to)? };
-        if period.from < period.to { Ok(period) } else { Err("the period ends before it begins".to_owned()) }
+        let rises = match (from.parse()?, to.parse()?) {
+            (Instant::Time(from), Instant::Time(to)) => from < to,
+            (Instant::Number(from), Instant::Number(to)) => from < to,
+            _ => return Err("give two times, or two numbers".to_owned()),
+        };
+        if rises { Ok(Self { from: from.parse()?, to: to.parse()? }) } else { Err("the period ends before it begins".to_owned()) }
     }
 }
 

@@ -34,7 +34,10 @@ pub(super) fn rows(grid: &Grid) -> crate::Result<Vec<(Levels, Row)>> {
         row.chunks += 1;
         let window = structure.intersection(&structure.chunk_window(&chunk.location), &structure.cover(&bounds, levels));
         let Some(window) = window else { continue };
-        row.cells += window.cells().unwrap_or(0);
+        // Of an irregular dimension it is events that are counted, not all that there could be.
+        let events = structure.irregular().zip(chunk.ticks.as_ref());
+        let counted = events.map_or(window, |(d, ticks)| window.along(structure.axes_of(d).start, 0, ticks.len() as u64));
+        row.cells += counted.cells().unwrap_or(0);
         if let Some(d) = structure.refinable() {
             let index = structure.chunk_index(&chunk.location);
             let place: ChunkIndex = structure.axes_of(d).map(|axis| index[axis]).collect();
@@ -72,7 +75,8 @@ pub(super) fn as_text(grid: &Grid) -> anyhow::Result<Vec<String>> {
             if (1e-2..1e9).contains(&area) { format!("{area:.4}") } else { format!("{area:.4e}") }
         });
         let regular = structure.axes().enumerate().zip(&row.cell);
-        let regular = regular.filter(|((number, _), _)| !structure.dimensions()[structure.dimension_of(*number)].is_fixed());
+        let levelled = |number: usize| &structure.dimensions()[structure.dimension_of(number)];
+        let regular = regular.filter(|((number, _), _)| !levelled(*number).is_fixed() && !levelled(*number).is_irregular());
         let cell: Vec<_> = regular.map(|((_, axis), cell)| format!("{} {cell}", axis.name())).collect();
         let level = json::levels_text(structure, levels);
         lines.push(format!("{:<8} {level:>14} {:>8} {:>12} {area:>12}  {}", "", row.chunks, row.cells, cell.join(", ")));

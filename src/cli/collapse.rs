@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use ndarray::Axis;
 
-use super::time;
+use super::time::Along;
 use crate::array::with_view;
 use crate::{Answer, Array, Cell, Grid};
 
@@ -34,8 +34,7 @@ impl FromStr for OverTime {
 impl OverTime {
     /// The answer with one step of time, in float64; NaN where no step has data.
     pub(super) fn of(self, grid: &Grid, mut answer: Answer) -> anyhow::Result<Answer> {
-        let (axis, _) = time::axis(grid.structure())
-            .ok_or_else(|| anyhow::anyhow!("grid `{}` has no time axis for --over-time", grid.name()))?;
+        let axis = Along::of(grid, "--over-time")?.number;
         let nodata = grid.schema().nodata();
         answer.array = with_view!(Array, &answer.array, |cells| self.folded(cells, axis, nodata));
         Ok(answer)

@@ -1,6 +1,6 @@
 //! `gridstone create`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -21,8 +21,9 @@ use crate::{Schema, Store};
 /// `mean`; cell type, nodata value and coordinate reference system are the file's, and several bands make a dimension `band`.
 /// No cell is read.
 ///
-/// A NetCDF variable with a time coordinate makes a dimension `time` in front, whose cell 0 is the file's first step, and chunks
-/// of 16 x 128 x 128 cells.
+/// A NetCDF variable with a time coordinate makes a dimension `time` in front, whose cell 0 is the first step, and chunks of
+/// 16 x 128 x 128 cells. Several files say together how far steps are apart. Where times lie on no steps, or with --irregular,
+/// the dimension is irregular: it keeps events at their exact times.
 #[derive(Args, Debug)]
 #[command(after_help = structure::HELP)]
 pub(super) struct Create {
@@ -47,17 +48,21 @@ pub(super) struct Create {
     /// Take the numbers of a NetCDF file's rows and columns for coordinates, where it has no 1-D ones
     #[arg(long, requires = "like")]
     index_axes: bool,
-    /// The length of a time step, like 1h, 15min or 1d [default: the spacing of the file's times]
+    /// The length of a time step, like 1h, 15min or 1d; of irregular times, the distance that most of them have [default: that of
+    /// the files' times]
     #[arg(long, value_name = "STEP", value_parser = args::time_step, requires = "like")]
     time_step: Option<i128>,
+    /// Keep events at the exact times of NetCDF files, in whatever distances they come
+    #[arg(long, requires = "like")]
+    irregular: bool,
 }
 
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
 struct Source {
-    /// Take cells, type, nodata and coordinate reference system from a GeoTIFF or a NetCDF file
-    #[arg(long, value_name = "FILE")]
-    like: Option<PathBuf>,
+    /// Take cells, type, nodata and coordinate reference system from a GeoTIFF, or from NetCDF files
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    like: Vec<PathBuf>,
     /// Take all of it from a description in TOML
     #[arg(long, value_name = "FILE.toml")]
     structure: Option<PathBuf>,
@@ -66,13 +71,23 @@ struct Source {
 impl Create {
     pub(super) fn run(self, terminal: &Terminal) -> Outcome {
         // All that can be wrong with the grid is found before the store is touched.
-        let schema = match (&self.source.like, &self.source.structure) {
-            (Some(file), _) if netcdf::is_netcdf(file) => self.like_netcdf(file)?,
-            (Some(file), _) => {
-                let given = [("--variable", self.variable.is_some()), ("--index-axes", self.index_axes)];
-                if let Some((option, _)) =
-                    given.iter().chain(&[("--time-step", self.time_step.is_some())]).find(|(_, given)| *given)
-                {
+        let schema = match (&self.source.like[..], &self.source.structure) {
+            (files @ [first, ..], _) if netcdf::is_netcdf(first) => self.like_netcdf(files, terminal)?,
+            ([first, second, ..], _) => {
+                anyhow::bail!(
+                    "only NetCDF files make a grid together, and `{}` is none; leave `{}` out",
+                    first.display(),
+                    second.display()
+                )
+            }
+            ([file], _) => {
+                let given = [
+                    ("--variable", self.variable.is_some()),
+                    ("--index-axes", self.index_axes),
+                    ("--time-step", self.time_step.is_some()),
+                    ("--irregular", self.irregular),
+                ];
+                if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
                     anyhow::bail!("{option} is for NetCDF files, and `{}` is none", file.display());
                 }
                 let tiff = GeoTiff::open(file)?;
@@ -82,16 +97,12 @@ impl Create {
                 like.aggregators = self.aggregator.map_or(like.aggregators, |Aggregators(aggregators)| aggregators);
                 schema_like(tiff.header(), &like)?
             }
-            (None, Some(file)) => {
+            ([], Some(file)) => {
                 let mut description = structure::Description::read(file)?;
-                description.override_with(
-                    self.chunk.map(|chunk| chunk.space),
-                    self.nodata,
-                    self.aggregator.map(|Aggregators(aggregators)| aggregators),
-                );
+                description.override_with(self.chunk, self.nodata, self.aggregator.map(|Aggregators(aggregators)| aggregators));
                 description.schema()?
             }
-            (None, None) => anyhow::bail!("give --like or --structure"),
+            ([], None) => anyhow::bail!("give --like or --structure"),
         };
         crate::grid::check_name("grid", &self.grid)?;
         let store = Store::options().create(true).open(&self.store)?;
@@ -100,15 +111,28 @@ impl Create {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn like_netcdf(&self, file: &Path) -> anyhow::Result<Schema> {
-        let field = netcdf::Field::open(file, self.variable.as_deref(), self.index_axes)?;
+    fn like_netcdf(&self, files: &[PathBuf], terminal: &Terminal) -> anyhow::Result<Schema> {
+        let open = |file: &PathBuf| netcdf::Field::open(file, self.variable.as_deref(), self.index_axes);
+        let fields = files.iter().map(open).collect::<crate::Result<Vec<_>>>()?;
         let mut like = netcdf::Like::default();
         like.time_chunk = self.chunk.and_then(|chunk| chunk.time).unwrap_or(like.time_chunk);
         like.chunk = self.chunk.map(|chunk| chunk.space);
         (like.time_step, like.nodata) = (self.time_step, self.nodata);
+        like.irregular = self.irregular.then_some(true);
         if let Some(Aggregators(aggregators)) = &self.aggregator {
             like.aggregators = aggregators.clone();
         }
-        netcdf::schema_like(&field, &like).with_context(|| format!("`{}` makes no grid", file.display()))
+        let shown = |file: &PathBuf| file.display().to_string();
+        let together = || format!("`{}` make no grid", files.iter().map(shown).collect::<Vec<_>>().join("`, `"));
+        let alone = || format!("`{}` makes no grid", shown(&files[0]));
+        let made = netcdf::schema_like(&fields, &like);
+        let schema = if files.len() > 1 { made.with_context(together)? } else { made.with_context(alone)? };
+        for (file, field) in files.iter().zip(&fields) {
+            field.check(&schema).with_context(|| format!("`{}` does not fit the grid of `{}`", shown(file), shown(&files[0])))?;
+        }
+        if !self.irregular && schema.structure().irregular().is_some() {
+            terminal.note("the times lie on no steps: dimension `time` keeps events at their exact times");
+        }
+        Ok(schema)
     }
 }

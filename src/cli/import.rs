@@ -1,5 +1,6 @@
 //! `gridstone import`
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -10,16 +11,18 @@ use serde_json::json;
 
 use super::aggregate::{self, Drained};
 use super::terminal::{Terminal, count};
-use super::{Outcome, open};
+use super::time::Along;
+use super::{Outcome, args, open};
 use crate::adapter::geotiff::GeoTiff;
 use crate::adapter::{netcdf, raster};
-use crate::{Grid, Level};
+use crate::{Grid, Level, Overlap, Structure, Window};
 
 /// Put GeoTIFF or NetCDF files into a grid, and bring its pyramid up to date
 ///
 /// A file's cells must be the grid's times a power of two (those of NetCDF the grid's own), and aligned with them; nothing is
-/// resampled. Times must lie on the grid's steps; files come in any order. Cells without data leave what is there alone. All files are read once before the first is written, so a file that does not fit or is damaged
-/// changes nothing. Memory does not depend on the size of the files.
+/// resampled. Times must lie on the grid's steps, or are kept exactly where time is irregular; files come in any order, and
+/// their times before, between and behind those that are there. All files are read once before the first is written, so a file
+/// that does not fit, is damaged or refused changes nothing. Memory does not depend on the size of the files.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  gridstone import store dem srtm.tif")]
 pub(super) struct Import {
@@ -33,6 +36,10 @@ pub(super) struct Import {
     /// The variable of NetCDF files [default: the only one]
     #[arg(long, value_name = "NAME")]
     variable: Option<String>,
+    /// Where there is data already: merge lays cells with data over it, replace those without data too, keep fills gaps only,
+    /// refuse fails
+    #[arg(long, value_name = "HOW", default_value = "merge", value_parser = args::parsed::<Overlap>)]
+    overlap: Overlap,
     /// Leave marks for `gridstone aggregate` instead
     #[arg(long)]
     no_aggregate: bool,
@@ -74,6 +81,14 @@ impl Placed {
         }
     }
 
+    /// What of the grid it covers, in boxes.
+    fn windows(&self) -> Vec<Window> {
+        match self {
+            Placed::Raster(import) => vec![import.window()],
+            Placed::NetCdf(import) => import.steps(),
+        }
+    }
+
     /// Cells that have the grid's nodata value in a file that declares none.
     fn check(&mut self, progress: &mut dyn FnMut(u64)) -> crate::Result<u64> {
         match self {
@@ -95,6 +110,9 @@ impl Import {
         let store = open(&self.store)?;
         let grid = store.grid(&self.grid)?;
         let mut sources = self.sources(&grid, terminal)?;
+        if self.overlap == Overlap::Refuse {
+            apart(grid.structure(), &sources)?;
+        }
         let cells = sources.iter().map(|source| source.import.cells()).sum();
         let bytes: u64 = sources.iter().map(|source| source.import.bytes()).sum();
         let bar = terminal.progress("checking", cells);
@@ -161,12 +179,29 @@ impl Import {
             // What makes index axes of a grid is that they count cells.
             let index_axes = grid.structure().axes().any(|axis| axis.unit_name() == Some(netcdf::INDEX));
             let field = netcdf::Field::open(path, self.variable.as_deref(), index_axes)?;
-            return Ok(Placed::NetCdf(Box::new(netcdf::Import::new(grid, field).with_context(misfit)?)));
+            return Ok(Placed::NetCdf(Box::new(netcdf::Import::new(grid, field).with_context(misfit)?.over(self.overlap))));
         }
         let tiff = GeoTiff::open(path)?;
         tiff.header().notes.iter().for_each(|note| terminal.note(format!("{}: {note}", path.display())));
-        Ok(Placed::Raster(Box::new(raster::Import::new(grid, tiff).with_context(misfit)?)))
+        Ok(Placed::Raster(Box::new(raster::Import::new(grid, tiff).with_context(misfit)?.over(self.overlap))))
     }
+}
+
+/// Refuses files that cover the same cells: which of them would be there already?
+fn apart(structure: &Structure, sources: &[Source]) -> anyhow::Result<()> {
+    let time = Along::find(structure).map(|along| along.number);
+    let mut at_time: BTreeMap<i64, Vec<(&Source, Window)>> = BTreeMap::new();
+    for source in sources {
+        for window in source.import.windows() {
+            let others = at_time.entry(time.map_or(0, |axis| window.start()[axis])).or_default();
+            if let Some((other, _)) = others.iter().find(|(_, of)| structure.intersection(of, &window).is_some()) {
+                let (a, b) = (other.path.display(), source.path.display());
+                anyhow::bail!("`{a}` and `{b}` cover the same cells, so the second cannot be put with --overlap refuse");
+            }
+            others.push((source, window));
+        }
+    }
+    Ok(())
 }
 
 /// Writes all files in their order; how many base and aggregate chunks were written.

@@ -8,8 +8,9 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::terminal::{Terminal, bytes};
+use super::time::Along;
 use super::{Outcome, bases, json, open, time};
-use crate::{Aggregation, Depth, DimensionKind, Grid, Layer, Levels};
+use crate::{Aggregation, Depth, DimensionKind, Grid, Layer, Levels, Query};
 
 /// Show what a grid is and holds: structure, levels, chunks, bytes, marks
 #[derive(Args, Debug)]
@@ -17,8 +18,11 @@ use crate::{Aggregation, Depth, DimensionKind, Grid, Layer, Levels};
 
 The JSON is {\"store\", \"grids\": [...]}, each grid with:
   grid, dtype, nodata, crs, filter, zstd_level, aggregators
-  dimensions   [{name, kind: regular|fixed, refinable, depth (null: to the top), labels, axes: [{name, origin, step, chunk, unit}]}]
-  period       [first, end] of the time axis in ISO 8601; null if there is none, or before the first put
+  dimensions   [{name, kind: regular|fixed|irregular, refinable, depth (null: to the top), labels, spacing (of events, in ticks),
+               axes: [{name, origin, step, chunk, unit}]}]
+  period       [first, end] of the time axis in ISO 8601, of an irregular one [first, last]; null if there is none, or before
+               the first put
+  events       how many there are along an irregular dimension; null if there is none
   extent       {axis: [lower, upper]}; window {axis: [first, end]} in cells of the base levels; both null before the first put
   base_levels, reach   {dimension: level}; null before the first put, the first aggregation
   base         [{levels, cell: {axis: size}, chunks, cells, area}]: base data by level, the finest first; cells within what was put;
@@ -102,7 +106,14 @@ fn tallies(grid: &Grid) -> crate::Result<(Vec<Row>, Tally)> {
     };
     for chunk in grid.stored_chunks()? {
         let dtype = chunk.aggregator.as_ref().and_then(|aggregator| schema.layer_dtype(aggregator)).unwrap_or(schema.dtype());
-        let raw_bytes = (schema.structure().chunk_cells() * dtype.size()) as u64;
+        let cells = match (&chunk.ticks, schema.structure().irregular()) {
+            (Some(ticks), Some(dimension)) => {
+                schema.structure().chunk_cells() / schema.structure().dimensions()[dimension].axes()[0].chunk() as usize
+                    * ticks.len()
+            }
+            _ => schema.structure().chunk_cells(),
+        };
+        let raw_bytes = (cells * dtype.size()) as u64;
         let row = rows.entry((rank(&chunk.aggregator), chunk.location.levels())).or_default();
         row.add(Tally { chunks: 1, bytes: chunk.bytes, raw_bytes });
     }
@@ -119,19 +130,19 @@ fn as_json(grid: &Grid) -> anyhow::Result<Value> {
     let (schema, structure) = (grid.schema(), grid.structure());
     let (layers, total) = tallies(grid)?;
     let dimension = |dimension: &crate::Dimension| {
-        let (kind, depth) = match dimension.kind() {
-            DimensionKind::Regular { depth, .. } => (
-                "regular",
-                match depth {
-                    Depth::Levels(levels) => Some(*levels),
-                    Depth::Top => None,
-                },
-            ),
-            _ => ("fixed", Some(0)),
+        let (kind, spacing) = match dimension.kind() {
+            DimensionKind::Irregular { spacing, .. } => ("irregular", Some(*spacing)),
+            DimensionKind::Fixed { .. } => ("fixed", None),
+            _ => ("regular", None),
+        };
+        let depth = match dimension.aggregated() {
+            Some(Depth::Levels(levels)) => Some(levels),
+            Some(Depth::Top) => None,
+            None => Some(0),
         };
         let axis = |axis: &crate::Axis| json!({ "name": axis.name(), "origin": axis.origin(), "step": axis.step(), "chunk": axis.chunk(), "unit": axis.unit_name() });
         json!({
-            "name": dimension.name(), "kind": kind, "refinable": dimension.is_refinable(), "depth": depth,
+            "name": dimension.name(), "kind": kind, "refinable": dimension.is_refinable(), "depth": depth, "spacing": spacing,
             "labels": dimension.labels(), "axes": dimension.axes().iter().map(axis).collect::<Vec<_>>(),
         })
     };
@@ -146,17 +157,16 @@ fn as_json(grid: &Grid) -> anyhow::Result<Value> {
         json!({ "levels": json::levels(structure, top.levels()), "chunk": json::by_axis(structure, index.iter().copied()) })
     });
     let extent = grid.extent()?;
-    let period = time::axis(structure).zip(extent.as_ref()).and_then(|((number, _), extent)| {
-        let ((from, to), axis) = (extent.bounds()[number], structure.axes().nth(number)?);
-        Some([time::shown(axis, from), time::shown(axis, to)])
-    });
+    let bounds = grid.bounds()?;
+    let period = Along::find(structure).filter(Along::is_time).zip(bounds.as_ref());
+    let period = period.map(|(along, bounds)| along.ends_shown(structure, bounds));
     Ok(json!({
         "grid": grid.name(), "dtype": schema.dtype().name(), "nodata": schema.nodata(), "crs": structure.crs(),
         "filter": format!("{:?}", schema.filter()).to_lowercase(), "zstd_level": schema.zstd_level(),
         "aggregators": schema.aggregators().iter().map(Aggregation::to_string).collect::<Vec<_>>(),
         "dimensions": structure.dimensions().iter().map(dimension).collect::<Vec<_>>(),
         "extent": extent.as_ref().map(|extent| json::extent(structure, extent)), "period": period,
-        "window": grid.bounds()?.map(|bounds| json::window(structure, &bounds)),
+        "events": events(grid)?, "window": bounds.map(|bounds| json::window(structure, &bounds)),
         "base_levels": grid.base_levels()?.map(|levels| json::levels(structure, levels)),
         "reach": grid.reach()?.map(|levels| json::levels(structure, levels)),
         "base": bases::as_json(grid)?, "top": top, "marks": grid.marks()?, "token": grid.changes_token()?.to_string(),
@@ -171,7 +181,10 @@ fn as_text(grid: &Grid) -> anyhow::Result<String> {
     lines.push(format!("codec      {} filter, zstd {}", format!("{:?}", schema.filter()).to_lowercase(), schema.zstd_level()));
     for dimension in structure.dimensions() {
         lines.push(format!("dimension  {}", described(dimension)));
-        if !dimension.is_fixed() {
+        if let (DimensionKind::Irregular { spacing, .. }, [axis]) = (dimension.kind(), dimension.axes()) {
+            let unit = axis.unit_name().unwrap_or("ticks");
+            lines.push(format!("             {}: {unit}, most of them {spacing} apart", axis.name()));
+        } else if !dimension.is_fixed() {
             let axis = |axis: &crate::Axis| {
                 let unit = match axis.time() {
                     Some(unit) => format!(" {}", unit.tick()),
@@ -185,6 +198,10 @@ fn as_text(grid: &Grid) -> anyhow::Result<String> {
     }
     if let (Some(bounds), Some(extent), Some(base)) = (grid.bounds()?, grid.extent()?, grid.base_levels()?) {
         lines.push(format!("extent     {}", time::ranges(structure, extent.bounds())));
+        if let (Some(events), Some(along)) = (events(grid)?, Along::find(structure)) {
+            let [first, last] = along.ends_shown(structure, &bounds);
+            lines.push(format!("events     {events} from {first} to {last}"));
+        }
         let levels = json::levels_text(structure, base);
         lines.push(format!("base       level {levels}, cells {}", json::window_text(structure, &bounds)));
     }
@@ -214,21 +231,32 @@ fn as_text(grid: &Grid) -> anyhow::Result<String> {
     Ok(lines.join("\n"))
 }
 
+/// How many events there are, if there is an irregular dimension.
+fn events(grid: &Grid) -> crate::Result<Option<u64>> {
+    if grid.structure().irregular().is_none() {
+        return Ok(None);
+    }
+    let ticks = if grid.bounds()?.is_some() { grid.events(&Query::all().layer(Layer::Base))? } else { Vec::new() };
+    Ok(Some(ticks.len() as u64))
+}
+
 fn ratio(tally: Tally) -> String {
     tally.ratio().map_or(String::new(), |ratio| format!(", {ratio:.2} times smaller than the raw cells"))
 }
 
 fn described(dimension: &crate::Dimension) -> String {
     let axes: Vec<_> = dimension.axes().iter().map(crate::Axis::name).collect();
-    match dimension.kind() {
-        DimensionKind::Regular { depth, refinable } => {
-            let depth = match depth {
-                Depth::Top => "to the top".to_owned(),
-                Depth::Levels(levels) => format!("{levels} levels up"),
-            };
-            let refinable = if *refinable { ", refinable" } else { "" };
-            format!("{} ({}), aggregated {depth}{refinable}", dimension.name(), axes.join(", "))
-        }
-        _ => format!("{}: {}", dimension.name(), dimension.labels().unwrap_or_default().join(", ")),
-    }
+    let depth = match dimension.aggregated() {
+        Some(Depth::Top) => "to the top".to_owned(),
+        Some(Depth::Levels(levels)) => format!("{levels} levels up"),
+        None => return format!("{}: {}", dimension.name(), dimension.labels().unwrap_or_default().join(", ")),
+    };
+    let how = if dimension.is_irregular() {
+        ", events at exact times"
+    } else if dimension.is_refinable() {
+        ", refinable"
+    } else {
+        ""
+    };
+    format!("{} ({}), aggregated {depth}{how}", dimension.name(), axes.join(", "))
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{Extent, Levels, Structure, Window};
+use crate::{Axis, Coordinates, Extent, Level, Levels, Structure, Window};
 
 /// One entry an axis.
 pub(super) fn by_axis<T: Into<Value>>(structure: &Structure, values: impl IntoIterator<Item = T>) -> Value {
@@ -17,6 +17,13 @@ pub(super) fn extent(structure: &Structure, extent: &Extent) -> Value {
 /// First and one past the last cell of each axis.
 pub(super) fn window(structure: &Structure, window: &Window) -> Value {
     by_axis(structure, window.start().iter().zip(window.end().iter()).map(|(start, end)| json!([start, end])))
+}
+
+/// Where cells lie along an irregular axis: ticks, and times of ISO 8601 where they count time.
+pub(super) fn coordinates(structure: &Structure, coordinates: Option<&Coordinates>) -> Value {
+    let Some((of, axis)) = coordinates.and_then(|of| Some((of, structure.axes().nth(of.axis)?))) else { return Value::Null };
+    let times = axis.time().map(|_| of.ticks.iter().map(|tick| axis.shown(*tick)).collect::<Vec<_>>());
+    json!({ "axis": axis.name(), "ticks": of.ticks, "times": times, "width": of.width })
 }
 
 /// The level of each levelled dimension.
@@ -35,9 +42,16 @@ pub(super) fn levels_text(structure: &Structure, levels: Levels) -> String {
     }
 }
 
-/// First and one past the last cell of each axis, for people: `y 0:5, x -2:3`.
+/// First and one past the last cell of each axis, for people: `y 0:5, x -2:3`; the first and the last event along an irregular one.
 pub(super) fn window_text(structure: &Structure, window: &Window) -> String {
     let (start, end) = (window.start(), window.end());
-    let sides = structure.axes().zip(start.iter().zip(end.iter()));
-    sides.map(|(axis, (start, end))| format!("{} {start}:{end}", axis.name())).collect::<Vec<_>>().join(", ")
+    let events = structure.irregular().filter(|dimension| window.levels(structure.dimensions().len())[*dimension] == Level::ZERO);
+    let events = events.map(|dimension| structure.axes_of(dimension).start);
+    let side = |(number, (axis, (start, end))): (usize, (&Axis, (&i64, &i64)))| match events {
+        Some(events) if events == number => {
+            format!("{} {} to {}", axis.name(), axis.shown(*start), axis.shown(end.saturating_sub(1)))
+        }
+        _ => format!("{} {start}:{end}", axis.name()),
+    };
+    structure.axes().zip(start.iter().zip(end.iter())).enumerate().map(side).collect::<Vec<_>>().join(", ")
 }

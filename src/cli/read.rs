@@ -52,7 +52,8 @@ pub(super) struct Read {
     /// The value of the last colour of a .png [default: the greatest]
     #[arg(long, value_name = "V", allow_hyphen_values = true, value_parser = args::number)]
     max: Option<f64>,
-    /// Print {"levels", "layer", "dtype", "shape", "min", "max", "mean", "valid_share", "window", "extent", "chunks_read", "stale", "inexact", "out"}
+    /// Print {"levels", "layer", "dtype", "shape", "min", "max", "mean", "valid_share", "window", "extent", "chunks_read", "stale",
+    /// "coordinates": {"axis", "ticks", "times", "width"} along an irregular axis, else null, "inexact", "out"}
     #[arg(long)]
     json: bool,
 }
@@ -125,6 +126,7 @@ impl Read {
             "window": json::window(structure, &answer.window), "extent": json::extent(structure, &answer.extent),
             "chunks_read": answer.chunks_read,
             "stale": answer.stale.iter().map(|window| json::window(structure, window)).collect::<Vec<_>>(),
+            "coordinates": json::coordinates(structure, answer.coordinates.as_ref()),
             "inexact": answer.inexact, "out": self.out.as_ref().map(|out| out.path.display().to_string()),
         })
     }
@@ -142,13 +144,15 @@ impl Read {
         if let Some(out) = &self.out {
             return format!("wrote {}: {what}", out.path.display());
         }
+        let events = answer.coordinates.as_ref().map(|of| format!("\ntimes      {}", time::coordinates(structure, of)));
         let value = |value: Option<f64>| value.map_or("none".to_owned(), |value| value.to_string());
         format!(
-            "{what}\nvalues     {} to {}, mean {}, {:.2} % valid\nextent     {}\nwindow     {} at level {level}\nstale      {}",
+            "{what}\nvalues     {} to {}, mean {}, {:.2} % valid{}\nextent     {}\nwindow     {} at level {level}\nstale      {}",
             value(figures.min),
             value(figures.max),
             value(figures.mean),
             figures.valid_share() * 100.0,
+            events.unwrap_or_default(),
             time::ranges(structure, answer.extent.bounds()),
             json::window_text(structure, &answer.window),
             if answer.stale.is_empty() { "nothing".to_owned() } else { count(answer.stale.len() as u64, "part") },

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::args::{self, Bounds, CellSize, Cells, Period, Size};
-use super::time;
+use super::time::{Along, Instant, Length};
 use crate::adapter::raster::RasterAxes;
-use crate::{Axis, CellIndex, Extent, Freshness, Grid, Layer, Level, Levels, Query, Resampling, Shape, Structure, Window};
+use crate::{
+    Axis, CellIndex, Extent, Freshness, Grid, Layer, Level, Levels, Moment, Query, Resampling, Shape, Structure, Window,
+};
 
 /// Cells that an answer may have: it is held in memory.
 const CELLS_MAX: f64 = 2e9;
@@ -33,9 +35,8 @@ pub(super) struct Selection {
     /// Rows and columns of the answer
     #[arg(long, value_name = "HxW")]
     shape: Option<Size>,
-    /// From the first to before the second time, in ISO 8601 [default: all there is]
-    #[arg(long, value_name = "FROM/TO")]
-    period: Option<Period>,
+    #[command(flatten)]
+    times: Times,
     /// A level of the time dimension: 0 has the declared steps, each one above steps of twice the length [default: the base]
     #[arg(long, value_name = "L", allow_hyphen_values = true, value_parser = args::level, conflicts_with_all = ["resolution", "shape"])]
     time_level: Option<Level>,
@@ -58,22 +59,21 @@ impl Selection {
     pub(super) fn query(&self, grid: &Grid) -> anyhow::Result<Query> {
         let structure = grid.structure();
         let bounds = grid.bounds()?.ok_or_else(|| anyhow::anyhow!("grid `{}` is empty: nothing was put yet", grid.name()))?;
-        let plain = self.extent.is_none() && self.window.is_none() && self.resolution.is_none() && self.shape.is_none();
+        let placed = self.extent.is_some() || self.window.is_some() || self.resolution.is_some() || self.shape.is_some();
         let axes = match RasterAxes::of(structure) {
             Ok(axes) => axes,
-            Err(_) if plain && self.level.is_none() && self.band.is_none() && self.period.is_none() => {
-                return Ok(self.dressed(Query::all()));
+            Err(_) if !placed && self.level.is_none() && self.band.is_none() && self.time_level.is_none() => {
+                let bounds = self.times.within(grid, &bounds)?;
+                return self.times.of(grid, &bounds, self.dressed(Query::window(bounds)));
             }
             Err(error) => return Err(error.into()),
         };
         let base = bounds.levels(structure.dimensions().len());
         let bounds = self.band.as_ref().map_or(Ok(bounds), |band| banded(grid, axes, &bounds, band))?;
-        let bounds = self.period.map_or(Ok(bounds), |period| time::within(structure, &bounds, period))?;
+        let bounds = self.times.within(grid, &bounds)?;
         let mut levels = self.level.map_or(base, |level| base.with(axes.space, level));
         if let Some(level) = self.time_level {
-            let (axis, _) = time::axis(structure)
-                .ok_or_else(|| anyhow::anyhow!("grid `{}` has no time axis for a --time-level", grid.name()))?;
-            levels = levels.with(structure.dimension_of(axis), level);
+            levels = levels.with(structure.dimension_of(Along::of(grid, "--time-level")?.number), level);
         }
         let levelled = structure.cover(&bounds, levels);
         let region = match (self.extent, self.window) {
@@ -107,8 +107,9 @@ impl Selection {
         } else {
             query.levels(levels)
         };
-        self.check_size(grid, axes, &region, levels)?;
-        Ok(self.dressed(query))
+        let query = self.times.of(grid, &bounds, self.dressed(query))?;
+        self.check_size(grid, axes, &region, (levels, self.times.steps(grid, &bounds)?))?;
+        Ok(query)
     }
 
     fn dressed(&self, query: Query) -> Query {
@@ -120,7 +121,7 @@ impl Selection {
     }
 
     /// Refuses an answer that would not fit memory, before it is allocated.
-    fn check_size(&self, grid: &Grid, axes: RasterAxes, region: &Region, levels: Levels) -> anyhow::Result<()> {
+    fn check_size(&self, grid: &Grid, axes: RasterAxes, region: &Region, (levels, steps): (Levels, f64)) -> anyhow::Result<()> {
         let structure = grid.structure();
         let extent = match region {
             Region::Extent(extent) => extent.clone(),
@@ -132,10 +133,12 @@ impl Selection {
             let cell = cell.unwrap_or(step * levels[structure.dimension_of(axis)].scale());
             asked.map_or(((upper - lower) / cell).ceil(), |asked| asked as f64)
         };
+        let irregular = structure.irregular().map(|dimension| structure.axes_of(dimension).start);
         let cells: f64 = (0..structure.rank())
             .map(|axis| match axis {
                 axis if axis == axes.y => len(axis, self.shape.map(|shape| shape.rows), self.resolution.map(|cell| cell.y)),
                 axis if axis == axes.x => len(axis, self.shape.map(|shape| shape.cols), self.resolution.map(|cell| cell.x)),
+                axis if Some(axis) == irregular => steps,
                 axis => len(axis, None, None),
             })
             .product();
@@ -176,7 +179,7 @@ pub(super) struct Part {
     /// Rows and columns in cells of the finest base level, half-open
     #[arg(long, value_name = "Y0:Y1,X0:X1", allow_hyphen_values = true)]
     window: Option<Cells>,
-    /// The steps whose middles lie from the first to before the second time, in ISO 8601 [default: all]
+    /// The steps whose middles lie, or the events that lie, from the first to before the second time, in ISO 8601 [default: all]
     #[arg(long, value_name = "FROM/TO")]
     period: Option<Period>,
 }
@@ -191,10 +194,14 @@ impl Part {
         if let Some((axes, asked)) = axes.zip(self.extent) {
             sides.extend([(axes.y, (asked.south, asked.north)), (axes.x, (asked.west, asked.east))]);
         }
+        let mut ticks = None;
         if let Some(period) = self.period {
-            let (axis, unit) =
-                time::axis(structure).ok_or_else(|| anyhow::anyhow!("grid `{}` has no time axis for a --period", grid.name()))?;
-            sides.push((axis, time::range(unit, period)));
+            let along = Along::of(grid, "--period")?;
+            if along.irregular {
+                ticks = Some((along.number, along.ticks(period)?));
+            } else {
+                sides.push((along.number, along.range(period)?));
+            }
         }
         let Some(bounds) = grid.bounds()? else { return Ok(None) };
         let levels = bounds.levels(structure.dimensions().len());
@@ -202,6 +209,13 @@ impl Part {
         let part = match axes.zip(self.window) {
             Some((axes, asked)) => structure.intersection(&part, &windowed(&part, axes, asked, levels)),
             None => Some(part),
+        };
+        let part = match ticks {
+            Some((axis, ticks)) => part.and_then(|part| {
+                let asked = part.along(axis, ticks.start, ticks.end.abs_diff(ticks.start));
+                structure.intersection(&part, &asked)
+            }),
+            None => part,
         };
         Ok(sides.into_iter().fold(part, |part, (axis, side)| centred(structure, &part?, axis, side)))
     }
@@ -219,6 +233,77 @@ fn centred(structure: &Structure, window: &Window, axis: usize, (lower, upper): 
     start[axis] = cell(a.min(b));
     shape[axis] = cell(a.max(b)).abs_diff(start[axis]);
     (shape[axis] > 0).then(|| Window::new(start, shape).at(levels))
+}
+
+/// Which times of a grid are asked for.
+#[derive(Args, Debug)]
+struct Times {
+    /// From the first to before the second time, in ISO 8601 [default: all there is]
+    #[arg(long, value_name = "FROM/TO")]
+    period: Option<Period>,
+    /// Of events the one that stands for a time
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["period", "latest", "every", "time_level"])]
+    at_time: Option<Instant>,
+    /// Which one that is: nearest, previous, next, or linear between the two
+    #[arg(long, value_name = "HOW", default_value = "nearest", requires = "at_time", value_parser = args::parsed::<Moment>)]
+    pick: Moment,
+    /// How far from it that may be, like 30min [default: any distance]
+    #[arg(long, value_name = "LENGTH", requires = "at_time")]
+    tolerance: Option<Length>,
+    /// Of events the last one
+    #[arg(long, conflicts_with_all = ["period", "every", "time_level"])]
+    latest: bool,
+    /// Make regular steps of events, like 1h or 1d, by the layer; they begin at midnight of 1970 or whole steps from it
+    #[arg(long, value_name = "LENGTH", conflicts_with = "time_level")]
+    every: Option<Length>,
+}
+
+impl Times {
+    /// Whether a single step is asked for.
+    fn is_one(&self) -> bool {
+        self.at_time.is_some() || self.latest
+    }
+
+    /// How many events or steps there are at most, along an irregular axis.
+    fn steps(&self, grid: &Grid, bounds: &Window) -> anyhow::Result<f64> {
+        let Some(along) = Along::find(grid.structure()).filter(|along| along.irregular && !self.is_one()) else { return Ok(1.0) };
+        let (first, last) = along.ends(bounds);
+        if let Some(every) = self.every {
+            return Ok(last.abs_diff(first) as f64 / along.length(every)? as f64);
+        }
+        let events = grid.events(&Query::window(*bounds).ticks(first..last.saturating_add(1)))?;
+        anyhow::ensure!(!events.is_empty(), "grid `{}` has no events in the period", grid.name());
+        Ok(events.len() as f64)
+    }
+
+    /// The part of what was put in the period.
+    fn within(&self, grid: &Grid, bounds: &Window) -> anyhow::Result<Window> {
+        self.period.map_or(Ok(*bounds), |period| Along::of(grid, "--period")?.within(grid.structure(), bounds, period))
+    }
+
+    /// A query with what is asked of an irregular axis.
+    fn of(&self, grid: &Grid, bounds: &Window, query: Query) -> anyhow::Result<Query> {
+        if let Some(at) = self.at_time {
+            let along = Along::of_events(grid, "--at-time")?;
+            let query = query.moment(along.tick(at)?, self.pick);
+            return self.tolerance.map_or(Ok(query.clone()), |tolerance| Ok(query.within(along.length(tolerance)?)));
+        }
+        if self.latest {
+            Along::of_events(grid, "--latest")?;
+            return Ok(query.latest());
+        }
+        let Some(along) = Along::find(grid.structure()).filter(|along| along.irregular) else {
+            anyhow::ensure!(
+                self.every.is_none(),
+                "the times of grid `{}` are regular steps already; see --time-level",
+                grid.name()
+            );
+            return Ok(query);
+        };
+        let (first, last) = along.ends(bounds);
+        let query = query.ticks(first..last.saturating_add(1));
+        self.every.map_or(Ok(query.clone()), |every| Ok(query.every(along.length(every)?, along.midnight())))
+    }
 }
 
 enum Region {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::args::{self, Period};
 use super::output;
 use super::terminal::{Terminal, count};
+use super::time::{Along, Length};
 use super::{Outcome, json, open, time};
 use crate::adapter::plot::{self, Plot};
 use crate::adapter::raster::RasterAxes;
@@ -19,7 +20,7 @@ use crate::{Array, Cell, Freshness, Grid, Layer, Series as Answer, SeriesQuery};
 
 /// Read the values of cells over time, and write them as a table or a plot
 ///
-/// Without --out: a table on stdout. .csv has a row a step, `time,value`: the time at which the step begins in ISO 8601, and
+/// Without --out: a table on stdout. .csv has a row a step or event, `time,value`: the time at which it begins in ISO 8601, and
 /// nothing where there is no data; several cells have a column each, named by their place. .npy is (step), or (cell, step) for
 /// several cells. .png is a plot.
 #[derive(Args, Debug)]
@@ -43,6 +44,9 @@ pub(super) struct Series {
     /// At most so many steps, as far as the pyramid goes; then each stands for several [default: the base's]
     #[arg(long, value_name = "N")]
     points: Option<std::num::NonZeroUsize>,
+    /// Make regular steps of events, like 1h or 1d, by the layer; they begin at midnight of 1970 or whole steps from it
+    #[arg(long, value_name = "LENGTH", conflicts_with = "points")]
+    every: Option<Length>,
     /// base, or an aggregator of the grid [default: the base where there is one, else the first aggregator]
     #[arg(long, value_name = "NAME", value_parser = args::parsed::<Layer>)]
     layer: Option<Layer>,
@@ -55,7 +59,8 @@ pub(super) struct Series {
     /// Replace the file if there is one
     #[arg(long)]
     overwrite: bool,
-    /// Print {"levels", "layer", "dtype", "edges", "times", "values": [[..]], "chunks_read", "stale", "out"}
+    /// Print {"levels", "layer", "dtype", "edges", "times", "coordinates", "values": [[..]], "chunks_read", "stale", "out"};
+    /// coordinates as `read` has them, with an irregular axis
     #[arg(long)]
     json: bool,
 }
@@ -125,7 +130,7 @@ impl Series {
             terminal.print(format!(
                 "wrote {}: {} of {}, layer {}, level {levels}, {} read",
                 path.display(),
-                count(series.edges.len() as u64 - 1, "step"),
+                count(steps(&series) as u64, if series.coordinates.is_some() { "time" } else { "step" }),
                 count(self.at.len() as u64, "cell"),
                 series.layer,
                 count(series.chunks_read, "chunk")
@@ -137,10 +142,8 @@ impl Series {
     fn query(&self, grid: &Grid) -> anyhow::Result<SeriesQuery> {
         let structure = grid.structure();
         let axes = RasterAxes::of(structure)?;
-        let along = time::axis(structure);
-        let own = [Some(axes.y), Some(axes.x), axes.band];
-        let axis = along.map(|(axis, _)| axis).or_else(|| (0..structure.rank()).find(|axis| !own.contains(&Some(*axis))));
-        let axis = axis.ok_or_else(|| anyhow::anyhow!("grid `{}` has no time axis", grid.name()))?;
+        let along = Along::of(grid, "a series")?;
+        let axis = along.number;
         anyhow::ensure!(self.band.is_none() || axes.band.is_some(), "grid `{}` has no bands to choose from", grid.name());
         let cell = |place: &Place| -> Vec<f64> {
             let coordinate = |number: usize| match number {
@@ -156,9 +159,19 @@ impl Series {
         query = query.along(structure.dimensions()[structure.dimension_of(axis)].name());
         query = query.freshness(if self.fresh { Freshness::Fresh } else { Freshness::Stored });
         if let Some(period) = self.period {
-            let (_, unit) = along.ok_or_else(|| anyhow::anyhow!("grid `{}` has no time axis for a --period", grid.name()))?;
-            let (from, to) = time::range(unit, period);
-            query = query.range(from, to);
+            if let Some(bounds) = grid.bounds()? {
+                along.within(structure, &bounds, period)?;
+            }
+            query = if along.irregular {
+                query.ticks(along.ticks(period)?)
+            } else {
+                let (from, to) = along.range(period)?;
+                query.range(from, to)
+            };
+        }
+        if let Some(every) = self.every {
+            let along = Along::of_events(grid, "--every")?;
+            query = query.every(along.length(every)?, along.midnight());
         }
         if let Some(points) = self.points {
             query = query.points(points.get());
@@ -180,11 +193,12 @@ impl Series {
     fn table(&self, grid: &Grid, series: &Answer) -> String {
         let axis = grid.structure().axes().nth(series.axis);
         let name = axis.map_or("", |axis| if axis.time().is_some() { "time" } else { axis.name() });
-        let steps = series.edges.len() - 1;
+        let steps = steps(series);
         let (shown, names) = (texts(&series.array, grid.schema().nodata()), self.names());
         let mut table = format!("{name},{}\n", names.join(","));
-        for (step, edge) in series.edges[..steps].iter().enumerate() {
-            table += &axis.map_or(String::new(), |axis| time::shown(axis, *edge));
+        let times = times(grid, series);
+        for (step, time) in times[..steps].iter().enumerate() {
+            table += time;
             for cell in 0..names.len() {
                 table.push(',');
                 table += &shown[cell * steps + step];
@@ -201,26 +215,51 @@ impl Series {
         let places: Vec<String> = self.at.iter().map(|place| format!("{}, {}", place.x, place.y)).collect();
         Plot {
             title: format!("{} ({}) at {}", grid.name(), series.layer, places.join(" / ")),
-            lines: values.chunks(series.edges.len() - 1).map(<[f64]>::to_vec).collect(),
-            edges: series.edges.clone(),
+            lines: values.chunks(steps(series)).map(<[f64]>::to_vec).collect(),
+            spans: spans(series),
             time: grid.structure().axes().nth(series.axis).and_then(crate::Axis::time),
         }
     }
 
     fn as_json(&self, grid: &Grid, series: &Answer) -> Value {
         let structure = grid.structure();
-        let axis = structure.axes().nth(series.axis).filter(|axis| axis.time().is_some());
-        let times = axis.map(|axis| series.edges.iter().map(|edge| time::shown(axis, *edge)).collect::<Vec<_>>());
+        let timed = structure.axes().nth(series.axis).is_some_and(|axis| axis.time().is_some());
+        let times = timed.then(|| times(grid, series));
         let nodata = grid.schema().nodata();
         let values: Vec<Option<f64>> =
             series.array.iter_f64().map(|value| Some(value).filter(|value| !value.is_nan() && Some(*value) != nodata)).collect();
         json!({
             "levels": json::levels(structure, series.levels), "layer": series.layer.to_string(),
             "dtype": series.array.dtype().name(), "edges": series.edges, "times": times,
-            "values": values.chunks(series.edges.len() - 1).collect::<Vec<_>>(), "chunks_read": series.chunks_read,
+            "coordinates": json::coordinates(structure, series.coordinates.as_ref()),
+            "values": values.chunks(steps(series).max(1)).collect::<Vec<_>>(), "chunks_read": series.chunks_read,
             "stale": series.stale.iter().map(|window| json::window(structure, window)).collect::<Vec<_>>(),
             "out": self.out.as_ref().map(|(path, _)| path.display().to_string()),
         })
+    }
+}
+
+/// How many steps, bins or events there are.
+fn steps(series: &Answer) -> usize {
+    series.array.shape()[1]
+}
+
+/// The time of each step, and the end of the last; of events and bins their own, exactly.
+fn times(grid: &Grid, series: &Answer) -> Vec<String> {
+    let axis = grid.structure().axes().nth(series.axis);
+    let shown = |axis: &crate::Axis| match &series.coordinates {
+        Some(of) => of.ticks.iter().map(|tick| axis.shown(*tick)).collect(),
+        None => series.edges.iter().map(|edge| time::shown(axis, *edge)).collect(),
+    };
+    axis.map(shown).unwrap_or_default()
+}
+
+/// From where to where each step goes; events are points.
+fn spans(series: &Answer) -> Vec<[f64; 2]> {
+    match &series.coordinates {
+        Some(of) if of.width == 1 => of.ticks.iter().map(|tick| [*tick as f64; 2]).collect(),
+        Some(of) => of.ticks.iter().map(|tick| [*tick as f64, tick.saturating_add_unsigned(of.width) as f64]).collect(),
+        None => series.edges.windows(2).map(|edges| [edges[0], edges[1]]).collect(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use serde::Deserialize;
 
+use super::args::ChunkSize;
 use crate::codec::Filter;
 use crate::{Aggregation, Axis, Depth, Dimension, Schema, Structure};
 
@@ -33,7 +34,20 @@ A description for --structure; unknown keys are refused, and what has a default 
   axis = [
     { name = \"y\", origin = 5400000, step = -10, chunk = 256 },
     { name = \"x\", origin = 300000, step = 10, chunk = 256 },
-  ]";
+  ]
+
+  [[dimension]]
+  name = \"time\"                       # regular steps of time
+  axis = [{ name = \"time\", origin = 0, step = 1, chunk = 16, unit = \"hours since 1970-01-01\" }]
+
+  [[dimension]]
+  name = \"time\"                       # or an irregular dimension: events at exact times, whole numbers of the unit
+  unit = \"seconds since 1970-01-01\"
+  spacing = 3600                      # how far apart most of them are; changes speed, and nothing else
+  capacity = 16                       # events of a chunk, a power of two; default: 16";
+
+/// Events of a chunk.
+const CAPACITY: u32 = 16;
 
 /// A whole description.
 #[derive(Clone, Debug, Deserialize)]
@@ -66,6 +80,9 @@ struct DimensionTable {
     refinable: Option<bool>,
     depth: Option<u8>,
     axis: Option<Vec<AxisTable>>,
+    unit: Option<String>,
+    spacing: Option<u64>,
+    capacity: Option<u32>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -75,6 +92,18 @@ struct AxisTable {
     origin: f64,
     step: f64,
     chunk: u32,
+    unit: Option<String>,
+}
+
+impl AxisTable {
+    fn is_time(&self) -> bool {
+        self.axis().time().is_some()
+    }
+
+    fn axis(&self) -> Axis {
+        let axis = Axis::new(&self.name, self.origin, self.step, self.chunk);
+        self.unit.iter().fold(axis, |axis, unit| axis.unit(unit))
+    }
 }
 
 impl Description {
@@ -87,10 +116,12 @@ impl Description {
     }
 
     /// Options of the command line come before the file's.
-    pub(super) fn override_with(&mut self, chunk: Option<u32>, nodata: Option<f64>, aggregators: Option<Vec<Aggregation>>) {
-        let axes = self.dimension.iter_mut().flat_map(|dimension| dimension.axis.iter_mut().flatten());
-        if let Some(chunk) = chunk {
-            axes.for_each(|axis| axis.chunk = chunk);
+    pub(super) fn override_with(&mut self, chunk: Option<ChunkSize>, nodata: Option<f64>, aggregators: Option<Vec<Aggregation>>) {
+        for dimension in self.dimension.iter_mut().filter(|_| chunk.is_some()) {
+            let time = dimension.axis.as_ref().is_some_and(|axes| axes.iter().any(AxisTable::is_time));
+            let size = chunk.and_then(|chunk| if time { chunk.time } else { Some(chunk.space) });
+            size.into_iter().for_each(|size| dimension.axis.iter_mut().flatten().for_each(|axis| axis.chunk = size));
+            dimension.capacity = dimension.spacing.and(chunk.and_then(|chunk| chunk.time)).or(dimension.capacity);
         }
         self.nodata = nodata.or(self.nodata);
         if let Some(aggregators) = aggregators {
@@ -132,6 +163,17 @@ impl Description {
 impl DimensionTable {
     fn dimension(&self) -> anyhow::Result<Dimension> {
         let name = &self.name;
+        if let (Some(unit), Some(spacing)) = (&self.unit, self.spacing) {
+            let strange = self.labels.is_some() || self.axis.is_some() || self.together.is_some() || self.refinable.is_some();
+            anyhow::ensure!(
+                !strange,
+                "dimension `{name}` is irregular, so it has a unit, a spacing, a capacity and a depth only"
+            );
+            let dimension = Dimension::irregular(name, unit, self.capacity.unwrap_or(CAPACITY), spacing);
+            return Ok(self.depth.map_or(dimension.clone(), |depth| dimension.depth(Depth::Levels(depth))));
+        }
+        let partly = self.unit.is_some() || self.spacing.is_some() || self.capacity.is_some();
+        anyhow::ensure!(!partly, "dimension `{name}` is irregular, and needs both a unit and a spacing");
         match (&self.labels, &self.axis) {
             (Some(labels), None) if self.refinable.is_none() && self.depth.is_none() => {
                 let dimension = Dimension::fixed(name, labels.clone());
@@ -141,15 +183,14 @@ impl DimensionTable {
                 anyhow::bail!("dimension `{name}` has no labels that could be together")
             }
             (None, Some(axes)) => {
-                let axes = axes.iter().map(|axis| Axis::new(&axis.name, axis.origin, axis.step, axis.chunk));
-                let mut dimension = Dimension::regular(name, axes);
+                let mut dimension = Dimension::regular(name, axes.iter().map(AxisTable::axis));
                 if let Some(depth) = self.depth {
                     dimension = dimension.depth(Depth::Levels(depth));
                 }
                 Ok(if self.refinable == Some(true) { dimension.refinable() } else { dimension })
             }
             (Some(_), None) => anyhow::bail!("dimension `{name}` has labels, so it can be neither refinable nor have a depth"),
-            _ => anyhow::bail!("dimension `{name}` needs either labels or axes"),
+            _ => anyhow::bail!("dimension `{name}` needs labels, or axes, or a unit and a spacing"),
         }
     }
 }

@@ -47,10 +47,12 @@ impl Window {
         self.start.iter().zip(self.shape.iter()).map(|(start, len)| start.saturating_add_unsigned(*len)).collect()
     }
 
-    /// The same box but for one axis, along which it has `len` cells from `start` on.
+    /// The same box but for one of its axes, along which it has `len` cells from `start` on.
     #[must_use]
-    pub(crate) fn along(mut self, axis: usize, start: i64, len: u64) -> Self {
-        (self.start[axis], self.shape[axis]) = (start, len);
+    pub fn along(mut self, axis: usize, start: i64, len: u64) -> Self {
+        if axis < self.start.len().min(self.shape.len()) {
+            (self.start[axis], self.shape[axis]) = (start, len);
+        }
         self
     }
 

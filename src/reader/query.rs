@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::array::Array;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::grid::{Extent, Levels, Window};
 use crate::kernel::{Aggregation, Resampling};
 
@@ -28,7 +28,7 @@ impl fmt::Display for Layer {
 }
 
 impl FromStr for Layer {
-    type Err = crate::Error;
+    type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
         if text == "base" { Ok(Layer::Base) } else { text.parse().map(Layer::Aggregate) }
@@ -74,6 +74,20 @@ pub enum Moment {
     /// What lies between the events before and after, on a straight line; the event itself where there is one at the moment.
     /// Cells in which either has no data have none. Integer cells give float64.
     Linear,
+}
+
+impl FromStr for Moment {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "nearest" => Ok(Self::Nearest),
+            "previous" => Ok(Self::Previous),
+            "next" => Ok(Self::Next),
+            "linear" => Ok(Self::Linear),
+            _ => Err(Error::invalid(format!("`{text}` is none of nearest, previous, next, linear"))),
+        }
+    }
 }
 
 /// Which events are asked for.

@@ -1,5 +1,6 @@
 //! What is to be put, before it is committed.
 
+use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 
 use super::{Commit, Writer};
@@ -23,6 +24,20 @@ pub enum Overlap {
     Keep,
     /// The put is refused, and nothing changes, where any cell of its window holds data.
     Refuse,
+}
+
+impl FromStr for Overlap {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "merge" => Ok(Self::Merge),
+            "replace" => Ok(Self::Replace),
+            "keep" => Ok(Self::Keep),
+            "refuse" => Ok(Self::Refuse),
+            _ => Err(Error::invalid(format!("`{text}` is none of merge, replace, keep, refuse"))),
+        }
+    }
 }
 
 /// What becomes of a window.
@@ -227,6 +242,18 @@ impl<'a> Batch<'a> {
                 Ok(commit) => return Ok(commit),
             }
         }
+    }
+
+    /// Fails as a commit would now, for all but what only the commit itself can meet. Nothing is written.
+    pub(crate) fn rehearse(&self) -> Result<()> {
+        let snapshot = self.store.current()?;
+        let (mut batch, number) = (kv::Batch::at(snapshot.as_ref()), self.store.reserve_sequence());
+        for grid in self.grids() {
+            let puts: Vec<&Put<'a>> = self.puts.iter().filter(|put| put.grid.id() == grid.id()).collect();
+            let writer = Writer::new(&grid, snapshot.as_ref(), puts)?;
+            writer.write(&mut batch, &mut Commit::default(), (&number, false))?;
+        }
+        Ok(())
     }
 
     /// The grids of this batch, each once.

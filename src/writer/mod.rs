@@ -338,8 +338,13 @@ impl<'b, 'a> Writer<'b, 'a> {
         if laid {
             return Ok(());
         }
-        let at = self.grid.structure().describe(&piece.location);
-        Err(self.grid.blame(Error::invalid(format!("the put is refused, since there is data in its window already: in {at}"))))
+        let structure = self.grid.structure();
+        let event = structure.irregular_axis().and_then(|irregular| {
+            let tick = put.ticks.get(piece.in_window[irregular.axis])?;
+            Some(format!("at {} in ", structure.dimensions()[irregular.dimension].axes()[0].shown(*tick)))
+        });
+        let at = format!("{}{}", event.unwrap_or_default(), structure.describe(&piece.location));
+        Err(self.grid.blame(Error::invalid(format!("the put is refused, since there is data in its window already: {at}"))))
     }
 }
 

@@ -23,6 +23,6 @@ pub fn fuzz_netcdf(bytes: &[u8]) {
     for (name, index_axes) in names.flat_map(|name| [(name, false), (name, true)]) {
         let field = NetCdf::from_bytes(bytes).and_then(|file| Field::new(file, name, index_axes));
         // What is refused, and why, is tested elsewhere.
-        let _ = field.and_then(|field| schema_like(&field, &Like::default()));
+        let _ = field.and_then(|field| schema_like(&[field], &Like::default()));
     }
 }

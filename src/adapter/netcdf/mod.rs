@@ -40,6 +40,7 @@ mod file;
 mod fuzz;
 mod header;
 mod import;
+mod place;
 mod schema;
 mod space;
 mod time;

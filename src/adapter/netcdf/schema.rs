@@ -1,8 +1,9 @@
 //! A grid after a variable.
 
 use super::field::Field;
+use super::time::Times;
 use crate::array::DType;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::grid::{Dimension, Schema, SchemaBuilder, Structure};
 use crate::kernel::Aggregation;
 
@@ -10,11 +11,13 @@ use crate::kernel::Aggregation;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Like {
-    /// Time steps of a chunk, a power of two.
+    /// Time steps, or events, of a chunk, a power of two.
     pub time_chunk: u32,
+    /// Whether time is an irregular dimension of events at the exact times of the file; by default where they lie on no steps.
+    pub irregular: Option<bool>,
     /// Rows and columns of a chunk, a power of two; by default 128 under a time axis, else 256.
     pub chunk: Option<u32>,
-    /// The length of a time step in nanoseconds, in place of the file's.
+    /// The length of a time step in nanoseconds, in place of the file's; of events, the distance that most of them have.
     pub time_step: Option<i128>,
     /// The nodata value, in place of the file's.
     pub nodata: Option<f64>,
@@ -24,17 +27,26 @@ pub struct Like {
 
 impl Default for Like {
     fn default() -> Self {
-        Self { time_chunk: 16, chunk: None, time_step: None, nodata: None, aggregators: vec![Aggregation::Mean] }
+        Self { time_chunk: 16, irregular: None, chunk: None, time_step: None, nodata: None, aggregators: vec![Aggregation::Mean] }
     }
 }
 
-/// The schema of a grid whose level 0 has the cells of a variable. See the [module](super).
-pub fn schema_like(field: &Field, like: &Like) -> Result<Schema> {
+/// The schema of a grid whose level 0 has the cells of the first of some files' variables, and the times of all of them. See
+/// the [module](super), and [`Field::check`] for whether the others fit.
+pub fn schema_like(fields: &[Field], like: &Like) -> Result<Schema> {
+    let Some(field) = fields.first() else { return Err(Error::invalid("there is no variable")) };
     let mut structure = Structure::builder();
     let mut chunk = like.chunk.unwrap_or(256);
-    if let Some(times) = &field.times {
+    if let Some(times) = Times::together(fields.iter().filter_map(|field| field.times.as_ref())) {
         chunk = like.chunk.unwrap_or(128);
-        structure = structure.dimension(Dimension::regular("time", [times.axis(like.time_chunk, like.time_step)?]));
+        let irregular = like.irregular.unwrap_or(like.time_step.is_none() && times.are_irregular());
+        structure = structure.dimension(if irregular {
+            times.events(like.time_chunk, like.time_step)?
+        } else {
+            Dimension::regular("time", [times.axis(like.time_chunk, like.time_step)?])
+        });
+    } else if like.irregular == Some(true) {
+        return Err(Error::invalid("the variable has no time coordinate that could be irregular"));
     }
     if let Some(band) = &field.band {
         structure = structure.dimension(Dimension::fixed(fitting(&band.name), band.labels.clone()));

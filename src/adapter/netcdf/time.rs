@@ -1,10 +1,10 @@
-//! Time coordinates: their instants, the regular axis that they make, and their places on one.
+//! Time coordinates: their instants, the axis that they make, and their places on one.
 
 use super::file::NetCdf;
 use crate::array::DType;
 use crate::calendar::{Tick, TimeUnit, Timestamp};
 use crate::error::{Error, Result};
-use crate::grid::Axis;
+use crate::grid::{Axis, Dimension};
 
 /// Steps of a file, at most.
 const STEPS_MAX: usize = 1 << 24;
@@ -13,14 +13,14 @@ const STEPS_MAX: usize = 1 << 24;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Times {
     pub(super) unit: TimeUnit,
-    /// Where the cell of each step begins: its lower bound if the file has bounds, else its time.
-    pub(super) starts: Vec<Timestamp>,
-    /// How long each cell is, if the file says so by bounds.
-    width: Option<i128>,
+    /// The time of each step.
+    pub(super) times: Vec<Timestamp>,
+    /// From when to when the cell of each step goes, if the file says so.
+    pub(super) bounds: Option<Vec<[Timestamp; 2]>>,
 }
 
-/// What irregular times are told.
-const IRREGULAR: &str = "irregular time is not supported yet";
+/// What is told of times that lie on no steps.
+const REMEDY: &str = "make the grid with `--irregular` to keep exact times";
 
 impl Times {
     /// Reads the coordinate variable of a dimension.
@@ -35,36 +35,88 @@ impl Times {
         if times.is_empty() {
             return Err(refused("it has no values".to_owned()));
         }
-        let Some(bounds) = bounds else { return Ok(Self { unit, starts: times, width: None }) };
+        let Some(bounds) = bounds else { return Ok(Self { unit, times, bounds: None }) };
         let edges = instants(file, &bounds, unit)?;
-        let cells: Vec<[Timestamp; 2]> = edges.as_chunks().0.to_vec();
         if edges.len() != 2 * times.len() {
             return Err(refused(format!("its bounds `{bounds}` are {} numbers for {} steps", edges.len(), times.len())));
         }
-        let widths = cells.iter().map(|[from, to]| to.nanoseconds() - from.nanoseconds());
-        let width = widths.clone().min().filter(|width| *width > 0 && widths.clone().all(|other| other == *width));
-        let width = width.ok_or_else(|| refused(format!("its bounds `{bounds}` are not cells of one length: {IRREGULAR}")))?;
-        Ok(Self { unit, starts: cells.into_iter().map(|[from, _]| from).collect(), width: Some(width) })
+        Ok(Self { unit, times, bounds: Some(edges.as_chunks().0.to_vec()) })
+    }
+
+    /// The times of several files, each once, in the unit of the first.
+    pub(super) fn together<'a>(all: impl IntoIterator<Item = &'a Self>) -> Option<Self> {
+        let mut all = all.into_iter();
+        let first = all.next()?.clone();
+        let together = all.fold(first, |mut together, more| {
+            together.times.extend(&more.times);
+            let bounds = together.bounds.zip(more.bounds.as_ref());
+            together.bounds = bounds.map(|(bounds, more)| [bounds.as_slice(), more.as_slice()].concat());
+            together
+        });
+        let starts = together.bounds.clone().unwrap_or_else(|| together.times.iter().map(|at| [*at, *at]).collect());
+        let mut steps: Vec<_> = together.times.iter().copied().zip(starts).collect();
+        steps.sort_unstable();
+        steps.dedup();
+        let (times, bounds): (_, Vec<_>) = steps.into_iter().unzip();
+        Some(Self { times, bounds: together.bounds.map(|_| bounds), unit: together.unit })
+    }
+
+    /// Where the cell of each step begins on a regular axis, and how long it is if the file says so by bounds.
+    pub(super) fn cells(&self) -> Result<(Vec<Timestamp>, Option<i128>)> {
+        let Some(bounds) = &self.bounds else { return Ok((self.times.clone(), None)) };
+        let mut widths = bounds.iter().map(|[from, to]| to.nanoseconds() - from.nanoseconds());
+        let first = widths.next().unwrap_or(0);
+        if first <= 0 || widths.any(|width| width != first) {
+            return Err(Error::invalid(format!("the bounds of the times are not cells of one length; {REMEDY}")));
+        }
+        Ok((bounds.iter().map(|[from, _]| *from).collect(), Some(first)))
+    }
+
+    /// Whether no regular axis has these times.
+    pub(super) fn are_irregular(&self) -> bool {
+        let Ok((mut starts, width)) = self.cells() else { return true };
+        starts.sort_unstable();
+        let Some(step) = width.or_else(|| spacings(&starts).into_iter().next()) else { return false };
+        starts.iter().any(|at| (at.nanoseconds() - starts[0].nanoseconds()) % step != 0)
+    }
+
+    /// The irregular dimension that has these times as events; `spacing` is the distance that is expected where the file does
+    /// not say it by what most of them have.
+    pub(super) fn events(&self, capacity: u32, spacing: Option<i128>) -> Result<Dimension> {
+        let mut sorted = self.times.clone();
+        sorted.sort_unstable();
+        let spacings = spacings(&sorted);
+        let Some(spacing) = spacing.or_else(|| spacings.get(spacings.len() / 2).copied()) else {
+            return Err(Error::invalid(
+                "the file has a single time, so no spacing; give the one that is expected with `--time-step`",
+            ));
+        };
+        // The longest tick, up to a second, of which all are whole numbers.
+        let since = |at: &Timestamp| at.nanoseconds() - self.unit.epoch().nanoseconds();
+        let fits = |tick: &&Tick| **tick <= Tick::Second && self.times.iter().all(|at| since(at) % tick.nanoseconds() == 0);
+        let tick = Tick::ALL.iter().find(fits).copied().unwrap_or(Tick::Nanosecond);
+        let unit = self.unit.in_ticks(tick);
+        if let Some(far) = self.times.iter().find(|at| unit.ticks(**at).is_none()) {
+            return Err(Error::invalid(format!("the time {far} is too far from {} to be counted in {tick}", unit.epoch())));
+        }
+        let spacing = u64::try_from(spacing / tick.nanoseconds()).unwrap_or(u64::MAX).max(1);
+        Ok(Dimension::irregular("time", unit.to_string(), capacity, spacing))
     }
 
     /// The regular axis whose cell 0 is the first of these; `step` is the length of a cell where the file does not say it.
     pub(super) fn axis(&self, chunk: u32, step: Option<i128>) -> Result<Axis> {
-        let mut sorted = self.starts.clone();
+        let (mut sorted, width) = self.cells()?;
         sorted.sort_unstable();
         let refused = |why: String| Err(Error::invalid(why));
         if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-            return refused(format!("the file has the time {} twice", twice[0]));
+            return refused(format!("there is the time {} twice", twice[0]));
         }
-        let spacing = sorted.windows(2).map(|pair| pair[1].nanoseconds() - pair[0].nanoseconds()).min();
-        let Some(step) = step.or(self.width).or(spacing) else {
+        let Some(step) = step.or(width).or(spacings(&sorted).into_iter().next()) else {
             return refused("the file has a single time and no bounds, so no spacing; give it with `--time-step`".to_owned());
         };
         let origin = sorted[0];
         if let Some(off) = sorted.iter().find(|at| (at.nanoseconds() - origin.nanoseconds()) % step != 0) {
-            return refused(format!(
-                "the time {off} is not a whole number of steps of {} after {origin}: {IRREGULAR}",
-                Step(step)
-            ));
+            return refused(format!("the time {off} is not a whole number of steps of {} after {origin}; {REMEDY}", Step(step)));
         }
         // The longest tick of which the origin and the step are whole numbers, not longer than the file's.
         let since = origin.nanoseconds() - self.unit.epoch().nanoseconds();
@@ -79,16 +131,24 @@ impl Times {
         }
     }
 
+    /// The tick of each step on an irregular axis.
+    pub(super) fn ticks(&self, axis: &Axis) -> Result<Vec<i64>> {
+        let unit = time_of(axis)?;
+        let tick = |at: &Timestamp| {
+            let off = || Error::invalid(format!("the time {at} is no whole number of {} since {}", unit.tick(), unit.epoch()));
+            unit.ticks(*at).ok_or_else(off)
+        };
+        self.times.iter().map(tick).collect()
+    }
+
     /// The cell of each step on a regular axis.
-    pub(super) fn cells(&self, axis: &Axis) -> Result<Vec<i64>> {
-        let unit = axis.time().ok_or_else(|| {
-            Error::invalid(format!("axis `{}` of the grid is no time axis: it has no unit like `hours since ...`", axis.name()))
-        })?;
+    pub(super) fn places(&self, axis: &Axis) -> Result<Vec<i64>> {
+        let (unit, (starts, width)) = (time_of(axis)?, self.cells()?);
         let length = |value: f64| Some(unit.instant(value)?.nanoseconds() - unit.epoch().nanoseconds());
         let (Some(origin), Some(step)) = (unit.instant(axis.origin()), length(axis.step()).filter(|step| *step != 0)) else {
             return Err(Error::invalid(format!("axis `{}` of the grid begins at no instant", axis.name())));
         };
-        if let Some(width) = self.width.filter(|width| *width != step) {
+        if let Some(width) = width.filter(|width| *width != step) {
             return Err(Error::invalid(format!("the file's times are of {}, the grid's of {}", Step(width), Step(step))));
         }
         let place = |at: &Timestamp| {
@@ -96,13 +156,28 @@ impl Times {
             let cell = (since % step == 0).then(|| i64::try_from(since / step).ok()).flatten();
             cell.ok_or_else(|| {
                 Error::invalid(format!(
-                    "the time {at} does not lie on the grid's steps of {} from {origin}: {IRREGULAR}",
+                    "the time {at} does not lie on the grid's steps of {} from {origin}; {REMEDY}",
                     Step(step)
                 ))
             })
         };
-        self.starts.iter().map(place).collect()
+        starts.iter().map(place).collect()
     }
+}
+
+/// What a time axis counts.
+fn time_of(axis: &Axis) -> Result<TimeUnit> {
+    axis.time().ok_or_else(|| {
+        Error::invalid(format!("axis `{}` of the grid is no time axis: it has no unit like `hours since ...`", axis.name()))
+    })
+}
+
+/// The distances of rising times, rising.
+fn spacings(times: &[Timestamp]) -> Vec<i128> {
+    let mut spacings: Vec<i128> = times.windows(2).map(|pair| pair[1].nanoseconds() - pair[0].nanoseconds()).collect();
+    spacings.retain(|spacing| *spacing > 0);
+    spacings.sort_unstable();
+    spacings
 }
 
 /// A length of time for people.

@@ -28,12 +28,21 @@ const LINES: [[u8; 3]; 6] = [[0, 114, 178], [213, 94, 0], [0, 158, 115], [204, 1
 pub struct Plot {
     /// Stands above.
     pub title: String,
-    /// Where each step begins, and where the last one ends: ascending or descending, one more than there are values in a line.
-    pub edges: Vec<f64>,
+    /// From where to where each value of a line goes, ascending or descending: a bar. Both are the same where it stands for a
+    /// point, which is joined with the ones before and behind.
+    pub spans: Vec<[f64; 2]>,
     /// Values; NaN leaves a gap.
     pub lines: Vec<Vec<f64>>,
     /// What the edges count, if they are times.
     pub time: Option<TimeUnit>,
+}
+
+impl Plot {
+    /// Where the first value begins, and where the last one ends; a single point has some room around it.
+    fn ends(&self) -> (f64, f64) {
+        let (first, last) = (self.spans[0][0], self.spans[self.spans.len() - 1][1]);
+        if first.total_cmp(&last).is_eq() { (first - 0.5, last + 0.5) } else { (first, last) }
+    }
 }
 
 /// Writes a plot. The file appears when it is complete.
@@ -43,8 +52,8 @@ pub fn write(path: impl AsRef<Path>, plot: &Plot) -> Result<()> {
 
 /// The same to anything that takes bytes. [`Invalid`](crate::ErrorKind::Invalid) if there is nothing to draw.
 pub fn write_to(out: impl Write, plot: &Plot) -> Result<()> {
-    let fits = plot.lines.iter().all(|line| line.len() + 1 == plot.edges.len());
-    if plot.lines.is_empty() || plot.edges.len() < 2 || !fits || !plot.edges.iter().all(|edge| edge.is_finite()) {
+    let fits = plot.lines.iter().all(|line| line.len() == plot.spans.len());
+    if plot.lines.is_empty() || plot.spans.is_empty() || !fits || !plot.spans.as_flattened().iter().all(|edge| edge.is_finite()) {
         return Err(Error::invalid("a plot needs lines of as many values as there are steps"));
     }
     let pixels = Canvas::of(plot).pixels;
@@ -87,7 +96,8 @@ impl Canvas {
         let mut canvas = Self { pixels: WHITE.repeat(WIDTH * HEIGHT) };
         let [left, top, right, bottom] = MARGIN;
         let (x0, x1, y0, y1) = (left, WIDTH - right, top, HEIGHT - bottom);
-        let x = Scale { low: plot.edges[0], high: plot.edges[plot.edges.len() - 1], from: x0, to: x1 };
+        let (first, last) = plot.ends();
+        let x = Scale { low: first, high: last, from: x0, to: x1 };
         let (low, high) = range(plot);
         let y = Scale { low, high, from: y1, to: y0 };
         for value in ticks(low, high, 6) {
@@ -133,20 +143,38 @@ impl Canvas {
         }
     }
 
-    /// Each value as a bar from edge to edge, joined with the one before.
+    /// Each value as a bar or a point, joined with the one before where nothing lies between them.
     fn line(&mut self, plot: &Plot, line: &[f64], (x, y): (Scale, Scale), colour: [u8; 3]) {
-        let mut before: Option<usize> = None;
-        for (step, value) in line.iter().enumerate() {
+        let mut before: Option<([f64; 2], usize)> = None;
+        for (span, value) in plot.spans.iter().zip(line) {
             if !value.is_finite() {
                 before = None;
                 continue;
             }
-            let (from, to, row) = (x.pixel(plot.edges[step]), x.pixel(plot.edges[step + 1]), y.pixel(*value));
+            let ([from, to], row) = (span.map(|edge| x.pixel(edge)), y.pixel(*value));
             self.fill([from, to.max(from) + 1], [row - 1, row + 1], colour);
-            if let Some(before) = before {
-                self.fill([from, from + 2], [before.min(row) - 1, before.max(row) + 1], colour);
+            let point = |span: [f64; 2]| span[0].total_cmp(&span[1]).is_eq();
+            match before {
+                Some((of, other)) if point(of) && point(*span) => self.straight((x.pixel(of[0]), other), (from, row), colour),
+                Some((of, other)) if of[1].total_cmp(&span[0]).is_eq() => {
+                    self.fill([from, from + 2], [other.min(row) - 1, other.max(row) + 1], colour);
+                }
+                _ => {}
             }
-            before = Some(row);
+            if point(*span) {
+                self.fill([from - 1, from + 2], [row - 2, row + 2], colour);
+            }
+            before = Some((*span, row));
+        }
+    }
+
+    /// A straight line between two pixels.
+    fn straight(&mut self, (x0, y0): (usize, usize), (x1, y1): (usize, usize), colour: [u8; 3]) {
+        let steps = x0.abs_diff(x1).max(y0.abs_diff(y1)).max(1);
+        let between = |a: usize, b: usize, step: usize| (a * (steps - step) + b * step + steps / 2) / steps;
+        for step in 0..=steps {
+            let (column, row) = (between(x0, x1, step), between(y0, y1, step));
+            self.fill([column, column + 1], [row - 1, row + 1], colour);
         }
     }
 }
@@ -190,7 +218,7 @@ fn number(value: f64, step: f64) -> String {
 
 /// Where the marks of the horizontal axis are, and what stands there.
 fn x_labels(plot: &Plot) -> Vec<(f64, String)> {
-    let (a, b) = (plot.edges[0], plot.edges[plot.edges.len() - 1]);
+    let (a, b) = plot.ends();
     let (low, high) = (a.min(b), a.max(b));
     match plot.time.and_then(|unit| time_labels(unit, low, high)) {
         Some(labels) => labels,
@@ -254,12 +282,20 @@ mod tests {
 
     #[test]
     fn a_line_is_drawn_where_there_are_values() {
-        let edges = (0..=10).map(f64::from).collect::<Vec<_>>();
-        let plot = |line: Vec<f64>| Plot { edges: edges.clone(), lines: vec![line], ..Plot::default() };
+        let spans = (0..10).map(f64::from).map(|at| [at, at + 1.0]).collect::<Vec<_>>();
+        let plot = |line: Vec<f64>| Plot { spans: spans.clone(), lines: vec![line], ..Plot::default() };
         let whole = count(&picture(&plot(vec![3.0; 10])), LINES[0]);
         let half = count(&picture(&plot([vec![3.0; 5], vec![f64::NAN; 5]].concat())), LINES[0]);
         assert!(whole > 1600 && half.abs_diff(whole / 2) < 5, "{whole} and {half}");
         assert_eq!(count(&picture(&plot(vec![f64::NAN; 10])), LINES[0]), 0);
+        let points = |line: Vec<f64>| Plot {
+            spans: spans.iter().map(|span| [span[0]; 2]).collect(),
+            lines: vec![line],
+            ..Plot::default()
+        };
+        let joined = count(&picture(&points((0..10).map(f64::from).collect())), LINES[0]);
+        assert!(joined > 1600, "{joined} pixels of a straight line");
+        assert!(count(&picture(&Plot { spans: vec![[3.0; 2]], lines: vec![vec![1.0]], ..Plot::default() }), LINES[0]) > 0);
         for extreme in [vec![f64::MAX, f64::MIN, 0.0, f64::INFINITY], vec![f64::MIN_POSITIVE; 4], vec![-0.0; 4]] {
             assert!(count(&picture(&plot([extreme, vec![1.0; 6]].concat())), LINES[0]) > 0);
         }
@@ -279,7 +315,7 @@ mod tests {
 
     #[test]
     fn nothing_to_draw_is_refused() {
-        for plot in [Plot::default(), Plot { edges: vec![0.0, 1.0], lines: vec![vec![]], ..Plot::default() }] {
+        for plot in [Plot::default(), Plot { spans: vec![[0.0, 1.0]], lines: vec![vec![]], ..Plot::default() }] {
             write_to(Vec::new(), &plot).expect_err("nothing");
         }
     }

@@ -7,11 +7,12 @@ use ndarray::{ArrayViewD, Axis};
 
 use crate::adapter::geotiff::{self, GeoTiff};
 use crate::adapter::imported::{Checked, Imported};
-use crate::array::{ArrayView, Cell, with_view};
+use crate::array::{Array, ArrayView, Cell, with_view};
 use crate::error::{Error, Result};
 use crate::grid::{Level, Window};
 use crate::kv::Durability;
 use crate::store::Grid;
+use crate::writer::{Batch, Overlap};
 
 use super::convert::Conversion;
 use super::place::{Placement, place};
@@ -26,6 +27,7 @@ pub struct Import<R = File> {
     tiff: GeoTiff<R>,
     placement: Placement,
     conversion: Conversion,
+    overlap: Overlap,
 }
 
 impl<R: Read + Seek> Import<R> {
@@ -35,7 +37,13 @@ impl<R: Read + Seek> Import<R> {
         let placement = place(grid, tiff.header())?;
         grid.check(&placement.window)?;
         let conversion = Conversion::new(grid.schema(), tiff.header())?;
-        Ok(Self { grid: grid.clone(), tiff, placement, conversion })
+        Ok(Self { grid: grid.clone(), tiff, placement, conversion, overlap: Overlap::default() })
+    }
+
+    /// What it does where the grid has data already.
+    #[must_use]
+    pub fn over(self, overlap: Overlap) -> Self {
+        Self { overlap, ..self }
     }
 
     /// How many cells the file has, in all bands.
@@ -65,6 +73,12 @@ impl<R: Read + Seek> Import<R> {
         for part in self.plan() {
             let array = self.tiff.read(&part)?;
             checked.nodata_cells += self.conversion.collisions(&array);
+            if self.overlap == Overlap::Refuse {
+                let array = self.conversion.apply(array)?;
+                let mut batch = self.grid.store().batch();
+                self.put(&mut batch, &part, &array)?;
+                batch.rehearse()?;
+            }
             progress(part.shape().iter().map(|len| *len as u64).product());
         }
         if checked.nodata_cells > 0 && self.conversion.collisions_are_valid() {
@@ -78,7 +92,7 @@ impl<R: Read + Seek> Import<R> {
     }
 
     /// Puts all cells of the file into the grid. `progress` is told how many cells were written. All of it is durable when this
-    /// returns.
+    /// returns. Where [`Overlap::Refuse`] refuses a part, those before it stay; [`check`](Self::check) tells beforehand.
     ///
     /// With [`Policy::Manual`](crate::Policy) the aggregates are left for [`Grid::aggregate`], which is faster for a whole file.
     pub fn write(&mut self, progress: &mut dyn FnMut(u64)) -> Result<Imported> {
@@ -88,7 +102,7 @@ impl<R: Read + Seek> Import<R> {
             let array = self.conversion.apply(self.tiff.read(&part)?)?;
             let durability = if parts.peek().is_some() { Durability::Buffered } else { Durability::Sync };
             let mut batch = self.grid.store().batch().durability(durability);
-            with_view!(Array, &array, |cells| batch.put(&self.grid, &self.window_of(&part), self.turned(cells.view()))?);
+            self.put(&mut batch, &part, &array)?;
             let commit = batch.commit()?;
             done.chunks += commit.chunks;
             done.aggregates += commit.aggregates;
@@ -96,6 +110,12 @@ impl<R: Read + Seek> Import<R> {
             progress(part.shape().iter().map(|len| *len as u64).product());
         }
         Ok(done)
+    }
+
+    fn put<'a>(&self, batch: &mut Batch<'a>, part: &geotiff::Window, array: &'a Array) -> Result<()> {
+        with_view!(Array, array, |cells| {
+            batch.put_over(&self.grid, &self.window_of(part), self.turned(cells.view()), self.overlap)
+        })
     }
 
     /// Windows of whole rows of chunks, as far as memory allows.

@@ -3,8 +3,8 @@
 use super::*;
 use crate::{Grid, Query, Store};
 
-fn grid(store: &Store, name: &str, field: &Field, like: &Like) -> Grid {
-    store.create(name, schema_like(field, like).expect("a schema")).expect("a new grid")
+fn grid(store: &Store, name: &str, field: Field, like: &Like) -> Grid {
+    store.create(name, schema_like(&[field], like).expect("a schema")).expect("a new grid")
 }
 
 fn import(grid: &Grid, field: Field) -> Result<Imported, Error> {
@@ -19,7 +19,7 @@ fn a_grid_holds_the_values_that_were_meant() {
     for (name, wanted) in expected["fields"].as_object().expect("fields") {
         let variable = wanted["variable"].as_str().expect("a name");
         let store = Store::in_memory().expect("memory");
-        let grid = grid(&store, "g", &field(name, variable).expect(name), &Like::default());
+        let grid = grid(&store, "g", field(name, variable).expect(name), &Like::default());
         import(&grid, field(name, variable).expect(name)).expect(name);
         let answer = grid.read(&Query::all()).expect("reads");
         assert_eq!(answer.array.dtype().name(), wanted["dtype"], "{name}");
@@ -32,7 +32,7 @@ fn a_grid_holds_the_values_that_were_meant() {
 #[test]
 fn rows_and_columns_that_run_against_the_grids_are_turned() {
     let store = Store::in_memory().expect("memory");
-    let grid = grid(&store, "g", &field("cdf2-packed", "dbz").expect("it"), &Like::default());
+    let grid = grid(&store, "g", field("cdf2-packed", "dbz").expect("it"), &Like::default());
     import(&grid, field("cdf2-packed", "dbz").expect("it")).expect("imports");
     let once = grid.read(&Query::all()).expect("reads");
     let mut turned = field("cdf2-packed", "dbz").expect("it");
@@ -57,7 +57,7 @@ fn rows_and_columns_that_run_against_the_grids_are_turned() {
 fn what_does_not_lie_on_the_grid_is_refused() {
     let store = Store::in_memory().expect("memory");
     let record = || field("cdf1-record", "rain").expect("it");
-    let grid = grid(&store, "g", &record(), &Like::default());
+    let grid = grid(&store, "g", record(), &Like::default());
     let error = |change: &dyn Fn(&mut Field)| {
         let mut field = record();
         change(&mut field);
@@ -67,10 +67,10 @@ fn what_does_not_lie_on_the_grid_is_refused() {
     };
     let half_past = error(&|field| {
         let times = field.times.as_mut().expect("times");
-        times.starts[2] = times.starts[2].after(1_800_000_000_000).expect("in range");
+        times.times[2] = times.times[2].after(1_800_000_000_000).expect("in range");
     });
     assert!(half_past.contains("the time 2018-09-13T21:30:00Z does not lie on the grid's steps of 1 hours"), "{half_past}");
-    assert!(half_past.contains("irregular time is not supported yet"), "{half_past}");
+    assert!(half_past.contains("make the grid with `--irregular`"), "{half_past}");
     let shifted = error(&|field| field.x.origin += 0.5);
     assert!(shifted.contains("0.0500 of a cell off the grid's along `x`"), "{shifted}");
     let coarse = error(&|field| field.y.step = -1.1);
@@ -87,12 +87,12 @@ fn what_does_not_lie_on_the_grid_is_refused() {
 fn steps_come_in_any_order_with_gaps_and_before_the_origin() {
     let store = Store::in_memory().expect("memory");
     let whole = || field("cdf1-record", "rain").expect("it");
-    let grid = grid(&store, "g", &whole(), &Like { time_chunk: 2, ..Like::default() });
+    let grid = grid(&store, "g", whole(), &Like { time_chunk: 2, ..Like::default() });
     let mut scattered = whole();
     let times = scattered.times.as_mut().expect("times");
-    let first = times.starts[0];
-    times.starts = [7, -9, -8, 3].map(|hour| first.after(hour * 3_600_000_000_000).expect("in range")).to_vec();
-    let wanted = listed(&grid_values(&whole()));
+    let first = times.times[0];
+    times.times = [7, -9, -8, 3].map(|hour| first.after(hour * 3_600_000_000_000).expect("in range")).to_vec();
+    let wanted = listed(&grid_values(whole()));
     import(&grid, scattered).expect("imports");
     let answer = grid.read(&Query::all()).expect("reads");
     assert_eq!((answer.window.start()[0], answer.window.shape()[0]), (-9, 17));
@@ -105,7 +105,7 @@ fn steps_come_in_any_order_with_gaps_and_before_the_origin() {
 }
 
 /// The values of a field, by a grid of its own.
-fn grid_values(like: &Field) -> Array {
+fn grid_values(like: Field) -> Array {
     let store = Store::in_memory().expect("memory");
     let grid = grid(&store, "own", like, &Like::default());
     import(&grid, field("cdf1-record", "rain").expect("it")).expect("imports");
@@ -116,7 +116,7 @@ fn grid_values(like: &Field) -> Array {
 fn integers_without_a_nodata_value_are_kept_whole() {
     let store = Store::in_memory().expect("memory");
     for code in ["u1", "i8", "u8"] {
-        let grid = grid(&store, code, &field("cdf5-types", code).expect(code), &Like::default());
+        let grid = grid(&store, code, field("cdf5-types", code).expect(code), &Like::default());
         assert_eq!(grid.schema().nodata(), None, "{code}");
         import(&grid, field("cdf5-types", code).expect(code)).expect(code);
         let wanted = &expected()["raw"]["cdf5-types"][code]["values"];
@@ -129,16 +129,16 @@ fn a_valid_value_that_is_the_grids_nodata_is_told() {
     let store = Store::in_memory().expect("memory");
     let like = Like { nodata: Some(2.0), ..Like::default() };
     let bytes = || field("cdf5-types", "u1").expect("it");
-    let grid_of_bytes = grid(&store, "bytes", &bytes(), &like);
+    let grid_of_bytes = grid(&store, "bytes", bytes(), &like);
     let checked = Import::new(&grid_of_bytes, bytes()).expect("fits").check(&mut |_| {}).expect("undeclared");
     assert_eq!(checked.nodata_cells, 1);
     // This file declares others, so that a cell of this value is valid.
     let packed = || field("cdf2-packed", "dbz").expect("it");
-    let plain = grid(&store, "plain", &packed(), &Like::default());
+    let plain = grid(&store, "plain", packed(), &Like::default());
     import(&plain, packed()).expect("imports");
     let taken = plain.read(&Query::all()).expect("reads").array.iter_f64().find(|value| !value.is_nan()).expect("a value");
     let like = Like { nodata: Some(taken), ..Like::default() };
-    let of_packed = grid(&store, "packed", &packed(), &like);
+    let of_packed = grid(&store, "packed", packed(), &like);
     let error = Import::new(&of_packed, packed()).expect("fits").check(&mut |_| {}).expect_err("declared");
     assert!(error.to_string().contains(&format!("have the grid's nodata value {taken}")), "{error}");
 }
@@ -153,4 +153,86 @@ fn parts_end_at_chunk_borders_and_cover_all_once() {
         let border = |end: u64| (first + i64::try_from(end).expect("small")).rem_euclid(i64::try_from(chunk).expect("small"));
         assert!(inner.iter().all(|range| border(range.end) == 0), "{cut:?}");
     }
+}
+
+/// Each file by itself, in any order, and where its times lie on no steps.
+#[test]
+fn times_that_lie_on_no_steps_are_kept_exactly() {
+    let whole = || field("irregular", "v").expect("it");
+    let times: Vec<_> = whole().times.expect("times").times;
+    let store = Store::in_memory().expect("memory");
+    let events = grid(&store, "events", whole(), &Like::default());
+    let axis = events.structure().axes().next().expect("time").clone();
+    assert!(events.structure().irregular().is_some());
+    import(&events, whole()).expect("imports");
+    let found = events.read(&Query::all()).expect("reads");
+    let ticks = found.coordinates.expect("events").ticks;
+    let instants: Vec<_> = ticks.iter().map(|tick| axis.time().expect("time").timestamp(*tick).expect("in range")).collect();
+    let mut sorted = times.clone();
+    sorted.sort_unstable();
+    assert_eq!(instants, sorted);
+    let raw = whole();
+    let raw = raw.file.read("v", &vec![0; raw.shape.len()], &raw.shape).expect("reads");
+    assert_eq!(listed(&found.array), listed(&raw), "the file's times rise");
+    assert_eq!(store.verify().expect("sound").findings, []);
+}
+
+/// Hours that are regular make an irregular grid too if that is asked for; what is there is replaced, kept or refused.
+#[test]
+fn events_that_are_there_are_replaced_kept_or_refused() {
+    let whole = || field("cdf1-record", "rain").expect("it");
+    let like = Like { irregular: Some(true), time_chunk: 2, ..Like::default() };
+    let values = |grid: &Grid| listed(&grid.read(&Query::all()).expect("reads").array);
+    let put = |grid: &Grid, field: Field, overlap: crate::Overlap| {
+        let mut import = Import::new(grid, field)?.over(overlap);
+        import.check(&mut |_| {})?;
+        write(&mut [&mut import], &mut |_| {})
+    };
+    let store = Store::in_memory().expect("memory");
+    let grid = grid(&store, "events", whole(), &like);
+    import(&grid, whole()).expect("imports");
+    let first = values(&grid);
+    // The steps turned round: each has the values of another.
+    let turned = || {
+        let mut field = whole();
+        field.times.as_mut().expect("times").times.reverse();
+        field
+    };
+    let error = put(&grid, turned(), crate::Overlap::Refuse).expect_err("all is there");
+    assert!(error.to_string().contains("grid `events`") && error.to_string().contains("2018-09-13T"), "{error}");
+    assert_eq!(values(&grid), first);
+    put(&grid, turned(), crate::Overlap::Keep).expect("fills gaps");
+    let kept = values(&grid);
+    assert!(first.iter().zip(&kept).all(|(first, kept)| first.is_null() || first == kept));
+    put(&grid, turned(), crate::Overlap::Replace).expect("replaces");
+    let cells = first.len() / whole().shape[0] as usize;
+    let wanted: Vec<_> = first.chunks(cells).rev().flatten().cloned().collect();
+    assert_eq!(values(&grid), wanted);
+    assert_eq!(store.verify().expect("sound").findings, []);
+    let mut odd = whole();
+    let times = odd.times.as_mut().expect("times");
+    times.times[1] = times.times[1].after(1).expect("in range");
+    let error = Import::new(&grid, odd).expect_err("a nanosecond past a second");
+    assert!(error.to_string().contains("2018-09-13T20:00:00.000000001Z is no whole number of seconds since"), "{error}");
+}
+
+#[test]
+fn several_files_say_together_how_far_steps_are_apart() {
+    let hour = |hour: i128| {
+        let mut field = Field::open(data().join("../radar/2018091319.nc"), None, true).expect("index axes");
+        let times = field.times.as_mut().expect("times");
+        times.times[0] = times.times[0].after(hour * 3_600_000_000_000).expect("in range");
+        field
+    };
+    let schema = |hours: &[i128]| schema_like(&hours.iter().map(|at| hour(*at)).collect::<Vec<_>>(), &Like::default());
+    let regular = schema(&[7, 1, 3, 1]).expect("steps of two hours");
+    let axis = regular.structure().axes().next().expect("time").clone();
+    let at = |cell: f64| axis.time().expect("time").instant(axis.world(cell)).expect("in range").to_string();
+    assert_eq!((at(0.0).as_str(), at(1.0).as_str()), ("2018-09-13T20:00:00Z", "2018-09-13T22:00:00Z"));
+    assert!(schema(&[0, 2, 5]).expect("on no steps").structure().irregular().is_some());
+    let error = schema(&[0]).expect_err("a single time");
+    assert!(error.to_string().contains("--time-step"), "{error}");
+    hour(9).check(&regular).expect("its steps");
+    let error = hour(0).check(&regular).expect_err("between two steps");
+    assert!(error.to_string().contains("the time 2018-09-13T19:00:00Z does not lie on the grid's steps of 2 hours"), "{error}");
 }

@@ -177,7 +177,10 @@ fn coordinates_make_the_axes_that_were_meant() {
         };
         near(&wanted["y"], &field.y);
         near(&wanted["x"], &field.x);
-        let times = field.times.as_ref().map(|times| times.starts.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let times = field
+            .times
+            .as_ref()
+            .map(|times| times.cells().expect("regular").0.iter().map(ToString::to_string).collect::<Vec<_>>());
         let wanted_times =
             wanted["times"].as_array().map(|times| times.iter().map(|t| t.as_str().expect("text").to_owned()).collect());
         assert_eq!(times, wanted_times, "{name}");
@@ -205,10 +208,11 @@ fn what_cannot_be_used_is_refused_by_name() {
     refused(field("cdf1-record", "wind"), "no variable `wind` of two or more axes; it has flag, rain, short");
     refused(Field::new(open("cdf1-record"), None, false), "choose one with `--variable`: flag, rain, short");
     refused(field("cdf1-fixed", "scalar"), "no variable `scalar`");
-    let irregular = field("irregular", "v").expect("its times are read");
-    let error = schema_like(&irregular, &Like::default()).expect_err("irregular");
+    let irregular = [field("irregular", "v").expect("its times are read")];
+    let like = Like { irregular: Some(false), ..Like::default() };
+    let error = schema_like(&irregular, &like).expect_err("on no steps");
     assert!(error.to_string().contains("the time 2001-01-04T12:00:00Z is not a whole number of steps of 1 days"), "{error}");
-    assert!(error.to_string().contains("irregular time is not supported yet"), "{error}");
+    assert!(error.to_string().contains("make the grid with `--irregular`"), "{error}");
 }
 
 #[test]
@@ -230,7 +234,7 @@ fn a_curvilinear_variable_is_kept_on_index_axes_if_asked() {
         "{}",
         story(&error)
     );
-    let field = Field::open(&path, None, true).expect("index axes");
+    let field = [Field::open(&path, None, true).expect("index axes")];
     let mut like = Like::default();
     let error = schema_like(&field, &like).expect_err("one time");
     assert!(error.to_string().contains("--time-step"), "{error}");
