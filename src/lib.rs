@@ -97,9 +97,12 @@ pub use grid::{
     SchemaBuilder, Shape, Structure, StructureBuilder, Tuple, Window,
 };
 pub use kernel::{Aggregation, Aggregator, Record, Resampling, Summary};
-pub use reader::{Answer, Coordinates, Explanation, Freshness, Layer, Moment, Query, Series, SeriesQuery, Served, Version};
+pub use reader::{
+    Answer, Coordinates, Explanation, Freshness, Layer, Moment, Query, Series, SeriesQuery, Served, Steps, Version,
+};
 pub use statistics::{
-    Bins, ChunksRead, ClassArea, Estimate, Histogram, Polygon, Predicate, Ring, Stat, Statistics, StatisticsQuery, Unserved,
+    Bins, ChunksRead, ClassArea, Estimate, Histogram, Polygon, Predicate, Ring, Stat, Statistics, StatisticsQuery,
+    StatisticsSeries, Unserved,
 };
 pub use store::{ChunkInfo, Grid, GridStats, Policy, Store, StoreOptions, StoreSnapshot, StoreStats};
 pub use verify::{Damage, Finding, Report};

@@ -16,7 +16,7 @@ use super::{Outcome, json, open, time};
 use crate::adapter::plot::{self, Plot};
 use crate::adapter::raster::RasterAxes;
 use crate::array::with_view;
-use crate::{Array, Cell, Freshness, Grid, Layer, Series as Answer, SeriesQuery};
+use crate::{Array, Cell, Freshness, Grid, Layer, Series as Answer, SeriesQuery, Steps};
 
 /// Read the values of cells over time, and write them as a table or a plot
 ///
@@ -154,31 +154,36 @@ impl Series {
             (0..structure.rank()).filter(|number| *number != axis).map(coordinate).collect()
         };
         let mut cells = self.at.iter().map(cell);
-        let mut query = SeriesQuery::at(cells.next().unwrap_or_default());
-        query = cells.fold(query, SeriesQuery::and);
-        query = query.along(structure.dimensions()[structure.dimension_of(axis)].name());
-        query = query.freshness(if self.fresh { Freshness::Fresh } else { Freshness::Stored });
+        let query = SeriesQuery::at(cells.next().unwrap_or_default());
+        let query = cells.fold(query, SeriesQuery::and).steps(self.steps(grid, &along)?);
+        let query = query.freshness(if self.fresh { Freshness::Fresh } else { Freshness::Stored });
+        Ok(match self.layer.clone() {
+            Some(layer) => query.layer(layer),
+            None => query,
+        })
+    }
+
+    fn steps(&self, grid: &Grid, along: &Along) -> anyhow::Result<Steps> {
+        let structure = grid.structure();
+        let mut steps = Steps::all().along(structure.dimensions()[structure.dimension_of(along.number)].name());
         if let Some(period) = self.period {
             if let Some(bounds) = grid.bounds()? {
                 along.within(structure, &bounds, period)?;
             }
-            query = if along.irregular {
-                query.ticks(along.ticks(period)?)
+            steps = if along.irregular {
+                steps.ticks(along.ticks(period)?)
             } else {
                 let (from, to) = along.range(period)?;
-                query.range(from, to)
+                steps.range(from, to)
             };
         }
         if let Some(every) = self.every {
             let along = Along::of_events(grid, "--every")?;
-            query = query.every(along.length(every)?, along.midnight());
+            steps = steps.every(along.length(every)?, along.midnight());
         }
-        if let Some(points) = self.points {
-            query = query.points(points.get());
-        }
-        Ok(match self.layer.clone() {
-            Some(layer) => query.layer(layer),
-            None => query,
+        Ok(match self.points {
+            Some(points) => steps.points(points.get()),
+            None => steps,
         })
     }
 

@@ -35,6 +35,14 @@ struct Altered<P> {
     before: Option<Node>,
 }
 
+/// One half of a branch: what it came to where the change is in it, else what stands there.
+struct Side<P> {
+    number: u8,
+    at: Location,
+    altered: Option<Altered<P>>,
+    node: Option<Node>,
+}
+
 impl<'a> Trie<'a> {
     pub(crate) fn new(chunks: ChunkReader<'a>) -> Self {
         Self { chunks, irregular: irregular(chunks), writes: BTreeMap::new(), seen: Vec::new() }
@@ -96,14 +104,14 @@ impl<'a> Trie<'a> {
     }
 
     fn alter_branch<P: Planes>(&mut self, at: &Location, change: &Change<P>) -> Result<Content<P>> {
-        let mut sides: Vec<(u8, Location, Option<Altered<P>>, Option<Node>)> = Vec::new();
+        let mut sides: Vec<Side<P>> = Vec::new();
         let mut count = 0;
         for (number, child) in self.halves(at) {
             let part = change.only(self.chunks, at.levels, |tick| self.irregular.half(at, tick) == number);
             if part.is_empty() {
                 let node = self.node(P::LAYER, &child)?;
                 count += node.as_ref().map_or(0, |node| self.count(node));
-                sides.push((number, child, None, node));
+                sides.push(Side { number, at: child, altered: None, node });
             } else {
                 let altered = self.alter(&child, part)?;
                 count += match &altered.content {
@@ -111,7 +119,7 @@ impl<'a> Trie<'a> {
                     Content::Events(events) => events.len(),
                     Content::Branch(_) => self.irregular.capacity + 1,
                 };
-                sides.push((number, child, Some(altered), None));
+                sides.push(Side { number, at: child, altered: Some(altered), node: None });
             }
         }
         if count <= self.irregular.capacity { self.join(at, sides) } else { self.update(at, sides) }
@@ -126,13 +134,9 @@ impl<'a> Trie<'a> {
     }
 
     /// All events below a place that fit one chunk.
-    fn join<P: Planes>(
-        &mut self,
-        at: &Location,
-        sides: Vec<(u8, Location, Option<Altered<P>>, Option<Node>)>,
-    ) -> Result<Content<P>> {
+    fn join<P: Planes>(&mut self, at: &Location, sides: Vec<Side<P>>) -> Result<Content<P>> {
         let mut parts = Vec::new();
-        for (_, child, altered, node) in sides {
+        for Side { at: child, altered, node, .. } in sides {
             let before = altered.as_ref().map_or(node.as_ref(), |altered| altered.before.as_ref());
             if before.is_some() {
                 self.write(P::absent(self.chunks, &child, false));
@@ -150,13 +154,9 @@ impl<'a> Trie<'a> {
     }
 
     /// The new bins of a branch.
-    fn update<P: Planes>(
-        &mut self,
-        at: &Location,
-        sides: Vec<(u8, Location, Option<Altered<P>>, Option<Node>)>,
-    ) -> Result<Content<P>> {
+    fn update<P: Planes>(&mut self, at: &Location, sides: Vec<Side<P>>) -> Result<Content<P>> {
         let mut parts = Vec::new();
-        for (number, child, altered, _) in &sides {
+        for Side { number, at: child, altered, .. } in &sides {
             if let Some(altered) = altered {
                 parts.push((*number, self.half_of(at, child, &altered.content)?));
                 self.put(child, altered);

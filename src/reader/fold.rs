@@ -5,13 +5,12 @@ use std::ops::RangeInclusive;
 use std::rc::Rc;
 
 use super::fresh::Fresh;
-use super::plan::Plan;
 use crate::dirty::Edge;
 use crate::error::{Error, Result};
 use crate::events::{Column, Events, Node, slabs};
-use crate::grid::{Irregular, Location};
+use crate::grid::{Irregular, Levels, Location};
 use crate::kernel::{Chunk, InBin, Pick, weave};
-use crate::store::{ChunkReader, LayerSpec};
+use crate::store::{Base, ChunkReader, LayerSpec};
 
 /// What a place holds.
 enum Held {
@@ -29,9 +28,10 @@ impl Held {
 }
 
 /// Folds ranges of one column, one after the other.
-pub(super) struct Fold<'a> {
+pub(crate) struct Fold<'a> {
     chunks: ChunkReader<'a>,
-    plan: &'a Plan,
+    levels: Levels,
+    base: &'a Base,
     layer: &'a LayerSpec,
     irregular: Option<Irregular>,
     fresh: Fresh<'a>,
@@ -41,30 +41,32 @@ pub(super) struct Fold<'a> {
 }
 
 impl<'a> Fold<'a> {
-    pub(super) fn new(
+    /// Of a column at some levels, above a base, where aggregates are stored up to `built`. What is pending counts if it is given.
+    pub(crate) fn new(
         chunks: ChunkReader<'a>,
-        plan: &'a Plan,
+        (levels, base, built): (Levels, &'a Base, Levels),
         layer: &'a LayerSpec,
-        (fresh, pending): (bool, &'a [Edge]),
+        pending: Option<&'a [Edge]>,
     ) -> Self {
         Self {
             chunks,
-            plan,
+            levels,
+            base,
             layer,
             irregular: chunks.grid.structure().irregular_axis(),
-            fresh: Fresh::new(chunks, layer, &plan.base, plan.built),
-            pending: fresh.then_some(pending),
+            fresh: Fresh::new(chunks, layer, base, built),
+            pending,
             held: HashMap::new(),
         }
     }
 
-    pub(super) fn chunks_read(&self) -> u64 {
+    pub(crate) fn chunks_read(&self) -> u64 {
         self.fresh.chunks_read()
     }
 
     /// What the layer makes of all events under some places in a range of ticks; `None` if there are none. Ranges rise from call to
     /// call.
-    pub(super) fn over(&mut self, tops: &[Location], ticks: &RangeInclusive<i64>) -> Result<Option<Chunk>> {
+    pub(crate) fn over(&mut self, tops: &[Location], ticks: &RangeInclusive<i64>) -> Result<Option<Chunk>> {
         let Some(irregular) = self.irregular else { return Ok(None) };
         let mut found: Vec<(Rc<Held>, usize)> = Vec::new();
         for top in tops {
@@ -82,8 +84,7 @@ impl<'a> Fold<'a> {
             }
             picks.push(Some((sources.len() - 1, *number)));
         }
-        let levels = self.plan.levels();
-        let full = self.chunks.grid.full(levels);
+        let full = self.chunks.grid.full(self.levels);
         let of: Vec<(&Chunk, usize)> = sources.iter().map(|held| (held.chunk(), events(held))).collect();
         let all = weave(self.layer.rule(), slabs, &of, &picks, full);
         let shape = self.chunks.grid.shape_of(all.values.len());
@@ -147,8 +148,7 @@ impl<'a> Fold<'a> {
     }
 
     fn stored(&self, at: &Location) -> Result<Option<Held>> {
-        let base = &self.plan.base;
-        match self.chunks.node(Column::layer(base, at), at)? {
+        match self.chunks.node(Column::layer(self.base, at), at)? {
             None => Ok(None),
             Some(Node::Events(ticks)) => {
                 let planes = self.fresh.layer_of(at, &ticks)?;

@@ -79,7 +79,7 @@ pub(super) fn cells_of(structure: &Structure, region: &Extent, cell: &[f64]) -> 
 pub(super) fn shape_of(structure: &Structure, region: &Extent, shape: &[usize]) -> Result<Cells> {
     one_an_axis(structure, shape.len(), "shape")?;
     let irregular = structure.irregular_axis().map(|irregular| irregular.axis);
-    let of_axis = |(number, ((&(lower, upper), &len), axis)): (usize, ((&(f64, f64), &usize), &Axis))| {
+    let of_axis = |number: usize, &(lower, upper): &(f64, f64), len: usize, axis: &Axis| {
         if irregular == Some(number) {
             return Ok((1.0, 1));
         }
@@ -88,7 +88,8 @@ pub(super) fn shape_of(structure: &Structure, region: &Extent, shape: &[usize]) 
         }
         Ok(((upper - lower) / len as f64, len))
     };
-    region.bounds().iter().zip(shape).zip(structure.axes()).enumerate().map(of_axis).collect()
+    let axes = region.bounds().iter().zip(shape).zip(structure.axes()).enumerate();
+    axes.map(|(number, ((bounds, len), axis))| of_axis(number, bounds, *len, axis)).collect()
 }
 
 fn one_an_axis(structure: &Structure, len: usize, what: &str) -> Result<()> {

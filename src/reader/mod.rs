@@ -11,15 +11,18 @@ mod query;
 mod series;
 mod series_events;
 mod serving;
+mod steps;
 mod times;
 mod version;
 
+pub(crate) use fold::Fold;
 pub use plan::Explanation;
 pub use query::{Answer, Coordinates, Freshness, Layer, Moment, Query};
 pub(crate) use series::read as read_series;
 pub use series::{Series, SeriesQuery};
 pub use serving::Served;
 pub(crate) use serving::serving;
+pub use steps::Steps;
 pub use version::Version;
 pub(crate) use version::version;
 
@@ -77,9 +80,13 @@ fn read_in(grid: &Grid, snapshot: &dyn Snapshot, query: &Query) -> Result<Answer
 
 /// The ticks of the events that a query asks for.
 pub(crate) fn events(grid: &Grid, query: &Query) -> Result<Vec<i64>> {
-    let snapshot = grid.snapshot()?;
-    let plan = Plan::new(grid, grid.state(snapshot.as_ref())?, query).map_err(|e| grid.blame(e))?;
-    events::ticks(grid, snapshot.as_ref(), &plan, query.freshness_wanted()).map_err(|e| grid.blame(e))
+    events_in(grid, grid.snapshot()?.as_ref(), query)
+}
+
+/// The same in a snapshot that several share.
+pub(crate) fn events_in(grid: &Grid, snapshot: &dyn Snapshot, query: &Query) -> Result<Vec<i64>> {
+    let plan = Plan::new(grid, grid.state(snapshot)?, query).map_err(|e| grid.blame(e))?;
+    events::ticks(grid, snapshot, &plan, query.freshness_wanted()).map_err(|e| grid.blame(e))
 }
 
 /// Says what [`read`] would do.

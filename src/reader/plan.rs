@@ -122,8 +122,8 @@ impl Plan {
         let one = |axis: usize| times.as_ref().is_some_and(|times| times.irregular.axis == axis);
         let sized = times.as_ref().map_or(window, |times| window.along(times.irregular.axis, *times.ticks.start(), 1));
         let lens = |maps: &Vec<AxisMap>| {
-            let lens = maps.iter().enumerate().filter(|(axis, _)| !one(*axis)).map(|(_, map)| map.len as u64);
-            lens.fold(Some(1_u64), |n, len| n?.checked_mul(len))
+            let mut lens = maps.iter().enumerate().filter(|(axis, _)| !one(*axis)).map(|(_, map)| map.len as u64);
+            lens.try_fold(1_u64, u64::checked_mul)
         };
         let cells = maps.as_ref().map_or(sized.cells(), lens);
         if cells.into_iter().chain(sized.cells()).any(|cells| cells > CELLS_MAX) || cells.is_none() || sized.cells().is_none() {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::steps::Even;
 use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::grid::{Extent, Levels, Window};
@@ -122,7 +123,7 @@ pub struct Query {
     /// How far an event may be from the moment for which it stands, in ticks.
     pub(super) tolerance: Option<u64>,
     /// The length of steps along the irregular dimension, and where one of them begins.
-    pub(super) steps: Option<(u64, i64)>,
+    pub(super) steps: Option<Even>,
     resampling: Resampling,
     freshness: Freshness,
 }
@@ -224,7 +225,7 @@ impl Query {
     /// pyramid are taken where they lie within a step, so a long step costs little more than a short one.
     #[must_use]
     pub fn every(mut self, step: u64, from: i64) -> Self {
-        self.steps = Some((step, from));
+        self.steps = Some(Even { step, from });
         self
     }
 

@@ -6,10 +6,11 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::query::{Coordinates, Freshness, Layer, Query};
+use super::steps::Steps;
 use super::{read_in, series_events};
 use crate::array::{Array, Cell, Cells, with_dtype, with_view};
 use crate::error::{Error, Result};
-use crate::grid::{CellIndex, Extent, Levels, Shape, Structure, Window};
+use crate::grid::{CellIndex, Levels, Shape, Structure, Window};
 use crate::kv::Snapshot;
 use crate::store::Grid;
 
@@ -18,18 +19,11 @@ const VALUES_MAX: u64 = 1 << 28;
 /// The cells that are decoded for some of a chunk's cells at a time.
 const BOX_CELLS_MAX: u64 = 1 << 22;
 
-/// Which cells' values are wanted, along which dimension and over which range of it.
-///
-/// By default: along the irregular dimension, or `time`, or else the only levelled one of a single axis; over all that was put; at
-/// the base level.
+/// Which cells' values are wanted, and in which steps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SeriesQuery {
     pub(super) cells: Vec<Vec<f64>>,
-    along: Option<String>,
-    pub(super) range: Option<(f64, f64)>,
-    pub(super) ticks: Option<(i64, i64)>,
-    pub(super) points: Option<usize>,
-    pub(super) steps: Option<(u64, i64)>,
+    pub(super) steps: Steps,
     pub(super) layer: Option<Layer>,
     pub(super) freshness: Freshness,
 }
@@ -38,16 +32,7 @@ impl SeriesQuery {
     /// The series of one cell: a world coordinate for each axis but the series' own, in the structure's order. Along a Fixed
     /// dimension, the number of a label from 0.
     pub fn at(cell: impl IntoIterator<Item = f64>) -> Self {
-        Self {
-            cells: vec![cell.into_iter().collect()],
-            along: None,
-            range: None,
-            ticks: None,
-            points: None,
-            steps: None,
-            layer: None,
-            freshness: Freshness::default(),
-        }
+        Self { cells: vec![cell.into_iter().collect()], steps: Steps::all(), layer: None, freshness: Freshness::default() }
     }
 
     /// One more cell. Cells in one chunk are read together.
@@ -57,40 +42,10 @@ impl SeriesQuery {
         self
     }
 
-    /// Along the dimension of this name, which has one axis.
+    /// In these steps; by default in [all](Steps::all).
     #[must_use]
-    pub fn along(mut self, dimension: impl Into<String>) -> Self {
-        self.along = Some(dimension.into());
-        self
-    }
-
-    /// Over those steps of what was put that touch this range of world coordinates.
-    #[must_use]
-    pub fn range(mut self, from: f64, to: f64) -> Self {
-        self.range = Some((from, to));
-        self
-    }
-
-    /// Over the events from the first to before the second tick of an irregular dimension, exactly.
-    #[must_use]
-    pub fn ticks(mut self, ticks: Range<i64>) -> Self {
-        self.ticks = Some((ticks.start, ticks.end));
-        self
-    }
-
-    /// Along an irregular dimension in steps of `step` ticks, one of which begins at the tick `from`; see
-    /// [`Query::every`](super::Query::every).
-    #[must_use]
-    pub fn every(mut self, step: u64, from: i64) -> Self {
-        self.steps = Some((step, from));
-        self
-    }
-
-    /// In at most so many steps: from the finest level along the dimension that has no more, or the coarsest that is kept.
-    /// Above the base, the first and the last step may reach beyond the range.
-    #[must_use]
-    pub fn points(mut self, most: usize) -> Self {
-        self.points = Some(most);
+    pub fn steps(mut self, steps: Steps) -> Self {
+        self.steps = steps;
         self
     }
 
@@ -147,32 +102,16 @@ pub(crate) fn read(grid: &Grid, query: &SeriesQuery) -> Result<Series> {
 
 fn read_all(grid: &Grid, snapshot: &dyn Snapshot, query: &SeriesQuery) -> Result<Series> {
     let structure = grid.structure();
-    let axis = axis_of(structure, query.along.as_deref())?;
+    let axis = query.steps.axis(structure)?;
     let state = grid.state(snapshot)?;
-    if let Some(irregular) = structure.irregular_axis() {
-        if irregular.axis != axis {
-            let name = structure.dimensions()[irregular.dimension].name();
-            return Err(Error::invalid(format!(
-                "a series goes along the irregular dimension `{name}`, if there is one; read a window"
-            )));
-        }
+    if structure.irregular().is_some() {
         return series_events::read(grid, snapshot, query, state);
     }
-    if query.ticks.is_some() || query.steps.is_some() {
-        return Err(Error::invalid("it has no irregular dimension, so neither ticks nor steps of ticks"));
-    }
-    let Some(bounds) = state.bounds else { return Err(Error::not_found("it is empty: nothing was put yet")) };
-    let base = bounds.levels(structure.dimensions().len());
-    let steps = steps(structure, axis, &bounds, query.range)?;
-    let reach = match (query.freshness, state.top(structure)) {
-        _ if grid.layers().is_empty() => base,
-        (Freshness::Fresh, Some(top)) => top,
-        _ => state.reach.unwrap_or(base),
-    };
-    let (steps, levels) = levelled(structure, axis, steps, (base, reach), query.points);
+    let steps = query.steps.window(grid, state, axis, query.freshness)?;
+    let levels = steps.levels(structure.dimensions().len());
     let (start, len) = (steps.start()[axis], steps.shape()[axis]);
     too_many(query.cells.len(), len)?;
-    let cells = query.cells.iter().map(|at| cell_at(structure, axis, at, base)).collect::<Result<Vec<_>>>()?;
+    let cells = query.cells.iter().map(|at| cell_at(structure, axis, at, levels)).collect::<Result<Vec<_>>>()?;
     for cell in &cells {
         let mut first = *cell;
         first[axis] = start;
@@ -270,56 +209,6 @@ fn assembled<T: Cell>(shape: &[usize], tasks: &[Task], taken: &[Taken]) -> Array
         }
     }
     Array::from(array)
-}
-
-/// The axis of a dimension.
-fn axis_of(structure: &Structure, along: Option<&str>) -> Result<usize> {
-    let dimensions = structure.dimensions();
-    let single: Vec<usize> =
-        (0..dimensions.len()).filter(|d| !dimensions[*d].is_fixed() && dimensions[*d].axes().len() == 1).collect();
-    let named = |name: &str| single.iter().copied().find(|d| dimensions[*d].name() == name);
-    let found = match (along, structure.irregular(), &single[..]) {
-        (Some(name), ..) => named(name).ok_or_else(|| format!("it has no levelled dimension `{name}` of one axis")),
-        (None, Some(only), _) | (None, None, &[only]) => Ok(only),
-        (None, None, _) => {
-            named("time").ok_or_else(|| "it has no dimension `time`; say along which dimension the series goes".to_owned())
-        }
-    };
-    found.map(|d| structure.axes_of(d).start).map_err(Error::not_found)
-}
-
-/// The steps of the base that are asked for and within what was put, as a window of which only the series' axis counts.
-fn steps(structure: &Structure, axis: usize, bounds: &Window, range: Option<(f64, f64)>) -> Result<Window> {
-    let Some((from, to)) = range else { return Ok(*bounds) };
-    let extent = structure.extent(bounds);
-    let mut sides = extent.bounds().to_vec();
-    let (lower, upper) = sides[axis];
-    let missed = from.is_nan() || to.is_nan();
-    let (from, to) = (from.min(to).max(lower), from.max(to).min(upper));
-    if missed || from >= to {
-        return Err(Error::not_found(format!("nothing was put in the range; there are steps from {lower} to {upper}")));
-    }
-    sides[axis] = (from, to);
-    structure.window(&Extent::new(sides), bounds.levels(structure.dimensions().len()))
-}
-
-/// The finest level along the axis with few enough steps.
-fn levelled(
-    structure: &Structure,
-    axis: usize,
-    steps: Window,
-    (base, reach): (Levels, Levels),
-    points: Option<usize>,
-) -> (Window, Levels) {
-    let d = structure.dimension_of(axis);
-    let most = points.map_or(u64::MAX, |points| points.max(1) as u64);
-    let (mut levels, mut window) = (base, steps);
-    while window.shape()[axis] > most && levels[d] < reach[d] {
-        let Some(coarser) = levels[d].coarser() else { break };
-        levels[d] = coarser;
-        window = structure.cover(&steps, levels);
-    }
-    (window, levels)
 }
 
 /// The cell at world coordinates of all axes but one.

@@ -29,22 +29,10 @@ pub(super) fn read(grid: &Grid, snapshot: &dyn Snapshot, query: &SeriesQuery, st
     };
     let axis = irregular.axis;
     let cells = query.cells.iter().map(|at| cell_at(structure, axis, at, base.cells())).collect::<Result<Vec<_>>>()?;
-    let whole = ticks(query, (bounds.start()[axis], bounds.end()[axis]));
+    let whole = query.steps.between((bounds.start()[axis], bounds.end()[axis]));
     let at_level = |level: Level| tasks(grid, query, &cells, (irregular, whole), base.cells().with(irregular.dimension, level));
-    let level = match query.points {
-        Some(most) if query.steps.is_none() => {
-            let all = listed(grid, snapshot, state, &at_level(Level::ZERO))?;
-            let reach = if grid.layers().is_empty() {
-                Level::ZERO
-            } else {
-                state.top(structure).map_or(Level::ZERO, |top| top[irregular.dimension])
-            };
-            let built = state.reach.map_or(irregular.bucket, |reach| reach[irregular.dimension]);
-            let reach = if query.freshness == super::Freshness::Fresh { reach } else { built.min(reach) };
-            finest(irregular, &all, most.max(1), reach)
-        }
-        _ => Level::ZERO,
-    };
+    let list = || listed(grid, snapshot, state, &at_level(Level::ZERO));
+    let level = query.steps.level(grid, state, (irregular, query.freshness), list)?;
     let tasks = at_level(level);
     let taken = tasks.par_iter().map(|task| task.read(grid, snapshot, &cells, axis)).collect::<Result<Vec<_>>>()?;
     let Some((_, first)) = taken.first() else { return Err(Error::invalid("a series needs a cell")) };
@@ -72,27 +60,6 @@ pub(super) fn read(grid: &Grid, snapshot: &dyn Snapshot, query: &SeriesQuery, st
         stale,
         chunks_read: taken.iter().map(|(_, part)| part.chunks_read).sum(),
     })
-}
-
-/// The first tick that is asked for, and the one behind the last, within what was put.
-#[expect(clippy::cast_possible_truncation, reason = "numbers beyond those of ticks saturate, and no event is there")]
-fn ticks(query: &SeriesQuery, (first, end): (i64, i64)) -> (i64, i64) {
-    let (from, to) = match (query.ticks, query.range) {
-        (Some(ticks), _) => ticks,
-        (None, Some((from, to))) => (from.min(to).ceil() as i64, from.max(to).ceil() as i64),
-        (None, None) => (first, end),
-    };
-    (from.max(first), to.min(end))
-}
-
-/// The finest level at which some ticks lie in few enough bins.
-fn finest(irregular: Irregular, ticks: &[i64], most: usize, reach: Level) -> Level {
-    let mut level = Level::ZERO;
-    while level < reach && ticks.chunk_by(|a, b| irregular.bin(level, *a) == irregular.bin(level, *b)).nth(most).is_some() {
-        let Some(coarser) = level.coarser() else { break };
-        level = coarser;
-    }
-    level
 }
 
 /// The ticks of the events of all cells' chunks.
@@ -125,8 +92,8 @@ fn tasks(
             let first = *irregular.ticks_of_bin(levels[irregular.dimension], all.start()[irregular.axis]).start();
             asked = asked.ticks(first..to);
         }
-        if let Some((step, from)) = query.steps {
-            asked = asked.every(step, from);
+        if let Some(even) = query.steps.even() {
+            asked = asked.every(even.step, even.from);
         }
         if let Some(layer) = query.layer.clone() {
             asked = asked.layer(layer);

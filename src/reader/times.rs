@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::query::{Query, When};
+use super::steps::Even;
 use crate::error::{Error, Result};
 use crate::grid::{Irregular, Level, Structure, Window};
 
@@ -16,7 +17,7 @@ pub(super) struct Times {
     pub(super) ticks: RangeInclusive<i64>,
     pub(super) when: When,
     pub(super) tolerance: Option<u64>,
-    pub(super) steps: Option<(u64, i64)>,
+    pub(super) steps: Option<Even>,
 }
 
 /// What is read along the irregular dimension of a window.
@@ -34,7 +35,7 @@ pub(super) fn times(structure: &Structure, query: &Query, window: &Window, bound
             "a moment is one of the events, and steps are made of events: ask for one of them, at level 0",
         ));
     }
-    if query.steps.is_some_and(|(step, _)| step == 0) {
+    if query.steps.is_some_and(|even| even.step == 0) {
         return Err(Error::invalid("a step of 0 ticks has no events"));
     }
     let axis = irregular.axis;

@@ -56,7 +56,8 @@ impl Facts {
         Ok((Some(facts), read))
     }
 
-    fn take(
+    /// Takes what a layer says of cells at some levels above the base.
+    pub(super) fn take(
         &mut self,
         chunks: ChunkReader<'_>,
         plan: &Plan<'_>,
@@ -65,7 +66,8 @@ impl Facts {
         (levels, base): (Levels, Levels),
     ) {
         let full = chunks.grid.full(levels).0;
-        let cells = full / plan.full;
+        // Of the events under a cell there is no end.
+        let cells = if chunks.grid.structure().irregular().is_some() { f64::INFINITY } else { full / plan.full };
         let is = |found: Option<&LayerSpec>| found.is_some_and(|found| found.id == spec.id);
         if is(plan.found.classes) {
             self.classes = Some((chunk.clone(), Full(full)));

@@ -11,6 +11,7 @@
 //! unread widens the bounds of the answer.
 
 mod answer;
+mod column;
 mod doubt;
 mod facts;
 mod inside;
@@ -19,11 +20,12 @@ mod polygon;
 mod predicate;
 mod query;
 mod region;
+mod roots;
 mod scan;
+mod series;
+mod slots;
 mod tally;
 mod walk;
-
-use std::sync::Arc;
 
 use rayon::prelude::*;
 
@@ -33,49 +35,103 @@ pub use plan::Unserved;
 pub use polygon::{Polygon, Ring};
 pub use predicate::Predicate;
 pub use query::{Bins, Stat, StatisticsQuery};
+pub use series::StatisticsSeries;
+pub(crate) use series::statistics_series;
 pub use walk::ChunksRead;
 
-use crate::dirty::{self, Edge, Marks};
 use crate::error::{Error, Result};
 use crate::grid::{Levels, Location};
-use crate::key::{ChunkKey, LayerId};
 use crate::kv::Snapshot;
 use crate::store::{Base, Grid, State};
 use doubt::Known;
 use plan::Plan;
 use region::Region;
+use roots::Roots;
+use slots::Slots;
 use tally::Tally;
 use walk::{Node, Walk};
 
-/// The most chunks at which a walk may start: those at the top, of which there are many only where a pyramid ends early.
-const ROOTS_MAX: u64 = 1 << 24;
-/// How many of them are walked at once.
+/// How many of the chunks at which a walk starts are walked at once.
 const ROOTS_AT_ONCE: usize = 1024;
-/// Up to how many locations are looked up one by one, rather than listed from the directory.
-const LOOKED_UP: u64 = 4096;
 /// How many chunks are opened at once where bounds are wanted, at least.
 const OPENED_AT_ONCE: usize = 16;
 
 /// Answers a query.
 pub(crate) fn statistics(grid: &Grid, query: &StatisticsQuery) -> Result<Statistics> {
-    query.check().map_err(|e| grid.blame(e))?;
     let snapshot = grid.snapshot()?;
-    let state = grid.state(snapshot.as_ref())?;
-    let bounded = query.max_chunks.is_some() || query.max_error.is_some();
-    let structure = grid.structure();
-    let bases = state.base.unwrap_or_else(|| Base::new(structure, Levels::zero(structure.dimensions().len())));
-    let base = bases.finest();
-    let plan = Plan::new(grid, query, grid.full(base).0, bounded);
-    let nothing = || Statistics::new(&Known { tally: &Tally::default(), doubts: Vec::new(), plan: &plan }, ChunksRead::default());
-    // A query of an empty grid is checked as any other.
-    let bounds = state.bounds.unwrap_or_else(|| structure.chunk_window(&origin(grid, base)));
-    let region = Region::new(structure, query, &bounds).map_err(|e| grid.blame(e))?;
-    let (Some(region), true) = (region, state.bounds.is_some()) else { return Ok(nothing()) };
-    let built = state.reach.unwrap_or(base);
-    let chunks = grid.chunk_reader(snapshot.as_ref());
-    let walk = Walk { chunks, plan: &plan, region: &region, base, bases, built, cover: region.cover(), bounded };
-    let roots = Roots::new(grid, snapshot.as_ref(), state, &walk)?;
-    if bounded { approximate(&walk, &roots) } else { exact(&walk, &roots) }
+    let answer = Asked::new(grid, snapshot.as_ref(), query).and_then(|asked| asked.answer());
+    answer.map_err(|e| grid.blame(e))
+}
+
+/// What is asked of a grid in one snapshot.
+struct Asked<'a> {
+    grid: &'a Grid,
+    snapshot: &'a dyn Snapshot,
+    state: State,
+    bases: Base,
+    plan: Plan<'a>,
+    bounded: bool,
+}
+
+impl<'a> Asked<'a> {
+    fn new(grid: &'a Grid, snapshot: &'a dyn Snapshot, query: &'a StatisticsQuery) -> Result<Self> {
+        query.check()?;
+        let state = grid.state(snapshot)?;
+        let structure = grid.structure();
+        let bounded = query.max_chunks.is_some() || query.max_error.is_some();
+        if let Some(dimension) = structure.irregular().filter(|_| bounded) {
+            let name = structure.dimensions()[dimension].name();
+            return Err(Error::invalid(format!(
+                "statistics of the events of an irregular dimension, `{name}`, are exact: leave max_chunks and max_error out"
+            )));
+        }
+        let bases = state.base.unwrap_or_else(|| Base::new(structure, Levels::zero(structure.dimensions().len())));
+        let plan = Plan::new(grid, query, grid.full(bases.finest()).0, bounded);
+        Ok(Self { grid, snapshot, state, bases, plan, bounded })
+    }
+
+    /// The region; `None` if no cell is in it. A query of an empty grid is checked as any other.
+    fn region(&self) -> Result<Option<Region<'a>>> {
+        let structure = self.grid.structure();
+        let bounds = match self.state.bounds {
+            Some(bounds) => bounds,
+            None => structure.chunk_window(&origin(self.grid, self.bases.cells())),
+        };
+        let region = Region::new(structure, self.plan.query, &bounds)?;
+        Ok(region.filter(|_| self.state.bounds.is_some()))
+    }
+
+    fn walk<'w>(&'w self, region: &'w Region<'w>, slots: Slots) -> Walk<'w> {
+        Walk {
+            chunks: self.grid.chunk_reader(self.snapshot),
+            plan: &self.plan,
+            region,
+            base: self.bases.finest(),
+            bases: self.bases,
+            built: self.state.reach.unwrap_or(self.bases.finest()),
+            cover: region.cover(),
+            bounded: self.bounded,
+            irregular: self.grid.structure().irregular_axis(),
+            pieces: region.ticks.as_ref().map_or(Vec::new(), |ticks| slots.pieces(ticks)),
+            slots,
+        }
+    }
+
+    fn answer(&self) -> Result<Statistics> {
+        let Some(region) = self.region()? else { return Ok(self.of(&Tally::default(), ChunksRead::default())) };
+        let walk = self.walk(&region, Slots::One);
+        let roots = Roots::new(self.grid, self.snapshot, self.state, &walk, None)?;
+        if self.bounded {
+            return approximate(&walk, &roots);
+        }
+        let (tallies, read) = exact(&walk, &roots)?;
+        Ok(self.of(&tallies[0], read))
+    }
+
+    /// What follows from all that there is.
+    fn of(&self, tally: &Tally, read: ChunksRead) -> Statistics {
+        Statistics::new(&Known { tally, doubts: Vec::new(), plan: &self.plan }, read)
+    }
 }
 
 /// A location of some levels, for grids that have no other.
@@ -85,93 +141,44 @@ fn origin(grid: &Grid, levels: Levels) -> Location {
     found.unwrap_or_else(|_| unreachable!("chunk 0 is there at every level"))
 }
 
-/// Where a walk starts.
-struct Roots<'a> {
-    grid: &'a Grid,
-    snapshot: &'a dyn Snapshot,
-    base: Levels,
-    bases: Base,
-    /// Listed where they are few among many, else those of a window.
-    listed: Option<Vec<Location>>,
-    window: crate::grid::Window,
-    marked: bool,
-}
-
-impl<'a> Roots<'a> {
-    fn new(grid: &'a Grid, snapshot: &'a dyn Snapshot, state: State, walk: &Walk<'a>) -> Result<Self> {
-        let structure = grid.structure();
-        let marked = Marks::first(grid, snapshot, 1)?.len() > 0;
-        // Without layers there is nothing above the base.
-        let top = if grid.layers().is_empty() { None } else { state.top(structure) };
-        let levels = top.unwrap_or(walk.bases.coarsest());
-        let window = walk.region.window(levels);
-        let count = structure.chunk_count(&window);
-        let (at_base, built) = (levels == walk.base, walk.bases.mixed().is_none() && walk.built.covers(&levels));
-        let listed = if count > LOOKED_UP && (at_base || built && !marked) {
-            let layer = if at_base { LayerId::BASE } else { LayerId(1) };
-            let mut found = Vec::new();
-            grid.directory(snapshot, ChunkKey::levels(grid.id(), structure, layer, levels), &mut |chunk| {
-                if structure.intersection(&structure.chunk_window(&chunk.location), &window).is_some() {
-                    found.push(chunk.location);
-                }
-            })?;
-            Some(found)
-        } else if count > ROOTS_MAX {
-            return Err(grid.blame(Error::invalid(format!(
-                "the region spans {count} chunks at the top of the pyramid, more than {ROOTS_MAX}; ask for a smaller one, or aggregate first"
-            ))));
-        } else {
-            None
-        };
-        Ok(Self { grid, snapshot, base: walk.base, bases: walk.bases, listed, window, marked })
-    }
-
-    fn locations(&self) -> Box<dyn Iterator<Item = Location> + '_> {
-        match &self.listed {
-            Some(listed) => Box::new(listed.iter().copied()),
-            None => Box::new(self.grid.structure().split(&self.window).map(|piece| piece.location)),
-        }
-    }
-
-    fn node(&self, walk: &Walk<'_>, at: Location) -> Result<Node> {
-        let pending: Arc<[Edge]> = match self.marked && at.levels != self.base {
-            true => dirty::pending_under(self.grid, self.snapshot, &at, &self.bases)?.into(),
-            false => Arc::default(),
-        };
-        Ok(walk.root(at, pending))
-    }
-}
+/// What is known of each slot of a walk, and what was read for it.
+type Told = (Vec<Tally>, ChunksRead);
 
 /// Walks everything.
-fn exact(walk: &Walk<'_>, roots: &Roots<'_>) -> Result<Statistics> {
-    let (mut tally, mut read) = (Tally::default(), ChunksRead::default());
+fn exact(walk: &Walk<'_>, roots: &Roots<'_>) -> Result<Told> {
+    let mut told = (vec![Tally::default(); walk.slots.count()], ChunksRead::default());
     let mut locations = roots.locations();
     loop {
         let some: Vec<Location> = locations.by_ref().take(ROOTS_AT_ONCE).collect();
         if some.is_empty() {
             break;
         }
-        let walked = some.into_par_iter().with_max_len(1).map(|at| descend(walk, roots.node(walk, at)?));
-        fold(walk, walked.collect::<Result<Vec<_>>>()?, &mut tally, &mut read)?;
+        let walked = some
+            .into_par_iter()
+            .with_max_len(1)
+            .map(|at| roots.nodes(walk, at)?.into_iter().map(|node| descend(walk, node)).collect::<Result<Vec<_>>>());
+        fold(walk, walked.collect::<Result<Vec<_>>>()?.into_iter().flatten(), &mut told)?;
     }
-    Ok(Statistics::new(&Known { tally: &tally, doubts: Vec::new(), plan: walk.plan }, read))
+    Ok(told)
 }
 
 /// Tells all of a node. Parts are added in the order of the children, so that the answer does not depend on the threads.
-fn descend(walk: &Walk<'_>, node: Node) -> Result<(Tally, ChunksRead)> {
+fn descend(walk: &Walk<'_>, node: Node) -> Result<Told> {
     let opened = walk.open(&node)?;
     drop(node);
-    let (mut tally, mut read) = (opened.tally, opened.read);
+    let mut told = (opened.tallies, opened.read);
     let parts = opened.children.into_par_iter().with_max_len(1).map(|child| descend(walk, child));
-    fold(walk, parts.collect::<Result<Vec<_>>>()?, &mut tally, &mut read)?;
-    Ok((tally, read))
+    fold(walk, parts.collect::<Result<Vec<_>>>()?.into_iter(), &mut told)?;
+    Ok(told)
 }
 
-fn fold(walk: &Walk<'_>, parts: Vec<(Tally, ChunksRead)>, tally: &mut Tally, read: &mut ChunksRead) -> Result<()> {
+fn fold(walk: &Walk<'_>, parts: impl Iterator<Item = Told>, (tallies, read): &mut Told) -> Result<()> {
     for (part, part_read) in parts {
-        tally.merge(part);
         *read += part_read;
-        walk.check_classes(tally)?;
+        for (tally, part) in tallies.iter_mut().zip(part) {
+            tally.merge(part);
+            walk.check_classes(tally)?;
+        }
     }
     Ok(())
 }
@@ -180,7 +187,10 @@ fn fold(walk: &Walk<'_>, parts: Vec<(Tally, ChunksRead)>, tally: &mut Tally, rea
 fn approximate(walk: &Walk<'_>, roots: &Roots<'_>) -> Result<Statistics> {
     let query = walk.plan.query;
     let (mut tally, mut read) = (Tally::default(), ChunksRead::default());
-    let mut open = roots.locations().map(|at| roots.node(walk, at)).collect::<Result<Vec<_>>>()?;
+    let mut open = Vec::new();
+    for at in roots.locations() {
+        open.extend(roots.nodes(walk, at)?);
+    }
     loop {
         let known = Known {
             tally: &tally,
@@ -198,7 +208,7 @@ fn approximate(walk: &Walk<'_>, roots: &Roots<'_>) -> Result<Statistics> {
         }
         let opened = chosen.par_iter().with_max_len(1).map(|node| walk.open(node)).collect::<Result<Vec<_>>>()?;
         for part in opened {
-            tally.merge(part.tally);
+            part.tallies.into_iter().for_each(|part| tally.merge(part));
             read += part.read;
             open.extend(part.children);
             walk.check_classes(&tally)?;

@@ -1,6 +1,7 @@
 //! The cells of a query in base cells, and how far the cells of a chunk of any level lie among them.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
+use std::sync::Arc;
 
 use super::polygon::Polygon;
 use super::query::StatisticsQuery;
@@ -9,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::grid::{Axis, Extent, Levels, Location, Structure, Tuple, Window};
 
 /// A box of base cells, and a polygon in the plane of two of its axes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Region<'a> {
     structure: &'a Structure,
     base: Levels,
@@ -17,7 +18,9 @@ pub(super) struct Region<'a> {
     ranges: Vec<Range<i64>>,
     /// The same, without an end where there is nothing beyond it: a cell that reaches out of all data is not cut by that.
     sides: Vec<Range<i64>>,
-    plane: Option<Plane>,
+    plane: Option<Arc<Plane>>,
+    /// The ticks along the irregular axis. All of them are one cell, number 0, in what stands above.
+    pub(super) ticks: Option<RangeInclusive<i64>>,
 }
 
 #[derive(Debug)]
@@ -56,13 +59,11 @@ pub(super) struct Classes {
 }
 
 impl Frame {
-    pub(super) fn new(structure: &Structure, base: Levels, at: &Location) -> Self {
-        let mut frame = Self {
-            start: Tuple::filled(structure.rank(), 0),
-            up: Tuple::filled(structure.rank(), 0),
-            shape: structure.chunk_shape(),
-        };
-        for (d, dimension) in structure.dimensions().iter().enumerate() {
+    /// Of the chunk of a shape at a location. Along an irregular axis cells are numbered from 0.
+    pub(super) fn new(structure: &Structure, base: Levels, at: &Location, shape: Tuple<usize>) -> Self {
+        let rank = structure.rank();
+        let mut frame = Self { start: Tuple::filled(rank, 0), up: Tuple::filled(rank, 0), shape };
+        for (d, dimension) in structure.dimensions().iter().enumerate().filter(|(_, dimension)| !dimension.is_irregular()) {
             let up = u32::try_from(i16::from(at.levels[d].get()) - i16::from(base[d].get())).unwrap_or(0);
             for (a, axis) in structure.axes_of(d).enumerate() {
                 let line = i128::from(at.codes[axis]) * i128::from(dimension.axes()[a].chunk());
@@ -74,9 +75,14 @@ impl Frame {
     }
 
     /// The first base cell of cell `cell`. Numbers beyond those of any cell saturate.
-    fn edge(&self, axis: usize, cell: usize) -> i64 {
+    pub(super) fn edge(&self, axis: usize, cell: usize) -> i64 {
         let at = self.start[axis] + ((cell as i128) << self.up[axis]);
         i64::try_from(at).unwrap_or(if at < 0 { i64::MIN } else { i64::MAX })
+    }
+
+    /// How many cells there are.
+    pub(super) fn cells(&self) -> usize {
+        self.shape.iter().product()
     }
 
     fn range(&self, axis: usize, cells: Range<usize>) -> Range<i64> {
@@ -96,7 +102,7 @@ impl<'a> Region<'a> {
         for extent in &query.extents {
             narrow(&mut ranges, extent_ranges(structure, extent, base)?);
         }
-        let plane = query.polygon.as_ref().map(|polygon| Plane::new(structure, polygon, base)).transpose()?;
+        let plane = query.polygon.as_ref().map(|polygon| Plane::new(structure, polygon, base)).transpose()?.map(Arc::new);
         if let Some(plane) = &plane {
             let Some(whole) = plane.outlines.iter().filter_map(Outline::bounds).reduce(Rect::union) else { return Ok(None) };
             for (axis, range) in plane.axes.into_iter().zip([whole.rows, whole.cols]) {
@@ -107,9 +113,31 @@ impl<'a> Region<'a> {
             let (first, end) = (bounds.start()[axis], bounds.end()[axis]);
             (if range.start <= first { i64::MIN } else { range.start })..(if range.end >= end { i64::MAX } else { range.end })
         };
-        let sides = ranges.iter().enumerate().map(side).collect();
-        let empty = ranges.iter().any(Range::is_empty);
-        Ok((!empty).then_some(Self { structure, base, ranges, sides, plane }))
+        let mut sides: Vec<Range<i64>> = ranges.iter().enumerate().map(side).collect();
+        if ranges.iter().any(Range::is_empty) {
+            return Ok(None);
+        }
+        let ticks = structure.irregular_axis().map(|irregular| {
+            sides[irregular.axis] = i64::MIN..i64::MAX;
+            let Range { start, end } = std::mem::replace(&mut ranges[irregular.axis], 0..1);
+            start..=end - 1
+        });
+        Ok(Some(Self { structure, base, ranges, sides, plane, ticks }))
+    }
+
+    /// The base cells of a window along an axis.
+    pub(super) fn along(&self, axis: usize, window: &Window) -> Range<i64> {
+        window_ranges(self.structure, window, self.base)[axis].clone()
+    }
+
+    /// The part that lies within a window along an axis, if any does.
+    pub(super) fn within(&self, axis: usize, window: &Window) -> Option<Self> {
+        let by = self.along(axis, window);
+        let mut part = self.clone();
+        for range in [&mut part.ranges[axis], &mut part.sides[axis]] {
+            *range = range.start.max(by.start)..range.end.min(by.end);
+        }
+        (!part.ranges[axis].is_empty()).then_some(part)
     }
 
     /// The smallest window of some levels that holds the region.

@@ -10,11 +10,12 @@ use super::predicate::Verdict;
 use super::query::StatisticsQuery;
 use super::region::{Classes, Cover, Frame, Region, strides};
 use super::scan::Class;
+use super::slots::{Piece, Slots};
 use super::tally::{Share, Tally};
 use crate::array::{Cell, DType, with_cells};
 use crate::dirty::{Edge, derivation, stale_window, touches};
 use crate::error::{Error, Result};
-use crate::grid::{Levels, Location};
+use crate::grid::{Irregular, Level, Levels, Location, Tuple};
 use crate::kernel::{fill_box, for_each_row};
 use crate::store::{Base, BaseChunk, ChunkReader};
 
@@ -29,6 +30,10 @@ pub(super) struct Node {
     pending: Arc<[Edge]>,
     /// What can lie in it, where bounds are wanted.
     pub(super) doubt: Doubt,
+    /// Of a column of events, which of them are told.
+    pub(super) pieces: Arc<[Piece]>,
+    /// The level up to which bins of its events are up to date, if not all are.
+    pub(super) reach: Option<Level>,
 }
 
 /// Cells of a parent, and which of its children a node is.
@@ -42,7 +47,8 @@ struct Todo {
 /// What came of a node.
 #[derive(Debug, Default)]
 pub(super) struct Opened {
-    pub(super) tally: Tally,
+    /// One for each of the walk's slots.
+    pub(super) tallies: Vec<Tally>,
     pub(super) children: Vec<Node>,
     pub(super) read: ChunksRead,
 }
@@ -85,11 +91,17 @@ pub(super) struct Walk<'a> {
     pub(super) cover: Cover,
     /// Whether bounds are wanted.
     pub(super) bounded: bool,
+    pub(super) slots: Slots,
+    pub(super) irregular: Option<Irregular>,
+    /// The events of the region.
+    pub(super) pieces: Vec<Piece>,
 }
 
-/// The cells of an aggregate chunk on their way.
-struct Cells<'a> {
+/// The cells of a chunk on their way.
+pub(super) struct Cells<'a> {
     classes: Classes,
+    /// In which slot they are counted, and the distance between neighbours, along the axis that tells; all in the first without.
+    slots: Option<(Vec<usize>, usize)>,
     todo: Option<Vec<bool>>,
     stale: Option<Vec<bool>>,
     facts: Option<&'a Facts>,
@@ -101,6 +113,10 @@ impl Cells<'_> {
             Some(todo) if !todo[cell] => Class::Out,
             _ => self.classes.cells.as_ref().map_or(Class::In, |classes| classes[cell]),
         }
+    }
+
+    fn slot(&self, cell: usize) -> usize {
+        self.slots.as_ref().map_or(0, |(along, stride)| along[cell / stride % along.len()])
     }
 
     fn is_fresh(&self, cell: usize) -> bool {
@@ -133,12 +149,49 @@ impl<'a> Walk<'a> {
     }
 
     /// A node that nothing is known of.
-    pub(super) fn root(&self, at: Location, pending: Arc<[Edge]>) -> Node {
-        let frame = Frame::new(self.chunks.grid.structure(), self.base, &at);
-        let cover = self.region.cover_of(&self.cover, &frame);
-        let most = self.region.cells_within(&frame) * self.plan.full;
-        let doubt = if self.bounded { Doubt::unknown(self, most) } else { Doubt::default() };
-        Node { at, todo: None, cover, pending, doubt }
+    pub(super) fn root(&self, at: Location, pending: Arc<[Edge]>, (pieces, reach): (&[Piece], Option<Level>)) -> Node {
+        let mut node =
+            Node { at, todo: None, cover: self.cover.clone(), pending, doubt: Doubt::default(), pieces: pieces.into(), reach };
+        let frame = self.frame(&node);
+        node.cover = self.region.cover_of(&self.cover, &frame);
+        if self.bounded {
+            node.doubt = Doubt::unknown(self, self.region.cells_within(&frame) * self.plan.full);
+        }
+        node
+    }
+
+    /// The shape of the cells of a node: along the irregular axis its pieces.
+    pub(super) fn shape(&self, node: &Node) -> Tuple<usize> {
+        let mut shape = self.chunks.grid.structure().chunk_shape();
+        if let Some(irregular) = self.irregular {
+            shape[irregular.axis] = node.pieces.len();
+        }
+        shape
+    }
+
+    fn frame(&self, node: &Node) -> Frame {
+        Frame::new(self.chunks.grid.structure(), self.base, &node.at, self.shape(node))
+    }
+
+    fn slots(&self, node: &Node, frame: &Frame) -> Option<(Vec<usize>, usize)> {
+        let shape = self.shape(node);
+        let stride = |axis: usize| shape[axis + 1..].iter().product();
+        match (&self.slots, self.irregular) {
+            (Slots::One, _) => None,
+            (Slots::Runs { axis, first, up, count }, _) => {
+                let slot = |cell: usize| (i128::from(frame.edge(*axis, cell)) - i128::from(*first)) >> up;
+                let slot = |cell: usize| usize::try_from(slot(cell)).unwrap_or(0).min(count - 1);
+                Some(((0..shape[*axis]).map(slot).collect(), stride(*axis)))
+            }
+            (Slots::Ticks(_), irregular) => {
+                irregular.map(|irregular| (node.pieces.iter().map(|piece| piece.slot).collect(), stride(irregular.axis)))
+            }
+        }
+    }
+
+    /// Nothing yet.
+    pub(super) fn opened(&self) -> Opened {
+        Opened { tallies: vec![Tally::default(); self.slots.count()], ..Opened::default() }
     }
 
     /// How many chunks it takes to open a node, at most.
@@ -148,42 +201,61 @@ impl<'a> Walk<'a> {
 
     /// Tells of a node's cells what its chunks tell, and makes nodes of the rest.
     pub(super) fn open(&self, node: &Node) -> Result<Opened> {
-        let grid = self.chunks.grid;
-        let frame = Frame::new(grid.structure(), self.base, &node.at);
-        let classes = self.region.classify(&frame, &node.cover);
-        let mut cells = Cells { classes, todo: self.todo(node), stale: None, facts: None };
+        let frame = self.frame(node);
+        let (classes, slots) = (self.region.classify(&frame, &node.cover), self.slots(node, &frame));
+        let mut cells = Cells { classes, slots, todo: self.todo(node), stale: None, facts: None };
+        let at_base = node.at.levels == self.base;
+        if self.irregular.is_some() && at_base {
+            return self.open_events(node, &cells);
+        }
         if let Some(chunk) = self.base_at(&node.at)? {
             return self.open_base(node, &cells, &chunk);
         }
-        if node.at.levels == self.base {
-            return Ok(Opened::default());
+        let mut opened = self.opened();
+        if at_base {
+            return Ok(opened);
         }
-        let built = self.built.covers(&node.at.levels);
-        let stored = built && grid.layers().first().map_or(Ok(false), |layer| self.chunks.exists(layer.id, &node.at))?;
-        // What is not stored may be inherited by the children along another dimension than the refinable one.
-        let inherits = self.bases.heir(node.at.levels).is_some();
-        if built && !stored && !inherits && node.pending.is_empty() {
-            return Ok(Opened::default());
-        }
-        if stored {
-            cells.stale = self.stale(node);
-        }
-        let mut opened = Opened::default();
-        let (facts, read) = if stored && self.is_worth_reading(&cells) {
-            Facts::read(self.chunks, self.plan, &node.at, self.base)?
-        } else {
-            (None, 0)
+        let (facts, read) = match self.known(node, &mut cells)? {
+            Some(known) => known,
+            None => return Ok(opened),
         };
         opened.read.aggregate += read;
         cells.facts = facts.as_ref();
-        let mut left = vec![false; grid.structure().chunk_cells()];
+        let mut left = vec![false; frame.cells()];
         for (cell, left) in left.iter_mut().enumerate() {
-            *left = cells.class(cell) != Class::Out && !self.settle(&mut opened.tally, &cells, cell)?;
+            *left = cells.class(cell) != Class::Out && !self.settle(&mut opened.tallies[cells.slot(cell)], &cells, cell)?;
         }
         if left.contains(&true) {
             opened.children = self.children(node, &cells, &left.into());
         }
         Ok(opened)
+    }
+
+    /// What the layers say of the cells of a node, as far as that is of use, and how many chunks were read; `None` if nothing is
+    /// there.
+    fn known(&self, node: &Node, cells: &mut Cells<'_>) -> Result<Option<(Option<Facts>, u64)>> {
+        let built = self.built.covers(&node.at.levels);
+        if self.irregular.is_some() {
+            if !built || !node.pending.is_empty() || !self.is_worth_reading(node, cells) {
+                return Ok(Some((None, 0)));
+            }
+            let (facts, read) = self.folded(node)?;
+            return Ok(facts.map(|facts| (Some(facts), read)));
+        }
+        let layers = self.chunks.grid.layers();
+        let stored = built && layers.first().map_or(Ok(false), |layer| self.chunks.exists(layer.id, &node.at))?;
+        // What is not stored may be inherited by the children along another dimension than the refinable one.
+        let inherits = self.bases.heir(node.at.levels).is_some();
+        if built && !stored && !inherits && node.pending.is_empty() {
+            return Ok(None);
+        }
+        if stored {
+            cells.stale = self.stale(node);
+        }
+        match stored && self.is_worth_reading(node, cells) {
+            true => Facts::read(self.chunks, self.plan, &node.at, self.base).map(Some),
+            false => Ok(Some((None, 0))),
+        }
     }
 
     /// The base cells of a place: those that stand there, or copies of coarser ones.
@@ -205,21 +277,21 @@ impl<'a> Walk<'a> {
     }
 
     /// Whether the aggregates of a chunk can settle a cell, or tighten its bounds.
-    fn is_worth_reading(&self, cells: &Cells<'_>) -> bool {
+    fn is_worth_reading(&self, node: &Node, cells: &Cells<'_>) -> bool {
         let most = if self.bounded || self.query().predicate.is_some() { Class::Part } else { Class::In };
-        let all = 0..self.chunks.grid.structure().chunk_cells();
+        let all = 0..self.shape(node).iter().product();
         self.plan.useful && all.into_iter().any(|cell| cells.class(cell) >= most && cells.is_fresh(cell))
     }
 
     /// The cells of a node that its parent left to it.
     fn todo(&self, node: &Node) -> Option<Vec<bool>> {
         let todo = node.todo.as_ref()?;
-        let structure = self.chunks.grid.structure();
-        let (shape, half) = (structure.chunk_shape(), self.half(todo.dimension, todo.number));
+        let shape = self.shape(node);
+        let half = self.half(&shape, (todo.dimension, todo.number));
         let last = shape.len() - 1;
         let (strides, zero) = (strides(&shape), vec![0; shape.len()]);
         let halved = |axis: usize| half.shape[axis] < shape[axis];
-        let mut cells = vec![false; structure.chunk_cells()];
+        let mut cells = vec![false; shape.iter().product()];
         for_each_row((&shape, &zero), (&shape, &zero), &shape, |row, _| {
             let along = |axis: usize| {
                 let cell = row / strides[axis] % shape[axis];
@@ -238,10 +310,9 @@ impl<'a> Walk<'a> {
     }
 
     /// The box of a chunk's cells that lie over one of its children.
-    fn half(&self, dimension: usize, number: u8) -> Half {
-        let structure = self.chunks.grid.structure();
-        let axes = structure.axes_of(dimension);
-        let mut half = Half { start: vec![0; structure.rank()], shape: structure.chunk_shape().to_vec() };
+    fn half(&self, shape: &[usize], (dimension, number): (usize, u8)) -> Half {
+        let axes = self.chunks.grid.structure().axes_of(dimension);
+        let mut half = Half { start: vec![0; shape.len()], shape: shape.to_vec() };
         for axis in axes.clone() {
             half.shape[axis] /= 2;
             half.start[axis] = usize::from(number >> (axes.end - 1 - axis) & 1) * half.shape[axis];
@@ -314,8 +385,7 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         Err(Error::invalid(format!(
-            "grid `{}` has more than {} different values there; ask for a histogram in place of classes",
-            self.chunks.grid.name(),
+            "there are more than {} different values there; ask for a histogram in place of classes",
             StatisticsQuery::CLASSES_MAX
         )))
     }
@@ -330,18 +400,20 @@ impl<'a> Walk<'a> {
             (i16::from(node.at.levels[d].get()) - i16::from(self.base[d].get()), structure.levelled().position(|e| e == d))
         });
         let Some(dimension) = split.or_else(|| derivation(grid, node.at.levels, &self.bases)) else { return Vec::new() };
+        let shape = self.shape(node);
         let child = |(number, at): (u8, Location)| {
-            let (mine, mut here) = (self.half(dimension, number), Vec::new());
-            mine.rows(&structure.chunk_shape(), |row| here.extend(row.filter(|&cell| left[cell])));
+            let (mine, mut here) = (self.half(&shape, (dimension, number)), Vec::new());
+            mine.rows(&shape, |row| here.extend(row.filter(|&cell| left[cell])));
             if here.is_empty() {
                 return None;
             }
-            let frame = Frame::new(structure, self.base, &at);
+            let frame = Frame::new(structure, self.base, &at, shape);
             let within = self.region.cells_within(&frame);
             if within == 0.0 {
                 return None;
             }
-            let under = |edge: &&Edge| touches(grid, &self.bases, edge, &at);
+            let whole = self.whole(&at);
+            let under = |edge: &&Edge| touches(grid, &self.bases, edge, &whole);
             let pending = match node.pending.is_empty() {
                 true => Arc::clone(&node.pending),
                 false => node.pending.iter().filter(under).copied().collect(),
@@ -351,7 +423,8 @@ impl<'a> Walk<'a> {
                 false => Doubt::default(),
             };
             let todo = Some(Todo { cells: Arc::clone(left), dimension, number });
-            Some(Node { at, todo, cover: self.region.cover_of(&node.cover, &frame), pending, doubt })
+            let cover = self.region.cover_of(&node.cover, &frame);
+            Some(Node { at, todo, cover, pending, doubt, pieces: Arc::clone(&node.pieces), reach: node.reach })
         };
         (0..=u8::MAX).zip(structure.children(&node.at, dimension)).filter_map(child).collect()
     }
@@ -379,41 +452,59 @@ impl<'a> Walk<'a> {
 
     /// Tells of base cells one by one. Of cells that are coarser than the finest, those on the boundary are told by their parts.
     fn open_base(&self, node: &Node, cells: &Cells<'_>, chunk: &BaseChunk) -> Result<Opened> {
-        let mut opened = Opened { read: ChunksRead { base: 1, aggregate: 0 }, ..Opened::default() };
-        let grid = self.chunks.grid;
-        let full = grid.full(node.at.levels);
-        let weighed = chunk.weigh(grid.schema(), full);
-        let valid = weighed.weight();
-        let (mut values, mut whole) = (Vec::with_capacity(chunk.cells.len()), Some(0_i128));
-        let mut left = vec![false; chunk.cells.len()];
-        with_cells!(&chunk.cells, |of| {
-            for (cell, &value) in of.iter().enumerate() {
-                let double = value.to_f64();
-                let meets = valid.is_none_or(|valid| valid[cell] > 0.0)
-                    && self.query().predicate.as_ref().is_none_or(|predicate| predicate.holds(double));
-                left[cell] = meets && cells.class(cell) == Class::Part;
-                if meets && cells.class(cell) == Class::In {
-                    values.push(double);
-                    whole = whole.zip(integer(value)).map(|(sum, value)| sum + value);
-                }
-            }
-        });
-        let weight = full.0 * self.plan.unit;
-        let whole = whole.zip(super::facts::whole(weight)).and_then(|(sum, weight)| sum.checked_mul(weight));
-        opened.tally.add_values(&values, full.0, weight, whole);
-        if let Some(bins) = &self.query().bins {
-            values.iter().for_each(|&value| opened.tally.count(bins, bins.counter(value), full.0));
-        }
-        if self.query().classes {
-            for &value in &values {
-                opened.tally.class(value, full.0);
-                self.check_classes(&opened.tally)?;
-            }
-        }
+        let mut opened = self.opened();
+        opened.read.base = 1;
+        let left = self.tell(&mut opened.tallies, cells, (chunk, node.at.levels), Some)?;
         if left.contains(&true) {
             opened.children = self.children(node, cells, &left.into());
         }
         Ok(opened)
+    }
+
+    /// Counts the base cells of a chunk that are in, and gives which are in part. `place` tells which of `cells` one of the chunk's
+    /// is, if it is any.
+    pub(super) fn tell(
+        &self,
+        tallies: &mut [Tally],
+        cells: &Cells<'_>,
+        (chunk, levels): (&BaseChunk, Levels),
+        place: impl Fn(usize) -> Option<usize>,
+    ) -> Result<Vec<bool>> {
+        let grid = self.chunks.grid;
+        let full = grid.full(levels);
+        let weighed = chunk.weigh(grid.schema(), full);
+        let valid = weighed.weight();
+        let mut found = vec![(Vec::new(), Some(0_i128)); tallies.len()];
+        let mut left = vec![false; chunk.cells.len()];
+        with_cells!(&chunk.cells, |of| {
+            for (number, &value) in of.iter().enumerate() {
+                let Some(cell) = place(number) else { continue };
+                let double = value.to_f64();
+                let meets = valid.is_none_or(|valid| valid[number] > 0.0)
+                    && self.query().predicate.as_ref().is_none_or(|predicate| predicate.holds(double));
+                left[number] = meets && cells.class(cell) == Class::Part;
+                if meets && cells.class(cell) == Class::In {
+                    let (values, whole) = &mut found[cells.slot(cell)];
+                    values.push(double);
+                    *whole = whole.zip(integer(value)).map(|(sum, value)| sum + value);
+                }
+            }
+        });
+        let weight = full.0 * self.plan.unit;
+        for (tally, (values, whole)) in tallies.iter_mut().zip(found) {
+            let whole = whole.zip(super::facts::whole(weight)).and_then(|(sum, weight)| sum.checked_mul(weight));
+            tally.add_values(&values, full.0, weight, whole);
+            if let Some(bins) = &self.query().bins {
+                values.iter().for_each(|&value| tally.count(bins, bins.counter(value), full.0));
+            }
+            if self.query().classes {
+                for &value in &values {
+                    tally.class(value, full.0);
+                    self.check_classes(tally)?;
+                }
+            }
+        }
+        Ok(left)
     }
 }
 

@@ -15,8 +15,8 @@ use crate::grid::{Extent, Levels, Location, Schema, Structure, Tuple, Window};
 use crate::kernel::{Full, Halving, Slabs};
 use crate::key::{GridId, LayerId};
 use crate::kv::Snapshot;
-use crate::reader::{self, Answer, Explanation, Query, Series, SeriesQuery, Version};
-use crate::statistics::{self, Statistics, StatisticsQuery};
+use crate::reader::{self, Answer, Explanation, Query, Series, SeriesQuery, Steps, Version};
+use crate::statistics::{self, Statistics, StatisticsQuery, StatisticsSeries};
 use crate::writer::{Cleaned, Commit};
 
 /// One dataset of a [`Store`]. A cheap handle that can be cloned and shared between threads.
@@ -342,6 +342,30 @@ impl Grid {
     /// answer lists. A grid without data has a count of 0.
     pub fn statistics(&self, query: &StatisticsQuery) -> Result<Statistics> {
         statistics::statistics(self, query)
+    }
+
+    /// Statistics of a region at each step of a dimension: the mean over a catchment hour by hour, from one chunk for all the hours
+    /// that it holds. Exact, and up to date whatever marks are pending.
+    ///
+    /// ```
+    /// # use gridstone::{Axis, DType, Dimension, Polygon, Schema, Stat, StatisticsQuery, Steps, Store, Structure, Window};
+    /// # fn main() -> gridstone::Result<()> {
+    /// # let time = Dimension::regular("time", [Axis::new("time", 0.0, 1.0, 16)]);
+    /// # let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, 16), Axis::new("x", 0.0, 1.0, 16)]);
+    /// # let structure = Structure::builder().dimension(time).dimension(space).build()?;
+    /// # let rain = Store::in_memory()?.create("rain", Schema::builder(structure, DType::F32).build()?)?;
+    /// # let hours = ndarray::Array3::from_shape_fn((24, 8, 8), |(hour, _, _)| hour as f32);
+    /// # rain.put(&Window::new([0, 0, 0], [24, 8, 8]), &hours)?;
+    /// let catchment = Polygon::new(["x", "y"], [vec![vec![[1.0, -1.0], [6.0, -2.0], [3.0, -7.0]]]])?;
+    /// let query = StatisticsQuery::all().polygon(catchment).stats([Stat::Mean]);
+    /// let series = rain.statistics_series(&query, &Steps::all().range(6.0, 12.0))?;
+    /// let means: Vec<f64> = series.steps.iter().filter_map(|step| step.mean).map(|mean| mean.value).collect();
+    /// assert_eq!(means, [6.0, 7.0, 8.0, 9.0, 10.0, 11.0]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn statistics_series(&self, query: &StatisticsQuery, steps: &Steps) -> Result<StatisticsSeries> {
+        statistics::statistics_series(self, query, steps)
     }
 
     /// The box of all that was put, at the finest base levels; `None` if nothing was.

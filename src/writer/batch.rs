@@ -245,6 +245,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Fails as a commit would now, for all but what only the commit itself can meet. Nothing is written.
+    #[cfg(any(feature = "geotiff", feature = "netcdf"))]
     pub(crate) fn rehearse(&self) -> Result<()> {
         let snapshot = self.store.current()?;
         let (mut batch, number) = (kv::Batch::at(snapshot.as_ref()), self.store.reserve_sequence());

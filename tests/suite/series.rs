@@ -1,8 +1,8 @@
 //! A series is what reads of its cells one by one would give.
 
 use gridstone::{
-    Aggregation, Axis, DType, Dimension, ErrorKind, Freshness, Grid, Layer, Level, Policy, Query, Schema, SeriesQuery, Store,
-    Structure, Window,
+    Aggregation, Axis, DType, Dimension, ErrorKind, Freshness, Grid, Layer, Level, Policy, Query, Schema, SeriesQuery, Steps,
+    Store, Structure, Window,
 };
 use ndarray::Array3;
 
@@ -59,15 +59,16 @@ fn a_series_of_many_cells_is_the_series_of_each() {
             let cells: Vec<[f64; 2]> =
                 (0..dice.range(1, 9)).map(|_| [dice.range(35, 65) as f64 + 0.5, dice.range(70, 130) as f64 + 0.5]).collect();
             let freshness = dice.pick(&[Freshness::Stored, Freshness::Fresh]);
-            let mut query = SeriesQuery::at(cells[0]).freshness(freshness);
-            query = cells[1..].iter().fold(query, |query, cell| query.and(*cell));
+            let mut steps = Steps::all();
             if dice.chance(50) {
                 let from = dice.range(-40, 40) as f64;
-                query = query.range(from, from + dice.range(10, 60) as f64);
+                steps = steps.range(from, from + dice.range(10, 60) as f64);
             }
             if dice.chance(50) {
-                query = query.points(usize::try_from(dice.range(1, 12)).unwrap());
+                steps = steps.points(usize::try_from(dice.range(1, 12)).unwrap());
             }
+            let mut query = SeriesQuery::at(cells[0]).freshness(freshness).steps(steps);
+            query = cells[1..].iter().fold(query, |query, cell| query.and(*cell));
             if dice.chance(50) {
                 query = query.layer(Layer::Aggregate(Aggregation::Sum));
             }
@@ -105,7 +106,7 @@ fn points_choose_the_finest_level_that_has_no_more() {
     let grid = grid(&store);
     let array = Array3::from_shape_fn((16, 8, 8), |(t, ..)| t as f32);
     grid.put(&Window::new([0, 0, 0], [16, 8, 8]), &array).unwrap();
-    let series = |points: usize| grid.series(&SeriesQuery::at([49.5, 101.0]).points(points)).unwrap();
+    let series = |points: usize| grid.series(&SeriesQuery::at([49.5, 101.0]).steps(Steps::all().points(points))).unwrap();
     for (points, level, steps) in [(16, 0, 16), (15, 1, 8), (8, 1, 8), (5, 2, 4), (4, 2, 4)] {
         let series = series(points);
         assert_eq!((series.levels[0].get(), series.array.shape()[1]), (level, steps), "{points} points");
@@ -115,7 +116,7 @@ fn points_choose_the_finest_level_that_has_no_more() {
     assert_eq!(series(4).edges, [12.0, 24.0, 36.0, 48.0, 60.0]);
     assert_eq!(series(16).layer, Layer::Base);
     assert_eq!(series(4).layer, Layer::Aggregate(Aggregation::Mean));
-    let part = grid.series(&SeriesQuery::at([49.5, 101.0]).range(15.0, 21.0)).unwrap();
+    let part = grid.series(&SeriesQuery::at([49.5, 101.0]).steps(Steps::all().range(15.0, 21.0))).unwrap();
     assert_eq!((part.edges, part.array.iter_f64().collect::<Vec<_>>()), (vec![15.0, 18.0, 21.0], vec![1.0, 2.0]));
 }
 
@@ -133,7 +134,15 @@ fn what_is_no_series_is_refused_by_name() {
     refused(SeriesQuery::at([49.5]), ErrorKind::Invalid, "a cell of 1 coordinates does not fit the axes y, x");
     refused(SeriesQuery::at([f64::NAN, 101.0]), ErrorKind::Invalid, "along `y` is outside the index space");
     refused(SeriesQuery::at([1e17, 101.0]), ErrorKind::Invalid, "axis `y`");
-    refused(SeriesQuery::at([49.5, 101.0]).along("space"), ErrorKind::NotFound, "no levelled dimension `space` of one axis");
-    refused(SeriesQuery::at([49.5, 101.0]).range(900.0, 901.0), ErrorKind::NotFound, "there are steps from 12 to 24");
+    refused(
+        SeriesQuery::at([49.5, 101.0]).steps(Steps::all().along("space")),
+        ErrorKind::NotFound,
+        "no levelled dimension `space` of one axis",
+    );
+    refused(
+        SeriesQuery::at([49.5, 101.0]).steps(Steps::all().range(900.0, 901.0)),
+        ErrorKind::NotFound,
+        "there are steps from 12 to 24",
+    );
     refused(SeriesQuery::at([49.5, 101.0]).layer(Layer::Aggregate(Aggregation::Max)), ErrorKind::NotFound, "no layer `max`");
 }

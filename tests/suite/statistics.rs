@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use gridstone::{
     Aggregation, Axis, Bins, DType, Depth, Dimension, ErrorKind, Estimate, Extent, Grid, Policy, Polygon, Predicate, Ring,
-    Schema, Shape, Stat, Statistics, StatisticsQuery, Store, Structure, Window,
+    Schema, Shape, Stat, Statistics, StatisticsQuery, Steps, Store, Structure, Window,
 };
 use ndarray::{Array1, Array2};
 use proptest::prelude::*;
@@ -39,7 +39,7 @@ fn between(cell: i64, (from, to): (f64, f64), rising: bool) -> bool {
 }
 
 /// Even-odd: the crossings of the row's centre line that are not behind the centre.
-fn inside(rings: &[Vec<[f64; 2]>], row: i64, col: i64, rising: [bool; 2]) -> bool {
+pub fn inside(rings: &[Vec<[f64; 2]>], row: i64, col: i64, rising: [bool; 2]) -> bool {
     let mut inside = false;
     for ring in rings {
         for (i, a) in ring.iter().enumerate() {
@@ -394,6 +394,53 @@ fn ask(dice: &mut Dice, dense: &Dense) -> Asked {
     asked
 }
 
+/// Asks for each step along a dimension of one axis, if there is one.
+fn steps(dice: &mut Dice, dense: &Dense, asked: &Asked, what: &str) {
+    let structure = dense.grid.structure();
+    let single = |d: &usize| structure.axes_of(*d).len() == 1 && !structure.dimensions()[*d].is_fixed();
+    let Some(d) = (0..structure.dimensions().len()).find(single) else { return };
+    let axis = structure.axes_of(d).start;
+    let mut steps = Steps::all().along(structure.dimensions()[d].name());
+    if dice.chance(70) {
+        steps = steps.points(usize::try_from(dice.range(1, 40)).unwrap());
+    }
+    let range = dice.chance(50).then(|| {
+        let edge = |cell| structure.edge(axis, levels(&dense.base)[d], cell);
+        (edge(dice.range(-30, 10)), edge(dice.range(0, 40)))
+    });
+    steps = range.map_or(steps.clone(), |(from, to)| steps.clone().range(from, to));
+    let everything = asked.query.clone().stats(Stat::ALL).histogram(asked.bins.clone()).classes();
+    let series = match dense.grid.statistics_series(&dice.pick(&[everything, asked.query.clone()]), &steps) {
+        Err(error) => {
+            let expected = dense.cells.is_empty() || range.is_some();
+            assert!(*error.kind() == ErrorKind::NotFound && expected, "{what}: {steps:?}: {error}");
+            return;
+        }
+        Ok(series) => series,
+    };
+    assert_eq!(series.edges.len(), series.steps.len() + 1);
+    let mut held = 0;
+    for (number, (edges, got)) in series.edges.windows(2).zip(&series.steps).enumerate() {
+        let position = |edge: f64| structure.position(axis, levels(&dense.base)[d], edge).round();
+        let mut sides = vec![(f64::NEG_INFINITY, f64::INFINITY); structure.rank()];
+        // A step's first edge is inside, whichever way the axis runs.
+        let off = if dense.rising(axis) { 0.0 } else { 1e-9 };
+        sides[axis] = (position(edges[0]) - off, position(edges[1]) - off);
+        let of_step = Asked {
+            query: asked.query.clone(),
+            boxes: [asked.boxes.clone(), vec![sides]].concat(),
+            plane: asked.plane.clone(),
+            predicate: asked.predicate.clone(),
+            bins: asked.bins.clone(),
+        };
+        dense.check(&of_step, got, &format!("{what}: step {number} of {steps:?}"));
+        held += dense.values(&of_step).len();
+    }
+    if range.is_none() {
+        assert_eq!(held, dense.values(asked).len(), "{what}: {steps:?} leave cells out");
+    }
+}
+
 fn run(seed: u64) {
     let mut dice = Dice(seed);
     let dense = dense(&mut dice);
@@ -424,6 +471,7 @@ fn run(seed: u64) {
                 }
             }
         }
+        steps(&mut dice, &dense, &asked, &what);
         let one = asked.query.clone().stats([dice.pick(&Stat::ALL)]);
         let query = dice.pick(&[everything, asked.query.clone(), one]);
         let most = u64::try_from(dice.range(0, 30)).unwrap();
@@ -588,7 +636,7 @@ fn a_region_that_does_not_fit_the_grid_is_refused() {
     let error = grid.statistics(&all().classes()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "grid `dem` has more than 65536 different values there; ask for a histogram in place of classes"
+        "grid `dem`: there are more than 65536 different values there; ask for a histogram in place of classes"
     );
 }
 

@@ -22,7 +22,7 @@ const LAYERS: [(&str, &[&str]); 22] = [
     ("aggregate", &["codec", "dirty", "error", "events", "feed", "grid", "kernel", "key", "kv", "store"]),
     ("writer", &["aggregate", "array", "dirty", "error", "events", "feed", "grid", "kernel", "key", "kv", "store"]),
     ("reader", &["array", "codec", "dirty", "error", "events", "grid", "kernel", "key", "kv", "store"]),
-    ("statistics", &["array", "dirty", "error", "grid", "kernel", "key", "kv", "store"]),
+    ("statistics", &["array", "dirty", "error", "events", "grid", "kernel", "key", "kv", "reader", "store"]),
     (
         "store",
         &[

@@ -10,6 +10,7 @@ use super::super::fetch::Fetched;
 use super::super::fold::Fold;
 use super::super::fresh::Fresh;
 use super::super::query::Coordinates;
+use super::super::steps::Even;
 use super::{Place, Reader, Source};
 use crate::error::{Error, Result};
 use crate::events::{Column, Events, bins_of};
@@ -111,25 +112,18 @@ impl Reader<'_> {
     }
 
     /// Steps of a regular axis.
-    pub(super) fn steps(&self, columns: &[Place], step: u64, from: i64) -> Result<Fetched> {
+    pub(super) fn steps(&self, columns: &[Place], even: Even) -> Result<Fetched> {
         let Some(layer) = self.layer() else { return Err(Error::invalid("steps of several events are made by an aggregator")) };
-        let (first, last) = (*self.times.ticks.start(), *self.times.ticks.end());
-        let number = |tick: i64| (i128::from(tick) - i128::from(from)).div_euclid(i128::from(step));
-        let count = if first > last { 0 } else { number(last) - number(first) + 1 };
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
-        self.plan.check_events(count)?;
-        let begin = |step_number: i128| {
-            let tick = i128::from(from) + step_number * i128::from(step);
-            i64::try_from(tick).map_err(|_| Error::invalid(format!("a step that begins at tick {tick} is out of range")))
-        };
-        let starts: Vec<i64> = (0..count).map(|k| begin(number(first) + k as i128)).collect::<Result<_>>()?;
+        let ticks = &self.times.ticks;
+        self.plan.check_events(even.count(ticks))?;
+        let starts = even.starts(ticks)?;
         let of_column = |place: &Place| -> Result<Vec<Source>> {
-            let mut fold = Fold::new(self.chunks, self.plan, layer, (self.fresh, &place.pending));
-            let tops = self.tops(place, &(first..=last))?;
+            let above = (self.plan.levels(), &self.plan.base, self.plan.built);
+            let mut fold = Fold::new(self.chunks, above, layer, self.fresh.then_some(&place.pending));
+            let tops = self.tops(place, ticks)?;
             let mut found: BTreeMap<i64, Chunk> = BTreeMap::new();
             for start in &starts {
-                let ticks = (*start).max(first)..=start.saturating_add_unsigned(step - 1).min(last);
-                if let Some(chunk) = fold.over(&tops, &ticks)? {
+                if let Some(chunk) = fold.over(&tops, &even.ticks(*start, ticks))? {
                     found.insert(*start, chunk);
                 }
             }
@@ -141,7 +135,7 @@ impl Reader<'_> {
         };
         let sources: Vec<Vec<Source>> = columns.par_iter().map(of_column).collect::<Result<_>>()?;
         let array = self.fill(columns, &sources, &starts)?;
-        Ok(self.fetched(array, Coordinates { axis: self.times.irregular.axis, ticks: starts, width: step }, columns))
+        Ok(self.fetched(array, Coordinates { axis: self.times.irregular.axis, ticks: starts, width: even.step }, columns))
     }
 
     /// The coarsest places of a column under which all events between two ticks lie.

@@ -34,7 +34,7 @@ pub(super) fn fetch(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness
     let (columns, times) = (reader.columns()?, reader.times);
     match (times.when, times.steps) {
         (When::Moment { .. } | When::Latest, _) => reader.moment(&columns),
-        (When::Region | When::Ticks(..), Some((step, from))) => reader.steps(&columns, step, from),
+        (When::Region | When::Ticks(..), Some(even)) => reader.steps(&columns, even),
         (When::Region | When::Ticks(..), None) => reader.events(&columns, &times.ticks),
     }
 }

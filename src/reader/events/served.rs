@@ -55,9 +55,9 @@ pub(in super::super) fn digest(
     }
     tick(digest, *reader.times.ticks.start());
     tick(digest, *reader.times.ticks.end());
-    if let Some((step, from)) = reader.times.steps {
-        digest.number(step);
-        tick(digest, from);
+    if let Some(even) = reader.times.steps {
+        digest.number(even.step);
+        tick(digest, even.from);
     }
     for place in &columns {
         let mut keys: Vec<Vec<u8>> = reader.chunks_of(place)?.iter().map(|(layer, at)| chunks.key(*layer, at)).collect();

@@ -53,7 +53,7 @@ const SIDE: u64 = 3;
 
 fn values(number: usize, ticks: &[i64]) -> Vec<f64> {
     let cells = ticks.len() * usize::try_from(SIDE * SIDE).unwrap();
-    (0..cells).map(|cell| if (cell + number) % 7 == 0 { f64::NAN } else { (10 * number + cell) as f64 }).collect()
+    (0..cells).map(|cell| if (cell + number).is_multiple_of(7) { f64::NAN } else { (10 * number + cell) as f64 }).collect()
 }
 
 /// From the first to the last tick, everywhere; first and last along every axis.

@@ -3,13 +3,14 @@
 mod crash;
 mod events;
 mod model;
+mod statistics;
 
 use std::sync::Arc;
 
 use gridstone::kv::{Engine, Memory};
 use gridstone::{
     Aggregation, Axis, DType, Dimension, ErrorKind, Freshness, Layer, Level, Levels, Moment, Overlap, Policy, Query, Schema,
-    Store, Structure, Window,
+    SeriesQuery, Steps, Store, Structure, Window,
 };
 use proptest::prelude::*;
 
@@ -34,6 +35,9 @@ fn field(seed: i64) -> ndarray::Array3<f32> {
     })
 }
 
+/// Where a chunk is, its aggregator, the checksum of its cells, and its ticks.
+type Chunk = (gridstone::Location, Option<Aggregation>, u64, Option<Vec<i64>>);
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: check::cases(60), ..ProptestConfig::default() })]
 
@@ -47,7 +51,7 @@ proptest! {
         capacity in prop_oneof![Just(2_u32), Just(4), Just(16)],
         spacing in prop_oneof![Just(1_u64), Just(7), Just(300)],
     ) {
-        let mut first: Option<Vec<(gridstone::Location, Option<Aggregation>, u64, Option<Vec<i64>>)>> = None;
+        let mut first: Option<Vec<Chunk>> = None;
         for seed in seeds {
             let mut dice = Dice(seed);
             let policy = if dice.chance(50) { Policy::Inline } else { Policy::Manual };
@@ -205,7 +209,7 @@ fn a_series_is_what_reads_of_its_cells_give() {
         grid.put_events(&[tick], [0, 0], &field(tick), Overlap::Merge).unwrap();
     }
     let bits = |value: f64| if value.is_nan() { 0 } else { value.to_bits() };
-    let series = |query: gridstone::SeriesQuery| {
+    let series = |query: SeriesQuery| {
         let series = grid.series(&query).unwrap();
         (
             series.coordinates.unwrap().ticks,
@@ -214,21 +218,21 @@ fn a_series_is_what_reads_of_its_cells_give() {
             series.chunks_read,
         )
     };
-    let cells = || gridstone::SeriesQuery::at([-0.5, 0.5]).and([-5.5, 6.5]);
+    let cells = || SeriesQuery::at([-0.5, 0.5]).and([-5.5, 6.5]);
     let (ticks, values, ..) = series(cells());
     assert_eq!(ticks, (0..40).map(|i| i * i).collect::<Vec<_>>());
     let want = |(y, x): (usize, usize)| ticks.iter().map(move |tick| bits(f64::from(field(*tick)[[0, y, x]])));
     assert_eq!(values, want((0, 0)).chain(want((5, 6))).collect::<Vec<_>>());
-    let (ticks, ..) = series(cells().ticks(4..50));
+    let (ticks, ..) = series(cells().steps(Steps::all().ticks(4..50)));
     assert_eq!(ticks, [4, 9, 16, 25, 36, 49]);
-    let (ticks, ..) = series(cells().range(3.5, 49.0));
+    let (ticks, ..) = series(cells().steps(Steps::all().range(3.5, 49.0)));
     assert_eq!(ticks, [4, 9, 16, 25, 36]);
-    let (ticks, values, levels, _) = series(cells().points(7));
+    let (ticks, values, levels, _) = series(cells().steps(Steps::all().points(7)));
     assert!(ticks.len() <= 7 && levels[0].get() > 0, "{ticks:?} at {levels:?}");
     let answer = grid.read(&Query::window(Window::new([0, 0, 0], [1600, 1, 1])).levels(levels)).unwrap();
     assert_eq!(answer.array.iter_f64().map(bits).collect::<Vec<_>>(), values[..ticks.len()]);
-    let (ticks, ..) = series(cells().layer(Layer::Aggregate(Aggregation::Mean)).every(500, 0));
+    let (ticks, ..) = series(cells().layer(Layer::Aggregate(Aggregation::Mean)).steps(Steps::all().every(500, 0)));
     assert_eq!(ticks, [0, 500, 1000, 1500]);
-    let far = grid.series(&cells().ticks(100..101)).unwrap();
+    let far = grid.series(&cells().steps(Steps::all().ticks(100..101))).unwrap();
     assert!(far.chunks_read <= 2, "{} chunks for one event of two cells", far.chunks_read);
 }

@@ -11,7 +11,7 @@ use gridstone::{
 use proptest::prelude::*;
 
 use super::events::{Events, Place, difference};
-use super::options;
+use super::{options, statistics};
 use crate::check::{self, Dice};
 use crate::oracle::array;
 
@@ -359,6 +359,7 @@ fn run(seed: u64, ops: &[Op]) -> Result<(), String> {
         drained |= grid.marks().unwrap() == 0 && grid.reach().unwrap().is_some();
         check_tries(&grid, &oracle).map_err(blame)?;
         compare(&grid, &oracle, &mut dice, drained).map_err(blame)?;
+        statistics::compare(&grid, &oracle, &mut dice).map_err(blame)?;
         let report = store.verify().unwrap();
         if !report.findings.is_empty() {
             return Err(blame(format!("{:?}", report.findings)));

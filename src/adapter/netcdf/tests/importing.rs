@@ -205,7 +205,7 @@ fn events_that_are_there_are_replaced_kept_or_refused() {
     let kept = values(&grid);
     assert!(first.iter().zip(&kept).all(|(first, kept)| first.is_null() || first == kept));
     put(&grid, turned(), crate::Overlap::Replace).expect("replaces");
-    let cells = first.len() / whole().shape[0] as usize;
+    let cells = first.len() / usize::try_from(whole().shape[0]).expect("short");
     let wanted: Vec<_> = first.chunks(cells).rev().flatten().cloned().collect();
     assert_eq!(values(&grid), wanted);
     assert_eq!(store.verify().expect("sound").findings, []);

@@ -1,0 +1,93 @@
+//! Where a walk starts.
+
+use std::collections::BTreeSet;
+
+use super::slots::cut;
+use super::walk::{Node, Walk};
+use crate::dirty::{self, Edge, Marks};
+use crate::error::{Error, Result};
+use crate::grid::{Levels, Location, Window};
+use crate::key::{ChunkKey, LayerId};
+use crate::kv::Snapshot;
+use crate::store::{Grid, State};
+
+/// The most chunks at which a walk may start: those at the top, of which there are many only where a pyramid ends early.
+const ROOTS_MAX: u64 = 1 << 24;
+/// Up to how many locations are looked up one by one, rather than listed from the directory.
+const LOOKED_UP: u64 = 4096;
+
+/// Where a walk starts.
+pub(super) struct Roots<'a> {
+    grid: &'a Grid,
+    snapshot: &'a dyn Snapshot,
+    /// Listed where they are few among many, else those of a window.
+    listed: Option<BTreeSet<Location>>,
+    window: Window,
+    marked: bool,
+}
+
+impl<'a> Roots<'a> {
+    /// At the top of the pyramid, but at the level `level.1` of the dimension `level.0` if there is one.
+    pub(super) fn new(
+        grid: &'a Grid,
+        snapshot: &'a dyn Snapshot,
+        state: State,
+        walk: &Walk<'_>,
+        level: Option<(usize, crate::grid::Level)>,
+    ) -> Result<Self> {
+        let structure = grid.structure();
+        let marked = Marks::first(grid, snapshot, 1)?.len() > 0;
+        // Without layers there is nothing above the base.
+        let top = if grid.layers().is_empty() { None } else { state.top(structure) };
+        let mut levels: Levels = top.unwrap_or(walk.bases.coarsest());
+        // A column of events is one place.
+        let bucket = walk.irregular.map(|irregular| (irregular.dimension, irregular.bucket));
+        for (dimension, level) in level.into_iter().chain(bucket) {
+            levels[dimension] = level;
+        }
+        let window = walk.region.window(levels);
+        let count = structure.chunk_count(&window);
+        let (at_base, built) = (levels == walk.base, walk.bases.mixed().is_none() && walk.built.covers(&levels));
+        let listed = if count > LOOKED_UP && (at_base || built && !marked) {
+            let layer = if at_base { LayerId::BASE } else { LayerId(1) };
+            let mut found = BTreeSet::new();
+            grid.directory(snapshot, ChunkKey::levels(grid.id(), structure, layer, levels), &mut |chunk| {
+                let at = walk.column(chunk.location);
+                if structure.intersection(&structure.chunk_window(&at), &window).is_some() {
+                    found.insert(at);
+                }
+            })?;
+            Some(found)
+        } else if count > ROOTS_MAX {
+            return Err(Error::invalid(format!(
+                "the region spans {count} chunks at the top of the pyramid, more than {ROOTS_MAX}; ask for a smaller one, or aggregate first"
+            )));
+        } else {
+            None
+        };
+        Ok(Self { grid, snapshot, listed, window, marked })
+    }
+
+    pub(super) fn locations(&self) -> Box<dyn Iterator<Item = Location> + '_> {
+        match &self.listed {
+            Some(listed) => Box::new(listed.iter().copied()),
+            None => Box::new(self.grid.structure().split(&self.window).map(|piece| piece.location)),
+        }
+    }
+
+    /// The nodes of a location: one, but of a column of events one each of the ticks that are up to date and of the others.
+    pub(super) fn nodes(&self, walk: &Walk<'_>, at: Location) -> Result<Vec<Node>> {
+        let pending = match self.marked && at.levels != walk.base {
+            true => dirty::pending_under(self.grid, self.snapshot, &walk.whole(&at), &walk.bases)?,
+            false => Vec::new(),
+        };
+        let Some(irregular) = walk.irregular else { return Ok(vec![walk.root(at, pending.into(), (&[], None))]) };
+        let (of_events, of_bins): (Vec<Edge>, Vec<Edge>) = pending.iter().partition(|edge| irregular.is_bucket(&edge.parent));
+        let stale = of_events.iter().map(|edge| irregular.ticks(&edge.parent)).collect();
+        let [clean, stale] = cut(&walk.pieces, stale);
+        // Of bins, those below the ones that are out of date.
+        let below = of_bins.iter().filter_map(|edge| irregular.level(&edge.parent).finer()).min();
+        let parts = [(clean, Vec::new()), (stale, of_events)].into_iter().filter(|(pieces, _)| !pieces.is_empty());
+        Ok(parts.map(|(pieces, pending)| walk.root(at, pending.into(), (&pieces, below))).collect())
+    }
+}
