@@ -12,7 +12,7 @@
 //! | [`Grid`] | one dataset: schema, base data, pyramid | a dataset with overviews, a multiscale group |
 //! | [`Schema`] | what is fixed when a grid is made: structure, cell type, nodata, aggregators, codec | creation options, array metadata |
 //! | [`Structure`] | dimensions, axes, chunk shape, CRS; converts extents, cells and chunks | geotransform and SRS |
-//! | [`Dimension`] | one or more axes that coarsen together: space = (y, x), time = (t); or labels ([Fixed](Dimension::fixed)) | - |
+//! | [`Dimension`] | one or more axes that coarsen together: space = (y, x), time = (t); or labels ([Fixed](Dimension::fixed)), or events at odd times ([irregular](Dimension::irregular)) | - |
 //! | [`Level`] | 0 is the declared cell size, +1 doubles it; one a dimension | overview level |
 //! | [`Window`], [`Extent`] | a half-open box of cells, of the world | window, bounding box |
 //! | [`Location`] | the place of one chunk | block or chunk index |
@@ -55,6 +55,10 @@
 //! * A layer is made of the layer below it, so what does not compose (a median) is refused; [`Aggregation`] has the table of
 //!   what there is, with its rules for types, rounding, overflow and nodata. `mode` is exact up to a stated number of classes
 //!   a cell, and [`Answer::inexact`] counts the cells beyond.
+//! * Along an [irregular](Dimension::irregular) dimension a window counts ticks at level 0, and bins of `2^level` ticks above;
+//!   an answer has the events that there are, and [`Answer::coordinates`] their ticks. All chunks that a read touches share one
+//!   list of ticks: of sensors that never measure at one tick, read a place at a time. Weights are events times area, so a mean of
+//!   bins is a mean of events, however they are spread.
 //! * A handle of a grid holds on to the data: after a [swap](Store::swap) or a [rename](Store::rename_grid) it reads and writes
 //!   what it did before.
 //! * One process has a store open at a time.

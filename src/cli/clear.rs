@@ -7,10 +7,8 @@ use clap::{ArgGroup, Args};
 use super::consent::Consent;
 use super::removal::Removal;
 use super::select::Part;
-use super::stats::check_place;
 use super::terminal::Terminal;
 use super::{Outcome, geojson, open};
-use crate::Axis;
 use crate::adapter::raster::RasterAxes;
 
 /// Remove the data of an extent or a polygon, so that coarser data may be put there
@@ -53,9 +51,7 @@ impl Clear {
         let how = (&self.consent, self.json);
         if let Some(file) = &self.polygon {
             let axes = RasterAxes::of(grid.structure())?;
-            let names: Vec<&str> = grid.structure().axes().map(Axis::name).collect();
-            let polygon = geojson::read(file, [names[axes.x], names[axes.y]])?;
-            check_place(terminal, &grid, axes, &polygon, &file.display().to_string())?;
+            let polygon = geojson::of_grid(terminal, &grid, axes, file)?;
             return Removal::of_polygon(&grid, VERB, file, how).run(terminal, false, || grid.clear_polygon(&polygon));
         }
         match self.part.window(&grid, self.band.as_ref())? {

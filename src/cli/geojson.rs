@@ -5,13 +5,57 @@ use std::path::Path;
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
-use crate::{Polygon, Ring};
+use super::terminal::Terminal;
+use crate::adapter::raster::RasterAxes;
+use crate::{Axis, Grid, Polygon, Ring};
 
 /// The largest file that is read, in bytes.
 const BYTES_MAX: u64 = 1 << 30;
 
+/// Every polygon of a file in the plane of a grid's rows and columns.
+pub(super) fn of_grid(terminal: &Terminal, grid: &Grid, axes: RasterAxes, file: &Path) -> anyhow::Result<Polygon> {
+    let names: Vec<&str> = grid.structure().axes().map(Axis::name).collect();
+    let polygon = read(file, [names[axes.x], names[axes.y]])?;
+    check_place(terminal, grid, axes, &polygon, &file.display().to_string())?;
+    Ok(polygon)
+}
+
+/// Refuses degrees where the grid has metres, and warns of a polygon that lies beside all data.
+fn check_place(terminal: &Terminal, grid: &Grid, axes: RasterAxes, polygon: &Polygon, file: &str) -> anyhow::Result<()> {
+    let Some(extent) = grid.extent()? else { return Ok(()) };
+    let (x, y) = (extent.bounds()[axes.x], extent.bounds()[axes.y]);
+    let [px, py] = polygon.bounds();
+    let apart = |a: (f64, f64), b: (f64, f64)| a.1 < b.0 || b.1 < a.0;
+    if !apart(x, px) && !apart(y, py) {
+        return Ok(());
+    }
+    let degrees = |x: (f64, f64), y: (f64, f64)| x.0 >= -360.0 && x.1 <= 360.0 && y.0 >= -90.0 && y.1 <= 90.0;
+    let place = format!(
+        "`{file}` lies at x {} to {}, y {} to {}, outside of all data of grid `{}`, x {} to {}, y {} to {}",
+        px.0,
+        px.1,
+        py.0,
+        py.1,
+        grid.name(),
+        x.0,
+        x.1,
+        y.0,
+        y.1
+    );
+    if degrees(px, py) && !degrees(x, y) {
+        let crs = grid.structure().crs().unwrap_or("the grid's coordinate reference system");
+        let target = if crs.starts_with("EPSG:") { crs } else { "EPSG:CODE" };
+        anyhow::bail!(
+            "{place}: its coordinates look like longitude and latitude, and must be in {crs}; \
+             `ogr2ogr -f GeoJSON -t_srs {target} FITTING.geojson {file}` makes a file that fits"
+        );
+    }
+    terminal.warn(place);
+    Ok(())
+}
+
 /// Every polygon of a file, as the parts of one: a cell in any of them is in it.
-pub(super) fn read(path: &Path, axes: [&str; 2]) -> anyhow::Result<Polygon> {
+fn read(path: &Path, axes: [&str; 2]) -> anyhow::Result<Polygon> {
     let name = path.display();
     let bytes = std::fs::metadata(path).with_context(|| format!("`{name}` cannot be opened"))?.len();
     ensure!(bytes <= BYTES_MAX, "`{name}` has {bytes} bytes, more than {BYTES_MAX}");

@@ -1,7 +1,7 @@
 //! `gridstone series`
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 
@@ -10,22 +10,24 @@ use serde_json::{Value, json};
 
 use super::args::{self, Period};
 use super::output;
+use super::select::banded;
 use super::terminal::{Terminal, count};
 use super::time::{Along, Length};
-use super::{Outcome, json, open, time};
+use super::{Outcome, geojson, json, open, time};
 use crate::adapter::plot::{self, Plot};
 use crate::adapter::raster::RasterAxes;
 use crate::array::with_view;
-use crate::{Array, Cell, Freshness, Grid, Layer, Series as Answer, SeriesQuery, Steps};
+use crate::{Array, Cell, Freshness, Grid, Layer, Series as Answer, SeriesQuery, Stat, StatisticsQuery, Steps};
 
-/// Read the values of cells over time, and write them as a table or a plot
+/// Read the values of cells, or the mean of a polygon, over time, and write them as a table or a plot
 ///
 /// Without --out: a table on stdout. .csv has a row a step or event, `time,value`: the time at which it begins in ISO 8601, and
 /// nothing where there is no data; several cells have a column each, named by their place. .npy is (step), or (cell, step) for
 /// several cells. .png is a plot.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Example:\n  gridstone series store rain --at 500010,4650020 --period 2018-09-13T19:00Z/2018-09-14 --points 500 --out rain.png"
+    after_help = "Example:\n  gridstone series store rain --at 500010,4650020 --period 2018-09-13T19:00Z/2018-09-14 --points 500 --out rain.png\n  \
+                  gridstone series store rain --polygon catchment.geojson --every 1d --stat sum --out catchment.csv"
 )]
 pub(super) struct Series {
     /// The directory of the store
@@ -33,8 +35,15 @@ pub(super) struct Series {
     /// The name of the grid
     grid: String,
     /// A place in world units; several times for several cells
-    #[arg(long, value_name = "X,Y", required = true, allow_hyphen_values = true)]
+    #[arg(long, value_name = "X,Y", required_unless_present = "polygon", allow_hyphen_values = true)]
     at: Vec<Place>,
+    /// The polygons of a GeoJSON file, in the coordinates of the grid, in place of cells: a statistic of the base cells in them,
+    /// whatever is out of date
+    #[arg(long, value_name = "FILE.geojson", conflicts_with_all = ["at", "layer", "fresh"])]
+    polygon: Option<PathBuf>,
+    /// count, sum, mean, min, max or std of the polygon's cells [default: mean]
+    #[arg(long, value_name = "NAME", conflicts_with = "at", value_parser = args::parsed::<Stat>)]
+    stat: Option<Stat>,
     /// One band, by its number from 1 [default: 1]
     #[arg(long, value_name = "B")]
     band: Option<std::num::NonZeroU32>,
@@ -104,7 +113,10 @@ impl Series {
         }
         let store = open(&self.store)?;
         let grid = store.grid(&self.grid)?;
-        let series = grid.series(&self.query(&grid)?)?;
+        let series = match &self.polygon {
+            Some(file) => self.of_polygon(terminal, &grid, file)?,
+            None => grid.series(&self.query(&grid)?)?,
+        };
         if !series.stale.is_empty() {
             let parts = count(series.stale.len() as u64, "part");
             let grid = grid.name();
@@ -131,12 +143,36 @@ impl Series {
                 "wrote {}: {} of {}, layer {}, level {levels}, {} read",
                 path.display(),
                 count(steps(&series) as u64, if series.coordinates.is_some() { "time" } else { "step" }),
-                count(self.at.len() as u64, "cell"),
+                if self.polygon.is_some() { "a polygon".to_owned() } else { count(self.at.len() as u64, "cell") },
                 series.layer,
                 count(series.chunks_read, "chunk")
             ))?;
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// A statistic of a polygon at each step, as the series of one cell.
+    fn of_polygon(&self, terminal: &Terminal, grid: &Grid, file: &Path) -> anyhow::Result<Answer> {
+        let axes = RasterAxes::of(grid.structure())?;
+        let (along, stat) = (Along::of(grid, "a series")?, self.stat.unwrap_or(Stat::Mean));
+        let query = StatisticsQuery::all().polygon(geojson::of_grid(terminal, grid, axes, file)?).stats([stat]);
+        let query = match (self.band, grid.bounds()?) {
+            (Some(band), Some(bounds)) => query.window(banded(grid, axes, &bounds, &band.to_string())?),
+            _ => query,
+        };
+        let series = grid.statistics_series(&query, &self.steps(grid, &along)?)?;
+        let values: Vec<f64> =
+            series.steps.iter().map(|step| step.get(stat).map_or(f64::NAN, |estimate| estimate.value)).collect();
+        Ok(Answer {
+            array: ndarray::Array2::from_shape_vec((1, values.len()), values)?.into_dyn().into(),
+            edges: series.edges,
+            coordinates: series.coordinates,
+            axis: series.axis,
+            levels: series.levels,
+            layer: stat.name().parse()?,
+            stale: Vec::new(),
+            chunks_read: series.chunks_read.total(),
+        })
     }
 
     fn query(&self, grid: &Grid) -> anyhow::Result<SeriesQuery> {
@@ -190,7 +226,7 @@ impl Series {
     /// The name of each cell's column.
     fn names(&self) -> Vec<String> {
         match &self.at[..] {
-            [_] => vec!["value".to_owned()],
+            [] | [_] => vec!["value".to_owned()],
             several => several.iter().map(|place| format!("{} {}", place.x, place.y)).collect(),
         }
     }
@@ -218,8 +254,12 @@ impl Series {
         let values: Vec<f64> =
             series.array.iter_f64().map(|value| if Some(value) == nodata { f64::NAN } else { value }).collect();
         let places: Vec<String> = self.at.iter().map(|place| format!("{}, {}", place.x, place.y)).collect();
+        let place = match &self.polygon {
+            Some(file) => format!("over {}", file.display()),
+            None => format!("at {}", places.join(" / ")),
+        };
         Plot {
-            title: format!("{} ({}) at {}", grid.name(), series.layer, places.join(" / ")),
+            title: format!("{} ({}) {place}", grid.name(), series.layer),
             lines: values.chunks(steps(series)).map(<[f64]>::to_vec).collect(),
             spans: spans(series),
             time: grid.structure().axes().nth(series.axis).and_then(crate::Axis::time),

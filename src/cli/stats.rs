@@ -7,12 +7,13 @@ use std::str::FromStr;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::args::{self, Bounds, Cells};
+use super::args::{self, Bounds, Cells, Period};
 use super::select::{banded, windowed};
 use super::terminal::{Terminal, count};
+use super::time::Along;
 use super::{Outcome, geojson, open};
 use crate::adapter::raster::RasterAxes;
-use crate::{Aggregation, Axis, Bins, Estimate, Extent, Grid, Polygon, Predicate, Stat, Statistics, StatisticsQuery};
+use crate::{Aggregation, Bins, Estimate, Extent, Grid, Predicate, Stat, Statistics, StatisticsQuery};
 
 /// Sum up the cells of an extent, a polygon or all, as they are at the base
 ///
@@ -37,6 +38,9 @@ pub(super) struct Stats {
     /// The polygons of a GeoJSON file, in the coordinates of the grid; what lies in any of them
     #[arg(long, value_name = "FILE.geojson")]
     polygon: Option<PathBuf>,
+    /// From the first to before the second time, in ISO 8601 [default: all there is]
+    #[arg(long, value_name = "FROM/TO")]
+    period: Option<Period>,
     /// Rows and columns in cells of the base level, half-open
     #[arg(long, value_name = "Y0:Y1,X0:X1", allow_hyphen_values = true)]
     window: Option<Cells>,
@@ -105,6 +109,18 @@ impl Stats {
             query = query.classes();
         }
         let structure = grid.structure();
+        if let Some(period) = self.period {
+            let along = Along::of(grid, "--period")?;
+            let ticks = if along.irregular { Some(along.ticks(period)?) } else { None };
+            query = match ticks.zip(grid.bounds()?) {
+                Some((ticks, bounds)) => query.window(bounds.along(along.number, ticks.start, ticks.end.abs_diff(ticks.start))),
+                None => {
+                    let mut sides = vec![(f64::NEG_INFINITY, f64::INFINITY); structure.rank()];
+                    sides[along.number] = along.range(period)?;
+                    query.extent(Extent::new(sides))
+                }
+            };
+        }
         if self.extent.is_none() && self.polygon.is_none() && self.window.is_none() && self.band.is_none() {
             return Ok(query);
         }
@@ -115,10 +131,7 @@ impl Stats {
             query = query.extent(Extent::new(sides));
         }
         if let Some(file) = &self.polygon {
-            let names: Vec<&str> = structure.axes().map(Axis::name).collect();
-            let polygon = geojson::read(file, [names[axes.x], names[axes.y]])?;
-            check_place(terminal, grid, axes, &polygon, &file.display().to_string())?;
-            query = query.polygon(polygon);
+            query = query.polygon(geojson::of_grid(terminal, grid, axes, file)?);
         }
         if let Some(bounds) = grid.bounds()? {
             let levels = bounds.levels(structure.dimensions().len());
@@ -163,46 +176,6 @@ fn rounded_mean_helps(grid: &Grid) -> bool {
     let has = |aggregation| grid.schema().aggregators().contains(&aggregation);
     let bounded = !grid.schema().dtype().is_float() || has(Aggregation::Min) && has(Aggregation::Max);
     has(Aggregation::Mean) && bounded
-}
-
-/// Refuses degrees where the grid has metres, and warns of a polygon that lies beside all data.
-pub(super) fn check_place(
-    terminal: &Terminal,
-    grid: &Grid,
-    axes: RasterAxes,
-    polygon: &Polygon,
-    file: &str,
-) -> anyhow::Result<()> {
-    let Some(extent) = grid.extent()? else { return Ok(()) };
-    let (x, y) = (extent.bounds()[axes.x], extent.bounds()[axes.y]);
-    let [px, py] = polygon.bounds();
-    let apart = |a: (f64, f64), b: (f64, f64)| a.1 < b.0 || b.1 < a.0;
-    if !apart(x, px) && !apart(y, py) {
-        return Ok(());
-    }
-    let degrees = |x: (f64, f64), y: (f64, f64)| x.0 >= -360.0 && x.1 <= 360.0 && y.0 >= -90.0 && y.1 <= 90.0;
-    let place = format!(
-        "`{file}` lies at x {} to {}, y {} to {}, outside of all data of grid `{}`, x {} to {}, y {} to {}",
-        px.0,
-        px.1,
-        py.0,
-        py.1,
-        grid.name(),
-        x.0,
-        x.1,
-        y.0,
-        y.1
-    );
-    if degrees(px, py) && !degrees(x, y) {
-        let crs = grid.structure().crs().unwrap_or("the grid's coordinate reference system");
-        let target = if crs.starts_with("EPSG:") { crs } else { "EPSG:CODE" };
-        anyhow::bail!(
-            "{place}: its coordinates look like longitude and latitude, and must be in {crs}; \
-             `ogr2ogr -f GeoJSON -t_srs {target} FITTING.geojson {file}` makes a file that fits"
-        );
-    }
-    terminal.warn(place);
-    Ok(())
 }
 
 /// A figure, with its bounds if they are apart.

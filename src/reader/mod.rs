@@ -46,7 +46,7 @@ pub(crate) fn read(grid: &Grid, query: &Query) -> Result<Answer> {
 /// Answers a query from a snapshot that several share.
 fn read_in(grid: &Grid, snapshot: &dyn Snapshot, query: &Query) -> Result<Answer> {
     let plan = Plan::new(grid, grid.state(snapshot)?, query).map_err(|e| grid.blame(e))?;
-    let fetched = fetch::fetch(grid, snapshot, &plan, query.freshness_wanted())?;
+    let fetched = fetch::fetch(grid, snapshot, &plan, query.freshness_wanted()).map_err(|e| grid.blame(e))?;
     let array = match &plan.maps {
         None => fetched.array,
         Some(maps) => {

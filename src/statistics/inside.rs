@@ -1,7 +1,7 @@
 //! The stored base cells that a polygon holds, each at its own level.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::polygon::Polygon;
@@ -16,19 +16,23 @@ use crate::store::Grid;
 /// The most windows.
 const WINDOWS_MAX: usize = 1 << 20;
 
-/// Disjoint windows, each within one base chunk and at its levels, that are all base cells whose centres a polygon holds: the
-/// whole chunk along axes that are not the polygon's.
+/// Disjoint windows, each within one base chunk, or one column of events, and at its levels, that are all base cells whose centres a
+/// polygon holds: the whole chunk along axes that are not the polygon's, and every event.
 pub(crate) fn base_windows(grid: &Grid, snapshot: &dyn Snapshot, polygon: &Polygon) -> Result<Vec<Window>> {
     let structure = grid.structure();
     let plane = |levels: Levels| Plane::new(structure, polygon, levels).map_err(|e| grid.blame(e));
     // A polygon that does not fit is refused by an empty grid too.
     plane(Levels::zero(structure.dimensions().len()))?;
     let mut planes: BTreeMap<Levels, Plane> = BTreeMap::new();
-    let mut locations = Vec::new();
-    grid.directory(snapshot, ChunkKey::layer(grid.id(), LayerId::BASE), &mut |chunk| locations.push(chunk.location))?;
+    let (irregular, bounds) = (structure.irregular_axis(), grid.state(snapshot)?.bounds);
+    let mut locations = BTreeSet::new();
+    grid.directory(snapshot, ChunkKey::layer(grid.id(), LayerId::BASE), &mut |chunk| {
+        let column = irregular.map(|of| of.place(&chunk.location, of.bucket, of.code(of.bucket, 0)));
+        locations.insert(column.unwrap_or(chunk.location));
+    })?;
     let mut windows = Vec::new();
     for location in locations {
-        let levels = location.levels();
+        let levels = structure.cell_levels(location.levels());
         let plane = match planes.entry(levels) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => new.insert(plane(levels)?),
@@ -41,7 +45,11 @@ pub(crate) fn base_windows(grid: &Grid, snapshot: &dyn Snapshot, polygon: &Polyg
             for (axis, side) in plane.axes.into_iter().zip([rect.rows, rect.cols]) {
                 (start[axis], shape[axis]) = (side.start, side.end.abs_diff(side.start));
             }
-            windows.push(Window::new(start, shape).at(levels));
+            let window = Window::new(start, shape).at(levels);
+            windows.push(match irregular.zip(bounds) {
+                Some((of, bounds)) => window.along(of.axis, bounds.start()[of.axis], bounds.shape()[of.axis]),
+                None => window,
+            });
         }
         if windows.len() > WINDOWS_MAX {
             return Err(grid.blame(Error::invalid(format!(

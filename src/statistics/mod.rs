@@ -11,6 +11,7 @@
 //! unread widens the bounds of the answer.
 
 mod answer;
+mod base;
 mod column;
 mod doubt;
 mod facts;

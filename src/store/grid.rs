@@ -161,7 +161,11 @@ impl Grid {
 
     /// The error prefix that names this grid.
     pub(crate) fn blame(&self, error: Error) -> Error {
-        let message = format!("grid `{}`: {error}", self.name());
+        let (message, grid) = (error.to_string(), format!("grid `{}`", self.name()));
+        if message.starts_with(&grid) {
+            return error;
+        }
+        let message = format!("{grid}: {message}");
         match std::error::Error::source(&error) {
             Some(cause) => Error::new(error.kind().clone(), message).because(cause.to_string()),
             None => Error::new(error.kind().clone(), message),

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{Work, data, values};
 
 /// The files of the hours, in order.
-fn hours() -> Vec<String> {
+pub fn hours() -> Vec<String> {
     let mut files: Vec<String> = std::fs::read_dir(data("radar"))
         .expect("a folder")
         .map(|entry| entry.expect("an entry").path().display().to_string())
@@ -24,12 +24,12 @@ fn create(work: &Work, store: &str, chunk: &str) {
     work.ok(&[&["create", store, "rain", "--like", like][..], &options].concat());
 }
 
-fn import(work: &Work, store: &str, files: &[String]) {
+pub fn import(work: &Work, store: &str, files: &[String]) {
     let files: Vec<&str> = files.iter().map(String::as_str).collect();
     work.ok(&[&["import", store, "rain"][..], &files].concat());
 }
 
-fn npy(work: &Work, args: &[&str]) -> gridstone::Array {
+pub fn npy(work: &Work, args: &[&str]) -> gridstone::Array {
     work.ok(&[args, &["--out", "cells.npy", "--overwrite"]].concat());
     npy::read(work.path("cells.npy")).expect("a .npy")
 }
@@ -134,7 +134,7 @@ fn a_file_that_does_not_fit_is_refused_with_the_remedy() {
     );
     let why = work.fails(&["create", "store", "rain", "--like", hour, "--index-axes"]);
     assert!(why.contains("a single time and no bounds, so no spacing; give it with `--time-step`"), "{why}");
-    let why = work.fails(&["create", "store", "rain", "--like", &data("netcdf/irregular.nc")]);
+    let why = work.fails(&["create", "store", "rain", "--like", &data("netcdf/irregular.nc"), "--time-step", "1d"]);
     assert!(why.contains("2001-01-04T12:00:00Z is not a whole number of steps of 1 days") && why.contains("irregular"), "{why}");
     let why = work.fails(&["create", "store", "rain", "--like", &data("netcdf/noleap.nc")]);
     assert!(why.contains("calendar `noleap`"), "{why}");
