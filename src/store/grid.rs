@@ -68,6 +68,14 @@ impl Grid {
         }
     }
 
+    /// Refuses a handle that is of a snapshot, in which there are no later changes to be followed.
+    pub(crate) fn live(&self) -> Result<()> {
+        match self.pin {
+            Some(_) => Err(self.blame(Error::invalid("a snapshot does not change; follow the store's own handle"))),
+            None => Ok(()),
+        }
+    }
+
     /// The grid's present name; of a grid that was dropped, its last one.
     pub fn name(&self) -> String {
         lock(&self.inner.name).clone()

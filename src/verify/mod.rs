@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use rayon::prelude::*;
 
 use crate::codec::checksum_of;
+use crate::copy;
 use crate::dirty::{ChangedTicks, Edge, derivation, parents, ticks};
 use crate::error::{ErrorKind, Result};
 use crate::feed;
@@ -186,6 +187,9 @@ impl<'a> Check<'a> {
 
     fn run(self) -> Result<()> {
         if let Some(wrong) = feed::wrong_entry(self.grid, self.chunks.snapshot)? {
+            self.find(Damage::Record, wrong);
+        }
+        if let Some(wrong) = copy::wrong_record(self.grid, self.chunks.snapshot)? {
             self.find(Damage::Record, wrong);
         }
         let entries = self.read_directory()?;

@@ -9,6 +9,7 @@ mod cli;
 mod concurrency;
 #[cfg(feature = "testing")]
 mod corpus;
+mod copies;
 mod crash;
 mod custom;
 mod errors;
