@@ -98,7 +98,10 @@ fn strips(
         let column = structure.chunk_window(&at).along(axis, places.bounds.start()[axis], places.bounds.shape()[axis]);
         let column = column.at(places.finest);
         let Some(window) = structure.intersection(&column, &places.bounds) else { continue };
-        let from = columns(source.grid.structure(), &window);
+        // Beyond all that was put into the source its columns have no events.
+        let within = places.update.from.bounds.map(|bounds| structure.cover(&bounds, places.finest));
+        let within = within.and_then(|bounds| structure.intersection(&column, &bounds));
+        let from = within.map_or(Vec::new(), |within| columns(source.grid.structure(), &within));
         let mut wanted = BTreeSet::new();
         for of_source in &from {
             wanted.append(&mut ticks_in(source, of_source, &ranges)?);

@@ -81,15 +81,14 @@ impl Descent<'_> {
             _ if there.is_empty() && here.is_empty() => {}
             Some(d) => structure.children(node, d).for_each(|child| self.at(&child, (&there, &here))),
             None => {
-                let from: Vec<Location> = there.iter().map(|stored| stored.at).collect();
                 // Coarser cells can be put where there are no finer ones in all of the chunk's place.
-                let blocked = !from.is_empty() && here.iter().any(finer);
+                let blocked = !there.is_empty() && here.iter().any(finer);
                 let all = structure.intersection(&structure.cover(&places.bounds, node.levels), &own).unwrap_or(own);
-                self.leaves.push(Leaf {
-                    window: if blocked { all } else { window },
-                    from,
-                    finer: blocked.then_some(own),
-                });
+                let window = if blocked { all } else { window };
+                let cells = structure.cover(&window, places.finest);
+                let touched = |stored: &&&Stored| structure.intersection(&stored.cells, &cells).is_some();
+                let from = there.iter().filter(touched).map(|stored| stored.at).collect();
+                self.leaves.push(Leaf { window, from, finer: blocked.then_some(own) });
             }
         }
     }

@@ -19,7 +19,8 @@ impl Grid {
     /// commits, in the background, or by [`aggregate`](Self::aggregate), as the store's policy has it.
     ///
     /// The work is done in parts of at most 64 MiB of cells, or one chunk, each a commit; a read of this grid meanwhile finds some of
-    /// them done. The source is read as one moment left it, and may be written to meanwhile: the next update sees to that. After an
+    /// them done. The source is read as one moment left it, and may be written to meanwhile: what is under way
+    /// then, and what comes after, is left to the next update. After an
     /// error or a crash the next update goes on. What others put into this grid stays until the source changes in the same
     /// place.
     ///
@@ -27,14 +28,12 @@ impl Grid {
     /// # use gridstone::{Axis, DType, Dimension, Query, Schema, Store, Structure, Window};
     /// # use ndarray::Array3;
     /// # fn main() -> gridstone::Result<()> {
-    /// let chunked = |time: u32, space: u32| {
-    ///     let hours = Dimension::regular("time", [Axis::new("time", 0.0, 1.0, time).unit("hours since 2020-01-01")]);
-    ///     let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, space), Axis::new("x", 0.0, 1.0, space)]);
-    ///     Schema::builder(Structure::builder().dimension(hours).dimension(space).build()?, DType::F32).build()
-    /// };
-    /// let store = Store::in_memory()?;
-    /// let maps = store.create("rain", chunked(2, 64)?)?;
-    /// let series = store.create("rain_series", chunked(64, 2)?)?;
+    /// # let hours = Dimension::regular("time", [Axis::new("time", 0.0, 1.0, 2).unit("hours since 2020-01-01")]);
+    /// # let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, 64), Axis::new("x", 0.0, 1.0, 64)]);
+    /// # let schema = Schema::builder(Structure::builder().dimension(hours).dimension(space).build()?, DType::F32).build()?;
+    /// # let store = Store::in_memory()?;
+    /// let maps = store.create("rain", schema)?; // chunks of 2 steps x 64 rows x 64 columns
+    /// let series = store.create("rain_series", maps.schema().rechunked([64, 2, 2])?)?;
     /// maps.put(&Window::new([0, 0, 0], [8, 64, 64]), &Array3::<f32>::ones((8, 64, 64)))?;
     /// assert!(series.update_from(&maps)?.full);
     /// maps.put(&Window::new([8, 0, 0], [1, 64, 64]), &Array3::<f32>::zeros((1, 64, 64)))?;

@@ -103,7 +103,9 @@ fn a_source_without_data_empties_the_target_and_may_come_back_at_another_level()
     target.update_from(&source).unwrap();
     compare(&source, &target).unwrap();
     for emptied in [true, false] {
-        source.delete(&Window::new([-99, -99, -99], [999, 999, 999])).unwrap();
+        if let Some(bounds) = source.bounds().unwrap() {
+            source.delete(&bounds).unwrap();
+        }
         if emptied {
             target.update_from(&source).unwrap();
         }
@@ -236,7 +238,6 @@ fn i8_data_that_became_coarser_is_not_kept_finer() {
     compare(&source, &target).unwrap();
     target.clean().unwrap();
     assert_eq!(target.levels_in_use().unwrap(), [at(level(2))]);
-    assert_eq!(target.base_chunks().unwrap().len(), 4);
     assert_eq!(target.read(&Query::all()).unwrap().array.shape(), [8, 8]);
     assert_eq!(store.verify().unwrap().findings, []);
 }
