@@ -183,3 +183,20 @@ fn i7_coarser_data_where_finer_was_removed_before_it_was_aggregated_is_under_agg
     let sum: f64 = grid.read(&query).unwrap().array.iter_f64().filter(|value| !value.is_nan()).sum();
     assert_eq!(sum, f64::from(30 + 2 * 8 + 2 * 2 * 2));
 }
+
+#[test]
+fn i7_i8_an_aggregate_beside_base_data_is_explained_by_its_marks_until_it_is_gone() {
+    let store = Store::options().policy(Policy::Manual).open_engine(std::sync::Arc::new(gridstone::kv::Memory::new())).unwrap();
+    let grid = grid(&store, "a");
+    let fine = Window::new([0, 0], [64, 64]).at(levels(&[0]));
+    grid.put(&fine, &Array2::from_elem((64, 64), 1.0)).unwrap();
+    grid.aggregate().unwrap();
+    grid.clear(&fine).unwrap();
+    grid.put(&Window::new([0, 0], [32, 32]).at(levels(&[1])), &Array2::from_elem((32, 32), 2.0)).unwrap();
+    assert_eq!(store.verify().unwrap().findings, []);
+    grid.aggregate().unwrap();
+    assert_eq!(store.verify().unwrap().findings, []);
+    let aggregates = grid.stored_chunks().unwrap();
+    let mut aggregates = aggregates.iter().filter(|chunk| chunk.aggregator.is_some());
+    assert!(aggregates.all(|chunk| chunk.location.levels() > levels(&[1])), "none is left beside base data");
+}
