@@ -95,7 +95,11 @@ impl Copy {
             Ok(grid) => {
                 if let Some(chunk) = self.chunk {
                     let same = rechunked(grid.schema(), chunk)?.structure() == grid.structure();
-                    anyhow::ensure!(same, "grid `{}` is there, in other chunks; leave --chunk out, or drop it first", self.target);
+                    anyhow::ensure!(
+                        same,
+                        "grid `{}` is there, in other chunks; leave --chunk out, or drop it first",
+                        self.target
+                    );
                 }
                 Ok((grid, false))
             }

@@ -63,12 +63,7 @@ impl Fill {
 }
 
 /// Puts all of these in one commit, after all data is gone from some windows.
-pub(super) fn put(
-    places: &Places<'_>,
-    claim: &Found,
-    (cleared, fills): (&[Window], &[Fill]),
-    done: &mut Updated,
-) -> Result<()> {
+pub(super) fn put(places: &Places<'_>, claim: &Found, (cleared, fills): (&[Window], &[Fill]), done: &mut Updated) -> Result<()> {
     if cleared.is_empty() && fills.is_empty() {
         return Ok(());
     }

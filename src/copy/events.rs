@@ -30,13 +30,7 @@ struct Strip {
 }
 
 /// Copies the events of some boxes of a part.
-pub(super) fn copy(
-    places: &Places<'_>,
-    claim: &Found,
-    irregular: Irregular,
-    boxes: &[Window],
-    done: &mut Updated,
-) -> Result<()> {
+pub(super) fn copy(places: &Places<'_>, claim: &Found, irregular: Irregular, boxes: &[Window], done: &mut Updated) -> Result<()> {
     let snapshot = places.target().present()?;
     let (strips, gone) = strips(places, places.target().chunk_reader(snapshot.as_ref()), irregular.axis, boxes)?;
     for gone in gone.chunks(CLEARED_AT_ONCE) {
@@ -80,12 +74,7 @@ fn ticks_in(chunks: ChunkReader<'_>, at: &Location, ranges: &[RangeInclusive<i64
 }
 
 /// The columns of the target that some boxes touch, and windows whose events are gone from the source.
-fn strips(
-    places: &Places<'_>,
-    target: ChunkReader<'_>,
-    axis: usize,
-    boxes: &[Window],
-) -> Result<(Vec<Strip>, Vec<Window>)> {
+fn strips(places: &Places<'_>, target: ChunkReader<'_>, axis: usize, boxes: &[Window]) -> Result<(Vec<Strip>, Vec<Window>)> {
     let (structure, source) = (places.target().structure(), places.source());
     let mut changed: BTreeMap<Location, Vec<RangeInclusive<i64>>> = BTreeMap::new();
     for window in boxes {
@@ -148,9 +137,8 @@ fn filled(places: &Places<'_>, axis: usize, strips: &[Strip], run: &[i64], done:
         })?;
     }
     for some in stored.chunks(READ_AT_ONCE) {
-        let read = |(column, at, ticks): &(Location, Location, Ticks)| {
-            Ok((*column, ticks.clone(), source.base_events(at, ticks)?))
-        };
+        let read =
+            |(column, at, ticks): &(Location, Location, Ticks)| Ok((*column, ticks.clone(), source.base_events(at, ticks)?));
         let chunks: Vec<(Location, Ticks, BaseChunk)> = some.par_iter().map(read).collect::<Result<_>>()?;
         done.chunks_read += chunks.len() as u64;
         fills.par_iter_mut().zip(&of).for_each(|(fill, strip)| {

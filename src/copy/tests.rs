@@ -45,7 +45,8 @@ fn i4_a_copy_in_parts_of_any_size_is_the_whole() {
                 let at = |number: u64| i64::try_from(number % 40).expect("small") - 20;
                 let start = [at(number(round)), at(number(round + 10)), at(number(round + 20))];
                 let window = Window::new(start, [7, 9, 11]).at(Levels::zero(2).with(1, level));
-                let cells = Array3::from_shape_fn((7, 9, 11), |(t, y, x)| (number(round * 1000 + t * 100 + y * 11 + x) % 97) as f32);
+                let cells =
+                    Array3::from_shape_fn((7, 9, 11), |(t, y, x)| (number(round * 1000 + t * 100 + y * 11 + x) % 97) as f32);
                 let put = source.put(&window, &cells.mapv(|value| if value < 9.0 { f32::NAN } else { value }));
                 if put.is_err() {
                     source.clear(&window).expect("cleared");
@@ -73,7 +74,8 @@ fn i4_a_copy_of_events_in_parts_of_any_size_is_the_whole() {
                 let mut ticks: Vec<i64> = (0..5).map(tick).collect();
                 ticks.sort_unstable();
                 ticks.dedup();
-                let cells = Array3::from_shape_fn((ticks.len(), 6, 9), |(t, y, x)| i32::try_from(t * y * x + round).expect("small"));
+                let cells =
+                    Array3::from_shape_fn((ticks.len(), 6, 9), |(t, y, x)| i32::try_from(t * y * x + round).expect("small"));
                 source.put_events(&ticks, start, &cells, Overlap::Merge).expect("put");
                 let gone = Window::new([tick(9), start[0] - 30, -30], [60, 60, 60]);
                 source.clear(&gone).expect("cleared");

@@ -7,9 +7,9 @@ mod check;
 #[cfg(feature = "cli")]
 mod cli;
 mod concurrency;
+mod copies;
 #[cfg(feature = "testing")]
 mod corpus;
-mod copies;
 mod crash;
 mod custom;
 mod errors;

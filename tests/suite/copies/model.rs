@@ -168,7 +168,11 @@ fn run(seed: u64, rounds: usize) -> Result<(), String> {
         first = false;
         let stored = target.stored_chunks().unwrap();
         let again = target.update_from(&source).unwrap();
-        assert_eq!((again.full, again.changes, again.cells, again.chunks, again.chunks_read), (false, 0, 0, 0, 0), "nothing is new");
+        assert_eq!(
+            (again.full, again.changes, again.cells, again.chunks, again.chunks_read),
+            (false, 0, 0, 0, 0),
+            "nothing is new"
+        );
         assert_eq!(target.stored_chunks().unwrap(), stored);
     }
     Ok(())
@@ -203,9 +207,8 @@ fn run_events(seed: u64, rounds: usize) -> Result<(), String> {
         ticks.dedup();
         let sizes = [ticks.len(), usize::try_from(sides[0]).unwrap(), usize::try_from(sides[1]).unwrap()];
         let hole = if dtype.is_float() { 20 } else { 0 };
-        let values: Vec<f64> = (0..sizes.iter().product())
-            .map(|_| if dice.chance(hole) { f64::NAN } else { dice.range(0, 99) as f64 })
-            .collect();
+        let values: Vec<f64> =
+            (0..sizes.iter().product()).map(|_| if dice.chance(hole) { f64::NAN } else { dice.range(0, 99) as f64 }).collect();
         grid.put_events(&ticks, start, &array(dtype, &sizes, &values), dice.pick(&[Overlap::Merge, Overlap::Replace])).unwrap();
     };
     if dice.chance(30) {

@@ -124,7 +124,10 @@ fn refused(target: &Grid, source: &Grid, names: &[&str]) {
     let error = target.update_from(source).unwrap_err();
     assert_eq!(error.kind(), &ErrorKind::Invalid, "{error}");
     let target_name = format!("grid `{}`", target.name());
-    names.iter().chain([&target_name.as_str()]).for_each(|name| assert!(error.to_string().contains(name), "{error} has not {name}"));
+    names
+        .iter()
+        .chain([&target_name.as_str()])
+        .for_each(|name| assert!(error.to_string().contains(name), "{error} has not {name}"));
     assert_eq!(target.stored_chunks().unwrap(), before);
 }
 
@@ -181,8 +184,7 @@ fn base_data_at_a_level_at_which_chunks_of_two_lengths_have_other_cells_is_refus
         let structure = Structure::builder().dimension(space(side)).build().unwrap();
         Schema::builder(structure, DType::F32).aggregator(Aggregation::Count).build().unwrap()
     };
-    let [source, target, same] =
-        [("a", 16), ("b", 4), ("c", 16)].map(|(name, side)| store.create(name, plane(side)).unwrap());
+    let [source, target, same] = [("a", 16), ("b", 4), ("c", 16)].map(|(name, side)| store.create(name, plane(side)).unwrap());
     let put = |at: i8| {
         let window = Window::new([50 * i64::from(at), 1], [3, 3]).at([level(at)].into_iter().collect());
         source.put(&window, &ArrayD::from_elem(IxDyn(&[3, 3]), 1.0_f32)).unwrap();
@@ -194,12 +196,20 @@ fn base_data_at_a_level_at_which_chunks_of_two_lengths_have_other_cells_is_refus
     refused(&target, &source, &["`a`", "level 3", "`space`", "4 and of 16 cells", "`y`"]);
     same.update_from(&source).unwrap();
     compare(&source, &same).unwrap();
-    assert_eq!(same.base_chunks().unwrap(), source.base_chunks().unwrap().into_iter().map(|mut chunk| {
-        // Of the same cells under another key the checksum is another.
-        let of_copy = same.base_chunks().unwrap().into_iter().find(|copy| copy.location == chunk.location).unwrap();
-        (chunk.checksum, chunk.bytes) = (of_copy.checksum, of_copy.bytes);
-        chunk
-    }).collect::<Vec<_>>());
+    assert_eq!(
+        same.base_chunks().unwrap(),
+        source
+            .base_chunks()
+            .unwrap()
+            .into_iter()
+            .map(|mut chunk| {
+                // Of the same cells under another key the checksum is another.
+                let of_copy = same.base_chunks().unwrap().into_iter().find(|copy| copy.location == chunk.location).unwrap();
+                (chunk.checksum, chunk.bytes) = (of_copy.checksum, of_copy.bytes);
+                chunk
+            })
+            .collect::<Vec<_>>()
+    );
 }
 
 #[test]
