@@ -317,9 +317,9 @@ impl<'a> Check<'a> {
                 self.find(Damage::Stray, format!("{under} lies under {over}"));
             }
         }
-        // What was an aggregate before its children were removed stays until their marks are consumed.
-        let due = self.marked.contains_key(at);
-        if !self.grid.layers().is_empty() && !due && self.chunks.exists(LayerId(1), at)? {
+        // What was an aggregate before all below it was removed stays until the marks of that are consumed.
+        let below = |marked: &&Location| self.grid.structure().ancestor(marked, at.levels) == Some(*at);
+        if !self.grid.layers().is_empty() && self.chunks.exists(LayerId(1), at)? && !self.marked.keys().any(|at| below(&at)) {
             self.find(Damage::Stray, format!("{} is there, and an aggregate too", self.place(LayerId::BASE, at)));
         }
         self.report_damage(self.chunks.base(at)).map(drop)
