@@ -12,7 +12,7 @@ use super::cells::{Fill, READ_AT_ONCE, distance, put};
 use super::{Found, Places, Updated};
 use crate::error::Result;
 use crate::events::Column;
-use crate::grid::{Irregular, Location, Structure, Window};
+use crate::grid::{Irregular, Location, Shape, Structure, Window};
 use crate::key::{LayerId, Ticks};
 use crate::store::{BaseChunk, ChunkReader};
 
@@ -54,6 +54,16 @@ fn columns(structure: &Structure, window: &Window) -> Vec<Location> {
     let levels = structure.chunk_levels(window.levels(structure.dimensions().len()));
     let flat = window.along(irregular.axis, irregular.bin(irregular.bucket, 0), 1).at(levels);
     structure.split(&flat).map(|piece| piece.location).collect()
+}
+
+/// A window of events, widened to whole columns of chunks.
+pub(super) fn widened(structure: &Structure, axis: usize, window: &Window) -> Window {
+    let ends = [window.start(), window.end().iter().map(|end| end.saturating_sub(1)).collect()];
+    let one: Shape = window.shape().iter().map(|_| 1).collect();
+    let levels = window.levels(structure.dimensions().len());
+    let columns = ends.into_iter().flat_map(|cell| columns(structure, &Window::new(cell, one).at(levels)));
+    let whole = columns.map(|at| structure.chunk_window(&at)).reduce(|a, b| structure.union(&a, &b));
+    whole.map_or(*window, |whole| whole.along(axis, window.start()[axis], window.shape()[axis]).at(levels))
 }
 
 /// The ticks of a window, whose cells they are.

@@ -311,10 +311,15 @@ impl<'a> Places<'a> {
         self.update.source
     }
 
-    /// The part of a window of the source in which there is anything, at the finest levels.
+    /// The part of a window of the source in which there is anything, at the finest levels. Of events it is whole columns of the
+    /// source's chunks: one that comes or goes does so in all of them.
     fn clip(&self, window: &Window) -> Option<Window> {
         let structure = self.source().grid.structure();
-        structure.intersection(&structure.cover(window, self.finest), &self.bounds)
+        let within = structure.intersection(&structure.cover(window, self.finest), &self.bounds)?;
+        match structure.irregular_axis() {
+            None => Some(within),
+            Some(irregular) => structure.intersection(&events::widened(structure, irregular.axis, &within), &self.bounds),
+        }
     }
 
     /// So many cells without data.
