@@ -26,7 +26,7 @@ const PAGE: usize = 4096;
 
 /// A place in the change feed of a grid, in the order of its commits. It is printed and parsed as one word, whose byte order
 /// is the order of the places.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Token {
     store: u64,
     grid: GridId,
@@ -136,7 +136,7 @@ pub(crate) fn record(grid: &Grid, batch: &mut Batch, number: &Number, changed: C
 }
 
 /// At most [`BOXES_MAX`] boxes that hold all these. Boxes are joined with their neighbours in the row, where that adds least.
-fn few(structure: &Structure, mut windows: Vec<Window>) -> Vec<Window> {
+pub(crate) fn few(structure: &Structure, mut windows: Vec<Window>) -> Vec<Window> {
     windows.dedup();
     if windows.len() <= BOXES_MAX {
         return windows;

@@ -1,4 +1,4 @@
-//! A guide for services: threads, policies, freshness, snapshots, back-pressure, and what to do when something fails.
+//! A guide for services: threads, policies, freshness, snapshots, two layouts, back-pressure, and what to do when something fails.
 //!
 //! # Threads
 //!
@@ -87,6 +87,15 @@
 //! [five minutes](crate::StoreOptions::snapshot_age_max), unless told otherwise, reads through it fail with
 //! [`Expired`](crate::ErrorKind::Expired), and the next commit lets go of it.
 //!
+//! # Two layouts of one grid
+//!
+//! Chunks that are wide in space serve maps, chunks that are long in time serve series, and no shape serves both. So keep
+//! two grids with the same cells: one to put into, and one that is made with
+//! [`Schema::rechunked`](crate::Schema::rechunked) and follows it with [`Grid::update_from`](crate::Grid::update_from), now and then or
+//! after each put. That copies what changed since the last time, however far it got, and writes nothing where nothing
+//! changed; readers choose the grid that is made for their question. The follower may be in another store. It has as many
+//! changes to follow as its source [keeps](crate::StoreOptions::changes_kept); after a longer absence it copies all again.
+//!
 //! # Back-pressure
 //!
 //! Under `Background` at most [`marks_max`](crate::StoreOptions::marks_max) marks of a grid are pending, and those of the commits under
@@ -118,7 +127,7 @@
 //! |---|---|---|
 //! | a damaged chunk, a full disk | the step fails and is tried again after 0.1 s, then twice as long each time, up to 30 s; other grids go on; [`failure`](crate::GridStats::failure) says why, and so does the cause of `TimedOut` | make room; for damage see [`Store::verify`](crate::Store::verify), and put the chunk anew |
 //! | [`Poisoned`](crate::ErrorKind::Poisoned) | a write failed in a way that leaves open what the disk holds, or the aggregation panicked; commits and waits are refused, with the cause; reads go on | open the store again: nothing that was acknowledged is lost. A panic is a bug, of this crate or of an aggregator: report the cause |
-//! | [`Conflict`](crate::ErrorKind::Conflict) | never seen by callers of `put`: it is tried again, and [counted](crate::StoreStats::conflicts) | many conflicts: let one thread write a chunk, or put larger windows |
+//! | [`Conflict`](crate::ErrorKind::Conflict) | never seen by callers of `put`: it is tried again, and [counted](crate::StoreStats::conflicts); `update_from` says with it that another update of the same grid began | many conflicts: let one thread write a chunk, or put larger windows |
 //! | [`TimedOut`](crate::ErrorKind::TimedOut) | the commit is durable all the same | read `Fresh`, or wait again |
 //! | [`Expired`](crate::ErrorKind::Expired) | the snapshot is gone | take a new one |
 //!

@@ -78,6 +78,7 @@ pub mod kv;
 mod aggregate;
 mod array;
 mod calendar;
+mod copy;
 mod dirty;
 mod error;
 mod events;
@@ -94,6 +95,7 @@ mod writer;
 pub use aggregate::Aggregated;
 pub use array::{Array, ArrayView, Cell, Cells, DType};
 pub use calendar::{Tick, TimeUnit, Timestamp};
+pub use copy::Updated;
 pub use error::{Error, ErrorKind, Result};
 pub use feed::{Change, Changes, Token};
 pub use grid::{

@@ -209,9 +209,10 @@ impl<'a> Propagation<'a> {
             return self.deliver(&node.at, &node.feeds, &Part::Same);
         }
         if self.base.has(node.at.levels) && !self.plan.split.contains(&node.at) && self.chunks.exists(LayerId::BASE, &node.at)? {
-            // What was an aggregate is base data again, and nobody's parent.
+            // What was an aggregate is base data again, and nobody's parent. If that was put since, it is news above.
             self.remove(node)?;
-            return self.deliver(&node.at, &node.feeds, &Part::Same);
+            let now = if node.told { self.stored(&node.at)?.map_or(Part::Gone, Part::Now) } else { Part::Same };
+            return self.deliver(&node.at, &node.feeds, &now);
         }
         let places: Vec<Location> = self.chunks.grid.structure().children(&node.at, node.dimension).collect();
         let old = if children.len() < places.len() { self.stored(&node.at)? } else { None };

@@ -12,6 +12,7 @@ mod clear;
 mod collapse;
 mod completions;
 mod consent;
+mod copy;
 mod create;
 mod delete;
 mod drop;
@@ -83,6 +84,7 @@ enum Verb {
     Drop(drop::Drop),
     Rename(rename::Rename),
     Swap(swap::Swap),
+    Copy(copy::Copy),
     Verify(verify::Verify),
     Bench(measure::Bench),
     Completions(completions::Completions),
@@ -118,6 +120,7 @@ pub fn main() -> ExitCode {
         Verb::Drop(verb) => verb.run(&terminal),
         Verb::Rename(verb) => verb.run(&terminal),
         Verb::Swap(verb) => verb.run(&terminal),
+        Verb::Copy(verb) => verb.run(&terminal),
         Verb::Verify(verb) => verb.run(&terminal),
         Verb::Bench(verb) => verb.run(&terminal),
         Verb::Completions(verb) => verb.run(&terminal),

@@ -148,6 +148,24 @@ impl Schema {
         }
     }
 
+    /// The same in chunks of another shape, cells along each axis: another layout of one grid, to be
+    /// [updated](crate::Grid::update_from) from it. Along an irregular dimension it is the capacity of a chunk.
+    ///
+    /// [`Invalid`](crate::ErrorKind::Invalid) if there is not one number an axis, or a number is none that an axis can have.
+    pub fn rechunked(&self, chunk: impl IntoIterator<Item = u32>) -> Result<Schema> {
+        let (chunk, rank) = (chunk.into_iter().collect::<Vec<u32>>(), self.structure().rank());
+        if chunk.len() != rank {
+            return Err(Error::invalid(format!("a chunk of {} numbers does not fit {rank} axes", chunk.len())));
+        }
+        let mut lens = chunk.into_iter();
+        let mut structure = self.structure().crs().into_iter().fold(Structure::builder(), |builder, crs| builder.crs(crs));
+        for mut dimension in self.structure().dimensions().iter().cloned() {
+            dimension.axes.iter_mut().zip(lens.by_ref()).for_each(|(axis, len)| axis.chunk = len);
+            structure = structure.dimension(dimension);
+        }
+        SchemaBuilder { structure: structure.build()?, ..self.fields.clone() }.build()
+    }
+
     /// Where the cells are.
     pub fn structure(&self) -> &Structure {
         &self.fields.structure

@@ -6,7 +6,7 @@
 //!         | a dimension: Morton code | child u8 | sequence u64
 //! feed    grid u32 | sequence u64
 //! meta    `format` | `identity` | `epoch` | `next` | `name/` name | `schema/` grid | `bounds/` grid | `base-levels/` grid
-//!         | `reach/` grid | `feed/` grid
+//!         | `reach/` grid | `feed/` grid | `copied/` grid
 //! ```
 //!
 //! The directory holds, under the key of each chunk: bytes of the blob u32 | checksum of the blob u64, and of a chunk of events
@@ -397,6 +397,11 @@ pub mod meta {
     /// How much of a grid's feed is kept.
     pub fn feed(grid: GridId) -> Vec<u8> {
         [b"feed/".as_slice(), &grid.0.to_be_bytes()].concat()
+    }
+
+    /// Up to where another grid was copied into a grid.
+    pub fn copied(grid: GridId) -> Vec<u8> {
+        [b"copied/".as_slice(), &grid.0.to_be_bytes()].concat()
     }
 
     /// How far a grid's pyramid reaches.

@@ -29,6 +29,7 @@ pub(crate) enum RecordKind {
     Identity = 9,
     Feed = 10,
     Change = 11,
+    Copied = 12,
 }
 
 /// The bytes of a record.
@@ -143,8 +144,8 @@ pub(super) fn create(engine: &dyn Engine, name: &str, schema: &Schema) -> Result
 pub(super) fn remove(engine: &dyn Engine, name: &str) -> Result<GridId> {
     change(engine, |snapshot, batch| {
         let id = id(snapshot, batch, name)?;
-        for key in [meta::name(name), meta::schema(id), meta::bounds(id), meta::base_levels(id), meta::reach(id), meta::feed(id)]
-        {
+        let records = [meta::schema, meta::bounds, meta::base_levels, meta::reach, meta::feed, meta::copied];
+        for key in records.map(|of| of(id)).into_iter().chain([meta::name(name)]) {
             batch.delete(Space::Meta, key);
         }
         for space in [Space::Directory, Space::Base, Space::Aggregate] {

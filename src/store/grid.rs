@@ -68,6 +68,14 @@ impl Grid {
         }
     }
 
+    /// Refuses a handle that is of a snapshot, in which there are no later changes to be followed.
+    pub(crate) fn live(&self) -> Result<()> {
+        match self.pin {
+            Some(_) => Err(self.blame(Error::invalid("a snapshot does not change; follow the store's own handle"))),
+            None => Ok(()),
+        }
+    }
+
     /// The grid's present name; of a grid that was dropped, its last one.
     pub fn name(&self) -> String {
         lock(&self.inner.name).clone()
@@ -159,7 +167,7 @@ impl Grid {
         Slabs::new(&shape, self.structure().irregular_axis().map_or(0, |irregular| irregular.axis))
     }
 
-    /// The error prefix that names this grid.
+    /// The same error with the grid named, once.
     pub(crate) fn blame(&self, error: Error) -> Error {
         let (message, grid) = (error.to_string(), format!("grid `{}`", self.name()));
         if message.starts_with(&grid) {

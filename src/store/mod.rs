@@ -8,6 +8,7 @@ mod base;
 mod catalog;
 mod chunks;
 mod column;
+mod copies;
 mod events;
 mod grid;
 mod journal;

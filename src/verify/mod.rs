@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use rayon::prelude::*;
 
 use crate::codec::checksum_of;
+use crate::copy;
 use crate::dirty::{ChangedTicks, Edge, derivation, parents, ticks};
 use crate::error::{ErrorKind, Result};
 use crate::feed;
@@ -188,6 +189,9 @@ impl<'a> Check<'a> {
         if let Some(wrong) = feed::wrong_entry(self.grid, self.chunks.snapshot)? {
             self.find(Damage::Record, wrong);
         }
+        if let Some(wrong) = copy::wrong_record(self.grid, self.chunks.snapshot)? {
+            self.find(Damage::Record, wrong);
+        }
         let entries = self.read_directory()?;
         if let Some(irregular) = self.grid.structure().irregular_axis() {
             self.report.recomputed += self.check_buckets(irregular, &entries)?;
@@ -313,7 +317,9 @@ impl<'a> Check<'a> {
                 self.find(Damage::Stray, format!("{under} lies under {over}"));
             }
         }
-        if !self.grid.layers().is_empty() && self.chunks.exists(LayerId(1), at)? {
+        // What was an aggregate before all below it was removed stays until the marks of that are consumed.
+        let below = |marked: &&Location| self.grid.structure().ancestor(marked, at.levels) == Some(*at);
+        if !self.grid.layers().is_empty() && self.chunks.exists(LayerId(1), at)? && !self.marked.keys().any(|at| below(&at)) {
             self.find(Damage::Stray, format!("{} is there, and an aggregate too", self.place(LayerId::BASE, at)));
         }
         self.report_damage(self.chunks.base(at)).map(drop)

@@ -3,12 +3,14 @@
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 
+use ndarray::ArrayViewD;
+
 use super::{Commit, Writer};
 use crate::array::ArrayView;
 use crate::error::{Error, ErrorKind, Result};
 use crate::grid::{CellIndex, Location, Shape, Window};
 use crate::key::{GridId, meta};
-use crate::kv::{self, Durability, Space};
+use crate::kv::{self, Durability, Snapshot, Space};
 use crate::store::{Grid, Policy, Store, try_lock, unless_dropped};
 
 /// What a put does where data is already.
@@ -57,6 +59,8 @@ pub(super) struct Put<'a> {
     pub(super) content: Content<'a>,
     /// The events along an irregular dimension that the array holds, in the array's order.
     pub(super) ticks: Vec<i64>,
+    /// Which cells of the array hold data (1), where its values cannot say it.
+    pub(super) mask: Option<ArrayViewD<'a, u8>>,
 }
 
 impl<'a> Put<'a> {
@@ -104,6 +108,25 @@ pub struct Batch<'a> {
     store: Store,
     durability: Durability,
     pub(super) puts: Vec<Put<'a>>,
+    guard: Option<Guard>,
+}
+
+/// A record of the meta space that must be as it is for a batch to be committed.
+#[derive(Clone, Debug)]
+struct Guard {
+    key: Vec<u8>,
+    record: Vec<u8>,
+}
+
+impl Guard {
+    fn holds(&self, snapshot: &dyn Snapshot) -> Result<bool> {
+        let mut holds = false;
+        snapshot.get_many(Space::Meta, std::slice::from_ref(&self.key), &mut |_, record| {
+            holds = record == Some(self.record.as_slice());
+            Ok(())
+        })?;
+        Ok(holds)
+    }
 }
 
 /// Conflicts after which aggregates are no longer computed in the commit itself, where every writer meets at the top.
@@ -113,7 +136,7 @@ const LOCATIONS_MAX: usize = 32;
 
 impl<'a> Batch<'a> {
     pub(crate) fn new(store: Store) -> Self {
-        Self { store, durability: Durability::Sync, puts: Vec::new() }
+        Self { store, durability: Durability::Sync, puts: Vec::new(), guard: None }
     }
 
     /// When the commit returns; after it is on the medium by default.
@@ -182,8 +205,29 @@ impl<'a> Batch<'a> {
             Some(_) => structure.cover(window, structure.cell_levels(levels)),
             None => window.at(levels),
         };
-        self.puts.push(Put { grid: grid.clone(), window, content: Content::Nothing { shrink }, ticks: Vec::new() });
+        let content = Content::Nothing { shrink };
+        self.puts.push(Put { grid: grid.clone(), window, content, ticks: Vec::new(), mask: None });
         Ok(())
+    }
+
+    /// Adds a put after which a window holds an array's cells and nothing else. Along an irregular dimension these are the events at
+    /// `ticks`. `mask` says which cells hold data, where their values cannot.
+    pub(crate) fn lay(
+        &mut self,
+        grid: &Grid,
+        (window, ticks): (&Window, &[i64]),
+        array: ArrayView<'a>,
+        mask: Option<ArrayViewD<'a, u8>>,
+    ) -> Result<()> {
+        self.add(grid, window, array, Overlap::Replace, ticks.to_vec())?;
+        self.puts.iter_mut().last().iter_mut().for_each(|put| put.mask = mask.clone());
+        Ok(())
+    }
+
+    /// Lets the commit fail with [`Conflict`](ErrorKind::Conflict), for good, unless a record of the meta space is still this one.
+    /// A record that is replaced must never come back.
+    pub(crate) fn only_while(&mut self, key: Vec<u8>, record: Vec<u8>) {
+        self.guard = Some(Guard { key, record });
     }
 
     fn check(&self, grid: &Grid, window: &Window) -> Result<()> {
@@ -211,7 +255,7 @@ impl<'a> Batch<'a> {
             return Err(grid.blame(Error::invalid(message)));
         }
         let window = window.at(window.levels(grid.structure().dimensions().len()));
-        self.puts.push(Put { grid: grid.clone(), window, content: Content::Array(array, overlap), ticks });
+        self.puts.push(Put { grid: grid.clone(), window, content: Content::Array(array, overlap), ticks, mask: None });
         Ok(())
     }
 
@@ -230,7 +274,14 @@ impl<'a> Batch<'a> {
         loop {
             let inline_now = inline && conflicts <= INLINE_CONFLICTS_MAX;
             match self.store.in_turn(self.chunks(), self.durability, |durability| self.attempt(inline_now, durability)) {
-                Err(error) if *error.kind() == ErrorKind::Conflict => conflicts += 1,
+                Err(error) if *error.kind() == ErrorKind::Conflict => {
+                    if let Some(guard) = &self.guard
+                        && !guard.holds(self.store.current()?.as_ref())?
+                    {
+                        return Err(error);
+                    }
+                    conflicts += 1;
+                }
                 Err(error) => return Err(error),
                 Ok(mut commit) if inline && commit.marks > 0 => {
                     for grid in self.grids() {
@@ -282,6 +333,12 @@ impl<'a> Batch<'a> {
             if inline { aggregators.iter().map(|aggregator| try_lock(aggregator)).collect() } else { None };
         let snapshot = self.store.current()?;
         let mut batch = kv::Batch::at(snapshot.as_ref());
+        if let Some(guard) = &self.guard {
+            batch.expect_key(Space::Meta, guard.key.clone());
+            if !guard.holds(snapshot.as_ref())? {
+                return Err(Error::new(ErrorKind::Conflict, "somebody else goes on with what this batch is a part of"));
+            }
+        }
         let number = self.store.reserve_sequence();
         let mut commit = Commit { sequence: number.get(), ..Commit::default() };
         for grid in self.grids() {

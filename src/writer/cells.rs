@@ -94,6 +94,19 @@ impl<T: Cell> Target<'_, T> {
         }
     }
 
+    /// Removes the data of a piece where a mask of the whole array has no 1.
+    pub(super) fn cut(&mut self, of_array: &ArrayViewD<'_, u8>, piece: &Piece, blank: Blank<T>) {
+        let Some(mask) = self.mask.as_deref_mut() else { return };
+        let cells = ArrayViewMutD::from_shape(self.shape, &mut *self.cells);
+        let (Ok(mut cells), Ok(mut mask)) = (cells, ArrayViewMutD::from_shape(self.shape, mask)) else { return };
+        let of_array = part_of(of_array, piece);
+        Zip::from(part_mut(&mut cells, piece)).and(part_mut(&mut mask, piece)).and(of_array).for_each(|cell, valid, from| {
+            if *from == 0 {
+                (*cell, *valid) = (blank.fill, 0);
+            }
+        });
+    }
+
     /// Removes the data of a piece.
     pub(super) fn clear(&mut self, piece: &Piece, blank: Blank<T>) {
         let to = (self.shape, &*piece.in_chunk);

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::grid::{CellIndex, Piece, Shape, Structure, Window};
 use crate::key::{ChunkKey, LayerId, MarkKey, meta};
 use crate::kv::{Batch, Space};
-use crate::store::{Base, ChunkReader, Grid, State, touch_base_levels};
+use crate::store::{Base, ChunkReader, Grid, State, touch_base_levels, write_state};
 
 /// The most pieces that a window may be cleared in.
 pub(super) const PIECES_MAX: usize = 1 << 20;
@@ -62,6 +62,19 @@ pub(super) fn shrunk(structure: &Structure, state: State, window: &Window) -> St
 pub(super) fn expect_alone(chunks: ChunkReader<'_>, batch: &mut Batch, new: &State) -> Result<()> {
     batch.expect_range(Space::Directory, ChunkKey::layer(chunks.grid.id(), LayerId::BASE));
     touch_base_levels(batch, chunks.grid.id(), new)
+}
+
+/// Writes the box of all that counts as put, in which all data must lie, unless it is so already.
+pub(crate) fn settle_bounds(chunks: ChunkReader<'_>, batch: &mut Batch, bounds: &Window) -> Result<()> {
+    let (id, structure) = (chunks.grid.id(), chunks.grid.structure());
+    let old = chunks.grid.state(chunks.snapshot)?;
+    let base = old.base.unwrap_or_else(|| Base::new(structure, bounds.levels(structure.dimensions().len())));
+    let bounds = structure.cover(bounds, base.cells());
+    let new = State { bounds: Some(bounds), base: Some(base), reach: old.reach };
+    if old.bounds.is_some_and(|old| structure.intersection(&old, &bounds) != Some(old)) {
+        expect_alone(chunks, batch, &new)?;
+    }
+    write_state(batch, id, &old, &new)
 }
 
 /// Deletes all that a grid holds but its schema and feed.

@@ -27,6 +27,7 @@ use batch::{Content, Put};
 use cells::{Blank, Target, data, holes, is_blank, part_of, typed};
 pub use clean::Cleaned;
 pub(crate) use clean::clean;
+pub(crate) use clear::settle_bounds;
 use events::Buckets;
 pub(crate) use levels::check_levels;
 use places::Places;
@@ -327,7 +328,11 @@ impl<'b, 'a> Writer<'b, 'a> {
             let Some(cells) = cells.as_mut::<T>() else { return Ok(()) };
             let mut target = Target { cells, mask, shape };
             match put.array().map(typed::<T>) {
-                Some(Some(array)) => target.overlay(&array, piece, put.overlap(), blank),
+                Some(Some(array)) => {
+                    let laid = target.overlay(&array, piece, put.overlap(), blank);
+                    put.mask.iter().for_each(|mask| target.cut(mask, piece, blank));
+                    laid
+                }
                 Some(None) => true,
                 None => {
                     target.clear(piece, blank);

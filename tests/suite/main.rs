@@ -7,6 +7,7 @@ mod check;
 #[cfg(feature = "cli")]
 mod cli;
 mod concurrency;
+mod copies;
 #[cfg(feature = "testing")]
 mod corpus;
 mod crash;

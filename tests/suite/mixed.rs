@@ -159,3 +159,44 @@ fn i8_cleared_ground_takes_coarser_data() {
     assert_eq!(grid.levels_in_use().unwrap(), [levels(&[1])]);
     assert_eq!(store.verify().unwrap().findings, []);
 }
+
+/// The marks of the finer data, and of its removal, are for the place at which the coarser data stands, whose own are for the
+/// place above: both are consumed in one step.
+#[test]
+fn i7_coarser_data_where_finer_was_removed_before_it_was_aggregated_is_under_aggregates() {
+    let store = Store::options().policy(Policy::Manual).open_engine(std::sync::Arc::new(gridstone::kv::Memory::new())).unwrap();
+    let structure = Structure::builder().dimension(Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 2)])).build().unwrap();
+    let schema = Schema::builder(structure, DType::F64).aggregator(Aggregation::Sum).build().unwrap();
+    let grid = store.create("a", schema).unwrap();
+    let put = |at: i64, len: usize, level: i8, value: f64| {
+        let window = Window::new([at], [len as u64]).at(levels(&[level]));
+        grid.replace(&window, &ndarray::Array1::from_elem(len, value)).unwrap();
+    };
+    put(-20, 30, 0, 1.0);
+    put(40, 8, 1, 1.0);
+    put(200, 4, 0, 1.0);
+    grid.clear(&Window::new([200], [4]).at(levels(&[0]))).unwrap();
+    put(100, 2, 1, 2.0);
+    grid.aggregate().unwrap();
+    assert_eq!(store.verify().unwrap().findings, []);
+    let query = Query::all().levels(grid.top().unwrap().unwrap().levels()).layer(gridstone::Layer::Aggregate(Aggregation::Sum));
+    let sum: f64 = grid.read(&query).unwrap().array.iter_f64().filter(|value| !value.is_nan()).sum();
+    assert_eq!(sum, f64::from(30 + 2 * 8 + 2 * 2 * 2));
+}
+
+#[test]
+fn i7_i8_an_aggregate_beside_base_data_is_explained_by_its_marks_until_it_is_gone() {
+    let store = Store::options().policy(Policy::Manual).open_engine(std::sync::Arc::new(gridstone::kv::Memory::new())).unwrap();
+    let grid = grid(&store, "a");
+    let fine = Window::new([0, 0], [64, 64]).at(levels(&[0]));
+    grid.put(&fine, &Array2::from_elem((64, 64), 1.0)).unwrap();
+    grid.aggregate().unwrap();
+    grid.clear(&fine).unwrap();
+    grid.put(&Window::new([0, 0], [32, 32]).at(levels(&[1])), &Array2::from_elem((32, 32), 2.0)).unwrap();
+    assert_eq!(store.verify().unwrap().findings, []);
+    grid.aggregate().unwrap();
+    assert_eq!(store.verify().unwrap().findings, []);
+    let aggregates = grid.stored_chunks().unwrap();
+    let mut aggregates = aggregates.iter().filter(|chunk| chunk.aggregator.is_some());
+    assert!(aggregates.all(|chunk| chunk.location.levels() > levels(&[1])), "none is left beside base data");
+}

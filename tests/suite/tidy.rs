@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 /// Which modules a module may import, the lowest first. Anything else is an import upwards, or a new edge to be thought about.
 ///
 /// `grid` names the aggregators and filters that a schema holds. `store` hands its handles' verbs on to `writer`, `reader`,
-/// `statistics` and `aggregate`, which know each other only as listed here.
-const LAYERS: [(&str, &[&str]); 22] = [
+/// `statistics`, `copy` and `aggregate`, which know each other only as listed here.
+const LAYERS: [(&str, &[&str]); 23] = [
     ("error", &[]),
     ("calendar", &["error"]),
     ("array", &["error"]),
@@ -23,12 +23,14 @@ const LAYERS: [(&str, &[&str]); 22] = [
     ("writer", &["aggregate", "array", "dirty", "error", "events", "feed", "grid", "kernel", "key", "kv", "store"]),
     ("reader", &["array", "codec", "dirty", "error", "events", "grid", "kernel", "key", "kv", "store"]),
     ("statistics", &["array", "dirty", "error", "events", "grid", "kernel", "key", "kv", "reader", "store"]),
+    ("copy", &["array", "error", "events", "feed", "grid", "kernel", "key", "kv", "store", "writer"]),
     (
         "store",
         &[
             "aggregate",
             "array",
             "codec",
+            "copy",
             "dirty",
             "error",
             "feed",
@@ -41,7 +43,7 @@ const LAYERS: [(&str, &[&str]); 22] = [
             "writer",
         ],
     ),
-    ("verify", &["codec", "dirty", "error", "events", "feed", "grid", "kernel", "key", "kv", "store"]),
+    ("verify", &["codec", "copy", "dirty", "error", "events", "feed", "grid", "kernel", "key", "kv", "store"]),
     // Types that the crate exports, by the paths of their homes.
     ("adapter", &["array", "calendar", "codec", "error", "grid", "kernel", "kv", "reader", "store", "writer"]),
     (

@@ -3,6 +3,7 @@
 mod bad_input;
 mod bands;
 mod catalog;
+mod copies;
 mod events;
 mod mixed;
 mod rain;

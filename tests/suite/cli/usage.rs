@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use super::{Work, data};
 
-const VERBS: [&str; 19] = [
+const VERBS: [&str; 20] = [
     "create",
     "import",
     "aggregate",
@@ -22,6 +22,7 @@ const VERBS: [&str; 19] = [
     "drop",
     "rename",
     "swap",
+    "copy",
     "verify",
     "bench",
     "completions",

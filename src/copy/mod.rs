@@ -1,0 +1,333 @@
+//! One grid updated from another that has the same cells in chunks of another shape.
+//!
+//! What changed in the source is in its feed; the place up to which it was followed is a record beside the target. An update
+//! first claims that record, then copies what changed in parts, each a commit of its own that expects the claim to stand, and at
+//! last writes the new place. So it can end anywhere: the next one begins at the old place, and copies again what it finds
+//! changed since. Where two meet, the claim of the later one makes every further commit of the earlier one fail; as the later one
+//! reads a later state of the source, and follows all changes since the same place, it ends with the cells that it says.
+
+mod boxes;
+mod cells;
+mod events;
+mod leaves;
+mod news;
+mod same;
+
+use serde::{Deserialize, Serialize};
+
+use crate::array::Cells;
+use crate::error::{Error, ErrorKind, Result};
+use crate::feed::Token;
+use crate::grid::{Levels, Window};
+use crate::key::meta;
+use crate::kv::{self, Durability, Snapshot, Space};
+use crate::store::{ChunkReader, Grid, Policy, RecordKind, State, base_fill, decode_record, encode_record, unless_dropped};
+use crate::writer::{Batch, settle_bounds};
+use boxes::Cut;
+use news::News;
+
+/// The cells that are held in memory at a time, in bytes, unless a chunk of the target has more.
+const PART_BYTES: usize = 64 << 20;
+
+/// What [`Grid::update_from`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Updated {
+    /// The place in the source's change feed up to which the grid has what the source has.
+    pub to: Token,
+    /// Whether all of the source was copied, as it is at first, from another source, and when changes that came since are not
+    /// kept any more.
+    pub full: bool,
+    /// Commits of the source that were followed; 0 where all of it was copied.
+    pub changes: u64,
+    /// Base chunks of the source that were read and decoded.
+    pub chunks_read: u64,
+    /// Base cells that were put, those without data included.
+    pub cells: u64,
+    /// Base chunks written or deleted.
+    pub chunks: u64,
+    /// Aggregate chunks written or deleted, unless the store's policy leaves that for later.
+    pub aggregates: u64,
+    /// Marks left for aggregation.
+    pub marks: u64,
+}
+
+/// Up to where a source was copied into a grid.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct CopiedRecord {
+    /// Unique to the write of this record.
+    claim: u64,
+    /// The grid has all that its source had here; `None` while a whole copy is under way.
+    upto: Option<Token>,
+}
+
+/// The record beside a grid as it was found, or written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Found {
+    bytes: Option<Vec<u8>>,
+    upto: Option<Token>,
+}
+
+impl Found {
+    fn read(target: &Grid, snapshot: &dyn Snapshot) -> Result<Self> {
+        let mut found = Self::default();
+        snapshot.get_many(Space::Meta, &[meta::copied(target.id())], &mut |_, bytes| {
+            found.bytes = bytes.map(<[u8]>::to_vec);
+            Ok(())
+        })?;
+        if let Some(bytes) = &found.bytes {
+            let record: CopiedRecord = decode_record(RecordKind::Copied, bytes).map_err(|e| target.blame(e))?;
+            found.upto = record.upto;
+        }
+        Ok(found)
+    }
+
+    /// Puts another record in place of this one, with all that `more` adds, unless somebody else did.
+    fn replace(
+        &self,
+        target: &Grid,
+        upto: Option<&Token>,
+        more: impl Fn(ChunkReader<'_>, &mut kv::Batch) -> Result<()>,
+    ) -> Result<Self> {
+        let number = target.store().reserve_sequence();
+        let record = encode_record(RecordKind::Copied, &CopiedRecord { claim: number.get(), upto: upto.cloned() })?;
+        loop {
+            let snapshot = target.present()?;
+            if Self::read(target, snapshot.as_ref())?.bytes != self.bytes {
+                return Err(overtaken(target));
+            }
+            let mut batch = kv::Batch::at(snapshot.as_ref());
+            batch.expect_key(Space::Meta, meta::schema(target.id()));
+            batch.expect_key(Space::Meta, meta::copied(target.id()));
+            more(target.chunk_reader(snapshot.as_ref()), &mut batch)?;
+            batch.put(Space::Meta, meta::copied(target.id()), record.clone());
+            match target.store().commit(batch, Durability::Sync) {
+                Err(error) if *error.kind() == ErrorKind::Conflict => {}
+                Err(error) => return Err(error),
+                Ok(_) => return Ok(Self { bytes: Some(record), upto: upto.cloned() }),
+            }
+        }
+    }
+}
+
+fn overtaken(target: &Grid) -> Error {
+    target.blame(Error::new(ErrorKind::Conflict, "another update of it began meanwhile, and does what this one has left to do"))
+}
+
+/// What is wrong with the record of what was copied into a grid, if anything.
+pub(crate) fn wrong_record(grid: &Grid, snapshot: &dyn Snapshot) -> Result<Option<String>> {
+    match Found::read(grid, snapshot) {
+        Ok(_) => Ok(None),
+        Err(error) if *error.kind() == ErrorKind::Corrupt => Ok(Some(error.to_string())),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes a grid equal to a source.
+pub(crate) fn update(target: &Grid, source: &Grid) -> Result<Updated> {
+    update_in_parts(target, source, PART_BYTES)
+}
+
+/// The same in parts of at most so many bytes of cells, or one chunk.
+fn update_in_parts(target: &Grid, source: &Grid, part_bytes: usize) -> Result<Updated> {
+    let _span = tracing::debug_span!("update", grid = target.name(), source = source.name()).entered();
+    target.writable()?;
+    source.live()?;
+    target.check_layers()?;
+    same::check(target, source)?;
+    loop {
+        let found = Found::read(target, target.present()?.as_ref())?;
+        let news = News::of(source, found.upto.as_ref())?;
+        // Behind the place up to which changes are followed, so that none between is missed.
+        let snapshot = source.present()?;
+        // What is copied must not be lost where it came from.
+        source.store().sync()?;
+        let update = Update::new(target, source.chunk_reader(snapshot.as_ref()), (news, part_bytes))?;
+        match update.run(found) {
+            Err(Failed::Unclaimed) => {}
+            Err(Failed::For(error)) => return Err(error),
+            Ok(done) => return Ok(done),
+        }
+    }
+}
+
+/// Why an update did not come to its end.
+enum Failed {
+    /// Somebody else claimed the target first: nothing was done.
+    Unclaimed,
+    For(Error),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::For(error)
+    }
+}
+
+/// An update before anything is written.
+struct Update<'a> {
+    target: &'a Grid,
+    source: ChunkReader<'a>,
+    news: News,
+    part_bytes: usize,
+    /// What source and target hold.
+    from: State,
+    to: State,
+}
+
+impl<'a> Update<'a> {
+    fn new(target: &'a Grid, source: ChunkReader<'a>, (mut news, part_bytes): (News, usize)) -> Result<Self> {
+        let from = source.grid.state(source.snapshot)?;
+        let to = target.state(target.present()?.as_ref())?;
+        same::check_levels(target, source.grid, [&from, &to])?;
+        if from.base.is_some() && same::settled(target, &from) != same::settled(target, &to) && to.base.is_some() {
+            news.follow_all();
+        }
+        Ok(Self { target, source, news, part_bytes, from, to })
+    }
+
+    /// Whether the target must be emptied: nothing of it stays, or its base data are at other levels.
+    fn empties(&self) -> bool {
+        self.to.base.is_some() && same::settled(self.target, &self.from) != same::settled(self.target, &self.to)
+    }
+
+    /// The box of all that is to count as put.
+    fn bounds(&self) -> Option<Window> {
+        let cells = self.to.base.or(self.from.base)?.cells();
+        self.from.bounds.map(|bounds| self.target.structure().cover(&bounds, cells))
+    }
+
+    fn run(&self, found: Found) -> Result<Updated, Failed> {
+        let (target, news) = (self.target, &self.news);
+        let mut done = Updated {
+            to: news.to.clone(),
+            full: news.boxes.is_none(),
+            changes: news.changes,
+            chunks_read: 0,
+            cells: 0,
+            chunks: 0,
+            aggregates: 0,
+            marks: 0,
+        };
+        let moved = self.bounds() != self.to.bounds;
+        let idle = news.boxes.as_ref().is_some_and(Vec::is_empty) && !self.empties();
+        if idle && !moved && found.upto.as_ref() == Some(&news.to) {
+            return Ok(done);
+        }
+        let mut found = found;
+        if !idle {
+            let upto = found.upto.clone().filter(|_| !done.full);
+            found = found.replace(target, upto.as_ref(), |_, _| Ok(())).map_err(|error| match error.kind() {
+                ErrorKind::Conflict => Failed::Unclaimed,
+                _ => Failed::For(error),
+            })?;
+            self.copy(&found, &mut done)?;
+        }
+        let settle = |chunks: ChunkReader<'_>, batch: &mut kv::Batch| match self.from.bounds {
+            Some(bounds) => settle_bounds(chunks, batch, &bounds),
+            None => Ok(()),
+        };
+        found.replace(target, Some(&news.to), settle)?;
+        if target.store().policy() == Policy::Inline {
+            done.aggregates += unless_dropped(target.aggregate())?.chunks;
+            done.marks = 0;
+        }
+        Ok(done)
+    }
+
+    /// Copies what changed, in parts.
+    fn copy(&self, claim: &Found, done: &mut Updated) -> Result<()> {
+        if self.empties()
+            && let Some(bounds) = self.to.bounds
+        {
+            let mut batch = self.batch(claim);
+            batch.delete(self.target, &bounds)?;
+            self.commit(batch, done)?;
+        }
+        let Some(places) = Places::new(self) else { return Ok(()) };
+        let boxes: Vec<Window> = match &self.news.boxes {
+            None => vec![places.bounds],
+            Some(boxes) => boxes.iter().filter_map(|window| places.clip(window)).collect(),
+        };
+        let cut = Cut::new(&places);
+        for (part, boxes) in cut.parts(&places, &boxes)? {
+            match self.target.structure().irregular_axis() {
+                Some(irregular) => events::copy(&places, claim, irregular, &boxes, done)?,
+                None => leaves::copy(&places, claim, (&part, &boxes), done)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A batch that is committed only as long as the claim stands. The update's last commit puts it on the medium.
+    fn batch<'b>(&self, claim: &Found) -> Batch<'b> {
+        let mut batch = self.target.store().batch().durability(Durability::Buffered);
+        batch.only_while(meta::copied(self.target.id()), claim.bytes.clone().unwrap_or_default());
+        batch
+    }
+
+    fn commit(&self, batch: Batch<'_>, done: &mut Updated) -> Result<()> {
+        let commit = batch.commit().map_err(|error| match error.kind() {
+            ErrorKind::Conflict => overtaken(self.target),
+            _ => error,
+        })?;
+        done.chunks += commit.chunks;
+        done.aggregates += commit.aggregates;
+        done.marks += commit.marks;
+        Ok(())
+    }
+}
+
+/// Where the cells of both grids are.
+struct Places<'a> {
+    update: &'a Update<'a>,
+    /// The cells in which places are compared: the finest that base data has in either grid.
+    finest: Levels,
+    /// The coarsest.
+    coarsest: Levels,
+    /// The box of all that was put into either, at the finest levels.
+    bounds: Window,
+}
+
+impl<'a> Places<'a> {
+    /// `None` if the source holds nothing.
+    fn new(update: &'a Update<'a>) -> Option<Self> {
+        let structure = update.target.structure();
+        let (base, bounds) = (update.from.base?, update.from.bounds?);
+        let other = update.to.base.zip(update.to.bounds).filter(|_| !update.empties());
+        let fine = |a: Levels, b: Levels| a.iter().zip(b.iter()).map(|(a, b)| *a.min(b)).collect::<Levels>();
+        let finest = other.map_or(base.cells(), |(other, _)| fine(base.cells(), other.cells()));
+        let top = other.map_or(base.coarsest(), |(other, _)| base.coarsest().coarser_of(&other.coarsest()));
+        let within = structure.cover(&bounds, finest);
+        let bounds = other.map_or(within, |(_, other)| structure.union(&within, &structure.cover(&other, finest)));
+        Some(Self { update, finest, coarsest: structure.cell_levels(top), bounds })
+    }
+
+    fn target(&self) -> &'a Grid {
+        self.update.target
+    }
+
+    fn source(&self) -> ChunkReader<'a> {
+        self.update.source
+    }
+
+    /// The part of a window of the source in which there is anything, at the finest levels. Of events it is whole columns of the
+    /// source's chunks: one that comes or goes does so in all of them.
+    fn clip(&self, window: &Window) -> Option<Window> {
+        let structure = self.source().grid.structure();
+        let within = structure.intersection(&structure.cover(window, self.finest), &self.bounds)?;
+        match structure.irregular_axis() {
+            None => Some(within),
+            Some(irregular) => structure.intersection(&events::widened(structure, irregular.axis, &within), &self.bounds),
+        }
+    }
+
+    /// So many cells without data.
+    fn blank(&self, cells: usize) -> (Cells, Option<Vec<u8>>) {
+        let schema = self.target().schema();
+        (Cells::filled(schema.dtype(), cells, base_fill(schema)), schema.needs_mask().then(|| vec![0; cells]))
+    }
+}
+
+#[cfg(test)]
+mod tests;
