@@ -1,4 +1,4 @@
-//! The workload that other systems are measured on, run on a store: build, update, read, scan, append, series.
+//! The workload that other systems are measured on, run on a store: build, update, read, scan, append, series, events.
 
 use std::fs;
 use std::path::Path;
@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use ndarray::{Array2, ArrayD};
 use serde::{Deserialize, Serialize};
 
+use super::bench_events::{self, Events};
 use gridstone::{
     Aggregation, Axis, DType, Dimension, Freshness, Grid, Layer, Level, Levels, Query, Schema, SeriesQuery, Store, Structure,
     Window,
@@ -60,6 +61,8 @@ pub struct Figures {
     scan_s: f64,
     #[serde(flatten)]
     rain: Rain,
+    /// Stores of more and more events.
+    events: Vec<Events>,
 }
 
 /// What was measured on a growing series of fields.
@@ -145,6 +148,7 @@ pub fn run(dump: &Path, work: &Path, chunk: u32, rain_chunk: [u32; 2]) -> Result
         read_per_s,
         scan_s,
         rain,
+        events: [100, 10_000, 1_000_000].into_iter().map(|events| bench_events::run(work, events)).collect::<Result<_>>()?,
     })
 }
 
@@ -251,7 +255,7 @@ fn disk_bytes(path: &Path) -> Result<u64> {
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a length")]
-fn quantile(values: &mut [f64], share: f64) -> f64 {
+pub(super) fn quantile(values: &mut [f64], share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     values[((values.len() as f64 * share) as usize).min(values.len() - 1)]
 }

@@ -6,6 +6,7 @@ mod aggregate;
 mod args;
 mod bases;
 mod bench;
+mod bench_events;
 mod changes;
 mod clean;
 mod clear;
