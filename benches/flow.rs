@@ -36,14 +36,15 @@ fn open(policy: Policy) -> (tempfile::TempDir, Store) {
 }
 
 fn blobs(c: &mut Criterion) {
+    let shape = [256, 256];
     let cells = Cells::from(heights(256).into_raw_vec_and_offset().0);
     let mut group = c.benchmark_group("blob");
     group.throughput(Throughput::Bytes(cells.as_bytes().len() as u64));
     for filter in [Filter::None, Filter::Shuffle, Filter::Delta, Filter::Auto] {
         let planes = [Plane { cells: &cells, filter }];
-        group.bench_function(format!("encode {filter:?}"), |b| b.iter(|| encode(b"key", &planes, 256, 1)));
-        let blob = encode(b"key", &planes, 256, 1);
-        let spec = BlobSpec::new(&[256, 256], &[DType::F32], 1).unwrap();
+        group.bench_function(format!("encode {filter:?}"), |b| b.iter(|| encode(b"key", &planes, &shape, 1, None)));
+        let blob = encode(b"key", &planes, &shape, 1, None);
+        let spec = BlobSpec::new(&shape, &[DType::F32], 1).unwrap();
         group.bench_function(format!("decode {filter:?}"), |b| b.iter(|| decode(b"key", &blob, &spec).unwrap()));
     }
 }

@@ -67,14 +67,14 @@ pub fn blob(bytes: &[u8]) {
     let mut input = Input(bytes);
     let (pick, filter, at) = (input.byte(), input.byte(), input.byte());
     let dtype = DType::ALL[usize::from(pick) % DType::ALL.len()];
-    let filter = [Filter::None, Filter::Shuffle, Filter::Delta][usize::from(filter) % 3];
+    let filter = [Filter::None, Filter::Shuffle, Filter::Delta, Filter::Narrow][usize::from(filter) % 4];
     let (shape, dtypes) = ([4, 8], [dtype]);
     let Ok(spec) = BlobSpec::new(&shape, &dtypes, 1) else { unreachable!("a valid request") };
     drop(inspect(input.0));
     drop(decode(b"key", input.0, &spec));
     let mut cells = Cells::filled(dtype, 32, 0.0);
     cells.as_bytes_mut().iter_mut().for_each(|byte| *byte = input.byte());
-    let mut encoded = encode(b"key", &[Plane { cells: &cells, filter }], 8, 1);
+    let mut encoded = encode(b"key", &[Plane { cells: &cells, filter }], &shape, 1, None);
     let decoded = decode(b"key", &encoded, &spec).expect("what was encoded is decoded");
     assert!(decoded.len() == 1 && decoded[0].as_bytes() == cells.as_bytes(), "bit for bit");
     assert!(decode(b"other", &encoded, &spec).is_err(), "under another key it is damaged");

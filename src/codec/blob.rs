@@ -1,155 +1,21 @@
-//! Planes of cells to one blob and back.
+//! A blob to its planes of cells.
 
-use std::borrow::Cow;
+use std::ops::Range;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::DecodeError;
 use super::delta;
 use super::frame;
-use super::header::{Encoding, HEADER_LEN, PlaneHeader, checksum, expect};
+use super::header::{Encoding, HEADER_LEN, StripHeader, checksum, expect};
 use super::image::{Image, Transform};
+use super::narrow;
+use super::strip::strip_rows;
 use super::word::Word;
-use super::{DecodeError, Filter, Plane};
 use crate::array::{Cell, Cells, DType, Tile, with_cells};
-
-/// The least that [`Filter::Auto`] tries its candidates on.
-const SAMPLE_BYTES_MIN: usize = 8 << 10;
 
 /// Axes a chunk may have.
 const RANK_MAX: usize = 8;
-
-/// Encodes planes of equally many cells under a key. `row_len` is the length of the chunk's last axis.
-///
-/// The first plane can later be decoded without the payloads of the others.
-///
-/// # Panics
-/// If there is no plane or more than 255, if their lengths differ, are zero or no multiple of `row_len`, or if a plane has
-/// 4 GiB or more.
-pub fn encode(key: &[u8], planes: &[Plane<'_>], row_len: usize, level: i32) -> Vec<u8> {
-    let count = u8::try_from(planes.len()).expect("at most 255 planes");
-    let cells = planes.first().expect("at least one plane").cells.len();
-    assert!(row_len > 0 && cells > 0 && cells.is_multiple_of(row_len), "{cells} cells are not rows of {row_len}");
-    let mut blob = Vec::new();
-    for (index, plane) in (0..count).zip(planes) {
-        assert_eq!(plane.cells.len(), cells, "all planes have equally many cells");
-        let dtype = plane.cells.dtype();
-        let raw = plane.cells.as_bytes();
-        assert!(u32::try_from(raw.len()).is_ok(), "a plane has less than 4 GiB");
-        let blank = PlaneHeader {
-            index,
-            count,
-            encoding: Encoding::Constant,
-            transform: Transform::None,
-            dtype,
-            row_len: u32::try_from(row_len).expect("a row is part of a plane"),
-            payload_len: 0,
-            checksum: 0,
-        };
-        let (first, rest) = raw.split_at(dtype.size());
-        if rest == &raw[..rest.len()] {
-            push(key, &mut blob, blank, first);
-            continue;
-        }
-        let transform = with_words(plane.cells, ChooseTransform { dtype, filter: plane.filter, row_len, level });
-        frame::compress(
-            raw.len(),
-            level,
-            |plain| with_words(plane.cells, ApplyTransform { dtype, transform, row_len, plain }),
-            |packed| match packed {
-                Some(packed) => push(key, &mut blob, PlaneHeader { encoding: Encoding::Zstd, transform, ..blank }, packed),
-                None => push(key, &mut blob, PlaneHeader { encoding: Encoding::Raw, ..blank }, raw),
-            },
-        );
-    }
-    blob
-}
-
-fn push(key: &[u8], blob: &mut Vec<u8>, header: PlaneHeader, payload: &[u8]) {
-    let payload_len = u32::try_from(payload.len()).expect("no payload is longer than its cells");
-    let start = blob.len();
-    blob.reserve_exact(HEADER_LEN + payload.len());
-    blob.extend_from_slice(&PlaneHeader { payload_len, ..header }.to_bytes());
-    blob.extend_from_slice(payload);
-    let checksum = checksum(key, &blob[start + size_of::<u64>()..]);
-    blob[start..start + size_of::<u64>()].copy_from_slice(&checksum.to_le_bytes());
-}
-
-/// A function of a run of words of any size.
-trait OfWords {
-    type Output;
-    fn call<W: Word>(self, words: &[W]) -> Self::Output;
-}
-
-fn with_words<F: OfWords>(cells: &Cells, f: F) -> F::Output {
-    with_cells!(cells, |cells| match cells.first().map_or(1, size_of_val) {
-        1 => f.call::<u8>(bytemuck::cast_slice(cells)),
-        2 => f.call::<u16>(bytemuck::cast_slice(cells)),
-        4 => f.call::<u32>(bytemuck::cast_slice(cells)),
-        _ => f.call::<u64>(bytemuck::cast_slice(cells)),
-    })
-}
-
-struct ChooseTransform {
-    dtype: DType,
-    filter: Filter,
-    row_len: usize,
-    level: i32,
-}
-
-impl OfWords for ChooseTransform {
-    type Output = Transform;
-    fn call<W: Word>(self, words: &[W]) -> Transform {
-        match self.filter {
-            Filter::Shuffle if size_of::<W>() > 1 => Transform::Shuffle,
-            Filter::None | Filter::Shuffle => Transform::None,
-            Filter::Delta => Transform::delta(self.dtype, words),
-            Filter::Auto => {
-                let delta = Transform::delta(self.dtype, words);
-                let sample = sample(words, self.row_len);
-                let len_after = |transform| {
-                    let len = size_of_val(&*sample);
-                    let fill = |plain: &mut [u8]| {
-                        ApplyTransform { dtype: self.dtype, transform, row_len: self.row_len, plain }.call(&sample);
-                    };
-                    frame::compress(len, self.level, fill, |packed| packed.map_or(len, <[u8]>::len))
-                };
-                if len_after(delta) <= len_after(Transform::None) { delta } else { Transform::None }
-            }
-        }
-    }
-}
-
-/// Rows from the first and the third quarter of a chunk, about a thirty-second of it; all of a small chunk.
-fn sample<W: Word>(words: &[W], row_len: usize) -> Cow<'_, [W]> {
-    let rows = words.len() / row_len;
-    let wanted = (words.len() / 32).max(SAMPLE_BYTES_MIN / size_of::<W>()).div_ceil(2 * row_len);
-    if 4 * wanted > rows {
-        return Cow::Borrowed(words);
-    }
-    let band = |first: usize| &words[first * row_len..][..wanted * row_len];
-    Cow::Owned([band(rows / 4), band(3 * rows / 4)].concat())
-}
-
-struct ApplyTransform<'a> {
-    dtype: DType,
-    transform: Transform,
-    row_len: usize,
-    plain: &'a mut [u8],
-}
-
-impl OfWords for ApplyTransform<'_> {
-    type Output = ();
-    fn call<W: Word>(self, words: &[W]) {
-        let Some(image) = Image::of(self.transform, self.dtype) else {
-            match self.transform {
-                Transform::Shuffle => W::split(words, self.plain, words.len(), 0),
-                _ => self.plain.copy_from_slice(bytemuck::cast_slice(words)),
-            }
-            return;
-        };
-        delta::apply(words, self.row_len, image, self.plain);
-    }
-}
 
 /// What the structure says of a blob: nothing of this is taken from its bytes.
 #[derive(Clone, Copy, Debug)]
@@ -178,61 +44,76 @@ impl<'a> BlobSpec<'a> {
         }
         Ok(Self { shape, dtypes, planes_min, cells, row_len })
     }
+
+    fn rows(&self) -> usize {
+        self.cells / self.row_len
+    }
 }
 
-/// One plane as it lies in a blob. Its header agrees with the structure; its bytes are not verified.
-struct Found<'b> {
-    header: PlaneHeader,
+/// One strip as it lies in a blob. Its bytes are not verified.
+pub(super) struct Found<'b> {
+    pub(super) header: StripHeader,
     /// Header and payload.
     bytes: &'b [u8],
 }
 
 impl<'b> Found<'b> {
     /// Verifies the checksum and gives the payload.
-    fn payload(&self, key: &[u8]) -> Result<&'b [u8], DecodeError> {
+    pub(super) fn payload(&self, key: &[u8]) -> Result<&'b [u8], DecodeError> {
         let computed = checksum(key, &self.bytes[size_of::<u64>()..]);
         if computed != self.header.checksum {
             return Err(DecodeError::Checksum { expected: computed, got: self.header.checksum });
         }
-        Ok(&self.bytes[HEADER_LEN..])
+        Ok(self.unverified_payload())
+    }
+
+    /// The payload as it stands.
+    pub(super) fn unverified_payload(&self) -> &'b [u8] {
+        &self.bytes[HEADER_LEN..]
+    }
+
+    /// Header and payload as they stand.
+    pub(super) fn bytes(&self) -> &'b [u8] {
+        self.bytes
     }
 }
 
-/// The plane at the start of `bytes`, and the rest.
-fn split_plane(bytes: &[u8]) -> Result<(PlaneHeader, &[u8], &[u8]), DecodeError> {
+/// The strip at the start of `bytes`, and the rest.
+pub(super) fn split_strip(bytes: &[u8]) -> Result<(Found<'_>, &[u8]), DecodeError> {
     let truncated = |needed| DecodeError::Truncated { needed, got: bytes.len() };
-    let header = PlaneHeader::from_bytes(bytes.first_chunk().ok_or_else(|| truncated(HEADER_LEN))?)?;
+    let header = StripHeader::from_bytes(bytes.first_chunk().ok_or_else(|| truncated(HEADER_LEN))?)?;
     let needed = usize::try_from(header.payload_len).unwrap_or(usize::MAX).saturating_add(HEADER_LEN);
-    let (plane, rest) = bytes.split_at_checked(needed).ok_or_else(|| truncated(needed))?;
-    Ok((header, plane, rest))
+    let (bytes, rest) = bytes.split_at_checked(needed).ok_or_else(|| truncated(needed))?;
+    Ok((Found { header, bytes }, rest))
 }
 
-/// All planes of a blob, without touching a payload.
-fn find_planes<'b>(blob: &'b [u8], spec: &BlobSpec<'_>) -> Result<Vec<Found<'b>>, DecodeError> {
-    let mut found: Vec<Found<'b>> = Vec::new();
+/// All strips of a blob, by plane, without touching a payload. Their headers agree with the structure.
+fn find_planes<'b>(blob: &'b [u8], spec: &BlobSpec<'_>) -> Result<Vec<Vec<Found<'b>>>, DecodeError> {
+    let mut found: Vec<Vec<Found<'b>>> = Vec::new();
     let mut rest = blob;
+    let mut planes = None;
     for (index, &dtype) in spec.dtypes.iter().enumerate() {
-        let (header, bytes, after) = split_plane(rest)?;
-        let planes = usize::from(header.count);
-        if !(spec.planes_min..=spec.dtypes.len()).contains(&planes) {
-            return Err(DecodeError::Invalid { field: "plane count", got: i64::from(header.count) });
+        let rows = strip_rows(spec.shape, dtype);
+        let mut strips = Vec::with_capacity(spec.rows().div_ceil(rows));
+        for first in (0..spec.rows()).step_by(rows) {
+            let (strip, after) = split_strip(rest)?;
+            let header = &strip.header;
+            if !(spec.planes_min..=spec.dtypes.len()).contains(&usize::from(header.planes)) {
+                return Err(DecodeError::Invalid { field: "plane count", got: i64::from(header.planes) });
+            }
+            expect("plane count", u64::from(*planes.get_or_insert(header.planes)), u64::from(header.planes))?;
+            expect("plane index", index as u64, u64::from(header.plane))?;
+            expect("dtype", super::header::code(dtype).into(), super::header::code(header.dtype).into())?;
+            expect("row length", spec.row_len as u64, u64::from(header.row_len))?;
+            expect("first row", first as u64, u64::from(header.first_row))?;
+            header.check_len(rows.min(spec.rows() - first) * spec.row_len * dtype.size())?;
+            let told = rows < spec.rows() && header.encoding != Encoding::Constant;
+            expect("presence of a digest", u64::from(told), u64::from(header.digest != 0))?;
+            strips.push(strip);
+            rest = after;
         }
-        let first_count = found.first().map_or(header.count, |first| first.header.count);
-        expect("plane count", u64::from(first_count), u64::from(header.count))?;
-        expect("plane index", index as u64, u64::from(header.index))?;
-        expect("dtype", super::header::code(dtype).into(), super::header::code(header.dtype).into())?;
-        expect("row length", spec.row_len as u64, u64::from(header.row_len))?;
-        let raw_len = (spec.cells * dtype.size()) as u64;
-        let payload_len = u64::from(header.payload_len);
-        match header.encoding {
-            Encoding::Constant => expect("payload length", dtype.size() as u64, payload_len)?,
-            Encoding::Raw => expect("payload length", raw_len, payload_len)?,
-            Encoding::Zstd if payload_len < raw_len => {}
-            Encoding::Zstd => expect("payload length", raw_len - 1, payload_len)?,
-        }
-        found.push(Found { header, bytes });
-        rest = after;
-        if found.len() == planes {
+        found.push(strips);
+        if planes.map(usize::from) == Some(found.len()) {
             break;
         }
     }
@@ -241,22 +122,26 @@ fn find_planes<'b>(blob: &'b [u8], spec: &BlobSpec<'_>) -> Result<Vec<Found<'b>>
 
 /// Decodes all planes a blob has.
 pub fn decode(key: &[u8], blob: &[u8], spec: &BlobSpec<'_>) -> Result<Vec<Cells>, DecodeError> {
-    let rows = Rows::new(&[spec.cells / spec.row_len, spec.row_len], &[0, 0]);
-    let decode_plane = |plane: Found<'_>| {
-        let payload = plane.payload(key)?;
-        let mut cells = Cells::filled(plane.header.dtype, spec.cells, 0.0);
+    let decode_plane = |(strips, &dtype): (Vec<Found<'_>>, &DType)| {
+        let mut cells = Cells::filled(dtype, spec.cells, 0.0);
         with_cells!(&mut cells, |cells| {
-            let mut tile = Tile::whole(cells, &rows.shape).map_err(|_| DecodeError::Request { reason: "rows of cells" })?;
-            paint(&plane.header, payload, spec, &rows, &mut tile)
+            let strip_cells = strip_rows(spec.shape, dtype) * spec.row_len;
+            strips.iter().zip(cells.chunks_mut(strip_cells)).try_for_each(|(strip, cells)| {
+                let shape = [cells.len() / spec.row_len, spec.row_len];
+                let payload = strip.payload(key)?;
+                let mut tile = Tile::whole(cells, &shape).map_err(|_| DecodeError::Request { reason: "rows of cells" })?;
+                let lines = Lines { rows: &Rows::new(&shape, &[0, 0]), strip: 0..shape[0], of_tile: 0..shape[0] };
+                paint(&strip.header, payload, &lines, &mut tile)
+            })
         })?;
         Ok(cells)
     };
-    find_planes(blob, spec)?.into_iter().map(decode_plane).collect()
+    find_planes(blob, spec)?.into_iter().zip(spec.dtypes).map(decode_plane).collect()
 }
 
 /// Decodes a box of the first plane into a tile: the box of the tile's shape that starts at `start` inside the chunk.
 ///
-/// Costs the decompression of the plane, and of the filter only the rows and columns up to the box's end.
+/// Costs the decompression of the strips that the box is in, and of the filter only the rows and columns up to the box's end.
 pub fn decode_into<T: Cell>(
     key: &[u8],
     blob: &[u8],
@@ -264,7 +149,7 @@ pub fn decode_into<T: Cell>(
     start: &[usize],
     tile: &mut Tile<'_, T>,
 ) -> Result<(), DecodeError> {
-    let shape = tile.shape();
+    let shape = tile.shape().to_vec();
     let inside = start.len() == spec.shape.len()
         && shape.len() == spec.shape.len()
         && (0..start.len()).all(|a| start[a].checked_add(shape[a]).is_some_and(|end| end <= spec.shape[a]));
@@ -275,24 +160,35 @@ pub fn decode_into<T: Cell>(
         return Err(DecodeError::Request { reason: "the tile has another type than the plane" });
     }
     let planes = find_planes(blob, spec)?;
-    let Some(plane) = planes.first() else { return Err(DecodeError::Truncated { needed: HEADER_LEN, got: 0 }) };
-    let payload = plane.payload(key)?;
-    paint(&plane.header, payload, spec, &Rows::new(spec.shape, start), tile)
+    let rows = Rows::new(spec.shape, start);
+    let strip_len = strip_rows(spec.shape, T::DTYPE);
+    let mut next = 0;
+    for (number, found) in planes.into_iter().next().unwrap_or_default().iter().enumerate() {
+        let strip = number * strip_len..((number + 1) * strip_len).min(spec.rows());
+        let first = next;
+        while next < tile.rows() && rows.of(&shape, next) < strip.end {
+            next += 1;
+        }
+        if first < next {
+            paint(&found.header, found.payload(key)?, &Lines { rows: &rows, strip, of_tile: first..next }, tile)?;
+        }
+    }
+    Ok(())
 }
 
 /// The headers of a blob, as they say of themselves: neither verified nor compared with a structure. For tools.
-pub fn inspect(blob: &[u8]) -> Result<Vec<PlaneHeader>, DecodeError> {
+pub fn inspect(blob: &[u8]) -> Result<Vec<StripHeader>, DecodeError> {
     let mut headers = Vec::new();
     let mut rest = blob;
     while headers.is_empty() || !rest.is_empty() {
-        let (header, _, after) = split_plane(rest)?;
-        headers.push(header);
+        let (found, after) = split_strip(rest)?;
+        headers.push(found.header);
         rest = after;
     }
     Ok(headers)
 }
 
-/// One number for a whole blob: the checksums of its planes as their headers have them, combined. Of two blobs under one key
+/// One number for a whole blob: the checksums of its strips as their headers have them, combined. Of two blobs under one key
 /// it differs where any byte does.
 pub fn checksum_of(blob: &[u8]) -> Result<u64, DecodeError> {
     let headers = inspect(blob)?;
@@ -328,61 +224,99 @@ impl Rows {
     }
 }
 
-fn paint<T: Cell>(
-    header: &PlaneHeader,
-    payload: &[u8],
-    spec: &BlobSpec<'_>,
-    rows: &Rows,
-    tile: &mut Tile<'_, T>,
-) -> Result<(), DecodeError> {
+/// The rows of a tile that are in a strip.
+pub(super) struct Lines<'a> {
+    rows: &'a Rows,
+    /// The chunk's rows that the strip has.
+    strip: Range<usize>,
+    /// The tile's rows that are among these.
+    of_tile: Range<usize>,
+}
+
+impl Lines<'_> {
+    /// Each row of the tile, and the row of the strip that it is.
+    pub(super) fn of(&self, part: &[usize]) -> impl Iterator<Item = (usize, usize)> {
+        self.of_tile.clone().map(move |row| (row, self.rows.of(part, row) - self.strip.start))
+    }
+
+    /// The first column of the tile.
+    pub(super) fn column(&self) -> usize {
+        self.rows.column()
+    }
+
+    /// How many cells the strip has.
+    pub(super) fn cells(&self) -> usize {
+        self.strip.len() * self.row_len()
+    }
+
+    /// Cells a row of the chunk.
+    pub(super) fn row_len(&self) -> usize {
+        self.rows.shape.last().copied().unwrap_or(1)
+    }
+
+    /// The lines of all rows of a strip of two axes.
+    #[cfg(test)]
+    pub(super) fn all(rows: &Rows) -> Lines<'_> {
+        Lines { strip: 0..rows.shape[0], of_tile: 0..rows.shape[0], rows }
+    }
+}
+
+fn paint<T: Cell>(header: &StripHeader, payload: &[u8], lines: &Lines<'_>, tile: &mut Tile<'_, T>) -> Result<(), DecodeError> {
     match size_of::<T>() {
-        1 => paint_words::<u8>(header, payload, spec, rows, tile.words()),
-        2 => paint_words::<u16>(header, payload, spec, rows, tile.words()),
-        4 => paint_words::<u32>(header, payload, spec, rows, tile.words()),
-        _ => paint_words::<u64>(header, payload, spec, rows, tile.words()),
+        1 => paint_words::<u8>(header, payload, lines, tile.words()),
+        2 => paint_words::<u16>(header, payload, lines, tile.words()),
+        4 => paint_words::<u32>(header, payload, lines, tile.words()),
+        _ => paint_words::<u64>(header, payload, lines, tile.words()),
     }
 }
 
 fn paint_words<W: Word>(
-    header: &PlaneHeader,
+    header: &StripHeader,
     payload: &[u8],
-    spec: &BlobSpec<'_>,
-    rows: &Rows,
+    lines: &Lines<'_>,
     mut tile: Tile<'_, W>,
 ) -> Result<(), DecodeError> {
     match header.encoding {
         Encoding::Constant => {
             let cell = bytemuck::try_pod_read_unaligned::<W>(payload);
             let cell = cell.map_err(|_| DecodeError::Truncated { needed: size_of::<W>(), got: payload.len() })?;
-            (0..tile.rows()).for_each(|row| tile.row(row).fill(cell));
+            lines.of_tile.clone().for_each(|row| tile.row(row).fill(cell));
             Ok(())
         }
         Encoding::Raw => {
-            copy_rows(payload, spec.row_len, rows, &mut tile);
+            copy_rows(payload, lines, &mut tile);
             Ok(())
         }
-        Encoding::Zstd => frame::decompress(payload, spec.cells * size_of::<W>(), |plain| {
+        Encoding::Zstd => frame::decompress(payload, lines.cells() * header.transform.size(size_of::<W>()), |plain| {
             match (header.transform, Image::of(header.transform, header.dtype)) {
-                (_, Some(image)) => delta::undo(plain, spec.cells, spec.row_len, image, rows, &mut tile),
-                (Transform::Shuffle, None) => undo_shuffle(plain, spec, rows, &mut tile),
-                (_, None) => copy_rows(plain, spec.row_len, rows, &mut tile),
+                (_, Some(image)) => delta::undo(plain, image, lines, &mut tile),
+                (Transform::Shuffle, None) => undo_shuffle(plain, lines, &mut tile),
+                (Transform::Narrow { exponent, width }, None) => {
+                    each_row(lines, &mut tile, |at, cells| {
+                        narrow::undo(plain, exponent, width, at, bytemuck::cast_slice_mut(cells));
+                    });
+                }
+                (_, None) => copy_rows(plain, lines, &mut tile),
             }
         }),
     }
 }
 
-fn copy_rows<W: Word>(cells: &[u8], row_len: usize, rows: &Rows, tile: &mut Tile<'_, W>) {
+/// Calls `paint` with each row of the tile that is in a strip, and with the cell of the strip that its first one is.
+fn each_row<W: Word>(lines: &Lines<'_>, tile: &mut Tile<'_, W>, mut paint: impl FnMut(usize, &mut [W])) {
     let part = tile.shape().to_vec();
-    for row in 0..tile.rows() {
-        let at = (rows.of(&part, row) * row_len + rows.column()) * size_of::<W>();
-        let out: &mut [u8] = bytemuck::cast_slice_mut(tile.row(row));
-        out.copy_from_slice(&cells[at..at + out.len()]);
+    for (row, of_strip) in lines.of(&part) {
+        paint(of_strip * lines.row_len() + lines.column(), tile.row(row));
     }
 }
 
-fn undo_shuffle<W: Word>(plain: &[u8], spec: &BlobSpec<'_>, rows: &Rows, tile: &mut Tile<'_, W>) {
-    let part = tile.shape().to_vec();
-    for row in 0..tile.rows() {
-        W::join(tile.row(row), plain, spec.cells, rows.of(&part, row) * spec.row_len + rows.column());
-    }
+fn copy_rows<W: Word>(cells: &[u8], lines: &Lines<'_>, tile: &mut Tile<'_, W>) {
+    each_row(lines, tile, |at, row| {
+        let out: &mut [u8] = bytemuck::cast_slice_mut(row);
+        out.copy_from_slice(&cells[at * size_of::<W>()..][..out.len()]);
+    });
+}
+
+fn undo_shuffle<W: Word>(plain: &[u8], lines: &Lines<'_>, tile: &mut Tile<'_, W>) {
+    each_row(lines, tile, |at, row| W::join(row, plain, lines.cells(), at));
 }

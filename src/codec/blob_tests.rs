@@ -5,7 +5,7 @@ use super::header::checksum;
 use super::*;
 use crate::array::{Bounds, Cell, Tile, with_dtype};
 
-const FILTERS: [Filter; 4] = [Filter::None, Filter::Shuffle, Filter::Delta, Filter::Auto];
+const FILTERS: [Filter; 5] = [Filter::None, Filter::Shuffle, Filter::Delta, Filter::Auto, Filter::Narrow];
 const KEY: &[u8] = b"dem/0/1/2";
 
 fn spec<'a>(shape: &'a [usize], dtypes: &'a [DType]) -> BlobSpec<'a> {
@@ -13,7 +13,7 @@ fn spec<'a>(shape: &'a [usize], dtypes: &'a [DType]) -> BlobSpec<'a> {
 }
 
 fn encode_one(cells: &Cells, filter: Filter, row_len: usize) -> Vec<u8> {
-    encode(KEY, &[Plane { cells, filter }], row_len, 1)
+    encode(KEY, &[Plane { cells, filter }], &[cells.len() / row_len, row_len], 1, None)
 }
 
 /// Cells of a type from the low bits of words.
@@ -88,12 +88,19 @@ fn row_len_of(cells: usize, choice: prop::sample::Index) -> usize {
     divisors[choice.index(divisors.len())]
 }
 
+/// Of a strip that is the whole plane: version, plane, planes, encoding, filter, dtype, scale, hole, row length, first row, payload
+/// length, and no digest.
+fn header(fields: [u8; 6], scale: i16, hole: i64, row_len: u32, payload_len: u32) -> Vec<u8> {
+    let numbers = [row_len, 0, payload_len].map(u32::to_le_bytes).concat();
+    [fields.as_slice(), &scale.to_le_bytes(), &hole.to_le_bytes(), &numbers, &[0; 16]].concat()
+}
+
 #[test]
 fn i2_a_constant_blob_has_these_bytes() {
     let blob = encode_one(&vec![-2_i16; 6].into(), Filter::Delta, 3);
-    assert_eq!(blob[..8], [89, 83, 81, 134, 25, 124, 122, 141]);
-    let rest = [1, 0, 1, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 254, 255];
-    assert_eq!(blob[8..], rest);
+    assert_eq!(blob[..8], [170, 105, 210, 104, 120, 201, 77, 137]);
+    assert_eq!(blob[8..HEADER_LEN], header([2, 0, 1, 0, 0, 3], 0, 0, 3, 2));
+    assert_eq!(blob[HEADER_LEN..], [254, 255]);
     assert_eq!(decode(KEY, &blob, &spec(&[2, 3], &[DType::I16])), Ok(vec![vec![-2_i16; 6].into()]));
 }
 
@@ -101,17 +108,18 @@ fn i2_a_constant_blob_has_these_bytes() {
 fn i2_a_raw_blob_has_these_bytes() {
     let cells: Cells = vec![1_u8, 2, 3].into();
     let blob = encode_one(&cells, Filter::Delta, 3);
-    assert_eq!(blob[..8], [48, 93, 236, 125, 241, 43, 59, 69]);
-    let rest = [1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 3, 0, 0, 0, 1, 2, 3];
-    assert_eq!(blob[8..], rest);
+    assert_eq!(blob[..8], [181, 31, 130, 88, 238, 248, 56, 133]);
+    assert_eq!(blob[8..HEADER_LEN], header([2, 0, 1, 1, 0, 0], 0, 0, 3, 3));
+    assert_eq!(blob[HEADER_LEN..], [1, 2, 3]);
 }
 
 #[test]
 fn i2_a_filtered_plane_has_these_bytes() {
     let blob = encode_one(&slope(8, 8), Filter::Delta, 8);
-    // Version 1, plane 0 of 1, zstd, fixed-point, float32, quarters, NaN is -9, rows of 8.
-    assert_eq!(blob[8..28], [1, 0, 1, 2, 3, 8, 254, 255, 247, 255, 255, 255, 255, 255, 255, 255, 8, 0, 0, 0]);
     let frame = &blob[HEADER_LEN..];
+    let frame_len = u32::try_from(frame.len()).expect("short");
+    // Zstd, fixed-point, float32, quarters, NaN is -9.
+    assert_eq!(blob[8..HEADER_LEN], header([2, 0, 1, 2, 3, 8], -2, -9, 8, frame_len));
     let filtered = frame::decompress(frame, 256, <[u8]>::to_vec).expect("a frame");
     // The first row is 4 x (-2, -1.5, -1, ..) = -8, -6, -4, ..: differences -8, 2, 2, .. and of the rows below 3, 0, 0, ..
     assert_eq!(filtered[..8], [15, 4, 4, 4, 4, 4, 4, 4]);
@@ -119,20 +127,31 @@ fn i2_a_filtered_plane_has_these_bytes() {
     // Multiples of four: int16, shift 2.
     let cells: Cells = (0..64).map(|i| 4 * (i % 8) - 8).collect::<Vec<i16>>().into();
     let blob = encode_one(&cells, Filter::Delta, 8);
-    assert_eq!(blob[8..28], [1, 0, 1, 2, 2, 3, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0]);
+    assert_eq!(blob[8..16], [2, 0, 1, 2, 2, 3, 2, 0]);
     let filtered = frame::decompress(&blob[HEADER_LEN..], 128, <[u8]>::to_vec).expect("a frame");
     assert_eq!(filtered[..10], [3, 2, 2, 2, 2, 2, 2, 2, 0, 0]);
 }
 
-/// Two planes as version 1 wrote them: `slope(8, 8)`, and weights of which all are 1.
-const GOLDEN: [&str; 3] = [
-    "54eae606aec3be22010002020308fefff7ffffffffffffff080000004200000028b52ffd640000a5010034020f0406001f20060000191a00",
-    "201f06001b361900000006001c1b0006292a00062a29000600414004580203ae5c03160f000b5a1464232ae8d5b160187b53010102000008",
-    "0000000000000000000008000000040000000000803f",
+#[test]
+fn i2_areas_become_these_bytes() {
+    let cells: Cells = (0..64).map(|i| f64::from(i % 5) * 64.0).collect::<Vec<f64>>().into();
+    let blob = encode_one(&cells, Filter::Narrow, 8);
+    // Zstd, whole numbers of one byte, float64, multiples of 2^6.
+    assert_eq!(blob[8..16], [2, 0, 1, 2, 4, 9, 6, 0]);
+    let narrow = frame::decompress(&blob[HEADER_LEN..], 64, <[u8]>::to_vec).expect("a frame");
+    assert_eq!(narrow[..7], [0, 1, 2, 3, 4, 0, 1]);
+}
+
+/// Two planes as version 2 wrote them: `slope(8, 8)`, and weights of which all are 1.
+const GOLDEN: [&str; 4] = [
+    "e2eec70ce47af0fa020002020308fefff7ffffffffffffff0800000000000000420000000000000000000000000000000000000028b52ffd",
+    "640000a5010034020f0406001f20060000191a00201f06001b361900000006001c1b0006292a00062a29000600414004580203ae5c03160f",
+    "000b5a1464237c64914932f671e5020102000008000000000000000000000800000000000000040000000000000000000000000000000000",
+    "00000000803f",
 ];
 
 #[test]
-fn i2_what_version_1_wrote_is_decoded_for_ever() {
+fn i2_what_version_2_wrote_is_decoded_for_ever() {
     let blob: Vec<u8> = GOLDEN
         .concat()
         .as_bytes()
@@ -150,7 +169,7 @@ fn i2_every_bit_flip_and_every_cut_of_a_blob_is_refused() {
     let classes: Cells = vec![7_u8; 64].into();
     let value = slope(8, 8);
     let planes = [&value, &weights, &classes].map(|cells| Plane { cells, filter: Filter::Delta });
-    let blob = encode(KEY, &planes, 8, 1);
+    let blob = encode(KEY, &planes, &[8, 8], 1, None);
     let dtypes = [DType::F32, DType::F32, DType::U8];
     let spec = BlobSpec::new(&[8, 8], &dtypes, 1).expect("possible");
     let decoded = decode(KEY, &blob, &spec).expect("whole");
@@ -193,7 +212,7 @@ fn i2_a_blob_of_another_structure_is_refused() {
     assert_eq!(refusal(&[9, 8], &[DType::F32], 1), DecodeError::Frame { reason: "does not state the size of the cells" });
     let count = DecodeError::Invalid { field: "plane count", got: 1 };
     assert_eq!(refusal(&[8, 8], &[DType::F32, DType::F32], 2), count);
-    assert_eq!(refusal(&[1, 8], &[DType::F32], 1), field("payload length", 31, blob.len() as u64 - 32));
+    assert_eq!(refusal(&[1, 8], &[DType::F32], 1), field("payload length", 31, (blob.len() - HEADER_LEN) as u64));
 }
 
 /// A blob with one header byte changed and the checksum made good: what an attacker would write.
@@ -211,18 +230,21 @@ fn i2_header_values_without_meaning_are_refused_under_a_good_checksum() {
     let spec = spec(&[8, 8], &[DType::F32]);
     let refusal = |at, byte| decode(KEY, &forged(&blob, at, byte), &spec).expect_err("forged");
     let invalid = |field, got| DecodeError::Invalid { field, got };
-    assert_eq!(refusal(8, 2), DecodeError::Field { field: "format version", expected: 1, got: 2 });
+    assert_eq!(refusal(8, 1), DecodeError::Field { field: "format version", expected: 2, got: 1 });
     assert_eq!(refusal(9, 1), DecodeError::Field { field: "plane index", expected: 0, got: 1 });
     assert_eq!(refusal(10, 0), invalid("plane count", 0));
     assert_eq!(refusal(11, 3), invalid("encoding", 3));
     assert_eq!(refusal(11, 0), invalid("filter", 3));
     assert_eq!(refusal(12, 4), invalid("filter", 4));
+    assert_eq!(refusal(12, 7), invalid("filter", 7));
     assert_eq!(refusal(12, 1), invalid("scale or hole", -2));
     assert_eq!(refusal(12, 2), invalid("scale", -2));
     assert_eq!(refusal(13, 10), invalid("dtype", 10));
     assert_eq!(refusal(15, 4), invalid("filter", 3));
     assert_eq!(refusal(20, 0), invalid("filter", 3));
-    assert_eq!(refusal(31, 255), DecodeError::Truncated { needed: 0xff00_0000 + blob.len(), got: blob.len() });
+    assert_eq!(refusal(28, 1), DecodeError::Field { field: "first row", expected: 0, got: 1 });
+    assert_eq!(refusal(35, 255), DecodeError::Truncated { needed: 0xff00_0000 + blob.len(), got: blob.len() });
+    assert_eq!(refusal(36, 1), DecodeError::Field { field: "presence of a digest", expected: 0, got: 1 });
 }
 
 #[test]
@@ -295,8 +317,8 @@ fn a_box_of_the_wrong_type_or_beyond_the_chunk_is_refused() {
 fn inspect_reads_headers_without_a_structure() {
     let (value, weights) = (slope(8, 8), Cells::filled(DType::F32, 64, 1.0));
     let planes = [&value, &weights].map(|cells| Plane { cells, filter: Filter::Delta });
-    let headers = inspect(&encode(KEY, &planes, 8, 1)).expect("two planes");
-    let summary: Vec<_> = headers.iter().map(|h| (h.index, h.count, h.encoding, h.transform)).collect();
+    let headers = inspect(&encode(KEY, &planes, &[8, 8], 1, None)).expect("two planes");
+    let summary: Vec<_> = headers.iter().map(|h| (h.plane, h.planes, h.encoding, h.transform)).collect();
     let fixed = Transform::Fixed { exponent: -2, hole: -9 };
     assert_eq!(summary, [(0, 2, Encoding::Zstd, fixed), (1, 2, Encoding::Constant, Transform::None)]);
     assert_eq!(inspect(&[]), Err(DecodeError::Truncated { needed: HEADER_LEN, got: 0 }));
@@ -311,8 +333,8 @@ proptest! {
         for dtype in DType::ALL {
             for filter in FILTERS {
                 let cells = cells_of(dtype, &words);
-                let blob = encode(KEY, &[Plane { cells: &cells, filter }], row_len, level);
                 let shape = [words.len() / row_len, row_len];
+                let blob = encode(KEY, &[Plane { cells: &cells, filter }], &shape, level, None);
                 let decoded = decode(KEY, &blob, &spec(&shape, &[dtype])).expect("good");
                 prop_assert_eq!(decoded[0].as_bytes(), cells.as_bytes());
             }
@@ -330,7 +352,7 @@ proptest! {
         let start: Vec<usize> = axes.iter().map(|axis| axis.1.index(axis.0)).collect();
         let part: Vec<usize> = axes.iter().zip(&start).map(|(axis, &start)| axis.2.index(axis.0 - start + 1)).collect();
         let cells = cells_of(dtype, &words[..shape.iter().product()]);
-        let blob = encode_one(&cells, filter, axes[axes.len() - 1].0);
+        let blob = encode(KEY, &[Plane { cells: &cells, filter }], &shape, 1, None);
         let dtypes = [dtype];
         let spec = spec(&shape, &dtypes);
         with_dtype!(dtype, |T| {

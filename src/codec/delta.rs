@@ -1,7 +1,7 @@
 //! The loops of the delta filter, in two compilations: for any machine, and for x86-64 with AVX2 where there is one (a third
 //! of the filter's time).
 
-use super::blob::Rows;
+use super::blob::Lines;
 use super::image::Image;
 use super::word::Word;
 use crate::array::Tile;
@@ -23,9 +23,9 @@ pub(super) fn apply<W: Word>(words: &[W], row_len: usize, image: Image, plain: &
     dispatch!(apply_portable, apply_avx2, (words, row_len, image, plain))
 }
 
-/// Undoes the filter for the rows and columns of a box, and for what comes before them in the chunk of `cells` words.
-pub(super) fn undo<W: Word>(plain: &[u8], cells: usize, row_len: usize, image: Image, rows: &Rows, tile: &mut Tile<'_, W>) {
-    dispatch!(undo_portable, undo_avx2, (plain, cells, row_len, image, rows, tile))
+/// Undoes the filter for the rows and columns of a box, and for what comes before them in the strip.
+pub(super) fn undo<W: Word>(plain: &[u8], image: Image, lines: &Lines<'_>, tile: &mut Tile<'_, W>) {
+    dispatch!(undo_portable, undo_avx2, (plain, image, lines, tile))
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -36,8 +36,8 @@ fn apply_avx2<W: Word>(words: &[W], row_len: usize, image: Image, plain: &mut [u
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn undo_avx2<W: Word>(plain: &[u8], cells: usize, row_len: usize, image: Image, rows: &Rows, tile: &mut Tile<'_, W>) {
-    undo_portable(plain, cells, row_len, image, rows, tile);
+fn undo_avx2<W: Word>(plain: &[u8], image: Image, lines: &Lines<'_>, tile: &mut Tile<'_, W>) {
+    undo_portable(plain, image, lines, tile);
 }
 
 #[inline(always)]
@@ -55,16 +55,15 @@ fn apply_portable<W: Word>(words: &[W], row_len: usize, image: Image, plain: &mu
 }
 
 #[inline(always)]
-fn undo_portable<W: Word>(plain: &[u8], cells: usize, row_len: usize, image: Image, rows: &Rows, tile: &mut Tile<'_, W>) {
+fn undo_portable<W: Word>(plain: &[u8], image: Image, lines: &Lines<'_>, tile: &mut Tile<'_, W>) {
     let part = tile.shape().to_vec();
-    let column = rows.column();
+    let (cells, row_len, column) = (lines.cells(), lines.row_len(), lines.column());
     let end = column + part.last().copied().unwrap_or(0);
     // The differences along the row of the current row's image.
     let mut along = vec![W::default(); end];
     let mut words = vec![W::default(); end];
     let mut done = 0;
-    for row in 0..tile.rows() {
-        let wanted = rows.of(&part, row);
+    for (row, wanted) in lines.of(&part) {
         while done <= wanted {
             W::join(&mut words, plain, cells, done * row_len);
             W::unfold_onto(&mut along, &words);
@@ -80,6 +79,7 @@ mod tests {
     use super::*;
     use crate::array::DType;
     use crate::codec::Transform;
+    use crate::codec::blob::Rows;
 
     #[test]
     fn both_compilations_do_the_same() {
@@ -93,7 +93,7 @@ mod tests {
             let rows = Rows::new(&[37, 41], &[0, 0]);
             for undo in [undo::<u32>, undo_portable::<u32>] {
                 let mut out = vec![0; cells.len()];
-                undo(&plain, cells.len(), 41, image, &rows, &mut Tile::whole(&mut out, &[37, 41]).expect("fits"));
+                undo(&plain, image, &Lines::all(&rows), &mut Tile::whole(&mut out, &[37, 41]).expect("fits"));
                 assert_eq!(out, cells);
             }
         }

@@ -28,8 +28,13 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// Compresses the `len` bytes that `fill` writes and hands the frame to `then`; nothing if it is not smaller.
-pub(super) fn compress<R>(len: usize, level: i32, fill: impl FnOnce(&mut [u8]), then: impl FnOnce(Option<&[u8]>) -> R) -> R {
+/// Compresses the `len` bytes that `fill` writes and hands the frame to `then`; nothing if it has `most` bytes or more.
+pub(super) fn compress<R>(
+    (len, most): (usize, usize),
+    level: i32,
+    fill: impl FnOnce(&mut [u8]),
+    then: impl FnOnce(Option<&[u8]>) -> R,
+) -> R {
     // Taken out and put back, so that a panic in a closure leaves no borrow behind.
     let mut scratch = SCRATCH.take();
     grow(&mut scratch.plain, len);
@@ -42,7 +47,7 @@ pub(super) fn compress<R>(len: usize, level: i32, fill: impl FnOnce(&mut [u8]), 
     }
     // zstd fails here only without memory; the cells are then stored as they are.
     let written = compressor.as_mut().and_then(|(_, c)| c.compress_to_buffer(plain, packed.as_mut_slice()).ok());
-    let result = then(written.filter(|&written| written < len).map(|written| &packed[..written]));
+    let result = then(written.filter(|&written| written < most).map(|written| &packed[..written]));
     give_back(scratch);
     result
 }
@@ -119,7 +124,12 @@ mod tests {
     use super::*;
 
     fn frame(bytes: &[u8]) -> Vec<u8> {
-        compress(bytes.len(), 1, |plain| plain.copy_from_slice(bytes), |packed| packed.expect("it shrinks").to_vec())
+        compress(
+            (bytes.len(), bytes.len()),
+            1,
+            |plain| plain.copy_from_slice(bytes),
+            |packed| packed.expect("it shrinks").to_vec(),
+        )
     }
 
     fn refusal(payload: &[u8], len: usize) -> DecodeError {

@@ -1,51 +1,58 @@
-//! The header of a plane.
+//! The header of a strip.
 //!
 //! All numbers are little-endian.
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 0..8 | xxh3-64 of bytes 8.. of the plane (header and payload), seeded with the xxh3-64 of the key |
-//! | 8 | format version: 1 |
+//! | 0..8 | xxh3-64 of bytes 8.. of the strip (header and payload), seeded with the xxh3-64 of the key |
+//! | 8 | format version: 2 |
 //! | 9 | plane index |
 //! | 10 | plane count |
 //! | 11 | encoding: 0 constant, 1 raw, 2 zstd |
-//! | 12 | filter: 0 none, 1 shuffle, 2 delta of the ordered image, 3 delta of the fixed-point image |
+//! | 12 | filter: 0 none, 1 shuffle, 2 delta of the ordered image, 3 delta of the fixed-point image, 4 to 6 multiples as uint8, uint16, uint32 |
 //! | 13 | dtype: the index in [`DType::ALL`] |
-//! | 14..16 | scale, signed: filter 2 the shift, filter 3 the binary exponent, else 0 |
+//! | 14..16 | scale, signed: filter 2 the shift, filters 3 to 6 the binary exponent, else 0 |
 //! | 16..24 | hole, signed: filter 3 the image of NaN, else 0 |
 //! | 24..28 | row length in cells |
-//! | 28..32 | payload length in bytes |
+//! | 28..32 | first row of the strip |
+//! | 32..36 | payload length in bytes |
+//! | 36..52 | xxh3-128 of the cells; 0 where the strip is the whole plane, or constant |
 
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed, xxh3_128};
 
 use super::DecodeError;
 use super::image::Transform;
+use super::narrow::Width;
 use crate::array::DType;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const AT_VERSION: usize = 8;
-const AT_INDEX: usize = 9;
-const AT_COUNT: usize = 10;
+const AT_PLANE: usize = 9;
+const AT_PLANES: usize = 10;
 const AT_ENCODING: usize = 11;
 const AT_FILTER: usize = 12;
 const AT_DTYPE: usize = 13;
 const AT_SCALE: usize = 14;
 const AT_HOLE: usize = 16;
 const AT_ROW_LEN: usize = 24;
-const AT_PAYLOAD_LEN: usize = 28;
+const AT_FIRST_ROW: usize = 28;
+const AT_PAYLOAD_LEN: usize = 32;
+const AT_DIGEST: usize = 36;
 
-/// Bytes of a plane's header.
-pub const HEADER_LEN: usize = 32;
+/// Bytes of a strip's header.
+pub const HEADER_LEN: usize = 52;
 
 const _: () = assert!(AT_VERSION == size_of::<u64>());
 const _: () = assert!(AT_HOLE == AT_SCALE + size_of::<i16>());
 const _: () = assert!(AT_ROW_LEN == AT_HOLE + size_of::<i64>());
-const _: () = assert!(AT_PAYLOAD_LEN == AT_ROW_LEN + size_of::<u32>());
-const _: () = assert!(HEADER_LEN == AT_PAYLOAD_LEN + size_of::<u32>());
+const _: () = assert!(AT_FIRST_ROW == AT_ROW_LEN + size_of::<u32>());
+const _: () = assert!(AT_PAYLOAD_LEN == AT_FIRST_ROW + size_of::<u32>());
+const _: () = assert!(AT_DIGEST == AT_PAYLOAD_LEN + size_of::<u32>());
+const _: () = assert!(HEADER_LEN == AT_DIGEST + size_of::<u128>());
 // Payloads are cells as they lie in memory.
 const _: () = assert!(cfg!(target_endian = "little"), "gridstone needs a little-endian machine");
 
-/// How a plane's cells are stored.
+/// How a strip's cells are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     /// One cell, of which all others are copies.
@@ -56,13 +63,13 @@ pub enum Encoding {
     Zstd,
 }
 
-/// What a plane says of itself.
+/// What a strip says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PlaneHeader {
+pub struct StripHeader {
     /// The position of the plane in the blob.
-    pub index: u8,
+    pub plane: u8,
     /// How many planes the blob has.
-    pub count: u8,
+    pub planes: u8,
     /// How the cells are stored.
     pub encoding: Encoding,
     /// What was done to the cells before compression.
@@ -71,18 +78,27 @@ pub struct PlaneHeader {
     pub dtype: DType,
     /// Cells a row.
     pub row_len: u32,
+    /// The first row of the plane that is in the strip.
+    pub first_row: u32,
     /// Bytes of the payload.
     pub payload_len: u32,
+    /// What tells the cells from others; 0 where the strip is the whole plane, or constant.
+    pub digest: u128,
     /// The checksum read, which is not verified here.
     pub checksum: u64,
 }
 
-/// The checksum of a plane: all of it but the checksum itself, under its key.
+/// The checksum of a strip: all of it but the checksum itself, under its key.
 pub(super) fn checksum(key: &[u8], after_checksum: &[u8]) -> u64 {
     xxh3_64_with_seed(after_checksum, xxh3_64(key))
 }
 
-impl PlaneHeader {
+/// The digest of a strip's cells that its header has: never 0, which stands for none.
+pub(super) fn digest(cells: &[u8]) -> u128 {
+    xxh3_128(cells).max(1)
+}
+
+impl StripHeader {
     /// The header's bytes, with a checksum of zero.
     pub(super) fn to_bytes(self) -> [u8; HEADER_LEN] {
         let (filter, scale, hole) = match self.transform {
@@ -90,11 +106,14 @@ impl PlaneHeader {
             Transform::Shuffle => (1, 0, 0),
             Transform::Ordered { shift } => (2, i16::from(shift), 0),
             Transform::Fixed { exponent, hole } => (3, exponent, hole),
+            Transform::Narrow { exponent, width: Width::One } => (4, exponent, 0),
+            Transform::Narrow { exponent, width: Width::Two } => (5, exponent, 0),
+            Transform::Narrow { exponent, width: Width::Four } => (6, exponent, 0),
         };
         let mut bytes = [0; HEADER_LEN];
         bytes[AT_VERSION] = VERSION;
-        bytes[AT_INDEX] = self.index;
-        bytes[AT_COUNT] = self.count;
+        bytes[AT_PLANE] = self.plane;
+        bytes[AT_PLANES] = self.planes;
         bytes[AT_ENCODING] = match self.encoding {
             Encoding::Constant => 0,
             Encoding::Raw => 1,
@@ -104,8 +123,10 @@ impl PlaneHeader {
         bytes[AT_DTYPE] = code(self.dtype);
         bytes[AT_SCALE..AT_HOLE].copy_from_slice(&scale.to_le_bytes());
         bytes[AT_HOLE..AT_ROW_LEN].copy_from_slice(&hole.to_le_bytes());
-        bytes[AT_ROW_LEN..AT_PAYLOAD_LEN].copy_from_slice(&self.row_len.to_le_bytes());
-        bytes[AT_PAYLOAD_LEN..].copy_from_slice(&self.payload_len.to_le_bytes());
+        bytes[AT_ROW_LEN..AT_FIRST_ROW].copy_from_slice(&self.row_len.to_le_bytes());
+        bytes[AT_FIRST_ROW..AT_PAYLOAD_LEN].copy_from_slice(&self.first_row.to_le_bytes());
+        bytes[AT_PAYLOAD_LEN..AT_DIGEST].copy_from_slice(&self.payload_len.to_le_bytes());
+        bytes[AT_DIGEST..].copy_from_slice(&self.digest.to_le_bytes());
         bytes
     }
 
@@ -129,19 +150,24 @@ impl PlaneHeader {
                 shift: u8::try_from(scale).map_err(|_| DecodeError::Invalid { field: "scale", got: i64::from(scale) })?,
             },
             3 => Transform::Fixed { exponent: scale, hole },
+            4 => Transform::Narrow { exponent: scale, width: Width::One },
+            5 => Transform::Narrow { exponent: scale, width: Width::Two },
+            6 => Transform::Narrow { exponent: scale, width: Width::Four },
             _ => return Err(invalid("filter", AT_FILTER)),
         };
         if !transform.suits(dtype) || (encoding != Encoding::Zstd && transform != Transform::None) {
             return Err(invalid("filter", AT_FILTER));
         }
         let header = Self {
-            index: bytes[AT_INDEX],
-            count: bytes[AT_COUNT],
+            plane: bytes[AT_PLANE],
+            planes: bytes[AT_PLANES],
             encoding,
             transform,
             dtype,
             row_len: u32::from_le_bytes(field(bytes, AT_ROW_LEN)),
+            first_row: u32::from_le_bytes(field(bytes, AT_FIRST_ROW)),
             payload_len: u32::from_le_bytes(field(bytes, AT_PAYLOAD_LEN)),
+            digest: u128::from_le_bytes(field(bytes, AT_DIGEST)),
             checksum: u64::from_le_bytes(field(bytes, 0)),
         };
         // Scale and hole mean nothing to some filters; then they must be zero.
@@ -149,6 +175,19 @@ impl PlaneHeader {
             Ok(header)
         } else {
             Err(DecodeError::Invalid { field: "scale or hole", got: i64::from(scale) })
+        }
+    }
+}
+
+impl StripHeader {
+    /// Refuses a payload of a length that cells of `len` bytes cannot have.
+    pub(super) fn check_len(&self, len: usize) -> Result<(), DecodeError> {
+        let (len, got) = (len as u64, u64::from(self.payload_len));
+        match self.encoding {
+            Encoding::Constant => expect("payload length", self.dtype.size() as u64, got),
+            Encoding::Raw => expect("payload length", len, got),
+            Encoding::Zstd if got < len => Ok(()),
+            Encoding::Zstd => expect("payload length", len - 1, got),
         }
     }
 }

@@ -7,10 +7,11 @@
 //! most elevation and most counts) as those multiples. Then a slope is the same difference at every height, where the
 //! ordered image has a step at each power of two. NaN gets the number below the least, so that its edges stay short.
 
+use super::narrow::Width;
 use super::word::Word;
 use crate::array::DType;
 
-/// What was done to the cells of a plane before they were compressed.
+/// What was done to the cells of a strip before they were compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transform {
     /// Nothing.
@@ -28,6 +29,13 @@ pub enum Transform {
         exponent: i16,
         /// The image of NaN.
         hole: i64,
+    },
+    /// The multiples of a power of two that all cells are, as whole numbers of fewer bytes.
+    Narrow {
+        /// Cells are multiples of two to this power.
+        exponent: i16,
+        /// The size of the whole numbers.
+        width: Width,
     },
 }
 
@@ -63,6 +71,15 @@ impl Transform {
                 DType::F64 => exponent.unsigned_abs() <= EXPONENT_MAX_F64,
                 _ => false,
             },
+            Self::Narrow { exponent, .. } => dtype == DType::F64 && exponent.unsigned_abs() <= EXPONENT_MAX_F64,
+        }
+    }
+
+    /// The bytes that a cell of `size` bytes has after it.
+    pub(super) fn size(self, size: usize) -> usize {
+        match self {
+            Self::Narrow { width, .. } => width.bytes(),
+            _ => size,
         }
     }
 
@@ -91,7 +108,7 @@ impl Image {
     /// The image of a transform that takes differences; none for the others.
     pub(super) fn of(transform: Transform, dtype: DType) -> Option<Self> {
         match transform {
-            Transform::None | Transform::Shuffle => None,
+            Transform::None | Transform::Shuffle | Transform::Narrow { .. } => None,
             Transform::Ordered { shift } => {
                 let shift = u32::from(shift);
                 Some(match (dtype.is_float(), dtype.is_signed()) {
@@ -167,7 +184,7 @@ fn pow2_f32(exponent: i16) -> f32 {
     f32::from_bits((i32::from(exponent) + 127).cast_unsigned() << 23)
 }
 
-fn pow2_f64(exponent: i16) -> f64 {
+pub(super) fn pow2_f64(exponent: i16) -> f64 {
     f64::from_bits((i64::from(exponent) + 1023).cast_unsigned() << 52)
 }
 

@@ -1,6 +1,8 @@
 //! Cells to bytes and back: chunks to blobs, small values to records. Pure: no I/O.
 //!
-//! A blob is one plane or more, each a fixed header and a payload (`header.rs` has the layout). Bytes are refused unless
+//! A blob is one plane or more, each of one strip or more, each of these a fixed header and a payload (`header.rs` has the
+//! layout). A strip is a run of rows that is compressed for itself: an image of the last two axes, or several small ones. So what is
+//! read decodes the images it is in, and where one of them changes the others are taken over as they are. Bytes are refused unless
 //! they are what [`encode`] would write for a chunk of the caller's structure: sizes come from the caller, never from the
 //! blob, and the checksum over key, header and payload is verified before anything is decompressed.
 //!
@@ -18,22 +20,30 @@ mod blob;
 #[expect(unsafe_code, reason = "code for AVX2 is called where the machine has it")]
 mod delta;
 mod digest;
+mod encode;
 mod error;
 mod frame;
 mod header;
 mod image;
+mod narrow;
 mod record;
+mod strip;
 mod word;
 
 #[cfg(test)]
 mod blob_tests;
+#[cfg(test)]
+mod strip_tests;
 
-pub use blob::{BlobSpec, checksum_of, decode, decode_into, encode, inspect};
+pub use blob::{BlobSpec, checksum_of, decode, decode_into, inspect};
 pub use digest::Digest;
+pub use encode::encode;
 pub use error::DecodeError;
-pub use header::{Encoding, HEADER_LEN, PlaneHeader};
+pub use header::{Encoding, HEADER_LEN, StripHeader};
 pub use image::Transform;
+pub use narrow::Width;
 pub use record::{decode_record, encode_record};
+pub use strip::has_strips;
 
 use crate::array::{Cells, DType};
 
@@ -48,6 +58,8 @@ pub enum Filter {
     Delta,
     /// [`Filter::Delta`] or [`Filter::None`], whichever makes a sample of the rows smaller.
     Auto,
+    /// Doubles that are small whole numbers times a power of two as these numbers; others stay as they are: for areas.
+    Narrow,
 }
 
 impl Filter {

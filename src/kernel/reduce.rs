@@ -50,19 +50,67 @@ fn fold_weighted<T: Cell, A: Copy, O>(
     add: impl Fn(A, (T, f64)) -> A + Copy,
     end: impl Fn(A) -> O,
 ) -> Vec<O> {
-    let zipped: Vec<(T, f64)> = cells.iter().copied().zip(weight.iter().copied()).collect();
-    fold_all(halving, &zipped, start, add, end)
+    let (row, pairs) = (halving.row(), halving.pairs());
+    let mut acc = vec![start; if pairs { row / 2 } else { row }];
+    let mut out = Vec::with_capacity(cells.len() / halving.children());
+    halving.rows(|offsets| {
+        acc.fill(start);
+        for &offset in offsets {
+            let (cells, weight) = (&cells[offset..][..row], &weight[offset..][..row]);
+            if pairs {
+                let under = cells.chunks_exact(2).zip(weight.chunks_exact(2));
+                acc.iter_mut().zip(under).for_each(|(a, (c, w))| *a = add(add(*a, (c[0], w[0])), (c[1], w[1])));
+            } else {
+                acc.iter_mut().zip(cells.iter().zip(weight)).for_each(|(a, (c, w))| *a = add(*a, (*c, *w)));
+            }
+        }
+        out.extend(acc.iter().map(|&a| end(a)));
+    });
+    out
+}
+
+/// The means of a child's cells by weight, and the weights of these means. Sums and areas are kept apart and nothing branches,
+/// so that the loops compile to vector code.
+fn weighted_mean<T: Cell>(halving: &Halving, (cells, weight): (&[T], &[f64]), fill: f64) -> (Vec<T>, Vec<f64>) {
+    let (row, pairs) = (halving.row(), halving.pairs());
+    let mut sums = vec![0.0; if pairs { row / 2 } else { row }];
+    let mut values = Vec::with_capacity(cells.len() / halving.children());
+    let mut areas = vec![0.0; cells.len() / halving.children()];
+    let mut area_rows = areas.chunks_exact_mut(sums.len());
+    // What holds no data may hold NaN.
+    let term = |cell: T, weight: f64| {
+        let product = cell.to_f64() * weight;
+        if weight > 0.0 { product } else { 0.0 }
+    };
+    halving.rows(|offsets| {
+        let Some(areas) = area_rows.next() else { return };
+        sums.fill(0.0);
+        for &offset in offsets {
+            let (cells, weight) = (&cells[offset..][..row], &weight[offset..][..row]);
+            let acc = sums.iter_mut().zip(areas.iter_mut());
+            if pairs {
+                let under = cells.as_chunks().0.iter().zip(weight.as_chunks().0);
+                acc.zip(under).for_each(|((sum, area), ([c0, c1], [w0, w1]))| {
+                    *sum = *sum + term(*c0, *w0) + term(*c1, *w1);
+                    *area = *area + w0 + w1;
+                });
+            } else {
+                acc.zip(cells.iter().zip(weight)).for_each(|((sum, area), (c, w))| {
+                    *sum += term(*c, *w);
+                    *area += w;
+                });
+            }
+        }
+        values.extend(sums.iter().zip(&*areas).map(|(sum, area)| T::from_f64(if *area > 0.0 { sum / area } else { fill })));
+    });
+    (values, areas)
 }
 
 /// The part of a parent that a child stands for, for the operations that need no state.
 pub(super) fn reduce(rule: &Rule, child: &Chunk, halving: &Halving) -> Chunk {
     let (fill, weight) = (rule.fill, child.weight.as_deref());
     let values = match rule.op {
-        Op::Mean => match &child.values {
-            Cells::F32(cells) => mean(halving, cells, weight, fill).into(),
-            Cells::F64(cells) => mean(halving, cells, weight, fill).into(),
-            _ => unreachable!("means are floats"),
-        },
+        Op::Mean => return mean(child, halving, fill),
         Op::Min => with_cells!(&child.values, |cells| least(halving, cells, weight, fill, |a, b| b < a).into()),
         Op::Max => with_cells!(&child.values, |cells| least(halving, cells, weight, fill, |a, b| b > a).into()),
         Op::Sample => with_cells!(&child.values, |cells| first(halving, cells).into()),
@@ -89,20 +137,26 @@ pub(super) fn reduce_weight(rule: &Rule, weight: Option<&[f64]>, halving: &Halvi
     })
 }
 
-fn mean<T: Cell>(halving: &Halving, cells: &[T], weight: Option<&[f64]>, fill: f64) -> Vec<T> {
-    match weight {
-        None => {
-            // The number of cells is a power of two, so the factor is exact.
-            let factor = 1.0 / halving.children() as f64;
-            fold_all(halving, cells, 0.0, |a, cell: T| a + cell.to_f64(), |a| T::from_f64(a * factor))
-        }
-        Some(weight) => fold_weighted(
-            halving,
-            (cells, weight),
-            (0.0, 0.0),
-            |(sum, area), (cell, w)| if w > 0.0 { (sum + cell.to_f64() * w, area + w) } else { (sum, area) },
-            |(sum, area)| T::from_f64(if area > 0.0 { sum / area } else { fill }),
-        ),
+fn mean(child: &Chunk, halving: &Halving, fill: f64) -> Chunk {
+    fn of<T: Cell>(halving: &Halving, cells: &[T], weight: Option<&[f64]>, fill: f64) -> Chunk {
+        let (values, weight) = match weight {
+            None => {
+                // The number of cells is a power of two, so the factor is exact.
+                let factor = 1.0 / halving.children() as f64;
+                let values = fold_all(halving, cells, 0.0, |a, cell: T| a + cell.to_f64(), |a| T::from_f64(a * factor));
+                (values, None)
+            }
+            Some(weight) => {
+                let (values, weight) = weighted_mean(halving, (cells, weight), fill);
+                (values, Some(weight))
+            }
+        };
+        Chunk { values: values.into(), state: Vec::new(), weight }
+    }
+    match &child.values {
+        Cells::F32(cells) => of(halving, cells, child.weight.as_deref(), fill),
+        Cells::F64(cells) => of(halving, cells, child.weight.as_deref(), fill),
+        _ => unreachable!("means are floats"),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::array::{Cells, DType};
-use crate::codec::{BlobSpec, DecodeError, Filter, Plane};
+use crate::codec::{BlobSpec, DecodeError, Filter, Plane, encode, has_strips};
 use crate::error::{Error, Result};
 use crate::grid::{Levels, Location, Schema, Tuple};
 use crate::kernel::{Aggregation, Aggregator, Chunk, Custom, CustomPlanes, Full, Halving, Op, Rule, Weighed, Weighting};
@@ -373,7 +373,7 @@ impl<'a> ChunkReader<'a> {
         let mask = chunk.mask.as_ref().map(|mask| Cells::from(mask.clone()));
         let mut planes = vec![Plane { cells: &chunk.cells, filter: schema.filter() }];
         planes.extend(mask.as_ref().map(|mask| Plane { cells: mask, filter: Filter::None }));
-        crate::codec::encode(&self.identity(LayerId::BASE, at, ticks), &planes, self.row_len(ticks), schema.zstd_level())
+        self.encode(LayerId::BASE, at, ticks, &planes)
     }
 
     /// The blob of an aggregate chunk, of events if there are ticks.
@@ -389,13 +389,24 @@ impl<'a> ChunkReader<'a> {
         let mut planes = vec![Plane { cells: &chunk.values, filter }];
         let state = |cells| Plane { cells, filter: Filter::Auto };
         // Weights and areas are the same over wide places, which zstd alone packs best and fastest.
-        let plain = |cells| Plane { cells, filter: Filter::None };
+        let plain = |cells| Plane { cells, filter: Filter::Narrow };
         planes.extend(fixed.iter().map(state));
         planes.extend(weight.iter().chain(rest).map(plain));
-        crate::codec::encode(&self.identity(layer.id, at, ticks), &planes, self.row_len(ticks), schema.zstd_level())
+        self.encode(layer.id, at, ticks, &planes)
     }
 
-    fn row_len(&self, ticks: Option<&Ticks>) -> usize {
-        self.shape(ticks).last().copied().unwrap_or(1)
+    /// The blob of planes; what the chunk was before is taken over where it still is so.
+    fn encode(&self, layer: LayerId, at: &Location, ticks: Option<&Ticks>, planes: &[Plane<'_>]) -> Vec<u8> {
+        let (identity, shape, level) = (self.identity(layer, at, ticks), self.shape(ticks), self.grid.schema().zstd_level());
+        let mut blob = None;
+        if planes.iter().any(|plane| has_strips(&shape, plane.cells.dtype())) {
+            let space = if layer == LayerId::BASE { Space::Base } else { Space::Aggregate };
+            // Without it, as where it cannot be read, the blob is the same.
+            let _ = self.snapshot.get_many(space, &[self.key(layer, at)], &mut |_, before| {
+                blob = Some(encode(&identity, planes, &shape, level, before));
+                Ok(())
+            });
+        }
+        blob.unwrap_or_else(|| encode(&identity, planes, &shape, level, None))
     }
 }

@@ -79,7 +79,7 @@ fn verify_finds_an_aggregate_that_was_encoded_anew_with_one_wrong_cell() {
             .iter()
             .map(|cells: &Cells| Plane { cells, filter: gridstone::codec::Filter::default_for(cells.dtype()) })
             .collect();
-        let blob = encode(&key, &planes, 4, 1);
+        let blob = encode(&key, &planes, &shape, 1, None);
         let mut entry = u32::try_from(blob.len()).unwrap().to_be_bytes().to_vec();
         entry.extend(gridstone::codec::checksum_of(&blob).unwrap().to_be_bytes());
         tamper(&engine, &[(Space::Aggregate, &key, Some(&blob)), (Space::Directory, &key, Some(&entry))]);
