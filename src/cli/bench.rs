@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use ndarray::{Array2, ArrayD};
@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::bench_events::{self, Events};
 use gridstone::{
-    Aggregation, Axis, DType, Dimension, Freshness, Grid, Layer, Level, Levels, Query, Schema, SeriesQuery, Store, Structure,
-    Window,
+    Aggregation, Axis, Commit, DType, Dimension, Freshness, Grid, Layer, Level, Levels, Policy, Query, Schema, SeriesQuery,
+    Store, Structure, Window,
 };
 
 /// The workload's size, as `shape.json` says it.
@@ -73,6 +73,8 @@ struct Rain {
     append_ms_p50: f64,
     /// The same of the last 16 fields.
     append_ms_last: f64,
+    /// Milliseconds to append a field until it is durable, where threads of the store bring the levels up to date.
+    append_background_ms_p50: f64,
     /// Bytes on disk after all fields.
     rain_size: u64,
     /// Milliseconds to read all steps of a cell.
@@ -157,19 +159,27 @@ fn rain(fields: &[f32], [steps, height, width]: [usize; 3], path: &Path, chunk: 
     if path.exists() {
         fs::remove_dir_all(path)?;
     }
-    let store = Store::open(path)?;
-    let [time, side] = chunk;
-    let structure = Structure::builder()
-        .dimension(Dimension::regular("time", [Axis::new("time", 0.0, 1.0, time)]))
-        .dimension(Dimension::regular("space", [Axis::new("y", 0.0, -1.0, side), Axis::new("x", 0.0, 1.0, side)]))
-        .build()?;
-    let grid = store.create("rain", Schema::builder(structure, DType::F32).aggregator(Aggregation::Mean).build()?)?;
+    let (store, grid) = new_rain(path, chunk, Policy::Background)?;
+    let mut acknowledged = Vec::new();
+    let put = |grid: &Grid, step: usize, field: &[f32]| -> Result<Commit> {
+        let array = ndarray::ArrayView3::from_shape((1, height, width), field)?;
+        Ok(grid.put(&Window::new([i64::try_from(step)?, 0, 0], [1, height as u64, width as u64]), array)?)
+    };
+    for (step, field) in fields.chunks_exact(height * width).enumerate() {
+        let start = Instant::now();
+        let commit = put(&grid, step, field)?;
+        acknowledged.push(1e3 * start.elapsed().as_secs_f64());
+        // The next one finds the store at rest.
+        grid.wait(commit.sequence, Duration::from_secs(60))?;
+    }
+    drop((grid, store));
+    fs::remove_dir_all(path)?;
+
+    let (store, grid) = new_rain(path, chunk, Policy::Inline)?;
     let mut appends = Vec::new();
     for (step, field) in fields.chunks_exact(height * width).enumerate() {
-        let array = ndarray::ArrayView3::from_shape((1, height, width), field)?;
-        let window = Window::new([i64::try_from(step)?, 0, 0], [1, height as u64, width as u64]);
         let start = Instant::now();
-        grid.put(&window, array)?;
+        put(&grid, step, field)?;
         appends.push(1e3 * start.elapsed().as_secs_f64());
     }
     ensure!(appends.len() == steps && grid.marks()? == 0, "not every level is fresh");
@@ -196,9 +206,21 @@ fn rain(fields: &[f32], [steps, height, width]: [usize; 3], path: &Path, chunk: 
         rain_chunk: chunk,
         append_ms_p50: quantile(&mut appends, 0.5),
         append_ms_last: quantile(&mut last, 0.5),
+        append_background_ms_p50: quantile(&mut acknowledged, 0.5),
         rain_size,
         series_ms_p50: quantile(&mut reads, 0.5),
     })
+}
+
+/// A new store with an empty grid of fields over time.
+fn new_rain(path: &Path, [time, side]: [u32; 2], policy: Policy) -> Result<(Store, Grid)> {
+    let store = Store::options().policy(policy).open(path)?;
+    let structure = Structure::builder()
+        .dimension(Dimension::regular("time", [Axis::new("time", 0.0, 1.0, time)]))
+        .dimension(Dimension::regular("space", [Axis::new("y", 0.0, -1.0, side), Axis::new("x", 0.0, 1.0, side)]))
+        .build()?;
+    let grid = store.create("rain", Schema::builder(structure, DType::F32).aggregator(Aggregation::Mean).build()?)?;
+    Ok((store, grid))
 }
 
 fn create(store: &Store, chunk: u32) -> Result<Grid> {

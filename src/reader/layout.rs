@@ -57,9 +57,9 @@ pub(super) fn span(structure: &Structure, query: &Query, bounds: &Window) -> Res
 }
 
 /// Cell size and count along each axis.
-type Cells = Vec<(f64, usize)>;
+pub(super) type Sizes = Vec<(f64, usize)>;
 
-pub(super) fn cells_of(structure: &Structure, region: &Extent, cell: &[f64]) -> Result<Cells> {
+pub(super) fn cells_of(structure: &Structure, region: &Extent, cell: &[f64]) -> Result<Sizes> {
     one_an_axis(structure, cell.len(), "resolution")?;
     let of_axis = |(number, axis): (usize, &Axis)| {
         let (lower, upper) = region.bounds()[number];
@@ -76,7 +76,7 @@ pub(super) fn cells_of(structure: &Structure, region: &Extent, cell: &[f64]) -> 
     structure.axes().enumerate().map(of_axis).collect()
 }
 
-pub(super) fn shape_of(structure: &Structure, region: &Extent, shape: &[usize]) -> Result<Cells> {
+pub(super) fn shape_of(structure: &Structure, region: &Extent, shape: &[usize]) -> Result<Sizes> {
     one_an_axis(structure, shape.len(), "shape")?;
     let irregular = structure.irregular_axis().map(|irregular| irregular.axis);
     let of_axis = |number: usize, &(lower, upper): &(f64, f64), len: usize, axis: &Axis| {
@@ -114,7 +114,7 @@ pub(super) fn resampled(
     structure: &Structure,
     bounds: &Window,
     region: Extent,
-    cells: Cells,
+    cells: Sizes,
     (base, reach): (Levels, Levels),
     (resampling, span): (Resampling, (i64, u64)),
 ) -> Result<Layout> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::layout::{Layout, at_levels, cells_of, region, repeat_base, resampled, shape_of, span};
+use super::layout::{Layout, Sizes, at_levels, cells_of, region, repeat_base, resampled, shape_of, span};
 use super::query::{Detail, Freshness, Layer, Query};
 use super::times::{Times, times};
 use crate::array::DType;
@@ -80,32 +80,15 @@ impl Plan {
         } else {
             built
         };
+        let of_region = |cells: &dyn Fn(&Extent) -> Result<Sizes>| {
+            let region = region(structure, query, &bounds)?;
+            let (cells, how) = (cells(&region)?, (query.resampling(), span(structure, query, &bounds)?));
+            resampled(structure, &bounds, region, cells, (base, reach), how)
+        };
         let layout = match &query.detail {
             Detail::Given | Detail::Levels(_) => at_levels(structure, query, &bounds, base)?,
-            Detail::Resolution(cell) => {
-                let region = region(structure, query, &bounds)?;
-                let maps = cells_of(structure, &region, cell)?;
-                resampled(
-                    structure,
-                    &bounds,
-                    region,
-                    maps,
-                    (base, reach),
-                    (query.resampling(), span(structure, query, &bounds)?),
-                )?
-            }
-            Detail::Shape(shape) => {
-                let region = region(structure, query, &bounds)?;
-                let maps = shape_of(structure, &region, shape)?;
-                resampled(
-                    structure,
-                    &bounds,
-                    region,
-                    maps,
-                    (base, reach),
-                    (query.resampling(), span(structure, query, &bounds)?),
-                )?
-            }
+            Detail::Resolution(cell) => of_region(&|region| cells_of(structure, region, cell))?,
+            Detail::Shape(shape) => of_region(&|region| shape_of(structure, region, shape))?,
         };
         let Layout { window, extent, maps } = repeat_base(structure, layout, base)?;
         structure.check(&window)?;

@@ -238,14 +238,8 @@ impl Oracle {
             .collect();
         self.cells.retain(|place, _| place.iter().zip(&cut).any(|(at, (first, last))| at < first || at > last));
         let coarse = levels.iter().zip(&self.base).all(|(level, base)| level >= base);
-        let Some(bounds) = self.bounds.as_mut().filter(|_| shrink && coarse) else { return };
-        let left: Vec<usize> =
-            (0..bounds.len()).filter(|&axis| cut[axis].0 > bounds[axis].0 || cut[axis].1 < bounds[axis].1).collect();
-        match left.as_slice() {
-            [] => self.bounds = None,
-            &[axis] if cut[axis].0 <= bounds[axis].0 => bounds[axis].0 = bounds[axis].0.max(cut[axis].1 + 1),
-            &[axis] if cut[axis].1 >= bounds[axis].1 => bounds[axis].1 = bounds[axis].1.min(cut[axis].0 - 1),
-            _ => {}
+        if shrink && coarse {
+            shrunk(&mut self.bounds, &cut);
         }
     }
 
@@ -581,5 +575,17 @@ impl Oracle {
                 assert!(close, "{layer} at {levels:?} {place:?}: {cascaded:?} is not {exact:?} within {slack}");
             }
         }
+    }
+}
+
+/// Takes a box off the box of all that was put, where it cuts off one side.
+pub fn shrunk(bounds: &mut Option<Vec<(i64, i64)>>, cut: &[(i64, i64)]) {
+    let Some(held) = bounds else { return };
+    let left: Vec<usize> = (0..held.len()).filter(|&axis| cut[axis].0 > held[axis].0 || cut[axis].1 < held[axis].1).collect();
+    match left.as_slice() {
+        [] => *bounds = None,
+        &[axis] if cut[axis].0 <= held[axis].0 => held[axis].0 = held[axis].0.max(cut[axis].1 + 1),
+        &[axis] if cut[axis].1 >= held[axis].1 => held[axis].1 = held[axis].1.min(cut[axis].0 - 1),
+        _ => {}
     }
 }

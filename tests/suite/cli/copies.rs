@@ -6,12 +6,7 @@ use super::{Work, data, values};
 
 /// A store of hourly fields in chunks of 2 steps, 64 rows and 64 columns.
 fn rain(work: &Work, store: &str, hours: std::ops::Range<usize>) {
-    let mut files: Vec<String> = std::fs::read_dir(data("radar"))
-        .expect("a folder")
-        .map(|entry| entry.expect("an entry").path().display().to_string())
-        .filter(|path| path.ends_with(".nc"))
-        .collect();
-    files.sort();
+    let files = super::rain::hours();
     if hours.start == 0 {
         let options = ["--index-axes", "--time-step", "1h", "--chunk", "2,64", "--aggregator", "sum"];
         work.ok(&[&["create", store, "rain", "--like", &files[0]][..], &options].concat());

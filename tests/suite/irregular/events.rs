@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gridstone::{Aggregation, Answer, DType, Level, Levels, Overlap, Schema, Structure, Window};
 
-use crate::oracle::{indices, mode, variance};
+use crate::oracle::{indices, mode, shrunk, variance};
 
 /// A cell of the base without its tick: an index along each other axis.
 pub type Place = Vec<i64>;
@@ -121,15 +121,8 @@ impl Events {
                 self.columns.get_mut(&column).unwrap().remove(&tick);
             }
         }
-        if let Some(bounds) = self.bounds.as_mut().filter(|_| shrink) {
-            let left: Vec<usize> =
-                (0..bounds.len()).filter(|&axis| cut[axis].0 > bounds[axis].0 || cut[axis].1 < bounds[axis].1).collect();
-            match left.as_slice() {
-                [] => self.bounds = None,
-                &[axis] if cut[axis].0 <= bounds[axis].0 => bounds[axis].0 = bounds[axis].0.max(cut[axis].1 + 1),
-                &[axis] if cut[axis].1 >= bounds[axis].1 => bounds[axis].1 = bounds[axis].1.min(cut[axis].0 - 1),
-                _ => {}
-            }
+        if shrink {
+            shrunk(&mut self.bounds, cut);
         }
     }
 
