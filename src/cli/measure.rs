@@ -24,13 +24,13 @@ pub(super) struct Bench {
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = args::chunk)]
     chunk: u32,
     /// Time steps, and rows and columns, of a chunk of the growing series
-    #[arg(long, value_name = "T,N", default_value = "2,64")]
+    #[arg(long, value_name = "T,N", default_value = "4,64")]
     rain_chunk: args::ChunkSize,
 }
 
 impl Bench {
     pub(super) fn run(self, terminal: &Terminal) -> Outcome {
-        let figures = bench::run(&self.dir, &self.work, self.chunk, [self.rain_chunk.time.unwrap_or(2), self.rain_chunk.space])?;
+        let figures = bench::run(&self.dir, &self.work, self.chunk, [self.rain_chunk.time.unwrap_or(4), self.rain_chunk.space])?;
         terminal.print(serde_json::to_string(&figures)?)?;
         Ok(ExitCode::SUCCESS)
     }
