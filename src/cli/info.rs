@@ -232,7 +232,7 @@ fn as_text(grid: &Grid) -> anyhow::Result<String> {
 }
 
 /// How many events there are, if there is an irregular dimension.
-fn events(grid: &Grid) -> crate::Result<Option<u64>> {
+pub(super) fn events(grid: &Grid) -> crate::Result<Option<u64>> {
     if grid.structure().irregular().is_none() {
         return Ok(None);
     }

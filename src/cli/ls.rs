@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use super::terminal::Terminal;
+use super::terminal::{Terminal, count};
 use super::{Outcome, info, json, open};
 
 /// List the grids of a store, one a line
@@ -38,7 +38,13 @@ impl Ls {
         let width = grids.iter().map(|grid| grid.name().len()).max().unwrap_or(0);
         for grid in &grids {
             let size = match grid.bounds()? {
-                Some(bounds) => bounds.shape().iter().map(u64::to_string).collect::<Vec<_>>().join(" x ") + " cells",
+                Some(bounds) => {
+                    let mut lens: Vec<String> = bounds.shape().iter().map(u64::to_string).collect();
+                    if let (Some(dimension), Some(events)) = (grid.structure().irregular(), info::events(grid)?) {
+                        lens[grid.structure().axes_of(dimension).start] = count(events, "event");
+                    }
+                    lens.join(" x ") + " cells"
+                }
                 None => "empty".to_owned(),
             };
             let marks = grid.marks()?;

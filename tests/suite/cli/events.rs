@@ -50,6 +50,7 @@ fn hours_are_read_as_events_by_their_time() {
     assert_eq!(days["coordinates"]["times"], json!(["2018-09-13T00:00:00Z", "2018-09-14T00:00:00Z"]));
     let info = work.json(&["info", "store", "rain"]);
     assert_eq!(info["grids"][0]["events"], json!(23));
+    assert!(work.ok(&["ls", "store"]).contains("; 23 events x 64 x 64 cells"));
     let again: Vec<String> = hours()[..2].to_vec();
     let again: Vec<&str> = again.iter().map(String::as_str).collect();
     let why = work.fails(&[&["import", "store", "rain", "--overlap", "refuse"][..], &again].concat());
