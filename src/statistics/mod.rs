@@ -7,6 +7,9 @@
 //! and not with its area. Cells that a pending mark covers are not trusted: what lies below tells them. All is read from one
 //! snapshot.
 //!
+//! Of an irregular dimension, all events of a column of chunks in a range of ticks are told as one cell: by whole bins in the
+//! range, and by events at its ends. A series of statistics is one walk in which each cell is counted in its step's slot.
+//!
 //! With bounds instead of exactness, chunks are read in the order of what there is to be gained from each, and what is left
 //! unread widens the bounds of the answer.
 

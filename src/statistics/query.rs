@@ -117,6 +117,9 @@ impl Bins {
 /// A cell belongs to an extent, a window or a polygon if its centre does. Extents and windows are half-open, and a centre on
 /// the edge of a [`Polygon`] lies on one side only; so regions that partition the plane partition the cells, and counts and
 /// sums add up. Several regions narrow each other.
+///
+/// Along an irregular dimension each event counts: a place with three events has three cells. There all answers are exact, so
+/// [`max_chunks`](Self::max_chunks) and [`max_error`](Self::max_error) are refused.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StatisticsQuery {
     pub(super) extents: Vec<Extent>,
