@@ -131,7 +131,7 @@ impl Create {
             field.check(&schema).with_context(|| format!("`{}` does not fit the grid of `{}`", shown(file), shown(&files[0])))?;
         }
         if !self.irregular && schema.structure().irregular().is_some() {
-            terminal.note("the times lie on no steps: dimension `time` keeps events at their exact times");
+            terminal.note("the times lie on no steps, or on few of them: dimension `time` keeps events at their exact times");
         }
         Ok(schema)
     }

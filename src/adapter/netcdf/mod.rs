@@ -20,9 +20,10 @@
 //!   for and shown by the time in the file. With CF `bounds` the cell is the bounds', and the step is known by its beginning.
 //!   The grid's cell 0 is the first step; before it there is room for earlier ones, and gaps cost nothing. A time that
 //!   does not lie on the steps is refused by name. How far steps are apart, several files say together.
-//! * Where times lie on no steps, or if it is asked for ([`Like::irregular`]), time becomes an irregular dimension, whose ticks are
-//!   the longest of CF's units of which all times are whole numbers, and whose expected spacing is the median of what is between
-//!   them. Each time is an event; what becomes of one that is there already is for [`Import::over`] to say.
+//! * Where times lie on no steps or most of these would be empty, or if it is asked for ([`Like::irregular`]), time becomes an
+//!   irregular dimension, whose ticks are the longest of CF's units up to a second of which all times are whole numbers, and whose
+//!   expected spacing is the median of what is between them. Each time is an event; what becomes of one that is there already is
+//!   for [`Import::over`] to say.
 //! * A file is laid into a grid ([`Import`]) at level 0, where its cells are the grid's, aligned within [`TOLERANCE`] cells, in
 //!   either direction.
 //!

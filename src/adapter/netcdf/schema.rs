@@ -13,7 +13,8 @@ use crate::kernel::Aggregation;
 pub struct Like {
     /// Time steps, or events, of a chunk, a power of two.
     pub time_chunk: u32,
-    /// Whether time is an irregular dimension of events at the exact times of the file; by default where they lie on no steps.
+    /// Whether time is an irregular dimension of events at the exact times of the file; by default where they lie on no
+    /// steps, or most of these would be empty.
     pub irregular: Option<bool>,
     /// Rows and columns of a chunk, a power of two; by default 128 under a time axis, else 256.
     pub chunk: Option<u32>,

@@ -72,11 +72,16 @@ impl Times {
         Ok((bounds.iter().map(|[from, _]| *from).collect(), Some(first)))
     }
 
-    /// Whether no regular axis has these times.
+    /// Whether no regular axis has these times, or one of which most steps would be empty: where the file does not say by bounds
+    /// how long steps are, and most of its times are further apart than the closest.
     pub(super) fn are_irregular(&self) -> bool {
         let Ok((mut starts, width)) = self.cells() else { return true };
         starts.sort_unstable();
-        let Some(step) = width.or_else(|| spacings(&starts).into_iter().next()) else { return false };
+        let spacings = spacings(&starts);
+        let Some(step) = width.or_else(|| spacings.first().copied()) else { return false };
+        if width.is_none() && spacings[(spacings.len() - 1) / 2] > step {
+            return true;
+        }
         starts.iter().any(|at| (at.nanoseconds() - starts[0].nanoseconds()) % step != 0)
     }
 

@@ -177,6 +177,26 @@ fn times_that_lie_on_no_steps_are_kept_exactly() {
     assert_eq!(store.verify().expect("sound").findings, []);
 }
 
+/// Steps of which most are empty are no regular axis; one gap is nothing.
+#[test]
+fn times_that_are_mostly_apart_are_events() {
+    const HOUR: i128 = 3_600_000_000_000;
+    let is_irregular = |hours: &dyn Fn(i128) -> i128| {
+        let mut field = field("cdf1-record", "rain").expect("it");
+        let times = field.times.as_mut().expect("times");
+        assert!(times.bounds.is_none() && times.times.len() > 2, "no bounds, and some times");
+        let first = times.times[0];
+        for (number, time) in (0..).zip(&mut times.times) {
+            *time = first.after(hours(number) * HOUR).expect("in range");
+        }
+        let store = Store::in_memory().expect("memory");
+        grid(&store, "rain", field, &Like::default()).structure().irregular().is_some()
+    };
+    assert!(!is_irregular(&|number| number));
+    assert!(!is_irregular(&|number| if number > 1 { number + 1000 } else { number }));
+    assert!(is_irregular(&|number| number * number * number));
+}
+
 /// Hours that are regular make an irregular grid too if that is asked for; what is there is replaced, kept or refused.
 #[test]
 fn events_that_are_there_are_replaced_kept_or_refused() {
