@@ -56,6 +56,13 @@ fn i2_a_blob_of_several_images_has_strips_of_rows_and_digests_where_they_are_of_
     assert_eq!(rows(&[1 << 16]), [0]);
 }
 
+/// Stores have it: what was written is known again by it.
+#[test]
+fn i2_the_digest_of_cells_has_this_value() {
+    let digests: Vec<u128> = inspect(&one(SHAPES[0], &[1], 1).0).expect("a blob").iter().map(|header| header.digest).collect();
+    assert_eq!((digests.len(), digests[0]), (12, 318_539_894_329_657_234_255_123_824_248_667_123_866));
+}
+
 #[test]
 fn i2_a_strip_is_taken_over_where_its_cells_are_as_they_were() {
     let (before, _) = one(SHAPES[0], &[1, 2, 3], 19);
