@@ -7,6 +7,7 @@ use super::query::StatisticsQuery;
 use super::region::Region;
 use super::roots::Roots;
 use super::slots::Slots;
+use super::tally::Tally;
 use super::walk::ChunksRead;
 use super::{Asked, exact};
 use crate::error::{Error, Result};
@@ -97,8 +98,11 @@ impl Asked<'_> {
         let (from, to) = steps.between((first, end));
         let within = from..=to.saturating_sub(1);
         let none = from >= to;
-        let list = || if none { Ok(Vec::new()) } else { self.events(region.as_ref(), irregular, &within) };
-        let level = steps.level(self.grid, self.state, (irregular, Freshness::Stored), list)?;
+        let listed = match &region {
+            Some(region) if !none && steps.even().is_none() => self.events(region, irregular, &within)?,
+            _ => Vec::new(),
+        };
+        let level = steps.level(self.grid, self.state, (irregular, Freshness::Stored), || Ok(listed.clone()))?;
         let (ranges, width) = match steps.even() {
             Some(even) if even.step == 0 => return Err(Error::invalid("a step of 0 ticks has no events")),
             Some(_) if none => (Vec::new(), 1),
@@ -107,7 +111,7 @@ impl Asked<'_> {
                 (even.starts(&within)?.into_iter().map(|start| (start, even.ticks(start, &within))).collect(), even.step)
             }
             None => {
-                let mut bins: Vec<i64> = list()?.into_iter().map(|tick| irregular.bin(level, tick)).collect();
+                let mut bins: Vec<i64> = listed.into_iter().map(|tick| irregular.bin(level, tick)).collect();
                 bins.dedup();
                 let of_bin = |bin: i64| irregular.ticks_of_bin(level, bin);
                 let width = 1_u64.checked_shl(level.above(Level::ZERO)).unwrap_or(u64::MAX);
@@ -135,8 +139,7 @@ impl Asked<'_> {
     }
 
     /// The ticks of the events of all chunks under a region.
-    fn events(&self, region: Option<&Region<'_>>, irregular: Irregular, ticks: &RangeInclusive<i64>) -> Result<Vec<i64>> {
-        let Some(region) = region else { return Ok(Vec::new()) };
+    fn events(&self, region: &Region<'_>, irregular: Irregular, ticks: &RangeInclusive<i64>) -> Result<Vec<i64>> {
         let levels = self.bases.cells();
         let window = region.window(levels).along(irregular.axis, *ticks.start(), ticks.end().abs_diff(*ticks.start()) + 1);
         reader::events_in(self.grid, self.snapshot, &Query::window(window.at(levels)).layer(reader::Layer::Base))
@@ -150,11 +153,10 @@ impl Asked<'_> {
         level: Option<(usize, Level)>,
         (told, read): (&mut Vec<Statistics>, &mut ChunksRead),
     ) -> Result<()> {
-        let nothing = || vec![super::Tally::default(); slots.count()];
         let tallies = match region {
-            None => nothing(),
+            None => vec![Tally::default(); slots.count()],
             Some(region) => {
-                let walk = self.walk(region, slots.clone());
+                let walk = self.walk(region, slots);
                 let (tallies, of_walk) = exact(&walk, &Roots::new(self.grid, self.snapshot, self.state, &walk, level)?)?;
                 *read += of_walk;
                 tallies

@@ -141,14 +141,14 @@ pub fn compare(grid: &Grid, oracle: &Events, dice: &mut Dice) -> Result<(), Stri
         return Ok(());
     }
     let (first, len) = (dice.range(-60, 30), dice.range(0, 90));
-    let mut steps = Steps::all();
-    if dice.chance(50) {
-        steps = steps.ticks(first..first + len);
-    }
-    match dice.range(0, 2) {
-        0 => steps = steps.points(usize::try_from(dice.range(1, 6)).unwrap()),
-        1 => steps = steps.ticks(first..first + len).every(u64::try_from(dice.range(1, 30)).unwrap(), 3),
-        _ => {}
+    let (kind, ticked) = (dice.range(0, 2), dice.chance(50));
+    let every = kind == 1;
+    let ticked = ticked || every;
+    let mut steps = if ticked { Steps::all().ticks(first..first + len) } else { Steps::all() };
+    if kind == 0 {
+        steps = steps.points(usize::try_from(dice.range(1, 6)).unwrap());
+    } else if every {
+        steps = steps.every(u64::try_from(dice.range(1, 30)).unwrap(), 3);
     }
     let query = dice.pick(&[everything, asked.query.clone()]);
     let series = grid.statistics_series(&query, &steps).map_err(|e| blame(format!("{steps:?}: {e}")))?;
@@ -157,8 +157,6 @@ pub fn compare(grid: &Grid, oracle: &Events, dice: &mut Dice) -> Result<(), Stri
     if coordinates.ticks.len() != series.steps.len() {
         return Err(blame(format!("{} steps at {coordinates:?}", series.steps.len())));
     }
-    let every = format!("{steps:?}").contains("every: Some");
-    let ticked = format!("{steps:?}").contains("ticks: Some");
     // Bins are whole; steps and events end where they were asked to.
     let clipped = |tick: &i64| !ticked || coordinates.width > 1 && !every || (first..first + len).contains(tick);
     let mut seen = 0;
