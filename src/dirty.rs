@@ -124,17 +124,6 @@ pub(crate) fn ticks(grid: &Grid, value: &[u8]) -> Result<Option<Ticks>> {
     Ticks::decode(value).map(Some).map_err(damaged)
 }
 
-/// How many marks of sequences below `end` are pending.
-pub(crate) fn count(grid: &Grid, snapshot: &dyn Snapshot, end: u64) -> Result<u64> {
-    let mut count = 0;
-    for_each_page(snapshot, Space::Dirty, MarkKey::all(grid.id()), PAGE, |entries| {
-        let of = |(key, _): &&(Vec<u8>, Vec<u8>)| MarkKey::origin(key).is_some_and(|(_, sequence)| sequence < end);
-        count += entries.iter().filter(of).count() as u64;
-        Ok(())
-    })?;
-    Ok(count)
-}
-
 /// How many marks are read at once.
 const PAGE: usize = 4096;
 

@@ -282,6 +282,28 @@ pub(crate) fn wrong_entry(grid: &Grid, snapshot: &dyn Snapshot) -> Result<Option
     }
 }
 
+impl Grid {
+    /// The present of the grid's change feed: [`changes_since`](Self::changes_since) it gives what comes after.
+    pub fn changes_token(&self) -> Result<Token> {
+        token(self)
+    }
+
+    /// What changed after a token, oldest first, a bounded number of commits at a time.
+    ///
+    /// Whoever takes a [token](Self::changes_token), then reads everything, then asks for changes again and again, each time
+    /// with the token of the last answer, misses nothing: a commit is shown once no commit that was begun before it is under
+    /// way. What was shown is on the medium.
+    ///
+    /// # Errors
+    ///
+    /// [`Expired`](crate::ErrorKind::Expired) if what the token continues is not there: as many commits came since as are kept
+    /// ([`StoreOptions::changes_kept`](crate::StoreOptions::changes_kept)), or the token is of another grid or store, as it is
+    /// after a [swap](Store::swap).
+    pub fn changes_since(&self, token: &Token) -> Result<Changes> {
+        since(self, token)
+    }
+}
+
 #[cfg(test)]
 #[path = "feed_tests.rs"]
 mod tests;

@@ -86,6 +86,7 @@ mod feed;
 mod grid;
 mod kernel;
 mod key;
+mod open;
 mod reader;
 mod statistics;
 mod store;

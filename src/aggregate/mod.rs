@@ -4,9 +4,11 @@
 //! commits the aggregates together with the deletion of exactly these marks. Where the data has outgrown the pyramid, a
 //! step first raises its reach and marks the parents of the old tops.
 
+pub(crate) mod background;
 mod plan;
 mod propagate;
 mod raise;
+mod verbs;
 
 use std::collections::BTreeSet;
 use std::ops::AddAssign;

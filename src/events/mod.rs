@@ -15,6 +15,7 @@ mod change;
 mod column;
 mod merge;
 mod planes;
+mod stored;
 mod trie;
 
 pub(crate) use bins::bins_of;

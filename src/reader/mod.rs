@@ -13,18 +13,16 @@ mod series_events;
 mod serving;
 mod steps;
 mod times;
+mod verbs;
 mod version;
 
 pub(crate) use fold::Fold;
 pub use plan::Explanation;
 pub use query::{Answer, Coordinates, Freshness, Layer, Moment, Query};
-pub(crate) use series::read as read_series;
 pub use series::{Series, SeriesQuery};
 pub use serving::Served;
-pub(crate) use serving::serving;
 pub use steps::Steps;
 pub use version::Version;
-pub(crate) use version::version;
 
 use crate::array::Array;
 use crate::error::Result;

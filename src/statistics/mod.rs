@@ -29,12 +29,12 @@ mod scan;
 mod series;
 mod slots;
 mod tally;
+mod verbs;
 mod walk;
 
 use rayon::prelude::*;
 
 pub use answer::{ClassArea, Estimate, Histogram, Statistics};
-pub(crate) use inside::base_windows;
 pub use plan::Unserved;
 pub use polygon::{Polygon, Ring};
 pub use predicate::Predicate;

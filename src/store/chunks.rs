@@ -11,7 +11,6 @@ use crate::kernel::{Aggregation, Aggregator, Chunk, Custom, CustomPlanes, Full, 
 use crate::key::{ChunkKey, LayerId, Ticks};
 use crate::kv::{Snapshot, Space};
 
-use super::base::Base;
 use super::grid::Grid;
 
 /// A service's own aggregators, by name.
@@ -263,19 +262,6 @@ impl<'a> ChunkReader<'a> {
             let weight = weight.filter(|weight| state.len() == layer.rule.fixed() || weight.iter().any(|&w| w != full));
             Ok(Chunk { values, state, weight })
         })
-    }
-
-    /// What is stored at a location, one chunk a layer; base cells are lifted, and of a bucket it is the bins. `None` if nothing is.
-    pub(crate) fn stored(&self, at: &Location, base: &Base) -> Result<Option<LayerChunks>> {
-        if self.grid.structure().irregular_axis().is_some_and(|irregular| irregular.is_bucket(at)) {
-            return self.bucket_bins(at, base);
-        }
-        if base.has(at.levels)
-            && let Some(chunk) = self.base(at)?
-        {
-            return self.lift(&chunk.weigh(self.grid.schema(), self.grid.full(at.levels)), at.levels).map(Some);
-        }
-        if at.levels == base.finest() { Ok(None) } else { self.aggregates(at) }
     }
 
     /// The aggregates of every layer at a location, if there are any.

@@ -54,12 +54,6 @@ impl ChunkReader<'_> {
         Ok(None)
     }
 
-    /// The effective value of a location.
-    pub(crate) fn effective(&self, at: &Location, base: &Base) -> Result<Option<LayerChunks>> {
-        let Some((_, from)) = self.source(at, base)? else { return Ok(None) };
-        self.stored(&from, base)?.map(|chunks| self.spread(&chunks, &from, at)).transpose()
-    }
-
     /// The chunks of an ancestor along the refinable dimension, copied down to a location.
     pub(crate) fn spread(&self, chunks: &LayerChunks, from: &Location, at: &Location) -> Result<LayerChunks> {
         let layers = self.grid.layers().iter().zip(chunks);

@@ -8,14 +8,11 @@ mod base;
 mod catalog;
 mod chunks;
 mod column;
-mod copies;
-mod events;
 mod grid;
 mod journal;
 mod listing;
 mod names;
 mod options;
-mod places;
 #[cfg(test)]
 mod shuttled_tests;
 mod snapshot;
@@ -29,8 +26,6 @@ mod sync {
 }
 
 use std::collections::HashMap;
-#[cfg(feature = "rocksdb")]
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
@@ -49,7 +44,9 @@ pub(crate) use state::{State, WindowRecord, expect_base_levels, touch_base_level
 pub use stats::{GridStats, StoreStats};
 
 use background::Background;
+pub(crate) use background::Work;
 use backlog::Backlog;
+pub(crate) use backlog::{Outcome, Room};
 use names::Names;
 use snapshot::Pins;
 use stats::{Counters, Effect};
@@ -57,8 +54,7 @@ use turns::Turns;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::GridId;
-use crate::kv::{Durability, Engine, Memory, Snapshot};
-use crate::writer::Batch;
+use crate::kv::{Durability, Engine, Snapshot};
 
 /// Sequences are `epoch * 2^EPOCH_SHIFT + n`: unique for ever, since the epoch rises durably at every opening.
 const EPOCH_SHIFT: u32 = 40;
@@ -107,29 +103,13 @@ const _: () = {
 };
 
 impl Store {
-    /// Opens the store in a directory, and creates it if there is none.
-    ///
-    /// # Errors
-    ///
-    /// [`Unavailable`](crate::ErrorKind::Unavailable) if another process has it open; [`Corrupt`](crate::ErrorKind::Corrupt) if
-    /// its logs are damaged, in which case nothing was changed; [`Invalid`](crate::ErrorKind::Invalid) if the directory holds
-    /// something else, or a store of a newer format.
-    #[cfg(feature = "rocksdb")]
-    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        StoreOptions::default().open(path)
-    }
-
     /// How a store can be opened.
     pub fn options() -> StoreOptions {
         StoreOptions::default()
     }
 
-    /// A store in memory, gone with its last handle.
-    pub fn in_memory() -> Result<Self> {
-        StoreOptions::default().open_engine(Arc::new(Memory::new()))
-    }
-
-    fn start(engine: Arc<dyn Engine>, options: StoreOptions) -> Result<Self> {
+    /// The store in an engine, without threads of its own.
+    pub(crate) fn start(engine: Arc<dyn Engine>, options: StoreOptions) -> Result<Self> {
         let _span = tracing::debug_span!("open", policy = ?options.policy_chosen()).entered();
         let registered = options.registered()?;
         let entered = catalog::enter(engine.as_ref(), options.own_identity(), options.accepts_data_loss())?;
@@ -147,23 +127,15 @@ impl Store {
             commits: AtomicU64::new(0),
             conflicts: AtomicU64::new(0),
         };
-        let mut store = Self { shared: Arc::new(shared), background: None };
-        if store.policy() == Policy::Background {
-            store.grids()?.iter().try_for_each(Grid::count_found)?;
-            let background = Background::start(store.clone(), store.shared.options.threads())?;
-            store.background = Some(Arc::new(background));
-        }
-        Ok(store)
+        Ok(Self { shared: Arc::new(shared), background: None })
     }
 
-    /// A batch of puts, to any grids of this store, that are committed together.
-    pub fn batch<'a>(&self) -> Batch<'a> {
-        Batch::new(self.clone())
-    }
-
-    /// Brings every aggregate of every grid up to date.
-    pub fn aggregate(&self) -> Result<()> {
-        self.grids()?.iter().try_for_each(|grid| unless_dropped(grid.aggregate()).map(|_| ()))
+    /// The same store with threads of its own that do the work of its background.
+    pub(crate) fn with_background(mut self, work: Work) -> Result<Self> {
+        self.grids()?.iter().try_for_each(Grid::count_found)?;
+        let background = Background::start(self.clone(), self.shared.options.threads(), work)?;
+        self.background = Some(Arc::new(background));
+        Ok(self)
     }
 
     /// The store as it is now, for many reads of one version.
@@ -256,13 +228,9 @@ impl Store {
         &self.shared.backlog
     }
 
-    /// Lets a commit into a grid begin: under [`Policy::Background`] only when aggregation has kept up.
-    pub(crate) fn make_room(&self, grid: &Grid) -> Result<()> {
-        self.backlog().admit()?;
-        match self.policy() {
-            Policy::Background => background::make_room(grid, self.shared.options.most_marks()),
-            _ => Ok(()),
-        }
+    /// How many marks of a grid may be pending before commits into it wait.
+    pub(crate) fn marks_max(&self) -> u64 {
+        self.shared.options.most_marks()
     }
 
     pub(crate) fn now(&self) -> Duration {

@@ -3,16 +3,12 @@
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroUsize;
-#[cfg(feature = "rocksdb")]
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Store;
 use super::chunks::Registered;
 use crate::error::{Error, Result};
 use crate::kernel::Aggregator;
-use crate::kv::Engine;
 
 /// When aggregates are brought up to date.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,7 +20,7 @@ pub enum Policy {
     /// Soon after a commit has returned, by threads of the store. Commits leave marks, and wait when too many are pending. See
     /// the [guide](crate::guide).
     Background,
-    /// When [`Grid::aggregate`](super::Grid::aggregate) or [`Store::aggregate`] is called. Until then commits leave marks, and
+    /// When [`Grid::aggregate`](super::Grid::aggregate) or [`Store::aggregate`](super::Store::aggregate) is called. Until then commits leave marks, and
     /// reads say what is stale.
     Manual,
 }
@@ -154,20 +150,6 @@ impl StoreOptions {
         self
     }
 
-    /// Opens the store in a directory. See [`Store::open`].
-    #[cfg(feature = "rocksdb")]
-    pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
-        let options =
-            crate::kv::RocksOptions { create: self.create, accept_data_loss: self.accept_data_loss, ..Default::default() };
-        let engine = crate::kv::Rocks::open(path.as_ref(), &options)?;
-        self.open_engine(Arc::new(engine))
-    }
-
-    /// Opens the store in an engine.
-    pub fn open_engine(self, engine: Arc<dyn Engine>) -> Result<Store> {
-        Store::start(engine, self)
-    }
-
     /// The service's own aggregators by name.
     pub(super) fn registered(&self) -> Result<Registered> {
         let mut registered = Registered::new();
@@ -183,7 +165,12 @@ impl StoreOptions {
         self.identity.unwrap_or_else(|| RandomState::new().hash_one(()))
     }
 
-    pub(super) fn accepts_data_loss(&self) -> bool {
+    #[cfg(feature = "rocksdb")]
+    pub(crate) fn creates(&self) -> bool {
+        self.create
+    }
+
+    pub(crate) fn accepts_data_loss(&self) -> bool {
         self.accept_data_loss
     }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use ndarray::ArrayViewD;
 
 use super::{Commit, Writer};
+use crate::aggregate::background::make_room;
 use crate::array::ArrayView;
 use crate::error::{Error, ErrorKind, Result};
 use crate::grid::{CellIndex, Location, Shape, Window};
@@ -268,7 +269,7 @@ impl<'a> Batch<'a> {
     /// found whole after reopening, or not at all.
     pub fn commit(self) -> Result<Commit> {
         let _span = tracing::debug_span!("commit", puts = self.puts.len()).entered();
-        self.grids().iter().try_for_each(|grid| self.store.make_room(grid))?;
+        self.grids().iter().try_for_each(make_room)?;
         let inline = self.store.policy() == Policy::Inline;
         let mut conflicts = 0;
         loop {

@@ -7,6 +7,7 @@ mod clear;
 mod events;
 mod levels;
 mod places;
+mod verbs;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -26,7 +27,6 @@ pub use batch::{Batch, Overlap};
 use batch::{Content, Put};
 use cells::{Blank, Target, data, holes, is_blank, part_of, typed};
 pub use clean::Cleaned;
-pub(crate) use clean::clean;
 pub(crate) use clear::settle_bounds;
 use events::Buckets;
 pub(crate) use levels::check_levels;

@@ -1,0 +1,92 @@
+//! The life of the threads that aggregate in the background, and how commits wait for them.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use rayon::ThreadPool;
+
+use super::{step, step_unless_busy};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::GridId;
+use crate::store::{Grid, Outcome, Policy, Room, Store};
+
+/// The life of a background thread.
+pub(crate) fn run(store: &Store, pool: &ThreadPool) {
+    let mut grids = HashMap::new();
+    while let Some(id) = store.backlog().take(&|| store.now()) {
+        let turn = || pool.install(|| grid_of(store, &mut grids, id).and_then(|grid| step(&grid)));
+        let outcome = match catch_unwind(AssertUnwindSafe(turn)) {
+            Ok(Ok(Some(_))) => Outcome::More,
+            Ok(Ok(None)) => Outcome::Done,
+            Ok(Err(error)) => {
+                let why = error.sentence();
+                tracing::warn!(grid = id.0, error = why, "aggregation in the background failed");
+                if *error.kind() == ErrorKind::Poisoned {
+                    store.backlog().poison(why.clone());
+                }
+                Outcome::Failed(why)
+            }
+            Err(panic) => {
+                let why = format!("aggregation of grid number {} panicked: {}", id.0, message(panic.as_ref()));
+                tracing::error!(grid = id.0, error = why, "aggregation in the background panicked");
+                store.backlog().poison(why.clone());
+                Outcome::Failed(why)
+            }
+        };
+        store.backlog().hand_back(id, outcome, store.now());
+    }
+}
+
+fn grid_of(store: &Store, grids: &mut HashMap<GridId, Grid>, id: GridId) -> Result<Grid> {
+    if !grids.contains_key(&id) {
+        grids.extend(store.grids()?.into_iter().map(|grid| (grid.id(), grid)));
+    }
+    grids.get(&id).cloned().ok_or_else(|| Error::not_found(format!("there is no grid of number {}", id.0)))
+}
+
+/// Lets a commit into a grid begin. Under [`Policy::Background`] it waits until the grid has fewer marks pending than the store allows, or does a part of their work.
+pub(crate) fn make_room(grid: &Grid) -> Result<()> {
+    let store = grid.store();
+    store.backlog().admit()?;
+    if store.policy() != Policy::Background {
+        return Ok(());
+    }
+    let marks_max = store.marks_max();
+    // A thread of a pool may be what the step that it would wait for needs.
+    let patience = rayon::current_thread_index().is_none();
+    while store.backlog().make_room(grid.id(), marks_max, patience)? == Room::Help {
+        tracing::debug!(grid = grid.name(), marks_max, "a commit aggregates first");
+        let mut turn = Turn { grid, outcome: Some(Outcome::More) };
+        let step = if patience { step(grid).map(Some) } else { step_unless_busy(grid) };
+        match step {
+            Ok(Some(Some(_))) => {}
+            Ok(Some(None)) => turn.outcome = Some(Outcome::Done),
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                turn.outcome = Some(Outcome::Failed(error.sentence()));
+                let text = format!("grid `{}`: more than {marks_max} marks are pending and cannot be aggregated", grid.name());
+                return Err(error.within(text));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A turn that is handed back whatever happens.
+struct Turn<'a> {
+    grid: &'a Grid,
+    outcome: Option<Outcome>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let store = self.grid.store();
+        store.backlog().hand_back(self.grid.id(), self.outcome.take().unwrap_or(Outcome::More), store.now());
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
+}

@@ -1,0 +1,26 @@
+//! What is stored at a place, whether that is cells or a bucket of events.
+
+use crate::error::Result;
+use crate::grid::Location;
+use crate::store::{Base, ChunkReader, LayerChunks};
+
+impl ChunkReader<'_> {
+    /// What is stored at a location, one chunk a layer; base cells are lifted, and of a bucket it is the bins. `None` if nothing is.
+    pub(crate) fn stored(&self, at: &Location, base: &Base) -> Result<Option<LayerChunks>> {
+        if self.grid.structure().irregular_axis().is_some_and(|irregular| irregular.is_bucket(at)) {
+            return self.bucket_bins(at, base);
+        }
+        if base.has(at.levels)
+            && let Some(chunk) = self.base(at)?
+        {
+            return self.lift(&chunk.weigh(self.grid.schema(), self.grid.full(at.levels)), at.levels).map(Some);
+        }
+        if at.levels == base.finest() { Ok(None) } else { self.aggregates(at) }
+    }
+
+    /// The effective value of a location.
+    pub(crate) fn effective(&self, at: &Location, base: &Base) -> Result<Option<LayerChunks>> {
+        let Some((_, from)) = self.source(at, base)? else { return Ok(None) };
+        self.stored(&from, base)?.map(|chunks| self.spread(&chunks, &from, at)).transpose()
+    }
+}

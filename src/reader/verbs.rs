@@ -1,0 +1,56 @@
+//! What reads a grid: read, series, events, and what says how a read is served.
+
+use super::{Answer, Explanation, Query, Series, SeriesQuery, Served, Version};
+use crate::error::Result;
+use crate::store::Grid;
+
+impl Grid {
+    /// Reads what a query asks for.
+    pub fn read(&self, query: &Query) -> Result<Answer> {
+        super::read(self, query)
+    }
+
+    /// Reads the values of some cells along one dimension.
+    pub fn series(&self, query: &SeriesQuery) -> Result<Series> {
+        super::series::read(self, query)
+    }
+
+    /// The ticks of the events that a query asks for, rising: those that any chunk under its region holds. No chunk is read.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read).
+    pub fn events(&self, query: &Query) -> Result<Vec<i64>> {
+        super::events(self, query)
+    }
+
+    /// What stands for the answer to a query: as long as the stored cells that it is made of are the same, so is this, across
+    /// reopening too; when a chunk of them changes, so does this. For the ETag of a tile. No chunk is read.
+    ///
+    /// It counts whole chunks: a put beside the query's window within one of its chunks changes it too. With
+    /// [`Freshness::Fresh`](crate::Freshness::Fresh) it changes once more when aggregation has caught up with a change.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read).
+    pub fn version(&self, query: &Query) -> Result<Version> {
+        super::version::version(self, query)
+    }
+
+    /// What [`read`](Self::read) would do, without reading a chunk.
+    pub fn explain(&self, query: &Query) -> Result<Explanation> {
+        super::explain(self, query)
+    }
+
+    /// The stored chunks that serve a query, each with the part of the query's window that it serves: the optimal set for an
+    /// extent and a resolution. At each place it is the chunk that [`read`](Self::read) takes its cells from, as stored: the one
+    /// at the query's levels, else the nearest coarser one along the refinable dimension. No place is served twice; where none
+    /// serves, there is no data. No chunk is read.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read).
+    pub fn serving(&self, query: &Query) -> Result<Vec<Served>> {
+        super::serving::serving(self, query)
+    }
+}

@@ -1,0 +1,58 @@
+//! Statistics of a grid, and what takes a polygon.
+
+use super::{Polygon, Statistics, StatisticsQuery, StatisticsSeries};
+use crate::error::Result;
+use crate::reader::Steps;
+use crate::store::Grid;
+use crate::writer::Commit;
+
+impl Grid {
+    /// Statistics of a region: exact unless the query allows bounds, and up to date whatever marks are pending.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](crate::ErrorKind::Invalid) if the region does not fit the grid's axes, or there are more classes than an
+    /// answer lists. A grid without data has a count of 0.
+    pub fn statistics(&self, query: &StatisticsQuery) -> Result<Statistics> {
+        super::statistics(self, query)
+    }
+
+    /// Statistics of a region at each step of a dimension: the mean over a catchment hour by hour, from one chunk for all the hours
+    /// that it holds. Exact, and up to date whatever marks are pending.
+    ///
+    /// ```
+    /// # use gridstone::{Axis, DType, Dimension, Polygon, Schema, Stat, StatisticsQuery, Steps, Store, Structure, Window};
+    /// # fn main() -> gridstone::Result<()> {
+    /// # let time = Dimension::regular("time", [Axis::new("time", 0.0, 1.0, 16)]);
+    /// # let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, 16), Axis::new("x", 0.0, 1.0, 16)]);
+    /// # let structure = Structure::builder().dimension(time).dimension(space).build()?;
+    /// # let rain = Store::in_memory()?.create("rain", Schema::builder(structure, DType::F32).build()?)?;
+    /// # let hours = ndarray::Array3::from_shape_fn((24, 8, 8), |(hour, _, _)| hour as f32);
+    /// # rain.put(&Window::new([0, 0, 0], [24, 8, 8]), &hours)?;
+    /// let catchment = Polygon::new(["x", "y"], [vec![vec![[1.0, -1.0], [6.0, -2.0], [3.0, -7.0]]]])?;
+    /// let query = StatisticsQuery::all().polygon(catchment).stats([Stat::Mean]);
+    /// let series = rain.statistics_series(&query, &Steps::all().range(6.0, 12.0))?;
+    /// let means: Vec<f64> = series.steps.iter().filter_map(|step| step.mean).map(|mean| mean.value).collect();
+    /// assert_eq!(means, [6.0, 7.0, 8.0, 9.0, 10.0, 11.0]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn statistics_series(&self, query: &StatisticsQuery, steps: &Steps) -> Result<StatisticsSeries> {
+        super::statistics_series(self, query, steps)
+    }
+
+    /// Removes all data in a polygon, durably and in one commit, like [`clear`](Self::clear): the base cells whose centres it
+    /// holds, at whichever level they stand, and along all axes that are not the polygon's. Whole chunks are not read.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`clear`](Self::clear), and [`NotFound`](crate::ErrorKind::NotFound) or [`Invalid`](crate::ErrorKind::Invalid) if
+    /// the polygon's axes are not two of one dimension of the grid.
+    pub fn clear_polygon(&self, polygon: &Polygon) -> Result<Commit> {
+        self.writable()?;
+        let windows = super::inside::base_windows(self, self.present()?.as_ref(), polygon)?;
+        let mut batch = self.store().batch();
+        windows.iter().try_for_each(|window| batch.clear(self, window))?;
+        batch.commit()
+    }
+}
