@@ -280,6 +280,67 @@ fn every_invariant_has_a_test_that_carries_its_number() {
     assert!(numbers.iter().all(|number| (1..=10).contains(number)), "{numbers:?}: there are ten invariants");
 }
 
+/// The page on the architecture.
+fn architecture() -> String {
+    std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap()
+}
+
+#[test]
+fn each_invariant_has_its_row_in_the_architecture_with_tests_that_carry_its_number() {
+    let page = architecture();
+    let section = page.split("## Invariants").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+    let files = sources(&["src", "tests"]);
+    for number in 1..=10 {
+        let row = section
+            .lines()
+            .find(|line| line.starts_with(&format!("| {number} |")))
+            .unwrap_or_else(|| panic!("no row of {number}"));
+        let tests: Vec<&str> = row.rsplit('|').nth(1).unwrap().split('`').skip(1).step_by(2).collect();
+        assert!(!tests.is_empty(), "invariant {number} names no tests");
+        for place in tests {
+            let carries = |text: &String| text.lines().any(|line| carried(line).contains(&number));
+            let found = files.iter().any(|(path, text)| path.starts_with(place) && carries(text));
+            assert!(found, "{place} has no test that carries invariant {number}");
+        }
+    }
+    let rows = section.lines().filter(|line| line.starts_with("| ") && line.as_bytes()[2].is_ascii_digit()).count();
+    assert_eq!(rows, 10);
+}
+
+#[test]
+fn each_folder_and_module_has_its_line_in_the_architecture_and_each_line_is_of_something() {
+    let page = architecture();
+    let named: BTreeSet<&str> = page
+        .split("## Rooms")
+        .nth(1)
+        .and_then(|rest| rest.split("\n## ").next())
+        .unwrap()
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .collect();
+    let mut there = BTreeSet::new();
+    for entry in std::fs::read_dir(root().join("src")).unwrap().chain(std::fs::read_dir(root().join("tests")).unwrap()) {
+        let path = entry.unwrap().path();
+        let name = path.strip_prefix(root()).unwrap().to_string_lossy().replace('\\', "/");
+        there.insert(if path.is_dir() { format!("{name}/") } else { name });
+    }
+    there.retain(|name| !is_test(name) || name.ends_with('/'));
+    there.retain(|name| !["src/lib.rs", "tests/proptest-regressions/"].contains(&name.as_str()));
+    let missing: Vec<&String> = there.iter().filter(|name| !named.contains(name.as_str())).collect();
+    assert!(missing.is_empty(), "{missing:?} have no line in ARCHITECTURE.md");
+    for name in named {
+        assert!(root().join(name).exists(), "ARCHITECTURE.md tells of {name}, which is not there");
+    }
+    let layers = page.split("```text").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let of = |module: &str| layers.lines().position(|line| line.split_whitespace().any(|word| word == module));
+    for (module, imports) in LAYERS.iter().filter(|(module, _)| *module != "guide") {
+        let own = of(module).unwrap_or_else(|| panic!("`{module}` is not in the picture of layers"));
+        for import in *imports {
+            assert!(of(import) > Some(own), "the picture has `{import}` not below `{module}`, which imports it");
+        }
+    }
+}
+
 #[test]
 fn no_statement_of_a_test_checks_nothing() {
     for (path, text) in sources(&["src", "tests"]) {
