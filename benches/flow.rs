@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use gridstone::codec::{BlobSpec, Filter, Plane, decode, encode};
+use gridstone::codec::{BlobSpec, Codec, Filter, Plane, Settings, decode, encode};
 use gridstone::{
     Aggregation, Axis, Cells, DType, Dimension, Extent, Freshness, Grid, Level, Levels, Policy, Polygon, Query, Resampling,
     Schema, Stat, StatisticsQuery, Store, Structure, Window,
@@ -40,12 +40,16 @@ fn blobs(c: &mut Criterion) {
     let cells = Cells::from(heights(256).into_raw_vec_and_offset().0);
     let mut group = c.benchmark_group("blob");
     group.throughput(Throughput::Bytes(cells.as_bytes().len() as u64));
-    for filter in [Filter::None, Filter::Shuffle, Filter::Delta, Filter::Auto] {
-        let planes = [Plane { cells: &cells, filter }];
-        group.bench_function(format!("encode {filter:?}"), |b| b.iter(|| encode(b"key", &planes, &shape, 1, None)));
-        let blob = encode(b"key", &planes, &shape, 1, None);
+    let small = [Filter::None, Filter::Shuffle, Filter::Delta, Filter::Auto].map(|filter| (Codec::Small, filter));
+    for (codec, filter) in small.into_iter().chain([(Codec::Fast, Filter::Auto)]) {
+        let planes = [Plane::new(&cells, filter, f64::NAN)];
+        let settings = Settings { codec, level: 1 };
+        group.bench_function(format!("encode {codec:?} {filter:?}"), |b| {
+            b.iter(|| encode(b"key", &planes, &shape, settings, None))
+        });
+        let blob = encode(b"key", &planes, &shape, settings, None);
         let spec = BlobSpec::new(&shape, &[DType::F32], 1).unwrap();
-        group.bench_function(format!("decode {filter:?}"), |b| b.iter(|| decode(b"key", &blob, &spec).unwrap()));
+        group.bench_function(format!("decode {codec:?} {filter:?}"), |b| b.iter(|| decode(b"key", &blob, &spec).unwrap()));
     }
 }
 

@@ -9,7 +9,7 @@ use serde::ser::{Serialize, SerializeTuple, Serializer};
 pub use crate::adapter::geotiff::fuzz_geotiff as geotiff;
 #[cfg(feature = "netcdf")]
 pub use crate::adapter::netcdf::fuzz_netcdf as netcdf;
-use crate::codec::{BlobSpec, Filter, Plane, decode, decode_record, encode, encode_record, inspect};
+use crate::codec::{BlobSpec, Codec, Filter, Plane, Settings, decode, decode_record, encode, encode_record, inspect};
 use crate::key::{ChunkKey, DirectoryEntry, GridId, MarkKey};
 use crate::kv::{Engine, Memory};
 use crate::{
@@ -67,6 +67,7 @@ pub fn blob(bytes: &[u8]) {
     let mut input = Input(bytes);
     let (pick, filter, at) = (input.byte(), input.byte(), input.byte());
     let dtype = DType::ALL[usize::from(pick) % DType::ALL.len()];
+    let codec = if filter & 4 == 0 { Codec::Fast } else { Codec::Small };
     let filter = [Filter::None, Filter::Shuffle, Filter::Delta, Filter::Narrow][usize::from(filter) % 4];
     let (shape, dtypes) = ([4, 8], [dtype]);
     let Ok(spec) = BlobSpec::new(&shape, &dtypes, 1) else { unreachable!("a valid request") };
@@ -74,7 +75,7 @@ pub fn blob(bytes: &[u8]) {
     drop(decode(b"key", input.0, &spec));
     let mut cells = Cells::filled(dtype, 32, 0.0);
     cells.as_bytes_mut().iter_mut().for_each(|byte| *byte = input.byte());
-    let mut encoded = encode(b"key", &[Plane { cells: &cells, filter }], &shape, 1, None);
+    let mut encoded = encode(b"key", &[Plane::new(&cells, filter, f64::NAN)], &shape, Settings { codec, level: 1 }, None);
     let decoded = decode(b"key", &encoded, &spec).expect("what was encoded is decoded");
     assert!(decoded.len() == 1 && decoded[0].as_bytes() == cells.as_bytes(), "bit for bit");
     assert!(decode(b"other", &encoded, &spec).is_err(), "under another key it is damaged");

@@ -96,6 +96,7 @@ mod writer;
 pub use aggregate::Aggregated;
 pub use array::{Array, ArrayView, Cell, Cells, DType};
 pub use calendar::{Tick, TimeUnit, Timestamp};
+pub use codec::Codec;
 pub use copy::Updated;
 pub use error::{Error, ErrorKind, Result};
 pub use feed::{Change, Changes, Token};

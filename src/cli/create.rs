@@ -13,7 +13,7 @@ use super::{Outcome, info};
 use crate::adapter::geotiff::GeoTiff;
 use crate::adapter::netcdf;
 use crate::adapter::raster::{Like, schema_like};
-use crate::{Schema, Store};
+use crate::{Schema, SchemaBuilder, Store};
 
 /// Make a grid, and the store if there is none
 ///
@@ -39,6 +39,9 @@ pub(super) struct Create {
     /// What coarser levels are computed by: mean, min, max, sum, count, sample, variance, std, mode, mode:K, first:DIMENSION, last:DIMENSION, several with commas, or none [default: mean]
     #[arg(long, value_name = "NAMES")]
     aggregator: Option<Aggregators>,
+    /// What speed is traded for [default: fast]
+    #[arg(long, value_name = "CODEC")]
+    codec: Option<structure::CodecName>,
     /// The value that stands for "no data" [default: the file's]
     #[arg(long, value_name = "V", value_parser = args::nodata, allow_hyphen_values = true)]
     nodata: Option<f64>,
@@ -103,6 +106,10 @@ impl Create {
                 description.schema()?
             }
             ([], None) => anyhow::bail!("give --like or --structure"),
+        };
+        let schema = match self.codec {
+            Some(codec) => SchemaBuilder::from(schema).codec(codec.into()).build()?,
+            None => schema,
         };
         crate::grid::check_name("grid", &self.grid)?;
         let store = Store::options().create(true).open(&self.store)?;

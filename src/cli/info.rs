@@ -17,7 +17,7 @@ use crate::{Aggregation, Depth, DimensionKind, Grid, Layer, Levels, Query};
 #[command(after_help = "Example:\n  gridstone info store dem
 
 The JSON is {\"store\", \"grids\": [...]}, each grid with:
-  grid, dtype, nodata, crs, filter, zstd_level, aggregators
+  grid, dtype, nodata, crs, codec, filter, zstd_level, aggregators
   dimensions   [{name, kind: regular|fixed|irregular, refinable, depth (null: to the top), labels, spacing (of events, in ticks),
                axes: [{name, origin, step, chunk, unit}]}]
   period       [first, end] of the time axis in ISO 8601, of an irregular one [first, last]; null if there is none, or before
@@ -162,7 +162,8 @@ fn as_json(grid: &Grid) -> anyhow::Result<Value> {
     let period = period.map(|(along, bounds)| along.ends_shown(structure, bounds));
     Ok(json!({
         "grid": grid.name(), "dtype": schema.dtype().name(), "nodata": schema.nodata(), "crs": structure.crs(),
-        "filter": format!("{:?}", schema.filter()).to_lowercase(), "zstd_level": schema.zstd_level(),
+        "codec": format!("{:?}", schema.codec()).to_lowercase(), "filter": format!("{:?}", schema.filter()).to_lowercase(),
+        "zstd_level": schema.zstd_level(),
         "aggregators": schema.aggregators().iter().map(Aggregation::to_string).collect::<Vec<_>>(),
         "dimensions": structure.dimensions().iter().map(dimension).collect::<Vec<_>>(),
         "extent": extent.as_ref().map(|extent| json::extent(structure, extent)), "period": period,
@@ -178,7 +179,8 @@ fn as_json(grid: &Grid) -> anyhow::Result<Value> {
 fn as_text(grid: &Grid) -> anyhow::Result<String> {
     let (schema, structure) = (grid.schema(), grid.structure());
     let mut lines = vec![format!("grid       {}", grid.name()), format!("cells      {}", cells(grid))];
-    lines.push(format!("codec      {} filter, zstd {}", format!("{:?}", schema.filter()).to_lowercase(), schema.zstd_level()));
+    let [codec, filter] = [format!("{:?}", schema.codec()), format!("{:?}", schema.filter())].map(|name| name.to_lowercase());
+    lines.push(format!("codec      {codec}, {filter} filter, zstd {}", schema.zstd_level()));
     for dimension in structure.dimensions() {
         lines.push(format!("dimension  {}", described(dimension)));
         if let (DimensionKind::Irregular { spacing, .. }, [axis]) = (dimension.kind(), dimension.axes()) {

@@ -6,7 +6,7 @@ use anyhow::Context;
 use serde::Deserialize;
 
 use super::args::ChunkSize;
-use crate::codec::Filter;
+use crate::codec::{Codec, Filter};
 use crate::{Aggregation, Axis, Depth, Dimension, Schema, Structure};
 
 /// What `gridstone create --help` ends with.
@@ -20,6 +20,7 @@ A description for --structure; unknown keys are refused, and what has a default 
   crs = \"EPSG:32632\"                  # default: none
   aggregators = [\"mean\", \"mode:16\"]   # see --aggregator; default: mean
   filter = \"delta\"                    # none, shuffle, delta or auto (default): delta or none, whichever is smaller
+  codec = \"fast\"                      # fast (default): packed at the speed of memory; small: always zstd
   zstd_level = 1                      # 1 (default) to 19
 
   [[dimension]]                       # in the order of an array's axes
@@ -59,7 +60,27 @@ pub(super) struct Description {
     aggregators: Option<Vec<String>>,
     filter: Option<FilterName>,
     zstd_level: Option<i32>,
+    codec: Option<CodecName>,
     dimension: Vec<DimensionTable>,
+}
+
+/// What speed is traded for.
+#[derive(Clone, Copy, Debug, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum CodecName {
+    /// Packed at the speed of memory; zstd only where that saves more than half of the raw bytes
+    Fast,
+    /// Always zstd
+    Small,
+}
+
+impl From<CodecName> for Codec {
+    fn from(name: CodecName) -> Self {
+        match name {
+            CodecName::Fast => Self::Fast,
+            CodecName::Small => Self::Small,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -152,6 +173,9 @@ impl Description {
                 FilterName::Shuffle => Filter::Shuffle,
                 FilterName::Delta => Filter::Delta,
             });
+        }
+        if let Some(codec) = self.codec {
+            schema = schema.codec(codec.into());
         }
         if let Some(level) = self.zstd_level {
             schema = schema.zstd_level(level);

@@ -244,6 +244,11 @@ impl Lines<'_> {
         self.rows.column()
     }
 
+    /// How many cells of the strip there are up to the end of the last row of a tile of a shape.
+    pub(super) fn end(&self, part: &[usize]) -> usize {
+        self.of(part).last().map_or(0, |(_, row)| (row + 1) * self.row_len())
+    }
+
     /// How many cells the strip has.
     pub(super) fn cells(&self) -> usize {
         self.strip.len() * self.row_len()
@@ -287,6 +292,10 @@ fn paint_words<W: Word>(
             copy_rows(payload, lines, &mut tile);
             Ok(())
         }
+        Encoding::Packed => match Image::of(header.transform, header.dtype) {
+            Some(image) => delta::unpack(payload, image, lines, &mut tile),
+            None => Err(DecodeError::Request { reason: "only differences of an image are packed" }),
+        },
         Encoding::Zstd => frame::decompress(payload, lines.cells() * header.transform.size(size_of::<W>()), |plain| {
             match (header.transform, Image::of(header.transform, header.dtype)) {
                 (_, Some(image)) => delta::undo(plain, image, lines, &mut tile),

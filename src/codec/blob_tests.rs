@@ -7,13 +7,19 @@ use crate::array::{Bounds, Cell, Tile, with_dtype};
 
 const FILTERS: [Filter; 5] = [Filter::None, Filter::Shuffle, Filter::Delta, Filter::Auto, Filter::Narrow];
 const KEY: &[u8] = b"dem/0/1/2";
+const SMALL: Settings = Settings { codec: Codec::Small, level: 1 };
+const FAST: Settings = Settings { codec: Codec::Fast, level: 1 };
 
 fn spec<'a>(shape: &'a [usize], dtypes: &'a [DType]) -> BlobSpec<'a> {
     BlobSpec::new(shape, dtypes, 1).expect("a possible chunk")
 }
 
 fn encode_one(cells: &Cells, filter: Filter, row_len: usize) -> Vec<u8> {
-    encode(KEY, &[Plane { cells, filter }], &[cells.len() / row_len, row_len], 1, None)
+    encode(KEY, &[Plane::new(cells, filter, f64::NAN)], &[cells.len() / row_len, row_len], SMALL, None)
+}
+
+fn encode_fast(cells: &Cells, filter: Filter, row_len: usize) -> Vec<u8> {
+    encode(KEY, &[Plane::new(cells, filter, f64::NAN)], &[cells.len() / row_len, row_len], FAST, None)
 }
 
 /// Cells of a type from the low bits of words.
@@ -89,17 +95,18 @@ fn row_len_of(cells: usize, choice: prop::sample::Index) -> usize {
 }
 
 /// Of a strip that is the whole plane: version, plane, planes, encoding, filter, dtype, scale, hole, row length, first row, payload
-/// length, and no digest.
+/// length, and no digest. A hole is NaN.
 fn header(fields: [u8; 6], scale: i16, hole: i64, row_len: u32, payload_len: u32) -> Vec<u8> {
+    let bits = if hole == 0 { 0 } else { u64::from(f32::NAN.to_bits()) };
     let numbers = [row_len, 0, payload_len].map(u32::to_le_bytes).concat();
-    [fields.as_slice(), &scale.to_le_bytes(), &hole.to_le_bytes(), &numbers, &[0; 16]].concat()
+    [fields.as_slice(), &scale.to_le_bytes(), &hole.to_le_bytes(), &bits.to_le_bytes(), &numbers, &[0; 16]].concat()
 }
 
 #[test]
 fn i2_a_constant_blob_has_these_bytes() {
     let blob = encode_one(&vec![-2_i16; 6].into(), Filter::Delta, 3);
-    assert_eq!(blob[..8], [170, 105, 210, 104, 120, 201, 77, 137]);
-    assert_eq!(blob[8..HEADER_LEN], header([2, 0, 1, 0, 0, 3], 0, 0, 3, 2));
+    assert_eq!(blob[..8], [229, 38, 12, 194, 81, 159, 220, 7]);
+    assert_eq!(blob[8..HEADER_LEN], header([3, 0, 1, 0, 0, 3], 0, 0, 3, 2));
     assert_eq!(blob[HEADER_LEN..], [254, 255]);
     assert_eq!(decode(KEY, &blob, &spec(&[2, 3], &[DType::I16])), Ok(vec![vec![-2_i16; 6].into()]));
 }
@@ -108,8 +115,8 @@ fn i2_a_constant_blob_has_these_bytes() {
 fn i2_a_raw_blob_has_these_bytes() {
     let cells: Cells = vec![1_u8, 2, 3].into();
     let blob = encode_one(&cells, Filter::Delta, 3);
-    assert_eq!(blob[..8], [181, 31, 130, 88, 238, 248, 56, 133]);
-    assert_eq!(blob[8..HEADER_LEN], header([2, 0, 1, 1, 0, 0], 0, 0, 3, 3));
+    assert_eq!(blob[..8], [28, 253, 112, 35, 112, 26, 144, 118]);
+    assert_eq!(blob[8..HEADER_LEN], header([3, 0, 1, 1, 0, 0], 0, 0, 3, 3));
     assert_eq!(blob[HEADER_LEN..], [1, 2, 3]);
 }
 
@@ -119,7 +126,7 @@ fn i2_a_filtered_plane_has_these_bytes() {
     let frame = &blob[HEADER_LEN..];
     let frame_len = u32::try_from(frame.len()).expect("short");
     // Zstd, fixed-point, float32, quarters, NaN is -9.
-    assert_eq!(blob[8..HEADER_LEN], header([2, 0, 1, 2, 3, 8], -2, -9, 8, frame_len));
+    assert_eq!(blob[8..HEADER_LEN], header([3, 0, 1, 2, 3, 8], -2, -9, 8, frame_len));
     let filtered = frame::decompress(frame, 256, <[u8]>::to_vec).expect("a frame");
     // The first row is 4 x (-2, -1.5, -1, ..) = -8, -6, -4, ..: differences -8, 2, 2, .. and of the rows below 3, 0, 0, ..
     assert_eq!(filtered[..8], [15, 4, 4, 4, 4, 4, 4, 4]);
@@ -127,9 +134,63 @@ fn i2_a_filtered_plane_has_these_bytes() {
     // Multiples of four: int16, shift 2.
     let cells: Cells = (0..64).map(|i| 4 * (i % 8) - 8).collect::<Vec<i16>>().into();
     let blob = encode_one(&cells, Filter::Delta, 8);
-    assert_eq!(blob[8..16], [2, 0, 1, 2, 2, 3, 2, 0]);
+    assert_eq!(blob[8..16], [3, 0, 1, 2, 2, 3, 2, 0]);
     let filtered = frame::decompress(&blob[HEADER_LEN..], 128, <[u8]>::to_vec).expect("a frame");
     assert_eq!(filtered[..10], [3, 2, 2, 2, 2, 2, 2, 2, 0, 0]);
+}
+
+#[test]
+fn i2_a_packed_plane_has_these_bytes() {
+    let blob = encode_fast(&slope(8, 8), Filter::Delta, 8);
+    let payload = &blob[HEADER_LEN..];
+    // Packed, fixed-point, float32, quarters, NaN is -9.
+    assert_eq!(blob[8..HEADER_LEN], header([3, 0, 1, 3, 3, 8], -2, -9, 8, u32::try_from(payload.len()).expect("short")));
+    // One block of 64 words of 6 bits: 8 rows of 8 lanes, 48 bits a lane, in two rows; no patches.
+    assert_eq!((payload.len(), &payload[..2]), (2 + 2 * 32, [6, 0].as_slice()));
+    // The first lane has the first word of each row of cells: 15, then 6 and 6 and so on, as above, but where holes are.
+    let lane = |row: usize| u64::from(u32::from_le_bytes([0, 1, 2, 3].map(|i| payload[2 + 32 * row + i])));
+    let bits = lane(0) | lane(1) << 32;
+    assert_eq!([0, 1, 2, 3].map(|word| bits >> (6 * word) & 63), [15, 6, 6, 6]);
+}
+
+#[test]
+fn i2_floats_in_tenths_are_packed_as_whole_numbers() {
+    let tenths: Vec<f32> = (0..64 * 64).map(|i| f32::from(u8::try_from(i % 7).expect("small")) / 10.0).collect();
+    let (cells, doubles): (Cells, Vec<f64>) =
+        (tenths.clone().into(), tenths.iter().map(|&cell| (f64::from(cell) * 10.0).round() / 10.0).collect());
+    for (cells, bits) in [(cells, u64::from(f32::NAN.to_bits())), (doubles.into(), f64::NAN.to_bits())] {
+        let blob = encode_fast(&cells, Filter::Auto, 64);
+        let header = inspect(&blob).expect("a blob")[0];
+        assert_eq!(header.transform, Transform::Decimal { digits: 1, hole: Hole { bits, image: -1 } });
+        assert_eq!(header.encoding, Encoding::Packed);
+        assert_same(&decode(KEY, &blob, &spec(&[64, 64], &[cells.dtype()])).expect("good")[0], &cells);
+    }
+}
+
+#[test]
+fn i2_wide_places_without_data_cost_next_to_nothing_whatever_stands_for_them() {
+    let lengths = [f64::NAN, -9999.0, 9.969_209_968_386_869e36, -3.402_823_466_385_288_6e38].map(|fill| {
+        #[expect(clippy::cast_possible_truncation, reason = "the float that stands for it")]
+        let cell = |i: usize| {
+            if (i + i / 64 * 3) % 64 < 48 { fill as f32 } else { f32::from(u8::try_from(i % 5).expect("small")) / 4.0 }
+        };
+        let cells: Cells = (0..64 * 64).map(cell).collect::<Vec<f32>>().into();
+        let blob = encode(KEY, &[Plane::new(&cells, Filter::Auto, fill)], &[64, 64], FAST, None);
+        assert_same(&decode(KEY, &blob, &spec(&[64, 64], &[DType::F32])).expect("good")[0], &cells);
+        blob.len()
+    });
+    assert!(lengths[0] < 64 * 64 && lengths.iter().all(|len| *len == lengths[0]), "{lengths:?}");
+}
+
+#[test]
+fn fast_takes_zstd_where_that_saves_more_than_half() {
+    let noise: Cells =
+        (0..4096_u32).map(|i| i.wrapping_mul(2_654_435_761) >> 8).map(|i| i as f32 + 0.3).collect::<Vec<f32>>().into();
+    // Unrelated neighbours, but few different rows: only zstd sees that.
+    let repeated: Cells = (0..4096_u32).map(|i| (i % 37).wrapping_mul(2_654_435_761) as f32 / 7.0).collect::<Vec<f32>>().into();
+    let encoding = |cells: &Cells, row_len| inspect(&encode_fast(cells, Filter::Auto, row_len)).expect("a blob")[0].encoding;
+    assert_eq!([encoding(&slope(64, 64), 64), encoding(&repeated, 64)], [Encoding::Packed, Encoding::Zstd]);
+    assert_ne!(encoding(&noise, 64), Encoding::Zstd);
 }
 
 #[test]
@@ -137,21 +198,21 @@ fn i2_areas_become_these_bytes() {
     let cells: Cells = (0..64).map(|i| f64::from(i % 5) * 64.0).collect::<Vec<f64>>().into();
     let blob = encode_one(&cells, Filter::Narrow, 8);
     // Zstd, whole numbers of one byte, float64, multiples of 2^6.
-    assert_eq!(blob[8..16], [2, 0, 1, 2, 4, 9, 6, 0]);
+    assert_eq!(blob[8..16], [3, 0, 1, 2, 4, 9, 6, 0]);
     let narrow = frame::decompress(&blob[HEADER_LEN..], 64, <[u8]>::to_vec).expect("a frame");
     assert_eq!(narrow[..7], [0, 1, 2, 3, 4, 0, 1]);
 }
 
-/// Two planes as version 2 wrote them: `slope(8, 8)`, and weights of which all are 1.
+/// Planes as version 3 wrote them: `slope(8, 8)` packed, and weights of which all are 1.
 const GOLDEN: [&str; 4] = [
-    "e2eec70ce47af0fa020002020308fefff7ffffffffffffff0800000000000000420000000000000000000000000000000000000028b52ffd",
-    "640000a5010034020f0406001f20060000191a00201f06001b361900000006001c1b0006292a00062a29000600414004580203ae5c03160f",
-    "000b5a1464237c64914932f671e5020102000008000000000000000000000800000000000000040000000000000000000000000000000000",
-    "00000000803f",
+    "69889d7c593dfc34030002030308fefff7ffffffffffffff0000c07f00000000080000000000000042000000000000000000000000000000",
+    "0000000006008f6118860400000004006c1c0490d91b04a0650004000000c407020004f801006118000090aa0000a0a60000000000000000",
+    "00000000000000000000000000001c170cd52a0c7a4c03010200000800000000000000000000000000000000000008000000000000000400",
+    "0000000000000000000000000000000000000000803f",
 ];
 
 #[test]
-fn i2_what_version_2_wrote_is_decoded_for_ever() {
+fn i2_what_version_3_wrote_is_decoded_for_ever() {
     let blob: Vec<u8> = GOLDEN
         .concat()
         .as_bytes()
@@ -168,8 +229,8 @@ fn i2_every_bit_flip_and_every_cut_of_a_blob_is_refused() {
     let weights: Cells = (0..64).map(|i| i as f32).collect::<Vec<f32>>().into();
     let classes: Cells = vec![7_u8; 64].into();
     let value = slope(8, 8);
-    let planes = [&value, &weights, &classes].map(|cells| Plane { cells, filter: Filter::Delta });
-    let blob = encode(KEY, &planes, &[8, 8], 1, None);
+    let planes = [&value, &weights, &classes].map(|cells| Plane::new(cells, Filter::Delta, f64::NAN));
+    let blob = encode(KEY, &planes, &[8, 8], SMALL, None);
     let dtypes = [DType::F32, DType::F32, DType::U8];
     let spec = BlobSpec::new(&[8, 8], &dtypes, 1).expect("possible");
     let decoded = decode(KEY, &blob, &spec).expect("whole");
@@ -230,21 +291,23 @@ fn i2_header_values_without_meaning_are_refused_under_a_good_checksum() {
     let spec = spec(&[8, 8], &[DType::F32]);
     let refusal = |at, byte| decode(KEY, &forged(&blob, at, byte), &spec).expect_err("forged");
     let invalid = |field, got| DecodeError::Invalid { field, got };
-    assert_eq!(refusal(8, 1), DecodeError::Field { field: "format version", expected: 2, got: 1 });
+    assert_eq!(refusal(8, 1), DecodeError::Field { field: "format version", expected: 3, got: 1 });
     assert_eq!(refusal(9, 1), DecodeError::Field { field: "plane index", expected: 0, got: 1 });
     assert_eq!(refusal(10, 0), invalid("plane count", 0));
-    assert_eq!(refusal(11, 3), invalid("encoding", 3));
+    assert_eq!(refusal(11, 4), invalid("encoding", 4));
     assert_eq!(refusal(11, 0), invalid("filter", 3));
     assert_eq!(refusal(12, 4), invalid("filter", 4));
-    assert_eq!(refusal(12, 7), invalid("filter", 7));
+    assert_eq!(refusal(12, 7), invalid("scale", -2));
+    assert_eq!(refusal(12, 8), invalid("filter", 8));
     assert_eq!(refusal(12, 1), invalid("scale or hole", -2));
     assert_eq!(refusal(12, 2), invalid("scale", -2));
     assert_eq!(refusal(13, 10), invalid("dtype", 10));
     assert_eq!(refusal(15, 4), invalid("filter", 3));
     assert_eq!(refusal(20, 0), invalid("filter", 3));
-    assert_eq!(refusal(28, 1), DecodeError::Field { field: "first row", expected: 0, got: 1 });
-    assert_eq!(refusal(35, 255), DecodeError::Truncated { needed: 0xff00_0000 + blob.len(), got: blob.len() });
-    assert_eq!(refusal(36, 1), DecodeError::Field { field: "presence of a digest", expected: 0, got: 1 });
+    assert_eq!(refusal(28, 1), invalid("filter", 3));
+    assert_eq!(refusal(36, 1), DecodeError::Field { field: "first row", expected: 0, got: 1 });
+    assert_eq!(refusal(43, 255), DecodeError::Truncated { needed: 0xff00_0000 + blob.len(), got: blob.len() });
+    assert_eq!(refusal(44, 1), DecodeError::Field { field: "presence of a digest", expected: 0, got: 1 });
 }
 
 #[test]
@@ -316,10 +379,10 @@ fn a_box_of_the_wrong_type_or_beyond_the_chunk_is_refused() {
 #[test]
 fn inspect_reads_headers_without_a_structure() {
     let (value, weights) = (slope(8, 8), Cells::filled(DType::F32, 64, 1.0));
-    let planes = [&value, &weights].map(|cells| Plane { cells, filter: Filter::Delta });
-    let headers = inspect(&encode(KEY, &planes, &[8, 8], 1, None)).expect("two planes");
+    let planes = [&value, &weights].map(|cells| Plane::new(cells, Filter::Delta, f64::NAN));
+    let headers = inspect(&encode(KEY, &planes, &[8, 8], SMALL, None)).expect("two planes");
     let summary: Vec<_> = headers.iter().map(|h| (h.plane, h.planes, h.encoding, h.transform)).collect();
-    let fixed = Transform::Fixed { exponent: -2, hole: -9 };
+    let fixed = Transform::Fixed { exponent: -2, hole: Hole { bits: f32::NAN.to_bits().into(), image: -9 } };
     assert_eq!(summary, [(0, 2, Encoding::Zstd, fixed), (1, 2, Encoding::Constant, Transform::None)]);
     assert_eq!(inspect(&[]), Err(DecodeError::Truncated { needed: HEADER_LEN, got: 0 }));
 }
@@ -328,15 +391,18 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn i2_blobs_round_trip_bit_for_bit(words in words(), choice: prop::sample::Index, level in 1..4) {
+    fn i2_blobs_round_trip_bit_for_bit(words in words(), choice: prop::sample::Index, hole: prop::sample::Index, level in 1..4) {
         let row_len = row_len_of(words.len(), choice);
         for dtype in DType::ALL {
             for filter in FILTERS {
                 let cells = cells_of(dtype, &words);
                 let shape = [words.len() / row_len, row_len];
-                let blob = encode(KEY, &[Plane { cells: &cells, filter }], &shape, level, None);
-                let decoded = decode(KEY, &blob, &spec(&shape, &[dtype])).expect("good");
-                prop_assert_eq!(decoded[0].as_bytes(), cells.as_bytes());
+                for codec in [Codec::Fast, Codec::Small] {
+                    let plane = Plane { cells: &cells, filter, hole: words[hole.index(words.len())] };
+                    let blob = encode(KEY, &[plane], &shape, Settings { codec, level }, None);
+                    let decoded = decode(KEY, &blob, &spec(&shape, &[dtype])).expect("good");
+                    prop_assert_eq!(decoded[0].as_bytes(), cells.as_bytes());
+                }
             }
         }
     }
@@ -347,12 +413,13 @@ proptest! {
         words in prop::collection::vec(0_u64..1000, 625),
         dtype in prop::sample::select(DType::ALL.to_vec()),
         filter in prop::sample::select(FILTERS.to_vec()),
+        codec in prop::sample::select(vec![Codec::Fast, Codec::Small]),
     ) {
         let shape: Vec<usize> = axes.iter().map(|axis| axis.0).collect();
         let start: Vec<usize> = axes.iter().map(|axis| axis.1.index(axis.0)).collect();
         let part: Vec<usize> = axes.iter().zip(&start).map(|(axis, &start)| axis.2.index(axis.0 - start + 1)).collect();
         let cells = cells_of(dtype, &words[..shape.iter().product()]);
-        let blob = encode(KEY, &[Plane { cells: &cells, filter }], &shape, 1, None);
+        let blob = encode(KEY, &[Plane::new(&cells, filter, f64::NAN)], &shape, Settings { codec, level: 1 }, None);
         let dtypes = [dtype];
         let spec = spec(&shape, &dtypes);
         with_dtype!(dtype, |T| {
@@ -374,10 +441,11 @@ proptest! {
         choice: prop::sample::Index,
         dtype in prop::sample::select(DType::ALL.to_vec()),
         edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        fast: bool,
     ) {
         let row_len = row_len_of(words.len(), choice);
         let cells = cells_of(dtype, &words);
-        let mut blob = encode_one(&cells, Filter::Delta, row_len);
+        let mut blob = if fast { encode_fast } else { encode_one }(&cells, Filter::Delta, row_len);
         for (at, byte) in edits {
             let at = at.index(blob.len());
             blob = forged(&blob, at, byte);

@@ -10,10 +10,14 @@ use super::image::{Image, Transform};
 use super::narrow;
 use super::strip::strip_rows;
 use super::word::Word;
-use super::{Filter, Plane};
+use super::{Codec, Filter, Plane, Settings};
 use crate::array::DType;
 
-/// The least that [`Filter::Auto`] tries its candidates on.
+/// Under [`Codec::Fast`], zstd is used where it saves more than one over this of the raw bytes beside what packing makes of them.
+/// What packing makes so short needs no sample.
+const ENTROPY_SAVES: usize = 2;
+
+/// The least that candidates for zstd are tried on.
 const SAMPLE_BYTES_MIN: usize = 2 << 10;
 
 /// Encodes planes of a chunk of a shape under a key.
@@ -25,7 +29,7 @@ const SAMPLE_BYTES_MIN: usize = 2 << 10;
 ///
 /// # Panics
 /// If there is no plane or more than 255, if one of them has other cells than the shape asks for, or none, or 4 GiB or more.
-pub fn encode(key: &[u8], planes: &[Plane<'_>], shape: &[usize], level: i32, before: Option<&[u8]>) -> Vec<u8> {
+pub fn encode(key: &[u8], planes: &[Plane<'_>], shape: &[usize], settings: Settings, before: Option<&[u8]>) -> Vec<u8> {
     let count = u8::try_from(planes.len()).expect("at most 255 planes");
     let (cells, row_len) = (shape.iter().product::<usize>(), shape.last().copied().unwrap_or(0));
     assert!(cells > 0 && count > 0, "at least one plane, and one cell");
@@ -59,35 +63,116 @@ pub fn encode(key: &[u8], planes: &[Plane<'_>], shape: &[usize], level: i32, bef
             match find(&before, key, &blank, strip.len()) {
                 Some(same) if same.header.planes == count => blob.extend_from_slice(same.bytes()),
                 Some(same) => push(key, &mut blob, StripHeader { planes: count, ..same.header }, same.unverified_payload()),
-                None => compress(key, &mut blob, blank, strip, (plane.filter, level)),
+                None => Strip { key, blank, cells: strip, plane, settings }.append(&mut blob),
             }
         }
     }
     blob
 }
 
-fn compress(key: &[u8], blob: &mut Vec<u8>, blank: StripHeader, strip: &[u8], (filter, level): (Filter, i32)) {
-    let (dtype, row_len) = (blank.dtype, usize::try_from(blank.row_len).unwrap_or(usize::MAX));
-    let transform = with_words(strip, dtype, ChooseTransform { dtype, filter, row_len, level });
-    frame::compress(
-        (transform.size(dtype.size()) * (strip.len() / dtype.size()), strip.len()),
-        level,
-        |plain| with_words(strip, dtype, ApplyTransform { dtype, transform, row_len, plain }),
-        |packed| match packed {
-            Some(packed) => push(key, blob, StripHeader { encoding: Encoding::Zstd, transform, ..blank }, packed),
-            None => push(key, blob, StripHeader { encoding: Encoding::Raw, ..blank }, strip),
-        },
-    );
+/// A strip to be encoded.
+struct Strip<'a> {
+    key: &'a [u8],
+    blank: StripHeader,
+    cells: &'a [u8],
+    plane: &'a Plane<'a>,
+    settings: Settings,
+}
+
+impl Strip<'_> {
+    fn append(&self, blob: &mut Vec<u8>) {
+        let delta = match (self.settings.codec, self.plane.filter) {
+            (Codec::Fast, Filter::Delta | Filter::Auto | Filter::Narrow) => self.delta(),
+            _ => return self.compress(blob, self.best().0),
+        };
+        let (start, len) = (blob.len(), self.cells.len());
+        blob.resize(start + HEADER_LEN, 0);
+        let shorter = self.with_words(Pack { image: delta, dtype: self.blank.dtype, row_len: self.row_len(), most: len, blob });
+        let packed = if shorter { blob.len() - start - HEADER_LEN } else { len };
+        if packed > len / ENTROPY_SAVES
+            && repeats(self.cells)
+            && let (transform, compressed) = self.best()
+            && packed.saturating_sub(compressed) > len / ENTROPY_SAVES
+        {
+            blob.truncate(start);
+            return self.compress(blob, transform);
+        }
+        if shorter {
+            seal(self.key, blob, start, StripHeader { encoding: Encoding::Packed, transform: delta, ..self.blank });
+        } else {
+            blob.truncate(start);
+            push(self.key, blob, StripHeader { encoding: Encoding::Raw, ..self.blank }, self.cells);
+        }
+    }
+
+    fn compress(&self, blob: &mut Vec<u8>, transform: Transform) {
+        let Self { key, blank, cells, .. } = self;
+        frame::compress(
+            (transform.size(blank.dtype.size()) * (cells.len() / blank.dtype.size()), cells.len()),
+            self.settings.level,
+            |plain| self.with_words(ApplyTransform { dtype: blank.dtype, transform, row_len: self.row_len(), plain }),
+            |packed| match packed {
+                Some(packed) => push(key, blob, StripHeader { encoding: Encoding::Zstd, transform, ..*blank }, packed),
+                None => push(key, blob, StripHeader { encoding: Encoding::Raw, ..*blank }, cells),
+            },
+        );
+    }
+
+    /// The delta that suits the cells.
+    fn delta(&self) -> Transform {
+        self.with_words(ChooseDelta { dtype: self.blank.dtype, hole: self.plane.hole })
+    }
+
+    /// What suits the cells before zstd, and about how many bytes they then become.
+    fn best(&self) -> (Transform, usize) {
+        let dtype = self.blank.dtype;
+        let candidates = match self.plane.filter {
+            Filter::Shuffle if dtype.size() > 1 => [Some(Transform::Shuffle), None],
+            Filter::None | Filter::Shuffle => [Some(Transform::None), None],
+            Filter::Narrow => [self.with_words(ChooseNarrow { dtype }).or(Some(Transform::None)), None],
+            Filter::Delta => [Some(self.delta()), None],
+            Filter::Auto => [Some(self.delta()), Some(Transform::None)],
+        };
+        if self.settings.codec == Codec::Small
+            && let [Some(only), None] = candidates
+        {
+            return (only, self.cells.len());
+        }
+        let (level, row_len) = (self.settings.level, self.row_len());
+        let sampled = |transform| (transform, self.with_words(Sample { dtype, transform, row_len, level }));
+        let best = candidates.into_iter().flatten().map(sampled).min_by_key(|(_, len)| *len);
+        best.unwrap_or((Transform::None, self.cells.len()))
+    }
+
+    fn row_len(&self) -> usize {
+        usize::try_from(self.blank.row_len).unwrap_or(usize::MAX)
+    }
+
+    fn with_words<F: OfWords>(&self, f: F) -> F::Output {
+        match self.blank.dtype.size() {
+            1 => f.call::<u8>(bytemuck::cast_slice(self.cells)),
+            2 => f.call::<u16>(bytemuck::cast_slice(self.cells)),
+            4 => f.call::<u32>(bytemuck::cast_slice(self.cells)),
+            _ => f.call::<u64>(bytemuck::cast_slice(self.cells)),
+        }
+    }
 }
 
 fn push(key: &[u8], blob: &mut Vec<u8>, header: StripHeader, payload: &[u8]) {
-    let payload_len = u32::try_from(payload.len()).expect("no payload is longer than its cells");
     let start = blob.len();
     blob.reserve(HEADER_LEN + payload.len());
-    blob.extend_from_slice(&StripHeader { payload_len, ..header }.to_bytes());
+    blob.resize(start + HEADER_LEN, 0);
     blob.extend_from_slice(payload);
-    let checksum = checksum(key, &blob[start + size_of::<u64>()..]);
-    blob[start..start + size_of::<u64>()].copy_from_slice(&checksum.to_le_bytes());
+    seal(key, blob, start, header);
+}
+
+/// Writes the header of the strip that is the rest of a blob from `start` on: room for it, and the payload.
+fn seal(key: &[u8], blob: &mut [u8], start: usize, header: StripHeader) {
+    let strip = &mut blob[start..];
+    let payload_len = u32::try_from(strip.len() - HEADER_LEN).expect("no payload is longer than its cells");
+    strip[..HEADER_LEN].copy_from_slice(&StripHeader { payload_len, ..header }.to_bytes());
+    let checksum = checksum(key, &strip[size_of::<u64>()..]);
+    strip[..size_of::<u64>()].copy_from_slice(&checksum.to_le_bytes());
 }
 
 /// The strips of a blob as far as they can be made out, none of them verified.
@@ -116,48 +201,85 @@ trait OfWords {
     fn call<W: Word>(self, words: &[W]) -> Self::Output;
 }
 
-fn with_words<F: OfWords>(cells: &[u8], dtype: DType, f: F) -> F::Output {
-    match dtype.size() {
-        1 => f.call::<u8>(bytemuck::cast_slice(cells)),
-        2 => f.call::<u16>(bytemuck::cast_slice(cells)),
-        4 => f.call::<u32>(bytemuck::cast_slice(cells)),
-        _ => f.call::<u64>(bytemuck::cast_slice(cells)),
+struct ChooseDelta {
+    dtype: DType,
+    hole: u64,
+}
+
+impl OfWords for ChooseDelta {
+    type Output = Transform;
+    fn call<W: Word>(self, words: &[W]) -> Transform {
+        delta::choose(self.dtype, words, self.hole)
     }
 }
 
-struct ChooseTransform {
+struct ChooseNarrow {
     dtype: DType,
-    filter: Filter,
+}
+
+impl OfWords for ChooseNarrow {
+    type Output = Option<Transform>;
+    fn call<W: Word>(self, words: &[W]) -> Option<Transform> {
+        if self.dtype == DType::F64 { narrow::transform(self.dtype, bytemuck::cast_slice(words)) } else { None }
+    }
+}
+
+struct Pack<'a> {
+    image: Transform,
+    dtype: DType,
+    row_len: usize,
+    most: usize,
+    blob: &'a mut Vec<u8>,
+}
+
+impl OfWords for Pack<'_> {
+    type Output = bool;
+    fn call<W: Word>(self, words: &[W]) -> bool {
+        let Some(image) = Image::of(self.image, self.dtype) else { return false };
+        delta::pack(words, self.row_len, image, self.most, self.blob)
+    }
+}
+
+/// About how many bytes zstd makes of the words after a transform.
+struct Sample {
+    dtype: DType,
+    transform: Transform,
     row_len: usize,
     level: i32,
 }
 
-impl OfWords for ChooseTransform {
-    type Output = Transform;
-    fn call<W: Word>(self, words: &[W]) -> Transform {
-        match self.filter {
-            Filter::Shuffle if size_of::<W>() > 1 => Transform::Shuffle,
-            Filter::None | Filter::Shuffle => Transform::None,
-            Filter::Narrow if self.dtype != DType::F64 => Transform::None,
-            Filter::Narrow => narrow::transform(self.dtype, bytemuck::cast_slice(words)).unwrap_or(Transform::None),
-            Filter::Delta => Transform::delta(self.dtype, words),
-            Filter::Auto => {
-                let delta = Transform::delta(self.dtype, words);
-                let sample = sample(words, self.row_len);
-                let len_after = |transform| {
-                    let len = size_of_val(&*sample);
-                    let fill = |plain: &mut [u8]| {
-                        ApplyTransform { dtype: self.dtype, transform, row_len: self.row_len, plain }.call(&sample);
-                    };
-                    frame::compress((len, len), self.level, fill, |packed| packed.map_or(len, <[u8]>::len))
-                };
-                if len_after(delta) <= len_after(Transform::None) { delta } else { Transform::None }
-            }
-        }
+impl OfWords for Sample {
+    type Output = usize;
+    fn call<W: Word>(self, words: &[W]) -> usize {
+        let Self { dtype, transform, row_len, level } = self;
+        let sample = sample(words, row_len);
+        let (raw, len) = (size_of_val(&*sample), sample.len() * transform.size(size_of::<W>()));
+        let fill = |plain: &mut [u8]| ApplyTransform { dtype, transform, row_len, plain }.call(&sample);
+        let packed = frame::compress((len, raw), level, fill, |packed| packed.map_or(raw, <[u8]>::len));
+        packed * size_of_val(words) / raw
     }
 }
 
-/// Rows from the first and the third quarter of a chunk, about a thirty-second of it; all of a small chunk.
+/// Runs of bytes that are looked at for repetition.
+const PROBES: usize = 256;
+
+/// Whether runs of eight bytes repeat, of a sample of those at multiples of eight. Where they do not, entropy coding cannot halve
+/// what packing could not, and is not tried.
+fn repeats(cells: &[u8]) -> bool {
+    const SLOTS: usize = 4 * PROBES;
+    let (mut seen, mut again, mut probes) = ([0_u64; SLOTS], 0, 0);
+    let runs = cells.as_chunks::<8>().0;
+    for run in runs.iter().step_by((runs.len() / PROBES).max(1)) {
+        let hash = u64::from_le_bytes(*run).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let slot = &mut seen[(hash >> 54) as usize % SLOTS];
+        again += usize::from(*slot == hash);
+        probes += 1;
+        *slot = hash;
+    }
+    4 * again >= probes
+}
+
+/// Rows from the first and the third quarter of a strip, about a thirty-second of it; all of a small strip.
 fn sample<W: Word>(words: &[W], row_len: usize) -> Cow<'_, [W]> {
     let rows = words.len() / row_len;
     let wanted = (words.len() / 32).max(SAMPLE_BYTES_MIN / size_of::<W>()).div_ceil(2 * row_len);

@@ -5,27 +5,28 @@
 //! | bytes | what |
 //! |---|---|
 //! | 0..8 | xxh3-64 of bytes 8.. of the strip (header and payload), seeded with the xxh3-64 of the key |
-//! | 8 | format version: 2 |
+//! | 8 | format version: 3 |
 //! | 9 | plane index |
 //! | 10 | plane count |
-//! | 11 | encoding: 0 constant, 1 raw, 2 zstd |
-//! | 12 | filter: 0 none, 1 shuffle, 2 delta of the ordered image, 3 delta of the fixed-point image, 4 to 6 multiples as uint8, uint16, uint32 |
+//! | 11 | encoding: 0 constant, 1 raw, 2 zstd, 3 packed (`pack.rs`) |
+//! | 12 | filter: 0 none, 1 shuffle, 2 delta of the ordered image, 3 delta of the fixed-point image, 4 to 6 multiples as uint8, uint16, uint32, 7 delta of the decimal image |
 //! | 13 | dtype: the index in [`DType::ALL`] |
-//! | 14..16 | scale, signed: filter 2 the shift, filters 3 to 6 the binary exponent, else 0 |
-//! | 16..24 | hole, signed: filter 3 the image of NaN, else 0 |
-//! | 24..28 | row length in cells |
-//! | 28..32 | first row of the strip |
-//! | 32..36 | payload length in bytes |
-//! | 36..52 | xxh3-128 of the cells; 0 where the strip is the whole plane, or constant |
+//! | 14..16 | scale, signed: filter 2 the shift, filters 3 to 6 the binary exponent, filter 7 the digits behind the point, else 0 |
+//! | 16..24 | filters 3 and 7: the image of the hole, signed, else 0 |
+//! | 24..32 | filters 3 and 7: the bits of the hole, the cell that stands for no data, else 0 |
+//! | 32..36 | row length in cells |
+//! | 36..40 | first row of the strip |
+//! | 40..44 | payload length in bytes |
+//! | 44..60 | xxh3-128 of the cells; 0 where the strip is the whole plane, or constant |
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed, xxh3_128};
 
 use super::DecodeError;
-use super::image::Transform;
+use super::image::{Hole, Transform};
 use super::narrow::Width;
 use crate::array::DType;
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const AT_VERSION: usize = 8;
 const AT_PLANE: usize = 9;
 const AT_PLANES: usize = 10;
@@ -34,17 +35,19 @@ const AT_FILTER: usize = 12;
 const AT_DTYPE: usize = 13;
 const AT_SCALE: usize = 14;
 const AT_HOLE: usize = 16;
-const AT_ROW_LEN: usize = 24;
-const AT_FIRST_ROW: usize = 28;
-const AT_PAYLOAD_LEN: usize = 32;
-const AT_DIGEST: usize = 36;
+const AT_HOLE_BITS: usize = 24;
+const AT_ROW_LEN: usize = 32;
+const AT_FIRST_ROW: usize = 36;
+const AT_PAYLOAD_LEN: usize = 40;
+const AT_DIGEST: usize = 44;
 
 /// Bytes of a strip's header.
-pub const HEADER_LEN: usize = 52;
+pub const HEADER_LEN: usize = 60;
 
 const _: () = assert!(AT_VERSION == size_of::<u64>());
 const _: () = assert!(AT_HOLE == AT_SCALE + size_of::<i16>());
-const _: () = assert!(AT_ROW_LEN == AT_HOLE + size_of::<i64>());
+const _: () = assert!(AT_HOLE_BITS == AT_HOLE + size_of::<i64>());
+const _: () = assert!(AT_ROW_LEN == AT_HOLE_BITS + size_of::<u64>());
 const _: () = assert!(AT_FIRST_ROW == AT_ROW_LEN + size_of::<u32>());
 const _: () = assert!(AT_PAYLOAD_LEN == AT_FIRST_ROW + size_of::<u32>());
 const _: () = assert!(AT_DIGEST == AT_PAYLOAD_LEN + size_of::<u32>());
@@ -61,6 +64,8 @@ pub enum Encoding {
     Raw,
     /// One zstd frame of the filtered cells.
     Zstd,
+    /// The differences of an image of the cells, each block of them at its least width.
+    Packed,
 }
 
 /// What a strip says of itself.
@@ -101,14 +106,16 @@ pub(super) fn digest(cells: &[u8]) -> u128 {
 impl StripHeader {
     /// The header's bytes, with a checksum of zero.
     pub(super) fn to_bytes(self) -> [u8; HEADER_LEN] {
+        let none = Hole { bits: 0, image: 0 };
         let (filter, scale, hole) = match self.transform {
-            Transform::None => (0, 0, 0),
-            Transform::Shuffle => (1, 0, 0),
-            Transform::Ordered { shift } => (2, i16::from(shift), 0),
+            Transform::None => (0, 0, none),
+            Transform::Shuffle => (1, 0, none),
+            Transform::Ordered { shift } => (2, i16::from(shift), none),
             Transform::Fixed { exponent, hole } => (3, exponent, hole),
-            Transform::Narrow { exponent, width: Width::One } => (4, exponent, 0),
-            Transform::Narrow { exponent, width: Width::Two } => (5, exponent, 0),
-            Transform::Narrow { exponent, width: Width::Four } => (6, exponent, 0),
+            Transform::Narrow { exponent, width: Width::One } => (4, exponent, none),
+            Transform::Narrow { exponent, width: Width::Two } => (5, exponent, none),
+            Transform::Narrow { exponent, width: Width::Four } => (6, exponent, none),
+            Transform::Decimal { digits, hole } => (7, i16::from(digits), hole),
         };
         let mut bytes = [0; HEADER_LEN];
         bytes[AT_VERSION] = VERSION;
@@ -118,11 +125,13 @@ impl StripHeader {
             Encoding::Constant => 0,
             Encoding::Raw => 1,
             Encoding::Zstd => 2,
+            Encoding::Packed => 3,
         };
         bytes[AT_FILTER] = filter;
         bytes[AT_DTYPE] = code(self.dtype);
         bytes[AT_SCALE..AT_HOLE].copy_from_slice(&scale.to_le_bytes());
-        bytes[AT_HOLE..AT_ROW_LEN].copy_from_slice(&hole.to_le_bytes());
+        bytes[AT_HOLE..AT_HOLE_BITS].copy_from_slice(&hole.image.to_le_bytes());
+        bytes[AT_HOLE_BITS..AT_ROW_LEN].copy_from_slice(&hole.bits.to_le_bytes());
         bytes[AT_ROW_LEN..AT_FIRST_ROW].copy_from_slice(&self.row_len.to_le_bytes());
         bytes[AT_FIRST_ROW..AT_PAYLOAD_LEN].copy_from_slice(&self.first_row.to_le_bytes());
         bytes[AT_PAYLOAD_LEN..AT_DIGEST].copy_from_slice(&self.payload_len.to_le_bytes());
@@ -138,24 +147,31 @@ impl StripHeader {
             0 => Encoding::Constant,
             1 => Encoding::Raw,
             2 => Encoding::Zstd,
+            3 => Encoding::Packed,
             _ => return Err(invalid("encoding", AT_ENCODING)),
         };
         let dtype = *DType::ALL.get(usize::from(bytes[AT_DTYPE])).ok_or_else(|| invalid("dtype", AT_DTYPE))?;
         let scale = i16::from_le_bytes(field(bytes, AT_SCALE));
-        let hole = i64::from_le_bytes(field(bytes, AT_HOLE));
+        let hole =
+            Hole { bits: u64::from_le_bytes(field(bytes, AT_HOLE_BITS)), image: i64::from_le_bytes(field(bytes, AT_HOLE)) };
+        let small = |scale: i16| u8::try_from(scale).map_err(|_| DecodeError::Invalid { field: "scale", got: i64::from(scale) });
         let transform = match bytes[AT_FILTER] {
             0 => Transform::None,
             1 => Transform::Shuffle,
-            2 => Transform::Ordered {
-                shift: u8::try_from(scale).map_err(|_| DecodeError::Invalid { field: "scale", got: i64::from(scale) })?,
-            },
+            2 => Transform::Ordered { shift: small(scale)? },
             3 => Transform::Fixed { exponent: scale, hole },
             4 => Transform::Narrow { exponent: scale, width: Width::One },
             5 => Transform::Narrow { exponent: scale, width: Width::Two },
             6 => Transform::Narrow { exponent: scale, width: Width::Four },
+            7 => Transform::Decimal { digits: small(scale)?, hole },
             _ => return Err(invalid("filter", AT_FILTER)),
         };
-        if !transform.suits(dtype) || (encoding != Encoding::Zstd && transform != Transform::None) {
+        let filtered = match encoding {
+            Encoding::Constant | Encoding::Raw => transform == Transform::None,
+            Encoding::Zstd => true,
+            Encoding::Packed => transform.is_delta(),
+        };
+        if !transform.suits(dtype) || !filtered {
             return Err(invalid("filter", AT_FILTER));
         }
         let header = Self {
@@ -186,8 +202,8 @@ impl StripHeader {
         match self.encoding {
             Encoding::Constant => expect("payload length", self.dtype.size() as u64, got),
             Encoding::Raw => expect("payload length", len, got),
-            Encoding::Zstd if got < len => Ok(()),
-            Encoding::Zstd => expect("payload length", len - 1, got),
+            Encoding::Zstd | Encoding::Packed if got < len => Ok(()),
+            Encoding::Zstd | Encoding::Packed => expect("payload length", len - 1, got),
         }
     }
 }

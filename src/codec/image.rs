@@ -5,7 +5,13 @@
 //!
 //! *Fixed-point*: floats that are all small multiples of one power of two (whole metres, eighths, and the means of such:
 //! most elevation and most counts) as those multiples. Then a slope is the same difference at every height, where the
-//! ordered image has a step at each power of two. NaN gets the number below the least, so that its edges stay short.
+//! ordered image has a step at each power of two.
+//!
+//! *Decimal*: floats that are all `k / 10^digits`, rounded to their type (rain in tenths, what was unpacked from scale and offset), as the
+//! whole numbers `k`. That it is so is proven by the round trip of every cell. After ALP (Afroozeh, Kuffo and Boncz, *ALP: Adaptive
+//! Lossless floating-Point Compression*, 2023).
+//!
+//! In these two the *hole*, the cell that stands for no data, gets the number below the least, so that its edges stay short.
 
 use super::narrow::Width;
 use super::word::Word;
@@ -27,8 +33,15 @@ pub enum Transform {
     Fixed {
         /// Cells are multiples of two to this power.
         exponent: i16,
-        /// The image of NaN.
-        hole: i64,
+        /// The cell without data.
+        hole: Hole,
+    },
+    /// Differences of the decimal image, shuffled.
+    Decimal {
+        /// Cells are whole numbers divided by ten to this power.
+        digits: u8,
+        /// The cell without data.
+        hole: Hole,
     },
     /// The multiples of a power of two that all cells are, as whole numbers of fewer bytes.
     Narrow {
@@ -37,6 +50,15 @@ pub enum Transform {
         /// The size of the whole numbers.
         width: Width,
     },
+}
+
+/// The cell that stands for no data, and its image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hole {
+    /// The bits of the cell.
+    pub bits: u64,
+    /// The number that it has in the image; no other cell has it.
+    pub image: i64,
 }
 
 /// Of the exponents an `f32` can have, those for which no product leaves the normal range.
@@ -50,9 +72,14 @@ const BITS_F64: i32 = 40;
 /// The hole of a plane without NaN: no multiple comes near it.
 const NO_HOLE_F32: i32 = i32::MIN;
 const NO_HOLE_F64: i64 = i64::MIN;
-/// The one NaN with a fixed-point image.
-const NAN_F32: u32 = 0x7fc0_0000;
-const NAN_F64: u64 = 0x7ff8_0000_0000_0000;
+/// Whole numbers of the decimal image are below two to this power in size.
+const DECIMAL_BITS_F32: i32 = 30;
+const DECIMAL_BITS_F64: i32 = 50;
+/// Digits behind the point that are tried: more than a type can tell are of no use.
+const DIGITS_MAX_F32: u8 = 8;
+const DIGITS_MAX_F64: u8 = 15;
+/// Powers of ten, which doubles hold exactly.
+const POW10: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
 /// 1.5 x 2^23. Added to an integer below 2^22 in size, it leaves that integer, in two's complement, in the low bits: the
 /// conversion costs one addition in either direction.
 const MAGIC_F32: f32 = 12_582_912.0;
@@ -67,8 +94,13 @@ impl Transform {
             Self::Shuffle => dtype.size() > 1,
             Self::Ordered { shift } => usize::from(shift) < 8 * dtype.size(),
             Self::Fixed { exponent, hole } => match dtype {
-                DType::F32 => exponent.unsigned_abs() <= EXPONENT_MAX_F32 && i32::try_from(hole).is_ok(),
+                DType::F32 => exponent.unsigned_abs() <= EXPONENT_MAX_F32 && hole.suits_f32(),
                 DType::F64 => exponent.unsigned_abs() <= EXPONENT_MAX_F64,
+                _ => false,
+            },
+            Self::Decimal { digits, hole } => match dtype {
+                DType::F32 => digits <= DIGITS_MAX_F32 && hole.suits_f32(),
+                DType::F64 => digits <= DIGITS_MAX_F64,
                 _ => false,
             },
             Self::Narrow { exponent, .. } => dtype == DType::F64 && exponent.unsigned_abs() <= EXPONENT_MAX_F64,
@@ -83,14 +115,33 @@ impl Transform {
         }
     }
 
-    /// The best delta for cells: fixed-point where all of them have that image.
-    pub(super) fn delta<W: Word>(dtype: DType, cells: &[W]) -> Self {
-        let fixed = match dtype {
-            DType::F32 => fixed_f32(bytemuck::cast_slice(cells)),
-            DType::F64 => fixed_f64(bytemuck::cast_slice(cells)),
+    /// Whether differences are taken.
+    pub(super) fn is_delta(self) -> bool {
+        matches!(self, Self::Ordered { .. } | Self::Fixed { .. } | Self::Decimal { .. })
+    }
+
+    /// The best delta for cells, of which those with the bits `hole` stand for no data: fixed-point or decimal where all have such
+    /// an image.
+    #[inline(always)]
+    pub(super) fn delta<W: Word>(dtype: DType, cells: &[W], hole: u64) -> Self {
+        let whole = match (dtype, u32::try_from(hole)) {
+            (DType::F32, Ok(hole)) => {
+                let cells = bytemuck::cast_slice(cells);
+                fixed_f32(cells, hole).or_else(|| decimal_f32(cells, hole))
+            }
+            (DType::F64, _) => {
+                let cells = bytemuck::cast_slice(cells);
+                fixed_f64(cells, hole).or_else(|| decimal_f64(cells, hole))
+            }
             _ => None,
         };
-        fixed.unwrap_or_else(|| Self::Ordered { shift: W::shift(cells) })
+        whole.unwrap_or_else(|| Self::Ordered { shift: W::shift(cells) })
+    }
+}
+
+impl Hole {
+    fn suits_f32(self) -> bool {
+        u32::try_from(self.bits).is_ok() && i32::try_from(self.image).is_ok()
     }
 }
 
@@ -100,8 +151,10 @@ pub(super) enum Image {
     Unsigned { shift: u32 },
     Signed { shift: u32 },
     Float { shift: u32 },
-    Fixed32 { exponent: i16, hole: i32 },
-    Fixed64 { exponent: i16, hole: i64 },
+    Fixed32 { exponent: i16, hole: (u32, i32) },
+    Fixed64 { exponent: i16, hole: (u64, i64) },
+    Decimal32 { scale: f64, hole: (u32, i32) },
+    Decimal64 { scale: f64, hole: (u64, i64) },
 }
 
 impl Image {
@@ -118,10 +171,18 @@ impl Image {
                 })
             }
             Transform::Fixed { exponent, hole } => match dtype {
-                DType::F32 => i32::try_from(hole).ok().map(|hole| Self::Fixed32 { exponent, hole }),
-                DType::F64 => Some(Self::Fixed64 { exponent, hole }),
+                DType::F32 => narrow_hole(hole).map(|hole| Self::Fixed32 { exponent, hole }),
+                DType::F64 => Some(Self::Fixed64 { exponent, hole: (hole.bits, hole.image) }),
                 _ => None,
             },
+            Transform::Decimal { digits, hole } => {
+                let scale = *POW10.get(usize::from(digits))?;
+                match dtype {
+                    DType::F32 => narrow_hole(hole).map(|hole| Self::Decimal32 { scale, hole }),
+                    DType::F64 => Some(Self::Decimal64 { scale, hole: (hole.bits, hole.image) }),
+                    _ => None,
+                }
+            }
         }
     }
 
@@ -136,14 +197,26 @@ impl Image {
                 let scale = pow2_f32(-exponent);
                 map::<u32>(bytemuck::cast_slice(cells), bytemuck::cast_slice_mut(image), |bits| {
                     let number = (f32::from_bits(bits) * scale + MAGIC_F32).to_bits().wrapping_sub(MAGIC_F32.to_bits());
-                    if bits == NAN_F32 { hole.cast_unsigned() } else { number }
+                    if bits == hole.0 { hole.1.cast_unsigned() } else { number }
                 });
             }
             Self::Fixed64 { exponent, hole } => {
                 let scale = pow2_f64(-exponent);
                 map::<u64>(bytemuck::cast_slice(cells), bytemuck::cast_slice_mut(image), |bits| {
                     let number = (f64::from_bits(bits) * scale + MAGIC_F64).to_bits().wrapping_sub(MAGIC_F64.to_bits());
-                    if bits == NAN_F64 { hole.cast_unsigned() } else { number }
+                    if bits == hole.0 { hole.1.cast_unsigned() } else { number }
+                });
+            }
+            Self::Decimal32 { scale, hole } => {
+                map::<u32>(bytemuck::cast_slice(cells), bytemuck::cast_slice_mut(image), |bits| {
+                    let number = low(whole(f64::from(f32::from_bits(bits)), scale));
+                    if bits == hole.0 { hole.1.cast_unsigned() } else { number }
+                });
+            }
+            Self::Decimal64 { scale, hole } => {
+                map::<u64>(bytemuck::cast_slice(cells), bytemuck::cast_slice_mut(image), |bits| {
+                    let number = whole(f64::from_bits(bits), scale);
+                    if bits == hole.0 { hole.1.cast_unsigned() } else { number }
                 });
             }
         }
@@ -159,14 +232,26 @@ impl Image {
                 let scale = pow2_f32(exponent);
                 map::<u32>(bytemuck::cast_slice(image), bytemuck::cast_slice_mut(cells), |word| {
                     let value = (f32::from_bits(word.wrapping_add(MAGIC_F32.to_bits())) - MAGIC_F32) * scale;
-                    if word.cast_signed() == hole { NAN_F32 } else { value.to_bits() }
+                    if word.cast_signed() == hole.1 { hole.0 } else { value.to_bits() }
                 });
             }
             Self::Fixed64 { exponent, hole } => {
                 let scale = pow2_f64(exponent);
                 map::<u64>(bytemuck::cast_slice(image), bytemuck::cast_slice_mut(cells), |word| {
                     let value = (f64::from_bits(word.wrapping_add(MAGIC_F64.to_bits())) - MAGIC_F64) * scale;
-                    if word.cast_signed() == hole { NAN_F64 } else { value.to_bits() }
+                    if word.cast_signed() == hole.1 { hole.0 } else { value.to_bits() }
+                });
+            }
+            Self::Decimal32 { scale, hole } => {
+                map::<u32>(bytemuck::cast_slice(image), bytemuck::cast_slice_mut(cells), |word| {
+                    let bits = decimal_of_f32(f64::from(word.cast_signed()), scale);
+                    if word.cast_signed() == hole.1 { hole.0 } else { bits }
+                });
+            }
+            Self::Decimal64 { scale, hole } => {
+                map::<u64>(bytemuck::cast_slice(image), bytemuck::cast_slice_mut(cells), |word| {
+                    let bits = decimal_of_f64(f64::from_bits(word.wrapping_add(MAGIC_F64.to_bits())) - MAGIC_F64, scale);
+                    if word.cast_signed() == hole.1 { hole.0 } else { bits }
                 });
             }
         }
@@ -178,6 +263,33 @@ fn map<W: Word>(from: &[W], to: &mut [W], f: impl Fn(W) -> W) {
     for (to, &from) in to.iter_mut().zip(from) {
         *to = f(from);
     }
+}
+
+fn narrow_hole(hole: Hole) -> Option<(u32, i32)> {
+    Some((u32::try_from(hole.bits).ok()?, i32::try_from(hole.image).ok()?))
+}
+
+/// The whole number next to `value * scale`, in two's complement, if it is below 2^51 in size.
+#[inline(always)]
+fn whole(value: f64, scale: f64) -> u64 {
+    (value * scale + MAGIC_F64).to_bits().wrapping_sub(MAGIC_F64.to_bits())
+}
+
+#[inline(always)]
+fn low(word: u64) -> u32 {
+    (word & u64::from(u32::MAX)) as u32
+}
+
+/// The cell that is a whole number divided by a power of ten.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "the nearest float is what is wanted")]
+fn decimal_of_f32(number: f64, scale: f64) -> u32 {
+    ((number / scale) as f32).to_bits()
+}
+
+#[inline(always)]
+fn decimal_of_f64(number: f64, scale: f64) -> u64 {
+    (number / scale).to_bits()
 }
 
 fn pow2_f32(exponent: i16) -> f32 {
@@ -192,10 +304,11 @@ pub(super) fn pow2_f64(exponent: i16) -> f64 {
 const BLOCK: usize = 1024;
 
 macro_rules! fixed {
-    ($name:ident, $float:ty, $bits:ty, $mantissa:literal, $bias:literal, $nan:ident, $limit:ident, $range:ident,
+    ($name:ident, $float:ty, $bits:ty, $mantissa:literal, $bias:literal, $limit:ident, $range:ident,
      $no_hole:ident, $pow2:ident, $magic:ident, |$low:ident| $trailing:expr) => {
         /// The fixed-point image of cells, if every one of them has one.
-        fn $name(cells: &[$bits]) -> Option<Transform> {
+        #[inline(always)]
+        fn $name(cells: &[$bits], hole: $bits) -> Option<Transform> {
             const SIGN: $bits = 1 << (<$bits>::BITS - 1);
             const HIDDEN: $bits = 1 << $mantissa;
             const EXPONENTS: i32 = 2 * $bias + 1;
@@ -205,8 +318,8 @@ macro_rules! fixed {
             for block in cells.chunks(BLOCK) {
                 let mut strange = false;
                 for &bits in block {
-                    let nan = bits == $nan;
-                    let empty = nan | (bits == 0);
+                    let none = bits == hole;
+                    let empty = none | (bits == 0);
                     let exponent = ((bits & !SIGN) >> $mantissa) as i32;
                     strange |= !empty & ((exponent == 0) | (exponent == EXPONENTS));
                     let mantissa = (bits & (HIDDEN - 1)) | HIDDEN;
@@ -214,7 +327,7 @@ macro_rules! fixed {
                     let low = exponent + $trailing - ($bias + $mantissa);
                     lowest = lowest.min(if empty { i32::MAX } else { low });
                     top = top.max(if empty { i32::MIN } else { exponent - $bias + 1 });
-                    holes |= nan;
+                    holes |= none;
                 }
                 if strange || (top > lowest && top - lowest > $limit) {
                     return None;
@@ -224,25 +337,71 @@ macro_rules! fixed {
             if exponent.unsigned_abs() > $range {
                 return None;
             }
-            let mut hole = $no_hole;
+            let mut image = $no_hole;
             if holes {
                 let mut least: $float = 0.0;
                 for &bits in cells {
                     let cell = <$float>::from_bits(bits);
-                    least = if cell < least { cell } else { least };
+                    least = if bits != hole && cell < least { cell } else { least };
                 }
                 let number = (least * $pow2(-exponent) + $magic).to_bits().wrapping_sub($magic.to_bits());
-                hole = number.cast_signed() - 1;
+                image = number.cast_signed() - 1;
             }
-            Some(Transform::Fixed { exponent, hole: i64::from(hole) })
+            Some(Transform::Fixed { exponent, hole: Hole { bits: u64::from(hole), image: i64::from(image) } })
         }
     };
 }
 
 // The conversion to a float is a vector instruction where the count of trailing zeros is none.
-fixed!(fixed_f32, f32, u32, 23, 127, NAN_F32, BITS_F32, EXPONENT_MAX_F32, NO_HOLE_F32, pow2_f32, MAGIC_F32, |low| {
+fixed!(fixed_f32, f32, u32, 23, 127, BITS_F32, EXPONENT_MAX_F32, NO_HOLE_F32, pow2_f32, MAGIC_F32, |low| {
     ((low.cast_signed() as f32).to_bits() >> 23).cast_signed() - 127
 });
-fixed!(fixed_f64, f64, u64, 52, 1023, NAN_F64, BITS_F64, EXPONENT_MAX_F64, NO_HOLE_F64, pow2_f64, MAGIC_F64, |low| {
+fixed!(fixed_f64, f64, u64, 52, 1023, BITS_F64, EXPONENT_MAX_F64, NO_HOLE_F64, pow2_f64, MAGIC_F64, |low| {
     low.trailing_zeros().cast_signed()
 });
+
+/// Cells that say whether any number of digits may do.
+const PROBES: usize = 32;
+
+macro_rules! decimal {
+    ($name:ident, $float:ty, $bits:ty, $digits:ident, $limit:ident, $of:ident) => {
+        /// The decimal image of cells, if every one of them has one: that of the fewest digits.
+        #[inline(always)]
+        fn $name(cells: &[$bits], hole: $bits) -> Option<Transform> {
+            /// The whole number that a cell is, 0 and whether it is none.
+            #[inline(always)]
+            fn number(bits: $bits, hole: $bits, scale: f64) -> (f64, bool) {
+                let number = f64::from(<$float>::from_bits(bits)) * scale + MAGIC_F64 - MAGIC_F64;
+                let limit = f64::from_bits(((1023 + $limit) as u64) << 52);
+                let same = ($of(number, scale) == bits) & (number.abs() < limit);
+                if bits == hole { (0.0, false) } else { (number, !same) }
+            }
+            let step = cells.len().div_ceil(PROBES).max(1);
+            for digits in 0..=$digits {
+                let scale = POW10[usize::from(digits)];
+                if cells.iter().step_by(step).any(|&bits| number(bits, hole, scale).1) {
+                    continue;
+                }
+                let (mut least, mut strange) = (0.0_f64, false);
+                for block in cells.chunks(BLOCK) {
+                    for &bits in block {
+                        let (number, none) = number(bits, hole, scale);
+                        least = if number < least { number } else { least };
+                        strange |= none;
+                    }
+                    if strange {
+                        break;
+                    }
+                }
+                if !strange {
+                    let image = whole(least, 1.0).cast_signed() - 1;
+                    return Some(Transform::Decimal { digits, hole: Hole { bits: u64::from(hole), image } });
+                }
+            }
+            None
+        }
+    };
+}
+
+decimal!(decimal_f32, f32, u32, DIGITS_MAX_F32, DECIMAL_BITS_F32, decimal_of_f32);
+decimal!(decimal_f64, f64, u64, DIGITS_MAX_F64, DECIMAL_BITS_F64, decimal_of_f64);

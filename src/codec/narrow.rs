@@ -27,7 +27,9 @@ impl Width {
 
 /// What makes cells the narrowest, if they are doubles and all of them such numbers.
 pub(super) fn transform(dtype: DType, cells: &[u64]) -> Option<Transform> {
-    let Some(Transform::Fixed { exponent, .. }) = (dtype == DType::F64).then(|| Transform::delta(dtype, cells)) else {
+    let Some(Transform::Fixed { exponent, .. }) =
+        (dtype == DType::F64).then(|| Transform::delta(dtype, cells, f64::NAN.to_bits()))
+    else {
         return None;
     };
     let scale = pow2_f64(-exponent);

@@ -2,20 +2,23 @@
 
 use crate::array::DType;
 
-/// About the bytes of a strip: enough for a frame to pack well, and little to decode for who wants a cell of each image.
+/// About the bytes of a strip of a chunk of several images: enough for a frame to pack well, and little to decode for who wants
+/// a cell of each image.
 const STRIP_BYTES: usize = 8 << 10;
+/// The same of a chunk of one image: what is read or changed of it is wide more often.
+const STRIP_BYTES_OF_IMAGE: usize = 32 << 10;
 
 /// How many rows each strip of a plane has, but for the last one, which has what is left.
 ///
-/// A chunk of one image, the last two axes, is read and written as a whole, and packs best so. Where there are several, part of a
-/// chunk is often all that changes, or all that is read: then strips are runs of rows, or whole images where these are small.
+/// Part of a chunk is often all that changes, or all that is read: so strips are runs of rows, or whole images where these are
+/// small and there are several.
 pub(super) fn strip_rows(shape: &[usize], dtype: DType) -> usize {
     let [others @ .., image, row_len] = shape else { return 1 };
     let images: usize = others.iter().product();
     // Wide cells are mostly areas, which become narrow.
-    let rows = (STRIP_BYTES / (row_len * dtype.size().min(4))).max(1);
+    let bytes = if images == 1 { STRIP_BYTES_OF_IMAGE } else { STRIP_BYTES };
+    let rows = (bytes / (row_len * dtype.size().min(4))).max(1);
     match rows / image {
-        _ if images == 1 => *image,
         0 => rows,
         together => together.min(images) * image,
     }

@@ -3,11 +3,17 @@ use proptest::prelude::*;
 use super::*;
 use crate::array::{Cell, Tile, with_dtype};
 
+const FAST: Settings = Settings { codec: Codec::Fast, level: 1 };
+
+const fn small(level: i32) -> Settings {
+    Settings { codec: Codec::Small, level }
+}
+
 const FILTERS: [Filter; 5] = [Filter::None, Filter::Shuffle, Filter::Delta, Filter::Auto, Filter::Narrow];
 const KEY: &[u8] = b"rain/0/1/2";
 
 /// Chunks of a strip an image, and of several images a strip with fewer in the last one.
-const SHAPES: [&[usize]; 3] = [&[3, 128, 128], &[20, 32, 64], &[2, 9, 32, 64]];
+const SHAPES: [&[usize]; 4] = [&[3, 128, 128], &[20, 32, 64], &[2, 9, 32, 64], &[160, 130]];
 
 fn images(shape: &[usize]) -> usize {
     shape[..shape.len().saturating_sub(2)].iter().product()
@@ -33,13 +39,13 @@ fn cells_of(dtype: DType, shape: &[usize], seeds: &[u8]) -> Cells {
 }
 
 fn planes<'a>(cells: &'a [Cells], filter: Filter) -> Vec<Plane<'a>> {
-    cells.iter().map(|cells| Plane { cells, filter }).collect()
+    cells.iter().map(|cells| Plane::new(cells, filter, f64::NAN)).collect()
 }
 
 /// The blob of a chunk of `uint16` without a blob before, and its cells.
 fn one(shape: &[usize], seeds: &[u8], level: i32) -> (Vec<u8>, [Cells; 1]) {
     let cells = [cells_of(DType::U16, shape, seeds)];
-    (encode(KEY, &planes(&cells, Filter::Delta), shape, level, None), cells)
+    (encode(KEY, &planes(&cells, Filter::Delta), shape, small(level), None), cells)
 }
 
 #[test]
@@ -67,7 +73,7 @@ fn i2_the_digest_of_cells_has_this_value() {
 fn i2_a_strip_is_taken_over_where_its_cells_are_as_they_were() {
     let (before, _) = one(SHAPES[0], &[1, 2, 3], 19);
     let (without, cells) = one(SHAPES[0], &[1, 2, 7], 1);
-    let blob = encode(KEY, &planes(&cells, Filter::Delta), SHAPES[0], 1, Some(&before));
+    let blob = encode(KEY, &planes(&cells, Filter::Delta), SHAPES[0], small(1), Some(&before));
     let [was, is, own] = [&before, &blob, &without]
         .map(|blob| inspect(blob).expect("a blob").into_iter().map(|header| header.checksum).collect::<Vec<_>>());
     assert_eq!(is, [&was[..8], &own[8..]].concat());
@@ -80,13 +86,13 @@ fn i2_a_strip_is_taken_over_where_its_cells_are_as_they_were() {
 fn i2_no_strip_of_another_key_place_or_row_length_is_taken_over() {
     let (without, cells) = one(SHAPES[0], &[1, 2, 3], 1);
     let befores = [
-        encode(b"rain/0/1/3", &planes(&cells, Filter::Delta), SHAPES[0], 19, None),
+        encode(b"rain/0/1/3", &planes(&cells, Filter::Delta), SHAPES[0], small(19), None),
         one(SHAPES[0], &[2, 3, 1], 19).0,
         one(&[3, 64, 256], &[1, 2, 3], 19).0,
         one(&[3, 256, 64], &[1, 2, 3], 19).0,
     ];
     for before in befores {
-        assert_eq!(encode(KEY, &planes(&cells, Filter::Delta), SHAPES[0], 1, Some(&before)), without);
+        assert_eq!(encode(KEY, &planes(&cells, Filter::Delta), SHAPES[0], small(1), Some(&before)), without);
     }
 }
 
@@ -99,16 +105,17 @@ proptest! {
         (old, mut new) in (prop::collection::vec(any::<u8>(), 3), prop::collection::vec(any::<u8>(), 3)),
         kept in 0_usize..3,
         (old_planes, new_planes) in (1_usize..3, 1_usize..3),
+        settings in prop::sample::select(vec![small(1), FAST]),
     ) {
         new[kept] = old[kept];
         for dtype in DType::ALL {
             for filter in FILTERS {
                 let types = [dtype, DType::F64];
                 let of = |seeds: &[u8], count| types[..count].iter().map(|&dtype| cells_of(dtype, shape, seeds)).collect::<Vec<_>>();
-                let before = encode(KEY, &planes(&of(&old, old_planes), filter), shape, 1, None);
+                let before = encode(KEY, &planes(&of(&old, old_planes), filter), shape, settings, None);
                 let cells = of(&new, new_planes);
-                let blob = encode(KEY, &planes(&cells, filter), shape, 1, Some(&before));
-                prop_assert_eq!(&blob, &encode(KEY, &planes(&cells, filter), shape, 1, None));
+                let blob = encode(KEY, &planes(&cells, filter), shape, settings, Some(&before));
+                prop_assert_eq!(&blob, &encode(KEY, &planes(&cells, filter), shape, settings, None));
                 let decoded = decode(KEY, &blob, &BlobSpec::new(shape, &types, 1).expect("possible")).expect("good");
                 prop_assert!(decoded.iter().map(Cells::as_bytes).eq(cells.iter().map(Cells::as_bytes)));
             }
@@ -129,7 +136,7 @@ proptest! {
         let mut header = without.clone();
         header[of_header.0.index(HEADER_LEN)] ^= 1_u8 << of_header.1;
         for before in [before, header, without[..cut.index(without.len())].to_vec()] {
-            prop_assert_eq!(&encode(KEY, &planes(&cells, Filter::Delta), shape, 1, Some(&before)), &without);
+            prop_assert_eq!(&encode(KEY, &planes(&cells, Filter::Delta), shape, small(1), Some(&before)), &without);
         }
     }
 
@@ -139,13 +146,14 @@ proptest! {
         seeds in prop::collection::vec(any::<u8>(), 1..7),
         corners in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 4),
         filter in prop::sample::select(FILTERS.to_vec()),
+        settings in prop::sample::select(vec![small(1), FAST]),
     ) {
         let start: Vec<usize> = shape.iter().zip(&corners).map(|(&len, corner)| corner.0.index(len)).collect();
         let part: Vec<usize> =
             shape.iter().zip(&start).zip(&corners).map(|((&len, &start), corner)| 1 + corner.1.index(len - start)).collect();
         for dtype in DType::ALL {
             let cells = [cells_of(dtype, shape, &seeds)];
-            let blob = encode(KEY, &planes(&cells, filter), shape, 1, None);
+            let blob = encode(KEY, &planes(&cells, filter), shape, settings, None);
             let dtypes = [dtype];
             let spec = BlobSpec::new(shape, &dtypes, 1).expect("possible");
             with_dtype!(dtype, |T| {

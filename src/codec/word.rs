@@ -2,6 +2,8 @@
 
 use bytemuck::Pod;
 
+use super::pack::BLOCK;
+
 /// An unsigned word of the size of a cell.
 pub(super) trait Word: Pod + Default + Eq {
     /// Words as bytes: the lowest byte of word `at + i` goes to `planes[at + i]`, the next to `planes[stride + at + i]`.
@@ -23,6 +25,15 @@ pub(super) trait Word: Pod + Default + Eq {
     fn shl(self, bits: u32) -> Self;
     /// Turns over all bits but the first of a word whose first bit is set: its own inverse.
     fn flip_negative(self) -> Self;
+    fn or(self, other: Self) -> Self;
+    /// How many bits the word has, up to the highest that is set.
+    fn len(self) -> usize;
+    /// How many words of a block have more than `width` bits, which is less than all that a word has.
+    fn count_wider(block: &[Self], width: usize) -> usize;
+    /// Packs the low `width` bits of a block's words into rows of 32 bytes; `width` is not 0. See [`pack`](super::pack).
+    fn pack_rows(block: &[Self; BLOCK], width: usize, rows: &mut [u8]);
+    /// The inverse of [`Word::pack_rows`]; words behind the rows that there are become anything.
+    fn unpack_rows(rows: &[u8], width: usize, block: &mut [Self; BLOCK]);
 }
 
 macro_rules! word {
@@ -103,6 +114,86 @@ macro_rules! word {
             #[inline(always)]
             fn flip_negative(self) -> Self {
                 self ^ ((self.cast_signed() >> (Self::BITS - 1)).cast_unsigned() >> 1)
+            }
+
+            #[inline(always)]
+            fn or(self, other: Self) -> Self {
+                self | other
+            }
+
+            #[inline(always)]
+            fn len(self) -> usize {
+                (Self::BITS - self.leading_zeros()) as usize
+            }
+
+            #[inline(always)]
+            fn count_wider(block: &[Self], width: usize) -> usize {
+                const LANES: usize = 32 / size_of::<$word>();
+                let (rows, rest) = block.as_chunks::<LANES>();
+                // A lane has at most 32 words of a block.
+                let mut counts: [Self; LANES] = [0; LANES];
+                for row in rows {
+                    for (count, &word) in counts.iter_mut().zip(row) {
+                        *count += Self::from(word >> width != 0);
+                    }
+                }
+                let rest = rest.iter().filter(|&&word| word >> width != 0).count();
+                rest + counts.iter().map(|&count| count as usize).sum::<usize>()
+            }
+
+            #[inline(always)]
+            fn pack_rows(block: &[Self; BLOCK], width: usize, rows: &mut [u8]) {
+                const LANES: usize = 32 / size_of::<$word>();
+                let (width, bits) = (width as u32, Self::BITS);
+                let mask = Self::MAX >> (bits - width);
+                let mut out = rows.as_chunks_mut::<32>().0.iter_mut();
+                let (mut row, mut filled) = ([0; LANES], 0);
+                for words in block.as_chunks::<LANES>().0 {
+                    for (row, &word) in row.iter_mut().zip(words) {
+                        *row |= (word & mask) << filled;
+                    }
+                    filled += width;
+                    if filled >= bits {
+                        let Some(full) = out.next() else { return };
+                        *full = bytemuck::cast(row);
+                        filled -= bits;
+                        // What did not fit; nothing, where all did.
+                        for (row, &word) in row.iter_mut().zip(words) {
+                            *row = if filled == 0 { 0 } else { (word & mask) >> (width - filled) };
+                        }
+                    }
+                }
+                if filled > 0 && let Some(last) = out.next() {
+                    *last = bytemuck::cast(row);
+                }
+            }
+
+            #[inline(always)]
+            fn unpack_rows(rows: &[u8], width: usize, block: &mut [Self; BLOCK]) {
+                const LANES: usize = 32 / size_of::<$word>();
+                let (width, bits) = (width as u32, Self::BITS);
+                let mask = Self::MAX >> (bits - width);
+                let mut rows = rows.as_chunks::<32>().0.iter().map(|row| bytemuck::cast::<[u8; 32], [Self; LANES]>(*row));
+                let (mut row, mut used) = ([0; LANES], bits);
+                for words in block.as_chunks_mut::<LANES>().0 {
+                    if used == bits {
+                        let Some(next) = rows.next() else { return };
+                        (row, used) = (next, 0);
+                    }
+                    for (word, &row) in words.iter_mut().zip(&row) {
+                        *word = row >> used;
+                    }
+                    used += width;
+                    if used > bits {
+                        let Some(next) = rows.next() else { return };
+                        row = next;
+                        used -= bits;
+                        for (word, &row) in words.iter_mut().zip(&row) {
+                            *word |= row << (width - used);
+                        }
+                    }
+                    words.iter_mut().for_each(|word| *word &= mask);
+                }
             }
         }
     };

@@ -6,7 +6,7 @@ use super::axis::check_name;
 use super::structure::Structure;
 use crate::array::with_dtype;
 use crate::array::{Cell, DType};
-use crate::codec::Filter;
+use crate::codec::{Codec, Filter, Settings};
 use crate::error::{Error, Result};
 use crate::kernel::{Aggregation, Aggregator, CustomPlanes, STATE_MAX};
 
@@ -26,6 +26,7 @@ pub struct SchemaBuilder {
     aggregators: Vec<Aggregation>,
     filter: Filter,
     zstd_level: i32,
+    codec: Codec,
     /// What is kept of a service's own aggregators.
     custom: Vec<CustomPlanes>,
 }
@@ -55,14 +56,21 @@ impl SchemaBuilder {
         self
     }
 
-    /// The reversible filter before zstd, in place of the cell type's default.
+    /// The reversible filter before cells are packed or compressed, in place of the cell type's default.
     #[must_use]
     pub fn filter(mut self, filter: Filter) -> Self {
         self.filter = filter;
         self
     }
 
-    /// The zstd level, 1 (the default) to 19.
+    /// What speed is traded for: [`Codec::Fast`] unless told otherwise.
+    #[must_use]
+    pub fn codec(mut self, codec: Codec) -> Self {
+        self.codec = codec;
+        self
+    }
+
+    /// The zstd level where zstd is used, 1 (the default) to 19.
     #[must_use]
     pub fn zstd_level(mut self, level: i32) -> Self {
         self.zstd_level = level;
@@ -145,6 +153,7 @@ impl Schema {
             custom: Vec::new(),
             filter: Filter::default_for(dtype),
             zstd_level: 1,
+            codec: Codec::default(),
         }
     }
 
@@ -214,6 +223,16 @@ impl Schema {
     /// The zstd level.
     pub fn zstd_level(&self) -> i32 {
         self.fields.zstd_level
+    }
+
+    /// What speed is traded for.
+    pub fn codec(&self) -> Codec {
+        self.fields.codec
+    }
+
+    /// How cells are encoded.
+    pub(crate) fn settings(&self) -> Settings {
+        Settings { codec: self.fields.codec, level: self.fields.zstd_level }
     }
 
     /// Whether "no data" cannot be told from the value of a cell, so that chunks with holes carry a mask.

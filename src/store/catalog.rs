@@ -9,7 +9,7 @@ use crate::key::{ChunkKey, GridId, MarkKey, feed, meta};
 use crate::kv::{Batch, Durability, Engine, KeyRange, Order, Snapshot, Space, for_each_page};
 
 /// The version of keys, blobs and records. A store of another version is refused.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 #[derive(Serialize, Deserialize)]
 struct Number(u64);

@@ -357,8 +357,8 @@ impl<'a> ChunkReader<'a> {
     pub(crate) fn encode_base(&self, at: &Location, chunk: &BaseChunk, ticks: Option<&Ticks>) -> Vec<u8> {
         let schema = self.grid.schema();
         let mask = chunk.mask.as_ref().map(|mask| Cells::from(mask.clone()));
-        let mut planes = vec![Plane { cells: &chunk.cells, filter: schema.filter() }];
-        planes.extend(mask.as_ref().map(|mask| Plane { cells: mask, filter: Filter::None }));
+        let mut planes = vec![Plane::new(&chunk.cells, schema.filter(), base_fill(schema))];
+        planes.extend(mask.as_ref().map(|mask| Plane::new(mask, Filter::None, 0.0)));
         self.encode(LayerId::BASE, at, ticks, &planes)
     }
 
@@ -372,10 +372,9 @@ impl<'a> ChunkReader<'a> {
             _ => Cells::from(weight.iter().map(|&w| u8::from(w > 0.0)).collect::<Vec<u8>>()),
         });
         let filter = if layer.dtype == schema.dtype() { schema.filter() } else { Filter::default_for(layer.dtype) };
-        let mut planes = vec![Plane { cells: &chunk.values, filter }];
-        let state = |cells| Plane { cells, filter: Filter::Auto };
-        // Weights and areas are the same over wide places, which zstd alone packs best and fastest.
-        let plain = |cells| Plane { cells, filter: Filter::Narrow };
+        let mut planes = vec![Plane::new(&chunk.values, filter, layer.fill)];
+        let state = |cells| Plane::new(cells, Filter::Auto, f64::NAN);
+        let plain = |cells| Plane::new(cells, Filter::Narrow, f64::NAN);
         planes.extend(fixed.iter().map(state));
         planes.extend(weight.iter().chain(rest).map(plain));
         self.encode(layer.id, at, ticks, &planes)
@@ -383,16 +382,16 @@ impl<'a> ChunkReader<'a> {
 
     /// The blob of planes; what the chunk was before is taken over where it still is so.
     fn encode(&self, layer: LayerId, at: &Location, ticks: Option<&Ticks>, planes: &[Plane<'_>]) -> Vec<u8> {
-        let (identity, shape, level) = (self.identity(layer, at, ticks), self.shape(ticks), self.grid.schema().zstd_level());
+        let (identity, shape, settings) = (self.identity(layer, at, ticks), self.shape(ticks), self.grid.schema().settings());
         let mut blob = None;
         if planes.iter().any(|plane| has_strips(&shape, plane.cells.dtype())) {
             let space = if layer == LayerId::BASE { Space::Base } else { Space::Aggregate };
             // Without it, as where it cannot be read, the blob is the same.
             let _ = self.snapshot.get_many(space, &[self.key(layer, at)], &mut |_, before| {
-                blob = Some(encode(&identity, planes, &shape, level, before));
+                blob = Some(encode(&identity, planes, &shape, settings, before));
                 Ok(())
             });
         }
-        blob.unwrap_or_else(|| encode(&identity, planes, &shape, level, None))
+        blob.unwrap_or_else(|| encode(&identity, planes, &shape, settings, None))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gridstone::codec::{BlobSpec, Plane, decode, encode};
+use gridstone::codec::{BlobSpec, Codec, Plane, Settings, decode, encode};
 use gridstone::kv::{Batch, Durability, Engine, KeyRange, Memory, Order, Space};
 use gridstone::{Aggregation, Axis, Cells, DType, Damage, Dimension, Finding, Grid, Policy, Schema, Store, Structure, Window};
 use ndarray::Array2;
@@ -77,9 +77,10 @@ fn verify_finds_an_aggregate_that_was_encoded_anew_with_one_wrong_cell() {
         *wrong = wrong.next_up();
         let planes: Vec<Plane<'_>> = planes
             .iter()
-            .map(|cells: &Cells| Plane { cells, filter: gridstone::codec::Filter::default_for(cells.dtype()) })
+            .map(|cells: &Cells| Plane::new(cells, gridstone::codec::Filter::default_for(cells.dtype()), f64::NAN))
             .collect();
-        let blob = encode(&key, &planes, &shape, 1, None);
+        let settings = Settings { codec: Codec::Fast, level: 1 };
+        let blob = encode(&key, &planes, &shape, settings, None);
         let mut entry = u32::try_from(blob.len()).unwrap().to_be_bytes().to_vec();
         entry.extend(gridstone::codec::checksum_of(&blob).unwrap().to_be_bytes());
         tamper(&engine, &[(Space::Aggregate, &key, Some(&blob)), (Space::Directory, &key, Some(&entry))]);
