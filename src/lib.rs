@@ -79,6 +79,8 @@ mod aggregate;
 mod array;
 mod calendar;
 mod copy;
+#[cfg(any(feature = "geotiff", feature = "netcdf"))]
+mod crs;
 mod dirty;
 mod error;
 mod events;

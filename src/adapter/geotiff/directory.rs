@@ -35,6 +35,7 @@ pub(super) mod tag {
     pub(in super::super) const TIEPOINT: u16 = 33922;
     pub(in super::super) const TRANSFORMATION: u16 = 34264;
     pub(in super::super) const GEO_KEYS: u16 = 34735;
+    pub(in super::super) const GEO_DOUBLES: u16 = 34736;
     pub(in super::super) const GEO_ASCII: u16 = 34737;
     pub(in super::super) const GDAL_METADATA: u16 = 42112;
     pub(in super::super) const GDAL_NODATA: u16 = 42113;

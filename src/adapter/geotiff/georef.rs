@@ -12,8 +12,23 @@ pub(super) mod key {
     pub(in super::super) const CITATION: u16 = 1026;
     pub(in super::super) const GEODETIC_CRS: u16 = 2048;
     pub(in super::super) const GEODETIC_CITATION: u16 = 2049;
+    pub(in super::super) const DATUM: u16 = 2050;
+    pub(in super::super) const MERIDIAN: u16 = 2051;
+    pub(in super::super) const ANGLE_UNIT: u16 = 2054;
+    pub(in super::super) const ANGLE_UNIT_SIZE: u16 = 2055;
+    pub(in super::super) const ELLIPSOID: u16 = 2056;
+    pub(in super::super) const SEMI_MAJOR: u16 = 2057;
+    pub(in super::super) const SEMI_MINOR: u16 = 2058;
+    pub(in super::super) const INVERSE_FLATTENING: u16 = 2059;
+    pub(in super::super) const MERIDIAN_LONGITUDE: u16 = 2061;
+    pub(in super::super) const TO_WGS84: u16 = 2062;
     pub(in super::super) const PROJECTED_CRS: u16 = 3072;
     pub(in super::super) const PROJECTED_CITATION: u16 = 3073;
+    pub(in super::super) const CONVERSION: u16 = 3074;
+    pub(in super::super) const METHOD: u16 = 3075;
+    pub(in super::super) const LENGTH_UNIT: u16 = 3076;
+    pub(in super::super) const LENGTH_UNIT_SIZE: u16 = 3077;
+    pub(in super::super) const VERTICAL_CRS: u16 = 4096;
 }
 
 /// What a citation starts with if a whole definition in WKT follows.
@@ -57,10 +72,11 @@ impl Affine {
     }
 }
 
-/// The geokeys of a file: small integers and texts.
+/// The geokeys of a file: small integers, numbers and texts.
 #[derive(Debug, Default)]
 pub(super) struct GeoKeys {
     shorts: Vec<(u16, u16)>,
+    numbers: Vec<(u16, Vec<f64>)>,
     texts: Vec<(u16, String)>,
 }
 
@@ -68,16 +84,21 @@ impl GeoKeys {
     pub(super) fn read<R: Read + Seek>(source: &mut Source<R>, directory: &Directory) -> Result<Self> {
         let table = source.unsigned_list(directory, tag::GEO_KEYS)?;
         let ascii = source.text_bytes(directory, tag::GEO_ASCII)?;
+        let doubles = source.doubles(directory, tag::GEO_DOUBLES)?;
         let mut keys = Self::default();
         let short = |value: u64| u16::try_from(value).unwrap_or(u16::MAX);
         // The first four values are the version and the number of keys; each key has four: id, where, count, value.
         for entry in table.get(4..).unwrap_or_default().chunks_exact(4) {
             let id = short(entry[0]);
+            let start = usize::from(short(entry[3]));
+            let end = start + usize::from(short(entry[2]));
             match short(entry[1]) {
                 0 => keys.shorts.push((id, short(entry[3]))),
+                tag::GEO_DOUBLES => {
+                    let numbers = doubles.get(start..end.min(doubles.len())).unwrap_or_default();
+                    keys.numbers.push((id, numbers.to_vec()));
+                }
                 tag::GEO_ASCII => {
-                    let start = usize::from(short(entry[3]));
-                    let end = start + usize::from(short(entry[2]));
                     let bytes = ascii.get(start..end.min(ascii.len())).unwrap_or_default();
                     let text = String::from_utf8_lossy(bytes);
                     keys.texts.push((id, text.trim_end_matches(['|', '\0', ' ']).to_owned()));
@@ -88,36 +109,26 @@ impl GeoKeys {
         Ok(keys)
     }
 
-    fn short(&self, id: u16) -> Option<u16> {
+    pub(super) fn short(&self, id: u16) -> Option<u16> {
         self.shorts.iter().find(|(other, _)| *other == id).map(|(_, value)| *value)
     }
 
-    fn text(&self, id: u16) -> Option<&str> {
+    /// The numbers of a key; none if it is absent.
+    pub(super) fn doubles(&self, id: u16) -> &[f64] {
+        self.numbers.iter().find(|(other, _)| *other == id).map_or(&[], |(_, numbers)| numbers.as_slice())
+    }
+
+    pub(super) fn double(&self, id: u16) -> Option<f64> {
+        self.doubles(id).first().copied()
+    }
+
+    pub(super) fn text(&self, id: u16) -> Option<&str> {
         self.texts.iter().find(|(other, text)| *other == id && !text.is_empty()).map(|(_, text)| text.as_str())
     }
 
     /// Whether tiepoints name the centres of cells.
     fn pixel_is_point(&self) -> bool {
         self.short(key::RASTER_TYPE) == Some(2)
-    }
-
-    /// `EPSG:n`, else the WKT or the name that the file gives.
-    pub(super) fn crs(&self) -> Option<String> {
-        let code = |id: u16| self.short(id).filter(|code| (1024..=32766).contains(code));
-        if let Some(epsg) = code(key::PROJECTED_CRS) {
-            return Some(format!("EPSG:{epsg}"));
-        }
-        // A projected file names its geodetic system as well; it is the system of the cells only if nothing is projected.
-        let projected = self.short(key::MODEL_TYPE) == Some(1) || self.short(key::PROJECTED_CRS).is_some();
-        if let Some(epsg) = code(key::GEODETIC_CRS)
-            && !projected
-        {
-            return Some(format!("EPSG:{epsg}"));
-        }
-        let citations = [key::PROJECTED_CITATION, key::CITATION, key::GEODETIC_CITATION];
-        let texts = || citations.iter().filter_map(|id| self.text(*id));
-        let wkt = texts().find_map(|text| text.strip_prefix(WKT_MARK));
-        wkt.or_else(|| texts().next()).map(str::to_owned)
     }
 }
 

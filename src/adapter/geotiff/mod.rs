@@ -24,6 +24,7 @@ mod layout;
 mod nodata;
 mod predictor;
 mod reader;
+mod system;
 mod writer;
 
 pub use fuzz::fuzz_geotiff;

@@ -38,7 +38,7 @@ pub struct Header {
     pub nodata: Option<Cells>,
     /// Where the cells lie; `None` if the file does not say.
     pub affine: Option<Affine>,
-    /// `EPSG:n`; or, for systems without a code, the WKT or else the bare name that the file gives.
+    /// `EPSG:n` or `ESRI:n`; for systems without a code the WKT of what the file defines, or else the bare name that it gives.
     pub crs: Option<String>,
     /// How the blocks are compressed.
     pub compression: Compression,
@@ -101,7 +101,8 @@ impl<R: Read + Seek> GeoTiff<R> {
         let (mut source, directory) = Source::open(reader)?;
         let layout = Layout::read(&mut source, &directory)?;
         let keys = GeoKeys::read(&mut source, &directory)?;
-        let mut notes = Vec::new();
+        let crs = keys.system()?;
+        let mut notes = keys.notes(crs.as_deref());
         let nodata = match source.text(&directory, tag::GDAL_NODATA)? {
             text if text.trim().is_empty() => None,
             text => nodata::parse(&text, layout.dtype).map_err(|note| notes.push(note)).ok(),
@@ -123,7 +124,7 @@ impl<R: Read + Seek> GeoTiff<R> {
             dtype: layout.dtype,
             nodata,
             affine: affine(&mut source, &directory, &keys)?,
-            crs: keys.crs(),
+            crs,
             compression: layout.coding.compression,
             block: [layout.coding.rows, layout.coding.cols],
             notes,

@@ -1,0 +1,131 @@
+//! Coordinate reference systems: what a grid or a file says of its own, held against what another says.
+//!
+//! A grid keeps its system as a text: `EPSG:n`, `ESRI:n`, or well-known text (WKT). Whether two texts mean one system is told by
+//! what they define, never by what they are called: two systems called `unknown` are one if every parameter is.
+//!
+//! [`Definition`] is the system of a file that states parameters, whatever the format: GeoTIFF keys, CF attributes, WKT of any
+//! dialect. [`Definition::wkt`] is the text that a grid keeps of it.
+
+mod definition;
+mod geographic;
+mod methods;
+mod read;
+mod wkt;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use definition::{DEGREE, Definition, Geodetic, Projection, degrees};
+pub(crate) use geographic::{of_code as geodetic_of_code, of_datum as geodetic_of_datum};
+pub(crate) use methods::{Method, Parameter};
+
+use wkt::Node;
+
+/// The code that is meant by `EPSG:n` and `ESRI:n`; authority and number.
+pub(crate) fn code(text: &str) -> Option<(&'static str, u32)> {
+    let (authority, number) = text.trim().split_once(':')?;
+    let number = number.trim().parse().ok()?;
+    match authority.trim().to_uppercase().as_str() {
+        "EPSG" => Some(("EPSG", number)),
+        "ESRI" => Some(("ESRI", number)),
+        // Longitude first, as all grids have it.
+        "OGC" | "CRS" if number == 84 => Some(("EPSG", 4326)),
+        _ => None,
+    }
+}
+
+/// The text that a grid keeps of a system: `EPSG:n` of WKT that names its code, else the text itself. Of a compound system only
+/// the horizontal part counts.
+pub(crate) fn kept(text: &str) -> String {
+    let text = text.trim();
+    if text.eq_ignore_ascii_case("OGC:CRS84") {
+        return "EPSG:4326".to_owned();
+    }
+    match code(text).or_else(|| Node::parse(text).and_then(|node| read::code(&node))) {
+        Some((authority @ "EPSG", number)) => format!("{authority}:{number}"),
+        _ => text.to_owned(),
+    }
+}
+
+/// What a text defines; `None` of a code that is not known here, of a name, and of WKT beyond what [`Definition`] can hold.
+pub(crate) fn definition(text: &str) -> Option<Definition> {
+    match code(text) {
+        Some(("EPSG", number)) => Definition::of_epsg(number),
+        Some(_) => None,
+        None => read::definition(&Node::parse(text)?),
+    }
+}
+
+/// Whether two texts mean one system.
+///
+/// Codes are held against codes, and parameters against parameters. What cannot be told by either is one system only if the
+/// texts are the same and say something: not if they are a name that stands for none, like `unknown`.
+pub(crate) fn same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.trim(), b.trim());
+    let code_of = |text: &str| code(text).or_else(|| Node::parse(text).and_then(|node| read::code(&node)));
+    let codes = code_of(a).zip(code_of(b));
+    if codes.is_some_and(|(a, b)| a == b) {
+        return true;
+    }
+    if let (Some(a), Some(b)) = (definition(a), definition(b)) {
+        return a.is_same(&b);
+    }
+    codes.is_none() && !says_nothing(a) && plain_wkt(a) == plain_wkt(b)
+}
+
+/// Whether the coordinates of a system are longitude and latitude in degrees; `None` if that is not known.
+pub(crate) fn is_geographic(text: &str) -> Option<bool> {
+    if let Some(definition) = definition(text) {
+        return Some(definition.projection.is_none() && definition.geodetic.is_in_degrees());
+    }
+    match code(text) {
+        // Every geographic system of the list is defined here.
+        Some(("EPSG", _)) => Some(false),
+        _ => None,
+    }
+}
+
+/// Whether a name stands for no system.
+pub(crate) fn says_nothing(name: &str) -> bool {
+    let name = plain(name);
+    let known = ["", "unnamed", "userdefined", "undefined", "none", "null", "local", "custom", "arbitrary"];
+    known.contains(&name.as_str()) || ["unknown", "notspecified", "unspecified"].iter().any(|start| name.starts_with(start))
+}
+
+/// The system as an option of a GDAL command on a command line; `None` for what GDAL cannot take from there.
+pub(crate) fn argument(text: &str) -> Option<String> {
+    if let Some((authority, number)) = code(text) {
+        return Some(format!("{authority}:{number}"));
+    }
+    // A quote would end the argument: in a name it can go.
+    let node = Node::parse(text)?;
+    (!node.keyword.starts_with("LOCAL_CS")).then(|| format!("'{}'", text.trim().replace('\'', "")))
+}
+
+/// The system in a few words: its code, its name if that tells something, or its method of projection.
+pub(crate) fn shown(text: &str) -> String {
+    let text = text.trim();
+    let Some(node) = Node::parse(text) else { return shortened(text) };
+    if !says_nothing(node.name()) {
+        return shortened(node.name());
+    }
+    match definition(text).map(|definition| definition.projection) {
+        Some(Some(projection)) => format!("an unnamed {}", projection.method.name),
+        Some(None) => "unnamed longitude and latitude".to_owned(),
+        None => shortened(text),
+    }
+}
+
+fn shortened(text: &str) -> String {
+    if text.chars().count() <= 60 { text.to_owned() } else { text.chars().take(57).chain("...".chars()).collect() }
+}
+
+/// Letters and digits of a name, in small letters.
+pub(super) fn plain(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+/// A text without blanks, in small letters.
+fn plain_wkt(text: &str) -> String {
+    text.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect()
+}
