@@ -3,6 +3,13 @@
 use crate::error::{Error, Result};
 use crate::grid::Structure;
 
+/// How far the edges of a file's cells may be from those of the grid's, in cells of the file: a hundredth.
+///
+/// One tolerance for files of any format, held against each edge of the whole file. Cell sizes and coordinates that went through
+/// a float32, or were printed with six digits, are off by less, added up over all cells (0.05 as 0.0500000007 is off by a
+/// thousandth of a cell over 70 000 cells); what is off by more was not made by rounding, and is refused.
+pub const TOLERANCE: f64 = 0.01;
+
 /// The axes of a grid that a raster has: rows, columns, and bands if there is a Fixed dimension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::Args;
 
 use super::args::{self, Aggregators, ChunkSize};
+use super::naming::TimePattern;
 use super::structure;
 use super::terminal::Terminal;
 use super::{Outcome, info};
@@ -20,6 +21,8 @@ use crate::{Schema, SchemaBuilder, Store};
 /// With --like, cell (0, 0) of level 0 is the file's upper left cell, chunks have 256 x 256 cells, and the aggregator is
 /// `mean`; cell type, nodata value and coordinate reference system are the file's, and several bands make a dimension `band`.
 /// No cell is read.
+///
+/// GeoTIFFs whose names tell their times make a dimension `time` in front together, with --time-from-name.
 ///
 /// A NetCDF variable with a time coordinate makes a dimension `time` in front, whose cell 0 is the first step, and chunks of
 /// 16 x 128 x 128 cells. Several files say together how far steps are apart. Where times lie on no steps, or with --irregular,
@@ -55,7 +58,11 @@ pub(super) struct Create {
     /// the files' times]
     #[arg(long, value_name = "STEP", value_parser = args::time_step, requires = "like")]
     time_step: Option<i128>,
-    /// Keep events at the exact times of NetCDF files, in whatever distances they come
+    /// How the names of GeoTIFFs tell their times, a pattern of strftime like rain-%Y%m%d.tif, in which * stands for any text: makes
+    /// a dimension `time` in front
+    #[arg(long, value_name = "PATTERN", requires = "like")]
+    time_from_name: Option<TimePattern>,
+    /// Keep events at their exact times, in whatever distances they come
     #[arg(long, requires = "like")]
     irregular: bool,
 }
@@ -76,30 +83,7 @@ impl Create {
         // All that can be wrong with the grid is found before the store is touched.
         let schema = match (&self.source.like[..], &self.source.structure) {
             (files @ [first, ..], _) if netcdf::is_netcdf(first) => self.like_netcdf(files, terminal)?,
-            ([first, second, ..], _) => {
-                anyhow::bail!(
-                    "only NetCDF files make a grid together, and `{}` is none; leave `{}` out",
-                    first.display(),
-                    second.display()
-                )
-            }
-            ([file], _) => {
-                let given = [
-                    ("--variable", self.variable.is_some()),
-                    ("--index-axes", self.index_axes),
-                    ("--time-step", self.time_step.is_some()),
-                    ("--irregular", self.irregular),
-                ];
-                if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
-                    anyhow::bail!("{option} is for NetCDF files, and `{}` is none", file.display());
-                }
-                let tiff = GeoTiff::open(file)?;
-                tiff.header().notes.iter().for_each(|note| terminal.note(format!("{}: {note}", file.display())));
-                let mut like = Like { nodata: self.nodata, ..Like::default() };
-                like.chunk = self.chunk.map_or(like.chunk, |chunk| chunk.space);
-                like.aggregators = self.aggregator.map_or(like.aggregators, |Aggregators(aggregators)| aggregators);
-                schema_like(tiff.header(), &like)?
-            }
+            (files @ [_, ..], _) => self.like_rasters(files, terminal)?,
             ([], Some(file)) => {
                 let mut description = structure::Description::read(file)?;
                 description.override_with(self.chunk, self.nodata, self.aggregator.map(|Aggregators(aggregators)| aggregators));
@@ -116,6 +100,50 @@ impl Create {
         let grid = store.create(&self.grid, schema)?;
         terminal.print(format!("created grid `{}`: {}", grid.name(), info::cells(&grid)))?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// The schema of a grid with the cells of the first of some GeoTIFFs, and the times that the names of all of them say.
+    fn like_rasters(&self, files: &[PathBuf], terminal: &Terminal) -> anyhow::Result<Schema> {
+        let first = &files[0];
+        let timed = self.time_from_name.is_some();
+        let given = [
+            ("--variable", self.variable.is_some()),
+            ("--index-axes", self.index_axes),
+            ("--time-step", self.time_step.is_some() && !timed),
+            ("--irregular", self.irregular && !timed),
+        ];
+        if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
+            anyhow::bail!("{option} is for NetCDF files, and `{}` is none", first.display());
+        }
+        if let (Some(second), false) = (files.get(1), timed) {
+            anyhow::bail!(
+                "GeoTIFFs make a grid together by their times: say how names tell them with --time-from-name, like `rain-%Y%m%d.tif`, or leave `{}` out",
+                second.display()
+            );
+        }
+        let mut like = Like { nodata: self.nodata, ..Like::default() };
+        if let Some(pattern) = &self.time_from_name {
+            let times = files.iter().map(|file| pattern.time(file)).collect::<anyhow::Result<Vec<_>>>()?;
+            let mut steps = netcdf::Like { time_step: self.time_step, ..netcdf::Like::default() };
+            steps.time_chunk = self.chunk.and_then(|chunk| chunk.time).unwrap_or(steps.time_chunk);
+            steps.irregular = self.irregular.then_some(true);
+            let dimension = netcdf::dimension_of(times, &steps).context("the times in the names make no dimension")?;
+            self.note_irregular(dimension.is_irregular(), terminal);
+            (like.time, like.chunk) = (Some(dimension), 128);
+        }
+        let tiff = GeoTiff::open(first)?;
+        tiff.header().notes.iter().for_each(|note| terminal.note(format!("{}: {note}", first.display())));
+        like.chunk = self.chunk.map_or(like.chunk, |chunk| chunk.space);
+        if let Some(Aggregators(aggregators)) = &self.aggregator {
+            like.aggregators.clone_from(aggregators);
+        }
+        Ok(schema_like(tiff.header(), &like)?)
+    }
+
+    fn note_irregular(&self, irregular: bool, terminal: &Terminal) {
+        if !self.irregular && irregular {
+            terminal.note("the times lie on no steps, or on few of them: dimension `time` keeps events at their exact times");
+        }
     }
 
     fn like_netcdf(&self, files: &[PathBuf], terminal: &Terminal) -> anyhow::Result<Schema> {
@@ -137,9 +165,7 @@ impl Create {
         for (file, field) in files.iter().zip(&fields) {
             field.check(&schema).with_context(|| format!("`{}` does not fit the grid of `{}`", shown(file), shown(&files[0])))?;
         }
-        if !self.irregular && schema.structure().irregular().is_some() {
-            terminal.note("the times lie on no steps, or on few of them: dimension `time` keeps events at their exact times");
-        }
+        self.note_irregular(schema.structure().irregular().is_some(), terminal);
         Ok(schema)
     }
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::terminal::Terminal;
 use crate::adapter::raster::RasterAxes;
+use crate::crs;
 use crate::{Axis, Grid, Polygon, Ring};
 
 /// The largest file that is read, in bytes.
@@ -43,10 +44,10 @@ fn check_place(terminal: &Terminal, grid: &Grid, axes: RasterAxes, polygon: &Pol
         y.1
     );
     if degrees(px, py) && !degrees(x, y) {
-        let crs = grid.structure().crs().unwrap_or("the grid's coordinate reference system");
-        let target = if crs.starts_with("EPSG:") { crs } else { "EPSG:CODE" };
+        let shown = grid.structure().crs().map_or("the grid's coordinate reference system".to_owned(), crs::shown);
+        let target = grid.structure().crs().and_then(crs::argument).unwrap_or("EPSG:CODE".to_owned());
         anyhow::bail!(
-            "{place}: its coordinates look like longitude and latitude, and must be in {crs}; \
+            "{place}: its coordinates look like longitude and latitude, and must be in {shown}; \
              `ogr2ogr -f GeoJSON -t_srs {target} FITTING.geojson {file}` makes a file that fits"
         );
     }

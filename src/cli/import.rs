@@ -11,7 +11,8 @@ use serde_json::json;
 
 use super::aggregate::{self, Drained};
 use super::terminal::{Terminal, count};
-use super::time::Along;
+use super::naming::TimePattern;
+use super::time::{Along, Instant as Moment};
 use super::{Outcome, args, open};
 use crate::adapter::geotiff::GeoTiff;
 use crate::adapter::{netcdf, raster};
@@ -36,6 +37,13 @@ pub(super) struct Import {
     /// The variable of NetCDF files [default: the only one]
     #[arg(long, value_name = "NAME")]
     variable: Option<String>,
+    /// How the names of GeoTIFFs tell their times, in a grid with time: a pattern of strftime like rain-%Y%m%d.tif, in which * stands
+    /// for any text
+    #[arg(long, value_name = "PATTERN")]
+    time_from_name: Option<TimePattern>,
+    /// The time of all GeoTIFFs, in a grid with time, like 2020-01-01T06:00Z, or a number of an axis without times
+    #[arg(long, value_name = "TIME", conflicts_with = "time_from_name")]
+    at_time: Option<Moment>,
     /// Where there is data already: merge lays cells with data over it, replace those without data too, keep fills gaps only,
     /// refuse fails
     #[arg(long, value_name = "HOW", default_value = "merge", value_parser = args::parsed::<Overlap>)]
@@ -89,6 +97,13 @@ impl Placed {
         }
     }
 
+    /// Closes the file until it is read again: there may be more of them than files that can be open.
+    fn close(&mut self) {
+        if let Placed::Raster(import) = self {
+            import.close();
+        }
+    }
+
     /// Cells that have the grid's nodata value in a file that declares none.
     fn check(&mut self, progress: &mut dyn FnMut(u64)) -> crate::Result<u64> {
         match self {
@@ -118,6 +133,7 @@ impl Import {
         let bar = terminal.progress("checking", cells);
         for source in &mut sources {
             let checked = source.import.check(&mut |cells| bar.inc(cells));
+            source.import.close();
             let nodata_cells = source.named(checked)?;
             if nodata_cells > 0 {
                 let nodata = grid.schema().nodata().unwrap_or(f64::NAN);
@@ -157,7 +173,8 @@ impl Import {
     fn sources(&self, grid: &Grid, terminal: &Terminal) -> anyhow::Result<Vec<Source>> {
         let mut sources: Vec<Source> = Vec::new();
         for path in &self.files {
-            let import = self.placed(path, grid, terminal)?;
+            let mut import = self.placed(path, grid, terminal)?;
+            import.close();
             if let Some(first) = sources.first()
                 && first.import.level() != import.level()
             {
@@ -183,7 +200,27 @@ impl Import {
         }
         let tiff = GeoTiff::open(path)?;
         tiff.header().notes.iter().for_each(|note| terminal.note(format!("{}: {note}", path.display())));
-        Ok(Placed::Raster(Box::new(raster::Import::new(grid, tiff).with_context(misfit)?.over(self.overlap))))
+        let import = match self.cell(path, grid).with_context(misfit)? {
+            Some(cell) => raster::Import::at(grid, tiff, cell),
+            None => raster::Import::new(grid, tiff),
+        };
+        let import = import.with_context(misfit)?.over(self.overlap);
+        import.notes().iter().for_each(|note| terminal.note(format!("{}: {note}", path.display())));
+        Ok(Placed::Raster(Box::new(import)))
+    }
+
+    /// Where a GeoTIFF lies in time, if that is said.
+    fn cell(&self, path: &Path, grid: &Grid) -> anyhow::Result<Option<i64>> {
+        let (at, option) = match (&self.time_from_name, self.at_time) {
+            (Some(pattern), _) => (Moment::Time(pattern.time(path)?), "--time-from-name"),
+            (None, Some(at)) => (at, "--at-time"),
+            (None, None) => return Ok(None),
+        };
+        let along = Along::of(grid, option)?;
+        match at {
+            Moment::Time(at) => Ok(Some(netcdf::cell_of(grid.structure(), along.number, at)?)),
+            Moment::Number(number) => Ok(Some(number)),
+        }
     }
 }
 
@@ -222,6 +259,7 @@ fn written(sources: &mut [Source], progress: &mut dyn FnMut(u64)) -> anyhow::Res
         let failed = || format!("`{first}`{more} cannot be imported");
         for import in rasters {
             let done = import.write(progress).with_context(failed)?;
+            import.close();
             (base, aggregates) = (base + done.chunks, aggregates + done.aggregates);
         }
         let done = netcdf::write(&mut variables, progress).with_context(failed)?;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::terminal::{Terminal, bytes};
 use super::time::Along;
 use super::{Outcome, bases, json, open, time};
+use crate::crs;
 use crate::{Aggregation, Depth, DimensionKind, Grid, Layer, Levels, Query};
 
 /// Show what a grid is and holds: structure, levels, chunks, bytes, marks
@@ -68,8 +69,7 @@ impl Info {
 pub(super) fn cells(grid: &Grid) -> String {
     let schema = grid.schema();
     let nodata = schema.nodata().map_or("no nodata value".to_owned(), |nodata| format!("nodata {nodata}"));
-    let crs = schema.structure().crs().unwrap_or("no coordinate reference system");
-    let crs: String = crs.chars().take(60).collect();
+    let crs = schema.structure().crs().map_or("no coordinate reference system".to_owned(), crs::shown);
     let chunk: Vec<_> = schema.structure().chunk_shape().iter().map(usize::to_string).collect();
     format!("{} in chunks of {}, {nodata}, {crs}", schema.dtype(), chunk.join(" x "))
 }

@@ -24,6 +24,7 @@ mod info;
 mod json;
 mod ls;
 mod measure;
+mod naming;
 mod output;
 mod read;
 mod removal;

@@ -17,7 +17,7 @@ A description for --structure; unknown keys are refused, and what has a default 
 
   dtype = \"int16\"                     # uint8 to uint64, int8 to int64, float32, float64
   nodata = -32768                     # default: none but NaN
-  crs = \"EPSG:32632\"                  # default: none
+  crs = \"EPSG:32632\"                  # or WKT; default: none
   aggregators = [\"mean\", \"mode:16\"]   # see --aggregator; default: mean
   filter = \"delta\"                    # none, shuffle, delta or auto (default): delta or none, whichever is smaller
   codec = \"fast\"                      # fast (default): packed at the speed of memory; small: always zstd

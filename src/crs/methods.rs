@@ -57,7 +57,7 @@ impl Parameter {
             }
             "azimuth" | "azimuthatprojectioncentre" | "azimuthofinitialline" => Parameter::Azimuth,
             "rectifiedgridangle" | "anglefromrectifiedtoskewgrid" => Parameter::Rectified,
-            "satelliteheight" => Parameter::Height,
+            "satelliteheight" | "height" => Parameter::Height,
             "falseeasting" | "eastingatfalseorigin" | "eastingatprojectioncentre" => Parameter::Easting,
             "falsenorthing" | "northingatfalseorigin" | "northingatprojectioncentre" => Parameter::Northing,
             _ => return None,
@@ -80,7 +80,7 @@ pub(crate) struct Method {
 
 impl Method {
     /// The method that a name stands for.
-    pub(super) fn named(name: &str) -> Option<&'static Self> {
+    pub(crate) fn named(name: &str) -> Option<&'static Self> {
         let name = plain(name);
         METHODS.iter().find(|method| plain(method.name) == name || method.also.iter().any(|other| plain(other) == name))
     }

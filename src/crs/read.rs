@@ -118,7 +118,10 @@ fn projection(node: &Node, angle: f64) -> Option<Projection> {
     for parameter in conversion.children(&["PARAMETER"]) {
         let own = parameter.child(&["UNIT", "LENGTHUNIT", "ANGLEUNIT", "SCALEUNIT"]).and_then(|unit| unit.number(1));
         let value = parameter.number(1)?;
-        let kind = Parameter::named(parameter.name())?;
+        let Some(kind) = Parameter::named(parameter.name()) else {
+            // ESRI's switches, which are off at 0.
+            if value == 0.0 { continue } else { return None }
+        };
         let value = match kind {
             _ if kind.is_angle() => value * degrees(own.unwrap_or(angle)),
             _ if kind.is_length() => value * own.unwrap_or(length),

@@ -221,7 +221,14 @@ impl<'a> Batch<'a> {
         mask: Option<ArrayViewD<'a, u8>>,
     ) -> Result<()> {
         self.add(grid, window, array, Overlap::Replace, ticks.to_vec())?;
-        self.puts.iter_mut().last().iter_mut().for_each(|put| put.mask = mask.clone());
+        mask.map_or(Ok(()), |mask| self.mask(grid, mask))
+    }
+
+    /// Says of the last put, which is one into a grid, which of its cells hold data (1); the others are cells without.
+    pub(crate) fn mask(&mut self, grid: &Grid, mask: ArrayViewD<'a, u8>) -> Result<()> {
+        let put = self.puts.last_mut().filter(|put| put.array().is_some_and(|array| array.shape() == mask.shape()));
+        let put = put.ok_or_else(|| grid.blame(Error::invalid(format!("a mask of {:?} fits no put", mask.shape()))))?;
+        put.mask = Some(mask);
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Cells of arrays laid over the cells of chunks.
 
-use ndarray::{ArrayViewD, ArrayViewMutD, Slice, Zip};
+use ndarray::{ArrayD, ArrayViewD, ArrayViewMutD, Slice, Zip};
 
 use super::Overlap;
 use crate::array::{ArrayView, Cell, with_dtype};
@@ -27,7 +27,7 @@ fn part_mut<'v, T>(plane: &'v mut ArrayViewMutD<'_, T>, piece: &Piece) -> ArrayV
     })
 }
 
-pub(super) fn holes<T: Cell>(array: &ArrayViewD<'_, T>, nodata: Option<T>) -> bool {
+fn holes<T: Cell>(array: &ArrayViewD<'_, T>, nodata: Option<T>) -> bool {
     if !T::DTYPE.is_float() && nodata.is_none() {
         return false;
     }
@@ -38,8 +38,35 @@ pub(super) fn holes<T: Cell>(array: &ArrayViewD<'_, T>, nodata: Option<T>) -> bo
     })
 }
 
-pub(super) fn data<T: Cell>(array: &ArrayViewD<'_, T>, nodata: Option<T>) -> bool {
+fn data<T: Cell>(array: &ArrayViewD<'_, T>, nodata: Option<T>) -> bool {
     !T::DTYPE.is_float() && nodata.is_none() || array.iter().any(|cell| !cell.is_nan() && Some(*cell) != nodata)
+}
+
+/// The array of a put, and which of its cells hold data (1) where their values cannot say it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Laid<'v, T> {
+    pub(super) array: &'v ArrayViewD<'v, T>,
+    pub(super) mask: Option<&'v ArrayViewD<'v, u8>>,
+}
+
+impl<T: Cell> Laid<'_, T> {
+    /// Whether a piece has a cell without data.
+    pub(super) fn has_holes(&self, piece: &Piece, nodata: Option<T>) -> bool {
+        self.mask.is_some_and(|mask| part_of(mask, piece).iter().any(|valid| *valid == 0))
+            || holes(&part_of(self.array, piece), nodata)
+    }
+
+    /// Whether a piece has a cell with data.
+    pub(super) fn has_data(&self, piece: &Piece, nodata: Option<T>) -> bool {
+        let part = part_of(self.array, piece);
+        match self.mask {
+            None => data(&part, nodata),
+            Some(mask) => part
+                .iter()
+                .zip(part_of(mask, piece))
+                .any(|(cell, valid)| *valid != 0 && !cell.is_nan() && Some(*cell) != nodata),
+        }
+    }
 }
 
 /// How cells without data are told, and what stands in them.
@@ -57,54 +84,48 @@ pub(super) struct Target<'c, T> {
 }
 
 impl<T: Cell> Target<'_, T> {
-    /// Lays a piece of an array over the chunk. False if the overlap is refused.
-    pub(super) fn overlay(&mut self, array: &ArrayViewD<'_, T>, piece: &Piece, overlap: Overlap, blank: Blank<T>) -> bool {
+    /// Lays a piece of an array over the chunk; cells of the array without a 1 in its mask hold no data. False if the overlap is
+    /// refused.
+    pub(super) fn overlay(&mut self, put: &Laid<'_, T>, piece: &Piece, overlap: Overlap, blank: Blank<T>) -> bool {
         if overlap == Overlap::Refuse && self.holds_data(piece, blank) {
             return false;
         }
-        let part = part_of(array, piece);
-        match array.as_slice().filter(|_| overlap != Overlap::Keep && !holes(&part, blank.nodata)) {
+        match put.array.as_slice().filter(|_| overlap != Overlap::Keep && !put.has_holes(piece, blank.nodata)) {
             Some(cells) => {
-                let (from, to) = ((array.shape(), &*piece.in_window), (self.shape, &*piece.in_chunk));
+                let (from, to) = ((put.array.shape(), &*piece.in_window), (self.shape, &*piece.in_chunk));
                 copy_box(cells, from, self.cells, to, &piece.shape);
                 self.mask.iter_mut().for_each(|mask| fill_box(mask, to, &piece.shape, 1));
             }
-            None => self.overlay_cells(&part, piece, overlap, blank),
+            None => self.overlay_cells(put, piece, overlap, blank),
         }
         true
     }
 
-    fn overlay_cells(&mut self, part: &ArrayViewD<'_, T>, piece: &Piece, overlap: Overlap, blank: Blank<T>) {
+    fn overlay_cells(&mut self, put: &Laid<'_, T>, piece: &Piece, overlap: Overlap, blank: Blank<T>) {
         let hole = |cell: &T| cell.is_nan() || Some(*cell) == blank.nodata;
+        let part = part_of(put.array, piece);
+        let valid = put.mask.map(|mask| part_of(mask, piece)).map_or_else(|| ArrayD::from_elem(part.raw_dim(), 1), |mask| mask.to_owned());
         let Ok(mut cells) = ArrayViewMutD::from_shape(self.shape, &mut *self.cells) else { return };
         let to = part_mut(&mut cells, piece);
         match self.mask.as_deref_mut().and_then(|mask| ArrayViewMutD::from_shape(self.shape, mask).ok()) {
-            // Every cell of the array is data where the cells themselves cannot say otherwise.
-            Some(mut mask) => Zip::from(to).and(part_mut(&mut mask, piece)).and(part).for_each(|to, valid, from| {
-                if overlap != Overlap::Keep || *valid == 0 {
-                    (*to, *valid) = (*from, 1);
+            Some(mut mask) => {
+                Zip::from(to).and(part_mut(&mut mask, piece)).and(part).and(&valid).for_each(|to, is, from, valid| match overlap {
+                    Overlap::Replace => (*to, *is) = if *valid == 0 { (blank.fill, 0) } else { (*from, 1) },
+                    Overlap::Keep if *is != 0 => {}
+                    _ if *valid == 0 => {}
+                    _ => (*to, *is) = (*from, 1),
+                });
+            }
+            None => Zip::from(to).and(part).and(&valid).for_each(|to, from, valid| {
+                let from_is_hole = *valid == 0 || hole(from);
+                match overlap {
+                    Overlap::Replace => *to = if from_is_hole { blank.fill } else { *from },
+                    Overlap::Keep if !hole(to) => {}
+                    _ if from_is_hole => {}
+                    _ => *to = *from,
                 }
             }),
-            None => Zip::from(to).and(part).for_each(|to, from| match overlap {
-                Overlap::Replace => *to = if hole(from) { blank.fill } else { *from },
-                Overlap::Keep if !hole(to) => {}
-                _ if hole(from) => {}
-                _ => *to = *from,
-            }),
         }
-    }
-
-    /// Removes the data of a piece where a mask of the whole array has no 1.
-    pub(super) fn cut(&mut self, of_array: &ArrayViewD<'_, u8>, piece: &Piece, blank: Blank<T>) {
-        let Some(mask) = self.mask.as_deref_mut() else { return };
-        let cells = ArrayViewMutD::from_shape(self.shape, &mut *self.cells);
-        let (Ok(mut cells), Ok(mut mask)) = (cells, ArrayViewMutD::from_shape(self.shape, mask)) else { return };
-        let of_array = part_of(of_array, piece);
-        Zip::from(part_mut(&mut cells, piece)).and(part_mut(&mut mask, piece)).and(of_array).for_each(|cell, valid, from| {
-            if *from == 0 {
-                (*cell, *valid) = (blank.fill, 0);
-            }
-        });
     }
 
     /// Removes the data of a piece.

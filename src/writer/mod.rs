@@ -25,7 +25,7 @@ use crate::kv::{self, Snapshot, Space};
 use crate::store::{Base, BaseChunk, ChunkReader, ChunkWrite, Grid, Number, State, Written, base_fill, write_reach, write_state};
 pub use batch::{Batch, Overlap};
 use batch::{Content, Put};
-use cells::{Blank, Target, data, holes, is_blank, part_of, typed};
+use cells::{Blank, Laid, Target, is_blank, typed};
 pub use clean::Cleaned;
 pub(crate) use clear::settle_bounds;
 use events::Buckets;
@@ -286,10 +286,11 @@ impl<'b, 'a> Writer<'b, 'a> {
     }
 
     fn has_holes(&self, number: usize, piece: &Piece) -> bool {
-        let nodata = self.grid.schema().nodata();
-        self.puts[number]
-            .array()
-            .is_none_or(|array| with_view!(ArrayView, array, |array| holes(&part_of(array, piece), nodata.map(Cell::from_f64))))
+        let (nodata, put) = (self.grid.schema().nodata(), self.puts[number]);
+        put.array().is_none_or(|array| {
+            with_view!(ArrayView, array, |array| Laid { array, mask: put.mask.as_ref() }
+                .has_holes(piece, nodata.map(Cell::from_f64)))
+        })
     }
 
     /// The old chunk with the pieces of the puts over it.
@@ -329,9 +330,8 @@ impl<'b, 'a> Writer<'b, 'a> {
             let mut target = Target { cells, mask, shape };
             match put.array().map(typed::<T>) {
                 Some(Some(array)) => {
-                    let laid = target.overlay(&array, piece, put.overlap(), blank);
-                    put.mask.iter().for_each(|mask| target.cut(mask, piece, blank));
-                    laid
+                    let laid = Laid { array: &array, mask: put.mask.as_ref() };
+                    target.overlay(&laid, piece, put.overlap(), blank)
                 }
                 Some(None) => true,
                 None => {
@@ -357,7 +357,8 @@ impl<'b, 'a> Writer<'b, 'a> {
 fn has_data(grid: &Grid, put: &Put<'_>, piece: &Piece) -> bool {
     let nodata = grid.schema().nodata();
     put.overlap() == Overlap::Replace
-        || put
-            .array()
-            .is_some_and(|array| with_view!(ArrayView, array, |array| data(&part_of(array, piece), nodata.map(Cell::from_f64))))
+        || put.array().is_some_and(|array| {
+            with_view!(ArrayView, array, |array| Laid { array, mask: put.mask.as_ref() }
+                .has_data(piece, nodata.map(Cell::from_f64)))
+        })
 }

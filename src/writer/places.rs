@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::grid::{Location, Piece};
 use crate::key::LayerId;
 use crate::kv::{self, Space};
-use crate::store::{Base, BaseChunk, ChunkReader, expect_base_levels};
+use crate::store::{Base, BaseChunk, ChunkReader, Grid, expect_base_levels};
 
 /// How many places an error names.
 const NAMED_MAX: usize = 8;
@@ -171,8 +171,33 @@ impl Places {
         if refused.len() > NAMED_MAX {
             named.push(format!("{} more", refused.len() - NAMED_MAX));
         }
-        Err(aggregated(chunks.grid, mixed, format!("there is finer data below {}", named.join(", "))))
+        let (area, remedy) = (named.join(", "), clearing(chunks.grid, mixed, &refused));
+        Err(aggregated(chunks.grid, mixed, format!("there is finer data below {area}, {remedy}")))
     }
+}
+
+/// Where some chunks lie along a dimension, and what clears them.
+fn clearing(grid: &Grid, dimension: usize, places: &BTreeSet<Location>) -> String {
+    let structure = grid.structure();
+    let mut sides: Vec<(f64, f64)> = Vec::new();
+    for at in places {
+        let own = structure.extent(&structure.chunk_window(at));
+        let own = &own.bounds()[structure.axes_of(dimension)];
+        sides = match sides.is_empty() {
+            true => own.to_vec(),
+            false => sides.iter().zip(own).map(|(a, b)| (a.0.min(b.0), a.1.max(b.1))).collect(),
+        };
+    }
+    let axes = structure.dimensions()[dimension].axes();
+    let ranges: Vec<String> =
+        axes.iter().zip(&sides).map(|(axis, (lower, upper))| format!("{} {lower} to {upper}", axis.name())).collect();
+    let command = match sides.as_slice() {
+        [(south, north), (west, east)] => {
+            format!(", on the command line with `gridstone clear STORE {} --extent {west},{south},{east},{north}`", grid.name())
+        }
+        _ => String::new(),
+    };
+    format!("at {}; clear it first{command}", ranges.join(", "))
 }
 
 /// Places in the order of their keys.

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 ///
 /// `store` is the ground floor: handles, records, chunks. The verbs of its handles live in the rooms that do them. `grid` names
 /// the aggregators and filters that a schema holds.
-const LAYERS: [(&str, &[&str]); 24] = [
+const LAYERS: [(&str, &[&str]); 25] = [
     ("error", &[]),
     ("calendar", &["error"]),
+    ("crs", &[]),
     ("array", &["error"]),
     ("codec", &["array"]),
     ("kernel", &["array", "error"]),
@@ -28,7 +29,7 @@ const LAYERS: [(&str, &[&str]); 24] = [
     ("copy", &["array", "error", "events", "feed", "grid", "kernel", "key", "kv", "store", "writer"]),
     ("verify", &["codec", "copy", "dirty", "error", "events", "feed", "grid", "kernel", "key", "kv", "store"]),
     // Types that the crate exports, by the paths of their homes.
-    ("adapter", &["array", "calendar", "codec", "error", "grid", "kernel", "kv", "reader", "store", "writer"]),
+    ("adapter", &["array", "calendar", "codec", "crs", "error", "grid", "kernel", "kv", "reader", "store", "writer"]),
     (
         "cli",
         &[
@@ -36,6 +37,7 @@ const LAYERS: [(&str, &[&str]); 24] = [
             "array",
             "calendar",
             "codec",
+            "crs",
             "error",
             "grid",
             "kernel",

@@ -3,13 +3,14 @@
 use flate2::{Decompress, FlushDecompress};
 
 use super::directory::ByteOrder;
+use super::codecs::{self, Codec};
 use super::layout::{Compression, Predictor};
 use super::predictor;
 use crate::array::Cell;
 use crate::error::{Error, Result};
 
 /// How the blocks of an image are coded.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Coding {
     pub(super) compression: Compression,
     pub(super) predictor: Predictor,
@@ -20,20 +21,62 @@ pub(super) struct Coding {
     pub(super) rows: usize,
     /// Interleaved samples a cell.
     pub(super) samples: usize,
+    pub(super) bits: SampleBits,
+    /// What image codecs need to know.
+    pub(super) codec: Codec,
+}
+
+impl Coding {
+    /// Bytes of a row of a block, decompressed; `size` is that of a cell.
+    pub(super) fn row_bytes(&self, size: usize) -> usize {
+        let cells = self.cols * self.samples;
+        match self.bits {
+            SampleBits::Whole => cells * size,
+            SampleBits::Bits(bits) => usize::try_from((cells as u64).saturating_mul(bits).div_ceil(8)).unwrap_or(usize::MAX),
+            SampleBits::Half => cells * 2,
+        }
+    }
+}
+
+/// How a sample is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SampleBits {
+    /// As the cell is.
+    Whole,
+    /// As an unsigned integer of so many bits, one after the other; rows begin at whole bytes.
+    Bits(u64),
+    /// As a float of 16 bits.
+    Half,
 }
 
 /// The cells of a block in C order (row, column, sample). The block must hold `rows_needed` rows; those beyond may be missing.
 pub(super) fn decode<T: Cell>(raw: &[u8], coding: &Coding, rows_needed: usize) -> Result<Vec<T>> {
     let row_cells = coding.cols * coding.samples;
-    let size = size_of::<T>();
     let mut cells = vec![T::zeroed(); coding.rows * row_cells];
+    let too_few = |got: usize, needed: usize| Error::invalid(format!("a block decodes to {got} bytes; {needed} are needed"));
+    if coding.bits != SampleBits::Whole {
+        let row_bytes = coding.row_bytes(size_of::<T>());
+        let mut stored = vec![0; coding.rows * row_bytes];
+        let got = decompress(raw, coding, &mut stored)?;
+        if got < rows_needed * row_bytes {
+            return Err(too_few(got, rows_needed * row_bytes));
+        }
+        for (row, cells) in stored.chunks_exact(row_bytes).zip(cells.chunks_exact_mut(row_cells)) {
+            match coding.bits {
+                SampleBits::Bits(bits) => unpack_bits_row(row, bits, cells),
+                _ => unpack_halves(row, coding.order, cells),
+            }
+        }
+        return Ok(cells);
+    }
+    let size = size_of::<T>();
     let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut cells);
     let needed = rows_needed * row_cells * size;
-    let got = decompress(raw, coding.compression, bytes)?;
+    let got = decompress(raw, coding, bytes)?;
     if got < needed {
-        return Err(Error::invalid(format!("a block decodes to {got} bytes; {needed} are needed")));
+        return Err(too_few(got, needed));
     }
-    if coding.predictor != Predictor::FloatingPoint && !coding.order.is_native() {
+    if coding.predictor != Predictor::FloatingPoint && !coding.order.is_native() && !coding.compression.is_image() {
         predictor::swap_bytes(bytes, size);
     }
     match coding.predictor {
@@ -51,9 +94,45 @@ pub(super) fn decode<T: Cell>(raw: &[u8], coding: &Coding, rows_needed: usize) -
     Ok(cells)
 }
 
+/// Unsigned integers of some bits, the highest bit first.
+fn unpack_bits_row<T: Cell>(row: &[u8], bits: u64, cells: &mut [T]) {
+    let (mut held, mut count) = (0_u64, 0);
+    let mut bytes = row.iter();
+    for cell in cells {
+        while count < bits {
+            held = held << 8 | u64::from(bytes.next().copied().unwrap_or(0));
+            count += 8;
+        }
+        count -= bits;
+        let value = held >> count;
+        held &= (1 << count) - 1;
+        // At most 31 bits, which a double has exactly.
+        *cell = T::from_f64(value as f64);
+    }
+}
+
+fn unpack_halves<T: Cell>(row: &[u8], order: ByteOrder, cells: &mut [T]) {
+    for (half, cell) in row.chunks_exact(2).zip(cells) {
+        let bits = if order == ByteOrder::Little { [half[1], half[0]] } else { [half[0], half[1]] };
+        *cell = T::from_f64(half_value(bits));
+    }
+}
+
+/// The value of a float of 16 bits, the high byte first.
+fn half_value([high, low]: [u8; 2]) -> f64 {
+    let (exponent, fraction) = (i32::from(high >> 2 & 31), f64::from(u32::from(high & 3) << 8 | u32::from(low)));
+    let magnitude = match exponent {
+        0 => fraction * (-24.0_f64).exp2(),
+        31 if fraction == 0.0 => f64::INFINITY,
+        31 => f64::NAN,
+        _ => (1.0 + fraction / 1024.0) * f64::from(exponent - 15).exp2(),
+    };
+    if high & 0x80 == 0 { magnitude } else { -magnitude }
+}
+
 /// Fills `out` from the front and says how many bytes were written. Whatever the input holds beyond `out` is left alone.
-fn decompress(raw: &[u8], compression: Compression, out: &mut [u8]) -> Result<usize> {
-    match compression {
+fn decompress(raw: &[u8], coding: &Coding, out: &mut [u8]) -> Result<usize> {
+    match coding.compression {
         Compression::None => {
             let len = raw.len().min(out.len());
             out[..len].copy_from_slice(&raw[..len]);
@@ -67,10 +146,11 @@ fn decompress(raw: &[u8], compression: Compression, out: &mut [u8]) -> Result<us
         Compression::Zstd => zstd::bulk::decompress_to_buffer(raw, out).map_err(|cause| damaged("Zstandard").because(cause)),
         Compression::Lzw => unpack_lzw(raw, out),
         Compression::PackBits => Ok(unpack_bits(raw, out)),
+        Compression::Jpeg | Compression::WebP | Compression::Lerc | Compression::Lzma => codecs::decode(raw, coding, out),
     }
 }
 
-fn damaged(compression: &str) -> Error {
+pub(super) fn damaged(compression: &str) -> Error {
     Error::invalid(format!("a block is not valid {compression} data"))
 }
 

@@ -3,7 +3,7 @@
 //! Every count and offset is held against the length of the file before anything is allocated for it, so that a damaged or
 //! hostile file cannot ask for more memory than it has bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{ErrorKind as IoKind, Read, Seek, SeekFrom};
 
 use crate::error::{Error, Result};
@@ -11,8 +11,13 @@ use crate::error::{Error, Result};
 /// A list read at once is at most this long; lists of block offsets are read in parts.
 pub(super) const LIST_BYTES_MAX: u64 = 16 << 20;
 
+/// Images in one file, at most.
+const DIRECTORIES_MAX: usize = 1 << 16;
+
 /// The tags the adapter names.
 pub(super) mod tag {
+    pub(in super::super) const NEW_SUBFILE_TYPE: u16 = 254;
+    pub(in super::super) const SUBFILE_TYPE: u16 = 255;
     pub(in super::super) const WIDTH: u16 = 256;
     pub(in super::super) const HEIGHT: u16 = 257;
     pub(in super::super) const BITS_PER_SAMPLE: u16 = 258;
@@ -31,6 +36,8 @@ pub(super) mod tag {
     pub(in super::super) const TILE_BYTE_COUNTS: u16 = 325;
     pub(in super::super) const EXTRA_SAMPLES: u16 = 338;
     pub(in super::super) const SAMPLE_FORMAT: u16 = 339;
+    pub(in super::super) const JPEG_TABLES: u16 = 347;
+    pub(in super::super) const LERC_PARAMETERS: u16 = 50674;
     pub(in super::super) const PIXEL_SCALE: u16 = 33550;
     pub(in super::super) const TIEPOINT: u16 = 33922;
     pub(in super::super) const TRANSFORMATION: u16 = 34264;
@@ -118,6 +125,8 @@ pub(super) struct Entry {
 #[derive(Clone, Debug)]
 pub(super) struct Directory {
     entries: BTreeMap<u16, Entry>,
+    /// Where the next one stands; 0 behind the last.
+    next: u64,
 }
 
 impl Directory {
@@ -133,13 +142,30 @@ pub(super) struct Source<R> {
     /// Bytes in the file.
     len: u64,
     pub(super) order: ByteOrder,
+    /// Whether it is a BigTIFF.
+    big: bool,
 }
 
 impl<R: Read + Seek> Source<R> {
-    /// Reads the header and the first directory.
-    pub(super) fn open(mut reader: R) -> Result<(Self, Directory)> {
+    /// Reads the header and all directories of the file's chain, the first of which is there.
+    pub(super) fn open(reader: R) -> Result<(Self, Vec<Directory>)> {
+        let (mut source, mut at) = Self::header(reader)?;
+        let (mut directories, mut seen) = (Vec::new(), BTreeSet::new());
+        while directories.is_empty() || at != 0 {
+            if !seen.insert(at) || seen.len() > DIRECTORIES_MAX {
+                return Err(Error::invalid("the TIFF is damaged: its chain of images does not end"));
+            }
+            let directory = source.directory(at)?;
+            at = directory.next;
+            directories.push(directory);
+        }
+        Ok((source, directories))
+    }
+
+    /// Reads the header; the offset of the first directory.
+    fn header(mut reader: R) -> Result<(Self, u64)> {
         let len = reader.seek(SeekFrom::End(0)).map_err(|error| unreadable(&error))?;
-        let mut source = Self { reader, len, order: ByteOrder::Little };
+        let mut source = Self { reader, len, order: ByteOrder::Little, big: false };
         if len < 8 {
             return Err(Error::invalid(format!("the file is not a TIFF: it has {len} bytes")));
         }
@@ -157,12 +183,13 @@ impl<R: Read + Seek> Source<R> {
                 return Err(Error::invalid(format!("the file is not a TIFF: its version is {version}, not 42 or 43")));
             }
         };
-        let directory = source.directory(at, big)?;
-        Ok((source, directory))
+        source.big = big;
+        Ok((source, at))
     }
 
     /// The directory at an offset. Entries of unknown types are skipped; of two with one tag the first counts.
-    fn directory(&mut self, at: u64, big: bool) -> Result<Directory> {
+    fn directory(&mut self, at: u64) -> Result<Directory> {
+        let big = self.big;
         let (count_len, entry_len, field_len) = if big { (8, 20, 8) } else { (2, 12, 4) };
         let order = self.order;
         let count = order.unsigned(&self.bytes(at, count_len, "the image directory")?);
@@ -184,7 +211,13 @@ impl<R: Read + Seek> Source<R> {
             }
             entry_at += entry_len;
         }
-        Ok(Directory { entries })
+        let next = order.unsigned(&self.bytes(first + count * entry_len, field_len, "the link to the next image")?);
+        Ok(Directory { entries, next })
+    }
+
+    /// What the bytes are read from.
+    pub(super) fn reader_mut(&mut self) -> &mut R {
+        &mut self.reader
     }
 
     /// Bytes in the file.
@@ -258,10 +291,10 @@ impl<R: Read + Seek> Source<R> {
         }
     }
 
-    /// The bytes of an ASCII tag, NULs included, or none if the tag is absent.
+    /// The bytes of a tag of text or opaque bytes, NULs included, or none if the tag is absent.
     pub(super) fn text_bytes(&mut self, directory: &Directory, tag: u16) -> Result<Vec<u8>> {
         let Some(entry) = directory.get(tag).copied() else { return Ok(Vec::new()) };
-        if entry.kind != Kind::Text && entry.kind != Kind::Unsigned(1) {
+        if entry.kind.size() != 1 {
             return Err(Error::invalid(format!("tag {tag} of the TIFF does not hold text")));
         }
         self.values(&entry, 0, entry.count)

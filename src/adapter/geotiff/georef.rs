@@ -56,7 +56,7 @@ impl Affine {
             [coefficients[0], coefficients[1], coefficients[4], coefficients[3], coefficients[2], coefficients[5]];
         if column_to_y != 0.0 || row_to_x != 0.0 {
             return Err(Error::invalid(format!(
-                "the raster is rotated or sheared ({coefficients:?}); rewrite it north up with `gdalwarp`"
+                "the raster is rotated or sheared ({coefficients:?}); rewrite it north up with `gdalwarp FILE NORTHUP.tif`"
             )));
         }
         let affine = Self { x, y, dx, dy };
@@ -147,7 +147,7 @@ pub(super) fn affine<R: Read + Seek>(source: &mut Source<R>, directory: &Directo
     } else if let [dx, row_to_x, _, x, column_to_y, dy, _, y, ..] = matrix.as_slice() {
         Affine::from_gdal([*x, *dx, *row_to_x, *y, *column_to_y, *dy])?
     } else if tie.len() > 6 {
-        return Err(Error::invalid("the TIFF is placed by ground control points only; rewrite it with `gdalwarp`"));
+        return Err(Error::invalid("the TIFF is placed by ground control points only; rewrite it with `gdalwarp FILE PLACED.tif`"));
     } else {
         return Ok(None);
     };

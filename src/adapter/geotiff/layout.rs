@@ -2,14 +2,18 @@
 
 use std::io::{Read, Seek};
 
-use super::block::Coding;
+use super::block::{Coding, SampleBits};
 use super::directory::{Directory, Entry, Source, tag};
+use super::codecs::Codec;
 use crate::array::DType;
 use crate::error::{Error, Result};
 
-/// A block that decodes to more bytes is refused: to read one cell of it, all of it must be held, as stored, decoded and in
-/// the window, and the three together are to stay well below 512 MiB.
+/// A tile that decodes to more bytes is refused, and a strip that does is read in parts: to read one cell of a block, all of it
+/// must be held, as stored, decoded and in the window, and the three together are to stay well below 512 MiB.
 pub(super) const BLOCK_BYTES_MAX: u64 = 128 << 20;
+
+/// The parts of a strip that is read in parts.
+const PART_BYTES_MAX: u64 = 8 << 20;
 
 /// How the bytes of a block are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +29,14 @@ pub enum Compression {
     Zstd,
     /// Runs of bytes. Read only.
     PackBits,
+    /// JPEG: what was written is not what is read. Read only.
+    Jpeg,
+    /// WebP. Read only.
+    WebP,
+    /// LERC, alone or packed with Deflate or Zstandard. Read only.
+    Lerc,
+    /// LZMA in an xz frame. Read only.
+    Lzma,
 }
 
 impl Compression {
@@ -35,22 +47,28 @@ impl Compression {
             8 | 32946 => return Ok(Compression::Deflate),
             50000 => return Ok(Compression::Zstd),
             32773 => return Ok(Compression::PackBits),
+            7 => return Ok(Compression::Jpeg),
+            34887 => return Ok(Compression::Lerc),
+            34925 => return Ok(Compression::Lzma),
+            50001 => return Ok(Compression::WebP),
             2..=4 => "CCITT fax",
-            6 | 7 => "JPEG",
+            6 => "old JPEG",
             34712 => "JPEG 2000",
-            34887 => "LERC",
-            34925 => "LZMA",
-            50001 => "WebP",
             50002 | 52546 => "JPEG XL",
             _ => "unknown",
         };
         Err(Error::invalid(format!(
-            "the compression of the TIFF, {name} ({code}), is not read; convert it with `gdal_translate -co COMPRESS=DEFLATE`"
+            "the compression of the TIFF, {name} ({code}), is not read; convert it with `gdal_translate -co COMPRESS=DEFLATE FILE CONVERTED.tif`"
         )))
     }
 }
 
 impl Compression {
+    /// Whether a codec of images gives cells in this machine's order.
+    pub(super) fn is_image(self) -> bool {
+        matches!(self, Compression::Jpeg | Compression::WebP | Compression::Lerc)
+    }
+
     /// The number that stands for the compression in a file.
     pub(super) fn code(self) -> u16 {
         match self {
@@ -59,6 +77,10 @@ impl Compression {
             Compression::Deflate => 8,
             Compression::Zstd => 50000,
             Compression::PackBits => 32773,
+            Compression::Jpeg => 7,
+            Compression::WebP => 50001,
+            Compression::Lerc => 34887,
+            Compression::Lzma => 34925,
         }
     }
 }
@@ -82,8 +104,19 @@ pub(super) struct Layout {
     /// Whether each band has blocks of its own.
     pub(super) planar: bool,
     pub(super) coding: Coding,
+    /// The rows of a strip, where it is read in parts of `coding.rows` rows.
+    tall: Option<usize>,
     offsets: Entry,
     byte_counts: Option<Entry>,
+}
+
+/// The bytes of a block in the file, or of the strip that it is a part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Extent {
+    pub(super) offset: u64,
+    pub(super) len: u64,
+    /// Decompressed bytes of the strip in front of the block.
+    pub(super) skip: u64,
 }
 
 impl Layout {
@@ -93,10 +126,15 @@ impl Layout {
         let bands = source.unsigned_one(directory, tag::SAMPLES_PER_PIXEL)?.unwrap_or(1);
         let bands = usize::try_from(bands).ok().filter(|bands| (1..=65535).contains(bands));
         let bands = bands.ok_or_else(|| Error::invalid("the TIFF claims a number of bands that is not 1 to 65535"))?;
-        let dtype = dtype(source, directory)?;
+        let (dtype, samples_as) = cells(source, directory)?;
         let compression = Compression::of_code(source.unsigned_one(directory, tag::COMPRESSION)?.unwrap_or(1))?;
-        refuse_rare(source, directory)?;
+        refuse_rare(source, directory, compression)?;
         let predictor = predictor(source, directory, compression, dtype)?;
+        if samples_as != SampleBits::Whole && (predictor != Predictor::None || compression.is_image()) {
+            return Err(Error::invalid(
+                "the TIFF applies a predictor or a codec of pictures to cells of a rare size, which is not read; convert it with `gdal_translate -co COMPRESS=DEFLATE FILE CONVERTED.tif`",
+            ));
+        }
         let planar = match source.unsigned_one(directory, tag::PLANAR_CONFIGURATION)? {
             None | Some(1) => false,
             Some(2) => true,
@@ -114,7 +152,7 @@ impl Layout {
             return Err(Error::invalid("the TIFF claims strips of no rows"));
         }
         let samples = if planar { 1 } else { bands };
-        refuse_huge_block(rows, cols, samples, dtype)?;
+        let (rows, tall) = parted(tiled, compression, [rows, cols, samples], dtype)?;
         let (offsets, byte_counts) =
             if tiled { (tag::TILE_OFFSETS, tag::TILE_BYTE_COUNTS) } else { (tag::STRIP_OFFSETS, tag::STRIP_BYTE_COUNTS) };
         let byte_counts = directory.get(byte_counts).copied();
@@ -127,8 +165,9 @@ impl Layout {
         if byte_counts.is_none() && compression != Compression::None {
             return Err(Error::invalid("the TIFF does not say how long its compressed blocks are"));
         }
-        let coding = Coding { compression, predictor, order: source.order, cols, rows, samples };
-        let layout = Self { width, height, bands, dtype, tiled, planar, coding, offsets, byte_counts };
+        let codec = Codec::read(source, directory, compression)?;
+        let coding = Coding { compression, predictor, order: source.order, cols, rows, samples, bits: samples_as, codec };
+        let layout = Self { width, height, bands, dtype, tiled, planar, coding, tall, offsets, byte_counts };
         layout.check_lists()?;
         Ok(layout)
     }
@@ -136,7 +175,8 @@ impl Layout {
     /// The lists must name every block.
     fn check_lists(&self) -> Result<()> {
         let planes = if self.planar { self.bands } else { 1 };
-        let blocks = self.blocks_down().checked_mul(self.blocks_across()).and_then(|blocks| blocks.checked_mul(planes));
+        let rows = self.tall.unwrap_or(self.coding.rows);
+        let blocks = self.height.div_ceil(rows).checked_mul(self.blocks_across()).and_then(|blocks| blocks.checked_mul(planes));
         let blocks = blocks.and_then(|blocks| u64::try_from(blocks).ok()).unwrap_or(u64::MAX);
         let listed = self.offsets.count.min(self.byte_counts.map_or(u64::MAX, |counts| counts.count));
         if listed < blocks {
@@ -164,32 +204,54 @@ impl Layout {
         self.coding.rows * self.coding.cols * self.coding.samples * self.dtype.size()
     }
 
-    /// The bytes of `len` blocks from number `first` on: offset and length, or `None` for a block that was never written.
-    pub(super) fn extents<R: Read + Seek>(
+    /// Bytes of one block, decompressed.
+    pub(super) fn stored_bytes(&self) -> usize {
+        self.coding.rows * self.coding.row_bytes(self.dtype.size())
+    }
+
+    /// Whether strips are read in parts.
+    pub(super) fn is_tall(&self) -> bool {
+        self.tall.is_some()
+    }
+
+    /// The bytes of `len` blocks from number `first` on, or `None` for a block that was never written.
+    pub(super) fn extents<R: Read + Seek>(&self, source: &mut Source<R>, first: usize, len: usize) -> Result<Vec<Option<Extent>>> {
+        let Some(rows) = self.tall else {
+            // No coding grows a block by more than half; a longer claim is not read in full.
+            let cap = (self.block_bytes() as u64).saturating_mul(2).saturating_add(1 << 10);
+            return self.stored(source, first as u64, len as u64, self.stored_bytes() as u64, cap);
+        };
+        // A strip is as wide as the image, so blocks follow each other downwards.
+        let down = self.blocks_down();
+        let (plane, row) = (first / down, first % down * self.coding.rows);
+        let strip = plane * self.height.div_ceil(rows) + row / rows;
+        let row_bytes = self.coding.row_bytes(self.dtype.size()) as u64;
+        let left = (self.height - row / rows * rows).min(rows) as u64;
+        let mut extents = self.stored(source, strip as u64, 1, row_bytes * left, u64::MAX)?;
+        extents.iter_mut().flatten().for_each(|extent| extent.skip = (row % rows) as u64 * row_bytes);
+        Ok(extents)
+    }
+
+    /// Where strips or tiles stand, from number `first` on. Without a list of lengths each is of `implied` bytes.
+    fn stored<R: Read + Seek>(
         &self,
         source: &mut Source<R>,
-        first: usize,
-        len: usize,
-    ) -> Result<Vec<Option<(u64, u64)>>> {
-        let (first, len) = (first as u64, len as u64);
+        first: u64,
+        len: u64,
+        implied: u64,
+        cap: u64,
+    ) -> Result<Vec<Option<Extent>>> {
         let offsets = source.unsigned(&self.offsets, first, len)?;
-        let block_bytes = self.block_bytes() as u64;
         let counts = match &self.byte_counts {
             Some(counts) => source.unsigned(counts, first, len)?,
-            None => vec![block_bytes; offsets.len()],
+            None => vec![implied; offsets.len()],
         };
-        // No coding grows a block by more than half; a longer claim is not read in full.
-        let cap = block_bytes.saturating_mul(2).saturating_add(1 << 10);
         let end = source.len();
-        Ok(offsets
-            .into_iter()
-            .zip(counts)
-            .map(|(offset, count)| {
-                let implied = self.byte_counts.is_none();
-                let count = if implied { count.min(end.saturating_sub(offset)) } else { count };
-                (offset != 0 && count != 0).then_some((offset, count.min(cap)))
-            })
-            .collect())
+        let extent = |(offset, count): (u64, u64)| {
+            let count = if self.byte_counts.is_none() { count.min(end.saturating_sub(offset)) } else { count };
+            (offset != 0 && count != 0).then_some(Extent { offset, len: count.min(cap), skip: 0 })
+        };
+        Ok(offsets.into_iter().zip(counts).map(extent).collect())
     }
 }
 
@@ -202,48 +264,63 @@ fn dimension<R: Read + Seek>(source: &mut Source<R>, directory: &Directory, tag:
     }
 }
 
-fn dtype<R: Read + Seek>(source: &mut Source<R>, directory: &Directory) -> Result<DType> {
+/// The type of the cells, and how a sample is stored.
+fn cells<R: Read + Seek>(source: &mut Source<R>, directory: &Directory) -> Result<(DType, SampleBits)> {
     let bits = source.unsigned_list(directory, tag::BITS_PER_SAMPLE)?;
     let formats = source.unsigned_list(directory, tag::SAMPLE_FORMAT)?;
     let bit = bits.first().copied().unwrap_or(1);
     let format = formats.first().copied().unwrap_or(1);
     if bits.iter().any(|other| *other != bit) || formats.iter().any(|other| *other != format) {
-        return Err(Error::invalid("the bands of the TIFF are of different types; split them with `gdal_translate -b`"));
+        return Err(Error::invalid(
+            "the bands of the TIFF are of different types; split them with `gdal_translate -b N FILE BAND.tif`",
+        ));
     }
     // Format 4 is "undefined", which readers take for unsigned.
     let format = if format == 4 { 1 } else { format };
+    let whole = |dtype: DType| (dtype, SampleBits::Whole);
     Ok(match (format, bit) {
-        (1, 8) => DType::U8,
-        (2, 8) => DType::I8,
-        (1, 16) => DType::U16,
-        (2, 16) => DType::I16,
-        (1, 32) => DType::U32,
-        (2, 32) => DType::I32,
-        (1, 64) => DType::U64,
-        (2, 64) => DType::I64,
-        (3, 32) => DType::F32,
-        (3, 64) => DType::F64,
+        (1, 8) => whole(DType::U8),
+        (2, 8) => whole(DType::I8),
+        (1, 16) => whole(DType::U16),
+        (2, 16) => whole(DType::I16),
+        (1, 32) => whole(DType::U32),
+        (2, 32) => whole(DType::I32),
+        (1, 64) => whole(DType::U64),
+        (2, 64) => whole(DType::I64),
+        (3, 32) => whole(DType::F32),
+        (3, 64) => whole(DType::F64),
+        (3, 16) => (DType::F32, SampleBits::Half),
+        (1, bits @ 1..=7) => (DType::U8, SampleBits::Bits(bits)),
+        (1, bits @ 9..=15) => (DType::U16, SampleBits::Bits(bits)),
+        (1, bits @ 17..=31) => (DType::U32, SampleBits::Bits(bits)),
         _ => {
-            let name = match format {
-                1 => "unsigned integers",
-                2 => "signed integers",
-                3 => "floats",
-                5 | 6 => "complex numbers",
-                _ => "values of an unknown format",
+            let (name, fitting) = match format {
+                1 => ("unsigned integers", "UInt32"),
+                2 => ("signed integers", "Int32"),
+                3 => ("floats", "Float32"),
+                5 | 6 => ("complex numbers", "Float64"),
+                _ => ("values of an unknown format", "Float64"),
             };
             return Err(Error::invalid(format!(
-                "the cells of the TIFF are {name} of {bit} bits, which is no cell type; convert them with `gdal_translate -ot`"
+                "the cells of the TIFF are {name} of {bit} bits, which is no cell type; convert them with `gdal_translate -ot {fitting} FILE CONVERTED.tif`"
             )));
         }
     })
 }
 
-fn refuse_rare<R: Read + Seek>(source: &mut Source<R>, directory: &Directory) -> Result<()> {
+fn refuse_rare<R: Read + Seek>(source: &mut Source<R>, directory: &Directory, compression: Compression) -> Result<()> {
     if source.unsigned_one(directory, tag::FILL_ORDER)?.unwrap_or(1) != 1 {
-        return Err(Error::invalid("the TIFF stores bits from right to left; rewrite it with `gdal_translate`"));
+        return Err(Error::invalid(
+            "the TIFF stores bits from right to left; rewrite it with `gdal_translate -co COMPRESS=DEFLATE FILE CONVERTED.tif`",
+        ));
     }
-    if source.unsigned_one(directory, tag::PHOTOMETRIC)? == Some(6) {
-        return Err(Error::invalid("the TIFF stores YCbCr colours; rewrite it with `gdal_translate -co PHOTOMETRIC=RGB`"));
+    // JPEG and WebP give red, green and blue, whatever they store.
+    if source.unsigned_one(directory, tag::PHOTOMETRIC)? == Some(6)
+        && !matches!(compression, Compression::Jpeg | Compression::WebP)
+    {
+        return Err(Error::invalid(
+            "the TIFF stores YCbCr colours; rewrite it with `gdal_translate -co PHOTOMETRIC=RGB -co COMPRESS=DEFLATE FILE CONVERTED.tif`",
+        ));
     }
     Ok(())
 }
@@ -255,7 +332,7 @@ fn predictor<R: Read + Seek>(
     dtype: DType,
 ) -> Result<Predictor> {
     // Without one of these the tag has no meaning, and writers are known to leave it behind.
-    if !matches!(compression, Compression::Lzw | Compression::Deflate | Compression::Zstd) {
+    if !matches!(compression, Compression::Lzw | Compression::Deflate | Compression::Zstd | Compression::Lzma) {
         return Ok(Predictor::None);
     }
     match source.unsigned_one(directory, tag::PREDICTOR)? {
@@ -267,14 +344,28 @@ fn predictor<R: Read + Seek>(
     }
 }
 
-fn refuse_huge_block(rows: usize, cols: usize, samples: usize, dtype: DType) -> Result<()> {
-    let bytes = [cols, samples, dtype.size()].into_iter().try_fold(rows as u64, |bytes, next| bytes.checked_mul(next as u64));
-    if bytes.is_none_or(|bytes| bytes > BLOCK_BYTES_MAX) {
+/// The rows of a block, and those of the strip that it is a part of where that is too large to be held.
+fn parted(
+    tiled: bool,
+    compression: Compression,
+    [rows, cols, samples]: [usize; 3],
+    dtype: DType,
+) -> Result<(usize, Option<usize>)> {
+    let row_bytes = [samples, dtype.size()].into_iter().try_fold(cols as u64, |bytes, next| bytes.checked_mul(next as u64));
+    let row_bytes = row_bytes.unwrap_or(u64::MAX);
+    if row_bytes.checked_mul(rows as u64).is_some_and(|bytes| bytes <= BLOCK_BYTES_MAX) {
+        return Ok((rows, None));
+    }
+    let whole = matches!(compression, Compression::Jpeg | Compression::WebP | Compression::Lerc | Compression::Lzma);
+    if tiled || whole || row_bytes > BLOCK_BYTES_MAX {
         return Err(Error::invalid(format!(
             "one block of the TIFF is {rows} by {cols} cells, which is beyond the limit of {} MiB a block; \
-             rewrite it with `gdal_translate -co TILED=YES`",
+             rewrite it with `gdal_translate -co TILED=YES -co COMPRESS=DEFLATE FILE TILED.tif`",
             BLOCK_BYTES_MAX >> 20
         )));
     }
-    Ok(())
+    // Parts of equal height, so that they end where strips do.
+    let most = usize::try_from(PART_BYTES_MAX / row_bytes).unwrap_or(1).clamp(1, rows);
+    let part = (1..=most).rev().find(|part| rows.is_multiple_of(*part)).unwrap_or(1);
+    Ok((part, Some(rows)))
 }

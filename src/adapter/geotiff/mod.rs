@@ -7,26 +7,38 @@
 //! | | read | written |
 //! |---|---|---|
 //! | container | TIFF and BigTIFF, both byte orders, strips and tiles, chunky and separate bands, absent (sparse) blocks | this machine's byte order, tiles, separate bands, BigTIFF where needed |
-//! | compression | none, LZW, Deflate (8 and 32946), Zstandard (50000), PackBits | none, Deflate, Zstandard |
+//! | compression | none, LZW, Deflate (8 and 32946), Zstandard (50000), PackBits, LZMA; JPEG (YCbCr too), WebP, LERC | none, Deflate, Zstandard |
 //! | predictor | 1, 2 (8 to 64 bits), 3 (32 and 64 bits) | 1, 2, 3 |
-//! | cells | the ten types of [`DType`](crate::DType) | the same |
+//! | cells | the ten types of [`DType`](crate::DType); integers of 1 to 31 bits, floats of 16 | the ten types |
 //! | georeferencing | pixel scale and tiepoint, or a transformation without rotation; pixel is area and pixel is point | pixel scale and tiepoint, or a transformation where rows run south to north |
 //!
-//! Only the first image of a file is read: overviews and masks are not. Sidecar files (`.tfw`, `.aux.xml`) are not read either.
-//! Colour tables are ignored: the cells are the indices.
+//! | system | a code, parameters of 28 methods of projection, or WKT | a code, or WKT as GDAL reads it |
+//!
+//! What a file says of its cells is heeded wherever it stands: a mask inside the file or beside it (`.msk`), alpha, nodata values,
+//! scale and offset; a world file (`.tfw`, `.wld`), and place, system, nodata values, names and scales in `.aux.xml`, which comes
+//! before what the file says, as in GDAL. [`GeoTiff::read_valid`] gives the cells and which of them hold data.
+//!
+//! The first image of a file is read. Overviews say nothing new; of further images [`Header::notes`] tells. Strips of any height are
+//! read in parts. Colour tables are ignored: the cells are the indices.
 
 mod block;
+mod blocks;
+mod codecs;
 mod directory;
 mod epsg;
 mod fuzz;
 mod georef;
 mod layout;
 mod nodata;
+mod pages;
 mod predictor;
 mod reader;
+mod sidecar;
 mod system;
+mod tall;
 mod writer;
 
+pub use super::file::LazyFile;
 pub use fuzz::fuzz_geotiff;
 pub use georef::Affine;
 pub use layout::Compression;

@@ -129,11 +129,14 @@ pub(super) fn document(bands: &[Band]) -> String {
         if let Some(offset) = band.offset {
             item("offset", offset.to_string());
         }
+        if let Some(unit) = &band.unit {
+            item("unittype", unit.clone());
+        }
     }
     if document.is_empty() { document } else { format!("<GDALMetadata>\n{document}</GDALMetadata>\n") }
 }
 
-fn attribute<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+pub(super) fn attribute<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = head.split_once(&format!("{name}=\""))?;
     rest.split_once('"').map(|(value, _)| value)
 }
@@ -142,6 +145,6 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-fn unescape(text: &str) -> String {
+pub(super) fn unescape(text: &str) -> String {
     text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&apos;", "'").replace("&amp;", "&")
 }

@@ -1,26 +1,24 @@
 //! Opening a GeoTIFF, planning a single pass over it, and reading windows of it.
 
-use std::fs::File;
+use std::collections::BTreeSet;
 use std::io::{Read, Seek};
 use std::ops::Range;
 use std::path::Path;
 
 use ndarray::{ArrayD, Axis, IxDyn, Slice};
-use rayon::prelude::*;
 
-use super::block;
-use super::directory::{Source, tag};
+use super::blocks::Image;
+use super::directory::{Directory, Source, tag};
 use super::georef::{Affine, GeoKeys, affine};
 use super::layout::{Compression, Layout};
-use super::nodata;
+use super::pages::Pages;
+use super::{nodata, sidecar};
+use crate::adapter::file::LazyFile;
 use crate::array::{Array, Cell, Cells, DType, with_dtype};
 use crate::error::{Error, Result};
 
 /// [`GeoTiff::read`] refuses a window of more bytes; [`GeoTiff::plan`] cuts an image into windows below it.
 const WINDOW_BYTES_MAX: usize = 1 << 30;
-
-/// Blocks are decoded together until they come to this many bytes, so that all processors have work.
-const BATCH_BYTES_MAX: usize = 32 << 20;
 
 /// What a GeoTIFF says of itself before any cell is read.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,8 +32,10 @@ pub struct Header {
     pub bands: Vec<Band>,
     /// The type of the cells of every band.
     pub dtype: DType,
-    /// One cell that marks absent data, if there is such a value.
+    /// One cell that marks absent data, if there is such a value for all bands.
     pub nodata: Option<Cells>,
+    /// Whether the file says otherwise than by a value which cells hold data: by a mask, or by alpha.
+    pub masked: bool,
     /// Where the cells lie; `None` if the file does not say.
     pub affine: Option<Affine>,
     /// `EPSG:n` or `ESRI:n`; for systems without a code the WKT of what the file defines, or else the bare name that it gives.
@@ -58,6 +58,46 @@ pub struct Band {
     pub scale: Option<f64>,
     /// See [`scale`](Band::scale).
     pub offset: Option<f64>,
+    /// The unit of the values.
+    pub unit: Option<String>,
+    /// One cell that marks absent data in this band, where bands have values of their own.
+    pub nodata: Option<Cells>,
+}
+
+impl Band {
+    /// Scale and offset, where they change anything.
+    pub fn packing(&self) -> Option<(f64, f64)> {
+        let packing = (self.scale.unwrap_or(1.0), self.offset.unwrap_or(0.0));
+        (packing != (1.0, 0.0)).then_some(packing)
+    }
+}
+
+impl Header {
+    /// The type of the values that the cells stand for: their own, or where they are packed by a scale and an offset, float32 for
+    /// cells of at most 16 bits and for float32, else float64.
+    pub fn values(&self) -> DType {
+        if self.bands.iter().all(|band| band.packing().is_none()) {
+            self.dtype
+        } else if self.dtype.size() <= 2 || self.dtype == DType::F32 {
+            DType::F32
+        } else {
+            DType::F64
+        }
+    }
+
+    /// The unit of the values, if all bands have the same.
+    pub fn unit(&self) -> Option<&str> {
+        let unit = self.bands.first()?.unit.as_deref()?;
+        self.bands.iter().all(|band| band.unit.as_deref() == Some(unit)).then_some(unit)
+    }
+
+    /// The names of the bands, if each has one of its own.
+    pub fn band_names(&self) -> Option<Vec<&str>> {
+        let named = self.bands.iter().filter_map(|band| band.description.as_deref());
+        let names: Vec<&str> = named.map(str::trim).filter(|name| !name.is_empty()).collect();
+        let distinct: BTreeSet<&str> = names.iter().copied().collect();
+        (distinct.len() == self.bands.len()).then_some(names)
+    }
 }
 
 /// A box of cells in some bands; half-open.
@@ -80,56 +120,104 @@ impl Window {
 
 /// An open GeoTIFF. Nothing but the header is held.
 #[derive(Debug)]
-pub struct GeoTiff<R = File> {
+pub struct GeoTiff<R = LazyFile> {
     source: Source<R>,
-    layout: Layout,
+    image: Image,
+    /// The sample that is alpha: the last.
+    alpha: Option<usize>,
+    mask: Option<Mask>,
     header: Header,
 }
 
+/// Where the cells that hold data are told, beside the cells.
+#[derive(Debug)]
+enum Mask {
+    /// In an image of the same file.
+    Inside(Box<Image>),
+    /// In a file of the same name with `.msk` behind it.
+    Beside(Box<GeoTiff>),
+}
+
 impl GeoTiff {
-    /// Opens a file and reads its header.
+    /// Opens a file and reads its header, and what files beside it say: a mask (`.msk`), a world file (`.tfw`, `.tifw`, `.wld`),
+    /// and what GDAL and ArcGIS keep in `.aux.xml`.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let file = crate::adapter::file::open(path)?;
-        Self::from_reader(file).map_err(|cause| cause.within(format!("`{}` cannot be read as a GeoTIFF", path.display())))
+        let within = |cause: Error| cause.within(format!("`{}` cannot be read as a GeoTIFF", path.display()));
+        let mut tiff = Self::from_reader(LazyFile::open(path)?).map_err(within)?;
+        sidecar::complete(&mut tiff.header, path)?;
+        if let Some(mask) = sidecar::mask(path)? {
+            tiff.lay_beside(mask).map_err(within)?;
+        }
+        Ok(tiff)
+    }
+
+    /// Closes the file until a window of it is read, so that any number of them can be read in turn.
+    pub fn close(&mut self) {
+        self.source.reader_mut().close();
+        if let Some(Mask::Beside(mask)) = &mut self.mask {
+            mask.close();
+        }
+    }
+
+    /// A mask of a file of its own.
+    fn lay_beside(&mut self, mask: Self) -> Result<()> {
+        let (own, of_mask) = (self.window(), mask.window());
+        if (own.rows, own.cols) != (of_mask.rows, of_mask.cols) || mask.header.dtype != DType::U8 {
+            return Err(Error::invalid(
+                "the mask beside the file (`.msk`) has other cells than the file; remove it, or make it anew with `gdal_translate -co COMPRESS=DEFLATE FILE MASKED.tif`",
+            ));
+        }
+        self.mask = Some(Mask::Beside(Box::new(mask)));
+        Ok(())
     }
 }
 
 impl<R: Read + Seek> GeoTiff<R> {
     /// Reads the header of a file that is open, or held in memory.
     pub fn from_reader(reader: R) -> Result<Self> {
-        let (mut source, directory) = Source::open(reader)?;
-        let layout = Layout::read(&mut source, &directory)?;
-        let keys = GeoKeys::read(&mut source, &directory)?;
+        let (mut source, directories) = Source::open(reader)?;
+        let Some((directory, further)) = directories.split_first() else {
+            return Err(Error::invalid("the TIFF has no image"));
+        };
+        let layout = Layout::read(&mut source, directory)?;
+        let keys = GeoKeys::read(&mut source, directory)?;
+        let pages = Pages::read(&mut source, further, &layout)?;
         let crs = keys.system()?;
         let mut notes = keys.notes(crs.as_deref());
-        let nodata = match source.text(&directory, tag::GDAL_NODATA)? {
+        notes.extend(pages.note());
+        let nodata = match source.text(directory, tag::GDAL_NODATA)? {
             text if text.trim().is_empty() => None,
             text => nodata::parse(&text, layout.dtype).map_err(|note| notes.push(note)).ok(),
         };
+        let alpha = alpha(&mut source, directory, &layout, &mut notes)?;
         let mut bands = vec![Band::default(); layout.bands];
-        for item in nodata::items(&source.text(&directory, tag::GDAL_METADATA)?) {
+        for item in nodata::items(&source.text(directory, tag::GDAL_METADATA)?) {
             let Some(band) = item.band.and_then(|band| bands.get_mut(band)) else { continue };
             match item.role.as_str() {
                 "description" => band.description = Some(item.value),
                 "scale" => band.scale = item.value.trim().parse().ok(),
                 "offset" => band.offset = item.value.trim().parse().ok(),
+                "unittype" => band.unit = Some(item.value.trim().to_owned()).filter(|unit| !unit.is_empty()),
                 _ => {}
             }
         }
+        bands.truncate(alpha.unwrap_or(layout.bands));
         let header = Header {
             width: layout.width,
             height: layout.height,
             bands,
             dtype: layout.dtype,
             nodata,
-            affine: affine(&mut source, &directory, &keys)?,
+            masked: alpha.is_some() || pages.mask.is_some(),
+            affine: affine(&mut source, directory, &keys)?,
             crs,
             compression: layout.coding.compression,
             block: [layout.coding.rows, layout.coding.cols],
             notes,
         };
-        Ok(Self { source, layout, header })
+        let mask = pages.mask.map(|mask| Mask::Inside(Box::new(Image::new(mask))));
+        Ok(Self { source, image: Image::new(layout), alpha, mask, header })
     }
 
     /// What the file says of itself.
@@ -139,7 +227,7 @@ impl<R: Read + Seek> GeoTiff<R> {
 
     /// All cells of all bands.
     pub fn window(&self) -> Window {
-        Window { bands: 0..self.layout.bands, rows: 0..self.layout.height, cols: 0..self.layout.width }
+        Window { bands: 0..self.header.bands.len(), rows: 0..self.header.height, cols: 0..self.header.width }
     }
 
     /// Windows that cover every cell once and decode every block once, if read in turn.
@@ -150,7 +238,7 @@ impl<R: Read + Seek> GeoTiff<R> {
     /// holds `max(bytes_max, one block)` for the window, and for the decoding 32 MiB and one block, decoded and as stored (which
     /// is less, and is not read beyond twice the decoded size).
     pub fn plan(&self, rows_wanted: usize, bytes_max: usize) -> Plan {
-        let layout = &self.layout;
+        let layout = &self.image.layout;
         let whole = self.window();
         let units = |cells: usize, block: usize| cells.div_ceil(block);
         let mut bands = layout.bands;
@@ -177,106 +265,93 @@ impl<R: Read + Seek> GeoTiff<R> {
     /// [`Invalid`](crate::ErrorKind::Invalid) error if the window is empty, leaves the image or comes to more than 1 GiB, or if the
     /// file is damaged.
     pub fn read(&mut self, window: &Window) -> Result<Array> {
+        self.read_valid(window).map(|(array, _)| array)
+    }
+
+    /// The same with what the file itself says of them beside their values: 1 where a cell holds data, 0 where it does not, by a
+    /// mask, by alpha, or by the nodata value of its band where bands have values of their own. `None` if it says nothing.
+    pub fn read_valid(&mut self, window: &Window) -> Result<(Array, Option<ArrayD<u8>>)> {
+        self.check(window)?;
+        with_dtype!(self.image.layout.dtype, |T| {
+            let (cells, alpha) = self.samples::<T>(window)?;
+            let mut valid = alpha.map(|alpha| alpha.mapv(|cell| u8::from(cell.to_f64() > 0.0)));
+            self.mask(window, &mut valid)?;
+            self.own_nodata(window, &cells, &mut valid);
+            let whole = |valid: ArrayD<u8>| valid.broadcast(IxDyn(&window.shape())).map(|valid| valid.to_owned());
+            Ok((Array::from(cells), valid.and_then(whole)))
+        })
+    }
+
+    /// The cells of a window, and alpha if there is any.
+    fn samples<T: Cell>(&mut self, window: &Window) -> Result<(ArrayD<T>, Option<ArrayD<T>>)> {
+        let nodata = self.header.nodata.as_ref().and_then(|cell| cell.as_slice::<T>()?.first().copied());
+        let fill = nodata.unwrap_or(T::zeroed());
+        let Some(alpha) = self.alpha else { return Ok((self.image.read(&mut self.source, window, fill)?, None)) };
+        let one = Window { bands: alpha..alpha + 1, ..window.clone() };
+        if self.image.layout.planar {
+            let cells = self.image.read(&mut self.source, window, fill)?;
+            return Ok((cells, Some(self.image.read(&mut self.source, &one, T::zeroed())?)));
+        }
+        // One pass gives the bands and alpha.
+        let all = Window { bands: 0..self.image.layout.bands, ..window.clone() };
+        let all = self.image.read::<T, R>(&mut self.source, &all, fill)?;
+        let part = |bands: Range<usize>| all.slice_axis(Axis(0), Slice::from(bands)).to_owned();
+        Ok((part(window.bands.clone()), Some(part(one.bands))))
+    }
+
+    fn check(&self, window: &Window) -> Result<()> {
         let whole = self.window();
         let inside = |part: &Range<usize>, all: &Range<usize>| part.start < part.end && part.end <= all.end;
         if !inside(&window.bands, &whole.bands) || !inside(&window.rows, &whole.rows) || !inside(&window.cols, &whole.cols) {
             return Err(Error::invalid(format!("the window {window:?} is not within the image, {whole:?}")));
         }
-        let bytes = window.shape().iter().try_fold(self.layout.dtype.size(), |bytes, len| bytes.checked_mul(*len));
+        let bytes = window.shape().iter().try_fold(self.image.layout.dtype.size(), |bytes, len| bytes.checked_mul(*len));
         if bytes.is_none_or(|bytes| bytes > WINDOW_BYTES_MAX) {
             let limit = WINDOW_BYTES_MAX >> 20;
             return Err(Error::invalid(format!("the window {window:?} is more than {limit} MiB; read it in parts")));
         }
-        with_dtype!(self.layout.dtype, |T| self.read_typed::<T>(window).map(Array::from))
-    }
-
-    fn read_typed<T: Cell>(&mut self, window: &Window) -> Result<ArrayD<T>> {
-        let nodata = self.header.nodata.as_ref().and_then(|cell| cell.as_slice::<T>()?.first().copied());
-        let fill = nodata.unwrap_or(T::zeroed());
-        let mut out = ArrayD::from_elem(IxDyn(&window.shape()), fill);
-        let block_bytes = self.layout.block_bytes();
-        let (mut batch, mut batch_bytes) = (Vec::new(), 0);
-        let planes = if self.layout.planar { window.bands.clone() } else { 0..1 };
-        let rows = block_range(&window.rows, self.layout.coding.rows);
-        let cols = block_range(&window.cols, self.layout.coding.cols);
-        for plane in planes {
-            for row in rows.clone() {
-                let first = (plane * self.layout.blocks_down() + row) * self.layout.blocks_across() + cols.start;
-                let extents = self.layout.extents(&mut self.source, first, cols.len())?;
-                for (col, extent) in cols.clone().zip(extents) {
-                    let Some((offset, len)) = extent else { continue };
-                    let what = format!("the block in row {row} and column {col}");
-                    let bytes = self.source.bytes(offset, len, &what)?;
-                    batch_bytes += block_bytes.max(bytes.len());
-                    batch.push(Raw { plane, row, col, bytes });
-                    if batch_bytes >= BATCH_BYTES_MAX {
-                        self.decode(&mut batch, window, &mut out)?;
-                        batch_bytes = 0;
-                    }
-                }
-            }
-        }
-        self.decode(&mut batch, window, &mut out)?;
-        Ok(out)
-    }
-
-    /// Decodes the batch on all processors, copies it into place and empties it.
-    fn decode<T: Cell>(&self, batch: &mut Vec<Raw>, window: &Window, out: &mut ArrayD<T>) -> Result<()> {
-        let layout = &self.layout;
-        let decoded: Vec<Result<Vec<T>>> = batch
-            .par_iter()
-            .map(|raw| {
-                // The last strip may be shorter; a tile never is.
-                let rows_left = layout.height - raw.row * layout.coding.rows;
-                let rows = if layout.tiled { layout.coding.rows } else { rows_left.min(layout.coding.rows) };
-                block::decode(&raw.bytes, &layout.coding, rows)
-            })
-            .collect();
-        for (raw, cells) in batch.drain(..).zip(decoded) {
-            let cells = cells.map_err(|cause| {
-                cause.within(format!("the block in row {} and column {} of the TIFF is damaged", raw.row, raw.col))
-            })?;
-            place(&cells, &raw, layout, window, out)?;
-        }
         Ok(())
     }
-}
 
-/// The bytes of one block as they stand in the file.
-struct Raw {
-    plane: usize,
-    row: usize,
-    col: usize,
-    bytes: Vec<u8>,
-}
+    /// Takes off what a mask in the file, or beside it, says is no data.
+    fn mask(&mut self, window: &Window, valid: &mut Option<ArrayD<u8>>) -> Result<()> {
+        let one = Window { bands: 0..1, ..window.clone() };
+        let mask = match &mut self.mask {
+            None => return Ok(()),
+            Some(Mask::Inside(image)) => image.read::<u8, R>(&mut self.source, &one, 0)?,
+            Some(Mask::Beside(file)) => {
+                let bands = if file.header.bands.len() == self.header.bands.len() { window.bands.clone() } else { 0..1 };
+                let array = file.read(&Window { bands, ..window.clone() })?;
+                array.into_typed::<u8>()?
+            }
+        };
+        let mask = mask.mapv(|cell| u8::from(cell != 0));
+        *valid = Some(match valid.take() {
+            None => mask,
+            Some(valid) => &valid * &mask,
+        });
+        Ok(())
+    }
 
-/// The blocks that a range of cells touches.
-fn block_range(cells: &Range<usize>, block: usize) -> Range<usize> {
-    cells.start / block..cells.end.div_ceil(block)
-}
-
-/// Copies the part of a decoded block that lies in the window.
-fn place<T: Cell>(cells: &[T], raw: &Raw, layout: &Layout, window: &Window, out: &mut ArrayD<T>) -> Result<()> {
-    let coding = &layout.coding;
-    let shape = IxDyn(&[coding.rows, coding.cols, coding.samples]);
-    let block = ndarray::ArrayViewD::from_shape(shape, cells)
-        .map_err(|cause| Error::invalid("a block has the wrong number of cells").because(cause))?;
-    let overlap = |wanted: &Range<usize>, at: usize, len: usize| {
-        let (start, end) = (wanted.start.max(at), wanted.end.min(at + len));
-        (Slice::from(start - at..end - at), Slice::from(start - wanted.start..end - wanted.start))
-    };
-    let (from_rows, to_rows) = overlap(&window.rows, raw.row * coding.rows, coding.rows);
-    let (from_cols, to_cols) = overlap(&window.cols, raw.col * coding.cols, coding.cols);
-    // In a chunky file plane 0 has every band.
-    let (from_bands, to_bands) = overlap(&window.bands, raw.plane, coding.samples);
-    let mut from = block.slice_axis(Axis(0), from_rows);
-    from.slice_axis_inplace(Axis(1), from_cols);
-    from.slice_axis_inplace(Axis(2), from_bands);
-    let mut to = out.slice_axis_mut(Axis(0), to_bands);
-    to.slice_axis_inplace(Axis(1), to_rows);
-    to.slice_axis_inplace(Axis(2), to_cols);
-    to.assign(&from.permuted_axes(IxDyn(&[2, 0, 1])));
-    Ok(())
+    /// Takes off the nodata values of bands that have values of their own.
+    fn own_nodata<T: Cell>(&self, window: &Window, cells: &ArrayD<T>, valid: &mut Option<ArrayD<u8>>) {
+        let own = |band: usize| self.header.bands.get(band)?.nodata.as_ref()?.as_slice::<T>()?.first().copied();
+        if window.bands.clone().all(|band| own(band).is_none()) {
+            return;
+        }
+        let mut masks = ArrayD::from_elem(cells.raw_dim(), 1);
+        for (at, band) in window.bands.clone().enumerate() {
+            let Some(nodata) = own(band) else { continue };
+            let mut mask = masks.index_axis_mut(Axis(0), at);
+            mask.zip_mut_with(&cells.index_axis(Axis(0), at), |valid, cell| {
+                *valid = u8::from(*cell != nodata && !(cell.is_nan() && nodata.is_nan()));
+            });
+        }
+        *valid = Some(match valid.take() {
+            None => masks,
+            Some(valid) => &masks * &valid,
+        });
+    }
 }
 
 /// The windows of one pass over an image, in the order of the file's blocks.
@@ -314,3 +389,26 @@ impl Iterator for Plan {
 }
 
 impl ExactSizeIterator for Plan {}
+
+/// The sample that is alpha, if the last is one.
+fn alpha<R: Read + Seek>(
+    source: &mut Source<R>,
+    directory: &Directory,
+    layout: &Layout,
+    notes: &mut Vec<String>,
+) -> Result<Option<usize>> {
+    let extra = source.unsigned_list(directory, tag::EXTRA_SAMPLES)?;
+    let is_alpha = |kind: &u64| matches!(kind, 1 | 2);
+    if layout.bands < 2 || !extra.iter().any(is_alpha) {
+        return Ok(None);
+    }
+    if extra.iter().filter(|kind| is_alpha(kind)).count() > 1 || !extra.last().is_some_and(is_alpha) {
+        return Err(Error::invalid(
+            "the alpha band of the TIFF is not its last; choose bands with `gdal_translate -b N FILE FITTING.tif`",
+        ));
+    }
+    if extra.last() == Some(&1) {
+        notes.push("the colours of partly transparent cells are as stored, which is multiplied by alpha".to_owned());
+    }
+    Ok(Some(layout.bands - 1))
+}

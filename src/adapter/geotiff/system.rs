@@ -51,7 +51,7 @@ impl GeoKeys {
     /// The code of a system, if a key has one.
     fn code(&self, id: u16) -> Option<String> {
         match self.short(id)? {
-            code @ 1024..USER_DEFINED => Some(format!("EPSG:{code}")),
+            code @ 1024..=32766 => Some(format!("EPSG:{code}")),
             // What ArcGIS puts there.
             code @ 32768..=u16::MAX => Some(format!("ESRI:{code}")),
             _ => None,

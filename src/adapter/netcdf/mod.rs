@@ -44,6 +44,8 @@ mod file;
 mod fuzz;
 mod header;
 mod import;
+#[cfg(all(feature = "cli", feature = "geotiff"))]
+mod moments;
 mod place;
 mod schema;
 mod space;
@@ -52,6 +54,7 @@ mod time;
 #[cfg(test)]
 mod tests;
 
+pub use super::axes::TOLERANCE;
 pub use super::imported::{Checked, Imported};
 pub use field::Field;
 pub use file::{NetCdf, is_netcdf};
@@ -59,8 +62,7 @@ pub use file::{NetCdf, is_netcdf};
 pub use fuzz::fuzz_netcdf;
 pub use header::{Dimension, Header, Value, Variable};
 pub use import::{Import, write};
+#[cfg(all(feature = "cli", feature = "geotiff"))]
+pub(crate) use moments::{cell_of, dimension_of};
 pub use schema::{Like, schema_like};
 pub use space::INDEX;
-
-/// How far coordinates may be from equidistant ones, and cells of a file from those of a grid, in cells.
-pub const TOLERANCE: f64 = 0.01;

@@ -12,6 +12,8 @@ use crate::kernel::Aggregation;
 pub struct Like {
     /// Rows and columns of a chunk, a power of two.
     pub chunk: u32,
+    /// A dimension of time in front, if rasters of several times are kept.
+    pub time: Option<Dimension>,
     /// The nodata value, in place of the file's.
     pub nodata: Option<f64>,
     /// The layers of aggregates.
@@ -20,14 +22,14 @@ pub struct Like {
 
 impl Default for Like {
     fn default() -> Self {
-        Self { chunk: 256, nodata: None, aggregators: vec![Aggregation::Mean] }
+        Self { chunk: 256, time: None, nodata: None, aggregators: vec![Aggregation::Mean] }
     }
 }
 
 /// The schema of a grid whose level 0 has the cells of a file. See the [module](super).
 pub fn schema_like(header: &Header, like: &Like) -> Result<Schema> {
     let affine = header.affine.unwrap_or(PIXELS);
-    let mut structure = Structure::builder();
+    let mut structure = like.time.iter().cloned().fold(Structure::builder(), |builder, time| builder.dimension(time));
     if header.bands.len() > 1 {
         structure = structure.dimension(Dimension::fixed("band", labels(header)));
     }
@@ -36,11 +38,12 @@ pub fn schema_like(header: &Header, like: &Like) -> Result<Schema> {
     if let Some(crs) = &header.crs {
         structure = structure.crs(crs);
     }
-    let mut schema = Schema::builder(structure.build()?, header.dtype);
+    let mut schema = Schema::builder(structure.build()?, header.values());
     let nodata = match (like.nodata, &header.nodata) {
         (Some(nodata), _) => Some(nodata),
-        (None, Some(cell)) => Some(exact(cell)?),
-        (None, None) => None,
+        // What is packed becomes floats, which have NaN.
+        (None, Some(cell)) if header.bands.iter().all(|band| band.packing().is_none()) => Some(exact(cell)?),
+        (None, _) => None,
     };
     if let Some(nodata) = nodata {
         schema = schema.nodata(nodata);
@@ -53,15 +56,8 @@ pub(super) const PIXELS: Affine = Affine { x: 0.0, y: 0.0, dx: 1.0, dy: 1.0 };
 
 /// The names of the bands, or their numbers from 1 unless every band has a name of its own.
 fn labels(header: &Header) -> Vec<String> {
-    let names: Vec<&str> = header.bands.iter().filter_map(|band| band.description.as_deref()).map(str::trim).collect();
-    let mut distinct: Vec<&str> = names.iter().copied().filter(|name| !name.is_empty()).collect();
-    distinct.sort_unstable();
-    distinct.dedup();
-    if distinct.len() == header.bands.len() {
-        names.into_iter().map(str::to_owned).collect()
-    } else {
-        (1..=header.bands.len()).map(|number| number.to_string()).collect()
-    }
+    let numbers = || (1..=header.bands.len()).map(|number| number.to_string()).collect();
+    header.band_names().map_or_else(numbers, |names| names.into_iter().map(str::to_owned).collect())
 }
 
 /// A cell as a double; an error if it is an integer that no double has.

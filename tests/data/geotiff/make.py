@@ -83,6 +83,13 @@ class Matrix:
         fields[6] = nodata or fields[6]
         self.lines[-1] = "\t".join(fields)
 
+    def lossy(self):
+        """Decoders of the last file differ by little: the means of its bands instead of a checksum."""
+        fields = self.lines[-1].split("\t")
+        with rasterio.open(self.path(fields[0])) as tif:
+            fields[3] = "~" + ",".join(f"{mean:.3f}" for mean in tif.read().mean(axis=(1, 2)))
+        self.lines[-1] = "\t".join(fields)
+
     def refuse(self, name, reason):
         self.lines.append(f"{name}\trefused\t{reason}")
 
@@ -162,6 +169,12 @@ def special(matrix):
     matrix.write("described", np.concatenate([small, small]), bands=describe)
     matrix.write("one-strip", small, compress="DEFLATE", blockysize=9)
     matrix.write("last-strip-short", small, compress="ZSTD", blockysize=4)
+    for page in range(3):
+        with rasterio.open(matrix.path("pages"), "w", driver="GTiff", height=9, width=11, count=1, dtype="int16", transform=UTM, crs="EPSG:32611",
+                           APPEND_SUBDATASET="YES" if page else "NO") as out:
+            out.write(small + page)
+    with rasterio.open("GTIFF_DIR:1:" + matrix.path("pages")) as first:
+        assert (first.read() == small).all()
     matrix.write("palette", small.astype("uint8"), bands=lambda out: out.write_colormap(1, {0: (1, 2, 3, 255)}))
     matrix.write("white-is-zero", small.astype("uint8"), photometric="MINISWHITE")
     with rasterio.open(matrix.path("overviews"), "w", driver="COG", height=600, width=600, count=1, dtype="uint8", transform=UTM,
@@ -170,25 +183,73 @@ def special(matrix):
     matrix.expect("overviews")
     patched(matrix, "old-deflate", small, b"\x03\x01\x03\0\1\0\0\0\x08\0", b"\x03\x01\x03\0\1\0\0\0\xb2\x80", compress="DEFLATE")
     rgb = np.repeat(small.astype("uint8"), 3, axis=0)
-    for name, reason, options in [
-        ("jpeg", "JPEG", dict(compress="JPEG")),
-        ("jpeg-ycbcr", "JPEG", dict(compress="JPEG", photometric="YCBCR")),
-        ("lerc", "LERC", dict(compress="LERC")),
-        ("lzma", "LZMA", dict(compress="LZMA")),
-        ("webp", "WebP", dict(compress="WEBP")),
+    for name, options in [
+        ("jpeg", dict(compress="JPEG")),
+        ("jpeg-ycbcr", dict(compress="JPEG", photometric="YCBCR")),
+        ("jpeg-rgb-tiles", dict(compress="JPEG", photometric="RGB", tiled=True, blockxsize=16, blockysize=16)),
+        ("webp", dict(compress="WEBP")),
     ]:
-        matrix.write(name, rgb, **options)
-        matrix.lines.pop()
-        matrix.refuse(name, reason)
-    for name, reason, data, options in [
-        ("bits-1", "1 bits", small.astype("uint8") & 1, dict(nbits=1)),
-        ("bits-12", "12 bits", small.astype("uint16") & 4095, dict(nbits=12)),
-        ("float16", "16 bits", floats, dict(nbits=16)),
-        ("complex", "complex", floats.astype("complex64"), {}),
+        smooth = np.stack([np.add.outer(np.arange(40) * (2 + i), np.arange(50) * (3 - i)).astype("uint8") // 2 + 20 for i in range(3)])
+        matrix.write(name, smooth, **options)
+        matrix.lossy()
+    matrix.write("jpeg-gray", smooth[:1], compress="JPEG", blockysize=16)
+    matrix.lossy()
+    matrix.write("webp-lossless", smooth, compress="WEBP", WEBP_LOSSLESS="YES")
+    matrix.write("lerc", rgb, compress="LERC")
+    matrix.write("lerc-float", floats, compress="LERC")
+    matrix.write("lerc-deflate", small, compress="LERC_DEFLATE", tiled=True, blockxsize=16, blockysize=16)
+    matrix.write("lerc-zstd", cells("float64")[:, :9, :11], compress="LERC_ZSTD", blockysize=4)
+    matrix.write("lzma", rgb, compress="LZMA")
+    matrix.write("lzma-predictor", small, compress="LZMA", predictor=2)
+    for bits in (1, 2, 3, 4, 7):
+        matrix.write(f"bits-{bits}", rgb & (2**bits - 1), nbits=bits, interleave="pixel" if bits % 2 else "band")
+    matrix.write("bits-12", small.astype("uint16") & 4095, nbits=12)
+    matrix.write("bits-12-big", small.astype("uint16") & 4095, nbits=12, ENDIANNESS="BIG", compress="DEFLATE")
+    matrix.write("bits-20", small.astype("uint32") & 0xFFFFF, nbits=20, compress="LZW")
+    matrix.write("float16", np.clip(floats, -6e4, 6e4), nbits=16)
+    matrix.write("float16-big", np.clip(floats, -6e4, 6e4), nbits=16, ENDIANNESS="BIG", compress="DEFLATE")
+    matrix.write("complex", floats.astype("complex64"))
+    matrix.lines.pop()
+    matrix.refuse("complex", "complex")
+    masks(matrix)
+
+
+def masks(matrix):
+    """Files that say which cells hold data; NAME.valid.npy is what GDAL takes for it."""
+    small = np.arange(35 * 41, dtype="uint16").reshape(1, 35, 41)
+    ring = np.hypot(*np.mgrid[-17:18, -20:21]) < 16
+
+    def keep(name):
+        with rasterio.open(matrix.path(name)) as tif:
+            np.save(os.path.join(matrix.directory, name + ".valid.npy"), ~np.ma.getmaskarray(tif.read(masked=True))[: tif.count])
+
+    for name, inside, options in [
+        ("mask-inside", "YES", dict(compress="DEFLATE")),
+        ("mask-tiles", "YES", dict(tiled=True, blockxsize=16, blockysize=16)),
+        ("mask-beside", "NO", {}),
     ]:
-        matrix.write(name, data, **options)
-        matrix.lines.pop()
-        matrix.refuse(name, reason)
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=inside), rasterio.open(
+            matrix.path(name), "w", driver="GTiff", height=35, width=41, count=1, dtype="uint16", transform=UTM, crs="EPSG:32611", **options
+        ) as out:
+            out.write(small)
+            out.write_mask(ring)
+        keep(name)
+    for name, colours, dtype, options in [
+        ("alpha-rgb", 3, "uint8", dict(photometric="RGB", alpha="YES")),
+        ("alpha-webp", 3, "uint8", dict(photometric="RGB", alpha="YES", compress="WEBP", WEBP_LOSSLESS="YES")),
+        ("alpha-lerc", 3, "uint8", dict(photometric="RGB", alpha="YES", compress="LERC", interleave="pixel")),
+        ("alpha-gray", 1, "uint8", dict(alpha="YES", interleave="band")),
+        ("alpha-premultiplied", 3, "uint16", dict(photometric="RGB", alpha="PREMULTIPLIED", interleave="pixel", tiled=True, blockxsize=16, blockysize=16)),
+    ]:
+        bands = np.repeat((small % 250).astype(dtype), colours, axis=0)
+        alpha = np.where(ring, np.iinfo(dtype).max, 0).astype(dtype)[None]
+        alpha[0, 17, 20] = 3  # hardly to be seen, but there
+        with rasterio.open(matrix.path(name), "w", driver="GTiff", height=35, width=41, count=colours + 1, dtype=dtype, transform=UTM,
+                           crs="EPSG:32611", **options) as out:
+            out.write(np.concatenate([bands, alpha]))
+        with rasterio.open(matrix.path(name)) as tif:
+            assert tif.colorinterp[-1].name == "alpha", name
+            np.save(os.path.join(matrix.directory, name + ".valid.npy"), np.repeat(tif.read(colours + 1)[None] > 0, colours, axis=0))
 
 
 def patched(matrix, name, data, old, new, **options):

@@ -67,7 +67,11 @@ fn a_coarser_file_over_finer_data_is_refused_until_that_is_cleared() {
     assert!(why.contains("there is finer data below level [0] chunk"), "{why}");
     assert_eq!((values(&work.cells(&[])), info(&work)["chunks"].clone()), before);
     sound(&work);
-    let gone = work.json(&["clear", "store", "dem", "--extent", "400160,4999680,400320,4999840", "--yes"]);
+    // What the error says to do, is done.
+    let remedy = why.split('`').find_map(|part| part.strip_prefix("gridstone clear STORE ")).expect("a command");
+    assert_eq!(remedy, "dem --extent 400160,4999680,400320,4999840");
+    let words: Vec<&str> = ["clear", "store"].into_iter().chain(remedy.split(' ')).chain(["--yes"]).collect();
+    let gone = work.json(&words);
     assert_eq!((&gone["window"], gone["gone"].as_u64()), (&json!({ "y": [32, 64], "x": [32, 64] }), Some(5)), "{gone}");
     sound(&work);
     assert!(values(&work.cells(&["--window", "32:64,32:64"])).iter().all(|value| value.is_nan()));

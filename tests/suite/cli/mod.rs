@@ -7,6 +7,8 @@ mod copies;
 mod events;
 mod mixed;
 mod rain;
+mod rasters;
+mod series_of_rasters;
 mod srtm;
 mod stats;
 mod usage;

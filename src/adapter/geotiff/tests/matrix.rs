@@ -41,6 +41,9 @@ fn check_file(tiff: &mut GeoTiff, fields: &[&str]) {
         (Some(found), Some(wanted)) => assert_eq!(found.as_bytes(), wanted.as_bytes(), "{name}"),
         (found, wanted) => assert_eq!(found, wanted, "{name}"),
     }
+    if let Some(means) = crc.strip_prefix('~') {
+        return check_means(tiff, name, means);
+    }
     for (rows, bytes) in [(1, 1), (1000, usize::MAX), (16, 2000)] {
         let mut crc_found = flate2::Crc::new();
         crc_found.update(&bytes_by_plan(tiff, rows, bytes));
@@ -48,10 +51,24 @@ fn check_file(tiff: &mut GeoTiff, fields: &[&str]) {
     }
 }
 
+/// Decoders of what is lossy differ by little.
+fn check_means(tiff: &mut GeoTiff, name: &str, means: &str) {
+    for (rows, bytes) in [(1, 1), (1000, usize::MAX)] {
+        let cells = bytes_by_plan(tiff, rows, bytes);
+        let [bands, height, width] = tiff.window().shape();
+        assert_eq!(means.split(',').count(), bands, "{name}");
+        for (mean, cells) in means.split(',').zip(cells.chunks_exact(height * width)) {
+            let found = cells.iter().map(|cell| f64::from(*cell)).sum::<f64>() / (height * width) as f64;
+            let mean: f64 = mean.parse().expect("a number");
+            assert!((found - mean).abs() < 0.7, "{name}: {found}, not {mean}");
+        }
+    }
+}
+
 #[test]
 fn files_of_gdal_read_as_gdal_reads_them() {
     let (read, refused) = check(&data());
-    assert!(read >= 100 && refused >= 10, "{read} read, {refused} refused");
+    assert!(read >= 120 && refused >= 3, "{read} read, {refused} refused");
 }
 
 /// For `make.py DIR --all`; see `tests/data/geotiff/README.md`.

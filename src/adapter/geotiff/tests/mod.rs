@@ -2,6 +2,8 @@
 
 mod damage;
 mod matrix;
+mod masks;
+mod systems;
 mod writing;
 
 use std::io::Cursor;

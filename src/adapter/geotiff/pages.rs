@@ -1,0 +1,56 @@
+//! The further directories of a file: the mask of the first image, and images that are not read.
+
+use std::io::{Read, Seek};
+
+use super::directory::{Directory, Source, tag};
+use super::layout::Layout;
+use crate::array::DType;
+use crate::error::{Error, Result};
+
+/// What a file has beside its first image. Overviews are left out: they say nothing new.
+#[derive(Debug, Default)]
+pub(super) struct Pages {
+    /// The image whose cells above 0 are where the first image's hold data.
+    pub(super) mask: Option<Layout>,
+    /// How many images in full resolution there are beside the first.
+    pub(super) further: usize,
+}
+
+impl Pages {
+    /// Looks at the directories behind the first.
+    pub(super) fn read<R: Read + Seek>(source: &mut Source<R>, directories: &[Directory], first: &Layout) -> Result<Self> {
+        let mut pages = Self::default();
+        for directory in directories {
+            let kind = match source.unsigned_one(directory, tag::NEW_SUBFILE_TYPE)? {
+                Some(kind) => kind,
+                // The older tag counts from 1.
+                None => u64::from(source.unsigned_one(directory, tag::SUBFILE_TYPE)? == Some(2)),
+            };
+            let (reduced, mask) = (kind & 1 != 0, kind & 4 != 0);
+            if mask && !reduced && pages.mask.is_none() {
+                let layout = Layout::read(source, directory)?;
+                let fits = (layout.width, layout.height) == (first.width, first.height);
+                if !fits || (layout.dtype, layout.bands) != (DType::U8, 1) {
+                    return Err(Error::invalid(
+                        "the mask in the TIFF has other cells than the image; leave it out with `gdal_translate -mask none FILE PLAIN.tif`",
+                    ));
+                }
+                pages.mask = Some(layout);
+            } else if !mask && !reduced {
+                pages.further += 1;
+            }
+        }
+        Ok(pages)
+    }
+
+    /// What is to be said of images that are not read.
+    pub(super) fn note(&self) -> Option<String> {
+        (self.further > 0).then(|| {
+            format!(
+                "the file has {} images, and the first is read; the other {} are not: make a file of each with `gdal_translate GTIFF_DIR:N:FILE IMAGE.tif`, where N counts from 1",
+                self.further + 1,
+                self.further
+            )
+        })
+    }
+}
