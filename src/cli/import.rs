@@ -10,8 +10,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::aggregate::{self, Drained};
-use super::terminal::{Terminal, count};
 use super::naming::TimePattern;
+use super::terminal::{Terminal, count};
 use super::time::{Along, Instant as Moment};
 use super::{Outcome, args, open};
 use crate::adapter::geotiff::GeoTiff;

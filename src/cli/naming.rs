@@ -108,7 +108,8 @@ impl TimePattern {
     pub(super) fn time(&self, path: &Path) -> anyhow::Result<Timestamp> {
         let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
         let found = matched(&self.parts, &name, Found::default());
-        let found = found.with_context(|| format!("the name `{name}` does not have the form `{}`, which says the time", self.text))?;
+        let found =
+            found.with_context(|| format!("the name `{name}` does not have the form `{}`, which says the time", self.text))?;
         found.time().map_err(|error| anyhow::anyhow!("the name `{name}` says no time by `{}`: {error}", self.text))
     }
 }

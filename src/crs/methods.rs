@@ -46,10 +46,20 @@ impl Parameter {
     /// The parameter that a name of well-known text of any dialect stands for.
     pub(super) fn named(name: &str) -> Option<Self> {
         Some(match plain(name).as_str() {
-            "latitudeoforigin" | "latitudeofcenter" | "latitudeofcentre" | "latitudeofnaturalorigin" | "latitudeoffalseorigin"
-            | "latitudeofprojectioncentre" | "centralparallel" => Parameter::Latitude,
-            "centralmeridian" | "longitudeofcenter" | "longitudeofcentre" | "longitudeoforigin" | "longitudeofnaturalorigin"
-            | "longitudeoffalseorigin" | "longitudeofprojectioncentre" => Parameter::Longitude,
+            "latitudeoforigin"
+            | "latitudeofcenter"
+            | "latitudeofcentre"
+            | "latitudeofnaturalorigin"
+            | "latitudeoffalseorigin"
+            | "latitudeofprojectioncentre"
+            | "centralparallel" => Parameter::Latitude,
+            "centralmeridian"
+            | "longitudeofcenter"
+            | "longitudeofcentre"
+            | "longitudeoforigin"
+            | "longitudeofnaturalorigin"
+            | "longitudeoffalseorigin"
+            | "longitudeofprojectioncentre" => Parameter::Longitude,
             "standardparallel1" | "latitudeof1ststandardparallel" | "latitudeofstandardparallel" => Parameter::Parallel1,
             "standardparallel2" | "latitudeof2ndstandardparallel" => Parameter::Parallel2,
             "scalefactor" | "scalefactoratnaturalorigin" | "scalefactoratprojectioncentre" | "scalefactoroninitialline" => {
@@ -112,7 +122,8 @@ pub(super) const TRANSVERSE_MERCATOR: &str = "Transverse_Mercator";
 
 const LATITUDE: (Parameter, &str) = (Parameter::Latitude, "latitude_of_origin");
 const MERIDIAN: (Parameter, &str) = (Parameter::Longitude, "central_meridian");
-const CENTER: [(Parameter, &str); 2] = [(Parameter::Latitude, "latitude_of_center"), (Parameter::Longitude, "longitude_of_center")];
+const CENTER: [(Parameter, &str); 2] =
+    [(Parameter::Latitude, "latitude_of_center"), (Parameter::Longitude, "longitude_of_center")];
 const SCALE: (Parameter, &str) = (Parameter::Scale, "scale_factor");
 const PARALLEL_1: (Parameter, &str) = (Parameter::Parallel1, "standard_parallel_1");
 const PARALLEL_2: (Parameter, &str) = (Parameter::Parallel2, "standard_parallel_2");

@@ -8,8 +8,7 @@ fn projected(name: &str, geographic: &str, method: &str, parameters: &[(&str, f6
     format!("PROJCS[\"{name}\",{geographic},PROJECTION[\"{method}\"]{parameters},UNIT[\"metre\",1]]")
 }
 
-const SPHERE: &str =
-    "GEOGCS[\"unknown\",DATUM[\"unknown\",SPHEROID[\"unknown\",6371228,0]],PRIMEM[\"Greenwich\",0],UNIT[\"degree\",0.0174532925199433]]";
+const SPHERE: &str = "GEOGCS[\"unknown\",DATUM[\"unknown\",SPHEROID[\"unknown\",6371228,0]],PRIMEM[\"Greenwich\",0],UNIT[\"degree\",0.0174532925199433]]";
 const NAD83: &str = "GEOGCS[\"NAD83\",DATUM[\"North_American_Datum_1983\",SPHEROID[\"GRS 1980\",6378137,298.257222101]],PRIMEM[\"Greenwich\",0],UNIT[\"degree\",0.0174532925199433]]";
 
 fn laea(name: &str, latitude: f64, longitude: f64) -> String {
@@ -72,9 +71,15 @@ fn dialects_of_wkt_say_the_same() {
 
 #[test]
 fn a_kept_text_is_a_code_where_there_is_one() {
-    assert_eq!(kept(&NAD83.replace(",UNIT", ",AUTHORITY[\"X\",\"1\"],UNIT")), NAD83.replace(",UNIT", ",AUTHORITY[\"X\",\"1\"],UNIT"));
+    assert_eq!(
+        kept(&NAD83.replace(",UNIT", ",AUTHORITY[\"X\",\"1\"],UNIT")),
+        NAD83.replace(",UNIT", ",AUTHORITY[\"X\",\"1\"],UNIT")
+    );
     assert_eq!(kept("GEOGCS[\"x\",DATUM[\"x\",SPHEROID[\"x\",1,0]],AUTHORITY[\"EPSG\",\"4269\"]]"), "EPSG:4269");
-    assert_eq!(kept("COMPD_CS[\"a\",PROJCS[\"b\",AUTHORITY[\"EPSG\",\"32632\"]],VERT_CS[\"c\",AUTHORITY[\"EPSG\",\"5773\"]]]"), "EPSG:32632");
+    assert_eq!(
+        kept("COMPD_CS[\"a\",PROJCS[\"b\",AUTHORITY[\"EPSG\",\"32632\"]],VERT_CS[\"c\",AUTHORITY[\"EPSG\",\"5773\"]]]"),
+        "EPSG:32632"
+    );
     assert_eq!(kept("OGC:CRS84"), "EPSG:4326");
     let sphere = "PROJCS[\"Web\",GEOGCS[\"x\",DATUM[\"x\",SPHEROID[\"x\",6378137,298.257223563]]],PROJECTION[\"Mercator_1SP\"],UNIT[\"m\",1],EXTENSION[\"PROJ4\",\"+proj=merc +a=6378137 +b=6378137 +lat_ts=0 +lon_0=0 +x_0=0 +y_0=0 +k=1\"]]";
     assert_eq!(kept(sphere), "EPSG:3857");

@@ -61,10 +61,9 @@ impl<T: Cell> Laid<'_, T> {
         let part = part_of(self.array, piece);
         match self.mask {
             None => data(&part, nodata),
-            Some(mask) => part
-                .iter()
-                .zip(part_of(mask, piece))
-                .any(|(cell, valid)| *valid != 0 && !cell.is_nan() && Some(*cell) != nodata),
+            Some(mask) => {
+                part.iter().zip(part_of(mask, piece)).any(|(cell, valid)| *valid != 0 && !cell.is_nan() && Some(*cell) != nodata)
+            }
         }
     }
 }
@@ -104,17 +103,22 @@ impl<T: Cell> Target<'_, T> {
     fn overlay_cells(&mut self, put: &Laid<'_, T>, piece: &Piece, overlap: Overlap, blank: Blank<T>) {
         let hole = |cell: &T| cell.is_nan() || Some(*cell) == blank.nodata;
         let part = part_of(put.array, piece);
-        let valid = put.mask.map(|mask| part_of(mask, piece)).map_or_else(|| ArrayD::from_elem(part.raw_dim(), 1), |mask| mask.to_owned());
+        let valid = put
+            .mask
+            .map(|mask| part_of(mask, piece))
+            .map_or_else(|| ArrayD::from_elem(part.raw_dim(), 1), |mask| mask.to_owned());
         let Ok(mut cells) = ArrayViewMutD::from_shape(self.shape, &mut *self.cells) else { return };
         let to = part_mut(&mut cells, piece);
         match self.mask.as_deref_mut().and_then(|mask| ArrayViewMutD::from_shape(self.shape, mask).ok()) {
             Some(mut mask) => {
-                Zip::from(to).and(part_mut(&mut mask, piece)).and(part).and(&valid).for_each(|to, is, from, valid| match overlap {
-                    Overlap::Replace => (*to, *is) = if *valid == 0 { (blank.fill, 0) } else { (*from, 1) },
-                    Overlap::Keep if *is != 0 => {}
-                    _ if *valid == 0 => {}
-                    _ => (*to, *is) = (*from, 1),
-                });
+                Zip::from(to).and(part_mut(&mut mask, piece)).and(part).and(&valid).for_each(
+                    |to, is, from, valid| match overlap {
+                        Overlap::Replace => (*to, *is) = if *valid == 0 { (blank.fill, 0) } else { (*from, 1) },
+                        Overlap::Keep if *is != 0 => {}
+                        _ if *valid == 0 => {}
+                        _ => (*to, *is) = (*from, 1),
+                    },
+                );
             }
             None => Zip::from(to).and(part).and(&valid).for_each(|to, from, valid| {
                 let from_is_hole = *valid == 0 || hole(from);

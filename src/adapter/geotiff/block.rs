@@ -2,8 +2,8 @@
 
 use flate2::{Decompress, FlushDecompress};
 
-use super::directory::ByteOrder;
 use super::codecs::{self, Codec};
+use super::directory::ByteOrder;
 use super::layout::{Compression, Predictor};
 use super::predictor;
 use crate::array::Cell;

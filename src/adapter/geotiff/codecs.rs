@@ -71,11 +71,7 @@ fn picture(name: &str, pixels: &[u8], [rows, cols, samples]: [usize; 3], coding:
 fn jpeg(raw: &[u8], coding: &Coding, out: &mut [u8]) -> Result<usize> {
     let tables = &coding.codec.tables;
     // The tables are a stream of their own, without its end; the block then goes on without its beginning.
-    let stream = if tables.len() > 4 && raw.len() > 2 {
-        [&tables[..tables.len() - 2], &raw[2..]].concat()
-    } else {
-        raw.to_vec()
-    };
+    let stream = if tables.len() > 4 && raw.len() > 2 { [&tables[..tables.len() - 2], &raw[2..]].concat() } else { raw.to_vec() };
     let space = match (coding.samples, coding.codec.ycbcr) {
         (1, _) => ColorSpace::Luma,
         (3, true) => ColorSpace::RGB,
@@ -106,7 +102,8 @@ fn webp(raw: &[u8], coding: &Coding, out: &mut [u8]) -> Result<usize> {
     let failed = |cause: image_webp::DecodingError| damaged("WebP").because(cause);
     let mut decoder = WebPDecoder::new(Cursor::new(raw)).map_err(failed)?;
     let (cols, rows) = decoder.dimensions();
-    let size = decoder.output_buffer_size().filter(|size| *size <= out.len() / coding.samples * 4).ok_or_else(|| damaged("WebP"))?;
+    let size =
+        decoder.output_buffer_size().filter(|size| *size <= out.len() / coding.samples * 4).ok_or_else(|| damaged("WebP"))?;
     let mut pixels = vec![0; size];
     decoder.read_image(&mut pixels).map_err(failed)?;
     let (rows, cols) = (rows as usize, cols as usize);

@@ -147,7 +147,9 @@ pub(super) fn affine<R: Read + Seek>(source: &mut Source<R>, directory: &Directo
     } else if let [dx, row_to_x, _, x, column_to_y, dy, _, y, ..] = matrix.as_slice() {
         Affine::from_gdal([*x, *dx, *row_to_x, *y, *column_to_y, *dy])?
     } else if tie.len() > 6 {
-        return Err(Error::invalid("the TIFF is placed by ground control points only; rewrite it with `gdalwarp FILE PLACED.tif`"));
+        return Err(Error::invalid(
+            "the TIFF is placed by ground control points only; rewrite it with `gdalwarp FILE PLACED.tif`",
+        ));
     } else {
         return Ok(None);
     };

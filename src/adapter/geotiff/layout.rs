@@ -3,8 +3,8 @@
 use std::io::{Read, Seek};
 
 use super::block::{Coding, SampleBits};
-use super::directory::{Directory, Entry, Source, tag};
 use super::codecs::Codec;
+use super::directory::{Directory, Entry, Source, tag};
 use crate::array::DType;
 use crate::error::{Error, Result};
 
@@ -215,7 +215,12 @@ impl Layout {
     }
 
     /// The bytes of `len` blocks from number `first` on, or `None` for a block that was never written.
-    pub(super) fn extents<R: Read + Seek>(&self, source: &mut Source<R>, first: usize, len: usize) -> Result<Vec<Option<Extent>>> {
+    pub(super) fn extents<R: Read + Seek>(
+        &self,
+        source: &mut Source<R>,
+        first: usize,
+        len: usize,
+    ) -> Result<Vec<Option<Extent>>> {
         let Some(rows) = self.tall else {
             // No coding grows a block by more than half; a longer claim is not read in full.
             let cap = (self.block_bytes() as u64).saturating_mul(2).saturating_add(1 << 10);

@@ -47,7 +47,11 @@ fn behind(path: &Path, end: &str) -> PathBuf {
 
 /// The names that a world file may have.
 fn world_files(path: &Path) -> Vec<PathBuf> {
-    ["tfw", "TFW", "tifw", "TIFW", "tiffw", "wld", "WLD"].iter().map(|end| path.with_extension(end)).chain([behind(path, "w")]).collect()
+    ["tfw", "TFW", "tifw", "TIFW", "tiffw", "wld", "WLD"]
+        .iter()
+        .map(|end| path.with_extension(end))
+        .chain([behind(path, "w")])
+        .collect()
 }
 
 /// The first of some files that is there, and its text.
@@ -71,7 +75,8 @@ fn read_first(paths: &[PathBuf]) -> Result<Option<(PathBuf, String)>> {
 fn world(text: &str) -> Result<Affine> {
     let numbers: Option<Vec<f64>> =
         text.split_whitespace().map(|word| word.replace(',', ".").parse().ok()).collect::<Option<Vec<f64>>>();
-    let Some([dx, column_to_y, row_to_x, dy, x, y]) = numbers.as_deref().and_then(|numbers| numbers.first_chunk()).copied() else {
+    let Some([dx, column_to_y, row_to_x, dy, x, y]) = numbers.as_deref().and_then(|numbers| numbers.first_chunk()).copied()
+    else {
         return Err(Error::invalid("it does not have the six numbers of a world file"));
     };
     let corner = [x - dx / 2.0 - row_to_x / 2.0, y - column_to_y / 2.0 - dy / 2.0];
@@ -92,7 +97,8 @@ fn aux(header: &mut Header, document: &str) -> Result<()> {
     }
     let mut own: Vec<Option<crate::array::Cells>> = vec![None; header.bands.len()];
     for (number, band) in elements(document, "PAMRasterBand") {
-        let at = attribute(number, "band").and_then(|number| number.parse::<usize>().ok()).and_then(|number| number.checked_sub(1));
+        let at =
+            attribute(number, "band").and_then(|number| number.parse::<usize>().ok()).and_then(|number| number.checked_sub(1));
         let Some(at) = at.filter(|at| *at < header.bands.len()) else { continue };
         let text = |name: &str| element(band, name).map(|text| unescape(text.trim()));
         let number = |name: &str| text(name).and_then(|text| text.parse::<f64>().ok());

@@ -141,9 +141,8 @@ impl Stream {
             Stream::None => Ok((0, 0, true)),
             Stream::Deflate(stream) => {
                 let (before_in, before_out) = (stream.total_in(), stream.total_out());
-                let status = stream
-                    .decompress(input, out, FlushDecompress::None)
-                    .map_err(|cause| damaged("Deflate").because(cause))?;
+                let status =
+                    stream.decompress(input, out, FlushDecompress::None).map_err(|cause| damaged("Deflate").because(cause))?;
                 let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
                 let (used, made) = (count(stream.total_in() - before_in), count(stream.total_out() - before_out));
                 Ok((used, made, status == Status::StreamEnd))

@@ -20,7 +20,8 @@ pub(crate) fn dimension_of(times: Vec<Timestamp>, like: &Like) -> Result<Dimensi
 pub(crate) fn cell_of(structure: &Structure, axis: usize, at: Timestamp) -> Result<i64> {
     let (times, number) = (times_of(vec![at])?, axis);
     let axis = structure.axes().nth(number).ok_or_else(|| Error::invalid("the grid has no axis of times"))?;
-    let cells = if structure.irregular() == Some(structure.dimension_of(number)) { times.ticks(axis)? } else { times.places(axis)? };
+    let cells =
+        if structure.irregular() == Some(structure.dimension_of(number)) { times.ticks(axis)? } else { times.places(axis)? };
     cells.first().copied().ok_or_else(|| Error::invalid("there is no time"))
 }
 

@@ -46,7 +46,8 @@ impl Bands {
             )));
         }
         let unnamed = bands > 1 && !numbers && header.band_names().is_none();
-        let note = unnamed.then(|| format!("the file does not name its bands, which are taken in the grid's order along `{name}`"));
+        let note =
+            unnamed.then(|| format!("the file does not name its bands, which are taken in the grid's order along `{name}`"));
         Ok(Self { places: (0..bands).collect(), note })
     }
 

@@ -121,7 +121,8 @@ impl Conversion {
         let Some(packing) = self.packing.get(bands).filter(|packing| !packing.is_empty()) else {
             return Ok((array, self.from_nodata));
         };
-        let values = with_dtype!(self.values, |T| with_view!(Array, array, |cells| unpack::<_, T>(&cells, packing, self.from_nodata)));
+        let values =
+            with_dtype!(self.values, |T| with_view!(Array, array, |cells| unpack::<_, T>(&cells, packing, self.from_nodata)));
         Ok((values, None))
     }
 

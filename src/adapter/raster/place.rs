@@ -65,9 +65,11 @@ pub(super) fn place(grid: &Grid, header: &Header, at: Option<i64>) -> Result<Pla
     let levels = Levels::zero(structure.dimensions().len()).with(axes.space, level);
     let window = Window::new(start, shape).at(levels);
     structure.check(&window)?;
-    let unkept = header.crs.as_deref().filter(|_| structure.crs().is_none()).map(|crs| {
-        format!("the grid has no coordinate reference system, so the file's, {}, is not kept", crs::shown(crs))
-    });
+    let unkept = header
+        .crs
+        .as_deref()
+        .filter(|_| structure.crs().is_none())
+        .map(|crs| format!("the grid has no coordinate reference system, so the file's, {}, is not kept", crs::shown(crs)));
     let notes = bands.note.iter().cloned().chain(unkept).collect();
     Ok(Placement { axes, window, reversed: [reversed_y, reversed_x], bands, notes })
 }
@@ -87,8 +89,9 @@ fn check_crs(grid: &Grid, header: &Header) -> Result<()> {
     if crs::same(of_file, wanted) {
         return Ok(());
     }
-    let remedy = remedy::other_system(grid, header)
-        .map_or(alone.to_owned(), |line| format!("; make a file that fits with `{line}`, where -te is as far as the grid has data"));
+    let remedy = remedy::other_system(grid, header).map_or(alone.to_owned(), |line| {
+        format!("; make a file that fits with `{line}`, where -te is as far as the grid has data")
+    });
     Err(Error::invalid(format!(
         "the file's coordinate reference system, {}, is not the grid's, {}{remedy}",
         crs::shown(of_file),
@@ -153,7 +156,9 @@ impl Fit<'_> {
         let footprint = Footprint::of(self.affine, self.size);
         match remedy::moved(self.grid, footprint, level) {
             Some(line) => Error::invalid(format!("the file does not fit the grid: {reason}; make one that does with `{line}`")),
-            None => Error::invalid(format!("the file does not fit the grid: {reason}, and it has less than a cell of the grid's")),
+            None => {
+                Error::invalid(format!("the file does not fit the grid: {reason}, and it has less than a cell of the grid's"))
+            }
         }
     }
 }

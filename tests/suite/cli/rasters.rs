@@ -95,7 +95,14 @@ fn bands_go_by_their_names() {
     work.ok(&["create", "store", "dem", "--like", &first, "--chunk", "4"]);
     work.ok(&["import", "store", "dem", &second, &first]);
     for (number, band) in ["B2", "B3", "B4"].into_iter().enumerate() {
-        let one: Vec<f64> = array.slice(s![number, .., ..]).rows().into_iter().flat_map(|row| [row, row]).flatten().map(|v| f64::from(*v)).collect();
+        let one: Vec<f64> = array
+            .slice(s![number, .., ..])
+            .rows()
+            .into_iter()
+            .flat_map(|row| [row, row])
+            .flatten()
+            .map(|v| f64::from(*v))
+            .collect();
         assert_eq!(values(&work.cells(&["--band", band])), one, "{band}");
     }
     let why = work.fails(&["import", "store", "dem", &other]);
@@ -201,7 +208,9 @@ fn what_stands_beside_a_file_is_heeded() {
     }
     for text in ["1\n2\n", "10\n1\n1\n-10\n0\n0\n"] {
         write("map.tfw", text);
-        std::fs::remove_file(work.path("map.tif.aux.xml")).or_else(|_| std::fs::metadata(work.path("map.tif")).map(drop)).expect("gone");
+        std::fs::remove_file(work.path("map.tif.aux.xml"))
+            .or_else(|_| std::fs::metadata(work.path("map.tif")).map(drop))
+            .expect("gone");
         let why = work.fails(&["create", "store", "bad", "--like", &map]);
         assert!(why.contains("map.tfw"), "{why}");
     }
@@ -213,7 +222,11 @@ fn further_images_are_named() {
     let file = data("geotiff/pages.tif");
     for args in [&["create", "store", "dem", "--like", &file][..], &["import", "store", "dem", &file]] {
         let ran = work.run(args);
-        assert!(ran.code == Some(0) && ran.stderr.contains("the file has 3 images") && ran.stderr.contains("the other 2 are not"), "{}", ran.stderr);
+        assert!(
+            ran.code == Some(0) && ran.stderr.contains("the file has 3 images") && ran.stderr.contains("the other 2 are not"),
+            "{}",
+            ran.stderr
+        );
     }
 }
 
@@ -273,8 +286,17 @@ fn an_uncompressed_strip_of_any_height_is_read_in_parts() {
     // One strip of 160 MiB, of which all but a few rows are a hole of the file.
     let work = Work::new();
     let (width, height) = (4096_u32, 40_960_u32);
-    let tags: [(u16, u16, u32); 9] =
-        [(256, 4, width), (257, 4, height), (258, 3, 8), (259, 3, 1), (262, 3, 1), (273, 4, 4096), (277, 3, 1), (278, 4, height), (279, 4, width * height)];
+    let tags: [(u16, u16, u32); 9] = [
+        (256, 4, width),
+        (257, 4, height),
+        (258, 3, 8),
+        (259, 3, 1),
+        (262, 3, 1),
+        (273, 4, 4096),
+        (277, 3, 1),
+        (278, 4, height),
+        (279, 4, width * height),
+    ];
     let mut bytes = b"II*\0\x08\0\0\0\x09\0".to_vec();
     for (tag, kind, value) in tags {
         bytes.extend([tag.to_le_bytes(), kind.to_le_bytes()].concat());

@@ -1,8 +1,8 @@
 //! Tests of the GeoTIFF adapter.
 
 mod damage;
-mod matrix;
 mod masks;
+mod matrix;
 mod systems;
 mod writing;
 

@@ -12,7 +12,8 @@ fn systems() -> Vec<(String, String, Vec<String>)> {
     let of_file = |line: &str| {
         let mut fields = line.split('\t').map(str::to_owned);
         let name = fields.next().expect("a name");
-        let tiff = GeoTiff::open(directory.join(format!("{name}.tif"))).unwrap_or_else(|error| panic!("{name}: {}", story(&error)));
+        let tiff =
+            GeoTiff::open(directory.join(format!("{name}.tif"))).unwrap_or_else(|error| panic!("{name}: {}", story(&error)));
         let system = tiff.header().crs.clone().unwrap_or_else(|| panic!("{name} has a system"));
         (name, system, fields.filter(|text| text != "-").collect())
     };

@@ -101,8 +101,16 @@ fn geodetic_codes_are_told_from_projected_ones() {
 
 #[test]
 fn bands_read_back() {
-    let bands =
-        vec![Band { description: Some("a <b> & \"c\"".to_owned()), scale: Some(0.1), offset: Some(-3.0), unit: Some("m & s".to_owned()), nodata: None }, Band::default()];
+    let bands = vec![
+        Band {
+            description: Some("a <b> & \"c\"".to_owned()),
+            scale: Some(0.1),
+            offset: Some(-3.0),
+            unit: Some("m & s".to_owned()),
+            nodata: None,
+        },
+        Band::default(),
+    ];
     let profile = Profile { bands, ..Profile::default() };
     let tiff = GeoTiff::from_reader(Cursor::new(written(&cells(DType::I16, 2), &profile))).expect("opens");
     assert_eq!(tiff.header().bands, profile.bands);
@@ -172,7 +180,13 @@ fn write_a_file_of_each_kind() {
     ] {
         let affine = Some(Affine { x: -10.25, y: 40.125, dx: 0.25, dy });
         let crs = (!crs.is_empty()).then(|| crs.trim().to_owned());
-        let bands = vec![Band { description: Some("a <b> & c".to_owned()), scale: Some(0.5), offset: Some(-3.0), unit: Some("m & s".to_owned()), nodata: None }];
+        let bands = vec![Band {
+            description: Some("a <b> & c".to_owned()),
+            scale: Some(0.5),
+            offset: Some(-3.0),
+            unit: Some("m & s".to_owned()),
+            nodata: None,
+        }];
         let profile = Profile { affine, crs, bands, ..Profile::default() };
         write(directory.join(format!("place-{name}.tif")), &array, &profile).expect("writes");
     }
