@@ -4,18 +4,16 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use rayon::ThreadPool;
-
-use super::{step, step_unless_busy};
+use super::step;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::GridId;
 use crate::store::{Grid, Outcome, Policy, Room, Store};
 
 /// The life of a background thread.
-pub(crate) fn run(store: &Store, pool: &ThreadPool) {
+pub(crate) fn run(store: &Store) {
     let mut grids = HashMap::new();
     while let Some(id) = store.backlog().take(&|| store.now()) {
-        let turn = || pool.install(|| grid_of(store, &mut grids, id).and_then(|grid| step(&grid)));
+        let turn = || grid_of(store, &mut grids, id).and_then(|grid| step(&grid));
         let outcome = match catch_unwind(AssertUnwindSafe(turn)) {
             Ok(Ok(Some(_))) => Outcome::More,
             Ok(Ok(None)) => Outcome::Done,
@@ -25,7 +23,7 @@ pub(crate) fn run(store: &Store, pool: &ThreadPool) {
                 if *error.kind() == ErrorKind::Poisoned {
                     store.backlog().poison(why.clone());
                 }
-                Outcome::Failed(why)
+                if *error.kind() == ErrorKind::Corrupt { Outcome::Blocked(why) } else { Outcome::Failed(why) }
             }
             Err(panic) => {
                 let why = format!("aggregation of grid number {} panicked: {}", id.0, message(panic.as_ref()));
@@ -53,16 +51,12 @@ pub(crate) fn make_room(grid: &Grid) -> Result<()> {
         return Ok(());
     }
     let marks_max = store.marks_max();
-    // A thread of a pool may be what the step that it would wait for needs.
-    let patience = rayon::current_thread_index().is_none();
-    while store.backlog().make_room(grid.id(), marks_max, patience)? == Room::Help {
+    while store.backlog().make_room(grid.id(), marks_max)? == Room::Help {
         tracing::debug!(grid = grid.name(), marks_max, "a commit aggregates first");
         let mut turn = Turn { grid, outcome: Some(Outcome::More) };
-        let step = if patience { step(grid).map(Some) } else { step_unless_busy(grid) };
-        match step {
-            Ok(Some(Some(_))) => {}
-            Ok(Some(None)) => turn.outcome = Some(Outcome::Done),
-            Ok(None) => return Ok(()),
+        match step(grid) {
+            Ok(Some(_)) => {}
+            Ok(None) => turn.outcome = Some(Outcome::Done),
             Err(error) => {
                 turn.outcome = Some(Outcome::Failed(error.sentence()));
                 let text = format!("grid `{}`: more than {marks_max} marks are pending and cannot be aggregated", grid.name());

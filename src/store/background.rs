@@ -1,16 +1,15 @@
 //! The threads that aggregate in the background.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::thread::{self, JoinHandle};
 
-use rayon::ThreadPool;
-
+use super::workers::Workers;
 use super::{Store, lock};
 use crate::error::{Error, Result};
 
-/// What a background thread does until the store stops: it works within the pool.
-pub(crate) type Work = fn(&Store, &ThreadPool);
+/// What a background thread does until the store stops.
+pub(crate) type Work = fn(&Store);
 
 /// The background threads of a store. They end, each after the step it is at, when this is dropped.
 #[derive(Debug)]
@@ -21,19 +20,17 @@ pub(super) struct Background {
 }
 
 impl Background {
-    /// Starts `threads` threads that do `work`, and share a pool of as many.
+    /// Starts `threads` threads that do `work`, and compute in a pool of as many.
     pub(super) fn start(store: Store, threads: NonZeroUsize, work: Work) -> Result<Self> {
-        let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-            Error::unavailable("the threads of the background aggregation cannot be started").because(error)
-        };
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.get()).thread_name(|n| format!("gridstone-pool-{n}"));
-        let pool = Arc::new(pool.build().map_err(|error| failed(error.into()))?);
+        let store = store.with_workers(Workers::of(threads.get())?);
         let background = Self { store, threads: Mutex::default() };
         for number in 0..threads.get() {
-            let (store, pool) = (background.store.clone(), Arc::clone(&pool));
+            let store = background.store.clone();
             let thread = thread::Builder::new().name(format!("gridstone-aggregate-{number}"));
             // Those that run already end with `background`.
-            let thread = thread.spawn(move || work(&store, &pool)).map_err(|error| failed(error.into()))?;
+            let thread = thread.spawn(move || work(&store)).map_err(|error| {
+                Error::unavailable("the threads of the background aggregation cannot be started").because(error)
+            })?;
             lock(&background.threads).push(thread);
         }
         Ok(background)

@@ -122,7 +122,7 @@ impl Disk {
     }
 
     fn make_room(&self, grid: GridId, most: u64) -> crate::Result<()> {
-        while self.backlog.make_room(grid, most, true)? == Room::Help {
+        while self.backlog.make_room(grid, most)? == Room::Help {
             let outcome = self.step(grid);
             self.backlog.hand_back(grid, outcome, self.now());
         }

@@ -27,7 +27,7 @@ impl Default for Turns {
 }
 
 impl Store {
-    /// Does a commit when it is the turn of its chunks, if they are few. `commit` is told how durable it must be: it can be
+    /// Does a commit when it is the turn of its chunks, if they are few. `commit` computes with the store's workers, and is told how durable it must be: it can be
     /// seen before it is on the medium, which is waited for when the turn is over.
     pub(crate) fn in_turn<T>(
         &self,
@@ -41,8 +41,7 @@ impl Store {
             (grid, usize::try_from(hasher.finish() % TURNS as u64).unwrap_or_default())
         };
         let mut turns: Vec<(GridId, usize)> = chunks.take(CHUNKS_MAX + 1).map(number).collect();
-        // Work that a thread of a pool picks up while it waits in a turn may be a commit that waits for the same turn.
-        if turns.len() > CHUNKS_MAX || rayon::current_thread_index().is_some() {
+        if turns.len() > CHUNKS_MAX {
             return commit(durability);
         }
         // In one order, so that no two commits wait for each other.
