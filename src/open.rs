@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::aggregate::background;
 use crate::error::Result;
-use crate::kv::{Engine, Memory};
+use crate::kv::{Engine, Memory, ReadOnly};
 use crate::store::{Policy, Store, StoreOptions};
 
 impl Store {
@@ -22,6 +22,38 @@ impl Store {
         StoreOptions::default().open(path)
     }
 
+    /// Opens the store in a directory only to read it. See [`StoreOptions::read_only`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open), and [`NotFound`](crate::ErrorKind::NotFound) if there is none.
+    #[cfg(feature = "rocksdb")]
+    pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self> {
+        StoreOptions::default().read_only(true).open(path)
+    }
+
+    /// Makes a new store of a [checkpoint](Self::checkpoint), or of any store that nobody has open, in a directory that is empty or not
+    /// there. Data files are shared where that is possible.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open_read_only`](Self::open_read_only), and [`Invalid`](ErrorKind::Invalid) if the directory is not empty.
+    #[cfg(feature = "rocksdb")]
+    pub fn restore(checkpoint: impl AsRef<Path>, directory: impl AsRef<Path>) -> Result<()> {
+        crate::kv::restore(checkpoint.as_ref(), directory.as_ref(), false)
+    }
+
+    /// Copies a damaged store that nobody has open into a new directory, as far as its logs count: then [`repair`](Self::repair) the new one,
+    /// opened with [`accept_data_loss`](StoreOptions::accept_data_loss). The old one is only read.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`restore`](Self::restore), but for damage of the logs.
+    #[cfg(feature = "rocksdb")]
+    pub fn salvage(store: impl AsRef<Path>, directory: impl AsRef<Path>) -> Result<()> {
+        crate::kv::restore(store.as_ref(), directory.as_ref(), true)
+    }
+
     /// A store in memory, gone with its last handle.
     pub fn in_memory() -> Result<Self> {
         StoreOptions::default().open_engine(Arc::new(Memory::new()))
@@ -32,14 +64,24 @@ impl StoreOptions {
     /// Opens the store in a directory. See [`Store::open`].
     #[cfg(feature = "rocksdb")]
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
-        let (create, accept_data_loss) = (self.creates(), self.accepts_data_loss());
-        let options = crate::kv::RocksOptions { create, accept_data_loss, ..Default::default() };
-        let engine = crate::kv::Rocks::open(path.as_ref(), &options)?;
-        self.open_engine(Arc::new(engine))
+        let (read_only, accept_data_loss) = (self.reads_only(), self.accepts_data_loss());
+        let create = self.creates() && !read_only;
+        let options = crate::kv::RocksOptions { create, accept_data_loss, read_only, ..Default::default() };
+        let engine = Arc::new(crate::kv::Rocks::open(path.as_ref(), &options)?);
+        if !engine.is_copy() || read_only {
+            return self.open_engine(engine);
+        }
+        // What goes on from a copy is not the store it was.
+        let store = self.another().open_engine(Arc::clone(&engine) as Arc<dyn Engine>)?;
+        engine.adopt()?;
+        Ok(store)
     }
 
     /// Opens the store in an engine.
     pub fn open_engine(self, engine: Arc<dyn Engine>) -> Result<Store> {
+        if self.reads_only() {
+            return Store::start(Arc::new(ReadOnly::new(engine)), self.policy(Policy::Manual));
+        }
         let store = Store::start(engine, self)?;
         match store.policy() {
             Policy::Background => store.with_background(background::run),

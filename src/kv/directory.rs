@@ -1,17 +1,24 @@
 //! A store's directory around the database: whether it is one, who has it open, and what was promised to be in it.
 
 use std::collections::BTreeSet;
+use std::ffi::CString;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::preflight::watermark::{self, Found, WATERMARK, Watermark, WatermarkFile};
 use super::preflight::{self, CURRENT, Findings};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
-/// Open files that the process needs beside those of the store.
+/// Open files that the process needs beside those of the store: as many as the store has, but no more than these.
 const OTHER_FILES: u64 = 512;
+/// With fewer the store cannot work.
+const OPEN_FILES_MIN: u64 = 64;
+/// Free bytes that are needed beside those for what the logs hold.
+const SPARE_BYTES: u64 = 16 << 20;
 
 /// A directory that was found fit to be opened, and is locked against other processes.
 #[derive(Debug)]
@@ -19,12 +26,21 @@ pub(super) struct Admission {
     path: PathBuf,
     /// Whether data was given up, so that the logs hold less than the manifest says.
     pub(super) after_loss: bool,
-    /// Its file carries the lock.
-    watermark: Mutex<WatermarkFile>,
+    /// The directory that the database reads: another one where what is there may not be set right in its place.
+    view: Option<View>,
+    /// The last sequence that the logs hold.
+    pub(super) sequence: u64,
+    /// How many files the database may have open.
+    pub(super) open_files: i32,
+    /// Its file carries the lock, of one that writes.
+    watermark: Option<Mutex<WatermarkFile>>,
+    /// Carries the lock of one that reads.
+    _reading: Option<File>,
 }
 
 /// Checks a directory, makes it if asked to, and locks it. A refusal leaves everything as it was.
 pub(super) fn admit(path: &Path, create: bool, accept_data_loss: bool, families: &[&str]) -> Result<Admission> {
+    let open_files = open_files(path)?;
     let names = list(path, create)?;
     let has = |name: &str| names.contains(name);
     let fresh = names.is_empty() || (names.len() == 1 && has(WATERMARK));
@@ -34,39 +50,88 @@ pub(super) fn admit(path: &Path, create: bool, accept_data_loss: bool, families:
     if names.is_empty() && !create {
         return Err(Error::not_found(format!("the directory {} holds no store", path.display())));
     }
-    check_open_files(path, names.len())?;
     if !has(WATERMARK) && !fresh && !accept_data_loss {
         return Err(Error::corrupt(format!("the file {WATERMARK} of the store at {} is missing", path.display())));
     }
     let file = lock(path, !has(WATERMARK))?;
-    let found = WatermarkFile::read(&file).map_err(|error| unavailable(path, "its watermark cannot be read", error))?;
-    let (watermark, generation) = match watermark::decode(&found) {
+    let (watermark, generation) = match found(path, &file)? {
         Found::Valid(watermark, generation) => (watermark, generation),
-        Found::Newer(version) => {
-            let place = path.display();
-            return Err(Error::invalid(format!("the store at {place} has format {version}, which is newer than this program")));
-        }
+        Found::Newer(version) => return Err(newer(path, version)),
         Found::Damaged if fresh && create => {
             let watermark = WatermarkFile::create(file).and_then(|watermark| sync_directory(path).map(|()| watermark));
             let watermark = watermark.map_err(|error| unavailable(path, "its watermark cannot be written", error))?;
-            return Ok(Admission { path: path.to_path_buf(), after_loss: false, watermark: Mutex::new(watermark) });
+            return Ok(Admission::writing(path, watermark, open_files));
         }
         Found::Damaged if accept_data_loss => (Watermark::default(), 0),
         Found::Damaged if fresh => return Err(incomplete(path)),
-        Found::Damaged => {
-            return Err(Error::corrupt(format!("the file {WATERMARK} of the store at {} is damaged", path.display())));
-        }
+        Found::Damaged => return Err(damaged(path)),
     };
-    let watermark_file = Mutex::new(WatermarkFile::resume(file, watermark, generation));
-    let mut admission = Admission { path: path.to_path_buf(), after_loss: false, watermark: watermark_file };
+    let mut admission = Admission::writing(path, WatermarkFile::resume(file, watermark, generation), open_files);
     if has(CURRENT) {
-        admission.after_loss = settle(path, preflight::inspect(path, watermark, families)?, accept_data_loss)?;
+        let findings = preflight::inspect(path, watermark, families)?;
+        admission.sequence = findings.sequence;
+        admission.after_loss = settle(path, findings, accept_data_loss)?;
         return Ok(admission);
     }
     if watermark.manifest > 0 {
         return Err(Error::corrupt(format!("the file {CURRENT} of the store at {} is missing", path.display())));
     }
     if create { Ok(admission) } else { Err(incomplete(path)) }
+}
+
+/// Checks a directory that is only to be read, and locks it against those who write. Nothing in it is changed.
+pub(super) fn admit_reader(path: &Path, accept_data_loss: bool, families: &[&str]) -> Result<Admission> {
+    let open_files = open_files(path)?;
+    let names = list(path, false)?;
+    if names.is_empty() {
+        return Err(Error::not_found(format!("the directory {} holds no store", path.display())));
+    }
+    let locked = if names.contains(WATERMARK) || !accept_data_loss { WATERMARK } else { CURRENT };
+    if !names.contains(locked) {
+        return Err(match names.contains(CURRENT) {
+            true => Error::corrupt(format!("the file {WATERMARK} of the store at {} is missing", path.display())),
+            false => Error::invalid(format!("the directory {} holds other things than a store", path.display())),
+        });
+    }
+    let file = File::open(path.join(locked)).map_err(|error| unavailable(path, "its watermark cannot be read", error))?;
+    held(path, file.try_lock_shared())?;
+    let watermark = match found(path, &file)? {
+        Found::Valid(watermark, _) => watermark,
+        Found::Newer(version) => return Err(newer(path, version)),
+        Found::Damaged if accept_data_loss => Watermark::default(),
+        Found::Damaged => return Err(damaged(path)),
+    };
+    if watermark.manifest == 0 && !names.contains(CURRENT) {
+        return Err(incomplete(path));
+    }
+    let mut findings = preflight::inspect(path, watermark, families)?;
+    let after_loss = !findings.damage.is_empty();
+    if after_loss && !accept_data_loss {
+        return Err(findings.damage.swap_remove(0));
+    }
+    let view = View::of(path, &findings).map_err(|error| unavailable(path, "a view of its logs cannot be made", error))?;
+    Ok(Admission {
+        path: path.to_path_buf(),
+        after_loss,
+        view,
+        sequence: findings.sequence,
+        open_files,
+        watermark: None,
+        _reading: Some(file),
+    })
+}
+
+fn found(path: &Path, file: &File) -> Result<Found> {
+    let bytes = WatermarkFile::read(file).map_err(|error| unavailable(path, "its watermark cannot be read", error))?;
+    Ok(watermark::decode(&bytes))
+}
+
+fn newer(path: &Path, version: u32) -> Error {
+    Error::invalid(format!("the store at {} has format {version}, which is newer than this program", path.display()))
+}
+
+fn damaged(path: &Path) -> Error {
+    Error::corrupt(format!("the file {WATERMARK} of the store at {} is damaged", path.display()))
 }
 
 fn incomplete(path: &Path) -> Error {
@@ -105,11 +170,15 @@ fn sync_directory(path: &Path) -> io::Result<()> {
 }
 
 /// The watermark file, locked. The database has a lock of its own, but takes it only after the checks before it.
-fn lock(path: &Path, create: bool) -> Result<File> {
+pub(super) fn lock(path: &Path, create: bool) -> Result<File> {
     let file = OpenOptions::new().read(true).write(true).create(create).truncate(false).open(path.join(WATERMARK));
     let file = file.map_err(|error| unavailable(path, "its watermark cannot be opened", error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
+    held(path, file.try_lock()).map(|()| file)
+}
+
+fn held(path: &Path, locked: std::result::Result<(), TryLockError>) -> Result<()> {
+    match locked {
+        Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => {
             Err(Error::unavailable(format!("another process has the store at {} open", path.display())))
         }
@@ -117,22 +186,31 @@ fn lock(path: &Path, create: bool) -> Result<File> {
     }
 }
 
-/// The database keeps every file open; running out of descriptors later would be a failure in the middle of a write.
-fn check_open_files(path: &Path, files: usize) -> Result<()> {
+/// How many files the database may keep open: as the process may, but for some that others need. It opens and closes them within
+/// that, however many there are.
+fn open_files(path: &Path) -> Result<i32> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the call fills the struct it is given, which lives until it returns.
     let known = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0;
-    let needed = u64::try_from(files).unwrap_or(u64::MAX).saturating_add(OTHER_FILES);
-    if known && limit.rlim_cur < needed {
-        let (place, allowed) = (path.display(), limit.rlim_cur);
-        return Err(Error::new(
-            ErrorKind::Unavailable,
-            format!(
-                "the store at {place} needs {needed} open files and the process may have {allowed}: raise the limit (ulimit -n)"
-            ),
-        ));
+    let allowed = if known { limit.rlim_cur } else { 2 * OTHER_FILES };
+    if allowed < OPEN_FILES_MIN {
+        let place = path.display();
+        return Err(Error::unavailable(format!(
+            "the store at {place} needs {OPEN_FILES_MIN} open files and the process may have {allowed}: raise the limit (ulimit -n {})",
+            2 * OTHER_FILES
+        )));
     }
-    Ok(())
+    Ok(i32::try_from(allowed - OTHER_FILES.min(allowed / 2)).unwrap_or(i32::MAX))
+}
+
+/// The free bytes of the file system, if it can tell.
+fn free_bytes(path: &Path) -> Option<u64> {
+    let path = CString::new(path.as_os_str().as_bytes()).ok()?;
+    // SAFETY: all zeros is a value of this struct of numbers.
+    let mut free: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the path ends with a zero, and the call fills the struct it is given; both live until it returns.
+    let known = unsafe { libc::statvfs(path.as_ptr(), &raw mut free) } == 0;
+    known.then(|| free.f_bavail.saturating_mul(free.f_frsize))
 }
 
 /// Acts on what was found: refuses damage, or takes away what does not count so that the database never sees it. Returns
@@ -151,6 +229,12 @@ fn settle(path: &Path, mut findings: Findings, accept_data_loss: bool) -> Result
         quarantine(path, &findings.orphans)
     };
     let settled = settled.and_then(|()| {
+        if let Some(number) = findings.current {
+            let fresh = path.join("CURRENT.new");
+            fs::write(&fresh, format!("MANIFEST-{number:06}\n"))?;
+            File::open(&fresh)?.sync_all()?;
+            fs::rename(fresh, path.join(CURRENT))?;
+        }
         for (file, end) in &findings.tails {
             let file = OpenOptions::new().write(true).open(file)?;
             file.set_len(*end)?;
@@ -185,9 +269,32 @@ fn quarantine(path: &Path, files: &[PathBuf]) -> io::Result<()> {
 }
 
 impl Admission {
+    fn writing(path: &Path, watermark: WatermarkFile, open_files: i32) -> Self {
+        let watermark = Some(Mutex::new(watermark));
+        let path = path.to_path_buf();
+        Self { path, after_loss: false, view: None, sequence: 0, open_files, watermark, _reading: None }
+    }
+
+    /// The directory of the store.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether there is hardly room for what the logs hold once more.
+    pub(super) fn is_tight(&self) -> bool {
+        let logs = list(&self.path, false).unwrap_or_default().into_iter().filter(|name| name.ends_with(".log"));
+        let bytes: u64 = logs.filter_map(|name| fs::metadata(self.path.join(name)).ok()).map(|metadata| metadata.len()).sum();
+        free_bytes(&self.path).is_some_and(|free| free < bytes.saturating_mul(2).saturating_add(SPARE_BYTES))
+    }
+
+    /// The directory that the database is to be opened in.
+    pub(super) fn place(&self) -> &Path {
+        self.view.as_ref().map_or(&self.path, |view| &view.0)
+    }
+
     /// Notes what the database found when it was opened.
     pub(super) fn opened(&self, sequence: u64) -> Result<()> {
-        let mut file = self.file();
+        let Some(mut file) = self.file() else { return Ok(()) };
         let noted = self.manifest().and_then(|(manifest, manifest_bytes)| {
             let watermark = Watermark { sequence, manifest, manifest_bytes };
             file.write(watermark).and_then(|()| file.sync()).map_err(|error| unavailable(&self.path, "its watermark", error))
@@ -197,28 +304,71 @@ impl Admission {
 
     /// Notes that a sync has returned. The watermark may lag, so that failing to write it is no failure of the commit.
     pub(super) fn synced(&self, sequence: u64) {
-        let mut file = self.file();
+        let Some(mut file) = self.file() else { return };
         let last = file.watermark();
         if sequence > last.sequence {
             let _ = file.write(Watermark { sequence, ..last });
         }
     }
 
-    /// Notes that everything up to a sequence is in final files, or that the store is being closed.
-    pub(super) fn settled(&self, sequence: u64) {
-        let mut file = self.file();
+    /// Notes that everything up to a sequence is in final files, or that the store is being closed. Of the manifest nothing is
+    /// promised where the database `failed` at something: its last edits may be ones that it took back.
+    pub(super) fn settled(&self, sequence: u64, failed: bool) {
+        let Some(mut file) = self.file() else { return };
         let last = file.watermark();
-        let (manifest, manifest_bytes) = self.manifest().unwrap_or((last.manifest, last.manifest_bytes));
+        let known = (last.manifest, last.manifest_bytes);
+        let (manifest, manifest_bytes) = if failed { known } else { self.manifest().unwrap_or(known) };
         let watermark = Watermark { sequence: sequence.max(last.sequence), manifest, manifest_bytes };
         let _ = file.write(watermark).and_then(|()| file.sync());
     }
 
-    fn file(&self) -> MutexGuard<'_, WatermarkFile> {
-        self.watermark.lock().unwrap_or_else(PoisonError::into_inner)
+    fn file(&self) -> Option<MutexGuard<'_, WatermarkFile>> {
+        self.watermark.as_ref().map(|file| file.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The manifest and how much of it is on the medium now. The database may begin a new one at any time.
     fn manifest(&self) -> Result<(u64, u64)> {
         preflight::synced_manifest(&self.path).or_else(|_| preflight::synced_manifest(&self.path))
+    }
+}
+
+/// A directory of links to a store's files, in which those are cut that have to be. It goes when it is dropped.
+#[derive(Debug)]
+struct View(PathBuf);
+
+impl View {
+    /// Whatever of a store counts, if that is not the store as it stands.
+    fn of(path: &Path, findings: &Findings) -> io::Result<Option<Self>> {
+        if findings.tails.is_empty() && findings.orphans.is_empty() && findings.current.is_none() {
+            return Ok(None);
+        }
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let view = Self(std::env::temp_dir().join(format!("gridstone-view-{}-{number}", std::process::id())));
+        fs::create_dir(&view.0)?;
+        let store = fs::canonicalize(path)?;
+        for entry in fs::read_dir(&store)? {
+            let (file, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
+            let place = view.0.join(&name);
+            let is_of = |other: &PathBuf| other.file_name() == Some(name.as_os_str());
+            if findings.orphans.iter().any(is_of) || name == WATERMARK {
+                continue;
+            }
+            if let Some((_, end)) = findings.tails.iter().find(|(tail, _)| is_of(tail)) {
+                io::copy(&mut File::open(&file)?.take(*end), &mut File::create(&place)?)?;
+            } else if name == CURRENT {
+                fs::write(&place, format!("MANIFEST-{:06}\n", findings.manifest.0))?;
+            } else {
+                std::os::unix::fs::symlink(&file, &place)?;
+            }
+        }
+        Ok(Some(view))
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        // Nothing is lost with it, and nobody could do anything about it.
+        let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -1,6 +1,7 @@
 //! A decorator that lets chosen calls of an engine fail, so that a test can sweep a failure over every call of a run.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -155,6 +156,11 @@ impl<E: Engine> Engine for Faulty<E> {
             self.engine.compact(space, range)?;
         }
         failure.map_or(Ok(()), |_| Err(injected()))
+    }
+
+    fn checkpoint(&self, target: &Path) -> Result<()> {
+        self.plan.read()?;
+        self.engine.checkpoint(target)
     }
 
     fn counters(&self) -> Counters {

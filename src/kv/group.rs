@@ -145,6 +145,12 @@ impl Group {
         lock(&self.order).history.release(snapshot);
     }
 
+    /// Whether commits are refused after one whose outcome is unknown.
+    #[cfg(feature = "rocksdb")]
+    pub(super) fn is_poisoned(&self) -> bool {
+        lock(&self.queue).poison.is_some()
+    }
+
     /// Commits a batch, possibly along with those of other threads.
     pub(super) fn commit(&self, medium: &impl Medium, batch: Batch, durability: Durability) -> Result<Sequence> {
         batch.validate()?;

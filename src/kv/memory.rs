@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::ops::Bound;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::occ::History;
@@ -176,6 +177,10 @@ impl Engine for Memory {
     fn compact(&self, _: Space, _: &KeyRange) -> Result<()> {
         lock(&self.state).collect();
         Ok(())
+    }
+
+    fn checkpoint(&self, _: &Path) -> Result<()> {
+        Err(Error::invalid("a store in memory has no files to make a checkpoint of"))
     }
 
     fn counters(&self) -> Counters {

@@ -22,7 +22,10 @@ mod batch;
 mod faulty;
 mod memory;
 mod occ;
+mod read_only;
 
+#[cfg(feature = "rocksdb")]
+mod checkpoint;
 #[cfg(feature = "rocksdb")]
 mod directory;
 #[cfg(any(test, feature = "rocksdb"))]
@@ -31,8 +34,6 @@ mod group;
 mod group_tests;
 #[cfg(feature = "rocksdb")]
 mod rocks;
-#[cfg(all(test, feature = "rocksdb"))]
-mod rocks_tests;
 #[cfg(test)]
 mod shuttled_tests;
 
@@ -46,11 +47,15 @@ mod sync {
 }
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 pub use batch::{Batch, Write};
+#[cfg(feature = "rocksdb")]
+pub(crate) use checkpoint::restore;
 pub use faulty::{Failure, Faulty};
 pub use memory::Memory;
+pub use read_only::ReadOnly;
 #[cfg(feature = "rocksdb")]
 pub use rocks::{Rocks, RocksOptions};
 
@@ -172,6 +177,10 @@ pub trait Engine: Send + Sync + fmt::Debug {
 
     /// Gives back the space of what was deleted or overwritten in a range. What can be read does not change.
     fn compact(&self, space: Space, range: &KeyRange) -> Result<()>;
+
+    /// Makes a copy of the store as it is now in a directory, or brings the copy there up to date; the copy is whole at every moment.
+    /// [`Invalid`](crate::ErrorKind::Invalid) where the engine keeps nothing in files.
+    fn checkpoint(&self, target: &Path) -> Result<()>;
 
     /// What the engine has counted since it was opened.
     fn counters(&self) -> Counters;

@@ -12,6 +12,7 @@ mod sync {
 }
 
 #[expect(clippy::duplicate_mod, reason = "it is compiled on other primitives")]
+#[expect(dead_code, reason = "not all of it is tried here")]
 #[path = "group.rs"]
 mod group;
 

@@ -62,22 +62,40 @@ pub(super) struct Entered {
     pub(super) identity: u64,
 }
 
+/// Checks the format of a store that is only to be read.
+pub(super) fn look(engine: &dyn Engine) -> Result<Entered> {
+    let snapshot = engine.snapshot()?;
+    if read::<Number>(snapshot.as_ref(), RecordKind::Format, meta::FORMAT.to_vec())?.is_none() {
+        return Err(Error::not_found("the store is empty; its creation was not completed"));
+    }
+    check_format(snapshot.as_ref())?;
+    let number = |kind, key: &[u8]| read::<Number>(snapshot.as_ref(), kind, key.to_vec());
+    let epoch = number(RecordKind::Epoch, meta::EPOCH)?.map_or(0, |Number(epoch)| epoch) + 1;
+    let identity = number(RecordKind::Identity, meta::IDENTITY)?.map_or(0, |Number(identity)| identity);
+    Ok(Entered { epoch, identity })
+}
+
+/// Whether the store has a format record, which then is of this version.
+fn check_format(snapshot: &dyn Snapshot) -> Result<bool> {
+    match read::<Number>(snapshot, RecordKind::Format, meta::FORMAT.to_vec())? {
+        Some(Number(format)) if format != u64::from(FORMAT) => {
+            Err(Error::invalid(format!("the store has format {format}; this version of gridstone reads format {FORMAT}")))
+        }
+        Some(_) => Ok(true),
+        None if !snapshot.scan(Space::Meta, &KeyRange::all(), Order::Ascending, 1)?.entries.is_empty() => {
+            Err(Error::corrupt("the store's format record is missing"))
+        }
+        None => Ok(false),
+    }
+}
+
 /// Checks the format, and raises the epoch durably. `identity` is for a store that has none, and for one that is to be `another`
 /// from now on.
 pub(super) fn enter(engine: &dyn Engine, identity: u64, another: bool) -> Result<Entered> {
     let snapshot = engine.snapshot()?;
     let mut batch = Batch::at(snapshot.as_ref());
-    match read::<Number>(snapshot.as_ref(), RecordKind::Format, meta::FORMAT.to_vec())? {
-        Some(Number(format)) if format != u64::from(FORMAT) => {
-            return Err(Error::invalid(format!(
-                "the store has format {format}; this version of gridstone reads format {FORMAT}"
-            )));
-        }
-        Some(_) => {}
-        None if !snapshot.scan(Space::Meta, &KeyRange::all(), Order::Ascending, 1)?.entries.is_empty() => {
-            return Err(Error::corrupt("the store's format record is missing"));
-        }
-        None => batch.put(Space::Meta, meta::FORMAT.to_vec(), encode_record(RecordKind::Format, &Number(u64::from(FORMAT)))?),
+    if !check_format(snapshot.as_ref())? {
+        batch.put(Space::Meta, meta::FORMAT.to_vec(), encode_record(RecordKind::Format, &Number(u64::from(FORMAT)))?);
     }
     let known = read::<Number>(snapshot.as_ref(), RecordKind::Identity, meta::IDENTITY.to_vec())?;
     let identity = match known {

@@ -5,6 +5,7 @@ mod backlog;
 #[cfg(test)]
 mod backlog_tests;
 mod base;
+mod blocked;
 mod catalog;
 mod chunks;
 mod column;
@@ -19,6 +20,7 @@ mod snapshot;
 mod state;
 mod stats;
 mod turns;
+mod workers;
 
 /// What threads wait with.
 mod sync {
@@ -26,14 +28,16 @@ mod sync {
 }
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 pub(crate) use base::Base;
+pub(crate) use blocked::Blocked;
 pub(crate) use catalog::{RecordKind, decode_record, encode_record, read as read_record};
 use chunks::Registered;
-pub(crate) use chunks::{BaseChunk, ChunkReader, ChunkWrite, LayerChunks, LayerSpec, Written, base_fill};
+pub(crate) use chunks::{BaseChunk, ChunkReader, ChunkWrite, LayerChunks, LayerSpec, Place, Written, base_fill};
 pub use grid::Grid;
 pub(crate) use journal::{Journal, Number};
 pub use listing::ChunkInfo;
@@ -51,6 +55,7 @@ use names::Names;
 use snapshot::Pins;
 use stats::{Counters, Effect};
 use turns::Turns;
+use workers::Workers;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::GridId;
@@ -68,6 +73,7 @@ pub struct Store {
     shared: Arc<Shared>,
     /// Absent in the handles of the background threads, so that they do not keep themselves alive.
     background: Option<Arc<Background>>,
+    workers: Workers,
 }
 
 #[derive(Debug)]
@@ -90,7 +96,7 @@ struct Shared {
 #[derive(Debug, Default)]
 pub(crate) struct Desk {
     /// At most one aggregation of a grid is under way in a process.
-    aggregator: Arc<Mutex<()>>,
+    aggregator: Arc<Mutex<Blocked>>,
     counters: Counters,
     turns: Turns,
 }
@@ -112,7 +118,10 @@ impl Store {
     pub(crate) fn start(engine: Arc<dyn Engine>, options: StoreOptions) -> Result<Self> {
         let _span = tracing::debug_span!("open", policy = ?options.policy_chosen()).entered();
         let registered = options.registered()?;
-        let entered = catalog::enter(engine.as_ref(), options.own_identity(), options.accepts_data_loss())?;
+        let entered = match options.reads_only() {
+            true => catalog::look(engine.as_ref())?,
+            false => catalog::enter(engine.as_ref(), options.own_identity(), options.is_another())?,
+        };
         let first = entered.epoch << EPOCH_SHIFT;
         let shared = Shared {
             engine,
@@ -127,7 +136,7 @@ impl Store {
             commits: AtomicU64::new(0),
             conflicts: AtomicU64::new(0),
         };
-        Ok(Self { shared: Arc::new(shared), background: None })
+        Ok(Self { shared: Arc::new(shared), background: None, workers: Workers::default() })
     }
 
     /// The same store with threads of its own that do the work of its background.
@@ -166,6 +175,21 @@ impl Store {
     /// Moves what is buffered in memory into its final files, so that logs can be dropped.
     pub fn flush(&self) -> Result<()> {
         self.engine().flush()
+    }
+
+    /// Makes a copy of the store as it is now in a directory, or brings the copy that is there up to date. It is consistent over all
+    /// grids, and made while others read and write. On the same file system it shares the data files, which are never changed, and
+    /// takes little time and space; on another they are copied.
+    ///
+    /// The copy is checked, and takes its place at once: cut short, the last one stays whole. It can be read as it is
+    /// ([`open_read_only`](Self::open_read_only)); opened for writing it becomes a store of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](ErrorKind::Invalid) if the directory holds other things than a copy, or the store is in memory;
+    /// [`Unavailable`](ErrorKind::Unavailable) if it cannot be written, or somebody reads the old copy.
+    pub fn checkpoint(&self, directory: impl AsRef<Path>) -> Result<()> {
+        self.engine().checkpoint(directory.as_ref())
     }
 
     /// When aggregates are brought up to date.
@@ -278,9 +302,19 @@ impl Store {
         self.backlog().forget(grid);
     }
 
-    /// The lock under which a grid is aggregated.
-    pub(crate) fn aggregator(&self, grid: GridId) -> Arc<Mutex<()>> {
+    /// The lock under which a grid is aggregated. Its holder computes with its [`Workers`].
+    pub(crate) fn aggregator(&self, grid: GridId) -> Arc<Mutex<Blocked>> {
         Arc::clone(&self.desk(grid).aggregator)
+    }
+
+    /// Where this handle computes what it holds locks for.
+    pub(crate) fn workers(&self) -> &Workers {
+        &self.workers
+    }
+
+    /// The same handle with a pool of its own.
+    fn with_workers(self, workers: Workers) -> Self {
+        Self { workers, ..self }
     }
 
     fn desk(&self, grid: GridId) -> Arc<Desk> {

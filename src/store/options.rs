@@ -31,6 +31,8 @@ pub struct StoreOptions {
     create: bool,
     policy: Policy,
     accept_data_loss: bool,
+    read_only: bool,
+    another: bool,
     aggregators: Vec<Arc<dyn Aggregator>>,
     changes_kept: u64,
     identity: Option<u64>,
@@ -62,6 +64,8 @@ impl Default for StoreOptions {
             create: true,
             policy: Policy::Inline,
             accept_data_loss: false,
+            read_only: false,
+            another: false,
             aggregators: Vec::new(),
             changes_kept: CHANGES_KEPT,
             identity: None,
@@ -127,6 +131,16 @@ impl StoreOptions {
         self
     }
 
+    /// Opens the store only to read it: nothing in its directory is changed, so that it may be on a medium that cannot be written
+    /// to, belong to somebody else, or be a copy. Several processes may read it at once; while they do nobody can open it for
+    /// writing, nor they while somebody has. Puts and whatever else writes are [`Invalid`](crate::ErrorKind::Invalid), and nobody
+    /// aggregates, whatever the [policy](Self::policy). Not the default.
+    #[must_use]
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
     /// Registers a service's own aggregator under its name. A grid whose schema names one that is not registered can be
     /// read as it is stored, but not put into or aggregated.
     #[must_use]
@@ -170,8 +184,25 @@ impl StoreOptions {
         self.create
     }
 
+    #[cfg(feature = "rocksdb")]
     pub(crate) fn accepts_data_loss(&self) -> bool {
         self.accept_data_loss
+    }
+
+    /// The same for a store that is to be another one than it was.
+    #[cfg(feature = "rocksdb")]
+    pub(crate) fn another(mut self) -> Self {
+        self.another = true;
+        self
+    }
+
+    /// Whether the store is to be another one than it was, if it was there.
+    pub(super) fn is_another(&self) -> bool {
+        self.another || self.accept_data_loss
+    }
+
+    pub(crate) fn reads_only(&self) -> bool {
+        self.read_only
     }
 
     pub(super) fn most_changes_kept(&self) -> u64 {

@@ -301,6 +301,10 @@ impl Engine for Shared {
     fn compact(&self, space: Space, range: &KeyRange) -> Result<()> {
         self.0.compact(space, range)
     }
+    fn checkpoint(&self, target: &std::path::Path) -> gridstone::Result<()> {
+        self.0.checkpoint(target)
+    }
+
     fn counters(&self) -> gridstone::kv::Counters {
         self.0.counters()
     }

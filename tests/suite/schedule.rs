@@ -109,6 +109,10 @@ impl Engine for Stage {
         self.engine.compact(space, range)
     }
 
+    fn checkpoint(&self, target: &std::path::Path) -> gridstone::Result<()> {
+        self.engine.checkpoint(target)
+    }
+
     fn counters(&self) -> Counters {
         self.engine.counters()
     }

@@ -12,8 +12,9 @@ pub const BLOCK_BYTES: usize = 32 << 10;
 /// The bytes of a fragment's header.
 pub const HEADER_BYTES: usize = 7;
 
-/// What no write leaves behind, but a file system that lost one does: zeros where nothing was written.
-const HOLE_BYTES: usize = 512;
+/// What no write leaves behind, but a medium that lost one does: zeros where nothing was written, of a whole sector, or from where a
+/// record is to begin to the end of a sector.
+const SECTOR_BYTES: usize = 512;
 
 const FULL: u8 = 1;
 const FIRST: u8 = 2;
@@ -131,10 +132,13 @@ fn masked(checksum: u32) -> u32 {
 /// A fragment is not sound: is it the torn end of the log, or damage in the midst of it?
 fn classify(mut block: Block, bad: usize, source: &mut impl Read) -> io::Result<Ending> {
     let at = block.offset(bad);
-    let mut hole = longest_zeros(&block.bytes[bad..]);
+    // Blocks begin with a sector.
+    let sector = bad.next_multiple_of(SECTOR_BYTES).min(block.bytes.len());
+    let unwritten = sector > bad && block.bytes[bad..sector].iter().all(|byte| *byte == 0);
+    let mut hole = if unwritten { SECTOR_BYTES } else { longest_zeros(&block.bytes[bad..]) };
     for next in bad + 1..block.bytes.len() {
         if fragment(&block.bytes[next..]).is_some_and(|(fragment_type, _)| fragment_type <= LAST) {
-            let hole = longest_zeros(&block.bytes[bad..next]);
+            let hole = if unwritten { SECTOR_BYTES } else { longest_zeros(&block.bytes[bad..next]) };
             return Ok(verdict(at, block.offset(next), hole));
         }
     }
@@ -149,7 +153,7 @@ fn classify(mut block: Block, bad: usize, source: &mut impl Read) -> io::Result<
 }
 
 fn verdict(at: u64, next: u64, hole: usize) -> Ending {
-    if hole >= HOLE_BYTES { Ending::Torn { resumes: Some(next) } } else { Ending::Damaged { at, next } }
+    if hole >= SECTOR_BYTES { Ending::Torn { resumes: Some(next) } } else { Ending::Damaged { at, next } }
 }
 
 fn longest_zeros(bytes: &[u8]) -> usize {

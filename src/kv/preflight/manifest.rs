@@ -17,6 +17,8 @@ pub struct Manifest {
     pub logs: BTreeMap<u64, u64>,
     /// Names of the families but the first, which always is there.
     pub families: BTreeMap<u64, String>,
+    /// Numbers of the tables, and of the oldest file of large values that each refers to.
+    pub tables: BTreeMap<u64, Option<u64>>,
     /// Edits that take effect together, once all of them are there.
     pending: Vec<Edit>,
 }
@@ -30,6 +32,8 @@ struct Edit {
     family: u64,
     added: Option<String>,
     dropped: bool,
+    new_tables: Vec<(u64, Option<u64>)>,
+    deleted_tables: Vec<u64>,
     /// How many edits of the same group follow.
     group: Option<u64>,
 }
@@ -48,7 +52,23 @@ impl Manifest {
         Some(())
     }
 
+    /// The first data file that is needed and not among those that `exist`, and whether it is a table.
+    pub fn missing(&self, exist: impl Fn(u64, bool) -> bool) -> Option<(u64, bool)> {
+        let files = |(table, values): (&u64, &Option<u64>)| [Some((*table, true)), values.map(|values| (values, false))];
+        self.tables.iter().flat_map(files).flatten().find(|(number, table)| !exist(*number, *table))
+    }
+
+    /// Whether every edit so far has taken effect.
+    pub fn is_settled(&self) -> bool {
+        self.pending.is_empty()
+    }
+
     fn take_effect(&mut self, edit: Edit) {
+        // A table that moves to another level is deleted and added.
+        for number in &edit.deleted_tables {
+            self.tables.remove(number);
+        }
+        self.tables.extend(edit.new_tables);
         self.last_sequence = self.last_sequence.max(edit.last_sequence.unwrap_or(0));
         self.min_log = self.min_log.max(edit.min_log.unwrap_or(0));
         for (number, synced) in edit.logs {
@@ -89,10 +109,14 @@ impl Edit {
                 // A deleted file: level and number.
                 6 => {
                     take_varint(bytes)?;
-                    take_varint(bytes)?;
+                    edit.deleted_tables.push(take_varint(bytes)?);
                 }
                 10 => edit.min_log = edit.min_log.max(Some(take_varint(bytes)?)),
-                103 => edit.min_log = edit.min_log.max(new_file(bytes)?),
+                103 => {
+                    let table = NewTable::take(bytes)?;
+                    edit.new_tables.push((table.number, table.values));
+                    edit.min_log = edit.min_log.max(table.min_log);
+                }
                 200 => edit.family = take_varint(bytes)?,
                 201 => edit.added = Some(String::from_utf8(take_slice(bytes)?.to_vec()).ok()?),
                 202 => edit.dropped = true,
@@ -117,25 +141,37 @@ impl Edit {
     }
 }
 
-/// Steps over a file that is added; returns the log number that some versions hide in it.
-fn new_file(bytes: &mut &[u8]) -> Option<Option<u64>> {
-    for _ in 0..3 {
+/// A table that is added.
+struct NewTable {
+    number: u64,
+    /// The oldest file of large values that it refers to.
+    values: Option<u64>,
+    /// The log number that some versions hide in it.
+    min_log: Option<u64>,
+}
+
+impl NewTable {
+    fn take(bytes: &mut &[u8]) -> Option<Self> {
+        // Level, number, size; the smallest and the largest key; the sequences.
         take_varint(bytes)?;
-    }
-    take_slice(bytes)?;
-    take_slice(bytes)?;
-    take_varint(bytes)?;
-    take_varint(bytes)?;
-    let mut min_log = None;
-    loop {
-        match take_varint(bytes)? {
-            1 => return Some(min_log),
-            3 => min_log = Some(le_u64(take_slice(bytes)?, 0)?),
-            _ => drop(take_slice(bytes)?),
+        let mut table = Self { number: take_varint(bytes)?, values: None, min_log: None };
+        take_varint(bytes)?;
+        take_slice(bytes)?;
+        take_slice(bytes)?;
+        take_varint(bytes)?;
+        take_varint(bytes)?;
+        loop {
+            match take_varint(bytes)? {
+                1 => return Some(table),
+                3 => table.min_log = Some(le_u64(take_slice(bytes)?, 0)?),
+                4 => table.values = Some(take_varint(&mut take_slice(bytes)?)?),
+                _ => drop(take_slice(bytes)?),
+            }
         }
     }
 }
 
+/// Steps over a blob file that is added.
 fn blob_file(bytes: &mut &[u8]) -> Option<()> {
     for _ in 0..3 {
         take_varint(bytes)?;

@@ -9,6 +9,7 @@ pub mod manifest;
 pub mod watermark;
 
 mod bytes;
+mod version;
 
 use std::fs::{self, File};
 use std::io::{self, BufReader};
@@ -42,6 +43,8 @@ pub struct Findings {
     pub manifest: (u64, u64),
     /// The manifest and the logs.
     pub files: Vec<PathBuf>,
+    /// The manifest that counts, where it is not the one that is named as current.
+    pub current: Option<u64>,
 }
 
 /// Reads the logs of a store. An error means that they cannot be read at all; what they lack is among the findings.
@@ -49,7 +52,7 @@ pub struct Findings {
 /// `families` are those that a store has once it is made.
 pub fn inspect(directory: &Path, promised: Watermark, families: &[&str]) -> Result<Findings> {
     let mut findings = Findings::default();
-    let manifest = inspect_manifest(directory, promised, families, &mut findings)?;
+    let manifest = version::inspect(directory, promised, families, &mut findings)?;
     inspect_logs(directory, promised, &manifest, &mut findings)?;
     if findings.sequence < promised.sequence {
         let (found, promised, place) = (findings.sequence, promised.sequence, directory.display());
@@ -66,34 +69,6 @@ pub fn synced_manifest(directory: &Path) -> Result<(u64, u64)> {
     // A sync through any descriptor is a sync of the file.
     File::open(&path).and_then(|file| file.sync_data()).map_err(|error| unreadable(&path, error))?;
     Ok((number, scanned.end))
-}
-
-fn inspect_manifest(directory: &Path, promised: Watermark, families: &[&str], findings: &mut Findings) -> Result<Manifest> {
-    let (number, path) = current(directory)?;
-    let mut manifest = Manifest::default();
-    let scanned = log::scan(open(&path)?, usize::MAX, |record: Record<'_>| {
-        let applied = manifest.apply(record.head);
-        applied.ok_or_else(|| Failure::meaning(&path, record.at, "its record cannot be read"))
-    });
-    let scanned = stop_at_meaning(&path, scanned, findings)?;
-    findings.files.push(path.clone());
-    findings.manifest = (number, scanned.end);
-    findings.sequence = manifest.last_sequence;
-    note_ending(&path, scanned, true, findings);
-    if number < promised.manifest {
-        let text = format!("names manifest {number} although {} was in use", promised.manifest);
-        findings.damage.push(Error::corrupt(format!("the file {} {text}", directory.join(CURRENT).display())));
-    }
-    if number == promised.manifest && scanned.end < promised.manifest_bytes {
-        let text = format!("{} bytes of it had been synced", promised.manifest_bytes);
-        findings.damage.push(damaged(&path, scanned.end, &text));
-    }
-    if promised.manifest > 0
-        && let Some(missing) = families.iter().find(|name| !manifest.families.values().any(|known| known == *name))
-    {
-        findings.damage.push(damaged(&path, scanned.end, &format!("it lacks the family {missing}")));
-    }
-    Ok(manifest)
 }
 
 fn inspect_logs(directory: &Path, promised: Watermark, manifest: &Manifest, findings: &mut Findings) -> Result<()> {

@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use tempfile::TempDir;
 
-use super::preflight::watermark::{self, Found, WATERMARK};
+use super::super::preflight::watermark::{self, Found, WATERMARK};
+use super::super::{Failure, Faulty, Order, conformance, preflight};
 use super::*;
 use crate::error::ErrorKind;
 
@@ -511,4 +512,187 @@ fn deleted_ranges_stay_deleted_and_give_their_space_back() {
     assert_eq!(count(&engine), 50);
     let after = files(place.path());
     assert!(before >= 8_000_000 && after < before / 2, "{after} of {before} bytes are left");
+}
+
+fn names(path: &Path) -> Vec<String> {
+    let entries = fs::read_dir(path).expect("readable").map(|entry| entry.expect("readable").file_name());
+    entries.map(|name| name.to_string_lossy().into_owned()).collect()
+}
+
+/// The database writes an edit of its manifest, is told that this failed, and takes back the file that the edit names; the edit may
+/// be on the medium all the same.
+#[test]
+fn an_edit_of_the_manifest_whose_files_were_taken_back_does_not_count() {
+    let place = directory();
+    let engine = Rocks::open(place.path(), &creating()).expect("a new store");
+    (0..3).for_each(|key| put(&engine, key, 30, Durability::Sync));
+    let before = killed(place.path());
+    engine.flush().expect("flushed");
+    let after = killed(place.path());
+    let manifest = file_of(after.path(), "MANIFEST-");
+    fs::copy(&manifest, before.path().join(manifest.file_name().expect("a name"))).expect("copied");
+    // What was promised is as it was before the edit.
+    let engine = open(before.path()).expect("the state before the edit is whole");
+    assert_eq!(count(&engine), 3);
+    put(&engine, 3, 30, Durability::Sync);
+    drop(engine);
+    assert_eq!(count(&open(before.path()).expect("reopened")), 4);
+    // An edit that was promised is another matter.
+    let lost = file_of(after.path(), ".sst");
+    fs::remove_file(&lost).expect("removed");
+    let refused = open(after.path()).expect_err("a file is missing");
+    let name = lost.file_name().expect("a name").to_string_lossy().into_owned();
+    assert_eq!(refused.kind(), &ErrorKind::Corrupt);
+    assert!(refused.to_string().contains(&name), "{refused}");
+}
+
+/// The same of a whole new manifest that was taken back, or names files that were.
+#[test]
+fn a_manifest_that_was_taken_back_does_not_count() {
+    let place = directory();
+    let engine = Rocks::open(place.path(), &creating()).expect("a new store");
+    (0..3).for_each(|key| put(&engine, key, 30, Durability::Sync));
+    let before = killed(place.path());
+    let last = file_of(before.path(), "MANIFEST-");
+    let next = before.path().join("MANIFEST-000990");
+    for there in [false, true] {
+        fs::write(before.path().join("CURRENT"), "MANIFEST-000990\n").expect("written");
+        if there {
+            engine.flush().expect("flushed");
+            let after = killed(place.path());
+            fs::copy(file_of(after.path(), "MANIFEST-"), &next).expect("copied");
+        }
+        let image = directory();
+        copy(before.path(), image.path()).expect("copied");
+        let engine = open(image.path()).expect("the last manifest is whole");
+        assert_eq!(count(&engine), 3, "{there}");
+    }
+    fs::remove_file(&last).expect("removed");
+    fs::remove_file(&next).expect("removed");
+    assert_eq!(open(before.path()).expect_err("there is none").kind(), &ErrorKind::Corrupt);
+}
+
+/// Each opening and closing leaves small files; those that lie side by side are merged, whatever keys they hold.
+#[test]
+fn many_small_lives_leave_few_files() {
+    for rising in [false, true] {
+        let place = directory();
+        drop(Rocks::open(place.path(), &creating()).expect("a new store"));
+        let rounds = 90u32;
+        let mut most = 0;
+        for round in 0..rounds {
+            let engine = open(place.path()).expect("opened");
+            put(&engine, if rising { round } else { 0 }, 6000, Durability::Sync);
+            drop(engine);
+            let files = names(place.path());
+            most = most.max(files.len());
+            assert!(files.len() < 260, "{} files after {round} rounds", files.len());
+            let logs = files.iter().filter(|name| name.ends_with(".log"));
+            let left: u64 = logs.map(|name| fs::metadata(place.path().join(name)).expect("readable").len()).sum();
+            assert_eq!(left, 0, "nothing is left to be replayed");
+        }
+        assert_eq!(count(&open(place.path()).expect("opened")), if rising { usize::try_from(rounds).expect("few") } else { 1 });
+        println!("rising: {rising}, {most} files at most");
+    }
+}
+
+/// A store that is only read stays as it is, byte for byte; even where its log ends torn.
+#[test]
+fn reading_changes_nothing() {
+    let reading = RocksOptions { read_only: true, ..RocksOptions::default() };
+    let image = small_store(3, 6);
+    let log = file_of(image.path(), ".log");
+    for torn in [false, true] {
+        if torn {
+            let mut bytes = fs::read(&log).expect("readable");
+            bytes.extend([7; 900]);
+            fs::write(&log, bytes).expect("written");
+        }
+        let content = || {
+            let paths = names(image.path()).into_iter().map(|name| image.path().join(name));
+            paths.map(|path| (fs::read(&path).expect("readable"), path)).collect::<BTreeSet<_>>()
+        };
+        let before = content();
+        let engine = Rocks::open(image.path(), &reading).expect("opened");
+        assert_eq!(count(&engine), 9);
+        let other = Rocks::open(image.path(), &reading).expect("several may read");
+        assert_eq!(open(image.path()).expect_err("others read it").kind(), &ErrorKind::Unavailable);
+        let keys = [0u32.to_be_bytes().to_vec(), 77u32.to_be_bytes().to_vec(), 8u32.to_be_bytes().to_vec()];
+        let mut found = Vec::new();
+        let snapshot = engine.snapshot().expect("a snapshot");
+        snapshot.get_many(Space::Base, &keys, &mut |_, value| Ok(found.push(value.is_some()))).expect("read");
+        assert_eq!(found, [true, false, true]);
+        drop((snapshot, engine, other));
+        assert!(content() == before, "torn: {torn}");
+    }
+    flip(&log, 4000);
+    assert_eq!(Rocks::open(image.path(), &reading).expect_err("damaged").kind(), &ErrorKind::Corrupt);
+    let writing = open(&directory().path().join("none")).expect_err("none");
+    assert_eq!(writing.kind(), &ErrorKind::NotFound);
+}
+
+#[test]
+fn a_checkpoint_is_whole_and_apart() {
+    let place = directory();
+    let engine = Rocks::open(place.path(), &creating()).expect("a new store");
+    let copies = directory();
+    let target = copies.path().join("copy");
+    let reading = RocksOptions { read_only: true, ..RocksOptions::default() };
+    for round in 0..3 {
+        put(&engine, 2 * round, 9000, Durability::Buffered);
+        engine.checkpoint(&target).expect("made");
+        put(&engine, 2 * round + 1, 9000, Durability::Sync);
+        let expected = usize::try_from(2 * round + 1).expect("few");
+        assert_eq!(count(&Rocks::open(&target, &reading).expect("a copy")), expected);
+        assert_eq!(names(copies.path()), ["copy"], "nothing else is left");
+    }
+    let reader = Rocks::open(&target, &reading).expect("a copy");
+    assert_eq!(engine.checkpoint(&target).expect_err("it is being read").kind(), &ErrorKind::Unavailable);
+    drop(reader);
+    assert_eq!(engine.checkpoint(place.path()).expect_err("a store").kind(), &ErrorKind::Invalid);
+    let restored = copies.path().join("restored");
+    crate::kv::restore(&target, &restored, false).expect("restored");
+    assert_eq!(crate::kv::restore(&target, &restored, false).expect_err("there is one").kind(), &ErrorKind::Invalid);
+    let other = open(&restored).expect("a store");
+    assert!(other.is_copy());
+    other.adopt().expect("adopted");
+    put(&other, 5, 10, Durability::Sync);
+    assert_eq!((count(&other), other.is_copy()), (6, false));
+    drop(other);
+    assert_eq!(count(&Rocks::open(&target, &reading).expect("a copy")), 5, "the copy is what it was");
+    assert_eq!(count(&engine), 6);
+}
+
+/// The database's own compactions never meet a damaged value; those that are asked for leave it where it is.
+#[test]
+fn a_damaged_value_stops_nobody_but_its_readers() {
+    let place = directory();
+    let engine = Rocks::open(place.path(), &creating()).expect("a new store");
+    (0..20).for_each(|key| put(&engine, key, 20_000, Durability::Buffered));
+    drop(engine);
+    let entries = names(place.path()).into_iter().filter(|name| name.ends_with(".blob"));
+    entries.for_each(|name| flip(&place.path().join(name), 10_000 * 8));
+    let engine = open(place.path()).expect("values are not read on opening");
+    for round in 0..12 {
+        // The damaged value is the first one.
+        for key in 1..20u32 {
+            put(&engine, key, 20_000 + round, Durability::Buffered);
+        }
+        engine.flush().expect("flushed");
+    }
+    for space in Space::ALL {
+        engine.compact(space, &KeyRange::all()).expect("compacted");
+    }
+    put(&engine, 20, 10, Durability::Sync);
+    let snapshot = engine.snapshot().expect("a snapshot");
+    let first = [0u32.to_be_bytes().to_vec()];
+    assert_eq!(snapshot.get_many(Space::Base, &first, &mut |_, _| Ok(())).expect_err("damaged").kind(), &ErrorKind::Corrupt);
+    put(&engine, 0, 20_000, Durability::Sync);
+    drop(snapshot);
+    assert_eq!(count(&engine), 21);
+    for space in Space::ALL {
+        engine.compact(space, &KeyRange::all()).expect("compacted");
+    }
+    drop(engine);
+    assert_eq!(count(&open(place.path()).expect("opened")), 21);
 }

@@ -1,0 +1,153 @@
+//! Which state of its data files a store is in: the last one that its manifest tells and that is whole.
+//!
+//! The database writes an edit into the manifest when new data files are there, and takes the files away again if that write fails,
+//! though the edit may have reached the medium. Then the state before the edit counts: nobody was told of the edit, what it would have
+//! replaced is still there, and so are the logs.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::log::{self, Ending, Record, Scanned};
+use super::manifest::Manifest;
+use super::watermark::Watermark;
+use super::{CURRENT, Failure, Findings, current, damaged, note_ending, number, open, stop_at_meaning, unreadable};
+use crate::error::{Error, Result};
+
+/// A manifest as far as it was read.
+struct Version {
+    number: u64,
+    path: PathBuf,
+    manifest: Manifest,
+    scanned: Scanned,
+}
+
+impl Version {
+    /// Whether what was promised of the manifest lies before an end.
+    fn keeps(&self, promised: Watermark, end: u64) -> bool {
+        self.number > promised.manifest || self.number == promised.manifest && end >= promised.manifest_bytes
+    }
+}
+
+/// Reads the manifest that counts, and notes what is wrong with it.
+pub(super) fn inspect(directory: &Path, promised: Watermark, families: &[&str], findings: &mut Findings) -> Result<Manifest> {
+    let files = DataFiles::list(directory)?;
+    let (named, path) = current(directory)?;
+    let mut version = match read(named, path, u64::MAX, findings, &mut |_, _| ()) {
+        Ok(version) => last_whole(version, promised, &files, findings)?,
+        Err(error) => match last_whole_before(directory, named, promised, &files)? {
+            Some(version) => version,
+            None => return Err(error),
+        },
+    };
+    if let Some((number, table)) = files.missing(&version.manifest) {
+        match last_whole_before(directory, named, promised, &files)? {
+            Some(older) => version = older,
+            None => {
+                let (place, name) = (directory.display(), DataFiles::name(number, table));
+                findings.damage.push(Error::corrupt(format!("the file {name} is missing in {place}")));
+            }
+        }
+    }
+    let Version { number, path, manifest, scanned } = version;
+    findings.current = Some(number).filter(|number| *number != named);
+    findings.files.push(path.clone());
+    findings.manifest = (number, scanned.end);
+    findings.sequence = manifest.last_sequence;
+    let lacking = number < promised.manifest || number == promised.manifest && scanned.end < promised.manifest_bytes;
+    note_ending(&path, scanned, lacking, findings);
+    if number < promised.manifest {
+        let text = format!("names manifest {number} although {} was in use", promised.manifest);
+        findings.damage.push(Error::corrupt(format!("the file {} {text}", directory.join(CURRENT).display())));
+    }
+    if number == promised.manifest && scanned.end < promised.manifest_bytes {
+        let text = format!("{} bytes of it had been synced", promised.manifest_bytes);
+        findings.damage.push(damaged(&path, scanned.end, &text));
+    }
+    if promised.manifest > 0
+        && let Some(missing) = families.iter().find(|name| !manifest.families.values().any(|known| known == *name))
+    {
+        findings.damage.push(damaged(&path, scanned.end, &format!("it lacks the family {missing}")));
+    }
+    Ok(manifest)
+}
+
+/// The manifest up to its last edit that is whole, if all that was promised lies before that.
+fn last_whole(version: Version, promised: Watermark, files: &DataFiles, findings: &mut Findings) -> Result<Version> {
+    if files.missing(&version.manifest).is_none() {
+        return Ok(version);
+    }
+    let mut whole = None;
+    read(version.number, version.path.clone(), u64::MAX, &mut Findings::default(), &mut |manifest, end| {
+        if manifest.is_settled() && files.missing(manifest).is_none() {
+            whole = Some(end);
+        }
+    })?;
+    match whole.filter(|end| *end > 0 && version.keeps(promised, *end)) {
+        Some(end) => {
+            let cut = read(version.number, version.path, end, findings, &mut |_, _| ())?;
+            Ok(Version { scanned: Scanned { end, ending: Ending::Torn { resumes: None } }, ..cut })
+        }
+        None => Ok(version),
+    }
+}
+
+/// The last manifest before the named one that has a whole state with all that was promised.
+fn last_whole_before(directory: &Path, named: u64, promised: Watermark, files: &DataFiles) -> Result<Option<Version>> {
+    for number in files.manifests.iter().rev().filter(|number| **number < named && **number >= promised.manifest.max(1)) {
+        let (path, mut findings) = (directory.join(format!("MANIFEST-{number:06}")), Findings::default());
+        let version = read(*number, path, u64::MAX, &mut findings, &mut |_, _| ())?;
+        let version = last_whole(version, promised, files, &mut findings)?;
+        let whole = files.missing(&version.manifest).is_none() && version.keeps(promised, version.scanned.end);
+        if findings.damage.is_empty() && whole && version.scanned.end > 0 {
+            return Ok(Some(version));
+        }
+    }
+    Ok(None)
+}
+
+/// Reads a manifest up to an end. `visit` sees it before each edit, with where that begins.
+fn read(number: u64, path: PathBuf, end: u64, findings: &mut Findings, visit: &mut dyn FnMut(&Manifest, u64)) -> Result<Version> {
+    let mut manifest = Manifest::default();
+    let scanned = log::scan(open(&path)?.take(end), usize::MAX, |record: Record<'_>| {
+        visit(&manifest, record.at);
+        let applied = manifest.apply(record.head);
+        applied.ok_or_else(|| Failure::meaning(&path, record.at, "its record cannot be read"))
+    });
+    let scanned = stop_at_meaning(&path, scanned, findings)?;
+    Ok(Version { number, path, manifest, scanned })
+}
+
+/// The data files and manifests of a directory.
+struct DataFiles {
+    tables: BTreeSet<u64>,
+    blobs: BTreeSet<u64>,
+    manifests: BTreeSet<u64>,
+}
+
+impl DataFiles {
+    fn list(directory: &Path) -> Result<Self> {
+        let entries = fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        let entries = entries.map_err(|error| unreadable(directory, error))?;
+        let names: Vec<_> = entries.iter().map(fs::DirEntry::file_name).collect();
+        let numbers = |of: &dyn Fn(&str) -> Option<u64>| {
+            names.iter().map(AsRef::<OsStr>::as_ref).filter_map(OsStr::to_str).filter_map(of).collect()
+        };
+        Ok(Self {
+            tables: numbers(&|name| number(name.strip_suffix(".sst")?)),
+            blobs: numbers(&|name| number(name.strip_suffix(".blob")?)),
+            manifests: numbers(&|name| number(name.strip_prefix("MANIFEST-")?)),
+        })
+    }
+
+    /// The first file that a manifest needs and that is not there, and whether it is a table.
+    fn missing(&self, manifest: &Manifest) -> Option<(u64, bool)> {
+        manifest.missing(|number, table| if table { self.tables.contains(&number) } else { self.blobs.contains(&number) })
+    }
+
+    fn name(number: u64, table: bool) -> String {
+        format!("{number:06}.{}", if table { "sst" } else { "blob" })
+    }
+}
