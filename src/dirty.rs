@@ -78,7 +78,14 @@ pub(crate) fn mark(grid: &Grid, batch: &mut Batch, edges: impl IntoIterator<Item
 impl Marks {
     /// The first marks of a grid, at most `limit`.
     pub(crate) fn first(grid: &Grid, snapshot: &dyn Snapshot, limit: usize) -> Result<Self> {
-        let page = snapshot.scan(Space::Dirty, &MarkKey::all(grid.id()), Order::Ascending, limit)?;
+        Self::first_but(grid, snapshot, limit, &BTreeSet::new())
+    }
+
+    /// The first marks of a grid that are not to be skipped, at most `limit`.
+    pub(crate) fn first_but(grid: &Grid, snapshot: &dyn Snapshot, limit: usize, skipped: &BTreeSet<Vec<u8>>) -> Result<Self> {
+        let mut page = snapshot.scan(Space::Dirty, &MarkKey::all(grid.id()), Order::Ascending, limit + skipped.len())?;
+        page.entries.retain(|(key, _)| !skipped.contains(key));
+        page.entries.truncate(limit);
         let edges = page.entries.iter().map(|(key, value)| Ok((edge(grid, key)?, ticks(grid, value)?))).collect::<Result<_>>()?;
         Ok(Self { keys: page.entries.into_iter().map(|(key, _)| key).collect(), edges })
     }
@@ -86,6 +93,11 @@ impl Marks {
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.keys.len()
+    }
+
+    /// Their keys.
+    pub(crate) fn keys(&self) -> &[Vec<u8>] {
+        &self.keys
     }
 
     /// What changed, an edge once.

@@ -1,5 +1,6 @@
 //! One error type: a kind that says what the caller can do, a sentence that says what happened, and the cause.
 
+use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
 
@@ -40,6 +41,8 @@ pub struct Error {
     kind: ErrorKind,
     context: String,
     source: Option<Box<dyn StdError + Send + Sync + 'static>>,
+    /// What it is about, for code.
+    subject: Option<Box<dyn Any + Send + Sync>>,
 }
 
 /// The result of an engine call.
@@ -48,7 +51,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error of a kind, with one sentence of context.
     pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
-        Self { kind, context: context.into(), source: None }
+        Self { kind, context: context.into(), source: None, subject: None }
     }
 
     /// [`ErrorKind::Invalid`] with one sentence of context.
@@ -81,7 +84,20 @@ impl Error {
     /// The same kind under a sentence of the layer above; this error becomes the cause.
     #[must_use]
     pub fn within(self, context: impl Into<String>) -> Self {
-        Self { kind: self.kind.clone(), context: context.into(), source: Some(Box::new(self)) }
+        Self { kind: self.kind.clone(), context: context.into(), source: Some(Box::new(self)), subject: None }
+    }
+
+    /// The same error, which tells code what it is about.
+    #[must_use]
+    pub(crate) fn about(mut self, subject: impl Any + Send + Sync) -> Self {
+        self.subject = Some(Box::new(subject));
+        self
+    }
+
+    /// What the error, or one of its causes, is about, if that is of a type.
+    pub(crate) fn subject<T: Any>(&self) -> Option<&T> {
+        let own = self.subject.as_ref().and_then(|subject| subject.downcast_ref());
+        own.or_else(|| self.source.as_ref()?.downcast_ref::<Self>()?.subject())
     }
 
     /// The error and its causes in one line.

@@ -61,7 +61,7 @@
 //!   bins is a mean of events, however they are spread.
 //! * A handle of a grid holds on to the data: after a [swap](Store::swap) or a [rename](Store::rename_grid) it reads and writes
 //!   what it did before.
-//! * One process has a store open at a time.
+//! * One process has a store open for writing at a time; several may [read](Store::open_read_only) one that nobody writes to.
 
 #[cfg(feature = "cli")]
 extern crate self as gridstone;
@@ -70,10 +70,12 @@ pub mod adapter;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod codec;
+pub mod format;
 #[cfg(any(test, feature = "testing"))]
 pub mod fuzzing;
 pub mod guide;
 pub mod kv;
+pub mod reliability;
 
 mod aggregate;
 mod array;
@@ -115,7 +117,7 @@ pub use statistics::{
     StatisticsSeries, Unserved,
 };
 pub use store::{ChunkInfo, Grid, GridStats, Policy, Store, StoreOptions, StoreSnapshot, StoreStats};
-pub use verify::{Damage, Finding, Report};
+pub use verify::{Damage, Finding, Quarantined, Repaired, Report, Thoroughness};
 pub use writer::{Batch, Cleaned, Commit, Overlap};
 
 #[cfg(doctest)]

@@ -5,6 +5,7 @@
 //! step first raises its reach and marks the parents of the old tops.
 
 pub(crate) mod background;
+mod damage;
 mod plan;
 mod propagate;
 mod raise;
@@ -14,9 +15,12 @@ use std::collections::BTreeSet;
 use std::ops::AddAssign;
 use std::sync::Arc;
 
+pub(crate) use damage::rebuild;
 pub(crate) use plan::{Leaf, Plan};
 pub(crate) use propagate::{Bucket, Part, Propagation};
 pub(crate) use raise::{edges as raise_edges, expect as expect_raise};
+
+use damage::Trials;
 
 use crate::codec::checksum_of;
 use crate::dirty::{self, ChangedTicks, Marks};
@@ -26,7 +30,7 @@ use crate::feed::{self, Changed};
 use crate::grid::{Levels, Window};
 use crate::key::{DirectoryEntry, LayerId, meta};
 use crate::kv::{Batch, Snapshot, Space};
-use crate::store::{Base, ChunkReader, ChunkWrite, Grid, Number, Written, lock, try_lock, write_reach};
+use crate::store::{Base, Blocked, ChunkReader, ChunkWrite, Grid, Number, Written, lock, write_reach};
 
 /// What aggregation did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,23 +58,22 @@ const CELLS_A_STEP: usize = 1 << 25;
 /// Does a bounded part of the aggregation of a grid in one commit; `None` if nothing is left to do.
 pub(crate) fn step(grid: &Grid) -> Result<Option<Aggregated>> {
     grid.check_layers()?;
+    grid.store().workers().may_wait()?;
     let aggregator = grid.store().aggregator(grid.id());
-    let _one_at_a_time = lock(&aggregator);
-    locked_step(grid)
+    let mut one_at_a_time = lock(&aggregator);
+    locked_step(grid, &mut one_at_a_time)
 }
 
-/// The same, unless somebody else is at it: then `None`.
-pub(crate) fn step_unless_busy(grid: &Grid) -> Result<Option<Option<Aggregated>>> {
-    let aggregator = grid.store().aggregator(grid.id());
-    let Some(_one_at_a_time) = try_lock(&aggregator) else { return Ok(None) };
-    locked_step(grid).map(Some)
-}
-
-fn locked_step(grid: &Grid) -> Result<Option<Aggregated>> {
+fn locked_step(grid: &Grid, blocked: &mut Blocked) -> Result<Option<Aggregated>> {
     let _span = tracing::debug_span!("aggregate", grid = grid.name()).entered();
+    let mut trials = Trials::new(blocked, (CELLS_A_STEP / grid.structure().chunk_cells()).clamp(16, 4096));
+    let mut taken = Vec::new();
     loop {
-        match attempt(grid) {
+        taken.clear();
+        match attempt(grid, &trials, &mut taken) {
             Err(error) if *error.kind() == ErrorKind::Conflict => {}
+            Err(error) if *error.kind() == ErrorKind::Corrupt => trials.met(grid, error, &mut taken)?,
+            Ok(None) if trials.exhausted()? => {}
             Ok(Some(done)) => {
                 tracing::debug!(marks = done.marks, chunks = done.chunks, bytes = done.bytes, "a step of aggregation");
                 return Ok(Some(done));
@@ -80,21 +83,36 @@ fn locked_step(grid: &Grid) -> Result<Option<Aggregated>> {
     }
 }
 
-fn attempt(grid: &Grid) -> Result<Option<Aggregated>> {
-    let snapshot = grid.store().current()?;
-    let chunks = grid.chunk_reader(snapshot.as_ref());
-    let state = grid.state(snapshot.as_ref())?;
-    let number = grid.store().reserve_sequence();
-    let mut batch = Batch::at(snapshot.as_ref());
+/// `taken` gets the marks that it is about.
+fn attempt(grid: &Grid, trials: &Trials<'_>, taken: &mut Vec<Vec<u8>>) -> Result<Option<Aggregated>> {
+    let (store, snapshot) = (grid.store(), grid.store().current()?);
+    let number = store.reserve_sequence();
+    let Some((batch, done)) = store.workers().run(|| computed(grid, snapshot.as_ref(), &number, (trials, taken)))? else {
+        return Ok(None);
+    };
+    store.commit_step(batch)?;
+    Ok(Some(done))
+}
+
+/// What a step is to commit, if anything is left to do.
+fn computed(
+    grid: &Grid,
+    snapshot: &dyn Snapshot,
+    number: &Number,
+    (trials, taken): (&Trials<'_>, &mut Vec<Vec<u8>>),
+) -> Result<Option<(Batch, Aggregated)>> {
+    let chunks = grid.chunk_reader(snapshot);
+    let state = grid.state(snapshot)?;
+    let mut batch = Batch::at(snapshot);
     batch.expect_key(Space::Meta, meta::schema(grid.id()));
     batch.expect_key(Space::Meta, meta::reach(grid.id()));
     let (Some(base), Some(top)) = (state.base, state.top(grid.structure())) else { return Ok(None) };
     let built = state.reach.unwrap_or(base.finest());
     if !grid.layers().is_empty() && top != built {
-        return reach(grid, snapshot.as_ref(), (batch, &number), (&base, built, top)).map(Some);
+        return reach(grid, snapshot, (batch, number), (&base, built, top)).map(|batch| Some((batch, Aggregated::default())));
     }
-    let limit = (CELLS_A_STEP / grid.structure().chunk_cells()).clamp(16, 4096);
-    let marks = Marks::first(grid, snapshot.as_ref(), limit)?;
+    let marks = Marks::first_but(grid, snapshot, trials.limit(), trials.skipped())?;
+    taken.extend(marks.keys().iter().cloned());
     if marks.len() == 0 {
         return Ok(None);
     }
@@ -107,13 +125,12 @@ fn attempt(grid: &Grid) -> Result<Option<Aggregated>> {
     seen.into_iter().for_each(|key| batch.expect_key(Space::Directory, key));
     if !writes.is_empty() {
         let aggregates = fresh_windows(chunks, &plan, stale)?;
-        feed::record(grid, &mut batch, &number, Changed { base: Vec::new(), aggregates, to: top })?;
+        feed::record(grid, &mut batch, number, Changed { base: Vec::new(), aggregates, to: top })?;
     }
     let mut done = Aggregated { marks: marks.len() as u64, ..Aggregated::default() };
     done += write(chunks, &mut batch, writes)?;
     marks.clear(&mut batch);
-    grid.store().commit_step(batch)?;
-    Ok(Some(done))
+    Ok(Some((batch, done)))
 }
 
 /// What a chunk that changed holds. Of a bucket of events, what is new of it for those who ask.
@@ -152,7 +169,7 @@ fn reach(
     snapshot: &dyn Snapshot,
     (mut batch, number): (Batch, &Number),
     (base, built, top): (&Base, Levels, Levels),
-) -> Result<Aggregated> {
+) -> Result<Batch> {
     let edges = raise::edges(grid, snapshot, base, built, top)?;
     raise::expect(grid, &mut batch, base, built, top);
     let chunks = grid.chunk_reader(snapshot);
@@ -163,8 +180,7 @@ fn reach(
     write(chunks, &mut batch, writes)?;
     write_reach(&mut batch, grid.id(), top)?;
     dirty::mark(grid, &mut batch, edges.into_iter().map(|edge| (edge, None)), number.get());
-    grid.store().commit_step(batch)?;
-    Ok(Aggregated::default())
+    Ok(batch)
 }
 
 /// Where a plan brings aggregates up to date: the parts that were `stale`, and all of each aggregate that was not there.

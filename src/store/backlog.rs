@@ -48,6 +48,8 @@ pub(crate) enum Outcome {
     Done,
     /// It failed, for this reason.
     Failed(String),
+    /// Only what damage blocks is left, for this reason: marks that come may be consumed at once.
+    Blocked(String),
 }
 
 /// What a commit has to do before it may begin.
@@ -109,6 +111,8 @@ struct Queue {
     /// Marks consumed so far.
     consumed: u64,
     turn: Turn,
+    /// Whether only what is blocked rests.
+    blocked: bool,
     failures: u64,
     /// Failures since a step succeeded last.
     in_a_row: u32,
@@ -200,6 +204,11 @@ impl State {
         let queue = self.grids.entry(grid).or_default();
         match queue.turn {
             Turn::Idle => {
+                queue.turn = Turn::Ready;
+                self.ready.push_back(grid);
+                true
+            }
+            Turn::Resting(_) if queue.blocked => {
                 queue.turn = Turn::Ready;
                 self.ready.push_back(grid);
                 true
@@ -356,12 +365,16 @@ impl Backlog {
         let queue = state.grids.entry(grid).or_default();
         let again = queue.turn == Turn::Taken { again: true };
         queue.turn = Turn::Idle;
-        if let Outcome::Failed(why) = outcome {
+        queue.blocked = matches!(outcome, Outcome::Blocked(_));
+        if let Outcome::Failed(why) | Outcome::Blocked(why) = outcome {
             let rest = REST_FIRST.saturating_mul(1_u32.checked_shl(queue.in_a_row).unwrap_or(u32::MAX)).min(REST_MAX);
             queue.turn = Turn::Resting(now + rest);
             queue.failures += 1;
             queue.in_a_row = queue.in_a_row.saturating_add(1);
             queue.failure = Some(why);
+            if again && queue.blocked {
+                state.wake(grid);
+            }
             // Somebody must wake up to see when the rest ends.
             self.work.notify_one();
         } else {
@@ -377,9 +390,8 @@ impl Backlog {
     }
 
     /// Waits until a grid has room: at most `most` marks are pending, and at most as many were consumed since the oldest came.
-    /// Or until there is something to do and nobody has the turn, which then is the caller's. Without `patience` it does not
-    /// wait: where it would there is room enough.
-    pub(crate) fn make_room(&self, grid: GridId, most: u64, patience: bool) -> Result<Room> {
+    /// Or until there is something to do and nobody has the turn, which then is the caller's.
+    pub(crate) fn make_room(&self, grid: GridId, most: u64) -> Result<Room> {
         let mut state = self.lock();
         loop {
             state.refuse_if_poisoned()?;
@@ -387,7 +399,6 @@ impl Backlog {
             let Some(queue) = state.grids.get_mut(&grid).filter(|queue| queue.is_full(most)) else { return Ok(Room::Enough) };
             match queue.turn {
                 // Idle: the marks are those of commits under way, which a step would not find.
-                Turn::Taken { .. } | Turn::Idle if !patience => return Ok(Room::Enough),
                 Turn::Taken { .. } | Turn::Idle => state = self.news.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Turn::Ready | Turn::Resting(_) => {
                     queue.turn = Turn::Taken { again: false };

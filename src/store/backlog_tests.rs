@@ -126,14 +126,12 @@ fn a_commit_has_room_below_the_limit_and_helps_above_it() {
     backlog.found(GRID, 0);
     commit(&backlog, &left(&[101, 101, 101]), false, 0);
     backlog.announce(&left(&[102, 102]), false, at(0)).unwrap();
-    assert_eq!(backlog.make_room(GRID, 5, true).unwrap(), Room::Enough);
-    assert_eq!(backlog.make_room(GRID, 2, true).unwrap(), Room::Help);
-    assert_eq!(backlog.make_room(GRID, 2, false).unwrap(), Room::Enough, "somebody has the turn, and it may not wait");
+    assert_eq!(backlog.make_room(GRID, 5).unwrap(), Room::Enough);
+    assert_eq!(backlog.make_room(GRID, 2).unwrap(), Room::Help);
     backlog.hand_back(GRID, Outcome::More, at(0));
     assert_eq!(backlog.take(&|| at(0)), Some(GRID), "the turn is free again");
     commit(&backlog, &consumed(&[101, 101, 101]), true, 0);
     backlog.hand_back(GRID, Outcome::Done, at(0));
-    assert_eq!(backlog.make_room(GRID, 1, false).unwrap(), Room::Enough, "a step would not find the marks of a commit under way");
 }
 
 /// Steps may take the latest marks first, and do here.
@@ -143,14 +141,14 @@ fn a_commit_waits_when_as_many_marks_as_may_be_pending_were_consumed_before_the_
     backlog.found(GRID, 0);
     commit(&backlog, &left(&[101]), false, 0);
     for sequence in 102..105 {
-        assert_eq!(backlog.make_room(GRID, 2, true).unwrap(), Room::Enough, "before {sequence}");
+        assert_eq!(backlog.make_room(GRID, 2).unwrap(), Room::Enough, "before {sequence}");
         commit(&backlog, &left(&[sequence]), false, 0);
         commit(&backlog, &consumed(&[sequence]), true, 0);
     }
-    assert_eq!(backlog.make_room(GRID, 2, true).unwrap(), Room::Help);
+    assert_eq!(backlog.make_room(GRID, 2).unwrap(), Room::Help);
     commit(&backlog, &consumed(&[101]), true, 0);
     backlog.hand_back(GRID, Outcome::Done, at(0));
-    assert_eq!(backlog.make_room(GRID, 2, true).unwrap(), Room::Enough);
+    assert_eq!(backlog.make_room(GRID, 2).unwrap(), Room::Enough);
     // The same for what was found.
     let backlog = Backlog::new(FIRST, Duration::ZERO);
     backlog.found(GRID, 1);
@@ -158,7 +156,7 @@ fn a_commit_waits_when_as_many_marks_as_may_be_pending_were_consumed_before_the_
         commit(&backlog, &left(&[sequence]), false, 0);
         commit(&backlog, &consumed(&[sequence]), true, 0);
     }
-    assert_eq!(backlog.make_room(GRID, 2, true).unwrap(), Room::Help);
+    assert_eq!(backlog.make_room(GRID, 2).unwrap(), Room::Help);
 }
 
 #[test]
@@ -168,7 +166,7 @@ fn poison_and_the_end_refuse_what_comes_after() {
     backlog.poison("it panicked".into());
     for refused in [
         backlog.announce(&left(&[101]), false, at(0)).unwrap_err(),
-        backlog.make_room(GRID, 0, true).unwrap_err(),
+        backlog.make_room(GRID, 0).unwrap_err(),
         backlog.wait(GRID, 100, Duration::MAX, &|| at(0)).unwrap_err(),
         backlog.admit().unwrap_err(),
     ] {
@@ -183,4 +181,26 @@ fn poison_and_the_end_refuse_what_comes_after() {
     assert_eq!(backlog.wait(GRID, 100, Duration::MAX, &|| at(0)).unwrap_err().kind(), &ErrorKind::Unavailable);
     backlog.announce(&consumed(&[1]), true, at(0)).unwrap();
     assert_eq!(backlog.take(&|| at(0)), None);
+}
+
+/// What damage blocks rests; marks that come are not kept waiting by that.
+#[test]
+fn marks_that_come_while_others_are_blocked_are_taken_at_once() {
+    let backlog = Backlog::new(FIRST, Duration::ZERO);
+    backlog.found(GRID, 0);
+    commit(&backlog, &left(&[101]), false, 0);
+    for round in 100..103 {
+        // It would rest for longer than any clock here goes.
+        assert_eq!(backlog.take(&|| at(100)), Some(GRID));
+        if round == 102 {
+            // Marks may come while it is found out, too.
+            commit(&backlog, &left(&[round + 10]), false, 100);
+        }
+        backlog.hand_back(GRID, Outcome::Blocked("damaged".into()), at(100));
+        assert!(backlog.pending(GRID).failure.is_some());
+        if round < 102 {
+            commit(&backlog, &left(&[round]), false, 100);
+        }
+    }
+    assert_eq!(backlog.take(&|| at(100)), Some(GRID));
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::array::{Cells, DType};
 use crate::codec::{BlobSpec, DecodeError, Filter, Plane, encode, has_strips};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::grid::{Levels, Location, Schema, Tuple};
 use crate::kernel::{Aggregation, Aggregator, Chunk, Custom, CustomPlanes, Full, Halving, Op, Rule, Weighed, Weighting};
 use crate::key::{ChunkKey, LayerId, Ticks};
@@ -140,6 +140,13 @@ pub(crate) enum Written {
     Nothing,
 }
 
+/// Where a chunk stands: what an error of a damaged one is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) layer: LayerId,
+    pub(crate) at: Location,
+}
+
 /// Reads and encodes the chunks of a grid.
 #[derive(Clone, Copy)]
 pub(crate) struct ChunkReader<'a> {
@@ -180,15 +187,28 @@ impl<'a> ChunkReader<'a> {
     ) -> Result<Option<R>> {
         let space = if layer == LayerId::BASE { Space::Base } else { Space::Aggregate };
         let (mut read, mut found) = (Some(read), None);
-        self.snapshot.get_many(space, &[self.key(layer, at)], &mut |_, blob| {
+        let mut reached = false;
+        let visited = self.snapshot.get_many(space, &[self.key(layer, at)], &mut |_, blob| {
+            reached = true;
             if let (Some(blob), Some(read)) = (blob, read.take()) {
                 self.grid.counters().read(blob.len());
                 let identity = self.identity(layer, at, ticks);
                 found = Some(read(&identity, blob).map_err(|e| self.damaged(layer, at).because(e))?);
             }
             Ok(())
-        })?;
+        });
+        visited.map_err(|error| if reached { error } else { self.unreadable(layer, at, error) })?;
         Ok(found)
+    }
+
+    /// Compares the checksums of a chunk's blob.
+    pub(crate) fn check_blob(&self, layer: LayerId, at: &Location, ticks: Option<&Ticks>, blob: &[u8]) -> Result<()> {
+        crate::codec::verify(&self.identity(layer, at, ticks), blob).map_err(|e| self.damaged(layer, at).because(e))
+    }
+
+    /// The bytes of a base chunk as they are stored, sound or not.
+    pub(crate) fn raw_base(&self, at: &Location) -> Result<Option<Vec<u8>>> {
+        self.with_blob(LayerId::BASE, at, None, |_, blob| Ok(blob.to_vec()))
     }
 
     /// The shape of a chunk of cells, or of one of events at some ticks.
@@ -206,14 +226,22 @@ impl<'a> ChunkReader<'a> {
         self.damaged(layer, at).because("it is in the directory, but not there")
     }
 
-    /// The error for a damaged chunk.
+    /// The error for a damaged chunk. It is about that [`Place`].
     pub(crate) fn damaged(&self, layer: LayerId, at: &Location) -> Error {
-        Error::corrupt(format!(
-            "grid `{}`: the {} chunk at {} is damaged",
-            self.grid.name(),
-            self.grid.layer_name(layer),
-            self.grid.structure().describe(at)
-        ))
+        Error::corrupt(format!("{} is damaged", self.named(layer, at))).about(Place { layer, at: *at })
+    }
+
+    /// The error for a chunk that the engine cannot read.
+    fn unreadable(&self, layer: LayerId, at: &Location, error: Error) -> Error {
+        match error.kind() {
+            ErrorKind::Corrupt => self.damaged(layer, at).because(error),
+            _ => error.within(format!("{} cannot be read", self.named(layer, at))),
+        }
+    }
+
+    fn named(&self, layer: LayerId, at: &Location) -> String {
+        let (grid, layer) = (self.grid.name(), self.grid.layer_name(layer));
+        format!("grid `{grid}`: the {layer} chunk at {}", self.grid.structure().describe(at))
     }
 
     /// A base chunk of cells, if there is one.

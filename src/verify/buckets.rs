@@ -44,7 +44,7 @@ impl Check<'_> {
         let mut strays: Vec<_> = nodes.iter().filter(|((_, at), _)| !seen.contains(at)).map(|(node, _)| *node).collect();
         strays.sort_unstable();
         for (layer, at) in strays {
-            self.find(Damage::Stray, format!("{} is no part of a bucket", self.place(layer, &at)));
+            self.find_at(Damage::Stray, (layer, &at), "is no part of a bucket");
         }
         Ok(recomputed * layers)
     }
@@ -87,9 +87,9 @@ impl Check<'_> {
                 None if layer == LayerId::BASE => {}
                 Some(of) if layer != LayerId::BASE && of.as_ref() == Some(ticks) => {}
                 Some(_) if layer == LayerId::BASE => {
-                    self.find(Damage::Stray, format!("{} is there, and a base chunk too", self.place(other, at)));
+                    self.find_at(Damage::Stray, (other, at), "is there, and a base chunk too");
                 }
-                _ => self.find(Damage::Missing, format!("{} has not the events of another layer", self.place(other, at))),
+                _ => self.find_at(Damage::Missing, (other, at), "has not the events of another layer"),
             }
         }
         if layer == LayerId::BASE {
@@ -114,7 +114,7 @@ impl Check<'_> {
         let computed = self.chunks.assemble_all(None, parts, &self.grid.halving(irregular.dimension), at.levels);
         for ((layer, stored), computed) in self.grid.layers().iter().zip(&stored).zip(&computed) {
             if !computed.is(stored) {
-                self.find(Damage::Wrong, format!("{} differs from the bins of its events", self.place(layer.id, at)));
+                self.find_at(Damage::Wrong, (layer.id, at), "differs from the bins of its events");
             }
         }
         Ok(())
@@ -126,7 +126,7 @@ impl Check<'_> {
         let structure = self.grid.structure();
         let reached = self.state.reach.unwrap_or(base.finest()).covers(&at.levels);
         let Some(dimension) = crate::dirty::derivation(self.grid, at.levels, base).filter(|_| reached) else {
-            self.find(Damage::Stray, format!("{} is outside of the pyramid", self.place(LayerId(1), at)));
+            self.find_at(Damage::Stray, (LayerId(1), at), "is outside of the pyramid");
             return Ok(0);
         };
         self.check_parents(at, base, self.state.reach.unwrap_or(base.finest()))?;

@@ -1,8 +1,11 @@
 //! Proof that a store is what it should be: every value is read, every aggregate recomputed.
 
 mod buckets;
+mod pages;
+mod repair;
+mod report;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Mutex;
 
@@ -16,95 +19,49 @@ use crate::feed;
 use crate::grid::{Levels, Location};
 use crate::key::{ChunkKey, DirectoryEntry, LayerId, Mark, MarkKey, unowned};
 use crate::kv::{Order, Snapshot, Space, for_each_page};
-use crate::store::{Base, ChunkReader, Grid, LayerChunks, Shown, State, Store, lock};
-
-/// What is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Damage {
-    /// A record of the store or of a grid cannot be read, or contradicts another.
-    Record,
-    /// A key that no grid has.
-    Key,
-    /// A chunk's bytes are damaged, or belong to another place.
-    Chunk,
-    /// The directory and the chunks disagree.
-    Directory,
-    /// An aggregate differs from its recomputation, and no mark says so (invariant 7).
-    Wrong,
-    /// An aggregate is missing above data, and no mark says so (invariants 5 and 7).
-    Missing,
-    /// An aggregate stands where no data is, or a base chunk at other levels than the rest (invariant 8).
-    Stray,
-    /// A mark that no commit could have written.
-    Mark,
-}
-
-/// One thing that is wrong, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Finding {
-    /// What is wrong.
-    pub damage: Damage,
-    /// The grid, where one is concerned.
-    pub grid: Option<String>,
-    /// A sentence that names the layer and the place.
-    pub message: String,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-/// What [`Store::verify`] did and found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Report {
-    /// Grids looked at.
-    pub grids: u64,
-    /// Chunks read, decoded and compared, counting each layer's.
-    pub chunks: u64,
-    /// The bytes of their blobs.
-    pub bytes: u64,
-    /// Aggregates recomputed, counting each layer's.
-    pub recomputed: u64,
-    /// Marks pending.
-    pub marks: u64,
-    /// What is wrong; empty if nothing is.
-    pub findings: Vec<Finding>,
-}
+use crate::store::{Base, ChunkReader, Grid, LayerChunks, Place, Shown, State, Store, lock};
+use pages::Part;
+pub use repair::{Quarantined, Repaired};
+pub use report::{Damage, Finding, Report, Thoroughness};
 
 impl Store {
     /// Reads every value of the store in one snapshot, checks keys, checksums and records, and recomputes every aggregate
-    /// from its children. Damage is reported, not repaired; an error means that the check itself could not go on.
+    /// from its children. Damage is reported, not repaired, and the check goes on behind it; an error means that the check itself
+    /// could not go on.
     pub fn verify(&self) -> Result<Report> {
+        self.verify_to(Thoroughness::Full)
+    }
+
+    /// Verifies the store like [`verify`](Self::verify), more or less thoroughly.
+    pub fn verify_to(&self, depth: Thoroughness) -> Result<Report> {
         let mut report = Report::default();
         let Shown { snapshot, grids } = self.shown()?;
         let grids = match grids {
             Ok(grids) => grids,
             Err(error) if *error.kind() == ErrorKind::Corrupt => {
-                report.findings.push(Finding { damage: Damage::Record, grid: None, message: error.sentence() });
+                report.findings.push(Finding::new(Damage::Record, None, error.sentence()));
                 return Ok(report);
             }
             Err(error) => return Err(error),
         };
         for grid in &grids {
             report.grids += 1;
-            match grid.state(snapshot.as_ref()) {
-                Ok(state) => Check::new(grid, snapshot.as_ref(), state, &mut report)?.run()?,
+            let state = grid.state(snapshot.as_ref());
+            let checked = state.and_then(|state| Check::new(grid, snapshot.as_ref(), (state, depth), &mut report)?.run());
+            match checked {
                 Err(error) if *error.kind() == ErrorKind::Corrupt => {
-                    report.findings.push(Finding {
-                        damage: Damage::Record,
-                        grid: Some(grid.name().to_owned()),
-                        message: error.sentence(),
-                    });
+                    report.findings.push(Finding::new(Damage::Record, Some(grid.name()), error.sentence()));
                 }
-                Err(error) => return Err(error),
+                checked => checked?,
             }
         }
-        strangers(&grids, snapshot.as_ref(), &mut report)?;
+        let strangers = strangers(&grids, snapshot.as_ref(), &mut report);
+        match strangers {
+            Err(error) if *error.kind() == ErrorKind::Corrupt => {
+                report.findings.push(Finding::new(Damage::Key, None, error.sentence()));
+            }
+            strangers => strangers?,
+        }
         Ok(report)
     }
 }
@@ -115,7 +72,7 @@ fn strangers(grids: &[Grid], snapshot: &dyn Snapshot, report: &mut Report) -> Re
         for gap in unowned(grids.iter().map(Grid::id)) {
             if !snapshot.scan(space, &gap, Order::Ascending, 1)?.entries.is_empty() {
                 let message = format!("the {space:?} space holds keys of a grid that is not in the catalog");
-                report.findings.push(Finding { damage: Damage::Key, grid: None, message });
+                report.findings.push(Finding::new(Damage::Key, None, message));
             }
         }
     }
@@ -130,6 +87,7 @@ struct Check<'a> {
     grid: &'a Grid,
     chunks: ChunkReader<'a>,
     state: State,
+    depth: Thoroughness,
     report: &'a mut Report,
     /// The children marked as changed, for each aggregate that is out of date.
     marked: HashMap<Location, Vec<u8>>,
@@ -139,17 +97,40 @@ struct Check<'a> {
 }
 
 impl<'a> Check<'a> {
-    fn new(grid: &'a Grid, snapshot: &'a dyn Snapshot, state: State, report: &'a mut Report) -> Result<Self> {
+    fn new(
+        grid: &'a Grid,
+        snapshot: &'a dyn Snapshot,
+        (state, depth): (State, Thoroughness),
+        report: &'a mut Report,
+    ) -> Result<Self> {
         let chunks = grid.chunk_reader(snapshot);
-        let mut check =
-            Self { grid, chunks, state, report, marked: HashMap::new(), changed: HashMap::new(), findings: Mutex::default() };
+        let mut check = Self {
+            grid,
+            chunks,
+            state,
+            depth,
+            report,
+            marked: HashMap::new(),
+            changed: HashMap::new(),
+            findings: Mutex::default(),
+        };
         check.read_marks()?;
         Ok(check)
     }
 
     fn find(&self, damage: Damage, message: String) {
         let message = format!("grid `{}`: {message}", self.grid.name());
-        lock(&self.findings).push(Finding { damage, grid: Some(self.grid.name().to_owned()), message });
+        lock(&self.findings).push(Finding::new(damage, Some(self.grid.name()), message));
+    }
+
+    /// Notes what is wrong with a chunk: `what` follows its name.
+    fn find_at(&self, damage: Damage, (layer, at): (LayerId, &Location), what: impl fmt::Display) {
+        let message = format!("grid `{}`: {} {what}", self.grid.name(), self.place(layer, at));
+        lock(&self.findings).push(Finding {
+            layer: Some(self.grid.layer_name(layer)),
+            location: Some(*at),
+            ..Finding::new(damage, Some(self.grid.name()), message)
+        });
     }
 
     fn place(&self, layer: LayerId, at: &Location) -> String {
@@ -185,72 +166,96 @@ impl<'a> Check<'a> {
         })
     }
 
-    fn run(self) -> Result<()> {
-        if let Some(wrong) = feed::wrong_entry(self.grid, self.chunks.snapshot)? {
-            self.find(Damage::Record, wrong);
-        }
-        if let Some(wrong) = copy::wrong_record(self.grid, self.chunks.snapshot)? {
-            self.find(Damage::Record, wrong);
+    fn run(mut self) -> Result<()> {
+        let of_records =
+            [feed::wrong_entry(self.grid, self.chunks.snapshot), copy::wrong_record(self.grid, self.chunks.snapshot)];
+        for wrong in of_records {
+            if let Some(wrong) = self.report_damage(wrong)?.flatten() {
+                self.find(Damage::Record, wrong);
+            }
         }
         let entries = self.read_directory()?;
-        if let Some(irregular) = self.grid.structure().irregular_axis() {
-            self.report.recomputed += self.check_buckets(irregular, &entries)?;
+        if let Some(irregular) = self.grid.structure().irregular_axis().filter(|_| self.depth == Thoroughness::Full) {
+            let recomputed = self.check_buckets(irregular, &entries);
+            self.report.recomputed += self.report_damage(recomputed)?.unwrap_or_default();
         }
         for space in [Space::Base, Space::Aggregate] {
-            let mut seen = 0;
-            let (snapshot, range) = (self.chunks.snapshot, ChunkKey::all(self.grid.id()));
-            let mut bytes = 0;
-            for_each_page(snapshot, space, range, PAGE, |page| {
-                seen += page.len() as u64;
-                bytes += page.iter().map(|(_, blob)| blob.len() as u64).sum::<u64>();
-                let recomputed =
-                    page.par_iter().map(|(key, blob)| self.check_chunk(space, key, blob, &entries)).sum::<Result<u64>>()?;
-                self.report.recomputed += recomputed;
-                Ok(())
-            })?;
-            self.report.chunks += seen;
-            self.report.bytes += bytes;
-            let of_space = |key: &Vec<u8>| (key.get(4) == Some(&LayerId::BASE.0)) == (space == Space::Base);
-            let listed = entries.iter().filter(|(key, entry)| of_space(key) && **entry != DirectoryEntry::BRANCH);
-            self.missing(space, listed.map(|(key, _)| key))?;
+            self.check_space(space, &entries)?;
         }
-        self.report.findings.extend(self.findings.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner));
+        let mut findings = self.findings.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // A chunk that cannot be read is met wherever it is needed.
+        let mut seen = HashSet::new();
+        findings.retain(|finding| seen.insert(finding.message.clone()));
+        self.report.findings.extend(findings);
+        Ok(())
+    }
+
+    /// Reads the chunks of a space, and checks them.
+    fn check_space(&mut self, space: Space, entries: &HashMap<Vec<u8>, DirectoryEntry>) -> Result<()> {
+        let of_space = |key: &[u8]| (key.get(4) == Some(&LayerId::BASE.0)) == (space == Space::Base);
+        let listed = entries.iter().filter(|(key, entry)| of_space(key) && **entry != DirectoryEntry::BRANCH);
+        let mut missing: BTreeSet<Vec<u8>> = listed.map(|(key, _)| key.clone()).collect();
+        let known: Vec<Vec<u8>> = missing.iter().cloned().collect();
+        let (mut seen, mut bytes, mut recomputed) = (0, 0, 0);
+        let range = ChunkKey::all(self.grid.id());
+        pages::each(self.chunks.snapshot, (space, range, PAGE), &known, &mut |part| {
+            match part {
+                Part::Entries(page) => {
+                    seen += page.len() as u64;
+                    bytes += page.iter().map(|(_, blob)| blob.len() as u64).sum::<u64>();
+                    let check = |(key, blob): &(Vec<u8>, Vec<u8>)| {
+                        Ok(self.report_damage(self.check_chunk(space, key, blob, entries))?.unwrap_or_default())
+                    };
+                    recomputed += page.par_iter().map(check).sum::<Result<u64>>()?;
+                    for (key, _) in &page {
+                        missing.remove(key);
+                    }
+                }
+                Part::Unreadable(key, error) => {
+                    missing.remove(&key);
+                    match ChunkKey::decode(self.grid.id(), self.grid.structure(), &key) {
+                        Ok((layer, at)) => self.find_at(Damage::Chunk, (layer, &at), format!("is damaged: {}", error.sentence())),
+                        Err(_) => self.find(Damage::Chunk, error.sentence()),
+                    }
+                }
+                Part::Gap(error) => {
+                    self.find(Damage::Chunk, format!("between the known chunks of the {space:?} space: {}", error.sentence()));
+                }
+            }
+            Ok(())
+        })?;
+        self.report.chunks += seen;
+        self.report.bytes += bytes;
+        self.report.recomputed += recomputed;
+        for key in missing {
+            match ChunkKey::decode(self.grid.id(), self.grid.structure(), &key) {
+                Ok((layer, at)) => self.find_at(Damage::Directory, (layer, &at), "is in the directory, but not there"),
+                Err(error) => self.find(Damage::Key, format!("a directory key is damaged: {error}")),
+            }
+        }
         Ok(())
     }
 
     fn read_directory(&self) -> Result<HashMap<Vec<u8>, DirectoryEntry>> {
         let mut entries = HashMap::new();
-        for_each_page(self.chunks.snapshot, Space::Directory, ChunkKey::all(self.grid.id()), 4096, |page| {
-            for (key, value) in page {
-                match DirectoryEntry::decode(&value) {
-                    Ok(entry) => drop(entries.insert(key, entry)),
-                    Err(error) => self.find(Damage::Directory, format!("a directory entry is damaged: {error}")),
+        let range = ChunkKey::all(self.grid.id());
+        pages::each(self.chunks.snapshot, (Space::Directory, range, 4096), &[], &mut |part| {
+            match part {
+                Part::Entries(page) => {
+                    for (key, value) in page {
+                        match DirectoryEntry::decode(&value) {
+                            Ok(entry) => drop(entries.insert(key, entry)),
+                            Err(error) => self.find(Damage::Directory, format!("a directory entry is damaged: {error}")),
+                        }
+                    }
+                }
+                Part::Unreadable(_, error) | Part::Gap(error) => {
+                    self.find(Damage::Directory, format!("a part of its directory cannot be read: {}", error.sentence()));
                 }
             }
             Ok(())
         })?;
         Ok(entries)
-    }
-
-    /// Directory entries without a chunk.
-    fn missing<'k>(&self, space: Space, listed: impl Iterator<Item = &'k Vec<u8>>) -> Result<()> {
-        let keys: Vec<Vec<u8>> = listed.cloned().collect();
-        let mut lost = Vec::new();
-        self.chunks.snapshot.get_many(space, &keys, &mut |i, blob| {
-            if blob.is_none() {
-                lost.push(i);
-            }
-            Ok(())
-        })?;
-        for i in lost {
-            match ChunkKey::decode(self.grid.id(), self.grid.structure(), &keys[i]) {
-                Ok((layer, at)) => {
-                    self.find(Damage::Directory, format!("{} is in the directory, but not there", self.place(layer, &at)))
-                }
-                Err(error) => self.find(Damage::Key, format!("a directory key is damaged: {error}")),
-            }
-        }
-        Ok(())
     }
 
     /// Checks one stored chunk; gives how many layers were recomputed.
@@ -267,18 +272,22 @@ impl<'a> Check<'a> {
             }
         };
         match entries.get(key) {
-            Some(entry) if entry.bytes != blob.len() as u64 => self.find(
-                Damage::Directory,
-                format!("{} has {} bytes, the directory says {}", self.place(layer, &at), blob.len(), entry.bytes),
-            ),
+            Some(entry) if entry.bytes != blob.len() as u64 => {
+                let what = format!("has {} bytes, the directory says {}", blob.len(), entry.bytes);
+                self.find_at(Damage::Directory, (layer, &at), what);
+            }
             Some(entry) if checksum_of(blob).is_ok_and(|checksum| checksum != entry.checksum) => {
-                self.find(Damage::Directory, format!("{} has another checksum than the directory says", self.place(layer, &at)))
+                self.find_at(Damage::Directory, (layer, &at), "has another checksum than the directory says")
             }
             Some(_) => {}
-            None => self.find(Damage::Directory, format!("{} is not in the directory", self.place(layer, &at))),
+            None => self.find_at(Damage::Directory, (layer, &at), "is not in the directory"),
+        }
+        if self.depth == Thoroughness::Quick {
+            let ticks = entries.get(key).and_then(|entry| entry.ticks.as_ref());
+            return self.chunks.check_blob(layer, &at, ticks, blob).map(|()| 0);
         }
         let Some(base) = &self.state.base else {
-            self.find(Damage::Stray, format!("{} is stored though nothing was put", self.place(layer, &at)));
+            self.find_at(Damage::Stray, (layer, &at), "is stored though nothing was put");
             return Ok(0);
         };
         let built = self.state.reach.unwrap_or(base.finest());
@@ -296,9 +305,7 @@ impl<'a> Check<'a> {
         match layer {
             LayerId::BASE => self.check_base(&at, base)?,
             _ if layer == LayerId(1) => return self.check_aggregate(&at, base, built),
-            _ if !self.chunks.exists(LayerId(1), &at)? => {
-                self.find(Damage::Stray, format!("{} stands alone", self.place(layer, &at)))
-            }
+            _ if !self.chunks.exists(LayerId(1), &at)? => self.find_at(Damage::Stray, (layer, &at), "stands alone"),
             _ => return Ok(0),
         }
         self.check_parents(&at, base, built)?;
@@ -307,7 +314,7 @@ impl<'a> Check<'a> {
 
     fn check_base(&self, at: &Location, base: &Base) -> Result<()> {
         if !base.has(at.levels) {
-            self.find(Damage::Stray, format!("{} is not at a base level", self.place(LayerId::BASE, at)));
+            self.find_at(Damage::Stray, (LayerId::BASE, at), "is not at a base level");
             return Ok(());
         }
         self.check_bounds(at, base);
@@ -320,7 +327,7 @@ impl<'a> Check<'a> {
         // What was an aggregate before all below it was removed stays until the marks of that are consumed.
         let below = |marked: &&Location| self.grid.structure().ancestor(marked, at.levels) == Some(*at);
         if !self.grid.layers().is_empty() && self.chunks.exists(LayerId(1), at)? && !self.marked.keys().any(|at| below(&at)) {
-            self.find(Damage::Stray, format!("{} is there, and an aggregate too", self.place(LayerId::BASE, at)));
+            self.find_at(Damage::Stray, (LayerId::BASE, at), "is there, and an aggregate too");
         }
         self.report_damage(self.chunks.base(at)).map(drop)
     }
@@ -330,7 +337,7 @@ impl<'a> Check<'a> {
         let window = structure.cover(&structure.chunk_window(at), base.cells());
         let inside = self.state.bounds.is_some_and(|bounds| structure.intersection(&window, &bounds).is_some());
         if !inside {
-            self.find(Damage::Stray, format!("{} lies outside of all that was put", self.place(LayerId::BASE, at)));
+            self.find_at(Damage::Stray, (LayerId::BASE, at), "lies outside of all that was put");
         }
     }
 
@@ -339,10 +346,11 @@ impl<'a> Check<'a> {
         match value {
             Ok(value) => Ok(Some(value)),
             Err(error) if *error.kind() == ErrorKind::Corrupt => {
+                let place = error.subject::<Place>().copied();
                 lock(&self.findings).push(Finding {
-                    damage: Damage::Chunk,
-                    grid: Some(self.grid.name().to_owned()),
-                    message: error.sentence(),
+                    layer: place.map(|place| self.grid.layer_name(place.layer)),
+                    location: place.map(|place| place.at),
+                    ..Finding::new(Damage::Chunk, Some(self.grid.name()), error.sentence())
                 });
                 Ok(None)
             }
@@ -381,7 +389,7 @@ impl<'a> Check<'a> {
         let structure = self.grid.structure();
         let reached = built.covers(&at.levels);
         let Some(dimension) = derivation(self.grid, at.levels, base).filter(|_| reached) else {
-            self.find(Damage::Stray, format!("{} is outside of the pyramid", self.place(LayerId(1), at)));
+            self.find_at(Damage::Stray, (LayerId(1), at), "is outside of the pyramid");
             return Ok(0);
         };
         self.check_parents(at, base, built)?;
@@ -408,7 +416,7 @@ impl<'a> Check<'a> {
             parts.push((number, child.map(halve).transpose()?));
         }
         if !has_child {
-            self.find(Damage::Stray, format!("{} has no data under it", self.place(LayerId(1), at)));
+            self.find_at(Damage::Stray, (LayerId(1), at), "has no data under it");
             return Ok(0);
         }
         for (i, (layer, stored)) in self.grid.layers().iter().zip(stored).enumerate() {
@@ -417,10 +425,7 @@ impl<'a> Check<'a> {
             let kept = (!marked.is_empty()).then(|| stored.clone());
             let computed = self.chunks.assemble(layer, kept, &of_layer, &halving, at.levels);
             if !computed.is(&stored) {
-                self.find(
-                    Damage::Wrong,
-                    format!("{} differs from its recomputation, and no mark says so", self.place(layer.id, at)),
-                );
+                self.find_at(Damage::Wrong, (layer.id, at), "differs from its recomputation, and no mark says so");
             }
         }
         Ok(self.grid.layers().len() as u64)

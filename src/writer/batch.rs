@@ -1,7 +1,6 @@
 //! What is to be put, before it is committed.
 
 use std::str::FromStr;
-use std::sync::{Arc, Mutex};
 
 use ndarray::ArrayViewD;
 
@@ -12,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::grid::{CellIndex, Location, Shape, Window};
 use crate::key::{GridId, meta};
 use crate::kv::{self, Durability, Snapshot, Space};
-use crate::store::{Grid, Policy, Store, try_lock, unless_dropped};
+use crate::store::{Grid, Number, Policy, Store, try_lock, unless_dropped};
 
 /// What a put does where data is already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -276,11 +275,12 @@ impl<'a> Batch<'a> {
     /// found whole after reopening, or not at all.
     pub fn commit(self) -> Result<Commit> {
         let _span = tracing::debug_span!("commit", puts = self.puts.len()).entered();
+        self.store.workers().may_wait()?;
         self.grids().iter().try_for_each(make_room)?;
         let inline = self.store.policy() == Policy::Inline;
-        let mut conflicts = 0;
+        let (mut conflicts, mut beside_damage) = (0, false);
         loop {
-            let inline_now = inline && conflicts <= INLINE_CONFLICTS_MAX;
+            let inline_now = inline && conflicts <= INLINE_CONFLICTS_MAX && !beside_damage;
             match self.store.in_turn(self.chunks(), self.durability, |durability| self.attempt(inline_now, durability)) {
                 Err(error) if *error.kind() == ErrorKind::Conflict => {
                     if let Some(guard) = &self.guard
@@ -290,12 +290,19 @@ impl<'a> Batch<'a> {
                     }
                     conflicts += 1;
                 }
+                // It may be in what lies beside or above: the cells are put all the same.
+                Err(error) if inline_now && *error.kind() == ErrorKind::Corrupt => beside_damage = true,
                 Err(error) => return Err(error),
                 Ok(mut commit) if inline && commit.marks > 0 => {
-                    for grid in self.grids() {
-                        commit.aggregates += unless_dropped(grid.aggregate())?.chunks;
-                    }
                     commit.marks = 0;
+                    for grid in self.grids() {
+                        match unless_dropped(grid.aggregate()) {
+                            Ok(done) => commit.aggregates += done.chunks,
+                            // What is blocked by damage stays marked, durably.
+                            Err(error) if *error.kind() == ErrorKind::Corrupt => commit.marks += grid.marks()?,
+                            Err(error) => return Err(error),
+                        }
+                    }
                     return Ok(commit);
                 }
                 Ok(commit) => return Ok(commit),
@@ -308,12 +315,7 @@ impl<'a> Batch<'a> {
     pub(crate) fn rehearse(&self) -> Result<()> {
         let snapshot = self.store.current()?;
         let (mut batch, number) = (kv::Batch::at(snapshot.as_ref()), self.store.reserve_sequence());
-        for grid in self.grids() {
-            let puts: Vec<&Put<'a>> = self.puts.iter().filter(|put| put.grid.id() == grid.id()).collect();
-            let writer = Writer::new(&grid, snapshot.as_ref(), puts)?;
-            writer.write(&mut batch, &mut Commit::default(), (&number, false))?;
-        }
-        Ok(())
+        self.write(snapshot.as_ref(), (&mut batch, &mut Commit::default()), (&number, false))
     }
 
     /// The grids of this batch, each once.
@@ -335,10 +337,11 @@ impl<'a> Batch<'a> {
 
     /// One try: everything is computed from one snapshot, and refused if that is outdated by then.
     fn attempt(&self, inline: bool, durability: Durability) -> Result<Commit> {
-        let aggregators: Vec<Arc<Mutex<()>>> = self.grids().iter().map(|grid| self.store.aggregator(grid.id())).collect();
+        let aggregators: Vec<_> = self.grids().iter().map(|grid| self.store.aggregator(grid.id())).collect();
         // Where somebody else aggregates, both would meet at the top: marks are cheaper.
         let held: Option<Vec<_>> =
             if inline { aggregators.iter().map(|aggregator| try_lock(aggregator)).collect() } else { None };
+        let inline = held.is_some();
         let snapshot = self.store.current()?;
         let mut batch = kv::Batch::at(snapshot.as_ref());
         if let Some(guard) = &self.guard {
@@ -349,14 +352,24 @@ impl<'a> Batch<'a> {
         }
         let number = self.store.reserve_sequence();
         let mut commit = Commit { sequence: number.get(), ..Commit::default() };
+        self.store.workers().run(|| self.write(snapshot.as_ref(), (&mut batch, &mut commit), (&number, inline)))?;
+        self.store.commit(batch, durability)?;
+        Ok(commit)
+    }
+
+    /// Adds all that the puts write to a batch.
+    fn write(
+        &self,
+        snapshot: &dyn Snapshot,
+        (batch, commit): (&mut kv::Batch, &mut Commit),
+        (number, inline): (&Number, bool),
+    ) -> Result<()> {
         for grid in self.grids() {
             let puts: Vec<&Put<'a>> = self.puts.iter().filter(|put| put.grid.id() == grid.id()).collect();
             batch.expect_key(Space::Meta, meta::schema(grid.id()));
-            let writer = Writer::new(&grid, snapshot.as_ref(), puts)?;
-            writer.write(&mut batch, &mut commit, (&number, held.is_some()))?;
+            Writer::new(&grid, snapshot, puts)?.write(batch, commit, (number, inline))?;
         }
-        self.store.commit(batch, durability)?;
-        Ok(commit)
+        Ok(())
     }
 }
 
