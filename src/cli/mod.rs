@@ -8,6 +8,7 @@ mod bases;
 mod bench;
 mod bench_events;
 mod changes;
+mod checkpoint;
 mod clean;
 mod clear;
 mod collapse;
@@ -29,6 +30,8 @@ mod output;
 mod read;
 mod removal;
 mod rename;
+mod repair;
+mod restore;
 mod select;
 mod series;
 mod show;
@@ -41,6 +44,7 @@ mod verify;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use clap::{Parser, Subcommand};
 
@@ -66,6 +70,12 @@ struct Command {
     /// Threads to compute with [default: one a processor]
     #[arg(long, global = true, env = "GRIDSTONE_THREADS", value_name = "N")]
     threads: Option<std::num::NonZeroUsize>,
+    /// Change nothing in the directory of the store; verbs that only read never do
+    #[arg(long, global = true)]
+    read_only: bool,
+    /// Open a store whose logs are damaged, without what is lost; verbs that write put copies of them into STORE/quarantine-N first
+    #[arg(long, global = true)]
+    accept_data_loss: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -88,9 +98,33 @@ enum Verb {
     Swap(swap::Swap),
     Copy(copy::Copy),
     Verify(verify::Verify),
+    Repair(repair::Repair),
+    Salvage(repair::Salvage),
+    Checkpoint(checkpoint::Checkpoint),
+    Restore(restore::Restore),
     Bench(measure::Bench),
     Completions(completions::Completions),
 }
+
+impl Verb {
+    /// Whether it never writes to a store.
+    fn only_reads(&self) -> bool {
+        match self {
+            Self::Info(_) | Self::Ls(_) | Self::Read(_) | Self::Series(_) | Self::Explain(_) | Self::Stats(_) => true,
+            Self::Changes(_) | Self::Verify(_) => true,
+            _ => false,
+        }
+    }
+}
+
+/// How stores are opened, besides by what a verb does.
+#[derive(Clone, Copy, Debug, Default)]
+struct Opening {
+    read_only: bool,
+    accept_data_loss: bool,
+}
+
+static OPENING: OnceLock<Opening> = OnceLock::new();
 
 /// What a verb comes to: done, or damage that it has reported itself.
 type Outcome = anyhow::Result<ExitCode>;
@@ -105,6 +139,8 @@ pub fn main() -> ExitCode {
         terminal.error(&error.into());
         return ExitCode::FAILURE;
     }
+    let read_only = command.read_only || command.verb.only_reads();
+    OPENING.get_or_init(|| Opening { read_only, accept_data_loss: command.accept_data_loss });
     let outcome = match command.verb {
         Verb::Create(verb) => verb.run(&terminal),
         Verb::Import(verb) => verb.run(&terminal),
@@ -124,6 +160,10 @@ pub fn main() -> ExitCode {
         Verb::Swap(verb) => verb.run(&terminal),
         Verb::Copy(verb) => verb.run(&terminal),
         Verb::Verify(verb) => verb.run(&terminal),
+        Verb::Repair(verb) => verb.run(&terminal),
+        Verb::Salvage(verb) => verb.run(&terminal),
+        Verb::Checkpoint(verb) => verb.run(&terminal),
+        Verb::Restore(verb) => verb.run(&terminal),
         Verb::Bench(verb) => verb.run(&terminal),
         Verb::Completions(verb) => verb.run(&terminal),
     };
@@ -140,5 +180,7 @@ pub fn main() -> ExitCode {
 
 /// Opens a store that must be there. Aggregation is left to the verbs.
 fn open(path: &Path) -> crate::Result<Store> {
-    Store::options().create(false).policy(Policy::Manual).open(path)
+    let Opening { read_only, accept_data_loss } = OPENING.get().copied().unwrap_or_default();
+    let options = Store::options().create(false).policy(Policy::Manual);
+    options.read_only(read_only).accept_data_loss(accept_data_loss).open(path)
 }

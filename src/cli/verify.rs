@@ -4,36 +4,38 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::terminal::{Terminal, bytes, count};
 use super::{Outcome, open};
+use crate::{Finding, Location, Store, Thoroughness};
 
 /// Read every value of a store, and compare every aggregate with its recomputation
 ///
-/// Exit code 0 if all is well, 1 if there is damage; each finding is a line.
+/// Exit code 0 if all is well, 1 if there is damage; each finding is a line. The check goes on behind damage. `gridstone repair` mends
+/// what can be mended.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  gridstone verify store")]
 pub(super) struct Verify {
     /// The directory of the store
     store: PathBuf,
-    /// Print {"ok", "grids", "chunks", "bytes", "recomputed", "marks", "findings": [{"damage", "grid", "message"}]}
+    /// Only read every value and compare its checksum; recompute nothing
+    #[arg(long)]
+    quick: bool,
+    /// Print {"ok", "grids", "chunks", "bytes", "recomputed", "marks", "findings": [{"damage", "grid", "layer", "place", "message"}]}
     #[arg(long)]
     json: bool,
 }
 
 impl Verify {
     pub(super) fn run(self, terminal: &Terminal) -> Outcome {
-        let report = open(&self.store)?.verify()?;
+        let store = open(&self.store)?;
+        let report = store.verify_to(if self.quick { Thoroughness::Quick } else { Thoroughness::Full })?;
         let ok = report.findings.is_empty();
         if self.json {
-            let finding = |finding: &crate::Finding| {
-                let damage = format!("{:?}", finding.damage).to_lowercase();
-                json!({ "damage": damage, "grid": finding.grid, "message": finding.message })
-            };
             terminal.print_json(&json!({
                 "ok": ok, "grids": report.grids, "chunks": report.chunks, "bytes": report.bytes, "recomputed": report.recomputed,
-                "marks": report.marks, "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
+                "marks": report.marks, "findings": report.findings.iter().map(|of| finding(&store, of)).collect::<Vec<_>>(),
             }))?;
         } else {
             for finding in &report.findings {
@@ -51,4 +53,16 @@ impl Verify {
         }
         Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
+}
+
+/// A finding, for programs.
+pub(super) fn finding(store: &Store, finding: &Finding) -> Value {
+    let damage = format!("{:?}", finding.damage).to_lowercase();
+    let place = finding.grid.as_ref().zip(finding.location).map(|(grid, at)| place(store, grid, &at));
+    json!({ "damage": damage, "grid": finding.grid, "layer": finding.layer, "place": place, "message": finding.message })
+}
+
+/// Where a chunk stands, for people.
+pub(super) fn place(store: &Store, grid: &str, at: &Location) -> String {
+    store.grid(grid).map_or_else(|_| format!("{at:?}"), |grid| grid.structure().describe(at))
 }

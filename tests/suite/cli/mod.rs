@@ -4,6 +4,7 @@ mod bad_input;
 mod bands;
 mod catalog;
 mod copies;
+mod damage;
 mod events;
 mod mixed;
 mod rain;
