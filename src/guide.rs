@@ -7,9 +7,9 @@
 //! Concurrent durable commits share disk syncs, so many threads that put one patch each are faster than one that puts many;
 //! one thread with many small patches gathers them in a [`Batch`](crate::Batch).
 //!
-//! Nothing is async. Within one call, work is spread over rayon's global pool; a server calls from threads of its own
-//! (`spawn_blocking`, say), not from tasks in that pool: under [`Policy::Inline`](crate::Policy::Inline) two commits stacked on one
-//! pool thread can wait for each other.
+//! Nothing is async. Within one call, work is spread over threads: reads over rayon's pool that they are called in, commits and
+//! aggregation over a pool that all stores of the process share. Calls may come from any thread, those of rayon's pools included; a
+//! commit keeps such a thread until it is done, so a server calls from threads of its own (`spawn_blocking`, say).
 //!
 //! # Policies
 //!
@@ -125,7 +125,7 @@
 //!
 //! | what | what happens | what to do |
 //! |---|---|---|
-//! | a damaged chunk, a full disk | the step fails and is tried again after 0.1 s, then twice as long each time, up to 30 s; other grids go on; [`failure`](crate::GridStats::failure) says why, and so does the cause of `TimedOut` | make room; for damage see [`Store::verify`](crate::Store::verify), and put the chunk anew |
+//! | a damaged chunk, a full disk | what can be aggregated is; then the step fails and is tried again after 0.1 s, then twice as long each time, up to 30 s; other grids go on; [`failure`](crate::GridStats::failure) says why, and so does the cause of `TimedOut` | make room; for damage see [`reliability`](crate::reliability), and put the chunk anew |
 //! | [`Poisoned`](crate::ErrorKind::Poisoned) | a write failed in a way that leaves open what the disk holds, or the aggregation panicked; commits and waits are refused, with the cause; reads go on | open the store again: nothing that was acknowledged is lost. A panic is a bug, of this crate or of an aggregator: report the cause |
 //! | [`Conflict`](crate::ErrorKind::Conflict) | never seen by callers of `put`: it is tried again, and [counted](crate::StoreStats::conflicts); `update_from` says with it that another update of the same grid began | many conflicts: let one thread write a chunk, or put larger windows |
 //! | [`TimedOut`](crate::ErrorKind::TimedOut) | the commit is durable all the same | read `Fresh`, or wait again |
