@@ -99,14 +99,14 @@ mod writer;
 
 pub use aggregate::Aggregated;
 pub use array::{Array, ArrayView, Cell, Cells, DType};
-pub use calendar::{Tick, TimeUnit, Timestamp};
+pub use calendar::{Calendar, Tick, TimeUnit, Timestamp};
 pub use codec::Codec;
 pub use copy::Updated;
 pub use error::{Error, ErrorKind, Result};
 pub use feed::{Change, Changes, Token};
 pub use grid::{
     Axis, CellIndex, ChunkIndex, Depth, Dimension, DimensionKind, Extent, Level, Levels, Location, MAX_AXES, Piece, Schema,
-    SchemaBuilder, Shape, Structure, StructureBuilder, Tuple, Window,
+    SchemaBuilder, Shape, Structure, StructureBuilder, Tuple, Window, longitude,
 };
 pub use kernel::{Aggregation, Aggregator, Record, Resampling, Summary};
 pub use reader::{

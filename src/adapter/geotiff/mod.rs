@@ -25,7 +25,6 @@ mod block;
 mod blocks;
 mod codecs;
 mod directory;
-mod epsg;
 mod fuzz;
 mod georef;
 mod layout;

@@ -13,10 +13,11 @@ use super::directory::tag;
 use super::georef::{Affine, WKT_MARK, key};
 use super::layout::Compression;
 use super::reader::Band;
-use super::{epsg, nodata, predictor};
+use super::{nodata, predictor};
 use crate::adapter::file;
 use crate::array::{ArrayView, Cell, Cells, DType, with_view};
 use crate::error::{Error, Result};
+use crate::grid::is_geodetic;
 
 /// Rows and columns of a tile. The standard asks for multiples of 16; this is what most readers are tuned to.
 const TILE: usize = 256;
@@ -248,7 +249,7 @@ fn geokeys(crs: &str) -> Result<(Vec<u16>, String)> {
     const USER_DEFINED: u16 = 32767;
     let epsg = crs.get(..5).filter(|name| name.eq_ignore_ascii_case("EPSG:")).and_then(|_| crs[5..].trim().parse::<u16>().ok());
     let system = match epsg {
-        Some(code) if (1024..USER_DEFINED).contains(&code) && epsg::is_geodetic(code) => {
+        Some(code) if (1024..USER_DEFINED).contains(&code) && is_geodetic(code) => {
             System { model: GEOGRAPHIC, code: Some((key::GEODETIC_CRS, code)), text: None }
         }
         Some(code) if (1024..USER_DEFINED).contains(&code) => {

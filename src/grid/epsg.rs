@@ -5,7 +5,7 @@
 //! in them. A code that is in no range is taken for a projected one.
 
 /// Whether a code names a geodetic system, geographic or geocentric.
-pub(super) fn is_geodetic(code: u16) -> bool {
+pub(crate) fn is_geodetic(code: u16) -> bool {
     let after = GEODETIC.partition_point(|(first, _)| *first <= code);
     after > 0 && code <= GEODETIC[after - 1].1
 }
