@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::time::{Instant, Length};
+use super::time::{Instant, Length, written};
 use crate::{Aggregation, Level};
 
 /// `W,S,E,N` in world units.
@@ -155,7 +155,7 @@ impl FromStr for Period {
     fn from_str(text: &str) -> Result<Self, String> {
         let (from, to) = text.split_once('/').ok_or("give two times, like 2018-09-13T19:00Z/2018-09-14")?;
         let rises = match (from.parse()?, to.parse()?) {
-            (Instant::Time(from), Instant::Time(to)) => from < to,
+            (Instant::Time(from), Instant::Time(to)) => written(from) < written(to),
             (Instant::Number(from), Instant::Number(to)) => from < to,
             _ => return Err("give two times, or two numbers".to_owned()),
         };

@@ -8,9 +8,9 @@ use anyhow::{Context, ensure};
 use super::args::{Period, parsed};
 use super::terminal::count;
 use crate::adapter::raster::RasterAxes;
-use crate::{Axis, Coordinates, Extent, Grid, Structure, Tick, TimeUnit, Timestamp, Window};
+use crate::{Axis, Calendar, Coordinates, Extent, Grid, Structure, Tick, TimeUnit, Timestamp, Window};
 
-/// A place along an axis: a time of ISO 8601, or a number of its ticks or world units.
+/// A place along an axis: a time of ISO 8601, or a number of its ticks or world units. Which calendar a time is of, the axis says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Instant {
     Time(Timestamp),
@@ -23,9 +23,18 @@ impl FromStr for Instant {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.trim().parse() {
             Ok(number) => Ok(Instant::Number(number)),
-            Err(_) => parsed(text).map(Instant::Time),
+            Err(_) => {
+                // Every date that there is in some calendar.
+                let other = [Calendar::Days360, Calendar::AllLeap].iter().find_map(|of| Timestamp::read(text, *of).ok());
+                parsed(text).or_else(|refused| other.ok_or(refused)).map(Instant::Time)
+            }
         }
     }
+}
+
+/// Date and nanoseconds of the day: what orders times whose calendar is not known yet.
+pub(super) fn written(at: Timestamp) -> ((i64, i64, i64), i128) {
+    (at.date(), at.nanoseconds().rem_euclid(Tick::Day.nanoseconds()))
 }
 
 /// A length along an axis: of time, like `1h`, or a number of its ticks.
@@ -96,9 +105,17 @@ impl<'a> Along<'a> {
         self.unit.with_context(|| format!("axis `{}` counts no time; give numbers", self.axis.name()))
     }
 
+    /// A time as it is written, in the axis's calendar.
+    fn dated(&self, at: Timestamp) -> anyhow::Result<(TimeUnit, Timestamp)> {
+        let unit = self.unit()?;
+        let calendar = unit.calendar();
+        let dated = at.same_date(calendar);
+        Ok((unit, dated.with_context(|| format!("{at} is no time of the calendar {calendar}, in which the grid counts"))?))
+    }
+
     fn world(&self, at: Instant) -> anyhow::Result<f64> {
         Ok(match at {
-            Instant::Time(at) => self.unit()?.value(at),
+            Instant::Time(at) => self.dated(at).map(|(unit, at)| unit.value(at))?,
             Instant::Number(number) => number as f64,
         })
     }
@@ -111,7 +128,7 @@ impl<'a> Along<'a> {
     /// A period in ticks.
     pub(super) fn ticks(&self, period: Period) -> anyhow::Result<Range<i64>> {
         let first = |at| match at {
-            Instant::Time(at) => Ok::<i64, anyhow::Error>(self.unit()?.first_at(at)),
+            Instant::Time(at) => self.dated(at).map(|(unit, at)| unit.first_at(at)),
             Instant::Number(number) => Ok(number),
         };
         Ok(first(period.from)?..first(period.to)?)
@@ -122,7 +139,7 @@ impl<'a> Along<'a> {
         match at {
             Instant::Number(number) => Ok(number),
             Instant::Time(at) => {
-                let unit = self.unit()?;
+                let (unit, at) = self.dated(at)?;
                 unit.ticks(at).with_context(|| format!("{at} is no whole number of {unit}, in which the grid counts"))
             }
         }

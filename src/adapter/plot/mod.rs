@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::Path;
 
 use super::file;
-use crate::calendar::{Tick, TimeUnit, Timestamp};
+use crate::calendar::{Tick, TimeUnit};
 use crate::error::{Error, Result};
 
 const WIDTH: usize = 960;
@@ -242,7 +242,7 @@ fn time_labels(unit: TimeUnit, low: f64, high: f64) -> Option<Vec<(f64, String)>
     let first = from.div_euclid(step) + i128::from(from.rem_euclid(step) > 0);
     let mut date = String::new();
     let label = |number: i128| {
-        let at = Timestamp::from_nanoseconds(number * step)?;
+        let at = unit.since_1970(number * step)?;
         let text = at.to_string();
         let (day, time) = text.trim_end_matches('Z').split_once('T')?;
         let clock = if step < Tick::Minute.nanoseconds() { time } else { &time[..5] };
