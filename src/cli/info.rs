@@ -11,7 +11,7 @@ use super::terminal::{Terminal, bytes};
 use super::time::Along;
 use super::{Outcome, bases, json, open, time};
 use crate::crs;
-use crate::{Aggregation, Depth, DimensionKind, Grid, Layer, Levels, Query};
+use crate::{Aggregation, Depth, DimensionKind, Grid, Layer, Levels, Query, Schema};
 
 /// Show what a grid is and holds: structure, levels, chunks, bytes, marks
 #[derive(Args, Debug)]
@@ -19,6 +19,7 @@ use crate::{Aggregation, Depth, DimensionKind, Grid, Layer, Levels, Query};
 
 The JSON is {\"store\", \"grids\": [...]}, each grid with:
   grid, dtype, nodata, crs, codec, filter, zstd_level, aggregators
+  variable, unit, attributes   what the cells hold, as far as it is known: name, unit, {name: value}
   dimensions   [{name, kind: regular|fixed|irregular, refinable, depth (null: to the top), labels, spacing (of events, in ticks),
                axes: [{name, origin, step, chunk, unit}]}]
   period       [first, end] of the time axis in ISO 8601, of an irregular one [first, last]; null if there is none, or before
@@ -72,6 +73,18 @@ pub(super) fn cells(grid: &Grid) -> String {
     let crs = schema.structure().crs().map_or("no coordinate reference system".to_owned(), crs::shown);
     let chunk: Vec<_> = schema.structure().chunk_shape().iter().map(usize::to_string).collect();
     format!("{} in chunks of {}, {nodata}, {crs}", schema.dtype(), chunk.join(" x "))
+}
+
+/// What the cells hold: `t2m in K (2 metre temperature), height 2 m`.
+fn held(schema: &Schema) -> Option<String> {
+    let name = schema.variable().or(schema.unit().map(|_| "values"))?;
+    let unit = schema.unit().map_or(String::new(), |unit| format!(" in {unit}"));
+    let known = |key: &str| schema.attributes().get(key);
+    let meant = known("long_name").or(known("standard_name")).map_or(String::new(), |meant| format!(" ({meant})"));
+    let names = ["long_name", "standard_name", "cell_methods"];
+    let others = schema.attributes().iter().filter(|(key, _)| !names.contains(&key.as_str()));
+    let others: String = others.map(|(key, value)| format!(", {key} {value}")).collect();
+    Some(format!("{name}{unit}{meant}{others}"))
 }
 
 /// The stored chunks of one layer at one level.
@@ -163,7 +176,7 @@ fn as_json(grid: &Grid) -> anyhow::Result<Value> {
     Ok(json!({
         "grid": grid.name(), "dtype": schema.dtype().name(), "nodata": schema.nodata(), "crs": structure.crs(),
         "codec": format!("{:?}", schema.codec()).to_lowercase(), "filter": format!("{:?}", schema.filter()).to_lowercase(),
-        "zstd_level": schema.zstd_level(),
+        "zstd_level": schema.zstd_level(), "variable": schema.variable(), "unit": schema.unit(), "attributes": schema.attributes(),
         "aggregators": schema.aggregators().iter().map(Aggregation::to_string).collect::<Vec<_>>(),
         "dimensions": structure.dimensions().iter().map(dimension).collect::<Vec<_>>(),
         "extent": extent.as_ref().map(|extent| json::extent(structure, extent)), "period": period,
@@ -179,6 +192,7 @@ fn as_json(grid: &Grid) -> anyhow::Result<Value> {
 fn as_text(grid: &Grid) -> anyhow::Result<String> {
     let (schema, structure) = (grid.schema(), grid.structure());
     let mut lines = vec![format!("grid       {}", grid.name()), format!("cells      {}", cells(grid))];
+    lines.extend(held(schema).map(|held| format!("holds      {held}")));
     let [codec, filter] = [format!("{:?}", schema.codec()), format!("{:?}", schema.filter())].map(|name| name.to_lowercase());
     lines.push(format!("codec      {codec}, {filter} filter, zstd {}", schema.zstd_level()));
     for dimension in structure.dimensions() {

@@ -18,6 +18,8 @@ A description for --structure; unknown keys are refused, and what has a default 
   dtype = \"int16\"                     # uint8 to uint64, int8 to int64, float32, float64
   nodata = -32768                     # default: none but NaN
   crs = \"EPSG:32632\"                  # or WKT; default: none
+  variable = \"t2m\"                   # what the cells hold; NetCDF files with another variable are refused; default: none
+  unit = \"K\"                         # values in other units are converted, or refused; default: none
   aggregators = [\"mean\", \"mode:16\"]   # see --aggregator; default: mean
   filter = \"delta\"                    # none, shuffle, delta or auto (default): delta or none, whichever is smaller
   codec = \"fast\"                      # fast (default): packed at the speed of memory; small: always zstd
@@ -57,6 +59,8 @@ pub(super) struct Description {
     dtype: String,
     nodata: Option<f64>,
     crs: Option<String>,
+    variable: Option<String>,
+    unit: Option<String>,
     aggregators: Option<Vec<String>>,
     filter: Option<FilterName>,
     zstd_level: Option<i32>,
@@ -162,6 +166,8 @@ impl Description {
         if let Some(nodata) = self.nodata {
             schema = schema.nodata(nodata);
         }
+        schema = self.variable.iter().fold(schema, |schema, variable| schema.variable(variable));
+        schema = self.unit.iter().fold(schema, |schema, unit| schema.unit(unit));
         let default = vec![Aggregation::Mean.to_string()];
         for name in self.aggregators.as_ref().unwrap_or(&default) {
             schema = schema.aggregator(name.parse()?);

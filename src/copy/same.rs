@@ -29,6 +29,10 @@ fn difference(target: &Grid, source: &Grid) -> Option<String> {
         let shown = |nodata: Option<f64>| nodata.map_or("none".to_owned(), |nodata| nodata.to_string());
         return Some(format!("its nodata value is {}, the source's is {}", shown(here.nodata()), shown(there.nodata())));
     }
+    if here.unit() != there.unit() {
+        let shown = |unit: Option<&str>| unit.unwrap_or("none").to_owned();
+        return Some(format!("its unit is {}, the source's is {}", shown(here.unit()), shown(there.unit())));
+    }
     let (here, there) = (target.structure(), source.structure());
     if here.crs() != there.crs() {
         return Some("its coordinate reference system is another".to_owned());

@@ -1,5 +1,7 @@
 //! All that is fixed about a grid when it is created.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::axis::check_name;
@@ -29,6 +31,9 @@ pub struct SchemaBuilder {
     codec: Codec,
     /// What is kept of a service's own aggregators.
     custom: Vec<CustomPlanes>,
+    variable: Option<String>,
+    unit: Option<String>,
+    attributes: BTreeMap<String, String>,
 }
 
 impl SchemaBuilder {
@@ -77,6 +82,27 @@ impl SchemaBuilder {
         self
     }
 
+    /// The name of what the cells hold, as files name it (`t2m`): [importers](crate::adapter) take no other variable.
+    #[must_use]
+    pub fn variable(mut self, name: impl Into<String>) -> Self {
+        self.variable = Some(name.into());
+        self
+    }
+
+    /// The unit of the cells (`K`): importers convert values of another one, or refuse them.
+    #[must_use]
+    pub fn unit(mut self, unit: impl Into<String>) -> Self {
+        self.unit = Some(unit.into());
+        self
+    }
+
+    /// Something else that is known of the cells, by its name: `long_name`, `height`. It is kept, not interpreted.
+    #[must_use]
+    pub fn attribute(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.attributes.insert(name.into(), value.into());
+        self
+    }
+
     /// The validated schema. [`Invalid`](crate::ErrorKind::Invalid) says what does not fit.
     pub fn build(mut self) -> Result<Schema> {
         if let Some(nodata) = self.nodata {
@@ -104,7 +130,25 @@ impl SchemaBuilder {
         if !(1..=19).contains(&self.zstd_level) {
             return Err(Error::invalid(format!("zstd level {} is outside 1 to 19", self.zstd_level)));
         }
+        self.check_texts()?;
         Ok(Schema { fields: self })
+    }
+
+    /// Checks that what is kept of the cells has a length that can be kept.
+    fn check_texts(&self) -> Result<()> {
+        let named = [("variable", self.variable.as_deref()), ("unit", self.unit.as_deref())];
+        let mut texts = named.into_iter().filter_map(|(what, text)| Some((what, text?)));
+        let known = self.attributes.iter().flat_map(|(name, value)| [("name of an attribute", name), ("attribute", value)]);
+        let known = known.map(|(what, text)| (what, text.as_str()));
+        let fits = |text: &str| (1..=Schema::TEXT_MAX).contains(&text.len());
+        if let Some((what, text)) = texts.by_ref().chain(known).find(|(_, text)| !fits(text)) {
+            return Err(Error::invalid(format!("the {what} has {} bytes; use 1 to {}", text.len(), Schema::TEXT_MAX)));
+        }
+        if self.attributes.len() > Schema::ATTRIBUTES_MAX {
+            let (count, most) = (self.attributes.len(), Schema::ATTRIBUTES_MAX);
+            return Err(Error::invalid(format!("a grid keeps at most {most} attributes, not {count}")));
+        }
+        Ok(())
     }
 
     /// Checks one aggregation against the structure and what is known of a service's own.
@@ -143,6 +187,11 @@ impl SchemaBuilder {
 }
 
 impl Schema {
+    /// The longest name, unit or attribute of what the cells hold, in bytes.
+    pub const TEXT_MAX: usize = 1 << 12;
+    /// The most attributes.
+    pub const ATTRIBUTES_MAX: usize = 128;
+
     /// A builder for cells of one type, with no nodata value but NaN, no aggregators, and the default codec.
     pub fn builder(structure: Structure, dtype: DType) -> SchemaBuilder {
         SchemaBuilder {
@@ -154,6 +203,9 @@ impl Schema {
             filter: Filter::default_for(dtype),
             zstd_level: 1,
             codec: Codec::default(),
+            variable: None,
+            unit: None,
+            attributes: BTreeMap::new(),
         }
     }
 
@@ -233,6 +285,21 @@ impl Schema {
     /// How cells are encoded.
     pub(crate) fn settings(&self) -> Settings {
         Settings { codec: self.fields.codec, level: self.fields.zstd_level }
+    }
+
+    /// The name of what the cells hold, if it is known.
+    pub fn variable(&self) -> Option<&str> {
+        self.fields.variable.as_deref()
+    }
+
+    /// The unit of the cells, if it is known.
+    pub fn unit(&self) -> Option<&str> {
+        self.fields.unit.as_deref()
+    }
+
+    /// What else is known of the cells, by name.
+    pub fn attributes(&self) -> &BTreeMap<String, String> {
+        &self.fields.attributes
     }
 
     /// Whether "no data" cannot be told from the value of a cell, so that chunks with holes carry a mask.
