@@ -6,6 +6,8 @@
 pub struct Checked {
     /// Cells that become nodata because they have the grid's nodata value, in a file that declares none.
     pub nodata_cells: u64,
+    /// Whether none of its cells has data.
+    pub is_blank: bool,
 }
 
 /// What was written.

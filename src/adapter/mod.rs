@@ -19,6 +19,8 @@ pub mod plot;
 pub mod quicklook;
 #[cfg(feature = "geotiff")]
 pub mod raster;
+#[cfg(any(feature = "geotiff", feature = "netcdf"))]
+mod round;
 
 #[cfg(feature = "cli")]
 pub(crate) use file::replace;

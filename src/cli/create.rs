@@ -48,9 +48,12 @@ pub(super) struct Create {
     /// The value that stands for "no data" [default: the file's]
     #[arg(long, value_name = "V", value_parser = args::nodata, allow_hyphen_values = true)]
     nodata: Option<f64>,
-    /// The variable of a NetCDF file [default: the only one]
+    /// The variable of a NetCDF file, behind the groups that it is in, like PRODUCT/no2 [default: the only one]
     #[arg(long, value_name = "NAME", requires = "like")]
     variable: Option<String>,
+    /// The coordinate of a NetCDF file that has its times, where several could [default: the one that CF tells]
+    #[arg(long, value_name = "NAME", requires = "like")]
+    time: Option<String>,
     /// Take the numbers of a NetCDF file's rows and columns for coordinates, where it has no 1-D ones
     #[arg(long, requires = "like")]
     index_axes: bool,
@@ -108,6 +111,7 @@ impl Create {
         let timed = self.time_from_name.is_some();
         let given = [
             ("--variable", self.variable.is_some()),
+            ("--time", self.time.is_some()),
             ("--index-axes", self.index_axes),
             ("--time-step", self.time_step.is_some() && !timed),
             ("--irregular", self.irregular && !timed),
@@ -147,7 +151,9 @@ impl Create {
     }
 
     fn like_netcdf(&self, files: &[PathBuf], terminal: &Terminal) -> anyhow::Result<Schema> {
-        let open = |file: &PathBuf| netcdf::Field::open(file, self.variable.as_deref(), self.index_axes);
+        let mut choice = netcdf::Choice::default();
+        (choice.variable, choice.time, choice.index_axes) = (self.variable.clone(), self.time.clone(), self.index_axes);
+        let open = |file: &PathBuf| netcdf::Field::open(file, &choice);
         let fields = files.iter().map(open).collect::<crate::Result<Vec<_>>>()?;
         let mut like = netcdf::Like::default();
         like.time_chunk = self.chunk.and_then(|chunk| chunk.time).unwrap_or(like.time_chunk);
@@ -158,6 +164,9 @@ impl Create {
             like.aggregators = aggregators.clone();
         }
         let shown = |file: &PathBuf| file.display().to_string();
+        for (file, field) in files.iter().zip(&fields) {
+            field.notes().iter().for_each(|note| terminal.note(format!("{}: {note}", shown(file))));
+        }
         let together = || format!("`{}` make no grid", files.iter().map(shown).collect::<Vec<_>>().join("`, `"));
         let alone = || format!("`{}` makes no grid", shown(&files[0]));
         let made = netcdf::schema_like(&fields, &like);

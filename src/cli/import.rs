@@ -1,6 +1,6 @@
 //! `gridstone import`
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -15,6 +15,7 @@ use super::terminal::{Terminal, count};
 use super::time::{Along, Instant as Moment};
 use super::{Outcome, args, open};
 use crate::adapter::geotiff::GeoTiff;
+use crate::adapter::raster::Checked;
 use crate::adapter::{netcdf, raster};
 use crate::{Grid, Level, Overlap, Structure, Window};
 
@@ -34,7 +35,7 @@ pub(super) struct Import {
     /// The files, later ones over earlier ones
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The variable of NetCDF files [default: the only one]
+    /// The variable of NetCDF files [default: the one that the grid holds, or the only one]
     #[arg(long, value_name = "NAME")]
     variable: Option<String>,
     /// How the names of GeoTIFFs tell their times, in a grid with time: a pattern of strftime like rain-%Y%m%d.tif, in which * stands
@@ -104,11 +105,11 @@ impl Placed {
         }
     }
 
-    /// Cells that have the grid's nodata value in a file that declares none.
-    fn check(&mut self, progress: &mut dyn FnMut(u64)) -> crate::Result<u64> {
+    /// What a look at all cells finds.
+    fn check(&mut self, progress: &mut dyn FnMut(u64)) -> crate::Result<Checked> {
         match self {
-            Placed::Raster(import) => import.check(progress).map(|checked| checked.nodata_cells),
-            Placed::NetCdf(import) => import.check(progress).map(|checked| checked.nodata_cells),
+            Placed::Raster(import) => import.check(progress),
+            Placed::NetCdf(import) => import.check(progress),
         }
     }
 }
@@ -134,7 +135,11 @@ impl Import {
         for source in &mut sources {
             let checked = source.import.check(&mut |cells| bar.inc(cells));
             source.import.close();
-            let nodata_cells = source.named(checked)?;
+            let Checked { nodata_cells, is_blank, .. } = source.named(checked)?;
+            if is_blank {
+                let cells = count(source.import.cells(), "cell");
+                terminal.note(format!("{}: none of its {cells} has data, so nothing of it is put", source.path.display()));
+            }
             if nodata_cells > 0 {
                 let nodata = grid.schema().nodata().unwrap_or(f64::NAN);
                 let cells = count(nodata_cells, "cell");
@@ -172,9 +177,14 @@ impl Import {
     /// Every file with its place. One that has none is found before anything is written.
     fn sources(&self, grid: &Grid, terminal: &Terminal) -> anyhow::Result<Vec<Source>> {
         let mut sources: Vec<Source> = Vec::new();
+        // What is noted of one file is not said again of every other.
+        let (mut covered, mut seen): (Option<Window>, BTreeSet<String>) = (None, BTreeSet::new());
         for path in &self.files {
-            let mut import = self.placed(path, grid, terminal)?;
+            let mut import = self.placed(path, grid, covered.as_slice(), (terminal, &mut seen))?;
             import.close();
+            if let Placed::NetCdf(_) = &import {
+                covered = import.windows().into_iter().chain(covered).reduce(|a, b| grid.structure().union(&a, &b));
+            }
             if let Some(first) = sources.first()
                 && first.import.level() != import.level()
             {
@@ -190,13 +200,18 @@ impl Import {
         Ok(sources)
     }
 
-    fn placed(&self, path: &Path, grid: &Grid, terminal: &Terminal) -> anyhow::Result<Placed> {
+    /// The place of a file in the grid, where others will be put before it.
+    fn placed(&self, path: &Path, grid: &Grid, others: &[Window], (terminal, seen): (&Terminal, &mut BTreeSet<String>)) -> anyhow::Result<Placed> {
         let misfit = || format!("`{}` cannot be imported", path.display());
         if netcdf::is_netcdf(path) {
-            // What makes index axes of a grid is that they count cells.
-            let index_axes = grid.structure().axes().any(|axis| axis.unit_name() == Some(netcdf::INDEX));
-            let field = netcdf::Field::open(path, self.variable.as_deref(), index_axes)?;
-            return Ok(Placed::NetCdf(Box::new(netcdf::Import::new(grid, field).with_context(misfit)?.over(self.overlap))));
+            let mut choice = netcdf::Choice::of(grid.schema());
+            choice.variable.clone_from(&self.variable);
+            let field = netcdf::Field::open(path, &choice)?;
+            let import = netcdf::Import::beside(grid, field, others).with_context(misfit)?.over(self.overlap);
+            for note in import.notes().into_iter().filter(|note| seen.insert(note.clone())) {
+                terminal.note(format!("{}: {note}", path.display()));
+            }
+            return Ok(Placed::NetCdf(Box::new(import)));
         }
         let tiff = GeoTiff::open(path)?;
         tiff.header().notes.iter().for_each(|note| terminal.note(format!("{}: {note}", path.display())));

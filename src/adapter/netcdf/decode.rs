@@ -1,6 +1,7 @@
 //! What the stored numbers of a variable stand for: packing and absence, as the CF conventions say it.
 
 use super::header::{Value, Variable};
+use super::unit::Conversion;
 use crate::array::{Array, Cell, Cells, DType, with_cells, with_dtype, with_view};
 use crate::error::{Error, Result};
 
@@ -15,32 +16,55 @@ pub(super) struct Decoding {
     packed: Option<(f64, f64)>,
     /// Numbers that stand for no data, of the type `raw`.
     missing: Vec<Cells>,
-    /// The least and the greatest number that stands for data.
-    valid: [Option<Cells>; 2],
+    /// The least and the greatest that is data.
+    valid: [Option<End>; 2],
     /// Whether the file itself says which numbers are missing.
     pub(super) declared: bool,
+    /// From the file's unit to the grid's.
+    pub(super) conversion: Conversion,
+}
+
+/// The end of a valid range.
+#[derive(Clone, Debug, PartialEq)]
+enum End {
+    /// A number of the type `raw`.
+    Raw(Cells),
+    /// A number that stored ones are compared with as doubles.
+    Number(f64),
+    /// The same for values, once they are unpacked, and how far rounding may have moved it.
+    Value(f64, f64),
+}
+
+/// The same with a number of the type `raw` at hand.
+enum Limit<S> {
+    Raw(S),
+    Number(f64),
+    Value(f64, f64),
+}
+
+/// What was found among the cells of an array.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    /// Cells with data.
+    pub(super) data: u64,
+    /// Cells with data that equal the grid's nodata value.
+    pub(super) collisions: u64,
 }
 
 impl Decoding {
     pub(super) fn of(variable: &Variable) -> Result<Self> {
         let refused = |why: String| Error::invalid(format!("variable `{}`: {why}", variable.name));
-        let stored = variable.dtype.ok_or_else(|| refused("it holds characters, not numbers".to_owned()))?;
+        let stored = variable.dtype.ok_or_else(|| {
+            let what = if variable.letters || variable.words { "characters" } else { "values of a type that a user made up" };
+            refused(format!("it holds {what}, not numbers; make numbers of it with `python3` first"))
+        })?;
         let unsigned = variable.text("_Unsigned").is_some_and(|text| text.eq_ignore_ascii_case("true"));
         let raw = if unsigned { as_unsigned(stored) } else { stored };
-        let number = |name: &str| -> Result<Option<(f64, DType)>> {
-            let Some(value) = variable.attribute(name) else { return Ok(None) };
-            let found = match value {
-                Value::Numbers(cells) if cells.len() == 1 => value.numbers().and_then(|n| Some((*n.first()?, cells.dtype()))),
-                _ => None,
-            };
-            let found = found.filter(|(number, _)| number.is_finite());
-            found.map(Some).ok_or_else(|| refused(format!("its attribute `{name}` is not one finite number")))
-        };
-        let (scale, offset) = (number("scale_factor")?, number("add_offset")?);
+        let (scale, offset) = (number(variable, "scale_factor")?, number(variable, "add_offset")?);
         let packed = (scale.is_some() || offset.is_some())
             .then(|| (scale.map_or(1.0, |(scale, _)| scale), offset.map_or(0.0, |(offset, _)| offset)));
         if packed.is_some_and(|(scale, _)| scale == 0.0) {
-            return Err(refused("its `scale_factor` is 0".to_owned()));
+            return Err(refused(format!("its `scale_factor` is 0; {}", remedy(variable, "scale_factor"))));
         }
         let single = |attribute: Option<(f64, DType)>| attribute.is_none_or(|(_, dtype)| dtype == DType::F32);
         let narrow = raw == DType::F32 || !raw.is_float() && raw.size() <= 2;
@@ -49,17 +73,20 @@ impl Decoding {
             Some(_) if single(scale) && single(offset) && narrow => DType::F32,
             Some(_) => DType::F64,
         };
-        let cells = |name: &str| variable.attribute(name).map_or(Vec::new(), |value| as_raw(value, stored, raw));
-        let mut missing = [cells("_FillValue"), cells("missing_value")].concat();
-        let (range, least, most) = (cells("valid_range"), cells("valid_min"), cells("valid_max"));
+        let attributes = Attributes { variable, stored, raw, packed };
+        let mut missing = [attributes.missing("_FillValue")?, attributes.missing("missing_value")?].concat();
         let declared = !missing.is_empty();
         if variable.attribute("_FillValue").is_none() {
             missing.extend(default_fill(stored).filter(|_| raw == stored).map(|fill| Cells::filled(raw, 1, fill)));
         }
         missing.dedup();
-        let end = |one: Vec<Cells>, of_range: usize| one.into_iter().next().or_else(|| range.get(of_range).cloned());
-        let valid = [end(least, 0), end(most, 1)];
-        Ok(Self { raw, dtype, packed, missing, valid, declared })
+        let range = attributes.ends("valid_range")?;
+        if !range.is_empty() && range.len() != 2 {
+            return Err(refused(format!("its `valid_range` has {} numbers; {}", range.len(), remedy(variable, "valid_range"))));
+        }
+        let end = |one: Vec<End>, of_range: usize| one.into_iter().next().or_else(|| range.get(of_range).cloned());
+        let valid = [end(attributes.ends("valid_min")?, 0), end(attributes.ends("valid_max")?, 1)];
+        Ok(Self { raw, dtype, packed, missing, valid, declared, conversion: Conversion::NONE })
     }
 
     /// The nodata value of a grid with the values: none for floats, where NaN is; else the first number that is missing.
@@ -89,42 +116,151 @@ impl Decoding {
         !self.missing.is_empty() || self.valid.iter().any(Option::is_some)
     }
 
-    /// The values as a wider or the same type; no data as `nodata`, and as NaN in floats. Also how many values that are there
-    /// equal `nodata`.
-    pub(super) fn apply(&self, raw: Array, to: DType, nodata: Option<f64>) -> Result<(Array, u64)> {
+    /// The values as a wider or the same type, in the grid's unit; no data as `nodata`, and as NaN in floats. Also what was found.
+    pub(super) fn apply(&self, raw: Array, to: DType, nodata: Option<f64>) -> Result<(Array, Found)> {
         let raw = reinterpreted(raw, self.raw)?;
         with_view!(Array, raw, |cells| with_dtype!(to, |T| self.typed::<_, T>(cells, nodata)))
     }
 
-    fn typed<S: Cell, T: Cell>(&self, cells: ndarray::ArrayD<S>, nodata: Option<f64>) -> Result<(Array, u64)> {
+    fn typed<S: Cell, T: Cell>(&self, cells: ndarray::ArrayD<S>, nodata: Option<f64>) -> Result<(Array, Found)> {
         let of = |cells: &Cells| cells.as_slice::<S>().and_then(|cells| cells.first().copied());
         let missing: Vec<S> = self.missing.iter().filter_map(of).filter(|cell| !cell.is_nan()).collect();
-        let [least, most] = [&self.valid[0], &self.valid[1]].map(|end| end.as_ref().and_then(of));
-        let absent = |cell: &S| {
-            cell.is_nan()
-                || missing.contains(cell)
-                || least.is_some_and(|least| *cell < least)
-                || most.is_some_and(|most| *cell > most)
+        let limit = |end: &Option<End>| match end {
+            Some(End::Raw(cells)) => of(cells).filter(|cell| !cell.is_nan()).map(Limit::Raw),
+            Some(End::Number(number)) => Some(Limit::Number(*number)),
+            Some(End::Value(number, within)) => Some(Limit::Value(*number, *within)),
+            None => None,
         };
+        let [least, most] = [limit(&self.valid[0]), limit(&self.valid[1])];
+        let unpacked = |cell: S| self.packed.map_or(cell.to_f64(), |(scale, offset)| cell.to_f64() * scale + offset);
+        let below = |cell: S| match least {
+            None => false,
+            Some(Limit::Raw(least)) => cell < least,
+            Some(Limit::Number(least)) => cell.to_f64() < least,
+            Some(Limit::Value(least, within)) => unpacked(cell) < least - within,
+        };
+        let above = |cell: S| match most {
+            None => false,
+            Some(Limit::Raw(most)) => cell > most,
+            Some(Limit::Number(most)) => cell.to_f64() > most,
+            Some(Limit::Value(most, within)) => unpacked(cell) > most + within,
+        };
+        let absent = |cell: S| cell.is_nan() || missing.contains(&cell) || below(cell) || above(cell);
         let fill = T::from_f64(if T::DTYPE.is_float() { f64::NAN } else { nodata.unwrap_or(0.0) });
         let taken = nodata.map(T::from_f64);
-        let same = S::DTYPE == T::DTYPE;
-        let value = |cell: S| match self.packed {
-            Some((scale, offset)) => T::from_f64(cell.to_f64() * scale + offset),
-            // Integers of 64 bits are no doubles.
-            None if same => bytemuck::cast(cell),
-            None => T::from_f64(cell.to_f64()),
-        };
-        let mut collisions = 0;
+        // Integers of 64 bits are no doubles.
+        let same = S::DTYPE == T::DTYPE && self.packed.is_none() && self.conversion.is_none();
+        let value = |cell: S| if same { bytemuck::cast(cell) } else { T::from_f64(self.conversion.apply(unpacked(cell))) };
+        let mut found = Found::default();
         let values = cells.mapv(|cell| {
-            if absent(&cell) {
+            if absent(cell) {
                 return fill;
             }
             let value = value(cell);
-            collisions += u64::from(Some(value) == taken);
+            found.data += u64::from(!value.is_nan());
+            found.collisions += u64::from(Some(value) == taken);
             value
         });
-        Ok((Array::from(values), collisions))
+        Ok((Array::from(values), found))
+    }
+}
+
+/// A number that an attribute holds, and its type; text of a number stands for it.
+fn number(variable: &Variable, name: &str) -> Result<Option<(f64, DType)>> {
+    let Some(value) = variable.attribute(name) else { return Ok(None) };
+    let dtype = if let Value::Numbers(cells) = value { cells.dtype() } else { DType::F64 };
+    match numbers(variable, name, value)?[..] {
+        [number] if number.is_finite() => Ok(Some((number, dtype))),
+        _ => Err(Error::invalid(format!(
+            "variable `{}`: its attribute `{name}` is not one finite number; {}",
+            variable.name,
+            remedy(variable, name)
+        ))),
+    }
+}
+
+/// The numbers of an attribute, which may be written as text: `-99.9f`, `0, 255`.
+fn numbers(variable: &Variable, name: &str, value: &Value) -> Result<Vec<f64>> {
+    let Value::Text(text) = value else { return Ok(value.numbers().unwrap_or_default()) };
+    let words = text.split([',', ' ']).map(str::trim).filter(|word| !word.is_empty());
+    let number = |word: &str| {
+        let plain = word.trim_end_matches(['f', 'F', 'd', 'D', 's', 'S', 'b', 'B', 'l', 'L', 'u', 'U']);
+        word.parse::<f64>().or_else(|_| plain.parse::<f64>())
+    };
+    words.map(number).collect::<Result<Vec<f64>, _>>().map_err(|cause| {
+        let why = format!("variable `{}`: its attribute `{name}` is the text `{text}`, no number", variable.name);
+        Error::invalid(format!("{why}; {}", remedy(variable, name))).because(cause)
+    })
+}
+
+/// The command that takes an attribute away.
+fn remedy(variable: &Variable, name: &str) -> String {
+    let variable = variable.name.rsplit('/').next().unwrap_or_default();
+    format!("take it away with `ncatted -a {name},{variable},d,, FILE`, or write a number there")
+}
+
+/// The attributes of a variable that say what is no data.
+struct Attributes<'a> {
+    variable: &'a Variable,
+    stored: DType,
+    raw: DType,
+    packed: Option<(f64, f64)>,
+}
+
+impl Attributes<'_> {
+    /// The numbers of an attribute that has the type of the stored ones.
+    fn stored(&self, name: &str) -> Option<Vec<Cells>> {
+        let Some(Value::Numbers(numbers)) = self.variable.attribute(name) else { return None };
+        let single = with_cells!(numbers, |cells| cells.iter().map(|cell| Cells::from(vec![*cell])).collect::<Vec<_>>());
+        let same = numbers.dtype() == self.stored;
+        same.then(|| single.iter().map(|cell| self.of_raw(cell)).collect())
+    }
+
+    fn of_raw(&self, cell: &Cells) -> Cells {
+        if self.raw == self.stored { cell.clone() } else { same_bits(cell, self.raw) }
+    }
+
+    /// The numbers that an attribute calls missing. Those that no number of the variable can equal are left out.
+    fn missing(&self, name: &str) -> Result<Vec<Cells>> {
+        if let Some(stored) = self.stored(name) {
+            return Ok(stored);
+        }
+        let Some(value) = self.variable.attribute(name) else { return Ok(Vec::new()) };
+        Ok(numbers(self.variable, name, value)?.into_iter().filter_map(|number| self.nearest(number)).collect())
+    }
+
+    /// The stored number that a missing value means: itself, else what is unpacked to it.
+    fn nearest(&self, number: f64) -> Option<Cells> {
+        let exact = |number: f64| {
+            let cell = Cells::filled(self.raw, 1, number);
+            // A float32 nearest to the double that was written stands for it.
+            let same = with_cells!(&cell, |cells| cells.first().is_some_and(|cell| cell.to_f64() == number));
+            (same || self.raw == DType::F32).then_some(cell)
+        };
+        exact(number).or_else(|| {
+            let (scale, offset) = self.packed?;
+            let packed = ((number - offset) / scale).round();
+            let near = (packed * scale + offset - number).abs() <= scale.abs() * 1e-3;
+            near.then(|| exact(packed)).flatten()
+        })
+    }
+
+    /// The ends that an attribute gives a valid range. Where integers are packed, numbers of floating point are those of values, as
+    /// the NetCDF Users Guide has it.
+    fn ends(&self, name: &str) -> Result<Vec<End>> {
+        if let Some(stored) = self.stored(name) {
+            return Ok(stored.into_iter().map(End::Raw).collect());
+        }
+        let Some(value) = self.variable.attribute(name) else { return Ok(Vec::new()) };
+        let dtype = if let Value::Numbers(cells) = value { Some(cells.dtype()).filter(|dtype| dtype.is_float()) } else { None };
+        let rounding = if dtype == Some(DType::F32) { f64::from(f32::EPSILON) } else { f64::EPSILON };
+        let scale = self.packed.filter(|_| dtype.is_some()).map(|(scale, _)| scale.abs());
+        let end = |number: f64| match (self.raw, scale) {
+            (_, Some(scale)) => End::Value(number, number.abs() * rounding + scale * 1e-6),
+            (DType::F32, None) => End::Raw(Cells::filled(DType::F32, 1, number)),
+            _ => End::Number(number),
+        };
+        Ok(numbers(self.variable, name, value)?.into_iter().map(end).collect())
     }
 }
 
@@ -155,22 +291,6 @@ fn reinterpreted(array: Array, to: DType) -> Result<Array> {
     let cells = same_bits(&array.to_cells(), to);
     with_cells!(cells, |cells| ndarray::ArrayD::from_shape_vec(ndarray::IxDyn(&shape), cells).map(Array::from))
         .map_err(|cause| Error::invalid("the variable has the wrong number of cells").because(cause))
-}
-
-/// The numbers of an attribute, one by one, as a variable's. Those that no number of the variable can equal are left out.
-fn as_raw(value: &Value, stored: DType, raw: DType) -> Vec<Cells> {
-    let Value::Numbers(numbers) = value else { return Vec::new() };
-    if numbers.dtype() == stored {
-        let single = with_cells!(numbers, |cells| cells.iter().map(|cell| Cells::from(vec![*cell])).collect::<Vec<_>>());
-        return single.iter().map(|cell| if raw == stored { cell.clone() } else { same_bits(cell, raw) }).collect();
-    }
-    let numbers = value.numbers().unwrap_or_default();
-    let converted = numbers.into_iter().map(|number| (number, Cells::filled(raw, 1, number)));
-    // A float32 nearest to the double that was written stands for it.
-    let same = |number: f64, cell: &Cells| {
-        raw == DType::F32 || with_cells!(cell, |cells| cells.first().is_some_and(|cell| cell.to_f64() == number))
-    };
-    converted.filter(|(number, cell)| same(*number, cell)).map(|(_, cell)| cell).collect()
 }
 
 /// What the NetCDF library writes where nothing was put; bytes have no such number, and those of 64 bits are no doubles.

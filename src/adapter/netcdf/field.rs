@@ -1,13 +1,19 @@
 //! A variable as the CF conventions describe it: which axis is which, where its cells lie, what its numbers stand for.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use super::decode::Decoding;
 use super::file::NetCdf;
 use super::header::{Header, Variable};
-use super::space::Cells;
+use super::identity::{Identity, TIME};
+use super::space::{Cells, INDEX};
+use super::system::System;
 use super::time::Times;
+use super::timing;
 use crate::error::{Error, Result};
+use crate::grid::Schema;
+use crate::grid::longitude::is_degrees_east;
 
 /// Cells along an axis, and bytes of a variable, at most: a small file can claim any number of cells that were never written.
 const AXIS_MAX: u64 = 1 << 24;
@@ -30,6 +36,30 @@ pub(super) struct Roles {
     pub(super) band: Option<usize>,
 }
 
+/// What of a file is meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Choice {
+    /// The variable, behind the groups that it is in (`PRODUCT/no2`); by default the only one that is neither coordinate nor bounds.
+    pub variable: Option<String>,
+    /// The variable that a grid holds, which is meant where the file has it and none is asked for.
+    pub known: Option<String>,
+    /// The coordinate that has the times, where several could; by default the one that the conventions tell.
+    pub time: Option<String>,
+    /// Whether rows and columns have their numbers for coordinates, from 0, whatever the file says.
+    pub index_axes: bool,
+}
+
+impl Choice {
+    /// What of a file is meant that is laid into a grid, as far as the grid remembers it.
+    pub fn of(schema: &Schema) -> Self {
+        // What makes index axes of a grid is that they count cells.
+        let index_axes = schema.structure().axes().any(|axis| axis.unit_name() == Some(INDEX));
+        let time = schema.attributes().get(TIME).cloned();
+        Self { variable: None, known: schema.variable().map(str::to_owned), time, index_axes }
+    }
+}
+
 /// One variable of a file, ready to make a grid or to be laid into one. No cell was read but those of its coordinates.
 #[derive(Debug)]
 pub struct Field {
@@ -43,22 +73,24 @@ pub struct Field {
     pub(super) band: Option<Labels>,
     pub(super) crs: Option<String>,
     pub(super) decoding: Decoding,
+    pub(super) identity: Identity,
+    /// Whether its name was asked for, and not found.
+    pub(super) is_asked: bool,
+    pub(super) notes: Vec<String>,
 }
 
 impl Field {
-    /// Opens a variable of a file. Without a name, the only one that is neither coordinate nor bounds.
-    ///
-    /// With `index_axes`, rows and columns have their numbers for coordinates, from 0, whatever the file says.
-    pub fn open(path: impl AsRef<Path>, variable: Option<&str>, index_axes: bool) -> Result<Self> {
+    /// Opens a variable of a file.
+    pub fn open(path: impl AsRef<Path>, choice: &Choice) -> Result<Self> {
         let path = path.as_ref();
-        Self::new(NetCdf::open(path)?, variable, index_axes)
+        Self::new(NetCdf::open(path)?, choice)
             .map_err(|cause| cause.within(format!("`{}` cannot be used", path.display())))
     }
 
     /// The same of a file that is open.
-    pub fn new(mut file: NetCdf, variable: Option<&str>, index_axes: bool) -> Result<Self> {
+    pub fn new(mut file: NetCdf, choice: &Choice) -> Result<Self> {
         let header = file.header().clone();
-        let variable = choose(&header, variable)?;
+        let variable = choose(&header, choice)?;
         let shape = variable.shape();
         let refused = |why: String| Error::invalid(format!("variable `{}`: {why}", variable.name));
         if shape.contains(&0) {
@@ -69,26 +101,28 @@ impl Field {
             return Err(refused(format!("its shape {shape:?} is larger than anything that can be imported")));
         }
         file.check(variable)?;
-        let roles = roles(&header, variable)?;
+        let timing = timing::find(&file, variable, choice.time.as_deref())?;
+        let roles = roles(&header, variable, timing.and_then(|timing| timing.axis))?;
         let decoding = Decoding::of(variable)?;
-        let dimension = |axis: usize| variable.dimensions[axis].name.as_str();
-        let times = roles.time.map(|axis| Times::read(&file, dimension(axis))).transpose()?;
-        let along = |axis: usize| {
-            let name = dimension(axis);
-            match coordinate(&header, name) {
-                _ if index_axes => Ok(Cells::index(shape[axis])),
-                Some(_) => Cells::read(&file, name),
-                None => Err(refused(format!(
-                    "there is no 1-D coordinate variable for its axis `{name}`{}; keep it on its own index axes with `--index-axes`",
-                    curvilinear(&header, variable)
-                ))),
-            }
+        let times = timing.map(|timing| Times::read(&file, &timing)).transpose()?;
+        let along = |axis: usize| match coordinate(&header, variable, axis) {
+            _ if choice.index_axes => Ok(Cells::index(shape[axis])),
+            Some(coordinate) => Cells::read(&file, coordinate),
+            None => Err(refused(format!(
+                "there is no 1-D coordinate variable for its axis `{}`{}; keep it on its own index axes with `--index-axes`",
+                variable.dimensions[axis].name,
+                curvilinear(&header, variable)
+            ))),
         };
         let (y, x) = (along(roles.y)?, along(roles.x)?);
-        let band = roles.band.map(|axis| labels(&file, dimension(axis), shape[axis])).transpose()?;
-        file.forget_chunks()?;
-        let crs = if index_axes { None } else { crs(&header, variable) };
-        Ok(Self { name: variable.name.clone(), file, shape, roles, times, y, x, band, crs, decoding })
+        let band = roles.band.map(|axis| labels(&file, variable, axis)).transpose()?;
+        let system = if choice.index_axes { System::default() } else { System::of(&header, variable, &roles) };
+        let identity = Identity::of(&file, variable, [roles.y, roles.x], choice, timing.as_ref())?;
+        let notes = [times.as_ref().and_then(|times| times.note.clone()), identity.note.clone(), system.note];
+        let (notes, crs) = (notes.into_iter().flatten().collect(), system.crs);
+        let (name, is_asked) = (variable.name.clone(), choice.variable.is_some());
+        file.close();
+        Ok(Self { name, file, shape, roles, times, y, x, band, crs, decoding, identity, is_asked, notes })
     }
 
     /// The variable's name.
@@ -101,81 +135,102 @@ impl Field {
         &self.shape
     }
 
-    /// The open file.
+    /// What is to be known of how the file is read.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The file.
     pub fn file(&self) -> &NetCdf {
         &self.file
     }
 }
 
-/// The variable of a name, or the only one with data.
-fn choose<'a>(header: &'a Header, name: Option<&str>) -> Result<&'a Variable> {
+/// The variable of a name, or the one that a grid holds, or the only one with data: of the root, else of all groups.
+fn choose<'a>(header: &'a Header, choice: &Choice) -> Result<&'a Variable> {
     let refers = ["bounds", "coordinates", "grid_mapping", "climatology", "ancillary_variables"];
-    let referred = |name: &str| {
-        let attributes = header.variables.iter().flat_map(|other| refers.iter().filter_map(|refer| other.text(refer)));
-        attributes.flat_map(str::split_whitespace).any(|word| word.trim_end_matches(':') == name)
-    };
-    let is_data = |variable: &&Variable| {
-        let coordinate = variable.dimensions.iter().any(|dimension| dimension.name == variable.name);
-        variable.dtype.is_some() && variable.dimensions.len() >= 2 && !coordinate && !referred(&variable.name)
+    let leaf = |variable: &'a Variable| variable.name.rsplit('/').next().unwrap_or_default();
+    let attributes = header.variables.iter().flat_map(|other| refers.iter().filter_map(|refer| other.text(refer)));
+    let referred: HashSet<&str> = attributes.flat_map(str::split_whitespace).map(|word| word.trim_end_matches(':')).collect();
+    let is_data = |variable: &&'a Variable| {
+        let coordinate = variable.dimensions.iter().any(|dimension| dimension.name == leaf(variable));
+        variable.dtype.is_some() && variable.dimensions.len() >= 2 && !coordinate && !referred.contains(leaf(variable))
     };
     let fields: Vec<&Variable> = header.variables.iter().filter(is_data).collect();
-    let listed = || fields.iter().map(|field| field.name.as_str()).take(20).collect::<Vec<_>>().join(", ");
-    match (name, &fields[..]) {
-        (Some(name), _) => {
-            let found = header.variable(name).filter(|variable| variable.dimensions.len() >= 2);
-            found.ok_or_else(|| {
-                Error::invalid(format!("the file has no variable `{name}` of two or more axes; it has {}", listed()))
-            })
-        }
+    let root: Vec<&Variable> = fields.iter().filter(|field| field.group().is_empty()).copied().collect();
+    let fields = if root.is_empty() || choice.variable.is_some() { fields } else { root };
+    let listed = || {
+        let shown = fields.iter().map(|field| field.name.as_str()).take(20).collect::<Vec<_>>().join(", ");
+        let unread: String = header.unread.iter().map(|group| format!("; group `{group}` cannot be read")).collect();
+        if shown.is_empty() { format!("none{unread}") } else { format!("{shown}{unread}") }
+    };
+    if let Some(name) = &choice.variable {
+        let wide = |variable: &&Variable| variable.dimensions.len() >= 2;
+        let mut ends = header.variables.iter().filter(|variable| leaf(variable) == name).filter(wide);
+        let only = ends.next().filter(|_| ends.next().is_none());
+        return header.variable(name).filter(wide).or(only).ok_or_else(|| {
+            Error::invalid(format!(
+                "the file has no variable `{name}` of two or more axes; it has {}; choose one with `--variable`",
+                listed()
+            ))
+        });
+    }
+    match (choice.known.as_deref().and_then(|known| fields.iter().find(|field| field.name == known)), &fields[..]) {
+        (Some(known), _) => Ok(known),
         (None, [only]) => Ok(only),
-        (None, []) => Err(Error::invalid("the file has no variable of two or more axes")),
+        (None, []) => Err(Error::invalid(format!(
+            "the file has no variable of two or more axes: {}; `ncdump -h FILE` shows what it has, and `--variable` takes one",
+            listed()
+        ))),
         (None, _) => Err(Error::invalid(format!("the file has several variables; choose one with `--variable`: {}", listed()))),
     }
 }
 
-/// The 1-D variable that has the name of its dimension.
-fn coordinate<'a>(header: &'a Header, dimension: &str) -> Option<&'a Variable> {
-    let of = |variable: &Variable| variable.dimensions[0].name == dimension;
-    header.variable(dimension).filter(|variable| variable.dimensions.len() == 1 && of(variable) && variable.dtype.is_some())
+/// The 1-D variable that has the name of an axis's dimension.
+pub(super) fn coordinate<'a>(header: &'a Header, variable: &Variable, axis: usize) -> Option<&'a Variable> {
+    let dimension = &variable.dimensions[axis];
+    let of = |variable: &Variable| variable.dimensions.len() == 1 && variable.dimensions[0] == *dimension && variable.dtype.is_some();
+    header.near(variable, &dimension.name).filter(|variable| of(variable))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
-    Time,
     Y,
     X,
     Other,
 }
 
-/// What a dimension is by its coordinate variable, else by its name; `None` if neither tells.
-fn role(header: &Header, dimension: &str) -> Option<Role> {
+/// What an axis is by its coordinate variable, else by its name; `None` if neither tells.
+fn role(header: &Header, variable: &Variable, axis: usize) -> Option<Role> {
+    let dimension = &variable.dimensions[axis].name;
     let by_name = match dimension.to_ascii_lowercase().as_str() {
-        "time" | "t" => Some(Role::Time),
+        name if timing::is_time_name(name) => Some(Role::Other),
         "y" | "lat" | "latitude" | "rlat" | "northing" => Some(Role::Y),
         "x" | "lon" | "longitude" | "rlon" | "easting" => Some(Role::X),
         _ => None,
     };
-    let Some(variable) = coordinate(header, dimension) else { return by_name };
-    let text = |name: &str| variable.text(name).unwrap_or_default();
+    let Some(coordinate) = coordinate(header, variable, axis) else { return by_name };
+    let text = |name: &str| coordinate.text(name).unwrap_or_default();
     let units = text("units");
     let by_attributes = match (text("axis"), text("standard_name")) {
-        ("T", _) | (_, "time") => Some(Role::Time),
         ("Y", _) | (_, "latitude" | "grid_latitude" | "projection_y_coordinate") => Some(Role::Y),
         ("X", _) | (_, "longitude" | "grid_longitude" | "projection_x_coordinate") => Some(Role::X),
-        ("Z", _) => Some(Role::Other),
-        _ if units.to_ascii_lowercase().contains(" since ") => Some(Role::Time),
-        _ if ["degrees_north", "degree_north", "degrees_N", "degree_N"].contains(&units) => Some(Role::Y),
-        _ if ["degrees_east", "degree_east", "degrees_E", "degree_E"].contains(&units) => Some(Role::X),
+        ("T" | "Z", _) | (_, "time") => Some(Role::Other),
+        _ if timing::is_timely(coordinate) => Some(Role::Other),
+        _ if ["degrees_north", "degree_north", "degrees_N", "degree_N", "degreesN", "degreeN"].contains(&units) => Some(Role::Y),
+        _ if is_degrees_east(units) => Some(Role::X),
         _ => None,
     };
     by_attributes.or(by_name)
 }
 
 /// Which axis is which. Where nothing tells rows and columns, they are the last two axes.
-fn roles(header: &Header, variable: &Variable) -> Result<Roles> {
+fn roles(header: &Header, variable: &Variable, time: Option<usize>) -> Result<Roles> {
     let refused = |why: String| Error::invalid(format!("variable `{}`: {why}", variable.name));
     let names: Vec<&str> = variable.dimensions.iter().map(|dimension| dimension.name.as_str()).collect();
-    let known: Vec<Option<Role>> = names.iter().map(|name| role(header, name)).collect();
+    let known: Vec<Option<Role>> = (0..names.len())
+        .map(|axis| if time == Some(axis) { Some(Role::Other) } else { role(header, variable, axis) })
+        .collect();
     let only = |wanted: Role| -> Result<Option<usize>> {
         let mut found = (0..known.len()).filter(|axis| known[*axis] == Some(wanted));
         let first = found.next();
@@ -186,18 +241,21 @@ fn roles(header: &Header, variable: &Variable) -> Result<Roles> {
     };
     let free = |axis: usize| known[axis].is_none();
     let (last, before) = (names.len() - 1, names.len() - 2);
-    let time = only(Role::Time)?;
     let x = only(Role::X)?.or_else(|| Some(last).filter(|axis| free(*axis)));
     let y = only(Role::Y)?.or_else(|| Some(before).filter(|axis| free(*axis)));
     let (Some(y), Some(x)) = (y, x) else {
-        return Err(refused(format!("its axes {} are not to be told as rows and columns", names.join(", "))));
+        return Err(refused(format!(
+            "its axes {} are not to be told as rows and columns; name one of them `y` and one `x`, as with `ncrename -d {1},y -v .{1},y FILE`",
+            names.join(", "),
+            names[before]
+        )));
     };
     let shape = variable.shape();
     let mut others = (0..names.len()).filter(|axis| ![Some(y), Some(x), time].contains(&Some(*axis)) && shape[*axis] > 1);
     let band = others.next();
     if let (Some(a), Some(b)) = (band, others.next()) {
         return Err(refused(format!(
-            "beside time, rows and columns it has the axes `{}` and `{}`; take one of them apart first",
+            "beside time, rows and columns it has the axes `{}` and `{}`; take one of them apart first, as with `ncks -d {1},0 FILE PART.nc`",
             names[a], names[b]
         )));
     }
@@ -208,44 +266,18 @@ fn roles(header: &Header, variable: &Variable) -> Result<Roles> {
 fn curvilinear(header: &Header, variable: &Variable) -> String {
     let names = variable.text("coordinates").unwrap_or_default().split_whitespace();
     let wide: Vec<String> = names
-        .filter(|name| header.variable(name).is_some_and(|variable| variable.dimensions.len() > 1))
+        .filter(|name| header.near(variable, name).is_some_and(|variable| variable.dimensions.len() > 1))
         .map(|name| format!("`{name}`"))
         .collect();
     if wide.is_empty() { String::new() } else { format!(" (its coordinates {} have two axes)", wide.join(", ")) }
 }
 
 /// One label a cell: its coordinate if it has one, else its number.
-fn labels(file: &NetCdf, dimension: &str, len: u64) -> Result<Labels> {
-    let labels = match coordinate(file.header(), dimension) {
-        Some(_) => file.doubles(dimension)?.0.iter().map(f64::to_string).collect(),
-        None => (1..=len).map(|number| number.to_string()).collect(),
+fn labels(file: &NetCdf, variable: &Variable, axis: usize) -> Result<Labels> {
+    let dimension = &variable.dimensions[axis];
+    let labels = match coordinate(file.header(), variable, axis) {
+        Some(coordinate) => file.whole(coordinate)?.iter_f64().map(|value| value.to_string()).collect(),
+        None => (1..=dimension.len).map(|number| number.to_string()).collect(),
     };
-    Ok(Labels { name: dimension.to_owned(), labels })
-}
-
-/// The coordinate reference system of the grid mapping: an EPSG code if it has one, else its WKT.
-fn crs(header: &Header, variable: &Variable) -> Option<String> {
-    let name = variable.text("grid_mapping")?.split_whitespace().next()?.trim_end_matches(':');
-    let mapping = header.variable(name)?;
-    let code = ["epsg_code", "EPSG", "epsg"].iter().find_map(|name| {
-        let number = mapping.attribute(name)?;
-        let text = number.text().map(str::to_owned);
-        text.or_else(|| number.numbers()?.first().map(f64::to_string))
-    });
-    if let Some(code) = code {
-        let digits = code.trim().trim_start_matches("EPSG:").to_owned();
-        if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Some(format!("EPSG:{digits}"));
-        }
-    }
-    let wkt = mapping.text("crs_wkt").or_else(|| mapping.text("spatial_ref"))?;
-    Some(authority(wkt).unwrap_or_else(|| wkt.to_owned()))
-}
-
-/// The EPSG code at the end of a WKT, which is that of the whole: `AUTHORITY["EPSG","32632"]]` or `ID["EPSG",32632]]`.
-fn authority(wkt: &str) -> Option<String> {
-    let at = [wkt.rfind("AUTHORITY[\"EPSG\","), wkt.rfind("ID[\"EPSG\",")].into_iter().flatten().max()?;
-    let digits: String = wkt[at..].chars().filter(char::is_ascii_digit).collect();
-    let last = wkt[at..].chars().filter(|c| *c == ']').count() == 2;
-    (last && !digits.is_empty()).then(|| format!("EPSG:{digits}"))
+    Ok(Labels { name: dimension.name.clone(), labels })
 }

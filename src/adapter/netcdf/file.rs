@@ -4,16 +4,18 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use hdf5_reader::storage::{BytesStorage, DynStorage, FileStorage};
 use hdf5_reader::{FilterRegistry, Hdf5File, OpenOptions, SliceInfo, SliceInfoElem};
 use ndarray::ArrayD;
 use netcdf_reader::{NcFile, NcReadable, NcSliceInfo, NcSliceInfoElem};
 
+use super::code::Code;
 use super::header::{Header, Variable};
-use crate::array::{Array, DType, with_dtype};
+use crate::array::{Array, with_dtype};
 use crate::error::{Error, Result};
 
 /// [`NetCdf::read`] refuses a box of more bytes, or of larger chunks.
@@ -29,21 +31,34 @@ const PARALLEL_CHUNK_BYTES_MAX: u64 = 32 << 20;
 /// The filter Zstandard, as registered with The HDF Group.
 const ZSTD: u16 = 32_015;
 
-/// An open NetCDF file: classic (CDF-1, CDF-2 or CDF-5) or NetCDF-4. Nothing is held but the header, and the chunks that were
-/// read last.
+/// A NetCDF file: classic (CDF-1, CDF-2 or CDF-5) or NetCDF-4. Nothing is held but the header, and while it is read the chunks that
+/// were read last.
 pub struct NetCdf {
     header: Header,
-    source: Source,
+    origin: Origin,
+    /// Where the cells come from; not there until the next read while the file is closed.
+    source: OnceLock<Source>,
+}
+
+/// What the bytes of a file come from when it is opened again.
+enum Origin {
+    /// A file, and what it was when its header was read.
+    Path(PathBuf, Stamp),
+    Memory(DynStorage),
+}
+
+/// What changes when a file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    len: u64,
+    modified: Option<SystemTime>,
 }
 
 /// Where the cells come from.
 enum Source {
     Classic(NcFile),
     /// Not an `NcFile`, which visits all groups to read a variable that can grow: without end where a group holds itself.
-    Hdf5 {
-        file: Hdf5File,
-        storage: DynStorage,
-    },
+    Hdf5(Hdf5File),
 }
 
 impl fmt::Debug for NetCdf {
@@ -63,32 +78,53 @@ impl NetCdf {
     /// Opens a file and reads its header.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let file = crate::adapter::file::open(path)?;
-        // Not mapped into memory: where another process cuts a mapped file, reading it ends this one.
-        let storage = guarded(|| Ok(FileStorage::from_file(file)?));
-        storage
-            .and_then(|storage| Self::from_storage(Arc::new(storage)))
+        let (storage, stamp) = stored(path)?;
+        Self::new(storage, |_| Origin::Path(path.to_owned(), stamp))
             .map_err(|cause| cause.within(format!("`{}` cannot be read as NetCDF", path.display())))
     }
 
     /// Reads the header of a file that is held in memory.
     pub fn from_bytes(bytes: impl Into<Vec<u8>>) -> Result<Self> {
-        Self::from_storage(Arc::new(BytesStorage::new(bytes.into())))
+        Self::new(Arc::new(BytesStorage::new(bytes.into())), Origin::Memory)
     }
 
-    fn from_storage(storage: DynStorage) -> Result<Self> {
-        guarded(|| {
+    fn new(storage: DynStorage, origin: impl FnOnce(DynStorage) -> Origin) -> Result<Self> {
+        let (header, source) = guarded(|| {
             let file = NcFile::from_storage(storage.clone())?;
             if file.as_classic().is_some() {
-                return Ok(Self { header: Header::of(&file)?, source: Source::Classic(file) });
+                return Ok((Header::of(&file, None)?, Source::Classic(file)));
             }
             let hdf5 = Hdf5File::from_storage_with_options(storage.clone(), options())?;
             let (len, end) = (storage.len(), hdf5.superblock().eof_address);
             if end > len {
                 return Err(netcdf_reader::Error::InvalidData(format!("the file has {len} bytes of {end}")));
             }
-            Ok(Self { header: Header::of(&file)?, source: Source::Hdf5 { file: hdf5, storage } })
-        })
+            Ok((Header::of(&file, Some(&hdf5))?, Source::Hdf5(hdf5)))
+        })?;
+        Ok(Self { header, origin: origin(storage), source: OnceLock::from(source) })
+    }
+
+    /// Where the cells come from: the file is opened if it is closed. It must be as it was.
+    fn source(&self) -> Result<&Source> {
+        if let Some(source) = self.source.get() {
+            return Ok(source);
+        }
+        let storage = match &self.origin {
+            Origin::Memory(storage) => storage.clone(),
+            Origin::Path(path, known) => {
+                let (storage, stamp) = stored(path)?;
+                if stamp != *known {
+                    return Err(Error::invalid("the file was changed meanwhile; try again when nothing writes it"));
+                }
+                storage
+            }
+        };
+        let source = guarded(|| {
+            let file = NcFile::from_storage(storage.clone())?;
+            let classic = file.as_classic().is_some();
+            Ok(if classic { Source::Classic(file) } else { Source::Hdf5(Hdf5File::from_storage_with_options(storage, options())?) })
+        })?;
+        Ok(self.source.get_or_init(|| source))
     }
 
     /// What the file says of itself.
@@ -118,7 +154,8 @@ impl NetCdf {
         if sizes.contains(&0) {
             return Ok(Array::filled(dtype, &sizes, 0.0));
         }
-        let array = with_dtype!(dtype, |T| guarded(|| self.source.read::<T>(variable, start, shape)).map(Array::from));
+        let source = self.source()?;
+        let array = with_dtype!(dtype, |T| guarded(|| source.read::<T>(variable, start, shape)).map(Array::from));
         let array = array.map_err(|cause| cause.within(format!("variable `{name}` cannot be read")))?;
         if array.shape() != sizes {
             return Err(refused(format!("the file has {:?} of {shape:?} cells", array.shape())));
@@ -126,12 +163,10 @@ impl NetCdf {
         Ok(array)
     }
 
-    /// Gives back the memory of the chunks that are held. Many files may be open at a time.
-    pub(super) fn forget_chunks(&mut self) -> Result<()> {
-        if let Source::Hdf5 { file, storage } = &mut self.source {
-            *file = guarded(|| Ok(Hdf5File::from_storage_with_options(storage.clone(), options())?))?;
-        }
-        Ok(())
+    /// Gives back the memory of the chunks that are held, and the file's descriptor, until the next read: of many files few are
+    /// open at a time.
+    pub(super) fn close(&mut self) {
+        self.source = OnceLock::new();
     }
 
     /// Refuses a variable of which the file does not have the last cell, so that its shape can be believed.
@@ -140,17 +175,35 @@ impl NetCdf {
         self.read(&variable.name, &last, &vec![1; last.len()]).map(drop)
     }
 
-    /// All cells of a coordinate variable, or of its bounds, as doubles, and their type.
-    pub(super) fn doubles(&self, name: &str) -> Result<(Vec<f64>, DType)> {
-        let shape = self.header.variable(name).map(Variable::shape).unwrap_or_default();
+    /// All texts of a variable: one a cell, or of characters one a run along the last axis.
+    pub(super) fn texts(&self, name: &str) -> Result<Vec<String>> {
+        let refused = |why: String| Error::invalid(format!("variable `{name}`: {why}"));
+        let variable = self.header.variable(name).ok_or_else(|| refused("the file has none of that name".to_owned()))?;
+        let shape = variable.shape();
+        let count = shape.iter().try_fold(1_u64, |count, len| count.checked_mul(*len));
+        if count.is_none_or(|count| count > COORDINATES_MAX) {
+            return Err(refused(format!("texts of {shape:?} cells are more than {COORDINATES_MAX}")));
+        }
+        let source = self.source()?;
+        let texts = guarded(|| source.texts(variable)).map_err(|cause| cause.within(format!("variable `{name}` cannot be read")))?;
+        let runs = if variable.letters { &shape[..shape.len().saturating_sub(1)] } else { &shape[..] };
+        if texts.len() as u64 != runs.iter().product::<u64>() {
+            return Err(refused(format!("it has {} texts for {runs:?} cells", texts.len())));
+        }
+        Ok(texts)
+    }
+
+    /// All cells of a coordinate variable, or of its bounds.
+    pub(super) fn whole(&self, variable: &Variable) -> Result<Array> {
+        let shape = variable.shape();
         let count = shape.iter().try_fold(1_u64, |count, len| count.checked_mul(*len));
         if count.is_none_or(|count| count > COORDINATES_MAX) {
             return Err(Error::invalid(format!(
-                "variable `{name}`: coordinates of {shape:?} cells are more than {COORDINATES_MAX}"
+                "variable `{}`: coordinates of {shape:?} cells are more than {COORDINATES_MAX}",
+                variable.name
             )));
         }
-        let array = self.read(name, &vec![0; shape.len()], &shape)?;
-        Ok((array.iter_f64().collect(), array.dtype()))
+        self.read(&variable.name, &vec![0; shape.len()], &shape)
     }
 }
 
@@ -162,7 +215,7 @@ impl Source {
                 let selections = ranges.map(|(start, end)| NcSliceInfoElem::Slice { start, end, step: 1 }).collect();
                 file.read_variable_slice(&variable.stored_name, &NcSliceInfo { selections })
             }
-            Source::Hdf5 { file, .. } => {
+            Source::Hdf5(file) => {
                 let selections = ranges.map(|(start, end)| SliceInfoElem::Slice { start, end, step: 1 }).collect();
                 let dataset = file.dataset(&variable.stored_name)?;
                 // Another variable may have made the dimension longer.
@@ -174,11 +227,40 @@ impl Source {
                 }
                 let cells = dataset.chunks().unwrap_or_default().into_iter().map(u64::from).fold(1, u64::saturating_mul);
                 let (dataset, selection) = (dataset.with_padded_shape(&whole)?, SliceInfo { selections });
+                if variable.codes.is_some() {
+                    return Ok(dataset.read_slice::<Code<T>>(&selection)?.mapv(|code| code.0));
+                }
                 let parallel = cells.saturating_mul(size_of::<T>() as u64) <= PARALLEL_CHUNK_BYTES_MAX;
                 Ok(if parallel { dataset.read_slice_parallel(&selection)? } else { dataset.read_slice(&selection)? })
             }
         }
     }
+}
+
+impl Source {
+    fn texts(&self, variable: &Variable) -> netcdf_reader::Result<Vec<String>> {
+        match self {
+            Source::Classic(file) => file.read_variable_as_strings(&variable.stored_name),
+            Source::Hdf5(file) => {
+                let cells = file.dataset(&variable.stored_name)?.read_strings()?;
+                if !variable.letters {
+                    return Ok(cells);
+                }
+                let len = variable.shape().last().map_or(1, |len| usize::try_from(*len).unwrap_or(usize::MAX));
+                Ok(cells.chunks(len.max(1)).map(|letters| letters.concat()).collect())
+            }
+        }
+    }
+}
+
+/// The bytes of a file. Not mapped into memory: where another process cuts a mapped file, reading it ends this one.
+fn stored(path: &Path) -> Result<(DynStorage, Stamp)> {
+    let file = crate::adapter::file::open(path)?;
+    let failed = |cause: std::io::Error| Error::unavailable("the file cannot be read").because(cause);
+    let found = file.metadata().map_err(failed)?;
+    let stamp = Stamp { len: found.len(), modified: found.modified().ok() };
+    let storage: DynStorage = Arc::new(guarded(|| Ok(FileStorage::from_file(file)?))?);
+    Ok((storage, stamp))
 }
 
 /// How NetCDF-4 is read. What other files it names is not: no resolver of them is set.

@@ -1,6 +1,6 @@
 //! What a fuzz target and the tests of damaged files run.
 
-use super::{Field, Like, NetCdf, schema_like};
+use super::{Choice, Field, Like, NetCdf, schema_like};
 
 /// Opens bytes as NetCDF, reads variables, and makes grids after some of them, up to a limit of cells. Errors are expected; a
 /// panic is a defect.
@@ -21,7 +21,8 @@ pub fn fuzz_netcdf(bytes: &[u8]) {
     }
     let names = variables.iter().rev().take(FIELDS_MAX).map(|variable| Some(variable.name.as_str())).chain([None]);
     for (name, index_axes) in names.flat_map(|name| [(name, false), (name, true)]) {
-        let field = NetCdf::from_bytes(bytes).and_then(|file| Field::new(file, name, index_axes));
+        let choice = Choice { variable: name.map(str::to_owned), index_axes, ..Choice::default() };
+        let field = NetCdf::from_bytes(bytes).and_then(|file| Field::new(file, &choice));
         // What is refused, and why, is tested elsewhere.
         let _ = field.and_then(|field| schema_like(&[field], &Like::default()));
     }

@@ -1,6 +1,10 @@
 //! What a file says of its variables before any cell is read, whichever its format.
 
-use netcdf_reader::{NcAttrValue, NcAttribute, NcDimension, NcFile, NcType, NcVariable};
+use std::collections::{HashSet, VecDeque};
+
+use hdf5_reader::Hdf5File;
+use netcdf_reader::nc4::groups::build_group_at_path;
+use netcdf_reader::{NcAttrValue, NcAttribute, NcDimension, NcEnumMember, NcFile, NcMetadataMode, NcType, NcVariable};
 
 use crate::array::{Cell, Cells, DType, with_cells};
 
@@ -71,7 +75,7 @@ type Attribute = (String, Value);
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Variable {
-    /// The name.
+    /// The name, behind the names of the groups that it is in: `PRODUCT/no2`.
     pub name: String,
     /// Its dimensions, in the order of its axes.
     pub dimensions: Vec<Dimension>,
@@ -80,6 +84,12 @@ pub struct Variable {
     attributes: Vec<Attribute>,
     /// What the file calls it.
     pub(super) stored_name: String,
+    /// Whether its cells are characters, so that those along the last axis make a text.
+    pub(super) letters: bool,
+    /// Whether its cells are texts.
+    pub(super) words: bool,
+    /// What its numbers are the names of, where it is an enumeration: `0 dry, 1 wet`.
+    pub(super) codes: Option<String>,
 }
 
 /// What NetCDF-4 puts before the name of a variable whose own name a dimension has taken.
@@ -101,44 +111,107 @@ impl Variable {
         self.attribute(name).and_then(Value::text).map(str::trim).filter(|text| !text.is_empty())
     }
 
-    fn of(variable: &NcVariable) -> Self {
+    /// The group that it is in; empty for the root.
+    pub fn group(&self) -> &str {
+        self.name.rsplit_once('/').map_or("", |(group, _)| group)
+    }
+
+    fn of(group: &str, variable: &NcVariable) -> Self {
         let dimension = |d: &NcDimension| Dimension { name: d.name.clone(), len: d.size, unlimited: d.is_unlimited };
         Self {
-            name: variable.name.strip_prefix(NO_COORDINATE).unwrap_or(&variable.name).to_owned(),
+            name: inside(group, variable.name.strip_prefix(NO_COORDINATE).unwrap_or(&variable.name)),
             dimensions: variable.dimensions.iter().map(dimension).collect(),
             dtype: dtype(&variable.dtype),
             attributes: attributes(&variable.attributes),
-            stored_name: variable.name.clone(),
+            stored_name: inside(group, &variable.name),
+            letters: variable.dtype == NcType::Char,
+            words: variable.dtype == NcType::String,
+            codes: codes(&variable.dtype),
         }
     }
 }
 
-/// What a file says of itself before any cell is read. Of the groups of a NetCDF-4 file it is the root.
+/// What a file says of itself before any cell is read.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Header {
-    /// The variables.
+    /// The variables: those of the root, then those of the groups of a NetCDF-4 file.
     pub variables: Vec<Variable>,
+    /// Groups whose variables cannot be told.
+    pub unread: Vec<String>,
     attributes: Vec<Attribute>,
 }
 
 impl Header {
-    /// A variable by its name.
+    /// A variable by its name, which begins with the groups that it is in: `PRODUCT/no2` or `/PRODUCT/no2`.
     pub fn variable(&self, name: &str) -> Option<&Variable> {
+        let name = name.strip_prefix('/').unwrap_or(name);
         self.variables.iter().find(|variable| variable.name == name)
     }
 
-    /// The value of a global attribute.
+    /// What a variable means by a name: that of its own group, else of the nearest group around it.
+    pub fn near(&self, from: &Variable, name: &str) -> Option<&Variable> {
+        if name.starts_with('/') {
+            return self.variable(name);
+        }
+        let mut group = from.group();
+        loop {
+            match self.variable(&inside(group, name)) {
+                None if !group.is_empty() => group = group.rsplit_once('/').map_or("", |(around, _)| around),
+                found => return found,
+            }
+        }
+    }
+
+    /// The value of a global attribute of the root.
     pub fn attribute(&self, name: &str) -> Option<&Value> {
         find(&self.attributes, name)
     }
 
-    pub(super) fn of(file: &NcFile) -> netcdf_reader::Result<Self> {
-        Ok(Self {
-            variables: file.variables()?.iter().map(Variable::of).collect(),
+    /// Of a file, and of the groups of NetCDF-4.
+    pub(super) fn of(file: &NcFile, hdf5: Option<&Hdf5File>) -> netcdf_reader::Result<Self> {
+        let mut header = Self {
+            variables: file.variables()?.iter().map(|variable| Variable::of("", variable)).collect(),
+            unread: Vec::new(),
             attributes: attributes(file.global_attributes()?),
-        })
+        };
+        for path in hdf5.map(groups).transpose()?.unwrap_or_default() {
+            let of = hdf5.map(|hdf5| build_group_at_path(hdf5, &path, NcMetadataMode::Strict, false));
+            match of {
+                Some(Ok(group)) => header.variables.extend(group.variables.iter().map(|variable| Variable::of(&path, variable))),
+                _ => header.unread.push(path),
+            }
+        }
+        Ok(header)
     }
+}
+
+/// Groups of a file, at most; those beyond are taken for a damaged file's.
+const GROUPS_MAX: usize = 256;
+
+/// The paths of all groups but the root, each once: a group may hold itself.
+fn groups(file: &Hdf5File) -> netcdf_reader::Result<Vec<String>> {
+    let root = file.root_group()?;
+    let (mut paths, mut seen) = (Vec::new(), HashSet::from([root.address()]));
+    let mut waiting = VecDeque::from([(String::new(), root)]);
+    while let Some((path, group)) = waiting.pop_front() {
+        for name in group.member_names()?.0 {
+            let child = group.group(&name)?;
+            if seen.insert(child.address()) {
+                if paths.len() == GROUPS_MAX {
+                    return Err(netcdf_reader::Error::InvalidData(format!("it has more than {GROUPS_MAX} groups")));
+                }
+                paths.push(inside(&path, &name));
+                waiting.push_back((inside(&path, &name), child));
+            }
+        }
+    }
+    Ok(paths)
+}
+
+/// A name in a group.
+fn inside(group: &str, name: &str) -> String {
+    if group.is_empty() { name.to_owned() } else { format!("{group}/{name}") }
 }
 
 fn find<'a>(attributes: &'a [Attribute], name: &str) -> Option<&'a Value> {
@@ -147,6 +220,12 @@ fn find<'a>(attributes: &'a [Attribute], name: &str) -> Option<&'a Value> {
 
 fn attributes(attributes: &[NcAttribute]) -> Vec<Attribute> {
     attributes.iter().filter_map(|attribute| Some((attribute.name.clone(), Value::of(&attribute.value)?))).collect()
+}
+
+fn codes(of: &NcType) -> Option<String> {
+    let NcType::Enum { members, .. } = of else { return None };
+    let named = |member: &NcEnumMember| Some(format!("{} {}", member.value.as_i128()?, member.name));
+    Some(members.iter().filter_map(named).collect::<Vec<_>>().join(", "))
 }
 
 fn dtype(of: &NcType) -> Option<DType> {
@@ -161,6 +240,7 @@ fn dtype(of: &NcType) -> Option<DType> {
         NcType::UInt64 => DType::U64,
         NcType::Float => DType::F32,
         NcType::Double => DType::F64,
+        NcType::Enum { base, .. } => return dtype(base),
         _ => return None,
     })
 }

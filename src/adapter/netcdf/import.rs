@@ -1,12 +1,16 @@
 //! Variables into a grid.
 
+use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 
 use ndarray::{ArrayD, Axis};
 
+use super::decode::Found;
 use super::field::Field;
 use super::place::{Place, Run, Steps};
+use crate::adapter::axes::RasterAxes;
 use crate::adapter::imported::{Checked, Imported};
+use crate::adapter::round::Columns;
 use crate::array::{Array, Cell, with_view};
 use crate::error::{Error, Result};
 use crate::grid::{CellIndex, Levels, Shape, Window};
@@ -26,24 +30,42 @@ pub struct Import {
     overlap: Overlap,
 }
 
-/// A box of a variable: steps, rows, columns and bands.
+/// A box of a variable: steps, rows, columns and all bands.
 #[derive(Clone, Debug)]
 struct Part {
     steps: Range<u64>,
     cell: i64,
     rows: Range<u64>,
+    columns: Columns,
 }
 
 impl Import {
     /// Finds the place of a variable in a grid. An [`Invalid`](crate::ErrorKind::Invalid) error says why it has none.
     pub fn new(grid: &Grid, field: Field) -> Result<Self> {
-        let place = Place::of(&field, grid.schema())?;
+        Self::beside(grid, field, &[])
+    }
+
+    /// The same where other windows will be put before it. Longitudes that are one place are one cell of all of them.
+    pub fn beside(grid: &Grid, mut field: Field, others: &[Window]) -> Result<Self> {
+        let x = RasterAxes::of(grid.structure())?.x;
+        let bounds = grid.bounds()?;
+        let windows = || bounds.iter().chain(others);
+        let taken = windows().map(|window| window.start()[x]).min().zip(windows().map(|window| window.end()[x]).max());
+        let place = Place::of(&field, grid.schema(), taken.map(|(from, to)| from..to))?;
+        field.decoding.conversion = place.conversion;
         let import = Self { grid: grid.clone(), field, place, overlap: Overlap::default() };
         for window in import.parts().map(|part| import.window_of(&part)) {
             grid.structure().check(&window)?;
             grid.check(&window)?;
         }
         Ok(import)
+    }
+
+    /// What is to be known of how the variable is read, in sentences.
+    pub fn notes(&self) -> Vec<String> {
+        let twice = self.place.twice.filter(|_| self.overlap != Overlap::Refuse);
+        let twice = twice.map(|at| format!("it has the time {at} twice; --overlap says which of both is kept"));
+        self.field.remarks(self.grid.schema(), self.place.conversion).into_iter().chain(twice).collect()
     }
 
     /// What it does where the grid has data already.
@@ -64,10 +86,16 @@ impl Import {
 
     /// Reads all of the variable, and says whether it can be written. `progress` is told how many cells were read.
     pub fn check(&mut self, progress: &mut dyn FnMut(u64)) -> Result<Checked> {
-        let mut checked = Checked::default();
+        if let Some(at) = self.place.twice.filter(|_| self.overlap == Overlap::Refuse) {
+            return Err(Error::invalid(format!(
+                "the file has the time {at} twice, and what is there may not be put again; import it with `--overlap keep` or `--overlap replace`"
+            )));
+        }
+        let (mut checked, mut data_cells) = (Checked::default(), 0);
         for part in self.parts().collect::<Vec<_>>() {
-            let (array, collisions) = self.values(&part)?;
-            checked.nodata_cells += collisions;
+            let (array, found) = self.values(&part)?;
+            checked.nodata_cells += found.collisions;
+            data_cells += found.data;
             if self.overlap == Overlap::Refuse {
                 let mut batch = self.grid.store().batch();
                 self.put(&mut batch, &part, &array)?;
@@ -75,7 +103,8 @@ impl Import {
             }
             progress(array.shape().iter().map(|len| *len as u64).product());
         }
-        self.field.file.forget_chunks()?;
+        self.field.file.close();
+        checked.is_blank = data_cells == 0;
         if checked.nodata_cells > 0 && self.field.decoding.declared {
             return Err(Error::invalid(format!(
                 "{} valid cells of the variable have the grid's nodata value {}; make the grid with another `--nodata`",
@@ -105,17 +134,19 @@ impl Import {
         let rows_of: Vec<Range<u64>> = pieces(first, height, rows)
             .map(|range| if reversed { height - range.end..height - range.start } else { range })
             .collect();
+        let columns = self.place.columns.clone();
+        let boxes: Vec<(Range<u64>, Columns)> =
+            rows_of.into_iter().flat_map(|rows| columns.iter().map(move |columns| (rows.clone(), columns.clone()))).collect();
         let runs = match &self.place.steps {
             Steps::Runs(runs) => runs.clone(),
-            Steps::Events(ticks) => vec![Run { steps: 0..ticks.len() as u64, cell: 0 }],
+            Steps::Events(ticks) => each_once(ticks),
         };
         runs.into_iter().flat_map(move |run| {
-            let rows_of = rows_of.clone();
+            let boxes = boxes.clone();
             let (cell, from) = (run.cell, run.steps.start);
             pieces(cell, run.steps.end - run.steps.start, steps).flat_map(move |steps| {
-                let rows_of = rows_of.clone();
                 let (cell, steps) = (cell.saturating_add_unsigned(steps.start), from + steps.start..from + steps.end);
-                rows_of.into_iter().map(move |rows| Part { steps: steps.clone(), cell, rows })
+                boxes.clone().into_iter().map(move |(rows, columns)| Part { steps: steps.clone(), cell, rows, columns })
             })
         })
     }
@@ -141,13 +172,15 @@ impl Import {
 
     /// The cells of the grid that each step has.
     pub fn steps(&self) -> Vec<Window> {
-        let whole = Part { steps: 0..1, cell: 0, rows: 0..self.field.shape[self.field.roles.y] };
-        let one = self.window_of(&whole);
-        let cells: Vec<i64> = match &self.place.steps {
+        let rows = 0..self.field.shape[self.field.roles.y];
+        let whole = |columns: &Columns| self.window_of(&Part { steps: 0..1, cell: 0, rows: rows.clone(), columns: columns.clone() });
+        let one: Vec<Window> = self.place.columns.iter().map(whole).collect();
+        let cells: BTreeSet<i64> = match &self.place.steps {
             Steps::Runs(runs) => runs.iter().flat_map(|run| (run.cell..).zip(run.steps.clone()).map(|(cell, _)| cell)).collect(),
-            Steps::Events(ticks) => ticks.clone(),
+            Steps::Events(ticks) => ticks.iter().copied().collect(),
         };
-        cells.into_iter().map(|cell| self.place.axes.time.map_or(one, |time| one.along(time, cell, 1))).collect()
+        let at = |cell: i64, one: &Window| self.place.axes.time.map_or(*one, |time| one.along(time, cell, 1));
+        cells.into_iter().flat_map(|cell| one.iter().map(move |one| at(cell, one))).collect()
     }
 
     /// The cells of the grid that a part has; of events the box of their ticks.
@@ -159,7 +192,8 @@ impl Import {
         let rows = if self.place.reversed[0] { shape[roles.y] - part.rows.end } else { part.rows.start };
         (start[self.place.axes.y], len[self.place.axes.y]) =
             (self.place.at[0].saturating_add_unsigned(rows), part.rows.end - part.rows.start);
-        (start[self.place.axes.x], len[self.place.axes.x]) = (self.place.at[1], shape[roles.x]);
+        let columns = &part.columns.columns;
+        (start[self.place.axes.x], len[self.place.axes.x]) = (part.columns.cell, columns.end - columns.start);
         if let Some(time) = self.place.axes.time {
             let ticks = self.ticks(part).map(|ticks| (ticks.iter().min(), ticks.iter().max()));
             (start[time], len[time]) = match ticks {
@@ -168,18 +202,20 @@ impl Import {
             };
         }
         if let Some(band) = self.place.axes.band {
-            (start[band], len[band]) = (self.place.at[2], roles.band.map_or(1, |axis| shape[axis]));
+            (start[band], len[band]) = (self.place.at[1], roles.band.map_or(1, |axis| shape[axis]));
         }
         Window::new(start, len).at(Levels::zero(self.grid.structure().dimensions().len()))
     }
 
-    /// The values of a part with the grid's axes, and how many of them equal its nodata value.
-    fn values(&mut self, part: &Part) -> Result<(Array, u64)> {
+    /// The values of a part with the grid's axes, and what was found among them.
+    fn values(&mut self, part: &Part) -> Result<(Array, Found)> {
         let roles = self.field.roles;
         let mut start = vec![0; self.field.shape.len()];
         let mut shape = vec![1; self.field.shape.len()];
         (start[roles.y], shape[roles.y]) = (part.rows.start, part.rows.end - part.rows.start);
-        shape[roles.x] = self.field.shape[roles.x];
+        let (columns, width) = (&part.columns.columns, self.field.shape[roles.x]);
+        let first = if self.place.reversed[1] { width - columns.end } else { columns.start };
+        (start[roles.x], shape[roles.x]) = (first, columns.end - columns.start);
         if let Some(time) = roles.time {
             (start[time], shape[time]) = (part.steps.start, part.steps.end - part.steps.start);
         }
@@ -188,29 +224,46 @@ impl Import {
         }
         let raw = self.field.file.read(&self.field.name, &start, &shape)?;
         let schema = self.grid.schema();
-        let (array, collisions) = self.field.decoding.apply(raw, schema.dtype(), schema.nodata())?;
-        Ok((with_view!(Array, array, |cells| self.turned(cells)), collisions))
+        let (array, found) = self.field.decoding.apply(raw, schema.dtype(), schema.nodata())?;
+        Ok((with_view!(Array, array, |cells| self.turned(cells)), found))
     }
 
-    /// A variable's array with the grid's axes.
+    /// A variable's array with the grid's axes; those that only the grid has are of one cell.
     fn turned<T: Cell>(&self, mut cells: ArrayD<T>) -> Array {
-        let roles = self.field.roles;
+        let (roles, axes) = (self.field.roles, self.place.axes);
         for (axis, _) in [roles.y, roles.x].into_iter().zip(self.place.reversed).filter(|(_, reversed)| *reversed) {
             cells.invert_axis(Axis(axis));
         }
-        let mut order: Vec<(usize, usize)> = vec![(self.place.axes.y, roles.y), (self.place.axes.x, roles.x)];
-        order.extend(self.place.axes.time.zip(roles.time));
-        order.extend(self.place.axes.band.zip(roles.band));
-        let kept: Vec<usize> = order.iter().map(|(_, of_file)| *of_file).collect();
-        let others: Vec<usize> = (0..cells.ndim()).filter(|axis| !kept.contains(axis)).collect();
+        let mut order: Vec<(usize, Option<usize>)> = vec![(axes.y, Some(roles.y)), (axes.x, Some(roles.x))];
+        order.extend(axes.time.map(|time| (time, roles.time)));
+        order.extend(axes.band.map(|band| (band, roles.band)));
         order.sort_unstable();
-        let permutation: Vec<usize> = others.iter().copied().chain(order.iter().map(|(_, of_file)| *of_file)).collect();
+        let kept: Vec<usize> = order.iter().filter_map(|(_, of_file)| *of_file).collect();
+        let others: Vec<usize> = (0..cells.ndim()).filter(|axis| !kept.contains(axis)).collect();
+        let permutation: Vec<usize> = others.iter().chain(&kept).copied().collect();
         let mut cells = cells.permuted_axes(permutation);
         for _ in others {
             cells = cells.index_axis_move(Axis(0), 0);
         }
+        for (number, _) in order.iter().enumerate().filter(|(_, (_, of_file))| of_file.is_none()) {
+            cells = cells.insert_axis(Axis(number));
+        }
         Array::from(cells.as_standard_layout().into_owned())
     }
+}
+
+/// Steps of a file in runs of which each has a tick at most once, so that later ones are put over earlier ones.
+fn each_once(ticks: &[i64]) -> Vec<Run> {
+    let (mut runs, mut seen, mut from) = (Vec::new(), HashSet::new(), 0);
+    for (step, tick) in (0_u64..).zip(ticks) {
+        if !seen.insert(*tick) {
+            runs.push(Run { steps: from..step, cell: 0 });
+            seen = HashSet::from([*tick]);
+            from = step;
+        }
+    }
+    runs.push(Run { steps: from..ticks.len() as u64, cell: 0 });
+    runs
 }
 
 /// Puts all of the variables into their grid, later ones over earlier ones. Small files are committed together, as far as
@@ -236,7 +289,7 @@ pub fn write(imports: &mut [&mut Import], progress: &mut dyn FnMut(u64)) -> Resu
             }
             progress(cells);
         }
-        imports[number].field.file.forget_chunks()?;
+        imports[number].field.file.close();
     }
     commit(imports, &mut waiting, Durability::Sync, &mut done)?;
     Ok(done)

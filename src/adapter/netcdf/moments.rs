@@ -27,5 +27,5 @@ pub(crate) fn cell_of(structure: &Structure, axis: usize, at: Timestamp) -> Resu
 
 fn times_of(times: Vec<Timestamp>) -> Result<Times> {
     let epoch = Timestamp::from_nanoseconds(0).ok_or_else(|| Error::invalid("there is no 1970-01-01"))?;
-    Ok(Times { unit: TimeUnit::new(Tick::Day, epoch), times, bounds: None })
+    Ok(Times { unit: TimeUnit::new(Tick::Day, epoch), times, bounds: None, note: None })
 }

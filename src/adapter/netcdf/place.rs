@@ -1,12 +1,20 @@
 //! Where a variable lies in a grid.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
+use super::TOLERANCE;
 use super::field::Field;
 use super::schema::fitting;
+use super::time::twice_on_steps;
+use super::unit::Conversion;
 use crate::adapter::axes::RasterAxes;
 use crate::adapter::cells::widens;
+use crate::adapter::round::{self, Columns};
+use crate::calendar::Timestamp;
+use crate::crs;
 use crate::error::{Error, Result};
+use crate::grid::longitude::is_degrees_east;
 use crate::grid::{Axis, Schema, Structure};
 
 /// The place of a variable among the cells of a grid.
@@ -14,8 +22,14 @@ use crate::grid::{Axis, Schema, Structure};
 pub(super) struct Place {
     pub(super) axes: GridAxes,
     pub(super) steps: Steps,
-    /// The first cell along the rows, columns and bands of the grid.
-    pub(super) at: [i64; 3],
+    /// The first cell along the rows and bands of the grid.
+    pub(super) at: [i64; 2],
+    /// Where the columns lie, in the grid's direction.
+    pub(super) columns: Vec<Columns>,
+    /// How values become those of the grid's unit.
+    pub(super) conversion: Conversion,
+    /// A time that several steps have, where they are events.
+    pub(super) twice: Option<Timestamp>,
     /// Whether the file's rows and columns run against the grid's.
     pub(super) reversed: [bool; 2],
 }
@@ -50,45 +64,72 @@ pub(super) struct GridAxes {
 impl Field {
     /// Whether a grid of a schema has a place for it. An [`Invalid`](crate::ErrorKind::Invalid) error says why not.
     pub fn check(&self, schema: &Schema) -> Result<()> {
-        Place::of(self, schema).map(drop)
+        Place::of(self, schema, None).map(drop)
     }
 }
 
 impl Place {
-    pub(super) fn of(field: &Field, schema: &Schema) -> Result<Self> {
+    /// The place in a grid whose columns reach from and to cells.
+    pub(super) fn of(field: &Field, schema: &Schema, taken: Option<Range<i64>>) -> Result<Self> {
         let structure = schema.structure();
+        let conversion = field.identified(schema)?;
         let axes = GridAxes::of(structure, field.times.is_some(), field.band.is_some())?;
         let (from, to) = (field.decoding.dtype, schema.dtype());
         if !widens(from, to) {
-            return Err(Error::invalid(format!("the variable's values are {from}, and not all of them fit the grid's {to}")));
+            return Err(Error::invalid(format!(
+                "the variable's values are {from}, and not all of them fit the grid's {to}; make a grid for them with `gridstone create STORE NAME --like FILE`"
+            )));
         }
         if field.decoding.has_gaps() && schema.needs_mask() {
             return Err(Error::invalid(format!(
-                "the variable has missing values, and the grid's {to} cells have no nodata value"
+                "the variable has missing values, and the grid's {to} cells have no nodata value; make the grid with `--nodata`"
             )));
         }
-        if let (Some(of_file), Some(of_grid)) = (field.crs.as_deref(), structure.crs())
-            && !of_file.trim().eq_ignore_ascii_case(of_grid.trim())
-        {
-            let short = |crs: &str| crs.chars().take(48).collect::<String>();
-            return Err(Error::invalid(format!(
-                "the file's coordinate reference system, {}, is not the grid's, {}",
-                short(of_file),
-                short(of_grid)
-            )));
-        }
+        field.check_crs(structure)?;
         let axis =
             |number: usize| structure.axes().nth(number).ok_or_else(|| Error::invalid(format!("the grid has no axis {number}")));
         let ((y, upside), (x, mirrored)) = (field.y.place(axis(axes.y)?)?, field.x.place(axis(axes.x)?)?);
-        let steps = match (&field.times, axes.time) {
+        let round = Some(axes.x).filter(|x| structure.longitude() == Some(*x) && field.counts_longitudes());
+        let columns = match round.and_then(|_| round::circle(axis(axes.x).ok()?.step(), TOLERANCE)) {
+            Some(circle) => round::columns(x, field.x.len, circle, taken)?,
+            None => vec![Columns { columns: 0..field.x.len, cell: x }],
+        };
+        let (steps, twice) = match (&field.times, axes.time) {
             (Some(times), Some(time)) if structure.irregular() == Some(structure.dimension_of(time)) => {
-                Steps::Events(once(axis(time)?, times.ticks(axis(time)?)?)?)
+                let ticks = times.ticks(axis(time)?)?;
+                let twice = twice(&ticks).map(|step| times.times[step]);
+                (Steps::Events(ticks), twice)
             }
-            (Some(times), Some(time)) => Steps::Runs(runs(&once(axis(time)?, times.places(axis(time)?)?)?)),
-            _ => Steps::Runs(vec![Run { steps: 0..1, cell: 0 }]),
+            (Some(times), Some(time)) => {
+                let cells = times.places(axis(time)?)?;
+                if let Some(step) = twice(&cells) {
+                    return Err(Error::invalid(twice_on_steps(times.times[step])));
+                }
+                (Steps::Runs(runs(&cells)), None)
+            }
+            _ => (Steps::Runs(vec![Run { steps: 0..1, cell: 0 }]), None),
         };
         let band = first_label(field, structure, axes)?;
-        Ok(Self { axes, steps, at: [y, x, band], reversed: [upside, mirrored] })
+        Ok(Self { axes, steps, at: [y, band], columns, conversion, twice, reversed: [upside, mirrored] })
+    }
+}
+
+impl Field {
+    /// Whether its columns are longitudes in degrees.
+    fn counts_longitudes(&self) -> bool {
+        self.x.unit.as_deref().is_some_and(is_degrees_east)
+    }
+
+    fn check_crs(&self, structure: &Structure) -> Result<()> {
+        let (Some(of_file), Some(of_grid)) = (self.crs.as_deref(), structure.crs()) else { return Ok(()) };
+        if crs::same(of_file, of_grid) {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "the file's coordinate reference system, {}, is not the grid's, {}; make a grid for it with `gridstone create STORE NAME --like FILE`",
+            crs::shown(of_file),
+            crs::shown(of_grid)
+        )))
     }
 }
 
@@ -101,16 +142,22 @@ impl GridAxes {
         let (along, more) = (others.next(), others.next());
         let name = |axis: usize| structure.axes().nth(axis).map_or("", Axis::name);
         let refused = |why: String| Err(Error::invalid(why));
+        let another = "make a grid for it with `gridstone create STORE NAME --like FILE`";
         match (along, more, time) {
-            (_, Some(more), _) => return refused(format!("a variable does not say where it lies along axis `{}`", name(more))),
-            (None, _, true) => return refused("the variable has a time axis, and the grid has none".to_owned()),
+            (_, Some(more), _) => {
+                return refused(format!("a variable does not say where it lies along axis `{}`; {another}", name(more)));
+            }
+            (None, _, true) => return refused(format!("the variable has times, and the grid has none; {another}")),
             (Some(axis), _, false) => {
-                return refused(format!("the variable does not say where it lies along axis `{}`", name(axis)));
+                return refused(format!(
+                    "the variable does not say where it lies along axis `{0}`; give the file a time as with `ncap2 -s '{0}=0.0; {0}@units=\"hours since 2000-01-01\"' FILE`",
+                    name(axis)
+                ));
             }
             _ => {}
         }
         if band && raster.band.is_none() {
-            return refused("the variable has an axis of labels, and the grid has none".to_owned());
+            return refused(format!("the variable has an axis of labels, and the grid has none; {another}"));
         }
         Ok(Self { time: along, band: raster.band, y: raster.y, x: raster.x })
     }
@@ -124,15 +171,24 @@ fn first_label(field: &Field, structure: &Structure, axes: GridAxes) -> Result<i
     let refused = || {
         let shown: Vec<&str> = known.iter().take(20).map(String::as_str).collect();
         Error::invalid(format!(
-            "the variable's labels are not some of the grid's along `{}`: {}",
+            "the variable's labels are not some of the grid's along `{}`: {}; make a grid for it with `gridstone create STORE NAME --like FILE`",
             dimension.name(),
             shown.join(", ")
         ))
     };
-    let Some(band) = &field.band else { return if known.len() == 1 { Ok(0) } else { Err(refused()) } };
+    let Some(band) = &field.band else {
+        // A single value of what the labels are, as of a file with one height.
+        let value = field.identity.singles.iter().find(|(name, _)| fitting(name) == dimension.name()).map(|(_, value)| value);
+        let label = value.and_then(|value| value.split_whitespace().next());
+        let number = label.and_then(|label| known.iter().position(|known| known == label));
+        return match number.or_else(|| (label.is_none() && known.len() == 1).then_some(0)) {
+            Some(number) => i64::try_from(number).map_err(|cause| refused().because(cause)),
+            None => Err(refused()),
+        };
+    };
     if fitting(&band.name) != dimension.name() {
         return Err(Error::invalid(format!(
-            "the variable has labels along `{}`, the grid along `{}`",
+            "the variable has labels along `{}`, the grid along `{}`; make a grid for it with `gridstone create STORE NAME --like FILE`",
             band.name,
             dimension.name()
         )));
@@ -144,14 +200,10 @@ fn first_label(field: &Field, structure: &Structure, axes: GridAxes) -> Result<i
     i64::try_from(first).map_err(|cause| refused().because(cause))
 }
 
-/// The places of a file's steps, each of which has one of its own.
-fn once(axis: &Axis, places: Vec<i64>) -> Result<Vec<i64>> {
-    let mut sorted = places.clone();
-    sorted.sort_unstable();
-    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(_) => Err(Error::invalid(format!("the file has a time twice along `{}`", axis.name()))),
-        None => Ok(places),
-    }
+/// The first step that has the place of one before it.
+fn twice(places: &[i64]) -> Option<usize> {
+    let mut seen = HashSet::new();
+    places.iter().position(|place| !seen.insert(*place))
 }
 
 /// Steps that follow each other in the file and in the grid, as one.

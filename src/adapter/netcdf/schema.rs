@@ -38,7 +38,7 @@ pub fn schema_like(fields: &[Field], like: &Like) -> Result<Schema> {
     let Some(field) = fields.first() else { return Err(Error::invalid("there is no variable")) };
     let mut structure = Structure::builder();
     let mut chunk = like.chunk.unwrap_or(256);
-    if let Some(times) = Times::together(fields.iter().filter_map(|field| field.times.as_ref())) {
+    if let Some(times) = Times::together(fields.iter().filter_map(|field| field.times.as_ref()))? {
         chunk = like.chunk.unwrap_or(128);
         let irregular = like.irregular.unwrap_or(like.time_step.is_none() && times.are_irregular());
         structure = structure.dimension(if irregular {
@@ -47,12 +47,16 @@ pub fn schema_like(fields: &[Field], like: &Like) -> Result<Schema> {
             Dimension::regular("time", [times.axis(like.time_chunk, like.time_step)?])
         });
     } else if like.irregular == Some(true) {
-        return Err(Error::invalid("the variable has no time coordinate that could be irregular"));
+        return Err(Error::invalid("the variable has no time coordinate that could be irregular; leave `--irregular` out"));
+    } else if like.time_step.is_some() {
+        return Err(Error::invalid(
+            "the variable has no time, so it has no steps; leave the length of steps out, or say with `--time` which coordinate has its time",
+        ));
     }
     if let Some(band) = &field.band {
         structure = structure.dimension(Dimension::fixed(fitting(&band.name), band.labels.clone()));
     }
-    structure = structure.dimension(Dimension::regular("space", [field.y.axis("y", chunk), field.x.axis("x", chunk)]));
+    structure = structure.dimension(Dimension::regular("space", [field.y.axis("y", chunk)?, field.x.axis("x", chunk)?]));
     if let Some(crs) = &field.crs {
         structure = structure.crs(crs);
     }
@@ -65,6 +69,7 @@ pub fn schema_like(fields: &[Field], like: &Like) -> Result<Schema> {
     if let Some(nodata) = nodata {
         schema = schema.nodata(nodata);
     }
+    let schema = field.identity.keep(&field.name, schema);
     like.aggregators.iter().cloned().fold(schema, SchemaBuilder::aggregator).build()
 }
 

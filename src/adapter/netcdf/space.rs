@@ -2,7 +2,7 @@
 
 use super::TOLERANCE;
 use super::file::NetCdf;
-use super::header::Variable;
+use super::header::{Header, Variable};
 use crate::array::DType;
 use crate::error::{Error, Result};
 use crate::grid::Axis;
@@ -13,13 +13,16 @@ pub const INDEX: &str = "index";
 /// Equidistant cells in the order of the file.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Cells {
-    /// The outer edge of the first cell.
+    /// The outer edge of the first cell; of a cell whose size is not known its centre.
     pub(super) origin: f64,
-    /// From one cell to the next; negative where numbers fall.
+    /// From one cell to the next; negative where numbers fall; 0 of one cell whose size is not known.
     pub(super) step: f64,
     pub(super) len: u64,
     pub(super) unit: Option<String>,
 }
+
+/// What is told of cells that no axis has.
+const REMEDY: &str = "resample the file, as with `cdo remapbil,GRID FILE FITTING.nc`, or keep it on its own index axes with `--index-axes`";
 
 impl Cells {
     /// Cells that are their own numbers.
@@ -27,60 +30,40 @@ impl Cells {
         Self { origin: 0.0, step: 1.0, len, unit: Some(INDEX.to_owned()) }
     }
 
-    /// Reads the coordinate variable of a dimension.
-    pub(super) fn read(file: &NetCdf, name: &str) -> Result<Self> {
-        let refused = |why: String| Error::invalid(format!("coordinate `{name}`: {why}"));
-        let variable = file.header().variable(name).ok_or_else(|| refused("there is no such variable".to_owned()))?;
+    /// Reads a coordinate variable.
+    pub(super) fn read(file: &NetCdf, variable: &Variable) -> Result<Self> {
+        let refused = |why: String| Error::invalid(format!("coordinate `{}`: {why}", variable.name));
         let unit = variable.text("units").filter(|unit| unit.len() <= 64 && !unit.contains(" since ")).map(str::to_owned);
-        let bounds = variable.text("bounds").map(str::to_owned).filter(|name| file.header().variable(name).is_some());
-        let unpack = unpacking(variable);
-        let (mut values, dtype) = file.doubles(name)?;
-        values.iter_mut().for_each(|value| *value = *value * unpack.0 + unpack.1);
-        let len = values.len();
-        let (first, step) = match bounds {
-            Some(bounds) => {
-                let (edges, _) = file.doubles(&bounds)?;
-                if edges.len() != 2 * len || len == 0 {
-                    return Err(refused(format!("its bounds `{bounds}` are {} numbers for {len} cells", edges.len())));
-                }
-                from_bounds(&edges, &values)
-            }
-            None if len < 2 => {
-                return Err(refused(format!("{len} value(s) without bounds do not say how large a cell is")));
-            }
-            None => {
-                let step = (values[len - 1] - values[0]) / (len - 1) as f64;
-                (values[0] - step / 2.0, step)
-            }
-        };
-        let largest = values.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
-        let precision = largest * if dtype == DType::F32 { f64::from(f32::EPSILON) } else { f64::EPSILON };
-        if !step.is_finite() || !first.is_finite() || step.abs() <= 2.0 * precision {
-            return Err(refused(format!("its values {} to {} are not equidistant", values[0], values[len - 1])));
+        let centres = numbers(file, variable)?;
+        let len = centres.values.len();
+        if let Some(value) = centres.values.iter().find(|value| !value.is_finite()) {
+            return Err(refused(format!("its value {value} is no place; {REMEDY}")));
         }
-        let (first, step) = (first, roundest(step, precision / len as f64));
-        let first = roundest(first, precision);
-        let off = |(number, value): (usize, &f64)| {
-            let expected = first + (number as f64 + 0.5) * step;
-            let off = (value - expected).abs();
-            off.is_nan() || off > step.abs() * TOLERANCE + 2.0 * precision
-        };
-        if let Some((number, value)) = values.iter().enumerate().find(|(number, value)| off((*number, value))) {
-            return Err(refused(format!(
-                "it is not equidistant: value {value} of cell {number} is not {}; resample the file, or keep it on its own index axes with `--index-axes`",
-                first + (number as f64 + 0.5) * step
-            )));
+        let bounds = bounds_of(file.header(), variable).map(|bounds| numbers(file, bounds)).transpose()?;
+        if let Some(bounds) = bounds.as_ref().filter(|bounds| bounds.values.len() != 2 * len || len == 0) {
+            return Err(refused(format!("its bounds are {} numbers for {len} cells; take them away with `ncks -C -x -v`", bounds.values.len())));
         }
-        Ok(Self { origin: first, step, len: len as u64, unit })
+        let line = match bounds.map(|bounds| edges(&bounds, &centres)) {
+            Some(edges) => edges.map_err(refused)?,
+            None if len == 1 => return Ok(Self { origin: centres.values[0], step: 0.0, len: 1, unit }),
+            None => centres.line().map(|(first, step)| (first - step / 2.0, step)).map_err(refused)?,
+        };
+        let largest = centres.values.iter().fold(line.0.abs(), |largest, value| largest.max(value.abs()));
+        Ok(Self { origin: roundest(line.0, 4.0 * largest * f64::EPSILON), step: line.1, len: len as u64, unit })
     }
 
     /// The axis of a grid with these cells.
-    pub(super) fn axis(&self, name: &str, chunk: u32) -> Axis {
+    pub(super) fn axis(&self, name: &str, chunk: u32) -> Result<Axis> {
+        if self.step == 0.0 {
+            return Err(Error::invalid(format!(
+                "the file has a single value along `{name}`, which does not say how large a cell is; make the grid with `gridstone create STORE NAME --structure GRID.toml`, or keep the file on index axes with `--index-axes`"
+            )));
+        }
         let axis = Axis::new(name, self.origin, self.step, chunk);
-        match &self.unit {
+        Ok(match &self.unit {
             Some(unit) => axis.unit(unit),
             None => axis,
-        }
+        })
     }
 
     /// The first cell of a grid's axis, and whether the file runs against it.
@@ -89,19 +72,24 @@ impl Cells {
         let name = axis.name();
         if index(self.unit.as_deref()) != index(axis.unit_name()) {
             let (of_file, of_grid) = if index(axis.unit_name()) { ("coordinates", "none") } else { ("no coordinates", "some") };
-            return Err(Error::invalid(format!("the file has {of_file} along `{name}`, and the grid {of_grid}")));
+            return Err(Error::invalid(format!(
+                "the file has {of_file} along `{name}`, and the grid {of_grid}; make a grid for it with `gridstone create STORE NAME --like FILE`"
+            )));
         }
-        let ratio = (self.step / axis.step()).abs();
-        let misfit = |why: String| {
-            Err(Error::invalid(format!("the file does not fit the grid: {why} along `{name}`; resample it, with `cdo` for one")))
+        let misfit = |why: String| Err(Error::invalid(format!("the file does not fit the grid: {why} along `{name}`; {REMEDY}")));
+        // The size of one cell is the grid's where nothing says it.
+        let (origin, step) = match self.step {
+            0.0 => (self.origin - axis.step() / 2.0, axis.step()),
+            step => (self.origin, step),
         };
+        let ratio = (step / axis.step()).abs();
         // The error of one cell adds up over all of them.
         let drift = (ratio - 1.0).abs() * self.len as f64;
         if drift.is_nan() || drift > TOLERANCE {
-            return misfit(format!("its cells are of {}, the grid's of {}", self.step.abs(), axis.step().abs()));
+            return misfit(format!("its cells are of {}, the grid's of {}", step.abs(), axis.step().abs()));
         }
-        let reversed = (self.step < 0.0) != (axis.step() < 0.0);
-        let from = if reversed { self.origin + self.step * self.len as f64 } else { self.origin };
+        let reversed = (step < 0.0) != (axis.step() < 0.0);
+        let from = if reversed { origin + step * self.len as f64 } else { origin };
         let position = axis.position(from);
         let nearest = position.round();
         if position.is_nan() || (position - nearest).abs() > TOLERANCE {
@@ -112,28 +100,114 @@ impl Cells {
     }
 }
 
-/// Scale and offset of a packed coordinate.
-fn unpacking(variable: &Variable) -> (f64, f64) {
-    let number = |name: &str| variable.attribute(name).and_then(|value| value.numbers()?.first().copied());
-    (number("scale_factor").unwrap_or(1.0), number("add_offset").unwrap_or(0.0))
+/// Unpacked numbers, and how far each may be from the one that was meant.
+struct Numbers {
+    values: Vec<f64>,
+    /// Whether they are those of float32: also doubles that went through it.
+    single: bool,
 }
 
-/// The first edge and the step of cells with these bounds, which may be given either way round.
-fn from_bounds(edges: &[f64], values: &[f64]) -> (f64, f64) {
-    let cells = values.len();
-    let rising = if cells > 1 { values[cells - 1] > values[0] } else { edges[1] > edges[0] };
+fn numbers(file: &NetCdf, variable: &Variable) -> Result<Numbers> {
+    let number = |name: &str| variable.attribute(name).and_then(|value| value.numbers()?.first().copied());
+    let (scale, offset) = (number("scale_factor"), number("add_offset"));
+    let array = file.whole(variable)?;
+    let values: Vec<f64> = array.iter_f64().map(|value| value * scale.unwrap_or(1.0) + offset.unwrap_or(0.0)).collect();
+    let packed = scale.is_some() || offset.is_some();
+    let is_single = |value: &f64| f64::from(single(*value)) == *value;
+    let single = !packed && (array.dtype() == DType::F32 || array.dtype() == DType::F64 && values.iter().all(is_single));
+    Ok(Numbers { values, single })
+}
+
+/// The nearest float32.
+#[expect(clippy::cast_possible_truncation, reason = "rounding is what is asked for")]
+fn single(value: f64) -> f32 {
+    value as f32
+}
+
+impl Numbers {
+    /// The first number and the step of equidistant ones; else which one is none of them.
+    fn line(&self) -> Result<(f64, f64), String> {
+        let (values, len) = (&self.values, self.values.len());
+        let (first, last) = (values[0], values[len - 1]);
+        let step = (last - first) / (len - 1) as f64;
+        let largest = values.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
+        let precision = largest * if self.single { f64::from(f32::EPSILON) / 2.0 } else { f64::EPSILON };
+        if !step.is_finite() || step.abs() <= 4.0 * precision {
+            return Err(format!("its values {first} to {last} are not equidistant; {REMEDY}"));
+        }
+        let line = self.meant(first, step, precision);
+        let (first, step) = line.unwrap_or((roundest(first, precision), roundest(step, precision / len as f64)));
+        let off = |(number, value): (usize, &f64)| {
+            let off = (value - (first + number as f64 * step)).abs();
+            off.is_nan() || off > step.abs() * TOLERANCE + 2.0 * precision
+        };
+        match values.iter().enumerate().find(|(number, value)| off((*number, value))) {
+            Some((number, value)) => {
+                let expected = first + number as f64 * step;
+                Err(format!("it is not equidistant: value {value} of cell {number} is not {expected}; {REMEDY}"))
+            }
+            None => Ok((first, step)),
+        }
+    }
+
+    /// The shortest decimal numbers for the first and the step that give every number as it is stored: 50.05 and 0.1 for what
+    /// float32 made of them.
+    fn meant(&self, first: f64, step: f64, precision: f64) -> Option<(f64, f64)> {
+        let same = |value: f64, stored: f64| if self.single { single(value) == single(stored) } else { value == stored };
+        let all = |first: f64, step: f64| self.values.iter().enumerate().all(|(number, stored)| same(first + number as f64 * step, *stored));
+        let near = |value: f64, precision: f64| decimals(value).filter(move |rounded| (rounded - value).abs() <= 2.0 * precision);
+        let steps: Vec<f64> = near(step, 2.0 * precision / self.values.len() as f64).collect();
+        steps.into_iter().find_map(|step| near(first, precision).find(|first| all(*first, step)).map(|first| (first, step)))
+    }
+}
+
+/// The first edge and the step of cells with these bounds, which may be given either way round. Where the outermost cells end
+/// before the others would, as at a pole, the centres tell.
+fn edges(bounds: &Numbers, centres: &Numbers) -> Result<(f64, f64), String> {
+    let cells = centres.values.len();
+    let pair = |cell: usize| (bounds.values[2 * cell], bounds.values[2 * cell + 1]);
+    let rising = if cells > 1 { centres.values[cells - 1] > centres.values[0] } else { pair(0).1 > pair(0).0 };
     let ends = |cell: usize| {
-        let (a, b) = (edges[2 * cell], edges[2 * cell + 1]);
+        let (a, b) = pair(cell);
         if (a < b) == rising { (a, b) } else { (b, a) }
     };
-    let (from, to) = (ends(0).0, ends(cells - 1).1);
-    (from, (to - from) / cells as f64)
+    let mut outer: Vec<f64> = (0..cells).map(|cell| ends(cell).0).collect();
+    outer.push(ends(cells - 1).1);
+    let by_bounds = Numbers { values: outer, single: bounds.single }.line();
+    if cells < 3 {
+        return by_bounds;
+    }
+    let by_centres = centres.line().map(|(first, step)| (first - step / 2.0, step));
+    let Ok((first, step)) = by_centres else { return by_bounds };
+    // How far an edge lies inside of where the centres have it, in cells.
+    let inside = |cell: usize| {
+        let (from, to) = (first + cell as f64 * step, first + (cell + 1) as f64 * step);
+        ((ends(cell).0 - from) / step, (to - ends(cell).1) / step)
+    };
+    let close = |off: f64| off.abs() <= 2.0 * TOLERANCE;
+    let cut = |off: f64| (-TOLERANCE..1.0).contains(&off);
+    let inner = (1..cells - 1).all(|cell| close(inside(cell).0) && close(inside(cell).1));
+    let outer = cut(inside(0).0) && close(inside(0).1) && close(inside(cells - 1).0) && cut(inside(cells - 1).1);
+    match by_bounds {
+        Ok(line) => Ok(line),
+        Err(_) if inner && outer => Ok((first, step)),
+        Err(why) => Err(why),
+    }
 }
 
-/// The shortest decimal number within `precision`: 0.1 for what a float32 made of it.
+/// The bounds of a coordinate, if the file has them.
+fn bounds_of<'a>(header: &'a Header, variable: &Variable) -> Option<&'a Variable> {
+    variable.text("bounds").and_then(|name| header.near(variable, name)).filter(|bounds| bounds.dtype.is_some())
+}
+
+/// The decimal numbers nearest to one, the shortest first.
+fn decimals(value: f64) -> impl Iterator<Item = f64> {
+    (0..17).filter_map(move |digits: usize| format!("{value:.digits$e}").parse::<f64>().ok())
+}
+
+/// The shortest decimal number within `precision`.
 fn roundest(value: f64, precision: f64) -> f64 {
-    let decimal = |digits: usize| format!("{value:.digits$e}").parse::<f64>().ok();
-    (0..17).filter_map(decimal).find(|rounded| (rounded - value).abs() <= precision).unwrap_or(value)
+    decimals(value).find(|rounded| (rounded - value).abs() <= precision).unwrap_or(value)
 }
 
 /// A whole number within the index space.

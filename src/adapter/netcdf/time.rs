@@ -1,15 +1,10 @@
 //! Time coordinates: their instants, the axis that they make, and their places on one.
 
-use super::file::NetCdf;
-use crate::array::DType;
-use crate::calendar::{Tick, TimeUnit, Timestamp};
+use crate::calendar::{Calendar, Tick, TimeUnit, Timestamp};
 use crate::error::{Error, Result};
 use crate::grid::{Axis, Dimension};
 
-/// Steps of a file, at most.
-const STEPS_MAX: usize = 1 << 24;
-
-/// The time coordinate of a variable.
+/// The times of a variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Times {
     pub(super) unit: TimeUnit,
@@ -17,48 +12,56 @@ pub(super) struct Times {
     pub(super) times: Vec<Timestamp>,
     /// From when to when the cell of each step goes, if the file says so.
     pub(super) bounds: Option<Vec<[Timestamp; 2]>>,
+    /// What of them is to be known before they are believed.
+    pub(super) note: Option<String>,
 }
 
 /// What is told of times that lie on no steps.
 const REMEDY: &str = "make the grid with `--irregular` to keep exact times";
 
 impl Times {
-    /// Reads the coordinate variable of a dimension.
-    pub(super) fn read(file: &NetCdf, name: &str) -> Result<Self> {
-        let refused = |why: String| Error::invalid(format!("time coordinate `{name}`: {why}"));
-        let variable = file.header().variable(name).ok_or_else(|| refused("there is no such variable".to_owned()))?;
-        let calendar = variable.text("calendar").unwrap_or_default().to_owned();
-        let units = variable.text("units").unwrap_or_default().to_owned();
-        let bounds = variable.text("bounds").map(str::to_owned).filter(|name| file.header().variable(name).is_some());
-        let unit = TimeUnit::parse(&units, &calendar).map_err(|cause| refused(cause.to_string()))?;
-        let times = instants(file, name, unit)?;
-        if times.is_empty() {
-            return Err(refused("it has no values".to_owned()));
+    /// The same in another calendar of real days; `None` where one of them is none.
+    pub(super) fn in_calendar(&self, calendar: Calendar) -> Option<Self> {
+        if self.unit.calendar() != calendar && !(self.unit.calendar().is_real() && calendar.is_real()) {
+            return None;
         }
-        let Some(bounds) = bounds else { return Ok(Self { unit, times, bounds: None }) };
-        let edges = instants(file, &bounds, unit)?;
-        if edges.len() != 2 * times.len() {
-            return Err(refused(format!("its bounds `{bounds}` are {} numbers for {} steps", edges.len(), times.len())));
-        }
-        Ok(Self { unit, times, bounds: Some(edges.as_chunks().0.to_vec()) })
+        let of = |at: &Timestamp| at.in_calendar(calendar);
+        let edges = |[from, to]: &[Timestamp; 2]| Some([of(from)?, of(to)?]);
+        let bounds = match &self.bounds {
+            Some(bounds) => Some(bounds.iter().map(edges).collect::<Option<_>>()?),
+            None => None,
+        };
+        let times = self.times.iter().map(of).collect::<Option<_>>()?;
+        Some(Self { unit: self.unit.in_calendar(calendar)?, times, bounds, note: self.note.clone() })
+    }
+
+    /// The same in the calendar of a grid or of another file. Days of climate models' calendars are no days of another.
+    fn as_in(&self, calendar: Calendar) -> Result<Self> {
+        self.in_calendar(calendar).ok_or_else(|| {
+            Error::invalid(format!(
+                "the file's times are of the calendar {}, the grid's of {calendar}; make a grid for them with `gridstone create STORE NAME --like FILE`, or other times with `cdo setcalendar,{calendar}`, which changes dates",
+                self.unit.calendar()
+            ))
+        })
     }
 
     /// The times of several files, each once, in the unit of the first.
-    pub(super) fn together<'a>(all: impl IntoIterator<Item = &'a Self>) -> Option<Self> {
+    pub(super) fn together<'a>(all: impl IntoIterator<Item = &'a Self>) -> Result<Option<Self>> {
         let mut all = all.into_iter();
-        let first = all.next()?.clone();
-        let together = all.fold(first, |mut together, more| {
+        let Some(first) = all.next() else { return Ok(None) };
+        let mut together = first.clone();
+        for more in all {
+            let more = more.as_in(together.unit.calendar())?;
             together.times.extend(&more.times);
             let bounds = together.bounds.zip(more.bounds.as_ref());
             together.bounds = bounds.map(|(bounds, more)| [bounds.as_slice(), more.as_slice()].concat());
-            together
-        });
+        }
         let starts = together.bounds.clone().unwrap_or_else(|| together.times.iter().map(|at| [*at, *at]).collect());
         let mut steps: Vec<_> = together.times.iter().copied().zip(starts).collect();
         steps.sort_unstable();
         steps.dedup();
         let (times, bounds): (_, Vec<_>) = steps.into_iter().unzip();
-        Some(Self { times, bounds: together.bounds.map(|_| bounds), unit: together.unit })
+        Ok(Some(Self { times, bounds: together.bounds.map(|_| bounds), ..together }))
     }
 
     /// Where the cell of each step begins on a regular axis, and how long it is if the file says so by bounds.
@@ -93,7 +96,7 @@ impl Times {
         let spacings = spacings(&sorted);
         let Some(spacing) = spacing.or_else(|| spacings.get(spacings.len() / 2).copied()) else {
             return Err(Error::invalid(
-                "the file has a single time, so no spacing; give the one that is expected with `--time-step`",
+                "the file has a single time, so no spacing; give the one that is expected with `--time-step 1h`, or another",
             ));
         };
         // The longest tick, up to a second, of which all are whole numbers.
@@ -114,47 +117,61 @@ impl Times {
         sorted.sort_unstable();
         let refused = |why: String| Err(Error::invalid(why));
         if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-            return refused(format!("there is the time {} twice", twice[0]));
+            return refused(twice_on_steps(twice[0]));
         }
         let Some(step) = step.or(width).or(spacings(&sorted).into_iter().next()) else {
-            return refused("the file has a single time and no bounds, so no spacing; give it with `--time-step`".to_owned());
+            return refused("the file has a single time and no bounds, so no spacing; give it with `--time-step 1h`, or another".to_owned());
         };
         let origin = sorted[0];
         if let Some(off) = sorted.iter().find(|at| (at.nanoseconds() - origin.nanoseconds()) % step != 0) {
             return refused(format!("the time {off} is not a whole number of steps of {} after {origin}; {REMEDY}", Step(step)));
         }
         // The longest tick of which the origin and the step are whole numbers, not longer than the file's.
-        let since = origin.nanoseconds() - self.unit.epoch().nanoseconds();
-        let fits = |tick: &&Tick| **tick <= self.unit.tick() && since % tick.nanoseconds() == 0 && step % tick.nanoseconds() == 0;
-        let tick = Tick::ALL.iter().find(fits).copied().unwrap_or(Tick::Nanosecond);
-        let unit = self.unit.in_ticks(tick);
-        let (first, step) = (since / tick.nanoseconds(), step / tick.nanoseconds());
-        let exact = |number: i128| i64::try_from(number).ok().filter(|number| number.unsigned_abs() <= 1 << f64::MANTISSA_DIGITS);
-        match (exact(first), exact(step)) {
-            (Some(first), Some(step)) => Ok(Axis::new("time", first as f64, step as f64, chunk).unit(unit.to_string())),
-            _ => refused(format!("times in {unit} are too large to be kept exactly")),
+        let longest = |unit: TimeUnit| {
+            let since = origin.nanoseconds() - unit.epoch().nanoseconds();
+            let whole = |tick: &&Tick| since % tick.nanoseconds() == 0 && step % tick.nanoseconds() == 0;
+            let fits = |tick: &&Tick| **tick <= unit.tick() && whole(tick);
+            let tick = Tick::ALL.iter().find(fits).copied().unwrap_or(Tick::Nanosecond);
+            let exact =
+                |number: i128| i64::try_from(number).ok().filter(|number| number.unsigned_abs() <= 1 << f64::MANTISSA_DIGITS);
+            Some((unit.in_ticks(tick), exact(since / tick.nanoseconds())?, exact(step / tick.nanoseconds())?))
+        };
+        // Where the file's ticks are too many to be kept exactly, longer ones, or those since the first time.
+        let unit = self.unit;
+        let found = longest(unit)
+            .or_else(|| longest(unit.in_ticks(Tick::Day)))
+            .or_else(|| longest(TimeUnit::new(Tick::Day, origin)));
+        match found {
+            Some((unit, first, step)) => Ok(Axis::new("time", first as f64, step as f64, chunk).unit(unit.to_string())),
+            None => refused(format!("steps of {} are too long to be kept exactly", Step(step))),
         }
     }
 
     /// The tick of each step on an irregular axis.
     pub(super) fn ticks(&self, axis: &Axis) -> Result<Vec<i64>> {
         let unit = time_of(axis)?;
+        let times = self.as_in(unit.calendar())?.times;
         let tick = |at: &Timestamp| {
             let off = || Error::invalid(format!("the time {at} is no whole number of {} since {}", unit.tick(), unit.epoch()));
             unit.ticks(*at).ok_or_else(off)
         };
-        self.times.iter().map(tick).collect()
+        times.iter().map(tick).collect()
     }
 
     /// The cell of each step on a regular axis.
     pub(super) fn places(&self, axis: &Axis) -> Result<Vec<i64>> {
-        let (unit, (starts, width)) = (time_of(axis)?, self.cells()?);
+        let unit = time_of(axis)?;
+        let (starts, width) = self.as_in(unit.calendar())?.cells()?;
         let length = |value: f64| Some(unit.instant(value)?.nanoseconds() - unit.epoch().nanoseconds());
         let (Some(origin), Some(step)) = (unit.instant(axis.origin()), length(axis.step()).filter(|step| *step != 0)) else {
             return Err(Error::invalid(format!("axis `{}` of the grid begins at no instant", axis.name())));
         };
         if let Some(width) = width.filter(|width| *width != step) {
-            return Err(Error::invalid(format!("the file's times are of {}, the grid's of {}", Step(width), Step(step))));
+            return Err(Error::invalid(format!(
+                "the file's times are of {}, the grid's of {}; make a grid for them with `gridstone create STORE NAME --like FILE`",
+                Step(width),
+                Step(step)
+            )));
         }
         let place = |at: &Timestamp| {
             let since = at.nanoseconds() - origin.nanoseconds();
@@ -195,20 +212,9 @@ impl std::fmt::Display for Step {
     }
 }
 
-/// The instants of a variable's numbers.
-fn instants(file: &NetCdf, name: &str, unit: TimeUnit) -> Result<Vec<Timestamp>> {
-    let (values, dtype) = file.doubles(name)?;
-    if values.len() > STEPS_MAX {
-        return Err(Error::invalid(format!("variable `{name}` has {} times, more than {STEPS_MAX}", values.len())));
-    }
-    let instant = |value: &f64| {
-        let precision = match dtype {
-            DType::F32 => value.abs() * f64::from(f32::EPSILON) / 2.0,
-            DType::F64 => value.abs() * f64::EPSILON,
-            _ => 0.0,
-        };
-        unit.roundest(*value, precision)
-            .ok_or_else(|| Error::invalid(format!("variable `{name}`: {value} {unit} is no time that can be kept")))
-    };
-    values.iter().map(instant).collect()
+/// What is told of a time that is there twice where times are steps.
+pub(super) fn twice_on_steps(at: Timestamp) -> String {
+    format!(
+        "the time {at} is there twice; make the grid with `--irregular` and import with `--overlap keep` or `--overlap replace`, or take one of the two away"
+    )
 }

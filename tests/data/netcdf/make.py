@@ -44,7 +44,7 @@ def listed(a):
 
 
 def numeric(v):
-    return isinstance(v.datatype, np.dtype) and v.dtype.kind in "iuf"
+    return isinstance(v.datatype, netCDF4.EnumType) or isinstance(v.datatype, np.dtype) and v.dtype.kind in "iuf"
 
 
 def done(d, name, field=None, values=None, nodata=None, y=None, x=None, dtype=None):
@@ -100,6 +100,7 @@ raw[0, 0, :4] = [-1, -2, 3001, -5]
 var(d, "dbz", "i2", ("time", "lat", "lon"), raw, _FillValue=np.int16(-1), missing_value=np.int16(-2), valid_range=np.array([0, 3000], "i2"), scale_factor=np.float32(0.5), add_offset=np.float32(-32))
 dbz = np.where((raw < 0) | (raw > 3000), np.nan, raw * np.float64(0.5) - 32).astype("f4")
 done(d, "cdf2-packed", "dbz", dbz, None, [50, 0.1], [5, 0.1], "float32")
+FIELDS["cdf2-packed"]["crs"] = "EPSG:4326"
 
 # Packed in double precision in unsigned bytes.
 d = make("cdf1-unsigned", "NETCDF3_CLASSIC", dict(y=2, x=4))
@@ -196,6 +197,7 @@ for name in ["zstd", "szip"]:
     var(d, name, "i2", ("time", "lat", "lon"), raw, compression=name, shuffle=name == "zstd")
 dbz = np.where((raw < 0) | (raw > 3000), np.nan, raw * np.float64(0.5) - 32).astype("f4")
 done(d, "nc4-packed", "dbz", dbz, None, [50, 0.1], [5, 0.1], "float32")
+FIELDS["nc4-packed"]["crs"] = "EPSG:4326"
 
 # Bounds and a grid mapping as in `cdf5-bounds`; their names, units and WKT are strings of variable length.
 d = make("nc4-bounds", "NETCDF4", dict(height=2, lat=3, lon=4, time=None, two=2))
@@ -300,4 +302,5 @@ xarray.Dataset(
     encoding={"t2m": dict(zlib=True, shuffle=True, chunksizes=(2, 3, 5), _FillValue=np.float32(np.nan)), "valid_time": dict(units="seconds since 1970-01-01", dtype="i8")},
 )
 done(netCDF4.Dataset(HERE / "nc4-xarray.nc"), "nc4-xarray", "t2m", t2m, None, [53.125, -0.25], [3.875, 0.25], "float32")
+FIELDS["nc4-xarray"]["crs"] = "EPSG:4326"
 (HERE / "expected.json").write_text(json.dumps(dict(raw=RAW, fields=FIELDS)) + "\n")

@@ -133,11 +133,13 @@ fn a_file_that_does_not_fit_is_refused_with_the_remedy() {
         "{why}"
     );
     let why = work.fails(&["create", "store", "rain", "--like", hour, "--index-axes"]);
-    assert!(why.contains("a single time and no bounds, so no spacing; give it with `--time-step`"), "{why}");
+    assert!(why.contains("a single time and no bounds, so no spacing; give it with `--time-step 1h`"), "{why}");
     let why = work.fails(&["create", "store", "rain", "--like", &data("netcdf/irregular.nc"), "--time-step", "1d"]);
     assert!(why.contains("2001-01-04T12:00:00Z is not a whole number of steps of 1 days") && why.contains("irregular"), "{why}");
-    let why = work.fails(&["create", "store", "rain", "--like", &data("netcdf/noleap.nc")]);
-    assert!(why.contains("calendar `noleap`"), "{why}");
+    let why = work.fails(&["create", "store", "rain", "--like", &data("cf/month-steps.nc")]);
+    assert!(why.contains("`cdo -r settaxis,"), "{why}");
+    let why = work.fails(&["create", "store", "rain", "--like", &data("cf/poles.nc"), "--time-step", "1d"]);
+    assert!(why.contains("the variable has no time"), "{why}");
     let why = work.fails(&["create", "store", "rain", "--like", &data("srtm.tif"), "--index-axes"]);
     assert!(why.contains("--index-axes is for NetCDF files"), "{why}");
     assert!(!work.path("store").exists());
@@ -161,7 +163,8 @@ fn a_variable_with_coordinates_lies_where_they_say() {
         let grid = work.json(&["info", "store", "dem"])["grids"][0].clone();
         assert_eq!(grid["extent"], json!({ "time": [0.0, 4.0], "y": [33.0, 36.0], "x": [95.0, 145.0] }));
         assert_eq!(grid["dimensions"][0]["axes"][0]["unit"], json!("hours since 2018-09-13T19:00:00Z"));
-        let why = work.fails(&["import", "store", "dem", &file]);
+        work.ok(&["import", "store", "dem", &file]);
+        let why = work.fails(&["create", "store", "other", "--like", &file]);
         assert!(why.trim_end().ends_with(&format!("choose one with `--variable`: {others}")), "{why}");
         let part = work.cells(&["--extent", "95,35,115,36", "--period", "2018-09-13T20:00Z/2018-09-13T21:00Z"]);
         assert_eq!(part.shape(), [1, 2]);
@@ -182,4 +185,32 @@ fn what_the_climate_data_store_gives_out_is_taken_as_it_is() {
     std::fs::write(work.path("cut.nc"), cut).expect("written");
     let why = work.fails(&["import", "store", "t2m", "cut.nc"]);
     assert!(why.contains("the file has 14235 bytes of 14236"), "{why}");
+}
+
+/// Times of a climate model's calendar are asked for and shown by its own dates.
+#[test]
+fn a_calendar_of_a_model_keeps_its_dates() {
+    let work = Work::new();
+    let file = data("cf/360-day.nc");
+    work.ok(&["create", "store", "m", "--like", &file]);
+    work.ok(&["import", "store", "m", &file]);
+    let grid = work.json(&["info", "store", "m"])["grids"][0].clone();
+    assert_eq!(grid["period"], json!(["1850-02-29T00:00:00Z", "1850-03-02T00:00:00Z"]));
+    assert_eq!(grid["dimensions"][0]["axes"][0]["unit"], json!("days since 1850-01-01T00:00:00Z (360_day)"));
+    let series = |period: &str| work.ok(&["series", "store", "m", "--at", "10.1,45.1", "--period", period]).lines().count() - 1;
+    assert_eq!((series("1850-02-30/1850-03-01"), series("1850-02-29/1850-03-02")), (1, 3));
+    let why = work.fails(&["series", "store", "m", "--at", "10.1,45.1", "--period", "1850-02-29/1850-03-31"]);
+    assert!(why.contains("1850-03-31T00:00:00Z is no time of the calendar 360_day"), "{why}");
+    // Days of another calendar are no days of this one.
+    let why = work.fails(&["import", "store", "m", &data("cf/noleap.nc")]);
+    assert!(why.contains("calendar noleap, the grid's of 360_day") && why.contains("gridstone create"), "{why}");
+}
+
+#[test]
+fn an_import_that_drops_all_cells_says_so() {
+    let work = Work::new();
+    let file = data("cf/blank.nc");
+    work.ok(&["create", "store", "g", "--like", &file]);
+    let notes = work.run(&["import", "store", "g", &file]).stderr;
+    assert!(notes.contains("none of its 24 cells has data"), "{notes}");
 }

@@ -239,7 +239,7 @@ fn events_that_are_there_are_replaced_kept_or_refused() {
 #[test]
 fn several_files_say_together_how_far_steps_are_apart() {
     let hour = |hour: i128| {
-        let mut field = Field::open(data().join("../radar/2018091319.nc"), None, true).expect("index axes");
+        let mut field = Field::open(data().join("../radar/2018091319.nc"), &index_axes()).expect("index axes");
         let times = field.times.as_mut().expect("times");
         times.times[0] = times.times[0].after(hour * 3_600_000_000_000).expect("in range");
         field

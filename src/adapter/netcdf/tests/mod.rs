@@ -1,5 +1,6 @@
 //! Tests of the NetCDF adapter, on files that netCDF4-python wrote (`tests/data/netcdf/make.py`).
 
+mod conventions;
 mod damage;
 mod importing;
 
@@ -8,7 +9,7 @@ use std::path::PathBuf;
 use serde_json::Value as Json;
 
 use super::*;
-use crate::{Array, Error};
+use crate::{Array, DType, Error};
 
 fn data() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/netcdf")
@@ -23,7 +24,15 @@ fn open(name: &str) -> NetCdf {
 }
 
 fn field(name: &str, variable: &str) -> Result<Field, Error> {
-    Field::new(open(name), Some(variable), false)
+    Field::new(open(name), &asked(variable))
+}
+
+fn asked(variable: &str) -> Choice {
+    Choice { variable: Some(variable.to_owned()), ..Choice::default() }
+}
+
+fn index_axes() -> Choice {
+    Choice { index_axes: true, ..Choice::default() }
 }
 
 fn expected() -> Json {
@@ -137,7 +146,9 @@ fn attributes_have_their_types() {
     }
     assert_eq!(open("cdf1-fixed").header().variable("text").expect("text").dtype, None);
     let file = open("nc4-types");
-    for name in ["characters", "strings", "enum", "pair", "ragged"] {
+    let named = file.header().variable("enum").expect("it");
+    assert_eq!((named.dtype, named.codes.as_deref()), (Some(DType::I8), Some("0 dry, 1 wet")));
+    for name in ["characters", "strings", "pair", "ragged"] {
         assert_eq!(file.header().variable(name).expect(name).dtype, None, "{name}");
     }
     assert_eq!(file.header().attribute("words"), Some(&Value::Text("several strings".to_owned())));
@@ -200,13 +211,12 @@ fn refused(field: Result<Field, Error>, reason: &str) {
 
 #[test]
 fn what_cannot_be_used_is_refused_by_name() {
-    refused(field("noleap", "v"), "calendar `noleap`");
     refused(
         field("cdf1-fixed", "i2"),
         "no 1-D coordinate variable for its axis `y`; keep it on its own index axes with `--index-axes`",
     );
     refused(field("cdf1-record", "wind"), "no variable `wind` of two or more axes; it has flag, rain, short");
-    refused(Field::new(open("cdf1-record"), None, false), "choose one with `--variable`: flag, rain, short");
+    refused(Field::new(open("cdf1-record"), &Choice::default()), "choose one with `--variable`: flag, rain, short");
     refused(field("cdf1-fixed", "scalar"), "no variable `scalar`");
     let irregular = [field("irregular", "v").expect("its times are read")];
     let like = Like { irregular: Some(false), ..Like::default() };
@@ -228,13 +238,13 @@ fn what_is_not_read_is_refused_with_the_command_that_converts_it() {
 #[test]
 fn a_curvilinear_variable_is_kept_on_index_axes_if_asked() {
     let path = data().join("../radar/2018091319.nc");
-    let error = Field::open(&path, None, false).expect_err("no coordinates");
+    let error = Field::open(&path, &Choice::default()).expect_err("no coordinates");
     assert!(
         story(&error).contains("(its coordinates `lat`, `lon` have two axes)") && story(&error).contains("--index-axes"),
         "{}",
         story(&error)
     );
-    let field = [Field::open(&path, None, true).expect("index axes")];
+    let field = [Field::open(&path, &index_axes()).expect("index axes")];
     let mut like = Like::default();
     let error = schema_like(&field, &like).expect_err("one time");
     assert!(error.to_string().contains("--time-step"), "{error}");

@@ -1,0 +1,147 @@
+//! What the values of a variable are: its name, its unit, and the single places that they belong to. A grid remembers it, and takes
+//! no others.
+
+use std::collections::BTreeMap;
+
+use super::field::{Choice, Field};
+use super::file::NetCdf;
+use super::header::{Value, Variable};
+use super::timing::{self, Timing};
+use super::unit::Conversion;
+use crate::crs;
+use crate::error::{Error, Result};
+use crate::grid::{Schema, SchemaBuilder};
+
+/// The attribute of a grid that names the coordinate which its times were asked from.
+pub(super) const TIME: &str = "time_coordinate";
+/// What a grid keeps of a variable.
+const KEPT: [&str; 4] = ["standard_name", "long_name", "cell_methods", "flag_meanings"];
+/// The longest text that is kept.
+const TEXT_MAX: usize = 1_024;
+
+/// What the values of a variable are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) unit: Option<String>,
+    attributes: BTreeMap<String, String>,
+    /// Coordinates of a single value, beside time, rows and columns: `height` is `2 m`.
+    pub(super) singles: BTreeMap<String, String>,
+    /// The time coordinate, if it was asked for.
+    time: Option<String>,
+    pub(super) note: Option<String>,
+}
+
+impl Identity {
+    /// What a variable says of itself, and the coordinates beside its time and its `plane`, the axes of rows and columns.
+    pub(super) fn of(file: &NetCdf, variable: &Variable, plane: [usize; 2], choice: &Choice, timing: Option<&Timing>) -> Result<Self> {
+        let text = |name: &str| variable.text(name).filter(|text| text.len() <= TEXT_MAX).map(str::to_owned);
+        let codes = variable.codes.clone().filter(|codes| (1..=TEXT_MAX).contains(&codes.len())).map(|codes| ("codes".to_owned(), codes));
+        let attributes = KEPT.iter().filter_map(|name| Some(((*name).to_owned(), text(name)?))).chain(codes).collect();
+        let header = file.header();
+        let listed = [variable.text("coordinates"), header.attribute("coordinates").and_then(Value::text)];
+        let listed = listed.into_iter().flatten().flat_map(str::split_whitespace);
+        let short = variable.dimensions.iter().filter(|dimension| dimension.len == 1).map(|dimension| dimension.name.as_str());
+        let (mut singles, mut note) = (BTreeMap::new(), None);
+        for coordinate in listed.chain(short).filter_map(|name| header.near(variable, name)) {
+            let is_time = timing.is_some_and(|timing| timing.times == coordinate || timing.lead == Some(coordinate));
+            let of_plane = |axis: usize| coordinate.dimensions.first() == Some(&variable.dimensions[axis]);
+            if is_time || plane.into_iter().any(of_plane) || is_plane(coordinate) {
+                continue;
+            }
+            if timing::is_timely(coordinate) {
+                // How much later than the beginning of a forecast tells steps apart only where times are those of beginnings.
+                if let Some(times) = timing.map(|timing| timing.times).filter(|times| !timing::is_reference(times)) {
+                    note = note.or_else(|| timing::is_reference(coordinate).then(|| runs(times, coordinate)));
+                    continue;
+                }
+            }
+            if let Some(value) = single(file, coordinate)? {
+                singles.insert(coordinate.name.clone(), value);
+            }
+        }
+        Ok(Self { unit: text("units"), attributes, singles, time: choice.time.clone(), note })
+    }
+
+    /// What a grid made after the variable remembers of it.
+    pub(super) fn keep(&self, name: &str, schema: SchemaBuilder) -> SchemaBuilder {
+        let schema = self.unit.iter().fold(schema.variable(name), |schema, unit| schema.unit(unit));
+        let time = self.time.iter().map(|time| (TIME.to_owned(), time.clone()));
+        let all = self.attributes.clone().into_iter().chain(self.singles.clone()).chain(time);
+        all.fold(schema, |schema, (name, value)| schema.attribute(name, value))
+    }
+}
+
+impl Field {
+    /// From the variable's unit to a grid's, if it holds what the grid does. [`Invalid`](crate::ErrorKind::Invalid) says what
+    /// differs.
+    pub(super) fn identified(&self, schema: &Schema) -> Result<Conversion> {
+        if let Some(known) = schema.variable().filter(|known| *known != self.name && !self.is_asked) {
+            return Err(Error::invalid(format!(
+                "the grid holds `{known}`, and the file's variable is `{0}`; if both are one quantity, say so with `--variable {0}`",
+                self.name
+            )));
+        }
+        let differs = |(name, value): &(&String, &String)| schema.attributes().get(*name).is_some_and(|known| known != *value);
+        if let Some((name, value)) = self.identity.singles.iter().find(differs) {
+            let known = &schema.attributes()[name];
+            return Err(Error::invalid(format!(
+                "the file's `{name}` is {value}, the grid's {known}; make a grid for it with `gridstone create STORE NAME --like FILE`"
+            )));
+        }
+        let (Some(from), Some(to)) = (self.identity.unit.as_deref(), schema.unit()) else { return Ok(Conversion::NONE) };
+        let refused = |why: &str| {
+            Err(Error::invalid(format!(
+                "the variable's unit is `{from}`, the grid's `{to}`, and {why}; make a grid for it with `gridstone create STORE NAME --like FILE`, or correct the unit with `ncatted -a units,{},o,c,'{to}' FILE`",
+                self.name.rsplit('/').next().unwrap_or_default()
+            )))
+        };
+        match Conversion::between(from, to) {
+            None => refused("it is not known how one becomes the other"),
+            Some(conversion) if !conversion.is_none() && !schema.dtype().is_float() => refused("the grid's integers cannot hold what one becomes in the other"),
+            Some(conversion) => Ok(conversion),
+        }
+    }
+
+    /// What is to be known of how the values of the variable become those of a grid.
+    pub(super) fn remarks(&self, schema: &Schema, conversion: Conversion) -> Vec<String> {
+        let (from, to) = (self.identity.unit.as_deref(), schema.unit());
+        let converted = || format!("its {} become {}: {conversion}", from.unwrap_or_default(), to.unwrap_or_default());
+        let untold = || format!("it says no unit; its values are taken for the grid's {}", to.unwrap_or_default());
+        let unit = if !conversion.is_none() { Some(converted()) } else { to.filter(|_| from.is_none()).map(|_| untold()) };
+        let system = schema.structure().crs().filter(|_| self.crs.is_none());
+        let system = system.map(|crs| format!("it says no coordinate reference system; its coordinates are taken for the grid's, {}", crs::shown(crs)));
+        self.notes.iter().cloned().chain(unit).chain(system).collect()
+    }
+}
+
+/// What is told where forecasts of several runs may have one time.
+fn runs(times: &Variable, reference: &Variable) -> String {
+    format!(
+        "its times are those of `{}`; runs of other `{1}` lie over each other where they have one time (a grid made with `--time {1}` keeps them apart)",
+        times.name, reference.name
+    )
+}
+
+/// Whether a coordinate is one of rows or columns.
+fn is_plane(coordinate: &Variable) -> bool {
+    let name = coordinate.text("standard_name").unwrap_or_default();
+    let units = coordinate.text("units").unwrap_or_default();
+    ["X", "Y"].contains(&coordinate.text("axis").unwrap_or_default())
+        || ["latitude", "longitude", "projection_x_coordinate", "projection_y_coordinate"].contains(&name)
+        || ["grid_latitude", "grid_longitude"].contains(&name)
+        || units.starts_with("degrees_") || units.starts_with("degree_")
+}
+
+/// The single value of a coordinate with its unit; `None` if it has several, or is of no kind that is read.
+fn single(file: &NetCdf, coordinate: &Variable) -> Result<Option<String>> {
+    let cells: u64 = coordinate.dimensions.iter().map(|dimension| dimension.len).fold(1, u64::saturating_mul);
+    if coordinate.dtype.is_some() && cells == 1 {
+        let value = file.whole(coordinate)?.iter_f64().next().map(|value| value.to_string());
+        let unit = coordinate.text("units").filter(|unit| *unit != "1").map_or(String::new(), |unit| format!(" {unit}"));
+        return Ok(value.map(|value| value + &unit));
+    }
+    if (coordinate.letters && coordinate.dimensions.len() == 1 || coordinate.words && cells == 1) && cells <= TEXT_MAX as u64 {
+        return Ok(file.texts(&coordinate.name)?.into_iter().next().filter(|text| !text.is_empty()));
+    }
+    Ok(None)
+}

@@ -1,0 +1,183 @@
+//! The times that stand in a file, from its numbers or texts.
+
+use super::file::NetCdf;
+use super::header::{Value, Variable};
+use super::time::Times;
+use super::timing::Timing;
+use crate::array::{Array, DType};
+use crate::calendar::{Calendar, Tick, TimeUnit, Timestamp};
+use crate::error::{Error, Result};
+
+/// Steps of a file, at most.
+const STEPS_MAX: usize = 1 << 24;
+/// The day from which on the calendar `standard` is the Gregorian one.
+const REFORM: (i64, i64, i64) = (1582, 10, 15);
+
+/// How the numbers of a time coordinate are read.
+struct Clock {
+    unit: TimeUnit,
+    scale: f64,
+    offset: f64,
+    /// What is to be known of it.
+    note: Option<String>,
+}
+
+impl Times {
+    /// Reads the times that a variable has.
+    pub(super) fn read(file: &NetCdf, timing: &Timing) -> Result<Self> {
+        let variable = timing.times;
+        let refused = |cause: Error| Error::new(cause.kind().clone(), format!("time coordinate `{}`: {}", variable.name, cause.sentence()));
+        let times = if variable.dtype.is_some() { of_numbers(file, variable) } else { of_texts(file, variable) };
+        let times = times.and_then(|times| match timing.lead {
+            Some(lead) => later(&times, file, lead),
+            None => Ok(times),
+        });
+        let times = times.map_err(refused)?;
+        if times.times.is_empty() {
+            return Err(refused(Error::invalid("it has no values")));
+        }
+        Ok(plain(times))
+    }
+}
+
+fn of_numbers(file: &NetCdf, variable: &Variable) -> Result<Times> {
+    let clock = Clock::of(variable)?;
+    let times = clock.instants(file, variable)?;
+    let bounds = variable.text("bounds").and_then(|name| file.header().near(variable, name));
+    let bounds = bounds.map(|bounds| clock.instants(file, bounds)).transpose()?;
+    if let Some(edges) = bounds.as_ref().filter(|edges| edges.len() != 2 * times.len()) {
+        return Err(Error::invalid(format!("its bounds are {} numbers for {} steps", edges.len(), times.len())));
+    }
+    let bounds = bounds.map(|edges| edges.as_chunks().0.to_vec());
+    Ok(Times { unit: clock.unit, times, bounds, note: clock.note })
+}
+
+fn of_texts(file: &NetCdf, variable: &Variable) -> Result<Times> {
+    let calendar: Calendar = variable.text("calendar").unwrap_or_default().parse()?;
+    let read = |text: &String| Timestamp::read(text, calendar);
+    let times = file.texts(&variable.name)?.iter().map(read).collect::<Result<Vec<_>>>()?;
+    let first = times.first().copied().ok_or_else(|| Error::invalid("it has no values"))?;
+    Ok(Times { unit: TimeUnit::new(Tick::Day, first), times, bounds: None, note: None })
+}
+
+/// Times that are later than a reference time by what a variable says.
+fn later(start: &Times, file: &NetCdf, lead: &Variable) -> Result<Times> {
+    let tick: Tick = lead.text("units").unwrap_or_default().parse()?;
+    let from = start.times.first().copied().ok_or_else(|| Error::invalid("there is no reference time"))?;
+    let clock = Clock { unit: TimeUnit::new(tick, from), ..Clock::plain(start.unit) };
+    let note = format!("`{}` and `{}` together are the times", lead.name, "the reference time");
+    Ok(Times { unit: start.unit, times: clock.instants(file, lead)?, bounds: None, note: start.note.clone().or(Some(note)) })
+}
+
+/// The same by ISO 8601, where that gives each time the date that its own calendar does.
+fn plain(times: Times) -> Times {
+    let late = Timestamp::from_date(Calendar::Gregorian, REFORM).map_or(i128::MAX, Timestamp::nanoseconds);
+    let mut all = times.times.iter().chain(times.bounds.iter().flatten().flatten());
+    if times.unit.calendar() != Calendar::Standard || !all.all(|at| at.nanoseconds() >= late) {
+        return times;
+    }
+    times.in_calendar(Calendar::Gregorian).unwrap_or(times)
+}
+
+impl Clock {
+    fn plain(unit: TimeUnit) -> Self {
+        Self { unit, scale: 1.0, offset: 0.0, note: None }
+    }
+
+    /// What a variable says of its numbers; an error says how to mend it.
+    fn of(variable: &Variable) -> Result<Self> {
+        let text = |name: &str| variable.text(name).unwrap_or_default();
+        let (units, calendar) = (text("units"), text("calendar"));
+        let name = variable.name.rsplit('/').next().unwrap_or_default();
+        let number = |name: &str| variable.attribute(name).and_then(|value| value.numbers()?.first().copied());
+        let (scale, offset) = (number("scale_factor").unwrap_or(1.0), number("add_offset").unwrap_or(0.0));
+        let of = |unit: TimeUnit, scale: f64| Self { unit, scale, offset, note: None };
+        let remedy = |cause: Error, remedy: String| Error::invalid(format!("{}; {remedy}", cause.sentence()));
+        let set = |attribute: &str, to: &str| format!("say it with `ncatted -a {attribute},{name},o,c,'{to}' FILE`");
+        let known: Calendar = calendar.parse().map_err(|cause| remedy(cause, set("calendar", "standard")))?;
+        let (lower, first) = (units.to_ascii_lowercase(), units.split_whitespace().next().unwrap_or_default().to_ascii_lowercase());
+        if known == Calendar::Days360 && ["month", "months", "mon"].contains(&first.as_str()) {
+            let days = format!("days{}", &units.trim_start()[first.len()..]);
+            return Ok(of(TimeUnit::parse(&days, calendar)?, scale * 30.0));
+        }
+        let cause = match TimeUnit::parse(units, calendar) {
+            Ok(unit) => return Ok(of(unit, scale)),
+            Err(cause) => cause,
+        };
+        let iso = TimeUnit::parse(units, Calendar::Gregorian.name()).ok().filter(|unit| unit.epoch().date().0 == 0);
+        match iso.filter(|_| !known.has_year_0()) {
+            Some(unit) if known == Calendar::Standard => {
+                let note = format!("`{units}`: the calendar standard has no year 0, so its dates are taken as ISO 8601 has them");
+                Ok(Self { note: Some(note), ..of(unit, scale) })
+            }
+            Some(_) => Err(remedy(cause, set("calendar", "proleptic_gregorian"))),
+            None if lower.starts_with("day as") => Err(remedy(cause, "make such units with `cdo -r copy FILE WITH_UNITS.nc`".to_owned())),
+            None if lower.contains(" since ") && units.parse::<TimeUnit>().is_err() && first.parse::<Tick>().is_err() => {
+                Err(remedy(cause, "set the times anew, as with `cdo -r settaxis,2000-01-16,00:00:00,1mon FILE WITH_TIMES.nc`".to_owned()))
+            }
+            None => Err(remedy(cause, set("units", "hours since 2000-01-01"))),
+        }
+    }
+
+    /// The instants of a variable's numbers.
+    fn instants(&self, file: &NetCdf, variable: &Variable) -> Result<Vec<Timestamp>> {
+        let array = file.whole(variable)?;
+        let (dtype, count) = (array.dtype(), array.shape().iter().product::<usize>());
+        if count > STEPS_MAX {
+            return Err(Error::invalid(format!("variable `{}` has {count} times, more than {STEPS_MAX}", variable.name)));
+        }
+        let unit = self.unit;
+        let strange = |value: &dyn std::fmt::Display| {
+            let why = format!("variable `{}`: {value} {unit} is no time that can be kept", variable.name);
+            Error::invalid(format!("{why}; take steps without a time away, as with `ncks -d`"))
+        };
+        let fills = ["_FillValue", "missing_value"].into_iter().filter_map(|name| variable.attribute(name).and_then(Value::numbers));
+        let fills: Vec<f64> = fills.flatten().collect();
+        if let Some(wholes) = integers(&array).filter(|_| (self.scale, self.offset) == (1.0, 0.0)) {
+            let instant = |value: i128| {
+                let never = never_written(dtype) == Some(value) || fills.contains(&(value as f64));
+                let ticks = i64::try_from(value).ok().filter(|_| !never);
+                ticks.and_then(|ticks| unit.timestamp(ticks)).ok_or_else(|| strange(&value))
+            };
+            return wholes.into_iter().map(instant).collect();
+        }
+        let precision = match dtype {
+            DType::F32 => f64::from(f32::EPSILON) / 2.0,
+            _ => f64::EPSILON,
+        };
+        let instant = |stored: f64| {
+            let value = stored * self.scale + self.offset;
+            let found = unit.roundest(value, value.abs() * precision).filter(|_| !fills.contains(&stored));
+            found.ok_or_else(|| strange(&stored))
+        };
+        array.iter_f64().map(instant).collect()
+    }
+}
+
+/// Whole numbers, exactly; `None` of others.
+fn integers(array: &Array) -> Option<Vec<i128>> {
+    fn of<T: Copy + Into<i128>>(cells: &ndarray::ArrayD<T>) -> Option<Vec<i128>> {
+        Some(cells.iter().map(|cell| (*cell).into()).collect())
+    }
+    match array {
+        Array::U8(cells) => of(cells),
+        Array::I8(cells) => of(cells),
+        Array::U16(cells) => of(cells),
+        Array::I16(cells) => of(cells),
+        Array::U32(cells) => of(cells),
+        Array::I32(cells) => of(cells),
+        Array::U64(cells) => of(cells),
+        Array::I64(cells) => of(cells),
+        Array::F32(_) | Array::F64(_) => None,
+    }
+}
+
+/// What netCDF writes where an integer was never put; of floating point it lies beyond all times.
+fn never_written(dtype: DType) -> Option<i128> {
+    match dtype {
+        DType::I32 => Some(-2_147_483_647),
+        DType::I64 => Some(-9_223_372_036_854_775_806),
+        DType::U64 => Some(18_446_744_073_709_551_614),
+        _ => None,
+    }
+}

@@ -1,0 +1,97 @@
+//! Where columns of longitudes lie among a grid's cells: those that are one place are one cell.
+
+use std::ops::Range;
+
+use crate::error::{Error, Result};
+
+/// Columns that follow each other in a file and in the grid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Columns {
+    /// Columns of the file, in the grid's direction.
+    pub(super) columns: Range<u64>,
+    /// The cell of the first.
+    pub(super) cell: i64,
+}
+
+/// How many cells go once round, if a whole number of them does.
+#[expect(clippy::cast_possible_truncation, reason = "whole and of at most 2^40")]
+pub(super) fn circle(step: f64, tolerance: f64) -> Option<i64> {
+    let cells = (360.0 / step.abs()).round();
+    let closes = (cells * step.abs() - 360.0).abs() <= tolerance * step.abs();
+    ((1.0..1e12).contains(&cells) && closes).then_some(cells as i64)
+}
+
+/// The place of `len` columns whose first has the cell `first`, where `circle` cells go once round and the grid has cells from
+/// `taken.start` to `taken.end`. Columns stay where they are if the grid then goes round at most once, else they are turned.
+///
+/// An [`Invalid`](crate::ErrorKind::Invalid) error if the columns go round more than once.
+pub(super) fn columns(first: i64, len: u64, circle: i64, taken: Option<Range<i64>>) -> Result<Vec<Columns>> {
+    let round = circle.unsigned_abs();
+    if len > round {
+        return Err(Error::invalid(format!(
+            "the file has {len} columns, and {circle} go once round: the last are places that the first are too; take them away with `ncks -d LON,0,{} FILE ONCE.nc` or `gdal_translate -srcwin`",
+            circle - 1
+        )));
+    }
+    let Some(taken) = taken.filter(|taken| !taken.is_empty()) else { return Ok(vec![Columns { columns: 0..len, cell: first }]) };
+    let width = taken.end.saturating_sub(taken.start).min(circle);
+    // What of the grid's line goes round once together with what is taken.
+    let (low, high) = (taken.start.saturating_add(width).saturating_sub(circle), taken.start.saturating_add(circle));
+    let turned = |cell: i64| {
+        if (low..high).contains(&cell) { cell } else { taken.start.saturating_add(cell.saturating_sub(taken.start).rem_euclid(circle)) }
+    };
+    let mut runs: Vec<Columns> = Vec::new();
+    let mut column = 0;
+    while column < len {
+        let natural = first.saturating_add_unsigned(column);
+        let cell = turned(natural);
+        // As far as the next cells are turned alike.
+        let bound = if cell == natural { high } else { taken.start.saturating_add(circle) };
+        let until = bound.abs_diff(cell).max(1);
+        let until = if cell != natural && natural < low { until.min(low.abs_diff(natural).max(1)) } else { until };
+        let end = column.saturating_add(until).min(len);
+        runs.push(Columns { columns: column..end, cell });
+        column = end;
+    }
+    Ok(runs)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn columns_stay_or_are_turned_where_the_grid_has_them() {
+        let of = |first: i64, len: u64, taken: Option<Range<i64>>| {
+            columns(first, len, 360, taken).expect("once round").into_iter().map(|run| (run.columns, run.cell)).collect::<Vec<_>>()
+        };
+        assert_eq!(of(-180, 360, Some(0..360)), [(0..180, 180), (180..360, 0)]);
+        assert_eq!(of(0, 360, Some(-180..180)), [(0..180, 0), (180..360, -180)]);
+        assert_eq!(of(0, 360, None), [(0..360, 0)]);
+        assert_eq!(of(-10, 20, Some(0..30)), [(0..20, -10)], "beside what is there");
+        assert_eq!(of(350, 10, Some(0..30)), [(0..10, 350)]);
+        assert_eq!(of(-10, 20, Some(0..360)), [(0..10, 350), (10..20, 0)]);
+        let error = columns(0, 361, 360, None).expect_err("more than once round");
+        assert!(error.to_string().contains("`ncks -d LON,0,359"), "{error}");
+        assert_eq!((circle(0.25, 0.01), circle(-2.5, 0.01), circle(0.7, 0.01)), (Some(1440), Some(144), None));
+    }
+
+    proptest! {
+        #[test]
+        fn every_column_is_at_its_place_and_the_grid_goes_round_once(
+            first in -500_i64..500, len in 1_u64..=36, start in -60_i64..60, width in 1_i64..=36,
+        ) {
+            let runs = columns(first, len, 36, Some(start..start + width)).expect("once round");
+            let cells: Vec<i64> = runs.iter().flat_map(|run| (0_i64..).zip(run.columns.clone()).map(|(n, _)| run.cell + n)).collect();
+            prop_assert_eq!(cells.len() as u64, len);
+            for (column, cell) in (0_i64..).zip(&cells) {
+                prop_assert_eq!((first + column - cell).rem_euclid(36), 0);
+            }
+            let low = cells.iter().copied().chain([start]).min().unwrap_or(0);
+            let high = cells.iter().copied().chain([start + width - 1]).max().unwrap_or(0);
+            prop_assert!(high - low < 36, "{} to {}", low, high);
+        }
+    }
+}

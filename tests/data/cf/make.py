@@ -1,0 +1,239 @@
+"""Writes the files of this folder and expected.json: python make.py (netCDF4 1.7, cftime 1.6, numpy 2).
+
+Of each file `expected.json` has what netCDF4 and cftime make of it: the times, in their own calendar, and the values, masked and
+scaled, as the bits of doubles; or that it has to be refused, and what the refusal has to name.
+"""
+import json
+import struct
+from pathlib import Path
+
+import cftime
+import netCDF4
+import numpy as np
+
+HERE = Path(__file__).parent
+EXPECTED = {}
+rng = np.random.default_rng(11)
+LAT, LON = ("lat", [46.0, 45.5, 45.0]), ("lon", [10.0, 10.5, 11.0, 11.5])
+
+
+def make(name, times=None, model="NETCDF3_CLASSIC", **dims):
+    """A file with latitudes and longitudes, and a dimension of time with its coordinate, if there is one."""
+    d = netCDF4.Dataset(HERE / f"{name}.nc", "w", format=model)
+    for axis, values, units in ((*LAT, "degrees_north"), (*LON, "degrees_east")):
+        d.createDimension(axis, len(values))
+        d.createVariable(axis, "f8", (axis,))[:] = values
+        d[axis].units = units
+    for dim, size in dims.items():
+        d.createDimension(dim, size)
+    if times is not None:
+        numbers, units, calendar = times
+        d.createDimension("time", len(numbers))
+        add(d, "time", "f8", ("time",), numbers, units=units, **(dict(calendar=calendar) if calendar else {}))
+    return d
+
+
+def add(d, name, dtype, dims, values, **attributes):
+    fill = attributes.pop("_FillValue", None)
+    v = d.createVariable(name, dtype, dims, fill_value=fill)
+    v.set_auto_maskandscale(False)
+    v.setncatts(attributes)
+    if values is not None:
+        v[:] = np.asarray(values).astype(dtype) if dtype != "S1" else values
+    return v
+
+
+def field(d, dims=("time", "lat", "lon"), dtype="f4", name="v", **attributes):
+    shape = [len(d.dimensions[dim]) for dim in dims]
+    return add(d, name, dtype, dims, rng.normal(280, 9, shape), **attributes)
+
+
+def shown(numbers, units, calendar="standard", **how):
+    times = np.atleast_1d(cftime.num2date(numbers, units, calendar, **how))
+    text = lambda t: f"{'-' if t.year < 0 else ''}{abs(t.year):04}-{t.month:02}-{t.day:02}T{t.hour:02}:{t.minute:02}:{t.second:02}Z"
+    return [text(t) for t in times]
+
+
+def bits(values):
+    values = np.ma.filled(np.ma.asarray(values, "f8"), np.nan)
+    return [None if np.isnan(v) else struct.pack(">d", v).hex() for v in values.ravel()]
+
+
+def done(d, name, times, values, **more):
+    """Closes a file. The values are in the order of the times, each time once."""
+    d.close()
+    EXPECTED[name] = dict(times=times, values=bits(values), **more)
+
+
+def refused(d, name, *words, **more):
+    d.close()
+    EXPECTED[name] = dict(refused=words, **more)
+
+
+HOURS = ([0, 1], "hours since 2020-01-01", None)
+
+# Packed numbers whose valid range is that of values; also in float32, where rounding lies on either side, and beside a missing
+# value that is one of values.
+for name, kind, scale, ends in [("range-f8", "f8", 0.0001, (0.0, 0.3)), ("range-f4", "f4", 0.1, (0.3, 0.7))]:
+    d = make(name, HOURS)
+    raw = np.array([[0, 1, 2, 3, 4, 5, 6, 7, 8, 2999, 3000, 3001], [-1, 0, 3, 7, 8, -9999, -5, 3, 7, 2, 6, 5]], "i2").reshape(2, 3, 4)
+    real = np.dtype(kind).type
+    add(d, "v", "i2", ("time", "lat", "lon"), raw, _FillValue=np.int16(-9999), scale_factor=real(scale), add_offset=real(0), valid_min=real(ends[0]), valid_max=real(ends[1]))
+    low, high = round(ends[0] / scale), round(ends[1] / scale)
+    values = np.ma.masked_outside(raw, low, high) * np.float64(real(scale))
+    done(d, name, shown([0, 1], HOURS[1]), values if kind == "f8" else values.astype("f4"))
+d = make("missing-value", HOURS)
+raw = rng.integers(0, 900, (2, 3, 4)).astype("i2")
+raw[0, 0, :2], raw[1, 2, 3] = -9999, -9999
+add(d, "v", "i2", ("time", "lat", "lon"), raw, scale_factor=0.01, missing_value=-99.99)
+done(d, "missing-value", shown([0, 1], HOURS[1]), np.ma.masked_equal(raw, -9999) * 0.01)
+d = make("missing-text", HOURS)
+v = field(d, missing_value="-9999.0f")
+cells = v[:]
+cells[0, 0, 0], cells[1, 2, 3] = -9999, -9999
+v[:] = cells
+done(d, "missing-text", shown([0, 1], HOURS[1]), np.ma.masked_equal(cells, -9999))
+d = make("missing-word", HOURS)
+field(d, missing_value="none")
+refused(d, "missing-word", "`missing_value`", "`none`", "ncatted -a missing_value,v,d,,")
+d = make("blank", HOURS)
+v = add(d, "v", "i2", ("time", "lat", "lon"), np.full((2, 3, 4), 7), valid_range=np.array([8, 9], "i2"), _FillValue=np.int16(-1))
+done(d, "blank", shown([0, 1], HOURS[1]), np.ma.masked_all((2, 3, 4)), blank=True)
+
+# Calendars.
+for name, numbers, units, calendar in [
+    ("360-day", [58, 59, 60], "days since 1850-01-01", "360_day"),
+    ("360-day-months", [0, 1, 2], "months since 1999-12-16", "360_day"),
+    ("noleap", [58, 59, 60], "days since 2000-01-01", "noleap"),
+    ("all-leap", [58, 59, 60], "days since 2001-01-01", "366_day"),
+    ("julian", [0, 1, 2], "days since 1900-02-28", "julian"),
+    ("reform", [0, 1, 2, 3], "days since 1582-10-03", "standard"),
+    ("julian-days", [2458849.5, 2458850.5], "days since -4713-01-01 12:00:00", None),
+    ("before-christ", [0, 6, 12], "hours since -0044-03-15", "gregorian"),
+]:
+    d = make(name, (numbers, units, calendar))
+    v = field(d)
+    done(d, name, shown(numbers, units, calendar or "standard"), v[:])
+d = make("year-0", ([366 * k for k in range(1, 5)], "hour since 0000-01-01 00:00:00", None))
+v = field(d)
+done(d, "year-0", shown([366 * k for k in range(1, 5)], "hours since 0000-01-01", "proleptic_gregorian", has_year_zero=True), v[:], noted="year 0")
+d = make("year-0-julian", ([0, 1], "days since 0000-01-01", "julian"))
+field(d)
+refused(d, "year-0-julian", "year 0", "ncatted -a calendar,time,o,c,'proleptic_gregorian'")
+d = make("month-steps", ([0, 1], "months since 2000-01-01", None))
+field(d)
+refused(d, "month-steps", "cdo -r settaxis")
+d = make("unitless", ([0, 1], "", None))
+field(d)
+refused(d, "unitless", "axis `time`", "ncatted -a units,time")
+
+# Where times stand.
+d = make("scalar-time")
+add(d, "time", "i4", (), 3, units="days since 2020-01-01", standard_name="time")
+v = field(d, ("lat", "lon"), coordinates="time")
+done(d, "scalar-time", shown(3, "days since 2020-01-01"), v[:], step=86400)
+d = make("step-valid-time", step=3)
+add(d, "time", "i4", (), 1577836800, units="seconds since 1970-01-01", standard_name="time", long_name="initial time of forecast")
+add(d, "step", "f8", ("step",), [0, 6, 12], units="hours", standard_name="forecast_period")
+add(d, "valid_time", "i4", ("step",), [1577836800, 1577858400, 1577880000], units="seconds since 1970-01-01", standard_name="time")
+v = field(d, ("step", "lat", "lon"), coordinates="time step valid_time")
+done(d, "step-valid-time", shown([0, 6, 12], HOURS[1]), v[:], noted="--time time")
+d = make("step-reference", step=3)
+add(d, "reftime", "f8", (), 24, units="hours since 2020-01-01", standard_name="forecast_reference_time")
+add(d, "step", "f8", ("step",), [0, 6, 12], units="hours", standard_name="forecast_period")
+v = field(d, ("step", "lat", "lon"), coordinates="reftime")
+done(d, "step-reference", shown([24, 30, 36], HOURS[1]), v[:])
+d = make("beside", time_counter=2)
+add(d, "time_counter", "f8", ("time_counter",), [0, 1], axis="T")
+add(d, "time_centered", "f8", ("time_counter",), [3786912000.0 + 86400, 3786912000.0 + 2 * 86400], units="seconds since 1900-01-01", calendar="gregorian", standard_name="time")
+v = field(d, ("time_counter", "lat", "lon"), coordinates="time_centered")
+done(d, "beside", shown([3786912000.0 + 86400, 3786912000.0 + 2 * 86400], "seconds since 1900-01-01"), v[:])
+d = make("beside-two", step=2)
+for name, hour in [("start", 0), ("end", 1)]:
+    add(d, name, "f8", ("step",), [hour, hour + 1], units="hours since 2020-01-01")
+v = field(d, ("step", "lat", "lon"), coordinates="start end")
+refused(d, "beside-two", "--time start", "--time end")
+for name, model in [("text", "NETCDF3_CLASSIC"), ("text-nc4", "NETCDF4")]:
+    d = make(name, model=model, Time=3, DateStrLen=19)
+    texts = ["2020-02-28_18:00:00", "2020-02-29_00:00:00", "2020-02-29_06:00:00"]
+    add(d, "Times", "S1", ("Time", "DateStrLen"), np.array([list(text) for text in texts], "S1"))
+    v = field(d, ("Time", "lat", "lon"))
+    done(d, name, [text.replace("_", "T") + "Z" for text in texts], v[:])
+d = make("nanoseconds", model="NETCDF4", step=3)
+start = 1577836800123000000
+add(d, "valid_time", "i8", ("step",), np.array([start, start + 1000000, start + 2000000], "i8"), units="nanoseconds since 1970-01-01")
+v = field(d, ("step", "lat", "lon"))
+done(d, "nanoseconds", [f"2020-01-01T00:00:00.{ms}Z" for ms in (123, 124, 125)], v[:])
+d = make("twice", ([0, 1, 1, 2], "hours since 2020-01-01", None))
+v = field(d)
+refused(d, "twice", "2020-01-01T01:00:00Z", "--irregular", "--overlap")
+d = make("zone", ([0, 1], "hours since 2020-01-01 00:00:00.0 0:00", None))
+v = field(d)
+done(d, "zone", shown([0, 1], HOURS[1]), v[:])
+
+# Groups: a variable below the coordinates of the groups around it.
+d = make("groups", model="NETCDF4")
+a = d.createGroup("A")
+a.createDimension("time", 2)
+add(a, "time", "f8", ("time",), [0, 1], units=HOURS[1])
+b = a.createGroup("B")
+v = add(b, "v", "f4", ("time", "lat", "lon"), rng.normal(size=(2, 3, 4)))
+done(d, "groups", shown([0, 1], HOURS[1]), v[:], variable="A/B/v")
+
+# Rows: half cells at the poles; centres that float32 rounded, or holds exactly; one row.
+d = netCDF4.Dataset(HERE / "poles.nc", "w", format="NETCDF3_CLASSIC")
+for dim, size in [("lat", 5), ("lon", 4), ("bnds", 2)]:
+    d.createDimension(dim, size)
+add(d, "lat", "f8", ("lat",), [-90, -45, 0, 45, 90], units="degrees_north", bounds="lat_bnds")
+add(d, "lat_bnds", "f8", ("lat", "bnds"), [[-90, -67.5], [-67.5, -22.5], [-22.5, 22.5], [22.5, 67.5], [67.5, 90]])
+add(d, "lon", "f8", ("lon",), [0, 90, 180, 270], units="degrees_east")
+v = field(d, ("lat", "lon"))
+done(d, "poles", None, v[:], y=[-112.5, 45], x=[-45, 90])
+for name, y, x, wanted in [
+    ("float-exact", 5000000 - 25 * np.arange(4), 500025 + 25 * np.arange(3), [[5000012.5, -25], [500012.5, 25]]),
+    ("float-rounded", 89.95 - 0.1 * np.arange(4), 0.05 + 0.1 * np.arange(3), [[90, -0.1], [0, 0.1]]),
+]:
+    for dtype in ("f4", "f8"):
+        d = netCDF4.Dataset(HERE / f"{name}-{dtype}.nc", "w", format="NETCDF3_CLASSIC")
+        for dim, values in [("y", y), ("x", x)]:
+            d.createDimension(dim, len(values))
+            add(d, dim, dtype, (dim,), np.asarray(values, "f4"), units="m")
+        v = field(d, ("y", "x"))
+        done(d, f"{name}-{dtype}", None, v[:], y=wanted[0], x=wanted[1])
+d = netCDF4.Dataset(HERE / "uneven-bounds.nc", "w", format="NETCDF3_CLASSIC")
+for dim, size in [("y", 4), ("x", 3), ("bnds", 2)]:
+    d.createDimension(dim, size)
+add(d, "y", "f8", ("y",), [0.5, 1.5, 2.5, 3.5], bounds="y_bnds")
+add(d, "y_bnds", "f8", ("y", "bnds"), [[0, 1], [1, 1.8], [1.8, 3], [3, 4]])
+add(d, "x", "f8", ("x",), [0, 1, 2])
+field(d, ("y", "x"))
+refused(d, "uneven-bounds", "not equidistant", "--index-axes")
+d = netCDF4.Dataset(HERE / "one-row.nc", "w", format="NETCDF3_CLASSIC")
+for dim, values in [("y", [7.5]), ("x", [0.5, 1.5, 2.5])]:
+    d.createDimension(dim, len(values))
+    add(d, dim, "f8", (dim,), values, units="m")
+v = field(d, ("y", "x"))
+refused(d, "one-row", "single value along `y`", "--structure")
+
+# Systems: by attributes, by none, and what is no plain degrees.
+def system(name, units, names, crs, **attributes):
+    d = netCDF4.Dataset(HERE / f"{name}.nc", "w", format="NETCDF3_CLASSIC")
+    for dim, standard in zip("yx", names):
+        d.createDimension(dim, 3)
+        add(d, dim, "f8", (dim,), [0, 1, 2], units=units[dim == "x"], standard_name=standard)
+    if attributes:
+        add(d, "m", "i4", (), 0, **attributes)
+    v = field(d, ("y", "x"), **(dict(grid_mapping="m") if attributes else {}))
+    done(d, name, None, v[:], crs=crs)
+
+
+PLANE, EARTH = ("projection_y_coordinate", "projection_x_coordinate"), ("latitude", "longitude")
+DEGREES = ("degrees_north", "degrees_east")
+system("lat-lon", DEGREES, EARTH, ["EPSG:4326"])
+system("lat-lon-sphere", DEGREES, EARTH, ["GEOGCS", "6371229,0"], grid_mapping_name="latitude_longitude", earth_radius=6371229.0)
+system("lcc", ("m", "m"), PLANE, ["PROJCS", "Lambert_Conformal_Conic", "6371229,0", "-95"], grid_mapping_name="lambert_conformal_conic", standard_parallel=[25.0, 25.0], longitude_of_central_meridian=265.0, latitude_of_projection_origin=25.0, earth_radius=6371229.0)
+system("polar", ("km", "km"), PLANE, ["PROJCS", "Polar_Stereographic", "-71", "1000"], grid_mapping_name="polar_stereographic", straight_vertical_longitude_from_pole=0.0, latitude_of_projection_origin=-90.0, standard_parallel=-71.0, semi_major_axis=6378137.0, inverse_flattening=298.257223563)
+system("geostationary", ("rad", "rad"), PLANE, ["PROJCS", "Geostationary", "35786023"], grid_mapping_name="geostationary", perspective_point_height=35786023.0, longitude_of_projection_origin=-75.0, latitude_of_projection_origin=0.0, semi_major_axis=6378137.0, semi_minor_axis=6356752.31414, sweep_angle_axis="x")
+system("rotated", ("degrees", "degrees"), ("grid_latitude", "grid_longitude"), ["Pole rotation", "39.25", "-162"], grid_mapping_name="rotated_latitude_longitude", grid_north_pole_latitude=39.25, grid_north_pole_longitude=-162.0)
+system("rotated-bare", ("degrees", "degrees"), ("grid_latitude", "grid_longitude"), None)
+(HERE / "expected.json").write_text(json.dumps(EXPECTED, indent=0) + "\n")
