@@ -38,7 +38,11 @@ pub(super) fn columns(first: i64, len: u64, circle: i64, taken: Option<Range<i64
     // What of the grid's line goes round once together with what is taken.
     let (low, high) = (taken.start.saturating_add(width).saturating_sub(circle), taken.start.saturating_add(circle));
     let turned = |cell: i64| {
-        if (low..high).contains(&cell) { cell } else { taken.start.saturating_add(cell.saturating_sub(taken.start).rem_euclid(circle)) }
+        if (low..high).contains(&cell) {
+            cell
+        } else {
+            taken.start.saturating_add(cell.saturating_sub(taken.start).rem_euclid(circle))
+        }
     };
     let mut runs: Vec<Columns> = Vec::new();
     let mut column = 0;
@@ -65,7 +69,11 @@ mod tests {
     #[test]
     fn columns_stay_or_are_turned_where_the_grid_has_them() {
         let of = |first: i64, len: u64, taken: Option<Range<i64>>| {
-            columns(first, len, 360, taken).expect("once round").into_iter().map(|run| (run.columns, run.cell)).collect::<Vec<_>>()
+            columns(first, len, 360, taken)
+                .expect("once round")
+                .into_iter()
+                .map(|run| (run.columns, run.cell))
+                .collect::<Vec<_>>()
         };
         assert_eq!(of(-180, 360, Some(0..360)), [(0..180, 180), (180..360, 0)]);
         assert_eq!(of(0, 360, Some(-180..180)), [(0..180, 0), (180..360, -180)]);

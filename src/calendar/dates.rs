@@ -38,14 +38,8 @@ const BEFORE: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334
 
 impl Calendar {
     /// All of them.
-    pub const ALL: [Calendar; 6] = [
-        Calendar::Gregorian,
-        Calendar::Standard,
-        Calendar::Julian,
-        Calendar::NoLeap,
-        Calendar::AllLeap,
-        Calendar::Days360,
-    ];
+    pub const ALL: [Calendar; 6] =
+        [Calendar::Gregorian, Calendar::Standard, Calendar::Julian, Calendar::NoLeap, Calendar::AllLeap, Calendar::Days360];
 
     /// The name in the CF conventions.
     pub const fn name(self) -> &'static str {
@@ -110,7 +104,13 @@ impl Calendar {
         let fourth = counted.rem_euclid(4) == 0;
         let leap = match self {
             Calendar::Gregorian => is_leap(counted),
-            Calendar::Standard => if year > REFORM.0 { is_leap(counted) } else { fourth },
+            Calendar::Standard => {
+                if year > REFORM.0 {
+                    is_leap(counted)
+                } else {
+                    fourth
+                }
+            }
             Calendar::Julian => fourth,
             Calendar::NoLeap => false,
             Calendar::AllLeap => true,

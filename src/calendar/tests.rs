@@ -78,7 +78,8 @@ fn calendars_are_known_by_the_names_of_cf_and_others_are_refused_by_name() {
         assert!(error.to_string().contains(&format!("`{calendar}`")), "{error}");
     }
     let of = |name: &str| TimeUnit::parse("days since 2000-01-01", name).expect(name).calendar();
-    for names in [&["standard", "gregorian", ""][..], &["Proleptic_Gregorian"], &["noleap", "365_day"], &["all_leap", "366_day"]] {
+    for names in [&["standard", "gregorian", ""][..], &["Proleptic_Gregorian"], &["noleap", "365_day"], &["all_leap", "366_day"]]
+    {
         assert!(names.iter().all(|name| of(name) == of(names[0])), "{names:?}");
     }
     for calendar in Calendar::ALL {
@@ -124,7 +125,9 @@ fn dates_that_a_calendar_does_not_have_are_refused() {
         let error = TimeUnit::parse(&format!("days since {date}"), calendar).expect_err(date);
         assert!(error.sentence().contains(calendar), "{}", error.sentence());
     }
-    for (date, calendar) in [("1500-02-29", "standard"), ("2001-02-29", "all_leap"), ("2001-02-30", "360_day"), ("0000-02-29", "360_day")] {
+    for (date, calendar) in
+        [("1500-02-29", "standard"), ("2001-02-29", "all_leap"), ("2001-02-30", "360_day"), ("0000-02-29", "360_day")]
+    {
         TimeUnit::parse(&format!("days since {date}"), calendar).expect(date);
     }
 }

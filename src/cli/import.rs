@@ -201,7 +201,13 @@ impl Import {
     }
 
     /// The place of a file in the grid, where others will be put before it.
-    fn placed(&self, path: &Path, grid: &Grid, others: &[Window], (terminal, seen): (&Terminal, &mut BTreeSet<String>)) -> anyhow::Result<Placed> {
+    fn placed(
+        &self,
+        path: &Path,
+        grid: &Grid,
+        others: &[Window],
+        (terminal, seen): (&Terminal, &mut BTreeSet<String>),
+    ) -> anyhow::Result<Placed> {
         let misfit = || format!("`{}` cannot be imported", path.display());
         if netcdf::is_netcdf(path) {
             let mut choice = netcdf::Choice::of(grid.schema());

@@ -83,8 +83,7 @@ impl Field {
     /// Opens a variable of a file.
     pub fn open(path: impl AsRef<Path>, choice: &Choice) -> Result<Self> {
         let path = path.as_ref();
-        Self::new(NetCdf::open(path)?, choice)
-            .map_err(|cause| cause.within(format!("`{}` cannot be used", path.display())))
+        Self::new(NetCdf::open(path)?, choice).map_err(|cause| cause.within(format!("`{}` cannot be used", path.display())))
     }
 
     /// The same of a file that is open.
@@ -189,7 +188,8 @@ fn choose<'a>(header: &'a Header, choice: &Choice) -> Result<&'a Variable> {
 /// The 1-D variable that has the name of an axis's dimension.
 pub(super) fn coordinate<'a>(header: &'a Header, variable: &Variable, axis: usize) -> Option<&'a Variable> {
     let dimension = &variable.dimensions[axis];
-    let of = |variable: &Variable| variable.dimensions.len() == 1 && variable.dimensions[0] == *dimension && variable.dtype.is_some();
+    let of =
+        |variable: &Variable| variable.dimensions.len() == 1 && variable.dimensions[0] == *dimension && variable.dtype.is_some();
     header.near(variable, &dimension.name).filter(|variable| of(variable))
 }
 
@@ -228,9 +228,8 @@ fn role(header: &Header, variable: &Variable, axis: usize) -> Option<Role> {
 fn roles(header: &Header, variable: &Variable, time: Option<usize>) -> Result<Roles> {
     let refused = |why: String| Error::invalid(format!("variable `{}`: {why}", variable.name));
     let names: Vec<&str> = variable.dimensions.iter().map(|dimension| dimension.name.as_str()).collect();
-    let known: Vec<Option<Role>> = (0..names.len())
-        .map(|axis| if time == Some(axis) { Some(Role::Other) } else { role(header, variable, axis) })
-        .collect();
+    let known: Vec<Option<Role>> =
+        (0..names.len()).map(|axis| if time == Some(axis) { Some(Role::Other) } else { role(header, variable, axis) }).collect();
     let only = |wanted: Role| -> Result<Option<usize>> {
         let mut found = (0..known.len()).filter(|axis| known[*axis] == Some(wanted));
         let first = found.next();

@@ -122,7 +122,11 @@ impl NetCdf {
         let source = guarded(|| {
             let file = NcFile::from_storage(storage.clone())?;
             let classic = file.as_classic().is_some();
-            Ok(if classic { Source::Classic(file) } else { Source::Hdf5(Hdf5File::from_storage_with_options(storage, options())?) })
+            Ok(if classic {
+                Source::Classic(file)
+            } else {
+                Source::Hdf5(Hdf5File::from_storage_with_options(storage, options())?)
+            })
         })?;
         Ok(self.source.get_or_init(|| source))
     }
@@ -185,7 +189,8 @@ impl NetCdf {
             return Err(refused(format!("texts of {shape:?} cells are more than {COORDINATES_MAX}")));
         }
         let source = self.source()?;
-        let texts = guarded(|| source.texts(variable)).map_err(|cause| cause.within(format!("variable `{name}` cannot be read")))?;
+        let texts =
+            guarded(|| source.texts(variable)).map_err(|cause| cause.within(format!("variable `{name}` cannot be read")))?;
         let runs = if variable.letters { &shape[..shape.len().saturating_sub(1)] } else { &shape[..] };
         if texts.len() as u64 != runs.iter().product::<u64>() {
             return Err(refused(format!("it has {} texts for {runs:?} cells", texts.len())));

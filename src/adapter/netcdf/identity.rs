@@ -33,9 +33,16 @@ pub(super) struct Identity {
 
 impl Identity {
     /// What a variable says of itself, and the coordinates beside its time and its `plane`, the axes of rows and columns.
-    pub(super) fn of(file: &NetCdf, variable: &Variable, plane: [usize; 2], choice: &Choice, timing: Option<&Timing>) -> Result<Self> {
+    pub(super) fn of(
+        file: &NetCdf,
+        variable: &Variable,
+        plane: [usize; 2],
+        choice: &Choice,
+        timing: Option<&Timing>,
+    ) -> Result<Self> {
         let text = |name: &str| variable.text(name).filter(|text| text.len() <= TEXT_MAX).map(str::to_owned);
-        let codes = variable.codes.clone().filter(|codes| (1..=TEXT_MAX).contains(&codes.len())).map(|codes| ("codes".to_owned(), codes));
+        let codes =
+            variable.codes.clone().filter(|codes| (1..=TEXT_MAX).contains(&codes.len())).map(|codes| ("codes".to_owned(), codes));
         let attributes = KEPT.iter().filter_map(|name| Some(((*name).to_owned(), text(name)?))).chain(codes).collect();
         let header = file.header();
         let listed = [variable.text("coordinates"), header.attribute("coordinates").and_then(Value::text)];
@@ -97,7 +104,9 @@ impl Field {
         };
         match Conversion::between(from, to) {
             None => refused("it is not known how one becomes the other"),
-            Some(conversion) if !conversion.is_none() && !schema.dtype().is_float() => refused("the grid's integers cannot hold what one becomes in the other"),
+            Some(conversion) if !conversion.is_none() && !schema.dtype().is_float() => {
+                refused("the grid's integers cannot hold what one becomes in the other")
+            }
             Some(conversion) => Ok(conversion),
         }
     }
@@ -109,7 +118,9 @@ impl Field {
         let untold = || format!("it says no unit; its values are taken for the grid's {}", to.unwrap_or_default());
         let unit = if !conversion.is_none() { Some(converted()) } else { to.filter(|_| from.is_none()).map(|_| untold()) };
         let system = schema.structure().crs().filter(|_| self.crs.is_none());
-        let system = system.map(|crs| format!("it says no coordinate reference system; its coordinates are taken for the grid's, {}", crs::shown(crs)));
+        let system = system.map(|crs| {
+            format!("it says no coordinate reference system; its coordinates are taken for the grid's, {}", crs::shown(crs))
+        });
         self.notes.iter().cloned().chain(unit).chain(system).collect()
     }
 }
@@ -129,7 +140,8 @@ fn is_plane(coordinate: &Variable) -> bool {
     ["X", "Y"].contains(&coordinate.text("axis").unwrap_or_default())
         || ["latitude", "longitude", "projection_x_coordinate", "projection_y_coordinate"].contains(&name)
         || ["grid_latitude", "grid_longitude"].contains(&name)
-        || units.starts_with("degrees_") || units.starts_with("degree_")
+        || units.starts_with("degrees_")
+        || units.starts_with("degree_")
 }
 
 /// The single value of a coordinate with its unit; `None` if it has several, or is of no kind that is read.

@@ -173,7 +173,8 @@ impl Import {
     /// The cells of the grid that each step has.
     pub fn steps(&self) -> Vec<Window> {
         let rows = 0..self.field.shape[self.field.roles.y];
-        let whole = |columns: &Columns| self.window_of(&Part { steps: 0..1, cell: 0, rows: rows.clone(), columns: columns.clone() });
+        let whole =
+            |columns: &Columns| self.window_of(&Part { steps: 0..1, cell: 0, rows: rows.clone(), columns: columns.clone() });
         let one: Vec<Window> = self.place.columns.iter().map(whole).collect();
         let cells: BTreeSet<i64> = match &self.place.steps {
             Steps::Runs(runs) => runs.iter().flat_map(|run| (run.cell..).zip(run.steps.clone()).map(|(cell, _)| cell)).collect(),

@@ -26,7 +26,8 @@ impl Times {
     /// Reads the times that a variable has.
     pub(super) fn read(file: &NetCdf, timing: &Timing) -> Result<Self> {
         let variable = timing.times;
-        let refused = |cause: Error| Error::new(cause.kind().clone(), format!("time coordinate `{}`: {}", variable.name, cause.sentence()));
+        let refused =
+            |cause: Error| Error::new(cause.kind().clone(), format!("time coordinate `{}`: {}", variable.name, cause.sentence()));
         let times = if variable.dtype.is_some() { of_numbers(file, variable) } else { of_texts(file, variable) };
         let times = times.and_then(|times| match timing.lead {
             Some(lead) => later(&times, file, lead),
@@ -95,7 +96,8 @@ impl Clock {
         let remedy = |cause: Error, remedy: String| Error::invalid(format!("{}; {remedy}", cause.sentence()));
         let set = |attribute: &str, to: &str| format!("say it with `ncatted -a {attribute},{name},o,c,'{to}' FILE`");
         let known: Calendar = calendar.parse().map_err(|cause| remedy(cause, set("calendar", "standard")))?;
-        let (lower, first) = (units.to_ascii_lowercase(), units.split_whitespace().next().unwrap_or_default().to_ascii_lowercase());
+        let (lower, first) =
+            (units.to_ascii_lowercase(), units.split_whitespace().next().unwrap_or_default().to_ascii_lowercase());
         if known == Calendar::Days360 && ["month", "months", "mon"].contains(&first.as_str()) {
             let days = format!("days{}", &units.trim_start()[first.len()..]);
             return Ok(of(TimeUnit::parse(&days, calendar)?, scale * 30.0));
@@ -111,9 +113,14 @@ impl Clock {
                 Ok(Self { note: Some(note), ..of(unit, scale) })
             }
             Some(_) => Err(remedy(cause, set("calendar", "proleptic_gregorian"))),
-            None if lower.starts_with("day as") => Err(remedy(cause, "make such units with `cdo -r copy FILE WITH_UNITS.nc`".to_owned())),
+            None if lower.starts_with("day as") => {
+                Err(remedy(cause, "make such units with `cdo -r copy FILE WITH_UNITS.nc`".to_owned()))
+            }
             None if lower.contains(" since ") && units.parse::<TimeUnit>().is_err() && first.parse::<Tick>().is_err() => {
-                Err(remedy(cause, "set the times anew, as with `cdo -r settaxis,2000-01-16,00:00:00,1mon FILE WITH_TIMES.nc`".to_owned()))
+                Err(remedy(
+                    cause,
+                    "set the times anew, as with `cdo -r settaxis,2000-01-16,00:00:00,1mon FILE WITH_TIMES.nc`".to_owned(),
+                ))
             }
             None => Err(remedy(cause, set("units", "hours since 2000-01-01"))),
         }
@@ -131,7 +138,8 @@ impl Clock {
             let why = format!("variable `{}`: {value} {unit} is no time that can be kept", variable.name);
             Error::invalid(format!("{why}; take steps without a time away, as with `ncks -d`"))
         };
-        let fills = ["_FillValue", "missing_value"].into_iter().filter_map(|name| variable.attribute(name).and_then(Value::numbers));
+        let fills =
+            ["_FillValue", "missing_value"].into_iter().filter_map(|name| variable.attribute(name).and_then(Value::numbers));
         let fills: Vec<f64> = fills.flatten().collect();
         if let Some(wholes) = integers(&array).filter(|_| (self.scale, self.offset) == (1.0, 0.0)) {
             let instant = |value: i128| {

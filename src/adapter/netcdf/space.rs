@@ -22,7 +22,8 @@ pub(super) struct Cells {
 }
 
 /// What is told of cells that no axis has.
-const REMEDY: &str = "resample the file, as with `cdo remapbil,GRID FILE FITTING.nc`, or keep it on its own index axes with `--index-axes`";
+const REMEDY: &str =
+    "resample the file, as with `cdo remapbil,GRID FILE FITTING.nc`, or keep it on its own index axes with `--index-axes`";
 
 impl Cells {
     /// Cells that are their own numbers.
@@ -41,7 +42,10 @@ impl Cells {
         }
         let bounds = bounds_of(file.header(), variable).map(|bounds| numbers(file, bounds)).transpose()?;
         if let Some(bounds) = bounds.as_ref().filter(|bounds| bounds.values.len() != 2 * len || len == 0) {
-            return Err(refused(format!("its bounds are {} numbers for {len} cells; take them away with `ncks -C -x -v`", bounds.values.len())));
+            return Err(refused(format!(
+                "its bounds are {} numbers for {len} cells; take them away with `ncks -C -x -v`",
+                bounds.values.len()
+            )));
         }
         let line = match bounds.map(|bounds| edges(&bounds, &centres)) {
             Some(edges) => edges.map_err(refused)?,
@@ -154,7 +158,9 @@ impl Numbers {
     /// float32 made of them.
     fn meant(&self, first: f64, step: f64, precision: f64) -> Option<(f64, f64)> {
         let same = |value: f64, stored: f64| if self.single { single(value) == single(stored) } else { value == stored };
-        let all = |first: f64, step: f64| self.values.iter().enumerate().all(|(number, stored)| same(first + number as f64 * step, *stored));
+        let all = |first: f64, step: f64| {
+            self.values.iter().enumerate().all(|(number, stored)| same(first + number as f64 * step, *stored))
+        };
         let near = |value: f64, precision: f64| decimals(value).filter(move |rounded| (rounded - value).abs() <= 2.0 * precision);
         let steps: Vec<f64> = near(step, 2.0 * precision / self.values.len() as f64).collect();
         steps.into_iter().find_map(|step| near(first, precision).find(|first| all(*first, step)).map(|first| (first, step)))

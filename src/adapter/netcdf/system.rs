@@ -25,10 +25,14 @@ impl System {
         let rotated = of(0, "standard_name") == "grid_latitude" || of(1, "standard_name") == "grid_longitude";
         let plain = !rotated && is_degrees_east(of(1, "units")) && of(0, "units").to_ascii_lowercase().starts_with("degree");
         let without = |note: Option<String>| Self { crs: plain.then(|| WGS84.to_owned()), note: note.filter(|_| !plain) };
-        let Some(name) = variable.text("grid_mapping").and_then(|text| text.split_whitespace().next()) else { return without(None) };
+        let Some(name) = variable.text("grid_mapping").and_then(|text| text.split_whitespace().next()) else {
+            return without(None);
+        };
         let name = name.trim_end_matches(':');
         let Some(mapping) = header.near(variable, name) else {
-            return without(Some(format!("its grid mapping `{name}` is not in the file: the grid has no coordinate reference system")));
+            return without(Some(format!(
+                "its grid mapping `{name}` is not in the file: the grid has no coordinate reference system"
+            )));
         };
         if let Some(crs) = code(mapping) {
             return Self { crs: Some(crs), note: None };
@@ -166,7 +170,8 @@ impl Mapping<'_> {
             (Parameter::Easting, self.number(&["false_easting"])),
             (Parameter::Northing, self.number(&["false_northing"])),
         ];
-        let values: BTreeMap<Parameter, f64> = given.into_iter().filter_map(|(parameter, value)| Some((parameter, value?))).collect();
+        let values: BTreeMap<Parameter, f64> =
+            given.into_iter().filter_map(|(parameter, value)| Some((parameter, value?))).collect();
         let metres = match unit {
             "km" | "kilometre" | "kilometres" | "kilometer" | "kilometers" => 1_000.0,
             // Angles that a satellite scans, which are lengths at its height.
@@ -174,7 +179,8 @@ impl Mapping<'_> {
             _ => 1.0,
         };
         let lengths = [Parameter::Easting, Parameter::Northing];
-        let values = values.into_iter().map(|(of, value)| (of, if lengths.contains(&of) { value * metres } else { value })).collect();
+        let values =
+            values.into_iter().map(|(of, value)| (of, if lengths.contains(&of) { value * metres } else { value })).collect();
         Some(Projection::new(Method::named(name)?, values, metres))
     }
 

@@ -120,7 +120,9 @@ impl Times {
             return refused(twice_on_steps(twice[0]));
         }
         let Some(step) = step.or(width).or(spacings(&sorted).into_iter().next()) else {
-            return refused("the file has a single time and no bounds, so no spacing; give it with `--time-step 1h`, or another".to_owned());
+            return refused(
+                "the file has a single time and no bounds, so no spacing; give it with `--time-step 1h`, or another".to_owned(),
+            );
         };
         let origin = sorted[0];
         if let Some(off) = sorted.iter().find(|at| (at.nanoseconds() - origin.nanoseconds()) % step != 0) {
@@ -138,9 +140,8 @@ impl Times {
         };
         // Where the file's ticks are too many to be kept exactly, longer ones, or those since the first time.
         let unit = self.unit;
-        let found = longest(unit)
-            .or_else(|| longest(unit.in_ticks(Tick::Day)))
-            .or_else(|| longest(TimeUnit::new(Tick::Day, origin)));
+        let found =
+            longest(unit).or_else(|| longest(unit.in_ticks(Tick::Day))).or_else(|| longest(TimeUnit::new(Tick::Day, origin)));
         match found {
             Some((unit, first, step)) => Ok(Axis::new("time", first as f64, step as f64, chunk).unit(unit.to_string())),
             None => refused(format!("steps of {} are too long to be kept exactly", Step(step))),

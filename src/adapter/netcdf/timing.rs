@@ -50,7 +50,8 @@ pub(super) fn find<'a>(file: &'a NetCdf, variable: &'a Variable, asked: Option<&
 /// Whether a coordinate counts how much later than a reference time something is.
 pub(super) fn is_lead(variable: &Variable) -> bool {
     let units = variable.text("units").unwrap_or_default();
-    let named = variable.text("standard_name") == Some("forecast_period") || ["step", "lead", "lead_time"].contains(&leaf(variable));
+    let named =
+        variable.text("standard_name") == Some("forecast_period") || ["step", "lead", "lead_time"].contains(&leaf(variable));
     named && variable.dtype.is_some() && units.parse::<Tick>().is_ok()
 }
 
@@ -89,7 +90,8 @@ struct Search<'a> {
 impl<'a> Search<'a> {
     fn of(file: &'a NetCdf, variable: &'a Variable) -> Self {
         let header = file.header();
-        let bounds = |of: &'a Variable| ["bounds", "climatology"].into_iter().filter_map(|name| of.text(name)).collect::<Vec<_>>();
+        let bounds =
+            |of: &'a Variable| ["bounds", "climatology"].into_iter().filter_map(|name| of.text(name)).collect::<Vec<_>>();
         let bounds: Vec<&str> = header.variables.iter().flat_map(bounds).collect();
         let reached = |of: &&'a Variable| header.near(variable, leaf(of)) == Some(*of) && !bounds.contains(&leaf(of));
         let candidate = |of: &&'a Variable| **of != *variable && (is_since(of) || is_text(file, of));
@@ -169,14 +171,21 @@ impl<'a> Search<'a> {
         let outer = |axis: usize| axis + 2 < self.variable.dimensions.len() || self.is_time_axis(axis);
         let found: Vec<&Variable> = self.times.iter().filter(|of| self.along(of).is_some_and(outer)).copied().collect();
         let rank = |of: &&Variable| {
-            (self.is_listed(of) || of.dtype.is_none(), !is_reference(of), of.dtype.is_none(), of.text("standard_name") == Some("time"))
+            (
+                self.is_listed(of) || of.dtype.is_none(),
+                !is_reference(of),
+                of.dtype.is_none(),
+                of.text("standard_name") == Some("time"),
+            )
         };
         let best = found.iter().map(|of| rank(of)).max();
         let best: Vec<&Variable> = found.iter().filter(|of| Some(rank(of)) == best).copied().collect();
         if let Some(timing) = self.only(&best)? {
             return Ok(Some(timing));
         }
-        let leads = |axis: usize| self.header.near(self.variable, self.dimension(axis)).filter(|of| is_lead(of) && self.along(of) == Some(axis));
+        let leads = |axis: usize| {
+            self.header.near(self.variable, self.dimension(axis)).filter(|of| is_lead(of) && self.along(of) == Some(axis))
+        };
         let lead = (0..self.variable.dimensions.len()).find_map(|axis| Some((axis, leads(axis)?)));
         let start = self.singles().into_iter().find(|of| is_reference(of));
         Ok(lead.zip(start).map(|((axis, lead), times)| Timing { axis: Some(axis), times, lead: Some(lead) }))
@@ -195,12 +204,17 @@ impl<'a> Search<'a> {
         let others = if others.is_empty() { String::new() } else { format!(" (times have {})", others.join(", ")) };
         let (what, remedy) = match self.header.near(self.variable, name).filter(|of| self.along(of) == Some(axis)) {
             Some(of) => (
-                format!("`{name}` has the units `{}`, not some like `hours since 2000-01-01`", of.text("units").unwrap_or_default()),
+                format!(
+                    "`{name}` has the units `{}`, not some like `hours since 2000-01-01`",
+                    of.text("units").unwrap_or_default()
+                ),
                 format!("ncatted -a units,{name},o,c,'hours since 2000-01-01' FILE"),
             ),
             None => (
                 format!("there is no variable `{name}`"),
-                format!("ncap2 -s '{name}[${name}]=array(0.0,1.0,${name}); {name}@units=\"hours since 2000-01-01\"' FILE WITH_TIMES.nc"),
+                format!(
+                    "ncap2 -s '{name}[${name}]=array(0.0,1.0,${name}); {name}@units=\"hours since 2000-01-01\"' FILE WITH_TIMES.nc"
+                ),
             ),
         };
         Error::invalid(format!(
@@ -242,5 +256,7 @@ fn is_text(file: &NetCdf, of: &Variable) -> bool {
     let name = leaf(of).to_ascii_lowercase();
     let named = name.contains("time") || name.contains("date") || of.text("standard_name") == Some("time");
     let text = of.dtype.is_none() && (of.letters || of.words) && named && !of.dimensions.is_empty();
-    text && file.texts(&of.name).is_ok_and(|texts| texts.first().is_some_and(|text| Timestamp::read(text, Calendar::Standard).is_ok()))
+    text && file
+        .texts(&of.name)
+        .is_ok_and(|texts| texts.first().is_some_and(|text| Timestamp::read(text, Calendar::Standard).is_ok()))
 }

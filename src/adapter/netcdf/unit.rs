@@ -87,13 +87,33 @@ const UNITS: [(&[&str], f64, f64, Powers, bool); 28] = [
     (&["Hz", "hertz"], 1.0, 0.0, [0, 0, -1, 0, 0], true),
     (&["K", "kelvin", "Kelvin", "kelvins", "degK", "deg_K", "degrees_K", "degree_K"], 1.0, 0.0, K, true),
     (
-        &["degC", "deg_C", "degrees_C", "degree_C", "degreesC", "celsius", "Celsius", "degree_Celsius", "degrees_Celsius", "degree_celsius", "degrees_celsius", "degreeC", "°C"],
+        &[
+            "degC",
+            "deg_C",
+            "degrees_C",
+            "degree_C",
+            "degreesC",
+            "celsius",
+            "Celsius",
+            "degree_Celsius",
+            "degrees_Celsius",
+            "degree_celsius",
+            "degrees_celsius",
+            "degreeC",
+            "°C",
+        ],
         1.0,
         273.15,
         K,
         false,
     ),
-    (&["degF", "deg_F", "degrees_F", "degree_F", "fahrenheit", "Fahrenheit", "degrees_Fahrenheit", "degree_Fahrenheit", "°F"], 5.0 / 9.0, 459.67 * 5.0 / 9.0, K, false),
+    (
+        &["degF", "deg_F", "degrees_F", "degree_F", "fahrenheit", "Fahrenheit", "degrees_Fahrenheit", "degree_Fahrenheit", "°F"],
+        5.0 / 9.0,
+        459.67 * 5.0 / 9.0,
+        K,
+        false,
+    ),
     (&["mol", "mole", "moles"], 1.0, 0.0, MOL, true),
     (&["Pa", "pascal", "pascals", "Pascal"], 1.0, 0.0, PA, true),
     (&["bar", "bars"], 1e5, 0.0, PA, true),
@@ -142,7 +162,8 @@ impl Measure {
             if factor.offset != 0.0 {
                 return (words.len() == 1 && power == 1).then_some(factor);
             }
-            product.scale = if power < 0 { product.scale / factor.scale.powi(-power) } else { product.scale * factor.scale.powi(power) };
+            product.scale =
+                if power < 0 { product.scale / factor.scale.powi(-power) } else { product.scale * factor.scale.powi(power) };
             product.powers.iter_mut().zip(factor.powers).for_each(|(sum, of)| *sum += of * power);
         }
         (!words.is_empty() && !below).then_some(product)
@@ -203,7 +224,9 @@ mod tests {
 
     #[test]
     fn one_unit_in_two_spellings_changes_no_value() {
-        for (from, to) in [("m/s", "m s-1"), ("degC", "Celsius"), ("dBZ", " dBZ "), ("kg  m-2", "kg m-2"), ("hPa", "mbar"), ("1", "kg kg-1")] {
+        for (from, to) in
+            [("m/s", "m s-1"), ("degC", "Celsius"), ("dBZ", " dBZ "), ("kg  m-2", "kg m-2"), ("hPa", "mbar"), ("1", "kg kg-1")]
+        {
             assert!(Conversion::between(from, to).is_some_and(Conversion::is_none), "{from} {to}");
         }
     }

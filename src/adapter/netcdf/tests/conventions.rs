@@ -65,7 +65,9 @@ fn a_file_is_what_netcdf4_and_cftime_make_of_it_or_is_refused_with_a_remedy() {
         if wanted["refused"].is_array() {
             let error = held.map(|held| held.times).expect_err(&name);
             let why = story(&error);
-            texts(&wanted["refused"]).iter().for_each(|word| assert!(why.contains(word), "{name}: `{why}` does not say `{word}`"));
+            texts(&wanted["refused"])
+                .iter()
+                .for_each(|word| assert!(why.contains(word), "{name}: `{why}` does not say `{word}`"));
             refused += 1;
             continue;
         }
@@ -224,7 +226,11 @@ fn a_file_that_changes_between_two_looks_is_refused() {
     let field = Field::open(&path, &choice).expect("it");
     field.file.read("rain", &[0, 0, 0], &[1, 3, 5]).expect("as it was");
     let field = Field::open(&path, &choice).expect("it");
-    std::fs::OpenOptions::new().append(true).open(&path).and_then(|mut file| std::io::Write::write_all(&mut file, b"more")).expect("longer");
+    std::fs::OpenOptions::new()
+        .append(true)
+        .open(&path)
+        .and_then(|mut file| std::io::Write::write_all(&mut file, b"more"))
+        .expect("longer");
     let error = field.file.read("rain", &[0, 0, 0], &[1, 3, 5]).expect_err("changed");
     assert!(error.to_string().contains("changed meanwhile"), "{error}");
 }

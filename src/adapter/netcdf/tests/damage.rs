@@ -78,7 +78,9 @@ fn cells_that_were_never_written_take_no_memory() {
     assert_eq!(listed(&far), ["7"; 6]);
     let error = file.read("square", &[0, 0], &[1 << 24, 1 << 24]).expect_err("too large");
     assert!(error.to_string().contains("more than 1024 MiB"), "{error}");
-    assert!(file.whole(file.header().variable("huge").expect("it")).expect_err("too many").to_string().contains("coordinates of"));
+    assert!(
+        file.whole(file.header().variable("huge").expect("it")).expect_err("too many").to_string().contains("coordinates of")
+    );
     for variable in ["plane", "square"] {
         let error = Field::new(open("nc4-sparse"), &Choice { index_axes: true, ..asked(variable) }).expect_err("too large");
         assert!(error.to_string().contains("larger than anything that can be imported"), "{variable}: {error}");
