@@ -51,16 +51,19 @@ impl Identity {
         let (mut singles, mut note) = (BTreeMap::new(), None);
         for coordinate in listed.chain(short).filter_map(|name| header.near(variable, name)) {
             let is_time = timing.is_some_and(|timing| timing.times == coordinate || timing.lead == Some(coordinate));
-            let of_plane = |axis: usize| coordinate.dimensions.first() == Some(&variable.dimensions[axis]);
-            if is_time || plane.into_iter().any(of_plane) || is_plane(coordinate) {
+            // What lies along time may change with it.
+            let own = plane.into_iter().chain(timing.and_then(|timing| timing.axis));
+            let is_along = own.into_iter().any(|axis| coordinate.dimensions.contains(&variable.dimensions[axis]));
+            if is_time || is_along || is_plane(coordinate) {
                 continue;
             }
-            if timing::is_timely(coordinate) {
-                // How much later than the beginning of a forecast tells steps apart only where times are those of beginnings.
-                if let Some(times) = timing.map(|timing| timing.times).filter(|times| !timing::is_reference(times)) {
-                    note = note.or_else(|| timing::is_reference(coordinate).then(|| runs(times, coordinate)));
-                    continue;
-                }
+            // How much later than the beginning of a forecast tells steps apart only where times are those of beginnings.
+            let valid = timing.map(|timing| timing.times).filter(|times| !timing::is_reference(times));
+            if let Some(times) = valid.filter(|_| timing::is_reference(coordinate)) {
+                note = note.or_else(|| Some(runs(times, coordinate)));
+            }
+            if timing::is_timely(coordinate) && (valid.is_some() || !timing::is_lead(coordinate)) {
+                continue;
             }
             if let Some(value) = single(file, coordinate)? {
                 singles.insert(coordinate.name.clone(), value);
@@ -144,16 +147,13 @@ fn is_plane(coordinate: &Variable) -> bool {
         || units.starts_with("degree_")
 }
 
-/// The single value of a coordinate with its unit; `None` if it has several, or is of no kind that is read.
+/// The single number of a coordinate with its unit; `None` if it has several, or is none.
 fn single(file: &NetCdf, coordinate: &Variable) -> Result<Option<String>> {
     let cells: u64 = coordinate.dimensions.iter().map(|dimension| dimension.len).fold(1, u64::saturating_mul);
     if coordinate.dtype.is_some() && cells == 1 {
         let value = file.whole(coordinate)?.iter_f64().next().map(|value| value.to_string());
         let unit = coordinate.text("units").filter(|unit| *unit != "1").map_or(String::new(), |unit| format!(" {unit}"));
         return Ok(value.map(|value| value + &unit));
-    }
-    if (coordinate.letters && coordinate.dimensions.len() == 1 || coordinate.words && cells == 1) && cells <= TEXT_MAX as u64 {
-        return Ok(file.texts(&coordinate.name)?.into_iter().next().filter(|text| !text.is_empty()));
     }
     Ok(None)
 }
