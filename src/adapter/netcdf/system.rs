@@ -104,9 +104,8 @@ impl Mapping<'_> {
                 let by_minor = minor.map(|minor| if minor == major { 0.0 } else { major / (major - minor) });
                 Geodetic::unknown("unknown", major, inverse.or(by_minor).unwrap_or(0.0))
             }
-            (None, None) => {
-                crs::definition(WGS84).map_or_else(|| Geodetic::unknown("WGS 84", 6_378_137.0, 298.257_223_563), |wgs84| wgs84.geodetic)
-            }
+            (None, None) => crs::definition(WGS84)
+                .map_or_else(|| Geodetic::unknown("WGS 84", 6_378_137.0, 298.257_223_563), |wgs84| wgs84.geodetic),
         };
         if let Some(datum) = text("horizontal_datum_name") {
             geodetic.datum = datum;
