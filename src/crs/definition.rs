@@ -52,11 +52,6 @@ pub(crate) struct Projection {
 pub(crate) const DEGREE: f64 = std::f64::consts::PI / 180.0;
 
 impl Geodetic {
-    /// The geographic system of GPS.
-    pub(crate) fn wgs84() -> Self {
-        Self { datum: "WGS_1984".to_owned(), name: "WGS 84".to_owned(), ..Self::unknown("WGS 84", 6_378_137.0, 298.257_223_563) }
-    }
-
     /// An ellipsoid without a datum. The inverse flattening of a sphere is 0.
     pub(crate) fn unknown(ellipsoid: &str, semi_major: f64, inverse_flattening: f64) -> Self {
         Self {
