@@ -81,7 +81,7 @@ fn check(store: &Store) {
     let classes = store.grid("classes").unwrap().read(&Query::all()).unwrap().array;
     assert_eq!(classes.iter_f64().sum::<f64>(), 120.0);
     let mixed = store.grid("mixed").unwrap();
-    assert_eq!(mixed.levels_in_use().unwrap().len(), 2);
+    assert_eq!(mixed.levels_in_use().unwrap().len(), 3, "and the level between them");
     let sum = mixed.read(&Query::window(Window::new([0], [16]).at(levels(&[0])))).unwrap().array;
     assert_eq!(sum.iter_f64().sum::<f64>(), 13.0 * 5.0 + 6.0);
     let events = store.grid("gauges").unwrap().read(&Query::all()).unwrap();

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use super::{Work, data};
 
-const VERBS: [&str; 20] = [
+const VERBS: [&str; 24] = [
     "create",
     "import",
     "aggregate",
@@ -24,6 +24,10 @@ const VERBS: [&str; 20] = [
     "swap",
     "copy",
     "verify",
+    "repair",
+    "salvage",
+    "checkpoint",
+    "restore",
     "bench",
     "completions",
 ];
