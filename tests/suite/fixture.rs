@@ -19,13 +19,18 @@ fn height(y: usize, x: usize) -> f32 {
     if (y + x) % 7 == 0 { f32::NAN } else { (y * 100 + x) as f32 / 4.0 }
 }
 
-fn space() -> Dimension {
-    Dimension::regular("space", [Axis::new("y", 0.0, -1.0, 16), Axis::new("x", 0.0, 1.0, 16)])
+/// What does not pack, so that its chunk goes into a file of large values.
+fn noise(y: usize, x: usize) -> u32 {
+    u32::try_from(y * 64 + x).unwrap().wrapping_mul(0x9e37_79b9).rotate_left(13).wrapping_mul(0x85eb_ca6b)
+}
+
+fn space(chunk: u32) -> Dimension {
+    Dimension::regular("space", [Axis::new("y", 0.0, -1.0, chunk), Axis::new("x", 0.0, 1.0, chunk)])
 }
 
 fn write(path: &Path) {
     let store = Store::options().policy(Policy::Manual).identity(3).open(path).unwrap();
-    let structure = Structure::builder().dimension(space()).build().unwrap();
+    let structure = Structure::builder().dimension(space(16)).build().unwrap();
     let dem = Schema::builder(structure.clone(), DType::F32).aggregator(Aggregation::Mean).aggregator(Aggregation::Max);
     let dem = store.create("dem", dem.build().unwrap()).unwrap();
     dem.put(&Window::new([-20, 5], [50, 40]), &Array2::from_shape_fn((50, 40), |(y, x)| height(y, x))).unwrap();
@@ -34,6 +39,9 @@ fn write(path: &Path) {
     dem.put(&Window::new([0, 10], [2, 2]), &Array2::from_elem((2, 2), 9000.0_f32)).unwrap();
     let classes = store.create("classes", Schema::builder(structure, DType::U8).build().unwrap()).unwrap();
     classes.put(&Window::new([3, 3], [4, 4]), &Array2::from_shape_fn((4, 4), |(y, x)| u8::try_from(y * 4 + x).unwrap())).unwrap();
+    let large = Structure::builder().dimension(space(64)).build().unwrap();
+    let large = store.create("large", Schema::builder(large, DType::U32).build().unwrap()).unwrap();
+    large.put(&Window::new([0, 0], [64, 64]), &Array2::from_shape_fn((64, 64), |(y, x)| noise(y, x))).unwrap();
     let line = Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 4)]).refinable();
     let mixed = Schema::builder(Structure::builder().dimension(line).build().unwrap(), DType::I16).nodata(-1.0);
     let mixed = store.create("mixed", mixed.aggregator(Aggregation::Sum).build().unwrap()).unwrap();
@@ -41,7 +49,7 @@ fn write(path: &Path) {
     mixed.put(&Window::new([9], [3]), &ndarray::arr1(&[1_i16, 2, 3])).unwrap();
     mixed.aggregate().unwrap();
     let time = Dimension::irregular("time", "seconds since 1970-01-01", 2, 60);
-    let gauges = Structure::builder().dimension(time).dimension(space()).build().unwrap();
+    let gauges = Structure::builder().dimension(time).dimension(space(16)).build().unwrap();
     let gauges = Schema::builder(gauges, DType::F32).aggregator(Aggregation::Mean).build().unwrap();
     let gauges = store.create("gauges", gauges).unwrap();
     let events = Array3::from_shape_fn((5, 2, 2), |(event, y, x)| (event * 10 + y * 2 + x) as f32);
@@ -58,8 +66,9 @@ fn the_fixture_is_written() {
     write(&path);
     // Written for people, and of no use to the store.
     let logs = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path());
-    let of_no_use =
-        |path: &PathBuf| ["LOG", "LOCK"].iter().any(|name| path.file_name().unwrap().to_string_lossy().starts_with(name));
+    let of_no_use = |path: &PathBuf| {
+        ["LOG", "LOCK", "OPTIONS"].iter().any(|name| path.file_name().unwrap().to_string_lossy().starts_with(name))
+    };
     logs.filter(of_no_use).for_each(|path| fs::remove_file(path).unwrap());
 }
 
@@ -87,7 +96,9 @@ fn check(store: &Store) {
     let events = store.grid("gauges").unwrap().read(&Query::all()).unwrap();
     assert_eq!(events.coordinates.unwrap().ticks, [-7, 12, 13, 14, 5000]);
     assert_eq!(events.array.iter_f64().sum::<f64>(), (0..5).map(|event| f64::from(event * 40 + 6)).sum::<f64>());
-    assert_eq!(store.grids().unwrap().len(), 4);
+    let large: Vec<f64> = store.grid("large").unwrap().read(&Query::all()).unwrap().array.iter_f64().collect();
+    assert!((0..64 * 64).all(|cell| large[cell] == f64::from(noise(cell / 64, cell % 64))));
+    assert_eq!(store.grids().unwrap().len(), 5);
 }
 
 #[test]
