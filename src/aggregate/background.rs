@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::step;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::GridId;
-use crate::store::{Grid, Outcome, Policy, Room, Store};
+use crate::store::{Grid, Outcome, Policy, Room, Store, Workers};
 
 /// The life of a background thread.
 pub(crate) fn run(store: &Store) {
@@ -47,7 +47,7 @@ fn grid_of(store: &Store, grids: &mut HashMap<GridId, Grid>, id: GridId) -> Resu
 pub(crate) fn make_room(grid: &Grid) -> Result<()> {
     let store = grid.store();
     store.backlog().admit()?;
-    if store.policy() != Policy::Background {
+    if store.policy() != Policy::Background || Workers::is_one() {
         return Ok(());
     }
     let marks_max = store.marks_max();

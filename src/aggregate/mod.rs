@@ -30,7 +30,7 @@ use crate::feed::{self, Changed};
 use crate::grid::{Levels, Window};
 use crate::key::{DirectoryEntry, LayerId, meta};
 use crate::kv::{Batch, Snapshot, Space};
-use crate::store::{Base, Blocked, ChunkReader, ChunkWrite, Grid, Number, Written, lock, write_reach};
+use crate::store::{Base, Blocked, ChunkReader, ChunkWrite, Grid, Number, Written, write_reach};
 
 /// What aggregation did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,9 +58,8 @@ const CELLS_A_STEP: usize = 1 << 25;
 /// Does a bounded part of the aggregation of a grid in one commit; `None` if nothing is left to do.
 pub(crate) fn step(grid: &Grid) -> Result<Option<Aggregated>> {
     grid.check_layers()?;
-    grid.store().workers().may_wait()?;
     let aggregator = grid.store().aggregator(grid.id());
-    let mut one_at_a_time = lock(&aggregator);
+    let mut one_at_a_time = grid.store().aggregating(&aggregator)?;
     locked_step(grid, &mut one_at_a_time)
 }
 

@@ -55,7 +55,7 @@ use names::Names;
 use snapshot::Pins;
 use stats::{Counters, Effect};
 use turns::Turns;
-use workers::Workers;
+pub(crate) use workers::Workers;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::GridId;
@@ -305,6 +305,18 @@ impl Store {
     /// The lock under which a grid is aggregated. Its holder computes with its [`Workers`].
     pub(crate) fn aggregator(&self, grid: GridId) -> Arc<Mutex<Blocked>> {
         Arc::clone(&self.desk(grid).aggregator)
+    }
+
+    /// Takes the lock under which a grid is aggregated.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](ErrorKind::Invalid) where an aggregator would wait for the step that it is called by.
+    pub(crate) fn aggregating<'a>(&self, aggregator: &'a Mutex<Blocked>) -> Result<MutexGuard<'a, Blocked>> {
+        if !Workers::is_one() {
+            return Ok(lock(aggregator));
+        }
+        try_lock(aggregator).ok_or_else(|| Error::invalid("an aggregator must not write to the grid that it aggregates"))
     }
 
     /// Where this handle computes what it holds locks for.

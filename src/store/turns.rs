@@ -6,7 +6,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard};
 
-use super::{Store, lock};
+use super::{Store, Workers, lock};
 use crate::error::Result;
 use crate::key::GridId;
 use crate::kv::{self, Durability};
@@ -41,7 +41,7 @@ impl Store {
             (grid, usize::try_from(hasher.finish() % TURNS as u64).unwrap_or_default())
         };
         let mut turns: Vec<(GridId, usize)> = chunks.take(CHUNKS_MAX + 1).map(number).collect();
-        if turns.len() > CHUNKS_MAX {
+        if turns.len() > CHUNKS_MAX || Workers::is_one() {
             return commit(durability);
         }
         // In one order, so that no two commits wait for each other.

@@ -2,7 +2,7 @@
 //!
 //! A thread of a rayon pool that waits for its part of a job takes up other work of that pool meanwhile. Were that work to want a
 //! lock that the thread holds, both would wait for ever on one stack. So whoever holds a lock does not compute in the pool that it
-//! was called on: the work goes to a pool that does nothing else and takes no lock, and the holder waits, idle.
+//! was called on: the work goes to a pool that does nothing else and waits for no lock, and the holder waits, idle.
 
 use std::cell::Cell;
 use std::panic::resume_unwind;
@@ -32,15 +32,17 @@ impl Workers {
         Ok(Self(Some(Arc::new(pool(threads, "gridstone-pool")?))))
     }
 
-    /// Whether the caller may wait for locks: [`Invalid`](crate::ErrorKind::Invalid) on a thread of such a pool, where an aggregator
-    /// would wait for the commit or step that it is called by.
-    pub(crate) fn may_wait(&self) -> Result<()> {
-        if WORKER.get() { Err(Error::invalid("an aggregator must not write to a store")) } else { Ok(()) }
+    /// Whether the caller is on a thread of such a pool, where it must not wait for a lock: it is called by whoever computes there,
+    /// as an aggregator is, and what it waits for may wait for it.
+    pub(crate) fn is_one() -> bool {
+        WORKER.get()
     }
 
-    /// Does work in the pool and waits for it. The caller may hold locks that no work in the pool takes.
+    /// Does work in the pool and waits for it. The caller may hold locks that no work in the pool waits for.
     pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-        self.may_wait()?;
+        if Self::is_one() {
+            return work();
+        }
         let pool = match &self.0 {
             Some(pool) => Arc::clone(pool),
             None => shared()?,

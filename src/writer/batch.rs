@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::grid::{CellIndex, Location, Shape, Window};
 use crate::key::{GridId, meta};
 use crate::kv::{self, Durability, Snapshot, Space};
-use crate::store::{Grid, Number, Policy, Store, try_lock, unless_dropped};
+use crate::store::{Grid, Number, Policy, Store, Workers, try_lock, unless_dropped};
 
 /// What a put does where data is already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -275,7 +275,9 @@ impl<'a> Batch<'a> {
     /// found whole after reopening, or not at all.
     pub fn commit(self) -> Result<Commit> {
         let _span = tracing::debug_span!("commit", puts = self.puts.len()).entered();
-        self.store.workers().may_wait()?;
+        for grid in self.grids().iter().filter(|_| Workers::is_one()) {
+            self.store.aggregating(&self.store.aggregator(grid.id())).map(drop)?;
+        }
         self.grids().iter().try_for_each(make_room)?;
         let inline = self.store.policy() == Policy::Inline;
         let (mut conflicts, mut beside_damage) = (0, false);
