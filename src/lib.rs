@@ -51,7 +51,8 @@
 //!   one is); of every other it is at the level of the first put. Finer data over coarser splits the coarse chunk: its cells are
 //!   copied down around the new ones. Coarser data over a chunk that holds finer data is refused
 //!   ([`AggregatedLevel`](ErrorKind::AggregatedLevel)) until that is [cleared](Grid::clear). Reads repeat the cells of coarser data.
-//! * An integer grid without a nodata value keeps a mask where cells were never put, and reads them as 0.
+//! * An integer grid without a nodata value keeps a mask where cells were never put or were cleared. What stands in such cells of an
+//!   answer, 0, is no value: [`Answer::valid`] says which cells hold data, of every layer.
 //! * A layer is made of the layer below it, so what does not compose (a median) is refused; [`Aggregation`] has the table of
 //!   what there is, with its rules for types, rounding, overflow and nodata. `mode` is exact up to a stated number of classes
 //!   a cell, and [`Answer::inexact`] counts the cells beyond.
@@ -98,7 +99,7 @@ mod verify;
 mod writer;
 
 pub use aggregate::Aggregated;
-pub use array::{Array, ArrayView, Cell, Cells, DType};
+pub use array::{Array, ArrayView, Cell, Cells, DType, Validity};
 pub use calendar::{Calendar, Tick, TimeUnit, Timestamp};
 pub use codec::Codec;
 pub use copy::Updated;

@@ -10,6 +10,9 @@ use crate::grid::Structure;
 /// thousandth of a cell over 70 000 cells); what is off by more was not made by rounding, and is refused.
 pub const TOLERANCE: f64 = 0.01;
 
+/// The unit of an axis that counts a file's rows or columns.
+pub const INDEX: &str = "index";
+
 /// The axes of a grid that a raster has: rows, columns, and bands if there is a Fixed dimension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

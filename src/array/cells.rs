@@ -121,6 +121,11 @@ impl Cells {
         self.len() == 0
     }
 
+    /// The first cell as a double, if there is one.
+    pub(crate) fn first_f64(&self) -> Option<f64> {
+        with_cells!(self, |cells| cells.first().map(|cell| cell.to_f64()))
+    }
+
     /// The bytes of the cells, in this machine's order.
     pub fn as_bytes(&self) -> &[u8] {
         with_cells!(self, |cells| bytemuck::cast_slice(cells))

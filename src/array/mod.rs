@@ -3,11 +3,13 @@
 mod cells;
 mod dtype;
 mod scatter;
+mod validity;
 mod view;
 
 pub use cells::Cells;
 pub(crate) use cells::{with_cells, with_dtype};
 pub use dtype::{Cell, DType};
 pub use scatter::{Bounds, Tile};
+pub use validity::Validity;
 pub(crate) use view::with_view;
 pub use view::{Array, ArrayView};

@@ -2,11 +2,11 @@
 
 use std::str::FromStr;
 
-use ndarray::Axis;
+use ndarray::{ArrayD, Axis};
 
 use super::time::Along;
 use crate::array::with_view;
-use crate::{Answer, Array, Cell, Grid};
+use crate::{Answer, Array, Cell, Grid, Validity};
 
 /// How the steps of a cell become one value; steps without data do not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,22 +35,29 @@ impl OverTime {
     /// The answer with one step of time, in float64; NaN where no step has data.
     pub(super) fn of(self, grid: &Grid, mut answer: Answer) -> anyhow::Result<Answer> {
         let axis = Along::of(grid, "--over-time")?.number;
-        let nodata = grid.schema().nodata();
-        answer.array = with_view!(Array, &answer.array, |cells| self.folded(cells, axis, nodata));
+        let valid = answer.valid();
+        answer.array = with_view!(Array, &answer.array, |cells| self.folded(cells, valid.as_ref(), axis));
+        answer.validity = Validity::Values { nodata: None };
         Ok(answer)
     }
 
-    fn folded<T: Cell>(self, cells: &ndarray::ArrayD<T>, axis: usize, nodata: Option<f64>) -> Array {
-        let folded = cells.map_axis(Axis(axis), |steps| {
-            let values = steps.iter().filter(|cell| !cell.is_nan()).map(|cell| cell.to_f64());
-            let values = values.filter(|value| Some(*value) != nodata);
-            let (count, sum, min, max) = values.fold((0_u64, 0.0, f64::NAN, f64::NAN), |(count, sum, min, max), value| {
-                (count + 1, sum + value, value.min(min), value.max(max))
-            });
+    fn folded<T: Cell>(self, cells: &ArrayD<T>, valid: Option<&ArrayD<bool>>, axis: usize) -> Array {
+        let mut held = cells.map(|cell| cell.to_f64());
+        if let Some(valid) = valid {
+            held.zip_mut_with(valid, |value, valid| *value = if *valid { *value } else { f64::NAN });
+        }
+        let folded = held.map_axis(Axis(axis), |steps| {
+            let values = steps.iter().copied().filter(|value| !value.is_nan());
+            let (count, sum, min, max) =
+                values.clone().fold((0_u64, 0.0, f64::NAN, f64::NAN), |(count, sum, min, max), value| {
+                    (count + 1, sum + value, value.min(min), value.max(max))
+                });
             match self {
                 _ if count == 0 => f64::NAN,
                 OverTime::Sum => sum,
-                OverTime::Mean => sum / count as f64,
+                OverTime::Mean if sum.is_finite() => sum / count as f64,
+                // The sum of finite values can be beyond all of them; their mean is not.
+                OverTime::Mean => values.map(|value| value / count as f64).sum(),
                 OverTime::Min => min,
                 OverTime::Max => max,
             }

@@ -2,7 +2,21 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{Axis, Coordinates, Extent, Level, Levels, Structure, Window};
+use crate::array::with_cells;
+use crate::{Axis, Cells, Coordinates, Extent, Level, Levels, Structure, Window};
+
+/// One cell: a double, but an integer that no double has exactly.
+pub(super) fn cell(cell: &Cells) -> Value {
+    let double = cell.first_f64().filter(|value| cell.dtype().is_float() || value.abs() < f64::from(f64::MANTISSA_DIGITS).exp2());
+    double.map_or_else(|| with_cells!(cell, |cells| json!(cells.first())), |value| json!(value))
+}
+
+/// The same for people.
+pub(super) fn cell_text(cell: &Cells) -> String {
+    let whole = || with_cells!(cell, |cells| cells.first().map(|cell| format!("{cell:?}")));
+    let text = if cell.dtype().is_float() { cell.first_f64().map(|value| value.to_string()) } else { whole() };
+    text.unwrap_or_default()
+}
 
 /// One entry an axis.
 pub(super) fn by_axis<T: Into<Value>>(structure: &Structure, values: impl IntoIterator<Item = T>) -> Value {

@@ -19,6 +19,7 @@ mod create;
 mod delete;
 mod drop;
 mod explain;
+mod figures;
 mod geojson;
 mod import;
 mod info;

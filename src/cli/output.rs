@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use ndarray::{Axis, Slice};
+use ndarray::Axis;
 
-use super::read::Figures;
+use super::figures::Figures;
 use crate::adapter::quicklook::{self, Look, Ramp};
 use crate::adapter::raster::Raster;
 use crate::array::with_view;
@@ -53,17 +53,16 @@ impl Output {
             bands == 1 || bands == 3,
             "a .png shows one band, or three as red, green and blue, not {bands}; choose one with --band"
         );
-        let ends = (min.is_some() || max.is_some()).then(|| [min.or(figures.min), max.or(figures.max)]);
+        let ends = (min.is_some() || max.is_some()).then(|| [min.or(figures.end_f64(0)), max.or(figures.end_f64(1))]);
         let stretch = ends.map(|ends| ends.map(|end| end.unwrap_or(0.0)));
-        let look = Look { ramp, stretch, nodata: raster.nodata.clone() };
-        // North is up, whichever way the rows run. Without a place in the world, the first row is the top.
-        let upwards = raster.crs.is_some() && raster.affine.is_some_and(|affine| affine.dy > 0.0);
+        let mut look = Look { ramp, stretch, valid: raster.valid.clone() };
+        let rows = raster.array.shape().len() - 2;
+        let turned = || raster.reversed.into_iter().zip(rows..).filter(|(reversed, _)| *reversed).map(|(_, axis)| Axis(axis));
+        turned().for_each(|axis| look.valid.iter_mut().for_each(|valid| valid.invert_axis(axis)));
         with_view!(Array, &raster.array, |cells| {
             let mut view = cells.view();
-            if upwards {
-                let rows = view.ndim() - 2;
-                view.slice_axis_inplace(Axis(rows), Slice::new(0, None, -1));
-            }
+            // North is up and east is right, whichever way rows and columns run.
+            turned().for_each(|axis| view.invert_axis(axis));
             quicklook::write(&self.path, view, &look)?;
         });
         Ok(())

@@ -7,23 +7,25 @@ use serde_json::{Value, json};
 
 use super::args;
 use super::collapse::OverTime;
+use super::figures::Figures;
 use super::output::{Format, Output};
 use super::select::Selection;
 use super::show::{self, Show};
 use super::terminal::{Terminal, count};
 use super::{Outcome, json, open, time};
 use crate::adapter::quicklook::Ramp;
-use crate::adapter::raster::Raster;
-use crate::{Answer, Array, Grid};
+use crate::adapter::raster::{self, Marked, Raster};
+use crate::{Answer, Cells, Grid};
 
 /// Read an extent at a level, resolution or shape, and write it to a file
 ///
 /// Without options: all there is, at the base level, rows as in the file that the grid was made after. Without --out: figures
 /// on what was read.
 ///
-/// .tif has the place, the coordinate reference system and the nodata value. .npy is (y, x), (band, y, x) if there are
-/// several bands, or all axes of the grid if there are several steps of time; cells without data are NaN in float layers, the grid's nodata value in integer ones. .png has transparent
-/// cells where there is no data.
+/// .tif has the place, the coordinate reference system and the nodata value; a mask where every value of the type is data. .npy is
+/// (y, x), (band, y, x) if there are several bands, or all axes of the grid if there are several steps of time. In both, cells without data
+/// are NaN in float layers, and in integer ones the grid's nodata value, or another that no cell with data has. .png has transparent cells
+/// where there is no data.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  gridstone read store dem --extent -119.5,37,-119,37.5 --resolution 0.002 --resampling area --out part.tif"
@@ -53,7 +55,8 @@ pub(super) struct Read {
     #[arg(long, value_name = "V", allow_hyphen_values = true, value_parser = args::number)]
     max: Option<f64>,
     /// Print {"levels", "layer", "dtype", "shape", "min", "max", "mean", "valid_share", "window", "extent", "chunks_read", "stale",
-    /// "coordinates": {"axis", "ticks", "times", "width"} along an irregular axis, else null, "inexact", "out"}
+    /// "coordinates": {"axis", "ticks", "times", "width"} along an irregular axis, else null, "inexact", "out", "nodata": what cells
+    /// without data hold in a .npy of integers, else null}
     #[arg(long)]
     json: bool,
 }
@@ -89,45 +92,47 @@ impl Read {
                 count(answer.inexact, "cell")
             ));
         }
-        let raster = match self.show {
-            Some(Show::Level) => show::raster(&grid, &answer),
-            None => Raster::new(&grid, &answer),
-        };
-        // Without a file, cells of any number of axes can be looked at.
-        let figures = match &raster {
-            Ok(raster) => Figures::of(&raster.array, raster.nodata_value()),
-            Err(_) => Figures::of(&answer.array, grid.schema().nodata()),
-        };
+        let raster = Raster::new(&grid, &answer);
+        let figures = Figures::of(&answer);
+        let mut marked = None;
         if let Some(out) = &self.out {
             match (out.format, raster) {
-                // An array may have any axes.
                 (Format::Npy, raster) => {
-                    crate::adapter::npy::write(&out.path, raster.as_ref().map_or(&answer.array, |r| &r.array))?
+                    // An array may have any axes.
+                    let whole = || Marked::new(answer.array.clone(), answer.valid(), raster::preferred(&grid, &answer));
+                    let cells = raster.map_or_else(|_| whole(), Marked::from);
+                    crate::adapter::npy::write(&out.path, cells.unmasked()?)?;
+                    marked = cells.nodata.filter(|cell| !cell.dtype().is_float());
+                    if let Some((cell, _)) = marked.as_ref().zip(cells.valid) {
+                        terminal.warn(format!("cells without data hold {} in {}", json::cell_text(cell), out.path.display()));
+                    }
                 }
                 (Format::GeoTiff, raster) => raster?.write_geotiff(&out.path)?,
                 (Format::Png, raster) => out.write_png(&raster?, self.colormap, (self.min, self.max), &figures)?,
             }
         }
         if self.json {
-            terminal.print_json(&self.as_json(&grid, &answer, &figures))?;
+            terminal.print_json(&self.as_json(&grid, &answer, &figures, marked.as_ref()))?;
         } else {
             terminal.print(self.as_text(&grid, &answer, &figures))?;
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    fn as_json(&self, grid: &Grid, answer: &Answer, figures: &Figures) -> Value {
+    fn as_json(&self, grid: &Grid, answer: &Answer, figures: &Figures, marked: Option<&Cells>) -> Value {
         let structure = grid.structure();
         let levels = answer.window.levels(structure.dimensions().len());
         json!({
             "levels": json::levels(structure, levels), "layer": answer.layer.to_string(),
             "dtype": answer.array.dtype().name(), "shape": answer.array.shape(),
-            "min": figures.min, "max": figures.max, "mean": figures.mean, "valid_share": figures.valid_share(),
+            "min": figures.end(0).map(json::cell), "max": figures.end(1).map(json::cell), "mean": figures.mean,
+            "valid_share": figures.valid_share(),
             "window": json::window(structure, &answer.window), "extent": json::extent(structure, &answer.extent),
             "chunks_read": answer.chunks_read,
             "stale": answer.stale.iter().map(|window| json::window(structure, window)).collect::<Vec<_>>(),
             "coordinates": json::coordinates(structure, answer.coordinates.as_ref()),
             "inexact": answer.inexact, "out": self.out.as_ref().map(|out| out.path.display().to_string()),
+            "nodata": marked.map(json::cell),
         })
     }
 
@@ -145,49 +150,17 @@ impl Read {
             return format!("wrote {}: {what}", out.path.display());
         }
         let events = answer.coordinates.as_ref().map(|of| format!("\ntimes      {}", time::coordinates(structure, of)));
-        let value = |value: Option<f64>| value.map_or("none".to_owned(), |value| value.to_string());
+        let end = |number: usize| figures.end(number).map_or("none".to_owned(), json::cell_text);
         format!(
             "{what}\nvalues     {} to {}, mean {}, {:.2} % valid{}\nextent     {}\nwindow     {} at level {level}\nstale      {}",
-            value(figures.min),
-            value(figures.max),
-            value(figures.mean),
+            end(0),
+            end(1),
+            figures.mean.map_or("none".to_owned(), |mean| mean.to_string()),
             figures.valid_share() * 100.0,
             events.unwrap_or_default(),
             time::ranges(structure, answer.extent.bounds()),
             json::window_text(structure, &answer.window),
             if answer.stale.is_empty() { "nothing".to_owned() } else { count(answer.stale.len() as u64, "part") },
         )
-    }
-}
-
-/// What is said of cells without showing them.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Figures {
-    pub(super) min: Option<f64>,
-    pub(super) max: Option<f64>,
-    mean: Option<f64>,
-    valid: u64,
-    cells: u64,
-}
-
-impl Figures {
-    fn of(array: &Array, nodata: Option<f64>) -> Self {
-        let (mut figures, mut sum) = (Self::default(), 0.0);
-        for value in array.iter_f64() {
-            figures.cells += 1;
-            if value.is_nan() || Some(value) == nodata {
-                continue;
-            }
-            figures.valid += 1;
-            sum += value;
-            figures.min = Some(figures.min.map_or(value, |min| min.min(value)));
-            figures.max = Some(figures.max.map_or(value, |max| max.max(value)));
-        }
-        figures.mean = (figures.valid > 0).then(|| sum / figures.valid as f64);
-        figures
-    }
-
-    fn valid_share(&self) -> f64 {
-        if self.cells == 0 { 0.0 } else { self.valid as f64 / self.cells as f64 }
     }
 }

@@ -46,7 +46,7 @@ pub(super) struct Selection {
     /// One band, by its label or its number from 1 [default: all]
     #[arg(long, value_name = "B")]
     band: Option<String>,
-    /// nearest, bilinear, cubic or area, for --resolution and --shape
+    /// nearest, bilinear, cubic or area, for --resolution and --shape; sum and count are divided by area, whatever it says
     #[arg(long, value_name = "NAME", default_value = "nearest", value_parser = args::parsed::<Resampling>)]
     resampling: Resampling,
     /// Compute aggregates that are out of date on the fly

@@ -15,9 +15,9 @@ use super::terminal::{Terminal, count};
 use super::time::{Along, Length};
 use super::{Outcome, geojson, json, open, time};
 use crate::adapter::plot::{self, Plot};
-use crate::adapter::raster::RasterAxes;
+use crate::adapter::raster::{Marked, RasterAxes};
 use crate::array::with_view;
-use crate::{Array, Cell, Freshness, Grid, Layer, Series as Answer, SeriesQuery, Stat, StatisticsQuery, Steps};
+use crate::{Array, Freshness, Grid, Layer, Series as Answer, SeriesQuery, Stat, StatisticsQuery, Steps, Validity};
 
 /// Read the values of cells, or the mean of a polygon, over time, and write them as a table or a plot
 ///
@@ -132,7 +132,17 @@ impl Series {
                 let failed = |cause| crate::Error::unavailable(format!("`{}` cannot be written", path.display())).because(cause);
                 out.write_all(self.table(&grid, &series).as_bytes()).map_err(failed)
             })?,
-            Some((path, Format::Npy)) => crate::adapter::npy::write(path, &squeezed(series.array.clone()))?,
+            Some((path, Format::Npy)) => {
+                let preferred = match series.validity {
+                    Validity::Values { nodata } => nodata,
+                    _ => grid.schema().nodata(),
+                };
+                let cells = Marked::new(series.array.clone(), series.valid(), preferred);
+                crate::adapter::npy::write(path, &squeezed(cells.unmasked()?.clone()))?;
+                if let Some((cell, _)) = cells.nodata.filter(|cell| !cell.dtype().is_float()).zip(cells.valid) {
+                    terminal.warn(format!("steps without data hold {} in {}", json::cell_text(&cell), path.display()));
+                }
+            }
             Some((path, Format::Png)) => plot::write(path, &self.plot(&grid, &series))?,
         }
         if self.json {
@@ -165,6 +175,7 @@ impl Series {
             series.steps.iter().map(|step| step.get(stat).map_or(f64::NAN, |estimate| estimate.value)).collect();
         Ok(Answer {
             array: ndarray::Array2::from_shape_vec((1, values.len()), values)?.into_dyn().into(),
+            validity: Validity::Values { nodata: None },
             edges: series.edges,
             coordinates: series.coordinates,
             axis: series.axis,
@@ -235,7 +246,7 @@ impl Series {
         let axis = grid.structure().axes().nth(series.axis);
         let name = axis.map_or("", |axis| if axis.time().is_some() { "time" } else { axis.name() });
         let steps = steps(series);
-        let (shown, names) = (texts(&series.array, grid.schema().nodata()), self.names());
+        let (shown, names) = (texts(series), self.names());
         let mut table = format!("{name},{}\n", names.join(","));
         let times = times(grid, series);
         for (step, time) in times[..steps].iter().enumerate() {
@@ -250,9 +261,7 @@ impl Series {
     }
 
     fn plot(&self, grid: &Grid, series: &Answer) -> Plot {
-        let nodata = grid.schema().nodata();
-        let values: Vec<f64> =
-            series.array.iter_f64().map(|value| if Some(value) == nodata { f64::NAN } else { value }).collect();
+        let values: Vec<f64> = series.values().map(|value| value.unwrap_or(f64::NAN)).collect();
         let places: Vec<String> = self.at.iter().map(|place| format!("{}, {}", place.x, place.y)).collect();
         let place = match &self.polygon {
             Some(file) => format!("over {}", file.display()),
@@ -270,9 +279,10 @@ impl Series {
         let structure = grid.structure();
         let timed = structure.axes().nth(series.axis).is_some_and(|axis| axis.time().is_some());
         let times = timed.then(|| times(grid, series));
-        let nodata = grid.schema().nodata();
-        let values: Vec<Option<f64>> =
-            series.array.iter_f64().map(|value| Some(value).filter(|value| !value.is_nan() && Some(*value) != nodata)).collect();
+        let values = with_view!(Array, &series.array, |cells| {
+            let held = cells.iter().zip(series.validity.iter(&series.array));
+            held.map(|(cell, valid)| if valid { json::cell(&vec![*cell].into()) } else { Value::Null }).collect::<Vec<_>>()
+        });
         json!({
             "levels": json::levels(structure, series.levels), "layer": series.layer.to_string(),
             "dtype": series.array.dtype().name(), "edges": series.edges, "times": times,
@@ -309,13 +319,11 @@ fn spans(series: &Answer) -> Vec<[f64; 2]> {
 }
 
 /// Every value in as few digits as tell it from others; nothing for no data.
-fn texts(array: &Array, nodata: Option<f64>) -> Vec<String> {
-    fn of<T: Cell>(cells: &ndarray::ArrayD<T>, nodata: Option<f64>) -> Vec<String> {
-        let absent = |cell: &T| cell.is_nan() || nodata.is_some_and(|nodata| cell.to_f64() == nodata);
-        let text = |cell: &T| if absent(cell) { String::new() } else { format!("{cell:?}") };
-        cells.iter().map(text).collect()
-    }
-    with_view!(Array, array, |cells| of(cells, nodata))
+fn texts(series: &Answer) -> Vec<String> {
+    let valid = series.validity.iter(&series.array);
+    with_view!(Array, &series.array, |cells| {
+        cells.iter().zip(valid).map(|(cell, valid)| if valid { format!("{cell:?}") } else { String::new() }).collect()
+    })
 }
 
 /// A single cell's series has one axis.

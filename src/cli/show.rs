@@ -2,9 +2,7 @@
 
 use ndarray::{ArrayD, Slice};
 
-use crate::adapter::raster::Raster;
-use crate::array::DType;
-use crate::{Answer, Array, Axis, Cells, Grid, Query, Structure, Window};
+use crate::{Answer, Array, Axis, Grid, Query, Structure, Validity, Window};
 
 /// What stands for cells that no chunk serves. It is no level.
 const NOTHING: i16 = -128;
@@ -43,6 +41,7 @@ pub(super) fn levels(grid: &Grid, query: &Query) -> anyhow::Result<Answer> {
     }
     Ok(Answer {
         array: Array::from(array),
+        validity: Validity::Values { nodata: Some(f64::from(NOTHING)) },
         coordinates: None,
         extent: plan.extent,
         window: plan.window,
@@ -61,11 +60,4 @@ fn beneath(structure: &Structure, (number, axis): (usize, &Axis), window: &Windo
     let (first, last) = if axis.step() < 0.0 { (side.1, side.0) } else { side };
     let (first, last) = (position(first), position(last));
     (0..len).map(|cell| (first + (last - first) * (cell as f64 + 0.5) / len as f64).floor() as i64).collect()
-}
-
-/// The raster of such an answer.
-pub(super) fn raster(grid: &Grid, answer: &Answer) -> crate::Result<Raster> {
-    let mut raster = Raster::new(grid, answer)?;
-    raster.nodata = Some(Cells::filled(DType::I16, 1, f64::from(NOTHING)));
-    Ok(raster)
 }

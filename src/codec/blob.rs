@@ -149,6 +149,17 @@ pub fn decode_into<T: Cell>(
     start: &[usize],
     tile: &mut Tile<'_, T>,
 ) -> Result<(), DecodeError> {
+    decode_plane_into(key, blob, (spec, 0), start, tile).map(drop)
+}
+
+/// The same of the plane of a number. False, and nothing is written, if the blob has no such plane.
+pub fn decode_plane_into<T: Cell>(
+    key: &[u8],
+    blob: &[u8],
+    (spec, plane): (&BlobSpec<'_>, usize),
+    start: &[usize],
+    tile: &mut Tile<'_, T>,
+) -> Result<bool, DecodeError> {
     let shape = tile.shape().to_vec();
     let inside = start.len() == spec.shape.len()
         && shape.len() == spec.shape.len()
@@ -156,14 +167,14 @@ pub fn decode_into<T: Cell>(
     if !inside {
         return Err(DecodeError::Request { reason: "the box is not inside the chunk" });
     }
-    if spec.dtypes.first() != Some(&T::DTYPE) {
+    if spec.dtypes.get(plane) != Some(&T::DTYPE) {
         return Err(DecodeError::Request { reason: "the tile has another type than the plane" });
     }
-    let planes = find_planes(blob, spec)?;
+    let Some(found) = find_planes(blob, spec)?.into_iter().nth(plane) else { return Ok(false) };
     let rows = Rows::new(spec.shape, start);
     let strip_len = strip_rows(spec.shape, T::DTYPE);
     let mut next = 0;
-    for (number, found) in planes.into_iter().next().unwrap_or_default().iter().enumerate() {
+    for (number, found) in found.iter().enumerate() {
         let strip = number * strip_len..((number + 1) * strip_len).min(spec.rows());
         let first = next;
         while next < tile.rows() && rows.of(&shape, next) < strip.end {
@@ -173,7 +184,7 @@ pub fn decode_into<T: Cell>(
             paint(&found.header, found.payload(key)?, &Lines { rows: &rows, strip, of_tile: first..next }, tile)?;
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// The headers of a blob, as they say of themselves: neither verified nor compared with a structure. For tools.

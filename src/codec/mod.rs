@@ -37,7 +37,7 @@ mod blob_tests;
 #[cfg(test)]
 mod strip_tests;
 
-pub use blob::{BlobSpec, checksum_of, decode, decode_into, inspect, verify};
+pub use blob::{BlobSpec, checksum_of, decode, decode_into, decode_plane_into, inspect, verify};
 pub use digest::Digest;
 pub use encode::encode;
 pub use error::DecodeError;

@@ -25,8 +25,9 @@ use crate::error::{Error, Result};
 /// | a service's own | what its [`Aggregator`](crate::Aggregator) makes | as it says | as it says | integers round half away from zero and saturate |
 ///
 /// A cell is valid in an aggregate where any base cell under it is; for `sample` where the one chosen is; for a service's own
-/// where it gives a value. Where nothing is valid, float layers hold NaN and integer layers the nodata value (0 if the grid
-/// has none, or one that the type does not hold); `count` holds 0. All of it holds at every level: level 3 is made of level 2 as level 1 of the base,
+/// where it gives a value. [`Answer::valid`](crate::Answer::valid) says which are. Where nothing is valid, float layers hold NaN and integer
+/// layers the nodata value (0 if the grid has none, or one that the type does not hold); an integer `sum`, which can be that, holds the
+/// least int64 or the greatest uint64 in its place; `count` holds 0, which is data. All of it holds at every level: level 3 is made of level 2 as level 1 of the base,
 /// and is the same whatever the order of writes and the number of threads, bit for bit.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]

@@ -13,6 +13,7 @@ mod reduce;
 mod resample;
 mod rule;
 mod spread;
+mod taps;
 
 pub use aggregation::Aggregation;
 pub(crate) use boxes::{copy_box, fill_box, for_each_row};
@@ -23,6 +24,7 @@ pub(crate) use events::{InBin, Pick, Slabs, holds_data, weave};
 pub(crate) use halving::Halving;
 pub(crate) use mode::{classes, inexact};
 pub use resample::Resampling;
-pub(crate) use resample::{AxisMap, resample};
+pub(crate) use resample::{Method, Source, resample};
 pub(crate) use rule::{Op, Rule, Weighting};
 pub(crate) use spread::Spreading;
+pub(crate) use taps::AxisMap;

@@ -1,18 +1,43 @@
-//! Resampling from one regular lattice onto another, axis by axis.
-//!
-//! Positions are in source cells: cell `j` covers `j` to `j + 1`, its centre is `j + 0.5`. `bilinear` is the triangle of
-//! half-width 1, `cubic` the Keys kernel with a = -0.5 (R. Keys, "Cubic convolution interpolation", 1981) of half-width 2; both
-//! widen with the target cell when that is larger than a source cell. `area` is the mean weighted by overlap. Nodata takes no
-//! part: weights are those of the valid cells, scaled to one; a target cell of which less than half the weight is valid is
-//! nodata.
+//! Resampling from one regular lattice onto another, axis by axis. [`Resampling`] has the rules.
 
 use std::fmt;
 use std::str::FromStr;
 
-use crate::array::{Array, Cell, with_dtype, with_view};
+use ndarray::ArrayD;
+use rayon::prelude::*;
+
+use super::taps::{AxisMap, Kernel, Taps};
+use crate::array::{Array, Cell, DType, Validity, with_dtype, with_view};
 use crate::error::{Error, Result};
 
-/// How values between cell centres are found.
+/// How cells are found at a resolution or a shape that is not a level's.
+///
+/// Target cells lie where the query puts them, whatever lies around. Source cells are those of the coarsest level at least as fine as
+/// the target, of the layer that is read; which are data is known of each, and those that are not take no part.
+///
+/// * [`Nearest`](Self::Nearest) takes the cell that holds the centre of the target cell, with or without data. A centre on the edge of
+///   two cells, as at even ratios, is in the one of the higher index, along every axis.
+/// * With all others **a target cell is data where it overlaps a cell that is**, by more than a millionth of a cell: at the edge of
+///   the data, around holes and beyond the data by one rule. Its value is that of the cells that are data: their weights are scaled to one.
+/// * [`Bilinear`](Self::Bilinear) is the triangle of half-width 1, [`Cubic`](Self::Cubic) the kernel of R. Keys with a = -0.5 ("Cubic
+///   convolution interpolation", 1981) of half-width 2. Both widen with the target cell where that is larger than a source cell. Where
+///   cells with data have less than a fifth of the cubic kernel, the value is the bilinear one.
+/// * [`Area`](Self::Area) is the mean of **the valid base cells in the target cell, weighted by the area that they share with it**,
+///   with a pyramid as without one. Unless the query names another layer it is read from the layer `mean`, which keeps the valid area of
+///   each cell, or else from the base; and from the coarsest level on whose cell edges all edges of target cells lie, which is exact.
+///   Where there is none, base cells are read. So it costs as many chunks as a read of the levels where edges meet (resolutions that are
+///   the base's times 2, 4, 6, 8 .. from an edge on), and as a read of the base elsewhere. Of any other layer it is the mean of that layer's cells.
+/// * The layers `sum` and `count` measure an area, so that their cells are never picked nor mixed: however it is resampled, a target cell has
+///   **the sum of the parts of the cells that it overlaps**, each cell divided by area. Totals are kept. It is in float64, and read from levels as
+///   `area` is. A level finer than the base divides the cells of the base.
+/// * A level that is asked for finer than the base repeats the cells of the base, in every other layer.
+///
+/// Means and mixtures are computed in float64 and rounded to the type of the cells; one of an integer layer that would be the nodata value
+/// becomes the next integer.
+///
+/// GDAL has the same rule for `nearest`; for `bilinear` and `cubic` of `RasterIO` where all cells are data; and for `average` where it
+/// computes from full resolution (its overviews do not know how much of a cell is valid). Around holes its `bilinear` and `cubic` leave more
+/// cells without data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Resampling {
@@ -52,107 +77,88 @@ impl fmt::Display for Resampling {
     }
 }
 
-impl Resampling {
-    /// How many source cells beyond the target's extent a kernel reaches, for target cells of `ratio` source cells.
+/// How the cells of an answer are made of those that were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// As values.
+    Values(Resampling),
+    /// As measures of an area, of which parts add up.
+    Parts,
+}
+
+impl Method {
+    /// What it is called.
+    pub(crate) fn resampling(self) -> Resampling {
+        match self {
+            Self::Values(resampling) => resampling,
+            Self::Parts => Resampling::Area,
+        }
+    }
+
+    /// How many source cells beyond the target's extent are looked at, for target cells of `ratio` source cells.
     pub(crate) fn reach(self, ratio: f64) -> f64 {
-        match self {
-            Self::Nearest | Self::Area => 0.0,
-            Self::Bilinear => ratio.max(1.0),
-            Self::Cubic => 2.0 * ratio.max(1.0),
-        }
+        self.kernel().map_or(0.0, |kernel| kernel.reach(ratio))
     }
 
-    fn weight(self, distance: f64) -> f64 {
-        let x = distance.abs();
+    fn kernel(self) -> Option<Kernel> {
         match self {
-            Self::Nearest | Self::Area => 0.0,
-            Self::Bilinear => (1.0 - x).max(0.0),
-            Self::Cubic if x < 1.0 => (1.5 * x - 2.5) * x * x + 1.0,
-            Self::Cubic if x < 2.0 => ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0,
-            Self::Cubic => 0.0,
+            Self::Values(Resampling::Nearest) => None,
+            Self::Values(Resampling::Bilinear) => Some(Kernel::Bilinear),
+            Self::Values(Resampling::Cubic) => Some(Kernel::Cubic),
+            Self::Values(Resampling::Area) => Some(Kernel::Area),
+            Self::Parts => Some(Kernel::Parts),
         }
     }
 }
 
-/// Where the cells of a target axis lie on a source axis: target cell `i` covers `start + i * ratio` to
-/// `start + (i + 1) * ratio`, in source cells.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct AxisMap {
-    pub(crate) start: f64,
-    pub(crate) ratio: f64,
-    pub(crate) len: usize,
+/// Cells to resample.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source<'a> {
+    pub(crate) cells: &'a Array,
+    pub(crate) validity: &'a Validity,
+    /// The valid part of each cell, where it is not all of each that is valid.
+    pub(crate) shares: Option<&'a ArrayD<f64>>,
 }
 
-impl AxisMap {
-    /// The source cells that a target cell is made of, with their weights. Cells outside `0..source` are left out.
-    fn taps(&self, i: usize, source: usize, resampling: Resampling) -> Vec<(usize, f64)> {
-        let (low, high) = (self.start + i as f64 * self.ratio, self.start + (i + 1) as f64 * self.ratio);
-        let centre = (low + high) / 2.0;
-        let scale = self.ratio.max(1.0);
-        let (from, to) = match resampling {
-            Resampling::Nearest => (centre.floor(), centre.floor() + 1.0),
-            Resampling::Area => ((low + 1e-9).floor(), (high - 1e-9).ceil()),
-            _ => ((centre - resampling.reach(self.ratio)).floor(), (centre + resampling.reach(self.ratio)).ceil()),
-        };
-        let weight = |j: f64| match resampling {
-            Resampling::Nearest => 1.0,
-            Resampling::Area => (high.min(j + 1.0) - low.max(j)).max(0.0),
-            _ => resampling.weight((j + 0.5 - centre) / scale),
-        };
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole numbers, clamped to the axis")]
-        let clamp = |value: f64| value.clamp(0.0, source as f64) as usize;
-        (clamp(from)..clamp(to)).map(|j| (j, weight(j as f64))).filter(|(_, w)| *w != 0.0).collect()
-    }
+/// The least part of the cubic kernel by which it is trusted.
+const CUBIC_LEAST: f64 = 0.2;
+
+/// A source resampled onto target axes, one [`AxisMap`] an axis of the source. Cells without data hold `blank`. The cell type stays, but
+/// that of measures is float64.
+pub(crate) fn resample(source: Source<'_>, axes: &[AxisMap], method: Method, blank: f64) -> (Array, Validity) {
+    let Some(kernel) = method.kernel() else { return nearest(source, axes, blank) };
+    let valid = source.validity.mask(source.cells);
+    let mixing = Mixing {
+        source,
+        valid: valid.as_ref().map(flat),
+        shares: source.shares.map(flat),
+        axes,
+        shape: axes.iter().map(|axis| axis.len).collect(),
+    };
+    let mixed = mixing.mixed(kernel);
+    let dtype = if method == Method::Parts { DType::F64 } else { source.cells.dtype() };
+    let nodata = match source.validity {
+        Validity::Values { nodata } if !dtype.is_float() => *nodata,
+        _ => None,
+    };
+    with_dtype!(dtype, |T| finished::<T>(mixed, &mixing.shape, nodata, blank))
 }
 
-/// A source array resampled onto target axes, one [`AxisMap`] an axis of the source. The cell type stays.
-///
-/// A cell is valid unless it is NaN or `nodata`; target cells without valid cells hold `fill`.
-pub(crate) fn resample(source: &Array, axes: &[AxisMap], resampling: Resampling, nodata: Option<f64>, fill: f64) -> Array {
-    let shape: Vec<usize> = axes.iter().map(|axis| axis.len).collect();
-    let taps: Vec<Vec<Vec<(usize, f64)>>> = axes
-        .iter()
-        .zip(source.shape())
-        .map(|(axis, &len)| (0..axis.len).map(|i| axis.taps(i, len, resampling)).collect())
-        .collect();
-    if resampling == Resampling::Nearest {
-        let picks: Vec<Vec<Option<usize>>> =
-            taps.iter().map(|axis| axis.iter().map(|taps| taps.first().map(|tap| tap.0)).collect()).collect();
-        return with_view!(Array, source, |cells| gather(cells, &picks, &shape, fill));
-    }
-    let cells: Vec<f64> = source.iter_f64().collect();
-    let valid = cells.iter().map(|value| f64::from(u8::from(!(value.is_nan() || Some(*value) == nodata)))).collect::<Vec<f64>>();
-    let mut planes = [cells.iter().zip(&valid).map(|(value, w)| if *w > 0.0 { *value } else { 0.0 }).collect(), valid];
-    let mut sizes = source.shape().to_vec();
-    for (axis, taps) in taps.iter().enumerate() {
-        planes = planes.map(|plane: Vec<f64>| along(&plane, &sizes, axis, taps));
-        sizes[axis] = taps.len();
-    }
-    let [sums, weights] = planes;
-    // What the weights would be were every cell valid, so that "half" means the same at every place.
-    let total = |flat: usize| {
-        let mut rest = flat;
-        taps.iter().zip(&shape).rev().fold(1.0, |product, (taps, &len)| {
-            let sum: f64 = taps[rest % len].iter().map(|tap| tap.1).sum();
-            rest /= len;
-            product * sum
-        })
+/// Values as cells; what is not a number is not data.
+fn finished<T: Cell>(mixed: Vec<Option<f64>>, shape: &[usize], nodata: Option<f64>, blank: f64) -> (Array, Validity) {
+    let valid: Vec<bool> = mixed.iter().map(|value| value.is_some_and(|value| !value.is_nan())).collect();
+    let keep = |(value, valid): (Option<f64>, &bool)| match value {
+        Some(value) if *valid => step_off(T::from_f64(value), nodata),
+        _ => T::from_f64(blank),
     };
-    let value = |flat: usize| {
-        let (weight, total) = (weights[flat], total(flat));
-        (total > 0.0 && weight >= 0.5 * total - 1e-12).then(|| sums[flat] / weight)
-    };
-    with_dtype!(source.dtype(), |T| {
-        let keep = |value: f64| step_off(T::from_f64(value), nodata);
-        let cells: Vec<T> = (0..sums.len()).map(|flat| value(flat).map_or(T::from_f64(fill), keep)).collect();
-        shaped(cells, &shape)
-    })
+    let cells = mixed.into_iter().zip(&valid).map(keep).collect();
+    (Array::from(shaped::<T>(cells, shape)), Validity::of_mask(Some(shaped(valid, shape))))
 }
 
 /// A mixed value that happens to be the nodata value becomes its neighbour, so that valid cells stay valid.
 fn step_off<T: Cell>(value: T, nodata: Option<f64>) -> T {
     match nodata {
-        Some(nodata) if value.to_f64() == nodata && !T::DTYPE.is_float() => {
+        Some(nodata) if value.to_f64() == nodata => {
             let up = T::from_f64(nodata + 1.0);
             if up == value { T::from_f64(nodata - 1.0) } else { up }
         }
@@ -160,10 +166,32 @@ fn step_off<T: Cell>(value: T, nodata: Option<f64>) -> T {
     }
 }
 
+fn shaped<T>(cells: Vec<T>, shape: &[usize]) -> ArrayD<T> {
+    ArrayD::from_shape_vec(shape, cells).unwrap_or_else(|_| unreachable!("one cell was made for each place"))
+}
+
+/// The cells that the centres of target cells lie in.
+fn nearest(source: Source<'_>, axes: &[AxisMap], blank: f64) -> (Array, Validity) {
+    let shape: Vec<usize> = axes.iter().map(|axis| axis.len).collect();
+    let picks: Vec<Vec<Option<usize>>> = axes
+        .iter()
+        .zip(source.cells.shape())
+        .map(|(axis, &len)| (0..axis.len).map(|i| axis.holds_centre(i, len)).collect())
+        .collect();
+    let array = with_view!(Array, source.cells, |cells| Array::from(gather(cells, &picks, &shape, Cell::from_f64(blank))));
+    let outside = || picks.iter().flatten().any(Option::is_none);
+    let validity = match source.validity {
+        Validity::Values { nodata } => Validity::Values { nodata: *nodata },
+        Validity::All if !outside() => Validity::All,
+        Validity::All => Validity::of_mask(Some(gather(&ArrayD::from_elem(source.cells.shape(), true), &picks, &shape, false))),
+        Validity::Mask(mask) => Validity::of_mask(Some(gather(mask, &picks, &shape, false))),
+    };
+    (array, validity)
+}
+
 /// Picks one source cell for each target cell, by its index along each axis.
-fn gather<T: Cell>(source: &ndarray::ArrayD<T>, picks: &[Vec<Option<usize>>], shape: &[usize], fill: f64) -> Array {
+fn gather<T: Copy>(source: &ArrayD<T>, picks: &[Vec<Option<usize>>], shape: &[usize], blank: T) -> ArrayD<T> {
     let (last, outer) = (shape.len() - 1, shape[..shape.len() - 1].iter().product::<usize>());
-    let fill = T::from_f64(fill);
     let mut cells = Vec::with_capacity(outer * shape[last]);
     let mut at = vec![0; shape.len()];
     for row in 0..outer {
@@ -182,34 +210,161 @@ fn gather<T: Cell>(source: &ndarray::ArrayD<T>, picks: &[Vec<Option<usize>>], sh
                     at[last] = *pick;
                     source[at.as_slice()]
                 }
-                _ => fill,
+                _ => blank,
             });
         }
     }
     shaped(cells, shape)
 }
 
-fn shaped<T: Cell>(cells: Vec<T>, shape: &[usize]) -> Array {
-    match ndarray::ArrayD::from_shape_vec(shape, cells) {
-        Ok(array) => Array::from(array),
-        Err(_) => unreachable!("one cell was made for each place"),
+/// Cells that were read, which are in C order.
+fn flat<T>(cells: &ArrayD<T>) -> &[T] {
+    cells.as_slice().unwrap_or_else(|| unreachable!("what was read is in C order"))
+}
+
+/// A source on its way to weighted sums.
+struct Mixing<'a> {
+    source: Source<'a>,
+    valid: Option<&'a [bool]>,
+    shares: Option<&'a [f64]>,
+    axes: &'a [AxisMap],
+    shape: Vec<usize>,
+}
+
+/// Weights of target cells.
+enum Weights {
+    Cells(Vec<f64>),
+    /// Where every source cell has the same: the product of one an axis.
+    Axes(Vec<Vec<f64>>),
+}
+
+impl Weights {
+    fn at(&self, flat: usize, shape: &[usize]) -> f64 {
+        match self {
+            Self::Cells(weights) => weights[flat],
+            Self::Axes(axes) => {
+                let mut rest = flat;
+                axes.iter().zip(shape).rev().fold(1.0, |product, (weights, &len)| {
+                    let weight = weights[rest % len];
+                    rest /= len;
+                    product * weight
+                })
+            }
+        }
+    }
+}
+
+impl Mixing<'_> {
+    /// The value of each target cell.
+    fn mixed(&self, kernel: Kernel) -> Vec<Option<f64>> {
+        let reference = if kernel == Kernel::Parts { 0.0 } else { self.reference() };
+        let (sums, weights) = (self.sums(kernel, reference), self.weights(kernel));
+        let overlap = match kernel {
+            // What has a weight is overlapped.
+            Kernel::Area => None,
+            _ => Some(self.weights(Kernel::Area)),
+        };
+        let is_data = |flat: usize| overlap.as_ref().unwrap_or(&weights).at(flat, &self.shape) > 0.0;
+        let trusted = |flat: usize| kernel != Kernel::Cubic || weights.at(flat, &self.shape) >= CUBIC_LEAST;
+        let all = 0..sums.len();
+        if all.clone().into_par_iter().any(|flat| is_data(flat) && !trusted(flat)) {
+            let bilinear = self.mixed(Kernel::Bilinear);
+            let value = |flat: usize| {
+                if trusted(flat) {
+                    is_data(flat).then(|| reference + sums[flat] / weights.at(flat, &self.shape))
+                } else {
+                    bilinear[flat]
+                }
+            };
+            return all.into_par_iter().map(value).collect();
+        }
+        let value = |flat: usize| match kernel {
+            Kernel::Parts => sums[flat],
+            _ => reference + sums[flat] / weights.at(flat, &self.shape),
+        };
+        all.into_par_iter().map(|flat| is_data(flat).then(|| value(flat))).collect()
+    }
+
+    /// A value from which others are measured, so that equal ones come out as they are.
+    fn reference(&self) -> f64 {
+        let valid =
+            |flat: usize| self.valid.is_none_or(|valid| valid[flat]) && self.shares.is_none_or(|shares| shares[flat] > 0.0);
+        let mut values = self.source.cells.iter_f64().enumerate().filter(|(flat, _)| valid(*flat)).map(|(_, value)| value);
+        // Differences from a greater one could overflow.
+        values.find(|value| value.is_finite()).filter(|value| value.abs() < 1e290).unwrap_or(0.0)
+    }
+
+    /// Sums of weighted values.
+    fn sums(&self, kernel: Kernel, reference: f64) -> Vec<f64> {
+        fn of<T: Cell>(mixing: &Mixing<'_>, cells: &ArrayD<T>, kernel: Kernel, reference: f64) -> Vec<f64> {
+            let cells = flat(cells);
+            let value = |flat: usize| cells[flat].to_f64() - reference;
+            match (mixing.valid, mixing.shares) {
+                (None, None) => mixing.along_all(kernel, value),
+                (Some(valid), None) => mixing.along_all(kernel, |flat| if valid[flat] { value(flat) } else { 0.0 }),
+                (_, Some(shares)) => {
+                    let valid = |flat: usize| shares[flat] > 0.0 && mixing.valid.is_none_or(|valid| valid[flat]);
+                    mixing.along_all(kernel, |flat| if valid(flat) { value(flat) * shares[flat] } else { 0.0 })
+                }
+            }
+        }
+        with_view!(Array, self.source.cells, |cells| of(self, cells, kernel, reference))
+    }
+
+    /// Sums of the weights of what is valid.
+    fn weights(&self, kernel: Kernel) -> Weights {
+        match (self.valid, self.shares) {
+            (None, None) => Weights::Axes(self.taps(kernel).iter().map(|taps| taps.iter().map(Taps::sum).collect()).collect()),
+            (Some(valid), None) => Weights::Cells(self.along_all(kernel, |flat| f64::from(u8::from(valid[flat])))),
+            (_, Some(shares)) => {
+                let valid = |flat: usize| self.valid.is_none_or(|valid| valid[flat]);
+                Weights::Cells(self.along_all(kernel, |flat| if valid(flat) { shares[flat] } else { 0.0 }))
+            }
+        }
+    }
+
+    fn taps(&self, kernel: Kernel) -> Vec<Vec<Taps>> {
+        let of_axis = |(axis, &len): (&AxisMap, &usize)| (0..axis.len).map(|i| axis.taps(i, len, kernel)).collect();
+        self.axes.iter().zip(self.source.cells.shape()).map(of_axis).collect()
+    }
+
+    /// Weighted sums of what `cell` makes of each source cell: first along the last axis, so that no plane of all source cells is
+    /// kept, then along the others.
+    fn along_all(&self, kernel: Kernel, cell: impl Fn(usize) -> f64 + Sync) -> Vec<f64> {
+        let (taps, mut sizes) = (self.taps(kernel), self.source.cells.shape().to_vec());
+        let last = sizes.len() - 1;
+        let row = sizes[last];
+        let mut out = vec![0.0; sizes[..last].iter().product::<usize>() * taps[last].len()];
+        if out.is_empty() {
+            return vec![0.0; self.shape.iter().product()];
+        }
+        out.par_chunks_mut(taps[last].len()).enumerate().for_each(|(number, out)| {
+            let cells: Vec<f64> = (number * row..(number + 1) * row).map(&cell).collect();
+            out.iter_mut().zip(&taps[last]).for_each(|(to, taps)| *to = taps.of(&cells));
+        });
+        sizes[last] = taps[last].len();
+        for axis in (0..last).rev() {
+            out = along(&out, &sizes, axis, &taps[axis]);
+            sizes[axis] = taps[axis].len();
+        }
+        out
     }
 }
 
 /// Replaces each line along an axis by weighted sums of its cells.
-fn along(plane: &[f64], sizes: &[usize], axis: usize, taps: &[Vec<(usize, f64)>]) -> Vec<f64> {
+fn along(plane: &[f64], sizes: &[usize], axis: usize, taps: &[Taps]) -> Vec<f64> {
     let (outer, inner) = (sizes[..axis].iter().product::<usize>(), sizes[axis + 1..].iter().product::<usize>());
     let mut out = vec![0.0; outer * taps.len() * inner];
-    for o in 0..outer {
-        for (i, taps_of) in taps.iter().enumerate() {
-            let to = (o * taps.len() + i) * inner;
-            for &(j, weight) in taps_of {
-                let from = (o * sizes[axis] + j) * inner;
-                for k in 0..inner {
-                    out[to + k] += weight * plane[from + k];
-                }
-            }
+    out.par_chunks_mut(inner).enumerate().for_each(|(number, out)| {
+        let (o, i) = (number / taps.len(), number % taps.len());
+        for (j, weight) in taps[i].each() {
+            let from = &plane[(o * sizes[axis] + j) * inner..][..inner];
+            out.iter_mut().zip(from).for_each(|(to, cell)| *to += weight * cell);
         }
-    }
+    });
     out
 }
+
+#[cfg(test)]
+#[path = "resample_tests.rs"]
+mod tests;

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rayon::prelude::*;
 
 use super::fresh::Fresh;
+use super::parts::{Boxed, Known, Part};
 use super::plan::{Plan, ReadLayer};
 use super::query::{Coordinates, Freshness};
 use super::{blank, sizes};
 use crate::array::{Array, Bounds, Cell, Cells, Tile, with_view};
-use crate::codec::{BlobSpec, DecodeError, decode_into};
+use crate::codec::{BlobSpec, DecodeError};
 use crate::dirty::{self, Edge, Marks};
 use crate::error::{Error, Result};
 use crate::grid::{Location, Piece, Window};
@@ -21,6 +22,7 @@ use crate::store::{ChunkReader, Grid, LayerSpec};
 
 pub(super) struct Fetched {
     pub(super) array: Array,
+    pub(super) known: Known,
     pub(super) stale: Vec<Window>,
     pub(super) chunks_read: u64,
     pub(super) inexact: u64,
@@ -48,18 +50,21 @@ pub(super) fn fetch(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness
         read: &read,
         inexact: &inexact,
     };
-    with_view!(Array, &mut array, |array| {
+    let shape = sizes(&plan.window.shape());
+    let parts: Vec<Part> = with_view!(Array, &mut array, |array| {
         let cells = array.as_slice_mut().ok_or_else(|| Error::invalid("a new array is in C order"))?;
-        let tiles = Tile::split(cells, &sizes(&plan.window.shape()), &boxes)
-            .map_err(|e| Error::invalid("the pieces of a window are disjoint").because(e))?;
+        let tiles =
+            Tile::split(cells, &shape, &boxes).map_err(|e| Error::invalid("the pieces of a window are disjoint").because(e))?;
         pieces
             .par_iter()
             .zip(tiles)
             .zip(&pending)
-            .try_for_each(|((piece, mut tile), edges)| fetcher.piece(piece, &mut tile, edges))
+            .map(|((piece, mut tile), edges)| Ok(fetcher.piece(piece, &mut tile, edges)?.blank(&mut tile, plan.fill)))
+            .collect::<Result<_>>()
     })?;
+    let known = Known::of(plan, &shape, &boxes, &parts);
     let stale = if freshness == Freshness::Fresh { Vec::new() } else { stale(grid, plan, &pending) };
-    Ok(Fetched { array, stale, chunks_read: read.into_inner(), inexact: inexact.into_inner(), coordinates: None })
+    Ok(Fetched { array, known, stale, chunks_read: read.into_inner(), inexact: inexact.into_inner(), coordinates: None })
 }
 
 /// Pieces of the populated part of a window, placed within the window itself.
@@ -106,7 +111,7 @@ struct Fetcher<'a> {
 }
 
 impl Fetcher<'_> {
-    fn piece<T: Cell>(&self, piece: &Piece, tile: &mut Tile<'_, T>, pending: &[Edge]) -> Result<()> {
+    fn piece<T: Cell>(&self, piece: &Piece, tile: &mut Tile<'_, T>, pending: &[Edge]) -> Result<Part> {
         let at = &piece.location;
         if let ReadLayer::Aggregate(layer) = &self.plan.layer
             && self.fresh
@@ -115,26 +120,38 @@ impl Fetcher<'_> {
             let fresh = Fresh::new(self.chunks, layer, &self.plan.base, self.plan.built);
             let chunk = fresh.effective(at, pending)?;
             self.read.fetch_add(fresh.chunks_read(), Ordering::Relaxed);
-            chunk.iter().for_each(|chunk| self.count_inexact(layer, chunk, piece));
-            return copy_cells(self.chunks, piece, tile, chunk.as_ref().map(|chunk| &chunk.values));
+            return chunk.map_or(Ok(Part::Empty), |chunk| self.lay(layer, &chunk, piece, tile));
         }
-        let Some((stored, from)) = self.source(at)? else { return Ok(()) };
+        let Some((stored, from)) = self.source(at)? else { return Ok(Part::Empty) };
         match &self.plan.layer {
             ReadLayer::Base if from == *at => self.decode(LayerId::BASE, at, piece, tile),
             ReadLayer::Aggregate(layer) if from == *at && stored != LayerId::BASE && !layer.is_mode() => {
                 self.decode(layer.id, at, piece, tile)
             }
             ReadLayer::Base => {
-                let chunk = self.chunks.base(&from)?.map(|chunk| self.chunks.spread_base(&chunk, &from, at).cells);
-                self.copy(piece, tile, chunk.as_ref())
+                let Some(chunk) = self.chunks.base(&from)? else { return Ok(Part::Empty) };
+                self.read.fetch_add(1, Ordering::Relaxed);
+                let (chunk, shape) = (self.chunks.spread_base(&chunk, &from, at), self.chunks.grid.structure().chunk_shape());
+                let at = Boxed { of: &shape, start: &piece.in_chunk, shape: &piece.shape };
+                copy_box_of(&chunk.cells, at, tile)?;
+                Ok(self.plan.wanted.of_base(&chunk, at))
             }
             ReadLayer::Aggregate(layer) => {
-                let chunk = self.chunks.layer_at(layer, stored, &from)?;
-                let chunk = chunk.map(|chunk| self.chunks.spread_layer(layer, chunk, &from, at)).transpose()?;
-                chunk.iter().for_each(|chunk| self.count_inexact(layer, chunk, piece));
-                self.copy(piece, tile, chunk.as_ref().map(|chunk| &chunk.values))
+                let Some(chunk) = self.chunks.layer_at(layer, stored, &from)? else { return Ok(Part::Empty) };
+                self.read.fetch_add(1, Ordering::Relaxed);
+                self.lay(layer, &self.chunks.spread_layer(layer, chunk, &from, at)?, piece, tile)
             }
         }
+    }
+
+    /// Copies the box of a decoded chunk of a layer into its place.
+    fn lay<T: Cell>(&self, layer: &LayerSpec, chunk: &Chunk, piece: &Piece, tile: &mut Tile<'_, T>) -> Result<Part> {
+        let grid = self.chunks.grid;
+        let (shape, full) = (grid.structure().chunk_shape(), grid.full(piece.location.levels()));
+        let at = Boxed { of: &shape, start: &piece.in_chunk, shape: &piece.shape };
+        self.inexact.fetch_add(count_inexact(layer, chunk, full, at), Ordering::Relaxed);
+        copy_box_of(&chunk.values, at, tile)?;
+        Ok(self.plan.wanted.of_layer(chunk, full.0, at))
     }
 
     /// Where the cells of a place are stored, and in which layer.
@@ -145,66 +162,38 @@ impl Fetcher<'_> {
         Ok(Some((if self.plan.base.has(at.levels()) { LayerId::BASE } else { LayerId(1) }, *at)))
     }
 
-    fn count_inexact(&self, layer: &LayerSpec, chunk: &Chunk, piece: &Piece) {
-        let grid = self.chunks.grid;
-        let (shape, full) = (grid.structure().chunk_shape(), grid.full(piece.location.levels()));
-        let cells = count_inexact(layer, chunk, full, (&shape, &piece.in_chunk), &piece.shape);
-        self.inexact.fetch_add(cells, Ordering::Relaxed);
-    }
-
     /// The plain case: the box is decoded straight into its place.
-    fn decode<T: Cell>(&self, layer: LayerId, at: &Location, piece: &Piece, tile: &mut Tile<'_, T>) -> Result<()> {
+    fn decode<T: Cell>(&self, layer: LayerId, at: &Location, piece: &Piece, tile: &mut Tile<'_, T>) -> Result<Part> {
         let shape = self.chunks.grid.structure().chunk_shape();
-        let (planes, least) = self.chunks.planes(layer);
+        let ((planes, least), weight) = (self.chunks.planes(layer), self.plan.weight(self.chunks.grid, layer, at));
         let read = self.chunks.with_blob(layer, at, None, |key, blob| {
-            decode_into(key, blob, &BlobSpec::new(&shape, &planes, least)?, &piece.in_chunk, tile)
+            let spec = BlobSpec::new(&shape, &planes, least)?;
+            self.plan.wanted.decode((key, blob), &spec, weight, &piece.in_chunk, tile)
         })?;
         self.read.fetch_add(u64::from(read.is_some()), Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn copy<T: Cell>(&self, piece: &Piece, tile: &mut Tile<'_, T>, values: Option<&Cells>) -> Result<()> {
-        self.read.fetch_add(u64::from(values.is_some()), Ordering::Relaxed);
-        copy_cells(self.chunks, piece, tile, values)
+        Ok(read.unwrap_or(Part::Empty))
     }
 }
 
 /// Counts the cells of a box of a chunk whose value may be another, as the other planes of the layer say.
-pub(super) fn count_inexact(
-    layer: &LayerSpec,
-    chunk: &Chunk,
-    full: Full,
-    (shape, start): (&[usize], &[usize]),
-    size: &[usize],
-) -> u64 {
+pub(super) fn count_inexact(layer: &LayerSpec, chunk: &Chunk, full: Full, at: Boxed<'_>) -> u64 {
     let Some(inexact) = (if layer.is_mode() { kernel::inexact(chunk, full) } else { None }) else { return 0 };
-    let (zero, row) = (vec![0; shape.len()], size[shape.len() - 1]);
+    let (zero, row) = (vec![0; at.of.len()], at.shape[at.shape.len() - 1]);
     let mut cells = 0;
-    for_each_row((shape, start), (size, &zero), size, |from, _| {
+    for_each_row((at.of, at.start), (at.shape, &zero), at.shape, |from, _| {
         cells += inexact[from..from + row].iter().filter(|inexact| **inexact).count() as u64;
     });
     cells
 }
 
-/// Copies the box of a decoded chunk into its place.
-fn copy_cells<T: Cell>(chunks: ChunkReader<'_>, piece: &Piece, tile: &mut Tile<'_, T>, values: Option<&Cells>) -> Result<()> {
-    let Some(values) = values else { return Ok(()) };
-    copy_box_of(values, (&chunks.grid.structure().chunk_shape(), &piece.in_chunk), &piece.shape, tile)
-}
-
-/// Copies a box of cells of a shape into a tile.
-pub(super) fn copy_box_of<T: Cell>(
-    values: &Cells,
-    (shape, start): (&[usize], &[usize]),
-    size: &[usize],
-    tile: &mut Tile<'_, T>,
-) -> Result<()> {
+/// Copies a box of cells into a tile.
+pub(super) fn copy_box_of<T: Cell>(values: &Cells, at: Boxed<'_>, tile: &mut Tile<'_, T>) -> Result<()> {
     let cells = values
         .as_slice::<T>()
         .ok_or_else(|| Error::corrupt("a chunk is of another type").because(DecodeError::Request { reason: "type" }))?;
-    let (zero, row) = (vec![0; shape.len()], size[shape.len() - 1]);
+    let (zero, row) = (vec![0; at.of.len()], at.shape[at.shape.len() - 1]);
     let mut number = 0;
-    for_each_row((shape, start), (size, &zero), size, |from, _| {
+    for_each_row((at.of, at.start), (at.shape, &zero), at.shape, |from, _| {
         tile.row(number).copy_from_slice(&cells[from..from + row]);
         number += 1;
     });

@@ -3,8 +3,8 @@
 use super::plan::CELLS_MAX;
 use super::query::{Detail, Query, Region};
 use crate::error::{Error, Result};
-use crate::grid::{Axis, CellIndex, Extent, Level, Levels, Shape, Structure, Window};
-use crate::kernel::{AxisMap, Resampling};
+use crate::grid::{Axis, Extent, Level, Levels, Structure, Window};
+use crate::kernel::{AxisMap, Method};
 
 pub(super) struct Layout {
     pub(super) window: Window,
@@ -67,7 +67,10 @@ pub(super) fn cells_of(structure: &Structure, region: &Extent, cell: &[f64]) -> 
         if dimension.is_irregular() {
             return Ok((1.0, 1));
         }
-        let cell = if dimension.is_fixed() { 1.0 } else { cell[number] };
+        if dimension.is_fixed() {
+            return Ok((1.0, whole(upper.ceil() - lower.floor())?));
+        }
+        let cell = cell[number];
         if !cell.is_finite() || cell <= 0.0 {
             return Err(Error::invalid(format!("resolution {cell} along axis `{}` is not a positive number", axis.name())));
         }
@@ -82,6 +85,16 @@ pub(super) fn shape_of(structure: &Structure, region: &Extent, shape: &[usize]) 
     let of_axis = |number: usize, &(lower, upper): &(f64, f64), len: usize, axis: &Axis| {
         if irregular == Some(number) {
             return Ok((1.0, 1));
+        }
+        if structure.dimensions()[structure.dimension_of(number)].is_fixed() {
+            let labels = whole(upper.ceil() - lower.floor())?;
+            let refused = || {
+                format!(
+                    "{len} cells of the {labels} labels along axis `{}`: labels are not resampled; ask for {labels}",
+                    axis.name()
+                )
+            };
+            return if len == labels { Ok((1.0, labels)) } else { Err(Error::invalid(refused())) };
         }
         if len == 0 || upper <= lower {
             return Err(Error::invalid(format!("{len} cells over {lower} to {upper} along axis `{}` is no shape", axis.name())));
@@ -109,77 +122,86 @@ fn whole(count: f64) -> Result<usize> {
     }
 }
 
-/// The coarsest level at least as fine as the cells, what to read there, and how its cells become the answer's.
+/// The levels that cells of some sizes over a region are read from: of each dimension the coarsest at least as fine, and where edges are
+/// to meet, one on whose edges those of all cells lie, or else that of the base.
+pub(super) fn levels_for(
+    structure: &Structure,
+    region: &Extent,
+    cells: &Sizes,
+    (base, reach): (Levels, Levels),
+    edges_meet: bool,
+) -> Levels {
+    let irregular = structure.irregular();
+    let fits = |axis: usize, level: Level| {
+        let map = map_of(structure, axis, level, region, cells[axis]);
+        map.ratio >= 1.0 - 1e-9 && (!edges_meet || map.is_aligned())
+    };
+    let level_of = |d: usize| {
+        let all_fit = |level: &Level| *level == base[d] || structure.axes_of(d).all(|axis| fits(axis, *level));
+        let levels = std::iter::successors(Some(base[d]), |level| level.coarser());
+        let coarsest = levels.take_while(|level| *level <= reach[d] && all_fit(level)).last();
+        coarsest.filter(|_| irregular != Some(d)).unwrap_or(base[d])
+    };
+    (0..structure.dimensions().len()).map(level_of).collect()
+}
+
+/// Where cells of a size lie among those of a level, counted from cell 0: from the lower bound of the region on, or from the upper one
+/// where the axis runs backwards.
+fn map_of(structure: &Structure, axis: usize, level: Level, region: &Extent, (cell, len): (f64, usize)) -> AxisMap {
+    let step = structure.axes().nth(axis).map_or(1.0, Axis::step);
+    let (lower, upper) = region.bounds()[axis];
+    let start = structure.position(axis, level, if step < 0.0 { upper } else { lower });
+    AxisMap { start, ratio: cell / (step.abs() * level.scale()), len }
+}
+
+/// What to read at some levels, and how its cells become those that are asked for.
 pub(super) fn resampled(
     structure: &Structure,
     bounds: &Window,
-    region: Extent,
-    cells: Sizes,
-    (base, reach): (Levels, Levels),
-    (resampling, span): (Resampling, (i64, u64)),
+    (region, cells): (&Extent, &Sizes),
+    levels: Levels,
+    (method, span): (Method, (i64, u64)),
 ) -> Result<Layout> {
-    let steps: Vec<f64> = structure.axes().map(|axis| axis.step().abs()).collect();
     let irregular = structure.irregular_axis();
-    let levels: Levels = (0..structure.dimensions().len())
-        .map(|d| {
-            if irregular.is_some_and(|irregular| irregular.dimension == d) {
-                return base[d];
-            }
-            let fits =
-                |level: Level| structure.axes_of(d).all(|axis| steps[axis] * level.scale() <= cells[axis].0 * (1.0 + 1e-9));
-            std::iter::successors(Some(base[d]), |level| level.coarser())
-                .take_while(|level| *level <= reach[d] && (*level == base[d] || fits(*level)))
-                .last()
-                .unwrap_or(base[d])
-        })
-        .collect();
+    // Beyond what was put there is nothing to read, and no cell depends on how far that reaches.
     let cover = structure.cover(bounds, levels);
-    let mut start = vec![0; structure.rank()];
-    let mut shape = vec![0; structure.rank()];
-    let mut maps = Vec::new();
-    let mut extent = Vec::new();
+    let mut window = cover;
+    let (mut maps, mut extent) = (Vec::new(), Vec::new());
     for (axis, world) in structure.axes().enumerate() {
-        let level = levels[structure.dimension_of(axis)];
-        let (lower, upper) = region.bounds()[axis];
         if irregular.is_some_and(|irregular| irregular.axis == axis) {
-            (start[axis], shape[axis]) = span;
+            window = window.along(axis, span.0, span.1);
             maps.push(AxisMap { start: 0.0, ratio: 1.0, len: 1 });
-            extent.push((lower, upper));
+            extent.push(region.bounds()[axis]);
             continue;
         }
-        let (cell, len) = cells[axis];
-        // The first cell lies at the lower bound, or at the upper one where the axis runs backwards.
+        let d = structure.dimension_of(axis);
+        if structure.dimensions()[d].is_fixed() {
+            // Labels are not mixed: those that the region touches, as they are.
+            let (first, len) = (region.bounds()[axis].0.floor(), cells[axis].1);
+            window = window.along(axis, cell(first), len as u64);
+            maps.push(AxisMap { start: 0.0, ratio: 1.0, len });
+            extent.push((first, first + len as f64));
+            continue;
+        }
+        let mut map = map_of(structure, axis, levels[d], region, cells[axis]);
+        let margin = method.reach(map.ratio) + 1.0;
+        let (first, end) = (cover.start()[axis], cover.end()[axis]);
+        let low = cell((map.start - margin).floor()).clamp(first, end - 1);
+        let high = cell((map.start + map.ratio * map.len as f64 + margin).ceil()).clamp(low + 1, end);
+        window = window.along(axis, low, high.abs_diff(low));
+        map.start -= low as f64;
+        maps.push(map);
+        let (lower, upper) = region.bounds()[axis];
         let first = if world.step() < 0.0 { upper } else { lower };
-        let ratio = cell / (steps[axis] * level.scale());
-        let from = structure.position(axis, level, first);
-        let to = from + ratio * len as f64;
-        let margin = resampling.reach(ratio) + 1.0;
-        // Beyond the bounds there is nothing; one kernel of nothing around them is enough.
-        let low = clamp_cell((from - margin).floor(), cover.start()[axis], margin, false);
-        let high = clamp_cell((to + margin).ceil(), cover.end()[axis], margin, true).max(low + 1);
-        (start[axis], shape[axis]) = (low, high.abs_diff(low));
-        maps.push(AxisMap { start: from - low as f64, ratio, len });
-        let last = first + world.step().signum() * cell * len as f64;
-        extent.push((first, last));
+        extent.push((first, first + world.step().signum() * cells[axis].0 * map.len as f64));
     }
-    let window = Window::new(CellIndex::from(start.as_slice()), Shape::from(shape.as_slice())).at(levels);
-    let space = structure.check(&window);
-    let window = if space.is_ok() {
-        window
-    } else {
-        structure.intersection(&window, &cover).ok_or_else(|| Error::invalid("the extent holds no data"))?
-    };
-    let shift = window.start();
-    maps.iter_mut().zip(start.iter().zip(shift.iter())).for_each(|(map, (old, new))| map.start -= (new - old) as f64);
     Ok(Layout { window, extent: Extent::new(extent), maps: Some(maps) })
 }
 
-/// A cell bound, held within `margin` cells of the bound of the data.
-#[expect(clippy::cast_possible_truncation, reason = "whole numbers within the index space, which `as` saturates to")]
-fn clamp_cell(bound: f64, data: i64, margin: f64, upper: bool) -> i64 {
-    let bound = bound as i64;
-    let margin = margin.ceil() as i64;
-    if upper { bound.min(data.saturating_add(margin)) } else { bound.max(data.saturating_sub(margin)) }
+/// The number of a cell; those beyond the index space saturate.
+#[expect(clippy::cast_possible_truncation, reason = "whole numbers, which `as` saturates to the index space")]
+fn cell(position: f64) -> i64 {
+    position as i64
 }
 
 /// Levels finer than the base hold no chunks: the base cells under them are repeated.

@@ -6,6 +6,7 @@ mod fetch;
 mod fold;
 mod fresh;
 mod layout;
+mod parts;
 mod plan;
 mod query;
 mod series;
@@ -24,13 +25,14 @@ pub use serving::Served;
 pub use steps::Steps;
 pub use version::Version;
 
-use crate::array::Array;
+use crate::array::{Array, DType, Validity};
 use crate::error::Result;
 use crate::grid::{Shape, Window};
-use crate::kernel::resample;
+use crate::kernel::{Method, Source, resample};
 use crate::kv::Snapshot;
-use crate::store::Grid;
-use plan::{Plan, ReadLayer};
+use crate::store::{Gaps, Grid};
+use parts::Known;
+use plan::Plan;
 
 /// Answers a query.
 pub(crate) fn read(grid: &Grid, query: &Query) -> Result<Answer> {
@@ -45,27 +47,33 @@ pub(crate) fn read(grid: &Grid, query: &Query) -> Result<Answer> {
 fn read_in(grid: &Grid, snapshot: &dyn Snapshot, query: &Query) -> Result<Answer> {
     let plan = Plan::new(grid, grid.state(snapshot)?, query).map_err(|e| grid.blame(e))?;
     let fetched = fetch::fetch(grid, snapshot, &plan, query.freshness_wanted()).map_err(|e| grid.blame(e))?;
-    let array = match &plan.maps {
-        None => fetched.array,
-        Some(maps) => {
+    let Known { validity, shares } = fetched.known;
+    let (array, validity) = match &plan.maps {
+        None => (fetched.array, validity),
+        Some((maps, method)) => {
             let mut maps = maps.clone();
             if let Some(coordinates) = &fetched.coordinates {
                 maps[coordinates.axis].len = coordinates.ticks.len();
             }
-            let (nodata, fill) = match &plan.layer {
-                // Between integers there are doubles.
-                _ if fetched.array.dtype() != plan.dtype => (None, f64::NAN),
-                ReadLayer::Base => (grid.schema().nodata(), plan.fill),
-                ReadLayer::Aggregate(layer) => {
-                    (Some(layer.fill).filter(|fill| !fill.is_nan() && grid.schema().nodata().is_some()), plan.fill)
-                }
+            // Of nothing there is a count too, and between integers there are doubles.
+            let made = if *method == Method::Parts || fetched.array.dtype() != plan.dtype { DType::F64 } else { plan.dtype };
+            let counts = plan.gaps == Gaps::None;
+            let blank = if counts {
+                0.0
+            } else if made == plan.dtype {
+                plan.fill
+            } else {
+                f64::NAN
             };
-            resample(&fetched.array, &maps, query.resampling(), nodata, fill)
+            let source = Source { cells: &fetched.array, validity: &validity, shares: shares.as_ref() };
+            let (array, validity) = resample(source, &maps, *method, blank);
+            (array, if counts { Validity::All } else { validity })
         }
     };
     tracing::debug!(chunks = fetched.chunks_read, stale = fetched.stale.len(), "a read");
     Ok(Answer {
         array,
+        validity,
         coordinates: fetched.coordinates,
         extent: plan.extent,
         window: plan.window,
@@ -91,7 +99,7 @@ pub(crate) fn events_in(grid: &Grid, snapshot: &dyn Snapshot, query: &Query) -> 
 pub(crate) fn explain(grid: &Grid, query: &Query) -> Result<Explanation> {
     let snapshot = grid.snapshot()?;
     let plan = Plan::new(grid, grid.state(snapshot.as_ref())?, query).map_err(|e| grid.blame(e))?;
-    plan.explain(grid, snapshot.as_ref(), query)
+    plan.explain(grid, snapshot.as_ref())
 }
 
 /// An array without data in the shape of a window.

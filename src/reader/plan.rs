@@ -2,17 +2,18 @@
 
 use std::fmt;
 
-use super::layout::{Layout, Sizes, at_levels, cells_of, region, repeat_base, resampled, shape_of, span};
-use super::query::{Detail, Freshness, Layer, Query};
+use super::layout::{Layout, Sizes, at_levels, cells_of, levels_for, region, repeat_base, resampled, shape_of, span};
+use super::parts::Wanted;
+use super::query::{Detail, Freshness, Layer, Moment, Query, When};
 use super::times::{Times, times};
 use crate::array::DType;
 use crate::dirty;
 use crate::error::{Error, Result};
-use crate::grid::{Extent, Levels, Structure, Window};
-use crate::kernel::{Aggregation, AxisMap, Resampling};
+use crate::grid::{Extent, Levels, Location, Structure, Window};
+use crate::kernel::{Aggregation, AxisMap, Method, Resampling, Weighting};
 use crate::key::LayerId;
 use crate::kv::Snapshot;
-use crate::store::{Base, Grid, LayerSpec, State, base_fill};
+use crate::store::{Base, Gaps, Grid, LayerSpec, State, base_fill, base_gaps};
 
 /// The most cells an answer, or what it is resampled from, may have.
 pub(super) const CELLS_MAX: u64 = 1 << 30;
@@ -43,6 +44,38 @@ impl ReadLayer {
             ReadLayer::Aggregate(spec) => spec.id,
         }
     }
+
+    /// How its cells become those of an answer. Levels that are asked for are not resampled: where they are finer than the base, its
+    /// cells are repeated.
+    fn method(&self, query: &Query) -> Method {
+        match (self, &query.detail) {
+            (ReadLayer::Aggregate(spec), _) if spec.is_measure() => Method::Parts,
+            (_, Detail::Resolution(_) | Detail::Shape(_)) => Method::Values(query.resampling()),
+            (_, Detail::Given | Detail::Levels(_)) => Method::Values(Resampling::Nearest),
+        }
+    }
+
+    /// Whether resampled cells are those of the data only if their edges lie on edges of what is read.
+    fn edges_meet(&self, method: Method) -> bool {
+        let of_cells = match self {
+            ReadLayer::Base => true,
+            ReadLayer::Aggregate(spec) => spec.aggregation == Aggregation::Mean,
+        };
+        method == Method::Parts || of_cells && method == Method::Values(Resampling::Area)
+    }
+
+    /// What is to be read of its cells beside their values.
+    fn wanted(&self, gaps: Gaps, method: Option<Method>) -> Wanted {
+        match self {
+            ReadLayer::Aggregate(spec)
+                if method == Some(Method::Values(Resampling::Area)) && spec.rule().weighting() == Weighting::Area =>
+            {
+                Wanted::Shares
+            }
+            _ if gaps == Gaps::Plane => Wanted::Validity,
+            _ => Wanted::Values,
+        }
+    }
 }
 
 /// How a query is answered.
@@ -54,13 +87,18 @@ pub(super) struct Plan {
     pub(super) bounds: Window,
     pub(super) layer: ReadLayer,
     pub(super) dtype: DType,
+    /// What stands in cells without data.
     pub(super) fill: f64,
+    /// How these are told from others.
+    pub(super) gaps: Gaps,
+    /// What is to be read of cells beside their values.
+    pub(super) wanted: Wanted,
     /// The cells to fetch.
     pub(super) window: Window,
     /// The box of the answer.
     pub(super) extent: Extent,
     /// How the window's cells become the answer's; absent if they are. Along an irregular dimension they are.
-    pub(super) maps: Option<Vec<AxisMap>>,
+    pub(super) maps: Option<(Vec<AxisMap>, Method)>,
     /// What is read along the irregular dimension.
     pub(super) times: Option<Times>,
 }
@@ -80,31 +118,43 @@ impl Plan {
         } else {
             built
         };
-        let of_region = |cells: &dyn Fn(&Extent) -> Result<Sizes>| {
-            let region = region(structure, query, &bounds)?;
-            let (cells, how) = (cells(&region)?, (query.resampling(), span(structure, query, &bounds)?));
-            resampled(structure, &bounds, region, cells, (base, reach), how)
-        };
-        let layout = match &query.detail {
-            Detail::Given | Detail::Levels(_) => at_levels(structure, query, &bounds, base)?,
-            Detail::Resolution(cell) => of_region(&|region| cells_of(structure, region, cell))?,
-            Detail::Shape(shape) => of_region(&|region| shape_of(structure, region, shape))?,
-        };
-        let Layout { window, extent, maps } = repeat_base(structure, layout, base)?;
-        structure.check(&window)?;
-        let levels = window.levels(structure.dimensions().len());
-        check_reach(structure, levels, base, reach)?;
-        let times = times(structure, query, &window, &bounds)?;
         let among = if query.steps.is_some() { None } else { Some(base) };
-        let layer = choose_layer(grid, query.layer.as_ref(), levels, among)?;
-        let (dtype, fill) = match &layer {
-            ReadLayer::Base => (grid.schema().dtype(), base_fill(grid.schema())),
-            ReadLayer::Aggregate(spec) => (spec.dtype, spec.fill),
+        let sizes = match &query.detail {
+            Detail::Given | Detail::Levels(_) => None,
+            Detail::Resolution(cell) => Some(of_region(structure, query, &bounds, &|region| cells_of(structure, region, cell))?),
+            Detail::Shape(shape) => Some(of_region(structure, query, &bounds, &|region| shape_of(structure, region, shape))?),
         };
+        let (layout, layer) = match sizes {
+            None => {
+                let layout = repeat_base(structure, at_levels(structure, query, &bounds, base)?, base)?;
+                let layer = choose_layer(grid, query.layer.as_ref(), layout.window.levels(base.len()), among)?;
+                (layout, layer)
+            }
+            Some((region, cells)) => {
+                let asked = asked_for(grid, query);
+                // Base cells are read at their own levels.
+                let reach = if asked == Some(Layer::Base) { base } else { reach };
+                let levels = |edges_meet| levels_for(structure, &region, &cells, (base, reach), edges_meet);
+                let layer = choose_layer(grid, asked.as_ref(), levels(false), among)?;
+                let method = layer.method(query);
+                let how = (method, span(structure, query, &bounds)?);
+                (resampled(structure, &bounds, (&region, &cells), levels(layer.edges_meet(method)), how)?, layer)
+            }
+        };
+        let Layout { window, extent, maps } = layout;
+        structure.check(&window)?;
+        check_reach(structure, window.levels(base.len()), base, reach)?;
+        let times = times(structure, query, &window, &bounds)?;
+        let (dtype, fill, gaps) = match &layer {
+            ReadLayer::Base => (grid.schema().dtype(), base_fill(grid.schema()), base_gaps(grid.schema())),
+            ReadLayer::Aggregate(spec) => (spec.dtype, spec.blank, spec.gaps),
+        };
+        let maps = maps.map(|maps| (maps, layer.method(query)));
+        let wanted = layer.wanted(gaps, maps.as_ref().map(|(_, method)| *method));
         // How many events there are is found when they are read.
         let one = |axis: usize| times.as_ref().is_some_and(|times| times.irregular.axis == axis);
         let sized = times.as_ref().map_or(window, |times| window.along(times.irregular.axis, *times.ticks.start(), 1));
-        let lens = |maps: &Vec<AxisMap>| {
+        let lens = |(maps, _): &(Vec<AxisMap>, Method)| {
             let mut lens = maps.iter().enumerate().filter(|(axis, _)| !one(*axis)).map(|(_, map)| map.len as u64);
             lens.try_fold(1_u64, u64::checked_mul)
         };
@@ -114,16 +164,16 @@ impl Plan {
                 "the answer would have more than {CELLS_MAX} cells; ask for a coarser level or a smaller extent"
             )));
         }
-        let resampled = maps.as_ref().is_some_and(|maps| {
+        let resampled = maps.as_ref().is_some_and(|(maps, _)| {
             maps.iter().enumerate().any(|(axis, map)| map.len > RESAMPLED_AXIS_MAX && !one(axis))
                 || sized.cells().is_none_or(|cells| cells > RESAMPLED_MAX)
         });
         if resampled {
             return Err(Error::invalid(format!(
-                "a resampled answer may have {RESAMPLED_AXIS_MAX} cells along an axis, and be made of {RESAMPLED_MAX}; ask for less at a time"
+                "a resampled answer may have {RESAMPLED_AXIS_MAX} cells along an axis, and be made of {RESAMPLED_MAX}; ask for less at a time, or for cells whose edges are those of a coarser level, by a level or a resolution of 2, 4, 8 .. base cells"
             )));
         }
-        let plan = Self { base: all, built, bounds, layer, dtype, fill, window, extent, maps, times };
+        let plan = Self { base: all, built, bounds, layer, dtype, fill, gaps, wanted, window, extent, maps, times };
         match plan.columns(structure).map(|window| structure.chunk_count(&window)) {
             Some(chunks) if chunks > CHUNKS_MAX => Err(Error::invalid(format!(
                 "the read would touch {chunks} chunks, more than {CHUNKS_MAX}; ask for a coarser level or a smaller extent"
@@ -134,6 +184,15 @@ impl Plan {
 
     pub(super) fn levels(&self) -> Levels {
         self.window.levels(self.bounds.levels(0).len())
+    }
+
+    /// The plane of a layer's blob at a place that says how much of its cells is valid, and the weight of a wholly valid one there.
+    pub(super) fn weight(&self, grid: &Grid, layer: LayerId, at: &Location) -> (Option<(usize, DType)>, f64) {
+        let plane = match &self.layer {
+            ReadLayer::Aggregate(spec) if spec.id == layer => spec.weight_plane(),
+            _ => (self.gaps == Gaps::Plane).then_some((1, DType::U8)),
+        };
+        (plane, grid.full(at.levels()).0)
     }
 
     /// The part of the window within which anything can be stored.
@@ -164,7 +223,7 @@ impl Plan {
         }
     }
 
-    pub(super) fn explain(&self, grid: &Grid, snapshot: &dyn Snapshot, query: &Query) -> Result<Explanation> {
+    pub(super) fn explain(&self, grid: &Grid, snapshot: &dyn Snapshot) -> Result<Explanation> {
         let structure = grid.structure();
         let (touched, stored, stale) = self.counts(grid, snapshot)?;
         Ok(Explanation {
@@ -175,7 +234,7 @@ impl Plan {
             chunks: touched,
             stored,
             stale,
-            resampling: self.maps.as_ref().map(|maps| (query.resampling(), maps.iter().map(|map| map.len).collect())),
+            resampling: self.maps.as_ref().map(|(maps, method)| (method.resampling(), maps.iter().map(|map| map.len).collect())),
             dimensions: structure.dimensions().iter().map(|d| d.name().to_owned()).collect(),
         })
     }
@@ -249,6 +308,31 @@ fn check_reach(structure: &Structure, levels: Levels, base: Levels, reach: Level
             base[d],
             reach[d]
         ))),
+    }
+}
+
+/// The box of the world that is asked for, and the cells that it is to have.
+fn of_region(
+    structure: &Structure,
+    query: &Query,
+    bounds: &Window,
+    cells: &dyn Fn(&Extent) -> Result<Sizes>,
+) -> Result<(Extent, Sizes)> {
+    let region = region(structure, query, bounds)?;
+    let cells = cells(&region)?;
+    Ok((region, cells))
+}
+
+/// The layer that is asked for, by name or as the mean of areas.
+fn asked_for(grid: &Grid, query: &Query) -> Option<Layer> {
+    // What lies between two moments is known of base cells alone.
+    let between = matches!(query.when, When::Moment { how: Moment::Linear, .. });
+    let mean = !between && grid.schema().aggregators().contains(&Aggregation::Mean);
+    match query.resampling() {
+        Resampling::Area if query.layer.is_none() && query.steps.is_none() => {
+            Some(if mean { Layer::Aggregate(Aggregation::Mean) } else { Layer::Base })
+        }
+        _ => query.layer.clone(),
     }
 }
 

@@ -4,8 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ndarray::ArrayD;
+
 use super::steps::Even;
-use crate::array::Array;
+use crate::array::{Array, Validity};
 use crate::error::{Error, Result};
 use crate::grid::{Extent, Levels, Window};
 use crate::kernel::{Aggregation, Resampling};
@@ -176,14 +178,16 @@ impl Query {
         self
     }
 
-    /// These values; by default the base at the base levels, and the grid's first aggregator above.
+    /// These values; by default the base at the base levels, and the grid's first aggregator above; but what is resampled by area is
+    /// taken from the layer `mean`, or from the base where there is none.
     #[must_use]
     pub fn layer(mut self, layer: Layer) -> Self {
         self.layer = Some(layer);
         self
     }
 
-    /// How cells between cells are found where a resolution or shape is asked for; the nearest by default.
+    /// How cells between cells are found where a resolution or shape is asked for; the nearest by default. [`Resampling`] has the
+    /// rules, for the layers `sum` and `count` too.
     #[must_use]
     pub fn resampled(mut self, resampling: Resampling) -> Self {
         self.resampling = resampling;
@@ -270,10 +274,12 @@ pub struct Coordinates {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Answer {
-    /// The cells, with an axis for each of the grid's. Cells without data hold NaN in aggregates that are floats, the grid's
-    /// nodata value in those that are integers (0 where it has none). In the base they hold the grid's nodata value; where it has none, NaN
-    /// or 0.
+    /// The cells, with an axis for each of the grid's. [`valid`](Self::valid) says which hold data. The others hold the grid's nodata
+    /// value in the base and in integer layers, or where it has none 0, and NaN in layers and bases of floats. But those of an integer `sum` of a grid
+    /// with a nodata value, which can be a sum, hold the least int64 or the greatest uint64.
     pub array: Array,
+    /// Which cells hold data. What it does not cost to say is not said of each: see [`valid`](Self::valid), [`values`](Self::values).
+    pub validity: Validity,
     /// Where the array's cells lie along the irregular dimension, of which it has those cells only that hold something: events,
     /// or bins with data. `None` if the grid has no such dimension.
     pub coordinates: Option<Coordinates>,
@@ -291,4 +297,17 @@ pub struct Answer {
     /// Cells of the window, before resampling, of which another class than the one given could be the most frequent, because
     /// a cell under them had more classes than the layer keeps ([`Aggregation::Mode`]). 0 in every other layer.
     pub inexact: u64,
+}
+
+impl Answer {
+    /// Whether each cell holds data, in the shape of the [`array`](Self::array); `None` if every cell does. Every cell of the layer `count`
+    /// does: of nothing there is a count too.
+    pub fn valid(&self) -> Option<ArrayD<bool>> {
+        self.validity.mask(&self.array)
+    }
+
+    /// Every cell as a double, in C order; `None` where it holds no data.
+    pub fn values(&self) -> impl Iterator<Item = Option<f64>> + '_ {
+        self.validity.values(&self.array)
+    }
 }

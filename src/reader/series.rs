@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use ndarray::ArrayD;
 use rayon::prelude::*;
 
-use super::query::{Coordinates, Freshness, Layer, Query};
+use super::query::{Answer, Coordinates, Freshness, Layer, Query};
 use super::steps::Steps;
 use super::{read_in, series_events};
-use crate::array::{Array, Cell, Cells, with_dtype, with_view};
+use crate::array::{Array, Cell, Cells, Validity, with_dtype, with_view};
 use crate::error::{Error, Result};
 use crate::grid::{CellIndex, Levels, Shape, Structure, Window};
 use crate::kv::Snapshot;
@@ -71,6 +72,8 @@ pub struct Series {
     /// (cell, step): a row for each cell, in the order they were asked for. Steps without data are as in
     /// [`Answer::array`](super::Answer).
     pub array: Array,
+    /// Which values are data, as in [`Answer::validity`](super::Answer).
+    pub validity: Validity,
     /// Where each step begins in world coordinates, and where the last one ends: one more than there are steps.
     pub edges: Vec<f64>,
     /// Along an irregular dimension the exact ticks: those at which any of the cells' chunks has an event, or bins with data.
@@ -85,6 +88,18 @@ pub struct Series {
     pub stale: Vec<Window>,
     /// Chunks read and decoded.
     pub chunks_read: u64,
+}
+
+impl Series {
+    /// Whether each value is data, in the shape of the [`array`](Self::array); `None` if every one is.
+    pub fn valid(&self) -> Option<ArrayD<bool>> {
+        self.validity.mask(&self.array)
+    }
+
+    /// Every value as a double, in C order; `None` where there is no data.
+    pub fn values(&self) -> impl Iterator<Item = Option<f64>> + '_ {
+        self.validity.values(&self.array)
+    }
 }
 
 /// Cells of one column of chunks: their numbers, and the box around them without the series' axis.
@@ -127,9 +142,19 @@ fn read_all(grid: &Grid, snapshot: &dyn Snapshot, query: &SeriesQuery) -> Result
     stale.dedup();
     let shape = [cells.len(), usize::try_from(len).unwrap_or(usize::MAX)];
     let array = with_dtype!(dtype, |T| assembled::<T>(&shape, &tasks, &taken));
+    let validity = validity(taken.iter(), || {
+        let mut mask = ArrayD::from_elem(&shape[..], true);
+        for (task, part) in tasks.iter().zip(&taken) {
+            for (number, valid) in task.cells.iter().zip(part.valid.iter().flatten()) {
+                let mut row = mask.index_axis_mut(ndarray::Axis(0), *number);
+                row.iter_mut().skip(task.from).zip(valid).for_each(|(to, valid)| *to = *valid);
+            }
+        }
+        mask
+    });
     let level = levels[structure.dimension_of(axis)];
     let edges = (0..=len).map(|step| structure.edge(axis, level, start.saturating_add_unsigned(step))).collect();
-    Ok(Series { array, edges, coordinates: None, axis, levels, layer, stale, chunks_read })
+    Ok(Series { array, validity, edges, coordinates: None, axis, levels, layer, stale, chunks_read })
 }
 
 /// Refuses a series that would not fit memory.
@@ -153,6 +178,10 @@ struct Task {
 /// What a task came to: the values of each of its cells.
 pub(super) struct Taken {
     pub(super) values: Vec<Cells>,
+    /// Which of them are data, where there is a mask.
+    pub(super) valid: Option<Vec<Vec<bool>>>,
+    /// What says so elsewhere.
+    pub(super) told: Validity,
     pub(super) layer: Layer,
     pub(super) stale: Vec<Window>,
     pub(super) chunks_read: u64,
@@ -165,8 +194,29 @@ impl Task {
             asked = asked.layer(layer);
         }
         let answer = read_in(grid, snapshot, &asked)?;
-        let values = self.cells.iter().map(|number| pick(&answer.array, axis, &cells[*number], &self.window)).collect();
-        Ok(Taken { values, layer: answer.layer, stale: answer.stale, chunks_read: answer.chunks_read })
+        let at: Vec<CellIndex> = self.cells.iter().map(|number| cells[*number]).collect();
+        Ok(Taken::of(answer, axis, &at, &self.window))
+    }
+}
+
+impl Taken {
+    /// The values of some cells of an answer along an axis.
+    pub(super) fn of(answer: Answer, axis: usize, cells: &[CellIndex], window: &Window) -> Self {
+        let values =
+            cells.iter().map(|cell| with_view!(Array, &answer.array, |array| line(array, axis, cell, window).into())).collect();
+        let (valid, told) = match answer.validity {
+            Validity::Mask(mask) => (Some(cells.iter().map(|cell| line(&mask, axis, cell, window)).collect()), Validity::All),
+            told => (None, told),
+        };
+        Self { values, valid, told, layer: answer.layer, stale: answer.stale, chunks_read: answer.chunks_read }
+    }
+}
+
+/// Which values of a series are data: those of its reads say it, or else a mask does.
+pub(super) fn validity<'t>(mut taken: impl Iterator<Item = &'t Taken>, mask: impl FnOnce() -> ArrayD<bool>) -> Validity {
+    match taken.find(|part| part.valid.is_none() && part.told != Validity::All) {
+        Some(part) => part.told.clone(),
+        None => Validity::of_mask(Some(mask())),
     }
 }
 
@@ -254,18 +304,12 @@ pub(super) fn columns(structure: &Structure, axis: usize, cells: &[CellIndex], l
     columns.into_values().collect()
 }
 
-/// The values of one cell along the series' axis of a window's array.
-pub(super) fn pick(array: &Array, axis: usize, cell: &CellIndex, window: &Window) -> Cells {
-    fn of<T: Cell>(cells: &ndarray::ArrayD<T>, at: &[Option<usize>]) -> Cells {
-        let mut view = cells.view();
-        for (axis, index) in at.iter().enumerate().rev() {
-            if let Some(index) = index {
-                view = view.index_axis_move(ndarray::Axis(axis), *index);
-            }
-        }
-        Cells::from(view.iter().copied().collect::<Vec<T>>())
-    }
+/// The line of one cell along the series' axis of a window's array.
+fn line<T: Copy>(cells: &ArrayD<T>, axis: usize, cell: &CellIndex, window: &Window) -> Vec<T> {
     let index = |number: usize| usize::try_from(cell[number] - window.start()[number]).unwrap_or(0);
-    let at: Vec<Option<usize>> = (0..cell.len()).map(|number| (number != axis).then(|| index(number))).collect();
-    with_view!(Array, array, |cells| of(cells, &at))
+    let mut view = cells.view();
+    for number in (0..cell.len()).rev().filter(|number| *number != axis) {
+        view = view.index_axis_move(ndarray::Axis(number), index(number));
+    }
+    view.iter().copied().collect()
 }

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use ndarray::ArrayD;
 use rayon::prelude::*;
 
-use super::query::{Coordinates, Query};
-use super::series::{Series, SeriesQuery, Taken, cell_at, columns, pick, too_many};
+use super::query::{Coordinates, Layer, Query};
+use super::series::{Series, SeriesQuery, Taken, cell_at, columns, too_many, validity};
 use super::{events, read_in};
-use crate::array::{Array, Cell, Cells, with_dtype};
+use crate::array::{Array, Cell, Cells, Validity, with_dtype};
 use crate::error::{Error, Result};
 use crate::grid::{CellIndex, Irregular, Level, Levels, Shape, Window};
+use crate::kernel::Aggregation;
 use crate::kv::Snapshot;
 use crate::store::{Grid, State};
 
@@ -41,17 +43,23 @@ pub(super) fn read(grid: &Grid, snapshot: &dyn Snapshot, query: &SeriesQuery, st
     let steps: BTreeSet<i64> = taken.iter().flat_map(|(of, _)| of.ticks.iter().copied()).collect();
     let steps: Vec<i64> = steps.into_iter().collect();
     too_many(cells.len(), steps.len() as u64)?;
-    let fill = match grid.layers().iter().find(|spec| super::Layer::Aggregate(spec.aggregation.clone()) == layer) {
-        Some(spec) => spec.fill,
+    let fill = match grid.layers().iter().find(|spec| Layer::Aggregate(spec.aggregation.clone()) == layer) {
+        Some(spec) => spec.blank,
         None => crate::store::base_fill(grid.schema()),
     };
     let array = with_dtype!(dtype, |T| assembled::<T>((cells.len(), fill), &steps, &tasks, &taken));
+    let validity = match layer {
+        // Of nothing there is a count too.
+        Layer::Aggregate(Aggregation::Count) => Validity::All,
+        _ => validity(taken.iter().map(|(_, part)| part), || mask(cells.len(), &steps, &tasks, &taken)),
+    };
     let mut stale: Vec<Window> = taken.iter().flat_map(|(_, part)| part.stale.iter().copied()).collect();
     stale.sort_unstable();
     stale.dedup();
     let end = steps.last().map(|last| last.saturating_add_unsigned(width) as f64);
     Ok(Series {
         array,
+        validity,
         edges: steps.iter().map(|tick| *tick as f64).chain(end).collect(),
         coordinates: Some(Coordinates { axis, ticks: steps, width }),
         axis,
@@ -67,7 +75,7 @@ fn listed(grid: &Grid, snapshot: &dyn Snapshot, state: State, tasks: &[Task]) ->
     let mut all = BTreeSet::new();
     for task in tasks {
         // The base has every event, whichever layer is read.
-        let query = task.query.clone().layer(super::Layer::Base);
+        let query = task.query.clone().layer(Layer::Base);
         all.extend(events::ticks(grid, snapshot, &super::plan::Plan::new(grid, state, &query)?, query.freshness_wanted())?);
     }
     Ok(all.into_iter().collect())
@@ -106,10 +114,24 @@ fn tasks(
 impl Task {
     fn read(&self, grid: &Grid, snapshot: &dyn Snapshot, cells: &[CellIndex], axis: usize) -> Result<(Coordinates, Taken)> {
         let answer = read_in(grid, snapshot, &self.query)?;
-        let values = self.cells.iter().map(|number| pick(&answer.array, axis, &cells[*number], &self.window)).collect();
-        let coordinates = answer.coordinates.ok_or_else(|| Error::invalid("it has no irregular dimension"))?;
-        Ok((coordinates, Taken { values, layer: answer.layer, stale: answer.stale, chunks_read: answer.chunks_read }))
+        let coordinates = answer.coordinates.clone().ok_or_else(|| Error::invalid("it has no irregular dimension"))?;
+        let at: Vec<CellIndex> = self.cells.iter().map(|number| cells[*number]).collect();
+        Ok((coordinates, Taken::of(answer, axis, &at, &self.window)))
     }
+}
+
+/// Where a series has data: nowhere but where one of its reads has.
+fn mask(cells: usize, steps: &[i64], tasks: &[Task], taken: &[(Coordinates, Taken)]) -> ArrayD<bool> {
+    let mut mask = ArrayD::from_elem(&[cells, steps.len()][..], false);
+    for (task, (coordinates, part)) in tasks.iter().zip(taken) {
+        let places: Vec<usize> = coordinates.ticks.iter().filter_map(|tick| steps.binary_search(tick).ok()).collect();
+        for (at, number) in task.cells.iter().enumerate() {
+            let mut row = mask.index_axis_mut(ndarray::Axis(0), *number);
+            let valid = part.valid.as_ref().and_then(|valid| valid.get(at));
+            places.iter().enumerate().for_each(|(step, place)| row[*place] = valid.is_none_or(|valid| valid[step]));
+        }
+    }
+    mask
 }
 
 fn assembled<T: Cell>((cells, fill): (usize, f64), steps: &[i64], tasks: &[Task], taken: &[(Coordinates, Taken)]) -> Array {

@@ -34,8 +34,8 @@ pub(crate) fn version(grid: &Grid, query: &Query) -> Result<Version> {
         digest.number(lower.to_bits());
         digest.number(upper.to_bits());
     }
-    if let Some(maps) = &plan.maps {
-        digest.bytes(query.resampling().to_string().as_bytes());
+    if let Some((maps, method)) = &plan.maps {
+        digest.bytes(method.resampling().to_string().as_bytes());
         maps.iter().for_each(|map| digest.number(map.len as u64));
     }
     if plan.times.is_some() {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::array::{Cells, DType};
+use crate::array::{Cell, Cells, DType};
 use crate::codec::{BlobSpec, DecodeError, Filter, Plane, encode, has_strips};
 use crate::error::{Error, ErrorKind, Result};
 use crate::grid::{Levels, Location, Schema, Tuple};
@@ -22,11 +22,29 @@ pub(crate) struct LayerSpec {
     pub(crate) id: LayerId,
     pub(crate) aggregation: Aggregation,
     pub(crate) dtype: DType,
-    /// What stands in a cell without data.
-    pub(crate) fill: f64,
+    /// What stands in a cell without data in an answer.
+    pub(crate) blank: f64,
+    /// How such cells are told from others.
+    pub(crate) gaps: Gaps,
     rule: Rule,
     /// The types of the planes of a blob, and how many of them there are at least.
     planes: (Vec<DType>, usize),
+}
+
+/// How cells without data are told from others.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Gaps {
+    /// There are none: every cell is a value.
+    None,
+    /// They hold NaN, or this value, which no cell with data has.
+    Values(Option<f64>),
+    /// By another plane of the chunk, which those without gaps leave out.
+    Plane,
+}
+
+/// How base cells without data are told from others.
+pub(crate) fn base_gaps(schema: &Schema) -> Gaps {
+    if schema.needs_mask() { Gaps::Plane } else { Gaps::Values(schema.nodata()) }
 }
 
 /// The chunks at one location, one a layer in the schema's order.
@@ -44,9 +62,19 @@ impl LayerSpec {
                 (true, _) => f64::NAN,
                 (false, _) => nodata.unwrap_or(0.0),
             };
+            // What is made of cells, not chosen among them, can be the nodata value and have data.
+            let (gaps, blank) = match (dtype, aggregation) {
+                (_, Aggregation::Count) => (Gaps::None, fill),
+                (DType::F32 | DType::F64, _) => (Gaps::Values(None), fill),
+                (DType::I64, Aggregation::Sum) if nodata.is_some() => (Gaps::Plane, i64::MIN.to_f64()),
+                (DType::U64, Aggregation::Sum) if nodata.is_some() => (Gaps::Plane, u64::MAX.to_f64()),
+                (_, Aggregation::Sum | Aggregation::Custom { .. }) => (Gaps::Plane, fill),
+                _ if nodata.is_some() => (Gaps::Values(nodata), fill),
+                _ => (Gaps::Plane, fill),
+            };
             let rule = Rule::new(operation(schema, aggregation, registered), dtype, fill);
             let id = LayerId(u8::try_from(i + 1).unwrap_or(u8::MAX));
-            LayerSpec { id, aggregation: aggregation.clone(), dtype, fill, planes: rule.planes(), rule }
+            LayerSpec { id, aggregation: aggregation.clone(), dtype, blank, gaps, planes: rule.planes(), rule }
         };
         schema.aggregators().iter().enumerate().map(layer).collect()
     }
@@ -62,6 +90,17 @@ impl LayerSpec {
     /// How it is computed.
     pub(crate) fn rule(&self) -> &Rule {
         &self.rule
+    }
+
+    /// Whether the values measure an area: those of parts of a cell add up to its own.
+    pub(crate) fn is_measure(&self) -> bool {
+        matches!(self.rule.op, Op::Sum | Op::Count)
+    }
+
+    /// The number and the type of the plane of a blob that says how much of each cell is valid, if it is one of areas or a mask.
+    pub(crate) fn weight_plane(&self) -> Option<(usize, DType)> {
+        let number = 1 + self.rule.fixed();
+        (self.rule.weighting() != Weighting::None).then(|| (number, self.planes.0[number]))
     }
 
     /// Whether the values of the layer may be inexact, which its chunks say of each cell.
@@ -400,7 +439,7 @@ impl<'a> ChunkReader<'a> {
             _ => Cells::from(weight.iter().map(|&w| u8::from(w > 0.0)).collect::<Vec<u8>>()),
         });
         let filter = if layer.dtype == schema.dtype() { schema.filter() } else { Filter::default_for(layer.dtype) };
-        let mut planes = vec![Plane::new(&chunk.values, filter, layer.fill)];
+        let mut planes = vec![Plane::new(&chunk.values, filter, layer.rule.fill)];
         let state = |cells| Plane::new(cells, Filter::Auto, f64::NAN);
         let plain = |cells| Plane::new(cells, Filter::Narrow, f64::NAN);
         planes.extend(fixed.iter().map(state));

@@ -37,7 +37,7 @@ pub(crate) use base::Base;
 pub(crate) use blocked::Blocked;
 pub(crate) use catalog::{RecordKind, decode_record, encode_record, read as read_record};
 use chunks::Registered;
-pub(crate) use chunks::{BaseChunk, ChunkReader, ChunkWrite, LayerChunks, LayerSpec, Place, Written, base_fill};
+pub(crate) use chunks::{BaseChunk, ChunkReader, ChunkWrite, Gaps, LayerChunks, LayerSpec, Place, Written, base_fill, base_gaps};
 pub use grid::Grid;
 pub(crate) use journal::{Journal, Number};
 pub use listing::ChunkInfo;

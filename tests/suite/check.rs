@@ -64,7 +64,8 @@ pub fn difference(answer: &Answer, oracle: &mut Oracle, layer: Option<&Aggregati
     let (want, slack) = (oracle.expected(layer, at, &window), oracle.slack(layer));
     let got: Vec<f64> = answer.array.iter_f64().collect();
     assert_eq!(got.len(), want.len());
-    for ((index, got), want) in indices(&window.shape()).zip(got).zip(want) {
+    let held = oracle.held(layer, at, &window).into_iter().zip(answer.values());
+    for (((index, got), want), (held, valid)) in indices(&window.shape()).zip(got).zip(want).zip(held) {
         let cell: Vec<i64> = index.iter().zip(window.start().iter()).map(|(i, start)| i + start).collect();
         let stale = answer
             .stale
@@ -73,6 +74,11 @@ pub fn difference(answer: &Answer, oracle: &mut Oracle, layer: Option<&Aggregati
         let close = slack.is_some_and(|slack| (got - want).abs() <= slack);
         if !stale && !close && !same(got, want, layer, oracle) {
             return Some(format!("{layer:?} at {at:?}: cell {cell:?} is {got}, not {want}"));
+        }
+        // Of nothing there is a count too; what is not a number is no data.
+        let is_data = layer == Some(&Aggregation::Count) || held.is_some_and(|held| !held.is_nan());
+        if !stale && is_data != valid.is_some() {
+            return Some(format!("{layer:?} at {at:?}: cell {cell:?} is {got}, and is said to be data: {}", valid.is_some()));
         }
     }
     None

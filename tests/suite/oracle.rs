@@ -343,6 +343,9 @@ impl Oracle {
             Some(Aggregation::Count) => 0.0,
             Some(_) if self.dtype(layer).is_float() => f64::NAN,
             None if self.schema.dtype().is_float() => f64::NAN,
+            // A sum can be the nodata value.
+            Some(Aggregation::Sum) if self.schema.nodata().is_some() && self.dtype(layer) == DType::I64 => i64::MIN.to_f64(),
+            Some(Aggregation::Sum) if self.schema.nodata().is_some() => u64::MAX.to_f64(),
             _ => self.schema.nodata().unwrap_or(0.0),
         }
     }
@@ -494,7 +497,13 @@ impl Oracle {
 
     /// The cells of a window as a read must give them, in C order.
     pub fn expected(&mut self, layer: Option<&Aggregation>, levels: &[i8], window: &Window) -> Vec<f64> {
-        let (fill, zeros) = (self.fill(layer), self.zeros(levels));
+        let fill = self.fill(layer);
+        self.held(layer, levels, window).into_iter().map(|value| value.unwrap_or(fill)).collect()
+    }
+
+    /// The same of those that hold data.
+    pub fn held(&mut self, layer: Option<&Aggregation>, levels: &[i8], window: &Window) -> Vec<Option<f64>> {
+        let zeros = self.zeros(levels);
         let cells = layer.map(|layer| self.layer(layer, levels));
         let place = |index: Vec<i64>| -> Place {
             (0..self.rank()).map(|axis| window.start()[axis] + index[axis] + zeros[axis]).collect()
@@ -505,7 +514,7 @@ impl Oracle {
             None => self.cells.get(&place.iter().zip(&up).map(|(at, up)| at << up).collect::<Place>()).copied(),
             Some(cells) => cells.get(&place).map(|cell| cell.0),
         };
-        indices(&window.shape()).map(|index| value(place(index)).unwrap_or(fill)).collect()
+        indices(&window.shape()).map(|index| value(place(index))).collect()
     }
 
     /// The box of the world that a window of a level covers, from the positions of its edges on the line of level 0.

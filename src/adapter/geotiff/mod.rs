@@ -28,6 +28,7 @@ mod directory;
 mod fuzz;
 mod georef;
 mod layout;
+mod mask;
 mod nodata;
 mod pages;
 mod predictor;

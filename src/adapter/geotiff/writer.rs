@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io::{Seek, Write};
 use std::path::Path;
 
-use ndarray::{ArrayView2, ArrayView3, Axis, Ix3, s};
+use ndarray::{Array2, ArrayView2, ArrayView3, Axis, Ix3, s};
 use rayon::prelude::*;
 use tiff::encoder::{DirectoryEncoder, TiffEncoder, TiffKind, TiffKindBig, TiffKindStandard, TiffValue};
 use tiff::tags::{Tag, Type};
@@ -13,14 +13,14 @@ use super::directory::tag;
 use super::georef::{Affine, WKT_MARK, key};
 use super::layout::Compression;
 use super::reader::Band;
-use super::{nodata, predictor};
+use super::{mask, nodata, predictor};
 use crate::adapter::file;
 use crate::array::{ArrayView, Cell, Cells, DType, with_view};
 use crate::error::{Error, Result};
 use crate::grid::is_geodetic;
 
 /// Rows and columns of a tile. The standard asks for multiples of 16; this is what most readers are tuned to.
-const TILE: usize = 256;
+pub(super) const TILE: usize = 256;
 
 /// A file is made a BigTIFF if its cells come to more: offsets in a classic one end at 4 GiB.
 const CLASSIC_BYTES_MAX: usize = 0xF000_0000;
@@ -38,6 +38,8 @@ pub struct Profile {
     pub crs: Option<String>,
     /// One cell of the array's type that marks absent data.
     pub nodata: Option<Cells>,
+    /// Which cells hold data, (y, x) for all bands, where no value can mark the others: becomes a mask inside the file.
+    pub mask: Option<Array2<bool>>,
     /// [`Compression::Deflate`] unless set.
     pub compression: Compression,
     /// Names, scales and offsets: none, or one entry a band.
@@ -48,7 +50,15 @@ pub struct Profile {
 
 impl Default for Profile {
     fn default() -> Self {
-        Self { affine: None, crs: None, nodata: None, compression: Compression::Deflate, bands: Vec::new(), big: false }
+        Self {
+            affine: None,
+            crs: None,
+            nodata: None,
+            mask: None,
+            compression: Compression::Deflate,
+            bands: Vec::new(),
+            big: false,
+        }
     }
 }
 
@@ -84,6 +94,9 @@ fn write_cells<T: Cell>(out: impl Write + Seek, array: ArrayView3<'_, T>, profil
     if profile.nodata.as_ref().is_some_and(|cell| cell.dtype() != T::DTYPE || cell.len() != 1) {
         return Err(Error::invalid(format!("the nodata value is not one cell of {}", T::DTYPE)));
     }
+    if profile.mask.as_ref().is_some_and(|mask| mask.dim() != (height, width)) {
+        return Err(Error::invalid(format!("the mask has not the {height} by {width} cells of the array")));
+    }
     if !profile.bands.is_empty() && profile.bands.len() != bands {
         return Err(Error::invalid(format!("{} bands are described; the array has {bands}", profile.bands.len())));
     }
@@ -95,8 +108,17 @@ fn write_cells<T: Cell>(out: impl Write + Seek, array: ArrayView3<'_, T>, profil
 }
 
 fn encode<W: Write + Seek, T: Cell, K: TiffKind>(out: W, array: ArrayView3<'_, T>, profile: &Profile) -> Result<()> {
-    let (bands, height, width) = array.dim();
     let mut encoder = TiffEncoder::<W, K>::new_generic(out).map_err(failed)?;
+    encode_image(&mut encoder, array, profile)?;
+    profile.mask.as_ref().map_or(Ok(()), |mask| mask::write(&mut encoder, mask.view()))
+}
+
+fn encode_image<W: Write + Seek, T: Cell, K: TiffKind>(
+    encoder: &mut TiffEncoder<W, K>,
+    array: ArrayView3<'_, T>,
+    profile: &Profile,
+) -> Result<()> {
+    let (bands, height, width) = array.dim();
     let mut directory = encoder.image_directory().map_err(failed)?;
     let places: Vec<[usize; 3]> = (0..bands)
         .flat_map(|band| {
@@ -163,29 +185,34 @@ fn compress<T: Cell>(cells: &[T], compression: Compression) -> Result<Vec<u8>> {
             predictor::differentiate(row, size, 1);
         }
     }
+    compress_bytes(&bytes, compression)
+}
+
+/// The bytes of a tile, compressed.
+pub(super) fn compress_bytes(bytes: &[u8], compression: Compression) -> Result<Vec<u8>> {
     let cannot = |cause: std::io::Error| Error::unavailable("a tile cannot be compressed").because(cause);
     match compression {
         Compression::Deflate => {
             let mut stream = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
-            stream.write_all(&bytes).and_then(|()| stream.finish()).map_err(cannot)
+            stream.write_all(bytes).and_then(|()| stream.finish()).map_err(cannot)
         }
-        Compression::Zstd => zstd::bulk::compress(&bytes, zstd::DEFAULT_COMPRESSION_LEVEL).map_err(cannot),
+        Compression::Zstd => zstd::bulk::compress(bytes, zstd::DEFAULT_COMPRESSION_LEVEL).map_err(cannot),
         other => Err(Error::invalid(format!("GeoTIFFs are not written with {other:?}; use None, Deflate or Zstd"))),
     }
 }
 
 /// The fields of the directory, as this adapter writes them.
-struct Fields<'a, W: Write + Seek, K: TiffKind> {
-    directory: DirectoryEncoder<'a, W, K>,
+pub(super) struct Fields<'a, W: Write + Seek, K: TiffKind> {
+    pub(super) directory: DirectoryEncoder<'a, W, K>,
 }
 
 impl<W: Write + Seek, K: TiffKind> Fields<'_, W, K> {
-    fn value(&mut self, tag: u16, value: impl TiffValue) -> Result<()> {
+    pub(super) fn value(&mut self, tag: u16, value: impl TiffValue) -> Result<()> {
         self.directory.write_tag(Tag::from_u16_exhaustive(tag), value).map_err(failed)
     }
 
     /// Offsets or lengths, as wide as the container has them.
-    fn positions(&mut self, tag: u16, positions: &[u64]) -> Result<()> {
+    pub(super) fn positions(&mut self, tag: u16, positions: &[u64]) -> Result<()> {
         let positions: Vec<K::OffsetType> =
             positions.iter().map(|position| K::convert_offset(*position)).collect::<Result<_, _>>().map_err(failed)?;
         self.directory.write_tag(Tag::from_u16_exhaustive(tag), K::convert_slice(&positions)).map_err(failed)
@@ -304,6 +331,6 @@ impl TiffValue for Text<'_> {
     }
 }
 
-fn failed(cause: tiff::TiffError) -> Error {
+pub(super) fn failed(cause: tiff::TiffError) -> Error {
     Error::unavailable("the GeoTIFF cannot be written").because(cause)
 }

@@ -78,6 +78,7 @@ mod tests;
 
 pub use super::axes::TOLERANCE;
 pub use super::imported::{Checked, Imported};
+pub use crate::adapter::axes::INDEX;
 pub use field::{Choice, Field};
 pub use file::{NetCdf, is_netcdf};
 #[cfg(any(test, feature = "testing"))]
@@ -87,4 +88,3 @@ pub use import::{Import, write};
 #[cfg(all(feature = "cli", feature = "geotiff"))]
 pub(crate) use moments::{cell_of, dimension_of};
 pub use schema::{Like, schema_like};
-pub use space::INDEX;

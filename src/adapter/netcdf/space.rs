@@ -3,12 +3,10 @@
 use super::TOLERANCE;
 use super::file::NetCdf;
 use super::header::{Header, Variable};
+use crate::adapter::axes::INDEX;
 use crate::array::DType;
 use crate::error::{Error, Result};
 use crate::grid::Axis;
-
-/// The unit of an axis that counts a file's rows or columns.
-pub const INDEX: &str = "index";
 
 /// Equidistant cells in the order of the file.
 #[derive(Clone, Debug, PartialEq)]

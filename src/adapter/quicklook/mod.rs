@@ -5,10 +5,10 @@ use std::io::Write;
 use std::path::Path;
 use std::str::FromStr;
 
-use ndarray::{ArrayView1, ArrayView2, ArrayView3, Axis, Ix2, Ix3};
+use ndarray::{ArrayD, ArrayView2, ArrayView3, ArrayViewD, Axis, Ix3};
 
 use super::file;
-use crate::array::{ArrayView, Cell, Cells, with_view};
+use crate::array::{ArrayView, Cell, with_view};
 use crate::error::{Error, Result};
 
 /// A colour ramp, from the least value to the greatest.
@@ -116,8 +116,8 @@ pub struct Look {
     /// The values of the two ends; values beyond take the colour of the end. `None` takes the least and the greatest finite
     /// value of each band.
     pub stretch: Option<[f64; 2]>,
-    /// One cell that marks absent data, which is transparent, as NaN is.
-    pub nodata: Option<Cells>,
+    /// Which cells hold data, in the shape of the array; `None` if all do. The others are transparent, as NaN is.
+    pub valid: Option<ArrayD<bool>>,
 }
 
 /// Writes a PNG of (y, x) or (1, y, x) through the ramp, or of (3, y, x) as colours. The file appears when it is complete.
@@ -127,90 +127,88 @@ pub fn write<'a>(path: impl AsRef<Path>, array: impl Into<ArrayView<'a>>, look: 
 
 /// The same to anything that takes bytes.
 ///
-/// An [`Invalid`](crate::ErrorKind::Invalid) error if the array has no cells or another shape, or if the stretch is not two
-/// finite numbers in ascending order.
+/// An [`Invalid`](crate::ErrorKind::Invalid) error if the array has no cells or another shape, if what says which cells hold data has
+/// another one, or if the stretch is not two finite numbers in ascending order.
 pub fn write_to<'a>(out: impl Write, array: impl Into<ArrayView<'a>>, look: &Look) -> Result<()> {
     let array = array.into();
     if look.stretch.is_some_and(|[low, high]| !(low.is_finite() && high.is_finite() && low <= high)) {
         return Err(Error::invalid(format!("the stretch {:?} is not two finite numbers in ascending order", look.stretch)));
     }
     let shape = array.shape().to_vec();
+    if look.valid.as_ref().is_some_and(|valid| valid.shape() != shape) {
+        return Err(Error::invalid(format!("what says which cells hold data has not the shape of the array, {shape:?}")));
+    }
+    let refused = || Error::invalid(format!("a PNG is written of an array (y, x), (1, y, x) or (3, y, x), not {shape:?}"));
+    let valid = look.valid.as_ref().map(|valid| bands(valid.view())).transpose().map_err(|()| refused())?;
     with_view!(ArrayView, array, |view| {
-        let refused = || Error::invalid(format!("a PNG is written of an array (y, x), (1, y, x) or (3, y, x), not {shape:?}"));
-        let view = if view.ndim() == 2 { view.insert_axis(Axis(0)) } else { view };
-        let view = view.into_dimensionality::<Ix3>().map_err(|_| refused())?;
+        let view = bands(view).map_err(|()| refused())?;
         match view.dim() {
             (_, 0, _) | (_, _, 0) => Err(refused()),
-            (1, ..) => {
-                let plane = view.index_axis(Axis(0), 0).into_dimensionality::<Ix2>().map_err(|_| refused())?;
-                encode(out, plane.dim(), ramped(plane, look))
-            }
-            (3, height, width) => encode(out, (height, width), coloured(view, look)),
+            (1 | 3, height, width) => encode(out, (height, width), rows(view, valid, look)),
             _ => Err(refused()),
         }
     })
 }
 
-/// The rows of one band.
-fn ramped<'a, T: Cell>(plane: ArrayView2<'a, T>, look: &Look) -> impl Iterator<Item = Vec<u8>> + 'a {
-    let colours = look.ramp.colours();
-    let scale = Scale::of(plane, look);
-    plane.into_outer_iter().map(move |row| {
-        let colour = |cell: &T| scale.step(*cell).map_or([0; 4], |step| colours[usize::from(step)]);
-        row.iter().flat_map(colour).collect()
-    })
+/// An array as bands of rows.
+fn bands<T>(view: ArrayViewD<'_, T>) -> Result<ArrayView3<'_, T>, ()> {
+    let view = if view.ndim() == 2 { view.insert_axis(Axis(0)) } else { view };
+    view.into_dimensionality::<Ix3>().map_err(drop)
 }
 
-/// The rows of three bands. A cell that is absent in one of them is transparent.
-fn coloured<'a, T: Cell>(bands: ArrayView3<'a, T>, look: &Look) -> impl Iterator<Item = Vec<u8>> + 'a {
-    let scales: Vec<Scale<T>> = bands.outer_iter().map(|plane| Scale::of(plane, look)).collect();
-    bands.into_dyn().into_dimensionality::<Ix3>().ok().into_iter().flat_map(move |bands| {
-        let scales = scales.clone();
-        (0..bands.dim().1).map(move |y| {
-            let pixel = |x: usize| {
-                let step = |band: usize| scales.get(band).and_then(|scale| scale.step(bands[[band, y, x]]));
-                match (step(0), step(1), step(2)) {
-                    (Some(red), Some(green), Some(blue)) => [red, green, blue, 255],
-                    _ => [0; 4],
-                }
-            };
-            (0..bands.dim().2).flat_map(pixel).collect()
-        })
+/// The rows of the picture: one band through the ramp, three as colours. A cell that is absent in one of them is transparent.
+fn rows<'a, T: Cell>(
+    bands: ArrayView3<'a, T>,
+    valid: Option<ArrayView3<'a, bool>>,
+    look: &Look,
+) -> impl Iterator<Item = Vec<u8>> + 'a {
+    let (count, height, width) = bands.dim();
+    let colours = look.ramp.colours();
+    let holds = move |at: [usize; 3]| valid.is_none_or(|valid| valid[at]);
+    let of_band = |(band, plane): (usize, ArrayView2<'_, T>)| {
+        let held = plane.indexed_iter().filter(|((y, x), _)| holds([band, *y, *x])).map(|(_, cell)| cell.to_f64());
+        Scale::of(held, look)
+    };
+    let scales: Vec<Scale> = bands.outer_iter().enumerate().map(of_band).collect();
+    let step = move |band: usize, y: usize, x: usize| {
+        let at = [band, y, x];
+        if holds(at) { scales[band].step(bands[at]) } else { None }
+    };
+    (0..height).map(move |y| {
+        let pixel = |x: usize| match count {
+            1 => step(0, y, x).map_or([0; 4], |step| colours[usize::from(step)]),
+            _ => match (step(0, y, x), step(1, y, x), step(2, y, x)) {
+                (Some(red), Some(green), Some(blue)) => [red, green, blue, 255],
+                _ => [0; 4],
+            },
+        };
+        (0..width).flat_map(pixel).collect()
     })
 }
 
 /// From cells to 256 steps.
 #[derive(Clone, Debug)]
-struct Scale<T> {
+struct Scale {
     low: f64,
     high: f64,
-    nodata: Option<T>,
 }
 
-impl<T: Cell> Scale<T> {
-    fn of(plane: ArrayView2<'_, T>, look: &Look) -> Self {
-        let nodata = look.nodata.as_ref().and_then(|cell| cell.as_slice::<T>()?.first().copied());
-        let mut scale = Self { low: f64::INFINITY, high: f64::NEG_INFINITY, nodata };
+impl Scale {
+    /// Over the finite ones of some values, unless the look says it.
+    fn of(values: impl Iterator<Item = f64>, look: &Look) -> Self {
         if let Some([low, high]) = look.stretch {
-            (scale.low, scale.high) = (low, high);
-            return scale;
+            return Self { low, high };
         }
-        let row_range = |row: ArrayView1<'_, T>, scale: &mut Self| {
-            for cell in row {
-                let value = cell.to_f64();
-                if value.is_finite() && Some(*cell) != nodata {
-                    scale.low = scale.low.min(value);
-                    scale.high = scale.high.max(value);
-                }
-            }
-        };
-        plane.into_outer_iter().for_each(|row| row_range(row, &mut scale));
-        scale
+        let finite = values.filter(|value| value.is_finite());
+        finite.fold(Self { low: f64::INFINITY, high: f64::NEG_INFINITY }, |scale, value| Self {
+            low: scale.low.min(value),
+            high: scale.high.max(value),
+        })
     }
 
     /// The step of a cell, `None` if it is absent. Where all values are one, they take the middle.
-    fn step(&self, cell: T) -> Option<u8> {
-        if cell.is_nan() || Some(cell) == self.nodata {
+    fn step<T: Cell>(&self, cell: T) -> Option<u8> {
+        if cell.is_nan() {
             return None;
         }
         let value = cell.to_f64().clamp(f64::MIN, f64::MAX);

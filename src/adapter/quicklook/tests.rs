@@ -18,7 +18,7 @@ fn image<'a>(array: impl Into<ArrayView<'a>>, look: &Look) -> (u32, u32, Vec<u8>
 #[test]
 fn the_ends_of_the_ramp_are_the_least_and_the_greatest() {
     let array = ndarray::arr2(&[[1.0_f32, f32::NAN, 3.0], [2.0, f32::INFINITY, -99.0]]);
-    let look = Look { nodata: Some(vec![-99.0_f32].into()), ..Look::default() };
+    let look = Look { valid: Some(array.map(|cell| *cell != -99.0).into_dyn()), ..Look::default() };
     let (width, height, pixels) = image(&array, &look);
     assert_eq!((width, height), (3, 2));
     let pixel = |at: usize| <[u8; 4]>::try_from(&pixels[at * 4..at * 4 + 4]).expect("four bytes");
@@ -50,7 +50,7 @@ fn arrays_without_a_range_are_drawn() {
 #[test]
 fn three_bands_are_colours() {
     let array = ndarray::arr3(&[[[0_u8, 255, 9]], [[10, 20, 9]], [[0, 100, 9]]]);
-    let look = Look { nodata: Some(vec![9_u8].into()), ..Look::default() };
+    let look = Look { valid: Some(array.map(|cell| *cell != 9).into_dyn()), ..Look::default() };
     let (.., pixels) = image(&array, &look);
     assert_eq!(pixels, [0, 0, 0, 255, 255, 255, 255, 255, 0, 0, 0, 0]);
 }
@@ -75,4 +75,7 @@ fn what_cannot_be_drawn_is_refused() {
     look.stretch = Some([1.0, f64::NAN]);
     let error = write_to(Vec::new(), &Array::filled(DType::U8, &[1, 1], 0.0), &look).expect_err("no stretch");
     assert!(error.to_string().contains("stretch"), "{error}");
+    let look = Look { valid: Some(ndarray::ArrayD::from_elem(ndarray::IxDyn(&[1, 2]), true)), ..Look::default() };
+    let error = write_to(Vec::new(), &Array::filled(DType::U8, &[1, 1], 0.0), &look).expect_err("another shape");
+    assert!(error.to_string().contains("shape of the array"), "{error}");
 }

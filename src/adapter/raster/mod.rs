@@ -33,6 +33,7 @@
 mod bands;
 mod convert;
 mod import;
+mod marked;
 mod output;
 mod place;
 mod remedy;
@@ -43,7 +44,11 @@ mod tests;
 
 pub use super::imported::{Checked, Imported};
 pub use import::Import;
+#[cfg(feature = "cli")]
+pub(crate) use marked::Marked;
 pub use output::Raster;
+#[cfg(feature = "cli")]
+pub(crate) use output::preferred;
 
 pub use crate::adapter::axes::{RasterAxes, TOLERANCE};
 pub use schema::{Like, schema_like};

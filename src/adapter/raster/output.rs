@@ -2,17 +2,18 @@
 
 use std::path::Path;
 
-use ndarray::{ArrayD, ArrayViewD, Axis};
+use ndarray::{Array2, ArrayD, ArrayViewD, Axis, Ix2};
 
-use crate::adapter::axes::RasterAxes;
+use crate::adapter::axes::{INDEX, RasterAxes};
 use crate::adapter::geotiff::{self, Affine, Band, Profile};
-use crate::array::{Array, Cell, Cells, DType, with_view};
+use crate::array::{Array, Cells, Validity, with_view};
 use crate::error::{Error, Result};
-use crate::grid::Schema;
+use crate::grid::{self, Structure};
 use crate::kernel::Aggregation;
 use crate::reader::{Answer, Layer};
 use crate::store::Grid;
 
+use super::marked::Marked;
 use super::schema::{PIXELS, exact};
 
 /// An answer as other programs take rasters: (y, x), or (band, y, x) where there are several bands, with its place.
@@ -21,16 +22,21 @@ use super::schema::{PIXELS, exact};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Raster {
-    /// The cells. Those without data hold NaN in float layers, else [`nodata`](Self::nodata).
+    /// The cells. Those without data hold [`nodata`](Self::nodata), if there is such a value.
     pub array: Array,
+    /// Which cells hold data, in the array's shape; `None` if every one does.
+    pub valid: Option<ArrayD<bool>>,
+    /// One cell that marks absent data, and that no cell with data has: NaN of floats, the grid's nodata value of integers or another
+    /// one that is free. `None` if nothing is absent and nothing could be marked, or if every value of the type stands for data.
+    pub nodata: Option<Cells>,
     /// Where the cells lie; `None` for a grid whose coordinates are a file's rows and columns.
     pub affine: Option<Affine>,
     /// The coordinate reference system.
     pub crs: Option<String>,
-    /// One cell that marks absent data.
-    pub nodata: Option<Cells>,
     /// The names of the bands, if there are several.
     pub bands: Vec<String>,
+    /// Whether rows run from south to north, and columns from east to west, so that a picture turns them round.
+    pub reversed: [bool; 2],
 }
 
 impl Raster {
@@ -46,12 +52,13 @@ impl Raster {
             let name = structure.axes().nth(axis).map_or("", crate::grid::Axis::name);
             return Err(Error::invalid(format!("a raster has no axis `{name}`, of which {} cells were read", shape[axis])));
         }
-        let nodata = nodata_cell(grid.schema(), &answer.layer, answer.array.dtype());
-        let blank = grid.schema().nodata().filter(|_| answer.array.dtype().is_float());
-        let array = with_view!(Array, &answer.array, |cells| planes(cells.view(), axes, blank));
-        let affine = affine(grid, axes, answer);
-        let bands = labels(grid, axes, answer);
-        Ok(Self { array, affine, crs: structure.crs().map(str::to_owned), nodata, bands })
+        let array = with_view!(Array, &answer.array, |cells| Array::from(planes(cells.view(), axes)));
+        let valid = answer.valid().map(|valid| planes(valid.view(), axes));
+        let Marked { array, valid, nodata } = Marked::new(array, valid, preferred(grid, answer));
+        // Every cell has a count.
+        let nodata = nodata.filter(|_| answer.layer != Layer::Aggregate(Aggregation::Count) || valid.is_some());
+        let (affine, bands, reversed) = (affine(grid, axes, answer), labels(grid, axes, answer), reversed(structure, axes));
+        Ok(Self { array, valid, nodata, affine, crs: structure.crs().map(str::to_owned), bands, reversed })
     }
 
     /// The value that marks absent data.
@@ -60,29 +67,61 @@ impl Raster {
     }
 
     /// Writes the raster as a GeoTIFF.
+    ///
+    /// Where every value of the type stands for data, the file has a mask in place of a nodata value. One mask is all that it can have: an
+    /// [`Invalid`](crate::ErrorKind::Invalid) error if bands need different ones.
     pub fn write_geotiff(&self, path: impl AsRef<Path>) -> Result<()> {
         let profile = Profile {
             affine: self.affine,
             crs: self.crs.clone(),
             nodata: self.nodata.clone(),
+            mask: self.mask()?,
             bands: self.bands.iter().map(|name| Band { description: Some(name.clone()), ..Band::default() }).collect(),
             ..Profile::default()
         };
         geotiff::write(path, &self.array, &profile)
     }
-}
 
-/// What marks absent data in a layer.
-fn nodata_cell(schema: &Schema, layer: &Layer, dtype: DType) -> Option<Cells> {
-    if *layer == Layer::Aggregate(Aggregation::Count) {
-        return None;
+    /// The mask that a file needs beside its cells.
+    fn mask(&self) -> Result<Option<Array2<bool>>> {
+        let Some(valid) = self.valid.as_ref().filter(|_| self.nodata.is_none()) else { return Ok(None) };
+        let several = || {
+            Error::invalid(format!(
+                "every value of {} occurs, and the bands have data at different places, for which a GeoTIFF has no mask; write one band at a time with `--band`",
+                self.array.dtype()
+            ))
+        };
+        let first = if valid.ndim() == 3 { valid.index_axis(Axis(0), 0) } else { valid.view() };
+        if valid.ndim() == 3 && valid.outer_iter().any(|other| other != first) {
+            return Err(several());
+        }
+        first.to_owned().into_dimensionality::<Ix2>().map(Some).map_err(|_| several())
     }
-    let value = if dtype.is_float() { Some(f64::NAN) } else { schema.nodata().filter(|nodata| nodata.fract() == 0.0) };
-    value.map(|value| Cells::filled(dtype, 1, value))
 }
 
-/// The cells as (band, y, x), or (y, x) where there is one band; the grid's nodata value as NaN.
-fn planes<T: Cell>(cells: ArrayViewD<'_, T>, axes: RasterAxes, blank: Option<f64>) -> Array {
+/// The value that marks absent data unless a cell with data has it.
+pub(crate) fn preferred(grid: &Grid, answer: &Answer) -> Option<f64> {
+    match answer.validity {
+        Validity::Values { nodata } => nodata,
+        _ => None,
+    }
+    .or(grid.schema().nodata())
+}
+
+/// Whether rows and columns run against those of a picture. Of a grid in a file's rows and columns nothing is known but these.
+fn reversed(structure: &Structure, axes: RasterAxes) -> [bool; 2] {
+    let axis = |number: usize| structure.axes().nth(number);
+    let (Some(y), Some(x)) = (axis(axes.y), axis(axes.x)) else { return [false; 2] };
+    let counts = |axis: &grid::Axis| {
+        let unit = axis.unit_name().is_none_or(|unit| unit == INDEX);
+        unit && axis.origin().total_cmp(&0.0).is_eq() && axis.step().total_cmp(&1.0).is_eq()
+    };
+    let of_a_file = structure.crs().is_none() && counts(y) && counts(x);
+    [!of_a_file && y.step() > 0.0, x.step() < 0.0]
+}
+
+/// The cells as (band, y, x), or (y, x) where there is one band.
+fn planes<T: Copy>(cells: ArrayViewD<'_, T>, axes: RasterAxes) -> ArrayD<T> {
     let mut order: Vec<usize> = axes.band.into_iter().chain([axes.y, axes.x]).collect();
     let others: Vec<usize> = (0..cells.ndim()).filter(|axis| !order.contains(axis)).collect();
     order.splice(0..0, others);
@@ -90,12 +129,7 @@ fn planes<T: Cell>(cells: ArrayViewD<'_, T>, axes: RasterAxes, blank: Option<f64
     while cells.ndim() > 2 && cells.shape()[0] == 1 {
         cells = cells.index_axis_move(Axis(0), 0);
     }
-    let mut cells: ArrayD<T> = cells.as_standard_layout().into_owned();
-    if let Some(blank) = blank.map(T::from_f64) {
-        let nan = T::from_f64(f64::NAN);
-        cells.mapv_inplace(|cell| if cell == blank { nan } else { cell });
-    }
-    Array::from(cells)
+    cells.as_standard_layout().into_owned()
 }
 
 fn affine(grid: &Grid, axes: RasterAxes, answer: &Answer) -> Option<Affine> {

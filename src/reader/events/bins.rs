@@ -134,8 +134,8 @@ impl Reader<'_> {
             Ok(joined.map(Source::Computed).into_iter().collect())
         };
         let sources: Vec<Vec<Source>> = columns.par_iter().map(of_column).collect::<Result<_>>()?;
-        let array = self.fill(columns, &sources, &starts)?;
-        Ok(self.fetched(array, Coordinates { axis: self.times.irregular.axis, ticks: starts, width: even.step }, columns))
+        let filled = self.fill(columns, &sources, &starts)?;
+        Ok(self.fetched(filled, Coordinates { axis: self.times.irregular.axis, ticks: starts, width: even.step }, columns))
     }
 
     /// The coarsest places of a column under which all events between two ticks lie.

@@ -13,6 +13,7 @@ use rayon::prelude::*;
 
 use super::fetch::Fetched;
 use super::fresh::Fresh;
+use super::parts::Known;
 use super::plan::{Plan, ReadLayer};
 use super::query::{Coordinates, Freshness, When};
 use super::times::Times;
@@ -184,14 +185,15 @@ impl Reader<'_> {
             sources.iter().flatten().flat_map(|source| source.ticks()).filter(|t| ticks.contains(t)).copied().collect();
         let all: Vec<i64> = all.into_iter().collect();
         let width = 1_u64.checked_shl(self.times.level.above(Level::ZERO)).unwrap_or(u64::MAX);
-        let array = self.fill(columns, &sources, &all)?;
-        Ok(self.fetched(array, Coordinates { axis: self.times.irregular.axis, ticks: all, width }, columns))
+        let filled = self.fill(columns, &sources, &all)?;
+        Ok(self.fetched(filled, Coordinates { axis: self.times.irregular.axis, ticks: all, width }, columns))
     }
 
-    fn fetched(&self, array: Array, coordinates: Coordinates, columns: &[Place]) -> Fetched {
+    fn fetched(&self, (array, known): (Array, Known), coordinates: Coordinates, columns: &[Place]) -> Fetched {
         let stale = if self.fresh { Vec::new() } else { self.stale(columns, &coordinates) };
         Fetched {
             array,
+            known,
             stale,
             chunks_read: self.read.load(Ordering::Relaxed),
             inexact: self.inexact.load(Ordering::Relaxed),

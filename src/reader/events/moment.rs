@@ -59,18 +59,11 @@ impl Reader<'_> {
             ((ticks, share), When::Moment { tick, .. }) if ticks.len() > 1 => {
                 let of = |event: i64| self.events(columns, &(event..=event));
                 let (low, high) = (of(ticks[0])?, of(ticks[1])?);
-                let array = between(&low.array, high.array, share, self.blank());
-                Ok(self.fetched(array, Coordinates { axis: self.times.irregular.axis, ticks: vec![tick], width: 1 }, columns))
+                let low = (&low.array, &low.known.validity);
+                let filled = between(low, (high.array, &high.known.validity), share, self.plan.fill);
+                Ok(self.fetched(filled, Coordinates { axis: self.times.irregular.axis, ticks: vec![tick], width: 1 }, columns))
             }
             ((ticks, _), _) => self.events(columns, &(ticks[0]..=ticks[0])),
-        }
-    }
-
-    /// What stands in cells without data, where a value can.
-    fn blank(&self) -> Option<f64> {
-        match self.layer() {
-            None => self.chunks.grid.schema().nodata(),
-            Some(layer) => Some(layer.fill).filter(|fill| !fill.is_nan() && self.chunks.grid.schema().nodata().is_some()),
         }
     }
 

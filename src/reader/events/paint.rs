@@ -6,14 +6,16 @@ use std::sync::atomic::Ordering;
 use rayon::prelude::*;
 
 use super::super::fetch::{copy_box_of, count_inexact};
+use super::super::parts::{Boxed, Known, Part};
 use super::super::sizes;
 use super::{Place, Reader, Source};
-use crate::array::{Array, Bounds, Cell, Cells, Tile, with_view};
-use crate::codec::{BlobSpec, decode_into};
+use crate::array::{Array, Bounds, Cell, Tile, with_view};
+use crate::codec::BlobSpec;
 use crate::error::{Error, Result};
 use crate::events::Column;
 use crate::kernel::Chunk;
 use crate::key::LayerId;
+use crate::store::{BaseChunk, LayerSpec};
 
 /// Cells of a source that follow each other in the answer too: the first one's number in both, and how many.
 #[derive(Clone, Copy)]
@@ -24,15 +26,15 @@ struct Run {
 }
 
 impl Reader<'_> {
-    /// The array of sources at some ticks.
-    pub(super) fn fill(&self, columns: &[Place], sources: &[Vec<Source>], ticks: &[i64]) -> Result<Array> {
+    /// The array of sources at some ticks, and what is known of its cells.
+    pub(super) fn fill(&self, columns: &[Place], sources: &[Vec<Source>], ticks: &[i64]) -> Result<(Array, Known)> {
         self.plan.check_events(ticks.len())?;
         let axis = self.times.irregular.axis;
         let mut shape = sizes(&self.plan.window.along(axis, 0, 1).shape());
         shape[axis] = ticks.len();
         let mut array = Array::filled(self.plan.dtype, &shape, self.plan.fill);
         if ticks.is_empty() {
-            return Ok(array);
+            return Ok((array, Known::of(self.plan, &shape, &[], &[])));
         }
         let of_column = |(place, sources)| {
             let sources: &Vec<Source> = sources;
@@ -45,7 +47,7 @@ impl Reader<'_> {
             Bounds { start, shape }
         };
         let boxes: Vec<Bounds> = work.iter().flat_map(|(place, _, runs)| runs.iter().map(|run| bounds((place, run)))).collect();
-        with_view!(Array, &mut array, |array| {
+        let parts: Vec<Vec<Part>> = with_view!(Array, &mut array, |array| {
             let cells = array.as_slice_mut().ok_or_else(|| Error::invalid("a new array is in C order"))?;
             let tiles = Tile::split(cells, &shape, &boxes)
                 .map_err(|e| Error::invalid("the pieces of a window are disjoint").because(e))?;
@@ -57,13 +59,19 @@ impl Reader<'_> {
                     (place, source, runs, tiles)
                 })
                 .collect();
-            work.into_par_iter().try_for_each(|(place, source, runs, tiles)| self.paint(place, source, &runs, tiles))
+            let paint = |(place, source, runs, mut tiles): (&Place, &Source, Vec<Run>, Vec<Tile<'_, _>>)| -> Result<Vec<Part>> {
+                let parts = self.paint(place, source, &runs, &mut tiles)?;
+                Ok(parts.into_iter().zip(&mut tiles).map(|(part, tile)| part.blank(tile, self.plan.fill)).collect())
+            };
+            work.into_par_iter().map(paint).collect::<Result<_>>()
         })?;
-        Ok(array)
+        let parts: Vec<Part> = parts.into_iter().flatten().collect();
+        let known = Known::of(self.plan, &shape, &boxes, &parts);
+        Ok((array, known))
     }
 
-    /// Copies the runs of a source into their tiles.
-    fn paint<T: Cell>(&self, place: &Place, source: &Source, runs: &[Run], mut tiles: Vec<Tile<'_, T>>) -> Result<()> {
+    /// Copies the runs of a source into their tiles, and says what is known of each.
+    fn paint<T: Cell>(&self, place: &Place, source: &Source, runs: &[Run], tiles: &mut [Tile<'_, T>]) -> Result<Vec<Part>> {
         let axis = self.times.irregular.axis;
         let start = |run: &Run| {
             let mut start = place.piece.in_chunk;
@@ -79,41 +87,58 @@ impl Reader<'_> {
             }
             _ => None,
         };
-        if let (Some((layer, at, ticks)), [run], [tile]) = (plain, runs, tiles.as_mut_slice()) {
+        if let (Some((layer, at, ticks)), [run], [tile]) = (plain, runs, &mut *tiles) {
             let (shape, (planes, least)) = (self.chunks.shape(Some(ticks)), self.chunks.planes(layer));
+            let weight = self.plan.weight(self.chunks.grid, layer, at);
             let read = self.chunks.with_blob(layer, at, Some(ticks), |identity, blob| {
-                decode_into(identity, blob, &BlobSpec::new(&shape, &planes, least)?, &start(run), tile)
+                let spec = BlobSpec::new(&shape, &planes, least)?;
+                self.plan.wanted.decode((identity, blob), &spec, weight, &start(run), tile)
             })?;
             self.read.fetch_add(1, Ordering::Relaxed);
-            return if read.is_some() { Ok(()) } else { Err(self.chunks.lost(layer, at)) };
+            return Ok(vec![read.ok_or_else(|| self.chunks.lost(layer, at))?]);
         }
         let computed;
-        let (values, chunk): (&Cells, Option<&Chunk>) = match (source, self.layer()) {
-            (Source::Computed(events), _) => (&events.planes.values, Some(&events.planes)),
-            (Source::Stored(at, ticks), None) => {
-                self.read.fetch_add(1, Ordering::Relaxed);
-                let base = self.chunks.base_events(at, ticks)?;
-                computed = Chunk { values: base.cells, state: Vec::new(), weight: None };
-                (&computed.values, None)
-            }
+        let held = match (source, self.layer()) {
+            (Source::Computed(events), Some(layer)) => Held::Layer(layer, &events.planes),
             (Source::Stored(at, ticks), Some(layer)) => {
                 self.read.fetch_add(1, Ordering::Relaxed);
                 computed = self.chunks.layer_of(layer, at, &self.plan.base, ticks)?;
-                (&computed.values, Some(&computed))
+                Held::Layer(layer, &computed)
             }
+            (Source::Stored(at, ticks), None) => {
+                self.read.fetch_add(1, Ordering::Relaxed);
+                Held::Base(self.chunks.base_events(at, ticks)?)
+            }
+            (Source::Computed(_), None) => return Err(Error::invalid("base cells are read, not computed")),
+        };
+        let values = match &held {
+            Held::Base(chunk) => &chunk.cells,
+            Held::Layer(_, chunk) => &chunk.values,
         };
         let shape = self.chunks.grid.shape_of(values.len());
-        for (run, tile) in runs.iter().zip(&mut tiles) {
+        let full = self.chunks.grid.full(place.piece.location.levels());
+        let paint = |(run, tile): (&Run, &mut Tile<'_, T>)| {
             let mut size = place.piece.shape;
             size[axis] = run.len;
-            copy_box_of(values, (&shape, &start(run)), &size, tile)?;
-            if let Some((layer, chunk)) = self.layer().zip(chunk) {
-                let full = self.chunks.grid.full(place.piece.location.levels());
-                self.inexact.fetch_add(count_inexact(layer, chunk, full, (&shape, &start(run)), &size), Ordering::Relaxed);
-            }
-        }
-        Ok(())
+            let start = start(run);
+            let at = Boxed { of: &shape, start: &start, shape: &size };
+            copy_box_of(values, at, tile)?;
+            Ok(match &held {
+                Held::Base(chunk) => self.plan.wanted.of_base(chunk, at),
+                Held::Layer(layer, chunk) => {
+                    self.inexact.fetch_add(count_inexact(layer, chunk, full, at), Ordering::Relaxed);
+                    self.plan.wanted.of_layer(chunk, full.0, at)
+                }
+            })
+        };
+        runs.iter().zip(tiles).map(paint).collect()
     }
+}
+
+/// What a source's cells are copied from.
+enum Held<'a> {
+    Base(BaseChunk),
+    Layer(&'a LayerSpec, &'a Chunk),
 }
 
 /// The runs of a source's cells in an answer with cells at `all`.

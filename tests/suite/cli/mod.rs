@@ -7,6 +7,7 @@ mod copies;
 mod damage;
 mod events;
 mod mixed;
+mod outlets;
 mod rain;
 mod rasters;
 mod series_of_rasters;

@@ -120,8 +120,11 @@ fn a_window_and_the_same_extent_are_the_same_cells() {
 #[test]
 fn shapes_and_resolutions_are_what_was_asked() {
     let work = Work::with_srtm();
-    let read = work.json(&["read", "store", "dem", "--shape", "100x120", "--resampling", "area"]);
-    assert_eq!((&read["shape"], &read["levels"]["space"]), (&json!([100, 120]), &json!(3)));
+    // Means are exact: from the coarsest level where edges meet, or from the base.
+    for (shape, level) in [("128x160", 3), ("64x64", 2), ("100x120", 0)] {
+        let read = work.json(&["read", "store", "dem", "--shape", shape, "--resampling", "area"]);
+        assert_eq!((&read["layer"], &read["levels"]["space"]), (&json!("mean"), &json!(level)), "{shape}");
+    }
     let read = work.json(&["read", "store", "dem", "--resolution", "0.0033", "--resampling", "bilinear"]);
     assert_eq!(read["levels"]["space"], json!(2));
     let plan = work.json(&["explain", "store", "dem", "--shape", "100x120"]);

@@ -1,0 +1,182 @@
+//! What is read of cells beside their values: which of them hold data, or how much of each does.
+//!
+//! It is read with the values, box by box, and laid together where any box has gaps. Where none has, nothing is kept.
+
+use ndarray::ArrayD;
+
+use super::plan::Plan;
+use crate::array::{Bounds, Cell, DType, Tile, Validity};
+use crate::codec::{BlobSpec, DecodeError, decode_into, decode_plane_into};
+use crate::kernel::{Chunk, copy_box, fill_box, for_each_row};
+use crate::store::{BaseChunk, Gaps};
+
+/// What is wanted beside the values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Nothing: the values say it.
+    Values,
+    /// Which cells hold data.
+    Validity,
+    /// The valid part of each cell.
+    Shares,
+}
+
+/// What is known of the cells of a box.
+#[derive(Debug)]
+pub(super) enum Part {
+    /// None holds data.
+    Empty,
+    /// All do, throughout; or the values say it.
+    Whole,
+    Valid(Vec<bool>),
+    Shares(Vec<f64>),
+}
+
+/// A box inside an array: the array's shape, where the box starts, and its own shape.
+#[derive(Clone, Copy)]
+pub(super) struct Boxed<'a> {
+    pub(super) of: &'a [usize],
+    pub(super) start: &'a [usize],
+    pub(super) shape: &'a [usize],
+}
+
+impl Boxed<'_> {
+    fn take<T: Copy, U>(&self, cells: &[T], map: impl Fn(T) -> U) -> Vec<U> {
+        let (zero, row) = (vec![0; self.of.len()], self.shape[self.shape.len() - 1]);
+        let mut taken = Vec::with_capacity(self.shape.iter().product());
+        for_each_row((self.of, self.start), (self.shape, &zero), self.shape, |from, _| {
+            taken.extend(cells[from..from + row].iter().map(|cell| map(*cell)));
+        });
+        taken
+    }
+}
+
+impl Wanted {
+    /// What is known of a box of base cells.
+    pub(super) fn of_base(self, chunk: &BaseChunk, at: Boxed<'_>) -> Part {
+        match (&chunk.mask, self) {
+            (Some(mask), Self::Validity) => Part::Valid(at.take(mask, |valid| valid != 0)),
+            _ => Part::Whole,
+        }
+    }
+
+    /// What is known of a box of a layer's cells, of which a wholly valid one has the weight `full`.
+    pub(super) fn of_layer(self, chunk: &Chunk, full: f64, at: Boxed<'_>) -> Part {
+        match (&chunk.weight, self) {
+            (None, _) | (_, Self::Values) => Part::Whole,
+            (Some(weight), Self::Validity) => Part::Valid(at.take(weight, |weight| weight > 0.0)),
+            (Some(weight), Self::Shares) => Part::Shares(at.take(weight, |weight| weight / full)),
+        }
+    }
+
+    /// Decodes a box of a blob into a tile, and what is known of it from the plane that says it, of a number and a type.
+    pub(super) fn decode<T: Cell>(
+        self,
+        (identity, blob): (&[u8], &[u8]),
+        spec: &BlobSpec<'_>,
+        (plane, full): (Option<(usize, DType)>, f64),
+        start: &[usize],
+        tile: &mut Tile<'_, T>,
+    ) -> Result<Part, DecodeError> {
+        decode_into(identity, blob, spec, start, tile)?;
+        let shape = tile.shape().to_vec();
+        match (self, plane) {
+            (Self::Values, _) | (_, None) => Ok(Part::Whole),
+            (_, Some((plane, DType::U8))) => {
+                let mask = decoded::<u8>((identity, blob), (spec, plane), (start, &shape))?;
+                Ok(mask.map_or(Part::Whole, |mask| Part::Valid(mask.into_iter().map(|valid| valid != 0).collect())))
+            }
+            (_, Some((plane, _))) => {
+                let weight = decoded::<f64>((identity, blob), (spec, plane), (start, &shape))?;
+                let known = |weight: Vec<f64>| match self {
+                    Self::Shares => Part::Shares(weight.into_iter().map(|weight| weight / full).collect()),
+                    _ => Part::Valid(weight.into_iter().map(|weight| weight > 0.0).collect()),
+                };
+                Ok(weight.map_or(Part::Whole, known))
+            }
+        }
+    }
+}
+
+/// A box of a plane of a blob, if it has that plane.
+fn decoded<T: Cell>(
+    (identity, blob): (&[u8], &[u8]),
+    of: (&BlobSpec<'_>, usize),
+    (start, shape): (&[usize], &[usize]),
+) -> Result<Option<Vec<T>>, DecodeError> {
+    let mut cells = vec![T::zeroed(); shape.iter().product()];
+    let mut tile = Tile::whole(&mut cells, shape).map_err(|_| DecodeError::Request { reason: "a box of no cells" })?;
+    let there = decode_plane_into(identity, blob, of, start, &mut tile)?;
+    Ok(there.then_some(cells))
+}
+
+impl Part {
+    fn valid(&self) -> &[bool] {
+        if let Self::Valid(valid) = self { valid } else { &[] }
+    }
+
+    fn shares(&self) -> &[f64] {
+        if let Self::Shares(shares) = self { shares } else { &[] }
+    }
+
+    /// Gives the cells of a tile that hold no data the value that such cells have in answers.
+    pub(super) fn blank<T: Cell>(self, tile: &mut Tile<'_, T>, blank: f64) -> Self {
+        let Self::Valid(valid) = &self else { return self };
+        let (blank, row) = (T::from_f64(blank), tile.shape().last().copied().unwrap_or(1).max(1));
+        for (number, valid) in valid.chunks(row).enumerate().filter(|(_, valid)| valid.contains(&false)) {
+            tile.row(number).iter_mut().zip(valid).filter(|(_, valid)| !**valid).for_each(|(cell, _)| *cell = blank);
+        }
+        self
+    }
+}
+
+/// What is known of the cells of an array.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) validity: Validity,
+    /// The valid part of each cell, where that was wanted and is not the whole everywhere.
+    pub(super) shares: Option<ArrayD<f64>>,
+}
+
+impl Known {
+    /// Lays together what is known of the boxes of an array. Beside them there is no data.
+    pub(super) fn of(plan: &Plan, shape: &[usize], boxes: &[Bounds], parts: &[Part]) -> Self {
+        let values = match plan.gaps {
+            Gaps::Values(nodata) => Validity::Values { nodata },
+            Gaps::None | Gaps::Plane => Validity::All,
+        };
+        match plan.wanted {
+            Wanted::Values => Self { validity: values, shares: None },
+            Wanted::Validity => {
+                Self { validity: Validity::of_mask(laid((shape, boxes), parts, (false, true), Part::valid)), shares: None }
+            }
+            Wanted::Shares => Self { validity: values, shares: laid((shape, boxes), parts, (0.0, 1.0), Part::shares) },
+        }
+    }
+}
+
+/// The parts of an array laid together; `None` if every cell is whole.
+fn laid<T: Copy>(
+    (shape, boxes): (&[usize], &[Bounds]),
+    parts: &[Part],
+    (empty, whole): (T, T),
+    cells: impl Fn(&Part) -> &[T],
+) -> Option<ArrayD<T>> {
+    let known = || boxes.iter().zip(parts);
+    let full = known().filter(|(_, part)| matches!(part, Part::Whole)).map(|(at, _)| at.shape.iter().product::<usize>());
+    let len = shape.iter().product();
+    if full.sum::<usize>() == len {
+        return None;
+    }
+    let (mut all, zero) = (vec![empty; len], vec![0; shape.len()]);
+    for (at, part) in known() {
+        match part {
+            Part::Empty => {}
+            Part::Whole => fill_box(&mut all, (shape, &at.start), &at.shape, whole),
+            Part::Valid(_) | Part::Shares(_) => {
+                copy_box(cells(part), (&at.shape, &zero), &mut all, (shape, &at.start), &at.shape);
+            }
+        }
+    }
+    ArrayD::from_shape_vec(shape, all).ok()
+}
