@@ -18,6 +18,11 @@ impl Digest {
         self.0.update(&number.to_le_bytes());
     }
 
+    /// Adds what another digest came to.
+    pub fn print(&mut self, of: u128) {
+        self.0.update(&of.to_le_bytes());
+    }
+
     /// The xxh3-128 of all that was added.
     pub fn finish(&self) -> u128 {
         self.0.digest128()

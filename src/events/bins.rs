@@ -48,18 +48,6 @@ impl ChunkReader<'_> {
         }
     }
 
-    /// The bins of a bucket in one layer.
-    pub(crate) fn bucket_bins_of(&self, layer: &LayerSpec, at: &Location, base: &Base) -> Result<Option<Chunk>> {
-        match self.node(Column::layer(base, at), at)? {
-            None => Ok(None),
-            Some(Node::Branch) => self.layer(layer, at)?.ok_or_else(|| self.binless(at)).map(Some),
-            Some(Node::Events(ticks)) => {
-                let planes = self.layer_of(layer, at, base, &ticks)?;
-                self.bin_layer(layer, at, &Events { ticks: ticks.to_vec(), planes }).map(Some)
-            }
-        }
-    }
-
     /// What a layer makes of the events of a chunk.
     pub(crate) fn layer_of(&self, layer: &LayerSpec, at: &Location, base: &Base, ticks: &Ticks) -> Result<Chunk> {
         match Column::layer(base, at) {
@@ -72,7 +60,7 @@ impl ChunkReader<'_> {
     }
 
     /// The error for a branch without bins.
-    fn binless(&self, at: &Location) -> Error {
+    pub(crate) fn binless(&self, at: &Location) -> Error {
         self.damaged(LayerId(1), at).because("the bins of its events are missing")
     }
 }

@@ -21,6 +21,6 @@ mod trie;
 pub(crate) use bins::bins_of;
 pub(crate) use change::Change;
 pub(crate) use column::{Column, Node};
-pub(crate) use merge::{merge, merge_all, ticks_of};
-pub(crate) use planes::{Events, Planes, slabs};
+pub(crate) use merge::{Part, merge, merge_all, ticks_of};
+pub(crate) use planes::{Events, Planes, irregular, slabs};
 pub(crate) use trie::Trie;

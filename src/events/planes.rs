@@ -172,7 +172,7 @@ pub(crate) fn slabs(chunks: ChunkReader<'_>) -> Slabs {
 }
 
 /// The irregular dimension of a grid that has one.
-pub(super) fn irregular(chunks: ChunkReader<'_>) -> Irregular {
+pub(crate) fn irregular(chunks: ChunkReader<'_>) -> Irregular {
     let found = chunks.grid.structure().irregular_axis();
     found.unwrap_or_else(|| unreachable!("only grids with an irregular dimension have events"))
 }

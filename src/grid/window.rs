@@ -1,6 +1,7 @@
 //! Boxes of cells, and boxes of the world.
 
 use super::level::Levels;
+use super::location::Location;
 use super::structure::Structure;
 use super::tuple::{CellIndex, Shape};
 
@@ -74,6 +75,15 @@ impl Structure {
             .map(|((a, b), start)| a.max(b).abs_diff(*start))
             .collect::<Shape>();
         Window::new(start, shape).at(a.levels(self.dimensions().len()))
+    }
+
+    /// The smallest box of whole chunks that covers a window which has passed [`check`](Self::check).
+    pub(crate) fn whole_chunks(&self, window: &Window) -> Window {
+        let levels = window.levels(self.dimensions().len());
+        let chunks = self.chunk_box(window);
+        let first = Location { levels, codes: chunks.iter().map(|codes| codes.start).collect() };
+        let last = Location { levels, codes: chunks.iter().map(|codes| codes.end - 1).collect() };
+        self.union(&self.chunk_window(&first), &self.chunk_window(&last))
     }
 
     /// The part that two windows of the same levels share.

@@ -125,6 +125,12 @@ fn unused_bits(dimension: &Dimension, level: Level) -> u32 {
     if dimension.is_fixed() { 0 } else { 64 - dimension.code_bits(level) }
 }
 
+/// The place of a dimension in key order.
+fn rank_of(structure: &Structure, dimension: usize) -> u8 {
+    let rank = (0_u8..=u8::MAX).zip(structure.order()).find(|(_, of)| **of == dimension);
+    rank.map_or_else(|| unreachable!("every dimension has a place in the order of keys"), |(rank, _)| rank)
+}
+
 /// The levels and codes of a location, in key order.
 fn place(structure: &Structure, location: &Location) -> (Vec<u8>, Vec<u8>) {
     let levels = structure.order().iter().map(|&d| coarsest_first(location.levels[d])).collect();
@@ -292,10 +298,9 @@ impl MarkKey {
     /// The key of a mark.
     pub fn new(grid: GridId, structure: &Structure, mark: &Mark) -> Self {
         let (levels, codes) = place(structure, &mark.parent);
-        let rank = structure.order().iter().position(|&d| d == mark.dimension).unwrap_or_default();
         Self {
             grid,
-            dimension: u8::try_from(rank).unwrap_or_default(),
+            dimension: rank_of(structure, mark.dimension),
             finest_first: u8::MAX - coarsest_first(mark.parent.levels[mark.dimension]),
             levels,
             codes,
@@ -350,9 +355,8 @@ impl MarkKey {
     /// An interval that holds the marks along a dimension of aggregates at `levels` below or at a location; exact for one
     /// levelled dimension.
     pub fn subtree(grid: GridId, structure: &Structure, dimension: usize, of: &Location, levels: Levels) -> KeyRange {
-        let rank = structure.order().iter().position(|&d| d == dimension).unwrap_or_default();
         let mut prefix = grid.0.to_be_bytes().to_vec();
-        prefix.push(u8::try_from(rank).unwrap_or_default());
+        prefix.push(rank_of(structure, dimension));
         prefix.push(u8::MAX - coarsest_first(levels[dimension]));
         prefix.extend(structure.order().iter().map(|&d| coarsest_first(levels[d])));
         subtree(structure, prefix, of, levels)

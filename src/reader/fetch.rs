@@ -1,6 +1,6 @@
 //! Gets the cells of a window, chunk by chunk, in parallel, each straight into its place.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
@@ -9,10 +9,10 @@ use super::fresh::Fresh;
 use super::parts::{Boxed, Known, Part};
 use super::plan::{Plan, ReadLayer};
 use super::query::{Coordinates, Freshness};
+use super::sources::{Source, Sourced};
 use super::{blank, sizes};
 use crate::array::{Array, Bounds, Cell, Cells, Tile, with_view};
 use crate::codec::{BlobSpec, DecodeError};
-use crate::dirty::{self, Edge, Marks};
 use crate::error::{Error, Result};
 use crate::grid::{Location, Piece, Window};
 use crate::kernel::{self, Chunk, Full, for_each_row};
@@ -31,117 +31,106 @@ pub(super) struct Fetched {
 }
 
 pub(super) fn fetch(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness: Freshness) -> Result<Fetched> {
-    let structure = grid.structure();
     if plan.times.is_some() {
         return super::events::fetch(grid, snapshot, plan, freshness);
     }
+    let chunks = grid.chunk_reader(snapshot);
+    let sourced = plan.sources(chunks, freshness)?;
     let mut array = blank(plan, &plan.window);
-    let pieces: Vec<Piece> = plan.populated(structure).iter().flat_map(|window| structure.split(window)).collect();
-    let pieces = within(plan, grid, pieces);
-    let pending = pending(grid, snapshot, plan, &pieces)?;
-    let above = !plan.built.covers(&plan.levels());
-    let boxes: Vec<Bounds> = pieces.iter().map(|p| Bounds { start: p.in_window.to_vec(), shape: p.shape.to_vec() }).collect();
+    let bounds = |of: &Sourced| Bounds { start: of.piece.in_window.to_vec(), shape: of.piece.shape.to_vec() };
+    let boxes: Vec<Bounds> = sourced.iter().map(bounds).collect();
     let (read, inexact) = (AtomicU64::new(0), AtomicU64::new(0));
-    let fetcher = Fetcher {
-        chunks: grid.chunk_reader(snapshot),
-        plan,
-        fresh: freshness == Freshness::Fresh,
-        above,
-        read: &read,
-        inexact: &inexact,
-    };
+    let fetcher = Fetcher { chunks, plan, read: &read, inexact: &inexact };
     let shape = sizes(&plan.window.shape());
     let parts: Vec<Part> = with_view!(Array, &mut array, |array| {
         let cells = array.as_slice_mut().ok_or_else(|| Error::invalid("a new array is in C order"))?;
         let tiles =
             Tile::split(cells, &shape, &boxes).map_err(|e| Error::invalid("the pieces of a window are disjoint").because(e))?;
-        pieces
-            .par_iter()
-            .zip(tiles)
-            .zip(&pending)
-            .map(|((piece, mut tile), edges)| Ok(fetcher.piece(piece, &mut tile, edges)?.blank(&mut tile, plan.fill)))
-            .collect::<Result<_>>()
+        fetcher.fill(&sourced, tiles)
     })?;
     let known = Known::of(plan, &shape, &boxes, &parts);
-    let stale = if freshness == Freshness::Fresh { Vec::new() } else { stale(grid, plan, &pending) };
+    let stale = if freshness == Freshness::Fresh { Vec::new() } else { plan.stale(chunks, &sourced)? };
     Ok(Fetched { array, known, stale, chunks_read: read.into_inner(), inexact: inexact.into_inner(), coordinates: None })
-}
-
-/// Pieces of the populated part of a window, placed within the window itself.
-fn within(plan: &Plan, grid: &Grid, mut pieces: Vec<Piece>) -> Vec<Piece> {
-    if let Some(part) = plan.populated(grid.structure()) {
-        for (axis, (part, whole)) in part.start().iter().zip(plan.window.start().iter()).enumerate() {
-            let shift = usize::try_from(part - whole).unwrap_or(0);
-            pieces.iter_mut().for_each(|piece| piece.in_window[axis] += shift);
-        }
-    }
-    pieces
-}
-
-/// What is pending under each piece.
-fn pending(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, pieces: &[Piece]) -> Result<Vec<Vec<Edge>>> {
-    if plan.levels() == plan.base.finest() || Marks::first(grid, snapshot, 1)?.len() == 0 {
-        return Ok(vec![Vec::new(); pieces.len()]);
-    }
-    pieces.iter().map(|piece| dirty::pending_under(grid, snapshot, &piece.location, &plan.base)).collect()
-}
-
-/// The parts of the window that are out of date, each once.
-fn stale(grid: &Grid, plan: &Plan, pending: &[Vec<Edge>]) -> Vec<Window> {
-    let structure = grid.structure();
-    let windows: BTreeSet<Window> = pending
-        .iter()
-        .flatten()
-        .filter_map(|edge| {
-            let changed = dirty::stale_window(grid, edge)?;
-            structure.intersection(&structure.cover(&changed, plan.levels()), &plan.window)
-        })
-        .collect();
-    windows.into_iter().collect()
 }
 
 struct Fetcher<'a> {
     chunks: ChunkReader<'a>,
     plan: &'a Plan,
-    fresh: bool,
-    /// Whether the levels are above those that are stored.
-    above: bool,
     read: &'a AtomicU64,
     inexact: &'a AtomicU64,
 }
 
+/// A part of a window by its number, and where its cells go.
+type Target<'s, 't, T> = (usize, &'s Sourced, Tile<'t, T>);
+
 impl Fetcher<'_> {
-    fn piece<T: Cell>(&self, piece: &Piece, tile: &mut Tile<'_, T>, pending: &[Edge]) -> Result<Part> {
-        let at = &piece.location;
-        if let ReadLayer::Aggregate(layer) = &self.plan.layer
-            && self.fresh
-            && (self.above || !pending.is_empty())
-        {
-            let fresh = Fresh::new(self.chunks, layer, &self.plan.base, self.plan.built);
-            let chunk = fresh.effective(at, pending)?;
-            self.read.fetch_add(fresh.chunks_read(), Ordering::Relaxed);
-            return chunk.map_or(Ok(Part::Empty), |chunk| self.lay(layer, &chunk, piece, tile));
-        }
-        let Some((stored, from)) = self.source(at)? else { return Ok(Part::Empty) };
-        match &self.plan.layer {
-            ReadLayer::Base if from == *at => self.decode(LayerId::BASE, at, piece, tile),
-            ReadLayer::Aggregate(layer) if from == *at && stored != LayerId::BASE && !layer.is_mode() => {
-                self.decode(layer.id, at, piece, tile)
-            }
-            ReadLayer::Base => {
-                let Some(chunk) = self.chunks.base(&from)? else { return Ok(Part::Empty) };
-                self.read.fetch_add(1, Ordering::Relaxed);
-                let (chunk, shape) = (self.chunks.spread_base(&chunk, &from, at), self.chunks.grid.structure().chunk_shape());
-                let at = Boxed { of: &shape, start: &piece.in_chunk, shape: &piece.shape };
-                copy_box_of(&chunk.cells, at, tile)?;
-                Ok(self.plan.wanted.of_base(&chunk, at))
-            }
-            ReadLayer::Aggregate(layer) => {
-                let Some(chunk) = self.chunks.layer_at(layer, stored, &from)? else { return Ok(Part::Empty) };
-                self.read.fetch_add(1, Ordering::Relaxed);
-                self.lay(layer, &self.chunks.spread_layer(layer, chunk, &from, at)?, piece, tile)
+    /// Fills every tile, in parallel, and says what is known of each. What several are copied from is read once.
+    fn fill<T: Cell>(&self, sourced: &[Sourced], tiles: Vec<Tile<'_, T>>) -> Result<Vec<Part>> {
+        let mut own: Vec<Target<'_, '_, T>> = Vec::with_capacity(sourced.len());
+        let mut shared: BTreeMap<(LayerId, Location), Vec<Target<'_, '_, T>>> = BTreeMap::new();
+        for (number, (of, tile)) in sourced.iter().zip(tiles).enumerate() {
+            match of.source {
+                Source::Nothing => {}
+                Source::Stored(layer, from) if from != of.piece.location => {
+                    shared.entry((layer, from)).or_default().push((number, of, tile));
+                }
+                Source::Stored(..) | Source::Computed => own.push((number, of, tile)),
             }
         }
+        let fill = self.plan.fill;
+        let piece = |(number, of, mut tile): Target<'_, '_, T>| Ok((number, self.piece(of, &mut tile)?.blank(&mut tile, fill)));
+        let own = || own.into_par_iter().map(piece).collect::<Result<Vec<_>>>();
+        let spread = |((layer, from), targets)| self.spread(layer, &from, targets);
+        let shared = || shared.into_par_iter().map(spread).collect::<Result<Vec<_>>>();
+        let (own, shared) = rayon::join(own, shared);
+        let mut parts: Vec<Part> = sourced.iter().map(|_| Part::Empty).collect();
+        for (number, part) in own?.into_iter().chain(shared?.into_iter().flatten()) {
+            parts[number] = part;
+        }
+        Ok(parts)
+    }
+
+    fn piece<T: Cell>(&self, of: &Sourced, tile: &mut Tile<'_, T>) -> Result<Part> {
+        let piece = &of.piece;
+        match (&self.plan.layer, of.source, self.plan.decoded(self.chunks)) {
+            (ReadLayer::Aggregate(layer), Source::Computed, Some(values)) => {
+                let fresh = Fresh::new(values, &self.plan.base, self.plan.built);
+                let chunk = fresh.effective(&piece.location, &of.pending)?;
+                self.read.fetch_add(fresh.chunks_read(), Ordering::Relaxed);
+                chunk.map_or(Ok(Part::Empty), |chunk| self.lay(layer, &chunk, piece, tile))
+            }
+            (ReadLayer::Aggregate(layer), Source::Stored(stored, at), _) if stored == LayerId::BASE || layer.is_mode() => {
+                let chunk = self.chunks.layer_at(layer, stored, &at)?;
+                self.found(chunk.is_some(), stored, &at)?;
+                chunk.map_or(Ok(Part::Empty), |chunk| self.lay(layer, &chunk, piece, tile))
+            }
+            (_, Source::Stored(layer, at), _) => self.decode(layer, &at, piece, tile),
+            (_, Source::Nothing | Source::Computed, _) => Ok(Part::Empty),
+        }
+    }
+
+    /// Copies a chunk down along the refinable dimension to several places.
+    fn spread<T: Cell>(&self, stored: LayerId, from: &Location, targets: Vec<Target<'_, '_, T>>) -> Result<Vec<(usize, Part)>> {
+        let (plan, shape) = (self.plan, self.chunks.grid.structure().chunk_shape());
+        let lost = || self.chunks.lost(stored, from);
+        let ReadLayer::Aggregate(layer) = &plan.layer else {
+            let base = self.chunks.base(from)?.ok_or_else(lost)?;
+            self.read.fetch_add(1, Ordering::Relaxed);
+            let spread = |(number, of, mut tile): Target<'_, '_, T>| {
+                let chunk = self.chunks.spread_base(&base, from, &of.piece.location);
+                let at = Boxed { of: &shape, start: &of.piece.in_chunk, shape: &of.piece.shape };
+                copy_box_of(&chunk.cells, at, &mut tile)?;
+                Ok((number, plan.wanted.of_base(&chunk, at).blank(&mut tile, plan.fill)))
+            };
+            return targets.into_par_iter().map(spread).collect();
+        };
+        let chunk = self.chunks.layer_at(layer, stored, from)?.ok_or_else(lost)?;
+        self.read.fetch_add(1, Ordering::Relaxed);
+        let spread = |(number, of, mut tile): Target<'_, '_, T>| {
+            let chunk = self.chunks.spread_layer(layer, chunk.clone(), from, &of.piece.location)?;
+            Ok((number, self.lay(layer, &chunk, &of.piece, &mut tile)?.blank(&mut tile, plan.fill)))
+        };
+        targets.into_par_iter().map(spread).collect()
     }
 
     /// Copies the box of a decoded chunk of a layer into its place.
@@ -154,12 +143,13 @@ impl Fetcher<'_> {
         Ok(self.plan.wanted.of_layer(chunk, full.0, at))
     }
 
-    /// Where the cells of a place are stored, and in which layer.
-    fn source(&self, at: &Location) -> Result<Option<(LayerId, Location)>> {
-        if self.plan.base.mixed().is_some() {
-            return self.chunks.source(at, &self.plan.base);
+    /// Counts a chunk that was read. One that the directory was found to have must be there.
+    fn found(&self, found: bool, layer: LayerId, at: &Location) -> Result<()> {
+        if !found && self.plan.base.mixed().is_some() {
+            return Err(self.chunks.lost(layer, at));
         }
-        Ok(Some((if self.plan.base.has(at.levels()) { LayerId::BASE } else { LayerId(1) }, *at)))
+        self.read.fetch_add(u64::from(found), Ordering::Relaxed);
+        Ok(())
     }
 
     /// The plain case: the box is decoded straight into its place.
@@ -170,7 +160,7 @@ impl Fetcher<'_> {
             let spec = BlobSpec::new(&shape, &planes, least)?;
             self.plan.wanted.decode((key, blob), &spec, weight, &piece.in_chunk, tile)
         })?;
-        self.read.fetch_add(u64::from(read.is_some()), Ordering::Relaxed);
+        self.found(read.is_some(), layer, at)?;
         Ok(read.unwrap_or(Part::Empty))
     }
 }

@@ -5,56 +5,55 @@ use std::ops::RangeInclusive;
 use std::rc::Rc;
 
 use super::fresh::Fresh;
+use super::values::Values;
 use crate::dirty::Edge;
-use crate::error::{Error, Result};
-use crate::events::{Column, Events, Node, slabs};
+use crate::error::Result;
+use crate::events::{Column, Events, Node};
 use crate::grid::{Irregular, Levels, Location};
-use crate::kernel::{Chunk, InBin, Pick, weave};
-use crate::store::{Base, ChunkReader, LayerSpec};
+use crate::kernel::{InBin, Pick};
+use crate::store::{Base, ChunkReader};
 
 /// What a place holds.
-enum Held {
-    Events(Events<Chunk>),
-    Bins(Chunk),
+enum Held<C> {
+    Events(Events<C>),
+    /// Bins, of which a place has as many as a chunk can have events.
+    Bins(C, usize),
 }
 
-impl Held {
-    fn chunk(&self) -> &Chunk {
+impl<C> Held<C> {
+    /// The events or bins, and how many they are.
+    fn chunk(&self) -> (&C, usize) {
         match self {
-            Held::Events(events) => &events.planes,
-            Held::Bins(bins) => bins,
+            Held::Events(events) => (&events.planes, events.ticks.len()),
+            Held::Bins(bins, count) => (bins, *count),
         }
     }
 }
 
 /// Folds ranges of one column, one after the other.
-pub(crate) struct Fold<'a> {
+pub(crate) struct Fold<'a, V: Values<'a>> {
+    values: V,
     chunks: ChunkReader<'a>,
     levels: Levels,
     base: &'a Base,
-    layer: &'a LayerSpec,
     irregular: Option<Irregular>,
-    fresh: Fresh<'a>,
+    fresh: Fresh<'a, V>,
     /// What is pending, where it counts.
-    pending: Option<&'a [Edge]>,
-    held: HashMap<Location, Option<Rc<Held>>>,
+    pending: Option<Vec<Edge>>,
+    held: HashMap<Location, Option<Rc<Held<V::Chunk>>>>,
 }
 
-impl<'a> Fold<'a> {
+impl<'a, V: Values<'a>> Fold<'a, V> {
     /// Of a column at some levels, above a base, where aggregates are stored up to `built`. What is pending counts if it is given.
-    pub(crate) fn new(
-        chunks: ChunkReader<'a>,
-        (levels, base, built): (Levels, &'a Base, Levels),
-        layer: &'a LayerSpec,
-        pending: Option<&'a [Edge]>,
-    ) -> Self {
+    pub(crate) fn new(values: V, (levels, base, built): (Levels, &'a Base, Levels), pending: Option<Vec<Edge>>) -> Self {
+        let chunks = values.chunks();
         Self {
+            values,
             chunks,
             levels,
             base,
-            layer,
             irregular: chunks.grid.structure().irregular_axis(),
-            fresh: Fresh::new(chunks, layer, base, built),
+            fresh: Fresh::new(values, base, built),
             pending,
             held: HashMap::new(),
         }
@@ -66,16 +65,14 @@ impl<'a> Fold<'a> {
 
     /// What the layer makes of all events under some places in a range of ticks; `None` if there are none. Ranges rise from call to
     /// call.
-    pub(crate) fn over(&mut self, tops: &[Location], ticks: &RangeInclusive<i64>) -> Result<Option<Chunk>> {
+    pub(crate) fn over(&mut self, tops: &[Location], ticks: &RangeInclusive<i64>) -> Result<Option<V::Chunk>> {
         let Some(irregular) = self.irregular else { return Ok(None) };
-        let mut found: Vec<(Rc<Held>, usize)> = Vec::new();
+        let mut found: Vec<(Rc<Held<V::Chunk>>, usize)> = Vec::new();
         for top in tops {
             self.collect(irregular, top, ticks, &mut found)?;
         }
         self.held.retain(|at, _| irregular.ticks(at).end() > ticks.end());
         let Some((first, _)) = found.first() else { return Ok(None) };
-        let slabs = slabs(self.chunks);
-        let events = |held: &Held| held.chunk().values.len() / slabs.cells();
         let mut sources = vec![Rc::clone(first)];
         let mut picks: Vec<Pick> = Vec::new();
         for (held, number) in &found {
@@ -84,13 +81,9 @@ impl<'a> Fold<'a> {
             }
             picks.push(Some((sources.len() - 1, *number)));
         }
-        let full = self.chunks.grid.full(self.levels);
-        let of: Vec<(&Chunk, usize)> = sources.iter().map(|held| (held.chunk(), events(held))).collect();
-        let all = weave(self.layer.rule(), slabs, &of, &picks, full);
-        let shape = self.chunks.grid.shape_of(all.values.len());
+        let sources: Vec<(&V::Chunk, usize)> = sources.iter().map(|held| held.chunk()).collect();
         let places = vec![InBin { bin: 0, away: [0.0; 2] }; picks.len()];
-        let folded = self.layer.rule().bin(&all, (&shape, irregular.axis), (&places, 1), full);
-        folded.map(Some).map_err(|e| self.chunks.grid.blame(e))
+        self.values.bin(self.levels, &sources, &picks, (&places, 1)).map(Some)
     }
 
     /// Collects what lies in a range: events, and whole bins; of bins that lie in it in part what is below.
@@ -99,7 +92,7 @@ impl<'a> Fold<'a> {
         irregular: Irregular,
         at: &Location,
         ticks: &RangeInclusive<i64>,
-        found: &mut Vec<(Rc<Held>, usize)>,
+        found: &mut Vec<(Rc<Held<V::Chunk>>, usize)>,
     ) -> Result<()> {
         let place = irregular.ticks(at);
         let within = (*ticks.start()).max(*place.start())..=(*ticks.end()).min(*place.end());
@@ -113,11 +106,10 @@ impl<'a> Fold<'a> {
             return Ok(());
         }
         let level = irregular.level(at);
-        let first = irregular.first_bin(at);
         for bin in irregular.bin(level, *within.start())..=irregular.bin(level, *within.end()) {
             let of_bin = irregular.ticks_of_bin(level, bin);
             if within.contains(of_bin.start()) && within.contains(of_bin.end()) {
-                found.push((Rc::clone(&held), usize::try_from(bin.abs_diff(first)).unwrap_or(0)));
+                found.push((Rc::clone(&held), irregular.in_bin(at, *of_bin.start()).0));
                 continue;
             }
             let half = irregular.half(at, (*of_bin.start()).max(*place.start()));
@@ -130,37 +122,31 @@ impl<'a> Fold<'a> {
         Ok(())
     }
 
-    fn held(&mut self, irregular: Irregular, at: &Location) -> Result<Option<Rc<Held>>> {
+    fn held(&mut self, irregular: Irregular, at: &Location) -> Result<Option<Rc<Held<V::Chunk>>>> {
         if let Some(known) = self.held.get(at) {
             return Ok(known.clone());
         }
-        let pending = self.pending.map_or(Vec::new(), |pending| self.fresh.touching(pending, at));
+        let pending = self.pending.as_deref().map_or(Vec::new(), |pending| self.fresh.touching(pending, at));
         let held = if irregular.level(at) > irregular.bucket {
-            self.fresh.effective(at, &pending)?.map(|bins| Held::Bins(Chunk::clone(&bins)))
+            self.fresh.effective(at, &pending)?.map(|bins| Held::Bins(V::Chunk::clone(&bins), irregular.capacity))
         } else if !pending.is_empty() || irregular.is_bucket(at) && !self.fresh.is_stored(at) {
             self.fresh.events(at, &pending)?.map(|events| Held::Events(Events::clone(&events)))
         } else {
-            self.stored(at)?
+            self.stored(irregular, at)?
         };
         let held = held.map(Rc::new);
         self.held.insert(*at, held.clone());
         Ok(held)
     }
 
-    fn stored(&self, at: &Location) -> Result<Option<Held>> {
+    fn stored(&self, irregular: Irregular, at: &Location) -> Result<Option<Held<V::Chunk>>> {
         match self.chunks.node(Column::layer(self.base, at), at)? {
             None => Ok(None),
             Some(Node::Events(ticks)) => {
                 let planes = self.fresh.layer_of(at, &ticks)?;
                 Ok(Some(Held::Events(Events { ticks: ticks.to_vec(), planes })))
             }
-            Some(Node::Branch) => match self.fresh.stored(at)? {
-                Some(bins) => Ok(Some(Held::Bins(bins))),
-                None => {
-                    let cause = Error::corrupt("the bins of its events are missing");
-                    Err(self.chunks.damaged(self.layer.id, at).because(cause))
-                }
-            },
+            Some(Node::Branch) => Ok(Some(Held::Bins(self.fresh.bins_of_branch(at)?, irregular.capacity))),
         }
     }
 }

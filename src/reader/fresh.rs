@@ -4,34 +4,34 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use super::values::Values;
 use crate::dirty::{Edge, derivation, touches};
 use crate::error::Result;
-use crate::events::{Column, Events, bins_of, merge, ticks_of};
+use crate::events::{Column, Events, Node, ticks_of};
 use crate::grid::{Levels, Location};
-use crate::kernel::Chunk;
 use crate::key::{ChunkKey, LayerId, Ticks};
-use crate::store::{Base, BaseChunk, ChunkReader, LayerSpec};
+use crate::store::{Base, ChunkReader};
 
 /// Computes the up-to-date chunks of one layer in one thread.
-pub(super) struct Fresh<'a> {
+pub(super) struct Fresh<'a, V: Values<'a>> {
+    values: V,
     chunks: ChunkReader<'a>,
-    layer: &'a LayerSpec,
     base: &'a Base,
     built: Levels,
     read: Cell<u64>,
     /// What was computed, not merely read: of several dimensions, each place is a child of several parents.
-    computed: RefCell<HashMap<Location, Option<Rc<Chunk>>>>,
+    computed: RefCell<HashMap<Location, Option<Rc<V::Chunk>>>>,
     /// The events of buckets.
-    events: RefCell<HashMap<Location, Option<Rc<Events<Chunk>>>>>,
+    events: RefCell<HashMap<Location, Option<Rc<Events<V::Chunk>>>>>,
     /// The base chunks under locations above what is built, where nothing else tells what is worth looking at.
     beneath: RefCell<HashMap<Location, Rc<[Location]>>>,
 }
 
-impl<'a> Fresh<'a> {
-    pub(super) fn new(chunks: ChunkReader<'a>, layer: &'a LayerSpec, base: &'a Base, built: Levels) -> Self {
+impl<'a, V: Values<'a>> Fresh<'a, V> {
+    pub(super) fn new(values: V, base: &'a Base, built: Levels) -> Self {
         Self {
-            chunks,
-            layer,
+            values,
+            chunks: values.chunks(),
             base,
             built,
             read: Cell::new(0),
@@ -47,7 +47,7 @@ impl<'a> Fresh<'a> {
     }
 
     /// The effective value of a location; `pending` are the changes that it depends on.
-    pub(super) fn effective(&self, at: &Location, pending: &[Edge]) -> Result<Option<Rc<Chunk>>> {
+    pub(super) fn effective(&self, at: &Location, pending: &[Edge]) -> Result<Option<Rc<V::Chunk>>> {
         if let Some(chunk) = self.chunk(at, pending)? {
             return Ok(Some(chunk));
         }
@@ -58,14 +58,14 @@ impl<'a> Fresh<'a> {
                 self.base(&above)?
             };
             if let Some(chunk) = chunk {
-                return Ok(Some(Rc::new(self.chunks.spread_layer(self.layer, Chunk::clone(&chunk), &above, at)?)));
+                return Ok(Some(Rc::new(self.values.spread(&chunk, &above, at)?)));
             }
         }
         Ok(None)
     }
 
     /// The chunk that belongs at a location itself. Nothing stored above what is built is trusted.
-    fn chunk(&self, at: &Location, pending: &[Edge]) -> Result<Option<Rc<Chunk>>> {
+    fn chunk(&self, at: &Location, pending: &[Edge]) -> Result<Option<Rc<V::Chunk>>> {
         if let Some(known) = self.computed.borrow().get(at) {
             return Ok(known.clone());
         }
@@ -91,14 +91,19 @@ impl<'a> Fresh<'a> {
     }
 
     /// The bins of a bucket.
-    fn bins(&self, at: &Location, pending: &[Edge]) -> Result<Option<Chunk>> {
+    fn bins(&self, at: &Location, pending: &[Edge]) -> Result<Option<V::Chunk>> {
         if self.is_settled(at, pending) {
-            let bins = self.chunks.bucket_bins_of(self.layer, at, self.base)?;
-            self.count(bins.is_some());
-            return Ok(bins);
+            return match self.chunks.node(Column::layer(self.base, at), at)? {
+                None => Ok(None),
+                Some(Node::Branch) => self.bins_of_branch(at).map(Some),
+                Some(Node::Events(ticks)) => {
+                    let planes = self.layer_of(at, &ticks)?;
+                    self.values.bins(at, &Events { ticks: ticks.to_vec(), planes }).map(Some)
+                }
+            };
         }
         let events = self.events(at, pending)?;
-        events.map(|events| bins_of(self.chunks, self.layer, at, &events)).transpose()
+        events.map(|events| self.values.bins(at, &events)).transpose()
     }
 
     /// Whether what is stored of a bucket is up to date.
@@ -107,7 +112,7 @@ impl<'a> Fresh<'a> {
     }
 
     /// All events of a bucket.
-    pub(super) fn events(&self, at: &Location, pending: &[Edge]) -> Result<Option<Rc<Events<Chunk>>>> {
+    pub(super) fn events(&self, at: &Location, pending: &[Edge]) -> Result<Option<Rc<Events<V::Chunk>>>> {
         if let Some(known) = self.events.borrow().get(at) {
             return Ok(known.clone());
         }
@@ -121,7 +126,7 @@ impl<'a> Fresh<'a> {
         Ok(events)
     }
 
-    fn stored_events(&self, at: &Location) -> Result<Option<Events<Chunk>>> {
+    fn stored_events(&self, at: &Location) -> Result<Option<Events<V::Chunk>>> {
         let column = Column::new(self.chunks, Column::layer(self.base, at), at);
         let Some(irregular) = self.chunks.grid.structure().irregular_axis() else { return Ok(None) };
         let mut parts = Vec::new();
@@ -130,18 +135,18 @@ impl<'a> Fresh<'a> {
             parts.push(Events { ticks: ticks.to_vec(), planes });
             Ok(())
         })?;
-        Ok(self.chunks.join_layer(self.layer, at.levels, &parts))
+        Ok(self.values.join(at.levels, &parts))
     }
 
     /// The events of a bucket, each made of the events of its tick below.
-    fn merged(&self, at: &Location, pending: &[Edge]) -> Result<Option<Events<Chunk>>> {
+    fn merged(&self, at: &Location, pending: &[Edge]) -> Result<Option<Events<V::Chunk>>> {
         let grid = self.chunks.grid;
         let Some(dimension) = derivation(grid, at.levels, self.base) else { return Ok(None) };
         self.share_beneath(at, dimension)?;
         let mut parts = Vec::new();
         for (number, child) in (0_u8..=u8::MAX).zip(grid.structure().children(at, dimension)) {
-            let reduced = |events: Rc<Events<Chunk>>| -> Result<_> {
-                let planes = self.chunks.reduce(self.layer, &events.planes, dimension, at.levels)?;
+            let reduced = |events: Rc<Events<V::Chunk>>| -> Result<_> {
+                let planes = self.values.reduce(&events.planes, dimension, at.levels)?;
                 Ok(Events { ticks: events.ticks.clone(), planes })
             };
             let events = self.events(&child, &self.touching(pending, &child))?;
@@ -149,13 +154,12 @@ impl<'a> Fresh<'a> {
         }
         let parts: Vec<_> = parts.iter().map(|(number, events)| (*number, events.as_ref())).collect();
         let ticks = ticks_of(&parts);
-        let planes = || merge(self.chunks, self.layer, (at.levels, dimension), &ticks, &parts);
+        let planes = || self.values.merge((at.levels, dimension), &ticks, &parts);
         Ok((!ticks.is_empty()).then(|| Events { planes: planes(), ticks: ticks.clone() }))
     }
 
-    fn compute(&self, at: &Location, dimension: usize, old: Option<Chunk>, pending: &[Edge]) -> Result<Option<Chunk>> {
+    fn compute(&self, at: &Location, dimension: usize, old: Option<V::Chunk>, pending: &[Edge]) -> Result<Option<V::Chunk>> {
         let grid = self.chunks.grid;
-        let halving = grid.halving(dimension);
         let inherits = self.base.mixed().is_some_and(|mixed| mixed != dimension);
         self.share_beneath(at, dimension)?;
         let (mut parts, mut has_child) = (Vec::new(), false);
@@ -169,13 +173,13 @@ impl<'a> Fresh<'a> {
             let own = self.chunk(&child, &under)?;
             has_child |= own.is_some();
             let chunk = if own.is_none() && inherits { self.effective(&child, &under)? } else { own };
-            let reduce = |chunk: Rc<Chunk>| self.chunks.reduce(self.layer, &chunk, dimension, at.levels);
+            let reduce = |chunk: Rc<V::Chunk>| self.values.reduce(&chunk, dimension, at.levels);
             parts.push((number, chunk.map(reduce).transpose()?));
         }
         if !has_child {
             return Ok(None);
         }
-        Ok(Some(self.chunks.assemble(self.layer, old, &parts, &halving, at.levels)))
+        Ok(Some(self.values.assemble(old, &parts, dimension, at.levels)))
     }
 
     /// The base chunks, or buckets, under a location.
@@ -234,15 +238,13 @@ impl<'a> Fresh<'a> {
         })
     }
 
-    fn base(&self, at: &Location) -> Result<Option<Rc<Chunk>>> {
+    fn base(&self, at: &Location) -> Result<Option<Rc<V::Chunk>>> {
         if !self.base.has(at.levels) {
             return Ok(None);
         }
-        let full = self.chunks.grid.full(at.levels);
-        let base = self.chunks.base(at)?;
+        let base = self.values.base(at)?;
         self.count(base.is_some());
-        let lift = |base: BaseChunk| self.chunks.lift_layer(self.layer, &base.weigh(self.chunks.grid.schema(), full), at.levels);
-        Ok(base.map(lift).transpose()?.map(Rc::new))
+        Ok(base.map(Rc::new))
     }
 
     /// Whether something of a location's level is stored.
@@ -251,16 +253,21 @@ impl<'a> Fresh<'a> {
     }
 
     /// What the layer makes of a chunk of events.
-    pub(super) fn layer_of(&self, at: &Location, ticks: &Ticks) -> Result<Chunk> {
+    pub(super) fn layer_of(&self, at: &Location, ticks: &Ticks) -> Result<V::Chunk> {
         self.count(true);
-        self.chunks.layer_of(self.layer, at, self.base, ticks)
+        self.values.events(at, self.base, ticks)
     }
 
     /// The chunk of cells that is stored at a location.
-    pub(super) fn stored(&self, at: &Location) -> Result<Option<Chunk>> {
-        let chunk = self.chunks.layer(self.layer, at)?;
+    pub(super) fn stored(&self, at: &Location) -> Result<Option<V::Chunk>> {
+        let chunk = self.values.stored(at)?;
         self.count(chunk.is_some());
         Ok(chunk)
+    }
+
+    /// The bins of a branch, which are stored where it is.
+    pub(super) fn bins_of_branch(&self, at: &Location) -> Result<V::Chunk> {
+        self.stored(at)?.ok_or_else(|| self.chunks.binless(at))
     }
 
     fn count(&self, read: bool) {

@@ -2,6 +2,7 @@
 
 mod between;
 mod events;
+mod explain;
 mod fetch;
 mod fold;
 mod fresh;
@@ -12,18 +13,23 @@ mod query;
 mod series;
 mod series_events;
 mod serving;
+mod sources;
 mod steps;
 mod times;
+mod values;
 mod verbs;
 mod version;
 
+pub use explain::Explanation;
 pub(crate) use fold::Fold;
-pub use plan::Explanation;
 pub use query::{Answer, Coordinates, Freshness, Layer, Moment, Query};
 pub use series::{Series, SeriesQuery};
 pub use serving::Served;
 pub use steps::Steps;
+pub(crate) use values::Decoded;
 pub use version::Version;
+
+use std::sync::Arc;
 
 use crate::array::{Array, DType, Validity};
 use crate::error::Result;
@@ -34,18 +40,33 @@ use crate::store::{Gaps, Grid};
 use parts::Known;
 use plan::Plan;
 
-/// Answers a query.
-pub(crate) fn read(grid: &Grid, query: &Query) -> Result<Answer> {
-    let _span = tracing::debug_span!("read", grid = grid.name()).entered();
+/// A snapshot in which a query is answered, once what it waits for is there, and how it is.
+fn planned(grid: &Grid, query: &Query) -> Result<(Arc<dyn Snapshot>, Plan)> {
     if let Freshness::Wait { commit, timeout } = query.freshness_wanted() {
         grid.wait(commit, timeout)?;
     }
-    read_in(grid, grid.snapshot()?.as_ref(), query)
+    let snapshot = grid.snapshot()?;
+    let plan = plan_in(grid, snapshot.as_ref(), query)?;
+    Ok((snapshot, plan))
+}
+
+fn plan_in(grid: &Grid, snapshot: &dyn Snapshot, query: &Query) -> Result<Plan> {
+    Plan::new(grid, grid.state(snapshot)?, query).map_err(|e| grid.blame(e))
+}
+
+/// Answers a query.
+pub(crate) fn read(grid: &Grid, query: &Query) -> Result<Answer> {
+    let _span = tracing::debug_span!("read", grid = grid.name()).entered();
+    let (snapshot, plan) = planned(grid, query)?;
+    answer(grid, snapshot.as_ref(), plan, query)
 }
 
 /// Answers a query from a snapshot that several share.
 fn read_in(grid: &Grid, snapshot: &dyn Snapshot, query: &Query) -> Result<Answer> {
-    let plan = Plan::new(grid, grid.state(snapshot)?, query).map_err(|e| grid.blame(e))?;
+    answer(grid, snapshot, plan_in(grid, snapshot, query)?, query)
+}
+
+fn answer(grid: &Grid, snapshot: &dyn Snapshot, plan: Plan, query: &Query) -> Result<Answer> {
     let fetched = fetch::fetch(grid, snapshot, &plan, query.freshness_wanted()).map_err(|e| grid.blame(e))?;
     let Known { validity, shares } = fetched.known;
     let (array, validity) = match &plan.maps {
@@ -86,20 +107,14 @@ fn read_in(grid: &Grid, snapshot: &dyn Snapshot, query: &Query) -> Result<Answer
 
 /// The ticks of the events that a query asks for.
 pub(crate) fn events(grid: &Grid, query: &Query) -> Result<Vec<i64>> {
-    events_in(grid, grid.snapshot()?.as_ref(), query)
+    let (snapshot, plan) = planned(grid, query)?;
+    events::ticks(grid, snapshot.as_ref(), &plan, query.freshness_wanted()).map_err(|e| grid.blame(e))
 }
 
 /// The same in a snapshot that several share.
 pub(crate) fn events_in(grid: &Grid, snapshot: &dyn Snapshot, query: &Query) -> Result<Vec<i64>> {
-    let plan = Plan::new(grid, grid.state(snapshot)?, query).map_err(|e| grid.blame(e))?;
+    let plan = plan_in(grid, snapshot, query)?;
     events::ticks(grid, snapshot, &plan, query.freshness_wanted()).map_err(|e| grid.blame(e))
-}
-
-/// Says what [`read`] would do.
-pub(crate) fn explain(grid: &Grid, query: &Query) -> Result<Explanation> {
-    let snapshot = grid.snapshot()?;
-    let plan = Plan::new(grid, grid.state(snapshot.as_ref())?, query).map_err(|e| grid.blame(e))?;
-    plan.explain(grid, snapshot.as_ref())
 }
 
 /// An array without data in the shape of a window.

@@ -1,18 +1,14 @@
 //! Which level, layer and cells answer a query.
 
-use std::fmt;
-
 use super::layout::{Layout, Sizes, at_levels, cells_of, levels_for, region, repeat_base, resampled, shape_of, span};
 use super::parts::Wanted;
 use super::query::{Detail, Freshness, Layer, Moment, Query, When};
 use super::times::{Times, times};
 use crate::array::DType;
-use crate::dirty;
 use crate::error::{Error, Result};
 use crate::grid::{Extent, Levels, Location, Structure, Window};
 use crate::kernel::{Aggregation, AxisMap, Method, Resampling, Weighting};
 use crate::key::LayerId;
-use crate::kv::Snapshot;
 use crate::store::{Base, Gaps, Grid, LayerSpec, State, base_fill, base_gaps};
 
 /// The most cells an answer, or what it is resampled from, may have.
@@ -195,9 +191,9 @@ impl Plan {
         (plane, grid.full(at.levels()).0)
     }
 
-    /// The part of the window within which anything can be stored.
+    /// The part of the window within which anything can be stored: in the chunks that bounds touch.
     pub(super) fn populated(&self, structure: &Structure) -> Option<Window> {
-        structure.intersection(&self.window, &structure.cover(&self.bounds, self.levels()))
+        structure.intersection(&self.window, &structure.whole_chunks(&structure.cover(&self.bounds, self.levels())))
     }
 
     /// The same without extent along an irregular dimension, at the level of its buckets: its chunks are columns.
@@ -220,79 +216,6 @@ impl Plan {
             None => Err(Error::invalid(format!(
                 "the answer would have {events} events, and more than {CELLS_MAX} cells; ask for a coarser level, fewer ticks or a smaller extent"
             ))),
-        }
-    }
-
-    pub(super) fn explain(&self, grid: &Grid, snapshot: &dyn Snapshot) -> Result<Explanation> {
-        let structure = grid.structure();
-        let (touched, stored, stale) = self.counts(grid, snapshot)?;
-        Ok(Explanation {
-            layer: self.layer.public(),
-            levels: self.levels(),
-            window: self.window,
-            extent: self.extent.clone(),
-            chunks: touched,
-            stored,
-            stale,
-            resampling: self.maps.as_ref().map(|(maps, method)| (method.resampling(), maps.iter().map(|map| map.len).collect())),
-            dimensions: structure.dimensions().iter().map(|d| d.name().to_owned()).collect(),
-        })
-    }
-}
-
-impl Plan {
-    /// How many chunks the window touches, how many of them are stored, and how many out of date. Along an irregular dimension a
-    /// window touches those that there are.
-    fn counts(&self, grid: &Grid, snapshot: &dyn Snapshot) -> Result<(u64, u64, u64)> {
-        let structure = grid.structure();
-        if self.times.is_some() {
-            let (stored, stale) = super::events::counts(grid, snapshot, self)?;
-            return Ok((stored, stored, stale));
-        }
-        let chunks = grid.chunk_reader(snapshot);
-        let (mut stored, mut stale) = (0, 0);
-        for at in self.populated(structure).iter().flat_map(|window| structure.split(window)).map(|piece| piece.location) {
-            stored += u64::from(chunks.source(&at, &self.base)?.is_some());
-            stale += u64::from(!dirty::pending_under(grid, snapshot, &at, &self.base)?.is_empty());
-        }
-        Ok((structure.chunk_count(&self.window), stored, stale))
-    }
-}
-
-/// How a query would be answered.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Explanation {
-    /// The layer that is read.
-    pub layer: Layer,
-    /// The level of each dimension.
-    pub levels: Levels,
-    /// The cells that are read.
-    pub window: Window,
-    /// The box of the answer.
-    pub extent: Extent,
-    /// Chunks that the window touches.
-    pub chunks: u64,
-    /// How many of them are stored, and so read.
-    pub stored: u64,
-    /// How many of them are out of date.
-    pub stale: u64,
-    /// How the cells are resampled, and to which shape, if they are.
-    pub resampling: Option<(Resampling, Vec<usize>)>,
-    dimensions: Vec<String>,
-}
-
-impl fmt::Display for Explanation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let levels: Vec<_> =
-            self.dimensions.iter().zip(self.levels.iter()).map(|(name, level)| format!("{name} {level}")).collect();
-        writeln!(f, "level: {}", levels.join(", "))?;
-        writeln!(f, "layer: {}", self.layer)?;
-        writeln!(f, "window: {:?} cells at {:?}", self.window.shape(), self.window.start())?;
-        writeln!(f, "chunks: {} touched, {} stored, {} stale", self.chunks, self.stored, self.stale)?;
-        match &self.resampling {
-            None => write!(f, "resampling: none"),
-            Some((resampling, shape)) => write!(f, "resampling: {resampling} to {shape:?} cells"),
         }
     }
 }

@@ -141,7 +141,7 @@ fn read_all(grid: &Grid, snapshot: &dyn Snapshot, query: &SeriesQuery) -> Result
     stale.sort_unstable();
     stale.dedup();
     let shape = [cells.len(), usize::try_from(len).unwrap_or(usize::MAX)];
-    let array = with_dtype!(dtype, |T| assembled::<T>(&shape, &tasks, &taken));
+    let array = with_dtype!(dtype, |T| assembled::<T>(&shape, &tasks, &taken))?;
     let validity = validity(taken.iter(), || {
         let mut mask = ArrayD::from_elem(&shape[..], true);
         for (task, part) in tasks.iter().zip(&taken) {
@@ -249,16 +249,21 @@ fn tasks(structure: &Structure, axis: usize, cells: &[CellIndex], steps: &Window
     tasks
 }
 
-fn assembled<T: Cell>(shape: &[usize], tasks: &[Task], taken: &[Taken]) -> Array {
+/// The error for values of another type than those of the first cell.
+pub(super) fn other_type() -> Error {
+    Error::corrupt("the cells of a series are of several types")
+}
+
+fn assembled<T: Cell>(shape: &[usize], tasks: &[Task], taken: &[Taken]) -> Result<Array> {
     let mut array = ndarray::ArrayD::from_elem(ndarray::IxDyn(shape), T::from_f64(0.0));
     for (task, part) in tasks.iter().zip(taken) {
         for (number, values) in task.cells.iter().zip(&part.values) {
-            let values = values.as_slice::<T>().unwrap_or_default();
+            let values = values.as_slice::<T>().ok_or_else(other_type)?;
             let mut row = array.index_axis_mut(ndarray::Axis(0), *number);
             row.iter_mut().skip(task.from).zip(values).for_each(|(to, value)| *to = *value);
         }
     }
-    Array::from(array)
+    Ok(Array::from(array))
 }
 
 /// The cell at world coordinates of all axes but one.

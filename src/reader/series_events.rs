@@ -6,7 +6,7 @@ use ndarray::ArrayD;
 use rayon::prelude::*;
 
 use super::query::{Coordinates, Layer, Query};
-use super::series::{Series, SeriesQuery, Taken, cell_at, columns, too_many, validity};
+use super::series::{Series, SeriesQuery, Taken, cell_at, columns, other_type, too_many, validity};
 use super::{events, read_in};
 use crate::array::{Array, Cell, Cells, Validity, with_dtype};
 use crate::error::{Error, Result};
@@ -47,7 +47,7 @@ pub(super) fn read(grid: &Grid, snapshot: &dyn Snapshot, query: &SeriesQuery, st
         Some(spec) => spec.blank,
         None => crate::store::base_fill(grid.schema()),
     };
-    let array = with_dtype!(dtype, |T| assembled::<T>((cells.len(), fill), &steps, &tasks, &taken));
+    let array = with_dtype!(dtype, |T| assembled::<T>((cells.len(), fill), &steps, &tasks, &taken))?;
     let validity = match layer {
         // Of nothing there is a count too.
         Layer::Aggregate(Aggregation::Count) => Validity::All,
@@ -134,15 +134,20 @@ fn mask(cells: usize, steps: &[i64], tasks: &[Task], taken: &[(Coordinates, Take
     mask
 }
 
-fn assembled<T: Cell>((cells, fill): (usize, f64), steps: &[i64], tasks: &[Task], taken: &[(Coordinates, Taken)]) -> Array {
+fn assembled<T: Cell>(
+    (cells, fill): (usize, f64),
+    steps: &[i64],
+    tasks: &[Task],
+    taken: &[(Coordinates, Taken)],
+) -> Result<Array> {
     let mut array = ndarray::ArrayD::from_elem(ndarray::IxDyn(&[cells, steps.len()]), T::from_f64(fill));
     for (task, (coordinates, part)) in tasks.iter().zip(taken) {
         let places: Vec<usize> = coordinates.ticks.iter().filter_map(|tick| steps.binary_search(tick).ok()).collect();
         for (number, values) in task.cells.iter().zip(&part.values) {
             let mut row = array.index_axis_mut(ndarray::Axis(0), *number);
-            let values = values.as_slice::<T>().unwrap_or_default();
+            let values = values.as_slice::<T>().ok_or_else(other_type)?;
             places.iter().zip(values).for_each(|(place, value)| row[*place] = *value);
         }
     }
-    Array::from(array)
+    Ok(Array::from(array))
 }

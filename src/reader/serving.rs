@@ -1,13 +1,14 @@
 //! Which stored chunks serve a query.
 
-use std::collections::BTreeMap;
-
 use super::plan::{Plan, ReadLayer};
-use super::query::Query;
+use super::planned;
+use super::query::{Freshness, Query};
+use super::sources::stored;
 use crate::error::Result;
 use crate::grid::{Location, Piece, Shape, Window};
 use crate::kernel::Aggregation;
 use crate::key::LayerId;
+use crate::kv::Snapshot;
 use crate::store::Grid;
 
 /// A stored chunk that serves a part of a query. See [`Grid::serving`](crate::Grid::serving).
@@ -24,30 +25,30 @@ pub struct Served {
 
 /// The stored chunks that serve a query, and which part each. The parts are disjoint.
 pub(crate) fn serving(grid: &Grid, query: &Query) -> Result<Vec<Served>> {
-    let snapshot = grid.snapshot()?;
-    let plan = Plan::new(grid, grid.state(snapshot.as_ref())?, query).map_err(|e| grid.blame(e))?;
-    let (structure, chunks) = (grid.structure(), grid.chunk_reader(snapshot.as_ref()));
+    let (snapshot, plan) = planned(grid, query)?;
+    served(grid, snapshot.as_ref(), &plan).map_err(|e| grid.blame(e))
+}
+
+fn served(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan) -> Result<Vec<Served>> {
     if plan.times.is_some() {
-        return super::events::serving(grid, snapshot.as_ref(), &plan);
+        return super::events::serving(grid, snapshot, plan);
     }
+    let (structure, chunks) = (grid.structure(), grid.chunk_reader(snapshot));
     let Some(populated) = plan.populated(structure) else { return Ok(Vec::new()) };
-    let mut sources: BTreeMap<(LayerId, Location), Vec<Window>> = BTreeMap::new();
-    for piece in structure.split(&populated) {
-        if let Some(source) = chunks.source(&piece.location, &plan.base)? {
-            sources.entry(source).or_default().push(part(&populated, &piece).at(plan.levels()));
-        }
-    }
+    let sourced = plan.sources(chunks, Freshness::Stored)?;
     let mut served = Vec::new();
-    for ((layer, location), parts) in sources {
+    for ((layer, location), numbers) in stored(plan, chunks, &sourced)? {
+        let parts: Vec<Window> =
+            numbers.iter().map(|number| part(&plan.window, &sourced[*number].piece).at(plan.levels())).collect();
         let aggregator = match &plan.layer {
             ReadLayer::Aggregate(spec) if layer != LayerId::BASE => Some(spec.aggregation.clone()),
             _ => None,
         };
         let whole = structure.intersection(&structure.cover(&structure.chunk_window(&location), plan.levels()), &populated);
-        let cells = |windows: &[Window]| windows.iter().map(|window| u128::from(window.cells().unwrap_or(0))).sum::<u128>();
+        let cells = |window: &Window| window.shape().iter().map(|len| u128::from(*len)).product::<u128>();
         // Where finer aggregates serve some of what lies under a chunk, the rest is not a box.
         let windows = match whole {
-            Some(whole) if cells(&[whole]) == cells(&parts) => vec![whole],
+            Some(whole) if cells(&whole) == parts.iter().map(cells).sum() => vec![whole],
             _ => parts,
         };
         served.extend(windows.into_iter().map(|window| Served { location, aggregator: aggregator.clone(), window }));

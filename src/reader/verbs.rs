@@ -24,8 +24,9 @@ impl Grid {
         super::events(self, query)
     }
 
-    /// What stands for the answer to a query: as long as the stored cells that it is made of are the same, so is this, across
-    /// reopening too; when a chunk of them changes, so does this. For the ETag of a tile. No chunk is read.
+    /// What stands for the answer to a query, for the ETag of a tile: while it is the same the whole answer is, its cells, its
+    /// place and which parts of it are stale, whatever was done between two moments, across reopening too. It stays the same
+    /// as long as the stored chunks are that the answer is made of, and which of them are out of date. No chunk is read.
     ///
     /// It counts whole chunks: a put beside the query's window within one of its chunks changes it too. With
     /// [`Freshness::Fresh`](crate::Freshness::Fresh) it changes once more when aggregation has caught up with a change.
@@ -39,13 +40,13 @@ impl Grid {
 
     /// What [`read`](Self::read) would do, without reading a chunk.
     pub fn explain(&self, query: &Query) -> Result<Explanation> {
-        super::explain(self, query)
+        super::explain::explain(self, query)
     }
 
     /// The stored chunks that serve a query, each with the part of the query's window that it serves: the optimal set for an
     /// extent and a resolution. At each place it is the chunk that [`read`](Self::read) takes its cells from, as stored: the one
-    /// at the query's levels, else the nearest coarser one along the refinable dimension. No place is served twice; where none
-    /// serves, there is no data. No chunk is read.
+    /// at the query's levels, else the nearest coarser one along the refinable dimension. No place is served twice, but that steps
+    /// of several events are made of bins and of what lies below them; where none serves, there is no data. No chunk is read.
     ///
     /// # Errors
     ///

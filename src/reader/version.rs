@@ -1,16 +1,19 @@
 //! What stands for an answer: a fingerprint of the stored chunks it is made of, which the directory holds the checksums of.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
+use rayon::prelude::*;
+
+use super::fresh::Fresh;
 use super::plan::Plan;
 use super::query::{Freshness, Query};
+use super::sources::{Source, Sourced, entries};
+use super::values::Print;
+use super::{events, planned};
 use crate::codec::Digest;
-use crate::dirty::{self, Edge, Marks, parents};
 use crate::error::Result;
-use crate::grid::{Location, Window};
+use crate::grid::{Levels, Location, Window};
 use crate::key::LayerId;
-use crate::kv::{Snapshot, Space};
 use crate::store::{ChunkReader, Grid};
 
 /// What stands for the cells of an answer; see [`Grid::version`]. It is printed as an ETag: 32 hexadecimal digits in quotes.
@@ -25,102 +28,77 @@ impl fmt::Display for Version {
 
 /// The version of the answer to a query.
 pub(crate) fn version(grid: &Grid, query: &Query) -> Result<Version> {
-    let snapshot = grid.snapshot()?;
-    let plan = Plan::new(grid, grid.state(snapshot.as_ref())?, query).map_err(|e| grid.blame(e))?;
+    let (snapshot, plan) = planned(grid, query)?;
+    let (chunks, freshness) = (grid.chunk_reader(snapshot.as_ref()), query.freshness_wanted());
     let mut digest = Digest::default();
+    add_plan(grid, &plan, &mut digest);
+    let stale = match plan.times {
+        Some(_) => events::digest(grid, snapshot.as_ref(), &plan, freshness, &mut digest),
+        None => add_sources(chunks, &plan, freshness, &mut digest),
+    };
+    let stale = stale.map_err(|e| grid.blame(e))?;
+    digest.number(stale.len() as u64);
+    stale.iter().for_each(|window| add_window(window, grid.structure().dimensions().len(), &mut digest));
+    Ok(Version(digest.finish()))
+}
+
+/// Adds what an answer says and how it is made, but for the chunks it is made of.
+fn add_plan(grid: &Grid, plan: &Plan, digest: &mut Digest) {
+    digest.number(grid.id().0.into());
     digest.bytes(grid.layer_name(plan.layer.id()).as_bytes());
-    plan.levels().iter().for_each(|level| digest.number(level.get().cast_unsigned().into()));
+    digest.bytes(plan.dtype.to_string().as_bytes());
+    digest.number(plan.fill.to_bits());
+    add_window(&plan.window, grid.structure().dimensions().len(), digest);
     for (lower, upper) in plan.extent.bounds() {
         digest.number(lower.to_bits());
         digest.number(upper.to_bits());
     }
+    digest.number(plan.maps.is_some().into());
     if let Some((maps, method)) = &plan.maps {
-        digest.bytes(method.resampling().to_string().as_bytes());
-        maps.iter().for_each(|map| digest.number(map.len as u64));
+        digest.bytes(format!("{method:?}").as_bytes());
+        for map in maps {
+            digest.number(map.start.to_bits());
+            digest.number(map.ratio.to_bits());
+            digest.number(map.len as u64);
+        }
     }
-    if plan.times.is_some() {
-        super::events::digest(grid, snapshot.as_ref(), &plan, query.freshness_wanted(), &mut digest)?;
-    } else if let Some(window) = plan.populated(grid.structure()) {
-        let fresh = query.freshness_wanted() == Freshness::Fresh && plan.levels() != plan.base.finest();
-        add(grid, snapshot.as_ref(), &plan, (&window, fresh), &mut digest)?;
-    }
-    Ok(Version(digest.finish()))
 }
 
-fn add(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, (window, fresh): (&Window, bool), digest: &mut Digest) -> Result<()> {
-    // Above what is built everything is computed from what is below, in the end from the base.
-    if fresh && !plan.built.covers(&plan.levels()) {
-        return add_base(grid, snapshot, plan, window, digest);
-    }
-    let chunks = grid.chunk_reader(snapshot);
-    if plan.base.mixed().is_none() {
-        let layer = if plan.base.has(plan.levels()) { LayerId::BASE } else { plan.layer.id() };
-        let mut stored = grid.chunks_within(snapshot, layer, window)?;
-        stored.sort_unstable_by_key(|chunk| chunk.location);
-        for chunk in stored {
-            digest.bytes(&chunks.key(layer, &chunk.location));
-            digest.number(chunk.checksum);
-        }
-    } else {
-        for piece in grid.structure().split(window) {
-            if let Some((layer, from)) = chunks.source(&piece.location, &plan.base)? {
-                let key = chunks.key(if layer == LayerId::BASE { layer } else { plan.layer.id() }, &from);
-                add_entries(chunks, &[key], digest)?;
-            }
-        }
-    }
-    if fresh && Marks::first(grid, snapshot, 1)?.len() > 0 {
-        for piece in grid.structure().split(window) {
-            let pending = dirty::pending_under(grid, snapshot, &piece.location, &plan.base)?;
-            if plan.base.mixed().is_none() {
-                add_pending(chunks, plan, (&piece.location, &pending), digest)?;
-            } else if !pending.is_empty() {
-                add_base(grid, snapshot, plan, &grid.structure().chunk_window(&piece.location), digest)?;
-            }
-        }
-    }
-    Ok(())
+fn add_window(window: &Window, dimensions: usize, digest: &mut Digest) {
+    add_levels(window.levels(dimensions), digest);
+    window.start().iter().for_each(|start| digest.number(start.cast_unsigned()));
+    window.shape().iter().for_each(|len| digest.number(*len));
 }
 
-/// Adds all base chunks that touch a window.
-fn add_base(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, window: &Window, digest: &mut Digest) -> Result<()> {
-    let chunks = grid.chunk_reader(snapshot);
-    for levels in plan.base.levels() {
-        let mut stored = grid.chunks_within(snapshot, LayerId::BASE, &grid.structure().cover(window, levels))?;
-        stored.sort_unstable_by_key(|chunk| chunk.location);
-        for chunk in stored {
-            digest.bytes(&chunks.key(LayerId::BASE, &chunk.location));
-            digest.number(chunk.checksum);
-        }
-    }
-    Ok(())
+fn add_levels(levels: Levels, digest: &mut Digest) {
+    levels.iter().for_each(|level| digest.number(level.get().cast_unsigned().into()));
 }
 
-/// Adds directory entries, or that there are none.
-fn add_entries(chunks: ChunkReader<'_>, keys: &[Vec<u8>], digest: &mut Digest) -> Result<()> {
-    chunks.snapshot.get_many(Space::Directory, keys, &mut |i, entry| {
-        digest.bytes(&keys[i]);
-        digest.bytes(entry.unwrap_or_default());
+/// Adds what each part of the window is made of, and says which parts are out of date.
+fn add_sources(chunks: ChunkReader<'_>, plan: &Plan, freshness: Freshness, digest: &mut Digest) -> Result<Vec<Window>> {
+    let sourced = plan.sources(chunks, freshness)?;
+    let mut prints: Vec<Option<Print>> = sourced.par_iter().map(|of| computed(chunks, plan, of)).collect::<Result<_>>()?;
+    let stored = |(number, of): (usize, &Sourced)| match of.source {
+        Source::Stored(layer, at) => Some((number, (layer, at))),
+        Source::Nothing | Source::Computed => None,
+    };
+    let (numbers, stored): (Vec<usize>, Vec<(LayerId, Location)>) = sourced.iter().enumerate().filter_map(stored).unzip();
+    entries(chunks, &stored, &mut |number, print| {
+        prints[numbers[number]] = print;
         Ok(())
-    })
-}
-
-/// Adds the chunks that a stale one is computed from: the children that changed, and all between them and the chunk.
-fn add_pending(chunks: ChunkReader<'_>, plan: &Plan, (at, pending): (&Location, &[Edge]), digest: &mut Digest) -> Result<()> {
-    let (grid, structure) = (chunks.grid, chunks.grid.structure());
-    let mut read: BTreeSet<Location> = BTreeSet::new();
-    for edge in pending {
-        digest.bytes(&chunks.key(LayerId::BASE, &edge.parent));
-        digest.number(edge.child.into());
-        read.extend(structure.child(&edge.parent, edge.dimension, edge.child));
-        let mut waiting = vec![(edge.parent, edge.dimension)];
-        while let Some((parent, dimension)) = waiting.pop() {
-            if structure.ancestor(&parent, at.levels) == Some(*at) && read.insert(parent) {
-                waiting.extend(parents(grid, &parent, Some(dimension)).iter().map(|edge| (edge.parent, edge.dimension)));
-            }
+    })?;
+    for (of, print) in sourced.iter().zip(prints) {
+        if let Some(print) = print {
+            digest.bytes(&chunks.key(LayerId::BASE, &of.piece.location));
+            print.add(digest);
         }
     }
-    let layer = |at: &Location| if plan.base.has(at.levels) { LayerId::BASE } else { plan.layer.id() };
-    let keys: Vec<_> = read.iter().map(|at| chunks.key(layer(at), at)).collect();
-    add_entries(chunks, &keys, digest)
+    if freshness == Freshness::Fresh { Ok(Vec::new()) } else { plan.stale(chunks, &sourced) }
+}
+
+/// What stands for a part that is computed.
+fn computed(chunks: ChunkReader<'_>, plan: &Plan, of: &Sourced) -> Result<Option<Print>> {
+    let Some(values) = plan.printed(chunks).filter(|_| of.source == Source::Computed) else { return Ok(None) };
+    let fresh = Fresh::new(values, &plan.base, plan.built);
+    Ok(fresh.effective(&of.piece.location, &of.pending)?.map(|print| *print))
 }

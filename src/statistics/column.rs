@@ -7,7 +7,7 @@ use crate::events::{Column, slabs};
 use crate::grid::Location;
 use crate::kernel::{Chunk, Pick, weave};
 use crate::key::LayerId;
-use crate::reader::Fold;
+use crate::reader::{Decoded, Fold};
 use crate::store::{BaseChunk, LayerSpec};
 
 impl Walk<'_> {
@@ -44,7 +44,8 @@ impl Walk<'_> {
         }
         let (mut facts, mut read) = (Facts::default(), 0);
         for &spec in &self.plan.reads {
-            let mut fold = Fold::new(self.chunks, (node.at.levels, &self.bases, self.built), spec, None);
+            let values = Decoded { chunks: self.chunks, layer: spec };
+            let mut fold = Fold::new(values, (node.at.levels, &self.bases, self.built), None);
             let pieces = node.pieces.iter().map(|piece| fold.over(&tops, &piece.ticks)).collect::<Result<Vec<_>>>()?;
             read += fold.chunks_read();
             if pieces.iter().all(Option::is_none) {

@@ -186,6 +186,9 @@ pub(crate) struct Place {
     pub(crate) at: Location,
 }
 
+/// A plane that says which cells are valid, of another type than such planes have.
+const OTHER_MASK: DecodeError = DecodeError::Request { reason: "a mask of another type" };
+
 /// Reads and encodes the chunks of a grid.
 #[derive(Clone, Copy)]
 pub(crate) struct ChunkReader<'a> {
@@ -298,7 +301,7 @@ impl<'a> ChunkReader<'a> {
         self.with_blob(LayerId::BASE, at, ticks, |identity, blob| {
             let mut planes = crate::codec::decode(identity, blob, &BlobSpec::new(&shape, &dtypes, least)?)?.into_iter();
             let cells = planes.next().ok_or(DecodeError::Request { reason: "a blob without planes" })?;
-            let mask = planes.next().and_then(|mask| mask.as_slice::<u8>().map(<[u8]>::to_vec));
+            let mask = planes.next().map(|mask| mask.as_slice::<u8>().map(<[u8]>::to_vec).ok_or(OTHER_MASK)).transpose()?;
             Ok(BaseChunk { cells, mask })
         })
     }
@@ -320,9 +323,11 @@ impl<'a> ChunkReader<'a> {
             let values = planes.next().ok_or(DecodeError::Request { reason: "a blob without planes" })?;
             let mut state: Vec<Cells> = planes.by_ref().take(layer.rule.fixed()).collect();
             let weight = planes.next().map(|plane| match plane {
-                Cells::F64(weight) => weight,
-                mask => mask.as_slice::<u8>().unwrap_or_default().iter().map(|&valid| f64::from(valid)).collect(),
+                Cells::F64(weight) => Ok(weight),
+                Cells::U8(mask) => Ok(mask.into_iter().map(f64::from).collect()),
+                _ => Err(OTHER_MASK),
             });
+            let weight: Option<Vec<f64>> = weight.transpose()?;
             state.extend(planes);
             let full = self.grid.full(at.levels).0;
             // Where planes come behind, the weight is written even if every cell is full.

@@ -3,10 +3,12 @@
 //! Every location has one effective value: the chunk stored there, else its nearest stored ancestor along the refinable
 //! dimension, its cells repeated, else nothing.
 
+use std::collections::BTreeMap;
+
 use super::base::Base;
 use super::chunks::{BaseChunk, ChunkReader, LayerChunks, LayerSpec};
 use crate::error::Result;
-use crate::grid::{Level, Location};
+use crate::grid::{Level, Levels, Location};
 use crate::kernel::{Chunk, Spreading};
 use crate::key::{ChunkKey, LayerId};
 use crate::kv::{KeyRange, Order, Space};
@@ -42,13 +44,60 @@ impl ChunkReader<'_> {
 
     /// Where the effective value of a location is stored, and in which layer.
     pub(crate) fn source(&self, at: &Location, base: &Base) -> Result<Option<(LayerId, Location)>> {
-        if let Some(layer) = self.stored_in(at, base)? {
-            return Ok(Some((layer, *at)));
+        Ok(self.sources(std::slice::from_ref(at), base)?.pop().flatten())
+    }
+
+    /// The same of several locations of the same levels.
+    pub(crate) fn sources(&self, places: &[Location], base: &Base) -> Result<Vec<Option<(LayerId, Location)>>> {
+        let structure = self.grid.structure();
+        let mut found = vec![None; places.len()];
+        let mut open: Vec<usize> = (0..places.len()).collect();
+        for (layer, levels) in places.first().map_or(Vec::new(), |at| self.homes(at, base)) {
+            let mut above: BTreeMap<Location, Vec<usize>> = BTreeMap::new();
+            for number in open {
+                if let Some(at) = structure.ancestor(&places[number], levels) {
+                    above.entry(at).or_default().push(number);
+                }
+            }
+            let mut left = Vec::new();
+            let asked: Vec<(Location, Vec<usize>)> = above.into_iter().collect();
+            for page in asked.chunks(PAGE) {
+                let keys: Vec<Vec<u8>> = page.iter().map(|(at, _)| self.key(layer, at)).collect();
+                self.snapshot.get_many(Space::Directory, &keys, &mut |i, entry| {
+                    let (at, numbers) = &page[i];
+                    match entry {
+                        Some(_) => numbers.iter().for_each(|number| found[*number] = Some((layer, *at))),
+                        None => left.extend(numbers),
+                    }
+                    Ok(())
+                })?;
+            }
+            open = left;
+            if open.is_empty() {
+                break;
+            }
         }
-        for above in self.above(at, base) {
-            match self.stored_in(&above, base)? {
-                Some(layer) if layer == LayerId::BASE || base.heir(at.levels).is_some() => return Ok(Some((layer, above))),
-                _ => {}
+        Ok(found)
+    }
+
+    /// In which layers, and at which levels, the effective value of a location can be stored, the first to have it first.
+    fn homes(&self, at: &Location, base: &Base) -> Vec<(LayerId, Levels)> {
+        let heir = base.heir(at.levels).is_some();
+        let mut homes = Vec::new();
+        for of in std::iter::once(*at).chain(self.above(at, base)) {
+            let own = of == *at;
+            homes.extend(base.has(of.levels).then_some((LayerId::BASE, of.levels)));
+            let aggregate = of.levels != base.finest() && !self.grid.layers().is_empty() && (own || heir);
+            homes.extend(aggregate.then_some((LayerId(1), of.levels)));
+        }
+        homes
+    }
+
+    /// The base chunk in whose place a location lies along the refinable dimension, if there is one above it.
+    pub(crate) fn base_over(&self, at: &Location, base: &Base) -> Result<Option<Location>> {
+        for above in base.over(self.grid.structure(), at).filter(|above| base.has(above.levels)) {
+            if self.exists(LayerId::BASE, &above)? {
+                return Ok(Some(above));
             }
         }
         Ok(None)

@@ -27,6 +27,11 @@ fn part_mut<'v, T>(plane: &'v mut ArrayViewMutD<'_, T>, piece: &Piece) -> ArrayV
     })
 }
 
+/// A plane of a chunk, which has a cell for each place of its shape.
+fn plane<'v, T>(shape: &[usize], cells: &'v mut [T]) -> ArrayViewMutD<'v, T> {
+    ArrayViewMutD::from_shape(shape, cells).unwrap_or_else(|_| unreachable!("a plane has the cells of its chunk"))
+}
+
 fn holes<T: Cell>(array: &ArrayViewD<'_, T>, nodata: Option<T>) -> bool {
     if !T::DTYPE.is_float() && nodata.is_none() {
         return false;
@@ -107,9 +112,9 @@ impl<T: Cell> Target<'_, T> {
             .mask
             .map(|mask| part_of(mask, piece))
             .map_or_else(|| ArrayD::from_elem(part.raw_dim(), 1), |mask| mask.to_owned());
-        let Ok(mut cells) = ArrayViewMutD::from_shape(self.shape, &mut *self.cells) else { return };
+        let mut cells = plane(self.shape, self.cells);
         let to = part_mut(&mut cells, piece);
-        match self.mask.as_deref_mut().and_then(|mask| ArrayViewMutD::from_shape(self.shape, mask).ok()) {
+        match self.mask.as_deref_mut().map(|mask| plane(self.shape, mask)) {
             Some(mut mask) => {
                 Zip::from(to).and(part_mut(&mut mask, piece)).and(part).and(&valid).for_each(
                     |to, is, from, valid| match overlap {
@@ -141,10 +146,10 @@ impl<T: Cell> Target<'_, T> {
 
     /// Whether there is data under a piece.
     pub(super) fn holds_data(&mut self, piece: &Piece, blank: Blank<T>) -> bool {
-        match self.mask.as_deref_mut().and_then(|mask| ArrayViewMutD::from_shape(self.shape, mask).ok()) {
+        match self.mask.as_deref_mut().map(|mask| plane(self.shape, mask)) {
             Some(mut mask) => part_mut(&mut mask, piece).iter().any(|valid| *valid != 0),
             None => {
-                let Ok(mut cells) = ArrayViewMutD::from_shape(self.shape, &mut *self.cells) else { return false };
+                let mut cells = plane(self.shape, self.cells);
                 data(&part_mut(&mut cells, piece).view(), blank.nodata)
             }
         }

@@ -326,14 +326,14 @@ impl<'b, 'a> Writer<'b, 'a> {
         let laid = with_dtype!(schema.dtype(), |T| {
             // Cells without data have one value, whatever they were put as.
             let blank = Blank { nodata: schema.nodata().map(T::from_f64), fill: T::from_f64(base_fill(schema)) };
-            let Some(cells) = cells.as_mut::<T>() else { return Ok(()) };
+            let Some(cells) = cells.as_mut::<T>() else { return Err(self.grid.blame(Error::corrupt(OTHER_TYPE))) };
             let mut target = Target { cells, mask, shape };
             match put.array().map(typed::<T>) {
                 Some(Some(array)) => {
                     let laid = Laid { array: &array, mask: put.mask.as_ref() };
                     target.overlay(&laid, piece, put.overlap(), blank)
                 }
-                Some(None) => true,
+                Some(None) => return Err(self.grid.blame(Error::invalid(OTHER_TYPE))),
                 None => {
                     target.clear(piece, blank);
                     true
@@ -352,6 +352,9 @@ impl<'b, 'a> Writer<'b, 'a> {
         Err(self.grid.blame(Error::invalid(format!("the put is refused, since there is data in its window already: {at}"))))
     }
 }
+
+/// Why cells cannot be laid over others.
+const OTHER_TYPE: &str = "cells of another type than the grid's";
 
 /// Whether a piece of a put writes anything, be it that there is nothing.
 fn has_data(grid: &Grid, put: &Put<'_>, piece: &Piece) -> bool {

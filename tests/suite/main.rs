@@ -24,6 +24,7 @@ mod model;
 mod oracle;
 mod places;
 mod pools;
+mod reads;
 mod resampling;
 mod schedule;
 mod series;

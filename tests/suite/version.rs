@@ -120,7 +120,7 @@ fn equal_versions_are_equal_cells() {
 }
 
 #[test]
-fn a_fresh_version_changes_with_the_put_and_a_stored_one_with_the_aggregation() {
+fn a_fresh_version_changes_with_each_put_and_a_stored_one_when_it_gets_stale_and_when_it_is_aggregated() {
     let grid = create(&open(&Arc::default(), Policy::Manual));
     let query = |freshness| Query::window(Window::new([0, 0], [2, 2]).at(levels(&[2]))).freshness(freshness);
     let (stored, fresh) = (query(Freshness::Stored), query(Freshness::Fresh));
@@ -131,11 +131,13 @@ fn a_fresh_version_changes_with_the_put_and_a_stored_one_with_the_aggregation() 
     grid.aggregate().unwrap();
     let (was_stored, was_fresh) = (grid.version(&stored).unwrap(), grid.version(&fresh).unwrap());
     put(&grid, [0, 0], [1, 1], 9.0);
-    assert_eq!(grid.version(&stored).unwrap(), was_stored);
+    let stale = grid.version(&stored).unwrap();
+    assert_ne!(stale, was_stored, "it is stale now, which its answer says");
     let marked = grid.version(&fresh).unwrap();
     assert_ne!(marked, was_fresh);
     put(&grid, [0, 0], [1, 1], 11.0);
     assert_ne!(grid.version(&fresh).unwrap(), marked);
+    assert_eq!(grid.version(&stored).unwrap(), stale, "its cells and what is stale of it are as they were");
     grid.aggregate().unwrap();
     assert_ne!(grid.version(&stored).unwrap(), was_stored);
     assert_eq!(grid.version(&stored).unwrap(), grid.version(&fresh).unwrap());

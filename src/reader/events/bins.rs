@@ -2,81 +2,120 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
-use std::sync::atomic::Ordering;
 
-use rayon::prelude::*;
-
-use super::super::fetch::Fetched;
 use super::super::fold::Fold;
 use super::super::fresh::Fresh;
-use super::super::query::Coordinates;
 use super::super::steps::Even;
-use super::{Place, Reader, Source};
-use crate::error::{Error, Result};
-use crate::events::{Column, Events, bins_of};
+use super::super::values::Values;
+use super::{Found, Place, Reader, Source};
+use crate::error::Result;
+use crate::events::{Column, Events};
 use crate::grid::Location;
-use crate::kernel::{Chunk, InBin, holds_data};
+use crate::kernel::{InBin, Pick};
 use crate::key::LayerId;
-use crate::store::LayerSpec;
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     /// The bins of a column that hold data in the window.
-    pub(super) fn bins_of(&self, place: &Place, layer: &LayerSpec, ticks: &RangeInclusive<i64>) -> Result<Vec<Source>> {
-        let (irregular, level, chunks) = (self.times.irregular, self.times.level, self.chunks);
-        let at = &place.piece.location;
-        let fresh = Fresh::new(chunks, layer, &self.plan.base, self.plan.built);
-        let mut sources = Vec::new();
-        let mut take = |at: &Location, bins: Option<&Chunk>| {
-            let Some(bins) = bins else { return };
-            let first = irregular.first_bin(at);
-            let numbers = (0..irregular.capacity).map(|bin| first.saturating_add_unsigned(bin as u64));
-            let events: Vec<i64> = numbers.map(|bin| *irregular.ticks_of_bin(level, bin).start()).collect();
-            sources.push(Source::Computed(Events { ticks: events, planes: bins.clone() }));
-        };
-        if level > irregular.bucket {
-            let codes: BTreeSet<u64> = if self.is_computed(place) {
-                let up = level.above(irregular.bucket);
-                self.buckets(place, ticks)?.iter().map(|at| at.codes[irregular.axis].checked_shr(up).unwrap_or(0)).collect()
-            } else {
-                let stored = Column::new(chunks, LayerId(1), at).places(level, ticks)?;
-                stored.iter().map(|at| at.codes[irregular.axis]).collect()
-            };
-            for code in codes {
-                let at = irregular.place(at, level, code);
-                let pending = if self.fresh { fresh.touching(&place.pending, &at) } else { Vec::new() };
-                take(&at, fresh.effective(&at, &pending)?.as_deref());
-            }
+    pub(super) fn bins_of<V: Values<'a>>(
+        &self,
+        values: V,
+        place: &Place,
+        ticks: &RangeInclusive<i64>,
+    ) -> Result<Found<V::Chunk>> {
+        let fresh = Fresh::new(values, &self.plan.base, self.plan.built);
+        let found = if self.times.level > self.times.irregular.bucket {
+            self.bins_above(&fresh, place, ticks)
         } else if self.is_computed(place) {
-            for bucket in self.buckets(place, ticks)? {
-                let Some(events) = fresh.events(&bucket, &fresh.touching(&place.pending, &bucket))? else { continue };
-                for group in events.ticks.chunk_by(|a, b| irregular.code(level, *a) == irregular.code(level, *b)) {
-                    let place = irregular.place(&bucket, level, irregular.code(level, group[0]));
-                    let of_place = chunks.only_layer(layer, &bucket, &events, |tick| group.contains(&tick));
-                    take(&place, Some(&bins_of(chunks, layer, &place, &of_place)?));
-                }
-            }
+            self.bins_computed(values, &fresh, place, ticks)
         } else {
-            let column = Column::new(chunks, Column::layer(&self.plan.base, at), at);
-            let mut computed = Vec::new();
-            column.each_above(ticks, Some(level), &mut |at, of| {
-                match of {
-                    None => take(&at, fresh.stored(&at)?.as_ref()),
-                    Some(of) => computed.push((at, of)),
-                }
-                Ok(())
-            })?;
-            for (at, of) in computed {
-                let planes = fresh.layer_of(&at, &of)?;
-                sources.push(Source::Computed(self.sparse_bins(layer, &at, &Events { ticks: of.to_vec(), planes })?));
+            self.bins_within(values, &fresh, place, ticks)
+        };
+        let sources = found?.into_iter().filter_map(|events| self.with_data(values, place, events, ticks)).collect();
+        Ok(Found { sources, read: fresh.chunks_read() })
+    }
+
+    /// The bins of one place of a level.
+    fn bins_at<C>(&self, at: &Location, planes: C) -> Events<C> {
+        let (irregular, level) = (self.times.irregular, self.times.level);
+        let first = irregular.first_bin(at);
+        let numbers = (0..irregular.capacity).map(|bin| first.saturating_add_unsigned(bin as u64));
+        Events { ticks: numbers.map(|bin| *irregular.ticks_of_bin(level, bin).start()).collect(), planes }
+    }
+
+    /// Bins of a level above that of buckets.
+    fn bins_above<V: Values<'a>>(
+        &self,
+        fresh: &Fresh<'a, V>,
+        place: &Place,
+        ticks: &RangeInclusive<i64>,
+    ) -> Result<Vec<Events<V::Chunk>>> {
+        let (irregular, level, at) = (self.times.irregular, self.times.level, &place.piece.location);
+        let codes: BTreeSet<u64> = if self.is_computed(place) {
+            let up = level.above(irregular.bucket);
+            self.buckets(place, ticks)?.iter().map(|at| at.codes[irregular.axis].checked_shr(up).unwrap_or(0)).collect()
+        } else {
+            let stored = Column::new(self.chunks, LayerId(1), at).places(level, ticks)?;
+            stored.iter().map(|at| at.codes[irregular.axis]).collect()
+        };
+        let mut found = Vec::new();
+        for code in codes {
+            let at = irregular.place(at, level, code);
+            let pending = if self.fresh { fresh.touching(&place.pending, &at) } else { Vec::new() };
+            found.extend(fresh.effective(&at, &pending)?.map(|bins| self.bins_at(&at, V::Chunk::clone(&bins))));
+        }
+        Ok(found)
+    }
+
+    /// Bins within buckets that are computed.
+    fn bins_computed<V: Values<'a>>(
+        &self,
+        values: V,
+        fresh: &Fresh<'a, V>,
+        place: &Place,
+        ticks: &RangeInclusive<i64>,
+    ) -> Result<Vec<Events<V::Chunk>>> {
+        let (irregular, level) = (self.times.irregular, self.times.level);
+        let mut found = Vec::new();
+        for bucket in self.buckets(place, ticks)? {
+            let Some(events) = fresh.events(&bucket, &fresh.touching(&place.pending, &bucket))? else { continue };
+            let mut first = 0;
+            for group in events.ticks.chunk_by(|a, b| irregular.code(level, *a) == irregular.code(level, *b)) {
+                let at = irregular.place(&bucket, level, irregular.code(level, group[0]));
+                let numbers: Vec<usize> = (first..first + group.len()).collect();
+                first += group.len();
+                let of_place = values.pick(&bucket, &events, &numbers);
+                found.push(self.bins_at(&at, values.bins(&at, &of_place)?));
             }
         }
-        self.read.fetch_add(fresh.chunks_read(), Ordering::Relaxed);
-        let within = |source: Source| self.with_data(place, layer, source, ticks);
-        Ok(sources.into_iter().filter_map(within).collect())
+        Ok(found)
+    }
+
+    /// Bins within buckets that are stored.
+    fn bins_within<V: Values<'a>>(
+        &self,
+        values: V,
+        fresh: &Fresh<'a, V>,
+        place: &Place,
+        ticks: &RangeInclusive<i64>,
+    ) -> Result<Vec<Events<V::Chunk>>> {
+        let at = &place.piece.location;
+        let mut found = Vec::new();
+        let column = Column::new(self.chunks, Column::layer(&self.plan.base, at), at);
+        column.each_above(ticks, Some(self.times.level), &mut |at, of| {
+            found.push(match of {
+                None => self.bins_at(&at, fresh.bins_of_branch(&at)?),
+                Some(of) => {
+                    let planes = fresh.layer_of(&at, &of)?;
+                    self.sparse_bins(values, &at, &Events { ticks: of.to_vec(), planes })?
+                }
+            });
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     /// Those bins of a chunk's events that hold any.
-    fn sparse_bins(&self, layer: &LayerSpec, at: &Location, events: &Events<Chunk>) -> Result<Events<Chunk>> {
+    fn sparse_bins<V: Values<'a>>(&self, values: V, at: &Location, events: &Events<V::Chunk>) -> Result<Events<V::Chunk>> {
         let (irregular, level) = (self.times.irregular, self.times.level);
         let mut ticks: Vec<i64> = Vec::new();
         let mut places = Vec::new();
@@ -88,54 +127,44 @@ impl Reader<'_> {
             let (_, away) = irregular.in_bin(&irregular.place(at, level, irregular.code(level, *tick)), *tick);
             places.push(InBin { bin: ticks.len() - 1, away });
         }
-        let shape = self.chunks.grid.shape_of(events.planes.values.len());
-        let full = self.chunks.grid.full(at.levels());
-        let planes = layer.rule().bin(&events.planes, (&shape, irregular.axis), (&places, ticks.len()), full);
-        Ok(Events { planes: planes.map_err(|e| self.chunks.grid.blame(e))?, ticks })
+        let picks: Vec<Pick> = (0..events.ticks.len()).map(|event| Some((0, event))).collect();
+        let planes = values.bin(at.levels(), &[(&events.planes, events.ticks.len())], &picks, (&places, ticks.len()))?;
+        Ok(Events { ticks, planes })
     }
 
-    /// A source without the bins that hold no data in the window.
-    fn with_data(&self, place: &Place, layer: &LayerSpec, source: Source, ticks: &RangeInclusive<i64>) -> Option<Source> {
-        let Source::Computed(events) = source else { return Some(source) };
-        let shape = self.chunks.grid.shape_of(events.planes.values.len());
-        let held = holds_data(
-            layer.rule(),
-            &events.planes,
-            (&shape, self.times.irregular.axis),
-            (&place.piece.in_chunk, &place.piece.shape),
-        );
+    /// Bins without those that hold no data in the window.
+    fn with_data<V: Values<'a>>(
+        &self,
+        values: V,
+        place: &Place,
+        events: Events<V::Chunk>,
+        ticks: &RangeInclusive<i64>,
+    ) -> Option<Source<V::Chunk>> {
+        let held = values.held(&events.planes, events.ticks.len(), (&place.piece.in_chunk, &place.piece.shape));
         let kept: Vec<usize> = (0..events.ticks.len()).filter(|&bin| held[bin] && ticks.contains(&events.ticks[bin])).collect();
-        if kept.is_empty() {
-            return None;
-        }
-        Some(Source::Computed(self.chunks.pick_layer(layer, &place.piece.location, &events, &kept)))
+        (!kept.is_empty()).then(|| Source::Computed(values.pick(&place.piece.location, &events, &kept)))
     }
 
-    /// Steps of a regular axis.
-    pub(super) fn steps(&self, columns: &[Place], even: Even) -> Result<Fetched> {
-        let Some(layer) = self.layer() else { return Err(Error::invalid("steps of several events are made by an aggregator")) };
+    /// Steps of a regular axis in a column.
+    pub(super) fn steps_of<V: Values<'a>>(
+        &self,
+        values: V,
+        place: &Place,
+        (even, starts): (Even, &[i64]),
+    ) -> Result<Found<V::Chunk>> {
         let ticks = &self.times.ticks;
-        self.plan.check_events(even.count(ticks))?;
-        let starts = even.starts(ticks)?;
-        let of_column = |place: &Place| -> Result<Vec<Source>> {
-            let above = (self.plan.levels(), &self.plan.base, self.plan.built);
-            let mut fold = Fold::new(self.chunks, above, layer, self.fresh.then_some(&place.pending));
-            let tops = self.tops(place, ticks)?;
-            let mut found: BTreeMap<i64, Chunk> = BTreeMap::new();
-            for start in &starts {
-                if let Some(chunk) = fold.over(&tops, &even.ticks(*start, ticks))? {
-                    found.insert(*start, chunk);
-                }
+        let above = (self.plan.levels(), &self.plan.base, self.plan.built);
+        let mut fold = Fold::new(values, above, self.fresh.then(|| place.pending.clone()));
+        let tops = self.tops(place, ticks)?;
+        let mut found: BTreeMap<i64, V::Chunk> = BTreeMap::new();
+        for start in starts {
+            if let Some(chunk) = fold.over(&tops, &even.ticks(*start, ticks))? {
+                found.insert(*start, chunk);
             }
-            self.read.fetch_add(fold.chunks_read(), Ordering::Relaxed);
-            let parts: Vec<Events<Chunk>> =
-                found.into_iter().map(|(tick, planes)| Events { ticks: vec![tick], planes }).collect();
-            let joined = self.chunks.join_layer(layer, place.piece.location.levels(), &parts);
-            Ok(joined.map(Source::Computed).into_iter().collect())
-        };
-        let sources: Vec<Vec<Source>> = columns.par_iter().map(of_column).collect::<Result<_>>()?;
-        let filled = self.fill(columns, &sources, &starts)?;
-        Ok(self.fetched(filled, Coordinates { axis: self.times.irregular.axis, ticks: starts, width: even.step }, columns))
+        }
+        let parts: Vec<Events<V::Chunk>> = found.into_iter().map(|(tick, planes)| Events { ticks: vec![tick], planes }).collect();
+        let joined = values.join(place.piece.location.levels(), &parts);
+        Ok(Found { sources: joined.map(Source::Computed).into_iter().collect(), read: fold.chunks_read() })
     }
 
     /// The coarsest places of a column under which all events between two ticks lie.

@@ -17,12 +17,12 @@ use super::parts::Known;
 use super::plan::{Plan, ReadLayer};
 use super::query::{Coordinates, Freshness, When};
 use super::times::Times;
+use super::values::{Decoded, Printed, Trace, Values};
 use crate::array::Array;
 use crate::dirty::{self, Edge, Marks};
 use crate::error::{Error, Result};
 use crate::events::{Column, Events};
 use crate::grid::{Level, Location, Piece, Window};
-use crate::kernel::Chunk;
 use crate::key::{ChunkKey, LayerId, Ticks};
 use crate::kv::Snapshot;
 use crate::store::{ChunkReader, Grid, LayerSpec};
@@ -32,15 +32,14 @@ pub(super) use served::{counts, digest, serving};
 /// Reads what a plan wants of an irregular dimension.
 pub(super) fn fetch(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness: Freshness) -> Result<Fetched> {
     let reader = Reader::new(grid, snapshot, plan, freshness)?;
-    let (columns, times) = (reader.columns()?, reader.times);
-    match (times.when, times.steps) {
-        (When::Moment { .. } | When::Latest, _) => reader.moment(&columns),
-        (When::Region | When::Ticks(..), Some(even)) => reader.steps(&columns, even),
-        (When::Region | When::Ticks(..), None) => reader.events(&columns, &times.ticks),
+    let columns = reader.columns()?;
+    match reader.times.when {
+        When::Moment { .. } | When::Latest => reader.moment(&columns),
+        When::Region | When::Ticks(..) => reader.events(&columns, &reader.times.ticks),
     }
 }
 
-/// The ticks of the events that a plan wants.
+/// The ticks of the events that a plan wants. No chunk is read.
 pub(super) fn ticks(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness: Freshness) -> Result<Vec<i64>> {
     let reader = Reader::new(grid, snapshot, plan, freshness)?;
     let columns = reader.columns()?;
@@ -48,13 +47,14 @@ pub(super) fn ticks(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness
         let (found, _) = reader.chosen(&columns)?;
         return Ok(found);
     }
+    let ticks = &reader.times.ticks;
     let of_column = |place: &Place| -> Result<Vec<i64>> {
-        let sources = match reader.layer() {
-            Some(layer) if reader.is_computed(place) => reader.computed(place, layer, &reader.times.ticks)?,
-            _ => reader.stored(place, &reader.times.ticks)?,
+        let within = |of: &[i64]| -> Vec<i64> { of.iter().copied().filter(|tick| ticks.contains(tick)).collect() };
+        let found = match reader.printed(None) {
+            Some(values) if reader.is_computed(place) => reader.computed(values, place, ticks)?,
+            _ => reader.stored(place, ticks)?,
         };
-        let within = sources.iter().flat_map(|source| source.ticks()).copied().filter(|tick| reader.times.ticks.contains(tick));
-        Ok(within.collect())
+        Ok(found.sources.iter().flat_map(|source| within(source.ticks())).collect())
     };
     let all: BTreeSet<i64> = columns.par_iter().map(of_column).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
     Ok(all.into_iter().collect())
@@ -67,19 +67,32 @@ struct Place {
 }
 
 /// Cells along the irregular dimension, where they come from.
-enum Source {
+enum Source<C> {
     /// A chunk of events.
     Stored(Location, Ticks),
-    Computed(Events<Chunk>),
+    Computed(Events<C>),
 }
 
-impl Source {
+impl<C> Source<C> {
     fn ticks(&self) -> &[i64] {
         match self {
             Source::Stored(_, ticks) => ticks,
             Source::Computed(events) => &events.ticks,
         }
     }
+}
+
+/// What a column has, and how many chunks were read to know it.
+struct Found<C> {
+    sources: Vec<Source<C>>,
+    read: u64,
+}
+
+/// Where the cells of an answer lie along the irregular dimension, and where those of each column come from.
+struct Listed<C> {
+    ticks: Vec<i64>,
+    width: u64,
+    columns: Vec<Found<C>>,
 }
 
 struct Reader<'a> {
@@ -104,6 +117,86 @@ impl<'a> Reader<'a> {
             read: AtomicU64::new(0),
             inexact: AtomicU64::new(0),
         })
+    }
+
+    fn layer(&self) -> Option<&'a LayerSpec> {
+        match &self.plan.layer {
+            ReadLayer::Base => None,
+            ReadLayer::Aggregate(layer) => Some(layer),
+        }
+    }
+
+    /// The cells of the layer that is read, if it is one.
+    fn decoded(&self) -> Option<Decoded<'a>> {
+        self.layer().map(|layer| Decoded { chunks: self.chunks, layer })
+    }
+
+    /// What stands for them.
+    fn printed(&self, trace: Option<&'a Trace>) -> Option<Printed<'a>> {
+        self.layer().map(|layer| Printed { chunks: self.chunks, layer, trace })
+    }
+
+    /// Lists where the events between two ticks are, or the bins where the plan has a level of them, or its steps. `values` are
+    /// those of the layer, if one is read.
+    fn listed<V: Values<'a>>(
+        &self,
+        values: Option<V>,
+        columns: &[Place],
+        ticks: &RangeInclusive<i64>,
+    ) -> Result<Listed<V::Chunk>> {
+        let steps = match self.times.steps {
+            None => None,
+            Some(even) => {
+                self.plan.check_events(even.count(&self.times.ticks))?;
+                Some((even, even.starts(&self.times.ticks)?))
+            }
+        };
+        let of_column = |place: &Place| match (values, &steps) {
+            (Some(values), Some((even, starts))) => self.steps_of(values, place, (*even, starts)),
+            (None, Some(_)) => Err(Error::invalid("steps of several events are made by an aggregator")),
+            (Some(values), None) if self.times.level > Level::ZERO => self.bins_of(values, place, ticks),
+            (Some(values), None) if self.is_computed(place) => self.computed(values, place, ticks),
+            _ => self.stored(place, ticks),
+        };
+        let columns: Vec<Found<V::Chunk>> = columns.par_iter().map(of_column).collect::<Result<_>>()?;
+        if let Some((even, starts)) = steps {
+            return Ok(Listed { ticks: starts, width: even.step, columns });
+        }
+        let sources = columns.iter().flat_map(|found| &found.sources);
+        let all: BTreeSet<i64> = sources.flat_map(|source| source.ticks()).filter(|t| ticks.contains(t)).copied().collect();
+        let width = 1_u64.checked_shl(self.times.level.above(Level::ZERO)).unwrap_or(u64::MAX);
+        Ok(Listed { ticks: all.into_iter().collect(), width, columns })
+    }
+
+    /// Events, or bins where the plan has a level of them, between two ticks, or the plan's steps.
+    fn events(&self, columns: &[Place], ticks: &RangeInclusive<i64>) -> Result<Fetched> {
+        let Listed { ticks, width, columns: found } = self.listed(self.decoded(), columns, ticks)?;
+        self.read.fetch_add(found.iter().map(|found| found.read).sum(), Ordering::Relaxed);
+        let filled = self.fill(columns, &found, &ticks)?;
+        self.fetched(filled, Coordinates { axis: self.times.irregular.axis, ticks, width }, columns)
+    }
+
+    /// The events of a column as they are once all is aggregated.
+    fn computed<V: Values<'a>>(&self, values: V, place: &Place, ticks: &RangeInclusive<i64>) -> Result<Found<V::Chunk>> {
+        let fresh = Fresh::new(values, &self.plan.base, self.plan.built);
+        let mut sources = Vec::new();
+        for bucket in self.buckets(place, ticks)? {
+            if let Some(events) = fresh.events(&bucket, &fresh.touching(&place.pending, &bucket))? {
+                sources.push(Source::Computed(Events::clone(&events)));
+            }
+        }
+        Ok(Found { sources, read: fresh.chunks_read() })
+    }
+
+    /// The chunks of events of a column.
+    fn stored<C>(&self, place: &Place, ticks: &RangeInclusive<i64>) -> Result<Found<C>> {
+        let at = &place.piece.location;
+        let mut sources = Vec::new();
+        Column::new(self.chunks, Column::layer(&self.plan.base, at), at).each(ticks, &mut |at, of| {
+            sources.push(Source::Stored(at, of));
+            Ok(())
+        })?;
+        Ok(Found { sources, read: 0 })
     }
 }
 
@@ -152,13 +245,6 @@ impl Reader<'_> {
         }
     }
 
-    fn layer(&self) -> Option<&LayerSpec> {
-        match &self.plan.layer {
-            ReadLayer::Base => None,
-            ReadLayer::Aggregate(layer) => Some(layer),
-        }
-    }
-
     /// Whether a column is computed, not merely read.
     fn is_computed(&self, place: &Place) -> bool {
         let (irregular, levels) = (self.times.irregular, place.piece.location.levels());
@@ -171,68 +257,39 @@ impl Reader<'_> {
         self.plan.built.covers(&at.levels())
     }
 
-    /// Events, or bins where the plan has a level of them, between two ticks.
-    fn events(&self, columns: &[Place], ticks: &RangeInclusive<i64>) -> Result<Fetched> {
-        let of_column = |place: &Place| -> Result<Vec<Source>> {
-            match self.layer() {
-                Some(layer) if self.times.level > Level::ZERO => self.bins_of(place, layer, ticks),
-                Some(layer) if self.is_computed(place) => self.computed(place, layer, ticks),
-                _ => self.stored(place, ticks),
-            }
-        };
-        let sources: Vec<Vec<Source>> = columns.par_iter().map(of_column).collect::<Result<_>>()?;
-        let all: BTreeSet<i64> =
-            sources.iter().flatten().flat_map(|source| source.ticks()).filter(|t| ticks.contains(t)).copied().collect();
-        let all: Vec<i64> = all.into_iter().collect();
-        let width = 1_u64.checked_shl(self.times.level.above(Level::ZERO)).unwrap_or(u64::MAX);
-        let filled = self.fill(columns, &sources, &all)?;
-        Ok(self.fetched(filled, Coordinates { axis: self.times.irregular.axis, ticks: all, width }, columns))
-    }
-
-    fn fetched(&self, (array, known): (Array, Known), coordinates: Coordinates, columns: &[Place]) -> Fetched {
-        let stale = if self.fresh { Vec::new() } else { self.stale(columns, &coordinates) };
-        Fetched {
+    fn fetched(&self, (array, known): (Array, Known), coordinates: Coordinates, columns: &[Place]) -> Result<Fetched> {
+        let stale = if self.fresh { Vec::new() } else { self.stale(columns)? };
+        Ok(Fetched {
             array,
             known,
             stale,
             chunks_read: self.read.load(Ordering::Relaxed),
             inexact: self.inexact.load(Ordering::Relaxed),
             coordinates: Some(coordinates),
-        }
+        })
     }
 
-    /// The parts of what is answered that are out of date.
-    fn stale(&self, columns: &[Place], coordinates: &Coordinates) -> Vec<Window> {
+    /// The parts of what is answered that are out of date. Where that may be which event stands for a moment, it is all of them.
+    fn stale(&self, columns: &[Place]) -> Result<Vec<Window>> {
         let (grid, levels) = (self.chunks.grid, self.plan.levels());
         let structure = grid.structure();
-        let axis = self.times.irregular.axis;
-        if self.plan.layer.id() == LayerId::BASE {
-            return Vec::new();
+        if self.plan.layer.id() == LayerId::BASE || columns.iter().all(|place| place.pending.is_empty()) {
+            return Ok(Vec::new());
         }
-        let within = |window: &Window| match (coordinates.ticks.first(), coordinates.ticks.last()) {
-            _ if self.times.steps.is_none() && matches!(self.times.when, When::Region | When::Ticks(..)) => Some(*window),
-            (Some(first), Some(last)) => {
-                let last = last.saturating_add_unsigned(coordinates.width - 1);
-                structure.intersection(window, &window.along(axis, *first, last.abs_diff(*first).saturating_add(1)))
-            }
-            _ => None,
+        let between = |ticks: &RangeInclusive<i64>| {
+            let len = ticks.end().abs_diff(*ticks.start()).saturating_add(1);
+            self.plan.window.along(self.times.irregular.axis, *ticks.start(), len)
+        };
+        let single = matches!(self.times.when, When::Moment { .. } | When::Latest);
+        let window = match (single, self.times.steps) {
+            (true, _) => between(&self.deciding(columns)?),
+            (false, Some(_)) => between(&self.times.ticks),
+            (false, None) => self.plan.window,
         };
         let changed = columns.iter().flat_map(|place| &place.pending).filter_map(|edge| dirty::stale_window(grid, edge));
-        let covered = changed.map(|window| structure.cover(&window, levels));
-        let stale: BTreeSet<Window> =
-            covered.filter_map(|window| within(&structure.intersection(&window, &self.plan.window)?)).collect();
-        stale.into_iter().collect()
-    }
-
-    /// The chunks of events of a column.
-    fn stored(&self, place: &Place, ticks: &RangeInclusive<i64>) -> Result<Vec<Source>> {
-        let at = &place.piece.location;
-        let mut sources = Vec::new();
-        Column::new(self.chunks, Column::layer(&self.plan.base, at), at).each(ticks, &mut |at, of| {
-            sources.push(Source::Stored(at, of));
-            Ok(())
-        })?;
-        Ok(sources)
+        let within = changed.filter_map(|changed| structure.intersection(&structure.cover(&changed, levels), &window));
+        let stale: BTreeSet<Window> = within.map(|part| if single { window } else { part }).collect();
+        Ok(stale.into_iter().collect())
     }
 
     /// The buckets of a column that hold events between two ticks, or will once all is aggregated.
@@ -258,18 +315,5 @@ impl Reader<'_> {
         let last = irregular.code(irregular.bucket, *ticks.end());
         let within = codes.into_iter().filter(|code| (first..=last).contains(code));
         Ok(within.map(|code| irregular.place(at, irregular.bucket, code)).collect())
-    }
-
-    /// The events of a column as they are once all is aggregated.
-    fn computed(&self, place: &Place, layer: &LayerSpec, ticks: &RangeInclusive<i64>) -> Result<Vec<Source>> {
-        let fresh = Fresh::new(self.chunks, layer, &self.plan.base, self.plan.built);
-        let mut sources = Vec::new();
-        for bucket in self.buckets(place, ticks)? {
-            if let Some(events) = fresh.events(&bucket, &fresh.touching(&place.pending, &bucket))? {
-                sources.push(Source::Computed(Events::clone(&events)));
-            }
-        }
-        self.read.fetch_add(fresh.chunks_read(), Ordering::Relaxed);
-        Ok(sources)
     }
 }

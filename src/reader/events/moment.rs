@@ -1,10 +1,14 @@
 //! The event that stands for a moment.
 
+use std::ops::RangeInclusive;
+
 use rayon::prelude::*;
 
 use super::super::between::between;
 use super::super::fetch::Fetched;
+use super::super::fresh::Fresh;
 use super::super::query::{Coordinates, Moment, When};
+use super::super::values::Printed;
 use super::{Place, Reader};
 use crate::error::{Error, Result};
 use crate::events::Column;
@@ -13,23 +17,38 @@ use crate::kv::Order;
 impl Reader<'_> {
     /// The first tick at or after one in any column, or the last at or before it.
     fn edge(&self, columns: &[Place], tick: i64, order: Order) -> Result<Option<i64>> {
-        let of_column = |place: &Place| -> Result<Option<i64>> {
-            let at = &place.piece.location;
-            if self.is_computed(place) {
-                let reach = match order {
-                    Order::Ascending => tick..=i64::MAX,
-                    Order::Descending => i64::MIN..=tick,
-                };
-                let Some(layer) = self.layer() else { return Ok(None) };
-                let computed = self.computed(place, layer, &reach)?;
-                let mut within = computed.iter().flat_map(|source| source.ticks()).copied().filter(|tick| reach.contains(tick));
-                return Ok(if order == Order::Ascending { within.next() } else { within.next_back() });
+        let of_column = |place: &Place| match self.printed(None) {
+            Some(values) if self.is_computed(place) => self.edge_of(values, place, tick, order),
+            _ => {
+                let at = &place.piece.location;
+                Column::new(self.chunks, Column::layer(&self.plan.base, at), at).next(tick, order)
             }
-            Column::new(self.chunks, Column::layer(&self.plan.base, at), at).next(tick, order)
         };
         let found = columns.par_iter().map(of_column).collect::<Result<Vec<_>>>()?;
         let found = found.into_iter().flatten();
         Ok(if order == Order::Ascending { found.min() } else { found.max() })
+    }
+
+    /// The same in a column that is computed. No chunk is read.
+    fn edge_of(&self, values: Printed<'_>, place: &Place, tick: i64, order: Order) -> Result<Option<i64>> {
+        let reach = match order {
+            Order::Ascending => tick..=i64::MAX,
+            Order::Descending => i64::MIN..=tick,
+        };
+        let fresh = Fresh::new(values, &self.plan.base, self.plan.built);
+        let mut buckets = self.buckets(place, &reach)?;
+        if order == Order::Descending {
+            buckets.reverse();
+        }
+        for bucket in buckets {
+            let events = fresh.events(&bucket, &fresh.touching(&place.pending, &bucket))?;
+            let mut within = events.iter().flat_map(|events| &events.ticks).copied().filter(|tick| reach.contains(tick));
+            let found = if order == Order::Ascending { within.next() } else { within.next_back() };
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
     }
 
     /// The event that stands for a moment, or the two that it lies between with the share of the later one.
@@ -53,6 +72,20 @@ impl Reader<'_> {
         }
     }
 
+    /// From which tick to which an event that came or went could stand for the moment in the place of what does now, or change it.
+    pub(super) fn deciding(&self, columns: &[Place]) -> Result<RangeInclusive<i64>> {
+        let (found, _) = self.chosen(columns)?;
+        let (first, last) = (found[0], found[found.len() - 1]);
+        Ok(match self.times.when {
+            When::Moment { tick, how: Moment::Nearest } => {
+                let distance = first.abs_diff(tick);
+                tick.saturating_sub_unsigned(distance)..=tick.saturating_add_unsigned(distance)
+            }
+            When::Moment { tick, .. } => first.min(tick)..=last.max(tick),
+            _ => first..=i64::MAX,
+        })
+    }
+
     /// Reads the event that stands for a moment.
     pub(super) fn moment(&self, columns: &[Place]) -> Result<Fetched> {
         match (self.chosen(columns)?, self.times.when) {
@@ -61,7 +94,7 @@ impl Reader<'_> {
                 let (low, high) = (of(ticks[0])?, of(ticks[1])?);
                 let low = (&low.array, &low.known.validity);
                 let filled = between(low, (high.array, &high.known.validity), share, self.plan.fill);
-                Ok(self.fetched(filled, Coordinates { axis: self.times.irregular.axis, ticks: vec![tick], width: 1 }, columns))
+                self.fetched(filled, Coordinates { axis: self.times.irregular.axis, ticks: vec![tick], width: 1 }, columns)
             }
             ((ticks, _), _) => self.events(columns, &(ticks[0]..=ticks[0])),
         }

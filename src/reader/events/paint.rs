@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::super::fetch::{copy_box_of, count_inexact};
 use super::super::parts::{Boxed, Known, Part};
 use super::super::sizes;
-use super::{Place, Reader, Source};
+use super::{Found, Place, Reader, Source};
 use crate::array::{Array, Bounds, Cell, Tile, with_view};
 use crate::codec::BlobSpec;
 use crate::error::{Error, Result};
@@ -27,7 +27,7 @@ struct Run {
 
 impl Reader<'_> {
     /// The array of sources at some ticks, and what is known of its cells.
-    pub(super) fn fill(&self, columns: &[Place], sources: &[Vec<Source>], ticks: &[i64]) -> Result<(Array, Known)> {
+    pub(super) fn fill(&self, columns: &[Place], found: &[Found<Chunk>], ticks: &[i64]) -> Result<(Array, Known)> {
         self.plan.check_events(ticks.len())?;
         let axis = self.times.irregular.axis;
         let mut shape = sizes(&self.plan.window.along(axis, 0, 1).shape());
@@ -36,11 +36,11 @@ impl Reader<'_> {
         if ticks.is_empty() {
             return Ok((array, Known::of(self.plan, &shape, &[], &[])));
         }
-        let of_column = |(place, sources)| {
-            let sources: &Vec<Source> = sources;
-            sources.iter().map(move |source| (place, source, runs(source.ticks(), ticks)))
+        let of_column = |(place, found)| {
+            let found: &Found<Chunk> = found;
+            found.sources.iter().map(move |source| (place, source, runs(source.ticks(), ticks)))
         };
-        let work: Vec<(&Place, &Source, Vec<Run>)> = columns.iter().zip(sources).flat_map(of_column).collect();
+        let work: Vec<(&Place, &Source<Chunk>, Vec<Run>)> = columns.iter().zip(found).flat_map(of_column).collect();
         let bounds = |(place, run): (&Place, &Run)| {
             let (mut start, mut shape) = (place.piece.in_window.to_vec(), place.piece.shape.to_vec());
             (start[axis], shape[axis]) = (run.to, run.len);
@@ -59,10 +59,11 @@ impl Reader<'_> {
                     (place, source, runs, tiles)
                 })
                 .collect();
-            let paint = |(place, source, runs, mut tiles): (&Place, &Source, Vec<Run>, Vec<Tile<'_, _>>)| -> Result<Vec<Part>> {
-                let parts = self.paint(place, source, &runs, &mut tiles)?;
-                Ok(parts.into_iter().zip(&mut tiles).map(|(part, tile)| part.blank(tile, self.plan.fill)).collect())
-            };
+            let paint =
+                |(place, source, runs, mut tiles): (&Place, &Source<Chunk>, Vec<Run>, Vec<Tile<'_, _>>)| -> Result<Vec<Part>> {
+                    let parts = self.paint(place, source, &runs, &mut tiles)?;
+                    Ok(parts.into_iter().zip(&mut tiles).map(|(part, tile)| part.blank(tile, self.plan.fill)).collect())
+                };
             work.into_par_iter().map(paint).collect::<Result<_>>()
         })?;
         let parts: Vec<Part> = parts.into_iter().flatten().collect();
@@ -71,7 +72,13 @@ impl Reader<'_> {
     }
 
     /// Copies the runs of a source into their tiles, and says what is known of each.
-    fn paint<T: Cell>(&self, place: &Place, source: &Source, runs: &[Run], tiles: &mut [Tile<'_, T>]) -> Result<Vec<Part>> {
+    fn paint<T: Cell>(
+        &self,
+        place: &Place,
+        source: &Source<Chunk>,
+        runs: &[Run],
+        tiles: &mut [Tile<'_, T>],
+    ) -> Result<Vec<Part>> {
         let axis = self.times.irregular.axis;
         let start = |run: &Run| {
             let mut start = place.piece.in_chunk;

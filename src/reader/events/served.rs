@@ -1,126 +1,124 @@
 //! Which chunks an answer is made of.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 use super::super::query::Freshness;
 use super::super::serving::Served;
-use super::{Place, Plan, Reader, When};
+use super::super::sources::entries;
+use super::super::values::Trace;
+use super::{Listed, Place, Plan, Reader, Source, When};
 use crate::codec::Digest;
 use crate::error::Result;
 use crate::events::Column;
-use crate::grid::{Level, Location, Window};
-use crate::key::{ChunkKey, LayerId};
-use crate::kv::{Snapshot, Space};
-use crate::store::Grid;
+use crate::grid::{Location, Window};
+use crate::key::LayerId;
+use crate::kv::Snapshot;
+use crate::store::{Grid, lock};
 
 /// The chunks that serve a plan, each with the part of the window that it serves.
 pub(in super::super) fn serving(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan) -> Result<Vec<Served>> {
+    let trace = Trace::default();
     let reader = Reader::new(grid, snapshot, plan, Freshness::Stored)?;
+    let columns = reader.columns()?;
+    let ranges = reader.ranges(&columns)?;
     let mut served = Vec::new();
-    for place in reader.columns()? {
-        for (layer, location) in reader.chunks_of(&place)? {
+    for place in &columns {
+        let mut chunks: BTreeSet<(LayerId, Location)> = BTreeSet::new();
+        for ticks in &ranges {
+            let listed = reader.listed(reader.printed(Some(&trace)), std::slice::from_ref(place), ticks)?;
+            chunks.extend(reader.chunks_of(place, &listed));
+        }
+        chunks.extend(lock(&trace).drain(..));
+        for (layer, location) in chunks {
             let aggregator = grid.layers().iter().find(|spec| spec.id == layer).map(|spec| spec.aggregation.clone());
-            served.push(Served { location, aggregator, window: reader.part(&place, &location) });
+            served.push(Served { location, aggregator, window: reader.part(place, &location) });
         }
     }
     Ok(served)
 }
 
 /// How many chunks a plan reads, and how many of them are out of date.
-pub(in super::super) fn counts(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan) -> Result<(u64, u64)> {
-    let reader = Reader::new(grid, snapshot, plan, Freshness::Stored)?;
-    let (mut stored, mut stale) = (0, 0);
-    for place in reader.columns()? {
-        let chunks = reader.chunks_of(&place)?.len() as u64;
-        stored += chunks;
-        stale += if place.pending.is_empty() { 0 } else { chunks };
+pub(in super::super) fn counts(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness: Freshness) -> Result<(u64, u64)> {
+    let reader = Reader::new(grid, snapshot, plan, freshness)?;
+    let columns = reader.columns()?;
+    let (mut read, mut stale) = (0, 0);
+    for ticks in reader.ranges(&columns)? {
+        let listed = reader.listed(reader.printed(None), &columns, &ticks)?;
+        for (place, found) in columns.iter().zip(&listed.columns) {
+            let stored = found.sources.iter().filter(|source| matches!(source, Source::Stored(..))).count() as u64;
+            read += found.read + stored;
+            stale += if place.pending.is_empty() { 0 } else { found.read + stored };
+        }
     }
-    Ok((stored, stale))
+    Ok((read, stale))
 }
 
-/// Adds all that an answer depends on to a digest.
+/// Adds all that an answer is made of to a digest, and says which parts of it are out of date.
 pub(in super::super) fn digest(
     grid: &Grid,
     snapshot: &dyn Snapshot,
     plan: &Plan,
     freshness: Freshness,
     digest: &mut Digest,
-) -> Result<()> {
+) -> Result<Vec<Window>> {
     let reader = Reader::new(grid, snapshot, plan, freshness)?;
-    let (irregular, chunks) = (reader.times.irregular, reader.chunks);
     let columns = reader.columns()?;
-    let tick = |digest: &mut Digest, tick: i64| digest.number(tick.cast_unsigned());
-    if let When::Moment { .. } | When::Latest = reader.times.when {
-        reader.chosen(&columns)?.0.into_iter().for_each(|event| tick(digest, event));
+    if let When::Moment { tick, .. } = reader.times.when {
+        digest.number(tick.cast_unsigned());
     }
-    tick(digest, *reader.times.ticks.start());
-    tick(digest, *reader.times.ticks.end());
-    if let Some(even) = reader.times.steps {
-        digest.number(even.step);
-        tick(digest, even.from);
-    }
-    for place in &columns {
-        let mut keys: Vec<Vec<u8>> = reader.chunks_of(place)?.iter().map(|(layer, at)| chunks.key(*layer, at)).collect();
-        if reader.is_computed(place) {
-            let top = reader.top(&place.piece.location);
-            let range = ChunkKey::subtree(grid.id(), grid.structure(), LayerId::BASE, &top, plan.base.finest());
-            let mut buckets = BTreeSet::new();
-            grid.directory(snapshot, range, &mut |chunk| {
-                if grid.structure().ancestor(&chunk.location, top.levels()) == Some(top) {
-                    buckets.insert(chunk.location);
+    for range in reader.ranges(&columns)? {
+        let listed = reader.listed(reader.printed(None), &columns, &range)?;
+        let add_ticks = |digest: &mut Digest, ticks: &[i64]| {
+            digest.number(ticks.len() as u64);
+            ticks.iter().for_each(|tick| digest.number(tick.cast_unsigned()));
+        };
+        add_ticks(digest, &listed.ticks);
+        digest.number(listed.width);
+        let mut stored = Vec::new();
+        for (place, found) in columns.iter().zip(&listed.columns) {
+            for source in &found.sources {
+                digest.bytes(&reader.chunks.key(LayerId::BASE, &place.piece.location));
+                // Beyond what was put nothing is read.
+                place.piece.in_window.iter().chain(place.piece.shape.iter()).for_each(|number| digest.number(*number as u64));
+                let within = |tick: &i64| listed.ticks.binary_search(tick).is_ok();
+                add_ticks(digest, &source.ticks().iter().copied().filter(within).collect::<Vec<i64>>());
+                match source {
+                    Source::Stored(at, _) => stored.push((reader.stored_layer(place), *at)),
+                    Source::Computed(events) => events.planes.add(digest),
                 }
-            })?;
-            for bucket in buckets {
-                let below = chunks.places_of(LayerId::BASE, &bucket)?;
-                keys.extend(below.iter().map(|at| chunks.key(LayerId::BASE, at)));
             }
         }
-        if reader.times.steps.is_some() {
-            // Steps take whole bins of any level.
-            let at = &place.piece.location;
-            let mut level = irregular.bucket;
-            while level < plan.built[irregular.dimension] {
-                let Some(coarser) = level.coarser() else { break };
-                level = coarser;
-                let above = Column::new(chunks, LayerId(1), at).places(level, &reader.times.ticks)?;
-                keys.extend(above.iter().map(|at| chunks.key(plan.layer.id(), at)));
-            }
-        }
-        snapshot.get_many(Space::Directory, &keys, &mut |i, entry| {
-            digest.bytes(&keys[i]);
-            digest.bytes(entry.unwrap_or_default());
-            Ok(())
+        entries(reader.chunks, &stored, &mut |number, print| {
+            let (layer, at) = &stored[number];
+            print.ok_or_else(|| reader.chunks.lost(*layer, at)).map(|print| print.add(digest))
         })?;
     }
-    Ok(())
+    if reader.fresh { Ok(Vec::new()) } else { reader.stale(&columns) }
 }
 
 impl Reader<'_> {
-    /// The stored chunks of a column that hold what is read, with their layer.
-    fn chunks_of(&self, place: &Place) -> Result<Vec<(LayerId, Location)>> {
-        let (irregular, at) = (self.times.irregular, &place.piece.location);
-        let of = Column::layer(&self.plan.base, at);
-        let layer = if of == LayerId::BASE { of } else { self.plan.layer.id() };
-        let ticks = match self.times.when {
-            When::Moment { .. } | When::Latest => {
-                let found = self.chosen(std::slice::from_ref(place));
-                let Ok((found, _)) = found else { return Ok(Vec::new()) };
-                found[0]..=found[found.len() - 1]
-            }
-            When::Region | When::Ticks(..) => self.times.ticks.clone(),
-        };
-        if self.times.level > irregular.bucket {
-            let above = Column::new(self.chunks, LayerId(1), at).places(self.times.level, &ticks)?;
-            return Ok(above.into_iter().map(|at| (self.plan.layer.id(), at)).collect());
+    /// The ranges of ticks that are read: of the events that stand for a moment each has its own.
+    fn ranges(&self, columns: &[Place]) -> Result<Vec<RangeInclusive<i64>>> {
+        Ok(match self.times.when {
+            When::Moment { .. } | When::Latest => self.chosen(columns)?.0.into_iter().map(|tick| tick..=tick).collect(),
+            When::Region | When::Ticks(..) => vec![self.times.ticks.clone()],
+        })
+    }
+
+    /// The layer in which the chunks of events of a column are.
+    fn stored_layer(&self, place: &Place) -> LayerId {
+        match Column::layer(&self.plan.base, &place.piece.location) {
+            LayerId::BASE => LayerId::BASE,
+            _ => self.plan.layer.id(),
         }
-        let mut found = Vec::new();
-        let stop = Some(self.times.level).filter(|level| *level > Level::ZERO);
-        Column::new(self.chunks, of, at).each_above(&ticks, stop, &mut |at, events| {
-            // The bins of a branch are in the layer, of the base too.
-            found.push((if events.is_some() { layer } else { self.plan.layer.id() }, at));
-            Ok(())
-        })?;
-        Ok(found)
+    }
+
+    /// The chunks of events of a column that are read as they are stored.
+    fn chunks_of<C>(&self, place: &Place, listed: &Listed<C>) -> Vec<(LayerId, Location)> {
+        let sources = listed.columns.iter().flat_map(|found| &found.sources);
+        let stored = sources.filter_map(|source| if let Source::Stored(at, _) = source { Some(*at) } else { None });
+        stored.map(|at| (self.stored_layer(place), at)).collect()
     }
 
     /// The part of the window that a chunk of a column serves.

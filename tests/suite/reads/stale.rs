@@ -1,0 +1,103 @@
+//! What a stored answer does not call stale is what a fresh one has.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use gridstone::kv::Memory;
+use gridstone::{Aggregation, Answer, DType, Depth, Dimension, Freshness, Grid, Layer, Level, Policy, Query, Window};
+use ndarray::{Array2, arr2};
+
+use super::{KINDS, Kind, levels_of, schema};
+use crate::check::{self, Dice, levels};
+
+/// The cells of an answer that hold something, by where they lie, with the cell of the answer's window that each is.
+fn cells(grid: &Grid, answer: &Answer) -> BTreeMap<Vec<i64>, (u64, Vec<i64>)> {
+    let mut found = BTreeMap::new();
+    let structure = grid.structure();
+    let at = levels_of(answer, structure.dimensions().len());
+    for (index, value) in ndarray::indices(answer.array.shape()).into_iter().zip(answer.validity.values(&answer.array)) {
+        let Some(value) = value else { continue };
+        let place = |axis: usize| answer.window.start()[axis] + i64::try_from(index[axis]).unwrap();
+        let mut place: Vec<i64> = (0..answer.array.shape().len()).map(place).collect();
+        let mut cell = place.clone();
+        if let Some(coordinates) = &answer.coordinates {
+            let tick = coordinates.ticks[index[coordinates.axis]];
+            let one = Window::new(vec![tick; place.len()].as_slice(), vec![1; place.len()].as_slice());
+            (place[coordinates.axis], cell[coordinates.axis]) = (tick, structure.cover(&one, at).start()[coordinates.axis]);
+        }
+        found.insert(place, (value.to_bits(), cell));
+    }
+    found
+}
+
+/// A cell that differs and is not called stale, if there is one.
+fn difference(grid: &Grid, stored: &Answer, fresh: &Answer) -> Option<String> {
+    let (had, has) = (cells(grid, stored), cells(grid, fresh));
+    let is_stale = |cell: &[i64]| {
+        let within =
+            |window: &Window| (0..cell.len()).all(|axis| (window.start()[axis]..window.end()[axis]).contains(&cell[axis]));
+        stored.stale.iter().any(within)
+    };
+    let differs = |place: &&Vec<i64>| had.get(*place).map(|(value, _)| value) != has.get(*place).map(|(value, _)| value);
+    let places = had.keys().chain(has.keys()).filter(differs);
+    let mut told = places.filter(|place| !had.get(*place).or(has.get(*place)).is_some_and(|(_, cell)| is_stale(cell)));
+    let place = told.next()?;
+    Some(format!("{place:?} was {:?} and is {:?}; stale is {:?}", had.get(place), has.get(place), stored.stale))
+}
+
+fn history(kind: &Kind, seed: u64) -> usize {
+    let mut dice = Dice(seed);
+    let grid = kind.create(Arc::new(Memory::new()), Policy::Manual);
+    let queries = kind.queries();
+    let (mut stale, mut done) = (0, Vec::new());
+    for _ in 0..12 {
+        done.push(kind.step(&grid, &mut dice).unwrap());
+        for query in &queries[queries.len() / 2..] {
+            let fresh = grid.read(&query.clone().freshness(Freshness::Fresh));
+            let (Ok(stored), Ok(fresh)) = (grid.read(query), fresh) else { continue };
+            // Resampled cells are another lattice than the window's.
+            let lens = stored.window.shape();
+            let plain = stored.array.shape().iter().zip(lens.iter()).all(|(len, cells)| *len as u64 == *cells);
+            if (stored.window, &stored.layer) == (fresh.window, &fresh.layer) && (plain || stored.coordinates.is_some()) {
+                let wrong = difference(&grid, &stored, &fresh);
+                assert_eq!(wrong, None, "{}, seed {seed}: {query:?} after {done:#?}", kind.name);
+                stale += stored.stale.len();
+            }
+        }
+    }
+    stale
+}
+
+#[test]
+fn what_is_not_called_stale_is_what_a_fresh_answer_has() {
+    for kind in &KINDS {
+        let stale: usize = (0..u64::from(check::cases(6))).map(|seed| history(kind, seed)).sum();
+        assert!(stale > 100, "{}: {stale} parts were stale", kind.name);
+    }
+}
+
+/// Coarse data where finer was: the aggregates between them are about to go, and with them every cell of theirs.
+#[test]
+fn an_aggregate_below_coarser_data_is_stale_as_a_whole() {
+    let kind = Kind {
+        schema: || {
+            let space =
+                Dimension::regular("space", [gridstone::Axis::new("y", 0.0, 1.0, 2), gridstone::Axis::new("x", 0.0, 1.0, 4)]);
+            schema([space.depth(Depth::Levels(1))], DType::U8, Some(0.0), &[Aggregation::Max])
+        },
+        ..KINDS[3]
+    };
+    let grid = kind.create(Arc::new(Memory::new()), Policy::Manual);
+    grid.put(&Window::new([15, 12], [2, 1]), &arr2(&[[7_u8], [4]])).unwrap();
+    grid.aggregate().unwrap();
+    grid.clear(&Window::new([-8, 12], [25, 7])).unwrap();
+    grid.put(&Window::new([4, 4], [1, 1]).at(levels(&[2])), &Array2::from_elem((1, 1), 5_u8)).unwrap();
+    let query = |freshness| {
+        let query = Query::window(Window::new([7, 8], [1, 1]).at(levels(&[1]))).layer(Layer::Aggregate(Aggregation::Max));
+        grid.read(&query.freshness(freshness)).unwrap()
+    };
+    let (stored, fresh) = (query(Freshness::Stored), query(Freshness::Fresh));
+    assert_eq!(fresh.array.iter_f64().collect::<Vec<_>>(), [5.0]);
+    assert_eq!(difference(&grid, &stored, &fresh), None);
+    assert_eq!(stored.stale, [stored.window]);
+}
