@@ -131,7 +131,10 @@ fn lerc(raw: &[u8], coding: &Coding, out: &mut [u8]) -> Result<usize> {
         2 => zstd::bulk::decompress(raw, most).map_err(|cause| damaged("Zstandard").because(cause))?,
         other => return Err(Error::invalid(format!("LERC packed in the way {other} is not known"))),
     };
-    let failed = |cause: lerc_core::Error| damaged("LERC").because(std::io::Error::other(cause.to_string()));
+    let failed = |cause: lerc_core::Error| {
+        let why = "a LERC block cannot be read; if it is sound, convert the file with `gdal_translate -co COMPRESS=DEFLATE FILE CONVERTED.tif`";
+        Error::invalid(why).because(std::io::Error::other(cause.to_string()))
+    };
     let info = lerc_reader::inspect_first(&blob).map_err(failed)?;
     let (rows, cols, samples) = (info.height as usize, info.width as usize, info.depth as usize);
     // What the header claims is held against the block before anything is allocated for it.
