@@ -35,6 +35,13 @@ impl Codec {
             Compression::Jpeg => {
                 codec.tables = source.text_bytes(directory, tag::JPEG_TABLES)?;
                 codec.ycbcr = source.unsigned_one(directory, tag::PHOTOMETRIC)? == Some(6);
+                let shared = source.unsigned_list(directory, tag::YCBCR_SUBSAMPLING)?;
+                // Two by two unless it says otherwise. Decoders differ by tens of a colour's 256 steps.
+                if codec.ycbcr && shared != [1, 1] {
+                    return Err(Error::invalid(
+                        "the JPEG blocks of the TIFF have colours that several cells share (YCbCr), which decoders spread differently; take those of GDAL with `gdal_translate -co PHOTOMETRIC=RGB -co COMPRESS=DEFLATE FILE CONVERTED.tif`",
+                    ));
+                }
             }
             Compression::Lerc => {
                 codec.packed = source.unsigned_list(directory, tag::LERC_PARAMETERS)?.get(1).copied().unwrap_or(0);

@@ -37,6 +37,7 @@ pub(super) mod tag {
     pub(in super::super) const EXTRA_SAMPLES: u16 = 338;
     pub(in super::super) const SAMPLE_FORMAT: u16 = 339;
     pub(in super::super) const JPEG_TABLES: u16 = 347;
+    pub(in super::super) const YCBCR_SUBSAMPLING: u16 = 530;
     pub(in super::super) const LERC_PARAMETERS: u16 = 50674;
     pub(in super::super) const PIXEL_SCALE: u16 = 33550;
     pub(in super::super) const TIEPOINT: u16 = 33922;
