@@ -31,6 +31,13 @@ fn gdal_name(dtype: DType) -> &'static str {
 /// Refuses a file whose values the grid cannot hold.
 pub(super) fn check_type(schema: &Schema, header: &Header) -> Result<()> {
     let (from, to) = (header.values(), schema.dtype());
+    if let (Some(of_file), Some(of_grid)) = (header.unit(), schema.unit())
+        && of_file != of_grid
+    {
+        return Err(Error::invalid(format!(
+            "the unit of the file's values is `{of_file}`, the grid's `{of_grid}`; make a grid for it with `gridstone create --like`, or, if the unit is wrong, leave it out with `gdal_translate -co PROFILE=GeoTIFF FILE UNITLESS.tif`"
+        )));
+    }
     if widens(from, to) {
         return Ok(());
     }
