@@ -204,6 +204,7 @@ def special(matrix):
     matrix.write("lerc-float", finite, compress="LERC")
     matrix.write("lerc-deflate", small, compress="LERC_DEFLATE", tiled=True, blockxsize=16, blockysize=16)
     matrix.write("lerc-zstd", finite.astype("float64"), compress="LERC_ZSTD", blockysize=4)
+    matrix.write("lerc-big", small, compress="LERC", ENDIANNESS="BIG")
     matrix.write("lzma", rgb, compress="LZMA")
     matrix.write("lzma-predictor", small, compress="LZMA", predictor=2)
     for bits in (1, 2, 3, 4, 7):
