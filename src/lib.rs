@@ -99,8 +99,8 @@ mod verify;
 mod writer;
 
 pub use aggregate::Aggregated;
-pub use array::{Array, ArrayView, Cell, Cells, DType, Validity};
-pub use calendar::{Calendar, Tick, TimeUnit, Timestamp};
+pub use array::{Array, ArrayView, Cell, Cells, DType, Number, Validity};
+pub use calendar::{Calendar, Tick, TimeStep, TimeUnit, Timestamp};
 pub use codec::Codec;
 pub use copy::Updated;
 pub use error::{Error, ErrorKind, Result};
@@ -115,7 +115,7 @@ pub use reader::{
 };
 pub use statistics::{
     Bins, ChunksRead, ClassArea, Estimate, Histogram, Polygon, Predicate, Ring, Stat, Statistics, StatisticsQuery,
-    StatisticsSeries, Unserved,
+    StatisticsSeries, Unserved, Zones,
 };
 pub use store::{ChunkInfo, Grid, GridStats, Policy, Store, StoreOptions, StoreSnapshot, StoreStats};
 pub use verify::{Damage, Finding, Quarantined, Repaired, Report, Thoroughness};

@@ -1,7 +1,7 @@
 //! A flat run of cells whose type is known at run time.
 
 use super::dtype::sealed::Wrap;
-use super::{Cell, DType};
+use super::{Cell, DType, Number};
 
 /// A flat, C-order run of cells.
 #[derive(Clone, Debug, PartialEq)]
@@ -124,6 +124,14 @@ impl Cells {
     /// The first cell as a double, if there is one.
     pub(crate) fn first_f64(&self) -> Option<f64> {
         with_cells!(self, |cells| cells.first().map(|cell| cell.to_f64()))
+    }
+
+    /// A cell, exactly.
+    ///
+    /// # Panics
+    /// If there is no such cell.
+    pub fn number(&self, cell: usize) -> Number {
+        with_cells!(self, |cells| cells[cell].number())
     }
 
     /// The bytes of the cells, in this machine's order.

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::Number;
 use crate::error::{Error, Result};
 
 /// The type of a cell.
@@ -106,6 +107,9 @@ pub trait Cell: Copy + PartialEq + PartialOrd + Send + Sync + fmt::Debug + bytem
     /// The value as a double: exact up to 53 bits, rounded to nearest beyond.
     fn to_f64(self) -> f64;
 
+    /// The value, exactly.
+    fn number(self) -> Number;
+
     /// The nearest value of this type: integers round half away from zero and saturate; NaN becomes 0.
     fn from_f64(value: f64) -> Self;
 
@@ -137,6 +141,11 @@ macro_rules! cell {
             #[inline]
             fn to_f64(self) -> f64 {
                 self as f64
+            }
+
+            #[inline]
+            fn number(self) -> Number {
+                Number::from(self)
             }
 
             #[inline]

@@ -2,6 +2,7 @@
 
 mod cells;
 mod dtype;
+mod number;
 mod scatter;
 mod validity;
 mod view;
@@ -9,6 +10,7 @@ mod view;
 pub use cells::Cells;
 pub(crate) use cells::{with_cells, with_dtype};
 pub use dtype::{Cell, DType};
+pub use number::Number;
 pub use scatter::{Bounds, Tile};
 pub use validity::Validity;
 pub(crate) use view::with_view;

@@ -5,6 +5,7 @@
 //! one of another [`Calendar`], in which it is then counted, read and shown.
 
 mod dates;
+mod step;
 mod text;
 
 #[cfg(test)]
@@ -16,6 +17,7 @@ use std::str::FromStr;
 use crate::error::{Error, Result};
 
 pub use dates::Calendar;
+pub use step::TimeStep;
 
 /// A point in time of a calendar: whole nanoseconds since its 1970-01-01T00:00:00Z, within 100,000 years of it.
 ///

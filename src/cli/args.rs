@@ -1,11 +1,12 @@
 //! Values of options that several verbs have.
 
+use std::fmt;
 use std::str::FromStr;
 
 use super::time::{Instant, Length, written};
-use crate::{Aggregation, Level};
+use crate::{Aggregation, Cell, Level, Number};
 
-/// `W,S,E,N` in world units.
+/// `W,S,E,N` in world units; over the antimeridian where west is above east, if that is at most half of the globe.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Bounds {
     pub(super) west: f64,
@@ -22,10 +23,21 @@ impl FromStr for Bounds {
         let [west, south, east, north] = numbers[..] else {
             return Err(format!("it has {} numbers, not 4: west, south, east, north", numbers.len()));
         };
-        if west >= east || south >= north {
-            return Err("west must be below east, and south below north".to_owned());
+        // More than half of the globe is rather meant the other way round.
+        let over = west > east && (0.0..=180.0).contains(&(east + 360.0 - west));
+        if !(west < east || over) || south >= north {
+            return Err(
+                "west must be below east, but for a box of up to 180 degrees over the antimeridian, and south below north"
+                    .to_owned(),
+            );
         }
         Ok(Self { west, south, east, north })
+    }
+}
+
+impl fmt::Display for Bounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{},{},{},{}", self.west, self.south, self.east, self.north)
     }
 }
 
@@ -96,9 +108,15 @@ pub(super) fn number(text: &str) -> Result<f64, String> {
     text.trim().parse::<f64>().ok().filter(|number| number.is_finite()).ok_or_else(|| format!("`{text}` is not a finite number"))
 }
 
-/// A number, NaN among them.
+/// A number, NaN among them, that cells can hold as it stands: a double, or the largest integer of 64 bits, which doubles saturate to.
 pub(super) fn nodata(text: &str) -> Result<f64, String> {
-    text.trim().parse::<f64>().map_err(|_| format!("`{text}` is not a number"))
+    let number: Number = parsed(text)?;
+    let double = number.to_f64();
+    let kept = [double.into(), u64::from_f64(double).into(), i64::from_f64(double).into()];
+    if double.is_nan() || kept.contains(&number) {
+        return Ok(double);
+    }
+    Err(format!("`{text}` cannot be kept exactly; use a whole number up to 2^53, or the least or greatest of the cell type"))
 }
 
 pub(super) fn level(text: &str) -> Result<Level, String> {

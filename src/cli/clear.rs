@@ -54,7 +54,7 @@ impl Clear {
             let polygon = geojson::of_grid(terminal, &grid, axes, file)?;
             return Removal::of_polygon(&grid, VERB, file, how).run(terminal, false, || grid.clear_polygon(&polygon));
         }
-        match self.part.window(&grid, self.band.as_ref())? {
+        match self.part.window(terminal, &grid, self.band.as_ref())? {
             Some(window) => Removal::of(&grid, VERB, &window, how).run(terminal, false, || grid.clear(&window)),
             None => Removal::nothing(&grid, terminal, VERB.1, self.json),
         }

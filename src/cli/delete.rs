@@ -40,7 +40,7 @@ impl Delete {
     pub(super) fn run(self, terminal: &Terminal) -> Outcome {
         let store = open(&self.store)?;
         let grid = store.grid(&self.grid)?;
-        match self.part.window(&grid, None)? {
+        match self.part.window(terminal, &grid, None)? {
             Some(window) => {
                 Removal::of(&grid, VERB, &window, (&self.consent, self.json)).run(terminal, true, || grid.delete(&window))
             }

@@ -28,7 +28,7 @@ impl Explain {
         let store = open(&self.selection.store)?;
         let grid = store.grid(&self.selection.grid)?;
         let structure = grid.structure();
-        let query = self.selection.query(&grid)?;
+        let query = self.selection.query(terminal, &grid)?;
         let (plan, version) = (grid.explain(&query)?, grid.version(&query)?);
         let shape: Vec<u64> = match &plan.resampling {
             Some((_, shape)) => shape.iter().map(|len| *len as u64).collect(),

@@ -5,24 +5,123 @@ use std::path::Path;
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
+use super::place::Plane;
 use super::terminal::Terminal;
 use crate::adapter::raster::RasterAxes;
 use crate::crs;
-use crate::{Axis, Grid, Polygon, Ring};
+use crate::{Axis, Extent, Grid, Polygon, Ring};
 
 /// The largest file that is read, in bytes.
 const BYTES_MAX: u64 = 1 << 30;
 
-/// Every polygon of a file in the plane of a grid's rows and columns.
+/// One feature of a file.
+#[derive(Debug)]
+pub(super) struct Feature {
+    /// Its name, if it has one, else its number.
+    pub(super) name: String,
+    /// What the file says of it.
+    pub(super) properties: Value,
+    /// Its polygons as one, where the grid has its data.
+    pub(super) polygon: Polygon,
+}
+
+/// Every polygon of a file in the plane of a grid's rows and columns, as the parts of one: a cell in any of them is in it.
 pub(super) fn of_grid(terminal: &Terminal, grid: &Grid, axes: RasterAxes, file: &Path) -> anyhow::Result<Polygon> {
+    let mut parts = Vec::new();
+    read(file, |value| collect(value, "", &mut parts))?;
+    let what = format!("`{}`", file.display());
+    placed(terminal, grid, axes, parts, &what).with_context(|| format!("{what} holds no polygon that can be used"))
+}
+
+/// The features of a file, in their order, each with its own polygon. Those without a geometry are left out, with a note.
+pub(super) fn features(terminal: &Terminal, grid: &Grid, axes: RasterAxes, file: &Path) -> anyhow::Result<Vec<Feature>> {
+    let mut found = Vec::new();
+    read(file, |value| {
+        let of_collection = value.get("type").and_then(Value::as_str) == Some("FeatureCollection");
+        let all =
+            if of_collection { list(value.get("features"), "", "features")?.as_slice() } else { std::slice::from_ref(value) };
+        for (number, feature) in all.iter().enumerate() {
+            let mut parts = Vec::new();
+            collect(feature, &format!("feature {}: ", number + 1), &mut parts)?;
+            found.push((name(feature, number), feature.get("properties").cloned().unwrap_or(Value::Null), parts));
+        }
+        Ok(())
+    })?;
+    let mut features = Vec::new();
+    for (name, properties, parts) in found {
+        let what = format!("`{name}` of `{}`", file.display());
+        if parts.is_empty() {
+            terminal.warn(format!("{what} has no polygon, and is left out"));
+            continue;
+        }
+        let polygon = placed(terminal, grid, axes, parts, &what).with_context(|| format!("{what} cannot be used"))?;
+        features.push(Feature { name, properties, polygon });
+    }
+    ensure!(
+        !features.is_empty(),
+        "`{}` holds no polygon that can be used: there is no Polygon or MultiPolygon in it",
+        file.display()
+    );
+    Ok(features)
+}
+
+/// What a feature is called.
+fn name(feature: &Value, number: usize) -> String {
+    let properties = feature.get("properties");
+    let of = |key: &str| properties.and_then(|properties| properties.get(key));
+    let known = ["name", "NAME", "Name", "id", "ID", "Id"].iter().find_map(|key| of(key)).or_else(|| feature.get("id"));
+    match known {
+        Some(Value::String(text)) if !text.is_empty() => text.clone(),
+        Some(Value::Number(id)) => id.to_string(),
+        _ => format!("feature {}", number + 1),
+    }
+}
+
+/// Parts as a polygon where the grid has its data: on a globe, turned to the longitudes that it has.
+fn placed(terminal: &Terminal, grid: &Grid, axes: RasterAxes, parts: Vec<Vec<Ring>>, what: &str) -> anyhow::Result<Polygon> {
     let names: Vec<&str> = grid.structure().axes().map(Axis::name).collect();
-    let polygon = read(file, [names[axes.x], names[axes.y]])?;
-    check_place(terminal, grid, axes, &polygon, &file.display().to_string())?;
+    let mut polygon = polygon(parts, [names[axes.x], names[axes.y]])?;
+    if let Some(longitudes) = Plane::of(grid, axes)?.and_then(|plane| plane.longitudes()) {
+        let (round, seam) = polygon.around(names[axes.x], longitudes)?;
+        polygon = round;
+        if let Some((from, to)) = seam {
+            terminal.note(format!(
+                "{what} has an edge from longitude {from} to {to}: it is taken the short way, over the antimeridian; for the long way, add a point in between"
+            ));
+        }
+    }
+    check_place(terminal, grid, axes, &polygon, what)?;
     Ok(polygon)
 }
 
+/// Notes of a polygon that it holds the centre of no cell, though it lies where there is data, and says where its cell is.
+pub(super) fn note_small(
+    terminal: &Terminal,
+    grid: &Grid,
+    axes: RasterAxes,
+    polygon: &Polygon,
+    what: &str,
+) -> anyhow::Result<()> {
+    let Some(bounds) = grid.bounds()? else { return Ok(()) };
+    let (structure, extent) = (grid.structure(), grid.structure().extent(&bounds));
+    let levels = bounds.levels(structure.dimensions().len());
+    let [x, y] = polygon.bounds().map(|(low, high)| low / 2.0 + high / 2.0);
+    let within = |axis: usize, at: f64| extent.bounds()[axis].0 <= at && at < extent.bounds()[axis].1;
+    if !within(axes.x, x) || !within(axes.y, y) || polygon.holds_cells(structure, levels)? {
+        return Ok(());
+    }
+    let mut sides = extent.bounds().to_vec();
+    (sides[axes.x], sides[axes.y]) = ((x, x), (y, y));
+    let cell = structure.extent(&structure.window(&Extent::new(sides), levels)?);
+    let ((west, east), (south, north)) = (cell.bounds()[axes.x], cell.bounds()[axes.y]);
+    terminal.warn(format!(
+        "{what} is smaller than a cell and holds the centre of none, so that no cell counts; the cell it lies in is `--extent {west},{south},{east},{north}`"
+    ));
+    Ok(())
+}
+
 /// Refuses degrees where the grid has metres, and warns of a polygon that lies beside all data.
-fn check_place(terminal: &Terminal, grid: &Grid, axes: RasterAxes, polygon: &Polygon, file: &str) -> anyhow::Result<()> {
+fn check_place(terminal: &Terminal, grid: &Grid, axes: RasterAxes, polygon: &Polygon, what: &str) -> anyhow::Result<()> {
     let Some(extent) = grid.extent()? else { return Ok(()) };
     let (x, y) = (extent.bounds()[axes.x], extent.bounds()[axes.y]);
     let [px, py] = polygon.bounds();
@@ -32,7 +131,7 @@ fn check_place(terminal: &Terminal, grid: &Grid, axes: RasterAxes, polygon: &Pol
     }
     let degrees = |x: (f64, f64), y: (f64, f64)| x.0 >= -360.0 && x.1 <= 360.0 && y.0 >= -90.0 && y.1 <= 90.0;
     let place = format!(
-        "`{file}` lies at x {} to {}, y {} to {}, outside of all data of grid `{}`, x {} to {}, y {} to {}",
+        "{what} lies at x {} to {}, y {} to {}, outside of all data of grid `{}`, x {} to {}, y {} to {}",
         px.0,
         px.1,
         py.0,
@@ -46,7 +145,8 @@ fn check_place(terminal: &Terminal, grid: &Grid, axes: RasterAxes, polygon: &Pol
     if degrees(px, py) && !degrees(x, y) {
         let shown = grid.structure().crs().map_or("the grid's coordinate reference system".to_owned(), crs::shown);
         let target = grid.structure().crs().and_then(crs::argument).unwrap_or("EPSG:CODE".to_owned());
-        anyhow::bail!(
+        let file = what.rsplit('`').find(|part| part.contains('.')).unwrap_or("FILE.geojson");
+        bail!(
             "{place}: its coordinates look like longitude and latitude, and must be in {shown}; \
              `ogr2ogr -f GeoJSON -t_srs {target} FITTING.geojson {file}` makes a file that fits"
         );
@@ -55,19 +155,17 @@ fn check_place(terminal: &Terminal, grid: &Grid, axes: RasterAxes, polygon: &Pol
     Ok(())
 }
 
-/// Every polygon of a file, as the parts of one: a cell in any of them is in it.
-fn read(path: &Path, axes: [&str; 2]) -> anyhow::Result<Polygon> {
+/// Hands what a file holds to `take`.
+fn read(path: &Path, take: impl FnOnce(&Value) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let name = path.display();
     let bytes = std::fs::metadata(path).with_context(|| format!("`{name}` cannot be opened"))?.len();
     ensure!(bytes <= BYTES_MAX, "`{name}` has {bytes} bytes, more than {BYTES_MAX}");
     let text = std::fs::read(path).with_context(|| format!("`{name}` cannot be read"))?;
     let value: Value = serde_json::from_slice(&text).with_context(|| format!("`{name}` is not JSON"))?;
-    polygon(&value, axes).with_context(|| format!("`{name}` holds no polygon that can be used"))
+    take(&value).with_context(|| format!("`{name}` holds no polygon that can be used"))
 }
 
-fn polygon(value: &Value, axes: [&str; 2]) -> anyhow::Result<Polygon> {
-    let mut parts = Vec::new();
-    collect(value, "", &mut parts)?;
+fn polygon(parts: Vec<Vec<Ring>>, axes: [&str; 2]) -> anyhow::Result<Polygon> {
     ensure!(!parts.is_empty(), "there is no Polygon or MultiPolygon in it");
     Ok(Polygon::new(axes, parts)?)
 }
@@ -130,6 +228,22 @@ mod tests {
         json!([[at, 0.0], [at + 1.0, 0.0], [at + 1.0, 1.0], [at, 1.0], [at, 0.0]])
     }
 
+    fn of(value: &Value) -> anyhow::Result<Polygon> {
+        let mut parts = Vec::new();
+        collect(value, "", &mut parts)?;
+        polygon(parts, ["x", "y"])
+    }
+
+    #[test]
+    fn a_feature_is_called_by_its_name_or_number() {
+        let of = |properties: Value| name(&json!({ "type": "Feature", "id": 7, "properties": properties }), 2);
+        assert_eq!(
+            [of(json!({ "name": "Rhone", "id": 3 })), of(json!({ "ID": 3 })), of(json!({})), of(Value::Null)],
+            ["Rhone", "3", "7", "7"]
+        );
+        assert_eq!(name(&json!({ "type": "Polygon" }), 2), "feature 3");
+    }
+
     #[test]
     fn polygons_are_found_wherever_they_are() {
         let simple = json!({ "type": "Polygon", "coordinates": [square(0.0), square(0.25)] });
@@ -138,7 +252,7 @@ mod tests {
         let all = json!({ "type": "FeatureCollection", "features": [
             feature(&simple), feature(&Value::Null), feature(&json!({ "type": "GeometryCollection", "geometries": [multi.clone(), simple.clone()] })),
         ] });
-        let bounds = |value: &Value| polygon(value, ["x", "y"]).expect("a polygon").bounds();
+        let bounds = |value: &Value| of(value).expect("a polygon").bounds();
         assert_eq!(bounds(&simple), [(0.0, 1.25), (0.0, 1.0)]);
         assert_eq!(bounds(&multi), [(2.0, 5.0), (0.0, 1.0)]);
         assert_eq!(bounds(&all), [(0.0, 5.0), (0.0, 1.0)]);
@@ -146,7 +260,7 @@ mod tests {
 
     #[test]
     fn what_is_no_polygon_is_told_with_its_place() {
-        let why = |value: Value| format!("{:#}", polygon(&value, ["x", "y"]).expect_err("no polygon"));
+        let why = |value: Value| format!("{:#}", of(&value).expect_err("no polygon"));
         assert_eq!(why(json!({ "type": "FeatureCollection", "features": [] })), "there is no Polygon or MultiPolygon in it");
         assert_eq!(why(json!([1])), "it has no `type`");
         let line = json!({ "type": "LineString", "coordinates": [[0, 0], [1, 1]] });

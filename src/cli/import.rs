@@ -13,7 +13,7 @@ use super::aggregate::{self, Drained};
 use super::naming::TimePattern;
 use super::terminal::{Terminal, count};
 use super::time::{Along, Instant as Moment};
-use super::{Outcome, args, open};
+use super::{Outcome, args, json, open};
 use crate::adapter::geotiff::GeoTiff;
 use crate::adapter::raster::Checked;
 use crate::adapter::{netcdf, raster};
@@ -141,7 +141,7 @@ impl Import {
                 terminal.note(format!("{}: none of its {cells} has data, so nothing of it is put", source.path.display()));
             }
             if nodata_cells > 0 {
-                let nodata = grid.schema().nodata().unwrap_or(f64::NAN);
+                let nodata = json::nodata(grid.schema()).unwrap_or(f64::NAN.into());
                 let cells = count(nodata_cells, "cell");
                 terminal
                     .note(format!("{}: {cells} with the grid's nodata value {nodata} count as no data", source.path.display()));

@@ -69,7 +69,7 @@ impl Info {
 /// What a grid's cells are, in a few words.
 pub(super) fn cells(grid: &Grid) -> String {
     let schema = grid.schema();
-    let nodata = schema.nodata().map_or("no nodata value".to_owned(), |nodata| format!("nodata {nodata}"));
+    let nodata = json::nodata(schema).map_or("no nodata value".to_owned(), |nodata| format!("nodata {nodata}"));
     let crs = schema.structure().crs().map_or("no coordinate reference system".to_owned(), crs::shown);
     let chunk: Vec<_> = schema.structure().chunk_shape().iter().map(usize::to_string).collect();
     format!("{} in chunks of {}, {nodata}, {crs}", schema.dtype(), chunk.join(" x "))
@@ -174,7 +174,7 @@ fn as_json(grid: &Grid) -> anyhow::Result<Value> {
     let period = Along::find(structure).filter(Along::is_time).zip(bounds.as_ref());
     let period = period.map(|(along, bounds)| along.ends_shown(structure, bounds));
     Ok(json!({
-        "grid": grid.name(), "dtype": schema.dtype().name(), "nodata": schema.nodata(), "crs": structure.crs(),
+        "grid": grid.name(), "dtype": schema.dtype().name(), "nodata": json::nodata(schema).map(json::number), "crs": structure.crs(),
         "codec": format!("{:?}", schema.codec()).to_lowercase(), "filter": format!("{:?}", schema.filter()).to_lowercase(),
         "zstd_level": schema.zstd_level(), "variable": schema.variable(), "unit": schema.unit(), "attributes": schema.attributes(),
         "aggregators": schema.aggregators().iter().map(Aggregation::to_string).collect::<Vec<_>>(),

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::array::with_cells;
-use crate::{Axis, Cells, Coordinates, Extent, Level, Levels, Structure, Window};
+use crate::{Axis, Cells, Coordinates, Extent, Level, Levels, Number, Schema, Structure, Window};
 
 /// One cell: a double, but an integer that no double has exactly.
 pub(super) fn cell(cell: &Cells) -> Value {
@@ -16,6 +16,28 @@ pub(super) fn cell_text(cell: &Cells) -> String {
     let whole = || with_cells!(cell, |cells| cells.first().map(|cell| format!("{cell:?}")));
     let text = if cell.dtype().is_float() { cell.first_f64().map(|value| value.to_string()) } else { whole() };
     text.unwrap_or_default()
+}
+
+/// A number, exactly: a double; beyond 2^53 an integer, or text where that has more than 64 bits and no double is it.
+pub(super) fn number(number: Number) -> Value {
+    let double = number.to_f64();
+    match number.whole().filter(|whole| whole.unsigned_abs() > 1 << 53) {
+        None => json!(double),
+        Some(whole) => {
+            let integer = i64::try_from(whole).map(Value::from).or_else(|_| u64::try_from(whole).map(Value::from));
+            let text = || if Number::from(double) == number { json!(double) } else { Value::from(whole.to_string()) };
+            integer.unwrap_or_else(|_| text())
+        }
+    }
+}
+
+/// The nodata value of a grid's cells, exactly.
+pub(super) fn nodata(schema: &Schema) -> Option<Number> {
+    let exact = |nodata: f64| match schema.dtype() {
+        dtype if dtype.is_float() => Number::from(nodata),
+        dtype => Cells::filled(dtype, 1, nodata).number(0),
+    };
+    schema.nodata().map(exact)
 }
 
 /// One entry an axis.

@@ -68,7 +68,7 @@ impl Read {
         }
         let store = open(&self.selection.store)?;
         let grid = store.grid(&self.selection.grid)?;
-        let query = self.selection.query(&grid)?;
+        let query = self.selection.query(terminal, &grid)?;
         let answer = match self.show {
             Some(Show::Level) => show::levels(&grid, &query)?,
             None => grid.read(&query)?,

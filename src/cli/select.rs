@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::args::{self, Bounds, CellSize, Cells, Period, Size};
+use super::every::{Cut, Every};
+use super::terminal::Terminal;
 use super::time::{Along, Instant, Length};
 use crate::adapter::raster::RasterAxes;
 use crate::{
@@ -20,7 +22,7 @@ pub(super) struct Selection {
     pub(super) store: PathBuf,
     /// The name of the grid
     pub(super) grid: String,
-    /// A box in world units [default: all there is]
+    /// A box in world units; over the antimeridian where W is above E [default: all there is]
     #[arg(long, value_name = "W,S,E,N", allow_hyphen_values = true, conflicts_with = "window")]
     extent: Option<Bounds>,
     /// Rows and columns in cells of the level asked for, half-open; with --resolution and --shape of the base level
@@ -56,7 +58,7 @@ pub(super) struct Selection {
 
 impl Selection {
     /// The query. The grid must not be empty.
-    pub(super) fn query(&self, grid: &Grid) -> anyhow::Result<Query> {
+    pub(super) fn query(&self, terminal: &Terminal, grid: &Grid) -> anyhow::Result<Query> {
         let structure = grid.structure();
         let bounds = grid.bounds()?.ok_or_else(|| anyhow::anyhow!("grid `{}` is empty: nothing was put yet", grid.name()))?;
         let placed = self.extent.is_some() || self.window.is_some() || self.resolution.is_some() || self.shape.is_some();
@@ -69,7 +71,7 @@ impl Selection {
             Err(error) => return Err(error.into()),
         };
         let base = bounds.levels(structure.dimensions().len());
-        let bounds = self.band.as_ref().map_or(Ok(bounds), |band| banded(grid, axes, &bounds, band))?;
+        let bounds = self.band.as_ref().map_or(Ok(bounds), |band| banded(grid, axes, &bounds, Some(band)))?;
         let bounds = self.times.within(grid, &bounds)?;
         let mut levels = self.level.map_or(base, |level| base.with(axes.space, level));
         if let Some(level) = self.time_level {
@@ -78,6 +80,7 @@ impl Selection {
         let levelled = structure.cover(&bounds, levels);
         let region = match (self.extent, self.window) {
             (Some(asked), _) => {
+                let asked = asked.placed_once(terminal, grid, axes)?;
                 let mut sides = structure.extent(&bounds).bounds().to_vec();
                 (sides[axes.y], sides[axes.x]) = ((asked.south, asked.north), (asked.west, asked.east));
                 Region::Extent(Extent::new(sides))
@@ -134,11 +137,12 @@ impl Selection {
             asked.map_or(((upper - lower) / cell).ceil(), |asked| asked as f64)
         };
         let irregular = structure.irregular().map(|dimension| structure.axes_of(dimension).start);
+        let cut = self.times.every.and_then(|_| Along::find(structure)).map(|along| along.number);
         let cells: f64 = (0..structure.rank())
             .map(|axis| match axis {
                 axis if axis == axes.y => len(axis, self.shape.map(|shape| shape.rows), self.resolution.map(|cell| cell.y)),
                 axis if axis == axes.x => len(axis, self.shape.map(|shape| shape.cols), self.resolution.map(|cell| cell.x)),
-                axis if Some(axis) == irregular => steps,
+                axis if Some(axis) == irregular || Some(axis) == cut => steps,
                 axis => len(axis, None, None),
             })
             .product();
@@ -150,14 +154,15 @@ impl Selection {
     }
 }
 
-/// The bounds with one band only, by its label or its number.
-pub(super) fn banded(grid: &Grid, axes: RasterAxes, bounds: &Window, band: &str) -> anyhow::Result<Window> {
+/// The number of a band from 0: by its label, or by its number from 1; the first if none is named. `None` if there are no bands.
+pub(super) fn band_number(grid: &Grid, axes: RasterAxes, band: Option<&str>) -> anyhow::Result<Option<usize>> {
     let Some(axis) = axes.band else {
-        anyhow::ensure!(band == "1", "grid `{}` has no bands to choose from", grid.name());
-        return Ok(*bounds);
+        anyhow::ensure!(band.is_none_or(|band| band == "1"), "grid `{}` has no bands to choose from", grid.name());
+        return Ok(None);
     };
     let structure = grid.structure();
     let labels = structure.dimensions()[structure.dimension_of(axis)].labels().unwrap_or_default();
+    let Some(band) = band else { return Ok(Some(0)) };
     let by_label = labels.iter().position(|label| label == band);
     let by_number =
         || band.parse::<usize>().ok().and_then(|number| number.checked_sub(1)).filter(|number| *number < labels.len());
@@ -165,9 +170,15 @@ pub(super) fn banded(grid: &Grid, axes: RasterAxes, bounds: &Window, band: &str)
         let shown: Vec<_> = labels.iter().take(20).map(String::as_str).collect();
         anyhow::anyhow!("grid `{}` has no band `{band}`; it has {}", grid.name(), shown.join(", "))
     })?;
-    let (mut start, mut shape) = (bounds.start(), bounds.shape());
-    (start[axis], shape[axis]) = (i64::try_from(number)?, 1);
-    Ok(Window::new(start, shape).at(bounds.levels(structure.dimensions().len())))
+    Ok(Some(number))
+}
+
+/// The bounds with one band only.
+pub(super) fn banded(grid: &Grid, axes: RasterAxes, bounds: &Window, band: Option<&str>) -> anyhow::Result<Window> {
+    Ok(match axes.band.zip(band_number(grid, axes, band)?) {
+        Some((axis, number)) => bounds.along(axis, i64::try_from(number)?, 1),
+        None => *bounds,
+    })
 }
 
 /// A part of what was put, at the finest base levels. Axes that nothing is said of are whole.
@@ -186,12 +197,13 @@ pub(super) struct Part {
 
 impl Part {
     /// The cells; `None` if nothing was put there.
-    pub(super) fn window(&self, grid: &Grid, band: Option<&String>) -> anyhow::Result<Option<Window>> {
+    pub(super) fn window(&self, terminal: &Terminal, grid: &Grid, band: Option<&String>) -> anyhow::Result<Option<Window>> {
         let structure = grid.structure();
         let plane = self.extent.is_some() || self.window.is_some() || band.is_some();
         let axes = plane.then(|| RasterAxes::of(structure)).transpose()?;
         let mut sides: Vec<(usize, (f64, f64))> = Vec::new();
         if let Some((axes, asked)) = axes.zip(self.extent) {
+            let asked = asked.placed_once(terminal, grid, axes)?;
             sides.extend([(axes.y, (asked.south, asked.north)), (axes.x, (asked.west, asked.east))]);
         }
         let mut ticks = None;
@@ -205,7 +217,7 @@ impl Part {
         }
         let Some(bounds) = grid.bounds()? else { return Ok(None) };
         let levels = bounds.levels(structure.dimensions().len());
-        let part = axes.zip(band).map_or(Ok(bounds), |(axes, band)| banded(grid, axes, &bounds, band))?;
+        let part = axes.zip(band).map_or(Ok(bounds), |(axes, band)| banded(grid, axes, &bounds, Some(band)))?;
         let part = match axes.zip(self.window) {
             Some((axes, asked)) => structure.intersection(&part, &windowed(&part, axes, asked, levels)),
             None => Some(part),
@@ -253,9 +265,10 @@ struct Times {
     /// Of events the last one
     #[arg(long, conflicts_with_all = ["period", "every", "time_level"])]
     latest: bool,
-    /// Make regular steps of events, like 1h or 1d, by the layer; they begin at midnight of 1970 or whole steps from it
-    #[arg(long, value_name = "LENGTH", conflicts_with = "time_level")]
-    every: Option<Length>,
+    /// Make steps of all that begins in them, by the layer: 6h, 1d, 1w, 1mo, 1season, 1y. Those of one length are counted from
+    /// midnight of 1970-01-01, weeks begin on Mondays, seasons with December, March, June and September
+    #[arg(long, value_name = "STEP", conflicts_with = "time_level")]
+    every: Option<Every>,
 }
 
 impl Times {
@@ -266,10 +279,13 @@ impl Times {
 
     /// How many events or steps there are at most, along an irregular axis.
     fn steps(&self, grid: &Grid, bounds: &Window) -> anyhow::Result<f64> {
-        let Some(along) = Along::find(grid.structure()).filter(|along| along.irregular && !self.is_one()) else { return Ok(1.0) };
+        let Some(along) = Along::find(grid.structure()).filter(|_| !self.is_one()) else { return Ok(1.0) };
         let (first, last) = along.ends(bounds);
-        if let Some(every) = self.every {
-            return Ok(last.abs_diff(first) as f64 / along.length(every)? as f64);
+        match self.every.map(|every| every.cut(grid, bounds)).transpose()? {
+            Some(Cut::Even(step, _)) => return Ok(last.abs_diff(first) as f64 / step as f64),
+            Some(Cut::Edges(edges)) => return Ok(edges.len() as f64),
+            None if !along.irregular => return Ok(1.0),
+            None => {}
         }
         let events = grid.events(&Query::window(*bounds).ticks(first..last.saturating_add(1)))?;
         anyhow::ensure!(!events.is_empty(), "grid `{}` has no events in the period", grid.name());
@@ -292,17 +308,18 @@ impl Times {
             Along::of_events(grid, "--latest")?;
             return Ok(query.latest());
         }
-        let Some(along) = Along::find(grid.structure()).filter(|along| along.irregular) else {
-            anyhow::ensure!(
-                self.every.is_none(),
-                "the times of grid `{}` are regular steps already; see --time-level",
-                grid.name()
-            );
-            return Ok(query);
+        let query = match Along::find(grid.structure()).filter(|along| along.irregular) {
+            Some(along) => {
+                let (first, last) = along.ends(bounds);
+                query.ticks(first..last.saturating_add(1))
+            }
+            None => query,
         };
-        let (first, last) = along.ends(bounds);
-        let query = query.ticks(first..last.saturating_add(1));
-        self.every.map_or(Ok(query.clone()), |every| Ok(query.every(along.length(every)?, along.midnight())))
+        Ok(match self.every.map(|every| every.cut(grid, bounds)).transpose()? {
+            Some(Cut::Even(step, from)) => query.every(step, from),
+            Some(Cut::Edges(edges)) => query.edges(edges),
+            None => query,
+        })
     }
 }
 

@@ -5,29 +5,33 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 
+use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::args::{self, Period};
+use super::every::{Cut, Every};
 use super::output;
-use super::select::banded;
+use super::place::Plane;
+use super::select::{band_number, banded};
 use super::terminal::{Terminal, count};
-use super::time::{Along, Length};
+use super::time::Along;
 use super::{Outcome, geojson, json, open, time};
 use crate::adapter::plot::{self, Plot};
 use crate::adapter::raster::{Marked, RasterAxes};
 use crate::array::with_view;
-use crate::{Array, Freshness, Grid, Layer, Series as Answer, SeriesQuery, Stat, StatisticsQuery, Steps, Validity};
+use crate::{Array, Freshness, Grid, Layer, Polygon, Series as Answer, SeriesQuery, Stat, StatisticsQuery, Steps, Validity};
 
 /// Read the values of cells, or the mean of a polygon, over time, and write them as a table or a plot
 ///
 /// Without --out: a table on stdout. .csv has a row a step or event, `time,value`: the time at which it begins in ISO 8601, and
 /// nothing where there is no data; several cells have a column each, named by their place. .npy is (step), or (cell, step) for
-/// several cells. .png is a plot.
+/// several cells, or features. .png is a plot.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  gridstone series store rain --at 500010,4650020 --period 2018-09-13T19:00Z/2018-09-14 --points 500 --out rain.png\n  \
-                  gridstone series store rain --polygon catchment.geojson --every 1d --stat sum --out catchment.csv"
+                  gridstone series store rain --polygon catchment.geojson --every 1d --stat sum --out catchment.csv\n  \
+                  gridstone series store rain --polygon catchments.geojson --each --every 1mo --out catchments.csv"
 )]
 pub(super) struct Series {
     /// The directory of the store
@@ -41,21 +45,25 @@ pub(super) struct Series {
     /// whatever is out of date
     #[arg(long, value_name = "FILE.geojson", conflicts_with_all = ["at", "layer", "fresh"])]
     polygon: Option<PathBuf>,
+    /// A column for each feature of the file, in its order and in one pass
+    #[arg(long, requires = "polygon")]
+    each: bool,
     /// count, sum, mean, min, max or std of the polygon's cells [default: mean]
     #[arg(long, value_name = "NAME", conflicts_with = "at", value_parser = args::parsed::<Stat>)]
     stat: Option<Stat>,
-    /// One band, by its number from 1 [default: 1]
+    /// One band, by its label or its number from 1 [default: the first]
     #[arg(long, value_name = "B")]
-    band: Option<std::num::NonZeroU32>,
+    band: Option<String>,
     /// From the first to before the second time, in ISO 8601 [default: all there is]
     #[arg(long, value_name = "FROM/TO")]
     period: Option<Period>,
     /// At most so many steps, as far as the pyramid goes; then each stands for several [default: the base's]
     #[arg(long, value_name = "N")]
     points: Option<std::num::NonZeroUsize>,
-    /// Make regular steps of events, like 1h or 1d, by the layer; they begin at midnight of 1970 or whole steps from it
-    #[arg(long, value_name = "LENGTH", conflicts_with = "points")]
-    every: Option<Length>,
+    /// Make steps of all that begins in them, by the layer: 6h, 1d, 1w, 1mo, 1season, 1y. Those of one length are counted from
+    /// midnight of 1970-01-01, weeks begin on Mondays, seasons with December, March, June and September
+    #[arg(long, value_name = "STEP", conflicts_with = "points")]
+    every: Option<Every>,
     /// base, or an aggregator of the grid [default: the base where there is one, else the first aggregator]
     #[arg(long, value_name = "NAME", value_parser = args::parsed::<Layer>)]
     layer: Option<Layer>,
@@ -68,10 +76,17 @@ pub(super) struct Series {
     /// Replace the file if there is one
     #[arg(long)]
     overwrite: bool,
-    /// Print {"levels", "layer", "dtype", "edges", "times", "coordinates", "values": [[..]], "chunks_read", "stale", "out"};
-    /// coordinates as `read` has them, with an irregular axis
+    /// Print {"levels", "layer", "dtype", "edges", "times", "coordinates", "values": [[..]], "chunks_read", "stale", "out", "features":
+    /// [{"name", "properties"}]}; coordinates as `read` has them, with an irregular axis; features with --each, else null
     #[arg(long)]
     json: bool,
+}
+
+/// What a row of a series' array is of.
+#[derive(Clone, Debug)]
+struct Row {
+    name: String,
+    properties: Value,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -113,9 +128,9 @@ impl Series {
         }
         let store = open(&self.store)?;
         let grid = store.grid(&self.grid)?;
-        let series = match &self.polygon {
-            Some(file) => self.of_polygon(terminal, &grid, file)?,
-            None => grid.series(&self.query(&grid)?)?,
+        let (series, rows) = match &self.polygon {
+            Some(file) => self.of_polygons(terminal, &grid, file)?,
+            None => (grid.series(&self.query(terminal, &grid)?)?, self.places()),
         };
         if !series.stale.is_empty() {
             let parts = count(series.stale.len() as u64, "part");
@@ -126,11 +141,11 @@ impl Series {
             ));
         }
         match &self.out {
-            None if !self.json => terminal.write(self.table(&grid, &series).as_bytes())?,
+            None if !self.json => terminal.write(self.table(&grid, &series, &rows).as_bytes())?,
             None => {}
             Some((path, Format::Csv)) => crate::adapter::replace(path, |out| {
                 let failed = |cause| crate::Error::unavailable(format!("`{}` cannot be written", path.display())).because(cause);
-                out.write_all(self.table(&grid, &series).as_bytes()).map_err(failed)
+                out.write_all(self.table(&grid, &series, &rows).as_bytes()).map_err(failed)
             })?,
             Some((path, Format::Npy)) => {
                 let preferred = match series.validity {
@@ -143,17 +158,21 @@ impl Series {
                     terminal.warn(format!("steps without data hold {} in {}", json::cell_text(&cell), path.display()));
                 }
             }
-            Some((path, Format::Png)) => plot::write(path, &self.plot(&grid, &series))?,
+            Some((path, Format::Png)) => plot::write(path, &self.plot(&grid, &series, &rows))?,
         }
         if self.json {
-            terminal.print_json(&self.as_json(&grid, &series))?;
+            terminal.print_json(&self.as_json(&grid, &series, &rows))?;
         } else if let Some((path, _)) = &self.out {
             let levels = json::levels_text(grid.structure(), series.levels);
             terminal.print(format!(
                 "wrote {}: {} of {}, layer {}, level {levels}, {} read",
                 path.display(),
                 count(steps(&series) as u64, if series.coordinates.is_some() { "time" } else { "step" }),
-                if self.polygon.is_some() { "a polygon".to_owned() } else { count(self.at.len() as u64, "cell") },
+                match &self.polygon {
+                    Some(_) if self.each => count(rows.len() as u64, "polygon"),
+                    Some(_) => "a polygon".to_owned(),
+                    None => count(rows.len() as u64, "cell"),
+                },
                 series.layer,
                 count(series.chunks_read, "chunk")
             ))?;
@@ -161,42 +180,63 @@ impl Series {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// A statistic of a polygon at each step, as the series of one cell.
-    fn of_polygon(&self, terminal: &Terminal, grid: &Grid, file: &Path) -> anyhow::Result<Answer> {
+    /// A statistic of a file's polygons at each step, as the series of one cell, or of one a feature.
+    fn of_polygons(&self, terminal: &Terminal, grid: &Grid, file: &Path) -> anyhow::Result<(Answer, Vec<Row>)> {
         let axes = RasterAxes::of(grid.structure())?;
         let (along, stat) = (Along::of(grid, "a series")?, self.stat.unwrap_or(Stat::Mean));
-        let query = StatisticsQuery::all().polygon(geojson::of_grid(terminal, grid, axes, file)?).stats([stat]);
-        let query = match (self.band, grid.bounds()?) {
-            (Some(band), Some(bounds)) => query.window(banded(grid, axes, &bounds, &band.to_string())?),
-            _ => query,
+        let whole = |polygon: Polygon| {
+            (Row { name: "value".to_owned(), properties: Value::Null }, polygon, format!("`{}`", file.display()))
         };
-        let series = grid.statistics_series(&query, &self.steps(grid, &along)?)?;
-        let values: Vec<f64> =
-            series.steps.iter().map(|step| step.get(stat).map_or(f64::NAN, |estimate| estimate.value)).collect();
-        Ok(Answer {
-            array: ndarray::Array2::from_shape_vec((1, values.len()), values)?.into_dyn().into(),
+        let of_feature = |feature: geojson::Feature| {
+            let what = format!("`{}` of `{}`", feature.name, file.display());
+            (Row { name: feature.name, properties: feature.properties }, feature.polygon, what)
+        };
+        let all: Vec<(Row, Polygon, String)> = match self.each {
+            true => geojson::features(terminal, grid, axes, file)?.into_iter().map(of_feature).collect(),
+            false => vec![whole(geojson::of_grid(terminal, grid, axes, file)?)],
+        };
+        let query = StatisticsQuery::all().stats([stat]);
+        let query = match grid.bounds()? {
+            Some(bounds) => query.window(banded(grid, axes, &bounds, self.band.as_deref())?),
+            None => query,
+        };
+        let polygons: Vec<Polygon> = all.iter().map(|(_, polygon, _)| polygon.clone()).collect();
+        let zones = grid.statistics_series_of_each(&query, &polygons, &self.steps(grid, &along)?)?;
+        let value = |step: &crate::Statistics| step.get(stat).map_or(f64::NAN, |estimate| estimate.value);
+        let values: Vec<f64> = zones.each.iter().flat_map(|series| series.steps.iter().map(value)).collect();
+        for ((_, polygon, what), series) in all.iter().zip(&zones.each) {
+            if series.steps.iter().map(value).all(|value| value.is_nan() || value == 0.0) {
+                geojson::note_small(terminal, grid, axes, polygon, what)?;
+            }
+        }
+        let first = zones.each.into_iter().next().context("there is no polygon")?;
+        let answer = Answer {
+            array: ndarray::Array2::from_shape_vec((all.len(), first.steps.len()), values)?.into_dyn().into(),
             validity: Validity::Values { nodata: None },
-            edges: series.edges,
-            coordinates: series.coordinates,
-            axis: series.axis,
-            levels: series.levels,
+            edges: first.edges,
+            coordinates: first.coordinates,
+            axis: first.axis,
+            levels: first.levels,
             layer: stat.name().parse()?,
             stale: Vec::new(),
-            chunks_read: series.chunks_read.total(),
-        })
+            chunks_read: zones.chunks_read.total(),
+        };
+        Ok((answer, all.into_iter().map(|(row, ..)| row).collect()))
     }
 
-    fn query(&self, grid: &Grid) -> anyhow::Result<SeriesQuery> {
+    fn query(&self, terminal: &Terminal, grid: &Grid) -> anyhow::Result<SeriesQuery> {
         let structure = grid.structure();
         let axes = RasterAxes::of(structure)?;
         let along = Along::of(grid, "a series")?;
         let axis = along.number;
-        anyhow::ensure!(self.band.is_none() || axes.band.is_some(), "grid `{}` has no bands to choose from", grid.name());
+        let band = band_number(grid, axes, self.band.as_deref())?.unwrap_or(0);
+        let plane = Plane::of(grid, axes)?;
         let cell = |place: &Place| -> Vec<f64> {
+            let (x, y) = plane.map_or((place.x, place.y), |plane| plane.place(terminal, grid, (place.x, place.y)));
             let coordinate = |number: usize| match number {
-                number if number == axes.y => place.y,
-                number if number == axes.x => place.x,
-                _ => f64::from(self.band.map_or(1, std::num::NonZeroU32::get) - 1),
+                number if number == axes.y => y,
+                number if number == axes.x => x,
+                _ => band as f64,
             };
             (0..structure.rank()).filter(|number| *number != axis).map(coordinate).collect()
         };
@@ -224,9 +264,12 @@ impl Series {
                 steps.range(from, to)
             };
         }
-        if let Some(every) = self.every {
-            let along = Along::of_events(grid, "--every")?;
-            steps = steps.every(along.length(every)?, along.midnight());
+        if let Some((every, bounds)) = self.every.zip(grid.bounds()?) {
+            let part = self.period.map_or(Ok(bounds), |period| along.within(structure, &bounds, period))?;
+            steps = match every.cut(grid, &part)? {
+                Cut::Even(step, from) => steps.every(step, from),
+                Cut::Edges(edges) => steps.edges(edges),
+            };
         }
         Ok(match self.points {
             Some(points) => steps.points(points.get()),
@@ -234,24 +277,24 @@ impl Series {
         })
     }
 
-    /// The name of each cell's column.
-    fn names(&self) -> Vec<String> {
-        match &self.at[..] {
-            [] | [_] => vec!["value".to_owned()],
-            several => several.iter().map(|place| format!("{} {}", place.x, place.y)).collect(),
-        }
+    /// The cells that are asked for, each by its place if there are several.
+    fn places(&self) -> Vec<Row> {
+        let several = self.at.len() > 1;
+        let name = |place: &Place| if several { format!("{} {}", place.x, place.y) } else { "value".to_owned() };
+        self.at.iter().map(|place| Row { name: name(place), properties: Value::Null }).collect()
     }
 
-    fn table(&self, grid: &Grid, series: &Answer) -> String {
+    fn table(&self, grid: &Grid, series: &Answer, rows: &[Row]) -> String {
         let axis = grid.structure().axes().nth(series.axis);
         let name = axis.map_or("", |axis| if axis.time().is_some() { "time" } else { axis.name() });
         let steps = steps(series);
-        let (shown, names) = (texts(series), self.names());
+        let shown = texts(series);
+        let names: Vec<String> = rows.iter().map(|row| quoted(&row.name)).collect();
         let mut table = format!("{name},{}\n", names.join(","));
         let times = times(grid, series);
         for (step, time) in times[..steps].iter().enumerate() {
             table += time;
-            for cell in 0..names.len() {
+            for cell in 0..rows.len() {
                 table.push(',');
                 table += &shown[cell * steps + step];
             }
@@ -260,10 +303,11 @@ impl Series {
         table
     }
 
-    fn plot(&self, grid: &Grid, series: &Answer) -> Plot {
+    fn plot(&self, grid: &Grid, series: &Answer, rows: &[Row]) -> Plot {
         let values: Vec<f64> = series.values().map(|value| value.unwrap_or(f64::NAN)).collect();
         let places: Vec<String> = self.at.iter().map(|place| format!("{}, {}", place.x, place.y)).collect();
         let place = match &self.polygon {
+            Some(_) if self.each => rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>().join(" / "),
             Some(file) => format!("over {}", file.display()),
             None => format!("at {}", places.join(" / ")),
         };
@@ -275,7 +319,7 @@ impl Series {
         }
     }
 
-    fn as_json(&self, grid: &Grid, series: &Answer) -> Value {
+    fn as_json(&self, grid: &Grid, series: &Answer, rows: &[Row]) -> Value {
         let structure = grid.structure();
         let timed = structure.axes().nth(series.axis).is_some_and(|axis| axis.time().is_some());
         let times = timed.then(|| times(grid, series));
@@ -290,8 +334,16 @@ impl Series {
             "values": values.chunks(steps(series).max(1)).collect::<Vec<_>>(), "chunks_read": series.chunks_read,
             "stale": series.stale.iter().map(|window| json::window(structure, window)).collect::<Vec<_>>(),
             "out": self.out.as_ref().map(|(path, _)| path.display().to_string()),
+            "features": self.each.then(|| {
+                rows.iter().map(|row| json!({ "name": row.name, "properties": row.properties })).collect::<Vec<_>>()
+            }),
         })
     }
+}
+
+/// A field of a table, in quotes if it has to be.
+fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }
 
 /// How many steps, bins or events there are.

@@ -43,6 +43,7 @@ pub(super) fn levels(grid: &Grid, query: &Query) -> anyhow::Result<Answer> {
         array: Array::from(array),
         validity: Validity::Values { nodata: Some(f64::from(NOTHING)) },
         coordinates: None,
+        steps: None,
         extent: plan.extent,
         window: plan.window,
         layer: plan.layer,

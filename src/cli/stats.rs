@@ -1,6 +1,6 @@
 //! `gridstone stats`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 
@@ -11,33 +11,37 @@ use super::args::{self, Bounds, Cells, Period};
 use super::select::{banded, windowed};
 use super::terminal::{Terminal, count};
 use super::time::Along;
-use super::{Outcome, geojson, open};
+use super::{Outcome, geojson, json, open};
 use crate::adapter::raster::RasterAxes;
-use crate::{Aggregation, Bins, Estimate, Extent, Grid, Predicate, Stat, Statistics, StatisticsQuery};
+use crate::{Aggregation, Bins, Estimate, Extent, Grid, Number, Polygon, Predicate, Stat, Statistics, StatisticsQuery};
 
 /// Sum up the cells of an extent, a polygon or all, as they are at the base
 ///
 /// A cell belongs to a region if its centre does. Figures are exact: whole parts of the pyramid are taken from aggregates, and
-/// the base is read on the region's boundary only. Without --stat: what the grid's layers serve that way; anything else reads
-/// all base chunks of the region. Marks that are pending are taken into account.
+/// the base is read on the region's boundary only. What no layer of the grid serves is computed from all base chunks of the
+/// region; a note says so. Marks that are pending are taken into account.
 ///
 /// With --max-chunks or --max-error, figures have bounds between which the true ones lie.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  gridstone stats store dem --extent -119.5,37,-119,37.5 --where '>= 1000' --stat count,mean,max\n  \
-                  gridstone stats store dem --polygon lake.geojson --histogram 20:0:4000"
+                  gridstone stats store dem --polygon lake.geojson --histogram 20:0:4000\n  \
+                  gridstone stats store dem --polygon catchments.geojson --each --stat mean,max --json"
 )]
 pub(super) struct Stats {
     /// The directory of the store
     store: PathBuf,
     /// The name of the grid
     grid: String,
-    /// A box in world units [default: all there is]
+    /// A box in world units, over the antimeridian where W is above E [default: all there is]
     #[arg(long, value_name = "W,S,E,N", allow_hyphen_values = true, conflicts_with = "polygon")]
     extent: Option<Bounds>,
     /// The polygons of a GeoJSON file, in the coordinates of the grid; what lies in any of them
     #[arg(long, value_name = "FILE.geojson")]
     polygon: Option<PathBuf>,
+    /// Figures for each feature of the file, in its order and in one pass; what lies in several counts for each
+    #[arg(long, requires = "polygon", conflicts_with_all = ["max_chunks", "max_error"])]
+    each: bool,
     /// From the first to before the second time, in ISO 8601 [default: all there is]
     #[arg(long, value_name = "FROM/TO")]
     period: Option<Period>,
@@ -50,7 +54,7 @@ pub(super) struct Stats {
     /// Only cells for whose values this holds: `>= 10`, `< 0`, `== 3`, `!= 3`, `>= 10 and < 20`, `10..20`
     #[arg(long = "where", value_name = "CONDITION", allow_hyphen_values = true, value_parser = args::parsed::<Predicate>)]
     predicate: Option<Predicate>,
-    /// Any of count, sum, mean, min, max, std [default: those that the grid's layers serve]
+    /// Any of count, sum, mean, min, max, std [default: count, mean, min, max, and what costs no more]
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = args::parsed::<Stat>)]
     stat: Vec<Stat>,
     /// How many cells lie in each bin: N bins from LOW to HIGH, or between edges
@@ -67,7 +71,9 @@ pub(super) struct Stats {
     max_error: Option<f64>,
     /// Print {"count", "area", "sum", "mean", "min", "max", "std", "histogram": {"edges", "counts", "below", "above"},
     /// "classes": [{"value", "count", "area"}], "exact", "bounds": {NAME: [LOW, HIGH]}, "unserved": [{"what", "needs"}],
-    /// "chunks_read": {"base", "aggregate"}}; area in level-0 cells, null for what was not asked for or is not there
+    /// "chunks_read": {"base", "aggregate"}}; area in level-0 cells, null for what was not asked for or is not there; whole numbers
+    /// that no double is exactly as integers, beyond 64 bits as text. With --each {"features": [{"name", "properties", "count", ..}],
+    /// "unserved", "chunks_read"}
     #[arg(long)]
     json: bool,
 }
@@ -79,7 +85,7 @@ fn parse_bins(text: &str) -> Result<Bins, String> {
             let bins = usize::from_str(bins.trim()).map_err(|_| format!("`{bins}` is not a number of bins"))?;
             Bins::equal(bins, args::number(low)?, args::number(high)?)
         }
-        [edges] => Bins::edges(edges.split(',').map(args::number).collect::<Result<Vec<_>, _>>()?),
+        [edges] => Bins::edges(edges.split(',').map(args::parsed::<Number>).collect::<Result<Vec<_>, _>>()?),
         _ => return Err("give bins and their range, like 20:0:100, or edges, like 0,10,20,50".to_owned()),
     };
     bins.map_err(|error| error.to_string())
@@ -89,8 +95,23 @@ impl Stats {
     pub(super) fn run(self, terminal: &Terminal) -> Outcome {
         let store = open(&self.store)?;
         let grid = store.grid(&self.grid)?;
-        let answer = grid.statistics(&self.query(terminal, &grid)?)?;
-        self.notes(terminal, &grid, &answer);
+        if let Some(file) = self.polygon.as_ref().filter(|_| self.each) {
+            return self.run_each(terminal, &grid, file);
+        }
+        let query = self.query(terminal, &grid)?;
+        let answer = match &self.polygon {
+            Some(file) => {
+                let axes = RasterAxes::of(grid.structure())?;
+                let polygon = geojson::of_grid(terminal, &grid, axes, file)?;
+                let answer = grid.statistics(&query.polygon(polygon.clone()))?;
+                if is_blank(&answer) {
+                    geojson::note_small(terminal, &grid, axes, &polygon, &format!("`{}`", file.display()))?;
+                }
+                answer
+            }
+            None => grid.statistics(&query)?,
+        };
+        self.notes(terminal, &grid, &answer, answer.chunks_read.base);
         if self.json {
             terminal.print_json(&as_json(&answer))?;
         } else {
@@ -99,8 +120,54 @@ impl Stats {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// The figures of each feature of a file.
+    fn run_each(&self, terminal: &Terminal, grid: &Grid, file: &Path) -> Outcome {
+        let axes = RasterAxes::of(grid.structure())?;
+        let features = geojson::features(terminal, grid, axes, file)?;
+        let polygons: Vec<Polygon> = features.iter().map(|feature| feature.polygon.clone()).collect();
+        let zones = grid.statistics_of_each(&self.query(terminal, grid)?, &polygons)?;
+        for (feature, _) in features.iter().zip(&zones.each).filter(|(_, answer)| is_blank(answer)) {
+            let what = format!("`{}` of `{}`", feature.name, file.display());
+            geojson::note_small(terminal, grid, axes, &feature.polygon, &what)?;
+        }
+        zones.each.first().into_iter().for_each(|answer| self.notes(terminal, grid, answer, zones.chunks_read.base));
+        let read = (zones.chunks_read.base, zones.chunks_read.aggregate);
+        if self.json {
+            let of_feature = |(feature, answer): (&geojson::Feature, &Statistics)| {
+                let mut all = figures_json(answer);
+                all.insert("name".to_owned(), json!(feature.name));
+                all.insert("properties".to_owned(), feature.properties.clone());
+                Value::Object(all)
+            };
+            let of_features: Vec<Value> = features.iter().zip(&zones.each).map(of_feature).collect();
+            let unserved = zones.each.first().map_or(Value::Array(Vec::new()), unserved_json);
+            let read = json!({ "base": read.0, "aggregate": read.1 });
+            terminal.print_json(&json!({ "features": of_features, "unserved": unserved, "chunks_read": read }))?;
+        } else {
+            for (feature, answer) in features.iter().zip(&zones.each) {
+                let figures: Vec<String> = figures(answer).into_iter().map(|(stat, text)| format!("{stat} {text}")).collect();
+                let mut lines = shares(answer);
+                lines.insert(0, format!("{:<20} {}", feature.name, figures.join(", ")));
+                terminal.print(lines.join("\n"))?;
+            }
+            terminal.print(format!("read       {}, {}", count(read.0, "base chunk"), count(read.1, "aggregate chunk")))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// What is asked for without a word: the figures that everybody looks for first, and what costs no more beside them.
+    fn stats(&self, grid: &Grid) -> Vec<Stat> {
+        if !self.stat.is_empty() || self.max_chunks.is_some() || self.max_error.is_some() {
+            return self.stat.clone();
+        }
+        let served = grid.statistics_served();
+        let first = [Stat::Count, Stat::Mean, Stat::Min, Stat::Max];
+        if first.iter().all(|stat| served.contains(stat)) { served } else { Stat::ALL.to_vec() }
+    }
+
+    /// The query but for its polygon.
     fn query(&self, terminal: &Terminal, grid: &Grid) -> anyhow::Result<StatisticsQuery> {
-        let mut query = StatisticsQuery::all().stats(self.stat.iter().copied());
+        let mut query = StatisticsQuery::all().stats(self.stats(grid));
         query = self.predicate.iter().fold(query, |query, predicate| query.matching(predicate.clone()));
         query = self.histogram.iter().fold(query, |query, bins| query.histogram(bins.clone()));
         query = self.max_chunks.into_iter().fold(query, StatisticsQuery::max_chunks);
@@ -121,17 +188,20 @@ impl Stats {
                 }
             };
         }
-        if self.extent.is_none() && self.polygon.is_none() && self.window.is_none() && self.band.is_none() {
+        if self.extent.is_none() && self.window.is_none() && self.band.is_none() {
             return Ok(query);
         }
         let axes = RasterAxes::of(structure)?;
         if let Some(asked) = self.extent {
-            let mut sides = vec![(f64::NEG_INFINITY, f64::INFINITY); structure.rank()];
-            (sides[axes.y], sides[axes.x]) = ((asked.south, asked.north), (asked.west, asked.east));
-            query = query.extent(Extent::new(sides));
-        }
-        if let Some(file) = &self.polygon {
-            query = query.polygon(geojson::of_grid(terminal, grid, axes, file)?);
+            query = match asked.placed(terminal, grid, axes)?.as_slice() {
+                [only] => {
+                    let mut sides = vec![(f64::NEG_INFINITY, f64::INFINITY); structure.rank()];
+                    (sides[axes.y], sides[axes.x]) = ((only.south, only.north), (only.west, only.east));
+                    query.extent(Extent::new(sides))
+                }
+                // Cells belong to a polygon as they do to a box.
+                several => query.polygon(Bounds::polygon(several, grid, axes)?),
+            };
         }
         if let Some(bounds) = grid.bounds()? {
             let levels = bounds.levels(structure.dimensions().len());
@@ -139,20 +209,20 @@ impl Stats {
                 query = query.window(windowed(&bounds, axes, cells, levels));
             }
             if let Some(band) = &self.band {
-                query = query.window(banded(grid, axes, &bounds, band)?);
+                query = query.window(banded(grid, axes, &bounds, Some(band))?);
             }
         }
         Ok(query)
     }
 
     /// What the figures do not say themselves.
-    fn notes(&self, terminal: &Terminal, grid: &Grid, answer: &Statistics) {
+    fn notes(&self, terminal: &Terminal, grid: &Grid, answer: &Statistics, chunks: u64) {
         let mut needs: Vec<&str> = answer.unserved.iter().map(|unserved| unserved.needs).collect();
         needs.dedup();
         for needs in needs {
             let what: Vec<&str> = answer.unserved.iter().filter(|u| u.needs == needs).map(|u| u.what).collect();
             let were = if what.len() == 1 { "was" } else { "were" };
-            let chunks = count(answer.chunks_read.base, "base chunk");
+            let chunks = count(chunks, "base chunk");
             let bounded = self.max_chunks.is_some() || self.max_error.is_some();
             let hint = if !bounded && needs == "`sum`" && rounded_mean_helps(grid) {
                 "; --max-error 1e-5 would take the layer `mean` where that is exact enough"
@@ -171,6 +241,12 @@ impl Stats {
     }
 }
 
+/// Whether no cell has anything to say.
+fn is_blank(answer: &Statistics) -> bool {
+    let none = |stat: Stat| answer.get(stat).is_none_or(|of| of.value.is_nan() || of.value == 0.0 && stat <= Stat::Sum);
+    Stat::ALL.into_iter().all(none)
+}
+
 /// Whether means of float32 have bounds: of cells whose magnitude is known.
 fn rounded_mean_helps(grid: &Grid) -> bool {
     let has = |aggregation| grid.schema().aggregators().contains(&aggregation);
@@ -187,12 +263,22 @@ fn shown(estimate: Estimate) -> String {
     }
 }
 
-fn as_text(answer: &Statistics) -> String {
-    let mut lines = Vec::new();
-    for stat in Stat::ALL {
-        let Some(estimate) = answer.get(stat) else { continue };
-        let text = match (stat, answer.whole_sum, answer.area) {
-            (Stat::Sum, Some(sum), _) => sum.to_string(),
+/// A figure that is known exactly, where a double may not be.
+fn exactly(answer: &Statistics, stat: Stat) -> Option<Number> {
+    match stat {
+        Stat::Sum => answer.whole_sum.map(Number::from),
+        Stat::Min => answer.extremes[0],
+        Stat::Max => answer.extremes[1],
+        _ => None,
+    }
+}
+
+/// Each figure that was asked for, for people.
+fn figures(answer: &Statistics) -> Vec<(Stat, String)> {
+    let figure = |stat: Stat| {
+        let estimate = answer.get(stat)?;
+        let text = match (stat, exactly(answer, stat), answer.area) {
+            (_, Some(exact), _) => exact.to_string(),
             (Stat::Count, _, Some(area)) if area != estimate => {
                 format!("{} cells, {} level-0 cells", shown(estimate), shown(area))
             }
@@ -200,26 +286,49 @@ fn as_text(answer: &Statistics) -> String {
             _ if estimate.value.is_nan() => "none".to_owned(),
             _ => shown(estimate),
         };
-        lines.push(format!("{:<10} {text}", stat.name()));
-    }
+        Some((stat, text))
+    };
+    Stat::ALL.into_iter().filter_map(figure).collect()
+}
+
+/// The histogram and the classes, for people.
+fn shares(answer: &Statistics) -> Vec<String> {
+    let mut lines = Vec::new();
     if let Some(histogram) = &answer.histogram {
         lines.push("histogram".to_owned());
-        let edges = histogram.bins.as_slice();
-        let bin = |(edges, count): (&[f64], &Estimate)| format!("  {} to {}: {}", edges[0], edges[1], shown(*count));
+        let edges = histogram.bins.exact();
+        let bin = |(edges, count): (&[Number], &Estimate)| format!("  {} to {}: {}", edges[0], edges[1], shown(*count));
         lines.push(format!("  below {}: {}", edges[0], shown(histogram.below)));
         lines.extend(edges.windows(2).zip(&histogram.counts).map(bin));
         lines.push(format!("  above {}: {}", edges[edges.len() - 1], shown(histogram.above)));
     }
     if let Some(classes) = &answer.classes {
         lines.push("classes".to_owned());
-        lines.extend(classes.iter().map(|class| format!("  {}: {}", class.value, shown(class.count))));
+        lines.extend(classes.iter().map(|class| format!("  {}: {}", class.exact, shown(class.count))));
     }
+    lines
+}
+
+fn as_text(answer: &Statistics) -> String {
+    let mut lines: Vec<String> = figures(answer).into_iter().map(|(stat, text)| format!("{:<10} {text}", stat.name())).collect();
+    lines.extend(shares(answer));
     let (base, aggregate) = (answer.chunks_read.base, answer.chunks_read.aggregate);
     lines.push(format!("read       {}, {}", count(base, "base chunk"), count(aggregate, "aggregate chunk")));
     lines.join("\n")
 }
 
+fn unserved_json(answer: &Statistics) -> Value {
+    answer.unserved.iter().map(|unserved| json!({ "what": unserved.what, "needs": unserved.needs })).collect()
+}
+
 fn as_json(answer: &Statistics) -> Value {
+    let mut all = figures_json(answer);
+    all.insert("unserved".to_owned(), unserved_json(answer));
+    all.insert("chunks_read".to_owned(), json!({ "base": answer.chunks_read.base, "aggregate": answer.chunks_read.aggregate }));
+    Value::Object(all)
+}
+
+fn figures_json(answer: &Statistics) -> Map<String, Value> {
     let mut all = Map::new();
     let mut bounds = Map::new();
     let figures = Stat::ALL.into_iter().map(|stat| (stat.name(), answer.get(stat))).chain([("area", answer.area)]);
@@ -229,8 +338,11 @@ fn as_json(answer: &Statistics) -> Value {
             bounds.insert(name.to_owned(), json!([estimate.low, estimate.high]));
         }
     }
-    if let Some(sum) = answer.whole_sum.and_then(|sum| i64::try_from(sum).ok()) {
-        all.insert("sum".to_owned(), json!(sum));
+    if let Some(sum) = answer.whole_sum {
+        all.insert("sum".to_owned(), json::number(sum.into()));
+    }
+    for stat in [Stat::Min, Stat::Max] {
+        exactly(answer, stat).into_iter().for_each(|exact| drop(all.insert(stat.name().to_owned(), json::number(exact))));
     }
     let value = |estimate: &Estimate| estimate.value;
     let histogram = answer.histogram.as_ref().map(|histogram| {
@@ -239,7 +351,8 @@ fn as_json(answer: &Statistics) -> Value {
             bounds.insert("histogram".to_owned(), counts.collect());
         }
         json!({
-            "edges": histogram.bins.as_slice(), "counts": histogram.counts.iter().map(value).collect::<Vec<_>>(),
+            "edges": histogram.bins.exact().iter().map(|edge| json::number(*edge)).collect::<Vec<_>>(),
+            "counts": histogram.counts.iter().map(value).collect::<Vec<_>>(),
             "below": value(&histogram.below), "above": value(&histogram.above),
         })
     });
@@ -248,16 +361,14 @@ fn as_json(answer: &Statistics) -> Value {
             // Every class, known or not, can have as many cells more.
             bounds.insert("classes".to_owned(), json!([0.0, class.count.high - class.count.low]));
         }
-        let class =
-            |class: &crate::ClassArea| json!({ "value": class.value, "count": class.count.value, "area": class.area.value });
+        let class = |class: &crate::ClassArea| {
+            json!({ "value": json::number(class.exact), "count": class.count.value, "area": class.area.value })
+        };
         classes.iter().map(class).collect::<Vec<_>>()
     });
     all.insert("histogram".to_owned(), json!(histogram));
     all.insert("classes".to_owned(), json!(classes));
     all.insert("exact".to_owned(), json!(answer.exact));
     all.insert("bounds".to_owned(), Value::Object(bounds));
-    let unserved = answer.unserved.iter().map(|unserved| json!({ "what": unserved.what, "needs": unserved.needs }));
-    all.insert("unserved".to_owned(), unserved.collect());
-    all.insert("chunks_read".to_owned(), json!({ "base": answer.chunks_read.base, "aggregate": answer.chunks_read.aggregate }));
-    Value::Object(all)
+    all
 }

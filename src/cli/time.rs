@@ -101,7 +101,8 @@ impl<'a> Along<'a> {
         self.unit.is_some()
     }
 
-    fn unit(&self) -> anyhow::Result<TimeUnit> {
+    /// What the axis counts.
+    pub(super) fn unit(&self) -> anyhow::Result<TimeUnit> {
         self.unit.with_context(|| format!("axis `{}` counts no time; give numbers", self.axis.name()))
     }
 

@@ -116,9 +116,8 @@ impl Projection {
         if let (Some(azimuth), None) = (values.get(&Parameter::Azimuth).copied(), values.get(&Parameter::Rectified)) {
             values.insert(Parameter::Rectified, azimuth);
         }
-        if method.name == methods::POLAR_STEREOGRAPHIC
-            && let Some(parallel) = values.remove(&Parameter::Parallel1)
-        {
+        let polar = method.name == methods::POLAR_STEREOGRAPHIC;
+        if let (true, Some(parallel)) = (polar, values.remove(&Parameter::Parallel1).filter(|_| polar)) {
             values.insert(Parameter::Latitude, parallel);
         }
         let mut projection = Self { method, values, unit };

@@ -24,12 +24,12 @@ use wkt::Node;
 /// The code that is meant by `EPSG:n` and `ESRI:n`; authority and number.
 pub(crate) fn code(text: &str) -> Option<(&'static str, u32)> {
     let (authority, number) = text.trim().split_once(':')?;
-    let (authority, number) = (authority.trim().to_uppercase(), number.trim());
-    match authority.as_str() {
-        "EPSG" => Some(("EPSG", number.parse().ok()?)),
-        "ESRI" => Some(("ESRI", number.parse().ok()?)),
+    let number = number.trim().parse().ok()?;
+    match authority.trim().to_uppercase().as_str() {
+        "EPSG" => Some(("EPSG", number)),
+        "ESRI" => Some(("ESRI", number)),
         // Longitude first, as all grids have it.
-        "OGC" if number.eq_ignore_ascii_case("CRS84") => Some(("EPSG", 4326)),
+        "OGC" | "CRS" if number == 84 => Some(("EPSG", 4326)),
         _ => None,
     }
 }
@@ -38,6 +38,9 @@ pub(crate) fn code(text: &str) -> Option<(&'static str, u32)> {
 /// the horizontal part counts.
 pub(crate) fn kept(text: &str) -> String {
     let text = text.trim();
+    if text.eq_ignore_ascii_case("OGC:CRS84") {
+        return "EPSG:4326".to_owned();
+    }
     match code(text).or_else(|| Node::parse(text).and_then(|node| read::code(&node))) {
         Some((authority @ "EPSG", number)) => format!("{authority}:{number}"),
         _ => text.to_owned(),

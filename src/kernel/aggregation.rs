@@ -24,6 +24,11 @@ use crate::error::{Error, Result};
 /// | `first:d`, `last:d` | the valid value at the lowest, the highest coordinate along dimension `d`; of several the first in the order of children | the same | the same | none |
 /// | a service's own | what its [`Aggregator`](crate::Aggregator) makes | as it says | as it says | integers round half away from zero and saturate |
 ///
+/// A layer is one aggregation along every dimension of the grid: cells of level 2 in space and 3 in time hold the `max` of all base
+/// cells under them. A figure along one dimension of another figure along the others (the greatest in a month of daily means over an
+/// area) is no layer, since it would depend on which dimension is derived first. It is made from a layer when it is read: the one
+/// along one dimension at the base level of the other, which all layers have, and the other over the answer.
+///
 /// A cell is valid in an aggregate where any base cell under it is; for `sample` where the one chosen is; for a service's own
 /// where it gives a value. [`Answer::valid`](crate::Answer::valid) says which are. Where nothing is valid, float layers hold NaN and integer
 /// layers the nodata value (0 if the grid has none, or one that the type does not hold); an integer `sum`, which can be that, holds the
@@ -171,6 +176,11 @@ impl FromStr for Aggregation {
                     Error::invalid(format!("`{text}`: `mode` keeps 1 to {} classes a cell, such as `mode:16`", Self::CLASSES_MAX))
                 })
             }
+            (name, Some(dimension)) if PLAIN.iter().any(|(plain, _)| *plain == name) => Err(Error::invalid(format!(
+                "`{text}`: `{name}` is aggregated along every dimension, in the order in which the dimensions are derived, so that it \
+                 is no layer of `{dimension}` alone. Keep `{name}` and read a level of one dimension and the base level of the others; \
+                 one figure over time of another over space is read with `gridstone read STORE GRID --layer mean --level L --over-time max`"
+            ))),
             (_, None) if !text.contains(':') && !["", "base"].contains(&name) => Ok(Self::Custom { name: name.to_owned() }),
             _ => Err(Self::unknown(text)),
         }

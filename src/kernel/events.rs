@@ -192,26 +192,28 @@ impl Rule {
 
 /// Which events of a chunk of `shape` with events along `axis` hold any data in a box of the other axes, which begins at `start`
 /// and is of `size`; what these say along `axis` is not looked at.
-pub(crate) fn holds_data(
-    rule: &Rule,
-    chunk: &Chunk,
+pub(crate) fn holds_data(rule: &Rule, chunk: &Chunk, of: (&[usize], usize), place: (&[usize], &[usize])) -> Vec<bool> {
+    match &chunk.weight {
+        Some(weight) => any_of_event(of, place, |cell| weight[cell] > 0.0),
+        None if rule.weighting() != Weighting::None => vec![true; of.0[of.1]],
+        None => with_cells!(&chunk.values, |cells| any_of_event(of, place, |cell| cells[cell].to_f64() != rule.fill)),
+    }
+}
+
+/// For each event of a chunk of `shape` with events along `axis`, whether any cell of a box as [`holds_data`] has it is such a one.
+pub(crate) fn any_of_event(
     (shape, axis): (&[usize], usize),
     (start, size): (&[usize], &[usize]),
+    is: impl Fn(usize) -> bool,
 ) -> Vec<bool> {
-    fn any<T>((shape, start): (&[usize], &[usize]), size: &[usize], cells: &[T], holds: impl Fn(&T) -> bool) -> bool {
-        let (zero, row, mut found) = (vec![0; size.len()], size[size.len() - 1], false);
-        for_each_row((shape, start), (size, &zero), size, |from, _| found = found || cells[from..from + row].iter().any(&holds));
-        found
-    }
     let (mut start, mut size) = (start.to_vec(), size.to_vec());
     size[axis] = 1;
+    let (zero, row) = (vec![0; size.len()], size[size.len() - 1]);
     let mut of_event = |event: usize| {
         start[axis] = event;
-        match &chunk.weight {
-            Some(weight) => any((shape, &start), &size, weight, |weight| *weight > 0.0),
-            None if rule.weighting() != Weighting::None => true,
-            None => with_cells!(&chunk.values, |cells| any((shape, &start), &size, cells, |cell| cell.to_f64() != rule.fill)),
-        }
+        let mut found = false;
+        for_each_row((shape, &start), (&size, &zero), &size, |from, _| found = found || (from..from + row).any(&is));
+        found
     };
     (0..shape[axis]).map(&mut of_event).collect()
 }

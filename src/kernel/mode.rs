@@ -16,7 +16,7 @@ use std::cmp::Ordering;
 use super::chunk::{Chunk, Full};
 use super::reduce::{reduce_weight, trim};
 use super::{Halving, Rule};
-use crate::array::{Cell, Cells, DType, with_cells};
+use crate::array::{Cell, Cells, DType, Number, with_cells};
 
 /// The types of the state planes.
 pub(super) fn planes(dtype: DType, classes: usize) -> Vec<DType> {
@@ -160,10 +160,10 @@ fn merge<T: Cell>(list: &mut Vec<(T, f64)>, classes: usize) -> f64 {
 }
 
 /// Calls `visit` with each class of a valid cell and its area. False if that may not be all of it.
-pub(crate) fn classes(chunk: &Chunk, full: Full, cell: usize, visit: &mut dyn FnMut(f64, f64)) -> bool {
+pub(crate) fn classes(chunk: &Chunk, full: Full, cell: usize, visit: &mut dyn FnMut(Number, f64)) -> bool {
     with_cells!(&chunk.values, |values| {
         let lists = Lists::new(values, chunk, full);
-        lists.each(cell, |class, area| visit(class.to_f64(), area));
+        lists.each(cell, |class, area| visit(class.number(), area));
         lists.short(cell) == 0.0
     })
 }

@@ -7,6 +7,7 @@ use super::boxes::{copy_box, fill_box};
 use super::chunk::{Chunk, Full};
 use super::halving::Halving;
 use super::rule::{Op, Rule, Weighting};
+use super::sum::Sum;
 use crate::array::{Cell, Cells, with_cells};
 
 /// One row of accumulators from the rows of the child under it, cell by cell in a fixed order.
@@ -117,7 +118,11 @@ pub(super) fn reduce(rule: &Rule, child: &Chunk, halving: &Halving) -> Chunk {
         Op::Sum | Op::Count => match &child.values {
             Cells::I64(cells) => sum(halving, cells, weight, fill, i64::saturating_add).into(),
             Cells::U64(cells) => sum(halving, cells, weight, fill, u64::saturating_add).into(),
-            Cells::F64(cells) => sum(halving, cells, weight, fill, |a, b| a + b).into(),
+            Cells::F64(cells) => {
+                let mut sums = sum(halving, cells, weight, fill, |a, b| a + b);
+                overflown(halving, (cells, weight), &mut sums, |sum, _, _| sum.total());
+                sums.into()
+            }
             _ => unreachable!("sums and counts are of 64 bits"),
         },
         Op::Moments { .. } | Op::Mode { .. } | Op::Edge { .. } | Op::Custom(_) => unreachable!("these keep state"),
@@ -135,6 +140,41 @@ pub(super) fn reduce_weight(rule: &Rule, weight: Option<&[f64]>, halving: &Halvi
         Weighting::Area => fold_all(halving, weight, 0.0, |a, w| a + w, |a| a),
         Weighting::Mask | Weighting::None => fold_all(halving, weight, 0.0, f64::max, |a| a),
     })
+}
+
+/// Makes anew what is not finite, though the valid cells under it may be: sums of them leave the doubles where the value need not.
+/// `end` has the sum of the cells times their weights, the sum of these, and the least and greatest cell.
+fn overflown(
+    halving: &Halving,
+    (cells, weight): (&[f64], Option<&[f64]>),
+    values: &mut [f64],
+    end: impl Fn(Sum, f64, (f64, f64)) -> f64,
+) {
+    if values.iter().all(|value| value.is_finite()) {
+        return;
+    }
+    halving.cells(|number, under| {
+        if values[number].is_finite() {
+            return;
+        }
+        let (mut sum, mut area, mut range) = (Sum::default(), 0.0, (f64::INFINITY, f64::NEG_INFINITY));
+        for &i in under {
+            let weight = weight.map_or(1.0, |weight| weight[i]);
+            if weight > 0.0 {
+                sum.add_product(cells[i], weight);
+                area += weight;
+                range = (range.0.min(cells[i]), range.1.max(cells[i]));
+            }
+        }
+        if area > 0.0 && range.0.is_finite() && range.1.is_finite() {
+            values[number] = end(sum, area, range);
+        }
+    });
+}
+
+/// The mean of a sum of weighed cells.
+fn mean_of(sum: Sum, area: f64, (least, greatest): (f64, f64)) -> f64 {
+    sum.over(area).clamp(least, greatest)
 }
 
 fn mean(child: &Chunk, halving: &Halving, fill: f64) -> Chunk {
@@ -155,7 +195,13 @@ fn mean(child: &Chunk, halving: &Halving, fill: f64) -> Chunk {
     }
     match &child.values {
         Cells::F32(cells) => of(halving, cells, child.weight.as_deref(), fill),
-        Cells::F64(cells) => of(halving, cells, child.weight.as_deref(), fill),
+        Cells::F64(cells) => {
+            let mut made = of(halving, cells, child.weight.as_deref(), fill);
+            if let Some(values) = made.values.as_mut::<f64>() {
+                overflown(halving, (cells, child.weight.as_deref()), values, mean_of);
+            }
+            made
+        }
         _ => unreachable!("means are floats"),
     }
 }

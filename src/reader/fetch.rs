@@ -34,6 +34,9 @@ pub(super) fn fetch(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness
     if plan.times.is_some() {
         return super::events::fetch(grid, snapshot, plan, freshness);
     }
+    if let Some(cut) = &plan.cut {
+        return super::runs::fetch(grid, snapshot, plan, cut, freshness);
+    }
     let chunks = grid.chunk_reader(snapshot);
     let sourced = plan.sources(chunks, freshness)?;
     let mut array = blank(plan, &plan.window);

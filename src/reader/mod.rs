@@ -10,8 +10,10 @@ mod layout;
 mod parts;
 mod plan;
 mod query;
+mod runs;
 mod series;
 mod series_events;
+mod series_runs;
 mod serving;
 mod sources;
 mod steps;
@@ -25,6 +27,7 @@ pub(crate) use fold::Fold;
 pub use query::{Answer, Coordinates, Freshness, Layer, Moment, Query};
 pub use series::{Series, SeriesQuery};
 pub use serving::Served;
+pub(crate) use steps::STEPS_MAX;
 pub use steps::Steps;
 pub(crate) use values::Decoded;
 pub use version::Version;
@@ -32,9 +35,9 @@ pub use version::Version;
 use std::sync::Arc;
 
 use crate::array::{Array, DType, Validity};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::grid::{Shape, Window};
-use crate::kernel::{Method, Source, resample};
+use crate::kernel::{AxisMap, Method, Source, resample};
 use crate::kv::Snapshot;
 use crate::store::{Gaps, Grid};
 use parts::Known;
@@ -51,7 +54,12 @@ fn planned(grid: &Grid, query: &Query) -> Result<(Arc<dyn Snapshot>, Plan)> {
 }
 
 fn plan_in(grid: &Grid, snapshot: &dyn Snapshot, query: &Query) -> Result<Plan> {
-    Plan::new(grid, grid.state(snapshot)?, query).map_err(|e| grid.blame(e))
+    let state = grid.state(snapshot)?;
+    let plan = match runs::plan(grid, state, query) {
+        Ok(None) => Plan::new(grid, state, query),
+        planned => planned.and_then(|plan| plan.ok_or_else(|| Error::invalid("it has no steps"))),
+    };
+    plan.map_err(|e| grid.blame(e))
 }
 
 /// Answers a query.
@@ -76,6 +84,9 @@ fn answer(grid: &Grid, snapshot: &dyn Snapshot, plan: Plan, query: &Query) -> Re
             if let Some(coordinates) = &fetched.coordinates {
                 maps[coordinates.axis].len = coordinates.ticks.len();
             }
+            if let Some(cut) = &plan.cut {
+                maps[cut.axis] = AxisMap { start: 0.0, ratio: 1.0, len: cut.run.edges.len() - 1 };
+            }
             // Of nothing there is a count too, and between integers there are doubles.
             let made = if *method == Method::Parts || fetched.array.dtype() != plan.dtype { DType::F64 } else { plan.dtype };
             let counts = plan.gaps == Gaps::None;
@@ -95,6 +106,10 @@ fn answer(grid: &Grid, snapshot: &dyn Snapshot, plan: Plan, query: &Query) -> Re
     Ok(Answer {
         array,
         validity,
+        steps: match plan.cut {
+            Some(cut) => Some(cut.run.edges),
+            None => steps_of(query, fetched.coordinates.as_ref()),
+        },
         coordinates: fetched.coordinates,
         extent: plan.extent,
         window: plan.window,
@@ -103,6 +118,12 @@ fn answer(grid: &Grid, snapshot: &dyn Snapshot, plan: Plan, query: &Query) -> Re
         chunks_read: fetched.chunks_read,
         inexact: fetched.inexact,
     })
+}
+
+/// Where the steps of an irregular axis that a query asks for begin, and where the last one ends.
+fn steps_of(query: &Query, coordinates: Option<&Coordinates>) -> Option<Vec<f64>> {
+    let (cuts, ticks) = (query.steps.as_ref()?, &coordinates?.ticks);
+    Some(ticks.iter().copied().chain(ticks.last().map(|last| cuts.end(*last))).map(|tick| tick as f64).collect())
 }
 
 /// The ticks of the events that a query asks for.

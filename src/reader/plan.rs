@@ -3,6 +3,7 @@
 use super::layout::{Layout, Sizes, at_levels, cells_of, levels_for, region, repeat_base, resampled, shape_of, span};
 use super::parts::Wanted;
 use super::query::{Detail, Freshness, Layer, Moment, Query, When};
+use super::runs::Cut;
 use super::times::{Times, times};
 use crate::array::DType;
 use crate::error::{Error, Result};
@@ -17,7 +18,7 @@ pub(super) const CELLS_MAX: u64 = 1 << 30;
 const RESAMPLED_AXIS_MAX: usize = 1 << 22;
 const RESAMPLED_MAX: u64 = 1 << 28;
 /// The most chunks a read may touch.
-const CHUNKS_MAX: u64 = 1 << 20;
+pub(super) const CHUNKS_MAX: u64 = 1 << 20;
 
 /// The layer that is read.
 #[derive(Clone, Debug)]
@@ -97,6 +98,8 @@ pub(super) struct Plan {
     pub(super) maps: Option<(Vec<AxisMap>, Method)>,
     /// What is read along the irregular dimension.
     pub(super) times: Option<Times>,
+    /// The steps that the cells of the window become along a regular axis.
+    pub(super) cut: Option<Cut>,
 }
 
 impl Plan {
@@ -169,7 +172,7 @@ impl Plan {
                 "a resampled answer may have {RESAMPLED_AXIS_MAX} cells along an axis, and be made of {RESAMPLED_MAX}; ask for less at a time, or for cells whose edges are those of a coarser level, by a level or a resolution of 2, 4, 8 .. base cells"
             )));
         }
-        let plan = Self { base: all, built, bounds, layer, dtype, fill, gaps, wanted, window, extent, maps, times };
+        let plan = Self { base: all, built, bounds, layer, dtype, fill, gaps, wanted, window, extent, maps, times, cut: None };
         match plan.columns(structure).map(|window| structure.chunk_count(&window)) {
             Some(chunks) if chunks > CHUNKS_MAX => Err(Error::invalid(format!(
                 "the read would touch {chunks} chunks, more than {CHUNKS_MAX}; ask for a coarser level or a smaller extent"

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use ndarray::ArrayD;
 
-use super::steps::Even;
-use crate::array::{Array, Validity};
+use super::steps::Cuts;
+use crate::array::{Array, Number, Validity};
 use crate::error::{Error, Result};
 use crate::grid::{Extent, Levels, Window};
 use crate::kernel::{Aggregation, Resampling};
@@ -124,8 +124,8 @@ pub struct Query {
     pub(super) when: When,
     /// How far an event may be from the moment for which it stands, in ticks.
     pub(super) tolerance: Option<u64>,
-    /// The length of steps along the irregular dimension, and where one of them begins.
-    pub(super) steps: Option<Even>,
+    /// How the irregular dimension, or that of time, is cut into steps.
+    pub(super) steps: Option<Cuts>,
     resampling: Resampling,
     freshness: Freshness,
 }
@@ -202,8 +202,9 @@ impl Query {
         self
     }
 
-    /// Of the irregular dimension the one event of the region that stands for a moment, a tick. An event that any cell of the
-    /// region's chunks has counts; cells without it hold no data. The read fails with [`NotFound`](crate::ErrorKind::NotFound) where no event does.
+    /// Of the irregular dimension the one event that stands for a moment, a tick, whatever times the region has. An event counts
+    /// that holds data in any cell of the region; cells without it hold none. The read fails with
+    /// [`NotFound`](crate::ErrorKind::NotFound) where no event does.
     #[must_use]
     pub fn moment(mut self, tick: i64, how: Moment) -> Self {
         self.when = When::Moment { tick, how };
@@ -217,7 +218,7 @@ impl Query {
         self
     }
 
-    /// Of the irregular dimension the last event of the region.
+    /// Of the irregular dimension the last event that holds data in any cell of the region, whatever times that has.
     #[must_use]
     pub fn latest(mut self) -> Self {
         self.when = When::Latest;
@@ -229,7 +230,18 @@ impl Query {
     /// pyramid are taken where they lie within a step, so a long step costs little more than a short one.
     #[must_use]
     pub fn every(mut self, step: u64, from: i64) -> Self {
-        self.steps = Some(Even { step, from });
+        self.steps = Some(Cuts::Even { step, from });
+        self
+    }
+
+    /// Lays the dimension along which a [series](crate::Steps) goes by default onto steps of any lengths, each of which begins where
+    /// the one before ends: `edges` are where each begins and where the last one ends, rising, in world coordinates, which are ticks
+    /// along an irregular dimension. Each cell is what the [layer](Self::layer) makes of all cells of the region that begin in a step,
+    /// or of all events in it. The answer has those steps in which there are any, and
+    /// [says](Answer::steps) which these are. Days, months and seasons are made by [`TimeUnit::edges`](crate::TimeUnit::edges).
+    #[must_use]
+    pub fn edges<N: Into<Number>>(mut self, edges: impl IntoIterator<Item = N>) -> Self {
+        self.steps = Some(Cuts::edges(edges));
         self
     }
 
@@ -266,7 +278,7 @@ pub struct Coordinates {
     pub axis: usize,
     /// The tick of each event, rising; the first tick of each bin or step. Where events before and after were weighed, the moment.
     pub ticks: Vec<i64>,
-    /// How many ticks each stands for: 1 for events.
+    /// How many ticks each stands for: 1 for events, 0 for steps of several lengths.
     pub width: u64,
 }
 
@@ -283,6 +295,9 @@ pub struct Answer {
     /// Where the array's cells lie along the irregular dimension, of which it has those cells only that hold something: events,
     /// or bins with data. `None` if the grid has no such dimension.
     pub coordinates: Option<Coordinates>,
+    /// Where the steps begin that were asked for, and where the last one ends, in world coordinates: one more than there are.
+    /// `None` where cells or events were read.
+    pub steps: Option<Vec<f64>>,
     /// The box of the world that the array covers.
     pub extent: Extent,
     /// The cells that were read: at which levels, and which. The array's own where nothing was resampled, and along the irregular

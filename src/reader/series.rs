@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::query::{Answer, Coordinates, Freshness, Layer, Query};
 use super::steps::Steps;
-use super::{read_in, series_events};
+use super::{read_in, series_events, series_runs};
 use crate::array::{Array, Cell, Cells, Validity, with_dtype, with_view};
 use crate::error::{Error, Result};
 use crate::grid::{CellIndex, Levels, Shape, Structure, Window};
@@ -121,6 +121,9 @@ fn read_all(grid: &Grid, snapshot: &dyn Snapshot, query: &SeriesQuery) -> Result
     let state = grid.state(snapshot)?;
     if structure.irregular().is_some() {
         return series_events::read(grid, snapshot, query, state);
+    }
+    if query.steps.cuts().is_some() {
+        return series_runs::read(grid, snapshot, query, state, axis);
     }
     let steps = query.steps.window(grid, state, axis, query.freshness)?;
     let levels = steps.levels(structure.dimensions().len());

@@ -56,7 +56,8 @@ pub(super) fn read(grid: &Grid, snapshot: &dyn Snapshot, query: &SeriesQuery, st
     let mut stale: Vec<Window> = taken.iter().flat_map(|(_, part)| part.stale.iter().copied()).collect();
     stale.sort_unstable();
     stale.dedup();
-    let end = steps.last().map(|last| last.saturating_add_unsigned(width) as f64);
+    let of_last = |last: &i64| query.steps.cuts().map_or(last.saturating_add_unsigned(width), |cuts| cuts.end(*last));
+    let end = steps.last().map(|last| of_last(last) as f64);
     Ok(Series {
         array,
         validity,
@@ -100,9 +101,7 @@ fn tasks(
             let first = *irregular.ticks_of_bin(levels[irregular.dimension], all.start()[irregular.axis]).start();
             asked = asked.ticks(first..to);
         }
-        if let Some(even) = query.steps.even() {
-            asked = asked.every(even.step, even.from);
-        }
+        asked.steps = query.steps.cuts().cloned();
         if let Some(layer) = query.layer.clone() {
             asked = asked.layer(layer);
         }

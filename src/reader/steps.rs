@@ -1,8 +1,10 @@
 //! The steps of a series: along which dimension, over which range of it, and how long they are.
 
 use std::ops::{Range, RangeInclusive};
+use std::sync::Arc;
 
 use super::query::Freshness;
+use crate::array::Number;
 use crate::error::{Error, Result};
 use crate::grid::{Extent, Irregular, Level, Levels, Structure, Window};
 use crate::store::{Grid, State};
@@ -17,7 +19,7 @@ pub struct Steps {
     range: Option<(f64, f64)>,
     ticks: Option<(i64, i64)>,
     points: Option<usize>,
-    every: Option<Even>,
+    cuts: Option<Cuts>,
 }
 
 impl Steps {
@@ -51,7 +53,16 @@ impl Steps {
     /// [`Query::every`](super::Query::every).
     #[must_use]
     pub fn every(mut self, step: u64, from: i64) -> Self {
-        self.every = Some(Even { step, from });
+        self.cuts = Some(Cuts::Even { step, from });
+        self
+    }
+
+    /// In steps of any lengths, each of which begins where the one before ends: `edges` are where each begins and where the last
+    /// one ends, rising, in world coordinates, which are ticks along an irregular dimension. A cell of a regular dimension belongs
+    /// to the step in which it begins. Days, months and seasons are made by [`TimeUnit::edges`](crate::TimeUnit::edges).
+    #[must_use]
+    pub fn edges<N: Into<Number>>(mut self, edges: impl IntoIterator<Item = N>) -> Self {
+        self.cuts = Some(Cuts::edges(edges));
         self
     }
 
@@ -82,7 +93,7 @@ impl Steps {
                 "a series goes along the irregular dimension `{}`, if there is one; read a window",
                 dimensions[irregular].name()
             ))),
-            None if self.ticks.is_some() || self.every.is_some() => {
+            None if self.ticks.is_some() || matches!(self.cuts, Some(Cuts::Even { .. })) => {
                 Err(Error::invalid("it has no irregular dimension, so neither ticks nor steps of ticks"))
             }
             _ => Ok(structure.axes_of(found).start),
@@ -131,9 +142,9 @@ impl Steps {
         window
     }
 
-    /// The steps of one length along an irregular axis, if they are wanted.
-    pub(crate) fn even(&self) -> Option<Even> {
-        self.every
+    /// How the axis is cut into steps, if not by cells or events.
+    pub(crate) fn cuts(&self) -> Option<&Cuts> {
+        self.cuts.as_ref()
     }
 
     /// The first tick that is asked for along an irregular axis, and the one behind the last, within what was put.
@@ -155,7 +166,7 @@ impl Steps {
         (irregular, freshness): (Irregular, Freshness),
         list: impl FnOnce() -> Result<Vec<i64>>,
     ) -> Result<Level> {
-        let Some(most) = self.points.filter(|_| self.every.is_none()).map(|points| points.max(1)) else { return Ok(Level::ZERO) };
+        let Some(most) = self.points.filter(|_| self.cuts.is_none()).map(|points| points.max(1)) else { return Ok(Level::ZERO) };
         let top = if grid.layers().is_empty() { None } else { state.top(grid.structure()) };
         let reach = top.map_or(Level::ZERO, |top| top[irregular.dimension]);
         let built = state.reach.map_or(irregular.bucket, |reach| reach[irregular.dimension]);
@@ -170,36 +181,184 @@ impl Steps {
     }
 }
 
-/// Steps of one length in ticks, one of which begins at a given one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Even {
-    pub(crate) step: u64,
-    pub(crate) from: i64,
+/// The most steps that an axis is cut into.
+pub(crate) const STEPS_MAX: usize = 1 << 22;
+
+/// How an axis is cut into steps that follow each other.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Cuts {
+    /// Of `step` ticks each, one of which begins at `from`.
+    Even { step: u64, from: i64 },
+    /// Between edges, rising.
+    Edges(Arc<[Number]>),
 }
 
-impl Even {
-    fn number(&self, tick: i64) -> i128 {
-        (i128::from(tick) - i128::from(self.from)).div_euclid(i128::from(self.step.max(1)))
+impl Cuts {
+    pub(crate) fn edges<N: Into<Number>>(edges: impl IntoIterator<Item = N>) -> Self {
+        Cuts::Edges(edges.into_iter().map(Into::into).collect())
     }
 
-    /// How many of them ticks lie in.
+    /// Refuses what cuts nothing.
+    pub(crate) fn check(&self) -> Result<()> {
+        match self {
+            Cuts::Even { step: 0, .. } => Err(Error::invalid("a step of 0 ticks has no events")),
+            Cuts::Even { .. } => Ok(()),
+            Cuts::Edges(edges) if edges.len() < 2 => Err(Error::invalid("steps take two edges at least")),
+            Cuts::Edges(edges) if edges.len() > STEPS_MAX => Err(Error::invalid(format!(
+                "{} steps are more than {STEPS_MAX}; ask for longer ones or a shorter range",
+                edges.len() - 1
+            ))),
+            Cuts::Edges(edges) => {
+                match edges.iter().all(|edge| edge.is_finite()) && edges.windows(2).all(|pair| pair[0] < pair[1]) {
+                    true => Ok(()),
+                    false => Err(Error::invalid("the edges of steps must be finite and rise")),
+                }
+            }
+        }
+    }
+
+    /// How many of them some ticks lie in.
     pub(crate) fn count(&self, ticks: &RangeInclusive<i64>) -> usize {
-        let count = if ticks.is_empty() { 0 } else { self.number(*ticks.end()) - self.number(*ticks.start()) + 1 };
-        usize::try_from(count).unwrap_or(usize::MAX)
+        match self {
+            _ if ticks.is_empty() => 0,
+            Cuts::Even { .. } => {
+                let count = self.number(*ticks.end()) - self.number(*ticks.start()) + 1;
+                usize::try_from(count).unwrap_or(usize::MAX)
+            }
+            Cuts::Edges(edges) => between(edges, ticks).count(),
+        }
     }
 
-    /// The first tick of each.
-    pub(crate) fn starts(&self, ticks: &RangeInclusive<i64>) -> Result<Vec<i64>> {
-        let first = self.number(*ticks.start());
-        let start = |number: usize| {
-            let tick = i128::from(self.from) + (first + number as i128) * i128::from(self.step);
-            i64::try_from(tick).map_err(|_| Error::invalid(format!("a step that begins at tick {tick} is out of range")))
+    /// The number of the even step that a tick lies in.
+    fn number(&self, tick: i64) -> i128 {
+        let Cuts::Even { step, from } = self else { return 0 };
+        (i128::from(tick) - i128::from(*from)).div_euclid(i128::from((*step).max(1)))
+    }
+
+    /// The steps that some ticks lie in: the first tick of each, and those of the ticks in it.
+    pub(crate) fn of(&self, ticks: &RangeInclusive<i64>) -> Result<Vec<(i64, RangeInclusive<i64>)>> {
+        let within = |first: i64, last: i64| (first, first.max(*ticks.start())..=last.min(*ticks.end()));
+        match self {
+            Cuts::Even { step, from } => {
+                let first = self.number(*ticks.start());
+                let start = |number: usize| {
+                    let tick = i128::from(*from) + (first + number as i128) * i128::from(*step);
+                    let start = i64::try_from(tick);
+                    let start =
+                        start.map_err(|_| Error::invalid(format!("a step that begins at tick {tick} is out of range")))?;
+                    Ok(within(start, start.saturating_add_unsigned(step - 1)))
+                };
+                (0..self.count(ticks)).map(start).collect()
+            }
+            Cuts::Edges(edges) => Ok(between(edges, ticks).map(|(first, end)| within(first, end - 1)).collect()),
+        }
+    }
+
+    /// How many ticks each of them has; 0 where they differ.
+    pub(crate) fn width(&self) -> u64 {
+        match self {
+            Cuts::Even { step, .. } => *step,
+            Cuts::Edges(_) => 0,
+        }
+    }
+
+    /// Where the step that begins at a tick ends, in ticks.
+    pub(crate) fn end(&self, start: i64) -> i64 {
+        match self {
+            Cuts::Even { step, .. } => start.saturating_add_unsigned(*step),
+            Cuts::Edges(edges) => edges.iter().map(|edge| tick(*edge)).find(|end| *end > start).unwrap_or(start),
+        }
+    }
+
+    /// What tells them from others, in numbers.
+    pub(crate) fn digest(&self, mut digest: impl FnMut(u64)) {
+        match self {
+            Cuts::Even { step, from } => [*step, from.cast_unsigned()].into_iter().for_each(digest),
+            Cuts::Edges(edges) => edges.iter().for_each(|edge| digest(edge.to_f64().to_bits())),
+        }
+    }
+
+    /// The steps that some cells of a regular axis begin in, as cells of a level: where the first begins, and where each ends.
+    /// `None` if no cell begins in any.
+    pub(crate) fn cells(&self, structure: &Structure, axis: usize, level: Level, cells: &Range<i64>) -> Result<Option<Run>> {
+        let Cuts::Edges(edges) = self else {
+            return Err(Error::invalid("it has no irregular dimension, so no steps of ticks"));
         };
-        (0..self.count(ticks)).map(start).collect()
+        if structure.axes().nth(axis).is_some_and(|axis| axis.step() < 0.0) {
+            return Err(Error::invalid("steps between edges go along an axis whose coordinates rise"));
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "whole numbers; those beyond all cells saturate")]
+        let cell = |edge: &Number| (structure.position(axis, level, edge.to_f64()) - 1e-6).ceil() as i64;
+        let all: Vec<i64> = edges.iter().map(cell).collect();
+        let (first, last) = (all.partition_point(|edge| *edge <= cells.start), all.partition_point(|edge| *edge < cells.end));
+        let (first, last) = (first.saturating_sub(1), last.min(all.len() - 1));
+        let run = Run {
+            cells: all[first..=last].iter().map(|edge| (*edge).clamp(cells.start, cells.end)).collect(),
+            edges: edges[first..=last].iter().map(|edge| edge.to_f64()).collect(),
+        };
+        Ok((first < last && run.cells[0] < run.cells[last - first]).then_some(run))
+    }
+}
+
+/// Steps of a regular axis.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Run {
+    /// The first cell of each, and one past the last of the last; no step has cells out of what was asked for.
+    pub(crate) cells: Vec<i64>,
+    /// The same in world coordinates, where the steps begin and end themselves.
+    pub(crate) edges: Vec<f64>,
+}
+
+/// The first tick that is not before an edge.
+#[expect(clippy::cast_possible_truncation, reason = "numbers beyond those of ticks saturate, and no event is there")]
+fn tick(edge: Number) -> i64 {
+    match edge.whole() {
+        Some(whole) => i64::try_from(whole).unwrap_or(if whole < 0 { i64::MIN } else { i64::MAX }),
+        None => edge.to_f64().ceil() as i64,
+    }
+}
+
+/// The steps between edges that some ticks lie in: the first tick of each, and one past its last.
+fn between(edges: &[Number], ticks: &RangeInclusive<i64>) -> impl Iterator<Item = (i64, i64)> {
+    let (first, last) = (*ticks.start(), *ticks.end());
+    let steps = edges.windows(2).map(|pair| (tick(pair[0]), tick(pair[1])));
+    steps.filter(move |(start, end)| start < end && *start <= last && *end > first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grid::{Axis, Dimension};
+
+    fn hours() -> Structure {
+        Structure::builder().dimension(Dimension::regular("time", [Axis::new("time", 6.0, 1.0, 4)])).build().expect("valid")
     }
 
-    /// The ticks of the step that begins at one, within others.
-    pub(crate) fn ticks(&self, start: i64, within: &RangeInclusive<i64>) -> RangeInclusive<i64> {
-        start.max(*within.start())..=start.saturating_add_unsigned(self.step - 1).min(*within.end())
+    #[test]
+    fn a_cell_belongs_to_the_step_in_which_it_begins() {
+        let (hours, days) = (hours(), Cuts::edges([-24.0, 0.0, 24.0, 48.0, 72.0]));
+        let run = |cells: Range<i64>| days.cells(&hours, 0, Level::ZERO, &cells).expect("it rises");
+        assert_eq!(run(0..54), Some(Run { cells: vec![0, 18, 42, 54], edges: vec![0.0, 24.0, 48.0, 72.0] }));
+        assert_eq!(run(18..42), Some(Run { cells: vec![18, 42], edges: vec![24.0, 48.0] }));
+        assert_eq!(run(-40..-30), None, "before all of them");
+        assert_eq!(run(70..80), None, "behind all of them");
+        let odd = Cuts::edges([6.5, 7.0, 8.5]);
+        assert_eq!(odd.cells(&hours, 0, Level::ZERO, &(0..9)).expect("it rises").map(|run| run.cells), Some(vec![1, 1, 3]));
+    }
+
+    #[test]
+    fn ticks_lie_in_steps_of_any_length() {
+        let even = Cuts::Even { step: 10, from: 3 };
+        assert_eq!(even.of(&(0..=14)).expect("in range"), [(-7, 0..=2), (3, 3..=12), (13, 13..=14)]);
+        assert_eq!((even.count(&(0..=14)), even.end(3), even.width()), (3, 13, 10));
+        let months = Cuts::edges([0_i64, 31, 59, 90]);
+        assert_eq!(months.of(&(40..=60)).expect("in range"), [(31, 40..=58), (59, 59..=60)]);
+        assert_eq!((months.count(&(40..=60)), months.end(31), months.width()), (2, 59, 0));
+        assert_eq!(Cuts::edges([0.5, 1.5]).of(&(0..=9)).expect("in range"), [(1, 1..=1)]);
+        for wrong in
+            [Cuts::edges([1.0]), Cuts::edges([1.0, 1.0]), Cuts::edges([0.0, f64::INFINITY]), Cuts::Even { step: 0, from: 0 }]
+        {
+            assert!(wrong.check().is_err(), "{wrong:?}");
+        }
     }
 }

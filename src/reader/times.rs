@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::query::{Query, When};
-use super::steps::Even;
+use super::steps::Cuts;
 use crate::error::{Error, Result};
 use crate::grid::{Irregular, Level, Structure, Window};
 
@@ -17,13 +17,13 @@ pub(super) struct Times {
     pub(super) ticks: RangeInclusive<i64>,
     pub(super) when: When,
     pub(super) tolerance: Option<u64>,
-    pub(super) steps: Option<Even>,
+    pub(super) steps: Option<Cuts>,
 }
 
 /// What is read along the irregular dimension of a window.
 pub(super) fn times(structure: &Structure, query: &Query, window: &Window, bounds: &Window) -> Result<Option<Times>> {
     let Some(irregular) = structure.irregular_axis() else {
-        return match (query.when, query.steps, query.tolerance) {
+        return match (query.when, &query.steps, query.tolerance) {
             (When::Region, None, None) => Ok(None),
             _ => Err(Error::invalid("it has no irregular dimension, so neither events nor moments nor steps of ticks")),
         };
@@ -35,9 +35,7 @@ pub(super) fn times(structure: &Structure, query: &Query, window: &Window, bound
             "a moment is one of the events, and steps are made of events: ask for one of them, at level 0",
         ));
     }
-    if query.steps.is_some_and(|even| even.step == 0) {
-        return Err(Error::invalid("a step of 0 ticks has no events"));
-    }
+    query.steps.as_ref().map_or(Ok(()), Cuts::check)?;
     let axis = irregular.axis;
     let (first, last) = (window.start()[axis], window.end()[axis].saturating_sub(1));
     let mut ticks = *irregular.ticks_of_bin(level, first).start()..=*irregular.ticks_of_bin(level, last).end();
@@ -58,5 +56,5 @@ pub(super) fn times(structure: &Structure, query: &Query, window: &Window, bound
         let bin = |tick| irregular.ticks_of_bin(level, irregular.bin(level, tick));
         ticks = (*ticks.start()).max(*bin(low).start())..=(*ticks.end()).min(*bin(high).end());
     }
-    Ok(Some(Times { irregular, level, ticks, when: query.when, tolerance: query.tolerance, steps: query.steps }))
+    Ok(Some(Times { irregular, level, ticks, when: query.when, tolerance: query.tolerance, steps: query.steps.clone() }))
 }

@@ -15,7 +15,8 @@ impl Grid {
         super::series::read(self, query)
     }
 
-    /// The ticks of the events that a query asks for, rising: those that any chunk under its region holds. No chunk is read.
+    /// The ticks of the events that a query asks for, rising: those that any chunk under its region holds, of which no
+    /// chunk is read; of a moment the events that stand for it, which take the chunks that could hold them.
     ///
     /// # Errors
     ///
@@ -26,7 +27,8 @@ impl Grid {
 
     /// What stands for the answer to a query, for the ETag of a tile: while it is the same the whole answer is, its cells, its
     /// place and which parts of it are stale, whatever was done between two moments, across reopening too. It stays the same
-    /// as long as the stored chunks are that the answer is made of, and which of them are out of date. No chunk is read.
+    /// as long as the stored chunks are that the answer is made of, and which of them are out of date. No chunk is read, but to
+    /// find the event of a moment.
     ///
     /// It counts whole chunks: a put beside the query's window within one of its chunks changes it too. With
     /// [`Freshness::Fresh`](crate::Freshness::Fresh) it changes once more when aggregation has caught up with a change.

@@ -53,6 +53,10 @@ fn add_plan(grid: &Grid, plan: &Plan, digest: &mut Digest) {
         digest.number(lower.to_bits());
         digest.number(upper.to_bits());
     }
+    if let Some(cut) = &plan.cut {
+        cut.run.cells.iter().for_each(|cell| digest.number(cell.cast_unsigned()));
+        cut.run.edges.iter().for_each(|edge| digest.number(edge.to_bits()));
+    }
     digest.number(plan.maps.is_some().into());
     if let Some((maps, method)) = &plan.maps {
         digest.bytes(format!("{method:?}").as_bytes());

@@ -1,9 +1,10 @@
 //! What is answered.
 
 use super::doubt::{Bounds, Known};
+use super::node::ChunksRead;
 use super::plan::Unserved;
 use super::query::{Bins, Stat};
-use super::walk::ChunksRead;
+use crate::array::Number;
 
 /// A figure and the bounds between which its true value lies for certain, up to the rounding of doubles.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -64,8 +65,10 @@ pub struct Histogram {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ClassArea {
-    /// The value.
+    /// The value, to the nearest double.
     pub value: f64,
+    /// The same, exactly: of integers of 64 bits too.
+    pub exact: Number,
     /// How many cells.
     pub count: Estimate,
     /// Their area in level-0 cells.
@@ -83,8 +86,11 @@ pub struct Statistics {
     /// See [`Stat::Sum`].
     pub sum: Option<Estimate>,
     /// The exact sum of integer cells, to the last unit. `None` for floats, for base cells smaller than those of level 0 where
-    /// sums weigh by area, for an answer that is not exact, and where a `sum` layer of float64 holds numbers beyond 2^53.
+    /// sums weigh by area, and for an answer that is not exact.
     pub whole_sum: Option<i128>,
+    /// The least and the greatest value, exactly, of integers of 64 bits too, as far as they were asked for. `None` for an answer
+    /// that is not exact, and where there is none.
+    pub extremes: [Option<Number>; 2],
     /// See [`Stat::Mean`].
     pub mean: Option<Estimate>,
     /// See [`Stat::Min`].
@@ -126,7 +132,7 @@ impl Statistics {
         let exact = doubted == 0.0;
         let wanted = |stat: Stat, bounds: &dyn Fn() -> Bounds| plan.wants(stat).then(|| Estimate::new(bounds(), exact));
         let of_some = |stat: Stat, bounds: &dyn Fn() -> Bounds| {
-            let none = plan.areas() && known.area().1 == 0.0 || exact && tally.min > tally.max;
+            let none = plan.areas() && known.area().1 == 0.0 || exact && tally.range.0 > tally.range.1;
             wanted(stat, &|| if none { (f64::NAN, f64::NAN) } else { bounds() })
         };
         let area = wanted(Stat::Count, &|| known.area());
@@ -134,9 +140,10 @@ impl Statistics {
             let (low, high) = known.variance();
             (low.sqrt(), high.max(0.0).sqrt())
         };
-        let exact_deviation = || {
-            let variance = tally.moments.m2 / tally.moments.area;
-            (variance.sqrt(), variance.sqrt())
+        let exact_deviation = || (tally.moments.std, tally.moments.std);
+        let extreme = |stat: Stat, value: Number| {
+            let there = exact && tally.range.0 <= tally.range.1 && plan.wants(stat);
+            there.then_some(value)
         };
         let sum = tally.whole.filter(|_| exact && plan.integer && plan.wants(Stat::Sum));
         // An integer sum beyond the exact doubles is rounded once.
@@ -146,15 +153,16 @@ impl Statistics {
             area,
             sum: wanted(Stat::Sum, &sums),
             whole_sum: sum,
+            extremes: [extreme(Stat::Min, tally.range.0), extreme(Stat::Max, tally.range.1)],
             mean: of_some(Stat::Mean, &|| known.mean()),
             min: of_some(Stat::Min, &|| known.min()),
             max: of_some(Stat::Max, &|| known.max()),
             std: of_some(Stat::Std, if exact { &exact_deviation } else { &deviation }),
             histogram: plan.query.bins.as_ref().map(|bins| Histogram::new(bins, known, exact)),
             classes: plan.query.classes.then(|| {
-                let class = |(value, area): (f64, f64)| {
+                let class = |(exact, area): (Number, f64)| {
                     let area = Estimate { value: area, low: area, high: area + doubted };
-                    ClassArea { value, area, count: area.scaled(1.0 / plan.full) }
+                    ClassArea { value: exact.to_f64(), exact, area, count: area.scaled(1.0 / plan.full) }
                 };
                 tally.classes().map(class).collect()
             }),

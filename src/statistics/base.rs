@@ -1,21 +1,26 @@
 //! Base cells, told one by one.
 
+use super::node::{Cells, Node, Opened};
 use super::scan::Class;
-use super::tally::Tally;
-use super::walk::{Cells, Node, Opened, Walk};
-use crate::array::{Cell, DType, with_cells};
+use super::tally::{Range, Tally, joined, no_range};
+use super::walk::Walk;
+use crate::array::{Cell, Number, with_cells};
 use crate::error::Result;
 use crate::grid::Levels;
 use crate::store::BaseChunk;
 
 impl Walk<'_> {
     /// Tells of base cells one by one. Of cells that are coarser than the finest, those on the boundary are told by their parts.
-    pub(super) fn open_base(&self, node: &Node, cells: &Cells<'_>, chunk: &BaseChunk) -> Result<Opened> {
-        let mut opened = self.opened();
+    pub(super) fn open_base(&self, nodes: &[Node], all: &[Cells<'_>], chunk: &BaseChunk) -> Result<Opened> {
+        let mut opened = Opened::default();
         opened.read.base = 1;
-        let left = self.tell(&mut opened.tallies, cells, (chunk, node.at.levels), Some)?;
-        if left.contains(&true) {
-            opened.children = self.children(node, cells, &left.into());
+        for (node, cells) in nodes.iter().zip(all) {
+            let mut tallies = self.tallies();
+            let left = self.tell(&mut tallies, cells, (chunk, node.at.levels), Some)?;
+            opened.take(self.first_slot(node), tallies);
+            if left.contains(&true) {
+                opened.children.extend(self.children(node, cells, &left.into()));
+            }
         }
         Ok(opened)
     }
@@ -33,31 +38,29 @@ impl Walk<'_> {
         let full = grid.full(levels);
         let weighed = chunk.weigh(grid.schema(), full);
         let valid = weighed.weight();
-        let mut found = vec![(Vec::new(), Some(0_i128)); tallies.len()];
+        let mut found = vec![Found::default(); tallies.len()];
         let mut left = vec![false; chunk.cells.len()];
+        let (predicate, counted) = (self.query().predicate.as_ref(), self.query().bins.is_some() || self.query().classes);
         with_cells!(&chunk.cells, |of| {
             for (number, &value) in of.iter().enumerate() {
                 let Some(cell) = place(number) else { continue };
-                let double = value.to_f64();
                 let meets = valid.is_none_or(|valid| valid[number] > 0.0)
-                    && self.query().predicate.as_ref().is_none_or(|predicate| predicate.holds(double));
+                    && predicate.is_none_or(|predicate| predicate.holds(value.number()));
                 left[number] = meets && cells.class(cell) == Class::Part;
                 if meets && cells.class(cell) == Class::In {
-                    let (values, whole) = &mut found[cells.slot(cell)];
-                    values.push(double);
-                    *whole = whole.zip(integer(value)).map(|(sum, value)| sum + value);
+                    found[cells.slot(cell)].add(value, counted);
                 }
             }
         });
         let weight = full.0 * self.plan.unit;
-        for (tally, (values, whole)) in tallies.iter_mut().zip(found) {
+        for (tally, Found { values, whole, range, counted }) in tallies.iter_mut().zip(found) {
             let whole = whole.zip(super::facts::whole(weight)).and_then(|(sum, weight)| sum.checked_mul(weight));
-            tally.add_values(&values, full.0, weight, whole);
+            tally.add_values((&values, range), full.0, weight, whole);
             if let Some(bins) = &self.query().bins {
-                values.iter().for_each(|&value| tally.count(bins, bins.counter(value), full.0));
+                counted.iter().for_each(|&value| tally.count(bins, bins.counter(value), full.0));
             }
             if self.query().classes {
-                for &value in &values {
+                for &value in &counted {
                     tally.class(value, full.0);
                     self.check_classes(tally)?;
                 }
@@ -67,13 +70,35 @@ impl Walk<'_> {
     }
 }
 
-/// An integer cell as a wide integer; `None` for doubles and floats.
-#[expect(clippy::cast_possible_truncation, reason = "integers of up to 32 bits are whole doubles")]
-fn integer<T: Cell>(value: T) -> Option<i128> {
-    match T::DTYPE {
-        DType::F32 | DType::F64 => None,
-        DType::I64 => Some(i128::from(bytemuck::cast::<T, i64>(value))),
-        DType::U64 => Some(i128::from(bytemuck::cast::<T, u64>(value))),
-        _ => Some(value.to_f64() as i128),
+/// The cells of a chunk that are counted in one slot.
+#[derive(Clone)]
+struct Found {
+    values: Vec<f64>,
+    /// Their sum, of integers.
+    whole: Option<i128>,
+    range: Range,
+    /// The same, exactly, where bins or classes are wanted.
+    counted: Vec<Number>,
+}
+
+impl Default for Found {
+    fn default() -> Self {
+        Self { values: Vec::new(), whole: Some(0), range: no_range(), counted: Vec::new() }
+    }
+}
+
+impl Found {
+    fn add<T: Cell>(&mut self, value: T, counted: bool) {
+        let number = value.number();
+        self.values.push(number.to_f64());
+        self.range = joined(self.range, (number, number));
+        if !T::DTYPE.is_float() {
+            self.whole = self.whole.zip(number.whole()).and_then(|(sum, value)| sum.checked_add(value));
+        } else {
+            self.whole = None;
+        }
+        if counted {
+            self.counted.push(number);
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! Columns of events: whole ranges of ticks of them are told as one cell along the irregular axis.
 
 use super::facts::Facts;
-use super::walk::{Cells, ChunksRead, Node, Opened, Walk};
+use super::node::{Cells, ChunksRead, Node, Opened};
+use super::tally::Tally;
+use super::walk::Walk;
 use crate::error::Result;
 use crate::events::{Column, slabs};
 use crate::grid::Location;
@@ -66,13 +68,15 @@ impl Walk<'_> {
     }
 
     /// Tells of the base cells of a column event by event.
-    pub(super) fn open_events(&self, node: &Node, cells: &Cells<'_>) -> Result<Opened> {
-        let mut opened = self.opened();
+    pub(super) fn open_events(&self, nodes: &[Node], all: &[Cells<'_>]) -> Result<Opened> {
+        let mut opened = Opened::default();
+        let Some(node) = nodes.first() else { return Ok(opened) };
         let (Some(irregular), Some(first), Some(last)) = (self.irregular, node.pieces.first(), node.pieces.last()) else {
             return Ok(opened);
         };
         let span = *first.ticks.start()..=*last.ticks.end();
         let inner: usize = self.shape(node)[irregular.axis + 1..].iter().product();
+        let mut told: Vec<Vec<Tally>> = nodes.iter().map(|_| self.tallies()).collect();
         Column::new(self.chunks, LayerId::BASE, &node.at).each(&span, &mut |at, ticks| {
             let piece = |tick: &i64| {
                 let number = node.pieces.partition_point(|piece| piece.ticks.end() < tick);
@@ -89,8 +93,11 @@ impl Walk<'_> {
                 let piece = pieces[run % pieces.len()]?;
                 Some((run / pieces.len() * node.pieces.len() + piece) * inner + within)
             };
-            self.tell(&mut opened.tallies, cells, (&chunk, node.at.levels), place).map(|_| ())
+            told.iter_mut()
+                .zip(all)
+                .try_for_each(|(tallies, cells)| self.tell(tallies, cells, (&chunk, node.at.levels), place).map(|_| ()))
         })?;
+        nodes.iter().zip(told).for_each(|(node, tallies)| opened.take(self.first_slot(node), tallies));
         Ok(opened)
     }
 }

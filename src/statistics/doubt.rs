@@ -6,6 +6,7 @@ use super::query::Bins;
 use super::tally::Tally;
 use super::walk::Walk;
 use crate::array::DType;
+use crate::kernel::Sum;
 
 /// What can lie in some cells. Areas are in level-0 cells.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -128,23 +129,42 @@ impl Known<'_> {
     }
 
     pub(super) fn mean(&self) -> Bounds {
-        self.mean_of(self.tally.sum.total(), self.tally.area * self.plan.unit)
+        let area = self.tally.area * self.plan.unit;
+        if self.doubts.is_empty() {
+            // A mean lies between the values, whatever was rounded.
+            let (least, greatest) = (self.tally.range.0.to_f64(), self.tally.range.1.to_f64());
+            let mean = self.tally.sum.over(area);
+            let mean = if least <= greatest { mean.clamp(least, greatest) } else { mean };
+            return (mean, mean);
+        }
+        self.mean_of(self.tally.sum, area)
     }
 
     /// Bounds of the mean, with what is known for certain summing up to `sum` over `area`.
-    fn mean_of(&self, sum: f64, area: f64) -> Bounds {
+    fn mean_of(&self, sum: Sum, area: f64) -> Bounds {
         let unit = self.plan.unit;
-        let low = self.doubts.iter().map(|d| (d.sure * unit, d.sum.0, d.more * unit, d.low));
-        let high = self.doubts.iter().map(|d| (d.sure * unit, -d.sum.1, d.more * unit, -d.high));
-        (least_mean(sum, area, low), -least_mean(-sum, area, high))
+        // Sums may leave the doubles where means do not.
+        let large = |sum: f64| sum.abs() >= 2.0_f64.powi(800);
+        let scale = match large(sum.total()) || self.doubts.iter().any(|d| large(d.sum.0) || large(d.sum.1)) {
+            true => 2.0_f64.powi(-300),
+            false => 1.0,
+        };
+        let mut scaled = Sum::default();
+        scaled.merge(&sum, scale);
+        let sum = scaled.total();
+        let least = |sum: f64| sum.min(f64::MAX) * scale;
+        let low = self.doubts.iter().map(|d| (d.sure * unit, least(d.sum.0), d.more * unit, d.low * scale));
+        let high = self.doubts.iter().map(|d| (d.sure * unit, least(-d.sum.1), d.more * unit, -d.high * scale));
+        (least_mean(sum, area, low) / scale, -least_mean(-sum, area, high) / scale)
     }
 
     pub(super) fn min(&self) -> Bounds {
-        least(self.tally.min, self.doubts.iter().map(|doubt| (doubt.sure, doubt.low, doubt.high)))
+        least(self.tally.range.0.to_f64(), self.doubts.iter().map(|doubt| (doubt.sure, doubt.low, doubt.high)))
     }
 
     pub(super) fn max(&self) -> Bounds {
-        let (low, high) = least(-self.tally.max, self.doubts.iter().map(|doubt| (doubt.sure, -doubt.high, -doubt.low)));
+        let (low, high) =
+            least(-self.tally.range.1.to_f64(), self.doubts.iter().map(|doubt| (doubt.sure, -doubt.high, -doubt.low)));
         (-high, -low)
     }
 
@@ -153,7 +173,7 @@ impl Known<'_> {
         // Sums are there only where they are asked for.
         let moments = self.tally.moments;
         let area = moments.area * self.plan.unit;
-        let mean = self.mean_of(times(area, moments.mean), area);
+        let mean = self.mean_of(Sum::of(moments.mean, area), area);
         let middle = mean.0 / 2.0 + mean.1 / 2.0;
         let about = if middle.is_finite() { middle } else { moments.mean };
         let squares = |doubt: &Doubt| {
@@ -161,7 +181,7 @@ impl Known<'_> {
             let least = if low <= 0.0 && high >= 0.0 { 0.0 } else { (low * low).min(high * high) };
             (least, (low * low).max(high * high))
         };
-        let known = moments.m2 + times(moments.area, (moments.mean - about).powi(2));
+        let known = times(moments.area, moments.std.powi(2) + (moments.mean - about).powi(2));
         let parts = || self.doubts.iter().map(|doubt| (doubt, squares(doubt)));
         let low = least_mean(known, self.tally.area, parts().map(|(d, (q, _))| (d.sure, times(d.sure, q), d.more, q)));
         let high = -least_mean(-known, self.tally.area, parts().map(|(d, (_, q))| (d.sure, times(d.sure, -q), d.more, -q)));

@@ -1,14 +1,14 @@
 //! What the chunks of the layers say of the cells at a location.
 
-use crate::array::{Cell, Cells, DType, with_cells};
+use crate::array::{Cell, Cells, DType, Number, with_cells};
 use crate::error::Result;
 use crate::grid::{Levels, Location};
-use crate::kernel::{Aggregation, Chunk, Full, classes};
+use crate::kernel::{Aggregation, Chunk, Full, Sum, classes};
 use crate::store::{ChunkReader, LayerSpec};
 
 use super::plan::Plan;
 use super::query::Stat;
-use super::tally::{Moments, Share};
+use super::tally::{Moments, Range, Share};
 
 /// What is known of the cells of an aggregate chunk. Each list has one entry a cell.
 #[derive(Debug, Default)]
@@ -17,9 +17,9 @@ pub(super) struct Facts {
     valid: Option<Vec<f64>>,
     area: Option<Vec<f64>>,
     sum: Option<Sums>,
-    min: Option<Vec<f64>>,
-    max: Option<Vec<f64>>,
-    /// Mean and variance.
+    min: Option<Cells>,
+    max: Option<Cells>,
+    /// Mean and standard deviation.
     moments: Option<(Vec<f64>, Vec<f64>)>,
     classes: Option<(Chunk, Full)>,
 }
@@ -85,10 +85,10 @@ impl Facts {
             self.area = Some(weight.clone().unwrap_or_else(|| vec![full; values.len()]));
         }
         if is(plan.found.min) {
-            self.min = Some(doubles(&values));
+            self.min = Some(values.clone());
         }
         if is(plan.found.max) {
-            self.max = Some(doubles(&values));
+            self.max = Some(values.clone());
         }
         self.valid = self.valid.take().or(weight);
         let values = if is(plan.found.moments) { self.take_moments(spec, &values, state) } else { values };
@@ -109,8 +109,8 @@ impl Facts {
     fn take_moments(&mut self, spec: &LayerSpec, values: &Cells, state: Vec<Cells>) -> Cells {
         let means = state.into_iter().next().unwrap_or_else(|| values.clone());
         let root = spec.aggregation == Aggregation::Std;
-        let variances = doubles(values).into_iter().map(|value| if root { value * value } else { value }).collect();
-        self.moments = Some((doubles(&means), variances));
+        let deviations = doubles(values).into_iter().map(|value| if root { value } else { value.sqrt() }).collect();
+        self.moments = Some((doubles(&means), deviations));
         means
     }
 
@@ -125,29 +125,34 @@ impl Facts {
     }
 
     /// Values between which those under a cell lie; an end is infinite if it is not known.
-    pub(super) fn range(&self, cell: usize) -> (f64, f64) {
-        let of = |values: &Option<Vec<f64>>, unknown: f64| values.as_ref().map_or(unknown, |values| values[cell]);
+    pub(super) fn range(&self, cell: usize) -> Range {
+        let of = |values: &Option<Cells>, unknown: f64| values.as_ref().map_or(unknown.into(), |values| values.number(cell));
         (of(&self.min, f64::NEG_INFINITY), of(&self.max, f64::INFINITY))
     }
 
-    /// The sum under a cell: as a double, and as an integer if it is one for certain. `None` if it is not known exactly.
-    fn sum(&self, plan: &Plan<'_>, cell: usize) -> Option<(f64, Option<i128>)> {
+    /// The sum under a cell, and the same as an integer if it is one for certain. `None` if it is not known exactly: an
+    /// infinity may be one of finite cells.
+    fn sum(&self, plan: &Plan<'_>, cell: usize) -> Option<(Sum, Option<i128>)> {
         match self.sum.as_ref()? {
             Sums::Means { .. } if plan.rounded_mean || plan.exact_sum() => None,
             Sums::Means { values, .. } => {
-                let mean = Some(double(values, cell)).filter(|mean| mean.is_finite())?;
-                Some((mean * self.area(cell)? * plan.unit, None))
+                let mean = double(values, cell);
+                let area = self.area(cell).filter(|_| mean.is_finite())?;
+                Some((Sum::of(mean, area * plan.unit), None))
             }
             Sums::Sums { values, sure } => {
                 let (min, max) = self.range(cell);
                 let cells = self.area(cell).map_or(f64::INFINITY, |area| area / plan.full);
-                let sure = *sure || plan.integer && cells * min.abs().max(max.abs()) <= limit(values.dtype());
+                let most = min.to_f64().abs().max(max.to_f64().abs());
+                let sure = *sure || plan.integer && cells * most <= limit(values.dtype());
                 let sum = double(values, cell);
+                let exact = |whole: i128| (Sum::of(sum, 1.0), Some(whole));
                 match values {
-                    Cells::I64(cells) => sure.then(|| (sum, Some(i128::from(cells[cell])))),
+                    Cells::I64(cells) => sure.then(|| exact(cells[cell].into())),
                     // Unsigned sums only grow: below the largest number, nothing was lost.
-                    Cells::U64(cells) => (cells[cell] < u64::MAX).then(|| (sum, Some(i128::from(cells[cell])))),
-                    _ => Some((sum, if sure { whole(sum) } else { None })),
+                    Cells::U64(cells) => (cells[cell] < u64::MAX).then(|| exact(cells[cell].into())),
+                    _ if plan.exact_sum() => sure.then(|| (Sum::of(sum, 1.0), whole(sum))),
+                    _ => sum.is_finite().then(|| (Sum::of(sum, 1.0), None)),
                 }
             }
         }
@@ -155,14 +160,14 @@ impl Facts {
 
     /// The moments of a cell, if they are known: of infinities there are none.
     fn moments(&self, cell: usize) -> Option<Moments> {
-        let (means, variances) = self.moments.as_ref()?;
+        let (means, deviations) = self.moments.as_ref()?;
         let area = self.area(cell)?;
-        let finite = means[cell].is_finite() && variances[cell].is_finite();
-        finite.then(|| Moments { area, mean: means[cell], m2: variances[cell] * area })
+        let finite = means[cell].is_finite() && deviations[cell].is_finite();
+        finite.then(|| Moments { area, mean: means[cell], std: deviations[cell] })
     }
 
     /// Calls `visit` with each class under a cell and its area. False if they are not all known.
-    pub(super) fn classes(&self, cell: usize, visit: &mut dyn FnMut(f64, f64)) -> bool {
+    pub(super) fn classes(&self, cell: usize, visit: &mut dyn FnMut(Number, f64)) -> bool {
         self.classes.as_ref().is_some_and(|(chunk, full)| classes(chunk, *full, cell, visit))
     }
 
@@ -171,11 +176,15 @@ impl Facts {
         let (value, max) = self.range(cell);
         let area = self.area(cell).filter(|_| value == max && value.is_finite())?;
         let weight = area * plan.unit;
-        let product = if plan.integer { whole(value).zip(whole(weight)).map(|(value, weight)| value * weight) } else { None };
-        // Large integers can differ and be one double.
-        let known = !plan.integer || whole(value).is_some();
-        let moments = Moments { area, mean: value, m2: 0.0 };
-        known.then_some(Share { area, sum: value * weight, whole: product, range: (value, value), moments })
+        let integers = value.whole().zip(whole(weight)).filter(|_| plan.integer);
+        let mean = value.to_f64();
+        Some(Share {
+            area,
+            sum: Sum::of(mean, weight),
+            whole: integers.and_then(|(value, weight)| value.checked_mul(weight)),
+            range: (value, value),
+            moments: Moments { area, mean, std: 0.0 },
+        })
     }
 
     /// What a cell adds, if that is known exactly as far as it is asked for.
@@ -194,7 +203,7 @@ impl Facts {
         if missing || apart {
             return None;
         }
-        let (sum, whole) = if plan.sums() { self.sum(plan, cell)? } else { (0.0, None) };
+        let (sum, whole) = if plan.sums() { self.sum(plan, cell)? } else { (Sum::default(), None) };
         Some(Share { area: area.unwrap_or(0.0), sum, whole, range, moments })
     }
 
@@ -211,7 +220,7 @@ impl Facts {
                     (least, most)
                 }
             }
-            Some(Sums::Sums { .. }) => self.sum(plan, cell).map_or((least, most), |(sum, _)| (sum, sum)),
+            Some(Sums::Sums { .. }) => self.sum(plan, cell).map_or((least, most), |(sum, _)| (sum.total(), sum.total())),
             None => (least, most),
         }
     }

@@ -8,7 +8,7 @@ use super::polygon::Polygon;
 use super::region::Plane;
 use super::scan::{Class, Clip, Outline, Rect};
 use crate::error::{Error, Result};
-use crate::grid::{CellIndex, Levels, Shape, Window};
+use crate::grid::{CellIndex, Levels, Shape, Structure, Window};
 use crate::key::{ChunkKey, LayerId};
 use crate::kv::Snapshot;
 use crate::store::Grid;
@@ -58,6 +58,25 @@ pub(crate) fn base_windows(grid: &Grid, snapshot: &dyn Snapshot, polygon: &Polyg
         }
     }
     Ok(windows)
+}
+
+impl Polygon {
+    /// Whether it holds the centre of any cell of some levels: one that is smaller than a cell, or narrower, need not.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::ErrorKind::NotFound) or [`Invalid`](crate::ErrorKind::Invalid) if its axes are not two of one dimension.
+    pub fn holds_cells(&self, structure: &Structure, levels: Levels) -> Result<bool> {
+        let plane = Plane::new(structure, self, levels)?;
+        let holds = |outline: &Outline| {
+            let mut any = false;
+            if let Some(rect) = outline.bounds() {
+                Clip::whole(outline).to(outline, &rect).runs(outline, &rect, |_, cols| any = any || !cols.is_empty());
+            }
+            any
+        };
+        Ok(plane.outlines.iter().any(holds))
+    }
 }
 
 /// The cells of a box that any of some outlines holds, as disjoint boxes.

@@ -8,7 +8,8 @@
 //! snapshot.
 //!
 //! Of an irregular dimension, all events of a column of chunks in a range of ticks are told as one cell: by whole bins in the
-//! range, and by events at its ends. A series of statistics is one walk in which each cell is counted in its step's slot.
+//! range, and by events at its ends. A series of statistics is one walk in which each cell is counted in its step's slot. Several
+//! regions are one walk as well: what a chunk holds is read once, and told of to each of the regions that it lies in.
 //!
 //! With bounds instead of exactness, chunks are read in the order of what there is to be gained from each, and what is left
 //! unread widens the bounds of the answer.
@@ -19,6 +20,7 @@ mod column;
 mod doubt;
 mod facts;
 mod inside;
+mod node;
 mod plan;
 mod polygon;
 mod predicate;
@@ -35,33 +37,52 @@ mod walk;
 use rayon::prelude::*;
 
 pub use answer::{ClassArea, Estimate, Histogram, Statistics};
+pub use node::ChunksRead;
 pub use plan::Unserved;
 pub use polygon::{Polygon, Ring};
 pub use predicate::Predicate;
 pub use query::{Bins, Stat, StatisticsQuery};
 pub use series::StatisticsSeries;
-pub(crate) use series::statistics_series;
-pub use walk::ChunksRead;
+use series::{statistics_series, statistics_series_of_each};
 
 use crate::error::{Error, Result};
 use crate::grid::{Levels, Location};
 use crate::kv::Snapshot;
 use crate::store::{Base, Grid, State};
 use doubt::Known;
+use node::{Node, Opened};
 use plan::Plan;
 use region::Region;
 use roots::Roots;
 use slots::Slots;
+use std::collections::BTreeMap;
 use tally::Tally;
-use walk::{Node, Walk};
+use walk::{Walk, Zone};
 
 /// How many of the chunks at which a walk starts are walked at once.
 const ROOTS_AT_ONCE: usize = 1024;
 /// How many chunks are opened at once where bounds are wanted, at least.
 const OPENED_AT_ONCE: usize = 16;
 
+/// An answer for each of several polygons, of one commit boundary.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Zones<T> {
+    /// One a polygon, in their order. Their own `chunks_read` are 0: a chunk tells of several.
+    pub each: Vec<T>,
+    /// Chunks read and decoded for all of them, each once.
+    pub chunks_read: ChunksRead,
+}
+
+/// Answers a query for each of several polygons, in place of its own.
+fn statistics_of_each(grid: &Grid, query: &StatisticsQuery, polygons: &[Polygon]) -> Result<Zones<Statistics>> {
+    let snapshot = grid.snapshot()?;
+    let answer = Asked::new(grid, snapshot.as_ref(), query).and_then(|asked| asked.answer_each(polygons));
+    answer.map_err(|e| grid.blame(e))
+}
+
 /// Answers a query.
-pub(crate) fn statistics(grid: &Grid, query: &StatisticsQuery) -> Result<Statistics> {
+fn statistics(grid: &Grid, query: &StatisticsQuery) -> Result<Statistics> {
     let snapshot = grid.snapshot()?;
     let answer = Asked::new(grid, snapshot.as_ref(), query).and_then(|asked| asked.answer());
     answer.map_err(|e| grid.blame(e))
@@ -94,42 +115,68 @@ impl<'a> Asked<'a> {
         Ok(Self { grid, snapshot, state, bases, plan, bounded })
     }
 
-    /// The region; `None` if no cell is in it. A query of an empty grid is checked as any other.
-    fn region(&self) -> Result<Option<Region<'a>>> {
+    /// The region of the query, with a polygon in place of its own if there is one; `None` if no cell is in it. A query of an
+    /// empty grid is checked as any other.
+    fn region(&self, polygon: Option<&Polygon>) -> Result<Option<Region<'a>>> {
         let structure = self.grid.structure();
         let bounds = match self.state.bounds {
             Some(bounds) => bounds,
             None => structure.chunk_window(&origin(self.grid, self.bases.cells())),
         };
-        let region = Region::new(structure, self.plan.query, &bounds)?;
+        let region = Region::new(structure, self.plan.query, polygon, &bounds)?;
         Ok(region.filter(|_| self.state.bounds.is_some()))
     }
 
-    fn walk<'w>(&'w self, region: &'w Region<'w>, slots: Slots) -> Walk<'w> {
+    /// The regions of the query, one a polygon.
+    fn regions(&self, polygons: &[Polygon]) -> Result<Vec<Option<Region<'a>>>> {
+        let region = |(number, polygon): (usize, &Polygon)| {
+            self.region(Some(polygon)).map_err(|e| e.within(format!("polygon {} of {}", number + 1, polygons.len())))
+        };
+        polygons.iter().enumerate().map(region).collect()
+    }
+
+    /// The walk over the regions that have cells.
+    fn walk<'w>(&'w self, regions: &'w [Option<Region<'w>>], slots: Slots) -> Walk<'w> {
+        let zone = |(number, region): (usize, &'w Option<Region<'w>>)| {
+            region.as_ref().map(|region| Zone { number, region, cover: region.cover() })
+        };
+        let zones: Vec<Zone<'_>> = regions.iter().enumerate().filter_map(zone).collect();
+        let ticks = zones.first().and_then(|zone| zone.region.ticks.as_ref());
         Walk {
             chunks: self.grid.chunk_reader(self.snapshot),
             plan: &self.plan,
-            region,
             base: self.bases.finest(),
             bases: self.bases,
             built: self.state.reach.unwrap_or(self.bases.finest()),
-            cover: region.cover(),
             bounded: self.bounded,
             irregular: self.grid.structure().irregular_axis(),
-            pieces: region.ticks.as_ref().map_or(Vec::new(), |ticks| slots.pieces(ticks)),
+            pieces: ticks.map_or(Vec::new(), |ticks| slots.pieces(ticks)),
             slots,
+            zones,
         }
     }
 
     fn answer(&self) -> Result<Statistics> {
-        let Some(region) = self.region()? else { return Ok(self.of(&Tally::default(), ChunksRead::default())) };
-        let walk = self.walk(&region, Slots::One);
+        let regions = [self.region(self.plan.query.polygon.as_ref())?];
+        let walk = self.walk(&regions, Slots::One);
         let roots = Roots::new(self.grid, self.snapshot, self.state, &walk, None)?;
         if self.bounded {
             return approximate(&walk, &roots);
         }
         let (tallies, read) = exact(&walk, &roots)?;
-        Ok(self.of(&tallies[0], read))
+        Ok(self.of(tallies.get(&0).unwrap_or(&Tally::default()), read))
+    }
+
+    fn answer_each(&self, polygons: &[Polygon]) -> Result<Zones<Statistics>> {
+        if self.bounded {
+            return Err(Error::invalid("the statistics of several polygons are exact: leave max_chunks and max_error out"));
+        }
+        let regions = self.regions(polygons)?;
+        let walk = self.walk(&regions, Slots::One);
+        let (told, chunks_read) = exact(&walk, &Roots::new(self.grid, self.snapshot, self.state, &walk, None)?)?;
+        let tallies = by_region(&walk, regions.len(), told);
+        let each = tallies.iter().map(|tallies| self.of(&tallies[0], ChunksRead::default())).collect();
+        Ok(Zones { each, chunks_read })
     }
 
     /// What follows from all that there is.
@@ -145,12 +192,23 @@ fn origin(grid: &Grid, levels: Levels) -> Location {
     found.unwrap_or_else(|_| unreachable!("chunk 0 is there at every level"))
 }
 
-/// What is known of each slot of a walk, and what was read for it.
-type Told = (Vec<Tally>, ChunksRead);
+/// What is known of the slots of a walk by their numbers, and what was read for it.
+type Told = (BTreeMap<usize, Tally>, ChunksRead);
+
+/// What was told of each region, one tally a slot.
+fn by_region(walk: &Walk<'_>, regions: usize, mut told: BTreeMap<usize, Tally>) -> Vec<Vec<Tally>> {
+    let mut all = vec![walk.tallies(); regions];
+    for (zone, of) in walk.zones.iter().enumerate() {
+        let first = zone * walk.slots.count();
+        let tallies = all[of.number].iter_mut().enumerate();
+        tallies.for_each(|(slot, tally)| *tally = told.remove(&(first + slot)).unwrap_or_default());
+    }
+    all
+}
 
 /// Walks everything.
 fn exact(walk: &Walk<'_>, roots: &Roots<'_>) -> Result<Told> {
-    let mut told = (vec![Tally::default(); walk.slots.count()], ChunksRead::default());
+    let mut told = Told::default();
     let mut locations = roots.locations();
     loop {
         let some: Vec<Location> = locations.by_ref().take(ROOTS_AT_ONCE).collect();
@@ -160,18 +218,20 @@ fn exact(walk: &Walk<'_>, roots: &Roots<'_>) -> Result<Told> {
         let walked = some
             .into_par_iter()
             .with_max_len(1)
-            .map(|at| roots.nodes(walk, at)?.into_iter().map(|node| descend(walk, node)).collect::<Result<Vec<_>>>());
+            .map(|at| roots.nodes(walk, at)?.into_iter().map(|nodes| descend(walk, nodes)).collect::<Result<Vec<_>>>());
         fold(walk, walked.collect::<Result<Vec<_>>>()?.into_iter().flatten(), &mut told)?;
     }
     Ok(told)
 }
 
-/// Tells all of a node. Parts are added in the order of the children, so that the answer does not depend on the threads.
-fn descend(walk: &Walk<'_>, node: Node) -> Result<Told> {
-    let opened = walk.open(&node)?;
-    drop(node);
+/// Tells all of the nodes of one place. Parts are added in the order of their places, so that the answer does not depend on the
+/// threads.
+fn descend(walk: &Walk<'_>, nodes: Vec<Node>) -> Result<Told> {
+    let opened = walk.open(&nodes)?;
+    drop(nodes);
     let mut told = (opened.tallies, opened.read);
-    let parts = opened.children.into_par_iter().with_max_len(1).map(|child| descend(walk, child));
+    let places = Opened::places(opened.children);
+    let parts = places.into_par_iter().with_max_len(1).map(|place| descend(walk, place));
     fold(walk, parts.collect::<Result<Vec<_>>>()?.into_iter(), &mut told)?;
     Ok(told)
 }
@@ -179,7 +239,8 @@ fn descend(walk: &Walk<'_>, node: Node) -> Result<Told> {
 fn fold(walk: &Walk<'_>, parts: impl Iterator<Item = Told>, (tallies, read): &mut Told) -> Result<()> {
     for (part, part_read) in parts {
         *read += part_read;
-        for (tally, part) in tallies.iter_mut().zip(part) {
+        for (slot, part) in part {
+            let tally = tallies.entry(slot).or_default();
             tally.merge(part);
             walk.check_classes(tally)?;
         }
@@ -193,7 +254,7 @@ fn approximate(walk: &Walk<'_>, roots: &Roots<'_>) -> Result<Statistics> {
     let (mut tally, mut read) = (Tally::default(), ChunksRead::default());
     let mut open = Vec::new();
     for at in roots.locations() {
-        open.extend(roots.nodes(walk, at)?);
+        open.extend(roots.nodes(walk, at)?.into_iter().flatten());
     }
     loop {
         let known = Known {
@@ -210,9 +271,10 @@ fn approximate(walk: &Walk<'_>, roots: &Roots<'_>) -> Result<Statistics> {
         if chosen.is_empty() {
             return Ok(answer);
         }
-        let opened = chosen.par_iter().with_max_len(1).map(|node| walk.open(node)).collect::<Result<Vec<_>>>()?;
+        let opened =
+            chosen.par_iter().with_max_len(1).map(|node| walk.open(std::slice::from_ref(node))).collect::<Result<Vec<_>>>()?;
         for part in opened {
-            part.tallies.into_iter().for_each(|part| tally.merge(part));
+            part.tallies.into_values().for_each(|part| tally.merge(part));
             read += part.read;
             open.extend(part.children);
             walk.check_classes(&tally)?;

@@ -94,6 +94,12 @@ impl<'a> Found<'a> {
     }
 }
 
+/// The statistics that a grid's layers serve.
+pub(super) fn served(grid: &Grid) -> Vec<Stat> {
+    let (found, integer) = (Found::of(grid), !grid.schema().dtype().is_float());
+    Stat::ALL.into_iter().filter(|stat| found.lacks(*stat, integer).is_none()).collect()
+}
+
 impl<'a> Plan<'a> {
     /// The plan for a query on base cells of the area `full`. `bounded` says that bounds are wanted, with which layers help
     /// that serve nothing exactly.

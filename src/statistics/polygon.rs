@@ -1,6 +1,7 @@
 //! Polygons in the world.
 
 use crate::error::{Error, Result};
+use crate::grid::longitude::{turned, turns, unrolled};
 
 /// A ring of points, closed or not: the last point joins the first in any case.
 pub type Ring = Vec<[f64; 2]>;
@@ -47,6 +48,46 @@ impl Polygon {
         Ok(Self { axes: axes.map(Into::into), parts: kept })
     }
 
+    /// The same on a globe, for a grid whose data reaches from `west` to `east` along `axis`, which counts longitudes in degrees:
+    /// an edge between two longitudes goes the short way round, over the antimeridian if need be, unless it is a whole circle
+    /// long; and each part is there once for each turn by whole circles that brings some of it to the data. The second is the
+    /// first edge that goes over the seam of the longitudes as they were written, if one does.
+    ///
+    /// [`Invalid`](crate::ErrorKind::Invalid) names the ring that goes around a pole; [`NotFound`](crate::ErrorKind::NotFound) if
+    /// the polygon has no such axis.
+    pub fn around(mut self, axis: &str, (west, east): (f64, f64)) -> Result<(Self, Option<(f64, f64)>)> {
+        let number = self.axes.iter().position(|name| name == axis);
+        let number = number.ok_or_else(|| Error::not_found(format!("the polygon has no axis `{axis}`")))?;
+        let (mut parts, mut seam) = (Vec::new(), None);
+        for (p, mut rings) in std::mem::take(&mut self.parts).into_iter().enumerate() {
+            let mut outer: Option<(f64, f64)> = None;
+            for (r, ring) in rings.iter_mut().enumerate() {
+                let mut along: Vec<f64> = ring.iter().map(|point| point[number]).collect();
+                let what = || format!("ring {} of part {} of the polygon", r + 1, p + 1);
+                let over = unrolled(&mut along).map_err(|cause| Error::invalid(format!("{}: {cause}", what())))?;
+                seam = seam.or(over);
+                // The others lie around, or in, the first.
+                let shift = outer.map_or(0.0, |(first, _)| turned(along[0], first) - along[0]);
+                ring.iter_mut().zip(&along).for_each(|(point, at)| point[number] = at + shift);
+                outer =
+                    outer.or(Some(along.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |b, at| (b.0.min(*at), b.1.max(*at)))));
+            }
+            let meeting = outer.map_or(Vec::new(), |outer| turns(outer, (west, east)));
+            for turn in if meeting.is_empty() { vec![0.0] } else { meeting } {
+                let mut part = rings.clone();
+                part.iter_mut().flatten().for_each(|point| point[number] += turn);
+                parts.push(part);
+            }
+        }
+        self.parts = parts;
+        Ok((self, seam))
+    }
+
+    /// A box as a polygon: what lies from the first to before the second bound along each axis.
+    pub fn rectangle<A: Into<String>>(axes: [A; 2], [(a, b), (c, d)]: [(f64, f64); 2]) -> Result<Self> {
+        Self::new(axes, [vec![vec![[a, c], [b, c], [b, d], [a, d]]]])
+    }
+
     /// The lower and upper bound of its points along each of its axes.
     pub fn bounds(&self) -> [(f64, f64); 2] {
         let mut bounds = [(f64::INFINITY, f64::NEG_INFINITY); 2];
@@ -89,6 +130,26 @@ mod tests {
         let of = |ring| Polygon::new(["x", "y"], [vec![ring]]).expect("a polygon");
         assert_eq!(of(open.clone()), of(closed));
         assert_eq!(of(open).bounds(), [(0.0, 1.0), (0.0, 1.0)]);
+    }
+
+    #[test]
+    fn a_polygon_around_the_globe_is_where_the_data_is() {
+        let fiji = Polygon::new(["x", "y"], [vec![vec![[177.0, -20.0], [-178.0, -20.0], [-178.0, -15.0], [177.0, -15.0]]]]);
+        let (both, seam) = fiji.expect("a polygon").around("x", (-180.0, 180.0)).expect("it closes");
+        assert_eq!((both.parts.len(), seam), (2, Some((177.0, -178.0))));
+        assert_eq!(both.bounds(), [(-183.0, 182.0), (-20.0, -15.0)]);
+        let uk = Polygon::rectangle(["x", "y"], [(-10.0, 2.0), (49.0, 60.0)]).expect("a box");
+        let (uk, seam) = uk.around("x", (0.0, 360.0)).expect("it closes");
+        assert_eq!((uk.bounds()[0], seam), ((-10.0, 362.0), None));
+        let far = Polygon::rectangle(["x", "y"], [(10.0, 20.0), (0.0, 1.0)]).expect("a box");
+        assert_eq!(far.clone().around("x", (30.0, 40.0)).expect("it closes").0, far, "it lies beside all data");
+        let hole = vec![[-179.0, 0.5], [-178.5, 0.5], [-178.5, 0.6]];
+        let ring = vec![[175.0, 0.0], [-175.0, 0.0], [-175.0, 1.0], [175.0, 1.0]];
+        let (holed, _) =
+            Polygon::new(["x", "y"], [vec![ring, hole]]).expect("rings").around("x", (170.0, 190.0)).expect("they close");
+        assert_eq!((holed.parts.len(), holed.parts[0][1][0]), (1, [181.0, 0.5]));
+        let pole = Polygon::new(["x", "y"], [vec![vec![[0.0, 60.0], [120.0, 60.0], [-120.0, 60.0]]]]).expect("a ring");
+        assert!(pole.around("x", (-180.0, 180.0)).expect_err("a pole").to_string().contains("ring 1 of part 1"));
     }
 
     #[test]

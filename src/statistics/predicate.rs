@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::array::Number;
 use crate::error::{Error, Result};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,41 +38,41 @@ pub(super) enum Verdict {
 /// A condition on the values of cells: comparisons, all of which must hold. NaN and the nodata value are no values.
 ///
 /// As text, comparisons joined by `and`: `>= 10`, `< 0`, `== 3`, `!= 3`, `>= 10 and < 20`; or a range, `10..20` without its end
-/// and `10..=20` with it. Values are compared as doubles, so 64-bit integers beyond 2^53 are rounded first.
+/// and `10..=20` with it. Values are compared exactly, integers of 64 bits too.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Predicate {
-    conditions: Vec<(Op, f64)>,
+    conditions: Vec<(Op, Number)>,
 }
 
 impl Predicate {
     /// Values of at least `value`.
-    pub fn at_least(value: f64) -> Self {
-        Self { conditions: vec![(Op::AtLeast, value)] }
+    pub fn at_least<N: Into<Number>>(value: N) -> Self {
+        Self { conditions: vec![(Op::AtLeast, value.into())] }
     }
 
     /// Values of at most `value`.
-    pub fn at_most(value: f64) -> Self {
-        Self { conditions: vec![(Op::AtMost, value)] }
+    pub fn at_most<N: Into<Number>>(value: N) -> Self {
+        Self { conditions: vec![(Op::AtMost, value.into())] }
     }
 
     /// Values above `value`.
-    pub fn above(value: f64) -> Self {
-        Self { conditions: vec![(Op::Greater, value)] }
+    pub fn above<N: Into<Number>>(value: N) -> Self {
+        Self { conditions: vec![(Op::Greater, value.into())] }
     }
 
     /// Values below `value`.
-    pub fn below(value: f64) -> Self {
-        Self { conditions: vec![(Op::Less, value)] }
+    pub fn below<N: Into<Number>>(value: N) -> Self {
+        Self { conditions: vec![(Op::Less, value.into())] }
     }
 
     /// This value.
-    pub fn equals(value: f64) -> Self {
-        Self { conditions: vec![(Op::Equal, value)] }
+    pub fn equals<N: Into<Number>>(value: N) -> Self {
+        Self { conditions: vec![(Op::Equal, value.into())] }
     }
 
     /// Any value but this.
-    pub fn differs(value: f64) -> Self {
-        Self { conditions: vec![(Op::NotEqual, value)] }
+    pub fn differs<N: Into<Number>>(value: N) -> Self {
+        Self { conditions: vec![(Op::NotEqual, value.into())] }
     }
 
     /// Values for which both hold.
@@ -82,7 +83,8 @@ impl Predicate {
     }
 
     /// Whether it holds for a value.
-    pub fn holds(&self, value: f64) -> bool {
+    pub fn holds<N: Into<Number>>(&self, value: N) -> bool {
+        let value = value.into();
         self.conditions.iter().all(|(op, bound)| match op {
             Op::Less => value < *bound,
             Op::AtMost => value <= *bound,
@@ -101,8 +103,8 @@ impl Predicate {
     }
 
     /// For how many of the values between two it holds. The ends are values that there are.
-    pub(super) fn verdict(&self, min: f64, max: f64) -> Verdict {
-        let of = |(op, bound): &(Op, f64)| {
+    pub(super) fn verdict(&self, min: Number, max: Number) -> Verdict {
+        let of = |(op, bound): &(Op, Number)| {
             let (all, none) = match op {
                 Op::Less => (max < *bound, min >= *bound),
                 Op::AtMost => (max <= *bound, min > *bound),
@@ -127,12 +129,12 @@ impl Predicate {
         }
     }
 
-    /// The least and greatest value for which it can hold.
+    /// Doubles between which all values lie for which it can hold.
     pub(super) fn hull(&self) -> (f64, f64) {
         self.conditions.iter().fold((f64::NEG_INFINITY, f64::INFINITY), |(low, high), &(op, bound)| match op {
-            Op::Less | Op::AtMost => (low, high.min(bound)),
-            Op::AtLeast | Op::Greater => (low.max(bound), high),
-            Op::Equal => (low.max(bound), high.min(bound)),
+            Op::Less | Op::AtMost => (low, high.min(bound.above())),
+            Op::AtLeast | Op::Greater => (low.max(bound.below()), high),
+            Op::Equal => (low.max(bound.below()), high.min(bound.above())),
             Op::NotEqual => (low, high),
         })
     }
@@ -162,8 +164,8 @@ impl FromStr for Predicate {
     }
 }
 
-fn condition(text: &str) -> Option<Vec<(Op, f64)>> {
-    let number = |text: &str| text.trim().parse::<f64>().ok().filter(|number| !number.is_nan());
+fn condition(text: &str) -> Option<Vec<(Op, Number)>> {
+    let number = |text: &str| text.parse::<Number>().ok().filter(|number| !number.is_nan());
     if let Some((op, rest)) = OPS.iter().find_map(|(name, op)| Some((*op, text.strip_prefix(name)?))) {
         return Some(vec![(op, number(rest)?)]);
     }
@@ -193,13 +195,29 @@ mod tests {
     }
 
     #[test]
+    fn whole_numbers_beyond_the_doubles_are_told_apart() {
+        let id = 9_223_372_049_200_455_096_u64;
+        let of = |text: &str| text.parse::<Predicate>().expect("a condition");
+        let equal = of("== 9223372049200455096");
+        assert_eq!([id - 1, id, id + 1].map(|value| equal.holds(value)), [false, true, false]);
+        assert_eq!([id - 1, id, id + 1].map(|value| of(">= 9223372049200455096").holds(value)), [false, true, true]);
+        assert_eq!((equal.clone(), equal.to_string()), (Predicate::equals(id), "== 9223372049200455096".to_owned()));
+        assert_eq!(equal.verdict(id.into(), id.into()), Verdict::All);
+        assert_eq!(equal.verdict((id - 1).into(), (id + 1).into()), Verdict::Some);
+        assert_eq!(equal.verdict((id + 1).into(), (id + 9).into()), Verdict::None);
+        assert!(of("!= -9223372036854775807").holds(i64::MIN) && !of("!= -9223372036854775807").holds(i64::MIN + 1));
+        let (low, high) = equal.hull();
+        assert!(low < high && (low..=high).contains(&(id as f64)));
+    }
+
+    #[test]
     fn a_verdict_on_a_range_agrees_with_every_value_in_it() {
         let texts = ["< 2", "<= 2", "> 2", ">= 2", "== 2", "!= 2", "1..3", "1..=3", "> 1 and < 1", "!= 1 and != 2"];
         for predicate in texts.map(|text| text.parse::<Predicate>().expect("a condition")) {
             for min in 0..5 {
                 for max in min..5 {
                     let held: Vec<bool> = (min..=max).map(|value| predicate.holds(f64::from(value))).collect();
-                    match predicate.verdict(f64::from(min), f64::from(max)) {
+                    match predicate.verdict(min.into(), max.into()) {
                         Verdict::All => assert!(held.iter().all(|held| *held), "{predicate} over {min}..={max}"),
                         Verdict::None => assert!(!held.contains(&true), "{predicate} over {min}..={max}"),
                         Verdict::Some => assert!(max > min, "{predicate} is decided by one value"),

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use super::polygon::Polygon;
 use super::predicate::Predicate;
+use crate::array::Number;
 use crate::error::{Error, Result};
 use crate::grid::{Extent, Window};
 
@@ -66,23 +67,25 @@ impl FromStr for Stat {
 const BINS_MAX: usize = 1 << 16;
 
 /// The edges of the bins in which values are counted: a bin holds its lower edge and not its upper one, but for the last,
-/// which holds both.
+/// which holds both. Values are compared with edges exactly.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bins {
-    edges: Vec<f64>,
+    edges: Vec<Number>,
+    doubles: Vec<f64>,
 }
 
 impl Bins {
     /// Bins between edges, which must rise: two at least, and finite.
-    pub fn edges(edges: impl Into<Vec<f64>>) -> Result<Self> {
-        let edges = edges.into();
+    pub fn edges<N: Into<Number>>(edges: impl IntoIterator<Item = N>) -> Result<Self> {
+        let edges: Vec<Number> = edges.into_iter().map(Into::into).collect();
         if edges.len() < 2 || edges.len() > BINS_MAX + 1 {
             return Err(Error::invalid(format!("a histogram of {} edges; give 2 to {}", edges.len(), BINS_MAX + 1)));
         }
         if !edges.iter().all(|edge| edge.is_finite()) || edges.windows(2).any(|pair| pair[0] >= pair[1]) {
             return Err(Error::invalid("the edges of a histogram must be finite and rise"));
         }
-        Ok(Self { edges })
+        let doubles = edges.iter().map(|edge| edge.to_f64()).collect();
+        Ok(Self { edges, doubles })
     }
 
     /// Bins of one width from `low` to `high`.
@@ -90,12 +93,23 @@ impl Bins {
         if !(1..=BINS_MAX).contains(&bins) {
             return Err(Error::invalid(format!("a histogram of {bins} bins; give 1 to {BINS_MAX}")));
         }
-        let edge = |i: usize| if i == bins { high } else { low + (high - low) * (i as f64 / bins as f64) };
-        Self::edges((0..=bins).map(edge).collect::<Vec<_>>())
+        let share = |i: usize| i as f64 / bins as f64;
+        let width = high - low;
+        let edge = |i: usize| match i {
+            i if i == bins => high,
+            i if width.is_finite() => low + width * share(i),
+            i => low * (1.0 - share(i)) + high * share(i),
+        };
+        Self::edges((0..=bins).map(edge))
     }
 
-    /// The edges, one more than there are bins.
+    /// The edges, one more than there are bins, to the nearest doubles.
     pub fn as_slice(&self) -> &[f64] {
+        &self.doubles
+    }
+
+    /// The same, exactly.
+    pub fn exact(&self) -> &[Number] {
         &self.edges
     }
 
@@ -105,8 +119,8 @@ impl Bins {
     }
 
     /// The counter of a value: 0 is below all bins, the last one above.
-    pub(super) fn counter(&self, value: f64) -> usize {
-        let last = self.edges.len() - 1;
+    pub(super) fn counter(&self, value: impl Into<Number>) -> usize {
+        let (value, last) = (value.into(), self.edges.len() - 1);
         if value == self.edges[last] { last } else { self.edges.partition_point(|edge| *edge <= value) }
     }
 }
@@ -230,6 +244,11 @@ mod tests {
         let counters = [-0.1, 0.0, 0.5, 1.0, 2.5, 2.6].map(|value| bins.counter(value));
         assert_eq!((counters, bins.counters()), ([0, 1, 1, 2, 2, 3], 4));
         assert_eq!(Bins::equal(4, 0.0, 1.0).expect("bins").as_slice(), [0.0, 0.25, 0.5, 0.75, 1.0]);
+        let wide = Bins::equal(2, -f64::MAX, f64::MAX).expect("bins");
+        assert_eq!(wide.as_slice(), [-f64::MAX, 0.0, f64::MAX]);
+        let id = 9_007_199_254_740_993_i64;
+        let ids = Bins::edges([id - 1, id, id + 1]).expect("bins");
+        assert_eq!([id - 2, id - 1, id, id + 1, id + 2].map(|value| ids.counter(value)), [0, 1, 2, 2, 3]);
     }
 
     #[test]

@@ -80,19 +80,19 @@ impl Frame {
         i64::try_from(at).unwrap_or(if at < 0 { i64::MIN } else { i64::MAX })
     }
 
-    /// How many cells there are.
-    pub(super) fn cells(&self) -> usize {
-        self.shape.iter().product()
-    }
-
     fn range(&self, axis: usize, cells: Range<usize>) -> Range<i64> {
         self.edge(axis, cells.start)..self.edge(axis, cells.end)
     }
 }
 
 impl<'a> Region<'a> {
-    /// The region of a query within the box of all that was put; `None` if no cell is in it.
-    pub(super) fn new(structure: &'a Structure, query: &StatisticsQuery, bounds: &Window) -> Result<Option<Self>> {
+    /// The region of a query, with a polygon, within the box of all that was put; `None` if no cell is in it.
+    pub(super) fn new(
+        structure: &'a Structure,
+        query: &StatisticsQuery,
+        polygon: Option<&Polygon>,
+        bounds: &Window,
+    ) -> Result<Option<Self>> {
         let base = bounds.levels(structure.dimensions().len());
         let mut ranges: Vec<Range<i64>> = bounds.start().iter().zip(bounds.end().iter()).map(|(a, b)| *a..*b).collect();
         for window in &query.windows {
@@ -102,7 +102,7 @@ impl<'a> Region<'a> {
         for extent in &query.extents {
             narrow(&mut ranges, extent_ranges(structure, extent, base)?);
         }
-        let plane = query.polygon.as_ref().map(|polygon| Plane::new(structure, polygon, base)).transpose()?.map(Arc::new);
+        let plane = polygon.map(|polygon| Plane::new(structure, polygon, base)).transpose()?.map(Arc::new);
         if let Some(plane) = &plane {
             let Some(whole) = plane.outlines.iter().filter_map(Outline::bounds).reduce(Rect::union) else { return Ok(None) };
             for (axis, range) in plane.axes.into_iter().zip([whole.rows, whole.cols]) {
@@ -130,9 +130,8 @@ impl<'a> Region<'a> {
         window_ranges(self.structure, window, self.base)[axis].clone()
     }
 
-    /// The part that lies within a window along an axis, if any does.
-    pub(super) fn within(&self, axis: usize, window: &Window) -> Option<Self> {
-        let by = self.along(axis, window);
+    /// The part that lies within a range of base cells along an axis, if any does.
+    pub(super) fn within(&self, axis: usize, by: &Range<i64>) -> Option<Self> {
         let mut part = self.clone();
         for range in [&mut part.ranges[axis], &mut part.sides[axis]] {
             *range = range.start.max(by.start)..range.end.min(by.end);
@@ -176,15 +175,21 @@ impl<'a> Region<'a> {
         self.ranges.iter().enumerate().map(along).product()
     }
 
-    /// How the cells of a chunk lie; `cover` must be the chunk's.
-    pub(super) fn classify(&self, frame: &Frame, cover: &Cover) -> Classes {
+    /// How the cells of a chunk lie; `cover` must be the chunk's. A cell with any of `cuts` within it along their axis is told by its
+    /// parts.
+    pub(super) fn classify(&self, frame: &Frame, cover: &Cover, cuts: Option<(usize, &[i64])>) -> Classes {
         let mut split = Vec::new();
         let mut cells: Option<Vec<Class>> = None;
         let strides = strides(&frame.shape);
         let all: usize = frame.shape.iter().product();
         for (axis, range) in self.sides.iter().enumerate() {
-            let along: Vec<Class> =
-                (0..frame.shape[axis]).map(|cell| overlap(&frame.range(axis, cell..cell + 1), range)).collect();
+            let cuts = cuts.filter(|(of, _)| *of == axis).map_or(&[][..], |(_, cuts)| cuts);
+            let class = |cell: usize| {
+                let cell = frame.range(axis, cell..cell + 1);
+                let inner = cuts.get(cuts.partition_point(|cut| *cut <= cell.start)).is_some_and(|cut| *cut < cell.end);
+                overlap(&cell, range).min(if inner { Class::Part } else { Class::In })
+            };
+            let along: Vec<Class> = (0..frame.shape[axis]).map(class).collect();
             if along.iter().all(|class| *class == Class::In) {
                 continue;
             }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::node::Node;
 use super::slots::cut;
-use super::walk::{Node, Walk};
+use super::walk::Walk;
 use crate::dirty::{self, Edge, Marks};
 use crate::error::{Error, Result};
 use crate::grid::{Levels, Location, Window};
@@ -22,7 +23,7 @@ pub(super) struct Roots<'a> {
     snapshot: &'a dyn Snapshot,
     /// Listed where they are few among many, else those of a window.
     listed: Option<BTreeSet<Location>>,
-    window: Window,
+    window: Option<Window>,
     marked: bool,
 }
 
@@ -45,7 +46,10 @@ impl<'a> Roots<'a> {
         for (dimension, level) in level.into_iter().chain(bucket) {
             levels[dimension] = level;
         }
-        let window = walk.region.window(levels);
+        let windows = walk.zones.iter().map(|zone| zone.region.window(levels));
+        let Some(window) = windows.reduce(|all, window| structure.union(&all, &window)) else {
+            return Ok(Self { grid, snapshot, listed: Some(BTreeSet::new()), window: None, marked });
+        };
         let count = structure.chunk_count(&window);
         let (at_base, built) = (levels == walk.base, walk.bases.mixed().is_none() && walk.built.covers(&levels));
         let listed = if count > LOOKED_UP && (at_base || built && !marked) {
@@ -65,29 +69,32 @@ impl<'a> Roots<'a> {
         } else {
             None
         };
-        Ok(Self { grid, snapshot, listed, window, marked })
+        Ok(Self { grid, snapshot, listed, window: Some(window), marked })
     }
 
     pub(super) fn locations(&self) -> Box<dyn Iterator<Item = Location> + '_> {
         match &self.listed {
             Some(listed) => Box::new(listed.iter().copied()),
-            None => Box::new(self.grid.structure().split(&self.window).map(|piece| piece.location)),
+            None => {
+                Box::new(self.window.iter().flat_map(|window| self.grid.structure().split(window)).map(|piece| piece.location))
+            }
         }
     }
 
-    /// The nodes of a location: one, but of a column of events one each of the ticks that are up to date and of the others.
-    pub(super) fn nodes(&self, walk: &Walk<'_>, at: Location) -> Result<Vec<Node>> {
+    /// The nodes of a location, those that are told together in one list: of a column of events in one each of the ticks that are up
+    /// to date and of the others.
+    pub(super) fn nodes(&self, walk: &Walk<'_>, at: Location) -> Result<Vec<Vec<Node>>> {
         let pending = match self.marked && at.levels != walk.base {
             true => dirty::pending_under(self.grid, self.snapshot, &walk.whole(&at), &walk.bases)?,
             false => Vec::new(),
         };
-        let Some(irregular) = walk.irregular else { return Ok(vec![walk.root(at, pending.into(), (&[], None))]) };
+        let Some(irregular) = walk.irregular else { return Ok(vec![walk.roots(at, &pending.into(), (&[], None))]) };
         let (of_events, of_bins): (Vec<Edge>, Vec<Edge>) = pending.iter().partition(|edge| irregular.is_bucket(&edge.parent));
         let stale = of_events.iter().map(|edge| irregular.ticks(&edge.parent)).collect();
         let [clean, stale] = cut(&walk.pieces, stale);
         // Of bins, those below the ones that are out of date.
         let below = of_bins.iter().filter_map(|edge| irregular.level(&edge.parent).finer()).min();
         let parts = [(clean, Vec::new()), (stale, of_events)].into_iter().filter(|(pieces, _)| !pieces.is_empty());
-        Ok(parts.map(|(pieces, pending)| walk.root(at, pending.into(), (&pieces, below))).collect())
+        Ok(parts.map(|(pieces, pending)| walk.roots(at, &pending.into(), (&pieces, below))).collect())
     }
 }

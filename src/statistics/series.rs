@@ -1,25 +1,26 @@
 //! Statistics of a region at each step of a dimension.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 use super::answer::Statistics;
+use super::node::ChunksRead;
+use super::polygon::Polygon;
 use super::query::StatisticsQuery;
 use super::region::Region;
 use super::roots::Roots;
 use super::slots::Slots;
 use super::tally::Tally;
-use super::walk::ChunksRead;
-use super::{Asked, exact};
+use super::{Asked, Zones, by_region, exact};
 use crate::error::{Error, Result};
 use crate::grid::{Irregular, Level, Levels};
 use crate::kv::Snapshot;
-use crate::reader::{self, Coordinates, Freshness, Query, Steps};
+use crate::reader::{self, Coordinates, Freshness, Query, STEPS_MAX, Steps};
 use crate::store::Grid;
 
-/// The most steps of a series.
-const STEPS_MAX: usize = 1 << 22;
 /// How many cells of all steps together are told at once where each chunk is told anew at each step.
 const CELLS_AT_ONCE: usize = 1 << 20;
+/// How many steps of several chunks are told at once.
+const STEPS_AT_ONCE: usize = 64;
 
 /// Statistics of a region at each step of a dimension, of one commit boundary.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,10 +43,30 @@ pub struct StatisticsSeries {
 /// Answers a query at each of some steps.
 pub(crate) fn statistics_series(grid: &Grid, query: &StatisticsQuery, steps: &Steps) -> Result<StatisticsSeries> {
     let snapshot = grid.snapshot()?;
-    of_steps(grid, snapshot.as_ref(), query, steps).map_err(|e| grid.blame(e))
+    let all = of_steps(grid, snapshot.as_ref(), query, None, steps).map_err(|e| grid.blame(e))?;
+    let found = all.each.into_iter().next().ok_or_else(|| grid.blame(Error::invalid("there is no region")))?;
+    Ok(StatisticsSeries { chunks_read: all.chunks_read, ..found })
 }
 
-fn of_steps(grid: &Grid, snapshot: &dyn Snapshot, query: &StatisticsQuery, steps: &Steps) -> Result<StatisticsSeries> {
+/// Answers a query for each of several polygons, in place of its own, at each of some steps.
+pub(crate) fn statistics_series_of_each(
+    grid: &Grid,
+    query: &StatisticsQuery,
+    polygons: &[Polygon],
+    steps: &Steps,
+) -> Result<Zones<StatisticsSeries>> {
+    let snapshot = grid.snapshot()?;
+    of_steps(grid, snapshot.as_ref(), query, Some(polygons), steps).map_err(|e| grid.blame(e))
+}
+
+/// The same for the query's own polygon if there are none.
+fn of_steps(
+    grid: &Grid,
+    snapshot: &dyn Snapshot,
+    query: &StatisticsQuery,
+    polygons: Option<&[Polygon]>,
+    steps: &Steps,
+) -> Result<Zones<StatisticsSeries>> {
     let axis = steps.axis(grid.structure())?;
     let asked = Asked::new(grid, snapshot, query)?;
     if asked.bounded {
@@ -54,116 +75,150 @@ fn of_steps(grid: &Grid, snapshot: &dyn Snapshot, query: &StatisticsQuery, steps
     if asked.state.bounds.is_none() {
         return Err(Error::not_found("it is empty: nothing was put yet"));
     }
-    match grid.structure().irregular_axis() {
-        Some(irregular) => asked.of_events(irregular, steps),
-        None => asked.of_runs(axis, steps),
+    steps.cuts().map_or(Ok(()), |cuts| cuts.check())?;
+    let regions = match polygons {
+        Some(polygons) => asked.regions(polygons)?,
+        None => vec![asked.region(query.polygon.as_ref())?],
+    };
+    match (grid.structure().irregular_axis(), steps.cuts().is_some()) {
+        (Some(irregular), _) => asked.of_events(&regions, irregular, steps),
+        (None, false) => asked.of_cells(&regions, axis, steps),
+        (None, true) => asked.of_runs(&regions, axis, steps),
     }
 }
 
-impl Asked<'_> {
-    /// Steps along a regular axis.
-    fn of_runs(&self, axis: usize, steps: &Steps) -> Result<StatisticsSeries> {
+/// What was told of each region, step by step.
+struct Told {
+    each: Vec<Vec<Statistics>>,
+    chunks_read: ChunksRead,
+}
+
+impl<'a> Asked<'a> {
+    /// Steps of one cell of a level along a regular axis.
+    fn of_cells(&self, regions: &[Option<Region<'a>>], axis: usize, steps: &Steps) -> Result<Zones<StatisticsSeries>> {
         let structure = self.grid.structure();
         let d = structure.dimension_of(axis);
         let window = steps.window(self.grid, self.state, axis, Freshness::Stored)?;
         let levels = window.levels(structure.dimensions().len());
         let (first, end, level) = (window.start()[axis], window.end()[axis], levels[d]);
         few(window.shape()[axis])?;
-        let mut told = Vec::new();
-        let mut chunks_read = ChunksRead::default();
-        let region = self.region()?;
+        let mut told = Told::of(regions);
         let at_once = i64::from(structure.axes().nth(axis).map_or(1, crate::grid::Axis::chunk).max(1));
+        let along =
+            regions.iter().flatten().next().map(|region| move |step: i64| region.along(axis, &window.along(axis, step, 1)).start);
         let mut from = first;
         while from < end {
             // The steps of one row of chunks.
             let to = (from.div_euclid(at_once) + 1).saturating_mul(at_once).min(end);
-            let count = to.abs_diff(from);
-            let steps = window.along(axis, from, count);
-            let first = region.as_ref().map_or(0, |region| region.along(axis, &steps).start);
-            let up = level.above(self.bases.cells()[d]);
-            let slots = Slots::Runs { axis, first, up, count: usize::try_from(count).unwrap_or(usize::MAX) };
-            let part = region.as_ref().and_then(|region| region.within(axis, &steps));
-            self.tell(part.as_ref(), slots, Some((d, level)), (&mut told, &mut chunks_read))?;
+            let edges = (from..=to).map(|step| along.as_ref().map_or(step, |along| along(step))).collect();
+            self.tell(regions, Slots::Runs { axis, edges }, Some((d, level)), &mut told)?;
             from = to;
         }
         let edges = (0..=window.shape()[axis]).map(|step| structure.edge(axis, level, first.saturating_add_unsigned(step)));
-        Ok(StatisticsSeries { steps: told, edges: edges.collect(), coordinates: None, axis, levels, chunks_read })
+        Ok(told.series(edges.collect(), None, axis, levels))
+    }
+
+    /// Steps of any lengths along a regular axis.
+    fn of_runs(&self, regions: &[Option<Region<'a>>], axis: usize, steps: &Steps) -> Result<Zones<StatisticsSeries>> {
+        let structure = self.grid.structure();
+        let levels = self.bases.cells();
+        let window = steps.window(self.grid, self.state, axis, Freshness::Stored)?;
+        let cells = structure.cover(&window, levels);
+        let cells = cells.start()[axis]..cells.end()[axis];
+        let level = levels[structure.dimension_of(axis)];
+        let run = steps.cuts().map_or(Ok(None), |cuts| cuts.cells(structure, axis, level, &cells))?;
+        let run = run.ok_or_else(|| Error::not_found("no step that is asked for has anything of what was put"))?;
+        let mut told = Told::of(regions);
+        let mut from = 0;
+        while from + 1 < run.cells.len() {
+            let to = (from + STEPS_AT_ONCE).min(run.cells.len() - 1);
+            self.tell(regions, Slots::Runs { axis, edges: run.cells[from..=to].to_vec() }, None, &mut told)?;
+            from = to;
+        }
+        Ok(told.series(run.edges, None, axis, levels))
     }
 
     /// Steps along an irregular axis.
-    fn of_events(&self, irregular: Irregular, steps: &Steps) -> Result<StatisticsSeries> {
+    fn of_events(&self, regions: &[Option<Region<'a>>], irregular: Irregular, steps: &Steps) -> Result<Zones<StatisticsSeries>> {
         let axis = irregular.axis;
-        let region = self.region()?;
-        let (first, end) = region.as_ref().and_then(|region| region.ticks.as_ref()).map_or((0, 0), |t| (*t.start(), t.end() + 1));
-        let (from, to) = steps.between((first, end));
+        let ticks = regions.iter().flatten().next().and_then(|region| region.ticks.as_ref());
+        let (from, to) = steps.between(ticks.map_or((0, 0), |ticks| (*ticks.start(), ticks.end() + 1)));
         let within = from..=to.saturating_sub(1);
         let none = from >= to;
-        let listed = match &region {
-            Some(region) if !none && steps.even().is_none() => self.events(region, irregular, &within)?,
-            _ => Vec::new(),
+        let listed = match none || steps.cuts().is_some() {
+            true => Vec::new(),
+            false => self.events(regions, irregular, &within)?,
         };
         let level = steps.level(self.grid, self.state, (irregular, Freshness::Stored), || Ok(listed.clone()))?;
-        let (ranges, width) = match steps.even() {
-            Some(even) if even.step == 0 => return Err(Error::invalid("a step of 0 ticks has no events")),
-            Some(_) if none => (Vec::new(), 1),
-            Some(even) => {
-                few(even.count(&within) as u64)?;
-                (even.starts(&within)?.into_iter().map(|start| (start, even.ticks(start, &within))).collect(), even.step)
+        let ranges: Vec<(i64, RangeInclusive<i64>)> = match steps.cuts() {
+            Some(_) if none => Vec::new(),
+            Some(cuts) => {
+                few(cuts.count(&within) as u64)?;
+                cuts.of(&within)?
             }
             None => {
                 let mut bins: Vec<i64> = listed.into_iter().map(|tick| irregular.bin(level, tick)).collect();
                 bins.dedup();
                 let of_bin = |bin: i64| irregular.ticks_of_bin(level, bin);
-                let width = 1_u64.checked_shl(level.above(Level::ZERO)).unwrap_or(u64::MAX);
-                (bins.into_iter().map(|bin| (*of_bin(bin).start(), of_bin(bin))).collect::<Vec<_>>(), width)
+                bins.into_iter().map(|bin| (*of_bin(bin).start(), of_bin(bin))).collect()
             }
         };
         few(ranges.len() as u64)?;
-        let mut told = Vec::new();
-        let mut chunks_read = ChunksRead::default();
+        let mut told = Told::of(regions);
         let cells = self.grid.structure().chunk_cells() / irregular.capacity;
         for some in ranges.chunks((CELLS_AT_ONCE / cells).max(1)) {
             let slots = Slots::Ticks(some.iter().map(|(_, ticks)| ticks.clone()).collect());
-            self.tell(region.as_ref(), slots, None, (&mut told, &mut chunks_read))?;
+            self.tell(regions, slots, None, &mut told)?;
         }
         let ticks: Vec<i64> = ranges.into_iter().map(|(start, _)| start).collect();
-        let end = ticks.last().map(|last| last.saturating_add_unsigned(width) as f64);
-        Ok(StatisticsSeries {
-            steps: told,
-            edges: ticks.iter().map(|tick| *tick as f64).chain(end).collect(),
-            coordinates: Some(Coordinates { axis, ticks, width }),
-            axis,
-            levels: self.bases.cells().with(irregular.dimension, level),
-            chunks_read,
-        })
+        let of_bins = 1_u64.checked_shl(level.above(Level::ZERO)).unwrap_or(u64::MAX);
+        let width = steps.cuts().map_or(of_bins, |cuts| cuts.width());
+        let of_last = |last: &i64| steps.cuts().map_or(last.saturating_add_unsigned(width), |cuts| cuts.end(*last));
+        let end = ticks.last().map(|last| of_last(last) as f64);
+        let edges = ticks.iter().map(|tick| *tick as f64).chain(end).collect();
+        let levels = self.bases.cells().with(irregular.dimension, level);
+        Ok(told.series(edges, Some(Coordinates { axis, ticks, width }), axis, levels))
     }
 
-    /// The ticks of the events of all chunks under a region.
-    fn events(&self, region: &Region<'_>, irregular: Irregular, ticks: &RangeInclusive<i64>) -> Result<Vec<i64>> {
+    /// The ticks of the events of all chunks under regions.
+    fn events(&self, regions: &[Option<Region<'a>>], irregular: Irregular, ticks: &RangeInclusive<i64>) -> Result<Vec<i64>> {
         let levels = self.bases.cells();
-        let window = region.window(levels).along(irregular.axis, *ticks.start(), ticks.end().abs_diff(*ticks.start()) + 1);
+        let windows = regions.iter().flatten().map(|region| region.window(levels));
+        let Some(window) = windows.reduce(|all, window| self.grid.structure().union(&all, &window)) else {
+            return Ok(Vec::new());
+        };
+        let window = window.along(irregular.axis, *ticks.start(), ticks.end().abs_diff(*ticks.start()) + 1);
         reader::events_in(self.grid, self.snapshot, &Query::window(window.at(levels)).layer(reader::Layer::Base))
     }
 
-    /// Tells of each slot of a region.
-    fn tell(
-        &self,
-        region: Option<&Region<'_>>,
-        slots: Slots,
-        level: Option<(usize, Level)>,
-        (told, read): (&mut Vec<Statistics>, &mut ChunksRead),
-    ) -> Result<()> {
-        let tallies = match region {
-            None => vec![Tally::default(); slots.count()],
-            Some(region) => {
-                let walk = self.walk(region, slots);
-                let (tallies, of_walk) = exact(&walk, &Roots::new(self.grid, self.snapshot, self.state, &walk, level)?)?;
-                *read += of_walk;
-                tallies
-            }
+    /// Tells of each slot of each region.
+    fn tell(&self, regions: &[Option<Region<'a>>], slots: Slots, level: Option<(usize, Level)>, told: &mut Told) -> Result<()> {
+        let span = |(axis, edges): (usize, &[i64])| -> (usize, Range<i64>) { (axis, edges[0]..edges[edges.len() - 1]) };
+        let parts: Vec<Option<Region<'_>>> = match slots.cuts().map(span) {
+            Some((axis, cells)) => regions.iter().map(|region| region.as_ref()?.within(axis, &cells)).collect(),
+            None => regions.to_vec(),
         };
-        told.extend(tallies.iter().map(|tally| self.of(tally, ChunksRead::default())));
+        let walk = self.walk(&parts, slots);
+        let (found, read) = exact(&walk, &Roots::new(self.grid, self.snapshot, self.state, &walk, level)?)?;
+        told.chunks_read += read;
+        for (each, tallies) in told.each.iter_mut().zip(by_region(&walk, parts.len(), found)) {
+            each.extend(tallies.iter().map(|tally: &Tally| self.of(tally, ChunksRead::default())));
+        }
         Ok(())
+    }
+}
+
+impl Told {
+    fn of(regions: &[Option<Region<'_>>]) -> Self {
+        Self { each: vec![Vec::new(); regions.len()], chunks_read: ChunksRead::default() }
+    }
+
+    fn series(self, edges: Vec<f64>, coordinates: Option<Coordinates>, axis: usize, levels: Levels) -> Zones<StatisticsSeries> {
+        let series = |steps: Vec<Statistics>| {
+            let (edges, coordinates) = (edges.clone(), coordinates.clone());
+            StatisticsSeries { steps, edges, coordinates, axis, levels, chunks_read: ChunksRead::default() }
+        };
+        Zones { each: self.each.into_iter().map(series).collect(), chunks_read: self.chunks_read }
     }
 }
 

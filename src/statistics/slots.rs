@@ -10,8 +10,8 @@ const STALE_MAX: usize = 64;
 pub(super) enum Slots {
     /// All of them.
     One,
-    /// Those of each run of `1 << up` base cells along an axis, the first of which begins at base cell `first`.
-    Runs { axis: usize, first: i64, up: u32, count: usize },
+    /// Those of each run of base cells along an axis: the first of each, and one past the last of the last, rising.
+    Runs { axis: usize, edges: Vec<i64> },
     /// Those of each range of ticks.
     Ticks(Vec<RangeInclusive<i64>>),
 }
@@ -21,8 +21,16 @@ impl Slots {
     pub(super) fn count(&self) -> usize {
         match self {
             Slots::One => 1,
-            Slots::Runs { count, .. } => *count,
+            Slots::Runs { edges, .. } => edges.len() - 1,
             Slots::Ticks(ticks) => ticks.len(),
+        }
+    }
+
+    /// The axis along which a cell may have to be told by its parts because these lie in several runs, and where runs begin.
+    pub(super) fn cuts(&self) -> Option<(usize, &[i64])> {
+        match self {
+            Slots::Runs { axis, edges } => Some((*axis, edges)),
+            Slots::One | Slots::Ticks(_) => None,
         }
     }
 

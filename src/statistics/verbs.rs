@@ -1,6 +1,6 @@
 //! Statistics of a grid, and what takes a polygon.
 
-use super::{Polygon, Statistics, StatisticsQuery, StatisticsSeries};
+use super::{Polygon, Stat, Statistics, StatisticsQuery, StatisticsSeries, Zones};
 use crate::error::Result;
 use crate::reader::Steps;
 use crate::store::Grid;
@@ -39,6 +39,51 @@ impl Grid {
     /// ```
     pub fn statistics_series(&self, query: &StatisticsQuery, steps: &Steps) -> Result<StatisticsSeries> {
         super::statistics_series(self, query, steps)
+    }
+
+    /// The statistics that the grid's layers serve: of any others all base chunks of a region are read.
+    pub fn statistics_served(&self) -> Vec<Stat> {
+        super::plan::served(self)
+    }
+
+    /// The [statistics](Self::statistics) of each of several polygons, as catchments or districts are, in one pass: each in place of
+    /// the query's own, which may overlap. A chunk is read once, however many of them it lies in.
+    ///
+    /// ```
+    /// # use gridstone::{Axis, DType, Dimension, Polygon, Schema, Stat, StatisticsQuery, Store, Structure, Window};
+    /// # fn main() -> gridstone::Result<()> {
+    /// # let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, 16), Axis::new("x", 0.0, 1.0, 16)]);
+    /// # let structure = Structure::builder().dimension(space).build()?;
+    /// # let dem = Store::in_memory()?.create("dem", Schema::builder(structure, DType::F32).build()?)?;
+    /// # dem.put(&Window::new([0, 0], [8, 8]), &ndarray::Array2::from_shape_fn((8, 8), |(_, x)| x as f32))?;
+    /// let halves = [(0.0, 4.0), (4.0, 8.0)].map(|x| Polygon::rectangle(["x", "y"], [x, (-8.0, 0.0)]));
+    /// let halves = halves.into_iter().collect::<gridstone::Result<Vec<_>>>()?;
+    /// let zones = dem.statistics_of_each(&StatisticsQuery::all().stats([Stat::Mean]), &halves)?;
+    /// let means: Vec<f64> = zones.each.iter().filter_map(|zone| zone.mean).map(|mean| mean.value).collect();
+    /// assert_eq!((means, zones.chunks_read.total()), (vec![1.5, 5.5], 1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`statistics`](Self::statistics); and [`Invalid`](crate::ErrorKind::Invalid) where the query allows bounds.
+    pub fn statistics_of_each(&self, query: &StatisticsQuery, polygons: &[Polygon]) -> Result<Zones<Statistics>> {
+        super::statistics_of_each(self, query, polygons)
+    }
+
+    /// The [statistics of each of several polygons](Self::statistics_of_each) at each step of a dimension, in one pass.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`statistics_series`](Self::statistics_series).
+    pub fn statistics_series_of_each(
+        &self,
+        query: &StatisticsQuery,
+        polygons: &[Polygon],
+        steps: &Steps,
+    ) -> Result<Zones<StatisticsSeries>> {
+        super::statistics_series_of_each(self, query, polygons, steps)
     }
 
     /// Removes all data in a polygon, durably and in one commit, like [`clear`](Self::clear): the base cells whose centres it

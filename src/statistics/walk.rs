@@ -1,14 +1,14 @@
-//! One step down the pyramid: what a chunk settles of a region, and what is left to its children.
+//! One step down the pyramid: what a chunk settles of regions, and what is left to its children.
 
-use std::ops::{AddAssign, Range};
 use std::sync::Arc;
 
 use super::doubt::Doubt;
 use super::facts::Facts;
+use super::node::{Cells, Half, Node, Opened, Todo};
 use super::plan::Plan;
 use super::predicate::Verdict;
 use super::query::StatisticsQuery;
-use super::region::{Classes, Cover, Frame, Region, strides};
+use super::region::{Cover, Frame, Region, strides};
 use super::scan::Class;
 use super::slots::{Piece, Slots};
 use super::tally::{Share, Tally};
@@ -18,128 +18,31 @@ use crate::grid::{Irregular, Level, Levels, Location, Tuple};
 use crate::kernel::{fill_box, for_each_row};
 use crate::store::{Base, BaseChunk, ChunkReader};
 
-/// A chunk of which something is still to be told.
-#[derive(Debug)]
-pub(super) struct Node {
-    pub(super) at: Location,
-    /// Which cells of its parent are to be told; absent if all of its own.
-    todo: Option<Todo>,
-    cover: Cover,
-    /// The changes in its subtree that its aggregates do not show yet.
-    pending: Arc<[Edge]>,
-    /// What can lie in it, where bounds are wanted.
-    pub(super) doubt: Doubt,
-    /// Of a column of events, which of them are told.
-    pub(super) pieces: Arc<[Piece]>,
-    /// The level up to which bins of its events are up to date, if not all are.
-    pub(super) reach: Option<Level>,
-}
-
-/// Cells of a parent, and which of its children a node is.
-#[derive(Clone, Debug)]
-struct Todo {
-    cells: Arc<[bool]>,
-    dimension: usize,
-    number: u8,
-}
-
-/// What came of a node.
-#[derive(Debug, Default)]
-pub(super) struct Opened {
-    /// One for each of the walk's slots.
-    pub(super) tallies: Vec<Tally>,
-    pub(super) children: Vec<Node>,
-    pub(super) read: ChunksRead,
-}
-
-/// Chunks read and decoded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ChunksRead {
-    /// Of the base.
-    pub base: u64,
-    /// Of aggregates, counting each layer's.
-    pub aggregate: u64,
-}
-
-impl ChunksRead {
-    /// All of them.
-    pub fn total(&self) -> u64 {
-        self.base + self.aggregate
-    }
-}
-
-impl AddAssign for ChunksRead {
-    fn add_assign(&mut self, other: Self) {
-        self.base += other.base;
-        self.aggregate += other.aggregate;
-    }
+/// A region that is asked for, and what of its polygon matters to it.
+pub(super) struct Zone<'a> {
+    /// Its number among all that are asked for.
+    pub(super) number: usize,
+    pub(super) region: &'a Region<'a>,
+    pub(super) cover: Cover,
 }
 
 /// What stays the same on the way down.
 pub(super) struct Walk<'a> {
     pub(super) chunks: ChunkReader<'a>,
     pub(super) plan: &'a Plan<'a>,
-    pub(super) region: &'a Region<'a>,
+    /// The regions, one walk for all.
+    pub(super) zones: Vec<Zone<'a>>,
     /// The finest base levels.
     pub(super) base: Levels,
     pub(super) bases: Base,
     /// The levels up to which aggregates are stored.
     pub(super) built: Levels,
-    /// What of the polygon matters to the region.
-    pub(super) cover: Cover,
     /// Whether bounds are wanted.
     pub(super) bounded: bool,
     pub(super) slots: Slots,
     pub(super) irregular: Option<Irregular>,
-    /// The events of the region.
+    /// The events of the regions.
     pub(super) pieces: Vec<Piece>,
-}
-
-/// The cells of a chunk on their way.
-pub(super) struct Cells<'a> {
-    classes: Classes,
-    /// In which slot they are counted, and the distance between neighbours, along the axis that tells; all in the first without.
-    slots: Option<(Vec<usize>, usize)>,
-    todo: Option<Vec<bool>>,
-    stale: Option<Vec<bool>>,
-    facts: Option<&'a Facts>,
-}
-
-impl Cells<'_> {
-    pub(super) fn class(&self, cell: usize) -> Class {
-        match &self.todo {
-            Some(todo) if !todo[cell] => Class::Out,
-            _ => self.classes.cells.as_ref().map_or(Class::In, |classes| classes[cell]),
-        }
-    }
-
-    pub(super) fn slot(&self, cell: usize) -> usize {
-        self.slots.as_ref().map_or(0, |(along, stride)| along[cell / stride % along.len()])
-    }
-
-    fn is_fresh(&self, cell: usize) -> bool {
-        self.stale.as_ref().is_none_or(|stale| !stale[cell])
-    }
-
-    /// What is known of a cell.
-    fn facts(&self, cell: usize) -> Option<&Facts> {
-        self.facts.filter(|_| self.is_fresh(cell))
-    }
-}
-
-/// A box of a chunk's cells.
-struct Half {
-    start: Vec<usize>,
-    shape: Vec<usize>,
-}
-
-impl Half {
-    /// Calls `visit` with the cells of each row.
-    fn rows(&self, chunk: &[usize], mut visit: impl FnMut(Range<usize>)) {
-        let at = (chunk, self.start.as_slice());
-        for_each_row(at, at, &self.shape, |row, _| visit(row..row + self.shape[chunk.len() - 1]));
-    }
 }
 
 impl<'a> Walk<'a> {
@@ -147,16 +50,25 @@ impl<'a> Walk<'a> {
         self.plan.query
     }
 
-    /// A node that nothing is known of.
-    pub(super) fn root(&self, at: Location, pending: Arc<[Edge]>, (pieces, reach): (&[Piece], Option<Level>)) -> Node {
-        let mut node =
-            Node { at, todo: None, cover: self.cover.clone(), pending, doubt: Doubt::default(), pieces: pieces.into(), reach };
-        let frame = self.frame(&node);
-        node.cover = self.region.cover_of(&self.cover, &frame);
-        if self.bounded {
-            node.doubt = Doubt::unknown(self, self.region.cells_within(&frame) * self.plan.full);
-        }
-        node
+    /// Nodes that nothing is known of: one a region that has cells there.
+    pub(super) fn roots(&self, at: Location, pending: &Arc<[Edge]>, (pieces, reach): (&[Piece], Option<Level>)) -> Vec<Node> {
+        let pieces: Arc<[Piece]> = pieces.into();
+        let root = |(zone, of): (usize, &Zone<'_>)| {
+            let (cover, pending, pieces) = (of.cover.clone(), Arc::clone(pending), Arc::clone(&pieces));
+            let mut node = Node { at, zone, todo: None, cover, pending, doubt: Doubt::default(), pieces, reach };
+            let frame = self.frame(&node);
+            node.cover = of.region.cover_of(&of.cover, &frame);
+            let within = of.region.cells_within(&frame);
+            if self.bounded {
+                node.doubt = Doubt::unknown(self, within * self.plan.full);
+            }
+            (within > 0.0).then_some(node)
+        };
+        self.zones.iter().enumerate().filter_map(root).collect()
+    }
+
+    fn region(&self, node: &Node) -> &'a Region<'a> {
+        self.zones[node.zone].region
     }
 
     /// The shape of the cells of a node: along the irregular axis its pieces.
@@ -177,9 +89,9 @@ impl<'a> Walk<'a> {
         let stride = |axis: usize| shape[axis + 1..].iter().product();
         match (&self.slots, self.irregular) {
             (Slots::One, _) => None,
-            (Slots::Runs { axis, first, up, count }, _) => {
-                let slot = |cell: usize| (i128::from(frame.edge(*axis, cell)) - i128::from(*first)) >> up;
-                let slot = |cell: usize| usize::try_from(slot(cell)).unwrap_or(0).min(count - 1);
+            (Slots::Runs { axis, edges }, _) => {
+                let slot = |cell: usize| edges.partition_point(|edge| *edge <= frame.edge(*axis, cell));
+                let slot = |cell: usize| slot(cell).saturating_sub(1).min(edges.len() - 2);
                 Some(((0..shape[*axis]).map(slot).collect(), stride(*axis)))
             }
             (Slots::Ticks(_), irregular) => {
@@ -188,9 +100,14 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Nothing yet.
-    pub(super) fn opened(&self) -> Opened {
-        Opened { tallies: vec![Tally::default(); self.slots.count()], ..Opened::default() }
+    /// A place to count in for each slot of a region.
+    pub(super) fn tallies(&self) -> Vec<Tally> {
+        vec![Tally::default(); self.slots.count()]
+    }
+
+    /// The number of the first slot of a node's region.
+    pub(super) fn first_slot(&self, node: &Node) -> usize {
+        node.zone * self.slots.count()
     }
 
     /// How many chunks it takes to open a node, at most.
@@ -198,44 +115,51 @@ impl<'a> Walk<'a> {
         if node.at.levels == self.base { 1 } else { self.plan.reads.len() as u64 }
     }
 
-    /// Tells of a node's cells what its chunks tell, and makes nodes of the rest.
-    pub(super) fn open(&self, node: &Node) -> Result<Opened> {
-        let frame = self.frame(node);
-        let (classes, slots) = (self.region.classify(&frame, &node.cover), self.slots(node, &frame));
-        let mut cells = Cells { classes, slots, todo: self.todo(node), stale: None, facts: None };
-        let at_base = node.at.levels == self.base;
+    /// Tells of the cells of nodes of one place what its chunks tell, and makes nodes of the rest.
+    pub(super) fn open(&self, nodes: &[Node]) -> Result<Opened> {
+        let Some(first) = nodes.first() else { return Ok(Opened::default()) };
+        let at_base = first.at.levels == self.base;
+        let mut all: Vec<Cells<'_>> = nodes.iter().map(|node| self.cells(node)).collect();
         if self.irregular.is_some() && at_base {
-            return self.open_events(node, &cells);
+            return self.open_events(nodes, &all);
         }
-        if let Some(chunk) = self.base_at(&node.at)? {
-            return self.open_base(node, &cells, &chunk);
+        if let Some(chunk) = self.base_at(&first.at)? {
+            return self.open_base(nodes, &all, &chunk);
         }
-        let mut opened = self.opened();
+        let mut opened = Opened::default();
         if at_base {
             return Ok(opened);
         }
-        let (facts, read) = match self.known(node, &mut cells)? {
-            Some(known) => known,
-            None => return Ok(opened),
-        };
+        let Some((facts, read)) = self.known(first, &mut all)? else { return Ok(opened) };
         opened.read.aggregate += read;
-        cells.facts = facts.as_ref();
-        let mut left = vec![false; frame.cells()];
-        for (cell, left) in left.iter_mut().enumerate() {
-            *left = cells.class(cell) != Class::Out && !self.settle(&mut opened.tallies[cells.slot(cell)], &cells, cell)?;
-        }
-        if left.contains(&true) {
-            opened.children = self.children(node, &cells, &left.into());
+        for (node, cells) in nodes.iter().zip(&mut all) {
+            cells.facts = facts.as_ref();
+            let (mut tallies, mut left) = (self.tallies(), vec![false; self.shape(node).iter().product()]);
+            for (cell, left) in left.iter_mut().enumerate() {
+                *left = cells.class(cell) != Class::Out && !self.settle(&mut tallies[cells.slot(cell)], cells, cell)?;
+            }
+            opened.take(self.first_slot(node), tallies);
+            if left.contains(&true) {
+                opened.children.extend(self.children(node, cells, &left.into()));
+            }
         }
         Ok(opened)
     }
 
-    /// What the layers say of the cells of a node, as far as that is of use, and how many chunks were read; `None` if nothing is
-    /// there.
-    fn known(&self, node: &Node, cells: &mut Cells<'_>) -> Result<Option<(Option<Facts>, u64)>> {
+    /// The cells of a node, and how they lie in its region.
+    fn cells(&self, node: &Node) -> Cells<'a> {
+        let frame = self.frame(node);
+        let (classes, slots) = (self.region(node).classify(&frame, &node.cover, self.slots.cuts()), self.slots(node, &frame));
+        Cells { classes, slots, todo: self.todo(node), stale: None, facts: None }
+    }
+
+    /// What the layers say of the cells of a place, as far as that is of use to any of the regions, and how many chunks were read;
+    /// `None` if nothing is there.
+    fn known(&self, node: &Node, all: &mut [Cells<'_>]) -> Result<Option<(Option<Facts>, u64)>> {
         let built = self.built.covers(&node.at.levels);
+        let worth = |all: &[Cells<'_>]| all.iter().any(|cells| self.is_worth_reading(node, cells));
         if self.irregular.is_some() {
-            if !built || !node.pending.is_empty() || !self.is_worth_reading(node, cells) {
+            if !built || !node.pending.is_empty() || !worth(all) {
                 return Ok(Some((None, 0)));
             }
             let (facts, read) = self.folded(node)?;
@@ -249,9 +173,10 @@ impl<'a> Walk<'a> {
             return Ok(None);
         }
         if stored {
-            cells.stale = self.stale(node);
+            let stale: Option<Arc<[bool]>> = self.stale(node).map(Into::into);
+            all.iter_mut().for_each(|cells| cells.stale = stale.clone());
         }
-        match stored && self.is_worth_reading(node, cells) {
+        match stored && worth(all) {
             true => Facts::read(self.chunks, self.plan, &node.at, self.base).map(Some),
             false => Ok(Some((None, 0))),
         }
@@ -407,7 +332,7 @@ impl<'a> Walk<'a> {
                 return None;
             }
             let frame = Frame::new(structure, self.base, &at, shape);
-            let within = self.region.cells_within(&frame);
+            let within = self.region(node).cells_within(&frame);
             if within == 0.0 {
                 return None;
             }
@@ -422,8 +347,9 @@ impl<'a> Walk<'a> {
                 false => Doubt::default(),
             };
             let todo = Some(Todo { cells: Arc::clone(left), dimension, number });
-            let cover = self.region.cover_of(&node.cover, &frame);
-            Some(Node { at, todo, cover, pending, doubt, pieces: Arc::clone(&node.pieces), reach: node.reach })
+            let cover = self.region(node).cover_of(&node.cover, &frame);
+            let zone = node.zone;
+            Some(Node { at, zone, todo, cover, pending, doubt, pieces: Arc::clone(&node.pieces), reach: node.reach })
         };
         (0..=u8::MAX).zip(structure.children(&node.at, dimension)).filter_map(child).collect()
     }
@@ -437,7 +363,8 @@ impl<'a> Walk<'a> {
                 None => doubt.add(&Doubt::unknown(self, full)),
                 Some(facts) => {
                     let area = facts.area(cell);
-                    let known = Doubt::unknown(self, area.unwrap_or(full)).within(facts.range(cell));
+                    let (least, greatest) = facts.range(cell);
+                    let known = Doubt::unknown(self, area.unwrap_or(full)).within((least.below(), greatest.above()));
                     let sure = cells.class(cell) == Class::In && self.verdict(facts, cell) == Verdict::All;
                     match area.filter(|_| sure) {
                         Some(area) => doubt.add(&known.sure(facts.sum_bounds(self.plan, cell, area, known.range()))),

@@ -4,12 +4,23 @@ use super::{Batch, Cleaned, Commit, Overlap};
 use crate::array::ArrayView;
 use crate::error::Result;
 use crate::grid::{CellIndex, Window};
-use crate::store::{Grid, Store};
+use crate::store::{Grid, Store, unless_dropped};
 
 impl Store {
     /// A batch of puts, to any grids of this store, that are committed together.
     pub fn batch<'a>(&self) -> Batch<'a> {
         Batch::new(self.clone())
+    }
+
+    /// [Cleans](Grid::clean) every grid, in the order of their names; says of each what was found and done. It can be cut short and
+    /// done again. Grids that are dropped meanwhile are passed over.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Grid::clean`]; the grids before the one that it names are cleaned.
+    pub fn clean(&self) -> Result<Vec<(String, Cleaned)>> {
+        let clean = |grid: &Grid| Ok((grid.name(), unless_dropped(grid.clean())?));
+        self.grids()?.iter().map(clean).collect()
     }
 }
 

@@ -13,23 +13,25 @@ use crate::check::{self, Dice, levels};
 use crate::oracle::{array, indices};
 
 /// A grid, and the valid cells it must hold, by their numbers at the base levels.
-struct Dense {
-    grid: Grid,
-    base: Vec<i8>,
-    cells: BTreeMap<Vec<i64>, f64>,
+pub struct Dense {
+    pub grid: Grid,
+    pub base: Vec<i8>,
+    pub cells: BTreeMap<Vec<i64>, f64>,
 }
 
 /// A polygon in positions of base cells along the first and the second axis of its plane: parts of rings of points.
-type Plane = Vec<Vec<Vec<[f64; 2]>>>;
+pub type Plane = Vec<Vec<Vec<[f64; 2]>>>;
 
 /// A region and condition as they are asked for, and as the dense computation takes them: in positions of base cells.
-struct Asked {
-    query: StatisticsQuery,
+#[derive(Clone)]
+pub struct Asked {
+    pub query: StatisticsQuery,
     /// From, to, along each axis, in positions.
-    boxes: Vec<Vec<(f64, f64)>>,
-    plane: Option<(usize, Plane)>,
-    predicate: Option<Predicate>,
-    bins: Bins,
+    pub boxes: Vec<Vec<(f64, f64)>>,
+    pub plane: Option<(usize, Plane)>,
+    pub polygon: Option<Polygon>,
+    pub predicate: Option<Predicate>,
+    pub bins: Bins,
 }
 
 /// Whether the centre of a cell is between two positions, which stand for world coordinates.
@@ -56,7 +58,7 @@ pub fn inside(rings: &[Vec<[f64; 2]>], row: i64, col: i64, rising: [bool; 2]) ->
 }
 
 impl Dense {
-    fn rising(&self, axis: usize) -> bool {
+    pub fn rising(&self, axis: usize) -> bool {
         self.grid.structure().axes().nth(axis).unwrap().step() > 0.0
     }
 
@@ -87,7 +89,7 @@ impl Dense {
     }
 
     /// Whether the bounds of every figure hold what it must be, within the rounding of doubles.
-    fn check(&self, asked: &Asked, got: &Statistics, what: &str) {
+    pub fn check(&self, asked: &Asked, got: &Statistics, what: &str) {
         let values = self.values(asked);
         let (n, full, weight) = (values.len() as f64, self.full(), self.weight());
         let size = values.iter().fold(0.0_f64, |size, value| size.max(value.abs()));
@@ -171,7 +173,7 @@ fn dimensions(dice: &mut Dice) -> Vec<Dimension> {
 }
 
 /// A grid with some random layers, into which windows were put; marks may be pending, of some of them or all.
-fn dense(dice: &mut Dice) -> Dense {
+pub fn dense(dice: &mut Dice) -> Dense {
     let dimensions = dimensions(dice);
     let base: Vec<i8> = dimensions.iter().map(|d| if d.is_fixed() { 0 } else { dice.pick(&[0, 0, -1, 2]) }).collect();
     let structure = dimensions.into_iter().fold(Structure::builder(), gridstone::StructureBuilder::dimension).build().unwrap();
@@ -284,7 +286,7 @@ fn put(dice: &mut Dice, dense: &mut Dense) {
 }
 
 /// A random region with a random condition. Positions are quarters of cells, so centres and edges are common.
-fn ask(dice: &mut Dice, dense: &Dense) -> Asked {
+pub fn ask(dice: &mut Dice, dense: &Dense) -> Asked {
     let structure = dense.grid.structure();
     let level = |axis: usize| levels(&dense.base)[structure.dimension_of(axis)];
     let world = |axis: usize, position: f64| {
@@ -304,6 +306,7 @@ fn ask(dice: &mut Dice, dense: &Dense) -> Asked {
         query: StatisticsQuery::all(),
         boxes: Vec::new(),
         plane: None,
+        polygon: None,
         predicate: None,
         bins: Bins::equal(3, 0.0, 1.0).unwrap(),
     };
@@ -362,7 +365,8 @@ fn ask(dice: &mut Dice, dense: &Dense) -> Asked {
         let rings: Vec<Vec<Ring>> =
             parts.iter().map(|rings| rings.iter().map(|ring| ring.iter().map(point).collect()).collect()).collect();
         if let Ok(polygon) = Polygon::new(if turned { ["x", "y"] } else { ["y", "x"] }, rings) {
-            asked.query = asked.query.polygon(polygon);
+            asked.query = asked.query.polygon(polygon.clone());
+            asked.polygon = Some(polygon);
             asked.plane = Some((first, parts));
         }
     }
@@ -426,13 +430,7 @@ fn steps(dice: &mut Dice, dense: &Dense, asked: &Asked, what: &str) {
         // A step's first edge is inside, whichever way the axis runs.
         let off = if dense.rising(axis) { 0.0 } else { 1e-9 };
         sides[axis] = (position(edges[0]) - off, position(edges[1]) - off);
-        let of_step = Asked {
-            query: asked.query.clone(),
-            boxes: [asked.boxes.clone(), vec![sides]].concat(),
-            plane: asked.plane.clone(),
-            predicate: asked.predicate.clone(),
-            bins: asked.bins.clone(),
-        };
+        let of_step = Asked { boxes: [asked.boxes.clone(), vec![sides]].concat(), ..asked.clone() };
         dense.check(&of_step, got, &format!("{what}: step {number} of {steps:?}"));
         held += dense.values(&of_step).len();
     }

@@ -5,7 +5,6 @@ use std::ops::RangeInclusive;
 
 use super::super::fold::Fold;
 use super::super::fresh::Fresh;
-use super::super::steps::Even;
 use super::super::values::Values;
 use super::{Found, Place, Reader, Source};
 use crate::error::Result;
@@ -150,15 +149,15 @@ impl<'a> Reader<'a> {
         &self,
         values: V,
         place: &Place,
-        (even, starts): (Even, &[i64]),
+        steps: &[(i64, RangeInclusive<i64>)],
     ) -> Result<Found<V::Chunk>> {
         let ticks = &self.times.ticks;
         let above = (self.plan.levels(), &self.plan.base, self.plan.built);
         let mut fold = Fold::new(values, above, self.fresh.then(|| place.pending.clone()));
         let tops = self.tops(place, ticks)?;
         let mut found: BTreeMap<i64, V::Chunk> = BTreeMap::new();
-        for start in starts {
-            if let Some(chunk) = fold.over(&tops, &even.ticks(*start, ticks))? {
+        for (start, of_step) in steps {
+            if let Some(chunk) = fold.over(&tops, of_step)? {
                 found.insert(*start, chunk);
             }
         }

@@ -39,7 +39,7 @@ pub(super) fn fetch(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness
     }
 }
 
-/// The ticks of the events that a plan wants. No chunk is read.
+/// The ticks of the events that a plan wants. Chunks are read only to find the event of a moment.
 pub(super) fn ticks(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness: Freshness) -> Result<Vec<i64>> {
     let reader = Reader::new(grid, snapshot, plan, freshness)?;
     let columns = reader.columns()?;
@@ -144,23 +144,23 @@ impl<'a> Reader<'a> {
         columns: &[Place],
         ticks: &RangeInclusive<i64>,
     ) -> Result<Listed<V::Chunk>> {
-        let steps = match self.times.steps {
+        let steps = match &self.times.steps {
             None => None,
-            Some(even) => {
-                self.plan.check_events(even.count(&self.times.ticks))?;
-                Some((even, even.starts(&self.times.ticks)?))
+            Some(cuts) => {
+                self.plan.check_events(cuts.count(&self.times.ticks))?;
+                Some((cuts, cuts.of(&self.times.ticks)?))
             }
         };
         let of_column = |place: &Place| match (values, &steps) {
-            (Some(values), Some((even, starts))) => self.steps_of(values, place, (*even, starts)),
+            (Some(values), Some((_, steps))) => self.steps_of(values, place, steps),
             (None, Some(_)) => Err(Error::invalid("steps of several events are made by an aggregator")),
             (Some(values), None) if self.times.level > Level::ZERO => self.bins_of(values, place, ticks),
             (Some(values), None) if self.is_computed(place) => self.computed(values, place, ticks),
             _ => self.stored(place, ticks),
         };
         let columns: Vec<Found<V::Chunk>> = columns.par_iter().map(of_column).collect::<Result<_>>()?;
-        if let Some((even, starts)) = steps {
-            return Ok(Listed { ticks: starts, width: even.step, columns });
+        if let Some((cuts, steps)) = steps {
+            return Ok(Listed { ticks: steps.into_iter().map(|(start, _)| start).collect(), width: cuts.width(), columns });
         }
         let sources = columns.iter().flat_map(|found| &found.sources);
         let all: BTreeSet<i64> = sources.flat_map(|source| source.ticks()).filter(|t| ticks.contains(t)).copied().collect();
@@ -239,7 +239,7 @@ impl Reader<'_> {
 
     /// The level along the irregular dimension at which bins are read; steps take those of any.
     fn level(&self) -> Level {
-        match self.times.steps {
+        match &self.times.steps {
             Some(_) => self.plan.built[self.times.irregular.dimension],
             None => self.times.level,
         }
@@ -281,7 +281,7 @@ impl Reader<'_> {
             self.plan.window.along(self.times.irregular.axis, *ticks.start(), len)
         };
         let single = matches!(self.times.when, When::Moment { .. } | When::Latest);
-        let window = match (single, self.times.steps) {
+        let window = match (single, &self.times.steps) {
             (true, _) => between(&self.deciding(columns)?),
             (false, Some(_)) => between(&self.times.ticks),
             (false, None) => self.plan.window,

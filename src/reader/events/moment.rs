@@ -1,6 +1,12 @@
 //! The event that stands for a moment.
+//!
+//! An event of a region is one that holds data in a cell of it. Sensors that share chunks share no events for that: what the
+//! directory says of a chunk is where an event can be, and the chunk whether it is there. The columns are looked at in the order of
+//! what is nearest in each, so that seldom more than one chunk is read.
 
-use std::ops::RangeInclusive;
+use std::collections::BinaryHeap;
+use std::ops::{Range, RangeInclusive};
+use std::sync::atomic::Ordering;
 
 use rayon::prelude::*;
 
@@ -8,47 +14,152 @@ use super::super::between::between;
 use super::super::fetch::Fetched;
 use super::super::fresh::Fresh;
 use super::super::query::{Coordinates, Moment, When};
-use super::super::values::Printed;
+use super::super::values::Decoded;
 use super::{Place, Reader};
 use crate::error::{Error, Result};
 use crate::events::Column;
+use crate::grid::Location;
+use crate::kernel::{Chunk, any_of_event, holds_data};
+use crate::key::Ticks;
 use crate::kv::Order;
 
+/// A tick of a column, which is named by its number: the nearest is the greatest. It holds data for certain, or is the nearest that
+/// the directory has.
+type Candidate = (i64, bool, usize);
+
+/// A box of a chunk's cells: where it begins, and its size.
+type InChunk = (Vec<usize>, Vec<usize>);
+
+/// What grows as ticks get nearer; its own inverse.
+fn nearness(tick: i64, order: Order) -> i64 {
+    if order == Order::Ascending { !tick } else { tick }
+}
+
+/// The ticks from one on in an order.
+fn reach(tick: i64, order: Order) -> RangeInclusive<i64> {
+    if order == Order::Ascending { tick..=i64::MAX } else { i64::MIN..=tick }
+}
+
+/// The first of rising ticks in an order.
+fn first(mut ticks: impl DoubleEndedIterator<Item = i64>, order: Order) -> Option<i64> {
+    if order == Order::Ascending { ticks.next() } else { ticks.next_back() }
+}
+
 impl Reader<'_> {
-    /// The first tick at or after one in any column, or the last at or before it.
+    /// The first event of the region at or after a tick, or the last at or before it.
     fn edge(&self, columns: &[Place], tick: i64, order: Order) -> Result<Option<i64>> {
-        let of_column = |place: &Place| match self.printed(None) {
-            Some(values) if self.is_computed(place) => self.edge_of(values, place, tick, order),
-            _ => {
-                let at = &place.piece.location;
-                Column::new(self.chunks, Column::layer(&self.plan.base, at), at).next(tick, order)
-            }
+        let of_column = |(number, place): (usize, &Place)| -> Result<Option<Candidate>> {
+            let Some(cells) = self.asked(place) else { return Ok(None) };
+            let found = match self.decoded() {
+                Some(values) if self.is_computed(place) => {
+                    self.edge_of(values, place, &cells, (tick, order))?.map(|tick| (tick, true))
+                }
+                _ => self.column(&place.piece.location).next(tick, order)?.map(|tick| (tick, false)),
+            };
+            Ok(found.map(|(tick, sure)| (nearness(tick, order), sure, number)))
         };
-        let found = columns.par_iter().map(of_column).collect::<Result<Vec<_>>>()?;
-        let found = found.into_iter().flatten();
-        Ok(if order == Order::Ascending { found.min() } else { found.max() })
+        let nearest = columns.par_iter().enumerate().map(of_column).collect::<Result<Vec<_>>>()?;
+        let mut open: BinaryHeap<Candidate> = nearest.into_iter().flatten().collect();
+        while let Some((near, sure, number)) = open.pop() {
+            let tick = nearness(near, order);
+            if sure {
+                return Ok(Some(tick));
+            }
+            let next = self.confirmed(&columns[number], tick, order)?;
+            open.extend(next.map(|(tick, sure)| (nearness(tick, order), sure, number)));
+        }
+        Ok(None)
     }
 
-    /// The same in a column that is computed. No chunk is read.
-    fn edge_of(&self, values: Printed<'_>, place: &Place, tick: i64, order: Order) -> Result<Option<i64>> {
-        let reach = match order {
-            Order::Ascending => tick..=i64::MAX,
-            Order::Descending => i64::MIN..=tick,
-        };
+    /// The same in a column that is computed.
+    fn edge_of(&self, values: Decoded<'_>, place: &Place, cells: &InChunk, (tick, order): (i64, Order)) -> Result<Option<i64>> {
+        let reach = reach(tick, order);
         let fresh = Fresh::new(values, &self.plan.base, self.plan.built);
         let mut buckets = self.buckets(place, &reach)?;
         if order == Order::Descending {
             buckets.reverse();
         }
         for bucket in buckets {
-            let events = fresh.events(&bucket, &fresh.touching(&place.pending, &bucket))?;
-            let mut within = events.iter().flat_map(|events| &events.ticks).copied().filter(|tick| reach.contains(tick));
-            let found = if order == Order::Ascending { within.next() } else { within.next_back() };
+            let Some(events) = fresh.events(&bucket, &fresh.touching(&place.pending, &bucket))? else { continue };
+            let held = self.holding(values, &events.planes, cells);
+            let with_data = events.ticks.iter().zip(held).filter(|(tick, held)| *held && reach.contains(tick));
+            let found = first(with_data.map(|(tick, _)| *tick).collect::<Vec<_>>().into_iter(), order);
             if found.is_some() {
                 return Ok(found);
             }
         }
         Ok(None)
+    }
+
+    fn column(&self, at: &Location) -> Column<'_> {
+        Column::new(self.chunks, Column::layer(&self.plan.base, at), at)
+    }
+
+    /// Of the chunk with an event at a tick the event nearest to it that holds data; without one the next tick behind the chunk.
+    fn confirmed(&self, place: &Place, tick: i64, order: Order) -> Result<Option<(i64, bool)>> {
+        let Some(cells) = self.asked(place) else { return Ok(None) };
+        let (mut found, mut behind) = (None, None);
+        self.column(&place.piece.location).each(&(tick..=tick), &mut |at, ticks| {
+            let held = self.holding_at(&at, &ticks, &cells)?;
+            let with_data = ticks.iter().copied().zip(held).filter(|(of, held)| *held && reach(tick, order).contains(of));
+            found = first(with_data.map(|(tick, _)| tick).collect::<Vec<_>>().into_iter(), order);
+            behind = match order {
+                Order::Ascending => ticks.last().and_then(|last| last.checked_add(1)),
+                Order::Descending => ticks.first().and_then(|first| first.checked_sub(1)),
+            };
+            Ok(())
+        })?;
+        match (found, behind) {
+            (Some(tick), _) => Ok(Some((tick, true))),
+            (None, Some(behind)) => Ok(self.column(&place.piece.location).next(behind, order)?.map(|tick| (tick, false))),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Which events of a stored chunk hold data in a box of its cells.
+    fn holding_at(&self, at: &Location, ticks: &Ticks, cells: &InChunk) -> Result<Vec<bool>> {
+        self.read.fetch_add(1, Ordering::Relaxed);
+        if let Some(values) = self.decoded() {
+            return Ok(self.holding(values, &self.chunks.layer_of(values.layer, at, &self.plan.base, ticks)?, cells));
+        }
+        let grid = self.chunks.grid;
+        let (base, shape) = (self.chunks.base_events(at, ticks)?, self.chunks.shape(Some(ticks)));
+        let weighed = base.weigh(grid.schema(), grid.full(at.levels()));
+        let valid = |cell: usize| weighed.weight().is_none_or(|weight| weight[cell] > 0.0);
+        Ok(any_of_event((&shape, self.times.irregular.axis), (&cells.0, &cells.1), valid))
+    }
+
+    /// The same of a chunk of the layer that is read.
+    fn holding(&self, values: Decoded<'_>, chunk: &Chunk, (start, size): &InChunk) -> Vec<bool> {
+        let shape = self.chunks.grid.shape_of(chunk.values.len());
+        holds_data(values.layer.rule(), chunk, (&shape, self.times.irregular.axis), (start, size))
+    }
+
+    /// The cells of a column that lie in the region; `None` if it is read for its neighbours' sake only.
+    fn asked(&self, place: &Place) -> Option<InChunk> {
+        let (piece, mut cells) = (&place.piece, (Vec::new(), Vec::new()));
+        for axis in 0..piece.shape.len() {
+            let of_window = piece.in_window[axis]..piece.in_window[axis] + piece.shape[axis];
+            let part = match self.region(axis) {
+                Some(asked) => of_window.start.max(asked.start)..of_window.end.min(asked.end),
+                None => of_window.clone(),
+            };
+            if part.is_empty() && axis != self.times.irregular.axis {
+                return None;
+            }
+            cells.0.push(piece.in_chunk[axis] + part.start.saturating_sub(of_window.start));
+            cells.1.push(part.len());
+        }
+        Some(cells)
+    }
+
+    /// The cells of the window that lie in the region along an axis, where others are read for what lies between them.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole numbers from 0 on, of at most the window")]
+    fn region(&self, axis: usize) -> Option<Range<usize>> {
+        let (maps, _) = self.plan.maps.as_ref()?;
+        let map = maps.get(axis).filter(|_| axis != self.times.irregular.axis)?;
+        let (first, end) = ((map.start + 1e-6).floor(), (map.start + map.ratio * map.len as f64 - 1e-6).ceil());
+        Some(first.max(0.0) as usize..end.max(0.0) as usize)
     }
 
     /// The event that stands for a moment, or the two that it lies between with the share of the later one.

@@ -67,6 +67,7 @@ pub(in super::super) fn digest(
     if let When::Moment { tick, .. } = reader.times.when {
         digest.number(tick.cast_unsigned());
     }
+    reader.times.steps.iter().for_each(|cuts| cuts.digest(|number| digest.number(number)));
     for range in reader.ranges(&columns)? {
         let listed = reader.listed(reader.printed(None), &columns, &range)?;
         let add_ticks = |digest: &mut Digest, ticks: &[i64]| {

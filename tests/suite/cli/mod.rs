@@ -14,6 +14,7 @@ mod series_of_rasters;
 mod srtm;
 mod stats;
 mod usage;
+mod zones;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -236,3 +236,49 @@ fn a_series_is_what_reads_of_its_cells_give() {
     let far = grid.series(&cells().steps(Steps::all().ticks(100..101))).unwrap();
     assert!(far.chunks_read <= 2, "{} chunks for one event of two cells", far.chunks_read);
 }
+
+/// Sensors in one chunk of space, and in the one beside it, that share no ticks.
+fn sensors(chunk: u32) -> gridstone::Grid {
+    let time = Dimension::irregular("time", "seconds since 1970-01-01", 4, 60);
+    let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, chunk), Axis::new("x", 0.0, 1.0, chunk)]);
+    let schema = Schema::builder(Structure::builder().dimension(time).dimension(space).build().unwrap(), DType::F32);
+    let store = options(Policy::Inline, &Arc::new(Memory::new()));
+    let grid = store.create("sensors", schema.aggregator(Aggregation::Mean).build().unwrap()).unwrap();
+    for (tick, y, x, value) in [(100, 0, 0, 7.0), (160, 3, 3, 1.0), (220, 0, 4, 2.0), (40, 0, 0, 6.0), (300, 1, 1, f32::NAN)] {
+        grid.put_events(&[tick], [y, x], &ndarray::Array3::from_elem((1, 1, 1), value), Overlap::Merge).unwrap();
+    }
+    grid
+}
+
+#[test]
+fn the_event_that_stands_for_a_place_holds_data_in_it() {
+    for chunk in [2, 4, 8] {
+        let grid = sensors(chunk);
+        let at = |query: Query| {
+            grid.read(&query).map(|answer| (answer.coordinates.unwrap().ticks, answer.array.iter_f64().collect::<Vec<_>>()))
+        };
+        let cell = |y: i64, x: i64| Query::window(Window::new([0, y, x], [400, 1, 1]));
+        assert_eq!(at(cell(0, 0).latest()).unwrap(), (vec![100], vec![7.0]), "chunks of {chunk}");
+        assert_eq!(at(cell(3, 3).latest()).unwrap(), (vec![160], vec![1.0]));
+        assert_eq!(at(cell(0, 4).latest()).unwrap(), (vec![220], vec![2.0]));
+        assert_eq!(at(cell(0, 0).moment(150, Moment::Nearest)).unwrap(), (vec![100], vec![7.0]));
+        assert_eq!(at(cell(0, 0).moment(90, Moment::Previous)).unwrap(), (vec![40], vec![6.0]));
+        assert_eq!(at(cell(0, 0).moment(70, Moment::Linear)).unwrap(), (vec![70], vec![6.5]), "between its own");
+        for none in [cell(0, 0).moment(101, Moment::Next), cell(1, 1).latest(), cell(2, 2).latest()] {
+            assert_eq!(at(none).unwrap_err().kind(), &ErrorKind::NotFound);
+        }
+        // The same cells asked for by their number, whatever is read around them.
+        let extent = gridstone::Extent::new([(0.0, 400.0), (-4.0, 0.0), (0.0, 4.0)]);
+        for query in [
+            Query::extent(extent.clone()),
+            Query::extent(extent.clone()).shape([1, 4, 4]),
+            Query::extent(extent).resolution([1.0, 1.0, 1.0]),
+        ] {
+            assert_eq!(at(query.clone().latest()).unwrap().0, [160], "chunks of {chunk}: {query:?}");
+            assert_eq!(at(query.moment(230, Moment::Nearest)).unwrap().0, [160]);
+        }
+        let coarse = Levels::zero(2).with(1, Level::new(1).unwrap());
+        let place = Query::window(Window::new([0, 0, 0], [400, 2, 2])).levels(coarse);
+        assert_eq!(at(place.latest()).unwrap(), (vec![100], vec![7.0]), "of a cell above");
+    }
+}

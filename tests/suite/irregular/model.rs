@@ -215,6 +215,12 @@ fn moments(grid: &Grid, oracle: &Events, window: &Window, dice: &mut Dice) -> Re
     if listed != want {
         return Err(format!("the events of {window:?} are {listed:?}, not {want:?}"));
     }
+    // What stands for a moment holds data in a cell of the window itself.
+    let (start, end) = (window.start(), window.end());
+    let others = oracle.others();
+    let within = |place: &Place| place.iter().zip(&others).all(|(at, axis)| (start[*axis]..end[*axis]).contains(at));
+    let holding = oracle.cells.iter().filter(|(_, cells)| cells.keys().any(within));
+    let events: Vec<i64> = holding.map(|(tick, _)| *tick).collect();
     let at = tick(dice);
     let before = events.iter().copied().filter(|tick| *tick <= at).max();
     let after = events.iter().copied().filter(|tick| *tick >= at).min();

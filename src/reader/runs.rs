@@ -1,0 +1,230 @@
+//! Steps of any lengths along a regular axis: each is what a layer makes of all cells that begin in it.
+//!
+//! They are made of the cells at the base level of that axis, whatever is stored above: so what is answered depends on these alone,
+//! not on how far aggregation along the axis has got.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rayon::prelude::*;
+
+use super::fetch::{Fetched, copy_box_of, count_inexact};
+use super::fresh::Fresh;
+use super::parts::{Boxed, Known, Part};
+use super::plan::{CELLS_MAX, CHUNKS_MAX, Plan, ReadLayer};
+use super::query::{Detail, Freshness, Layer, Query, Region};
+use super::sizes;
+use super::sources::{Source, Sourced};
+use super::steps::{Run, Steps};
+use crate::array::{Array, Bounds, Cell, Tile, with_view};
+use crate::error::{Error, Result};
+use crate::grid::{Extent, Levels, Location, Structure, Window};
+use crate::kernel::{Chunk, Runs};
+use crate::key::LayerId;
+use crate::kv::Snapshot;
+use crate::store::{ChunkReader, Grid, LayerSpec, State};
+
+/// The steps of a plan.
+#[derive(Clone, Debug)]
+pub(super) struct Cut {
+    pub(super) axis: usize,
+    pub(super) run: Run,
+}
+
+/// How a query with steps along a regular axis is answered; `None` if it has none.
+pub(super) fn plan(grid: &Grid, state: State, query: &Query) -> Result<Option<Plan>> {
+    let structure = grid.structure();
+    let Some(cuts) = query.steps.as_ref().filter(|_| structure.irregular().is_none()) else { return Ok(None) };
+    cuts.check()?;
+    let (Some(bounds), Some(base)) = (state.bounds, state.base) else {
+        return Err(Error::not_found("it is empty: nothing was put yet"));
+    };
+    let axis = Steps::all().axis(structure)?;
+    let d = structure.dimension_of(axis);
+    let level = base.cells()[d];
+    let cells = cells_of(structure, query, axis, &bounds)?;
+    let run = cuts.cells(structure, axis, level, &cells)?;
+    let run = run.ok_or_else(|| Error::not_found("no step that is asked for has anything of what was put"))?;
+    let (first, end) = (run.cells[0], run.cells[run.cells.len() - 1]);
+    // One cell stands for all of them.
+    let edges = (structure.edge(axis, level, first), structure.edge(axis, level, first.saturating_add(1)));
+    let mut one = query.clone();
+    one.steps = None;
+    one.region = match &query.region {
+        Region::All => Region::Window(bounds.along(axis, first, 1)),
+        Region::Window(window) => {
+            let levels = window.levels(structure.dimensions().len()).with(d, level);
+            Region::Window(structure.cover(window, levels).along(axis, first, 1))
+        }
+        Region::Extent(extent) => {
+            let mut sides = extent.bounds().to_vec();
+            sides[axis] = edges;
+            Region::Extent(Extent::new(sides))
+        }
+    };
+    match &mut one.detail {
+        Detail::Given => {}
+        Detail::Levels(levels) if d < levels.len() => *levels = levels.with(d, level),
+        Detail::Levels(_) => {}
+        Detail::Resolution(cell) => cell.iter_mut().skip(axis).take(1).for_each(|cell| *cell = edges.1 - edges.0),
+        Detail::Shape(shape) => shape.iter_mut().skip(axis).take(1).for_each(|len| *len = 1),
+    }
+    let first_layer = || grid.layers().first().map(|spec| Layer::Aggregate(spec.aggregation.clone()));
+    one.layer = match query.layer.clone().or_else(first_layer) {
+        Some(Layer::Base) | None => {
+            return Err(Error::not_found("steps of several cells are made by an aggregator; name its layer"));
+        }
+        layer => layer,
+    };
+    let mut plan = Plan::new(grid, state, &one)?;
+    plan.window = plan.window.along(axis, first, end.abs_diff(first));
+    let mut sides = plan.extent.bounds().to_vec();
+    sides[axis] = (run.edges[0], run.edges[run.edges.len() - 1]);
+    plan.extent = Extent::new(sides);
+    let steps = run.edges.len() as u64 - 1;
+    let cells = plan.window.along(axis, first, steps).cells();
+    if cells.is_none_or(|cells| cells > CELLS_MAX) || structure.chunk_count(&plan.window) > CHUNKS_MAX {
+        return Err(Error::invalid(format!(
+            "an answer of {steps} steps would have more than {CELLS_MAX} cells, or touch more than {CHUNKS_MAX} chunks; ask for a coarser level, longer steps or a smaller extent"
+        )));
+    }
+    plan.cut = Some(Cut { axis, run });
+    Ok(Some(plan))
+}
+
+/// The base cells along an axis that a query's region holds, of those that were put.
+fn cells_of(structure: &Structure, query: &Query, axis: usize, bounds: &Window) -> Result<std::ops::Range<i64>> {
+    let levels: Levels = bounds.levels(structure.dimensions().len());
+    let d = structure.dimension_of(axis);
+    let window = match &query.region {
+        Region::All => *bounds,
+        Region::Window(window) => {
+            structure.check(window)?;
+            structure.cover(window, window.levels(levels.len()).with(d, levels[d]))
+        }
+        Region::Extent(extent) => structure.window(extent, levels)?,
+    };
+    Ok(window.start()[axis].max(bounds.start()[axis])..window.end()[axis].min(bounds.end()[axis]))
+}
+
+/// Reads the steps of a plan.
+pub(super) fn fetch(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, cut: &Cut, freshness: Freshness) -> Result<Fetched> {
+    let ReadLayer::Aggregate(layer) = &plan.layer else {
+        return Err(Error::invalid("steps of several cells are made by an aggregator"));
+    };
+    let (chunks, structure) = (grid.chunk_reader(snapshot), grid.structure());
+    let sourced = plan.sources(chunks, freshness)?;
+    let mut columns: BTreeMap<Vec<u64>, Vec<&Sourced>> = BTreeMap::new();
+    for of in &sourced {
+        let mut codes = of.piece.location.codes.to_vec();
+        codes[cut.axis] = 0;
+        columns.entry(codes).or_default().push(of);
+    }
+    let columns: Vec<Vec<&Sourced>> = columns.into_values().collect();
+    let steps = cut.run.edges.len() - 1;
+    let (mut shape, chunk_shape) = (sizes(&plan.window.along(cut.axis, 0, 1).shape()), structure.chunk_shape());
+    shape[cut.axis] = steps;
+    let (read, inexact) = (AtomicU64::new(0), AtomicU64::new(0));
+    let runs = Runs::new(layer.rule(), (&chunk_shape, cut.axis), grid.full(plan.levels()));
+    let reader = Reader { chunks, plan, layer, cut, runs, read: &read, inexact: &inexact };
+    let bounds = |column: &Vec<&Sourced>| {
+        let piece = &column[0].piece;
+        let mut bounds = Bounds { start: piece.in_window.to_vec(), shape: piece.shape.to_vec() };
+        (bounds.start[cut.axis], bounds.shape[cut.axis]) = (0, steps);
+        bounds
+    };
+    let boxes: Vec<Bounds> = columns.iter().map(bounds).collect();
+    let mut array = Array::filled(plan.dtype, &shape, plan.fill);
+    let parts: Vec<Part> = with_view!(Array, &mut array, |array| {
+        let cells = array.as_slice_mut().ok_or_else(|| Error::invalid("a new array is in C order"))?;
+        let tiles =
+            Tile::split(cells, &shape, &boxes).map_err(|e| Error::invalid("the pieces of a window are disjoint").because(e))?;
+        columns.par_iter().zip(tiles).map(|(column, tile)| reader.column(column, tile)).collect::<Result<Vec<Part>>>()
+    })?;
+    let known = Known::of(plan, &shape, &boxes, &parts);
+    let stale = if freshness == Freshness::Fresh { Vec::new() } else { plan.stale(chunks, &sourced)? };
+    Ok(Fetched { array, known, stale, chunks_read: read.into_inner(), inexact: inexact.into_inner(), coordinates: None })
+}
+
+struct Reader<'a> {
+    chunks: ChunkReader<'a>,
+    plan: &'a Plan,
+    layer: &'a LayerSpec,
+    cut: &'a Cut,
+    runs: Runs,
+    read: &'a AtomicU64,
+    inexact: &'a AtomicU64,
+}
+
+impl Reader<'_> {
+    /// Fills the tile of a column of chunks, whose pieces follow each other along the axis.
+    fn column<T: Cell>(&self, column: &[&Sourced], mut tile: Tile<'_, T>) -> Result<Part> {
+        let (axis, cells) = (self.cut.axis, &self.cut.run.cells);
+        let mut parts: Vec<Vec<Chunk>> = vec![Vec::new(); cells.len() - 1];
+        for of in column {
+            let Some(chunk) = self.chunk(of)? else { continue };
+            let piece = &of.piece;
+            let first = self.plan.window.start()[axis].saturating_add_unsigned(piece.in_window[axis] as u64);
+            let end = first.saturating_add_unsigned(piece.shape[axis] as u64);
+            let number = |cell: i64, from: i64| usize::try_from(cell.abs_diff(from)).unwrap_or(usize::MAX);
+            for (step, ends) in cells.windows(2).enumerate().filter(|(_, ends)| ends[0] < end && ends[1] > first) {
+                let (from, to) = (ends[0].max(first), ends[1].min(end));
+                if from >= to || self.runs.takes_first() && from > ends[0] {
+                    continue;
+                }
+                let within = piece.in_chunk[axis] + number(from, first)..piece.in_chunk[axis] + number(to, first);
+                let of_run = (number(from, ends[0]), number(ends[1], ends[0]));
+                parts[step].push(self.runs.part(&chunk, within, of_run).map_err(|e| self.chunks.grid.blame(e))?);
+            }
+        }
+        if parts.iter().all(Vec::is_empty) {
+            return Ok(Part::Empty);
+        }
+        let joined = parts.into_iter().map(|parts| self.runs.join(&parts)).collect::<Result<Vec<_>>>();
+        let chunk = self.runs.conclude(&joined.map_err(|e| self.chunks.grid.blame(e))?);
+        let piece = &column[0].piece;
+        let (mut of, mut start, mut shape) = (self.chunks.grid.structure().chunk_shape(), piece.in_chunk, piece.shape);
+        (of[axis], start[axis], shape[axis]) = (cells.len() - 1, 0, cells.len() - 1);
+        let at = Boxed { of: &of, start: &start, shape: &shape };
+        let full = self.chunks.grid.full(self.plan.levels());
+        self.inexact.fetch_add(count_inexact(self.layer, &chunk, full, at), Ordering::Relaxed);
+        copy_box_of(&chunk.values, at, &mut tile)?;
+        let lengths: Vec<usize> = cells.windows(2).map(|ends| usize::try_from(ends[1].abs_diff(ends[0])).unwrap_or(1)).collect();
+        Ok(self.plan.wanted.of_layer(&self.runs.shares(chunk, &lengths), 1.0, at).blank(&mut tile, self.plan.fill))
+    }
+
+    /// The cells of the layer at a place, as runs are made of them.
+    fn chunk(&self, of: &Sourced) -> Result<Option<Chunk>> {
+        let at = &of.piece.location;
+        let chunk = match (of.source, self.plan.decoded(self.chunks)) {
+            (Source::Computed, Some(values)) => {
+                let fresh = Fresh::new(values, &self.plan.base, self.plan.built);
+                let chunk = fresh.effective(at, &of.pending)?.map(|chunk| Chunk::clone(&chunk));
+                self.read.fetch_add(fresh.chunks_read(), Ordering::Relaxed);
+                chunk
+            }
+            (Source::Stored(LayerId::BASE, from), _) if from == *at => {
+                let Some(base) = self.there(self.chunks.base(at)?, LayerId::BASE, at)? else { return Ok(None) };
+                self.read.fetch_add(1, Ordering::Relaxed);
+                let grid = self.chunks.grid;
+                let lifted = self.runs.lift(&base.weigh(grid.schema(), grid.full(at.levels())));
+                return lifted.map(Some).map_err(|e| grid.blame(e));
+            }
+            (Source::Stored(stored, from), _) => {
+                let chunk = self.there(self.chunks.layer_at(self.layer, stored, &from)?, stored, &from)?;
+                self.read.fetch_add(u64::from(chunk.is_some()), Ordering::Relaxed);
+                chunk.map(|chunk| self.chunks.spread_layer(self.layer, chunk, &from, at)).transpose()?
+            }
+            (Source::Nothing | Source::Computed, _) => None,
+        };
+        Ok(chunk.map(|chunk| self.runs.of_layer(chunk)))
+    }
+
+    /// A chunk. One that the directory was found to have must be there.
+    fn there<C>(&self, chunk: Option<C>, layer: LayerId, at: &Location) -> Result<Option<C>> {
+        match chunk {
+            None if self.plan.base.mixed().is_some() => Err(self.chunks.lost(layer, at)),
+            found => Ok(found),
+        }
+    }
+}
