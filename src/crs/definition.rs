@@ -116,8 +116,9 @@ impl Projection {
         if let (Some(azimuth), None) = (values.get(&Parameter::Azimuth).copied(), values.get(&Parameter::Rectified)) {
             values.insert(Parameter::Rectified, azimuth);
         }
-        let polar = method.name == methods::POLAR_STEREOGRAPHIC;
-        if let (true, Some(parallel)) = (polar, values.remove(&Parameter::Parallel1).filter(|_| polar)) {
+        if method.name == methods::POLAR_STEREOGRAPHIC
+            && let Some(parallel) = values.remove(&Parameter::Parallel1)
+        {
             values.insert(Parameter::Latitude, parallel);
         }
         let mut projection = Self { method, values, unit };

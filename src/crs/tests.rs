@@ -102,3 +102,25 @@ fn hostile_text_is_no_system() {
     }
     assert_eq!(definition(&"A[".repeat(10_000)), None::<Definition>);
 }
+
+/// Two standard parallels that are one, at the origin, are a cone that touches there; others stay two.
+#[test]
+fn standard_parallels_are_kept() {
+    let cone = |first: f64, second: f64| {
+        let method = Method::named("Lambert_Conformal_Conic_2SP").expect("known");
+        let values = [
+            (Parameter::Latitude, 25.0),
+            (Parameter::Longitude, -95.0),
+            (Parameter::Parallel1, first),
+            (Parameter::Parallel2, second),
+        ];
+        Projection::new(method, values.into(), 1.0)
+    };
+    let two = cone(33.0, 45.0);
+    assert_eq!([Parameter::Parallel1, Parameter::Parallel2].map(|of| two.value(of)), [33.0, 45.0]);
+    let one = cone(25.0, 25.0);
+    assert_eq!((one.method.name, one.value(Parameter::Latitude)), ("Lambert_Conformal_Conic_1SP", 25.0));
+    let polar = Method::named("Polar_Stereographic").expect("known");
+    let polar = Projection::new(polar, [(Parameter::Latitude, -90.0), (Parameter::Parallel1, -71.0)].into(), 1.0);
+    assert_eq!(polar.value(Parameter::Latitude), -71.0);
+}
