@@ -1,6 +1,6 @@
 //! Systems that are one whatever they are called, and others.
 
-use super::{Definition, argument, definition, is_geographic, kept, same, shown};
+use super::{Definition, Method, Parameter, Projection, argument, definition, is_geographic, kept, same, shown};
 
 /// A projection of longitude and latitude on an ellipsoid, with the parameters of WKT.
 fn projected(name: &str, geographic: &str, method: &str, parameters: &[(&str, f64)]) -> String {
