@@ -22,7 +22,8 @@ pub(super) fn circle(step: f64, tolerance: f64) -> Option<i64> {
 }
 
 /// The place of `len` columns whose first has the cell `first`, where `circle` cells go once round and the grid has cells from
-/// `taken.start` to `taken.end`. Columns stay where they are if the grid then goes round at most once, else they are turned.
+/// `taken.start` to `taken.end`: turned alike to where they touch what is there, else as they are, else turned alike; and where the grid would go
+/// round more than once in each way, each is turned to where the grid has it.
 ///
 /// An [`Invalid`](crate::ErrorKind::Invalid) error if the columns go round more than once.
 pub(super) fn columns(first: i64, len: u64, circle: i64, taken: Option<Range<i64>>) -> Result<Vec<Columns>> {
@@ -35,6 +36,16 @@ pub(super) fn columns(first: i64, len: u64, circle: i64, taken: Option<Range<i64
     }
     let Some(taken) = taken.filter(|taken| !taken.is_empty()) else { return Ok(vec![Columns { columns: 0..len, cell: first }]) };
     let width = taken.end.saturating_sub(taken.start).min(circle);
+    let near = first.saturating_sub(taken.start).div_euclid(circle);
+    let whole = |turns: i64| first.saturating_add(turns.saturating_mul(circle));
+    let reach = |cell: &i64| taken.end.max(cell.saturating_add_unsigned(len)).saturating_sub(taken.start.min(*cell));
+    let turned = [0, -near - 1, -near, 1 - near].map(whole);
+    let touches = |cell: &i64| *cell <= taken.end && cell.saturating_add_unsigned(len) >= taken.start;
+    let mut once = turned.into_iter().filter(|cell| reach(cell) <= circle).peekable();
+    if let Some(first) = once.peek().copied() {
+        let cell = once.find(touches).unwrap_or(first);
+        return Ok(vec![Columns { columns: 0..len, cell }]);
+    }
     // What of the grid's line goes round once together with what is taken.
     let (low, high) = (taken.start.saturating_add(width).saturating_sub(circle), taken.start.saturating_add(circle));
     let turned = |cell: i64| {
@@ -79,7 +90,10 @@ mod tests {
         assert_eq!(of(0, 360, Some(-180..180)), [(0..180, 0), (180..360, -180)]);
         assert_eq!(of(0, 360, None), [(0..360, 0)]);
         assert_eq!(of(-10, 20, Some(0..30)), [(0..20, -10)], "beside what is there");
-        assert_eq!(of(350, 10, Some(0..30)), [(0..10, 350)]);
+        assert_eq!(of(350, 10, Some(0..30)), [(0..10, -10)], "beside what is there too");
+        assert_eq!(of(0, 10, Some(350..360)), [(0..10, 360)]);
+        assert_eq!(of(180, 180, Some(0..180)), [(0..180, 180)], "as it is where that touches");
+        assert_eq!(of(200, 10, Some(0..30)), [(0..10, 200)], "as it is where nothing touches");
         assert_eq!(of(-10, 20, Some(0..360)), [(0..10, 350), (10..20, 0)]);
         let error = columns(0, 361, 360, None).expect_err("more than once round");
         assert!(error.to_string().contains("`ncks -d LON,0,359"), "{error}");
