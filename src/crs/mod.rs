@@ -23,13 +23,15 @@ use wkt::Node;
 
 /// The code that is meant by `EPSG:n` and `ESRI:n`; authority and number.
 pub(crate) fn code(text: &str) -> Option<(&'static str, u32)> {
+    // Longitude first, as all grids have it.
+    if ["OGC:CRS84", "CRS:84"].iter().any(|name| text.trim().eq_ignore_ascii_case(name)) {
+        return Some(("EPSG", 4326));
+    }
     let (authority, number) = text.trim().split_once(':')?;
     let number = number.trim().parse().ok()?;
     match authority.trim().to_uppercase().as_str() {
         "EPSG" => Some(("EPSG", number)),
         "ESRI" => Some(("ESRI", number)),
-        // Longitude first, as all grids have it.
-        "OGC" | "CRS" if number == 84 => Some(("EPSG", 4326)),
         _ => None,
     }
 }
@@ -38,9 +40,6 @@ pub(crate) fn code(text: &str) -> Option<(&'static str, u32)> {
 /// the horizontal part counts.
 pub(crate) fn kept(text: &str) -> String {
     let text = text.trim();
-    if text.eq_ignore_ascii_case("OGC:CRS84") {
-        return "EPSG:4326".to_owned();
-    }
     match code(text).or_else(|| Node::parse(text).and_then(|node| read::code(&node))) {
         Some((authority @ "EPSG", number)) => format!("{authority}:{number}"),
         _ => text.to_owned(),
