@@ -245,8 +245,8 @@ impl<'a> Search<'a> {
             };
         }
         let Some(times) = singles.first().copied() else { return Ok(None) };
-        let leads = self.header.variables.iter().filter(|of| is_lead(of) && self.is_single(of));
-        let lead = leads.filter(|of| self.header.near(self.variable, leaf(of)) == Some(*of)).next();
+        let mut leads = self.header.variables.iter().filter(|of| is_lead(of) && self.is_single(of));
+        let lead = leads.find(|of| self.header.near(self.variable, leaf(of)) == Some(*of));
         Ok(Some(Timing { axis: None, times, lead }))
     }
 }
