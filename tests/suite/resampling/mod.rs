@@ -97,8 +97,7 @@ impl World {
         let window = self.window(start, shape);
         macro_rules! put {
             ($type:ty, $nodata:expr) => {{
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small whole numbers")]
-                let cells = values.mapv(|value| value.map_or($nodata, |value| value as $type));
+                let cells = values.mapv(|value| value.map_or($nodata, <$type as gridstone::Cell>::from_f64));
                 if self.timed {
                     self.grid.put(&window, &cells).unwrap();
                 } else {
