@@ -31,16 +31,16 @@ impl GeoKeys {
         }
         let projected = self.short(key::MODEL_TYPE) == Some(1)
             || [key::PROJECTED_CRS, key::CONVERSION, key::METHOD].iter().any(|id| self.short(*id).is_some());
+        let citations = [key::PROJECTED_CITATION, key::CITATION, key::GEODETIC_CITATION];
+        let texts = || citations.iter().filter_map(|id| self.text(*id));
+        if let Some(wkt) = texts().find_map(|text| text.strip_prefix(WKT_MARK)) {
+            return Ok(Some(crs::kept(wkt)));
+        }
         // A projected file names its geodetic system as well; it is the system of the cells only if nothing is projected.
         if let Some(code) = self.code(key::GEODETIC_CRS)
             && !projected
         {
             return Ok(Some(code));
-        }
-        let citations = [key::PROJECTED_CITATION, key::CITATION, key::GEODETIC_CITATION];
-        let texts = || citations.iter().filter_map(|id| self.text(*id));
-        if let Some(wkt) = texts().find_map(|text| text.strip_prefix(WKT_MARK)) {
-            return Ok(Some(crs::kept(wkt)));
         }
         if let Some(definition) = self.definition(projected).map_err(|what| unknown(&what))? {
             return Ok(Some(definition.wkt()));

@@ -54,6 +54,8 @@ SYSTEMS = {
     "tmerc-south": "+proj=tmerc +axis=wsu +lat_0=0 +lon_0=29 +ellps=WGS84",
     "cea": "+proj=cea +lat_ts=30 +lon_0=0 +datum=WGS84",
     "moll": "+proj=moll +lon_0=5",
+    "moll-nad27": "+proj=moll +lon_0=5 +datum=NAD27",
+    "moll-coded": 'PROJCS["x",GEOGCS["NAD83",DATUM["North_American_Datum_1983",SPHEROID["GRS 1980",6378137,298.257222101]],PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433],AUTHORITY["EPSG","4269"]],PROJECTION["Mollweide"],PARAMETER["central_meridian",20],PARAMETER["false_easting",0],PARAMETER["false_northing",0],UNIT["metre",1]]',
     "geos": "+proj=geos +h=35785831 +lon_0=0 +a=6378169 +b=6356583.8",
     "longlat-sphere": "+proj=longlat +R=6371229",
     "longlat-paris": "+proj=longlat +ellps=bessel +pm=paris",
