@@ -150,9 +150,16 @@ impl Plan {
         };
         let maps = maps.map(|maps| (maps, layer.method(query)));
         let wanted = layer.wanted(gaps, maps.as_ref().map(|(_, method)| *method));
-        // How many events there are is found when they are read.
+        let plan = Self { base: all, built, bounds, layer, dtype, fill, gaps, wanted, window, extent, maps, times, cut: None };
+        plan.check_size(structure)?;
+        Ok(plan)
+    }
+
+    /// Refuses what would not fit memory. How many events there are is found when they are read.
+    fn check_size(&self, structure: &Structure) -> Result<()> {
+        let (maps, times) = (&self.maps, &self.times);
         let one = |axis: usize| times.as_ref().is_some_and(|times| times.irregular.axis == axis);
-        let sized = times.as_ref().map_or(window, |times| window.along(times.irregular.axis, *times.ticks.start(), 1));
+        let sized = times.as_ref().map_or(self.window, |times| self.window.along(times.irregular.axis, *times.ticks.start(), 1));
         let lens = |(maps, _): &(Vec<AxisMap>, Method)| {
             let mut lens = maps.iter().enumerate().filter(|(axis, _)| !one(*axis)).map(|(_, map)| map.len as u64);
             lens.try_fold(1_u64, u64::checked_mul)
@@ -172,12 +179,11 @@ impl Plan {
                 "a resampled answer may have {RESAMPLED_AXIS_MAX} cells along an axis, and be made of {RESAMPLED_MAX}; ask for less at a time, or for cells whose edges are those of a coarser level, by a level or a resolution of 2, 4, 8 .. base cells"
             )));
         }
-        let plan = Self { base: all, built, bounds, layer, dtype, fill, gaps, wanted, window, extent, maps, times, cut: None };
-        match plan.columns(structure).map(|window| structure.chunk_count(&window)) {
+        match self.columns(structure).map(|window| structure.chunk_count(&window)) {
             Some(chunks) if chunks > CHUNKS_MAX => Err(Error::invalid(format!(
                 "the read would touch {chunks} chunks, more than {CHUNKS_MAX}; ask for a coarser level or a smaller extent"
             ))),
-            _ => Ok(plan),
+            _ => Ok(()),
         }
     }
 
