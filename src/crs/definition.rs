@@ -103,7 +103,7 @@ impl Geodetic {
             self.semi_major,
             self.inverse_flattening,
             quoted(&self.meridian),
-            self.greenwich / degrees(self.unit),
+            self.greenwich,
             if self.is_in_degrees() { "degree" } else { "angle" },
             self.unit
         )

@@ -80,7 +80,9 @@ fn geodetic(node: &Node) -> Option<Geodetic> {
     let unit = unit(node).unwrap_or(DEGREE);
     let meridian = node.child(&["PRIMEM", "PRIMEMERIDIAN"]);
     let greenwich = meridian.map_or(Some(0.0), |meridian| {
-        let own = meridian.child(&UNITS).and_then(|unit| unit.number(1)).unwrap_or(unit);
+        // In WKT 1 it is in degrees, whatever the unit of the system.
+        let by_default = if node.keyword == "GEOGCS" { DEGREE } else { unit };
+        let own = meridian.child(&UNITS).and_then(|unit| unit.number(1)).unwrap_or(by_default);
         meridian.number(1).map(|value| value * degrees(own))
     })?;
     let to_wgs84 = datum.child(&["TOWGS84"]).map(|shift| {
