@@ -90,6 +90,11 @@ impl Marks {
         Ok(Self { keys: page.entries.into_iter().map(|(key, _)| key).collect(), edges })
     }
 
+    /// Whether there are any of a grid.
+    pub(crate) fn pend(grid: &Grid, snapshot: &dyn Snapshot) -> Result<bool> {
+        Ok(!snapshot.scan(Space::Dirty, &MarkKey::all(grid.id()), Order::Ascending, 1)?.entries.is_empty())
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.keys.len()
@@ -203,11 +208,15 @@ pub(crate) fn stale_windows(grid: &Grid, edges: &[Edge]) -> Vec<Window> {
 
 /// The part of a parent that an edge says is out of date, in the parent's cells.
 pub(crate) fn stale_window(grid: &Grid, edge: &Edge) -> Option<Window> {
+    let child = grid.structure().child(&edge.parent, edge.dimension, edge.child)?;
+    Some(changed_window(grid, &child, edge.parent.levels()))
+}
+
+/// The place of a chunk in cells of some levels.
+pub(crate) fn changed_window(grid: &Grid, at: &Location, levels: Levels) -> Window {
     let structure = grid.structure();
-    let child = structure.child(&edge.parent, edge.dimension, edge.child)?;
-    let levels = edge.parent.levels();
     // Between buckets it is events that change, which have no other level than that of ticks.
-    let events = structure.irregular_axis().is_some_and(|irregular| irregular.is_bucket(&edge.parent));
+    let events = structure.irregular_axis().is_some_and(|irregular| irregular.bucket == levels[irregular.dimension]);
     let levels = if events { structure.cell_levels(levels) } else { levels };
-    Some(structure.cover(&structure.chunk_window(&child), levels))
+    structure.cover(&structure.chunk_window(at), levels)
 }

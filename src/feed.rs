@@ -4,6 +4,7 @@
 //! of a higher number: [`since`] shows none at or above the lowest number that is under way. A record in the meta space says up
 //! to where entries were removed (`floor`), and how many there were at the last count.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -60,13 +61,15 @@ impl FromStr for Token {
 pub struct Change {
     /// The number of the commit's batch: [`Commit::sequence`](crate::Commit::sequence) for a put.
     pub sequence: u64,
-    /// Boxes in which base data were put, cleared or deleted, at the levels of that data; empty for an aggregation.
+    /// Boxes in which base data were put, cleared or deleted, as they were given; empty for an aggregation.
     pub base: Vec<Window>,
-    /// Boxes in which aggregates were brought up to date, in whole parts of chunks, each at the finest levels of which that is
-    /// so; empty where it was left to a later commit.
+    /// Boxes in which aggregates changed, in whole parts of chunks, each at the finest levels of which that is so, and boxes in
+    /// which layers are read no more, or again; empty where all is left to a later commit.
     pub aggregates: Vec<Window>,
-    /// The levels up to which the aggregates above these boxes were brought up to date; the base levels if none were.
+    /// The levels up to which what is stored in these boxes changed; those of the base data if no aggregate did.
     pub to: Levels,
+    /// The finest levels of base cells.
+    finest: Levels,
 }
 
 impl Change {
@@ -76,11 +79,22 @@ impl Change {
         if !self.to.covers(&levels) {
             return Vec::new();
         }
-        let dimensions = structure.dimensions().len();
-        let base = self.base.iter().filter(|window| window.levels(dimensions).covers(&levels));
-        let finer = |of: Levels| levels != of && of.covers(&levels);
-        let aggregates = self.aggregates.iter().filter(|window| !finer(window.levels(dimensions)));
-        base.chain(aggregates).map(|window| structure.cover(window, levels)).collect()
+        let (dimensions, refinable) = (structure.dimensions().len(), structure.refinable());
+        // Below the base, its cells are repeated.
+        let read: Levels = levels.iter().zip(self.finest.iter()).map(|(level, finest)| *level.max(finest)).collect();
+        let shown = |of: Levels| {
+            // Where finer ones are not stored, aggregates are inherited along the refinable dimension, unless they derive along it.
+            let inherited = (0..dimensions).any(|d| Some(d) != refinable && of[d] > self.finest[d]);
+            (0..dimensions).all(|d| read[d] >= of[d] || inherited && Some(d) == refinable)
+        };
+        let aggregates = self.aggregates.iter().filter(|window| shown(window.levels(dimensions)));
+        let mut boxes: Vec<Window> = Vec::new();
+        for window in self.base.iter().chain(aggregates).map(|window| structure.cover(window, levels)) {
+            if !boxes.iter().any(|held| structure.intersection(held, &window) == Some(window)) {
+                boxes.push(window);
+            }
+        }
+        boxes
     }
 
     /// The boxes, at some levels, in which this commit changed the data or what follows from them: what to read anew with
@@ -103,17 +117,32 @@ pub struct Changes {
 }
 
 /// What a commit changes in a grid; see [`Change`].
+#[derive(Debug)]
 pub(crate) struct Changed {
     pub(crate) base: Vec<Window>,
     pub(crate) aggregates: Vec<Window>,
     pub(crate) to: Levels,
+    /// The finest levels of base cells.
+    pub(crate) finest: Levels,
+}
+
+impl Changed {
+    /// What two parts of one commit change, the one after the other.
+    pub(crate) fn and(mut self, later: Self) -> Self {
+        self.base.extend(later.base);
+        self.aggregates.extend(later.aggregates);
+        self.to = self.to.coarser_of(&later.to);
+        self.finest = finer_of(&self.finest, &later.finest);
+        self
+    }
 }
 
 #[derive(Serialize, Deserialize)]
 struct ChangeRecord {
     base: Vec<WindowRecord>,
     aggregates: Vec<WindowRecord>,
-    to: Vec<Level>,
+    /// Those of [`Change`]: first `to`, then `finest`, which entries of long ago lack.
+    levels: Vec<Level>,
 }
 
 /// How much of a feed is kept.
@@ -129,10 +158,26 @@ struct KeptRecord {
 
 /// Adds the entry of a commit to its batch. Of what was put long ago, entries beyond what the store keeps are removed.
 pub(crate) fn record(grid: &Grid, batch: &mut Batch, number: &Number, changed: Changed) -> Result<()> {
-    let records = |windows| few(grid.structure(), windows).iter().map(WindowRecord::new).collect();
-    let record = ChangeRecord { base: records(changed.base), aggregates: records(changed.aggregates), to: changed.to.to_vec() };
+    let Changed { base, aggregates, to, finest } = changed;
+    let records = |windows: &[Window]| windows.iter().map(WindowRecord::new).collect();
+    let record = ChangeRecord {
+        base: records(&few(grid.structure(), base)),
+        aggregates: records(&few_of_each(grid.structure(), aggregates, finest)),
+        levels: to.iter().chain(finest.iter()).copied().collect(),
+    };
     batch.put(Space::Feed, feed::key(grid.id(), number.get()), encode_record(RecordKind::Change, &record)?);
     if grid.store().journal().is_due(grid.id(), LOOK_EVERY) { remove_oldest(grid, batch) } else { Ok(()) }
+}
+
+/// At most [`BOXES_MAX`] boxes of aggregates above the base in the same dimensions.
+fn few_of_each(structure: &Structure, windows: Vec<Window>, finest: Levels) -> Vec<Window> {
+    let mut above: BTreeMap<Vec<bool>, Vec<Window>> = BTreeMap::new();
+    for window in windows {
+        let levels = window.levels(finest.len());
+        let above = above.entry(levels.iter().zip(finest.iter()).map(|(level, finest)| level > finest).collect());
+        above.or_default().push(window);
+    }
+    above.into_values().flat_map(|windows| few(structure, windows)).collect()
 }
 
 /// At most [`BOXES_MAX`] boxes that hold all these. Boxes are joined with their neighbours in the row, where that adds least.
@@ -158,8 +203,13 @@ pub(crate) fn few(structure: &Structure, mut windows: Vec<Window>) -> Vec<Window
 /// The smallest box at the finer of their levels that holds two windows.
 fn join(structure: &Structure, a: &Window, b: &Window) -> Window {
     let dimensions = structure.dimensions().len();
-    let levels: Levels = a.levels(dimensions).iter().zip(b.levels(dimensions).iter()).map(|(a, b)| *a.min(b)).collect();
+    let levels = finer_of(&a.levels(dimensions), &b.levels(dimensions));
     structure.union(&structure.cover(a, levels), &structure.cover(b, levels))
+}
+
+/// The finer of two levels in each dimension.
+fn finer_of(a: &Levels, b: &Levels) -> Levels {
+    a.iter().zip(b.iter()).map(|(a, b)| *a.min(b)).collect()
 }
 
 fn kept(grid: &Grid, snapshot: &dyn Snapshot) -> Result<KeptRecord> {
@@ -246,16 +296,22 @@ pub(crate) fn since(grid: &Grid, token: &Token) -> Result<Changes> {
 
 fn decode(grid: &Grid, key: &[u8], value: &[u8]) -> Result<Change> {
     let sequence = sequence(grid, key)?;
-    let ChangeRecord { base, aggregates, to } = decode_record(RecordKind::Change, value).map_err(|e| grid.blame(e))?;
-    let structure = grid.structure();
-    let windows = |records: Vec<WindowRecord>| records.iter().map(|record| record.window(structure)).collect::<Result<_>>();
-    let levels = |to: Vec<Level>| {
-        let fits = to.len() == structure.dimensions().len();
-        let to: Levels = if fits { to.into_iter().collect() } else { return Err(Error::invalid("levels")) };
-        structure.check_levels(to).map(|()| to)
+    let ChangeRecord { base, aggregates, levels } = decode_record(RecordKind::Change, value).map_err(|e| grid.blame(e))?;
+    let (structure, dimensions) = (grid.structure(), grid.structure().dimensions().len());
+    let windows = |records: Vec<WindowRecord>| records.iter().map(|record| record.window(structure)).collect::<Result<Vec<_>>>();
+    let (to, finest) = levels.split_at(dimensions.min(levels.len()));
+    let levels = |of: &[Level]| {
+        let of: Levels =
+            if of.len() == dimensions { of.iter().copied().collect() } else { return Err(Error::invalid("levels")) };
+        structure.check_levels(of).map(|()| of)
     };
-    let change = windows(base).and_then(|base| Ok(Change { sequence, base, aggregates: windows(aggregates)?, to: levels(to)? }));
-    change.map_err(|e| grid.blame(Error::corrupt("an entry of its feed does not fit its structure")).because(e))
+    let change = || -> Result<Change> {
+        let (base, aggregates, to) = (windows(base)?, windows(aggregates)?, levels(to)?);
+        let shown = || base.iter().chain(&aggregates).map(|window| window.levels(dimensions));
+        let finest = if finest.is_empty() { shown().fold(to, |a, b| finer_of(&a, &b)) } else { levels(finest)? };
+        Ok(Change { sequence, base, aggregates, to, finest })
+    };
+    change().map_err(|e| grid.blame(Error::corrupt("an entry of its feed does not fit its structure")).because(e))
 }
 
 /// What is wrong with a feed, if anything: entries that cannot be read, or that were removed.

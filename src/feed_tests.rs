@@ -75,7 +75,8 @@ fn commit(store: &Store, grid: &Grid, number: &Number) {
     let snapshot = store.current().expect("memory");
     let mut batch = Batch::at(snapshot.as_ref());
     let base = vec![Window::new([0], [1]).at(Levels::zero(1))];
-    record(grid, &mut batch, number, Changed { base, aggregates: Vec::new(), to: Levels::zero(1) }).expect("recorded");
+    record(grid, &mut batch, number, Changed { base, aggregates: Vec::new(), to: Levels::zero(1), finest: Levels::zero(1) })
+        .expect("recorded");
     store.commit(batch, Durability::Sync).expect("committed");
 }
 

@@ -201,7 +201,7 @@ fn cleared(grid: &Grid, snapshot: &dyn Snapshot, out: &BTreeSet<Location>, numbe
     if let Some(base) = state.base.filter(|_| !out.is_empty()) {
         let base_windows = out.iter().map(|at| structure.cover(&structure.chunk_window(at), base.cells())).collect();
         let to = state.reach.unwrap_or(base.finest());
-        feed::record(grid, &mut batch, number, Changed { base: base_windows, aggregates: Vec::new(), to })?;
+        feed::record(grid, &mut batch, number, Changed { base: base_windows, aggregates: Vec::new(), to, finest: base.cells() })?;
     }
     Ok(batch)
 }

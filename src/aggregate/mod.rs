@@ -11,7 +11,7 @@ mod propagate;
 mod raise;
 mod verbs;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::AddAssign;
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ use crate::dirty::{self, ChangedTicks, Marks};
 use crate::error::{ErrorKind, Result};
 use crate::events::{Change, Column};
 use crate::feed::{self, Changed};
-use crate::grid::{Levels, Window};
+use crate::grid::{Levels, Location, Window};
 use crate::key::{DirectoryEntry, LayerId, meta};
 use crate::kv::{Batch, Snapshot, Space};
 use crate::store::{Base, Blocked, ChunkReader, ChunkWrite, Grid, Number, Written, write_reach};
@@ -55,6 +55,11 @@ impl AddAssign for Aggregated {
 /// The cells of the changed chunks that one step reads, at most.
 const CELLS_A_STEP: usize = 1 << 25;
 
+/// How many marks one step consumes, at most.
+fn marks_a_step(grid: &Grid) -> usize {
+    (CELLS_A_STEP / grid.structure().chunk_cells()).clamp(16, 4096)
+}
+
 /// Does a bounded part of the aggregation of a grid in one commit; `None` if nothing is left to do.
 pub(crate) fn step(grid: &Grid) -> Result<Option<Aggregated>> {
     grid.check_layers()?;
@@ -65,7 +70,7 @@ pub(crate) fn step(grid: &Grid) -> Result<Option<Aggregated>> {
 
 fn locked_step(grid: &Grid, blocked: &mut Blocked) -> Result<Option<Aggregated>> {
     let _span = tracing::debug_span!("aggregate", grid = grid.name()).entered();
-    let mut trials = Trials::new(blocked, (CELLS_A_STEP / grid.structure().chunk_cells()).clamp(16, 4096));
+    let mut trials = Trials::new(blocked, marks_a_step(grid));
     let mut taken = Vec::new();
     loop {
         taken.clear();
@@ -100,36 +105,64 @@ fn computed(
     number: &Number,
     (trials, taken): (&Trials<'_>, &mut Vec<Vec<u8>>),
 ) -> Result<Option<(Batch, Aggregated)>> {
-    let chunks = grid.chunk_reader(snapshot);
-    let state = grid.state(snapshot)?;
     let mut batch = Batch::at(snapshot);
     batch.expect_key(Space::Meta, meta::schema(grid.id()));
+    let mut marks = || -> Result<Marks> {
+        let marks = Marks::first_but(grid, snapshot, trials.limit(), trials.skipped())?;
+        taken.extend(marks.keys().iter().cloned());
+        Ok(marks)
+    };
+    let Some((done, changed)) = advanced(grid, snapshot, (&mut batch, number.get()), &mut marks)? else { return Ok(None) };
+    if let Some(changed) = changed {
+        feed::record(grid, &mut batch, number, changed)?;
+    }
+    Ok(Some((batch, done)))
+}
+
+/// Adds a bounded part of the aggregation that is left to do in a snapshot to a batch; `None` if nothing is. Marks that it leaves
+/// have the number `sequence`.
+pub(crate) fn advance(
+    grid: &Grid,
+    snapshot: &dyn Snapshot,
+    (batch, sequence): (&mut Batch, u64),
+) -> Result<Option<(Aggregated, Option<Changed>)>> {
+    advanced(grid, snapshot, (batch, sequence), &mut || Marks::first(grid, snapshot, marks_a_step(grid)))
+}
+
+/// The same with certain marks.
+fn advanced(
+    grid: &Grid,
+    snapshot: &dyn Snapshot,
+    (batch, sequence): (&mut Batch, u64),
+    marks: &mut dyn FnMut() -> Result<Marks>,
+) -> Result<Option<(Aggregated, Option<Changed>)>> {
+    let (chunks, state) = (grid.chunk_reader(snapshot), grid.state(snapshot)?);
     batch.expect_key(Space::Meta, meta::reach(grid.id()));
-    let (Some(base), Some(top)) = (state.base, state.top(grid.structure())) else { return Ok(None) };
+    let (Some(base), Some(bounds), Some(top)) = (state.base, state.bounds, state.top(grid.structure())) else { return Ok(None) };
     let built = state.reach.unwrap_or(base.finest());
     if !grid.layers().is_empty() && top != built {
-        return reach(grid, snapshot, (batch, number), (&base, built, top)).map(|batch| Some((batch, Aggregated::default())));
+        reach(grid, snapshot, (batch, sequence), (&base, built, top))?;
+        let aggregates = fallen(grid, &bounds, built, top);
+        let changed = (!aggregates.is_empty()).then(|| Changed { base: Vec::new(), aggregates, to: built, finest: base.cells() });
+        return Ok(Some((Aggregated::default(), changed)));
     }
-    let marks = Marks::first_but(grid, snapshot, trials.limit(), trials.skipped())?;
-    taken.extend(marks.keys().iter().cloned());
+    let marks = marks()?;
     if marks.len() == 0 {
         return Ok(None);
     }
     let (edges, changed) = (marks.edges(), marks.changed(grid));
     let stale = dirty::stale_windows(grid, &edges);
     let plan = Plan::new(chunks, edges, &base, top)?;
-    plan.expect(grid, chunks, &mut batch);
+    plan.expect(chunks, &base, batch);
     let propagation = Propagation::new(chunks, &plan, &base, built);
     let (writes, seen) = propagation.run(&|run, leaf| source(chunks, &base, run, leaf, changed.get(&leaf.at)))?;
     seen.into_iter().for_each(|key| batch.expect_key(Space::Directory, key));
-    if !writes.is_empty() {
-        let aggregates = fresh_windows(chunks, &plan, stale)?;
-        feed::record(grid, &mut batch, number, Changed { base: Vec::new(), aggregates, to: top })?;
-    }
+    let aggregates = changed_windows(chunks, &plan, stale, (&writes, &bounds))?;
+    let changed = (!writes.is_empty()).then(|| Changed { base: Vec::new(), aggregates, to: top, finest: base.cells() });
     let mut done = Aggregated { marks: marks.len() as u64, ..Aggregated::default() };
-    done += write(chunks, &mut batch, writes)?;
-    marks.clear(&mut batch);
-    Ok(Some((batch, done)))
+    done += write(chunks, batch, writes)?;
+    marks.clear(batch);
+    Ok(Some((done, changed)))
 }
 
 /// What a chunk that changed holds. Of a bucket of events, what is new of it for those who ask.
@@ -166,33 +199,54 @@ pub(crate) fn source(
 fn reach(
     grid: &Grid,
     snapshot: &dyn Snapshot,
-    (mut batch, number): (Batch, &Number),
+    (batch, sequence): (&mut Batch, u64),
     (base, built, top): (&Base, Levels, Levels),
-) -> Result<Batch> {
+) -> Result<()> {
     let edges = raise::edges(grid, snapshot, base, built, top)?;
-    raise::expect(grid, &mut batch, base, built, top);
+    raise::expect(grid, batch, base, built, top);
     let chunks = grid.chunk_reader(snapshot);
     let writes: Vec<ChunkWrite> = raise::above(grid, snapshot, base, built, top)?
         .into_iter()
         .flat_map(|at| grid.layers().iter().map(move |layer| ChunkWrite { layer: layer.id, at, what: Written::Nothing }))
         .collect();
-    write(chunks, &mut batch, writes)?;
-    write_reach(&mut batch, grid.id(), top)?;
-    dirty::mark(grid, &mut batch, edges.into_iter().map(|edge| (edge, None)), number.get());
-    Ok(batch)
+    write(chunks, batch, writes)?;
+    write_reach(batch, grid.id(), top)?;
+    dirty::mark(grid, batch, edges.into_iter().map(|edge| (edge, None)), sequence);
+    Ok(())
 }
 
-/// Where a plan brings aggregates up to date: the parts that were `stale`, and all of each aggregate that was not there.
-pub(crate) fn fresh_windows(chunks: ChunkReader<'_>, plan: &Plan, stale: Vec<Window>) -> Result<Vec<Window>> {
-    let mut windows = stale;
+/// The levels that go when the pyramid falls: all of what was put, from the finest of them on.
+fn fallen(grid: &Grid, bounds: &Window, built: Levels, top: Levels) -> Vec<Window> {
+    let (structure, cells) = (grid.structure(), bounds.levels(built.len()));
+    let falls = structure.levelled().filter(|&d| top[d] < built[d]);
+    let first = falls.filter_map(|d| Some(cells.with(d, top[d].coarser()?)));
+    first.map(|levels| structure.cover(bounds, levels)).collect()
+}
+
+/// Where a plan changes aggregates, as far as there can be data: the parts that were `stale`, and all of each aggregate that was
+/// not there, or is not any more.
+pub(crate) fn changed_windows(
+    chunks: ChunkReader<'_>,
+    plan: &Plan,
+    stale: Vec<Window>,
+    (writes, bounds): (&[ChunkWrite], &Window),
+) -> Result<Vec<Window>> {
+    let (structure, mut windows) = (chunks.grid.structure(), stale);
+    let gone = |write: &&ChunkWrite| write.layer == LayerId(1) && matches!(write.what, Written::Nothing);
+    let gone: HashSet<Location> = writes.iter().filter(gone).map(|write| write.at).collect();
     let keys: Vec<_> = plan.nodes.iter().map(|node| chunks.key(LayerId(1), &node.at)).collect();
     chunks.snapshot.get_many(Space::Directory, &keys, &mut |i, entry| {
-        if entry.is_none() {
-            windows.push(chunks.grid.structure().chunk_window(&plan.nodes[i].at));
+        let at = &plan.nodes[i].at;
+        if entry.is_none() || gone.contains(at) {
+            windows.push(dirty::changed_window(chunks.grid, at, at.levels()));
         }
         Ok(())
     })?;
-    Ok(windows)
+    let within = |window: Window| {
+        let levels = window.levels(structure.dimensions().len());
+        structure.intersection(&window, &structure.cover(bounds, levels))
+    };
+    Ok(windows.into_iter().filter_map(within).collect())
 }
 
 /// Adds chunks and their directory entries to a batch.

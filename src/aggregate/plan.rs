@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::grid::{Levels, Location};
 use crate::key::LayerId;
 use crate::kv::{Batch, Space};
-use crate::store::{Base, ChunkReader, Grid};
+use crate::store::{Base, ChunkReader};
 
 /// An aggregate to be recomputed.
 #[derive(Debug)]
@@ -46,6 +46,8 @@ pub(crate) struct Plan {
     pub(crate) leaves: Vec<Leaf>,
     /// Base chunks that become aggregates because finer data was put into their places.
     pub(crate) split: HashSet<Location>,
+    /// Base chunks that are written in the same commit.
+    pub(crate) put: HashSet<Location>,
 }
 
 /// A plan while its nodes are found.
@@ -76,18 +78,24 @@ impl Plan {
         self
     }
 
-    /// Adds leaves that feed nothing, so that they are visited all the same.
-    pub(crate) fn with_leaves(mut self, locations: impl IntoIterator<Item = Location>) -> Self {
+    /// Names the base chunks that are written. Those that feed nothing become leaves, so that they are visited all the same.
+    pub(crate) fn with_put(mut self, put: &[Location]) -> Self {
         let have: HashSet<Location> = self.leaves.iter().map(|leaf| leaf.at).collect();
-        self.leaves.extend(locations.into_iter().filter(|at| !have.contains(at)).map(|at| Leaf { at, feeds: Vec::new() }));
+        self.leaves.extend(put.iter().filter(|at| !have.contains(at)).map(|at| Leaf { at: *at, feeds: Vec::new() }));
+        self.put = put.iter().copied().collect();
         self
     }
 
-    /// Expects that nobody else recomputes one of the nodes.
-    pub(crate) fn expect(&self, grid: &Grid, chunks: ChunkReader<'_>, batch: &mut Batch) {
-        if let Some(layer) = grid.layers().first() {
-            debug_assert_ne!(layer.id, LayerId::BASE);
-            self.nodes.iter().for_each(|node| batch.expect_key(Space::Directory, chunks.key(layer.id, &node.at)));
+    /// Expects that nobody else recomputes one of the nodes, nor puts coarser base data in its place.
+    pub(crate) fn expect(&self, chunks: ChunkReader<'_>, base: &Base, batch: &mut Batch) {
+        if chunks.grid.layers().is_empty() {
+            return;
+        }
+        self.nodes.iter().for_each(|node| batch.expect_key(Space::Directory, chunks.key(LayerId(1), &node.at)));
+        for node in self.nodes.iter().filter(|node| base.mixed() == Some(node.dimension)) {
+            let over = std::iter::once(node.at).chain(base.over(chunks.grid.structure(), &node.at));
+            let over = over.filter(|at| base.has(at.levels));
+            over.for_each(|at| batch.expect_key(Space::Directory, chunks.key(LayerId::BASE, &at)));
         }
     }
 }
@@ -99,11 +107,12 @@ impl Growth<'_> {
 
     /// Finds every node at or above the parents of `edges`.
     fn climb(&mut self, edges: &[Edge]) -> Result<()> {
-        let mut waiting: Vec<Edge> = edges.iter().rev().copied().collect();
-        let mut heirs = HashSet::new();
-        while let Some(edge) = waiting.pop() {
-            if heirs.insert(edge) {
-                waiting.extend(self.heirs(&edge)?);
+        // Whether its child may be inherited from: base data is, wherever it stands.
+        let mut waiting: Vec<(Edge, bool)> = edges.iter().rev().map(|edge| (*edge, true)).collect();
+        let mut seen = HashSet::new();
+        while let Some((edge, inherited)) = waiting.pop() {
+            if inherited && seen.insert(edge) {
+                waiting.extend(self.heirs(&edge)?.into_iter().map(|heir| (heir, true)));
             }
             let Edge { parent, dimension, .. } = edge;
             if self.numbers.contains_key(&parent) {
@@ -112,14 +121,12 @@ impl Growth<'_> {
             let number = self.plan.nodes.len();
             self.numbers.insert(parent, number);
             self.plan.nodes.push(Node { at: parent, dimension, changes: 0, feeds: Vec::new(), told: false });
+            // Nothing inherits from an aggregate along the refinable dimension: where that has no child it has no data.
+            let inherited = self.base.mixed() != Some(dimension);
             for edge in parents(self.chunks.grid, &parent, Some(dimension)) {
                 if self.inside(&edge) {
                     self.inner.push((number, edge));
-                    waiting.push(edge);
-                    // Nothing inherits from what derives along the refinable dimension: where it has no child it has no data.
-                    if self.base.mixed() == Some(dimension) {
-                        heirs.insert(edge);
-                    }
+                    waiting.push((edge, inherited));
                 }
             }
         }

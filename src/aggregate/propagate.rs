@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rayon::prelude::*;
 
 use super::plan::{Feed, Leaf, Node, Plan};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::events::{Change, Events, Trie, merge_all};
 use crate::grid::{Levels, Location};
 use crate::key::LayerId;
@@ -60,8 +60,8 @@ pub(crate) struct Propagation<'a> {
     /// The levels up to which aggregates are stored now.
     built: Levels,
     arrived: Vec<Mutex<Vec<(u8, Arrival)>>>,
-    /// What became of the chunks that others may inherit from, and whether each is an aggregate of this run.
-    kept: HashMap<Location, (bool, Mutex<Option<Part>>)>,
+    /// What became of the chunks that others may inherit from.
+    kept: HashMap<Location, Mutex<Option<Part>>>,
     writes: Mutex<Vec<ChunkWrite>>,
     /// The directory's keys from which buckets were computed.
     seen: Mutex<Vec<Vec<u8>>>,
@@ -72,9 +72,9 @@ impl<'a> Propagation<'a> {
     pub(crate) fn new(chunks: ChunkReader<'a>, plan: &'a Plan, base: &'a Base, built: Levels) -> Self {
         let arrived = plan.nodes.iter().map(|_| Mutex::default()).collect();
         let inherited = |feeds: &[Feed]| feeds.iter().any(|feed| feed.above);
-        let nodes = plan.nodes.iter().filter(|node| inherited(&node.feeds)).map(|node| (node.at, true));
-        let leaves = plan.leaves.iter().filter(|leaf| inherited(&leaf.feeds)).map(|leaf| (leaf.at, false));
-        let kept = nodes.chain(leaves).map(|(at, aggregate)| (at, (aggregate, Mutex::default()))).collect();
+        let nodes = plan.nodes.iter().filter(|node| inherited(&node.feeds)).map(|node| node.at);
+        let leaves = plan.leaves.iter().filter(|leaf| inherited(&leaf.feeds)).map(|leaf| leaf.at);
+        let kept = nodes.chain(leaves).map(|at| (at, Mutex::default())).collect();
         Self { chunks, plan, base, built, arrived, kept, writes: Mutex::default(), seen: Mutex::default() }
     }
 
@@ -114,22 +114,27 @@ impl<'a> Propagation<'a> {
 
     /// Visits every leaf and computes every node. `leaf` says what became of a leaf, and may emit writes of its own. Gives all
     /// writes, and the keys of the directory that they were computed from beside those of the plan.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) if a node waits for what never comes: nothing may be committed then.
     pub(crate) fn run(self, leaf: &(dyn Fn(&Self, &'a Leaf) -> Result<Part> + Sync)) -> Result<(Vec<ChunkWrite>, Vec<Vec<u8>>)> {
         self.plan.leaves.par_iter().with_max_len(1).try_for_each(|changed| {
             let now = leaf(&self, changed)?;
             self.deliver(&changed.at, &changed.feeds, &now)
         })?;
-        debug_assert!(
-            self.plan.nodes.iter().zip(&self.arrived).all(|(node, arrived)| node.changes > 0 && lock(arrived).is_empty()),
-            "a node waits for what never comes"
-        );
+        let starved = self.plan.nodes.iter().zip(&self.arrived).find(|(node, at)| node.changes == 0 || !lock(at).is_empty());
+        if let Some((node, _)) = starved {
+            let at = self.chunks.grid.structure().describe(&node.at);
+            return Err(Error::corrupt(format!("the aggregate at {at} waits for a change that never comes; report this fault")));
+        }
         let (writes, seen) = (self.writes.into_inner(), self.seen.into_inner());
         Ok((writes.unwrap_or_else(PoisonError::into_inner), seen.unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// Hands a change to the nodes it feeds, and computes those that waited for nothing else.
     fn deliver(&self, at: &Location, feeds: &'a [Feed], now: &Part) -> Result<()> {
-        if let Some((_, kept)) = self.kept.get(at) {
+        if let Some(kept) = self.kept.get(at) {
             *lock(kept) = Some(now.clone());
         }
         for feed in feeds {
@@ -208,7 +213,7 @@ impl<'a> Propagation<'a> {
         if children.is_empty() && self.is_built(&node.at) && !node.told {
             return self.deliver(&node.at, &node.feeds, &Part::Same);
         }
-        if self.base.has(node.at.levels) && !self.plan.split.contains(&node.at) && self.chunks.exists(LayerId::BASE, &node.at)? {
+        if self.is_base(&node.at)? {
             // What was an aggregate is base data again, and nobody's parent. If that was put since, it is news above.
             self.remove(node)?;
             let now = if node.told { self.stored(&node.at)?.map_or(Part::Gone, Part::Now) } else { Part::Same };
@@ -229,7 +234,8 @@ impl<'a> Propagation<'a> {
             }
         }
         if !has_child {
-            let was = self.remove(node)? || old.is_some() || self.plan.split.contains(&node.at);
+            // Whoever was told that it changed may still have it.
+            let was = self.remove(node)? || old.is_some() || node.told || self.plan.split.contains(&node.at);
             return self.deliver(&node.at, &node.feeds, if was { &Part::Gone } else { &Part::Same });
         }
         let halving = self.chunks.grid.halving(node.dimension);
@@ -310,14 +316,14 @@ impl<'a> Propagation<'a> {
         if self.base.mixed() == Some(node.dimension) {
             return Ok(nothing);
         }
+        let aggregates = self.base.heir(child.levels).is_some();
         for above in self.chunks.above(child, self.base) {
-            let kept = self.kept.get(&above).and_then(|(_, kept)| lock(kept).clone());
-            let chunks = match kept {
-                Some(Part::Now(chunks)) if self.can_leave(child, &above)? => Some(chunks),
+            let chunks = match self.kept.get(&above).and_then(|kept| lock(kept).clone()) {
+                Some(Part::Now(chunks)) if aggregates || self.is_base(&above)? => Some(chunks),
                 Some(Part::Now(_) | Part::Gone | Part::Bucket(_)) => None,
                 Some(Part::Same) | None => match self.chunks.stored_in(&above, self.base)? {
                     Some(LayerId::BASE) if self.plan.split.contains(&above) => None,
-                    Some(layer) if layer == LayerId::BASE || self.base.heir(child.levels).is_some() => self.stored(&above)?,
+                    Some(layer) if aggregates || layer == LayerId::BASE => self.stored(&above)?,
                     _ => None,
                 },
             };
@@ -329,13 +335,10 @@ impl<'a> Propagation<'a> {
         Ok(nothing)
     }
 
-    /// Whether what this run makes of a place above a child can be inherited: where only base data can, whether it is that.
-    fn can_leave(&self, child: &Location, above: &Location) -> Result<bool> {
-        let aggregate = || -> Result<bool> {
-            let computed = self.kept.get(above).is_some_and(|(aggregate, _)| *aggregate);
-            Ok(computed || self.chunks.stored_in(above, self.base)?.is_some_and(|layer| layer != LayerId::BASE))
-        };
-        Ok(self.base.heir(child.levels).is_some() || !aggregate()?)
+    /// Whether base data stands at a location after this run, so far as there is data at all.
+    fn is_base(&self, at: &Location) -> Result<bool> {
+        let stays = self.base.has(at.levels) && !self.plan.split.contains(at);
+        Ok(stays && (self.plan.put.contains(at) || self.chunks.exists(LayerId::BASE, at)?))
     }
 
     fn encode(&self, node: &Node, now: &Part) {

@@ -18,8 +18,8 @@ Without --since it prints the token of the present. A token that is too old, or 
 
 The JSON is a line a commit, and a last line {\"token\"}:
   sequence     the number of the commit's batch
-  base         [box] in which base data changed, empty for an aggregation
-  aggregates   [box] in which aggregates were brought up to date, from the box's levels up to `to`
+  base         [box] in which base data changed, at every level up to `to`; empty for an aggregation
+  aggregates   [box] in which aggregates changed, or are read again or no more, from the box's levels up to `to`
   to           {dimension: level}
   box          {levels: {dimension: level}, window: {axis: [first, end]} in cells of these levels, extent: {axis: [lower, upper]}}")]
 pub(super) struct Changes {

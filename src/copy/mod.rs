@@ -21,7 +21,9 @@ use crate::feed::Token;
 use crate::grid::{Levels, Window};
 use crate::key::meta;
 use crate::kv::{self, Durability, Snapshot, Space};
-use crate::store::{ChunkReader, Grid, Policy, RecordKind, State, base_fill, decode_record, encode_record, unless_dropped};
+use crate::store::{
+    ChunkReader, Grid, Number, Policy, RecordKind, State, base_fill, decode_record, encode_record, unless_dropped,
+};
 use crate::writer::{Batch, settle_bounds};
 use boxes::Cut;
 use news::News;
@@ -87,7 +89,7 @@ impl Found {
         &self,
         target: &Grid,
         upto: Option<&Token>,
-        more: impl Fn(ChunkReader<'_>, &mut kv::Batch) -> Result<()>,
+        more: impl Fn(ChunkReader<'_>, &mut kv::Batch, &Number) -> Result<()>,
     ) -> Result<Self> {
         let number = target.store().reserve_sequence();
         let record = encode_record(RecordKind::Copied, &CopiedRecord { claim: number.get(), upto: upto.cloned() })?;
@@ -99,7 +101,7 @@ impl Found {
             let mut batch = kv::Batch::at(snapshot.as_ref());
             batch.expect_key(Space::Meta, meta::schema(target.id()));
             batch.expect_key(Space::Meta, meta::copied(target.id()));
-            more(target.chunk_reader(snapshot.as_ref()), &mut batch)?;
+            more(target.chunk_reader(snapshot.as_ref()), &mut batch, &number)?;
             batch.put(Space::Meta, meta::copied(target.id()), record.clone());
             match target.store().commit(batch, Durability::Sync) {
                 Err(error) if *error.kind() == ErrorKind::Conflict => {}
@@ -217,14 +219,14 @@ impl<'a> Update<'a> {
         let mut found = found;
         if !idle {
             let upto = found.upto.clone().filter(|_| !done.full);
-            found = found.replace(target, upto.as_ref(), |_, _| Ok(())).map_err(|error| match error.kind() {
+            found = found.replace(target, upto.as_ref(), |_, _, _| Ok(())).map_err(|error| match error.kind() {
                 ErrorKind::Conflict => Failed::Unclaimed,
                 _ => Failed::For(error),
             })?;
             self.copy(&found, &mut done)?;
         }
-        let settle = |chunks: ChunkReader<'_>, batch: &mut kv::Batch| match self.from.bounds {
-            Some(bounds) => settle_bounds(chunks, batch, &bounds),
+        let settle = |chunks: ChunkReader<'_>, batch: &mut kv::Batch, number: &Number| match self.from.bounds {
+            Some(bounds) => settle_bounds(chunks, batch, number, &bounds),
             None => Ok(()),
         };
         found.replace(target, Some(&news.to), settle)?;

@@ -57,6 +57,23 @@ impl Window {
         self
     }
 
+    /// The parts, of the same levels, that are not in another window.
+    pub(crate) fn without(self, other: &Self) -> Vec<Self> {
+        let (mut rest, mut parts) = (self, Vec::new());
+        for axis in 0..self.start.len() {
+            let (first, end) = (rest.start[axis], rest.end()[axis]);
+            let (from, to) = (other.start[axis].clamp(first, end), other.end()[axis].clamp(first, end));
+            if from >= to {
+                parts.push(rest);
+                return parts;
+            }
+            let slabs = [(first, from), (to, end)].into_iter().filter(|(first, end)| first < end);
+            parts.extend(slabs.map(|(first, end)| rest.along(axis, first, end.abs_diff(first))));
+            rest = rest.along(axis, from, to.abs_diff(from));
+        }
+        parts
+    }
+
     /// How many cells, unless that overflows.
     pub fn cells(&self) -> Option<u64> {
         self.shape.iter().try_fold(1_u64, |product, len| product.checked_mul(*len))

@@ -97,6 +97,14 @@ impl Batch {
         writes.chain(ranges).sum()
     }
 
+    /// Adds all of a batch that was computed from the same snapshot and shares no key with this one.
+    pub(crate) fn join(&mut self, other: Batch) {
+        self.keys.extend(other.keys);
+        self.ranges.extend(other.ranges);
+        self.deleted.extend(other.deleted);
+        self.writes.extend(other.writes);
+    }
+
     /// The deleted ranges and the writes, for an engine that keeps them.
     pub(super) fn into_parts(self) -> (Vec<(Space, KeyRange)>, Vec<Write>) {
         (self.deleted, self.writes)

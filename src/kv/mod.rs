@@ -22,6 +22,7 @@ mod batch;
 mod faulty;
 mod memory;
 mod occ;
+mod overlay;
 mod read_only;
 
 #[cfg(feature = "rocksdb")]
@@ -55,6 +56,7 @@ pub use batch::{Batch, Write};
 pub(crate) use checkpoint::restore;
 pub use faulty::{Failure, Faulty};
 pub use memory::Memory;
+pub(crate) use overlay::Overlay;
 pub use read_only::ReadOnly;
 #[cfg(feature = "rocksdb")]
 pub use rocks::{Rocks, RocksOptions};

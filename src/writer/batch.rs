@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use ndarray::ArrayViewD;
 
-use super::{Commit, Writer};
+use super::{Commit, runs};
 use crate::aggregate::background::make_room;
 use crate::array::ArrayView;
 use crate::error::{Error, ErrorKind, Result};
@@ -102,7 +102,8 @@ impl<'a> Put<'a> {
     }
 }
 
-/// Puts that are committed together: all of them or none, whichever grids they are for. Later ones lie over earlier ones.
+/// Puts and removals that are committed together: all of them or none, whichever grids they are for. They do what the same calls
+/// would one by one, in their order: later ones lie over earlier ones, and remove what these have put.
 #[derive(Clone, Debug)]
 pub struct Batch<'a> {
     store: Store,
@@ -315,9 +316,8 @@ impl<'a> Batch<'a> {
     /// Fails as a commit would now, for all but what only the commit itself can meet. Nothing is written.
     #[cfg(any(feature = "geotiff", feature = "netcdf"))]
     pub(crate) fn rehearse(&self) -> Result<()> {
-        let snapshot = self.store.current()?;
-        let (mut batch, number) = (kv::Batch::at(snapshot.as_ref()), self.store.reserve_sequence());
-        self.write(snapshot.as_ref(), (&mut batch, &mut Commit::default()), (&number, false))
+        let (snapshot, number) = (self.store.current()?, self.store.reserve_sequence());
+        self.write(snapshot.as_ref(), (&mut kv::Batch::at(snapshot.as_ref()), &mut Commit::default()), (&number, false))
     }
 
     /// The grids of this batch, each once.
@@ -367,9 +367,11 @@ impl<'a> Batch<'a> {
         (number, inline): (&Number, bool),
     ) -> Result<()> {
         for grid in self.grids() {
-            let puts: Vec<&Put<'a>> = self.puts.iter().filter(|put| put.grid.id() == grid.id()).collect();
             batch.expect_key(Space::Meta, meta::schema(grid.id()));
-            Writer::new(&grid, snapshot, puts)?.write(batch, commit, (number, inline))?;
+            let puts: Vec<&Put<'a>> = self.puts.iter().filter(|put| put.grid.id() == grid.id()).collect();
+            let (part, done) = runs::write(&grid, snapshot, &puts, (number, inline))?;
+            batch.join(part);
+            *commit += done;
         }
         Ok(())
     }

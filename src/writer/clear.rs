@@ -1,10 +1,11 @@
 //! Removing data from a window: every base chunk there at its own level, whole ones without being read.
 
 use crate::error::{Error, Result};
+use crate::feed::{self, Changed};
 use crate::grid::{CellIndex, Piece, Shape, Structure, Window};
 use crate::key::{ChunkKey, LayerId, MarkKey, meta};
 use crate::kv::{Batch, Space};
-use crate::store::{Base, ChunkReader, Grid, State, touch_base_levels, write_state};
+use crate::store::{Base, ChunkReader, Grid, Number, State, touch_base_levels, write_state};
 
 /// The most pieces that a window may be cleared in.
 pub(super) const PIECES_MAX: usize = 1 << 20;
@@ -65,7 +66,7 @@ pub(super) fn expect_alone(chunks: ChunkReader<'_>, batch: &mut Batch, new: &Sta
 }
 
 /// Writes the box of all that counts as put, in which all data must lie, unless it is so already.
-pub(crate) fn settle_bounds(chunks: ChunkReader<'_>, batch: &mut Batch, bounds: &Window) -> Result<()> {
+pub(crate) fn settle_bounds(chunks: ChunkReader<'_>, batch: &mut Batch, number: &Number, bounds: &Window) -> Result<()> {
     let (id, structure) = (chunks.grid.id(), chunks.grid.structure());
     let old = chunks.grid.state(chunks.snapshot)?;
     let base = old.base.unwrap_or_else(|| Base::new(structure, bounds.levels(structure.dimensions().len())));
@@ -73,6 +74,13 @@ pub(crate) fn settle_bounds(chunks: ChunkReader<'_>, batch: &mut Batch, bounds: 
     let new = State { bounds: Some(bounds), base: Some(base), reach: old.reach };
     if old.bounds.is_some_and(|old| structure.intersection(&old, &bounds) != Some(old)) {
         expect_alone(chunks, batch, &new)?;
+    }
+    if let (Some(before), Some(to)) = (old.bounds, old.reach)
+        && before != bounds
+    {
+        // Layers are read that were not before, or are read no more.
+        let aggregates = [before.without(&bounds), bounds.without(&before)].concat();
+        feed::record(chunks.grid, batch, number, Changed { base: Vec::new(), aggregates, to, finest: base.cells() })?;
     }
     write_state(batch, id, &old, &new)
 }

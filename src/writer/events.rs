@@ -37,7 +37,7 @@ enum What {
     Clear(RangeInclusive<i64>),
 }
 
-/// Finds the buckets of each put. `bounds` is the box of all that was put before.
+/// Finds the buckets of each put of a run. `bounds` is the box of all that was put before.
 pub(super) fn buckets(chunks: ChunkReader<'_>, bounds: Option<&Window>, puts: &[&Put<'_>]) -> Result<Buckets> {
     let (grid, structure) = (chunks.grid, chunks.grid.structure());
     let Some(irregular) = structure.irregular_axis() else { return Ok(Buckets::new()) };
@@ -45,14 +45,10 @@ pub(super) fn buckets(chunks: ChunkReader<'_>, bounds: Option<&Window>, puts: &[
     for (number, put) in puts.iter().enumerate() {
         let pieces: Vec<Piece> = match (put.flat(), put.array(), bounds) {
             (Some(flat), Some(_), _) => structure.split(&flat).collect(),
-            // What was put earlier in this batch is removed from the buckets that it lies in.
-            (Some(flat), None, _) => {
-                let within: Vec<Location> = buckets.keys().copied().collect();
-                let known = bounds.map(|bounds| structure.cover(bounds, flat.levels(structure.dimensions().len())));
-                let reach =
-                    within.iter().map(|at| structure.chunk_window(at)).chain(known).reduce(|a, b| structure.union(&a, &b));
-                let reach = reach.map(|reach| reach.along(irregular.axis, flat.start()[irregular.axis], 1));
-                let Some(part) = reach.and_then(|reach| structure.intersection(&flat, &reach)) else { continue };
+            (Some(flat), None, Some(bounds)) => {
+                let known = structure.cover(bounds, flat.levels(structure.dimensions().len()));
+                let known = known.along(irregular.axis, flat.start()[irregular.axis], 1);
+                let Some(part) = structure.intersection(&flat, &known) else { continue };
                 if structure.chunk_count(&part) > PIECES_MAX as u64 {
                     return Err(grid.blame(Error::invalid(format!(
                         "the window at {:?} lies over more than {PIECES_MAX} columns of chunks; remove less at a time",
@@ -61,7 +57,7 @@ pub(super) fn buckets(chunks: ChunkReader<'_>, bounds: Option<&Window>, puts: &[
                 }
                 structure.split(&part).collect()
             }
-            (None, _, _) => Vec::new(),
+            _ => Vec::new(),
         };
         let place = |piece: &Piece, code: u64| Piece {
             location: irregular.place(&piece.location, irregular.bucket, code),
@@ -90,10 +86,6 @@ pub(super) fn buckets(chunks: ChunkReader<'_>, bounds: Option<&Window>, puts: &[
                     codes.insert(irregular.code(irregular.bucket, of[0]));
                     Ok(())
                 })?;
-                let known = buckets.keys().filter(|at| {
-                    irregular.place(at, irregular.bucket, 0) == irregular.place(&piece.location, irregular.bucket, 0)
-                });
-                codes.extend(known.map(|at| at.codes[irregular.axis]));
                 for code in codes {
                     let piece = place(piece, code);
                     let what = What::Clear(ticks.clone());

@@ -7,22 +7,24 @@ mod clear;
 mod events;
 mod levels;
 mod places;
+mod runs;
 mod verbs;
 
 use std::collections::BTreeMap;
+use std::ops::AddAssign;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use rayon::prelude::*;
 
 use crate::aggregate::{self, Leaf, Part, Plan, Propagation};
 use crate::array::{Cell, Cells, with_dtype, with_view};
-use crate::dirty::{self, Edge, parents};
+use crate::dirty::{self, Edge, Marks, parents};
 use crate::error::{Error, Result};
-use crate::feed::{self, Changed};
-use crate::grid::{Levels, Location, Piece};
+use crate::feed::Changed;
+use crate::grid::{Levels, Location, Piece, Window};
 use crate::key::{LayerId, Ticks, meta};
 use crate::kv::{self, Snapshot, Space};
-use crate::store::{Base, BaseChunk, ChunkReader, ChunkWrite, Grid, Number, State, Written, base_fill, write_reach, write_state};
+use crate::store::{Base, BaseChunk, ChunkReader, ChunkWrite, Grid, State, Written, base_fill, write_reach, write_state};
 pub use batch::{Batch, Overlap};
 use batch::{Content, Put};
 use cells::{Blank, Laid, Target, is_blank, typed};
@@ -51,7 +53,33 @@ pub struct Commit {
     pub marks: u64,
 }
 
-/// The puts of a batch into one grid, against one snapshot.
+impl AddAssign for Commit {
+    fn add_assign(&mut self, other: Self) {
+        self.chunks += other.chunks;
+        self.aggregates += other.aggregates;
+        self.bytes += other.bytes;
+        self.marks += other.marks;
+    }
+}
+
+/// What a writer adds to a batch.
+#[derive(Debug, Default)]
+struct Done {
+    chunks: u64,
+    aggregates: u64,
+    bytes: u64,
+    /// What must be marked.
+    marks: Vec<(Edge, Option<Ticks>)>,
+    changed: Option<Changed>,
+    /// Whether all that was there is gone, marks included.
+    wiped: bool,
+}
+
+/// Writes, the keys of the directory that they were computed from, where aggregates changed, and what is left to be marked where
+/// they did not.
+type Outcome = (Vec<ChunkWrite>, Vec<Vec<u8>>, Vec<Window>, Option<Vec<(Edge, Option<Ticks>)>>);
+
+/// Puts of a batch into one grid, against one snapshot.
 struct Writer<'b, 'a> {
     grid: &'b Grid,
     chunks: ChunkReader<'b>,
@@ -104,73 +132,141 @@ impl<'b, 'a> Writer<'b, 'a> {
         Ok(Self { grid, chunks, puts, old, new, base, places, buckets: Buckets::new(), changed: Mutex::default() })
     }
 
-    fn write(&self, batch: &mut kv::Batch, commit: &mut Commit, (number, inline): (&Number, bool)) -> Result<()> {
+    /// Adds all that the puts change to a batch. `inline` says whether aggregates may be brought up to date in it; where they are
+    /// not, it is left to marks.
+    fn write(&self, batch: &mut kv::Batch, inline: bool) -> Result<Done> {
         write_state(batch, self.grid.id(), &self.old, &self.new)?;
-        self.places.expect(self.chunks, &self.base, batch);
+        self.places.expect(self.chunks, &self.base, batch)?;
         if self.puts.iter().any(|put| matches!(put.content, Content::Nothing { shrink: true })) {
             clear::expect_alone(self.chunks, batch, &self.new)?;
         }
-        if self.new.bounds.is_none() {
-            commit.chunks += self.places.leaves.len() as u64;
+        let finest = self.base.cells();
+        let put = || self.puts.iter().map(|put| put.window).collect::<Vec<_>>();
+        let Some((bounds, top)) = self.new.bounds.zip(self.new.top(self.grid.structure())) else {
             clear::wipe(self.grid, batch);
-            let base = self.puts.iter().map(|put| put.window).collect();
-            let to = self.old.reach.unwrap_or(self.base.finest());
-            return feed::record(self.grid, batch, number, Changed { base, aggregates: Vec::new(), to });
-        }
-        let Some(top) = self.new.top(self.grid.structure()) else { return Ok(()) };
-        let built = self.new.reach.unwrap_or(self.base.finest());
-        let raised = if self.grid.layers().is_empty() || top == built || !inline {
-            Vec::new()
-        } else {
-            aggregate::raise_edges(self.grid, self.chunks.snapshot, &self.base, built, top)?
+            let to = self.old.reach.unwrap_or(self.base.coarsest());
+            let changed = Some(Changed { base: put(), aggregates: Vec::new(), to, finest });
+            return Ok(Done { wiped: true, chunks: self.places.leaves.len() as u64, changed, ..Done::default() });
         };
-        let marks = self.grid.layers().is_empty() || !inline || raised.len() > INLINE_EDGES_MAX || !top.covers(&built);
-        let edges: Vec<Edge> = if marks { Vec::new() } else { self.edges().chain(raised).collect() };
-        let stale = dirty::stale_windows(self.grid, &edges);
-        let plan = Plan::new(self.chunks, edges, &self.base, top)?
-            .with_split(self.places.split.iter().copied().collect())
-            .with_leaves(self.places.order.iter().copied());
-        if !marks {
-            batch.expect_key(Space::Meta, meta::reach(self.grid.id()));
-            if top != built {
-                aggregate::expect_raise(self.grid, batch, &self.base, built, top);
-                write_reach(batch, self.grid.id(), top)?;
-            }
-            plan.expect(self.grid, self.chunks, batch);
-        }
-        let raised = if marks { self.raise_to_split(batch, built)? } else { Vec::new() };
-        let run = Propagation::new(self.chunks, &plan, &self.base, built);
-        self.split(&run, marks)?;
-        let (writes, seen) = run.run(&|run, leaf| self.leaf(run, leaf, marks))?;
+        let built = self.new.reach.unwrap_or(self.base.finest());
+        let recut = self.recut(built)?;
+        let (writes, seen, mut aggregates, marks) = match if inline { self.raised(built, top)? } else { None } {
+            Some(raised) => self.inline(batch, raised, (built, top, &bounds))?,
+            None => self.marking(batch, built)?,
+        };
         seen.into_iter().for_each(|key| batch.expect_key(Space::Directory, key));
-        let changed: Vec<Location> = writes.iter().filter(|write| write.layer == LayerId::BASE).map(|write| write.at).collect();
-        commit.chunks += changed.len() as u64;
-        commit.aggregates += (writes.len() - changed.len()) as u64;
-        if !writes.is_empty() {
-            let base = if changed.is_empty() { Vec::new() } else { self.puts.iter().map(|put| put.window).collect() };
-            let aggregates = aggregate::fresh_windows(self.chunks, &plan, stale)?;
-            let to = if marks { self.base.finest() } else { top };
-            feed::record(self.grid, batch, number, Changed { base, aggregates, to })?;
+        let of_base: Vec<Levels> =
+            writes.iter().filter(|write| write.layer == LayerId::BASE).map(|write| write.at.levels).collect();
+        let mut done = Done { chunks: of_base.len() as u64, ..Done::default() };
+        done.aggregates = (writes.len() - of_base.len()) as u64;
+        if !writes.is_empty() || !recut.is_empty() {
+            let marking = self.grid.layers().is_empty() || marks.is_some();
+            let mut to = if marking { of_base.iter().fold(self.base.finest(), |to, levels| to.coarser_of(levels)) } else { top };
+            if !recut.is_empty() {
+                to = to.coarser_of(&built);
+                aggregates.extend(recut);
+            }
+            let mut base = if of_base.is_empty() { Vec::new() } else { put() };
+            base.extend(self.places.over.iter().map(|at| self.grid.structure().chunk_window(at)));
+            done.changed = Some(Changed { base, aggregates, to, finest });
         }
-        commit.bytes += aggregate::write(self.chunks, batch, writes)?.bytes;
-        if marks && !self.grid.layers().is_empty() {
-            let edges = if self.base.irregular().is_some() { self.bucket_edges() } else { self.changed_edges(&changed) };
-            let edges: Vec<(Edge, Option<Ticks>)> =
-                edges.into_iter().chain(raised.into_iter().map(|edge| (edge, None))).collect();
-            commit.marks += edges.len() as u64;
-            dirty::mark(self.grid, batch, edges, commit.sequence);
+        done.bytes = aggregate::write(self.chunks, batch, writes)?.bytes;
+        done.marks = marks.unwrap_or_default();
+        Ok(done)
+    }
+
+    /// The edges by which the pyramid rises, if aggregates can be computed in the commit itself.
+    fn raised(&self, built: Levels, top: Levels) -> Result<Option<Vec<Edge>>> {
+        if self.grid.layers().is_empty() || !top.covers(&built) {
+            return Ok(None);
         }
-        Ok(())
+        if top == built {
+            return Ok(Some(Vec::new()));
+        }
+        let mut raised = aggregate::raise_edges(self.grid, self.chunks.snapshot, &self.base, built, top)?;
+        // What goes has no place above it along the refinable dimension.
+        let of = |edge: &Edge| self.grid.structure().child(&edge.parent, edge.dimension, edge.child);
+        let goes = |edge: &Edge| of(edge).is_some_and(|child| self.places.left.contains(&child));
+        raised.retain(|edge| self.base.mixed() != Some(edge.dimension) || !goes(edge));
+        Ok(Some(raised).filter(|raised| raised.len() <= INLINE_EDGES_MAX))
+    }
+
+    /// Writes base data and all aggregates above it.
+    fn inline(
+        &self,
+        batch: &mut kv::Batch,
+        raised: Vec<Edge>,
+        (built, top, bounds): (Levels, Levels, &Window),
+    ) -> Result<Outcome> {
+        let edges: Vec<Edge> = self.edges().chain(self.edges_of_left()).chain(raised).collect();
+        let stale = dirty::stale_windows(self.grid, &edges);
+        let plan = Plan::new(self.chunks, edges, &self.base, top)?;
+        let plan = plan.with_split(self.places.split.iter().copied().collect()).with_put(&self.places.order);
+        batch.expect_key(Space::Meta, meta::reach(self.grid.id()));
+        if top != built {
+            aggregate::expect_raise(self.grid, batch, &self.base, built, top);
+            write_reach(batch, self.grid.id(), top)?;
+        }
+        plan.expect(self.chunks, &self.base, batch);
+        let (writes, seen) = self.run(&plan, built, false)?;
+        let aggregates = aggregate::changed_windows(self.chunks, &plan, stale, (&writes, bounds))?;
+        Ok((writes, seen, aggregates, None))
+    }
+
+    /// Writes base data, and finds what must be marked above it.
+    fn marking(&self, batch: &mut kv::Batch, built: Levels) -> Result<Outcome> {
+        let plan = Plan::default().with_split(self.places.split.iter().copied().collect()).with_put(&self.places.order);
+        let raised = self.raise_to_split(batch, built)?;
+        let (writes, seen) = self.run(&plan, built, true)?;
+        if self.grid.layers().is_empty() {
+            return Ok((writes, seen, Vec::new(), None));
+        }
+        let mut marks = if self.base.irregular().is_some() { self.bucket_edges() } else { self.changed_edges(&writes) };
+        marks.extend(self.edges_of_left().chain(raised).map(|edge| (edge, None)));
+        Ok((writes, seen, Vec::new(), Some(marks)))
+    }
+
+    fn run(&self, plan: &Plan, built: Levels, marks: bool) -> Result<(Vec<ChunkWrite>, Vec<Vec<u8>>)> {
+        let run = Propagation::new(self.chunks, plan, &self.base, built);
+        self.split(&run, marks)?;
+        for at in &self.places.left {
+            let layers = self.grid.layers().iter();
+            layers.for_each(|layer| run.emit(ChunkWrite { layer: layer.id, at: *at, what: Written::Nothing }));
+        }
+        run.run(&|run, leaf| self.leaf(run, leaf, marks))
+    }
+
+    /// Where layers are read that were not before, or are read no more, since what counts as put is another box: chunks that are
+    /// out of date may stand there.
+    fn recut(&self, built: Levels) -> Result<Vec<Window>> {
+        let (structure, cells) = (self.grid.structure(), self.base.cells());
+        let cover = |bounds: Window| structure.cover(&bounds, cells);
+        let (Some(old), Some(new)) = (self.old.bounds.map(cover), self.new.bounds.map(cover)) else { return Ok(Vec::new()) };
+        // Aggregates are inherited from as far up as base data stands.
+        let inherited = self.old.base.is_some_and(|old| old.coarsest() != self.base.coarsest());
+        let shrinks = structure.intersection(&old, &new) != Some(old);
+        if built == self.base.finest() || old == new && !inherited || !shrinks && !Marks::pend(self.grid, self.chunks.snapshot)? {
+            return Ok(Vec::new());
+        }
+        Ok(if inherited { vec![structure.union(&old, &new)] } else { [old.without(&new), new.without(&old)].concat() })
     }
 
     /// The edges above the base chunks that were changed.
-    fn changed_edges(&self, changed: &[Location]) -> Vec<(Edge, Option<Ticks>)> {
+    fn changed_edges(&self, writes: &[ChunkWrite]) -> Vec<(Edge, Option<Ticks>)> {
+        let changed: Vec<Location> = writes.iter().filter(|write| write.layer == LayerId::BASE).map(|write| write.at).collect();
         // A part of a split chunk may hold nothing now; chunks between it and the finer data are new as aggregates.
         let copied = self.places.leaves.iter().filter(|at| self.split_above(at).is_some() && !changed.contains(at));
         let between = self.places.split.iter().filter(|at| !changed.contains(at));
         let changed = changed.iter().filter(|at| !self.places.split.contains(at));
         let edges = changed.chain(copied).chain(between).flat_map(|at| parents(self.grid, at, None));
         edges.map(|edge| (edge, None)).collect()
+    }
+
+    /// The edges above aggregates that go, so far as others than base data in their place derive from them.
+    fn edges_of_left(&self) -> impl Iterator<Item = Edge> {
+        let mixed = self.base.mixed();
+        let edges = self.places.left.iter().flat_map(move |at| parents(self.grid, at, mixed));
+        edges.filter(move |edge| Some(edge.dimension) != mixed)
     }
 
     /// The edges above every base chunk that is written.
@@ -250,6 +346,9 @@ impl<'b, 'a> Writer<'b, 'a> {
     fn leaf(&self, run: &Propagation<'_>, leaf: &Leaf, plain: bool) -> Result<Part> {
         let at = &leaf.at;
         if !self.places.leaves.contains(at) {
+            if self.places.left.contains(at) {
+                return Ok(Part::Gone);
+            }
             return aggregate::source(self.chunks, &self.base, run, leaf, None);
         }
         if self.base.irregular().is_some() {

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use super::levels::aggregated;
+use crate::dirty::Marks;
 use crate::error::Result;
-use crate::grid::{Location, Piece};
+use crate::grid::{Level, Location, Piece};
 use crate::key::LayerId;
 use crate::kv::{self, Space};
 use crate::store::{Base, BaseChunk, ChunkReader, Grid, expect_base_levels};
@@ -27,6 +28,11 @@ pub(super) struct Places {
     pub(super) contents: HashMap<Location, OnceLock<Arc<BaseChunk>>>,
     /// Places that rely on there being no finer data below them.
     bare: Vec<Location>,
+    /// Aggregates in these places that are left of finer data: it is gone, and its marks are pending. They go at once, since
+    /// aggregates stand neither below base data nor beside it.
+    pub(super) left: BTreeSet<Location>,
+    /// The places in which they stand.
+    pub(super) over: BTreeSet<Location>,
 }
 
 impl Places {
@@ -56,10 +62,13 @@ impl Places {
             order: Vec::new(),
             contents: HashMap::new(),
             bare: Vec::new(),
+            left: BTreeSet::new(),
+            over: BTreeSet::new(),
         };
         if let Some(mixed) = base.mixed() {
-            places.find_split(chunks, (base, before, mixed), writes)?;
-            places.refuse_coarser(chunks, (base, before, mixed))?;
+            places.find_split(chunks, (base, before, mixed), &writes)?;
+            places.refuse_coarser(chunks, (before, mixed))?;
+            places.find_left(chunks, (base, mixed), &writes)?;
         }
         places.order = in_order(chunks, &places.leaves);
         places.contents = places.split.iter().map(|at| (*at, OnceLock::new())).collect();
@@ -76,11 +85,13 @@ impl Places {
             leaves,
             contents: HashMap::new(),
             bare: Vec::new(),
+            left: BTreeSet::new(),
+            over: BTreeSet::new(),
         }
     }
 
     /// Expects what the places were found by: the chunks themselves, those above them, and that nothing is below.
-    pub(super) fn expect(&self, chunks: ChunkReader<'_>, base: &Base, batch: &mut kv::Batch) {
+    pub(super) fn expect(&self, chunks: ChunkReader<'_>, base: &Base, batch: &mut kv::Batch) -> Result<()> {
         expect_base_levels(batch, chunks.grid.id());
         let above = self.pieces.keys().flat_map(|at| chunks.above(at, base)).filter(|at| base.has(at.levels));
         let expected: HashSet<Location> = self.leaves.iter().chain(&self.split).copied().chain(above).collect();
@@ -94,6 +105,15 @@ impl Places {
             levels.into_iter().flatten().filter_map(|level| chunks.range_under(LayerId::BASE, at, level)).collect()
         };
         self.bare.iter().flat_map(finer).for_each(|range| batch.expect_range(Space::Directory, range));
+        // Nor that anybody makes an aggregate below them of data that is gone.
+        if let Some(mixed) = base.mixed().filter(|_| !self.bare.is_empty())
+            && Marks::pend(chunks.grid, chunks.snapshot)?
+        {
+            let levels = |at: &Location| levels_to(base.finest()[mixed], at.levels[mixed]);
+            let ranges = self.bare.iter().flat_map(|at| levels(at).filter_map(|level| chunks.range_under(LayerId(1), at, level)));
+            ranges.for_each(|range| batch.expect_range(Space::Directory, range));
+        }
+        Ok(())
     }
 
     /// Finds the base chunks, stored or put in this batch, above each piece.
@@ -101,9 +121,10 @@ impl Places {
         &mut self,
         chunks: ChunkReader<'_>,
         (base, before, mixed): (&Base, Option<&Base>, usize),
-        writes: impl Fn(usize, &Piece) -> bool,
+        writes: &impl Fn(usize, &Piece) -> bool,
     ) -> Result<()> {
         let structure = chunks.grid.structure();
+        let any = |pieces: &Vec<(usize, Piece)>| pieces.iter().any(|(number, piece)| writes(*number, piece));
         let mut idle = Vec::new();
         let mut known: BTreeMap<Location, bool> = BTreeMap::new();
         for (at, pieces) in &self.pieces {
@@ -115,12 +136,12 @@ impl Places {
                     _ => false,
                 };
                 known.insert(above, stored);
-                if stored || self.pieces.contains_key(&above) {
+                if stored || self.pieces.get(&above).is_some_and(any) {
                     tops.push(above);
                 }
             }
             let Some(top) = tops.last() else { continue };
-            if !pieces.iter().any(|(number, piece)| writes(*number, piece)) {
+            if !any(pieces) {
                 idle.push(*at);
                 continue;
             }
@@ -143,17 +164,11 @@ impl Places {
         Ok(())
     }
 
-    /// Refuses pieces with finer data below them, stored or put earlier in this batch.
-    fn refuse_coarser(&mut self, chunks: ChunkReader<'_>, (base, before, mixed): (&Base, Option<&Base>, usize)) -> Result<()> {
-        let structure = chunks.grid.structure();
+    /// Refuses pieces with finer data below them.
+    fn refuse_coarser(&mut self, chunks: ChunkReader<'_>, (before, mixed): (Option<&Base>, usize)) -> Result<()> {
+        let (structure, Some(before)) = (chunks.grid.structure(), before) else { return Ok(()) };
         let mut refused: BTreeSet<Location> = BTreeSet::new();
-        for (at, pieces) in &self.pieces {
-            let first = pieces.iter().map(|(number, _)| *number).min();
-            let later = |above: &Location| {
-                self.pieces.get(above).is_some_and(|above| above.iter().any(|(number, _)| Some(*number) > first))
-            };
-            refused.extend(chunks.above(at, base).into_iter().filter(later));
-            let Some(before) = before else { continue };
+        for at in self.pieces.keys() {
             if before.has(at.levels) && chunks.exists(LayerId::BASE, at)? {
                 continue;
             }
@@ -174,6 +189,33 @@ impl Places {
         let (area, remedy) = (named.join(", "), clearing(chunks.grid, mixed, &refused));
         Err(aggregated(chunks.grid, mixed, format!("there is finer data below {area}, {remedy}")))
     }
+
+    /// Finds the aggregates that are left in the places of pieces that have no finer data below them.
+    fn find_left(
+        &mut self,
+        chunks: ChunkReader<'_>,
+        (base, mixed): (&Base, usize),
+        writes: &impl Fn(usize, &Piece) -> bool,
+    ) -> Result<()> {
+        if self.bare.is_empty() || !Marks::pend(chunks.grid, chunks.snapshot)? {
+            return Ok(());
+        }
+        let put = |at: &&Location| self.pieces[*at].iter().any(|(number, piece)| writes(*number, piece));
+        for at in self.bare.iter().filter(put) {
+            for level in levels_to(base.finest()[mixed], at.levels[mixed]) {
+                let left = chunks.under(LayerId(1), at, level, usize::MAX)?;
+                self.over.extend((!left.is_empty()).then_some(*at));
+                self.left.extend(left);
+            }
+        }
+        self.left.retain(|at| !self.split.contains(at));
+        Ok(())
+    }
+}
+
+/// The levels above one, up to another.
+fn levels_to(finest: Level, level: Level) -> impl Iterator<Item = Level> {
+    std::iter::successors(finest.coarser(), |level| level.coarser()).take_while(move |above| *above <= level)
 }
 
 /// Where some chunks lie along a dimension, and what clears them.

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod aggregators;
+mod batches;
 mod catalog;
 mod check;
 #[cfg(feature = "cli")]
@@ -16,6 +17,7 @@ mod damage;
 mod errors;
 mod feed;
 mod fixture;
+mod following;
 mod grid;
 mod history;
 mod irregular;
@@ -37,4 +39,5 @@ mod validity;
 mod values;
 mod verify;
 mod version;
+mod worlds;
 mod zones;

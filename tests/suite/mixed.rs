@@ -200,3 +200,135 @@ fn i7_i8_an_aggregate_beside_base_data_is_explained_by_its_marks_until_it_is_gon
     let mut aggregates = aggregates.iter().filter(|chunk| chunk.aggregator.is_some());
     assert!(aggregates.all(|chunk| chunk.location.levels() > levels(&[1])), "none is left beside base data");
 }
+
+/// A call of [`play`].
+#[derive(Clone, Copy)]
+enum Call {
+    Put,
+    Clear,
+    Aggregate,
+}
+
+/// Makes calls, each in a window of one axis or two at a level of the last, and proves what is left.
+fn play(dimensions: Vec<Dimension>, anchor: &Window, calls: &[(Call, i8, &[(i64, u64)])]) {
+    for policy in [Policy::Manual, Policy::Inline] {
+        let store = Store::options().policy(policy).open_engine(std::sync::Arc::new(gridstone::kv::Memory::new())).unwrap();
+        let structure =
+            dimensions.iter().cloned().fold(Structure::builder(), gridstone::StructureBuilder::dimension).build().unwrap();
+        let schema = Schema::builder(structure, DType::I32).nodata(-1.0).aggregator(Aggregation::Sum).build().unwrap();
+        let grid = store.create("a", schema).unwrap();
+        let put = |window: &Window, value: i32| {
+            let shape: Vec<usize> = window.shape().iter().map(|len| usize::try_from(*len).unwrap()).collect();
+            grid.put(window, &ndarray::ArrayD::from_elem(shape, value)).unwrap();
+        };
+        put(anchor, 7);
+        for (call, level, window) in calls {
+            let mut at = vec![0; window.len()];
+            at[window.len() - 1] = *level;
+            let start: Vec<i64> = window.iter().map(|(start, _)| *start).collect();
+            let shape: Vec<u64> = window.iter().map(|(_, len)| *len).collect();
+            let window = Window::new(start.as_slice(), gridstone::Shape::from(shape.as_slice())).at(levels(&at));
+            match call {
+                Call::Put => put(&window, 1),
+                Call::Clear => drop(grid.clear(&window).unwrap()),
+                Call::Aggregate => drop(grid.aggregate().unwrap()),
+            }
+            assert_eq!(store.verify().unwrap().findings, [], "{policy:?}");
+        }
+        grid.aggregate().unwrap();
+        assert_eq!(store.verify().unwrap().findings, [], "{policy:?}");
+    }
+}
+
+/// Put coarse, aggregated, cleared; put finer in its place, and cleared too. A mark tells the aggregate between of a change, and
+/// it is not there: what lies above it has it still.
+#[test]
+fn i7_what_was_coarse_then_fine_and_is_gone_leaves_no_aggregate() {
+    let x = Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 4)]);
+    let anchor = Window::new([4000], [1]).at(levels(&[-2]));
+    play(
+        vec![x.clone()],
+        &anchor,
+        &[
+            (Call::Put, 0, &[(4, 1)]),
+            (Call::Aggregate, 0, &[(0, 1)]),
+            (Call::Clear, 1, &[(2, 1)]),
+            (Call::Put, -1, &[(8, 1)]),
+            (Call::Clear, 1, &[(2, 1)]),
+        ],
+    );
+    play(
+        vec![x],
+        &anchor,
+        &[
+            (Call::Put, -2, &[(0, 1)]),
+            (Call::Clear, -1, &[(0, 1)]),
+            (Call::Put, 1, &[(1, 1)]),
+            (Call::Clear, 0, &[(2, 2)]),
+            (Call::Put, -2, &[(-16, 1)]),
+        ],
+    );
+}
+
+/// Coarse data takes the place of fine data at one time, beside fine data at another: what is aggregated over time below it
+/// inherits from it, be it where the fine data was or beside that.
+#[test]
+fn i7_coarse_data_in_the_place_of_an_aggregate_is_inherited_over_time() {
+    let dimensions = || {
+        vec![
+            Dimension::regular("t", [Axis::new("t", 0.0, 1.0, 2)]),
+            Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 4)]).refinable(),
+        ]
+    };
+    let anchor = Window::new([0, 4000], [1, 1]).at(levels(&[0, -2]));
+    play(
+        dimensions(),
+        &anchor,
+        &[(Call::Put, -1, &[(3, 2), (1, 1)]), (Call::Clear, 1, &[(4, 1), (0, 1)]), (Call::Put, 1, &[(4, 1), (0, 1)])],
+    );
+    // The fine data that goes lies in one half of the coarse chunk, what inherits in the other.
+    for aggregated in [false, true] {
+        let mut calls: Vec<(Call, i8, &[(i64, u64)])> = vec![
+            (Call::Put, -1, &[(3, 1), (8, 8)]),
+            (Call::Put, -1, &[(4, 1), (0, 4)]),
+            (Call::Clear, -1, &[(4, 1), (0, 8)]),
+            (Call::Put, 1, &[(4, 1), (0, 4)]),
+        ];
+        if aggregated {
+            calls.insert(2, (Call::Aggregate, 0, &[(0, 1), (0, 1)]));
+        }
+        play(dimensions(), &anchor, &calls);
+    }
+}
+
+/// What is left of finer data that was removed does not hide coarser data that is put in its place, before it is aggregated away.
+#[test]
+fn coarser_data_shows_at_once_where_finer_data_was_removed() {
+    let store = Store::options().policy(Policy::Manual).open_engine(std::sync::Arc::new(gridstone::kv::Memory::new())).unwrap();
+    let grid = grid(&store, "a");
+    let fine = Window::new([0, 0], [64, 64]).at(levels(&[-1]));
+    grid.put(&fine, &Array2::from_elem((64, 64), 1.0)).unwrap();
+    grid.aggregate().unwrap();
+    grid.clear(&fine).unwrap();
+    grid.put(&Window::new([0, 0], [2, 2]).at(levels(&[2])), &Array2::from_elem((2, 2), 5.0)).unwrap();
+    let max = gridstone::Layer::Aggregate(Aggregation::Max);
+    for level in -1..=2 {
+        let cells = 64 >> (level + 1);
+        let query = Query::window(Window::new([0, 0], [cells, cells]).at(levels(&[level]))).layer(max.clone());
+        let answer = grid.read(&query).unwrap();
+        let edge = (2_i64 << (2 - level)).min(i64::try_from(cells).unwrap());
+        let stale = |y: i64, x: i64| {
+            answer.stale.iter().any(|of| (of.start()[0]..of.end()[0]).contains(&y) && (of.start()[1]..of.end()[1]).contains(&x))
+        };
+        for (number, value) in answer.array.iter_f64().enumerate() {
+            let (y, x) = (
+                i64::try_from(number).unwrap() / i64::try_from(cells).unwrap(),
+                i64::try_from(number).unwrap() % i64::try_from(cells).unwrap(),
+            );
+            let want = if y < edge && x < edge { 5.0 } else { f64::NAN };
+            assert!(value == want || value.is_nan() && want.is_nan() || stale(y, x), "level {level}, cell {y}, {x}: {value}");
+        }
+    }
+    grid.aggregate().unwrap();
+    assert_eq!(store.verify().unwrap().findings, []);
+}

@@ -28,12 +28,24 @@ struct Put {
 #[derive(Clone, Debug)]
 enum Op {
     Batch(Vec<Put>),
-    Clear { grid: usize, shrink: bool, seed: u64 },
+    Clear {
+        grid: usize,
+        shrink: bool,
+        seed: u64,
+    },
+    /// Puts and removals that meet at few places, at several levels, with nothing aggregated in between but by chance.
+    Burst {
+        grid: usize,
+        seed: u64,
+    },
     Clean(usize),
     Step(usize),
     Aggregate(usize),
     AggregateAll,
-    Reopen { how: u8, inline: bool },
+    Reopen {
+        how: u8,
+        inline: bool,
+    },
 }
 
 fn design() -> impl Strategy<Value = Design> {
@@ -50,6 +62,7 @@ fn op() -> impl Strategy<Value = Op> {
         6 => put().prop_map(|put| Op::Batch(vec![put])),
         2 => proptest::collection::vec(put(), 2..5).prop_map(Op::Batch),
         2 => (0..2_usize, any::<bool>(), any::<u64>()).prop_map(|(grid, shrink, seed)| Op::Clear { grid, shrink, seed }),
+        2 => (0..2_usize, any::<u64>()).prop_map(|(grid, seed)| Op::Burst { grid, seed }),
         1 => (0..2_usize).prop_map(Op::Clean),
         2 => (0..2_usize).prop_map(Op::Step),
         1 => (0..2_usize).prop_map(Op::Aggregate),
@@ -318,6 +331,7 @@ fn run(host: &mut dyn Host, designs: [Design; 2], ops: &[Op]) -> Result<(), Stri
                 let used: Vec<Vec<i8>> = grid.levels_in_use().unwrap().iter().map(check::numbers).collect();
                 oracle.adopt(&used, None);
             }
+            Op::Burst { grid, seed } => burst(&grids[*grid], &mut oracles[*grid], &spreads[*grid].1, *seed).map_err(blame)?,
             Op::Clean(number) => {
                 let (grid, oracle) = (&grids[*number], &mut oracles[*number]);
                 grid.clean().unwrap();
@@ -352,6 +366,55 @@ fn run(host: &mut dyn Host, designs: [Design; 2], ops: &[Op]) -> Result<(), Stri
     store.aggregate().unwrap();
     for (grid, oracle) in grids.iter().zip(&mut oracles) {
         check::drained(grid, oracle, &mut dice).map_err(|wrong| format!("at the end: grid {}: {wrong}", grid.name()))?;
+    }
+    Ok(())
+}
+
+/// Puts and clears small windows in the same few places.
+fn burst(grid: &Grid, oracle: &mut Oracle, spread: &Spread, seed: u64) -> Result<(), String> {
+    let mut dice = Dice(seed);
+    let structure = oracle.schema().structure().clone();
+    let middle: Vec<i64> = structure.axes().map(|_| dice.range(-6, 6)).collect();
+    let mut last: Option<(Vec<i8>, Vec<i64>, Vec<u64>)> = None;
+    for _ in 0..dice.range(3, 8) {
+        let (mut at, mut start, mut shape) = (spread.pick(&mut dice), Vec::new(), Vec::new());
+        for (d, dimension) in structure.dimensions().iter().enumerate() {
+            let up = at[d] - spread.base[d];
+            for axis in structure.axes_of(d) {
+                let near = if up > 0 { middle[axis] >> up } else { middle[axis] << -up };
+                let labels = dimension.labels().map_or(i64::MAX, |labels| labels.len() as i64);
+                let first = if dimension.is_fixed() { dice.range(0, labels - 1) } else { near + dice.range(-1, 2) };
+                start.push(first);
+                shape.push(u64::try_from(dice.range(1, 3).min(labels.saturating_sub(first))).unwrap());
+            }
+        }
+        // The same place once more.
+        if let Some(same) = last.take().filter(|_| dice.chance(35)) {
+            (at, start, shape) = same;
+        }
+        let window = Window::new(start.as_slice(), gridstone::Shape::from(shape.as_slice())).at(levels(&at));
+        if dice.chance(55) {
+            let holes = dice.pick(&[0, 0, 30, 100]);
+            let values: Vec<f64> = (0..shape.iter().product()).map(|_| value(&mut dice, oracle.schema(), holes)).collect();
+            let sizes: Vec<usize> = shape.iter().map(|&len| usize::try_from(len).unwrap()).collect();
+            let (array, replace) = (array(oracle.schema().dtype(), &sizes, &values), dice.chance(50));
+            let refused = has_finer(grid, &window);
+            let put = if replace { grid.replace(&window, &array) } else { grid.put(&window, &array) };
+            match put {
+                Ok(_) if !refused => oracle.put_at(&at, &start, &shape, &values, replace),
+                Err(error) if refused && matches!(error.kind(), gridstone::ErrorKind::AggregatedLevel { .. }) => {}
+                other => return Err(format!("{window:?}, to be refused {refused}: {other:?}")),
+            }
+        } else if oracle.top().is_some() {
+            grid.clear(&window).map_err(|error| error.to_string())?;
+            oracle.clear_at(&at, &start, &shape, false);
+            let used: Vec<Vec<i8>> = grid.levels_in_use().unwrap().iter().map(check::numbers).collect();
+            oracle.adopt(&used, None);
+        }
+        if dice.chance(10) {
+            grid.aggregate_step().unwrap();
+        }
+        last = Some((at, start, shape));
     }
     Ok(())
 }
