@@ -231,7 +231,11 @@ fn a_grid_begins_anew_in_one_commit() {
         assert_eq!(grid.store().verify().unwrap().findings, []);
         let top = Query::all().levels(grid.top().unwrap().unwrap().levels()).layer(Layer::Aggregate(Aggregation::Sum));
         let answer = grid.read(&top.freshness(Freshness::Fresh)).unwrap();
-        assert_eq!(answer.array.iter_f64().filter(|value| !value.is_nan()).sum::<f64>(), f64::from(2 * 8 * 2 * 2), "two cells of level 0 each");
+        assert_eq!(
+            answer.array.iter_f64().filter(|value| !value.is_nan()).sum::<f64>(),
+            f64::from(2 * 8 * 2 * 2),
+            "two cells of level 0 each"
+        );
     }
 }
 

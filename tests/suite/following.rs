@@ -417,11 +417,3 @@ fn changes_of_a_token_are_those_of_the_data_whatever_they_are_called() {
     assert_eq!(store.grid("b").unwrap().changes_since(&token).unwrap().changes.len(), 1);
     drop(b);
 }
-
-#[test]
-fn debug_seed() {
-    if let Ok(seed) = std::env::var("SEED") {
-        let seed: u64 = seed.parse().unwrap();
-        println!("{:?}", if std::env::var("EVENTS").is_ok() { events(seed) } else { history(seed) });
-    }
-}
