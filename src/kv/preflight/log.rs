@@ -54,6 +54,8 @@ pub struct Scanned {
     pub end: u64,
     /// What follows there.
     pub ending: Ending,
+    /// Whether that is a record that is sound as far as the file goes: the write of it has failed.
+    pub cut: bool,
 }
 
 /// The beginning of a record.
@@ -83,11 +85,12 @@ pub fn scan<E: From<io::Error>>(
             }
             let offset = block.offset(at);
             let Some((fragment_type, payload)) = fragment(rest) else {
+                let cut = !block.is_whole() && is_cut(rest);
                 let ending = classify(block, at, &mut source)?;
-                return Ok(Scanned { end, ending });
+                return Ok(Scanned { end, ending, cut });
             };
             at += HEADER_BYTES + payload.len();
-            let foreign = Scanned { end, ending: Ending::Foreign { at: offset, fragment_type } };
+            let foreign = Scanned { end, ending: Ending::Foreign { at: offset, fragment_type }, cut: false };
             let (begins, head) = match (fragment_type, open.take()) {
                 (FULL | FIRST, None) => (offset, Vec::new()),
                 (MIDDLE | LAST, Some(open)) => open,
@@ -103,7 +106,7 @@ pub fn scan<E: From<io::Error>>(
         }
     }
     let ending = if open.is_none() && end >= block.trailer() { Ending::Clean } else { Ending::Torn { resumes: None } };
-    Ok(Scanned { end, ending })
+    Ok(Scanned { end, ending, cut: open.is_some() })
 }
 
 fn extended(mut head: Vec<u8>, payload: &[u8], head_bytes: usize) -> Vec<u8> {
@@ -122,6 +125,12 @@ fn fragment(bytes: &[u8]) -> Option<(u8, &[u8])> {
     // Zeros are no record, whatever a checksum of nothing says.
     (fragment_type != 0 && le_u32(header, 0)? == masked(crc32c::crc32c(covered)))
         .then(|| (fragment_type, &bytes[HEADER_BYTES..end]))
+}
+
+/// Whether the file ends within the fragment at the front.
+fn is_cut(bytes: &[u8]) -> bool {
+    let length = bytes.get(4..6).map(|length| usize::from(u16::from_le_bytes([length[0], length[1]])));
+    length.is_none_or(|length| HEADER_BYTES + length > bytes.len())
 }
 
 /// The database stores checksums of data that may itself hold checksums in this form.

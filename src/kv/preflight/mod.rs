@@ -95,17 +95,20 @@ fn inspect_logs(directory: &Path, promised: Watermark, manifest: &Manifest, find
                     findings.damage.push(damaged(&path, at, &text));
                 }
                 // What follows a hole does not count, be it as sound as it may.
-                Scanned { end: at, ending: Ending::Torn { resumes: None } }
+                Scanned { end: at, ending: Ending::Torn { resumes: None }, cut: false }
             }
             scanned => stop_at_meaning(&path, scanned, findings)?,
         };
+        let synced = manifest.logs.get(&number).copied().unwrap_or(0);
+        let length = fs::metadata(&path).map_err(|error| unreadable(&path, error))?.len();
+        // The database counts what a write that failed has left as synced too, and asks for a file of that length.
+        let failed = scanned.end < synced && scanned.cut && length >= synced;
         if position.lost && scanned.end == 0 {
             findings.orphans.push(path.clone());
-        } else {
+        } else if !failed {
             note_ending(&path, scanned, position.last < promised.sequence, findings);
         }
-        let synced = manifest.logs.get(&number).copied().unwrap_or(0);
-        if scanned.end < synced {
+        if scanned.end < synced && !failed {
             findings.damage.push(damaged(&path, scanned.end, &format!("{synced} bytes of it had been synced")));
         }
     }
@@ -164,9 +167,9 @@ fn stop_at_meaning(path: &Path, scanned: Result<Scanned, Failure>, findings: &mu
         Err(Failure::Read(error)) => Err(unreadable(path, error)),
         Err(Failure::Meaning { at, error }) => {
             findings.damage.push(error);
-            Ok(Scanned { end: at, ending: Ending::Torn { resumes: None } })
+            Ok(Scanned { end: at, ending: Ending::Torn { resumes: None }, cut: false })
         }
-        Err(Failure::Hole { at, .. }) => Ok(Scanned { end: at, ending: Ending::Torn { resumes: None } }),
+        Err(Failure::Hole { at, .. }) => Ok(Scanned { end: at, ending: Ending::Torn { resumes: None }, cut: false }),
     }
 }
 

@@ -247,6 +247,14 @@ fn a_closed_log_that_the_manifest_knows_must_be_there() {
     assert!(complaint(&found(&store(&manifest, &[]), promised)).contains("log 000009.log of 90 bytes is missing"));
     assert_eq!(complaint(&found(&store(&manifest, &[(9, &log)]), promised)), "");
     assert!(complaint(&found(&store(&manifest, &[(9, &log[..89])]), promised)).contains("90 bytes of it had been synced"));
+    // What a failed write has left is counted by the database as synced.
+    let failed = &log_of(&[batch(801, 1, 9), batch(802, 1, 500)])[..90];
+    let findings = found(&store(&manifest, &[(9, failed)]), promised);
+    assert_eq!((complaint(&findings).as_str(), findings.sequence, findings.tails.len()), ("", 801, 0));
+    let mut flipped = log_of(&[batch(801, 1, 9), batch(802, 1, 43)]);
+    assert_eq!(flipped.len(), 90);
+    flipped[80] ^= 1;
+    assert!(complaint(&found(&store(&manifest, &[(9, &flipped)]), promised)).contains("90 bytes of it had been synced"));
 }
 
 proptest! {
@@ -259,7 +267,7 @@ proptest! {
         let log = log_of(&records);
         let (read, scanned) = scan_all(&log);
         prop_assert_eq!(&read, &records);
-        prop_assert_eq!(scanned, Scanned { end: log.len() as u64, ending: Ending::Clean });
+        prop_assert_eq!(scanned, Scanned { end: log.len() as u64, ending: Ending::Clean, cut: false });
         let (read, scanned) = scan_all(&log[..cut.index(log.len() + 1)]);
         prop_assert!(records.starts_with(&read));
         let no_damage = [Ending::Clean, Ending::Torn { resumes: None }];

@@ -88,7 +88,7 @@ fn last_whole(version: Version, promised: Watermark, files: &DataFiles, findings
     match whole.filter(|end| *end > 0 && version.keeps(promised, *end)) {
         Some(end) => {
             let cut = read(version.number, version.path, end, findings, &mut |_, _| ())?;
-            Ok(Version { scanned: Scanned { end, ending: Ending::Torn { resumes: None } }, ..cut })
+            Ok(Version { scanned: Scanned { end, ending: Ending::Torn { resumes: None }, cut: false }, ..cut })
         }
         None => Ok(version),
     }
