@@ -76,7 +76,8 @@ pub(super) fn decode<T: Cell>(raw: &[u8], coding: &Coding, rows_needed: usize) -
     if got < needed {
         return Err(too_few(got, needed));
     }
-    if coding.predictor != Predictor::FloatingPoint && !coding.order.is_native() && !coding.compression.is_image() {
+    // What codecs give is in the file's order too: writers swap bytes before they encode.
+    if coding.predictor != Predictor::FloatingPoint && !coding.order.is_native() {
         predictor::swap_bytes(bytes, size);
     }
     match coding.predictor {

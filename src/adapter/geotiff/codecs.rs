@@ -35,6 +35,13 @@ impl Codec {
             Compression::Jpeg => {
                 codec.tables = source.text_bytes(directory, tag::JPEG_TABLES)?;
                 codec.ycbcr = source.unsigned_one(directory, tag::PHOTOMETRIC)? == Some(6);
+                let shared = source.unsigned_list(directory, tag::YCBCR_SUBSAMPLING)?;
+                // Two by two unless it says otherwise. Decoders differ by tens of a colour's 256 steps.
+                if codec.ycbcr && shared != [1, 1] {
+                    return Err(Error::invalid(
+                        "the JPEG blocks of the TIFF have colours that several cells share (YCbCr), which decoders spread differently; take those of GDAL with `gdal_translate -co PHOTOMETRIC=RGB -co COMPRESS=DEFLATE FILE CONVERTED.tif`",
+                    ));
+                }
             }
             Compression::Lerc => {
                 codec.packed = source.unsigned_list(directory, tag::LERC_PARAMETERS)?.get(1).copied().unwrap_or(0);
@@ -131,7 +138,10 @@ fn lerc(raw: &[u8], coding: &Coding, out: &mut [u8]) -> Result<usize> {
         2 => zstd::bulk::decompress(raw, most).map_err(|cause| damaged("Zstandard").because(cause))?,
         other => return Err(Error::invalid(format!("LERC packed in the way {other} is not known"))),
     };
-    let failed = |cause: lerc_core::Error| damaged("LERC").because(std::io::Error::other(cause.to_string()));
+    let failed = |cause: lerc_core::Error| {
+        let why = "a LERC block cannot be read; if it is sound, convert the file with `gdal_translate -co COMPRESS=DEFLATE FILE CONVERTED.tif`";
+        Error::invalid(why).because(std::io::Error::other(cause.to_string()))
+    };
     let info = lerc_reader::inspect_first(&blob).map_err(failed)?;
     let (rows, cols, samples) = (info.height as usize, info.width as usize, info.depth as usize);
     // What the header claims is held against the block before anything is allocated for it.

@@ -37,6 +37,7 @@ pub(super) mod tag {
     pub(in super::super) const EXTRA_SAMPLES: u16 = 338;
     pub(in super::super) const SAMPLE_FORMAT: u16 = 339;
     pub(in super::super) const JPEG_TABLES: u16 = 347;
+    pub(in super::super) const YCBCR_SUBSAMPLING: u16 = 530;
     pub(in super::super) const LERC_PARAMETERS: u16 = 50674;
     pub(in super::super) const PIXEL_SCALE: u16 = 33550;
     pub(in super::super) const TIEPOINT: u16 = 33922;
@@ -147,19 +148,21 @@ pub(super) struct Source<R> {
 }
 
 impl<R: Read + Seek> Source<R> {
-    /// Reads the header and all directories of the file's chain, the first of which is there.
-    pub(super) fn open(reader: R) -> Result<(Self, Vec<Directory>)> {
-        let (mut source, mut at) = Self::header(reader)?;
-        let (mut directories, mut seen) = (Vec::new(), BTreeSet::new());
-        while directories.is_empty() || at != 0 {
-            if !seen.insert(at) || seen.len() > DIRECTORIES_MAX {
-                return Err(Error::invalid("the TIFF is damaged: its chain of images does not end"));
-            }
-            let directory = source.directory(at)?;
-            at = directory.next;
+    /// Reads the header and the directories of the file's chain, as far as it can be followed, and says whether that is to its end.
+    pub(super) fn open(reader: R) -> Result<(Self, Vec<Directory>, bool)> {
+        let (mut source, at) = Self::header(reader)?;
+        let first = source.directory(at)?;
+        let (mut next, mut seen) = (first.next, BTreeSet::from([at]));
+        let mut directories = vec![first];
+        while next != 0 {
+            let fresh = seen.insert(next) && seen.len() <= DIRECTORIES_MAX;
+            let Some(directory) = fresh.then(|| source.directory(next).ok()).flatten() else {
+                return Ok((source, directories, false));
+            };
+            next = directory.next;
             directories.push(directory);
         }
-        Ok((source, directories))
+        Ok((source, directories, true))
     }
 
     /// Reads the header; the offset of the first directory.
@@ -211,7 +214,14 @@ impl<R: Read + Seek> Source<R> {
             }
             entry_at += entry_len;
         }
-        let next = order.unsigned(&self.bytes(first + count * entry_len, field_len, "the link to the next image")?);
+        // Some writers end the file here.
+        let link = first + count * entry_len;
+        let next = if link == self.len {
+            0
+        } else {
+            // A link that is cut off leads nowhere.
+            self.bytes(link, field_len, "the link to the next image").map_or(u64::MAX, |bytes| order.unsigned(&bytes))
+        };
         Ok(Directory { entries, next })
     }
 

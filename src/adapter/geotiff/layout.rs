@@ -64,7 +64,7 @@ impl Compression {
 }
 
 impl Compression {
-    /// Whether a codec of images gives cells in this machine's order.
+    /// Whether a codec of pictures or rasters decodes a block as a whole.
     pub(super) fn is_image(self) -> bool {
         matches!(self, Compression::Jpeg | Compression::WebP | Compression::Lerc)
     }

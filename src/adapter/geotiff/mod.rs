@@ -7,7 +7,7 @@
 //! | | read | written |
 //! |---|---|---|
 //! | container | TIFF and BigTIFF, both byte orders, strips and tiles, chunky and separate bands, absent (sparse) blocks | this machine's byte order, tiles, separate bands, BigTIFF where needed |
-//! | compression | none, LZW, Deflate (8 and 32946), Zstandard (50000), PackBits, LZMA; JPEG (YCbCr too), WebP, LERC | none, Deflate, Zstandard |
+//! | compression | none, LZW, Deflate (8 and 32946), Zstandard (50000), PackBits, LZMA; JPEG (YCbCr if each cell has its own colour), WebP, LERC | none, Deflate, Zstandard |
 //! | predictor | 1, 2 (8 to 64 bits), 3 (32 and 64 bits) | 1, 2, 3 |
 //! | cells | the ten types of [`DType`](crate::DType); integers of 1 to 31 bits, floats of 16 | the ten types |
 //! | georeferencing | pixel scale and tiepoint, or a transformation without rotation; pixel is area and pixel is point | pixel scale and tiepoint, or a transformation where rows run south to north |

@@ -168,7 +168,7 @@ impl GeoTiff {
                 "the mask beside the file (`.msk`) has other cells than the file; remove it, or make it anew with `gdal_translate -co COMPRESS=DEFLATE FILE MASKED.tif`",
             ));
         }
-        self.mask = Some(Mask::Beside(Box::new(mask)));
+        (self.mask, self.header.masked) = (Some(Mask::Beside(Box::new(mask))), true);
         Ok(())
     }
 }
@@ -176,7 +176,7 @@ impl GeoTiff {
 impl<R: Read + Seek> GeoTiff<R> {
     /// Reads the header of a file that is open, or held in memory.
     pub fn from_reader(reader: R) -> Result<Self> {
-        let (mut source, directories) = Source::open(reader)?;
+        let (mut source, directories, whole) = Source::open(reader)?;
         let Some((directory, further)) = directories.split_first() else {
             return Err(Error::invalid("the TIFF has no image"));
         };
@@ -186,6 +186,9 @@ impl<R: Read + Seek> GeoTiff<R> {
         let crs = keys.system()?;
         let mut notes = keys.notes(crs.as_deref());
         notes.extend(pages.note());
+        if !whole {
+            notes.push("the list of the file's further images is damaged, so there may be more than can be seen".to_owned());
+        }
         let nodata = match source.text(directory, tag::GDAL_NODATA)? {
             text if text.trim().is_empty() => None,
             text => nodata::parse(&text, layout.dtype).map_err(|note| notes.push(note)).ok(),

@@ -31,6 +31,13 @@ fn gdal_name(dtype: DType) -> &'static str {
 /// Refuses a file whose values the grid cannot hold.
 pub(super) fn check_type(schema: &Schema, header: &Header) -> Result<()> {
     let (from, to) = (header.values(), schema.dtype());
+    if let (Some(of_file), Some(of_grid)) = (header.unit(), schema.unit())
+        && one_unit(of_file) != one_unit(of_grid)
+    {
+        return Err(Error::invalid(format!(
+            "the unit of the file's values is `{of_file}`, the grid's `{of_grid}`; make a grid for it with `gridstone create --like`, or, if the unit is wrong, leave it out with `gdal_translate -co PROFILE=GeoTIFF FILE UNITLESS.tif`"
+        )));
+    }
     if widens(from, to) {
         return Ok(());
     }
@@ -43,6 +50,14 @@ pub(super) fn check_type(schema: &Schema, header: &Header) -> Result<()> {
         "the file's cells are {from}, and not all of their values fit the grid's {to}; if the file's do, convert it with `gdal_translate -ot {} FILE FITTING.tif`",
         gdal_name(to)
     )))
+}
+
+/// A unit in one spelling: elevations are in `m`, `metre` and `meters`.
+fn one_unit(unit: &str) -> &str {
+    match unit.trim() {
+        "metre" | "meter" | "metres" | "meters" | "Meter" | "Metre" => "m",
+        other => other,
+    }
 }
 
 /// How the cells of one file become the grid's.

@@ -6,7 +6,7 @@ use ndarray::{ArrayD, Axis};
 
 use crate::adapter::geotiff::{self, GeoTiff, LazyFile};
 use crate::adapter::imported::{Checked, Imported};
-use crate::array::{Array, with_view};
+use crate::array::{Array, Cell, with_view};
 use crate::error::{Error, Result};
 use crate::grid::{Level, Window};
 use crate::kv::Durability;
@@ -91,10 +91,11 @@ impl<R: Read + Seek> Import<R> {
 
     /// Reads all of the file, and says whether it can be written. `progress` is told how many cells were read.
     pub fn check(&mut self, progress: &mut dyn FnMut(u64)) -> Result<Checked> {
-        let mut checked = Checked::default();
+        let mut checked = Checked { is_blank: true, ..Checked::default() };
         for part in self.plan() {
             let values = self.values(&part)?;
             checked.nodata_cells += values.collisions;
+            checked.is_blank &= !values.pieces.iter().any(|piece| piece.has_data(self.grid.schema().nodata()));
             if self.overlap == Overlap::Refuse {
                 let mut batch = self.grid.store().batch();
                 self.put(&mut batch, &values)?;
@@ -227,4 +228,18 @@ struct Piece {
     window: Window,
     array: Array,
     valid: Option<ArrayD<u8>>,
+}
+
+impl Piece {
+    /// Whether any of its cells has data.
+    fn has_data(&self, nodata: Option<f64>) -> bool {
+        fn any<T: Cell>(cells: &ArrayD<T>, nodata: Option<f64>) -> bool {
+            let nodata = nodata.map(T::from_f64);
+            cells.iter().any(|cell| !cell.is_nan() && Some(*cell) != nodata)
+        }
+        match &self.valid {
+            Some(valid) => valid.iter().any(|valid| *valid != 0),
+            None => with_view!(Array, &self.array, |cells| any(cells, nodata)),
+        }
+    }
 }

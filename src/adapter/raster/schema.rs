@@ -48,6 +48,9 @@ pub fn schema_like(header: &Header, like: &Like) -> Result<Schema> {
     if let Some(nodata) = nodata {
         schema = schema.nodata(nodata);
     }
+    if let Some(unit) = header.unit() {
+        schema = schema.unit(unit);
+    }
     like.aggregators.iter().fold(schema, |schema, aggregator| schema.aggregator(aggregator.clone())).build()
 }
 
