@@ -40,7 +40,7 @@ impl Grid {
         super::version::version(self, query)
     }
 
-    /// What [`read`](Self::read) would do, without reading a chunk.
+    /// What [`read`](Self::read) would do, without reading a chunk, but those that tell which event stands for a moment.
     pub fn explain(&self, query: &Query) -> Result<Explanation> {
         super::explain::explain(self, query)
     }
@@ -48,7 +48,7 @@ impl Grid {
     /// The stored chunks that serve a query, each with the part of the query's window that it serves: the optimal set for an
     /// extent and a resolution. At each place it is the chunk that [`read`](Self::read) takes its cells from, as stored: the one
     /// at the query's levels, else the nearest coarser one along the refinable dimension. No place is served twice, but that steps
-    /// of several events are made of bins and of what lies below them; where none serves, there is no data. No chunk is read.
+    /// of several events are made of bins and of what lies below them; where none serves, there is no data. No chunk is read, but those that tell which event stands for a moment.
     ///
     /// # Errors
     ///

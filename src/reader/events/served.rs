@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
+use std::sync::atomic::Ordering;
 
 use super::super::query::Freshness;
 use super::super::serving::Served;
@@ -51,7 +52,8 @@ pub(in super::super) fn counts(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan
             stale += if place.pending.is_empty() { 0 } else { found.read + stored };
         }
     }
-    Ok((read, stale))
+    // To choose the event that stands for a moment takes the cells of those near it.
+    Ok((read + reader.read.load(Ordering::Relaxed), stale))
 }
 
 /// Adds all that an answer is made of to a digest, and says which parts of it are out of date.

@@ -33,10 +33,16 @@ fn cells(grid: &Grid, answer: &Answer) -> BTreeMap<Vec<i64>, (u64, Vec<i64>)> {
 /// A cell that differs and is not called stale, if there is one.
 fn difference(grid: &Grid, stored: &Answer, fresh: &Answer) -> Option<String> {
     let (had, has) = (cells(grid, stored), cells(grid, fresh));
+    // A step is stale where any of its ticks is.
+    let steps = stored.coordinates.as_ref().filter(|of| stored.window.levels(2)[0] == Level::ZERO && of.width > 1);
+    let last = |axis: usize, cell: i64| match steps.filter(|of| of.axis == axis) {
+        Some(of) => cell + i64::try_from(of.width).unwrap() - 1,
+        None => cell,
+    };
     let is_stale = |cell: &[i64]| {
-        let within =
-            |window: &Window| (0..cell.len()).all(|axis| (window.start()[axis]..window.end()[axis]).contains(&cell[axis]));
-        stored.stale.iter().any(within)
+        let meets =
+            |window: &Window, axis: usize| window.start()[axis] <= last(axis, cell[axis]) && cell[axis] < window.end()[axis];
+        stored.stale.iter().any(|window| (0..cell.len()).all(|axis| meets(window, axis)))
     };
     let differs = |place: &&Vec<i64>| had.get(*place).map(|(value, _)| value) != has.get(*place).map(|(value, _)| value);
     let places = had.keys().chain(has.keys()).filter(differs);
