@@ -112,11 +112,17 @@ enum Verb {
 impl Verb {
     /// Whether it never writes to a store.
     fn only_reads(&self) -> bool {
-        match self {
-            Self::Info(_) | Self::Ls(_) | Self::Read(_) | Self::Series(_) | Self::Explain(_) | Self::Stats(_) => true,
-            Self::Changes(_) | Self::Verify(_) => true,
-            _ => false,
-        }
+        matches!(
+            self,
+            Self::Info(_)
+                | Self::Ls(_)
+                | Self::Read(_)
+                | Self::Series(_)
+                | Self::Explain(_)
+                | Self::Stats(_)
+                | Self::Changes(_)
+                | Self::Verify(_)
+        )
     }
 }
 

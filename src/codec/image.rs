@@ -276,8 +276,9 @@ fn whole(value: f64, scale: f64) -> u64 {
 }
 
 #[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "the low half is what is wanted")]
 fn low(word: u64) -> u32 {
-    (word & u64::from(u32::MAX)) as u32
+    word as u32
 }
 
 /// The cell that is a whole number divided by a power of ten.

@@ -23,18 +23,18 @@ const ROW: usize = 32;
 const HEAD: usize = 2;
 const PATCHES_MAX: usize = 255;
 
-/// The rows of a word's bits.
+/// Words a row.
 const fn lanes<W>() -> usize {
     ROW / size_of::<W>()
 }
 
-fn bits<W>() -> usize {
+const fn bits<W>() -> usize {
     8 * size_of::<W>()
 }
 
 /// The bytes of the rows of so many words at a width.
-fn rows_len<W>(words: usize, width: usize) -> usize {
-    (words.div_ceil(lanes::<W>()) * width).div_ceil(bits::<W>()) * ROW
+fn rows_len<W>(words: usize, width: u32) -> usize {
+    (words.div_ceil(lanes::<W>()) * width as usize).div_ceil(bits::<W>()) * ROW
 }
 
 /// Appends the packed form of words, unless it would have `most` bytes or more: then it says `false`, and what it appended is
@@ -46,7 +46,7 @@ pub(super) fn pack<W: Word>(words: &[W], most: usize, out: &mut Vec<u8>) -> bool
     let mut padded = [W::default(); BLOCK];
     for (number, block) in words.chunks(BLOCK).enumerate() {
         let (width, patches) = width_of(block);
-        let head = [width, patches].map(|part| u8::try_from(part).unwrap_or(u8::MAX));
+        let head = [u8::try_from(width).unwrap_or(u8::MAX), u8::try_from(patches).unwrap_or(u8::MAX)];
         out[start + HEAD * number..][..HEAD].copy_from_slice(&head);
         if width > 0 {
             let at = out.len();
@@ -70,7 +70,7 @@ pub(super) fn pack<W: Word>(words: &[W], most: usize, out: &mut Vec<u8>) -> bool
 
 /// Appends the places of a block's words of more than `width` bits, and what is left of each above them.
 #[inline(always)]
-fn patch<W: Word>(block: &[W], width: usize, patches: usize, out: &mut Vec<u8>) {
+fn patch<W: Word>(block: &[W], width: u32, patches: usize, out: &mut Vec<u8>) {
     let start = out.len();
     out.resize(start + patches * (1 + size_of::<W>()), 0);
     let (places, highs) = out[start..].split_at_mut(patches);
@@ -82,16 +82,16 @@ fn patch<W: Word>(block: &[W], width: usize, patches: usize, out: &mut Vec<u8>) 
         for (place, word) in (first..).zip(row).filter(|(_, word)| word.len() > width) {
             let Some((to_place, to_high)) = to.next() else { return };
             *to_place = u8::try_from(place).unwrap_or(u8::MAX);
-            to_high.copy_from_slice(bytemuck::bytes_of(&word.shr_logical(width as u32)));
+            to_high.copy_from_slice(bytemuck::bytes_of(&word.shr_logical(width)));
         }
     }
 }
 
 /// The width at which a block is the shortest, and how many of its words need more.
 #[inline(always)]
-fn width_of<W: Word>(block: &[W]) -> (usize, usize) {
+fn width_of<W: Word>(block: &[W]) -> (u32, usize) {
     let widest = block.iter().fold(W::default(), |any, &word| any.or(word)).len();
-    let cost = |width: usize, patches: usize| rows_len::<W>(block.len(), width) + patches * (1 + size_of::<W>());
+    let cost = |width: u32, patches: usize| rows_len::<W>(block.len(), width) + patches * (1 + size_of::<W>());
     let mut best = (cost(widest, 0), widest, 0);
     for width in (0..widest).rev() {
         let patches = W::count_wider(block, width);
@@ -121,10 +121,10 @@ impl<'a> Packed<'a> {
         let mut needed = 0;
         for number in 0..blocks {
             let (width, patches) = packed.head(number);
-            if width > bits::<W>() {
+            if width as usize > bits::<W>() {
                 return Err(DecodeError::Invalid { field: "width", got: i64::from(packed.heads[number][0]) });
             }
-            if patches > packed.len(number) || patches > 0 && width == bits::<W>() {
+            if patches > packed.len(number) || patches > 0 && width as usize == bits::<W>() {
                 return Err(DecodeError::Invalid { field: "patch count", got: i64::from(packed.heads[number][1]) });
             }
             needed += packed.body_len::<W>(number);
@@ -136,9 +136,9 @@ impl<'a> Packed<'a> {
         }
     }
 
-    fn head(&self, block: usize) -> (usize, usize) {
+    fn head(&self, block: usize) -> (u32, usize) {
         let [width, patches] = self.heads[block];
-        (usize::from(width), usize::from(patches))
+        (u32::from(width), usize::from(patches))
     }
 
     /// How many words a block has.
@@ -169,7 +169,7 @@ impl<'a> Packed<'a> {
             for (&place, high) in places.iter().zip(highs.chunks_exact(size_of::<W>())) {
                 let word = block.get_mut(usize::from(place)).filter(|_| usize::from(place) < self.len(number));
                 let word = word.ok_or(DecodeError::Invalid { field: "place of a patch", got: i64::from(place) })?;
-                *word = word.or(bytemuck::pod_read_unaligned::<W>(high).shl(width as u32));
+                *word = word.or(bytemuck::pod_read_unaligned::<W>(high).shl(width));
             }
         }
         Ok(())
@@ -228,14 +228,19 @@ mod tests {
         }
     }
 
+    /// The low bytes of words.
+    fn low<W: Word>(words: &[u64]) -> Vec<W> {
+        words.iter().map(|word| bytemuck::pod_read_unaligned(&word.to_le_bytes()[..size_of::<W>()])).collect()
+    }
+
     proptest! {
         #[test]
         fn i2_packed_words_round_trip(words in prop::collection::vec((any::<u64>(), 0_u32..70), 0..700)) {
             let of = |bits: u32| words.iter().map(move |&(word, cut)| word.checked_shr(cut + 64 - bits).unwrap_or(0)).collect::<Vec<u64>>();
             round_trip(&of(64));
-            round_trip(&of(32).iter().map(|&word| word as u32).collect::<Vec<_>>());
-            round_trip(&of(16).iter().map(|&word| word as u16).collect::<Vec<_>>());
-            round_trip(&of(8).iter().map(|&word| word as u8).collect::<Vec<_>>());
+            round_trip(&low::<u32>(&of(32)));
+            round_trip(&low::<u16>(&of(16)));
+            round_trip(&low::<u8>(&of(8)));
         }
     }
 }

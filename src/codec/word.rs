@@ -27,13 +27,13 @@ pub(super) trait Word: Pod + Default + Eq {
     fn flip_negative(self) -> Self;
     fn or(self, other: Self) -> Self;
     /// How many bits the word has, up to the highest that is set.
-    fn len(self) -> usize;
+    fn len(self) -> u32;
     /// How many words of a block have more than `width` bits, which is less than all that a word has.
-    fn count_wider(block: &[Self], width: usize) -> usize;
+    fn count_wider(block: &[Self], width: u32) -> usize;
     /// Packs the low `width` bits of a block's words into rows of 32 bytes; `width` is not 0. See [`pack`](super::pack).
-    fn pack_rows(block: &[Self; BLOCK], width: usize, rows: &mut [u8]);
+    fn pack_rows(block: &[Self; BLOCK], width: u32, rows: &mut [u8]);
     /// The inverse of [`Word::pack_rows`]; words behind the rows that there are become anything.
-    fn unpack_rows(rows: &[u8], width: usize, block: &mut [Self; BLOCK]);
+    fn unpack_rows(rows: &[u8], width: u32, block: &mut [Self; BLOCK]);
 }
 
 macro_rules! word {
@@ -122,12 +122,12 @@ macro_rules! word {
             }
 
             #[inline(always)]
-            fn len(self) -> usize {
-                (Self::BITS - self.leading_zeros()) as usize
+            fn len(self) -> u32 {
+                Self::BITS - self.leading_zeros()
             }
 
             #[inline(always)]
-            fn count_wider(block: &[Self], width: usize) -> usize {
+            fn count_wider(block: &[Self], width: u32) -> usize {
                 const LANES: usize = 32 / size_of::<$word>();
                 let (rows, rest) = block.as_chunks::<LANES>();
                 // A lane has at most 32 words of a block.
@@ -138,13 +138,13 @@ macro_rules! word {
                     }
                 }
                 let rest = rest.iter().filter(|&&word| word >> width != 0).count();
-                rest + counts.iter().map(|&count| count as usize).sum::<usize>()
+                rest + counts.iter().map(|&count| usize::try_from(count).unwrap_or(0)).sum::<usize>()
             }
 
             #[inline(always)]
-            fn pack_rows(block: &[Self; BLOCK], width: usize, rows: &mut [u8]) {
+            fn pack_rows(block: &[Self; BLOCK], width: u32, rows: &mut [u8]) {
                 const LANES: usize = 32 / size_of::<$word>();
-                let (width, bits) = (width as u32, Self::BITS);
+                let bits = Self::BITS;
                 let mask = Self::MAX >> (bits - width);
                 let mut out = rows.as_chunks_mut::<32>().0.iter_mut();
                 let (mut row, mut filled) = ([0; LANES], 0);
@@ -169,9 +169,9 @@ macro_rules! word {
             }
 
             #[inline(always)]
-            fn unpack_rows(rows: &[u8], width: usize, block: &mut [Self; BLOCK]) {
+            fn unpack_rows(rows: &[u8], width: u32, block: &mut [Self; BLOCK]) {
                 const LANES: usize = 32 / size_of::<$word>();
-                let (width, bits) = (width as u32, Self::BITS);
+                let bits = Self::BITS;
                 let mask = Self::MAX >> (bits - width);
                 let mut rows = rows.as_chunks::<32>().0.iter().map(|row| bytemuck::cast::<[u8; 32], [Self; LANES]>(*row));
                 let (mut row, mut used) = ([0; LANES], bits);

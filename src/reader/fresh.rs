@@ -12,6 +12,9 @@ use crate::grid::{Levels, Location};
 use crate::key::{ChunkKey, LayerId, Ticks};
 use crate::store::{Base, ChunkReader};
 
+/// What is there at a place, if anything is.
+type Shared<T> = Option<Rc<T>>;
+
 /// Computes the up-to-date chunks of one layer in one thread.
 pub(super) struct Fresh<'a, V: Values<'a>> {
     values: V,
@@ -20,9 +23,9 @@ pub(super) struct Fresh<'a, V: Values<'a>> {
     built: Levels,
     read: Cell<u64>,
     /// What was computed, not merely read: of several dimensions, each place is a child of several parents.
-    computed: RefCell<HashMap<Location, Option<Rc<V::Chunk>>>>,
+    computed: RefCell<HashMap<Location, Shared<V::Chunk>>>,
     /// The events of buckets.
-    events: RefCell<HashMap<Location, Option<Rc<Events<V::Chunk>>>>>,
+    events: RefCell<HashMap<Location, Shared<Events<V::Chunk>>>>,
     /// The base chunks under locations above what is built, where nothing else tells what is worth looking at.
     beneath: RefCell<HashMap<Location, Rc<[Location]>>>,
 }

@@ -18,7 +18,7 @@ pub(super) fn read(grid: &Grid, snapshot: &dyn Snapshot, query: &SeriesQuery, st
     let steps = query.steps.window(grid, state, axis, query.freshness)?;
     let steps = structure.cover(&steps, base);
     let cells = query.cells.iter().map(|at| cell_at(structure, axis, at, base)).collect::<Result<Vec<_>>>()?;
-    let of_column = |column: super::series::Column| -> Result<(Vec<usize>, Option<Vec<f64>>, Taken)> {
+    let of_column = |column: super::series::Column| -> Result<OfColumn> {
         let shape: Shape = column.high.iter().zip(column.low.iter()).map(|(high, low)| high.abs_diff(*low) + 1).collect();
         let window = Window::new(column.low, shape).along(axis, steps.start()[axis], steps.shape()[axis]).at(base);
         let mut asked = Query::window(window).freshness(query.freshness);
@@ -52,7 +52,10 @@ pub(super) fn read(grid: &Grid, snapshot: &dyn Snapshot, query: &SeriesQuery, st
     Ok(Series { array, validity, edges, coordinates: None, axis, levels: base, layer: first.layer.clone(), stale, chunks_read })
 }
 
-fn assembled<T: Cell>(shape: &[usize], taken: &[(Vec<usize>, Option<Vec<f64>>, Taken)]) -> Array {
+/// The numbers of the cells of a column, the edges of the steps, and what was taken.
+type OfColumn = (Vec<usize>, Option<Vec<f64>>, Taken);
+
+fn assembled<T: Cell>(shape: &[usize], taken: &[OfColumn]) -> Array {
     let mut array = ArrayD::from_elem(ndarray::IxDyn(shape), T::from_f64(0.0));
     for (numbers, _, part) in taken {
         for (number, values) in numbers.iter().zip(&part.values) {

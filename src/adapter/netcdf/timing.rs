@@ -178,7 +178,7 @@ impl<'a> Search<'a> {
                 of.text("standard_name") == Some("time"),
             )
         };
-        let best = found.iter().map(|of| rank(of)).max();
+        let best = found.iter().map(rank).max();
         let best: Vec<&Variable> = found.iter().filter(|of| Some(rank(of)) == best).copied().collect();
         if let Some(timing) = self.only(&best)? {
             return Ok(Some(timing));

@@ -160,7 +160,7 @@ fn a_sector_that_was_lost_is_no_damage_however_little_of_it_was_new() {
         let page = kept.len().next_multiple_of(4096);
         log[kept.len()..page.min(kept.len().next_multiple_of(512))].fill(0);
         let findings = found(&store(ORIGINAL, &[(8, &log)]), promised(802));
-        if kept.len() % 512 == 0 {
+        if kept.len().is_multiple_of(512) {
             continue;
         }
         assert_eq!((complaint(&findings).as_str(), findings.sequence), ("", 802), "{bytes}");

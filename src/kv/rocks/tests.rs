@@ -620,7 +620,12 @@ fn reading_changes_nothing() {
         let keys = [0u32.to_be_bytes().to_vec(), 77u32.to_be_bytes().to_vec(), 8u32.to_be_bytes().to_vec()];
         let mut found = Vec::new();
         let snapshot = engine.snapshot().expect("a snapshot");
-        snapshot.get_many(Space::Base, &keys, &mut |_, value| Ok(found.push(value.is_some()))).expect("read");
+        snapshot
+            .get_many(Space::Base, &keys, &mut |_, value| {
+                found.push(value.is_some());
+                Ok(())
+            })
+            .expect("read");
         assert_eq!(found, [true, false, true]);
         drop((snapshot, engine, other));
         assert!(content() == before, "torn: {torn}");
