@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gridstone::kv::Memory;
-use gridstone::{Aggregation, Answer, DType, Depth, Dimension, Freshness, Grid, Layer, Policy, Query, Window};
+use gridstone::{Aggregation, Answer, DType, Depth, Dimension, Freshness, Grid, Layer, Level, Policy, Query, Window};
 use ndarray::{Array2, arr2};
 
 use super::{KINDS, Kind, levels_of, schema};
