@@ -16,8 +16,10 @@ fn open(engine: &Arc<Memory>, policy: Policy) -> Store {
     Store::options().policy(policy).open_engine(Arc::clone(engine) as Arc<dyn Engine>).unwrap()
 }
 
-/// Where each chunk is, of which layer, and the checksum of its bytes.
-fn stored(grid: &Grid) -> Vec<(gridstone::Location, Option<Aggregation>, u64, Option<Vec<i64>>)> {
+/// Where a chunk is, of which layer, the checksum of its bytes, and its ticks.
+type StoredChunk = (gridstone::Location, Option<Aggregation>, u64, Option<Vec<i64>>);
+
+fn stored(grid: &Grid) -> Vec<StoredChunk> {
     let chunks = grid.stored_chunks().unwrap().into_iter();
     chunks.map(|chunk| (chunk.location, chunk.aggregator, chunk.checksum, chunk.ticks)).collect()
 }

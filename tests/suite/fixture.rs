@@ -16,7 +16,7 @@ fn fixture() -> PathBuf {
 }
 
 fn height(y: usize, x: usize) -> f32 {
-    if (y + x) % 7 == 0 { f32::NAN } else { (y * 100 + x) as f32 / 4.0 }
+    if (y + x).is_multiple_of(7) { f32::NAN } else { (y * 100 + x) as f32 / 4.0 }
 }
 
 /// What does not pack, so that its chunk goes into a file of large values.

@@ -219,6 +219,9 @@ fn history(seed: u64) -> Result<(), String> {
     Ok(())
 }
 
+/// What a cache holds of each tile.
+type Tiles = BTreeMap<(i64, i64), u64>;
+
 /// Events, put and removed at few ticks.
 fn events(seed: u64) -> Result<(), String> {
     let mut dice = Dice(seed);
@@ -228,7 +231,7 @@ fn events(seed: u64) -> Result<(), String> {
     let schema = Schema::builder(structure, DType::F32).aggregator(Aggregation::Max).build().unwrap();
     let mut host = Host::new(&schema, dice.pick(&[Policy::Manual, Policy::Inline]));
     let start = host.grid.changes_token().unwrap();
-    let mut caches: BTreeMap<(i8, i8, bool), BTreeMap<(i64, i64), u64>> = BTreeMap::new();
+    let mut caches: BTreeMap<(i8, i8, bool), Tiles> = BTreeMap::new();
     let mut token = start;
     for step in 0..dice.range(4, 24) {
         let (tick, at) = (dice.range(-20, 20), dice.range(-4, 4));

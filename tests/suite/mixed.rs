@@ -209,8 +209,11 @@ enum Call {
     Aggregate,
 }
 
+/// A call at a level of the last axis, in a window of one axis or two: start and shape of each.
+type Made<'a> = (Call, i8, &'a [(i64, u64)]);
+
 /// Makes calls, each in a window of one axis or two at a level of the last, and proves what is left.
-fn play(dimensions: Vec<Dimension>, anchor: &Window, calls: &[(Call, i8, &[(i64, u64)])]) {
+fn play(dimensions: Vec<Dimension>, anchor: &Window, calls: &[Made<'_>]) {
     for policy in [Policy::Manual, Policy::Inline] {
         let store = Store::options().policy(policy).open_engine(std::sync::Arc::new(gridstone::kv::Memory::new())).unwrap();
         let structure =
@@ -288,7 +291,7 @@ fn i7_coarse_data_in_the_place_of_an_aggregate_is_inherited_over_time() {
     );
     // The fine data that goes lies in one half of the coarse chunk, what inherits in the other.
     for aggregated in [false, true] {
-        let mut calls: Vec<(Call, i8, &[(i64, u64)])> = vec![
+        let mut calls: Vec<Made<'_>> = vec![
             (Call::Put, -1, &[(3, 1), (8, 8)]),
             (Call::Put, -1, &[(4, 1), (0, 4)]),
             (Call::Clear, -1, &[(4, 1), (0, 8)]),

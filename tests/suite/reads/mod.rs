@@ -205,12 +205,12 @@ fn moments(layers: &[Layer]) -> Vec<Query> {
 
 fn put(grid: &Grid, window: &Window, shape: &[usize], dice: &mut Dice) -> gridstone::Result<()> {
     // Few values, so that content comes again.
-    let value = dice.pick(&[1.0, 2.0]);
+    let value = dice.pick(&[1_u8, 2]);
     match grid.schema().dtype() {
-        DType::F32 => grid.put(window, &ArrayD::from_elem(IxDyn(shape), value as f32)),
-        DType::F64 => grid.put(window, &ArrayD::from_elem(IxDyn(shape), value)),
-        DType::I16 => grid.put(window, &ArrayD::from_elem(IxDyn(shape), value as i16)),
-        _ => grid.put(window, &ArrayD::from_elem(IxDyn(shape), value as u8)),
+        DType::F32 => grid.put(window, &ArrayD::from_elem(IxDyn(shape), f32::from(value))),
+        DType::F64 => grid.put(window, &ArrayD::from_elem(IxDyn(shape), f64::from(value))),
+        DType::I16 => grid.put(window, &ArrayD::from_elem(IxDyn(shape), i16::from(value))),
+        _ => grid.put(window, &ArrayD::from_elem(IxDyn(shape), value)),
     }
     .map(drop)
 }
