@@ -31,6 +31,12 @@ pub(super) fn number(number: Number) -> Value {
     }
 }
 
+/// A whole number, exactly: an integer, or text where that has more than 64 bits and no double is it.
+pub(super) fn whole(whole: i128) -> Value {
+    let integer = i64::try_from(whole).map(Value::from).or_else(|_| u64::try_from(whole).map(Value::from));
+    integer.unwrap_or_else(|_| number(whole.into()))
+}
+
 /// The nodata value of a grid's cells, exactly.
 pub(super) fn nodata(schema: &Schema) -> Option<Number> {
     let exact = |nodata: f64| match schema.dtype() {

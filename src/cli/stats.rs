@@ -339,7 +339,7 @@ fn figures_json(answer: &Statistics) -> Map<String, Value> {
         }
     }
     if let Some(sum) = answer.whole_sum {
-        all.insert("sum".to_owned(), json::number(sum.into()));
+        all.insert("sum".to_owned(), json::whole(sum));
     }
     for stat in [Stat::Min, Stat::Max] {
         exactly(answer, stat).into_iter().for_each(|exact| drop(all.insert(stat.name().to_owned(), json::number(exact))));

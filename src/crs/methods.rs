@@ -167,7 +167,7 @@ static METHODS: [Method; 31] = [
     method("Sinusoidal", &[], 24, &[CENTER[1]]),
     method("VanDerGrinten", &["Van Der Grinten", "Van_der_Grinten_I"], 25, &[MERIDIAN]),
     method("New_Zealand_Map_Grid", &["New Zealand Map Grid"], 26, &[LATITUDE, MERIDIAN]),
-    method("Cylindrical_Equal_Area", &["Lambert Cylindrical Equal Area", "Lambert Cylindrical Equal Area (Spherical)"], 28, &[PARALLEL_1, MERIDIAN]),
+    method("Cylindrical_Equal_Area", &["Lambert Cylindrical Equal Area", "Lambert Cylindrical Equal Area (Spherical)", "Behrmann"], 28, &[PARALLEL_1, MERIDIAN]),
     method("Mollweide", &[], 0, &[MERIDIAN]),
     method("Eckert_IV", &[], 0, &[MERIDIAN]),
     method("Eckert_VI", &[], 0, &[MERIDIAN]),

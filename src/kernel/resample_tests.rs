@@ -110,10 +110,13 @@ proptest! {
         for method in [Method::Values(Resampling::Bilinear), Method::Values(Resampling::Cubic), Method::Values(Resampling::Area), Method::Parts] {
             let source = Source { cells: &source, validity: &NAN, shares: shared.then_some(&shares) };
             let found = resample(source, &[y, x], method, f64::NAN);
+            // At the end of its reach a kernel weighs next to nothing, which is taken for nothing.
+            let kernel = [Resampling::Bilinear, Resampling::Cubic].contains(&method.resampling());
+            let tolerance = if kernel { 1e-4 } else { 1e-9 };
             let expected = (0..y.len).flat_map(|ty| (0..x.len).map(move |tx| [ty, tx])).map(|at| plain.value(method, [&y, &x], at));
             for (number, (found, expected)) in doubles(&found).into_iter().zip(expected).enumerate() {
                 let near = match (found, expected) {
-                    (Some(found), Some(expected)) => (found - expected).abs() <= 1e-9 * (1.0 + expected.abs()),
+                    (Some(found), Some(expected)) => (found - expected).abs() <= tolerance * (1.0 + expected.abs()),
                     (None, None) => true,
                     _ => false,
                 };

@@ -72,7 +72,11 @@ fn same_as_one_by_one(seed: u64) -> Result<(), String> {
         let all = grid.marks().unwrap() == 0 && one_by_one.marks().unwrap() == 0;
         let same = if all { stored(&grid) == stored(&one_by_one) } else { base(&grid) == base(&one_by_one) };
         if !same {
-            return Err(format!("step {step}: other chunks after {calls:?}"));
+            let (a, b) = (stored(&grid), stored(&one_by_one));
+            let only =
+                |a: &[StoredChunk], b: &[StoredChunk]| a.iter().filter(|chunk| !b.contains(chunk)).cloned().collect::<Vec<_>>();
+            let (own, others) = (only(&a, &b), only(&b, &a));
+            return Err(format!("step {step}: {own:?} and not {others:?} after {calls:?}"));
         }
         let findings = grid.store().verify().unwrap().findings;
         if !findings.is_empty() {
