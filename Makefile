@@ -1,11 +1,12 @@
 # make demo   from a clean clone to a picture of real elevation
 # make test   everything that must hold
+# make soak   random histories against the dense model, for SECONDS (an hour), from SEED on if it is given
 # make lint   format, clippy, documentation, licences
 # make bench  the flow's verbs, timed
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test lint bench build setup
+.PHONY: demo test soak lint bench build setup
 
 # RocksDB is C++ and takes a quarter of an hour: one profile, one set of features, and a cache beside them.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/gridstone/target
@@ -20,6 +21,10 @@ demo: build
 
 test: setup
 	cargo test $(CARGO_FLAGS)
+
+SECONDS ?= 3600
+soak: setup
+	GRIDSTONE_SECONDS=$(SECONDS) $(if $(SEED),GRIDSTONE_SEED=$(SEED)) cargo test $(CARGO_FLAGS) --test suite dense::soak -- --ignored --nocapture
 
 lint: setup
 	cargo fmt --check

@@ -13,6 +13,7 @@ mod copies;
 mod corpus;
 mod crash;
 mod custom;
+mod dense;
 mod damage;
 mod errors;
 mod feed;

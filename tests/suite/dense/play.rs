@@ -1,0 +1,415 @@
+//! Plays a history on a store and on its model, and looks at both after each step.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gridstone::kv::{Engine, Memory};
+use gridstone::{ErrorKind, Freshness, Grid, Policy, Store, StoreSnapshot};
+use serde::{Deserialize, Serialize};
+
+use super::design::Design;
+use super::look::{Look, look, whole};
+use super::model::{Leaf, Model};
+use super::step::{Ending, Op, Source, Step};
+use super::watch::{Watch, levels_of_look};
+use super::{along, events, figures, resampled};
+use crate::check::{self, Dice};
+
+/// A history: what it is played on, and its steps.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct History {
+    pub designs: Vec<Design>,
+    /// Whether it is played on the durable engine.
+    pub durable: bool,
+    pub policy: u8,
+    pub steps: Vec<Step>,
+}
+
+pub fn policy(number: u8) -> Policy {
+    match number {
+        0 => Policy::Inline,
+        1 => Policy::Background,
+        _ => Policy::Manual,
+    }
+}
+
+/// Where a store lives.
+enum Host {
+    Memory(Arc<Memory>),
+    Disk(tempfile::TempDir),
+}
+
+impl Host {
+    fn open(&self, policy: Policy) -> Result<Store, String> {
+        let options = Store::options().policy(policy);
+        let store = match self {
+            Host::Memory(engine) => options.open_engine(Arc::clone(engine) as Arc<dyn Engine>),
+            Host::Disk(directory) => options.open(directory.path()),
+        };
+        store.map_err(|e| format!("cannot be opened: {e} {:?}", std::error::Error::source(&e)))
+    }
+}
+
+/// One grid of the store, and what is known of it.
+pub(super) struct Played {
+    pub(super) name: String,
+    pub(super) grid: Grid,
+    pub(super) model: Model,
+    watch: Option<Watch>,
+}
+
+pub(super) struct Stage<'a> {
+    source: Source<'a>,
+    host: Host,
+    policy: Policy,
+    pub(super) store: Store,
+    pub(super) grids: Vec<Played>,
+    /// What the grids held after each commit that power loss may take, and before the first of them.
+    past: Vec<Vec<Model>>,
+    held: Option<(StoreSnapshot, Vec<(String, Model)>)>,
+    /// How many names were given.
+    names: usize,
+}
+
+/// Plays a history; what is wrong, and after which step.
+pub fn play(history: &History) -> Result<(), (usize, String)> {
+    let mut stage = Stage::new(history).map_err(|e| (0, e))?;
+    for (number, step) in history.steps.iter().enumerate() {
+        stage.step(step).and_then(|settled| stage.checked(step.seed, settled)).map_err(|e| (number, e))?;
+    }
+    let last = Step { op: Op::Settle, seed: 1 };
+    let settled = stage.step(&last).and_then(|settled| stage.checked(last.seed, settled));
+    settled.map_err(|e| (history.steps.len(), e))
+}
+
+pub(super) fn text(error: gridstone::Error) -> String {
+    format!("{error} {:?}", std::error::Error::source(&error))
+}
+
+impl<'a> Stage<'a> {
+    fn new(history: &'a History) -> Result<Self, String> {
+        let host = if history.durable {
+            Host::Disk(tempfile::tempdir().map_err(|e| e.to_string())?)
+        } else {
+            Host::Memory(Arc::new(Memory::new()))
+        };
+        let policy = policy(history.policy);
+        let store = host.open(policy)?;
+        let source = Source::new(&history.designs);
+        let mut grids = Vec::new();
+        for (number, design) in history.designs.iter().enumerate() {
+            let name = format!("grid{number}");
+            let grid = store.create(&name, design.schema.clone()).map_err(text)?;
+            let watch = Some(Watch::new(&grid, &source, number, 7 + number as u64)?);
+            grids.push(Played { name, grid, model: design.model(), watch });
+        }
+        let mut stage = Self { source, host, policy, store, grids, past: Vec::new(), held: None, names: 0 };
+        stage.keep(true);
+        Ok(stage)
+    }
+
+    /// Notes what the grids hold after a commit.
+    pub(super) fn keep(&mut self, synced: bool) {
+        if synced {
+            self.past.clear();
+        }
+        self.past.push(self.grids.iter().map(|played| played.model.clone()).collect());
+    }
+
+    pub(super) fn design(&self, grid: usize) -> &'a Design {
+        &self.source.designs[grid]
+    }
+
+    /// Does a step; whether all aggregates must be up to date behind it.
+    fn step(&mut self, step: &Step) -> Result<bool, String> {
+        match &step.op {
+            Op::Batch { acts, synced } => self.batch(acts, *synced, false)?,
+            Op::Single { grid, act } => self.batch(&[(*grid, act.clone())], true, true)?,
+            Op::ClearPolygon { grid, seed } => self.clear_polygon(*grid, *seed)?,
+            Op::Clean { grid } => {
+                self.grids[*grid].grid.clean().map_err(text)?;
+                self.keep(true);
+            }
+            Op::Steps { grid, count } => {
+                for _ in 0..*count {
+                    self.grids[*grid].grid.aggregate_step().map_err(text)?;
+                }
+            }
+            Op::Aggregate { grid } => drop(self.grids[*grid].grid.aggregate().map_err(text)?),
+            Op::Settle => {
+                self.store.aggregate().map_err(text)?;
+                return Ok(true);
+            }
+            Op::Reopen { ending, policy: number } => self.reopen(*ending, policy(*number))?,
+            Op::Swap => self.swap()?,
+            Op::Rename { grid } => {
+                let name = format!("name{}", self.names);
+                self.store.rename_grid(&self.grids[*grid].name, &name).map_err(text)?;
+                (self.grids[*grid].name, self.names) = (name, self.names + 1);
+            }
+            Op::Drop { grid } => self.drop_grid(*grid)?,
+            Op::Follow => self.follow()?,
+            Op::Hold => self.hold()?,
+        }
+        Ok(false)
+    }
+
+    fn reopen(&mut self, ending: Ending, policy: Policy) -> Result<(), String> {
+        self.look_at_held()?;
+        self.held = None;
+        if ending == Ending::Close {
+            self.store.close().map_err(text)?;
+        }
+        let lossy = matches!(ending, Ending::Power(_)) && matches!(self.host, Host::Memory(_));
+        // No handle may be left.
+        self.store = Store::in_memory().map_err(text)?;
+        let empty = self.store.create("empty", self.source.designs[0].schema.clone()).map_err(text)?;
+        self.grids.iter_mut().for_each(|played| played.grid = empty.clone());
+        drop(empty);
+        if let Host::Memory(engine) = &mut self.host {
+            *engine = Arc::new(match ending {
+                Ending::Power(keep) => engine.crash(keep),
+                Ending::Kill | Ending::Close => engine.reopen(),
+            });
+        }
+        self.policy = policy;
+        self.store = self.host.open(policy)?;
+        for played in &mut self.grids {
+            played.grid = self.store.grid(&played.name).map_err(|e| format!("grid {}: {e}", played.name))?;
+        }
+        if lossy {
+            self.recall()?;
+            for played in &mut self.grids {
+                let grid = &played.grid;
+                played.watch.iter_mut().try_for_each(|watch| watch.refresh(grid))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds which commits power loss has taken: the last ones.
+    fn recall(&mut self) -> Result<(), String> {
+        let mut wrong = String::new();
+        while let Some(models) = self.past.pop() {
+            let whole = || {
+                for (played, model) in self.grids.iter().zip(&models) {
+                    let mut model = model.clone();
+                    model.open = true;
+                    model.adopt(leaves(&played.grid, &model)?)?;
+                    base(&played.grid, &model)?;
+                }
+                Ok::<(), String>(())
+            };
+            match whole() {
+                Ok(()) => {
+                    self.grids.iter_mut().zip(models).for_each(|(played, model)| played.model = model);
+                    self.keep(true);
+                    return Ok(());
+                }
+                Err(why) => wrong = why,
+            }
+        }
+        Err(format!("after power loss the store is of no moment that it was at: {wrong}"))
+    }
+
+    fn swap(&mut self) -> Result<(), String> {
+        if self.source.designs.len() < 2 {
+            return Ok(());
+        }
+        self.store.swap(&self.grids[0].name, &self.grids[1].name).map_err(text)?;
+        let name = self.grids[0].name.clone();
+        self.grids[0].name = std::mem::replace(&mut self.grids[1].name, name);
+        Ok(())
+    }
+
+    fn drop_grid(&mut self, grid: usize) -> Result<(), String> {
+        let design = self.design(grid);
+        let played = &mut self.grids[grid];
+        self.store.drop_grid(&played.name).map_err(text)?;
+        if played.grid.read(&gridstone::Query::all()).is_ok() {
+            return Err("a grid that was dropped is read".into());
+        }
+        played.grid = self.store.create(&played.name, design.schema.clone()).map_err(text)?;
+        played.model = design.model();
+        played.watch = Some(Watch::new(&played.grid, &self.source, grid, 11)?);
+        self.keep(true);
+        Ok(())
+    }
+
+    /// The copy of the first grid, in other chunks, is made to follow it.
+    fn follow(&mut self) -> Result<(), String> {
+        let designs = self.source.designs.len();
+        if self.grids.len() == designs {
+            let schema = &self.design(0).schema;
+            let structure = schema.structure();
+            let chunk = structure.axes().enumerate().map(|(axis, a)| {
+                let fixed = structure.dimensions()[structure.dimension_of(axis)].is_fixed();
+                if fixed {
+                    a.chunk()
+                } else if a.chunk() == 2 {
+                    8
+                } else {
+                    a.chunk() / 2
+                }
+            });
+            let schema = schema.rechunked(chunk).map_err(text)?;
+            let grid = self.store.create("copy", schema.clone()).map_err(text)?;
+            let design = Design { schema, ..self.design(0).clone() };
+            self.grids.push(Played { name: "copy".into(), grid, model: design.model(), watch: None });
+            self.keep(true);
+        }
+        let cells = self.grids[0].model.ground.cells.clone();
+        let source = self.grids[0].grid.clone();
+        let copy = &mut self.grids[designs];
+        match copy.grid.update_from(&source) {
+            // Base data may be at levels at which chunks of another length have other cells.
+            Err(error) if *error.kind() == ErrorKind::Invalid && error.to_string().contains("have other cells") => return Ok(()),
+            done => {
+                done.map_err(text)?;
+            }
+        }
+        copy.model.ground.cells = cells;
+        copy.model.open = true;
+        let found = leaves(&copy.grid, &copy.model)?;
+        copy.model.adopt(found).map_err(|e| format!("the copy: {e}"))?;
+        base(&copy.grid, &copy.model).map_err(|e| format!("the copy: {e}"))?;
+        // It is copied in parts, which are commits of their own.
+        self.keep(true);
+        Ok(())
+    }
+
+    fn hold(&mut self) -> Result<(), String> {
+        self.look_at_held()?;
+        let models = self.grids.iter().map(|played| (played.name.clone(), played.model.clone())).collect();
+        self.held = Some((self.store.snapshot().map_err(text)?, models));
+        Ok(())
+    }
+
+    fn look_at_held(&self) -> Result<(), String> {
+        let Some((snapshot, models)) = &self.held else { return Ok(()) };
+        for (number, (name, model)) in models.iter().enumerate() {
+            let grid = snapshot.grid(name).map_err(text)?;
+            base(&grid, model).map_err(|e| format!("a snapshot: {e}"))?;
+            let design = self.source.designs.get(number).unwrap_or(&self.source.designs[0]);
+            self.looks(&grid, model, (design, number), (5, 4)).map_err(|e| format!("a snapshot: {e}"))?;
+        }
+        Ok(())
+    }
+
+    /// Looks at a grid here and there.
+    fn looks(
+        &self,
+        grid: &Grid,
+        model: &Model,
+        (design, number): (&Design, usize),
+        (seed, count): (u64, usize),
+    ) -> Result<(), String> {
+        let (mut dice, number) = (Dice(seed), if number < self.source.designs.len() { number } else { 0 });
+        if model.irregular().is_some() {
+            return events::looks(grid, model, &self.source, (number, count), &mut dice);
+        }
+        let Some(finest) = grid.base_levels().map_err(text)?.map(|levels| check::numbers(&levels)) else { return Ok(()) };
+        for _ in 0..count {
+            let layers: Vec<_> = std::iter::once(None).chain(design.schema.aggregators().iter().cloned().map(Some)).collect();
+            let layer = dice.pick(&layers);
+            let most = dice.pick(&[2, 3, 5, 8]);
+            let at = if layer.is_none() { finest.clone() } else { levels_of_look(design, &mut dice, most) };
+            let window = self.source.area(&mut dice, number, at, (8, false)).window();
+            let freshness = if dice.chance(50) { Freshness::Stored } else { Freshness::Fresh };
+            look(grid, model, &Look { window, layer, freshness })?;
+            if dice.chance(30) {
+                resampled::look(grid, model, window, &mut dice)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All that is checked after a step.
+    fn checked(&mut self, seed: u64, settled: bool) -> Result<(), String> {
+        let mut dice = Dice(seed);
+        let quiet = self.policy != Policy::Background || dice.chance(30) && self.rest()?;
+        for number in 0..self.grids.len() {
+            let design = self.source.designs.get(number).unwrap_or(&self.source.designs[0]);
+            let played = &mut self.grids[number];
+            let blame = |what: String| format!("grid {number}: {what}");
+            let found = leaves(&played.grid, &played.model).map_err(blame)?;
+            played.model.adopt(found).map_err(blame)?;
+            if settled || dice.chance(15) {
+                base(&played.grid, &played.model).map_err(blame)?;
+            }
+            if self.policy == Policy::Inline && played.grid.marks().map_err(text)? > 0 && settled {
+                return Err(blame("marks are left".into()));
+            }
+            let played = &self.grids[number];
+            let count = if settled { 16 } else { 4 };
+            self.looks(&played.grid, &played.model, (design, number), (dice.next(), count)).map_err(blame)?;
+            let place = if number < self.source.designs.len() { number } else { 0 };
+            for _ in 0..if settled { 3 } else { usize::from(dice.chance(20)) } {
+                let drawn = figures::draw(&self.source, place, &played.model, &mut dice);
+                figures::figures(&played.grid, &played.model, &drawn, &mut dice).map_err(blame)?;
+                if dice.chance(30) {
+                    figures::figures_in_steps(&played.grid, &played.model, &drawn, &mut dice).map_err(blame)?;
+                }
+                along::series(&played.grid, &played.model, &design.hot, &mut dice).map_err(blame)?;
+            }
+            let snapshot = self.store.snapshot().map_err(text)?;
+            let played = &mut self.grids[number];
+            let (grid, name) = (&played.grid, &played.name);
+            if let Some(watch) = &mut played.watch {
+                watch.versions(&snapshot, name).map_err(blame)?;
+                if quiet {
+                    watch.follow(grid).map_err(blame)?;
+                }
+            }
+        }
+        if settled || dice.chance(10) {
+            let report = self.store.verify().map_err(text)?;
+            if !report.findings.is_empty() {
+                return Err(format!("verify finds {:?}", report.findings));
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the store's own threads are done.
+    fn rest(&self) -> Result<bool, String> {
+        let since = Instant::now();
+        for played in &self.grids {
+            while played.grid.marks().map_err(text)? > 0 {
+                if since.elapsed() > Duration::from_secs(60) {
+                    return Err(format!("marks are pending for a minute: {:?}", played.grid.stats().map_err(text)?));
+                }
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        }
+        // The last step may be under way to saying that nothing is left.
+        self.store.aggregate().map_err(text).map(|()| true)
+    }
+}
+/// The base chunks of a grid.
+fn leaves(grid: &Grid, model: &Model) -> Result<BTreeSet<Leaf>, String> {
+    let leaf = |chunk: gridstone::ChunkInfo| {
+        let levels = check::numbers(&chunk.location.levels());
+        let start = grid.structure().chunk_window(&chunk.location).start();
+        let lines = model.space.lines.iter().zip(start.iter());
+        Leaf { chunk: lines.map(|(line, &cell)| line.chunk_of(levels[line.dimension], cell)).collect(), levels }
+    };
+    Ok(grid.base_chunks().map_err(text)?.into_iter().map(leaf).collect())
+}
+
+/// Every base cell that is kept.
+fn base(grid: &Grid, model: &Model) -> Result<(), String> {
+    if model.irregular().is_some() {
+        return events::base(grid, model);
+    }
+    let Some(levels) = grid.base_levels().map_err(text)? else {
+        let left = model.ground.cells.iter().flatten().count();
+        return if left == 0 { Ok(()) } else { Err(format!("it says that it is empty, and {left} cells were put")) };
+    };
+    let at = check::numbers(&levels);
+    for window in whole(model, &at) {
+        look(grid, model, &Look { window, layer: None, freshness: Freshness::Stored })?;
+    }
+    Ok(())
+}
