@@ -354,7 +354,7 @@ impl Grid {
     ///
     /// [`Expired`](crate::ErrorKind::Expired) if what the token continues is not there: as many commits came since as are kept
     /// ([`StoreOptions::changes_kept`](crate::StoreOptions::changes_kept)), or the token is of another grid or store, as it is
-    /// after a [swap](Store::swap).
+    /// after a [swap](crate::Store::swap).
     pub fn changes_since(&self, token: &Token) -> Result<Changes> {
         since(self, token)
     }

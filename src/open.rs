@@ -37,7 +37,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of [`open_read_only`](Self::open_read_only), and [`Invalid`](ErrorKind::Invalid) if the directory is not empty.
+    /// Those of [`open_read_only`](Self::open_read_only), and [`Invalid`](crate::ErrorKind::Invalid) if the directory is not empty.
     #[cfg(feature = "rocksdb")]
     pub fn restore(checkpoint: impl AsRef<Path>, directory: impl AsRef<Path>) -> Result<()> {
         crate::kv::restore(checkpoint.as_ref(), directory.as_ref(), false)

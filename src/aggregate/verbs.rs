@@ -34,7 +34,7 @@ impl Grid {
         self.count_marks(self.present()?.as_ref(), u64::MAX)
     }
 
-    /// Waits until the commit of this [`sequence`](Commit::sequence) is aggregated: until no mark of this grid is pending that it
+    /// Waits until the commit of this [`sequence`](crate::Commit::sequence) is aggregated: until no mark of this grid is pending that it
     /// left, or any commit before it. Then every level shows it.
     ///
     /// # Errors
