@@ -76,8 +76,9 @@ fn means_weighed_by_area_and_with_holes_are_finite() {
     assert_eq!(read(&grid, Aggregation::Mean, 2), [f64::MAX; 2]);
     let grid = line(DType::F32, &[Aggregation::Mean, Aggregation::Std], 4);
     grid.put(&Window::new([0], [32]), &arr1(&[f32::MAX; 32])).unwrap();
-    assert_eq!(read(&grid, Aggregation::Mean, 3), [f64::from(f32::MAX); 4]);
-    assert_eq!(read(&grid, Aggregation::Std, 3), [0.0; 4]);
+    // Above the logarithm of a chunk cells lie shifted, so that there is one more.
+    assert_eq!(read(&grid, Aggregation::Mean, 3), [f64::from(f32::MAX); 5]);
+    assert_eq!(read(&grid, Aggregation::Std, 3), [0.0; 5]);
     let poison = line(DType::F64, &[Aggregation::Mean], 4);
     poison.put(&Window::new([0], [4]), &arr1(&[1.0, f64::INFINITY, 1.0, 1.0])).unwrap();
     assert_eq!(read(&poison, Aggregation::Mean, 1), [f64::INFINITY, 1.0], "an infinity stays one");

@@ -34,7 +34,7 @@ fn a_file_off_the_grids_cells_is_refused_with_a_command_that_fits_it() {
     let cells = Array2::<f32>::ones((8, 8));
     let placed = |x: f64, y: f64, dx: f64, dy: f64| Some(Affine { x, y, dx, dy });
     let off = work.tif("off.tif", &cells, |profile| profile.affine = placed(400_003.0, 5_000_000.0, 10.0, -10.0));
-    let remedy = "`gdalwarp -t_srs EPSG:32632 -tr 10 10 -te 400000 4999920 400090 5000000 FILE FITTING.tif`";
+    let remedy = "`gdalwarp -t_srs EPSG:32632 -tr 10 10 -te 400000 4999920 400080 5000000 FILE FITTING.tif`";
     refused(&work, &off, &["lie 0.3000 of a cell off the grid's along `x`", remedy]);
     let odd = work.tif("odd.tif", &cells, |profile| profile.affine = placed(400_000.0, 5_000_000.0, 15.0, -15.0));
     refused(&work, &odd, &["its cells are not the grid's times a power of two", "-te 400000 4999880 400120 5000000"]);

@@ -289,7 +289,9 @@ pub fn difference(
     };
     let under = oracle.under(&window);
     let shape: Vec<u64> = answer.array.shape().iter().map(|len| *len as u64).collect();
-    let got: Vec<f64> = answer.array.iter_f64().collect();
+    let valid = answer.valid();
+    let valid = |number: usize| valid.as_ref().is_none_or(|valid| valid.as_slice().unwrap()[number]);
+    let got: Vec<f64> = answer.array.iter_f64().enumerate().map(|(i, value)| if valid(i) { value } else { f64::NAN }).collect();
     let mut by_cell: BTreeMap<(i64, Place), f64> = BTreeMap::new();
     for (index, got) in indices(&shape).zip(got) {
         let tick = coordinates.ticks[usize::try_from(index[oracle.time]).unwrap()];
