@@ -68,7 +68,7 @@ fn attempt(grid: &Grid) -> Result<Cleaned> {
     clear::expect_alone(chunks, &mut batch, &new)?;
     write_state(&mut batch, grid.id(), &old, &new)?;
     if new.bounds.is_none() {
-        clear::wipe(grid, &mut batch);
+        clear::wipe(grid, snapshot.as_ref(), &mut batch)?;
     }
     grid.store().commit(batch, Durability::Sync)?;
     Ok(cleaned)

@@ -4,8 +4,11 @@ use crate::error::{Error, Result};
 use crate::feed::{self, Changed};
 use crate::grid::{CellIndex, Piece, Shape, Structure, Window};
 use crate::key::{ChunkKey, LayerId, MarkKey, meta};
-use crate::kv::{Batch, Space};
+use crate::kv::{Batch, Snapshot, Space, for_each_page};
 use crate::store::{Base, ChunkReader, Grid, Number, State, touch_base_levels, write_state};
+
+/// How many marks are read at once.
+const PAGE: usize = 4096;
 
 /// The most pieces that a window may be cleared in.
 pub(super) const PIECES_MAX: usize = 1 << 20;
@@ -86,14 +89,18 @@ pub(crate) fn settle_bounds(chunks: ChunkReader<'_>, batch: &mut Batch, number: 
 }
 
 /// Deletes all that a grid holds but its schema and feed.
-pub(super) fn wipe(grid: &Grid, batch: &mut Batch) {
+pub(super) fn wipe(grid: &Grid, snapshot: &dyn Snapshot, batch: &mut Batch) -> Result<()> {
     let id = grid.id();
     batch.expect_range(Space::Directory, ChunkKey::all(id));
     batch.expect_range(Space::Dirty, MarkKey::all(id));
     for space in [Space::Directory, Space::Base, Space::Aggregate] {
         batch.delete_range(space, ChunkKey::all(id));
     }
-    batch.delete_range(Space::Dirty, MarkKey::all(id));
     batch.expect_key(Space::Meta, meta::reach(id));
     batch.delete(Space::Meta, meta::reach(id));
+    // One by one: those who wait for a mark are told of each that goes.
+    for_each_page(snapshot, Space::Dirty, MarkKey::all(id), PAGE, |marks| {
+        marks.into_iter().for_each(|(key, _)| batch.delete(Space::Dirty, key));
+        Ok(())
+    })
 }

@@ -143,7 +143,7 @@ impl<'b, 'a> Writer<'b, 'a> {
         let finest = self.base.cells();
         let put = || self.puts.iter().map(|put| put.window).collect::<Vec<_>>();
         let Some((bounds, top)) = self.new.bounds.zip(self.new.top(self.grid.structure())) else {
-            clear::wipe(self.grid, batch);
+            clear::wipe(self.grid, self.chunks.snapshot, batch)?;
             let to = self.old.reach.unwrap_or(self.base.coarsest());
             let changed = Some(Changed { base: put(), aggregates: Vec::new(), to, finest });
             return Ok(Done { wiped: true, chunks: self.places.leaves.len() as u64, changed, ..Done::default() });

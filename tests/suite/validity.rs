@@ -139,7 +139,8 @@ fn values_of_float_layers_are_never_the_grids_nodata() {
     grid.put(&Window::new([0, 4], [1, 1]), &arr2(&[[1_i16]])).unwrap();
     let at = |layer: Aggregation| Query::window(window).levels(levels(&[1])).layer(Layer::Aggregate(layer));
     assert_eq!(values(&grid, &at(Aggregation::Mean)), [Some(0.0), Some(5.0)]);
-    assert_eq!(values(&grid, &at(Aggregation::Std)), [Some(7.0), Some(0.0)]);
+    let std = values(&grid, &at(Aggregation::Std));
+    assert!(std[0].is_some_and(|std| (std - 7.0).abs() < 1e-12) && std[1] == Some(0.0), "{std:?}");
 }
 
 #[test]
