@@ -92,6 +92,7 @@ mod grid;
 mod kernel;
 mod key;
 mod open;
+mod parallel;
 mod reader;
 mod statistics;
 mod store;

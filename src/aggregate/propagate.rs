@@ -6,13 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rayon::prelude::*;
-
 use super::plan::{Feed, Leaf, Node, Plan};
 use crate::error::{Error, Result};
 use crate::events::{Change, Events, Trie, merge_all};
 use crate::grid::{Levels, Location};
 use crate::key::LayerId;
+use crate::parallel;
 use crate::store::{Base, ChunkReader, ChunkWrite, LayerChunks, Written, lock};
 
 /// What became of a chunk, or of the part of a parent that it stands for: one chunk a layer.
@@ -119,7 +118,8 @@ impl<'a> Propagation<'a> {
     ///
     /// [`Corrupt`](crate::ErrorKind::Corrupt) if a node waits for what never comes: nothing may be committed then.
     pub(crate) fn run(self, leaf: &(dyn Fn(&Self, &'a Leaf) -> Result<Part> + Sync)) -> Result<(Vec<ChunkWrite>, Vec<Vec<u8>>)> {
-        self.plan.leaves.par_iter().with_max_len(1).try_for_each(|changed| {
+        parallel::each(self.plan.leaves.len(), &|number| {
+            let changed = &self.plan.leaves[number];
             let now = leaf(&self, changed)?;
             self.deliver(&changed.at, &changed.feeds, &now)
         })?;

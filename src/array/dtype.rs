@@ -119,6 +119,7 @@ pub trait Cell: Copy + PartialEq + PartialOrd + Send + Sync + fmt::Debug + bytem
 
 pub(super) mod sealed {
     use super::super::cells::Cells;
+    use super::super::scatter::{AnyTile, Tile};
     use super::super::view::{Array, ArrayView};
 
     /// The conversions between a typed container and the enum over all types.
@@ -130,6 +131,7 @@ pub(super) mod sealed {
         fn unwrap_array(array: Array) -> Result<ndarray::ArrayD<Self>, Array>;
         fn wrap_view(view: ndarray::ArrayViewD<'_, Self>) -> ArrayView<'_>;
         fn unwrap_view<'v>(view: &'v ArrayView<'_>) -> Option<ndarray::ArrayViewD<'v, Self>>;
+        fn wrap_tile(tile: Tile<'_, Self>) -> AnyTile<'_>;
     }
 }
 
@@ -193,6 +195,9 @@ macro_rules! cell {
                     super::ArrayView::$variant(view) => Some(view.view()),
                     _ => None,
                 }
+            }
+            fn wrap_tile(tile: super::Tile<'_, Self>) -> super::AnyTile<'_> {
+                super::AnyTile::$variant(tile)
             }
         }
     };

@@ -11,7 +11,7 @@ pub use cells::Cells;
 pub(crate) use cells::{with_cells, with_dtype};
 pub use dtype::{Cell, DType};
 pub use number::Number;
-pub use scatter::{Bounds, Tile};
+pub use scatter::{AnyTile, Bounds, Tile};
 pub use validity::Validity;
 pub(crate) use view::with_view;
 pub use view::{Array, ArrayView};

@@ -5,6 +5,9 @@ use std::marker::PhantomData;
 
 use bytemuck::Pod;
 
+use super::dtype::sealed::Wrap;
+use super::{Array, Cell, Cells, with_view};
+
 /// A box inside an array: where it starts and how far it reaches, by axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {
@@ -24,6 +27,8 @@ pub enum ScatterError {
         /// The length of the slice.
         got: usize,
     },
+    /// The array is not in C order.
+    Order,
     /// A box is of another rank than the array or reaches beyond it.
     Outside {
         /// The position of the box in the list.
@@ -40,6 +45,7 @@ impl fmt::Display for ScatterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Len { expected, got } => write!(f, "the array has {got} cells where its shape asks for {expected}"),
+            Self::Order => write!(f, "the array is not in C order"),
             Self::Outside { index } => write!(f, "box {index} is not inside the array"),
             Self::Overlap { indices: [a, b] } => write!(f, "boxes {a} and {b} overlap"),
         }
@@ -132,6 +138,14 @@ impl<'a, T> Tile<'a, T> {
         unsafe { std::slice::from_raw_parts_mut(self.array.add(offset), self.shape[last]) }
     }
 
+    /// Cells as a slice of the tile's type, if that is their type.
+    pub(crate) fn of_type<'c>(&self, cells: &'c Cells) -> Option<&'c [T]>
+    where
+        T: Cell,
+    {
+        cells.as_slice()
+    }
+
     /// The same cells as words of another type of the same layout.
     ///
     /// # Panics
@@ -148,6 +162,47 @@ impl<'a, T> Tile<'a, T> {
             strides: self.strides.clone(),
             lifetime: PhantomData,
         }
+    }
+}
+
+/// A tile of cells whose type is known at run time.
+#[derive(Debug)]
+pub enum AnyTile<'a> {
+    /// Unsigned, 8 bits.
+    U8(Tile<'a, u8>),
+    /// Signed, 8 bits.
+    I8(Tile<'a, i8>),
+    /// Unsigned, 16 bits.
+    U16(Tile<'a, u16>),
+    /// Signed, 16 bits.
+    I16(Tile<'a, i16>),
+    /// Unsigned, 32 bits.
+    U32(Tile<'a, u32>),
+    /// Signed, 32 bits.
+    I32(Tile<'a, i32>),
+    /// Unsigned, 64 bits.
+    U64(Tile<'a, u64>),
+    /// Signed, 64 bits.
+    I64(Tile<'a, i64>),
+    /// IEEE 754, 32 bits.
+    F32(Tile<'a, f32>),
+    /// IEEE 754, 64 bits.
+    F64(Tile<'a, f64>),
+}
+
+impl<'a> AnyTile<'a> {
+    /// Tiles for boxes of an array in C order, as [`Tile::split`] makes them.
+    pub fn split(array: &'a mut Array, boxes: &[Bounds]) -> Result<Vec<Self>, ScatterError> {
+        let shape = array.shape().to_vec();
+        with_view!(Array, array, |array| {
+            let cells = array.as_slice_mut().ok_or(ScatterError::Order)?;
+            Ok(Tile::split(cells, &shape, boxes)?.into_iter().map(Wrap::wrap_tile).collect())
+        })
+    }
+
+    /// Cells along each axis of the box.
+    pub fn shape(&self) -> &[usize] {
+        with_view!(AnyTile, self, |tile| tile.shape())
     }
 }
 

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ndarray::{ArrayViewD, IxDyn};
-use rayon::prelude::*;
 
 use super::leaves::Leaf;
 use super::{Found, Places, Updated};
@@ -12,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::grid::{Location, Window};
 use crate::kernel::{copy_box, fill_box};
 use crate::key::LayerId;
+use crate::parallel;
 use crate::store::BaseChunk;
 use crate::writer::Batch;
 
@@ -105,13 +105,14 @@ fn filled(places: &Places<'_>, leaves: &[Leaf], done: &mut Updated) -> Result<Ve
     let (from, source): (Vec<Location>, _) = (from.into_iter().collect(), places.source());
     for some in from.chunks(READ_AT_ONCE) {
         let read = |at: &Location| Ok((*at, source.base(at)?.ok_or_else(|| source.lost(LayerId::BASE, at))?));
-        let chunks: BTreeMap<Location, BaseChunk> = some.par_iter().map(read).collect::<Result<_>>()?;
+        let chunks: BTreeMap<Location, BaseChunk> = parallel::map(some, read)?.into_iter().collect();
         done.chunks_read += chunks.len() as u64;
-        fills.par_iter_mut().zip(&leaves).for_each(|(fill, leaf)| {
+        parallel::map_owned(fills.iter_mut().zip(&leaves).collect(), |(fill, leaf)| {
             for (at, chunk) in leaf.from.iter().filter_map(|at| Some((at, chunks.get(at)?))) {
                 paste(places, fill, at, chunk);
             }
-        });
+            Ok(())
+        })?;
     }
     Ok(fills)
 }

@@ -6,14 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
-use rayon::prelude::*;
-
 use super::cells::{Fill, READ_AT_ONCE, distance, put};
 use super::{Found, Places, Updated};
 use crate::error::Result;
 use crate::events::Column;
 use crate::grid::{Irregular, Location, Shape, Structure, Window};
 use crate::key::{LayerId, Ticks};
+use crate::parallel;
 use crate::store::{BaseChunk, ChunkReader};
 
 /// Windows that are cleared in one commit.
@@ -149,13 +148,14 @@ fn filled(places: &Places<'_>, axis: usize, strips: &[Strip], run: &[i64], done:
     for some in stored.chunks(READ_AT_ONCE) {
         let read =
             |(column, at, ticks): &(Location, Location, Ticks)| Ok((*column, ticks.clone(), source.base_events(at, ticks)?));
-        let chunks: Vec<(Location, Ticks, BaseChunk)> = some.par_iter().map(read).collect::<Result<_>>()?;
+        let chunks: Vec<(Location, Ticks, BaseChunk)> = parallel::map(some, read)?;
         done.chunks_read += chunks.len() as u64;
-        fills.par_iter_mut().zip(&of).for_each(|(fill, strip)| {
+        parallel::map_owned(fills.iter_mut().zip(&of).collect(), |(fill, strip)| {
             for (column, ticks, chunk) in chunks.iter().filter(|(column, ..)| strip.from.contains(column)) {
                 paste(source, fill, axis, column, (ticks, chunk));
             }
-        });
+            Ok(())
+        })?;
     }
     Ok(fills)
 }

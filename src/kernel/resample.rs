@@ -298,15 +298,17 @@ impl Mixing<'_> {
     fn sums(&self, kernel: Kernel, reference: f64) -> Vec<f64> {
         fn of<T: Cell>(mixing: &Mixing<'_>, cells: &ArrayD<T>, kernel: Kernel, reference: f64) -> Vec<f64> {
             let cells = flat(cells);
-            let value = |flat: usize| cells[flat].to_f64() - reference;
-            match (mixing.valid, mixing.shares) {
-                (None, None) => mixing.along_all(kernel, value),
-                (Some(valid), None) => mixing.along_all(kernel, |flat| if valid[flat] { value(flat) } else { 0.0 }),
-                (_, Some(shares)) => {
-                    let valid = |flat: usize| shares[flat] > 0.0 && mixing.valid.is_none_or(|valid| valid[flat]);
-                    mixing.along_all(kernel, |flat| if valid(flat) { value(flat) * shares[flat] } else { 0.0 })
+            mixing.along_all(kernel, &|first, row| {
+                row.iter_mut().zip(&cells[first..]).for_each(|(to, cell)| *to = cell.to_f64() - reference);
+                let places = first..first + row.len();
+                if let Some(valid) = mixing.valid {
+                    row.iter_mut().zip(&valid[places.clone()]).filter(|(_, valid)| !**valid).for_each(|(to, _)| *to = 0.0);
                 }
-            }
+                if let Some(shares) = mixing.shares {
+                    let weigh = |(to, share): (&mut f64, &f64)| *to = if *share > 0.0 { *to * share } else { 0.0 };
+                    row.iter_mut().zip(&shares[places]).for_each(weigh);
+                }
+            })
         }
         with_view!(Array, self.source.cells, |cells| of(self, cells, kernel, reference))
     }
@@ -315,10 +317,10 @@ impl Mixing<'_> {
     fn weights(&self, kernel: Kernel) -> Weights {
         match (self.valid, self.shares) {
             (None, None) => Weights::Axes(self.taps(kernel).iter().map(|taps| taps.iter().map(Taps::sum).collect()).collect()),
-            (Some(valid), None) => Weights::Cells(self.along_all(kernel, |flat| f64::from(u8::from(valid[flat])))),
+            (Some(valid), None) => Weights::Cells(self.along_cells(kernel, |flat| f64::from(u8::from(valid[flat])))),
             (_, Some(shares)) => {
                 let valid = |flat: usize| self.valid.is_none_or(|valid| valid[flat]);
-                Weights::Cells(self.along_all(kernel, |flat| if valid(flat) { shares[flat] } else { 0.0 }))
+                Weights::Cells(self.along_cells(kernel, |flat| if valid(flat) { shares[flat] } else { 0.0 }))
             }
         }
     }
@@ -328,9 +330,13 @@ impl Mixing<'_> {
         self.axes.iter().zip(self.source.cells.shape()).map(of_axis).collect()
     }
 
-    /// Weighted sums of what `cell` makes of each source cell: first along the last axis, so that no plane of all source cells is
-    /// kept, then along the others.
-    fn along_all(&self, kernel: Kernel, cell: impl Fn(usize) -> f64 + Sync) -> Vec<f64> {
+    fn along_cells(&self, kernel: Kernel, cell: impl Fn(usize) -> f64 + Sync) -> Vec<f64> {
+        self.along_all(kernel, &|first, row| row.iter_mut().zip(first..).for_each(|(to, flat)| *to = cell(flat)))
+    }
+
+    /// Weighted sums of the values of source cells, which `fill` gives of a row that begins with the cell of a number: first along
+    /// the last axis, so that no plane of all source cells is kept, then along the others.
+    fn along_all(&self, kernel: Kernel, fill: &(dyn Fn(usize, &mut [f64]) + Sync)) -> Vec<f64> {
         let (taps, mut sizes) = (self.taps(kernel), self.source.cells.shape().to_vec());
         let last = sizes.len() - 1;
         let row = sizes[last];
@@ -339,7 +345,8 @@ impl Mixing<'_> {
             return vec![0.0; self.shape.iter().product()];
         }
         out.par_chunks_mut(taps[last].len()).enumerate().for_each(|(number, out)| {
-            let cells: Vec<f64> = (number * row..(number + 1) * row).map(&cell).collect();
+            let mut cells = vec![0.0; row];
+            fill(number * row, &mut cells);
             out.iter_mut().zip(&taps[last]).for_each(|(to, taps)| *to = taps.of(&cells));
         });
         sizes[last] = taps[last].len();

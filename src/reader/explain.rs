@@ -2,17 +2,16 @@
 
 use std::fmt;
 
-use rayon::prelude::*;
-
 use super::fresh::Fresh;
 use super::plan::Plan;
 use super::query::{Freshness, Layer, Query};
-use super::sources::{Source, stored};
+use super::sources::{Source, Sourced, stored};
 use super::{events, planned};
 use crate::error::Result;
 use crate::grid::{Extent, Levels, Window};
 use crate::kernel::Resampling;
 use crate::kv::Snapshot;
+use crate::parallel;
 use crate::store::Grid;
 
 /// Says what a read of a query would do.
@@ -42,13 +41,14 @@ fn counts(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness: Freshnes
     }
     let chunks = grid.chunk_reader(snapshot);
     let sourced = plan.sources(chunks, freshness)?;
-    let computed = sourced.par_iter().filter(|of| of.source == Source::Computed).map(|of| {
+    let computed: Vec<&Sourced> = sourced.iter().filter(|of| of.source == Source::Computed).collect();
+    let computed = parallel::map(&computed, |of| {
         let Some(values) = plan.printed(chunks) else { return Ok(0) };
         let fresh = Fresh::new(values, &plan.base, plan.built);
         fresh.effective(&of.piece.location, &of.pending)?;
         Ok(fresh.chunks_read())
-    });
-    let computed: u64 = computed.collect::<Result<Vec<u64>>>()?.into_iter().sum();
+    })?;
+    let computed: u64 = computed.into_iter().sum();
     let stored = stored(plan, chunks, &sourced)?.len() as u64;
     let stale = sourced.iter().filter(|of| !of.pending.is_empty()).count() as u64;
     Ok((grid.structure().chunk_count(&plan.window), stored + computed, stale))

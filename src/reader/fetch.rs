@@ -3,21 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rayon::prelude::*;
-
 use super::fresh::Fresh;
 use super::parts::{Boxed, Known, Part};
 use super::plan::{Plan, ReadLayer};
 use super::query::{Coordinates, Freshness};
 use super::sources::{Source, Sourced};
 use super::{blank, sizes};
-use crate::array::{Array, Bounds, Cell, Cells, Tile, with_view};
+use crate::array::{AnyTile, Array, Bounds, Cells, with_view};
 use crate::codec::{BlobSpec, DecodeError};
 use crate::error::{Error, Result};
 use crate::grid::{Location, Piece, Window};
 use crate::kernel::{self, Chunk, Full, for_each_row};
 use crate::key::LayerId;
 use crate::kv::Snapshot;
+use crate::parallel;
 use crate::store::{ChunkReader, Grid, LayerSpec};
 
 pub(super) struct Fetched {
@@ -45,12 +44,7 @@ pub(super) fn fetch(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness
     let (read, inexact) = (AtomicU64::new(0), AtomicU64::new(0));
     let fetcher = Fetcher { chunks, plan, read: &read, inexact: &inexact };
     let shape = sizes(&plan.window.shape());
-    let parts: Vec<Part> = with_view!(Array, &mut array, |array| {
-        let cells = array.as_slice_mut().ok_or_else(|| Error::invalid("a new array is in C order"))?;
-        let tiles =
-            Tile::split(cells, &shape, &boxes).map_err(|e| Error::invalid("the pieces of a window are disjoint").because(e))?;
-        fetcher.fill(&sourced, tiles)
-    })?;
+    let parts = fetcher.fill(&sourced, tiles(&mut array, &boxes)?)?;
     let known = Known::of(plan, &shape, &boxes, &parts);
     let stale = if freshness == Freshness::Fresh { Vec::new() } else { plan.stale(chunks, &sourced)? };
     Ok(Fetched { array, known, stale, chunks_read: read.into_inner(), inexact: inexact.into_inner(), coordinates: None })
@@ -64,36 +58,47 @@ struct Fetcher<'a> {
 }
 
 /// A part of a window by its number, and where its cells go.
-type Target<'s, 't, T> = (usize, &'s Sourced, Tile<'t, T>);
+type Target<'s, 't> = (usize, &'s Sourced, AnyTile<'t>);
+
+/// Parts that are copied from one chunk, which lies elsewhere than they; or one part that is not.
+type Task<'s, 't> = (Option<(LayerId, Location)>, Vec<Target<'s, 't>>);
+
+/// Disjoint boxes of a new array.
+pub(super) fn tiles<'a>(array: &'a mut Array, boxes: &[Bounds]) -> Result<Vec<AnyTile<'a>>> {
+    AnyTile::split(array, boxes).map_err(|e| Error::invalid("the pieces of a window are disjoint").because(e))
+}
 
 impl Fetcher<'_> {
     /// Fills every tile, in parallel, and says what is known of each. What several are copied from is read once.
-    fn fill<T: Cell>(&self, sourced: &[Sourced], tiles: Vec<Tile<'_, T>>) -> Result<Vec<Part>> {
-        let mut own: Vec<Target<'_, '_, T>> = Vec::with_capacity(sourced.len());
-        let mut shared: BTreeMap<(LayerId, Location), Vec<Target<'_, '_, T>>> = BTreeMap::new();
+    fn fill(&self, sourced: &[Sourced], tiles: Vec<AnyTile<'_>>) -> Result<Vec<Part>> {
+        let mut tasks: Vec<Task<'_, '_>> = Vec::with_capacity(sourced.len());
+        let mut shared: BTreeMap<(LayerId, Location), Vec<Target<'_, '_>>> = BTreeMap::new();
         for (number, (of, tile)) in sourced.iter().zip(tiles).enumerate() {
             match of.source {
                 Source::Nothing => {}
                 Source::Stored(layer, from) if from != of.piece.location => {
                     shared.entry((layer, from)).or_default().push((number, of, tile));
                 }
-                Source::Stored(..) | Source::Computed => own.push((number, of, tile)),
+                Source::Stored(..) | Source::Computed => tasks.push((None, vec![(number, of, tile)])),
             }
         }
-        let fill = self.plan.fill;
-        let piece = |(number, of, mut tile): Target<'_, '_, T>| Ok((number, self.piece(of, &mut tile)?.blank(&mut tile, fill)));
-        let own = || own.into_par_iter().map(piece).collect::<Result<Vec<_>>>();
-        let spread = |((layer, from), targets)| self.spread(layer, &from, targets);
-        let shared = || shared.into_par_iter().map(spread).collect::<Result<Vec<_>>>();
-        let (own, shared) = rayon::join(own, shared);
+        tasks.extend(shared.into_iter().map(|(from, targets)| (Some(from), targets)));
+        let done = parallel::map_owned(tasks, |(from, targets)| match from {
+            Some((layer, from)) => self.spread(layer, &from, targets),
+            None => targets.into_iter().map(|target| self.own(target)).collect(),
+        })?;
         let mut parts: Vec<Part> = sourced.iter().map(|_| Part::Empty).collect();
-        for (number, part) in own?.into_iter().chain(shared?.into_iter().flatten()) {
+        for (number, part) in done.into_iter().flatten() {
             parts[number] = part;
         }
         Ok(parts)
     }
 
-    fn piece<T: Cell>(&self, of: &Sourced, tile: &mut Tile<'_, T>) -> Result<Part> {
+    fn own(&self, (number, of, mut tile): Target<'_, '_>) -> Result<(usize, Part)> {
+        Ok((number, self.piece(of, &mut tile)?.blank(&mut tile, self.plan.fill)))
+    }
+
+    fn piece(&self, of: &Sourced, tile: &mut AnyTile<'_>) -> Result<Part> {
         let piece = &of.piece;
         match (&self.plan.layer, of.source, self.plan.decoded(self.chunks)) {
             (ReadLayer::Aggregate(layer), Source::Computed, Some(values)) => {
@@ -113,31 +118,31 @@ impl Fetcher<'_> {
     }
 
     /// Copies a chunk down along the refinable dimension to several places.
-    fn spread<T: Cell>(&self, stored: LayerId, from: &Location, targets: Vec<Target<'_, '_, T>>) -> Result<Vec<(usize, Part)>> {
+    fn spread(&self, stored: LayerId, from: &Location, targets: Vec<Target<'_, '_>>) -> Result<Vec<(usize, Part)>> {
         let (plan, shape) = (self.plan, self.chunks.grid.structure().chunk_shape());
         let lost = || self.chunks.lost(stored, from);
         let ReadLayer::Aggregate(layer) = &plan.layer else {
             let base = self.chunks.base(from)?.ok_or_else(lost)?;
             self.read.fetch_add(1, Ordering::Relaxed);
-            let spread = |(number, of, mut tile): Target<'_, '_, T>| {
+            let spread = |(number, of, mut tile): Target<'_, '_>| {
                 let chunk = self.chunks.spread_base(&base, from, &of.piece.location);
                 let at = Boxed { of: &shape, start: &of.piece.in_chunk, shape: &of.piece.shape };
                 copy_box_of(&chunk.cells, at, &mut tile)?;
                 Ok((number, plan.wanted.of_base(&chunk, at).blank(&mut tile, plan.fill)))
             };
-            return targets.into_par_iter().map(spread).collect();
+            return parallel::map_owned(targets, spread);
         };
         let chunk = self.chunks.layer_at(layer, stored, from)?.ok_or_else(lost)?;
         self.read.fetch_add(1, Ordering::Relaxed);
-        let spread = |(number, of, mut tile): Target<'_, '_, T>| {
+        let spread = |(number, of, mut tile): Target<'_, '_>| {
             let chunk = self.chunks.spread_layer(layer, chunk.clone(), from, &of.piece.location)?;
             Ok((number, self.lay(layer, &chunk, &of.piece, &mut tile)?.blank(&mut tile, plan.fill)))
         };
-        targets.into_par_iter().map(spread).collect()
+        parallel::map_owned(targets, spread)
     }
 
     /// Copies the box of a decoded chunk of a layer into its place.
-    fn lay<T: Cell>(&self, layer: &LayerSpec, chunk: &Chunk, piece: &Piece, tile: &mut Tile<'_, T>) -> Result<Part> {
+    fn lay(&self, layer: &LayerSpec, chunk: &Chunk, piece: &Piece, tile: &mut AnyTile<'_>) -> Result<Part> {
         let grid = self.chunks.grid;
         let (shape, full) = (grid.structure().chunk_shape(), grid.full(piece.location.levels()));
         let at = Boxed { of: &shape, start: &piece.in_chunk, shape: &piece.shape };
@@ -156,7 +161,7 @@ impl Fetcher<'_> {
     }
 
     /// The plain case: the box is decoded straight into its place.
-    fn decode<T: Cell>(&self, layer: LayerId, at: &Location, piece: &Piece, tile: &mut Tile<'_, T>) -> Result<Part> {
+    fn decode(&self, layer: LayerId, at: &Location, piece: &Piece, tile: &mut AnyTile<'_>) -> Result<Part> {
         let shape = self.chunks.grid.structure().chunk_shape();
         let ((planes, least), weight) = (self.chunks.planes(layer), self.plan.weight(self.chunks.grid, layer, at));
         let read = self.chunks.with_blob(layer, at, None, |key, blob| {
@@ -180,15 +185,14 @@ pub(super) fn count_inexact(layer: &LayerSpec, chunk: &Chunk, full: Full, at: Bo
 }
 
 /// Copies a box of cells into a tile.
-pub(super) fn copy_box_of<T: Cell>(values: &Cells, at: Boxed<'_>, tile: &mut Tile<'_, T>) -> Result<()> {
-    let cells = values
-        .as_slice::<T>()
-        .ok_or_else(|| Error::corrupt("a chunk is of another type").because(DecodeError::Request { reason: "type" }))?;
+pub(super) fn copy_box_of(values: &Cells, at: Boxed<'_>, tile: &mut AnyTile<'_>) -> Result<()> {
     let (zero, row) = (vec![0; at.of.len()], at.shape[at.shape.len() - 1]);
-    let mut number = 0;
-    for_each_row((at.of, at.start), (at.shape, &zero), at.shape, |from, _| {
-        tile.row(number).copy_from_slice(&cells[from..from + row]);
-        number += 1;
+    let mut starts = Vec::with_capacity(at.shape[..at.shape.len() - 1].iter().product());
+    for_each_row((at.of, at.start), (at.shape, &zero), at.shape, |from, _| starts.push(from));
+    with_view!(AnyTile, tile, |tile| {
+        let other = || Error::corrupt("a chunk is of another type").because(DecodeError::Request { reason: "type" });
+        let cells = tile.of_type(values).ok_or_else(other)?;
+        starts.iter().enumerate().for_each(|(number, from)| tile.row(number).copy_from_slice(&cells[*from..*from + row]));
     });
     Ok(())
 }

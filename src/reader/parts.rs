@@ -5,7 +5,7 @@
 use ndarray::ArrayD;
 
 use super::plan::Plan;
-use crate::array::{Bounds, Cell, DType, Tile, Validity};
+use crate::array::{AnyTile, Bounds, Cell, DType, Tile, Validity, with_view};
 use crate::codec::{BlobSpec, DecodeError, decode_into, decode_plane_into};
 use crate::kernel::{Chunk, copy_box, fill_box, for_each_row};
 use crate::store::{BaseChunk, Gaps};
@@ -70,15 +70,15 @@ impl Wanted {
     }
 
     /// Decodes a box of a blob into a tile, and what is known of it from the plane that says it, of a number and a type.
-    pub(super) fn decode<T: Cell>(
+    pub(super) fn decode(
         self,
         (identity, blob): (&[u8], &[u8]),
         spec: &BlobSpec<'_>,
         (plane, full): (Option<(usize, DType)>, f64),
         start: &[usize],
-        tile: &mut Tile<'_, T>,
+        tile: &mut AnyTile<'_>,
     ) -> Result<Part, DecodeError> {
-        decode_into(identity, blob, spec, start, tile)?;
+        with_view!(AnyTile, tile, |tile| decode_into(identity, blob, spec, start, tile))?;
         let shape = tile.shape().to_vec();
         match (self, plane) {
             (Self::Values, _) | (_, None) => Ok(Part::Whole),
@@ -120,13 +120,18 @@ impl Part {
     }
 
     /// Gives the cells of a tile that hold no data the value that such cells have in answers.
-    pub(super) fn blank<T: Cell>(self, tile: &mut Tile<'_, T>, blank: f64) -> Self {
-        let Self::Valid(valid) = &self else { return self };
-        let (blank, row) = (T::from_f64(blank), tile.shape().last().copied().unwrap_or(1).max(1));
-        for (number, valid) in valid.chunks(row).enumerate().filter(|(_, valid)| valid.contains(&false)) {
-            tile.row(number).iter_mut().zip(valid).filter(|(_, valid)| !**valid).for_each(|(cell, _)| *cell = blank);
+    pub(super) fn blank(self, tile: &mut AnyTile<'_>, blank: f64) -> Self {
+        if let Self::Valid(valid) = &self {
+            with_view!(AnyTile, tile, |tile| blank_cells(tile, valid, blank));
         }
         self
+    }
+}
+
+fn blank_cells<T: Cell>(tile: &mut Tile<'_, T>, valid: &[bool], blank: f64) {
+    let (blank, row) = (T::from_f64(blank), tile.shape().last().copied().unwrap_or(1).max(1));
+    for (number, valid) in valid.chunks(row).enumerate().filter(|(_, valid)| valid.contains(&false)) {
+        tile.row(number).iter_mut().zip(valid).filter(|(_, valid)| !**valid).for_each(|(cell, _)| *cell = blank);
     }
 }
 

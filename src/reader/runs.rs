@@ -6,9 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rayon::prelude::*;
-
-use super::fetch::{Fetched, copy_box_of, count_inexact};
+use super::fetch::{Fetched, copy_box_of, count_inexact, tiles};
 use super::fresh::Fresh;
 use super::parts::{Boxed, Known, Part};
 use super::plan::{CELLS_MAX, CHUNKS_MAX, Plan, ReadLayer};
@@ -16,12 +14,13 @@ use super::query::{Detail, Freshness, Layer, Query, Region};
 use super::sizes;
 use super::sources::{Source, Sourced};
 use super::steps::{Run, Steps};
-use crate::array::{Array, Bounds, Cell, Tile, with_view};
+use crate::array::{AnyTile, Array, Bounds};
 use crate::error::{Error, Result};
 use crate::grid::{Extent, Levels, Location, Structure, Window};
 use crate::kernel::{Chunk, Runs};
 use crate::key::LayerId;
 use crate::kv::Snapshot;
+use crate::parallel;
 use crate::store::{ChunkReader, Grid, LayerSpec, State};
 
 /// The steps of a plan.
@@ -135,12 +134,8 @@ pub(super) fn fetch(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, cut: &Cut
     };
     let boxes: Vec<Bounds> = columns.iter().map(bounds).collect();
     let mut array = Array::filled(plan.dtype, &shape, plan.fill);
-    let parts: Vec<Part> = with_view!(Array, &mut array, |array| {
-        let cells = array.as_slice_mut().ok_or_else(|| Error::invalid("a new array is in C order"))?;
-        let tiles =
-            Tile::split(cells, &shape, &boxes).map_err(|e| Error::invalid("the pieces of a window are disjoint").because(e))?;
-        columns.par_iter().zip(tiles).map(|(column, tile)| reader.column(column, tile)).collect::<Result<Vec<Part>>>()
-    })?;
+    let columns = columns.iter().zip(tiles(&mut array, &boxes)?).collect();
+    let parts = parallel::map_owned(columns, |(column, tile)| reader.column(column, tile))?;
     let known = Known::of(plan, &shape, &boxes, &parts);
     let stale = if freshness == Freshness::Fresh { Vec::new() } else { plan.stale(chunks, &sourced)? };
     Ok(Fetched { array, known, stale, chunks_read: read.into_inner(), inexact: inexact.into_inner(), coordinates: None })
@@ -158,7 +153,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     /// Fills the tile of a column of chunks, whose pieces follow each other along the axis.
-    fn column<T: Cell>(&self, column: &[&Sourced], mut tile: Tile<'_, T>) -> Result<Part> {
+    fn column(&self, column: &[&Sourced], mut tile: AnyTile<'_>) -> Result<Part> {
         let (axis, cells) = (self.cut.axis, &self.cut.run.cells);
         let mut parts: Vec<Vec<Chunk>> = vec![Vec::new(); cells.len() - 1];
         for of in column {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use ndarray::ArrayD;
-use rayon::prelude::*;
 
 use super::query::{Answer, Coordinates, Freshness, Layer, Query};
 use super::steps::Steps;
@@ -13,6 +12,7 @@ use crate::array::{Array, Cell, Cells, Validity, with_dtype, with_view};
 use crate::error::{Error, Result};
 use crate::grid::{CellIndex, Levels, Shape, Structure, Window};
 use crate::kv::Snapshot;
+use crate::parallel;
 use crate::store::Grid;
 
 /// The values of all cells together that a series may have.
@@ -136,7 +136,7 @@ fn read_all(grid: &Grid, snapshot: &dyn Snapshot, query: &SeriesQuery) -> Result
         structure.check(&Window::new(first, Shape::from(vec![1; structure.rank()].as_slice())).at(levels))?;
     }
     let tasks = tasks(structure, axis, &cells, &steps);
-    let taken = tasks.par_iter().map(|task| task.read(grid, snapshot, query, &cells, axis)).collect::<Result<Vec<_>>>()?;
+    let taken = parallel::map(&tasks, |task| task.read(grid, snapshot, query, &cells, axis))?;
     let Some(first) = taken.first() else { return Err(Error::invalid("a series needs a cell")) };
     let (layer, dtype) = (first.layer.clone(), first.values.first().map_or(grid.schema().dtype(), Cells::dtype));
     let chunks_read = taken.iter().map(|part| part.chunks_read).sum();

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use ndarray::ArrayD;
-use rayon::prelude::*;
 
 use super::query::{Coordinates, Layer, Query};
 use super::series::{Series, SeriesQuery, Taken, cell_at, columns, other_type, too_many, validity};
@@ -13,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::grid::{CellIndex, Irregular, Level, Levels, Shape, Window};
 use crate::kernel::Aggregation;
 use crate::kv::Snapshot;
+use crate::parallel;
 use crate::store::{Grid, State};
 
 /// One read: the box around some cells of one column of chunks.
@@ -36,7 +36,7 @@ pub(super) fn read(grid: &Grid, snapshot: &dyn Snapshot, query: &SeriesQuery, st
     let list = || listed(grid, snapshot, state, &at_level(Level::ZERO));
     let level = query.steps.level(grid, state, (irregular, query.freshness), list)?;
     let tasks = at_level(level);
-    let taken = tasks.par_iter().map(|task| task.read(grid, snapshot, &cells, axis)).collect::<Result<Vec<_>>>()?;
+    let taken = parallel::map(&tasks, |task| task.read(grid, snapshot, &cells, axis))?;
     let Some((_, first)) = taken.first() else { return Err(Error::invalid("a series needs a cell")) };
     let (layer, dtype) = (first.layer.clone(), first.values.first().map_or(grid.schema().dtype(), Cells::dtype));
     let width = taken.iter().map(|(of, _)| of.width).max().unwrap_or(1);

@@ -1,7 +1,6 @@
 //! Series in steps of any lengths along a regular axis.
 
 use ndarray::ArrayD;
-use rayon::prelude::*;
 
 use super::query::Query;
 use super::read_in;
@@ -10,6 +9,7 @@ use crate::array::{Array, Cell, Cells, with_dtype};
 use crate::error::{Error, Result};
 use crate::grid::{CellIndex, Shape, Window};
 use crate::kv::Snapshot;
+use crate::parallel;
 use crate::store::{Grid, State};
 
 pub(super) fn read(grid: &Grid, snapshot: &dyn Snapshot, query: &SeriesQuery, state: State, axis: usize) -> Result<Series> {
@@ -29,7 +29,7 @@ pub(super) fn read(grid: &Grid, snapshot: &dyn Snapshot, query: &SeriesQuery, st
         let at: Vec<CellIndex> = column.cells.iter().map(|number| cells[*number]).collect();
         Ok((column.cells, edges, Taken::of(answer, axis, &at, &window)))
     };
-    let taken = columns(structure, axis, &cells, base).into_par_iter().map(of_column).collect::<Result<Vec<_>>>()?;
+    let taken = parallel::map_owned(columns(structure, axis, &cells, base), of_column)?;
     let Some((_, edges, first)) = taken.first() else { return Err(Error::invalid("a series needs a cell")) };
     let edges = edges.clone().unwrap_or_default();
     too_many(cells.len(), edges.len() as u64)?;

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use rayon::prelude::*;
-
 use super::fresh::Fresh;
 use super::plan::Plan;
 use super::query::{Freshness, Query};
@@ -14,6 +12,7 @@ use crate::codec::Digest;
 use crate::error::Result;
 use crate::grid::{Levels, Location, Window};
 use crate::key::LayerId;
+use crate::parallel;
 use crate::store::{ChunkReader, Grid};
 
 /// What stands for the cells of an answer; see [`Grid::version`]. It is printed as an ETag: 32 hexadecimal digits in quotes.
@@ -81,7 +80,7 @@ fn add_levels(levels: Levels, digest: &mut Digest) {
 /// Adds what each part of the window is made of, and says which parts are out of date.
 fn add_sources(chunks: ChunkReader<'_>, plan: &Plan, freshness: Freshness, digest: &mut Digest) -> Result<Vec<Window>> {
     let sourced = plan.sources(chunks, freshness)?;
-    let mut prints: Vec<Option<Print>> = sourced.par_iter().map(|of| computed(chunks, plan, of)).collect::<Result<_>>()?;
+    let mut prints = parallel::map(&sourced, |of| computed(chunks, plan, of))?;
     let stored = |(number, of): (usize, &Sourced)| match of.source {
         Source::Stored(layer, at) => Some((number, (layer, at))),
         Source::Nothing | Source::Computed => None,

@@ -34,8 +34,6 @@ mod tally;
 mod verbs;
 mod walk;
 
-use rayon::prelude::*;
-
 pub use answer::{ClassArea, Estimate, Histogram, Statistics};
 pub use node::ChunksRead;
 pub use plan::Unserved;
@@ -48,6 +46,7 @@ use series::{statistics_series, statistics_series_of_each};
 use crate::error::{Error, Result};
 use crate::grid::{Levels, Location};
 use crate::kv::Snapshot;
+use crate::parallel;
 use crate::store::{Base, Grid, State};
 use doubt::Known;
 use node::{Node, Opened};
@@ -215,11 +214,10 @@ fn exact(walk: &Walk<'_>, roots: &Roots<'_>) -> Result<Told> {
         if some.is_empty() {
             break;
         }
-        let walked = some
-            .into_par_iter()
-            .with_max_len(1)
-            .map(|at| roots.nodes(walk, at)?.into_iter().map(|nodes| descend(walk, nodes)).collect::<Result<Vec<_>>>());
-        fold(walk, walked.collect::<Result<Vec<_>>>()?.into_iter().flatten(), &mut told)?;
+        let walked = parallel::map_owned(some, |at| {
+            roots.nodes(walk, at)?.into_iter().map(|nodes| descend(walk, nodes)).collect::<Result<Vec<_>>>()
+        })?;
+        fold(walk, walked.into_iter().flatten(), &mut told)?;
     }
     Ok(told)
 }
@@ -231,8 +229,8 @@ fn descend(walk: &Walk<'_>, nodes: Vec<Node>) -> Result<Told> {
     drop(nodes);
     let mut told = (opened.tallies, opened.read);
     let places = Opened::places(opened.children);
-    let parts = places.into_par_iter().with_max_len(1).map(|place| descend(walk, place));
-    fold(walk, parts.collect::<Result<Vec<_>>>()?.into_iter(), &mut told)?;
+    let parts = parallel::map_owned(places, |place| descend(walk, place))?;
+    fold(walk, parts.into_iter(), &mut told)?;
     Ok(told)
 }
 
@@ -271,8 +269,7 @@ fn approximate(walk: &Walk<'_>, roots: &Roots<'_>) -> Result<Statistics> {
         if chosen.is_empty() {
             return Ok(answer);
         }
-        let opened =
-            chosen.par_iter().with_max_len(1).map(|node| walk.open(std::slice::from_ref(node))).collect::<Result<Vec<_>>>()?;
+        let opened = parallel::map(&chosen, |node| walk.open(std::slice::from_ref(node)))?;
         for part in opened {
             part.tallies.into_values().for_each(|part| tally.merge(part));
             read += part.read;

@@ -9,8 +9,6 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Mutex;
 
-use rayon::prelude::*;
-
 use crate::codec::checksum_of;
 use crate::copy;
 use crate::dirty::{ChangedTicks, Edge, derivation, parents, ticks};
@@ -19,6 +17,7 @@ use crate::feed;
 use crate::grid::{Levels, Location};
 use crate::key::{ChunkKey, DirectoryEntry, LayerId, Mark, MarkKey, unowned};
 use crate::kv::{Order, Snapshot, Space, for_each_page};
+use crate::parallel;
 use crate::store::{Base, ChunkReader, Grid, LayerChunks, Place, Shown, State, Store, lock};
 use pages::Part;
 pub use repair::{Quarantined, Repaired};
@@ -206,7 +205,7 @@ impl<'a> Check<'a> {
                     let check = |(key, blob): &(Vec<u8>, Vec<u8>)| {
                         Ok(self.report_damage(self.check_chunk(space, key, blob, entries))?.unwrap_or_default())
                     };
-                    recomputed += page.par_iter().map(check).sum::<Result<u64>>()?;
+                    recomputed += parallel::map(&page, check)?.into_iter().sum::<u64>();
                     for (key, _) in &page {
                         missing.remove(key);
                     }

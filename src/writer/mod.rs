@@ -14,8 +14,6 @@ use std::collections::BTreeMap;
 use std::ops::AddAssign;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use rayon::prelude::*;
-
 use crate::aggregate::{self, Leaf, Part, Plan, Propagation};
 use crate::array::{Cell, Cells, with_dtype, with_view};
 use crate::dirty::{self, Edge, Marks, parents};
@@ -24,6 +22,7 @@ use crate::feed::Changed;
 use crate::grid::{Levels, Location, Piece, Window};
 use crate::key::{LayerId, Ticks, meta};
 use crate::kv::{self, Snapshot, Space};
+use crate::parallel;
 use crate::store::{Base, BaseChunk, ChunkReader, ChunkWrite, Grid, State, Written, base_fill, write_reach, write_state};
 pub use batch::{Batch, Overlap};
 use batch::{Content, Put};
@@ -289,7 +288,8 @@ impl<'b, 'a> Writer<'b, 'a> {
 
     /// Takes the split chunks out of the base. Where marks are left, the old chunk goes into every layer until then.
     fn split(&self, run: &Propagation<'_>, marks: bool) -> Result<()> {
-        self.places.split.par_iter().try_for_each(|at| {
+        let splits: Vec<Location> = self.places.split.iter().copied().collect();
+        let split = |at: &Location| {
             if self.base.has(at.levels) && self.chunks.exists(LayerId::BASE, at)? {
                 run.emit(ChunkWrite { layer: LayerId::BASE, at: *at, what: Written::Nothing });
             }
@@ -302,7 +302,8 @@ impl<'b, 'a> Writer<'b, 'a> {
                 }
             }
             Ok(())
-        })
+        };
+        parallel::map(&splits, split).map(drop)
     }
 
     /// The cells at a place after the batch: those that were there, or were copied down when a coarser chunk was split, with

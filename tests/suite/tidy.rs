@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 ///
 /// `store` is the ground floor: handles, records, chunks. The verbs of its handles live in the rooms that do them. `grid` names
 /// the aggregators and filters that a schema holds.
-const LAYERS: [(&str, &[&str]); 27] = [
+const LAYERS: [(&str, &[&str]); 28] = [
     ("error", &[]),
+    ("parallel", &["error"]),
     ("calendar", &["error"]),
     ("crs", &[]),
     ("array", &["error"]),
@@ -21,13 +22,19 @@ const LAYERS: [(&str, &[&str]); 27] = [
     ("dirty", &["error", "grid", "key", "kv", "store"]),
     ("events", &["error", "grid", "kernel", "key", "kv", "store"]),
     ("feed", &["error", "grid", "key", "kv", "store"]),
-    ("aggregate", &["codec", "dirty", "error", "events", "feed", "grid", "kernel", "key", "kv", "store"]),
+    ("aggregate", &["codec", "dirty", "error", "events", "feed", "grid", "kernel", "key", "kv", "parallel", "store"]),
     ("open", &["aggregate", "error", "kv", "store"]),
-    ("writer", &["aggregate", "array", "dirty", "error", "events", "feed", "grid", "kernel", "key", "kv", "store"]),
-    ("reader", &["array", "codec", "dirty", "error", "events", "grid", "kernel", "key", "kv", "store"]),
-    ("statistics", &["array", "dirty", "error", "events", "grid", "kernel", "key", "kv", "reader", "store", "writer"]),
-    ("copy", &["array", "error", "events", "feed", "grid", "kernel", "key", "kv", "store", "writer"]),
-    ("verify", &["aggregate", "codec", "copy", "dirty", "error", "events", "feed", "grid", "kernel", "key", "kv", "store"]),
+    ("writer", &["aggregate", "array", "dirty", "error", "events", "feed", "grid", "kernel", "key", "kv", "parallel", "store"]),
+    ("reader", &["array", "codec", "dirty", "error", "events", "grid", "kernel", "key", "kv", "parallel", "store"]),
+    (
+        "statistics",
+        &["array", "dirty", "error", "events", "grid", "kernel", "key", "kv", "parallel", "reader", "store", "writer"],
+    ),
+    ("copy", &["array", "error", "events", "feed", "grid", "kernel", "key", "kv", "parallel", "store", "writer"]),
+    (
+        "verify",
+        &["aggregate", "codec", "copy", "dirty", "error", "events", "feed", "grid", "kernel", "key", "kv", "parallel", "store"],
+    ),
     // Types that the crate exports, by the paths of their homes.
     ("adapter", &["array", "calendar", "codec", "crs", "error", "grid", "kernel", "kv", "reader", "store", "writer"]),
     (

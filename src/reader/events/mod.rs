@@ -9,8 +9,6 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rayon::prelude::*;
-
 use super::fetch::Fetched;
 use super::fresh::Fresh;
 use super::parts::Known;
@@ -25,6 +23,7 @@ use crate::events::{Column, Events};
 use crate::grid::{Level, Location, Piece, Window};
 use crate::key::{ChunkKey, LayerId, Ticks};
 use crate::kv::Snapshot;
+use crate::parallel;
 use crate::store::{ChunkReader, Grid, LayerSpec};
 
 pub(super) use served::{counts, digest, serving};
@@ -56,7 +55,7 @@ pub(super) fn ticks(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness
         };
         Ok(found.sources.iter().flat_map(|source| within(source.ticks())).collect())
     };
-    let all: BTreeSet<i64> = columns.par_iter().map(of_column).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
+    let all: BTreeSet<i64> = parallel::map(&columns, of_column)?.into_iter().flatten().collect();
     Ok(all.into_iter().collect())
 }
 
@@ -158,7 +157,7 @@ impl<'a> Reader<'a> {
             (Some(values), None) if self.is_computed(place) => self.computed(values, place, ticks),
             _ => self.stored(place, ticks),
         };
-        let columns: Vec<Found<V::Chunk>> = columns.par_iter().map(of_column).collect::<Result<_>>()?;
+        let columns = parallel::map(columns, of_column)?;
         if let Some((cuts, steps)) = steps {
             return Ok(Listed { ticks: steps.into_iter().map(|(start, _)| start).collect(), width: cuts.width(), columns });
         }

@@ -8,8 +8,6 @@ use std::collections::BinaryHeap;
 use std::ops::{Range, RangeInclusive};
 use std::sync::atomic::Ordering;
 
-use rayon::prelude::*;
-
 use super::super::between::between;
 use super::super::fetch::Fetched;
 use super::super::fresh::Fresh;
@@ -22,6 +20,7 @@ use crate::grid::Location;
 use crate::kernel::{Chunk, any_of_event, holds_data};
 use crate::key::Ticks;
 use crate::kv::Order;
+use crate::parallel;
 
 /// A tick of a column, which is named by its number: the nearest is the greatest. It holds data for certain, or is the nearest that
 /// the directory has.
@@ -48,7 +47,7 @@ fn first(mut ticks: impl DoubleEndedIterator<Item = i64>, order: Order) -> Optio
 impl Reader<'_> {
     /// The first event of the region at or after a tick, or the last at or before it.
     fn edge(&self, columns: &[Place], tick: i64, order: Order) -> Result<Option<i64>> {
-        let of_column = |(number, place): (usize, &Place)| -> Result<Option<Candidate>> {
+        let of_column = |(number, place): &(usize, &Place)| -> Result<Option<Candidate>> {
             let Some(cells) = self.asked(place) else { return Ok(None) };
             let found = match self.decoded() {
                 Some(values) if self.is_computed(place) => {
@@ -56,9 +55,9 @@ impl Reader<'_> {
                 }
                 _ => self.column(&place.piece.location).next(tick, order)?.map(|tick| (tick, false)),
             };
-            Ok(found.map(|(tick, sure)| (nearness(tick, order), sure, number)))
+            Ok(found.map(|(tick, sure)| (nearness(tick, order), sure, *number)))
         };
-        let nearest = columns.par_iter().enumerate().map(of_column).collect::<Result<Vec<_>>>()?;
+        let nearest = parallel::map(&columns.iter().enumerate().collect::<Vec<_>>(), of_column)?;
         let mut open: BinaryHeap<Candidate> = nearest.into_iter().flatten().collect();
         while let Some((near, sure, number)) = open.pop() {
             let tick = nearness(near, order);

@@ -3,18 +3,17 @@
 use std::cmp::Reverse;
 use std::sync::atomic::Ordering;
 
-use rayon::prelude::*;
-
-use super::super::fetch::{copy_box_of, count_inexact};
+use super::super::fetch::{copy_box_of, count_inexact, tiles};
 use super::super::parts::{Boxed, Known, Part};
 use super::super::sizes;
 use super::{Found, Place, Reader, Source};
-use crate::array::{Array, Bounds, Cell, Tile, with_view};
+use crate::array::{AnyTile, Array, Bounds};
 use crate::codec::BlobSpec;
 use crate::error::{Error, Result};
 use crate::events::Column;
 use crate::kernel::Chunk;
 use crate::key::LayerId;
+use crate::parallel;
 use crate::store::{BaseChunk, LayerSpec};
 
 /// Cells of a source that follow each other in the answer too: the first one's number in both, and how many.
@@ -47,24 +46,15 @@ impl Reader<'_> {
             Bounds { start, shape }
         };
         let boxes: Vec<Bounds> = work.iter().flat_map(|(place, _, runs)| runs.iter().map(|run| bounds((place, run)))).collect();
-        let parts: Vec<Vec<Part>> = with_view!(Array, &mut array, |array| {
-            let cells = array.as_slice_mut().ok_or_else(|| Error::invalid("a new array is in C order"))?;
-            let tiles = Tile::split(cells, &shape, &boxes)
-                .map_err(|e| Error::invalid("the pieces of a window are disjoint").because(e))?;
-            let mut tiles = tiles.into_iter();
-            let work: Vec<_> = work
-                .into_iter()
-                .map(|(place, source, runs)| {
-                    let tiles: Vec<_> = tiles.by_ref().take(runs.len()).collect();
-                    (place, source, runs, tiles)
-                })
-                .collect();
-            let paint =
-                |(place, source, runs, mut tiles): (&Place, &Source<Chunk>, Vec<Run>, Vec<Tile<'_, _>>)| -> Result<Vec<Part>> {
-                    let parts = self.paint(place, source, &runs, &mut tiles)?;
-                    Ok(parts.into_iter().zip(&mut tiles).map(|(part, tile)| part.blank(tile, self.plan.fill)).collect())
-                };
-            work.into_par_iter().map(paint).collect::<Result<_>>()
+        let mut tiles = tiles(&mut array, &boxes)?.into_iter();
+        let with_tiles = |(place, source, runs): (_, _, Vec<Run>)| {
+            let tiles: Vec<AnyTile<'_>> = tiles.by_ref().take(runs.len()).collect();
+            (place, source, runs, tiles)
+        };
+        let work = work.into_iter().map(with_tiles).collect();
+        let parts: Vec<Vec<Part>> = parallel::map_owned(work, |(place, source, runs, mut tiles)| {
+            let parts = self.paint(place, source, &runs, &mut tiles)?;
+            Ok(parts.into_iter().zip(&mut tiles).map(|(part, tile)| part.blank(tile, self.plan.fill)).collect())
         })?;
         let parts: Vec<Part> = parts.into_iter().flatten().collect();
         let known = Known::of(self.plan, &shape, &boxes, &parts);
@@ -72,13 +62,7 @@ impl Reader<'_> {
     }
 
     /// Copies the runs of a source into their tiles, and says what is known of each.
-    fn paint<T: Cell>(
-        &self,
-        place: &Place,
-        source: &Source<Chunk>,
-        runs: &[Run],
-        tiles: &mut [Tile<'_, T>],
-    ) -> Result<Vec<Part>> {
+    fn paint(&self, place: &Place, source: &Source<Chunk>, runs: &[Run], tiles: &mut [AnyTile<'_>]) -> Result<Vec<Part>> {
         let axis = self.times.irregular.axis;
         let start = |run: &Run| {
             let mut start = place.piece.in_chunk;
@@ -124,7 +108,7 @@ impl Reader<'_> {
         };
         let shape = self.chunks.grid.shape_of(values.len());
         let full = self.chunks.grid.full(place.piece.location.levels());
-        let paint = |(run, tile): (&Run, &mut Tile<'_, T>)| {
+        let paint = |(run, tile): (&Run, &mut AnyTile<'_>)| {
             let mut size = place.piece.shape;
             size[axis] = run.len;
             let start = start(run);
