@@ -21,6 +21,10 @@ pub mod quicklook;
 pub mod raster;
 #[cfg(any(feature = "geotiff", feature = "netcdf"))]
 mod round;
+#[cfg(any(feature = "geotiff", feature = "netcdf"))]
+mod unit;
+#[cfg(any(feature = "geotiff", feature = "netcdf"))]
+mod values;
 
 #[cfg(feature = "cli")]
 pub(crate) use file::replace;

@@ -1,5 +1,7 @@
 //! Typed cells: the element types, and arrays whose element type is known at run time only.
 
+#[cfg(any(feature = "geotiff", feature = "netcdf", feature = "png"))]
+pub(crate) mod block;
 mod cells;
 mod dtype;
 mod number;
@@ -13,5 +15,7 @@ pub use dtype::{Cell, DType};
 pub use number::Number;
 pub use scatter::{AnyTile, Bounds, Tile};
 pub use validity::Validity;
+#[cfg(any(feature = "geotiff", feature = "netcdf"))]
+pub(crate) use view::c_order;
 pub(crate) use view::with_view;
 pub use view::{Array, ArrayView};

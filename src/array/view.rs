@@ -109,10 +109,37 @@ impl Array {
         with_view!(Array, self, |array| Wrap::wrap_cells(array.iter().copied().collect()))
     }
 
+    /// The same without a copy where they lie in C order.
+    #[cfg(any(feature = "geotiff", feature = "netcdf"))]
+    pub(crate) fn into_cells(self) -> super::Cells {
+        with_view!(Array, self, |array| Wrap::wrap_cells(c_order(array)))
+    }
+
+    /// An array of cells in C order. An [`Invalid`](crate::ErrorKind::Invalid) error if the shape has more or fewer.
+    #[cfg(any(feature = "geotiff", feature = "netcdf"))]
+    pub(crate) fn from_cells(cells: super::Cells, shape: &[usize]) -> Result<Self> {
+        let len = cells.len();
+        let array = super::with_cells!(cells, |cells| ArrayD::from_shape_vec(IxDyn(shape), cells).map(Wrap::wrap_array));
+        array.map_err(|cause| Error::invalid(format!("{len} cells are no array of {shape:?}")).because(cause))
+    }
+
     /// Every cell as a double, in C order.
     pub fn iter_f64(&self) -> Box<dyn Iterator<Item = f64> + '_> {
         with_view!(Array, self, |array| Box::new(array.iter().map(|cell| cell.to_f64())))
     }
+}
+
+/// The elements of an array in C order, without a copy where they lie so.
+#[cfg(any(feature = "geotiff", feature = "netcdf"))]
+pub(crate) fn c_order<T: Copy>(array: ArrayD<T>) -> Vec<T> {
+    if !array.is_standard_layout() {
+        return array.iter().copied().collect();
+    }
+    let len = array.len();
+    let (mut elements, first) = array.into_raw_vec_and_offset();
+    elements.drain(..first.unwrap_or(0));
+    elements.truncate(len);
+    elements
 }
 
 impl ArrayView<'_> {
@@ -127,6 +154,16 @@ impl ArrayView<'_> {
     /// Cells along each axis.
     pub fn shape(&self) -> &[usize] {
         with_view!(ArrayView, self, |view| view.shape())
+    }
+
+    /// The cells in C order; a copy where they lie otherwise.
+    #[cfg(any(feature = "geotiff", feature = "png"))]
+    pub(crate) fn flat(&self) -> super::block::Flat<'_> {
+        use super::block::Flat;
+        with_view!(ArrayView, self, |view| match view.as_slice() {
+            Some(cells) => Flat::Borrowed(bytemuck::cast_slice(cells)),
+            None => Flat::Owned(Wrap::wrap_cells(view.iter().copied().collect())),
+        })
     }
 }
 

@@ -5,8 +5,7 @@ use std::str::FromStr;
 use ndarray::{ArrayD, Axis};
 
 use super::time::Along;
-use crate::array::with_view;
-use crate::{Answer, Array, Cell, Grid, Validity};
+use crate::{Answer, Array, Grid, Validity};
 
 /// How the steps of a cell become one value; steps without data do not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,16 +35,16 @@ impl OverTime {
     pub(super) fn of(self, grid: &Grid, mut answer: Answer) -> anyhow::Result<Answer> {
         let axis = Along::of(grid, "--over-time")?.number;
         let valid = answer.valid();
-        answer.array = with_view!(Array, &answer.array, |cells| self.folded(cells, valid.as_ref(), axis));
+        let held: Vec<f64> = match &valid {
+            None => answer.array.iter_f64().collect(),
+            Some(valid) => answer.array.iter_f64().zip(valid).map(|(value, valid)| if *valid { value } else { f64::NAN }).collect(),
+        };
+        answer.array = self.folded(&ArrayD::from_shape_vec(answer.array.shape(), held)?, axis);
         answer.validity = Validity::Values { nodata: None };
         Ok(answer)
     }
 
-    fn folded<T: Cell>(self, cells: &ArrayD<T>, valid: Option<&ArrayD<bool>>, axis: usize) -> Array {
-        let mut held = cells.map(|cell| cell.to_f64());
-        if let Some(valid) = valid {
-            held.zip_mut_with(valid, |value, valid| *value = if *valid { *value } else { f64::NAN });
-        }
+    fn folded(self, held: &ArrayD<f64>, axis: usize) -> Array {
         let folded = held.map_axis(Axis(axis), |steps| {
             let values = steps.iter().copied().filter(|value| !value.is_nan());
             let (count, sum, min, max) =

@@ -6,7 +6,7 @@ use super::codecs::{self, Codec};
 use super::directory::ByteOrder;
 use super::layout::{Compression, Predictor};
 use super::predictor;
-use crate::array::Cell;
+use crate::array::{Cells, DType, block};
 use crate::error::{Error, Result};
 
 /// How the blocks of an image are coded.
@@ -50,27 +50,29 @@ pub(super) enum SampleBits {
 }
 
 /// The cells of a block in C order (row, column, sample). The block must hold `rows_needed` rows; those beyond may be missing.
-pub(super) fn decode<T: Cell>(raw: &[u8], coding: &Coding, rows_needed: usize) -> Result<Vec<T>> {
+pub(super) fn decode(raw: &[u8], coding: &Coding, dtype: DType, rows_needed: usize) -> Result<Cells> {
     let row_cells = coding.cols * coding.samples;
-    let mut cells = vec![T::zeroed(); coding.rows * row_cells];
+    let size = dtype.size();
+    let mut cells = Cells::filled(dtype, coding.rows * row_cells, 0.0);
+    let bytes = cells.as_bytes_mut();
     let too_few = |got: usize, needed: usize| Error::invalid(format!("a block decodes to {got} bytes; {needed} are needed"));
     if coding.bits != SampleBits::Whole {
-        let row_bytes = coding.row_bytes(size_of::<T>());
+        let row_bytes = coding.row_bytes(size);
         let mut stored = vec![0; coding.rows * row_bytes];
         let got = decompress(raw, coding, &mut stored)?;
         if got < rows_needed * row_bytes {
             return Err(too_few(got, rows_needed * row_bytes));
         }
-        for (row, cells) in stored.chunks_exact(row_bytes).zip(cells.chunks_exact_mut(row_cells)) {
+        let mut values = vec![0.0; row_cells];
+        for (row, cells) in stored.chunks_exact(row_bytes).zip(bytes.chunks_exact_mut(row_cells * size)) {
             match coding.bits {
-                SampleBits::Bits(bits) => unpack_bits_row(row, bits, cells),
-                _ => unpack_halves(row, coding.order, cells),
+                SampleBits::Bits(bits) => unpack_bits_row(row, bits, &mut values),
+                _ => unpack_halves(row, coding.order, &mut values),
             }
+            block::store(dtype, &values, cells);
         }
         return Ok(cells);
     }
-    let size = size_of::<T>();
-    let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut cells);
     let needed = rows_needed * row_cells * size;
     let got = decompress(raw, coding, bytes)?;
     if got < needed {
@@ -96,10 +98,10 @@ pub(super) fn decode<T: Cell>(raw: &[u8], coding: &Coding, rows_needed: usize) -
 }
 
 /// Unsigned integers of some bits, the highest bit first.
-fn unpack_bits_row<T: Cell>(row: &[u8], bits: u64, cells: &mut [T]) {
+fn unpack_bits_row(row: &[u8], bits: u64, values: &mut [f64]) {
     let (mut held, mut count) = (0_u64, 0);
     let mut bytes = row.iter();
-    for cell in cells {
+    for to in values {
         while count < bits {
             held = held << 8 | u64::from(bytes.next().copied().unwrap_or(0));
             count += 8;
@@ -108,14 +110,14 @@ fn unpack_bits_row<T: Cell>(row: &[u8], bits: u64, cells: &mut [T]) {
         let value = held >> count;
         held &= (1 << count) - 1;
         // At most 31 bits, which a double has exactly.
-        *cell = T::from_f64(value as f64);
+        *to = value as f64;
     }
 }
 
-fn unpack_halves<T: Cell>(row: &[u8], order: ByteOrder, cells: &mut [T]) {
-    for (half, cell) in row.chunks_exact(2).zip(cells) {
+fn unpack_halves(row: &[u8], order: ByteOrder, values: &mut [f64]) {
+    for (half, value) in row.chunks_exact(2).zip(values) {
         let bits = if order == ByteOrder::Little { [half[1], half[0]] } else { [half[0], half[1]] };
-        *cell = T::from_f64(half_value(bits));
+        *value = half_value(bits);
     }
 }
 

@@ -3,7 +3,6 @@
 use std::io::{Read, Seek};
 use std::ops::Range;
 
-use ndarray::{ArrayD, Axis, IxDyn, Slice};
 use rayon::prelude::*;
 
 use super::block;
@@ -11,8 +10,8 @@ use super::directory::Source;
 use super::layout::{Compression, Layout};
 use super::reader::Window;
 use super::tall::Tall;
-use crate::array::Cell;
-use crate::error::{Error, Result};
+use crate::array::Cells;
+use crate::error::Result;
 
 /// Blocks are decoded together until they come to this many bytes, so that all processors have work.
 const BATCH_BYTES_MAX: usize = 32 << 20;
@@ -29,14 +28,18 @@ impl Image {
         Self { layout, tall: Tall::default() }
     }
 
-    /// The cells of a window, whose bands are samples, as (sample, y, x). Blocks that the file leaves out have `fill`.
-    pub(super) fn read<T: Cell, R: Read + Seek>(
+    /// The cells of a window, whose bands are samples, as (sample, y, x). Blocks that the file leaves out have the cell `fill`, or 0.
+    pub(super) fn read<R: Read + Seek>(
         &mut self,
         source: &mut Source<R>,
         window: &Window,
-        fill: T,
-    ) -> Result<ArrayD<T>> {
-        let mut out = ArrayD::from_elem(IxDyn(&window.shape()), fill);
+        fill: Option<&Cells>,
+    ) -> Result<Cells> {
+        let len = window.shape().iter().product();
+        let mut out = Cells::filled(self.layout.dtype, len, 0.0);
+        if let Some(fill) = fill.filter(|fill| fill.dtype() == self.layout.dtype && fill.len() == 1) {
+            out.as_bytes_mut().chunks_exact_mut(fill.as_bytes().len()).for_each(|cell| cell.copy_from_slice(fill.as_bytes()));
+        }
         let (block_bytes, part_bytes) = (self.layout.block_bytes(), self.layout.stored_bytes());
         let (mut batch, mut batch_bytes) = (Vec::new(), 0);
         let planes = if self.layout.planar { window.bands.clone() } else { 0..1 };
@@ -69,26 +72,26 @@ impl Image {
 }
 
 /// Decodes the batch on all processors, copies it into place and empties it.
-fn decode<T: Cell>(layout: &Layout, batch: &mut Vec<Raw>, window: &Window, out: &mut ArrayD<T>) -> Result<()> {
+fn decode(layout: &Layout, batch: &mut Vec<Raw>, window: &Window, out: &mut Cells) -> Result<()> {
     let mut coding = layout.coding.clone();
     if layout.is_tall() {
         // Parts of strips come decompressed.
         coding.compression = Compression::None;
     }
-    let decoded: Vec<Result<Vec<T>>> = batch
+    let decoded: Vec<Result<Cells>> = batch
         .par_iter()
         .map(|raw| {
             // The last strip may be shorter; a tile never is.
             let rows_left = layout.height - raw.row * layout.coding.rows;
             let rows = if layout.tiled { layout.coding.rows } else { rows_left.min(layout.coding.rows) };
-            block::decode(&raw.bytes, &coding, rows)
+            block::decode(&raw.bytes, &coding, layout.dtype, rows)
         })
         .collect();
     for (raw, cells) in batch.drain(..).zip(decoded) {
         let cells = cells.map_err(|cause| {
             cause.within(format!("the block in row {} and column {} of the TIFF is damaged", raw.row, raw.col))
         })?;
-        place(&cells, &raw, layout, window, out)?;
+        place(cells.as_bytes(), &raw, layout, window, out.as_bytes_mut());
     }
     Ok(())
 }
@@ -106,26 +109,39 @@ fn block_range(cells: &Range<usize>, block: usize) -> Range<usize> {
     cells.start / block..cells.end.div_ceil(block)
 }
 
-/// Copies the part of a decoded block that lies in the window.
-fn place<T: Cell>(cells: &[T], raw: &Raw, layout: &Layout, window: &Window, out: &mut ArrayD<T>) -> Result<()> {
-    let coding = &layout.coding;
-    let shape = IxDyn(&[coding.rows, coding.cols, coding.samples]);
-    let block = ndarray::ArrayViewD::from_shape(shape, cells)
-        .map_err(|cause| Error::invalid("a block has the wrong number of cells").because(cause))?;
-    let overlap = |wanted: &Range<usize>, at: usize, len: usize| {
-        let (start, end) = (wanted.start.max(at), wanted.end.min(at + len));
-        (Slice::from(start - at..end - at), Slice::from(start - wanted.start..end - wanted.start))
-    };
-    let (from_rows, to_rows) = overlap(&window.rows, raw.row * coding.rows, coding.rows);
-    let (from_cols, to_cols) = overlap(&window.cols, raw.col * coding.cols, coding.cols);
+/// Copies the part of a decoded block, (y, x, sample), that lies in the window, (sample, y, x).
+fn place(cells: &[u8], raw: &Raw, layout: &Layout, window: &Window, out: &mut [u8]) {
+    let (coding, size) = (&layout.coding, layout.dtype.size());
+    let overlap = |wanted: &Range<usize>, at: usize, len: usize| wanted.start.max(at)..wanted.end.min(at + len);
+    let (top, left) = (raw.row * coding.rows, raw.col * coding.cols);
+    let rows = overlap(&window.rows, top, coding.rows);
+    let cols = overlap(&window.cols, left, coding.cols);
     // In a chunky file plane 0 has every band.
-    let (from_bands, to_bands) = overlap(&window.bands, raw.plane, coding.samples);
-    let mut from = block.slice_axis(Axis(0), from_rows);
-    from.slice_axis_inplace(Axis(1), from_cols);
-    from.slice_axis_inplace(Axis(2), from_bands);
-    let mut to = out.slice_axis_mut(Axis(0), to_bands);
-    to.slice_axis_inplace(Axis(1), to_rows);
-    to.slice_axis_inplace(Axis(2), to_cols);
-    to.assign(&from.permuted_axes(IxDyn(&[2, 0, 1])));
-    Ok(())
+    let bands = overlap(&window.bands, raw.plane, coding.samples);
+    let [_, height, width] = window.shape();
+    for row in rows {
+        let from = (row - top) * coding.cols + cols.start - left;
+        let from = &cells[from * coding.samples * size..(from + cols.len()) * coding.samples * size];
+        for band in bands.clone() {
+            let to = ((band - window.bands.start) * height + row - window.rows.start) * width + cols.start - window.cols.start;
+            let to = &mut out[to * size..(to + cols.len()) * size];
+            if coding.samples == 1 {
+                to.copy_from_slice(from);
+                continue;
+            }
+            let sample = band - raw.plane;
+            match size {
+                1 => pick::<1>(from, coding.samples, sample, to),
+                2 => pick::<2>(from, coding.samples, sample, to),
+                4 => pick::<4>(from, coding.samples, sample, to),
+                _ => pick::<8>(from, coding.samples, sample, to),
+            }
+        }
+    }
+}
+
+/// One of the interleaved samples of a row, of `N` bytes each.
+fn pick<const N: usize>(from: &[u8], samples: usize, sample: usize, to: &mut [u8]) {
+    let from = from.as_chunks::<N>().0.iter().skip(sample).step_by(samples);
+    to.as_chunks_mut::<N>().0.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
 }

@@ -5,7 +5,7 @@ use std::io::{Read, Seek};
 use std::ops::Range;
 use std::path::Path;
 
-use ndarray::{ArrayD, Axis, IxDyn, Slice};
+use ndarray::{ArrayD, IxDyn};
 
 use super::blocks::Image;
 use super::directory::{Directory, Source, tag};
@@ -14,7 +14,7 @@ use super::layout::{Compression, Layout};
 use super::pages::Pages;
 use super::{nodata, sidecar};
 use crate::adapter::file::LazyFile;
-use crate::array::{Array, Cell, Cells, DType, with_dtype};
+use crate::array::{Array, Cells, DType, block};
 use crate::error::{Error, Result};
 
 /// [`GeoTiff::read`] refuses a window of more bytes; [`GeoTiff::plan`] cuts an image into windows below it.
@@ -275,30 +275,34 @@ impl<R: Read + Seek> GeoTiff<R> {
     /// mask, by alpha, or by the nodata value of its band where bands have values of their own. `None` if it says nothing.
     pub fn read_valid(&mut self, window: &Window) -> Result<(Array, Option<ArrayD<u8>>)> {
         self.check(window)?;
-        with_dtype!(self.image.layout.dtype, |T| {
-            let (cells, alpha) = self.samples::<T>(window)?;
-            let mut valid = alpha.map(|alpha| alpha.mapv(|cell| u8::from(cell.to_f64() > 0.0)));
-            self.mask(window, &mut valid)?;
-            self.own_nodata(window, &cells, &mut valid);
-            let whole = |valid: ArrayD<u8>| valid.broadcast(IxDyn(&window.shape())).map(|valid| valid.to_owned());
-            Ok((Array::from(cells), valid.and_then(whole)))
-        })
+        let (cells, alpha) = self.samples(window)?;
+        let one = IxDyn(&[1, window.rows.len(), window.cols.len()]);
+        let valid = alpha.map(|alpha| ArrayD::from_shape_vec(one, positive(&alpha))).transpose();
+        let mut valid = valid.map_err(|cause| Error::invalid("alpha has other cells than the bands").because(cause))?;
+        self.mask(window, &mut valid)?;
+        self.own_nodata(window, &cells, &mut valid);
+        let whole = |valid: ArrayD<u8>| valid.broadcast(IxDyn(&window.shape())).map(|valid| valid.to_owned());
+        Ok((Array::from_cells(cells, &window.shape())?, valid.and_then(whole)))
     }
 
     /// The cells of a window, and alpha if there is any.
-    fn samples<T: Cell>(&mut self, window: &Window) -> Result<(ArrayD<T>, Option<ArrayD<T>>)> {
-        let nodata = self.header.nodata.as_ref().and_then(|cell| cell.as_slice::<T>()?.first().copied());
-        let fill = nodata.unwrap_or(T::zeroed());
+    fn samples(&mut self, window: &Window) -> Result<(Cells, Option<Cells>)> {
+        let fill = self.header.nodata.as_ref();
         let Some(alpha) = self.alpha else { return Ok((self.image.read(&mut self.source, window, fill)?, None)) };
         let one = Window { bands: alpha..alpha + 1, ..window.clone() };
         if self.image.layout.planar {
             let cells = self.image.read(&mut self.source, window, fill)?;
-            return Ok((cells, Some(self.image.read(&mut self.source, &one, T::zeroed())?)));
+            return Ok((cells, Some(self.image.read(&mut self.source, &one, None)?)));
         }
         // One pass gives the bands and alpha.
         let all = Window { bands: 0..self.image.layout.bands, ..window.clone() };
-        let all = self.image.read::<T, R>(&mut self.source, &all, fill)?;
-        let part = |bands: Range<usize>| all.slice_axis(Axis(0), Slice::from(bands)).to_owned();
+        let all = self.image.read(&mut self.source, &all, fill)?;
+        let plane = window.rows.len() * window.cols.len() * all.dtype().size();
+        let part = |bands: Range<usize>| {
+            let mut cells = Cells::filled(all.dtype(), bands.len() * window.rows.len() * window.cols.len(), 0.0);
+            cells.as_bytes_mut().copy_from_slice(&all.as_bytes()[bands.start * plane..bands.end * plane]);
+            cells
+        };
         Ok((part(window.bands.clone()), Some(part(one.bands))))
     }
 
@@ -321,7 +325,9 @@ impl<R: Read + Seek> GeoTiff<R> {
         let one = Window { bands: 0..1, ..window.clone() };
         let mask = match &mut self.mask {
             None => return Ok(()),
-            Some(Mask::Inside(image)) => image.read::<u8, R>(&mut self.source, &one, 0)?,
+            Some(Mask::Inside(image)) => {
+                Array::from_cells(image.read(&mut self.source, &one, None)?, &one.shape())?.into_typed::<u8>()?
+            }
             Some(Mask::Beside(file)) => {
                 let bands = if file.header.bands.len() == self.header.bands.len() { window.bands.clone() } else { 0..1 };
                 let array = file.read(&Window { bands, ..window.clone() })?;
@@ -337,24 +343,36 @@ impl<R: Read + Seek> GeoTiff<R> {
     }
 
     /// Takes off the nodata values of bands that have values of their own.
-    fn own_nodata<T: Cell>(&self, window: &Window, cells: &ArrayD<T>, valid: &mut Option<ArrayD<u8>>) {
-        let own = |band: usize| self.header.bands.get(band)?.nodata.as_ref()?.as_slice::<T>()?.first().copied();
+    fn own_nodata(&self, window: &Window, cells: &Cells, valid: &mut Option<ArrayD<u8>>) {
+        let own = |band: usize| self.header.bands.get(band)?.nodata.as_ref().filter(|cell| cell.dtype() == cells.dtype());
         if window.bands.clone().all(|band| own(band).is_none()) {
             return;
         }
-        let mut masks = ArrayD::from_elem(cells.raw_dim(), 1);
-        for (at, band) in window.bands.clone().enumerate() {
+        let plane = window.rows.len() * window.cols.len();
+        let mut masks = ArrayD::from_elem(IxDyn(&window.shape()), 1);
+        for ((mask, cells), band) in
+            masks.outer_iter_mut().zip(cells.as_bytes().chunks_exact(plane * cells.dtype().size())).zip(window.bands.clone())
+        {
             let Some(nodata) = own(band) else { continue };
-            let mut mask = masks.index_axis_mut(Axis(0), at);
-            mask.zip_mut_with(&cells.index_axis(Axis(0), at), |valid, cell| {
-                *valid = u8::from(*cell != nodata && !(cell.is_nan() && nodata.is_nan()));
-            });
+            let mut marks = vec![false; plane];
+            block::mark_equal(nodata, cells, &mut marks);
+            if nodata.first_f64().is_some_and(f64::is_nan) {
+                block::mark_nan(nodata.dtype(), cells, &mut marks);
+            }
+            mask.into_iter().zip(marks).for_each(|(valid, mark)| *valid = u8::from(!mark));
         }
         *valid = Some(match valid.take() {
             None => masks,
             Some(valid) => &masks * &valid,
         });
     }
+}
+
+/// 1 where a cell is greater than 0.
+fn positive(cells: &Cells) -> Vec<u8> {
+    let mut marks = vec![false; cells.len()];
+    block::mark_beyond(&Cells::filled(cells.dtype(), 1, 0.0), true, cells.as_bytes(), &mut marks);
+    marks.into_iter().map(u8::from).collect()
 }
 
 /// The windows of one pass over an image, in the order of the file's blocks.

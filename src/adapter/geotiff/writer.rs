@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io::{Seek, Write};
 use std::path::Path;
 
-use ndarray::{Array2, ArrayView2, ArrayView3, Axis, Ix3, s};
+use ndarray::Array2;
 use rayon::prelude::*;
 use tiff::encoder::{DirectoryEncoder, TiffEncoder, TiffKind, TiffKindBig, TiffKindStandard, TiffValue};
 use tiff::tags::{Tag, Type};
@@ -15,7 +15,7 @@ use super::layout::Compression;
 use super::reader::Band;
 use super::{mask, nodata, predictor};
 use crate::adapter::file;
-use crate::array::{ArrayView, Cell, Cells, DType, with_view};
+use crate::array::{ArrayView, Cells, DType};
 use crate::error::{Error, Result};
 use crate::grid::is_geodetic;
 
@@ -75,24 +75,39 @@ pub fn write<'a>(path: impl AsRef<Path>, array: impl Into<ArrayView<'a>>, profil
 /// of another type, if there are names for another number of bands, or if the compression is one that is only read.
 pub fn write_to<'a>(out: impl Write + Seek, array: impl Into<ArrayView<'a>>, profile: &Profile) -> Result<()> {
     let array = array.into();
-    with_view!(ArrayView, array, |view| {
-        let axes = view.ndim();
-        let view = if axes == 2 { view.insert_axis(Axis(0)) } else { view };
-        let view = view.into_dimensionality::<Ix3>().map_err(|_| {
-            Error::invalid(format!("a GeoTIFF is written of an array (y, x) or (band, y, x), not of {axes} axes"))
-        })?;
-        write_cells(out, view, profile)
-    })
+    let shape = match *array.shape() {
+        [height, width] => [1, height, width],
+        [bands, height, width] => [bands, height, width],
+        _ => {
+            let axes = array.shape().len();
+            return Err(Error::invalid(format!("a GeoTIFF is written of an array (y, x) or (band, y, x), not of {axes} axes")));
+        }
+    };
+    check(array.dtype(), shape, profile)?;
+    let flat = array.flat();
+    let raster = Raster { dtype: array.dtype(), shape, cells: flat.bytes() };
+    if profile.big || raster.cells.len() > CLASSIC_BYTES_MAX {
+        encode::<_, TiffKindBig>(out, raster, profile)
+    } else {
+        encode::<_, TiffKindStandard>(out, raster, profile)
+    }
 }
 
-fn write_cells<T: Cell>(out: impl Write + Seek, array: ArrayView3<'_, T>, profile: &Profile) -> Result<()> {
-    let (bands, height, width) = array.dim();
+/// Cells (band, y, x) in C order.
+#[derive(Clone, Copy)]
+struct Raster<'a> {
+    dtype: DType,
+    shape: [usize; 3],
+    cells: &'a [u8],
+}
+
+fn check(dtype: DType, [bands, height, width]: [usize; 3], profile: &Profile) -> Result<()> {
     let short = |len: usize| len > 0 && i32::try_from(len).is_ok();
     if !short(height) || !short(width) || bands == 0 || u16::try_from(bands).is_err() {
         return Err(Error::invalid(format!("a GeoTIFF cannot be {bands} bands of {height} by {width} cells")));
     }
-    if profile.nodata.as_ref().is_some_and(|cell| cell.dtype() != T::DTYPE || cell.len() != 1) {
-        return Err(Error::invalid(format!("the nodata value is not one cell of {}", T::DTYPE)));
+    if profile.nodata.as_ref().is_some_and(|cell| cell.dtype() != dtype || cell.len() != 1) {
+        return Err(Error::invalid(format!("the nodata value is not one cell of {dtype}")));
     }
     if profile.mask.as_ref().is_some_and(|mask| mask.dim() != (height, width)) {
         return Err(Error::invalid(format!("the mask has not the {height} by {width} cells of the array")));
@@ -100,25 +115,21 @@ fn write_cells<T: Cell>(out: impl Write + Seek, array: ArrayView3<'_, T>, profil
     if !profile.bands.is_empty() && profile.bands.len() != bands {
         return Err(Error::invalid(format!("{} bands are described; the array has {bands}", profile.bands.len())));
     }
-    if profile.big || size_of::<T>() * bands * height * width > CLASSIC_BYTES_MAX {
-        encode::<_, T, TiffKindBig>(out, array, profile)
-    } else {
-        encode::<_, T, TiffKindStandard>(out, array, profile)
-    }
+    Ok(())
 }
 
-fn encode<W: Write + Seek, T: Cell, K: TiffKind>(out: W, array: ArrayView3<'_, T>, profile: &Profile) -> Result<()> {
+fn encode<W: Write + Seek, K: TiffKind>(out: W, raster: Raster<'_>, profile: &Profile) -> Result<()> {
     let mut encoder = TiffEncoder::<W, K>::new_generic(out).map_err(failed)?;
-    encode_image(&mut encoder, array, profile)?;
+    encode_image(&mut encoder, raster, profile)?;
     profile.mask.as_ref().map_or(Ok(()), |mask| mask::write(&mut encoder, mask.view()))
 }
 
-fn encode_image<W: Write + Seek, T: Cell, K: TiffKind>(
+fn encode_image<W: Write + Seek, K: TiffKind>(
     encoder: &mut TiffEncoder<W, K>,
-    array: ArrayView3<'_, T>,
+    raster: Raster<'_>,
     profile: &Profile,
 ) -> Result<()> {
-    let (bands, height, width) = array.dim();
+    let [bands, height, width] = raster.shape;
     let mut directory = encoder.image_directory().map_err(failed)?;
     let places: Vec<[usize; 3]> = (0..bands)
         .flat_map(|band| {
@@ -127,14 +138,7 @@ fn encode_image<W: Write + Seek, T: Cell, K: TiffKind>(
         .collect();
     let (mut offsets, mut counts) = (Vec::with_capacity(places.len()), Vec::with_capacity(places.len()));
     for batch in places.chunks(BATCH_LEN) {
-        let tiles: Vec<Result<Vec<u8>>> = batch
-            .par_iter()
-            .map(|[band, row, col]| {
-                let plane = array.index_axis(Axis(0), *band);
-                compress(&tile(plane, row * TILE, col * TILE), profile.compression)
-            })
-            .collect();
-        for tile in tiles {
+        for tile in compressed(raster, batch, profile.compression) {
             let tile = tile?;
             offsets.push(directory.write_data(tile.as_slice()).map_err(failed)?);
             counts.push(tile.len() as u64);
@@ -143,7 +147,7 @@ fn encode_image<W: Write + Seek, T: Cell, K: TiffKind>(
     let mut put = Fields { directory };
     put.positions(tag::TILE_OFFSETS, &offsets)?;
     put.positions(tag::TILE_BYTE_COUNTS, &counts)?;
-    put.image::<T>([bands, height, width], profile.compression)?;
+    put.image(raster.dtype, raster.shape, profile.compression)?;
     put.georeferencing(profile)?;
     if let Some(text) = profile.nodata.as_ref().and_then(nodata::format) {
         put.value(tag::GDAL_NODATA, Text(&text))?;
@@ -155,37 +159,46 @@ fn encode_image<W: Write + Seek, T: Cell, K: TiffKind>(
     put.directory.finish().map_err(failed)
 }
 
-/// One tile in C order. Beyond the edge the last column and row are repeated, which costs next to nothing compressed.
-fn tile<T: Cell>(plane: ArrayView2<'_, T>, y: usize, x: usize) -> Vec<T> {
-    let (height, width) = plane.dim();
-    let part = plane.slice(s![y..height.min(y + TILE), x..width.min(x + TILE)]);
-    let mut cells = Vec::with_capacity(TILE * TILE);
-    for row in part.rows() {
-        cells.extend(row.iter().copied());
-        let last = cells.last().copied().unwrap_or(T::zeroed());
-        cells.resize(cells.len().next_multiple_of(TILE), last);
-    }
-    while cells.len() < TILE * TILE {
-        cells.extend_from_within(cells.len() - TILE..);
-    }
-    cells
+/// Tiles by their band, row and column, compressed on all processors.
+fn compressed(raster: Raster<'_>, places: &[[usize; 3]], compression: Compression) -> Vec<Result<Vec<u8>>> {
+    let tile = |[band, row, col]: &[usize; 3]| compress(tile(raster, *band, row * TILE, col * TILE), raster.dtype, compression);
+    places.par_iter().map(tile).collect()
 }
 
-fn compress<T: Cell>(cells: &[T], compression: Compression) -> Result<Vec<u8>> {
-    let size = size_of::<T>();
-    let mut bytes: Vec<u8> = bytemuck::cast_slice(cells).to_vec();
+/// One tile in C order. Beyond the edge the last column and row are repeated, which costs next to nothing compressed.
+fn tile(raster: Raster<'_>, band: usize, y: usize, x: usize) -> Cells {
+    let ([_, height, width], size) = (raster.shape, raster.dtype.size());
+    let (rows, cols) = (TILE.min(height - y), TILE.min(width - x));
+    let mut tile = Cells::filled(raster.dtype, TILE * TILE, 0.0);
+    let bytes = tile.as_bytes_mut();
+    for row in 0..rows {
+        let from = ((band * height + y + row) * width + x) * size;
+        let to = &mut bytes[row * TILE * size..(row + 1) * TILE * size];
+        to[..cols * size].copy_from_slice(&raster.cells[from..from + cols * size]);
+        for col in cols..TILE {
+            to.copy_within((col - 1) * size..col * size, col * size);
+        }
+    }
+    for row in rows..TILE {
+        bytes.copy_within((row - 1) * TILE * size..row * TILE * size, row * TILE * size);
+    }
+    tile
+}
+
+fn compress(mut tile: Cells, dtype: DType, compression: Compression) -> Result<Vec<u8>> {
+    let (bytes, size) = (tile.as_bytes_mut(), dtype.size());
     if compression == Compression::None {
-        return Ok(bytes);
+        return Ok(bytes.to_vec());
     }
     let mut scratch = Vec::new();
     for row in bytes.chunks_exact_mut(TILE * size) {
-        if T::DTYPE.is_float() {
+        if dtype.is_float() {
             predictor::split_planes(row, size, 1, &mut scratch);
         } else {
             predictor::differentiate(row, size, 1);
         }
     }
-    compress_bytes(&bytes, compression)
+    compress_bytes(bytes, compression)
 }
 
 /// The bytes of a tile, compressed.
@@ -218,13 +231,13 @@ impl<W: Write + Seek, K: TiffKind> Fields<'_, W, K> {
         self.directory.write_tag(Tag::from_u16_exhaustive(tag), K::convert_slice(&positions)).map_err(failed)
     }
 
-    fn image<T: Cell>(&mut self, [bands, height, width]: [usize; 3], compression: Compression) -> Result<()> {
+    fn image(&mut self, dtype: DType, [bands, height, width]: [usize; 3], compression: Compression) -> Result<()> {
         let number = |len: usize| u32::try_from(len).map_err(|_| Error::invalid("the array is too large for a GeoTIFF"));
         let short = |len: usize| u16::try_from(len).map_err(|_| Error::invalid("the array has too many bands for a GeoTIFF"));
         let samples = usize::from(short(bands)?);
         self.value(tag::WIDTH, number(width)?)?;
         self.value(tag::HEIGHT, number(height)?)?;
-        self.value(tag::BITS_PER_SAMPLE, vec![short(8 * size_of::<T>())?; samples].as_slice())?;
+        self.value(tag::BITS_PER_SAMPLE, vec![short(8 * dtype.size())?; samples].as_slice())?;
         self.value(tag::COMPRESSION, compression.code())?;
         // Black is zero; any further band has no meaning as a colour.
         self.value(tag::PHOTOMETRIC, 1_u16)?;
@@ -234,11 +247,11 @@ impl<W: Write + Seek, K: TiffKind> Fields<'_, W, K> {
         self.value(tag::SAMPLES_PER_PIXEL, short(bands)?)?;
         self.value(tag::PLANAR_CONFIGURATION, if samples > 1 { 2_u16 } else { 1 })?;
         if compression != Compression::None {
-            self.value(tag::PREDICTOR, if T::DTYPE.is_float() { 3_u16 } else { 2 })?;
+            self.value(tag::PREDICTOR, if dtype.is_float() { 3_u16 } else { 2 })?;
         }
         self.value(tag::TILE_WIDTH, number(TILE)?)?;
         self.value(tag::TILE_LENGTH, number(TILE)?)?;
-        self.value(tag::SAMPLE_FORMAT, vec![sample_format(T::DTYPE); samples].as_slice())
+        self.value(tag::SAMPLE_FORMAT, vec![sample_format(dtype); samples].as_slice())
     }
 
     fn georeferencing(&mut self, profile: &Profile) -> Result<()> {

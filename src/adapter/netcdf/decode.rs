@@ -1,54 +1,22 @@
 //! What the stored numbers of a variable stand for: packing and absence, as the CF conventions say it.
 
+use ndarray::{ArrayD, IxDyn};
+
 use super::header::{Value, Variable};
-use super::unit::Conversion;
-use crate::array::{Array, Cell, Cells, DType, with_cells, with_dtype, with_view};
+use crate::adapter::unit::Conversion;
+use crate::adapter::values::{self, End, Found, Rule, Target};
+use crate::array::{Array, Cell, Cells, DType, with_cells};
 use crate::error::{Error, Result};
 
 /// How the numbers of a variable become values.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Decoding {
-    /// The type of the numbers; unsigned where the attribute `_Unsigned` says so.
-    raw: DType,
+    /// Numbers are of an unsigned type where the attribute `_Unsigned` says so.
+    pub(super) rule: Rule,
     /// The type of the values.
     pub(super) dtype: DType,
-    /// `value = number * scale + offset`, where numbers are packed.
-    packed: Option<(f64, f64)>,
-    /// Numbers that stand for no data, of the type `raw`.
-    missing: Vec<Cells>,
-    /// The least and the greatest that is data.
-    valid: [Option<End>; 2],
     /// Whether the file itself says which numbers are missing.
     pub(super) declared: bool,
-    /// From the file's unit to the grid's.
-    pub(super) conversion: Conversion,
-}
-
-/// The end of a valid range.
-#[derive(Clone, Debug, PartialEq)]
-enum End {
-    /// A number of the type `raw`.
-    Raw(Cells),
-    /// A number that stored ones are compared with as doubles.
-    Number(f64),
-    /// The same for values, once they are unpacked, and how far rounding may have moved it.
-    Value(f64, f64),
-}
-
-/// The same with a number of the type `raw` at hand.
-enum Limit<S> {
-    Raw(S),
-    Number(f64),
-    Value(f64, f64),
-}
-
-/// What was found among the cells of an array.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Found {
-    /// Cells with data.
-    pub(super) data: u64,
-    /// Cells with data that equal the grid's nodata value.
-    pub(super) collisions: u64,
 }
 
 impl Decoding {
@@ -86,82 +54,42 @@ impl Decoding {
         }
         let end = |one: Vec<End>, of_range: usize| one.into_iter().next().or_else(|| range.get(of_range).cloned());
         let valid = [end(attributes.ends("valid_min")?, 0), end(attributes.ends("valid_max")?, 1)];
-        Ok(Self { raw, dtype, packed, missing, valid, declared, conversion: Conversion::NONE })
+        let rule = Rule { stored: raw, missing, valid, packing: packed, conversion: Conversion::NONE };
+        Ok(Self { rule, dtype, declared })
     }
 
     /// The nodata value of a grid with the values: none for floats, where NaN is; else the first number that is missing.
-    /// [`Invalid`](crate::ErrorKind::Invalid) if values can be missing and there is no such number.
+    /// An [`Invalid`](crate::ErrorKind::Invalid) error if no double is that number.
     pub(super) fn nodata(&self) -> Result<Option<f64>> {
         if self.dtype.is_float() {
             return Ok(None);
         }
-        match self.missing.first() {
+        match self.rule.missing.first() {
             Some(cell) => {
                 let value = with_cells!(cell, |cells| cells.first().map_or(f64::NAN, |cell| cell.to_f64()));
-                if Cells::filled(self.raw, 1, value) == *cell {
+                if Cells::filled(self.rule.stored, 1, value) == *cell {
                     Ok(Some(value))
                 } else {
                     Err(Error::invalid("the number that stands for no data cannot be kept exactly; give another with `--nodata`"))
                 }
             }
-            None if self.valid.iter().any(Option::is_some) => {
-                Err(Error::invalid("the variable has invalid values and no `_FillValue`; give one with `--nodata`"))
-            }
             None => Ok(None),
         }
     }
 
-    /// Whether some number stands for no data.
-    pub(super) fn has_gaps(&self) -> bool {
-        !self.missing.is_empty() || self.valid.iter().any(Option::is_some)
-    }
-
-    /// The values as a wider or the same type, in the grid's unit; no data as `nodata`, and as NaN in floats. Also what was found.
-    pub(super) fn apply(&self, raw: Array, to: DType, nodata: Option<f64>) -> Result<(Array, Found)> {
-        let raw = reinterpreted(raw, self.raw)?;
-        with_view!(Array, raw, |cells| with_dtype!(to, |T| self.typed::<_, T>(cells, nodata)))
-    }
-
-    fn typed<S: Cell, T: Cell>(&self, cells: ndarray::ArrayD<S>, nodata: Option<f64>) -> Result<(Array, Found)> {
-        let of = |cells: &Cells| cells.as_slice::<S>().and_then(|cells| cells.first().copied());
-        let missing: Vec<S> = self.missing.iter().filter_map(of).filter(|cell| !cell.is_nan()).collect();
-        let limit = |end: &Option<End>| match end {
-            Some(End::Raw(cells)) => of(cells).filter(|cell| !cell.is_nan()).map(Limit::Raw),
-            Some(End::Number(number)) => Some(Limit::Number(*number)),
-            Some(End::Value(number, within)) => Some(Limit::Value(*number, *within)),
-            None => None,
+    /// The values in the grid's type and unit, which of them hold data (1) where their values cannot say it, and what was found.
+    pub(super) fn apply(&self, raw: Array, target: Target) -> Result<(Array, Option<ArrayD<u8>>, Found)> {
+        let shape = raw.shape().to_vec();
+        let mut numbers = raw.into_cells();
+        if numbers.dtype() != self.rule.stored {
+            numbers = same_bits(&numbers, self.rule.stored);
+        }
+        let values = values::decode(numbers, None, &[&self.rule], target);
+        let mask = |valid: Vec<u8>| {
+            let mask = ArrayD::from_shape_vec(IxDyn(&shape), valid);
+            mask.map_err(|cause| Error::invalid("the mask has other cells than the variable").because(cause))
         };
-        let [least, most] = [limit(&self.valid[0]), limit(&self.valid[1])];
-        let unpacked = |cell: S| self.packed.map_or(cell.to_f64(), |(scale, offset)| cell.to_f64() * scale + offset);
-        let below = |cell: S| match least {
-            None => false,
-            Some(Limit::Raw(least)) => cell < least,
-            Some(Limit::Number(least)) => cell.to_f64() < least,
-            Some(Limit::Value(least, within)) => unpacked(cell) < least - within,
-        };
-        let above = |cell: S| match most {
-            None => false,
-            Some(Limit::Raw(most)) => cell > most,
-            Some(Limit::Number(most)) => cell.to_f64() > most,
-            Some(Limit::Value(most, within)) => unpacked(cell) > most + within,
-        };
-        let absent = |cell: S| cell.is_nan() || missing.contains(&cell) || below(cell) || above(cell);
-        let fill = T::from_f64(if T::DTYPE.is_float() { f64::NAN } else { nodata.unwrap_or(0.0) });
-        let taken = nodata.map(T::from_f64);
-        // Integers of 64 bits are no doubles.
-        let same = S::DTYPE == T::DTYPE && self.packed.is_none() && self.conversion.is_none();
-        let value = |cell: S| if same { bytemuck::cast(cell) } else { T::from_f64(self.conversion.apply(unpacked(cell))) };
-        let mut found = Found::default();
-        let values = cells.mapv(|cell| {
-            if absent(cell) {
-                return fill;
-            }
-            let value = value(cell);
-            found.data += u64::from(!value.is_nan());
-            found.collisions += u64::from(Some(value) == taken);
-            value
-        });
-        Ok((Array::from(values), found))
+        Ok((Array::from_cells(values.cells, &shape)?, values.valid.map(mask).transpose()?, values.found))
     }
 }
 
@@ -249,7 +177,7 @@ impl Attributes<'_> {
     /// the NetCDF Users Guide has it.
     fn ends(&self, name: &str) -> Result<Vec<End>> {
         if let Some(stored) = self.stored(name) {
-            return Ok(stored.into_iter().map(End::Raw).collect());
+            return Ok(stored.into_iter().map(End::Stored).collect());
         }
         let Some(value) = self.variable.attribute(name) else { return Ok(Vec::new()) };
         let dtype = if let Value::Numbers(cells) = value { Some(cells.dtype()).filter(|dtype| dtype.is_float()) } else { None };
@@ -257,7 +185,7 @@ impl Attributes<'_> {
         let scale = self.packed.filter(|_| dtype.is_some()).map(|(scale, _)| scale.abs());
         let end = |number: f64| match (self.raw, scale) {
             (_, Some(scale)) => End::Value(number, number.abs() * rounding + scale * 1e-6),
-            (DType::F32, None) => End::Raw(Cells::filled(DType::F32, 1, number)),
+            (DType::F32, None) => End::Stored(Cells::filled(DType::F32, 1, number)),
             _ => End::Number(number),
         };
         Ok(numbers(self.variable, name, value)?.into_iter().map(end).collect())
@@ -281,16 +209,6 @@ fn same_bits(cells: &Cells, to: DType) -> Cells {
         out.as_bytes_mut().copy_from_slice(cells.as_bytes());
     }
     out
-}
-
-fn reinterpreted(array: Array, to: DType) -> Result<Array> {
-    if array.dtype() == to {
-        return Ok(array);
-    }
-    let shape = array.shape().to_vec();
-    let cells = same_bits(&array.to_cells(), to);
-    with_cells!(cells, |cells| ndarray::ArrayD::from_shape_vec(ndarray::IxDyn(&shape), cells).map(Array::from))
-        .map_err(|cause| Error::invalid("the variable has the wrong number of cells").because(cause))
 }
 
 /// What the NetCDF library writes where nothing was put; bytes have no such number, and those of 64 bits are no doubles.

@@ -8,14 +8,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
+use bytemuck::allocation::cast_vec;
 use hdf5_reader::storage::{BytesStorage, DynStorage, FileStorage};
-use hdf5_reader::{FilterRegistry, Hdf5File, OpenOptions, SliceInfo, SliceInfoElem};
+use hdf5_reader::{Dataset, FilterRegistry, H5Type, Hdf5File, OpenOptions, SliceInfo, SliceInfoElem};
 use ndarray::ArrayD;
-use netcdf_reader::{NcFile, NcReadable, NcSliceInfo, NcSliceInfoElem};
+use netcdf_reader::classic::ClassicFile;
+use netcdf_reader::{NcFile, NcSliceInfo, NcSliceInfoElem};
 
-use super::code::Code;
 use super::header::{Header, Variable};
-use crate::array::{Array, with_dtype};
+use super::word::Word;
+use crate::array::{Array, Cells, DType, c_order, with_dtype};
 use crate::error::{Error, Result};
 
 /// [`NetCdf::read`] refuses a box of more bytes, or of larger chunks.
@@ -159,12 +161,10 @@ impl NetCdf {
             return Ok(Array::filled(dtype, &sizes, 0.0));
         }
         let source = self.source()?;
-        let array = with_dtype!(dtype, |T| guarded(|| source.read::<T>(variable, start, shape)).map(Array::from));
-        let array = array.map_err(|cause| cause.within(format!("variable `{name}` cannot be read")))?;
-        if array.shape() != sizes {
-            return Err(refused(format!("the file has {:?} of {shape:?} cells", array.shape())));
-        }
-        Ok(array)
+        let cells = guarded(|| source.read(variable, dtype, start, shape));
+        let cells = cells.map_err(|cause| cause.within(format!("variable `{name}` cannot be read")))?;
+        let found = cells.len();
+        Array::from_cells(cells, &sizes).map_err(|_| refused(format!("the file has {found} of {shape:?} cells")))
     }
 
     /// Gives back the memory of the chunks that are held, and the file's descriptor, until the next read: of many files few are
@@ -213,12 +213,14 @@ impl NetCdf {
 }
 
 impl Source {
-    fn read<T: NcReadable>(&self, variable: &Variable, start: &[u64], shape: &[u64]) -> netcdf_reader::Result<ArrayD<T>> {
+    /// The numbers of a box, in C order.
+    fn read(&self, variable: &Variable, dtype: DType, start: &[u64], shape: &[u64]) -> netcdf_reader::Result<Cells> {
         let ranges = start.iter().zip(shape).map(|(start, len)| (*start, start + len));
         match self {
             Source::Classic(file) => {
                 let selections = ranges.map(|(start, end)| NcSliceInfoElem::Slice { start, end, step: 1 }).collect();
-                file.read_variable_slice(&variable.stored_name, &NcSliceInfo { selections })
+                let file = file.as_classic().ok_or(netcdf_reader::Error::InvalidMagic)?;
+                classic(file, &variable.stored_name, dtype, &NcSliceInfo { selections })
             }
             Source::Hdf5(file) => {
                 let selections = ranges.map(|(start, end)| SliceInfoElem::Slice { start, end, step: 1 }).collect();
@@ -230,16 +232,39 @@ impl Source {
                     let why = format!("it has {:?} of {whole:?} cells, and nothing says what the others are", dataset.shape());
                     return Err(netcdf_reader::Error::InvalidData(why));
                 }
-                let cells = dataset.chunks().unwrap_or_default().into_iter().map(u64::from).fold(1, u64::saturating_mul);
-                let (dataset, selection) = (dataset.with_padded_shape(&whole)?, SliceInfo { selections });
-                if variable.codes.is_some() {
-                    return Ok(dataset.read_slice::<Code<T>>(&selection)?.mapv(|code| code.0));
-                }
-                let parallel = cells.saturating_mul(size_of::<T>() as u64) <= PARALLEL_CHUNK_BYTES_MAX;
-                Ok(if parallel { dataset.read_slice_parallel(&selection)? } else { dataset.read_slice(&selection)? })
+                words(&dataset.with_padded_shape(&whole)?, dtype, &SliceInfo { selections })
             }
         }
     }
+}
+
+fn classic(file: &ClassicFile, name: &str, dtype: DType, selection: &NcSliceInfo) -> netcdf_reader::Result<Cells> {
+    with_dtype!(dtype, |T| file.read_variable_slice::<T>(name, selection).map(|cells| Cells::from(c_order(cells))))
+}
+
+fn words(dataset: &Dataset, dtype: DType, selection: &SliceInfo) -> netcdf_reader::Result<Cells> {
+    fn of<W>(dataset: &Dataset, selection: &SliceInfo) -> netcdf_reader::Result<Vec<W>>
+    where
+        Word<W>: H5Type + Copy,
+    {
+        let cells = dataset.chunks().unwrap_or_default().into_iter().map(u64::from).fold(1, u64::saturating_mul);
+        let parallel = cells.saturating_mul(size_of::<W>() as u64) <= PARALLEL_CHUNK_BYTES_MAX;
+        let words: ArrayD<Word<W>> =
+            if parallel { dataset.read_slice_parallel(selection)? } else { dataset.read_slice(selection)? };
+        Ok(c_order(words).into_iter().map(|word| word.0).collect())
+    }
+    Ok(match dtype {
+        DType::U8 => Cells::from(of::<u8>(dataset, selection)?),
+        DType::I8 => Cells::from(cast_vec::<_, i8>(of::<u8>(dataset, selection)?)),
+        DType::U16 => Cells::from(of::<u16>(dataset, selection)?),
+        DType::I16 => Cells::from(cast_vec::<_, i16>(of::<u16>(dataset, selection)?)),
+        DType::U32 => Cells::from(of::<u32>(dataset, selection)?),
+        DType::I32 => Cells::from(cast_vec::<_, i32>(of::<u32>(dataset, selection)?)),
+        DType::F32 => Cells::from(cast_vec::<_, f32>(of::<u32>(dataset, selection)?)),
+        DType::U64 => Cells::from(of::<u64>(dataset, selection)?),
+        DType::I64 => Cells::from(cast_vec::<_, i64>(of::<u64>(dataset, selection)?)),
+        DType::F64 => Cells::from(cast_vec::<_, f64>(of::<u64>(dataset, selection)?)),
+    })
 }
 
 impl Source {

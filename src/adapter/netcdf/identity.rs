@@ -7,7 +7,7 @@ use super::field::{Choice, Field};
 use super::file::NetCdf;
 use super::header::{Value, Variable};
 use super::timing::{self, Timing};
-use super::unit::Conversion;
+use crate::adapter::unit::Conversion;
 use crate::crs;
 use crate::error::{Error, Result};
 use crate::grid::{Schema, SchemaBuilder};

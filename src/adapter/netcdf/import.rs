@@ -5,13 +5,13 @@ use std::ops::Range;
 
 use ndarray::{ArrayD, Axis};
 
-use super::decode::Found;
 use super::field::Field;
 use super::place::{Place, Run, Steps};
 use crate::adapter::axes::RasterAxes;
 use crate::adapter::imported::{Checked, Imported};
 use crate::adapter::round::Columns;
-use crate::array::{Array, Cell, with_view};
+use crate::adapter::values::{Found, Target};
+use crate::array::{Array, with_view};
 use crate::error::{Error, Result};
 use crate::grid::{CellIndex, Levels, Shape, Window};
 use crate::kv::Durability;
@@ -28,6 +28,12 @@ pub struct Import {
     field: Field,
     place: Place,
     overlap: Overlap,
+}
+
+/// Cells of a variable on their way into the grid, and which hold data (1) where their values cannot say it.
+struct Values {
+    array: Array,
+    valid: Option<ArrayD<u8>>,
 }
 
 /// A box of a variable: steps, rows, columns and all bands.
@@ -52,7 +58,7 @@ impl Import {
         let windows = || bounds.iter().chain(others);
         let taken = windows().map(|window| window.start()[x]).min().zip(windows().map(|window| window.end()[x]).max());
         let place = Place::of(&field, grid.schema(), taken.map(|(from, to)| from..to))?;
-        field.decoding.conversion = place.conversion;
+        field.decoding.rule.conversion = place.conversion;
         let import = Self { grid: grid.clone(), field, place, overlap: Overlap::default() };
         for window in import.parts().map(|part| import.window_of(&part)) {
             grid.structure().check(&window)?;
@@ -93,15 +99,15 @@ impl Import {
         }
         let (mut checked, mut data_cells) = (Checked::default(), 0);
         for part in self.parts().collect::<Vec<_>>() {
-            let (array, found) = self.values(&part)?;
+            let (values, found) = self.values(&part)?;
             checked.nodata_cells += found.collisions;
             data_cells += found.data;
             if self.overlap == Overlap::Refuse {
                 let mut batch = self.grid.store().batch();
-                self.put(&mut batch, &part, &array)?;
+                self.put(&mut batch, &part, &values)?;
                 batch.rehearse()?;
             }
-            progress(array.shape().iter().map(|len| *len as u64).product());
+            progress(values.array.shape().iter().map(|len| *len as u64).product());
         }
         self.field.file.close();
         checked.is_blank = data_cells == 0;
@@ -158,16 +164,17 @@ impl Import {
         Some(&ticks[step(part.steps.start)..step(part.steps.end)])
     }
 
-    fn put<'a>(&self, batch: &mut Batch<'a>, part: &Part, array: &'a Array) -> Result<()> {
+    fn put<'a>(&self, batch: &mut Batch<'a>, part: &Part, Values { array, valid }: &'a Values) -> Result<()> {
         let window = self.window_of(part);
         match self.ticks(part) {
-            None => batch.put_over(&self.grid, &window, array, self.overlap),
+            None => batch.put_over(&self.grid, &window, array, self.overlap)?,
             Some(ticks) => {
                 let (start, time) = (window.start(), self.place.axes.time);
                 let others = start.iter().enumerate().filter(|(axis, _)| Some(*axis) != time).map(|(_, at)| *at);
-                batch.put_events(&self.grid, ticks, others.collect::<CellIndex>(), array, self.overlap)
+                batch.put_events(&self.grid, ticks, others.collect::<CellIndex>(), array, self.overlap)?;
             }
         }
+        valid.as_ref().map_or(Ok(()), |valid| batch.mask(&self.grid, valid.view()))
     }
 
     /// The cells of the grid that each step has.
@@ -209,7 +216,7 @@ impl Import {
     }
 
     /// The values of a part with the grid's axes, and what was found among them.
-    fn values(&mut self, part: &Part) -> Result<(Array, Found)> {
+    fn values(&mut self, part: &Part) -> Result<(Values, Found)> {
         let roles = self.field.roles;
         let mut start = vec![0; self.field.shape.len()];
         let mut shape = vec![1; self.field.shape.len()];
@@ -224,13 +231,13 @@ impl Import {
             shape[band] = self.field.shape[band];
         }
         let raw = self.field.file.read(&self.field.name, &start, &shape)?;
-        let schema = self.grid.schema();
-        let (array, found) = self.field.decoding.apply(raw, schema.dtype(), schema.nodata())?;
-        Ok((with_view!(Array, array, |cells| self.turned(cells)), found))
+        let (array, valid, found) = self.field.decoding.apply(raw, Target::of(self.grid.schema()))?;
+        let array = with_view!(Array, array, |cells| Array::from(self.turned(cells)));
+        Ok((Values { array, valid: valid.map(|valid| self.turned(valid)) }, found))
     }
 
     /// A variable's array with the grid's axes; those that only the grid has are of one cell.
-    fn turned<T: Cell>(&self, mut cells: ArrayD<T>) -> Array {
+    fn turned<T: Copy>(&self, mut cells: ArrayD<T>) -> ArrayD<T> {
         let (roles, axes) = (self.field.roles, self.place.axes);
         for (axis, _) in [roles.y, roles.x].into_iter().zip(self.place.reversed).filter(|(_, reversed)| *reversed) {
             cells.invert_axis(Axis(axis));
@@ -249,7 +256,7 @@ impl Import {
         for (number, _) in order.iter().enumerate().filter(|(_, (_, of_file))| of_file.is_none()) {
             cells = cells.insert_axis(Axis(number));
         }
-        Array::from(cells.as_standard_layout().into_owned())
+        cells.as_standard_layout().into_owned()
     }
 }
 
@@ -275,15 +282,15 @@ fn each_once(ticks: &[i64]) -> Vec<Run> {
 /// Where [`Overlap::Refuse`] refuses a part, the parts that were committed before it stay; [`Import::check`] tells beforehand.
 pub fn write(imports: &mut [&mut Import], progress: &mut dyn FnMut(u64)) -> Result<Imported> {
     let mut done = Imported::default();
-    let mut waiting: Vec<(usize, Part, Array)> = Vec::new();
+    let mut waiting: Vec<(usize, Part, Values)> = Vec::new();
     let mut bytes = 0;
     for number in 0..imports.len() {
         for part in imports[number].parts().collect::<Vec<_>>() {
-            let (array, _) = imports[number].values(&part)?;
-            let cells: u64 = array.shape().iter().map(|len| *len as u64).product();
-            bytes += cells * array.dtype().size() as u64;
+            let (values, _) = imports[number].values(&part)?;
+            let cells: u64 = values.array.shape().iter().map(|len| *len as u64).product();
+            bytes += cells * values.array.dtype().size() as u64;
             done.cells += cells;
-            waiting.push((number, part, array));
+            waiting.push((number, part, values));
             if bytes >= PART_BYTES {
                 commit(imports, &mut waiting, Durability::Buffered, &mut done)?;
                 bytes = 0;
@@ -298,7 +305,7 @@ pub fn write(imports: &mut [&mut Import], progress: &mut dyn FnMut(u64)) -> Resu
 
 fn commit(
     imports: &[&mut Import],
-    waiting: &mut Vec<(usize, Part, Array)>,
+    waiting: &mut Vec<(usize, Part, Values)>,
     durability: Durability,
     done: &mut Imported,
 ) -> Result<()> {
@@ -308,8 +315,8 @@ fn commit(
         return if durability == Durability::Sync { store.flush() } else { Ok(()) };
     }
     let mut batch = store.batch().durability(durability);
-    for (number, part, array) in waiting.iter() {
-        imports[*number].put(&mut batch, part, array)?;
+    for (number, part, values) in waiting.iter() {
+        imports[*number].put(&mut batch, part, values)?;
     }
     let commit = batch.commit()?;
     done.chunks += commit.chunks;

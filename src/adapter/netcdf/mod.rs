@@ -53,7 +53,6 @@
 //! * The grid remembers the variable's name, its unit, a few attributes, and the value of each coordinate that has a single one
 //!   (`height`). Values of another unit of the same kind are converted into float cells. Another variable, unit or height is refused.
 
-mod code;
 mod decode;
 mod field;
 mod file;
@@ -71,7 +70,7 @@ mod space;
 mod system;
 mod time;
 mod timing;
-mod unit;
+mod word;
 
 #[cfg(test)]
 mod tests;

@@ -7,10 +7,10 @@ use super::TOLERANCE;
 use super::field::Field;
 use super::schema::fitting;
 use super::time::twice_on_steps;
-use super::unit::Conversion;
 use crate::adapter::axes::RasterAxes;
 use crate::adapter::cells::widens;
 use crate::adapter::round::{self, Columns};
+use crate::adapter::unit::Conversion;
 use crate::calendar::Timestamp;
 use crate::crs;
 use crate::error::{Error, Result};
@@ -78,11 +78,6 @@ impl Place {
         if !widens(from, to) {
             return Err(Error::invalid(format!(
                 "the variable's values are {from}, and not all of them fit the grid's {to}; make a grid for them with `gridstone create STORE NAME --like FILE`"
-            )));
-        }
-        if field.decoding.has_gaps() && schema.needs_mask() {
-            return Err(Error::invalid(format!(
-                "the variable has missing values, and the grid's {to} cells have no nodata value; make the grid with `--nodata`"
             )));
         }
         field.check_crs(structure)?;

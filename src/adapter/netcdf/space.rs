@@ -91,11 +91,12 @@ impl Cells {
             return misfit(format!("its cells are of {}, the grid's of {}", step.abs(), axis.step().abs()));
         }
         let reversed = (step < 0.0) != (axis.step() < 0.0);
-        let from = if reversed { origin + step * self.len as f64 } else { origin };
-        let position = axis.position(from);
-        let nearest = position.round();
-        if position.is_nan() || (position - nearest).abs() > TOLERANCE {
-            return misfit(format!("its cells lie {:.4} of a cell off the grid's", (position - nearest).abs()));
+        let far = origin + step * self.len as f64;
+        let (from, to) = if reversed { (far, origin) } else { (origin, far) };
+        let nearest = axis.position(from).round();
+        let off = (axis.position(from) - nearest).abs().max((axis.position(to) - nearest - self.len as f64).abs());
+        if off.is_nan() || off > TOLERANCE {
+            return misfit(format!("its cells lie {off:.4} of a cell off the grid's"));
         }
         let cell = whole(nearest).ok_or_else(|| Error::invalid("the file lies outside the grid's index space"))?;
         Ok((cell, reversed))

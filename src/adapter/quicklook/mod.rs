@@ -5,10 +5,10 @@ use std::io::Write;
 use std::path::Path;
 use std::str::FromStr;
 
-use ndarray::{ArrayD, ArrayView2, ArrayView3, ArrayViewD, Axis, Ix3};
+use ndarray::ArrayD;
 
 use super::file;
-use crate::array::{ArrayView, Cell, with_view};
+use crate::array::{ArrayView, Cell, DType, block};
 use crate::error::{Error, Result};
 
 /// A colour ramp, from the least value to the greatest.
@@ -135,55 +135,65 @@ pub fn write_to<'a>(out: impl Write, array: impl Into<ArrayView<'a>>, look: &Loo
         return Err(Error::invalid(format!("the stretch {:?} is not two finite numbers in ascending order", look.stretch)));
     }
     let shape = array.shape().to_vec();
-    if look.valid.as_ref().is_some_and(|valid| valid.shape() != shape) {
+    if look.valid.as_ref().is_some_and(|valid| valid.shape() != &*shape) {
         return Err(Error::invalid(format!("what says which cells hold data has not the shape of the array, {shape:?}")));
     }
     let refused = || Error::invalid(format!("a PNG is written of an array (y, x), (1, y, x) or (3, y, x), not {shape:?}"));
-    let valid = look.valid.as_ref().map(|valid| bands(valid.view())).transpose().map_err(|()| refused())?;
-    with_view!(ArrayView, array, |view| {
-        let view = bands(view).map_err(|()| refused())?;
-        match view.dim() {
-            (_, 0, _) | (_, _, 0) => Err(refused()),
-            (1 | 3, height, width) => encode(out, (height, width), rows(view, valid, look)),
-            _ => Err(refused()),
+    let size = match *shape {
+        [height, width] => [1, height, width],
+        [bands @ (1 | 3), height, width] => [bands, height, width],
+        _ => return Err(refused()),
+    };
+    if size.contains(&0) {
+        return Err(refused());
+    }
+    let valid = look.valid.as_ref().map(|valid| valid.as_standard_layout());
+    let (dtype, flat) = (array.dtype(), array.flat());
+    let picture = Picture { size, dtype, cells: flat.bytes(), valid: valid.as_ref().and_then(|valid| valid.as_slice()) };
+    encode(out, (size[1], size[2]), picture.rows(look))
+}
+
+/// Cells (band, y, x) in C order, and which of them hold data, if not all do.
+struct Picture<'a> {
+    size: [usize; 3],
+    dtype: DType,
+    cells: &'a [u8],
+    valid: Option<&'a [bool]>,
+}
+
+impl Picture<'_> {
+    /// A row of a band as doubles; NaN where it holds no data.
+    fn row(&self, band: usize, y: usize) -> Vec<f64> {
+        let [_, height, width] = self.size;
+        let cells = (band * height + y) * width..(band * height + y + 1) * width;
+        let mut values = vec![0.0; width];
+        block::load(self.dtype, &self.cells[cells.start * self.dtype.size()..cells.end * self.dtype.size()], &mut values);
+        if let Some(valid) = self.valid {
+            values.iter_mut().zip(&valid[cells]).for_each(|(value, valid)| *value = if *valid { *value } else { f64::NAN });
         }
-    })
-}
+        values
+    }
 
-/// An array as bands of rows.
-fn bands<T>(view: ArrayViewD<'_, T>) -> Result<ArrayView3<'_, T>, ()> {
-    let view = if view.ndim() == 2 { view.insert_axis(Axis(0)) } else { view };
-    view.into_dimensionality::<Ix3>().map_err(drop)
-}
-
-/// The rows of the picture: one band through the ramp, three as colours. A cell that is absent in one of them is transparent.
-fn rows<'a, T: Cell>(
-    bands: ArrayView3<'a, T>,
-    valid: Option<ArrayView3<'a, bool>>,
-    look: &Look,
-) -> impl Iterator<Item = Vec<u8>> + 'a {
-    let (count, height, width) = bands.dim();
-    let colours = look.ramp.colours();
-    let holds = move |at: [usize; 3]| valid.is_none_or(|valid| valid[at]);
-    let of_band = |(band, plane): (usize, ArrayView2<'_, T>)| {
-        let held = plane.indexed_iter().filter(|((y, x), _)| holds([band, *y, *x])).map(|(_, cell)| cell.to_f64());
-        Scale::of(held, look)
-    };
-    let scales: Vec<Scale> = bands.outer_iter().enumerate().map(of_band).collect();
-    let step = move |band: usize, y: usize, x: usize| {
-        let at = [band, y, x];
-        if holds(at) { scales[band].step(bands[at]) } else { None }
-    };
-    (0..height).map(move |y| {
-        let pixel = |x: usize| match count {
-            1 => step(0, y, x).map_or([0; 4], |step| colours[usize::from(step)]),
-            _ => match (step(0, y, x), step(1, y, x), step(2, y, x)) {
-                (Some(red), Some(green), Some(blue)) => [red, green, blue, 255],
-                _ => [0; 4],
-            },
+    /// The rows of the picture: one band through the ramp, three as colours. A cell that is absent in one of them is transparent.
+    fn rows(&self, look: &Look) -> impl Iterator<Item = Vec<u8>> {
+        let [bands, height, _] = self.size;
+        let colours = look.ramp.colours();
+        let values = |band: usize| (0..height).flat_map(move |y| self.row(band, y));
+        let scales: Vec<Scale> = (0..bands).map(|band| Scale::of(values(band), look)).collect();
+        let steps = move |band: usize, y: usize| -> Vec<Option<u8>> {
+            self.row(band, y).into_iter().map(|value| scales[band].step(value)).collect()
         };
-        (0..width).flat_map(pixel).collect()
-    })
+        (0..height).map(move |y| {
+            if bands == 1 {
+                return steps(0, y).into_iter().flat_map(|step| step.map_or([0; 4], |step| colours[usize::from(step)])).collect();
+            }
+            let pixels = steps(0, y).into_iter().zip(steps(1, y)).zip(steps(2, y)).map(|pixel| match pixel {
+                ((Some(red), Some(green)), Some(blue)) => [red, green, blue, 255],
+                _ => [0; 4],
+            });
+            pixels.flatten().collect()
+        })
+    }
 }
 
 /// From cells to 256 steps.
@@ -207,11 +217,11 @@ impl Scale {
     }
 
     /// The step of a cell, `None` if it is absent. Where all values are one, they take the middle.
-    fn step<T: Cell>(&self, cell: T) -> Option<u8> {
-        if cell.is_nan() {
+    fn step(&self, value: f64) -> Option<u8> {
+        if value.is_nan() {
             return None;
         }
-        let value = cell.to_f64().clamp(f64::MIN, f64::MAX);
+        let value = value.clamp(f64::MIN, f64::MAX);
         // Halved before they are subtracted: the range of all doubles is no double.
         let range = self.high / 2.0 - self.low / 2.0;
         let part = if range > 0.0 { (value / 2.0 - self.low / 2.0) / range } else { 0.5 };

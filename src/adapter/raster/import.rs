@@ -6,7 +6,8 @@ use ndarray::{ArrayD, Axis};
 
 use crate::adapter::geotiff::{self, GeoTiff, LazyFile};
 use crate::adapter::imported::{Checked, Imported};
-use crate::array::{Array, Cell, with_view};
+use crate::adapter::values::Found;
+use crate::array::{Array, with_view};
 use crate::error::{Error, Result};
 use crate::grid::{Level, Window};
 use crate::kv::Durability;
@@ -51,9 +52,10 @@ impl<R: Read + Seek> Import<R> {
     }
 
     fn placed(grid: &Grid, tiff: GeoTiff<R>, at: Option<i64>) -> Result<Self> {
-        let placement = place(grid, tiff.header(), at)?;
+        let mut placement = place(grid, tiff.header(), at)?;
         grid.check(&placement.window)?;
         let conversion = Conversion::new(grid.schema(), tiff.header())?;
+        placement.notes.extend(conversion.note.clone());
         Ok(Self { grid: grid.clone(), tiff, placement, conversion, overlap: Overlap::default() })
     }
 
@@ -94,8 +96,8 @@ impl<R: Read + Seek> Import<R> {
         let mut checked = Checked { is_blank: true, ..Checked::default() };
         for part in self.plan() {
             let values = self.values(&part)?;
-            checked.nodata_cells += values.collisions;
-            checked.is_blank &= !values.pieces.iter().any(|piece| piece.has_data(self.grid.schema().nodata()));
+            checked.nodata_cells += values.found.collisions;
+            checked.is_blank &= values.found.data == 0;
             if self.overlap == Overlap::Refuse {
                 let mut batch = self.grid.store().batch();
                 self.put(&mut batch, &values)?;
@@ -137,7 +139,7 @@ impl<R: Read + Seek> Import<R> {
     /// The cells of a part as the grid has them, in pieces that lie together in the grid.
     fn values(&mut self, part: &geotiff::Window) -> Result<Values> {
         let (array, valid) = self.tiff.read_valid(part)?;
-        let ((array, valid), collisions) = self.conversion.apply(array, valid, part.bands.clone())?;
+        let ((array, valid), found) = self.conversion.apply(array, valid, part.bands.clone())?;
         let runs = self.placement.bands.runs(part.bands.clone());
         // Mostly the bands lie in the grid as in the file.
         if let [run] = runs.as_slice()
@@ -148,7 +150,7 @@ impl<R: Read + Seek> Import<R> {
                 array: with_view!(Array, array, |cells| Array::from(self.turned(cells))),
                 valid: valid.map(|valid| self.turned(valid)),
             };
-            return Ok(Values { pieces: vec![piece], collisions });
+            return Ok(Values { pieces: vec![piece], found });
         }
         let piece = |run: &Run| {
             let numbers: Vec<usize> = run.bands.iter().map(|band| band - part.bands.start).collect();
@@ -158,7 +160,7 @@ impl<R: Read + Seek> Import<R> {
                 valid: valid.as_ref().map(|valid| self.turned(valid.select(Axis(0), &numbers))),
             }
         };
-        Ok(Values { pieces: runs.iter().map(piece).collect(), collisions })
+        Ok(Values { pieces: runs.iter().map(piece).collect(), found })
     }
 
     fn put<'a>(&self, batch: &mut Batch<'a>, values: &'a Values) -> Result<()> {
@@ -219,8 +221,7 @@ impl<R: Read + Seek> Import<R> {
 /// Cells of a file on their way into the grid.
 struct Values {
     pieces: Vec<Piece>,
-    /// Valid cells that have the grid's nodata value.
-    collisions: u64,
+    found: Found,
 }
 
 /// What one put lays into the grid, and which of its cells hold data where their values cannot say it.
@@ -228,18 +229,4 @@ struct Piece {
     window: Window,
     array: Array,
     valid: Option<ArrayD<u8>>,
-}
-
-impl Piece {
-    /// Whether any of its cells has data.
-    fn has_data(&self, nodata: Option<f64>) -> bool {
-        fn any<T: Cell>(cells: &ArrayD<T>, nodata: Option<f64>) -> bool {
-            let nodata = nodata.map(T::from_f64);
-            cells.iter().any(|cell| !cell.is_nan() && Some(*cell) != nodata)
-        }
-        match &self.valid {
-            Some(valid) => valid.iter().any(|valid| *valid != 0),
-            None => with_view!(Array, &self.array, |cells| any(cells, nodata)),
-        }
-    }
 }

@@ -1,9 +1,10 @@
 //! Arrays for formats that know no mask: cells without data hold a value that no other cell has.
 
-use ndarray::{ArrayD, Zip};
+use ndarray::ArrayD;
 
 use super::output::Raster;
-use crate::array::{Array, Cell, Cells, with_view};
+use crate::array::block::{self, BLOCK};
+use crate::array::{Array, Cells};
 use crate::error::{Error, Result};
 
 /// Cells of which those without data hold a value that no other cell has, if the type has one to spare.
@@ -21,7 +22,23 @@ pub(crate) struct Marked {
 impl Marked {
     /// Marks the cells of an array that hold no data.
     pub(crate) fn new(array: Array, valid: Option<ArrayD<bool>>, preferred: Option<f64>) -> Self {
-        with_view!(Array, array, |cells| marked(cells, valid, preferred))
+        let (dtype, shape) = (array.dtype(), array.shape().to_vec());
+        let one = |value: f64| Some(Cells::filled(dtype, 1, value)).filter(|cell| cell.first_f64() == Some(value));
+        let preferred = preferred.and_then(one);
+        let mut cells = array.into_cells();
+        let absent: Option<Vec<bool>> = valid.as_ref().map(|valid| valid.iter().map(|valid| !valid).collect());
+        let none = vec![false; if absent.is_none() { cells.len() } else { 0 }];
+        let marks = absent.as_deref().unwrap_or(&none);
+        let nodata = match preferred {
+            _ if dtype.is_float() => Some(Cells::filled(dtype, 1, f64::NAN)),
+            preferred if absent.is_none() => preferred.filter(|mark| !holds(&cells, marks, mark)),
+            preferred => free(&cells, marks, preferred),
+        };
+        if let Some((absent, mark)) = absent.as_ref().zip(nodata.as_ref()) {
+            block::lay(mark.as_bytes(), absent, cells.as_bytes_mut());
+        }
+        let array = Array::from_cells(cells, &shape).unwrap_or_else(|_| unreachable!("as many cells as before"));
+        Self { array, valid, nodata }
     }
 
     /// The array, for a format without a mask. An [`Invalid`](crate::ErrorKind::Invalid) error if no value could mark absent data.
@@ -42,52 +59,52 @@ impl From<Raster> for Marked {
     }
 }
 
-fn marked<T: Cell>(mut cells: ArrayD<T>, valid: Option<ArrayD<bool>>, preferred: Option<f64>) -> Marked {
-    let preferred = preferred.filter(|value| T::from_f64(*value).to_f64() == *value).map(T::from_f64);
-    let mark = match (&valid, preferred) {
-        _ if T::DTYPE.is_float() => Some(T::from_f64(f64::NAN)),
-        (None, None) => None,
-        (None, Some(mark)) => (!cells.iter().any(|cell| *cell == mark)).then_some(mark),
-        (Some(valid), preferred) => free(&cells, valid, preferred),
-    };
-    if let Some((valid, mark)) = valid.as_ref().zip(mark) {
-        Zip::from(&mut cells).and(valid).for_each(|cell, valid| *cell = if *valid { *cell } else { mark });
-    }
-    Marked { array: Array::from(cells), valid, nodata: mark.map(|mark| Cells::from(vec![mark])) }
+/// Whether a cell that is not absent has a value.
+fn holds(cells: &Cells, absent: &[bool], value: &Cells) -> bool {
+    let size = cells.dtype().size();
+    let mut chunks = cells.as_bytes().chunks(BLOCK * size).zip(absent.chunks(BLOCK));
+    chunks.any(|(cells, absent)| {
+        let mut marks = [false; BLOCK];
+        block::mark_equal(value, cells, &mut marks[..absent.len()]);
+        marks.iter().zip(absent).any(|(equal, absent)| *equal && !absent)
+    })
 }
 
-/// A value that no cell with data has: the preferred one, an end of the type, or the lowest one.
-fn free<T: Cell>(cells: &ArrayD<T>, valid: &ArrayD<bool>, preferred: Option<T>) -> Option<T> {
-    let held = || cells.iter().zip(valid).filter(|(_, valid)| **valid).map(|(cell, _)| *cell);
-    let (least, most) = (T::from_f64(f64::MIN), T::from_f64(f64::MAX));
-    let ends = if T::DTYPE.is_signed() { [least, most] } else { [most, least] };
-    let candidates = preferred.into_iter().chain(ends);
-    let mut used = [false; 3];
-    let candidates: Vec<T> = candidates.collect();
-    for cell in held() {
-        used.iter_mut().zip(&candidates).for_each(|(used, candidate)| *used |= cell == *candidate);
+/// An integer that no cell with data has: the preferred one, an end of the type, or the lowest one.
+fn free(cells: &Cells, absent: &[bool], preferred: Option<Cells>) -> Option<Cells> {
+    let dtype = cells.dtype();
+    let (least, most) = (Cells::filled(dtype, 1, f64::MIN), Cells::filled(dtype, 1, f64::MAX));
+    let ends = if dtype.is_signed() { [least, most] } else { [most, least] };
+    if let Some(free) = preferred.into_iter().chain(ends).find(|candidate| !holds(cells, absent, candidate)) {
+        return Some(free);
     }
-    if let Some((_, free)) = used.iter().zip(&candidates).find(|(used, _)| !**used) {
-        return Some(*free);
-    }
-    // Both ends are held, so that a gap lies between two values that follow each other.
-    let mut all: Vec<T> = held().collect();
-    all.sort_unstable_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
-    all.dedup();
-    all.windows(2).find_map(|pair| next(pair[0]).filter(|next| *next < pair[1]))
-}
-
-/// The next greater integer.
-fn next<T: Cell>(cell: T) -> Option<T> {
-    let mut bytes = bytemuck::bytes_of(&cell).to_vec();
-    // Little-endian; two's complement carries like an unsigned number.
-    for byte in &mut bytes {
-        *byte = byte.wrapping_add(1);
-        if *byte != 0 {
-            break;
+    // Of the lowest values, one more than there are cells, one is free, unless the type has no more.
+    let bits = 8 * dtype.size();
+    let values = if bits < 64 { 1_u64 << bits } else { u64::MAX };
+    let mut held = vec![false; usize::try_from(values.min(cells.len() as u64 + 1)).unwrap_or(usize::MAX)];
+    let first = if dtype.is_signed() { 1_u64 << (bits - 1) } else { 0 };
+    for (cell, _) in cells.as_bytes().chunks_exact(dtype.size()).zip(absent).filter(|(_, absent)| !**absent) {
+        let number = word(cell).wrapping_sub(first) & u64::MAX >> (64 - bits);
+        if let Some(held) = usize::try_from(number).ok().and_then(|number| held.get_mut(number)) {
+            *held = true;
         }
     }
-    Some(bytemuck::pod_read_unaligned::<T>(&bytes)).filter(|next| *next > cell)
+    let number = held.iter().position(|held| !held)?;
+    let mut free = Cells::filled(dtype, 1, 0.0);
+    let bits = (number as u64).wrapping_add(first).to_ne_bytes();
+    let bits = if cfg!(target_endian = "little") { &bits[..dtype.size()] } else { &bits[8 - dtype.size()..] };
+    free.as_bytes_mut().copy_from_slice(bits);
+    Some(free)
+}
+
+/// The bits of an integer.
+fn word(cell: &[u8]) -> u64 {
+    match *cell {
+        [a] => u64::from(a),
+        [a, b] => u64::from(u16::from_ne_bytes([a, b])),
+        [a, b, c, d] => u64::from(u32::from_ne_bytes([a, b, c, d])),
+        _ => cell.first_chunk().map_or(0, |bits| u64::from_ne_bytes(*bits)),
+    }
 }
 
 #[cfg(test)]

@@ -137,12 +137,13 @@ impl Fit<'_> {
         };
         let reversed = (cell < 0.0) != (self.step(axis) < 0.0);
         let far = origin + cell * cells as f64;
-        let first = self.grid.structure().position(axis, level, if reversed { far } else { origin });
+        let position = |edge: f64| self.grid.structure().position(axis, level, edge);
+        let (first, end) = if reversed { (position(far), position(origin)) } else { (position(origin), position(far)) };
         let nearest = first.round();
-        if (first - nearest).abs() > TOLERANCE {
+        let off = (first - nearest).abs().max((end - nearest - cells as f64).abs());
+        if off.is_nan() || off > TOLERANCE {
             let off = format!(
-                "its cells lie {:.4} of a cell off the grid's along `{}`",
-                (first - nearest).abs(),
+                "its cells lie {off:.4} of a cell off the grid's along `{}`",
                 self.grid.structure().axes().nth(axis).map_or("", crate::grid::Axis::name)
             );
             return Err(self.refusal(&off, level));

@@ -40,8 +40,12 @@ fn a_file_off_the_grids_cells_is_refused_with_a_command_that_fits_it() {
     refused(&work, &odd, &["its cells are not the grid's times a power of two", "-te 400000 4999880 400120 5000000"]);
     let oblong = work.tif("oblong.tif", &cells, |profile| profile.affine = placed(400_000.0, 5_000_000.0, 10.0, -20.0));
     refused(&work, &oblong, &["its cells are not the grid's times a power of two"]);
-    let drifting = work.tif("drifting.tif", &cells, |profile| profile.affine = placed(400_000.0, 5_000_000.0, 10.001, -10.0));
+    // By its last column a fiftieth of a cell off: twice what rounding is taken for.
+    let drifting = work.tif("drifting.tif", &cells, |profile| profile.affine = placed(400_000.0, 5_000_000.0, 10.025, -10.0));
     refused(&work, &drifting, &["times a power of two"]);
+    // A thousandth of a cell off: as what was printed with four digits.
+    let rounded = work.tif("rounded.tif", &cells, |profile| profile.affine = placed(400_000.0, 5_000_000.0, 10.001, -10.0));
+    work.ok(&["import", "store", "dem", &rounded]);
 }
 
 #[test]

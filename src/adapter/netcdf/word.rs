@@ -1,0 +1,78 @@
+//! Numbers of NetCDF-4 as their bits: one Rust type a size, whatever kind of number it is.
+
+use hdf5_reader::error::{ByteOrder, Error, Result};
+use hdf5_reader::{Datatype, H5Type};
+
+/// The bits of a number in this machine's order. Those of an enumeration are the bits of the numbers that stand for its names.
+#[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
+pub(super) struct Word<W>(pub(super) W);
+
+/// The order of the bytes of a number, if it is one of some size.
+fn order(dtype: &Datatype, bytes: usize) -> Option<ByteOrder> {
+    match dtype {
+        Datatype::Enum { base, .. } => order(base, bytes),
+        Datatype::FixedPoint { size, byte_order, .. } | Datatype::FloatingPoint { size, byte_order } => {
+            Some(*byte_order).filter(|_| usize::from(*size) == bytes)
+        }
+        _ => None,
+    }
+}
+
+fn is_native(order: ByteOrder) -> bool {
+    (order == ByteOrder::LittleEndian) == cfg!(target_endian = "little")
+}
+
+macro_rules! word {
+    ($($bits:ty: $size:literal),*) => {
+        $(impl H5Type for Word<$bits> {
+            fn hdf5_type() -> Datatype {
+                let byte_order = if cfg!(target_endian = "little") { ByteOrder::LittleEndian } else { ByteOrder::BigEndian };
+                Datatype::FixedPoint { size: $size, signed: false, byte_order }
+            }
+
+            fn from_bytes(bytes: &[u8], dtype: &Datatype) -> Result<Self> {
+                let mismatch = || Error::TypeMismatch { expected: stringify!($bits).into(), actual: format!("{dtype:?}") };
+                let order = order(dtype, size_of::<$bits>()).ok_or_else(mismatch)?;
+                let bits = bytes.first_chunk().map(|bits| <$bits>::from_ne_bytes(*bits)).ok_or_else(mismatch)?;
+                Ok(Word(if is_native(order) { bits } else { bits.swap_bytes() }))
+            }
+
+            fn element_size(_: &Datatype) -> usize {
+                size_of::<$bits>()
+            }
+
+            fn decode_vec(raw: &[u8], dtype: &Datatype, count: usize) -> Option<Result<Vec<Self>>> {
+                let native = is_native(order(dtype, size_of::<$bits>())?);
+                let bytes = raw.get(..count.checked_mul(size_of::<$bits>())?)?;
+                let bits = bytes.as_chunks().0.iter().map(|bits| <$bits>::from_ne_bytes(*bits));
+                Some(Ok(if native { bits.map(Word).collect() } else { bits.map(|bits| Word(bits.swap_bytes())).collect() }))
+            }
+
+            fn native_copy_compatible(dtype: &Datatype) -> bool {
+                order(dtype, size_of::<$bits>()).is_some_and(is_native)
+            }
+        })*
+    };
+}
+word!(u8: 1, u16: 2, u32: 4, u64: 8);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bits_of_any_number_come_in_this_machines_order() {
+        let big = Datatype::FloatingPoint { size: 4, byte_order: ByteOrder::BigEndian };
+        let raw = [1.5_f32, -2.0].map(f32::to_be_bytes).concat();
+        let words = Word::<u32>::decode_vec(&raw, &big, 2).expect("of its size").expect("whole");
+        assert_eq!(words.iter().map(|word| f32::from_bits(word.0)).collect::<Vec<_>>(), [1.5, -2.0]);
+        assert_eq!(Word::<u32>::from_bytes(&raw, &big).expect("whole").0, 1.5_f32.to_bits());
+        assert!(!Word::<u32>::native_copy_compatible(&big));
+        let base = Box::new(Datatype::FixedPoint { size: 2, signed: true, byte_order: ByteOrder::LittleEndian });
+        let names = Datatype::Enum { base, members: Vec::new() };
+        assert_eq!(Word::<u16>::from_bytes(&(-3_i16).to_le_bytes(), &names).expect("whole").0, (-3_i16).cast_unsigned());
+        assert!(Word::<u32>::from_bytes(&raw, &names).is_err() && Word::<u32>::decode_vec(&raw, &names, 2).is_none());
+        assert!(Word::<u32>::from_bytes(&raw[..3], &big).is_err() && Word::<u32>::decode_vec(&raw, &big, 3).is_none());
+    }
+}
