@@ -217,7 +217,8 @@ mod tests {
 
     #[test]
     fn each_run_has_its_rule() {
-        let (a, b) = (Rule { packing: Some((0.5, 1.0)), ..rule(DType::I16) }, Rule { packing: Some((2.0, 0.0)), ..rule(DType::I16) });
+        let (a, b) =
+            (Rule { packing: Some((0.5, 1.0)), ..rule(DType::I16) }, Rule { packing: Some((2.0, 0.0)), ..rule(DType::I16) });
         let values = decode(vec![2_i16, 4, 6, 8].into(), Some(&[1, 0, 1, 1]), &[&a, &b], target(DType::F32, None));
         let Cells::F32(cells) = values.cells else { panic!("of the grid's type") };
         assert_eq!((cells[0], cells[1].is_nan(), cells[2], cells[3]), (2.0, true, 12.0, 16.0));

@@ -37,7 +37,9 @@ impl OverTime {
         let valid = answer.valid();
         let held: Vec<f64> = match &valid {
             None => answer.array.iter_f64().collect(),
-            Some(valid) => answer.array.iter_f64().zip(valid).map(|(value, valid)| if *valid { value } else { f64::NAN }).collect(),
+            Some(valid) => {
+                answer.array.iter_f64().zip(valid).map(|(value, valid)| if *valid { value } else { f64::NAN }).collect()
+            }
         };
         answer.array = self.folded(&ArrayD::from_shape_vec(answer.array.shape(), held)?, axis);
         answer.validity = Validity::Values { nodata: None };
