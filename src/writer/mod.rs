@@ -10,7 +10,7 @@ mod places;
 mod runs;
 mod verbs;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -250,14 +250,15 @@ impl<'b, 'a> Writer<'b, 'a> {
         Ok(if inherited { vec![structure.union(&old, &new)] } else { [old.without(&new), new.without(&old)].concat() })
     }
 
-    /// The edges above the base chunks that were changed.
+    /// The edges above every place where a parent must look again.
     fn changed_edges(&self, writes: &[ChunkWrite]) -> Vec<(Edge, Option<Ticks>)> {
-        let changed: Vec<Location> = writes.iter().filter(|write| write.layer == LayerId::BASE).map(|write| write.at).collect();
-        // A part of a split chunk may hold nothing now; chunks between it and the finer data are new as aggregates.
-        let copied = self.places.leaves.iter().filter(|at| self.split_above(at).is_some() && !changed.contains(at));
-        let between = self.places.split.iter().filter(|at| !changed.contains(at));
-        let changed = changed.iter().filter(|at| !self.places.split.contains(at));
-        let edges = changed.chain(copied).chain(between).flat_map(|at| parents(self.grid, at, None));
+        let of_base = writes.iter().filter(|write| write.layer == LayerId::BASE).map(|write| write.at);
+        // A part of a split chunk may hold nothing now. The chunk itself, and those between it and the finer data, are aggregates
+        // from now on or gone, and so is what was left of finer data where nothing is put.
+        let copied = self.places.leaves.iter().filter(|at| self.split_above(at).is_some());
+        let others = copied.chain(&self.places.split).chain(&self.places.over).copied();
+        let changed: BTreeSet<Location> = of_base.chain(others).collect();
+        let edges = changed.iter().flat_map(|at| parents(self.grid, at, None));
         edges.map(|edge| (edge, None)).collect()
     }
 
@@ -361,7 +362,8 @@ impl<'b, 'a> Writer<'b, 'a> {
             if existed {
                 run.emit(ChunkWrite { layer: LayerId::BASE, at: *at, what: Written::Nothing });
             }
-            return Ok(if existed || self.split_above(at).is_some() { Part::Gone } else { Part::Same });
+            let gone = existed || self.split_above(at).is_some() || self.places.over.contains(at);
+            return Ok(if gone { Part::Gone } else { Part::Same });
         }
         let full = self.grid.full(at.levels);
         let (blob, lifted) = rayon::join(
@@ -459,7 +461,7 @@ const OTHER_TYPE: &str = "cells of another type than the grid's";
 /// Whether a piece of a put writes anything, be it that there is nothing.
 fn has_data(grid: &Grid, put: &Put<'_>, piece: &Piece) -> bool {
     let nodata = grid.schema().nodata();
-    put.overlap() == Overlap::Replace
+    matches!(put.overlap(), Overlap::Replace | Overlap::Refuse)
         || put.array().is_some_and(|array| {
             with_view!(ArrayView, array, |array| Laid { array, mask: put.mask.as_ref() }
                 .has_data(piece, nodata.map(Cell::from_f64)))

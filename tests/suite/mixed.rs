@@ -1,7 +1,11 @@
 //! Base data at several levels of one grid.
 
+use std::sync::Arc;
+
+use gridstone::kv::{Engine, Memory};
 use gridstone::{
-    Aggregation, Axis, DType, Dimension, Extent, Grid, Policy, Query, Schema, Stat, StatisticsQuery, Store, Structure, Window,
+    Aggregation, Axis, DType, Dimension, Extent, Grid, Overlap, Policy, Query, Schema, Stat, StatisticsQuery, Store, Structure,
+    Window,
 };
 use ndarray::{Array2, Array3};
 
@@ -46,7 +50,7 @@ fn i7_statistics_over_cells_of_several_sizes_are_those_of_the_finest() {
     for seed in 0..6 {
         let mut dice = Dice(seed);
         let store = Store::options().policy(if seed % 2 == 0 { Policy::Inline } else { Policy::Manual });
-        let store = store.open_engine(std::sync::Arc::new(gridstone::kv::Memory::new())).unwrap();
+        let store = store.open_engine(Arc::new(Memory::new())).unwrap();
         let (mixed, fine) = pair(&store, &mut dice);
         for round in 0..12 {
             if round == 6 {
@@ -164,7 +168,7 @@ fn i8_cleared_ground_takes_coarser_data() {
 /// place above: both are consumed in one step.
 #[test]
 fn i7_coarser_data_where_finer_was_removed_before_it_was_aggregated_is_under_aggregates() {
-    let store = Store::options().policy(Policy::Manual).open_engine(std::sync::Arc::new(gridstone::kv::Memory::new())).unwrap();
+    let store = Store::options().policy(Policy::Manual).open_engine(Arc::new(Memory::new())).unwrap();
     let structure = Structure::builder().dimension(Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 2)])).build().unwrap();
     let schema = Schema::builder(structure, DType::F64).aggregator(Aggregation::Sum).build().unwrap();
     let grid = store.create("a", schema).unwrap();
@@ -186,7 +190,7 @@ fn i7_coarser_data_where_finer_was_removed_before_it_was_aggregated_is_under_agg
 
 #[test]
 fn i7_i8_an_aggregate_beside_base_data_is_explained_by_its_marks_until_it_is_gone() {
-    let store = Store::options().policy(Policy::Manual).open_engine(std::sync::Arc::new(gridstone::kv::Memory::new())).unwrap();
+    let store = Store::options().policy(Policy::Manual).open_engine(Arc::new(Memory::new())).unwrap();
     let grid = grid(&store, "a");
     let fine = Window::new([0, 0], [64, 64]).at(levels(&[0]));
     grid.put(&fine, &Array2::from_elem((64, 64), 1.0)).unwrap();
@@ -215,7 +219,7 @@ type Made<'a> = (Call, i8, &'a [(i64, u64)]);
 /// Makes calls, each in a window of one axis or two at a level of the last, and proves what is left.
 fn play(dimensions: Vec<Dimension>, anchor: &Window, calls: &[Made<'_>]) {
     for policy in [Policy::Manual, Policy::Inline] {
-        let store = Store::options().policy(policy).open_engine(std::sync::Arc::new(gridstone::kv::Memory::new())).unwrap();
+        let store = Store::options().policy(policy).open_engine(Arc::new(Memory::new())).unwrap();
         let structure =
             dimensions.iter().cloned().fold(Structure::builder(), gridstone::StructureBuilder::dimension).build().unwrap();
         let schema = Schema::builder(structure, DType::I32).nodata(-1.0).aggregator(Aggregation::Sum).build().unwrap();
@@ -307,7 +311,7 @@ fn i7_coarse_data_in_the_place_of_an_aggregate_is_inherited_over_time() {
 /// What is left of finer data that was removed does not hide coarser data that is put in its place, before it is aggregated away.
 #[test]
 fn coarser_data_shows_at_once_where_finer_data_was_removed() {
-    let store = Store::options().policy(Policy::Manual).open_engine(std::sync::Arc::new(gridstone::kv::Memory::new())).unwrap();
+    let store = Store::options().policy(Policy::Manual).open_engine(Arc::new(Memory::new())).unwrap();
     let grid = grid(&store, "a");
     let fine = Window::new([0, 0], [64, 64]).at(levels(&[-1]));
     grid.put(&fine, &Array2::from_elem((64, 64), 1.0)).unwrap();
@@ -334,4 +338,54 @@ fn coarser_data_shows_at_once_where_finer_data_was_removed() {
     }
     grid.aggregate().unwrap();
     assert_eq!(store.verify().unwrap().findings, []);
+}
+
+/// A line whose coarse chunk is split and emptied in one commit, or whose finer data was removed before it was aggregated and has
+/// nothing put in its place: who stands above knows of neither unless it is told.
+#[test]
+fn i7_what_goes_as_it_is_split_or_replaced_goes_above_too() {
+    let at = |level: i8, start: i64, shape: u64| Window::new([start], [shape]).at(levels(&[level]));
+    let cells = |count: usize, value: i32| ndarray::Array1::from_elem(count, value);
+    let open = |engine: &Arc<Memory>, policy: Policy| {
+        Store::options().policy(policy).open_engine(Arc::clone(engine) as Arc<dyn Engine>).unwrap()
+    };
+    let line = |engine: &Arc<Memory>| {
+        let line = Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 2)]).refinable();
+        let schema = Schema::builder(Structure::builder().dimension(line).build().unwrap(), DType::I32).nodata(-1.0);
+        let grid = open(engine, Policy::Manual).create("a", schema.aggregator(Aggregation::Sum).build().unwrap()).unwrap();
+        grid.put(&at(0, 40, 2), &cells(2, 1)).unwrap();
+        grid.put(&at(0, -9, 2), &cells(2, 1)).unwrap();
+        grid
+    };
+    let sound = |grid: &Grid, told: &str| {
+        grid.aggregate().unwrap();
+        assert_eq!(grid.store().verify().unwrap().findings, [], "{told}");
+    };
+    for coarse in [1, 2] {
+        let grid = line(&Arc::default());
+        grid.put(&at(coarse, 0, 2), &cells(2, 5)).unwrap();
+        grid.aggregate().unwrap();
+        let mut batch = grid.store().batch();
+        batch.clear(&grid, &at(0, 0, 2 << coarse)).unwrap();
+        batch.clear(&grid, &at(0, 1, 1)).unwrap();
+        batch.commit().unwrap();
+        sound(&grid, "all of a chunk is cleared, and a part of it in the same batch");
+        for again in [Policy::Manual, Policy::Inline] {
+            for overlap in [Overlap::Replace, Overlap::Refuse, Overlap::Merge, Overlap::Keep] {
+                let mut engine = Arc::<Memory>::default();
+                let grid = line(&engine);
+                grid.put(&at(coarse, 9, 1), &cells(1, 3)).unwrap();
+                grid.put(&at(0, 0, 2), &cells(2, 5)).unwrap();
+                grid.aggregate().unwrap();
+                grid.clear(&at(0, 0, 2)).unwrap();
+                drop(grid);
+                engine = Arc::new(engine.reopen());
+                let (grid, nothing) = (open(&engine, again).grid("a").unwrap(), cells(1, -1));
+                let mut batch = grid.store().batch();
+                batch.put_over(&grid, &at(coarse, 0, 1), &nothing, overlap).unwrap();
+                batch.commit().unwrap();
+                sound(&grid, "nothing is put where finer data was");
+            }
+        }
+    }
 }
