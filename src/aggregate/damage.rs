@@ -10,7 +10,7 @@ use crate::feed::{self, Changed};
 use crate::grid::Location;
 use crate::key::{ChunkKey, LayerId, MarkKey, meta};
 use crate::kv::{Batch, Durability, KeyRange, Snapshot, Space, for_each_page};
-use crate::store::{Base, Blocked, ChunkReader, ChunkWrite, Grid, LayerChunks, Number, Place, Written};
+use crate::store::{Base, Blocked, ChunkReader, ChunkWrite, Grid, LayerChunks, Number, Place, Pyramid, Written};
 
 /// So many marks in a row may turn out to be blocked in one step; with more, something is damaged that all of them need.
 const IN_A_ROW_MAX: usize = 64;
@@ -121,10 +121,10 @@ fn remade(grid: &Grid, snapshot: &dyn Snapshot, at: &Location) -> Result<Option<
     for record in [meta::schema, meta::reach, meta::base_levels] {
         batch.expect_key(Space::Meta, record(grid.id()));
     }
-    batch.expect_key(Space::Directory, chunks.key(LayerId(1), at));
+    batch.expect_key(Space::Directory, chunks.key(LayerId::FIRST, at));
     let mut parts: Vec<(u8, Option<LayerChunks>)> = Vec::new();
     for (number, child) in (0_u8..=u8::MAX).zip(structure.children(at, dimension)) {
-        [LayerId::BASE, LayerId(1)].iter().for_each(|layer| batch.expect_key(Space::Directory, chunks.key(*layer, &child)));
+        [LayerId::BASE, LayerId::FIRST].iter().for_each(|layer| batch.expect_key(Space::Directory, chunks.key(*layer, &child)));
         let part = part(chunks, &mut batch, (&child, dimension), &base)?;
         let halve = |part: LayerChunks| -> Result<LayerChunks> {
             let layers = grid.layers().iter().zip(&part);
@@ -155,7 +155,7 @@ fn part(
         return Ok(own);
     }
     for above in chunks.above(child, base) {
-        [LayerId::BASE, LayerId(1)].iter().for_each(|layer| batch.expect_key(Space::Directory, chunks.key(*layer, &above)));
+        [LayerId::BASE, LayerId::FIRST].iter().for_each(|layer| batch.expect_key(Space::Directory, chunks.key(*layer, &above)));
     }
     chunks.effective(child, base)
 }
@@ -186,7 +186,7 @@ fn cleared(grid: &Grid, snapshot: &dyn Snapshot, out: &BTreeSet<Location>, numbe
         batch.expect_key(Space::Meta, record(id));
     }
     batch.expect_range(Space::Dirty, MarkKey::all(id));
-    let aggregates = KeyRange { start: ChunkKey::layer(id, LayerId(1)).start, end: ChunkKey::all(id).end };
+    let aggregates = KeyRange { start: ChunkKey::layer(id, LayerId::FIRST).start, end: ChunkKey::all(id).end };
     for space in [Space::Directory, Space::Aggregate] {
         batch.delete_range(space, aggregates.clone());
     }
@@ -198,10 +198,14 @@ fn cleared(grid: &Grid, snapshot: &dyn Snapshot, out: &BTreeSet<Location>, numbe
     let writes = out.iter().map(|at| ChunkWrite { layer: LayerId::BASE, at: *at, what: Written::Nothing }).collect();
     out.iter().for_each(|at| batch.expect_key(Space::Directory, chunks.key(LayerId::BASE, at)));
     let _: Aggregated = write(chunks, &mut batch, writes)?;
-    if let Some(base) = state.base.filter(|_| !out.is_empty()) {
+    if let Some(Pyramid { base, built, .. }) = state.pyramid(structure).filter(|_| !out.is_empty()) {
         let base_windows = out.iter().map(|at| structure.cover(&structure.chunk_window(at), base.cells())).collect();
-        let to = state.reach.unwrap_or(base.finest());
-        feed::record(grid, &mut batch, number, Changed { base: base_windows, aggregates: Vec::new(), to, finest: base.cells() })?;
+        feed::record(
+            grid,
+            &mut batch,
+            number,
+            Changed { base: base_windows, aggregates: Vec::new(), to: built, finest: base.cells() },
+        )?;
     }
     Ok(batch)
 }

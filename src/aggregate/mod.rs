@@ -27,10 +27,10 @@ use crate::dirty::{self, ChangedTicks, Marks};
 use crate::error::{ErrorKind, Result};
 use crate::events::{Change, Column};
 use crate::feed::{self, Changed};
-use crate::grid::{Levels, Location, Window};
+use crate::grid::{Location, Window};
 use crate::key::{DirectoryEntry, LayerId, meta};
 use crate::kv::{Batch, Snapshot, Space};
-use crate::store::{Base, Blocked, ChunkReader, ChunkWrite, Grid, Number, Written, write_reach};
+use crate::store::{Base, Blocked, ChunkReader, ChunkWrite, Grid, Number, Pyramid, Written, write_reach};
 
 /// What aggregation did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -138,11 +138,11 @@ fn advanced(
 ) -> Result<Option<(Aggregated, Option<Changed>)>> {
     let (chunks, state) = (grid.chunk_reader(snapshot), grid.state(snapshot)?);
     batch.expect_key(Space::Meta, meta::reach(grid.id()));
-    let (Some(base), Some(bounds), Some(top)) = (state.base, state.bounds, state.top(grid.structure())) else { return Ok(None) };
-    let built = state.reach.unwrap_or(base.finest());
+    let Some((pyramid, bounds)) = state.pyramid(grid.structure()).zip(state.bounds) else { return Ok(None) };
+    let Pyramid { base, built, top } = pyramid;
     if !grid.layers().is_empty() && top != built {
-        reach(grid, snapshot, (batch, sequence), (&base, built, top))?;
-        let aggregates = fallen(grid, &bounds, built, top);
+        reach(grid, snapshot, (batch, sequence), &pyramid)?;
+        let aggregates = fallen(grid, &bounds, &pyramid);
         let changed = (!aggregates.is_empty()).then(|| Changed { base: Vec::new(), aggregates, to: built, finest: base.cells() });
         return Ok(Some((Aggregated::default(), changed)));
     }
@@ -152,9 +152,9 @@ fn advanced(
     }
     let (edges, changed) = (marks.edges(), marks.changed(grid));
     let stale = dirty::stale_windows(grid, &edges);
-    let plan = Plan::new(chunks, edges, &base, top)?;
+    let plan = Plan::new(chunks, edges, &pyramid)?;
     plan.expect(chunks, &base, batch);
-    let propagation = Propagation::new(chunks, &plan, &base, built);
+    let propagation = Propagation::new(chunks, &plan, &pyramid);
     let (writes, seen) = propagation.run(&|run, leaf| source(chunks, &base, run, leaf, changed.get(&leaf.at)))?;
     seen.into_iter().for_each(|key| batch.expect_key(Space::Directory, key));
     let aggregates = changed_windows(chunks, &plan, stale, (&writes, &bounds))?;
@@ -196,27 +196,22 @@ pub(crate) fn source(
 
 /// Lets the pyramid reach up to the top of the data in one commit: where it rises, the parents of the old tops are marked;
 /// where it falls, what stands above goes.
-fn reach(
-    grid: &Grid,
-    snapshot: &dyn Snapshot,
-    (batch, sequence): (&mut Batch, u64),
-    (base, built, top): (&Base, Levels, Levels),
-) -> Result<()> {
-    let edges = raise::edges(grid, snapshot, base, built, top)?;
-    raise::expect(grid, batch, base, built, top);
+fn reach(grid: &Grid, snapshot: &dyn Snapshot, (batch, sequence): (&mut Batch, u64), pyramid: &Pyramid) -> Result<()> {
+    let edges = raise::edges(grid, snapshot, pyramid)?;
+    raise::expect(grid, batch, pyramid);
     let chunks = grid.chunk_reader(snapshot);
-    let writes: Vec<ChunkWrite> = raise::above(grid, snapshot, base, built, top)?
+    let writes: Vec<ChunkWrite> = raise::above(grid, snapshot, pyramid)?
         .into_iter()
         .flat_map(|at| grid.layers().iter().map(move |layer| ChunkWrite { layer: layer.id, at, what: Written::Nothing }))
         .collect();
     write(chunks, batch, writes)?;
-    write_reach(batch, grid.id(), top)?;
+    write_reach(batch, grid.id(), pyramid.top)?;
     dirty::mark(grid, batch, edges.into_iter().map(|edge| (edge, None)), sequence);
     Ok(())
 }
 
 /// The levels that go when the pyramid falls: all of what was put, from the finest of them on.
-fn fallen(grid: &Grid, bounds: &Window, built: Levels, top: Levels) -> Vec<Window> {
+fn fallen(grid: &Grid, bounds: &Window, Pyramid { built, top, .. }: &Pyramid) -> Vec<Window> {
     let (structure, cells) = (grid.structure(), bounds.levels(built.len()));
     let falls = structure.levelled().filter(|&d| top[d] < built[d]);
     let first = falls.filter_map(|d| Some(cells.with(d, top[d].coarser()?)));
@@ -232,9 +227,9 @@ pub(crate) fn changed_windows(
     (writes, bounds): (&[ChunkWrite], &Window),
 ) -> Result<Vec<Window>> {
     let (structure, mut windows) = (chunks.grid.structure(), stale);
-    let gone = |write: &&ChunkWrite| write.layer == LayerId(1) && matches!(write.what, Written::Nothing);
+    let gone = |write: &&ChunkWrite| write.layer == LayerId::FIRST && matches!(write.what, Written::Nothing);
     let gone: HashSet<Location> = writes.iter().filter(gone).map(|write| write.at).collect();
-    let keys: Vec<_> = plan.nodes.iter().map(|node| chunks.key(LayerId(1), &node.at)).collect();
+    let keys: Vec<_> = plan.nodes.iter().map(|node| chunks.key(LayerId::FIRST, &node.at)).collect();
     chunks.snapshot.get_many(Space::Directory, &keys, &mut |i, entry| {
         let at = &plan.nodes[i].at;
         if entry.is_none() || gone.contains(at) {

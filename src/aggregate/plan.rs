@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use crate::dirty::{Edge, parents};
 use crate::error::Result;
-use crate::grid::{Levels, Location};
+use crate::grid::Location;
 use crate::key::LayerId;
 use crate::kv::{Batch, Space};
-use crate::store::{Base, ChunkReader};
+use crate::store::{Base, ChunkReader, Pyramid};
 
 /// An aggregate to be recomputed.
 #[derive(Debug)]
@@ -53,8 +53,7 @@ pub(crate) struct Plan {
 /// A plan while its nodes are found.
 struct Growth<'a> {
     chunks: ChunkReader<'a>,
-    base: &'a Base,
-    top: Levels,
+    pyramid: &'a Pyramid,
     plan: Plan,
     numbers: HashMap<Location, usize>,
     /// The edges above each node.
@@ -62,9 +61,9 @@ struct Growth<'a> {
 }
 
 impl Plan {
-    /// The plan for changes along `edges` in a pyramid over `base` up to `top`. Edges that leave the pyramid are left out.
-    pub(crate) fn new(chunks: ChunkReader<'_>, edges: Vec<Edge>, base: &Base, top: Levels) -> Result<Self> {
-        let mut growth = Growth { chunks, base, top, plan: Plan::default(), numbers: HashMap::new(), inner: Vec::new() };
+    /// The plan for changes along `edges` in a pyramid. Edges that leave the pyramid are left out.
+    pub(crate) fn new(chunks: ChunkReader<'_>, edges: Vec<Edge>, pyramid: &Pyramid) -> Result<Self> {
+        let mut growth = Growth { chunks, pyramid, plan: Plan::default(), numbers: HashMap::new(), inner: Vec::new() };
         let edges: Vec<Edge> = edges.into_iter().filter(|edge| growth.inside(edge)).collect();
         growth.climb(&edges)?;
         growth.link(&edges);
@@ -91,7 +90,7 @@ impl Plan {
         if chunks.grid.layers().is_empty() {
             return;
         }
-        self.nodes.iter().for_each(|node| batch.expect_key(Space::Directory, chunks.key(LayerId(1), &node.at)));
+        self.nodes.iter().for_each(|node| batch.expect_key(Space::Directory, chunks.key(LayerId::FIRST, &node.at)));
         for node in self.nodes.iter().filter(|node| base.mixed() == Some(node.dimension)) {
             let over = std::iter::once(node.at).chain(base.over(chunks.grid.structure(), &node.at));
             let over = over.filter(|at| base.has(at.levels));
@@ -102,7 +101,7 @@ impl Plan {
 
 impl Growth<'_> {
     fn inside(&self, edge: &Edge) -> bool {
-        self.top.covers(&edge.parent.levels)
+        self.pyramid.top.covers(&edge.parent.levels)
     }
 
     /// Finds every node at or above the parents of `edges`.
@@ -122,7 +121,7 @@ impl Growth<'_> {
             self.numbers.insert(parent, number);
             self.plan.nodes.push(Node { at: parent, dimension, changes: 0, feeds: Vec::new(), told: false });
             // Nothing inherits from an aggregate along the refinable dimension: where that has no child it has no data.
-            let inherited = self.base.mixed() != Some(dimension);
+            let inherited = self.pyramid.base.mixed() != Some(dimension);
             for edge in parents(self.chunks.grid, &parent, Some(dimension)) {
                 if self.inside(&edge) {
                     self.inner.push((number, edge));
@@ -136,20 +135,22 @@ impl Growth<'_> {
     /// Stored aggregates finer than a parent along the refinable dimension, within its place, that inherit what changed
     /// because they have no such child of their own.
     fn heirs(&self, edge: &Edge) -> Result<Vec<Edge>> {
-        let Some(mixed) = self.base.mixed().filter(|&mixed| mixed != edge.dimension) else { return Ok(Vec::new()) };
+        let Some(mixed) = self.pyramid.base.mixed().filter(|&mixed| mixed != edge.dimension) else { return Ok(Vec::new()) };
         let structure = self.chunks.grid.structure();
         let Some(source) = structure.child(&edge.parent, edge.dimension, edge.child) else { return Ok(Vec::new()) };
         let mut heirs = Vec::new();
-        if source.levels[mixed] > self.base.coarsest()[mixed] {
+        if source.levels[mixed] > self.pyramid.base.coarsest()[mixed] {
             return Ok(heirs);
         }
         let mut level = edge.parent.levels[mixed];
-        while level > self.base.finest()[mixed] {
+        while level > self.pyramid.base.finest()[mixed] {
             let Some(finer) = level.finer() else { break };
             level = finer;
-            for heir in self.chunks.under(LayerId(1), &edge.parent, level, usize::MAX)? {
+            for heir in self.chunks.under(LayerId::FIRST, &edge.parent, level, usize::MAX)? {
                 let Some(child) = structure.child(&heir, edge.dimension, edge.child) else { continue };
-                if self.chunks.above(&child, self.base).contains(&source) && self.chunks.stored_in(&child, self.base)?.is_none() {
+                if self.chunks.above(&child, &self.pyramid.base).contains(&source)
+                    && self.chunks.stored_in(&child, &self.pyramid.base)?.is_none()
+                {
                     heirs.push(Edge { parent: heir, ..*edge });
                 }
             }
@@ -185,7 +186,7 @@ impl Growth<'_> {
 
     /// Lets nodes wait for what their children may inherit.
     fn inherit(&mut self) -> Result<()> {
-        let Some(mixed) = self.base.mixed() else { return Ok(()) };
+        let Some(mixed) = self.pyramid.base.mixed() else { return Ok(()) };
         let structure = self.chunks.grid.structure();
         let leaves: HashMap<Location, usize> = self.plan.leaves.iter().enumerate().map(|(i, leaf)| (leaf.at, i)).collect();
         for number in 0..self.plan.nodes.len() {
@@ -195,11 +196,11 @@ impl Growth<'_> {
             }
             for (child_number, child) in (0_u8..=u8::MAX).zip(structure.children(&at, dimension)) {
                 let changes = self.numbers.contains_key(&child) || leaves.contains_key(&child);
-                if !changes && self.chunks.stored_in(&child, self.base)?.is_some() {
+                if !changes && self.chunks.stored_in(&child, &self.pyramid.base)?.is_some() {
                     continue;
                 }
                 let feed = Feed { node: number, child: child_number, above: true };
-                for above in self.chunks.above(&child, self.base) {
+                for above in self.chunks.above(&child, &self.pyramid.base) {
                     match (leaves.get(&above), self.numbers.get(&above)) {
                         (Some(&leaf), _) => self.plan.leaves[leaf].feeds.push(feed),
                         (None, Some(&node)) => self.plan.nodes[node].feeds.push(feed),

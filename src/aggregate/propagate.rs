@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::plan::{Feed, Leaf, Node, Plan};
 use crate::error::{Error, Result};
 use crate::events::{Change, Events, Trie, merge_all};
-use crate::grid::{Levels, Location};
+use crate::grid::Location;
 use crate::key::LayerId;
 use crate::parallel;
-use crate::store::{Base, ChunkReader, ChunkWrite, LayerChunks, Written, lock};
+use crate::store::{ChunkReader, ChunkWrite, LayerChunks, Pyramid, Written, lock};
 
 /// What became of a chunk, or of the part of a parent that it stands for: one chunk a layer.
 #[derive(Clone, Debug)]
@@ -55,9 +55,7 @@ struct Resolved {
 pub(crate) struct Propagation<'a> {
     chunks: ChunkReader<'a>,
     plan: &'a Plan,
-    base: &'a Base,
-    /// The levels up to which aggregates are stored now.
-    built: Levels,
+    pyramid: &'a Pyramid,
     arrived: Vec<Mutex<Vec<(u8, Arrival)>>>,
     /// What became of the chunks that others may inherit from.
     kept: HashMap<Location, Mutex<Option<Part>>>,
@@ -67,14 +65,14 @@ pub(crate) struct Propagation<'a> {
 }
 
 impl<'a> Propagation<'a> {
-    /// Prepares a run; `built` are the levels up to which aggregates are stored.
-    pub(crate) fn new(chunks: ChunkReader<'a>, plan: &'a Plan, base: &'a Base, built: Levels) -> Self {
+    /// Prepares a run.
+    pub(crate) fn new(chunks: ChunkReader<'a>, plan: &'a Plan, pyramid: &'a Pyramid) -> Self {
         let arrived = plan.nodes.iter().map(|_| Mutex::default()).collect();
         let inherited = |feeds: &[Feed]| feeds.iter().any(|feed| feed.above);
         let nodes = plan.nodes.iter().filter(|node| inherited(&node.feeds)).map(|node| node.at);
         let leaves = plan.leaves.iter().filter(|leaf| inherited(&leaf.feeds)).map(|leaf| leaf.at);
         let kept = nodes.chain(leaves).map(|at| (at, Mutex::default())).collect();
-        Self { chunks, plan, base, built, arrived, kept, writes: Mutex::default(), seen: Mutex::default() }
+        Self { chunks, plan, pyramid, arrived, kept, writes: Mutex::default(), seen: Mutex::default() }
     }
 
     /// The nodes that are fed.
@@ -85,8 +83,9 @@ impl<'a> Propagation<'a> {
     /// Whether one of the buckets that are fed is not there yet, so that it needs more than what changed.
     pub(crate) fn lacks(&self, feeds: &'a [Feed]) -> Result<bool> {
         let mut buckets = self.fed(feeds).filter(|node| self.is_bucket(&node.at));
-        buckets
-            .try_fold(false, |lacks, node| Ok(lacks || !self.is_built(&node.at) || !self.chunks.exists(LayerId(1), &node.at)?))
+        buckets.try_fold(false, |lacks, node| {
+            Ok(lacks || !self.is_built(&node.at) || !self.chunks.exists(LayerId::FIRST, &node.at)?)
+        })
     }
 
     /// Whether one of the nodes that are fed is above what is built.
@@ -96,7 +95,7 @@ impl<'a> Propagation<'a> {
 
     /// Whether a location is one of a bucket of events.
     fn is_bucket(&self, at: &Location) -> bool {
-        self.base.irregular().is_some_and(|d| at.levels[d] == self.base.finest()[d])
+        self.pyramid.base.irregular().is_some_and(|d| at.levels[d] == self.pyramid.base.finest()[d])
     }
 
     /// Adds what the change of a bucket writes, and what it was computed from.
@@ -168,7 +167,7 @@ impl<'a> Propagation<'a> {
 
     /// The part of a node that a bucket stands for: of its bins, or of the events that changed.
     fn of_bucket(&self, node: &Node, bucket: &Bucket) -> Result<Part> {
-        if self.base.irregular() == Some(node.dimension) {
+        if self.pyramid.base.irregular() == Some(node.dimension) {
             return bucket.bins.as_ref().map_or(Ok(Part::Gone), |bins| self.halve(node, bins).map(Part::Now));
         }
         let reduced = |now: &Events<LayerChunks>| -> Result<_> {
@@ -180,16 +179,16 @@ impl<'a> Propagation<'a> {
 
     /// Whether aggregates are stored at the levels of a location.
     fn is_built(&self, at: &Location) -> bool {
-        self.built.covers(&at.levels)
+        self.pyramid.built.covers(&at.levels)
     }
 
     fn stored(&self, at: &Location) -> Result<Option<LayerChunks>> {
-        if self.is_built(at) || self.base.has(at.levels) { self.chunks.stored(at, self.base) } else { Ok(None) }
+        if self.is_built(at) || self.pyramid.base.has(at.levels) { self.chunks.stored(at, &self.pyramid.base) } else { Ok(None) }
     }
 
     /// Whether a chunk that this run does not change is stored.
     fn is_stored(&self, at: &Location) -> Result<bool> {
-        match self.chunks.stored_in(at, self.base)? {
+        match self.chunks.stored_in(at, &self.pyramid.base)? {
             Some(LayerId::BASE) => Ok(!self.plan.split.contains(at)),
             Some(_) => Ok(self.is_built(at)),
             None => Ok(false),
@@ -258,7 +257,7 @@ impl<'a> Propagation<'a> {
         let change = self.merged(node, &changes, &ticks)?;
         let mut trie = Trie::new(self.chunks);
         let content = trie.change(&node.at, change.clone())?;
-        let binned = self.fed(&node.feeds).any(|node| self.base.irregular() == Some(node.dimension));
+        let binned = self.fed(&node.feeds).any(|node| self.pyramid.base.irregular() == Some(node.dimension));
         let bins = if binned { trie.bins(&node.at, &content)? } else { None };
         let change = if node.told || self.lacks(&node.feeds)? { trie.whole(&node.at, change, &content)? } else { change };
         self.emit_bucket(trie);
@@ -273,8 +272,8 @@ impl<'a> Propagation<'a> {
             let own = changes.get(&number).map(|bucket| &bucket.change);
             let told: BTreeSet<i64> = own.iter().flat_map(|own| own.ticks()).collect();
             let rest: Vec<i64> = ticks.difference(&told).copied().collect();
-            let stored = match self.is_built(&child) || self.base.has(child.levels) {
-                true => self.chunks.layers_at(&child, self.base, &rest)?,
+            let stored = match self.is_built(&child) || self.pyramid.base.has(child.levels) {
+                true => self.chunks.layers_at(&child, &self.pyramid.base, &rest)?,
                 false => None,
             };
             let halved = |stored: Events<LayerChunks>| -> Result<_> {
@@ -313,15 +312,15 @@ impl<'a> Propagation<'a> {
             return Ok(Resolved { part, stored: true });
         }
         let nothing = Resolved { part: None, stored: false };
-        if self.base.mixed() == Some(node.dimension) {
+        if self.pyramid.base.mixed() == Some(node.dimension) {
             return Ok(nothing);
         }
-        let aggregates = self.base.heir(child.levels).is_some();
-        for above in self.chunks.above(child, self.base) {
+        let aggregates = self.pyramid.base.heir(child.levels).is_some();
+        for above in self.chunks.above(child, &self.pyramid.base) {
             let chunks = match self.kept.get(&above).and_then(|kept| lock(kept).clone()) {
                 Some(Part::Now(chunks)) if aggregates || self.is_base(&above)? => Some(chunks),
                 Some(Part::Now(_) | Part::Gone | Part::Bucket(_)) => None,
-                Some(Part::Same) | None => match self.chunks.stored_in(&above, self.base)? {
+                Some(Part::Same) | None => match self.chunks.stored_in(&above, &self.pyramid.base)? {
                     Some(LayerId::BASE) if self.plan.split.contains(&above) => None,
                     Some(layer) if aggregates || layer == LayerId::BASE => self.stored(&above)?,
                     _ => None,
@@ -337,7 +336,7 @@ impl<'a> Propagation<'a> {
 
     /// Whether base data stands at a location after this run, so far as there is data at all.
     fn is_base(&self, at: &Location) -> Result<bool> {
-        let stays = self.base.has(at.levels) && !self.plan.split.contains(at);
+        let stays = self.pyramid.base.has(at.levels) && !self.plan.split.contains(at);
         Ok(stays && (self.plan.put.contains(at) || self.chunks.exists(LayerId::BASE, at)?))
     }
 

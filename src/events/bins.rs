@@ -61,7 +61,7 @@ impl ChunkReader<'_> {
 
     /// The error for a branch without bins.
     pub(crate) fn binless(&self, at: &Location) -> Error {
-        self.damaged(LayerId(1), at).because("the bins of its events are missing")
+        self.damaged(LayerId::FIRST, at).because("the bins of its events are missing")
     }
 }
 

@@ -109,7 +109,7 @@ impl<'a> Column<'a> {
     /// The layer whose directory entries say where the events of a location's column are.
     pub(crate) fn layer(base: &Base, at: &Location) -> LayerId {
         let irregular = base.irregular().map_or(at.levels, |d| at.levels.with(d, base.finest()[d]));
-        if base.has(irregular) { LayerId::BASE } else { LayerId(1) }
+        if base.has(irregular) { LayerId::BASE } else { LayerId::FIRST }
     }
 
     /// The keys of what stands at a level, from the place of one tick to that of another.

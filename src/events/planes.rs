@@ -81,7 +81,7 @@ impl Planes for BaseChunk {
 }
 
 impl Planes for LayerChunks {
-    const LAYER: LayerId = LayerId(1);
+    const LAYER: LayerId = LayerId::FIRST;
 
     fn weave(chunks: ChunkReader<'_>, levels: Levels, slabs: Slabs, sources: &[(&Self, usize)], picks: &[Pick]) -> Self {
         let full = chunks.grid.full(levels);

@@ -163,7 +163,7 @@ impl<'a> Trie<'a> {
             }
         }
         let old = if parts.len() < sides.len() {
-            self.seen.push(self.chunks.key(LayerId(1), at));
+            self.seen.push(self.chunks.key(LayerId::FIRST, at));
             self.chunks.aggregates(at)?
         } else {
             None

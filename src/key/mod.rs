@@ -40,6 +40,9 @@ pub struct LayerId(pub u8);
 impl LayerId {
     /// The base chunks.
     pub const BASE: LayerId = LayerId(0);
+
+    /// The first aggregator's chunks, which stand for those of all: a place has aggregates of every layer or of none.
+    pub const FIRST: LayerId = LayerId(1);
 }
 
 /// Durable record that an aggregate chunk is out of date because one of its children changed.

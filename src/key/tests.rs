@@ -81,7 +81,7 @@ proptest! {
         let child = location_of(structure, &at);
         let first = structure.order()[0];
         if let Some((parent, _)) = structure.parent(&child, first) {
-            let key = |at| ChunkKey::new(GridId(1), structure, LayerId(1), at).encode();
+            let key = |at| ChunkKey::new(GridId(1), structure, LayerId::FIRST, at).encode();
             prop_assert!(key(&parent) < key(&child));
         }
     }
@@ -168,8 +168,8 @@ proptest! {
         let first = structure.order()[0];
         let coarser = Level::new((descendant.levels[first].get() + up).min(structure.dimensions()[first].levels().end().get())).expect("in range");
         let of = structure.ancestor(&descendant, descendant.levels.with(first, coarser)).expect("coarser");
-        let range = super::subtree(structure, ChunkKey::levels(GridId(1), structure, LayerId(1), descendant.levels).start, &of, descendant.levels);
-        let key = |at: &Location| ChunkKey::new(GridId(1), structure, LayerId(1), at).encode();
+        let range = super::subtree(structure, ChunkKey::levels(GridId(1), structure, LayerId::FIRST, descendant.levels).start, &of, descendant.levels);
+        let key = |at: &Location| ChunkKey::new(GridId(1), structure, LayerId::FIRST, at).encode();
         prop_assert!(range.contains(&key(&descendant)));
         let mut stranger = location_of(structure, &other);
         stranger.levels = descendant.levels;

@@ -44,7 +44,7 @@ fn counts(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness: Freshnes
     let computed: Vec<&Sourced> = sourced.iter().filter(|of| of.source == Source::Computed).collect();
     let computed = parallel::map(&computed, |of| {
         let Some(values) = plan.printed(chunks) else { return Ok(0) };
-        let fresh = Fresh::new(values, &plan.base, plan.built);
+        let fresh = Fresh::new(values, &plan.pyramid);
         fresh.effective(&of.piece.location, &of.pending)?;
         Ok(fresh.chunks_read())
     })?;

@@ -102,7 +102,7 @@ impl Fetcher<'_> {
         let piece = &of.piece;
         match (&self.plan.layer, of.source, self.plan.decoded(self.chunks)) {
             (ReadLayer::Aggregate(layer), Source::Computed, Some(values)) => {
-                let fresh = Fresh::new(values, &self.plan.base, self.plan.built);
+                let fresh = Fresh::new(values, &self.plan.pyramid);
                 let chunk = fresh.effective(&piece.location, &of.pending)?;
                 self.read.fetch_add(fresh.chunks_read(), Ordering::Relaxed);
                 chunk.map_or(Ok(Part::Empty), |chunk| self.lay(layer, &chunk, piece, tile))
@@ -153,7 +153,7 @@ impl Fetcher<'_> {
 
     /// Counts a chunk that was read. One that the directory was found to have must be there.
     fn found(&self, found: bool, layer: LayerId, at: &Location) -> Result<()> {
-        if !found && self.plan.base.mixed().is_some() {
+        if !found && self.plan.pyramid.base.mixed().is_some() {
             return Err(self.chunks.lost(layer, at));
         }
         self.read.fetch_add(u64::from(found), Ordering::Relaxed);

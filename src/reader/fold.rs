@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::events::{Column, Events, Node};
 use crate::grid::{Irregular, Levels, Location};
 use crate::kernel::{InBin, Pick};
-use crate::store::{Base, ChunkReader};
+use crate::store::{ChunkReader, Pyramid};
 
 /// What a place holds.
 enum Held<C> {
@@ -35,7 +35,7 @@ pub(crate) struct Fold<'a, V: Values<'a>> {
     values: V,
     chunks: ChunkReader<'a>,
     levels: Levels,
-    base: &'a Base,
+    pyramid: &'a Pyramid,
     irregular: Option<Irregular>,
     fresh: Fresh<'a, V>,
     /// What is pending, where it counts.
@@ -44,16 +44,16 @@ pub(crate) struct Fold<'a, V: Values<'a>> {
 }
 
 impl<'a, V: Values<'a>> Fold<'a, V> {
-    /// Of a column at some levels, above a base, where aggregates are stored up to `built`. What is pending counts if it is given.
-    pub(crate) fn new(values: V, (levels, base, built): (Levels, &'a Base, Levels), pending: Option<Vec<Edge>>) -> Self {
+    /// Of a column at some levels. What is pending counts if it is given.
+    pub(crate) fn new(values: V, levels: Levels, pyramid: &'a Pyramid, pending: Option<Vec<Edge>>) -> Self {
         let chunks = values.chunks();
         Self {
             values,
             chunks,
             levels,
-            base,
+            pyramid,
             irregular: chunks.grid.structure().irregular_axis(),
-            fresh: Fresh::new(values, base, built),
+            fresh: Fresh::new(values, pyramid),
             pending,
             held: HashMap::new(),
         }
@@ -140,7 +140,7 @@ impl<'a, V: Values<'a>> Fold<'a, V> {
     }
 
     fn stored(&self, irregular: Irregular, at: &Location) -> Result<Option<Held<V::Chunk>>> {
-        match self.chunks.node(Column::layer(self.base, at), at)? {
+        match self.chunks.node(Column::layer(&self.pyramid.base, at), at)? {
             None => Ok(None),
             Some(Node::Events(ticks)) => {
                 let planes = self.fresh.layer_of(at, &ticks)?;

@@ -8,9 +8,9 @@ use super::values::Values;
 use crate::dirty::{Edge, derivation, touches};
 use crate::error::Result;
 use crate::events::{Column, Events, Node, ticks_of};
-use crate::grid::{Levels, Location};
+use crate::grid::Location;
 use crate::key::{ChunkKey, LayerId, Ticks};
-use crate::store::{Base, ChunkReader};
+use crate::store::{ChunkReader, Pyramid};
 
 /// What is there at a place, if anything is.
 type Shared<T> = Option<Rc<T>>;
@@ -19,8 +19,7 @@ type Shared<T> = Option<Rc<T>>;
 pub(super) struct Fresh<'a, V: Values<'a>> {
     values: V,
     chunks: ChunkReader<'a>,
-    base: &'a Base,
-    built: Levels,
+    pyramid: &'a Pyramid,
     read: Cell<u64>,
     /// What was computed, not merely read: of several dimensions, each place is a child of several parents.
     computed: RefCell<HashMap<Location, Shared<V::Chunk>>>,
@@ -31,12 +30,11 @@ pub(super) struct Fresh<'a, V: Values<'a>> {
 }
 
 impl<'a, V: Values<'a>> Fresh<'a, V> {
-    pub(super) fn new(values: V, base: &'a Base, built: Levels) -> Self {
+    pub(super) fn new(values: V, pyramid: &'a Pyramid) -> Self {
         Self {
             values,
             chunks: values.chunks(),
-            base,
-            built,
+            pyramid,
             read: Cell::new(0),
             computed: RefCell::default(),
             events: RefCell::default(),
@@ -54,8 +52,8 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
         if let Some(chunk) = self.chunk(at, pending)? {
             return Ok(Some(chunk));
         }
-        for above in self.chunks.above(at, self.base) {
-            let chunk = if self.base.heir(at.levels).is_some() {
+        for above in self.chunks.above(at, &self.pyramid.base) {
+            let chunk = if self.pyramid.base.heir(at.levels).is_some() {
                 self.chunk(&above, &self.touching(pending, &above))?
             } else {
                 self.base(&above)?
@@ -75,7 +73,7 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
         if !self.is_stored(at) && self.beneath(at)?.is_empty() {
             return Ok(None);
         }
-        if self.base.irregular().is_some_and(|d| at.levels[d] == self.base.finest()[d]) {
+        if self.pyramid.base.irregular().is_some_and(|d| at.levels[d] == self.pyramid.base.finest()[d]) {
             let bins = self.bins(at, pending)?.map(Rc::new);
             self.computed.borrow_mut().insert(*at, bins.clone());
             return Ok(bins);
@@ -83,9 +81,9 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
         if let Some(base) = self.base(at)? {
             return Ok(Some(base));
         }
-        let Some(dimension) = derivation(self.chunks.grid, at.levels, self.base) else { return Ok(None) };
-        let old = if self.built.covers(&at.levels) { self.stored(at)? } else { None };
-        if self.built.covers(&at.levels) && pending.is_empty() {
+        let Some(dimension) = derivation(self.chunks.grid, at.levels, &self.pyramid.base) else { return Ok(None) };
+        let old = if self.pyramid.built.covers(&at.levels) { self.stored(at)? } else { None };
+        if self.pyramid.built.covers(&at.levels) && pending.is_empty() {
             return Ok(old.map(Rc::new));
         }
         let computed = self.compute(at, dimension, old, pending)?.map(Rc::new);
@@ -96,7 +94,7 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
     /// The bins of a bucket.
     fn bins(&self, at: &Location, pending: &[Edge]) -> Result<Option<V::Chunk>> {
         if self.is_settled(at, pending) {
-            return match self.chunks.node(Column::layer(self.base, at), at)? {
+            return match self.chunks.node(Column::layer(&self.pyramid.base, at), at)? {
                 None => Ok(None),
                 Some(Node::Branch) => self.bins_of_branch(at).map(Some),
                 Some(Node::Events(ticks)) => {
@@ -111,7 +109,7 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
 
     /// Whether what is stored of a bucket is up to date.
     fn is_settled(&self, at: &Location, pending: &[Edge]) -> bool {
-        self.base.has(at.levels) || self.built.covers(&at.levels) && pending.is_empty()
+        self.pyramid.base.has(at.levels) || self.pyramid.built.covers(&at.levels) && pending.is_empty()
     }
 
     /// All events of a bucket.
@@ -130,7 +128,7 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
     }
 
     fn stored_events(&self, at: &Location) -> Result<Option<Events<V::Chunk>>> {
-        let column = Column::new(self.chunks, Column::layer(self.base, at), at);
+        let column = Column::new(self.chunks, Column::layer(&self.pyramid.base, at), at);
         let Some(irregular) = self.chunks.grid.structure().irregular_axis() else { return Ok(None) };
         let mut parts = Vec::new();
         column.each(&irregular.ticks(at), &mut |at, ticks| {
@@ -144,7 +142,7 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
     /// The events of a bucket, each made of the events of its tick below.
     fn merged(&self, at: &Location, pending: &[Edge]) -> Result<Option<Events<V::Chunk>>> {
         let grid = self.chunks.grid;
-        let Some(dimension) = derivation(grid, at.levels, self.base) else { return Ok(None) };
+        let Some(dimension) = derivation(grid, at.levels, &self.pyramid.base) else { return Ok(None) };
         self.share_beneath(at, dimension)?;
         let mut parts = Vec::new();
         for (number, child) in (0_u8..=u8::MAX).zip(grid.structure().children(at, dimension)) {
@@ -163,7 +161,7 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
 
     fn compute(&self, at: &Location, dimension: usize, old: Option<V::Chunk>, pending: &[Edge]) -> Result<Option<V::Chunk>> {
         let grid = self.chunks.grid;
-        let inherits = self.base.mixed().is_some_and(|mixed| mixed != dimension);
+        let inherits = self.pyramid.base.mixed().is_some_and(|mixed| mixed != dimension);
         self.share_beneath(at, dimension)?;
         let (mut parts, mut has_child) = (Vec::new(), false);
         for (number, child) in (0_u8..=u8::MAX).zip(grid.structure().children(at, dimension)) {
@@ -192,7 +190,7 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
         }
         let (grid, structure) = (self.chunks.grid, self.chunks.grid.structure());
         let mut found = Vec::new();
-        for levels in self.base.levels().filter(|levels| at.levels.covers(levels)) {
+        for levels in self.pyramid.base.levels().filter(|levels| at.levels.covers(levels)) {
             let range = ChunkKey::subtree(grid.id(), structure, LayerId::BASE, at, levels);
             grid.directory(self.chunks.snapshot, range, &mut |chunk| {
                 if structure.ancestor(&chunk.location, at.levels) == Some(*at) {
@@ -220,29 +218,29 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
 
     /// Whether an edge ends at a location, or above it along the refinable dimension, so that the location's children inherit.
     fn is_parent(&self, edge: &Edge, dimension: usize, at: &Location) -> bool {
-        let levels = match self.base.mixed().filter(|&mixed| edge.parent.levels[mixed] > at.levels[mixed]) {
+        let levels = match self.pyramid.base.mixed().filter(|&mixed| edge.parent.levels[mixed] > at.levels[mixed]) {
             Some(mixed) => edge.parent.levels.with(mixed, at.levels[mixed]),
             None => edge.parent.levels,
         };
-        edge.dimension == dimension && levels == at.levels && touches(self.chunks.grid, self.base, edge, at)
+        edge.dimension == dimension && levels == at.levels && touches(self.chunks.grid, &self.pyramid.base, edge, at)
     }
 
     /// The changes on which a location depends.
     pub(super) fn touching(&self, pending: &[Edge], at: &Location) -> Vec<Edge> {
-        pending.iter().filter(|edge| touches(self.chunks.grid, self.base, edge, at)).copied().collect()
+        pending.iter().filter(|edge| touches(self.chunks.grid, &self.pyramid.base, edge, at)).copied().collect()
     }
 
     /// Whether a chunk under which nothing is pending is there.
     fn exists(&self, at: &Location) -> Result<bool> {
-        Ok(match self.chunks.stored_in(at, self.base)? {
+        Ok(match self.chunks.stored_in(at, &self.pyramid.base)? {
             Some(LayerId::BASE) => true,
-            Some(_) => self.built.covers(&at.levels),
+            Some(_) => self.pyramid.built.covers(&at.levels),
             None => false,
         })
     }
 
     fn base(&self, at: &Location) -> Result<Option<Rc<V::Chunk>>> {
-        if !self.base.has(at.levels) {
+        if !self.pyramid.base.has(at.levels) {
             return Ok(None);
         }
         let base = self.values.base(at)?;
@@ -252,13 +250,13 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
 
     /// Whether something of a location's level is stored.
     pub(super) fn is_stored(&self, at: &Location) -> bool {
-        self.base.has(at.levels) || self.built.covers(&at.levels)
+        self.pyramid.base.has(at.levels) || self.pyramid.built.covers(&at.levels)
     }
 
     /// What the layer makes of a chunk of events.
     pub(super) fn layer_of(&self, at: &Location, ticks: &Ticks) -> Result<V::Chunk> {
         self.count(true);
-        self.values.events(at, self.base, ticks)
+        self.values.events(at, &self.pyramid.base, ticks)
     }
 
     /// The chunk of cells that is stored at a location.

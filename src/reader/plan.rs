@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::grid::{Extent, Levels, Location, Structure, Window};
 use crate::kernel::{Aggregation, AxisMap, Method, Resampling, Weighting};
 use crate::key::LayerId;
-use crate::store::{Base, Gaps, Grid, LayerSpec, State, base_fill, base_gaps};
+use crate::store::{Gaps, Grid, LayerSpec, Pyramid, State, base_fill, base_gaps};
 
 /// The most cells an answer, or what it is resampled from, may have.
 pub(super) const CELLS_MAX: u64 = 1 << 30;
@@ -78,9 +78,7 @@ impl ReadLayer {
 /// How a query is answered.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
-    pub(super) base: Base,
-    /// The levels up to which aggregates are stored.
-    pub(super) built: Levels,
+    pub(super) pyramid: Pyramid,
     pub(super) bounds: Window,
     pub(super) layer: ReadLayer,
     pub(super) dtype: DType,
@@ -105,18 +103,11 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn new(grid: &Grid, state: State, query: &Query) -> Result<Self> {
         let structure = grid.structure();
-        let (Some(bounds), Some(all), Some(top)) = (state.bounds, state.base, state.top(structure)) else {
+        let Some((pyramid, bounds)) = state.pyramid(structure).zip(state.bounds) else {
             return Err(Error::not_found("it is empty: nothing was put yet"));
         };
-        let base = all.cells();
-        let built = state.reach.unwrap_or(all.finest());
-        let reach = if grid.layers().is_empty() {
-            base
-        } else if query.freshness_wanted() == Freshness::Fresh {
-            top
-        } else {
-            built
-        };
+        let base = pyramid.base.cells();
+        let reach = if grid.layers().is_empty() { base } else { pyramid.reach(query.freshness_wanted() == Freshness::Fresh) };
         let among = if query.steps.is_some() { None } else { Some(base) };
         let sizes = match &query.detail {
             Detail::Given | Detail::Levels(_) => None,
@@ -150,7 +141,7 @@ impl Plan {
         };
         let maps = maps.map(|maps| (maps, layer.method(query)));
         let wanted = layer.wanted(gaps, maps.as_ref().map(|(_, method)| *method));
-        let plan = Self { base: all, built, bounds, layer, dtype, fill, gaps, wanted, window, extent, maps, times, cut: None };
+        let plan = Self { pyramid, bounds, layer, dtype, fill, gaps, wanted, window, extent, maps, times, cut: None };
         plan.check_size(structure)?;
         Ok(plan)
     }

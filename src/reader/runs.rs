@@ -193,7 +193,7 @@ impl Reader<'_> {
         let at = &of.piece.location;
         let chunk = match (of.source, self.plan.decoded(self.chunks)) {
             (Source::Computed, Some(values)) => {
-                let fresh = Fresh::new(values, &self.plan.base, self.plan.built);
+                let fresh = Fresh::new(values, &self.plan.pyramid);
                 let chunk = fresh.effective(at, &of.pending)?.map(|chunk| Chunk::clone(&chunk));
                 self.read.fetch_add(fresh.chunks_read(), Ordering::Relaxed);
                 chunk
@@ -218,7 +218,7 @@ impl Reader<'_> {
     /// A chunk. One that the directory was found to have must be there.
     fn there<C>(&self, chunk: Option<C>, layer: LayerId, at: &Location) -> Result<Option<C>> {
         match chunk {
-            None if self.plan.base.mixed().is_some() => Err(self.chunks.lost(layer, at)),
+            None if self.plan.pyramid.base.mixed().is_some() => Err(self.chunks.lost(layer, at)),
             found => Ok(found),
         }
     }

@@ -57,17 +57,17 @@ impl Plan {
         let pieces = self.pieces(chunks);
         let pending = self.pending(chunks, &pieces)?;
         let fresh = freshness == Freshness::Fresh && self.read_layer().is_some();
-        let above = !self.built.covers(&self.levels());
+        let above = !self.pyramid.built.covers(&self.levels());
         let computed = |pending: &[Edge]| fresh && (above || !pending.is_empty());
-        let known: Option<HashMap<Location, Option<(LayerId, Location)>>> = match self.base.mixed() {
+        let known: Option<HashMap<Location, Option<(LayerId, Location)>>> = match self.pyramid.base.mixed() {
             None => None,
             Some(_) => {
                 let stored = pieces.iter().zip(&pending).filter(|(_, pending)| !computed(pending));
                 let places: Vec<Location> = stored.map(|(piece, _)| piece.location).collect();
-                Some(places.iter().copied().zip(chunks.sources(&places, &self.base)?).collect())
+                Some(places.iter().copied().zip(chunks.sources(&places, &self.pyramid.base)?).collect())
             }
         };
-        let own = if self.base.has(self.levels()) { LayerId::BASE } else { self.layer.id() };
+        let own = if self.pyramid.base.has(self.levels()) { LayerId::BASE } else { self.layer.id() };
         let layer = |stored: LayerId| if stored == LayerId::BASE { stored } else { self.layer.id() };
         let source = |piece: &Piece, pending: &[Edge]| match &known {
             _ if computed(pending) => Source::Computed,
@@ -95,10 +95,10 @@ impl Plan {
 
     /// What is pending in the place of each piece.
     fn pending(&self, chunks: ChunkReader<'_>, pieces: &[Piece]) -> Result<Vec<Vec<Edge>>> {
-        if self.levels() == self.base.finest() || Marks::first(chunks.grid, chunks.snapshot, 1)?.len() == 0 {
+        if self.levels() == self.pyramid.base.finest() || Marks::first(chunks.grid, chunks.snapshot, 1)?.len() == 0 {
             return Ok(vec![Vec::new(); pieces.len()]);
         }
-        let pending = |piece: &Piece| dirty::pending_under(chunks.grid, chunks.snapshot, &piece.location, &self.base);
+        let pending = |piece: &Piece| dirty::pending_under(chunks.grid, chunks.snapshot, &piece.location, &self.pyramid.base);
         pieces.iter().map(pending).collect()
     }
 
@@ -109,11 +109,11 @@ impl Plan {
         let mut stale = BTreeSet::new();
         for (piece, edge) in sourced.iter().flat_map(|of| of.pending.iter().map(move |edge| (&of.piece, edge))) {
             // Aggregates below base data are about to go, as a whole, and then the base data shows.
-            let base = match self.base.mixed() == Some(edge.dimension) {
+            let base = match self.pyramid.base.mixed() == Some(edge.dimension) {
                 false => None,
                 true => match bases.get(&edge.parent) {
                     Some(known) => *known,
-                    None => *bases.entry(edge.parent).or_insert(chunks.base_over(&edge.parent, &self.base)?),
+                    None => *bases.entry(edge.parent).or_insert(chunks.base_over(&edge.parent, &self.pyramid.base)?),
                 },
             };
             let changed = match base {
@@ -160,7 +160,7 @@ pub(super) fn stored(
             found.entry((layer, at)).or_default().push(number);
         }
     }
-    if plan.base.mixed().is_none() {
+    if plan.pyramid.base.mixed().is_none() {
         let all: Vec<(LayerId, Location)> = found.keys().copied().collect();
         entries(chunks, &all, &mut |number, print| {
             if print.is_none() {

@@ -106,11 +106,8 @@ impl Steps {
         let Some(bounds) = state.bounds else { return Err(Error::not_found("it is empty: nothing was put yet")) };
         let base = bounds.levels(structure.dimensions().len());
         let steps = self.of_base(structure, axis, &bounds)?;
-        let reach = match (freshness, state.top(structure)) {
-            _ if grid.layers().is_empty() => base,
-            (Freshness::Fresh, Some(top)) => top,
-            _ => state.reach.unwrap_or(base),
-        };
+        let pyramid = state.pyramid(structure).filter(|_| !grid.layers().is_empty());
+        let reach = pyramid.map_or(base, |pyramid| pyramid.reach(freshness == Freshness::Fresh));
         Ok(self.levelled(structure, axis, steps, (base, reach)))
     }
 
@@ -167,10 +164,8 @@ impl Steps {
         list: impl FnOnce() -> Result<Vec<i64>>,
     ) -> Result<Level> {
         let Some(most) = self.points.filter(|_| self.cuts.is_none()).map(|points| points.max(1)) else { return Ok(Level::ZERO) };
-        let top = if grid.layers().is_empty() { None } else { state.top(grid.structure()) };
-        let reach = top.map_or(Level::ZERO, |top| top[irregular.dimension]);
-        let built = state.reach.map_or(irregular.bucket, |reach| reach[irregular.dimension]);
-        let reach = if freshness == Freshness::Fresh { reach } else { built.min(reach) };
+        let pyramid = state.pyramid(grid.structure()).filter(|_| !grid.layers().is_empty());
+        let reach = pyramid.map_or(Level::ZERO, |pyramid| pyramid.reach(freshness == Freshness::Fresh)[irregular.dimension]);
         let (ticks, mut level) = (list()?, Level::ZERO);
         let too_many = |level| ticks.chunk_by(|a, b| irregular.bin(level, *a) == irregular.bin(level, *b)).nth(most).is_some();
         while level < reach && too_many(level) {

@@ -102,6 +102,6 @@ fn add_sources(chunks: ChunkReader<'_>, plan: &Plan, freshness: Freshness, diges
 /// What stands for a part that is computed.
 fn computed(chunks: ChunkReader<'_>, plan: &Plan, of: &Sourced) -> Result<Option<Print>> {
     let Some(values) = plan.printed(chunks).filter(|_| of.source == Source::Computed) else { return Ok(None) };
-    let fresh = Fresh::new(values, &plan.base, plan.built);
+    let fresh = Fresh::new(values, &plan.pyramid);
     Ok(fresh.effective(&of.piece.location, &of.pending)?.map(|print| *print))
 }

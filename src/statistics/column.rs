@@ -37,23 +37,29 @@ impl Walk<'_> {
         let (Some(irregular), Some(first), Some(last)) = (self.irregular, node.pieces.first(), node.pieces.last()) else {
             return Ok((None, 0));
         };
-        let built = self.built[irregular.dimension];
+        let built = self.pyramid.built[irregular.dimension];
         let level = node.reach.map_or(built, |reach| reach.min(built)).max(irregular.bucket);
         let span = *first.ticks.start()..=*last.ticks.end();
-        let tops = Column::new(self.chunks, LayerId(1), &node.at).places(level, &span)?;
+        let tops = Column::new(self.chunks, LayerId::FIRST, &node.at).places(level, &span)?;
         if tops.is_empty() {
             return Ok((None, 0));
         }
         let (mut facts, mut read) = (Facts::default(), 0);
         for &spec in &self.plan.reads {
             let values = Decoded { chunks: self.chunks, layer: spec };
-            let mut fold = Fold::new(values, (node.at.levels, &self.bases, self.built), None);
+            let mut fold = Fold::new(values, node.at.levels, &self.pyramid, None);
             let pieces = node.pieces.iter().map(|piece| fold.over(&tops, &piece.ticks)).collect::<Result<Vec<_>>>()?;
             read += fold.chunks_read();
             if pieces.iter().all(Option::is_none) {
                 return Ok((None, read));
             }
-            facts.take(self.chunks, self.plan, spec, self.woven(node, spec, &pieces), (node.at.levels, self.base));
+            facts.take(
+                self.chunks,
+                self.plan,
+                spec,
+                self.woven(node, spec, &pieces),
+                (node.at.levels, self.pyramid.base.finest()),
+            );
         }
         Ok((Some(facts), read))
     }

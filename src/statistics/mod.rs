@@ -47,7 +47,7 @@ use crate::error::{Error, Result};
 use crate::grid::{Levels, Location};
 use crate::kv::Snapshot;
 use crate::parallel;
-use crate::store::{Base, Grid, State};
+use crate::store::{Base, Grid, Pyramid, State};
 use doubt::Known;
 use node::{Node, Opened};
 use plan::Plan;
@@ -92,7 +92,7 @@ struct Asked<'a> {
     grid: &'a Grid,
     snapshot: &'a dyn Snapshot,
     state: State,
-    bases: Base,
+    pyramid: Pyramid,
     plan: Plan<'a>,
     bounded: bool,
 }
@@ -109,9 +109,10 @@ impl<'a> Asked<'a> {
                 "statistics of the events of an irregular dimension, `{name}`, are exact: leave max_chunks and max_error out"
             )));
         }
-        let bases = state.base.unwrap_or_else(|| Base::new(structure, Levels::zero(structure.dimensions().len())));
-        let plan = Plan::new(grid, query, grid.full(bases.finest()).0, bounded);
-        Ok(Self { grid, snapshot, state, bases, plan, bounded })
+        let nothing = || Pyramid::of(Base::new(structure, Levels::zero(structure.dimensions().len())));
+        let pyramid = state.pyramid(structure).unwrap_or_else(nothing);
+        let plan = Plan::new(grid, query, grid.full(pyramid.base.finest()).0, bounded);
+        Ok(Self { grid, snapshot, state, pyramid, plan, bounded })
     }
 
     /// The region of the query, with a polygon in place of its own if there is one; `None` if no cell is in it. A query of an
@@ -120,7 +121,7 @@ impl<'a> Asked<'a> {
         let structure = self.grid.structure();
         let bounds = match self.state.bounds {
             Some(bounds) => bounds,
-            None => structure.chunk_window(&origin(self.grid, self.bases.cells())),
+            None => structure.chunk_window(&origin(self.grid, self.pyramid.base.cells())),
         };
         let region = Region::new(structure, self.plan.query, polygon, &bounds)?;
         Ok(region.filter(|_| self.state.bounds.is_some()))
@@ -144,9 +145,7 @@ impl<'a> Asked<'a> {
         Walk {
             chunks: self.grid.chunk_reader(self.snapshot),
             plan: &self.plan,
-            base: self.bases.finest(),
-            bases: self.bases,
-            built: self.state.reach.unwrap_or(self.bases.finest()),
+            pyramid: self.pyramid,
             bounded: self.bounded,
             irregular: self.grid.structure().irregular_axis(),
             pieces: ticks.map_or(Vec::new(), |ticks| slots.pieces(ticks)),
@@ -158,7 +157,7 @@ impl<'a> Asked<'a> {
     fn answer(&self) -> Result<Statistics> {
         let regions = [self.region(self.plan.query.polygon.as_ref())?];
         let walk = self.walk(&regions, Slots::One);
-        let roots = Roots::new(self.grid, self.snapshot, self.state, &walk, None)?;
+        let roots = Roots::new(&walk, None)?;
         if self.bounded {
             return approximate(&walk, &roots);
         }
@@ -172,7 +171,7 @@ impl<'a> Asked<'a> {
         }
         let regions = self.regions(polygons)?;
         let walk = self.walk(&regions, Slots::One);
-        let (told, chunks_read) = exact(&walk, &Roots::new(self.grid, self.snapshot, self.state, &walk, None)?)?;
+        let (told, chunks_read) = exact(&walk, &Roots::new(&walk, None)?)?;
         let tallies = by_region(&walk, regions.len(), told);
         let each = tallies.iter().map(|tallies| self.of(&tallies[0], ChunksRead::default())).collect();
         Ok(Zones { each, chunks_read })

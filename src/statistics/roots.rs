@@ -7,10 +7,10 @@ use super::slots::cut;
 use super::walk::Walk;
 use crate::dirty::{self, Edge, Marks};
 use crate::error::{Error, Result};
-use crate::grid::{Levels, Location, Window};
+use crate::grid::{Level, Location, Window};
 use crate::key::{ChunkKey, LayerId};
 use crate::kv::Snapshot;
-use crate::store::{Grid, State};
+use crate::store::Grid;
 
 /// The most chunks at which a walk may start: those at the top, of which there are many only where a pyramid ends early.
 const ROOTS_MAX: u64 = 1 << 24;
@@ -29,18 +29,12 @@ pub(super) struct Roots<'a> {
 
 impl<'a> Roots<'a> {
     /// At the top of the pyramid, but at the level `level.1` of the dimension `level.0` if there is one.
-    pub(super) fn new(
-        grid: &'a Grid,
-        snapshot: &'a dyn Snapshot,
-        state: State,
-        walk: &Walk<'_>,
-        level: Option<(usize, crate::grid::Level)>,
-    ) -> Result<Self> {
+    pub(super) fn new(walk: &Walk<'a>, level: Option<(usize, Level)>) -> Result<Self> {
+        let (grid, snapshot) = (walk.chunks.grid, walk.chunks.snapshot);
         let structure = grid.structure();
         let marked = Marks::first(grid, snapshot, 1)?.len() > 0;
         // Without layers there is nothing above the base.
-        let top = if grid.layers().is_empty() { None } else { state.top(structure) };
-        let mut levels: Levels = top.unwrap_or(walk.bases.coarsest());
+        let mut levels = if grid.layers().is_empty() { walk.pyramid.base.coarsest() } else { walk.pyramid.top };
         // A column of events is one place.
         let bucket = walk.irregular.map(|irregular| (irregular.dimension, irregular.bucket));
         for (dimension, level) in level.into_iter().chain(bucket) {
@@ -51,9 +45,10 @@ impl<'a> Roots<'a> {
             return Ok(Self { grid, snapshot, listed: Some(BTreeSet::new()), window: None, marked });
         };
         let count = structure.chunk_count(&window);
-        let (at_base, built) = (levels == walk.base, walk.bases.mixed().is_none() && walk.built.covers(&levels));
+        let (at_base, built) =
+            (levels == walk.pyramid.base.finest(), walk.pyramid.base.mixed().is_none() && walk.pyramid.built.covers(&levels));
         let listed = if count > LOOKED_UP && (at_base || built && !marked) {
-            let layer = if at_base { LayerId::BASE } else { LayerId(1) };
+            let layer = if at_base { LayerId::BASE } else { LayerId::FIRST };
             let mut found = BTreeSet::new();
             grid.directory(snapshot, ChunkKey::levels(grid.id(), structure, layer, levels), &mut |chunk| {
                 let at = walk.column(chunk.location);
@@ -84,8 +79,8 @@ impl<'a> Roots<'a> {
     /// The nodes of a location, those that are told together in one list: of a column of events in one each of the ticks that are up
     /// to date and of the others.
     pub(super) fn nodes(&self, walk: &Walk<'_>, at: Location) -> Result<Vec<Vec<Node>>> {
-        let pending = match self.marked && at.levels != walk.base {
-            true => dirty::pending_under(self.grid, self.snapshot, &walk.whole(&at), &walk.bases)?,
+        let pending = match self.marked && at.levels != walk.pyramid.base.finest() {
+            true => dirty::pending_under(self.grid, self.snapshot, &walk.whole(&at), &walk.pyramid.base)?,
             false => Vec::new(),
         };
         let Some(irregular) = walk.irregular else { return Ok(vec![walk.roots(at, &pending.into(), (&[], None))]) };

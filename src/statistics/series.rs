@@ -121,7 +121,7 @@ impl<'a> Asked<'a> {
     /// Steps of any lengths along a regular axis.
     fn of_runs(&self, regions: &[Option<Region<'a>>], axis: usize, steps: &Steps) -> Result<Zones<StatisticsSeries>> {
         let structure = self.grid.structure();
-        let levels = self.bases.cells();
+        let levels = self.pyramid.base.cells();
         let window = steps.window(self.grid, self.state, axis, Freshness::Stored)?;
         let cells = structure.cover(&window, levels);
         let cells = cells.start()[axis]..cells.end()[axis];
@@ -176,13 +176,13 @@ impl<'a> Asked<'a> {
         let of_last = |last: &i64| steps.cuts().map_or(last.saturating_add_unsigned(width), |cuts| cuts.end(*last));
         let end = ticks.last().map(|last| of_last(last) as f64);
         let edges = ticks.iter().map(|tick| *tick as f64).chain(end).collect();
-        let levels = self.bases.cells().with(irregular.dimension, level);
+        let levels = self.pyramid.base.cells().with(irregular.dimension, level);
         Ok(told.series(edges, Some(Coordinates { axis, ticks, width }), axis, levels))
     }
 
     /// The ticks of the events of all chunks under regions.
     fn events(&self, regions: &[Option<Region<'a>>], irregular: Irregular, ticks: &RangeInclusive<i64>) -> Result<Vec<i64>> {
-        let levels = self.bases.cells();
+        let levels = self.pyramid.base.cells();
         let windows = regions.iter().flatten().map(|region| region.window(levels));
         let Some(window) = windows.reduce(|all, window| self.grid.structure().union(&all, &window)) else {
             return Ok(Vec::new());
@@ -199,7 +199,7 @@ impl<'a> Asked<'a> {
             None => regions.to_vec(),
         };
         let walk = self.walk(&parts, slots);
-        let (found, read) = exact(&walk, &Roots::new(self.grid, self.snapshot, self.state, &walk, level)?)?;
+        let (found, read) = exact(&walk, &Roots::new(&walk, level)?)?;
         told.chunks_read += read;
         for (each, tallies) in told.each.iter_mut().zip(by_region(&walk, parts.len(), found)) {
             each.extend(tallies.iter().map(|tally: &Tally| self.of(tally, ChunksRead::default())));

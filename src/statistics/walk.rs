@@ -14,9 +14,9 @@ use super::slots::{Piece, Slots};
 use super::tally::{Share, Tally};
 use crate::dirty::{Edge, derivation, stale_window, touches};
 use crate::error::{Error, Result};
-use crate::grid::{Irregular, Level, Levels, Location, Tuple};
+use crate::grid::{Irregular, Level, Location, Tuple};
 use crate::kernel::{fill_box, for_each_row};
-use crate::store::{Base, BaseChunk, ChunkReader};
+use crate::store::{BaseChunk, ChunkReader, Pyramid};
 
 /// A region that is asked for, and what of its polygon matters to it.
 pub(super) struct Zone<'a> {
@@ -32,11 +32,7 @@ pub(super) struct Walk<'a> {
     pub(super) plan: &'a Plan<'a>,
     /// The regions, one walk for all.
     pub(super) zones: Vec<Zone<'a>>,
-    /// The finest base levels.
-    pub(super) base: Levels,
-    pub(super) bases: Base,
-    /// The levels up to which aggregates are stored.
-    pub(super) built: Levels,
+    pub(super) pyramid: Pyramid,
     /// Whether bounds are wanted.
     pub(super) bounded: bool,
     pub(super) slots: Slots,
@@ -81,7 +77,7 @@ impl<'a> Walk<'a> {
     }
 
     fn frame(&self, node: &Node) -> Frame {
-        Frame::new(self.chunks.grid.structure(), self.base, &node.at, self.shape(node))
+        Frame::new(self.chunks.grid.structure(), self.pyramid.base.finest(), &node.at, self.shape(node))
     }
 
     fn slots(&self, node: &Node, frame: &Frame) -> Option<(Vec<usize>, usize)> {
@@ -112,13 +108,13 @@ impl<'a> Walk<'a> {
 
     /// How many chunks it takes to open a node, at most.
     pub(super) fn cost(&self, node: &Node) -> u64 {
-        if node.at.levels == self.base { 1 } else { self.plan.reads.len() as u64 }
+        if node.at.levels == self.pyramid.base.finest() { 1 } else { self.plan.reads.len() as u64 }
     }
 
     /// Tells of the cells of nodes of one place what its chunks tell, and makes nodes of the rest.
     pub(super) fn open(&self, nodes: &[Node]) -> Result<Opened> {
         let Some(first) = nodes.first() else { return Ok(Opened::default()) };
-        let at_base = first.at.levels == self.base;
+        let at_base = first.at.levels == self.pyramid.base.finest();
         let mut all: Vec<Cells<'_>> = nodes.iter().map(|node| self.cells(node)).collect();
         if self.irregular.is_some() && at_base {
             return self.open_events(nodes, &all);
@@ -156,7 +152,7 @@ impl<'a> Walk<'a> {
     /// What the layers say of the cells of a place, as far as that is of use to any of the regions, and how many chunks were read;
     /// `None` if nothing is there.
     fn known(&self, node: &Node, all: &mut [Cells<'_>]) -> Result<Option<(Option<Facts>, u64)>> {
-        let built = self.built.covers(&node.at.levels);
+        let built = self.pyramid.built.covers(&node.at.levels);
         let worth = |all: &[Cells<'_>]| all.iter().any(|cells| self.is_worth_reading(node, cells));
         if self.irregular.is_some() {
             if !built || !node.pending.is_empty() || !worth(all) {
@@ -168,7 +164,7 @@ impl<'a> Walk<'a> {
         let layers = self.chunks.grid.layers();
         let stored = built && layers.first().map_or(Ok(false), |layer| self.chunks.exists(layer.id, &node.at))?;
         // What is not stored may be inherited by the children along another dimension than the refinable one.
-        let inherits = self.bases.heir(node.at.levels).is_some();
+        let inherits = self.pyramid.base.heir(node.at.levels).is_some();
         if built && !stored && !inherits && node.pending.is_empty() {
             return Ok(None);
         }
@@ -177,22 +173,22 @@ impl<'a> Walk<'a> {
             all.iter_mut().for_each(|cells| cells.stale = stale.clone());
         }
         match stored && worth(all) {
-            true => Facts::read(self.chunks, self.plan, &node.at, self.base).map(Some),
+            true => Facts::read(self.chunks, self.plan, &node.at, self.pyramid.base.finest()).map(Some),
             false => Ok(Some((None, 0))),
         }
     }
 
     /// The base cells of a place: those that stand there, or copies of coarser ones.
     fn base_at(&self, at: &Location) -> Result<Option<BaseChunk>> {
-        if self.bases.has(at.levels)
+        if self.pyramid.base.has(at.levels)
             && let Some(chunk) = self.chunks.base(at)?
         {
             return Ok(Some(chunk));
         }
-        if self.bases.heir(at.levels).is_some() {
+        if self.pyramid.base.heir(at.levels).is_some() {
             return Ok(None);
         }
-        for above in self.chunks.above(at, &self.bases) {
+        for above in self.chunks.above(at, &self.pyramid.base) {
             if let Some(chunk) = self.chunks.base(&above)? {
                 return Ok(Some(self.chunks.spread_base(&chunk, &above, at)));
             }
@@ -318,12 +314,15 @@ impl<'a> Walk<'a> {
     pub(super) fn children(&self, node: &Node, cells: &Cells<'_>, left: &Arc<[bool]>) -> Vec<Node> {
         let grid = self.chunks.grid;
         let structure = grid.structure();
-        let above = |d: &usize| node.at.levels[*d] > self.base[*d];
+        let above = |d: &usize| node.at.levels[*d] > self.pyramid.base.finest()[*d];
         // A region's boundary along one dimension needs no finer cells along another.
         let split = cells.classes.split.iter().copied().filter(above).max_by_key(|&d| {
-            (i16::from(node.at.levels[d].get()) - i16::from(self.base[d].get()), structure.levelled().position(|e| e == d))
+            (
+                i16::from(node.at.levels[d].get()) - i16::from(self.pyramid.base.finest()[d].get()),
+                structure.levelled().position(|e| e == d),
+            )
         });
-        let Some(dimension) = split.or_else(|| derivation(grid, node.at.levels, &self.bases)) else { return Vec::new() };
+        let Some(dimension) = split.or_else(|| derivation(grid, node.at.levels, &self.pyramid.base)) else { return Vec::new() };
         let shape = self.shape(node);
         let child = |(number, at): (u8, Location)| {
             let (mine, mut here) = (self.half(&shape, (dimension, number)), Vec::new());
@@ -331,13 +330,13 @@ impl<'a> Walk<'a> {
             if here.is_empty() {
                 return None;
             }
-            let frame = Frame::new(structure, self.base, &at, shape);
+            let frame = Frame::new(structure, self.pyramid.base.finest(), &at, shape);
             let within = self.region(node).cells_within(&frame);
             if within == 0.0 {
                 return None;
             }
             let whole = self.whole(&at);
-            let under = |edge: &&Edge| touches(grid, &self.bases, edge, &whole);
+            let under = |edge: &&Edge| touches(grid, &self.pyramid.base, edge, &whole);
             let pending = match node.pending.is_empty() {
                 true => Arc::clone(&node.pending),
                 false => node.pending.iter().filter(under).copied().collect(),

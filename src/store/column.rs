@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use super::base::Base;
 use super::chunks::{BaseChunk, ChunkReader, LayerChunks, LayerSpec};
+use super::pyramid::Base;
 use crate::error::Result;
 use crate::grid::{Level, Levels, Location};
 use crate::kernel::{Chunk, Spreading};
@@ -22,8 +22,8 @@ impl ChunkReader<'_> {
         if base.has(at.levels) && self.exists(LayerId::BASE, at)? {
             return Ok(Some(LayerId::BASE));
         }
-        let aggregate = at.levels != base.finest() && !self.grid.layers().is_empty() && self.exists(LayerId(1), at)?;
-        Ok(aggregate.then_some(LayerId(1)))
+        let aggregate = at.levels != base.finest() && !self.grid.layers().is_empty() && self.exists(LayerId::FIRST, at)?;
+        Ok(aggregate.then_some(LayerId::FIRST))
     }
 
     /// The ancestors of a location along the refinable dimension from which its cells could come, the nearest first.
@@ -88,7 +88,7 @@ impl ChunkReader<'_> {
             let own = of == *at;
             homes.extend(base.has(of.levels).then_some((LayerId::BASE, of.levels)));
             let aggregate = of.levels != base.finest() && !self.grid.layers().is_empty() && (own || heir);
-            homes.extend(aggregate.then_some((LayerId(1), of.levels)));
+            homes.extend(aggregate.then_some((LayerId::FIRST, of.levels)));
         }
         homes
     }

@@ -232,9 +232,9 @@ impl Grid {
     pub fn top(&self) -> Result<Option<Location>> {
         let structure = self.structure();
         let state = self.state(self.snapshot()?.as_ref())?;
-        Ok(state.bounds.zip(state.top(structure)).and_then(|(bounds, top)| {
+        Ok(state.bounds.zip(state.pyramid(structure)).and_then(|(bounds, pyramid)| {
             let first = structure.split(&bounds).next()?.location;
-            structure.ancestor(&first, top)
+            structure.ancestor(&first, pyramid.top)
         }))
     }
 

@@ -70,7 +70,7 @@ impl Grid {
             return Ok(Vec::new());
         };
         let mut chunks = self.chunks_within(snapshot.as_ref(), LayerId::BASE, &window)?;
-        chunks.extend(self.chunks_within(snapshot.as_ref(), LayerId(1), &window)?);
+        chunks.extend(self.chunks_within(snapshot.as_ref(), LayerId::FIRST, &window)?);
         Ok(chunks)
     }
 
@@ -94,7 +94,7 @@ impl Grid {
     /// What is stored at locations, in the base or as aggregates.
     fn existing_of(&self, snapshot: &dyn Snapshot, locations: &[Location]) -> Result<Vec<ChunkInfo>> {
         let mut found = self.existing(snapshot, LayerId::BASE, locations.to_vec())?;
-        found.extend(self.existing(snapshot, LayerId(1), locations.to_vec())?);
+        found.extend(self.existing(snapshot, LayerId::FIRST, locations.to_vec())?);
         Ok(found)
     }
 

@@ -4,7 +4,6 @@ mod background;
 mod backlog;
 #[cfg(test)]
 mod backlog_tests;
-mod base;
 mod blocked;
 mod catalog;
 mod chunks;
@@ -14,6 +13,7 @@ mod journal;
 mod listing;
 mod names;
 mod options;
+mod pyramid;
 #[cfg(test)]
 mod shuttled_tests;
 mod snapshot;
@@ -33,7 +33,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
-pub(crate) use base::Base;
 pub(crate) use blocked::Blocked;
 pub(crate) use catalog::{RecordKind, decode_record, encode_record, read as read_record};
 use chunks::Registered;
@@ -43,6 +42,7 @@ pub(crate) use journal::{Journal, Number};
 pub use listing::ChunkInfo;
 pub(crate) use names::{Shown, unless_dropped};
 pub use options::{Policy, StoreOptions};
+pub(crate) use pyramid::{Base, Pyramid};
 pub use snapshot::StoreSnapshot;
 pub(crate) use state::{State, WindowRecord, expect_base_levels, touch_base_levels, write_reach, write_state};
 pub use stats::{GridStats, StoreStats};

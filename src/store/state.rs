@@ -6,8 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::base::Base;
 use super::catalog::{self, RecordKind, encode_record};
+use super::pyramid::{Base, Pyramid};
 use crate::error::{Error, Result};
 use crate::grid::{CellIndex, Level, Levels, Shape, Structure, Window};
 use crate::key::{GridId, meta};
@@ -63,9 +63,10 @@ impl State {
         Ok(Self { bounds, base, reach })
     }
 
-    /// The levels up to which the pyramid goes once it is up to date.
-    pub(crate) fn top(&self, structure: &Structure) -> Option<Levels> {
-        Some(structure.top(&self.bounds?, self.base?.coarsest()))
+    /// The levels of the pyramid; `None` if nothing was put.
+    pub(crate) fn pyramid(&self, structure: &Structure) -> Option<Pyramid> {
+        let (bounds, base) = (self.bounds?, self.base?);
+        Some(Pyramid { base, built: self.reach.unwrap_or(base.finest()), top: structure.top(&bounds, base.coarsest()) })
     }
 
     /// The state once `window` was put too; the reach is as it was.

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::events::{Events, merge_all};
 use crate::grid::{Irregular, Location};
 use crate::key::{ChunkKey, DirectoryEntry, LayerId, Ticks};
-use crate::store::{Base, LayerChunks};
+use crate::store::{LayerChunks, Pyramid};
 
 /// What stands at the places of buckets and below: of chunks of events their ticks.
 type Nodes = HashMap<(LayerId, Location), Option<Ticks>>;
@@ -15,7 +15,7 @@ type Nodes = HashMap<(LayerId, Location), Option<Ticks>>;
 impl Check<'_> {
     /// Checks every bucket of every column; gives how many layers were recomputed.
     pub(super) fn check_buckets(&self, irregular: Irregular, entries: &HashMap<Vec<u8>, DirectoryEntry>) -> Result<u64> {
-        let Some(base) = &self.state.base else { return Ok(0) };
+        let Some(pyramid) = &self.state.pyramid(self.grid.structure()) else { return Ok(0) };
         let mut nodes = Nodes::new();
         for (key, entry) in entries {
             // Keys that are damaged have been found where their chunks were looked at.
@@ -26,8 +26,8 @@ impl Check<'_> {
         }
         let mut roots: Vec<(LayerId, Location)> = nodes
             .keys()
-            .filter(|(layer, at)| irregular.is_bucket(at) && (*layer == LayerId::BASE) == base.has(at.levels))
-            .filter(|(layer, _)| *layer <= LayerId(1))
+            .filter(|(layer, at)| irregular.is_bucket(at) && (*layer == LayerId::BASE) == pyramid.base.has(at.levels))
+            .filter(|(layer, _)| *layer <= LayerId::FIRST)
             .copied()
             .collect();
         roots.sort_unstable();
@@ -37,7 +37,7 @@ impl Check<'_> {
             self.walk(irregular, &nodes, (layer, &root), &mut seen)?;
             recomputed += match layer {
                 LayerId::BASE => 0,
-                _ => self.check_bucket(&root, base)?,
+                _ => self.check_bucket(&root, pyramid)?,
             };
         }
         let layers = self.grid.layers().len() as u64;
@@ -100,11 +100,11 @@ impl Check<'_> {
 
     /// Compares the bins of a place whose events are in chunks below with what these make.
     fn check_bins(&self, irregular: Irregular, at: &Location) -> Result<()> {
-        let Some(base) = &self.state.base else { return Ok(()) };
+        let Some(pyramid) = &self.state.pyramid(self.grid.structure()) else { return Ok(()) };
         let Some(Some(stored)) = self.report_damage(self.chunks.aggregates(at))? else { return Ok(()) };
         let mut parts: Vec<(u8, Option<LayerChunks>)> = Vec::new();
         for (number, child) in (0_u8..).zip(self.grid.structure().children(at, irregular.dimension)) {
-            let Some(bins) = self.report_damage(self.chunks.bucket_bins(&child, base))? else { return Ok(()) };
+            let Some(bins) = self.report_damage(self.chunks.bucket_bins(&child, &pyramid.base))? else { return Ok(()) };
             let halve = |bins: LayerChunks| -> Result<LayerChunks> {
                 let layers = self.grid.layers().iter().zip(&bins);
                 layers.map(|(layer, chunk)| self.chunks.reduce(layer, chunk, irregular.dimension, at.levels)).collect()
@@ -122,14 +122,14 @@ impl Check<'_> {
 
     /// Compares the events of an aggregated bucket with what those below make of them, but for those marked as changed. Gives 1
     /// if it was recomputed.
-    fn check_bucket(&self, at: &Location, base: &Base) -> Result<u64> {
+    fn check_bucket(&self, at: &Location, pyramid: &Pyramid) -> Result<u64> {
         let structure = self.grid.structure();
-        let reached = self.state.reach.unwrap_or(base.finest()).covers(&at.levels);
-        let Some(dimension) = crate::dirty::derivation(self.grid, at.levels, base).filter(|_| reached) else {
-            self.find_at(Damage::Stray, (LayerId(1), at), "is outside of the pyramid");
+        let reached = pyramid.built.covers(&at.levels);
+        let Some(dimension) = crate::dirty::derivation(self.grid, at.levels, &pyramid.base).filter(|_| reached) else {
+            self.find_at(Damage::Stray, (LayerId::FIRST, at), "is outside of the pyramid");
             return Ok(0);
         };
-        self.check_parents(at, base, self.state.reach.unwrap_or(base.finest()))?;
+        self.check_parents(at, pyramid)?;
         let mut marked: BTreeSet<i64> = BTreeSet::new();
         for child in structure.children(at, dimension) {
             match self.changed.get(&child) {
@@ -140,7 +140,7 @@ impl Check<'_> {
         let unmarked = |events: &Events<LayerChunks>| events.only(self.chunks, at.levels, |tick| !marked.contains(&tick));
         let mut parts: Vec<(u8, Option<Events<LayerChunks>>)> = Vec::new();
         for (number, child) in (0_u8..=u8::MAX).zip(structure.children(at, dimension)) {
-            let Some(events) = self.report_damage(self.events_of(&child, base))? else { return Ok(0) };
+            let Some(events) = self.report_damage(self.events_of(&child, pyramid))? else { return Ok(0) };
             let reduced = |events: Events<LayerChunks>| -> Result<_> {
                 let layers = self.grid.layers().iter().zip(&events.planes);
                 let planes = layers.map(|(layer, chunk)| self.chunks.reduce(layer, chunk, dimension, at.levels));
@@ -150,7 +150,7 @@ impl Check<'_> {
         }
         let parts: Vec<_> = parts.iter().map(|(number, events)| (*number, events.as_ref())).collect();
         let computed = merge_all(self.chunks, (at.levels, dimension), &parts).as_ref().and_then(unmarked);
-        let Some(stored) = self.report_damage(self.events_of(at, base))? else { return Ok(0) };
+        let Some(stored) = self.report_damage(self.events_of(at, pyramid))? else { return Ok(0) };
         match (stored.as_ref().and_then(unmarked), computed) {
             (None, None) => {}
             (Some(stored), Some(computed)) if stored.ticks == computed.ticks => {
@@ -164,7 +164,7 @@ impl Check<'_> {
             (stored, computed) => {
                 let count = |events: Option<Events<LayerChunks>>| events.map_or(0, |events| events.len());
                 let (has, should) = (count(stored), count(computed));
-                let place = self.place(LayerId(1), at);
+                let place = self.place(LayerId::FIRST, at);
                 self.find(Damage::Wrong, format!("{place} has {has} events where there are {should}, and no mark says so"));
             }
         }
@@ -172,8 +172,8 @@ impl Check<'_> {
     }
 
     /// All events of a bucket.
-    fn events_of(&self, at: &Location, base: &Base) -> Result<Option<Events<LayerChunks>>> {
-        let ticks = self.chunks.ticks_of(crate::events::Column::layer(base, at), at)?;
-        self.chunks.layers_at(at, base, &ticks)
+    fn events_of(&self, at: &Location, pyramid: &Pyramid) -> Result<Option<Events<LayerChunks>>> {
+        let ticks = self.chunks.ticks_of(crate::events::Column::layer(&pyramid.base, at), at)?;
+        self.chunks.layers_at(at, &pyramid.base, &ticks)
     }
 }

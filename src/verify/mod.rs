@@ -14,11 +14,11 @@ use crate::copy;
 use crate::dirty::{ChangedTicks, Edge, derivation, parents, ticks};
 use crate::error::{ErrorKind, Result};
 use crate::feed;
-use crate::grid::{Levels, Location};
+use crate::grid::Location;
 use crate::key::{ChunkKey, DirectoryEntry, LayerId, Mark, MarkKey, unowned};
 use crate::kv::{Order, Snapshot, Space, for_each_page};
 use crate::parallel;
-use crate::store::{Base, ChunkReader, Grid, LayerChunks, Place, Shown, State, Store, lock};
+use crate::store::{ChunkReader, Grid, LayerChunks, Place, Pyramid, Shown, State, Store, lock};
 use pages::Part;
 pub use repair::{Quarantined, Repaired};
 pub use report::{Damage, Finding, Report, Thoroughness};
@@ -285,39 +285,38 @@ impl<'a> Check<'a> {
             let ticks = entries.get(key).and_then(|entry| entry.ticks.as_ref());
             return self.chunks.check_blob(layer, &at, ticks, blob).map(|()| 0);
         }
-        let Some(base) = &self.state.base else {
+        let Some(pyramid) = &self.state.pyramid(self.grid.structure()) else {
             self.find_at(Damage::Stray, (layer, &at), "is stored though nothing was put");
             return Ok(0);
         };
-        let built = self.state.reach.unwrap_or(base.finest());
         let bucket = self.grid.structure().irregular_axis().filter(|irregular| irregular.level(&at) <= irregular.bucket);
         if let Some(irregular) = bucket {
             // The rest is checked bucket by bucket.
             if layer == LayerId::BASE {
-                self.check_bounds(&at, base);
+                self.check_bounds(&at, pyramid);
                 let root =
                     irregular.place(&at, irregular.bucket, irregular.code(irregular.bucket, *irregular.ticks(&at).start()));
-                self.check_parents(&root, base, built)?;
+                self.check_parents(&root, pyramid)?;
             }
             return Ok(0);
         }
         match layer {
-            LayerId::BASE => self.check_base(&at, base)?,
-            _ if layer == LayerId(1) => return self.check_aggregate(&at, base, built),
-            _ if !self.chunks.exists(LayerId(1), &at)? => self.find_at(Damage::Stray, (layer, &at), "stands alone"),
+            LayerId::BASE => self.check_base(&at, pyramid)?,
+            _ if layer == LayerId::FIRST => return self.check_aggregate(&at, pyramid),
+            _ if !self.chunks.exists(LayerId::FIRST, &at)? => self.find_at(Damage::Stray, (layer, &at), "stands alone"),
             _ => return Ok(0),
         }
-        self.check_parents(&at, base, built)?;
+        self.check_parents(&at, pyramid)?;
         Ok(0)
     }
 
-    fn check_base(&self, at: &Location, base: &Base) -> Result<()> {
-        if !base.has(at.levels) {
+    fn check_base(&self, at: &Location, pyramid: &Pyramid) -> Result<()> {
+        if !pyramid.base.has(at.levels) {
             self.find_at(Damage::Stray, (LayerId::BASE, at), "is not at a base level");
             return Ok(());
         }
-        self.check_bounds(at, base);
-        for above in self.chunks.above(at, base).into_iter().filter(|above| base.has(above.levels)) {
+        self.check_bounds(at, pyramid);
+        for above in self.chunks.above(at, &pyramid.base).into_iter().filter(|above| pyramid.base.has(above.levels)) {
             if self.chunks.exists(LayerId::BASE, &above)? {
                 let (under, over) = (self.place(LayerId::BASE, at), self.place(LayerId::BASE, &above));
                 self.find(Damage::Stray, format!("{under} lies under {over}"));
@@ -325,15 +324,15 @@ impl<'a> Check<'a> {
         }
         // What was an aggregate before all below it was removed stays until the marks of that are consumed.
         let below = |marked: &&Location| self.grid.structure().ancestor(marked, at.levels) == Some(*at);
-        if !self.grid.layers().is_empty() && self.chunks.exists(LayerId(1), at)? && !self.marked.keys().any(|at| below(&at)) {
+        if !self.grid.layers().is_empty() && self.chunks.exists(LayerId::FIRST, at)? && !self.marked.keys().any(|at| below(&at)) {
             self.find_at(Damage::Stray, (LayerId::BASE, at), "is there, and an aggregate too");
         }
         self.report_damage(self.chunks.base(at)).map(drop)
     }
 
-    fn check_bounds(&self, at: &Location, base: &Base) {
+    fn check_bounds(&self, at: &Location, pyramid: &Pyramid) {
         let structure = self.grid.structure();
-        let window = structure.cover(&structure.chunk_window(at), base.cells());
+        let window = structure.cover(&structure.chunk_window(at), pyramid.base.cells());
         let inside = self.state.bounds.is_some_and(|bounds| structure.intersection(&window, &bounds).is_some());
         if !inside {
             self.find_at(Damage::Stray, (LayerId::BASE, at), "lies outside of all that was put");
@@ -358,14 +357,14 @@ impl<'a> Check<'a> {
     }
 
     /// Every parent of a stored chunk is stored, or marked.
-    fn check_parents(&self, at: &Location, base: &Base, built: Levels) -> Result<()> {
+    fn check_parents(&self, at: &Location, pyramid: &Pyramid) -> Result<()> {
         if self.grid.layers().is_empty() {
             return Ok(());
         }
-        for Edge { parent, child, .. } in parents(self.grid, at, derivation(self.grid, at.levels, base)) {
-            let reached = built.covers(&parent.levels);
+        for Edge { parent, child, .. } in parents(self.grid, at, derivation(self.grid, at.levels, &pyramid.base)) {
+            let reached = pyramid.built.covers(&parent.levels);
             let marked = self.marked.get(&parent).is_some_and(|children| children.contains(&child));
-            if reached && !marked && !self.chunks.exists(LayerId(1), &parent)? {
+            if reached && !marked && !self.chunks.exists(LayerId::FIRST, &parent)? {
                 self.find(
                     Damage::Missing,
                     format!("the aggregate at {} is missing, and no mark says so", self.grid.structure().describe(&parent)),
@@ -377,35 +376,35 @@ impl<'a> Check<'a> {
 
     /// The children of an aggregate that are marked as changed, or may inherit what is marked above along the refinable
     /// dimension.
-    fn marked_children(&self, at: &Location, dimension: usize, base: &Base) -> Vec<u8> {
-        let inherits = base.mixed().is_some_and(|mixed| mixed != dimension);
-        let above = base.over(self.grid.structure(), at).filter(|_| inherits);
+    fn marked_children(&self, at: &Location, dimension: usize, pyramid: &Pyramid) -> Vec<u8> {
+        let inherits = pyramid.base.mixed().is_some_and(|mixed| mixed != dimension);
+        let above = pyramid.base.over(self.grid.structure(), at).filter(|_| inherits);
         std::iter::once(*at).chain(above).filter_map(|at| self.marked.get(&at)).flatten().copied().collect()
     }
 
     /// Compares an aggregate with what its children make of it; the parts of marked children may differ.
-    fn check_aggregate(&self, at: &Location, base: &Base, built: Levels) -> Result<u64> {
+    fn check_aggregate(&self, at: &Location, pyramid: &Pyramid) -> Result<u64> {
         let structure = self.grid.structure();
-        let reached = built.covers(&at.levels);
-        let Some(dimension) = derivation(self.grid, at.levels, base).filter(|_| reached) else {
-            self.find_at(Damage::Stray, (LayerId(1), at), "is outside of the pyramid");
+        let reached = pyramid.built.covers(&at.levels);
+        let Some(dimension) = derivation(self.grid, at.levels, &pyramid.base).filter(|_| reached) else {
+            self.find_at(Damage::Stray, (LayerId::FIRST, at), "is outside of the pyramid");
             return Ok(0);
         };
-        self.check_parents(at, base, built)?;
+        self.check_parents(at, pyramid)?;
         let Some(Some(stored)) = self.report_damage(self.chunks.aggregates(at))? else { return Ok(0) };
         let halving = self.grid.halving(dimension);
-        let marked = self.marked_children(at, dimension, base);
-        let inherits = base.mixed().is_some_and(|mixed| mixed != dimension);
+        let marked = self.marked_children(at, dimension, pyramid);
+        let inherits = pyramid.base.mixed().is_some_and(|mixed| mixed != dimension);
         let mut parts: Vec<(u8, Option<LayerChunks>)> = Vec::new();
         let mut has_child = !marked.is_empty();
         for (number, child) in (0_u8..=u8::MAX).zip(structure.children(at, dimension)) {
             if marked.contains(&number) {
                 continue;
             }
-            let Some(own) = self.report_damage(self.chunks.stored(&child, base))? else { return Ok(0) };
+            let Some(own) = self.report_damage(self.chunks.stored(&child, &pyramid.base))? else { return Ok(0) };
             has_child |= own.is_some();
             let child = match own {
-                None if inherits => self.report_damage(self.chunks.effective(&child, base))?.flatten(),
+                None if inherits => self.report_damage(self.chunks.effective(&child, &pyramid.base))?.flatten(),
                 own => own,
             };
             let halve = |chunks: LayerChunks| -> Result<LayerChunks> {
@@ -415,7 +414,7 @@ impl<'a> Check<'a> {
             parts.push((number, child.map(halve).transpose()?));
         }
         if !has_child {
-            self.find_at(Damage::Stray, (LayerId(1), at), "has no data under it");
+            self.find_at(Damage::Stray, (LayerId::FIRST, at), "has no data under it");
             return Ok(0);
         }
         for (i, (layer, stored)) in self.grid.layers().iter().zip(stored).enumerate() {

@@ -23,7 +23,9 @@ use crate::grid::{Levels, Location, Piece, Window};
 use crate::key::{LayerId, Ticks, meta};
 use crate::kv::{self, Snapshot, Space};
 use crate::parallel;
-use crate::store::{Base, BaseChunk, ChunkReader, ChunkWrite, Grid, State, Written, base_fill, write_reach, write_state};
+use crate::store::{
+    Base, BaseChunk, ChunkReader, ChunkWrite, Grid, Pyramid, State, Written, base_fill, write_reach, write_state,
+};
 pub use batch::{Batch, Overlap};
 use batch::{Content, Put};
 use cells::{Blank, Laid, Target, is_blank, typed};
@@ -141,17 +143,16 @@ impl<'b, 'a> Writer<'b, 'a> {
         }
         let finest = self.base.cells();
         let put = || self.puts.iter().map(|put| put.window).collect::<Vec<_>>();
-        let Some((bounds, top)) = self.new.bounds.zip(self.new.top(self.grid.structure())) else {
+        let Some((bounds, pyramid)) = self.new.bounds.zip(self.new.pyramid(self.grid.structure())) else {
             clear::wipe(self.grid, self.chunks.snapshot, batch)?;
             let to = self.old.reach.unwrap_or(self.base.coarsest());
             let changed = Some(Changed { base: put(), aggregates: Vec::new(), to, finest });
             return Ok(Done { wiped: true, chunks: self.places.leaves.len() as u64, changed, ..Done::default() });
         };
-        let built = self.new.reach.unwrap_or(self.base.finest());
-        let recut = self.recut(built)?;
-        let (writes, seen, mut aggregates, marks) = match if inline { self.raised(built, top)? } else { None } {
-            Some(raised) => self.inline(batch, raised, (built, top, &bounds))?,
-            None => self.marking(batch, built)?,
+        let recut = self.recut(&pyramid)?;
+        let (writes, seen, mut aggregates, marks) = match if inline { self.raised(&pyramid)? } else { None } {
+            Some(raised) => self.inline(batch, raised, (&pyramid, &bounds))?,
+            None => self.marking(batch, &pyramid)?,
         };
         seen.into_iter().for_each(|key| batch.expect_key(Space::Directory, key));
         let of_base: Vec<Levels> =
@@ -160,9 +161,10 @@ impl<'b, 'a> Writer<'b, 'a> {
         done.aggregates = (writes.len() - of_base.len()) as u64;
         if !writes.is_empty() || !recut.is_empty() {
             let marking = self.grid.layers().is_empty() || marks.is_some();
-            let mut to = if marking { of_base.iter().fold(self.base.finest(), |to, levels| to.coarser_of(levels)) } else { top };
+            let mut to =
+                if marking { of_base.iter().fold(self.base.finest(), |to, levels| to.coarser_of(levels)) } else { pyramid.top };
             if !recut.is_empty() {
-                to = to.coarser_of(&built);
+                to = to.coarser_of(&pyramid.built);
                 aggregates.extend(recut);
             }
             let mut base = if of_base.is_empty() { Vec::new() } else { put() };
@@ -175,14 +177,15 @@ impl<'b, 'a> Writer<'b, 'a> {
     }
 
     /// The edges by which the pyramid rises, if aggregates can be computed in the commit itself.
-    fn raised(&self, built: Levels, top: Levels) -> Result<Option<Vec<Edge>>> {
-        if self.grid.layers().is_empty() || !top.covers(&built) {
+    fn raised(&self, pyramid: &Pyramid) -> Result<Option<Vec<Edge>>> {
+        let Pyramid { built, top, .. } = pyramid;
+        if self.grid.layers().is_empty() || !top.covers(built) {
             return Ok(None);
         }
         if top == built {
             return Ok(Some(Vec::new()));
         }
-        let mut raised = aggregate::raise_edges(self.grid, self.chunks.snapshot, &self.base, built, top)?;
+        let mut raised = aggregate::raise_edges(self.grid, self.chunks.snapshot, pyramid)?;
         // What goes has no place above it along the refinable dimension.
         let of = |edge: &Edge| self.grid.structure().child(&edge.parent, edge.dimension, edge.child);
         let goes = |edge: &Edge| of(edge).is_some_and(|child| self.places.left.contains(&child));
@@ -191,32 +194,27 @@ impl<'b, 'a> Writer<'b, 'a> {
     }
 
     /// Writes base data and all aggregates above it.
-    fn inline(
-        &self,
-        batch: &mut kv::Batch,
-        raised: Vec<Edge>,
-        (built, top, bounds): (Levels, Levels, &Window),
-    ) -> Result<Outcome> {
+    fn inline(&self, batch: &mut kv::Batch, raised: Vec<Edge>, (pyramid, bounds): (&Pyramid, &Window)) -> Result<Outcome> {
         let edges: Vec<Edge> = self.edges().chain(self.edges_of_left()).chain(raised).collect();
         let stale = dirty::stale_windows(self.grid, &edges);
-        let plan = Plan::new(self.chunks, edges, &self.base, top)?;
+        let plan = Plan::new(self.chunks, edges, pyramid)?;
         let plan = plan.with_split(self.places.split.iter().copied().collect()).with_put(&self.places.order);
         batch.expect_key(Space::Meta, meta::reach(self.grid.id()));
-        if top != built {
-            aggregate::expect_raise(self.grid, batch, &self.base, built, top);
-            write_reach(batch, self.grid.id(), top)?;
+        if pyramid.top != pyramid.built {
+            aggregate::expect_raise(self.grid, batch, pyramid);
+            write_reach(batch, self.grid.id(), pyramid.top)?;
         }
         plan.expect(self.chunks, &self.base, batch);
-        let (writes, seen) = self.run(&plan, built, false)?;
+        let (writes, seen) = self.run(&plan, pyramid, false)?;
         let aggregates = aggregate::changed_windows(self.chunks, &plan, stale, (&writes, bounds))?;
         Ok((writes, seen, aggregates, None))
     }
 
     /// Writes base data, and finds what must be marked above it.
-    fn marking(&self, batch: &mut kv::Batch, built: Levels) -> Result<Outcome> {
+    fn marking(&self, batch: &mut kv::Batch, pyramid: &Pyramid) -> Result<Outcome> {
         let plan = Plan::default().with_split(self.places.split.iter().copied().collect()).with_put(&self.places.order);
-        let raised = self.raise_to_split(batch, built)?;
-        let (writes, seen) = self.run(&plan, built, true)?;
+        let raised = self.raise_to_split(batch, pyramid)?;
+        let (writes, seen) = self.run(&plan, pyramid, true)?;
         if self.grid.layers().is_empty() {
             return Ok((writes, seen, Vec::new(), None));
         }
@@ -225,8 +223,8 @@ impl<'b, 'a> Writer<'b, 'a> {
         Ok((writes, seen, Vec::new(), Some(marks)))
     }
 
-    fn run(&self, plan: &Plan, built: Levels, marks: bool) -> Result<(Vec<ChunkWrite>, Vec<Vec<u8>>)> {
-        let run = Propagation::new(self.chunks, plan, &self.base, built);
+    fn run(&self, plan: &Plan, pyramid: &Pyramid, marks: bool) -> Result<(Vec<ChunkWrite>, Vec<Vec<u8>>)> {
+        let run = Propagation::new(self.chunks, plan, pyramid);
         self.split(&run, marks)?;
         for at in &self.places.left {
             let layers = self.grid.layers().iter();
@@ -237,14 +235,17 @@ impl<'b, 'a> Writer<'b, 'a> {
 
     /// Where layers are read that were not before, or are read no more, since what counts as put is another box: chunks that are
     /// out of date may stand there.
-    fn recut(&self, built: Levels) -> Result<Vec<Window>> {
+    fn recut(&self, pyramid: &Pyramid) -> Result<Vec<Window>> {
         let (structure, cells) = (self.grid.structure(), self.base.cells());
         let cover = |bounds: Window| structure.cover(&bounds, cells);
         let (Some(old), Some(new)) = (self.old.bounds.map(cover), self.new.bounds.map(cover)) else { return Ok(Vec::new()) };
         // Aggregates are inherited from as far up as base data stands.
         let inherited = self.old.base.is_some_and(|old| old.coarsest() != self.base.coarsest());
         let shrinks = structure.intersection(&old, &new) != Some(old);
-        if built == self.base.finest() || old == new && !inherited || !shrinks && !Marks::pend(self.grid, self.chunks.snapshot)? {
+        if pyramid.built == pyramid.base.finest()
+            || old == new && !inherited
+            || !shrinks && !Marks::pend(self.grid, self.chunks.snapshot)?
+        {
             return Ok(Vec::new());
         }
         Ok(if inherited { vec![structure.union(&old, &new)] } else { [old.without(&new), new.without(&old)].concat() })
@@ -276,15 +277,16 @@ impl<'b, 'a> Writer<'b, 'a> {
 
     /// Lets the pyramid reach up to the chunks that are split, so that the aggregates in their places can be read. Gives what must
     /// be marked for it.
-    fn raise_to_split(&self, batch: &mut kv::Batch, built: Levels) -> Result<Vec<Edge>> {
-        let reach = self.places.split.iter().fold(built, |reach, at| reach.coarser_of(&at.levels));
-        if reach == built || self.grid.layers().is_empty() {
+    fn raise_to_split(&self, batch: &mut kv::Batch, pyramid: &Pyramid) -> Result<Vec<Edge>> {
+        let reach = self.places.split.iter().fold(pyramid.built, |reach, at| reach.coarser_of(&at.levels));
+        if reach == pyramid.built || self.grid.layers().is_empty() {
             return Ok(Vec::new());
         }
         batch.expect_key(Space::Meta, meta::reach(self.grid.id()));
-        aggregate::expect_raise(self.grid, batch, &self.base, built, reach);
+        let raised = Pyramid { top: reach, ..*pyramid };
+        aggregate::expect_raise(self.grid, batch, &raised);
         write_reach(batch, self.grid.id(), reach)?;
-        aggregate::raise_edges(self.grid, self.chunks.snapshot, &self.base, built, reach)
+        aggregate::raise_edges(self.grid, self.chunks.snapshot, &raised)
     }
 
     /// Takes the split chunks out of the base. Where marks are left, the old chunk goes into every layer until then.

@@ -110,7 +110,8 @@ impl Places {
             && Marks::pend(chunks.grid, chunks.snapshot)?
         {
             let levels = |at: &Location| levels_to(base.finest()[mixed], at.levels[mixed]);
-            let ranges = self.bare.iter().flat_map(|at| levels(at).filter_map(|level| chunks.range_under(LayerId(1), at, level)));
+            let ranges =
+                self.bare.iter().flat_map(|at| levels(at).filter_map(|level| chunks.range_under(LayerId::FIRST, at, level)));
             ranges.for_each(|range| batch.expect_range(Space::Directory, range));
         }
         Ok(())
@@ -203,7 +204,7 @@ impl Places {
         let put = |at: &&Location| self.pieces[*at].iter().any(|(number, piece)| writes(*number, piece));
         for at in self.bare.iter().filter(put) {
             for level in levels_to(base.finest()[mixed], at.levels[mixed]) {
-                let left = chunks.under(LayerId(1), at, level, usize::MAX)?;
+                let left = chunks.under(LayerId::FIRST, at, level, usize::MAX)?;
                 self.over.extend((!left.is_empty()).then_some(*at));
                 self.left.extend(left);
             }

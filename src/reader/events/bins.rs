@@ -21,7 +21,7 @@ impl<'a> Reader<'a> {
         place: &Place,
         ticks: &RangeInclusive<i64>,
     ) -> Result<Found<V::Chunk>> {
-        let fresh = Fresh::new(values, &self.plan.base, self.plan.built);
+        let fresh = Fresh::new(values, &self.plan.pyramid);
         let found = if self.times.level > self.times.irregular.bucket {
             self.bins_above(&fresh, place, ticks)
         } else if self.is_computed(place) {
@@ -53,7 +53,7 @@ impl<'a> Reader<'a> {
             let up = level.above(irregular.bucket);
             self.buckets(place, ticks)?.iter().map(|at| at.codes[irregular.axis].checked_shr(up).unwrap_or(0)).collect()
         } else {
-            let stored = Column::new(self.chunks, LayerId(1), at).places(level, ticks)?;
+            let stored = Column::new(self.chunks, LayerId::FIRST, at).places(level, ticks)?;
             stored.iter().map(|at| at.codes[irregular.axis]).collect()
         };
         let mut found = Vec::new();
@@ -99,7 +99,7 @@ impl<'a> Reader<'a> {
     ) -> Result<Vec<Events<V::Chunk>>> {
         let at = &place.piece.location;
         let mut found = Vec::new();
-        let column = Column::new(self.chunks, Column::layer(&self.plan.base, at), at);
+        let column = Column::new(self.chunks, Column::layer(&self.plan.pyramid.base, at), at);
         column.each_above(ticks, Some(self.times.level), &mut |at, of| {
             found.push(match of {
                 None => self.bins_at(&at, fresh.bins_of_branch(&at)?),
@@ -152,8 +152,7 @@ impl<'a> Reader<'a> {
         steps: &[(i64, RangeInclusive<i64>)],
     ) -> Result<Found<V::Chunk>> {
         let ticks = &self.times.ticks;
-        let above = (self.plan.levels(), &self.plan.base, self.plan.built);
-        let mut fold = Fold::new(values, above, self.fresh.then(|| place.pending.clone()));
+        let mut fold = Fold::new(values, self.plan.levels(), &self.plan.pyramid, self.fresh.then(|| place.pending.clone()));
         let tops = self.tops(place, ticks)?;
         let mut found: BTreeMap<i64, V::Chunk> = BTreeMap::new();
         for (start, of_step) in steps {
@@ -169,11 +168,11 @@ impl<'a> Reader<'a> {
     /// The coarsest places of a column under which all events between two ticks lie.
     fn tops(&self, place: &Place, ticks: &RangeInclusive<i64>) -> Result<Vec<Location>> {
         let irregular = self.times.irregular;
-        let level = self.plan.built[irregular.dimension];
+        let level = self.plan.pyramid.built[irregular.dimension];
         let at = &place.piece.location;
         if level <= irregular.bucket || !self.built(at) || self.fresh && !place.pending.is_empty() {
             return self.buckets(place, ticks);
         }
-        Column::new(self.chunks, LayerId(1), at).places(level, ticks)
+        Column::new(self.chunks, LayerId::FIRST, at).places(level, ticks)
     }
 }

@@ -177,7 +177,7 @@ impl<'a> Reader<'a> {
 
     /// The events of a column as they are once all is aggregated.
     fn computed<V: Values<'a>>(&self, values: V, place: &Place, ticks: &RangeInclusive<i64>) -> Result<Found<V::Chunk>> {
-        let fresh = Fresh::new(values, &self.plan.base, self.plan.built);
+        let fresh = Fresh::new(values, &self.plan.pyramid);
         let mut sources = Vec::new();
         for bucket in self.buckets(place, ticks)? {
             if let Some(events) = fresh.events(&bucket, &fresh.touching(&place.pending, &bucket))? {
@@ -191,7 +191,7 @@ impl<'a> Reader<'a> {
     fn stored<C>(&self, place: &Place, ticks: &RangeInclusive<i64>) -> Result<Found<C>> {
         let at = &place.piece.location;
         let mut sources = Vec::new();
-        Column::new(self.chunks, Column::layer(&self.plan.base, at), at).each(ticks, &mut |at, of| {
+        Column::new(self.chunks, Column::layer(&self.plan.pyramid.base, at), at).each(ticks, &mut |at, of| {
             sources.push(Source::Stored(at, of));
             Ok(())
         })?;
@@ -223,7 +223,7 @@ impl Reader<'_> {
         }
         let top = self.top(at);
         let irregular = self.times.irregular;
-        let mut pending = dirty::pending_under(grid, self.chunks.snapshot, &top, &self.plan.base)?;
+        let mut pending = dirty::pending_under(grid, self.chunks.snapshot, &top, &self.plan.pyramid.base)?;
         let level = self.level().max(irregular.bucket);
         pending.retain(|edge| edge.parent.levels()[irregular.dimension] <= level);
         Ok(pending)
@@ -239,7 +239,7 @@ impl Reader<'_> {
     /// The level along the irregular dimension at which bins are read; steps take those of any.
     fn level(&self) -> Level {
         match &self.times.steps {
-            Some(_) => self.plan.built[self.times.irregular.dimension],
+            Some(_) => self.plan.pyramid.built[self.times.irregular.dimension],
             None => self.times.level,
         }
     }
@@ -248,12 +248,12 @@ impl Reader<'_> {
     fn is_computed(&self, place: &Place) -> bool {
         let (irregular, levels) = (self.times.irregular, place.piece.location.levels());
         let levels = levels.with(irregular.dimension, self.times.level.max(irregular.bucket));
-        let stored = self.plan.base.has(levels) || self.plan.built.covers(&levels);
+        let stored = self.plan.pyramid.base.has(levels) || self.plan.pyramid.built.covers(&levels);
         self.fresh && (!place.pending.is_empty() || !stored)
     }
 
     fn built(&self, at: &Location) -> bool {
-        self.plan.built.covers(&at.levels())
+        self.plan.pyramid.built.covers(&at.levels())
     }
 
     fn fetched(&self, (array, known): (Array, Known), coordinates: Coordinates, columns: &[Place]) -> Result<Fetched> {
@@ -295,13 +295,18 @@ impl Reader<'_> {
     fn buckets(&self, place: &Place, ticks: &RangeInclusive<i64>) -> Result<Vec<Location>> {
         let (irregular, at, chunks) = (self.times.irregular, &place.piece.location, self.chunks);
         let mut codes: BTreeSet<u64> = BTreeSet::new();
-        if self.built(at) || self.plan.base.has(at.levels()) {
-            let stored = Column::new(chunks, Column::layer(&self.plan.base, at), at).places(irregular.bucket, ticks)?;
+        if self.built(at) || self.plan.pyramid.base.has(at.levels()) {
+            let stored = Column::new(chunks, Column::layer(&self.plan.pyramid.base, at), at).places(irregular.bucket, ticks)?;
             codes.extend(stored.iter().map(|at| at.codes[irregular.axis]));
         } else {
             let top = self.top(at);
-            let below =
-                ChunkKey::subtree(chunks.grid.id(), chunks.grid.structure(), LayerId::BASE, &top, self.plan.base.finest());
+            let below = ChunkKey::subtree(
+                chunks.grid.id(),
+                chunks.grid.structure(),
+                LayerId::BASE,
+                &top,
+                self.plan.pyramid.base.finest(),
+            );
             chunks.grid.directory(chunks.snapshot, below, &mut |chunk| {
                 if chunks.grid.structure().ancestor(&chunk.location, top.levels()) == Some(top) {
                     codes.insert(chunk.location.codes[irregular.axis]);

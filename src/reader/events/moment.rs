@@ -73,7 +73,7 @@ impl Reader<'_> {
     /// The same in a column that is computed.
     fn edge_of(&self, values: Decoded<'_>, place: &Place, cells: &InChunk, (tick, order): (i64, Order)) -> Result<Option<i64>> {
         let reach = reach(tick, order);
-        let fresh = Fresh::new(values, &self.plan.base, self.plan.built);
+        let fresh = Fresh::new(values, &self.plan.pyramid);
         let mut buckets = self.buckets(place, &reach)?;
         if order == Order::Descending {
             buckets.reverse();
@@ -91,7 +91,7 @@ impl Reader<'_> {
     }
 
     fn column(&self, at: &Location) -> Column<'_> {
-        Column::new(self.chunks, Column::layer(&self.plan.base, at), at)
+        Column::new(self.chunks, Column::layer(&self.plan.pyramid.base, at), at)
     }
 
     /// Of the chunk with an event at a tick the event nearest to it that holds data; without one the next tick behind the chunk.
@@ -119,7 +119,7 @@ impl Reader<'_> {
     fn holding_at(&self, at: &Location, ticks: &Ticks, cells: &InChunk) -> Result<Vec<bool>> {
         self.read.fetch_add(1, Ordering::Relaxed);
         if let Some(values) = self.decoded() {
-            return Ok(self.holding(values, &self.chunks.layer_of(values.layer, at, &self.plan.base, ticks)?, cells));
+            return Ok(self.holding(values, &self.chunks.layer_of(values.layer, at, &self.plan.pyramid.base, ticks)?, cells));
         }
         let grid = self.chunks.grid;
         let (base, shape) = (self.chunks.base_events(at, ticks)?, self.chunks.shape(Some(ticks)));

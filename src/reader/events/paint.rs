@@ -72,7 +72,7 @@ impl Reader<'_> {
         let plain = match (source, self.layer()) {
             (Source::Stored(at, ticks), None) => Some((LayerId::BASE, at, ticks)),
             (Source::Stored(at, ticks), Some(layer))
-                if !layer.is_mode() && Column::layer(&self.plan.base, at) != LayerId::BASE =>
+                if !layer.is_mode() && Column::layer(&self.plan.pyramid.base, at) != LayerId::BASE =>
             {
                 Some((layer.id, at, ticks))
             }
@@ -93,7 +93,7 @@ impl Reader<'_> {
             (Source::Computed(events), Some(layer)) => Held::Layer(layer, &events.planes),
             (Source::Stored(at, ticks), Some(layer)) => {
                 self.read.fetch_add(1, Ordering::Relaxed);
-                computed = self.chunks.layer_of(layer, at, &self.plan.base, ticks)?;
+                computed = self.chunks.layer_of(layer, at, &self.plan.pyramid.base, ticks)?;
                 Held::Layer(layer, &computed)
             }
             (Source::Stored(at, ticks), None) => {

@@ -111,7 +111,7 @@ impl Reader<'_> {
 
     /// The layer in which the chunks of events of a column are.
     fn stored_layer(&self, place: &Place) -> LayerId {
-        match Column::layer(&self.plan.base, &place.piece.location) {
+        match Column::layer(&self.plan.pyramid.base, &place.piece.location) {
             LayerId::BASE => LayerId::BASE,
             _ => self.plan.layer.id(),
         }

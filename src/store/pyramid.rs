@@ -1,6 +1,29 @@
-//! The levels of base data.
+//! The levels of a grid's pyramid: where base data stands, up to where aggregates are stored, and up to where they are to be.
 
 use crate::grid::{Level, Levels, Location, Structure};
+
+/// The levels of a grid's pyramid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pyramid {
+    /// The levels of base data.
+    pub(crate) base: Base,
+    /// The levels up to which aggregates are stored.
+    pub(crate) built: Levels,
+    /// The levels up to which they are once all is up to date.
+    pub(crate) top: Levels,
+}
+
+impl Pyramid {
+    /// One of nothing but base data.
+    pub(crate) fn of(base: Base) -> Self {
+        Self { base, built: base.finest(), top: base.finest() }
+    }
+
+    /// The levels up to which there are answers: fresh ones, or such of what is stored.
+    pub(crate) fn reach(&self, fresh: bool) -> Levels {
+        if fresh { self.top } else { self.built }
+    }
+}
 
 /// The levels of base chunks: one for every dimension but the refinable one, which may have several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
