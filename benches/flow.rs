@@ -2,10 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use gridstone::array::Cells;
 use gridstone::codec::{BlobSpec, Codec, Filter, Plane, Settings, decode, encode};
 use gridstone::{
-    Aggregation, Axis, Cells, DType, Dimension, Extent, Freshness, Grid, Level, Levels, Policy, Polygon, Query, Resampling,
-    Schema, Stat, StatisticsQuery, Store, Structure, Window,
+    Aggregation, Axis, DType, Dimension, Extent, Freshness, Grid, Level, Levels, Policy, Polygon, Query, Resampling, Schema,
+    Stat, StatisticsQuery, Store, Structure, Window,
 };
 use ndarray::Array2;
 

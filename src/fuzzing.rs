@@ -9,12 +9,12 @@ use serde::ser::{Serialize, SerializeTuple, Serializer};
 pub use crate::adapter::geotiff::fuzz_geotiff as geotiff;
 #[cfg(feature = "netcdf")]
 pub use crate::adapter::netcdf::fuzz_netcdf as netcdf;
+use crate::array::Cells;
 use crate::codec::{BlobSpec, Codec, Filter, Plane, Settings, decode, decode_record, encode, encode_record, inspect};
 use crate::key::{ChunkKey, DirectoryEntry, GridId, MarkKey};
 use crate::kv::{Engine, Memory};
 use crate::{
-    Aggregation, Axis, Cells, DType, Dimension, Freshness, Grid, Layer, Level, Levels, Policy, Query, Schema, Store, Structure,
-    Window,
+    Aggregation, Axis, DType, Dimension, Freshness, Grid, Layer, Level, Levels, Policy, Query, Schema, Store, Structure, Window,
 };
 
 /// Bytes that are used up from the front; zeros when there are none left.

@@ -16,7 +16,7 @@
 //! | [`Level`] | 0 is the declared cell size, +1 doubles it; one a dimension | overview level |
 //! | [`Window`], [`Extent`] | a half-open box of cells, of the world | window, bounding box |
 //! | [`Location`] | the place of one chunk | block or chunk index |
-//! | [`Aggregator`] | a service's own rule for coarser levels | pixel function |
+//! | [`Aggregator`](aggregator::Aggregator) | a service's own rule for coarser levels | pixel function |
 //! | base, [`Aggregation`] | the cells as they were put; what coarser levels are computed by, a layer each | band; resampling of overviews |
 //!
 //! # How it stays right
@@ -64,62 +64,61 @@
 //!   what it did before.
 //! * One process has a store open for writing at a time; several may [read](Store::open_read_only) one that nobody writes to.
 
-#[cfg(feature = "cli")]
-extern crate self as gridstone;
-
 pub mod adapter;
-#[cfg(feature = "cli")]
-pub mod cli;
+pub mod array;
+pub mod calendar;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
 pub mod codec;
+#[cfg(any(feature = "geotiff", feature = "netcdf"))]
+pub mod crs;
 pub mod format;
 #[cfg(any(test, feature = "testing"))]
 pub mod fuzzing;
+pub mod grid;
 pub mod guide;
 pub mod kv;
 pub mod reliability;
+pub mod statistics;
+pub mod verify;
+
+/// Aggregators of a service's own, beside the built-in ones of [`Aggregation`].
+pub mod aggregator {
+    pub use crate::kernel::{Aggregator, Record, Summary};
+}
 
 mod aggregate;
-mod array;
-mod calendar;
+#[cfg(not(feature = "testing"))]
+mod codec;
 mod copy;
-#[cfg(any(feature = "geotiff", feature = "netcdf"))]
-mod crs;
 mod dirty;
 mod error;
 mod events;
 mod feed;
-mod grid;
 mod kernel;
 mod key;
 mod open;
 mod parallel;
 mod reader;
-mod statistics;
 mod store;
-mod verify;
 mod writer;
 
 pub use aggregate::Aggregated;
-pub use array::{Array, ArrayView, Cell, Cells, DType, Number, Validity};
-pub use calendar::{Calendar, Tick, TimeStep, TimeUnit, Timestamp};
-pub use codec::Codec;
+pub use array::{Array, ArrayView, DType, Validity};
+pub use codec::{Codec, Filter};
 pub use copy::Updated;
 pub use error::{Error, ErrorKind, Result};
 pub use feed::{Change, Changes, Token};
 pub use grid::{
-    Axis, CellIndex, ChunkIndex, Depth, Dimension, DimensionKind, Extent, Level, Levels, Location, MAX_AXES, Piece, Schema,
-    SchemaBuilder, Shape, Structure, StructureBuilder, Tuple, Window, longitude,
+    Axis, CellIndex, Depth, Dimension, Extent, Level, Levels, Location, Schema, SchemaBuilder, Shape, Structure,
+    StructureBuilder, Window,
 };
-pub use kernel::{Aggregation, Aggregator, Record, Resampling, Summary};
+pub use kernel::{Aggregation, Resampling};
 pub use reader::{
     Answer, Coordinates, Explanation, Freshness, Layer, Moment, Query, Series, SeriesQuery, Served, Steps, Version,
 };
-pub use statistics::{
-    Bins, ChunksRead, ClassArea, Estimate, Histogram, Polygon, Predicate, Ring, Stat, Statistics, StatisticsQuery,
-    StatisticsSeries, Unserved, Zones,
-};
+pub use statistics::{Polygon, Stat, Statistics, StatisticsQuery};
 pub use store::{ChunkInfo, Grid, GridStats, Policy, Store, StoreOptions, StoreSnapshot, StoreStats};
-pub use verify::{Damage, Finding, Quarantined, Repaired, Report, Thoroughness};
 pub use writer::{Batch, Cleaned, Commit, Overlap};
 
 #[cfg(doctest)]

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 
 /// Writes a file beside the path and gives it the name when it is complete: a full disk leaves what was there before. What is
 /// there and is no regular file (a device, a pipe) is written to directly.
-pub(crate) fn replace(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
+pub fn replace(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
     let special = fs::metadata(path).is_ok_and(|found| !found.is_file());
     let mut partial = path.to_owned();
     if !special {

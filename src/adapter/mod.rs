@@ -26,5 +26,4 @@ mod unit;
 #[cfg(any(feature = "geotiff", feature = "netcdf"))]
 mod values;
 
-#[cfg(feature = "cli")]
-pub(crate) use file::replace;
+pub use file::replace;

@@ -5,7 +5,6 @@ use super::{Cell, DType, Number};
 
 /// A flat, C-order run of cells.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub enum Cells {
     /// Unsigned, 8 bits.
     U8(Vec<u8>),
@@ -29,7 +28,9 @@ pub enum Cells {
     F64(Vec<f64>),
 }
 
-/// Evaluates an expression with `$cells` bound to the typed vector inside; the type is `$type`.
+/// Evaluates an expression with the typed vector inside [`Cells`](crate::array::Cells): once for each cell type.
+#[doc(hidden)]
+#[macro_export]
 macro_rules! with_cells {
     ($value:expr, |$cells:ident| $body:expr) => {
         match $value {
@@ -46,7 +47,7 @@ macro_rules! with_cells {
         }
     };
 }
-pub(crate) use with_cells;
+pub use with_cells;
 
 /// Evaluates an expression with `$type` bound to the Rust type of a [`DType`].
 macro_rules! with_dtype {
@@ -122,7 +123,7 @@ impl Cells {
     }
 
     /// The first cell as a double, if there is one.
-    pub(crate) fn first_f64(&self) -> Option<f64> {
+    pub fn first_f64(&self) -> Option<f64> {
         with_cells!(self, |cells| cells.first().map(|cell| cell.to_f64()))
     }
 

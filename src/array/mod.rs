@@ -10,12 +10,12 @@ mod validity;
 mod view;
 
 pub use cells::Cells;
-pub(crate) use cells::{with_cells, with_dtype};
+pub use cells::with_cells;
+pub(crate) use cells::with_dtype;
 pub use dtype::{Cell, DType};
 pub use number::Number;
-pub use scatter::{AnyTile, Bounds, Tile};
+pub(crate) use scatter::{AnyTile, Bounds, Tile};
 pub use validity::Validity;
 #[cfg(any(feature = "geotiff", feature = "netcdf"))]
 pub(crate) use view::c_order;
-pub(crate) use view::with_view;
-pub use view::{Array, ArrayView};
+pub use view::{Array, ArrayView, with_view};

@@ -9,7 +9,6 @@ use crate::error::{Error, Result};
 
 /// An owned n-dimensional array of one of the ten cell types.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub enum Array {
     /// Unsigned, 8 bits.
     U8(ArrayD<u8>),
@@ -35,7 +34,6 @@ pub enum Array {
 
 /// A borrowed n-dimensional array of one of the ten cell types, of any memory layout.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub enum ArrayView<'a> {
     /// Unsigned, 8 bits.
     U8(ArrayViewD<'a, u8>),
@@ -59,7 +57,10 @@ pub enum ArrayView<'a> {
     F64(ArrayViewD<'a, f64>),
 }
 
-/// Evaluates an expression with the typed array or view inside, for [`Array`] and [`ArrayView`] alike.
+/// Evaluates an expression with the typed array or view inside, for [`Array`](crate::Array) and [`ArrayView`](crate::ArrayView) alike:
+/// once for each cell type.
+#[doc(hidden)]
+#[macro_export]
 macro_rules! with_view {
     ($kind:ident, $value:expr, |$view:ident| $body:expr) => {
         match $value {
@@ -76,7 +77,7 @@ macro_rules! with_view {
         }
     };
 }
-pub(crate) use with_view;
+pub use with_view;
 
 impl Array {
     /// An array of one value, which is converted as by [`Cell::from_f64`].

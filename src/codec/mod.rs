@@ -4,7 +4,7 @@
 //! layout). A strip is a run of rows that is compressed for itself: all rows of a chunk of one image of the last two axes, else as
 //! many as make a few kilobytes. So what is read decodes the strips it is in, and where one changes the others are taken over as
 //! they are. Bytes are refused unless
-//! they are what [`encode`] would write for a chunk of the caller's structure: sizes come from the caller, never from the
+//! they are what `encode` would write for a chunk of the caller's structure: sizes come from the caller, never from the
 //! blob, and the checksum over key, header and payload is verified before anything is decompressed.
 //!
 //! The delta filter predicts a cell from its left, upper and upper left neighbours (left + above - upper left) in an

@@ -24,7 +24,7 @@ pub(super) fn strip_rows(shape: &[usize], dtype: DType) -> usize {
     }
 }
 
-/// Whether the planes of a type have several strips, so that what was written before is of use in [`encode`](super::encode).
+/// Whether the planes of a type have several strips, so that what was written before is of use in `encode`.
 pub fn has_strips(shape: &[usize], dtype: DType) -> bool {
     strip_rows(shape, dtype) < shape.iter().rev().skip(1).product()
 }

@@ -3,8 +3,8 @@
 //! A grid keeps its system as a text: `EPSG:n`, `ESRI:n`, or well-known text (WKT). Whether two texts mean one system is told by
 //! what they define, never by what they are called: two systems called `unknown` are one if every parameter is.
 //!
-//! [`Definition`] is the system of a file that states parameters, whatever the format: GeoTIFF keys, CF attributes, WKT of any
-//! dialect. [`Definition::wkt`] is the text that a grid keeps of it.
+//! `Definition` is the system of a file that states parameters, whatever the format: GeoTIFF keys, CF attributes, WKT of any
+//! dialect. `Definition::wkt` is the text that a grid keeps of it.
 
 mod definition;
 mod geographic;
@@ -46,7 +46,7 @@ pub(crate) fn kept(text: &str) -> String {
     }
 }
 
-/// What a text defines; `None` of a code that is not known here, of a name, and of WKT beyond what [`Definition`] can hold.
+/// What a text defines; `None` of a code that is not known here, of a name, and of WKT beyond what `Definition` can hold.
 pub(crate) fn definition(text: &str) -> Option<Definition> {
     match code(text) {
         Some(("EPSG", number)) => Definition::of_epsg(number),
@@ -59,7 +59,7 @@ pub(crate) fn definition(text: &str) -> Option<Definition> {
 ///
 /// Codes are held against codes, and parameters against parameters. What cannot be told by either is one system only if the
 /// texts are the same and say something: not if they are a name that stands for none, like `unknown`.
-pub(crate) fn same(a: &str, b: &str) -> bool {
+pub fn same(a: &str, b: &str) -> bool {
     let (a, b) = (a.trim(), b.trim());
     let code_of = |text: &str| code(text).or_else(|| Node::parse(text).and_then(|node| read::code(&node)));
     let codes = code_of(a).zip(code_of(b));
@@ -92,7 +92,7 @@ pub(crate) fn says_nothing(name: &str) -> bool {
 }
 
 /// The system as an option of a GDAL command on a command line; `None` for what GDAL cannot take from there.
-pub(crate) fn argument(text: &str) -> Option<String> {
+pub fn argument(text: &str) -> Option<String> {
     if let Some((authority, number)) = code(text) {
         return Some(format!("{authority}:{number}"));
     }
@@ -102,7 +102,7 @@ pub(crate) fn argument(text: &str) -> Option<String> {
 }
 
 /// The system in a few words: its code, its name if that tells something, or its method of projection.
-pub(crate) fn shown(text: &str) -> String {
+pub fn shown(text: &str) -> String {
     let text = text.trim();
     let Some(node) = Node::parse(text) else { return shortened(text) };
     if !says_nothing(node.name()) {

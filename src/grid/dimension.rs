@@ -91,7 +91,7 @@ impl Dimension {
     }
 
     /// The same with all labels in one chunk, at most [`Axis::CHUNK_MAX`]: a service's own
-    /// [`Aggregator`](crate::Aggregator) then sees a cell as one record of a value for each label. No effect on other
+    /// [`Aggregator`](crate::aggregator::Aggregator) then sees a cell as one record of a value for each label. No effect on other
     /// dimensions than Fixed ones.
     #[must_use]
     pub fn together(mut self) -> Self {

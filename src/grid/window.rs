@@ -82,7 +82,7 @@ impl Window {
 
 impl Structure {
     /// The smallest box that holds two windows of the same levels.
-    pub(crate) fn union(&self, a: &Window, b: &Window) -> Window {
+    pub fn union(&self, a: &Window, b: &Window) -> Window {
         let start: CellIndex = a.start().iter().zip(b.start().iter()).map(|(a, b)| *a.min(b)).collect();
         let shape = a
             .end()

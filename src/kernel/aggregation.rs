@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 /// | `variance`, `std` | the population variance (divided by n, not n - 1) weighted by valid area, its square root | float64 | float64 | Chan's combination in f64; NaN where an infinity takes part, or the squares overflow |
 /// | `mode` | the class of the largest valid area; the lowest of equal ones; -0 and 0 are one class | the same | the same | none; see [`Mode`](Self::Mode) |
 /// | `first:d`, `last:d` | the valid value at the lowest, the highest coordinate along dimension `d`; of several the first in the order of children | the same | the same | none |
-/// | a service's own | what its [`Aggregator`](crate::Aggregator) makes | as it says | as it says | integers round half away from zero and saturate |
+/// | a service's own | what its [`Aggregator`](crate::aggregator::Aggregator) makes | as it says | as it says | integers round half away from zero and saturate |
 ///
 /// A layer is one aggregation along every dimension of the grid: cells of level 2 in space and 3 in time hold the `max` of all base
 /// cells under them. A figure along one dimension of another figure along the others (the greatest in a month of daily means over an
@@ -73,7 +73,7 @@ pub enum Aggregation {
         /// The name of the dimension.
         dimension: String,
     },
-    /// What a service's own [`Aggregator`](crate::Aggregator) of that name makes.
+    /// What a service's own [`Aggregator`](crate::aggregator::Aggregator) of that name makes.
     Custom {
         /// The name under which it is registered.
         name: String,

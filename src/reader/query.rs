@@ -238,7 +238,7 @@ impl Query {
     /// the one before ends: `edges` are where each begins and where the last one ends, rising, in world coordinates, which are ticks
     /// along an irregular dimension. Each cell is what the [layer](Self::layer) makes of all cells of the region that begin in a step,
     /// or of all events in it. The answer has those steps in which there are any, and
-    /// [says](Answer::steps) which these are. Days, months and seasons are made by [`TimeUnit::edges`](crate::TimeUnit::edges).
+    /// [says](Answer::steps) which these are. Days, months and seasons are made by [`TimeUnit::edges`](crate::calendar::TimeUnit::edges).
     #[must_use]
     pub fn edges<N: Into<Number>>(mut self, edges: impl IntoIterator<Item = N>) -> Self {
         self.steps = Some(Cuts::edges(edges));
@@ -284,7 +284,6 @@ pub struct Coordinates {
 
 /// The answer to a [`Query`].
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct Answer {
     /// The cells, with an axis for each of the grid's. [`valid`](Self::valid) says which hold data. The others hold the grid's nodata
     /// value in the base and in integer layers, or where it has none 0, and NaN in layers and bases of floats. But those of an integer `sum` of a grid

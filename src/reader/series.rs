@@ -67,7 +67,6 @@ impl SeriesQuery {
 
 /// The values of some cells along one dimension.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct Series {
     /// (cell, step): a row for each cell, in the order they were asked for. Steps without data are as in
     /// [`Answer::array`](super::Answer).

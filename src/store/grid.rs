@@ -7,7 +7,7 @@ use super::snapshot::Pin;
 use super::stats::Counters;
 use super::{Desk, State, Store, catalog, lock};
 use crate::error::{Error, Result};
-use crate::grid::{Extent, Levels, Location, Schema, Structure, Tuple, Window};
+use crate::grid::{Extent, Levels, Location, Schema, Structure, Tuple, Window, check_name};
 use crate::kernel::{Full, Halving, Slabs};
 use crate::key::{GridId, LayerId, MarkKey};
 use crate::kv::{Snapshot, Space, for_each_page};
@@ -70,6 +70,11 @@ impl Grid {
             Some(_) => Err(self.blame(Error::invalid("a snapshot does not change; follow the store's own handle"))),
             None => Ok(()),
         }
+    }
+
+    /// Whether a grid can be called this: 1 to 128 of `A-Z a-z 0-9 . _ -`. An [`Invalid`](crate::ErrorKind::Invalid) error if not.
+    pub fn check_name(name: &str) -> Result<()> {
+        check_name("grid", name)
     }
 
     /// The grid's present name; of a grid that was dropped, its last one.

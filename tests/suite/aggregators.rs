@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use gridstone::array::Cell;
 use gridstone::codec::inspect;
 use gridstone::kv::{Engine, KeyRange, Memory, Order, Space};
 use gridstone::{
-    Aggregation, Answer, Axis, Cell, DType, Dimension, ErrorKind, Freshness, Grid, Layer, Policy, Query, Schema, Store,
-    Structure, Window,
+    Aggregation, Answer, Axis, DType, Dimension, ErrorKind, Freshness, Grid, Layer, Policy, Query, Schema, Store, Structure,
+    Window,
 };
 use ndarray::{Array1, Array2, Array3};
 use proptest::prelude::*;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use gridstone::aggregator::{Aggregator, Record, Summary};
 use gridstone::kv::{Engine, Memory};
 use gridstone::{
-    Aggregation, Aggregator, Axis, DType, Dimension, ErrorKind, Freshness, Grid, Layer, Policy, Query, Record, Schema, Store,
-    Structure, Summary, Window,
+    Aggregation, Axis, DType, Dimension, ErrorKind, Freshness, Grid, Layer, Policy, Query, Schema, Store, Structure, Window,
 };
 use ndarray::{Array2, Array3, s};
 

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use gridstone::kv::{Batch, Durability, Engine, KeyRange, Memory, Order, Space};
-use gridstone::{
-    Aggregation, Axis, DType, Dimension, ErrorKind, Grid, Layer, Policy, Query, Schema, Store, Structure, Thoroughness, Window,
-};
+use gridstone::verify::Thoroughness;
+use gridstone::{Aggregation, Axis, DType, Dimension, ErrorKind, Grid, Layer, Policy, Query, Schema, Store, Structure, Window};
 use ndarray::Array2;
 
 use crate::check::levels;

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use gridstone::array::Number;
+use gridstone::statistics::{Bins, Predicate};
 use gridstone::{
-    Aggregation, Axis, Bins, DType, Dimension, Grid, Layer, Level, Number, Policy, Predicate, Query, Schema, Stat, Statistics,
-    StatisticsQuery, Steps, Store, Structure, Window,
+    Aggregation, Axis, DType, Dimension, Grid, Layer, Level, Policy, Query, Schema, Stat, Statistics, StatisticsQuery, Steps,
+    Store, Structure, Window,
 };
 use ndarray::{Array1, Array2, ArrayView1, arr1};
 use proptest::prelude::*;

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::rc::Rc;
 
-use gridstone::{Aggregation, Array, Cell, DType, Depth, DimensionKind, Schema, Window};
+use gridstone::array::Cell;
+use gridstone::grid::DimensionKind;
+use gridstone::{Aggregation, Array, DType, Depth, Schema, Window};
 use ndarray::{ArrayD, IxDyn};
 
 /// The line positions of a cell, one an axis.

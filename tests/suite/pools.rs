@@ -4,11 +4,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
+use gridstone::aggregator::{Aggregator, Record, Summary};
 use gridstone::kv::Memory;
-use gridstone::{
-    Aggregator, Axis, DType, Dimension, ErrorKind, Freshness, Grid, Layer, Policy, Query, Record, Schema, Store, Structure,
-    Summary, Window,
-};
+use gridstone::{Axis, DType, Dimension, ErrorKind, Freshness, Grid, Layer, Policy, Query, Schema, Store, Structure, Window};
 use ndarray::Array2;
 
 use crate::check::levels;

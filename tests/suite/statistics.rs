@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use gridstone::statistics::{Bins, Estimate, Predicate, Ring};
 use gridstone::{
-    Aggregation, Axis, Bins, DType, Depth, Dimension, ErrorKind, Estimate, Extent, Grid, Policy, Polygon, Predicate, Ring,
-    Schema, Shape, Stat, Statistics, StatisticsQuery, Steps, Store, Structure, Window,
+    Aggregation, Axis, DType, Depth, Dimension, ErrorKind, Extent, Grid, Policy, Polygon, Schema, Shape, Stat, Statistics,
+    StatisticsQuery, Steps, Store, Structure, Window,
 };
 use ndarray::{Array1, Array2};
 use proptest::prelude::*;

@@ -1,8 +1,9 @@
 //! Steps of regular time of any length: each is what its base cells are together.
 
+use gridstone::calendar::{TimeStep, TimeUnit};
 use gridstone::{
     Aggregation, Axis, DType, Dimension, ErrorKind, Extent, Freshness, Grid, Layer, Policy, Query, Resampling, Schema,
-    SeriesQuery, Steps, Store, Structure, TimeStep, TimeUnit, Window,
+    SeriesQuery, Steps, Store, Structure, Window,
 };
 use ndarray::{Array3, ArrayD, Axis as Along, IxDyn};
 use proptest::prelude::*;

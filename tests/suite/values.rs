@@ -1,7 +1,8 @@
 //! What aggregates make of awkward values, one test for each thing that is known to go wrong elsewhere.
 
+use gridstone::array::Cell;
 use gridstone::{
-    Aggregation, Array, Axis, Cell, DType, Depth, Dimension, Freshness, Grid, Layer, Query, Resampling, Schema, Shape, Store,
+    Aggregation, Array, Axis, DType, Depth, Dimension, Freshness, Grid, Layer, Query, Resampling, Schema, Shape, Store,
     Structure, Window,
 };
 use ndarray::{Array1, Array2, ArrayD, IxDyn, arr1};

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use gridstone::array::Cells;
 use gridstone::codec::{BlobSpec, Codec, Plane, Settings, decode, encode};
 use gridstone::kv::{Batch, Durability, Engine, KeyRange, Memory, Order, Space};
-use gridstone::{Aggregation, Axis, Cells, DType, Damage, Dimension, Finding, Grid, Policy, Schema, Store, Structure, Window};
+use gridstone::verify::{Damage, Finding};
+use gridstone::{Aggregation, Axis, DType, Dimension, Grid, Policy, Schema, Store, Structure, Window};
 use ndarray::Array2;
 
 type Entries = Vec<(Vec<u8>, Vec<u8>)>;

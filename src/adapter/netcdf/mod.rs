@@ -85,5 +85,5 @@ pub use fuzz::fuzz_netcdf;
 pub use header::{Dimension, Header, Value, Variable};
 pub use import::{Import, write};
 #[cfg(all(feature = "cli", feature = "geotiff"))]
-pub(crate) use moments::{cell_of, dimension_of};
+pub use moments::{cell_of, dimension_of};
 pub use schema::{Like, schema_like};

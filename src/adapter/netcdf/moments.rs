@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::grid::{Dimension, Structure};
 
 /// The dimension `time` that some times make, as those of a NetCDF file would: regular where they lie on steps, else irregular.
-pub(crate) fn dimension_of(times: Vec<Timestamp>, like: &Like) -> Result<Dimension> {
+pub fn dimension_of(times: Vec<Timestamp>, like: &Like) -> Result<Dimension> {
     let times = times_of(times)?;
     let irregular = like.irregular.unwrap_or(like.time_step.is_none() && times.are_irregular());
     if irregular {
@@ -17,7 +17,7 @@ pub(crate) fn dimension_of(times: Vec<Timestamp>, like: &Like) -> Result<Dimensi
 }
 
 /// The cell of a time along the axis of times of a grid, or its tick along an irregular one.
-pub(crate) fn cell_of(structure: &Structure, axis: usize, at: Timestamp) -> Result<i64> {
+pub fn cell_of(structure: &Structure, axis: usize, at: Timestamp) -> Result<i64> {
     let (times, number) = (times_of(vec![at])?, axis);
     let axis = structure.axes().nth(number).ok_or_else(|| Error::invalid("the grid has no axis of times"))?;
     let cells =

@@ -9,7 +9,6 @@ use crate::kernel::Aggregation;
 
 /// What a grid made after a variable has that the file does not say.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct Like {
     /// Time steps, or events, of a chunk, a power of two.
     pub time_chunk: u32,

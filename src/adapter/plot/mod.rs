@@ -24,7 +24,6 @@ const LINES: [[u8; 3]; 6] = [[0, 114, 178], [213, 94, 0], [0, 158, 115], [204, 1
 
 /// What is drawn: one line a row of values, each value from one edge to the next.
 #[derive(Clone, Debug, Default)]
-#[non_exhaustive]
 pub struct Plot {
     /// Stands above.
     pub title: String,

@@ -109,7 +109,6 @@ impl FromStr for Ramp {
 
 /// How cells become colours.
 #[derive(Clone, Debug, Default)]
-#[non_exhaustive]
 pub struct Look {
     /// The colours of a single band.
     pub ramp: Ramp,

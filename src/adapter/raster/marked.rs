@@ -9,19 +9,19 @@ use crate::error::{Error, Result};
 
 /// Cells of which those without data hold a value that no other cell has, if the type has one to spare.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Marked {
+pub struct Marked {
     /// The cells. Those without data hold [`nodata`](Self::nodata).
-    pub(crate) array: Array,
+    pub array: Array,
     /// Which cells hold data, in the array's shape; `None` if every one does.
-    pub(crate) valid: Option<ArrayD<bool>>,
+    pub valid: Option<ArrayD<bool>>,
     /// One cell that marks absent data: NaN of floats, `preferred` of integers if no cell with data has it, else another value that none
     /// has. `None` if every value of the type stands for data, or nothing is absent and the preferred one is no mark.
-    pub(crate) nodata: Option<Cells>,
+    pub nodata: Option<Cells>,
 }
 
 impl Marked {
     /// Marks the cells of an array that hold no data.
-    pub(crate) fn new(array: Array, valid: Option<ArrayD<bool>>, preferred: Option<f64>) -> Self {
+    pub fn new(array: Array, valid: Option<ArrayD<bool>>, preferred: Option<f64>) -> Self {
         let (dtype, shape) = (array.dtype(), array.shape().to_vec());
         let one = |value: f64| Some(Cells::filled(dtype, 1, value)).filter(|cell| cell.first_f64() == Some(value));
         let preferred = preferred.and_then(one);
@@ -42,7 +42,7 @@ impl Marked {
     }
 
     /// The array, for a format without a mask. An [`Invalid`](crate::ErrorKind::Invalid) error if no value could mark absent data.
-    pub(crate) fn unmasked(&self) -> Result<&Array> {
+    pub fn unmasked(&self) -> Result<&Array> {
         match (&self.valid, &self.nodata) {
             (Some(_), None) => Err(Error::invalid(format!(
                 "every value of {} occurs, so that none can mark the cells without data; write one band at a time as a .tif, which has a mask, or a layer of floats (`--layer mean`)",

@@ -44,11 +44,9 @@ mod tests;
 
 pub use super::imported::{Checked, Imported};
 pub use import::Import;
-#[cfg(feature = "cli")]
-pub(crate) use marked::Marked;
+pub use marked::Marked;
 pub use output::Raster;
-#[cfg(feature = "cli")]
-pub(crate) use output::preferred;
+pub use output::preferred;
 
 pub use crate::adapter::axes::{RasterAxes, TOLERANCE};
 pub use schema::{Like, schema_like};

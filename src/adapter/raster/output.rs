@@ -100,7 +100,7 @@ impl Raster {
 }
 
 /// The value that marks absent data unless a cell with data has it.
-pub(crate) fn preferred(grid: &Grid, answer: &Answer) -> Option<f64> {
+pub fn preferred(grid: &Grid, answer: &Answer) -> Option<f64> {
     match answer.validity {
         Validity::Values { nodata } => nodata,
         _ => None,

@@ -8,7 +8,6 @@ use crate::kernel::Aggregation;
 
 /// What a grid made after a file has that the file does not say.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct Like {
     /// Rows and columns of a chunk, a power of two.
     pub chunk: u32,

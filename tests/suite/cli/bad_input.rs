@@ -3,8 +3,9 @@
 use std::fs;
 use std::process::Command;
 
+use gridstone::Store;
 use gridstone::adapter::geotiff::Affine;
-use gridstone::{Cells, Store};
+use gridstone::array::Cells;
 use ndarray::{Array2, Array3};
 
 use super::{Work, data, values};

@@ -4,8 +4,8 @@ use ndarray::{Array2, Array3, s};
 use serde_json::json;
 
 use super::{Work, values};
-use gridstone::Cells;
 use gridstone::adapter::geotiff::{Affine, Band};
+use gridstone::array::Cells;
 
 fn bands() -> Array3<u8> {
     Array3::from_shape_fn((3, 40, 50), |(band, y, x)| u8::try_from((band * 80 + y + x) % 256).expect("small"))

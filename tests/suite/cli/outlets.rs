@@ -1,14 +1,15 @@
 //! What has no data has none in every file and figure, whatever the format can say.
 
+use gridstone::Array;
 use gridstone::adapter::geotiff::GeoTiff;
-use gridstone::{Array, Cells};
+use gridstone::array::Cells;
 use ndarray::{Array2, s};
 use serde_json::json;
 
 use super::{Work, values};
 
 /// A grid of cells without a nodata value, of which the upper right quarter was never put.
-fn quarters<T: gridstone::Cell>(work: &Work, of: impl Fn(usize, usize) -> T) -> Array2<T> {
+fn quarters<T: gridstone::array::Cell>(work: &Work, of: impl Fn(usize, usize) -> T) -> Array2<T> {
     let cells = Array2::from_shape_fn((16, 16), |(y, x)| of(y, x));
     let lower = work.tif("lower.tif", cells.slice(s![8.., ..]), |profile| profile.affine = placed(8.0));
     let upper = work.tif("upper.tif", cells.slice(s![..8, ..8]), |profile| profile.affine = placed(0.0));

@@ -6,8 +6,8 @@ use ndarray::{Array2, Array3, s};
 use serde_json::json;
 
 use super::{Work, data, values};
-use gridstone::Cells;
 use gridstone::adapter::geotiff::{Affine, Band, GeoTiff, Profile};
+use gridstone::array::Cells;
 
 fn ramp(rows: usize, cols: usize) -> Array2<f32> {
     Array2::from_shape_fn((rows, cols), |(y, x)| (y * cols + x) as f32)

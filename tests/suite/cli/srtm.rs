@@ -1,7 +1,8 @@
 //! The whole way of real data: in, up the pyramid, out, changed, verified.
 
+use gridstone::Array;
 use gridstone::adapter::geotiff::GeoTiff;
-use gridstone::{Array, Cells};
+use gridstone::array::Cells;
 use serde_json::json;
 use xxhash_rust::xxh3::xxh3_64;
 

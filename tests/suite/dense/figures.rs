@@ -1,6 +1,8 @@
 //! Statistics of regions, by adding up base cells one by one.
 
-use gridstone::{Bins, Estimate, Extent, Grid, Level, Number, Predicate, Stat, Statistics, StatisticsQuery, Steps, Window};
+use gridstone::array::Number;
+use gridstone::statistics::{Bins, Estimate, Predicate};
+use gridstone::{Extent, Grid, Level, Stat, Statistics, StatisticsQuery, Steps, Window};
 
 use super::design::{Design, Values};
 use super::ground::Num;

@@ -1,6 +1,7 @@
 //! Which cells lie in a polygon, by the plainest means.
 
-use gridstone::{Level, Polygon, Ring, Window};
+use gridstone::statistics::Ring;
+use gridstone::{Level, Polygon, Window};
 
 use super::look::whole;
 use super::model::Model;

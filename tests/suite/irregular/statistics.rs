@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use gridstone::{Bins, ErrorKind, Estimate, Grid, Polygon, Predicate, Shape, Stat, Statistics, StatisticsQuery, Steps, Window};
+use gridstone::statistics::{Bins, Estimate, Predicate};
+use gridstone::{ErrorKind, Grid, Polygon, Shape, Stat, Statistics, StatisticsQuery, Steps, Window};
 
 use super::events::{Events, Place};
 use crate::check::Dice;

@@ -97,7 +97,7 @@ impl World {
         let window = self.window(start, shape);
         macro_rules! put {
             ($type:ty, $nodata:expr) => {{
-                let cells = values.mapv(|value| value.map_or($nodata, <$type as gridstone::Cell>::from_f64));
+                let cells = values.mapv(|value| value.map_or($nodata, <$type as gridstone::array::Cell>::from_f64));
                 if self.timed {
                     self.grid.put(&window, &cells).unwrap();
                 } else {

@@ -10,7 +10,8 @@ use std::io::Cursor;
 use std::path::PathBuf;
 
 use super::*;
-use crate::{Array, Cells, DType, Error};
+use crate::array::Cells;
+use crate::{Array, DType, Error};
 
 /// Where the files that GDAL wrote are kept.
 fn data() -> PathBuf {
@@ -139,7 +140,7 @@ fn nodata_is_exact_or_absent_with_a_reason() {
 
 #[test]
 fn nodata_texts_are_inverse() {
-    fn check<T: crate::Cell>(values: &[T]) {
+    fn check<T: crate::array::Cell>(values: &[T]) {
         for value in values {
             let cell = Cells::from(vec![*value]);
             let text = nodata::format(&cell).expect("there is a cell");

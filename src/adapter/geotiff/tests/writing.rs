@@ -3,8 +3,9 @@
 use ndarray::Array3;
 
 use super::*;
+use crate::ArrayView;
+use crate::array::Cell;
 use crate::array::with_dtype;
-use crate::{ArrayView, Cell};
 
 /// Cells that fill more than one tile each way, with the extremes of the type.
 fn cells(dtype: DType, bands: usize) -> Array {

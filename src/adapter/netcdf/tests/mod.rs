@@ -41,7 +41,7 @@ fn expected() -> Json {
 
 /// The cells as `expected.json` has them: floats as the bits of the double, NaN as null, integers as text.
 fn listed(array: &Array) -> Vec<Json> {
-    fn of<T: crate::Cell>(cells: &ndarray::ArrayD<T>) -> Vec<Json> {
+    fn of<T: crate::array::Cell>(cells: &ndarray::ArrayD<T>) -> Vec<Json> {
         let json = |cell: &T| match (T::DTYPE.is_float(), cell.is_nan()) {
             (false, _) => Json::from(format!("{cell:?}")),
             (true, true) => Json::Null,

@@ -6,8 +6,8 @@ use anyhow::Context;
 use serde::Deserialize;
 
 use super::args::ChunkSize;
-use crate::codec::{Codec, Filter};
-use crate::{Aggregation, Axis, Depth, Dimension, Schema, Structure};
+use gridstone::codec::{Codec, Filter};
+use gridstone::{Aggregation, Axis, Depth, Dimension, Schema, Structure};
 
 /// What `gridstone create --help` ends with.
 pub(super) const HELP: &str = "Example:

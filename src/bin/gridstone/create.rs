@@ -11,10 +11,10 @@ use super::naming::TimePattern;
 use super::structure;
 use super::terminal::Terminal;
 use super::{Outcome, info};
-use crate::adapter::geotiff::GeoTiff;
-use crate::adapter::netcdf;
-use crate::adapter::raster::{Like, schema_like};
-use crate::{Schema, SchemaBuilder, Store};
+use gridstone::adapter::geotiff::GeoTiff;
+use gridstone::adapter::netcdf;
+use gridstone::adapter::raster::{Like, schema_like};
+use gridstone::{Grid, Schema, SchemaBuilder, Store};
 
 /// Make a grid, and the store if there is none
 ///
@@ -98,7 +98,7 @@ impl Create {
             Some(codec) => SchemaBuilder::from(schema).codec(codec.into()).build()?,
             None => schema,
         };
-        crate::grid::check_name("grid", &self.grid)?;
+        Grid::check_name(&self.grid)?;
         let store = Store::options().create(true).open(&self.store)?;
         let grid = store.create(&self.grid, schema)?;
         terminal.print(format!("created grid `{}`: {}", grid.name(), info::cells(&grid)))?;
@@ -154,7 +154,7 @@ impl Create {
         let mut choice = netcdf::Choice::default();
         (choice.variable, choice.time, choice.index_axes) = (self.variable.clone(), self.time.clone(), self.index_axes);
         let open = |file: &PathBuf| netcdf::Field::open(file, &choice);
-        let fields = files.iter().map(open).collect::<crate::Result<Vec<_>>>()?;
+        let fields = files.iter().map(open).collect::<gridstone::Result<Vec<_>>>()?;
         let mut like = netcdf::Like::default();
         like.time_chunk = self.chunk.and_then(|chunk| chunk.time).unwrap_or(like.time_chunk);
         like.chunk = self.chunk.map(|chunk| chunk.space);

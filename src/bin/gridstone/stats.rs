@@ -12,8 +12,10 @@ use super::select::{banded, windowed};
 use super::terminal::{Terminal, count};
 use super::time::Along;
 use super::{Outcome, geojson, json, open};
-use crate::adapter::raster::RasterAxes;
-use crate::{Aggregation, Bins, Estimate, Extent, Grid, Number, Polygon, Predicate, Stat, Statistics, StatisticsQuery};
+use gridstone::adapter::raster::RasterAxes;
+use gridstone::array::Number;
+use gridstone::statistics::{Bins, Estimate, Predicate};
+use gridstone::{Aggregation, Extent, Grid, Polygon, Stat, Statistics, StatisticsQuery};
 
 /// Sum up the cells of an extent, a polygon or all, as they are at the base
 ///
@@ -361,7 +363,7 @@ fn figures_json(answer: &Statistics) -> Map<String, Value> {
             // Every class, known or not, can have as many cells more.
             bounds.insert("classes".to_owned(), json!([0.0, class.count.high - class.count.low]));
         }
-        let class = |class: &crate::ClassArea| {
+        let class = |class: &gridstone::statistics::ClassArea| {
             json!({ "value": json::number(class.exact), "count": class.count.value, "area": class.area.value })
         };
         classes.iter().map(class).collect::<Vec<_>>()

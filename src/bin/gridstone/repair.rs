@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use super::consent::Consent;
 use super::terminal::{Terminal, count};
 use super::{Outcome, open, verify};
-use crate::{Repaired, Store};
+use gridstone::Store;
+use gridstone::verify::Repaired;
 
 /// Take base chunks that cannot be read out of a store, and make damaged aggregates anew
 ///

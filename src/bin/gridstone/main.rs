@@ -1,4 +1,4 @@
-//! The `gridstone` command. Everything it does is done through the public API of this crate.
+//! The `gridstone` command. Everything it does is done through the public API of the library.
 //!
 //! Exit code 0: done. 1: damage or a data error, told on stderr in one sentence with its causes. 2: wrong usage.
 
@@ -51,7 +51,7 @@ use std::sync::OnceLock;
 
 use clap::{Parser, Subcommand};
 
-use crate::{Policy, Store};
+use gridstone::{Policy, Store};
 use terminal::Terminal;
 
 /// Keeps gridded data with a pyramid that is never wrong, and reads any extent at any resolution.
@@ -139,7 +139,7 @@ static OPENING: OnceLock<Opening> = OnceLock::new();
 type Outcome = anyhow::Result<ExitCode>;
 
 /// Runs the command with the arguments and streams of the process.
-pub fn main() -> ExitCode {
+fn main() -> ExitCode {
     let command = Command::parse();
     let terminal = Terminal::new(command.quiet);
     if let Some(threads) = command.threads
@@ -188,7 +188,7 @@ pub fn main() -> ExitCode {
 }
 
 /// Opens a store that must be there. Aggregation is left to the verbs.
-fn open(path: &Path) -> crate::Result<Store> {
+fn open(path: &Path) -> gridstone::Result<Store> {
     let Opening { read_only, accept_data_loss } = OPENING.get().copied().unwrap_or_default();
     let options = Store::options().create(false).policy(Policy::Manual);
     options.read_only(read_only).accept_data_loss(accept_data_loss).open(path)

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use anyhow::Context;
 
 use super::args::parsed;
-use crate::Timestamp;
+use gridstone::calendar::Timestamp;
 
 /// A pattern of strftime that the names of files are held against, such as `rain-%Y.%m.%d.tif`; `*` and `?` stand for any text and
 /// any character.

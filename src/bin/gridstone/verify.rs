@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::terminal::{Terminal, bytes, count};
 use super::{Outcome, open};
-use crate::{Finding, Location, Store, Thoroughness};
+use gridstone::verify::{Finding, Thoroughness};
+use gridstone::{Location, Store};
 
 /// Read every value of a store, and compare every aggregate with its recomputation
 ///

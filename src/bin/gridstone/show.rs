@@ -2,7 +2,7 @@
 
 use ndarray::{ArrayD, Slice};
 
-use crate::{Answer, Array, Axis, Grid, Query, Structure, Validity, Window};
+use gridstone::{Answer, Array, Axis, Grid, Query, Structure, Validity, Window};
 
 /// What stands for cells that no chunk serves. It is no level.
 const NOTHING: i16 = -128;

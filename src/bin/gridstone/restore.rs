@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::terminal::Terminal;
 use super::{Outcome, open};
-use crate::Store;
+use gridstone::Store;
 
 /// Make a new store of a copy
 ///

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::json;
-use crate::{Axis, ChunkIndex, Grid, Levels};
+use gridstone::grid::ChunkIndex;
+use gridstone::{Axis, Grid, Levels};
 
 /// The base chunks of one level.
 #[derive(Clone, Debug, Default)]
@@ -20,7 +21,7 @@ pub(super) struct Row {
 }
 
 /// The rows of a grid, the finest level first.
-pub(super) fn rows(grid: &Grid) -> crate::Result<Vec<(Levels, Row)>> {
+pub(super) fn rows(grid: &Grid) -> gridstone::Result<Vec<(Levels, Row)>> {
     let structure = grid.structure();
     let Some(bounds) = grid.bounds()? else { return Ok(Vec::new()) };
     let mut rows: BTreeMap<Levels, Row> = BTreeMap::new();

@@ -12,7 +12,7 @@ use super::aggregate::{self, Drained};
 use super::args::ChunkSize;
 use super::terminal::{Terminal, count};
 use super::{Outcome, open};
-use crate::{ErrorKind, Grid, Schema, Store};
+use gridstone::{ErrorKind, Grid, Schema, Store};
 
 /// Make a grid equal to another one, in chunks of another shape
 ///
@@ -108,7 +108,7 @@ impl Copy {
 }
 
 /// A schema in chunks of some size. Labels stay in the chunks they are in.
-fn rechunked(schema: &Schema, size: ChunkSize) -> crate::Result<Schema> {
+fn rechunked(schema: &Schema, size: ChunkSize) -> gridstone::Result<Schema> {
     let dimensions = schema.structure().dimensions().iter();
     let lens = dimensions.flat_map(|dimension| {
         let time = dimension.is_irregular() || dimension.axes().iter().any(|axis| axis.time().is_some());

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::terminal::Terminal;
 use super::{Outcome, args, json, open};
-use crate::{Axis, Change, Structure, Token, Window};
+use gridstone::{Axis, Change, Structure, Token, Window};
 
 /// Show what changed in a grid since a token, oldest first, and the token to go on with
 #[derive(Args, Debug)]

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::terminal::{Terminal, count};
 use super::{Outcome, open};
-use crate::Cleaned;
+use gridstone::Cleaned;
 
 /// Bring extent, base levels and top down to the data that is there, of one grid or of all
 ///

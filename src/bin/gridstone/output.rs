@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use ndarray::Axis;
 
 use super::figures::Figures;
-use crate::adapter::quicklook::{self, Look, Ramp};
-use crate::adapter::raster::Raster;
-use crate::array::with_view;
+use gridstone::adapter::quicklook::{self, Look, Ramp};
+use gridstone::adapter::raster::Raster;
+use gridstone::array::with_view;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {

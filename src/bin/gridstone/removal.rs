@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::consent::Consent;
 use super::terminal::{Terminal, bytes, count};
 use super::{Outcome, json};
-use crate::{Commit, Grid, Window};
+use gridstone::{Commit, Grid, Window};
 
 /// The removal of a part of a grid's data.
 pub(super) struct Removal<'a> {
@@ -59,7 +59,7 @@ impl<'a> Removal<'a> {
     }
 
     /// Asks, removes, brings the aggregates up to date, gives the space back if that is wanted, and says what came of it.
-    pub(super) fn run(self, terminal: &Terminal, reclaim: bool, remove: impl FnOnce() -> crate::Result<Commit>) -> Outcome {
+    pub(super) fn run(self, terminal: &Terminal, reclaim: bool, remove: impl FnOnce() -> gridstone::Result<Commit>) -> Outcome {
         let (grid, (verb, past)) = (self.grid, self.verb);
         let what = format!("{} of grid `{}`", self.what.0, grid.name());
         self.consent.obtain(terminal, (verb, past), &what)?;
@@ -90,7 +90,7 @@ impl<'a> Removal<'a> {
 }
 
 /// How many chunks there are, and their bytes.
-fn stored(grid: &Grid) -> crate::Result<(u64, u64)> {
+fn stored(grid: &Grid) -> gridstone::Result<(u64, u64)> {
     let chunks = grid.stored_chunks()?;
     Ok((chunks.len() as u64, chunks.iter().map(|chunk| chunk.bytes).sum()))
 }

@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::time::{Instant, Length, written};
-use crate::{Aggregation, Cell, Level, Number};
+use gridstone::array::{Cell, Number};
+use gridstone::{Aggregation, Level};
 
 /// `W,S,E,N` in world units; over the antimeridian where west is above east, if that is at most half of the globe.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -125,8 +126,8 @@ pub(super) fn level(text: &str) -> Result<Level, String> {
 }
 
 /// One of several: the names come from the value's own error.
-pub(super) fn parsed<T: FromStr<Err = crate::Error>>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|error: crate::Error| error.to_string())
+pub(super) fn parsed<T: FromStr<Err = gridstone::Error>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: gridstone::Error| error.to_string())
 }
 
 pub(super) fn chunk(text: &str) -> Result<u32, String> {

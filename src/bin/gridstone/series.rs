@@ -17,10 +17,10 @@ use super::select::{band_number, banded};
 use super::terminal::{Terminal, count};
 use super::time::Along;
 use super::{Outcome, geojson, json, open, time};
-use crate::adapter::plot::{self, Plot};
-use crate::adapter::raster::{Marked, RasterAxes};
-use crate::array::with_view;
-use crate::{Array, Freshness, Grid, Layer, Polygon, Series as Answer, SeriesQuery, Stat, StatisticsQuery, Steps, Validity};
+use gridstone::adapter::plot::{self, Plot};
+use gridstone::adapter::raster::{Marked, RasterAxes};
+use gridstone::array::with_view;
+use gridstone::{Array, Freshness, Grid, Layer, Polygon, Series as Answer, SeriesQuery, Stat, StatisticsQuery, Steps, Validity};
 
 /// Read the values of cells, or the mean of a polygon, over time, and write them as a table or a plot
 ///
@@ -143,8 +143,9 @@ impl Series {
         match &self.out {
             None if !self.json => terminal.write(self.table(&grid, &series, &rows).as_bytes())?,
             None => {}
-            Some((path, Format::Csv)) => crate::adapter::replace(path, |out| {
-                let failed = |cause| crate::Error::unavailable(format!("`{}` cannot be written", path.display())).because(cause);
+            Some((path, Format::Csv)) => gridstone::adapter::replace(path, |out| {
+                let failed =
+                    |cause| gridstone::Error::unavailable(format!("`{}` cannot be written", path.display())).because(cause);
                 out.write_all(self.table(&grid, &series, &rows).as_bytes()).map_err(failed)
             })?,
             Some((path, Format::Npy)) => {
@@ -153,7 +154,7 @@ impl Series {
                     _ => grid.schema().nodata(),
                 };
                 let cells = Marked::new(series.array.clone(), series.valid(), preferred);
-                crate::adapter::npy::write(path, &squeezed(cells.unmasked()?.clone()))?;
+                gridstone::adapter::npy::write(path, &squeezed(cells.unmasked()?.clone()))?;
                 if let Some((cell, _)) = cells.nodata.filter(|cell| !cell.dtype().is_float()).zip(cells.valid) {
                     terminal.warn(format!("steps without data hold {} in {}", json::cell_text(&cell), path.display()));
                 }
@@ -202,7 +203,7 @@ impl Series {
         };
         let polygons: Vec<Polygon> = all.iter().map(|(_, polygon, _)| polygon.clone()).collect();
         let zones = grid.statistics_series_of_each(&query, &polygons, &self.steps(grid, &along)?)?;
-        let value = |step: &crate::Statistics| step.get(stat).map_or(f64::NAN, |estimate| estimate.value);
+        let value = |step: &gridstone::Statistics| step.get(stat).map_or(f64::NAN, |estimate| estimate.value);
         let values: Vec<f64> = zones.each.iter().flat_map(|series| series.steps.iter().map(value)).collect();
         for ((_, polygon, what), series) in all.iter().zip(&zones.each) {
             if series.steps.iter().map(value).all(|value| value.is_nan() || value == 0.0) {
@@ -315,7 +316,7 @@ impl Series {
             title: format!("{} ({}) {place}", grid.name(), series.layer),
             lines: values.chunks(steps(series)).map(<[f64]>::to_vec).collect(),
             spans: spans(series),
-            time: grid.structure().axes().nth(series.axis).and_then(crate::Axis::time),
+            time: grid.structure().axes().nth(series.axis).and_then(gridstone::Axis::time),
         }
     }
 
@@ -354,7 +355,7 @@ fn steps(series: &Answer) -> usize {
 /// The time of each step, and the end of the last; of events and bins their own, exactly.
 fn times(grid: &Grid, series: &Answer) -> Vec<String> {
     let axis = grid.structure().axes().nth(series.axis);
-    let shown = |axis: &crate::Axis| match &series.coordinates {
+    let shown = |axis: &gridstone::Axis| match &series.coordinates {
         Some(of) => of.ticks.iter().map(|tick| axis.shown(*tick)).collect(),
         None => series.edges.iter().map(|edge| time::shown(axis, *edge)).collect(),
     };

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::array::with_cells;
-use crate::{Axis, Cells, Coordinates, Extent, Level, Levels, Number, Schema, Structure, Window};
+use gridstone::array::with_cells;
+use gridstone::array::{Cells, Number};
+use gridstone::{Axis, Coordinates, Extent, Level, Levels, Schema, Structure, Window};
 
 /// One cell: a double, but an integer that no double has exactly.
 pub(super) fn cell(cell: &Cells) -> Value {

@@ -5,7 +5,8 @@ use std::str::FromStr;
 use anyhow::ensure;
 
 use super::time::{Along, Length};
-use crate::{Grid, TimeStep, Window};
+use gridstone::calendar::TimeStep;
+use gridstone::{Grid, Window};
 
 /// A step of time, or a number of ticks or world units of an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +22,7 @@ impl FromStr for Every {
         match text.trim().parse::<u64>() {
             Ok(0) => Err("a step is longer than 0".to_owned()),
             Ok(units) => Ok(Self::Units(units)),
-            Err(_) => text.parse().map(Self::Step).map_err(|error: crate::Error| error.to_string()),
+            Err(_) => text.parse().map(Self::Step).map_err(|error: gridstone::Error| error.to_string()),
         }
     }
 }

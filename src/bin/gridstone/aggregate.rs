@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::terminal::{Terminal, bytes, count};
 use super::{Outcome, open};
-use crate::{Error, ErrorKind, Grid, Policy, Store, StoreStats};
+use gridstone::{Error, ErrorKind, Grid, Policy, Store, StoreStats};
 
 /// Bring the pyramid of a grid, or of all grids, up to date
 ///

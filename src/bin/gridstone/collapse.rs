@@ -5,7 +5,7 @@ use std::str::FromStr;
 use ndarray::{ArrayD, Axis};
 
 use super::time::Along;
-use crate::{Answer, Array, Grid, Validity};
+use gridstone::{Answer, Array, Grid, Validity};
 
 /// How the steps of a cell become one value; steps without data do not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

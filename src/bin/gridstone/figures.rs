@@ -2,8 +2,9 @@
 
 use ndarray::ArrayD;
 
-use crate::array::with_view;
-use crate::{Answer, Cell, Cells};
+use gridstone::Answer;
+use gridstone::array::with_view;
+use gridstone::array::{Cell, Cells};
 
 /// The least and the greatest of the cells with data, their mean, and how many they are.
 #[derive(Clone, Debug, Default)]

@@ -7,9 +7,10 @@ use serde_json::Value;
 
 use super::place::Plane;
 use super::terminal::Terminal;
-use crate::adapter::raster::RasterAxes;
-use crate::crs;
-use crate::{Axis, Extent, Grid, Polygon, Ring};
+use gridstone::adapter::raster::RasterAxes;
+use gridstone::crs;
+use gridstone::statistics::Ring;
+use gridstone::{Axis, Extent, Grid, Polygon};
 
 /// The largest file that is read, in bytes.
 const BYTES_MAX: u64 = 1 << 30;

@@ -9,7 +9,7 @@ use super::removal::Removal;
 use super::select::Part;
 use super::terminal::Terminal;
 use super::{Outcome, geojson, open};
-use crate::adapter::raster::RasterAxes;
+use gridstone::adapter::raster::RasterAxes;
 
 /// Remove the data of an extent or a polygon, so that coarser data may be put there
 ///

@@ -8,8 +8,8 @@ use super::args::{self, Bounds, CellSize, Cells, Period, Size};
 use super::every::{Cut, Every};
 use super::terminal::Terminal;
 use super::time::{Along, Instant, Length};
-use crate::adapter::raster::RasterAxes;
-use crate::{
+use gridstone::adapter::raster::RasterAxes;
+use gridstone::{
     Axis, CellIndex, Extent, Freshness, Grid, Layer, Level, Levels, Moment, Query, Resampling, Shape, Structure, Window,
 };
 

@@ -7,8 +7,9 @@ use anyhow::{Context, ensure};
 
 use super::args::{Period, parsed};
 use super::terminal::count;
-use crate::adapter::raster::RasterAxes;
-use crate::{Axis, Calendar, Coordinates, Extent, Grid, Structure, Tick, TimeUnit, Timestamp, Window};
+use gridstone::adapter::raster::RasterAxes;
+use gridstone::calendar::{Calendar, Tick, TimeUnit, Timestamp};
+use gridstone::{Axis, Coordinates, Extent, Grid, Structure, Window};
 
 /// A place along an axis: a time of ISO 8601, or a number of its ticks or world units. Which calendar a time is of, the axis says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,9 +13,10 @@ use super::select::Selection;
 use super::show::{self, Show};
 use super::terminal::{Terminal, count};
 use super::{Outcome, json, open, time};
-use crate::adapter::quicklook::Ramp;
-use crate::adapter::raster::{self, Marked, Raster};
-use crate::{Answer, Cells, Grid};
+use gridstone::adapter::quicklook::Ramp;
+use gridstone::adapter::raster::{self, Marked, Raster};
+use gridstone::array::Cells;
+use gridstone::{Answer, Grid};
 
 /// Read an extent at a level, resolution or shape, and write it to a file
 ///
@@ -101,7 +102,7 @@ impl Read {
                     // An array may have any axes.
                     let whole = || Marked::new(answer.array.clone(), answer.valid(), raster::preferred(&grid, &answer));
                     let cells = raster.map_or_else(|_| whole(), Marked::from);
-                    crate::adapter::npy::write(&out.path, cells.unmasked()?)?;
+                    gridstone::adapter::npy::write(&out.path, cells.unmasked()?)?;
                     marked = cells.nodata.filter(|cell| !cell.dtype().is_float());
                     if let Some((cell, _)) = marked.as_ref().zip(cells.valid) {
                         terminal.warn(format!("cells without data hold {} in {}", json::cell_text(cell), out.path.display()));

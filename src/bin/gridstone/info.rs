@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use super::terminal::{Terminal, bytes};
 use super::time::Along;
 use super::{Outcome, bases, json, open, time};
-use crate::crs;
-use crate::{Aggregation, Depth, DimensionKind, Grid, Layer, Levels, Query, Schema};
+use gridstone::crs;
+use gridstone::grid::DimensionKind;
+use gridstone::{Aggregation, Depth, Grid, Layer, Levels, Query, Schema};
 
 /// Show what a grid is and holds: structure, levels, chunks, bytes, marks
 #[derive(Args, Debug)]
@@ -111,7 +112,7 @@ impl Tally {
 type Row = (Layer, Levels, Tally);
 
 /// Chunks by layer (the base first, then as declared) and levels, and all of them.
-fn tallies(grid: &Grid) -> crate::Result<(Vec<Row>, Tally)> {
+fn tallies(grid: &Grid) -> gridstone::Result<(Vec<Row>, Tally)> {
     let schema = grid.schema();
     let mut rows: BTreeMap<(usize, Levels), Tally> = BTreeMap::new();
     let rank = |of: &Option<Aggregation>| {
@@ -142,7 +143,7 @@ fn tallies(grid: &Grid) -> crate::Result<(Vec<Row>, Tally)> {
 fn as_json(grid: &Grid) -> anyhow::Result<Value> {
     let (schema, structure) = (grid.schema(), grid.structure());
     let (layers, total) = tallies(grid)?;
-    let dimension = |dimension: &crate::Dimension| {
+    let dimension = |dimension: &gridstone::Dimension| {
         let (kind, spacing) = match dimension.kind() {
             DimensionKind::Irregular { spacing, .. } => ("irregular", Some(*spacing)),
             DimensionKind::Fixed { .. } => ("fixed", None),
@@ -153,7 +154,7 @@ fn as_json(grid: &Grid) -> anyhow::Result<Value> {
             Some(Depth::Top) => None,
             None => Some(0),
         };
-        let axis = |axis: &crate::Axis| json!({ "name": axis.name(), "origin": axis.origin(), "step": axis.step(), "chunk": axis.chunk(), "unit": axis.unit_name() });
+        let axis = |axis: &gridstone::Axis| json!({ "name": axis.name(), "origin": axis.origin(), "step": axis.step(), "chunk": axis.chunk(), "unit": axis.unit_name() });
         json!({
             "name": dimension.name(), "kind": kind, "refinable": dimension.is_refinable(), "depth": depth, "spacing": spacing,
             "labels": dimension.labels(), "axes": dimension.axes().iter().map(axis).collect::<Vec<_>>(),
@@ -201,7 +202,7 @@ fn as_text(grid: &Grid) -> anyhow::Result<String> {
             let unit = axis.unit_name().unwrap_or("ticks");
             lines.push(format!("             {}: {unit}, most of them {spacing} apart", axis.name()));
         } else if !dimension.is_fixed() {
-            let axis = |axis: &crate::Axis| {
+            let axis = |axis: &gridstone::Axis| {
                 let unit = match axis.time() {
                     Some(unit) => format!(" {}", unit.tick()),
                     None => axis.unit_name().map_or(String::new(), |unit| format!(" {unit}")),
@@ -248,7 +249,7 @@ fn as_text(grid: &Grid) -> anyhow::Result<String> {
 }
 
 /// How many events there are, if there is an irregular dimension.
-pub(super) fn events(grid: &Grid) -> crate::Result<Option<u64>> {
+pub(super) fn events(grid: &Grid) -> gridstone::Result<Option<u64>> {
     if grid.structure().irregular().is_none() {
         return Ok(None);
     }
@@ -260,8 +261,8 @@ fn ratio(tally: Tally) -> String {
     tally.ratio().map_or(String::new(), |ratio| format!(", {ratio:.2} times smaller than the raw cells"))
 }
 
-fn described(dimension: &crate::Dimension) -> String {
-    let axes: Vec<_> = dimension.axes().iter().map(crate::Axis::name).collect();
+fn described(dimension: &gridstone::Dimension) -> String {
+    let axes: Vec<_> = dimension.axes().iter().map(gridstone::Axis::name).collect();
     let depth = match dimension.aggregated() {
         Some(Depth::Top) => "to the top".to_owned(),
         Some(Depth::Levels(levels)) => format!("{levels} levels up"),

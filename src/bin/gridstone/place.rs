@@ -2,9 +2,9 @@
 
 use super::args::Bounds;
 use super::terminal::Terminal;
-use crate::adapter::raster::RasterAxes;
-use crate::grid::longitude::{rising, turned, turns};
-use crate::{Axis, Grid, Polygon};
+use gridstone::adapter::raster::RasterAxes;
+use gridstone::grid::longitude::{rising, turned, turns};
+use gridstone::{Axis, Grid, Polygon};
 
 /// Where a grid's data lies in the plane of its rows and columns, if there is any.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +18,7 @@ pub(super) struct Plane {
 impl Plane {
     pub(super) fn of(grid: &Grid, axes: RasterAxes) -> anyhow::Result<Option<Self>> {
         let round = grid.structure().longitude() == Some(axes.x);
-        let plane = |extent: crate::Extent| Self { x: extent.bounds()[axes.x], y: extent.bounds()[axes.y], round };
+        let plane = |extent: gridstone::Extent| Self { x: extent.bounds()[axes.x], y: extent.bounds()[axes.y], round };
         Ok(grid.extent()?.map(plane))
     }
 

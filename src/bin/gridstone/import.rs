@@ -14,10 +14,10 @@ use super::naming::TimePattern;
 use super::terminal::{Terminal, count};
 use super::time::{Along, Instant as Moment};
 use super::{Outcome, args, json, open};
-use crate::adapter::geotiff::GeoTiff;
-use crate::adapter::raster::Checked;
-use crate::adapter::{netcdf, raster};
-use crate::{Grid, Level, Overlap, Structure, Window};
+use gridstone::adapter::geotiff::GeoTiff;
+use gridstone::adapter::raster::Checked;
+use gridstone::adapter::{netcdf, raster};
+use gridstone::{Grid, Level, Overlap, Structure, Window};
 
 /// Put GeoTIFF or NetCDF files into a grid, and bring its pyramid up to date
 ///
@@ -106,7 +106,7 @@ impl Placed {
     }
 
     /// What a look at all cells finds.
-    fn check(&mut self, progress: &mut dyn FnMut(u64)) -> crate::Result<Checked> {
+    fn check(&mut self, progress: &mut dyn FnMut(u64)) -> gridstone::Result<Checked> {
         match self {
             Placed::Raster(import) => import.check(progress),
             Placed::NetCdf(import) => import.check(progress),
@@ -115,7 +115,7 @@ impl Placed {
 }
 
 impl Source {
-    fn named<T>(&self, result: crate::Result<T>) -> anyhow::Result<T> {
+    fn named<T>(&self, result: gridstone::Result<T>) -> anyhow::Result<T> {
         result.with_context(|| format!("`{}` cannot be imported", self.path.display()))
     }
 }

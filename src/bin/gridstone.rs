@@ -1,5 +1,0 @@
-//! The `gridstone` command.
-
-fn main() -> std::process::ExitCode {
-    gridstone::cli::main()
-}
