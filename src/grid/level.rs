@@ -114,6 +114,18 @@ impl Levels {
     }
 }
 
+impl<const N: usize> TryFrom<[i8; N]> for Levels {
+    type Error = Error;
+
+    /// The levels of a structure of `N` dimensions, in their order.
+    fn try_from(levels: [i8; N]) -> Result<Self> {
+        if N > super::MAX_AXES {
+            return Err(Error::invalid(format!("{N} levels are given; no grid has more than {} dimensions", super::MAX_AXES)));
+        }
+        levels.into_iter().map(Level::new).collect()
+    }
+}
+
 impl FromIterator<Level> for Levels {
     fn from_iter<I: IntoIterator<Item = Level>>(iter: I) -> Self {
         Self(iter.into_iter().collect())

@@ -106,12 +106,12 @@ impl Batch {
     }
 
     /// The deleted ranges and the writes, for an engine that keeps them.
-    pub(super) fn into_parts(self) -> (Vec<(Space, KeyRange)>, Vec<Write>) {
+    pub fn into_parts(self) -> (Vec<(Space, KeyRange)>, Vec<Write>) {
         (self.deleted, self.writes)
     }
 
-    /// What every engine refuses.
-    pub(super) fn validate(&self) -> Result<()> {
+    /// Refuses what no engine takes: a batch that is too large, or the deletion of a range without an end.
+    pub fn validate(&self) -> Result<()> {
         let size = self.size();
         if size > Self::SIZE_MAX {
             return Err(Error::invalid(format!("a batch of {size} bytes exceeds the limit of {} bytes", Self::SIZE_MAX)));

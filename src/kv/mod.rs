@@ -56,6 +56,7 @@ pub use batch::{Batch, Write};
 pub(crate) use checkpoint::restore;
 pub use faulty::{Failure, Faulty};
 pub use memory::Memory;
+pub use occ::History;
 pub(crate) use overlay::Overlay;
 pub use read_only::ReadOnly;
 #[cfg(feature = "rocksdb")]

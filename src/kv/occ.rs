@@ -16,11 +16,15 @@ const KEPT_WRITES_MAX: usize = 1 << 18;
 /// Deleted ranges that are remembered at most: every check compares with all of them.
 const KEPT_RANGES_MAX: usize = 1 << 10;
 
-/// The recent writes of a store, and the snapshots that batches may still be based on.
+/// The recent writes of a store, and the snapshots that batches may still be based on: what an engine needs to find the conflicts that
+/// [`Engine::commit`](super::Engine::commit) must refuse.
+///
+/// An engine [checks](Self::check) a batch and [records](Self::record) it under one lock, in the order of its commits, and tells of each
+/// snapshot that it hands out and that is dropped.
 ///
 /// Every write after `horizon` is remembered; a batch that is based before it is refused if it expects anything.
 #[derive(Debug)]
-pub(super) struct History {
+pub struct History {
     /// The last commit that wrote a key.
     last_writes: [BTreeMap<Arc<[u8]>, Sequence>; Space::ALL.len()],
     /// The same writes in the order they came, so that the oldest can be forgotten.
@@ -36,7 +40,7 @@ pub(super) struct History {
 
 impl History {
     /// The history of a store that has just been opened: no earlier batch can be judged.
-    pub(super) fn starting_at(horizon: Sequence) -> Self {
+    pub fn starting_at(horizon: Sequence) -> Self {
         Self::with_limits(horizon, KEPT_WRITES, KEPT_WRITES_MAX)
     }
 
@@ -46,12 +50,12 @@ impl History {
     }
 
     /// Notes a live snapshot.
-    pub(super) fn register(&mut self, snapshot: Sequence) {
+    pub fn register(&mut self, snapshot: Sequence) {
         *self.live.entry(snapshot).or_insert(0) += 1;
     }
 
     /// Notes that a registered snapshot is gone.
-    pub(super) fn release(&mut self, snapshot: Sequence) {
+    pub fn release(&mut self, snapshot: Sequence) {
         if let Some(count) = self.live.get_mut(&snapshot) {
             *count -= 1;
             if *count == 0 {
@@ -62,12 +66,12 @@ impl History {
     }
 
     /// The oldest live snapshot.
-    pub(super) fn oldest(&self) -> Option<Sequence> {
+    pub fn oldest(&self) -> Option<Sequence> {
         self.live.keys().next().copied()
     }
 
     /// Whether all that a batch expects unchanged is so.
-    pub(super) fn check(&self, batch: &Batch) -> Result<()> {
+    pub fn check(&self, batch: &Batch) -> Result<()> {
         let base = batch.base();
         if batch.keys().is_empty() && batch.ranges().is_empty() {
             return Ok(());
@@ -107,7 +111,7 @@ impl History {
     }
 
     /// Remembers what a commit deletes and writes. Sequences must not decrease.
-    pub(super) fn record(&mut self, sequence: Sequence, deleted: &[(Space, KeyRange)], writes: &[Write]) {
+    pub fn record(&mut self, sequence: Sequence, deleted: &[(Space, KeyRange)], writes: &[Write]) {
         assert!(self.order.back().is_none_or(|(last, ..)| *last <= sequence), "commits are recorded in their order");
         self.deleted.extend(deleted.iter().map(|(space, range)| (sequence, *space, range.clone())));
         for write in writes {

@@ -14,9 +14,13 @@ pub(super) struct Layout {
 
 /// The cells at given levels that the region touches.
 pub(super) fn at_levels(structure: &Structure, query: &Query, bounds: &Window, base: Levels) -> Result<Layout> {
-    let levels = |given: Levels| match query.detail {
-        Detail::Levels(levels) => structure.check_levels(levels).map(|()| levels),
-        _ => Ok(given),
+    let levels = |given: Levels| {
+        let mut levels = if let Detail::Levels(levels) = query.detail { levels } else { given };
+        structure.check_levels(levels)?;
+        for (name, level) in &query.named {
+            levels = levels.with(structure.dimension(name)?, Level::new(*level)?);
+        }
+        structure.check_levels(levels).map(|()| levels)
     };
     let window = match &query.region {
         Region::All => structure.cover(bounds, levels(base)?),

@@ -108,6 +108,9 @@ impl Plan {
         };
         let base = pyramid.base.cells();
         let reach = if grid.layers().is_empty() { base } else { pyramid.reach(query.freshness_wanted() == Freshness::Fresh) };
+        if !query.named.is_empty() && matches!(query.detail, Detail::Resolution(_) | Detail::Shape(_)) {
+            return Err(Error::invalid("a level and a resolution or shape are asked for; leave one of them out"));
+        }
         let among = if query.steps.is_some() { None } else { Some(base) };
         let sizes = match &query.detail {
             Detail::Given | Detail::Levels(_) => None,

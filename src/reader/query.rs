@@ -115,11 +115,35 @@ pub(super) enum Detail {
     Shape(Vec<usize>),
 }
 
-/// A region, how finely it is wanted, and which values. By default: all there is, at the finest base levels, as stored.
+/// What a read asks for: a region, how finely it is wanted, and which values.
+///
+/// By default all that was put is read, at the finest base levels, as it is stored. Nothing is checked before the query is used:
+/// [`Grid::read`](crate::Grid::read) gives the errors.
+///
+/// ```
+/// use gridstone::{Aggregation, Axis, DType, Dimension, Layer, Query, Resampling, Schema, Store, Structure, Window};
+///
+/// # fn main() -> gridstone::Result<()> {
+/// let space = Dimension::regular("space", [Axis::new("y", 100.0, -1.0, 4), Axis::new("x", 0.0, 1.0, 4)]);
+/// let schema = Schema::builder(Structure::builder().dimension(space).build()?, DType::F32).aggregator(Aggregation::Max);
+/// let grid = Store::in_memory()?.create("height", schema.build()?)?;
+/// grid.put(&Window::new([0, 0], [8, 8]), &ndarray::Array2::from_shape_fn((8, 8), |(y, x)| (y + x) as f32))?;
+///
+/// // Cells of twice the size, each the greatest of the four below it.
+/// let coarse = grid.read(&Query::all().level("space", 1).layer(Layer::Aggregate(Aggregation::Max)))?;
+/// assert_eq!((coarse.array.shape(), coarse.values().next()), (&[4, 4][..], Some(Some(2.0))));
+/// // A quarter of the grid as a picture of three by three cells.
+/// let picture = Query::window(Window::new([0, 0], [4, 4])).shape([3, 3]).resampled(Resampling::Bilinear);
+/// assert_eq!(grid.read(&picture)?.array.shape(), [3, 3]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Query {
     pub(super) region: Region,
     pub(super) detail: Detail,
+    /// Levels by the names of their dimensions, in place of those of the region.
+    pub(super) named: Vec<(String, i8)>,
     pub(super) layer: Option<Layer>,
     pub(super) when: When,
     /// How far an event may be from the moment for which it stands, in ticks.
@@ -131,11 +155,12 @@ pub struct Query {
 }
 
 impl Query {
-    /// All that was put.
+    /// Reads all that was put.
     pub fn all() -> Self {
         Self {
             region: Region::All,
             detail: Detail::Given,
+            named: Vec::new(),
             layer: None,
             when: When::default(),
             tolerance: None,
@@ -145,32 +170,40 @@ impl Query {
         }
     }
 
-    /// A window of cells, at its own levels unless told otherwise.
+    /// Reads a window of cells, at its own levels unless told otherwise.
     pub fn window(window: Window) -> Self {
         Self { region: Region::Window(window), ..Self::all() }
     }
 
-    /// A box of the world, at the base levels unless told otherwise.
+    /// Reads a box of the world, at the base levels unless told otherwise: every cell that the box touches.
     pub fn extent(extent: Extent) -> Self {
         Self { region: Region::Extent(extent), ..Self::all() }
     }
 
-    /// At these levels: the cells that the region touches, unresampled.
+    /// Reads the region at these levels, one a dimension in the structure's order: the cells that the region touches, unresampled.
     #[must_use]
     pub fn levels(mut self, levels: Levels) -> Self {
         self.detail = Detail::Levels(levels);
         self
     }
 
-    /// In cells of this size, in world units along each axis (ignored along Fixed and irregular ones), from the region's first
-    /// corner on. Taken from the coarsest level at least as fine, and resampled.
+    /// Reads the region at a level of the dimension of this name, and of the others at those that it has anyway: level 1 has cells of
+    /// twice the declared size, level -1 of half. Not together with a resolution or a shape.
+    #[must_use]
+    pub fn level(mut self, dimension: impl Into<String>, level: i8) -> Self {
+        self.named.push((dimension.into(), level));
+        self
+    }
+
+    /// Reads the region in cells of this size, in world units along each axis (ignored along Fixed and irregular ones), from the region's first
+    /// corner on. They are taken from the coarsest level at least as fine, and resampled.
     #[must_use]
     pub fn resolution(mut self, cell: impl IntoIterator<Item = f64>) -> Self {
         self.detail = Detail::Resolution(cell.into_iter().collect());
         self
     }
 
-    /// In this many cells along each axis (ignored along irregular ones). Taken from the coarsest level at least as fine, and
+    /// Reads the region in this many cells along each axis (ignored along irregular ones). They are taken from the coarsest level at least as fine, and
     /// resampled.
     #[must_use]
     pub fn shape(mut self, cells: impl IntoIterator<Item = usize>) -> Self {
@@ -178,7 +211,7 @@ impl Query {
         self
     }
 
-    /// These values; by default the base at the base levels, and the grid's first aggregator above; but what is resampled by area is
+    /// Reads the values of this layer. The default is the base at the base levels, and the grid's first aggregator above; but what is resampled by area is
     /// taken from the layer `mean`, or from the base where there is none.
     #[must_use]
     pub fn layer(mut self, layer: Layer) -> Self {
@@ -186,24 +219,24 @@ impl Query {
         self
     }
 
-    /// How cells between cells are found where a resolution or shape is asked for; the nearest by default. [`Resampling`] has the
-    /// rules, for the layers `sum` and `count` too.
+    /// Chooses how cells are made of others where a resolution or a shape is asked for. The default is the nearest cell.
+    /// [`Resampling`] has the rules, for the layers `sum` and `count` too.
     #[must_use]
     pub fn resampled(mut self, resampling: Resampling) -> Self {
         self.resampling = resampling;
         self
     }
 
-    /// Of the irregular dimension what lies from the first to before the second tick, exactly: the events of these ticks, or the
-    /// bins that begin in them.
+    /// Reads the events of the irregular dimension from the first to before the second tick, exactly; above the base, the bins that
+    /// begin in that range.
     #[must_use]
     pub fn ticks(mut self, ticks: std::ops::Range<i64>) -> Self {
         self.when = When::Ticks(ticks.start, ticks.end);
         self
     }
 
-    /// Of the irregular dimension the one event that stands for a moment, a tick, whatever times the region has. An event counts
-    /// that holds data in any cell of the region; cells without it hold none. The read fails with
+    /// Reads the one event of the irregular dimension that stands for a moment, which is a tick, whatever times the region has. An
+    /// event counts if any cell of the region has data in it. The read fails with
     /// [`NotFound`](crate::ErrorKind::NotFound) where no event does.
     #[must_use]
     pub fn moment(mut self, tick: i64, how: Moment) -> Self {
@@ -211,14 +244,14 @@ impl Query {
         self
     }
 
-    /// How far an event may be, in ticks, from the moment for which it stands.
+    /// Limits how many ticks an event may be away from the [moment](Self::moment) that it stands for.
     #[must_use]
     pub fn within(mut self, ticks: u64) -> Self {
         self.tolerance = Some(ticks);
         self
     }
 
-    /// Of the irregular dimension the last event that holds data in any cell of the region, whatever times that has.
+    /// Reads the last event of the irregular dimension that has data in any cell of the region, whatever times the region has.
     #[must_use]
     pub fn latest(mut self) -> Self {
         self.when = When::Latest;
@@ -252,7 +285,7 @@ impl Query {
         self.freshness(Freshness::Wait { commit, timeout })
     }
 
-    /// How up to date the answer is.
+    /// Chooses how up to date the answer is. The default is what is stored, with the stale parts named.
     #[must_use]
     pub fn freshness(mut self, freshness: Freshness) -> Self {
         self.freshness = freshness;

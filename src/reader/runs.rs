@@ -61,6 +61,7 @@ pub(super) fn plan(grid: &Grid, state: State, query: &Query) -> Result<Option<Pl
             Region::Extent(Extent::new(sides))
         }
     };
+    one.named.retain(|(name, _)| name != structure.dimensions()[d].name());
     match &mut one.detail {
         Detail::Given => {}
         Detail::Levels(levels) if d < levels.len() => *levels = levels.with(d, level),

@@ -30,34 +30,34 @@ pub struct SeriesQuery {
 }
 
 impl SeriesQuery {
-    /// The series of one cell: a world coordinate for each axis but the series' own, in the structure's order. Along a Fixed
+    /// Asks for the series of one cell: a world coordinate for each axis but the series' own, in the structure's order. Along a Fixed
     /// dimension, the number of a label from 0.
     pub fn at(cell: impl IntoIterator<Item = f64>) -> Self {
         Self { cells: vec![cell.into_iter().collect()], steps: Steps::all(), layer: None, freshness: Freshness::default() }
     }
 
-    /// One more cell. Cells in one chunk are read together.
+    /// Asks for one more cell. Cells in one chunk are read together.
     #[must_use]
     pub fn and(mut self, cell: impl IntoIterator<Item = f64>) -> Self {
         self.cells.push(cell.into_iter().collect());
         self
     }
 
-    /// In these steps; by default in [all](Steps::all).
+    /// Chooses the steps. The default is [all of them](Steps::all).
     #[must_use]
     pub fn steps(mut self, steps: Steps) -> Self {
         self.steps = steps;
         self
     }
 
-    /// These values; by default the base at the base level, and the grid's first aggregator above.
+    /// Reads the values of this layer. The default is the base at the base level, and the grid's first aggregator above.
     #[must_use]
     pub fn layer(mut self, layer: Layer) -> Self {
         self.layer = Some(layer);
         self
     }
 
-    /// How up to date the series is.
+    /// Chooses how up to date the series is. The default is what is stored.
     #[must_use]
     pub fn freshness(mut self, freshness: Freshness) -> Self {
         self.freshness = freshness;

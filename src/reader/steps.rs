@@ -11,8 +11,18 @@ use crate::store::{Grid, State};
 
 /// Along which dimension a series goes, over which range of it, and in which steps.
 ///
-/// By default: along the irregular dimension, or `time`, or else the only levelled one of a single axis; over all that was put; in
-/// steps of the base level, or from event to event.
+/// By default it goes along the irregular dimension, or `time`, or else the only levelled one of a single axis; over all that was
+/// put; in steps of the base level, or from event to event.
+///
+/// ```
+/// use gridstone::{SeriesQuery, Steps};
+///
+/// // What a cell has between two times, in at most 500 points.
+/// let query = SeriesQuery::at([54.5, 9.1]).steps(Steps::all().range(1_700_000.0, 1_800_000.0).points(500));
+/// // Months of a grid whose time counts in days.
+/// let months = Steps::all().along("time").edges([0.0, 31.0, 59.0, 90.0]);
+/// # let _ = (query, months);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Steps {
     along: Option<String>,
@@ -23,33 +33,33 @@ pub struct Steps {
 }
 
 impl Steps {
-    /// All of them.
+    /// Takes all steps there are.
     pub fn all() -> Self {
         Self::default()
     }
 
-    /// Along the dimension of this name, which has one axis.
+    /// Goes along the dimension of this name, which must have one axis.
     #[must_use]
     pub fn along(mut self, dimension: impl Into<String>) -> Self {
         self.along = Some(dimension.into());
         self
     }
 
-    /// Those steps of what was put that touch this range of world coordinates.
+    /// Takes only the steps that touch this range of world coordinates, of those that were put.
     #[must_use]
     pub fn range(mut self, from: f64, to: f64) -> Self {
         self.range = Some((from, to));
         self
     }
 
-    /// The events from the first to before the second tick of an irregular dimension, exactly.
+    /// Takes only the events of an irregular dimension from the first to before the second tick, exactly.
     #[must_use]
     pub fn ticks(mut self, ticks: Range<i64>) -> Self {
         self.ticks = Some((ticks.start, ticks.end));
         self
     }
 
-    /// Along an irregular dimension in steps of `step` ticks, one of which begins at the tick `from`; see
+    /// Makes steps of `step` ticks along an irregular dimension, one of which begins at the tick `from`; see
     /// [`Query::every`](super::Query::every).
     #[must_use]
     pub fn every(mut self, step: u64, from: i64) -> Self {
@@ -57,7 +67,7 @@ impl Steps {
         self
     }
 
-    /// In steps of any lengths, each of which begins where the one before ends: `edges` are where each begins and where the last
+    /// Makes steps of any lengths, each of which begins where the one before ends: `edges` are where each begins and where the last
     /// one ends, rising, in world coordinates, which are ticks along an irregular dimension. A cell of a regular dimension belongs
     /// to the step in which it begins. Days, months and seasons are made by [`TimeUnit::edges`](crate::calendar::TimeUnit::edges).
     #[must_use]
@@ -66,8 +76,8 @@ impl Steps {
         self
     }
 
-    /// At most so many: from the finest level along the dimension that has no more, or the coarsest that is kept. Above the base,
-    /// the first and the last step may reach beyond the range.
+    /// Limits the number of steps: they are taken from the finest level along the dimension that has no more of them, or from the
+    /// coarsest level that is kept. Above the base, the first and the last step may reach beyond the range.
     #[must_use]
     pub fn points(mut self, most: usize) -> Self {
         self.points = Some(most);

@@ -125,8 +125,9 @@ impl Bins {
     }
 }
 
-/// Which cells are summed up, and what is asked of them. By default: all cells, and every [`Stat`] that the grid's layers
-/// serve (all of them where none does, or where base cells are read in any case).
+/// What statistics are asked for, and of which cells.
+///
+/// By default these are all cells, and every [`Stat`] that the grid's layers serve (all of them where none does, or where base cells are read in any case).
 ///
 /// A cell belongs to an extent, a window or a polygon if its centre does. Extents and windows are half-open, and a centre on
 /// the edge of a [`Polygon`] lies on one side only; so regions that partition the plane partition the cells, and counts and
@@ -148,33 +149,33 @@ pub struct StatisticsQuery {
 }
 
 impl StatisticsQuery {
-    /// Every cell.
+    /// Sums up every cell.
     pub fn all() -> Self {
         Self::default()
     }
 
-    /// The cells of a box of the world. A bound may be infinite: `(f64::NEG_INFINITY, f64::INFINITY)` leaves an axis whole.
+    /// Sums up only the cells of a box of the world. A bound may be infinite: `(f64::NEG_INFINITY, f64::INFINITY)` leaves an axis whole.
     #[must_use]
     pub fn extent(mut self, extent: Extent) -> Self {
         self.extents.push(extent);
         self
     }
 
-    /// The cells of a window, which may be at any levels.
+    /// Sums up only the cells of a window, which may be at any levels.
     #[must_use]
     pub fn window(mut self, window: Window) -> Self {
         self.windows.push(window);
         self
     }
 
-    /// The cells of a polygon. A second one takes the place of the first.
+    /// Sums up only the cells of a polygon. A second one takes the place of the first.
     #[must_use]
     pub fn polygon(mut self, polygon: Polygon) -> Self {
         self.polygon = Some(polygon);
         self
     }
 
-    /// The cells for whose values a condition holds. A second one must hold too.
+    /// Sums up only the cells for whose values a condition holds. A second condition must hold too.
     #[must_use]
     pub fn matching(mut self, predicate: Predicate) -> Self {
         self.predicate = Some(match self.predicate.take() {
@@ -184,21 +185,21 @@ impl StatisticsQuery {
         self
     }
 
-    /// These statistics, in place of the default. Only what is asked for is computed.
+    /// Asks for these statistics instead of the default ones. Only what is asked for is computed.
     #[must_use]
     pub fn stats(mut self, stats: impl IntoIterator<Item = Stat>) -> Self {
         self.stats.extend(stats);
         self
     }
 
-    /// How many cells have their value in each of some bins.
+    /// Asks how many cells have their value in each of some bins.
     #[must_use]
     pub fn histogram(mut self, bins: Bins) -> Self {
         self.bins = Some(bins);
         self
     }
 
-    /// How many cells have each value there is; for cells that hold classes, at most
+    /// Asks how many cells have each value that occurs; for cells that hold classes, at most
     /// [`CLASSES_MAX`](Self::CLASSES_MAX) of them.
     #[must_use]
     pub fn classes(mut self) -> Self {
@@ -206,7 +207,7 @@ impl StatisticsQuery {
         self
     }
 
-    /// At most this many chunks are read. The answer's bounds hold all the same; they are as tight as that many chunks make
+    /// Reads at most this many chunks. The answer's bounds hold all the same; they are as tight as that many chunks make
     /// them.
     #[must_use]
     pub fn max_chunks(mut self, chunks: u64) -> Self {
@@ -214,7 +215,7 @@ impl StatisticsQuery {
         self
     }
 
-    /// Chunks are read until each statistic's bounds are within this error: half their distance is at most `error` times
+    /// Reads chunks until each statistic's bounds are within this error: half their distance is at most `error` times
     /// the larger of the two by magnitude. In a histogram and among classes, half the area that is not yet told apart is at
     /// most `error` times all of it.
     #[must_use]

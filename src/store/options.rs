@@ -78,21 +78,21 @@ impl Default for StoreOptions {
 }
 
 impl StoreOptions {
-    /// Whether a store is made where there is none (the default).
+    /// Chooses whether a store is made where there is none. It is by default.
     #[must_use]
     pub fn create(mut self, create: bool) -> Self {
         self.create = create;
         self
     }
 
-    /// When aggregates are brought up to date.
+    /// Chooses when aggregates are brought up to date.
     #[must_use]
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
         self
     }
 
-    /// How many threads aggregate under [`Policy::Background`]; one by default, and at least. A grid is aggregated by one at a
+    /// Sets how many threads aggregate under [`Policy::Background`]; one by default, and at least. A grid is aggregated by one at a
     /// time, with the help of the others in computing.
     #[must_use]
     pub fn background_threads(mut self, threads: usize) -> Self {
@@ -100,7 +100,7 @@ impl StoreOptions {
         self
     }
 
-    /// How many marks of a grid may be pending under [`Policy::Background`] before commits into it wait; 16,384 by default. The
+    /// Limits how many marks of a grid may be pending under [`Policy::Background`] before commits into it wait; 16,384 by default. The
     /// commits that are under way then come on top. Commits wait too when as many marks were consumed since the oldest
     /// was left, so that under any load every mark is consumed in the end.
     #[must_use]
@@ -109,14 +109,14 @@ impl StoreOptions {
         self
     }
 
-    /// How old a [`StoreSnapshot`](super::StoreSnapshot) may become; five minutes by default.
+    /// Limits how old a [`StoreSnapshot`](super::StoreSnapshot) may become; five minutes by default.
     #[must_use]
     pub fn snapshot_age_max(mut self, age: Duration) -> Self {
         self.snapshot_age_max = age;
         self
     }
 
-    /// A clock in the place of the system's: the time since any fixed moment, which must not fall. Ages and the rests after
+    /// Takes another clock than the system's: the time since any fixed moment, which must not fall. Ages and the rests after
     /// failures are measured by it.
     #[must_use]
     pub fn clock(mut self, clock: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
@@ -149,15 +149,15 @@ impl StoreOptions {
         self
     }
 
-    /// How many commits a grid's [changes](crate::Grid::changes_since) are kept of, at least; 65,536 by default.
+    /// Sets of how many commits a grid's [changes](crate::Grid::changes_since) are kept, at least; 65,536 by default.
     #[must_use]
     pub fn changes_kept(mut self, commits: u64) -> Self {
         self.changes_kept = commits;
         self
     }
 
-    /// What tells a store that is made from every other, so that its tokens are refused elsewhere; random by default. For
-    /// stores that must come out the same bit by bit.
+    /// Sets the number that tells a new store from every other one, so that its tokens are refused elsewhere. It is random by
+    /// default; set it for stores that must come out the same bit by bit.
     #[must_use]
     pub fn identity(mut self, identity: u64) -> Self {
         self.identity = Some(identity);

@@ -46,6 +46,17 @@ impl Grid {
         batch.commit()
     }
 
+    /// Puts an array like [`put`](Self::put); what becomes of data that is there already is for `overlap` to say.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`put`](Self::put), and those that [`Overlap`] states.
+    pub fn put_over<'a>(&self, window: &Window, array: impl Into<ArrayView<'a>>, overlap: Overlap) -> Result<Commit> {
+        let mut batch = self.store().batch();
+        batch.put_over(self, window, array, overlap)?;
+        batch.commit()
+    }
+
     /// Puts events of the irregular dimension, durably and in one commit: any ticks in any order, each once, before, between and
     /// behind those that are there. `start` is the first cell along every other axis, in their order, and the array has an event
     /// for each tick along the irregular axis. What becomes of data that an event of the same tick holds already is for `overlap`

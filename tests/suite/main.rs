@@ -15,6 +15,7 @@ mod crash;
 mod custom;
 mod damage;
 mod dense;
+mod engine;
 mod errors;
 mod feed;
 mod fixture;

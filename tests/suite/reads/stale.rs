@@ -62,10 +62,13 @@ fn history(kind: &Kind, seed: u64) -> usize {
             let fresh = grid.read(&query.clone().freshness(Freshness::Fresh));
             let (Ok(stored), Ok(fresh)) = (grid.read(query), fresh) else { continue };
             // Resampled cells are another lattice than the window's.
-            let lens = stored.window.shape();
             let along = stored.coordinates.as_ref().map(|of| of.axis);
-            let mut lens = stored.array.shape().iter().zip(lens.iter()).enumerate();
-            let plain = lens.all(|(axis, (len, cells))| Some(axis) == along || *len as u64 == *cells);
+            let (read, answered) = (grid.structure().extent(&stored.window), &stored.extent);
+            let cells = stored.window.shape();
+            let mut lens = stored.array.shape().iter().zip(cells.iter()).enumerate();
+            let plain = lens.all(|(axis, (len, cells))| {
+                Some(axis) == along || *len as u64 == *cells && read.bounds()[axis] == answered.bounds()[axis]
+            });
             if (stored.window, &stored.layer) == (fresh.window, &fresh.layer) && plain {
                 let wrong = difference(&grid, &stored, &fresh);
                 assert_eq!(wrong, None, "{}, seed {seed}: {query:?} after {done:#?}", kind.name);
