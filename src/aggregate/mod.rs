@@ -25,7 +25,7 @@ use damage::Trials;
 use crate::codec::checksum_of;
 use crate::dirty::{self, ChangedTicks, Marks};
 use crate::error::{ErrorKind, Result};
-use crate::events::{Change, Column};
+use crate::events::{Column, EventChange};
 use crate::feed::{self, Changed};
 use crate::grid::{Location, Window};
 use crate::key::{DirectoryEntry, LayerId, meta};
@@ -178,7 +178,7 @@ pub(crate) fn source(
     let Some(irregular) = irregular else {
         return Ok(chunks.stored(at, base)?.map_or(Part::Gone, Part::Now));
     };
-    let mut change = Change { now: None, gone: Vec::new() };
+    let mut change = EventChange { now: None, gone: Vec::new() };
     if run.fed(&leaf.feeds).any(|node| node.dimension != irregular) {
         let mut ticks = changed.map_or(BTreeSet::new(), |changed| changed.ticks.clone());
         if changed.is_none_or(|changed| changed.all) || run.lacks(&leaf.feeds)? {

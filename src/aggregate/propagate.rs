@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::plan::{Feed, Leaf, Node, Plan};
 use crate::error::{Error, Result};
-use crate::events::{Change, Events, Trie, merge_all};
+use crate::events::{EventChange, Events, Trie, merge_all};
 use crate::grid::Location;
 use crate::key::LayerId;
 use crate::parallel;
@@ -31,7 +31,7 @@ pub(crate) enum Part {
 #[derive(Debug)]
 pub(crate) struct Bucket {
     /// For those who derive along other dimensions.
-    pub(crate) change: Change<LayerChunks>,
+    pub(crate) change: EventChange<LayerChunks>,
     /// For those who derive along the irregular one: its bins, `None` if it has no events.
     pub(crate) bins: Option<LayerChunks>,
 }
@@ -174,7 +174,7 @@ impl<'a> Propagation<'a> {
             Ok(Events { ticks: now.ticks.clone(), planes: self.halve(node, &now.planes)? })
         };
         let now = bucket.change.now.as_ref().map(reduced).transpose()?;
-        Ok(Part::Bucket(Arc::new(Bucket { change: Change { now, gone: bucket.change.gone.clone() }, bins: None })))
+        Ok(Part::Bucket(Arc::new(Bucket { change: EventChange { now, gone: bucket.change.gone.clone() }, bins: None })))
     }
 
     /// Whether aggregates are stored at the levels of a location.
@@ -265,7 +265,12 @@ impl<'a> Propagation<'a> {
     }
 
     /// What becomes of a bucket's events at some ticks: each is made of the events of that tick below.
-    fn merged(&self, node: &Node, changes: &BTreeMap<u8, Arc<Bucket>>, ticks: &BTreeSet<i64>) -> Result<Change<LayerChunks>> {
+    fn merged(
+        &self,
+        node: &Node,
+        changes: &BTreeMap<u8, Arc<Bucket>>,
+        ticks: &BTreeSet<i64>,
+    ) -> Result<EventChange<LayerChunks>> {
         let mut parts: Vec<(u8, Option<Events<LayerChunks>>)> = Vec::new();
         let slabs = self.chunks.grid.part_slabs(node.dimension);
         for (number, child) in (0_u8..=u8::MAX).zip(self.chunks.grid.structure().children(&node.at, node.dimension)) {
@@ -287,7 +292,7 @@ impl<'a> Propagation<'a> {
         let now = merge_all(self.chunks, (node.at.levels, node.dimension), &parts);
         let stays = |tick: &i64| now.as_ref().is_some_and(|now| now.ticks.binary_search(tick).is_ok());
         let gone = ticks.iter().copied().filter(|tick| !stays(tick)).collect();
-        Ok(Change { now, gone })
+        Ok(EventChange { now, gone })
     }
 
     /// Deletes an aggregate, if there is one.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ndarray::{ArrayViewD, IxDyn};
 
-use super::leaves::Leaf;
-use super::{Found, Places, Updated};
+use super::chunk_mapping::Leaf;
+use super::{CopiedState, CopyFrame, Updated};
 use crate::array::{ArrayView, Cells, with_cells, with_dtype};
 use crate::error::{Error, Result};
 use crate::grid::{Location, Window};
@@ -30,7 +30,7 @@ pub(super) struct Fill {
 
 impl Fill {
     /// A window, of events if there are `ticks`, without data.
-    pub(super) fn blank(places: &Places<'_>, window: Window, ticks: Vec<i64>) -> Self {
+    pub(super) fn blank(places: &CopyFrame<'_>, window: Window, ticks: Vec<i64>) -> Self {
         let mut shape: Vec<usize> = window.shape().iter().map(|len| usize::try_from(*len).unwrap_or(usize::MAX)).collect();
         places.target().structure().irregular_axis().iter().for_each(|irregular| shape[irregular.axis] = ticks.len());
         let (cells, mask) = places.blank(shape.iter().product());
@@ -53,7 +53,7 @@ impl Fill {
     }
 
     /// Adds what is to be put to a batch.
-    fn lay<'a>(&'a self, places: &Places<'_>, batch: &mut Batch<'a>) -> Result<()> {
+    fn lay<'a>(&'a self, places: &CopyFrame<'_>, batch: &mut Batch<'a>) -> Result<()> {
         let misshapen = |e: ndarray::ShapeError| places.target().blame(Error::invalid(format!("its cells are not copied: {e}")));
         let shape = IxDyn(&self.shape);
         let array = with_cells!(&self.cells, |cells| ArrayViewD::from_shape(shape.clone(), cells).map(ArrayView::from));
@@ -63,7 +63,12 @@ impl Fill {
 }
 
 /// Puts all of these in one commit, after all data is gone from some windows.
-pub(super) fn put(places: &Places<'_>, claim: &Found, (cleared, fills): (&[Window], &[Fill]), done: &mut Updated) -> Result<()> {
+pub(super) fn put(
+    places: &CopyFrame<'_>,
+    claim: &CopiedState,
+    (cleared, fills): (&[Window], &[Fill]),
+    done: &mut Updated,
+) -> Result<()> {
     if cleared.is_empty() && fills.is_empty() {
         return Ok(());
     }
@@ -76,7 +81,7 @@ pub(super) fn put(places: &Places<'_>, claim: &Found, (cleared, fills): (&[Windo
 }
 
 /// Brings chunks of the target up to date, as many in one commit as fit memory.
-pub(super) fn fill_and_put(places: &Places<'_>, claim: &Found, leaves: Vec<Leaf>, done: &mut Updated) -> Result<()> {
+pub(super) fn fill_and_put(places: &CopyFrame<'_>, claim: &CopiedState, leaves: Vec<Leaf>, done: &mut Updated) -> Result<()> {
     let size = places.target().schema().dtype().size() as u64;
     let bytes = |leaf: &Leaf| leaf.window.cells().unwrap_or(u64::MAX).saturating_mul(size);
     let mut rest = leaves.as_slice();
@@ -98,7 +103,7 @@ pub(super) fn fill_and_put(places: &Places<'_>, claim: &Found, leaves: Vec<Leaf>
 }
 
 /// What the source has where leaves are. Each of its chunks is decoded once.
-fn filled(places: &Places<'_>, leaves: &[Leaf], done: &mut Updated) -> Result<Vec<Fill>> {
+fn filled(places: &CopyFrame<'_>, leaves: &[Leaf], done: &mut Updated) -> Result<Vec<Fill>> {
     let leaves: Vec<&Leaf> = leaves.iter().filter(|leaf| !leaf.from.is_empty()).collect();
     let mut fills: Vec<Fill> = leaves.iter().map(|leaf| Fill::blank(places, leaf.window, Vec::new())).collect();
     let from: BTreeSet<Location> = leaves.iter().flat_map(|leaf| leaf.from.iter().copied()).collect();
@@ -118,7 +123,7 @@ fn filled(places: &Places<'_>, leaves: &[Leaf], done: &mut Updated) -> Result<Ve
 }
 
 /// Copies what a chunk of the source has in a window, cells repeated where they are coarser.
-fn paste(places: &Places<'_>, fill: &mut Fill, at: &Location, chunk: &BaseChunk) {
+fn paste(places: &CopyFrame<'_>, fill: &mut Fill, at: &Location, chunk: &BaseChunk) {
     let (source, structure) = (places.source(), places.source().grid.structure());
     let levels = fill.window.levels(structure.dimensions().len());
     let own = structure.cover(&structure.chunk_window(at), levels);

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use super::cells::{Fill, READ_AT_ONCE, distance, put};
-use super::{Found, Places, Updated};
+use super::{CopiedState, CopyFrame, Updated};
 use crate::error::Result;
 use crate::events::Column;
 use crate::grid::{Irregular, Location, Shape, Structure, Window};
@@ -29,7 +29,13 @@ struct Strip {
 }
 
 /// Copies the events of some boxes of a part.
-pub(super) fn copy(places: &Places<'_>, claim: &Found, irregular: Irregular, boxes: &[Window], done: &mut Updated) -> Result<()> {
+pub(super) fn copy(
+    places: &CopyFrame<'_>,
+    claim: &CopiedState,
+    irregular: Irregular,
+    boxes: &[Window],
+    done: &mut Updated,
+) -> Result<()> {
     let snapshot = places.target().present()?;
     let (strips, gone) = strips(places, places.target().chunk_reader(snapshot.as_ref()), irregular.axis, boxes)?;
     for gone in gone.chunks(CLEARED_AT_ONCE) {
@@ -83,7 +89,7 @@ fn ticks_in(chunks: ChunkReader<'_>, at: &Location, ranges: &[RangeInclusive<i64
 }
 
 /// The columns of the target that some boxes touch, and windows whose events are gone from the source.
-fn strips(places: &Places<'_>, target: ChunkReader<'_>, axis: usize, boxes: &[Window]) -> Result<(Vec<Strip>, Vec<Window>)> {
+fn strips(places: &CopyFrame<'_>, target: ChunkReader<'_>, axis: usize, boxes: &[Window]) -> Result<(Vec<Strip>, Vec<Window>)> {
     let (structure, source) = (places.target().structure(), places.source());
     let mut changed: BTreeMap<Location, Vec<RangeInclusive<i64>>> = BTreeMap::new();
     for window in boxes {
@@ -124,7 +130,7 @@ fn strips(places: &Places<'_>, target: ChunkReader<'_>, axis: usize, boxes: &[Wi
 }
 
 /// What the source has of a run of ticks in some columns.
-fn filled(places: &Places<'_>, axis: usize, strips: &[Strip], run: &[i64], done: &mut Updated) -> Result<Vec<Fill>> {
+fn filled(places: &CopyFrame<'_>, axis: usize, strips: &[Strip], run: &[i64], done: &mut Updated) -> Result<Vec<Fill>> {
     let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(Vec::new()) };
     let within = first..=last;
     let (mut fills, mut of) = (Vec::new(), Vec::new());

@@ -6,12 +6,12 @@
 //! changed since. Where two meet, the claim of the later one makes every further commit of the earlier one fail; as the later one
 //! reads a later state of the source, and follows all changes since the same place, it ends with the cells that it says.
 
-mod boxes;
 mod cells;
+mod chunk_mapping;
+mod comparable;
 mod events;
-mod leaves;
-mod news;
-mod same;
+mod parts;
+mod source_changes;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,8 +25,8 @@ use crate::store::{
     ChunkReader, Grid, Number, Policy, RecordKind, State, base_fill, decode_record, encode_record, unless_dropped,
 };
 use crate::writer::{Batch, settle_bounds};
-use boxes::Cut;
-use news::News;
+use parts::Cut;
+use source_changes::News;
 
 /// The cells that are held in memory at a time, in bytes, unless a chunk of the target has more.
 const PART_BYTES: usize = 64 << 20;
@@ -65,12 +65,12 @@ struct CopiedRecord {
 
 /// The record beside a grid as it was found, or written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Found {
+struct CopiedState {
     bytes: Option<Vec<u8>>,
     upto: Option<Token>,
 }
 
-impl Found {
+impl CopiedState {
     fn read(target: &Grid, snapshot: &dyn Snapshot) -> Result<Self> {
         let mut found = Self::default();
         snapshot.get_many(Space::Meta, &[meta::copied(target.id())], &mut |_, bytes| {
@@ -118,7 +118,7 @@ fn overtaken(target: &Grid) -> Error {
 
 /// What is wrong with the record of what was copied into a grid, if anything.
 pub(crate) fn wrong_record(grid: &Grid, snapshot: &dyn Snapshot) -> Result<Option<String>> {
-    match Found::read(grid, snapshot) {
+    match CopiedState::read(grid, snapshot) {
         Ok(_) => Ok(None),
         Err(error) if *error.kind() == ErrorKind::Corrupt => Ok(Some(error.to_string())),
         Err(error) => Err(error),
@@ -136,9 +136,9 @@ fn update_in_parts(target: &Grid, source: &Grid, part_bytes: usize) -> Result<Up
     target.writable()?;
     source.live()?;
     target.check_layers()?;
-    same::check(target, source)?;
+    comparable::check(target, source)?;
     loop {
-        let found = Found::read(target, target.present()?.as_ref())?;
+        let found = CopiedState::read(target, target.present()?.as_ref())?;
         let news = News::of(source, found.upto.as_ref())?;
         // Behind the place up to which changes are followed, so that none between is missed.
         let snapshot = source.present()?;
@@ -181,8 +181,8 @@ impl<'a> Update<'a> {
     fn new(target: &'a Grid, source: ChunkReader<'a>, (mut news, part_bytes): (News, usize)) -> Result<Self> {
         let from = source.grid.state(source.snapshot)?;
         let to = target.state(target.present()?.as_ref())?;
-        same::check_levels(target, source.grid, [&from, &to])?;
-        if from.base.is_some() && same::settled(target, &from) != same::settled(target, &to) && to.base.is_some() {
+        comparable::check_levels(target, source.grid, [&from, &to])?;
+        if from.base.is_some() && comparable::settled(target, &from) != comparable::settled(target, &to) && to.base.is_some() {
             news.follow_all();
         }
         Ok(Self { target, source, news, part_bytes, from, to })
@@ -190,7 +190,7 @@ impl<'a> Update<'a> {
 
     /// Whether the target must be emptied: nothing of it stays, or its base data are at other levels.
     fn empties(&self) -> bool {
-        self.to.base.is_some() && same::settled(self.target, &self.from) != same::settled(self.target, &self.to)
+        self.to.base.is_some() && comparable::settled(self.target, &self.from) != comparable::settled(self.target, &self.to)
     }
 
     /// The box of all that is to count as put.
@@ -199,7 +199,7 @@ impl<'a> Update<'a> {
         self.from.bounds.map(|bounds| self.target.structure().cover(&bounds, cells))
     }
 
-    fn run(&self, found: Found) -> Result<Updated, Failed> {
+    fn run(&self, found: CopiedState) -> Result<Updated, Failed> {
         let (target, news) = (self.target, &self.news);
         let mut done = Updated {
             to: news.to.clone(),
@@ -238,7 +238,7 @@ impl<'a> Update<'a> {
     }
 
     /// Copies what changed, in parts.
-    fn copy(&self, claim: &Found, done: &mut Updated) -> Result<()> {
+    fn copy(&self, claim: &CopiedState, done: &mut Updated) -> Result<()> {
         if self.empties()
             && let Some(bounds) = self.to.bounds
         {
@@ -246,7 +246,7 @@ impl<'a> Update<'a> {
             batch.delete(self.target, &bounds)?;
             self.commit(batch, done)?;
         }
-        let Some(places) = Places::new(self) else { return Ok(()) };
+        let Some(places) = CopyFrame::new(self) else { return Ok(()) };
         let boxes: Vec<Window> = match &self.news.boxes {
             None => vec![places.bounds],
             Some(boxes) => boxes.iter().filter_map(|window| places.clip(window)).collect(),
@@ -255,14 +255,14 @@ impl<'a> Update<'a> {
         for (part, boxes) in cut.parts(&places, &boxes)? {
             match self.target.structure().irregular_axis() {
                 Some(irregular) => events::copy(&places, claim, irregular, &boxes, done)?,
-                None => leaves::copy(&places, claim, (&part, &boxes), done)?,
+                None => chunk_mapping::copy(&places, claim, (&part, &boxes), done)?,
             }
         }
         Ok(())
     }
 
     /// A batch that is committed only as long as the claim stands. The update's last commit puts it on the medium.
-    fn batch<'b>(&self, claim: &Found) -> Batch<'b> {
+    fn batch<'b>(&self, claim: &CopiedState) -> Batch<'b> {
         let mut batch = self.target.store().batch().durability(Durability::Buffered);
         batch.only_while(meta::copied(self.target.id()), claim.bytes.clone().unwrap_or_default());
         batch
@@ -281,7 +281,7 @@ impl<'a> Update<'a> {
 }
 
 /// Where the cells of both grids are.
-struct Places<'a> {
+struct CopyFrame<'a> {
     update: &'a Update<'a>,
     /// The cells in which places are compared: the finest that base data has in either grid.
     finest: Levels,
@@ -291,7 +291,7 @@ struct Places<'a> {
     bounds: Window,
 }
 
-impl<'a> Places<'a> {
+impl<'a> CopyFrame<'a> {
     /// `None` if the source holds nothing.
     fn new(update: &'a Update<'a>) -> Option<Self> {
         let structure = update.target.structure();

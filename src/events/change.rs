@@ -7,13 +7,13 @@ use crate::store::ChunkReader;
 
 /// Events that are new, or are now as they are given, and the ticks of those that are gone.
 #[derive(Clone, Debug)]
-pub(crate) struct Change<P> {
+pub(crate) struct EventChange<P> {
     pub(crate) now: Option<Events<P>>,
     /// Rising; none of them is among those above.
     pub(crate) gone: Vec<i64>,
 }
 
-impl<P: Planes> Change<P> {
+impl<P: Planes> EventChange<P> {
     /// Whether nothing changed.
     pub(crate) fn is_empty(&self) -> bool {
         self.now.is_none() && self.gone.is_empty()

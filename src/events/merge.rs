@@ -8,10 +8,10 @@ use crate::kernel::{Chunk, Pick, weave};
 use crate::store::{ChunkReader, LayerChunks, LayerSpec};
 
 /// The part of a place that a child stands for: its number, and its events after they were reduced, if it has any.
-pub(crate) type Part<'a, P> = (u8, Option<&'a Events<P>>);
+pub(crate) type EventPart<'a, P> = (u8, Option<&'a Events<P>>);
 
 /// Every tick of some parts, rising.
-pub(crate) fn ticks_of<P>(parts: &[Part<'_, P>]) -> Vec<i64> {
+pub(crate) fn ticks_of<P>(parts: &[EventPart<'_, P>]) -> Vec<i64> {
     let all: BTreeSet<i64> =
         parts.iter().filter_map(|(_, events)| *events).flat_map(|events| events.ticks.iter().copied()).collect();
     all.into_iter().collect()
@@ -24,7 +24,7 @@ pub(crate) fn merge(
     layer: &LayerSpec,
     (levels, dimension): (Levels, usize),
     ticks: &[i64],
-    parts: &[Part<'_, Chunk>],
+    parts: &[EventPart<'_, Chunk>],
 ) -> Chunk {
     let grid = chunks.grid;
     let (slabs, full) = (grid.part_slabs(dimension), grid.full(levels));
@@ -43,13 +43,13 @@ pub(crate) fn merge(
 pub(crate) fn merge_all(
     chunks: ChunkReader<'_>,
     at: (Levels, usize),
-    parts: &[Part<'_, LayerChunks>],
+    parts: &[EventPart<'_, LayerChunks>],
 ) -> Option<Events<LayerChunks>> {
     let ticks = ticks_of(parts);
     let of_layer = |(number, layer): (usize, &LayerSpec)| {
         let take = |events: &Events<LayerChunks>| Events { ticks: events.ticks.clone(), planes: events.planes[number].clone() };
         let of: Vec<(u8, Option<Events<Chunk>>)> = parts.iter().map(|(child, events)| (*child, events.map(take))).collect();
-        let of: Vec<Part<'_, Chunk>> = of.iter().map(|(child, events)| (*child, events.as_ref())).collect();
+        let of: Vec<EventPart<'_, Chunk>> = of.iter().map(|(child, events)| (*child, events.as_ref())).collect();
         merge(chunks, layer, at, &ticks, &of)
     };
     let planes = || chunks.grid.layers().iter().enumerate().map(of_layer).collect();

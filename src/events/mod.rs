@@ -19,8 +19,8 @@ mod stored;
 mod trie;
 
 pub(crate) use bins::bins_of;
-pub(crate) use change::Change;
+pub(crate) use change::EventChange;
 pub(crate) use column::{Column, Node};
-pub(crate) use merge::{Part, merge, merge_all, ticks_of};
+pub(crate) use merge::{EventPart, merge, merge_all, ticks_of};
 pub(crate) use planes::{Events, Planes, irregular, slabs};
 pub(crate) use trie::Trie;

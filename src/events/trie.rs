@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::change::Change;
+use super::change::EventChange;
 use super::column::Node;
 use super::planes::{Events, Planes, irregular};
 use crate::error::Result;
@@ -49,7 +49,7 @@ impl<'a> Trie<'a> {
     }
 
     /// Changes the events of a bucket, and gives what it holds then.
-    pub(crate) fn change<P: Planes>(&mut self, bucket: &Location, change: Change<P>) -> Result<Content<P>> {
+    pub(crate) fn change<P: Planes>(&mut self, bucket: &Location, change: EventChange<P>) -> Result<Content<P>> {
         let altered = self.alter(bucket, change)?;
         self.put(bucket, &altered);
         Ok(altered.content)
@@ -66,7 +66,7 @@ impl<'a> Trie<'a> {
         self.chunks.node(layer, at)
     }
 
-    fn alter<P: Planes>(&mut self, at: &Location, change: Change<P>) -> Result<Altered<P>> {
+    fn alter<P: Planes>(&mut self, at: &Location, change: EventChange<P>) -> Result<Altered<P>> {
         let before = self.node(P::LAYER, at)?;
         let content = match &before {
             None => self.settle(at, change.now)?,
@@ -103,7 +103,7 @@ impl<'a> Trie<'a> {
         }
     }
 
-    fn alter_branch<P: Planes>(&mut self, at: &Location, change: &Change<P>) -> Result<Content<P>> {
+    fn alter_branch<P: Planes>(&mut self, at: &Location, change: &EventChange<P>) -> Result<Content<P>> {
         let mut sides: Vec<Side<P>> = Vec::new();
         let mut count = 0;
         for (number, child) in self.halves(at) {
@@ -198,7 +198,12 @@ impl<'a> Trie<'a> {
     }
 
     /// The change of a bucket told to those who know nothing of it: all events that it holds then.
-    pub(crate) fn whole<P: Planes>(&self, bucket: &Location, change: Change<P>, content: &Content<P>) -> Result<Change<P>> {
+    pub(crate) fn whole<P: Planes>(
+        &self,
+        bucket: &Location,
+        change: EventChange<P>,
+        content: &Content<P>,
+    ) -> Result<EventChange<P>> {
         let gone = change.gone.clone();
         let now = match content {
             Content::Nothing => None,
@@ -211,7 +216,7 @@ impl<'a> Trie<'a> {
                 }
             }
         };
-        Ok(Change { now, gone })
+        Ok(EventChange { now, gone })
     }
 
     fn assemble(&self, at: &Location, old: Option<LayerChunks>, parts: Vec<(u8, Option<LayerChunks>)>) -> LayerChunks {

@@ -237,7 +237,7 @@ fn offsets(axes: impl IntoIterator<Item = (usize, usize)>) -> Vec<usize> {
 }
 
 /// Where the cells of records lie in a chunk, and in the part or chunk that is made of it.
-struct Places {
+struct RecordLayout {
     /// The first label of each record: in what is made, and of its first child.
     sites: Vec<(usize, usize)>,
     /// Each label from the first one.
@@ -256,7 +256,7 @@ fn strides(shape: &[usize]) -> Vec<usize> {
     strides
 }
 
-impl Places {
+impl RecordLayout {
     /// `halved` are the axes along which two cells become one.
     fn new(shape: &[usize], halved: &[bool], together: &[bool]) -> Self {
         let part: Vec<usize> = shape.iter().zip(halved).map(|(&len, &halved)| if halved { len / 2 } else { len }).collect();
@@ -272,7 +272,7 @@ impl Places {
 }
 
 /// The planes of a chunk as doubles.
-struct Source {
+struct DoublePlanes {
     values: Vec<f64>,
     areas: Vec<f64>,
     state: Vec<Vec<f64>>,
@@ -282,7 +282,7 @@ fn doubles(cells: &Cells) -> Vec<f64> {
     with_cells!(cells, |cells| cells.iter().map(|cell| cell.to_f64()).collect())
 }
 
-impl Source {
+impl DoublePlanes {
     fn new(values: &Cells, state: &[Cells], weight: Option<&[f64]>, full: Full) -> Self {
         let mut values = doubles(values);
         let areas = weight.map_or_else(|| vec![full.0; values.len()], <[f64]>::to_vec);
@@ -291,7 +291,7 @@ impl Source {
     }
 
     /// The records of the children whose first label is `from`, one after the other: values, areas, state planes.
-    fn gather(&self, places: &Places, from: usize, to: &mut [f64]) {
+    fn gather(&self, places: &RecordLayout, from: usize, to: &mut [f64]) {
         let planes = || [&self.values, &self.areas].into_iter().chain(&self.state);
         let runs = places.children.iter().flat_map(|child| planes().map(move |plane| (from + child, plane)));
         for (run, (start, plane)) in to.chunks_exact_mut(places.labels.len()).zip(runs) {
@@ -302,16 +302,16 @@ impl Source {
 
 /// What the layer makes of base cells.
 pub(super) fn lift(custom: &Custom, rule: &Rule, base: &Weighed<'_>, shape: &[usize], full: Full) -> Result<Chunk> {
-    let source = Source::new(base.values(), &[], base.weight(), full);
-    let places = Places::new(shape, &vec![false; shape.len()], &custom.together);
+    let source = DoublePlanes::new(base.values(), &[], base.weight(), full);
+    let places = RecordLayout::new(shape, &vec![false; shape.len()], &custom.together);
     let code = custom.registered()?;
     run((custom, rule), &source, &places, full, &|cells, summary| code.lift(&cells[0], summary))
 }
 
 /// The part of a parent that a child stands for.
 pub(super) fn reduce(custom: &Custom, rule: &Rule, child: &Chunk, halving: &Halving, full: Full) -> Result<Chunk> {
-    let source = Source::new(&child.values, &child.state, child.weight.as_deref(), full);
-    let places = Places::new(halving.shape(), halving.halved(), &custom.together);
+    let source = DoublePlanes::new(&child.values, &child.state, child.weight.as_deref(), full);
+    let places = RecordLayout::new(halving.shape(), halving.halved(), &custom.together);
     let code = custom.registered()?;
     let whole = Full(full.0 * halving.children() as f64);
     run((custom, rule), &source, &places, whole, &|cells, summary| code.combine(cells, summary))
@@ -319,8 +319,8 @@ pub(super) fn reduce(custom: &Custom, rule: &Rule, child: &Chunk, halving: &Halv
 
 /// What the layer makes of cells that are copies of coarser ones, each `part` of its area; `full` is the weight of a whole one.
 pub(super) fn divide(custom: &Custom, rule: &Rule, (chunk, shape): (&Chunk, &[usize]), part: f64, full: Full) -> Result<Chunk> {
-    let source = Source::new(&chunk.values, &chunk.state, chunk.weight.as_deref(), full);
-    let places = Places::new(shape, &vec![false; shape.len()], &custom.together);
+    let source = DoublePlanes::new(&chunk.values, &chunk.state, chunk.weight.as_deref(), full);
+    let places = RecordLayout::new(shape, &vec![false; shape.len()], &custom.together);
     let code = custom.registered()?;
     run((custom, rule), &source, &places, full, &|cells, summary| code.divide(&cells[0], part, summary))
 }
@@ -328,8 +328,8 @@ pub(super) fn divide(custom: &Custom, rule: &Rule, (chunk, shape): (&Chunk, &[us
 /// Calls the code for every record with data. `whole` is the weight of a wholly valid cell of what is made.
 fn run(
     (custom, rule): (&Custom, &Rule),
-    source: &Source,
-    places: &Places,
+    source: &DoublePlanes,
+    places: &RecordLayout,
     whole: Full,
     call: &dyn Fn(&[Record<'_>], &mut Summary<'_>),
 ) -> Result<Chunk> {
@@ -460,7 +460,7 @@ mod tests {
 
     #[test]
     fn labels_of_a_record_are_gathered_in_the_order_of_their_axes() {
-        let places = Places::new(&[2, 4, 3], &[false, true, false], &[true, false, true]);
+        let places = RecordLayout::new(&[2, 4, 3], &[false, true, false], &[true, false, true]);
         assert_eq!(places.sites, [(0, 0), (3, 6)]);
         assert_eq!(places.labels, [(0, 0), (1, 1), (2, 2), (6, 12), (7, 13), (8, 14)]);
         assert_eq!((places.children, places.cells), (vec![0, 3], 12));

@@ -29,7 +29,7 @@ pub(crate) struct InBin {
 }
 
 /// Cells with a number of events.
-type Source<'a, T> = (&'a T, usize);
+type EventChunk<'a, T> = (&'a T, usize);
 
 impl Slabs {
     /// For arrays of a shape with events along `axis`, of which there may be any number.
@@ -43,7 +43,7 @@ impl Slabs {
     }
 
     /// The picked events, one after the other. `fill` stands in those without data.
-    pub(crate) fn copy<T: Copy>(&self, sources: &[Source<'_, [T]>], picks: &[Pick], fill: T) -> Vec<T> {
+    pub(crate) fn copy<T: Copy>(&self, sources: &[EventChunk<'_, [T]>], picks: &[Pick], fill: T) -> Vec<T> {
         let mut out = Vec::with_capacity(self.cells() * picks.len());
         for run in 0..self.outer {
             for pick in picks {
@@ -60,9 +60,9 @@ impl Slabs {
     }
 
     /// The same of cells of one type.
-    pub(crate) fn cells_of(&self, sources: &[Source<'_, Cells>], picks: &[Pick], fill: f64) -> Cells {
-        fn of<T: Cell>(slabs: &Slabs, sources: &[Source<'_, Cells>], picks: &[Pick], fill: f64) -> Cells {
-            let typed: Vec<Source<'_, [T]>> =
+    pub(crate) fn cells_of(&self, sources: &[EventChunk<'_, Cells>], picks: &[Pick], fill: f64) -> Cells {
+        fn of<T: Cell>(slabs: &Slabs, sources: &[EventChunk<'_, Cells>], picks: &[Pick], fill: f64) -> Cells {
+            let typed: Vec<EventChunk<'_, [T]>> =
                 sources.iter().map(|(cells, events)| (cells.as_slice().unwrap_or_default(), *events)).collect();
             slabs.copy(&typed, picks, T::from_f64(fill)).into()
         }
@@ -72,8 +72,8 @@ impl Slabs {
 }
 
 /// The picked events of chunks of a layer. `full` is the weight of a wholly valid cell of one event.
-pub(crate) fn weave(rule: &Rule, slabs: Slabs, sources: &[Source<'_, Chunk>], picks: &[Pick], full: Full) -> Chunk {
-    let values: Vec<Source<'_, Cells>> = sources.iter().map(|(chunk, events)| (&chunk.values, *events)).collect();
+pub(crate) fn weave(rule: &Rule, slabs: Slabs, sources: &[EventChunk<'_, Chunk>], picks: &[Pick], full: Full) -> Chunk {
+    let values: Vec<EventChunk<'_, Cells>> = sources.iter().map(|(chunk, events)| (&chunk.values, *events)).collect();
     let values = match values.is_empty() {
         true => Cells::filled(rule.dtype, slabs.cells() * picks.len(), rule.fill),
         false => slabs.cells_of(&values, picks, rule.fill),
@@ -84,9 +84,9 @@ pub(crate) fn weave(rule: &Rule, slabs: Slabs, sources: &[Source<'_, Chunk>], pi
         .enumerate()
         .map(|(plane, dtype)| {
             // Planes that a chunk leaves out are 0 throughout.
-            let of: Vec<Option<Source<'_, Cells>>> =
+            let of: Vec<Option<EventChunk<'_, Cells>>> =
                 sources.iter().map(|(chunk, events)| chunk.state.get(plane).map(|cells| (cells, *events))).collect();
-            let there: Vec<Source<'_, Cells>> = of.iter().flatten().copied().collect();
+            let there: Vec<EventChunk<'_, Cells>> = of.iter().flatten().copied().collect();
             let number = |source: usize| of[source].is_some().then(|| of[..source].iter().flatten().count());
             let picks: Vec<Pick> =
                 picks.iter().map(|pick| pick.and_then(|(source, event)| Some((number(source)?, event)))).collect();
@@ -104,7 +104,7 @@ pub(crate) fn weave(rule: &Rule, slabs: Slabs, sources: &[Source<'_, Chunk>], pi
             .iter()
             .map(|(chunk, events)| if chunk.weight.is_none() { vec![whole; slabs.cells() * events] } else { Vec::new() })
             .collect();
-        let of: Vec<Source<'_, [f64]>> = sources
+        let of: Vec<EventChunk<'_, [f64]>> = sources
             .iter()
             .zip(&wholes)
             .map(|((chunk, events), whole)| (chunk.weight.as_deref().unwrap_or(whole), *events))

@@ -17,13 +17,13 @@ use crate::error::{Error, Result};
 /// store that never sees a [`Durability::Sync`] commit or a [`flush`](Engine::flush) keeps all it ever stored.
 #[derive(Default)]
 pub struct Memory {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<MemoryState>>,
 }
 
 /// The versions of one key, oldest first. `None` is a deletion.
 type Versions = Vec<(Sequence, Option<Arc<[u8]>>)>;
 
-struct State {
+struct MemoryState {
     spaces: [BTreeMap<Arc<[u8]>, Versions>; Space::ALL.len()],
     /// Overwritten keys, in the order of the commits that made older versions of them superfluous.
     stale: VecDeque<(Sequence, Space, Arc<[u8]>)>,
@@ -33,7 +33,7 @@ struct State {
     synced: Sequence,
 }
 
-impl Default for State {
+impl Default for MemoryState {
     fn default() -> Self {
         Self {
             spaces: std::array::from_fn(|_| BTreeMap::new()),
@@ -45,7 +45,7 @@ impl Default for State {
     }
 }
 
-impl State {
+impl MemoryState {
     fn apply(&mut self, deleted: Vec<(Space, KeyRange)>, mut writes: Vec<Write>) {
         let mut all: Vec<Write> = Vec::new();
         for (space, range) in deleted.into_iter().filter(|(_, range)| !range.is_empty()) {
@@ -82,7 +82,7 @@ impl State {
 
     /// A store that holds what `self` showed at a sequence, as if it had just been opened.
     fn at(&self, sequence: Sequence) -> Memory {
-        let mut state = State::default();
+        let mut state = MemoryState::default();
         for (space, entries) in state.spaces.iter_mut().zip(&self.spaces) {
             let shown = entries.iter().filter_map(|(key, versions)| Some((Arc::clone(key), shown(versions, sequence)?)));
             *space = shown.map(|(key, value)| (key, vec![(sequence, Some(Arc::clone(value)))])).collect();
@@ -98,7 +98,7 @@ fn shown(versions: &Versions, sequence: Sequence) -> Option<&Arc<[u8]>> {
 }
 
 /// No code under this lock can fail halfway: an assertion that fails under it finds the store as it was.
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+fn lock(state: &Mutex<MemoryState>) -> MutexGuard<'_, MemoryState> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -128,7 +128,7 @@ impl Memory {
         let state = lock(&self.state);
         let spaces = state.spaces.clone();
         let (stale, history) = (state.stale.clone(), History::starting_at(state.last));
-        let reopened = State { spaces, stale, history, last: state.last, synced: state.synced };
+        let reopened = MemoryState { spaces, stale, history, last: state.last, synced: state.synced };
         Self { state: Arc::new(Mutex::new(reopened)) }
     }
 }
@@ -190,7 +190,7 @@ impl Engine for Memory {
 
 /// The store as one commit left it.
 struct View {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<MemoryState>>,
     sequence: Sequence,
 }
 

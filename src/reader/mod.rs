@@ -1,11 +1,11 @@
 //! Reads: any extent at any resolution, from one snapshot.
 
-mod between;
 mod events;
 mod explain;
 mod fetch;
 mod fold;
 mod fresh;
+mod interpolation;
 mod layout;
 mod parts;
 mod plan;

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use super::sources::entries;
 use crate::codec::Digest;
 use crate::error::Result;
-use crate::events::{Column, Events, Part, bins_of, irregular, merge, slabs};
+use crate::events::{Column, EventPart, Events, bins_of, irregular, merge, slabs};
 use crate::grid::{Levels, Location, Tuple};
 use crate::kernel::{Chunk, InBin, Pick, holds_data, weave};
 use crate::key::{LayerId, Ticks};
@@ -48,7 +48,7 @@ pub(crate) trait Values<'a>: Copy + Send + Sync {
     ) -> Self::Chunk;
 
     /// The events at `ticks` of a parent at some levels that derives from parts along a dimension.
-    fn merge(&self, of: (Levels, usize), ticks: &[i64], parts: &[Part<'_, Self::Chunk>]) -> Self::Chunk;
+    fn merge(&self, of: (Levels, usize), ticks: &[i64], parts: &[EventPart<'_, Self::Chunk>]) -> Self::Chunk;
 
     /// The bins of a place in which events lie.
     fn bins(&self, at: &Location, events: &Events<Self::Chunk>) -> Result<Self::Chunk>;
@@ -114,7 +114,7 @@ impl<'a> Values<'a> for Decoded<'a> {
         self.chunks.assemble(self.layer, old, parts, &self.chunks.grid.halving(dimension), levels)
     }
 
-    fn merge(&self, of: (Levels, usize), ticks: &[i64], parts: &[Part<'_, Chunk>]) -> Chunk {
+    fn merge(&self, of: (Levels, usize), ticks: &[i64], parts: &[EventPart<'_, Chunk>]) -> Chunk {
         merge(self.chunks, self.layer, of, ticks, parts)
     }
 
@@ -276,7 +276,7 @@ impl<'a> Values<'a> for Printed<'a> {
         })
     }
 
-    fn merge(&self, (levels, dimension): (Levels, usize), ticks: &[i64], parts: &[Part<'_, Print>]) -> Print {
+    fn merge(&self, (levels, dimension): (Levels, usize), ticks: &[i64], parts: &[EventPart<'_, Print>]) -> Print {
         Print::of("merge", |digest| {
             digest.number(dimension as u64);
             levels_of(digest, levels);

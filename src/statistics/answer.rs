@@ -1,6 +1,6 @@
 //! What is answered.
 
-use super::doubt::{Bounds, Known};
+use super::bounds::{Bounds, Known};
 use super::node::ChunksRead;
 use super::plan::Unserved;
 use super::query::{Bins, Stat};

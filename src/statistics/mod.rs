@@ -15,21 +15,21 @@
 //! unread widens the bounds of the answer.
 
 mod answer;
-mod base;
-mod column;
-mod doubt;
-mod facts;
-mod inside;
+mod base_cells;
+mod bounds;
+mod event_ranges;
+mod in_polygon;
+mod layer_values;
 mod node;
 mod plan;
 mod polygon;
 mod predicate;
 mod query;
 mod region;
-mod roots;
 mod scan;
 mod series;
-mod slots;
+mod series_slots;
+mod starts;
 mod tally;
 mod verbs;
 mod walk;
@@ -48,12 +48,12 @@ use crate::grid::{Levels, Location};
 use crate::kv::Snapshot;
 use crate::parallel;
 use crate::store::{Base, Grid, Pyramid, State};
-use doubt::Known;
-use node::{Node, Opened};
+use bounds::Known;
+use node::{Opened, Visit};
 use plan::Plan;
 use region::Region;
-use roots::Roots;
-use slots::Slots;
+use series_slots::Slots;
+use starts::Roots;
 use std::collections::BTreeMap;
 use tally::Tally;
 use walk::{Walk, Zone};
@@ -223,7 +223,7 @@ fn exact(walk: &Walk<'_>, roots: &Roots<'_>) -> Result<Told> {
 
 /// Tells all of the nodes of one place. Parts are added in the order of their places, so that the answer does not depend on the
 /// threads.
-fn descend(walk: &Walk<'_>, nodes: Vec<Node>) -> Result<Told> {
+fn descend(walk: &Walk<'_>, nodes: Vec<Visit>) -> Result<Told> {
     let opened = walk.open(&nodes)?;
     drop(nodes);
     let mut told = (opened.tallies, opened.read);
@@ -279,7 +279,7 @@ fn approximate(walk: &Walk<'_>, roots: &Roots<'_>) -> Result<Statistics> {
 }
 
 /// Takes the nodes with the most to be gained that can be opened within a number of chunks.
-fn choose(walk: &Walk<'_>, open: &mut Vec<Node>, mut left: u64) -> Vec<Node> {
+fn choose(walk: &Walk<'_>, open: &mut Vec<Visit>, mut left: u64) -> Vec<Visit> {
     let sums = walk.plan.sums() || walk.plan.wants(Stat::Std);
     open.sort_by(|a, b| b.doubt.weight(sums).total_cmp(&a.doubt.weight(sums)).then(a.at.cmp(&b.at)));
     let most = OPENED_AT_ONCE.max(open.len() / 8);

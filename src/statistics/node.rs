@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::ops::{AddAssign, Range};
 use std::sync::Arc;
 
-use super::doubt::Doubt;
-use super::facts::Facts;
+use super::bounds::Doubt;
+use super::layer_values::Facts;
 use super::region::{Classes, Cover};
 use super::scan::Class;
-use super::slots::Piece;
+use super::series_slots::Piece;
 use super::tally::Tally;
 use crate::dirty::Edge;
 use crate::grid::{Level, Location};
@@ -16,7 +16,7 @@ use crate::kernel::for_each_row;
 
 /// A chunk of which something is still to be told for one of the regions.
 #[derive(Debug)]
-pub(super) struct Node {
+pub(super) struct Visit {
     pub(super) at: Location,
     /// The number of the region.
     pub(super) zone: usize,
@@ -46,7 +46,7 @@ pub(super) struct Todo {
 pub(super) struct Opened {
     /// By the number of the slot among those of all regions.
     pub(super) tallies: BTreeMap<usize, Tally>,
-    pub(super) children: Vec<Node>,
+    pub(super) children: Vec<Visit>,
     pub(super) read: ChunksRead,
 }
 
@@ -58,8 +58,8 @@ impl Opened {
     }
 
     /// The nodes that are left, those of one place together.
-    pub(super) fn places(children: Vec<Node>) -> Vec<Vec<Node>> {
-        let mut places: BTreeMap<Location, Vec<Node>> = BTreeMap::new();
+    pub(super) fn places(children: Vec<Visit>) -> Vec<Vec<Visit>> {
+        let mut places: BTreeMap<Location, Vec<Visit>> = BTreeMap::new();
         children.into_iter().for_each(|node| places.entry(node.at).or_default().push(node));
         places.into_values().collect()
     }

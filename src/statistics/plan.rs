@@ -28,7 +28,7 @@ pub(super) struct Plan<'a> {
     pub(super) useful: bool,
     /// Whether a mean of float32 is the best there is for sums and means, so that it serves bounds only.
     pub(super) rounded_mean: bool,
-    pub(super) found: Found<'a>,
+    pub(super) found: LayersFound<'a>,
     pub(super) integer: bool,
     /// What an area in level-0 cells is multiplied by to weigh sums: 1 where sums weigh by area, else what makes it a number of
     /// base cells.
@@ -39,7 +39,7 @@ pub(super) struct Plan<'a> {
 
 /// The layers of a grid by what they say.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Found<'a> {
+pub(super) struct LayersFound<'a> {
     pub(super) area: Option<&'a LayerSpec>,
     pub(super) sum: Option<&'a LayerSpec>,
     pub(super) mean: Option<&'a LayerSpec>,
@@ -51,7 +51,7 @@ pub(super) struct Found<'a> {
     pub(super) classes: Option<&'a LayerSpec>,
 }
 
-impl<'a> Found<'a> {
+impl<'a> LayersFound<'a> {
     fn of(grid: &'a Grid) -> Self {
         let find = |aggregation: Aggregation| grid.layers().iter().find(|spec| spec.aggregation == aggregation);
         let (min, max) = (find(Aggregation::Min), find(Aggregation::Max));
@@ -96,7 +96,7 @@ impl<'a> Found<'a> {
 
 /// The statistics that a grid's layers serve.
 pub(super) fn served(grid: &Grid) -> Vec<Stat> {
-    let (found, integer) = (Found::of(grid), !grid.schema().dtype().is_float());
+    let (found, integer) = (LayersFound::of(grid), !grid.schema().dtype().is_float());
     Stat::ALL.into_iter().filter(|stat| found.lacks(*stat, integer).is_none()).collect()
 }
 
@@ -104,7 +104,7 @@ impl<'a> Plan<'a> {
     /// The plan for a query on base cells of the area `full`. `bounded` says that bounds are wanted, with which layers help
     /// that serve nothing exactly.
     pub(super) fn new(grid: &'a Grid, query: &'a StatisticsQuery, full: f64, bounded: bool) -> Self {
-        let found = Found::of(grid);
+        let found = LayersFound::of(grid);
         let integer = !grid.schema().dtype().is_float();
         let mut unserved = Vec::new();
         let told = found.range() && found.area.is_some();

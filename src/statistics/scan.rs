@@ -42,7 +42,7 @@ impl Rect {
 }
 
 #[derive(Clone, Debug)]
-struct Edge {
+struct Segment {
     /// The rows whose centre line it crosses.
     rows: Range<i64>,
     /// Its upper end, and how far the column goes on with each row.
@@ -56,7 +56,7 @@ struct Edge {
 /// The edges of some rings, in positions of rows and columns.
 #[derive(Clone, Debug)]
 pub(super) struct Outline {
-    edges: Vec<Edge>,
+    edges: Vec<Segment>,
     /// Whether world coordinates rise with the columns.
     rising: bool,
 }
@@ -73,7 +73,7 @@ impl Outline {
                 let rows = first_cell(a[0], rising[0])..first_cell(b[0], rising[0]);
                 if !rows.is_empty() {
                     let slope = (b[1] - a[1]) / (b[0] - a[0]);
-                    edges.push(Edge { rows, row: a[0], col: a[1], slope, cols: (a[1].min(b[1]), a[1].max(b[1])) });
+                    edges.push(Segment { rows, row: a[0], col: a[1], slope, cols: (a[1].min(b[1]), a[1].max(b[1])) });
                 }
             }
         }
@@ -81,7 +81,7 @@ impl Outline {
     }
 
     /// The column before which an edge crosses the centre line of a row. Monotone along the edge.
-    fn crossing(&self, edge: &Edge, row: i64) -> i64 {
+    fn crossing(&self, edge: &Segment, row: i64) -> i64 {
         let at = edge.col + (row as f64 + 0.5 - edge.row) * edge.slope;
         let at = if at.is_nan() { edge.col } else { at.clamp(edge.cols.0, edge.cols.1) };
         first_cell(at, self.rising)
@@ -89,7 +89,7 @@ impl Outline {
 
     /// The smallest box that holds every cell inside; `None` if no edge crosses the centre line of a row.
     pub(super) fn bounds(&self) -> Option<Rect> {
-        let of = |edge: &Edge| Rect {
+        let of = |edge: &Segment| Rect {
             rows: edge.rows.clone(),
             cols: first_cell(edge.cols.0, self.rising)..first_cell(edge.cols.1, self.rising),
         };

@@ -95,7 +95,7 @@ impl Grid {
     /// the polygon's axes are not two of one dimension of the grid.
     pub fn clear_polygon(&self, polygon: &Polygon) -> Result<Commit> {
         self.writable()?;
-        let windows = super::inside::base_windows(self, self.present()?.as_ref(), polygon)?;
+        let windows = super::in_polygon::base_windows(self, self.present()?.as_ref(), polygon)?;
         let mut batch = self.store().batch();
         windows.iter().try_for_each(|window| batch.clear(self, window))?;
         batch.commit()

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use super::doubt::Doubt;
-use super::facts::Facts;
-use super::node::{Cells, Half, Node, Opened, Todo};
+use super::bounds::Doubt;
+use super::layer_values::Facts;
+use super::node::{Cells, Half, Opened, Todo, Visit};
 use super::plan::Plan;
 use super::predicate::Verdict;
 use super::query::StatisticsQuery;
 use super::region::{Cover, Frame, Region, strides};
 use super::scan::Class;
-use super::slots::{Piece, Slots};
+use super::series_slots::{Piece, Slots};
 use super::tally::{Share, Tally};
 use crate::dirty::{Edge, derivation, stale_window, touches};
 use crate::error::{Error, Result};
@@ -47,11 +47,11 @@ impl<'a> Walk<'a> {
     }
 
     /// Nodes that nothing is known of: one a region that has cells there.
-    pub(super) fn roots(&self, at: Location, pending: &Arc<[Edge]>, (pieces, reach): (&[Piece], Option<Level>)) -> Vec<Node> {
+    pub(super) fn roots(&self, at: Location, pending: &Arc<[Edge]>, (pieces, reach): (&[Piece], Option<Level>)) -> Vec<Visit> {
         let pieces: Arc<[Piece]> = pieces.into();
         let root = |(zone, of): (usize, &Zone<'_>)| {
             let (cover, pending, pieces) = (of.cover.clone(), Arc::clone(pending), Arc::clone(&pieces));
-            let mut node = Node { at, zone, todo: None, cover, pending, doubt: Doubt::default(), pieces, reach };
+            let mut node = Visit { at, zone, todo: None, cover, pending, doubt: Doubt::default(), pieces, reach };
             let frame = self.frame(&node);
             node.cover = of.region.cover_of(&of.cover, &frame);
             let within = of.region.cells_within(&frame);
@@ -63,12 +63,12 @@ impl<'a> Walk<'a> {
         self.zones.iter().enumerate().filter_map(root).collect()
     }
 
-    fn region(&self, node: &Node) -> &'a Region<'a> {
+    fn region(&self, node: &Visit) -> &'a Region<'a> {
         self.zones[node.zone].region
     }
 
     /// The shape of the cells of a node: along the irregular axis its pieces.
-    pub(super) fn shape(&self, node: &Node) -> Tuple<usize> {
+    pub(super) fn shape(&self, node: &Visit) -> Tuple<usize> {
         let mut shape = self.chunks.grid.structure().chunk_shape();
         if let Some(irregular) = self.irregular {
             shape[irregular.axis] = node.pieces.len();
@@ -76,11 +76,11 @@ impl<'a> Walk<'a> {
         shape
     }
 
-    fn frame(&self, node: &Node) -> Frame {
+    fn frame(&self, node: &Visit) -> Frame {
         Frame::new(self.chunks.grid.structure(), self.pyramid.base.finest(), &node.at, self.shape(node))
     }
 
-    fn slots(&self, node: &Node, frame: &Frame) -> Option<(Vec<usize>, usize)> {
+    fn slots(&self, node: &Visit, frame: &Frame) -> Option<(Vec<usize>, usize)> {
         let shape = self.shape(node);
         let stride = |axis: usize| shape[axis + 1..].iter().product();
         match (&self.slots, self.irregular) {
@@ -102,17 +102,17 @@ impl<'a> Walk<'a> {
     }
 
     /// The number of the first slot of a node's region.
-    pub(super) fn first_slot(&self, node: &Node) -> usize {
+    pub(super) fn first_slot(&self, node: &Visit) -> usize {
         node.zone * self.slots.count()
     }
 
     /// How many chunks it takes to open a node, at most.
-    pub(super) fn cost(&self, node: &Node) -> u64 {
+    pub(super) fn cost(&self, node: &Visit) -> u64 {
         if node.at.levels == self.pyramid.base.finest() { 1 } else { self.plan.reads.len() as u64 }
     }
 
     /// Tells of the cells of nodes of one place what its chunks tell, and makes nodes of the rest.
-    pub(super) fn open(&self, nodes: &[Node]) -> Result<Opened> {
+    pub(super) fn open(&self, nodes: &[Visit]) -> Result<Opened> {
         let Some(first) = nodes.first() else { return Ok(Opened::default()) };
         let at_base = first.at.levels == self.pyramid.base.finest();
         let mut all: Vec<Cells<'_>> = nodes.iter().map(|node| self.cells(node)).collect();
@@ -143,7 +143,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The cells of a node, and how they lie in its region.
-    fn cells(&self, node: &Node) -> Cells<'a> {
+    fn cells(&self, node: &Visit) -> Cells<'a> {
         let frame = self.frame(node);
         let (classes, slots) = (self.region(node).classify(&frame, &node.cover, self.slots.cuts()), self.slots(node, &frame));
         Cells { classes, slots, todo: self.todo(node), stale: None, facts: None }
@@ -151,7 +151,7 @@ impl<'a> Walk<'a> {
 
     /// What the layers say of the cells of a place, as far as that is of use to any of the regions, and how many chunks were read;
     /// `None` if nothing is there.
-    fn known(&self, node: &Node, all: &mut [Cells<'_>]) -> Result<Option<(Option<Facts>, u64)>> {
+    fn known(&self, node: &Visit, all: &mut [Cells<'_>]) -> Result<Option<(Option<Facts>, u64)>> {
         let built = self.pyramid.built.covers(&node.at.levels);
         let worth = |all: &[Cells<'_>]| all.iter().any(|cells| self.is_worth_reading(node, cells));
         if self.irregular.is_some() {
@@ -197,14 +197,14 @@ impl<'a> Walk<'a> {
     }
 
     /// Whether the aggregates of a chunk can settle a cell, or tighten its bounds.
-    fn is_worth_reading(&self, node: &Node, cells: &Cells<'_>) -> bool {
+    fn is_worth_reading(&self, node: &Visit, cells: &Cells<'_>) -> bool {
         let most = if self.bounded || self.query().predicate.is_some() { Class::Part } else { Class::In };
         let all = 0..self.shape(node).iter().product();
         self.plan.useful && all.into_iter().any(|cell| cells.class(cell) >= most && cells.is_fresh(cell))
     }
 
     /// The cells of a node that its parent left to it.
-    fn todo(&self, node: &Node) -> Option<Vec<bool>> {
+    fn todo(&self, node: &Visit) -> Option<Vec<bool>> {
         let todo = node.todo.as_ref()?;
         let shape = self.shape(node);
         let half = self.half(&shape, (todo.dimension, todo.number));
@@ -241,7 +241,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The cells of a stored chunk that do not show all changes; `None` if all do.
-    fn stale(&self, node: &Node) -> Option<Vec<bool>> {
+    fn stale(&self, node: &Visit) -> Option<Vec<bool>> {
         if node.pending.is_empty() {
             return None;
         }
@@ -311,7 +311,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The children that hold the cells left over.
-    pub(super) fn children(&self, node: &Node, cells: &Cells<'_>, left: &Arc<[bool]>) -> Vec<Node> {
+    pub(super) fn children(&self, node: &Visit, cells: &Cells<'_>, left: &Arc<[bool]>) -> Vec<Visit> {
         let grid = self.chunks.grid;
         let structure = grid.structure();
         let above = |d: &usize| node.at.levels[*d] > self.pyramid.base.finest()[*d];
@@ -348,13 +348,13 @@ impl<'a> Walk<'a> {
             let todo = Some(Todo { cells: Arc::clone(left), dimension, number });
             let cover = self.region(node).cover_of(&node.cover, &frame);
             let zone = node.zone;
-            Some(Node { at, zone, todo, cover, pending, doubt, pieces: Arc::clone(&node.pieces), reach: node.reach })
+            Some(Visit { at, zone, todo, cover, pending, doubt, pieces: Arc::clone(&node.pieces), reach: node.reach })
         };
         (0..=u8::MAX).zip(structure.children(&node.at, dimension)).filter_map(child).collect()
     }
 
     /// What can lie in some cells of a node.
-    fn doubt(&self, node: &Node, cells: &Cells<'_>, left: &[usize]) -> Doubt {
+    fn doubt(&self, node: &Visit, cells: &Cells<'_>, left: &[usize]) -> Doubt {
         let full = self.chunks.grid.full(node.at.levels).0;
         let mut doubt = Doubt::default();
         for &cell in left {

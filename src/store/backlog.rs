@@ -17,17 +17,17 @@ const REST_MAX: Duration = Duration::from_secs(30);
 
 /// What one commit does to the marks of each grid, by the sequences of the marks.
 #[derive(Debug, Default)]
-pub(crate) struct Changes {
-    grids: BTreeMap<GridId, Change>,
+pub(crate) struct MarkChanges {
+    grids: BTreeMap<GridId, MarkChange>,
 }
 
 #[derive(Debug, Default)]
-struct Change {
+struct MarkChange {
     left: BTreeMap<u64, u64>,
     consumed: BTreeMap<u64, u64>,
 }
 
-impl Changes {
+impl MarkChanges {
     /// Notes a mark that the commit writes.
     pub(crate) fn leave(&mut self, grid: GridId, sequence: u64) {
         *self.grids.entry(grid).or_default().left.entry(sequence).or_insert(0) += 1;
@@ -81,7 +81,7 @@ pub(crate) struct Backlog {
     first: u64,
     /// When it was opened.
     opened: Duration,
-    state: Mutex<State>,
+    state: Mutex<BacklogState>,
     /// Told of work, and of the end.
     work: Condvar,
     /// Told of marks consumed, of turns handed back or to be had, and of the end.
@@ -89,7 +89,7 @@ pub(crate) struct Backlog {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct BacklogState {
     grids: BTreeMap<GridId, Queue>,
     /// Grids that wait for their turn. One that has had it since stands here to no effect.
     ready: VecDeque<GridId>,
@@ -198,7 +198,7 @@ impl Queue {
     }
 }
 
-impl State {
+impl BacklogState {
     /// Puts a grid in line, unless it is there already.
     fn wake(&mut self, grid: GridId) -> bool {
         let queue = self.grids.entry(grid).or_default();
@@ -270,7 +270,7 @@ impl Backlog {
         Self { first, opened, state: Mutex::default(), work: Condvar::new(), news: Condvar::new() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, BacklogState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -301,7 +301,7 @@ impl Backlog {
 
     /// Announces a commit: from now on its marks count. `derived`: it is a step of aggregation, whose marks come from those
     /// that it consumes, or else from the oldest there are.
-    pub(crate) fn announce(&self, changes: &Changes, derived: bool, now: Duration) -> Result<()> {
+    pub(crate) fn announce(&self, changes: &MarkChanges, derived: bool, now: Duration) -> Result<()> {
         let mut state = self.lock();
         state.refuse_if_poisoned()?;
         for (grid, change) in &changes.grids {
@@ -316,7 +316,7 @@ impl Backlog {
     }
 
     /// The announced commit is done.
-    pub(crate) fn committed(&self, changes: &Changes) {
+    pub(crate) fn committed(&self, changes: &MarkChanges) {
         let mut state = self.lock();
         for (grid, change) in &changes.grids {
             let queue = state.grids.entry(*grid).or_default();
@@ -332,7 +332,7 @@ impl Backlog {
     }
 
     /// The announced commit came to nothing.
-    pub(crate) fn retract(&self, changes: &Changes) {
+    pub(crate) fn retract(&self, changes: &MarkChanges) {
         let mut state = self.lock();
         for (grid, change) in &changes.grids {
             let queue = state.grids.entry(*grid).or_default();

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::backlog::{Backlog, Changes, Outcome, Room};
+use super::backlog::{Backlog, MarkChanges, Outcome, Room};
 use crate::error::ErrorKind;
 use crate::key::GridId;
 
@@ -14,19 +14,19 @@ fn at(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-fn left(marks: &[u64]) -> Changes {
-    let mut changes = Changes::default();
+fn left(marks: &[u64]) -> MarkChanges {
+    let mut changes = MarkChanges::default();
     marks.iter().for_each(|sequence| changes.leave(GRID, *sequence));
     changes
 }
 
-fn consumed(marks: &[u64]) -> Changes {
-    let mut changes = Changes::default();
+fn consumed(marks: &[u64]) -> MarkChanges {
+    let mut changes = MarkChanges::default();
     marks.iter().for_each(|sequence| changes.consume(GRID, *sequence));
     changes
 }
 
-fn commit(backlog: &Backlog, changes: &Changes, derived: bool, now: u64) {
+fn commit(backlog: &Backlog, changes: &MarkChanges, derived: bool, now: u64) {
     backlog.announce(changes, derived, at(now)).unwrap();
     backlog.committed(changes);
 }

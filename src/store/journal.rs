@@ -10,11 +10,11 @@ use crate::kv::{Durability, Sequence};
 /// What a process knows of the batches of its store.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    state: Mutex<State>,
+    state: Mutex<JournalState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct JournalState {
     last: u64,
     under_way: BTreeSet<u64>,
     /// The last commit that waited for nothing, and the last that waited for the medium.
@@ -49,7 +49,7 @@ impl Journal {
     /// All numbers up to `last` are of batches that are done.
     pub(super) fn starting_at(last: u64) -> Self {
         let (buffered, synced) = (Sequence(0), Sequence(0));
-        let state = State { last, under_way: BTreeSet::new(), buffered, synced, added: HashMap::new() };
+        let state = JournalState { last, under_way: BTreeSet::new(), buffered, synced, added: HashMap::new() };
         Self { state: Mutex::new(state) }
     }
 

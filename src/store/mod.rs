@@ -6,12 +6,13 @@ mod backlog;
 mod backlog_tests;
 mod blocked;
 mod catalog;
+mod chunk_locks;
 mod chunks;
-mod column;
 mod grid;
+mod inheritance;
 mod journal;
 mod listing;
-mod names;
+mod naming;
 mod options;
 mod pyramid;
 #[cfg(test)]
@@ -19,7 +20,6 @@ mod shuttled_tests;
 mod snapshot;
 mod state;
 mod stats;
-mod turns;
 mod workers;
 
 /// What threads wait with.
@@ -40,7 +40,7 @@ pub(crate) use chunks::{BaseChunk, ChunkReader, ChunkWrite, Gaps, LayerChunks, L
 pub use grid::Grid;
 pub(crate) use journal::{Journal, Number};
 pub use listing::ChunkInfo;
-pub(crate) use names::{Shown, unless_dropped};
+pub(crate) use naming::{Shown, unless_dropped};
 pub use options::{Policy, StoreOptions};
 pub(crate) use pyramid::{Base, Pyramid};
 pub use snapshot::StoreSnapshot;
@@ -51,10 +51,10 @@ use background::Background;
 pub(crate) use background::Work;
 use backlog::Backlog;
 pub(crate) use backlog::{Outcome, Room};
-use names::Names;
+use chunk_locks::Turns;
+use naming::Names;
 use snapshot::Pins;
 use stats::{Counters, Effect};
-use turns::Turns;
 pub(crate) use workers::Workers;
 
 use crate::error::{Error, ErrorKind, Result};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::error::ErrorKind;
 use crate::key::GridId;
-use backlog::{Backlog, Changes, Outcome, Room};
+use backlog::{Backlog, MarkChanges, Outcome, Room};
 
 mod sync {
     pub(super) use shuttle::sync::{Condvar, Mutex, MutexGuard};
@@ -71,7 +71,7 @@ impl Disk {
     /// A commit that leaves marks. Gives its sequence.
     fn put(&self, grid: GridId) -> crate::Result<u64> {
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut changes = Changes::default();
+        let mut changes = MarkChanges::default();
         (0..MARKS).for_each(|_| changes.leave(grid, sequence));
         self.backlog.announce(&changes, false, Duration::ZERO)?;
         *self.marks.lock().unwrap().entry(grid).or_default().entry(sequence).or_insert(0) += MARKS;
@@ -95,7 +95,7 @@ impl Disk {
         let Some(sequence) = self.marks.lock().unwrap().get(&grid).and_then(|marks| marks.keys().next_back().copied()) else {
             return Outcome::Done;
         };
-        let mut changes = Changes::default();
+        let mut changes = MarkChanges::default();
         changes.consume(grid, sequence);
         if self.backlog.announce(&changes, true, Duration::ZERO).is_err() {
             return Outcome::Failed("poisoned".into());

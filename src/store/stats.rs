@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::key::{ChunkKey, GridId, MarkKey};
 use crate::kv::{self, Space};
 
-use super::backlog::Changes;
+use super::backlog::MarkChanges;
 
 /// What was done with a grid since the store was opened, and what is left to do.
 ///
@@ -106,7 +106,7 @@ struct Work {
 /// What a batch does: to the marks, and in numbers.
 #[derive(Debug, Default)]
 pub(super) struct Effect {
-    pub(super) changes: Changes,
+    pub(super) changes: MarkChanges,
     grids: Vec<(GridId, Work)>,
 }
 

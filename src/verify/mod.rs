@@ -19,7 +19,7 @@ use crate::key::{ChunkKey, DirectoryEntry, LayerId, Mark, MarkKey, unowned};
 use crate::kv::{Order, Snapshot, Space, for_each_page};
 use crate::parallel;
 use crate::store::{ChunkReader, Grid, LayerChunks, Place, Pyramid, Shown, State, Store, lock};
-use pages::Part;
+use pages::Scanned;
 pub use repair::{Quarantined, Repaired};
 pub use report::{Damage, Finding, Report, Thoroughness};
 
@@ -199,7 +199,7 @@ impl<'a> Check<'a> {
         let range = ChunkKey::all(self.grid.id());
         pages::each(self.chunks.snapshot, (space, range, PAGE), &known, &mut |part| {
             match part {
-                Part::Entries(page) => {
+                Scanned::Entries(page) => {
                     seen += page.len() as u64;
                     bytes += page.iter().map(|(_, blob)| blob.len() as u64).sum::<u64>();
                     let check = |(key, blob): &(Vec<u8>, Vec<u8>)| {
@@ -210,14 +210,14 @@ impl<'a> Check<'a> {
                         missing.remove(key);
                     }
                 }
-                Part::Unreadable(key, error) => {
+                Scanned::Unreadable(key, error) => {
                     missing.remove(&key);
                     match ChunkKey::decode(self.grid.id(), self.grid.structure(), &key) {
                         Ok((layer, at)) => self.find_at(Damage::Chunk, (layer, &at), format!("is damaged: {}", error.sentence())),
                         Err(_) => self.find(Damage::Chunk, error.sentence()),
                     }
                 }
-                Part::Gap(error) => {
+                Scanned::Gap(error) => {
                     self.find(Damage::Chunk, format!("between the known chunks of the {space:?} space: {}", error.sentence()));
                 }
             }
@@ -240,7 +240,7 @@ impl<'a> Check<'a> {
         let range = ChunkKey::all(self.grid.id());
         pages::each(self.chunks.snapshot, (Space::Directory, range, 4096), &[], &mut |part| {
             match part {
-                Part::Entries(page) => {
+                Scanned::Entries(page) => {
                     for (key, value) in page {
                         match DirectoryEntry::decode(&value) {
                             Ok(entry) => drop(entries.insert(key, entry)),
@@ -248,7 +248,7 @@ impl<'a> Check<'a> {
                         }
                     }
                 }
-                Part::Unreadable(_, error) | Part::Gap(error) => {
+                Scanned::Unreadable(_, error) | Scanned::Gap(error) => {
                     self.find(Damage::Directory, format!("a part of its directory cannot be read: {}", error.sentence()));
                 }
             }

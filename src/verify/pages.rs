@@ -4,7 +4,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kv::{KeyRange, Order, Snapshot, Space};
 
 /// What was found on the way through a range.
-pub(super) enum Part {
+pub(super) enum Scanned {
     /// Entries that follow one another.
     Entries(Vec<(Vec<u8>, Vec<u8>)>),
     /// A known key whose value cannot be read.
@@ -19,7 +19,7 @@ pub(super) fn each(
     snapshot: &dyn Snapshot,
     (space, mut range, limit): (Space, KeyRange, usize),
     known: &[Vec<u8>],
-    visit: &mut dyn FnMut(Part) -> Result<()>,
+    visit: &mut dyn FnMut(Scanned) -> Result<()>,
 ) -> Result<()> {
     let behind = |key: &[u8]| [key, &[0]].concat();
     loop {
@@ -27,7 +27,7 @@ pub(super) fn each(
         let error = match scanned {
             Ok(page) => {
                 let next = page.entries.last().filter(|_| page.more).map(|(last, _)| behind(last));
-                visit(Part::Entries(page.entries))?;
+                visit(Scanned::Entries(page.entries))?;
                 match next {
                     Some(start) => range.start = start,
                     None => return Ok(()),
@@ -39,12 +39,12 @@ pub(super) fn each(
         };
         let next = known.partition_point(|key| *key < range.start);
         let Some(key) = known.get(next).filter(|key| range.contains(key)) else {
-            return visit(Part::Gap(error));
+            return visit(Scanned::Gap(error));
         };
         let before = KeyRange { start: range.start.clone(), end: Some(key.clone()) };
         match scanned_whole(snapshot, space, before) {
-            Ok(entries) => visit(Part::Entries(entries))?,
-            Err(error) if *error.kind() == ErrorKind::Corrupt => visit(Part::Gap(error))?,
+            Ok(entries) => visit(Scanned::Entries(entries))?,
+            Err(error) if *error.kind() == ErrorKind::Corrupt => visit(Scanned::Gap(error))?,
             Err(error) => return Err(error),
         }
         let mut value = None;
@@ -53,8 +53,8 @@ pub(super) fn each(
             Ok(())
         });
         match read {
-            Ok(()) => visit(Part::Entries(value.into_iter().map(|value| (key.clone(), value)).collect()))?,
-            Err(error) if *error.kind() == ErrorKind::Corrupt => visit(Part::Unreadable(key.clone(), error))?,
+            Ok(()) => visit(Scanned::Entries(value.into_iter().map(|value| (key.clone(), value)).collect()))?,
+            Err(error) if *error.kind() == ErrorKind::Corrupt => visit(Scanned::Unreadable(key.clone(), error))?,
             Err(error) => return Err(error),
         }
         range.start = behind(key);

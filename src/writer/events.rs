@@ -11,7 +11,7 @@ use crate::aggregate::{Bucket, Leaf, Part, Propagation};
 use crate::array::{Cells, with_cells};
 use crate::dirty::{Edge, parents};
 use crate::error::{Error, Result};
-use crate::events::{Change, Column, Events, Planes, Trie, slabs};
+use crate::events::{Column, EventChange, Events, Planes, Trie, slabs};
 use crate::grid::{Location, Piece, Window};
 use crate::kernel::Pick;
 use crate::key::{LayerId, Ticks};
@@ -114,7 +114,7 @@ impl Touched {
 
 impl Writer<'_, '_> {
     /// The events of a bucket after the batch, so far as they change.
-    fn bucket(&self, at: &Location) -> Result<Change<BaseChunk>> {
+    fn bucket(&self, at: &Location) -> Result<EventChange<BaseChunk>> {
         let pieces = self.buckets.get(at).map_or(&[][..], Vec::as_slice);
         let mut ticks: BTreeSet<i64> = BTreeSet::new();
         for EventPiece { what, .. } in pieces {
@@ -194,7 +194,7 @@ impl Writer<'_, '_> {
         touched: Touched,
         existed: &[bool],
         old: Option<&Events<BaseChunk>>,
-    ) -> Change<BaseChunk> {
+    ) -> EventChange<BaseChunk> {
         let same = |event: usize| {
             let of_old = old.and_then(|old| Some((old, old.ticks.binary_search(&touched.ticks[event]).ok()?)));
             of_old.is_some_and(|(old, number)| {
@@ -217,13 +217,13 @@ impl Writer<'_, '_> {
         let kept: Vec<usize> =
             (0..touched.ticks.len()).filter(|&event| touched.exists[event] && !(existed[event] && same(event))).collect();
         if kept.is_empty() {
-            return Change { now: None, gone };
+            return EventChange { now: None, gone };
         }
         let (events, picks) = (touched.ticks.len(), kept.iter().map(|event| Some((0, *event))).collect::<Vec<Pick>>());
         let ticks = kept.iter().map(|event| touched.ticks[*event]).collect();
         let all = BaseChunk { cells: touched.cells, mask: touched.mask };
         let planes = BaseChunk::weave(self.chunks, at.levels, slabs(self.chunks), &[(&all, events)], &picks);
-        Change { now: Some(Events { ticks, planes }), gone }
+        EventChange { now: Some(Events { ticks, planes }), gone }
     }
 
     /// Computes a bucket of the base and emits its writes.
@@ -240,10 +240,10 @@ impl Writer<'_, '_> {
         let irregular = self.base.irregular();
         let binned = run.fed(&leaf.feeds).any(|node| Some(node.dimension) == irregular);
         let bins = if binned { trie.bins(at, &content)? } else { None };
-        let mut told = Change { now: None, gone: Vec::new() };
+        let mut told = EventChange { now: None, gone: Vec::new() };
         if run.fed(&leaf.feeds).any(|node| Some(node.dimension) != irregular) {
-            let Change { now, gone } = if whole { trie.whole(at, change, &content)? } else { change };
-            told = Change { now: now.map(|now| now.lifted(chunks, at.levels)).transpose()?, gone };
+            let EventChange { now, gone } = if whole { trie.whole(at, change, &content)? } else { change };
+            told = EventChange { now: now.map(|now| now.lifted(chunks, at.levels)).transpose()?, gone };
         }
         run.emit_bucket(trie);
         Ok(Part::Bucket(Arc::new(Bucket { change: told, bins })))

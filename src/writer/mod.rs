@@ -6,8 +6,8 @@ mod clean;
 mod clear;
 mod events;
 mod levels;
-mod places;
 mod runs;
+mod targets;
 mod verbs;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,7 +33,7 @@ pub use clean::Cleaned;
 pub(crate) use clear::settle_bounds;
 use events::Buckets;
 pub(crate) use levels::check_levels;
-use places::Places;
+use targets::Places;
 
 /// Edges of a rising pyramid that are carried up in the commit itself, at most.
 const INLINE_EDGES_MAX: usize = 256;

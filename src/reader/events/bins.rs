@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use super::super::fold::Fold;
 use super::super::fresh::Fresh;
 use super::super::values::Values;
-use super::{Found, Place, Reader, Source};
+use super::{ColumnSources, EventColumn, EventSource, Reader};
 use crate::error::Result;
 use crate::events::{Column, Events};
 use crate::grid::Location;
@@ -18,9 +18,9 @@ impl<'a> Reader<'a> {
     pub(super) fn bins_of<V: Values<'a>>(
         &self,
         values: V,
-        place: &Place,
+        place: &EventColumn,
         ticks: &RangeInclusive<i64>,
-    ) -> Result<Found<V::Chunk>> {
+    ) -> Result<ColumnSources<V::Chunk>> {
         let fresh = Fresh::new(values, &self.plan.pyramid);
         let found = if self.times.level > self.times.irregular.bucket {
             self.bins_above(&fresh, place, ticks)
@@ -30,7 +30,7 @@ impl<'a> Reader<'a> {
             self.bins_within(values, &fresh, place, ticks)
         };
         let sources = found?.into_iter().filter_map(|events| self.with_data(values, place, events, ticks)).collect();
-        Ok(Found { sources, read: fresh.chunks_read() })
+        Ok(ColumnSources { sources, read: fresh.chunks_read() })
     }
 
     /// The bins of one place of a level.
@@ -45,7 +45,7 @@ impl<'a> Reader<'a> {
     fn bins_above<V: Values<'a>>(
         &self,
         fresh: &Fresh<'a, V>,
-        place: &Place,
+        place: &EventColumn,
         ticks: &RangeInclusive<i64>,
     ) -> Result<Vec<Events<V::Chunk>>> {
         let (irregular, level, at) = (self.times.irregular, self.times.level, &place.piece.location);
@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
         &self,
         values: V,
         fresh: &Fresh<'a, V>,
-        place: &Place,
+        place: &EventColumn,
         ticks: &RangeInclusive<i64>,
     ) -> Result<Vec<Events<V::Chunk>>> {
         let (irregular, level) = (self.times.irregular, self.times.level);
@@ -94,7 +94,7 @@ impl<'a> Reader<'a> {
         &self,
         values: V,
         fresh: &Fresh<'a, V>,
-        place: &Place,
+        place: &EventColumn,
         ticks: &RangeInclusive<i64>,
     ) -> Result<Vec<Events<V::Chunk>>> {
         let at = &place.piece.location;
@@ -135,22 +135,22 @@ impl<'a> Reader<'a> {
     fn with_data<V: Values<'a>>(
         &self,
         values: V,
-        place: &Place,
+        place: &EventColumn,
         events: Events<V::Chunk>,
         ticks: &RangeInclusive<i64>,
-    ) -> Option<Source<V::Chunk>> {
+    ) -> Option<EventSource<V::Chunk>> {
         let held = values.held(&events.planes, events.ticks.len(), (&place.piece.in_chunk, &place.piece.shape));
         let kept: Vec<usize> = (0..events.ticks.len()).filter(|&bin| held[bin] && ticks.contains(&events.ticks[bin])).collect();
-        (!kept.is_empty()).then(|| Source::Computed(values.pick(&place.piece.location, &events, &kept)))
+        (!kept.is_empty()).then(|| EventSource::Computed(values.pick(&place.piece.location, &events, &kept)))
     }
 
     /// Steps of a regular axis in a column.
     pub(super) fn steps_of<V: Values<'a>>(
         &self,
         values: V,
-        place: &Place,
+        place: &EventColumn,
         steps: &[(i64, RangeInclusive<i64>)],
-    ) -> Result<Found<V::Chunk>> {
+    ) -> Result<ColumnSources<V::Chunk>> {
         let ticks = &self.times.ticks;
         let mut fold = Fold::new(values, self.plan.levels(), &self.plan.pyramid, self.fresh.then(|| place.pending.clone()));
         let tops = self.tops(place, ticks)?;
@@ -162,11 +162,11 @@ impl<'a> Reader<'a> {
         }
         let parts: Vec<Events<V::Chunk>> = found.into_iter().map(|(tick, planes)| Events { ticks: vec![tick], planes }).collect();
         let joined = values.join(place.piece.location.levels(), &parts);
-        Ok(Found { sources: joined.map(Source::Computed).into_iter().collect(), read: fold.chunks_read() })
+        Ok(ColumnSources { sources: joined.map(EventSource::Computed).into_iter().collect(), read: fold.chunks_read() })
     }
 
     /// The coarsest places of a column under which all events between two ticks lie.
-    fn tops(&self, place: &Place, ticks: &RangeInclusive<i64>) -> Result<Vec<Location>> {
+    fn tops(&self, place: &EventColumn, ticks: &RangeInclusive<i64>) -> Result<Vec<Location>> {
         let irregular = self.times.irregular;
         let level = self.plan.pyramid.built[irregular.dimension];
         let at = &place.piece.location;

@@ -3,7 +3,7 @@
 mod bins;
 mod moment;
 mod paint;
-mod served;
+mod serving;
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -26,7 +26,7 @@ use crate::kv::Snapshot;
 use crate::parallel;
 use crate::store::{ChunkReader, Grid, LayerSpec};
 
-pub(super) use served::{counts, digest, serving};
+pub(super) use serving::{counts, digest, serving};
 
 /// Reads what a plan wants of an irregular dimension.
 pub(super) fn fetch(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness: Freshness) -> Result<Fetched> {
@@ -47,7 +47,7 @@ pub(super) fn ticks(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness
         return Ok(found);
     }
     let ticks = &reader.times.ticks;
-    let of_column = |place: &Place| -> Result<Vec<i64>> {
+    let of_column = |place: &EventColumn| -> Result<Vec<i64>> {
         let within = |of: &[i64]| -> Vec<i64> { of.iter().copied().filter(|tick| ticks.contains(tick)).collect() };
         let found = match reader.printed(None) {
             Some(values) if reader.is_computed(place) => reader.computed(values, place, ticks)?,
@@ -60,30 +60,30 @@ pub(super) fn ticks(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness
 }
 
 /// A place of the other dimensions, with the part of the window in it, and what is pending in it.
-struct Place {
+struct EventColumn {
     piece: Piece,
     pending: Vec<Edge>,
 }
 
 /// Cells along the irregular dimension, where they come from.
-enum Source<C> {
+enum EventSource<C> {
     /// A chunk of events.
     Stored(Location, Ticks),
     Computed(Events<C>),
 }
 
-impl<C> Source<C> {
+impl<C> EventSource<C> {
     fn ticks(&self) -> &[i64] {
         match self {
-            Source::Stored(_, ticks) => ticks,
-            Source::Computed(events) => &events.ticks,
+            EventSource::Stored(_, ticks) => ticks,
+            EventSource::Computed(events) => &events.ticks,
         }
     }
 }
 
 /// What a column has, and how many chunks were read to know it.
-struct Found<C> {
-    sources: Vec<Source<C>>,
+struct ColumnSources<C> {
+    sources: Vec<EventSource<C>>,
     read: u64,
 }
 
@@ -91,7 +91,7 @@ struct Found<C> {
 struct Listed<C> {
     ticks: Vec<i64>,
     width: u64,
-    columns: Vec<Found<C>>,
+    columns: Vec<ColumnSources<C>>,
 }
 
 struct Reader<'a> {
@@ -140,7 +140,7 @@ impl<'a> Reader<'a> {
     fn listed<V: Values<'a>>(
         &self,
         values: Option<V>,
-        columns: &[Place],
+        columns: &[EventColumn],
         ticks: &RangeInclusive<i64>,
     ) -> Result<Listed<V::Chunk>> {
         let steps = match &self.times.steps {
@@ -150,7 +150,7 @@ impl<'a> Reader<'a> {
                 Some((cuts, cuts.of(&self.times.ticks)?))
             }
         };
-        let of_column = |place: &Place| match (values, &steps) {
+        let of_column = |place: &EventColumn| match (values, &steps) {
             (Some(values), Some((_, steps))) => self.steps_of(values, place, steps),
             (None, Some(_)) => Err(Error::invalid("steps of several events are made by an aggregator")),
             (Some(values), None) if self.times.level > Level::ZERO => self.bins_of(values, place, ticks),
@@ -168,7 +168,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Events, or bins where the plan has a level of them, between two ticks, or the plan's steps.
-    fn events(&self, columns: &[Place], ticks: &RangeInclusive<i64>) -> Result<Fetched> {
+    fn events(&self, columns: &[EventColumn], ticks: &RangeInclusive<i64>) -> Result<Fetched> {
         let Listed { ticks, width, columns: found } = self.listed(self.decoded(), columns, ticks)?;
         self.read.fetch_add(found.iter().map(|found| found.read).sum(), Ordering::Relaxed);
         let filled = self.fill(columns, &found, &ticks)?;
@@ -176,31 +176,36 @@ impl<'a> Reader<'a> {
     }
 
     /// The events of a column as they are once all is aggregated.
-    fn computed<V: Values<'a>>(&self, values: V, place: &Place, ticks: &RangeInclusive<i64>) -> Result<Found<V::Chunk>> {
+    fn computed<V: Values<'a>>(
+        &self,
+        values: V,
+        place: &EventColumn,
+        ticks: &RangeInclusive<i64>,
+    ) -> Result<ColumnSources<V::Chunk>> {
         let fresh = Fresh::new(values, &self.plan.pyramid);
         let mut sources = Vec::new();
         for bucket in self.buckets(place, ticks)? {
             if let Some(events) = fresh.events(&bucket, &fresh.touching(&place.pending, &bucket))? {
-                sources.push(Source::Computed(Events::clone(&events)));
+                sources.push(EventSource::Computed(Events::clone(&events)));
             }
         }
-        Ok(Found { sources, read: fresh.chunks_read() })
+        Ok(ColumnSources { sources, read: fresh.chunks_read() })
     }
 
     /// The chunks of events of a column.
-    fn stored<C>(&self, place: &Place, ticks: &RangeInclusive<i64>) -> Result<Found<C>> {
+    fn stored<C>(&self, place: &EventColumn, ticks: &RangeInclusive<i64>) -> Result<ColumnSources<C>> {
         let at = &place.piece.location;
         let mut sources = Vec::new();
         Column::new(self.chunks, Column::layer(&self.plan.pyramid.base, at), at).each(ticks, &mut |at, of| {
-            sources.push(Source::Stored(at, of));
+            sources.push(EventSource::Stored(at, of));
             Ok(())
         })?;
-        Ok(Found { sources, read: 0 })
+        Ok(ColumnSources { sources, read: 0 })
     }
 }
 
 impl Reader<'_> {
-    fn columns(&self) -> Result<Vec<Place>> {
+    fn columns(&self) -> Result<Vec<EventColumn>> {
         let structure = self.chunks.grid.structure();
         let Some(window) = self.plan.columns(structure) else { return Ok(Vec::new()) };
         let place = |mut piece: Piece| {
@@ -210,7 +215,7 @@ impl Reader<'_> {
                 }
             }
             let pending = self.pending(&piece.location)?;
-            Ok(Place { piece, pending })
+            Ok(EventColumn { piece, pending })
         };
         structure.split(&window).map(place).collect()
     }
@@ -245,7 +250,7 @@ impl Reader<'_> {
     }
 
     /// Whether a column is computed, not merely read.
-    fn is_computed(&self, place: &Place) -> bool {
+    fn is_computed(&self, place: &EventColumn) -> bool {
         let (irregular, levels) = (self.times.irregular, place.piece.location.levels());
         let levels = levels.with(irregular.dimension, self.times.level.max(irregular.bucket));
         let stored = self.plan.pyramid.base.has(levels) || self.plan.pyramid.built.covers(&levels);
@@ -256,7 +261,7 @@ impl Reader<'_> {
         self.plan.pyramid.built.covers(&at.levels())
     }
 
-    fn fetched(&self, (array, known): (Array, Known), coordinates: Coordinates, columns: &[Place]) -> Result<Fetched> {
+    fn fetched(&self, (array, known): (Array, Known), coordinates: Coordinates, columns: &[EventColumn]) -> Result<Fetched> {
         let stale = if self.fresh { Vec::new() } else { self.stale(columns)? };
         Ok(Fetched {
             array,
@@ -269,7 +274,7 @@ impl Reader<'_> {
     }
 
     /// The parts of what is answered that are out of date. Where that may be which event stands for a moment, it is all of them.
-    fn stale(&self, columns: &[Place]) -> Result<Vec<Window>> {
+    fn stale(&self, columns: &[EventColumn]) -> Result<Vec<Window>> {
         let (grid, levels) = (self.chunks.grid, self.plan.levels());
         let structure = grid.structure();
         if self.plan.layer.id() == LayerId::BASE || columns.iter().all(|place| place.pending.is_empty()) {
@@ -292,7 +297,7 @@ impl Reader<'_> {
     }
 
     /// The buckets of a column that hold events between two ticks, or will once all is aggregated.
-    fn buckets(&self, place: &Place, ticks: &RangeInclusive<i64>) -> Result<Vec<Location>> {
+    fn buckets(&self, place: &EventColumn, ticks: &RangeInclusive<i64>) -> Result<Vec<Location>> {
         let (irregular, at, chunks) = (self.times.irregular, &place.piece.location, self.chunks);
         let mut codes: BTreeSet<u64> = BTreeSet::new();
         if self.built(at) || self.plan.pyramid.base.has(at.levels()) {

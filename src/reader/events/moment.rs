@@ -8,12 +8,12 @@ use std::collections::BinaryHeap;
 use std::ops::{Range, RangeInclusive};
 use std::sync::atomic::Ordering;
 
-use super::super::between::between;
 use super::super::fetch::Fetched;
 use super::super::fresh::Fresh;
+use super::super::interpolation::between;
 use super::super::query::{Coordinates, Moment, When};
 use super::super::values::Decoded;
-use super::{Place, Reader};
+use super::{EventColumn, Reader};
 use crate::error::{Error, Result};
 use crate::events::Column;
 use crate::grid::Location;
@@ -46,8 +46,8 @@ fn first(mut ticks: impl DoubleEndedIterator<Item = i64>, order: Order) -> Optio
 
 impl Reader<'_> {
     /// The first event of the region at or after a tick, or the last at or before it.
-    fn edge(&self, columns: &[Place], tick: i64, order: Order) -> Result<Option<i64>> {
-        let of_column = |(number, place): &(usize, &Place)| -> Result<Option<Candidate>> {
+    fn edge(&self, columns: &[EventColumn], tick: i64, order: Order) -> Result<Option<i64>> {
+        let of_column = |(number, place): &(usize, &EventColumn)| -> Result<Option<Candidate>> {
             let Some(cells) = self.asked(place) else { return Ok(None) };
             let found = match self.decoded() {
                 Some(values) if self.is_computed(place) => {
@@ -71,7 +71,13 @@ impl Reader<'_> {
     }
 
     /// The same in a column that is computed.
-    fn edge_of(&self, values: Decoded<'_>, place: &Place, cells: &InChunk, (tick, order): (i64, Order)) -> Result<Option<i64>> {
+    fn edge_of(
+        &self,
+        values: Decoded<'_>,
+        place: &EventColumn,
+        cells: &InChunk,
+        (tick, order): (i64, Order),
+    ) -> Result<Option<i64>> {
         let reach = reach(tick, order);
         let fresh = Fresh::new(values, &self.plan.pyramid);
         let mut buckets = self.buckets(place, &reach)?;
@@ -95,7 +101,7 @@ impl Reader<'_> {
     }
 
     /// Of the chunk with an event at a tick the event nearest to it that holds data; without one the next tick behind the chunk.
-    fn confirmed(&self, place: &Place, tick: i64, order: Order) -> Result<Option<(i64, bool)>> {
+    fn confirmed(&self, place: &EventColumn, tick: i64, order: Order) -> Result<Option<(i64, bool)>> {
         let Some(cells) = self.asked(place) else { return Ok(None) };
         let (mut found, mut behind) = (None, None);
         self.column(&place.piece.location).each(&(tick..=tick), &mut |at, ticks| {
@@ -135,7 +141,7 @@ impl Reader<'_> {
     }
 
     /// The cells of a column that lie in the region; `None` if it is read for its neighbours' sake only.
-    fn asked(&self, place: &Place) -> Option<InChunk> {
+    fn asked(&self, place: &EventColumn) -> Option<InChunk> {
         let (piece, mut cells) = (&place.piece, (Vec::new(), Vec::new()));
         for axis in 0..piece.shape.len() {
             let of_window = piece.in_window[axis]..piece.in_window[axis] + piece.shape[axis];
@@ -162,7 +168,7 @@ impl Reader<'_> {
     }
 
     /// The event that stands for a moment, or the two that it lies between with the share of the later one.
-    pub(super) fn chosen(&self, columns: &[Place]) -> Result<(Vec<i64>, f64)> {
+    pub(super) fn chosen(&self, columns: &[EventColumn]) -> Result<(Vec<i64>, f64)> {
         let When::Moment { tick, how } = self.times.when else {
             let last = self.edge(columns, i64::MAX, Order::Descending)?;
             return last.map(|last| (vec![last], 0.0)).ok_or_else(|| Error::not_found("there are no events in the region"));
@@ -183,7 +189,7 @@ impl Reader<'_> {
     }
 
     /// From which tick to which an event that came or went could stand for the moment in the place of what does now, or change it.
-    pub(super) fn deciding(&self, columns: &[Place]) -> Result<RangeInclusive<i64>> {
+    pub(super) fn deciding(&self, columns: &[EventColumn]) -> Result<RangeInclusive<i64>> {
         let (found, _) = self.chosen(columns)?;
         let (first, last) = (found[0], found[found.len() - 1]);
         Ok(match self.times.when {
@@ -197,7 +203,7 @@ impl Reader<'_> {
     }
 
     /// Reads the event that stands for a moment.
-    pub(super) fn moment(&self, columns: &[Place]) -> Result<Fetched> {
+    pub(super) fn moment(&self, columns: &[EventColumn]) -> Result<Fetched> {
         match (self.chosen(columns)?, self.times.when) {
             ((ticks, share), When::Moment { tick, .. }) if ticks.len() > 1 => {
                 let of = |event: i64| self.events(columns, &(event..=event));

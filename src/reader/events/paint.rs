@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::super::fetch::{copy_box_of, count_inexact, tiles};
 use super::super::parts::{Boxed, Known, Part};
 use super::super::sizes;
-use super::{Found, Place, Reader, Source};
+use super::{ColumnSources, EventColumn, EventSource, Reader};
 use crate::array::{AnyTile, Array, Bounds};
 use crate::codec::BlobSpec;
 use crate::error::{Error, Result};
@@ -26,7 +26,7 @@ struct Run {
 
 impl Reader<'_> {
     /// The array of sources at some ticks, and what is known of its cells.
-    pub(super) fn fill(&self, columns: &[Place], found: &[Found<Chunk>], ticks: &[i64]) -> Result<(Array, Known)> {
+    pub(super) fn fill(&self, columns: &[EventColumn], found: &[ColumnSources<Chunk>], ticks: &[i64]) -> Result<(Array, Known)> {
         self.plan.check_events(ticks.len())?;
         let axis = self.times.irregular.axis;
         let mut shape = sizes(&self.plan.window.along(axis, 0, 1).shape());
@@ -36,11 +36,11 @@ impl Reader<'_> {
             return Ok((array, Known::of(self.plan, &shape, &[], &[])));
         }
         let of_column = |(place, found)| {
-            let found: &Found<Chunk> = found;
+            let found: &ColumnSources<Chunk> = found;
             found.sources.iter().map(move |source| (place, source, runs(source.ticks(), ticks)))
         };
-        let work: Vec<(&Place, &Source<Chunk>, Vec<Run>)> = columns.iter().zip(found).flat_map(of_column).collect();
-        let bounds = |(place, run): (&Place, &Run)| {
+        let work: Vec<(&EventColumn, &EventSource<Chunk>, Vec<Run>)> = columns.iter().zip(found).flat_map(of_column).collect();
+        let bounds = |(place, run): (&EventColumn, &Run)| {
             let (mut start, mut shape) = (place.piece.in_window.to_vec(), place.piece.shape.to_vec());
             (start[axis], shape[axis]) = (run.to, run.len);
             Bounds { start, shape }
@@ -62,7 +62,13 @@ impl Reader<'_> {
     }
 
     /// Copies the runs of a source into their tiles, and says what is known of each.
-    fn paint(&self, place: &Place, source: &Source<Chunk>, runs: &[Run], tiles: &mut [AnyTile<'_>]) -> Result<Vec<Part>> {
+    fn paint(
+        &self,
+        place: &EventColumn,
+        source: &EventSource<Chunk>,
+        runs: &[Run],
+        tiles: &mut [AnyTile<'_>],
+    ) -> Result<Vec<Part>> {
         let axis = self.times.irregular.axis;
         let start = |run: &Run| {
             let mut start = place.piece.in_chunk;
@@ -70,8 +76,8 @@ impl Reader<'_> {
             start
         };
         let plain = match (source, self.layer()) {
-            (Source::Stored(at, ticks), None) => Some((LayerId::BASE, at, ticks)),
-            (Source::Stored(at, ticks), Some(layer))
+            (EventSource::Stored(at, ticks), None) => Some((LayerId::BASE, at, ticks)),
+            (EventSource::Stored(at, ticks), Some(layer))
                 if !layer.is_mode() && Column::layer(&self.plan.pyramid.base, at) != LayerId::BASE =>
             {
                 Some((layer.id, at, ticks))
@@ -90,17 +96,17 @@ impl Reader<'_> {
         }
         let computed;
         let held = match (source, self.layer()) {
-            (Source::Computed(events), Some(layer)) => Held::Layer(layer, &events.planes),
-            (Source::Stored(at, ticks), Some(layer)) => {
+            (EventSource::Computed(events), Some(layer)) => Held::Layer(layer, &events.planes),
+            (EventSource::Stored(at, ticks), Some(layer)) => {
                 self.read.fetch_add(1, Ordering::Relaxed);
                 computed = self.chunks.layer_of(layer, at, &self.plan.pyramid.base, ticks)?;
                 Held::Layer(layer, &computed)
             }
-            (Source::Stored(at, ticks), None) => {
+            (EventSource::Stored(at, ticks), None) => {
                 self.read.fetch_add(1, Ordering::Relaxed);
                 Held::Base(self.chunks.base_events(at, ticks)?)
             }
-            (Source::Computed(_), None) => return Err(Error::invalid("base cells are read, not computed")),
+            (EventSource::Computed(_), None) => return Err(Error::invalid("base cells are read, not computed")),
         };
         let values = match &held {
             Held::Base(chunk) => &chunk.cells,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
-use super::Places;
+use super::CopyFrame;
 use crate::error::Result;
 use crate::feed;
 use crate::grid::{Axis, CellIndex, Shape, Structure, Window};
@@ -28,7 +28,7 @@ pub(super) struct Cut {
 type Number = CellIndex;
 
 impl Cut {
-    pub(super) fn new(places: &Places<'_>) -> Self {
+    pub(super) fn new(places: &CopyFrame<'_>) -> Self {
         let (target, source) = (places.target(), places.source().grid);
         let structure = target.structure();
         let bounds = structure.cover(&places.bounds, places.coarsest);
@@ -73,7 +73,7 @@ impl Cut {
 
     /// The parts in which boxes at the finest levels lie, each with what of the boxes is in it. Where they are many, those only
     /// in which either grid has a chunk.
-    pub(super) fn parts(&self, places: &Places<'_>, boxes: &[Window]) -> Result<Vec<(Window, Vec<Window>)>> {
+    pub(super) fn parts(&self, places: &CopyFrame<'_>, boxes: &[Window]) -> Result<Vec<(Window, Vec<Window>)>> {
         let structure = places.target().structure();
         let (mut parts, mut wide): (BTreeMap<Number, Vec<Window>>, Vec<Window>) = (BTreeMap::new(), Vec::new());
         let mut add = |number: Number, window: &Window| {
@@ -103,7 +103,7 @@ impl Cut {
     }
 
     /// The parts in which either grid has a base chunk.
-    fn populated(&self, places: &Places<'_>) -> Result<BTreeSet<Number>> {
+    fn populated(&self, places: &CopyFrame<'_>) -> Result<BTreeSet<Number>> {
         let mut numbers = BTreeSet::new();
         let snapshot = places.target().present()?;
         for ChunkReader { grid, snapshot } in [places.source(), places.target().chunk_reader(snapshot.as_ref())] {

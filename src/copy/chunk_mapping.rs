@@ -5,7 +5,7 @@
 //! every cell reads as it does in the source, and is stored as coarsely as chunks of the target's shape allow.
 
 use super::cells::fill_and_put;
-use super::{Found, Places, Updated};
+use super::{CopiedState, CopyFrame, Updated};
 use crate::error::Result;
 use crate::grid::{Location, Window};
 use crate::key::LayerId;
@@ -28,7 +28,12 @@ struct Stored {
 }
 
 /// Copies what lies in some boxes of a part.
-pub(super) fn copy(places: &Places<'_>, claim: &Found, (part, boxes): (&Window, &[Window]), done: &mut Updated) -> Result<()> {
+pub(super) fn copy(
+    places: &CopyFrame<'_>,
+    claim: &CopiedState,
+    (part, boxes): (&Window, &[Window]),
+    done: &mut Updated,
+) -> Result<()> {
     let snapshot = places.target().present()?;
     let chunks = places.target().chunk_reader(snapshot.as_ref());
     let to = places.target().state(snapshot.as_ref())?.base;
@@ -43,7 +48,7 @@ pub(super) fn copy(places: &Places<'_>, claim: &Found, (part, boxes): (&Window, 
 }
 
 /// The base chunks of a grid in a part.
-fn stored(places: &Places<'_>, chunks: ChunkReader<'_>, base: Option<&Base>, part: &Window) -> Result<Vec<Stored>> {
+fn stored(places: &CopyFrame<'_>, chunks: ChunkReader<'_>, base: Option<&Base>, part: &Window) -> Result<Vec<Stored>> {
     let structure = chunks.grid.structure();
     let mut stored = Vec::new();
     for levels in base.into_iter().flat_map(Base::levels) {
@@ -57,7 +62,7 @@ fn stored(places: &Places<'_>, chunks: ChunkReader<'_>, base: Option<&Base>, par
 
 /// The way down from the coarsest chunks of a part.
 struct Descent<'p> {
-    places: &'p Places<'p>,
+    places: &'p CopyFrame<'p>,
     boxes: &'p [Window],
     leaves: Vec<Leaf>,
 }

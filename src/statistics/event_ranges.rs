@@ -1,7 +1,7 @@
 //! Columns of events: whole ranges of ticks of them are told as one cell along the irregular axis.
 
-use super::facts::Facts;
-use super::node::{Cells, ChunksRead, Node, Opened};
+use super::layer_values::Facts;
+use super::node::{Cells, ChunksRead, Opened, Visit};
 use super::tally::Tally;
 use super::walk::Walk;
 use crate::error::Result;
@@ -33,7 +33,7 @@ impl Walk<'_> {
     }
 
     /// What the layers say of the events of each of a node's pieces; `None` if there are no events.
-    pub(super) fn folded(&self, node: &Node) -> Result<(Option<Facts>, u64)> {
+    pub(super) fn folded(&self, node: &Visit) -> Result<(Option<Facts>, u64)> {
         let (Some(irregular), Some(first), Some(last)) = (self.irregular, node.pieces.first(), node.pieces.last()) else {
             return Ok((None, 0));
         };
@@ -65,7 +65,7 @@ impl Walk<'_> {
     }
 
     /// Pieces one after the other along the irregular axis.
-    fn woven(&self, node: &Node, spec: &LayerSpec, pieces: &[Option<Chunk>]) -> Chunk {
+    fn woven(&self, node: &Visit, spec: &LayerSpec, pieces: &[Option<Chunk>]) -> Chunk {
         let sources: Vec<(&Chunk, usize)> = pieces.iter().flatten().map(|chunk| (chunk, 1)).collect();
         let mut next = 0..;
         let picks: Vec<Pick> =
@@ -74,7 +74,7 @@ impl Walk<'_> {
     }
 
     /// Tells of the base cells of a column event by event.
-    pub(super) fn open_events(&self, nodes: &[Node], all: &[Cells<'_>]) -> Result<Opened> {
+    pub(super) fn open_events(&self, nodes: &[Visit], all: &[Cells<'_>]) -> Result<Opened> {
         let mut opened = Opened::default();
         let Some(node) = nodes.first() else { return Ok(opened) };
         let (Some(irregular), Some(first), Some(last)) = (self.irregular, node.pieces.first(), node.pieces.last()) else {

@@ -8,7 +8,7 @@ use super::super::query::Freshness;
 use super::super::serving::Served;
 use super::super::sources::entries;
 use super::super::values::Trace;
-use super::{Listed, Place, Plan, Reader, Source, When};
+use super::{EventColumn, EventSource, Listed, Plan, Reader, When};
 use crate::codec::Digest;
 use crate::error::Result;
 use crate::events::Column;
@@ -47,7 +47,7 @@ pub(in super::super) fn counts(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan
     for ticks in reader.ranges(&columns)? {
         let listed = reader.listed(reader.printed(None), &columns, &ticks)?;
         for (place, found) in columns.iter().zip(&listed.columns) {
-            let stored = found.sources.iter().filter(|source| matches!(source, Source::Stored(..))).count() as u64;
+            let stored = found.sources.iter().filter(|source| matches!(source, EventSource::Stored(..))).count() as u64;
             read += found.read + stored;
             stale += if place.pending.is_empty() { 0 } else { found.read + stored };
         }
@@ -87,8 +87,8 @@ pub(in super::super) fn digest(
                 let within = |tick: &i64| listed.ticks.binary_search(tick).is_ok();
                 add_ticks(digest, &source.ticks().iter().copied().filter(within).collect::<Vec<i64>>());
                 match source {
-                    Source::Stored(at, _) => stored.push((reader.stored_layer(place), *at)),
-                    Source::Computed(events) => events.planes.add(digest),
+                    EventSource::Stored(at, _) => stored.push((reader.stored_layer(place), *at)),
+                    EventSource::Computed(events) => events.planes.add(digest),
                 }
             }
         }
@@ -102,7 +102,7 @@ pub(in super::super) fn digest(
 
 impl Reader<'_> {
     /// The ranges of ticks that are read: of the events that stand for a moment each has its own.
-    fn ranges(&self, columns: &[Place]) -> Result<Vec<RangeInclusive<i64>>> {
+    fn ranges(&self, columns: &[EventColumn]) -> Result<Vec<RangeInclusive<i64>>> {
         Ok(match self.times.when {
             When::Moment { .. } | When::Latest => self.chosen(columns)?.0.into_iter().map(|tick| tick..=tick).collect(),
             When::Region | When::Ticks(..) => vec![self.times.ticks.clone()],
@@ -110,7 +110,7 @@ impl Reader<'_> {
     }
 
     /// The layer in which the chunks of events of a column are.
-    fn stored_layer(&self, place: &Place) -> LayerId {
+    fn stored_layer(&self, place: &EventColumn) -> LayerId {
         match Column::layer(&self.plan.pyramid.base, &place.piece.location) {
             LayerId::BASE => LayerId::BASE,
             _ => self.plan.layer.id(),
@@ -118,14 +118,14 @@ impl Reader<'_> {
     }
 
     /// The chunks of events of a column that are read as they are stored.
-    fn chunks_of<C>(&self, place: &Place, listed: &Listed<C>) -> Vec<(LayerId, Location)> {
+    fn chunks_of<C>(&self, place: &EventColumn, listed: &Listed<C>) -> Vec<(LayerId, Location)> {
         let sources = listed.columns.iter().flat_map(|found| &found.sources);
-        let stored = sources.filter_map(|source| if let Source::Stored(at, _) = source { Some(*at) } else { None });
+        let stored = sources.filter_map(|source| if let EventSource::Stored(at, _) = source { Some(*at) } else { None });
         stored.map(|at| (self.stored_layer(place), at)).collect()
     }
 
     /// The part of the window that a chunk of a column serves.
-    fn part(&self, place: &Place, at: &Location) -> Window {
+    fn part(&self, place: &EventColumn, at: &Location) -> Window {
         let structure = self.chunks.grid.structure();
         let irregular = self.times.irregular;
         let ticks = irregular.ticks(at);

@@ -1,6 +1,6 @@
 //! Base cells, told one by one.
 
-use super::node::{Cells, Node, Opened};
+use super::node::{Cells, Opened, Visit};
 use super::scan::Class;
 use super::tally::{Range, Tally, joined, no_range};
 use super::walk::Walk;
@@ -11,7 +11,7 @@ use crate::store::BaseChunk;
 
 impl Walk<'_> {
     /// Tells of base cells one by one. Of cells that are coarser than the finest, those on the boundary are told by their parts.
-    pub(super) fn open_base(&self, nodes: &[Node], all: &[Cells<'_>], chunk: &BaseChunk) -> Result<Opened> {
+    pub(super) fn open_base(&self, nodes: &[Visit], all: &[Cells<'_>], chunk: &BaseChunk) -> Result<Opened> {
         let mut opened = Opened::default();
         opened.read.base = 1;
         for (node, cells) in nodes.iter().zip(all) {
@@ -38,7 +38,7 @@ impl Walk<'_> {
         let full = grid.full(levels);
         let weighed = chunk.weigh(grid.schema(), full);
         let valid = weighed.weight();
-        let mut found = vec![Found::default(); tallies.len()];
+        let mut found = vec![SlotCells::default(); tallies.len()];
         let mut left = vec![false; chunk.cells.len()];
         let (predicate, counted) = (self.query().predicate.as_ref(), self.query().bins.is_some() || self.query().classes);
         with_cells!(&chunk.cells, |of| {
@@ -53,8 +53,8 @@ impl Walk<'_> {
             }
         });
         let weight = full.0 * self.plan.unit;
-        for (tally, Found { values, whole, range, counted }) in tallies.iter_mut().zip(found) {
-            let whole = whole.zip(super::facts::whole(weight)).and_then(|(sum, weight)| sum.checked_mul(weight));
+        for (tally, SlotCells { values, whole, range, counted }) in tallies.iter_mut().zip(found) {
+            let whole = whole.zip(super::layer_values::whole(weight)).and_then(|(sum, weight)| sum.checked_mul(weight));
             tally.add_values((&values, range), full.0, weight, whole);
             if let Some(bins) = &self.query().bins {
                 counted.iter().for_each(|&value| tally.count(bins, bins.counter(value), full.0));
@@ -72,7 +72,7 @@ impl Walk<'_> {
 
 /// The cells of a chunk that are counted in one slot.
 #[derive(Clone)]
-struct Found {
+struct SlotCells {
     values: Vec<f64>,
     /// Their sum, of integers.
     whole: Option<i128>,
@@ -81,13 +81,13 @@ struct Found {
     counted: Vec<Number>,
 }
 
-impl Default for Found {
+impl Default for SlotCells {
     fn default() -> Self {
         Self { values: Vec::new(), whole: Some(0), range: no_range(), counted: Vec::new() }
     }
 }
 
-impl Found {
+impl SlotCells {
     fn add<T: Cell>(&mut self, value: T, counted: bool) {
         let number = value.number();
         self.values.push(number.to_f64());

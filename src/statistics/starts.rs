@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::node::Node;
-use super::slots::cut;
+use super::node::Visit;
+use super::series_slots::cut;
 use super::walk::Walk;
 use crate::dirty::{self, Edge, Marks};
 use crate::error::{Error, Result};
@@ -78,7 +78,7 @@ impl<'a> Roots<'a> {
 
     /// The nodes of a location, those that are told together in one list: of a column of events in one each of the ticks that are up
     /// to date and of the others.
-    pub(super) fn nodes(&self, walk: &Walk<'_>, at: Location) -> Result<Vec<Vec<Node>>> {
+    pub(super) fn nodes(&self, walk: &Walk<'_>, at: Location) -> Result<Vec<Vec<Visit>>> {
         let pending = match self.marked && at.levels != walk.pyramid.base.finest() {
             true => dirty::pending_under(self.grid, self.snapshot, &walk.whole(&at), &walk.pyramid.base)?,
             false => Vec::new(),

@@ -1,6 +1,6 @@
 //! What can still lie in what was not read, and what follows for the whole.
 
-use super::facts::times;
+use super::layer_values::times;
 use super::plan::Plan;
 use super::query::Bins;
 use super::tally::Tally;
