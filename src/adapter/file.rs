@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-#[cfg(feature = "geotiff")]
+#[cfg(any(feature = "geotiff", feature = "netcdf"))]
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 #[cfg(feature = "geotiff")]
@@ -11,6 +11,10 @@ use std::path::PathBuf;
 #[cfg(feature = "geotiff")]
 use std::time::SystemTime;
 
+#[cfg(any(feature = "geotiff", feature = "netcdf"))]
+use super::source::Fingerprint;
+#[cfg(any(feature = "geotiff", feature = "netcdf"))]
+use crate::codec::Digest;
 #[cfg(any(feature = "geotiff", feature = "netcdf"))]
 use crate::error::ErrorKind;
 use crate::error::{Error, Result};
@@ -42,14 +46,16 @@ pub fn replace(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<(
 }
 
 /// A file that can be closed between two reads, so that any number of files can be read in turn. It is opened when it is read, and
-/// must be as it was.
+/// must be as it was. Or the bytes of one in memory.
 #[cfg(feature = "geotiff")]
 #[derive(Debug)]
-pub struct LazyFile {
-    path: PathBuf,
-    len: u64,
-    modified: Option<SystemTime>,
-    file: Option<File>,
+pub struct LazyFile(Kept);
+
+#[cfg(feature = "geotiff")]
+#[derive(Debug)]
+enum Kept {
+    Path { path: PathBuf, len: u64, modified: Option<SystemTime>, file: Option<File> },
+    Memory(io::Cursor<Vec<u8>>),
 }
 
 #[cfg(feature = "geotiff")]
@@ -58,42 +64,82 @@ impl LazyFile {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let file = open(path)?;
         let about = file.metadata().map_err(|cause| unopened(path, cause))?;
-        Ok(Self { path: path.to_owned(), len: about.len(), modified: about.modified().ok(), file: Some(file) })
+        let (path, len, modified) = (path.to_owned(), about.len(), about.modified().ok());
+        Ok(Self(Kept::Path { path, len, modified, file: Some(file) }))
+    }
+
+    /// The bytes of a file.
+    pub(super) fn of_bytes(bytes: Vec<u8>) -> Self {
+        Self(Kept::Memory(io::Cursor::new(bytes)))
     }
 
     /// Closes it until it is read again.
     pub(super) fn close(&mut self) {
-        self.file = None;
+        if let Kept::Path { file, .. } = &mut self.0 {
+            *file = None;
+        }
     }
 
-    fn file(&mut self) -> io::Result<&mut File> {
-        let file = match self.file.take() {
-            Some(file) => file,
-            None => {
-                let file = File::open(&self.path)?;
-                let about = file.metadata()?;
-                if (about.len(), about.modified().ok()) != (self.len, self.modified) {
-                    return Err(io::Error::other("the file was changed meanwhile; try again when nothing writes it"));
-                }
-                file
+    /// What tells that it is not what it was; `None` of bytes in memory.
+    pub(super) fn fingerprint(&self) -> Result<Option<Fingerprint>> {
+        if let Kept::Path { path, .. } = &self.0 { fingerprint(path).map(Some) } else { Ok(None) }
+    }
+
+    fn reader(&mut self) -> io::Result<&mut dyn ReadSeek> {
+        match &mut self.0 {
+            Kept::Memory(bytes) => Ok(bytes),
+            Kept::Path { path, len, modified, file } => {
+                let open = match file.take() {
+                    Some(file) => file,
+                    None => {
+                        let file = File::open(path)?;
+                        let about = file.metadata()?;
+                        if (about.len(), about.modified().ok()) != (*len, *modified) {
+                            return Err(io::Error::other("the file was changed meanwhile; try again when nothing writes it"));
+                        }
+                        file
+                    }
+                };
+                Ok(file.insert(open))
             }
-        };
-        Ok(self.file.insert(file))
+        }
     }
 }
 
 #[cfg(feature = "geotiff")]
+trait ReadSeek: Read + Seek {}
+
+#[cfg(feature = "geotiff")]
+impl<R: Read + Seek> ReadSeek for R {}
+
+#[cfg(feature = "geotiff")]
 impl Read for LazyFile {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.file()?.read(buffer)
+        self.reader()?.read(buffer)
     }
 }
 
 #[cfg(feature = "geotiff")]
 impl Seek for LazyFile {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.file()?.seek(to)
+        self.reader()?.seek(to)
     }
+}
+
+/// What tells that a file is not what it was.
+#[cfg(any(feature = "geotiff", feature = "netcdf"))]
+pub(super) fn fingerprint(path: &Path) -> Result<Fingerprint> {
+    const ENDS: u64 = 1 << 16;
+    let failed = |cause: io::Error| Error::unavailable(format!("`{}` cannot be read", path.display())).because(cause);
+    let mut file = open(path)?;
+    let about = file.metadata().map_err(failed)?;
+    let mut digest = Digest::default();
+    for start in [0, about.len().saturating_sub(ENDS)] {
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(start)).and_then(|_| (&mut file).take(ENDS).read_to_end(&mut bytes)).map_err(failed)?;
+        digest.bytes(&bytes);
+    }
+    Ok(Fingerprint { bytes: about.len(), modified: about.modified().ok(), digest: digest.finish() })
 }
 
 /// Opens a file to read.

@@ -8,8 +8,6 @@ mod cells;
 mod file;
 #[cfg(feature = "geotiff")]
 pub mod geotiff;
-#[cfg(any(feature = "geotiff", feature = "netcdf"))]
-mod imported;
 #[cfg(feature = "netcdf")]
 pub mod netcdf;
 pub mod npy;
@@ -21,6 +19,7 @@ pub mod quicklook;
 pub mod raster;
 #[cfg(any(feature = "geotiff", feature = "netcdf"))]
 mod round;
+pub mod source;
 #[cfg(any(feature = "geotiff", feature = "netcdf"))]
 mod unit;
 #[cfg(any(feature = "geotiff", feature = "netcdf"))]

@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
+use super::axes::TOLERANCE;
 use crate::error::{Error, Result};
+use crate::grid::{Level, Levels, Window};
+use crate::store::Grid;
 
 /// Columns that follow each other in a file and in the grid.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,17 +24,38 @@ pub(super) fn circle(step: f64, tolerance: f64) -> Option<i64> {
     ((1.0..1e12).contains(&cells) && closes).then_some(cells as i64)
 }
 
+/// How many cells of a level go once round along an axis of longitudes of a grid, if a whole number of them does.
+pub(super) fn circle_of(grid: &Grid, x: usize, level: Level) -> Option<i64> {
+    let structure = grid.structure();
+    let axis = structure.axes().nth(x).filter(|_| structure.longitude() == Some(x))?;
+    circle(axis.step() * level.scale(), TOLERANCE)
+}
+
+/// The columns at some levels that the grid has data in, or will have when other windows are put.
+pub(super) fn taken(grid: &Grid, others: &[Window], x: usize, levels: Levels) -> Result<Option<Range<i64>>> {
+    let bounds = grid.bounds()?;
+    let windows = bounds.iter().chain(others).map(|window| grid.structure().cover(window, levels));
+    Ok(windows.map(|window| window.start()[x]..window.end()[x]).reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)))
+}
+
 /// The place of `len` columns whose first has the cell `first`, where `circle` cells go once round and the grid has cells from
 /// `taken.start` to `taken.end`: turned alike to where they touch what is there, else as they are, else turned alike; and where the grid would go
 /// round more than once in each way, each is turned to where the grid has it.
 ///
-/// An [`Invalid`](crate::ErrorKind::Invalid) error if the columns go round more than once.
-pub(super) fn columns(first: i64, len: u64, circle: i64, taken: Option<Range<i64>>) -> Result<Vec<Columns>> {
+/// An [`Invalid`](crate::ErrorKind::Invalid) error if the columns go round more than once; `once` is the command that makes a file with
+/// so many.
+pub(super) fn columns(
+    first: i64,
+    len: u64,
+    circle: i64,
+    taken: Option<Range<i64>>,
+    once: impl FnOnce(i64) -> String,
+) -> Result<Vec<Columns>> {
     let round = circle.unsigned_abs();
     if len > round {
         return Err(Error::invalid(format!(
-            "the file has {len} columns, and {circle} go once round: the last are places that the first are too; take them away with `ncks -d LON,0,{} FILE ONCE.nc` or `gdal_translate -srcwin`",
-            circle - 1
+            "the file has {len} columns, and {circle} go once round: the last are places that the first are too; take them away with `{}`",
+            once(circle)
         )));
     }
     let Some(taken) = taken.filter(|taken| !taken.is_empty()) else { return Ok(vec![Columns { columns: 0..len, cell: first }]) };
@@ -80,7 +104,7 @@ mod tests {
     #[test]
     fn columns_stay_or_are_turned_where_the_grid_has_them() {
         let of = |first: i64, len: u64, taken: Option<Range<i64>>| {
-            columns(first, len, 360, taken)
+            columns(first, len, 360, taken, |_| String::new())
                 .expect("once round")
                 .into_iter()
                 .map(|run| (run.columns, run.cell))
@@ -95,8 +119,8 @@ mod tests {
         assert_eq!(of(180, 180, Some(0..180)), [(0..180, 180)], "as it is where that touches");
         assert_eq!(of(200, 10, Some(0..30)), [(0..10, 200)], "as it is where nothing touches");
         assert_eq!(of(-10, 20, Some(0..360)), [(0..10, 350), (10..20, 0)]);
-        let error = columns(0, 361, 360, None).expect_err("more than once round");
-        assert!(error.to_string().contains("`ncks -d LON,0,359"), "{error}");
+        let error = columns(0, 361, 360, None, |circle| format!("cut {circle}")).expect_err("more than once round");
+        assert!(error.to_string().contains("take them away with `cut 360`"), "{error}");
         assert_eq!((circle(0.25, 0.01), circle(-2.5, 0.01), circle(0.7, 0.01)), (Some(1440), Some(144), None));
     }
 
@@ -105,7 +129,7 @@ mod tests {
         fn every_column_is_at_its_place_and_the_grid_goes_round_once(
             first in -500_i64..500, len in 1_u64..=36, start in -60_i64..60, width in 1_i64..=36,
         ) {
-            let runs = columns(first, len, 36, Some(start..start + width)).expect("once round");
+            let runs = columns(first, len, 36, Some(start..start + width), |_| String::new()).expect("once round");
             let cells: Vec<i64> = runs.iter().flat_map(|run| (0_i64..).zip(run.columns.clone()).map(|(n, _)| run.cell + n)).collect();
             prop_assert_eq!(cells.len() as u64, len);
             for (column, cell) in (0_i64..).zip(&cells) {

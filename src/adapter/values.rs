@@ -1,5 +1,6 @@
 //! What the stored numbers of a file become in a grid, whatever the format.
 
+use super::source::Found;
 use super::unit::Conversion;
 use crate::array::block::{self, BLOCK};
 use crate::array::{Cells, DType};
@@ -50,15 +51,6 @@ impl Target {
         let value = if self.dtype.is_float() { f64::NAN } else { self.nodata.unwrap_or(0.0) };
         Cells::filled(self.dtype, 1, value)
     }
-}
-
-/// What was found among the cells of an array.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Found {
-    /// Cells with data.
-    pub(super) data: u64,
-    /// Cells with data that equal the grid's nodata value.
-    pub(super) collisions: u64,
 }
 
 /// Cells as a grid has them.

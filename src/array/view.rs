@@ -111,13 +111,11 @@ impl Array {
     }
 
     /// The same without a copy where they lie in C order.
-    #[cfg(any(feature = "geotiff", feature = "netcdf"))]
     pub(crate) fn into_cells(self) -> super::Cells {
         with_view!(Array, self, |array| Wrap::wrap_cells(c_order(array)))
     }
 
     /// An array of cells in C order. An [`Invalid`](crate::ErrorKind::Invalid) error if the shape has more or fewer.
-    #[cfg(any(feature = "geotiff", feature = "netcdf"))]
     pub(crate) fn from_cells(cells: super::Cells, shape: &[usize]) -> Result<Self> {
         let len = cells.len();
         let array = super::with_cells!(cells, |cells| ArrayD::from_shape_vec(IxDyn(shape), cells).map(Wrap::wrap_array));
@@ -131,7 +129,6 @@ impl Array {
 }
 
 /// The elements of an array in C order, without a copy where they lie so.
-#[cfg(any(feature = "geotiff", feature = "netcdf"))]
 pub(crate) fn c_order<T: Copy>(array: ArrayD<T>) -> Vec<T> {
     if !array.is_standard_layout() {
         return array.iter().copied().collect();
@@ -158,7 +155,6 @@ impl ArrayView<'_> {
     }
 
     /// The cells in C order; a copy where they lie otherwise.
-    #[cfg(any(feature = "geotiff", feature = "png"))]
     pub(crate) fn flat(&self) -> super::block::Flat<'_> {
         use super::block::Flat;
         with_view!(ArrayView, self, |view| match view.as_slice() {

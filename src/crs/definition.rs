@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::methods::{self, Method, Parameter};
-use super::{geographic, plain, says_nothing};
+use super::{geographic, plain, projected, says_nothing};
 
 /// Longitude and latitude, or what they are projected to.
 #[derive(Clone, Debug, PartialEq)]
@@ -177,27 +177,12 @@ impl Projection {
 }
 
 impl Definition {
-    /// The system of an EPSG code, if it is one of those that are known here: geographic ones, UTM, and a few others.
+    /// The system of an EPSG code, if it is a geographic one, or a projected one of a method that is known here.
     pub(crate) fn of_epsg(code: u32) -> Option<Self> {
-        if let Some(geodetic) = geographic::of_code(code) {
-            return Some(Self { name: geodetic.name.clone(), geodetic, projection: None });
+        match geographic::of_code(code) {
+            Some(geodetic) => Some(Self { name: geodetic.name.clone(), geodetic, projection: None }),
+            None => projected::of_code(code),
         }
-        // The zones of UTM: first code, number of its zone, how many there are, whether south, the geographic system.
-        const ZONES: [(u32, u32, u32, bool, u32); 10] = [
-            (32601, 1, 60, false, 4326),
-            (32701, 1, 60, true, 4326),
-            (32201, 1, 60, false, 4322),
-            (32301, 1, 60, true, 4322),
-            (25828, 28, 11, false, 4258),
-            (26901, 1, 23, false, 4269),
-            (26701, 1, 22, false, 4267),
-            (23028, 28, 11, false, 4230),
-            (31965, 11, 12, false, 4674),
-            (31977, 17, 9, true, 4674),
-        ];
-        let (first, zone, _, south, geographic) =
-            ZONES.into_iter().find(|(first, _, count, ..)| (*first..first + count).contains(&code))?;
-        Self::utm(geographic::of_code(geographic)?, zone + code - first, south)
     }
 
     /// A zone of UTM, 1 to 60.

@@ -9,6 +9,7 @@
 mod definition;
 mod geographic;
 mod methods;
+mod projected;
 mod read;
 mod wkt;
 
@@ -78,7 +79,7 @@ pub(crate) fn is_geographic(text: &str) -> Option<bool> {
         return Some(definition.projection.is_none() && definition.geodetic.is_in_degrees());
     }
     match code(text) {
-        // Every geographic system of the list is defined here.
+        // Every geographic system of EPSG is defined here.
         Some(("EPSG", _)) => Some(false),
         _ => None,
     }

@@ -48,6 +48,30 @@ fn a_code_is_its_parameters_where_they_are_known() {
 }
 
 #[test]
+fn every_code_of_epsg_is_of_the_kind_it_is() {
+    for code in [4326, 4258, 4269, 4267, 4283, 6668, 7844, 4979, 9057] {
+        assert_eq!(is_geographic(&format!("EPSG:{code}")), Some(true), "{code}");
+    }
+    for code in [3857, 32611, 2193, 27700, 4087, 4417, 4647, 4839, 5514, 6933, 31985, 1024, 32766] {
+        assert_eq!(is_geographic(&format!("EPSG:{code}")), Some(false), "{code}");
+    }
+}
+
+/// What GDAL 3.10 writes of some codes, without the codes and under other names.
+#[test]
+fn projected_codes_are_their_parameters() {
+    let cases = include_str!("projected_cases.tsv").lines().map(|line| line.split_once('\t').expect("a code and its text"));
+    let cases: Vec<(&str, &str)> = cases.collect();
+    assert_eq!(cases.len(), 59);
+    for (code, text) in &cases {
+        assert!(same(code, text), "{code}: {:?} is not {:?}", definition(code), definition(text));
+        assert!(same(code, &definition(code).expect("known").wkt()), "{code} written");
+        let other = cases.iter().find(|(other, _)| other != code && same(other, text));
+        assert_eq!(other, None, "{code} is taken for another");
+    }
+}
+
+#[test]
 fn dialects_of_wkt_say_the_same() {
     let parameters = [
         ("latitude_of_center", 40.0),

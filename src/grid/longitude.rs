@@ -3,8 +3,8 @@
 //! Grids and files count them from 0 to 360, from -180 to 180, or on beyond. What is asked for, or comes in, is turned by whole
 //! circles to where the cells are. An edge between two longitudes goes the short way round.
 
-use super::epsg::is_geodetic;
 use super::structure::Structure;
+use crate::crs;
 use crate::error::{Error, Result};
 
 /// Degrees once round.
@@ -70,7 +70,7 @@ impl Structure {
         by_unit.or_else(|| {
             let mut planes = (0..self.dimensions().len()).filter(|d| self.dimensions()[*d].axes().len() == 2);
             let (plane, None) = (planes.next()?, planes.next()) else { return None };
-            self.crs().filter(|crs| is_geographic(crs)).map(|_| self.axes_of(plane).start + 1)
+            self.crs().filter(|system| crs::is_geographic(system) == Some(true)).map(|_| self.axes_of(plane).start + 1)
         })
     }
 }
@@ -78,24 +78,6 @@ impl Structure {
 /// Whether a unit is one of those in which CF writes longitudes.
 pub fn is_degrees_east(unit: &str) -> bool {
     ["degrees_east", "degree_east", "degrees_E", "degree_E", "degreesE", "degreeE"].contains(&unit)
-}
-
-/// Whether a coordinate reference system is known to be one of longitudes and latitudes in degrees.
-fn is_geographic(crs: &str) -> bool {
-    /// Those that count in grads.
-    const GRADS: [u16; 6] = [4807, 4816, 4819, 4821, 4901, 4902];
-    let crs = crs.trim();
-    match crs.strip_prefix("EPSG:") {
-        Some(code) => code.parse().is_ok_and(|code| is_geodetic(code) && !GRADS.contains(&code)),
-        None if crs.eq_ignore_ascii_case("OGC:CRS84") => true,
-        None => {
-            let text = crs.to_ascii_uppercase();
-            let geographic =
-                ["GEOGCS", "GEOGCRS", "GEODCRS", "GEODETICCRS", "GEOGRAPHICCRS"].iter().any(|kind| text.starts_with(kind));
-            // What is derived is counted about another pole.
-            geographic && !text.contains("\"GRAD\"") && !text.contains("DERIVINGCONVERSION")
-        }
-    }
 }
 
 #[cfg(test)]
@@ -155,7 +137,8 @@ mod tests {
         {
             assert_eq!(structure(unit, crs), Some(2), "{unit:?} {crs:?}");
         }
-        assert_eq!(structure(None, Some("GEOGCS[\"WGS 84\",DATUM[..")), Some(2));
+        let wkt = "GEOGCS[\"mine\",DATUM[\"WGS_1984\",SPHEROID[\"WGS 84\",6378137,298.257223563]],PRIMEM[\"Greenwich\",0],UNIT[\"degree\",0.0174532925199433]]";
+        assert_eq!(structure(None, Some(wkt)), Some(2));
         for (unit, crs) in [(None, None), (Some("degrees"), None), (Some("m"), Some("EPSG:32632")), (None, Some("EPSG:4807"))] {
             assert_eq!(structure(unit, crs), None, "{unit:?} {crs:?}");
         }

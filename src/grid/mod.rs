@@ -16,7 +16,6 @@
 
 mod axis;
 mod dimension;
-mod epsg;
 mod level;
 mod location;
 pub mod longitude;
@@ -30,7 +29,6 @@ mod world;
 pub use axis::Axis;
 pub(crate) use axis::check_name;
 pub use dimension::{Depth, Dimension, DimensionKind};
-pub(crate) use epsg::is_geodetic;
 pub use level::{Level, Levels};
 pub use location::Location;
 pub use schema::{Schema, SchemaBuilder};

@@ -15,7 +15,7 @@ const LAYERS: [(&str, &[&str]); 26] = [
     ("array", &["error"]),
     ("codec", &["array"]),
     ("kernel", &["array", "error"]),
-    ("grid", &["array", "calendar", "codec", "error", "kernel"]),
+    ("grid", &["array", "calendar", "codec", "crs", "error", "kernel"]),
     ("kv", &["error"]),
     ("key", &["grid", "kv"]),
     ("store", &["array", "codec", "error", "grid", "kernel", "key", "kv"]),

@@ -226,6 +226,11 @@ impl<R: Read + Seek> Source<R> {
     }
 
     /// What the bytes are read from.
+    pub(super) fn reader(&self) -> &R {
+        &self.reader
+    }
+
+    /// The same, to read from.
     pub(super) fn reader_mut(&mut self) -> &mut R {
         &mut self.reader
     }

@@ -14,6 +14,7 @@ use super::layout::{Compression, Layout};
 use super::pages::Pages;
 use super::{nodata, sidecar};
 use crate::adapter::file::LazyFile;
+use crate::adapter::source::Fingerprint;
 use crate::array::{Array, Cells, DType, block};
 use crate::error::{Error, Result};
 
@@ -150,6 +151,18 @@ impl GeoTiff {
             tiff.lay_beside(mask).map_err(within)?;
         }
         Ok(tiff)
+    }
+
+    /// The bytes of a file. Files beside it there are none.
+    ///
+    /// See [`from_reader`](Self::from_reader) for what reads from anything.
+    pub fn from_bytes(bytes: impl Into<Vec<u8>>) -> Result<Self> {
+        Self::from_reader(LazyFile::of_bytes(bytes.into()))
+    }
+
+    /// What tells that the file is not what it was; `None` of one in memory.
+    pub(crate) fn fingerprint(&self) -> Result<Option<Fingerprint>> {
+        self.source.reader().fingerprint()
     }
 
     /// Closes the file until a window of it is read, so that any number of them can be read in turn.

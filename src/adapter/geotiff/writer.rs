@@ -16,8 +16,8 @@ use super::reader::Band;
 use super::{mask, nodata, predictor};
 use crate::adapter::file;
 use crate::array::{ArrayView, Cells, DType};
+use crate::crs;
 use crate::error::{Error, Result};
-use crate::grid::is_geodetic;
 
 /// Rows and columns of a tile. The standard asks for multiples of 16; this is what most readers are tuned to.
 pub(super) const TILE: usize = 256;
@@ -283,24 +283,25 @@ struct System {
 }
 
 /// The directory of geokeys and the text they point into. Cells are areas.
-fn geokeys(crs: &str) -> Result<(Vec<u16>, String)> {
+fn geokeys(system: &str) -> Result<(Vec<u16>, String)> {
     const GEOGRAPHIC: u16 = 2;
     const PROJECTED: u16 = 1;
     const USER_DEFINED: u16 = 32767;
-    let epsg = crs.get(..5).filter(|name| name.eq_ignore_ascii_case("EPSG:")).and_then(|_| crs[5..].trim().parse::<u16>().ok());
+    let epsg =
+        system.get(..5).filter(|name| name.eq_ignore_ascii_case("EPSG:")).and_then(|_| system[5..].trim().parse::<u16>().ok());
     let system = match epsg {
-        Some(code) if (1024..USER_DEFINED).contains(&code) && is_geodetic(code) => {
+        Some(code) if (1024..USER_DEFINED).contains(&code) && crs::geodetic_of_code(code.into()).is_some() => {
             System { model: GEOGRAPHIC, code: Some((key::GEODETIC_CRS, code)), text: None }
         }
         Some(code) if (1024..USER_DEFINED).contains(&code) => {
             System { model: PROJECTED, code: Some((key::PROJECTED_CRS, code)), text: None }
         }
         // GDAL takes a whole definition from this citation, and only if the model is user-defined.
-        _ if crs.ends_with(']') => {
-            let text = format!("{WKT_MARK}{crs}|");
+        _ if system.ends_with(']') => {
+            let text = format!("{WKT_MARK}{system}|");
             System { model: USER_DEFINED, code: None, text: Some((key::PROJECTED_CITATION, text)) }
         }
-        _ => System { model: USER_DEFINED, code: None, text: Some((key::CITATION, format!("{crs}|"))) },
+        _ => System { model: USER_DEFINED, code: None, text: Some((key::CITATION, format!("{system}|"))) },
     };
     let mut entries = vec![[key::MODEL_TYPE, 0, 1, system.model], [key::RASTER_TYPE, 0, 1, 1]];
     entries.extend(system.code.map(|(id, value)| [id, 0, 1, value]));

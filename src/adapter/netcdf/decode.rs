@@ -3,8 +3,9 @@
 use ndarray::{ArrayD, IxDyn};
 
 use super::header::{Value, Variable};
+use crate::adapter::source::Found;
 use crate::adapter::unit::Conversion;
-use crate::adapter::values::{self, End, Found, Rule, Target};
+use crate::adapter::values::{self, End, Rule, Target};
 use crate::array::{Array, Cell, Cells, DType, with_cells};
 use crate::error::{Error, Result};
 

@@ -17,6 +17,7 @@ use netcdf_reader::{NcFile, NcSliceInfo, NcSliceInfoElem};
 
 use super::header::{Header, Variable};
 use super::word::Word;
+use crate::adapter::source::Fingerprint;
 use crate::array::{Array, Cells, DType, c_order, with_dtype};
 use crate::error::{Error, Result};
 
@@ -165,6 +166,14 @@ impl NetCdf {
         let cells = cells.map_err(|cause| cause.within(format!("variable `{name}` cannot be read")))?;
         let found = cells.len();
         Array::from_cells(cells, &sizes).map_err(|_| refused(format!("the file has {found} of {shape:?} cells")))
+    }
+
+    /// What tells that the file is not what it was; `None` of one in memory.
+    pub(super) fn fingerprint(&self) -> Result<Option<Fingerprint>> {
+        match &self.origin {
+            Origin::Path(path, _) => crate::adapter::file::fingerprint(path).map(Some),
+            Origin::Memory(_) => Ok(None),
+        }
     }
 
     /// Gives back the memory of the chunks that are held, and the file's descriptor, until the next read: of many files few are

@@ -21,7 +21,7 @@
 //!   has them already, or would go round more than once.
 //! * A variable without 1-D coordinates (one on a curvilinear grid) is kept on *index axes* if that is asked for: origin 0, steps
 //!   of 1, unit `index`.
-//! * A file is laid into a grid ([`Import`]) at level 0, where its cells are the grid's, aligned within [`TOLERANCE`] cells, in
+//! * A file is laid into a grid ([`VariableSource`]) at level 0, where its cells are the grid's, aligned within [`TOLERANCE`] cells, in
 //!   either direction.
 //!
 //! # When they are
@@ -38,7 +38,7 @@
 //! * Where times lie on no steps or most of these would be empty, or if it is asked for ([`Like::irregular`]), time becomes an
 //!   irregular dimension, whose ticks are the longest of CF's units up to a second of which all times are whole numbers, and whose
 //!   expected spacing is the median of what is between them. Each time is an event; what becomes of one that is there already, or
-//!   twice in the file, is for [`Import::over`] to say.
+//!   twice in the file, is for [`Import::over`](super::source::Import::over) to say.
 //!
 //! # What the numbers of a variable become
 //!
@@ -60,12 +60,12 @@ mod file;
 mod fuzz;
 mod header;
 mod identity;
-mod import;
 mod instants;
 #[cfg(all(feature = "cli", feature = "geotiff"))]
 mod moments;
 mod place;
 mod schema;
+mod source;
 mod space;
 mod system;
 mod time;
@@ -76,14 +76,13 @@ mod word;
 mod tests;
 
 pub use super::axes::TOLERANCE;
-pub use super::imported::{Checked, Imported};
 pub use crate::adapter::axes::INDEX;
 pub use field::{Choice, Field};
 pub use file::{NetCdf, is_netcdf};
 #[cfg(any(test, feature = "testing"))]
 pub use fuzz::fuzz_netcdf;
 pub use header::{Dimension, Header, Value, Variable};
-pub use import::{Import, write};
 #[cfg(all(feature = "cli", feature = "geotiff"))]
 pub use moments::{cell_of, dimension_of};
 pub use schema::{Like, schema_like};
+pub use source::VariableSource;

@@ -86,7 +86,10 @@ impl Place {
         let ((y, upside), (x, mirrored)) = (field.y.place(axis(axes.y)?)?, field.x.place(axis(axes.x)?)?);
         let round = Some(axes.x).filter(|x| structure.longitude() == Some(*x) && field.counts_longitudes());
         let columns = match round.and_then(|_| round::circle(axis(axes.x).ok()?.step(), TOLERANCE)) {
-            Some(circle) => round::columns(x, field.x.len, circle, taken)?,
+            Some(circle) => {
+                let once = |circle: i64| format!("ncks -d LON,0,{} FILE ONCE.nc", circle - 1);
+                round::columns(x, field.x.len, circle, taken, once)?
+            }
             None => vec![Columns { columns: 0..field.x.len, cell: x }],
         };
         let (steps, twice) = match (&field.times, axes.time) {

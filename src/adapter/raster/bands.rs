@@ -59,7 +59,8 @@ impl Bands {
 
     /// The runs that some bands of the file make in the grid.
     pub(super) fn runs(&self, bands: std::ops::Range<usize>) -> Vec<Run> {
-        let mut order: Vec<(usize, usize)> = bands.filter_map(|band| Some((*self.places.get(band)?, band))).collect();
+        let bands = bands.start..bands.end.min(self.places.len());
+        let mut order: Vec<(usize, usize)> = bands.map(|band| (self.places[band], band)).collect();
         order.sort_unstable();
         let mut runs: Vec<Run> = Vec::new();
         for (place, band) in order {

@@ -6,8 +6,9 @@ use ndarray::{ArrayD, IxDyn};
 
 use crate::adapter::cells::widens;
 use crate::adapter::geotiff::Header;
+use crate::adapter::source::Found;
 use crate::adapter::unit;
-use crate::adapter::values::{self, Found, Rule, Target};
+use crate::adapter::values::{self, Rule, Target};
 use crate::array::{Array, DType};
 use crate::error::{Error, Result};
 use crate::grid::Schema;
@@ -67,8 +68,6 @@ pub(super) struct Conversion {
     /// One for all bands, or one a band.
     rules: Vec<Rule>,
     target: Target,
-    /// Whether the file says which cells hold data.
-    declared: bool,
     /// What is to be said of it.
     pub(super) note: Option<String>,
 }
@@ -91,12 +90,7 @@ impl Conversion {
         let rules = packings.take(if one { 1 } else { usize::MAX }).map(rule).collect();
         let (from, to) = (header.unit().unwrap_or_default(), schema.unit().unwrap_or_default());
         let note = (!conversion.is_none()).then(|| format!("its {from} become {to}: {conversion}"));
-        Ok(Self { rules, target: Target::of(schema), declared: header.nodata.is_some() || header.masked, note })
-    }
-
-    /// Whether the file says that cells with the grid's nodata value are valid.
-    pub(super) fn collisions_are_valid(&self) -> bool {
-        self.declared
+        Ok(Self { rules, target: Target::of(schema), note })
     }
 
     /// The cells of some bands, (band, y, x), as the grid has them, and what was found among them.

@@ -33,8 +33,10 @@ pub struct Raster {
     pub affine: Option<Affine>,
     /// The coordinate reference system.
     pub crs: Option<String>,
-    /// The names of the bands, if there are several.
+    /// The names of the bands; of a grid without bands the name of its variable. Empty if there are none.
     pub bands: Vec<String>,
+    /// The unit of the values.
+    pub unit: Option<String>,
     /// Whether rows run from south to north, and columns from east to west, so that a picture turns them round.
     pub reversed: [bool; 2],
 }
@@ -58,7 +60,8 @@ impl Raster {
         // Every cell has a count.
         let nodata = nodata.filter(|_| answer.layer != Layer::Aggregate(Aggregation::Count) || valid.is_some());
         let (affine, bands, reversed) = (affine(grid, axes, answer), labels(grid, axes, answer), reversed(structure, axes));
-        Ok(Self { array, valid, nodata, affine, crs: structure.crs().map(str::to_owned), bands, reversed })
+        let unit = grid.schema().unit().filter(|_| keeps_unit(&answer.layer)).map(str::to_owned);
+        Ok(Self { array, valid, nodata, affine, crs: structure.crs().map(str::to_owned), bands, unit, reversed })
     }
 
     /// The value that marks absent data.
@@ -71,12 +74,14 @@ impl Raster {
     /// Where every value of the type stands for data, the file has a mask in place of a nodata value. One mask is all that it can have: an
     /// [`Invalid`](crate::ErrorKind::Invalid) error if bands need different ones.
     pub fn write_geotiff(&self, path: impl AsRef<Path>) -> Result<()> {
+        let count = if let [bands, _, _] = *self.array.shape() { bands } else { 1 };
+        let band = |at: usize| Band { description: self.bands.get(at).cloned(), unit: self.unit.clone(), ..Band::default() };
         let profile = Profile {
             affine: self.affine,
             crs: self.crs.clone(),
             nodata: self.nodata.clone(),
             mask: self.mask()?,
-            bands: self.bands.iter().map(|name| Band { description: Some(name.clone()), ..Band::default() }).collect(),
+            bands: (0..count).map(band).collect(),
             ..Profile::default()
         };
         geotiff::write(path, &self.array, &profile)
@@ -144,8 +149,15 @@ fn affine(grid: &Grid, axes: RasterAxes, answer: &Answer) -> Option<Affine> {
     (grid.structure().crs().is_some() || affine != PIXELS).then_some(affine)
 }
 
+/// Whether the values of a layer are in the unit of the cells that they are made of.
+fn keeps_unit(layer: &Layer) -> bool {
+    let Layer::Aggregate(aggregation) = layer else { return true };
+    // A deviation of degrees above some zero is not such degrees.
+    !matches!(aggregation, Aggregation::Count | Aggregation::Variance | Aggregation::Std | Aggregation::Custom { .. })
+}
+
 fn labels(grid: &Grid, axes: RasterAxes, answer: &Answer) -> Vec<String> {
-    let Some(axis) = axes.band.filter(|axis| answer.array.shape()[*axis] > 1) else { return Vec::new() };
+    let Some(axis) = axes.band else { return grid.schema().variable().map(str::to_owned).into_iter().collect() };
     let structure = grid.structure();
     let labels = structure.dimensions()[structure.dimension_of(axis)].labels().unwrap_or_default();
     let first = answer.extent.bounds()[axis].0.round();

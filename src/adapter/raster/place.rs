@@ -1,13 +1,14 @@
 //! Where a file's cells lie in a grid.
 
 use crate::adapter::axes::{RasterAxes, TOLERANCE};
-use crate::adapter::geotiff::{Affine, Header};
+use crate::adapter::geotiff::{self, Affine, Header};
+use crate::adapter::round::{self, Columns};
 use crate::crs;
 use crate::error::{Error, Result};
 use crate::grid::{CellIndex, Level, Levels, Shape, Window};
 use crate::store::Grid;
 
-use super::bands::Bands;
+use super::bands::{Bands, Run};
 use super::convert::check_type;
 use super::remedy::{self, Footprint};
 use super::schema::PIXELS;
@@ -16,8 +17,11 @@ use super::schema::PIXELS;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Placement {
     pub(super) axes: RasterAxes,
-    /// The box of all cells of the file.
-    pub(super) window: Window,
+    pub(super) level: Level,
+    /// The box of all its rows and bands; its columns are those of the first of [`columns`](Self::columns).
+    window: Window,
+    /// Where its columns lie, in the grid's direction.
+    pub(super) columns: Vec<Columns>,
     /// Whether the file's rows and columns run against the grid's.
     pub(super) reversed: [bool; 2],
     /// Where its bands lie.
@@ -26,52 +30,113 @@ pub(super) struct Placement {
     pub(super) notes: Vec<String>,
 }
 
-/// Finds the place of a file, or says why it has none. `at` is its cell along the axis beside rows, columns and bands.
-pub(super) fn place(grid: &Grid, header: &Header, at: Option<i64>) -> Result<Placement> {
-    let structure = grid.structure();
-    let axes = RasterAxes::of(structure)?;
-    let own = [Some(axes.y), Some(axes.x), axes.band];
-    let mut others = (0..structure.rank()).filter(|axis| !own.contains(&Some(*axis)));
-    let beside = match (others.next().zip(at), others.next()) {
-        (Some(beside), None) => Some(beside),
-        (None, None) if at.is_none() && structure.rank() == own.iter().flatten().count() => None,
-        (None, None) if at.is_some() => return Err(Error::invalid("the grid has no dimension of time, and a time is given")),
-        _ => {
-            let axis = (0..structure.rank()).find(|axis| !own.contains(&Some(*axis))).unwrap_or_default();
-            let name = structure.dimensions()[structure.dimension_of(axis)].name();
-            return Err(Error::invalid(format!(
-                "a raster does not say where it lies along dimension `{name}`; say it with `--time-from-name PATTERN`, like `rain-%Y%m%d.tif`, or with `--at-time TIME`"
-            )));
+impl Placement {
+    /// The boxes of all cells of the file.
+    pub(super) fn windows(&self) -> Vec<Window> {
+        let of = |columns: &Columns| self.window.along(self.axes.x, columns.cell, columns.columns.end - columns.columns.start);
+        self.columns.iter().map(of).collect()
+    }
+
+    /// The cells that some bands and columns of a part of the file have, the first column being that of a cell.
+    pub(super) fn window_of(&self, height: usize, part: &geotiff::Window, run: &Run, cell: i64, cols: usize) -> Window {
+        let rows = if self.reversed[0] { height - part.rows.end } else { part.rows.start };
+        let first = self.window.start()[self.axes.y].saturating_add_unsigned(rows as u64);
+        let window = self.window.along(self.axes.y, first, part.rows.len() as u64).along(self.axes.x, cell, cols as u64);
+        match self.axes.band {
+            Some(band) => window.along(band, i64::try_from(run.at).unwrap_or(i64::MAX), run.bands.len() as u64),
+            None => window,
         }
-    };
-    let bands = Bands::of(structure, axes, header)?;
-    check_type(grid.schema(), header)?;
-    check_crs(grid, header)?;
+    }
+}
+
+/// What is known of a file's place besides its rows and columns.
+#[derive(Clone, Debug)]
+pub(super) struct Frame {
+    pub(super) axes: RasterAxes,
+    /// The axis beside rows, columns and bands, and the file's cell along it.
+    beside: Option<(usize, i64)>,
+    pub(super) bands: Bands,
+    /// What is to be said of it.
+    pub(super) notes: Vec<String>,
+}
+
+impl Frame {
+    /// Says why a file has no place in a grid, unless that is for its rows and columns. `at` is its cell along the axis beside them.
+    pub(super) fn of(grid: &Grid, header: &Header, at: Option<i64>) -> Result<Self> {
+        let structure = grid.structure();
+        let axes = RasterAxes::of(structure)?;
+        let own = [Some(axes.y), Some(axes.x), axes.band];
+        let mut rest = (0..structure.rank()).filter(|axis| !own.contains(&Some(*axis)));
+        let beside = match (rest.next().zip(at), rest.next()) {
+            (Some(beside), None) => Some(beside),
+            (None, None) if at.is_none() && structure.rank() == own.iter().flatten().count() => None,
+            (None, None) if at.is_some() => {
+                return Err(Error::invalid("the grid has no dimension of time, and a time is given"));
+            }
+            _ => {
+                let axis = (0..structure.rank()).find(|axis| !own.contains(&Some(*axis))).unwrap_or_default();
+                let name = structure.dimensions()[structure.dimension_of(axis)].name();
+                return Err(Error::invalid(format!(
+                    "a raster does not say where it lies along dimension `{name}`; say it with `--time-from-name PATTERN`, like `rain-%Y%m%d.tif`, or with `--at-time TIME`"
+                )));
+            }
+        };
+        let bands = Bands::of(structure, axes, header)?;
+        check_type(grid.schema(), header)?;
+        check_crs(grid, header)?;
+        let unkept = header.crs.as_deref().filter(|_| structure.crs().is_none());
+        let unkept = unkept
+            .map(|crs| format!("the grid has no coordinate reference system, so the file's, {}, is not kept", crs::shown(crs)));
+        let notes = bands.note.iter().cloned().chain(unkept).collect();
+        Ok(Self { axes, beside, bands, notes })
+    }
+
+    /// The cells of a level that have some rows and columns, given by the first and how many there are.
+    pub(super) fn window(&self, grid: &Grid, level: Level, rows: (i64, u64), columns: (i64, u64)) -> Window {
+        let structure = grid.structure();
+        let levels = Levels::zero(structure.dimensions().len()).with(self.axes.space, level);
+        let ones = (CellIndex::from(vec![0; structure.rank()].as_slice()), Shape::from(vec![1; structure.rank()].as_slice()));
+        let window = Window::new(ones.0, ones.1).at(levels).along(self.axes.y, rows.0, rows.1);
+        let window = window.along(self.axes.x, columns.0, columns.1);
+        let window = match self.axes.band {
+            Some(band) => window.along(band, self.bands.range().0, self.bands.range().1),
+            None => window,
+        };
+        self.beside.map_or(window, |(axis, cell)| window.along(axis, cell, 1))
+    }
+}
+
+/// Whether the cells of a file are those of a level of a grid, whatever else keeps it out.
+pub fn fits(grid: &Grid, header: &Header) -> bool {
+    let Ok(axes) = RasterAxes::of(grid.structure()) else { return false };
+    let fit = Fit { grid, axes, affine: header.affine.unwrap_or(PIXELS), size: [header.height, header.width] };
+    fit.level().is_ok_and(|level| [axes.y, axes.x].into_iter().all(|axis| fit.along(axis, level).is_ok()))
+}
+
+/// Finds the place of a file, or says why it has none. `at` is its cell along the axis beside rows, columns and bands, and other
+/// windows will be put before it.
+pub(super) fn place(grid: &Grid, header: &Header, at: Option<i64>, others: &[Window]) -> Result<Placement> {
+    let structure = grid.structure();
+    let frame = Frame::of(grid, header, at)?;
+    let axes = frame.axes;
     let affine = header.affine.unwrap_or(PIXELS);
     let fit = Fit { grid, axes, affine, size: [header.height, header.width] };
     let level = fit.level()?;
     let (rows, reversed_y) = fit.along(axes.y, level)?;
     let (cols, reversed_x) = fit.along(axes.x, level)?;
-    let mut start = CellIndex::from(vec![0; structure.rank()].as_slice());
-    let mut shape = Shape::from(vec![1; structure.rank()].as_slice());
-    (start[axes.y], shape[axes.y]) = (rows, header.height as u64);
-    (start[axes.x], shape[axes.x]) = (cols, header.width as u64);
-    if let Some(band) = axes.band {
-        (start[band], shape[band]) = bands.range();
-    }
-    if let Some((axis, cell)) = beside {
-        start[axis] = cell;
-    }
     let levels = Levels::zero(structure.dimensions().len()).with(axes.space, level);
-    let window = Window::new(start, shape).at(levels);
-    structure.check(&window)?;
-    let unkept = header
-        .crs
-        .as_deref()
-        .filter(|_| structure.crs().is_none())
-        .map(|crs| format!("the grid has no coordinate reference system, so the file's, {}, is not kept", crs::shown(crs)));
-    let notes = bands.note.iter().cloned().chain(unkept).collect();
-    Ok(Placement { axes, window, reversed: [reversed_y, reversed_x], bands, notes })
+    let columns = match round::circle_of(grid, axes.x, level).filter(|_| header.affine.is_some()) {
+        Some(circle) => {
+            let taken = round::taken(grid, others, axes.x, levels)?;
+            let once = |circle: i64| format!("gdal_translate -srcwin 0 0 {circle} {} FILE ONCE.tif", header.height);
+            round::columns(cols, header.width as u64, circle, taken, once)?
+        }
+        None => vec![Columns { columns: 0..header.width as u64, cell: cols }],
+    };
+    let first = (columns[0].cell, columns[0].columns.end - columns[0].columns.start);
+    let window = frame.window(grid, level, (rows, header.height as u64), first);
+    let Frame { bands, notes, .. } = frame;
+    Ok(Placement { axes, level, window, columns, reversed: [reversed_y, reversed_x], bands, notes })
 }
 
 fn check_crs(grid: &Grid, header: &Header) -> Result<()> {
@@ -156,7 +221,9 @@ impl Fit<'_> {
     fn refusal(&self, reason: &str, level: Level) -> Error {
         let footprint = Footprint::of(self.affine, self.size);
         match remedy::moved(self.grid, footprint, level) {
-            Some(line) => Error::invalid(format!("the file does not fit the grid: {reason}; make one that does with `{line}`")),
+            Some(line) => Error::invalid(format!(
+                "the file does not fit the grid: {reason}; lay it onto the grid's cells with `--resampling bilinear` (or nearest, cubic, area), or make a file that fits with `{line}`"
+            )),
             None => {
                 Error::invalid(format!("the file does not fit the grid: {reason}, and it has less than a cell of the grid's"))
             }

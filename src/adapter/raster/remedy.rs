@@ -72,7 +72,7 @@ pub(super) fn whole(cell: f64) -> Option<i64> {
 }
 
 /// The level at which a grid takes data: any of a refinable dimension, else that of its base data.
-fn allowed(grid: &Grid, wanted: Level) -> Level {
+pub(super) fn allowed(grid: &Grid, wanted: Level) -> Level {
     let structure = grid.structure();
     let Ok(axes) = RasterAxes::of(structure) else { return wanted };
     if structure.dimensions()[axes.space].is_refinable() {
@@ -81,7 +81,7 @@ fn allowed(grid: &Grid, wanted: Level) -> Level {
     grid.base_levels().ok().flatten().map_or(wanted, |base| base[axes.space])
 }
 
-fn step(grid: &Grid, axis: usize) -> f64 {
+pub(super) fn step(grid: &Grid, axis: usize) -> f64 {
     grid.structure().axes().nth(axis).map_or(1.0, Axis::step)
 }
 

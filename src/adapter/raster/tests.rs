@@ -4,20 +4,25 @@ use std::io::Cursor;
 
 use ndarray::Array2;
 
-use super::{Import, Like, Raster, schema_like};
+use super::{Like, Raster, RasterSource, schema_like};
 use crate::adapter::cells::widens;
 use crate::adapter::geotiff::{self, Affine, GeoTiff, Profile};
+use crate::adapter::source::Import;
 use crate::array::{Array, Cell, DType, with_dtype};
 use crate::{Grid, Level, Levels, Query, Store};
 
-fn tiff(array: &Array, affine: Option<Affine>, crs: Option<&str>) -> GeoTiff<Cursor<Vec<u8>>> {
+fn tiff(array: &Array, affine: Option<Affine>, crs: Option<&str>) -> GeoTiff {
     let profile = Profile { affine, crs: crs.map(str::to_owned), ..Profile::default() };
     let mut bytes = Cursor::new(Vec::new());
     geotiff::write_to(&mut bytes, array, &profile).expect("a GeoTIFF");
-    GeoTiff::from_reader(bytes).expect("opens")
+    GeoTiff::from_bytes(bytes.into_inner()).expect("opens")
 }
 
-fn grid(tiff: &GeoTiff<Cursor<Vec<u8>>>) -> Grid {
+fn placed(grid: &Grid, tiff: GeoTiff) -> crate::Result<Import> {
+    Import::new(grid, RasterSource::new(grid, "a file", tiff)?)
+}
+
+fn grid(tiff: &GeoTiff) -> Grid {
     let schema = schema_like(tiff.header(), &Like { chunk: 4, ..Like::default() }).expect("a schema");
     Store::in_memory().expect("a store").create("g", schema).expect("a grid")
 }
@@ -29,7 +34,7 @@ fn what_a_level_gives_lands_at_that_level() {
     let base: Array = Array2::from_shape_fn((150, 110), |(y, x)| f32::from(u16::try_from(y * 110 + x).expect("small"))).into();
     let file = tiff(&base, Some(PLACE), Some("EPSG:32632"));
     let source = grid(&file);
-    Import::new(&source, file).expect("fits").write(&mut |_| {}).expect("written");
+    placed(&source, file).expect("fits").write(&mut |_| {}).expect("written");
     let top = source.reach().expect("read").expect("aggregated")[0];
     assert!(top.get() > 4, "the lattice is shifted above level 2, where chunks have 4 cells");
     for level in 0..=top.get() {
@@ -39,8 +44,9 @@ fn what_a_level_gives_lands_at_that_level() {
         // Level 0 is the first grid's in any case: its own cells decide where a file lies.
         let target = Store::in_memory().expect("a store").create("t", source.schema().clone()).expect("a grid");
         let file = tiff(&raster.array, raster.affine, raster.crs.as_deref());
-        let mut import = Import::new(&target, file).expect("fits");
-        assert_eq!((import.level().get(), import.window()), (level, answer.window));
+        let mut import = placed(&target, file).expect("fits");
+        let window = import.footprint().windows[0];
+        assert_eq!((window.levels(1)[0].get(), window), (level, answer.window));
         import.check(&mut |_| {}).expect("sound");
         import.write(&mut |_| {}).expect("written");
         let back = target.read(&Query::all().levels(levels)).expect("read");
@@ -53,8 +59,9 @@ fn a_file_of_finer_cells_lands_below_level_0() {
     let coarse = tiff(&Array::filled(DType::I16, &[20, 20], 1.0), Some(PLACE), None);
     let target = grid(&coarse);
     let place = Affine { x: PLACE.x + 2.5, dx: 2.5, dy: -2.5, ..PLACE };
-    let import = Import::new(&target, tiff(&Array::filled(DType::I16, &[9, 7], 2.0), Some(place), None)).expect("fits");
-    assert_eq!((import.level().get(), import.window().start()[1]), (-2, 1));
+    let import = placed(&target, tiff(&Array::filled(DType::I16, &[9, 7], 2.0), Some(place), None)).expect("fits");
+    let window = import.footprint().windows[0];
+    assert_eq!((window.levels(1)[0].get(), window.start()[1]), (-2, 1));
 }
 
 #[test]
@@ -88,7 +95,7 @@ fn a_hundred_files_side_by_side_are_one_grid() {
     for number in (0..100).rev() {
         let (row, col) = (number / 10, number % 10);
         let file = tiff(&cells(row, col).into(), Some(at(row, col)), None);
-        Import::new(&target, file).expect("fits").write(&mut |_| {}).expect("written");
+        placed(&target, file).expect("fits").write(&mut |_| {}).expect("written");
     }
     let all = target.read(&Query::all()).expect("read").array.into_typed::<i32>().expect("int32");
     assert_eq!(all, Array2::from_shape_fn((70, 90), |(y, x)| i32::try_from(y * 1000 + x).expect("small")).into_dyn());

@@ -15,14 +15,15 @@ use super::terminal::{Terminal, count};
 use super::time::{Along, Instant as Moment};
 use super::{Outcome, args, json, open};
 use gridstone::adapter::geotiff::GeoTiff;
-use gridstone::adapter::raster::Checked;
-use gridstone::adapter::{netcdf, raster};
-use gridstone::{Grid, Level, Overlap, Structure, Window};
+use gridstone::adapter::netcdf::{self, VariableSource};
+use gridstone::adapter::raster::{self, RasterAxes, RasterSource, ResampledSource};
+use gridstone::adapter::source::{self, Checked, Footprint};
+use gridstone::{Grid, Level, Levels, Overlap, Resampling, Structure, Window};
 
 /// Put GeoTIFF or NetCDF files into a grid, and bring its pyramid up to date
 ///
 /// A file's cells must be the grid's times a power of two (those of NetCDF the grid's own), and aligned with them; nothing is
-/// resampled. Times must lie on the grid's steps, or are kept exactly where time is irregular; files come in any order, and
+/// resampled unless --resampling says how. Times must lie on the grid's steps, or are kept exactly where time is irregular; files come in any order, and
 /// their times before, between and behind those that are there. All files are read once before the first is written, so a file
 /// that does not fit, is damaged or refused changes nothing. Memory does not depend on the size of the files.
 #[derive(Args, Debug)]
@@ -45,10 +46,23 @@ pub(super) struct Import {
     /// The time of all GeoTIFFs, in a grid with time, like 2020-01-01T06:00Z, or a number of an axis without times
     #[arg(long, value_name = "TIME", conflicts_with = "time_from_name")]
     at_time: Option<Moment>,
+    /// Lay GeoTIFFs whose cells are not the grid's onto them: nearest, bilinear, cubic, or area (the mean). Without it they are refused
+    #[arg(long, value_name = "R", value_parser = args::parsed::<Resampling>)]
+    resampling: Option<Resampling>,
+    /// The level that they are laid onto [default: the first whose cells are at least as fine as theirs]
+    #[arg(long, value_name = "L", allow_hyphen_values = true, value_parser = args::level, requires = "resampling")]
+    level: Option<Level>,
+    #[command(flatten)]
+    how: How,
+}
+
+/// How sources are laid into a grid.
+#[derive(Args, Debug)]
+pub(super) struct How {
     /// Where there is data already: merge lays cells with data over it, replace those without data too, keep fills gaps only,
     /// refuse fails
     #[arg(long, value_name = "HOW", default_value = "merge", value_parser = args::parsed::<Overlap>)]
-    overlap: Overlap,
+    pub(super) overlap: Overlap,
     /// Leave marks for `gridstone aggregate` instead
     #[arg(long)]
     no_aggregate: bool,
@@ -57,108 +71,42 @@ pub(super) struct Import {
     json: bool,
 }
 
-struct Source {
-    path: PathBuf,
-    import: Placed,
-}
-
-/// A file whose place in the grid is known.
-enum Placed {
-    Raster(Box<raster::Import>),
-    NetCdf(Box<netcdf::Import>),
-}
-
-impl Placed {
-    fn cells(&self) -> u64 {
-        match self {
-            Placed::Raster(import) => import.cells(),
-            Placed::NetCdf(import) => import.cells(),
-        }
-    }
-
-    fn bytes(&self) -> u64 {
-        match self {
-            Placed::Raster(import) => import.bytes(),
-            Placed::NetCdf(import) => import.bytes(),
-        }
-    }
-
-    fn level(&self) -> Level {
-        match self {
-            Placed::Raster(import) => import.level(),
-            Placed::NetCdf(_) => Level::ZERO,
-        }
-    }
-
-    /// What of the grid it covers, in boxes.
-    fn windows(&self) -> Vec<Window> {
-        match self {
-            Placed::Raster(import) => vec![import.window()],
-            Placed::NetCdf(import) => import.steps(),
-        }
-    }
-
-    /// Closes the file until it is read again: there may be more of them than files that can be open.
-    fn close(&mut self) {
-        if let Placed::Raster(import) = self {
-            import.close();
-        }
-    }
-
-    /// What a look at all cells finds.
-    fn check(&mut self, progress: &mut dyn FnMut(u64)) -> gridstone::Result<Checked> {
-        match self {
-            Placed::Raster(import) => import.check(progress),
-            Placed::NetCdf(import) => import.check(progress),
-        }
-    }
-}
-
-impl Source {
-    fn named<T>(&self, result: gridstone::Result<T>) -> anyhow::Result<T> {
-        result.with_context(|| format!("`{}` cannot be imported", self.path.display()))
-    }
-}
-
-impl Import {
-    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+impl How {
+    /// Checks all sources, writes all of them, and brings the pyramid up to date.
+    pub(super) fn carry_out(&self, grid: &Grid, mut imports: Vec<source::Import>, terminal: &Terminal) -> Outcome {
         let start = Instant::now();
-        let store = open(&self.store)?;
-        let grid = store.grid(&self.grid)?;
-        let mut sources = self.sources(&grid, terminal)?;
         if self.overlap == Overlap::Refuse {
-            apart(grid.structure(), &sources)?;
+            apart(grid.structure(), &imports)?;
         }
-        let cells = sources.iter().map(|source| source.import.cells()).sum();
-        let bytes: u64 = sources.iter().map(|source| source.import.bytes()).sum();
+        let cells = imports.iter().map(|import| import.footprint().cells).sum();
+        let bytes: u64 = imports.iter().map(|import| import.footprint().bytes).sum();
         let bar = terminal.progress("checking", cells);
-        for source in &mut sources {
-            let checked = source.import.check(&mut |cells| bar.inc(cells));
-            source.import.close();
-            let Checked { nodata_cells, is_blank, .. } = source.named(checked)?;
+        for import in &mut imports {
+            let checked = import.check(&mut |cells| bar.inc(cells));
+            import.close();
+            let Footprint { name, cells, .. } = import.footprint();
+            let Checked { nodata_cells, is_blank, .. } = checked.with_context(|| format!("`{name}` cannot be imported"))?;
             if is_blank {
-                let cells = count(source.import.cells(), "cell");
-                terminal.note(format!("{}: none of its {cells} has data, so nothing of it is put", source.path.display()));
+                terminal.note(format!("{name}: none of its {} has data, so nothing of it is put", count(*cells, "cell")));
             }
             if nodata_cells > 0 {
                 let nodata = json::nodata(grid.schema()).unwrap_or(f64::NAN.into());
                 let cells = count(nodata_cells, "cell");
-                terminal
-                    .note(format!("{}: {cells} with the grid's nodata value {nodata} count as no data", source.path.display()));
+                terminal.note(format!("{name}: {cells} with the grid's nodata value {nodata} count as no data"));
             }
         }
         bar.finish_and_clear();
         let bar = terminal.progress("writing", cells);
-        let (base, mut aggregates) = written(&mut sources, &mut |cells| bar.inc(cells))?;
+        let done = source::write(&mut imports.iter_mut().collect::<Vec<_>>(), &mut |cells| bar.inc(cells))?;
         bar.finish_and_clear();
-        let drained = if self.no_aggregate { Drained::default() } else { aggregate::drain(&grid, terminal)? };
-        aggregates += drained.chunks;
+        let drained = if self.no_aggregate { Drained::default() } else { aggregate::drain(grid, terminal)? };
+        let (base, aggregates) = (done.chunks, done.aggregates + drained.chunks);
         let pending = grid.marks()?;
         let seconds = start.elapsed().as_secs_f64();
         let rate = bytes as f64 / 1e6 / seconds;
         if self.json {
             terminal.print_json(&json!({
-                "files": sources.len(), "cells": cells, "chunks": base + aggregates, "base_chunks": base,
+                "files": imports.len(), "cells": cells, "chunks": base + aggregates, "base_chunks": base,
                 "aggregate_chunks": aggregates, "marks_drained": drained.marks, "marks_pending": pending,
                 "seconds": seconds, "mb_per_s": rate,
             }))?;
@@ -166,68 +114,88 @@ impl Import {
             let left = if pending > 0 { format!(", {pending} left") } else { String::new() };
             terminal.print(format!(
                 "imported {}: {cells} cells, {} written ({base} base, {aggregates} aggregate), {} drained{left}, {seconds:.2} s, {rate:.1} MB/s",
-                count(sources.len() as u64, "file"),
+                count(imports.len() as u64, "file"),
                 count(base + aggregates, "chunk"),
                 count(drained.marks, "mark"),
             ))?;
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+impl Import {
+    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+        let store = open(&self.store)?;
+        let grid = store.grid(&self.grid)?;
+        let imports = self.imports(&grid, terminal)?;
+        self.how.carry_out(&grid, imports, terminal)
+    }
 
     /// Every file with its place. One that has none is found before anything is written.
-    fn sources(&self, grid: &Grid, terminal: &Terminal) -> anyhow::Result<Vec<Source>> {
-        let mut sources: Vec<Source> = Vec::new();
+    fn imports(&self, grid: &Grid, terminal: &Terminal) -> anyhow::Result<Vec<source::Import>> {
+        let structure = grid.structure();
+        let mut imports: Vec<source::Import> = Vec::new();
         // What is noted of one file is not said again of every other.
         let (mut covered, mut seen): (Option<Window>, BTreeSet<String>) = (None, BTreeSet::new());
         for path in &self.files {
-            let mut import = self.placed(path, grid, covered.as_slice(), (terminal, &mut seen))?;
+            let mut import = self.import(path, grid, covered.as_slice(), (terminal, &mut seen))?;
             import.close();
-            if let Placed::NetCdf(_) = &import {
-                covered = import.windows().into_iter().chain(covered).reduce(|a, b| grid.structure().union(&a, &b));
-            }
-            if let Some(first) = sources.first()
-                && first.import.level() != import.level()
+            let windows = || import.footprint().windows.iter();
+            let level = |import: &source::Import| levels_of(structure, import);
+            if let Some(first) = imports.first()
+                && level(first) != level(&import)
             {
-                let (a, b) = (first.import.level(), import.level());
                 anyhow::bail!(
-                    "`{}` lands at level {b} and `{}` at level {a}; import them one by one, the coarser first",
+                    "`{}` lands at level {} and `{}` at level {}; import them one by one, the coarser first",
                     path.display(),
-                    first.path.display()
+                    shown(structure, level(&import)),
+                    first.footprint().name,
+                    shown(structure, level(first))
                 );
             }
-            sources.push(Source { path: path.clone(), import });
+            covered = windows().copied().chain(covered).reduce(|a, b| structure.union(&a, &b));
+            imports.push(import);
         }
-        Ok(sources)
+        Ok(imports)
     }
 
     /// The place of a file in the grid, where others will be put before it.
-    fn placed(
+    fn import(
         &self,
         path: &Path,
         grid: &Grid,
         others: &[Window],
         (terminal, seen): (&Terminal, &mut BTreeSet<String>),
-    ) -> anyhow::Result<Placed> {
-        let misfit = || format!("`{}` cannot be imported", path.display());
-        if netcdf::is_netcdf(path) {
+    ) -> anyhow::Result<source::Import> {
+        let name = path.display().to_string();
+        let misfit = || format!("`{name}` cannot be imported");
+        let import = if netcdf::is_netcdf(path) {
+            if self.resampling.is_some() {
+                anyhow::bail!(
+                    "`{name}` is NetCDF, and --resampling is for GeoTIFFs; make one of it with `gdal_translate NETCDF:\"{name}\":VARIABLE FILE.tif`"
+                );
+            }
             let mut choice = netcdf::Choice::of(grid.schema());
             choice.variable.clone_from(&self.variable);
             let field = netcdf::Field::open(path, &choice)?;
-            let import = netcdf::Import::beside(grid, field, others).with_context(misfit)?.over(self.overlap);
-            for note in import.notes().into_iter().filter(|note| seen.insert(note.clone())) {
-                terminal.note(format!("{}: {note}", path.display()));
+            source::Import::new(grid, VariableSource::placed(grid, &name, field, others).with_context(misfit)?)
+        } else {
+            let tiff = GeoTiff::open(path)?;
+            tiff.header().notes.iter().for_each(|note| terminal.note(format!("{name}: {note}")));
+            let cell = self.cell(path, grid).with_context(misfit)?;
+            match self.resampling.filter(|_| self.level.is_some() || !raster::fits(grid, tiff.header())) {
+                Some(resampling) => {
+                    let source = ResampledSource::new(grid, &name, tiff, cell, others, (resampling, self.level));
+                    source::Import::new(grid, source.with_context(misfit)?)
+                }
+                None => source::Import::new(grid, RasterSource::placed(grid, &name, tiff, cell, others).with_context(misfit)?),
             }
-            return Ok(Placed::NetCdf(Box::new(import)));
-        }
-        let tiff = GeoTiff::open(path)?;
-        tiff.header().notes.iter().for_each(|note| terminal.note(format!("{}: {note}", path.display())));
-        let import = match self.cell(path, grid).with_context(misfit)? {
-            Some(cell) => raster::Import::at(grid, tiff, cell),
-            None => raster::Import::new(grid, tiff),
         };
-        let import = import.with_context(misfit)?.over(self.overlap);
-        import.notes().iter().for_each(|note| terminal.note(format!("{}: {note}", path.display())));
-        Ok(Placed::Raster(Box::new(import)))
+        let import = import.with_context(misfit)?.over(self.how.overlap);
+        for note in import.notes().into_iter().filter(|note| seen.insert(note.clone())) {
+            terminal.note(format!("{name}: {note}"));
+        }
+        Ok(import)
     }
 
     /// Where a GeoTIFF lies in time, if that is said.
@@ -245,46 +213,33 @@ impl Import {
     }
 }
 
-/// Refuses files that cover the same cells: which of them would be there already?
-fn apart(structure: &Structure, sources: &[Source]) -> anyhow::Result<()> {
+/// The levels at which a source lands.
+fn levels_of(structure: &Structure, import: &source::Import) -> Option<Levels> {
+    import.footprint().windows.first().map(|window| window.levels(structure.dimensions().len()))
+}
+
+/// The level of the dimension of rows and columns.
+fn shown(structure: &Structure, levels: Option<Levels>) -> String {
+    let space = RasterAxes::of(structure).map(|axes| axes.space);
+    levels.zip(space.ok()).map_or_else(String::new, |(levels, space)| levels[space].to_string())
+}
+
+/// Refuses sources that cover the same cells: which of them would be there already?
+fn apart(structure: &Structure, imports: &[source::Import]) -> anyhow::Result<()> {
     let time = Along::find(structure).map(|along| along.number);
-    let mut at_time: BTreeMap<i64, Vec<(&Source, Window)>> = BTreeMap::new();
-    for source in sources {
-        for window in source.import.windows() {
+    let mut at_time: BTreeMap<i64, Vec<(&Footprint, &Window)>> = BTreeMap::new();
+    for footprint in imports.iter().map(source::Import::footprint) {
+        for window in &footprint.windows {
             let others = at_time.entry(time.map_or(0, |axis| window.start()[axis])).or_default();
-            if let Some((other, _)) = others.iter().find(|(_, of)| structure.intersection(of, &window).is_some()) {
-                let (a, b) = (other.path.display(), source.path.display());
+            let same = |(other, of): &&(&Footprint, &Window)| {
+                !std::ptr::eq(*other, footprint) && structure.intersection(of, window).is_some()
+            };
+            if let Some((other, _)) = others.iter().find(same) {
+                let (a, b) = (&other.name, &footprint.name);
                 anyhow::bail!("`{a}` and `{b}` cover the same cells, so the second cannot be put with --overlap refuse");
             }
-            others.push((source, window));
+            others.push((footprint, window));
         }
     }
     Ok(())
-}
-
-/// Writes all files in their order; how many base and aggregate chunks were written.
-fn written(sources: &mut [Source], progress: &mut dyn FnMut(u64)) -> anyhow::Result<(u64, u64)> {
-    let (mut base, mut aggregates) = (0, 0);
-    let is_netcdf = |source: &Source| matches!(source.import, Placed::NetCdf(_));
-    for group in sources.chunk_by_mut(|a, b| is_netcdf(a) && is_netcdf(b)) {
-        let first = group.first().map_or(String::new(), |source| source.path.display().to_string());
-        let more = if group.len() > 1 { format!(", or one of {} after it,", group.len() - 1) } else { String::new() };
-        let mut variables = Vec::new();
-        let mut rasters = Vec::new();
-        for source in group {
-            match &mut source.import {
-                Placed::Raster(import) => rasters.push(import),
-                Placed::NetCdf(import) => variables.push(import.as_mut()),
-            }
-        }
-        let failed = || format!("`{first}`{more} cannot be imported");
-        for import in rasters {
-            let done = import.write(progress).with_context(failed)?;
-            import.close();
-            (base, aggregates) = (base + done.chunks, aggregates + done.aggregates);
-        }
-        let done = netcdf::write(&mut variables, progress).with_context(failed)?;
-        (base, aggregates) = (base + done.chunks, aggregates + done.aggregates);
-    }
-    Ok((base, aggregates))
 }

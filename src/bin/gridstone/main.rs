@@ -30,6 +30,7 @@ mod measure;
 mod naming;
 mod output;
 mod place;
+mod put;
 mod read;
 mod removal;
 mod rename;
@@ -85,6 +86,7 @@ struct Command {
 enum Verb {
     Create(create::Create),
     Import(import::Import),
+    Put(put::Put),
     Aggregate(aggregate::Aggregate),
     Info(info::Info),
     Ls(ls::Ls),
@@ -153,6 +155,7 @@ fn main() -> ExitCode {
     let outcome = match command.verb {
         Verb::Create(verb) => verb.run(&terminal),
         Verb::Import(verb) => verb.run(&terminal),
+        Verb::Put(verb) => verb.run(&terminal),
         Verb::Aggregate(verb) => verb.run(&terminal),
         Verb::Info(verb) => verb.run(&terminal),
         Verb::Ls(verb) => verb.run(&terminal),

@@ -11,6 +11,7 @@ mod outlets;
 mod rain;
 mod rasters;
 mod series_of_rasters;
+mod sources;
 mod srtm;
 mod stats;
 mod usage;

@@ -5,9 +5,10 @@ use std::process::Stdio;
 
 use super::{Work, data};
 
-const VERBS: [&str; 24] = [
+const VERBS: [&str; 25] = [
     "create",
     "import",
+    "put",
     "aggregate",
     "info",
     "ls",

@@ -91,16 +91,6 @@ fn places_and_reference_systems_read_back() {
 }
 
 #[test]
-fn geodetic_codes_are_told_from_projected_ones() {
-    for code in [4326, 4258, 4269, 4267, 4283, 6668, 7844, 4979, 4978, 9057] {
-        assert!(crate::grid::is_geodetic(code), "{code}");
-    }
-    for code in [3857, 32611, 2193, 27700, 4087, 4417, 4647, 4839, 5514, 6933, 31985, 1024, 32766] {
-        assert!(!crate::grid::is_geodetic(code), "{code}");
-    }
-}
-
-#[test]
 fn bands_read_back() {
     let bands = vec![
         Band {

@@ -32,7 +32,7 @@ fn held(name: &str, wanted: &Json) -> Result<Held, Error> {
     field()?.check(&schema)?;
     let store = Store::in_memory()?;
     let grid = store.create("g", schema.clone())?;
-    let mut import = Import::new(&grid, field()?)?;
+    let mut import = placed(&grid, field()?)?;
     let (notes, checked) = (import.notes(), import.check(&mut |_| {})?);
     write(&mut [&mut import], &mut |_| {})?;
     let mut held = Held { times: Vec::new(), values: Vec::new(), notes, schema, is_blank: checked.is_blank };
@@ -110,7 +110,7 @@ fn runs_of_a_forecast_are_kept_apart_by_the_time_that_is_asked_for() {
     let times = later.times.as_mut().expect("a time");
     times.times[0] = times.times[0].after(43_200_000_000_000).expect("in range");
     for field in [run(), later] {
-        let mut import = Import::new(&grid, field).expect("fits");
+        let mut import = placed(&grid, field).expect("fits");
         import.check(&mut |_| {}).expect("whole");
         write(&mut [&mut import], &mut |_| {}).expect("written");
     }
@@ -136,20 +136,20 @@ fn values_of_another_unit_are_converted_and_others_are_refused() {
     };
     let grid = grid_like(&store, "kelvin", &|field| field.identity.unit = Some("K".to_owned()));
     assert_eq!((grid.schema().variable(), grid.schema().unit()), (Some("v"), Some("K")));
-    let mut import = Import::new(&grid, with_unit("degC")).expect("of one kind");
+    let mut import = placed(&grid, with_unit("degC")).expect("of one kind");
     assert!(import.notes()[0].contains("its degC become K: value + 273.15"), "{:?}", import.notes());
     write(&mut [&mut import], &mut |_| {}).expect("written");
     let raw = file("zone").read("v", &[0, 0, 0], &[2, 3, 4]).expect("reads");
     let warmer = grid.read(&Query::all()).expect("reads").array;
     assert!(raw.iter_f64().zip(warmer.iter_f64()).all(|(raw, value)| (raw + 273.15 - value).abs() < 1e-4));
-    let error = Import::new(&grid, with_unit("mm")).expect_err("of another kind").to_string();
+    let error = placed(&grid, with_unit("mm")).expect_err("of another kind").to_string();
     assert!(error.contains("`mm`") && error.contains("`K`") && error.contains("gridstone create"), "{error}");
     let mut untold = with_unit("K");
     untold.identity.unit = None;
-    assert!(Import::new(&grid, untold).expect("taken").notes()[0].contains("says no unit"));
+    assert!(placed(&grid, untold).expect("taken").notes()[0].contains("says no unit"));
     let mut other = with_unit("K");
     other.name = "tasmax".to_owned();
-    let error = Import::new(&grid, other).expect_err("another variable").to_string();
+    let error = placed(&grid, other).expect_err("another variable").to_string();
     assert!(error.contains("holds `v`") && error.contains("--variable tasmax"), "{error}");
 }
 
@@ -164,8 +164,8 @@ fn another_value_of_a_single_coordinate_is_refused_unless_it_is_a_label() {
     };
     let grid = store.create("low", schema_like(&[height("850 hPa")], &Like::default()).expect("a schema")).expect("a grid");
     assert_eq!(grid.schema().attributes()["level"], "850 hPa");
-    Import::new(&grid, height("850 hPa")).expect("the same");
-    let error = Import::new(&grid, height("500 hPa")).expect_err("another").to_string();
+    placed(&grid, height("850 hPa")).expect("the same");
+    let error = placed(&grid, height("500 hPa")).expect_err("another").to_string();
     assert!(error.contains("`level` is 500 hPa, the grid's 850 hPa"), "{error}");
 }
 
@@ -179,7 +179,7 @@ fn longitudes_that_are_one_place_are_one_cell() {
     };
     let grid = store.create("world", schema_like(&[at(-45.0)], &Like::default()).expect("a schema")).expect("a grid");
     for west in [-45.0, 225.0, -225.0, 45.0] {
-        let mut import = Import::new(&grid, at(west)).expect("fits");
+        let mut import = placed(&grid, at(west)).expect("fits");
         write(&mut [&mut import], &mut |_| {}).expect("written");
         let answer = grid.read(&Query::all()).expect("reads");
         assert_eq!((answer.window.start()[1], answer.window.shape()[1]), (0, 4), "once round");
@@ -204,7 +204,7 @@ fn a_time_that_is_there_twice_is_replaced_or_kept_along_events() {
     for (overlap, kept) in [(Overlap::Replace, [0, 2, 3]), (Overlap::Keep, [0, 1, 3]), (Overlap::Merge, [0, 2, 3])] {
         let name = format!("{overlap:?}").to_lowercase();
         let grid = store.create(&name, schema_like(&[field()], &like).expect("a schema")).expect("a grid");
-        let mut import = Import::new(&grid, field()).expect("fits").over(overlap);
+        let mut import = placed(&grid, field()).expect("fits").over(overlap);
         import.check(&mut |_| {}).expect("whole");
         assert!(import.notes().iter().any(|note| note.contains("2020-01-01T01:00:00Z twice")), "{:?}", import.notes());
         write(&mut [&mut import], &mut |_| {}).expect("written");
@@ -213,7 +213,7 @@ fn a_time_that_is_there_twice_is_replaced_or_kept_along_events() {
         assert_eq!(got, wanted, "{overlap:?}");
     }
     let grid = store.create("refused", schema_like(&[field()], &like).expect("a schema")).expect("a grid");
-    let error = Import::new(&grid, field()).expect("fits").over(Overlap::Refuse).check(&mut |_| {}).expect_err("twice");
+    let error = placed(&grid, field()).expect("fits").over(Overlap::Refuse).check(&mut |_| {}).expect_err("twice");
     assert!(error.to_string().contains("2020-01-01T01:00:00Z twice") && error.to_string().contains("--overlap keep"), "{error}");
 }
 

@@ -1,14 +1,14 @@
 //! Variables into grids.
 
 use super::*;
-use crate::{Grid, Query, Store};
+use crate::{Query, Store};
 
 fn grid(store: &Store, name: &str, field: Field, like: &Like) -> Grid {
     store.create(name, schema_like(&[field], like).expect("a schema")).expect("a new grid")
 }
 
 fn import(grid: &Grid, field: Field) -> Result<Imported, Error> {
-    let mut import = Import::new(grid, field)?;
+    let mut import = placed(grid, field)?;
     import.check(&mut |_| {})?;
     write(&mut [&mut import], &mut |_| {})
 }
@@ -61,7 +61,7 @@ fn what_does_not_lie_on_the_grid_is_refused() {
     let error = |change: &dyn Fn(&mut Field)| {
         let mut field = record();
         change(&mut field);
-        let error = Import::new(&grid, field).expect_err("refused");
+        let error = placed(&grid, field).expect_err("refused");
         assert_eq!(*error.kind(), crate::ErrorKind::Invalid);
         story(&error)
     };
@@ -130,7 +130,7 @@ fn a_valid_value_that_is_the_grids_nodata_is_told() {
     let like = Like { nodata: Some(2.0), ..Like::default() };
     let bytes = || field("cdf5-types", "u1").expect("it");
     let grid_of_bytes = grid(&store, "bytes", bytes(), &like);
-    let checked = Import::new(&grid_of_bytes, bytes()).expect("fits").check(&mut |_| {}).expect("undeclared");
+    let checked = placed(&grid_of_bytes, bytes()).expect("fits").check(&mut |_| {}).expect("undeclared");
     assert_eq!(checked.nodata_cells, 1);
     // This file declares others, so that a cell of this value is valid.
     let packed = || field("cdf2-packed", "dbz").expect("it");
@@ -139,14 +139,14 @@ fn a_valid_value_that_is_the_grids_nodata_is_told() {
     let taken = plain.read(&Query::all()).expect("reads").array.iter_f64().find(|value| !value.is_nan()).expect("a value");
     let like = Like { nodata: Some(taken), ..Like::default() };
     let of_packed = grid(&store, "packed", packed(), &like);
-    let error = Import::new(&of_packed, packed()).expect("fits").check(&mut |_| {}).expect_err("declared");
+    let error = placed(&of_packed, packed()).expect("fits").check(&mut |_| {}).expect_err("declared");
     assert!(error.to_string().contains(&format!("have the grid's nodata value {taken}")), "{error}");
 }
 
 #[test]
 fn parts_end_at_chunk_borders_and_cover_all_once() {
     for (first, len, chunk) in [(0, 10, 4), (-3, 10, 4), (5, 1, 16), (-16, 32, 16), (7, 100, 1)] {
-        let cut: Vec<_> = super::super::import::pieces(first, len, chunk).collect();
+        let cut: Vec<_> = super::super::source::pieces(first, len, chunk).collect();
         assert_eq!((cut[0].start, cut[cut.len() - 1].end), (0, len));
         assert!(cut.windows(2).all(|pair| pair[0].end == pair[1].start && pair[0].end > pair[0].start));
         let inner = &cut[..cut.len() - 1];
@@ -204,7 +204,7 @@ fn events_that_are_there_are_replaced_kept_or_refused() {
     let like = Like { irregular: Some(true), time_chunk: 2, ..Like::default() };
     let values = |grid: &Grid| listed(&grid.read(&Query::all()).expect("reads").array);
     let put = |grid: &Grid, field: Field, overlap: crate::Overlap| {
-        let mut import = Import::new(grid, field)?.over(overlap);
+        let mut import = placed(grid, field)?.over(overlap);
         import.check(&mut |_| {})?;
         write(&mut [&mut import], &mut |_| {})
     };
@@ -232,7 +232,7 @@ fn events_that_are_there_are_replaced_kept_or_refused() {
     let mut odd = whole();
     let times = odd.times.as_mut().expect("times");
     times.times[1] = times.times[1].after(1).expect("in range");
-    let error = Import::new(&grid, odd).expect_err("a nanosecond past a second");
+    let error = placed(&grid, odd).expect_err("a nanosecond past a second");
     assert!(error.to_string().contains("2018-09-13T20:00:00.000000001Z is no whole number of seconds since"), "{error}");
 }
 

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use serde_json::Value as Json;
 
 use super::*;
-use crate::{Array, DType, Error};
+use crate::adapter::source::{Import, Imported, write};
+use crate::{Array, DType, Error, Grid};
 
 fn data() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/netcdf")
@@ -25,6 +26,10 @@ fn open(name: &str) -> NetCdf {
 
 fn field(name: &str, variable: &str) -> Result<Field, Error> {
     Field::new(open(name), &asked(variable))
+}
+
+fn placed(grid: &Grid, field: Field) -> Result<Import, Error> {
+    Import::new(grid, VariableSource::new(grid, "a file", field)?)
 }
 
 fn asked(variable: &str) -> Choice {

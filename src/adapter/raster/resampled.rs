@@ -1,0 +1,267 @@
+//! A file of cells of any size at any place, laid onto the lattice of a grid.
+
+use std::ops::Range;
+
+use ndarray::{ArrayD, Axis};
+
+use crate::adapter::geotiff::{self, GeoTiff};
+use crate::adapter::round::{self, Columns};
+use crate::adapter::source::{Block, Fingerprint, Footprint, Found, Piece, Source};
+use crate::array::{Array, Validity, with_view};
+use crate::error::{Error, Result};
+use crate::grid::{Level, Levels, Window};
+use crate::kernel::{self, AxisMap, Method, Resampling};
+use crate::store::Grid;
+
+use super::bands::Run;
+use super::convert::Conversion;
+use super::place::Frame;
+use super::remedy;
+use super::schema::PIXELS;
+use super::source::laid;
+
+/// Cells of a block, of the grid and of the file: what is held between them is some dozens of bytes a cell.
+const CELLS_MAX: f64 = if cfg!(test) { 100.0 } else { 4_194_304.0 };
+
+/// A file whose cells are not the grid's, in the grid's coordinate reference system. Cells of the grid are made of it by [`Resampling`]'s
+/// rules, block by block: none depends on where blocks end. A cell of the grid that the file touches by more than a millionth of a cell
+/// is data if a cell with data of the file touches it; of [`Resampling::Nearest`] if its centre lies in one.
+#[derive(Debug)]
+pub struct ResampledSource {
+    tiff: GeoTiff,
+    grid: Grid,
+    frame: Frame,
+    conversion: Conversion,
+    resampling: Resampling,
+    level: Level,
+    lines: [Line; 2],
+    footprint: Footprint,
+    cuts: Vec<Cut>,
+}
+
+/// Rows, or columns, of a file along an axis of the grid.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Line {
+    /// Where its first cell in the grid's direction begins, in cells of the grid.
+    start: f64,
+    /// The cells of the grid that it touches.
+    first: i64,
+    end: i64,
+    /// A cell of the grid in cells of the file.
+    ratio: f64,
+    /// How many cells the file has.
+    len: usize,
+    /// Whether the file runs against the grid.
+    reversed: bool,
+}
+
+/// What one block is made of.
+#[derive(Clone, Debug)]
+struct Cut {
+    /// Cells along the lines of the file.
+    rows: Range<i64>,
+    cols: Range<i64>,
+    /// By how many cells the columns are turned to where the grid has their longitudes.
+    turned: i64,
+    run: Run,
+}
+
+impl ResampledSource {
+    /// Finds the cells of a grid that a file touches: at a level, or else at the first whose cells are at least as fine as the file's,
+    /// which loses nothing. In a grid with a dimension beside rows, columns and bands, `at` is the file's cell along it. Other windows will be put before
+    /// it: longitudes that are one place are one cell of all of them.
+    ///
+    /// An [`Invalid`](crate::ErrorKind::Invalid) error says why the file has no place, and what to do about it. Only the header is read.
+    pub fn new(
+        grid: &Grid,
+        name: impl Into<String>,
+        tiff: GeoTiff,
+        at: Option<i64>,
+        others: &[Window],
+        (resampling, level): (Resampling, Option<Level>),
+    ) -> Result<Self> {
+        let frame = Frame::of(grid, tiff.header(), at)?;
+        let conversion = Conversion::new(grid.schema(), tiff.header())?;
+        let (header, axes) = (tiff.header(), frame.axes);
+        let affine = header.affine.unwrap_or(PIXELS);
+        let exponent = |cell: f64, axis: usize| (cell / remedy::step(grid, axis)).abs().log2();
+        let finest = exponent(affine.dy, axes.y).min(exponent(affine.dx, axes.x));
+        let level = level.unwrap_or_else(|| remedy::allowed(grid, remedy::finer(finest)));
+        let mut lines = [
+            Line::of(grid, axes.y, level, (affine.y, affine.dy), header.height)?,
+            Line::of(grid, axes.x, level, (affine.x, affine.dx), header.width)?,
+        ];
+        let levels = Levels::zero(grid.structure().dimensions().len()).with(axes.space, level);
+        let columns = match round::circle_of(grid, axes.x, level).filter(|_| header.affine.is_some()) {
+            Some(circle) => {
+                // A cell that both ends of the file touch is one.
+                lines[1].end = if lines[1].end - lines[1].first == circle + 1 { lines[1].end - 1 } else { lines[1].end };
+                let (east, south) = (affine.x + 360.0_f64.copysign(affine.dx), affine.y + affine.dy * header.height as f64);
+                let once = |_| format!("gdal_translate -projwin {} {} {east} {south} FILE ONCE.tif", affine.x, affine.y);
+                let taken = round::taken(grid, others, axes.x, levels)?;
+                round::columns(lines[1].first, lines[1].end.abs_diff(lines[1].first), circle, taken, once)?
+            }
+            None => vec![Columns { columns: 0..lines[1].end.abs_diff(lines[1].first), cell: lines[1].first }],
+        };
+        let rows = (lines[0].first, lines[0].end.abs_diff(lines[0].first));
+        let window = |run: &Columns| frame.window(grid, level, rows, (run.cell, run.columns.end - run.columns.start));
+        let mut footprint = Footprint::new(name, columns.iter().map(window).collect(), header.values());
+        footprint.bytes = (header.width * header.height * header.bands.len() * header.dtype.size()) as u64;
+        footprint.is_declared = header.nodata.is_some() || header.masked;
+        let laid = format!("its cells are laid onto the grid's at level {level} by resampling ({resampling})");
+        footprint.notes = frame.notes.iter().cloned().chain(conversion.note.clone()).chain([laid]).collect();
+        let cuts = cuts(grid, &frame, lines, &columns);
+        Ok(Self { tiff, grid: grid.clone(), frame, conversion, resampling, level, lines, footprint, cuts })
+    }
+
+    fn window_of(&self, Cut { rows, cols, turned, run }: &Cut) -> Window {
+        let of = |cells: &Range<i64>, by: i64| (cells.start.saturating_add(by), cells.end.abs_diff(cells.start));
+        let window = self.frame.window(&self.grid, self.level, of(rows, 0), of(cols, *turned));
+        match self.frame.axes.band {
+            Some(band) => window.along(band, i64::try_from(run.at).unwrap_or(i64::MAX), run.bands.len() as u64),
+            None => window,
+        }
+    }
+}
+
+impl Line {
+    fn of(grid: &Grid, axis: usize, level: Level, (origin, cell): (f64, f64), cells: usize) -> Result<Self> {
+        let position = |edge: f64| grid.structure().position(axis, level, edge);
+        let (a, b) = (position(origin), position(origin + cell * cells as f64));
+        let (start, end) = (a.min(b), a.max(b));
+        let (first, last) = (remedy::whole((start + 1e-6).floor()), remedy::whole((end - 1e-6).ceil()));
+        match first.zip(last).filter(|(first, last)| first < last) {
+            Some((first, last)) => {
+                Ok(Self { start, first, end: last, ratio: cells as f64 / (end - start), len: cells, reversed: b < a })
+            }
+            None => Err(Error::invalid(format!(
+                "the file has no cell of level {level} of the grid; ask for a finer one with `--level`"
+            ))),
+        }
+    }
+
+    /// The cells of the file, in the grid's direction, of which some cells of the grid are made; and how these lie on them.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number of cells, within the file")]
+    fn map(&self, cells: &Range<i64>, method: Method) -> (Range<usize>, AxisMap) {
+        let reach = method.reach(self.ratio);
+        let edge = |cell: i64| (cell as f64 - self.start) * self.ratio;
+        let clamped = |position: f64| position.clamp(0.0, self.len as f64) as usize;
+        let from = clamped((edge(cells.start) - reach).floor() - 1.0).min(self.len - 1);
+        let to = clamped((edge(cells.end) + reach).ceil() + 1.0).max(from + 1);
+        let len = usize::try_from(cells.end.abs_diff(cells.start)).unwrap_or(usize::MAX);
+        (from..to, AxisMap { start: edge(cells.start) - from as f64, ratio: self.ratio, len })
+    }
+
+    /// Cells in the grid's direction as the file numbers them.
+    fn of_file(&self, cells: &Range<usize>) -> Range<usize> {
+        if self.reversed { self.len - cells.end..self.len - cells.start } else { cells.clone() }
+    }
+}
+
+impl Source for ResampledSource {
+    fn footprint(&self) -> &Footprint {
+        &self.footprint
+    }
+
+    fn blocks(&self) -> Vec<Block> {
+        let irregular = self.grid.structure().irregular_axis();
+        let block = |(number, cut): (usize, &Cut)| {
+            let window = self.window_of(cut);
+            let ticks = irregular.iter().map(|time| window.start()[time.axis]).collect();
+            Block { ticks, number, ..Block::new(window) }
+        };
+        self.cuts.iter().enumerate().map(block).collect()
+    }
+
+    fn read(&mut self, block: &Block) -> Result<Piece> {
+        let Cut { rows, cols, run, .. } = self.cuts[block.number].clone();
+        let method = Method::Values(self.resampling);
+        let [(rows, y), (cols, x)] = [self.lines[0].map(&rows, method), self.lines[1].map(&cols, method)];
+        let (first, last) = (run.bands.iter().min().copied().unwrap_or(0), run.bands.iter().max().copied().unwrap_or(0));
+        let bands = first..last + 1;
+        let window =
+            geotiff::Window { bands: bands.clone(), rows: self.lines[0].of_file(&rows), cols: self.lines[1].of_file(&cols) };
+        let (array, valid) = self.tiff.read_valid(&window)?;
+        let ((array, valid), found) = self.conversion.apply(array, valid, bands)?;
+        let numbers: Vec<usize> = run.bands.iter().map(|band| band - first).collect();
+        let reversed = self.lines.map(|line| line.reversed);
+        let array = with_view!(Array, array, |cells| Array::from(upright(&cells, &numbers, reversed)));
+        let schema = self.grid.schema();
+        let validity = match valid {
+            Some(valid) => Validity::of_mask(Some(upright(&valid, &numbers, reversed).mapv(|valid| valid != 0))),
+            None if schema.needs_mask() => Validity::All,
+            None => Validity::Values { nodata: schema.nodata() },
+        };
+        let blank = if schema.dtype().is_float() { f64::NAN } else { schema.nodata().unwrap_or(0.0) };
+        let bands = AxisMap { start: 0.0, ratio: 1.0, len: numbers.len() };
+        let source = kernel::Source { cells: &array, validity: &validity, shares: None };
+        let (array, validity) = kernel::resample(source, &[bands, y, x], method, blank);
+        let mask = validity.mask(&array);
+        let count = |mask: &ArrayD<bool>| mask.iter().map(|valid| u64::from(*valid)).sum();
+        let data = mask.as_ref().map_or_else(|| array.shape().iter().map(|len| *len as u64).product(), count);
+        let (rank, axes) = (self.grid.structure().rank(), self.frame.axes);
+        Ok(Piece {
+            array: with_view!(Array, array, |cells| Array::from(laid(cells, rank, axes))),
+            valid: mask.filter(|_| schema.needs_mask()).map(|mask| laid(mask.mapv(u8::from), rank, axes)),
+            found: Some(Found { data, ..found }),
+        })
+    }
+
+    fn fingerprint(&self) -> Result<Option<Fingerprint>> {
+        self.tiff.fingerprint()
+    }
+
+    fn close(&mut self) {
+        self.tiff.close();
+    }
+}
+
+/// Some bands of an array (band, y, x) in the directions of the grid, in C order.
+fn upright<T: Copy>(cells: &ArrayD<T>, bands: &[usize], reversed: [bool; 2]) -> ArrayD<T> {
+    let mut cells = cells.view();
+    for (axis, _) in [1, 2].into_iter().zip(reversed).filter(|(_, reversed)| *reversed) {
+        cells.invert_axis(Axis(axis));
+    }
+    cells.select(Axis(0), bands).as_standard_layout().into_owned()
+}
+
+/// Blocks that end at borders of chunks where memory allows it: whole rows if a chunk's height of them can be held, else parts.
+fn cuts(grid: &Grid, frame: &Frame, [rows, cols]: [Line; 2], columns: &[Columns]) -> Vec<Cut> {
+    let chunks = grid.structure().chunk_shape();
+    let chunk = |axis: usize| i64::try_from(chunks[axis]).unwrap_or(1).max(1);
+    let (high, wide) = (chunk(frame.axes.y), chunk(frame.axes.x));
+    // Cells of the file for one of the grid.
+    let of_file = (rows.ratio * cols.ratio).max(1.0) * frame.bands.range().1 as f64;
+    let fitting = |other: i64, chunk: i64, len: i64| {
+        let cells = remedy::whole((CELLS_MAX / of_file / other as f64).floor()).unwrap_or(1).max(1);
+        if cells >= chunk { (cells / chunk * chunk).min(len.max(1).saturating_add(chunk)) } else { cells }
+    };
+    let (height, width) = (rows.end - rows.first, cols.end - cols.first);
+    let across = fitting(high.min(height), wide, width);
+    let down = fitting(across.min(width), high, height);
+    let runs = frame.bands.runs(0..usize::MAX);
+    let mut cuts = Vec::new();
+    for rows in pieces(rows.first..rows.end, down, 0) {
+        for of in columns {
+            let first = cols.first.saturating_add_unsigned(of.columns.start);
+            let turned = of.cell.saturating_sub(first);
+            let all = first..cols.first.saturating_add_unsigned(of.columns.end);
+            for cols in pieces(all, across, turned) {
+                let cut = |run: &Run| Cut { rows: rows.clone(), cols: cols.clone(), turned, run: run.clone() };
+                cuts.extend(runs.iter().map(cut));
+            }
+        }
+    }
+    cuts
+}
+
+/// Cuts cells where those that they are turned to are multiples of `step`.
+fn pieces(cells: Range<i64>, step: i64, turned: i64) -> impl Iterator<Item = Range<i64>> {
+    let mut from = cells.start;
+    std::iter::from_fn(move || {
+        let border = from.saturating_add(turned).div_euclid(step).saturating_add(1).saturating_mul(step);
+        let piece = from..border.saturating_sub(turned).min(cells.end);
+        from = piece.end;
+        (piece.start < piece.end).then_some(piece)
+    })
+}
