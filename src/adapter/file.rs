@@ -2,9 +2,9 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
 #[cfg(any(feature = "geotiff", feature = "netcdf"))]
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{BufWriter, Write};
 use std::path::Path;
 #[cfg(feature = "geotiff")]
 use std::path::PathBuf;

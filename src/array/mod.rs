@@ -18,4 +18,6 @@ pub(crate) use scatter::{AnyTile, Bounds, Tile};
 pub use validity::Validity;
 #[cfg(any(feature = "geotiff", feature = "netcdf"))]
 pub(crate) use view::c_order;
+#[cfg(any(feature = "geotiff", feature = "netcdf"))]
+pub(crate) use view::in_c_order;
 pub use view::{Array, ArrayView, with_view};

@@ -314,7 +314,6 @@ impl<'a> Batch<'a> {
     }
 
     /// Fails as a commit would now, for all but what only the commit itself can meet. Nothing is written.
-    #[cfg(any(feature = "geotiff", feature = "netcdf"))]
     pub(crate) fn rehearse(&self) -> Result<()> {
         let (snapshot, number) = (self.store.current()?, self.store.reserve_sequence());
         self.write(snapshot.as_ref(), (&mut kv::Batch::at(snapshot.as_ref()), &mut Commit::default()), (&number, false))

@@ -11,7 +11,7 @@ use crate::adapter::axes::RasterAxes;
 use crate::adapter::round::{self, Columns};
 use crate::adapter::source::{BLOCK_BYTES, Block, Fingerprint, Footprint, Piece, Source};
 use crate::adapter::values::Target;
-use crate::array::{Array, with_view};
+use crate::array::{Array, in_c_order, with_view};
 use crate::error::Result;
 use crate::grid::{CellIndex, Levels, Shape, Window};
 use crate::store::Grid;
@@ -161,7 +161,7 @@ impl VariableSource {
         for (number, _) in order.iter().enumerate().filter(|(_, (_, of_file))| of_file.is_none()) {
             cells = cells.insert_axis(Axis(number));
         }
-        cells
+        in_c_order(cells)
     }
 }
 

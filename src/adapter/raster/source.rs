@@ -7,8 +7,8 @@ use ndarray::{ArrayD, Axis, Slice};
 use crate::adapter::axes::RasterAxes;
 use crate::adapter::geotiff::{self, GeoTiff};
 use crate::adapter::round::Columns;
-use crate::adapter::source::{BLOCK_BYTES, Block, Fingerprint, Footprint, Found, Piece, Source};
-use crate::array::{Array, with_view};
+use crate::adapter::source::{BLOCK_BYTES, Block, Fingerprint, Footprint, Piece, Source};
+use crate::array::{Array, in_c_order, with_view};
 use crate::error::Result;
 use crate::grid::{Level, Window};
 use crate::store::Grid;
@@ -80,7 +80,7 @@ impl RasterSource {
     }
 
     /// A file's array (band, y, x) with the grid's axes.
-    fn turned<T>(&self, mut cells: ArrayD<T>) -> ArrayD<T> {
+    fn turned<T: Copy>(&self, mut cells: ArrayD<T>) -> ArrayD<T> {
         for (axis, _) in [1, 2].into_iter().zip(self.placement.reversed).filter(|(_, reversed)| *reversed) {
             cells.invert_axis(Axis(axis));
         }
@@ -89,7 +89,7 @@ impl RasterSource {
 }
 
 /// An array (band, y, x) with the axes of a grid, of which it has one cell along the others.
-pub(super) fn laid<T>(mut cells: ArrayD<T>, rank: usize, axes: RasterAxes) -> ArrayD<T> {
+pub(super) fn laid<T: Copy>(mut cells: ArrayD<T>, rank: usize, axes: RasterAxes) -> ArrayD<T> {
     let others = rank - 2 - usize::from(axes.band.is_some());
     if axes.band.is_none() {
         cells = cells.index_axis_move(Axis(0), 0);
@@ -99,7 +99,7 @@ pub(super) fn laid<T>(mut cells: ArrayD<T>, rank: usize, axes: RasterAxes) -> Ar
     let rest = (0..rank).filter(|axis| !own.contains(axis));
     let mut order = vec![0; own.len() + others];
     own.iter().copied().chain(rest).enumerate().for_each(|(from, axis)| order[axis] = from);
-    cells.permuted_axes(order)
+    in_c_order(cells.permuted_axes(order))
 }
 
 impl Source for RasterSource {
@@ -123,19 +123,20 @@ impl Source for RasterSource {
             let array = with_view!(Array, array, |cells| Array::from(self.turned(cells)));
             return Ok(Piece { array, valid: valid.map(|valid| self.turned(valid)), found });
         }
-        if self.held.as_ref().is_none_or(|(held, _)| *held != part) {
-            self.held = Some((part.clone(), self.decoded(&part)?));
-        }
-        let Some((_, whole)) = &mut self.held else { unreachable!("it was just decoded") };
+        let mut whole = match self.held.take() {
+            Some((held, whole)) if held == part => whole,
+            _ => self.decoded(&part)?,
+        };
         // What was found is told once.
-        let found = Some(whole.found.take().unwrap_or(Found::default()));
+        let found = Some(whole.found.take().unwrap_or_default());
         let bands: Vec<usize> = run.bands.iter().map(|band| band - part.bands.start).collect();
-        let (array, valid) = (whole.array.clone(), whole.valid.clone());
-        Ok(Piece {
-            array: with_view!(Array, array, |cells| Array::from(self.turned(chosen(&cells, &bands, &cols)))),
-            valid: valid.map(|valid| self.turned(chosen(&valid, &bands, &cols))),
+        let piece = Piece {
+            array: with_view!(Array, &whole.array, |cells| Array::from(self.turned(chosen(cells, &bands, &cols)))),
+            valid: whole.valid.as_ref().map(|valid| self.turned(chosen(valid, &bands, &cols))),
             found,
-        })
+        };
+        self.held = Some((part, whole));
+        Ok(piece)
     }
 
     fn fingerprint(&self) -> Result<Option<Fingerprint>> {
