@@ -94,15 +94,6 @@ impl Structure {
         Window::new(start, shape).at(a.levels(self.dimensions().len()))
     }
 
-    /// The smallest box of whole chunks that covers a window which has passed [`check`](Self::check).
-    pub(crate) fn whole_chunks(&self, window: &Window) -> Window {
-        let levels = window.levels(self.dimensions().len());
-        let chunks = self.chunk_box(window);
-        let first = Location { levels, codes: chunks.iter().map(|codes| codes.start).collect() };
-        let last = Location { levels, codes: chunks.iter().map(|codes| codes.end - 1).collect() };
-        self.union(&self.chunk_window(&first), &self.chunk_window(&last))
-    }
-
     /// The part that two windows of the same levels share.
     pub fn intersection(&self, a: &Window, b: &Window) -> Option<Window> {
         let start: CellIndex = a.start().iter().zip(b.start().iter()).map(|(a, b)| *a.max(b)).collect();

@@ -194,9 +194,9 @@ impl Plan {
         (plane, grid.full(at.levels()).0)
     }
 
-    /// The part of the window within which anything can be stored: in the chunks that bounds touch.
+    /// The part of the window that counts as put. Beyond it there is nothing, whatever aggregates that wait for their marks still hold.
     pub(super) fn populated(&self, structure: &Structure) -> Option<Window> {
-        structure.intersection(&self.window, &structure.whole_chunks(&structure.cover(&self.bounds, self.levels())))
+        structure.intersection(&self.window, &structure.cover(&self.bounds, self.levels()))
     }
 
     /// The same without extent along an irregular dimension, at the level of its buckets: its chunks are columns.

@@ -326,6 +326,32 @@ fn line(policy: Policy) -> Grid {
     open(&Arc::default(), policy).create("a", schema.build().unwrap()).unwrap()
 }
 
+/// Aggregates beyond the bounds wait for their marks, and go without one where the top falls below them.
+#[test]
+fn what_was_deleted_is_not_read_and_cached_cells_of_levels_that_go_are_named() {
+    let x = Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 2)]);
+    let schema = Schema::builder(Structure::builder().dimension(x).build().unwrap(), DType::U8).aggregator(Aggregation::Max);
+    let grid = open(&Arc::default(), Policy::Manual).create("a", schema.build().unwrap()).unwrap();
+    grid.put(&Window::new([8], [3]), &ndarray::arr1(&[0_u8, 20, 48])).unwrap();
+    grid.aggregate().unwrap();
+    let mut follower = Follower::new(&grid, 24, -2, 6);
+    let read = || {
+        let query = Query::window(Window::new([2], [2]).at(levels(&[2]))).layer(Layer::Aggregate(Aggregation::Max));
+        grid.read(&query).unwrap().values().collect::<Vec<_>>()
+    };
+    assert_eq!(read(), [Some(20.0), Some(48.0)]);
+    grid.delete(&Window::new([10], [4])).unwrap();
+    assert_eq!(read(), [Some(20.0), None]);
+    follower.follow(&grid).unwrap();
+    grid.aggregate().unwrap();
+    follower.follow(&grid).unwrap();
+    grid.put(&Window::new([0], [1]), &ndarray::arr1(&[0_u8])).unwrap();
+    while grid.aggregate_step().unwrap().is_some() {
+        follower.follow(&grid).unwrap();
+    }
+    assert_eq!(read(), [Some(20.0), None]);
+}
+
 fn put(grid: &Grid, level: i8, start: i64, len: u64, value: f64) {
     let cells = ndarray::Array1::from_elem(usize::try_from(len).unwrap(), value);
     grid.put(&Window::new([start], [len]).at(levels(&[level])), &cells).unwrap();
