@@ -1,7 +1,6 @@
 //! Boxes of cells, and boxes of the world.
 
 use super::level::Levels;
-use super::location::Location;
 use super::structure::Structure;
 use super::tuple::{CellIndex, Shape};
 
