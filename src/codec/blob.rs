@@ -10,6 +10,7 @@ use super::frame;
 use super::header::{Encoding, HEADER_LEN, StripHeader, checksum, expect};
 use super::image::{Image, Transform};
 use super::narrow;
+use super::ranks;
 use super::strip::strip_rows;
 use super::word::Word;
 use crate::array::{Cell, Cells, DType, Tile, with_cells};
@@ -199,6 +200,20 @@ pub fn inspect(blob: &[u8]) -> Result<Vec<StripHeader>, DecodeError> {
     Ok(headers)
 }
 
+/// The headers of a blob of planes of so many cells, each with the bytes that its cells would take as they are. Nothing is verified.
+pub fn strips(blob: &[u8], cells: usize) -> Result<Vec<(StripHeader, u64)>, DecodeError> {
+    let headers = inspect(blob)?;
+    let end = |at: usize| match headers.get(at + 1) {
+        Some(next) if next.plane == headers[at].plane => u64::from(next.first_row) * u64::from(next.row_len),
+        _ => cells as u64,
+    };
+    let raw = |(at, header): (usize, &StripHeader)| {
+        let cells = end(at).saturating_sub(u64::from(header.first_row) * u64::from(header.row_len));
+        (*header, cells * header.dtype.size() as u64)
+    };
+    Ok(headers.iter().enumerate().map(raw).collect())
+}
+
 /// Checks the checksum of every strip of a blob, and decodes nothing.
 pub fn verify(key: &[u8], blob: &[u8]) -> Result<(), DecodeError> {
     let mut rest = blob;
@@ -315,9 +330,14 @@ fn paint_words<W: Word>(
             copy_rows(payload, lines, &mut tile);
             Ok(())
         }
-        Encoding::Packed => match Image::of(header.transform, header.dtype) {
-            Some(image) => delta::unpack(payload, image, lines, &mut tile),
-            None => Err(DecodeError::Request { reason: "only differences of an image are packed" }),
+        Encoding::Packed(predictor) => match (header.transform, Image::of(header.transform, header.dtype)) {
+            (Transform::Ranked, Some(image)) => {
+                let (table, packed) = ranks::split(payload, size_of::<W>())?;
+                delta::unpack(packed, image, predictor, lines, &mut tile)?;
+                ranks::undo(table, lines.of_tile.clone(), &mut tile)
+            }
+            (_, Some(image)) => delta::unpack(payload, image, predictor, lines, &mut tile),
+            (_, None) => Err(DecodeError::Request { reason: "only what a prediction leaves of an image is packed" }),
         },
         Encoding::Zstd => frame::decompress(payload, lines.cells() * header.transform.size(size_of::<W>()), |plain| {
             match (header.transform, Image::of(header.transform, header.dtype)) {

@@ -7,6 +7,7 @@ use super::DecodeError;
 use super::blob::Lines;
 use super::image::{Image, Transform};
 use super::pack::{self, BLOCK, Packed};
+use super::predict::{self, Predictor, Rows, Unfolding};
 use super::word::Word;
 use crate::array::{DType, Tile};
 
@@ -27,9 +28,14 @@ pub(super) fn apply<W: Word>(words: &[W], row_len: usize, image: Image, plain: &
     dispatch!(apply_portable, apply_avx2, (words, row_len, image, plain))
 }
 
-/// Filters words like [`apply`] but for the shuffle, and appends them packed to `out`; `false` if that takes `most` bytes or more.
-pub(super) fn pack<W: Word>(words: &[W], row_len: usize, image: Image, most: usize, out: &mut Vec<u8>) -> bool {
-    with_scratch(words.len(), |folded| dispatch!(pack_portable, pack_avx2, (words, (row_len, image), most, folded, out)))
+/// Appends what a prediction leaves of the image of words, packed, to `out`; `false` if that takes `most` bytes or more.
+pub(super) fn pack<W: Word>(words: &[W], row_len: usize, of: (Image, Predictor), most: usize, out: &mut Vec<u8>) -> bool {
+    with_scratch(words.len(), |folded| dispatch!(pack_portable, pack_avx2, (words, (row_len, of), most, folded, out)))
+}
+
+/// The predictor that suits the image of words, and about how many bytes they then pack to.
+pub(super) fn predictor<W: Word>(words: &[W], row_len: usize, image: Image) -> (Predictor, usize) {
+    dispatch!(predictor_portable, predictor_avx2, (words, row_len, image))
 }
 
 /// The best image to take differences of; see [`Transform::delta`].
@@ -46,15 +52,28 @@ pub(super) fn undo<W: Word>(plain: &[u8], image: Image, lines: &Lines<'_>, tile:
 pub(super) fn unpack<W: Word>(
     payload: &[u8],
     image: Image,
+    predictor: Predictor,
     lines: &Lines<'_>,
     tile: &mut Tile<'_, W>,
 ) -> Result<(), DecodeError> {
+    let (least, payload) = match predictor {
+        Predictor::Left | Predictor::Plane => (W::default(), payload),
+        Predictor::Least => {
+            let truncated = DecodeError::Truncated { needed: size_of::<W>(), got: payload.len() };
+            let (least, payload) = payload.split_at_checked(size_of::<W>()).ok_or(truncated)?;
+            (bytemuck::pod_read_unaligned(least), payload)
+        }
+    };
     let packed = Packed::new::<W>(payload, lines.cells())?;
     let wanted = lines.end(tile.shape());
+    let of = (image, predictor, least);
     with_scratch(wanted.next_multiple_of(BLOCK), |folded| {
-        dispatch!(unpack_portable, unpack_avx2, (&packed, wanted, folded, (image, lines), tile))
+        dispatch!(unpack_portable, unpack_avx2, (&packed, wanted, folded, (of, lines), tile))
     })
 }
+
+/// The row length of a strip, its image and what its cells are predicted from.
+type Strip = (usize, (Image, Predictor));
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
@@ -64,8 +83,14 @@ fn apply_avx2<W: Word>(words: &[W], row_len: usize, image: Image, plain: &mut [u
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,bmi1,lzcnt")]
-fn pack_avx2<W: Word>(words: &[W], of: (usize, Image), most: usize, folded: &mut [W], out: &mut Vec<u8>) -> bool {
+fn pack_avx2<W: Word>(words: &[W], of: Strip, most: usize, folded: &mut [W], out: &mut Vec<u8>) -> bool {
     pack_portable(words, of, most, folded, out)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,bmi1,lzcnt")]
+fn predictor_avx2<W: Word>(words: &[W], row_len: usize, image: Image) -> (Predictor, usize) {
+    predict::choose(words, row_len, image)
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -86,10 +111,15 @@ fn unpack_avx2<W: Word>(
     packed: &Packed<'_>,
     wanted: usize,
     folded: &mut [W],
-    of: (Image, &Lines<'_>),
+    of: ((Image, Predictor, W), &Lines<'_>),
     tile: &mut Tile<'_, W>,
 ) -> Result<(), DecodeError> {
     unpack_portable(packed, wanted, folded, of, tile)
+}
+
+#[inline(always)]
+fn predictor_portable<W: Word>(words: &[W], row_len: usize, image: Image) -> (Predictor, usize) {
+    predict::choose(words, row_len, image)
 }
 
 #[inline(always)]
@@ -100,7 +130,7 @@ fn choose_portable<W: Word>(dtype: DType, words: &[W], hole: u64) -> Transform {
 #[inline(always)]
 fn apply_portable<W: Word>(words: &[W], row_len: usize, image: Image, plain: &mut [u8]) {
     let mut folded = vec![W::default(); row_len];
-    let mut rows = Rows::new(row_len, image);
+    let mut rows = Rows::new(row_len, image, Predictor::Plane);
     for (index, cells) in words.chunks_exact(row_len).enumerate() {
         rows.fold(cells, &mut folded);
         W::split(&folded, plain, words.len(), index * row_len);
@@ -110,45 +140,21 @@ fn apply_portable<W: Word>(words: &[W], row_len: usize, image: Image, plain: &mu
 #[inline(always)]
 fn pack_portable<W: Word>(
     words: &[W],
-    (row_len, image): (usize, Image),
+    (row_len, (image, predictor)): Strip,
     most: usize,
     folded: &mut [W],
     out: &mut Vec<u8>,
 ) -> bool {
-    let mut rows = Rows::new(row_len, image);
-    words.chunks_exact(row_len).zip(folded.chunks_exact_mut(row_len)).for_each(|(cells, folded)| rows.fold(cells, folded));
-    pack::pack(folded, most, out)
+    let start = out.len();
+    let least = predict::fold(words, row_len, image, predictor, folded);
+    least.iter().for_each(|least| out.extend_from_slice(bytemuck::bytes_of(least)));
+    pack::pack(folded, most.saturating_sub(out.len() - start), out)
 }
 
-/// The rows of a strip on their way through the filter.
-struct Rows<W> {
-    image: Image,
-    above: Vec<W>,
-    own: Vec<W>,
-    differences: Vec<W>,
-}
-
-impl<W: Word> Rows<W> {
-    #[inline(always)]
-    fn new(row_len: usize, image: Image) -> Self {
-        let blank = vec![W::default(); row_len];
-        Self { image, above: blank.clone(), own: blank.clone(), differences: blank }
-    }
-
-    /// Image of the next row, differences to the row above and along the row, zigzag.
-    #[inline(always)]
-    fn fold(&mut self, cells: &[W], folded: &mut [W]) {
-        self.image.forward(cells, &mut self.own);
-        W::differ(&self.own, &self.above, &mut self.differences);
-        W::fold(&self.differences, folded);
-        std::mem::swap(&mut self.own, &mut self.above);
-    }
-}
-
-/// Where the folded differences of a strip's rows come from.
+/// Where the folded rows of a strip come from.
 trait Folded<W> {
-    /// Adds the differences of a row to those of the row above.
-    fn unfold_onto(&mut self, row: usize, along: &mut [W]);
+    /// The first words of a row.
+    fn row(&mut self, row: usize, len: usize) -> &[W];
 }
 
 /// Bytes as [`apply`] left them.
@@ -161,9 +167,9 @@ struct Shuffled<'a, W> {
 
 impl<W: Word> Folded<W> for Shuffled<'_, W> {
     #[inline(always)]
-    fn unfold_onto(&mut self, row: usize, along: &mut [W]) {
-        W::join(&mut self.words, self.plain, self.cells, row * self.row_len);
-        W::unfold_onto(along, &self.words);
+    fn row(&mut self, row: usize, len: usize) -> &[W] {
+        W::join(&mut self.words[..len], self.plain, self.cells, row * self.row_len);
+        &self.words[..len]
     }
 }
 
@@ -175,15 +181,22 @@ struct Unpacked<'a, W> {
 
 impl<W: Word> Folded<W> for Unpacked<'_, W> {
     #[inline(always)]
-    fn unfold_onto(&mut self, row: usize, along: &mut [W]) {
-        W::unfold_onto(along, &self.folded[row * self.row_len..][..along.len()]);
+    fn row(&mut self, row: usize, len: usize) -> &[W] {
+        &self.folded[row * self.row_len..][..len]
     }
+}
+
+/// The columns up to the end of a tile.
+fn end_of<W>(lines: &Lines<'_>, tile: &Tile<'_, W>) -> usize {
+    lines.column() + tile.shape().last().copied().unwrap_or(0)
 }
 
 #[inline(always)]
 fn undo_portable<W: Word>(plain: &[u8], image: Image, lines: &Lines<'_>, tile: &mut Tile<'_, W>) {
-    let words = vec![W::default(); lines.column() + tile.shape().last().copied().unwrap_or(0)];
-    unfold(Shuffled { plain, cells: lines.cells(), row_len: lines.row_len(), words }, image, lines, tile);
+    let end = end_of(lines, tile);
+    let words = vec![W::default(); end];
+    let unfolding = Unfolding::new(end, image, Predictor::Plane, W::default());
+    unfold(Shuffled { plain, cells: lines.cells(), row_len: lines.row_len(), words }, unfolding, lines, tile);
 }
 
 #[inline(always)]
@@ -191,31 +204,27 @@ fn unpack_portable<W: Word>(
     packed: &Packed<'_>,
     wanted: usize,
     folded: &mut [W],
-    (image, lines): (Image, &Lines<'_>),
+    ((image, predictor, least), lines): ((Image, Predictor, W), &Lines<'_>),
     tile: &mut Tile<'_, W>,
 ) -> Result<(), DecodeError> {
     packed.unpack(wanted, folded)?;
-    unfold(Unpacked { folded, row_len: lines.row_len() }, image, lines, tile);
+    let unfolding = Unfolding::new(end_of(lines, tile), image, predictor, least);
+    unfold(Unpacked { folded, row_len: lines.row_len() }, unfolding, lines, tile);
     Ok(())
 }
 
 /// Paints the rows of a tile.
 #[inline(always)]
-fn unfold<W: Word>(mut folded: impl Folded<W>, image: Image, lines: &Lines<'_>, tile: &mut Tile<'_, W>) {
+fn unfold<W: Word>(mut folded: impl Folded<W>, mut unfolding: Unfolding<W>, lines: &Lines<'_>, tile: &mut Tile<'_, W>) {
     let part = tile.shape().to_vec();
-    let column = lines.column();
-    let end = column + part.last().copied().unwrap_or(0);
-    // The differences along the row of the current row's image.
-    let mut along = vec![W::default(); end];
-    let mut words = vec![W::default(); end];
+    let end = end_of(lines, tile);
     let mut done = 0;
     for (row, wanted) in lines.of(&part) {
         while done <= wanted {
-            folded.unfold_onto(done, &mut along);
+            unfolding.row(folded.row(done, end));
             done += 1;
         }
-        W::sum(&along, &mut words);
-        image.inverse(&words[column..], tile.row(row));
+        unfolding.cells(lines.column(), tile.row(row));
     }
 }
 
@@ -260,20 +269,24 @@ mod tests {
             apply(&cells, 41, image, &mut plain);
             apply_portable(&cells, 41, image, &mut portable);
             assert_eq!(plain, portable);
-            let (mut packed, mut portable) = (Vec::new(), Vec::new());
-            let mut folded = vec![0; cells.len()];
-            assert!(pack(&cells, 41, image, usize::MAX, &mut packed));
-            assert!(pack_portable(&cells, (41, image), usize::MAX, &mut folded, &mut portable));
-            assert_eq!(packed, portable);
             let rows = blob::Rows::new(&[37, 41], &[0, 0]);
             for undo in [undo::<u32>, undo_portable::<u32>] {
                 let mut out = vec![0; cells.len()];
                 undo(&plain, image, &Lines::all(&rows), &mut Tile::whole(&mut out, &[37, 41]).expect("fits"));
                 assert_eq!(out, cells);
             }
-            let mut out = vec![0; cells.len()];
-            unpack(&packed, image, &Lines::all(&rows), &mut Tile::whole(&mut out, &[37, 41]).expect("fits")).expect("packed");
-            assert_eq!(out, cells);
+            for predictor in [Predictor::Least, Predictor::Left, Predictor::Plane] {
+                let (mut packed, mut portable) = (Vec::new(), Vec::new());
+                let mut folded = vec![0; cells.len()];
+                assert!(pack(&cells, 41, (image, predictor), usize::MAX, &mut packed));
+                assert!(pack_portable(&cells, (41, (image, predictor)), usize::MAX, &mut folded, &mut portable));
+                assert_eq!(packed, portable);
+                let mut out = vec![0; cells.len()];
+                let mut tile = Tile::whole(&mut out, &[37, 41]).expect("fits");
+                unpack(&packed, image, predictor, &Lines::all(&rows), &mut tile).expect("packed");
+                assert_eq!(out, cells);
+            }
+            assert_eq!(super::predictor(&cells, 41, image), predictor_portable(&cells, 41, image));
         }
     }
 }

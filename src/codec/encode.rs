@@ -8,6 +8,8 @@ use super::frame;
 use super::header::{Encoding, HEADER_LEN, StripHeader, checksum, digest};
 use super::image::{Image, Transform};
 use super::narrow;
+use super::predict::Predictor;
+use super::ranks::Ranked;
 use super::strip::strip_rows;
 use super::word::Word;
 use super::{Codec, Filter, Plane, Settings};
@@ -16,6 +18,12 @@ use crate::array::DType;
 /// Under [`Codec::Fast`], zstd is used where it saves more than one over this of the raw bytes beside what packing makes of them.
 /// What packing makes so short needs no sample.
 const ENTROPY_SAVES: usize = 2;
+
+/// Decimals that pack to more than one over this of the raw bytes are compared with the ordered image.
+const DECIMALS_SAVE: usize = 3;
+
+/// Where numbers pack to more than one over this of the raw bytes, ranks are tried.
+const RANKS_TRIED: usize = 3;
 
 /// The least that candidates for zstd are tried on.
 const SAMPLE_BYTES_MIN: usize = 2 << 10;
@@ -83,25 +91,29 @@ impl Strip<'_> {
     fn append(&self, blob: &mut Vec<u8>) {
         let delta = match (self.settings.codec, self.plane.filter) {
             (Codec::Fast, Filter::Delta | Filter::Auto | Filter::Narrow) => self.delta(),
-            _ => return self.compress(blob, self.best().0),
+            _ => return self.compress(blob, self.best(None).0),
         };
         let (start, len) = (blob.len(), self.cells.len());
         blob.resize(start + HEADER_LEN, 0);
-        let shorter = self.with_words(Pack { image: delta, dtype: self.blank.dtype, row_len: self.row_len(), most: len, blob });
-        let packed = if shorter { blob.len() - start - HEADER_LEN } else { len };
+        let (dtype, row_len) = (self.blank.dtype, self.row_len());
+        let (delta, packing) = self.with_words(Pack { dtype, hole: self.plane.hole, image: delta, row_len, most: len, blob });
+        let packed = if packing.is_some() { blob.len() - start - HEADER_LEN } else { len };
         if packed > len / ENTROPY_SAVES
             && repeats(self.cells)
-            && let (transform, compressed) = self.best()
+            && let (transform, compressed) = self.best(Some(delta))
             && packed.saturating_sub(compressed) > len / ENTROPY_SAVES
         {
             blob.truncate(start);
             return self.compress(blob, transform);
         }
-        if shorter {
-            seal(self.key, blob, start, StripHeader { encoding: Encoding::Packed, transform: delta, ..self.blank });
-        } else {
-            blob.truncate(start);
-            push(self.key, blob, StripHeader { encoding: Encoding::Raw, ..self.blank }, self.cells);
+        match packing {
+            Some((transform, predictor)) => {
+                seal(self.key, blob, start, StripHeader { encoding: Encoding::Packed(predictor), transform, ..self.blank });
+            }
+            None => {
+                blob.truncate(start);
+                push(self.key, blob, StripHeader { encoding: Encoding::Raw, ..self.blank }, self.cells);
+            }
         }
     }
 
@@ -123,15 +135,16 @@ impl Strip<'_> {
         self.with_words(ChooseDelta { dtype: self.blank.dtype, hole: self.plane.hole })
     }
 
-    /// What suits the cells before zstd, and about how many bytes they then become.
-    fn best(&self) -> (Transform, usize) {
+    /// What suits the cells before zstd, and about how many bytes they then become. The delta may be known already.
+    fn best(&self, delta: Option<Transform>) -> (Transform, usize) {
+        let delta = || delta.unwrap_or_else(|| self.delta());
         let dtype = self.blank.dtype;
         let candidates = match self.plane.filter {
             Filter::Shuffle if dtype.size() > 1 => [Some(Transform::Shuffle), None],
             Filter::None | Filter::Shuffle => [Some(Transform::None), None],
             Filter::Narrow => [self.with_words(ChooseNarrow { dtype }).or(Some(Transform::None)), None],
-            Filter::Delta => [Some(self.delta()), None],
-            Filter::Auto => [Some(self.delta()), Some(Transform::None)],
+            Filter::Delta => [Some(delta()), None],
+            Filter::Auto => [Some(delta()), Some(Transform::None)],
         };
         if self.settings.codec == Codec::Small
             && let [Some(only), None] = candidates
@@ -224,19 +237,56 @@ impl OfWords for ChooseNarrow {
     }
 }
 
+/// Appends a strip as it packs best, as far as a sample tells, and says how, unless that takes `most` bytes or more; says the image
+/// that is the best without ranks too.
 struct Pack<'a> {
-    image: Transform,
     dtype: DType,
+    hole: u64,
+    image: Transform,
     row_len: usize,
     most: usize,
     blob: &'a mut Vec<u8>,
 }
 
+/// An image that a strip was tried in.
+struct Tried {
+    transform: Transform,
+    image: Image,
+    predictor: Predictor,
+    /// About what it packs to.
+    bytes: usize,
+}
+
+impl Tried {
+    fn new<W: Word>(transform: Transform, dtype: DType, words: &[W], row_len: usize) -> Option<Self> {
+        let image = Image::of(transform, dtype)?;
+        let (predictor, bytes) = delta::predictor(words, row_len, image);
+        Some(Self { transform, image, predictor, bytes })
+    }
+}
+
 impl OfWords for Pack<'_> {
-    type Output = bool;
-    fn call<W: Word>(self, words: &[W]) -> bool {
-        let Some(image) = Image::of(self.image, self.dtype) else { return false };
-        delta::pack(words, self.row_len, image, self.most, self.blob)
+    type Output = (Transform, Option<(Transform, Predictor)>);
+    fn call<W: Word>(self, words: &[W]) -> Self::Output {
+        let Self { dtype, row_len, most, blob, .. } = self;
+        let Some(mut best) = Tried::new(self.image, dtype, words, row_len) else { return (self.image, None) };
+        // Numbers of many digits can be longer than what the floats have of their own.
+        if matches!(self.image, Transform::Decimal { .. }) && best.bytes > most / DECIMALS_SAVE {
+            let ordered = Tried::new(Transform::ordered(words), dtype, words, row_len);
+            best = ordered.filter(|ordered| ordered.bytes < best.bytes).unwrap_or(best);
+        }
+        let ranked = if best.bytes > most / RANKS_TRIED { Ranked::of(dtype, words, self.hole) } else { None };
+        if let Some(ranked) = ranked
+            && let Some(tried) = Tried::new(Transform::Ranked, dtype, &ranked.ranks, row_len)
+            && tried.bytes + ranked.len() < best.bytes
+        {
+            ranked.append(blob);
+            let left = most.saturating_sub(ranked.len());
+            let fits = delta::pack(&ranked.ranks, row_len, (tried.image, tried.predictor), left, blob);
+            return (best.transform, fits.then_some((Transform::Ranked, tried.predictor)));
+        }
+        let fits = delta::pack(words, row_len, (best.image, best.predictor), most, blob);
+        (best.transform, fits.then_some((best.transform, best.predictor)))
     }
 }
 
@@ -282,7 +332,8 @@ fn repeats(cells: &[u8]) -> bool {
 /// Rows from the first and the third quarter of a strip, about a thirty-second of it; all of a small strip.
 fn sample<W: Word>(words: &[W], row_len: usize) -> Cow<'_, [W]> {
     let rows = words.len() / row_len;
-    let wanted = (words.len() / 32).max(SAMPLE_BYTES_MIN / size_of::<W>()).div_ceil(2 * row_len);
+    // Two at least, so that one has another above.
+    let wanted = (words.len() / 32).max(SAMPLE_BYTES_MIN / size_of::<W>()).div_ceil(2 * row_len).max(2);
     if 4 * wanted > rows {
         return Cow::Borrowed(words);
     }

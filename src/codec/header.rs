@@ -8,8 +8,8 @@
 //! | 8 | format version: 3 |
 //! | 9 | plane index |
 //! | 10 | plane count |
-//! | 11 | encoding: 0 constant, 1 raw, 2 zstd, 3 packed (`pack.rs`) |
-//! | 12 | filter: 0 none, 1 shuffle, 2 delta of the ordered image, 3 delta of the fixed-point image, 4 to 6 multiples as uint8, uint16, uint32, 7 delta of the decimal image |
+//! | 11 | encoding: 0 constant, 1 raw, 2 zstd, packed (`pack.rs`) 3 of the plane, 4 of the left, 5 of the least (`predict.rs`) |
+//! | 12 | filter: 0 none, 1 shuffle, 2 delta of the ordered image, 3 delta of the fixed-point image, 4 to 6 multiples as uint8, uint16, uint32, 7 delta of the decimal image, 8 ranked (`ranks.rs`) |
 //! | 13 | dtype: the index in [`DType::ALL`] |
 //! | 14..16 | scale, signed: filter 2 the shift, filters 3 to 6 the binary exponent, filter 7 the digits behind the point, else 0 |
 //! | 16..24 | filters 3 and 7: the image of the hole, signed, else 0 |
@@ -24,6 +24,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed, xxh3_128};
 use super::DecodeError;
 use super::image::{Hole, Transform};
 use super::narrow::Width;
+use super::predict::Predictor;
 use crate::array::DType;
 
 const VERSION: u8 = 3;
@@ -64,8 +65,20 @@ pub enum Encoding {
     Raw,
     /// One zstd frame of the filtered cells.
     Zstd,
-    /// The differences of an image of the cells, each block of them at its least width.
-    Packed,
+    /// What a prediction leaves of an image of the cells, each block at its least width.
+    Packed(Predictor),
+}
+
+impl Encoding {
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Constant => "constant",
+            Self::Raw => "raw",
+            Self::Zstd => "zstd",
+            Self::Packed(_) => "packed",
+        }
+    }
 }
 
 /// What a strip says of itself.
@@ -116,6 +129,7 @@ impl StripHeader {
             Transform::Narrow { exponent, width: Width::Two } => (5, exponent, none),
             Transform::Narrow { exponent, width: Width::Four } => (6, exponent, none),
             Transform::Decimal { digits, hole } => (7, i16::from(digits), hole),
+            Transform::Ranked => (8, 0, none),
         };
         let mut bytes = [0; HEADER_LEN];
         bytes[AT_VERSION] = VERSION;
@@ -125,7 +139,9 @@ impl StripHeader {
             Encoding::Constant => 0,
             Encoding::Raw => 1,
             Encoding::Zstd => 2,
-            Encoding::Packed => 3,
+            Encoding::Packed(Predictor::Plane) => 3,
+            Encoding::Packed(Predictor::Left) => 4,
+            Encoding::Packed(Predictor::Least) => 5,
         };
         bytes[AT_FILTER] = filter;
         bytes[AT_DTYPE] = code(self.dtype);
@@ -147,7 +163,9 @@ impl StripHeader {
             0 => Encoding::Constant,
             1 => Encoding::Raw,
             2 => Encoding::Zstd,
-            3 => Encoding::Packed,
+            3 => Encoding::Packed(Predictor::Plane),
+            4 => Encoding::Packed(Predictor::Left),
+            5 => Encoding::Packed(Predictor::Least),
             _ => return Err(invalid("encoding", AT_ENCODING)),
         };
         let dtype = *DType::ALL.get(usize::from(bytes[AT_DTYPE])).ok_or_else(|| invalid("dtype", AT_DTYPE))?;
@@ -164,12 +182,13 @@ impl StripHeader {
             5 => Transform::Narrow { exponent: scale, width: Width::Two },
             6 => Transform::Narrow { exponent: scale, width: Width::Four },
             7 => Transform::Decimal { digits: small(scale)?, hole },
+            8 => Transform::Ranked,
             _ => return Err(invalid("filter", AT_FILTER)),
         };
         let filtered = match encoding {
             Encoding::Constant | Encoding::Raw => transform == Transform::None,
-            Encoding::Zstd => true,
-            Encoding::Packed => transform.is_delta(),
+            Encoding::Zstd => transform != Transform::Ranked,
+            Encoding::Packed(_) => transform.has_image(),
         };
         if !transform.suits(dtype) || !filtered {
             return Err(invalid("filter", AT_FILTER));
@@ -196,14 +215,19 @@ impl StripHeader {
 }
 
 impl StripHeader {
+    /// The bytes of the strip.
+    pub fn bytes(&self) -> u64 {
+        HEADER_LEN as u64 + u64::from(self.payload_len)
+    }
+
     /// Refuses a payload of a length that cells of `len` bytes cannot have.
     pub(super) fn check_len(&self, len: usize) -> Result<(), DecodeError> {
         let (len, got) = (len as u64, u64::from(self.payload_len));
         match self.encoding {
             Encoding::Constant => expect("payload length", self.dtype.size() as u64, got),
             Encoding::Raw => expect("payload length", len, got),
-            Encoding::Zstd | Encoding::Packed if got < len => Ok(()),
-            Encoding::Zstd | Encoding::Packed => expect("payload length", len - 1, got),
+            Encoding::Zstd | Encoding::Packed(_) if got < len => Ok(()),
+            Encoding::Zstd | Encoding::Packed(_) => expect("payload length", len - 1, got),
         }
     }
 }

@@ -11,7 +11,9 @@
 //! whole numbers `k`. That it is so is proven by the round trip of every cell. After ALP (Afroozeh, Kuffo and Boncz, *ALP: Adaptive
 //! Lossless floating-Point Compression*, 2023).
 //!
-//! In these two the *hole*, the cell that stands for no data, gets the number below the least, so that its edges stay short.
+//! *Ranked*: cells of few different values as the ranks of these; see `ranks.rs`.
+//!
+//! In fixed-point and decimal images the *hole*, the cell that stands for no data, gets the number below the least, so that its edges stay short.
 
 use super::narrow::Width;
 use super::word::Word;
@@ -43,6 +45,8 @@ pub enum Transform {
         /// The cell without data.
         hole: Hole,
     },
+    /// Differences of the ranks of cells with few values.
+    Ranked,
     /// The multiples of a power of two that all cells are, as whole numbers of fewer bytes.
     Narrow {
         /// Cells are multiples of two to this power.
@@ -87,10 +91,23 @@ const MAGIC_F32: f32 = 12_582_912.0;
 const MAGIC_F64: f64 = 6_755_399_441_055_744.0;
 
 impl Transform {
+    /// What the numbers are called that cells become.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Shuffle => "shuffled",
+            Self::Ordered { .. } => "order",
+            Self::Fixed { .. } => "multiples",
+            Self::Decimal { .. } => "decimals",
+            Self::Ranked => "ranks",
+            Self::Narrow { .. } => "narrow",
+        }
+    }
+
     /// Whether cells of a type can have been transformed so.
     pub(super) fn suits(self, dtype: DType) -> bool {
         match self {
-            Self::None => true,
+            Self::None | Self::Ranked => true,
             Self::Shuffle => dtype.size() > 1,
             Self::Ordered { shift } => usize::from(shift) < 8 * dtype.size(),
             Self::Fixed { exponent, hole } => match dtype {
@@ -115,27 +132,42 @@ impl Transform {
         }
     }
 
-    /// Whether differences are taken.
-    pub(super) fn is_delta(self) -> bool {
-        matches!(self, Self::Ordered { .. } | Self::Fixed { .. } | Self::Decimal { .. })
+    /// Whether it leads to an image.
+    pub(super) fn has_image(self) -> bool {
+        matches!(self, Self::Ordered { .. } | Self::Fixed { .. } | Self::Decimal { .. } | Self::Ranked)
     }
 
     /// The best delta for cells, of which those with the bits `hole` stand for no data: fixed-point or decimal where all have such
     /// an image.
     #[inline(always)]
     pub(super) fn delta<W: Word>(dtype: DType, cells: &[W], hole: u64) -> Self {
+        // No closures: what is not inlined is compiled for any machine.
         let whole = match (dtype, u32::try_from(hole)) {
             (DType::F32, Ok(hole)) => {
                 let cells = bytemuck::cast_slice(cells);
-                fixed_f32(cells, hole).or_else(|| decimal_f32(cells, hole))
+                match fixed_f32(cells, hole) {
+                    None => decimal_f32(cells, hole),
+                    fixed => fixed,
+                }
             }
             (DType::F64, _) => {
                 let cells = bytemuck::cast_slice(cells);
-                fixed_f64(cells, hole).or_else(|| decimal_f64(cells, hole))
+                match fixed_f64(cells, hole) {
+                    None => decimal_f64(cells, hole),
+                    fixed => fixed,
+                }
             }
             _ => None,
         };
-        whole.unwrap_or_else(|| Self::Ordered { shift: W::shift(cells) })
+        match whole {
+            Some(whole) => whole,
+            None => Self::ordered(cells),
+        }
+    }
+
+    /// The delta of the bits of cells as they are.
+    pub(super) fn ordered<W: Word>(cells: &[W]) -> Self {
+        Self::Ordered { shift: W::shift(cells) }
     }
 }
 
@@ -162,6 +194,8 @@ impl Image {
     pub(super) fn of(transform: Transform, dtype: DType) -> Option<Self> {
         match transform {
             Transform::None | Transform::Shuffle | Transform::Narrow { .. } => None,
+            // Ranks are made before and taken back behind the image.
+            Transform::Ranked => Some(Self::Unsigned { shift: 0 }),
             Transform::Ordered { shift } => {
                 let shift = u32::from(shift);
                 Some(match (dtype.is_float(), dtype.is_signed()) {
@@ -184,6 +218,11 @@ impl Image {
                 }
             }
         }
+    }
+
+    /// Whether its numbers have signs.
+    pub(super) fn is_signed(self) -> bool {
+        !matches!(self, Self::Unsigned { .. })
     }
 
     /// The image of a row.
@@ -377,29 +416,34 @@ macro_rules! decimal {
                 let same = ($of(number, scale) == bits) & (number.abs() < limit);
                 if bits == hole { (0.0, false) } else { (number, !same) }
             }
-            let step = cells.len().div_ceil(PROBES).max(1);
-            for digits in 0..=$digits {
+            // The fewest digits, not fewer than some, with which a cell is a whole number.
+            let raised =
+                |from: u8, bits: $bits| (from..=$digits).find(|&digits| !number(bits, hole, POW10[usize::from(digits)]).1);
+            let mut digits = 0;
+            for &bits in cells.iter().step_by(cells.len().div_ceil(PROBES).max(1)) {
+                digits = raised(digits, bits)?;
+            }
+            loop {
                 let scale = POW10[usize::from(digits)];
-                if cells.iter().step_by(step).any(|&bits| number(bits, hole, scale).1) {
-                    continue;
-                }
-                let (mut least, mut strange) = (0.0_f64, false);
+                let (mut least, mut strange) = (0.0_f64, None);
                 for block in cells.chunks(BLOCK) {
+                    let mut any = false;
                     for &bits in block {
                         let (number, none) = number(bits, hole, scale);
                         least = if number < least { number } else { least };
-                        strange |= none;
+                        any |= none;
                     }
-                    if strange {
+                    if any {
+                        strange = block.iter().find(|&&bits| number(bits, hole, scale).1);
                         break;
                     }
                 }
-                if !strange {
+                let Some(&bits) = strange else {
                     let image = whole(least, 1.0).cast_signed() - 1;
                     return Some(Transform::Decimal { digits, hole: Hole { bits: u64::from(hole), image } });
-                }
+                };
+                digits = raised(digits + 1, bits)?;
             }
-            None
         }
     };
 }

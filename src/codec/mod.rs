@@ -7,7 +7,11 @@
 //! they are what `encode` would write for a chunk of the caller's structure: sizes come from the caller, never from the
 //! blob, and the checksum over key, header and payload is verified before anything is decompressed.
 //!
-//! The delta filter predicts a cell from its left, upper and upper left neighbours (left + above - upper left) in an
+//! Under [`Codec::Fast`] cells become numbers of an image (`image.rs`: the bits as they are, multiples of a power of two or ten, or the
+//! ranks of few values), of which the strip's least, the left neighbour or the plane through three neighbours is taken, whichever leaves
+//! the least of a sample (`predict.rs`); what is left is packed at the least width (`pack.rs`).
+//!
+//! The delta filter before zstd predicts a cell from its left, upper and upper left neighbours (left + above - upper left) in an
 //! integer image of the cells (`image.rs`), and zigzags and shuffles what is left.
 //!
 //! Size as part of plain zstd 1, 256 x 256 chunks, which are one strip: elevation as `f32` in eighths 0.37 (byte shuffle 0.76; in the ordered
@@ -28,6 +32,8 @@ mod header;
 mod image;
 mod narrow;
 mod pack;
+mod predict;
+mod ranks;
 mod record;
 mod strip;
 mod word;
@@ -35,15 +41,18 @@ mod word;
 #[cfg(test)]
 mod blob_tests;
 #[cfg(test)]
+mod choice_tests;
+#[cfg(test)]
 mod strip_tests;
 
-pub use blob::{BlobSpec, checksum_of, decode, decode_into, decode_plane_into, inspect, verify};
+pub use blob::{BlobSpec, checksum_of, decode, decode_into, decode_plane_into, inspect, strips, verify};
 pub use digest::Digest;
 pub use encode::encode;
 pub use error::DecodeError;
 pub use header::{Encoding, HEADER_LEN, StripHeader};
 pub use image::{Hole, Transform};
 pub use narrow::Width;
+pub use predict::Predictor;
 pub use record::{decode_record, encode_record};
 pub use strip::has_strips;
 
@@ -74,7 +83,7 @@ impl Filter {
 /// What speed is traded for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Codec {
-    /// Differences of neighbours at the least width, at the speed of memory; zstd only where that saves more than half of the raw
+    /// Predictions from neighbours at the least width, at the speed of memory; zstd only where that saves more than half of the raw
     /// bytes beside it, as a sample tells.
     #[default]
     Fast,

@@ -76,7 +76,7 @@ fn patch<W: Word>(block: &[W], width: u32, patches: usize, out: &mut Vec<u8>) {
     let (places, highs) = out[start..].split_at_mut(patches);
     let mut to = places.iter_mut().zip(highs.chunks_exact_mut(size_of::<W>()));
     for (first, row) in (0_usize..).step_by(lanes::<W>()).zip(block.chunks(lanes::<W>())) {
-        if row.iter().fold(W::default(), |any, &word| any.or(word)).len() <= width {
+        if W::any(row).len() <= width {
             continue;
         }
         for (place, word) in (first..).zip(row).filter(|(_, word)| word.len() > width) {
@@ -90,7 +90,7 @@ fn patch<W: Word>(block: &[W], width: u32, patches: usize, out: &mut Vec<u8>) {
 /// The width at which a block is the shortest, and how many of its words need more.
 #[inline(always)]
 fn width_of<W: Word>(block: &[W]) -> (u32, usize) {
-    let widest = block.iter().fold(W::default(), |any, &word| any.or(word)).len();
+    let widest = W::any(block).len();
     let cost = |width: u32, patches: usize| rows_len::<W>(block.len(), width) + patches * (1 + size_of::<W>());
     let mut best = (cost(widest, 0), widest, 0);
     for width in (0..widest).rev() {
@@ -102,6 +102,17 @@ fn width_of<W: Word>(block: &[W]) -> (u32, usize) {
         best = best.min((cost(width, patches), width, patches));
     }
     (best.1, best.2)
+}
+
+/// The bytes that [`pack`] makes of words.
+#[inline(always)]
+pub(super) fn bytes<W: Word>(words: &[W]) -> usize {
+    let mut bytes = 0;
+    for block in words.chunks(BLOCK) {
+        let (width, patches) = width_of(block);
+        bytes += HEAD + rows_len::<W>(block.len(), width) + patches * (1 + size_of::<W>());
+    }
+    bytes
 }
 
 /// Packed words, of which any run of blocks can be unpacked.
@@ -190,6 +201,7 @@ mod tests {
         assert_eq!(&back[..words.len()], words);
         let mut again = Vec::new();
         assert!(!pack(words, packed.len() - 1, &mut again), "no room");
+        assert_eq!(bytes(words), packed.len() - 1);
         packed.len() - 1
     }
 

@@ -6,6 +6,11 @@ use super::pack::BLOCK;
 
 /// An unsigned word of the size of a cell.
 pub(super) trait Word: Pod + Default + Eq {
+    const BITS: u32;
+    /// The word as the low bits of a wider one.
+    fn bits(self) -> u64;
+    /// The low bits of a wider word.
+    fn of_bits(bits: u64) -> Self;
     /// Words as bytes: the lowest byte of word `at + i` goes to `planes[at + i]`, the next to `planes[stride + at + i]`.
     fn split(words: &[Self], planes: &mut [u8], stride: usize, at: usize);
     /// The inverse of [`Word::split`].
@@ -14,18 +19,26 @@ pub(super) trait Word: Pod + Default + Eq {
     fn shift(words: &[Self]) -> u8;
     /// The differences of a row to the one above.
     fn differ(row: &[Self], above: &[Self], out: &mut [Self]);
-    /// The zigzag of the differences along a row.
-    fn fold(row: &[Self], out: &mut [Self]);
+    /// The zigzag of the differences along a row, of the first word to `left`.
+    fn fold(row: &[Self], left: Self, out: &mut [Self]);
     /// Adds the inverse zigzag of words to a row.
     fn unfold_onto(row: &mut [Self], words: &[Self]);
     /// The sums along a row.
     fn sum(row: &[Self], out: &mut [Self]);
+    /// The least of some words, which have signs or not.
+    fn least(words: &[Self], signed: bool) -> Self;
+    /// Takes a word from all.
+    fn subtract(words: &mut [Self], word: Self);
+    /// Words and another.
+    fn add(words: &[Self], word: Self, out: &mut [Self]);
     fn shr_logical(self, bits: u32) -> Self;
     fn shr_arithmetic(self, bits: u32) -> Self;
     fn shl(self, bits: u32) -> Self;
     /// Turns over all bits but the first of a word whose first bit is set: its own inverse.
     fn flip_negative(self) -> Self;
     fn or(self, other: Self) -> Self;
+    /// All bits that are set in any word.
+    fn any(words: &[Self]) -> Self;
     /// How many bits the word has, up to the highest that is set.
     fn len(self) -> u32;
     /// How many words of a block have more than `width` bits, which is less than all that a word has.
@@ -39,6 +52,20 @@ pub(super) trait Word: Pod + Default + Eq {
 macro_rules! word {
     ($word:ty, [$($lane:ident $byte:literal),+]) => {
         impl Word for $word {
+            const BITS: u32 = <$word>::BITS;
+
+            #[inline(always)]
+            fn bits(self) -> u64 {
+                u64::from(self)
+            }
+
+            #[inline(always)]
+            #[expect(clippy::allow_attributes, reason = "of the widest words nothing is cut off")]
+            #[allow(clippy::cast_possible_truncation, reason = "the low bits are what is wanted")]
+            fn of_bits(bits: u64) -> Self {
+                bits as Self
+            }
+
             #[inline(always)]
             fn split(words: &[Self], planes: &mut [u8], stride: usize, at: usize) {
                 $(
@@ -58,8 +85,9 @@ macro_rules! word {
                 }
             }
 
+            #[inline(always)]
             fn shift(words: &[Self]) -> u8 {
-                let any = words.iter().fold(0, |any, &word| any | word);
+                let any = Self::any(words);
                 if any == 0 { 0 } else { u8::try_from(any.trailing_zeros()).unwrap_or(0) }
             }
 
@@ -71,10 +99,10 @@ macro_rules! word {
             }
 
             #[inline(always)]
-            fn fold(row: &[Self], out: &mut [Self]) {
-                let zigzag = |word: $word| (word << 1) ^ (word.cast_signed() >> (Self::BITS - 1)).cast_unsigned();
+            fn fold(row: &[Self], left: Self, out: &mut [Self]) {
+                let zigzag = |word: $word| (word << 1) ^ (word.cast_signed() >> (<$word>::BITS - 1)).cast_unsigned();
                 let (Some(&first), Some((first_out, rest))) = (row.first(), out.split_first_mut()) else { return };
-                *first_out = zigzag(first);
+                *first_out = zigzag(first.wrapping_sub(left));
                 for ((out, &word), &left) in rest.iter_mut().zip(&row[1..]).zip(row) {
                     *out = zigzag(word.wrapping_sub(left));
                 }
@@ -97,6 +125,31 @@ macro_rules! word {
             }
 
             #[inline(always)]
+            fn least(words: &[Self], signed: bool) -> Self {
+                // With the first bit turned over, words with signs are in the order of words without.
+                let flip = if signed { 1 << (<$word>::BITS - 1) } else { 0 };
+                let mut least = Self::MAX;
+                for &word in words {
+                    least = least.min(word ^ flip);
+                }
+                least ^ flip
+            }
+
+            #[inline(always)]
+            fn subtract(words: &mut [Self], word: Self) {
+                for of in words {
+                    *of = of.wrapping_sub(word);
+                }
+            }
+
+            #[inline(always)]
+            fn add(words: &[Self], word: Self, out: &mut [Self]) {
+                for (out, &of) in out.iter_mut().zip(words) {
+                    *out = of.wrapping_add(word);
+                }
+            }
+
+            #[inline(always)]
             fn shr_logical(self, bits: u32) -> Self {
                 self >> bits
             }
@@ -113,7 +166,7 @@ macro_rules! word {
 
             #[inline(always)]
             fn flip_negative(self) -> Self {
-                self ^ ((self.cast_signed() >> (Self::BITS - 1)).cast_unsigned() >> 1)
+                self ^ ((self.cast_signed() >> (<$word>::BITS - 1)).cast_unsigned() >> 1)
             }
 
             #[inline(always)]
@@ -122,8 +175,17 @@ macro_rules! word {
             }
 
             #[inline(always)]
+            fn any(words: &[Self]) -> Self {
+                let mut any = 0;
+                for &word in words {
+                    any |= word;
+                }
+                any
+            }
+
+            #[inline(always)]
             fn len(self) -> u32 {
-                Self::BITS - self.leading_zeros()
+                <$word>::BITS - self.leading_zeros()
             }
 
             #[inline(always)]
@@ -144,7 +206,7 @@ macro_rules! word {
             #[inline(always)]
             fn pack_rows(block: &[Self; BLOCK], width: u32, rows: &mut [u8]) {
                 const LANES: usize = 32 / size_of::<$word>();
-                let bits = Self::BITS;
+                let bits = <$word>::BITS;
                 let mask = Self::MAX >> (bits - width);
                 let mut out = rows.as_chunks_mut::<32>().0.iter_mut();
                 let (mut row, mut filled) = ([0; LANES], 0);
@@ -171,7 +233,7 @@ macro_rules! word {
             #[inline(always)]
             fn unpack_rows(rows: &[u8], width: u32, block: &mut [Self; BLOCK]) {
                 const LANES: usize = 32 / size_of::<$word>();
-                let bits = Self::BITS;
+                let bits = <$word>::BITS;
                 let mask = Self::MAX >> (bits - width);
                 let mut rows = rows.as_chunks::<32>().0.iter().map(|row| bytemuck::cast::<[u8; 32], [Self; LANES]>(*row));
                 let (mut row, mut used) = ([0; LANES], bits);
@@ -192,7 +254,9 @@ macro_rules! word {
                             *word |= row << (width - used);
                         }
                     }
-                    words.iter_mut().for_each(|word| *word &= mask);
+                    for word in words {
+                        *word &= mask;
+                    }
                 }
             }
         }
