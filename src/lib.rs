@@ -118,7 +118,7 @@ pub use reader::{
     Answer, Coordinates, Explanation, Freshness, Layer, Moment, Query, Series, SeriesQuery, Served, Steps, Version,
 };
 pub use statistics::{Polygon, Stat, Statistics, StatisticsQuery};
-pub use store::{ChunkInfo, Grid, GridStats, Policy, Store, StoreOptions, StoreSnapshot, StoreStats};
+pub use store::{ChunkInfo, EncodingInfo, Grid, GridStats, Policy, Store, StoreOptions, StoreSnapshot, StoreStats};
 pub use writer::{Batch, Cleaned, Commit, Overlap};
 
 #[cfg(doctest)]

@@ -1,23 +1,24 @@
 //! Gets the cells of a window, chunk by chunk, in parallel, each straight into its place.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::fresh::Fresh;
 use super::parts::{Boxed, Known, Part};
 use super::plan::{Plan, ReadLayer};
 use super::query::{Coordinates, Freshness};
-use super::sources::{Source, Sourced};
+use super::sources::{Source, Sourced, versions};
 use super::{blank, sizes};
 use crate::array::{AnyTile, Array, Bounds, Cells, with_view};
-use crate::codec::{BlobSpec, DecodeError};
+use crate::codec::{self, BlobSpec, DecodeError};
 use crate::error::{Error, Result};
 use crate::grid::{Location, Piece, Window};
 use crate::kernel::{self, Chunk, Full, for_each_row};
 use crate::key::LayerId;
 use crate::kv::Snapshot;
 use crate::parallel;
-use crate::store::{ChunkReader, Grid, LayerSpec};
+use crate::store::{ChunkCache, ChunkReader, Grid, LayerSpec, Stored};
 
 pub(super) struct Fetched {
     pub(super) array: Array,
@@ -42,7 +43,8 @@ pub(super) fn fetch(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness
     let bounds = |of: &Sourced| Bounds { start: of.piece.in_window.to_vec(), shape: of.piece.shape.to_vec() };
     let boxes: Vec<Bounds> = sourced.iter().map(bounds).collect();
     let (read, inexact) = (AtomicU64::new(0), AtomicU64::new(0));
-    let fetcher = Fetcher { chunks, plan, read: &read, inexact: &inexact };
+    let cached = Cached::of(plan, chunks, &sourced)?;
+    let fetcher = Fetcher { chunks, plan, cached, read: &read, inexact: &inexact };
     let shape = sizes(&plan.window.shape());
     let parts = fetcher.fill(&sourced, tiles(&mut array, &boxes)?)?;
     let known = Known::of(plan, &shape, &boxes, &parts);
@@ -50,9 +52,33 @@ pub(super) fn fetch(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness
     Ok(Fetched { array, known, stale, chunks_read: read.into_inner(), inexact: inexact.into_inner(), coordinates: None })
 }
 
+/// What the parts of a window have in the cache of decoded chunks.
+struct Cached<'a> {
+    cache: Option<&'a ChunkCache>,
+    /// What is stored for each part, where it is looked for in the cache.
+    versions: Vec<Option<Stored>>,
+}
+
+impl<'a> Cached<'a> {
+    fn of(plan: &Plan, chunks: ChunkReader<'a>, sourced: &[Sourced]) -> Result<Self> {
+        let grid = chunks.grid;
+        let bytes = (sourced.len() * grid.structure().chunk_cells() * grid.schema().dtype().size()) as u64;
+        let plain = !matches!(&plan.layer, ReadLayer::Aggregate(layer) if layer.is_mode());
+        let cache = grid.store().chunk_cache().filter(|cache| plain && bytes <= cache.bytes() / 2);
+        let versions = if cache.is_some() { versions(chunks, sourced)? } else { Vec::new() };
+        Ok(Self { cache, versions })
+    }
+
+    /// The cache, and what is stored for a part.
+    fn version(&self, part: usize) -> Option<(&'a ChunkCache, &Stored)> {
+        self.cache.zip(self.versions.get(part)?.as_ref())
+    }
+}
+
 struct Fetcher<'a> {
     chunks: ChunkReader<'a>,
     plan: &'a Plan,
+    cached: Cached<'a>,
     read: &'a AtomicU64,
     inexact: &'a AtomicU64,
 }
@@ -95,10 +121,10 @@ impl Fetcher<'_> {
     }
 
     fn own(&self, (number, of, mut tile): Target<'_, '_>) -> Result<(usize, Part)> {
-        Ok((number, self.piece(of, &mut tile)?.blank(&mut tile, self.plan.fill)))
+        Ok((number, self.piece(number, of, &mut tile)?.blank(&mut tile, self.plan.fill)))
     }
 
-    fn piece(&self, of: &Sourced, tile: &mut AnyTile<'_>) -> Result<Part> {
+    fn piece(&self, number: usize, of: &Sourced, tile: &mut AnyTile<'_>) -> Result<Part> {
         let piece = &of.piece;
         match (&self.plan.layer, of.source, self.plan.decoded(self.chunks)) {
             (ReadLayer::Aggregate(layer), Source::Computed, Some(values)) => {
@@ -112,7 +138,10 @@ impl Fetcher<'_> {
                 self.found(chunk.is_some(), stored, &at)?;
                 chunk.map_or(Ok(Part::Empty), |chunk| self.lay(layer, &chunk, piece, tile))
             }
-            (_, Source::Stored(layer, at), _) => self.decode(layer, &at, piece, tile),
+            (_, Source::Stored(layer, at), _) => match self.cached.version(number) {
+                Some(cached) => self.recall(cached, (layer, &at), piece, tile),
+                None => self.decode(layer, &at, piece, tile),
+            },
             (_, Source::Nothing | Source::Computed, _) => Ok(Part::Empty),
         }
     }
@@ -158,6 +187,38 @@ impl Fetcher<'_> {
         }
         self.read.fetch_add(u64::from(found), Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Copies the box of a chunk that was decoded before, or decodes it whole where it was read not long ago.
+    fn recall(
+        &self,
+        (cache, version): (&ChunkCache, &Stored),
+        (layer, at): (LayerId, &Location),
+        piece: &Piece,
+        tile: &mut AnyTile<'_>,
+    ) -> Result<Part> {
+        let chunk = match cache.get(version) {
+            Some(chunk) => chunk,
+            None if !cache.wants(version) => return self.decode(layer, at, piece, tile),
+            None => {
+                let (shape, (planes, least)) = (self.chunks.grid.structure().chunk_shape(), self.chunks.planes(layer));
+                let decoded = self.chunks.with_blob(layer, at, None, |key, blob| {
+                    let chunk = codec::decode(key, blob, &BlobSpec::new(&shape, &planes, least)?)?;
+                    Ok((Arc::new(chunk), version.is(blob)))
+                })?;
+                let Some((chunk, known)) = decoded else { return self.decode(layer, at, piece, tile) };
+                if known {
+                    cache.keep(version.clone(), Arc::clone(&chunk));
+                }
+                chunk
+            }
+        };
+        self.found(true, layer, at)?;
+        let (shape, weight) = (self.chunks.grid.structure().chunk_shape(), self.plan.weight(self.chunks.grid, layer, at));
+        let boxed = Boxed { of: &shape, start: &piece.in_chunk, shape: &piece.shape };
+        let (values, others) = chunk.split_first().ok_or_else(|| self.chunks.lost(layer, at))?;
+        copy_box_of(values, boxed, tile)?;
+        Ok(self.plan.wanted.of_planes(others, weight, boxed))
     }
 
     /// The plain case: the box is decoded straight into its place.

@@ -5,7 +5,7 @@
 use ndarray::ArrayD;
 
 use super::plan::Plan;
-use crate::array::{AnyTile, Bounds, Cell, DType, Tile, Validity, with_view};
+use crate::array::{AnyTile, Bounds, Cell, Cells, DType, Tile, Validity, with_view};
 use crate::codec::{BlobSpec, DecodeError, decode_into, decode_plane_into};
 use crate::kernel::{Chunk, copy_box, fill_box, for_each_row};
 use crate::store::{BaseChunk, Gaps};
@@ -66,6 +66,18 @@ impl Wanted {
             (None, _) | (_, Self::Values) => Part::Whole,
             (Some(weight), Self::Validity) => Part::Valid(at.take(weight, |weight| weight > 0.0)),
             (Some(weight), Self::Shares) => Part::Shares(at.take(weight, |weight| weight / full)),
+        }
+    }
+
+    /// What is known of a box of a chunk from its planes behind the first: from the one that says it, of a number and a type.
+    pub(super) fn of_planes(self, planes: &[Cells], (plane, full): (Option<(usize, DType)>, f64), at: Boxed<'_>) -> Part {
+        let plane = plane.and_then(|(number, _)| planes.get(number.checked_sub(1)?));
+        match (plane, self) {
+            (None, _) | (_, Self::Values) => Part::Whole,
+            (Some(Cells::U8(mask)), _) => Part::Valid(at.take(mask, |valid| valid != 0)),
+            (Some(Cells::F64(weight)), Self::Shares) => Part::Shares(at.take(weight, |weight| weight / full)),
+            (Some(Cells::F64(weight)), Self::Validity) => Part::Valid(at.take(weight, |weight| weight > 0.0)),
+            (Some(_), _) => Part::Whole,
         }
     }
 

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::grid::{Location, Piece, Window};
 use crate::key::{DirectoryEntry, LayerId};
 use crate::kv::Space;
-use crate::store::{ChunkReader, LayerSpec};
+use crate::store::{ChunkReader, LayerSpec, Stored};
 
 /// How many directory entries are asked for at once.
 const PAGE: usize = 1024;
@@ -170,4 +170,23 @@ pub(super) fn stored(
         })?;
     }
     Ok(found)
+}
+
+/// What the directory says is stored for each part of a window that is read from a chunk of its own place; nothing of others, nor
+/// where it says nothing. So a chunk that was decoded before is known again.
+pub(super) fn versions(chunks: ChunkReader<'_>, sourced: &[Sourced]) -> Result<Vec<Option<Stored>>> {
+    let mut versions = vec![None; sourced.len()];
+    let own = sourced.iter().enumerate().filter_map(|(number, of)| match of.source {
+        Source::Stored(layer, at) if at == of.piece.location => Some((number, layer, at)),
+        _ => None,
+    });
+    let own: Vec<(usize, LayerId, Location)> = own.collect();
+    for page in own.chunks(PAGE) {
+        let keys: Vec<Vec<u8>> = page.iter().map(|(_, layer, at)| chunks.key(*layer, at)).collect();
+        chunks.snapshot.get_many(Space::Directory, &keys, &mut |i, entry| {
+            versions[page[i].0] = entry.and_then(|entry| Stored::new(&keys[i], entry));
+            Ok(())
+        })?;
+    }
+    Ok(versions)
 }

@@ -5,9 +5,11 @@ mod backlog;
 #[cfg(test)]
 mod backlog_tests;
 mod blocked;
+mod cache;
 mod catalog;
 mod chunk_locks;
 mod chunks;
+mod encodings;
 mod grid;
 mod inheritance;
 mod journal;
@@ -34,9 +36,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 pub(crate) use blocked::Blocked;
+pub(crate) use cache::{ChunkCache, Stored};
 pub(crate) use catalog::{RecordKind, decode_record, encode_record, read as read_record};
 use chunks::Registered;
 pub(crate) use chunks::{BaseChunk, ChunkReader, ChunkWrite, Gaps, LayerChunks, LayerSpec, Place, Written, base_fill, base_gaps};
+pub use encodings::EncodingInfo;
 pub use grid::Grid;
 pub(crate) use journal::{Journal, Number};
 pub use listing::ChunkInfo;
@@ -88,6 +92,8 @@ struct Shared {
     backlog: Backlog,
     desks: Mutex<HashMap<GridId, Arc<Desk>>>,
     pins: Pins,
+    /// Chunks as they were decoded.
+    chunk_cache: Option<ChunkCache>,
     commits: AtomicU64,
     conflicts: AtomicU64,
 }
@@ -130,6 +136,7 @@ impl Store {
             names: Names::default(),
             registered,
             backlog: Backlog::new(first, options.now()),
+            chunk_cache: ChunkCache::new(options.most_cached()),
             options,
             desks: Mutex::default(),
             pins: Pins::default(),
@@ -259,6 +266,11 @@ impl Store {
 
     pub(crate) fn now(&self) -> Duration {
         self.shared.options.now()
+    }
+
+    /// Chunks as they were decoded, if any are kept.
+    pub(crate) fn chunk_cache(&self) -> Option<&ChunkCache> {
+        self.shared.chunk_cache.as_ref()
     }
 
     pub(crate) fn snapshot_age_max(&self) -> Duration {

@@ -39,6 +39,7 @@ pub struct StoreOptions {
     background_threads: NonZeroUsize,
     marks_max: u64,
     snapshot_age_max: Duration,
+    chunk_cache: u64,
     clock: Clock,
 }
 
@@ -56,6 +57,8 @@ impl fmt::Debug for Clock {
 const MARKS_MAX: u64 = 1 << 14;
 const CHANGES_KEPT: u64 = 1 << 16;
 const SNAPSHOT_AGE_MAX: Duration = Duration::from_secs(300);
+/// As much as the storage keeps of blocks.
+const CHUNK_CACHE: u64 = 64 << 20;
 
 impl Default for StoreOptions {
     fn default() -> Self {
@@ -72,6 +75,7 @@ impl Default for StoreOptions {
             background_threads: NonZeroUsize::MIN,
             marks_max: MARKS_MAX,
             snapshot_age_max: SNAPSHOT_AGE_MAX,
+            chunk_cache: CHUNK_CACHE,
             clock: Clock(Arc::new(move || start.elapsed())),
         }
     }
@@ -113,6 +117,19 @@ impl StoreOptions {
     #[must_use]
     pub fn snapshot_age_max(mut self, age: Duration) -> Self {
         self.snapshot_age_max = age;
+        self
+    }
+
+    /// How many bytes of decoded chunks are kept in memory for reads that come again; 64 MiB by default, 0 for none. A chunk is kept
+    /// from its second read on, as long as it is read more often than others; a read of more chunks than half of these bytes
+    /// leaves it alone. What is read from there is what the snapshot holds, whatever was written meanwhile.
+    ///
+    /// The memory is taken as chunks are read, for each open store by itself, beside the 64 MiB of the storage's own cache and what answers take.
+    /// A service that shows the same places over and over wants all that it reads often to fit; one that passes over data once
+    /// gains nothing.
+    #[must_use]
+    pub fn chunk_cache(mut self, bytes: u64) -> Self {
+        self.chunk_cache = bytes;
         self
     }
 
@@ -223,6 +240,10 @@ impl StoreOptions {
 
     pub(super) fn most_snapshot_age(&self) -> Duration {
         self.snapshot_age_max
+    }
+
+    pub(super) fn most_cached(&self) -> u64 {
+        self.chunk_cache
     }
 
     pub(super) fn now(&self) -> Duration {

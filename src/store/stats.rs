@@ -9,6 +9,7 @@ use crate::key::{ChunkKey, GridId, MarkKey};
 use crate::kv::{self, Space};
 
 use super::backlog::MarkChanges;
+use super::cache::ChunkCache;
 
 /// What was done with a grid since the store was opened, and what is left to do.
 ///
@@ -58,6 +59,12 @@ pub struct StoreStats {
     pub cache_hits: Option<u64>,
     /// Blocks that it had to read, if it can tell.
     pub cache_misses: Option<u64>,
+    /// Chunks that reads found decoded. See [`StoreOptions::chunk_cache`](super::StoreOptions::chunk_cache).
+    pub chunks_cached: u64,
+    /// Chunks that they looked for there and had to decode.
+    pub chunks_not_cached: u64,
+    /// The bytes that decoded chunks take.
+    pub chunk_cache_bytes: u64,
 }
 
 /// The counters of one grid.
@@ -205,6 +212,8 @@ impl Store {
             grids.failure = grids.failure.or(of.failure);
         }
         let engine = self.engine().counters();
+        let (chunks_cached, chunks_not_cached, chunk_cache_bytes) =
+            self.chunk_cache().map(ChunkCache::figures).unwrap_or_default();
         Ok(StoreStats {
             grids,
             commits: get(&self.shared.commits),
@@ -213,6 +222,9 @@ impl Store {
             poisoned: self.backlog().poisoned(),
             cache_hits: engine.cache_hits,
             cache_misses: engine.cache_misses,
+            chunks_cached,
+            chunks_not_cached,
+            chunk_cache_bytes,
         })
     }
 }

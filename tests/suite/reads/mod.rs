@@ -1,5 +1,6 @@
 //! Every way to read a grid, after each step of random histories: what is true of all of them.
 
+mod cached;
 mod counts;
 mod failures;
 mod stale;
@@ -94,7 +95,11 @@ impl Kind {
     }
 
     pub fn create(&self, engine: Arc<dyn Engine>, policy: Policy) -> Grid {
-        let store = Store::options().policy(policy).open_engine(engine).unwrap();
+        // What is read again is asked of the engine again.
+        self.create_in(&Store::options().policy(policy).chunk_cache(0).open_engine(engine).unwrap())
+    }
+
+    pub fn create_in(&self, store: &Store) -> Grid {
         store.create("a", (self.schema)()).unwrap()
     }
 
