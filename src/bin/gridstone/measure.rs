@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::structure::CodecName;
 use super::terminal::Terminal;
 use super::{Outcome, args, bench};
 
@@ -26,11 +27,15 @@ pub(super) struct Bench {
     /// Time steps, and rows and columns, of a chunk of the growing series
     #[arg(long, value_name = "T,N", default_value = "4,64")]
     rain_chunk: args::ChunkSize,
+    /// What speed is traded for
+    #[arg(long, value_name = "CODEC", default_value = "fast")]
+    codec: CodecName,
 }
 
 impl Bench {
     pub(super) fn run(self, terminal: &Terminal) -> Outcome {
-        let figures = bench::run(&self.dir, &self.work, self.chunk, [self.rain_chunk.time.unwrap_or(4), self.rain_chunk.space])?;
+        let rain_chunk = [self.rain_chunk.time.unwrap_or(4), self.rain_chunk.space];
+        let figures = bench::run(&self.dir, &self.work, self.chunk, rain_chunk, self.codec.into())?;
         terminal.print(serde_json::to_string(&figures)?)?;
         Ok(ExitCode::SUCCESS)
     }
