@@ -18,7 +18,7 @@
 //!
 //! Keys are big-endian, and their byte order is the order of what they stand for; chunks of one layer lie along a Morton curve, level
 //! by level, the coarsest first. A value is a blob: strips of rows, each with a header, a checksum over key, header and payload, and a
-//! payload that is constant, raw, or one zstd frame; see [`codec`](crate::codec). A directory entry holds a blob's length and checksum,
+//! payload that is constant, raw, packed at the least width, or one zstd frame; see [`codec`](crate::codec). A directory entry holds a blob's length and checksum,
 //! and the ticks of its events. Records are bincode 2 in an envelope with a kind and a checksum.
 //!
 //! # Versions

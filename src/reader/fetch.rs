@@ -39,13 +39,15 @@ pub(super) fn fetch(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness
     }
     let chunks = grid.chunk_reader(snapshot);
     let sourced = plan.sources(chunks, freshness)?;
-    let mut array = blank(plan, &plan.window);
     let bounds = |of: &Sourced| Bounds { start: of.piece.in_window.to_vec(), shape: of.piece.shape.to_vec() };
     let boxes: Vec<Bounds> = sourced.iter().map(bounds).collect();
     let (read, inexact) = (AtomicU64::new(0), AtomicU64::new(0));
     let cached = Cached::of(plan, chunks, &sourced)?;
     let fetcher = Fetcher { chunks, plan, cached, read: &read, inexact: &inexact };
     let shape = sizes(&plan.window.shape());
+    // What the parts cover they write, with data or without: only what lies beside them is written here. Zeros come with the memory.
+    let covered = boxes.iter().map(|at| at.shape.iter().product::<usize>()).sum::<usize>() == shape.iter().product::<usize>();
+    let mut array = if covered { Array::filled(plan.dtype, &shape, 0.0) } else { blank(plan, &plan.window) };
     let parts = fetcher.fill(&sourced, tiles(&mut array, &boxes)?)?;
     let known = Known::of(plan, &shape, &boxes, &parts);
     let stale = if freshness == Freshness::Fresh { Vec::new() } else { plan.stale(chunks, &sourced)? };
@@ -101,11 +103,10 @@ impl Fetcher<'_> {
         let mut shared: BTreeMap<(LayerId, Location), Vec<Target<'_, '_>>> = BTreeMap::new();
         for (number, (of, tile)) in sourced.iter().zip(tiles).enumerate() {
             match of.source {
-                Source::Nothing => {}
                 Source::Stored(layer, from) if from != of.piece.location => {
                     shared.entry((layer, from)).or_default().push((number, of, tile));
                 }
-                Source::Stored(..) | Source::Computed => tasks.push((None, vec![(number, of, tile)])),
+                Source::Nothing | Source::Stored(..) | Source::Computed => tasks.push((None, vec![(number, of, tile)])),
             }
         }
         tasks.extend(shared.into_iter().map(|(from, targets)| (Some(from), targets)));

@@ -133,11 +133,18 @@ impl Part {
 
     /// Gives the cells of a tile that hold no data the value that such cells have in answers.
     pub(super) fn blank(self, tile: &mut AnyTile<'_>, blank: f64) -> Self {
-        if let Self::Valid(valid) = &self {
-            with_view!(AnyTile, tile, |tile| blank_cells(tile, valid, blank));
+        match &self {
+            Self::Empty => with_view!(AnyTile, tile, |tile| fill_cells(tile, blank)),
+            Self::Valid(valid) => with_view!(AnyTile, tile, |tile| blank_cells(tile, valid, blank)),
+            Self::Whole | Self::Shares(_) => {}
         }
         self
     }
+}
+
+fn fill_cells<T: Cell>(tile: &mut Tile<'_, T>, value: f64) {
+    let value = T::from_f64(value);
+    (0..tile.rows()).for_each(|row| tile.row(row).fill(value));
 }
 
 fn blank_cells<T: Cell>(tile: &mut Tile<'_, T>, valid: &[bool], blank: f64) {

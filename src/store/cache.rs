@@ -4,12 +4,13 @@
 //! entry, so that nothing has to be taken out, and every snapshot finds its own. A chunk enters when it is read a second time not
 //! long after the first: one pass over much data costs what it did, and drives nothing out.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::RandomState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{OptionsBuilder, Weighter};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::array::Cells;
 use crate::key::DirectoryEntry;
@@ -20,6 +21,9 @@ const CHUNK_BYTES: u64 = 64 << 10;
 const SHARD_BYTES: u64 = 16 << 20;
 /// What a chunk takes beside its cells, about.
 const OVERHEAD: u64 = 256;
+
+/// Places that the hash of a chunk gives: others that it shares them with are more than this only seldom.
+const WAYS: usize = 4;
 
 /// A stored chunk as it was at some time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -54,11 +58,10 @@ impl Weighter<Stored, Arc<Vec<Cells>>> for Weight {
 /// The planes of chunks, within a number of bytes.
 #[derive(Debug)]
 pub(crate) struct ChunkCache {
-    chunks: Cache<Stored, Arc<Vec<Cells>>, Weight>,
+    chunks: Cache<Stored, Arc<Vec<Cells>>, Weight, RandomState>,
     bytes: u64,
-    /// What was asked for and was not there: the hash of each, at a place that it gives. Of two at one place, the later.
+    /// What was asked for and was not there: the hash of each, at one of the places that it gives.
     asked: Box<[AtomicU64]>,
-    hasher: RandomState,
     hits: AtomicU64,
     misses: AtomicU64,
 }
@@ -75,8 +78,8 @@ impl ChunkCache {
             .ok()
             .filter(|_| bytes > 0)?;
         let chunks = Cache::with_options(options, Weight, RandomState::new(), DefaultLifecycle::default());
-        let asked = (0..4 * count).map(|_| AtomicU64::new(0)).collect();
-        Some(Self { chunks, bytes, asked, hasher: RandomState::new(), hits: AtomicU64::new(0), misses: AtomicU64::new(0) })
+        let asked = (0..WAYS * count).map(|_| AtomicU64::new(0)).collect();
+        Some(Self { chunks, bytes, asked, hits: AtomicU64::new(0), misses: AtomicU64::new(0) })
     }
 
     /// The bytes that it may hold.
@@ -94,9 +97,17 @@ impl ChunkCache {
 
     /// Whether a chunk that is not here was asked for before, not long ago. It is from now on.
     pub(crate) fn wants(&self, of: &Stored) -> bool {
-        let hash = self.hasher.hash_one(of).max(1);
-        let place = usize::try_from(hash % self.asked.len() as u64).unwrap_or(0);
-        self.asked[place].swap(hash, Ordering::Relaxed) == hash
+        let hash = xxh3_64_with_seed(&of.key, of.checksum).max(1);
+        let first = usize::try_from(hash % (self.asked.len() / WAYS) as u64).unwrap_or(0) * WAYS;
+        let places = &self.asked[first..first + WAYS];
+        if places.iter().any(|place| place.load(Ordering::Relaxed) == hash) {
+            return true;
+        }
+        // A free place, or each in its turn.
+        let turn = usize::try_from(self.misses.load(Ordering::Relaxed)).unwrap_or(0) % WAYS;
+        let free = places.iter().find(|place| place.load(Ordering::Relaxed) == 0);
+        free.unwrap_or(&places[turn]).store(hash, Ordering::Relaxed);
+        false
     }
 
     /// Keeps the planes of a chunk.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{ChunkInfo, Grid};
 use crate::codec::strips;
 use crate::error::Result;
+use crate::kernel::Aggregation;
 use crate::key::{LayerId, Ticks};
 
 /// How some of the cells of a grid are encoded, and what that saves. See [`Grid::encodings`].
@@ -52,7 +53,7 @@ impl Grid {
 
     /// The layer of a chunk.
     fn layer_of(&self, chunk: &ChunkInfo) -> LayerId {
-        let of = |aggregator| self.layers().iter().find(|spec| spec.aggregation == *aggregator);
+        let of = |aggregator: &Aggregation| self.layers().iter().find(|spec| spec.aggregation == *aggregator);
         chunk.aggregator.as_ref().and_then(of).map_or(LayerId::BASE, |spec| spec.id)
     }
 }
