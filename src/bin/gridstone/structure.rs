@@ -6,8 +6,8 @@ use anyhow::Context;
 use serde::Deserialize;
 
 use super::args::ChunkSize;
-use gridstone::codec::{Codec, Filter};
-use gridstone::{Aggregation, Axis, Depth, Dimension, Schema, Structure};
+
+use gridstone::{Aggregation, Axis, Codec, Depth, Dimension, Filter, Schema, Structure};
 
 /// What `gridstone create --help` ends with.
 pub(super) const HELP: &str = "Example:
