@@ -37,7 +37,7 @@ const LAYERS: [(&str, &[&str]); 26] = [
     ),
     // Types that the crate exports, by the paths of their homes.
     ("adapter", &["array", "calendar", "codec", "crs", "error", "grid", "kernel", "kv", "reader", "store", "writer"]),
-    ("fuzzing", &["adapter", "codec", "key", "kv"]),
+    ("fuzzing", &["adapter", "array", "codec", "key", "kv"]),
     // Prose.
     ("guide", &[]),
     ("reliability", &[]),
