@@ -26,7 +26,8 @@ use crate::error::{Error, Result};
 ///   with a pyramid as without one. Unless the query names another layer it is read from the layer `mean`, which keeps the valid area of
 ///   each cell, or else from the base; and from the coarsest level on whose cell edges all edges of target cells lie, which is exact.
 ///   Where there is none, base cells are read. So it costs as many chunks as a read of the levels where edges meet (resolutions that are
-///   the base's times 2, 4, 6, 8 .. from an edge on), and as a read of the base elsewhere. Of any other layer it is the mean of that layer's cells.
+///   the base's times 2, 4, 6, 8 .. from an edge on), and as a read of the base elsewhere. Of any other layer it is the mean of that layer's
+///   cells, by what is valid of each in the layers that know it (`variance`, `std`, `mode`).
 /// * The layers `sum` and `count` measure an area, so that their cells are never picked nor mixed: however it is resampled, a target cell has
 ///   **the sum of the parts of the cells that it overlaps**, each cell divided by area. Totals are kept. It is in float64, and read from levels as
 ///   `area` is. A level finer than the base divides the cells of the base.
@@ -148,11 +149,18 @@ pub(crate) fn resample(source: Source<'_>, axes: &[AxisMap], method: Method, bla
 fn finished<T: Cell>(mixed: Vec<Option<f64>>, shape: &[usize], nodata: Option<f64>, blank: f64) -> (Array, Validity) {
     let valid: Vec<bool> = mixed.iter().map(|value| value.is_some_and(|value| !value.is_nan())).collect();
     let keep = |(value, valid): (Option<f64>, &bool)| match value {
-        Some(value) if *valid => step_off(T::from_f64(value), nodata),
+        Some(value) if *valid => step_off(within(value), nodata),
         _ => T::from_f64(blank),
     };
     let cells = mixed.into_iter().zip(&valid).map(keep).collect();
     (Array::from(shaped::<T>(cells, shape)), Validity::of_mask(Some(shaped(valid, shape))))
+}
+
+/// A number as a cell; one beyond all of its type is the largest of them.
+fn within<T: Cell>(value: f64) -> T {
+    let cell = T::from_f64(value);
+    let beyond = value.is_finite() && !cell.to_f64().is_finite();
+    if beyond { T::from_f64(f64::from(f32::MAX).copysign(value)) } else { cell }
 }
 
 /// A mixed value that happens to be the nodata value becomes its neighbour, so that valid cells stay valid.
@@ -258,7 +266,20 @@ impl Mixing<'_> {
     /// The value of each target cell.
     fn mixed(&self, kernel: Kernel) -> Vec<Option<f64>> {
         let reference = if kernel == Kernel::Parts { 0.0 } else { self.reference() };
-        let (sums, weights) = (self.sums(kernel, reference), self.weights(kernel));
+        let mixed = self.scaled(kernel, (reference, 1.0));
+        let beyond = |value: Option<f64>| value.is_some_and(|value| !value.is_finite());
+        if kernel == Kernel::Parts || !mixed.iter().copied().any(beyond) || !self.is_finite() {
+            return mixed;
+        }
+        // Weights that overshoot, or that are a hair more than one, lead beyond the largest numbers.
+        let small = self.scaled(kernel, (0.0, 0.0625)).into_iter();
+        let large = small.map(|value| value.map(|value| (value / 0.0625).clamp(f64::MIN, f64::MAX)));
+        mixed.into_iter().zip(large).map(|(value, large)| if beyond(value) { large } else { value }).collect()
+    }
+
+    /// The same of values times a factor, measured from a reference.
+    fn scaled(&self, kernel: Kernel, (reference, factor): (f64, f64)) -> Vec<Option<f64>> {
+        let (sums, weights) = (self.sums(kernel, (reference, factor)), self.weights(kernel));
         let overlap = match kernel {
             // What has a weight is overlapped.
             Kernel::Area => None,
@@ -268,7 +289,7 @@ impl Mixing<'_> {
         let trusted = |flat: usize| kernel != Kernel::Cubic || weights.at(flat, &self.shape) >= CUBIC_LEAST;
         let all = 0..sums.len();
         if all.clone().into_par_iter().any(|flat| is_data(flat) && !trusted(flat)) {
-            let bilinear = self.mixed(Kernel::Bilinear);
+            let bilinear = self.scaled(Kernel::Bilinear, (reference, factor));
             let value = |flat: usize| {
                 if trusted(flat) {
                     is_data(flat).then(|| reference + sums[flat] / weights.at(flat, &self.shape))
@@ -285,21 +306,35 @@ impl Mixing<'_> {
         all.into_par_iter().map(|flat| is_data(flat).then(|| value(flat))).collect()
     }
 
-    /// A value from which others are measured, so that equal ones come out as they are.
+    /// A value from which others are measured, so that equal ones come out as they are; 0 where some are so much smaller that this would
+    /// cost them digits.
     fn reference(&self) -> f64 {
-        let valid =
-            |flat: usize| self.valid.is_none_or(|valid| valid[flat]) && self.shares.is_none_or(|shares| shares[flat] > 0.0);
-        let mut values = self.source.cells.iter_f64().enumerate().filter(|(flat, _)| valid(*flat)).map(|(_, value)| value);
-        // Differences from a greater one could overflow.
-        values.find(|value| value.is_finite()).filter(|value| value.abs() < 1e290).unwrap_or(0.0)
+        fn of<T: Cell>(mixing: &Mixing<'_>, cells: &ArrayD<T>) -> f64 {
+            let cells = flat(cells);
+            let value = |at: usize| mixing.is_valid(at).then(|| cells[at].to_f64());
+            // Differences from a greater one could overflow.
+            let first = (0..cells.len()).find_map(value).filter(|first| first.abs() < 1e290).unwrap_or(0.0);
+            let alike = |at: usize| value(at).is_none_or(|value| value.abs() >= first.abs() / 4.0);
+            if first != 0.0 && (0..cells.len()).all(alike) { first } else { 0.0 }
+        }
+        with_view!(Array, self.source.cells, |cells| of(self, cells))
+    }
+
+    fn is_valid(&self, at: usize) -> bool {
+        self.valid.is_none_or(|valid| valid[at]) && self.shares.is_none_or(|shares| shares[at] > 0.0)
+    }
+
+    fn is_finite(&self) -> bool {
+        self.source.cells.iter_f64().enumerate().all(|(at, value)| value.is_finite() || !self.is_valid(at))
     }
 
     /// Sums of weighted values.
-    fn sums(&self, kernel: Kernel, reference: f64) -> Vec<f64> {
-        fn of<T: Cell>(mixing: &Mixing<'_>, cells: &ArrayD<T>, kernel: Kernel, reference: f64) -> Vec<f64> {
+    fn sums(&self, kernel: Kernel, measure: (f64, f64)) -> Vec<f64> {
+        fn of<T: Cell>(mixing: &Mixing<'_>, cells: &ArrayD<T>, kernel: Kernel, (reference, factor): (f64, f64)) -> Vec<f64> {
             let cells = flat(cells);
             mixing.along_all(kernel, &|first, row| {
-                row.iter_mut().zip(&cells[first..]).for_each(|(to, cell)| *to = cell.to_f64() - reference);
+                let measured = |(to, cell): (&mut f64, &T)| *to = (cell.to_f64() - reference) * factor;
+                row.iter_mut().zip(&cells[first..]).for_each(measured);
                 let places = first..first + row.len();
                 if let Some(valid) = mixing.valid {
                     row.iter_mut().zip(&valid[places.clone()]).filter(|(_, valid)| !**valid).for_each(|(to, _)| *to = 0.0);
@@ -310,7 +345,7 @@ impl Mixing<'_> {
                 }
             })
         }
-        with_view!(Array, self.source.cells, |cells| of(self, cells, kernel, reference))
+        with_view!(Array, self.source.cells, |cells| of(self, cells, kernel, measure))
     }
 
     /// Sums of the weights of what is valid.

@@ -181,3 +181,29 @@ fn a_mask_says_what_values_cannot() {
     let beyond = resample(source, &[map(0.0, 1.0, 1), map(3.0, 1.0, 2)], Method::Values(Resampling::Nearest), 7.0);
     assert_eq!(doubles(&beyond), [Some(100.0), None]);
 }
+
+/// Far from a large value small ones keep their digits, and means of the largest numbers are numbers.
+#[test]
+fn values_are_mixed_at_their_own_size() {
+    let line = |cells: &[f64], len: usize, resampling| {
+        let source = Array::from(ArrayD::from_shape_vec(IxDyn(&[cells.len()]), cells.to_vec()).expect("a line"));
+        let source = Source { cells: &source, validity: &NAN, shares: None };
+        let map = AxisMap { start: 0.0, ratio: cells.len() as f64 / len as f64, len };
+        resample(source, &[map], Method::Values(resampling), f64::NAN).0.iter_f64().collect::<Vec<f64>>()
+    };
+    for resampling in [Resampling::Bilinear, Resampling::Cubic, Resampling::Area] {
+        let far = line(&[1e20, 0.0, 0.0, 0.0, 0.0, 0.0, 0.5, 0.5, 0.5, 0.5, 0.5], 22, resampling);
+        assert_eq!((&far[6..8], far[21]), ([0.0; 2].as_slice(), 0.5), "{resampling}: {far:?}");
+        let equal = line(&[0.1; 7], 5, resampling);
+        assert_eq!(equal, [0.1; 5], "{resampling}");
+        for cells in [[f64::MAX; 7], [f64::MAX, f64::MIN, f64::MAX, f64::MAX, f64::MAX, f64::MIN, f64::MAX]] {
+            let large = line(&cells, 5, resampling);
+            assert!(large.iter().all(|value| value.is_finite()), "{resampling}: {large:?}");
+        }
+        let single = Array::from(ArrayD::from_shape_vec(IxDyn(&[4]), vec![f32::MAX, f32::MAX, -1.0, -1.0]).expect("a line"));
+        let source = Source { cells: &single, validity: &NAN, shares: None };
+        let map = AxisMap { start: 0.0, ratio: 0.4, len: 10 };
+        let single = resample(source, &[map], Method::Values(resampling), f64::NAN).0;
+        assert!(single.iter_f64().all(f64::is_finite), "{resampling}: {single:?}");
+    }
+}

@@ -161,8 +161,7 @@ impl<'b, 'a> Writer<'b, 'a> {
         done.aggregates = (writes.len() - of_base.len()) as u64;
         if !writes.is_empty() || !recut.is_empty() {
             let marking = self.grid.layers().is_empty() || marks.is_some();
-            let mut to =
-                if marking { of_base.iter().fold(self.base.finest(), |to, levels| to.coarser_of(levels)) } else { pyramid.top };
+            let mut to = if marking { self.shown_up_to(&of_base) } else { pyramid.top };
             if !recut.is_empty() {
                 to = to.coarser_of(&pyramid.built);
                 aggregates.extend(recut);
@@ -249,6 +248,13 @@ impl<'b, 'a> Writer<'b, 'a> {
             return Ok(Vec::new());
         }
         Ok(if inherited { vec![structure.union(&old, &new)] } else { [old.without(&new), new.without(&old)].concat() })
+    }
+
+    /// The levels up to which what changes shows at once, where the rest is left to marks: base data, chunks that are split, which
+    /// stand in their layers until they are aggregated, and places from which leftovers go.
+    fn shown_up_to(&self, of_base: &[Levels]) -> Levels {
+        let others = self.places.split.iter().chain(&self.places.over).map(|at| at.levels);
+        of_base.iter().copied().chain(others).fold(self.base.finest(), |to, levels| to.coarser_of(&levels))
     }
 
     /// The edges above every place where a parent must look again.

@@ -1,7 +1,7 @@
 //! Commits: their acts on the store and on the models.
 
 use gridstone::kv::Durability;
-use gridstone::{ErrorKind, Grid, Overlap};
+use gridstone::{Commit, ErrorKind, Grid, Overlap};
 
 use super::design::Design;
 use super::model::{Model, Refusal};
@@ -13,19 +13,29 @@ impl Stage<'_> {
     /// Acts in one commit: all of them, as if one came after the other, or none.
     pub(super) fn batch(&mut self, acts: &[(usize, Act)], synced: bool, single: bool) -> Result<(), String> {
         let done = self.commit(acts, synced, single);
+        let fell = done.as_ref().is_err_and(|error| self.excuses(error));
+        let taken = done.is_ok() || fell;
         let mut models: Vec<Model> = self.grids.iter().map(|played| played.model.clone()).collect();
         let mut refusal = None;
         for (grid, act) in acts {
-            let force = done.is_ok() && (refusal == Some(Refusal::FinerPerhaps) || models[*grid].open);
+            let force = taken && (refusal == Some(Refusal::FinerPerhaps) || models[*grid].open);
             if let Err(why) = perform(&mut models[*grid], self.design(*grid), act, force) {
                 refusal = Some(why);
-                if why != Refusal::FinerPerhaps || done.is_err() {
+                if why != Refusal::FinerPerhaps || !taken {
                     break;
                 }
                 let _ = perform(&mut models[*grid], self.design(*grid), act, true);
             }
         }
         let open = models.iter().any(|model| model.open);
+        if fell {
+            // It is there whole, or not at all.
+            self.keep(true);
+            self.fell = true;
+            self.past.extend(matches!(refusal, None | Some(Refusal::FinerPerhaps)).then_some(models));
+            return Ok(());
+        }
+        self.last = done.as_ref().map_or(self.last, |commit| commit.sequence);
         match (done, refusal) {
             (Ok(_), None | Some(Refusal::FinerPerhaps)) => {
                 self.grids.iter_mut().zip(models).for_each(|(played, model)| played.model = model);
@@ -39,7 +49,7 @@ impl Stage<'_> {
         }
     }
 
-    fn commit(&self, acts: &[(usize, Act)], synced: bool, single: bool) -> gridstone::Result<()> {
+    fn commit(&self, acts: &[(usize, Act)], synced: bool, single: bool) -> gridstone::Result<Commit> {
         let mut arrays = Vec::new();
         for (grid, act) in acts {
             let design = self.design(*grid);
@@ -56,13 +66,13 @@ impl Stage<'_> {
             let grid = &self.grids[*grid].grid;
             match (act, array) {
                 (Act::Put { area, over: Over::Merge, .. }, Some(array)) => {
-                    return grid.put(&area.window(), array).map(drop);
+                    return grid.put(&area.window(), array);
                 }
                 (Act::Put { area, over: Over::Replace, .. }, Some(array)) => {
-                    return grid.replace(&area.window(), array).map(drop);
+                    return grid.replace(&area.window(), array);
                 }
-                (Act::Clear { area }, _) => return grid.clear(&area.window()).map(drop),
-                (Act::Delete { area }, _) => return grid.delete(&area.window()).map(drop),
+                (Act::Clear { area }, _) => return grid.clear(&area.window()),
+                (Act::Delete { area }, _) => return grid.delete(&area.window()),
                 _ => {}
             }
         }
@@ -82,7 +92,7 @@ impl Stage<'_> {
                 }
             }
         }
-        batch.commit().map(drop)
+        batch.commit()
     }
 
     pub(super) fn clear_polygon(&mut self, grid: usize, seed: u64) -> Result<(), String> {

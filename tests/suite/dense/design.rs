@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use gridstone::{Aggregation, Axis, DType, Depth, Dimension, Level, Polygon, Schema, SchemaBuilder, Structure, StructureBuilder};
+use gridstone::{
+    Aggregation, Axis, Codec, DType, Depth, Dimension, Level, Polygon, Schema, SchemaBuilder, Structure, StructureBuilder,
+};
 use serde::{Deserialize, Serialize};
 
 use super::model::Model;
@@ -125,12 +127,12 @@ fn dimensions(dice: &mut Dice) -> Vec<Dimension> {
         Dimension::irregular("time", "seconds since 2024-01-01", capacity, spacing)
     };
     match dice.range(-4, 16) {
-        ..2 => vec![line("x", dice).refinable()],
+        ..-1 => vec![line("x", dice).refinable()],
         2 => vec![line("x", dice)],
         3 | 4 => vec![space(dice).refinable()],
         5 => vec![space(dice)],
-        6 => vec![line("time", dice), line("x", dice).refinable()],
-        7 => vec![line("x", dice).refinable(), line("time", dice)],
+        -1 | 0 | 6 => vec![line("time", dice), line("x", dice).refinable()],
+        1 | 7 => vec![line("x", dice).refinable(), line("time", dice)],
         8 => vec![line("time", dice), space(dice).refinable()],
         9 => vec![line("time", dice), space(dice)],
         10 => vec![band(), space(dice).refinable()],
@@ -185,6 +187,7 @@ pub fn design(dice: &mut Dice) -> Design {
     let structure = dimensions.into_iter().fold(Structure::builder(), StructureBuilder::dimension).build().unwrap();
     let dtype = dice.pick(&DType::ALL);
     let mut schema = cell_type(dice, Schema::builder(structure.clone(), dtype), dtype);
+    schema = schema.codec(dice.pick(&[Codec::Fast, Codec::Small]));
     let lines = structure.dimensions().iter().filter(|d| !d.is_fixed() && d.axes().len() == 1);
     let ends = lines.flat_map(|d| {
         let dimension = d.name().to_owned();

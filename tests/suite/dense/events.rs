@@ -3,9 +3,11 @@
 use gridstone::{Aggregation, Answer, ErrorKind, Freshness, Grid, Layer, Level, Moment, Policy, Query, Window};
 
 use super::ground::nums;
-use super::look::{bin, reach, validity, whole, within, wrong};
+use super::linear;
+use super::look::{bin, freshness, reach, validity, whole, within, wrong};
 use super::model::Model;
 use super::region::ground;
+use super::resampled;
 use super::space::{Span, product};
 use super::step::Source;
 use super::want::want;
@@ -44,7 +46,7 @@ pub fn looks(
     grid: &Grid,
     model: &Model,
     source: &Source,
-    (number, count): (usize, usize),
+    (number, count, last): (usize, usize, Option<u64>),
     dice: &mut Dice,
 ) -> Result<(), String> {
     let design = &source.designs[number];
@@ -75,7 +77,13 @@ pub fn looks(
         if matches!(kind, Kind::Every(..)) {
             layer = layer.or_else(|| Some(layers[0].clone()));
         }
-        let freshness = if dice.chance(50) { Freshness::Stored } else { Freshness::Fresh };
+        let freshness = freshness(dice, last);
+        if dice.chance(15) {
+            linear::look(grid, model, design, (window, freshness), dice)?;
+        }
+        if dice.chance(15) {
+            resampled::look(grid, model, window, dice)?;
+        }
         look(grid, model, &Asked { window, at, layer, freshness, kind })?;
     }
     Ok(())
@@ -104,13 +112,16 @@ fn look(grid: &Grid, model: &Model, asked: &Asked) -> Result<(), String> {
 /// Whether there is a reason that nothing is found.
 fn absent(grid: &Grid, model: &Model, asked: &Asked) -> Result<(), String> {
     let reach = reach(grid, asked.freshness)?;
+    let (single, of_layer) = (!matches!(asked.kind, Kind::Region | Kind::Every(..)), asked.layer.is_some());
     match reach {
         None if model.ground.cells.iter().all(Option::is_none) => Ok(()),
         Some(reach) if !asked.at.iter().zip(&reach).all(|(at, reach)| at <= reach) => Ok(()),
         // Of a stored layer that is behind it cannot be said which part it lacks.
-        _ if asked.freshness == Freshness::Stored && grid.store().policy() == Policy::Background => Ok(()),
-        _ if asked.freshness == Freshness::Stored && grid.marks().map_err(|e| e.to_string())? > 0 => Ok(()),
-        _ if candidates(model, asked, true).is_empty() && !matches!(asked.kind, Kind::Region | Kind::Every(..)) => Ok(()),
+        _ if of_layer && asked.freshness == Freshness::Stored && grid.store().policy() == Policy::Background => Ok(()),
+        _ if of_layer && asked.freshness == Freshness::Stored && grid.marks().map_err(|e| e.to_string())? > 0 => Ok(()),
+        // The first cell of a place can be without data where others hold some.
+        _ if single && asked.layer == Some(Aggregation::Sample) => Ok(()),
+        _ if single && candidates(model, asked, true).is_empty() => Ok(()),
         reach => Err(format!("it reaches {reach:?}, and there are events at {:?}", candidates(model, asked, true))),
     }
 }

@@ -2,7 +2,7 @@
 
 use gridstone::array::Number;
 use gridstone::statistics::{Bins, Estimate, Predicate};
-use gridstone::{Extent, Grid, Level, Stat, Statistics, StatisticsQuery, Steps, Window};
+use gridstone::{Extent, Grid, Stat, Statistics, StatisticsQuery};
 
 use super::design::{Design, Values};
 use super::ground::Num;
@@ -14,13 +14,13 @@ use super::step::Source;
 use crate::check::{Dice, numbers};
 
 /// A base cell with data.
-struct BaseCell {
-    value: Num,
+pub struct BaseCell {
+    pub value: Num,
     /// Its size in cells of level 0.
     area: f64,
     /// Twice the place of its centre along each axis, in ground cells.
-    centre: Vec<i64>,
-    world: Vec<f64>,
+    pub centre: Vec<i64>,
+    pub world: Vec<f64>,
 }
 
 /// Which cells are summed up.
@@ -53,7 +53,7 @@ fn holds(comparisons: &[(u8, f64)], value: Num) -> bool {
 
 impl Cut {
     /// Whether a cell takes part; `None` if it lies on an edge of which it is not said to which side that belongs.
-    fn takes(&self, cell: &BaseCell) -> Option<bool> {
+    pub fn takes(&self, cell: &BaseCell) -> Option<bool> {
         let inside = |spans: &Vec<Span>| spans.iter().zip(&cell.centre).all(|((from, to), at)| 2 * from <= *at && *at < 2 * to);
         let mut takes = self.windows.iter().all(inside);
         if let Some(extent) = &self.extent {
@@ -72,7 +72,7 @@ impl Cut {
 }
 
 /// The cells with data of the finest levels: of coarser ones the parts.
-fn base_cells(grid: &Grid, model: &Model) -> Result<Vec<BaseCell>, String> {
+pub fn base_cells(grid: &Grid, model: &Model) -> Result<Vec<BaseCell>, String> {
     let mut found = Vec::new();
     let Some(finest) = grid.base_levels().map_err(|e| e.to_string())?.map(|levels| numbers(&levels)) else { return Ok(found) };
     let area: f64 = model.space.lines.iter().map(|line| f64::from(finest[line.dimension]).exp2()).product();
@@ -201,7 +201,7 @@ fn near(what: &str, got: Option<Estimate>, want: f64, slack: f64) -> Result<(), 
 }
 
 /// Compares figures with the cells that they are of.
-fn compare(got: &Statistics, model: &Model, cells: &[&BaseCell]) -> Result<(), String> {
+pub fn compare(got: &Statistics, model: &Model, cells: &[&BaseCell]) -> Result<(), String> {
     if !got.exact {
         return Err("they are not exact".into());
     }
@@ -249,49 +249,4 @@ fn compare(got: &Statistics, model: &Model, cells: &[&BaseCell]) -> Result<(), S
         near("the deviation", got.std, of_none(cells.iter().map(square).sum::<f64>().sqrt()), 1e-6 * most)?;
     }
     Ok(())
-}
-
-/// The figures of each step along a dimension with one base level.
-pub fn figures_in_steps(
-    grid: &Grid,
-    model: &Model,
-    (query, cut): &(StatisticsQuery, Cut),
-    dice: &mut Dice,
-) -> Result<(), String> {
-    let structure = model.schema.structure();
-    let line = |d: &usize| {
-        let dimension = &structure.dimensions()[*d];
-        !dimension.is_fixed() && dimension.axes().len() == 1 && model.space.refinable != Some(*d)
-    };
-    let dimensions: Vec<usize> = (0..structure.dimensions().len()).filter(line).collect();
-    if dimensions.is_empty() || model.irregular().is_some() || grid.bounds().map_err(|e| e.to_string())?.is_none() {
-        return Ok(());
-    }
-    let d = dice.pick(&dimensions);
-    let (axis, name) = (structure.axes_of(d).start, structure.dimensions()[d].name());
-    let blame = |what: String| format!("figures along {name} of {query:?}: {what}");
-    let series = grid.statistics_series(&query.clone().stats(Stat::ALL), &Steps::all().along(name));
-    let series = series.map_err(|e| blame(e.to_string()))?;
-    let level = numbers(&series.levels)[d];
-    let first = structure.position(axis, Level::new(level).unwrap(), series.edges[0]).round();
-    let cells = base_cells(grid, model)?;
-    for (step, got) in series.steps.iter().enumerate() {
-        #[expect(clippy::cast_possible_truncation, reason = "a whole number of cells")]
-        let cell = first as i64 + step as i64;
-        let mut within = cut.clone();
-        let whole: Window = grid.bounds().map_err(|e| e.to_string())?.unwrap();
-        let mut spans: Vec<Span> = whole.start().iter().map(|_| (i64::MIN / 4, i64::MAX / 4)).collect();
-        spans[axis] = model.space.lines[axis].span(level, cell, cell + 1);
-        within.windows.push(spans);
-        let Some(takes) = cells.iter().map(|cell| within.takes(cell)).collect::<Option<Vec<bool>>>() else { return Ok(()) };
-        let own: Vec<&BaseCell> = cells.iter().zip(takes).filter(|(_, takes)| *takes).map(|(cell, _)| cell).collect();
-        compare(got, model, &own).map_err(|e| blame(format!("step {cell}: {e}")))?;
-    }
-    let (from, to) = (first, first + series.steps.len() as f64);
-    let missed = cells.iter().filter(|cell| cut.takes(cell) == Some(true)).find(|cell| {
-        let line = &model.space.lines[axis];
-        let at = line.cell_of(level, cell.centre[axis].div_euclid(2)) as f64;
-        at < from || at >= to
-    });
-    missed.map_or(Ok(()), |cell| Err(blame(format!("no step is that of {:?} at {:?}", cell.value, cell.world))))
 }

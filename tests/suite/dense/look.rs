@@ -5,7 +5,7 @@ use gridstone::{Aggregation, Answer, ErrorKind, Freshness, Grid, Layer, Level, Q
 use super::ground::{Num, nums};
 use super::model::Model;
 use super::want::{Want, want};
-use crate::check::{levels, numbers};
+use crate::check::{Dice, levels, numbers};
 
 /// What is read.
 #[derive(Clone, Debug)]
@@ -19,6 +19,15 @@ impl Look {
     pub fn query(&self) -> Query {
         let layer = self.layer.clone().map_or(Layer::Base, Layer::Aggregate);
         Query::window(self.window).layer(layer).freshness(self.freshness)
+    }
+}
+
+/// How up to date a look is; at times it waits until a commit is aggregated, if somebody aggregates.
+pub fn freshness(dice: &mut Dice, commit: Option<u64>) -> Freshness {
+    match commit.filter(|_| dice.chance(25)) {
+        Some(commit) => Freshness::Wait { commit, timeout: std::time::Duration::from_secs(60) },
+        None if dice.chance(50) => Freshness::Stored,
+        None => Freshness::Fresh,
     }
 }
 

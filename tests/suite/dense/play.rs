@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gridstone::kv::{Engine, Memory};
-use gridstone::{ErrorKind, Freshness, Grid, Policy, Store, StoreSnapshot};
+use gridstone::kv::{Engine, Faulty, Memory};
+use gridstone::{ErrorKind, Grid, Policy, Store, StoreSnapshot};
 use serde::{Deserialize, Serialize};
 
 use super::design::Design;
-use super::look::{Look, look, whole};
+use super::look::{Look, freshness, look, whole};
 use super::model::{Leaf, Model};
 use super::step::{Ending, Op, Source, Step};
 use super::watch::{Watch, levels_of_look};
-use super::{along, events, figures, resampled};
+use super::{along, events, figures, resampled, stepwise};
 use crate::check::{self, Dice};
 
 /// A history: what it is played on, and its steps.
@@ -35,8 +35,8 @@ pub fn policy(number: u8) -> Policy {
 }
 
 /// Where a store lives.
-enum Host {
-    Memory(Arc<Memory>),
+pub(super) enum Host {
+    Memory(Arc<Faulty<Memory>>),
     Disk(tempfile::TempDir),
 }
 
@@ -56,20 +56,25 @@ pub(super) struct Played {
     pub(super) name: String,
     pub(super) grid: Grid,
     pub(super) model: Model,
-    watch: Option<Watch>,
+    pub(super) watch: Watch,
 }
 
 pub(super) struct Stage<'a> {
     source: Source<'a>,
-    host: Host,
-    policy: Policy,
+    pub(super) host: Host,
+    pub(super) policy: Policy,
     pub(super) store: Store,
     pub(super) grids: Vec<Played>,
     /// What the grids held after each commit that power loss may take, and before the first of them.
-    past: Vec<Vec<Model>>,
+    pub(super) past: Vec<Vec<Model>>,
     held: Option<(StoreSnapshot, Vec<(String, Model)>)>,
     /// How many names were given.
     names: usize,
+    /// The number of the last commit of a batch.
+    pub(super) last: u64,
+    /// Whether a call of the engine is to fail, and whether something did because of it.
+    pub(super) failing: bool,
+    pub(super) fell: bool,
 }
 
 /// Plays a history; what is wrong, and after which step.
@@ -92,7 +97,7 @@ impl<'a> Stage<'a> {
         let host = if history.durable {
             Host::Disk(tempfile::tempdir().map_err(|e| e.to_string())?)
         } else {
-            Host::Memory(Arc::new(Memory::new()))
+            Host::Memory(Arc::new(Faulty::new(Memory::new())))
         };
         let policy = policy(history.policy);
         let store = host.open(policy)?;
@@ -101,10 +106,11 @@ impl<'a> Stage<'a> {
         for (number, design) in history.designs.iter().enumerate() {
             let name = format!("grid{number}");
             let grid = store.create(&name, design.schema.clone()).map_err(text)?;
-            let watch = Some(Watch::new(&grid, &source, number, 7 + number as u64)?);
+            let watch = Watch::new(&grid, &source, number, 7 + number as u64)?;
             grids.push(Played { name, grid, model: design.model(), watch });
         }
-        let mut stage = Self { source, host, policy, store, grids, past: Vec::new(), held: None, names: 0 };
+        let (past, held) = (Vec::new(), None);
+        let mut stage = Self { source, host, policy, store, grids, past, held, names: 0, last: 0, failing: false, fell: false };
         stage.keep(true);
         Ok(stage)
     }
@@ -124,19 +130,32 @@ impl<'a> Stage<'a> {
     /// Does a step; whether all aggregates must be up to date behind it.
     fn step(&mut self, step: &Step) -> Result<bool, String> {
         match &step.op {
+            Op::Fail { op, call, after } => self.fail(op, *call, *after).map(|()| false),
+            Op::FailReads => self.fail_reads(step.seed).map(|()| false),
+            op => self.done(op),
+        }
+    }
+
+    pub(super) fn done(&mut self, op: &Op) -> Result<bool, String> {
+        match op {
             Op::Batch { acts, synced } => self.batch(acts, *synced, false)?,
             Op::Single { grid, act } => self.batch(&[(*grid, act.clone())], true, true)?,
             Op::ClearPolygon { grid, seed } => self.clear_polygon(*grid, *seed)?,
             Op::Clean { grid } => {
-                self.grids[*grid].grid.clean().map_err(text)?;
+                let done = self.grids[*grid].grid.clean();
+                self.met(done)?;
                 self.keep(true);
             }
             Op::Steps { grid, count } => {
                 for _ in 0..*count {
-                    self.grids[*grid].grid.aggregate_step().map_err(text)?;
+                    let done = self.grids[*grid].grid.aggregate_step();
+                    self.met(done)?;
                 }
             }
-            Op::Aggregate { grid } => drop(self.grids[*grid].grid.aggregate().map_err(text)?),
+            Op::Aggregate { grid } => {
+                let done = self.grids[*grid].grid.aggregate();
+                self.met(done)?;
+            }
             Op::Settle => {
                 self.store.aggregate().map_err(text)?;
                 return Ok(true);
@@ -151,11 +170,12 @@ impl<'a> Stage<'a> {
             Op::Drop { grid } => self.drop_grid(*grid)?,
             Op::Follow => self.follow()?,
             Op::Hold => self.hold()?,
+            Op::Fail { .. } | Op::FailReads => return Err("a failure within another".into()),
         }
         Ok(false)
     }
 
-    fn reopen(&mut self, ending: Ending, policy: Policy) -> Result<(), String> {
+    pub(super) fn reopen(&mut self, ending: Ending, policy: Policy) -> Result<(), String> {
         self.look_at_held()?;
         self.held = None;
         if ending == Ending::Close {
@@ -168,10 +188,10 @@ impl<'a> Stage<'a> {
         self.grids.iter_mut().for_each(|played| played.grid = empty.clone());
         drop(empty);
         if let Host::Memory(engine) = &mut self.host {
-            *engine = Arc::new(match ending {
-                Ending::Power(keep) => engine.crash(keep),
-                Ending::Kill | Ending::Close => engine.reopen(),
-            });
+            *engine = Arc::new(Faulty::new(match ending {
+                Ending::Power(keep) => engine.engine().crash(keep),
+                Ending::Kill | Ending::Close => engine.engine().reopen(),
+            }));
         }
         self.policy = policy;
         self.store = self.host.open(policy)?;
@@ -181,15 +201,14 @@ impl<'a> Stage<'a> {
         if lossy {
             self.recall()?;
             for played in &mut self.grids {
-                let grid = &played.grid;
-                played.watch.iter_mut().try_for_each(|watch| watch.refresh(grid))?;
+                played.watch.refresh(&played.grid)?;
             }
         }
         Ok(())
     }
 
-    /// Finds which commits power loss has taken: the last ones.
-    fn recall(&mut self) -> Result<(), String> {
+    /// Finds which commits are not there: the last ones.
+    pub(super) fn recall(&mut self) -> Result<(), String> {
         let mut wrong = String::new();
         while let Some(models) = self.past.pop() {
             let whole = || {
@@ -210,7 +229,7 @@ impl<'a> Stage<'a> {
                 Err(why) => wrong = why,
             }
         }
-        Err(format!("after power loss the store is of no moment that it was at: {wrong}"))
+        Err(format!("after a failure the store is of no moment that it was at: {wrong}"))
     }
 
     fn swap(&mut self) -> Result<(), String> {
@@ -232,15 +251,41 @@ impl<'a> Stage<'a> {
         }
         played.grid = self.store.create(&played.name, design.schema.clone()).map_err(text)?;
         played.model = design.model();
-        played.watch = Some(Watch::new(&played.grid, &self.source, grid, 11)?);
+        played.watch = Watch::new(&played.grid, &self.source, grid, 11)?;
         self.keep(true);
         Ok(())
     }
 
     /// The copy of the first grid, in other chunks, is made to follow it.
-    fn follow(&mut self) -> Result<(), String> {
+    pub(super) fn follow(&mut self) -> Result<(), String> {
         let designs = self.source.designs.len();
-        if self.grids.len() == designs {
+        self.make_copy()?;
+        let cells = self.grids[0].model.ground.cells.clone();
+        let source = self.grids[0].grid.clone();
+        let done = self.grids[designs].grid.update_from(&source);
+        match done {
+            // Base data may be at levels at which chunks of another length have other cells.
+            Err(error) if *error.kind() == ErrorKind::Invalid && error.to_string().contains("have other cells") => return Ok(()),
+            done => {
+                if self.met(done)?.is_none() {
+                    return Ok(());
+                }
+            }
+        }
+        let copy = &mut self.grids[designs];
+        copy.model.ground.cells = cells;
+        copy.model.open = true;
+        let found = leaves(&copy.grid, &copy.model)?;
+        copy.model.adopt(found).map_err(|e| format!("the copy: {e}"))?;
+        base(&copy.grid, &copy.model).map_err(|e| format!("the copy: {e}"))?;
+        // It is copied in parts, which are commits of their own.
+        self.keep(true);
+        Ok(())
+    }
+
+    /// Lets there be a grid for the copy.
+    pub(super) fn make_copy(&mut self) -> Result<(), String> {
+        if self.grids.len() == self.source.designs.len() {
             let schema = &self.design(0).schema;
             let structure = schema.structure();
             let chunk = structure.axes().enumerate().map(|(axis, a)| {
@@ -256,26 +301,10 @@ impl<'a> Stage<'a> {
             let schema = schema.rechunked(chunk).map_err(text)?;
             let grid = self.store.create("copy", schema.clone()).map_err(text)?;
             let design = Design { schema, ..self.design(0).clone() };
-            self.grids.push(Played { name: "copy".into(), grid, model: design.model(), watch: None });
+            let watch = Watch::new(&grid, &self.source, 0, 13)?;
+            self.grids.push(Played { name: "copy".into(), grid, model: design.model(), watch });
             self.keep(true);
         }
-        let cells = self.grids[0].model.ground.cells.clone();
-        let source = self.grids[0].grid.clone();
-        let copy = &mut self.grids[designs];
-        match copy.grid.update_from(&source) {
-            // Base data may be at levels at which chunks of another length have other cells.
-            Err(error) if *error.kind() == ErrorKind::Invalid && error.to_string().contains("have other cells") => return Ok(()),
-            done => {
-                done.map_err(text)?;
-            }
-        }
-        copy.model.ground.cells = cells;
-        copy.model.open = true;
-        let found = leaves(&copy.grid, &copy.model)?;
-        copy.model.adopt(found).map_err(|e| format!("the copy: {e}"))?;
-        base(&copy.grid, &copy.model).map_err(|e| format!("the copy: {e}"))?;
-        // It is copied in parts, which are commits of their own.
-        self.keep(true);
         Ok(())
     }
 
@@ -292,7 +321,7 @@ impl<'a> Stage<'a> {
             let grid = snapshot.grid(name).map_err(text)?;
             base(&grid, model).map_err(|e| format!("a snapshot: {e}"))?;
             let design = self.source.designs.get(number).unwrap_or(&self.source.designs[0]);
-            self.looks(&grid, model, (design, number), (5, 4)).map_err(|e| format!("a snapshot: {e}"))?;
+            self.looks(&grid, model, (design, number), (5, 4), false).map_err(|e| format!("a snapshot: {e}"))?;
         }
         Ok(())
     }
@@ -304,10 +333,13 @@ impl<'a> Stage<'a> {
         model: &Model,
         (design, number): (&Design, usize),
         (seed, count): (u64, usize),
+        live: bool,
     ) -> Result<(), String> {
+        // Only where somebody aggregates unasked there is something to wait for.
+        let last = Some(self.last).filter(|_| live && self.policy == Policy::Background);
         let (mut dice, number) = (Dice(seed), if number < self.source.designs.len() { number } else { 0 });
         if model.irregular().is_some() {
-            return events::looks(grid, model, &self.source, (number, count), &mut dice);
+            return events::looks(grid, model, &self.source, (number, count, last), &mut dice);
         }
         let Some(finest) = grid.base_levels().map_err(text)?.map(|levels| check::numbers(&levels)) else { return Ok(()) };
         for _ in 0..count {
@@ -316,7 +348,7 @@ impl<'a> Stage<'a> {
             let most = dice.pick(&[2, 3, 5, 8]);
             let at = if layer.is_none() { finest.clone() } else { levels_of_look(design, &mut dice, most) };
             let window = self.source.area(&mut dice, number, at, (8, false)).window();
-            let freshness = if dice.chance(50) { Freshness::Stored } else { Freshness::Fresh };
+            let freshness = freshness(&mut dice, last);
             look(grid, model, &Look { window, layer, freshness })?;
             if dice.chance(30) {
                 resampled::look(grid, model, window, &mut dice)?;
@@ -343,24 +375,21 @@ impl<'a> Stage<'a> {
             }
             let played = &self.grids[number];
             let count = if settled { 16 } else { 4 };
-            self.looks(&played.grid, &played.model, (design, number), (dice.next(), count)).map_err(blame)?;
+            self.looks(&played.grid, &played.model, (design, number), (dice.next(), count), true).map_err(blame)?;
             let place = if number < self.source.designs.len() { number } else { 0 };
             for _ in 0..if settled { 3 } else { usize::from(dice.chance(20)) } {
                 let drawn = figures::draw(&self.source, place, &played.model, &mut dice);
                 figures::figures(&played.grid, &played.model, &drawn, &mut dice).map_err(blame)?;
                 if dice.chance(30) {
-                    figures::figures_in_steps(&played.grid, &played.model, &drawn, &mut dice).map_err(blame)?;
+                    stepwise::figures_in_steps(&played.grid, &played.model, (design, &drawn), &mut dice).map_err(blame)?;
                 }
                 along::series(&played.grid, &played.model, &design.hot, &mut dice).map_err(blame)?;
             }
             let snapshot = self.store.snapshot().map_err(text)?;
             let played = &mut self.grids[number];
-            let (grid, name) = (&played.grid, &played.name);
-            if let Some(watch) = &mut played.watch {
-                watch.versions(&snapshot, name).map_err(blame)?;
-                if quiet {
-                    watch.follow(grid).map_err(blame)?;
-                }
+            played.watch.versions(&snapshot, &played.name).map_err(blame)?;
+            if quiet {
+                played.watch.follow(&played.grid).map_err(blame)?;
             }
         }
         if settled || dice.chance(10) {
@@ -409,7 +438,7 @@ fn base(grid: &Grid, model: &Model) -> Result<(), String> {
     };
     let at = check::numbers(&levels);
     for window in whole(model, &at) {
-        look(grid, model, &Look { window, layer: None, freshness: Freshness::Stored })?;
+        look(grid, model, &Look { window, layer: None, freshness: gridstone::Freshness::Stored })?;
     }
     Ok(())
 }

@@ -2,40 +2,61 @@
 
 use std::collections::BTreeSet;
 
-use gridstone::{Aggregation, Answer, ErrorKind, Freshness, Grid, Layer, Query, Resampling, Window};
+use gridstone::{Aggregation, Answer, ErrorKind, Extent, Freshness, Grid, Layer, Query, Resampling, Window};
 
 use super::ground::{Num, nums};
+use super::kernels::Mixture;
 use super::look::{validity, wrong};
 use super::model::Model;
 use super::space::{Span, product};
 use super::want::{Want, want};
 use crate::check::Dice;
 
-/// Where a cell of the answer lies along an axis: from and to, in ground cells from cell 0 on, and how much of each ground cell it covers.
-struct Reach {
-    from: f64,
-    to: f64,
+/// Where a cell of the answer lies along an axis, in ground cells from cell 0 on.
+pub struct Reach {
+    pub from: f64,
+    pub to: f64,
+}
+
+/// What is asked for: a window or a box that ends within cells, at a shape or a resolution.
+pub fn draw(model: &Model, mut window: Window, dice: &mut Dice) -> (Query, Vec<usize>) {
+    let structure = model.schema.structure();
+    if let Some(axis) = model.irregular() {
+        window = window.along(axis, dice.range(-40, 10), dice.next() % 80 + 1);
+    }
+    let fixed = |axis: usize| model.space.lines[axis].fixed || model.irregular() == Some(axis);
+    let shape: Vec<usize> = (0..structure.rank())
+        .map(|axis| {
+            let most = if model.irregular() == Some(axis) { 1 } else { usize::try_from(window.shape()[axis]).unwrap() };
+            if fixed(axis) { most } else { usize::try_from(dice.range(1, 2 * most as i64)).unwrap() }
+        })
+        .collect();
+    let mut query = Query::window(window);
+    let mut sides = structure.extent(&window).bounds().to_vec();
+    if dice.chance(50) {
+        for (_, (low, high)) in sides.iter_mut().enumerate().filter(|(axis, _)| !fixed(*axis)) {
+            let side = *high - *low;
+            *low += side * dice.pick(&[0.0, 0.17, 0.25, 0.4375]);
+            *high -= side * dice.pick(&[0.0, 0.11, 0.25, 0.375]);
+        }
+        query = Query::extent(Extent::new(sides.iter().copied()));
+    }
+    if dice.chance(20) {
+        let cells = sides.iter().zip(&shape).map(|((low, high), len)| (high - low) / *len as f64);
+        let cells: Vec<f64> = cells.map(|cell| cell * dice.pick(&[1.0, 0.93, 1.31])).collect();
+        return (query.resolution(cells), shape);
+    }
+    (query.shape(shape.clone()), shape)
 }
 
 /// Reads a window at a shape, and says what is wrong.
 pub fn look(grid: &Grid, model: &Model, window: Window, dice: &mut Dice) -> Result<(), String> {
     let structure = model.schema.structure();
-    if model.irregular().is_some() {
-        return Ok(());
-    }
     let how = dice.pick(&[Resampling::Nearest, Resampling::Bilinear, Resampling::Cubic, Resampling::Area, Resampling::Area]);
     let layers = model.schema.aggregators();
     let layer = (dice.chance(50) && !layers.is_empty()).then(|| dice.pick(layers));
-    let shape: Vec<usize> = window
-        .shape()
-        .iter()
-        .enumerate()
-        .map(|(axis, len)| {
-            let most = usize::try_from(*len).unwrap();
-            if model.space.lines[axis].fixed { most } else { usize::try_from(dice.range(1, 2 * most as i64)).unwrap() }
-        })
-        .collect();
-    let mut query = Query::window(window).shape(shape.clone()).resampled(how).freshness(Freshness::Fresh);
+    let (query, mut shape) = draw(model, window, dice);
+    let mut query = query.resampled(how).freshness(Freshness::Fresh);
     query = layer.iter().fold(query, |query, layer| query.layer(Layer::Aggregate(layer.clone())));
     let blame = |what: String| format!("{query:?}: {what}");
     let answer = match grid.read(&query) {
@@ -43,7 +64,12 @@ pub fn look(grid: &Grid, model: &Model, window: Window, dice: &mut Dice) -> Resu
         Err(error) if *error.kind() == ErrorKind::NotFound && model.ground.cells.iter().all(Option::is_none) => return Ok(()),
         Err(error) => return Err(blame(format!("{error} {:?}", std::error::Error::source(&error)))),
     };
-    if answer.array.shape() != shape {
+    let ticks = answer.coordinates.as_ref().map(|along| (along.axis, along.ticks.clone(), along.width));
+    if ticks.as_ref().is_some_and(|(_, _, width)| *width != 1) {
+        return Ok(());
+    }
+    ticks.iter().for_each(|(axis, ticks, _)| shape[*axis] = ticks.len());
+    if answer.array.shape() != shape && !format!("{query:?}").contains("Resolution") {
         return Err(blame(format!("it has the shape {:?}", answer.array.shape())));
     }
     if !answer.stale.is_empty() {
@@ -52,15 +78,26 @@ pub fn look(grid: &Grid, model: &Model, window: Window, dice: &mut Dice) -> Resu
     let read = answer.layer.clone();
     let layer = if let Layer::Aggregate(layer) = &read { Some(layer) } else { None };
     let measure = matches!(layer, Some(Aggregation::Sum | Aggregation::Count));
+    let shape = answer.array.shape();
     let indices: Vec<Vec<i64>> = shape.iter().map(|&len| (0..len as i64).collect()).collect();
     let ground = structure.extent(&answer.window);
+    let at = (0..shape.len()).map(|axis| level(model, &answer, axis)).collect();
+    let mut kernels = Mixture::new(how, at, answer.array.dtype());
     for ((cell, got), valid) in product(&indices).into_iter().zip(nums(&answer.array)).zip(validity(&answer)) {
-        let reaches = cell.iter().enumerate().map(|(axis, &i)| reach(model, &answer, axis, (i, shape[axis]))).collect::<Vec<_>>();
+        let reach = |(axis, &i): (usize, &i64)| match &ticks {
+            Some((along, ticks, _)) if *along == axis => {
+                let tick = ticks[usize::try_from(i).unwrap()] as f64;
+                Reach { from: tick, to: tick + 1.0 }
+            }
+            _ => reach(model, &answer, axis, (i, shape[axis])),
+        };
+        let reaches = cell.iter().enumerate().map(reach).collect::<Vec<_>>();
         let want = match how {
             _ if measure => parts(model, layer, &reaches),
             Resampling::Nearest => nearest(model, &answer, layer, &reaches),
             Resampling::Area if layer.is_none_or(|layer| *layer == Aggregation::Mean) => mean(model, &reaches, &answer),
-            _ => Some(mixed(model, &answer, layer, &reaches)),
+            _ if close(&reaches) => None,
+            _ => Some(kernels.mixture(model, layer, &reaches).unwrap_or_else(|| mixed(model, &answer, layer, &reaches))),
         };
         let Some(want) = want else { continue };
         if let Some(wrong) = wrong(&want, got, valid, layer) {
@@ -84,7 +121,7 @@ fn reach(model: &Model, answer: &Answer, axis: usize, (cell, len): (i64, usize))
 
 /// Whole cells that a part of an axis overlaps, by more than a hair.
 #[expect(clippy::cast_possible_truncation, reason = "small whole numbers")]
-fn overlapped(reach: &Reach) -> Span {
+pub fn overlapped(reach: &Reach) -> Span {
     ((reach.from + 1e-5).floor() as i64, (reach.to - 1e-5).ceil() as i64)
 }
 
@@ -116,7 +153,7 @@ fn mean(model: &Model, reaches: &[Reach], answer: &Answer) -> Option<Want> {
     if close(reaches) {
         return None;
     }
-    // Weights are those of doubles, so that the largest number around leaves a trace.
+    // Where a cell ends is known as doubles know it, far from 0 at times, so that the largest number around leaves a trace.
     let around = model.ground.cells.iter().flatten().map(|num| num.real().abs()).fold(0.0, f64::max);
     let cells = overlaps(model, reaches);
     let all: f64 = cells.iter().map(|(_, share)| share).sum();
@@ -127,11 +164,11 @@ fn mean(model: &Model, reaches: &[Reach], answer: &Answer) -> Option<Want> {
     let mean = cells.iter().map(|(num, share)| num.real() / most * (share / all)).sum::<f64>().clamp(-1.0, 1.0) * most;
     let slack = if !answer.array.dtype().is_float() {
         // Rounded, and off the nodata value.
-        1.51 + around * 1e-12
+        1.51 + around * 1e-8
     } else if answer.array.dtype() == gridstone::DType::F32 {
-        most * 1e-5 + around * 1e-12
+        most * 1e-5 + around * 1e-8
     } else {
-        around * 1e-12
+        around * 1e-8
     };
     Some(Want::Near(mean, slack))
 }
@@ -150,11 +187,14 @@ fn parts(model: &Model, layer: Option<&Aggregation>, reaches: &[Reach]) -> Optio
     }
     let total: f64 = cells.iter().map(|(num, share)| value(*num) * share * area).sum();
     let most: f64 = cells.iter().map(|(num, share)| value(*num).abs() * share * area).sum();
-    most.is_finite().then_some(Want::Near(total, most * 1e-6))
+    (most < 1e300).then_some(Want::Near(total, most * 1e-6))
 }
 
 /// The levels at which the cells were read, an axis.
 fn level(model: &Model, answer: &Answer, axis: usize) -> i8 {
+    if model.irregular() == Some(axis) {
+        return 0;
+    }
     answer.window.levels(model.space.dimensions())[model.space.lines[axis].dimension].get()
 }
 
@@ -177,9 +217,6 @@ fn nearest(model: &Model, answer: &Answer, layer: Option<&Aggregation>, reaches:
 
 /// Whether there is data: where the target cell overlaps a cell with data of the levels read.
 fn mixed(model: &Model, answer: &Answer, layer: Option<&Aggregation>, reaches: &[Reach]) -> Want {
-    if close(reaches) {
-        return Want::Unknown;
-    }
     let lists: Vec<Vec<i64>> = reaches
         .iter()
         .zip(&model.space.lines)
@@ -192,11 +229,19 @@ fn mixed(model: &Model, answer: &Answer, layer: Option<&Aggregation>, reaches: &
             kept.filter(|cell| cells.0 <= *cell && *cell <= cells.1).collect::<BTreeSet<i64>>().into_iter().collect()
         })
         .collect();
-    let found = product(&lists).into_iter().any(|cell| {
+    let wants = product(&lists).into_iter().map(|cell| {
         let lines = model.space.lines.iter().zip(&cell).enumerate();
         let spans: Vec<Span> =
             lines.map(|(axis, (line, &cell))| line.span(level(model, answer, axis).max(line.ground), cell, cell + 1)).collect();
-        want(model, layer, &spans).is_valid()
+        want(model, layer, &spans)
     });
-    if found { Want::Something } else { Want::Nothing }
+    let mut found = Want::Nothing;
+    for want in wants {
+        match want {
+            Want::Unknown => return Want::Unknown,
+            want if want.is_valid() => found = Want::Something,
+            _ => {}
+        }
+    }
+    found
 }

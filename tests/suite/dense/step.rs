@@ -129,6 +129,14 @@ pub enum Op {
     Follow,
     /// A snapshot is held on to, and looked at again at the next of these.
     Hold,
+    /// An op during which one call of the engine fails, in its effect or in its acknowledgement.
+    Fail {
+        op: Box<Op>,
+        call: u64,
+        after: bool,
+    },
+    /// Reads, of which one call fails.
+    FailReads,
 }
 
 /// An op, and what its checks are drawn from.
@@ -235,17 +243,21 @@ impl<'a> Source<'a> {
     fn area_inside(&self, dice: &mut Dice, grid: usize, mut at: Vec<i8>, most: i64) -> Area {
         loop {
             let area = self.area(dice, grid, at.clone(), (most, true));
-            let inside = |(axis, line): (usize, &Line)| {
-                let first = area.start[axis];
-                let span = line.span(area.at[line.dimension], first, first + area.shape[axis] as i64);
-                line.segments.iter().any(|(from, to)| *from <= span.0 && span.1 <= *to)
-            };
-            if self.lines[grid].iter().enumerate().all(inside) {
+            if self.is_inside(grid, &area) {
                 return area;
             }
             let refinable = self.designs[grid].schema.structure().refinable().unwrap();
             at[refinable] -= 1;
         }
+    }
+
+    fn is_inside(&self, grid: usize, area: &Area) -> bool {
+        let inside = |(axis, line): (usize, &Line)| {
+            let first = area.start[axis];
+            let span = line.span(area.at[line.dimension], first, first + area.shape[axis] as i64);
+            line.segments.iter().any(|(from, to)| *from <= span.0 && span.1 <= *to)
+        };
+        self.lines[grid].iter().enumerate().all(inside)
     }
 
     /// One of the last areas, in cells of some levels.
@@ -282,7 +294,10 @@ impl<'a> Source<'a> {
             _ => {
                 let over =
                     dice.pick(&[Over::Merge, Over::Merge, Over::Merge, Over::Replace, Over::Replace, Over::Keep, Over::Refuse]);
-                let area = self.area_inside(dice, grid, at, most);
+                // In cells of another size where something was just now: what was cleared there gives way to it.
+                let again = (design.tight && dice.chance(40)).then(|| self.again(dice, grid, &at)).flatten();
+                let again = again.filter(|area| self.is_inside(grid, area) && area.shape.iter().product::<u64>() < 500);
+                let area = again.unwrap_or_else(|| self.area_inside(dice, grid, at, most));
                 self.last.borrow_mut()[grid].push(area.clone());
                 Act::Put { area, over, holes: dice.pick(&[0, 0, 20, 90, 100]), seed: dice.next() }
             }
@@ -348,6 +363,20 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// An op that is disturbed at times.
+    fn disturbed(&self, dice: &mut Dice) -> Op {
+        let op = self.op(dice);
+        if dice.chance(96) {
+            return op;
+        }
+        match op {
+            Op::Single { .. } | Op::Batch { .. } | Op::Clean { .. } | Op::Steps { .. } | Op::Aggregate { .. } | Op::Follow => {
+                Op::Fail { op: Box::new(op), call: dice.next() % dice.pick(&[4, 16, 64]), after: dice.chance(50) }
+            }
+            _ => Op::FailReads,
+        }
+    }
+
     /// Data far from the places where most happens.
     fn far(&self, dice: &mut Dice, grid: usize) -> Option<Op> {
         let design = &self.designs[grid];
@@ -362,7 +391,7 @@ impl<'a> Source<'a> {
 
     pub fn steps(&self, dice: &mut Dice, count: usize) -> Vec<Step> {
         let first = (0..self.designs.len()).filter_map(|grid| self.far(dice, grid)).collect::<Vec<_>>();
-        let op = |dice: &mut Dice, number: usize| first.get(number).cloned().unwrap_or_else(|| self.op(dice));
+        let op = |dice: &mut Dice, number: usize| first.get(number).cloned().unwrap_or_else(|| self.disturbed(dice));
         (0..count).map(|number| Step { op: op(dice, number), seed: dice.next() }).collect()
     }
 }

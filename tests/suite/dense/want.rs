@@ -84,6 +84,10 @@ fn sum(model: &Model, nums: &[Num]) -> Want {
     let dtype = model.schema.layer_dtype(&Aggregation::Sum).unwrap();
     if dtype.is_float() {
         let most: f64 = nums.iter().map(|num| num.real().abs() * model.space.area).sum();
+        if !most.is_finite() {
+            // It depends on the order of additions, and infinities of both signs are no number.
+            return Want::Unknown;
+        }
         return Want::Near(nums.iter().map(|num| num.real() * model.space.area).sum(), most * 1e-12);
     }
     let ints: Vec<i128> = nums.iter().map(|num| if let Num::Int(value) = num { *value } else { 0 }).collect();
@@ -113,7 +117,8 @@ fn mean(nums: &[Num]) -> (f64, f64) {
 fn spread(nums: &[Num], root: bool) -> Want {
     let (mean, most) = mean(nums);
     if most > 1e150 {
-        return Want::Something;
+        // Squares that overflow have no variance.
+        return if root { Want::Something } else { Want::Unknown };
     }
     let n = nums.len() as f64;
     let variance: f64 = nums.iter().map(|num| (num.real() - mean) * (num.real() - mean) / n).sum();

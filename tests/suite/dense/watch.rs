@@ -2,13 +2,21 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use gridstone::{Aggregation, ErrorKind, Freshness, Grid, Layer, Query, Resampling, StoreSnapshot, Token, Version, Window};
+use gridstone::kv::{Failure, Faulty, Memory};
+use gridstone::{
+    Aggregation, Answer, ErrorKind, Freshness, Grid, Layer, Moment, Query, Resampling, StoreSnapshot, Token, Version, Window,
+};
 
 use super::design::Design;
 use super::ground::{Num, nums};
 use super::look::{cells, validity, within};
+use super::resampled;
+use super::space::Span;
 use super::step::Source;
 use crate::check::{Dice, numbers};
+
+/// How many cells are asked for at most where all are.
+const ALL_MOST: f64 = 3e4;
 
 /// An answer, as far as it is the answer: not what it cost.
 #[derive(Clone, Debug)]
@@ -19,6 +27,12 @@ struct Print {
 }
 
 impl Print {
+    fn of(answer: &Answer) -> Self {
+        let Answer { array, extent, window, layer, coordinates, .. } = answer;
+        let rest = format!("{:?} {extent:?} {window:?} {layer:?} {coordinates:?}", array.shape());
+        Self { nums: nums(array), valid: validity(answer), rest }
+    }
+
     fn same(&self, other: &Print) -> bool {
         let cells = || self.nums.iter().zip(&other.nums).all(|(a, b)| a.same(*b));
         self.rest == other.rest && self.valid == other.valid && self.nums.len() == other.nums.len() && cells()
@@ -63,8 +77,10 @@ impl Watch {
         let (design, mut dice) = (&source.designs[number], Dice(seed));
         let layers: Vec<Layer> =
             std::iter::once(Layer::Base).chain(design.schema.aggregators().iter().cloned().map(Layer::Aggregate)).collect();
-        let fresh = |dice: &mut Dice| if dice.chance(50) { Freshness::Stored } else { Freshness::Fresh };
-        let mut queries = vec![Query::all(), Query::all().freshness(Freshness::Fresh)];
+        // All there is, where that is not mostly the way to what is far.
+        let reach = |spans: &Vec<Span>| (spans[spans.len() - 1].1 - spans[0].0) as f64;
+        let few = design.segments.iter().map(reach).product::<f64>() < ALL_MOST;
+        let mut queries = if few { vec![Query::all(), Query::all().freshness(Freshness::Fresh)] } else { Vec::new() };
         let mut tiles = Vec::new();
         for number_of in 0..dice.pick(&[2, 4, 12]) {
             let most = if number_of % 2 == 0 { 3 } else { 7 };
@@ -82,6 +98,7 @@ impl Watch {
             }
             queries.push(query);
         }
+        queries.extend(odd(source, number, &layers, &mut dice));
         let token = grid.changes_token().map_err(|e| e.to_string())?;
         let mut watch = Self { queries, seen: HashMap::new(), tiles, token };
         watch.refresh(grid)?;
@@ -160,16 +177,7 @@ impl Watch {
                     return Err(format!("{query:?}: version {version:?}, but answer {:?}", answer.map(|answer| answer.array)));
                 }
             };
-            let (version, answer) = answer;
-            let rest = format!(
-                "{:?} {:?} {:?} {:?} {:?}",
-                answer.array.shape(),
-                answer.extent,
-                answer.window,
-                answer.layer,
-                answer.coordinates
-            );
-            let print = Print { nums: nums(&answer.array), valid: validity(&answer), rest };
+            let (version, print) = (answer.0, Print::of(&answer.1));
             match self.seen.get(&(number, version)) {
                 Some(seen) if !seen.same(&print) => {
                     return Err(format!("{query:?}: version {version} was of {seen:?} and is of {print:?}"));
@@ -179,6 +187,60 @@ impl Watch {
         }
         Ok(())
     }
+}
+
+impl Watch {
+    /// Asks while a call of the engine fails.
+    pub fn fail(&self, grid: &Grid, engine: &Faulty<Memory>, dice: &mut Dice) -> Result<(), String> {
+        for query in &self.queries {
+            let before = engine.calls();
+            let right = grid.read(query);
+            let call = dice.next() % (engine.calls() - before).max(1);
+            engine.fail_once(call, Failure::Before);
+            let got = grid.read(query);
+            engine.heal();
+            let fits = match (&got, &right) {
+                (Err(error), _) if *error.kind() == ErrorKind::Unavailable => true,
+                (Ok(got), Ok(right)) => Print::of(got).same(&Print::of(right)),
+                (Err(got), Err(right)) => got.kind() == right.kind(),
+                _ => false,
+            };
+            if !fits {
+                return Err(format!("{query:?}, whose call {call} fails: {got:?}, and not {right:?}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Queries of what is not just a window: boxes that end within cells, resolutions, moments, steps of several events.
+fn odd(source: &Source, number: usize, layers: &[Layer], dice: &mut Dice) -> Vec<Query> {
+    let design = &source.designs[number];
+    let model = design.model();
+    let how = [Resampling::Nearest, Resampling::Bilinear, Resampling::Cubic, Resampling::Area];
+    let mut queries = Vec::new();
+    for _ in 0..dice.pick(&[1, 2, 4]) {
+        let window = source.area(dice, number, design.base.clone(), (8, false)).window();
+        let (query, _) = resampled::draw(&model, window, dice);
+        let query = query.resampled(dice.pick(&how)).freshness(fresh(dice));
+        queries.push(if dice.chance(50) { query.layer(dice.pick(layers)) } else { query });
+        let Some(axis) = model.irregular() else { continue };
+        let tick = dice.pick(&design.hot[axis]) + dice.range(-8, 8);
+        let moment = dice.pick(&[Moment::Nearest, Moment::Previous, Moment::Next, Moment::Linear]);
+        let window = window.along(axis, tick, 40);
+        let plain = match dice.range(0, 3) {
+            0 => Query::window(window).latest(),
+            1 => Query::window(window).every(dice.pick(&[1, 3, 7, 64]), dice.range(-3, 3)).layer(dice.pick(layers)),
+            2 => Query::window(window).moment(tick, moment).within(dice.pick(&[0, 3, 50])),
+            _ => Query::window(window).moment(tick, moment),
+        };
+        queries.push(plain.freshness(fresh(dice)));
+    }
+    queries
+}
+
+fn fresh(dice: &mut Dice) -> Freshness {
+    if dice.chance(50) { Freshness::Stored } else { Freshness::Fresh }
 }
 
 /// Whether an error says that what was asked for is not there, or cannot be had.
