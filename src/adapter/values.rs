@@ -233,7 +233,7 @@ mod tests {
     fn ends_of_a_valid_range_hold_numbers_or_values() {
         let ends = |least, most| Rule { valid: [Some(least), Some(most)], packing: Some((0.1, 0.0)), ..rule(DType::I16) };
         let data = |rule: &Rule| {
-            let numbers: Vec<i16> = (0..BLOCK as i16 + 10).collect();
+            let numbers: Vec<i16> = (0..i16::try_from(BLOCK).expect("small") + 10).collect();
             decode(numbers.into(), None, &[rule], target(DType::F64, None)).found.data
         };
         assert_eq!(data(&ends(End::Stored(Cells::from(vec![10_i16])), End::Number(19.5))), 10);
