@@ -126,7 +126,7 @@ impl Places {
     ) -> Result<()> {
         let structure = chunks.grid.structure();
         let any = |pieces: &Vec<(usize, Piece)>| pieces.iter().any(|(number, piece)| writes(*number, piece));
-        let mut idle = Vec::new();
+        let (mut idle, mut hollow) = (Vec::new(), BTreeSet::new());
         let mut known: BTreeMap<Location, bool> = BTreeMap::new();
         for (at, pieces) in &self.pieces {
             let mut tops = Vec::new();
@@ -137,8 +137,11 @@ impl Places {
                     _ => false,
                 };
                 known.insert(above, stored);
-                if stored || self.pieces.get(&above).is_some_and(any) {
-                    tops.push(above);
+                match self.pieces.get(&above).map(any) {
+                    Some(true) => tops.push(above),
+                    _ if stored => tops.push(above),
+                    Some(false) => drop(hollow.insert(above)),
+                    None => {}
                 }
             }
             let Some(top) = tops.last() else { continue };
@@ -158,6 +161,8 @@ impl Places {
             self.pieces.remove(&at);
             self.leaves.remove(&at);
         }
+        // Nor is it base data above finer data of the same batch.
+        self.leaves.retain(|at| !hollow.contains(at));
         for at in &self.split {
             self.leaves.extend(structure.children(at, mixed));
         }
