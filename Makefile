@@ -1,13 +1,15 @@
 # make demo   from a clean clone to a picture of real elevation
 # make test   everything that must hold
 # make soak   random histories against the dense model, for SECONDS (an hour), from SEED on if it is given
+# make torture  kills, cuts of power, failing calls, flipped bits, hostile files, for SECONDS each, from SEED on if it is given
+# make fuzz   libFuzzer on every target, for SECONDS (a minute) each, with the nightly toolchain and cargo-fuzz
 # make lint   format, clippy, documentation, licences
 # make bench  the flow's verbs, timed
 # make peers  the same workload on other systems, which pip installs; SIDE and SEEDS choose how much
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test soak lint bench peers build setup
+.PHONY: demo test soak torture fuzz lint bench peers build setup
 
 # RocksDB is C++ and takes a quarter of an hour: one profile, one set of features, and a cache beside them.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/gridstone/target
@@ -26,6 +28,21 @@ test: setup
 SECONDS ?= 3600
 soak: setup
 	GRIDSTONE_SECONDS=$(SECONDS) $(if $(SEED),GRIDSTONE_SEED=$(SEED)) cargo test $(CARGO_FLAGS) --test suite dense::soak -- --ignored --nocapture
+
+torture: setup
+	GRIDSTONE_SECONDS=$(SECONDS) $(if $(SEED),GRIDSTONE_SEED=$(SEED)) cargo test $(CARGO_FLAGS) --test torture -- --nocapture --test-threads=1
+
+# Instrumented as cargo-fuzz does it, which need not be there.
+FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
+FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+  -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Zsanitizer=address
+FUZZ_HOST := $(shell rustc -vV | sed -n 's/host: //p')
+FUZZ_SECONDS := $(if $(filter command line,$(origin SECONDS)),$(SECONDS),60)
+fuzz:
+	RUSTFLAGS="$(FUZZ_FLAGS)" cargo +nightly build --release --manifest-path fuzz/Cargo.toml --target $(FUZZ_HOST) --target-dir fuzz/target
+	@for target in $(FUZZ_TARGETS); do mkdir -p fuzz/corpus/$$target; echo "== $$target"; \
+	  fuzz/target/$(FUZZ_HOST)/release/$$target fuzz/corpus/$$target tests/data/corpus/$$target -max_total_time=$(FUZZ_SECONDS) \
+	    -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 || exit 1; done
 
 lint: setup
 	cargo fmt --check

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +25,8 @@ const SHOWN_MAX: usize = 4096;
 const LOOK_EVERY: u64 = 256;
 const REMOVED_MAX: u64 = 1024;
 const PAGE: usize = 4096;
+/// Whoever waits for changes looks so often whether the time is over.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// A place in the change feed of a grid, in the order of its commits. It is printed and parsed as one word, whose byte order
 /// is the order of the places.
@@ -357,6 +360,28 @@ impl Grid {
     /// after a [swap](crate::Store::swap).
     pub fn changes_since(&self, token: &Token) -> Result<Changes> {
         since(self, token)
+    }
+
+    /// The same, but where nothing has changed yet it waits until something has, and gives nothing after `timeout`. A service that calls
+    /// it again and again with the token of the last answer hears of each commit as it returns.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`changes_since`](Self::changes_since), and [`Invalid`](ErrorKind::Invalid) for a grid of a snapshot, which never changes.
+    pub fn wait_changes(&self, token: &Token, timeout: Duration) -> Result<Changes> {
+        self.live()?;
+        let store = self.store();
+        let deadline = store.now().saturating_add(timeout);
+        loop {
+            let below = store.journal().settled_below();
+            let changes = since(self, token)?;
+            let left = deadline.saturating_sub(store.now());
+            if !changes.changes.is_empty() || left.is_zero() {
+                return Ok(changes);
+            }
+            // By the system's clock, in pieces: another one may stand still.
+            store.journal().wait(below, left.min(LOOK_AGAIN));
+        }
     }
 }
 

@@ -12,6 +12,8 @@ pub use crate::adapter::netcdf::fuzz_netcdf as netcdf;
 use crate::array::Cells;
 use crate::codec::{BlobSpec, Codec, Filter, Plane, Settings, decode, decode_record, encode, encode_record, inspect};
 use crate::key::{ChunkKey, DirectoryEntry, GridId, MarkKey};
+use crate::kv::preflight::manifest::Manifest;
+use crate::kv::preflight::{log as database_log, watermark as sidecar};
 use crate::kv::{Engine, Memory};
 use crate::{
     Aggregation, Axis, DType, Dimension, Freshness, Grid, Layer, Level, Levels, Policy, Query, Schema, Store, Structure, Window,
@@ -105,6 +107,37 @@ pub fn record(bytes: &[u8]) {
             let again = schema.structure().dimensions().iter().cloned();
             let again = again.fold(Structure::builder(), crate::StructureBuilder::dimension).build().expect("it is valid");
             assert_eq!(again.dimensions(), schema.structure().dimensions());
+        }
+    }
+}
+
+/// Bytes are a log up to some end, whose records stand one behind the other; each is an edit of a manifest, or none.
+pub fn log(bytes: &[u8]) {
+    let mut manifest = Manifest::default();
+    let mut end = 0;
+    let scanned = database_log::scan::<std::io::Error>(bytes, usize::MAX, |record| {
+        assert!(record.at >= end, "a record begins within the one before it");
+        end = record.at + record.head.len() as u64;
+        let _ = manifest.apply(record.head);
+        Ok(())
+    });
+    let scanned = scanned.expect("memory can be read");
+    assert!(end <= scanned.end && scanned.end <= bytes.len() as u64, "what counts is there");
+    // What counts is read again as the same, and is whole.
+    let counting = &bytes[..usize::try_from(scanned.end).expect("it is in memory")];
+    let again = database_log::scan::<std::io::Error>(counting, 0, |_| Ok(())).expect("memory can be read");
+    assert_eq!((again.end, again.ending), (scanned.end, database_log::Ending::Clean));
+    let _ = Manifest::default().apply(bytes);
+}
+
+/// Bytes are no watermark, or one that no flipped bit turns into another.
+pub fn watermark(bytes: &[u8]) {
+    let sidecar::Found::Valid(found, generation) = sidecar::decode(bytes) else { return };
+    for bit in 0..8 * bytes.len().min(600) {
+        let mut flipped = bytes.to_vec();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        if let sidecar::Found::Valid(other, of) = sidecar::decode(&flipped) {
+            assert!((other, of) == (found, generation) || of < generation || of == generation, "bit {bit} made it {other:?}");
         }
     }
 }

@@ -62,7 +62,7 @@
 //!   bins is a mean of events, however they are spread.
 //! * A handle of a grid holds on to the data: after a [swap](Store::swap) or a [rename](Store::rename_grid) it reads and writes
 //!   what it did before.
-//! * One process has a store open for writing at a time; several may [read](Store::open_read_only) one that nobody writes to.
+//! * One process has a store open for writing at a time; others may [read](Store::open_read_only) it as it is when they open it.
 
 pub mod adapter;
 pub mod array;

@@ -66,7 +66,10 @@ impl StoreOptions {
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
         let (read_only, accept_data_loss) = (self.reads_only(), self.accepts_data_loss());
         let create = self.creates() && !read_only;
-        let options = crate::kv::RocksOptions { create, accept_data_loss, read_only, ..Default::default() };
+        let mut options = crate::kv::RocksOptions { create, accept_data_loss, read_only, ..Default::default() };
+        let (cache_bytes, log_bytes) = self.sizes();
+        options.cache_bytes = cache_bytes.unwrap_or(options.cache_bytes);
+        options.log_bytes = log_bytes.unwrap_or(options.log_bytes);
         let engine = Arc::new(crate::kv::Rocks::open(path.as_ref(), &options)?);
         if !engine.is_copy() || read_only {
             return self.open_engine(engine);

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::directory;
@@ -11,6 +12,8 @@ use crate::error::{Error, Result};
 
 /// The name of the file that tells a copy from a store. Whoever goes on with a copy gives it an identity of its own.
 const CHECKPOINT: &str = "CHECKPOINT";
+/// So many damaged bytes of a copy are mended at most.
+const DAMAGED_BYTES_MAX: usize = 100;
 
 /// Whether a directory is a copy that nobody has written to since it was made.
 pub(super) fn is_copy(path: &Path) -> bool {
@@ -57,8 +60,13 @@ pub(crate) fn restore(from: &Path, target: &Path, accept_data_loss: bool) -> Res
         return Err(Error::invalid(format!("the directory {} is not empty; restore to another", target.display())));
     }
     let fresh = beside(target, "new")?;
-    let copied = copy(admission.place(), &fresh);
+    // What is damaged is copied as it is, to be mended as far as that can be.
+    let source = if accept_data_loss && !admission.is_of_moment { from } else { admission.place() };
+    let copied = copy(source, &fresh);
     copied.map_err(|error| failed(target, &format!("{} cannot be copied", from.display()), error))?;
+    if accept_data_loss {
+        mend(&fresh, &families)?;
+    }
     seal(&fresh, &families, accept_data_loss)?;
     let placed = fs::rename(&fresh, target).and_then(|()| sync(parent(target)));
     placed.map_err(|error| failed(target, "the copy cannot be put there", error))
@@ -71,17 +79,41 @@ fn copy(from: &Path, fresh: &Path) -> io::Result<()> {
     }
     fs::create_dir_all(fresh)?;
     for entry in fs::read_dir(from)? {
-        let (file, name) = entry.map(|entry| (fs::canonicalize(entry.path()), entry.file_name()))?;
-        let (file, text) = (file?, name.to_string_lossy());
+        let (file, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
+        let text = name.to_string_lossy();
         let data = [".sst", ".blob"].iter().any(|suffix| text.ends_with(suffix));
         let logs = text.ends_with(".log") || ["MANIFEST-", "OPTIONS-"].iter().any(|prefix| text.starts_with(prefix));
         if !data && !logs && text != CURRENT && text != "IDENTITY" {
             continue;
         }
         let place = fresh.join(&name);
-        if !data || fs::hard_link(&file, &place).is_err() {
+        // Behind a link is the file itself, unless its name is gone.
+        let linked = data && fs::canonicalize(&file).and_then(|file| fs::hard_link(file, &place)).is_ok();
+        if !linked {
             fs::copy(&file, &place)?;
             File::open(&place)?.sync_all()?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives single damaged bytes of a fresh copy's manifest and logs back what was written: a checksum tells which they are.
+fn mend(fresh: &Path, families: &[&str]) -> Result<()> {
+    // One record shows the next that is damaged, if there are several.
+    for _ in 0..DAMAGED_BYTES_MAX {
+        let Findings { bytes, .. } = preflight::inspect(fresh, Watermark::default(), families)?;
+        if bytes.is_empty() {
+            break;
+        }
+        for byte in bytes {
+            let mended = File::options().read(true).write(true).open(&byte.path).and_then(|file| {
+                let mut was = [0];
+                file.read_exact_at(&mut was, byte.at)?;
+                file.write_all_at(&[was[0] ^ byte.difference], byte.at)?;
+                file.sync_all()
+            });
+            mended.map_err(|error| failed(&byte.path, "its damaged byte cannot be mended", error))?;
+            tracing::warn!(file = %byte.path.display(), at = byte.at, "a damaged byte was given back what was written");
         }
     }
     Ok(())

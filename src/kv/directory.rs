@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::links::Links;
 use super::preflight::watermark::{self, Found, WATERMARK, Watermark, WatermarkFile};
 use super::preflight::{self, CURRENT, Findings};
 use crate::error::{Error, Result};
@@ -17,6 +17,9 @@ use crate::error::{Error, Result};
 const OTHER_FILES: u64 = 512;
 /// With fewer the store cannot work.
 const OPEN_FILES_MIN: u64 = 64;
+/// With less address space threads and buffers of the database may not be made.
+const ADDRESS_BYTES_MIN: u64 = 384 << 20;
+const PAGE_BYTES: u64 = 4096;
 /// Free bytes that are needed beside those for what the logs hold.
 const SPARE_BYTES: u64 = 16 << 20;
 
@@ -27,7 +30,9 @@ pub(super) struct Admission {
     /// Whether data was given up, so that the logs hold less than the manifest says.
     pub(super) after_loss: bool,
     /// The directory that the database reads: another one where what is there may not be set right in its place.
-    view: Option<View>,
+    view: Option<Links>,
+    /// Whether another process writes to the store, which is read as it was at a moment.
+    pub(super) is_of_moment: bool,
     /// The last sequence that the logs hold.
     pub(super) sequence: u64,
     /// How many files the database may have open.
@@ -35,12 +40,14 @@ pub(super) struct Admission {
     /// Its file carries the lock, of one that writes.
     watermark: Option<Mutex<WatermarkFile>>,
     /// Carries the lock of one that reads.
-    _reading: Option<File>,
+    #[expect(dead_code, reason = "the lock is held until it is dropped")]
+    reading: Option<File>,
 }
 
 /// Checks a directory, makes it if asked to, and locks it. A refusal leaves everything as it was.
 pub(super) fn admit(path: &Path, create: bool, accept_data_loss: bool, families: &[&str]) -> Result<Admission> {
     let open_files = open_files(path)?;
+    check_address_space(path)?;
     let names = list(path, create)?;
     let has = |name: &str| names.contains(name);
     let fresh = names.is_empty() || (names.len() == 1 && has(WATERMARK));
@@ -82,6 +89,7 @@ pub(super) fn admit(path: &Path, create: bool, accept_data_loss: bool, families:
 /// Checks a directory that is only to be read, and locks it against those who write. Nothing in it is changed.
 pub(super) fn admit_reader(path: &Path, accept_data_loss: bool, families: &[&str]) -> Result<Admission> {
     let open_files = open_files(path)?;
+    check_address_space(path)?;
     let names = list(path, false)?;
     if names.is_empty() {
         return Err(Error::not_found(format!("the directory {} holds no store", path.display())));
@@ -94,30 +102,37 @@ pub(super) fn admit_reader(path: &Path, accept_data_loss: bool, families: &[&str
         });
     }
     let file = File::open(path.join(locked)).map_err(|error| unavailable(path, "its watermark cannot be read", error))?;
-    held(path, file.try_lock_shared())?;
-    let watermark = match found(path, &file)? {
-        Found::Valid(watermark, _) => watermark,
-        Found::Newer(version) => return Err(newer(path, version)),
-        Found::Damaged if accept_data_loss => Watermark::default(),
-        Found::Damaged => return Err(damaged(path)),
+    let promised = || match found(path, &file)? {
+        Found::Valid(watermark, _) if watermark.manifest == 0 && !path.join(CURRENT).exists() => Err(incomplete(path)),
+        Found::Valid(watermark, _) => Ok(watermark),
+        Found::Newer(version) => Err(newer(path, version)),
+        Found::Damaged if accept_data_loss => Ok(Watermark::default()),
+        Found::Damaged => Err(damaged(path)),
     };
-    if watermark.manifest == 0 && !names.contains(CURRENT) {
-        return Err(incomplete(path));
+    if let Err(TryLockError::WouldBlock) = file.try_lock_shared() {
+        return admit_beside(path, open_files, families, &promised);
     }
+    let watermark = promised()?;
     let mut findings = preflight::inspect(path, watermark, families)?;
     let after_loss = !findings.damage.is_empty();
     if after_loss && !accept_data_loss {
         return Err(findings.damage.swap_remove(0));
     }
-    let view = View::of(path, &findings).map_err(|error| unavailable(path, "a view of its logs cannot be made", error))?;
+    let view =
+        Links::of_what_counts(path, &findings).map_err(|error| unavailable(path, "a view of its logs cannot be made", error))?;
+    Ok(Admission { after_loss, view, sequence: findings.sequence, reading: Some(file), ..Admission::new(path, open_files) })
+}
+
+/// Gets hold of the files of a store that another process writes to.
+fn admit_beside(path: &Path, open_files: i32, families: &[&str], promised: &dyn Fn() -> Result<Watermark>) -> Result<Admission> {
+    let files_max = usize::try_from(open_files / 2).unwrap_or(usize::MAX);
+    let (links, findings) = Links::of_moment(path, families, files_max, promised)?;
+    let held = i32::try_from(links.held()).unwrap_or(i32::MAX);
     Ok(Admission {
-        path: path.to_path_buf(),
-        after_loss,
-        view,
+        view: Some(links),
+        is_of_moment: true,
         sequence: findings.sequence,
-        open_files,
-        watermark: None,
-        _reading: Some(file),
+        ..Admission::new(path, open_files.saturating_sub(held))
     })
 }
 
@@ -203,6 +218,28 @@ fn open_files(path: &Path) -> Result<i32> {
     Ok(i32::try_from(allowed - OTHER_FILES.min(allowed / 2)).unwrap_or(i32::MAX))
 }
 
+/// Refuses to open a store where the process has so little address space left that threads and buffers of the database could not be
+/// made: that would end the process.
+fn check_address_space(path: &Path) -> Result<()> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the call fills the struct it is given, which lives until it returns.
+    let known = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) } == 0;
+    if !known || limit.rlim_cur == libc::RLIM_INFINITY {
+        return Ok(());
+    }
+    // Linux tells it in pages; where nobody does, all may be left.
+    let pages = fs::read_to_string("/proc/self/statm").ok().and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
+    let left = limit.rlim_cur.saturating_sub(pages.unwrap_or(0).saturating_mul(PAGE_BYTES));
+    if left >= ADDRESS_BYTES_MIN {
+        return Ok(());
+    }
+    let (place, needed, left) = (path.display(), ADDRESS_BYTES_MIN >> 20, left >> 20);
+    let more = limit.rlim_cur.saturating_add(2 * ADDRESS_BYTES_MIN) >> 10;
+    Err(Error::unavailable(format!(
+        "the store at {place} needs {needed} MiB of address space and the process may have {left} more: raise the limit (ulimit -v {more})"
+    )))
+}
+
 /// The free bytes of the file system, if it can tell.
 fn free_bytes(path: &Path) -> Option<u64> {
     let path = CString::new(path.as_os_str().as_bytes()).ok()?;
@@ -240,7 +277,8 @@ fn settle(path: &Path, mut findings: Findings, accept_data_loss: bool) -> Result
             file.set_len(*end)?;
             file.sync_all()?;
         }
-        findings.orphans.iter().try_for_each(fs::remove_file)?;
+        // Emptied, not removed: the manifest may name the log as one that is there.
+        findings.orphans.iter().try_for_each(|orphan| OpenOptions::new().write(true).truncate(true).open(orphan)?.sync_all())?;
         sync_directory(path)
     });
     settled.map_err(|error| unavailable(path, "its logs cannot be set right", error))?;
@@ -270,9 +308,12 @@ fn quarantine(path: &Path, files: &[PathBuf]) -> io::Result<()> {
 
 impl Admission {
     fn writing(path: &Path, watermark: WatermarkFile, open_files: i32) -> Self {
-        let watermark = Some(Mutex::new(watermark));
+        Self { watermark: Some(Mutex::new(watermark)), ..Self::new(path, open_files) }
+    }
+
+    fn new(path: &Path, open_files: i32) -> Self {
         let path = path.to_path_buf();
-        Self { path, after_loss: false, view: None, sequence: 0, open_files, watermark, _reading: None }
+        Self { path, after_loss: false, view: None, is_of_moment: false, sequence: 0, open_files, watermark: None, reading: None }
     }
 
     /// The directory of the store.
@@ -289,7 +330,7 @@ impl Admission {
 
     /// The directory that the database is to be opened in.
     pub(super) fn place(&self) -> &Path {
-        self.view.as_ref().map_or(&self.path, |view| &view.0)
+        self.view.as_ref().map_or(&self.path, Links::place)
     }
 
     /// Notes what the database found when it was opened.
@@ -329,46 +370,5 @@ impl Admission {
     /// The manifest and how much of it is on the medium now. The database may begin a new one at any time.
     fn manifest(&self) -> Result<(u64, u64)> {
         preflight::synced_manifest(&self.path).or_else(|_| preflight::synced_manifest(&self.path))
-    }
-}
-
-/// A directory of links to a store's files, in which those are cut that have to be. It goes when it is dropped.
-#[derive(Debug)]
-struct View(PathBuf);
-
-impl View {
-    /// Whatever of a store counts, if that is not the store as it stands.
-    fn of(path: &Path, findings: &Findings) -> io::Result<Option<Self>> {
-        if findings.tails.is_empty() && findings.orphans.is_empty() && findings.current.is_none() {
-            return Ok(None);
-        }
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let view = Self(std::env::temp_dir().join(format!("gridstone-view-{}-{number}", std::process::id())));
-        fs::create_dir(&view.0)?;
-        let store = fs::canonicalize(path)?;
-        for entry in fs::read_dir(&store)? {
-            let (file, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
-            let place = view.0.join(&name);
-            let is_of = |other: &PathBuf| other.file_name() == Some(name.as_os_str());
-            if findings.orphans.iter().any(is_of) || name == WATERMARK {
-                continue;
-            }
-            if let Some((_, end)) = findings.tails.iter().find(|(tail, _)| is_of(tail)) {
-                io::copy(&mut File::open(&file)?.take(*end), &mut File::create(&place)?)?;
-            } else if name == CURRENT {
-                fs::write(&place, format!("MANIFEST-{:06}\n", findings.manifest.0))?;
-            } else {
-                std::os::unix::fs::symlink(&file, &place)?;
-            }
-        }
-        Ok(Some(view))
-    }
-}
-
-impl Drop for View {
-    fn drop(&mut self) {
-        // Nothing is lost with it, and nobody could do anything about it.
-        let _ = fs::remove_dir_all(&self.0);
     }
 }

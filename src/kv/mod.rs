@@ -34,6 +34,8 @@ mod group;
 #[cfg(test)]
 mod group_tests;
 #[cfg(feature = "rocksdb")]
+mod links;
+#[cfg(feature = "rocksdb")]
 mod rocks;
 #[cfg(test)]
 mod shuttled_tests;
@@ -50,6 +52,7 @@ mod sync {
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use batch::{Batch, Write};
 #[cfg(feature = "rocksdb")]
@@ -197,6 +200,20 @@ pub struct Counters {
     pub cache_hits: Option<u64>,
     /// Blocks that a read did not find there.
     pub cache_misses: Option<u64>,
+    /// How long ago the store was as it is read, where another process writes to it meanwhile.
+    pub age: Option<Duration>,
+    /// The bytes of the files of all spaces.
+    pub file_bytes: Option<u64>,
+    /// How many files those are, logs included.
+    pub files: Option<u64>,
+    /// The bytes of the logs, which are replayed when the store is opened after its process has died.
+    pub log_bytes: Option<u64>,
+    /// The bytes of what was written and is only in memory and in logs.
+    pub buffered_bytes: Option<u64>,
+    /// How long writes were held up because files could not be put in order as fast.
+    pub stalled: Option<Duration>,
+    /// How often a log was synced, and how long that took in all.
+    pub syncs: Option<(u64, Duration)>,
 }
 
 /// A view of an [`Engine`] at one moment.

@@ -167,12 +167,24 @@ pub(super) fn remove(engine: &dyn Engine, name: &str) -> Result<GridId> {
             batch.delete(Space::Meta, key);
         }
         for space in [Space::Directory, Space::Base, Space::Aggregate] {
-            batch.delete_range(space, ChunkKey::all(id));
+            remove_range(snapshot, batch, (space, ChunkKey::all(id)))?;
         }
-        batch.delete_range(Space::Dirty, MarkKey::all(id));
-        batch.delete_range(Space::Feed, feed::all(id));
+        remove_range(snapshot, batch, (Space::Dirty, MarkKey::all(id)))?;
+        remove_range(snapshot, batch, (Space::Feed, feed::all(id)))?;
         Ok(id)
     })
+}
+
+/// Removes what is in a range. Every range that is deleted makes reads of its space slower for a while, so that one in which nothing is
+/// is only expected to stay empty.
+fn remove_range(snapshot: &dyn Snapshot, batch: &mut Batch, (space, range): (Space, KeyRange)) -> Result<()> {
+    match snapshot.scan(space, &range, Order::Ascending, 1) {
+        Ok(page) if page.entries.is_empty() => batch.expect_range(space, range),
+        // A value that cannot be read is something too.
+        Err(error) if *error.kind() != ErrorKind::Corrupt => return Err(error),
+        _ => batch.delete_range(space, range),
+    }
+    Ok(())
 }
 
 /// Gives a grid another name. Gives its number.

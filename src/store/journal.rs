@@ -1,7 +1,8 @@
 //! The numbers of batches: which are under way, and what of those that are done is on the medium.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::lock;
 use crate::key::GridId;
@@ -11,6 +12,8 @@ use crate::kv::{Durability, Sequence};
 #[derive(Debug)]
 pub(crate) struct Journal {
     state: Mutex<JournalState>,
+    /// A batch is no longer under way.
+    ended: Condvar,
 }
 
 #[derive(Debug)]
@@ -42,6 +45,7 @@ impl Number {
 impl Drop for Number {
     fn drop(&mut self) {
         lock(&self.journal.state).under_way.remove(&self.number);
+        self.journal.ended.notify_all();
     }
 }
 
@@ -50,7 +54,7 @@ impl Journal {
     pub(super) fn starting_at(last: u64) -> Self {
         let (buffered, synced) = (Sequence(0), Sequence(0));
         let state = JournalState { last, under_way: BTreeSet::new(), buffered, synced, added: HashMap::new() };
-        Self { state: Mutex::new(state) }
+        Self { state: Mutex::new(state), ended: Condvar::new() }
     }
 
     /// Begins a batch.
@@ -66,6 +70,13 @@ impl Journal {
     pub(crate) fn settled_below(&self) -> u64 {
         let state = lock(&self.state);
         state.under_way.first().copied().unwrap_or(state.last + 1)
+    }
+
+    /// Waits until [`settled_below`](Self::settled_below) is another number than this, but no longer than a time.
+    pub(crate) fn wait(&self, below: u64, most: Duration) {
+        let is_same = |state: &mut JournalState| state.under_way.first().copied().unwrap_or(state.last + 1) == below;
+        let state = lock(&self.state);
+        drop(self.ended.wait_timeout_while(state, most, is_same).unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Notes a commit that returned.

@@ -40,6 +40,8 @@ pub struct StoreOptions {
     marks_max: u64,
     snapshot_age_max: Duration,
     chunk_cache: u64,
+    cache_bytes: Option<usize>,
+    log_bytes: Option<u64>,
     clock: Clock,
 }
 
@@ -76,6 +78,8 @@ impl Default for StoreOptions {
             marks_max: MARKS_MAX,
             snapshot_age_max: SNAPSHOT_AGE_MAX,
             chunk_cache: CHUNK_CACHE,
+            cache_bytes: None,
+            log_bytes: None,
             clock: Clock(Arc::new(move || start.elapsed())),
         }
     }
@@ -133,6 +137,21 @@ impl StoreOptions {
         self
     }
 
+    /// How many bytes of stored blocks are kept in memory, with their indices and filters; 64 MiB by default.
+    #[must_use]
+    pub fn cache_bytes(mut self, bytes: usize) -> Self {
+        self.cache_bytes = Some(bytes);
+        self
+    }
+
+    /// How long the logs may become, together, before what they hold is moved into its files; 256 MiB by default. They are read when
+    /// a store is opened whose process has died.
+    #[must_use]
+    pub fn log_bytes(mut self, bytes: u64) -> Self {
+        self.log_bytes = Some(bytes);
+        self
+    }
+
     /// Takes another clock than the system's: the time since any fixed moment, which must not fall. Ages and the rests after
     /// failures are measured by it.
     #[must_use]
@@ -150,7 +169,8 @@ impl StoreOptions {
 
     /// Opens the store only to read it: nothing in its directory is changed, so that it may be on a medium that cannot be written
     /// to, belong to somebody else, or be a copy. Several processes may read it at once; while they do nobody can open it for
-    /// writing, nor they while somebody has. Puts and whatever else writes are [`Invalid`](crate::ErrorKind::Invalid), and nobody
+    /// writing. A store that another process writes to is read as it is when it is opened: all that was committed by then is
+    /// there, whole, and nothing that comes later; [`StoreStats::age`](super::StoreStats::age) says how long ago that was. Puts and whatever else writes are [`Invalid`](crate::ErrorKind::Invalid), and nobody
     /// aggregates, whatever the [policy](Self::policy). Not the default.
     #[must_use]
     pub fn read_only(mut self, read_only: bool) -> Self {
@@ -194,6 +214,12 @@ impl StoreOptions {
 
     pub(super) fn own_identity(&self) -> u64 {
         self.identity.unwrap_or_else(|| RandomState::new().hash_one(()))
+    }
+
+    /// The bytes of the cache and of the logs, where they were chosen.
+    #[cfg(feature = "rocksdb")]
+    pub(crate) fn sizes(&self) -> (Option<usize>, Option<u64>) {
+        (self.cache_bytes, self.log_bytes)
     }
 
     #[cfg(feature = "rocksdb")]

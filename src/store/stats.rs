@@ -65,6 +65,20 @@ pub struct StoreStats {
     pub chunks_not_cached: u64,
     /// The bytes that decoded chunks take.
     pub chunk_cache_bytes: u64,
+    /// How long ago the store was as it is read, if another process writes to it meanwhile.
+    pub age: Option<Duration>,
+    /// The bytes of its data files, if the storage can tell.
+    pub file_bytes: Option<u64>,
+    /// How many files it has, logs included; each may have to be open.
+    pub files: Option<u64>,
+    /// The bytes of its logs: at most [`StoreOptions::log_bytes`](super::StoreOptions::log_bytes), and what is being moved.
+    pub log_bytes: Option<u64>,
+    /// The bytes that were written and are in memory and in logs only.
+    pub buffered_bytes: Option<u64>,
+    /// How long commits were held up because files could not be put in order as fast as they came.
+    pub stalled: Option<Duration>,
+    /// How often commits were brought onto the medium, several at once where they could, and how long that took in all.
+    pub syncs: Option<(u64, Duration)>,
 }
 
 /// The counters of one grid.
@@ -191,6 +205,11 @@ impl Grid {
 }
 
 impl Store {
+    /// How long ago the store was as it is read, if it was opened to be read while another process writes to it.
+    pub fn age(&self) -> Option<Duration> {
+        self.engine().counters().age
+    }
+
     /// What the store has done since it was opened, and what is left to do.
     ///
     /// # Errors
@@ -225,6 +244,13 @@ impl Store {
             chunks_cached,
             chunks_not_cached,
             chunk_cache_bytes,
+            age: engine.age,
+            file_bytes: engine.file_bytes,
+            files: engine.files,
+            log_bytes: engine.log_bytes,
+            buffered_bytes: engine.buffered_bytes,
+            stalled: engine.stalled,
+            syncs: engine.syncs,
         })
     }
 }

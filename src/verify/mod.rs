@@ -2,8 +2,12 @@
 
 mod buckets;
 mod pages;
+mod rebuilt;
 mod repair;
 mod report;
+mod scrub;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -22,6 +26,7 @@ use crate::store::{ChunkReader, Grid, LayerChunks, Place, Pyramid, Shown, State,
 use pages::Scanned;
 pub use repair::{Quarantined, Repaired};
 pub use report::{Damage, Finding, Report, Thoroughness};
+pub use scrub::{Scrub, Scrubbed};
 
 impl Store {
     /// Reads every value of the store in one snapshot, checks keys, checksums and records, and recomputes every aggregate

@@ -9,6 +9,8 @@ const TARGETS: &[(&str, Target)] = &[
     ("blob", gridstone::fuzzing::blob),
     ("record", gridstone::fuzzing::record),
     ("history", gridstone::fuzzing::history),
+    ("log", gridstone::fuzzing::log),
+    ("watermark", gridstone::fuzzing::watermark),
     #[cfg(feature = "geotiff")]
     ("geotiff", gridstone::fuzzing::geotiff),
     #[cfg(feature = "netcdf")]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use gridstone::kv::{Durability, Engine, Failure, Faulty, Memory};
 use gridstone::{
@@ -367,4 +368,30 @@ fn i10_a_crash_at_any_call_leaves_an_entry_for_each_commit_and_a_commit_for_each
             }
         }
     }
+}
+
+#[test]
+fn whoever_waits_for_changes_hears_of_a_commit_and_not_of_another_grid() {
+    let store = open(&Arc::new(Memory::new()), Policy::Inline);
+    let (grid, other) = (store.create("a", schema()).unwrap(), store.create("b", schema()).unwrap());
+    let token = grid.changes_token().unwrap();
+    let started = Instant::now();
+    let nothing = grid.wait_changes(&token, Duration::from_millis(60)).unwrap();
+    assert!(nothing.changes.is_empty() && nothing.next == token && started.elapsed() >= Duration::from_millis(60));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            thread::sleep(Duration::from_millis(30));
+            put(&other, 0, 3, 5);
+            thread::sleep(Duration::from_millis(30));
+            put(&grid, 7, 2, 5);
+        });
+        let heard = grid.wait_changes(&token, Duration::from_secs(60)).unwrap();
+        assert!(started.elapsed() < Duration::from_secs(30), "it does not wait for the end of the time");
+        assert_eq!(heard.changes.len(), 1);
+        assert_eq!(spans(&heard.changes[0].base), [(7, 9)]);
+        // What is there already is not waited for.
+        assert_eq!(grid.wait_changes(&token, Duration::MAX).unwrap().changes.len(), 1);
+    });
+    let pinned = store.snapshot().unwrap().grid("a").unwrap();
+    assert_eq!(pinned.wait_changes(&token, Duration::ZERO).unwrap_err().kind(), &ErrorKind::Invalid);
 }

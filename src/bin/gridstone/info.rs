@@ -12,7 +12,7 @@ use super::time::Along;
 use super::{Outcome, bases, json, open, time};
 use gridstone::crs;
 use gridstone::grid::DimensionKind;
-use gridstone::{Aggregation, Depth, EncodingInfo, Grid, Layer, Levels, Query, Schema};
+use gridstone::{Aggregation, Depth, EncodingInfo, Grid, Layer, Levels, Query, Schema, StoreStats};
 
 /// Chunks that encodings are told from.
 const CHUNKS_SHOWN: usize = 256;
@@ -21,7 +21,8 @@ const CHUNKS_SHOWN: usize = 256;
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  gridstone info store dem
 
-The JSON is {\"store\", \"grids\": [...]}, each grid with:
+The JSON is {\"store\", \"storage\", \"grids\": [...]}; storage {files, file_bytes, log_bytes, buffered_bytes, age: seconds since the store
+was as it is shown, where another process writes to it; else null}, each grid with:
   grid, dtype, nodata, crs, codec, filter, zstd_level, aggregators
   variable, unit, attributes   what the cells hold, as far as it is known: name, unit, {name: value}
   dimensions   [{name, kind: regular|fixed|irregular, refinable, depth (null: to the top), labels, spacing (of events, in ticks),
@@ -59,7 +60,8 @@ impl Info {
         };
         if self.json {
             let grids: Vec<Value> = grids.iter().map(as_json).collect::<anyhow::Result<_>>()?;
-            terminal.print_json(&json!({ "store": self.store.display().to_string(), "grids": grids }))?;
+            let (name, storage) = (self.store.display().to_string(), storage(&store.stats()?));
+            terminal.print_json(&json!({ "store": name, "storage": storage, "grids": grids }))?;
         } else {
             for (number, grid) in grids.iter().enumerate() {
                 if number > 0 {
@@ -70,6 +72,14 @@ impl Info {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// What the store takes.
+fn storage(stats: &StoreStats) -> Value {
+    json!({
+        "files": stats.files, "file_bytes": stats.file_bytes, "log_bytes": stats.log_bytes, "buffered_bytes": stats.buffered_bytes,
+        "age": stats.age.map(|age| age.as_secs_f64()),
+    })
 }
 
 /// What a grid's cells are, in a few words.

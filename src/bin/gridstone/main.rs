@@ -133,6 +133,7 @@ impl Verb {
 struct Opening {
     read_only: bool,
     accept_data_loss: bool,
+    quiet: bool,
 }
 
 static OPENING: OnceLock<Opening> = OnceLock::new();
@@ -151,7 +152,8 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let read_only = command.read_only || command.verb.only_reads();
-    OPENING.get_or_init(|| Opening { read_only, accept_data_loss: command.accept_data_loss });
+    let (accept_data_loss, quiet) = (command.accept_data_loss, command.quiet);
+    OPENING.get_or_init(|| Opening { read_only, accept_data_loss, quiet });
     let outcome = match command.verb {
         Verb::Create(verb) => verb.run(&terminal),
         Verb::Import(verb) => verb.run(&terminal),
@@ -192,7 +194,12 @@ fn main() -> ExitCode {
 
 /// Opens a store that must be there. Aggregation is left to the verbs.
 fn open(path: &Path) -> gridstone::Result<Store> {
-    let Opening { read_only, accept_data_loss } = OPENING.get().copied().unwrap_or_default();
+    let Opening { read_only, accept_data_loss, quiet } = OPENING.get().copied().unwrap_or_default();
     let options = Store::options().create(false).policy(Policy::Manual);
-    options.read_only(read_only).accept_data_loss(accept_data_loss).open(path)
+    let store = options.read_only(read_only).accept_data_loss(accept_data_loss).open(path)?;
+    if store.age().is_some() {
+        let text = format!("another process writes to {}, which is shown as it is now; what comes later is not", path.display());
+        Terminal::new(quiet).note(text);
+    }
+    Ok(store)
 }

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::terminal::{Terminal, bytes, count};
 use super::{Outcome, open};
-use gridstone::verify::{Finding, Thoroughness};
-use gridstone::{Location, Store};
+use gridstone::verify::{Finding, Report, Thoroughness};
+use gridstone::{Location, Policy, Store};
 
 /// Read every value of a store, and compare every aggregate with its recomputation
 ///
@@ -23,6 +24,9 @@ pub(super) struct Verify {
     /// Only read every value and compare its checksum; recompute nothing
     #[arg(long)]
     quick: bool,
+    /// And build every pyramid anew from its base, in the system's temporary directory (TMPDIR), and compare
+    #[arg(long, conflicts_with = "quick")]
+    rebuild: bool,
     /// Print {"ok", "grids", "chunks", "bytes", "recomputed", "marks", "findings": [{"damage", "grid", "layer", "place", "message"}]}
     #[arg(long)]
     json: bool,
@@ -31,7 +35,11 @@ pub(super) struct Verify {
 impl Verify {
     pub(super) fn run(self, terminal: &Terminal) -> Outcome {
         let store = open(&self.store)?;
-        let report = store.verify_to(if self.quick { Thoroughness::Quick } else { Thoroughness::Full })?;
+        let report = match (self.quick, self.rebuild) {
+            (true, _) => store.verify_to(Thoroughness::Quick)?,
+            (false, false) => store.verify()?,
+            (false, true) => rebuilt(&store)?,
+        };
         let ok = report.findings.is_empty();
         if self.json {
             terminal.print_json(&json!({
@@ -54,6 +62,16 @@ impl Verify {
         }
         Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
+}
+
+/// Verifies with a store to rebuild in that is gone afterwards.
+fn rebuilt(store: &Store) -> anyhow::Result<Report> {
+    let place = std::env::temp_dir().join(format!("gridstone-rebuild-{}", std::process::id()));
+    let scratch = Store::options().policy(Policy::Manual).open(&place)?;
+    let report = store.verify_rebuilt(&scratch);
+    drop(scratch);
+    std::fs::remove_dir_all(&place).with_context(|| format!("`{}` cannot be removed", place.display()))?;
+    Ok(report?)
 }
 
 /// A finding, for programs.

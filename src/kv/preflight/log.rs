@@ -6,6 +6,7 @@
 use std::io::{self, Read};
 
 use super::bytes::le_u32;
+use super::one_byte::damaged_byte;
 
 /// The bytes of a block.
 pub const BLOCK_BYTES: usize = 32 << 10;
@@ -14,7 +15,7 @@ pub const HEADER_BYTES: usize = 7;
 
 /// What no write leaves behind, but a medium that lost one does: zeros where nothing was written, of a whole sector, or from where a
 /// record is to begin to the end of a sector.
-const SECTOR_BYTES: usize = 512;
+pub(super) const SECTOR_BYTES: usize = 512;
 
 const FULL: u8 = 1;
 const FIRST: u8 = 2;
@@ -37,6 +38,15 @@ pub enum Ending {
         at: u64,
         /// Where the next sound fragment begins.
         next: u64,
+        /// The byte that is damaged, if one is: where it is, and its difference from what was written.
+        byte: Option<(u64, u8)>,
+    },
+    /// With a record that has one damaged byte, and would be the last one.
+    OneByte {
+        /// Where the damaged fragment begins.
+        at: u64,
+        /// Where the damaged byte is, and its difference from what was written.
+        byte: (u64, u8),
     },
     /// With a sound fragment that does not belong there.
     Foreign {
@@ -134,8 +144,19 @@ fn is_cut(bytes: &[u8]) -> bool {
 }
 
 /// The database stores checksums of data that may itself hold checksums in this form.
-fn masked(checksum: u32) -> u32 {
-    checksum.rotate_right(15).wrapping_add(0xa282_ead8)
+pub(super) fn masked(checksum: u32) -> u32 {
+    checksum.rotate_right(15).wrapping_add(MASK)
+}
+
+pub(super) fn unmasked(stored: u32) -> u32 {
+    stored.wrapping_sub(MASK).rotate_left(15)
+}
+
+const MASK: u32 = 0xa282_ead8;
+
+/// Whether it is the type of a fragment.
+pub(super) fn is_type(byte: u8) -> bool {
+    (FULL..=LAST).contains(&byte)
 }
 
 /// A fragment is not sound: is it the torn end of the log, or damage in the midst of it?
@@ -144,25 +165,26 @@ fn classify(mut block: Block, bad: usize, source: &mut impl Read) -> io::Result<
     // Blocks begin with a sector.
     let sector = bad.next_multiple_of(SECTOR_BYTES).min(block.bytes.len());
     let unwritten = sector > bad && block.bytes[bad..sector].iter().all(|byte| *byte == 0);
+    let byte = damaged_byte(&block.bytes, bad).map(|(byte, difference)| (block.offset(bad + byte), difference));
     let mut hole = if unwritten { SECTOR_BYTES } else { longest_zeros(&block.bytes[bad..]) };
     for next in bad + 1..block.bytes.len() {
         if fragment(&block.bytes[next..]).is_some_and(|(fragment_type, _)| fragment_type <= LAST) {
             let hole = if unwritten { SECTOR_BYTES } else { longest_zeros(&block.bytes[bad..next]) };
-            return Ok(verdict(at, block.offset(next), hole));
+            return Ok(verdict((at, byte), block.offset(next), hole));
         }
     }
     // Its length may be what is damaged, but a block begins with a fragment always.
     while block.fill(source)? {
         if fragment(&block.bytes).is_some_and(|(fragment_type, _)| fragment_type <= LAST) {
-            return Ok(verdict(at, block.offset(0), hole));
+            return Ok(verdict((at, byte), block.offset(0), hole));
         }
         hole = hole.max(longest_zeros(&block.bytes));
     }
-    Ok(Ending::Torn { resumes: None })
+    Ok(byte.map_or(Ending::Torn { resumes: None }, |byte| Ending::OneByte { at, byte }))
 }
 
-fn verdict(at: u64, next: u64, hole: usize) -> Ending {
-    if hole >= SECTOR_BYTES { Ending::Torn { resumes: Some(next) } } else { Ending::Damaged { at, next } }
+fn verdict((at, byte): (u64, Option<(u64, u8)>), next: u64, hole: usize) -> Ending {
+    if hole >= SECTOR_BYTES { Ending::Torn { resumes: Some(next) } } else { Ending::Damaged { at, next, byte } }
 }
 
 fn longest_zeros(bytes: &[u8]) -> usize {

@@ -2,7 +2,7 @@
 //! fields. Fields that do not matter here are stepped over, and one that is not known is an error: what follows it would be
 //! misread.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::bytes::{le_u64, take_slice, take_varint};
 
@@ -17,10 +17,47 @@ pub struct Manifest {
     pub logs: BTreeMap<u64, u64>,
     /// Names of the families but the first, which always is there.
     pub families: BTreeMap<u64, String>,
-    /// Numbers of the tables, and of the oldest file of large values that each refers to.
-    pub tables: BTreeMap<u64, Option<u64>>,
+    /// The tables by their numbers.
+    pub tables: BTreeMap<u64, Table>,
+    /// The files of large values that were made, by their numbers; some are no longer needed.
+    pub values: BTreeMap<u64, Values>,
+    /// The first log that may hold something of a family that is not in final files.
+    first_logs: BTreeMap<u64, u64>,
     /// Edits that take effect together, once all of them are there.
     pending: Vec<Edit>,
+}
+
+/// A file of keys, and of values that are not large.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Table {
+    family: u64,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// The oldest file of large values that it refers to.
+    oldest_values: Option<u64>,
+}
+
+/// A file of large values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Values {
+    family: u64,
+    /// Its length in bytes.
+    pub bytes: u64,
+    count: u64,
+    /// How many of the values nobody needs any more.
+    garbage: u64,
+}
+
+/// What a file of large values holds beside them: a header and a footer.
+const VALUES_FRAME_BYTES: u64 = 30 + 32;
+
+/// A file that the state which a manifest describes consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataFile {
+    /// A table.
+    Table(u64),
+    /// A file of large values.
+    Values(u64),
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,8 +69,12 @@ struct Edit {
     family: u64,
     added: Option<String>,
     dropped: bool,
-    new_tables: Vec<(u64, Option<u64>)>,
+    first_log: Option<u64>,
+    new_tables: Vec<(u64, Table)>,
     deleted_tables: Vec<u64>,
+    new_values: Vec<(u64, Values)>,
+    /// Values that are no longer needed: the number of their file, and how many.
+    garbage: Vec<(u64, u64)>,
     /// How many edits of the same group follow.
     group: Option<u64>,
 }
@@ -52,10 +93,37 @@ impl Manifest {
         Some(())
     }
 
-    /// The first data file that is needed and not among those that `exist`, and whether it is a table.
-    pub fn missing(&self, exist: impl Fn(u64, bool) -> bool) -> Option<(u64, bool)> {
-        let files = |(table, values): (&u64, &Option<u64>)| [Some((*table, true)), values.map(|values| (values, false))];
-        self.tables.iter().flat_map(files).flatten().find(|(number, table)| !exist(*number, *table))
+    /// The first data file that is needed and does not exist with its length in bytes.
+    pub fn missing(&self, exists: impl Fn(DataFile, u64) -> bool) -> Option<DataFile> {
+        let tables = self.tables.iter().map(|(number, table)| (DataFile::Table(*number), table.bytes));
+        let values = self.needed_values().map(|(number, values)| (DataFile::Values(number), values.bytes));
+        tables.chain(values).find(|(file, bytes)| !exists(*file, *bytes)).map(|(file, _)| file)
+    }
+
+    /// The files of large values that some table may refer to.
+    fn needed_values(&self) -> impl Iterator<Item = (u64, &Values)> {
+        let mut oldest: BTreeMap<u64, u64> = BTreeMap::new();
+        let mut linked: BTreeSet<u64> = BTreeSet::new();
+        for table in self.tables.values() {
+            if let Some(values) = table.oldest_values {
+                linked.insert(values);
+                let known = oldest.entry(table.family).or_insert(values);
+                *known = (*known).min(values);
+            }
+        }
+        self.values.iter().map(|(number, values)| (*number, values)).filter(move |(number, values)| {
+            let in_use = oldest.get(&values.family).is_some_and(|oldest| number >= oldest);
+            in_use && (linked.contains(number) || values.garbage < values.count)
+        })
+    }
+
+    /// The newest log that a family begins with, if another one needs older logs. It was made before the manifest told of it, and is
+    /// removed after all of them are done with it: a directory without it is none of a moment.
+    pub fn newest_log(&self) -> Option<u64> {
+        let first = |family: &u64| self.first_logs.get(family).copied().unwrap_or(0).max(self.min_log);
+        let families = std::iter::once(&0).chain(self.families.keys());
+        let (oldest, newest) = families.map(first).fold((u64::MAX, 0), |(low, high), log| (low.min(log), high.max(log)));
+        (oldest < newest).then_some(newest)
     }
 
     /// Whether every edit so far has taken effect.
@@ -68,7 +136,18 @@ impl Manifest {
         for number in &edit.deleted_tables {
             self.tables.remove(number);
         }
-        self.tables.extend(edit.new_tables);
+        let family = edit.family;
+        self.tables.extend(edit.new_tables.into_iter().map(|(number, table)| (number, Table { family, ..table })));
+        self.values.extend(edit.new_values.into_iter().map(|(number, values)| (number, Values { family, ..values })));
+        for (number, count) in edit.garbage {
+            if let Some(values) = self.values.get_mut(&number) {
+                values.garbage = values.garbage.saturating_add(count);
+            }
+        }
+        if let Some(log) = edit.first_log {
+            let known = self.first_logs.entry(family).or_insert(0);
+            *known = (*known).max(log);
+        }
         self.last_sequence = self.last_sequence.max(edit.last_sequence.unwrap_or(0));
         self.min_log = self.min_log.max(edit.min_log.unwrap_or(0));
         for (number, synced) in edit.logs {
@@ -98,8 +177,9 @@ impl Edit {
             match take_varint(bytes)? {
                 // Comparator, history of timestamps.
                 1 => drop(take_slice(bytes)?),
-                // Log number of the family, next file, previous log, greatest family.
-                2 | 3 | 9 | 203 => drop(take_varint(bytes)?),
+                2 => edit.first_log = Some(take_varint(bytes)?),
+                // Next file, previous log, greatest family.
+                3 | 9 | 203 => drop(take_varint(bytes)?),
                 4 => edit.last_sequence = Some(take_varint(bytes)?),
                 // Where a level's compaction goes on.
                 5 => {
@@ -114,19 +194,18 @@ impl Edit {
                 10 => edit.min_log = edit.min_log.max(Some(take_varint(bytes)?)),
                 103 => {
                     let table = NewTable::take(bytes)?;
-                    edit.new_tables.push((table.number, table.values));
+                    edit.new_tables.push((table.number, table.table));
                     edit.min_log = edit.min_log.max(table.min_log);
                 }
                 200 => edit.family = take_varint(bytes)?,
                 201 => edit.added = Some(String::from_utf8(take_slice(bytes)?.to_vec()).ok()?),
                 202 => edit.dropped = true,
                 300 => edit.group = Some(take_varint(bytes)?),
-                400 => blob_file(bytes)?,
-                // Garbage in a blob file: number, count and bytes.
+                400 => edit.new_values.push(new_values(bytes)?),
+                // Values that are not needed any more: number of the file, count and bytes.
                 401 => {
-                    for _ in 0..3 {
-                        take_varint(bytes)?;
-                    }
+                    edit.garbage.push((take_varint(bytes)?, take_varint(bytes)?));
+                    take_varint(bytes)?;
                     end_of_custom_fields(bytes)?;
                 }
                 // Older forms of blob files and logs, without a length; they are no longer written.
@@ -144,8 +223,7 @@ impl Edit {
 /// A table that is added.
 struct NewTable {
     number: u64,
-    /// The oldest file of large values that it refers to.
-    values: Option<u64>,
+    table: Table,
     /// The log number that some versions hide in it.
     min_log: Option<u64>,
 }
@@ -154,8 +232,8 @@ impl NewTable {
     fn take(bytes: &mut &[u8]) -> Option<Self> {
         // Level, number, size; the smallest and the largest key; the sequences.
         take_varint(bytes)?;
-        let mut table = Self { number: take_varint(bytes)?, values: None, min_log: None };
-        take_varint(bytes)?;
+        let number = take_varint(bytes)?;
+        let mut table = Self { number, table: Table { bytes: take_varint(bytes)?, ..Table::default() }, min_log: None };
         take_slice(bytes)?;
         take_slice(bytes)?;
         take_varint(bytes)?;
@@ -164,21 +242,21 @@ impl NewTable {
             match take_varint(bytes)? {
                 1 => return Some(table),
                 3 => table.min_log = Some(le_u64(take_slice(bytes)?, 0)?),
-                4 => table.values = Some(take_varint(&mut take_slice(bytes)?)?),
+                4 => table.table.oldest_values = Some(take_varint(&mut take_slice(bytes)?)?),
                 _ => drop(take_slice(bytes)?),
             }
         }
     }
 }
 
-/// Steps over a blob file that is added.
-fn blob_file(bytes: &mut &[u8]) -> Option<()> {
-    for _ in 0..3 {
-        take_varint(bytes)?;
-    }
+/// A file of large values that is added.
+fn new_values(bytes: &mut &[u8]) -> Option<(u64, Values)> {
+    let (number, count, length) = (take_varint(bytes)?, take_varint(bytes)?, take_varint(bytes)?);
+    // Its checksum, and how that is computed.
     take_slice(bytes)?;
     take_slice(bytes)?;
-    end_of_custom_fields(bytes)
+    end_of_custom_fields(bytes)?;
+    Some((number, Values { bytes: length.saturating_add(VALUES_FRAME_BYTES), count, ..Values::default() }))
 }
 
 fn end_of_custom_fields(bytes: &mut &[u8]) -> Option<()> {

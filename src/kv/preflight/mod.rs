@@ -9,6 +9,7 @@ pub mod manifest;
 pub mod watermark;
 
 mod bytes;
+mod one_byte;
 mod version;
 
 use std::fs::{self, File};
@@ -43,8 +44,36 @@ pub struct Findings {
     pub manifest: (u64, u64),
     /// The manifest and the logs.
     pub files: Vec<PathBuf>,
+    /// Bytes of the manifest and the logs that are damaged, where nothing else is wrong with their records.
+    pub bytes: Vec<DamagedByte>,
     /// The manifest that counts, where it is not the one that is named as current.
     pub current: Option<u64>,
+}
+
+/// A byte that is not what was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedByte {
+    /// The file.
+    pub path: PathBuf,
+    /// Where in it.
+    pub at: u64,
+    /// Its difference, exclusive or, from what was written.
+    pub difference: u8,
+}
+
+impl Findings {
+    /// Notes the byte that is all that is wrong with a record.
+    fn note_byte(&mut self, path: &Path, scanned: &Scanned) {
+        if let Ending::Damaged { byte: Some((at, difference)), .. } | Ending::OneByte { byte: (at, difference), .. } =
+            scanned.ending
+        {
+            let byte = DamagedByte { path: path.to_path_buf(), at, difference };
+            // A manifest may be read twice.
+            if !self.bytes.contains(&byte) {
+                self.bytes.push(byte);
+            }
+        }
+    }
 }
 
 /// Reads the logs of a store. An error means that they cannot be read at all; what they lack is among the findings.
@@ -78,6 +107,15 @@ fn inspect_logs(directory: &Path, promised: Watermark, manifest: &Manifest, find
             let place = directory.display();
             findings.damage.push(Error::corrupt(format!("the log {number:06}.log of {synced} bytes is missing in {place}")));
         }
+    }
+    if let Some(newest) = manifest.newest_log().filter(|_| promised.manifest > 0)
+        && !logs.iter().any(|(known, _)| *known == newest)
+    {
+        let place = directory.display();
+        let text = format!("the log {newest:06}.log is missing in {place}: its files are not of one moment");
+        findings
+            .damage
+            .push(Error::corrupt(format!("{text}, as in a plain copy of a store that was open (use `gridstone checkpoint`)")));
     }
     let mut position = Position { next: None, last: manifest.last_sequence, lost: false };
     for (number, path) in logs {
@@ -163,7 +201,10 @@ impl From<io::Error> for Failure {
 /// A sound record without sense is damage, and what counts ends before it.
 fn stop_at_meaning(path: &Path, scanned: Result<Scanned, Failure>, findings: &mut Findings) -> Result<Scanned> {
     match scanned {
-        Ok(scanned) => Ok(scanned),
+        Ok(scanned) => {
+            findings.note_byte(path, &scanned);
+            Ok(scanned)
+        }
         Err(Failure::Read(error)) => Err(unreadable(path, error)),
         Err(Failure::Meaning { at, error }) => {
             findings.damage.push(error);
@@ -182,7 +223,16 @@ fn note_ending(path: &Path, scanned: Scanned, lacking: bool, findings: &mut Find
             findings.damage.push(damaged(path, scanned.end, &format!("sound records follow at {next}")));
         }
         Ending::Torn { .. } => {}
-        Ending::Damaged { at, next } => findings.damage.push(damaged(path, at, &format!("sound records follow at {next}"))),
+        Ending::Damaged { at, next, byte } => {
+            let what = match byte {
+                Some((byte, _)) => format!("byte {byte} is not what was written"),
+                None => format!("sound records follow at {next}"),
+            };
+            findings.damage.push(damaged(path, at, &what));
+        }
+        Ending::OneByte { at, byte: (byte, _) } => {
+            findings.damage.push(damaged(path, at, &format!("byte {byte} is not what was written")));
+        }
         Ending::Foreign { at, fragment_type } => {
             findings.damage.push(damaged(path, at, &format!("a record of type {fragment_type} is not written there")));
         }
@@ -208,7 +258,7 @@ fn open(path: &Path) -> Result<BufReader<File>> {
 }
 
 /// The number and the path of the manifest that is in use.
-fn current(directory: &Path) -> Result<(u64, PathBuf)> {
+pub(super) fn current(directory: &Path) -> Result<(u64, PathBuf)> {
     let path = directory.join(CURRENT);
     let text = fs::read(&path).map_err(|error| unreadable(&path, error))?;
     let name = text.strip_suffix(b"\n").and_then(|name| std::str::from_utf8(name).ok());

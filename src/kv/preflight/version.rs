@@ -4,14 +4,13 @@
 //! though the edit may have reached the medium. Then the state before the edit counts: nobody was told of the edit, what it would have
 //! replaced is still there, and so are the logs.
 
-use std::collections::BTreeSet;
-use std::ffi::OsStr;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::log::{self, Ending, Record, Scanned};
-use super::manifest::Manifest;
+use super::manifest::{DataFile, Manifest};
 use super::watermark::Watermark;
 use super::{CURRENT, Failure, Findings, current, damaged, note_ending, number, open, stop_at_meaning, unreadable};
 use crate::error::{Error, Result};
@@ -34,25 +33,37 @@ impl Version {
 /// Reads the manifest that counts, and notes what is wrong with it.
 pub(super) fn inspect(directory: &Path, promised: Watermark, families: &[&str], findings: &mut Findings) -> Result<Manifest> {
     let files = DataFiles::list(directory)?;
-    let (named, path) = current(directory)?;
-    let mut version = match read(named, path, u64::MAX, findings, &mut |_, _| ()) {
+    let named = match current(directory) {
+        Ok(named) => Some(named),
+        // The manifests are there still.
+        Err(error) if directory.join(CURRENT).exists() && !files.manifests.is_empty() => {
+            findings.damage.push(error);
+            None
+        }
+        Err(error) => return Err(error),
+    };
+    let before = named.as_ref().map_or(u64::MAX, |(number, _)| *number);
+    let version = match named {
+        Some((number, path)) => read(number, path, u64::MAX, findings, &mut |_, _| ()),
+        None => Err(Error::corrupt(format!("no manifest in {} has a state that is whole", directory.display()))),
+    };
+    let mut version = match version {
         Ok(version) => last_whole(version, promised, &files, findings)?,
-        Err(error) => match last_whole_before(directory, named, promised, &files)? {
+        Err(error) => match last_whole_before(directory, before, promised, &files)? {
             Some(version) => version,
             None => return Err(error),
         },
     };
-    if let Some((number, table)) = files.missing(&version.manifest) {
-        match last_whole_before(directory, named, promised, &files)? {
+    if let Some(file) = files.missing(&version.manifest) {
+        match last_whole_before(directory, before, promised, &files)? {
             Some(older) => version = older,
             None => {
-                let (place, name) = (directory.display(), DataFiles::name(number, table));
-                findings.damage.push(Error::corrupt(format!("the file {name} is missing in {place}")));
+                findings.damage.push(files.complaint(directory, file));
             }
         }
     }
     let Version { number, path, manifest, scanned } = version;
-    findings.current = Some(number).filter(|number| *number != named);
+    findings.current = Some(number).filter(|number| *number != before);
     findings.files.push(path.clone());
     findings.manifest = (number, scanned.end);
     findings.sequence = manifest.last_sequence;
@@ -120,34 +131,59 @@ fn read(number: u64, path: PathBuf, end: u64, findings: &mut Findings, visit: &m
     Ok(Version { number, path, manifest, scanned })
 }
 
-/// The data files and manifests of a directory.
+/// The data files of a directory with their lengths, and its manifests.
 struct DataFiles {
-    tables: BTreeSet<u64>,
-    blobs: BTreeSet<u64>,
+    tables: BTreeMap<u64, u64>,
+    values: BTreeMap<u64, u64>,
     manifests: BTreeSet<u64>,
 }
 
 impl DataFiles {
     fn list(directory: &Path) -> Result<Self> {
-        let entries = fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-        let entries = entries.map_err(|error| unreadable(directory, error))?;
-        let names: Vec<_> = entries.iter().map(fs::DirEntry::file_name).collect();
-        let numbers = |of: &dyn Fn(&str) -> Option<u64>| {
-            names.iter().map(AsRef::<OsStr>::as_ref).filter_map(OsStr::to_str).filter_map(of).collect()
+        let mut files = Self { tables: BTreeMap::new(), values: BTreeMap::new(), manifests: BTreeSet::new() };
+        let entries = fs::read_dir(directory).map_err(|error| unreadable(directory, error))?;
+        for entry in entries {
+            let (path, name) =
+                entry.map(|entry| (entry.path(), entry.file_name())).map_err(|error| unreadable(directory, error))?;
+            let Some(name) = name.to_str() else { continue };
+            let of_kind = |suffix| name.strip_suffix(suffix).and_then(number);
+            if let Some(number) = name.strip_prefix("MANIFEST-").and_then(number) {
+                files.manifests.insert(number);
+            } else if let Some((number, kind)) =
+                of_kind(".sst").map(|of| (of, &mut files.tables)).or(of_kind(".blob").map(|of| (of, &mut files.values)))
+            {
+                match fs::metadata(&path) {
+                    Ok(metadata) => drop(kind.insert(number, metadata.len())),
+                    // Whoever writes to the store has removed it meanwhile.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(unreadable(&path, error)),
+                }
+            }
+        }
+        Ok(files)
+    }
+
+    fn length(&self, file: DataFile) -> Option<u64> {
+        match file {
+            DataFile::Table(number) => self.tables.get(&number).copied(),
+            DataFile::Values(number) => self.values.get(&number).copied(),
+        }
+    }
+
+    /// The first file that a manifest needs and that is not there whole.
+    fn missing(&self, manifest: &Manifest) -> Option<DataFile> {
+        manifest.missing(|file, bytes| self.length(file) == Some(bytes))
+    }
+
+    fn complaint(&self, directory: &Path, file: DataFile) -> Error {
+        let name = match file {
+            DataFile::Table(number) => format!("{number:06}.sst"),
+            DataFile::Values(number) => format!("{number:06}.blob"),
         };
-        Ok(Self {
-            tables: numbers(&|name| number(name.strip_suffix(".sst")?)),
-            blobs: numbers(&|name| number(name.strip_suffix(".blob")?)),
-            manifests: numbers(&|name| number(name.strip_prefix("MANIFEST-")?)),
-        })
-    }
-
-    /// The first file that a manifest needs and that is not there, and whether it is a table.
-    fn missing(&self, manifest: &Manifest) -> Option<(u64, bool)> {
-        manifest.missing(|number, table| if table { self.tables.contains(&number) } else { self.blobs.contains(&number) })
-    }
-
-    fn name(number: u64, table: bool) -> String {
-        format!("{number:06}.{}", if table { "sst" } else { "blob" })
+        let what = match self.length(file) {
+            None => "is missing".to_owned(),
+            Some(bytes) => format!("has {bytes} bytes, which is not its length,"),
+        };
+        Error::corrupt(format!("the file {name} {what} in {}", directory.display()))
     }
 }

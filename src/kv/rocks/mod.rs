@@ -1,5 +1,6 @@
 //! The durable engine. The only folder that names the crate `rocksdb`.
 
+mod counters;
 mod files;
 mod options;
 #[cfg(test)]
@@ -9,9 +10,9 @@ mod view;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use rocksdb::checkpoint::Checkpoint;
-use rocksdb::statistics::Ticker;
 use rocksdb::{ColumnFamily, DB, FlushOptions, Options, WriteBatch, WriteOptions};
 
 pub use options::RocksOptions;
@@ -21,6 +22,7 @@ use super::directory::{self, Admission};
 use super::group::{Group, Medium, WriteFailure};
 use super::{Batch, Counters, Durability, Engine, KeyRange, Sequence, Snapshot, Space};
 use crate::error::{Error, ErrorKind, Result};
+use counters::Timed;
 use files::Upkeep;
 use options::family_name;
 use view::View;
@@ -39,6 +41,8 @@ struct Store {
     /// Holds the lock on the directory, so it goes after the database.
     admission: Admission,
     read_only: bool,
+    opened: Instant,
+    syncs: Timed,
 }
 
 /// The families that a database has beside the one that every database has.
@@ -49,14 +53,22 @@ pub(super) fn family_names() -> Vec<&'static str> {
 impl Rocks {
     /// Opens the store in a directory, or makes one.
     pub fn open(path: impl AsRef<Path>, options: &RocksOptions) -> Result<Self> {
-        let path = path.as_ref();
+        let (path, opened) = (path.as_ref(), Instant::now());
         let admission = match options.read_only {
             true => directory::admit_reader(path, options.accept_data_loss, &family_names())?,
             false => directory::admit(path, options.create, options.accept_data_loss, &family_names())?,
         };
-        let database = options::database_options(admission.after_loss, admission.open_files);
-        let database = if admission.is_tight() { options::without_flush(database)? } else { database };
-        let db = open_database(&admission, options, &database)?;
+        let database = options::database_options(admission.after_loss, admission.open_files, options.log_bytes);
+        let mut database = if admission.is_tight() { options::without_flush(database)? } else { database };
+        let db = match open_database(&admission, options, &database) {
+            // A table that cannot be read: what else there is can be.
+            Err(error) if *error.kind() == ErrorKind::Corrupt && options.accept_data_loss && !admission.after_loss => {
+                tracing::warn!(error = error.sentence(), "a damaged store is opened as far as it can be read");
+                database = options::database_options(true, admission.open_files, options.log_bytes);
+                open_database(&admission, options, &database)?
+            }
+            opened => opened?,
+        };
         let start = db.latest_sequence_number();
         if start < admission.sequence && !admission.after_loss {
             let (place, held) = (path.display(), admission.sequence);
@@ -65,7 +77,8 @@ impl Rocks {
         }
         admission.opened(start)?;
         let group = Group::starting_at(Sequence(start));
-        let store = Arc::new(Store { db, options: database, group, admission, read_only: options.read_only });
+        let (read_only, syncs) = (options.read_only, Timed::default());
+        let store = Arc::new(Store { db, options: database, group, admission, read_only, opened, syncs });
         store.gather_many();
         Ok(Self { store, upkeep: Upkeep::default() })
     }
@@ -116,7 +129,7 @@ impl Drop for Rocks {
 }
 
 fn open_database(admission: &Admission, options: &RocksOptions, database: &Options) -> Result<DB> {
-    let families = options::families(options.cache_bytes);
+    let families = options::families(options.cache_bytes)?;
     let opened = match options.read_only {
         true => DB::open_cf_descriptors_read_only(database, admission.place(), families, false),
         false => DB::open_cf_descriptors(database, admission.place(), families),
@@ -132,7 +145,8 @@ fn open_error(path: &Path, error: rocksdb::Error) -> Error {
         return error_of(ErrorKind::Unavailable, format!("another process has the store at {place} open"));
     }
     if text.starts_with("Corruption") {
-        return error_of(ErrorKind::Corrupt, format!("the store at {place} is damaged"));
+        let remedy = "salvage it, or open it with --accept-data-loss as far as it can be read";
+        return error_of(ErrorKind::Corrupt, format!("the store at {place} is damaged: {remedy}"));
     }
     error_of(ErrorKind::Unavailable, format!("the store at {place} cannot be opened"))
 }
@@ -246,7 +260,7 @@ impl Medium for Store {
     fn sync(&self) -> Result<(), WriteFailure> {
         // What another thread writes meanwhile may be synced, or not.
         let sequence = self.db.latest_sequence_number();
-        self.db.flush_wal(true).map_err(|error| self.write_failure(&error))?;
+        self.syncs.time(|| self.db.flush_wal(true)).map_err(|error| self.write_failure(&error))?;
         self.admission.synced(sequence);
         Ok(())
     }
@@ -283,7 +297,6 @@ impl Engine for Rocks {
     }
 
     fn counters(&self) -> Counters {
-        let count = |ticker| Some(self.store.options.get_ticker_count(ticker));
-        Counters { cache_hits: count(Ticker::BlockCacheHit), cache_misses: count(Ticker::BlockCacheMiss) }
+        self.store.counters()
     }
 }

@@ -10,7 +10,8 @@ use crate::error::{Error, Result};
 const BLOB_BYTES_MIN: u64 = 4 << 10;
 const BLOB_FILE_BYTES: u64 = 256 << 20;
 /// Bounds the time of recovery, and of the checks before it.
-const WAL_BYTES_MAX: u64 = 256 << 20;
+const LOG_BYTES: u64 = 256 << 20;
+const CACHE_BYTES: usize = 64 << 20;
 const MANIFEST_BYTES_MAX: usize = 64 << 20;
 
 /// How a store is opened.
@@ -25,11 +26,13 @@ pub struct RocksOptions {
     pub read_only: bool,
     /// Bytes of decompressed blocks, indices and filters in memory.
     pub cache_bytes: usize,
+    /// Bytes of logs from which on what is only in memory is moved into its files.
+    pub log_bytes: u64,
 }
 
 impl Default for RocksOptions {
     fn default() -> Self {
-        Self { create: false, accept_data_loss: false, read_only: false, cache_bytes: 64 << 20 }
+        Self { create: false, accept_data_loss: false, read_only: false, cache_bytes: CACHE_BYTES, log_bytes: LOG_BYTES }
     }
 }
 
@@ -56,20 +59,25 @@ fn is_queue(space: Space) -> bool {
 }
 
 /// The families of a database, with their options.
-pub(super) fn families(cache_bytes: usize) -> impl Iterator<Item = ColumnFamilyDescriptor> {
+pub(super) fn families(cache_bytes: usize) -> Result<Vec<ColumnFamilyDescriptor>> {
     let cache = Cache::new_lru_cache(cache_bytes);
-    Space::ALL.into_iter().map(move |space| ColumnFamilyDescriptor::new(family_name(space), family_options(space, &cache)))
+    let family = |space| {
+        // Each deleted range in memory makes every scan slower; many are moved into a file.
+        let options = with(family_options(space, &cache), "memtable_max_range_deletions=64")?;
+        Ok(ColumnFamilyDescriptor::new(family_name(space), options))
+    };
+    Space::ALL.into_iter().map(family).collect()
 }
 
 /// `after_loss`: data was given up, so that logs and data files are missing that the manifest names.
-pub(super) fn database_options(after_loss: bool, open_files: i32) -> Options {
+pub(super) fn database_options(after_loss: bool, open_files: i32, log_bytes: u64) -> Options {
     let mut options = Options::default();
     options.create_if_missing(true);
     options.create_missing_column_families(true);
     options.set_paranoid_checks(!after_loss);
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
     options.set_track_and_verify_wals_in_manifest(!after_loss);
-    options.set_max_total_wal_size(WAL_BYTES_MAX);
+    options.set_max_total_wal_size(log_bytes);
     options.set_max_manifest_file_size(MANIFEST_BYTES_MAX);
     options.set_atomic_flush(false);
     options.set_manual_wal_flush(false);
@@ -94,8 +102,12 @@ pub(super) fn database_options(after_loss: bool, open_files: i32) -> Options {
 
 /// The same, but what the logs hold stays in memory when it is opened, so that this takes no space.
 pub(super) fn without_flush(options: Options) -> Result<Options> {
-    let mut options = options;
-    let set = options.get_options_from_string("avoid_flush_during_recovery=true");
+    with(options, "avoid_flush_during_recovery=true")
+}
+
+/// The same with an option that has no call of its own.
+fn with(mut options: Options, option: &str) -> Result<Options> {
+    let set = options.get_options_from_string(option);
     set.map_err(|error| Error::unavailable("the database cannot be set up").because(error))
 }
 

@@ -1,0 +1,63 @@
+//! What the database counts, and what its files take.
+
+use std::fs;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rocksdb::statistics::Ticker;
+
+use super::super::{Counters, Space};
+use super::Store;
+
+/// How often something was done, and how long that took in all.
+#[derive(Debug, Default)]
+pub(super) struct Timed {
+    count: AtomicU64,
+    nanoseconds: AtomicU64,
+}
+
+impl Timed {
+    /// Does it, and takes the time.
+    pub(super) fn time<T>(&self, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let done = work();
+        let nanoseconds = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+        done
+    }
+
+    fn so_far(&self) -> (u64, Duration) {
+        (self.count.load(Ordering::Relaxed), Duration::from_nanos(self.nanoseconds.load(Ordering::Relaxed)))
+    }
+}
+
+impl Store {
+    pub(super) fn counters(&self) -> Counters {
+        let count = |ticker| Some(self.options.get_ticker_count(ticker));
+        let number = |name: &str| -> u64 {
+            let of = |space: &Space| self.db.property_int_value_cf(self.family(*space).ok()?, name).ok().flatten();
+            Space::ALL.iter().filter_map(of).sum()
+        };
+        let logs = self.logs();
+        let tables = self.db.live_files().map_or(0, |files| files.len() as u64);
+        Counters {
+            cache_hits: count(Ticker::BlockCacheHit),
+            cache_misses: count(Ticker::BlockCacheMiss),
+            age: self.admission.is_of_moment.then(|| self.opened.elapsed()),
+            file_bytes: Some(number("rocksdb.total-sst-files-size") + number("rocksdb.total-blob-file-size")),
+            files: Some(tables + number("rocksdb.num-blob-files") + logs.len() as u64),
+            log_bytes: Some(logs.iter().sum()),
+            buffered_bytes: Some(number("rocksdb.cur-size-all-mem-tables")),
+            stalled: count(Ticker::StallMicros).map(Duration::from_micros),
+            syncs: Some(self.syncs.so_far()),
+        }
+    }
+
+    /// The lengths of the logs.
+    fn logs(&self) -> Vec<u64> {
+        let entries = fs::read_dir(self.admission.place()).into_iter().flatten().flatten();
+        let logs = entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(".log"));
+        logs.filter_map(|log| fs::metadata(log.path()).ok()).map(|metadata| metadata.len()).collect()
+    }
+}
