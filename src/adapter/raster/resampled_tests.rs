@@ -90,7 +90,7 @@ fn every_cell_is_what_it_overlaps_wherever_blocks_end() {
         (Affine { x: 978.5, y: 2031.25, dx: 13.0, dy: -17.0 }, 0),
         // From south to north, and from east to west.
         (Affine { x: 1003.0, y: 1801.0, dx: 7.0, dy: 7.0 }, -1),
-        (Affine { x: 1203.25, y: 1999.0, dx: -21.0, dy: -21.0 }, 1),
+        (Affine { x: 1203.25, y: 1999.25, dx: -21.0, dy: -21.0 }, 1),
     ] {
         let mut file = rough(23, 19);
         file[[5, 5]] = f64::NAN;
