@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use gridstone::{Aggregation, Answer, ErrorKind, Extent, Freshness, Grid, Layer, Query, Resampling, Window};
 
-use super::ground::{Num, nums};
+use super::ground::{Num, limits, nums};
 use super::kernels::Mixture;
 use super::look::{validity, wrong};
 use super::model::Model;
@@ -187,7 +187,9 @@ fn parts(model: &Model, layer: Option<&Aggregation>, reaches: &[Reach]) -> Optio
     }
     let total: f64 = cells.iter().map(|(num, share)| value(*num) * share * area).sum();
     let most: f64 = cells.iter().map(|(num, share)| value(*num).abs() * share * area).sum();
-    (most < 1e300).then_some(Want::Near(total, most * 1e-6))
+    // Whole sums end at the ends of their type, cell by cell.
+    let end = if plain { limits(model.schema.layer_dtype(&Aggregation::Sum)?).1 as f64 } else { 1e300 };
+    (most < end).then_some(Want::Near(total, most * 1e-6))
 }
 
 /// The levels at which the cells were read, an axis.

@@ -275,6 +275,19 @@ impl<'a> Source<'a> {
         Some(Area { at: at.to_vec(), start, shape })
     }
 
+    /// One cell of an area along an axis beside those of the refinable dimension, so that others beside it stay as they are.
+    fn part(&self, dice: &mut Dice, grid: usize, mut area: Area) -> Area {
+        let refinable = self.designs[grid].schema.structure().refinable();
+        let axes = self.lines[grid].iter().enumerate().filter(|(_, line)| Some(line.dimension) != refinable);
+        let axes: Vec<usize> = axes.map(|(axis, _)| axis).collect();
+        if !axes.is_empty() {
+            let axis = dice.pick(&axes);
+            area.start[axis] += i64::try_from(dice.next() % area.shape[axis]).unwrap();
+            area.shape[axis] = 1;
+        }
+        area
+    }
+
     fn act(&self, dice: &mut Dice, grid: usize) -> Act {
         let design = &self.designs[grid];
         let most = match self.lines[grid].len() {
@@ -287,6 +300,8 @@ impl<'a> Source<'a> {
             0..40 => {
                 let most = if dice.chance(10) { 40 } else { most };
                 let again = dice.chance(60).then(|| self.again(dice, grid, &at)).flatten();
+                let again = again.map(|area| if design.tight && dice.chance(50) { self.part(dice, grid, area) } else { area });
+                again.iter().for_each(|area| self.last.borrow_mut()[grid].push(area.clone()));
                 let area = again.unwrap_or_else(|| self.area(dice, grid, at, (most, false)));
                 if dice.chance(15) { Act::Delete { area } } else { Act::Clear { area } }
             }

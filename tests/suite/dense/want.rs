@@ -84,8 +84,8 @@ fn sum(model: &Model, nums: &[Num]) -> Want {
     let dtype = model.schema.layer_dtype(&Aggregation::Sum).unwrap();
     if dtype.is_float() {
         let most: f64 = nums.iter().map(|num| num.real().abs() * model.space.area).sum();
-        if !most.is_finite() {
-            // It depends on the order of additions, and infinities of both signs are no number.
+        if most > 1e300 {
+            // It depends on the order of additions, infinities of both signs are no number, and of one its parts are infinite too.
             return Want::Unknown;
         }
         return Want::Near(nums.iter().map(|num| num.real() * model.space.area).sum(), most * 1e-12);
