@@ -19,14 +19,22 @@ fn utm() -> (Work, String) {
     (work, file)
 }
 
+/// All that `info` tells of the grids, and their cells.
+fn content(work: &Work) -> (serde_json::Value, Vec<f64>) {
+    let mut info: serde_json::Value = serde_json::from_str(&work.ok(&["info", "store", "--json"])).expect("JSON");
+    // Each opening has files of its own.
+    info.as_object_mut().expect("an object").remove("storage").expect("told");
+    (info, values(&work.cells(&[])))
+}
+
 /// Refuses an import, says why, and changes nothing.
 fn refused(work: &Work, file: &str, reasons: &[&str]) {
-    let before = (work.ok(&["info", "store", "--json"]), values(&work.cells(&[])));
+    let before = content(work);
     let why = work.fails(&["import", "store", "dem", file]);
     for reason in reasons {
         assert!(why.contains(reason), "{file}: `{reason}` is missing in: {why}");
     }
-    assert_eq!((work.ok(&["info", "store", "--json"]), values(&work.cells(&[]))), before, "{file}");
+    assert_eq!(content(work), before, "{file}");
 }
 
 #[test]
@@ -144,13 +152,17 @@ fn what_exists_is_not_replaced() {
 }
 
 #[test]
-fn a_second_process_is_refused() {
-    let (work, _) = utm();
+fn a_second_process_may_look_and_is_refused_to_write() {
+    let (work, file) = utm();
     let held = Store::open(work.path("store")).expect("opens");
-    let why = work.fails(&["info", "store"]);
+    let why = work.fails(&["import", "store", "dem", &file]);
     assert!(why.contains("store"), "{why}");
+    let looked = work.run(&["info", "store"]);
+    assert_eq!(looked.code, Some(0), "{looked:?}");
+    assert!(looked.stderr.contains("another process writes"), "{looked:?}");
     drop(held);
-    work.ok(&["info", "store"]);
+    work.ok(&["import", "store", "dem", &file]);
+    assert_eq!(work.run(&["info", "store"]).stderr, "");
 }
 
 #[test]
