@@ -45,13 +45,19 @@ mod choice_tests;
 #[cfg(test)]
 mod strip_tests;
 
-pub use blob::{BlobSpec, checksum_of, decode, decode_into, decode_plane_into, inspect, strips, verify};
+#[cfg(any(test, feature = "testing"))]
+pub use blob::inspect;
+pub use blob::{BlobSpec, checksum_of, decode, decode_into, decode_plane_into, strips, verify};
 pub use digest::Digest;
 pub use encode::encode;
 pub use error::DecodeError;
+#[cfg(any(test, feature = "testing"))]
 pub use header::{Encoding, HEADER_LEN, StripHeader};
+#[cfg(any(test, feature = "testing"))]
 pub use image::{Hole, Transform};
+#[cfg(any(test, feature = "testing"))]
 pub use narrow::Width;
+#[cfg(any(test, feature = "testing"))]
 pub use predict::Predictor;
 pub use record::{decode_record, encode_record};
 pub use strip::has_strips;

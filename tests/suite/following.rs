@@ -84,11 +84,12 @@ impl Follower {
         follower
     }
 
-    /// Reads anew what the feed names, and compares all.
+    /// Reads anew what the feed names, and compares all. What is named is dropped from every tile, whatever differs.
     fn follow(&mut self, grid: &Grid) -> Result<(), String> {
         let shown = grid.changes_since(&self.token).unwrap();
         assert!(!shown.more);
         self.token = shown.next;
+        let mut wrong = None;
         for tile in &mut self.tiles {
             let truth = tile.read(grid);
             if tile.cells.is_none() {
@@ -114,11 +115,12 @@ impl Follower {
                 let cached = *cells[number].get_or_insert(truth[number]);
                 if cached != truth[number] {
                     let (had, is) = (f64::from_bits(cached), f64::from_bits(truth[number]));
-                    return Err(format!("{:?}: cell {cell:?} was {had} and is {is}; the feed names {named:?}", tile.query));
+                    let of = &tile.query;
+                    wrong.get_or_insert_with(|| format!("{of:?}: cell {cell:?} was {had} and is {is}; the feed names {named:?}"));
                 }
             }
         }
-        Ok(())
+        wrong.map_or(Ok(()), Err)
     }
 }
 
@@ -212,7 +214,7 @@ fn history(seed: u64) -> Result<(), String> {
             }
             // While somebody looks for work, later changes wait to be shown.
             let quiet = || thread::sleep(std::time::Duration::from_millis(2));
-            (0..100).take_while(|_| follower.follow(&host.grid).is_err()).for_each(|_| quiet());
+            (0..5000).take_while(|_| follower.follow(&host.grid).is_err()).for_each(|_| quiet());
         }
         follower.follow(&host.grid).map_err(|wrong| format!("{wrong}\nafter {}", done.join("\n")))?;
     }

@@ -67,8 +67,12 @@ pub fn acts(store: &Store) -> Result<Vec<i64>> {
     match grid.read(&gridstone::Query::window(window)) {
         Err(error) if *error.kind() == ErrorKind::NotFound => Ok(vec![0; WRITERS as usize]),
         answer => {
-            let numbers = answer?.array.iter_f64().map(|number| if number < 0.0 { 0 } else { number as i64 }).collect();
-            Ok(numbers)
+            let cells = answer?.array.to_cells();
+            let number = |cell: usize| match cells.number(cell).whole() {
+                Some(number) if number > 0 => i64::try_from(number).unwrap_or(i64::MAX),
+                _ => 0,
+            };
+            Ok((0..cells.len()).map(number).collect())
         }
     }
 }

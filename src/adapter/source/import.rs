@@ -111,7 +111,7 @@ impl Import {
         Ok(Checked { nodata_cells: all.collisions, is_blank: all.data == 0 })
     }
 
-    /// Puts all cells into the grid, and makes them durable. See [`write`].
+    /// Puts all cells into the grid, and makes them durable. See [`write`](fn@write).
     pub fn write(&mut self, progress: &mut dyn FnMut(u64)) -> Result<Imported> {
         write(&mut [self], progress)
     }

@@ -52,7 +52,7 @@ fn in_length(bytes: &[u8]) -> Option<(usize, u8)> {
     lengths.sort_unstable();
     let (mut checksum, mut known) = (0, HEADER_BYTES - 1);
     for (length, position) in lengths {
-        let Some(more) = bytes.get(known..HEADER_BYTES + length) else { return None };
+        let more = bytes.get(known..HEADER_BYTES + length)?;
         (checksum, known) = (crc32c::crc32c_append(checksum, more), HEADER_BYTES + length);
         if masked(checksum) == stored(bytes) {
             return Some((position, length.to_le_bytes()[position - 4] ^ bytes[position]));
