@@ -382,17 +382,19 @@ impl<'b, 'a> Writer<'b, 'a> {
         Ok(lifted?.map_or(Part::Same, Part::Now))
     }
 
-    /// Whether nothing of the old chunk shows through: one piece replaces it, or holds it whole without a hole.
+    /// Whether nothing of the old chunk shows through, nor is asked for: one piece replaces it, or holds it whole without a hole.
     fn covers(&self, pieces: &[(usize, Piece)]) -> bool {
         let shape = self.grid.structure().chunk_shape();
-        pieces.iter().any(|(number, piece)| {
-            piece.shape == shape
-                && match self.puts[*number].overlap() {
-                    Overlap::Replace => true,
-                    Overlap::Merge => !self.has_holes(*number, piece),
-                    Overlap::Keep | Overlap::Refuse => false,
-                }
-        })
+        let asks = |(number, _): &(usize, Piece)| self.puts[*number].overlap() == Overlap::Refuse;
+        !pieces.iter().any(asks)
+            && pieces.iter().any(|(number, piece)| {
+                piece.shape == shape
+                    && match self.puts[*number].overlap() {
+                        Overlap::Replace => true,
+                        Overlap::Merge => !self.has_holes(*number, piece),
+                        Overlap::Keep | Overlap::Refuse => false,
+                    }
+            })
     }
 
     fn has_holes(&self, number: usize, piece: &Piece) -> bool {

@@ -99,7 +99,7 @@ impl Stage<'_> {
         let Some(polygon) = self.design(grid).polygon(&mut Dice(seed)) else { return Ok(()) };
         let played = &mut self.grids[grid];
         let Some(inside) = polygon.inside(&played.model) else { return Ok(()) };
-        played.grid.clear_polygon(&polygon.polygon).map_err(text)?;
+        self.last = played.grid.clear_polygon(&polygon.polygon).map_err(text)?.sequence;
         inside.into_iter().for_each(|place| played.model.ground.cells[place] = None);
         played.model.sweep();
         self.keep(true);

@@ -27,7 +27,7 @@ impl Stage<'_> {
         self.reopen(Ending::Kill, self.policy)?;
         match op {
             // A copy that was cut short is a part of one, and goes on where it was.
-            Op::Follow if fell => self.follow(),
+            Op::Follow => self.follow(),
             _ if fell => self.recall(),
             _ => Ok(()),
         }

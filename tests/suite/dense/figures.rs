@@ -246,7 +246,7 @@ pub fn compare(got: &Statistics, model: &Model, cells: &[&BaseCell]) -> Result<(
     }
     if most < 1e150 {
         let square = |cell: &&BaseCell| (cell.value.real() - mean).powi(2) * (cell.area / area);
-        near("the deviation", got.std, of_none(cells.iter().map(square).sum::<f64>().sqrt()), 1e-6 * most)?;
+        near("the deviation", got.std, of_none(cells.iter().map(square).sum::<f64>().sqrt()), 1e-6 * most + f64::MIN_POSITIVE)?;
     }
     Ok(())
 }

@@ -272,6 +272,10 @@ impl<'a> Stage<'a> {
                 }
             }
         }
+        if self.failing {
+            // It is looked at when the store is opened again.
+            return Ok(());
+        }
         let copy = &mut self.grids[designs];
         copy.model.ground.cells = cells;
         copy.model.open = true;
@@ -335,7 +339,8 @@ impl<'a> Stage<'a> {
         (seed, count): (u64, usize),
         live: bool,
     ) -> Result<(), String> {
-        // Only where somebody aggregates unasked there is something to wait for.
+        // Only where somebody aggregates unasked there is something to wait for. Commits that copy are not known.
+        let live = live && number < self.source.designs.len();
         let last = Some(self.last).filter(|_| live && self.policy == Policy::Background);
         let (mut dice, number) = (Dice(seed), if number < self.source.designs.len() { number } else { 0 });
         if model.irregular().is_some() {
