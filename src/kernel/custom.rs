@@ -35,9 +35,8 @@ use crate::error::{Error, Result};
 /// ```
 /// use std::sync::Arc;
 ///
-/// use gridstone::{
-///     Aggregation, Aggregator, Axis, DType, Dimension, Layer, Level, Query, Record, Schema, Store, Structure, Summary, Window,
-/// };
+/// use gridstone::aggregator::{Aggregator, Record, Summary};
+/// use gridstone::{Aggregation, Axis, DType, Dimension, Layer, Level, Query, Schema, Store, Structure, Window};
 /// use ndarray::arr3;
 ///
 /// #[derive(Debug)]
