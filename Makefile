@@ -3,7 +3,7 @@
 # make soak   random histories against the dense model, for SECONDS (an hour), from SEED on if it is given
 # make torture  kills, cuts of power, failing calls, flipped bits, hostile files, for SECONDS each, from SEED on if it is given
 # make fuzz   libFuzzer on every target, for SECONDS (a minute) each, with the nightly toolchain and cargo-fuzz
-# make lint   format, clippy, documentation, licences
+# make lint   format, clippy, documentation
 # make bench  the flow's verbs, timed
 # make peers  the same workload on other systems, which pip installs; SIDE and SEEDS choose how much
 
@@ -36,12 +36,12 @@ torture: setup
 FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
   -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Zsanitizer=address
-FUZZ_HOST := $(shell rustc -vV | sed -n 's/host: //p')
-FUZZ_SECONDS := $(if $(filter command line,$(origin SECONDS)),$(SECONDS),60)
+FUZZ_HOST = $(shell rustc -vV | sed -n 's/host: //p')
+fuzz: SECONDS := 60
 fuzz:
 	RUSTFLAGS="$(FUZZ_FLAGS)" cargo +nightly build --release --manifest-path fuzz/Cargo.toml --target $(FUZZ_HOST) --target-dir fuzz/target
 	@for target in $(FUZZ_TARGETS); do mkdir -p fuzz/corpus/$$target; echo "== $$target"; \
-	  fuzz/target/$(FUZZ_HOST)/release/$$target fuzz/corpus/$$target tests/data/corpus/$$target -max_total_time=$(FUZZ_SECONDS) \
+	  fuzz/target/$(FUZZ_HOST)/release/$$target fuzz/corpus/$$target tests/data/corpus/$$target -max_total_time=$(SECONDS) \
 	    -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 || exit 1; done
 
 lint: setup
@@ -57,7 +57,7 @@ PEERS := $(HOME)/.cache/gridstone/peers
 SIDE ?= 8192
 SEEDS ?= 1,2,3
 peers: build
-	test -x $(PEERS)/bin/python || python3 -m venv $(PEERS)
+	test -x $(PEERS)/bin/pip || python3 -m venv $(PEERS)
 	$(PEERS)/bin/pip install -q -r benches/peers/requirements.txt
 	$(PEERS)/bin/python benches/peers/compare.py --gridstone $(GRIDSTONE) --work $(PEERS)/work --side $(SIDE) --seeds $(SEEDS)
 

@@ -135,7 +135,7 @@ impl Changed {
         self.base.extend(later.base);
         self.aggregates.extend(later.aggregates);
         self.to = self.to.coarser_of(&later.to);
-        self.finest = finer_of(&self.finest, &later.finest);
+        self.finest = self.finest.finer_of(&later.finest);
         self
     }
 }
@@ -206,13 +206,8 @@ pub(crate) fn few(structure: &Structure, mut windows: Vec<Window>) -> Vec<Window
 /// The smallest box at the finer of their levels that holds two windows.
 fn join(structure: &Structure, a: &Window, b: &Window) -> Window {
     let dimensions = structure.dimensions().len();
-    let levels = finer_of(&a.levels(dimensions), &b.levels(dimensions));
+    let levels = a.levels(dimensions).finer_of(&b.levels(dimensions));
     structure.union(&structure.cover(a, levels), &structure.cover(b, levels))
-}
-
-/// The finer of two levels in each dimension.
-fn finer_of(a: &Levels, b: &Levels) -> Levels {
-    a.iter().zip(b.iter()).map(|(a, b)| *a.min(b)).collect()
 }
 
 fn kept(grid: &Grid, snapshot: &dyn Snapshot) -> Result<KeptRecord> {
@@ -311,7 +306,8 @@ fn decode(grid: &Grid, key: &[u8], value: &[u8]) -> Result<Change> {
     let change = || -> Result<Change> {
         let (base, aggregates, to) = (windows(base)?, windows(aggregates)?, levels(to)?);
         let shown = || base.iter().chain(&aggregates).map(|window| window.levels(dimensions));
-        let finest = if finest.is_empty() { shown().fold(to, |a, b| finer_of(&a, &b)) } else { levels(finest)? };
+        let finest =
+            if finest.is_empty() { shown().fold(to, |finest, levels| finest.finer_of(&levels)) } else { levels(finest)? };
         Ok(Change { sequence, base, aggregates, to, finest })
     };
     change().map_err(|e| grid.blame(Error::corrupt("an entry of its feed does not fit its structure")).because(e))

@@ -3,7 +3,8 @@
     python compare.py --gridstone PATH [--work DIR] [--side 8192] [--seeds 1,2,3] [--out DIR]
     python compare.py --out DIR --show          # table and plot of what was measured before
 
-Writes to DIR: results.jsonl, a line a system, codec and seed; peers.md, the medians and ratios; peers.png, the ratios.
+Writes to DIR, which is the folder of this file if it is not given: results.jsonl, a line a system, codec and seed; machine.json, what
+it was measured on; peers.md, the medians and ratios; peers.png, the ratios. --work holds the stores, which are removed again.
 """
 import argparse, datetime, importlib.metadata, json, os, platform, shutil, statistics, subprocess, sys
 from pathlib import Path
@@ -20,7 +21,7 @@ ROWS = [
     ("bytes on disk", "size", "size", UNCACHED),
     ("append a field, every level stored", "append_ms_p50", "append_ms_p50", ("tensorstore", "tiledb", "zarr")),
     ("append a field, durable, levels follow", "append_background_ms_p50", "append_ms_p50", ("tensorstore", "tiledb", "zarr")),
-    ("append 128 fields until every level is stored", "append_sustained_ms", "append_ms_p50", ("tensorstore", "tiledb", "zarr")),
+    ("append 128 fields until every level is stored, each", "append_sustained_ms", "append_ms_p50", ("tensorstore", "tiledb", "zarr")),
     ("series of a cell", "series_ms_p50", "series_ms_p50", ("tensorstore", "tiledb", "zarr")),
 ]
 
@@ -129,6 +130,8 @@ if __name__ == "__main__":
     a = arguments.parse_args()
     out = Path(a.out)
     os.makedirs(out, exist_ok=True)
+    if a.show and not all((out / name).is_file() for name in ("results.jsonl", "machine.json")):
+        arguments.error(f"nothing was measured into {out}; run it without --show first")
     if not a.show:
         os.makedirs(a.work, exist_ok=True)
         measure(a, out)

@@ -276,6 +276,10 @@ if __name__ == "__main__":
     arguments.add_argument("--updates", type=int, default=32); arguments.add_argument("--reads", type=int, default=500)
     arguments.add_argument("systems", nargs="*", default=["tensorstore", "tiledb", "zarr", "gdal", "gdal-uncached"])
     a = arguments.parse_args()
+    if not (a.dump or a.work):
+        arguments.error("say --work DIR to measure, or --dump DIR to write the workload")
+    if unknown := [name for name in a.systems if name not in arguments.get_default("systems")]:
+        arguments.error(f"there is no system {', '.join(unknown)}; there are {', '.join(arguments.get_default('systems'))}")
     if a.dump:
         dump(a.dump, a.updates, a.reads, a.steps)
     systems = [s for s in (TensorStore, TileDB, Zarr, Gdal, GdalUncached) if s.name in a.systems]

@@ -21,6 +21,11 @@ use crate::error::{Error, Result};
 
 /// Writes a file beside the path and gives it the name when it is complete: a full disk leaves what was there before. What is
 /// there and is no regular file (a device, a pipe) is written to directly.
+///
+/// # Errors
+///
+/// That of `write`, or an [`Unavailable`](crate::ErrorKind::Unavailable) one if the path cannot be written; nothing is left of the new
+/// file then.
 pub fn replace(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
     let special = fs::metadata(path).is_ok_and(|found| !found.is_file());
     let mut partial = path.to_owned();

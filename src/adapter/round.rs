@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::axes::TOLERANCE;
 use crate::error::{Error, Result};
-use crate::grid::{Level, Levels, Window};
+use crate::grid::{Level, Levels, Structure, Window};
 use crate::store::Grid;
 
 /// Columns that follow each other in a file and in the grid.
@@ -18,15 +18,14 @@ pub(super) struct Columns {
 
 /// How many cells go once round, if a whole number of them does.
 #[expect(clippy::cast_possible_truncation, reason = "whole and of at most 2^40")]
-pub(super) fn circle(step: f64, tolerance: f64) -> Option<i64> {
+fn circle(step: f64, tolerance: f64) -> Option<i64> {
     let cells = (360.0 / step.abs()).round();
     let closes = (cells * step.abs() - 360.0).abs() <= tolerance * step.abs();
     ((1.0..1e12).contains(&cells) && closes).then_some(cells as i64)
 }
 
-/// How many cells of a level go once round along an axis of longitudes of a grid, if a whole number of them does.
-pub(super) fn circle_of(grid: &Grid, x: usize, level: Level) -> Option<i64> {
-    let structure = grid.structure();
+/// How many cells of a level go once round along an axis of a grid, if it is one of longitudes and a whole number of them does.
+pub(super) fn circle_of(structure: &Structure, x: usize, level: Level) -> Option<i64> {
     let axis = structure.axes().nth(x).filter(|_| structure.longitude() == Some(x))?;
     circle(axis.step() * level.scale(), TOLERANCE)
 }
@@ -38,13 +37,27 @@ pub(super) fn taken(grid: &Grid, others: &[Window], x: usize, levels: Levels) ->
     Ok(windows.map(|window| window.start()[x]..window.end()[x]).reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)))
 }
 
+/// The place of the columns of a file: as [`columns`] has it where a `circle` of cells goes once round, else as they are.
+pub(super) fn laid(
+    first: i64,
+    len: u64,
+    circle: Option<i64>,
+    taken: Option<Range<i64>>,
+    once: impl FnOnce(i64) -> String,
+) -> Result<Vec<Columns>> {
+    match circle {
+        Some(circle) => columns(first, len, circle, taken, once),
+        None => Ok(vec![Columns { columns: 0..len, cell: first }]),
+    }
+}
+
 /// The place of `len` columns whose first has the cell `first`, where `circle` cells go once round and the grid has cells from
 /// `taken.start` to `taken.end`: turned alike to where they touch what is there, else as they are, else turned alike; and where the grid would go
 /// round more than once in each way, each is turned to where the grid has it.
 ///
 /// An [`Invalid`](crate::ErrorKind::Invalid) error if the columns go round more than once; `once` is the command that makes a file with
 /// so many.
-pub(super) fn columns(
+fn columns(
     first: i64,
     len: u64,
     circle: i64,

@@ -1,9 +1,12 @@
 //! What the stored numbers of a file become in a grid, whatever the format.
 
-use super::source::Found;
+use ndarray::{ArrayD, IxDyn};
+
+use super::source::{Found, Piece};
 use super::unit::Conversion;
 use crate::array::block::{self, BLOCK};
-use crate::array::{Cells, DType};
+use crate::array::{Array, Cells, DType, c_order};
+use crate::error::{Error, Result};
 use crate::grid::Schema;
 
 /// How the stored numbers of a file become values: `number * scale + offset` where they are packed, and in which unit.
@@ -53,18 +56,31 @@ impl Target {
     }
 }
 
-/// Cells as a grid has them.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Values {
-    pub(super) cells: Cells,
-    /// Which hold data (1), where their values cannot say it and not all do.
-    pub(super) valid: Option<Vec<u8>>,
-    pub(super) found: Found,
+/// The cells of a grid for an array of numbers of a file, in its shape: parts of equal length along its first axis have a rule each.
+/// `valid`, in the same shape, says which numbers are data (1), where the file says it beside them.
+pub(super) fn piece(numbers: Array, valid: Option<ArrayD<u8>>, rules: &[&Rule], target: Target) -> Result<Piece> {
+    let shape = numbers.shape().to_vec();
+    let valid = valid.map(c_order);
+    let values = decode(numbers.into_cells(), valid.as_deref(), rules, target);
+    let mask = |valid: Vec<u8>| {
+        let mask = ArrayD::from_shape_vec(IxDyn(&shape), valid);
+        mask.map_err(|cause| Error::invalid("the mask has other cells than the file").because(cause))
+    };
+    let (array, valid) = (Array::from_cells(values.cells, &shape)?, values.valid.map(mask).transpose()?);
+    Ok(Piece { array, valid, found: Some(values.found) })
 }
 
-/// The cells of a grid for the numbers of a file: `runs` of equal length follow each other, each with a rule of its own, of which the
-/// last stands for all beyond it. `valid` says which numbers are data (1), where the file says it beside the numbers.
-pub(super) fn decode(numbers: Cells, valid: Option<&[u8]>, rules: &[&Rule], target: Target) -> Values {
+/// Cells as a grid has them.
+#[derive(Clone, Debug, PartialEq)]
+struct Values {
+    cells: Cells,
+    /// Which hold data (1), where their values cannot say it and not all do.
+    valid: Option<Vec<u8>>,
+    found: Found,
+}
+
+/// The same of numbers in C order.
+fn decode(numbers: Cells, valid: Option<&[u8]>, rules: &[&Rule], target: Target) -> Values {
     let len = numbers.len();
     let run = len.div_ceil(rules.len().max(1)).max(1);
     let mut pass = Pass {

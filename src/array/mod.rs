@@ -16,8 +16,6 @@ pub use dtype::{Cell, DType};
 pub use number::Number;
 pub(crate) use scatter::{AnyTile, Bounds, Tile};
 pub use validity::Validity;
-#[cfg(any(feature = "geotiff", feature = "netcdf"))]
-pub(crate) use view::c_order;
-#[cfg(any(feature = "geotiff", feature = "netcdf"))]
-pub(crate) use view::in_c_order;
 pub use view::{Array, ArrayView, with_view};
+#[cfg(any(feature = "geotiff", feature = "netcdf"))]
+pub(crate) use view::{c_order, in_c_order};

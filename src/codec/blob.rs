@@ -131,8 +131,7 @@ pub fn decode(key: &[u8], blob: &[u8], spec: &BlobSpec<'_>) -> Result<Vec<Cells>
                 let shape = [cells.len() / spec.row_len, spec.row_len];
                 let payload = strip.payload(key)?;
                 let mut tile = Tile::whole(cells, &shape).map_err(|_| DecodeError::Request { reason: "rows of cells" })?;
-                let lines = Lines { rows: &Rows::new(&shape, &[0, 0]), strip: 0..shape[0], of_tile: 0..shape[0] };
-                paint(&strip.header, payload, &lines, &mut tile)
+                paint(&strip.header, payload, &Lines::all(&Rows::new(&shape, &[0, 0])), &mut tile)
             })
         })?;
         Ok(cells)
@@ -273,7 +272,7 @@ pub(super) struct Lines<'a> {
 
 impl Lines<'_> {
     /// Each row of the tile, and the row of the strip that it is.
-    pub(super) fn of(&self, part: &[usize]) -> impl Iterator<Item = (usize, usize)> {
+    pub(super) fn of(&self, part: &[usize]) -> impl DoubleEndedIterator<Item = (usize, usize)> {
         self.of_tile.clone().map(move |row| (row, self.rows.of(part, row) - self.strip.start))
     }
 
@@ -284,7 +283,7 @@ impl Lines<'_> {
 
     /// How many cells of the strip there are up to the end of the last row of a tile of a shape.
     pub(super) fn end(&self, part: &[usize]) -> usize {
-        self.of(part).last().map_or(0, |(_, row)| (row + 1) * self.row_len())
+        self.of(part).next_back().map_or(0, |(_, row)| (row + 1) * self.row_len())
     }
 
     /// How many cells the strip has.
@@ -298,7 +297,6 @@ impl Lines<'_> {
     }
 
     /// The lines of all rows of a strip of two axes.
-    #[cfg(test)]
     pub(super) fn all(rows: &Rows) -> Lines<'_> {
         Lines { strip: 0..rows.shape[0], of_tile: 0..rows.shape[0], rows }
     }

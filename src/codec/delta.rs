@@ -13,10 +13,13 @@ use crate::array::{DType, Tile};
 
 /// Calls the compilation of a function that suits the machine.
 macro_rules! dispatch {
-    ($portable:ident, $avx2:ident, ($($argument:expr),+)) => {{
+    ($portable:path, $avx2:ident, ($($argument:expr),+)) => {{
         #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") {
-            // SAFETY: the machine has AVX2; the function is otherwise safe code.
+        if std::arch::is_x86_feature_detected!("avx2")
+            && std::arch::is_x86_feature_detected!("bmi1")
+            && std::arch::is_x86_feature_detected!("lzcnt")
+        {
+            // SAFETY: the machine has all features that any of these functions is compiled for; they are otherwise safe code.
             return unsafe { $avx2($($argument),+) };
         }
         $portable($($argument),+)
@@ -35,12 +38,12 @@ pub(super) fn pack<W: Word>(words: &[W], row_len: usize, of: (Image, Predictor),
 
 /// The predictor that suits the image of words, and about how many bytes they then pack to.
 pub(super) fn predictor<W: Word>(words: &[W], row_len: usize, image: Image) -> (Predictor, usize) {
-    dispatch!(predictor_portable, predictor_avx2, (words, row_len, image))
+    dispatch!(predict::choose, predictor_avx2, (words, row_len, image))
 }
 
 /// The best image to take differences of; see [`Transform::delta`].
 pub(super) fn choose<W: Word>(dtype: DType, words: &[W], hole: u64) -> Transform {
-    dispatch!(choose_portable, choose_avx2, (dtype, words, hole))
+    dispatch!(Transform::delta, choose_avx2, (dtype, words, hole))
 }
 
 /// Undoes the filter for the rows and columns of a box, and for what comes before them in the strip.
@@ -96,7 +99,7 @@ fn predictor_avx2<W: Word>(words: &[W], row_len: usize, image: Image) -> (Predic
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn choose_avx2<W: Word>(dtype: DType, words: &[W], hole: u64) -> Transform {
-    choose_portable(dtype, words, hole)
+    Transform::delta(dtype, words, hole)
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -115,16 +118,6 @@ fn unpack_avx2<W: Word>(
     tile: &mut Tile<'_, W>,
 ) -> Result<(), DecodeError> {
     unpack_portable(packed, wanted, folded, of, tile)
-}
-
-#[inline(always)]
-fn predictor_portable<W: Word>(words: &[W], row_len: usize, image: Image) -> (Predictor, usize) {
-    predict::choose(words, row_len, image)
-}
-
-#[inline(always)]
-fn choose_portable<W: Word>(dtype: DType, words: &[W], hole: u64) -> Transform {
-    Transform::delta(dtype, words, hole)
 }
 
 #[inline(always)]
@@ -233,7 +226,7 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u64>> = RefCell::default();
 }
 
-/// A buffer of more bytes is given back after use.
+/// A buffer of more words is given back after use.
 const KEPT_WORDS_MAX: usize = 2 << 20;
 
 /// Calls `f` with so many words of anything, which a thread keeps.
@@ -286,7 +279,7 @@ mod tests {
                 unpack(&packed, image, predictor, &Lines::all(&rows), &mut tile).expect("packed");
                 assert_eq!(out, cells);
             }
-            assert_eq!(super::predictor(&cells, 41, image), predictor_portable(&cells, 41, image));
+            assert_eq!(super::predictor(&cells, 41, image), predict::choose(&cells, 41, image));
         }
     }
 }

@@ -231,13 +231,19 @@ mod tests {
             for byte in 0..=u8::MAX {
                 let mut other = packed.clone();
                 other[at] = byte;
-                let mut out = [0_u16; 512];
-                if let Ok(of) = Packed::new::<u16>(&other, 300) {
-                    // It has some words, or a patch that is nowhere; it never panics.
-                    assert_eq!(of.unpack(300, &mut out).is_ok(), other == packed || of.bodies.len() == packed.len() - 4);
+                let of = Packed::new::<u16>(&other, 300);
+                // The second block's 44 words are a row at every width from 1 to 5; else the lengths do not add up.
+                assert_eq!(of.is_ok(), other == packed || at == 2 && (1..=5).contains(&byte), "{at}: {byte}");
+                if let Ok(of) = of {
+                    of.unpack(300, &mut [0_u16; 512]).expect("its patch is among them");
                 }
             }
         }
+        // Behind the rows the place of the patch, and two bytes of what is left of it.
+        let place = packed.len() - 3;
+        packed[place] = 44;
+        let of = Packed::new::<u16>(&packed, 300).expect("its lengths add up");
+        assert_eq!(of.unpack(300, &mut [0_u16; 512]), Err(DecodeError::Invalid { field: "place of a patch", got: 44 }));
     }
 
     /// The low bytes of words.

@@ -90,7 +90,9 @@ impl<W: Word> Unfolding<W> {
         match self.predictor {
             Predictor::Least => self.along.copy_from_slice(folded),
             Predictor::Left => {
-                self.along[1..].fill(W::default());
+                if let [_, rest @ ..] = self.along.as_mut_slice() {
+                    rest.fill(W::default());
+                }
                 W::unfold_onto(&mut self.along, folded);
             }
             Predictor::Plane => W::unfold_onto(&mut self.along, folded),
@@ -115,13 +117,13 @@ pub(super) fn choose<W: Word>(words: &[W], row_len: usize, image: Image) -> (Pre
     let columns = row_len.min(COLUMNS_MAX);
     // A row before a band only predicts the next.
     let (wanted, before) = (BLOCK.div_ceil(columns).min(rows), usize::from(rows > 1));
-    let firsts = if 4 * (wanted + before) > rows { vec![0] } else { vec![rows / 4, 3 * rows / 4] };
+    let firsts: &[usize] = if 4 * (wanted + before) > rows { &[0] } else { &[rows / 4, 3 * rows / 4] };
     let height = if firsts.len() == 1 { rows } else { wanted + before };
     let left = (row_len - columns) / 2;
     let mut folded = vec![W::default(); height * columns];
     let mut bytes = [Predictor::Plane, Predictor::Left, Predictor::Least].map(|predictor| (predictor, 0));
     for (predictor, bytes) in &mut bytes {
-        for &first in &firsts {
+        for &first in firsts {
             let mut of = Rows::new(columns, image, *predictor);
             for (row, folded) in (first..).zip(folded.chunks_exact_mut(columns)) {
                 of.fold(&words[row * row_len + left..][..columns], folded);

@@ -29,7 +29,7 @@ pub(super) trait Word: Pod + Default + Eq {
     fn least(words: &[Self], signed: bool) -> Self;
     /// Takes a word from all.
     fn subtract(words: &mut [Self], word: Self);
-    /// Words and another.
+    /// The sums of words and another.
     fn add(words: &[Self], word: Self, out: &mut [Self]);
     fn shr_logical(self, bits: u32) -> Self;
     fn shr_arithmetic(self, bits: u32) -> Self;
@@ -192,7 +192,7 @@ macro_rules! word {
             fn count_wider(block: &[Self], width: u32) -> usize {
                 const LANES: usize = 32 / size_of::<$word>();
                 let (rows, rest) = block.as_chunks::<LANES>();
-                // A lane has at most 32 words of a block.
+                // Of a block a lane has fewer words than a word counts: 8 bytes, 64 of the widest.
                 let mut counts: [Self; LANES] = [0; LANES];
                 for row in rows {
                     for (count, &word) in counts.iter_mut().zip(row) {

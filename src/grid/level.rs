@@ -108,6 +108,12 @@ impl Levels {
         self.iter().zip(other.iter()).map(|(a, b)| *a.max(b)).collect()
     }
 
+    /// The finer level of each dimension.
+    #[must_use]
+    pub(crate) fn finer_of(&self, other: &Levels) -> Self {
+        self.iter().zip(other.iter()).map(|(a, b)| *a.min(b)).collect()
+    }
+
     /// Whether every level is coarser than or equal to the other's.
     pub(crate) fn covers(&self, other: &Levels) -> bool {
         self.iter().zip(other.iter()).all(|(a, b)| a >= b)
@@ -118,6 +124,11 @@ impl<const N: usize> TryFrom<[i8; N]> for Levels {
     type Error = Error;
 
     /// The levels of a structure of `N` dimensions, in their order.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](crate::ErrorKind::Invalid) if one is outside [`Level::FINEST`] to [`Level::COARSEST`], or there are more than a grid
+    /// has dimensions.
     fn try_from(levels: [i8; N]) -> Result<Self> {
         if N > super::MAX_AXES {
             return Err(Error::invalid(format!("{N} levels are given; no grid has more than {} dimensions", super::MAX_AXES)));

@@ -111,6 +111,10 @@ impl Batch {
     }
 
     /// Refuses what no engine takes: a batch that is too large, or the deletion of a range without an end.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](crate::ErrorKind::Invalid) for either.
     pub fn validate(&self) -> Result<()> {
         let size = self.size();
         if size > Self::SIZE_MAX {

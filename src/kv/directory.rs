@@ -201,13 +201,21 @@ fn held(path: &Path, locked: std::result::Result<(), TryLockError>) -> Result<()
     }
 }
 
+/// How many open files and how many bytes of address space the process may have, as far as that can be told.
+fn limits() -> [Option<u64>; 2] {
+    [libc::RLIMIT_NOFILE, libc::RLIMIT_AS].map(|resource| {
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: the call fills the struct it is given, which lives until it returns.
+        let known = unsafe { libc::getrlimit(resource, &raw mut limit) } == 0;
+        known.then_some(limit.rlim_cur)
+    })
+}
+
 /// How many files the database may keep open: as the process may, but for some that others need. It opens and closes them within
 /// that, however many there are.
 fn open_files(path: &Path) -> Result<i32> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the call fills the struct it is given, which lives until it returns.
-    let known = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0;
-    let allowed = if known { limit.rlim_cur } else { 2 * OTHER_FILES };
+    let [allowed, _] = limits();
+    let allowed = allowed.unwrap_or(2 * OTHER_FILES);
     if allowed < OPEN_FILES_MIN {
         let place = path.display();
         return Err(Error::unavailable(format!(
@@ -221,20 +229,15 @@ fn open_files(path: &Path) -> Result<i32> {
 /// Refuses to open a store where the process has so little address space left that threads and buffers of the database could not be
 /// made: that would end the process.
 fn check_address_space(path: &Path) -> Result<()> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the call fills the struct it is given, which lives until it returns.
-    let known = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) } == 0;
-    if !known || limit.rlim_cur == libc::RLIM_INFINITY {
-        return Ok(());
-    }
+    let Some(limit) = limits()[1].filter(|limit| *limit != libc::RLIM_INFINITY) else { return Ok(()) };
     // Linux tells it in pages; where nobody does, all may be left.
     let pages = fs::read_to_string("/proc/self/statm").ok().and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
-    let left = limit.rlim_cur.saturating_sub(pages.unwrap_or(0).saturating_mul(PAGE_BYTES));
+    let left = limit.saturating_sub(pages.unwrap_or(0).saturating_mul(PAGE_BYTES));
     if left >= ADDRESS_BYTES_MIN {
         return Ok(());
     }
     let (place, needed, left) = (path.display(), ADDRESS_BYTES_MIN >> 20, left >> 20);
-    let more = limit.rlim_cur.saturating_add(2 * ADDRESS_BYTES_MIN) >> 10;
+    let more = limit.saturating_add(2 * ADDRESS_BYTES_MIN) >> 10;
     Err(Error::unavailable(format!(
         "the store at {place} needs {needed} MiB of address space and the process may have {left} more: raise the limit (ulimit -v {more})"
     )))
@@ -323,9 +326,15 @@ impl Admission {
 
     /// Whether there is hardly room for what the logs hold once more.
     pub(super) fn is_tight(&self) -> bool {
-        let logs = list(&self.path, false).unwrap_or_default().into_iter().filter(|name| name.ends_with(".log"));
-        let bytes: u64 = logs.filter_map(|name| fs::metadata(self.path.join(name)).ok()).map(|metadata| metadata.len()).sum();
+        let bytes: u64 = self.logs().iter().sum();
         free_bytes(&self.path).is_some_and(|free| free < bytes.saturating_mul(2).saturating_add(SPARE_BYTES))
+    }
+
+    /// The lengths of the logs, in bytes.
+    pub(super) fn logs(&self) -> Vec<u64> {
+        let entries = fs::read_dir(self.place()).into_iter().flatten().flatten();
+        let logs = entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(".log"));
+        logs.filter_map(|log| fs::metadata(log.path()).ok()).map(|metadata| metadata.len()).collect()
     }
 
     /// The directory that the database is to be opened in.

@@ -71,6 +71,10 @@ impl History {
     }
 
     /// Whether all that a batch expects unchanged is so.
+    ///
+    /// # Errors
+    ///
+    /// [`Conflict`](crate::ErrorKind::Conflict) if it is not, or if what was written since the batch's base is no longer remembered.
     pub fn check(&self, batch: &Batch) -> Result<()> {
         let base = batch.base();
         if batch.keys().is_empty() && batch.ranges().is_empty() {
@@ -110,7 +114,7 @@ impl History {
             || self.deleted_since(space, base).any(|deleted| deleted.overlaps(range))
     }
 
-    /// Remembers what a commit deletes and writes. Sequences must not decrease.
+    /// Remembers what a commit deletes and writes. Sequences must not decrease: it panics where they do.
     pub fn record(&mut self, sequence: Sequence, deleted: &[(Space, KeyRange)], writes: &[Write]) {
         assert!(self.order.back().is_none_or(|(last, ..)| *last <= sequence), "commits are recorded in their order");
         self.deleted.extend(deleted.iter().map(|(space, range)| (sequence, *space, range.clone())));

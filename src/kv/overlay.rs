@@ -35,6 +35,7 @@ impl<'s> Overlay<'s> {
             self.batch.delete_range(space, range);
         }
         for Write { space, key, value } in writes {
+            // What was only ever written here leaves no deletion behind.
             if value.is_none() && !self.is_under(space, &key)? {
                 self.written[space.index()].remove(&key);
             } else {
@@ -70,12 +71,15 @@ impl<'s> Overlay<'s> {
 
     /// Whether a key shows through from the snapshot unless it is overwritten.
     fn is_under(&self, space: Space, key: &[u8]) -> Result<bool> {
+        if self.is_deleted(space, key) {
+            return Ok(false);
+        }
         let mut found = false;
         self.under.get_many(space, &[key.to_vec()], &mut |_, value| {
             found = value.is_some();
             Ok(())
         })?;
-        Ok(found && !self.is_deleted(space, key))
+        Ok(found)
     }
 
     /// The entries of a range, given those that the snapshot has of it.

@@ -88,9 +88,6 @@ struct Fetcher<'a> {
 /// A part of a window by its number, and where its cells go.
 type Target<'s, 't> = (usize, &'s Sourced, AnyTile<'t>);
 
-/// Parts that are copied from one chunk, which lies elsewhere than they; or one part that is not.
-type Task<'s, 't> = (Option<(LayerId, Location)>, Vec<Target<'s, 't>>);
-
 /// Disjoint boxes of a new array.
 pub(super) fn tiles<'a>(array: &'a mut Array, boxes: &[Bounds]) -> Result<Vec<AnyTile<'a>>> {
     AnyTile::split(array, boxes).map_err(|e| Error::invalid("the pieces of a window are disjoint").because(e))
@@ -99,23 +96,21 @@ pub(super) fn tiles<'a>(array: &'a mut Array, boxes: &[Bounds]) -> Result<Vec<An
 impl Fetcher<'_> {
     /// Fills every tile, in parallel, and says what is known of each. What several are copied from is read once.
     fn fill(&self, sourced: &[Sourced], tiles: Vec<AnyTile<'_>>) -> Result<Vec<Part>> {
-        let mut tasks: Vec<Task<'_, '_>> = Vec::with_capacity(sourced.len());
+        let mut own: Vec<Target<'_, '_>> = Vec::with_capacity(sourced.len());
         let mut shared: BTreeMap<(LayerId, Location), Vec<Target<'_, '_>>> = BTreeMap::new();
         for (number, (of, tile)) in sourced.iter().zip(tiles).enumerate() {
             match of.source {
                 Source::Stored(layer, from) if from != of.piece.location => {
                     shared.entry((layer, from)).or_default().push((number, of, tile));
                 }
-                Source::Nothing | Source::Stored(..) | Source::Computed => tasks.push((None, vec![(number, of, tile)])),
+                Source::Nothing | Source::Stored(..) | Source::Computed => own.push((number, of, tile)),
             }
         }
-        tasks.extend(shared.into_iter().map(|(from, targets)| (Some(from), targets)));
-        let done = parallel::map_owned(tasks, |(from, targets)| match from {
-            Some((layer, from)) => self.spread(layer, &from, targets),
-            None => targets.into_iter().map(|target| self.own(target)).collect(),
-        })?;
+        let own = parallel::map_owned(own, |target| self.own(target))?;
+        let spread = |((layer, from), targets): ((LayerId, Location), _)| self.spread(layer, &from, targets);
+        let shared = parallel::map_owned(shared.into_iter().collect(), spread)?;
         let mut parts: Vec<Part> = sourced.iter().map(|_| Part::Empty).collect();
-        for (number, part) in done.into_iter().flatten() {
+        for (number, part) in own.into_iter().chain(shared.into_iter().flatten()) {
             parts[number] = part;
         }
         Ok(parts)
@@ -249,12 +244,12 @@ pub(super) fn count_inexact(layer: &LayerSpec, chunk: &Chunk, full: Full, at: Bo
 /// Copies a box of cells into a tile.
 pub(super) fn copy_box_of(values: &Cells, at: Boxed<'_>, tile: &mut AnyTile<'_>) -> Result<()> {
     let (zero, row) = (vec![0; at.of.len()], at.shape[at.shape.len() - 1]);
-    let mut starts = Vec::with_capacity(at.shape[..at.shape.len() - 1].iter().product());
-    for_each_row((at.of, at.start), (at.shape, &zero), at.shape, |from, _| starts.push(from));
     with_view!(AnyTile, tile, |tile| {
         let other = || Error::corrupt("a chunk is of another type").because(DecodeError::Request { reason: "type" });
         let cells = tile.of_type(values).ok_or_else(other)?;
-        starts.iter().enumerate().for_each(|(number, from)| tile.row(number).copy_from_slice(&cells[*from..*from + row]));
+        // Within the box itself a row begins where so many before it end.
+        let place = |from: usize, to: usize| tile.row(to / row).copy_from_slice(&cells[from..from + row]);
+        for_each_row((at.of, at.start), (at.shape, &zero), at.shape, place);
     });
     Ok(())
 }

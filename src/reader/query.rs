@@ -188,7 +188,8 @@ impl Query {
     }
 
     /// Reads the region at a level of the dimension of this name, and of the others at those that it has anyway: level 1 has cells of
-    /// twice the declared size, level -1 of half. Not together with a resolution or a shape.
+    /// twice the declared size, level -1 of half. Not together with a resolution or a shape. The read fails with
+    /// [`Invalid`](crate::ErrorKind::Invalid) where the grid has no such dimension, or the dimension no such level.
     #[must_use]
     pub fn level(mut self, dimension: impl Into<String>, level: i8) -> Self {
         self.named.push((dimension.into(), level));

@@ -135,15 +135,25 @@ pub(super) fn entries(
     of: &[(LayerId, Location)],
     visit: &mut dyn FnMut(usize, Option<Print>) -> Result<()>,
 ) -> Result<()> {
+    look_up(chunks, of, |number, key, entry| {
+        let print = |entry: &[u8]| match DirectoryEntry::decode(entry) {
+            Ok(_) => Ok(Print::of_entry(key, entry)),
+            Err(e) => Err(chunks.damaged(of[number].0, &of[number].1).because(e)),
+        };
+        visit(number, entry.map(print).transpose()?)
+    })
+}
+
+/// Calls `visit` for each of some chunks, in their order, with its key and with its entry in the directory, if it has one.
+fn look_up(
+    chunks: ChunkReader<'_>,
+    of: &[(LayerId, Location)],
+    mut visit: impl FnMut(usize, &[u8], Option<&[u8]>) -> Result<()>,
+) -> Result<()> {
     for (number, page) in of.chunks(PAGE).enumerate() {
         let keys: Vec<Vec<u8>> = page.iter().map(|(layer, at)| chunks.key(*layer, at)).collect();
-        chunks.snapshot.get_many(Space::Directory, &keys, &mut |i, entry| {
-            let print = |entry: &[u8]| match DirectoryEntry::decode(entry) {
-                Ok(_) => Ok(Print::of_entry(&keys[i], entry)),
-                Err(e) => Err(chunks.damaged(page[i].0, &page[i].1).because(e)),
-            };
-            visit(number * PAGE + i, entry.map(print).transpose()?)
-        })?;
+        let visit = &mut |i: usize, entry: Option<&[u8]>| visit(number * PAGE + i, &keys[i], entry);
+        chunks.snapshot.get_many(Space::Directory, &keys, visit)?;
     }
     Ok(())
 }
@@ -177,16 +187,13 @@ pub(super) fn stored(
 pub(super) fn versions(chunks: ChunkReader<'_>, sourced: &[Sourced]) -> Result<Vec<Option<Stored>>> {
     let mut versions = vec![None; sourced.len()];
     let own = sourced.iter().enumerate().filter_map(|(number, of)| match of.source {
-        Source::Stored(layer, at) if at == of.piece.location => Some((number, layer, at)),
+        Source::Stored(layer, at) if at == of.piece.location => Some((number, (layer, at))),
         _ => None,
     });
-    let own: Vec<(usize, LayerId, Location)> = own.collect();
-    for page in own.chunks(PAGE) {
-        let keys: Vec<Vec<u8>> = page.iter().map(|(_, layer, at)| chunks.key(*layer, at)).collect();
-        chunks.snapshot.get_many(Space::Directory, &keys, &mut |i, entry| {
-            versions[page[i].0] = entry.and_then(|entry| Stored::new(&keys[i], entry));
-            Ok(())
-        })?;
-    }
+    let (parts, own): (Vec<usize>, Vec<(LayerId, Location)>) = own.unzip();
+    look_up(chunks, &own, |number, key, entry| {
+        versions[parts[number]] = entry.and_then(|entry| Stored::new(key, entry));
+        Ok(())
+    })?;
     Ok(versions)
 }

@@ -205,9 +205,9 @@ fn by_region(walk: &Walk<'_>, regions: usize, mut told: BTreeMap<usize, Tally>) 
 }
 
 /// Walks everything.
-fn exact(walk: &Walk<'_>, roots: &Roots<'_>) -> Result<Told> {
+fn exact(walk: &Walk<'_>, roots: &Roots) -> Result<Told> {
     let mut told = Told::default();
-    let mut locations = roots.locations();
+    let mut locations = roots.locations(walk);
     loop {
         let some: Vec<Location> = locations.by_ref().take(ROOTS_AT_ONCE).collect();
         if some.is_empty() {
@@ -246,11 +246,11 @@ fn fold(walk: &Walk<'_>, parts: impl Iterator<Item = Told>, (tallies, read): &mu
 }
 
 /// Walks where most is to be gained, until the bounds are close enough or the chunks are used up.
-fn approximate(walk: &Walk<'_>, roots: &Roots<'_>) -> Result<Statistics> {
+fn approximate(walk: &Walk<'_>, roots: &Roots) -> Result<Statistics> {
     let query = walk.plan.query;
     let (mut tally, mut read) = (Tally::default(), ChunksRead::default());
     let mut open = Vec::new();
-    for at in roots.locations() {
+    for at in roots.locations(walk) {
         open.extend(roots.nodes(walk, at)?.into_iter().flatten());
     }
     loop {

@@ -9,8 +9,6 @@ use crate::dirty::{self, Edge, Marks};
 use crate::error::{Error, Result};
 use crate::grid::{Level, Location, Window};
 use crate::key::{ChunkKey, LayerId};
-use crate::kv::Snapshot;
-use crate::store::Grid;
 
 /// The most chunks at which a walk may start: those at the top, of which there are many only where a pyramid ends early.
 const ROOTS_MAX: u64 = 1 << 24;
@@ -18,18 +16,16 @@ const ROOTS_MAX: u64 = 1 << 24;
 const LOOKED_UP: u64 = 4096;
 
 /// Where a walk starts.
-pub(super) struct Roots<'a> {
-    grid: &'a Grid,
-    snapshot: &'a dyn Snapshot,
+pub(super) struct Roots {
     /// Listed where they are few among many, else those of a window.
     listed: Option<BTreeSet<Location>>,
     window: Option<Window>,
     marked: bool,
 }
 
-impl<'a> Roots<'a> {
+impl Roots {
     /// At the top of the pyramid, but at the level `level.1` of the dimension `level.0` if there is one.
-    pub(super) fn new(walk: &Walk<'a>, level: Option<(usize, Level)>) -> Result<Self> {
+    pub(super) fn new(walk: &Walk<'_>, level: Option<(usize, Level)>) -> Result<Self> {
         let (grid, snapshot) = (walk.chunks.grid, walk.chunks.snapshot);
         let structure = grid.structure();
         let marked = Marks::first(grid, snapshot, 1)?.len() > 0;
@@ -42,7 +38,7 @@ impl<'a> Roots<'a> {
         }
         let windows = walk.zones.iter().map(|zone| zone.region.window(levels));
         let Some(window) = windows.reduce(|all, window| structure.union(&all, &window)) else {
-            return Ok(Self { grid, snapshot, listed: Some(BTreeSet::new()), window: None, marked });
+            return Ok(Self { listed: Some(BTreeSet::new()), window: None, marked });
         };
         let count = structure.chunk_count(&window);
         let (at_base, built) =
@@ -64,14 +60,15 @@ impl<'a> Roots<'a> {
         } else {
             None
         };
-        Ok(Self { grid, snapshot, listed, window: Some(window), marked })
+        Ok(Self { listed, window: Some(window), marked })
     }
 
-    pub(super) fn locations(&self) -> Box<dyn Iterator<Item = Location> + '_> {
+    pub(super) fn locations<'a>(&'a self, walk: &Walk<'a>) -> Box<dyn Iterator<Item = Location> + 'a> {
         match &self.listed {
             Some(listed) => Box::new(listed.iter().copied()),
             None => {
-                Box::new(self.window.iter().flat_map(|window| self.grid.structure().split(window)).map(|piece| piece.location))
+                let structure = walk.chunks.grid.structure();
+                Box::new(self.window.iter().flat_map(|window| structure.split(window)).map(|piece| piece.location))
             }
         }
     }
@@ -80,7 +77,7 @@ impl<'a> Roots<'a> {
     /// to date and of the others.
     pub(super) fn nodes(&self, walk: &Walk<'_>, at: Location) -> Result<Vec<Vec<Visit>>> {
         let pending = match self.marked && at.levels != walk.pyramid.base.finest() {
-            true => dirty::pending_under(self.grid, self.snapshot, &walk.whole(&at), &walk.pyramid.base)?,
+            true => dirty::pending_under(walk.chunks.grid, walk.chunks.snapshot, &walk.whole(&at), &walk.pyramid.base)?,
             false => Vec::new(),
         };
         let Some(irregular) = walk.irregular else { return Ok(vec![walk.roots(at, &pending.into(), (&[], None))]) };

@@ -8,26 +8,32 @@ use crate::error::Result;
 use crate::kernel::Aggregation;
 use crate::key::{LayerId, Ticks};
 
-/// How some of the cells of a grid are encoded, and what that saves. See [`Grid::encodings`].
+/// How some of the cells of a grid are encoded, and what that saves: all that are encoded the same way together. See
+/// [`Grid::encodings`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EncodingInfo {
-    /// `constant`: one cell for all; `packed`: what a prediction leaves, at the least width; `zstd`; `raw`: as they are.
+    /// `constant`: one cell for all; `packed`: what a prediction leaves, at the least width; `zstd`: a zstd frame; `raw`: as they are.
     pub encoding: &'static str,
-    /// What numbers they are before that: their bits in `order`, or as they stand (`none`), `shuffled`; `multiples` of a power of two
-    /// or `narrow` ones; `decimals`; `ranks` of few values.
+    /// What the cells were made into before that. `none`: nothing; `shuffled`: bytes of one significance together; `order`: their bits as
+    /// integers of the same order; `multiples`: of a power of two; `narrow`: such multiples in fewer bytes; `decimals`: whole numbers of
+    /// a power of ten; `ranks`: the numbers of few values.
     pub image: &'static str,
-    /// How many runs of rows are so.
+    /// How many strips are so: runs of rows of a chunk that are encoded each for itself.
     pub strips: u64,
-    /// What they take, headers included.
+    /// Bytes that they take, headers included.
     pub bytes: u64,
-    /// What the cells would take as they are.
+    /// Bytes that their cells would take as they are.
     pub raw_bytes: u64,
 }
 
 impl Grid {
-    /// How the cells of so many stored chunks at most, evenly spread over all, are encoded; those first that stand for the most
-    /// cells. Reads these chunks.
+    /// Tells how cells are encoded, in a sample of at most `chunks` stored chunks (one, of 0), spread evenly over those of every layer
+    /// and level: an item for each encoding and image that there is, the one with the most raw bytes first. Empty where nothing is
+    /// stored.
+    ///
+    /// Reads the blobs of these chunks and the directory of all, and decodes nothing.
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) if the header of one cannot be read.
     pub fn encodings(&self, chunks: usize) -> Result<Vec<EncodingInfo>> {
         let all = self.stored_chunks()?;
         let snapshot = self.present()?;

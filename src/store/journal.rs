@@ -27,6 +27,12 @@ struct JournalState {
     added: HashMap<GridId, u64>,
 }
 
+impl JournalState {
+    fn settled_below(&self) -> u64 {
+        self.under_way.first().copied().unwrap_or(self.last + 1)
+    }
+}
+
 /// The number of a batch that is under way until this is dropped: keep it until the commit has returned.
 #[must_use]
 #[derive(Debug)]
@@ -68,13 +74,12 @@ impl Journal {
 
     /// The least number that a commit may still come with: a snapshot taken from now on shows all below that it ever will.
     pub(crate) fn settled_below(&self) -> u64 {
-        let state = lock(&self.state);
-        state.under_way.first().copied().unwrap_or(state.last + 1)
+        lock(&self.state).settled_below()
     }
 
     /// Waits until [`settled_below`](Self::settled_below) is another number than this, but no longer than a time.
     pub(crate) fn wait(&self, below: u64, most: Duration) {
-        let is_same = |state: &mut JournalState| state.under_way.first().copied().unwrap_or(state.last + 1) == below;
+        let is_same = |state: &mut JournalState| state.settled_below() == below;
         let state = lock(&self.state);
         drop(self.ended.wait_timeout_while(state, most, is_same).unwrap_or_else(PoisonError::into_inner));
     }

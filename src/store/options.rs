@@ -124,7 +124,7 @@ impl StoreOptions {
         self
     }
 
-    /// How many bytes of decoded chunks are kept in memory for reads that come again; 64 MiB by default, 0 for none. A chunk is kept
+    /// Sets how many bytes of decoded chunks are kept in memory for reads that come again; 64 MiB by default, 0 for none. A chunk is kept
     /// from its second read on, as long as it is read more often than others; a read of more chunks than half of these bytes
     /// leaves it alone. What is read from there is what the snapshot holds, whatever was written meanwhile.
     ///
@@ -137,14 +137,14 @@ impl StoreOptions {
         self
     }
 
-    /// How many bytes of stored blocks are kept in memory, with their indices and filters; 64 MiB by default.
+    /// Sets how many bytes of stored blocks are kept in memory, with their indices and filters; 64 MiB by default.
     #[must_use]
     pub fn cache_bytes(mut self, bytes: usize) -> Self {
         self.cache_bytes = Some(bytes);
         self
     }
 
-    /// How long the logs may become, together, before what they hold is moved into its files; 256 MiB by default. They are read when
+    /// Limits how long the logs may become, together, in bytes, before what they hold is moved into its files; 256 MiB by default. They are read when
     /// a store is opened whose process has died.
     #[must_use]
     pub fn log_bytes(mut self, bytes: u64) -> Self {

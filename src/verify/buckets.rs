@@ -15,7 +15,7 @@ type Nodes = HashMap<(LayerId, Location), Option<Ticks>>;
 impl Check<'_> {
     /// Checks every bucket of every column; gives how many layers were recomputed.
     pub(super) fn check_buckets(&self, irregular: Irregular, entries: &HashMap<Vec<u8>, DirectoryEntry>) -> Result<u64> {
-        let Some(pyramid) = &self.state.pyramid(self.grid.structure()) else { return Ok(0) };
+        let Some(pyramid) = &self.pyramid else { return Ok(0) };
         let mut nodes = Nodes::new();
         for (key, entry) in entries {
             // Keys that are damaged have been found where their chunks were looked at.
@@ -100,7 +100,7 @@ impl Check<'_> {
 
     /// Compares the bins of a place whose events are in chunks below with what these make.
     fn check_bins(&self, irregular: Irregular, at: &Location) -> Result<()> {
-        let Some(pyramid) = &self.state.pyramid(self.grid.structure()) else { return Ok(()) };
+        let Some(pyramid) = &self.pyramid else { return Ok(()) };
         let Some(Some(stored)) = self.report_damage(self.chunks.aggregates(at))? else { return Ok(()) };
         let mut parts: Vec<(u8, Option<LayerChunks>)> = Vec::new();
         for (number, child) in (0_u8..).zip(self.grid.structure().children(at, irregular.dimension)) {

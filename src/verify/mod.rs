@@ -22,7 +22,7 @@ use crate::grid::Location;
 use crate::key::{ChunkKey, DirectoryEntry, LayerId, Mark, MarkKey, unowned};
 use crate::kv::{Order, Snapshot, Space, for_each_page};
 use crate::parallel;
-use crate::store::{ChunkReader, Grid, LayerChunks, Place, Pyramid, Shown, State, Store, lock};
+use crate::store::{ChunkReader, Grid, LayerChunks, Pyramid, Shown, State, Store, lock};
 use pages::Scanned;
 pub use repair::{Quarantined, Repaired};
 pub use report::{Damage, Finding, Report, Thoroughness};
@@ -91,6 +91,8 @@ struct Check<'a> {
     grid: &'a Grid,
     chunks: ChunkReader<'a>,
     state: State,
+    /// The levels that there are; none if nothing was put.
+    pyramid: Option<Pyramid>,
     depth: Thoroughness,
     report: &'a mut Report,
     /// The children marked as changed, for each aggregate that is out of date.
@@ -112,6 +114,7 @@ impl<'a> Check<'a> {
             grid,
             chunks,
             state,
+            pyramid: state.pyramid(grid.structure()),
             depth,
             report,
             marked: HashMap::new(),
@@ -129,12 +132,7 @@ impl<'a> Check<'a> {
 
     /// Notes what is wrong with a chunk: `what` follows its name.
     fn find_at(&self, damage: Damage, (layer, at): (LayerId, &Location), what: impl fmt::Display) {
-        let message = format!("grid `{}`: {} {what}", self.grid.name(), self.place(layer, at));
-        lock(&self.findings).push(Finding {
-            layer: Some(self.grid.layer_name(layer)),
-            location: Some(*at),
-            ..Finding::new(damage, Some(self.grid.name()), message)
-        });
+        lock(&self.findings).push(Finding::at(self.grid, damage, (layer, at), what));
     }
 
     fn place(&self, layer: LayerId, at: &Location) -> String {
@@ -290,7 +288,7 @@ impl<'a> Check<'a> {
             let ticks = entries.get(key).and_then(|entry| entry.ticks.as_ref());
             return self.chunks.check_blob(layer, &at, ticks, blob).map(|()| 0);
         }
-        let Some(pyramid) = &self.state.pyramid(self.grid.structure()) else {
+        let Some(pyramid) = &self.pyramid else {
             self.find_at(Damage::Stray, (layer, &at), "is stored though nothing was put");
             return Ok(0);
         };
@@ -349,12 +347,7 @@ impl<'a> Check<'a> {
         match value {
             Ok(value) => Ok(Some(value)),
             Err(error) if *error.kind() == ErrorKind::Corrupt => {
-                let place = error.subject::<Place>().copied();
-                lock(&self.findings).push(Finding {
-                    layer: place.map(|place| self.grid.layer_name(place.layer)),
-                    location: place.map(|place| place.at),
-                    ..Finding::new(Damage::Chunk, Some(self.grid.name()), error.sentence())
-                });
+                lock(&self.findings).push(Finding::unreadable(self.grid, &error));
                 Ok(None)
             }
             Err(error) => Err(error),

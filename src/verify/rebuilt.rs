@@ -41,10 +41,13 @@ impl Store {
                 Err(error) => return Err(error),
                 Ok(_) => compare(&grid, &anew, &mut report)?,
             }
-            if grid.changes_token()? != token {
-                return Err(Error::new(ErrorKind::Conflict, format!("grid `{name}` was written to while it was rebuilt")));
-            }
+            // First, so that it can be tried again.
             scratch.drop_grid(&name)?;
+            if grid.changes_token()? != token {
+                let text =
+                    format!("grid `{name}` was written to while it was rebuilt; verify again, at best while nobody writes");
+                return Err(Error::new(ErrorKind::Conflict, text));
+            }
         }
         Ok(report)
     }
@@ -54,19 +57,11 @@ impl Store {
 fn compare(grid: &Grid, anew: &Grid, report: &mut Report) -> Result<()> {
     let (stored, built) = (grid.store().current()?, anew.store().current()?);
     let (ours, theirs) = (grid.chunk_reader(stored.as_ref()), anew.chunk_reader(built.as_ref()));
-    let mut find = |damage, layer: LayerId, at: Location, what: &str| {
-        let (layer, place) = (grid.layer_name(layer), grid.structure().describe(&at));
-        report.findings.push(Finding {
-            layer: Some(layer.clone()),
-            location: Some(at),
-            ..Finding::new(damage, Some(grid.name()), format!("grid `{}`: the {layer} chunk at {place} {what}", grid.name()))
-        });
-    };
+    let mut find = |damage, layer: LayerId, at, what: &str| report.findings.push(Finding::at(grid, damage, (layer, &at), what));
     let mut compared = 0;
     for at in aggregates(grid, stored.as_ref())? {
-        let is_there = theirs.exists(LayerId(1), &at)?;
-        if !is_there {
-            find(Damage::Stray, LayerId(1), at, "is not there when the pyramid is built anew");
+        if !theirs.exists(LayerId::FIRST, &at)? {
+            find(Damage::Stray, LayerId::FIRST, at, "is not there when the pyramid is built anew");
             continue;
         }
         let of_grid = match ours.aggregates(&at) {
@@ -81,8 +76,8 @@ fn compare(grid: &Grid, anew: &Grid, report: &mut Report) -> Result<()> {
         }
     }
     for at in aggregates(anew, built.as_ref())? {
-        if !ours.exists(LayerId(1), &at)? {
-            find(Damage::Missing, LayerId(1), at, "is missing, and is there when the pyramid is built anew");
+        if !ours.exists(LayerId::FIRST, &at)? {
+            find(Damage::Missing, LayerId::FIRST, at, "is missing, and is there when the pyramid is built anew");
         }
     }
     report.recomputed += compared;
@@ -92,7 +87,7 @@ fn compare(grid: &Grid, anew: &Grid, report: &mut Report) -> Result<()> {
 /// Where a grid has aggregates.
 fn aggregates(grid: &Grid, snapshot: &dyn Snapshot) -> Result<Vec<Location>> {
     let mut places = Vec::new();
-    for_each_page(snapshot, Space::Directory, ChunkKey::layer(grid.id(), LayerId(1)), 4096, |entries| {
+    for_each_page(snapshot, Space::Directory, ChunkKey::layer(grid.id(), LayerId::FIRST), 4096, |entries| {
         let known = entries.iter().filter_map(|(key, _)| ChunkKey::decode(grid.id(), grid.structure(), key).ok());
         places.extend(known.map(|(_, at)| at));
         Ok(())

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
+use crate::error::Error;
 use crate::grid::Location;
+use crate::key::LayerId;
+use crate::store::{Grid, Place};
 
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,6 +48,23 @@ pub struct Finding {
 impl Finding {
     pub(super) fn new(damage: Damage, grid: Option<String>, message: String) -> Self {
         Self { damage, grid, layer: None, location: None, message }
+    }
+
+    /// What is wrong with a chunk: `what` follows its name.
+    pub(super) fn at(grid: &Grid, damage: Damage, (layer, at): (LayerId, &Location), what: impl fmt::Display) -> Self {
+        let (name, layer, place) = (grid.name(), grid.layer_name(layer), grid.structure().describe(at));
+        let message = format!("grid `{name}`: the {layer} chunk at {place} {what}");
+        Self { layer: Some(layer), location: Some(*at), ..Self::new(damage, Some(name), message) }
+    }
+
+    /// That a chunk cannot be read, which the error names.
+    pub(super) fn unreadable(grid: &Grid, error: &Error) -> Self {
+        let place = error.subject::<Place>();
+        Self {
+            layer: place.map(|place| grid.layer_name(place.layer)),
+            location: place.map(|place| place.at),
+            ..Self::new(Damage::Chunk, Some(grid.name()), error.sentence())
+        }
     }
 }
 

@@ -26,22 +26,28 @@ pub struct Scrub {
 
 #[derive(Debug, Default)]
 struct Shared {
-    progress: Mutex<Scrubbed>,
-    stopped: Mutex<bool>,
+    state: Mutex<ScrubState>,
     news: Condvar,
+}
+
+/// Behind one lock: a [`Condvar`] is of one.
+#[derive(Debug, Default)]
+struct ScrubState {
+    progress: Scrubbed,
+    stopped: bool,
 }
 
 /// How far a scrub has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Scrubbed {
-    /// How often the whole store was read.
+    /// How often the whole store was read. A pass that could not read all of it does not count.
     pub passes: u64,
     /// Chunks read, over all passes.
     pub chunks: u64,
     /// The bytes of their blobs.
     pub bytes: u64,
-    /// What is damaged, as found by the pass that is under way and the one before it.
+    /// What is damaged, as found since the last pass that counts began; a thousand at most.
     pub findings: Vec<Finding>,
     /// Why the last slice could not be read at all, until one can.
     pub failure: Option<String>,
@@ -50,21 +56,21 @@ pub struct Scrubbed {
 impl Scrub {
     /// How far it has come.
     pub fn progress(&self) -> Scrubbed {
-        lock(&self.shared.progress).clone()
+        lock(&self.shared.state).progress.clone()
     }
 
     /// Waits until the whole store was read so many times, and tells whether it was before the time was over.
     pub fn wait(&self, passes: u64, timeout: Duration) -> bool {
-        let progress = lock(&self.shared.progress);
-        let is_behind = |progress: &mut Scrubbed| progress.passes < passes;
-        let waited = self.shared.news.wait_timeout_while(progress, timeout, is_behind);
-        waited.unwrap_or_else(PoisonError::into_inner).0.passes >= passes
+        let state = lock(&self.shared.state);
+        let is_behind = |state: &mut ScrubState| state.progress.passes < passes;
+        let waited = self.shared.news.wait_timeout_while(state, timeout, is_behind);
+        waited.unwrap_or_else(PoisonError::into_inner).0.progress.passes >= passes
     }
 }
 
 impl Drop for Scrub {
     fn drop(&mut self) {
-        *lock(&self.shared.stopped) = true;
+        lock(&self.shared.state).stopped = true;
         self.shared.news.notify_all();
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the scrub panicked");
@@ -96,16 +102,14 @@ impl Store {
 }
 
 impl Shared {
-    /// Reads the whole store; false if it was stopped.
+    /// Reads the whole store, as far as it can be read; false if it was stopped.
     fn pass(&self, store: &Store, rate: u64) -> bool {
-        let mut found = Vec::new();
-        let grids = match store.grids() {
-            Ok(grids) => grids,
-            Err(error) => {
-                self.failed(&error);
-                return self.rest(REST);
-            }
-        };
+        let (mut found, mut is_whole) = (Vec::new(), true);
+        let grids = store.grids().unwrap_or_else(|error| {
+            self.failed(&error);
+            is_whole = false;
+            Vec::new()
+        });
         for grid in grids {
             let mut range = ChunkKey::all(grid.id());
             loop {
@@ -113,7 +117,7 @@ impl Shared {
                 let before = found.len();
                 let (bytes, next) = match slice(&grid, &range, &mut found) {
                     Ok((chunks, bytes, next)) => {
-                        let mut progress = lock(&self.progress);
+                        let progress = &mut lock(&self.state).progress;
                         (progress.chunks, progress.bytes) = (progress.chunks + chunks, progress.bytes + bytes);
                         progress.failure = None;
                         (bytes, next)
@@ -122,9 +126,9 @@ impl Shared {
                         found.push(Finding::new(Damage::Directory, Some(grid.name()), error.sentence()));
                         (0, None)
                     }
-                    // The grid is gone, say.
                     Err(error) => {
                         self.failed(&error);
+                        is_whole = false;
                         (0, None)
                     }
                 };
@@ -137,17 +141,18 @@ impl Shared {
                 range.start = next;
             }
         }
-        let mut progress = lock(&self.progress);
-        progress.passes += 1;
-        progress.findings = found;
-        progress.findings.truncate(FINDINGS_MAX);
-        drop(progress);
+        if is_whole {
+            let progress = &mut lock(&self.state).progress;
+            progress.passes += 1;
+            found.truncate(FINDINGS_MAX);
+            progress.findings = found;
+        }
         self.news.notify_all();
         true
     }
 
     fn tell(&self, found: &[Finding]) {
-        let mut progress = lock(&self.progress);
+        let progress = &mut lock(&self.state).progress;
         for finding in found {
             tracing::error!(message = finding.message.as_str(), "the scrub found damage");
             if progress.findings.len() < FINDINGS_MAX && !progress.findings.contains(finding) {
@@ -157,14 +162,13 @@ impl Shared {
     }
 
     fn failed(&self, error: &Error) {
-        lock(&self.progress).failure = Some(error.sentence());
+        lock(&self.state).progress.failure = Some(error.sentence());
     }
 
     /// Waits, and tells whether to go on.
     fn rest(&self, time: Duration) -> bool {
-        let stopped = lock(&self.stopped);
-        let waited = self.news.wait_timeout_while(stopped, time, |stopped| !*stopped);
-        !*waited.unwrap_or_else(PoisonError::into_inner).0
+        let waited = self.news.wait_timeout_while(lock(&self.state), time, |state| !state.stopped);
+        !waited.unwrap_or_else(PoisonError::into_inner).0.stopped
     }
 }
 
@@ -183,28 +187,27 @@ fn slice(grid: &Grid, range: &KeyRange, found: &mut Vec<Finding>) -> Result<(u64
             continue;
         };
         // A branch has no chunk of its own.
-        if entry.bytes == 0 {
+        if entry == DirectoryEntry::BRANCH {
             continue;
         }
         let space = if layer == LayerId::BASE { Space::Base } else { Space::Aggregate };
-        let mut checked = Err(Error::corrupt("it is missing"));
+        let mut checked = None;
         let got = snapshot.get_many(space, std::slice::from_ref(key), &mut |_, blob| {
             if let Some(blob) = blob {
                 bytes += blob.len() as u64;
-                checked = chunks.check_blob(layer, &at, entry.ticks.as_ref(), blob);
+                checked = Some(chunks.check_blob(layer, &at, entry.ticks.as_ref(), blob));
             }
             Ok(())
         });
         read += 1;
-        match got.and(checked) {
-            Err(error) if *error.kind() == ErrorKind::Corrupt => {
-                found.push(Finding {
-                    layer: Some(grid.layer_name(layer)),
-                    location: Some(at),
-                    ..Finding::new(Damage::Chunk, Some(grid.name()), error.sentence())
-                });
-            }
-            outcome => outcome?,
+        let checked = match got {
+            Ok(()) => checked.unwrap_or_else(|| Err(chunks.lost(layer, &at))),
+            Err(error) if *error.kind() == ErrorKind::Corrupt => Err(chunks.damaged(layer, &at).because(error)),
+            failed => failed,
+        };
+        match checked {
+            Err(error) if *error.kind() == ErrorKind::Corrupt => found.push(Finding::unreadable(grid, &error)),
+            checked => checked?,
         }
     }
     Ok((read, bytes, next))

@@ -71,6 +71,20 @@ fn a_scrub_finds_what_is_damaged_and_goes_on() {
     let damaged = scrub.progress();
     assert_eq!((damaged.chunks, damaged.findings.len()), (sound.chunks, 1));
     assert_eq!((damaged.findings[0].damage, damaged.findings[0].layer.as_deref()), (Damage::Chunk, Some("base")));
+    // One that is gone is found too, and named.
+    let page = engine.snapshot().expect("memory").scan(Space::Base, &KeyRange::all(), Order::Ascending, 2).expect("memory");
+    let mut batch = Batch::default();
+    batch.delete(Space::Base, page.entries[1].0.clone());
+    engine.commit(batch, Durability::Buffered).expect("memory");
+    let scrub = store.scrub(u64::MAX).expect("started");
+    assert!(scrub.wait(1, Duration::from_secs(60)));
+    let findings = scrub.progress().findings;
+    assert_eq!((findings.len(), findings[1].layer.as_deref(), findings[1].location.is_some()), (2, Some("base"), true));
+    let message = &findings[1].message;
+    assert!(
+        message.contains("grid `dem`: the base chunk at") && message.contains("in the directory, but not there"),
+        "{message}"
+    );
     // A slow one can be stopped at once.
     let slow = store.scrub(1).expect("started");
     std::thread::sleep(Duration::from_millis(20));

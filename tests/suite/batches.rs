@@ -2,19 +2,15 @@
 
 use std::sync::Arc;
 
-use gridstone::kv::{Engine, Memory};
+use gridstone::kv::Memory;
 use gridstone::{
     Aggregation, Axis, DType, Dimension, Freshness, Grid, Layer, Overlap, Policy, Query, Schema, Store, Structure, Window,
 };
 use ndarray::{Array1, Array2, Array3};
 use proptest::prelude::*;
 
-use crate::check::{self, Dice, levels};
+use crate::check::{self, Dice, levels, open};
 use crate::worlds::{Call, What, World, commit};
-
-fn open(engine: &Arc<Memory>, policy: Policy) -> Store {
-    Store::options().policy(policy).open_engine(Arc::clone(engine) as Arc<dyn Engine>).unwrap()
-}
 
 /// Where a chunk is, of which layer, the checksum of its bytes, and its ticks.
 type StoredChunk = (gridstone::Location, Option<Aggregation>, u64, Option<Vec<i64>>);

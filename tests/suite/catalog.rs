@@ -12,16 +12,12 @@ use gridstone::{
 };
 use ndarray::arr1;
 
-use crate::check::levels;
+use crate::check::{levels, open};
 
 fn schema() -> Schema {
     let x = Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 4)]);
     let structure = Structure::builder().dimension(x).build().unwrap();
     Schema::builder(structure, DType::I16).nodata(0.0).aggregator(Aggregation::Sum).build().unwrap()
-}
-
-fn open(engine: &Arc<Memory>, policy: Policy) -> Store {
-    Store::options().policy(policy).open_engine(Arc::clone(engine) as Arc<dyn Engine>).unwrap()
 }
 
 fn put(grid: &Grid, at: i64, value: i16) -> Result<()> {

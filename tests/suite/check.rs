@@ -1,7 +1,11 @@
 //! A grid against its oracle.
 
-use gridstone::{Aggregation, Answer, ErrorKind, Freshness, Grid, Layer, Level, Levels, Query, Window};
+use std::sync::Arc;
 
+use gridstone::kv::{Engine, Memory};
+use gridstone::{Aggregation, Answer, ErrorKind, Freshness, Grid, Layer, Level, Levels, Policy, Query, Shape, Store, Window};
+
+pub use crate::dice::Dice;
 use crate::oracle::{Oracle, indices};
 
 pub fn levels(levels: &[i8]) -> Levels {
@@ -12,36 +16,27 @@ pub fn numbers(levels: &Levels) -> Vec<i8> {
     levels.iter().map(|level| level.get()).collect()
 }
 
+/// Some cells of some levels.
+pub fn window(at: &[i8], start: &[i64], shape: &[u64]) -> Window {
+    Window::new(start, Shape::from(shape)).at(levels(at))
+}
+
+/// A store in an engine that others may have open too.
+pub fn open(engine: &Arc<Memory>, policy: Policy) -> Store {
+    Store::options().policy(policy).open_engine(Arc::clone(engine) as Arc<dyn Engine>).unwrap()
+}
+
 /// How many cases a property is tried with, of a default.
 pub fn cases(default: u32) -> u32 {
     std::env::var("GRIDSTONE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(default)
 }
 
-/// A small deterministic source of numbers (splitmix64).
-#[derive(Debug)]
-pub struct Dice(pub u64);
-
+/// What only the suite draws.
 impl Dice {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
     /// A number from `low` to `high`, both included.
     pub fn range(&mut self, low: i64, high: i64) -> i64 {
         let len = u64::try_from(high - low + 1).unwrap();
         low + i64::try_from(self.next() % len).unwrap()
-    }
-
-    pub fn pick<T: Clone>(&mut self, of: &[T]) -> T {
-        of[usize::try_from(self.next() % of.len() as u64).unwrap()].clone()
-    }
-
-    pub fn chance(&mut self, percent: u64) -> bool {
-        self.next() % 100 < percent
     }
 }
 

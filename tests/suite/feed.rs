@@ -13,16 +13,12 @@ use gridstone::{
 };
 use ndarray::arr1;
 
-use crate::check::{Dice, levels};
+use crate::check::{Dice, levels, open};
 
 fn schema() -> Schema {
     let x = Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 4)]);
     let structure = Structure::builder().dimension(x).build().unwrap();
     Schema::builder(structure, DType::I16).nodata(0.0).aggregator(Aggregation::Sum).aggregator(Aggregation::Max).build().unwrap()
-}
-
-fn open(engine: &Arc<Memory>, policy: Policy) -> Store {
-    Store::options().policy(policy).open_engine(Arc::clone(engine) as Arc<dyn Engine>).unwrap()
 }
 
 fn put(grid: &Grid, at: i64, len: u64, value: i16) -> u64 {

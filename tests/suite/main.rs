@@ -15,6 +15,8 @@ mod crash;
 mod custom;
 mod damage;
 mod dense;
+#[path = "../torture/dice.rs"]
+mod dice;
 mod engine;
 mod errors;
 mod feed;

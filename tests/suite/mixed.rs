@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use gridstone::kv::{Engine, Memory};
+use gridstone::kv::Memory;
 use gridstone::{
     Aggregation, Axis, DType, Dimension, Extent, Grid, Overlap, Policy, Query, Schema, Stat, StatisticsQuery, Store, Structure,
     Window,
 };
 use ndarray::{Array2, Array3};
 
-use crate::check::{Dice, levels};
+use crate::check::{self, Dice, levels, open};
 
 fn space(chunk: u32) -> Dimension {
     Dimension::regular("space", [Axis::new("y", 0.0, -1.0, chunk), Axis::new("x", 0.0, 1.0, chunk)])
@@ -234,7 +234,7 @@ fn play(dimensions: Vec<Dimension>, anchor: &Window, calls: &[Made<'_>]) {
             at[window.len() - 1] = *level;
             let start: Vec<i64> = window.iter().map(|(start, _)| *start).collect();
             let shape: Vec<u64> = window.iter().map(|(_, len)| *len).collect();
-            let window = Window::new(start.as_slice(), gridstone::Shape::from(shape.as_slice())).at(levels(&at));
+            let window = check::window(&at, &start, &shape);
             match call {
                 Call::Put => put(&window, 1),
                 Call::Clear => drop(grid.clear(&window).unwrap()),
@@ -328,10 +328,8 @@ fn coarser_data_shows_at_once_where_finer_data_was_removed() {
             answer.stale.iter().any(|of| (of.start()[0]..of.end()[0]).contains(&y) && (of.start()[1]..of.end()[1]).contains(&x))
         };
         for (number, value) in answer.array.iter_f64().enumerate() {
-            let (y, x) = (
-                i64::try_from(number).unwrap() / i64::try_from(cells).unwrap(),
-                i64::try_from(number).unwrap() % i64::try_from(cells).unwrap(),
-            );
+            let (number, cells) = (i64::try_from(number).unwrap(), i64::try_from(cells).unwrap());
+            let (y, x) = (number / cells, number % cells);
             let want = if y < edge && x < edge { 5.0 } else { f64::NAN };
             assert!(value == want || value.is_nan() && want.is_nan() || stale(y, x), "level {level}, cell {y}, {x}: {value}");
         }
@@ -346,9 +344,6 @@ fn coarser_data_shows_at_once_where_finer_data_was_removed() {
 fn i7_what_goes_as_it_is_split_or_replaced_goes_above_too() {
     let at = |level: i8, start: i64, shape: u64| Window::new([start], [shape]).at(levels(&[level]));
     let cells = |count: usize, value: i32| ndarray::Array1::from_elem(count, value);
-    let open = |engine: &Arc<Memory>, policy: Policy| {
-        Store::options().policy(policy).open_engine(Arc::clone(engine) as Arc<dyn Engine>).unwrap()
-    };
     let line = |engine: &Arc<Memory>| {
         let line = Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 2)]).refinable();
         let schema = Schema::builder(Structure::builder().dimension(line).build().unwrap(), DType::I32).nodata(-1.0);

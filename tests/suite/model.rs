@@ -392,7 +392,7 @@ fn burst(grid: &Grid, oracle: &mut Oracle, spread: &Spread, seed: u64) -> Result
         if let Some(same) = last.take().filter(|_| dice.chance(35)) {
             (at, start, shape) = same;
         }
-        let window = Window::new(start.as_slice(), gridstone::Shape::from(shape.as_slice())).at(levels(&at));
+        let window = check::window(&at, &start, &shape);
         if dice.chance(55) {
             let holes = dice.pick(&[0, 0, 30, 100]);
             let values: Vec<f64> = (0..shape.iter().product()).map(|_| value(&mut dice, oracle.schema(), holes)).collect();

@@ -2,18 +2,14 @@
 
 use std::sync::Arc;
 
-use gridstone::kv::{Engine, Memory};
+use gridstone::kv::Memory;
 use gridstone::{
     Aggregation, Axis, DType, Dimension, ErrorKind, Freshness, Grid, Layer, Policy, Query, Schema, Store, Structure, Version,
     Window,
 };
 use ndarray::Array2;
 
-use crate::check::{Dice, levels};
-
-fn open(engine: &Arc<Memory>, policy: Policy) -> Store {
-    Store::options().policy(policy).open_engine(Arc::clone(engine) as Arc<dyn Engine>).unwrap()
-}
+use crate::check::{Dice, levels, open};
 
 fn create(store: &Store) -> Grid {
     let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, 4), Axis::new("x", 0.0, 1.0, 4)]);

@@ -1,11 +1,9 @@
 //! Small grids with data at several levels, and random calls that meet at few places: what a fault of the pyramid, of a batch or
 //! of the change feed needs.
 
-use gridstone::{
-    Aggregation, Axis, Batch, CellIndex, DType, Depth, Dimension, ErrorKind, Grid, Overlap, Schema, Shape, Structure, Window,
-};
+use gridstone::{Aggregation, Axis, Batch, DType, Depth, Dimension, ErrorKind, Grid, Overlap, Schema, Structure, Window};
 
-use crate::check::{Dice, levels};
+use crate::check::{Dice, window};
 use crate::oracle::array;
 
 /// A schema, and how its random calls are made.
@@ -110,7 +108,7 @@ impl World {
     }
 
     fn made(&self, what: What, (at, start, shape): (&[i8], &[i64], &[u64]), dice: &mut Dice) -> Call {
-        let window = Window::new(CellIndex::from(start), Shape::from(shape)).at(levels(at));
+        let window = window(at, start, shape);
         let holes = dice.pick(&[0, 0, 0, 30, 100]);
         let cells = shape.iter().product::<u64>();
         let values = if let What::Put(_) = what { (0..cells).map(|_| self.value(dice, holes)).collect() } else { Vec::new() };
@@ -119,7 +117,7 @@ impl World {
 }
 
 impl Call {
-    /// The same call somewhere else, or another one in the same place.
+    /// A call of some kind in the same place.
     pub fn again(&self, what: What, world: &World, dice: &mut Dice) -> Self {
         let window = self.window;
         let at: Vec<i8> = window.levels(world.schema.structure().dimensions().len()).iter().map(|level| level.get()).collect();

@@ -1,17 +1,10 @@
-//! Numbers that depend on a seed alone.
+//! Numbers that depend on a seed alone. Both test binaries draw from here, and add what only they need.
 
 /// A small deterministic source of numbers (splitmix64).
 #[derive(Clone, Debug)]
 pub struct Dice(pub u64);
 
 impl Dice {
-    /// A source for a purpose: others of the same seed are independent.
-    pub fn of(seed: u64, purpose: u64) -> Self {
-        let mut dice = Self(seed ^ purpose.wrapping_mul(0xd605_1d11_9f4f_5b5b));
-        dice.next();
-        dice
-    }
-
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -20,7 +13,7 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    /// A number below `end`.
+    /// A number below `end`; zero if there is none.
     pub fn below(&mut self, end: usize) -> usize {
         usize::try_from(self.next() % u64::try_from(end.max(1)).unwrap()).unwrap()
     }
@@ -29,7 +22,7 @@ impl Dice {
         of[self.below(of.len())].clone()
     }
 
-    pub fn chance(&mut self, percent: usize) -> bool {
-        self.below(100) < percent
+    pub fn chance(&mut self, percent: u64) -> bool {
+        self.next() % 100 < percent
     }
 }

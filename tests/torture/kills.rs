@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::seeds;
 use crate::shim::{Call, Fault, How, Taken};
 use crate::workload::{self, Note};
 
-/// What a child is to do: `DIRECTORY|SEED|FAULT AT`, the last two numbers, zero for none.
+/// What a child is to do: `DIRECTORY|SEED|ROUND|CALL|AT`. It is killed at so many calls of the kind of this number; never if `AT` is zero.
 const CHILD: &str = "GRIDSTONE_TORTURE_CHILD";
 
 /// Not a test: what the processes do that are killed.
@@ -45,12 +45,35 @@ fn child() {
     }
 }
 
-/// A process that works on the store in a directory, until it is killed.
-pub fn spawn(place: &Path, seed: u64, round: u64, fault: (usize, usize)) -> Child {
-    let task = format!("{}|{seed}|{round}|{}|{}", place.display(), fault.0, fault.1);
+/// A process that works on the store in a directory, until it is killed, which it is when this is dropped.
+#[derive(Debug)]
+pub struct Worker(Child);
+
+impl Worker {
+    pub fn has_ended(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_some()
+    }
+
+    pub fn kill(&mut self) -> ExitStatus {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap()
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Lets a process work on the store in a directory; it dies in the midst of the n-th call of a kind.
+pub fn spawn(place: &Path, seed: u64, round: u64, fault: Option<(Call, usize)>) -> Worker {
+    let (call, at) = fault.map_or((0, 0), |(call, at)| (call as usize, at));
+    let task = format!("{}|{seed}|{round}|{call}|{at}", place.display());
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "kills::child", "--ignored", "--quiet"]).env(CHILD, task).env_remove("GRIDSTONE_SECONDS");
-    command.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap()
+    Worker(command.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap())
 }
 
 pub fn diary(place: &Path) -> Vec<Note> {
@@ -65,16 +88,16 @@ fn i10_what_was_acknowledged_survives_kills() {
         let (mut dice, place) = (Dice::of(seed, 2), directory());
         let rounds = 4;
         for round in 0..rounds {
-            let fault = if dice.chance(50) { (dice.pick(&[0, 0, 0, 1, 2, 3, 5]), 1 + dice.below(400)) } else { (0, 0) };
+            let calls = [Call::Write, Call::Write, Call::Write, Call::Sync, Call::Open, Call::Rename, Call::Remove];
+            let fault = dice.chance(50).then(|| (dice.pick(&calls), 1 + dice.below(400)));
             let mut child = spawn(place.path(), seed, round, fault);
             let mut left = 30 + dice.below(250);
             // A fault may kill it earlier.
-            while left > 0 && child.try_wait().unwrap().is_none() {
+            while left > 0 && !child.has_ended() {
                 std::thread::sleep(Duration::from_millis(10));
                 left = left.saturating_sub(10);
             }
-            child.kill().unwrap();
-            let status = child.wait().unwrap();
+            let status = child.kill();
             assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(libc::SIGKILL), "round {round}: {status}");
             let diary = diary(place.path());
             let store = match Store::options().policy(Policy::Manual).open(place.path().join("store")) {

@@ -5,6 +5,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::dice::Dice;
+
+impl Dice {
+    /// A source for a purpose: others of the same seed are independent.
+    pub fn of(seed: u64, purpose: u64) -> Self {
+        let mut dice = Self(seed ^ purpose.wrapping_mul(0xd605_1d11_9f4f_5b5b));
+        dice.next();
+        dice
+    }
+}
+
 /// How long a test goes on without being told.
 const SLICE: Duration = Duration::from_millis(4500);
 
@@ -13,7 +24,8 @@ fn kept() -> PathBuf {
 }
 
 fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is `{text}`, which is not a whole number")))
 }
 
 /// Runs a test on the seeds that failed once, then on new ones until its time is over. `run` returns what it tried.
@@ -26,10 +38,12 @@ pub fn each(name: &str, mut run: impl FnMut(u64) -> u64) {
     let failed = text.lines().filter_map(|line| line.split_once(' ').filter(|(test, _)| *test == name));
     let failed: Vec<u64> = failed.filter_map(|(_, seed)| seed.split(' ').next()?.parse().ok()).collect();
     let start = Instant::now();
-    let (mut seeds, mut tried) = (0u64, 0);
+    let (mut seeds, mut tried) = (0, 0);
     let only = std::env::var("GRIDSTONE_ONLY").is_ok();
-    for seed in failed.iter().copied().filter(|_| !only).chain(first..) {
-        if start.elapsed() > time && (seeds > u64::try_from(failed.len()).unwrap() || only) || only && seeds > 0 {
+    let before: &[u64] = if only { &[] } else { failed.as_slice() };
+    for seed in before.iter().copied().chain(first..) {
+        // One new seed at least.
+        if seeds > before.len() && start.elapsed() > time || only && seeds > 0 {
             break;
         }
         println!("{name}: seed {seed}");

@@ -370,4 +370,7 @@ fn calls_are_intercepted() {
     let torn = std::fs::write(&file, b"torn").unwrap_err();
     assert_eq!((torn.raw_os_error(), taken.fired()), (Some(libc::EIO), 1));
     assert_eq!(std::fs::read(&file).unwrap(), b"to");
+    taken.arm(Fault { call: Call::Truncate, at: 1, how: How::Fails(libc::EIO), sticky: false });
+    let cut = std::fs::File::options().write(true).open(&file).and_then(|file| file.set_len(1)).unwrap_err();
+    assert_eq!((cut.raw_os_error(), taken.fired()), (Some(libc::EIO), 2));
 }

@@ -1,9 +1,7 @@
 //! What the stored numbers of a variable stand for: packing and absence, as the CF conventions say it.
 
-use ndarray::{ArrayD, IxDyn};
-
 use super::header::{Value, Variable};
-use crate::adapter::source::Found;
+use crate::adapter::source::Piece;
 use crate::adapter::unit::Conversion;
 use crate::adapter::values::{self, End, Rule, Target};
 use crate::array::{Array, Cell, Cells, DType, with_cells};
@@ -67,7 +65,7 @@ impl Decoding {
         }
         match self.rule.missing.first() {
             Some(cell) => {
-                let value = with_cells!(cell, |cells| cells.first().map_or(f64::NAN, |cell| cell.to_f64()));
+                let value = cell.first_f64().unwrap_or(f64::NAN);
                 if Cells::filled(self.rule.stored, 1, value) == *cell {
                     Ok(Some(value))
                 } else {
@@ -78,19 +76,14 @@ impl Decoding {
         }
     }
 
-    /// The values in the grid's type and unit, which of them hold data (1) where their values cannot say it, and what was found.
-    pub(super) fn apply(&self, raw: Array, target: Target) -> Result<(Array, Option<ArrayD<u8>>, Found)> {
-        let shape = raw.shape().to_vec();
-        let mut numbers = raw.into_cells();
-        if numbers.dtype() != self.rule.stored {
-            numbers = same_bits(&numbers, self.rule.stored);
+    /// The values in the shape of the numbers, and in the grid's type and unit.
+    pub(super) fn apply(&self, raw: Array, target: Target) -> Result<Piece> {
+        if raw.dtype() == self.rule.stored {
+            return values::piece(raw, None, &[&self.rule], target);
         }
-        let values = values::decode(numbers, None, &[&self.rule], target);
-        let mask = |valid: Vec<u8>| {
-            let mask = ArrayD::from_shape_vec(IxDyn(&shape), valid);
-            mask.map_err(|cause| Error::invalid("the mask has other cells than the variable").because(cause))
-        };
-        Ok((Array::from_cells(values.cells, &shape)?, values.valid.map(mask).transpose()?, values.found))
+        let shape = raw.shape().to_vec();
+        let numbers = Array::from_cells(same_bits(&raw.into_cells(), self.rule.stored), &shape)?;
+        values::piece(numbers, None, &[&self.rule], target)
     }
 }
 

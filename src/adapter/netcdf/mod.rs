@@ -61,7 +61,6 @@ mod fuzz;
 mod header;
 mod identity;
 mod instants;
-#[cfg(all(feature = "cli", feature = "geotiff"))]
 mod moments;
 mod place;
 mod schema;
@@ -82,7 +81,6 @@ pub use file::{NetCdf, is_netcdf};
 #[cfg(any(test, feature = "testing"))]
 pub use fuzz::fuzz_netcdf;
 pub use header::{Dimension, Header, Value, Variable};
-#[cfg(all(feature = "cli", feature = "geotiff"))]
 pub use moments::{cell_of, dimension_of};
 pub use schema::{Like, schema_like};
 pub use source::VariableSource;

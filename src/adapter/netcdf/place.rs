@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use super::TOLERANCE;
 use super::field::Field;
 use super::schema::fitting;
 use super::time::twice_on_steps;
@@ -15,7 +14,7 @@ use crate::calendar::Timestamp;
 use crate::crs;
 use crate::error::{Error, Result};
 use crate::grid::longitude::is_degrees_east;
-use crate::grid::{Axis, Schema, Structure};
+use crate::grid::{Axis, Level, Schema, Structure};
 
 /// The place of a variable among the cells of a grid.
 #[derive(Debug)]
@@ -84,14 +83,9 @@ impl Place {
         let axis =
             |number: usize| structure.axes().nth(number).ok_or_else(|| Error::invalid(format!("the grid has no axis {number}")));
         let ((y, upside), (x, mirrored)) = (field.y.place(axis(axes.y)?)?, field.x.place(axis(axes.x)?)?);
-        let round = Some(axes.x).filter(|x| structure.longitude() == Some(*x) && field.counts_longitudes());
-        let columns = match round.and_then(|_| round::circle(axis(axes.x).ok()?.step(), TOLERANCE)) {
-            Some(circle) => {
-                let once = |circle: i64| format!("ncks -d LON,0,{} FILE ONCE.nc", circle - 1);
-                round::columns(x, field.x.len, circle, taken, once)?
-            }
-            None => vec![Columns { columns: 0..field.x.len, cell: x }],
-        };
+        let circle = round::circle_of(structure, axes.x, Level::ZERO).filter(|_| field.counts_longitudes());
+        let once = |circle: i64| format!("ncks -d LON,0,{} FILE ONCE.nc", circle - 1);
+        let columns = round::laid(x, field.x.len, circle, taken, once)?;
         let (steps, twice) = match (&field.times, axes.time) {
             (Some(times), Some(time)) if structure.irregular() == Some(structure.dimension_of(time)) => {
                 let ticks = times.ticks(axis(time)?)?;

@@ -193,9 +193,9 @@ impl Source for VariableSource {
             shape[band] = self.field.shape[band];
         }
         let raw = self.field.file.read(&self.field.name, &start, &shape)?;
-        let (array, valid, found) = self.field.decoding.apply(raw, Target::of(self.grid.schema()))?;
+        let Piece { array, valid, found } = self.field.decoding.apply(raw, Target::of(self.grid.schema()))?;
         let array = with_view!(Array, array, |cells| Array::from(self.turned(cells)));
-        Ok(Piece { array, valid: valid.map(|valid| self.turned(valid)), found: Some(found) })
+        Ok(Piece { array, valid: valid.map(|valid| self.turned(valid)), found })
     }
 
     fn fingerprint(&self) -> Result<Option<Fingerprint>> {

@@ -124,6 +124,9 @@ impl Times {
                 "the file has a single time and no bounds, so no spacing; give it with `--time-step 1h`, or another".to_owned(),
             );
         };
+        if step <= 0 {
+            return refused(format!("a time step of {step} nanoseconds is none; give a length above 0"));
+        }
         let origin = sorted[0];
         if let Some(off) = sorted.iter().find(|at| (at.nanoseconds() - origin.nanoseconds()) % step != 0) {
             return refused(format!("the time {off} is not a whole number of steps of {} after {origin}; {REMEDY}", Step(step)));

@@ -1,7 +1,7 @@
 //! NumPy's `.npy`: one array of any of the ten cell types and any shape.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 
 use ndarray::{ArrayD, IxDyn, ShapeBuilder};
@@ -157,7 +157,11 @@ fn shape(header: &str) -> Result<Vec<usize>> {
 }
 
 fn take(input: &mut impl Read, bytes: &mut [u8]) -> Result<()> {
-    input.read_exact(bytes).map_err(|cause| Error::invalid("the .npy file ends too early").because(cause))
+    let failed = |cause: io::Error| match cause.kind() {
+        io::ErrorKind::UnexpectedEof => Error::invalid("the .npy file ends too early").because(cause),
+        _ => Error::unavailable("the .npy file cannot be read").because(cause),
+    };
+    input.read_exact(bytes).map_err(failed)
 }
 
 fn take_all(input: &mut impl Read, len: u64) -> Result<Vec<u8>> {

@@ -64,3 +64,15 @@ fn damaged_files_are_refused_with_the_reason() {
     assert!(text("{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999,), }").contains("too early"));
     assert!(text("{}").contains("`descr`"));
 }
+
+#[test]
+fn what_cannot_be_read_is_not_taken_for_a_short_file() {
+    struct Cut;
+    impl Read for Cut {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::Error::other("the line is cut"))
+        }
+    }
+    assert_eq!(*read_from(Cut).expect_err("cut").kind(), crate::ErrorKind::Unavailable);
+    assert_eq!(*read_from(&b"\x93NUM"[..]).expect_err("short").kind(), crate::ErrorKind::Invalid);
+}

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use ndarray::{ArrayD, IxDyn};
+use ndarray::ArrayD;
 
 use crate::adapter::cells::widens;
 use crate::adapter::geotiff::Header;
-use crate::adapter::source::Found;
+use crate::adapter::source::Piece;
 use crate::adapter::unit;
 use crate::adapter::values::{self, Rule, Target};
 use crate::array::{Array, DType};
@@ -72,9 +72,6 @@ pub(super) struct Conversion {
     pub(super) note: Option<String>,
 }
 
-/// Cells as the grid has them, and which hold data (1) where their values cannot say it.
-pub(super) type Converted = (Array, Option<ArrayD<u8>>);
-
 impl Conversion {
     pub(super) fn new(schema: &Schema, header: &Header) -> Result<Self> {
         let conversion = conversion(schema, header)?;
@@ -93,20 +90,12 @@ impl Conversion {
         Ok(Self { rules, target: Target::of(schema), note })
     }
 
-    /// The cells of some bands, (band, y, x), as the grid has them, and what was found among them.
-    pub(super) fn apply(&self, array: Array, valid: Option<ArrayD<u8>>, bands: Range<usize>) -> Result<(Converted, Found)> {
-        let shape = array.shape().to_vec();
+    /// The cells of some bands, (band, y, x), in the grid's type and unit.
+    pub(super) fn apply(&self, array: Array, valid: Option<ArrayD<u8>>, bands: Range<usize>) -> Result<Piece> {
         let rules: Vec<&Rule> = match self.rules.as_slice() {
             [one] => vec![one],
             several => several.get(bands).unwrap_or_default().iter().collect(),
         };
-        let valid = valid.as_ref().map(|valid| valid.as_standard_layout());
-        let values = values::decode(array.into_cells(), valid.as_ref().and_then(|valid| valid.as_slice()), &rules, self.target);
-        let mask = |valid: Vec<u8>| {
-            let mask = ArrayD::from_shape_vec(IxDyn(&shape), valid);
-            mask.map_err(|cause| Error::invalid("the mask has other cells than the file").because(cause))
-        };
-        let converted = (Array::from_cells(values.cells, &shape)?, values.valid.map(mask).transpose()?);
-        Ok((converted, values.found))
+        values::piece(array, valid, &rules, self.target)
     }
 }

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 
 /// Cells of which those without data hold a value that no other cell has, if the type has one to spare.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Marked {
     /// The cells. Those without data hold [`nodata`](Self::nodata).
     pub array: Array,
@@ -20,15 +21,15 @@ pub struct Marked {
 }
 
 impl Marked {
-    /// Marks the cells of an array that hold no data.
+    /// Marks the cells of an array of any axes that hold no data. `valid`, in the array's shape, says which do; `None` if all. `preferred`
+    /// is the value that marks them if it can, such as [`preferred`](super::preferred) gives.
     pub fn new(array: Array, valid: Option<ArrayD<bool>>, preferred: Option<f64>) -> Self {
         let (dtype, shape) = (array.dtype(), array.shape().to_vec());
         let one = |value: f64| Some(Cells::filled(dtype, 1, value)).filter(|cell| cell.first_f64() == Some(value));
         let preferred = preferred.and_then(one);
         let mut cells = array.into_cells();
         let absent: Option<Vec<bool>> = valid.as_ref().map(|valid| valid.iter().map(|valid| !valid).collect());
-        let none = vec![false; if absent.is_none() { cells.len() } else { 0 }];
-        let marks = absent.as_deref().unwrap_or(&none);
+        let marks = absent.as_deref().unwrap_or_default();
         let nodata = match preferred {
             _ if dtype.is_float() => Some(Cells::filled(dtype, 1, f64::NAN)),
             preferred if absent.is_none() => preferred.filter(|mark| !holds(&cells, marks, mark)),
@@ -59,14 +60,16 @@ impl From<Raster> for Marked {
     }
 }
 
-/// Whether a cell that is not absent has a value.
+/// Whether a cell that is not absent has a value. Without marks, none is absent.
 fn holds(cells: &Cells, absent: &[bool], value: &Cells) -> bool {
-    let size = cells.dtype().size();
-    let mut chunks = cells.as_bytes().chunks(BLOCK * size).zip(absent.chunks(BLOCK));
-    chunks.any(|(cells, absent)| {
-        let mut marks = [false; BLOCK];
-        block::mark_equal(value, cells, &mut marks[..absent.len()]);
-        marks.iter().zip(absent).any(|(equal, absent)| *equal && !absent)
+    let mut absent = absent.chunks(BLOCK);
+    cells.as_bytes().chunks(BLOCK * cells.dtype().size()).any(|cells| {
+        let mut equal = [false; BLOCK];
+        block::mark_equal(value, cells, &mut equal);
+        match absent.next() {
+            Some(absent) => equal.iter().zip(absent).any(|(equal, absent)| *equal && !absent),
+            None => equal.contains(&true),
+        }
     })
 }
 

@@ -104,7 +104,8 @@ impl Raster {
     }
 }
 
-/// The value that marks absent data unless a cell with data has it.
+/// The value that marks absent data of an answer of a grid, unless a cell with data has it: that of the answer's layer, else the grid's
+/// nodata value. `None` if neither has one. What [`Marked::new`] takes.
 pub fn preferred(grid: &Grid, answer: &Answer) -> Option<f64> {
     match answer.validity {
         Validity::Values { nodata } => nodata,

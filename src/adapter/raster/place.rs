@@ -17,7 +17,6 @@ use super::schema::PIXELS;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Placement {
     pub(super) axes: RasterAxes,
-    pub(super) level: Level,
     /// The box of all its rows and bands; its columns are those of the first of [`columns`](Self::columns).
     window: Window,
     /// Where its columns lie, in the grid's direction.
@@ -31,6 +30,11 @@ pub(super) struct Placement {
 }
 
 impl Placement {
+    /// The level of space at which its cells lie.
+    pub(super) fn level(&self, dimensions: usize) -> Level {
+        self.window.levels(dimensions)[self.axes.space]
+    }
+
     /// The boxes of all cells of the file.
     pub(super) fn windows(&self) -> Vec<Window> {
         let of = |columns: &Columns| self.window.along(self.axes.x, columns.cell, columns.columns.end - columns.columns.start);
@@ -106,7 +110,8 @@ impl Frame {
     }
 }
 
-/// Whether the cells of a file are those of a level of a grid, whatever else keeps it out.
+/// Whether the cells of a file are those of a level of a grid: of its size times a power of two, and aligned within [`TOLERANCE`] cells,
+/// whatever else keeps the file out. Where they are not, a [`ResampledSource`](super::ResampledSource) lays the file onto the grid.
 pub fn fits(grid: &Grid, header: &Header) -> bool {
     let Ok(axes) = RasterAxes::of(grid.structure()) else { return false };
     let fit = Fit { grid, axes, affine: header.affine.unwrap_or(PIXELS), size: [header.height, header.width] };
@@ -125,18 +130,13 @@ pub(super) fn place(grid: &Grid, header: &Header, at: Option<i64>, others: &[Win
     let (rows, reversed_y) = fit.along(axes.y, level)?;
     let (cols, reversed_x) = fit.along(axes.x, level)?;
     let levels = Levels::zero(structure.dimensions().len()).with(axes.space, level);
-    let columns = match round::circle_of(grid, axes.x, level).filter(|_| header.affine.is_some()) {
-        Some(circle) => {
-            let taken = round::taken(grid, others, axes.x, levels)?;
-            let once = |circle: i64| format!("gdal_translate -srcwin 0 0 {circle} {} FILE ONCE.tif", header.height);
-            round::columns(cols, header.width as u64, circle, taken, once)?
-        }
-        None => vec![Columns { columns: 0..header.width as u64, cell: cols }],
-    };
+    let circle = round::circle_of(structure, axes.x, level).filter(|_| header.affine.is_some());
+    let once = |circle: i64| format!("gdal_translate -srcwin 0 0 {circle} {} FILE ONCE.tif", header.height);
+    let columns = round::laid(cols, header.width as u64, circle, round::taken(grid, others, axes.x, levels)?, once)?;
     let first = (columns[0].cell, columns[0].columns.end - columns[0].columns.start);
     let window = frame.window(grid, level, (rows, header.height as u64), first);
     let Frame { bands, notes, .. } = frame;
-    Ok(Placement { axes, level, window, columns, reversed: [reversed_y, reversed_x], bands, notes })
+    Ok(Placement { axes, window, columns, reversed: [reversed_y, reversed_x], bands, notes })
 }
 
 fn check_crs(grid: &Grid, header: &Header) -> Result<()> {

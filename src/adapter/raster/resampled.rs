@@ -7,7 +7,7 @@ use ndarray::{ArrayD, Axis};
 use crate::adapter::geotiff::{self, GeoTiff};
 use crate::adapter::round::{self, Columns};
 use crate::adapter::source::{Block, Fingerprint, Footprint, Found, Piece, Source};
-use crate::array::{Array, Validity, with_view};
+use crate::array::{Array, Validity, in_c_order, with_view};
 use crate::error::{Error, Result};
 use crate::grid::{Level, Levels, Window};
 use crate::kernel::{self, AxisMap, Method, Resampling};
@@ -92,17 +92,15 @@ impl ResampledSource {
             Line::of(grid, axes.x, level, (affine.x, affine.dx), header.width)?,
         ];
         let levels = Levels::zero(grid.structure().dimensions().len()).with(axes.space, level);
-        let columns = match round::circle_of(grid, axes.x, level).filter(|_| header.affine.is_some()) {
-            Some(circle) => {
-                // A cell that both ends of the file touch is one.
-                lines[1].end = if lines[1].end - lines[1].first == circle + 1 { lines[1].end - 1 } else { lines[1].end };
-                let (east, south) = (affine.x + 360.0_f64.copysign(affine.dx), affine.y + affine.dy * header.height as f64);
-                let once = |_| format!("gdal_translate -projwin {} {} {east} {south} FILE ONCE.tif", affine.x, affine.y);
-                let taken = round::taken(grid, others, axes.x, levels)?;
-                round::columns(lines[1].first, lines[1].end.abs_diff(lines[1].first), circle, taken, once)?
-            }
-            None => vec![Columns { columns: 0..lines[1].end.abs_diff(lines[1].first), cell: lines[1].first }],
+        let circle = round::circle_of(grid.structure(), axes.x, level).filter(|_| header.affine.is_some());
+        // A cell that both ends of the file touch is one.
+        lines[1].end -= i64::from(circle.is_some_and(|circle| lines[1].end - lines[1].first == circle + 1));
+        let once = |_| {
+            let (east, south) = (affine.x + 360.0_f64.copysign(affine.dx), affine.y + affine.dy * header.height as f64);
+            format!("gdal_translate -projwin {} {} {east} {south} FILE ONCE.tif", affine.x, affine.y)
         };
+        let taken = round::taken(grid, others, axes.x, levels)?;
+        let columns = round::laid(lines[1].first, lines[1].end.abs_diff(lines[1].first), circle, taken, once)?;
         let rows = (lines[0].first, lines[0].end.abs_diff(lines[0].first));
         let window = |run: &Columns| frame.window(grid, level, rows, (run.cell, run.columns.end - run.columns.start));
         let mut footprint = Footprint::new(name, columns.iter().map(window).collect(), header.values());
@@ -164,13 +162,7 @@ impl Source for ResampledSource {
     }
 
     fn blocks(&self) -> Vec<Block> {
-        let irregular = self.grid.structure().irregular_axis();
-        let block = |(number, cut): (usize, &Cut)| {
-            let window = self.window_of(cut);
-            let ticks = irregular.iter().map(|time| window.start()[time.axis]).collect();
-            Block { ticks, number, ..Block::new(window) }
-        };
-        self.cuts.iter().enumerate().map(block).collect()
+        self.cuts.iter().enumerate().map(|(number, cut)| Block::of(&self.grid, self.window_of(cut), number)).collect()
     }
 
     fn read(&mut self, block: &Block) -> Result<Piece> {
@@ -182,7 +174,7 @@ impl Source for ResampledSource {
         let window =
             geotiff::Window { bands: bands.clone(), rows: self.lines[0].of_file(&rows), cols: self.lines[1].of_file(&cols) };
         let (array, valid) = self.tiff.read_valid(&window)?;
-        let ((array, valid), found) = self.conversion.apply(array, valid, bands)?;
+        let Piece { array, valid, found } = self.conversion.apply(array, valid, bands)?;
         let numbers: Vec<usize> = run.bands.iter().map(|band| band - first).collect();
         let reversed = self.lines.map(|line| line.reversed);
         let array = with_view!(Array, array, |cells| Array::from(upright(&cells, &numbers, reversed)));
@@ -203,7 +195,7 @@ impl Source for ResampledSource {
         Ok(Piece {
             array: with_view!(Array, array, |cells| Array::from(laid(cells, rank, axes))),
             valid: mask.filter(|_| schema.needs_mask()).map(|mask| laid(mask.mapv(u8::from), rank, axes)),
-            found: Some(Found { data, ..found }),
+            found: found.map(|found| Found { data, ..found }),
         })
     }
 
@@ -222,7 +214,7 @@ fn upright<T: Copy>(cells: &ArrayD<T>, bands: &[usize], reversed: [bool; 2]) -> 
     for (axis, _) in [1, 2].into_iter().zip(reversed).filter(|(_, reversed)| *reversed) {
         cells.invert_axis(Axis(axis));
     }
-    cells.select(Axis(0), bands).as_standard_layout().into_owned()
+    in_c_order(cells.select(Axis(0), bands))
 }
 
 /// Blocks that end at borders of chunks where memory allows it: whole rows if a chunk's height of them can be held, else parts.

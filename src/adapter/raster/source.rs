@@ -67,16 +67,15 @@ impl RasterSource {
         Ok(Self { tiff, grid: grid.clone(), placement, conversion, footprint, cuts, held: None })
     }
 
-    /// The level at which the file's cells land.
+    /// The level of space at which the file's cells land.
     pub fn level(&self) -> Level {
-        self.placement.level
+        self.placement.level(self.grid.structure().dimensions().len())
     }
 
     /// The cells of a part of the file, (band, y, x), in the grid's type.
     fn decoded(&mut self, part: &geotiff::Window) -> Result<Piece> {
         let (array, valid) = self.tiff.read_valid(part)?;
-        let ((array, valid), found) = self.conversion.apply(array, valid, part.bands.clone())?;
-        Ok(Piece { array, valid, found: Some(found) })
+        self.conversion.apply(array, valid, part.bands.clone())
     }
 
     /// A file's array (band, y, x) with the grid's axes.
@@ -108,12 +107,7 @@ impl Source for RasterSource {
     }
 
     fn blocks(&self) -> Vec<Block> {
-        let irregular = self.grid.structure().irregular_axis();
-        let block = |(number, cut): (usize, &Cut)| {
-            let ticks = irregular.iter().map(|time| cut.window.start()[time.axis]).collect();
-            Block { ticks, number, ..Block::new(cut.window) }
-        };
-        self.cuts.iter().enumerate().map(block).collect()
+        self.cuts.iter().enumerate().map(|(number, cut)| Block::of(&self.grid, cut.window, number)).collect()
     }
 
     fn read(&mut self, block: &Block) -> Result<Piece> {

@@ -7,7 +7,7 @@ use ndarray::Array2;
 use super::{Like, Raster, RasterSource, schema_like};
 use crate::adapter::cells::widens;
 use crate::adapter::geotiff::{self, Affine, GeoTiff, Profile};
-use crate::adapter::source::Import;
+use crate::adapter::source::{Import, Source};
 use crate::array::{Array, Cell, DType, with_dtype};
 use crate::{Grid, Level, Levels, Query, Store};
 
@@ -99,4 +99,22 @@ fn a_hundred_files_side_by_side_are_one_grid() {
     }
     let all = target.read(&Query::all()).expect("read").array.into_typed::<i32>().expect("int32");
     assert_eq!(all, Array2::from_shape_fn((70, 90), |(y, x)| i32::try_from(y * 1000 + x).expect("small")).into_dyn());
+}
+
+#[test]
+fn a_file_that_is_not_what_it_was_has_another_fingerprint() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("a.tif");
+    let open = || GeoTiff::open(&path).expect("opens");
+    let fingerprint = |value: f64| {
+        geotiff::write(&path, &Array::filled(DType::I16, &[4, 4], value), &Profile::default()).expect("written");
+        let source = RasterSource::new(&grid(&open()), "a file", open()).expect("fits");
+        source.fingerprint().expect("reads").expect("of a file")
+    };
+    let (one, other, again) = (fingerprint(1.0), fingerprint(2.0), fingerprint(1.0));
+    assert!(one.digest == again.digest && one.digest != other.digest, "{one:?} {other:?} {again:?}");
+    assert_eq!(again.bytes, std::fs::metadata(&path).expect("is there").len());
+    let held = tiff(&Array::filled(DType::I16, &[4, 4], 1.0), None, None);
+    let source = RasterSource::new(&grid(&held), "bytes", held).expect("fits");
+    assert_eq!(source.fingerprint().expect("nothing to read"), None);
 }

@@ -7,7 +7,8 @@
 //! | source | what it is |
 //! |---|---|
 //! | [`ArraySource`] | an array at a window, as of a `.npy` file |
-//! | `raster::RasterSource` | a GeoTIFF (feature `geotiff`) |
+//! | `raster::RasterSource` | a GeoTIFF whose cells are those of a level of the grid (feature `geotiff`) |
+//! | `raster::ResampledSource` | a GeoTIFF of any other cells, resampled (feature `geotiff`) |
 //! | `netcdf::VariableSource` | a variable of a NetCDF file (feature `netcdf`) |
 //!
 //! # A source of one's own
@@ -67,6 +68,8 @@ use ndarray::ArrayD;
 use crate::array::{Array, DType};
 use crate::error::Result;
 use crate::grid::Window;
+#[cfg(feature = "geotiff")]
+use crate::store::Grid;
 
 /// The bytes that a block comes to, at most, where its source can cut it: what an import holds in memory is a small multiple of it.
 pub const BLOCK_BYTES: usize = 48 << 20;
@@ -139,6 +142,13 @@ impl Block {
     /// A box of a grid without an irregular dimension.
     pub fn new(window: Window) -> Self {
         Self { window, ticks: Vec::new(), number: 0 }
+    }
+
+    /// A box of any grid; along an irregular dimension, of the one event whose tick it begins at.
+    #[cfg(feature = "geotiff")]
+    pub(super) fn of(grid: &Grid, window: Window, number: usize) -> Self {
+        let ticks = grid.structure().irregular_axis().iter().map(|time| window.start()[time.axis]).collect();
+        Self { window, ticks, number }
     }
 }
 

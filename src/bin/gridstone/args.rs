@@ -53,18 +53,21 @@ impl FromStr for Cells {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let range = |text: &str| {
-            let (first, end) = text.split_once(':').ok_or_else(|| format!("`{text}` is not a range like 0:512"))?;
-            let whole = |text: &str| text.trim().parse::<i64>().map_err(|_| format!("`{text}` is not a whole number"));
-            let (first, end) = (whole(first)?, whole(end)?);
-            if first >= end {
-                return Err(format!("the range {first}:{end} is empty"));
-            }
-            Ok((first, end))
-        };
         let (rows, cols) = text.split_once(',').ok_or("give rows and columns, like 0:512,0:1024")?;
         Ok(Self { rows: range(rows)?, cols: range(cols)? })
     }
+}
+
+/// `A:B`: cells, half-open.
+pub(super) fn range(text: &str) -> Result<(i64, i64), String> {
+    let (first, end) = text.split_once(':').ok_or_else(|| format!("`{text}` is not a range like 0:512"))?;
+    let (first, end) = (whole(first)?, whole(end)?);
+    if first < end { Ok((first, end)) } else { Err(format!("the range {first}:{end} is empty")) }
+}
+
+/// A whole number.
+pub(super) fn whole<T: FromStr>(text: &str) -> Result<T, String> {
+    text.trim().parse().map_err(|_| format!("`{text}` is not a whole number"))
 }
 
 /// `HxW`: rows and columns of an output.
@@ -121,8 +124,7 @@ pub(super) fn nodata(text: &str) -> Result<f64, String> {
 }
 
 pub(super) fn level(text: &str) -> Result<Level, String> {
-    let level = text.trim().parse::<i8>().map_err(|_| format!("`{text}` is not a whole number"))?;
-    Level::new(level).map_err(|error| error.to_string())
+    Level::new(whole(text)?).map_err(|error| error.to_string())
 }
 
 /// One of several: the names come from the value's own error.

@@ -83,7 +83,6 @@ impl How {
         let bar = terminal.progress("checking", cells);
         for import in &mut imports {
             let checked = import.check(&mut |cells| bar.inc(cells));
-            import.close();
             let Footprint { name, cells, .. } = import.footprint();
             let Checked { nodata_cells, is_blank, .. } = checked.with_context(|| format!("`{name}` cannot be imported"))?;
             if is_blank {

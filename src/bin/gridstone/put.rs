@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Args;
 
 use super::import::How;
-use super::terminal::Terminal;
+use super::terminal::{Terminal, count};
 use super::{Outcome, args, open};
 use gridstone::adapter::npy;
 use gridstone::adapter::raster::RasterAxes;
@@ -45,12 +45,12 @@ impl Put {
         let grid = store.grid(&self.grid)?;
         let levels = self.levels(grid.structure(), grid.base_levels()?)?;
         let window = window(grid.structure(), &self.window)?.at(levels);
-        let array = if self.file.as_os_str() == "-" {
-            npy::read_from(BufReader::new(io::stdin().lock())).context("standard input cannot be read as .npy")?
+        let (name, array) = if self.file.as_os_str() == "-" {
+            let array = npy::read_from(BufReader::new(io::stdin().lock()));
+            ("standard input".to_owned(), array.context("standard input cannot be read as .npy")?)
         } else {
-            npy::read(&self.file)?
+            (self.file.display().to_string(), npy::read(&self.file)?)
         };
-        let name = self.file.display().to_string();
         let misfit = || format!("`{name}` cannot be put");
         let source = ArraySource::new(&grid, &name, window, array).with_context(misfit)?;
         let import = Import::new(&grid, source).with_context(misfit)?.over(self.how.overlap);
@@ -66,12 +66,11 @@ impl Put {
 
 /// `A:B`, or the number of one cell.
 fn range(text: &str) -> Result<(i64, i64), String> {
-    let whole = |text: &str| text.trim().parse::<i64>().map_err(|_| format!("`{text}` is not a whole number"));
-    let (first, end) = match text.split_once(':') {
-        Some((first, end)) => (whole(first)?, whole(end)?),
-        None => whole(text).map(|cell| (cell, cell.saturating_add(1)))?,
-    };
-    if first < end { Ok((first, end)) } else { Err(format!("the range {text} is empty")) }
+    if text.contains(':') {
+        return args::range(text);
+    }
+    let cell: i64 = args::whole(text)?;
+    cell.checked_add(1).map(|end| (cell, end)).ok_or_else(|| format!("cell {text} is beyond every grid"))
 }
 
 fn window(structure: &Structure, ranges: &[(i64, i64)]) -> anyhow::Result<Window> {
@@ -85,9 +84,9 @@ fn window(structure: &Structure, ranges: &[(i64, i64)]) -> anyhow::Result<Window
     if ranges.len() != axes.len() {
         let wanted = axes.join(", ");
         anyhow::bail!(
-            "--window has {} ranges, and the grid {} axes: {wanted}; give one for each, as in `--window {}`",
-            ranges.len(),
-            axes.len(),
+            "--window has {}, and the grid has {}: {wanted}; give one range for each, as in `--window {}`",
+            count(ranges.len() as u64, "range"),
+            if axes.len() == 1 { "1 axis".to_owned() } else { format!("{} axes", axes.len()) },
             vec!["0:1"; axes.len()].join(",")
         );
     }

@@ -6,7 +6,6 @@ use anyhow::Context;
 use serde::Deserialize;
 
 use super::args::ChunkSize;
-
 use gridstone::{Aggregation, Axis, Codec, Depth, Dimension, Filter, Schema, Structure};
 
 /// What `gridstone create --help` ends with.

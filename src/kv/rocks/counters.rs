@@ -1,6 +1,5 @@
 //! What the database counts, and what its files take.
 
-use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -39,7 +38,7 @@ impl Store {
             let of = |space: &Space| self.db.property_int_value_cf(self.family(*space).ok()?, name).ok().flatten();
             Space::ALL.iter().filter_map(of).sum()
         };
-        let logs = self.logs();
+        let logs = self.admission.logs();
         let tables = self.db.live_files().map_or(0, |files| files.len() as u64);
         Counters {
             cache_hits: count(Ticker::BlockCacheHit),
@@ -52,12 +51,5 @@ impl Store {
             stalled: count(Ticker::StallMicros).map(Duration::from_micros),
             syncs: Some(self.syncs.so_far()),
         }
-    }
-
-    /// The lengths of the logs.
-    fn logs(&self) -> Vec<u64> {
-        let entries = fs::read_dir(self.admission.place()).into_iter().flatten().flatten();
-        let logs = entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(".log"));
-        logs.filter_map(|log| fs::metadata(log.path()).ok()).map(|metadata| metadata.len()).collect()
     }
 }

@@ -52,19 +52,29 @@ pub(super) fn family_names() -> Vec<&'static str> {
 
 impl Rocks {
     /// Opens the store in a directory, or makes one.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](ErrorKind::NotFound) if there is none and it is not to be made; [`Invalid`](ErrorKind::Invalid) if the directory holds
+    /// other things, or a newer format; [`Corrupt`](ErrorKind::Corrupt) if what was promised to be there is not, or is damaged;
+    /// [`Unavailable`](ErrorKind::Unavailable) if another process has it open, or the system refuses.
     pub fn open(path: impl AsRef<Path>, options: &RocksOptions) -> Result<Self> {
         let (path, opened) = (path.as_ref(), Instant::now());
         let admission = match options.read_only {
             true => directory::admit_reader(path, options.accept_data_loss, &family_names())?,
             false => directory::admit(path, options.create, options.accept_data_loss, &family_names())?,
         };
-        let database = options::database_options(admission.after_loss, admission.open_files, options.log_bytes);
-        let mut database = if admission.is_tight() { options::without_flush(database)? } else { database };
+        let is_tight = admission.is_tight();
+        let set_up = |after_loss| {
+            let database = options::database_options(after_loss, admission.open_files, options.log_bytes);
+            if is_tight { options::without_flush(database) } else { Ok(database) }
+        };
+        let mut database = set_up(admission.after_loss)?;
         let db = match open_database(&admission, options, &database) {
             // A table that cannot be read: what else there is can be.
             Err(error) if *error.kind() == ErrorKind::Corrupt && options.accept_data_loss && !admission.after_loss => {
                 tracing::warn!(error = error.sentence(), "a damaged store is opened as far as it can be read");
-                database = options::database_options(true, admission.open_files, options.log_bytes);
+                database = set_up(true)?;
                 open_database(&admission, options, &database)?
             }
             opened => opened?,

@@ -54,7 +54,11 @@ pub fn series(grid: &Grid, model: &Model, hot: &[Vec<i64>], dice: &mut Dice) -> 
     #[expect(clippy::cast_possible_truncation, reason = "a whole number of cells")]
     let first = structure.position(axis, Level::new(levels[d]).unwrap(), series.edges[0]).round() as i64;
     let valid: Vec<bool> = series.validity.iter(&series.array).collect();
-    for (number, got) in nums(&series.array).into_iter().enumerate() {
+    let nums = nums(&series.array);
+    if nums.len() != cells.len() * count {
+        return Err(blame(format!("{} values of {} cells at {count} steps", nums.len(), cells.len())));
+    }
+    for (number, got) in nums.into_iter().enumerate() {
         let ground = &cells[number / count];
         let lines = model.space.lines.iter().zip(ground).enumerate();
         let cell: Vec<i64> = lines

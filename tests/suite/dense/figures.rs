@@ -154,6 +154,9 @@ pub fn figures(grid: &Grid, model: &Model, (query, cut): &(StatisticsQuery, Cut)
     let Some(takes) = takes else { return Ok(()) };
     let cells: Vec<&BaseCell> = cells.iter().zip(takes).filter(|(_, takes)| *takes).map(|(cell, _)| cell).collect();
     compare(&got, model, &cells).map_err(blame)?;
+    if (got.histogram.is_some(), got.classes.is_some()) != (binned, classes) {
+        return Err(blame(format!("a histogram {:?} and classes {:?}, asked: {binned}, {classes}", got.histogram, got.classes)));
+    }
     if let Some(histogram) = &got.histogram {
         let edges = bins.as_slice();
         let within = |low: f64, high: f64, last: bool| {

@@ -5,7 +5,7 @@ use gridstone::{Aggregation, Answer, ErrorKind, Freshness, Grid, Layer, Level, Q
 use super::ground::{Num, nums};
 use super::model::Model;
 use super::want::{Want, want};
-use crate::check::{Dice, levels, numbers};
+use crate::check::{Dice, levels, numbers, window};
 
 /// What is read.
 #[derive(Clone, Debug)]
@@ -49,7 +49,9 @@ pub fn cells(structure: &Structure, window: &Window, answer: &Answer) -> Vec<(Ve
         let level = window.levels(structure.dimensions().len())[dimension];
         ranges[along.axis] = along.ticks.iter().map(|&tick| bin(structure, along.axis, level, tick)).collect();
     }
-    super::space::product(&ranges).into_iter().zip(nums(&answer.array)).collect()
+    let (places, nums) = (super::space::product(&ranges), nums(&answer.array));
+    assert_eq!(nums.len(), places.len(), "cells of {window:?}");
+    places.into_iter().zip(nums).collect()
 }
 
 /// The cell of a level in which a tick lies.
@@ -145,9 +147,4 @@ pub fn whole(model: &Model, at: &[i8]) -> Vec<Window> {
         shape.map(|shape| window(at, &start, &shape))
     });
     windows.collect()
-}
-
-/// A window of a level at the place of a chunk, for looks.
-pub fn window(at: &[i8], start: &[i64], shape: &[u64]) -> Window {
-    Window::new(start, gridstone::Shape::from(shape)).at(levels(at))
 }

@@ -121,6 +121,7 @@ fn i7_i9_i10_random_histories_agree_with_the_dense_model() {
     let most = u64::from(crate::check::cases(40));
     let (count, reports) = run((seed, most), Duration::from_secs(seconds), 1);
     assert_eq!(reports, [] as [String; 0], "of {count} histories from seed {seed} on");
+    assert!(count > 0, "no time, or no cases");
 }
 
 /// For hours: `make soak`.

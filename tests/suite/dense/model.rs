@@ -7,7 +7,7 @@ use gridstone::{Overlap, Schema, Window};
 
 use super::ground::{Ground, Num};
 use super::space::{Space, Span, product};
-use crate::check::{levels, numbers};
+use crate::check::{numbers, window};
 
 /// A base chunk: its levels, and its number along each axis.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,8 +34,6 @@ pub struct Model {
     pub space: Arc<Space>,
     pub ground: Ground,
     pub leaves: BTreeSet<Leaf>,
-    /// The ticks at which events were put.
-    pub ticks: BTreeSet<i64>,
     /// Whether something was done of which it is left open whether a chunk is split for it.
     pub open: bool,
 }
@@ -43,7 +41,7 @@ pub struct Model {
 impl Model {
     pub fn new(schema: Schema, space: Arc<Space>) -> Self {
         let ground = Ground::new(&space);
-        Self { schema, space, ground, leaves: BTreeSet::new(), ticks: BTreeSet::new(), open: false }
+        Self { schema, space, ground, leaves: BTreeSet::new(), open: false }
     }
 
     /// What a value put is: `None` if it stands for no data.
@@ -201,7 +199,6 @@ impl Model {
                 _ => *cell = new.or(*cell),
             }
         }
-        self.ticks.extend(ticks);
         Ok(())
     }
 
@@ -284,7 +281,7 @@ impl Model {
         let lines = self.space.lines.iter().zip(&leaf.chunk);
         let start: Vec<i64> = lines.map(|(line, &chunk)| line.first_of(leaf.levels[line.dimension], chunk)).collect();
         let shape: Vec<u64> = self.space.lines.iter().map(|line| u64::try_from(line.chunk).unwrap()).collect();
-        Window::new(start.as_slice(), gridstone::Shape::from(shape.as_slice())).at(levels(&leaf.levels))
+        window(&leaf.levels, &start, &shape)
     }
 }
 

@@ -421,6 +421,7 @@ impl<'a> Stage<'a> {
         self.store.aggregate().map_err(text).map(|()| true)
     }
 }
+
 /// The base chunks of a grid.
 fn leaves(grid: &Grid, model: &Model) -> Result<BTreeSet<Leaf>, String> {
     let leaf = |chunk: gridstone::ChunkInfo| {

@@ -2,13 +2,13 @@
 
 use std::cell::RefCell;
 
-use gridstone::{DType, Overlap, Shape, Window};
+use gridstone::{DType, Overlap, Window};
 use serde::{Deserialize, Serialize};
 
 use super::design::{Design, Values};
 use super::ground::{Num, limits};
 use super::space::Line;
-use crate::check::{Dice, levels};
+use crate::check::{Dice, window};
 
 /// A window that can be written down.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,7 +20,7 @@ pub struct Area {
 
 impl Area {
     pub fn window(&self) -> Window {
-        Window::new(self.start.as_slice(), Shape::from(self.shape.as_slice())).at(levels(&self.at))
+        window(&self.at, &self.start, &self.shape)
     }
 
     pub fn sizes(&self) -> Vec<usize> {

@@ -44,6 +44,9 @@ pub fn figures_in_steps(
     }
     let polygons: Vec<Polygon> = regions.iter().map(|region| region.polygon.clone()).collect();
     let zones = grid.statistics_series_of_each(&all, &polygons, &steps).map_err(|e| blame(e.to_string()))?;
+    if zones.each.len() != regions.len() {
+        return Err(blame(format!("{} polygons have {} series", regions.len(), zones.each.len())));
+    }
     for (region, series) in regions.into_iter().zip(&zones.each) {
         let told = format!("{:?}", region.polygon);
         let cut = Cut { region: Some(region), ..cut.clone() };
@@ -71,6 +74,9 @@ fn series_is_right(
     axis: usize,
 ) -> Result<(), String> {
     let spans = if series.steps.is_empty() { Vec::new() } else { spans(series, model, axis) };
+    if spans.len() != series.steps.len() {
+        return Err(format!("{} steps at {} places", series.steps.len(), spans.len()));
+    }
     let Some(takes) = cells.iter().map(|cell| cut.takes(cell)).collect::<Option<Vec<bool>>>() else { return Ok(()) };
     let cells: Vec<&BaseCell> = cells.iter().zip(takes).filter(|(_, takes)| *takes).map(|(cell, _)| cell).collect();
     let within = |cell: &BaseCell, (from, to): &Span| {

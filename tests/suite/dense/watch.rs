@@ -62,7 +62,8 @@ pub struct Watch {
     token: Token,
 }
 
-fn up(design: &Design, dice: &mut Dice, most: i64) -> Vec<i8> {
+/// The levels of a look, from the ground on.
+pub fn levels_of_look(design: &Design, dice: &mut Dice, most: i64) -> Vec<i8> {
     let structure = design.schema.structure();
     let ground = design.ground();
     let level = |d: usize| {
@@ -84,7 +85,7 @@ impl Watch {
         let mut tiles = Vec::new();
         for number_of in 0..dice.pick(&[2, 4, 12]) {
             let most = if number_of % 2 == 0 { 3 } else { 7 };
-            let at = up(design, &mut dice, most);
+            let at = levels_of_look(design, &mut dice, most);
             let (freshness, layer) = (fresh(&mut dice), dice.pick(&layers));
             let window = source.area(&mut dice, number, at, (6, false)).window();
             tiles.push(Tile { window, layer: layer.clone(), freshness, copy: None, named: Vec::new() });
@@ -187,9 +188,7 @@ impl Watch {
         }
         Ok(())
     }
-}
 
-impl Watch {
     /// Asks while a call of the engine fails.
     pub fn fail(&self, grid: &Grid, engine: &Faulty<Memory>, dice: &mut Dice) -> Result<(), String> {
         for query in &self.queries {
@@ -268,9 +267,4 @@ fn read(grid: &Grid, tile: &Tile) -> Result<Option<Copy>, String> {
         Err(error) if *error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(format!("{query:?}: {error}")),
     }
-}
-
-/// The levels of a look, from the ground on.
-pub fn levels_of_look(design: &Design, dice: &mut Dice, most: i64) -> Vec<i8> {
-    up(design, dice, most)
 }

@@ -8,8 +8,8 @@ use gridstone::{Aggregation, ErrorKind, Freshness, Layer, Overlap, Policy, Query
 
 use super::events::{Events, difference};
 use super::model::{check_tries, compare};
-use super::{options, plain};
-use crate::check::Dice;
+use super::plain;
+use crate::check::{Dice, open};
 use crate::oracle::array;
 
 #[derive(Clone, Debug)]
@@ -116,7 +116,7 @@ fn after(steps: &[Step]) -> Option<Events> {
 
 /// Checks a store that was opened after a crash: it holds what the first steps put, for a number of them that is allowed.
 fn check(engine: Memory, steps: &[Step], allowed: std::ops::RangeInclusive<usize>) -> std::result::Result<(), String> {
-    let store = options(Policy::Manual, &Arc::new(engine));
+    let store = open(&Arc::new(engine), Policy::Manual);
     let Ok(grid) = store.grid("events") else {
         return if after(&steps[..*allowed.start()]).is_none() { Ok(()) } else { Err("the grid is lost".to_owned()) };
     };
@@ -209,7 +209,7 @@ fn i5_i6_i7_i10_a_crash_at_any_call_leaves_a_prefix_of_the_events_and_their_mark
 #[test]
 fn i4_i7_events_of_many_writers_into_one_bucket_are_all_kept() {
     for policy in [Policy::Manual, Policy::Inline, Policy::Background] {
-        let store = options(policy, &Arc::new(Memory::new()));
+        let store = open(&Arc::new(Memory::new()), policy);
         let grid = store.create("events", plain(4, 10)).unwrap();
         let mut events = Events::new(grid.schema());
         let puts = |writer: i64| (0..12).map(move |number| (number * 7 + writer * 3) % 97 * 4 + writer);

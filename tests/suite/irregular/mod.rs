@@ -10,15 +10,11 @@ use std::sync::Arc;
 use gridstone::kv::{Engine, Memory};
 use gridstone::{
     Aggregation, Axis, DType, Dimension, ErrorKind, Freshness, Layer, Level, Levels, Moment, Overlap, Policy, Query, Schema,
-    SeriesQuery, Steps, Store, Structure, Window,
+    SeriesQuery, Steps, Structure, Window,
 };
 use proptest::prelude::*;
 
-use crate::check::{self, Dice};
-
-pub fn options(policy: Policy, engine: &Arc<Memory>) -> Store {
-    Store::options().policy(policy).open_engine(Arc::clone(engine) as Arc<dyn Engine>).unwrap()
-}
+use crate::check::{self, Dice, open};
 
 pub fn plain(capacity: u32, spacing: u64) -> Schema {
     let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, 4), Axis::new("x", 0.0, 1.0, 4)]);
@@ -55,7 +51,7 @@ proptest! {
         for seed in seeds {
             let mut dice = Dice(seed);
             let policy = if dice.chance(50) { Policy::Inline } else { Policy::Manual };
-            let store = options(policy, &Arc::new(Memory::new()));
+            let store = open(&Arc::new(Memory::new()), policy);
             let grid = store.create("events", plain(capacity, spacing)).unwrap();
             let strangers: Vec<i64> = strangers.difference(&ticks).copied().collect();
             let mut left: Vec<i64> = ticks.iter().chain(&strangers).copied().collect();
@@ -89,7 +85,7 @@ proptest! {
 #[test]
 fn i2_ticks_that_are_not_those_a_chunk_was_written_with_are_damage() {
     let engine = Arc::new(Memory::new());
-    let store = options(Policy::Inline, &engine);
+    let store = open(&engine, Policy::Inline);
     let grid = store.create("events", plain(4, 60)).unwrap();
     grid.put_events(&[100, 130], [0, 0], &ndarray::Array3::from_elem((2, 4, 4), 1.0_f32), Overlap::Merge).unwrap();
     let snapshot = engine.snapshot().unwrap();
@@ -113,7 +109,7 @@ fn i2_ticks_that_are_not_those_a_chunk_was_written_with_are_damage() {
 
 #[test]
 fn an_event_lies_between_two_others_on_a_straight_line() {
-    let store = options(Policy::Inline, &Arc::new(Memory::new()));
+    let store = open(&Arc::new(Memory::new()), Policy::Inline);
     let grid = store.create("events", plain(4, 60)).unwrap();
     let array = ndarray::arr3(&[[[0.0_f32, f32::NAN, 8.0]], [[10.0, 5.0, 4.0]]]);
     grid.put_events(&[1_000, 1_100], [0, 0], &array, Overlap::Merge).unwrap();
@@ -132,7 +128,7 @@ fn an_event_lies_between_two_others_on_a_straight_line() {
 
 #[test]
 fn what_does_not_fit_events_is_refused_and_nothing_changes() {
-    let store = options(Policy::Inline, &Arc::new(Memory::new()));
+    let store = open(&Arc::new(Memory::new()), Policy::Inline);
     let grid = store.create("events", plain(4, 60)).unwrap();
     let one = ndarray::Array3::from_elem((1, 2, 2), 1.0_f32);
     let two = ndarray::Array3::from_elem((2, 2, 2), 1.0_f32);
@@ -170,7 +166,7 @@ fn what_does_not_fit_events_is_refused_and_nothing_changes() {
 #[test]
 fn a_version_changes_with_the_events_of_its_query() {
     for (policy, freshness) in [(Policy::Inline, Freshness::Stored), (Policy::Manual, Freshness::Fresh)] {
-        let store = options(policy, &Arc::new(Memory::new()));
+        let store = open(&Arc::new(Memory::new()), policy);
         let grid = store.create("events", plain(2, 10)).unwrap();
         for tick in [0, 10, 25, 26, 27, 400] {
             grid.put_events(&[tick], [0, 0], &field(tick), Overlap::Merge).unwrap();
@@ -203,7 +199,7 @@ fn a_version_changes_with_the_events_of_its_query() {
 /// One read a chunk, whatever the number of events.
 #[test]
 fn a_series_is_what_reads_of_its_cells_give() {
-    let store = options(Policy::Inline, &Arc::new(Memory::new()));
+    let store = open(&Arc::new(Memory::new()), Policy::Inline);
     let grid = store.create("events", plain(4, 10)).unwrap();
     for tick in (0..40).map(|i| i * i) {
         grid.put_events(&[tick], [0, 0], &field(tick), Overlap::Merge).unwrap();
@@ -242,7 +238,7 @@ fn sensors(chunk: u32) -> gridstone::Grid {
     let time = Dimension::irregular("time", "seconds since 1970-01-01", 4, 60);
     let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, chunk), Axis::new("x", 0.0, 1.0, chunk)]);
     let schema = Schema::builder(Structure::builder().dimension(time).dimension(space).build().unwrap(), DType::F32);
-    let store = options(Policy::Inline, &Arc::new(Memory::new()));
+    let store = open(&Arc::new(Memory::new()), Policy::Inline);
     let grid = store.create("sensors", schema.aggregator(Aggregation::Mean).build().unwrap()).unwrap();
     for (tick, y, x, value) in [(100, 0, 0, 7.0), (160, 3, 3, 1.0), (220, 0, 4, 2.0), (40, 0, 0, 6.0), (300, 1, 1, f32::NAN)] {
         grid.put_events(&[tick], [y, x], &ndarray::Array3::from_elem((1, 1, 1), value), Overlap::Merge).unwrap();

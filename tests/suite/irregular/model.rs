@@ -11,8 +11,8 @@ use gridstone::{
 use proptest::prelude::*;
 
 use super::events::{Events, Place, difference};
-use super::{options, statistics};
-use crate::check::{self, Dice};
+use super::statistics;
+use crate::check::{self, Dice, open};
 use crate::oracle::array;
 
 #[derive(Clone, Debug)]
@@ -277,7 +277,7 @@ fn run(seed: u64, ops: &[Op]) -> Result<(), String> {
     let mut dice = Dice(seed);
     let schema = build(&mut dice);
     let mut engine = Arc::new(Memory::new());
-    let mut store = options(Policy::Manual, &engine);
+    let mut store = open(&engine, Policy::Manual);
     let mut grid = store.create("events", schema.clone()).unwrap();
     let mut oracle = Events::new(&schema);
     for (number, op) in ops.iter().enumerate() {
@@ -358,7 +358,7 @@ fn run(seed: u64, ops: &[Op]) -> Result<(), String> {
                     1 => Arc::new(engine.crash(1)),
                     _ => Arc::new(engine.reopen()),
                 };
-                store = options(if *inline { Policy::Inline } else { Policy::Manual }, &engine);
+                store = open(&engine, if *inline { Policy::Inline } else { Policy::Manual });
                 grid = store.grid("events").unwrap();
             }
         }

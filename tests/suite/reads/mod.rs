@@ -208,6 +208,12 @@ fn moments(layers: &[Layer]) -> Vec<Query> {
     queries
 }
 
+/// Whether an event stands for a moment, or is the latest of a place.
+fn of_single_events(query: &Query) -> bool {
+    let told = format!("{query:?}");
+    told.contains("when: Moment") || told.contains("when: Latest")
+}
+
 fn put(grid: &Grid, window: &Window, shape: &[usize], dice: &mut Dice) -> gridstone::Result<()> {
     // Few values, so that content comes again.
     let value = dice.pick(&[1_u8, 2]);

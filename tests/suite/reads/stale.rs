@@ -7,7 +7,7 @@ use gridstone::kv::Memory;
 use gridstone::{Aggregation, Answer, DType, Depth, Dimension, Freshness, Grid, Layer, Level, Policy, Query, Window};
 use ndarray::{Array2, arr2};
 
-use super::{KINDS, Kind, levels_of, schema};
+use super::{KINDS, Kind, levels_of, of_single_events, schema};
 use crate::check::{self, Dice, levels};
 
 /// The cells of an answer that hold something, by where they lie, with the cell of the answer's window that each is.
@@ -76,9 +76,7 @@ fn history(kind: &Kind, seed: u64) -> usize {
                 Some(axis) == along || *len as u64 == *cells && read.bounds()[axis] == answered.bounds()[axis]
             });
             if (stored.window, &stored.layer) == (fresh.window, &fresh.layer) && plain {
-                let told = format!("{query:?}");
-                let single = told.contains("when: Moment") || told.contains("when: Latest");
-                let wrong = difference(&grid, (&stored, &fresh), single);
+                let wrong = difference(&grid, (&stored, &fresh), of_single_events(query));
                 assert_eq!(wrong, None, "{}, seed {seed}: {query:?} after {done:#?}", kind.name);
                 stale += stored.stale.len();
             }

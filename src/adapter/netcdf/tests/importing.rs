@@ -256,3 +256,13 @@ fn several_files_say_together_how_far_steps_are_apart() {
     let error = hour(0).check(&regular).expect_err("between two steps");
     assert!(error.to_string().contains("the time 2018-09-13T19:00:00Z does not lie on the grid's steps of 2 hours"), "{error}");
 }
+
+#[test]
+fn times_that_make_no_dimension_are_refused() {
+    let at = |hours: i128| crate::calendar::Timestamp::from_nanoseconds(hours * 3_600_000_000_000).expect("in range");
+    let refused = |times: Vec<_>, like: Like| dimension_of(times, &like).expect_err("refused").to_string();
+    assert!(refused(Vec::new(), Like::default()).contains("no times"));
+    assert!(refused(vec![at(0)], Like::default()).contains("no spacing"));
+    assert!(refused(vec![at(0), at(1)], Like { time_step: Some(0), ..Like::default() }).contains("above 0"));
+    assert!(!dimension_of(vec![at(0), at(1)], &Like::default()).expect("two steps").is_irregular());
+}
