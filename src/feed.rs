@@ -358,12 +358,13 @@ impl Grid {
         since(self, token)
     }
 
-    /// The same, but where nothing has changed yet it waits until something has, and gives nothing after `timeout`. A service that calls
-    /// it again and again with the token of the last answer hears of each commit as it returns.
+    /// The same, but where nothing has changed yet it waits until something has, and gives nothing after `timeout`. A service
+    /// that calls it again and again with the token of the last answer hears of each commit as it returns.
     ///
     /// # Errors
     ///
-    /// Those of [`changes_since`](Self::changes_since), and [`Invalid`](ErrorKind::Invalid) for a grid of a snapshot, which never changes.
+    /// Those of [`changes_since`](Self::changes_since), and [`Invalid`](ErrorKind::Invalid) for a grid of a snapshot, which never
+    /// changes.
     pub fn wait_changes(&self, token: &Token, timeout: Duration) -> Result<Changes> {
         self.live()?;
         let store = self.store();

@@ -32,19 +32,20 @@ impl Store {
         StoreOptions::default().read_only(true).open(path)
     }
 
-    /// Makes a new store of a [checkpoint](Self::checkpoint), or of any store that nobody has open, in a directory that is empty or not
-    /// there. Data files are shared where that is possible.
+    /// Makes a new store of a [checkpoint](Self::checkpoint), or of any store that nobody has open, in a directory that is empty
+    /// or not there. Data files are shared where that is possible.
     ///
     /// # Errors
     ///
-    /// Those of [`open_read_only`](Self::open_read_only), and [`Invalid`](crate::ErrorKind::Invalid) if the directory is not empty.
+    /// Those of [`open_read_only`](Self::open_read_only), and [`Invalid`](crate::ErrorKind::Invalid) if the directory is not
+    /// empty.
     #[cfg(feature = "rocksdb")]
     pub fn restore(checkpoint: impl AsRef<Path>, directory: impl AsRef<Path>) -> Result<()> {
         crate::kv::restore(checkpoint.as_ref(), directory.as_ref(), false)
     }
 
-    /// Copies a damaged store that nobody has open into a new directory, as far as its logs count: then [`repair`](Self::repair) the new one,
-    /// opened with [`accept_data_loss`](StoreOptions::accept_data_loss). The old one is only read.
+    /// Copies a damaged store that nobody has open into a new directory, as far as its logs count: then [`repair`](Self::repair)
+    /// the new one, opened with [`accept_data_loss`](StoreOptions::accept_data_loss). The old one is only read.
     ///
     /// # Errors
     ///

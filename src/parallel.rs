@@ -1,7 +1,7 @@
 //! Work over the items of a list, on the threads of the rayon pool that it is called on.
 //!
-//! All of it goes through [`each`], which is compiled once: an iterator of rayon's is compiled anew for each closure and each cell
-//! type that it is used with.
+//! All of it goes through [`each`], which is compiled once: an iterator of rayon's is compiled anew for each closure and each
+//! cell type that it is used with.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -35,19 +35,21 @@
 //! | less than was promised, or damage before sound records | [`Corrupt`](crate::ErrorKind::Corrupt); nothing is changed |
 //! | the same with [`accept_data_loss`](crate::StoreOptions::accept_data_loss) | the logs are copied to `quarantine-N`, the rest is opened as a store of a new identity |
 //!
-//! [`Store::open_read_only`](crate::Store::open_read_only) does the same checks and writes nothing; where a log has to be cut it reads
-//! a directory of links in the system's temporary directory. The verbs of the command that only read open stores in this way.
+//! [`Store::open_read_only`](crate::Store::open_read_only) does the same checks and writes nothing; where a log has to be cut it
+//! reads a directory of links in the system's temporary directory. The verbs of the command that only read open stores in this
+//! way.
 //!
 //! # While another process writes
 //!
-//! A store that another process has open for writing can be opened to be read, too (on Linux). The reader copies the manifest, takes
-//! hold of all data files and logs by opening them, and reads them through links to its own descriptors, so that the writer may remove
-//! them; the same checks prove that they are of one moment, else they are taken anew. What is read holds every commit that had returned
-//! when the opening began, and does not change; [`Store::age`](crate::Store::age) says how old it is, and the command notes that it
-//! is a view. It costs a descriptor a file; nothing in the directory of the store is written, and the writer does not wait.
+//! A store that another process has open for writing can be opened to be read, too (on Linux). The reader copies the manifest,
+//! takes hold of all data files and logs by opening them, and reads them through links to its own descriptors, so that the writer
+//! may remove them; the same checks prove that they are of one moment, else they are taken anew. What is read holds every commit
+//! that had returned when the opening began, and does not change; [`Store::age`](crate::Store::age) says how old it is, and the
+//! command notes that it is a view. It costs a descriptor a file; nothing in the directory of the store is written, and the
+//! writer does not wait.
 //!
-//! A plain copy (`cp -r`) of a store that is being written to is refused when it is opened, or it is whole, with the commits up to
-//! some moment: the same checks see files of different moments. For copies that are sure to be whole there are checkpoints.
+//! A plain copy (`cp -r`) of a store that is being written to is refused when it is opened, or it is whole, with the commits up
+//! to some moment: the same checks see files of different moments. For copies that are sure to be whole there are checkpoints.
 //!
 //! Closing a store leaves nothing to be replayed. A process may open as many files as its limit (`ulimit -n`) says; a store takes
 //! half of that, or all but 512, and works with more files than that.
@@ -62,23 +64,24 @@
 //! | an aggregate cannot be read | reads of it fail and name it; the next aggregation that needs it makes it anew from what is below |
 //! | an aggregator panics | the put or the step of aggregation fails; other grids go on |
 //!
-//! One thing is worse: a damaged block in a table of small values (records, the directory, marks, the feed) may be met by the database
-//! when it opens or merges tables. Then the store is refused, or refuses commits, and says so; what such a table holds is lost, and
-//! with it the way to the chunks. Nothing wrong is read. Checkpoints are what helps.
+//! One thing is worse: a damaged block in a table of small values (records, the directory, marks, the feed) may be met by the
+//! database when it opens or merges tables. Then the store is refused, or refuses commits, and says so; what such a table holds
+//! is lost, and with it the way to the chunks. Nothing wrong is read. Checkpoints are what helps.
 //!
 //! Old values that cannot be read are not moved when space is given back, so their space is given back once they are repaired.
 //!
 //! # Finding and mending damage
 //!
-//! [`Store::verify`](crate::Store::verify) reads every value and recomputes every aggregate, goes on behind damage, and names each chunk;
-//! [`verify_to`](crate::Store::verify_to) is quicker and compares checksums only. [`Store::repair`](crate::Store::repair) takes base
-//! chunks that cannot be read out of their grids and makes the aggregates of such grids anew. [`Store::salvage`](crate::Store::salvage)
-//! does it in a copy. [`Store::checkpoint`](crate::Store::checkpoint) makes copies while a store is written to,
-//! [`Store::restore`](crate::Store::restore) makes stores of them.
+//! [`Store::verify`](crate::Store::verify) reads every value and recomputes every aggregate, goes on behind damage, and names
+//! each chunk; [`verify_to`](crate::Store::verify_to) is quicker and compares checksums only.
+//! [`Store::repair`](crate::Store::repair) takes base chunks that cannot be read out of their grids and makes the aggregates of
+//! such grids anew. [`Store::salvage`](crate::Store::salvage) does it in a copy. [`Store::checkpoint`](crate::Store::checkpoint)
+//! makes copies while a store is written to, [`Store::restore`](crate::Store::restore) makes stores of them.
 //!
-//! [`Store::scrub`](crate::Store::scrub) reads all chunks again and again in the background, at a rate, and tells what is damaged.
-//! [`Store::verify_rebuilt`](crate::Store::verify_rebuilt) builds every pyramid anew beside the store and compares. A byte of a log or
-//! of the manifest that is damaged alone is given back its value by [`Store::salvage`](crate::Store::salvage), so that nothing is lost.
+//! [`Store::scrub`](crate::Store::scrub) reads all chunks again and again in the background, at a rate, and tells what is
+//! damaged. [`Store::verify_rebuilt`](crate::Store::verify_rebuilt) builds every pyramid anew beside the store and compares. A
+//! byte of a log or of the manifest that is damaged alone is given back its value by [`Store::salvage`](crate::Store::salvage),
+//! so that nothing is lost.
 //!
 //! # Tests
 //!

@@ -24,8 +24,8 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 ///
-/// That of `write`, or an [`Unavailable`](crate::ErrorKind::Unavailable) one if the path cannot be written; nothing is left of the new
-/// file then.
+/// That of `write`, or an [`Unavailable`](crate::ErrorKind::Unavailable) one if the path cannot be written; nothing is left of
+/// the new file then.
 pub fn replace(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
     let special = fs::metadata(path).is_ok_and(|found| !found.is_file());
     let mut partial = path.to_owned();
@@ -50,8 +50,8 @@ pub fn replace(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<(
     named
 }
 
-/// A file that can be closed between two reads, so that any number of files can be read in turn. It is opened when it is read, and
-/// must be as it was. Or the bytes of one in memory.
+/// A file that can be closed between two reads, so that any number of files can be read in turn. It is opened when it is read,
+/// and must be as it was. Or the bytes of one in memory.
 #[cfg(feature = "geotiff")]
 #[derive(Debug)]
 pub struct LazyFile(Kept);

@@ -52,11 +52,11 @@ pub(super) fn laid(
 }
 
 /// The place of `len` columns whose first has the cell `first`, where `circle` cells go once round and the grid has cells from
-/// `taken.start` to `taken.end`: turned alike to where they touch what is there, else as they are, else turned alike; and where the grid would go
-/// round more than once in each way, each is turned to where the grid has it.
+/// `taken.start` to `taken.end`: turned alike to where they touch what is there, else as they are, else turned alike; and where
+/// the grid would go round more than once in each way, each is turned to where the grid has it.
 ///
-/// An [`Invalid`](crate::ErrorKind::Invalid) error if the columns go round more than once; `once` is the command that makes a file with
-/// so many.
+/// An [`Invalid`](crate::ErrorKind::Invalid) error if the columns go round more than once; `once` is the command that makes a
+/// file with so many.
 fn columns(
     first: i64,
     len: u64,

@@ -56,8 +56,8 @@ impl Target {
     }
 }
 
-/// The cells of a grid for an array of numbers of a file, in its shape: parts of equal length along its first axis have a rule each.
-/// `valid`, in the same shape, says which numbers are data (1), where the file says it beside them.
+/// The cells of a grid for an array of numbers of a file, in its shape: parts of equal length along its first axis have a rule
+/// each. `valid`, in the same shape, says which numbers are data (1), where the file says it beside them.
 pub(super) fn piece(numbers: Array, valid: Option<ArrayD<u8>>, rules: &[&Rule], target: Target) -> Result<Piece> {
     let shape = numbers.shape().to_vec();
     let valid = valid.map(c_order);

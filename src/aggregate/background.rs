@@ -43,7 +43,8 @@ fn grid_of(store: &Store, grids: &mut HashMap<GridId, Grid>, id: GridId) -> Resu
     grids.get(&id).cloned().ok_or_else(|| Error::not_found(format!("there is no grid of number {}", id.0)))
 }
 
-/// Lets a commit into a grid begin. Under [`Policy::Background`] it waits until the grid has fewer marks pending than the store allows, or does a part of their work.
+/// Lets a commit into a grid begin. Under [`Policy::Background`] it waits until the grid has fewer marks pending than the store
+/// allows, or does a part of their work.
 pub(crate) fn make_room(grid: &Grid) -> Result<()> {
     let store = grid.store();
     store.backlog().admit()?;

@@ -1,5 +1,5 @@
-//! Aggregation beside damage: an aggregate that cannot be read is made anew from what lies below, and a mark that needs a chunk that
-//! cannot be read stays, while all others are consumed.
+//! Aggregation beside damage: an aggregate that cannot be read is made anew from what lies below, and a mark that needs a chunk
+//! that cannot be read stays, while all others are consumed.
 
 use std::collections::BTreeSet;
 
@@ -43,8 +43,8 @@ impl<'a> Trials<'a> {
         &self.blocked.marks
     }
 
-    /// Nothing is left but what is blocked. Whether to try that again; an error if that was done in vain. Later steps leave it out
-    /// until nothing else is left again.
+    /// Nothing is left but what is blocked. Whether to try that again; an error if that was done in vain. Later steps leave it
+    /// out until nothing else is left again.
     pub(super) fn exhausted(&mut self) -> Result<bool> {
         if self.blocked.marks.is_empty() {
             return Ok(false);

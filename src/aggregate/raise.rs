@@ -7,8 +7,8 @@ use crate::key::{ChunkKey, LayerId};
 use crate::kv::{Batch, KeyRange, Snapshot, Space};
 use crate::store::{Grid, Pyramid};
 
-/// Where the stored chunks at the level that is built of each dimension that rises are listed, so far as these chunks derive along
-/// no later dimension, and the base chunks above that level; all that is between them and the new top follows.
+/// Where the stored chunks at the level that is built of each dimension that rises are listed, so far as these chunks derive
+/// along no later dimension, and the base chunks above that level; all that is between them and the new top follows.
 fn sources(grid: &Grid, pyramid: &Pyramid) -> Vec<(usize, KeyRange)> {
     let (structure, Pyramid { base, built, top }) = (grid.structure(), pyramid);
     let order: Vec<usize> = structure.levelled().collect();

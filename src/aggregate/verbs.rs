@@ -34,16 +34,16 @@ impl Grid {
         self.count_marks(self.present()?.as_ref(), u64::MAX)
     }
 
-    /// Waits until the commit of this [`sequence`](crate::Commit::sequence) is aggregated: until no mark of this grid is pending that it
-    /// left, or any commit before it. Then every level shows it.
+    /// Waits until the commit of this [`sequence`](crate::Commit::sequence) is aggregated: until no mark of this grid is pending
+    /// that it left, or any commit before it. Then every level shows it.
     ///
     /// # Errors
     ///
-    /// [`TimedOut`](crate::ErrorKind::TimedOut) if that takes longer than `timeout`, caused by the last failure of the
-    /// background aggregation, if it fails. Under [`Policy::Manual`](crate::Policy::Manual) nobody aggregates unless asked, so
-    /// the time runs out. [`Poisoned`](crate::ErrorKind::Poisoned) if the background aggregation panicked;
-    /// [`Unavailable`](crate::ErrorKind::Unavailable) if the store is closed; [`Invalid`](crate::ErrorKind::Invalid) for a grid of
-    /// a snapshot, which never changes.
+    /// [`TimedOut`](crate::ErrorKind::TimedOut) if that takes longer than `timeout`, caused by the last failure of the background
+    /// aggregation, if it fails. Under [`Policy::Manual`](crate::Policy::Manual) nobody aggregates unless asked, so the time runs
+    /// out. [`Poisoned`](crate::ErrorKind::Poisoned) if the background aggregation panicked;
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) if the store is closed; [`Invalid`](crate::ErrorKind::Invalid) for a grid
+    /// of a snapshot, which never changes.
     pub fn wait(&self, commit: u64, timeout: Duration) -> Result<()> {
         self.live()?;
         self.count_found()?;

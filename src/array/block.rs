@@ -1,7 +1,8 @@
 //! Loops over runs of cells whose type is known at run time: one loop a type, never one a pair of types.
 //!
-//! Runs come as bytes in this machine's order, aligned for their type, as those of [`Cells`] are. Where cells of one type become those of
-//! another, doubles stand between, block by block: exact for every type but integers of 64 bits, which become no other integers.
+//! Runs come as bytes in this machine's order, aligned for their type, as those of [`Cells`] are. Where cells of one type become
+//! those of another, doubles stand between, block by block: exact for every type but integers of 64 bits, which become no other
+//! integers.
 
 use super::{Cell, Cells, DType, with_cells, with_dtype};
 

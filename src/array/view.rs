@@ -57,8 +57,8 @@ pub enum ArrayView<'a> {
     F64(ArrayViewD<'a, f64>),
 }
 
-/// Evaluates an expression with the typed array or view inside, for [`Array`](crate::Array) and [`ArrayView`](crate::ArrayView) alike:
-/// once for each cell type.
+/// Evaluates an expression with the typed array or view inside, for [`Array`](crate::Array) and [`ArrayView`](crate::ArrayView)
+/// alike: once for each cell type.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! with_view {

@@ -157,8 +157,8 @@ impl Timestamp {
         Self::new(self.nanoseconds.checked_add(nanoseconds)?, self.calendar)
     }
 
-    /// The same in another calendar: the same instant where both count real days, else the same date and time of day. `None` where
-    /// the other calendar has no such date.
+    /// The same in another calendar: the same instant where both count real days, else the same date and time of day. `None`
+    /// where the other calendar has no such date.
     pub fn in_calendar(self, calendar: Calendar) -> Option<Self> {
         if self.calendar == calendar || self.calendar.is_real() && calendar.is_real() {
             return Some(Self { calendar, ..self });

@@ -199,7 +199,8 @@ pub fn inspect(blob: &[u8]) -> Result<Vec<StripHeader>, DecodeError> {
     Ok(headers)
 }
 
-/// The headers of a blob of planes of so many cells, each with the bytes that its cells would take as they are. Nothing is verified.
+/// The headers of a blob of planes of so many cells, each with the bytes that its cells would take as they are. Nothing is
+/// verified.
 pub fn strips(blob: &[u8], cells: usize) -> Result<Vec<(StripHeader, u64)>, DecodeError> {
     let headers = inspect(blob)?;
     let end = |at: usize| match headers.get(at + 1) {

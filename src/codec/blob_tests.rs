@@ -94,8 +94,8 @@ fn row_len_of(cells: usize, choice: prop::sample::Index) -> usize {
     divisors[choice.index(divisors.len())]
 }
 
-/// Of a strip that is the whole plane: version, plane, planes, encoding, filter, dtype, scale, hole, row length, first row, payload
-/// length, and no digest. A hole is NaN.
+/// Of a strip that is the whole plane: version, plane, planes, encoding, filter, dtype, scale, hole, row length, first row,
+/// payload length, and no digest. A hole is NaN.
 fn header(fields: [u8; 6], scale: i16, hole: i64, row_len: u32, payload_len: u32) -> Vec<u8> {
     let bits = if hole == 0 { 0 } else { u64::from(f32::NAN.to_bits()) };
     let numbers = [row_len, 0, payload_len].map(u32::to_le_bytes).concat();

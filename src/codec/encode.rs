@@ -237,8 +237,8 @@ impl OfWords for ChooseNarrow {
     }
 }
 
-/// Appends a strip as it packs best, as far as a sample tells, and says how, unless that takes `most` bytes or more; says the image
-/// that is the best without ranks too.
+/// Appends a strip as it packs best, as far as a sample tells, and says how, unless that takes `most` bytes or more; says the
+/// image that is the best without ranks too.
 struct Pack<'a> {
     dtype: DType,
     hole: u64,

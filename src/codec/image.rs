@@ -13,7 +13,8 @@
 //!
 //! *Ranked*: cells of few different values as the ranks of these; see `ranks.rs`.
 //!
-//! In fixed-point and decimal images the *hole*, the cell that stands for no data, gets the number below the least, so that its edges stay short.
+//! In fixed-point and decimal images the *hole*, the cell that stands for no data, gets the number below the least, so that its
+//! edges stay short.
 
 use super::narrow::Width;
 use super::word::Word;
@@ -137,8 +138,8 @@ impl Transform {
         matches!(self, Self::Ordered { .. } | Self::Fixed { .. } | Self::Decimal { .. } | Self::Ranked)
     }
 
-    /// The best delta for cells, of which those with the bits `hole` stand for no data: fixed-point or decimal where all have such
-    /// an image.
+    /// The best delta for cells, of which those with the bits `hole` stand for no data: fixed-point or decimal where all have
+    /// such an image.
     #[inline(always)]
     pub(super) fn delta<W: Word>(dtype: DType, cells: &[W], hole: u64) -> Self {
         // No closures: what is not inlined is compiled for any machine.

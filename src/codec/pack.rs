@@ -4,13 +4,13 @@
 //! packed     a block: width u8, patches u8 | a block: rows, patches
 //! ```
 //!
-//! A block's words lie in rows of 32 bytes, word `i` in row `i / lanes` and lane `i % lanes`. The low `width` bits of a lane's words
-//! stand one behind the other, lowest first, so that a row at a time is packed and unpacked in vector registers; the last row's
-//! bits end in a row that is filled with zeros. A patch is a word of more bits: all places u8 of a block's patches, then for each
-//! what is left of the word above the width, in the word's size. A block of zeros has width 0 and no rows.
+//! A block's words lie in rows of 32 bytes, word `i` in row `i / lanes` and lane `i % lanes`. The low `width` bits of a lane's
+//! words stand one behind the other, lowest first, so that a row at a time is packed and unpacked in vector registers; the last
+//! row's bits end in a row that is filled with zeros. A patch is a word of more bits: all places u8 of a block's patches, then
+//! for each what is left of the word above the width, in the word's size. A block of zeros has width 0 and no rows.
 //!
-//! The layout is that of SIMD-BP128 (Lemire and Boytsov, *Decoding billions of integers per second through vectorization*, 2015), in rows
-//! of 256 bits and for words of any size; patches are those of PFOR (Zukowski et al., 2006).
+//! The layout is that of SIMD-BP128 (Lemire and Boytsov, *Decoding billions of integers per second through vectorization*, 2015),
+//! in rows of 256 bits and for words of any size; patches are those of PFOR (Zukowski et al., 2006).
 
 use super::DecodeError;
 use super::word::Word;

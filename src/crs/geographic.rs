@@ -3,8 +3,8 @@
 use super::definition::Geodetic;
 
 /// A line a system, tab-separated: code, name, code of the datum, datum, ellipsoid, its semi-major axis in metres and inverse
-/// flattening, prime meridian, its longitude in degrees, the unit of angles in radians. All geographic systems of the EPSG dataset
-/// v12.029, as PROJ 9.7 has it: those of two dimensions, then those of three, of which height is left out.
+/// flattening, prime meridian, its longitude in degrees, the unit of angles in radians. All geographic systems of the EPSG
+/// dataset v12.029, as PROJ 9.7 has it: those of two dimensions, then those of three, of which height is left out.
 const TABLE: &str = include_str!("geographic.tsv");
 
 /// The system with a code.

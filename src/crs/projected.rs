@@ -4,10 +4,10 @@ use super::definition::{Definition, Projection};
 use super::geographic;
 use super::methods::{Method, Parameter};
 
-/// A line a system, tab-separated: its code; then, if it is of a method that is known here, the code of its geographic system, that of the
-/// method, the unit of its coordinates in metres, and the values of the method's parameters (see [`METHODS`]), easting and northing:
-/// angles in degrees, lengths in metres. All projected systems of the EPSG dataset v12.029, as PROJ 9.7 has it. Those whose axes run
-/// south or west by another method, and those that take an ellipsoid for a sphere, are not known.
+/// A line a system, tab-separated: its code; then, if it is of a method that is known here, the code of its geographic system,
+/// that of the method, the unit of its coordinates in metres, and the values of the method's parameters (see [`METHODS`]),
+/// easting and northing: angles in degrees, lengths in metres. All projected systems of the EPSG dataset v12.029, as PROJ 9.7 has
+/// it. Those whose axes run south or west by another method, and those that take an ellipsoid for a sphere, are not known.
 const TABLE: &str = include_str!("projected.tsv");
 
 /// EPSG's code of a method, its name, and the order of its parameters in the table.

@@ -5,7 +5,8 @@ use crate::grid::Location;
 use crate::store::{Base, ChunkReader, LayerChunks};
 
 impl ChunkReader<'_> {
-    /// What is stored at a location, one chunk a layer; base cells are lifted, and of a bucket it is the bins. `None` if nothing is.
+    /// What is stored at a location, one chunk a layer; base cells are lifted, and of a bucket it is the bins. `None` if nothing
+    /// is.
     pub(crate) fn stored(&self, at: &Location, base: &Base) -> Result<Option<LayerChunks>> {
         if self.grid.structure().irregular_axis().is_some_and(|irregular| irregular.is_bucket(at)) {
             return self.bucket_bins(at, base);

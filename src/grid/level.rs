@@ -127,8 +127,8 @@ impl<const N: usize> TryFrom<[i8; N]> for Levels {
     ///
     /// # Errors
     ///
-    /// [`Invalid`](crate::ErrorKind::Invalid) if one is outside [`Level::FINEST`] to [`Level::COARSEST`], or there are more than a grid
-    /// has dimensions.
+    /// [`Invalid`](crate::ErrorKind::Invalid) if one is outside [`Level::FINEST`] to [`Level::COARSEST`], or there are more than
+    /// a grid has dimensions.
     fn try_from(levels: [i8; N]) -> Result<Self> {
         if N > super::MAX_AXES {
             return Err(Error::invalid(format!("{N} levels are given; no grid has more than {} dimensions", super::MAX_AXES)));

@@ -181,8 +181,8 @@ impl Structure {
         self.starts[dimension]..self.starts[dimension + 1]
     }
 
-    /// The dimensions as keys and derivations order them: the refinable one, the other regular ones, the Fixed ones, the irregular
-    /// one. So what an irregular dimension holds at one place of the others is one run of keys at each level.
+    /// The dimensions as keys and derivations order them: the refinable one, the other regular ones, the Fixed ones, the
+    /// irregular one. So what an irregular dimension holds at one place of the others is one run of keys at each level.
     pub(crate) fn order(&self) -> &[usize] {
         &self.order
     }

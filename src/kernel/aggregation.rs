@@ -24,16 +24,17 @@ use crate::error::{Error, Result};
 /// | `first:d`, `last:d` | the valid value at the lowest, the highest coordinate along dimension `d`; of several the first in the order of children | the same | the same | none |
 /// | a service's own | what its [`Aggregator`](crate::aggregator::Aggregator) makes | as it says | as it says | integers round half away from zero and saturate |
 ///
-/// A layer is one aggregation along every dimension of the grid: cells of level 2 in space and 3 in time hold the `max` of all base
-/// cells under them. A figure along one dimension of another figure along the others (the greatest in a month of daily means over an
-/// area) is no layer, since it would depend on which dimension is derived first. It is made from a layer when it is read: the one
-/// along one dimension at the base level of the other, which all layers have, and the other over the answer.
+/// A layer is one aggregation along every dimension of the grid: cells of level 2 in space and 3 in time hold the `max` of all
+/// base cells under them. A figure along one dimension of another figure along the others (the greatest in a month of daily means
+/// over an area) is no layer, since it would depend on which dimension is derived first. It is made from a layer when it is read:
+/// the one along one dimension at the base level of the other, which all layers have, and the other over the answer.
 ///
 /// A cell is valid in an aggregate where any base cell under it is; for `sample` where the one chosen is; for a service's own
-/// where it gives a value. [`Answer::valid`](crate::Answer::valid) says which are. Where nothing is valid, float layers hold NaN and integer
-/// layers the nodata value (0 if the grid has none, or one that the type does not hold); an integer `sum`, which can be that, holds the
-/// least int64 or the greatest uint64 in its place; `count` holds 0, which is data. All of it holds at every level: level 3 is made of level 2 as level 1 of the base,
-/// and is the same whatever the order of writes and the number of threads, bit for bit.
+/// where it gives a value. [`Answer::valid`](crate::Answer::valid) says which are. Where nothing is valid, float layers hold NaN
+/// and integer layers the nodata value (0 if the grid has none, or one that the type does not hold); an integer `sum`, which can
+/// be that, holds the least int64 or the greatest uint64 in its place; `count` holds 0, which is data. All of it holds at every
+/// level: level 3 is made of level 2 as level 1 of the base, and is the same whatever the order of writes and the number of
+/// threads, bit for bit.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Aggregation {

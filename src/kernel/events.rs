@@ -200,7 +200,8 @@ pub(crate) fn holds_data(rule: &Rule, chunk: &Chunk, of: (&[usize], usize), plac
     }
 }
 
-/// For each event of a chunk of `shape` with events along `axis`, whether any cell of a box as [`holds_data`] has it is such a one.
+/// For each event of a chunk of `shape` with events along `axis`, whether any cell of a box as [`holds_data`] has it is such a
+/// one.
 pub(crate) fn any_of_event(
     (shape, axis): (&[usize], usize),
     (start, size): (&[usize], &[usize]),

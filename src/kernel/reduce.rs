@@ -142,8 +142,8 @@ pub(super) fn reduce_weight(rule: &Rule, weight: Option<&[f64]>, halving: &Halvi
     })
 }
 
-/// Makes anew what is not finite, though the valid cells under it may be: sums of them leave the doubles where the value need not.
-/// `end` has the sum of the cells times their weights, the sum of these, and the least and greatest cell.
+/// Makes anew what is not finite, though the valid cells under it may be: sums of them leave the doubles where the value need
+/// not. `end` has the sum of the cells times their weights, the sum of these, and the least and greatest cell.
 fn overflown(
     halving: &Halving,
     (cells, weight): (&[f64], Option<&[f64]>),

@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 
 /// How cells are found at a resolution or a shape that is not a level's.
 ///
-/// Target cells lie where the query puts them, whatever lies around. Source cells are those of the coarsest level at least as fine as
-/// the target, of the layer that is read; which are data is known of each, and those that are not take no part.
+/// Target cells lie where the query puts them, whatever lies around. Source cells are those of the coarsest level at least as
+/// fine as the target, of the layer that is read; which are data is known of each, and those that are not take no part.
 ///
 /// * [`Nearest`](Self::Nearest) takes the cell that holds the centre of the target cell, with or without data. A centre on the edge of
 ///   two cells, as at even ratios, is in the one of the higher index, along every axis.
@@ -33,12 +33,12 @@ use crate::error::{Error, Result};
 ///   `area` is. A level finer than the base divides the cells of the base.
 /// * A level that is asked for finer than the base repeats the cells of the base, in every other layer.
 ///
-/// Means and mixtures are computed in float64 and rounded to the type of the cells; one of an integer layer that would be the nodata value
-/// becomes the next integer.
+/// Means and mixtures are computed in float64 and rounded to the type of the cells; one of an integer layer that would be the
+/// nodata value becomes the next integer.
 ///
-/// GDAL has the same rule for `nearest`; for `bilinear` and `cubic` of `RasterIO` where all cells are data; and for `average` where it
-/// computes from full resolution (its overviews do not know how much of a cell is valid). Around holes its `bilinear` and `cubic` leave more
-/// cells without data.
+/// GDAL has the same rule for `nearest`; for `bilinear` and `cubic` of `RasterIO` where all cells are data; and for `average`
+/// where it computes from full resolution (its overviews do not know how much of a cell is valid). Around holes its `bilinear`
+/// and `cubic` leave more cells without data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Resampling {
@@ -124,8 +124,8 @@ pub(crate) struct Source<'a> {
 /// The least part of the cubic kernel by which it is trusted.
 const CUBIC_LEAST: f64 = 0.2;
 
-/// A source resampled onto target axes, one [`AxisMap`] an axis of the source. Cells without data hold `blank`. The cell type stays, but
-/// that of measures is float64.
+/// A source resampled onto target axes, one [`AxisMap`] an axis of the source. Cells without data hold `blank`. The cell type
+/// stays, but that of measures is float64.
 pub(crate) fn resample(source: Source<'_>, axes: &[AxisMap], method: Method, blank: f64) -> (Array, Validity) {
     let Some(kernel) = method.kernel() else { return nearest(source, axes, blank) };
     let valid = source.validity.mask(source.cells);
@@ -306,8 +306,8 @@ impl Mixing<'_> {
         all.into_par_iter().map(|flat| is_data(flat).then(|| value(flat))).collect()
     }
 
-    /// A value from which others are measured, so that equal ones come out as they are; 0 where some are so much smaller that this would
-    /// cost them digits.
+    /// A value from which others are measured, so that equal ones come out as they are; 0 where some are so much smaller that
+    /// this would cost them digits.
     fn reference(&self) -> f64 {
         fn of<T: Cell>(mixing: &Mixing<'_>, cells: &ArrayD<T>) -> f64 {
             let cells = flat(cells);
@@ -369,8 +369,8 @@ impl Mixing<'_> {
         self.along_all(kernel, &|first, row| row.iter_mut().zip(first..).for_each(|(to, flat)| *to = cell(flat)))
     }
 
-    /// Weighted sums of the values of source cells, which `fill` gives of a row that begins with the cell of a number: first along
-    /// the last axis, so that no plane of all source cells is kept, then along the others.
+    /// Weighted sums of the values of source cells, which `fill` gives of a row that begins with the cell of a number: first
+    /// along the last axis, so that no plane of all source cells is kept, then along the others.
     fn along_all(&self, kernel: Kernel, fill: &(dyn Fn(usize, &mut [f64]) + Sync)) -> Vec<f64> {
         let (taps, mut sizes) = (self.taps(kernel), self.source.cells.shape().to_vec());
         let last = sizes.len() - 1;

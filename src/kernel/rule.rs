@@ -121,8 +121,8 @@ impl Rule {
         }
     }
 
-    /// A chunk of a shape whose cells are copies of coarser ones, each `part` of the area of the one it was copied from: what measures
-    /// an area is divided. `full` is the weight of a wholly valid cell, after that.
+    /// A chunk of a shape whose cells are copies of coarser ones, each `part` of the area of the one it was copied from: what
+    /// measures an area is divided. `full` is the weight of a wholly valid cell, after that.
     pub(crate) fn divide(&self, mut chunk: Chunk, shape: &[usize], part: f64, full: Full) -> Result<Chunk> {
         let scale = |plane: &mut Cells| {
             if let Cells::F64(plane) = plane {

@@ -1,6 +1,7 @@
 //! Sums and means of doubles that do not overflow on the way.
 
-/// Values from here on are summed up apart, times [`SCALE`], so that no sum of finite values leaves the doubles before it is told.
+/// Values from here on are summed up apart, times [`SCALE`], so that no sum of finite values leaves the doubles before it is
+/// told.
 const HUGE: f64 = 6.668_014_432_879_854e240; // 2^800
 const SCALE: f64 = 3.872_591_914_849_318_3e-121; // 2^-400
 

@@ -102,8 +102,8 @@ impl AxisMap {
         (cell >= 0.0 && cell < source as f64).then(|| index(cell))
     }
 
-    /// The source cells that a target cell is made of, with their weights. Those of the whole kernel add up to one, but for parts. Cells
-    /// outside `0..source` are left out.
+    /// The source cells that a target cell is made of, with their weights. Those of the whole kernel add up to one, but for
+    /// parts. Cells outside `0..source` are left out.
     pub(super) fn taps(&self, i: usize, source: usize, kernel: Kernel) -> Taps {
         let (low, high) = self.edges(i);
         let (centre, scale) = ((low + high) / 2.0, self.ratio.max(1.0));

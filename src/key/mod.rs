@@ -1,4 +1,5 @@
-//! Typed keys, the small values beside them, and their bytes: the only place that knows the layout, and the only home of big-endian numbers.
+//! Typed keys, the small values beside them, and their bytes: the only place that knows the layout, and the only home of
+//! big-endian numbers.
 //!
 //! ```text
 //! chunk   grid u32 | layer u8 | a dimension: level, coarsest first, u8 | a dimension: Morton code
@@ -15,10 +16,10 @@
 //! such a chunk has left has the ticks that changed for its value, in the same form; all have changed where it has none.
 //!
 //! A level stands as 127 - level where the coarsest comes first, as level + 128 where the finest does. Dimensions stand in key
-//! order: the refinable one, the other regular ones, the Fixed ones, the irregular one. The Morton code of a dimension of n axes interleaves
-//! the bits of its codes, the first axis first, left-aligned in 8n bytes; so the subtree of a location is one interval, the
-//! same at every level. A Fixed dimension's code is its plain number. Byte order is the order of the typed keys. Sizes do
-//! not depend on the values, so no key is the prefix of another.
+//! order: the refinable one, the other regular ones, the Fixed ones, the irregular one. The Morton code of a dimension of n axes
+//! interleaves the bits of its codes, the first axis first, left-aligned in 8n bytes; so the subtree of a location is one
+//! interval, the same at every level. A Fixed dimension's code is its plain number. Byte order is the order of the typed keys.
+//! Sizes do not depend on the values, so no key is the prefix of another.
 
 mod entry;
 

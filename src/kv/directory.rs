@@ -226,8 +226,8 @@ fn open_files(path: &Path) -> Result<i32> {
     Ok(i32::try_from(allowed - OTHER_FILES.min(allowed / 2)).unwrap_or(i32::MAX))
 }
 
-/// Refuses to open a store where the process has so little address space left that threads and buffers of the database could not be
-/// made: that would end the process.
+/// Refuses to open a store where the process has so little address space left that threads and buffers of the database could not
+/// be made: that would end the process.
 fn check_address_space(path: &Path) -> Result<()> {
     let Some(limit) = limits()[1].filter(|limit| *limit != libc::RLIM_INFINITY) else { return Ok(()) };
     // Linux tells it in pages; where nobody does, all may be left.

@@ -1,5 +1,5 @@
-//! A directory of links that stands for the files of a store where those cannot be read in their place: where some of them have to
-//! be cut and may not be, or where another process writes to the store and will remove some.
+//! A directory of links that stands for the files of a store where those cannot be read in their place: where some of them have
+//! to be cut and may not be, or where another process writes to the store and will remove some.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -72,12 +72,13 @@ impl Links {
         Ok(Some(links))
     }
 
-    /// The files of a store that another process writes to, as they are at some moment of the call: all that was synced when it began
-    /// is in them, which is proven as for any store that is opened. `promised` reads what was synced.
+    /// The files of a store that another process writes to, as they are at some moment of the call: all that was synced when it
+    /// began is in them, which is proven as for any store that is opened. `promised` reads what was synced.
     ///
     /// # Errors
     ///
-    /// [`Corrupt`](ErrorKind::Corrupt) if no moment's files are whole; [`Unavailable`](ErrorKind::Unavailable) if they cannot be held.
+    /// [`Corrupt`](ErrorKind::Corrupt) if no moment's files are whole; [`Unavailable`](ErrorKind::Unavailable) if they cannot be
+    /// held.
     pub(super) fn of_moment(
         path: &Path,
         families: &[&str],

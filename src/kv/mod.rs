@@ -184,8 +184,8 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// Gives back the space of what was deleted or overwritten in a range. What can be read does not change.
     fn compact(&self, space: Space, range: &KeyRange) -> Result<()>;
 
-    /// Makes a copy of the store as it is now in a directory, or brings the copy there up to date; the copy is whole at every moment.
-    /// [`Invalid`](crate::ErrorKind::Invalid) where the engine keeps nothing in files.
+    /// Makes a copy of the store as it is now in a directory, or brings the copy there up to date; the copy is whole at every
+    /// moment. [`Invalid`](crate::ErrorKind::Invalid) where the engine keeps nothing in files.
     fn checkpoint(&self, target: &Path) -> Result<()>;
 
     /// What the engine has counted since it was opened.

@@ -16,11 +16,11 @@ const KEPT_WRITES_MAX: usize = 1 << 18;
 /// Deleted ranges that are remembered at most: every check compares with all of them.
 const KEPT_RANGES_MAX: usize = 1 << 10;
 
-/// The recent writes of a store, and the snapshots that batches may still be based on: what an engine needs to find the conflicts that
-/// [`Engine::commit`](super::Engine::commit) must refuse.
+/// The recent writes of a store, and the snapshots that batches may still be based on: what an engine needs to find the conflicts
+/// that [`Engine::commit`](super::Engine::commit) must refuse.
 ///
-/// An engine [checks](Self::check) a batch and [records](Self::record) it under one lock, in the order of its commits, and tells of each
-/// snapshot that it hands out and that is dropped.
+/// An engine [checks](Self::check) a batch and [records](Self::record) it under one lock, in the order of its commits, and tells
+/// of each snapshot that it hands out and that is dropped.
 ///
 /// Every write after `horizon` is remembered; a batch that is based before it is refused if it expects anything.
 #[derive(Debug)]
@@ -74,7 +74,8 @@ impl History {
     ///
     /// # Errors
     ///
-    /// [`Conflict`](crate::ErrorKind::Conflict) if it is not, or if what was written since the batch's base is no longer remembered.
+    /// [`Conflict`](crate::ErrorKind::Conflict) if it is not, or if what was written since the batch's base is no longer
+    /// remembered.
     pub fn check(&self, batch: &Batch) -> Result<()> {
         let base = batch.base();
         if batch.keys().is_empty() && batch.ranges().is_empty() {

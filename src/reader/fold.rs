@@ -63,8 +63,8 @@ impl<'a, V: Values<'a>> Fold<'a, V> {
         self.fresh.chunks_read()
     }
 
-    /// What the layer makes of all events under some places in a range of ticks; `None` if there are none. Ranges rise from call to
-    /// call.
+    /// What the layer makes of all events under some places in a range of ticks; `None` if there are none. Ranges rise from call
+    /// to call.
     pub(crate) fn over(&mut self, tops: &[Location], ticks: &RangeInclusive<i64>) -> Result<Option<V::Chunk>> {
         let Some(irregular) = self.irregular else { return Ok(None) };
         let mut found: Vec<(Rc<Held<V::Chunk>>, usize)> = Vec::new();

@@ -126,8 +126,8 @@ fn whole(count: f64) -> Result<usize> {
     }
 }
 
-/// The levels that cells of some sizes over a region are read from: of each dimension the coarsest at least as fine, and where edges are
-/// to meet, one on whose edges those of all cells lie, or else that of the base.
+/// The levels that cells of some sizes over a region are read from: of each dimension the coarsest at least as fine, and where
+/// edges are to meet, one on whose edges those of all cells lie, or else that of the base.
 pub(super) fn levels_for(
     structure: &Structure,
     region: &Extent,
@@ -149,8 +149,8 @@ pub(super) fn levels_for(
     (0..structure.dimensions().len()).map(level_of).collect()
 }
 
-/// Where cells of a size lie among those of a level, counted from cell 0: from the lower bound of the region on, or from the upper one
-/// where the axis runs backwards.
+/// Where cells of a size lie among those of a level, counted from cell 0: from the lower bound of the region on, or from the
+/// upper one where the axis runs backwards.
 fn map_of(structure: &Structure, axis: usize, level: Level, region: &Extent, (cell, len): (f64, usize)) -> AxisMap {
     let step = structure.axes().nth(axis).map_or(1.0, Axis::step);
     let (lower, upper) = region.bounds()[axis];

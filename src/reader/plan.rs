@@ -42,8 +42,8 @@ impl ReadLayer {
         }
     }
 
-    /// How its cells become those of an answer. Levels that are asked for are not resampled: where they are finer than the base, its
-    /// cells are repeated.
+    /// How its cells become those of an answer. Levels that are asked for are not resampled: where they are finer than the base,
+    /// its cells are repeated.
     fn method(&self, query: &Query) -> Method {
         match (self, &query.detail) {
             (ReadLayer::Aggregate(spec), _) if spec.is_measure() => Method::Parts,
@@ -185,7 +185,8 @@ impl Plan {
         self.window.levels(self.bounds.levels(0).len())
     }
 
-    /// The plane of a layer's blob at a place that says how much of its cells is valid, and the weight of a wholly valid one there.
+    /// The plane of a layer's blob at a place that says how much of its cells is valid, and the weight of a wholly valid one
+    /// there.
     pub(super) fn weight(&self, grid: &Grid, layer: LayerId, at: &Location) -> (Option<(usize, DType)>, f64) {
         let plane = match &self.layer {
             ReadLayer::Aggregate(spec) if spec.id == layer => spec.weight_plane(),
@@ -194,7 +195,8 @@ impl Plan {
         (plane, grid.full(at.levels()).0)
     }
 
-    /// The part of the window that counts as put. Beyond it there is nothing, whatever aggregates that wait for their marks still hold.
+    /// The part of the window that counts as put. Beyond it there is nothing, whatever aggregates that wait for their marks still
+    /// hold.
     pub(super) fn populated(&self, structure: &Structure) -> Option<Window> {
         structure.intersection(&self.window, &structure.cover(&self.bounds, self.levels()))
     }

@@ -180,15 +180,16 @@ impl Query {
         Self { region: Region::Extent(extent), ..Self::all() }
     }
 
-    /// Reads the region at these levels, one a dimension in the structure's order: the cells that the region touches, unresampled.
+    /// Reads the region at these levels, one a dimension in the structure's order: the cells that the region touches,
+    /// unresampled.
     #[must_use]
     pub fn levels(mut self, levels: Levels) -> Self {
         self.detail = Detail::Levels(levels);
         self
     }
 
-    /// Reads the region at a level of the dimension of this name, and of the others at those that it has anyway: level 1 has cells of
-    /// twice the declared size, level -1 of half. Not together with a resolution or a shape. The read fails with
+    /// Reads the region at a level of the dimension of this name, and of the others at those that it has anyway: level 1 has
+    /// cells of twice the declared size, level -1 of half. Not together with a resolution or a shape. The read fails with
     /// [`Invalid`](crate::ErrorKind::Invalid) where the grid has no such dimension, or the dimension no such level.
     #[must_use]
     pub fn level(mut self, dimension: impl Into<String>, level: i8) -> Self {
@@ -196,24 +197,24 @@ impl Query {
         self
     }
 
-    /// Reads the region in cells of this size, in world units along each axis (ignored along Fixed and irregular ones), from the region's first
-    /// corner on. They are taken from the coarsest level at least as fine, and resampled.
+    /// Reads the region in cells of this size, in world units along each axis (ignored along Fixed and irregular ones), from the
+    /// region's first corner on. They are taken from the coarsest level at least as fine, and resampled.
     #[must_use]
     pub fn resolution(mut self, cell: impl IntoIterator<Item = f64>) -> Self {
         self.detail = Detail::Resolution(cell.into_iter().collect());
         self
     }
 
-    /// Reads the region in this many cells along each axis (ignored along irregular ones). They are taken from the coarsest level at least as fine, and
-    /// resampled.
+    /// Reads the region in this many cells along each axis (ignored along irregular ones). They are taken from the coarsest level
+    /// at least as fine, and resampled.
     #[must_use]
     pub fn shape(mut self, cells: impl IntoIterator<Item = usize>) -> Self {
         self.detail = Detail::Shape(cells.into_iter().collect());
         self
     }
 
-    /// Reads the values of this layer. The default is the base at the base levels, and the grid's first aggregator above; but what is resampled by area is
-    /// taken from the layer `mean`, or from the base where there is none.
+    /// Reads the values of this layer. The default is the base at the base levels, and the grid's first aggregator above; but
+    /// what is resampled by area is taken from the layer `mean`, or from the base where there is none.
     #[must_use]
     pub fn layer(mut self, layer: Layer) -> Self {
         self.layer = Some(layer);
@@ -228,17 +229,17 @@ impl Query {
         self
     }
 
-    /// Reads the events of the irregular dimension from the first to before the second tick, exactly; above the base, the bins that
-    /// begin in that range.
+    /// Reads the events of the irregular dimension from the first to before the second tick, exactly; above the base, the bins
+    /// that begin in that range.
     #[must_use]
     pub fn ticks(mut self, ticks: std::ops::Range<i64>) -> Self {
         self.when = When::Ticks(ticks.start, ticks.end);
         self
     }
 
-    /// Reads the one event of the irregular dimension that stands for a moment, which is a tick, whatever times the region has. An
-    /// event counts if any cell of the region has data in it. The read fails with
-    /// [`NotFound`](crate::ErrorKind::NotFound) where no event does.
+    /// Reads the one event of the irregular dimension that stands for a moment, which is a tick, whatever times the region has.
+    /// An event counts if any cell of the region has data in it. The read fails with [`NotFound`](crate::ErrorKind::NotFound)
+    /// where no event does.
     #[must_use]
     pub fn moment(mut self, tick: i64, how: Moment) -> Self {
         self.when = When::Moment { tick, how };
@@ -259,20 +260,20 @@ impl Query {
         self
     }
 
-    /// Lays the irregular dimension onto a regular axis: each cell is what the [layer](Self::layer) makes of all events of the region
-    /// in `step` ticks, one of these steps beginning at the tick `from`. Steps without events have no data. Whole bins of the
-    /// pyramid are taken where they lie within a step, so a long step costs little more than a short one.
+    /// Lays the irregular dimension onto a regular axis: each cell is what the [layer](Self::layer) makes of all events of the
+    /// region in `step` ticks, one of these steps beginning at the tick `from`. Steps without events have no data. Whole bins of
+    /// the pyramid are taken where they lie within a step, so a long step costs little more than a short one.
     #[must_use]
     pub fn every(mut self, step: u64, from: i64) -> Self {
         self.steps = Some(Cuts::Even { step, from });
         self
     }
 
-    /// Lays the dimension along which a [series](crate::Steps) goes by default onto steps of any lengths, each of which begins where
-    /// the one before ends: `edges` are where each begins and where the last one ends, rising, in world coordinates, which are ticks
-    /// along an irregular dimension. Each cell is what the [layer](Self::layer) makes of all cells of the region that begin in a step,
-    /// or of all events in it. The answer has those steps in which there are any, and
-    /// [says](Answer::steps) which these are. Days, months and seasons are made by [`TimeUnit::edges`](crate::calendar::TimeUnit::edges).
+    /// Lays the dimension along which a [series](crate::Steps) goes by default onto steps of any lengths, each of which begins
+    /// where the one before ends: `edges` are where each begins and where the last one ends, rising, in world coordinates, which
+    /// are ticks along an irregular dimension. Each cell is what the [layer](Self::layer) makes of all cells of the region that
+    /// begin in a step, or of all events in it. The answer has those steps in which there are any, and [says](Answer::steps)
+    /// which these are. Days, months and seasons are made by [`TimeUnit::edges`](crate::calendar::TimeUnit::edges).
     #[must_use]
     pub fn edges<N: Into<Number>>(mut self, edges: impl IntoIterator<Item = N>) -> Self {
         self.steps = Some(Cuts::edges(edges));
@@ -310,7 +311,8 @@ impl Query {
 pub struct Coordinates {
     /// The number of the axis.
     pub axis: usize,
-    /// The tick of each event, rising; the first tick of each bin or step. Where events before and after were weighed, the moment.
+    /// The tick of each event, rising; the first tick of each bin or step. Where events before and after were weighed, the
+    /// moment.
     pub ticks: Vec<i64>,
     /// How many ticks each stands for: 1 for events, 0 for steps of several lengths.
     pub width: u64,
@@ -319,11 +321,12 @@ pub struct Coordinates {
 /// The answer to a [`Query`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
-    /// The cells, with an axis for each of the grid's. [`valid`](Self::valid) says which hold data. The others hold the grid's nodata
-    /// value in the base and in integer layers, or where it has none 0, and NaN in layers and bases of floats. But those of an integer `sum` of a grid
-    /// with a nodata value, which can be a sum, hold the least int64 or the greatest uint64.
+    /// The cells, with an axis for each of the grid's. [`valid`](Self::valid) says which hold data. The others hold the grid's
+    /// nodata value in the base and in integer layers, or where it has none 0, and NaN in layers and bases of floats. But those
+    /// of an integer `sum` of a grid with a nodata value, which can be a sum, hold the least int64 or the greatest uint64.
     pub array: Array,
-    /// Which cells hold data. What it does not cost to say is not said of each: see [`valid`](Self::valid), [`values`](Self::values).
+    /// Which cells hold data. What it does not cost to say is not said of each: see [`valid`](Self::valid),
+    /// [`values`](Self::values).
     pub validity: Validity,
     /// Where the array's cells lie along the irregular dimension, of which it has those cells only that hold something: events,
     /// or bins with data. `None` if the grid has no such dimension.
@@ -348,8 +351,8 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Whether each cell holds data, in the shape of the [`array`](Self::array); `None` if every cell does. Every cell of the layer `count`
-    /// does: of nothing there is a count too.
+    /// Whether each cell holds data, in the shape of the [`array`](Self::array); `None` if every cell does. Every cell of the
+    /// layer `count` does: of nothing there is a count too.
     pub fn valid(&self) -> Option<ArrayD<bool>> {
         self.validity.mask(&self.array)
     }

@@ -1,7 +1,7 @@
 //! Steps of any lengths along a regular axis: each is what a layer makes of all cells that begin in it.
 //!
-//! They are made of the cells at the base level of that axis, whatever is stored above: so what is answered depends on these alone,
-//! not on how far aggregation along the axis has got.
+//! They are made of the cells at the base level of that axis, whatever is stored above: so what is answered depends on these
+//! alone, not on how far aggregation along the axis has got.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

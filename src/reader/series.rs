@@ -30,8 +30,8 @@ pub struct SeriesQuery {
 }
 
 impl SeriesQuery {
-    /// Asks for the series of one cell: a world coordinate for each axis but the series' own, in the structure's order. Along a Fixed
-    /// dimension, the number of a label from 0.
+    /// Asks for the series of one cell: a world coordinate for each axis but the series' own, in the structure's order. Along a
+    /// Fixed dimension, the number of a label from 0.
     pub fn at(cell: impl IntoIterator<Item = f64>) -> Self {
         Self { cells: vec![cell.into_iter().collect()], steps: Steps::all(), layer: None, freshness: Freshness::default() }
     }

@@ -67,9 +67,10 @@ impl Steps {
         self
     }
 
-    /// Makes steps of any lengths, each of which begins where the one before ends: `edges` are where each begins and where the last
-    /// one ends, rising, in world coordinates, which are ticks along an irregular dimension. A cell of a regular dimension belongs
-    /// to the step in which it begins. Days, months and seasons are made by [`TimeUnit::edges`](crate::calendar::TimeUnit::edges).
+    /// Makes steps of any lengths, each of which begins where the one before ends: `edges` are where each begins and where the
+    /// last one ends, rising, in world coordinates, which are ticks along an irregular dimension. A cell of a regular dimension
+    /// belongs to the step in which it begins. Days, months and seasons are made by
+    /// [`TimeUnit::edges`](crate::calendar::TimeUnit::edges).
     #[must_use]
     pub fn edges<N: Into<Number>>(mut self, edges: impl IntoIterator<Item = N>) -> Self {
         self.cuts = Some(Cuts::edges(edges));

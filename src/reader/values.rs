@@ -1,8 +1,8 @@
 //! What a read makes of stored chunks.
 //!
-//! A read copies down, reduces, assembles and bins chunks in an order that the directory and the marks alone decide. So the same code
-//! makes the [cells](Decoded) of an answer, and the [print](Printed) of what it is made of: equal prints are the same steps over the
-//! same stored bytes, and so equal cells, whatever lies between two moments.
+//! A read copies down, reduces, assembles and bins chunks in an order that the directory and the marks alone decide. So the same
+//! code makes the [cells](Decoded) of an answer, and the [print](Printed) of what it is made of: equal prints are the same steps
+//! over the same stored bytes, and so equal cells, whatever lies between two moments.
 
 use std::sync::Mutex;
 

@@ -47,8 +47,9 @@ impl Grid {
 
     /// The stored chunks that serve a query, each with the part of the query's window that it serves: the optimal set for an
     /// extent and a resolution. At each place it is the chunk that [`read`](Self::read) takes its cells from, as stored: the one
-    /// at the query's levels, else the nearest coarser one along the refinable dimension. No place is served twice, but that steps
-    /// of several events are made of bins and of what lies below them; where none serves, there is no data. No chunk is read, but those that tell which event stands for a moment.
+    /// at the query's levels, else the nearest coarser one along the refinable dimension. No place is served twice, but that
+    /// steps of several events are made of bins and of what lies below them; where none serves, there is no data. No chunk is
+    /// read, but those that tell which event stands for a moment.
     ///
     /// # Errors
     ///

@@ -25,8 +25,8 @@ impl Walk<'_> {
         Ok(opened)
     }
 
-    /// Counts the base cells of a chunk that are in, and gives which are in part. `place` tells which of `cells` one of the chunk's
-    /// is, if it is any.
+    /// Counts the base cells of a chunk that are in, and gives which are in part. `place` tells which of `cells` one of the
+    /// chunk's is, if it is any.
     pub(super) fn tell(
         &self,
         tallies: &mut [Tally],

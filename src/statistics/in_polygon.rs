@@ -16,8 +16,8 @@ use crate::store::Grid;
 /// The most windows.
 const WINDOWS_MAX: usize = 1 << 20;
 
-/// Disjoint windows, each within one base chunk, or one column of events, and at its levels, that are all base cells whose centres a
-/// polygon holds: the whole chunk along axes that are not the polygon's, and every event.
+/// Disjoint windows, each within one base chunk, or one column of events, and at its levels, that are all base cells whose
+/// centres a polygon holds: the whole chunk along axes that are not the polygon's, and every event.
 pub(crate) fn base_windows(grid: &Grid, snapshot: &dyn Snapshot, polygon: &Polygon) -> Result<Vec<Window>> {
     let structure = grid.structure();
     let plane = |levels: Levels| Plane::new(structure, polygon, levels).map_err(|e| grid.blame(e));
@@ -65,7 +65,8 @@ impl Polygon {
     ///
     /// # Errors
     ///
-    /// [`NotFound`](crate::ErrorKind::NotFound) or [`Invalid`](crate::ErrorKind::Invalid) if its axes are not two of one dimension.
+    /// [`NotFound`](crate::ErrorKind::NotFound) or [`Invalid`](crate::ErrorKind::Invalid) if its axes are not two of one
+    /// dimension.
     pub fn holds_cells(&self, structure: &Structure, levels: Levels) -> Result<bool> {
         let plane = Plane::new(structure, self, levels)?;
         let holds = |outline: &Outline| {

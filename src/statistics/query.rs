@@ -127,7 +127,8 @@ impl Bins {
 
 /// What statistics are asked for, and of which cells.
 ///
-/// By default these are all cells, and every [`Stat`] that the grid's layers serve (all of them where none does, or where base cells are read in any case).
+/// By default these are all cells, and every [`Stat`] that the grid's layers serve (all of them where none does, or where base
+/// cells are read in any case).
 ///
 /// A cell belongs to an extent, a window or a polygon if its centre does. Extents and windows are half-open, and a centre on
 /// the edge of a [`Polygon`] lies on one side only; so regions that partition the plane partition the cells, and counts and
@@ -154,7 +155,8 @@ impl StatisticsQuery {
         Self::default()
     }
 
-    /// Sums up only the cells of a box of the world. A bound may be infinite: `(f64::NEG_INFINITY, f64::INFINITY)` leaves an axis whole.
+    /// Sums up only the cells of a box of the world. A bound may be infinite: `(f64::NEG_INFINITY, f64::INFINITY)` leaves an axis
+    /// whole.
     #[must_use]
     pub fn extent(mut self, extent: Extent) -> Self {
         self.extents.push(extent);

@@ -175,8 +175,8 @@ impl<'a> Region<'a> {
         self.ranges.iter().enumerate().map(along).product()
     }
 
-    /// How the cells of a chunk lie; `cover` must be the chunk's. A cell with any of `cuts` within it along their axis is told by its
-    /// parts.
+    /// How the cells of a chunk lie; `cover` must be the chunk's. A cell with any of `cuts` within it along their axis is told by
+    /// its parts.
     pub(super) fn classify(&self, frame: &Frame, cover: &Cover, cuts: Option<(usize, &[i64])>) -> Classes {
         let mut split = Vec::new();
         let mut cells: Option<Vec<Class>> = None;

@@ -73,8 +73,8 @@ impl Roots {
         }
     }
 
-    /// The nodes of a location, those that are told together in one list: of a column of events in one each of the ticks that are up
-    /// to date and of the others.
+    /// The nodes of a location, those that are told together in one list: of a column of events in one each of the ticks that are
+    /// up to date and of the others.
     pub(super) fn nodes(&self, walk: &Walk<'_>, at: Location) -> Result<Vec<Vec<Visit>>> {
         let pending = match self.marked && at.levels != walk.pyramid.base.finest() {
             true => dirty::pending_under(walk.chunks.grid, walk.chunks.snapshot, &walk.whole(&at), &walk.pyramid.base)?,

@@ -17,8 +17,8 @@ impl Grid {
         super::statistics(self, query)
     }
 
-    /// Statistics of a region at each step of a dimension: the mean over a catchment hour by hour, from one chunk for all the hours
-    /// that it holds. Exact, and up to date whatever marks are pending.
+    /// Statistics of a region at each step of a dimension: the mean over a catchment hour by hour, from one chunk for all the
+    /// hours that it holds. Exact, and up to date whatever marks are pending.
     ///
     /// ```
     /// # use gridstone::{Axis, DType, Dimension, Polygon, Schema, Stat, StatisticsQuery, Steps, Store, Structure, Window};
@@ -46,8 +46,8 @@ impl Grid {
         super::plan::served(self)
     }
 
-    /// The [statistics](Self::statistics) of each of several polygons, as catchments or districts are, in one pass: each in place of
-    /// the query's own, which may overlap. A chunk is read once, however many of them it lies in.
+    /// The [statistics](Self::statistics) of each of several polygons, as catchments or districts are, in one pass: each in place
+    /// of the query's own, which may overlap. A chunk is read once, however many of them it lies in.
     ///
     /// ```
     /// # use gridstone::{Axis, DType, Dimension, Polygon, Schema, Stat, StatisticsQuery, Store, Structure, Window};

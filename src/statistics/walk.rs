@@ -149,8 +149,8 @@ impl<'a> Walk<'a> {
         Cells { classes, slots, todo: self.todo(node), stale: None, facts: None }
     }
 
-    /// What the layers say of the cells of a place, as far as that is of use to any of the regions, and how many chunks were read;
-    /// `None` if nothing is there.
+    /// What the layers say of the cells of a place, as far as that is of use to any of the regions, and how many chunks were
+    /// read; `None` if nothing is there.
     fn known(&self, node: &Visit, all: &mut [Cells<'_>]) -> Result<Option<(Option<Facts>, u64)>> {
         let built = self.pyramid.built.covers(&node.at.levels);
         let worth = |all: &[Cells<'_>]| all.iter().any(|cells| self.is_worth_reading(node, cells));

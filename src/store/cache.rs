@@ -1,8 +1,8 @@
 //! Chunks as they were decoded, for reads that come again.
 //!
-//! A chunk is known by its key and the checksum that its directory entry holds in the snapshot that is read. A write makes another
-//! entry, so that nothing has to be taken out, and every snapshot finds its own. A chunk enters when it is read a second time not
-//! long after the first: one pass over much data costs what it did, and drives nothing out.
+//! A chunk is known by its key and the checksum that its directory entry holds in the snapshot that is read. A write makes
+//! another entry, so that nothing has to be taken out, and every snapshot finds its own. A chunk enters when it is read a second
+//! time not long after the first: one pass over much data costs what it did, and drives nothing out.
 
 use std::hash::RandomState;
 use std::sync::Arc;

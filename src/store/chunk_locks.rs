@@ -27,8 +27,8 @@ impl Default for Turns {
 }
 
 impl Store {
-    /// Does a commit when it is the turn of its chunks, if they are few. `commit` computes with the store's workers, and is told how durable it must be: it can be
-    /// seen before it is on the medium, which is waited for when the turn is over.
+    /// Does a commit when it is the turn of its chunks, if they are few. `commit` computes with the store's workers, and is told
+    /// how durable it must be: it can be seen before it is on the medium, which is waited for when the turn is over.
     pub(crate) fn in_turn<T>(
         &self,
         chunks: impl Iterator<Item = (GridId, impl Hash)>,

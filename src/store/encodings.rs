@@ -13,11 +13,12 @@ use crate::key::{LayerId, Ticks};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EncodingInfo {
-    /// `constant`: one cell for all; `packed`: what a prediction leaves, at the least width; `zstd`: a zstd frame; `raw`: as they are.
+    /// `constant`: one cell for all; `packed`: what a prediction leaves, at the least width; `zstd`: a zstd frame; `raw`: as they
+    /// are.
     pub encoding: &'static str,
-    /// What the cells were made into before that. `none`: nothing; `shuffled`: bytes of one significance together; `order`: their bits as
-    /// integers of the same order; `multiples`: of a power of two; `narrow`: such multiples in fewer bytes; `decimals`: whole numbers of
-    /// a power of ten; `ranks`: the numbers of few values.
+    /// What the cells were made into before that. `none`: nothing; `shuffled`: bytes of one significance together; `order`: their
+    /// bits as integers of the same order; `multiples`: of a power of two; `narrow`: such multiples in fewer bytes; `decimals`:
+    /// whole numbers of a power of ten; `ranks`: the numbers of few values.
     pub image: &'static str,
     /// How many strips are so: runs of rows of a chunk that are encoded each for itself.
     pub strips: u64,
@@ -28,9 +29,9 @@ pub struct EncodingInfo {
 }
 
 impl Grid {
-    /// Tells how cells are encoded, in a sample of at most `chunks` stored chunks (one, of 0), spread evenly over those of every layer
-    /// and level: an item for each encoding and image that there is, the one with the most raw bytes first. Empty where nothing is
-    /// stored.
+    /// Tells how cells are encoded, in a sample of at most `chunks` stored chunks (one, of 0), spread evenly over those of every
+    /// layer and level: an item for each encoding and image that there is, the one with the most raw bytes first. Empty where
+    /// nothing is stored.
     ///
     /// Reads the blobs of these chunks and the directory of all, and decodes nothing.
     /// [`Corrupt`](crate::ErrorKind::Corrupt) if the header of one cannot be read.

@@ -72,7 +72,8 @@ impl Grid {
         }
     }
 
-    /// Whether a grid can be called this: 1 to 128 of `A-Z a-z 0-9 . _ -`. An [`Invalid`](crate::ErrorKind::Invalid) error if not.
+    /// Whether a grid can be called this: 1 to 128 of `A-Z a-z 0-9 . _ -`. An [`Invalid`](crate::ErrorKind::Invalid) error if
+    /// not.
     pub fn check_name(name: &str) -> Result<()> {
         check_name("grid", name)
     }

@@ -161,9 +161,9 @@ impl Store {
         Ok(StoreSnapshot::new(self.clone(), self.shared.pins.pin(self.current()?, taken)))
     }
 
-    /// Ends the background aggregation and refuses every commit from here on; reads go on. Returns when the step of
-    /// aggregation that is under way has ended: a bounded piece of work, of at most 2^25 cells of changed chunks in each background
-    /// thread. What is pending stays pending, durably. The files are released with the last handle.
+    /// Ends the background aggregation and refuses every commit from here on; reads go on. Returns when the step of aggregation
+    /// that is under way has ended: a bounded piece of work, of at most 2^25 cells of changed chunks in each background thread.
+    /// What is pending stays pending, durably. The files are released with the last handle.
     ///
     /// # Errors
     ///
@@ -184,9 +184,9 @@ impl Store {
         self.engine().flush()
     }
 
-    /// Makes a copy of the store as it is now in a directory, or brings the copy that is there up to date. It is consistent over all
-    /// grids, and made while others read and write. On the same file system it shares the data files, which are never changed, and
-    /// takes little time and space; on another they are copied.
+    /// Makes a copy of the store as it is now in a directory, or brings the copy that is there up to date. It is consistent over
+    /// all grids, and made while others read and write. On the same file system it shares the data files, which are never
+    /// changed, and takes little time and space; on another they are copied.
     ///
     /// The copy is checked, and takes its place at once: cut short, the last one stays whole. It can be read as it is
     /// ([`open_read_only`](Self::open_read_only)); opened for writing it becomes a store of its own.

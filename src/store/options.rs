@@ -20,8 +20,8 @@ pub enum Policy {
     /// Soon after a commit has returned, by threads of the store. Commits leave marks, and wait when too many are pending. See
     /// the [guide](crate::guide).
     Background,
-    /// When [`Grid::aggregate`](super::Grid::aggregate) or [`Store::aggregate`](super::Store::aggregate) is called. Until then commits leave marks, and
-    /// reads say what is stale.
+    /// When [`Grid::aggregate`](super::Grid::aggregate) or [`Store::aggregate`](super::Store::aggregate) is called. Until then
+    /// commits leave marks, and reads say what is stale.
     Manual,
 }
 
@@ -100,17 +100,17 @@ impl StoreOptions {
         self
     }
 
-    /// Sets how many threads aggregate under [`Policy::Background`]; one by default, and at least. A grid is aggregated by one at a
-    /// time, with the help of the others in computing.
+    /// Sets how many threads aggregate under [`Policy::Background`]; one by default, and at least. A grid is aggregated by one at
+    /// a time, with the help of the others in computing.
     #[must_use]
     pub fn background_threads(mut self, threads: usize) -> Self {
         self.background_threads = NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN);
         self
     }
 
-    /// Limits how many marks of a grid may be pending under [`Policy::Background`] before commits into it wait; 16,384 by default. The
-    /// commits that are under way then come on top. Commits wait too when as many marks were consumed since the oldest
-    /// was left, so that under any load every mark is consumed in the end.
+    /// Limits how many marks of a grid may be pending under [`Policy::Background`] before commits into it wait; 16,384 by
+    /// default. The commits that are under way then come on top. Commits wait too when as many marks were consumed since the
+    /// oldest was left, so that under any load every mark is consumed in the end.
     #[must_use]
     pub fn marks_max(mut self, marks: u64) -> Self {
         self.marks_max = marks;
@@ -124,13 +124,13 @@ impl StoreOptions {
         self
     }
 
-    /// Sets how many bytes of decoded chunks are kept in memory for reads that come again; 64 MiB by default, 0 for none. A chunk is kept
-    /// from its second read on, as long as it is read more often than others; a read of more chunks than half of these bytes
-    /// leaves it alone. What is read from there is what the snapshot holds, whatever was written meanwhile.
+    /// Sets how many bytes of decoded chunks are kept in memory for reads that come again; 64 MiB by default, 0 for none. A chunk
+    /// is kept from its second read on, as long as it is read more often than others; a read of more chunks than half of these
+    /// bytes leaves it alone. What is read from there is what the snapshot holds, whatever was written meanwhile.
     ///
-    /// The memory is taken as chunks are read, for each open store by itself, beside the 64 MiB of the storage's own cache and what answers take.
-    /// A service that shows the same places over and over wants all that it reads often to fit; one that passes over data once
-    /// gains nothing.
+    /// The memory is taken as chunks are read, for each open store by itself, beside the 64 MiB of the storage's own cache and
+    /// what answers take. A service that shows the same places over and over wants all that it reads often to fit; one that
+    /// passes over data once gains nothing.
     #[must_use]
     pub fn chunk_cache(mut self, bytes: u64) -> Self {
         self.chunk_cache = bytes;
@@ -144,8 +144,8 @@ impl StoreOptions {
         self
     }
 
-    /// Limits how long the logs may become, together, in bytes, before what they hold is moved into its files; 256 MiB by default. They are read when
-    /// a store is opened whose process has died.
+    /// Limits how long the logs may become, together, in bytes, before what they hold is moved into its files; 256 MiB by
+    /// default. They are read when a store is opened whose process has died.
     #[must_use]
     pub fn log_bytes(mut self, bytes: u64) -> Self {
         self.log_bytes = Some(bytes);
@@ -170,8 +170,9 @@ impl StoreOptions {
     /// Opens the store only to read it: nothing in its directory is changed, so that it may be on a medium that cannot be written
     /// to, belong to somebody else, or be a copy. Several processes may read it at once; while they do nobody can open it for
     /// writing. A store that another process writes to is read as it is when it is opened: all that was committed by then is
-    /// there, whole, and nothing that comes later; [`StoreStats::age`](super::StoreStats::age) says how long ago that was. Puts and whatever else writes are [`Invalid`](crate::ErrorKind::Invalid), and nobody
-    /// aggregates, whatever the [policy](Self::policy). Not the default.
+    /// there, whole, and nothing that comes later; [`StoreStats::age`](super::StoreStats::age) says how long ago that was. Puts
+    /// and whatever else writes are [`Invalid`](crate::ErrorKind::Invalid), and nobody aggregates, whatever the
+    /// [policy](Self::policy). Not the default.
     #[must_use]
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;

@@ -20,8 +20,8 @@ use super::cache::ChunkCache;
 pub struct GridStats {
     /// Marks that wait to be aggregated, those of commits under way included.
     pub marks: u64,
-    /// How long ago the commit returned, or nearly so, that left the oldest of them; for marks that were there when the store was opened,
-    /// how long ago that was.
+    /// How long ago the commit returned, or nearly so, that left the oldest of them; for marks that were there when the store was
+    /// opened, how long ago that was.
     pub oldest_mark: Option<Duration>,
     /// Marks consumed.
     pub marks_consumed: u64,

@@ -1,8 +1,8 @@
 //! Where a store computes what it holds locks for.
 //!
 //! A thread of a rayon pool that waits for its part of a job takes up other work of that pool meanwhile. Were that work to want a
-//! lock that the thread holds, both would wait for ever on one stack. So whoever holds a lock does not compute in the pool that it
-//! was called on: the work goes to a pool that does nothing else and waits for no lock, and the holder waits, idle.
+//! lock that the thread holds, both would wait for ever on one stack. So whoever holds a lock does not compute in the pool that
+//! it was called on: the work goes to a pool that does nothing else and waits for no lock, and the holder waits, idle.
 
 use std::cell::Cell;
 use std::panic::resume_unwind;
@@ -32,8 +32,8 @@ impl Workers {
         Ok(Self(Some(Arc::new(pool(threads, "gridstone-pool")?))))
     }
 
-    /// Whether the caller is on a thread of such a pool, where it must not wait for a lock: it is called by whoever computes there,
-    /// as an aggregator is, and what it waits for may wait for it.
+    /// Whether the caller is on a thread of such a pool, where it must not wait for a lock: it is called by whoever computes
+    /// there, as an aggregator is, and what it waits for may wait for it.
     pub(crate) fn is_one() -> bool {
         WORKER.get()
     }

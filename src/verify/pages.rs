@@ -13,8 +13,8 @@ pub(super) enum Scanned {
     Gap(Error),
 }
 
-/// Calls `visit` with all that there is in a range, at most `limit` entries at a time. `known` are keys that it should have, in their
-/// order: behind what cannot be read it goes on with the next of them.
+/// Calls `visit` with all that there is in a range, at most `limit` entries at a time. `known` are keys that it should have, in
+/// their order: behind what cannot be read it goes on with the next of them.
 pub(super) fn each(
     snapshot: &dyn Snapshot,
     (space, mut range, limit): (Space, KeyRange, usize),

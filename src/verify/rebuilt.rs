@@ -8,15 +8,15 @@ use crate::kv::{Snapshot, Space, for_each_page};
 use crate::store::{Grid, Store};
 
 impl Store {
-    /// Verifies the store like [`verify`](Self::verify), then copies the base of every grid into `scratch`, aggregates it there, and
-    /// compares each stored aggregate with what came of it. [`verify`](Self::verify) compares each with its own children, which
-    /// comes to the same if the code is right. `scratch` is a store without grids, in memory or on a disk with room for one grid of this
-    /// store at a time, whose own aggregators it knows. Grids along an irregular dimension are verified only.
+    /// Verifies the store like [`verify`](Self::verify), then copies the base of every grid into `scratch`, aggregates it there,
+    /// and compares each stored aggregate with what came of it. [`verify`](Self::verify) compares each with its own children,
+    /// which comes to the same if the code is right. `scratch` is a store without grids, in memory or on a disk with room for one
+    /// grid of this store at a time, whose own aggregators it knows. Grids along an irregular dimension are verified only.
     ///
     /// # Errors
     ///
-    /// Those of [`verify`](Self::verify); [`Invalid`](ErrorKind::Invalid) if a grid waits to be aggregated, or `scratch` has grids;
-    /// [`Conflict`](ErrorKind::Conflict) if a grid is written to meanwhile.
+    /// Those of [`verify`](Self::verify); [`Invalid`](ErrorKind::Invalid) if a grid waits to be aggregated, or `scratch` has
+    /// grids; [`Conflict`](ErrorKind::Conflict) if a grid is written to meanwhile.
     pub fn verify_rebuilt(&self, scratch: &Store) -> Result<Report> {
         if !scratch.grids()?.is_empty() {
             return Err(Error::invalid("the store to rebuild in has grids; give an empty one"));

@@ -1,4 +1,5 @@
-//! Scrubbing: every value of a store is read again and again, slowly, so that damage of the medium is found while there are copies.
+//! Scrubbing: every value of a store is read again and again, slowly, so that damage of the medium is found while there are
+//! copies.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -79,9 +80,9 @@ impl Drop for Scrub {
 }
 
 impl Store {
-    /// Reads all chunks again and again in a thread of its own, and compares their checksums, at most so many bytes a second. What is
-    /// damaged is told by [`Scrub::progress`] and as an error of `tracing`; [`repair`](Self::repair) mends it. It ends when the answer is
-    /// dropped.
+    /// Reads all chunks again and again in a thread of its own, and compares their checksums, at most so many bytes a second.
+    /// What is damaged is told by [`Scrub::progress`] and as an error of `tracing`; [`repair`](Self::repair) mends it. It ends
+    /// when the answer is dropped.
     ///
     /// # Errors
     ///

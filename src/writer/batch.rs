@@ -78,8 +78,8 @@ impl<'a> Put<'a> {
         }
     }
 
-    /// The window without extent along the irregular dimension, in bins of the level of buckets, whose pieces have the place of any
-    /// event of this put.
+    /// The window without extent along the irregular dimension, in bins of the level of buckets, whose pieces have the place of
+    /// any event of this put.
     pub(super) fn flat(&self) -> Option<Window> {
         let irregular = self.grid.structure().irregular_axis()?;
         let levels = self.window.levels(self.grid.structure().dimensions().len());
@@ -211,8 +211,8 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Adds a put after which a window holds an array's cells and nothing else. Along an irregular dimension these are the events at
-    /// `ticks`. `mask` says which cells hold data, where their values cannot.
+    /// Adds a put after which a window holds an array's cells and nothing else. Along an irregular dimension these are the events
+    /// at `ticks`. `mask` says which cells hold data, where their values cannot.
     pub(crate) fn lay(
         &mut self,
         grid: &Grid,
@@ -232,8 +232,8 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Lets the commit fail with [`Conflict`](ErrorKind::Conflict), for good, unless a record of the meta space is still this one.
-    /// A record that is replaced must never come back.
+    /// Lets the commit fail with [`Conflict`](ErrorKind::Conflict), for good, unless a record of the meta space is still this
+    /// one. A record that is replaced must never come back.
     pub(crate) fn only_while(&mut self, key: Vec<u8>, record: Vec<u8>) {
         self.guard = Some(Guard { key, record });
     }
@@ -267,8 +267,8 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Commits all puts, and under [`Policy::Inline`] brings the aggregates above them up to date. Under [`Policy::Background`] it
-    /// first waits where too many marks are pending, or aggregates a part of them itself.
+    /// Commits all puts, and under [`Policy::Inline`] brings the aggregates above them up to date. Under [`Policy::Background`]
+    /// it first waits where too many marks are pending, or aggregates a part of them itself.
     ///
     /// # Errors
     ///

@@ -250,8 +250,8 @@ impl<'b, 'a> Writer<'b, 'a> {
         Ok(if inherited { vec![structure.union(&old, &new)] } else { [old.without(&new), new.without(&old)].concat() })
     }
 
-    /// The levels up to which what changes shows at once, where the rest is left to marks: base data, chunks that are split, which
-    /// stand in their layers until they are aggregated, and places from which leftovers go.
+    /// The levels up to which what changes shows at once, where the rest is left to marks: base data, chunks that are split,
+    /// which stand in their layers until they are aggregated, and places from which leftovers go.
     fn shown_up_to(&self, of_base: &[Levels]) -> Levels {
         let others = self.places.split.iter().chain(&self.places.over).map(|at| at.levels);
         of_base.iter().copied().chain(others).fold(self.base.finest(), |to, levels| to.coarser_of(&levels))
@@ -281,8 +281,8 @@ impl<'b, 'a> Writer<'b, 'a> {
         self.places.order.iter().flat_map(|at| parents(self.grid, at, None))
     }
 
-    /// Lets the pyramid reach up to the chunks that are split, so that the aggregates in their places can be read. Gives what must
-    /// be marked for it.
+    /// Lets the pyramid reach up to the chunks that are split, so that the aggregates in their places can be read. Gives what
+    /// must be marked for it.
     fn raise_to_split(&self, batch: &mut kv::Batch, pyramid: &Pyramid) -> Result<Vec<Edge>> {
         let reach = self.places.split.iter().fold(pyramid.built, |reach, at| reach.coarser_of(&at.levels));
         if reach == pyramid.built || self.grid.layers().is_empty() {

@@ -12,8 +12,8 @@ impl Store {
         Batch::new(self.clone())
     }
 
-    /// [Cleans](Grid::clean) every grid, in the order of their names; says of each what was found and done. It can be cut short and
-    /// done again. Grids that are dropped meanwhile are passed over.
+    /// [Cleans](Grid::clean) every grid, in the order of their names; says of each what was found and done. It can be cut short
+    /// and done again. Grids that are dropped meanwhile are passed over.
     ///
     /// # Errors
     ///
@@ -102,7 +102,8 @@ impl Grid {
 
     /// Removes all data from a window, durably: base data of every level there, whole chunks without reading them. Of coarser
     /// data that lies in the window in part, the cells are first copied down to the window's level. Where nothing finer is left,
-    /// coarser data may be put. The window goes on to count as put; [`delete`](Self::delete) and [`clean`](Self::clean) see to that.
+    /// coarser data may be put. The window goes on to count as put; [`delete`](Self::delete) and [`clean`](Self::clean) see to
+    /// that.
     ///
     /// # Errors
     ///

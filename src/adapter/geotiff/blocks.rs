@@ -28,7 +28,8 @@ impl Image {
         Self { layout, tall: Tall::default() }
     }
 
-    /// The cells of a window, whose bands are samples, as (sample, y, x). Blocks that the file leaves out have the cell `fill`, or 0.
+    /// The cells of a window, whose bands are samples, as (sample, y, x). Blocks that the file leaves out have the cell `fill`,
+    /// or 0.
     pub(super) fn read<R: Read + Seek>(
         &mut self,
         source: &mut Source<R>,

@@ -148,7 +148,8 @@ pub(super) struct Source<R> {
 }
 
 impl<R: Read + Seek> Source<R> {
-    /// Reads the header and the directories of the file's chain, as far as it can be followed, and says whether that is to its end.
+    /// Reads the header and the directories of the file's chain, as far as it can be followed, and says whether that is to its
+    /// end.
     pub(super) fn open(reader: R) -> Result<(Self, Vec<Directory>, bool)> {
         let (mut source, at) = Self::header(reader)?;
         let first = source.directory(at)?;

@@ -278,8 +278,8 @@ impl<R: Read + Seek> GeoTiff<R> {
     /// The cells of a window as (band, y, x), as stored: neither scaled nor masked.
     ///
     /// Blocks that the file leaves out read as nodata, or 0 if there is no nodata value. An
-    /// [`Invalid`](crate::ErrorKind::Invalid) error if the window is empty, leaves the image or comes to more than 1 GiB, or if the
-    /// file is damaged.
+    /// [`Invalid`](crate::ErrorKind::Invalid) error if the window is empty, leaves the image or comes to more than 1 GiB, or if
+    /// the file is damaged.
     pub fn read(&mut self, window: &Window) -> Result<Array> {
         self.read_valid(window).map(|(array, _)| array)
     }

@@ -14,8 +14,8 @@ use crate::error::{Error, Result};
 /// A file beside an image is at most this long: what is longer is none of ours.
 const TEXT_BYTES_MAX: u64 = 16 << 20;
 
-/// Adds to what a file says what the files beside it say. Like in GDAL, `.aux.xml` comes before the file itself, since that is where
-/// programs put what they were told later; a world file comes last.
+/// Adds to what a file says what the files beside it say. Like in GDAL, `.aux.xml` comes before the file itself, since that is
+/// where programs put what they were told later; a world file comes last.
 pub(super) fn complete(header: &mut Header, path: &Path) -> Result<()> {
     if let Some((from, text)) = read_first(&[behind(path, ".aux.xml")])? {
         aux(header, &text).map_err(|cause| cause.within(format!("`{}` cannot be used", from.display())))?;

@@ -167,8 +167,8 @@ impl Attributes<'_> {
         })
     }
 
-    /// The ends that an attribute gives a valid range. Where integers are packed, numbers of floating point are those of values, as
-    /// the NetCDF Users Guide has it.
+    /// The ends that an attribute gives a valid range. Where integers are packed, numbers of floating point are those of values,
+    /// as the NetCDF Users Guide has it.
     fn ends(&self, name: &str) -> Result<Vec<End>> {
         if let Some(stored) = self.stored(name) {
             return Ok(stored.into_iter().map(End::Stored).collect());

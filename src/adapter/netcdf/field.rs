@@ -41,7 +41,8 @@ pub(super) struct Roles {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Choice {
-    /// The variable, behind the groups that it is in (`PRODUCT/no2`); by default the only one that is neither coordinate nor bounds.
+    /// The variable, behind the groups that it is in (`PRODUCT/no2`); by default the only one that is neither coordinate nor
+    /// bounds.
     pub variable: Option<String>,
     /// The variable that a grid holds, which is meant where the file has it and none is asked for.
     pub known: Option<String>,

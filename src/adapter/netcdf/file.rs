@@ -25,7 +25,8 @@ use crate::error::{Error, Result};
 const BOX_BYTES_MAX: u64 = 1 << 30;
 /// Numbers of a coordinate or its bounds, at most: a small file can claim any count of cells that were never written.
 const COORDINATES_MAX: u64 = 1 << 25;
-/// Decoded chunks that are held, in bytes: those of the 16 steps that an import reads by rows, if a chunk is a step of up to 32 MiB.
+/// Decoded chunks that are held, in bytes: those of the 16 steps that an import reads by rows, if a chunk is a step of up to 32
+/// MiB.
 const CHUNKS_BYTES: usize = 512 << 20;
 /// How many they are, at most.
 const CHUNKS_MAX: usize = 1 << 16;
@@ -34,8 +35,8 @@ const PARALLEL_CHUNK_BYTES_MAX: u64 = 32 << 20;
 /// The filter Zstandard, as registered with The HDF Group.
 const ZSTD: u16 = 32_015;
 
-/// A NetCDF file: classic (CDF-1, CDF-2 or CDF-5) or NetCDF-4. Nothing is held but the header, and while it is read the chunks that
-/// were read last.
+/// A NetCDF file: classic (CDF-1, CDF-2 or CDF-5) or NetCDF-4. Nothing is held but the header, and while it is read the chunks
+/// that were read last.
 pub struct NetCdf {
     header: Header,
     origin: Origin,
@@ -141,8 +142,8 @@ impl NetCdf {
 
     /// The cells of a box of a variable, as stored: neither unpacked nor masked.
     ///
-    /// An [`Invalid`](crate::ErrorKind::Invalid) error if there is no such variable of numbers, if the box is not within it or comes to
-    /// more than 1 GiB, or if the file is damaged.
+    /// An [`Invalid`](crate::ErrorKind::Invalid) error if there is no such variable of numbers, if the box is not within it or
+    /// comes to more than 1 GiB, or if the file is damaged.
     pub fn read(&self, name: &str, start: &[u64], shape: &[u64]) -> Result<Array> {
         let refused = |why: String| Error::invalid(format!("variable `{name}`: {why}"));
         let variable = self.header.variable(name).ok_or_else(|| refused("the file has none of that name".to_owned()))?;

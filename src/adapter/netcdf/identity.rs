@@ -1,5 +1,5 @@
-//! What the values of a variable are: its name, its unit, and the single places that they belong to. A grid remembers it, and takes
-//! no others.
+//! What the values of a variable are: its name, its unit, and the single places that they belong to. A grid remembers it, and
+//! takes no others.
 
 use std::collections::BTreeMap;
 

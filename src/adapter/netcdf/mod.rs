@@ -1,10 +1,10 @@
 //! NetCDF in, with the coordinates, times, packing and gaps of the CF conventions.
 //!
 //! The classic formats (CDF-1, CDF-2, CDF-5) are read, and NetCDF-4, which is HDF5 with dimensions: the variables of all groups
-//! (`PRODUCT/no2`), in any layout, through the filters deflate, shuffle, Fletcher-32, Zstandard, szip, N-bit, scale-offset and LZ4.
-//! Other filters are refused, and so is a file of which a variable has no dimensions; the error names the command that makes a
-//! classic file of it. Cells that were never written are the file's fill value. A file is open only while it is read, and refused
-//! if it changes in between.
+//! (`PRODUCT/no2`), in any layout, through the filters deflate, shuffle, Fletcher-32, Zstandard, szip, N-bit, scale-offset and
+//! LZ4. Other filters are refused, and so is a file of which a variable has no dimensions; the error names the command that makes
+//! a classic file of it. Cells that were never written are the file's fill value. A file is open only while it is read, and
+//! refused if it changes in between.
 //!
 //! # Where the cells of a variable lie in a grid
 //!

@@ -6,9 +6,9 @@ use crate::calendar::{Tick, TimeUnit, Timestamp};
 use crate::error::{Error, Result};
 use crate::grid::{Dimension, Structure};
 
-/// The dimension `time` that some times make, as those of a NetCDF file would: regular where they lie on steps, else irregular, unless
-/// [`Like::irregular`] says which. Its chunks have [`Like::time_chunk`] steps or events, and steps are [`Like::time_step`] long if that is
-/// given.
+/// The dimension `time` that some times make, as those of a NetCDF file would: regular where they lie on steps, else irregular,
+/// unless [`Like::irregular`] says which. Its chunks have [`Like::time_chunk`] steps or events, and steps are [`Like::time_step`]
+/// long if that is given.
 ///
 /// # Errors
 ///
@@ -25,12 +25,13 @@ pub fn dimension_of(times: Vec<Timestamp>, like: &Like) -> Result<Dimension> {
     Ok(Dimension::regular("time", [times.axis(like.time_chunk, like.time_step)?]))
 }
 
-/// The cell at level 0 of a time along an axis of times of a grid, by the axis's number among all axes; its tick along an irregular one.
+/// The cell at level 0 of a time along an axis of times of a grid, by the axis's number among all axes; its tick along an
+/// irregular one.
 ///
 /// # Errors
 ///
-/// [`Invalid`](crate::ErrorKind::Invalid) if there is no such axis, if it has no times or those of another calendar, or if the time lies
-/// on none of its steps or ticks.
+/// [`Invalid`](crate::ErrorKind::Invalid) if there is no such axis, if it has no times or those of another calendar, or if the
+/// time lies on none of its steps or ticks.
 pub fn cell_of(structure: &Structure, axis: usize, at: Timestamp) -> Result<i64> {
     let (times, number) = (times_of(vec![at])?, axis);
     let axis = structure.axes().nth(number).ok_or_else(|| Error::invalid("the grid has no axis of times"))?;

@@ -126,8 +126,8 @@ pub fn write<'a>(path: impl AsRef<Path>, array: impl Into<ArrayView<'a>>, look: 
 
 /// The same to anything that takes bytes.
 ///
-/// An [`Invalid`](crate::ErrorKind::Invalid) error if the array has no cells or another shape, if what says which cells hold data has
-/// another one, or if the stretch is not two finite numbers in ascending order.
+/// An [`Invalid`](crate::ErrorKind::Invalid) error if the array has no cells or another shape, if what says which cells hold data
+/// has another one, or if the stretch is not two finite numbers in ascending order.
 pub fn write_to<'a>(out: impl Write, array: impl Into<ArrayView<'a>>, look: &Look) -> Result<()> {
     let array = array.into();
     if look.stretch.is_some_and(|[low, high]| !(low.is_finite() && high.is_finite() && low <= high)) {

@@ -15,14 +15,14 @@ pub struct Marked {
     pub array: Array,
     /// Which cells hold data, in the array's shape; `None` if every one does.
     pub valid: Option<ArrayD<bool>>,
-    /// One cell that marks absent data: NaN of floats, `preferred` of integers if no cell with data has it, else another value that none
-    /// has. `None` if every value of the type stands for data, or nothing is absent and the preferred one is no mark.
+    /// One cell that marks absent data: NaN of floats, `preferred` of integers if no cell with data has it, else another value
+    /// that none has. `None` if every value of the type stands for data, or nothing is absent and the preferred one is no mark.
     pub nodata: Option<Cells>,
 }
 
 impl Marked {
-    /// Marks the cells of an array of any axes that hold no data. `valid`, in the array's shape, says which do; `None` if all. `preferred`
-    /// is the value that marks them if it can, such as [`preferred`](super::preferred) gives.
+    /// Marks the cells of an array of any axes that hold no data. `valid`, in the array's shape, says which do; `None` if all.
+    /// `preferred` is the value that marks them if it can, such as [`preferred`](super::preferred) gives.
     pub fn new(array: Array, valid: Option<ArrayD<bool>>, preferred: Option<f64>) -> Self {
         let (dtype, shape) = (array.dtype(), array.shape().to_vec());
         let one = |value: f64| Some(Cells::filled(dtype, 1, value)).filter(|cell| cell.first_f64() == Some(value));
@@ -42,7 +42,8 @@ impl Marked {
         Self { array, valid, nodata }
     }
 
-    /// The array, for a format without a mask. An [`Invalid`](crate::ErrorKind::Invalid) error if no value could mark absent data.
+    /// The array, for a format without a mask. An [`Invalid`](crate::ErrorKind::Invalid) error if no value could mark absent
+    /// data.
     pub fn unmasked(&self) -> Result<&Array> {
         match (&self.valid, &self.nodata) {
             (Some(_), None) => Err(Error::invalid(format!(

@@ -29,9 +29,9 @@
 //!
 //! # What an import holds in memory, and what it leaves behind
 //!
-//! An [`Import`](super::source::Import) reads the file twice in bounded windows: once to see that all of it can be read, so that a damaged
-//! file changes nothing, and once to write it. A failing medium or a full disk during the second pass leaves what was committed before;
-//! the same import, repeated, completes it.
+//! An [`Import`](super::source::Import) reads the file twice in bounded windows: once to see that all of it can be read, so that
+//! a damaged file changes nothing, and once to write it. A failing medium or a full disk during the second pass leaves what was
+//! committed before; the same import, repeated, completes it.
 
 mod bands;
 mod convert;

@@ -26,8 +26,9 @@ pub struct Raster {
     pub array: Array,
     /// Which cells hold data, in the array's shape; `None` if every one does.
     pub valid: Option<ArrayD<bool>>,
-    /// One cell that marks absent data, and that no cell with data has: NaN of floats, the grid's nodata value of integers or another
-    /// one that is free. `None` if nothing is absent and nothing could be marked, or if every value of the type stands for data.
+    /// One cell that marks absent data, and that no cell with data has: NaN of floats, the grid's nodata value of integers or
+    /// another one that is free. `None` if nothing is absent and nothing could be marked, or if every value of the type stands
+    /// for data.
     pub nodata: Option<Cells>,
     /// Where the cells lie; `None` for a grid whose coordinates are a file's rows and columns.
     pub affine: Option<Affine>,
@@ -71,8 +72,8 @@ impl Raster {
 
     /// Writes the raster as a GeoTIFF.
     ///
-    /// Where every value of the type stands for data, the file has a mask in place of a nodata value. One mask is all that it can have: an
-    /// [`Invalid`](crate::ErrorKind::Invalid) error if bands need different ones.
+    /// Where every value of the type stands for data, the file has a mask in place of a nodata value. One mask is all that it can
+    /// have: an [`Invalid`](crate::ErrorKind::Invalid) error if bands need different ones.
     pub fn write_geotiff(&self, path: impl AsRef<Path>) -> Result<()> {
         let count = if let [bands, _, _] = *self.array.shape() { bands } else { 1 };
         let band = |at: usize| Band { description: self.bands.get(at).cloned(), unit: self.unit.clone(), ..Band::default() };
@@ -104,8 +105,8 @@ impl Raster {
     }
 }
 
-/// The value that marks absent data of an answer of a grid, unless a cell with data has it: that of the answer's layer, else the grid's
-/// nodata value. `None` if neither has one. What [`Marked::new`] takes.
+/// The value that marks absent data of an answer of a grid, unless a cell with data has it: that of the answer's layer, else the
+/// grid's nodata value. `None` if neither has one. What [`Marked::new`] takes.
 pub fn preferred(grid: &Grid, answer: &Answer) -> Option<f64> {
     match answer.validity {
         Validity::Values { nodata } => nodata,

@@ -65,7 +65,8 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// Says why a file has no place in a grid, unless that is for its rows and columns. `at` is its cell along the axis beside them.
+    /// Says why a file has no place in a grid, unless that is for its rows and columns. `at` is its cell along the axis beside
+    /// them.
     pub(super) fn of(grid: &Grid, header: &Header, at: Option<i64>) -> Result<Self> {
         let structure = grid.structure();
         let axes = RasterAxes::of(structure)?;
@@ -110,8 +111,9 @@ impl Frame {
     }
 }
 
-/// Whether the cells of a file are those of a level of a grid: of its size times a power of two, and aligned within [`TOLERANCE`] cells,
-/// whatever else keeps the file out. Where they are not, a [`ResampledSource`](super::ResampledSource) lays the file onto the grid.
+/// Whether the cells of a file are those of a level of a grid: of its size times a power of two, and aligned within [`TOLERANCE`]
+/// cells, whatever else keeps the file out. Where they are not, a [`ResampledSource`](super::ResampledSource) lays the file onto
+/// the grid.
 pub fn fits(grid: &Grid, header: &Header) -> bool {
     let Ok(axes) = RasterAxes::of(grid.structure()) else { return false };
     let fit = Fit { grid, axes, affine: header.affine.unwrap_or(PIXELS), size: [header.height, header.width] };

@@ -23,7 +23,8 @@ impl Footprint {
     }
 }
 
-/// The line for a file of the grid's system whose cells are others, or lie elsewhere; `None` if it has no whole cell of the grid's.
+/// The line for a file of the grid's system whose cells are others, or lie elsewhere; `None` if it has no whole cell of the
+/// grid's.
 pub(super) fn moved(grid: &Grid, footprint: Footprint, level: Level) -> Option<String> {
     let level = allowed(grid, level);
     let inside = rounded(grid, level, footprint, false)?;

@@ -23,9 +23,10 @@ use super::source::laid;
 /// Cells of a block, of the grid and of the file: what is held between them is some dozens of bytes a cell.
 const CELLS_MAX: f64 = if cfg!(test) { 100.0 } else { 4_194_304.0 };
 
-/// A file whose cells are not the grid's, in the grid's coordinate reference system. Cells of the grid are made of it by [`Resampling`]'s
-/// rules, block by block: none depends on where blocks end. A cell of the grid that the file touches by more than a millionth of a cell
-/// is data if a cell with data of the file touches it; of [`Resampling::Nearest`] if its centre lies in one.
+/// A file whose cells are not the grid's, in the grid's coordinate reference system. Cells of the grid are made of it by
+/// [`Resampling`]'s rules, block by block: none depends on where blocks end. A cell of the grid that the file touches by more
+/// than a millionth of a cell is data if a cell with data of the file touches it; of [`Resampling::Nearest`] if its centre lies
+/// in one.
 #[derive(Debug)]
 pub struct ResampledSource {
     tiff: GeoTiff,
@@ -67,11 +68,12 @@ struct Cut {
 }
 
 impl ResampledSource {
-    /// Finds the cells of a grid that a file touches: at a level, or else at the first whose cells are at least as fine as the file's,
-    /// which loses nothing. In a grid with a dimension beside rows, columns and bands, `at` is the file's cell along it. Other windows will be put before
-    /// it: longitudes that are one place are one cell of all of them.
+    /// Finds the cells of a grid that a file touches: at a level, or else at the first whose cells are at least as fine as the
+    /// file's, which loses nothing. In a grid with a dimension beside rows, columns and bands, `at` is the file's cell along it.
+    /// Other windows will be put before it: longitudes that are one place are one cell of all of them.
     ///
-    /// An [`Invalid`](crate::ErrorKind::Invalid) error says why the file has no place, and what to do about it. Only the header is read.
+    /// An [`Invalid`](crate::ErrorKind::Invalid) error says why the file has no place, and what to do about it. Only the header
+    /// is read.
     pub fn new(
         grid: &Grid,
         name: impl Into<String>,

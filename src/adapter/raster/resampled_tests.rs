@@ -1,5 +1,5 @@
-//! Files of other cells laid onto a grid, held against what each cell of the grid must be, cell by cell and in doubles. Blocks are
-//! tiny here, so that most cells have their neighbours in others.
+//! Files of other cells laid onto a grid, held against what each cell of the grid must be, cell by cell and in doubles. Blocks
+//! are tiny here, so that most cells have their neighbours in others.
 
 use std::io::Cursor;
 
@@ -39,8 +39,8 @@ fn shares(edges: &[f64], low: f64, high: f64) -> Vec<f64> {
     edges.windows(2).map(|pair| (pair[0].max(pair[1]).min(high) - pair[0].min(pair[1]).max(low)).max(0.0)).collect()
 }
 
-/// What the cells of the grid in a window are by their definition, NaN without data: the mean of what they overlap, or the cell that
-/// holds the centre.
+/// What the cells of the grid in a window are by their definition, NaN without data: the mean of what they overlap, or the cell
+/// that holds the centre.
 fn wanted(file: &Array2<f64>, affine: Affine, level: i8, (start, shape): ([i64; 2], [usize; 2]), how: Resampling) -> Vec<f64> {
     let edge = |from: f64, step: f64, at: usize| from + step * at as f64;
     let (rows, cols) = file.dim();

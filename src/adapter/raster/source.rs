@@ -30,8 +30,8 @@ pub struct RasterSource {
     held: Option<(geotiff::Window, Piece)>,
 }
 
-/// What one block is made of: a part of the file, in one pass over which every block of the file is decoded once, or some bands and
-/// columns of it.
+/// What one block is made of: a part of the file, in one pass over which every block of the file is decoded once, or some bands
+/// and columns of it.
 #[derive(Clone, Debug)]
 struct Cut {
     part: geotiff::Window,
@@ -51,9 +51,9 @@ impl RasterSource {
         Self::placed(grid, name, tiff, None, &[])
     }
 
-    /// The same with what a command line knows beside the file. In a grid with one dimension beside rows, columns and bands, such as
-    /// time, `at` is its cell along it, or its tick along an irregular one. Other windows will be put before it: longitudes that are
-    /// one place are one cell of all of them.
+    /// The same with what a command line knows beside the file. In a grid with one dimension beside rows, columns and bands, such
+    /// as time, `at` is its cell along it, or its tick along an irregular one. Other windows will be put before it: longitudes
+    /// that are one place are one cell of all of them.
     pub fn placed(grid: &Grid, name: impl Into<String>, tiff: GeoTiff, at: Option<i64>, others: &[Window]) -> Result<Self> {
         let placement = place(grid, tiff.header(), at, others)?;
         let conversion = Conversion::new(grid.schema(), tiff.header())?;
@@ -169,8 +169,8 @@ fn cuts(grid: &Grid, tiff: &GeoTiff, placement: &Placement) -> Vec<Cut> {
     cuts
 }
 
-/// The columns of a part, in its own order, that are among some of the file that follow each other in the grid; and the cell of the
-/// first in the grid.
+/// The columns of a part, in its own order, that are among some of the file that follow each other in the grid; and the cell of
+/// the first in the grid.
 fn columns_of(part: &geotiff::Window, columns: &Columns, width: usize, reversed: bool) -> Option<(Range<usize>, i64)> {
     let number = |column: u64| usize::try_from(column).unwrap_or(usize::MAX);
     // In the grid's direction.

@@ -129,8 +129,8 @@ impl Import {
     }
 }
 
-/// Puts all of the sources into their grids, which are of one store, later ones over earlier ones. Small ones are committed together, as
-/// far as memory allows. All of it is durable when this returns. `progress` is told how many cells were written.
+/// Puts all of the sources into their grids, which are of one store, later ones over earlier ones. Small ones are committed
+/// together, as far as memory allows. All of it is durable when this returns. `progress` is told how many cells were written.
 ///
 /// With [`Policy::Manual`](crate::Policy) the aggregates are left for [`Grid::aggregate`], which is faster for many files.
 ///

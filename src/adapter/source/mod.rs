@@ -1,8 +1,8 @@
 //! Sources: whatever has cells for a grid, and the one import that takes them all.
 //!
-//! A [`Source`] knows where its cells lie in a grid before it reads one ([`Footprint`]), gives them in [`Block`]s in the order that
-//! costs it least, and gives each as the grid has its cells: its type, its axes, its unit. An [`Import`] checks such blocks, lays them
-//! into the grid in bounded memory, and makes them durable.
+//! A [`Source`] knows where its cells lie in a grid before it reads one ([`Footprint`]), gives them in [`Block`]s in the order
+//! that costs it least, and gives each as the grid has its cells: its type, its axes, its unit. An [`Import`] checks such blocks,
+//! lays them into the grid in bounded memory, and makes them durable.
 //!
 //! | source | what it is |
 //! |---|---|
@@ -13,7 +13,8 @@
 //!
 //! # A source of one's own
 //!
-//! A service whose cells come from elsewhere implements the trait: what is read stands in `read`, and nothing else has to be known.
+//! A service whose cells come from elsewhere implements the trait: what is read stands in `read`, and nothing else has to be
+//! known.
 //!
 //! ```
 //! use gridstone::adapter::source::{Block, Footprint, Import, Piece, Source};
@@ -71,7 +72,8 @@ use crate::grid::Window;
 #[cfg(feature = "geotiff")]
 use crate::store::Grid;
 
-/// The bytes that a block comes to, at most, where its source can cut it: what an import holds in memory is a small multiple of it.
+/// The bytes that a block comes to, at most, where its source can cut it: what an import holds in memory is a small multiple of
+/// it.
 pub const BLOCK_BYTES: usize = 48 << 20;
 
 /// Cells for a grid. See the [module](self).
@@ -79,8 +81,8 @@ pub trait Source: Send {
     /// Where its cells lie in the grid, and what is known of them before one is read.
     fn footprint(&self) -> &Footprint;
 
-    /// Boxes of the grid that make up all of it, in the order in which they are read with the least work and laid over each other.
-    /// They are best of whole chunks, and of at most [`BLOCK_BYTES`].
+    /// Boxes of the grid that make up all of it, in the order in which they are read with the least work and laid over each
+    /// other. They are best of whole chunks, and of at most [`BLOCK_BYTES`].
     fn blocks(&self) -> Vec<Block>;
 
     /// The cells of one of the blocks, with the axes of the grid and in its type and unit.

@@ -112,7 +112,8 @@ pub(super) fn number(text: &str) -> Result<f64, String> {
     text.trim().parse::<f64>().ok().filter(|number| number.is_finite()).ok_or_else(|| format!("`{text}` is not a finite number"))
 }
 
-/// A number, NaN among them, that cells can hold as it stands: a double, or the largest integer of 64 bits, which doubles saturate to.
+/// A number, NaN among them, that cells can hold as it stands: a double, or the largest integer of 64 bits, which doubles
+/// saturate to.
 pub(super) fn nodata(text: &str) -> Result<f64, String> {
     let number: Number = parsed(text)?;
     let double = number.to_f64();

@@ -80,8 +80,8 @@ struct Rain {
     append_ms_last: f64,
     /// Milliseconds to append a field until it is durable, where threads of the store bring the levels up to date.
     append_background_ms_p50: f64,
-    /// Milliseconds a field where they are appended one after the other, until threads of the store have brought every level of all
-    /// of them up to date.
+    /// Milliseconds a field where they are appended one after the other, until threads of the store have brought every level of
+    /// all of them up to date.
     append_sustained_ms: f64,
     /// Bytes on disk after all fields.
     rain_size: u64,

@@ -31,13 +31,15 @@ pub(super) struct Copy {
     /// The store that holds the source [default: the same]
     #[arg(long, value_name = "STORE")]
     from_store: Option<PathBuf>,
-    /// Rows and columns of a chunk of a new grid, a power of two; with a comma, the time steps, or events, of one in front [default: as in the source]
+    /// Rows and columns of a chunk of a new grid, a power of two; with a comma, the time steps, or events, of one in front
+    /// [default: as in the source]
     #[arg(long, value_name = "[T,]N")]
     chunk: Option<ChunkSize>,
     /// Leave marks for `gridstone aggregate` instead
     #[arg(long)]
     no_aggregate: bool,
-    /// Print the summary as JSON: created, full, changes, cells, chunks_read, base_chunks, aggregate_chunks, marks_drained, marks_pending, token, seconds
+    /// Print the summary as JSON: created, full, changes, cells, chunks_read, base_chunks, aggregate_chunks, marks_drained,
+    /// marks_pending, token, seconds
     #[arg(long)]
     json: bool,
 }

@@ -39,7 +39,8 @@ pub(super) struct Create {
     /// Rows and columns of a chunk, a power of two [default: 256]; with a comma, the time steps of one in front
     #[arg(long, value_name = "[T,]N")]
     chunk: Option<ChunkSize>,
-    /// What coarser levels are computed by: mean, min, max, sum, count, sample, variance, std, mode, mode:K, first:DIMENSION, last:DIMENSION, several with commas, or none [default: mean]
+    /// What coarser levels are computed by: mean, min, max, sum, count, sample, variance, std, mode, mode:K, first:DIMENSION,
+    /// last:DIMENSION, several with commas, or none [default: mean]
     #[arg(long, value_name = "NAMES")]
     aggregator: Option<Aggregators>,
     /// What speed is traded for [default: fast]
@@ -61,8 +62,8 @@ pub(super) struct Create {
     /// the files' times]
     #[arg(long, value_name = "STEP", value_parser = args::time_step, requires = "like")]
     time_step: Option<i128>,
-    /// How the names of GeoTIFFs tell their times, a pattern of strftime like rain-%Y%m%d.tif, in which * stands for any text: makes
-    /// a dimension `time` in front
+    /// How the names of GeoTIFFs tell their times, a pattern of strftime like rain-%Y%m%d.tif, in which * stands for any text:
+    /// makes a dimension `time` in front
     #[arg(long, value_name = "PATTERN", requires = "like")]
     time_from_name: Option<TimePattern>,
     /// Keep events at their exact times, in whatever distances they come

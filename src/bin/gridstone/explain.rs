@@ -17,8 +17,8 @@ use super::{Outcome, json, open};
 pub(super) struct Explain {
     #[command(flatten)]
     selection: Selection,
-    /// Print {"levels", "layer", "window", "extent", "chunks", "stored", "stale", "resampling", "shape", "version"}; the version is
-    /// the same as long as the answer's cells are
+    /// Print {"levels", "layer", "window", "extent", "chunks", "stored", "stale", "resampling", "shape", "version"}; the version
+    /// is the same as long as the answer's cells are
     #[arg(long)]
     json: bool,
 }

@@ -23,9 +23,10 @@ use gridstone::{Grid, Level, Levels, Overlap, Resampling, Structure, Window};
 /// Put GeoTIFF or NetCDF files into a grid, and bring its pyramid up to date
 ///
 /// A file's cells must be the grid's times a power of two (those of NetCDF the grid's own), and aligned with them; nothing is
-/// resampled unless --resampling says how. Times must lie on the grid's steps, or are kept exactly where time is irregular; files come in any order, and
-/// their times before, between and behind those that are there. All files are read once before the first is written, so a file
-/// that does not fit, is damaged or refused changes nothing. Memory does not depend on the size of the files.
+/// resampled unless --resampling says how. Times must lie on the grid's steps, or are kept exactly where time is irregular; files
+/// come in any order, and their times before, between and behind those that are there. All files are read once before the first
+/// is written, so a file that does not fit, is damaged or refused changes nothing. Memory does not depend on the size of the
+/// files.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  gridstone import store dem srtm.tif")]
 pub(super) struct Import {
@@ -39,14 +40,15 @@ pub(super) struct Import {
     /// The variable of NetCDF files [default: the one that the grid holds, or the only one]
     #[arg(long, value_name = "NAME")]
     variable: Option<String>,
-    /// How the names of GeoTIFFs tell their times, in a grid with time: a pattern of strftime like rain-%Y%m%d.tif, in which * stands
-    /// for any text
+    /// How the names of GeoTIFFs tell their times, in a grid with time: a pattern of strftime like rain-%Y%m%d.tif, in which *
+    /// stands for any text
     #[arg(long, value_name = "PATTERN")]
     time_from_name: Option<TimePattern>,
     /// The time of all GeoTIFFs, in a grid with time, like 2020-01-01T06:00Z, or a number of an axis without times
     #[arg(long, value_name = "TIME", conflicts_with = "time_from_name")]
     at_time: Option<Moment>,
-    /// Lay GeoTIFFs whose cells are not the grid's onto them: nearest, bilinear, cubic, or area (the mean). Without it they are refused
+    /// Lay GeoTIFFs whose cells are not the grid's onto them: nearest, bilinear, cubic, or area (the mean). Without it they are
+    /// refused
     #[arg(long, value_name = "R", value_parser = args::parsed::<Resampling>)]
     resampling: Option<Resampling>,
     /// The level that they are laid onto [default: the first whose cells are at least as fine as theirs]
@@ -66,7 +68,8 @@ pub(super) struct How {
     /// Leave marks for `gridstone aggregate` instead
     #[arg(long)]
     no_aggregate: bool,
-    /// Print the summary as JSON: files, cells, chunks, base_chunks, aggregate_chunks, marks_drained, marks_pending, seconds, mb_per_s
+    /// Print the summary as JSON: files, cells, chunks, base_chunks, aggregate_chunks, marks_drained, marks_pending, seconds,
+    /// mb_per_s
     #[arg(long)]
     json: bool,
 }

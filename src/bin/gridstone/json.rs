@@ -85,7 +85,8 @@ pub(super) fn levels_text(structure: &Structure, levels: Levels) -> String {
     }
 }
 
-/// First and one past the last cell of each axis, for people: `y 0:5, x -2:3`; the first and the last event along an irregular one.
+/// First and one past the last cell of each axis, for people: `y 0:5, x -2:3`; the first and the last event along an irregular
+/// one.
 pub(super) fn window_text(structure: &Structure, window: &Window) -> String {
     let (start, end) = (window.start(), window.end());
     let events = structure.irregular().filter(|dimension| window.levels(structure.dimensions().len())[*dimension] == Level::ZERO);

@@ -77,7 +77,8 @@ struct Command {
     /// Change nothing in the directory of the store; verbs that only read never do
     #[arg(long, global = true)]
     read_only: bool,
-    /// Open a store whose logs are damaged, without what is lost; verbs that write put copies of them into STORE/quarantine-N first
+    /// Open a store whose logs are damaged, without what is lost; verbs that write put copies of them into STORE/quarantine-N
+    /// first
     #[arg(long, global = true)]
     accept_data_loss: bool,
 }

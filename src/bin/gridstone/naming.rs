@@ -8,8 +8,8 @@ use anyhow::Context;
 use super::args::parsed;
 use gridstone::calendar::Timestamp;
 
-/// A pattern of strftime that the names of files are held against, such as `rain-%Y.%m.%d.tif`; `*` and `?` stand for any text and
-/// any character.
+/// A pattern of strftime that the names of files are held against, such as `rain-%Y.%m.%d.tif`; `*` and `?` stand for any text
+/// and any character.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TimePattern {
     text: String,

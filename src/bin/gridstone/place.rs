@@ -52,8 +52,8 @@ impl Plane {
 }
 
 impl Bounds {
-    /// The box where the grid's data is: as it stands, or over the antimeridian if its west is above its east, in one box for each
-    /// turn by whole circles that brings some of it to the data.
+    /// The box where the grid's data is: as it stands, or over the antimeridian if its west is above its east, in one box for
+    /// each turn by whole circles that brings some of it to the data.
     pub(super) fn placed(self, terminal: &Terminal, grid: &Grid, axes: RasterAxes) -> anyhow::Result<Vec<Self>> {
         let plane = Plane::of(grid, axes)?;
         let round = grid.structure().longitude() == Some(axes.x);

@@ -16,8 +16,8 @@ use gridstone::{Level, Levels, Structure, Window};
 
 /// Put an array of numpy's into a window of a grid, and bring its pyramid up to date
 ///
-/// The array has as many cells along each axis of the grid as the window, in the grid's order, and the grid's cell type; axes of one
-/// cell may be left out. NaN and the grid's nodata value are cells without data.
+/// The array has as many cells along each axis of the grid as the window, in the grid's order, and the grid's cell type; axes of
+/// one cell may be left out. NaN and the grid's nodata value are cells without data.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  gridstone put store dem --window 0:512,-256:0 patch.npy\n  \
                   python3 make.py | gridstone put store rain --window 7,0:512,0:512 -")]

@@ -23,10 +23,10 @@ use gridstone::{Answer, Grid};
 /// Without options: all there is, at the base level, rows as in the file that the grid was made after. Without --out: figures
 /// on what was read.
 ///
-/// .tif has the place, the coordinate reference system and the nodata value; a mask where every value of the type is data. .npy is
-/// (y, x), (band, y, x) if there are several bands, or all axes of the grid if there are several steps of time. In both, cells without data
-/// are NaN in float layers, and in integer ones the grid's nodata value, or another that no cell with data has. .png has transparent cells
-/// where there is no data.
+/// .tif has the place, the coordinate reference system and the nodata value; a mask where every value of the type is data. .npy
+/// is (y, x), (band, y, x) if there are several bands, or all axes of the grid if there are several steps of time. In both, cells
+/// without data are NaN in float layers, and in integer ones the grid's nodata value, or another that no cell with data has. .png
+/// has transparent cells where there is no data.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  gridstone read store dem --extent -119.5,37,-119,37.5 --resolution 0.002 --resampling area --out part.tif"
@@ -55,9 +55,9 @@ pub(super) struct Read {
     /// The value of the last colour of a .png [default: the greatest]
     #[arg(long, value_name = "V", allow_hyphen_values = true, value_parser = args::number)]
     max: Option<f64>,
-    /// Print {"levels", "layer", "dtype", "shape", "min", "max", "mean", "valid_share", "window", "extent", "chunks_read", "stale",
-    /// "coordinates": {"axis", "ticks", "times", "width"} along an irregular axis, else null, "inexact", "out", "nodata": what cells
-    /// without data hold in a .npy of integers, else null}
+    /// Print {"levels", "layer", "dtype", "shape", "min", "max", "mean", "valid_share", "window", "extent", "chunks_read",
+    /// "stale", "coordinates": {"axis", "ticks", "times", "width"} along an irregular axis, else null, "inexact", "out",
+    /// "nodata": what cells without data hold in a .npy of integers, else null}
     #[arg(long)]
     json: bool,
 }

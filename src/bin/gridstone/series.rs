@@ -76,8 +76,9 @@ pub(super) struct Series {
     /// Replace the file if there is one
     #[arg(long)]
     overwrite: bool,
-    /// Print {"levels", "layer", "dtype", "edges", "times", "coordinates", "values": [[..]], "chunks_read", "stale", "out", "features":
-    /// [{"name", "properties"}]}; coordinates as `read` has them, with an irregular axis; features with --each, else null
+    /// Print {"levels", "layer", "dtype", "edges", "times", "coordinates", "values": [[..]], "chunks_read", "stale", "out",
+    /// "features": [{"name", "properties"}]}; coordinates as `read` has them, with an irregular axis; features with --each, else
+    /// null
     #[arg(long)]
     json: bool,
 }

@@ -71,10 +71,10 @@ pub(super) struct Stats {
     /// Stop where half the distance of each figure's bounds is at most E times the larger of them
     #[arg(long, value_name = "E", value_parser = args::number)]
     max_error: Option<f64>,
-    /// Print {"count", "area", "sum", "mean", "min", "max", "std", "histogram": {"edges", "counts", "below", "above"},
-    /// "classes": [{"value", "count", "area"}], "exact", "bounds": {NAME: [LOW, HIGH]}, "unserved": [{"what", "needs"}],
-    /// "chunks_read": {"base", "aggregate"}}; area in level-0 cells, null for what was not asked for or is not there; whole numbers
-    /// that no double is exactly as integers, beyond 64 bits as text. With --each {"features": [{"name", "properties", "count", ..}],
+    /// Print {"count", "area", "sum", "mean", "min", "max", "std", "histogram": {"edges", "counts", "below", "above"}, "classes":
+    /// [{"value", "count", "area"}], "exact", "bounds": {NAME: [LOW, HIGH]}, "unserved": [{"what", "needs"}], "chunks_read":
+    /// {"base", "aggregate"}}; area in level-0 cells, null for what was not asked for or is not there; whole numbers that no
+    /// double is exactly as integers, beyond 64 bits as text. With --each {"features": [{"name", "properties", "count", ..}],
     /// "unserved", "chunks_read"}
     #[arg(long)]
     json: bool,

@@ -11,7 +11,8 @@ use gridstone::adapter::raster::RasterAxes;
 use gridstone::calendar::{Calendar, Tick, TimeUnit, Timestamp};
 use gridstone::{Axis, Coordinates, Extent, Grid, Structure, Window};
 
-/// A place along an axis: a time of ISO 8601, or a number of its ticks or world units. Which calendar a time is of, the axis says.
+/// A place along an axis: a time of ISO 8601, or a number of its ticks or world units. Which calendar a time is of, the axis
+/// says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Instant {
     Time(Timestamp),

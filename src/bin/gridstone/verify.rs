@@ -14,8 +14,8 @@ use gridstone::{Location, Policy, Store};
 
 /// Read every value of a store, and compare every aggregate with its recomputation
 ///
-/// Exit code 0 if all is well, 1 if there is damage; each finding is a line. The check goes on behind damage. `gridstone repair` mends
-/// what can be mended.
+/// Exit code 0 if all is well, 1 if there is damage; each finding is a line. The check goes on behind damage. `gridstone repair`
+/// mends what can be mended.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  gridstone verify store")]
 pub(super) struct Verify {
@@ -27,7 +27,8 @@ pub(super) struct Verify {
     /// And build every pyramid anew from its base, in the system's temporary directory (TMPDIR), and compare
     #[arg(long, conflicts_with = "quick")]
     rebuild: bool,
-    /// Print {"ok", "grids", "chunks", "bytes", "recomputed", "marks", "findings": [{"damage", "grid", "layer", "place", "message"}]}
+    /// Print {"ok", "grids", "chunks", "bytes", "recomputed", "marks", "findings":
+    /// [{"damage", "grid", "layer", "place", "message"}]}
     #[arg(long)]
     json: bool,
 }

@@ -13,8 +13,8 @@ pub const BLOCK_BYTES: usize = 32 << 10;
 /// The bytes of a fragment's header.
 pub const HEADER_BYTES: usize = 7;
 
-/// What no write leaves behind, but a medium that lost one does: zeros where nothing was written, of a whole sector, or from where a
-/// record is to begin to the end of a sector.
+/// What no write leaves behind, but a medium that lost one does: zeros where nothing was written, of a whole sector, or from
+/// where a record is to begin to the end of a sector.
 pub(super) const SECTOR_BYTES: usize = 512;
 
 const FULL: u8 = 1;

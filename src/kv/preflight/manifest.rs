@@ -117,8 +117,8 @@ impl Manifest {
         })
     }
 
-    /// The newest log that a family begins with, if another one needs older logs. It was made before the manifest told of it, and is
-    /// removed after all of them are done with it: a directory without it is none of a moment.
+    /// The newest log that a family begins with, if another one needs older logs. It was made before the manifest told of it, and
+    /// is removed after all of them are done with it: a directory without it is none of a moment.
     pub fn newest_log(&self) -> Option<u64> {
         let first = |family: &u64| self.first_logs.get(family).copied().unwrap_or(0).max(self.min_log);
         let families = std::iter::once(&0).chain(self.families.keys());

@@ -5,8 +5,8 @@
 
 use super::log::{HEADER_BYTES, SECTOR_BYTES, is_type, masked, unmasked};
 
-/// The byte of a fragment at `at` of a block that is damaged, if another value of it alone makes the fragment sound: its position, and
-/// its difference from what was written.
+/// The byte of a fragment at `at` of a block that is damaged, if another value of it alone makes the fragment sound: its
+/// position, and its difference from what was written.
 pub(super) fn damaged_byte(block: &[u8], at: usize) -> Option<(usize, u8)> {
     let bytes = block.get(at..).filter(|bytes| bytes.len() >= HEADER_BYTES)?;
     let (byte, difference) = in_place(bytes).or_else(|| in_length(bytes))?;

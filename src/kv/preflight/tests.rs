@@ -151,7 +151,8 @@ fn every_bit_flip_of_current_is_found() {
     assert!((1..30).contains(&mended), "{mended}");
 }
 
-/// Of two pages that were written and not synced the second has reached the medium: the first ends with zeros where it was synced.
+/// Of two pages that were written and not synced the second has reached the medium: the first ends with zeros where it was
+/// synced.
 #[test]
 fn a_sector_that_was_lost_is_no_damage_however_little_of_it_was_new() {
     for bytes in (0..1024).step_by(7) {
@@ -260,8 +261,8 @@ fn a_closed_log_that_the_manifest_knows_must_be_there() {
     assert!(complaint(&flipped).contains("byte 80 is not what was written"), "{}", complaint(&flipped));
 }
 
-/// A plain copy of a store that was open has files of different moments: a family that was done with older logs, and not the log that
-/// it went on with.
+/// A plain copy of a store that was open has files of different moments: a family that was done with older logs, and not the log
+/// that it went on with.
 #[test]
 fn files_of_different_moments_are_found_by_the_log_that_must_be_there() {
     // Family 1 begins with log 12, the others with older ones.

@@ -1,8 +1,8 @@
 //! Which state of its data files a store is in: the last one that its manifest tells and that is whole.
 //!
-//! The database writes an edit into the manifest when new data files are there, and takes the files away again if that write fails,
-//! though the edit may have reached the medium. Then the state before the edit counts: nobody was told of the edit, what it would have
-//! replaced is still there, and so are the logs.
+//! The database writes an edit into the manifest when new data files are there, and takes the files away again if that write
+//! fails, though the edit may have reached the medium. Then the state before the edit counts: nobody was told of the edit, what
+//! it would have replaced is still there, and so are the logs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -2,7 +2,8 @@
 //!
 //! The database itself merges tables, but one whose keys rise it moves to where it stays, as small as it is. And it would take
 //! what is still needed out of old files of large values while it merges; a damaged value that it met then would end all writing.
-//! So both are done here: small tables that lie side by side are merged, and values are moved once it is known that they can be read.
+//! So both are done here: small tables that lie side by side are merged, and values are moved once it is known that they can be
+//! read.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

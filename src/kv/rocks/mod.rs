@@ -55,9 +55,9 @@ impl Rocks {
     ///
     /// # Errors
     ///
-    /// [`NotFound`](ErrorKind::NotFound) if there is none and it is not to be made; [`Invalid`](ErrorKind::Invalid) if the directory holds
-    /// other things, or a newer format; [`Corrupt`](ErrorKind::Corrupt) if what was promised to be there is not, or is damaged;
-    /// [`Unavailable`](ErrorKind::Unavailable) if another process has it open, or the system refuses.
+    /// [`NotFound`](ErrorKind::NotFound) if there is none and it is not to be made; [`Invalid`](ErrorKind::Invalid) if the
+    /// directory holds other things, or a newer format; [`Corrupt`](ErrorKind::Corrupt) if what was promised to be there is not,
+    /// or is damaged; [`Unavailable`](ErrorKind::Unavailable) if another process has it open, or the system refuses.
     pub fn open(path: impl AsRef<Path>, options: &RocksOptions) -> Result<Self> {
         let (path, opened) = (path.as_ref(), Instant::now());
         let admission = match options.read_only {

@@ -22,8 +22,8 @@ pub struct RocksOptions {
     pub create: bool,
     /// Open a store that lost or damaged what it had promised to keep, after copying its logs to `quarantine-<n>`.
     pub accept_data_loss: bool,
-    /// Only read, and change nothing in the directory. Others may read it too. Where another process writes to it, it is read as it was
-    /// at a moment of the opening.
+    /// Only read, and change nothing in the directory. Others may read it too. Where another process writes to it, it is read as
+    /// it was at a moment of the opening.
     pub read_only: bool,
     /// Bytes of decompressed blocks, indices and filters in memory.
     pub cache_bytes: usize,

@@ -1,8 +1,8 @@
 //! The event that stands for a moment.
 //!
 //! An event of a region is one that holds data in a cell of it. Sensors that share chunks share no events for that: what the
-//! directory says of a chunk is where an event can be, and the chunk whether it is there. The columns are looked at in the order of
-//! what is nearest in each, so that seldom more than one chunk is read.
+//! directory says of a chunk is where an event can be, and the chunk whether it is there. The columns are looked at in the order
+//! of what is nearest in each, so that seldom more than one chunk is read.
 
 use std::collections::BinaryHeap;
 use std::ops::{Range, RangeInclusive};
@@ -22,8 +22,8 @@ use crate::key::Ticks;
 use crate::kv::Order;
 use crate::parallel;
 
-/// A tick of a column, which is named by its number: the nearest is the greatest. It holds data for certain, or is the nearest that
-/// the directory has.
+/// A tick of a column, which is named by its number: the nearest is the greatest. It holds data for certain, or is the nearest
+/// that the directory has.
 type Candidate = (i64, bool, usize);
 
 /// A box of a chunk's cells: where it begins, and its size.
@@ -188,7 +188,8 @@ impl Reader<'_> {
         }
     }
 
-    /// From which tick to which an event that came or went could stand for the moment in the place of what does now, or change it.
+    /// From which tick to which an event that came or went could stand for the moment in the place of what does now, or change
+    /// it.
     pub(super) fn deciding(&self, columns: &[EventColumn]) -> Result<RangeInclusive<i64>> {
         let (found, _) = self.chosen(columns)?;
         let (first, last) = (found[0], found[found.len() - 1]);

@@ -61,8 +61,8 @@ fn a_hole_between_logs_ends_recovery_there() {
     assert!(image.path().join("quarantine-1").join(second.file_name().expect("a name")).exists());
 }
 
-/// The database writes an edit of its manifest, is told that this failed, and takes back the file that the edit names; the edit may
-/// be on the medium all the same.
+/// The database writes an edit of its manifest, is told that this failed, and takes back the file that the edit names; the edit
+/// may be on the medium all the same.
 #[test]
 fn an_edit_of_the_manifest_whose_files_were_taken_back_does_not_count() {
     let place = directory();
