@@ -25,6 +25,7 @@ pub(super) struct Rule {
 }
 
 /// The end of a valid range.
+#[cfg_attr(not(feature = "netcdf"), allow(dead_code, reason = "only NetCDF has valid ranges"))]
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum End {
     /// A number of the stored type.
