@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 /// |---|---|---|---|---|
 /// | `mean` | the mean weighted by valid area, so the true mean of the valid base cells | float32 up to 16 bits, else float64 | float32, float64 | accumulated in f64, rounded to the type once a level |
 /// | `min`, `max` | the least, the greatest; of equal values the first | the same | the same | none |
-/// | `sum` | the sum, each cell weighted by its area; integer sums add plain base cells | int64 or uint64 if every dimension has one base level, else float64 | float64 | integers saturate; doubles are rounded once an addition |
+/// | `sum` | the sum, each cell weighted by its area; integer sums add plain base cells | int64 or uint64 if every dimension has one base level, else float64 | float64 | integers saturate; doubles are rounded once an addition, and an infinity beyond their end stays one in finer parts |
 /// | `count` | the valid area, 0 where there is none; integer counts number the valid base cells | uint64 if every dimension has one base level, else float64 | the same | exact up to 2^53 |
 /// | `sample` | the first cell along every axis (the top-left one), nodata if that is | the same | the same | none |
 /// | `variance`, `std` | the population variance (divided by n, not n - 1) weighted by valid area, its square root | float64 | float64 | Chan's combination in f64; NaN where an infinity takes part, or the squares overflow |

@@ -230,7 +230,7 @@ fn check_reach(structure: &Structure, levels: Levels, base: Levels, reach: Level
     match structure.dimensions().iter().enumerate().find(|(d, _)| levels[*d] > reach[*d]) {
         None => Ok(()),
         Some((d, dimension)) => Err(Error::not_found(format!(
-            "there is no level {} of dimension `{}`: it has {} to {}",
+            "there is no level {} of dimension `{}`: it has {} to {}; a coarser answer is asked for by its resolution or its shape",
             levels[d],
             dimension.name(),
             base[d],
