@@ -209,20 +209,21 @@ impl<'a> Stage<'a> {
 
     /// Finds which commits are not there: the last ones.
     pub(super) fn recall(&mut self) -> Result<(), String> {
+        let past = std::mem::take(&mut self.past);
         let mut wrong = String::new();
-        while let Some(models) = self.past.pop() {
+        // Moments of the same cells are told apart by their base chunks, where these are known.
+        for (open, models) in [false, true].into_iter().flat_map(|open| past.iter().rev().map(move |models| (open, models))) {
             let whole = || {
-                for (played, model) in self.grids.iter().zip(&models) {
+                self.grids.iter().zip(models).try_for_each(|(played, model)| {
                     let mut model = model.clone();
-                    model.open = true;
+                    model.open |= open;
                     model.adopt(leaves(&played.grid, &model)?)?;
-                    base(&played.grid, &model)?;
-                }
-                Ok::<(), String>(())
+                    base(&played.grid, &model)
+                })
             };
             match whole() {
                 Ok(()) => {
-                    self.grids.iter_mut().zip(models).for_each(|(played, model)| played.model = model);
+                    self.grids.iter_mut().zip(models).for_each(|(played, model)| played.model = model.clone());
                     self.keep(true);
                     return Ok(());
                 }

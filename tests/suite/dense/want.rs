@@ -120,9 +120,18 @@ fn spread(nums: &[Num], root: bool) -> Want {
         // Squares that overflow have no variance.
         return if root { Want::Something } else { Want::Unknown };
     }
+    if most == 0.0 {
+        return Want::Near(0.0, 0.0);
+    }
+    // In parts of the largest, so that no square is less than the least double.
     let n = nums.len() as f64;
-    let variance: f64 = nums.iter().map(|num| (num.real() - mean) * (num.real() - mean) / n).sum();
-    if root { Want::Near(variance.sqrt(), 1e-6 * most) } else { Want::Near(variance, 1e-9 * most * most) }
+    let variance: f64 = nums.iter().map(|num| (num.real() / most - mean / most).powi(2) / n).sum();
+    let least = f64::MIN_POSITIVE * f64::EPSILON;
+    if root {
+        Want::Near(variance.sqrt() * most, 1e-6 * most + least)
+    } else {
+        Want::Near(variance * most * most, 1e-9 * most * most + least)
+    }
 }
 
 fn mode(nums: &[Num], classes: usize) -> Want {

@@ -143,7 +143,8 @@ impl Watch {
             if let Some(before) = &tile.copy {
                 let mut places = before.keys().chain(now.keys());
                 // Of a sum beyond the doubles, parts are infinite too; once there is finer data, they are sums of their own.
-                let endless = |cell: &(Num, bool)| tile.layer == Layer::Aggregate(Aggregation::Sum) && cell.0.real().abs() > 1e300;
+                let endless =
+                    |cell: &(Num, bool)| tile.layer == Layer::Aggregate(Aggregation::Sum) && cell.0.real().abs() > 1e300;
                 let same = |a: Option<&(Num, bool)>, b: Option<&(Num, bool)>| match (a, b) {
                     (Some(a), Some(b)) => a.1 == b.1 && (!a.1 || a.0.same(b.0) || endless(a) && endless(b)),
                     // An event that is there without data.
