@@ -76,15 +76,19 @@ impl Geodetic {
         self.inverse_flattening == 0.0
     }
 
-    fn is_same(&self, other: &Self) -> bool {
-        let ellipsoid = near(self.semi_major, other.semi_major, 1e-10)
+    /// Whether it has the ellipsoid and the prime meridian of another.
+    fn has_shape_of(&self, other: &Self) -> bool {
+        near(self.semi_major, other.semi_major, 1e-10)
             && (self.inverse_flattening - other.inverse_flattening).abs() < 1e-7
-            && turned(self.greenwich, other.greenwich);
+            && turned(self.greenwich, other.greenwich)
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
         let shift = self.to_wgs84.zip(other.to_wgs84).is_none_or(|(a, b)| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6));
         let (a, b) = (datum(&self.datum), datum(&other.datum));
         // A sphere has no datum but itself, and WGS 84 is alone on its ellipsoid.
         let wgs84 = |datum: &Option<String>| datum.as_deref().is_none_or(|datum| datum == "wgs1984");
-        ellipsoid && shift && (a == b || self.is_sphere() || self.is_wgs84_ellipsoid() && wgs84(&a) && wgs84(&b))
+        self.has_shape_of(other) && shift && (a == b || self.is_sphere() || self.is_wgs84_ellipsoid() && wgs84(&a) && wgs84(&b))
     }
 
     fn is_wgs84_ellipsoid(&self) -> bool {
@@ -203,12 +207,22 @@ impl Definition {
 
     /// Whether it is the same system, whatever it is called.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        let projections = match (&self.projection, &other.projection) {
+        self.has_plane_of(other) && self.geodetic.is_same(&other.geodetic)
+    }
+
+    /// Whether it is the same system but for the datum, which one of both does not name.
+    pub(crate) fn is_same_but_for_datum(&self, other: &Self) -> bool {
+        let unnamed = [self, other].iter().any(|of| datum(&of.geodetic.datum).is_none() && of.geodetic.to_wgs84.is_none());
+        unnamed && self.has_plane_of(other) && self.geodetic.has_shape_of(&other.geodetic)
+    }
+
+    /// Whether its coordinates are made from longitude and latitude as those of another.
+    fn has_plane_of(&self, other: &Self) -> bool {
+        match (&self.projection, &other.projection) {
             (None, None) => near(self.geodetic.unit, other.geodetic.unit, 1e-9),
             (Some(a), Some(b)) => a.is_same(b),
             _ => false,
-        };
-        projections && self.geodetic.is_same(&other.geodetic)
+        }
     }
 
     /// Well-known text (WKT 1 as GDAL writes it), axes being x and y.

@@ -73,6 +73,11 @@ pub fn same(a: &str, b: &str) -> bool {
     codes.is_none() && !says_nothing(a) && plain_wkt(a) == plain_wkt(b)
 }
 
+/// Whether two texts may mean one system: they define the same but for a datum, which one of them does not name.
+pub(crate) fn may_be_same(a: &str, b: &str) -> bool {
+    definition(a).zip(definition(b)).is_some_and(|(a, b)| a.is_same_but_for_datum(&b))
+}
+
 /// Whether the coordinates of a system are longitude and latitude in degrees; `None` if that is not known.
 pub(crate) fn is_geographic(text: &str) -> Option<bool> {
     if let Some(definition) = definition(text) {

@@ -1,6 +1,6 @@
 //! Systems that are one whatever they are called, and others.
 
-use super::{Definition, Method, Parameter, Projection, argument, definition, is_geographic, kept, same, shown};
+use super::{Definition, Method, Parameter, Projection, argument, definition, is_geographic, kept, may_be_same, same, shown};
 
 /// A projection of longitude and latitude on an ellipsoid, with the parameters of WKT.
 fn projected(name: &str, geographic: &str, method: &str, parameters: &[(&str, f64)]) -> String {
@@ -45,6 +45,21 @@ fn a_code_is_its_parameters_where_they_are_known() {
     assert_eq!(is_geographic("EPSG:4807"), Some(false), "grads");
     assert_eq!((is_geographic("EPSG:3035"), is_geographic(NAD83)), (Some(false), Some(true)));
     assert_eq!(is_geographic("a mine"), None);
+}
+
+#[test]
+fn a_datum_without_a_name_may_be_any_on_its_ellipsoid() {
+    let utm = [("central_meridian", 9.0), ("scale_factor", 0.9996), ("false_easting", 500_000.0)];
+    let on = |geographic: &str| projected("mine", geographic, "Transverse_Mercator", &utm);
+    let nameless = NAD83.replace("North_American_Datum_1983", "Unknown based on GRS 1980 ellipsoid");
+    for code in ["EPSG:25832", "EPSG:26932"] {
+        assert!(!same(code, &on(&nameless)), "{code}");
+    }
+    assert!(may_be_same("EPSG:25832", &on(&nameless)) && may_be_same(&on(&nameless), "EPSG:25832"));
+    assert!(!may_be_same("EPSG:25833", &on(&nameless)), "another zone");
+    assert!(!may_be_same("EPSG:23032", &on(&nameless)), "another ellipsoid");
+    assert!(!may_be_same("EPSG:25832", &on(NAD83)), "another datum");
+    assert!(may_be_same("EPSG:4258", &nameless) && !may_be_same("a mine", &nameless));
 }
 
 #[test]

@@ -29,9 +29,20 @@ pub(super) struct Codec {
 }
 
 impl Codec {
-    pub(super) fn read<R: Read + Seek>(source: &mut Source<R>, directory: &Directory, compression: Compression) -> Result<Self> {
+    /// `samples` is how many a cell of a block has.
+    pub(super) fn read<R: Read + Seek>(
+        source: &mut Source<R>,
+        directory: &Directory,
+        compression: Compression,
+        samples: usize,
+    ) -> Result<Self> {
         let mut codec = Self::default();
         match compression {
+            Compression::Jpeg if ![1, 3].contains(&samples) => {
+                return Err(Error::invalid(format!(
+                    "the JPEG blocks of the TIFF have {samples} samples a cell, and only 1 or 3 are read; convert it with `gdal_translate -co COMPRESS=DEFLATE FILE CONVERTED.tif`"
+                )));
+            }
             Compression::Jpeg => {
                 codec.tables = source.text_bytes(directory, tag::JPEG_TABLES)?;
                 codec.ycbcr = source.unsigned_one(directory, tag::PHOTOMETRIC)? == Some(6);
@@ -83,12 +94,7 @@ fn jpeg(raw: &[u8], coding: &Coding, out: &mut [u8]) -> Result<usize> {
         (1, _) => ColorSpace::Luma,
         (3, true) => ColorSpace::RGB,
         // What is stored is red, green and blue already: nothing is to be converted.
-        (3, false) => ColorSpace::YCbCr,
-        (samples, _) => {
-            return Err(Error::invalid(format!(
-                "JPEG blocks of {samples} samples are not read; convert the file with `gdal_translate -co COMPRESS=DEFLATE FILE CONVERTED.tif`"
-            )));
-        }
+        _ => ColorSpace::YCbCr,
     };
     let options = DecoderOptions::default().set_max_width(1 << 16).set_max_height(1 << 16).jpeg_set_out_colorspace(space);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&stream), options);

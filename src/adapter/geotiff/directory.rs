@@ -30,6 +30,7 @@ pub(super) mod tag {
     pub(in super::super) const STRIP_BYTE_COUNTS: u16 = 279;
     pub(in super::super) const PLANAR_CONFIGURATION: u16 = 284;
     pub(in super::super) const PREDICTOR: u16 = 317;
+    pub(in super::super) const COLOR_MAP: u16 = 320;
     pub(in super::super) const TILE_WIDTH: u16 = 322;
     pub(in super::super) const TILE_LENGTH: u16 = 323;
     pub(in super::super) const TILE_OFFSETS: u16 = 324;
@@ -47,6 +48,7 @@ pub(super) mod tag {
     pub(in super::super) const GEO_ASCII: u16 = 34737;
     pub(in super::super) const GDAL_METADATA: u16 = 42112;
     pub(in super::super) const GDAL_NODATA: u16 = 42113;
+    pub(in super::super) const RPC: u16 = 50844;
 }
 
 /// The order of the bytes of a number in the file.

@@ -150,6 +150,10 @@ pub(super) fn affine<R: Read + Seek>(source: &mut Source<R>, directory: &Directo
         return Err(Error::invalid(
             "the TIFF is placed by ground control points only; rewrite it with `gdalwarp FILE PLACED.tif`",
         ));
+    } else if directory.get(tag::RPC).is_some() {
+        return Err(Error::invalid(
+            "the TIFF is placed by rational polynomials (RPC) only; rewrite it with `gdalwarp -rpc FILE PLACED.tif`",
+        ));
     } else {
         return Ok(None);
     };

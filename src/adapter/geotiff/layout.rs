@@ -165,7 +165,7 @@ impl Layout {
         if byte_counts.is_none() && compression != Compression::None {
             return Err(Error::invalid("the TIFF does not say how long its compressed blocks are"));
         }
-        let codec = Codec::read(source, directory, compression)?;
+        let codec = Codec::read(source, directory, compression, samples)?;
         let coding = Coding { compression, predictor, order: source.order, cols, rows, samples, bits: samples_as, codec };
         let layout = Self { width, height, bands, dtype, tiled, planar, coding, tall, offsets, byte_counts };
         layout.check_lists()?;

@@ -49,6 +49,11 @@ pub struct Header {
     pub notes: Vec<String>,
 }
 
+/// What is told of a file whose cells are numbers of colours.
+const PALETTE: &str = "its cells are the numbers of colours in a list, which is not kept; a mean of them is no colour, so make the grid with `--aggregator mode`";
+/// What is told of a file that says in two ways which cells hold data.
+const MASK_AND_VALUE: &str = "it has both a nodata value and a mask or alpha: a cell holds data where both say so (`gdal_translate -a_nodata none FILE MASKED.tif` leaves it to the mask)";
+
 /// What GDAL's metadata say of one band.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
@@ -181,6 +186,9 @@ impl GeoTiff {
                 "the mask beside the file (`.msk`) has other cells than the file; remove it, or make it anew with `gdal_translate -co COMPRESS=DEFLATE FILE MASKED.tif`",
             ));
         }
+        if self.header.nodata.is_some() && !self.header.masked {
+            self.header.notes.push(MASK_AND_VALUE.to_owned());
+        }
         (self.mask, self.header.masked) = (Some(Mask::Beside(Box::new(mask))), true);
         Ok(())
     }
@@ -219,13 +227,23 @@ impl<R: Read + Seek> GeoTiff<R> {
             }
         }
         bands.truncate(alpha.unwrap_or(layout.bands));
+        if directory.get(tag::COLOR_MAP).is_some() {
+            notes.push(PALETTE.to_owned());
+        }
+        let units: BTreeSet<&str> = bands.iter().filter_map(|band| band.unit.as_deref()).collect();
+        if units.len() > 1 {
+            let units = units.into_iter().collect::<Vec<_>>().join(", ");
+            notes.push(format!("its bands have several units ({units}), and a grid made after it has none"));
+        }
+        let masked = alpha.is_some() || pages.mask.is_some();
+        notes.extend((masked && nodata.is_some()).then(|| MASK_AND_VALUE.to_owned()));
         let header = Header {
             width: layout.width,
             height: layout.height,
             bands,
             dtype: layout.dtype,
             nodata,
-            masked: alpha.is_some() || pages.mask.is_some(),
+            masked,
             affine: affine(&mut source, directory, &keys)?,
             crs,
             compression: layout.coding.compression,

@@ -27,7 +27,7 @@ impl GeoKeys {
     /// An [`Invalid`](crate::ErrorKind::Invalid) error for a system that is defined by what is not known here.
     pub(super) fn system(&self) -> Result<Option<String>> {
         if let Some(code) = self.code(key::PROJECTED_CRS) {
-            return Ok(Some(code));
+            return Ok(Some(self.in_own_unit(&code).map_err(|what| unknown(&what))?.unwrap_or(code)));
         }
         let projected = self.short(key::MODEL_TYPE) == Some(1)
             || [key::PROJECTED_CRS, key::CONVERSION, key::METHOD].iter().any(|id| self.short(*id).is_some());
@@ -46,6 +46,20 @@ impl GeoKeys {
             return Ok(Some(definition.wkt()));
         }
         Ok(texts().next().filter(|text| !crs::says_nothing(text)).map(str::to_owned))
+    }
+
+    /// The WKT of a projected system of a code whose coordinates the file has in another unit than the code, if it has.
+    fn in_own_unit(&self, code: &str) -> Result<Option<String>, String> {
+        let Some(mut definition) = crs::definition(code).filter(|_| self.short(key::LENGTH_UNIT).is_some()) else {
+            return Ok(None);
+        };
+        let own = self.length()?;
+        let Some(projection) = definition.projection.as_mut().filter(|projection| (projection.unit / own - 1.0).abs() > 1e-6)
+        else {
+            return Ok(None);
+        };
+        projection.unit = own;
+        Ok(Some(definition.wkt()))
     }
 
     /// The code of a system, if a key has one.
@@ -77,7 +91,8 @@ impl GeoKeys {
             // The zones of UTM.
             (None, Some(code @ (16001..=16060 | 16101..=16160))) => {
                 let (zone, south) = (u32::from(code) % 100, code > 16100);
-                Definition::utm(geodetic.clone(), zone, south).and_then(|utm| utm.projection).ok_or("a zone of UTM")?
+                let utm = Definition::utm(geodetic.clone(), zone, south).and_then(|utm| utm.projection).ok_or("a zone of UTM")?;
+                Projection { unit: self.length()?, ..utm }
             }
             (None, code) => return Err(format!("the projection {}", code.unwrap_or_default())),
         };
@@ -87,15 +102,7 @@ impl GeoKeys {
     fn projection(&self, code: u16, geodetic: &Geodetic) -> Result<Projection, String> {
         let mut method = Method::of_geotiff(code).ok_or_else(|| format!("the projection method {code}"))?;
         let angle = self.angle()?.unwrap_or(geodetic.unit);
-        let length = match self.short(key::LENGTH_UNIT) {
-            None | Some(9001) => 1.0,
-            Some(9002) => 0.3048,
-            Some(9003) => 1200.0 / 3937.0,
-            Some(9005) => 0.304_797_265_4,
-            Some(9036) => 1000.0,
-            Some(USER_DEFINED) => self.double(key::LENGTH_UNIT_SIZE).ok_or("the unit of lengths has no size")?,
-            Some(code) => return Err(format!("the unit of lengths {code}")),
-        };
+        let length = self.length()?;
         let mut values = BTreeMap::new();
         for (parameter, ids) in PARAMETERS {
             let Some(value) = ids.iter().find_map(|id| self.double(*id)) else { continue };
@@ -167,6 +174,19 @@ impl GeoKeys {
             return Err(format!("the prime meridian {code}"));
         }
         Ok(())
+    }
+
+    /// The unit of the coordinates in metres.
+    fn length(&self) -> Result<f64, String> {
+        Ok(match self.short(key::LENGTH_UNIT) {
+            None | Some(9001) => 1.0,
+            Some(9002) => 0.3048,
+            Some(9003) => 1200.0 / 3937.0,
+            Some(9005) => 0.304_797_265_4,
+            Some(9036) => 1000.0,
+            Some(USER_DEFINED) => self.double(key::LENGTH_UNIT_SIZE).ok_or("the unit of lengths has no size")?,
+            Some(code) => return Err(format!("the unit of lengths {code}")),
+        })
     }
 
     /// The unit of angles in radians, if a key says so.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use ndarray::ArrayD;
 
 use crate::adapter::cells::widens;
-use crate::adapter::geotiff::Header;
+use crate::adapter::geotiff::{Band, Header};
 use crate::adapter::source::Piece;
 use crate::adapter::unit;
 use crate::adapter::values::{self, Rule, Target};
@@ -46,9 +46,9 @@ pub(super) fn check_type(schema: &Schema, header: &Header) -> Result<()> {
     )))
 }
 
-/// How values in the file's unit become those of the grid's. An [`Invalid`](crate::ErrorKind::Invalid) error if they do not.
-fn conversion(schema: &Schema, header: &Header) -> Result<unit::Conversion> {
-    let (Some(from), Some(to)) = (header.unit(), schema.unit()) else { return Ok(unit::Conversion::NONE) };
+/// How values of a band become those in the grid's unit. An [`Invalid`](crate::ErrorKind::Invalid) error if they do not.
+fn conversion(schema: &Schema, band: &Band) -> Result<unit::Conversion> {
+    let (Some(from), Some(to)) = (band.unit.as_deref(), schema.unit()) else { return Ok(unit::Conversion::NONE) };
     let conversion = unit::Conversion::between(from, to);
     let why = match conversion {
         None => "it is not known how one becomes the other",
@@ -74,19 +74,28 @@ pub(super) struct Conversion {
 
 impl Conversion {
     pub(super) fn new(schema: &Schema, header: &Header) -> Result<Self> {
-        let conversion = conversion(schema, header)?;
-        let rule = |packing: Option<(f64, f64)>| Rule {
-            stored: header.dtype,
-            missing: header.nodata.iter().cloned().collect(),
-            valid: [None, None],
-            packing,
-            conversion,
+        let rule = |band: &Band| -> Result<Rule> {
+            Ok(Rule {
+                stored: header.dtype,
+                missing: header.nodata.iter().cloned().collect(),
+                valid: [None, None],
+                packing: band.packing(),
+                conversion: conversion(schema, band)?,
+            })
         };
-        let packings = header.bands.iter().map(|band| band.packing());
-        let one = packings.clone().all(|packing| packing == packings.clone().next().flatten());
-        let rules = packings.take(if one { 1 } else { usize::MAX }).map(rule).collect();
-        let (from, to) = (header.unit().unwrap_or_default(), schema.unit().unwrap_or_default());
-        let note = (!conversion.is_none()).then(|| format!("its {from} become {to}: {conversion}"));
+        let mut rules = header.bands.iter().map(rule).collect::<Result<Vec<_>>>()?;
+        let notes = rules.iter().zip(&header.bands).filter_map(|(rule, band)| {
+            let (from, to) = (band.unit.as_deref()?, schema.unit()?);
+            (!rule.conversion.is_none()).then(|| format!("its {from} become {to}: {}", rule.conversion))
+        });
+        let mut notes: Vec<String> = notes.collect();
+        notes.dedup();
+        let unitless = schema.unit().filter(|_| header.bands.iter().any(|band| band.unit.is_none()));
+        notes.extend(unitless.map(|unit| format!("it says no unit; its values are taken for the grid's {unit}")));
+        let note = Some(notes.join("; ")).filter(|note| !note.is_empty());
+        if rules.iter().all(|rule| *rule == rules[0]) {
+            rules.truncate(1);
+        }
         Ok(Self { rules, target: Target::of(schema), note })
     }
 

@@ -14,7 +14,7 @@ use crate::reader::{Answer, Layer};
 use crate::store::Grid;
 
 use super::marked::Marked;
-use super::schema::{PIXELS, exact};
+use super::schema::{DESCRIPTION, PIXELS, exact};
 
 /// An answer as other programs take rasters: (y, x), or (band, y, x) where there are several bands, with its place.
 ///
@@ -53,7 +53,10 @@ impl Raster {
             (0..shape.len()).find(|axis| ![Some(axes.y), Some(axes.x), axes.band].contains(&Some(*axis)) && shape[*axis] > 1)
         {
             let name = structure.axes().nth(axis).map_or("", crate::grid::Axis::name);
-            return Err(Error::invalid(format!("a raster has no axis `{name}`, of which {} cells were read", shape[axis])));
+            return Err(Error::invalid(format!(
+                "a raster has no axis `{name}`, of which {} cells were read; ask for one of them, as with `--period FROM/TO`, make one of all with `--over-time mean`, or write them to a .npy",
+                shape[axis]
+            )));
         }
         let array = with_view!(Array, &answer.array, |cells| Array::from(planes(cells.view(), axes)));
         let valid = answer.valid().map(|valid| planes(valid.view(), axes));
@@ -159,7 +162,8 @@ fn keeps_unit(layer: &Layer) -> bool {
 }
 
 fn labels(grid: &Grid, axes: RasterAxes, answer: &Answer) -> Vec<String> {
-    let Some(axis) = axes.band else { return grid.schema().variable().map(str::to_owned).into_iter().collect() };
+    let known = grid.schema().variable().or(grid.schema().attributes().get(DESCRIPTION).map(String::as_str));
+    let Some(axis) = axes.band else { return known.map(str::to_owned).into_iter().collect() };
     let structure = grid.structure();
     let labels = structure.dimensions()[structure.dimension_of(axis)].labels().unwrap_or_default();
     let first = answer.extent.bounds()[axis].0.round();

@@ -11,7 +11,7 @@ use crate::store::Grid;
 use super::bands::{Bands, Run};
 use super::convert::check_type;
 use super::remedy::{self, Footprint};
-use super::schema::PIXELS;
+use super::schema::{DESCRIPTION, PIXELS, description};
 
 /// The cells of a grid that a file has.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,7 +92,10 @@ impl Frame {
         let unkept = header.crs.as_deref().filter(|_| structure.crs().is_none());
         let unkept = unkept
             .map(|crs| format!("the grid has no coordinate reference system, so the file's, {}, is not kept", crs::shown(crs)));
-        let notes = bands.note.iter().cloned().chain(unkept).collect();
+        let known = grid.schema().attributes().get(DESCRIPTION).filter(|_| axes.band.is_none());
+        let other = known.zip(description(header)).filter(|(known, name)| known != name);
+        let other = other.map(|(known, name)| format!("its band is `{name}`, and the grid was made after one called `{known}`"));
+        let notes = bands.note.iter().cloned().chain(unkept).chain(other).collect();
         Ok(Self { axes, beside, bands, notes })
     }
 
@@ -159,8 +162,11 @@ fn check_crs(grid: &Grid, header: &Header) -> Result<()> {
     let remedy = remedy::other_system(grid, header).map_or(alone.to_owned(), |line| {
         format!("; make a file that fits with `{line}`, where -te is as far as the grid has data")
     });
+    let named = crs::argument(wanted).filter(|_| crs::may_be_same(of_file, wanted)).map_or(String::new(), |wanted| {
+        format!("; or, as they are the same but for a datum that one does not name, say that both are one with `gdal_translate -a_srs {wanted} FILE NAMED.tif`")
+    });
     Err(Error::invalid(format!(
-        "the file's coordinate reference system, {}, is not the grid's, {}{remedy}",
+        "the file's coordinate reference system, {}, is not the grid's, {}{remedy}{named}",
         crs::shown(of_file),
         crs::shown(wanted)
     )))

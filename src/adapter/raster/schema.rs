@@ -50,7 +50,20 @@ pub fn schema_like(header: &Header, like: &Like) -> Result<Schema> {
     if let Some(unit) = header.unit() {
         schema = schema.unit(unit);
     }
+    if let Some(name) = description(header) {
+        schema = schema.attribute(DESCRIPTION, name);
+    }
     like.aggregators.iter().fold(schema, |schema, aggregator| schema.aggregator(aggregator.clone())).build()
+}
+
+/// The attribute of a grid without bands that has the name of the band which it was made after.
+pub(super) const DESCRIPTION: &str = "description";
+
+/// The name of the only band of a file, if it has one that a grid keeps.
+pub(super) fn description(header: &Header) -> Option<&str> {
+    let [band] = header.bands.as_slice() else { return None };
+    let name = band.description.as_deref().map(str::trim);
+    name.filter(|name| (1..=Schema::TEXT_MAX).contains(&name.len()))
 }
 
 /// Where the cells of a file without georeferencing lie.

@@ -101,6 +101,55 @@ fn a_hundred_files_side_by_side_are_one_grid() {
     assert_eq!(all, Array2::from_shape_fn((70, 90), |(y, x)| i32::try_from(y * 1000 + x).expect("small")).into_dyn());
 }
 
+/// A file of two bands, or of one, with these names and units.
+fn described(bands: &[(&str, &str)]) -> GeoTiff {
+    let band = |(name, unit): &(&str, &str)| geotiff::Band {
+        description: Some((*name).to_owned()).filter(|name| !name.is_empty()),
+        unit: Some((*unit).to_owned()).filter(|unit| !unit.is_empty()),
+        ..geotiff::Band::default()
+    };
+    let profile = Profile { affine: Some(PLACE), bands: bands.iter().map(band).collect(), ..Profile::default() };
+    let shape = if bands.len() == 1 { vec![4, 4] } else { vec![bands.len(), 4, 4] };
+    let mut bytes = Cursor::new(Vec::new());
+    geotiff::write_to(&mut bytes, &Array::filled(DType::F32, &shape, 1.0), &profile).expect("a GeoTIFF");
+    GeoTiff::from_bytes(bytes.into_inner()).expect("opens")
+}
+
+#[test]
+fn each_band_is_converted_from_its_own_unit() {
+    let target = grid(&described(&[("a", "K"), ("b", "K")]));
+    assert_eq!(target.schema().unit(), Some("K"));
+    let mut import = placed(&target, described(&[("a", "degC"), ("b", "K")])).expect("fits");
+    assert!(import.notes().iter().any(|note| note.contains("its degC become K")), "{:?}", import.notes());
+    import.write(&mut |_| {}).expect("written");
+    let cells: Vec<f64> = target.read(&Query::all()).expect("read").array.iter_f64().collect();
+    assert!(
+        cells[..16].iter().all(|cell| (cell - 274.15).abs() < 1e-4) && cells[16..].iter().all(|cell| *cell == 1.0),
+        "{cells:?}"
+    );
+    let error = placed(&target, described(&[("a", "K"), ("b", "mm")])).expect_err("of another kind").to_string();
+    assert!(error.contains("`mm`") && error.contains("`K`"), "{error}");
+    let untold = placed(&target, described(&[("a", "K"), ("b", "")])).expect("fits").notes();
+    assert!(untold.iter().any(|note| note.contains("says no unit")), "{untold:?}");
+    let mixed = described(&[("a", "degC"), ("b", "mm")]);
+    assert_eq!((grid(&mixed).schema().unit(), mixed.header().notes.len()), (None, 1));
+}
+
+#[test]
+fn the_name_of_a_single_band_is_kept_and_another_is_noted() {
+    let target = grid(&described(&[("elevation", "m")]));
+    placed(&target, described(&[("elevation", "m")])).expect("fits").write(&mut |_| {}).expect("written");
+    let answer = target.read(&Query::all()).expect("read");
+    assert_eq!(Raster::new(&target, &answer).expect("a raster").bands, ["elevation"]);
+    let notes = |name: &str| placed(&target, described(&[(name, "m")])).expect("fits").notes();
+    assert!(notes("elevation").is_empty() && notes("").is_empty());
+    assert!(
+        notes("slope")[0].contains("its band is `slope`") && notes("slope")[0].contains("`elevation`"),
+        "{:?}",
+        notes("slope")
+    );
+}
+
 #[test]
 fn a_file_that_is_not_what_it_was_has_another_fingerprint() {
     let directory = tempfile::tempdir().expect("a directory");

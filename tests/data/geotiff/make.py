@@ -14,6 +14,7 @@ import zlib
 import numpy as np
 import rasterio
 from rasterio.control import GroundControlPoint
+from rasterio.rpc import RPC
 from rasterio.transform import Affine
 
 HEIGHT, WIDTH = (35, 41) if "--all" in sys.argv else (21, 19)
@@ -146,6 +147,11 @@ def special(matrix):
     matrix.write("gcps", small, transform=None, crs=None, bands=lambda out: setattr(out, "gcps", (points, rasterio.crs.CRS.from_epsg(4326))))
     matrix.lines.pop()
     matrix.refuse("gcps", "ground control points")
+    rpc = RPC(height_off=0, height_scale=1, lat_off=0, lat_scale=1, long_off=0, long_scale=1, line_off=0, line_scale=1, samp_off=0, samp_scale=1,
+              line_num_coeff=[0] * 20, line_den_coeff=[1] + [0] * 19, samp_num_coeff=[0] * 20, samp_den_coeff=[1] + [0] * 19)
+    matrix.write("rpc", small, transform=None, crs=None, bands=lambda out: setattr(out, "rpcs", rpc))
+    matrix.lines.pop()
+    matrix.refuse("rpc", "gdalwarp -rpc")
 
     floats = cells("float32")[:, :9, :11]
     matrix.write("nodata-f32-min", floats, nodata=-3.4028234663852886e38)
@@ -176,6 +182,8 @@ def special(matrix):
     with rasterio.open("GTIFF_DIR:1:" + matrix.path("pages")) as first:
         assert (first.read() == small).all()
     matrix.write("palette", small.astype("uint8"), bands=lambda out: out.write_colormap(1, {0: (1, 2, 3, 255)}))
+    matrix.write("mask-and-value", small, nodata=int(small[0, 0, 0]), bands=lambda out: out.write_mask(small[0] > 0))
+    matrix.write("units", np.concatenate([small, small]), bands=lambda out: setattr(out, "units", ("degC", "mm")))
     matrix.write("white-is-zero", small.astype("uint8"), photometric="MINISWHITE")
     with rasterio.open(matrix.path("overviews"), "w", driver="COG", height=600, width=600, count=1, dtype="uint8", transform=UTM,
                        crs="EPSG:32611", blocksize=128, compress="LZW", predictor="YES", nodata=0) as out:
@@ -196,6 +204,9 @@ def special(matrix):
             matrix.refuse(name, "colours that several cells share")
         else:
             matrix.lossy()
+    matrix.write("jpeg-four", np.concatenate([smooth, smooth[:1]]), compress="JPEG", photometric="MINISBLACK", ALPHA="NO")
+    matrix.lines.pop()
+    matrix.refuse("jpeg-four", "4 samples a cell")
     matrix.write("jpeg-gray", smooth[:1], compress="JPEG", blockysize=16)
     matrix.lossy()
     matrix.write("webp-lossless", smooth, compress="WEBP", WEBP_LOSSLESS="YES")

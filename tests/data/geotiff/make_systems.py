@@ -7,6 +7,7 @@ A line a system, separated by tabs: name, the system in WKT 1 of GDAL, in WKT 2,
 parameters). Each file has one cell and keys of GeoTIFF without a code of the system. Needs rasterio (GDAL 3.10).
 """
 import os
+import struct
 import sys
 import warnings
 
@@ -24,6 +25,9 @@ SYSTEMS = {
     "albers-feet": "+proj=aea +lat_0=23 +lon_0=-96 +lat_1=29.5 +lat_2=45.5 +datum=NAD27 +units=us-ft",
     "utm-intl": "+proj=utm +zone=32 +ellps=intl",
     "utm-south": "+proj=utm +zone=19 +south +ellps=bessel",
+    "utm-km": "+proj=utm +zone=33 +datum=WGS84 +units=km",
+    "utm-feet": "+proj=utm +zone=10 +datum=NAD27 +units=us-ft",
+    "laea-km": "+proj=laea +lat_0=5 +lon_0=15 +x_0=500000 +datum=WGS84 +units=km",
     "tmerc": "+proj=tmerc +lat_0=1 +lon_0=2 +k=0.9 +x_0=3 +y_0=4 +datum=WGS84",
     "tmerc-shift": "+proj=tmerc +lat_0=0 +lon_0=9 +k=1 +x_0=3500000 +ellps=bessel +towgs84=598.1,73.7,418.2,0.202,0.045,-2.455,6.7",
     "tmerc-paris": "+proj=tmerc +lat_0=1 +lon_0=2 +k=0.9 +ellps=clrk80 +pm=paris",
@@ -63,6 +67,27 @@ SYSTEMS = {
 }
 
 
+# Systems with a code, whose coordinates the file has in another unit: name, code, unit of the code, unit of the file.
+IN_OTHER_UNITS = [("code-in-km", "EPSG:32634", 9001, 9036), ("code-in-feet", "EPSG:32635", 9001, 9002)]
+
+
+def in_other_units(directory):
+    """Files of GDAL with another number in the key of the unit of lengths; what GDAL reads them as."""
+    for name, code, own, other in IN_OTHER_UNITS:
+        path = os.path.join(directory, name + ".tif")
+        profile = dict(driver="GTiff", height=1, width=1, count=1, dtype="uint8", crs=code, transform=rasterio.Affine(10, 0, 0, 0, -10, 0))
+        with rasterio.open(path, "w", **profile) as out:
+            out.write(np.zeros((1, 1, 1), "uint8"))
+        with open(path, "rb") as file:
+            stored = file.read()
+        keys = [struct.pack("<4H", 3076, 0, 1, unit) for unit in (own, other)]
+        assert stored.count(keys[0]) == 1
+        with open(path, "wb") as file:
+            file.write(stored.replace(*keys))
+        with rasterio.open(path) as back:
+            yield "\t".join([name, back.crs.to_wkt(version="WKT1_GDAL"), back.crs.to_wkt(version="WKT2_2019"), "-"])
+
+
 def main(directory):
     os.makedirs(directory, exist_ok=True)
     lines = []
@@ -79,6 +104,7 @@ def main(directory):
         if CRS.from_wkt(esri).to_proj4() != system.to_proj4():
             esri = "-"
         lines.append("\t".join([name, system.to_wkt(version="WKT1_GDAL"), system.to_wkt(version="WKT2_2019"), esri]))
+    lines += in_other_units(directory)
     with open(os.path.join(directory, "systems.txt"), "w") as out:
         out.write("\n".join(lines) + "\n")
 

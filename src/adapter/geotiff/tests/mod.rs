@@ -119,6 +119,21 @@ fn bands_keep_their_names_scales_and_offsets() {
 }
 
 #[test]
+fn what_a_file_says_and_a_grid_does_not_keep_is_noted() {
+    let said = |name: &str| open(name).header().notes.join("\n");
+    for (name, words) in [
+        ("palette", &["numbers of colours", "--aggregator mode"][..]),
+        ("mask-and-value", &["both a nodata value and a mask", "gdal_translate -a_nodata none"]),
+        ("units", &["several units (degC, mm)"]),
+        ("plain", &[]),
+        ("mask-beside", &[]),
+    ] {
+        let said = said(name);
+        assert!(words.iter().all(|word| said.contains(word)) && said.is_empty() == words.is_empty(), "{name}: {said}");
+    }
+}
+
+#[test]
 fn nodata_is_exact_or_absent_with_a_reason() {
     let parse = |text: &str, dtype| nodata::parse(text, dtype);
     assert_eq!(parse("18446744073709551615", DType::U64), Ok(vec![u64::MAX].into()));
