@@ -3,10 +3,12 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use super::corners;
 use super::decode::Decoding;
 use super::file::NetCdf;
 use super::header::{Header, Variable};
 use super::identity::{Identity, TIME};
+use super::labels::Labels;
 use super::space::Cells;
 use super::system::System;
 use super::time::Times;
@@ -19,13 +21,6 @@ use crate::grid::longitude::is_degrees_east;
 /// Cells along an axis, and bytes of a variable, at most: a small file can claim any number of cells that were never written.
 const AXIS_MAX: u64 = 1 << 24;
 const BYTES_MAX: u64 = 1 << 46;
-
-/// A dimension whose coordinates are labels.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Labels {
-    pub(super) name: String,
-    pub(super) labels: Vec<String>,
-}
 
 /// The roles of a variable's axes, by their number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,6 +67,8 @@ pub struct Field {
     pub(super) times: Option<Times>,
     pub(super) y: Cells,
     pub(super) x: Cells,
+    /// The name of the dimension of its columns.
+    pub(super) columns: String,
     pub(super) band: Option<Labels>,
     pub(super) crs: Option<String>,
     pub(super) decoding: Decoding,
@@ -110,20 +107,25 @@ impl Field {
             _ if choice.index_axes => Ok(Cells::index(shape[axis])),
             Some(coordinate) => Cells::read(&file, coordinate),
             None => Err(refused(format!(
-                "there is no 1-D coordinate variable for its axis `{}`{}; keep it on its own index axes with `--index-axes`",
+                "there is no 1-D coordinate variable for its axis `{}`{}; keep it in a grid of its own, made with `gridstone create STORE NAME --like FILE --index-axes`",
                 variable.dimensions[axis].name,
                 curvilinear(&header, variable)
             ))),
         };
         let (y, x) = (along(roles.y)?, along(roles.x)?);
-        let band = roles.band.map(|axis| labels(&file, variable, axis)).transpose()?;
-        let system = if choice.index_axes { System::default() } else { System::of(&header, variable, &roles) };
-        let identity = Identity::of(&file, variable, [roles.y, roles.x], choice, timing.as_ref())?;
+        let band = roles.band.map(|axis| Labels::read(&file, variable, axis)).transpose()?;
+        let units = [&y, &x].map(|cells| cells.unit.as_deref().unwrap_or_default());
+        let system = if choice.index_axes { System::default() } else { System::of(&header, variable, &roles, units) };
+        let mut identity = Identity::of(&file, variable, [roles.y, roles.x], choice, timing.as_ref())?.labelled(band.as_ref());
+        if choice.index_axes {
+            identity.corners = corners::of(&file, variable, &roles)?;
+        }
         let notes = [times.as_ref().and_then(|times| times.note.clone()), identity.note.clone(), system.note];
         let (notes, crs) = (notes.into_iter().flatten().collect(), system.crs);
         let (name, is_asked) = (variable.name.clone(), choice.variable.is_some());
+        let columns = variable.dimensions[roles.x].name.clone();
         file.close();
-        Ok(Self { name, file, shape, roles, times, y, x, band, crs, decoding, identity, is_asked, notes })
+        Ok(Self { name, file, shape, roles, times, y, x, columns, band, crs, decoding, identity, is_asked, notes })
     }
 
     /// The variable's name.
@@ -150,12 +152,11 @@ impl Field {
 /// The variable of a name, or the one that a grid holds, or the only one with data: of the root, else of all groups.
 fn choose<'a>(header: &'a Header, choice: &Choice) -> Result<&'a Variable> {
     let refers = ["bounds", "coordinates", "grid_mapping", "climatology", "ancillary_variables"];
-    let leaf = |variable: &'a Variable| variable.name.rsplit('/').next().unwrap_or_default();
     let attributes = header.variables.iter().flat_map(|other| refers.iter().filter_map(|refer| other.text(refer)));
     let referred: HashSet<&str> = attributes.flat_map(str::split_whitespace).map(|word| word.trim_end_matches(':')).collect();
     let is_data = |variable: &&'a Variable| {
-        let coordinate = variable.dimensions.iter().any(|dimension| dimension.name == leaf(variable));
-        variable.dtype.is_some() && variable.dimensions.len() >= 2 && !coordinate && !referred.contains(leaf(variable))
+        let coordinate = variable.dimensions.iter().any(|dimension| dimension.name == variable.leaf());
+        variable.dtype.is_some() && variable.dimensions.len() >= 2 && !coordinate && !referred.contains(variable.leaf())
     };
     let fields: Vec<&Variable> = header.variables.iter().filter(is_data).collect();
     let root: Vec<&Variable> = fields.iter().filter(|field| field.group().is_empty()).copied().collect();
@@ -167,7 +168,7 @@ fn choose<'a>(header: &'a Header, choice: &Choice) -> Result<&'a Variable> {
     };
     if let Some(name) = &choice.variable {
         let wide = |variable: &&Variable| variable.dimensions.len() >= 2;
-        let mut ends = header.variables.iter().filter(|variable| leaf(variable) == name).filter(wide);
+        let mut ends = header.variables.iter().filter(|variable| variable.leaf() == name).filter(wide);
         let only = ends.next().filter(|_| ends.next().is_none());
         return header.variable(name).filter(wide).or(only).ok_or_else(|| {
             Error::invalid(format!(
@@ -271,14 +272,4 @@ fn curvilinear(header: &Header, variable: &Variable) -> String {
         .map(|name| format!("`{name}`"))
         .collect();
     if wide.is_empty() { String::new() } else { format!(" (its coordinates {} have two axes)", wide.join(", ")) }
-}
-
-/// One label a cell: its coordinate if it has one, else its number.
-fn labels(file: &NetCdf, variable: &Variable, axis: usize) -> Result<Labels> {
-    let dimension = &variable.dimensions[axis];
-    let labels = match coordinate(file.header(), variable, axis) {
-        Some(coordinate) => file.whole(coordinate)?.iter_f64().map(|value| value.to_string()).collect(),
-        None => (1..=dimension.len).map(|number| number.to_string()).collect(),
-    };
-    Ok(Labels { name: dimension.name.clone(), labels })
 }

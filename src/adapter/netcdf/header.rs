@@ -111,6 +111,11 @@ impl Variable {
         self.attribute(name).and_then(Value::text).map(str::trim).filter(|text| !text.is_empty())
     }
 
+    /// The name without those of the groups that it is in.
+    pub(super) fn leaf(&self) -> &str {
+        self.name.rsplit('/').next().unwrap_or_default()
+    }
+
     /// The group that it is in; empty for the root.
     pub fn group(&self) -> &str {
         self.name.rsplit_once('/').map_or("", |(group, _)| group)

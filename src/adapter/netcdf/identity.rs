@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use super::corners;
 use super::field::{Choice, Field};
 use super::file::NetCdf;
 use super::header::{Value, Variable};
+use super::labels::Labels;
 use super::timing::{self, Timing};
 use crate::adapter::unit::Conversion;
 use crate::crs;
@@ -23,9 +25,13 @@ const TEXT_MAX: usize = 1_024;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Identity {
     pub(super) unit: Option<String>,
-    attributes: BTreeMap<String, String>,
+    pub(super) attributes: BTreeMap<String, String>,
     /// Coordinates of a single value, beside time, rows and columns: `height` is `2 m`.
     pub(super) singles: BTreeMap<String, String>,
+    /// The dimension that has labels, and what these are numbers of.
+    labels: Option<(String, String)>,
+    /// Where rows and columns lie that are kept on index axes. See [`corners`].
+    pub(super) corners: BTreeMap<String, String>,
     /// The time coordinate, if it was asked for.
     time: Option<String>,
     pub(super) note: Option<String>,
@@ -69,14 +75,30 @@ impl Identity {
                 singles.insert(coordinate.name.clone(), value);
             }
         }
-        Ok(Self { unit: text("units"), attributes, singles, time: choice.time.clone(), note })
+        Ok(Self {
+            unit: text("units"),
+            attributes,
+            singles,
+            labels: None,
+            corners: BTreeMap::new(),
+            time: choice.time.clone(),
+            note,
+        })
+    }
+
+    /// The same of a variable with an axis of labels.
+    pub(super) fn labelled(self, band: Option<&Labels>) -> Self {
+        let labels = band.and_then(|band| Some((band.name.clone(), band.unit.clone()?)));
+        Self { labels, ..self }
     }
 
     /// What a grid made after the variable remembers of it.
     pub(super) fn keep(&self, name: &str, schema: SchemaBuilder) -> SchemaBuilder {
         let schema = self.unit.iter().fold(schema.variable(name), |schema, unit| schema.unit(unit));
         let time = self.time.iter().map(|time| (TIME.to_owned(), time.clone()));
-        let all = self.attributes.clone().into_iter().chain(self.singles.clone()).chain(time);
+        let labels = self.labels.iter().map(|(name, unit)| (unit_of(name), unit.clone()));
+        let all =
+            self.attributes.clone().into_iter().chain(self.singles.clone()).chain(labels).chain(self.corners.clone()).chain(time);
         all.fold(schema, |schema, (name, value)| schema.attribute(name, value))
     }
 }
@@ -91,6 +113,12 @@ impl Field {
                 self.name
             )));
         }
+        if let Some((known, own)) = self.other("standard_name", schema).filter(|_| !self.is_asked) {
+            return Err(Error::invalid(format!(
+                "the grid holds the quantity `{known}`, and the file's `{0}` is `{own}`; if both are one, say so with `--variable {0}`",
+                self.name
+            )));
+        }
         let differs = |(name, value): &(&String, &String)| schema.attributes().get(*name).is_some_and(|known| known != *value);
         if let Some((name, value)) = self.identity.singles.iter().find(differs) {
             let known = &schema.attributes()[name];
@@ -98,6 +126,7 @@ impl Field {
                 "the file's `{name}` is {value}, the grid's {known}; make a grid for it with `gridstone create STORE NAME --like FILE`"
             )));
         }
+        self.check_labels(schema)?;
         let (Some(from), Some(to)) = (self.identity.unit.as_deref(), schema.unit()) else { return Ok(Conversion::NONE) };
         let refused = |why: &str| {
             Err(Error::invalid(format!(
@@ -114,6 +143,28 @@ impl Field {
         }
     }
 
+    /// What a grid and the file say of an attribute of the variable, where these differ.
+    fn other<'a>(&'a self, name: &str, schema: &'a Schema) -> Option<(&'a str, &'a str)> {
+        let (known, own) = (schema.attributes().get(name)?, self.identity.attributes.get(name)?);
+        (known != own).then_some((known.as_str(), own.as_str()))
+    }
+
+    /// Refuses labels that are numbers of something else than those of a grid.
+    fn check_labels(&self, schema: &Schema) -> Result<()> {
+        let single = |(name, value): (&String, &String)| Some((name.clone(), value.split_once(' ')?.1.to_owned()));
+        let mut all = self.identity.labels.iter().cloned().chain(self.identity.singles.iter().filter_map(single));
+        let differs = |(name, unit): &(String, String)| {
+            let known = schema.attributes().get(&unit_of(name))?;
+            (Conversion::between(unit, known) != Some(Conversion::NONE)).then(|| (name.clone(), unit.clone(), known.clone()))
+        };
+        match all.find_map(|labels| differs(&labels)) {
+            None => Ok(()),
+            Some((name, unit, known)) => Err(Error::invalid(format!(
+                "the file's `{name}` is in {unit}, the grid's in {known}; make a grid for it with `gridstone create STORE NAME --like FILE`"
+            ))),
+        }
+    }
+
     /// What is to be known of how the values of the variable become those of a grid.
     pub(super) fn remarks(&self, schema: &Schema, conversion: Conversion) -> Vec<String> {
         let (from, to) = (self.identity.unit.as_deref(), schema.unit());
@@ -124,8 +175,24 @@ impl Field {
         let system = system.map(|crs| {
             format!("it says no coordinate reference system; its coordinates are taken for the grid's, {}", crs::shown(crs))
         });
-        self.notes.iter().cloned().chain(unit).chain(system).collect()
+        let unkept = self.crs.as_deref().filter(|_| schema.structure().crs().is_none());
+        let unkept = unkept
+            .map(|crs| format!("the grid has no coordinate reference system, so the file's, {}, is not kept", crs::shown(crs)));
+        let methods = self.other("cell_methods", schema);
+        let methods = methods.map(|(known, own)| format!("its cells are `{own}` (`cell_methods`), the grid's `{known}`"));
+        let known = |(name, own): (&String, &String)| Some((name.clone(), schema.attributes().get(name)?.clone(), own.clone()));
+        let mut corners = self.identity.corners.iter().filter_map(known);
+        let elsewhere = corners.find(|(_, known, own)| !corners::same(known, own));
+        let elsewhere = elsewhere.map(|(name, known, own)| {
+            format!("its cells lie elsewhere than the grid's: `{name}` is {own}, and the grid's {known}")
+        });
+        self.notes.iter().cloned().chain(unit).chain(system).chain(unkept).chain(methods).chain(elsewhere).collect()
     }
+}
+
+/// The attribute of a grid that says what the labels of a dimension are numbers of.
+fn unit_of(labels: &str) -> String {
+    format!("{labels}_units")
 }
 
 /// What is told where forecasts of several runs may have one time.

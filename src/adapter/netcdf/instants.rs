@@ -1,7 +1,10 @@
 //! The times that stand in a file, from its numbers or texts.
 
+use std::borrow::Cow;
+
 use super::file::NetCdf;
 use super::header::{Value, Variable};
+use super::space::single;
 use super::time::Times;
 use super::timing::Timing;
 use crate::array::{Array, DType};
@@ -42,7 +45,7 @@ impl Times {
 }
 
 fn of_numbers(file: &NetCdf, variable: &Variable) -> Result<Times> {
-    let clock = Clock::of(variable)?;
+    let clock = Clock::of(file, variable)?;
     let times = clock.instants(file, variable)?;
     let bounds = variable.text("bounds").and_then(|name| file.header().near(variable, name));
     let bounds = bounds.map(|bounds| clock.instants(file, bounds)).transpose()?;
@@ -55,8 +58,16 @@ fn of_numbers(file: &NetCdf, variable: &Variable) -> Result<Times> {
 
 fn of_texts(file: &NetCdf, variable: &Variable) -> Result<Times> {
     let calendar: Calendar = variable.text("calendar").unwrap_or_default().parse()?;
-    let read = |text: &String| Timestamp::read(text, calendar);
-    let times = file.texts(&variable.name)?.iter().map(read).collect::<Result<Vec<_>>>()?;
+    let read = |(step, text): (usize, &String)| {
+        Timestamp::read(text, calendar).map_err(|cause| {
+            let (dimension, last) = (variable.dimensions.first().map_or("time", |of| of.name.as_str()), step.saturating_sub(1));
+            Error::invalid(format!(
+                "{}; take such steps away, as with `ncks -d {dimension},0,{last} FILE PART.nc`, or say with `--time` which other variable has the times",
+                cause.sentence()
+            ))
+        })
+    };
+    let times = file.texts(&variable.name)?.iter().enumerate().map(read).collect::<Result<Vec<_>>>()?;
     let first = times.first().copied().ok_or_else(|| Error::invalid("it has no values"))?;
     Ok(Times { unit: TimeUnit::new(Tick::Day, first), times, bounds: None, note: None })
 }
@@ -86,10 +97,11 @@ impl Clock {
     }
 
     /// What a variable says of its numbers; an error says how to mend it.
-    fn of(variable: &Variable) -> Result<Self> {
+    fn of(file: &NetCdf, variable: &Variable) -> Result<Self> {
         let text = |name: &str| variable.text(name).unwrap_or_default();
-        let (units, calendar) = (text("units"), text("calendar"));
-        let name = variable.name.rsplit('/').next().unwrap_or_default();
+        let units = dated(text("units"));
+        let (units, calendar) = (units.as_ref(), text("calendar"));
+        let name = variable.leaf();
         let number = |name: &str| variable.attribute(name).and_then(|value| value.numbers()?.first().copied());
         let (scale, offset) = (number("scale_factor").unwrap_or(1.0), number("add_offset").unwrap_or(0.0));
         let of = |unit: TimeUnit, scale: f64| Self { unit, scale, offset, note: None };
@@ -98,9 +110,12 @@ impl Clock {
         let known: Calendar = calendar.parse().map_err(|cause| remedy(cause, set("calendar", "standard")))?;
         let (lower, first) =
             (units.to_ascii_lowercase(), units.split_whitespace().next().unwrap_or_default().to_ascii_lowercase());
-        if known == Calendar::Days360 && ["month", "months", "mon"].contains(&first.as_str()) {
-            let days = format!("days{}", &units.trim_start()[first.len()..]);
-            return Ok(of(TimeUnit::parse(&days, calendar)?, scale * 30.0));
+        let in_days = || TimeUnit::parse(&format!("days{}", &units.trim_start()[first.len()..]), calendar);
+        let (is_weeks, months) = (["week", "weeks"].contains(&first.as_str()), months_of(&first));
+        match months {
+            Some(months) if known == Calendar::Days360 => return Ok(of(in_days()?, scale * 30.0 * f64::from(months))),
+            None if is_weeks => return Ok(of(in_days()?, scale * 7.0)),
+            _ => {}
         }
         let cause = match TimeUnit::parse(units, calendar) {
             Ok(unit) => return Ok(of(unit, scale)),
@@ -116,13 +131,13 @@ impl Clock {
             None if lower.starts_with("day as") => {
                 Err(remedy(cause, "make such units with `cdo -r copy FILE WITH_UNITS.nc`".to_owned()))
             }
-            None if lower.contains(" since ") && units.parse::<TimeUnit>().is_err() && first.parse::<Tick>().is_err() => {
-                Err(remedy(
-                    cause,
-                    "set the times anew, as with `cdo -r settaxis,2000-01-16,00:00:00,1mon FILE WITH_TIMES.nc`".to_owned(),
-                ))
-            }
-            None => Err(remedy(cause, set("units", "hours since 2000-01-01"))),
+            None => match months.zip(in_days().ok()) {
+                Some((months, days)) => Err(remedy(cause, anew(file, variable, days, months))),
+                None => {
+                    let tick = first.parse::<Tick>().map_or("hours".to_owned(), |tick| tick.to_string());
+                    Err(remedy(cause, set("units", &format!("{tick} since 2000-01-01"))))
+                }
+            },
         }
     }
 
@@ -149,17 +164,66 @@ impl Clock {
             };
             return wholes.into_iter().map(instant).collect();
         }
-        let precision = match dtype {
-            DType::F32 => f64::from(f32::EPSILON) / 2.0,
-            _ => f64::EPSILON,
+        let stored: Vec<f64> = array.iter_f64().collect();
+        let within = |precision: f64| {
+            let instant = |stored: &f64| {
+                let value = stored * self.scale + self.offset;
+                let found = unit.roundest(value, value.abs() * precision).filter(|_| !fills.contains(stored));
+                found.ok_or_else(|| strange(stored))
+            };
+            stored.iter().map(instant).collect::<Result<Vec<Timestamp>>>()
         };
-        let instant = |stored: f64| {
-            let value = stored * self.scale + self.offset;
-            let found = unit.roundest(value, value.abs() * precision).filter(|_| !fills.contains(&stored));
-            found.ok_or_else(|| strange(&stored))
-        };
-        array.iter_f64().map(instant).collect()
+        let single_precision = f64::from(f32::EPSILON) / 2.0;
+        if dtype == DType::F32 {
+            return within(single_precision);
+        }
+        let times = within(f64::EPSILON)?;
+        // Doubles that went through a float32 are of no whole milliseconds.
+        let crooked = times.iter().any(|at| at.nanoseconds() % 1_000_000 != 0);
+        if crooked && stored.iter().all(|value| f64::from(single(*value)).total_cmp(value).is_eq()) {
+            return within(single_precision);
+        }
+        Ok(times)
     }
+}
+
+/// Units of time with a date that is written without what lies between its parts, as UDUNITS reads it: `days since 20000131`,
+/// `days since 2000`.
+fn dated(units: &str) -> Cow<'_, str> {
+    let Some(at) = units.to_ascii_lowercase().find(" since ") else { return units.into() };
+    let (tick, rest) = units.split_at(at + " since ".len());
+    let (date, clock) = rest.split_at(rest.find([' ', 'T', 't']).unwrap_or(rest.len()));
+    match date.len() {
+        _ if !date.bytes().all(|byte| byte.is_ascii_digit()) => units.into(),
+        8 => format!("{tick}{}-{}-{}{clock}", &date[..4], &date[4..6], &date[6..]).into(),
+        4 => format!("{tick}{date}-01-01{clock}").into(),
+        _ => units.into(),
+    }
+}
+
+/// How many months a unit is, which are of no fixed length.
+fn months_of(unit: &str) -> Option<u8> {
+    match unit {
+        "month" | "months" | "mon" => Some(1),
+        "year" | "years" | "yr" | "yrs" => Some(12),
+        _ => None,
+    }
+}
+
+/// The command that counts the times of a file anew, which it counts in units of `months` from the epoch of `days` on.
+fn anew(file: &NetCdf, variable: &Variable, days: TimeUnit, months: u8) -> String {
+    let numbers: Vec<f64> = file.whole(variable).map(|array| array.iter_f64().collect()).unwrap_or_default();
+    let (year, month, day) = days.epoch().date();
+    let first = numbers.first().copied().unwrap_or(0.0) * f64::from(months);
+    let step = numbers.get(1).map_or(1.0, |second| second * f64::from(months) - first).abs().round().max(1.0);
+    // Months since the year 0, of which the parts are days of a month of 30.
+    let all = year as f64 * 12.0 + (month - 1) as f64 + first.floor();
+    let day = day as f64 + ((first - first.floor()) * 30.0).round();
+    format!(
+        "set the times anew, as with `cdo -r settaxis,{:04}-{:02}-{day:02},00:00:00,{step}mon FILE WITH_TIMES.nc`, if the first one is meant by that",
+        (all / 12.0).floor(),
+        all.rem_euclid(12.0) + 1.0
+    )
 }
 
 /// Whole numbers, exactly; `None` of others.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use super::field::Field;
-use super::schema::fitting;
+use super::labels::{self, LabelRun};
 use super::time::twice_on_steps;
 use crate::adapter::axes::RasterAxes;
 use crate::adapter::cells::widens;
@@ -21,8 +21,10 @@ use crate::grid::{Axis, Level, Schema, Structure};
 pub(super) struct Place {
     pub(super) axes: GridAxes,
     pub(super) steps: Steps,
-    /// The first cell along the rows and bands of the grid.
-    pub(super) at: [i64; 2],
+    /// The first cell along the rows of the grid.
+    pub(super) y: i64,
+    /// Where the labels lie.
+    pub(super) bands: Vec<LabelRun>,
     /// Where the columns lie, in the grid's direction.
     pub(super) columns: Vec<Columns>,
     /// How values become those of the grid's unit.
@@ -84,7 +86,7 @@ impl Place {
             |number: usize| structure.axes().nth(number).ok_or_else(|| Error::invalid(format!("the grid has no axis {number}")));
         let ((y, upside), (x, mirrored)) = (field.y.place(axis(axes.y)?)?, field.x.place(axis(axes.x)?)?);
         let circle = round::circle_of(structure, axes.x, Level::ZERO).filter(|_| field.counts_longitudes());
-        let once = |circle: i64| format!("ncks -d LON,0,{} FILE ONCE.nc", circle - 1);
+        let once = |circle: i64| format!("ncks -d {},0,{} FILE ONCE.nc", field.columns, circle - 1);
         let columns = round::laid(x, field.x.len, circle, taken, once)?;
         let (steps, twice) = match (&field.times, axes.time) {
             (Some(times), Some(time)) if structure.irregular() == Some(structure.dimension_of(time)) => {
@@ -101,8 +103,8 @@ impl Place {
             }
             _ => (Steps::Runs(vec![Run { steps: 0..1, cell: 0 }]), None),
         };
-        let band = first_label(field, structure, axes)?;
-        Ok(Self { axes, steps, at: [y, band], columns, conversion, twice, reversed: [upside, mirrored] })
+        let bands = labels::runs(field, structure, axes.band)?;
+        Ok(Self { axes, steps, y, bands, columns, conversion, twice, reversed: [upside, mirrored] })
     }
 }
 
@@ -153,43 +155,6 @@ impl GridAxes {
         }
         Ok(Self { time: along, band: raster.band, y: raster.y, x: raster.x })
     }
-}
-
-/// The number of a variable's first label among the grid's, which must follow each other in the same order.
-fn first_label(field: &Field, structure: &Structure, axes: GridAxes) -> Result<i64> {
-    let Some(axis) = axes.band else { return Ok(0) };
-    let dimension = &structure.dimensions()[structure.dimension_of(axis)];
-    let known = dimension.labels().unwrap_or_default();
-    let refused = || {
-        let shown: Vec<&str> = known.iter().take(20).map(String::as_str).collect();
-        Error::invalid(format!(
-            "the variable's labels are not some of the grid's along `{}`: {}; make a grid for it with `gridstone create STORE NAME --like FILE`",
-            dimension.name(),
-            shown.join(", ")
-        ))
-    };
-    let Some(band) = &field.band else {
-        // A single value of what the labels are, as of a file with one height.
-        let value = field.identity.singles.iter().find(|(name, _)| fitting(name) == dimension.name()).map(|(_, value)| value);
-        let label = value.and_then(|value| value.split_whitespace().next());
-        let number = label.and_then(|label| known.iter().position(|known| known == label));
-        return match number.or_else(|| (label.is_none() && known.len() == 1).then_some(0)) {
-            Some(number) => i64::try_from(number).map_err(|cause| refused().because(cause)),
-            None => Err(refused()),
-        };
-    };
-    if fitting(&band.name) != dimension.name() {
-        return Err(Error::invalid(format!(
-            "the variable has labels along `{}`, the grid along `{}`; make a grid for it with `gridstone create STORE NAME --like FILE`",
-            band.name,
-            dimension.name()
-        )));
-    }
-    let first = known.iter().position(|label| *label == band.labels[0]).ok_or_else(refused)?;
-    if known.get(first..first + band.labels.len()) != Some(&band.labels[..]) {
-        return Err(refused());
-    }
-    i64::try_from(first).map_err(|cause| refused().because(cause))
 }
 
 /// The first step that has the place of one before it.

@@ -26,13 +26,15 @@ pub struct VariableSource {
     parts: Vec<Part>,
 }
 
-/// A box of a variable: steps, rows, columns and all bands.
+/// A box of a variable: steps, rows, columns and bands.
 #[derive(Clone, Debug)]
 struct Part {
     steps: Range<u64>,
     cell: i64,
     rows: Range<u64>,
     columns: Columns,
+    /// Which labels, by their number among those of the place.
+    bands: usize,
 }
 
 impl VariableSource {
@@ -75,13 +77,14 @@ impl VariableSource {
         } else {
             rows_fitting
         };
-        let (height, first, reversed) = (shape[roles.y], self.place.at[0], self.place.reversed[0]);
+        let (height, first, reversed) = (shape[roles.y], self.place.y, self.place.reversed[0]);
         let rows_of: Vec<Range<u64>> = pieces(first, height, rows)
             .map(|range| if reversed { height - range.end..height - range.start } else { range })
             .collect();
-        let columns = self.place.columns.clone();
-        let boxes: Vec<(Range<u64>, Columns)> =
-            rows_of.into_iter().flat_map(|rows| columns.iter().map(move |columns| (rows.clone(), columns.clone()))).collect();
+        let (columns, bands) = (self.place.columns.clone(), self.place.bands.len());
+        let planes = rows_of.iter().flat_map(|rows| columns.iter().map(move |columns| (rows, columns)));
+        let boxes: Vec<(Range<u64>, Columns, usize)> =
+            planes.flat_map(|(rows, columns)| (0..bands).map(move |bands| (rows.clone(), columns.clone(), bands))).collect();
         let runs = match &self.place.steps {
             Steps::Runs(runs) => runs.clone(),
             Steps::Events(ticks) => each_once(ticks),
@@ -91,7 +94,13 @@ impl VariableSource {
             let (cell, from) = (run.cell, run.steps.start);
             pieces(cell, run.steps.end - run.steps.start, steps).flat_map(move |steps| {
                 let (cell, steps) = (cell.saturating_add_unsigned(steps.start), from + steps.start..from + steps.end);
-                boxes.clone().into_iter().map(move |(rows, columns)| Part { steps: steps.clone(), cell, rows, columns })
+                boxes.clone().into_iter().map(move |(rows, columns, bands)| Part {
+                    steps: steps.clone(),
+                    cell,
+                    rows,
+                    columns,
+                    bands,
+                })
             })
         })
     }
@@ -106,9 +115,12 @@ impl VariableSource {
     /// The cells of the grid that each step has.
     fn windows(&self) -> Vec<Window> {
         let rows = 0..self.field.shape[self.field.roles.y];
-        let whole =
-            |columns: &Columns| self.window_of(&Part { steps: 0..1, cell: 0, rows: rows.clone(), columns: columns.clone() });
-        let one: Vec<Window> = self.place.columns.iter().map(whole).collect();
+        let whole = |columns: &Columns, bands: usize| {
+            self.window_of(&Part { steps: 0..1, cell: 0, rows: rows.clone(), columns: columns.clone(), bands })
+        };
+        let bands = 0..self.place.bands.len();
+        let one: Vec<Window> =
+            self.place.columns.iter().flat_map(|columns| bands.clone().map(move |bands| whole(columns, bands))).collect();
         let cells: BTreeSet<i64> = match &self.place.steps {
             Steps::Runs(runs) => runs.iter().flat_map(|run| (run.cell..).zip(run.steps.clone()).map(|(cell, _)| cell)).collect(),
             Steps::Events(ticks) => ticks.iter().copied().collect(),
@@ -119,13 +131,12 @@ impl VariableSource {
 
     /// The cells of the grid that a part has; of events the box of their ticks.
     fn window_of(&self, part: &Part) -> Window {
-        let (shape, roles) = (&self.field.shape, self.field.roles);
         let rank = self.grid.structure().rank();
         let mut start = CellIndex::from(vec![0; rank].as_slice());
         let mut len = Shape::from(vec![1; rank].as_slice());
-        let rows = if self.place.reversed[0] { shape[roles.y] - part.rows.end } else { part.rows.start };
+        let rows = if self.place.reversed[0] { self.field.shape[self.field.roles.y] - part.rows.end } else { part.rows.start };
         (start[self.place.axes.y], len[self.place.axes.y]) =
-            (self.place.at[0].saturating_add_unsigned(rows), part.rows.end - part.rows.start);
+            (self.place.y.saturating_add_unsigned(rows), part.rows.end - part.rows.start);
         let columns = &part.columns.columns;
         (start[self.place.axes.x], len[self.place.axes.x]) = (part.columns.cell, columns.end - columns.start);
         if let Some(time) = self.place.axes.time {
@@ -136,14 +147,19 @@ impl VariableSource {
             };
         }
         if let Some(band) = self.place.axes.band {
-            (start[band], len[band]) = (self.place.at[1], roles.band.map_or(1, |axis| shape[axis]));
+            let run = &self.place.bands[part.bands];
+            (start[band], len[band]) = (run.at, run.of_file.len() as u64);
         }
         Window::new(start, len).at(Levels::zero(self.grid.structure().dimensions().len()))
     }
 
-    /// A variable's array with the grid's axes; those that only the grid has are of one cell.
-    fn turned<T: Copy>(&self, mut cells: ArrayD<T>) -> ArrayD<T> {
+    /// A variable's array with the grid's axes and `bands` in its order; axes that only the grid has are of one cell.
+    fn turned<T: Copy>(&self, mut cells: ArrayD<T>, bands: &[usize]) -> ArrayD<T> {
         let (roles, axes) = (self.field.roles, self.place.axes);
+        if let Some(band) = roles.band.filter(|_| !bands.is_sorted_by(|a, b| a + 1 == *b)) {
+            let first = bands.iter().min().copied().unwrap_or(0);
+            cells = cells.select(Axis(band), &bands.iter().map(|band| band - first).collect::<Vec<_>>());
+        }
         for (axis, _) in [roles.y, roles.x].into_iter().zip(self.place.reversed).filter(|(_, reversed)| *reversed) {
             cells.invert_axis(Axis(axis));
         }
@@ -189,13 +205,15 @@ impl Source for VariableSource {
         if let Some(time) = roles.time {
             (start[time], shape[time]) = (part.steps.start, part.steps.end - part.steps.start);
         }
+        let bands = &self.place.bands[part.bands].of_file;
         if let Some(band) = roles.band {
-            shape[band] = self.field.shape[band];
+            let (first, last) = (bands.iter().min().copied().unwrap_or(0), bands.iter().max().copied().unwrap_or(0));
+            (start[band], shape[band]) = (first as u64, (last - first) as u64 + 1);
         }
         let raw = self.field.file.read(&self.field.name, &start, &shape)?;
         let Piece { array, valid, found } = self.field.decoding.apply(raw, Target::of(self.grid.schema()))?;
-        let array = with_view!(Array, array, |cells| Array::from(self.turned(cells)));
-        Ok(Piece { array, valid: valid.map(|valid| self.turned(valid)), found })
+        let array = with_view!(Array, array, |cells| Array::from(self.turned(cells, bands)));
+        Ok(Piece { array, valid: valid.map(|valid| self.turned(valid, bands)), found })
     }
 
     fn fingerprint(&self) -> Result<Option<Fingerprint>> {

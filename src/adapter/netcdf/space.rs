@@ -7,6 +7,7 @@ use crate::adapter::axes::INDEX;
 use crate::array::DType;
 use crate::error::{Error, Result};
 use crate::grid::Axis;
+use crate::grid::longitude::is_degrees_east;
 
 /// Equidistant cells in the order of the file.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,8 +21,7 @@ pub(super) struct Cells {
 }
 
 /// What is told of cells that no axis has.
-const REMEDY: &str =
-    "resample the file, as with `cdo remapbil,GRID FILE FITTING.nc`, or keep it on its own index axes with `--index-axes`";
+const REMEDY: &str = "resample the file, as with `cdo remapbil,GRID FILE FITTING.nc`, where GRID is a file whose cells are wanted, or keep it in a grid of its own, made with `gridstone create STORE NAME --like FILE --index-axes`";
 
 impl Cells {
     /// Cells that are their own numbers.
@@ -32,18 +32,26 @@ impl Cells {
     /// Reads a coordinate variable.
     pub(super) fn read(file: &NetCdf, variable: &Variable) -> Result<Self> {
         let refused = |why: String| Error::invalid(format!("coordinate `{}`: {why}", variable.name));
-        let unit = variable.text("units").filter(|unit| unit.len() <= 64 && !unit.contains(" since ")).map(str::to_owned);
-        let centres = numbers(file, variable)?;
+        let mut centres = numbers(file, variable)?;
         let len = centres.values.len();
+        let unit = unit_of(variable, &centres.values);
+        let is_longitude = unit.as_deref().is_some_and(is_degrees_east);
+        if is_longitude {
+            unroll(&mut centres.values);
+        }
         if let Some(value) = centres.values.iter().find(|value| !value.is_finite()) {
             return Err(refused(format!("its value {value} is no place; {REMEDY}")));
         }
-        let bounds = bounds_of(file.header(), variable).map(|bounds| numbers(file, bounds)).transpose()?;
+        let mut bounds = bounds_of(file.header(), variable).map(|bounds| numbers(file, bounds)).transpose()?;
         if let Some(bounds) = bounds.as_ref().filter(|bounds| bounds.values.len() != 2 * len || len == 0) {
             return Err(refused(format!(
                 "its bounds are {} numbers for {len} cells; take them away with `ncks -C -x -v`",
                 bounds.values.len()
             )));
+        }
+        if let Some(bounds) = bounds.as_mut().filter(|_| is_longitude) {
+            let pairs = bounds.values.as_chunks_mut::<2>().0.iter_mut().zip(&centres.values);
+            pairs.for_each(|(edges, centre)| edges.iter_mut().for_each(|edge| *edge = beside(*edge, *centre)));
         }
         let line = match bounds.map(|bounds| edges(&bounds, &centres)) {
             Some(edges) => edges.map_err(refused)?,
@@ -103,6 +111,33 @@ impl Cells {
     }
 }
 
+/// The unit of a coordinate. Degrees, and numbers without a unit, are those of latitude or longitude where the standard name
+/// says so, or of numbers without a unit the name.
+fn unit_of(variable: &Variable, values: &[f64]) -> Option<String> {
+    let unit = variable.text("units").filter(|unit| unit.len() <= 64 && !unit.contains(" since "));
+    let vague = unit.is_none_or(|unit| ["degrees", "degree", "deg"].contains(&unit));
+    let named = variable.text("standard_name").or_else(|| unit.is_none().then_some(variable.leaf()));
+    let within = |low: f64, high: f64| values.iter().all(|value| (low..=high).contains(value));
+    match named.filter(|_| vague).map(str::to_ascii_lowercase).as_deref() {
+        Some("latitude" | "lat") if within(-90.0, 90.0) => Some("degrees_north".to_owned()),
+        Some("longitude" | "lon") if within(-360.0, 720.0) => Some("degrees_east".to_owned()),
+        _ => unit.map(str::to_owned),
+    }
+}
+
+/// Longitudes that go on where they began anew: 170, 175, 180, -175 become 170, 175, 180, 185.
+fn unroll(longitudes: &mut [f64]) {
+    for next in 1..longitudes.len() {
+        longitudes[next] = beside(longitudes[next], longitudes[next - 1]);
+    }
+}
+
+/// The longitude that is the same place, at most half a turn away from another; itself where it is no further.
+fn beside(longitude: f64, other: f64) -> f64 {
+    let turns = ((longitude - other) / 360.0).round();
+    if turns.is_finite() && (longitude - other).abs() > 180.0 { longitude - turns * 360.0 } else { longitude }
+}
+
 /// Unpacked numbers, and how far each may be from the one that was meant.
 struct Numbers {
     values: Vec<f64>,
@@ -123,7 +158,7 @@ fn numbers(file: &NetCdf, variable: &Variable) -> Result<Numbers> {
 
 /// The nearest float32.
 #[expect(clippy::cast_possible_truncation, reason = "rounding is what is asked for")]
-fn single(value: f64) -> f32 {
+pub(super) fn single(value: f64) -> f32 {
     value as f32
 }
 

@@ -18,12 +18,12 @@ pub(super) struct System {
 const WGS84: &str = "EPSG:4326";
 
 impl System {
-    /// The system of a variable whose rows and columns have coordinates.
-    pub(super) fn of(header: &Header, variable: &Variable, roles: &Roles) -> Self {
+    /// The system of a variable whose rows and columns have coordinates of these `units`.
+    pub(super) fn of(header: &Header, variable: &Variable, roles: &Roles, units: [&str; 2]) -> Self {
         let axes = [roles.y, roles.x].map(|axis| super::field::coordinate(header, variable, axis));
         let of = |axis: usize, name: &str| axes[axis].and_then(|axis| axis.text(name)).unwrap_or_default();
         let rotated = of(0, "standard_name") == "grid_latitude" || of(1, "standard_name") == "grid_longitude";
-        let plain = !rotated && is_degrees_east(of(1, "units")) && of(0, "units").to_ascii_lowercase().starts_with("degree");
+        let plain = !rotated && is_degrees_east(units[1]) && units[0].to_ascii_lowercase().starts_with("degree");
         let without = |note: Option<String>| Self { crs: plain.then(|| WGS84.to_owned()), note: note.filter(|_| !plain) };
         let Some(name) = variable.text("grid_mapping").and_then(|text| text.split_whitespace().next()) else {
             return without(None);
@@ -41,7 +41,7 @@ impl System {
             return Self { crs: Some(crs::kept(wkt)), note: None };
         }
         let method = mapping.text("grid_mapping_name").unwrap_or_default();
-        match Mapping(mapping).crs(method, of(1, "units")) {
+        match Mapping(mapping).crs(method, units[1]) {
             Some(crs) => Self { crs: Some(crs), note: None },
             None => without(Some(format!(
                 "its grid mapping `{name}` is `{method}`, which is not known: the grid has no coordinate reference system"

@@ -51,7 +51,7 @@ pub(super) fn find<'a>(file: &'a NetCdf, variable: &'a Variable, asked: Option<&
 pub(super) fn is_lead(variable: &Variable) -> bool {
     let units = variable.text("units").unwrap_or_default();
     let named =
-        variable.text("standard_name") == Some("forecast_period") || ["step", "lead", "lead_time"].contains(&leaf(variable));
+        variable.text("standard_name") == Some("forecast_period") || ["step", "lead", "lead_time"].contains(&variable.leaf());
     named && variable.dtype.is_some() && units.parse::<Tick>().is_ok()
 }
 
@@ -73,11 +73,6 @@ pub(super) fn is_reference(variable: &Variable) -> bool {
         || ["initial time", "reference time", "forecast_reference"].iter().any(|words| long.contains(words))
 }
 
-/// A name without its groups.
-fn leaf(variable: &Variable) -> &str {
-    variable.name.rsplit('/').next().unwrap_or_default()
-}
-
 struct Search<'a> {
     header: &'a Header,
     variable: &'a Variable,
@@ -93,7 +88,7 @@ impl<'a> Search<'a> {
         let bounds =
             |of: &'a Variable| ["bounds", "climatology"].into_iter().filter_map(|name| of.text(name)).collect::<Vec<_>>();
         let bounds: Vec<&str> = header.variables.iter().flat_map(bounds).collect();
-        let reached = |of: &&'a Variable| header.near(variable, leaf(of)) == Some(*of) && !bounds.contains(&leaf(of));
+        let reached = |of: &&'a Variable| header.near(variable, of.leaf()) == Some(*of) && !bounds.contains(&of.leaf());
         let candidate = |of: &&'a Variable| **of != *variable && (is_since(of) || is_text(file, of));
         let listed = [variable.text("coordinates"), header.attribute("coordinates").and_then(super::header::Value::text)];
         Self {
@@ -121,11 +116,11 @@ impl<'a> Search<'a> {
     }
 
     fn is_listed(&self, of: &Variable) -> bool {
-        self.listed.iter().any(|name| name == leaf(of))
+        self.listed.iter().any(|name| name == of.leaf())
     }
 
     fn asked(&self, name: &str) -> Result<Timing<'a>> {
-        let known = self.times.iter().map(|of| leaf(of)).collect::<Vec<_>>().join(", ");
+        let known = self.times.iter().map(|of| of.leaf()).collect::<Vec<_>>().join(", ");
         let refused = |why: &str| {
             let known = if known.is_empty() { "no variable of the file has".to_owned() } else { format!("times have {known}") };
             Err(Error::invalid(format!("`{name}` is not the time of variable `{}`: {why}; {known}", self.variable.name)))
@@ -142,7 +137,7 @@ impl<'a> Search<'a> {
 
     /// The coordinate of an axis.
     fn coordinate(&self) -> Result<Option<Timing<'a>>> {
-        let own = |of: &&&'a Variable| self.along(of).is_some_and(|axis| self.dimension(axis) == leaf(of));
+        let own = |of: &&&'a Variable| self.along(of).is_some_and(|axis| self.dimension(axis) == of.leaf());
         let found: Vec<&Variable> = self.times.iter().filter(own).copied().collect();
         let first: Vec<&Variable> = found.iter().filter(|of| !is_reference(of)).copied().collect();
         let found = if first.is_empty() { found } else { first };
@@ -159,8 +154,8 @@ impl<'a> Search<'a> {
             [a, b, ..] => Err(Error::invalid(format!(
                 "variable `{}`: both `{1}` and `{2}` may be its time; say which with `--time {1}` or `--time {2}`",
                 self.variable.name,
-                leaf(a),
-                leaf(b)
+                a.leaf(),
+                b.leaf()
             ))),
         }
     }
@@ -200,7 +195,7 @@ impl<'a> Search<'a> {
 
     fn untold(&self, axis: usize) -> Error {
         let name = self.dimension(axis);
-        let others: Vec<&str> = self.times.iter().map(|of| leaf(of)).collect();
+        let others: Vec<&str> = self.times.iter().map(|of| of.leaf()).collect();
         let others = if others.is_empty() { String::new() } else { format!(" (times have {})", others.join(", ")) };
         let (what, remedy) = match self.header.near(self.variable, name).filter(|of| self.along(of) == Some(axis)) {
             Some(of) => (
@@ -226,7 +221,7 @@ impl<'a> Search<'a> {
     /// The single times that belong to the variable.
     fn singles(&self) -> Vec<&'a Variable> {
         let belongs = |of: &Variable| {
-            let name = leaf(of).to_ascii_lowercase();
+            let name = of.leaf().to_ascii_lowercase();
             self.is_listed(of) || is_time_name(&name) || is_reference(of) || of.text("standard_name") == Some("time")
         };
         self.times.iter().filter(|of| self.is_single(of) && belongs(of)).copied().collect()
@@ -237,7 +232,7 @@ impl<'a> Search<'a> {
         let singles = self.singles();
         let valid: Vec<&Variable> = singles.iter().filter(|of| !is_reference(of)).copied().collect();
         if let [first, ..] = valid[..] {
-            let named = |name: &str| valid.iter().find(|of| leaf(of) == name).copied();
+            let named = |name: &str| valid.iter().find(|of| of.leaf() == name).copied();
             let times = named("valid_time").or_else(|| named("time")).or_else(|| (valid.len() == 1).then_some(first));
             return match times {
                 Some(times) => Ok(Some(Timing { axis: None, times, lead: None })),
@@ -246,14 +241,14 @@ impl<'a> Search<'a> {
         }
         let Some(times) = singles.first().copied() else { return Ok(None) };
         let mut leads = self.header.variables.iter().filter(|of| is_lead(of) && self.is_single(of));
-        let lead = leads.find(|of| self.header.near(self.variable, leaf(of)) == Some(*of));
+        let lead = leads.find(|of| self.header.near(self.variable, of.leaf()) == Some(*of));
         Ok(Some(Timing { axis: None, times, lead }))
     }
 }
 
 /// Whether text is one of times.
 fn is_text(file: &NetCdf, of: &Variable) -> bool {
-    let name = leaf(of).to_ascii_lowercase();
+    let name = of.leaf().to_ascii_lowercase();
     let named = name.contains("time") || name.contains("date") || of.text("standard_name") == Some("time");
     let text = of.dtype.is_none() && (of.letters || of.words) && named && !of.dimensions.is_empty();
     text && file

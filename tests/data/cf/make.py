@@ -122,7 +122,7 @@ field(d)
 refused(d, "year-0-julian", "year 0", "ncatted -a calendar,time,o,c,'proleptic_gregorian'")
 d = make("month-steps", ([0, 1], "months since 2000-01-01", None))
 field(d)
-refused(d, "month-steps", "cdo -r settaxis")
+refused(d, "month-steps", "cdo -r settaxis,2000-01-01,00:00:00,1mon")
 d = make("unitless", ([0, 1], "", None))
 field(d)
 refused(d, "unitless", "axis `time`", "ncatted -a units,time")
@@ -236,4 +236,75 @@ system("polar", ("km", "km"), PLANE, ["PROJCS", "Polar_Stereographic", "-71", "1
 system("geostationary", ("rad", "rad"), PLANE, ["PROJCS", "Geostationary", "35786023"], grid_mapping_name="geostationary", perspective_point_height=35786023.0, longitude_of_projection_origin=-75.0, latitude_of_projection_origin=0.0, semi_major_axis=6378137.0, semi_minor_axis=6356752.31414, sweep_angle_axis="x")
 system("rotated", ("degrees", "degrees"), ("grid_latitude", "grid_longitude"), ["Pole rotation", "39.25", "-162"], grid_mapping_name="rotated_latitude_longitude", grid_north_pole_latitude=39.25, grid_north_pole_longitude=-162.0)
 system("rotated-bare", ("degrees", "degrees"), ("grid_latitude", "grid_longitude"), None)
+
+# Units of time that cftime does not read, as UDUNITS does: weeks, and dates without what lies between their parts.
+for name, numbers, units, days in [
+    ("weeks", [0, 1, 3], "weeks since 2020-01-06", ([0, 7, 21], "days since 2020-01-06")),
+    ("packed-date", [0, 1], "days since 20200131", ([0, 1], "days since 2020-01-31")),
+    ("packed-year", [0, 1], "days since 2000", ([0, 1], "days since 2000-01-01")),
+]:
+    d = make(name, (numbers, units, None))
+    v = field(d)
+    values = v[:] if name != "weeks" else np.ma.masked_all((4, 3, 4))
+    if name == "weeks":
+        values[[0, 1, 3]] = v[:]
+    done(d, name, shown(*days) if name != "weeks" else shown([0, 7, 14, 21], days[1]), values)
+singles = (np.arange(5) / np.float32(24)).astype("f4").astype("f8")
+d = make("single-hours", (singles, "days since 2001-01-01", None))
+v = field(d)
+done(d, "single-hours", shown(range(5), "hours since 2001-01-01"), v[:])
+d = make("month-halves", ([1.5, 2.5], "months since 1999-12-01", None))
+field(d)
+refused(d, "month-halves", "cdo -r settaxis,2000-01-16,00:00:00,1mon")
+d = make("year-steps", ([10, 12], "years since 1950-01-01", None))
+field(d)
+refused(d, "year-steps", "cdo -r settaxis,1960-01-01,00:00:00,24mon")
+d = make("text-damaged", Time=2, DateStrLen=19)
+add(d, "Times", "S1", ("Time", "DateStrLen"), np.array([list("2020-02-28_18:00:00"), list("-------------------")], "S1"))
+field(d, ("Time", "lat", "lon"))
+refused(d, "text-damaged", "ncks -d Time,0,0", "--time")
+
+
+# Longitudes that begin anew within the file, and what is longitude and latitude without saying so in its units.
+def globe(name, longitudes, x, dtype="f8", bounds=None, **units):
+    d = netCDF4.Dataset(HERE / f"{name}.nc", "w", format="NETCDF3_CLASSIC")
+    for dim, values in [("lat", [10.5, 11.5, 12.5]), ("lon", longitudes)]:
+        d.createDimension(dim, len(values))
+        add(d, dim, dtype, (dim,), values, **units.get(dim, {}))
+    if bounds:
+        d.createDimension("bnds", 2)
+        d["lon"].bounds = "lon_bnds"
+        add(d, "lon_bnds", dtype, ("lon", "bnds"), bounds)
+    v = field(d, ("lat", "lon"))
+    done(d, name, None, v[:], y=[10, 1], x=x, crs=["EPSG:4326"])
+
+
+NAMED = dict(lat=dict(units="degrees_north"), lon=dict(units="degrees_east"))
+globe("seam", [178.5, 179.5, -179.5, -178.5], [178, 1], **NAMED)
+globe("seam-bounds", [178.5, 179.5, -179.5, -178.5], [178, 1], bounds=[[178, 179], [179, -180], [-180, -179], [-179, -178]], **NAMED)
+globe("seam-float", 10 + np.arange(0, 360, 45.5) - 360 * (np.arange(0, 360, 45.5) > 170), [-12.75, 45.5], dtype="f4", **NAMED)
+globe("seam-falling", [-179.5, 179.5, 178.5], [-179, -1], **NAMED)
+globe("plain-names", [0.5, 1.5, 2.5], [0, 1])
+globe("standard-names", [0.5, 1.5, 2.5], [0, 1], lat=dict(units="degrees", standard_name="latitude"), lon=dict(units="degrees", standard_name="longitude"))
+
+# Labels: texts, in whatever kind of variable, and numbers in any order.
+MEMBERS = ["control", "warm", "cold"]
+for name, model, own in [("labels-words", "NETCDF4", "member"), ("labels-letters", "NETCDF3_CLASSIC", "member"), ("labels-beside", "NETCDF3_CLASSIC", "name"), ("labels-twice", "NETCDF3_CLASSIC", "member")]:
+    d = make(name, HOURS, model, member=3, **(dict() if model == "NETCDF4" else dict(letters=7)))
+    texts = MEMBERS if name != "labels-twice" else ["warm", "cold", "warm"]
+    if model == "NETCDF4":
+        d.createVariable(own, str, ("member",))[:] = np.array(texts, object)
+    else:
+        add(d, own, "S1", ("member", "letters"), np.array([list(text.ljust(7)) for text in texts], "S1"))
+    v = field(d, ("member", "time", "lat", "lon"), coordinates=own)
+    if name == "labels-twice":
+        refused(d, name, "`warm` is there twice", "ncks -C -x -v member")
+    else:
+        done(d, name, shown([0, 1], HOURS[1]), np.ma.transpose(v[:], (1, 0, 2, 3)), labels=texts)
+for name, heights, units in [("levels", [1000, 850, 500], "hPa"), ("levels-turned", [500, 850, 1000], "hPa"), ("levels-some", [1000, 500], "hPa"), ("levels-other", [1000, 850], "m")]:
+    d = make(name, HOURS, level=len(heights))
+    add(d, "level", "f8", ("level",), heights, units=units)
+    values = np.add.outer(np.arange(2) * 0.25, np.asarray(heights))[:, :, None, None] + np.zeros((3, 4))
+    v = add(d, "v", "f4", ("time", "level", "lat", "lon"), values)
+    done(d, name, shown([0, 1], HOURS[1]), v[:], labels=[str(height) for height in heights])
 (HERE / "expected.json").write_text(json.dumps(EXPECTED, indent=0) + "\n")

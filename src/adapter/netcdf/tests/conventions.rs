@@ -90,6 +90,10 @@ fn a_file_is_what_netcdf4_and_cftime_make_of_it_or_is_refused_with_a_remedy() {
             assert_eq!(crs.is_null(), got.is_empty(), "{name}: {got}");
             texts(crs).iter().for_each(|word| assert!(got.contains(word), "{name}: {got} does not say {word}"));
         }
+        if wanted["labels"].is_array() {
+            let labels = held.schema.structure().dimensions()[1].labels().expect("labels");
+            assert_eq!(labels, texts(&wanted["labels"]), "{name}");
+        }
         let noted = held.notes.join("\n");
         assert!(wanted["noted"].as_str().is_none_or(|word| noted.contains(word)), "{name}: {noted}");
         taken += 1;
@@ -167,6 +171,72 @@ fn another_value_of_a_single_coordinate_is_refused_unless_it_is_a_label() {
     placed(&grid, height("850 hPa")).expect("the same");
     let error = placed(&grid, height("500 hPa")).expect_err("another").to_string();
     assert!(error.contains("`level` is 500 hPa, the grid's 850 hPa"), "{error}");
+}
+
+/// What another quantity is called, how it was made and where its cells lie is told from what a grid was made after.
+#[test]
+fn another_quantity_is_refused_and_other_cells_are_noted() {
+    let store = Store::in_memory().expect("memory");
+    let with = |attribute: &str, value: &str| {
+        let mut field = Field::new(file("zone"), &Choice::default()).expect("it");
+        field.identity.attributes.insert(attribute.to_owned(), value.to_owned());
+        field
+    };
+    let held = |field: Field| schema_like(&[field], &Like::default()).expect("a schema");
+    let air = store.create("air", held(with("standard_name", "air_temperature"))).expect("a grid");
+    placed(&air, with("standard_name", "air_temperature")).expect("the same");
+    let mut sea = with("standard_name", "sea_surface_temperature");
+    let error = placed(&air, sea).expect_err("another").to_string();
+    assert!(error.contains("air_temperature") && error.contains("--variable v"), "{error}");
+    sea = with("standard_name", "sea_surface_temperature");
+    sea.is_asked = true;
+    placed(&air, sea).expect("asked for");
+    let mean = store.create("mean", held(with("cell_methods", "time: mean"))).expect("a grid");
+    let notes = placed(&mean, with("cell_methods", "time: maximum")).expect("taken").notes();
+    assert!(notes[0].contains("time: maximum") && notes[0].contains("time: mean"), "{notes:?}");
+    // On index axes the coordinates of the first and last cells are remembered.
+    let index = || Field::new(file("zone"), &Choice { index_axes: true, ..Choice::default() }).expect("it");
+    let rows = store.create("rows", held(index())).expect("a grid");
+    assert_eq!((&*rows.schema().attributes()["lat"], &*rows.schema().attributes()["lon"]), ("46 to 45", "10 to 11.5"));
+    assert_eq!(placed(&rows, index()).expect("fits").notes(), [""; 0]);
+    let mut rounded = index();
+    rounded.identity.corners.insert("lat".to_owned(), "46.0000038 to 45".to_owned());
+    assert_eq!(placed(&rows, rounded).expect("fits").notes(), [""; 0]);
+    let mut moved = index();
+    moved.identity.corners.insert("lat".to_owned(), "47 to 46".to_owned());
+    let notes = placed(&rows, moved).expect("fits").notes();
+    assert!(notes[0].contains("`lat` is 47 to 46, and the grid's 46 to 45"), "{notes:?}");
+}
+
+/// Heights lie by their labels, whatever their order in a file and wherever some of them are.
+#[test]
+fn labels_lie_where_the_grid_has_them() {
+    let store = Store::in_memory().expect("memory");
+    let field = |name: &str| Field::new(file(name), &Choice::default()).expect(name);
+    for name in ["levels", "levels-turned", "levels-some"] {
+        let schema = schema_like(&[field("levels")], &Like::default()).expect("a schema");
+        let grid = store.create(name, schema).expect("a grid");
+        let mut import = placed(&grid, field(name)).expect("fits");
+        import.check(&mut |_| {}).expect("whole");
+        write(&mut [&mut import], &mut |_| {}).expect("written");
+        let answer = grid.read(&Query::all()).expect("reads");
+        let wanted = |cell: usize| match (name, [1000.0, 850.0, 500.0][cell / 12 % 3]) {
+            ("levels-some", 850.0) => f64::NAN,
+            (_, height) => height + 0.25 * (cell / 36) as f64,
+        };
+        let same = |(cell, value): (usize, f64)| value == wanted(cell) || value.is_nan() && wanted(cell).is_nan();
+        assert_eq!(answer.array.shape(), [2, 3, 3, 4], "{name}");
+        assert!(answer.array.iter_f64().enumerate().all(same), "{name}: {:?}", answer.array);
+    }
+    let grid = store.grid("levels").expect("made");
+    let error = placed(&grid, field("levels-other")).expect_err("metres").to_string();
+    assert!(error.contains("`level` is in m, the grid's in hPa") && error.contains("gridstone create"), "{error}");
+    let mut single = field("zone");
+    single.identity.singles.insert("level".to_owned(), "850 m".to_owned());
+    assert!(placed(&grid, single).expect_err("metres").to_string().contains("in m, the grid's in hPa"));
+    let mut unknown = field("levels");
+    unknown.band.as_mut().expect("labels").labels[1] = "700".to_owned();
+    assert!(placed(&grid, unknown).expect_err("no such height").to_string().contains("1000, 850, 500"));
 }
 
 #[test]

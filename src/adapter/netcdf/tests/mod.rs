@@ -222,7 +222,7 @@ fn refused(field: Result<Field, Error>, reason: &str) {
 fn what_cannot_be_used_is_refused_by_name() {
     refused(
         field("cdf1-fixed", "i2"),
-        "no 1-D coordinate variable for its axis `y`; keep it on its own index axes with `--index-axes`",
+        "no 1-D coordinate variable for its axis `y`; keep it in a grid of its own, made with `gridstone create STORE NAME --like FILE --index-axes`",
     );
     refused(field("cdf1-record", "wind"), "no variable `wind` of two or more axes; it has flag, rain, short");
     refused(Field::new(open("cdf1-record"), &Choice::default()), "choose one with `--variable`: flag, rain, short");
