@@ -1,5 +1,6 @@
 //! `gridstone create`
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -128,11 +129,13 @@ impl Create {
         }
         let mut like = Like { nodata: self.nodata, ..Like::default() };
         if let Some(pattern) = &self.time_from_name {
-            let times = files.iter().map(|file| pattern.time(file)).collect::<anyhow::Result<Vec<_>>>()?;
+            // Files of one time are its tiles.
+            let times: BTreeSet<_> = files.iter().map(|file| pattern.time(file)).collect::<anyhow::Result<_>>()?;
             let mut steps = netcdf::Like { time_step: self.time_step, ..netcdf::Like::default() };
             steps.time_chunk = self.chunk.and_then(|chunk| chunk.time).unwrap_or(steps.time_chunk);
             steps.irregular = self.irregular.then_some(true);
-            let dimension = netcdf::dimension_of(times, &steps).context("the times in the names make no dimension")?;
+            let dimension =
+                netcdf::dimension_of(times.into_iter().collect(), &steps).context("the times in the names make no dimension")?;
             self.note_irregular(dimension.is_irregular(), terminal);
             (like.time, like.chunk) = (Some(dimension), 128);
         }

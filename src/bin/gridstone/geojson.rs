@@ -29,7 +29,10 @@ pub(super) struct Feature {
 /// Every polygon of a file in the plane of a grid's rows and columns, as the parts of one: a cell in any of them is in it.
 pub(super) fn of_grid(terminal: &Terminal, grid: &Grid, axes: RasterAxes, file: &Path) -> anyhow::Result<Polygon> {
     let mut parts = Vec::new();
-    read(file, |value| collect(value, "", &mut parts))?;
+    read(file, |value| {
+        check_system(grid, value, file)?;
+        collect(value, "", &mut parts)
+    })?;
     let what = format!("`{}`", file.display());
     placed(terminal, grid, axes, parts, &what).with_context(|| format!("{what} holds no polygon that can be used"))
 }
@@ -38,6 +41,7 @@ pub(super) fn of_grid(terminal: &Terminal, grid: &Grid, axes: RasterAxes, file: 
 pub(super) fn features(terminal: &Terminal, grid: &Grid, axes: RasterAxes, file: &Path) -> anyhow::Result<Vec<Feature>> {
     let mut found = Vec::new();
     read(file, |value| {
+        check_system(grid, value, file)?;
         let of_collection = value.get("type").and_then(Value::as_str) == Some("FeatureCollection");
         let all =
             if of_collection { list(value.get("features"), "", "features")?.as_slice() } else { std::slice::from_ref(value) };
@@ -64,6 +68,34 @@ pub(super) fn features(terminal: &Terminal, grid: &Grid, axes: RasterAxes, file:
         file.display()
     );
     Ok(features)
+}
+
+/// Refuses a file that names a system (as GeoJSON did before RFC 7946) which is not the grid's.
+fn check_system(grid: &Grid, value: &Value, file: &Path) -> anyhow::Result<()> {
+    let named = value.pointer("/crs/properties/name").and_then(Value::as_str);
+    let Some((of_file, of_grid)) = named.map(code_of).zip(grid.structure().crs()) else { return Ok(()) };
+    // Longitude and latitude, as RFC 7946 has them, are those of any grid of longitudes.
+    let plain = crs::same(&of_file, "EPSG:4326") && grid.structure().longitude().is_some();
+    if plain || crs::same(&of_file, of_grid) {
+        return Ok(());
+    }
+    bail!(
+        "its coordinates are of {}, and those of grid `{}` of {}; `ogr2ogr -f GeoJSON -t_srs {} FITTING.geojson {}` makes a file that fits",
+        crs::shown(&of_file),
+        grid.name(),
+        crs::shown(of_grid),
+        crs::argument(of_grid).unwrap_or("EPSG:CODE".to_owned()),
+        file.display()
+    );
+}
+
+/// `EPSG:n` of a name like `urn:ogc:def:crs:EPSG::32632`, or the name itself.
+fn code_of(name: &str) -> String {
+    let parts: Vec<&str> = name.split(':').collect();
+    match parts[..] {
+        ["urn", _, "def", "crs", authority, _, code] => format!("{authority}:{code}"),
+        _ => name.to_owned(),
+    }
 }
 
 /// What a feature is called.

@@ -75,8 +75,8 @@ pub(super) struct How {
 }
 
 impl How {
-    /// Checks all sources, writes all of them, and brings the pyramid up to date.
-    pub(super) fn carry_out(&self, grid: &Grid, mut imports: Vec<source::Import>, terminal: &Terminal) -> Outcome {
+    /// Checks all sources, writes all of them, and brings the pyramid up to date; `done` is what to say was done then.
+    pub(super) fn carry_out(&self, grid: &Grid, mut imports: Vec<source::Import>, done: &str, terminal: &Terminal) -> Outcome {
         let start = Instant::now();
         if self.overlap == Overlap::Refuse {
             apart(grid.structure(), &imports)?;
@@ -99,10 +99,10 @@ impl How {
         }
         bar.finish_and_clear();
         let bar = terminal.progress("writing", cells);
-        let done = source::write(&mut imports.iter_mut().collect::<Vec<_>>(), &mut |cells| bar.inc(cells))?;
+        let written = source::write(&mut imports.iter_mut().collect::<Vec<_>>(), &mut |cells| bar.inc(cells))?;
         bar.finish_and_clear();
         let drained = if self.no_aggregate { Drained::default() } else { aggregate::drain(grid, terminal)? };
-        let (base, aggregates) = (done.chunks, done.aggregates + drained.chunks);
+        let (base, aggregates) = (written.chunks, written.aggregates + drained.chunks);
         let pending = grid.marks()?;
         let seconds = start.elapsed().as_secs_f64();
         let rate = bytes as f64 / 1e6 / seconds;
@@ -115,8 +115,7 @@ impl How {
         } else {
             let left = if pending > 0 { format!(", {pending} left") } else { String::new() };
             terminal.print(format!(
-                "imported {}: {cells} cells, {} written ({base} base, {aggregates} aggregate), {} drained{left}, {seconds:.2} s, {rate:.1} MB/s",
-                count(imports.len() as u64, "file"),
+                "{done}: {cells} cells, {} written ({base} base, {aggregates} aggregate), {} drained{left}, {seconds:.2} s, {rate:.1} MB/s",
                 count(base + aggregates, "chunk"),
                 count(drained.marks, "mark"),
             ))?;
@@ -130,7 +129,8 @@ impl Import {
         let store = open(&self.store)?;
         let grid = store.grid(&self.grid)?;
         let imports = self.imports(&grid, terminal)?;
-        self.how.carry_out(&grid, imports, terminal)
+        let done = format!("imported {}", count(imports.len() as u64, "file"));
+        self.how.carry_out(&grid, imports, &done, terminal)
     }
 
     /// Every file with its place. One that has none is found before anything is written.

@@ -54,7 +54,7 @@ impl Put {
         let misfit = || format!("`{name}` cannot be put");
         let source = ArraySource::new(&grid, &name, window, array).with_context(misfit)?;
         let import = Import::new(&grid, source).with_context(misfit)?.over(self.how.overlap);
-        self.how.carry_out(&grid, vec![import], terminal)
+        self.how.carry_out(&grid, vec![import], "put 1 array", terminal)
     }
 
     fn levels(&self, structure: &Structure, base: Option<Levels>) -> anyhow::Result<Levels> {

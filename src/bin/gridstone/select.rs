@@ -61,6 +61,7 @@ impl Selection {
     pub(super) fn query(&self, terminal: &Terminal, grid: &Grid) -> anyhow::Result<Query> {
         let structure = grid.structure();
         let bounds = grid.bounds()?.ok_or_else(|| anyhow::anyhow!("grid `{}` is empty: nothing was put yet", grid.name()))?;
+        self.check_layer(grid)?;
         let placed = self.extent.is_some() || self.window.is_some() || self.resolution.is_some() || self.shape.is_some();
         let axes = match RasterAxes::of(structure) {
             Ok(axes) => axes,
@@ -113,6 +114,20 @@ impl Selection {
         let query = self.times.of(grid, &bounds, self.dressed(query))?;
         self.check_size(grid, axes, &region, (levels, self.times.steps(grid, &bounds)?))?;
         Ok(query)
+    }
+
+    /// Refuses a layer that the grid does not have, whatever else is asked.
+    fn check_layer(&self, grid: &Grid) -> anyhow::Result<()> {
+        let Some(Layer::Aggregate(asked)) = &self.layer else { return Ok(()) };
+        let known = grid.schema().aggregators();
+        let names: Vec<String> = known.iter().map(ToString::to_string).collect();
+        anyhow::ensure!(
+            known.contains(asked),
+            "grid `{}` has no layer `{asked}`; it has {}",
+            grid.name(),
+            ["base".to_owned()].into_iter().chain(names).collect::<Vec<_>>().join(", ")
+        );
+        Ok(())
     }
 
     fn dressed(&self, query: Query) -> Query {

@@ -94,7 +94,11 @@ impl<'a> Along<'a> {
     /// The same, if it is irregular.
     pub(super) fn of_events(grid: &'a Grid, option: &str) -> anyhow::Result<Self> {
         let along = Self::of(grid, option)?;
-        ensure!(along.irregular, "the times of grid `{}` are regular steps, and {option} is for events", grid.name());
+        ensure!(
+            along.irregular,
+            "the times of grid `{}` are regular steps, and {option} is for events; say with `--period FROM/TO` which steps are meant",
+            grid.name()
+        );
         Ok(along)
     }
 

@@ -127,7 +127,7 @@ fn what_is_not_there_is_named() {
     assert!(work.fails(&["import", "nowhere", "dem", &file]).contains("nowhere"));
     assert!(work.fails(&["read", "store", "other"]).contains("there is no grid `other`"));
     assert!(work.fails(&["read", "store", "dem", "--level", "9"]).contains("there is no level 9 of dimension `space`"));
-    assert!(work.fails(&["read", "store", "dem", "--layer", "max"]).contains("it has no layer `max`; it has base, mean"));
+    assert!(work.fails(&["read", "store", "dem", "--layer", "max"]).contains("has no layer `max`; it has base, mean"));
     assert!(work.fails(&["read", "store", "dem", "--layer", "base", "--level", "1"]).contains("layer `base`"));
     assert!(work.fails(&["read", "store", "dem", "--band", "2"]).contains("no bands"));
     work.ok(&["create", "store", "empty", "--like", &file]);

@@ -96,3 +96,34 @@ fn more_files_than_can_be_open_at_once() {
     assert_eq!(stats["count"].as_f64(), Some(files.len() as f64 * 30.0));
     assert_eq!(stats["mean"].as_f64(), Some(179.5));
 }
+
+/// Files of one day are its tiles, which lie beside each other.
+#[test]
+fn tiles_of_one_time_make_one_step() {
+    let work = Work::new();
+    let west = |work: &Work, name: &str, value: f32| day(work, name, value);
+    let east = |work: &Work, name: &str, value: f32| {
+        work.tif(name, &Array2::from_elem((5, 6), value), |profile| {
+            profile.affine.as_mut().expect("a place").x += 60.0;
+        })
+    };
+    let files = [
+        west(&work, "a_2020-01-01.tif", 1.0),
+        east(&work, "b_2020-01-01.tif", 2.0),
+        west(&work, "a_2020-01-02.tif", 3.0),
+        east(&work, "b_2020-01-02.tif", 4.0),
+    ];
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    let pattern = ["--time-from-name", "*_%Y-%m-%d.tif"];
+    work.ok(&[&["create", "store", "dem", "--like"], files.as_slice(), &pattern].concat());
+    work.ok(&[&["import", "store", "dem"], files.as_slice(), &pattern].concat());
+    let row = |a: f64, b: f64| [vec![a; 6], vec![b; 6]].concat().repeat(5);
+    assert_eq!(values(&work.cells(&[])), [row(1.0, 2.0), row(3.0, 4.0)].concat());
+    // A raster of both days there is none: what else there is, works.
+    let why = work.fails(&["read", "store", "dem", "--out", "both.tif"]);
+    assert!(why.contains("no axis `time`") && why.contains("--period") && why.contains("--over-time mean"), "{why}");
+    work.ok(&["read", "store", "dem", "--period", "2020-01-02/2020-01-03", "--out", "one.tif"]);
+    work.ok(&["read", "store", "dem", "--over-time", "mean", "--out", "mean.tif"]);
+    let why = work.fails(&["read", "store", "dem", "--at-time", "2020-01-02"]);
+    assert!(why.contains("--period FROM/TO"), "{why}");
+}

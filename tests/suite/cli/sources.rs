@@ -116,7 +116,8 @@ fn an_array_is_put_into_a_window() {
     work.ok(&["import", "store", "dem", &first]);
     let patch = Array2::from_shape_fn((3, 5), |(y, x)| i32::try_from(10 * y + x + 1).expect("small"));
     npy::write(work.path("patch.npy"), &patch).expect("written");
-    work.ok(&["put", "store", "dem", "--window", "-2:1,14:19", "patch.npy"]);
+    let said = work.ok(&["put", "store", "dem", "--window", "-2:1,14:19", "patch.npy"]);
+    assert!(said.starts_with("put 1 array: 15 cells, "), "{said}");
     let cells = work.cells(&["--window", "-2:1,14:19"]).into_typed::<i32>().expect("int32");
     assert_eq!(cells, patch.clone().into_dyn());
     // The pyramid knows it.

@@ -240,3 +240,29 @@ fn a_whole_store_is_cleaned() {
     let text = work.ok(&["clean", "store"]);
     assert!(text.starts_with("cleaned grid `g`: nothing to bring down: ") && text.contains("cleaned 2 grids, "), "{text}");
 }
+
+#[test]
+fn polygons_of_another_system_are_refused_by_its_name() {
+    let work = halves("mean");
+    let square = feature(json!({ "name": "west" }), [400_000.0, 4_999_600.0, 400_200.0, 5_000_000.0]);
+    let named = |name: &str| {
+        let crs = json!({ "type": "name", "properties": { "name": name } });
+        let all = json!({ "type": "FeatureCollection", "crs": crs, "features": [square] });
+        fs::write(work.path("zones.geojson"), all.to_string()).expect("written");
+    };
+    let system = work.json(&["info", "store", "g"])["grids"][0]["crs"].as_str().expect("a system").to_owned();
+    let code = system.strip_prefix("EPSG:").expect("a code");
+    let ask = ["stats", "store", "g", "--polygon", "zones.geojson", "--stat", "count"];
+    for own in [format!("urn:ogc:def:crs:EPSG::{code}"), system.clone()] {
+        named(&own);
+        assert_eq!(work.json(&ask)["count"], json!(800.0), "{own}");
+    }
+    for (other, shown) in [("urn:ogc:def:crs:EPSG::3857", "EPSG:3857"), ("urn:ogc:def:crs:OGC:1.3:CRS84", "OGC:CRS84")] {
+        named(other);
+        for ask in [&ask[..], &["stats", "store", "g", "--polygon", "zones.geojson", "--each"]] {
+            let why = work.fails(ask);
+            let remedy = format!("`ogr2ogr -f GeoJSON -t_srs {system} FITTING.geojson zones.geojson`");
+            assert!(why.contains(shown) && why.contains(&remedy), "{why}");
+        }
+    }
+}
