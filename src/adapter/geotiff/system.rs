@@ -59,6 +59,7 @@ impl GeoKeys {
             return Ok(None);
         };
         projection.unit = own;
+        definition.name = format!("{code} in units of {own} m");
         Ok(Some(definition.wkt()))
     }
 
