@@ -129,7 +129,7 @@ fn a_file_that_does_not_fit_is_refused_with_the_remedy() {
     let hour = &hours()[0];
     let why = work.fails(&["create", "store", "rain", "--like", hour, "--time-step", "1h"]);
     assert!(
-        why.contains("(its coordinates `lat`, `lon` have two axes); keep it on its own index axes with `--index-axes`"),
+        why.contains("(its coordinates `lat`, `lon` have two axes); keep it in a grid of its own, made with `gridstone create STORE NAME --like FILE --index-axes`"),
         "{why}"
     );
     let why = work.fails(&["create", "store", "rain", "--like", hour, "--index-axes"]);
