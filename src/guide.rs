@@ -88,6 +88,14 @@
 //! [five minutes](crate::StoreOptions::snapshot_age_max), unless told otherwise, reads through it fail with
 //! [`Expired`](crate::ErrorKind::Expired), and the next commit lets go of it.
 //!
+//! # Cells of others, in and out
+//!
+//! What is to be compared with a grid, or laid into it, mostly has other cells. [`Query::onto`](crate::Query::onto) answers on exactly
+//! the cells of a target of the same coordinate reference system: any size, any offset, either direction, with and without data. An
+//! import lays a raster of any cells onto the grid's in the same way (`adapter::raster::ResampledSource`). Both go by the rules of
+//! [`Resampling`](crate::Resampling): `area` for a mean of what a cell covers, `min`, `max` and `mode` for cells as they are, and
+//! `sum` for totals such as people, which are divided by area and kept.
+//!
 //! # Two layouts of one grid
 //!
 //! Chunks that are wide in space serve maps, chunks that are long in time serve series, and no shape serves both. So keep two

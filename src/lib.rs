@@ -110,7 +110,7 @@ pub use copy::Updated;
 pub use error::{Error, ErrorKind, Result};
 pub use feed::{Change, Changes, Token};
 pub use grid::{
-    Axis, CellIndex, Depth, Dimension, Extent, Level, Levels, Location, Schema, SchemaBuilder, Shape, Structure,
+    Axis, CellIndex, Depth, Dimension, Extent, Geometry, Level, Levels, Location, Schema, SchemaBuilder, Shape, Structure,
     StructureBuilder, Window,
 };
 pub use kernel::{Aggregation, Resampling};

@@ -16,6 +16,7 @@ pub use dtype::{Cell, DType};
 pub use number::Number;
 pub(crate) use scatter::{AnyTile, Bounds, Tile};
 pub use validity::Validity;
-pub use view::{Array, ArrayView, with_view};
 #[cfg(any(feature = "geotiff", feature = "netcdf"))]
-pub(crate) use view::{c_order, in_c_order};
+pub(crate) use view::c_order;
+pub(crate) use view::in_c_order;
+pub use view::{Array, ArrayView, with_view};

@@ -16,6 +16,7 @@
 
 mod axis;
 mod dimension;
+mod geometry;
 mod level;
 mod location;
 pub mod longitude;
@@ -29,6 +30,7 @@ mod world;
 pub use axis::Axis;
 pub(crate) use axis::check_name;
 pub use dimension::{Depth, Dimension, DimensionKind};
+pub use geometry::{Geometry, Line};
 pub use level::{Level, Levels};
 pub use location::Location;
 pub use schema::{Schema, SchemaBuilder};

@@ -263,7 +263,7 @@ impl Schema {
     }
 
     /// Whether every levelled dimension has one base level, so that sums and counts are whole numbers of cells.
-    fn tallies(&self) -> bool {
+    pub(crate) fn tallies(&self) -> bool {
         !self.structure().dimensions().iter().any(super::Dimension::is_refinable)
     }
 

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use ndarray::ArrayD;
 use rayon::prelude::*;
 
+use super::picked;
 use super::taps::{AxisMap, Kernel, Taps};
 use crate::array::{Array, Cell, DType, Validity, with_dtype, with_view};
 use crate::error::{Error, Result};
@@ -28,17 +29,26 @@ use crate::error::{Error, Result};
 ///   Where there is none, base cells are read. So it costs as many chunks as a read of the levels where edges meet (resolutions that are
 ///   the base's times 2, 4, 6, 8 .. from an edge on), and as a read of the base elsewhere. Of any other layer it is the mean of that layer's
 ///   cells, by what is valid of each in the layers that know it (`variance`, `std`, `mode`).
+/// * [`Min`](Self::Min) and [`Max`](Self::Max) are the least and the greatest of **the valid base cells that the target cell overlaps**.
+///   Unless the query names another layer they are read from the layer of their name, from levels as `area` is, or else from the base. Of
+///   any other layer they are those of that layer's cells.
+/// * [`Mode`](Self::Mode) is the class of which the target cell has **the largest valid area**, the lowest of equal ones (areas that are a
+///   billionth apart are equal). Unless the query names a layer it is read from the base, since of the classes of a coarser cell the first
+///   alone is a cell of the layer `mode`.
+/// * [`Sum`](Self::Sum) is the total: each valid cell divided by area among the target cells that it overlaps, in float64. It is read
+///   from the layer `sum`, or else from the base, whose cells count as that layer has them. Of layers that do not add up it is refused.
 /// * The layers `sum` and `count` measure an area, so that their cells are never picked nor mixed: however it is resampled, a target cell has
 ///   **the sum of the parts of the cells that it overlaps**, each cell divided by area. Totals are kept. It is in float64, and read from levels as
 ///   `area` is. A level finer than the base divides the cells of the base.
 /// * A level that is asked for finer than the base repeats the cells of the base, in every other layer.
 ///
 /// Means and mixtures are computed in float64 and rounded to the type of the cells; one of an integer layer that would be the
-/// nodata value becomes the next integer.
+/// nodata value becomes the next integer. `nearest`, `min`, `max` and `mode` give cells as they are, bit for bit.
 ///
-/// GDAL has the same rule for `nearest`; for `bilinear` and `cubic` of `RasterIO` where all cells are data; and for `average`
-/// where it computes from full resolution (its overviews do not know how much of a cell is valid). Around holes its `bilinear`
-/// and `cubic` leave more cells without data.
+/// GDAL has the same rule for `nearest`; for `bilinear` and `cubic` of `RasterIO` where all cells are data; for `average`
+/// where it computes from full resolution (its overviews do not know how much of a cell is valid); and for `min`, `max` and `sum` of
+/// its warper. Around holes its `bilinear` and `cubic` leave more cells without data, and its `mode` counts the cells that a target
+/// cell touches, however little of them it has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Resampling {
@@ -51,30 +61,49 @@ pub enum Resampling {
     Cubic,
     /// The mean over the target cell, weighted by overlap.
     Area,
+    /// The least of the cells that the target cell overlaps.
+    Min,
+    /// The greatest of the cells that the target cell overlaps.
+    Max,
+    /// The class of the largest part of the target cell.
+    Mode,
+    /// The total of the parts of cells that the target cell has.
+    Sum,
+}
+
+impl Resampling {
+    /// Every one of them.
+    pub const ALL: [Self; 8] =
+        [Self::Nearest, Self::Bilinear, Self::Cubic, Self::Area, Self::Min, Self::Max, Self::Mode, Self::Sum];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Nearest => "nearest",
+            Self::Bilinear => "bilinear",
+            Self::Cubic => "cubic",
+            Self::Area => "area",
+            Self::Min => "min",
+            Self::Max => "max",
+            Self::Mode => "mode",
+            Self::Sum => "sum",
+        }
+    }
 }
 
 impl FromStr for Resampling {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "nearest" => Ok(Self::Nearest),
-            "bilinear" => Ok(Self::Bilinear),
-            "cubic" => Ok(Self::Cubic),
-            "area" => Ok(Self::Area),
-            _ => Err(Error::invalid(format!("`{text}` is not a resampling; use one of nearest, bilinear, cubic, area"))),
-        }
+        Self::ALL.into_iter().find(|resampling| resampling.name() == text).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            Error::invalid(format!("`{text}` is not a resampling; use one of {names}"))
+        })
     }
 }
 
 impl fmt::Display for Resampling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Nearest => "nearest",
-            Self::Bilinear => "bilinear",
-            Self::Cubic => "cubic",
-            Self::Area => "area",
-        })
+        f.write_str(self.name())
     }
 }
 
@@ -98,18 +127,42 @@ impl Method {
 
     /// How many source cells beyond the target's extent are looked at, for target cells of `ratio` source cells.
     pub(crate) fn reach(self, ratio: f64) -> f64 {
-        self.kernel().map_or(0.0, |kernel| kernel.reach(ratio))
-    }
-
-    fn kernel(self) -> Option<Kernel> {
-        match self {
-            Self::Values(Resampling::Nearest) => None,
-            Self::Values(Resampling::Bilinear) => Some(Kernel::Bilinear),
-            Self::Values(Resampling::Cubic) => Some(Kernel::Cubic),
-            Self::Values(Resampling::Area) => Some(Kernel::Area),
-            Self::Parts => Some(Kernel::Parts),
+        match self.way() {
+            Way::Mixed(kernel) => kernel.reach(ratio),
+            Way::Centre | Way::Extreme { .. } | Way::Mode => 0.0,
         }
     }
+
+    /// The type that it gives of cells of a type.
+    pub(crate) fn dtype(self, cells: DType) -> DType {
+        if self.way() == Way::Mixed(Kernel::Parts) { DType::F64 } else { cells }
+    }
+
+    fn way(self) -> Way {
+        match self {
+            Self::Values(Resampling::Nearest) => Way::Centre,
+            Self::Values(Resampling::Bilinear) => Way::Mixed(Kernel::Bilinear),
+            Self::Values(Resampling::Cubic) => Way::Mixed(Kernel::Cubic),
+            Self::Values(Resampling::Area) => Way::Mixed(Kernel::Area),
+            Self::Values(Resampling::Min) => Way::Extreme { greatest: false },
+            Self::Values(Resampling::Max) => Way::Extreme { greatest: true },
+            Self::Values(Resampling::Mode) => Way::Mode,
+            Self::Values(Resampling::Sum) | Self::Parts => Way::Mixed(Kernel::Parts),
+        }
+    }
+}
+
+/// What is done with source cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// The one at the centre is taken.
+    Centre,
+    /// They are weighed.
+    Mixed(Kernel),
+    /// One is picked by its value.
+    Extreme { greatest: bool },
+    /// One is picked by its area.
+    Mode,
 }
 
 /// Cells to resample.
@@ -125,9 +178,17 @@ pub(crate) struct Source<'a> {
 const CUBIC_LEAST: f64 = 0.2;
 
 /// A source resampled onto target axes, one [`AxisMap`] an axis of the source. Cells without data hold `blank`. The cell type
-/// stays, but that of measures is float64.
+/// is that of [`Method::dtype`].
 pub(crate) fn resample(source: Source<'_>, axes: &[AxisMap], method: Method, blank: f64) -> (Array, Validity) {
-    let Some(kernel) = method.kernel() else { return nearest(source, axes, blank) };
+    match method.way() {
+        Way::Centre => nearest(source, axes, blank),
+        Way::Extreme { greatest } => picked::extreme(source, axes, greatest, blank),
+        Way::Mode => picked::mode(source, axes, blank),
+        Way::Mixed(kernel) => mix(source, axes, kernel, method.dtype(source.cells.dtype()), blank),
+    }
+}
+
+fn mix(source: Source<'_>, axes: &[AxisMap], kernel: Kernel, dtype: DType, blank: f64) -> (Array, Validity) {
     let valid = source.validity.mask(source.cells);
     let mixing = Mixing {
         source,
@@ -137,7 +198,6 @@ pub(crate) fn resample(source: Source<'_>, axes: &[AxisMap], method: Method, bla
         shape: axes.iter().map(|axis| axis.len).collect(),
     };
     let mixed = mixing.mixed(kernel);
-    let dtype = if method == Method::Parts { DType::F64 } else { source.cells.dtype() };
     let nodata = match source.validity {
         Validity::Values { nodata } if !dtype.is_float() => *nodata,
         _ => None,
@@ -174,7 +234,7 @@ fn step_off<T: Cell>(value: T, nodata: Option<f64>) -> T {
     }
 }
 
-fn shaped<T>(cells: Vec<T>, shape: &[usize]) -> ArrayD<T> {
+pub(super) fn shaped<T>(cells: Vec<T>, shape: &[usize]) -> ArrayD<T> {
     ArrayD::from_shape_vec(shape, cells).unwrap_or_else(|_| unreachable!("one cell was made for each place"))
 }
 
@@ -226,7 +286,7 @@ fn gather<T: Copy>(source: &ArrayD<T>, picks: &[Vec<Option<usize>>], shape: &[us
 }
 
 /// Cells that were read, which are in C order.
-fn flat<T>(cells: &ArrayD<T>) -> &[T] {
+pub(super) fn flat<T>(cells: &ArrayD<T>) -> &[T] {
     cells.as_slice().unwrap_or_else(|| unreachable!("what was read is in C order"))
 }
 

@@ -29,7 +29,7 @@ fn kernel(resampling: Resampling, map: &AxisMap, i: usize, j: usize) -> f64 {
     let centre = map.start + (i as f64 + 0.5) * map.ratio;
     let x = ((j as f64 + 0.5 - centre) / map.ratio.max(1.0)).abs();
     match resampling {
-        Resampling::Area => overlap(map, i, j),
+        Resampling::Area | Resampling::Sum => overlap(map, i, j),
         Resampling::Bilinear => (1.0 - x).max(0.0),
         Resampling::Cubic if x < 1.0 => 1.5 * x.powi(3) - 2.5 * x.powi(2) + 1.0,
         Resampling::Cubic if x < 2.0 => -0.5 * x.powi(3) + 2.5 * x.powi(2) - 4.0 * x + 2.0,
@@ -64,6 +64,13 @@ impl Plain {
         sums
     }
 
+    /// The values of the cells that a target cell overlaps, and the valid parts of them that it has.
+    fn touched(&self, maps: [&AxisMap; 2], [ty, tx]: [usize; 2]) -> impl Iterator<Item = (f64, f64)> {
+        let part = |at: usize| overlap(maps[0], ty, at / self.shape[1]) * overlap(maps[1], tx, at % self.shape[1]);
+        let cells = (0..self.values.len()).map(|at| (self.values[at], part(at) * self.shares[at]));
+        cells.filter(|(value, part)| !value.is_nan() && *part > 1e-12).collect::<Vec<_>>().into_iter()
+    }
+
     fn value(&self, method: Method, maps: [&AxisMap; 2], at: [usize; 2]) -> Option<f64> {
         let resampling = method.resampling();
         let (sum, weight, overlap) = self.sums(resampling, maps, at);
@@ -71,7 +78,14 @@ impl Plain {
         let whole = |map: &AxisMap, i: usize| (-400..400_i32).map(|j| shifted(resampling, map, i, j)).sum::<f64>();
         match method {
             _ if overlap < 1e-9 => None,
-            Method::Parts => Some(sum),
+            Method::Parts | Method::Values(Resampling::Sum) => Some(sum),
+            Method::Values(Resampling::Min) => self.touched(maps, at).map(|(value, _)| value).reduce(f64::min),
+            Method::Values(Resampling::Max) => self.touched(maps, at).map(|(value, _)| value).reduce(f64::max),
+            // No two cells are of one class here.
+            Method::Values(Resampling::Mode) => self
+                .touched(maps, at)
+                .reduce(|a, b| if b.1 > a.1 + 1e-9 || b.1 > a.1 - 1e-9 && b.0 < a.0 { b } else { a })
+                .map(|(value, _)| value),
             Method::Values(Resampling::Cubic) if weight / (whole(maps[0], at[0]) * whole(maps[1], at[1])) < 0.2 => {
                 self.value(Method::Values(Resampling::Bilinear), maps, at)
             }
@@ -107,7 +121,7 @@ proptest! {
     fn every_method_agrees_with_the_oracle((plain, shared) in plain(), y in axis(), x in axis()) {
         let source = cells(&plain.shape, &plain.values);
         let shares = ArrayD::from_shape_vec(IxDyn(&plain.shape), plain.shares.clone()).expect("one a cell");
-        for method in [Method::Values(Resampling::Bilinear), Method::Values(Resampling::Cubic), Method::Values(Resampling::Area), Method::Parts] {
+        for method in Resampling::ALL[1..].iter().map(|how| Method::Values(*how)).chain([Method::Parts]) {
             let source = Source { cells: &source, validity: &NAN, shares: shared.then_some(&shares) };
             let found = resample(source, &[y, x], method, f64::NAN);
             // At the end of its reach a kernel weighs next to nothing, which is taken for nothing.
@@ -139,7 +153,7 @@ proptest! {
     fn equal_cells_stay_what_they_are(value in -1e9..1e9_f64, holes in prop::collection::vec(any::<bool>(), 16), y in axis(), x in axis()) {
         let values: Vec<f64> = holes.iter().map(|hole| if *hole { f64::NAN } else { value }).collect();
         let source = cells(&[4, 4], &values);
-        for resampling in [Resampling::Nearest, Resampling::Bilinear, Resampling::Cubic, Resampling::Area] {
+        for resampling in Resampling::ALL.into_iter().filter(|how| *how != Resampling::Sum) {
             let source = Source { cells: &source, validity: &NAN, shares: None };
             let found = resample(source, &[y, x], Method::Values(resampling), f64::NAN);
             prop_assert!(doubles(&found).into_iter().flatten().all(|found| found.to_bits() == value.to_bits()), "{resampling}");

@@ -59,6 +59,12 @@ impl Taps {
         self.each().map(|(at, weight)| weight * cells[at]).sum()
     }
 
+    /// The source cells that have a weight, from the first to the last.
+    pub(super) fn span(&self) -> std::ops::Range<usize> {
+        let mut each = self.each().map(|(at, _)| at);
+        each.next().map_or(0..0, |first| first..each.last().unwrap_or(first) + 1)
+    }
+
     pub(super) fn sum(&self) -> f64 {
         self.weights.iter().sum()
     }

@@ -3,7 +3,8 @@
 use super::plan::CELLS_MAX;
 use super::query::{Detail, Query, Region};
 use crate::error::{Error, Result};
-use crate::grid::{Axis, Extent, Level, Levels, Structure, Window};
+use crate::grid::longitude::turns;
+use crate::grid::{Axis, Extent, Geometry, Level, Levels, Structure, Window};
 use crate::kernel::{AxisMap, Method};
 
 pub(super) struct Layout {
@@ -107,6 +108,54 @@ pub(super) fn shape_of(structure: &Structure, region: &Extent, shape: &[usize]) 
     };
     let axes = region.bounds().iter().zip(shape).zip(structure.axes()).enumerate();
     axes.map(|(number, ((bounds, len), axis))| of_axis(number, bounds, *len, axis)).collect()
+}
+
+/// The box of the world that the cells of a target have, where the grid has its longitudes, and these cells; along axes that it
+/// does not name, those of the region at the base levels.
+pub(super) fn onto(
+    structure: &Structure,
+    target: &Geometry,
+    region: &Extent,
+    (bounds, base): (&Window, Levels),
+) -> Result<(Extent, Sizes)> {
+    target.check(structure)?;
+    let own = structure.window(region, base)?;
+    let (own, lens, data) = (structure.extent(&own), own.shape(), structure.extent(bounds));
+    let (mut sides, mut cells) = (Vec::new(), Vec::new());
+    for (number, axis) in structure.axes().enumerate() {
+        let d = structure.dimension_of(number);
+        let Some(line) = target.line(axis.name()) else {
+            let (side, cell) = match &structure.dimensions()[d] {
+                dimension if dimension.is_irregular() => (region.bounds()[number], (1.0, 1)),
+                dimension if dimension.is_fixed() => (own.bounds()[number], (1.0, whole(lens[number] as f64)?)),
+                _ => (own.bounds()[number], (axis.step().abs() * base[d].scale(), whole(lens[number] as f64)?)),
+            };
+            sides.push(side);
+            cells.push(cell);
+            continue;
+        };
+        let (lower, upper) = line.bounds();
+        let turn = match structure.longitude() == Some(number) {
+            true => turn_of((lower, upper), data.bounds()[number], axis.name())?,
+            false => 0.0,
+        };
+        sides.push((lower + turn, upper + turn));
+        cells.push((line.step.abs(), line.len));
+    }
+    Ok((Extent::new(sides), cells))
+}
+
+/// By how much longitudes are turned to where the data has them.
+fn turn_of((lower, upper): (f64, f64), data: (f64, f64), axis: &str) -> Result<f64> {
+    let turned = turns((lower, upper), data);
+    match turned.as_slice() {
+        [] => Ok(0.0),
+        [turn] => Ok(*turn),
+        _ => Err(Error::invalid(format!(
+            "the target, from {lower} to {upper} along axis `{axis}`, goes over the seam of the grid's longitudes, {} to {}; ask for it in two, as of the files that `gdal_translate -projwin` cuts a target into",
+            data.0, data.1
+        ))),
+    }
 }
 
 fn one_an_axis(structure: &Structure, len: usize, what: &str) -> Result<()> {

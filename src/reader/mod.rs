@@ -34,10 +34,12 @@ pub use version::Version;
 
 use std::sync::Arc;
 
-use crate::array::{Array, DType, Validity};
+use ndarray::{ArrayD, Axis};
+
+use crate::array::{Array, Validity, in_c_order, with_view};
 use crate::error::{Error, Result};
 use crate::grid::{Shape, Window};
-use crate::kernel::{AxisMap, Method, Source, resample};
+use crate::kernel::{AxisMap, Method, Resampling, Source, resample};
 use crate::kv::Snapshot;
 use crate::store::{Gaps, Grid};
 use parts::Known;
@@ -88,7 +90,7 @@ fn answer(grid: &Grid, snapshot: &dyn Snapshot, plan: Plan, query: &Query) -> Re
                 maps[cut.axis] = AxisMap { start: 0.0, ratio: 1.0, len: cut.run.edges.len() - 1 };
             }
             // Of nothing there is a count too, and between integers there are doubles.
-            let made = if *method == Method::Parts || fetched.array.dtype() != plan.dtype { DType::F64 } else { plan.dtype };
+            let made = method.dtype(fetched.array.dtype());
             let counts = plan.gaps == Gaps::None;
             let blank = if counts {
                 0.0
@@ -98,8 +100,13 @@ fn answer(grid: &Grid, snapshot: &dyn Snapshot, plan: Plan, query: &Query) -> Re
                 f64::NAN
             };
             let source = Source { cells: &fetched.array, validity: &validity, shares: shares.as_ref() };
-            let (array, validity) = resample(source, &maps, *method, blank);
-            (array, if counts { Validity::All } else { validity })
+            let (mut array, validity) = resample(source, &maps, *method, blank);
+            if let (Method::Values(Resampling::Sum), Array::F64(cells)) = (*method, &mut array) {
+                let weight = plan.weight_of_base(grid);
+                cells.mapv_inplace(|cell| cell * weight);
+            }
+            let validity = if counts { Validity::All } else { validity };
+            if plan.reversed.is_empty() { (array, validity) } else { turned(array, validity, &plan.reversed) }
         }
     };
     tracing::debug!(chunks = fetched.chunks_read, stale = fetched.stale.len(), "a read");
@@ -112,12 +119,26 @@ fn answer(grid: &Grid, snapshot: &dyn Snapshot, plan: Plan, query: &Query) -> Re
         },
         coordinates: fetched.coordinates,
         extent: plan.extent,
+        target: query.target().cloned(),
         window: plan.window,
         layer: plan.layer.public(),
         stale: fetched.stale,
         chunks_read: fetched.chunks_read,
         inexact: fetched.inexact,
     })
+}
+
+/// Cells in the other direction along some axes.
+fn turned(array: Array, validity: Validity, axes: &[usize]) -> (Array, Validity) {
+    fn of<T: Copy>(mut cells: ArrayD<T>, axes: &[usize]) -> ArrayD<T> {
+        axes.iter().for_each(|axis| cells.invert_axis(Axis(*axis)));
+        in_c_order(cells)
+    }
+    let validity = match validity {
+        Validity::Mask(mask) => Validity::Mask(of(mask, axes)),
+        of_all @ (Validity::All | Validity::Values { .. }) => of_all,
+    };
+    (with_view!(Array, array, |cells| Array::from(of(cells, axes))), validity)
 }
 
 /// Where the steps of an irregular axis that a query asks for begin, and where the last one ends.

@@ -1,13 +1,13 @@
 //! Which level, layer and cells answer a query.
 
-use super::layout::{Layout, Sizes, at_levels, cells_of, levels_for, region, repeat_base, resampled, shape_of, span};
+use super::layout::{Layout, Sizes, at_levels, cells_of, levels_for, onto, region, repeat_base, resampled, shape_of, span};
 use super::parts::Wanted;
 use super::query::{Detail, Freshness, Layer, Moment, Query, When};
 use super::runs::Cut;
 use super::times::{Times, times};
 use crate::array::DType;
 use crate::error::{Error, Result};
-use crate::grid::{Extent, Levels, Location, Structure, Window};
+use crate::grid::{Axis, Extent, Geometry, Levels, Location, Structure, Window};
 use crate::kernel::{Aggregation, AxisMap, Method, Resampling, Weighting};
 use crate::key::LayerId;
 use crate::store::{Gaps, Grid, LayerSpec, Pyramid, State, base_fill, base_gaps};
@@ -47,18 +47,31 @@ impl ReadLayer {
     fn method(&self, query: &Query) -> Method {
         match (self, &query.detail) {
             (ReadLayer::Aggregate(spec), _) if spec.is_measure() => Method::Parts,
-            (_, Detail::Resolution(_) | Detail::Shape(_)) => Method::Values(query.resampling()),
+            (_, Detail::Resolution(_) | Detail::Shape(_) | Detail::Onto(_)) => Method::Values(query.resampling()),
             (_, Detail::Given | Detail::Levels(_)) => Method::Values(Resampling::Nearest),
         }
     }
 
     /// Whether resampled cells are those of the data only if their edges lie on edges of what is read.
     fn edges_meet(&self, method: Method) -> bool {
-        let of_cells = match self {
-            ReadLayer::Base => true,
-            ReadLayer::Aggregate(spec) => spec.aggregation == Aggregation::Mean,
-        };
-        method == Method::Parts || of_cells && method == Method::Values(Resampling::Area)
+        let composed = composing(method.resampling());
+        method == Method::Parts
+            || match self {
+                ReadLayer::Base => composed.is_some(),
+                ReadLayer::Aggregate(spec) => composed.as_ref() == Some(&spec.aggregation),
+            }
+    }
+
+    /// Refuses totals of what does not add up.
+    fn check_total(&self, method: Method) -> Result<()> {
+        match self {
+            ReadLayer::Aggregate(spec) if method == Method::Values(Resampling::Sum) => Err(Error::invalid(format!(
+                "the cells of layer `{}` have no total; resample the layer `sum` or `base` by `sum`, or this one by another of {}",
+                spec.aggregation,
+                Resampling::ALL.map(|resampling| resampling.to_string()).join(", ")
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// What is to be read of its cells beside their values.
@@ -94,6 +107,8 @@ pub(super) struct Plan {
     pub(super) extent: Extent,
     /// How the window's cells become the answer's; absent if they are. Along an irregular dimension they are.
     pub(super) maps: Option<(Vec<AxisMap>, Method)>,
+    /// Axes along which the answer runs against the grid.
+    pub(super) reversed: Vec<usize>,
     /// What is read along the irregular dimension.
     pub(super) times: Option<Times>,
     /// The steps that the cells of the window become along a regular axis.
@@ -108,14 +123,15 @@ impl Plan {
         };
         let base = pyramid.base.cells();
         let reach = if grid.layers().is_empty() { base } else { pyramid.reach(query.freshness_wanted() == Freshness::Fresh) };
-        if !query.named.is_empty() && matches!(query.detail, Detail::Resolution(_) | Detail::Shape(_)) {
-            return Err(Error::invalid("a level and a resolution or shape are asked for; leave one of them out"));
+        if !query.named.is_empty() && !matches!(query.detail, Detail::Given | Detail::Levels(_)) {
+            return Err(Error::invalid("a level and a resolution, shape or target are asked for; leave one of them out"));
         }
         let among = if query.steps.is_some() { None } else { Some(base) };
         let sizes = match &query.detail {
             Detail::Given | Detail::Levels(_) => None,
             Detail::Resolution(cell) => Some(of_region(structure, query, &bounds, &|region| cells_of(structure, region, cell))?),
             Detail::Shape(shape) => Some(of_region(structure, query, &bounds, &|region| shape_of(structure, region, shape))?),
+            Detail::Onto(target) => Some(onto(structure, target, &region(structure, query, &bounds)?, (&bounds, base))?),
         };
         let (layout, layer) = match sizes {
             None => {
@@ -130,6 +146,7 @@ impl Plan {
                 let levels = |edges_meet| levels_for(structure, &region, &cells, (base, reach), edges_meet);
                 let layer = choose_layer(grid, asked.as_ref(), levels(false), among)?;
                 let method = layer.method(query);
+                layer.check_total(method)?;
                 let how = (method, span(structure, query, &bounds)?);
                 (resampled(structure, &bounds, (&region, &cells), levels(layer.edges_meet(method)), how)?, layer)
             }
@@ -144,9 +161,16 @@ impl Plan {
         };
         let maps = maps.map(|maps| (maps, layer.method(query)));
         let wanted = layer.wanted(gaps, maps.as_ref().map(|(_, method)| *method));
-        let plan = Self { pyramid, bounds, layer, dtype, fill, gaps, wanted, window, extent, maps, times, cut: None };
+        let reversed = query.target().map_or_else(Vec::new, |target| against(structure, target));
+        let plan = Self { pyramid, bounds, layer, dtype, fill, gaps, wanted, window, extent, maps, reversed, times, cut: None };
         plan.check_size(structure)?;
         Ok(plan)
+    }
+
+    /// What the layer `sum` makes of a base cell, in parts of it.
+    pub(super) fn weight_of_base(&self, grid: &Grid) -> f64 {
+        let of_cells = !Aggregation::Sum.dtype(grid.schema().dtype(), grid.schema().tallies()).is_float();
+        if of_cells { 1.0 } else { grid.full(self.levels()).0 }
     }
 
     /// Refuses what would not fit memory. How many events there are is found when they are read.
@@ -239,6 +263,12 @@ fn check_reach(structure: &Structure, levels: Levels, base: Levels, reach: Level
     }
 }
 
+/// The axes of a grid along which the cells of a target run in the other direction.
+fn against(structure: &Structure, target: &Geometry) -> Vec<usize> {
+    let reversed = |axis: &Axis| target.line(axis.name()).is_some_and(|line| (line.step < 0.0) != (axis.step() < 0.0));
+    structure.axes().enumerate().filter(|(_, axis)| reversed(axis)).map(|(number, _)| number).collect()
+}
+
 /// The box of the world that is asked for, and the cells that it is to have.
 fn of_region(
     structure: &Structure,
@@ -251,16 +281,30 @@ fn of_region(
     Ok((region, cells))
 }
 
-/// The layer that is asked for, by name or as the mean of areas.
+/// The layer whose cells of a level are made of those of finer ones as a resampling makes cells.
+fn composing(resampling: Resampling) -> Option<Aggregation> {
+    match resampling {
+        Resampling::Area => Some(Aggregation::Mean),
+        Resampling::Min => Some(Aggregation::Min),
+        Resampling::Max => Some(Aggregation::Max),
+        Resampling::Sum => Some(Aggregation::Sum),
+        Resampling::Nearest | Resampling::Bilinear | Resampling::Cubic | Resampling::Mode => None,
+    }
+}
+
+/// The layer that is asked for, by name or by how cells are made of others.
 fn asked_for(grid: &Grid, query: &Query) -> Option<Layer> {
+    if query.layer.is_some() || query.steps.is_some() {
+        return query.layer.clone();
+    }
     // What lies between two moments is known of base cells alone.
     let between = matches!(query.when, When::Moment { how: Moment::Linear, .. });
-    let mean = !between && grid.schema().aggregators().contains(&Aggregation::Mean);
+    let kept = composing(query.resampling()).filter(|layer| !between && grid.schema().aggregators().contains(layer));
     match query.resampling() {
-        Resampling::Area if query.layer.is_none() && query.steps.is_none() => {
-            Some(if mean { Layer::Aggregate(Aggregation::Mean) } else { Layer::Base })
+        Resampling::Nearest | Resampling::Bilinear | Resampling::Cubic => None,
+        Resampling::Area | Resampling::Min | Resampling::Max | Resampling::Mode | Resampling::Sum => {
+            Some(kept.map_or(Layer::Base, Layer::Aggregate))
         }
-        _ => query.layer.clone(),
     }
 }
 

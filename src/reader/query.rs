@@ -9,7 +9,7 @@ use ndarray::ArrayD;
 use super::steps::Cuts;
 use crate::array::{Array, Number, Validity};
 use crate::error::{Error, Result};
-use crate::grid::{Extent, Levels, Window};
+use crate::grid::{Extent, Geometry, Levels, Window};
 use crate::kernel::{Aggregation, Resampling};
 
 /// Which values are read.
@@ -113,6 +113,7 @@ pub(super) enum Detail {
     Levels(Levels),
     Resolution(Vec<f64>),
     Shape(Vec<usize>),
+    Onto(Geometry),
 }
 
 /// What a read asks for: a region, how finely it is wanted, and which values.
@@ -213,15 +214,48 @@ impl Query {
         self
     }
 
+    /// Reads on exactly the cells of a target, whatever their size, place and direction: the answer's axes that it names have its
+    /// cells in its order, whether there is data or not, and of the others those of the region at the base levels. They are taken
+    /// from the coarsest level at least as fine, and [resampled](Self::resampled). Longitudes are turned to where the grid has
+    /// them.
+    ///
+    /// The read fails with [`Invalid`](crate::ErrorKind::Invalid) where the target is in another coordinate reference system, goes
+    /// over the seam of the grid's longitudes, or names an axis that the grid does not have or whose cells are labels or events.
+    ///
+    /// ```
+    /// use gridstone::{Axis, DType, Dimension, Geometry, Query, Resampling, Schema, Store, Structure, Window};
+    ///
+    /// # fn main() -> gridstone::Result<()> {
+    /// let space = Dimension::regular("space", [Axis::new("y", 100.0, -10.0, 8), Axis::new("x", 0.0, 10.0, 8)]);
+    /// let schema = Schema::builder(Structure::builder().dimension(space).build()?, DType::F64).build()?;
+    /// let grid = Store::in_memory()?.create("height", schema)?;
+    /// grid.put(&Window::new([0, 0], [10, 10]), &ndarray::Array2::from_shape_fn((10, 10), |(_, x)| x as f64))?;
+    ///
+    /// // Cells of 15, from south to north, the last columns beyond the data.
+    /// let target = Geometry::new().axis("y", 25.0, 15.0, 3).axis("x", 62.5, 15.0, 4);
+    /// let answer = grid.read(&Query::all().onto(target).resampled(Resampling::Area))?;
+    /// assert_eq!(answer.array.shape(), [3, 4]);
+    /// assert_eq!(answer.values().nth(1), Some(Some((0.25 * 7.0 + 1.0 * 8.0 + 0.25 * 9.0) / 1.5)));
+    /// assert_eq!(answer.values().nth(3), Some(None));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn onto(mut self, target: Geometry) -> Self {
+        self.detail = Detail::Onto(target);
+        self
+    }
+
     /// Reads the values of this layer. The default is the base at the base levels, and the grid's first aggregator above; but
-    /// what is resampled by area is taken from the layer `mean`, or from the base where there is none.
+    /// what is resampled by area is taken from the layer `mean`, and by `min`, `max` or `sum` from the layer of that name, or from
+    /// the base where there is none; and by `mode` from the base.
     #[must_use]
     pub fn layer(mut self, layer: Layer) -> Self {
         self.layer = Some(layer);
         self
     }
 
-    /// Chooses how cells are made of others where a resolution or a shape is asked for. The default is the nearest cell.
+    /// Chooses how cells are made of others where a resolution, a shape or a target is asked for. The default is the nearest cell.
     /// [`Resampling`] has the rules, for the layers `sum` and `count` too.
     #[must_use]
     pub fn resampled(mut self, resampling: Resampling) -> Self {
@@ -296,6 +330,10 @@ impl Query {
 }
 
 impl Query {
+    pub(crate) fn target(&self) -> Option<&Geometry> {
+        if let Detail::Onto(target) = &self.detail { Some(target) } else { None }
+    }
+
     pub(crate) fn resampling(&self) -> Resampling {
         self.resampling
     }
@@ -336,6 +374,9 @@ pub struct Answer {
     pub steps: Option<Vec<f64>>,
     /// The box of the world that the array covers.
     pub extent: Extent,
+    /// The cells that were [asked for](Query::onto), if any were: along the axes that it names the array runs as it does, and
+    /// along the others as the grid does.
+    pub target: Option<Geometry>,
     /// The cells that were read: at which levels, and which. The array's own where nothing was resampled, and along the irregular
     /// dimension the box that they lie in.
     pub window: Window,

@@ -68,6 +68,14 @@ pub(super) fn plan(grid: &Grid, state: State, query: &Query) -> Result<Option<Pl
         Detail::Levels(_) => {}
         Detail::Resolution(cell) => cell.iter_mut().skip(axis).take(1).for_each(|cell| *cell = edges.1 - edges.0),
         Detail::Shape(shape) => shape.iter_mut().skip(axis).take(1).for_each(|len| *len = 1),
+        Detail::Onto(target) => {
+            let name = structure.axes().nth(axis).map_or("", crate::grid::Axis::name);
+            if target.line(name).is_some() {
+                return Err(Error::invalid(format!(
+                    "steps and a target are asked for along axis `{name}`; leave one of them out"
+                )));
+            }
+        }
     }
     let first_layer = || grid.layers().first().map(|spec| Layer::Aggregate(spec.aggregation.clone()));
     one.layer = match query.layer.clone().or_else(first_layer) {

@@ -56,6 +56,7 @@ fn add_plan(grid: &Grid, plan: &Plan, digest: &mut Digest) {
         cut.run.cells.iter().for_each(|cell| digest.number(cell.cast_unsigned()));
         cut.run.edges.iter().for_each(|edge| digest.number(edge.to_bits()));
     }
+    plan.reversed.iter().for_each(|axis| digest.bytes(format!("against {axis}").as_bytes()));
     digest.number(plan.maps.is_some().into());
     if let Some((maps, method)) = &plan.maps {
         digest.bytes(format!("{method:?}").as_bytes());

@@ -12,7 +12,8 @@
 //! * The cells of a file must be the grid's times a power of two, fractions included, and aligned with the cells of that
 //!   level within [`TOLERANCE`] cells at every edge. They land at that level. Anything else is refused with the reason and a
 //!   `gdalwarp` line that makes a file that fits, with cells as fine as the file's: cells are never moved or resampled in silence.
-//! * [`ResampledSource`] lays a file of the same system onto the grid's cells, whatever the size and the place of its own.
+//! * [`ResampledSource`] lays a file of the same system onto the grid's cells, whatever the size and the place of its own; the
+//!   other way round, [`geometry`] has a file's cells as those of an answer ([`Query::onto`](crate::Query::onto)).
 //! * Longitudes that are one place are one cell: those of 0 to 360 and of -180 to 180 are laid where the grid has them.
 //! * The coordinate reference system must be the grid's, by its parameters and whatever it is called, unless the grid has none.
 //!
@@ -42,7 +43,10 @@ mod remedy;
 mod resampled;
 mod schema;
 mod source;
+mod target;
 
+#[cfg(test)]
+mod resampled_kinds_tests;
 #[cfg(test)]
 mod resampled_tests;
 #[cfg(test)]
@@ -57,3 +61,4 @@ pub use place::fits;
 pub use resampled::ResampledSource;
 pub use schema::{Like, schema_like};
 pub use source::RasterSource;
+pub use target::geometry;

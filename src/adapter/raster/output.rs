@@ -18,7 +18,7 @@ use super::schema::{DESCRIPTION, PIXELS, exact};
 
 /// An answer as other programs take rasters: (y, x), or (band, y, x) where there are several bands, with its place.
 ///
-/// Rows are in the order of the grid's, so from north to south for a grid made after a north-up file.
+/// Rows are in the order of the answer's: the grid's, so from north to south for a grid made after a north-up file, or a target's.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Raster {
@@ -63,7 +63,9 @@ impl Raster {
         let Marked { array, valid, nodata } = Marked::new(array, valid, preferred(grid, answer));
         // Every cell has a count.
         let nodata = nodata.filter(|_| answer.layer != Layer::Aggregate(Aggregation::Count) || valid.is_some());
-        let (affine, bands, reversed) = (affine(grid, axes, answer), labels(grid, axes, answer), reversed(structure, axes));
+        let (affine, bands) = (affine(grid, axes, answer), labels(grid, axes, answer));
+        let own = answer.target.as_ref().and(affine).map(|affine| [affine.dy > 0.0, affine.dx < 0.0]);
+        let reversed = own.unwrap_or_else(|| reversed(structure, axes));
         let unit = grid.schema().unit().filter(|_| keeps_unit(&answer.layer)).map(str::to_owned);
         Ok(Self { array, valid, nodata, affine, crs: structure.crs().map(str::to_owned), bands, unit, reversed })
     }
@@ -144,6 +146,10 @@ fn planes<T: Copy>(cells: ArrayViewD<'_, T>, axes: RasterAxes) -> ArrayD<T> {
 
 fn affine(grid: &Grid, axes: RasterAxes, answer: &Answer) -> Option<Affine> {
     let along = |axis: usize| {
+        let name = grid.structure().axes().nth(axis).map_or("", grid::Axis::name);
+        if let Some(line) = answer.target.as_ref().and_then(|target| target.line(name)) {
+            return (line.start, line.step);
+        }
         let (lower, upper) = answer.extent.bounds()[axis];
         let cell = (upper - lower) / answer.array.shape()[axis] as f64;
         let forward = grid.structure().axes().nth(axis).is_none_or(|axis| axis.step() > 0.0);

@@ -230,7 +230,7 @@ impl Fit<'_> {
         let footprint = Footprint::of(self.affine, self.size);
         match remedy::moved(self.grid, footprint, level) {
             Some(line) => Error::invalid(format!(
-                "the file does not fit the grid: {reason}; lay it onto the grid's cells with `--resampling bilinear` (or nearest, cubic, area), or make a file that fits with `{line}`"
+                "the file does not fit the grid: {reason}; lay it onto the grid's cells with `--resampling bilinear` (or nearest, cubic, area, min, max, mode, sum), or make a file that fits with `{line}`"
             )),
             None => {
                 Error::invalid(format!("the file does not fit the grid: {reason}, and it has less than a cell of the grid's"))

@@ -7,7 +7,7 @@ use ndarray::{ArrayD, Axis};
 use crate::adapter::geotiff::{self, GeoTiff};
 use crate::adapter::round::{self, Columns};
 use crate::adapter::source::{Block, Fingerprint, Footprint, Found, Piece, Source};
-use crate::array::{Array, Validity, in_c_order, with_view};
+use crate::array::{Array, Cell, DType, Validity, in_c_order, with_view};
 use crate::error::{Error, Result};
 use crate::grid::{Level, Levels, Window};
 use crate::kernel::{self, AxisMap, Method, Resampling};
@@ -25,8 +25,9 @@ const CELLS_MAX: f64 = if cfg!(test) { 100.0 } else { 4_194_304.0 };
 
 /// A file whose cells are not the grid's, in the grid's coordinate reference system. Cells of the grid are made of it by
 /// [`Resampling`]'s rules, block by block: none depends on where blocks end. A cell of the grid that the file touches by more
-/// than a millionth of a cell is data if a cell with data of the file touches it; of [`Resampling::Nearest`] if its centre lies
-/// in one.
+/// than a millionth of a cell, the file's or the grid's, is data if a cell with data of the file touches it; of
+/// [`Resampling::Nearest`] if its centre lies in one. What parts of cells add up to ([`Resampling::Sum`]) is no whole number, so
+/// that a grid of integers takes none.
 #[derive(Debug)]
 pub struct ResampledSource {
     tiff: GeoTiff,
@@ -83,6 +84,12 @@ impl ResampledSource {
         (resampling, level): (Resampling, Option<Level>),
     ) -> Result<Self> {
         let frame = Frame::of(grid, tiff.header(), at)?;
+        let dtype = grid.schema().dtype();
+        if resampling == Resampling::Sum && !dtype.is_float() {
+            return Err(Error::invalid(format!(
+                "the parts of cells that `sum` adds up are no whole numbers, and the grid's cells are {dtype}; keep totals in a grid of their own, made with `gridstone create STORE TOTALS --like FILE --dtype float64`"
+            )));
+        }
         let conversion = Conversion::new(grid.schema(), tiff.header())?;
         let (header, axes) = (tiff.header(), frame.axes);
         let affine = header.affine.unwrap_or(PIXELS);
@@ -114,6 +121,36 @@ impl ResampledSource {
         Ok(Self { tiff, grid: grid.clone(), frame, conversion, resampling, level, lines, footprint, cuts })
     }
 
+    /// Cells in the type of the grid; a float that has become the nodata value is the next one.
+    fn as_kept(&self, array: Array, mask: Option<&ArrayD<bool>>) -> Array {
+        fn of<T: Cell>(array: &Array, mask: Option<&ArrayD<bool>>, nodata: Option<f64>, next: fn(T) -> T) -> Array {
+            let kept = |value: f64| {
+                let cell = T::from_f64(value);
+                if value.is_finite() && !cell.to_f64().is_finite() {
+                    T::from_f64(f64::from(f32::MAX).copysign(value))
+                } else {
+                    cell
+                }
+            };
+            let cells = array.iter_f64().map(kept).collect();
+            let mut cells = ArrayD::from_shape_vec(array.shape(), cells).unwrap_or_else(|_| unreachable!("the same shape"));
+            if let Some(nodata) = nodata.map(T::from_f64) {
+                let step = |cell: &mut T, valid: bool| *cell = if valid && *cell == nodata { next(*cell) } else { *cell };
+                match mask {
+                    Some(mask) => cells.zip_mut_with(mask, |cell, valid| step(cell, *valid)),
+                    None => cells.iter_mut().for_each(|cell| step(cell, true)),
+                }
+            }
+            Array::from(cells)
+        }
+        let (dtype, nodata) = (self.grid.schema().dtype(), self.grid.schema().nodata());
+        match dtype {
+            DType::F32 if nodata.is_some() || array.dtype() != dtype => of(&array, mask, nodata, f32::next_up),
+            DType::F64 if nodata.is_some() => of(&array, mask, nodata, f64::next_up),
+            _ => array,
+        }
+    }
+
     fn window_of(&self, Cut { rows, cols, turned, run }: &Cut) -> Window {
         let of = |cells: &Range<i64>, by: i64| (cells.start.saturating_add(by), cells.end.abs_diff(cells.start));
         let window = self.frame.window(&self.grid, self.level, of(rows, 0), of(cols, *turned));
@@ -129,11 +166,12 @@ impl Line {
         let position = |edge: f64| grid.structure().position(axis, level, edge);
         let (a, b) = (position(origin), position(origin + cell * cells as f64));
         let (start, end) = (a.min(b), a.max(b));
-        let (first, last) = (remedy::whole((start + 1e-6).floor()), remedy::whole((end - 1e-6).ceil()));
+        let ratio = cells as f64 / (end - start);
+        // What the maps of blocks take for nothing too, so that the file has no part that is in no cell.
+        let nothing = 1e-6 * ratio.recip().min(1.0);
+        let (first, last) = (remedy::whole((start + nothing).floor()), remedy::whole((end - nothing).ceil()));
         match first.zip(last).filter(|(first, last)| first < last) {
-            Some((first, last)) => {
-                Ok(Self { start, first, end: last, ratio: cells as f64 / (end - start), len: cells, reversed: b < a })
-            }
+            Some((first, last)) => Ok(Self { start, first, end: last, ratio, len: cells, reversed: b < a }),
             None => Err(Error::invalid(format!(
                 "the file has no cell of level {level} of the grid; ask for a finer one with `--level`"
             ))),
@@ -191,6 +229,7 @@ impl Source for ResampledSource {
         let source = kernel::Source { cells: &array, validity: &validity, shares: None };
         let (array, validity) = kernel::resample(source, &[bands, y, x], method, blank);
         let mask = validity.mask(&array);
+        let array = self.as_kept(array, mask.as_ref());
         let count = |mask: &ArrayD<bool>| mask.iter().map(|valid| u64::from(*valid)).sum();
         let data = mask.as_ref().map_or_else(|| array.shape().iter().map(|len| *len as u64).product(), count);
         let (rank, axes) = (self.grid.structure().rank(), self.frame.axes);

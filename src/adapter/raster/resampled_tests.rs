@@ -13,7 +13,7 @@ use crate::{Grid, Level, Query, Resampling, Result, Store};
 
 const PLACE: Affine = Affine { x: 1000.0, y: 2000.0, dx: 10.0, dy: -10.0 };
 
-fn tiff(array: &Array, affine: Affine, crs: &str, nodata: Option<Cells>) -> GeoTiff {
+pub(super) fn tiff(array: &Array, affine: Affine, crs: &str, nodata: Option<Cells>) -> GeoTiff {
     let profile = Profile { affine: Some(affine), crs: Some(crs.to_owned()), nodata, ..Profile::default() };
     let mut bytes = Cursor::new(Vec::new());
     geotiff::write_to(&mut bytes, array, &profile).expect("a GeoTIFF");
@@ -21,13 +21,13 @@ fn tiff(array: &Array, affine: Affine, crs: &str, nodata: Option<Cells>) -> GeoT
 }
 
 /// A grid of cells of 10 m, without any.
-fn grid(array: &Array) -> Grid {
+pub(super) fn grid(array: &Array) -> Grid {
     let like = tiff(array, PLACE, "EPSG:32632", None);
     let schema = schema_like(like.header(), &Like { chunk: 4, ..Like::default() }).expect("a schema");
     Store::in_memory().expect("a store").create("g", schema).expect("a grid")
 }
 
-fn import(grid: &Grid, tiff: GeoTiff, how: Resampling, level: Option<i8>) -> Result<Imported> {
+pub(super) fn import(grid: &Grid, tiff: GeoTiff, how: Resampling, level: Option<i8>) -> Result<Imported> {
     let level = level.map(|level| Level::new(level).expect("a level"));
     let mut import = Import::new(grid, ResampledSource::new(grid, "a file", tiff, None, &[], (how, level))?)?;
     import.check(&mut |_| {})?;

@@ -1,7 +1,7 @@
 //! A grid after a file.
 
 use crate::adapter::geotiff::{Affine, Header};
-use crate::array::{Cell, Cells, with_cells};
+use crate::array::{Cell, Cells, DType, with_cells};
 use crate::error::{Error, Result};
 use crate::grid::{Axis, Dimension, Schema, Structure};
 use crate::kernel::Aggregation;
@@ -15,13 +15,15 @@ pub struct Like {
     pub time: Option<Dimension>,
     /// The nodata value, in place of the file's.
     pub nodata: Option<f64>,
+    /// The type of the cells, in place of that of the file's values.
+    pub dtype: Option<DType>,
     /// The layers of aggregates.
     pub aggregators: Vec<Aggregation>,
 }
 
 impl Default for Like {
     fn default() -> Self {
-        Self { chunk: 256, time: None, nodata: None, aggregators: vec![Aggregation::Mean] }
+        Self { chunk: 256, time: None, nodata: None, dtype: None, aggregators: vec![Aggregation::Mean] }
     }
 }
 
@@ -37,7 +39,7 @@ pub fn schema_like(header: &Header, like: &Like) -> Result<Schema> {
     if let Some(crs) = &header.crs {
         structure = structure.crs(crs);
     }
-    let mut schema = Schema::builder(structure.build()?, header.values());
+    let mut schema = Schema::builder(structure.build()?, like.dtype.unwrap_or_else(|| header.values()));
     let nodata = match (like.nodata, &header.nodata) {
         (Some(nodata), _) => Some(nodata),
         // What is packed becomes floats, which have NaN.

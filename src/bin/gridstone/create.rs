@@ -15,7 +15,7 @@ use super::{Outcome, info};
 use gridstone::adapter::geotiff::GeoTiff;
 use gridstone::adapter::netcdf;
 use gridstone::adapter::raster::{Like, schema_like};
-use gridstone::{Grid, Schema, SchemaBuilder, Store};
+use gridstone::{DType, Grid, Schema, SchemaBuilder, Store};
 
 /// Make a grid, and the store if there is none
 ///
@@ -50,6 +50,9 @@ pub(super) struct Create {
     /// The value that stands for "no data" [default: the file's]
     #[arg(long, value_name = "V", value_parser = args::nodata, allow_hyphen_values = true)]
     nodata: Option<f64>,
+    /// The type of the cells, like float64, in place of that of a GeoTIFF's values [default: theirs]
+    #[arg(long, value_name = "TYPE", value_parser = args::parsed::<DType>, requires = "like")]
+    dtype: Option<DType>,
     /// The variable of a NetCDF file, behind the groups that it is in, like PRODUCT/no2 [default: the only one]
     #[arg(long, value_name = "NAME", requires = "like")]
     variable: Option<String>,
@@ -127,7 +130,7 @@ impl Create {
                 second.display()
             );
         }
-        let mut like = Like { nodata: self.nodata, ..Like::default() };
+        let mut like = Like { nodata: self.nodata, dtype: self.dtype, ..Like::default() };
         if let Some(pattern) = &self.time_from_name {
             // Files of one time are its tiles.
             let times: BTreeSet<_> = files.iter().map(|file| pattern.time(file)).collect::<anyhow::Result<_>>()?;
@@ -155,6 +158,11 @@ impl Create {
     }
 
     fn like_netcdf(&self, files: &[PathBuf], terminal: &Terminal) -> anyhow::Result<Schema> {
+        anyhow::ensure!(
+            self.dtype.is_none(),
+            "--dtype is for GeoTIFFs, and `{}` is NetCDF, whose type is kept",
+            files[0].display()
+        );
         let mut choice = netcdf::Choice::default();
         (choice.variable, choice.time, choice.index_axes) = (self.variable.clone(), self.time.clone(), self.index_axes);
         let open = |file: &PathBuf| netcdf::Field::open(file, &choice);

@@ -47,8 +47,8 @@ pub(super) struct Import {
     /// The time of all GeoTIFFs, in a grid with time, like 2020-01-01T06:00Z, or a number of an axis without times
     #[arg(long, value_name = "TIME", conflicts_with = "time_from_name")]
     at_time: Option<Moment>,
-    /// Lay GeoTIFFs whose cells are not the grid's onto them: nearest, bilinear, cubic, or area (the mean). Without it they are
-    /// refused
+    /// Lay GeoTIFFs whose cells are not the grid's onto them: nearest, bilinear, cubic, area (the mean), min, max, mode (the class
+    /// of the largest part), or sum (totals are divided by area and kept). Without it they are refused
     #[arg(long, value_name = "R", value_parser = args::parsed::<Resampling>)]
     resampling: Option<Resampling>,
     /// The level that they are laid onto [default: the first whose cells are at least as fine as theirs]

@@ -41,6 +41,12 @@ impl Plane {
         }
     }
 
+    /// Warns of a box that lies beside all data, however its longitudes are turned.
+    pub(super) fn note_beside(&self, terminal: &Terminal, grid: &Grid, what: &str, (x, y): ((f64, f64), (f64, f64))) {
+        let turn = if self.round { turns(x, self.x).first().copied().unwrap_or(0.0) } else { 0.0 };
+        self.note_outside(terminal, grid, what, ((x.0 + turn, x.1 + turn), y));
+    }
+
     /// A place turned to the data, and a warning if it lies beside it.
     pub(super) fn place(&self, terminal: &Terminal, grid: &Grid, (x, y): (f64, f64)) -> (f64, f64) {
         let inside = |x: f64| self.x.0 <= x && x < self.x.1;

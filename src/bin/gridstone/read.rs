@@ -29,7 +29,7 @@ use gridstone::{Answer, Grid};
 /// has transparent cells where there is no data.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Example:\n  gridstone read store dem --extent -119.5,37,-119,37.5 --resolution 0.002 --resampling area --out part.tif"
+    after_help = "Examples:\n  gridstone read store dem --extent -119.5,37,-119,37.5 --resolution 0.002 --resampling area --out part.tif\n  gridstone read store dem --like scene.tif --resampling bilinear --out dem-of-scene.tif"
 )]
 pub(super) struct Read {
     #[command(flatten)]
@@ -38,7 +38,7 @@ pub(super) struct Read {
     #[arg(long, value_name = "NAME")]
     over_time: Option<OverTime>,
     /// Instead of values, the level of the chunk that serves each cell; -128 where there is none
-    #[arg(long, value_name = "WHAT", conflicts_with = "over_time")]
+    #[arg(long, value_name = "WHAT", conflicts_with_all = ["over_time", "like"])]
     show: Option<Show>,
     /// The file to write: .tif, .npy or .png
     #[arg(long, value_name = "FILE", value_parser = Output::parse)]

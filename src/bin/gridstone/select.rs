@@ -1,16 +1,19 @@
 //! Which cells of a grid are asked for: the options that `read` and `explain` share, and those that `clear` and `delete` share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use clap::Args;
 
 use super::args::{self, Bounds, CellSize, Cells, Period, Size};
 use super::every::{Cut, Every};
+use super::place::Plane;
 use super::terminal::Terminal;
 use super::time::{Along, Instant, Length};
-use gridstone::adapter::raster::RasterAxes;
+use gridstone::adapter::geotiff::GeoTiff;
+use gridstone::adapter::raster::{self, RasterAxes};
 use gridstone::{
-    Axis, CellIndex, Extent, Freshness, Grid, Layer, Level, Levels, Moment, Query, Resampling, Shape, Structure, Window,
+    Axis, CellIndex, Extent, Freshness, Geometry, Grid, Layer, Level, Levels, Moment, Query, Resampling, Shape, Structure, Window,
 };
 
 /// Cells that an answer may have: it is held in memory.
@@ -37,6 +40,9 @@ pub(super) struct Selection {
     /// Rows and columns of the answer
     #[arg(long, value_name = "HxW")]
     shape: Option<Size>,
+    /// Exactly the cells of a GeoTIFF of the grid's system, of any size, anywhere and in any direction, with and without data
+    #[arg(long, value_name = "TARGET.tif", conflicts_with_all = ["extent", "window", "level", "resolution", "shape"])]
+    like: Option<PathBuf>,
     #[command(flatten)]
     times: Times,
     /// A level of the time dimension: 0 has the declared steps, each one above steps of twice the length [default: the base]
@@ -48,7 +54,8 @@ pub(super) struct Selection {
     /// One band, by its label or its number from 1 [default: all]
     #[arg(long, value_name = "B")]
     band: Option<String>,
-    /// nearest, bilinear, cubic or area, for --resolution and --shape; sum and count are divided by area, whatever it says
+    /// nearest, bilinear, cubic, area, min, max, mode or sum, for --resolution, --shape and --like; the layers sum and count are divided
+    /// by area, whatever it says
     #[arg(long, value_name = "NAME", default_value = "nearest", value_parser = args::parsed::<Resampling>)]
     resampling: Resampling,
     /// Compute aggregates that are out of date on the fly
@@ -63,6 +70,7 @@ impl Selection {
         let bounds = grid.bounds()?.ok_or_else(|| anyhow::anyhow!("grid `{}` is empty: nothing was put yet", grid.name()))?;
         self.check_layer(grid)?;
         let placed = self.extent.is_some() || self.window.is_some() || self.resolution.is_some() || self.shape.is_some();
+        let placed = placed || self.like.is_some();
         let axes = match RasterAxes::of(structure) {
             Ok(axes) => axes,
             Err(_) if !placed && self.level.is_none() && self.band.is_none() && self.time_level.is_none() => {
@@ -94,7 +102,10 @@ impl Selection {
             Region::Window(window) => Query::window(*window),
         };
         let others = |axis: usize| bounds.shape()[axis];
-        let query = if let Some(cell) = self.resolution {
+        let target = self.like.as_ref().map(|file| target(terminal, grid, axes, file)).transpose()?;
+        let query = if let Some(target) = &target {
+            query.onto(target.clone())
+        } else if let Some(cell) = self.resolution {
             let size = |(axis, world): (usize, &Axis)| match axis {
                 axis if axis == axes.y => cell.y,
                 axis if axis == axes.x => cell.x,
@@ -112,7 +123,9 @@ impl Selection {
             query.levels(levels)
         };
         let query = self.times.of(grid, &bounds, self.dressed(query))?;
-        self.check_size(grid, axes, &region, (levels, self.times.steps(grid, &bounds)?))?;
+        let of_target = target.as_ref().and_then(|target| Some([target.lines().first()?.len, target.lines().get(1)?.len]));
+        let asked = of_target.or(self.shape.map(|shape| [shape.rows, shape.cols]));
+        self.check_size(grid, axes, &region, (levels, asked, self.times.steps(grid, &bounds)?))?;
         Ok(query)
     }
 
@@ -139,7 +152,13 @@ impl Selection {
     }
 
     /// Refuses an answer that would not fit memory, before it is allocated.
-    fn check_size(&self, grid: &Grid, axes: RasterAxes, region: &Region, (levels, steps): (Levels, f64)) -> anyhow::Result<()> {
+    fn check_size(
+        &self,
+        grid: &Grid,
+        axes: RasterAxes,
+        region: &Region,
+        (levels, asked, steps): (Levels, Option<[usize; 2]>, f64),
+    ) -> anyhow::Result<()> {
         let structure = grid.structure();
         let extent = match region {
             Region::Extent(extent) => extent.clone(),
@@ -155,8 +174,8 @@ impl Selection {
         let cut = self.times.every.and_then(|_| Along::find(structure)).map(|along| along.number);
         let cells: f64 = (0..structure.rank())
             .map(|axis| match axis {
-                axis if axis == axes.y => len(axis, self.shape.map(|shape| shape.rows), self.resolution.map(|cell| cell.y)),
-                axis if axis == axes.x => len(axis, self.shape.map(|shape| shape.cols), self.resolution.map(|cell| cell.x)),
+                axis if axis == axes.y => len(axis, asked.map(|[rows, _]| rows), self.resolution.map(|cell| cell.y)),
+                axis if axis == axes.x => len(axis, asked.map(|[_, cols]| cols), self.resolution.map(|cell| cell.x)),
                 axis if Some(axis) == irregular || Some(axis) == cut => steps,
                 axis => len(axis, None, None),
             })
@@ -167,6 +186,17 @@ impl Selection {
         );
         Ok(())
     }
+}
+
+/// The cells of a file that an answer is to have.
+fn target(terminal: &Terminal, grid: &Grid, axes: RasterAxes, file: &Path) -> anyhow::Result<Geometry> {
+    let tiff = GeoTiff::open(file)?;
+    let shown = file.display();
+    let target = raster::geometry(grid, tiff.header()).with_context(|| format!("nothing can be laid onto `{shown}`"))?;
+    if let (Some(plane), [y, x]) = (Plane::of(grid, axes)?, target.lines()) {
+        plane.note_beside(terminal, grid, &format!("`{shown}`"), (x.bounds(), y.bounds()));
+    }
+    Ok(target)
 }
 
 /// The number of a band from 0: by its label, or by its number from 1; the first if none is named. `None` if there are no bands.

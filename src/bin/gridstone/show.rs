@@ -40,6 +40,7 @@ pub(super) fn levels(grid: &Grid, query: &Query) -> anyhow::Result<Answer> {
         part.fill(i16::from(chunk.location.levels()[refinable].get()));
     }
     Ok(Answer {
+        target: None,
         array: Array::from(array),
         validity: Validity::Values { nodata: Some(f64::from(NOTHING)) },
         coordinates: None,

@@ -6,6 +6,7 @@ mod catalog;
 mod copies;
 mod damage;
 mod events;
+mod imports;
 mod mixed;
 mod outlets;
 mod rain;

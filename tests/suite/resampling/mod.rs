@@ -1,6 +1,8 @@
 //! Resampled reads are what the base cells say, with a pyramid as without one, of every kind of cells and of holes.
 
 mod gdal;
+mod onto;
+mod picked;
 
 use gridstone::{
     Aggregation, Answer, Axis, DType, Dimension, Extent, Freshness, Grid, Layer, Level, Levels, Policy, Query, Resampling,
@@ -129,6 +131,42 @@ impl World {
             }
         }
         (sum, area)
+    }
+
+    /// The valid cells that overlap a box, each with the part of it that does.
+    fn under(&self, sides: [(f64, f64); 3]) -> Vec<(f64, f64)> {
+        let part = |(low, high): (f64, f64), at: usize| (high.min(at as f64 + 1.0) - low.max(at as f64)).max(0.0);
+        let overlap = |number: usize| -> f64 {
+            let at = [number / SIDE / SIDE, number / SIDE % SIDE, number % SIDE];
+            (0..3).map(|axis| part(sides[axis], at[axis])).product()
+        };
+        let cells = self.cells.iter().enumerate().filter_map(|(number, cell)| Some(((*cell)?, overlap(number))));
+        cells.filter(|(_, overlap)| *overlap > 1e-9).collect()
+    }
+
+    /// What a resampling makes of a box by its definition, and the part of the box that is valid.
+    fn made(&self, how: Resampling, sides: [(f64, f64); 3]) -> (Option<f64>, f64) {
+        let cells = self.under(sides);
+        let area: f64 = cells.iter().map(|(_, part)| part).sum();
+        let of_class = |class: f64| cells.iter().filter(|(value, _)| *value == class).map(|(_, part)| part).sum::<f64>();
+        let frequent = |best: Option<(f64, f64)>, class: f64| match (best, of_class(class)) {
+            (Some((best, most)), area) if area < most - 1e-9 || area < most + 1e-9 && best <= class => Some((best, most)),
+            (_, area) => Some((class, area)),
+        };
+        let values = cells.iter().map(|(value, _)| *value);
+        let value = match how {
+            Resampling::Area => values.clone().next().map(|_| cells.iter().map(|(value, part)| value * part).sum::<f64>() / area),
+            Resampling::Min => values.clone().reduce(f64::min),
+            Resampling::Max => values.clone().reduce(f64::max),
+            Resampling::Mode => values.clone().fold(None, frequent).map(|(class, _)| class),
+            Resampling::Sum => values.clone().next().map(|_| cells.iter().map(|(value, part)| value * part).sum()),
+            Resampling::Nearest => {
+                let centre = sides.map(|(low, high)| (low + high) / 2.0);
+                self.under(centre.map(|at| ((at + 1e-7).floor(), (at + 1e-7).floor() + 1.0))).first().map(|(value, _)| *value)
+            }
+            other => panic!("`{other}` is not made here"),
+        };
+        (value, area)
     }
 
     /// What an answer's cells cover, in cells of level 0, one after the other.

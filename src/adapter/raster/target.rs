@@ -1,0 +1,42 @@
+//! A file's cells as those that an answer is wanted on.
+
+use crate::adapter::axes::RasterAxes;
+use crate::adapter::geotiff::Header;
+use crate::crs;
+use crate::error::{Error, Result};
+use crate::grid::{Axis, Geometry};
+use crate::store::Grid;
+
+use super::schema::PIXELS;
+
+/// The cells of a file, for [`Query::onto`](crate::Query::onto): of any size, anywhere, in either direction.
+///
+/// An [`Invalid`](crate::ErrorKind::Invalid) error if the grid has no rows and columns, or the file is in another coordinate
+/// reference system, with the command that helps.
+pub fn geometry(grid: &Grid, header: &Header) -> Result<Geometry> {
+    let structure = grid.structure();
+    let axes = RasterAxes::of(structure)?;
+    let name = |axis: usize| structure.axes().nth(axis).map_or("", Axis::name);
+    let affine = header.affine.unwrap_or(PIXELS);
+    let geometry = Geometry::new().axis(name(axes.y), affine.y, affine.dy, header.height).axis(
+        name(axes.x),
+        affine.x,
+        affine.dx,
+        header.width,
+    );
+    let geometry = match (&header.crs, structure.crs()) {
+        (Some(own), _) => geometry.crs(own),
+        (None, None) => geometry,
+        (None, Some(grid)) => {
+            let named = crs::argument(grid).map_or_else(String::new, |system| {
+                format!("; if the file's is the same, say so with `gdal_translate -a_srs {system} FILE NAMED.tif`")
+            });
+            return Err(Error::invalid(format!(
+                "the file has no coordinate reference system, and the grid has {}{named}",
+                crs::shown(grid)
+            )));
+        }
+    };
+    geometry.check(structure)?;
+    Ok(geometry)
+}
