@@ -119,7 +119,7 @@ pub use reader::{
 };
 pub use statistics::{Polygon, Stat, Statistics, StatisticsQuery};
 pub use store::{ChunkInfo, EncodingInfo, Grid, GridStats, Policy, Store, StoreOptions, StoreSnapshot, StoreStats};
-pub use writer::{Batch, Cleaned, Commit, Overlap};
+pub use writer::{Batch, Cleaned, Commit, Forecast, Overlap};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -30,6 +30,7 @@ pub(crate) enum RecordKind {
     Feed = 10,
     Change = 11,
     Copied = 12,
+    DonePart = 13,
 }
 
 /// The bytes of a record.
@@ -171,6 +172,7 @@ pub(super) fn remove(engine: &dyn Engine, name: &str) -> Result<GridId> {
         }
         remove_range(snapshot, batch, (Space::Dirty, MarkKey::all(id)))?;
         remove_range(snapshot, batch, (Space::Feed, feed::all(id)))?;
+        remove_range(snapshot, batch, (Space::Meta, meta::done_parts(id)))?;
         Ok(id)
     })
 }

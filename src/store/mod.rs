@@ -13,6 +13,7 @@ mod encodings;
 mod grid;
 mod inheritance;
 mod journal;
+mod ledger;
 mod listing;
 mod naming;
 mod options;
@@ -43,6 +44,7 @@ pub(crate) use chunks::{BaseChunk, ChunkReader, ChunkWrite, Gaps, LayerChunks, L
 pub use encodings::EncodingInfo;
 pub use grid::Grid;
 pub(crate) use journal::{Journal, Number};
+pub(crate) use ledger::DonePart;
 pub use listing::ChunkInfo;
 pub(crate) use naming::{Shown, unless_dropped};
 pub use options::{Policy, StoreOptions};

@@ -12,7 +12,7 @@ use crate::array::{Cells, with_cells};
 use crate::dirty::{Edge, parents};
 use crate::error::{Error, Result};
 use crate::events::{Column, EventChange, Events, Planes, Trie, slabs};
-use crate::grid::{Location, Piece, Window};
+use crate::grid::{Location, Piece, Structure, Window};
 use crate::kernel::Pick;
 use crate::key::{LayerId, Ticks};
 use crate::store::{BaseChunk, ChunkReader, lock};
@@ -95,6 +95,15 @@ pub(super) fn buckets(chunks: ChunkReader<'_>, bounds: Option<&Window>, puts: &[
         }
     }
     Ok(buckets)
+}
+
+/// A window whose chunks are the buckets of its ticks, in a grid with an irregular dimension; else the window itself.
+pub(super) fn codes_of(structure: &Structure, window: &Window) -> Window {
+    let Some(irregular) = structure.irregular_axis() else { return *window };
+    let (first, end) = (window.start()[irregular.axis], window.end()[irregular.axis]);
+    let (first, last) = (irregular.bin(irregular.bucket, first), irregular.bin(irregular.bucket, end.saturating_sub(1)));
+    let levels = window.levels(structure.dimensions().len()).with(irregular.dimension, irregular.bucket);
+    window.along(irregular.axis, first, last.abs_diff(first).saturating_add(1)).at(levels)
 }
 
 /// The events of a bucket that a batch concerns, while its puts are laid over them.

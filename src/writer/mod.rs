@@ -5,6 +5,7 @@ mod cells;
 mod clean;
 mod clear;
 mod events;
+mod forecast;
 mod levels;
 mod runs;
 mod targets;
@@ -32,6 +33,7 @@ use cells::{Blank, Laid, Target, is_blank, typed};
 pub use clean::Cleaned;
 pub(crate) use clear::settle_bounds;
 use events::Buckets;
+pub use forecast::Forecast;
 pub(crate) use levels::check_levels;
 use targets::Places;
 

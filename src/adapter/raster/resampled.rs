@@ -114,6 +114,7 @@ impl ResampledSource {
         let window = |run: &Columns| frame.window(grid, level, rows, (run.cell, run.columns.end - run.columns.start));
         let mut footprint = Footprint::new(name, columns.iter().map(window).collect(), header.values());
         footprint.bytes = (header.width * header.height * header.bands.len() * header.dtype.size()) as u64;
+        footprint.cell = level.scale() / (lines[0].ratio * lines[1].ratio).sqrt();
         footprint.is_declared = header.nodata.is_some() || header.masked;
         let laid = format!("its cells are laid onto the grid's at level {level} by resampling ({resampling})");
         footprint.notes = frame.notes.iter().cloned().chain(conversion.note.clone()).chain([laid]).collect();

@@ -1,12 +1,19 @@
 //! Sources into a grid.
 
-use super::{BLOCK_BYTES, Block, Footprint, Found, Piece, Source};
+use std::collections::BTreeMap;
+use std::ops::AddAssign;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::ledger::{meet, print};
+use super::plan::{Job, Plan, cut};
+use super::{BLOCK_BYTES, Block, Fingerprint, Footprint, Found, Ledger, Piece, Source};
 use crate::array::Cells;
 use crate::array::block;
 use crate::error::{Error, Result};
-use crate::grid::CellIndex;
+use crate::grid::{CellIndex, Structure};
 use crate::kv::Durability;
-use crate::store::Grid;
+use crate::store::{DonePart, Grid, lock};
 use crate::writer::{Batch, Overlap};
 
 /// What a look at all cells of a source found before any is written.
@@ -31,6 +38,15 @@ pub struct Imported {
     pub aggregates: u64,
     /// Marks left for aggregation.
     pub marks: u64,
+}
+
+impl AddAssign for Imported {
+    fn add_assign(&mut self, other: Self) {
+        self.cells += other.cells;
+        self.chunks += other.chunks;
+        self.aggregates += other.aggregates;
+        self.marks += other.marks;
+    }
 }
 
 /// A source on its way into a grid.
@@ -73,6 +89,26 @@ impl Import {
         let twice = footprint.twice.as_ref().filter(|_| self.overlap != Overlap::Refuse);
         let twice = twice.map(|place| format!("it has {place} twice; --overlap says which of both is kept"));
         footprint.notes.iter().cloned().chain(twice).collect()
+    }
+
+    /// The structure of the grid.
+    pub(super) fn structure(&self) -> &Structure {
+        self.grid.structure()
+    }
+
+    /// What it does where there is data, in a word.
+    pub(super) fn how(&self) -> &'static str {
+        match self.overlap {
+            Overlap::Merge => "merge",
+            Overlap::Replace => "replace",
+            Overlap::Keep => "keep",
+            Overlap::Refuse => "refuse",
+        }
+    }
+
+    /// What tells whether the source is what it was. See [`Source::fingerprint`].
+    pub fn fingerprint(&self) -> Result<Option<Fingerprint>> {
+        self.source.fingerprint()
     }
 
     /// Gives back memory and open files until the next read. See [`Source::close`].
@@ -139,55 +175,254 @@ impl Import {
 /// Where a source cannot be read or [`Overlap::Refuse`] refuses a part, what was committed before stays; [`Import::check`] tells
 /// beforehand. The same import, repeated, completes what a failing medium or a full disk left.
 pub fn write(imports: &mut [&mut Import], progress: &mut dyn FnMut(u64)) -> Result<Imported> {
-    let mut done = Imported::default();
-    let mut waiting: Vec<(usize, Block, Piece)> = Vec::new();
-    let mut bytes = 0;
+    let imports: Vec<Mutex<&mut Import>> = imports.iter_mut().map(|import| Mutex::new(&mut **import)).collect();
+    let mut laying = Laying::new(&imports);
     for number in 0..imports.len() {
-        for block in imports[number].source.blocks() {
-            let piece = imports[number].source.read(&block).map_err(|cause| unread(imports[number], cause))?;
+        let laid = laying.source(number, None, progress);
+        laid.map_err(|(Failed::Source(error) | Failed::Store(error))| error)?;
+    }
+    laying.finish()
+}
+
+/// How sources are written: all of them in their order, unless told otherwise.
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub struct Run<'a> {
+    plan: Option<&'a Plan>,
+    threads: usize,
+    ledger: Option<&'a Ledger>,
+    keep_going: bool,
+}
+
+/// What a [`Run`] came to.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Written {
+    /// What was written.
+    pub done: Imported,
+    /// The numbers of the sources that could not be read to their end, each with the reason. Empty unless it was to
+    /// [keep going](Run::keep_going).
+    pub failed: BTreeMap<usize, Error>,
+}
+
+impl Default for Run<'_> {
+    fn default() -> Self {
+        Self { plan: None, threads: 1, ledger: None, keep_going: false }
+    }
+}
+
+impl<'a> Run<'a> {
+    /// By the jobs of a plan of these sources, so many at once, stage after stage. What is then in the grid does not depend on
+    /// their number.
+    pub fn jobs(self, plan: &'a Plan, threads: usize) -> Self {
+        Self { plan: Some(plan), threads, ..self }
+    }
+
+    /// Leaves out what a ledger of these sources, and of the plan if there is one, says is done, and records what is.
+    pub fn ledger(self, ledger: &'a Ledger) -> Self {
+        Self { ledger: Some(ledger), ..self }
+    }
+
+    /// Goes on with the others where a source cannot be read. What it gave before that stays.
+    pub fn keep_going(self) -> Self {
+        Self { keep_going: true, ..self }
+    }
+
+    /// Puts the sources into their grid; what [`write`](fn@write) says of durability holds. `progress` is told how many cells were written
+    /// or left out.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`write`](fn@write). The jobs that are under way are finished, and no other is begun.
+    pub fn write(self, imports: &mut [Import], progress: &(dyn Fn(u64) + Sync)) -> Result<Written> {
+        let imports: Vec<Mutex<&mut Import>> = imports.iter_mut().map(Mutex::new).collect();
+        let failed = Mutex::new(BTreeMap::new());
+        let mut done = Imported::default();
+        let everything = [Job::whole(imports.len())];
+        let jobs = self.plan.map_or(&everything[..], |plan| plan.jobs.as_slice());
+        let mut first = 0;
+        for stage in jobs.chunk_by(|a, b| a.stage == b.stage) {
+            done += self.stage((first, stage), &imports, (progress, &failed))?;
+            first += stage.len();
+        }
+        let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(Written { done, failed })
+    }
+
+    /// Does a job, which has a number among all.
+    fn job(
+        &self,
+        (number, job): (usize, &Job),
+        imports: &[Mutex<&mut Import>],
+        (progress, failed): (&(dyn Fn(u64) + Sync), &Mutex<BTreeMap<usize, Error>>),
+    ) -> Result<Imported> {
+        let mut laying = Laying::new(imports);
+        // What will have to be put again, under or over others.
+        let mut missing: Vec<Footprint> = Vec::new();
+        for source in &job.sources {
+            let part = self.ledger.and_then(|ledger| ledger.part(number, *source));
+            if part.is_some_and(|(_, done)| done) {
+                progress(job.cells_of(&lock(&imports[*source])));
+                continue;
+            }
+            let laid = laying.source(*source, Some(job), &mut |cells| progress(cells));
+            let part = part.map(|(part, _)| part);
+            let laid = laid.and_then(|()| laying.unchanged(*source, part).map_err(Failed::Source));
+            let own = lock(&imports[*source]).footprint().clone();
+            let structure = lock(&imports[*source]).structure().clone();
+            let over = missing.iter().any(|missing| meet(&structure, missing, &own));
+            match laid {
+                Ok(()) if self.ledger.is_none() => {}
+                Ok(()) if part.is_some() && !over => laying.done(*source, part),
+                Ok(()) => missing.push(own),
+                Err(Failed::Source(error)) if self.keep_going => {
+                    laying.waiting.retain(|(number, ..)| number != source);
+                    lock(failed).entry(*source).or_insert(error);
+                    missing.push(own);
+                }
+                Err(Failed::Source(error) | Failed::Store(error)) => return Err(error),
+            }
+        }
+        laying.finish()
+    }
+
+    /// Does the jobs of a stage, the first of which has a number.
+    fn stage(
+        &self,
+        (first, jobs): (usize, &[Job]),
+        imports: &[Mutex<&mut Import>],
+        (progress, failed): (&(dyn Fn(u64) + Sync), &Mutex<BTreeMap<usize, Error>>),
+    ) -> Result<Imported> {
+        let (next, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let work = || -> Result<Imported> {
+            let mut done = Imported::default();
+            while !stopped.load(Ordering::Relaxed) {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some(job) = jobs.get(number) else { break };
+                done += self
+                    .job((first + number, job), imports, (progress, failed))
+                    .inspect_err(|_| stopped.store(true, Ordering::Relaxed))?;
+            }
+            Ok(done)
+        };
+        let ends: Vec<Result<Imported>> = std::thread::scope(|scope| {
+            let hands: Vec<_> = (0..self.threads.clamp(1, jobs.len().max(1))).map(|_| scope.spawn(work)).collect();
+            let end = |hand: std::thread::ScopedJoinHandle<'_, Result<Imported>>| {
+                hand.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            hands.into_iter().map(end).collect()
+        });
+        let mut done = Imported::default();
+        for end in ends {
+            done += end?;
+        }
+        Ok(done)
+    }
+}
+
+/// Why a source is not laid.
+enum Failed {
+    /// It cannot be read.
+    Source(Error),
+    /// Its cells cannot be put.
+    Store(Error),
+}
+
+/// Sources on their way into the grid, as far as they wait for a commit. A source is locked while it is read, which several jobs
+/// do in turn.
+struct Laying<'a, 'b> {
+    imports: &'a [Mutex<&'b mut Import>],
+    waiting: Vec<(usize, Block, Piece)>,
+    /// Parts whose cells are all put, or waiting.
+    parts: Vec<(Grid, DonePart)>,
+    bytes: u64,
+    done: Imported,
+}
+
+impl<'a, 'b> Laying<'a, 'b> {
+    fn new(imports: &'a [Mutex<&'b mut Import>]) -> Self {
+        Self { imports, waiting: Vec::new(), parts: Vec::new(), bytes: 0, done: Imported::default() }
+    }
+
+    /// Lays a source, or what of it is in a job.
+    fn source(&mut self, number: usize, job: Option<&Job>, progress: &mut dyn FnMut(u64)) -> Result<(), Failed> {
+        let structure = lock(&self.imports[number]).grid.structure().clone();
+        let blocks = lock(&self.imports[number]).source.blocks();
+        for block in blocks {
+            let part = job.map_or(Some(block.window), |job| job.part(&structure, &block.window));
+            let Some(part) = part else { continue };
+            let piece = {
+                let mut import = lock(&self.imports[number]);
+                import.source.read(&block).map_err(|cause| Failed::Source(unread(&import, cause)))?
+            };
+            let (block, piece) = cut(block, piece, &part);
             let cells = cells_of(&piece);
-            bytes += cells * piece.array.dtype().size() as u64;
-            done.cells += cells;
-            waiting.push((number, block, piece));
-            if bytes >= BLOCK_BYTES as u64 {
-                commit(imports, &mut waiting, Durability::Buffered, &mut done)?;
-                bytes = 0;
+            self.bytes += cells * piece.array.dtype().size() as u64;
+            self.done.cells += cells;
+            self.waiting.push((number, block, piece));
+            if self.bytes >= BLOCK_BYTES as u64 {
+                self.commit(Durability::Buffered).map_err(Failed::Store)?;
             }
             progress(cells);
         }
-        imports[number].source.close();
+        lock(&self.imports[number]).source.close();
+        Ok(())
     }
-    commit(imports, &mut waiting, Durability::Sync, &mut done)?;
-    Ok(done)
+
+    /// Refuses a source that was changed while it was read.
+    fn unchanged(&self, number: usize, part: Option<&DonePart>) -> Result<()> {
+        let import = lock(&self.imports[number]);
+        match part {
+            Some(part) if print(&import)? != Some(part.print) => Err(unread(
+                &import,
+                Error::unavailable("it was changed while it was read; import it again when nothing writes it"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Says that all of a source is put, or waiting.
+    fn done(&mut self, number: usize, part: Option<&DonePart>) {
+        self.parts.extend(part.map(|part| (lock(&self.imports[number]).grid.clone(), part.clone())));
+    }
+
+    fn finish(mut self) -> Result<Imported> {
+        self.commit(Durability::Sync)?;
+        Ok(self.done)
+    }
+
+    fn commit(&mut self, durability: Durability) -> Result<()> {
+        let Some(store) = self.imports.first().map(|import| lock(import).grid.store().clone()) else { return Ok(()) };
+        let ends = self.waiting.first().zip(self.waiting.last()).map(|((first, ..), (last, ..))| (*first, *last));
+        if ends.is_none() && self.parts.is_empty() {
+            // What was committed before is synced with the store's own log.
+            return if durability == Durability::Sync { store.flush() } else { Ok(()) };
+        }
+        let named = |cause: Error| match ends {
+            Some((first, last)) => {
+                let more = if last > first { format!(", or one of {} after it,", last - first) } else { String::new() };
+                cause.within(format!("`{}`{more} cannot be imported", lock(&self.imports[first]).footprint().name))
+            }
+            None => cause,
+        };
+        let mut batch = store.batch().durability(durability);
+        for (number, block, piece) in &self.waiting {
+            let import = lock(&self.imports[*number]);
+            import.put(&mut batch, block, piece).map_err(|cause| unread(&import, cause))?;
+        }
+        self.parts.drain(..).for_each(|(grid, part)| batch.done(&grid, part));
+        let commit = batch.commit().map_err(named)?;
+        self.done.chunks += commit.chunks;
+        self.done.aggregates += commit.aggregates;
+        self.done.marks += commit.marks;
+        self.waiting.clear();
+        self.bytes = 0;
+        Ok(())
+    }
 }
 
 fn unread(import: &Import, cause: Error) -> Error {
     cause.within(format!("`{}` cannot be imported", import.footprint().name))
-}
-
-fn commit(
-    imports: &[&mut Import],
-    waiting: &mut Vec<(usize, Block, Piece)>,
-    durability: Durability,
-    done: &mut Imported,
-) -> Result<()> {
-    let Some(store) = imports.first().map(|import| import.grid.store()) else { return Ok(()) };
-    let (Some((first, ..)), Some((last, ..))) = (waiting.first(), waiting.last()) else {
-        // What was committed before is synced with the store's own log.
-        return if durability == Durability::Sync { store.flush() } else { Ok(()) };
-    };
-    let more = if last > first { format!(", or one of {} after it,", last - first) } else { String::new() };
-    let failed = |cause: Error| cause.within(format!("`{}`{more} cannot be imported", imports[*first].footprint().name));
-    let mut batch = store.batch().durability(durability);
-    for (number, block, piece) in waiting.iter() {
-        imports[*number].put(&mut batch, block, piece).map_err(|cause| unread(imports[*number], cause))?;
-    }
-    let commit = batch.commit().map_err(failed)?;
-    done.chunks += commit.chunks;
-    done.aggregates += commit.aggregates;
-    done.marks += commit.marks;
-    waiting.clear();
-    Ok(())
 }
 
 fn cells_of(piece: &Piece) -> u64 {

@@ -55,12 +55,16 @@
 
 mod array;
 mod import;
+mod ledger;
+mod plan;
 
 #[cfg(test)]
 mod tests;
 
 pub use array::ArraySource;
-pub use import::{Checked, Import, Imported, write};
+pub use import::{Checked, Import, Imported, Run, Written, write};
+pub use ledger::Ledger;
+pub use plan::{Job, Plan, Priority};
 
 use std::time::SystemTime;
 
@@ -111,6 +115,8 @@ pub struct Footprint {
     pub cells: u64,
     /// How many bytes they have, as it keeps them.
     pub bytes: u64,
+    /// How long its own cells are, in cells of level 0: what is finer than what.
+    pub cell: f64,
     /// Whether it says itself which of its cells hold data: a valid cell with the grid's nodata value is then an error.
     pub is_declared: bool,
     /// A place that it has cells for twice, in words.
@@ -124,7 +130,8 @@ impl Footprint {
     pub fn new(name: impl Into<String>, windows: Vec<Window>, dtype: DType) -> Self {
         let cells = windows.iter().map(|window| window.cells().unwrap_or(u64::MAX)).fold(0, u64::saturating_add);
         let bytes = cells.saturating_mul(dtype.size() as u64);
-        Self { name: name.into(), windows, dtype, cells, bytes, is_declared: false, twice: None, notes: Vec::new() }
+        let cell = windows.first().map_or(1.0, |window| window.levels(0).iter().map(|level| level.scale()).product());
+        Self { name: name.into(), windows, dtype, cells, bytes, cell, is_declared: false, twice: None, notes: Vec::new() }
     }
 }
 
@@ -193,4 +200,11 @@ pub struct Fingerprint {
     pub modified: Option<SystemTime>,
     /// The xxh3-128 of its header: of a file, its first and last 64 KiB.
     pub digest: u128,
+}
+
+impl Fingerprint {
+    /// What tells of so many bytes, written at a time, with a digest of one's own.
+    pub fn new(bytes: u64, modified: Option<SystemTime>, digest: u128) -> Self {
+        Self { bytes, modified, digest }
+    }
 }

@@ -1,24 +1,21 @@
 //! `gridstone import`
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 
 use super::aggregate::{self, Drained};
-use super::naming::TimePattern;
+use super::files::Files;
 use super::terminal::{Terminal, count};
-use super::time::{Along, Instant as Moment};
+use super::time::Along;
 use super::{Outcome, args, json, open};
-use gridstone::adapter::geotiff::GeoTiff;
-use gridstone::adapter::netcdf::{self, VariableSource};
-use gridstone::adapter::raster::{self, RasterAxes, RasterSource, ResampledSource};
 use gridstone::adapter::source::{self, Checked, Footprint};
-use gridstone::{Grid, Level, Levels, Overlap, Resampling, Structure, Window};
+use gridstone::{Grid, Overlap, Structure, Window};
 
 /// Put GeoTIFF or NetCDF files into a grid, and bring its pyramid up to date
 ///
@@ -26,34 +23,27 @@ use gridstone::{Grid, Level, Levels, Overlap, Resampling, Structure, Window};
 /// resampled unless --resampling says how. Times must lie on the grid's steps, or are kept exactly where time is irregular; files
 /// come in any order, and their times before, between and behind those that are there. All files are read once before the first
 /// is written, so a file that does not fit, is damaged or refused changes nothing. Memory does not depend on the size of the
-/// files.
+/// files. An import that was cut short is completed by the same command: what it had finished is left out.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  gridstone import store dem srtm.tif")]
+#[command(
+    after_help = "Examples:\n  gridstone import store dem srtm.tif\n  find tiles -name '*.tif' | gridstone import store dem --files-from - --priority newest --jobs 4"
+)]
 pub(super) struct Import {
     /// The directory of the store
     store: PathBuf,
     /// The name of the grid
     grid: String,
-    /// The files, later ones over earlier ones
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
-    /// The variable of NetCDF files [default: the one that the grid holds, or the only one]
-    #[arg(long, value_name = "NAME")]
-    variable: Option<String>,
-    /// How the names of GeoTIFFs tell their times, in a grid with time: a pattern of strftime like rain-%Y%m%d.tif, in which *
-    /// stands for any text
-    #[arg(long, value_name = "PATTERN")]
-    time_from_name: Option<TimePattern>,
-    /// The time of all GeoTIFFs, in a grid with time, like 2020-01-01T06:00Z, or a number of an axis without times
-    #[arg(long, value_name = "TIME", conflicts_with = "time_from_name")]
-    at_time: Option<Moment>,
-    /// Lay GeoTIFFs whose cells are not the grid's onto them: nearest, bilinear, cubic, area (the mean), min, max, mode (the class
-    /// of the largest part), or sum (totals are divided by area and kept). Without it they are refused
-    #[arg(long, value_name = "R", value_parser = args::parsed::<Resampling>)]
-    resampling: Option<Resampling>,
-    /// The level that they are laid onto [default: the first whose cells are at least as fine as theirs]
-    #[arg(long, value_name = "L", allow_hyphen_values = true, value_parser = args::level, requires = "resampling")]
-    level: Option<Level>,
+    #[command(flatten)]
+    files: Files,
+    /// Write by so many threads, each a part of the grid that no other writes; memory grows with them
+    #[arg(long, value_name = "N", default_value = "1")]
+    jobs: std::num::NonZeroUsize,
+    /// Leave out files that fail, name each, and end with code 1; the same command puts those that are mended
+    #[arg(long)]
+    keep_going: bool,
+    /// Put again what the same import put before it was cut short, which is left out otherwise
+    #[arg(long)]
+    again: bool,
     #[command(flatten)]
     how: How,
 }
@@ -68,59 +58,183 @@ pub(super) struct How {
     /// Leave marks for `gridstone aggregate` instead
     #[arg(long)]
     no_aggregate: bool,
-    /// Print the summary as JSON: files, cells, chunks, base_chunks, aggregate_chunks, marks_drained, marks_pending, seconds,
+    /// Print the summary as JSON: files, skipped, failed, cells, chunks, base_chunks, aggregate_chunks, marks_drained, marks_pending, seconds,
     /// mb_per_s
     #[arg(long)]
     json: bool,
 }
 
+/// How many jobs a thread has.
+const PARTS: usize = 4;
+
+/// The checks of all sources that are not done, so many at once; the first that fails is the last unless it is to keep going.
+fn checked(
+    imports: &mut [source::Import],
+    ledger: &source::Ledger,
+    jobs: usize,
+    keep_going: bool,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Vec<gridstone::Result<Checked>> {
+    let (waiting, ends) = (Mutex::new(imports.iter_mut().enumerate()), Mutex::new(BTreeMap::new()));
+    let work = || {
+        loop {
+            let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((number, import)) = next else { break };
+            let end = if ledger.is_done(number) {
+                progress(import.footprint().cells);
+                Ok(Checked::default())
+            } else {
+                import.check(&mut |cells| progress(cells))
+            };
+            let failed = end.is_err() && !keep_going;
+            ends.lock().unwrap_or_else(PoisonError::into_inner).insert(number, end);
+            if failed {
+                // Those before it are under way.
+                waiting.lock().unwrap_or_else(PoisonError::into_inner).by_ref().for_each(drop);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        (1..jobs).for_each(|_| drop(scope.spawn(work)));
+        work();
+    });
+    ends.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
+}
+
 impl How {
-    /// Checks all sources, writes all of them, and brings the pyramid up to date; `done` is what to say was done then.
-    pub(super) fn carry_out(&self, grid: &Grid, mut imports: Vec<source::Import>, done: &str, terminal: &Terminal) -> Outcome {
+    /// Checks all sources, writes all of them, and brings the pyramid up to date. Those that failed before are `failed`.
+    pub(super) fn carry_out(&self, grid: &Grid, mut imports: Vec<source::Import>, way: Way, terminal: &Terminal) -> Outcome {
         let start = Instant::now();
         if self.overlap == Overlap::Refuse {
             apart(grid.structure(), &imports)?;
         }
-        let cells = imports.iter().map(|import| import.footprint().cells).sum();
-        let bytes: u64 = imports.iter().map(|import| import.footprint().bytes).sum();
-        let bar = terminal.progress("checking", cells);
-        for import in &mut imports {
-            let checked = import.check(&mut |cells| bar.inc(cells));
-            let Footprint { name, cells, .. } = import.footprint();
-            let Checked { nodata_cells, is_blank, .. } = checked.with_context(|| format!("`{name}` cannot be imported"))?;
-            if is_blank {
-                terminal.note(format!("{name}: none of its {} has data, so nothing of it is put", count(*cells, "cell")));
-            }
-            if nodata_cells > 0 {
-                let nodata = json::nodata(grid.schema()).unwrap_or(f64::NAN.into());
-                let cells = count(nodata_cells, "cell");
-                terminal.note(format!("{name}: {cells} with the grid's nodata value {nodata} count as no data"));
+        let mut failed = way.failed.len();
+        let (mut plan, mut ledger) = way.planned(grid, &imports)?;
+        way.note(&ledger, &imports, terminal);
+        let bar = terminal.progress("checking", imports.iter().map(|import| import.footprint().cells).sum());
+        let checks = checked(&mut imports, &ledger, way.jobs, way.keep_going, &|cells| bar.inc(cells));
+        bar.finish_and_clear();
+        let mut sound = Vec::new();
+        for (import, check) in imports.into_iter().zip(checks) {
+            match check {
+                Ok(check) => {
+                    note(&check, &import, grid, terminal);
+                    sound.push(import);
+                }
+                Err(error) => {
+                    let error = anyhow::Error::from(error).context(format!("`{}` cannot be imported", import.footprint().name));
+                    if !way.keep_going {
+                        return Err(error);
+                    }
+                    terminal.error(&error);
+                    failed += 1;
+                }
             }
         }
+        let mut imports = sound;
+        if failed > way.failed.len() {
+            (plan, ledger) = way.planned(grid, &imports)?;
+        }
+        let numbers = 0..imports.len();
+        let skipped: Vec<usize> = numbers.clone().filter(|number| ledger.is_done(*number)).collect();
+        let of = |number: &usize| !skipped.contains(number);
+        let cells: u64 = numbers.clone().filter(of).map(|number| imports[number].footprint().cells).sum();
+        let bytes: u64 = numbers.clone().filter(of).map(|number| imports[number].footprint().bytes).sum();
+        let bar = terminal.progress("writing", imports.iter().map(|import| import.footprint().cells).sum());
+        let run = source::Run::default().ledger(&ledger);
+        let run = plan.as_ref().map_or(run, |plan| run.jobs(plan, way.jobs));
+        let run = if way.keep_going { run.keep_going() } else { run };
+        let written = run.write(&mut imports, &|cells| bar.inc(cells))?;
         bar.finish_and_clear();
-        let bar = terminal.progress("writing", cells);
-        let written = source::write(&mut imports.iter_mut().collect::<Vec<_>>(), &mut |cells| bar.inc(cells))?;
-        bar.finish_and_clear();
+        written.failed.into_values().for_each(|error| {
+            terminal.error(&error.into());
+            failed += 1;
+        });
+        if failed == 0 {
+            ledger.end()?;
+        }
         let drained = if self.no_aggregate { Drained::default() } else { aggregate::drain(grid, terminal)? };
-        let (base, aggregates) = (written.chunks, written.aggregates + drained.chunks);
+        let (base, aggregates) = (written.done.chunks, written.done.aggregates + drained.chunks);
         let pending = grid.marks()?;
         let seconds = start.elapsed().as_secs_f64();
-        let rate = bytes as f64 / 1e6 / seconds;
+        let (rate, files) = (bytes as f64 / 1e6 / seconds, imports.len() - skipped.len());
         if self.json {
             terminal.print_json(&json!({
-                "files": imports.len(), "cells": cells, "chunks": base + aggregates, "base_chunks": base,
-                "aggregate_chunks": aggregates, "marks_drained": drained.marks, "marks_pending": pending,
+                "files": files, "skipped": skipped.len(), "failed": failed, "cells": cells, "chunks": base + aggregates,
+                "base_chunks": base, "aggregate_chunks": aggregates, "marks_drained": drained.marks, "marks_pending": pending,
                 "seconds": seconds, "mb_per_s": rate,
             }))?;
         } else {
             let left = if pending > 0 { format!(", {pending} left") } else { String::new() };
             terminal.print(format!(
-                "{done}: {cells} cells, {} written ({base} base, {aggregates} aggregate), {} drained{left}, {seconds:.2} s, {rate:.1} MB/s",
+                "{}: {cells} cells, {} written ({base} base, {aggregates} aggregate), {} drained{left}, {seconds:.2} s, {rate:.1} MB/s",
+                way.done.map_or_else(|| format!("imported {}", count(files as u64, "file")), str::to_owned),
                 count(base + aggregates, "chunk"),
                 count(drained.marks, "mark"),
             ))?;
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(if failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+}
+
+/// How an import goes on its way.
+#[derive(Debug)]
+pub(super) struct Way {
+    /// How many threads write.
+    pub(super) jobs: usize,
+    /// Whether what was done before is done again.
+    pub(super) again: bool,
+    /// Whether a source that fails is left out.
+    pub(super) keep_going: bool,
+    /// The files that were left out already.
+    pub(super) failed: Vec<PathBuf>,
+    /// What to say was done; if nothing, how many files were imported.
+    pub(super) done: Option<&'static str>,
+}
+
+impl Default for Way {
+    fn default() -> Self {
+        Self { jobs: 1, again: false, keep_going: false, failed: Vec::new(), done: None }
+    }
+}
+
+impl Way {
+    /// The jobs of several threads, and what is done of the import.
+    fn planned(&self, grid: &Grid, imports: &[source::Import]) -> anyhow::Result<(Option<source::Plan>, source::Ledger)> {
+        // So many that the last to be done are short.
+        let plan = || source::Plan::new(grid, imports.iter().map(source::Import::footprint), self.jobs * PARTS);
+        let plan = (self.jobs > 1).then(plan).transpose()?;
+        let ledger = source::Ledger::new(grid, imports, plan.as_ref())?;
+        Ok((plan, if self.again { ledger.anew() } else { ledger }))
+    }
+
+    /// Says what is done already, and what has changed since.
+    fn note(&self, ledger: &source::Ledger, imports: &[source::Import], terminal: &Terminal) {
+        let done = (0..imports.len()).filter(|number| ledger.is_done(*number)).count();
+        if done > 0 {
+            let of = count(imports.len() as u64, "file");
+            terminal.note(format!(
+                "{done} of {of} {} in the grid already, by the same import, which was cut short; put again with --again",
+                if done == 1 { "is" } else { "are" }
+            ));
+        }
+        for number in ledger.changed() {
+            let name = &imports[*number].footprint().name;
+            terminal.note(format!("{name}: it has changed since an import that was cut short put it, so it is put again"));
+        }
+    }
+}
+
+/// Says what is to be known of the cells of a source.
+fn note(check: &Checked, import: &source::Import, grid: &Grid, terminal: &Terminal) {
+    let (Footprint { name, cells, .. }, Checked { nodata_cells, is_blank, .. }) = (import.footprint(), *check);
+    if is_blank {
+        terminal.note(format!("{name}: none of its {} has data, so nothing of it is put", count(*cells, "cell")));
+    }
+    if nodata_cells > 0 {
+        let nodata = json::nodata(grid.schema()).unwrap_or(f64::NAN.into());
+        let cells = count(nodata_cells, "cell");
+        terminal.note(format!("{name}: {cells} with the grid's nodata value {nodata} count as no data"));
     }
 }
 
@@ -128,102 +242,11 @@ impl Import {
     pub(super) fn run(self, terminal: &Terminal) -> Outcome {
         let store = open(&self.store)?;
         let grid = store.grid(&self.grid)?;
-        let imports = self.imports(&grid, terminal)?;
-        let done = format!("imported {}", count(imports.len() as u64, "file"));
-        self.how.carry_out(&grid, imports, &done, terminal)
+        let mut failed = Vec::new();
+        let imports = self.files.imports(&grid, self.how.overlap, terminal, self.keep_going.then_some(&mut failed))?;
+        let way = Way { jobs: self.jobs.get(), again: self.again, keep_going: self.keep_going, failed, done: None };
+        self.how.carry_out(&grid, imports, way, terminal)
     }
-
-    /// Every file with its place. One that has none is found before anything is written.
-    fn imports(&self, grid: &Grid, terminal: &Terminal) -> anyhow::Result<Vec<source::Import>> {
-        let structure = grid.structure();
-        let mut imports: Vec<source::Import> = Vec::new();
-        // What is noted of one file is not said again of every other.
-        let (mut covered, mut seen): (Option<Window>, BTreeSet<String>) = (None, BTreeSet::new());
-        for path in &self.files {
-            let mut import = self.import(path, grid, covered.as_slice(), (terminal, &mut seen))?;
-            import.close();
-            let windows = || import.footprint().windows.iter();
-            let level = |import: &source::Import| levels_of(structure, import);
-            if let Some(first) = imports.first()
-                && level(first) != level(&import)
-            {
-                anyhow::bail!(
-                    "`{}` lands at level {} and `{}` at level {}; import them one by one, the coarser first",
-                    path.display(),
-                    shown(structure, level(&import)),
-                    first.footprint().name,
-                    shown(structure, level(first))
-                );
-            }
-            covered = windows().copied().chain(covered).reduce(|a, b| structure.union(&a, &b));
-            imports.push(import);
-        }
-        Ok(imports)
-    }
-
-    /// The place of a file in the grid, where others will be put before it.
-    fn import(
-        &self,
-        path: &Path,
-        grid: &Grid,
-        others: &[Window],
-        (terminal, seen): (&Terminal, &mut BTreeSet<String>),
-    ) -> anyhow::Result<source::Import> {
-        let name = path.display().to_string();
-        let misfit = || format!("`{name}` cannot be imported");
-        let import = if netcdf::is_netcdf(path) {
-            if self.resampling.is_some() {
-                anyhow::bail!(
-                    "`{name}` is NetCDF, and --resampling is for GeoTIFFs; make one of it with `gdal_translate NETCDF:\"{name}\":VARIABLE FILE.tif`"
-                );
-            }
-            let mut choice = netcdf::Choice::of(grid.schema());
-            choice.variable.clone_from(&self.variable);
-            let field = netcdf::Field::open(path, &choice)?;
-            source::Import::new(grid, VariableSource::placed(grid, &name, field, others).with_context(misfit)?)
-        } else {
-            let tiff = GeoTiff::open(path)?;
-            tiff.header().notes.iter().for_each(|note| terminal.note(format!("{name}: {note}")));
-            let cell = self.cell(path, grid).with_context(misfit)?;
-            match self.resampling.filter(|_| self.level.is_some() || !raster::fits(grid, tiff.header())) {
-                Some(resampling) => {
-                    let source = ResampledSource::new(grid, &name, tiff, cell, others, (resampling, self.level));
-                    source::Import::new(grid, source.with_context(misfit)?)
-                }
-                None => source::Import::new(grid, RasterSource::placed(grid, &name, tiff, cell, others).with_context(misfit)?),
-            }
-        };
-        let import = import.with_context(misfit)?.over(self.how.overlap);
-        for note in import.notes().into_iter().filter(|note| seen.insert(note.clone())) {
-            terminal.note(format!("{name}: {note}"));
-        }
-        Ok(import)
-    }
-
-    /// Where a GeoTIFF lies in time, if that is said.
-    fn cell(&self, path: &Path, grid: &Grid) -> anyhow::Result<Option<i64>> {
-        let (at, option) = match (&self.time_from_name, self.at_time) {
-            (Some(pattern), _) => (Moment::Time(pattern.time(path)?), "--time-from-name"),
-            (None, Some(at)) => (at, "--at-time"),
-            (None, None) => return Ok(None),
-        };
-        let along = Along::of(grid, option)?;
-        match at {
-            Moment::Time(at) => Ok(Some(netcdf::cell_of(grid.structure(), along.number, at)?)),
-            Moment::Number(number) => Ok(Some(number)),
-        }
-    }
-}
-
-/// The levels at which a source lands.
-fn levels_of(structure: &Structure, import: &source::Import) -> Option<Levels> {
-    import.footprint().windows.first().map(|window| window.levels(structure.dimensions().len()))
-}
-
-/// The level of the dimension of rows and columns.
-fn shown(structure: &Structure, levels: Option<Levels>) -> String {
-    let space = RasterAxes::of(structure).map(|axes| axes.space);
-    levels.zip(space.ok()).map_or_else(String::new, |(levels, space)| levels[space].to_string())
 }
 
 /// Refuses sources that cover the same cells: which of them would be there already?

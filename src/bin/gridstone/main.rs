@@ -21,6 +21,7 @@ mod drop;
 mod every;
 mod explain;
 mod figures;
+mod files;
 mod geojson;
 mod import;
 mod info;
@@ -30,6 +31,7 @@ mod measure;
 mod naming;
 mod output;
 mod place;
+mod plan;
 mod put;
 mod read;
 mod removal;
@@ -87,6 +89,7 @@ struct Command {
 enum Verb {
     Create(create::Create),
     Import(import::Import),
+    Plan(plan::PlanImport),
     Put(put::Put),
     Aggregate(aggregate::Aggregate),
     Info(info::Info),
@@ -121,6 +124,7 @@ impl Verb {
                 | Self::Ls(_)
                 | Self::Read(_)
                 | Self::Series(_)
+                | Self::Plan(_)
                 | Self::Explain(_)
                 | Self::Stats(_)
                 | Self::Changes(_)
@@ -158,6 +162,7 @@ fn main() -> ExitCode {
     let outcome = match command.verb {
         Verb::Create(verb) => verb.run(&terminal),
         Verb::Import(verb) => verb.run(&terminal),
+        Verb::Plan(verb) => verb.run(&terminal),
         Verb::Put(verb) => verb.run(&terminal),
         Verb::Aggregate(verb) => verb.run(&terminal),
         Verb::Info(verb) => verb.run(&terminal),

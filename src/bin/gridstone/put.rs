@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 
-use super::import::How;
+use super::import::{How, Way};
 use super::terminal::{Terminal, count};
 use super::{Outcome, args, open};
 use gridstone::adapter::npy;
@@ -54,7 +54,8 @@ impl Put {
         let misfit = || format!("`{name}` cannot be put");
         let source = ArraySource::new(&grid, &name, window, array).with_context(misfit)?;
         let import = Import::new(&grid, source).with_context(misfit)?.over(self.how.overlap);
-        self.how.carry_out(&grid, vec![import], "put 1 array", terminal)
+        let way = Way { done: Some("put 1 array"), ..Way::default() };
+        self.how.carry_out(&grid, vec![import], way, terminal)
     }
 
     fn levels(&self, structure: &Structure, base: Option<Levels>) -> anyhow::Result<Levels> {

@@ -1,17 +1,179 @@
-//! Files of other cells, and answers on the cells of a file.
+//! Many files at once, files of other cells, and answers on the cells of a file.
+
+use std::io::Write;
+use std::process::Stdio;
 
 use gridstone::Array;
 use gridstone::adapter::geotiff::{Affine, GeoTiff};
 use gridstone::adapter::npy;
-use ndarray::Array2;
+use ndarray::{Array2, s};
 use serde_json::Value;
 
 use super::{Work, data, values};
 
 const HERE: Affine = Affine { x: 400_000.0, y: 5_000_000.0, dx: 10.0, dy: -10.0 };
 
+/// A tile of 40 x 40 cells that overlaps its neighbours by 8, filled with its number.
+fn tile(work: &Work, number: u8) -> String {
+    let (row, col) = (f64::from(number / 3), f64::from(number % 3));
+    let cells = Array2::from_elem((40, 40), i16::from(number));
+    let place = Affine { x: HERE.x + 320.0 * col, y: HERE.y - 320.0 * row, ..HERE };
+    work.tif(&format!("tile{number}.tif"), &cells, |profile| profile.affine = Some(place))
+}
+
+fn tiles(work: &Work) -> Vec<String> {
+    (0..9).map(|number| tile(work, number)).collect()
+}
+
+/// Which tile is on top at each cell, the later ones over the earlier ones.
+fn mosaic() -> Vec<f64> {
+    let mut cells = Array2::from_elem((104, 104), f64::NAN);
+    for number in 0..9_usize {
+        let (row, col) = (number / 3 * 32, number % 3 * 32);
+        cells.slice_mut(s![row..row + 40, col..col + 40]).fill(number as f64);
+    }
+    cells.into_iter().collect()
+}
+
 fn create(work: &Work, like: &str) {
     work.ok(&["create", "store", "dem", "--like", like, "--chunk", "16", "--aggregator", "mean,max"]);
+}
+
+#[test]
+fn a_list_of_files_is_planned_and_imported_by_several_threads() {
+    let work = Work::new();
+    let files = tiles(&work);
+    create(&work, &files[0]);
+    std::fs::write(work.path("list.txt"), files.join("\n") + "\n\n").expect("written");
+    let plan = work.json(&["plan", "store", "dem", "--files-from", "list.txt", "--jobs", "4"]);
+    assert_eq!((plan["files"].as_u64(), plan["cells"].as_u64(), plan["base_chunks"].as_u64()), (Some(9), Some(14_400), Some(49)));
+    let jobs = plan["jobs"].as_array().expect("a list");
+    assert!(jobs.len() >= 4, "{plan}");
+    assert_eq!(jobs.iter().filter_map(|job| job["chunks"].as_u64()).sum::<u64>(), 49);
+    assert!(jobs.iter().all(|job| job["files"].as_array().is_some_and(|files| !files.is_empty())));
+    let text = work.ok(&["plan", "store", "dem", "--files-from", "list.txt", "--jobs", "4"]);
+    assert!(text.starts_with("9 files: 14400 cells") && text.lines().count() == jobs.len() + 1, "{text}");
+    let done = work.json(&["import", "store", "dem", "--files-from", "list.txt", "--jobs", "3"]);
+    assert_eq!(values(&work.cells(&[])), mosaic());
+    // What was predicted is what is there now.
+    let info = work.json(&["info", "store", "dem"]);
+    assert_eq!(info["grids"][0]["chunks"].as_u64().map(|chunks| chunks - 49), plan["aggregate_chunks"].as_u64(), "{info} {done}");
+    work.ok(&["verify", "store"]);
+    // From standard input too.
+    let mut command = work.command(&["import", "store", "dem", "--files-from", "-"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("starts");
+    child.stdin.take().expect("a pipe").write_all(files.join("\n").as_bytes()).expect("written");
+    assert!(child.wait().expect("ends").success());
+    assert_eq!(values(&work.cells(&[])), mosaic());
+}
+
+#[test]
+fn a_file_that_is_named_twice_is_told() {
+    let work = Work::new();
+    let files = tiles(&work);
+    create(&work, &files[0]);
+    let list = format!("{}\n{}\n./{}\n", files[0], files[1], files[0]);
+    std::fs::write(work.path("list.txt"), list).expect("written");
+    let why = work.fails(&["import", "store", "dem", "--files-from", "list.txt"]);
+    assert!(why.contains("`./tile0.tif` is named twice, in line 1 of `list.txt` and in line 3 of `list.txt`"), "{why}");
+    let why = work.fails(&["plan", "store", "dem", &files[1], "--files-from", "list.txt"]);
+    assert!(why.contains("on the command line and in line 2 of `list.txt`"), "{why}");
+    let why = work.fails(&["import", "store", "dem", &files[1], &files[1]]);
+    assert!(why.contains("`tile1.tif` is named twice on the command line"), "{why}");
+    let why = work.fails(&["import", "store", "dem", "--files-from", "none.txt"]);
+    assert!(why.contains("`none.txt` cannot be read as a list of files"), "{why}");
+    std::fs::write(work.path("empty.txt"), "\n").expect("written");
+    let why = work.fails(&["import", "store", "dem", "--files-from", "empty.txt"]);
+    assert!(why.contains("`empty.txt` names no file"), "{why}");
+    assert_eq!(work.run(&["import", "store", "dem"]).code, Some(2), "no file at all is wrong usage");
+}
+
+#[test]
+fn the_newest_and_the_finest_file_can_be_on_top() {
+    let work = Work::new();
+    let coarse = work.tif("coarse.tif", &Array2::from_elem((20, 20), 1_i16), |_| {});
+    let fine = work.tif("fine.tif", &Array2::from_elem((20, 20), 2_i16), |profile| {
+        profile.affine = Some(Affine { dx: 5.0, dy: -5.0, ..HERE });
+    });
+    create(&work, &coarse);
+    let why = work.fails(&["import", "store", "dem", &fine, &coarse]);
+    assert!(why.contains("--priority finest"), "{why}");
+    work.ok(&["import", "store", "dem", &fine, &coarse, "--priority", "finest", "--jobs", "2"]);
+    let cells = values(&work.cells(&["--level", "-1"]));
+    assert_eq!((cells[0], cells[19 * 40 + 19], cells[20]), (2.0, 2.0, 1.0));
+    work.ok(&["verify", "store"]);
+    // The one that was written last, in whatever order they are named.
+    let work = Work::new();
+    let (old, new) = (
+        work.tif("old.tif", &Array2::from_elem((20, 20), 1_i16), |_| {}),
+        work.tif("new.tif", &Array2::from_elem((20, 20), 2_i16), |_| {}),
+    );
+    let hour = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    std::fs::File::options().append(true).open(work.path(&old)).and_then(|file| file.set_modified(hour)).expect("older");
+    create(&work, &old);
+    work.ok(&["import", "store", "dem", &new, &old, "--priority", "newest"]);
+    assert_eq!(values(&work.cells(&[])), vec![2.0; 400]);
+}
+
+/// Killed at any moment, run again until it ends: the same bytes as of one run, and what was done is left out.
+#[test]
+fn an_import_that_is_killed_goes_on() {
+    let chunks = |work: &Work| work.json(&["info", "store", "dem"])["grids"][0]["chunks"].clone();
+    let whole = Work::new();
+    let files = tiles(&whole);
+    create(&whole, &files[0]);
+    whole.ok(&[&["import", "store", "dem"], &files.iter().map(String::as_str).collect::<Vec<_>>()[..]].concat());
+    for jobs in ["1", "4"] {
+        let work = Work::new();
+        let files = tiles(&work);
+        create(&work, &files[0]);
+        std::fs::write(work.path("list.txt"), files.join("\n")).expect("written");
+        let args = ["import", "store", "dem", "--files-from", "list.txt", "--jobs", jobs];
+        for wait in [5, 10, 20, 30, 40, 60, 80] {
+            let mut child = work.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
+            std::thread::sleep(std::time::Duration::from_millis(wait));
+            // It may have ended by then.
+            let _ = child.kill();
+            child.wait().expect("ends");
+        }
+        work.ok(&args);
+        assert_eq!(values(&work.cells(&[])), mosaic(), "{jobs} jobs");
+        assert_eq!(chunks(&work), chunks(&whole), "{jobs} jobs");
+        work.ok(&["verify", "store"]);
+        // It has ended, so that all of it is put again.
+        assert_eq!(work.json(&args)["files"].as_u64(), Some(9));
+    }
+}
+
+#[test]
+fn files_that_fail_are_named_and_the_others_are_imported() {
+    let work = Work::new();
+    let files = tiles(&work);
+    create(&work, &files[0]);
+    let whole = std::fs::read(work.path(&files[4])).expect("reads");
+    std::fs::write(work.path(&files[4]), &whole[..whole.len() / 2]).expect("cut");
+    let args = [&["import", "store", "dem"], &files.iter().map(String::as_str).collect::<Vec<_>>()[..], &["gone.tif"]].concat();
+    let why = work.fails(&args);
+    assert!(why.contains("gone.tif") || why.contains("tile4.tif"), "{why}");
+    assert!(
+        work.run(&["info", "store", "dem"]).stdout.contains("empty")
+            || work.json(&["info", "store", "dem"])["grids"][0]["chunks"] == 0
+    );
+    let ran = work.run(&[&args[..], &["--keep-going"]].concat());
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    assert!(ran.stdout.starts_with("imported 8 files"), "{}", ran.stdout);
+    assert!(ran.stderr.contains("tile4.tif") && ran.stderr.contains("gone.tif"), "{}", ran.stderr);
+    // Mended: it, and what lies over it, is put; the rest is there.
+    std::fs::write(work.path(&files[4]), &whole).expect("mended");
+    let args = &args[..args.len() - 1];
+    let again = work.json(args);
+    let (put, skipped) = (again["files"].as_u64(), again["skipped"].as_u64());
+    assert!(
+        skipped.is_some_and(|skipped| skipped >= 4) && put.zip(skipped).is_some_and(|(put, skipped)| put + skipped == 9),
+        "{again}"
+    );
+    assert_eq!(values(&work.cells(&[])), mosaic());
+    work.ok(&["verify", "store"]);
 }
 
 #[test]

@@ -1,0 +1,180 @@
+//! Files that become a grid's cells: the options that `import` and `plan` share.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+
+use super::args;
+use super::naming::TimePattern;
+use super::terminal::Terminal;
+use super::time::{Along, Instant as Moment};
+use gridstone::adapter::geotiff::GeoTiff;
+use gridstone::adapter::netcdf::{self, VariableSource};
+use gridstone::adapter::raster::{self, RasterAxes, RasterSource, ResampledSource};
+use gridstone::adapter::source::{self, Priority};
+use gridstone::{Grid, Level, Levels, Overlap, Resampling, Structure, Window};
+
+#[derive(Args, Debug)]
+pub(super) struct Files {
+    /// The files, later ones over earlier ones
+    #[arg(required_unless_present = "files_from", value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// A text with a file in each line, or - for standard input: files behind those that are named
+    #[arg(long, value_name = "LIST")]
+    files_from: Option<PathBuf>,
+    /// Which of files that overlap is on top: order (the one that is named later), newest (by the time of the file), or finest (by
+    /// its own cells; those of several levels may then come together)
+    #[arg(long, value_name = "BY", default_value = "order", value_parser = args::parsed::<Priority>)]
+    priority: Priority,
+    /// The variable of NetCDF files [default: the one that the grid holds, or the only one]
+    #[arg(long, value_name = "NAME")]
+    variable: Option<String>,
+    /// How the names of GeoTIFFs tell their times, in a grid with time: a pattern of strftime like rain-%Y%m%d.tif, in which *
+    /// stands for any text
+    #[arg(long, value_name = "PATTERN")]
+    time_from_name: Option<TimePattern>,
+    /// The time of all GeoTIFFs, in a grid with time, like 2020-01-01T06:00Z, or a number of an axis without times
+    #[arg(long, value_name = "TIME", conflicts_with = "time_from_name")]
+    at_time: Option<Moment>,
+    /// Lay GeoTIFFs whose cells are not the grid's onto them: nearest, bilinear, cubic, area (the mean), min, max, mode (the class
+    /// of the largest part), or sum (totals are divided by area and kept). Without it they are refused
+    #[arg(long, value_name = "R", value_parser = args::parsed::<Resampling>)]
+    resampling: Option<Resampling>,
+    /// The level that they are laid onto [default: the first whose cells are at least as fine as theirs]
+    #[arg(long, value_name = "L", allow_hyphen_values = true, value_parser = args::level, requires = "resampling")]
+    level: Option<Level>,
+}
+
+impl Files {
+    /// Every file with its place. One that has none is found before anything is written, and fails, or is named and goes to `failed`.
+    pub(super) fn imports(
+        &self,
+        grid: &Grid,
+        overlap: Overlap,
+        terminal: &Terminal,
+        mut failed: Option<&mut Vec<PathBuf>>,
+    ) -> anyhow::Result<Vec<source::Import>> {
+        let mut imports: Vec<source::Import> = Vec::new();
+        // What is noted of one file is not said again of every other. What others cover is a box a level.
+        let (mut covered, mut seen): (Vec<Window>, BTreeSet<String>) = (Vec::new(), BTreeSet::new());
+        let structure = grid.structure();
+        for path in self.named()? {
+            let mut import = match (self.import(&path, grid, &covered, terminal), failed.as_mut()) {
+                (Ok(import), _) => import.over(overlap),
+                (Err(error), Some(failed)) => {
+                    terminal.error(&error);
+                    failed.push(path);
+                    continue;
+                }
+                (Err(error), None) => return Err(error),
+            };
+            for note in import.notes().into_iter().filter(|note| seen.insert(note.clone())) {
+                terminal.note(format!("{}: {note}", path.display()));
+            }
+            import.close();
+            for window in &import.footprint().windows {
+                let levels = window.levels(structure.dimensions().len());
+                match covered.iter_mut().find(|other| other.levels(structure.dimensions().len()) == levels) {
+                    Some(other) => *other = structure.union(other, window),
+                    None => covered.push(*window),
+                }
+            }
+            imports.push(import);
+        }
+        self.priority.arrange(&mut imports)?;
+        let level = |import: &source::Import| levels_of(structure, import);
+        let other = imports.iter().find(|import| self.priority != Priority::Finest && level(import) != level(&imports[0]));
+        if let Some(other) = other {
+            anyhow::bail!(
+                "`{}` lands at level {} and `{}` at level {}; import them with `--priority finest`, or one by one, the coarser first",
+                other.footprint().name,
+                shown(structure, level(other)),
+                imports[0].footprint().name,
+                shown(structure, level(&imports[0]))
+            );
+        }
+        Ok(imports)
+    }
+
+    /// The files that are named, and those of the list. Of a file that is named twice nobody can tell where it was meant.
+    fn named(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let mut files: Vec<(PathBuf, String)> =
+            self.files.iter().map(|file| (file.clone(), "on the command line".to_owned())).collect();
+        if let Some(list) = &self.files_from {
+            let shown = if list.as_os_str() == "-" { "standard input".to_owned() } else { format!("`{}`", list.display()) };
+            let unread = || format!("{shown} cannot be read as a list of files");
+            let text = match list.as_os_str() == "-" {
+                true => std::io::read_to_string(std::io::stdin()).with_context(unread)?,
+                false => std::fs::read_to_string(list).with_context(unread)?,
+            };
+            let lines = text.lines().map(str::trim_end).zip(1..).filter(|(line, _)| !line.is_empty());
+            files.extend(lines.map(|(line, number)| (PathBuf::from(line), format!("in line {number} of {shown}"))));
+            anyhow::ensure!(!files.is_empty(), "{shown} names no file");
+        }
+        let mut places: HashMap<PathBuf, &str> = HashMap::new();
+        for (file, place) in &files {
+            let one = file.canonicalize().unwrap_or_else(|_| file.clone());
+            if let Some(first) = places.insert(one, place) {
+                let places = if first == place { format!("twice {place}") } else { format!("twice, {first} and {place}") };
+                anyhow::bail!("`{}` is named {places}; take one of them away", file.display());
+            }
+        }
+        Ok(files.into_iter().map(|(file, _)| file).collect())
+    }
+
+    /// The place of a file in the grid, where others will be put before it.
+    fn import(&self, path: &Path, grid: &Grid, others: &[Window], terminal: &Terminal) -> anyhow::Result<source::Import> {
+        let name = path.display().to_string();
+        let misfit = || format!("`{name}` cannot be imported");
+        let import = if netcdf::is_netcdf(path) {
+            if self.resampling.is_some() {
+                anyhow::bail!(
+                    "`{name}` is NetCDF, and --resampling is for GeoTIFFs; make one of it with `gdal_translate NETCDF:\"{name}\":VARIABLE FILE.tif`"
+                );
+            }
+            let mut choice = netcdf::Choice::of(grid.schema());
+            choice.variable.clone_from(&self.variable);
+            let field = netcdf::Field::open(path, &choice)?;
+            source::Import::new(grid, VariableSource::placed(grid, &name, field, others).with_context(misfit)?)
+        } else {
+            let tiff = GeoTiff::open(path)?;
+            tiff.header().notes.iter().for_each(|note| terminal.note(format!("{name}: {note}")));
+            let cell = self.cell(path, grid).with_context(misfit)?;
+            match self.resampling.filter(|_| self.level.is_some() || !raster::fits(grid, tiff.header())) {
+                Some(resampling) => {
+                    let source = ResampledSource::new(grid, &name, tiff, cell, others, (resampling, self.level));
+                    source::Import::new(grid, source.with_context(misfit)?)
+                }
+                None => source::Import::new(grid, RasterSource::placed(grid, &name, tiff, cell, others).with_context(misfit)?),
+            }
+        };
+        import.with_context(misfit)
+    }
+
+    /// Where a GeoTIFF lies in time, if that is said.
+    fn cell(&self, path: &Path, grid: &Grid) -> anyhow::Result<Option<i64>> {
+        let (at, option) = match (&self.time_from_name, self.at_time) {
+            (Some(pattern), _) => (Moment::Time(pattern.time(path)?), "--time-from-name"),
+            (None, Some(at)) => (at, "--at-time"),
+            (None, None) => return Ok(None),
+        };
+        let along = Along::of(grid, option)?;
+        match at {
+            Moment::Time(at) => Ok(Some(netcdf::cell_of(grid.structure(), along.number, at)?)),
+            Moment::Number(number) => Ok(Some(number)),
+        }
+    }
+}
+
+/// The levels at which a source lands.
+fn levels_of(structure: &Structure, import: &source::Import) -> Option<Levels> {
+    import.footprint().windows.first().map(|window| window.levels(structure.dimensions().len()))
+}
+
+/// The level of the dimension of rows and columns.
+fn shown(structure: &Structure, levels: Option<Levels>) -> String {
+    let space = RasterAxes::of(structure).map(|axes| axes.space);
+    levels.zip(space.ok()).map_or_else(String::new, |(levels, space)| levels[space].to_string())
+}

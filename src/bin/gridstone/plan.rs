@@ -1,0 +1,88 @@
+//! `gridstone plan`
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::files::Files;
+use super::terminal::{Terminal, count};
+use super::{Outcome, json, open};
+use gridstone::adapter::source::{Import, Job, Plan};
+use gridstone::{Grid, Overlap};
+
+/// Say which chunks an import would change, and cut it into jobs of which no two write the same chunk
+///
+/// Takes the options of `import` that say where files lie. It reads the headers of the files and no cell, and writes nothing. What
+/// it predicts contains what the import changes: chunks in which no file has data stay as they are.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  gridstone plan store dem tiles/*.tif --jobs 8")]
+pub(super) struct PlanImport {
+    /// The directory of the store
+    store: PathBuf,
+    /// The name of the grid
+    grid: String,
+    #[command(flatten)]
+    files: Files,
+    /// How many jobs there are to be, if there are so many parts [default: one a processor]
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+    /// Print {"files", "cells", "bytes", "base_chunks", "aggregate_chunks", "jobs": [{"stage", "files", "window", "chunks",
+    /// "cells"}]}; the jobs of a stage can be done at once, after those of the stages before
+    #[arg(long)]
+    json: bool,
+}
+
+impl PlanImport {
+    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+        let store = open(&self.store)?;
+        let grid = store.grid(&self.grid)?;
+        let imports = self.files.imports(&grid, Overlap::default(), terminal, None)?;
+        let jobs = self.jobs.map_or_else(rayon::current_num_threads, NonZeroUsize::get);
+        let plan = Plan::new(&grid, imports.iter().map(Import::footprint), jobs)?;
+        let cells: u64 = imports.iter().map(|import| import.footprint().cells).sum();
+        let aggregates = plan.aggregates.len() * grid.schema().aggregators().len();
+        if self.json {
+            terminal.print_json(&json!({
+                "files": imports.len(), "cells": cells, "bytes": plan.bytes, "base_chunks": plan.base.len(),
+                "aggregate_chunks": aggregates,
+                "jobs": plan.jobs.iter().map(|job| as_json(&grid, &imports, job)).collect::<Vec<_>>(),
+            }))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        terminal.print(format!(
+            "{}: {cells} cells, {:.1} MB, {} ({} base, {aggregates} aggregate), {}",
+            count(imports.len() as u64, "file"),
+            plan.bytes as f64 / 1e6,
+            count((plan.base.len() + aggregates) as u64, "chunk"),
+            plan.base.len(),
+            count(plan.jobs.len() as u64, "job"),
+        ))?;
+        for (number, job) in plan.jobs.iter().enumerate() {
+            let stage = if plan.jobs.last().is_some_and(|last| last.stage > 0) {
+                format!(", stage {}", job.stage + 1)
+            } else {
+                String::new()
+            };
+            terminal.print(format!(
+                "job {}{stage}: {}, {}, {} cells, {}",
+                number + 1,
+                count(job.sources.len() as u64, "file"),
+                count(job.chunks, "base chunk"),
+                job.cells,
+                json::window_text(grid.structure(), &job.window),
+            ))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn as_json(grid: &Grid, imports: &[Import], job: &Job) -> Value {
+    let files: Vec<&str> = job.sources.iter().map(|number| imports[*number].footprint().name.as_str()).collect();
+    json!({
+        "stage": job.stage, "files": files, "window": json::window(grid.structure(), &job.window), "chunks": job.chunks,
+        "cells": job.cells,
+    })
+}
