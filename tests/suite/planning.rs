@@ -35,8 +35,9 @@ impl Source for Made {
         let rows = 7;
         let block = |(number, from): (usize, u64)| {
             let rows = rows.min(window.shape()[0] - from);
-            let block = Block::new(window.along(0, window.start()[0].saturating_add_unsigned(from), rows));
-            Block { number, ..block }
+            let mut block = Block::new(window.along(0, window.start()[0].saturating_add_unsigned(from), rows));
+            block.number = number;
+            block
         };
         (0..window.shape()[0]).step_by(7).enumerate().map(block).collect()
     }
@@ -157,7 +158,9 @@ fn what_is_predicted_contains_what_changes_and_threads_leave_what_one_does() {
             one.aggregate().unwrap();
             check_contains(&planned, &touched(&before, &stored(&one)), &at);
             let told = std::sync::atomic::AtomicU64::new(0);
-            let progress = |cells| drop(told.fetch_add(cells, std::sync::atomic::Ordering::Relaxed));
+            let progress = |cells| {
+                told.fetch_add(cells, std::sync::atomic::Ordering::Relaxed);
+            };
             let by_jobs = Run::default().jobs(&planned, 3).write(&mut imports(&many, &sources), &progress).unwrap().done;
             many.aggregate().unwrap();
             assert_eq!((by_jobs.cells, told.into_inner()), (done.cells, done.cells), "{at}: every cell once");

@@ -117,7 +117,10 @@ impl ResampledSource {
         footprint.cell = level.scale() / (lines[0].ratio * lines[1].ratio).sqrt();
         footprint.is_declared = header.nodata.is_some() || header.masked;
         let laid = format!("its cells are laid onto the grid's at level {level} by resampling ({resampling})");
-        footprint.notes = frame.notes.iter().cloned().chain(conversion.note.clone()).chain([laid]).collect();
+        // The layer `sum` weighs cells by their area, in cells of level 0.
+        let weighed = (resampling == Resampling::Sum && level != Level::ZERO && grid.schema().structure().refinable().is_some())
+            .then(|| format!("its totals are those of cells of level {level}, of which the layer `sum` counts each {} times; --level 0 has them alike", level.scale().powi(2)));
+        footprint.notes = frame.notes.iter().cloned().chain(conversion.note.clone()).chain([laid]).chain(weighed).collect();
         let cuts = cuts(grid, &frame, lines, &columns);
         Ok(Self { tiff, grid: grid.clone(), frame, conversion, resampling, level, lines, footprint, cuts })
     }

@@ -188,7 +188,7 @@ fn totals_lie_in_a_grid_of_floats() {
     let why = work.fails(&["import", "store", "dem", &file, "--resampling", "sum"]);
     assert!(why.contains("`gridstone create STORE TOTALS --like FILE --dtype float64`"), "{why}");
     work.ok(&["create", "store", "totals", "--like", &like, "--dtype", "float64", "--chunk", "16", "--aggregator", "sum"]);
-    work.ok(&["import", "store", "totals", &file, "--resampling", "sum"]);
+    work.ok(&["import", "store", "totals", &file, "--resampling", "sum", "--level", "0"]);
     let total: f64 = people.iter().map(|cell| f64::from(*cell)).sum();
     for options in [&["--shape", "1x1", "--resampling", "sum"][..], &["--shape", "7x3", "--layer", "sum"], &["--layer", "base"]] {
         work.ok(&[&["read", "store", "totals", "--out", "totals.npy", "--overwrite"], options].concat());
