@@ -169,7 +169,14 @@ pub(crate) fn record(grid: &Grid, batch: &mut Batch, number: &Number, changed: C
         levels: to.iter().chain(finest.iter()).copied().collect(),
     };
     batch.put(Space::Feed, feed::key(grid.id(), number.get()), encode_record(RecordKind::Change, &record)?);
-    if grid.store().journal().is_due(grid.id(), LOOK_EVERY) { remove_oldest(grid, batch) } else { Ok(()) }
+    if !grid.store().journal().is_due(grid.id(), LOOK_EVERY) {
+        return Ok(());
+    }
+    match remove_oldest(grid, batch) {
+        // What cannot be read stays; it keeps nobody from writing.
+        Err(error) if *error.kind() == ErrorKind::Corrupt => Ok(()),
+        removed => removed,
+    }
 }
 
 /// At most [`BOXES_MAX`] boxes of aggregates above the base in the same dimensions.

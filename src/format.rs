@@ -8,6 +8,7 @@
 //! | `CURRENT`, `MANIFEST-*`, `OPTIONS-*`, `IDENTITY`, `LOCK`, `LOG*` | RocksDB's own |
 //! | `*.log` | RocksDB's write-ahead logs. Layout: [`kv::preflight::log`](crate::kv::preflight::log) |
 //! | `*.sst`, `*.blob` | RocksDB's tables, and its files of values from 4 KiB on; they are never changed |
+//! | `DAMAGED` | the spaces in which a damaged table was met, by the names of their column families |
 //! | `CHECKPOINT` | in a copy that nobody has written to yet |
 //! | `quarantine-*` | what was put aside because it is damaged |
 //!

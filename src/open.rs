@@ -9,6 +9,10 @@ use crate::error::Result;
 use crate::kv::{Engine, Memory, ReadOnly};
 use crate::store::{Policy, Store, StoreOptions};
 
+/// So often a store is opened again whose merging of tables met a damaged one meanwhile.
+#[cfg(feature = "rocksdb")]
+const STOPS_MAX: u32 = 8;
+
 impl Store {
     /// Opens the store in a directory, and creates it if there is none.
     ///
@@ -41,18 +45,7 @@ impl Store {
     /// empty.
     #[cfg(feature = "rocksdb")]
     pub fn restore(checkpoint: impl AsRef<Path>, directory: impl AsRef<Path>) -> Result<()> {
-        crate::kv::restore(checkpoint.as_ref(), directory.as_ref(), false)
-    }
-
-    /// Copies a damaged store that nobody has open into a new directory, as far as its logs count: then [`repair`](Self::repair)
-    /// the new one, opened with [`accept_data_loss`](StoreOptions::accept_data_loss). The old one is only read.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`restore`](Self::restore), but for damage of the logs.
-    #[cfg(feature = "rocksdb")]
-    pub fn salvage(store: impl AsRef<Path>, directory: impl AsRef<Path>) -> Result<()> {
-        crate::kv::restore(store.as_ref(), directory.as_ref(), true)
+        crate::kv::restore(checkpoint.as_ref(), directory.as_ref())
     }
 
     /// A store in memory, gone with its last handle.
@@ -71,12 +64,25 @@ impl StoreOptions {
         let (cache_bytes, log_bytes) = self.sizes();
         options.cache_bytes = cache_bytes.unwrap_or(options.cache_bytes);
         options.log_bytes = log_bytes.unwrap_or(options.log_bytes);
-        let engine = Arc::new(crate::kv::Rocks::open(path.as_ref(), &options)?);
-        if !engine.is_copy() || read_only {
-            return self.open_engine(engine);
+        let mut stops = 0;
+        loop {
+            let engine = Arc::new(crate::kv::Rocks::open(path.as_ref(), &options)?);
+            let opened = self.clone().open_rocks(&engine);
+            // The damaged table that it was stopped by is mended, or is not merged any more.
+            if opened.is_ok() || !engine.was_stopped_by_damage() || stops == STOPS_MAX {
+                return opened;
+            }
+            stops += 1;
+        }
+    }
+
+    #[cfg(feature = "rocksdb")]
+    fn open_rocks(self, engine: &Arc<crate::kv::Rocks>) -> Result<Store> {
+        if !engine.is_copy() || self.reads_only() {
+            return self.open_engine(Arc::clone(engine) as Arc<dyn Engine>);
         }
         // What goes on from a copy is not the store it was.
-        let store = self.another().open_engine(Arc::clone(&engine) as Arc<dyn Engine>)?;
+        let store = self.another().open_engine(Arc::clone(engine) as Arc<dyn Engine>)?;
         engine.adopt()?;
         Ok(store)
     }

@@ -64,9 +64,20 @@
 //! | an aggregate cannot be read | reads of it fail and name it; the next aggregation that needs it makes it anew from what is below |
 //! | an aggregator panics | the put or the step of aggregation fails; other grids go on |
 //!
-//! One thing is worse: a damaged block in a table of small values (records, the directory, marks, the feed) may be met by the
-//! database when it opens or merges tables. Then the store is refused, or refuses commits, and says so; what such a table holds
-//! is lost, and with it the way to the chunks. Nothing wrong is read. Checkpoints are what helps.
+//! Keys, records, the directory, marks and the feed lie in RocksDB's tables, in blocks with a checksum each. A block of which one
+//! bit has flipped is given back what was written, with a warning: it is the only bit whose other value makes the checksum hold.
+//! When a store is opened its smallest tables are looked through, up to 16 MiB in all, which for most stores is all of them; the
+//! others are mended when somebody meets the damage. Who opens a store for writing mends the files; who only reads it reads mended
+//! copies of those that were looked through. (The checksum has 32 bits: of blocks of
+//! 4 KiB that are damaged otherwise, one in 130,000 would be taken for such a block; what it holds has checksums of its own. Blocks
+//! of more than 64 KiB, as indices of tables of many MB have, are not mended.) A record of which a bit has flipped is read as it was
+//! written, too; verify tells of it, and repair writes it anew.
+//!
+//! A table that is damaged otherwise is an error to those who read what lies in it, and to nobody else. The store is opened, and
+//! RocksDB merges nothing by itself any more in the space of such a table, which the file `DAMAGED` keeps a note of: the merge would
+//! end all writing. If it meets the damage before any reader does, commits are refused with
+//! [`Poisoned`](crate::ErrorKind::Poisoned) until the store is opened again, and are accepted from then on. One thing is worse:
+//! without the table of the store's own records no grid can be opened, so that the store is refused until it is salvaged.
 //!
 //! Old values that cannot be read are not moved when space is given back, so their space is given back once they are repaired.
 //!
@@ -75,13 +86,15 @@
 //! [`Store::verify`](crate::Store::verify) reads every value and recomputes every aggregate, goes on behind damage, and names
 //! each chunk; [`verify_to`](crate::Store::verify_to) is quicker and compares checksums only.
 //! [`Store::repair`](crate::Store::repair) takes base chunks that cannot be read out of their grids and makes the aggregates of
-//! such grids anew. [`Store::salvage`](crate::Store::salvage) does it in a copy. [`Store::checkpoint`](crate::Store::checkpoint)
+//! such grids anew. [`Store::salvage`](crate::Store::salvage) copies a damaged store without what cannot be read, and tells what that
+//! is: of tables that it leaves out the directory is made anew from the chunks, aggregates and marks from the base, names that are
+//! lost become `grid-N`, and followers of changes begin anew. [`Store::checkpoint`](crate::Store::checkpoint)
 //! makes copies while a store is written to, [`Store::restore`](crate::Store::restore) makes stores of them.
 //!
 //! [`Store::scrub`](crate::Store::scrub) reads all chunks again and again in the background, at a rate, and tells what is
 //! damaged. [`Store::verify_rebuilt`](crate::Store::verify_rebuilt) builds every pyramid anew beside the store and compares. A
-//! byte of a log or of the manifest that is damaged alone is given back its value by [`Store::salvage`](crate::Store::salvage),
-//! so that nothing is lost.
+//! byte of a log or of the manifest that is damaged alone, and flipped bits of tables, are given back what was written by
+//! [`Store::salvage`](crate::Store::salvage), so that nothing is lost.
 //!
 //! # Tests
 //!
@@ -95,7 +108,7 @@
 //!   pools must come to an end (`tests/suite/pools.rs`).
 //! * Torture (`tests/torture`): processes are killed at moments and in the midst of calls; power is cut in a recording of all changes of
 //!   files, with whatever was not synced lost in seven ways; the n-th call of each kind fails or is torn, once or for good; bits of every
-//!   kind of file and record flip, under a watermark as old as the opening too; damaged GeoTIFF, NetCDF, GeoJSON and TOML are given to the
+//!   kind of file and record flip, longer runs of bytes of tables are damaged, under a watermark as old as the opening too; damaged GeoTIFF, NetCDF, GeoJSON and TOML are given to the
 //!   command under limits of memory and time; readers look at a store while another process writes to it and is killed. Twelve bugs that
 //!   are planted into an engine, and three lies about syncs, must each be found. `make torture SECONDS=3600` runs it for longer.
 //! * A store that an earlier version wrote is opened, verified and read (`tests/suite/fixture.rs`).

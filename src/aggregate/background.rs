@@ -38,7 +38,7 @@ pub(crate) fn run(store: &Store) {
 
 fn grid_of(store: &Store, grids: &mut HashMap<GridId, Grid>, id: GridId) -> Result<Grid> {
     if !grids.contains_key(&id) {
-        grids.extend(store.grids()?.into_iter().map(|grid| (grid.id(), grid)));
+        grids.extend(store.shown()?.grids.into_iter().map(|grid| (grid.id(), grid)));
     }
     grids.get(&id).cloned().ok_or_else(|| Error::not_found(format!("there is no grid of number {}", id.0)))
 }

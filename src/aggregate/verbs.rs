@@ -3,13 +3,25 @@
 use std::time::Duration;
 
 use super::Aggregated;
-use crate::error::Result;
-use crate::store::{Grid, Store, unless_dropped};
+use crate::error::{ErrorKind, Result};
+use crate::store::{Grid, Shown, Store, unless_dropped};
 
 impl Store {
     /// Brings every aggregate of every grid up to date.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`](ErrorKind::Corrupt) if something cannot be read that an aggregate is made of; all others are up to date then.
     pub fn aggregate(&self) -> Result<()> {
-        self.grids()?.iter().try_for_each(|grid| unless_dropped(grid.aggregate()).map(|_| ()))
+        let Shown { grids, unreadable, .. } = self.shown()?;
+        let mut blocked = unreadable.into_iter().next().map(|(_, error)| error);
+        for grid in &grids {
+            match unless_dropped(grid.aggregate()) {
+                Err(error) if *error.kind() == ErrorKind::Corrupt => drop(blocked.get_or_insert(error)),
+                aggregated => drop(aggregated?),
+            }
+        }
+        blocked.map_or(Ok(()), Err)
     }
 }
 

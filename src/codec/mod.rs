@@ -59,7 +59,7 @@ pub use image::{Hole, Transform};
 pub use narrow::Width;
 #[cfg(any(test, feature = "testing"))]
 pub use predict::Predictor;
-pub use record::{decode_record, encode_record};
+pub use record::{decode_record, encode_record, is_record, mended_record};
 pub use strip::has_strips;
 
 use crate::array::{Cells, DType};

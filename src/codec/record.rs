@@ -29,6 +29,9 @@ const _: () = assert!(ENVELOPE_LEN == AT_CHECKSUM + size_of::<u64>());
 /// Bytes a payload may have, and memory its decoding may claim. Without a limit bincode 2.0.1 panics on a hostile length.
 const PAYLOAD_LEN_MAX: usize = 1 << 20;
 
+/// Looking for the bit of a record that flipped takes a time that is the square of its length: some tenths of a second for this one.
+const MENDED_LEN_MAX: usize = 16 << 10;
+
 const CONFIG: Configuration<LittleEndian, Varint, Limit<PAYLOAD_LEN_MAX>> = standard().with_limit::<PAYLOAD_LEN_MAX>();
 
 /// Encodes a value as a record of some kind.
@@ -50,11 +53,50 @@ pub fn encode_record<T: Serialize>(kind: u8, value: &T) -> Result<Vec<u8>, Decod
 
 /// Decodes a record of a kind: the inverse of [`encode_record`].
 pub fn decode_record<T: Serialize + DeserializeOwned>(kind: u8, bytes: &[u8]) -> Result<T, DecodeError> {
+    let (got, payload) = opened(bytes)?;
+    expect("kind", kind.into(), got.into())?;
+    let (value, used): (T, usize) =
+        bincode::serde::decode_from_slice(payload, CONFIG).map_err(|e| DecodeError::Record { reason: e.to_string() })?;
+    if used != payload.len() {
+        return Err(DecodeError::Trailing { bytes: payload.len() - used });
+    }
+    // bincode accepts numbers that are longer than they need be: two records would be one value.
+    let again = bincode::serde::encode_to_vec(&value, CONFIG).map_err(|e| DecodeError::Record { reason: e.to_string() })?;
+    if again != payload {
+        return Err(DecodeError::Record { reason: "it is not the encoding of its value".to_owned() });
+    }
+    Ok(value)
+}
+
+/// Whether bytes are a record of whatever kind: its checksum holds.
+pub fn is_record(bytes: &[u8]) -> bool {
+    opened(bytes).is_ok()
+}
+
+/// A damaged record as it was written, if one bit of it has flipped; `None` if it is sound, or damaged otherwise.
+pub fn mended_record(bytes: &[u8]) -> Option<Vec<u8>> {
+    if bytes.len() > MENDED_LEN_MAX || is_record(bytes) {
+        return None;
+    }
+    let mut record = bytes.to_vec();
+    for at in 0..record.len() {
+        for difference in (0..8).map(|bit| 1 << bit) {
+            record[at] ^= difference;
+            if is_record(&record) {
+                return Some(record);
+            }
+            record[at] ^= difference;
+        }
+    }
+    None
+}
+
+/// The kind and the payload of a record.
+fn opened(bytes: &[u8]) -> Result<(u8, &[u8]), DecodeError> {
     let truncated = |needed| DecodeError::Truncated { needed, got: bytes.len() };
     let (envelope, payload) = bytes.split_first_chunk::<ENVELOPE_LEN>().ok_or_else(|| truncated(ENVELOPE_LEN))?;
     let magic = u32::from_le_bytes(std::array::from_fn(|i| envelope[i]));
     expect("magic number", u32::from_le_bytes(MAGIC).into(), magic.into())?;
-    expect("kind", kind.into(), envelope[AT_KIND].into())?;
     let len = u32::from_le_bytes(std::array::from_fn(|i| envelope[AT_LEN + i]));
     let len = usize::try_from(len).ok().filter(|&len| len <= PAYLOAD_LEN_MAX);
     let len = len.ok_or_else(|| DecodeError::Record { reason: "it says it is too long".to_owned() })?;
@@ -69,17 +111,7 @@ pub fn decode_record<T: Serialize + DeserializeOwned>(kind: u8, bytes: &[u8]) ->
     if got != expected {
         return Err(DecodeError::Checksum { expected, got });
     }
-    let (value, used): (T, usize) =
-        bincode::serde::decode_from_slice(payload, CONFIG).map_err(|e| DecodeError::Record { reason: e.to_string() })?;
-    if used != len {
-        return Err(DecodeError::Trailing { bytes: len - used });
-    }
-    // bincode accepts numbers that are longer than they need be: two records would be one value.
-    let again = bincode::serde::encode_to_vec(&value, CONFIG).map_err(|e| DecodeError::Record { reason: e.to_string() })?;
-    if again != payload {
-        return Err(DecodeError::Record { reason: "it is not the encoding of its value".to_owned() });
-    }
-    Ok(value)
+    Ok((envelope[AT_KIND], payload))
 }
 
 fn checksum(head: &[u8], payload: &[u8]) -> u64 {
@@ -128,7 +160,11 @@ mod tests {
             let mut flipped = record.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
             decode_record::<Example>(3, &flipped).expect_err("flipped");
+            assert_eq!(mended_record(&flipped), Some(record.clone()), "bit {bit}");
+            flipped[(bit / 8 + 5) % record.len()] ^= 1;
+            assert_eq!(mended_record(&flipped), None, "bit {bit} and another");
         }
+        assert_eq!(mended_record(&record), None, "it is sound");
         for len in 0..record.len() {
             decode_record::<Example>(3, &record[..len]).expect_err("cut");
         }

@@ -34,6 +34,11 @@ use crate::kv::KeyRange;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct GridId(pub u32);
 
+/// The grid whose key it is, of a chunk, a mark or an entry of a feed.
+pub fn owner(key: &[u8]) -> Option<GridId> {
+    key.first_chunk().map(|bytes| GridId(u32::from_be_bytes(*bytes)))
+}
+
 /// A layer of a grid: 0 is the base, `n` its n-th aggregator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LayerId(pub u8);
@@ -387,9 +392,12 @@ pub mod meta {
         [NAMES, name.as_bytes()].concat()
     }
 
+    /// What the keys of schemas begin with.
+    pub const SCHEMAS: &[u8] = b"schema/";
+
     /// A grid's schema.
     pub fn schema(grid: GridId) -> Vec<u8> {
-        [b"schema/".as_slice(), &grid.0.to_be_bytes()].concat()
+        [SCHEMAS, &grid.0.to_be_bytes()].concat()
     }
 
     /// The box of all that was put into a grid.

@@ -5,9 +5,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::directory;
 use super::preflight::watermark::{WATERMARK, Watermark, WatermarkFile};
 use super::preflight::{self, CURRENT, Findings};
+use super::{Lost, directory, mending};
 use crate::error::{Error, Result};
 
 /// The name of the file that tells a copy from a store. Whoever goes on with a copy gives it an identity of its own.
@@ -52,8 +52,18 @@ pub(super) fn make(target: &Path, families: &[&str], make: &dyn Fn(&Path) -> Res
 }
 
 /// Makes a new store at `target` of a copy, or of any store that is not open. Data files are shared where that is possible: they
-/// are never changed. `accept_data_loss`: of a damaged store, as far as its logs count.
-pub(crate) fn restore(from: &Path, target: &Path, accept_data_loss: bool) -> Result<()> {
+/// are never changed.
+pub(crate) fn restore(from: &Path, target: &Path) -> Result<()> {
+    put_back(from, target, false).map(drop)
+}
+
+/// Makes a new store at `target` of a damaged one that is not open, as far as its logs count and its tables can be read; gives what
+/// is not in it.
+pub(crate) fn salvage(from: &Path, target: &Path) -> Result<Vec<Lost>> {
+    put_back(from, target, true)
+}
+
+fn put_back(from: &Path, target: &Path, accept_data_loss: bool) -> Result<Vec<Lost>> {
     let families = super::rocks::family_names();
     let admission = directory::admit_reader(from, accept_data_loss, &families)?;
     if fs::read_dir(target).is_ok_and(|mut entries| entries.next().is_some()) {
@@ -62,18 +72,16 @@ pub(crate) fn restore(from: &Path, target: &Path, accept_data_loss: bool) -> Res
     let fresh = beside(target, "new")?;
     // What is damaged is copied as it is, to be mended as far as that can be.
     let source = if accept_data_loss && !admission.is_of_moment { from } else { admission.place() };
-    let copied = copy(source, &fresh);
+    let copied = copy(source, &fresh, accept_data_loss);
     copied.map_err(|error| failed(target, &format!("{} cannot be copied", from.display()), error))?;
-    if accept_data_loss {
-        mend(&fresh, &families)?;
-    }
+    let lost = if accept_data_loss { mend(&fresh, &families)? } else { Vec::new() };
     seal(&fresh, &families, accept_data_loss)?;
     let placed = fs::rename(&fresh, target).and_then(|()| sync(parent(target)));
-    placed.map_err(|error| failed(target, "the copy cannot be put there", error))
+    placed.map_err(|error| failed(target, "the copy cannot be put there", error)).map(|()| lost)
 }
 
-/// Copies what belongs to a store.
-fn copy(from: &Path, fresh: &Path) -> io::Result<()> {
+/// Copies what belongs to a store. What is to be mended is shared with nobody; large values are not mended.
+fn copy(from: &Path, fresh: &Path, to_be_mended: bool) -> io::Result<()> {
     if fresh.exists() {
         fs::remove_dir_all(fresh)?;
     }
@@ -88,7 +96,8 @@ fn copy(from: &Path, fresh: &Path) -> io::Result<()> {
         }
         let place = fresh.join(&name);
         // Behind a link is the file itself, unless its name is gone.
-        let linked = data && fs::canonicalize(&file).and_then(|file| fs::hard_link(file, &place)).is_ok();
+        let shared = data && !(to_be_mended && text.ends_with(".sst"));
+        let linked = shared && fs::canonicalize(&file).and_then(|file| fs::hard_link(file, &place)).is_ok();
         if !linked {
             fs::copy(&file, &place)?;
             File::open(&place)?.sync_all()?;
@@ -97,8 +106,9 @@ fn copy(from: &Path, fresh: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Gives single damaged bytes of a fresh copy's manifest and logs back what was written: a checksum tells which they are.
-fn mend(fresh: &Path, families: &[&str]) -> Result<()> {
+/// Gives single damaged bytes of a fresh copy's manifest, logs and tables back what was written: a checksum tells which they are. Gives what is lost with tables
+/// that are damaged otherwise, which are left out.
+fn mend(fresh: &Path, families: &[&str]) -> Result<Vec<Lost>> {
     // One record shows the next that is damaged, if there are several.
     for _ in 0..DAMAGED_BYTES_MAX {
         let Findings { bytes, .. } = preflight::inspect(fresh, Watermark::default(), families)?;
@@ -109,14 +119,16 @@ fn mend(fresh: &Path, families: &[&str]) -> Result<()> {
             let mended = File::options().read(true).write(true).open(&byte.path).and_then(|file| {
                 let mut was = [0];
                 file.read_exact_at(&mut was, byte.at)?;
-                file.write_all_at(&[was[0] ^ byte.difference], byte.at)?;
+                mending::write_byte(&file, &byte.path, byte.at, was[0] ^ byte.difference)?;
                 file.sync_all()
             });
             mended.map_err(|error| failed(&byte.path, "its damaged byte cannot be mended", error))?;
-            tracing::warn!(file = %byte.path.display(), at = byte.at, "a damaged byte was given back what was written");
         }
     }
-    Ok(())
+    let damaged = mending::tables(fresh, u64::MAX).and_then(|tables| mending::damaged(&tables));
+    let damaged = damaged.and_then(|found| found.iter().try_for_each(mending::Damaged::mend_in_place).map(|()| found));
+    let damaged = damaged.map_err(|error| failed(fresh, "its tables cannot be mended", error))?;
+    mending::leave_out(fresh, damaged.iter().filter(|table| !table.is_sound).map(|table| table.path.as_path()))
 }
 
 /// Checks a fresh copy, says what is in it, and brings it onto the medium.

@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::links::Links;
 use super::preflight::watermark::{self, Found, WATERMARK, Watermark, WatermarkFile};
 use super::preflight::{self, CURRENT, Findings};
+use super::{Space, mending};
 use crate::error::{Error, Result};
 
 /// Open files that the process needs beside those of the store: as many as the store has, but no more than these.
@@ -42,6 +43,15 @@ pub(super) struct Admission {
     /// Carries the lock of one that reads.
     #[expect(dead_code, reason = "the lock is held until it is dropped")]
     reading: Option<File>,
+}
+
+/// What came of mending tables.
+#[derive(Debug, Default)]
+pub(super) struct MendedTables {
+    /// Whether bits were given back what was written.
+    pub(super) mended: bool,
+    /// The spaces of tables that are damaged otherwise.
+    pub(super) lost: BTreeSet<Space>,
 }
 
 /// Checks a directory, makes it if asked to, and locks it. A refusal leaves everything as it was.
@@ -340,6 +350,33 @@ impl Admission {
     /// The directory that the database is to be opened in.
     pub(super) fn place(&self) -> &Path {
         self.view.as_ref().map_or(&self.path, Links::place)
+    }
+
+    /// Looks through the smallest tables, of so many bytes in all, and gives flipped bits of them back what was written: in the files
+    /// themselves or, for one that reads, in a view of them.
+    pub(super) fn mend_tables(&mut self, bytes_max: u64) -> Result<MendedTables> {
+        let found = mending::tables(self.place(), bytes_max).and_then(|tables| mending::damaged(&tables));
+        let found = found.map_err(|error| unavailable(&self.path, "its tables cannot be read", error))?;
+        let mendable: Vec<_> = found.iter().filter(|table| table.is_mended()).collect();
+        let mended = match &self.watermark {
+            Some(_) => mendable.iter().try_for_each(|table| table.mend_in_place()),
+            None => self.view_as_mended(&mendable),
+        };
+        mended.map_err(|error| unavailable(&self.path, "its tables cannot be mended", error))?;
+        let unsound: Vec<_> = found.iter().filter(|table| !table.is_sound).map(|table| table.path.as_path()).collect();
+        let lost = if unsound.is_empty() { Vec::new() } else { mending::lost_with(self.place(), unsound.into_iter())? };
+        Ok(MendedTables { mended: !mendable.is_empty(), lost: lost.into_iter().map(|(_, lost)| lost.space).collect() })
+    }
+
+    fn view_as_mended(&mut self, tables: &[&mending::Damaged]) -> io::Result<()> {
+        for table in tables {
+            let view = match self.view.take() {
+                Some(view) => view,
+                None => Links::of_all(&self.path)?,
+            };
+            self.view.insert(view).replace(table.path.file_name().unwrap_or_default(), &table.bytes)?;
+        }
+        Ok(())
     }
 
     /// Notes what the database found when it was opened.

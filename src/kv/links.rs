@@ -1,6 +1,7 @@
 //! A directory of links that stands for the files of a store where those cannot be read in their place: where some of them have
 //! to be cut and may not be, or where another process writes to the store and will remove some.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -70,6 +71,25 @@ impl Links {
             }
         }
         Ok(Some(links))
+    }
+
+    /// All files of a directory.
+    pub(super) fn of_all(path: &Path) -> io::Result<Self> {
+        let (links, store) = (Self::new()?, fs::canonicalize(path)?);
+        for entry in fs::read_dir(&store)? {
+            let entry = entry?;
+            if entry.file_name() != WATERMARK {
+                std::os::unix::fs::symlink(entry.path(), links.place.join(entry.file_name()))?;
+            }
+        }
+        Ok(links)
+    }
+
+    /// Puts a file of these bytes in the place of a link.
+    pub(super) fn replace(&self, name: &OsStr, bytes: &[u8]) -> io::Result<()> {
+        let place = self.place.join(name);
+        fs::remove_file(&place)?;
+        fs::write(place, bytes)
     }
 
     /// The files of a store that another process writes to, as they are at some moment of the call: all that was synced when it

@@ -36,6 +36,8 @@ mod group_tests;
 #[cfg(feature = "rocksdb")]
 mod links;
 #[cfg(feature = "rocksdb")]
+mod mending;
+#[cfg(feature = "rocksdb")]
 mod rocks;
 #[cfg(test)]
 mod shuttled_tests;
@@ -56,7 +58,7 @@ use std::time::Duration;
 
 pub use batch::{Batch, Write};
 #[cfg(feature = "rocksdb")]
-pub(crate) use checkpoint::restore;
+pub(crate) use checkpoint::{restore, salvage};
 pub use faulty::{Failure, Faulty};
 pub use memory::Memory;
 pub use occ::History;
@@ -149,6 +151,18 @@ impl KeyRange {
         let begins_before_end = |a: &KeyRange, b: &KeyRange| b.end.as_deref().is_none_or(|end| a.start.as_slice() < end);
         !self.is_empty() && !other.is_empty() && begins_before_end(self, other) && begins_before_end(other, self)
     }
+}
+
+/// What a store has lost with a table that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Lost {
+    /// The space.
+    pub space: Space,
+    /// The keys that may have been in the table.
+    pub range: KeyRange,
+    /// The name of the table's file in the damaged store.
+    pub file: String,
 }
 
 /// The direction of a scan.

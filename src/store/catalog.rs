@@ -38,9 +38,11 @@ pub(crate) fn encode_record<T: Serialize>(kind: RecordKind, value: &T) -> Result
     codec::encode_record(kind as u8, value).map_err(|e| Error::invalid(format!("the {kind:?} record cannot be kept")).because(e))
 }
 
-/// The value of a record.
+/// The value of a record. One of which a bit has flipped is read as it was written.
 pub(crate) fn decode_record<T: Serialize + serde::de::DeserializeOwned>(kind: RecordKind, bytes: &[u8]) -> Result<T> {
-    codec::decode_record(kind as u8, bytes).map_err(|e| Error::corrupt(format!("the {kind:?} record is damaged")).because(e))
+    let mended = |error| codec::mended_record(bytes).map_or(Err(error), |record| codec::decode_record(kind as u8, &record));
+    let decoded = codec::decode_record(kind as u8, bytes).or_else(mended);
+    decoded.map_err(|e| Error::corrupt(format!("the {kind:?} record is damaged")).because(e))
 }
 
 /// Reads the record under a key, if there is one.
@@ -91,11 +93,15 @@ fn check_format(snapshot: &dyn Snapshot) -> Result<bool> {
 }
 
 /// Checks the format, and raises the epoch durably. `identity` is for a store that has none, and for one that is to be `another`
-/// from now on.
-pub(super) fn enter(engine: &dyn Engine, identity: u64, another: bool) -> Result<Entered> {
+/// from now on. With `accept_data_loss` a format record that is lost is taken for one of this version.
+pub(super) fn enter(engine: &dyn Engine, identity: u64, another: bool, accept_data_loss: bool) -> Result<Entered> {
     let snapshot = engine.snapshot()?;
     let mut batch = Batch::at(snapshot.as_ref());
-    if !check_format(snapshot.as_ref())? {
+    let has_format = match check_format(snapshot.as_ref()) {
+        Err(error) if accept_data_loss && *error.kind() == ErrorKind::Corrupt => false,
+        checked => checked?,
+    };
+    if !has_format {
         batch.put(Space::Meta, meta::FORMAT.to_vec(), encode_record(RecordKind::Format, &Number(u64::from(FORMAT)))?);
     }
     let known = read::<Number>(snapshot.as_ref(), RecordKind::Identity, meta::IDENTITY.to_vec())?;

@@ -128,7 +128,7 @@ impl Store {
         let registered = options.registered()?;
         let entered = match options.reads_only() {
             true => catalog::look(engine.as_ref())?,
-            false => catalog::enter(engine.as_ref(), options.own_identity(), options.is_another())?,
+            false => catalog::enter(engine.as_ref(), options.own_identity(), options.is_another(), options.accepts_data_loss())?,
         };
         let first = entered.epoch << EPOCH_SHIFT;
         let shared = Shared {
@@ -150,7 +150,13 @@ impl Store {
 
     /// The same store with threads of its own that do the work of its background.
     pub(crate) fn with_background(mut self, work: Work) -> Result<Self> {
-        self.grids()?.iter().try_for_each(Grid::count_found)?;
+        for grid in self.shown()?.grids {
+            match grid.count_found() {
+                // What cannot be read is met when it is aggregated.
+                Err(error) if *error.kind() == ErrorKind::Corrupt => self.backlog().found(grid.id(), 1),
+                counted => counted?,
+            }
+        }
         let background = Background::start(self.clone(), self.shared.options.threads(), work)?;
         self.background = Some(Arc::new(background));
         Ok(self)

@@ -48,8 +48,17 @@ impl Names {
 /// What a store holds at one moment.
 pub(crate) struct Shown {
     pub(crate) snapshot: Arc<dyn Snapshot>,
-    /// Every grid, by name.
-    pub(crate) grids: Result<Vec<Grid>>,
+    /// Every grid whose records can be read, by name.
+    pub(crate) grids: Vec<Grid>,
+    /// The names of the others, and why they cannot be.
+    pub(crate) unreadable: Vec<(String, Error)>,
+}
+
+impl Shown {
+    /// Every grid, if all can be read.
+    pub(crate) fn all(self) -> Result<Vec<Grid>> {
+        self.unreadable.into_iter().next().map_or(Ok(self.grids), |(_, error)| Err(error))
+    }
 }
 
 impl Store {
@@ -75,25 +84,27 @@ impl Store {
     }
 
     /// Every grid, by name.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`](ErrorKind::Corrupt) if the records of one of them cannot be read; [`grid`](Self::grid) opens the others.
     pub fn grids(&self) -> Result<Vec<Grid>> {
-        let _still = self.names().still();
-        self.named(self.current()?.as_ref())
+        self.shown()?.all()
     }
 
     /// A snapshot, and the grids that it shows.
     pub(crate) fn shown(&self) -> Result<Shown> {
         let _still = self.names().still();
         let snapshot = self.current()?;
-        let grids = self.named(snapshot.as_ref());
-        Ok(Shown { snapshot, grids })
-    }
-
-    pub(super) fn named(&self, snapshot: &dyn Snapshot) -> Result<Vec<Grid>> {
-        let open = |name: String| {
-            let (id, schema) = catalog::find(snapshot, &name)?;
-            Ok(self.handle(id, &name, schema))
-        };
-        catalog::names(snapshot)?.into_iter().map(open).collect()
+        let (mut grids, mut unreadable) = (Vec::new(), Vec::new());
+        for name in catalog::names(snapshot.as_ref())? {
+            match catalog::find(snapshot.as_ref(), &name) {
+                Ok((id, schema)) => grids.push(self.handle(id, &name, schema)),
+                Err(error) if *error.kind() == ErrorKind::Corrupt => unreadable.push((name, error)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Shown { snapshot, grids, unreadable })
     }
 
     pub(super) fn handle(&self, id: GridId, name: &str, schema: Schema) -> Grid {

@@ -228,7 +228,6 @@ impl StoreOptions {
         self.create
     }
 
-    #[cfg(feature = "rocksdb")]
     pub(crate) fn accepts_data_loss(&self) -> bool {
         self.accept_data_loss
     }

@@ -3,8 +3,11 @@
 mod buckets;
 mod pages;
 mod rebuilt;
+mod records;
 mod repair;
 mod report;
+#[cfg(feature = "rocksdb")]
+mod salvage;
 mod scrub;
 #[cfg(test)]
 mod tests;
@@ -39,15 +42,18 @@ impl Store {
     /// Verifies the store like [`verify`](Self::verify), more or less thoroughly.
     pub fn verify_to(&self, depth: Thoroughness) -> Result<Report> {
         let mut report = Report::default();
-        let Shown { snapshot, grids } = self.shown()?;
-        let grids = match grids {
-            Ok(grids) => grids,
+        let Shown { snapshot, grids, unreadable } = match self.shown() {
+            Ok(shown) => shown,
             Err(error) if *error.kind() == ErrorKind::Corrupt => {
                 report.findings.push(Finding::new(Damage::Record, None, error.sentence()));
                 return Ok(report);
             }
             Err(error) => return Err(error),
         };
+        let all_known = unreadable.is_empty();
+        let unreadable = unreadable.into_iter().map(|(name, error)| Finding::new(Damage::Record, Some(name), error.sentence()));
+        report.findings.extend(unreadable);
+        report.findings.extend(records::findings(&grids, snapshot.as_ref())?);
         for grid in &grids {
             report.grids += 1;
             let state = grid.state(snapshot.as_ref());
@@ -59,7 +65,8 @@ impl Store {
                 checked => checked?,
             }
         }
-        let strangers = strangers(&grids, snapshot.as_ref(), &mut report);
+        // What belongs to a grid that cannot be opened looks like a stranger's.
+        let strangers = if all_known { strangers(&grids, snapshot.as_ref(), &mut report) } else { Ok(()) };
         match strangers {
             Err(error) if *error.kind() == ErrorKind::Corrupt => {
                 report.findings.push(Finding::new(Damage::Key, None, error.sentence()));

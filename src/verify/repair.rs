@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Damage, Finding, Report};
+use super::{Damage, Finding, Report, records};
 use crate::aggregate;
 use crate::error::{ErrorKind, Result};
 use crate::grid::Location;
@@ -38,7 +38,7 @@ pub struct Repaired {
 
 impl Store {
     /// Verifies the store and mends what can be mended: base chunks that cannot be read are taken out of their grids, and handed
-    /// over with what can be read of their bytes; where an aggregate is damaged, all of its grid's are made anew from the base.
+    /// over with what can be read of their bytes; where an aggregate is damaged, all of its grid's are made anew from the base; records of which a bit has flipped are written anew.
     /// Nothing is done to grids without findings.
     ///
     /// # Errors
@@ -46,7 +46,8 @@ impl Store {
     /// Those of [`verify`](Self::verify), [`Grid::clear`] and [`Grid::aggregate`]. It can be called again.
     pub fn repair(&self) -> Result<Repaired> {
         let mut repaired = Repaired { findings: self.verify()?.findings, ..Repaired::default() };
-        for grid in self.grids()? {
+        records::mend(self)?;
+        for grid in self.shown()?.grids {
             let name = grid.name();
             let of: Vec<&Finding> = repaired.findings.iter().filter(|finding| finding.grid.as_ref() == Some(&name)).collect();
             let is_base = |finding: &&&Finding| finding.layer.as_deref() == Some("base");

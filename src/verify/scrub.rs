@@ -9,7 +9,7 @@ use super::report::{Damage, Finding};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{ChunkKey, DirectoryEntry, LayerId};
 use crate::kv::{KeyRange, Order, Space};
-use crate::store::{Grid, Store, lock};
+use crate::store::{Grid, Shown, Store, lock};
 
 /// Chunks that are looked at in one snapshot.
 const SLICE: usize = 32;
@@ -106,7 +106,13 @@ impl Shared {
     /// Reads the whole store, as far as it can be read; false if it was stopped.
     fn pass(&self, store: &Store, rate: u64) -> bool {
         let (mut found, mut is_whole) = (Vec::new(), true);
-        let grids = store.grids().unwrap_or_else(|error| {
+        let grids = store.shown().map(|Shown { grids, unreadable, .. }| {
+            let unreadable = unreadable.into_iter();
+            found.extend(unreadable.map(|(name, error)| Finding::new(Damage::Record, Some(name), error.sentence())));
+            grids
+        });
+        self.tell(&found);
+        let grids = grids.unwrap_or_else(|error| {
             self.failed(&error);
             is_whole = false;
             Vec::new()

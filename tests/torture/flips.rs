@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use gridstone::kv::{Batch, Durability, Engine, KeyRange, Order, Rocks, RocksOptions, Space};
+use gridstone::verify::Damage;
 use gridstone::{ErrorKind, Policy, Query, Store, Window};
 use ndarray::{Array2, arr2};
 use tempfile::TempDir;
@@ -96,9 +97,8 @@ impl Watchdog {
     }
 }
 
-/// Whether everything that can be read is right, by pieces; gives how many pieces are damaged. With `holes`, what was lost may have been
-/// taken out.
-fn readable(store: &Store, expected: &[Array2<u32>], holes: bool) -> Result<u64, String> {
+/// Whether everything that can be read is right, by pieces; gives how many pieces are damaged.
+fn readable(store: &Store, expected: &[Array2<u32>]) -> Result<u64, String> {
     let mut damaged = 0;
     for (writer, cells) in (0..).zip(expected) {
         let grid = match store.grid(&own(writer)) {
@@ -114,16 +114,12 @@ fn readable(store: &Store, expected: &[Array2<u32>], holes: bool) -> Result<u64,
                 Ok(answer) => {
                     let part = cells.slice(ndarray::s![y..y + 32, x..x + 32]);
                     assert_eq!(answer.array.iter_f64().count(), part.len());
-                    let pairs = answer.array.iter_f64().zip(part.iter().map(|cell| f64::from(*cell)));
-                    let differ: Vec<_> = pairs.filter(|(got, want)| got != want).collect();
-                    if let Some((got, want)) = differ.iter().find(|(got, _)| !holes || *got != 0.0) {
+                    let mut pairs = answer.array.iter_f64().zip(part.iter().map(|cell| f64::from(*cell)));
+                    if let Some((got, want)) = pairs.find(|(got, want)| got != want) {
                         return Err(format!("grid {writer} at {start:?}: {got}, not {want}"));
                     }
-                    damaged += u64::from(!differ.is_empty());
                 }
-                Err(error) if *error.kind() == ErrorKind::Corrupt || holes && *error.kind() == ErrorKind::NotFound => {
-                    damaged += 1
-                }
+                Err(error) if *error.kind() == ErrorKind::Corrupt => damaged += 1,
                 Err(error) => return Err(format!("grid {writer} at {start:?}: {error}")),
             }
         }
@@ -131,41 +127,59 @@ fn readable(store: &Store, expected: &[Array2<u32>], holes: bool) -> Result<u64,
     Ok(damaged)
 }
 
-/// Who meets a flipped bit.
+/// What a store with a flipped bit must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Met {
-    /// The checks before the database is let at the files: a refusal changes nothing.
-    Before,
-    /// The database: it is what says so, and may have written by then.
-    ByDatabase,
-    /// The store, once the database has opened its files.
-    Behind,
+enum Must {
+    /// Refused as damaged, with nothing changed, or opened.
+    BeFit,
+    /// Opened, and right as far as it can be read.
+    Open,
+    /// Opened, and whole.
+    BeWhole,
 }
 
-/// Whether the database says that something is damaged.
-fn is_of_database(error: &gridstone::Error) -> bool {
-    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
-    causes.map(ToString::to_string).any(|cause| cause.starts_with("Corruption"))
-}
-
-/// Opens a damaged store; gives whether it is opened. It is refused as damaged, or it is right as far as it can be read, and what cannot
-/// be is found by a verification.
-fn judge(path: &Path, expected: &[Array2<u32>], met: Met) -> Result<bool, String> {
+/// Opens a damaged store; gives whether it is opened. Then it is right as far as it can be read, what cannot be is found by a
+/// verification, and it can be written to, again and again.
+fn judge(path: &Path, expected: &[Array2<u32>], must: Must, policy: Policy) -> Result<bool, String> {
     let before = read(path);
-    let store = match Store::options().policy(Policy::Manual).create(false).open(path) {
+    let open = || Store::options().policy(policy).create(false).open(path);
+    let said = |error: &gridstone::Error| format!("{error}: {:?}", std::error::Error::source(error));
+    let store = match open() {
         Ok(store) => store,
-        // Also while it merges tables, before the first commit, of whatever kind the error is then.
-        Err(error) if met == Met::ByDatabase && is_of_database(&error) => return Ok(false),
-        Err(error) if *error.kind() != ErrorKind::Corrupt => {
-            return Err(format!("it is refused with {error}: {:?}", std::error::Error::source(&error)));
+        Err(error) if must != Must::BeFit || *error.kind() != ErrorKind::Corrupt => {
+            return Err(format!("it is refused with {}", said(&error)));
         }
-        Err(_) if met == Met::Behind => return Ok(false),
         Err(error) => return unchanged(&before, &read(path)).map_err(|changed| format!("a refusal ({error}) changed {changed}")),
     };
-    let damaged = readable(&store, expected, false)?;
-    let report = store.verify().map_err(|error| format!("it cannot be verified: {error}"))?;
-    if damaged > 0 && report.findings.is_empty() {
-        return Err(format!("{damaged} pieces cannot be read, and verify finds nothing"));
+    let mut expected = expected.to_vec();
+    let look = |store: &Store, expected: &[Array2<u32>]| -> Result<u64, String> {
+        let damaged = readable(store, expected)?;
+        let report = store.verify().map_err(|error| format!("it cannot be verified: {}", said(&error)))?;
+        if damaged > 0 && report.findings.is_empty() {
+            return Err(format!("{damaged} pieces cannot be read, and verify finds nothing"));
+        }
+        if must == Must::BeWhole && (damaged > 0 || !report.findings.is_empty()) {
+            return Err(format!("{damaged} pieces cannot be read, and verify finds {:?}", report.findings));
+        }
+        Ok(damaged)
+    };
+    look(&store, &expected)?;
+    drop(store);
+    // So often that tables are merged.
+    for life in 1..6 {
+        let store = open().map_err(|error| format!("it is refused in life {life} with {}", said(&error)))?;
+        // A record of the grid may be what is damaged.
+        if let Ok(grid) = store.grid(&own(1)) {
+            let put = grid.replace(&Window::new([0, 0], [1, 1]), &arr2(&[[life]])).and_then(|_| store.flush());
+            match put {
+                Ok(()) => expected[1][[0, 0]] = life,
+                Err(error) if must != Must::BeWhole && *error.kind() == ErrorKind::Corrupt => {}
+                Err(error) => return Err(format!("it cannot be written to in life {life}: {}", said(&error))),
+            }
+        }
+        if life == 5 {
+            look(&store, &expected)?;
+        }
     }
     Ok(true)
 }
@@ -179,6 +193,8 @@ fn unchanged(before: &Files, after: &Files) -> Result<bool, String> {
     if changed.is_empty() { Ok(false) } else { Err(format!("{changed:?}")) }
 }
 
+const POLICIES: [Policy; 3] = [Policy::Manual, Policy::Inline, Policy::Background];
+
 const KINDS: [&str; 6] = ["MANIFEST-", "CURRENT", ".log", ".sst", ".blob", "WATERMARK"];
 
 #[test]
@@ -187,7 +203,6 @@ fn no_flipped_bit_in_a_file_goes_unseen() {
     seeds::each("flips", |seed| {
         let image = Image::of(seed);
         let (mut dice, mut refused) = (Dice::of(seed, 5), BTreeMap::<&str, (u64, u64)>::new());
-        let mut lost = 0;
         let flips = 60;
         for _ in 0..flips {
             let (kind, stale) = (dice.pick(&KINDS), dice.chance(50));
@@ -209,40 +224,121 @@ fn no_flipped_bit_in_a_file_goes_unseen() {
             bytes[bit / 8] ^= 1 << (bit % 8);
             let what = format!("bit {bit} of {}, stale: {stale}", name.display());
             let store = image.lay_out(&damaged);
-            let met = if [".sst", ".blob"].contains(&kind) { Met::ByDatabase } else { Met::Before };
-            let opened = judge(&store, &image.expected, met).unwrap_or_else(|wrong| panic!("{what}: {wrong}"));
+            let must = match kind {
+                ".sst" => Must::BeWhole,
+                ".blob" => Must::Open,
+                _ => Must::BeFit,
+            };
+            let policy = dice.pick(&POLICIES);
+            let opened =
+                judge(&store, &image.expected, must, policy).unwrap_or_else(|wrong| panic!("{what}, {policy:?}: {wrong}"));
             let of_kind = refused.entry(kind).or_default();
             *(if opened { &mut of_kind.1 } else { &mut of_kind.0 }) += 1;
             if !opened {
-                // Where a table of records or of the directory is damaged nobody knows what there is.
-                let all = salvaged(&image, &store, kind == ".sst");
-                lost += u64::from(!all.unwrap_or_else(|wrong| panic!("{what}: salvaged: {wrong}")));
+                salvaged(&image, &store).unwrap_or_else(|wrong| panic!("{what}: salvaged: {wrong}"));
+            } else if kind == ".sst" {
+                // The old one is only read, and no table of it is shared that is mended in the new one.
+                let store = image.lay_out(&damaged);
+                salvaged(&image, &store).unwrap_or_else(|wrong| panic!("{what}: salvaged: {wrong}"));
+                unchanged(&damaged, &read(&store)).unwrap_or_else(|changed| panic!("{what}: salvaging changed {changed}"));
             }
             watchdog.turn();
         }
-        println!("refused and opened: {refused:?}; tables of which something was lost: {lost}");
+        println!("refused and opened: {refused:?}");
         flips
     });
 }
 
-/// The sound part of a store that is refused can be had: where one bit has flipped, all of it, unless it `may_lose` some. Gives whether
-/// all is there; what is there is right.
-fn salvaged(image: &Image, store: &Path, may_lose: bool) -> Result<bool, String> {
+/// Of a store in which one bit has flipped all can be had.
+fn salvaged(image: &Image, store: &Path) -> Result<(), String> {
     let target = image.place.path().join("salvaged");
     let _ = fs::remove_dir_all(&target);
     Store::salvage(store, &target).map_err(|error| error.to_string())?;
-    let lost = |what: String| if may_lose { Ok(false) } else { Err(what) };
-    let opened = match Store::options().policy(Policy::Manual).accept_data_loss(true).open(&target) {
-        Ok(opened) => opened,
-        Err(error) => return lost(format!("{error}: {:?}", std::error::Error::source(&error))),
-    };
-    if let Err(error) = opened.repair() {
-        return lost(format!("it cannot be repaired: {error}"));
+    let opened = Store::options().policy(Policy::Manual).accept_data_loss(true).open(&target);
+    let opened = opened.map_err(|error| format!("{error}: {:?}", std::error::Error::source(&error)))?;
+    let repaired = opened.repair().map_err(|error| format!("it cannot be repaired: {error}"))?;
+    match readable(&opened, &image.expected)? {
+        0 if repaired.left.findings.is_empty() => Ok(()),
+        damaged => Err(format!("{damaged} pieces cannot be read, and {:?} is left", repaired.left.findings)),
     }
-    match readable(&opened, &image.expected, may_lose)? {
-        0 => Ok(true),
-        damaged => lost(format!("{damaged} pieces cannot be read")),
+}
+
+/// More than a bit of a table is damaged: it is opened if the records of the store can be read, and goes on; salvaged and repaired it is
+/// sound, and cells that are gone are told.
+#[test]
+fn no_damaged_table_goes_unseen() {
+    let watchdog = Watchdog::new();
+    seeds::each("tables", |seed| {
+        let image = Image::of(seed);
+        let files = read(&image.place.path().join("store"));
+        let tables: Vec<_> = files.keys().filter(|name| name.to_string_lossy().ends_with(".sst")).collect();
+        let (mut dice, mut counts) = (Dice::of(seed, 7), BTreeMap::<&str, u64>::new());
+        let tries = 12;
+        for _ in 0..tries {
+            let (name, mut damaged) = (dice.pick(&tables), files.clone());
+            let bytes = damaged.get_mut(name).unwrap();
+            let length = 1 + dice.below(64);
+            let from = dice.below(bytes.len().saturating_sub(length));
+            let zeros = dice.chance(50);
+            bytes[from..from + length].iter_mut().for_each(|byte| *byte = if zeros { 0 } else { *byte ^ 0xa5 });
+            let what = format!("{length} bytes at {from} of {}, zeros: {zeros}", name.display());
+            if damaged == files {
+                continue;
+            }
+            let policy = dice.pick(&POLICIES);
+            let store = image.lay_out(&damaged);
+            let opened = match judge(&store, &image.expected, Must::Open, policy) {
+                // Nothing can be read without the store's own records.
+                Err(wrong) if wrong.contains("refused") && wrong.contains("space Meta") => false,
+                judged => judged.unwrap_or_else(|wrong| panic!("{what}, {policy:?}: {wrong}")),
+            };
+            *counts.entry(if opened { "opened" } else { "refused" }).or_default() += 1;
+            let store = image.lay_out(&damaged);
+            let lost = salvaged_in_part(&image, &store).unwrap_or_else(|wrong| panic!("{what}: salvaged: {wrong}"));
+            *counts.entry(if lost { "lost cells" } else { "lost nothing" }).or_default() += 1;
+            watchdog.turn();
+        }
+        println!("{counts:?}");
+        tries
+    });
+}
+
+/// What can be had of a store with a damaged table is right and sound, and what cannot be is told. Gives whether cells are gone.
+fn salvaged_in_part(image: &Image, store: &Path) -> Result<bool, String> {
+    let target = image.place.path().join("salvaged");
+    let _ = fs::remove_dir_all(&target);
+    let said = |error: gridstone::Error| format!("{error}: {:?}", std::error::Error::source(&error));
+    let lost = Store::salvage(store, &target).map_err(said)?;
+    let opened = Store::options().policy(Policy::Manual).accept_data_loss(true).open(&target).map_err(said)?;
+    let repaired = opened.repair().map_err(said)?;
+    // What belongs to a grid whose schema is lost is there still, and nobody can read it.
+    let no_schema = lost.iter().any(|lost| lost.space == Space::Meta);
+    let mut left = repaired.left.findings.iter().filter(|finding| !no_schema || finding.damage != Damage::Key);
+    if let Some(left) = left.next() {
+        return Err(format!("{left:?} is left"));
     }
+    let mut gone = 0;
+    for (writer, cells) in (0..).zip(&image.expected) {
+        let grid = opened.grid(&own(writer)).ok();
+        for row in 0..SIDE {
+            let window = Window::new([i64::try_from(row).unwrap(), 0], [1, u64::try_from(SIDE).unwrap()]);
+            let got: Vec<f64> = match grid.as_ref().map(|grid| grid.read(&Query::window(window))) {
+                None => vec![0.0; SIDE],
+                Some(Err(error)) if *error.kind() == ErrorKind::NotFound => vec![0.0; SIDE],
+                Some(answer) => answer.map_err(said)?.array.iter_f64().collect(),
+            };
+            for (got, want) in got.iter().zip(cells.row(row)).filter(|(_, want)| **want != 0) {
+                if *got != 0.0 && *got != f64::from(*want) {
+                    return Err(format!("grid {writer} in row {row}: {got}, not {want}"));
+                }
+                gone += u64::from(*got == 0.0);
+            }
+        }
+    }
+    if gone > 0 && lost.is_empty() && repaired.quarantined.is_empty() {
+        return Err(format!("{gone} cells are gone without a word"));
+    }
+    Ok(gone > 0)
 }
 
 /// Behind the checksums of the database: of our own records, keys and chunks.
@@ -257,12 +353,9 @@ fn no_flipped_bit_in_a_record_goes_unseen() {
         let flips = 40;
         for _ in 0..flips {
             let store = image.lay_out(&files);
-            let (space, what) = flip_entry(&store, &mut dice);
-            let opened = judge(&store, &image.expected, Met::Behind).unwrap_or_else(|wrong| panic!("{what}: {wrong}"));
-            assert!(
-                opened || ![Space::Base, Space::Aggregate].contains(&space),
-                "{what}: a chunk keeps the store from being opened"
-            );
+            let what = flip_entry(&store, &mut dice);
+            let policy = dice.pick(&POLICIES);
+            judge(&store, &image.expected, Must::Open, policy).unwrap_or_else(|wrong| panic!("{what}, {policy:?}: {wrong}"));
             watchdog.turn();
         }
         flips
@@ -270,7 +363,7 @@ fn no_flipped_bit_in_a_record_goes_unseen() {
 }
 
 /// Flips a bit of some entry's value, and says of which, in which space.
-fn flip_entry(path: &Path, dice: &mut Dice) -> (Space, String) {
+fn flip_entry(path: &Path, dice: &mut Dice) -> String {
     let engine = Rocks::open(path, &RocksOptions::default()).unwrap();
     let snapshot = engine.snapshot().unwrap();
     loop {
@@ -285,6 +378,6 @@ fn flip_entry(path: &Path, dice: &mut Dice) -> (Space, String) {
         let mut batch = Batch::default();
         batch.put(space, key.clone(), value);
         engine.commit(batch, Durability::Sync).unwrap();
-        return (space, format!("bit {bit} of the value of {key:?} in {space:?}"));
+        return format!("bit {bit} of the value of {key:?} in {space:?}");
     }
 }

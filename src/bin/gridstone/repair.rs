@@ -56,7 +56,9 @@ pub(super) struct Salvage {
 
 impl Salvage {
     pub(super) fn run(self, terminal: &Terminal) -> Outcome {
-        Store::salvage(&self.store, &self.new)?;
+        for lost in Store::salvage(&self.store, &self.new)? {
+            terminal.warn(format!("the table {} of the space {:?} cannot be read and is left out", lost.file, lost.space));
+        }
         told(&Store::options().create(false).accept_data_loss(true).open(&self.new)?, &self.new, self.json, terminal)
     }
 }

@@ -29,6 +29,16 @@ pub(super) fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
+/// Adds a varint.
+pub(super) fn put_varint(bytes: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        let [low, ..] = value.to_le_bytes();
+        bytes.push(low | 0x80);
+        value >>= 7;
+    }
+    bytes.extend_from_slice(&value.to_le_bytes()[..1]);
+}
+
 /// Takes a varint length and as many bytes from the front.
 pub(super) fn take_slice<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     let length = usize::try_from(take_varint(bytes)?).ok()?;
@@ -54,6 +64,9 @@ mod tests {
         ] {
             let mut front = bytes;
             assert_eq!((take_varint(&mut front), front.len()), (value, rest), "{bytes:?}");
+            let mut again = Vec::new();
+            value.into_iter().for_each(|value| put_varint(&mut again, value));
+            assert!(bytes.starts_with(&again), "{bytes:?}");
         }
     }
 

@@ -119,6 +119,38 @@ pub fn scan<E: From<io::Error>>(
     Ok(Scanned { end, ending, cut: open.is_some() })
 }
 
+/// The bytes of a record that is added to a log of a length.
+pub fn record(mut at: u64, mut payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut begun = false;
+    loop {
+        let block = u64::try_from(BLOCK_BYTES).unwrap_or(u64::MAX);
+        let left = usize::try_from(block - at % block).unwrap_or(BLOCK_BYTES);
+        if left < HEADER_BYTES {
+            bytes.extend(std::iter::repeat_n(0, left));
+            at += u64::try_from(left).unwrap_or(0);
+            continue;
+        }
+        let (part, rest) = payload.split_at(payload.len().min(left - HEADER_BYTES));
+        let fragment_type = match (begun, rest.is_empty()) {
+            (false, true) => FULL,
+            (false, false) => FIRST,
+            (true, false) => MIDDLE,
+            (true, true) => LAST,
+        };
+        let covered = [&[fragment_type], part].concat();
+        bytes.extend_from_slice(&masked(crc32c::crc32c(&covered)).to_le_bytes());
+        // A part is shorter than a block.
+        bytes.extend_from_slice(&u16::try_from(part.len()).unwrap_or(u16::MAX).to_le_bytes());
+        bytes.extend_from_slice(&covered);
+        if rest.is_empty() {
+            return bytes;
+        }
+        at += u64::try_from(HEADER_BYTES + part.len()).unwrap_or(0);
+        (payload, begun) = (rest, true);
+    }
+}
+
 fn extended(mut head: Vec<u8>, payload: &[u8], head_bytes: usize) -> Vec<u8> {
     let missing = head_bytes.saturating_sub(head.len()).min(payload.len());
     head.extend_from_slice(&payload[..missing]);

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::bytes::{le_u64, take_slice, take_varint};
+use super::bytes::{le_u64, put_varint, take_slice, take_varint};
 
 /// What the edits of a manifest add up to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,11 +28,16 @@ pub struct Manifest {
 }
 
 /// A file of keys, and of values that are not large.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Table {
     family: u64,
+    level: u64,
     /// Its length in bytes.
     pub bytes: u64,
+    /// Its first key.
+    pub first: Vec<u8>,
+    /// Its last key.
+    pub last: Vec<u8>,
     /// The oldest file of large values that it refers to.
     oldest_values: Option<u64>,
 }
@@ -126,6 +131,19 @@ impl Manifest {
         (oldest < newest).then_some(newest)
     }
 
+    /// The name of a table's family; `None` is the first, which always is there.
+    pub fn family(&self, table: &Table) -> Option<&str> {
+        self.families.get(&table.family).map(String::as_str)
+    }
+
+    /// An edit that takes a table out, if it is there.
+    pub fn edit_without(&self, number: u64) -> Option<Vec<u8>> {
+        let table = self.tables.get(&number)?;
+        let mut edit = Vec::new();
+        [FAMILY, table.family, DELETED_TABLE, table.level, number].iter().for_each(|value| put_varint(&mut edit, *value));
+        Some(edit)
+    }
+
     /// Whether every edit so far has taken effect.
     pub fn is_settled(&self) -> bool {
         self.pending.is_empty()
@@ -168,6 +186,8 @@ impl Manifest {
 
 /// From this bit on a tag that is not known may be skipped: its field has a length.
 const SKIPPABLE: u64 = 1 << 13;
+const DELETED_TABLE: u64 = 6;
+const FAMILY: u64 = 200;
 
 impl Edit {
     fn decode(mut bytes: &[u8]) -> Option<Self> {
@@ -186,8 +206,8 @@ impl Edit {
                     take_varint(bytes)?;
                     take_slice(bytes)?;
                 }
-                // A deleted file: level and number.
-                6 => {
+                // Level and number.
+                DELETED_TABLE => {
                     take_varint(bytes)?;
                     edit.deleted_tables.push(take_varint(bytes)?);
                 }
@@ -197,7 +217,7 @@ impl Edit {
                     edit.new_tables.push((table.number, table.table));
                     edit.min_log = edit.min_log.max(table.min_log);
                 }
-                200 => edit.family = take_varint(bytes)?,
+                FAMILY => edit.family = take_varint(bytes)?,
                 201 => edit.added = Some(String::from_utf8(take_slice(bytes)?.to_vec()).ok()?),
                 202 => edit.dropped = true,
                 300 => edit.group = Some(take_varint(bytes)?),
@@ -230,14 +250,13 @@ struct NewTable {
 
 impl NewTable {
     fn take(bytes: &mut &[u8]) -> Option<Self> {
-        // Level, number, size; the smallest and the largest key; the sequences.
-        take_varint(bytes)?;
-        let number = take_varint(bytes)?;
-        let mut table = Self { number, table: Table { bytes: take_varint(bytes)?, ..Table::default() }, min_log: None };
-        take_slice(bytes)?;
-        take_slice(bytes)?;
+        let (level, number, length) = (take_varint(bytes)?, take_varint(bytes)?, take_varint(bytes)?);
+        let (first, last) = (user_key(take_slice(bytes)?)?, user_key(take_slice(bytes)?)?);
+        // The sequences.
         take_varint(bytes)?;
         take_varint(bytes)?;
+        let table = Table { level, bytes: length, first, last, ..Table::default() };
+        let mut table = Self { number, table, min_log: None };
         loop {
             match take_varint(bytes)? {
                 1 => return Some(table),
@@ -247,6 +266,11 @@ impl NewTable {
             }
         }
     }
+}
+
+/// A key of a table without the sequence and the type that stand behind it.
+fn user_key(key: &[u8]) -> Option<Vec<u8>> {
+    Some(key.get(..key.len().checked_sub(size_of::<u64>())?)?.to_vec())
 }
 
 /// A file of large values that is added.

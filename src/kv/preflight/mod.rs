@@ -6,6 +6,7 @@
 
 pub mod log;
 pub mod manifest;
+pub mod table;
 pub mod watermark;
 
 mod bytes;
@@ -89,6 +90,14 @@ pub fn inspect(directory: &Path, promised: Watermark, families: &[&str]) -> Resu
         findings.damage.push(Error::corrupt(lost));
     }
     Ok(findings)
+}
+
+/// The manifest that counts, its path, and the length of what counts of it.
+pub(super) fn manifest_that_counts(directory: &Path) -> Result<(Manifest, PathBuf, u64)> {
+    let mut findings = Findings::default();
+    let manifest = version::inspect(directory, Watermark::default(), &[], &mut findings)?;
+    let (number, end) = findings.manifest;
+    Ok((manifest, directory.join(format!("MANIFEST-{number:06}")), end))
 }
 
 /// The manifest that an open store uses, and the length of what is sure to be on the medium of it.

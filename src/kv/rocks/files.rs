@@ -93,7 +93,11 @@ impl Store {
             set.map_err(|error| Error::unavailable(format!("space {space:?} cannot be compacted")).because(error))
         };
         // What is kept in a file with garbage is moved, in however young a file it is.
-        let moves = is_large(space) && self.can_be_read(space, range)?;
+        let moves = self.can_be_read(space, range)? && is_large(space);
+        if self.is_still(space) {
+            tracing::warn!(?space, "nothing is merged where a table is damaged");
+            return Ok(());
+        }
         if moves {
             set(true)?;
         }
@@ -132,10 +136,12 @@ impl Store {
     }
 
     fn read_all(&self, space: Space, range: &KeyRange) -> Result<()> {
-        let snapshot = self.db.snapshot();
-        let mut cursor = Cursor::new((self, &snapshot), space, range, Order::Ascending, true)?;
-        while cursor.next()?.is_some() {}
-        Ok(())
+        self.reading(|| {
+            let snapshot = self.db.snapshot();
+            let mut cursor = Cursor::new((self, &snapshot), space, range, Order::Ascending, true)?;
+            while cursor.next()?.is_some() {}
+            Ok(())
+        })
     }
 
     fn tables(&self) -> Result<Vec<LiveFile>> {

@@ -1,6 +1,7 @@
 //! The durable engine. The only folder that names the crate `rocksdb`.
 
 mod counters;
+mod damage;
 mod files;
 mod options;
 #[cfg(test)]
@@ -9,7 +10,7 @@ mod view;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use rocksdb::checkpoint::Checkpoint;
@@ -23,6 +24,7 @@ use super::group::{Group, Medium, WriteFailure};
 use super::{Batch, Counters, Durability, Engine, KeyRange, Sequence, Snapshot, Space};
 use crate::error::{Error, ErrorKind, Result};
 use counters::Timed;
+use damage::{Damage, Opened};
 use files::Upkeep;
 use options::family_name;
 use view::View;
@@ -41,13 +43,20 @@ struct Store {
     /// Holds the lock on the directory, so it goes after the database.
     admission: Admission,
     read_only: bool,
+    is_lenient: bool,
     opened: Instant,
     syncs: Timed,
+    damage: Mutex<Damage>,
 }
 
 /// The families that a database has beside the one that every database has.
 pub(super) fn family_names() -> Vec<&'static str> {
     Space::ALL.iter().skip(1).map(|space| family_name(*space)).collect()
+}
+
+/// The space of a family; the first has no name in the manifest.
+pub(super) fn space_of(family: Option<&str>) -> Option<Space> {
+    Space::ALL.into_iter().find(|space| family.map_or(*space == Space::Meta, |family| family == family_name(*space)))
 }
 
 impl Rocks {
@@ -60,25 +69,11 @@ impl Rocks {
     /// or is damaged; [`Unavailable`](ErrorKind::Unavailable) if another process has it open, or the system refuses.
     pub fn open(path: impl AsRef<Path>, options: &RocksOptions) -> Result<Self> {
         let (path, opened) = (path.as_ref(), Instant::now());
-        let admission = match options.read_only {
+        let mut admission = match options.read_only {
             true => directory::admit_reader(path, options.accept_data_loss, &family_names())?,
             false => directory::admit(path, options.create, options.accept_data_loss, &family_names())?,
         };
-        let is_tight = admission.is_tight();
-        let set_up = |after_loss| {
-            let database = options::database_options(after_loss, admission.open_files, options.log_bytes);
-            if is_tight { options::without_flush(database) } else { Ok(database) }
-        };
-        let mut database = set_up(admission.after_loss)?;
-        let db = match open_database(&admission, options, &database) {
-            // A table that cannot be read: what else there is can be.
-            Err(error) if *error.kind() == ErrorKind::Corrupt && options.accept_data_loss && !admission.after_loss => {
-                tracing::warn!(error = error.sentence(), "a damaged store is opened as far as it can be read");
-                database = set_up(true)?;
-                open_database(&admission, options, &database)?
-            }
-            opened => opened?,
-        };
+        let Opened { db, options: database, is_lenient, still } = damage::open(&mut admission, options)?;
         let start = db.latest_sequence_number();
         if start < admission.sequence && !admission.after_loss {
             let (place, held) = (path.display(), admission.sequence);
@@ -88,7 +83,9 @@ impl Rocks {
         admission.opened(start)?;
         let group = Group::starting_at(Sequence(start));
         let (read_only, syncs) = (options.read_only, Timed::default());
-        let store = Arc::new(Store { db, options: database, group, admission, read_only, opened, syncs });
+        let damage = Mutex::new(Damage::of(still));
+        let store = Store { db, options: database, group, admission, read_only, is_lenient, opened, syncs, damage };
+        let store = Arc::new(store);
         store.gather_many();
         Ok(Self { store, upkeep: Upkeep::default() })
     }
@@ -101,6 +98,11 @@ impl Rocks {
     /// Whether it is a copy of a store that has not been written to since it was made.
     pub(crate) fn is_copy(&self) -> bool {
         checkpoint::is_copy(self.path())
+    }
+
+    /// Whether writing was ended by a damaged table. Opened again, the store can be written to.
+    pub(crate) fn was_stopped_by_damage(&self) -> bool {
+        self.store.was_stopped()
     }
 
     /// Notes that the copy has become a store of its own.
@@ -138,15 +140,6 @@ impl Drop for Rocks {
     }
 }
 
-fn open_database(admission: &Admission, options: &RocksOptions, database: &Options) -> Result<DB> {
-    let families = options::families(options.cache_bytes)?;
-    let opened = match options.read_only {
-        true => DB::open_cf_descriptors_read_only(database, admission.place(), families, false),
-        false => DB::open_cf_descriptors(database, admission.place(), families),
-    };
-    opened.map_err(|error| open_error(admission.path(), error))
-}
-
 fn open_error(path: &Path, error: rocksdb::Error) -> Error {
     let place = path.display();
     let text = error.to_string();
@@ -170,25 +163,22 @@ impl Store {
         self.admission.path().to_path_buf()
     }
 
-    fn read_error(&self, space: Space, error: rocksdb::Error) -> Error {
-        let kind = match error.kind() {
-            rocksdb::ErrorKind::Corruption => ErrorKind::Corrupt,
-            _ => ErrorKind::Unavailable,
-        };
-        Error::new(kind, format!("space {space:?} of the store at {} cannot be read", self.path().display())).because(error)
-    }
-
     fn write_failure(&self, error: &rocksdb::Error) -> WriteFailure {
         let (cause, place) = (error.to_string(), self.path());
         // Without space RocksDB stops writing and goes on by itself once there is some again. A write that did not fit
         // was not applied and its record in the log is torn, so nothing of it is found later. A sync that failed is
         // another matter: what the medium holds then is unknown.
         let no_space = cause.contains("No space left on device") || cause.contains("Space limit reached");
-        if no_space && !cause.to_ascii_lowercase().contains("sync") {
+        if no_space && !cause.to_ascii_lowercase().contains("sync") && !self.is_lenient {
             let context = format!("no space is left for the store at {}", place.display());
             return WriteFailure { context, cause, fatal: false };
         }
-        WriteFailure { context: format!("a write to the store at {} failed", place.display()), cause, fatal: true }
+        let mut context = format!("a write to the store at {} failed", place.display());
+        if error.kind() == rocksdb::ErrorKind::Corruption {
+            self.meet_in_writing(&cause);
+            context += ", as merging tables met a damaged one: close the store and open it again";
+        }
+        WriteFailure { context, cause, fatal: true }
     }
 
     /// How often the database has failed in the background since it was opened.

@@ -1,5 +1,7 @@
 //! How the database is set up.
 
+use std::collections::BTreeSet;
+
 use rocksdb::statistics::StatsLevel;
 use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, Options};
 
@@ -59,25 +61,26 @@ fn is_queue(space: Space) -> bool {
     matches!(space, Space::Dirty | Space::Feed)
 }
 
-/// The families of a database, with their options.
-pub(super) fn families(cache_bytes: usize) -> Result<Vec<ColumnFamilyDescriptor>> {
+/// The families of a database, with their options. In `still` spaces nothing is merged.
+pub(super) fn families(cache_bytes: usize, still: &BTreeSet<Space>) -> Result<Vec<ColumnFamilyDescriptor>> {
     let cache = Cache::new_lru_cache(cache_bytes);
     let family = |space| {
         // Each deleted range in memory makes every scan slower; many are moved into a file.
-        let options = with(family_options(space, &cache), "memtable_max_range_deletions=64")?;
+        let mut options = with(family_options(space, &cache), "memtable_max_range_deletions=64")?;
+        options.set_disable_auto_compactions(still.contains(&space));
         Ok(ColumnFamilyDescriptor::new(family_name(space), options))
     };
     Space::ALL.into_iter().map(family).collect()
 }
 
-/// `after_loss`: data was given up, so that logs and data files are missing that the manifest names.
-pub(super) fn database_options(after_loss: bool, open_files: i32, log_bytes: u64) -> Options {
+/// `is_lenient`: data was given up, so that logs and data files are missing that the manifest names, or tables cannot be read.
+pub(super) fn database_options(is_lenient: bool, open_files: i32, log_bytes: u64) -> Options {
     let mut options = Options::default();
     options.create_if_missing(true);
     options.create_missing_column_families(true);
-    options.set_paranoid_checks(!after_loss);
+    options.set_paranoid_checks(!is_lenient);
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
-    options.set_track_and_verify_wals_in_manifest(!after_loss);
+    options.set_track_and_verify_wals_in_manifest(!is_lenient);
     options.set_max_total_wal_size(log_bytes);
     options.set_max_manifest_file_size(MANIFEST_BYTES_MAX);
     options.set_atomic_flush(false);
@@ -88,6 +91,8 @@ pub(super) fn database_options(after_loss: bool, open_files: i32, log_bytes: u64
     options.set_allow_mmap_reads(false);
     options.set_allow_mmap_writes(false);
     options.set_max_open_files(open_files);
+    // Few tables are opened along with the database; a thread for it that the system refuses would end the process.
+    options.set_max_file_opening_threads(1);
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     options.set_max_background_jobs(i32::try_from(cores).unwrap_or(i32::MAX).max(2));
     options.set_bytes_per_sync(1 << 20);

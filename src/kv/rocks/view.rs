@@ -50,16 +50,19 @@ impl Snapshot for View {
 
     fn get_many(&self, space: Space, keys: &[Vec<u8>], visit: &mut dyn FnMut(usize, Option<&[u8]>) -> Result<()>) -> Result<()> {
         let family = self.store.family(space)?;
-        let failed = |error| self.store.read_error(space, error);
+        let get = |key: &[u8]| {
+            let get = || self.store.db.get_pinned_cf_opt(family, key, &self.options);
+            self.store.reading(|| get().map_err(|error| self.store.read_error(space, error)))
+        };
         if let [key] = keys {
-            let value = self.store.db.get_pinned_cf_opt(family, key, &self.options).map_err(failed)?;
-            return visit(0, value.as_deref());
+            return visit(0, get(key)?.as_deref());
         }
         let mut position = 0;
         for keys in keys.chunks(PINNED_VALUES_MAX) {
             let values = self.store.db.batched_multi_get_cf_opt(family, keys, false, &self.options);
-            for value in values {
-                visit(position, value.map_err(failed)?.as_deref())?;
+            for (key, value) in keys.iter().zip(values) {
+                // What failed is read once more, alone.
+                visit(position, value.or_else(|_| get(key))?.as_deref())?;
                 position += 1;
             }
         }
@@ -67,6 +70,12 @@ impl Snapshot for View {
     }
 
     fn scan(&self, space: Space, range: &KeyRange, order: Order, limit: usize) -> Result<Page> {
+        self.store.reading(|| self.page(space, range, order, limit))
+    }
+}
+
+impl View {
+    fn page(&self, space: Space, range: &KeyRange, order: Order, limit: usize) -> Result<Page> {
         let mut page = Page::default();
         if range.is_empty() {
             return Ok(page);

@@ -4,6 +4,7 @@ mod files;
 mod opening;
 mod power;
 mod reading;
+mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

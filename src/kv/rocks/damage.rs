@@ -1,0 +1,204 @@
+//! Tables that cannot be read. Bits of them that flipped are given back what was written, as soon as somebody meets them. What is
+//! damaged otherwise is an error to those who read it, and to nobody else: the database is opened all the same, and where such a
+//! table was met nothing is merged by itself any more, as that would end all writing.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::PoisonError;
+
+use rocksdb::{DB, Options};
+
+use super::super::directory::{Admission, MendedTables};
+use super::super::{Space, mending};
+use super::options::{self, RocksOptions, family_name};
+use super::{Store, open_error};
+use crate::error::{Error, ErrorKind, Result};
+
+/// The name of the file that tells in which families tables are damaged, a line each.
+const DAMAGED: &str = "DAMAGED";
+/// Tables of so many bytes are looked through before the database is let at them, the smallest first: those that it merges soon.
+const LOOKED_THROUGH_BYTES: u64 = 16 << 20;
+/// So often something is read again because what it met was mended.
+const MENDS_MAX: u32 = 16;
+
+/// A database, with the options it was opened with.
+pub(super) struct Opened {
+    pub(super) db: DB,
+    pub(super) options: Options,
+    /// Whether it goes on where tables or logs cannot be read. Then it goes on behind a write that failed, too.
+    pub(super) is_lenient: bool,
+    /// The spaces in which nothing is merged.
+    pub(super) still: BTreeSet<Space>,
+}
+
+/// Opens the database. Bits of tables that flipped are given back what was written, where they are soon found or keep it from being
+/// opened; what is damaged otherwise is left to those who read it.
+pub(super) fn open(admission: &mut Admission, options: &RocksOptions) -> Result<Opened> {
+    let looked = admission.mend_tables(LOOKED_THROUGH_BYTES).unwrap_or_else(|error| {
+        tracing::warn!(error = error.sentence(), "tables are not looked through before they are opened");
+        MendedTables::default()
+    });
+    note(admission, &looked.lost, options);
+    let given_up = admission.after_loss;
+    let error = match attempt(admission, options, &looked.lost, given_up) {
+        Err(error) if *error.kind() == ErrorKind::Corrupt && !given_up => error,
+        opened => return opened,
+    };
+    let tables = admission.mend_tables(u64::MAX)?;
+    note(admission, &tables.lost, options);
+    if tables.mended {
+        match attempt(admission, options, &tables.lost, false) {
+            Err(error) if *error.kind() == ErrorKind::Corrupt => {}
+            opened => return opened,
+        }
+    }
+    if tables.lost.is_empty() && !options.accept_data_loss {
+        return Err(error);
+    }
+    tracing::warn!(error = error.sentence(), "a damaged store is opened as far as it can be read");
+    attempt(admission, options, &Space::ALL.into(), true)
+}
+
+fn attempt(admission: &Admission, options: &RocksOptions, lost: &BTreeSet<Space>, is_lenient: bool) -> Result<Opened> {
+    let still = noted(admission.path()).union(lost).copied().collect();
+    let mut database = options::database_options(is_lenient, admission.open_files, options.log_bytes);
+    if admission.is_tight() {
+        database = options::without_flush(database)?;
+    }
+    let families = options::families(options.cache_bytes, &still)?;
+    let opened = match options.read_only {
+        true => DB::open_cf_descriptors_read_only(&database, admission.place(), families, false),
+        false => DB::open_cf_descriptors(&database, admission.place(), families),
+    };
+    let db = opened.map_err(|error| open_error(admission.path(), error))?;
+    Ok(Opened { db, options: database, is_lenient, still })
+}
+
+/// Notes for later openings in which spaces tables are damaged.
+fn note(admission: &Admission, spaces: &BTreeSet<Space>, options: &RocksOptions) {
+    let known = noted(admission.path());
+    for space in spaces.difference(&known).filter(|_| !options.read_only) {
+        let family = family_name(*space);
+        tracing::warn!(family, "a table is damaged; nothing is merged there any more");
+        // Without the note the damage is met again.
+        if let Err(error) = add_note(admission.path(), *space) {
+            tracing::warn!(%error, "that cannot be noted");
+        }
+    }
+}
+
+fn add_note(path: &Path, space: Space) -> io::Result<()> {
+    let mut file = File::options().create(true).append(true).open(path.join(DAMAGED))?;
+    writeln!(file, "{}", family_name(space))?;
+    file.sync_all()
+}
+
+/// The spaces in which damaged tables were met by earlier openings.
+fn noted(path: &Path) -> BTreeSet<Space> {
+    // Without it damage is met once more.
+    let text = fs::read_to_string(path.join(DAMAGED)).unwrap_or_default();
+    Space::ALL.into_iter().filter(|space| text.lines().any(|line| line == family_name(*space))).collect()
+}
+
+impl Store {
+    /// Reads something, and again if what was met was mended.
+    pub(super) fn reading<T>(&self, mut read: impl FnMut() -> Result<T>) -> Result<T> {
+        let mut tries = 0;
+        loop {
+            let before = self.mends();
+            match read() {
+                Err(error) if *error.kind() == ErrorKind::Corrupt && self.mends() != before && tries < MENDS_MAX => tries += 1,
+                read => return read,
+            }
+        }
+    }
+
+    fn mends(&self) -> u64 {
+        self.damage.lock().unwrap_or_else(PoisonError::into_inner).mends
+    }
+
+    /// Whether nothing is merged in a space, since a table of it is damaged.
+    pub(super) fn is_still(&self, space: Space) -> bool {
+        self.damage.lock().unwrap_or_else(PoisonError::into_inner).still.contains(&space)
+    }
+
+    /// Whether writing was ended by a damaged table. Opened again, the store can be written to.
+    pub(super) fn was_stopped(&self) -> bool {
+        self.damage.lock().unwrap_or_else(PoisonError::into_inner).stopped
+    }
+
+    /// The error for something that the database could not read.
+    pub(super) fn read_error(&self, space: Space, error: rocksdb::Error) -> Error {
+        let kind = match error.kind() {
+            rocksdb::ErrorKind::Corruption => {
+                self.meet(Some(space), &error.to_string());
+                ErrorKind::Corrupt
+            }
+            _ => ErrorKind::Unavailable,
+        };
+        let remedy = if (kind.clone(), space) == (ErrorKind::Corrupt, Space::Meta) { ": salvage it" } else { "" };
+        let path = self.path();
+        Error::new(kind, format!("space {space:?} of the store at {} cannot be read{remedy}", path.display())).because(error)
+    }
+
+    /// Notes that merging tables met a damaged one, which ended all writing.
+    pub(super) fn meet_in_writing(&self, cause: &str) {
+        self.damage.lock().unwrap_or_else(PoisonError::into_inner).stopped = true;
+        let files = self.db.live_files().unwrap_or_default();
+        let file = files.iter().find(|file| cause.contains(file.name.trim_start_matches('/')));
+        let space = file.and_then(|file| Space::ALL.into_iter().find(|space| file.column_family_name == family_name(*space)));
+        self.meet(space, cause);
+    }
+
+    /// Mends the tables that a cause names, or sees to it that nothing is merged in their space.
+    fn meet(&self, space: Option<Space>, cause: &str) {
+        if self.read_only {
+            return;
+        }
+        let mut damage = self.damage.lock().unwrap_or_else(PoisonError::into_inner);
+        let tables = mending::tables(&self.path(), u64::MAX).unwrap_or_default().into_iter();
+        let is_named = |path: &Path| path.file_name().is_some_and(|name| cause.contains(&*name.to_string_lossy()));
+        let named: Vec<_> = tables.filter(|path| is_named(path)).collect();
+        if named.is_empty() {
+            return;
+        }
+        let mended = mending::damaged(&named).and_then(|found| {
+            found.iter().try_for_each(mending::Damaged::mend_in_place)?;
+            Ok(found.iter().all(|table| table.is_sound))
+        });
+        match (mended, space) {
+            // Or another thread has mended it.
+            (Ok(true), _) => damage.mends += 1,
+            (_, Some(space)) if damage.still.insert(space) => self.keep_still(space),
+            _ => {}
+        }
+    }
+
+    /// Merges nothing in a space by itself, now and after this.
+    fn keep_still(&self, space: Space) {
+        let family = family_name(space);
+        tracing::warn!(family, "a table is damaged; nothing is merged there any more");
+        let still = [("disable_auto_compactions", "true")];
+        let set = self.family(space).is_ok_and(|family| self.db.set_options_cf(family, &still).is_ok());
+        if add_note(&self.path(), space).is_err() || !set {
+            tracing::warn!(family, "that cannot be noted");
+        }
+    }
+}
+
+/// What is known of damaged tables.
+#[derive(Debug, Default)]
+pub(super) struct Damage {
+    /// How often something was mended.
+    mends: u64,
+    still: BTreeSet<Space>,
+    stopped: bool,
+}
+
+impl Damage {
+    pub(super) fn of(still: BTreeSet<Space>) -> Self {
+        Self { still, ..Self::default() }
+    }
+}

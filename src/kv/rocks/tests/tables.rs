@@ -1,0 +1,154 @@
+use super::super::super::preflight::table;
+use super::*;
+
+/// A store at rest whose tables hold so many keys of each space.
+fn at_rest(keys: u32) -> TempDir {
+    let place = directory();
+    let engine = Rocks::open(place.path(), &creating()).expect("a new store");
+    for key in 0..keys {
+        put(&engine, key, 30, Durability::Buffered);
+    }
+    drop(engine);
+    place
+}
+
+fn tables(path: &Path) -> Vec<PathBuf> {
+    let mut tables: Vec<_> = names(path).into_iter().filter(|name| name.ends_with(".sst")).map(|name| path.join(name)).collect();
+    tables.sort();
+    assert!(tables.len() >= Space::ALL.len(), "one a space at least");
+    tables
+}
+
+/// Where the blocks end that every table of a small store has, from its end: footer, list of blocks, properties, index.
+fn places(length: usize) -> [usize; 6] {
+    // The list and the properties are long enough that these lie in them; the rest is data, filter and index.
+    [length - 1, length - 40, length - 70, length - 600, length / 8, length / 4]
+}
+
+#[test]
+fn each_flipped_bit_of_a_table_is_known() {
+    let place = at_rest(40);
+    for path in tables(place.path()) {
+        let whole = fs::read(&path).expect("readable");
+        let mut table = whole.clone();
+        assert_eq!(table::mend(&mut table), Some(table::Mended::default()), "it is sound");
+        for bit in (0..whole.len() * 8).step_by(61) {
+            let difference = 1 << (bit % 8);
+            table[bit / 8] ^= difference;
+            let mended = table::mend(&mut table).unwrap_or_else(|| panic!("bit {bit}: no table"));
+            assert_eq!((mended.bytes, mended.damaged), (vec![(bit / 8, difference)], Vec::new()), "bit {bit}");
+            assert!(table == whole, "bit {bit}");
+        }
+    }
+}
+
+/// A table of many blocks, and an index of more than one entry.
+#[test]
+fn each_flipped_bit_of_a_large_table_is_known() {
+    let place = at_rest(8000);
+    let whole = fs::read(file_of(place.path(), ".sst")).expect("readable");
+    assert!(whole.len() > 100 << 10);
+    for bit in (0..whole.len() * 8).step_by(whole.len() * 8 / 40 - 1) {
+        let mut table = whole.clone();
+        table[bit / 8] ^= 1 << (bit % 8);
+        let mended = table::mend(&mut table).unwrap_or_else(|| panic!("bit {bit}: no table"));
+        assert_eq!((mended.bytes, mended.damaged), (vec![(bit / 8, 1 << (bit % 8))], Vec::new()), "bit {bit}");
+        assert!(table == whole, "bit {bit}");
+    }
+}
+
+#[test]
+fn no_bytes_make_mending_a_table_panic() {
+    let place = at_rest(40);
+    let whole = fs::read(file_of(place.path(), ".sst")).expect("readable");
+    for length in 0..whole.len() {
+        table::mend(&mut whole[..length].to_vec());
+    }
+    // Damage of more than a bit is told, and nothing is made up for it.
+    for at in (0..whole.len() - 8).step_by(7) {
+        let mut table = whole.clone();
+        table[at..at + 8].iter_mut().for_each(|byte| *byte ^= 0xa5);
+        let damaged = table.clone();
+        let mended = table::mend(&mut table).unwrap_or_else(|| panic!("{at}: no table"));
+        assert!(mended.bytes.is_empty() && !mended.damaged.is_empty(), "{at}");
+        assert!(table == damaged, "{at}");
+    }
+}
+
+/// A bit flips in a table of each space, in each kind of block: whoever writes or reads finds all, and all goes on.
+#[test]
+fn a_flipped_bit_of_a_table_loses_nothing() {
+    let place = at_rest(200);
+    for path in tables(place.path()) {
+        let name = path.file_name().expect("a name");
+        for at in places(fs::read(&path).expect("readable").len()) {
+            let image = directory();
+            copy(place.path(), image.path()).expect("copied");
+            let damaged = image.path().join(name);
+            flip(&damaged, at * 8 + 3);
+            let what = format!("byte {at} of {name:?}");
+            // One that reads mends a view of it at most.
+            let before = fs::read(&damaged).expect("readable");
+            let reader = Rocks::open(image.path(), &RocksOptions { read_only: true, ..RocksOptions::default() });
+            let reader = reader.unwrap_or_else(|error| panic!("{what}: {error}"));
+            let snapshot = reader.snapshot().expect("a snapshot");
+            for space in Space::ALL {
+                match snapshot.scan(space, &KeyRange::all(), Order::Ascending, usize::MAX) {
+                    Ok(page) => assert_eq!(page.entries.len(), 200, "{what}"),
+                    Err(error) => assert_eq!(error.kind(), &ErrorKind::Corrupt, "{what}: {error}"),
+                }
+            }
+            drop((snapshot, reader));
+            assert_eq!(fs::read(&damaged).expect("readable"), before, "{what}: it was only read");
+            let engine = open(image.path()).unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert_eq!(count(&engine), 200, "{what}");
+            put(&engine, 200, 30, Durability::Sync);
+            for space in Space::ALL {
+                engine.compact(space, &KeyRange::all()).unwrap_or_else(|error| panic!("{what}: {error}"));
+            }
+            put(&engine, 201, 30, Durability::Sync);
+            drop(engine);
+            assert_eq!(count(&open(image.path()).unwrap_or_else(|error| panic!("{what}: {error}"))), 202, "{what}");
+            assert!(!image.path().join("DAMAGED").exists(), "{what}: nothing is damaged any more");
+        }
+    }
+}
+
+/// More than a bit of a table is damaged: the store is opened, what cannot be read is an error, and all else can be read and written.
+#[test]
+fn a_damaged_table_stops_nobody_but_its_readers() {
+    let place = at_rest(200);
+    for path in tables(place.path()) {
+        let name = path.file_name().expect("a name");
+        for at in places(fs::read(&path).expect("readable").len()) {
+            let image = directory();
+            copy(place.path(), image.path()).expect("copied");
+            let mut bytes = fs::read(&path).expect("readable");
+            let end = bytes.len().min(at + 8);
+            bytes[at..end].iter_mut().for_each(|byte| *byte ^= 0xa5);
+            fs::write(image.path().join(name), bytes).expect("written");
+            let what = format!("byte {at} of {name:?}");
+            for life in 0..4 {
+                let engine = open(image.path()).unwrap_or_else(|error| panic!("{what}, life {life}: {error}"));
+                let snapshot = engine.snapshot().expect("a snapshot");
+                let mut unread = 0;
+                for space in Space::ALL {
+                    match snapshot.scan(space, &KeyRange::all(), Order::Ascending, usize::MAX) {
+                        Ok(page) => assert!(page.entries.len() >= 200, "{what}, life {life}: {space:?}"),
+                        Err(error) => {
+                            assert_eq!(error.kind(), &ErrorKind::Corrupt, "{what}, life {life}: {error}");
+                            unread += 1;
+                        }
+                    }
+                }
+                assert!(unread <= 1, "{what}, life {life}: {unread} spaces cannot be read");
+                drop(snapshot);
+                // So many that tables would be merged.
+                for key in 0..8 {
+                    put(&engine, 1000 + 10 * life + key, 30, Durability::Sync);
+                    engine.flush().unwrap_or_else(|error| panic!("{what}, life {life}: {error}"));
+                }
+            }
+        }
+    }
+}
