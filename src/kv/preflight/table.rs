@@ -44,6 +44,8 @@ const INDEX: &[u8] = b"rocksdb.index";
 
 /// Finding a bit takes a time that is the square of a block's length: seconds for this one.
 const BLOCK_BYTES_MAX: usize = 64 << 10;
+/// A table of which more blocks than this are damaged otherwise is no case of a flipped bit.
+const DAMAGED_BLOCKS_MAX: usize = 4;
 
 /// What came of giving flipped bits back what was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -102,7 +104,8 @@ impl Mended {
         if is_sound(whole) {
             return true;
         }
-        let flip = Some(()).filter(|()| length <= BLOCK_BYTES_MAX).and_then(|()| only_flip(whole, is_sound));
+        let worth = length <= BLOCK_BYTES_MAX && self.damaged.len() < DAMAGED_BLOCKS_MAX;
+        let flip = if worth { only_flip(whole, is_sound) } else { None };
         match flip {
             Some((at, difference)) => {
                 whole[at] ^= difference;

@@ -33,7 +33,11 @@ impl Version {
 /// Reads the manifest that counts, and notes what is wrong with it.
 pub(super) fn inspect(directory: &Path, promised: Watermark, families: &[&str], findings: &mut Findings) -> Result<Manifest> {
     let files = DataFiles::list(directory)?;
-    let named = match current(directory) {
+    let is_there = |(number, path): (u64, PathBuf)| match files.manifests.contains(&number) {
+        true => Ok((number, path)),
+        false => Err(damaged(&directory.join(CURRENT), 0, &format!("it names {}, which is not there", path.display()))),
+    };
+    let named = match current(directory).and_then(is_there) {
         Ok(named) => Some(named),
         // The manifests are there still.
         Err(error) if directory.join(CURRENT).exists() && !files.manifests.is_empty() => {

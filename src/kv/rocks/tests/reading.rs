@@ -64,8 +64,8 @@ fn a_checkpoint_is_whole_and_apart() {
     drop(reader);
     assert_eq!(engine.checkpoint(place.path()).expect_err("a store").kind(), &ErrorKind::Invalid);
     let restored = copies.path().join("restored");
-    crate::kv::restore(&target, &restored, false).expect("restored");
-    assert_eq!(crate::kv::restore(&target, &restored, false).expect_err("there is one").kind(), &ErrorKind::Invalid);
+    crate::kv::restore(&target, &restored).expect("restored");
+    assert_eq!(crate::kv::restore(&target, &restored).expect_err("there is one").kind(), &ErrorKind::Invalid);
     let other = open(&restored).expect("a store");
     assert!(other.is_copy());
     other.adopt().expect("adopted");
