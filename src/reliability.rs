@@ -77,7 +77,8 @@
 //! RocksDB merges nothing by itself any more in the space of such a table, which the file `DAMAGED` keeps a note of: the merge would
 //! end all writing. If it meets the damage before any reader does, commits are refused with
 //! [`Poisoned`](crate::ErrorKind::Poisoned) until the store is opened again, and are accepted from then on. One thing is worse:
-//! without the table of the store's own records no grid can be opened, so that the store is refused until it is salvaged.
+//! without the table of the store's own records no grid can be opened, so that the store is refused until it is salvaged. It is
+//! RocksDB that has been let at the files by then.
 //!
 //! Old values that cannot be read are not moved when space is given back, so their space is given back once they are repaired.
 //!

@@ -12,6 +12,7 @@ use super::consent::Consent;
 use super::terminal::{Terminal, count};
 use super::{Outcome, open, verify};
 use gridstone::Store;
+use gridstone::kv::Lost;
 use gridstone::verify::Repaired;
 
 /// Take base chunks that cannot be read out of a store, and make damaged aggregates anew
@@ -25,7 +26,7 @@ pub(super) struct Repair {
     store: PathBuf,
     #[command(flatten)]
     consent: Consent,
-    /// Print {"ok", "findings", "quarantined": [{"grid", "place", "message", "file"}], "rebuilt", "left"}
+    /// Print {"ok", "findings", "quarantined": [{"grid", "place", "message", "file"}], "rebuilt", "lost", "left"}
     #[arg(long)]
     json: bool,
 }
@@ -35,7 +36,7 @@ impl Repair {
         let store = open(&self.store)?;
         let what = format!("the store at {}: base chunks that cannot be read are taken out of it", self.store.display());
         self.consent.obtain(terminal, ("repair", "repaired"), &what)?;
-        told(&store, &self.store, self.json, terminal)
+        told(&store, (&self.store, &[]), self.json, terminal)
     }
 }
 
@@ -49,28 +50,29 @@ pub(super) struct Salvage {
     store: PathBuf,
     /// The directory of the new one: not there, or empty
     new: PathBuf,
-    /// Print {"ok", "findings", "quarantined": [{"grid", "place", "message", "file"}], "rebuilt", "left"}
+    /// Print {"ok", "findings", "quarantined": [{"grid", "place", "message", "file"}], "rebuilt", "lost", "left"}
     #[arg(long)]
     json: bool,
 }
 
 impl Salvage {
     pub(super) fn run(self, terminal: &Terminal) -> Outcome {
-        for lost in Store::salvage(&self.store, &self.new)? {
-            terminal.warn(format!("the table {} of the space {:?} cannot be read and is left out", lost.file, lost.space));
-        }
-        told(&Store::options().create(false).accept_data_loss(true).open(&self.new)?, &self.new, self.json, terminal)
+        let lost = Store::salvage(&self.store, &self.new)?;
+        told(&Store::options().create(false).accept_data_loss(true).open(&self.new)?, (&self.new, &lost), self.json, terminal)
     }
 }
 
-/// Repairs a store and tells what came of it.
-fn told(store: &Store, path: &Path, as_json: bool, terminal: &Terminal) -> Outcome {
+/// Repairs a store, without tables that were lost, and tells what came of it.
+fn told(store: &Store, (path, lost): (&Path, &[Lost]), as_json: bool, terminal: &Terminal) -> Outcome {
     let repaired = store.repair()?;
     let files = keep(&repaired, path)?;
     let ok = repaired.left.findings.is_empty();
     if as_json {
-        terminal.print_json(&report(store, &repaired, &files))?;
+        terminal.print_json(&report(store, &repaired, &files, lost))?;
     } else {
+        for lost in lost {
+            terminal.print(format!("left out: the table {} of the space {:?} cannot be read", lost.file, lost.space))?;
+        }
         for finding in &repaired.findings {
             terminal.print(finding.to_string())?;
         }
@@ -115,7 +117,7 @@ fn keep(repaired: &Repaired, path: &Path) -> anyhow::Result<Vec<Option<PathBuf>>
     Ok(files)
 }
 
-fn report(store: &Store, repaired: &Repaired, files: &[Option<PathBuf>]) -> Value {
+fn report(store: &Store, repaired: &Repaired, files: &[Option<PathBuf>], lost: &[Lost]) -> Value {
     let chunks = repaired.quarantined.iter().zip(files).map(|(chunk, file)| {
         json!({
             "grid": chunk.grid, "place": verify::place(store, &chunk.grid, &chunk.location), "message": chunk.message,
@@ -127,6 +129,7 @@ fn report(store: &Store, repaired: &Repaired, files: &[Option<PathBuf>]) -> Valu
         "findings": repaired.findings.iter().map(|finding| verify::finding(store, finding)).collect::<Vec<_>>(),
         "quarantined": chunks.collect::<Vec<_>>(),
         "rebuilt": repaired.rebuilt,
+        "lost": lost.iter().map(|lost| json!({ "file": lost.file, "space": format!("{:?}", lost.space).to_lowercase() })).collect::<Vec<_>>(),
         "left": repaired.left.findings.iter().map(|finding| verify::finding(store, finding)).collect::<Vec<_>>(),
     })
 }

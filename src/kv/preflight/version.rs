@@ -33,11 +33,7 @@ impl Version {
 /// Reads the manifest that counts, and notes what is wrong with it.
 pub(super) fn inspect(directory: &Path, promised: Watermark, families: &[&str], findings: &mut Findings) -> Result<Manifest> {
     let files = DataFiles::list(directory)?;
-    let is_there = |(number, path): (u64, PathBuf)| match files.manifests.contains(&number) {
-        true => Ok((number, path)),
-        false => Err(damaged(&directory.join(CURRENT), 0, &format!("it names {}, which is not there", path.display()))),
-    };
-    let named = match current(directory).and_then(is_there) {
+    let named = match current(directory) {
         Ok(named) => Some(named),
         // The manifests are there still.
         Err(error) if directory.join(CURRENT).exists() && !files.manifests.is_empty() => {
@@ -55,7 +51,14 @@ pub(super) fn inspect(directory: &Path, promised: Watermark, families: &[&str], 
         Ok(version) => last_whole(version, promised, &files, findings)?,
         Err(error) => match last_whole_before(directory, before, promised, &files)? {
             Some(version) => version,
-            None => return Err(error),
+            // What is named as current is not there, and should be another one.
+            None => match last_whole_before(directory, u64::MAX, promised, &files)? {
+                Some(version) if !files.manifests.contains(&before) => {
+                    findings.damage.push(error);
+                    version
+                }
+                _ => return Err(error),
+            },
         },
     };
     if let Some(file) = files.missing(&version.manifest) {
