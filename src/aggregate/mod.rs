@@ -182,7 +182,7 @@ pub(crate) fn source(
     if run.fed(&leaf.feeds).any(|node| node.dimension != irregular) {
         let mut ticks = changed.map_or(BTreeSet::new(), |changed| changed.ticks.clone());
         if changed.is_none_or(|changed| changed.all) || run.lacks(&leaf.feeds)? {
-            ticks.extend(chunks.ticks_of(Column::layer(base, at), at)?);
+            ticks.extend(chunks.ticks_of(Column::layer_of(base, at), at)?);
         }
         let ticks: Vec<i64> = ticks.into_iter().collect();
         change.now = chunks.layers_at(at, base, &ticks)?;

@@ -34,7 +34,7 @@ impl ChunkReader<'_> {
 
     /// The bins of a bucket, one chunk a layer; `None` if it has no events.
     pub(crate) fn bucket_bins(&self, at: &Location, base: &Base) -> Result<Option<LayerChunks>> {
-        let of = Column::layer(base, at);
+        let of = Column::layer_of(base, at);
         match self.node(of, at)? {
             None => Ok(None),
             Some(Node::Branch) => self.aggregates(at)?.ok_or_else(|| self.binless(at)).map(Some),
@@ -50,7 +50,7 @@ impl ChunkReader<'_> {
 
     /// What a layer makes of the events of a chunk.
     pub(crate) fn layer_of(&self, layer: &LayerSpec, at: &Location, base: &Base, ticks: &Ticks) -> Result<Chunk> {
-        match Column::layer(base, at) {
+        match Column::layer_of(base, at) {
             LayerId::BASE => {
                 let chunk = self.base_events(at, ticks)?;
                 self.lift_layer(layer, &chunk.weigh(self.grid.schema(), self.grid.full(at.levels)), at.levels)

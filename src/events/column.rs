@@ -33,12 +33,21 @@ pub(crate) struct Column<'a> {
 impl ChunkReader<'_> {
     /// What is at a place of a bucket, or within one.
     pub(crate) fn node(&self, layer: LayerId, at: &Location) -> Result<Option<Node>> {
-        let mut node = None;
-        self.snapshot.get_many(Space::Directory, &[self.key(layer, at)], &mut |_, entry| {
-            node = entry.map(|entry| self.node_of(layer, at, entry)).transpose()?;
-            Ok(())
-        })?;
-        Ok(node)
+        Ok(self.nodes(layer, &[*at])?.pop().map(|(_, node)| node))
+    }
+
+    /// The same at several places, of those at which there is anything.
+    fn nodes(&self, layer: LayerId, places: &[Location]) -> Result<Vec<(Location, Node)>> {
+        let mut nodes = Vec::new();
+        for page in places.chunks(PAGE) {
+            let keys: Vec<Vec<u8>> = page.iter().map(|at| self.key(layer, at)).collect();
+            self.snapshot.get_many(Space::Directory, &keys, &mut |number, entry| {
+                let at = page[number];
+                nodes.extend(entry.map(|entry| self.node_of(layer, &at, entry)).transpose()?.map(|node| (at, node)));
+                Ok(())
+            })?;
+        }
+        Ok(nodes)
     }
 
     /// What a directory entry of a bucket, or of a place within one, says.
@@ -55,7 +64,7 @@ impl ChunkReader<'_> {
 impl ChunkReader<'_> {
     /// The events of a bucket at some ticks, rising, as every layer has them; base cells are lifted. `None` if there are none.
     pub(crate) fn layers_at(&self, at: &Location, base: &Base, ticks: &[i64]) -> Result<Option<Events<LayerChunks>>> {
-        match Column::layer(base, at) {
+        match Column::layer_of(base, at) {
             LayerId::BASE => self.events_at::<BaseChunk>(at, ticks)?.map(|events| events.lifted(*self, at.levels)).transpose(),
             _ => self.events_at::<LayerChunks>(at, ticks),
         }
@@ -106,8 +115,13 @@ impl<'a> Column<'a> {
         Self { chunks, layer, at: *at }
     }
 
-    /// The layer whose directory entries say where the events of a location's column are.
-    pub(crate) fn layer(base: &Base, at: &Location) -> LayerId {
+    /// The layer whose directory entries say where its events are.
+    pub(crate) fn layer(&self) -> LayerId {
+        self.layer
+    }
+
+    /// The same of the column of a location.
+    pub(crate) fn layer_of(base: &Base, at: &Location) -> LayerId {
         let irregular = base.irregular().map_or(at.levels, |d| at.levels.with(d, base.finest()[d]));
         if base.has(irregular) { LayerId::BASE } else { LayerId::FIRST }
     }
@@ -134,13 +148,45 @@ impl<'a> Column<'a> {
         if ticks.is_empty() {
             return Ok(());
         }
-        for_each_page(self.chunks.snapshot, Space::Directory, self.keys(irregular(self.chunks).bucket, ticks), PAGE, |entries| {
-            for (key, value) in &entries {
+        let irregular = irregular(self.chunks);
+        for_each_page(self.chunks.snapshot, Space::Directory, self.keys(irregular.bucket, ticks), PAGE, |entries| {
+            let node = |(key, value): &(Vec<u8>, Vec<u8>)| {
                 let at = self.location(key)?;
-                self.descend(at, self.chunks.node_of(self.layer, &at, value)?, (ticks, level), visit)?;
-            }
-            Ok(())
+                Ok((at, self.chunks.node_of(self.layer, &at, value)?))
+            };
+            let buckets = entries.iter().map(node).collect::<Result<Vec<_>>>()?;
+            self.below(buckets, (ticks, level))?.into_iter().try_for_each(|(at, of)| visit(at, of))
         })
+    }
+
+    /// The chunks of events under some places, and what is halved further at a level, in the order of their ticks.
+    fn below(
+        &self,
+        mut nodes: Vec<(Location, Node)>,
+        (ticks, level): (&RangeInclusive<i64>, Option<Level>),
+    ) -> Result<Vec<(Location, Option<Ticks>)>> {
+        let irregular = irregular(self.chunks);
+        let overlaps = |at: &Location| {
+            let place = irregular.ticks(at);
+            place.start() <= ticks.end() && place.end() >= ticks.start()
+        };
+        let mut found = Vec::with_capacity(nodes.len());
+        while !nodes.is_empty() {
+            let mut halves = Vec::new();
+            for (at, node) in nodes {
+                match node {
+                    Node::Events(of) if of.iter().any(|tick| ticks.contains(tick)) => found.push((at, Some(of))),
+                    Node::Events(_) => {}
+                    Node::Branch if level == Some(irregular.level(&at)) => found.push((at, None)),
+                    Node::Branch => {
+                        halves.extend(self.chunks.grid.structure().children(&at, irregular.dimension).filter(overlaps))
+                    }
+                }
+            }
+            nodes = self.chunks.nodes(self.layer, &halves)?;
+        }
+        found.sort_by_key(|(at, _)| *irregular.ticks(at).start());
+        Ok(found)
     }
 
     /// The places at a level, of buckets or above, at which something stands between two ticks, both included.
@@ -156,33 +202,6 @@ impl<'a> Column<'a> {
         let grid = self.chunks.grid;
         let decoded = ChunkKey::decode(grid.id(), grid.structure(), key);
         decoded.map(|(_, at)| at).map_err(|e| grid.stray_key().because(e))
-    }
-
-    fn descend(
-        &self,
-        at: Location,
-        node: Node,
-        (ticks, level): (&RangeInclusive<i64>, Option<Level>),
-        visit: &mut dyn FnMut(Location, Option<Ticks>) -> Result<()>,
-    ) -> Result<()> {
-        let irregular = irregular(self.chunks);
-        match node {
-            Node::Events(of) if of.iter().any(|tick| ticks.contains(tick)) => visit(at, Some(of)),
-            Node::Events(_) => Ok(()),
-            Node::Branch if level == Some(irregular.level(&at)) => visit(at, None),
-            Node::Branch => {
-                for child in self.chunks.grid.structure().children(&at, irregular.dimension) {
-                    let place = irregular.ticks(&child);
-                    if place.start() <= ticks.end()
-                        && place.end() >= ticks.start()
-                        && let Some(node) = self.chunks.node(self.layer, &child)?
-                    {
-                        self.descend(child, node, (ticks, level), visit)?;
-                    }
-                }
-                Ok(())
-            }
-        }
     }
 
     /// The first tick at or after one, or the last at or before it.

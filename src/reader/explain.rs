@@ -2,22 +2,20 @@
 
 use std::fmt;
 
-use super::fresh::Fresh;
-use super::plan::Plan;
-use super::query::{Freshness, Layer, Query};
-use super::sources::{Source, Sourced, stored};
-use super::{events, planned};
+use super::planned;
+use super::query::{Layer, Query};
+use super::sources::Lister;
 use crate::error::Result;
 use crate::grid::{Extent, Levels, Window};
 use crate::kernel::Resampling;
-use crate::kv::Snapshot;
 use crate::parallel;
 use crate::store::Grid;
 
 /// Says what a read of a query would do.
 pub(crate) fn explain(grid: &Grid, query: &Query) -> Result<Explanation> {
     let (snapshot, plan) = planned(grid, query)?;
-    let counts = counts(grid, snapshot.as_ref(), &plan, query.freshness_wanted());
+    let chunks = grid.chunk_reader(snapshot.as_ref());
+    let counts = Lister::new(chunks, &plan, query.freshness_wanted()).and_then(|lister| counts(&lister));
     let (chunks, stored, stale) = counts.map_err(|e| grid.blame(e))?;
     Ok(Explanation {
         layer: plan.layer.public(),
@@ -34,24 +32,25 @@ pub(crate) fn explain(grid: &Grid, query: &Query) -> Result<Explanation> {
 
 /// How many chunks the window touches, how many are read, and how many of those that are touched are out of date. Along an
 /// irregular dimension a window touches those that there are.
-fn counts(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness: Freshness) -> Result<(u64, u64, u64)> {
-    if plan.times.is_some() {
-        let (read, stale) = events::counts(grid, snapshot, plan, freshness)?;
-        return Ok((read, read, stale));
+fn counts(lister: &Lister<'_>) -> Result<(u64, u64, u64)> {
+    let values = lister.plan.printed(lister.chunks);
+    let (mut touched, mut read, mut stale) = (lister.chosen_by(), lister.chosen_by(), 0_u64);
+    for listed in lister.lists(values)? {
+        let below = parallel::map(&listed.parts, |of| Ok(lister.below(values, of)?.1.len()))?;
+        let stored = lister.stored(&listed)?;
+        let mut of_part: Vec<usize> = listed.parts.iter().map(|of| of.read.len()).collect();
+        read += (stored.len() + below.iter().sum::<usize>() + of_part.iter().sum::<usize>()) as u64;
+        touched += if listed.coordinates.is_none() {
+            of_part.fill(1);
+            lister.chunks.grid.structure().chunk_count(&lister.plan.window)
+        } else {
+            stored.values().flatten().for_each(|number| of_part[*number] += 1);
+            of_part.iter().sum::<usize>() as u64
+        };
+        let pending = of_part.iter().zip(&listed.parts).filter(|(_, of)| !of.part.pending.is_empty());
+        stale += pending.map(|(touched, _)| *touched as u64).sum::<u64>();
     }
-    let chunks = grid.chunk_reader(snapshot);
-    let sourced = plan.sources(chunks, freshness)?;
-    let computed: Vec<&Sourced> = sourced.iter().filter(|of| of.source == Source::Computed).collect();
-    let computed = parallel::map(&computed, |of| {
-        let Some(values) = plan.printed(chunks) else { return Ok(0) };
-        let fresh = Fresh::new(values, &plan.pyramid);
-        fresh.effective(&of.piece.location, &of.pending)?;
-        Ok(fresh.chunks_read())
-    })?;
-    let computed: u64 = computed.into_iter().sum();
-    let stored = stored(plan, chunks, &sourced)?.len() as u64;
-    let stale = sourced.iter().filter(|of| !of.pending.is_empty()).count() as u64;
-    Ok((grid.structure().chunk_count(&plan.window), stored + computed, stale))
+    Ok((touched, read, stale))
 }
 
 /// How a query would be answered.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 
-use super::fresh::Fresh;
+use super::fresh::{Fresh, ReadChunks};
 use super::values::Values;
 use crate::dirty::Edge;
 use crate::error::Result;
@@ -59,8 +59,14 @@ impl<'a, V: Values<'a>> Fold<'a, V> {
         }
     }
 
+    /// Chunks read and decoded so far.
     pub(crate) fn chunks_read(&self) -> u64 {
         self.fresh.chunks_read()
+    }
+
+    /// Which they were.
+    pub(super) fn into_read(self) -> ReadChunks {
+        self.fresh.into_read()
     }
 
     /// What the layer makes of all events under some places in a range of ticks; `None` if there are none. Ranges rise from call
@@ -140,7 +146,7 @@ impl<'a, V: Values<'a>> Fold<'a, V> {
     }
 
     fn stored(&self, irregular: Irregular, at: &Location) -> Result<Option<Held<V::Chunk>>> {
-        match self.chunks.node(Column::layer(&self.pyramid.base, at), at)? {
+        match self.chunks.node(Column::layer_of(&self.pyramid.base, at), at)? {
             None => Ok(None),
             Some(Node::Events(ticks)) => {
                 let planes = self.fresh.layer_of(at, &ticks)?;

@@ -1,6 +1,6 @@
 //! Aggregates as they would be were every pending mark consumed, computed within the reader's snapshot.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -15,12 +15,15 @@ use crate::store::{ChunkReader, Pyramid};
 /// What is there at a place, if anything is.
 type Shared<T> = Option<Rc<T>>;
 
+/// Chunks that were read: of which layer, and where.
+pub(super) type ReadChunks = Vec<(LayerId, Location)>;
+
 /// Computes the up-to-date chunks of one layer in one thread.
 pub(super) struct Fresh<'a, V: Values<'a>> {
     values: V,
     chunks: ChunkReader<'a>,
     pyramid: &'a Pyramid,
-    read: Cell<u64>,
+    read: RefCell<ReadChunks>,
     /// What was computed, not merely read: of several dimensions, each place is a child of several parents.
     computed: RefCell<HashMap<Location, Shared<V::Chunk>>>,
     /// The events of buckets.
@@ -35,7 +38,7 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
             values,
             chunks: values.chunks(),
             pyramid,
-            read: Cell::new(0),
+            read: RefCell::default(),
             computed: RefCell::default(),
             events: RefCell::default(),
             beneath: RefCell::default(),
@@ -44,7 +47,12 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
 
     /// Chunks read and decoded so far.
     pub(super) fn chunks_read(&self) -> u64 {
-        self.read.get()
+        self.read.borrow().len() as u64
+    }
+
+    /// Which they were.
+    pub(super) fn into_read(self) -> ReadChunks {
+        self.read.into_inner()
     }
 
     /// The effective value of a location; `pending` are the changes that it depends on.
@@ -94,7 +102,7 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
     /// The bins of a bucket.
     fn bins(&self, at: &Location, pending: &[Edge]) -> Result<Option<V::Chunk>> {
         if self.is_settled(at, pending) {
-            return match self.chunks.node(Column::layer(&self.pyramid.base, at), at)? {
+            return match self.chunks.node(Column::layer_of(&self.pyramid.base, at), at)? {
                 None => Ok(None),
                 Some(Node::Branch) => self.bins_of_branch(at).map(Some),
                 Some(Node::Events(ticks)) => {
@@ -128,7 +136,7 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
     }
 
     fn stored_events(&self, at: &Location) -> Result<Option<Events<V::Chunk>>> {
-        let column = Column::new(self.chunks, Column::layer(&self.pyramid.base, at), at);
+        let column = Column::new(self.chunks, Column::layer_of(&self.pyramid.base, at), at);
         let Some(irregular) = self.chunks.grid.structure().irregular_axis() else { return Ok(None) };
         let mut parts = Vec::new();
         column.each(&irregular.ticks(at), &mut |at, ticks| {
@@ -244,7 +252,7 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
             return Ok(None);
         }
         let base = self.values.base(at)?;
-        self.count(base.is_some());
+        self.count(LayerId::BASE, at, base.is_some());
         Ok(base.map(Rc::new))
     }
 
@@ -255,14 +263,15 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
 
     /// What the layer makes of a chunk of events.
     pub(super) fn layer_of(&self, at: &Location, ticks: &Ticks) -> Result<V::Chunk> {
-        self.count(true);
+        let layer = Column::layer_of(&self.pyramid.base, at);
+        self.count(if layer == LayerId::BASE { layer } else { self.values.layer() }, at, true);
         self.values.events(at, &self.pyramid.base, ticks)
     }
 
     /// The chunk of cells that is stored at a location.
     pub(super) fn stored(&self, at: &Location) -> Result<Option<V::Chunk>> {
         let chunk = self.values.stored(at)?;
-        self.count(chunk.is_some());
+        self.count(self.values.layer(), at, chunk.is_some());
         Ok(chunk)
     }
 
@@ -271,7 +280,7 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
         self.stored(at)?.ok_or_else(|| self.chunks.binless(at))
     }
 
-    fn count(&self, read: bool) {
-        self.read.set(self.read.get() + u64::from(read));
+    fn count(&self, layer: LayerId, at: &Location, read: bool) {
+        self.read.borrow_mut().extend(read.then_some((layer, *at)));
     }
 }

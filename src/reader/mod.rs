@@ -1,19 +1,20 @@
 //! Reads: any extent at any resolution, from one snapshot.
 
-mod events;
+mod bins;
+mod columns;
 mod explain;
-mod fetch;
 mod fold;
 mod fresh;
 mod interpolation;
 mod layout;
+mod moment;
+mod paint;
 mod parts;
 mod plan;
 mod query;
 mod runs;
 mod series;
-mod series_events;
-mod series_runs;
+mod series_reads;
 mod serving;
 mod sources;
 mod steps;
@@ -36,7 +37,7 @@ use std::sync::Arc;
 
 use ndarray::{ArrayD, Axis};
 
-use crate::array::{Array, Validity, in_c_order, with_view};
+use crate::array::{Array, DType, Validity, in_c_order, with_view};
 use crate::error::{Error, Result};
 use crate::grid::{Shape, Window};
 use crate::kernel::{AxisMap, Method, Resampling, Source, resample};
@@ -44,6 +45,7 @@ use crate::kv::Snapshot;
 use crate::store::{Gaps, Grid};
 use parts::Known;
 use plan::Plan;
+use sources::Lister;
 
 /// A snapshot in which a query is answered, once what it waits for is there, and how it is.
 fn planned(grid: &Grid, query: &Query) -> Result<(Arc<dyn Snapshot>, Plan)> {
@@ -77,7 +79,7 @@ fn read_in(grid: &Grid, snapshot: &dyn Snapshot, query: &Query) -> Result<Answer
 }
 
 fn answer(grid: &Grid, snapshot: &dyn Snapshot, plan: Plan, query: &Query) -> Result<Answer> {
-    let fetched = fetch::fetch(grid, snapshot, &plan, query.freshness_wanted()).map_err(|e| grid.blame(e))?;
+    let fetched = paint::fetch(grid, snapshot, &plan, query.freshness_wanted()).map_err(|e| grid.blame(e))?;
     let Known { validity, shares } = fetched.known;
     let (array, validity) = match &plan.maps {
         None => (fetched.array, validity),
@@ -150,18 +152,18 @@ fn steps_of(query: &Query, coordinates: Option<&Coordinates>) -> Option<Vec<f64>
 /// The ticks of the events that a query asks for.
 pub(crate) fn events(grid: &Grid, query: &Query) -> Result<Vec<i64>> {
     let (snapshot, plan) = planned(grid, query)?;
-    events::ticks(grid, snapshot.as_ref(), &plan, query.freshness_wanted()).map_err(|e| grid.blame(e))
+    ticks(grid, snapshot.as_ref(), &plan, query.freshness_wanted()).map_err(|e| grid.blame(e))
 }
 
 /// The same in a snapshot that several share.
 pub(crate) fn events_in(grid: &Grid, snapshot: &dyn Snapshot, query: &Query) -> Result<Vec<i64>> {
     let plan = plan_in(grid, snapshot, query)?;
-    events::ticks(grid, snapshot, &plan, query.freshness_wanted()).map_err(|e| grid.blame(e))
+    ticks(grid, snapshot, &plan, query.freshness_wanted()).map_err(|e| grid.blame(e))
 }
 
-/// An array without data in the shape of a window.
-fn blank(plan: &Plan, window: &Window) -> Array {
-    Array::filled(plan.dtype, &sizes(&window.shape()), plan.fill)
+fn ticks(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness: Freshness) -> Result<Vec<i64>> {
+    let lister = Lister::new(grid.chunk_reader(snapshot), plan, freshness)?;
+    lister.columns().ok_or_else(|| Error::invalid("it has no irregular dimension"))?.ticks()
 }
 
 /// A shape that [`Plan`] has found to fit memory.

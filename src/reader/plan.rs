@@ -1,5 +1,7 @@
 //! Which level, layer and cells answer a query.
 
+use std::ops::RangeInclusive;
+
 use super::layout::{Layout, Sizes, at_levels, cells_of, levels_for, onto, region, repeat_base, resampled, shape_of, span};
 use super::parts::Wanted;
 use super::query::{Detail, Freshness, Layer, Moment, Query, When};
@@ -197,7 +199,7 @@ impl Plan {
                 "a resampled answer may have {RESAMPLED_AXIS_MAX} cells along an axis, and be made of {RESAMPLED_MAX}; ask for less at a time, or for cells whose edges are those of a coarser level, by a level or a resolution of 2, 4, 8 .. base cells"
             )));
         }
-        match self.columns(structure).map(|window| structure.chunk_count(&window)) {
+        match self.parts(structure).map(|window| structure.chunk_count(&window)) {
             Some(chunks) if chunks > CHUNKS_MAX => Err(Error::invalid(format!(
                 "the read would touch {chunks} chunks, more than {CHUNKS_MAX}; ask for a coarser level or a smaller extent"
             ))),
@@ -225,8 +227,9 @@ impl Plan {
         structure.intersection(&self.window, &structure.cover(&self.bounds, self.levels()))
     }
 
-    /// The same without extent along an irregular dimension, at the level of its buckets: its chunks are columns.
-    pub(super) fn columns(&self, structure: &Structure) -> Option<Window> {
+    /// The same of which each chunk is read as a part: without extent along an irregular dimension, at the level of its buckets, so
+    /// that its chunks are columns.
+    pub(super) fn parts(&self, structure: &Structure) -> Option<Window> {
         let Some(times) = &self.times else { return self.populated(structure) };
         let irregular = times.irregular;
         let levels = self.levels().with(irregular.dimension, irregular.bucket);
@@ -234,6 +237,13 @@ impl Plan {
             |window: &Window| window.along(irregular.axis, irregular.bin(irregular.bucket, *times.ticks.start()), 1).at(levels);
         let bounds = structure.cover(&self.bounds, self.levels());
         if times.ticks.is_empty() { None } else { structure.intersection(&flat(&self.window), &flat(&bounds)) }
+    }
+
+    /// The part of the window between two ticks.
+    pub(super) fn along(&self, ticks: &RangeInclusive<i64>) -> Window {
+        let Some(times) = &self.times else { return self.window };
+        let len = ticks.end().abs_diff(*ticks.start()).saturating_add(1);
+        self.window.along(times.irregular.axis, *ticks.start(), len)
     }
 
     /// Whether the answer holds that many cells a cell along the irregular dimension.

@@ -6,22 +6,20 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::fetch::{Fetched, copy_box_of, count_inexact, tiles};
-use super::fresh::Fresh;
+use super::paint::{copy_box_of, count_inexact, tiles};
 use super::parts::{Boxed, Known, Part};
-use super::plan::{CELLS_MAX, CHUNKS_MAX, Plan, ReadLayer};
-use super::query::{Detail, Freshness, Layer, Query, Region};
+use super::plan::{CELLS_MAX, CHUNKS_MAX, Plan};
+use super::query::{Detail, Layer, Query, Region};
 use super::sizes;
-use super::sources::{Source, Sourced};
+use super::sources::{CellSource, Listed, Lister, Sourced};
 use super::steps::{Run, Steps};
 use crate::array::{AnyTile, Array, Bounds};
 use crate::error::{Error, Result};
 use crate::grid::{Extent, Levels, Location, Structure, Window};
 use crate::kernel::{Chunk, Runs};
 use crate::key::LayerId;
-use crate::kv::Snapshot;
 use crate::parallel;
-use crate::store::{ChunkReader, Grid, LayerSpec, State};
+use crate::store::{Grid, LayerSpec, State};
 
 /// The steps of a plan.
 #[derive(Clone, Debug)]
@@ -115,28 +113,32 @@ fn cells_of(structure: &Structure, query: &Query, axis: usize, bounds: &Window) 
     Ok(window.start()[axis].max(bounds.start()[axis])..window.end()[axis].min(bounds.end()[axis]))
 }
 
-/// Reads the steps of a plan.
-pub(super) fn fetch(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, cut: &Cut, freshness: Freshness) -> Result<Fetched> {
-    let ReadLayer::Aggregate(layer) = &plan.layer else {
+/// The steps of a plan, and what is known of them.
+pub(super) fn fill(
+    lister: &Lister<'_>,
+    cut: &Cut,
+    lists: &[Listed<'_, Chunk>],
+    (read, inexact): (&AtomicU64, &AtomicU64),
+) -> Result<(Array, Known)> {
+    let (plan, chunks) = (lister.plan, lister.chunks);
+    let Some(layer) = plan.read_layer() else {
         return Err(Error::invalid("steps of several cells are made by an aggregator"));
     };
-    let (chunks, structure) = (grid.chunk_reader(snapshot), grid.structure());
-    let sourced = plan.sources(chunks, freshness)?;
-    let mut columns: BTreeMap<Vec<u64>, Vec<&Sourced>> = BTreeMap::new();
-    for of in &sourced {
-        let mut codes = of.piece.location.codes.to_vec();
+    let (grid, structure) = (chunks.grid, chunks.grid.structure());
+    let mut columns: BTreeMap<Vec<u64>, Vec<&Sourced<'_, Chunk>>> = BTreeMap::new();
+    for of in lists.iter().flat_map(|listed| &listed.parts) {
+        let mut codes = of.part.piece.location.codes.to_vec();
         codes[cut.axis] = 0;
         columns.entry(codes).or_default().push(of);
     }
-    let columns: Vec<Vec<&Sourced>> = columns.into_values().collect();
+    let columns: Vec<Vec<&Sourced<'_, Chunk>>> = columns.into_values().collect();
     let steps = cut.run.edges.len() - 1;
     let (mut shape, chunk_shape) = (sizes(&plan.window.along(cut.axis, 0, 1).shape()), structure.chunk_shape());
     shape[cut.axis] = steps;
-    let (read, inexact) = (AtomicU64::new(0), AtomicU64::new(0));
     let runs = Runs::new(layer.rule(), (&chunk_shape, cut.axis), grid.full(plan.levels()));
-    let reader = Reader { chunks, plan, layer, cut, runs, read: &read, inexact: &inexact };
-    let bounds = |column: &Vec<&Sourced>| {
-        let piece = &column[0].piece;
+    let reader = Reader { lister, layer, cut, runs, read, inexact };
+    let bounds = |column: &Vec<&Sourced<'_, Chunk>>| {
+        let piece = &column[0].part.piece;
         let mut bounds = Bounds { start: piece.in_window.to_vec(), shape: piece.shape.to_vec() };
         (bounds.start[cut.axis], bounds.shape[cut.axis]) = (0, steps);
         bounds
@@ -146,29 +148,27 @@ pub(super) fn fetch(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, cut: &Cut
     let columns = columns.iter().zip(tiles(&mut array, &boxes)?).collect();
     let parts = parallel::map_owned(columns, |(column, tile)| reader.column(column, tile))?;
     let known = Known::of(plan, &shape, &boxes, &parts);
-    let stale = if freshness == Freshness::Fresh { Vec::new() } else { plan.stale(chunks, &sourced)? };
-    Ok(Fetched { array, known, stale, chunks_read: read.into_inner(), inexact: inexact.into_inner(), coordinates: None })
+    Ok((array, known))
 }
 
-struct Reader<'a> {
-    chunks: ChunkReader<'a>,
-    plan: &'a Plan,
-    layer: &'a LayerSpec,
-    cut: &'a Cut,
+struct Reader<'l, 'a> {
+    lister: &'l Lister<'a>,
+    layer: &'l LayerSpec,
+    cut: &'l Cut,
     runs: Runs,
-    read: &'a AtomicU64,
-    inexact: &'a AtomicU64,
+    read: &'l AtomicU64,
+    inexact: &'l AtomicU64,
 }
 
-impl Reader<'_> {
+impl Reader<'_, '_> {
     /// Fills the tile of a column of chunks, whose pieces follow each other along the axis.
-    fn column(&self, column: &[&Sourced], mut tile: AnyTile<'_>) -> Result<Part> {
+    fn column(&self, column: &[&Sourced<'_, Chunk>], mut tile: AnyTile<'_>) -> Result<Part> {
         let (axis, cells) = (self.cut.axis, &self.cut.run.cells);
         let mut parts: Vec<Vec<Chunk>> = vec![Vec::new(); cells.len() - 1];
         for of in column {
             let Some(chunk) = self.chunk(of)? else { continue };
-            let piece = &of.piece;
-            let first = self.plan.window.start()[axis].saturating_add_unsigned(piece.in_window[axis] as u64);
+            let piece = &of.part.piece;
+            let first = self.lister.plan.window.start()[axis].saturating_add_unsigned(piece.in_window[axis] as u64);
             let end = first.saturating_add_unsigned(piece.shape[axis] as u64);
             let number = |cell: i64, from: i64| usize::try_from(cell.abs_diff(from)).unwrap_or(usize::MAX);
             for (step, ends) in cells.windows(2).enumerate().filter(|(_, ends)| ends[0] < end && ends[1] > first) {
@@ -178,57 +178,55 @@ impl Reader<'_> {
                 }
                 let within = piece.in_chunk[axis] + number(from, first)..piece.in_chunk[axis] + number(to, first);
                 let of_run = (number(from, ends[0]), number(ends[1], ends[0]));
-                parts[step].push(self.runs.part(&chunk, within, of_run).map_err(|e| self.chunks.grid.blame(e))?);
+                parts[step].push(self.runs.part(&chunk, within, of_run).map_err(|e| self.lister.chunks.grid.blame(e))?);
             }
         }
         if parts.iter().all(Vec::is_empty) {
             return Ok(Part::Empty);
         }
         let joined = parts.into_iter().map(|parts| self.runs.join(&parts)).collect::<Result<Vec<_>>>();
-        let chunk = self.runs.conclude(&joined.map_err(|e| self.chunks.grid.blame(e))?);
-        let piece = &column[0].piece;
-        let (mut of, mut start, mut shape) = (self.chunks.grid.structure().chunk_shape(), piece.in_chunk, piece.shape);
+        let chunk = self.runs.conclude(&joined.map_err(|e| self.lister.chunks.grid.blame(e))?);
+        let piece = &column[0].part.piece;
+        let (mut of, mut start, mut shape) = (self.lister.chunks.grid.structure().chunk_shape(), piece.in_chunk, piece.shape);
         (of[axis], start[axis], shape[axis]) = (cells.len() - 1, 0, cells.len() - 1);
         let at = Boxed { of: &of, start: &start, shape: &shape };
-        let full = self.chunks.grid.full(self.plan.levels());
+        let full = self.lister.chunks.grid.full(self.lister.plan.levels());
         self.inexact.fetch_add(count_inexact(self.layer, &chunk, full, at), Ordering::Relaxed);
         copy_box_of(&chunk.values, at, &mut tile)?;
         let lengths: Vec<usize> = cells.windows(2).map(|ends| usize::try_from(ends[1].abs_diff(ends[0])).unwrap_or(1)).collect();
-        Ok(self.plan.wanted.of_layer(&self.runs.shares(chunk, &lengths), 1.0, at).blank(&mut tile, self.plan.fill))
+        Ok(self.lister.plan.wanted.of_layer(&self.runs.shares(chunk, &lengths), 1.0, at).blank(&mut tile, self.lister.plan.fill))
     }
 
     /// The cells of the layer at a place, as runs are made of them.
-    fn chunk(&self, of: &Sourced) -> Result<Option<Chunk>> {
-        let at = &of.piece.location;
-        let chunk = match (of.source, self.plan.decoded(self.chunks)) {
-            (Source::Computed, Some(values)) => {
-                let fresh = Fresh::new(values, &self.plan.pyramid);
-                let chunk = fresh.effective(at, &of.pending)?.map(|chunk| Chunk::clone(&chunk));
-                self.read.fetch_add(fresh.chunks_read(), Ordering::Relaxed);
+    fn chunk(&self, of: &Sourced<'_, Chunk>) -> Result<Option<Chunk>> {
+        let (chunks, at) = (self.lister.chunks, &of.part.piece.location);
+        let chunk = match of.sources.first() {
+            Some(CellSource::Below) => {
+                let (chunk, read) = self.lister.below(self.lister.plan.decoded(chunks), of)?;
+                self.read.fetch_add(read.len() as u64, Ordering::Relaxed);
                 chunk
             }
-            (Source::Stored(LayerId::BASE, from), _) if from == *at => {
-                let Some(base) = self.there(self.chunks.base(at)?, LayerId::BASE, at)? else { return Ok(None) };
-                self.read.fetch_add(1, Ordering::Relaxed);
-                let grid = self.chunks.grid;
+            Some(CellSource::Stored(LayerId::BASE, from, _)) if from == at => {
+                let Some(base) = self.there(chunks.base(at)?, LayerId::BASE, at)? else { return Ok(None) };
+                let grid = chunks.grid;
                 let lifted = self.runs.lift(&base.weigh(grid.schema(), grid.full(at.levels())));
                 return lifted.map(Some).map_err(|e| grid.blame(e));
             }
-            (Source::Stored(stored, from), _) => {
-                let chunk = self.there(self.chunks.layer_at(self.layer, stored, &from)?, stored, &from)?;
-                self.read.fetch_add(u64::from(chunk.is_some()), Ordering::Relaxed);
-                chunk.map(|chunk| self.chunks.spread_layer(self.layer, chunk, &from, at)).transpose()?
+            Some(CellSource::Stored(stored, from, ticks)) => {
+                let chunk = self.there(chunks.layer_at(self.layer, *stored, from, ticks.as_ref())?, *stored, from)?;
+                chunk.map(|chunk| chunks.spread_layer(self.layer, chunk, from, at)).transpose()?
             }
-            (Source::Nothing | Source::Computed, _) => None,
+            Some(CellSource::Computed(_)) | None => None,
         };
         Ok(chunk.map(|chunk| self.runs.of_layer(chunk)))
     }
 
-    /// A chunk. One that the directory was found to have must be there.
+    /// A chunk, which is counted. One that the directory was found to have must be there.
     fn there<C>(&self, chunk: Option<C>, layer: LayerId, at: &Location) -> Result<Option<C>> {
-        match chunk {
-            None if self.plan.pyramid.base.mixed().is_some() => Err(self.chunks.lost(layer, at)),
-            found => Ok(found),
+        if chunk.is_none() && self.lister.plan.pyramid.base.mixed().is_some() {
+            return Err(self.lister.chunks.lost(layer, at));
         }
+        self.read.fetch_add(u64::from(chunk.is_some()), Ordering::Relaxed);
+        Ok(chunk)
     }
 }

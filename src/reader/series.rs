@@ -1,24 +1,23 @@
 //! Series: the values of some cells along one dimension, most often time.
 
-use std::collections::BTreeMap;
-use std::ops::Range;
+use std::collections::BTreeSet;
 
 use ndarray::ArrayD;
 
-use super::query::{Answer, Coordinates, Freshness, Layer, Query};
+use super::query::{Answer, Coordinates, Freshness, Layer};
+use super::read_in;
+use super::series_reads::{Reads, Task};
 use super::steps::Steps;
-use super::{read_in, series_events, series_runs};
 use crate::array::{Array, Cell, Cells, Validity, with_dtype, with_view};
 use crate::error::{Error, Result};
-use crate::grid::{CellIndex, Levels, Shape, Structure, Window};
+use crate::grid::{CellIndex, Levels, Window};
+use crate::kernel::Aggregation;
 use crate::kv::Snapshot;
 use crate::parallel;
-use crate::store::Grid;
+use crate::store::{Grid, base_fill};
 
 /// The values of all cells together that a series may have.
 const VALUES_MAX: u64 = 1 << 28;
-/// The cells that are decoded for some of a chunk's cells at a time.
-const BOX_CELLS_MAX: u64 = 1 << 22;
 
 /// Which cells' values are wanted, and in which steps.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,13 +100,6 @@ impl Series {
     }
 }
 
-/// Cells of one column of chunks: their numbers, and the box around them without the series' axis.
-pub(super) struct Column {
-    pub(super) cells: Vec<usize>,
-    pub(super) low: CellIndex,
-    pub(super) high: CellIndex,
-}
-
 /// Reads a series.
 pub(crate) fn read(grid: &Grid, query: &SeriesQuery) -> Result<Series> {
     let snapshot = grid.snapshot()?;
@@ -115,48 +107,58 @@ pub(crate) fn read(grid: &Grid, query: &SeriesQuery) -> Result<Series> {
 }
 
 fn read_all(grid: &Grid, snapshot: &dyn Snapshot, query: &SeriesQuery) -> Result<Series> {
-    let structure = grid.structure();
-    let axis = query.steps.axis(structure)?;
-    let state = grid.state(snapshot)?;
-    if structure.irregular().is_some() {
-        return series_events::read(grid, snapshot, query, state);
-    }
-    if query.steps.cuts().is_some() {
-        return series_runs::read(grid, snapshot, query, state, axis);
-    }
-    let steps = query.steps.window(grid, state, axis, query.freshness)?;
-    let levels = steps.levels(structure.dimensions().len());
-    let (start, len) = (steps.start()[axis], steps.shape()[axis]);
-    too_many(query.cells.len(), len)?;
-    let cells = query.cells.iter().map(|at| cell_at(structure, axis, at, levels)).collect::<Result<Vec<_>>>()?;
-    for cell in &cells {
-        let mut first = *cell;
-        first[axis] = start;
-        structure.check(&Window::new(first, Shape::from(vec![1; structure.rank()].as_slice())).at(levels))?;
-    }
-    let tasks = tasks(structure, axis, &cells, &steps);
-    let taken = parallel::map(&tasks, |task| task.read(grid, snapshot, query, &cells, axis))?;
+    let axis = query.steps.axis(grid.structure())?;
+    let reads = Reads::new(grid, snapshot, query, axis)?;
+    let taken = parallel::map(&reads.tasks, |task| task.read(grid, snapshot, &reads.cells, axis))?;
     let Some(first) = taken.first() else { return Err(Error::invalid("a series needs a cell")) };
     let (layer, dtype) = (first.layer.clone(), first.values.first().map_or(grid.schema().dtype(), Cells::dtype));
-    let chunks_read = taken.iter().map(|part| part.chunks_read).sum();
+    let coordinates = union(&taken);
+    let edges = match &coordinates {
+        Some(all) => {
+            let end = |last: i64| query.steps.cuts().map_or(last.saturating_add_unsigned(all.width), |cuts| cuts.end(last));
+            all.ticks.iter().copied().chain(all.ticks.last().map(|last| end(*last))).map(|tick| tick as f64).collect()
+        }
+        None => reads.edges.or_else(|| first.edges.clone()).unwrap_or_default(),
+    };
+    let shape = [reads.cells.len(), edges.len().saturating_sub(1)];
+    too_many(shape[0], shape[1] as u64)?;
+    let places: Vec<Vec<usize>> =
+        reads.tasks.iter().zip(&taken).map(|(task, part)| part.places(task, coordinates.as_ref())).collect();
+    let rows = || {
+        let parts = reads.tasks.iter().zip(&taken).zip(&places);
+        parts.flat_map(|((task, part), places)| {
+            task.cells.iter().enumerate().map(move |(at, row)| Row { row: *row, at, part, places })
+        })
+    };
+    let spec = grid.layers().iter().find(|spec| Layer::Aggregate(spec.aggregation.clone()) == layer);
+    let fill = spec.map_or_else(|| base_fill(grid.schema()), |spec| spec.blank);
+    let array = with_dtype!(dtype, |T| {
+        let values = rows().map(|row| Ok((row.row, row.places, Some(row.values::<T>()?))));
+        Array::from(laid::<T>(&shape, (T::from_f64(fill), T::from_f64(fill)), values)?)
+    });
+    let told = taken.iter().find(|part| part.valid.is_none() && part.told != Validity::All);
+    let validity = match (&layer, told) {
+        // Of nothing there is a count too.
+        (Layer::Aggregate(Aggregation::Count), _) => Validity::All,
+        (_, Some(part)) => part.told.clone(),
+        (_, None) => {
+            let valid = rows().map(|row| Ok((row.row, row.places, row.valid())));
+            Validity::of_mask(Some(laid(&shape, (false, true), valid)?))
+        }
+    };
     let mut stale: Vec<Window> = taken.iter().flat_map(|part| part.stale.iter().copied()).collect();
     stale.sort_unstable();
     stale.dedup();
-    let shape = [cells.len(), usize::try_from(len).unwrap_or(usize::MAX)];
-    let array = with_dtype!(dtype, |T| assembled::<T>(&shape, &tasks, &taken))?;
-    let validity = validity(taken.iter(), || {
-        let mut mask = ArrayD::from_elem(&shape[..], true);
-        for (task, part) in tasks.iter().zip(&taken) {
-            for (number, valid) in task.cells.iter().zip(part.valid.iter().flatten()) {
-                let mut row = mask.index_axis_mut(ndarray::Axis(0), *number);
-                row.iter_mut().skip(task.from).zip(valid).for_each(|(to, valid)| *to = *valid);
-            }
-        }
-        mask
-    });
-    let level = levels[structure.dimension_of(axis)];
-    let edges = (0..=len).map(|step| structure.edge(axis, level, start.saturating_add_unsigned(step))).collect();
-    Ok(Series { array, validity, edges, coordinates: None, axis, levels, layer, stale, chunks_read })
+    let chunks_read = taken.iter().map(|part| part.chunks_read).sum();
+    Ok(Series { array, validity, edges, coordinates, axis, levels: reads.levels, layer, stale, chunks_read })
+}
+
+/// Where the steps of all reads lie along an irregular axis, each once.
+fn union(taken: &[Taken]) -> Option<Coordinates> {
+    let all = || taken.iter().filter_map(|part| part.coordinates.as_ref());
+    let ticks: BTreeSet<i64> = all().flat_map(|of| of.ticks.iter().copied()).collect();
+    let (axis, width) = (all().next()?.axis, all().map(|of| of.width).max()?);
+    Some(Coordinates { axis, ticks: ticks.into_iter().collect(), width })
 }
 
 /// Refuses a series that would not fit memory.
@@ -169,146 +171,84 @@ pub(super) fn too_many(cells: usize, steps: u64) -> Result<()> {
     )))
 }
 
-/// One read: a range of steps of the cells of one column of chunks.
-struct Task {
-    cells: Vec<usize>,
-    /// The first step, among those of the series.
-    from: usize,
-    window: Window,
-}
-
-/// What a task came to: the values of each of its cells.
-pub(super) struct Taken {
-    pub(super) values: Vec<Cells>,
+/// What a read came to: the values of each of its cells.
+struct Taken {
+    values: Vec<Cells>,
     /// Which of them are data, where there is a mask.
-    pub(super) valid: Option<Vec<Vec<bool>>>,
+    valid: Option<Vec<Vec<bool>>>,
     /// What says so elsewhere.
-    pub(super) told: Validity,
-    pub(super) layer: Layer,
-    pub(super) stale: Vec<Window>,
-    pub(super) chunks_read: u64,
+    told: Validity,
+    layer: Layer,
+    stale: Vec<Window>,
+    chunks_read: u64,
+    /// Where its steps lie along an irregular axis.
+    coordinates: Option<Coordinates>,
+    /// Where they begin along a regular one, if they are of any lengths.
+    edges: Option<Vec<f64>>,
 }
 
 impl Task {
-    fn read(&self, grid: &Grid, snapshot: &dyn Snapshot, query: &SeriesQuery, cells: &[CellIndex], axis: usize) -> Result<Taken> {
-        let mut asked = Query::window(self.window).freshness(query.freshness);
-        if let Some(layer) = query.layer.clone() {
-            asked = asked.layer(layer);
-        }
-        let answer = read_in(grid, snapshot, &asked)?;
-        let at: Vec<CellIndex> = self.cells.iter().map(|number| cells[*number]).collect();
-        Ok(Taken::of(answer, axis, &at, &self.window))
-    }
-}
-
-impl Taken {
-    /// The values of some cells of an answer along an axis.
-    pub(super) fn of(answer: Answer, axis: usize, cells: &[CellIndex], window: &Window) -> Self {
-        let values =
-            cells.iter().map(|cell| with_view!(Array, &answer.array, |array| line(array, axis, cell, window).into())).collect();
+    fn read(&self, grid: &Grid, snapshot: &dyn Snapshot, cells: &[CellIndex], axis: usize) -> Result<Taken> {
+        let answer = read_in(grid, snapshot, &self.query)?;
+        let window = &self.window;
+        let cells: Vec<CellIndex> = self.cells.iter().map(|number| cells[*number]).collect();
+        let of_cell = |cell: &CellIndex| with_view!(Array, &answer.array, |array| line(array, axis, cell, window).into());
+        let values = cells.iter().map(of_cell).collect();
         let (valid, told) = match answer.validity {
             Validity::Mask(mask) => (Some(cells.iter().map(|cell| line(&mask, axis, cell, window)).collect()), Validity::All),
             told => (None, told),
         };
-        Self { values, valid, told, layer: answer.layer, stale: answer.stale, chunks_read: answer.chunks_read }
+        let Answer { layer, stale, chunks_read, coordinates, steps: edges, .. } = answer;
+        Ok(Taken { values, valid, told, layer, stale, chunks_read, coordinates, edges })
     }
 }
 
-/// Which values of a series are data: those of its reads say it, or else a mask does.
-pub(super) fn validity<'t>(mut taken: impl Iterator<Item = &'t Taken>, mask: impl FnOnce() -> ArrayD<bool>) -> Validity {
-    match taken.find(|part| part.valid.is_none() && part.told != Validity::All) {
-        Some(part) => part.told.clone(),
-        None => Validity::of_mask(Some(mask())),
-    }
-}
-
-/// The reads that a series is made of. Each chunk is in one of them. A single cell's chunks are read at once, in parallel;
-/// where a chunk has several cells, the box around them is decoded, a bounded part at a time.
-fn tasks(structure: &Structure, axis: usize, cells: &[CellIndex], steps: &Window) -> Vec<Task> {
-    let levels = steps.levels(structure.dimensions().len());
-    let mut tasks = Vec::new();
-    for Column { cells, low, high } in columns(structure, axis, cells, levels) {
-        let (mut start, mut shape) = (low, Shape::from(vec![1; low.len()].as_slice()));
-        shape.iter_mut().zip(high.iter().zip(low.iter())).for_each(|(len, (high, low))| *len = high.abs_diff(*low) + 1);
-        let cells_a_step = shape.iter().product::<u64>();
-        (start[axis], shape[axis]) = (steps.start()[axis], steps.shape()[axis]);
-        let whole = Window::new(start, shape).at(levels);
-        let most = if cells.len() == 1 { u64::MAX } else { BOX_CELLS_MAX / cells_a_step };
-        let mut parts: Vec<Range<usize>> = Vec::new();
-        for piece in structure.split(&whole) {
-            let range = piece.in_window[axis]..piece.in_window[axis] + piece.shape[axis];
-            match parts.last_mut() {
-                Some(part) if (range.end - part.start) as u64 <= most => part.end = range.end,
-                _ => parts.push(range),
-            }
-        }
-        tasks.extend(parts.into_iter().map(|part| {
-            let (mut start, mut shape) = (start, shape);
-            (start[axis], shape[axis]) = (start[axis].saturating_add_unsigned(part.start as u64), part.len() as u64);
-            Task { cells: cells.clone(), from: part.start, window: Window::new(start, shape).at(levels) }
-        }));
-    }
-    tasks
-}
-
-/// The error for values of another type than those of the first cell.
-pub(super) fn other_type() -> Error {
-    Error::corrupt("the cells of a series are of several types")
-}
-
-fn assembled<T: Cell>(shape: &[usize], tasks: &[Task], taken: &[Taken]) -> Result<Array> {
-    let mut array = ndarray::ArrayD::from_elem(ndarray::IxDyn(shape), T::from_f64(0.0));
-    for (task, part) in tasks.iter().zip(taken) {
-        for (number, values) in task.cells.iter().zip(&part.values) {
-            let values = values.as_slice::<T>().ok_or_else(other_type)?;
-            let mut row = array.index_axis_mut(ndarray::Axis(0), *number);
-            row.iter_mut().skip(task.from).zip(values).for_each(|(to, value)| *to = *value);
+impl Taken {
+    /// The numbers of its steps among all of the series.
+    fn places(&self, task: &Task, all: Option<&Coordinates>) -> Vec<usize> {
+        match self.coordinates.as_ref().zip(all) {
+            Some((own, all)) => own.ticks.iter().filter_map(|tick| all.ticks.binary_search(tick).ok()).collect(),
+            None => (task.from..task.from + self.values.first().map_or(0, Cells::len)).collect(),
         }
     }
-    Ok(Array::from(array))
 }
 
-/// The cell at world coordinates of all axes but one.
-pub(super) fn cell_at(structure: &Structure, axis: usize, at: &[f64], base: Levels) -> Result<CellIndex> {
-    if at.len() + 1 != structure.rank() {
-        let others: Vec<&str> =
-            structure.axes().enumerate().filter(|(number, _)| *number != axis).map(|(_, axis)| axis.name()).collect();
-        return Err(Error::invalid(format!("a cell of {} coordinates does not fit the axes {}", at.len(), others.join(", "))));
+/// The row of a cell, what a read has of it, and the numbers of the steps it has.
+struct Row<'t> {
+    row: usize,
+    /// The number of the cell among those of the read.
+    at: usize,
+    part: &'t Taken,
+    places: &'t [usize],
+}
+
+impl<'t> Row<'t> {
+    fn values<T: Cell>(&self) -> Result<&'t [T]> {
+        let values = self.part.values.get(self.at).and_then(Cells::as_slice::<T>);
+        values.ok_or_else(|| Error::corrupt("the cells of a series are of several types"))
     }
-    let mut world = at.to_vec();
-    world.insert(axis, 0.0);
-    let mut cell = CellIndex::from(vec![0; structure.rank()].as_slice());
-    for number in (0..structure.rank()).filter(|number| *number != axis) {
-        let position = structure.position(number, base[structure.dimension_of(number)], world[number]).floor();
-        cell[number] = whole(position).ok_or_else(|| {
-            let name = structure.axes().nth(number).map_or("", crate::grid::Axis::name);
-            Error::invalid(format!("the coordinate {} along `{name}` is outside the index space", world[number]))
-        })?;
+
+    fn valid(&self) -> Option<&'t [bool]> {
+        Some(self.part.valid.as_ref()?.get(self.at)?)
     }
-    Ok(cell)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "whole and of at most 1e18")]
-fn whole(position: f64) -> Option<i64> {
-    (position.abs() <= 1e18).then_some(position as i64)
-}
-
-/// Cells by the column of chunks that they are in.
-pub(super) fn columns(structure: &Structure, axis: usize, cells: &[CellIndex], levels: Levels) -> Vec<Column> {
-    let mut columns: BTreeMap<Vec<u64>, Column> = BTreeMap::new();
-    let ones = Shape::from(vec![1; structure.rank()].as_slice());
-    for (number, cell) in cells.iter().enumerate() {
-        let mut codes: Vec<u64> =
-            structure.chunk_box(&Window::new(*cell, ones).at(levels)).into_iter().map(|codes| codes.start).collect();
-        codes[axis] = 0;
-        let column = columns.entry(codes).or_insert_with(|| Column { cells: Vec::new(), low: *cell, high: *cell });
-        column.cells.push(number);
-        for (axis, at) in cell.iter().enumerate() {
-            column.low[axis] = column.low[axis].min(*at);
-            column.high[axis] = column.high[axis].max(*at);
+/// Rows of steps: what parts of them hold at some places, `whole` if they do not say it, and `blank` elsewhere.
+fn laid<'t, T: Copy + 't>(
+    shape: &[usize; 2],
+    (blank, whole): (T, T),
+    rows: impl Iterator<Item = Result<(usize, &'t [usize], Option<&'t [T]>)>>,
+) -> Result<ArrayD<T>> {
+    let mut all = vec![blank; shape[0] * shape[1]];
+    for row in rows {
+        let (row, places, values) = row?;
+        let row = &mut all[row * shape[1]..(row + 1) * shape[1]];
+        match values {
+            Some(values) => places.iter().zip(values).for_each(|(place, value)| row[*place] = *value),
+            None => places.iter().for_each(|place| row[*place] = whole),
         }
     }
-    columns.into_values().collect()
+    ArrayD::from_shape_vec(&shape[..], all).map_err(|e| Error::invalid("a series has a row of steps a cell").because(e))
 }
 
 /// The line of one cell along the series' axis of a window's array.

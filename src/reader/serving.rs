@@ -1,14 +1,14 @@
 //! Which stored chunks serve a query.
 
-use super::plan::{Plan, ReadLayer};
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::planned;
 use super::query::{Freshness, Query};
-use super::sources::stored;
+use super::sources::Lister;
 use crate::error::Result;
 use crate::grid::{Location, Piece, Shape, Window};
 use crate::kernel::Aggregation;
 use crate::key::LayerId;
-use crate::kv::Snapshot;
 use crate::store::Grid;
 
 /// A stored chunk that serves a part of a query. See [`Grid::serving`](crate::Grid::serving).
@@ -26,29 +26,32 @@ pub struct Served {
 /// The stored chunks that serve a query, and which part each. The parts are disjoint.
 pub(crate) fn serving(grid: &Grid, query: &Query) -> Result<Vec<Served>> {
     let (snapshot, plan) = planned(grid, query)?;
-    served(grid, snapshot.as_ref(), &plan).map_err(|e| grid.blame(e))
+    let chunks = grid.chunk_reader(snapshot.as_ref());
+    let served = Lister::new(chunks, &plan, Freshness::Stored).and_then(|lister| served(&lister));
+    served.map_err(|e| grid.blame(e))
 }
 
-fn served(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan) -> Result<Vec<Served>> {
-    if plan.times.is_some() {
-        return super::events::serving(grid, snapshot, plan);
-    }
-    let (structure, chunks) = (grid.structure(), grid.chunk_reader(snapshot));
+fn served(lister: &Lister<'_>) -> Result<Vec<Served>> {
+    let (grid, plan, structure) = (lister.chunks.grid, lister.plan, lister.chunks.grid.structure());
     let Some(populated) = plan.populated(structure) else { return Ok(Vec::new()) };
-    let sourced = plan.sources(chunks, Freshness::Stored)?;
+    let mut stored: BTreeMap<(LayerId, Location), BTreeSet<usize>> = BTreeMap::new();
+    for listed in lister.lists(plan.printed(lister.chunks))? {
+        for (number, of) in listed.parts.iter().enumerate() {
+            of.read.iter().for_each(|chunk| stored.entry(*chunk).or_default().extend([number]));
+        }
+        for (chunk, numbers) in lister.stored(&listed)? {
+            stored.entry(chunk).or_default().extend(numbers);
+        }
+    }
     let mut served = Vec::new();
-    for ((layer, location), numbers) in stored(plan, chunks, &sourced)? {
-        let parts: Vec<Window> =
-            numbers.iter().map(|number| part(&plan.window, &sourced[*number].piece).at(plan.levels())).collect();
-        let aggregator = match &plan.layer {
-            ReadLayer::Aggregate(spec) if layer != LayerId::BASE => Some(spec.aggregation.clone()),
-            _ => None,
-        };
+    for ((layer, location), numbers) in stored {
+        let parts: Vec<Window> = numbers.iter().map(|number| lister.part(&lister.parts[*number].piece, &location)).collect();
+        let aggregator = grid.layers().iter().find(|spec| spec.id == layer).map(|spec| spec.aggregation.clone());
         let whole = structure.intersection(&structure.cover(&structure.chunk_window(&location), plan.levels()), &populated);
         let cells = |window: &Window| window.shape().iter().map(|len| u128::from(*len)).product::<u128>();
         // Where finer aggregates serve some of what lies under a chunk, the rest is not a box.
         let windows = match whole {
-            Some(whole) if cells(&whole) == parts.iter().map(cells).sum() => vec![whole],
+            Some(whole) if parts.len() > 1 && cells(&whole) == parts.iter().map(cells).sum() => vec![whole],
             _ => parts,
         };
         served.extend(windows.into_iter().map(|window| Served { location, aggregator: aggregator.clone(), window }));
@@ -56,10 +59,13 @@ fn served(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan) -> Result<Vec<Serve
     Ok(served)
 }
 
-/// The cells of a piece of a window.
-fn part(window: &Window, piece: &Piece) -> Window {
-    let mut start = window.start();
-    start.iter_mut().zip(piece.in_window.iter()).for_each(|(start, at)| *start = start.saturating_add_unsigned(*at as u64));
-    let shape: Shape = piece.shape.iter().map(|len| *len as u64).collect();
-    Window::new(start, shape)
+impl Lister<'_> {
+    /// The cells of a piece of the window; along an irregular dimension those at the ticks of a chunk of it.
+    fn part(&self, piece: &Piece, at: &Location) -> Window {
+        let mut start = self.plan.window.start();
+        start.iter_mut().zip(piece.in_window.iter()).for_each(|(start, at)| *start = start.saturating_add_unsigned(*at as u64));
+        let shape: Shape = piece.shape.iter().map(|len| *len as u64).collect();
+        let window = Window::new(start, shape).at(self.plan.levels());
+        self.plan.times.as_ref().map_or(window, |times| times.within(&window, &times.irregular.ticks(at)))
+    }
 }

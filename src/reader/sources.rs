@@ -1,37 +1,75 @@
-//! Where the cells of each part of a window come from. Reading them, naming them and telling versions apart all begin here.
+//! Where the cells of an answer come from, on any axis: a list of the parts of a window with the sources of each. Reading, naming,
+//! counting and telling versions apart are folds over it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::columns::Columns;
+use super::fresh::{Fresh, ReadChunks};
 use super::plan::{Plan, ReadLayer};
-use super::query::Freshness;
-use super::values::{Decoded, Print, Printed};
+use super::query::{Coordinates, Freshness};
+use super::values::{Decoded, Print, Printed, Values};
 use crate::dirty::{self, Edge, Marks};
 use crate::error::Result;
+use crate::events::Events;
 use crate::grid::{Location, Piece, Window};
-use crate::key::{DirectoryEntry, LayerId};
+use crate::key::{DirectoryEntry, LayerId, Ticks};
 use crate::kv::Space;
 use crate::store::{ChunkReader, LayerSpec, Stored};
 
 /// How many directory entries are asked for at once.
 const PAGE: usize = 1024;
 
-/// A part of a window in one chunk.
-pub(super) struct Sourced {
+/// A part of a window: what of it lies in one chunk, or along an irregular dimension in one column of chunks.
+pub(super) struct WindowPart {
     pub(super) piece: Piece,
     /// What is pending in its place.
     pub(super) pending: Vec<Edge>,
-    pub(super) source: Source,
 }
 
 /// Where cells come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
-    /// From nowhere: there is no data.
-    Nothing,
-    /// From the chunk of a layer at a location, if it is there. Where several levels have base data, it is.
-    Stored(LayerId, Location),
+#[derive(Clone, Debug)]
+pub(super) enum CellSource<C> {
+    /// From the chunk of a layer at a location, if it is there. Where several levels have base data, it is; and so it is if these
+    /// are the ticks of its events.
+    Stored(LayerId, Location, Option<Ticks>),
     /// From what lies below, since what is stored is out of date or not there yet.
-    Computed,
+    Below,
+    /// From events or bins that were computed to know at which ticks there are any.
+    Computed(Events<C>),
+}
+
+impl<C> CellSource<C> {
+    /// The ticks of its events, if it has events.
+    pub(super) fn ticks(&self) -> Option<&[i64]> {
+        match self {
+            CellSource::Stored(.., ticks) => ticks.as_deref(),
+            CellSource::Below => None,
+            CellSource::Computed(events) => Some(&events.ticks),
+        }
+    }
+}
+
+/// The sources of a part: one of a chunk, and of a column one after the other. Without any there is no data.
+pub(super) struct Sourced<'l, C> {
+    pub(super) part: &'l WindowPart,
+    pub(super) sources: Vec<CellSource<C>>,
+    /// The chunks that were read to know them.
+    pub(super) read: ReadChunks,
+}
+
+/// The sources of all parts.
+pub(super) struct Listed<'l, C> {
+    pub(super) parts: Vec<Sourced<'l, C>>,
+    /// Where the cells of the answer lie along an irregular dimension.
+    pub(super) coordinates: Option<Coordinates>,
+}
+
+impl<C> Listed<'_, C> {
+    /// All sources, with the number of their part.
+    pub(super) fn sources(&self) -> impl Iterator<Item = (usize, &WindowPart, &CellSource<C>)> {
+        self.parts.iter().enumerate().flat_map(|(number, of)| of.sources.iter().map(move |source| (number, of.part, source)))
+    }
 }
 
 impl Plan {
@@ -42,91 +80,206 @@ impl Plan {
 
     /// What stands for them.
     pub(super) fn printed<'a>(&'a self, chunks: ChunkReader<'a>) -> Option<Printed<'a>> {
-        self.read_layer().map(|layer| Printed { chunks, layer, trace: None })
+        self.read_layer().map(|layer| Printed { chunks, layer })
     }
 
-    fn read_layer(&self) -> Option<&LayerSpec> {
+    pub(super) fn read_layer(&self) -> Option<&LayerSpec> {
         match &self.layer {
             ReadLayer::Base => None,
             ReadLayer::Aggregate(layer) => Some(layer),
         }
     }
+}
 
-    /// Where the cells of each part of the window come from in which anything can be stored.
-    pub(super) fn sources(&self, chunks: ChunkReader<'_>, freshness: Freshness) -> Result<Vec<Sourced>> {
-        let pieces = self.pieces(chunks);
-        let pending = self.pending(chunks, &pieces)?;
-        let fresh = freshness == Freshness::Fresh && self.read_layer().is_some();
-        let above = !self.pyramid.built.covers(&self.levels());
-        let computed = |pending: &[Edge]| fresh && (above || !pending.is_empty());
-        let known: Option<HashMap<Location, Option<(LayerId, Location)>>> = match self.pyramid.base.mixed() {
+/// Lists the sources of a plan.
+pub(super) struct Lister<'a> {
+    pub(super) chunks: ChunkReader<'a>,
+    pub(super) plan: &'a Plan,
+    pub(super) fresh: bool,
+    /// The parts of the window in which anything can be stored.
+    pub(super) parts: Vec<WindowPart>,
+    /// The events that stand for a moment, if one is asked for: one, or two with the share of the later one.
+    pub(super) moment: Option<(Vec<i64>, f64)>,
+    /// How many chunks were read to choose them.
+    chosen_by: AtomicU64,
+}
+
+impl<'a> Lister<'a> {
+    pub(super) fn new(chunks: ChunkReader<'a>, plan: &'a Plan, freshness: Freshness) -> Result<Self> {
+        let (parts, chosen_by) = (parts(chunks, plan)?, AtomicU64::new(0));
+        let mut lister = Self { chunks, plan, fresh: freshness == Freshness::Fresh, parts, moment: None, chosen_by };
+        lister.moment = lister.columns().and_then(|columns| columns.chosen().transpose()).transpose()?;
+        Ok(lister)
+    }
+
+    /// The parts as columns, where there is an irregular dimension.
+    pub(super) fn columns(&self) -> Option<Columns<'_, 'a>> {
+        self.plan.times.as_ref().map(|times| Columns { lister: self, times })
+    }
+
+    /// How many chunks were read to choose the events that stand for a moment: it takes the cells of those near it.
+    pub(super) fn chosen_by(&self) -> u64 {
+        self.chosen_by.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_chosen_by(&self, chunks: u64) {
+        self.chosen_by.fetch_add(chunks, Ordering::Relaxed);
+    }
+
+    /// Where all cells come from: a list, or one for each of the events that stand for a moment. `values` are those of the layer,
+    /// if one is read.
+    pub(super) fn lists<'l, V: Values<'a>>(&'l self, values: Option<V>) -> Result<Vec<Listed<'l, V::Chunk>>> {
+        match self.columns() {
+            None => Ok(vec![Listed { parts: self.of_chunks()?, coordinates: None }]),
+            Some(columns) => columns.ranges().iter().map(|ticks| columns.listed(values, ticks)).collect(),
+        }
+    }
+
+    /// The sources of parts that lie in one chunk each.
+    fn of_chunks<C>(&self) -> Result<Vec<Sourced<'_, C>>> {
+        let (plan, base) = (self.plan, &self.plan.pyramid.base);
+        let known: Option<HashMap<Location, Option<(LayerId, Location)>>> = match base.mixed() {
             None => None,
             Some(_) => {
-                let stored = pieces.iter().zip(&pending).filter(|(_, pending)| !computed(pending));
-                let places: Vec<Location> = stored.map(|(piece, _)| piece.location).collect();
-                Some(places.iter().copied().zip(chunks.sources(&places, &self.pyramid.base)?).collect())
+                let stored = self.parts.iter().filter(|part| !self.is_computed(part));
+                let places: Vec<Location> = stored.map(|part| part.piece.location).collect();
+                Some(places.iter().copied().zip(self.chunks.sources(&places, base)?).collect())
             }
         };
-        let own = if self.pyramid.base.has(self.levels()) { LayerId::BASE } else { self.layer.id() };
-        let layer = |stored: LayerId| if stored == LayerId::BASE { stored } else { self.layer.id() };
-        let source = |piece: &Piece, pending: &[Edge]| match &known {
-            _ if computed(pending) => Source::Computed,
-            None => Source::Stored(own, piece.location),
-            Some(known) => match known.get(&piece.location).copied().flatten() {
-                Some((stored, from)) => Source::Stored(layer(stored), from),
-                None => Source::Nothing,
-            },
+        let own = if base.has(plan.levels()) { LayerId::BASE } else { plan.layer.id() };
+        let layer = |stored: LayerId| if stored == LayerId::BASE { stored } else { plan.layer.id() };
+        let source = |part: &WindowPart| match &known {
+            _ if self.is_computed(part) => Some(CellSource::Below),
+            None => Some(CellSource::Stored(own, part.piece.location, None)),
+            Some(known) => {
+                let stored = known.get(&part.piece.location).copied().flatten();
+                stored.map(|(stored, from)| CellSource::Stored(layer(stored), from, None))
+            }
         };
-        let sourced = |(piece, pending): (Piece, Vec<Edge>)| Sourced { source: source(&piece, &pending), piece, pending };
-        Ok(pieces.into_iter().zip(pending).map(sourced).collect())
+        let sourced = |part| Sourced { part, sources: source(part).into_iter().collect(), read: Vec::new() };
+        Ok(self.parts.iter().map(sourced).collect())
     }
 
-    /// The parts of the window in which anything can be stored, placed within the window.
-    fn pieces(&self, chunks: ChunkReader<'_>) -> Vec<Piece> {
-        let structure = chunks.grid.structure();
-        let Some(populated) = self.populated(structure) else { return Vec::new() };
-        let mut pieces: Vec<Piece> = structure.split(&populated).collect();
-        for (axis, (part, whole)) in populated.start().iter().zip(self.window.start().iter()).enumerate() {
-            let shift = usize::try_from(part.abs_diff(*whole)).unwrap_or(usize::MAX);
-            pieces.iter_mut().for_each(|piece| piece.in_window[axis] += shift);
-        }
-        pieces
+    /// Whether a part is computed, not merely read.
+    pub(super) fn is_computed(&self, part: &WindowPart) -> bool {
+        let levels = match &self.plan.times {
+            None => self.plan.levels(),
+            Some(times) => times.chunk_levels(self.plan.levels()),
+        };
+        let above = !self.plan.pyramid.built.covers(&levels);
+        self.fresh && self.plan.read_layer().is_some() && (above || !part.pending.is_empty())
     }
 
-    /// What is pending in the place of each piece.
-    fn pending(&self, chunks: ChunkReader<'_>, pieces: &[Piece]) -> Result<Vec<Vec<Edge>>> {
-        if self.levels() == self.pyramid.base.finest() || Marks::first(chunks.grid, chunks.snapshot, 1)?.len() == 0 {
-            return Ok(vec![Vec::new(); pieces.len()]);
-        }
-        let pending = |piece: &Piece| dirty::pending_under(chunks.grid, chunks.snapshot, &piece.location, &self.pyramid.base);
-        pieces.iter().map(pending).collect()
+    /// What lies below a part makes of it, and which chunks are read for that; nothing of parts with other sources.
+    pub(super) fn below<V: Values<'a>>(
+        &self,
+        values: Option<V>,
+        of: &Sourced<'_, V::Chunk>,
+    ) -> Result<(Option<V::Chunk>, ReadChunks)> {
+        let Some(values) = values.filter(|_| matches!(of.sources[..], [CellSource::Below])) else {
+            return Ok((None, Vec::new()));
+        };
+        let fresh = Fresh::new(values, &self.plan.pyramid);
+        let chunk = fresh.effective(&of.part.piece.location, &of.part.pending)?;
+        let read = fresh.into_read();
+        Ok((chunk.map(std::rc::Rc::unwrap_or_clone), read))
     }
 
-    /// The parts of the window that are out of date where they are read as stored, each once.
-    pub(super) fn stale(&self, chunks: ChunkReader<'_>, sourced: &[Sourced]) -> Result<Vec<Window>> {
-        let structure = chunks.grid.structure();
-        let mut bases: BTreeMap<Location, Option<Location>> = BTreeMap::new();
-        let mut stale = BTreeSet::new();
-        for (piece, edge) in sourced.iter().flat_map(|of| of.pending.iter().map(move |edge| (&of.piece, edge))) {
-            // Aggregates below base data are about to go, as a whole, and then the base data shows.
-            let base = match self.pyramid.base.mixed() == Some(edge.dimension) {
-                false => None,
-                true => match bases.get(&edge.parent) {
-                    Some(known) => *known,
-                    None => *bases.entry(edge.parent).or_insert(chunks.base_over(&edge.parent, &self.pyramid.base)?),
-                },
-            };
-            let changed = match base {
-                Some(base) => {
-                    let place = structure.cover(&structure.chunk_window(&base), self.levels());
-                    structure.intersection(&place, &structure.chunk_window(&piece.location))
+    /// The stored chunks that parts are read from, each once, with the numbers of the parts.
+    pub(super) fn stored<C>(&self, listed: &Listed<'_, C>) -> Result<BTreeMap<(LayerId, Location), Vec<usize>>> {
+        let mut found: BTreeMap<(LayerId, Location), Vec<usize>> = BTreeMap::new();
+        let mut unsure = BTreeSet::new();
+        for (number, of) in listed.parts.iter().enumerate() {
+            for source in &of.sources {
+                let CellSource::Stored(layer, at, ticks) = source else { continue };
+                found.entry((*layer, *at)).or_default().push(number);
+                if ticks.is_none() && self.plan.pyramid.base.mixed().is_none() {
+                    unsure.insert((*layer, *at));
                 }
-                None => dirty::stale_window(chunks.grid, edge).map(|window| structure.cover(&window, self.levels())),
-            };
-            stale.extend(changed.and_then(|changed| structure.intersection(&changed, &self.window)));
+            }
+        }
+        let unsure: Vec<(LayerId, Location)> = unsure.into_iter().collect();
+        entries(self.chunks, &unsure, &mut |number, print| {
+            if print.is_none() {
+                found.remove(&unsure[number]);
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// The parts of the window that are out of date where they are read as stored, each once. Where that may be which event stands
+    /// for a moment, it is all of what decides it.
+    pub(super) fn stale(&self) -> Result<Vec<Window>> {
+        let none = self.fresh || self.plan.read_layer().is_none() || self.parts.iter().all(|part| part.pending.is_empty());
+        if none {
+            return Ok(Vec::new());
+        }
+        let structure = self.chunks.grid.structure();
+        let along = self.columns().and_then(|columns| columns.deciding());
+        let window = along.as_ref().map_or(self.plan.window, |along| self.plan.along(along));
+        let mut bases = BTreeMap::new();
+        let mut stale = BTreeSet::new();
+        for (part, edge) in self.parts.iter().flat_map(|part| part.pending.iter().map(move |edge| (part, edge))) {
+            let changed = self.changed(part, edge, &mut bases)?;
+            stale.extend(changed.and_then(|changed| structure.intersection(&changed, &window)));
+        }
+        if self.moment.is_some() && !stale.is_empty() {
+            return Ok(vec![window]);
         }
         Ok(stale.into_iter().collect())
     }
+
+    /// The cells of a part that what is pending changes.
+    fn changed(
+        &self,
+        part: &WindowPart,
+        edge: &Edge,
+        bases: &mut BTreeMap<Location, Option<Location>>,
+    ) -> Result<Option<Window>> {
+        let (grid, structure, pyramid) = (self.chunks.grid, self.chunks.grid.structure(), &self.plan.pyramid);
+        // Aggregates below base data are about to go, as a whole, and then the base data shows.
+        let base = match pyramid.base.mixed() == Some(edge.dimension) {
+            false => None,
+            true => match bases.get(&edge.parent) {
+                Some(known) => *known,
+                None => *bases.entry(edge.parent).or_insert(self.chunks.base_over(&edge.parent, &pyramid.base)?),
+            },
+        };
+        Ok(match base {
+            Some(base) => {
+                let place = structure.cover(&structure.chunk_window(&base), self.plan.levels());
+                structure.intersection(&place, &structure.chunk_window(&part.piece.location))
+            }
+            None => dirty::stale_window(grid, edge).map(|window| structure.cover(&window, self.plan.levels())),
+        })
+    }
+}
+
+/// The parts of a plan's window in which anything can be stored, placed within the window.
+fn parts(chunks: ChunkReader<'_>, plan: &Plan) -> Result<Vec<WindowPart>> {
+    let (grid, structure) = (chunks.grid, chunks.grid.structure());
+    let Some(populated) = plan.parts(structure) else { return Ok(Vec::new()) };
+    let mut pieces: Vec<Piece> = structure.split(&populated).collect();
+    let along = plan.times.as_ref().map(|times| times.irregular.axis);
+    for axis in (0..structure.rank()).filter(|axis| Some(*axis) != along) {
+        let shift = populated.start()[axis].abs_diff(plan.window.start()[axis]);
+        let shift = usize::try_from(shift).unwrap_or(usize::MAX);
+        pieces.iter_mut().for_each(|piece| piece.in_window[axis] += shift);
+    }
+    let base = &plan.pyramid.base;
+    let whole = |piece: &Piece| plan.times.as_ref().map_or(piece.location, |times| times.whole(structure, &piece.location));
+    let above = pieces.first().is_some_and(|piece| whole(piece).levels() != base.finest());
+    let marked = above && Marks::pend(grid, chunks.snapshot)?;
+    let part = |piece: Piece| {
+        let pending = || dirty::pending_under(grid, chunks.snapshot, &whole(&piece), base);
+        let mut pending = if marked { pending()? } else { Vec::new() };
+        if let Some(times) = &plan.times {
+            times.retain(&mut pending, &plan.pyramid);
+        }
+        Ok(WindowPart { piece, pending })
+    };
+    pieces.into_iter().map(part).collect()
 }
 
 /// Calls `visit` for each of some chunks, in their order, with what stands for it, if the directory has it.
@@ -158,41 +311,17 @@ fn look_up(
     Ok(())
 }
 
-/// The chunks that parts of a window are read from as stored, each once, with the numbers of the parts.
-pub(super) fn stored(
-    plan: &Plan,
-    chunks: ChunkReader<'_>,
-    sourced: &[Sourced],
-) -> Result<BTreeMap<(LayerId, Location), Vec<usize>>> {
-    let mut found: BTreeMap<(LayerId, Location), Vec<usize>> = BTreeMap::new();
-    for (number, of) in sourced.iter().enumerate() {
-        if let Source::Stored(layer, at) = of.source {
-            found.entry((layer, at)).or_default().push(number);
-        }
-    }
-    if plan.pyramid.base.mixed().is_none() {
-        let all: Vec<(LayerId, Location)> = found.keys().copied().collect();
-        entries(chunks, &all, &mut |number, print| {
-            if print.is_none() {
-                found.remove(&all[number]);
-            }
-            Ok(())
-        })?;
-    }
-    Ok(found)
-}
-
-/// What the directory says is stored for each part of a window that is read from a chunk of its own place; nothing of others, nor
+/// What the directory says is stored for each part that is read from a chunk of cells of its own place; nothing of others, nor
 /// where it says nothing. So a chunk that was decoded before is known again.
-pub(super) fn versions(chunks: ChunkReader<'_>, sourced: &[Sourced]) -> Result<Vec<Option<Stored>>> {
-    let mut versions = vec![None; sourced.len()];
-    let own = sourced.iter().enumerate().filter_map(|(number, of)| match of.source {
-        Source::Stored(layer, at) if at == of.piece.location => Some((number, (layer, at))),
+pub(super) fn versions<C>(chunks: ChunkReader<'_>, parts: &[Sourced<'_, C>]) -> Result<Vec<Option<Stored>>> {
+    let mut versions = vec![None; parts.len()];
+    let own = parts.iter().enumerate().filter_map(|(number, of)| match of.sources[..] {
+        [CellSource::Stored(layer, at, None)] if at == of.part.piece.location => Some((number, (layer, at))),
         _ => None,
     });
-    let (parts, own): (Vec<usize>, Vec<(LayerId, Location)>) = own.unzip();
+    let (numbers, own): (Vec<usize>, Vec<(LayerId, Location)>) = own.unzip();
     look_up(chunks, &own, |number, key, entry| {
-        versions[parts[number]] = entry.and_then(|entry| Stored::new(key, entry));
+        versions[numbers[number]] = entry.and_then(|entry| Stored::new(key, entry));
         Ok(())
     })?;
     Ok(versions)

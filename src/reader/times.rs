@@ -4,8 +4,10 @@ use std::ops::RangeInclusive;
 
 use super::query::{Query, When};
 use super::steps::Cuts;
+use crate::dirty::Edge;
 use crate::error::{Error, Result};
-use crate::grid::{Irregular, Level, Structure, Window};
+use crate::grid::{Irregular, Level, Levels, Location, Structure, Window};
+use crate::store::Pyramid;
 
 /// What is read along the irregular dimension.
 #[derive(Clone, Debug)]
@@ -18,6 +20,34 @@ pub(super) struct Times {
     pub(super) when: When,
     pub(super) tolerance: Option<u64>,
     pub(super) steps: Option<Cuts>,
+}
+
+impl Times {
+    /// The levels of the chunks that are read as they are stored, for cells of some levels.
+    pub(super) fn chunk_levels(&self, cells: Levels) -> Levels {
+        cells.with(self.irregular.dimension, self.level.max(self.irregular.bucket))
+    }
+
+    /// The place under which all events of a column lie.
+    pub(super) fn whole(&self, structure: &Structure, at: &Location) -> Location {
+        let levels = structure.dimensions()[self.irregular.dimension].levels();
+        self.irregular.place(at, *levels.end(), 0)
+    }
+
+    /// Keeps those changes that what is read depends on: up to the level of the bins, or of any bins if steps are made of them.
+    pub(super) fn retain(&self, pending: &mut Vec<Edge>, pyramid: &Pyramid) {
+        let bins = if self.steps.is_some() { pyramid.built[self.irregular.dimension] } else { self.level };
+        let level = bins.max(self.irregular.bucket);
+        pending.retain(|edge| self.irregular.level(&edge.parent) <= level);
+    }
+
+    /// The part of a window along the irregular axis that lies between two ticks.
+    pub(super) fn within(&self, window: &Window, ticks: &RangeInclusive<i64>) -> Window {
+        let bin = |tick: i64| self.irregular.bin(self.level, tick);
+        let first = bin((*ticks.start()).max(*self.ticks.start()));
+        let last = bin((*ticks.end()).min(*self.ticks.end()));
+        window.along(self.irregular.axis, first, last.abs_diff(first).saturating_add(1))
+    }
 }
 
 /// What is read along the irregular dimension of a window.

@@ -4,8 +4,6 @@
 //! code makes the [cells](Decoded) of an answer, and the [print](Printed) of what it is made of: equal prints are the same steps
 //! over the same stored bytes, and so equal cells, whatever lies between two moments.
 
-use std::sync::Mutex;
-
 use super::sources::entries;
 use crate::codec::Digest;
 use crate::error::Result;
@@ -13,7 +11,7 @@ use crate::events::{Column, EventPart, Events, bins_of, irregular, merge, slabs}
 use crate::grid::{Levels, Location, Tuple};
 use crate::kernel::{Chunk, InBin, Pick, holds_data, weave};
 use crate::key::{LayerId, Ticks};
-use crate::store::{Base, BaseChunk, ChunkReader, LayerSpec, lock};
+use crate::store::{Base, BaseChunk, ChunkReader, LayerSpec};
 
 /// How the chunks of one layer are made of stored ones.
 pub(crate) trait Values<'a>: Copy + Send + Sync {
@@ -22,6 +20,9 @@ pub(crate) trait Values<'a>: Copy + Send + Sync {
 
     /// Where the stored chunks are.
     fn chunks(&self) -> ChunkReader<'a>;
+
+    /// The layer.
+    fn layer(&self) -> LayerId;
 
     /// What the layer makes of the base chunk of cells at a location, if there is one.
     fn base(&self, at: &Location) -> Result<Option<Self::Chunk>>;
@@ -85,6 +86,10 @@ impl<'a> Values<'a> for Decoded<'a> {
 
     fn chunks(&self) -> ChunkReader<'a> {
         self.chunks
+    }
+
+    fn layer(&self) -> LayerId {
+        self.layer.id
     }
 
     fn base(&self, at: &Location) -> Result<Option<Chunk>> {
@@ -183,16 +188,11 @@ impl Print {
     }
 }
 
-/// Where chunks are that are read, and in which layers.
-pub(super) type Trace = Mutex<Vec<(LayerId, Location)>>;
-
 /// What stands for the cells. No chunk is read.
 #[derive(Clone, Copy)]
 pub(super) struct Printed<'a> {
     pub(super) chunks: ChunkReader<'a>,
     pub(super) layer: &'a LayerSpec,
-    /// Told of each chunk that would be read.
-    pub(super) trace: Option<&'a Trace>,
 }
 
 impl Printed<'_> {
@@ -202,9 +202,6 @@ impl Printed<'_> {
             found = print;
             Ok(())
         })?;
-        if let (Some(trace), Some(_)) = (self.trace, found) {
-            lock(trace).push((layer, *at));
-        }
         Ok(found)
     }
 
@@ -234,6 +231,10 @@ impl<'a> Values<'a> for Printed<'a> {
         self.chunks
     }
 
+    fn layer(&self) -> LayerId {
+        self.layer.id
+    }
+
     fn base(&self, at: &Location) -> Result<Option<Print>> {
         self.entry(LayerId::BASE, at)
     }
@@ -243,7 +244,7 @@ impl<'a> Values<'a> for Printed<'a> {
     }
 
     fn events(&self, at: &Location, base: &Base, _: &Ticks) -> Result<Print> {
-        let layer = Column::layer(base, at);
+        let layer = Column::layer_of(base, at);
         let layer = if layer == LayerId::BASE { layer } else { self.layer.id };
         self.entry(layer, at)?.ok_or_else(|| self.chunks.lost(layer, at))
     }

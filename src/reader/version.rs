@@ -2,18 +2,17 @@
 
 use std::fmt;
 
-use super::fresh::Fresh;
 use super::plan::Plan;
-use super::query::{Freshness, Query};
-use super::sources::{Source, Sourced, entries};
+use super::planned;
+use super::query::{Query, When};
+use super::sources::{CellSource, Listed, Lister, entries};
 use super::values::Print;
-use super::{events, planned};
 use crate::codec::Digest;
 use crate::error::Result;
 use crate::grid::{Levels, Location, Window};
 use crate::key::LayerId;
 use crate::parallel;
-use crate::store::{ChunkReader, Grid};
+use crate::store::Grid;
 
 /// What stands for the cells of an answer; see [`Grid::version`]. It is printed as an ETag: 32 hexadecimal digits in quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,13 +27,10 @@ impl fmt::Display for Version {
 /// The version of the answer to a query.
 pub(crate) fn version(grid: &Grid, query: &Query) -> Result<Version> {
     let (snapshot, plan) = planned(grid, query)?;
-    let (chunks, freshness) = (grid.chunk_reader(snapshot.as_ref()), query.freshness_wanted());
+    let chunks = grid.chunk_reader(snapshot.as_ref());
     let mut digest = Digest::default();
     add_plan(grid, &plan, &mut digest);
-    let stale = match plan.times {
-        Some(_) => events::digest(grid, snapshot.as_ref(), &plan, freshness, &mut digest),
-        None => add_sources(chunks, &plan, freshness, &mut digest),
-    };
+    let stale = Lister::new(chunks, &plan, query.freshness_wanted()).and_then(|lister| add_sources(&lister, &mut digest));
     let stale = stale.map_err(|e| grid.blame(e))?;
     digest.number(stale.len() as u64);
     stale.iter().for_each(|window| add_window(window, grid.structure().dimensions().len(), &mut digest));
@@ -57,6 +53,12 @@ fn add_plan(grid: &Grid, plan: &Plan, digest: &mut Digest) {
         cut.run.edges.iter().for_each(|edge| digest.number(edge.to_bits()));
     }
     plan.reversed.iter().for_each(|axis| digest.bytes(format!("against {axis}").as_bytes()));
+    if let Some(times) = &plan.times {
+        if let When::Moment { tick, .. } = times.when {
+            digest.number(tick.cast_unsigned());
+        }
+        times.steps.iter().for_each(|cuts| cuts.digest(|number| digest.number(number)));
+    }
     digest.number(plan.maps.is_some().into());
     if let Some((maps, method)) = &plan.maps {
         digest.bytes(format!("{method:?}").as_bytes());
@@ -79,30 +81,56 @@ fn add_levels(levels: Levels, digest: &mut Digest) {
 }
 
 /// Adds what each part of the window is made of, and says which parts are out of date.
-fn add_sources(chunks: ChunkReader<'_>, plan: &Plan, freshness: Freshness, digest: &mut Digest) -> Result<Vec<Window>> {
-    let sourced = plan.sources(chunks, freshness)?;
-    let mut prints = parallel::map(&sourced, |of| computed(chunks, plan, of))?;
-    let stored = |(number, of): (usize, &Sourced)| match of.source {
-        Source::Stored(layer, at) => Some((number, (layer, at))),
-        Source::Nothing | Source::Computed => None,
-    };
-    let (numbers, stored): (Vec<usize>, Vec<(LayerId, Location)>) = sourced.iter().enumerate().filter_map(stored).unzip();
-    entries(chunks, &stored, &mut |number, print| {
-        prints[numbers[number]] = print;
-        Ok(())
-    })?;
-    for (of, print) in sourced.iter().zip(prints) {
-        if let Some(print) = print {
-            digest.bytes(&chunks.key(LayerId::BASE, &of.piece.location));
-            print.add(digest);
+fn add_sources(lister: &Lister<'_>, digest: &mut Digest) -> Result<Vec<Window>> {
+    let values = lister.plan.printed(lister.chunks);
+    for listed in lister.lists(values)? {
+        let ticks = listed.coordinates.as_ref().map_or(&[][..], |coordinates| &coordinates.ticks);
+        add_ticks(ticks.iter(), digest);
+        digest.number(listed.coordinates.as_ref().map_or(0, |coordinates| coordinates.width));
+        let below = parallel::map(&listed.parts, |of| Ok(lister.below(values, of)?.0))?;
+        let mut stored = stored_prints(lister, &listed)?.into_iter();
+        for (of, below) in listed.parts.iter().zip(below) {
+            for source in &of.sources {
+                let print = match source {
+                    CellSource::Stored(..) => stored.next().flatten(),
+                    CellSource::Below => below,
+                    CellSource::Computed(events) => Some(events.planes),
+                };
+                let Some(print) = print else { continue };
+                let piece = &of.part.piece;
+                digest.bytes(&lister.chunks.key(LayerId::BASE, &piece.location));
+                // Beyond what was put nothing is read.
+                piece.in_window.iter().chain(piece.shape.iter()).for_each(|number| digest.number(*number as u64));
+                let within = |tick: &&i64| ticks.binary_search(tick).is_ok();
+                add_ticks(source.ticks().unwrap_or_default().iter().filter(within), digest);
+                print.add(digest);
+            }
         }
     }
-    if freshness == Freshness::Fresh { Ok(Vec::new()) } else { plan.stale(chunks, &sourced) }
+    lister.stale()
 }
 
-/// What stands for a part that is computed.
-fn computed(chunks: ChunkReader<'_>, plan: &Plan, of: &Sourced) -> Result<Option<Print>> {
-    let Some(values) = plan.printed(chunks).filter(|_| of.source == Source::Computed) else { return Ok(None) };
-    let fresh = Fresh::new(values, &plan.pyramid);
-    Ok(fresh.effective(&of.piece.location, &of.pending)?.map(|print| *print))
+fn add_ticks<'t>(ticks: impl Iterator<Item = &'t i64>, digest: &mut Digest) {
+    let ticks: Vec<i64> = ticks.copied().collect();
+    digest.number(ticks.len() as u64);
+    ticks.iter().for_each(|tick| digest.number(tick.cast_unsigned()));
+}
+
+/// What stands for each stored chunk of a list, in their order, if it is there.
+fn stored_prints(lister: &Lister<'_>, listed: &Listed<'_, Print>) -> Result<Vec<Option<Print>>> {
+    let stored = |source: &CellSource<Print>| match source {
+        CellSource::Stored(layer, at, ticks) => Some(((*layer, *at), ticks.is_some())),
+        CellSource::Below | CellSource::Computed(_) => None,
+    };
+    let (places, sure): (Vec<(LayerId, Location)>, Vec<bool>) =
+        listed.parts.iter().flat_map(|of| &of.sources).filter_map(stored).unzip();
+    let mut prints = Vec::with_capacity(places.len());
+    entries(lister.chunks, &places, &mut |number, print| {
+        let (layer, at) = &places[number];
+        match print {
+            None if sure[number] => Err(lister.chunks.lost(*layer, at)),
+            print => Ok(prints.push(print)),
+        }
+    })?;
+    Ok(prints)
 }

@@ -288,15 +288,16 @@ impl<'a> ChunkReader<'a> {
 
     /// A base chunk of cells, if there is one.
     pub(crate) fn base(&self, at: &Location) -> Result<Option<BaseChunk>> {
-        self.decode_base(at, None)
+        self.base_at(at, None)
     }
 
     /// A base chunk of events.
     pub(crate) fn base_events(&self, at: &Location, ticks: &Ticks) -> Result<BaseChunk> {
-        self.decode_base(at, Some(ticks))?.ok_or_else(|| self.lost(LayerId::BASE, at))
+        self.base_at(at, Some(ticks))?.ok_or_else(|| self.lost(LayerId::BASE, at))
     }
 
-    fn decode_base(&self, at: &Location, ticks: Option<&Ticks>) -> Result<Option<BaseChunk>> {
+    /// A base chunk of cells, or of events at some ticks, if there is one.
+    pub(crate) fn base_at(&self, at: &Location, ticks: Option<&Ticks>) -> Result<Option<BaseChunk>> {
         let (shape, (dtypes, least)) = (self.shape(ticks), self.planes(LayerId::BASE));
         self.with_blob(LayerId::BASE, at, ticks, |identity, blob| {
             let mut planes = crate::codec::decode(identity, blob, &BlobSpec::new(&shape, &dtypes, least)?)?.into_iter();
@@ -316,7 +317,7 @@ impl<'a> ChunkReader<'a> {
         self.decode_layer(layer, at, Some(ticks))?.ok_or_else(|| self.lost(layer.id, at))
     }
 
-    fn decode_layer(&self, layer: &LayerSpec, at: &Location, ticks: Option<&Ticks>) -> Result<Option<Chunk>> {
+    pub(super) fn decode_layer(&self, layer: &LayerSpec, at: &Location, ticks: Option<&Ticks>) -> Result<Option<Chunk>> {
         let (shape, (dtypes, least)) = (self.shape(ticks), &layer.planes);
         self.with_blob(layer.id, at, ticks, |identity, blob| {
             let mut planes = crate::codec::decode(identity, blob, &BlobSpec::new(&shape, dtypes, *least)?)?.into_iter();

@@ -10,7 +10,7 @@ use super::pyramid::Base;
 use crate::error::Result;
 use crate::grid::{Level, Levels, Location};
 use crate::kernel::{Chunk, Spreading};
-use crate::key::{ChunkKey, LayerId};
+use crate::key::{ChunkKey, LayerId, Ticks};
 use crate::kv::{KeyRange, Order, Space};
 
 /// How many directory entries are read at once where they lie side by side.
@@ -32,14 +32,20 @@ impl ChunkReader<'_> {
         base.over(self.grid.structure(), at).filter(|above| aggregates || base.has(above.levels)).collect()
     }
 
-    /// The chunk of one layer at a location, lifted if it stands in the base.
-    pub(crate) fn layer_at(&self, layer: &LayerSpec, stored: LayerId, at: &Location) -> Result<Option<Chunk>> {
+    /// The chunk of one layer at a location, of events if there are ticks, lifted if it stands in the base.
+    pub(crate) fn layer_at(
+        &self,
+        layer: &LayerSpec,
+        stored: LayerId,
+        at: &Location,
+        ticks: Option<&Ticks>,
+    ) -> Result<Option<Chunk>> {
         if stored != LayerId::BASE {
-            return self.layer(layer, at);
+            return self.decode_layer(layer, at, ticks);
         }
         let full = self.grid.full(at.levels);
         let lift = |base: BaseChunk| self.lift_layer(layer, &base.weigh(self.grid.schema(), full), at.levels);
-        self.base(at)?.map(lift).transpose()
+        self.base_at(at, ticks)?.map(lift).transpose()
     }
 
     /// Where the effective value of a location is stored, and in which layer.

@@ -173,7 +173,7 @@ impl Check<'_> {
 
     /// All events of a bucket.
     fn events_of(&self, at: &Location, pyramid: &Pyramid) -> Result<Option<Events<LayerChunks>>> {
-        let ticks = self.chunks.ticks_of(crate::events::Column::layer(&pyramid.base, at), at)?;
+        let ticks = self.chunks.ticks_of(crate::events::Column::layer_of(&pyramid.base, at), at)?;
         self.chunks.layers_at(at, &pyramid.base, &ticks)
     }
 }

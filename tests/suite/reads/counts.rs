@@ -158,3 +158,31 @@ fn many_chunks_take_few_calls_beside_those_for_their_blobs() {
         assert!(calls < 40, "{calls} calls");
     }
 }
+
+/// The halves of a fuller and fuller bucket are looked up together, level by level.
+#[test]
+fn many_chunks_of_events_take_few_calls_beside_those_for_their_blobs() {
+    let kind = &KINDS[4];
+    let engine = Arc::new(Watched::default());
+    let grid = kind.create(Arc::clone(&engine) as Arc<dyn Engine>, Policy::Inline);
+    let ticks: Vec<i64> = (0..400).collect();
+    let ones = ndarray::ArrayD::from_elem(ndarray::IxDyn(&[400, 4]), 1.0_f32);
+    grid.put_events(&ticks, [0], &ones, gridstone::Overlap::Merge).unwrap();
+    engine.take();
+    let query = Query::all();
+    let answer = grid.read(&query).unwrap();
+    assert_eq!(answer.coordinates.unwrap().ticks, ticks);
+    assert!(answer.array.iter_f64().all(|value| value == 1.0));
+    let read = engine.take();
+    assert_eq!(answer.chunks_read, read.blobs.len() as u64, "each once");
+    assert!(answer.chunks_read >= 200, "{} chunks", answer.chunks_read);
+    assert!(read.calls < answer.chunks_read + 20, "{} calls", read.calls);
+    for asked in [&|| drop(grid.explain(&query).unwrap()), &|| drop(grid.serving(&query).unwrap()), &|| {
+        grid.version(&query).unwrap();
+    }] as [&dyn Fn(); 3]
+    {
+        asked();
+        let calls = engine.take().calls;
+        assert!(calls < 20, "{calls} calls");
+    }
+}

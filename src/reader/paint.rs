@@ -1,0 +1,389 @@
+//! The array of an answer: the cells of each source, in parallel, each straight into its place.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::interpolation::between;
+use super::parts::{Boxed, Known, Part};
+use super::plan::Plan;
+use super::query::{Coordinates, Freshness, When};
+use super::sizes;
+use super::sources::{CellSource, Listed, Lister, Sourced, WindowPart, versions};
+use crate::array::{AnyTile, Array, Bounds, Cells, with_view};
+use crate::codec::{self, BlobSpec, DecodeError};
+use crate::error::{Error, Result};
+use crate::grid::{Location, Tuple, Window};
+use crate::kernel::{self, Chunk, Full, for_each_row};
+use crate::key::{LayerId, Ticks};
+use crate::kv::Snapshot;
+use crate::parallel;
+use crate::store::{BaseChunk, ChunkCache, ChunkReader, Grid, LayerSpec, Stored};
+
+pub(super) struct Fetched {
+    pub(super) array: Array,
+    pub(super) known: Known,
+    pub(super) stale: Vec<Window>,
+    pub(super) chunks_read: u64,
+    pub(super) inexact: u64,
+    /// Where the cells lie along an irregular dimension.
+    pub(super) coordinates: Option<Coordinates>,
+}
+
+pub(super) fn fetch(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness: Freshness) -> Result<Fetched> {
+    let lister = Lister::new(grid.chunk_reader(snapshot), plan, freshness)?;
+    let lists = lister.lists(plan.decoded(lister.chunks))?;
+    let (read, inexact) = (AtomicU64::new(lister.chosen_by()), AtomicU64::new(0));
+    let (array, known) = match &plan.cut {
+        Some(cut) => super::runs::fill(&lister, cut, &lists, (&read, &inexact))?,
+        None => filled(&lister, &lists, (&read, &inexact))?,
+    };
+    let mut coordinates = lists.into_iter().next().and_then(|listed| listed.coordinates);
+    if let (Some((events, _)), Some(times), Some(coordinates)) = (&lister.moment, &plan.times, &mut coordinates)
+        && let (When::Moment { tick, .. }, [_, _]) = (times.when, &events[..])
+    {
+        coordinates.ticks = vec![tick];
+    }
+    let (stale, chunks_read) = (lister.stale()?, read.into_inner());
+    Ok(Fetched { array, known, stale, chunks_read, inexact: inexact.into_inner(), coordinates })
+}
+
+/// The cells of all lists: of one, or what lies between those of two moments.
+fn filled(lister: &Lister<'_>, lists: &[Listed<'_, Chunk>], (read, inexact): (&AtomicU64, &AtomicU64)) -> Result<(Array, Known)> {
+    let fill = |listed: &Listed<'_, Chunk>| {
+        let cached = Cached::of(lister, &listed.parts)?;
+        Painter { lister, listed, cached, read, inexact }.fill()
+    };
+    let mut filled = lists.iter().map(fill).collect::<Result<Vec<_>>>()?.into_iter();
+    let share = lister.moment.as_ref().map_or(0.0, |(_, share)| *share);
+    match (filled.next(), filled.next()) {
+        (Some(low), None) => Ok(low),
+        (Some(low), Some(high)) => Ok(between((&low.0, &low.1.validity), (high.0, &high.1.validity), share, lister.plan.fill)),
+        (None, _) => Err(Error::invalid("there is nothing to read")),
+    }
+}
+
+/// What the parts of a window have in the cache of decoded chunks.
+struct Cached<'a> {
+    cache: Option<&'a ChunkCache>,
+    /// What is stored for each part, where it is looked for in the cache.
+    versions: Vec<Option<Stored>>,
+}
+
+impl<'a> Cached<'a> {
+    fn of<C>(lister: &Lister<'a>, parts: &[Sourced<'_, C>]) -> Result<Self> {
+        let (chunks, grid) = (lister.chunks, lister.chunks.grid);
+        let bytes = (parts.len() * grid.structure().chunk_cells() * grid.schema().dtype().size()) as u64;
+        let plain = !lister.plan.read_layer().is_some_and(LayerSpec::is_mode);
+        let cache = grid.store().chunk_cache().filter(|cache| plain && bytes <= cache.bytes() / 2);
+        let versions = if cache.is_some() { versions(chunks, parts)? } else { Vec::new() };
+        Ok(Self { cache, versions })
+    }
+
+    /// The cache, and what is stored for a part.
+    fn version(&self, part: usize) -> Option<(&'a ChunkCache, &Stored)> {
+        self.cache.zip(self.versions.get(part)?.as_ref())
+    }
+}
+
+/// Fills an array from its sources.
+struct Painter<'l, 'a> {
+    lister: &'l Lister<'a>,
+    listed: &'l Listed<'l, Chunk>,
+    cached: Cached<'a>,
+    read: &'l AtomicU64,
+    inexact: &'l AtomicU64,
+}
+
+/// A box of a source's cells and the box of the answer that it becomes.
+struct Target<'t> {
+    part: &'t WindowPart,
+    /// Where it begins in the chunk, and how far it reaches.
+    start: Tuple<usize>,
+    shape: Tuple<usize>,
+    /// Where it begins in the answer.
+    to: Tuple<usize>,
+}
+
+/// A source, the number of its part, and what is copied from it, each with its number among all and its tile.
+struct Work<'t, 'o> {
+    source: &'t CellSource<Chunk>,
+    number: usize,
+    targets: Vec<(usize, &'t Target<'t>, AnyTile<'o>)>,
+}
+
+/// A stored chunk: its layer, where it is, and the ticks of its events if it has events.
+type From<'a> = (LayerId, &'a Location, Option<&'a Ticks>);
+
+/// What cells are copied from.
+enum Held<'c> {
+    Base(BaseChunk),
+    Layer(&'c LayerSpec, Cow<'c, Chunk>),
+}
+
+/// Disjoint boxes of a new array.
+pub(super) fn tiles<'a>(array: &'a mut Array, boxes: &[Bounds]) -> Result<Vec<AnyTile<'a>>> {
+    AnyTile::split(array, boxes).map_err(|e| Error::invalid("the pieces of a window are disjoint").because(e))
+}
+
+impl<'l, 'a> Painter<'l, 'a> {
+    /// The array of a list, and what is known of its cells. What several parts are copied from is read once.
+    fn fill(&self) -> Result<(Array, Known)> {
+        let (plan, listed) = (self.lister.plan, self.listed);
+        let shape = self.shape()?;
+        self.read.fetch_add(listed.parts.iter().map(|of| of.read.len() as u64).sum(), Ordering::Relaxed);
+        let targets: Vec<Vec<Target<'_>>> =
+            listed.sources().map(|(_, part, source)| targets(part, source, listed.coordinates.as_ref())).collect();
+        let bounds = |target: &Target<'_>| Bounds { start: target.to.to_vec(), shape: target.shape.to_vec() };
+        let boxes: Vec<Bounds> = targets.iter().flatten().map(bounds).collect();
+        // What the targets cover they write, with data or without: only what lies beside them is written here. Zeros come with the
+        // memory.
+        let covered = boxes.iter().map(|at| at.shape.iter().product::<usize>()).sum::<usize>() == shape.iter().product::<usize>();
+        let mut array = Array::filled(plan.dtype, &shape, if covered { 0.0 } else { plan.fill });
+        let mut parts: Vec<Part> = boxes.iter().map(|_| Part::Empty).collect();
+        if !boxes.is_empty() {
+            let work = works(listed, &targets, tiles(&mut array, &boxes)?);
+            let painted = parallel::map_owned(work, |work| self.paint(work))?;
+            painted.into_iter().flatten().for_each(|(number, part)| parts[number] = part);
+        }
+        let known = Known::of(plan, &shape, &boxes, &parts);
+        Ok((array, known))
+    }
+
+    /// The shape of the array.
+    fn shape(&self) -> Result<Vec<usize>> {
+        let plan = self.lister.plan;
+        let Some(coordinates) = &self.listed.coordinates else { return Ok(sizes(&plan.window.shape())) };
+        plan.check_events(coordinates.ticks.len())?;
+        let mut shape = sizes(&plan.window.along(coordinates.axis, 0, 1).shape());
+        shape[coordinates.axis] = coordinates.ticks.len();
+        Ok(shape)
+    }
+
+    /// Copies the cells of a source into their tiles, and says what is known of each.
+    fn paint(&self, Work { source, number, mut targets }: Work<'_, '_>) -> Result<Vec<(usize, Part)>> {
+        let plan = self.lister.plan;
+        let straight = match (source, &targets[..]) {
+            (CellSource::Stored(layer, at, ticks), [(_, target, _)]) if self.is_plain(*layer) => {
+                (ticks.is_some() || *at == target.part.piece.location).then_some((*layer, at, ticks.as_ref()))
+            }
+            _ => None,
+        };
+        if let (Some(from), [(to, target, tile)]) = (straight, &mut targets[..]) {
+            let part = match self.cached.version(number) {
+                Some(cached) => self.recall(cached, from, target, tile)?,
+                None => self.decode(from, target, tile)?,
+            };
+            return Ok(vec![(*to, part.blank(tile, plan.fill))]);
+        }
+        let held = self.held(source, number)?;
+        let lay = |(to, target, mut tile): (usize, &Target<'_>, AnyTile<'_>)| {
+            let part = held.as_ref().map_or(Ok(Part::Empty), |held| self.lay(held, source, target, &mut tile))?;
+            Ok((to, part.blank(&mut tile, plan.fill)))
+        };
+        parallel::map_owned(targets, lay)
+    }
+
+    /// Whether the cells of stored chunks of a layer are those of the answer as they are.
+    fn is_plain(&self, stored: LayerId) -> bool {
+        self.lister.plan.read_layer().is_none_or(|layer| !layer.is_mode() && stored == layer.id)
+    }
+
+    /// What a source has, if anything is there, as the layer that is read makes it.
+    fn held<'s>(&self, source: &'s CellSource<Chunk>, number: usize) -> Result<Option<Held<'s>>>
+    where
+        'a: 's,
+    {
+        let (chunks, plan) = (self.lister.chunks, self.lister.plan);
+        let held = match (source, plan.read_layer()) {
+            (CellSource::Stored(layer, at, ticks), read) => {
+                let found = match read {
+                    None => chunks.base_at(at, ticks.as_ref())?.map(Held::Base),
+                    Some(read) => {
+                        chunks.layer_at(read, *layer, at, ticks.as_ref())?.map(|chunk| Held::Layer(read, Cow::Owned(chunk)))
+                    }
+                };
+                self.found(found.is_some(), (*layer, at, ticks.as_ref()))?;
+                found
+            }
+            (CellSource::Below, Some(layer)) => {
+                let (chunk, read) = self.lister.below(plan.decoded(chunks), &self.listed.parts[number])?;
+                self.read.fetch_add(read.len() as u64, Ordering::Relaxed);
+                chunk.map(|chunk| Held::Layer(layer, Cow::Owned(chunk)))
+            }
+            (CellSource::Computed(events), Some(layer)) => Some(Held::Layer(layer, Cow::Borrowed(&events.planes))),
+            (CellSource::Below | CellSource::Computed(_), None) => {
+                return Err(Error::invalid("base cells are read, not computed"));
+            }
+        };
+        Ok(held)
+    }
+
+    /// Copies a box of what is held into its tile; of a coarser chunk as it is copied down along the refinable dimension.
+    fn lay(&self, held: &Held<'_>, source: &CellSource<Chunk>, target: &Target<'_>, tile: &mut AnyTile<'_>) -> Result<Part> {
+        let (chunks, at) = (self.lister.chunks, &target.part.piece.location);
+        let spread;
+        let held = match source {
+            CellSource::Stored(_, from, None) if from != at => {
+                spread = held.spread(chunks, from, at)?;
+                &spread
+            }
+            _ => held,
+        };
+        let shape = chunks.grid.shape_of(held.values().len());
+        let boxed = Boxed { of: &shape, start: &target.start, shape: &target.shape };
+        copy_box_of(held.values(), boxed, tile)?;
+        Ok(match held {
+            Held::Base(chunk) => self.lister.plan.wanted.of_base(chunk, boxed),
+            Held::Layer(layer, chunk) => {
+                let full = chunks.grid.full(at.levels());
+                self.inexact.fetch_add(count_inexact(layer, chunk, full, boxed), Ordering::Relaxed);
+                self.lister.plan.wanted.of_layer(chunk, full.0, boxed)
+            }
+        })
+    }
+
+    /// Counts a chunk that was read. One that the directory was found to have must be there.
+    fn found(&self, found: bool, (layer, at, ticks): From<'_>) -> Result<()> {
+        if !found && (ticks.is_some() || self.lister.plan.pyramid.base.mixed().is_some()) {
+            return Err(self.lister.chunks.lost(layer, at));
+        }
+        self.read.fetch_add(u64::from(found), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Copies the box of a chunk that was decoded before, or decodes it whole where it was read not long ago.
+    fn recall(
+        &self,
+        (cache, version): (&ChunkCache, &Stored),
+        from: From<'_>,
+        target: &Target<'_>,
+        tile: &mut AnyTile<'_>,
+    ) -> Result<Part> {
+        let (chunks, plan, (layer, at, ticks)) = (self.lister.chunks, self.lister.plan, from);
+        let shape = chunks.shape(ticks);
+        let chunk = match cache.get(version) {
+            Some(chunk) => chunk,
+            None if !cache.wants(version) => return self.decode(from, target, tile),
+            None => {
+                let (planes, least) = chunks.planes(layer);
+                let decoded = chunks.with_blob(layer, at, ticks, |key, blob| {
+                    let chunk = codec::decode(key, blob, &BlobSpec::new(&shape, &planes, least)?)?;
+                    Ok((Arc::new(chunk), version.is(blob)))
+                })?;
+                let Some((chunk, known)) = decoded else { return self.decode(from, target, tile) };
+                if known {
+                    cache.keep(version.clone(), Arc::clone(&chunk));
+                }
+                chunk
+            }
+        };
+        self.found(true, from)?;
+        let boxed = Boxed { of: &shape, start: &target.start, shape: &target.shape };
+        let (values, others) = chunk.split_first().ok_or_else(|| chunks.lost(layer, at))?;
+        copy_box_of(values, boxed, tile)?;
+        Ok(plan.wanted.of_planes(others, plan.weight(chunks.grid, layer, at), boxed))
+    }
+
+    /// The plain case: the box is decoded straight into its place.
+    fn decode(&self, from: From<'_>, target: &Target<'_>, tile: &mut AnyTile<'_>) -> Result<Part> {
+        let (chunks, plan, (layer, at, ticks)) = (self.lister.chunks, self.lister.plan, from);
+        let (shape, (planes, least)) = (chunks.shape(ticks), chunks.planes(layer));
+        let weight = plan.weight(chunks.grid, layer, at);
+        let read = chunks.with_blob(layer, at, ticks, |key, blob| {
+            let spec = BlobSpec::new(&shape, &planes, least)?;
+            plan.wanted.decode((key, blob), &spec, weight, &target.start, tile)
+        })?;
+        self.found(read.is_some(), from)?;
+        Ok(read.unwrap_or(Part::Empty))
+    }
+}
+
+impl Held<'_> {
+    fn values(&self) -> &Cells {
+        match self {
+            Held::Base(chunk) => &chunk.cells,
+            Held::Layer(_, chunk) => &chunk.values,
+        }
+    }
+
+    /// The same copied down along the refinable dimension.
+    fn spread(&self, chunks: ChunkReader<'_>, from: &Location, at: &Location) -> Result<Self> {
+        Ok(match self {
+            Held::Base(chunk) => Held::Base(chunks.spread_base(chunk, from, at)),
+            Held::Layer(layer, chunk) => {
+                Held::Layer(layer, Cow::Owned(chunks.spread_layer(layer, Chunk::clone(chunk), from, at)?))
+            }
+        })
+    }
+}
+
+/// The boxes of a source's cells in an answer: all of them, or of events those that follow each other in both.
+fn targets<'t>(part: &'t WindowPart, source: &CellSource<Chunk>, coordinates: Option<&Coordinates>) -> Vec<Target<'t>> {
+    let piece = &part.piece;
+    let whole = Target { part, start: piece.in_chunk, shape: piece.shape, to: piece.in_window };
+    let Some((coordinates, ticks)) = coordinates.zip(source.ticks()) else { return vec![whole] };
+    let axis = coordinates.axis;
+    let mut targets: Vec<Target<'_>> = Vec::new();
+    for (from, tick) in ticks.iter().enumerate() {
+        let Ok(to) = coordinates.ticks.binary_search(tick) else { continue };
+        match targets.last_mut() {
+            Some(last) if last.start[axis] + last.shape[axis] == from && last.to[axis] + last.shape[axis] == to => {
+                last.shape[axis] += 1;
+            }
+            _ => {
+                let mut target = Target { ..whole };
+                (target.start[axis], target.shape[axis], target.to[axis]) = (from, 1, to);
+                targets.push(target);
+            }
+        }
+    }
+    targets
+}
+
+/// The sources of a list with the tiles of their targets. What several parts are copied from comes once.
+fn works<'t, 'o>(listed: &'t Listed<'_, Chunk>, targets: &'t [Vec<Target<'t>>], tiles: Vec<AnyTile<'o>>) -> Vec<Work<'t, 'o>> {
+    let mut tiles = tiles.into_iter().enumerate();
+    let mut works: Vec<Work<'_, '_>> = Vec::with_capacity(targets.len());
+    let mut shared: BTreeMap<(LayerId, Location), usize> = BTreeMap::new();
+    for ((number, part, source), targets) in listed.sources().zip(targets) {
+        let tiled = targets.iter().zip(tiles.by_ref()).map(|(target, (number, tile))| (number, target, tile));
+        let coarser = match source {
+            CellSource::Stored(layer, at, None) if *at != part.piece.location => Some((*layer, *at)),
+            _ => None,
+        };
+        match coarser.and_then(|from| shared.get(&from).copied()) {
+            Some(known) => works[known].targets.extend(tiled),
+            None => {
+                shared.extend(coarser.map(|from| (from, works.len())));
+                works.push(Work { source, number, targets: tiled.collect() });
+            }
+        }
+    }
+    works
+}
+
+/// Counts the cells of a box of a chunk whose value may be another, as the other planes of the layer say.
+pub(super) fn count_inexact(layer: &LayerSpec, chunk: &Chunk, full: Full, at: Boxed<'_>) -> u64 {
+    let Some(inexact) = (if layer.is_mode() { kernel::inexact(chunk, full) } else { None }) else { return 0 };
+    let (zero, row) = (vec![0; at.of.len()], at.shape[at.shape.len() - 1]);
+    let mut cells = 0;
+    for_each_row((at.of, at.start), (at.shape, &zero), at.shape, |from, _| {
+        cells += inexact[from..from + row].iter().filter(|inexact| **inexact).count() as u64;
+    });
+    cells
+}
+
+/// Copies a box of cells into a tile.
+pub(super) fn copy_box_of(values: &Cells, at: Boxed<'_>, tile: &mut AnyTile<'_>) -> Result<()> {
+    let (zero, row) = (vec![0; at.of.len()], at.shape[at.shape.len() - 1]);
+    with_view!(AnyTile, tile, |tile| {
+        let other = || Error::corrupt("a chunk is of another type").because(DecodeError::Request { reason: "type" });
+        let cells = tile.of_type(values).ok_or_else(other)?;
+        // Within the box itself a row begins where so many before it end.
+        let place = |from: usize, to: usize| tile.row(to / row).copy_from_slice(&cells[from..from + row]);
+        for_each_row((at.of, at.start), (at.shape, &zero), at.shape, place);
+    });
+    Ok(())
+}
