@@ -126,18 +126,12 @@ fn remade(grid: &Grid, snapshot: &dyn Snapshot, at: &Location) -> Result<Option<
     for (number, child) in (0_u8..=u8::MAX).zip(structure.children(at, dimension)) {
         [LayerId::BASE, LayerId::FIRST].iter().for_each(|layer| batch.expect_key(Space::Directory, chunks.key(*layer, &child)));
         let part = part(chunks, &mut batch, (&child, dimension), &base)?;
-        let halve = |part: LayerChunks| -> Result<LayerChunks> {
-            let layers = grid.layers().iter().zip(&part);
-            layers.map(|(layer, chunk)| chunks.reduce(layer, chunk, dimension, at.levels)).collect()
-        };
-        parts.push((number, part.map(halve).transpose()?));
+        parts.push((number, part.map(|part| chunks.reduce(&part, dimension, at.levels)).transpose()?));
     }
     let writes = if parts.iter().all(|(_, part)| part.is_none()) {
-        grid.layers().iter().map(|layer| ChunkWrite { layer: layer.id, at: *at, what: Written::Nothing }).collect()
+        chunks.without(at)
     } else {
-        let made = chunks.assemble_all(None, parts, &grid.halving(dimension), at.levels);
-        let blobs = grid.layers().iter().zip(&made).map(|(layer, chunk)| (layer.id, chunks.encode_layer(layer, at, chunk, None)));
-        blobs.map(|(layer, blob)| ChunkWrite { layer, at: *at, what: Written::Cells(blob) }).collect()
+        chunks.encode(at, &chunks.assemble(None, parts, &grid.halving(dimension), at.levels), None)
     };
     let _: Aggregated = write(chunks, &mut batch, writes)?;
     Ok(Some(batch))

@@ -200,10 +200,7 @@ fn reach(grid: &Grid, snapshot: &dyn Snapshot, (batch, sequence): (&mut Batch, u
     let edges = raise::edges(grid, snapshot, pyramid)?;
     raise::expect(grid, batch, pyramid);
     let chunks = grid.chunk_reader(snapshot);
-    let writes: Vec<ChunkWrite> = raise::above(grid, snapshot, pyramid)?
-        .into_iter()
-        .flat_map(|at| grid.layers().iter().map(move |layer| ChunkWrite { layer: layer.id, at, what: Written::Nothing }))
-        .collect();
+    let writes: Vec<ChunkWrite> = raise::above(grid, snapshot, pyramid)?.into_iter().flat_map(|at| chunks.without(&at)).collect();
     write(chunks, batch, writes)?;
     write_reach(batch, grid.id(), pyramid.top)?;
     dirty::mark(grid, batch, edges.into_iter().map(|edge| (edge, None)), sequence);

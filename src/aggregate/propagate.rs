@@ -12,7 +12,7 @@ use crate::events::{EventChange, Events, Trie, merge_all};
 use crate::grid::Location;
 use crate::key::LayerId;
 use crate::parallel;
-use crate::store::{ChunkReader, ChunkWrite, LayerChunks, Pyramid, Written, lock};
+use crate::store::{ChunkReader, ChunkWrite, LayerChunks, Pyramid, lock};
 
 /// What became of a chunk, or of the part of a parent that it stands for: one chunk a layer.
 #[derive(Clone, Debug)]
@@ -101,13 +101,13 @@ impl<'a> Propagation<'a> {
     /// Adds what the change of a bucket writes, and what it was computed from.
     pub(crate) fn emit_bucket(&self, trie: Trie<'_>) {
         let (writes, seen) = trie.finish();
-        lock(&self.writes).extend(writes);
+        self.emit(writes);
         lock(&self.seen).extend(seen);
     }
 
-    /// Adds a write to those of the run.
-    pub(crate) fn emit(&self, write: ChunkWrite) {
-        lock(&self.writes).push(write);
+    /// Adds writes to those of the run.
+    pub(crate) fn emit(&self, writes: impl IntoIterator<Item = ChunkWrite>) {
+        lock(&self.writes).extend(writes);
     }
 
     /// Visits every leaf and computes every node. `leaf` says what became of a leaf, and may emit writes of its own. Gives all
@@ -161,8 +161,7 @@ impl<'a> Propagation<'a> {
 
     /// The part of a node that a child stands for.
     fn halve(&self, node: &Node, child: &LayerChunks) -> Result<LayerChunks> {
-        let layers = self.chunks.grid.layers().iter().zip(child);
-        layers.map(|(layer, chunk)| self.chunks.reduce(layer, chunk, node.dimension, node.at.levels)).collect()
+        self.chunks.reduce(child, node.dimension, node.at.levels)
     }
 
     /// The part of a node that a bucket stands for: of its bins, or of the events that changed.
@@ -238,7 +237,7 @@ impl<'a> Propagation<'a> {
             return self.deliver(&node.at, &node.feeds, if was { &Part::Gone } else { &Part::Same });
         }
         let halving = self.chunks.grid.halving(node.dimension);
-        let now = Part::Now(self.chunks.assemble_all(old, parts, &halving, node.at.levels));
+        let now = Part::Now(self.chunks.assemble(old, parts, &halving, node.at.levels));
         rayon::join(|| self.encode(node, &now), || self.deliver(&node.at, &node.feeds, &now)).1
     }
 
@@ -297,10 +296,9 @@ impl<'a> Propagation<'a> {
 
     /// Deletes an aggregate, if there is one.
     fn remove(&self, node: &Node) -> Result<bool> {
-        let layers = self.chunks.grid.layers();
-        let exists = self.chunks.exists(layers[0].id, &node.at)?;
+        let exists = self.chunks.exists(LayerId::FIRST, &node.at)?;
         if exists {
-            layers.iter().for_each(|layer| self.emit(ChunkWrite { layer: layer.id, at: node.at, what: Written::Nothing }));
+            self.emit(self.chunks.without(&node.at));
         }
         Ok(exists)
     }
@@ -346,10 +344,8 @@ impl<'a> Propagation<'a> {
     }
 
     fn encode(&self, node: &Node, now: &Part) {
-        let Part::Now(chunks) = now else { return };
-        for (layer, chunk) in self.chunks.grid.layers().iter().zip(chunks) {
-            let blob = self.chunks.encode_layer(layer, &node.at, chunk, None);
-            self.emit(ChunkWrite { layer: layer.id, at: node.at, what: Written::Cells(blob) });
+        if let Part::Now(chunks) = now {
+            self.emit(self.chunks.encode(&node.at, chunks, None));
         }
     }
 }

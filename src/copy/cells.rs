@@ -109,7 +109,7 @@ fn filled(places: &CopyFrame<'_>, leaves: &[Leaf], done: &mut Updated) -> Result
     let from: BTreeSet<Location> = leaves.iter().flat_map(|leaf| leaf.from.iter().copied()).collect();
     let (from, source): (Vec<Location>, _) = (from.into_iter().collect(), places.source());
     for some in from.chunks(READ_AT_ONCE) {
-        let read = |at: &Location| Ok((*at, source.base(at)?.ok_or_else(|| source.lost(LayerId::BASE, at))?));
+        let read = |at: &Location| Ok((*at, source.base(at, None)?.ok_or_else(|| source.lost(LayerId::BASE, at))?));
         let chunks: BTreeMap<Location, BaseChunk> = parallel::map(some, read)?.into_iter().collect();
         done.chunks_read += chunks.len() as u64;
         parallel::map_owned(fills.iter_mut().zip(&leaves).collect(), |(fill, leaf)| {

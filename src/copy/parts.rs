@@ -106,7 +106,7 @@ impl Cut {
     fn populated(&self, places: &CopyFrame<'_>) -> Result<BTreeSet<Number>> {
         let mut numbers = BTreeSet::new();
         let snapshot = places.target().present()?;
-        for ChunkReader { grid, snapshot } in [places.source(), places.target().chunk_reader(snapshot.as_ref())] {
+        for ChunkReader { grid, snapshot, .. } in [places.source(), places.target().chunk_reader(snapshot.as_ref())] {
             let structure = grid.structure();
             grid.directory(snapshot, ChunkKey::layer(grid.id(), LayerId::BASE), &mut |chunk| {
                 let window = structure.cover(&structure.chunk_window(&chunk.location), places.coarsest);

@@ -1,16 +1,16 @@
 //! Bins of ticks, made of events or of finer bins.
 
 use super::column::{Column, Node};
-use super::planes::{Events, Planes, irregular};
+use super::planes::{Events, irregular};
 use crate::error::{Error, Result};
 use crate::grid::Location;
-use crate::kernel::{Chunk, InBin};
+use crate::kernel::InBin;
 use crate::key::{LayerId, Ticks};
-use crate::store::{Base, ChunkReader, LayerChunks, LayerSpec};
+use crate::store::{Base, ChunkReader, LayerChunks};
 
 impl ChunkReader<'_> {
-    /// The bins of a place that events of one layer lie in.
-    pub(crate) fn bin_layer(&self, layer: &LayerSpec, at: &Location, events: &Events<Chunk>) -> Result<Chunk> {
+    /// The bins of a place that events lie in.
+    pub(crate) fn bin(&self, at: &Location, events: &Events<LayerChunks>) -> Result<LayerChunks> {
         let irregular = irregular(*self);
         let place = |tick: &i64| {
             let (bin, away) = irregular.in_bin(at, *tick);
@@ -19,68 +19,47 @@ impl ChunkReader<'_> {
         let places: Vec<InBin> = events.ticks.iter().map(place).collect();
         let mut shape = self.grid.structure().chunk_shape();
         shape[irregular.axis] = events.ticks.len();
-        let full = self.grid.full(at.levels);
-        let binned = layer.rule().bin(&events.planes, (&shape, irregular.axis), (&places, irregular.capacity), full);
-        binned.map_err(|e| self.grid.blame(e))
+        let (of, full) = ((&shape[..], irregular.axis), self.grid.full(at.levels));
+        self.each(|layer, number| layer.rule().bin(&events.planes[number], of, (&places, irregular.capacity), full))
     }
 
-    /// The same of every layer.
-    pub(crate) fn bin(&self, at: &Location, events: &Events<LayerChunks>) -> Result<LayerChunks> {
-        let layers = self.grid.layers().iter().zip(&events.planes);
-        layers
-            .map(|(layer, chunk)| self.bin_layer(layer, at, &Events { ticks: events.ticks.clone(), planes: chunk.clone() }))
-            .collect()
+    /// The bins of a place in which events lie, made as the trie makes them: of its halves, while there are more than `capacity`
+    /// events.
+    pub(crate) fn bins_of(&self, at: &Location, events: &Events<LayerChunks>) -> Result<LayerChunks> {
+        let irregular = irregular(*self);
+        if events.len() <= irregular.capacity {
+            return self.bin(at, events);
+        }
+        let mut parts = Vec::new();
+        for (number, child) in (0_u8..).zip(self.grid.structure().children(at, irregular.dimension)) {
+            let half = events.only(*self, at.levels, |tick| irregular.half(at, tick) == number);
+            let bins = half.map(|half| self.bins_of(&child, &half)).transpose()?;
+            let part = bins.map(|bins| self.reduce(&bins, irregular.dimension, at.levels)).transpose()?;
+            parts.push((number, part));
+        }
+        Ok(self.assemble(None, parts, &self.grid.halving(irregular.dimension), at.levels))
     }
 
-    /// The bins of a bucket, one chunk a layer; `None` if it has no events.
+    /// The bins of a bucket; `None` if it has no events.
     pub(crate) fn bucket_bins(&self, at: &Location, base: &Base) -> Result<Option<LayerChunks>> {
-        let of = Column::layer_of(base, at);
-        match self.node(of, at)? {
+        match self.node(Column::layer_of(base, at), at)? {
             None => Ok(None),
-            Some(Node::Branch) => self.aggregates(at)?.ok_or_else(|| self.binless(at)).map(Some),
+            Some(Node::Branch) => self.aggregates(at, None)?.ok_or_else(|| self.binless(at)).map(Some),
             Some(Node::Events(ticks)) => {
-                let planes = match of {
-                    LayerId::BASE => self.base_events(at, &ticks)?.lift(*self, at.levels)?,
-                    _ => LayerChunks::read(*self, at, &ticks)?,
-                };
+                let planes = self.events_of_chunk(at, base, &ticks)?;
                 self.bin(at, &Events { ticks: ticks.to_vec(), planes }).map(Some)
             }
         }
     }
 
-    /// What a layer makes of the events of a chunk.
-    pub(crate) fn layer_of(&self, layer: &LayerSpec, at: &Location, base: &Base, ticks: &Ticks) -> Result<Chunk> {
-        match Column::layer_of(base, at) {
-            LayerId::BASE => {
-                let chunk = self.base_events(at, ticks)?;
-                self.lift_layer(layer, &chunk.weigh(self.grid.schema(), self.grid.full(at.levels)), at.levels)
-            }
-            _ => self.layer_events(layer, at, ticks),
-        }
+    /// What the layers have of the events of a chunk, which the directory has.
+    pub(crate) fn events_of_chunk(&self, at: &Location, base: &Base, ticks: &Ticks) -> Result<LayerChunks> {
+        let stored = Column::layer_of(base, at);
+        self.lifted(stored, at, Some(ticks))?.ok_or_else(|| self.lost(stored, at))
     }
 
     /// The error for a branch without bins.
     pub(crate) fn binless(&self, at: &Location) -> Error {
         self.damaged(LayerId::FIRST, at).because("the bins of its events are missing")
     }
-}
-
-/// The bins of a place in which events of one layer lie, made as the trie makes them: of its halves, while there are more than
-/// `capacity` events.
-pub(crate) fn bins_of(chunks: ChunkReader<'_>, layer: &LayerSpec, at: &Location, events: &Events<Chunk>) -> Result<Chunk> {
-    let irregular = irregular(chunks);
-    if events.ticks.len() <= irregular.capacity {
-        return chunks.bin_layer(layer, at, events);
-    }
-    let mut parts = Vec::new();
-    for (number, child) in (0_u8..).zip(chunks.grid.structure().children(at, irregular.dimension)) {
-        let half = chunks.only_layer(layer, at, events, |tick| irregular.half(at, tick) == number);
-        if half.ticks.is_empty() {
-            parts.push((number, None));
-            continue;
-        }
-        let bins = bins_of(chunks, layer, &child, &half)?;
-        parts.push((number, Some(chunks.reduce(layer, &bins, irregular.dimension, at.levels)?)));
-    }
-    Ok(chunks.assemble(layer, None, &parts, &chunks.grid.halving(irregular.dimension), at.levels))
 }

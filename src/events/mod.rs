@@ -18,7 +18,6 @@ mod planes;
 mod stored;
 mod trie;
 
-pub(crate) use bins::bins_of;
 pub(crate) use change::EventChange;
 pub(crate) use column::{Column, Node};
 pub(crate) use merge::{EventPart, merge, merge_all, ticks_of};

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::grid::{Irregular, Levels, Location};
-use crate::kernel::{Chunk, Pick, Slabs, weave};
+use crate::kernel::{Pick, Slabs, weave};
 use crate::key::{LayerId, Ticks};
 use crate::store::{BaseChunk, ChunkReader, ChunkWrite, LayerChunks, LayerSpec, Written};
 
@@ -76,7 +76,7 @@ impl Planes for BaseChunk {
     }
 
     fn lift(&self, chunks: ChunkReader<'_>, levels: Levels) -> Result<LayerChunks> {
-        chunks.lift(&self.weigh(chunks.grid.schema(), chunks.grid.full(levels)), levels)
+        chunks.lift(self, levels)
     }
 }
 
@@ -89,24 +89,19 @@ impl Planes for LayerChunks {
             let sources: Vec<_> = sources.iter().map(|(layers, events)| (&layers[number], *events)).collect();
             weave(layer.rule(), slabs, &sources, picks, full)
         };
-        chunks.grid.layers().iter().enumerate().map(of_layer).collect()
+        chunks.layers().iter().enumerate().map(of_layer).collect()
     }
 
     fn read(chunks: ChunkReader<'_>, at: &Location, ticks: &Ticks) -> Result<Self> {
-        chunks.grid.layers().iter().map(|layer| chunks.layer_events(layer, at, ticks)).collect()
+        chunks.aggregates(at, Some(ticks))?.ok_or_else(|| chunks.lost(LayerId::FIRST, at))
     }
 
     fn write(&self, chunks: ChunkReader<'_>, at: &Location, ticks: &Ticks) -> Vec<ChunkWrite> {
-        let of_layer = |(layer, chunk): (&LayerSpec, &Chunk)| {
-            let blob = chunks.encode_layer(layer, at, chunk, Some(ticks));
-            ChunkWrite { layer: layer.id, at: *at, what: Written::Events(ticks.clone(), blob) }
-        };
-        chunks.grid.layers().iter().zip(self).map(of_layer).collect()
+        chunks.encode(at, self, Some(ticks))
     }
 
     fn absent(chunks: ChunkReader<'_>, at: &Location, branch: bool) -> Vec<ChunkWrite> {
-        let nothing = |layer: &LayerSpec| ChunkWrite { layer: layer.id, at: *at, what: Written::Nothing };
-        if branch { Vec::new() } else { chunks.grid.layers().iter().map(nothing).collect() }
+        if branch { Vec::new() } else { chunks.without(at) }
     }
 
     fn lift(&self, _: ChunkReader<'_>, _: Levels) -> Result<LayerChunks> {
@@ -125,18 +120,20 @@ impl<P: Planes> Events<P> {
         self.ticks.len()
     }
 
-    /// Those that are kept, by their number.
+    /// Those whose ticks are kept; `None` if none is.
     pub(crate) fn only(&self, chunks: ChunkReader<'_>, levels: Levels, keep: impl Fn(i64) -> bool) -> Option<Self> {
         let kept: Vec<usize> = (0..self.len()).filter(|&event| keep(self.ticks[event])).collect();
-        match kept.len() {
-            0 => None,
-            all if all == self.len() => Some(self.clone()),
-            _ => {
-                let picks: Vec<Pick> = kept.iter().map(|event| Some((0, *event))).collect();
-                let planes = P::weave(chunks, levels, slabs(chunks), &[(&self.planes, self.len())], &picks);
-                Some(Self { ticks: kept.iter().map(|event| self.ticks[*event]).collect(), planes })
-            }
+        (!kept.is_empty()).then(|| self.pick(chunks, levels, &kept))
+    }
+
+    /// Some of them, rising, by their number.
+    pub(crate) fn pick(&self, chunks: ChunkReader<'_>, levels: Levels, kept: &[usize]) -> Self {
+        if kept.len() == self.len() {
+            return self.clone();
         }
+        let picks: Vec<Pick> = kept.iter().map(|event| Some((0, *event))).collect();
+        let planes = P::weave(chunks, levels, slabs(chunks), &[(&self.planes, self.len())], &picks);
+        Self { ticks: kept.iter().map(|event| self.ticks[*event]).collect(), planes }
     }
 
     /// All of several, whose ticks differ, in the order of their ticks. `None` if there are none.
@@ -175,39 +172,4 @@ pub(crate) fn slabs(chunks: ChunkReader<'_>) -> Slabs {
 pub(crate) fn irregular(chunks: ChunkReader<'_>) -> Irregular {
     let found = chunks.grid.structure().irregular_axis();
     found.unwrap_or_else(|| unreachable!("only grids with an irregular dimension have events"))
-}
-
-impl ChunkReader<'_> {
-    /// Those events of one layer at a location that are kept.
-    pub(crate) fn only_layer(
-        &self,
-        layer: &LayerSpec,
-        at: &Location,
-        events: &Events<Chunk>,
-        keep: impl Fn(i64) -> bool,
-    ) -> Events<Chunk> {
-        let kept: Vec<usize> = (0..events.ticks.len()).filter(|event| keep(events.ticks[*event])).collect();
-        self.pick_layer(layer, at, events, &kept)
-    }
-
-    /// Events of one layer at a location, by their number.
-    pub(crate) fn pick_layer(&self, layer: &LayerSpec, at: &Location, events: &Events<Chunk>, kept: &[usize]) -> Events<Chunk> {
-        let picks: Vec<Pick> = kept.iter().map(|event| Some((0, *event))).collect();
-        let source = [(&events.planes, events.ticks.len())];
-        let planes = weave(layer.rule(), slabs(*self), &source, &picks, self.grid.full(at.levels));
-        Events { ticks: kept.iter().map(|event| events.ticks[*event]).collect(), planes }
-    }
-
-    /// All events of one layer in several parts, whose ticks rise from part to part. `None` if there are none.
-    pub(crate) fn join_layer(&self, layer: &LayerSpec, levels: Levels, parts: &[Events<Chunk>]) -> Option<Events<Chunk>> {
-        if let [only] = parts {
-            return Some(only.clone());
-        }
-        let ticks: Vec<i64> = parts.iter().flat_map(|part| part.ticks.iter().copied()).collect();
-        let of_part = |(source, part): (usize, &Events<Chunk>)| (0..part.ticks.len()).map(move |event| Some((source, event)));
-        let picks: Vec<Pick> = parts.iter().enumerate().flat_map(of_part).collect();
-        let sources: Vec<(&Chunk, usize)> = parts.iter().map(|part| (&part.planes, part.ticks.len())).collect();
-        let join = || weave(layer.rule(), slabs(*self), &sources, &picks, self.grid.full(levels));
-        (!ticks.is_empty()).then(|| Events { planes: join(), ticks })
-    }
 }

@@ -2,21 +2,22 @@
 
 use crate::error::Result;
 use crate::grid::Location;
+use crate::key::LayerId;
 use crate::store::{Base, ChunkReader, LayerChunks};
 
 impl ChunkReader<'_> {
-    /// What is stored at a location, one chunk a layer; base cells are lifted, and of a bucket it is the bins. `None` if nothing
+    /// What the layers have of what is stored at a location; base cells are lifted, and of a bucket it is the bins. `None` if nothing
     /// is.
     pub(crate) fn stored(&self, at: &Location, base: &Base) -> Result<Option<LayerChunks>> {
         if self.grid.structure().irregular_axis().is_some_and(|irregular| irregular.is_bucket(at)) {
             return self.bucket_bins(at, base);
         }
         if base.has(at.levels)
-            && let Some(chunk) = self.base(at)?
+            && let Some(chunks) = self.lifted(LayerId::BASE, at, None)?
         {
-            return self.lift(&chunk.weigh(self.grid.schema(), self.grid.full(at.levels)), at.levels).map(Some);
+            return Ok(Some(chunks));
         }
-        if at.levels == base.finest() { Ok(None) } else { self.aggregates(at) }
+        if at.levels == base.finest() { Ok(None) } else { self.aggregates(at, None) }
     }
 
     /// The effective value of a location.

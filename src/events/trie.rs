@@ -164,7 +164,7 @@ impl<'a> Trie<'a> {
         }
         let old = if parts.len() < sides.len() {
             self.seen.push(self.chunks.key(LayerId::FIRST, at));
-            self.chunks.aggregates(at)?
+            self.chunks.aggregates(at, None)?
         } else {
             None
         };
@@ -177,12 +177,8 @@ impl<'a> Trie<'a> {
 
     /// The part of a place's bins that one of its halves stands for.
     fn half_of<P: Planes>(&self, at: &Location, child: &Location, content: &Content<P>) -> Result<Option<LayerChunks>> {
-        let Some(bins) = self.bins(child, content)? else { return Ok(None) };
-        let layers = self.chunks.grid.layers().iter().zip(&bins);
-        layers
-            .map(|(layer, chunk)| self.chunks.reduce(layer, chunk, self.irregular.dimension, at.levels))
-            .collect::<Result<_>>()
-            .map(Some)
+        let bins = self.bins(child, content)?;
+        bins.map(|bins| self.chunks.reduce(&bins, self.irregular.dimension, at.levels)).transpose()
     }
 
     /// The bins of a place.
@@ -220,7 +216,7 @@ impl<'a> Trie<'a> {
     }
 
     fn assemble(&self, at: &Location, old: Option<LayerChunks>, parts: Vec<(u8, Option<LayerChunks>)>) -> LayerChunks {
-        self.chunks.assemble_all(old, parts, &self.chunks.grid.halving(self.irregular.dimension), at.levels)
+        self.chunks.assemble(old, parts, &self.chunks.grid.halving(self.irregular.dimension), at.levels)
     }
 
     /// Writes what a place holds, unless nothing is and was there.
@@ -238,12 +234,7 @@ impl<'a> Trie<'a> {
             }
             Content::Branch(bins) => {
                 self.write(P::absent(self.chunks, at, true));
-                let chunks = self.chunks;
-                let layers = chunks.grid.layers().iter().zip(bins);
-                self.write(layers.map(|(layer, chunk)| {
-                    let blob = chunks.encode_layer(layer, at, chunk, None);
-                    ChunkWrite { layer: layer.id, at: *at, what: Written::Cells(blob) }
-                }));
+                self.write(self.chunks.encode(at, bins, None));
             }
         }
     }

@@ -188,7 +188,7 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
         if !has_child {
             return Ok(None);
         }
-        Ok(Some(self.values.assemble(old, &parts, dimension, at.levels)))
+        Ok(Some(self.values.assemble(old, parts, dimension, at.levels)))
     }
 
     /// The base chunks, or buckets, under a location.

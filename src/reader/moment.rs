@@ -11,10 +11,10 @@ use super::columns::Columns;
 use super::fresh::Fresh;
 use super::query::{Moment, When};
 use super::sources::WindowPart;
-use super::values::Decoded;
+use super::values::{Decoded, Values};
 use crate::error::{Error, Result};
-use crate::grid::Location;
-use crate::kernel::{Chunk, any_of_event, holds_data};
+use crate::grid::{Location, Tuple};
+use crate::kernel::any_of_event;
 use crate::key::Ticks;
 use crate::kv::Order;
 use crate::parallel;
@@ -24,7 +24,7 @@ use crate::parallel;
 type Candidate = (i64, bool, usize);
 
 /// A box of a chunk's cells: where it begins, and its size.
-type InChunk = (Vec<usize>, Vec<usize>);
+type InChunk = (Tuple<usize>, Tuple<usize>);
 
 /// What grows as ticks get nearer; its own inverse.
 fn nearness(tick: i64, order: Order) -> i64 {
@@ -84,7 +84,7 @@ impl<'a> Columns<'_, 'a> {
         let mut found = None;
         for bucket in buckets {
             let Some(events) = fresh.events(&bucket, &fresh.touching(&part.pending, &bucket))? else { continue };
-            let held = self.holding(values, &events.planes, cells);
+            let held = values.held(&events.planes, events.len(), (&cells.0, &cells.1));
             let with_data = events.ticks.iter().zip(held).filter(|(tick, held)| *held && reach.contains(tick));
             found = first(with_data.map(|(tick, _)| *tick).collect::<Vec<_>>().into_iter(), order);
             if found.is_some() {
@@ -120,7 +120,8 @@ impl<'a> Columns<'_, 'a> {
     fn holding_at(&self, at: &Location, ticks: &Ticks, cells: &InChunk) -> Result<Vec<bool>> {
         self.lister.count_chosen_by(1);
         if let Some(values) = self.plan.decoded(self.chunks) {
-            return Ok(self.holding(values, &self.chunks.layer_of(values.layer, at, &self.plan.pyramid.base, ticks)?, cells));
+            let chunks = self.chunks.events_of_chunk(at, &self.plan.pyramid.base, ticks)?;
+            return Ok(values.held(&chunks, ticks.len(), (&cells.0, &cells.1)));
         }
         let grid = self.chunks.grid;
         let (base, shape) = (self.chunks.base_events(at, ticks)?, self.chunks.shape(Some(ticks)));
@@ -129,15 +130,10 @@ impl<'a> Columns<'_, 'a> {
         Ok(any_of_event((&shape, self.times.irregular.axis), (&cells.0, &cells.1), valid))
     }
 
-    /// The same of a chunk of the layer that is read.
-    fn holding(&self, values: Decoded<'_>, chunk: &Chunk, (start, size): &InChunk) -> Vec<bool> {
-        let shape = self.chunks.grid.shape_of(chunk.values.len());
-        holds_data(values.layer.rule(), chunk, (&shape, self.times.irregular.axis), (start, size))
-    }
-
     /// The cells of a column that lie in the region; `None` if it is read for its neighbours' sake only.
     fn asked(&self, part: &WindowPart) -> Option<InChunk> {
-        let (piece, mut cells) = (&part.piece, (Vec::new(), Vec::new()));
+        let piece = &part.piece;
+        let mut cells = (piece.in_chunk, piece.shape);
         for axis in 0..piece.shape.len() {
             let of_window = piece.in_window[axis]..piece.in_window[axis] + piece.shape[axis];
             let part = match self.region(axis) {
@@ -147,8 +143,8 @@ impl<'a> Columns<'_, 'a> {
             if part.is_empty() && axis != self.times.irregular.axis {
                 return None;
             }
-            cells.0.push(piece.in_chunk[axis] + part.start.saturating_sub(of_window.start));
-            cells.1.push(part.len());
+            cells.0[axis] += part.start.saturating_sub(of_window.start);
+            cells.1[axis] = part.len();
         }
         Some(cells)
     }

@@ -19,7 +19,7 @@ use crate::kernel::{self, Chunk, Full, for_each_row};
 use crate::key::{LayerId, Ticks};
 use crate::kv::Snapshot;
 use crate::parallel;
-use crate::store::{BaseChunk, ChunkCache, ChunkReader, Grid, LayerSpec, Stored};
+use crate::store::{BaseChunk, ChunkCache, ChunkReader, Grid, LayerChunks, LayerSpec, Stored, only};
 
 pub(super) struct Fetched {
     pub(super) array: Array,
@@ -50,8 +50,12 @@ pub(super) fn fetch(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness
 }
 
 /// The cells of all lists: of one, or what lies between those of two moments.
-fn filled(lister: &Lister<'_>, lists: &[Listed<'_, Chunk>], (read, inexact): (&AtomicU64, &AtomicU64)) -> Result<(Array, Known)> {
-    let fill = |listed: &Listed<'_, Chunk>| {
+fn filled(
+    lister: &Lister<'_>,
+    lists: &[Listed<'_, LayerChunks>],
+    (read, inexact): (&AtomicU64, &AtomicU64),
+) -> Result<(Array, Known)> {
+    let fill = |listed: &Listed<'_, LayerChunks>| {
         let cached = Cached::of(lister, &listed.parts)?;
         Painter { lister, listed, cached, read, inexact }.fill()
     };
@@ -90,7 +94,7 @@ impl<'a> Cached<'a> {
 /// Fills an array from its sources.
 struct Painter<'l, 'a> {
     lister: &'l Lister<'a>,
-    listed: &'l Listed<'l, Chunk>,
+    listed: &'l Listed<'l, LayerChunks>,
     cached: Cached<'a>,
     read: &'l AtomicU64,
     inexact: &'l AtomicU64,
@@ -108,7 +112,7 @@ struct Target<'t> {
 
 /// A source, the number of its part, and what is copied from it, each with its number among all and its tile.
 struct Work<'t, 'o> {
-    source: &'t CellSource<Chunk>,
+    source: &'t CellSource<LayerChunks>,
     number: usize,
     targets: Vec<(usize, &'t Target<'t>, AnyTile<'o>)>,
 }
@@ -191,18 +195,19 @@ impl<'l, 'a> Painter<'l, 'a> {
     }
 
     /// What a source has, if anything is there, as the layer that is read makes it.
-    fn held<'s>(&self, source: &'s CellSource<Chunk>, number: usize) -> Result<Option<Held<'s>>>
+    fn held<'s>(&self, source: &'s CellSource<LayerChunks>, number: usize) -> Result<Option<Held<'s>>>
     where
         'a: 's,
     {
         let (chunks, plan) = (self.lister.chunks, self.lister.plan);
+        let held = |layer, chunk: Option<LayerChunks>| -> Result<_> {
+            Ok(chunk.map(only).transpose()?.map(|chunk| Held::Layer(layer, Cow::Owned(chunk))))
+        };
         let held = match (source, plan.read_layer()) {
             (CellSource::Stored(layer, at, ticks), read) => {
                 let found = match read {
-                    None => chunks.base_at(at, ticks.as_ref())?.map(Held::Base),
-                    Some(read) => {
-                        chunks.layer_at(read, *layer, at, ticks.as_ref())?.map(|chunk| Held::Layer(read, Cow::Owned(chunk)))
-                    }
+                    None => chunks.base(at, ticks.as_ref())?.map(Held::Base),
+                    Some(read) => held(read, chunks.lifted(*layer, at, ticks.as_ref())?)?,
                 };
                 self.found(found.is_some(), (*layer, at, ticks.as_ref()))?;
                 found
@@ -210,9 +215,11 @@ impl<'l, 'a> Painter<'l, 'a> {
             (CellSource::Below, Some(layer)) => {
                 let (chunk, read) = self.lister.below(plan.decoded(chunks), &self.listed.parts[number])?;
                 self.read.fetch_add(read.len() as u64, Ordering::Relaxed);
-                chunk.map(|chunk| Held::Layer(layer, Cow::Owned(chunk)))
+                held(layer, chunk)?
             }
-            (CellSource::Computed(events), Some(layer)) => Some(Held::Layer(layer, Cow::Borrowed(&events.planes))),
+            (CellSource::Computed(events), Some(layer)) => {
+                events.planes.first().map(|chunk| Held::Layer(layer, Cow::Borrowed(chunk)))
+            }
             (CellSource::Below | CellSource::Computed(_), None) => {
                 return Err(Error::invalid("base cells are read, not computed"));
             }
@@ -221,7 +228,13 @@ impl<'l, 'a> Painter<'l, 'a> {
     }
 
     /// Copies a box of what is held into its tile; of a coarser chunk as it is copied down along the refinable dimension.
-    fn lay(&self, held: &Held<'_>, source: &CellSource<Chunk>, target: &Target<'_>, tile: &mut AnyTile<'_>) -> Result<Part> {
+    fn lay(
+        &self,
+        held: &Held<'_>,
+        source: &CellSource<LayerChunks>,
+        target: &Target<'_>,
+        tile: &mut AnyTile<'_>,
+    ) -> Result<Part> {
         let (chunks, at) = (self.lister.chunks, &target.part.piece.location);
         let spread;
         let held = match source {
@@ -313,14 +326,14 @@ impl Held<'_> {
         Ok(match self {
             Held::Base(chunk) => Held::Base(chunks.spread_base(chunk, from, at)),
             Held::Layer(layer, chunk) => {
-                Held::Layer(layer, Cow::Owned(chunks.spread_layer(layer, Chunk::clone(chunk), from, at)?))
+                Held::Layer(layer, Cow::Owned(only(chunks.spread(std::slice::from_ref(chunk.as_ref()), from, at)?)?))
             }
         })
     }
 }
 
 /// The boxes of a source's cells in an answer: all of them, or of events those that follow each other in both.
-fn targets<'t>(part: &'t WindowPart, source: &CellSource<Chunk>, coordinates: Option<&Coordinates>) -> Vec<Target<'t>> {
+fn targets<'t>(part: &'t WindowPart, source: &CellSource<LayerChunks>, coordinates: Option<&Coordinates>) -> Vec<Target<'t>> {
     let piece = &part.piece;
     let whole = Target { part, start: piece.in_chunk, shape: piece.shape, to: piece.in_window };
     let Some((coordinates, ticks)) = coordinates.zip(source.ticks()) else { return vec![whole] };
@@ -343,7 +356,11 @@ fn targets<'t>(part: &'t WindowPart, source: &CellSource<Chunk>, coordinates: Op
 }
 
 /// The sources of a list with the tiles of their targets. What several parts are copied from comes once.
-fn works<'t, 'o>(listed: &'t Listed<'_, Chunk>, targets: &'t [Vec<Target<'t>>], tiles: Vec<AnyTile<'o>>) -> Vec<Work<'t, 'o>> {
+fn works<'t, 'o>(
+    listed: &'t Listed<'_, LayerChunks>,
+    targets: &'t [Vec<Target<'t>>],
+    tiles: Vec<AnyTile<'o>>,
+) -> Vec<Work<'t, 'o>> {
     let mut tiles = tiles.into_iter().enumerate();
     let mut works: Vec<Work<'_, '_>> = Vec::with_capacity(targets.len());
     let mut shared: BTreeMap<(LayerId, Location), usize> = BTreeMap::new();

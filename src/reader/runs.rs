@@ -19,7 +19,7 @@ use crate::grid::{Extent, Levels, Location, Structure, Window};
 use crate::kernel::{Chunk, Runs};
 use crate::key::LayerId;
 use crate::parallel;
-use crate::store::{Grid, LayerSpec, State};
+use crate::store::{Grid, LayerChunks, LayerSpec, State, only};
 
 /// The steps of a plan.
 #[derive(Clone, Debug)]
@@ -117,7 +117,7 @@ fn cells_of(structure: &Structure, query: &Query, axis: usize, bounds: &Window) 
 pub(super) fn fill(
     lister: &Lister<'_>,
     cut: &Cut,
-    lists: &[Listed<'_, Chunk>],
+    lists: &[Listed<'_, LayerChunks>],
     (read, inexact): (&AtomicU64, &AtomicU64),
 ) -> Result<(Array, Known)> {
     let (plan, chunks) = (lister.plan, lister.chunks);
@@ -125,19 +125,19 @@ pub(super) fn fill(
         return Err(Error::invalid("steps of several cells are made by an aggregator"));
     };
     let (grid, structure) = (chunks.grid, chunks.grid.structure());
-    let mut columns: BTreeMap<Vec<u64>, Vec<&Sourced<'_, Chunk>>> = BTreeMap::new();
+    let mut columns: BTreeMap<Vec<u64>, Vec<&Sourced<'_, LayerChunks>>> = BTreeMap::new();
     for of in lists.iter().flat_map(|listed| &listed.parts) {
         let mut codes = of.part.piece.location.codes.to_vec();
         codes[cut.axis] = 0;
         columns.entry(codes).or_default().push(of);
     }
-    let columns: Vec<Vec<&Sourced<'_, Chunk>>> = columns.into_values().collect();
+    let columns: Vec<Vec<&Sourced<'_, LayerChunks>>> = columns.into_values().collect();
     let steps = cut.run.edges.len() - 1;
     let (mut shape, chunk_shape) = (sizes(&plan.window.along(cut.axis, 0, 1).shape()), structure.chunk_shape());
     shape[cut.axis] = steps;
     let runs = Runs::new(layer.rule(), (&chunk_shape, cut.axis), grid.full(plan.levels()));
     let reader = Reader { lister, layer, cut, runs, read, inexact };
-    let bounds = |column: &Vec<&Sourced<'_, Chunk>>| {
+    let bounds = |column: &Vec<&Sourced<'_, LayerChunks>>| {
         let piece = &column[0].part.piece;
         let mut bounds = Bounds { start: piece.in_window.to_vec(), shape: piece.shape.to_vec() };
         (bounds.start[cut.axis], bounds.shape[cut.axis]) = (0, steps);
@@ -162,7 +162,7 @@ struct Reader<'l, 'a> {
 
 impl Reader<'_, '_> {
     /// Fills the tile of a column of chunks, whose pieces follow each other along the axis.
-    fn column(&self, column: &[&Sourced<'_, Chunk>], mut tile: AnyTile<'_>) -> Result<Part> {
+    fn column(&self, column: &[&Sourced<'_, LayerChunks>], mut tile: AnyTile<'_>) -> Result<Part> {
         let (axis, cells) = (self.cut.axis, &self.cut.run.cells);
         let mut parts: Vec<Vec<Chunk>> = vec![Vec::new(); cells.len() - 1];
         for of in column {
@@ -198,23 +198,23 @@ impl Reader<'_, '_> {
     }
 
     /// The cells of the layer at a place, as runs are made of them.
-    fn chunk(&self, of: &Sourced<'_, Chunk>) -> Result<Option<Chunk>> {
+    fn chunk(&self, of: &Sourced<'_, LayerChunks>) -> Result<Option<Chunk>> {
         let (chunks, at) = (self.lister.chunks, &of.part.piece.location);
         let chunk = match of.sources.first() {
             Some(CellSource::Below) => {
                 let (chunk, read) = self.lister.below(self.lister.plan.decoded(chunks), of)?;
                 self.read.fetch_add(read.len() as u64, Ordering::Relaxed);
-                chunk
+                chunk.map(only).transpose()?
             }
             Some(CellSource::Stored(LayerId::BASE, from, _)) if from == at => {
-                let Some(base) = self.there(chunks.base(at)?, LayerId::BASE, at)? else { return Ok(None) };
+                let Some(base) = self.there(chunks.base(at, None)?, LayerId::BASE, at)? else { return Ok(None) };
                 let grid = chunks.grid;
                 let lifted = self.runs.lift(&base.weigh(grid.schema(), grid.full(at.levels())));
                 return lifted.map(Some).map_err(|e| grid.blame(e));
             }
             Some(CellSource::Stored(stored, from, ticks)) => {
-                let chunk = self.there(chunks.layer_at(self.layer, *stored, from, ticks.as_ref())?, *stored, from)?;
-                chunk.map(|chunk| chunks.spread_layer(self.layer, chunk, from, at)).transpose()?
+                let chunk = self.there(chunks.lifted(*stored, from, ticks.as_ref())?, *stored, from)?;
+                chunk.map(|chunk| only(chunks.spread(&chunk, from, at)?)).transpose()?
             }
             Some(CellSource::Computed(_)) | None => None,
         };

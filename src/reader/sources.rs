@@ -75,7 +75,7 @@ impl<C> Listed<'_, C> {
 impl Plan {
     /// The cells of the layer that is read, if it is one.
     pub(super) fn decoded<'a>(&'a self, chunks: ChunkReader<'a>) -> Option<Decoded<'a>> {
-        self.read_layer().map(|layer| Decoded { chunks, layer })
+        self.read_layer().map(|layer| Decoded::new(chunks, layer))
     }
 
     /// What stands for them.
@@ -107,6 +107,7 @@ pub(super) struct Lister<'a> {
 impl<'a> Lister<'a> {
     pub(super) fn new(chunks: ChunkReader<'a>, plan: &'a Plan, freshness: Freshness) -> Result<Self> {
         let (parts, chosen_by) = (parts(chunks, plan)?, AtomicU64::new(0));
+        let chunks = plan.read_layer().map_or(chunks, |layer| chunks.of_layer(layer));
         let mut lister = Self { chunks, plan, fresh: freshness == Freshness::Fresh, parts, moment: None, chosen_by };
         lister.moment = lister.columns().and_then(|columns| columns.chosen().transpose()).transpose()?;
         Ok(lister)

@@ -7,11 +7,11 @@
 use super::sources::entries;
 use crate::codec::Digest;
 use crate::error::Result;
-use crate::events::{Column, EventPart, Events, bins_of, irregular, merge, slabs};
+use crate::events::{Column, EventPart, Events, Planes, irregular, merge, slabs};
 use crate::grid::{Levels, Location, Tuple};
-use crate::kernel::{Chunk, InBin, Pick, holds_data, weave};
+use crate::kernel::{Chunk, InBin, Pick, holds_data};
 use crate::key::{LayerId, Ticks};
-use crate::store::{Base, BaseChunk, ChunkReader, LayerSpec};
+use crate::store::{Base, ChunkReader, LayerChunks, LayerSpec};
 
 /// How the chunks of one layer are made of stored ones.
 pub(crate) trait Values<'a>: Copy + Send + Sync {
@@ -43,7 +43,7 @@ pub(crate) trait Values<'a>: Copy + Send + Sync {
     fn assemble(
         &self,
         old: Option<Self::Chunk>,
-        parts: &[(u8, Option<Self::Chunk>)],
+        parts: Vec<(u8, Option<Self::Chunk>)>,
         dimension: usize,
         levels: Levels,
     ) -> Self::Chunk;
@@ -74,15 +74,22 @@ pub(crate) trait Values<'a>: Copy + Send + Sync {
     fn held(&self, chunk: &Self::Chunk, count: usize, of: (&Tuple<usize>, &Tuple<usize>)) -> Vec<bool>;
 }
 
-/// The cells themselves.
+/// The cells themselves: chunks of one layer.
 #[derive(Clone, Copy)]
 pub(crate) struct Decoded<'a> {
-    pub(crate) chunks: ChunkReader<'a>,
-    pub(crate) layer: &'a LayerSpec,
+    chunks: ChunkReader<'a>,
+    pub(super) layer: &'a LayerSpec,
+}
+
+impl<'a> Decoded<'a> {
+    /// The cells of a layer.
+    pub(crate) fn new(chunks: ChunkReader<'a>, layer: &'a LayerSpec) -> Self {
+        Self { chunks: chunks.of_layer(layer), layer }
+    }
 }
 
 impl<'a> Values<'a> for Decoded<'a> {
-    type Chunk = Chunk;
+    type Chunk = LayerChunks;
 
     fn chunks(&self) -> ChunkReader<'a> {
         self.chunks
@@ -92,74 +99,83 @@ impl<'a> Values<'a> for Decoded<'a> {
         self.layer.id
     }
 
-    fn base(&self, at: &Location) -> Result<Option<Chunk>> {
-        let grid = self.chunks.grid;
-        let lift =
-            |base: BaseChunk| self.chunks.lift_layer(self.layer, &base.weigh(grid.schema(), grid.full(at.levels())), at.levels());
-        self.chunks.base(at)?.map(lift).transpose()
+    fn base(&self, at: &Location) -> Result<Option<LayerChunks>> {
+        self.chunks.lifted(LayerId::BASE, at, None)
     }
 
-    fn stored(&self, at: &Location) -> Result<Option<Chunk>> {
-        self.chunks.layer(self.layer, at)
+    fn stored(&self, at: &Location) -> Result<Option<LayerChunks>> {
+        self.chunks.aggregates(at, None)
     }
 
-    fn events(&self, at: &Location, base: &Base, ticks: &Ticks) -> Result<Chunk> {
-        self.chunks.layer_of(self.layer, at, base, ticks)
+    fn events(&self, at: &Location, base: &Base, ticks: &Ticks) -> Result<LayerChunks> {
+        self.chunks.events_of_chunk(at, base, ticks)
     }
 
-    fn spread(&self, chunk: &Chunk, from: &Location, at: &Location) -> Result<Chunk> {
-        self.chunks.spread_layer(self.layer, chunk.clone(), from, at)
+    fn spread(&self, chunks: &LayerChunks, from: &Location, at: &Location) -> Result<LayerChunks> {
+        self.chunks.spread(chunks, from, at)
     }
 
-    fn reduce(&self, child: &Chunk, dimension: usize, levels: Levels) -> Result<Chunk> {
-        self.chunks.reduce(self.layer, child, dimension, levels)
+    fn reduce(&self, child: &LayerChunks, dimension: usize, levels: Levels) -> Result<LayerChunks> {
+        self.chunks.reduce(child, dimension, levels)
     }
 
-    fn assemble(&self, old: Option<Chunk>, parts: &[(u8, Option<Chunk>)], dimension: usize, levels: Levels) -> Chunk {
-        self.chunks.assemble(self.layer, old, parts, &self.chunks.grid.halving(dimension), levels)
+    fn assemble(
+        &self,
+        old: Option<LayerChunks>,
+        parts: Vec<(u8, Option<LayerChunks>)>,
+        dimension: usize,
+        levels: Levels,
+    ) -> LayerChunks {
+        self.chunks.assemble(old, parts, &self.chunks.grid.halving(dimension), levels)
     }
 
-    fn merge(&self, of: (Levels, usize), ticks: &[i64], parts: &[EventPart<'_, Chunk>]) -> Chunk {
-        merge(self.chunks, self.layer, of, ticks, parts)
+    fn merge(&self, of: (Levels, usize), ticks: &[i64], parts: &[EventPart<'_, LayerChunks>]) -> LayerChunks {
+        merge(self.chunks, of, ticks, parts)
     }
 
-    fn bins(&self, at: &Location, events: &Events<Chunk>) -> Result<Chunk> {
-        bins_of(self.chunks, self.layer, at, events)
+    fn bins(&self, at: &Location, events: &Events<LayerChunks>) -> Result<LayerChunks> {
+        self.chunks.bins_of(at, events)
     }
 
-    fn pick(&self, at: &Location, events: &Events<Chunk>, kept: &[usize]) -> Events<Chunk> {
-        self.chunks.pick_layer(self.layer, at, events, kept)
+    fn pick(&self, at: &Location, events: &Events<LayerChunks>, kept: &[usize]) -> Events<LayerChunks> {
+        events.pick(self.chunks, at.levels(), kept)
     }
 
-    fn join(&self, levels: Levels, parts: &[Events<Chunk>]) -> Option<Events<Chunk>> {
-        self.chunks.join_layer(self.layer, levels, parts)
+    fn join(&self, levels: Levels, parts: &[Events<LayerChunks>]) -> Option<Events<LayerChunks>> {
+        Events::join(self.chunks, levels, &parts.iter().collect::<Vec<_>>())
     }
 
     fn bin(
         &self,
         levels: Levels,
-        sources: &[(&Chunk, usize)],
+        sources: &[(&LayerChunks, usize)],
         picks: &[Pick],
         (places, count): (&[InBin], usize),
-    ) -> Result<Chunk> {
+    ) -> Result<LayerChunks> {
         let (grid, axis) = (self.chunks.grid, irregular(self.chunks).axis);
         let full = grid.full(levels);
         let whole = |events: usize| picks.iter().copied().eq((0..events).map(|event| Some((0, event))));
         let woven;
         let all = match sources {
-            [(chunk, events)] if whole(*events) => *chunk,
+            [(chunks, events)] if whole(*events) => *chunks,
             _ => {
-                woven = weave(self.layer.rule(), slabs(self.chunks), sources, picks, full);
+                woven = LayerChunks::weave(self.chunks, levels, slabs(self.chunks), sources, picks);
                 &woven
             }
         };
-        let binned = self.layer.rule().bin(all, (&grid.shape_of(all.values.len()), axis), (places, count), full);
-        binned.map_err(|e| grid.blame(e))
+        self.chunks.each(|layer, number| {
+            let chunk = &all[number];
+            layer.rule().bin(chunk, (&grid.shape_of(chunk.values.len()), axis), (places, count), full)
+        })
     }
 
-    fn held(&self, chunk: &Chunk, _: usize, (start, size): (&Tuple<usize>, &Tuple<usize>)) -> Vec<bool> {
-        let shape = self.chunks.grid.shape_of(chunk.values.len());
-        holds_data(self.layer.rule(), chunk, (&shape, irregular(self.chunks).axis), (start, size))
+    fn held(&self, chunks: &LayerChunks, count: usize, (start, size): (&Tuple<usize>, &Tuple<usize>)) -> Vec<bool> {
+        let axis = irregular(self.chunks).axis;
+        let held = |chunk: &Chunk| {
+            let shape = self.chunks.grid.shape_of(chunk.values.len());
+            holds_data(self.layer.rule(), chunk, (&shape, axis), (start, size))
+        };
+        chunks.first().map_or_else(|| vec![false; count], held)
     }
 }
 
@@ -265,7 +281,7 @@ impl<'a> Values<'a> for Printed<'a> {
         }))
     }
 
-    fn assemble(&self, old: Option<Print>, parts: &[(u8, Option<Print>)], dimension: usize, levels: Levels) -> Print {
+    fn assemble(&self, old: Option<Print>, parts: Vec<(u8, Option<Print>)>, dimension: usize, levels: Levels) -> Print {
         Print::of("assemble", |digest| {
             digest.number(dimension as u64);
             levels_of(digest, levels);

@@ -10,7 +10,7 @@ use crate::grid::Location;
 use crate::kernel::{Chunk, Pick, weave};
 use crate::key::LayerId;
 use crate::reader::{Decoded, Fold};
-use crate::store::{BaseChunk, LayerSpec};
+use crate::store::{BaseChunk, LayerSpec, only};
 
 impl Walk<'_> {
     /// The location that stands for all of a column at some levels.
@@ -46,9 +46,10 @@ impl Walk<'_> {
         }
         let (mut facts, mut read) = (Facts::default(), 0);
         for &spec in &self.plan.reads {
-            let values = Decoded { chunks: self.chunks, layer: spec };
+            let values = Decoded::new(self.chunks, spec);
             let mut fold = Fold::new(values, node.at.levels, &self.pyramid, None);
-            let pieces = node.pieces.iter().map(|piece| fold.over(&tops, &piece.ticks)).collect::<Result<Vec<_>>>()?;
+            let pieces = node.pieces.iter().map(|piece| fold.over(&tops, &piece.ticks)?.map(only).transpose());
+            let pieces = pieces.collect::<Result<Vec<_>>>()?;
             read += fold.chunks_read();
             if pieces.iter().all(Option::is_none) {
                 return Ok((None, read));

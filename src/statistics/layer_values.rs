@@ -4,7 +4,7 @@ use crate::array::{Cell, Cells, DType, Number, with_cells};
 use crate::error::Result;
 use crate::grid::{Levels, Location};
 use crate::kernel::{Aggregation, Chunk, Full, Sum, classes};
-use crate::store::{ChunkReader, LayerSpec};
+use crate::store::{ChunkReader, LayerSpec, only};
 
 use super::plan::Plan;
 use super::query::Stat;
@@ -44,14 +44,14 @@ impl Facts {
         let mut facts = Facts::default();
         let mut read = 0;
         for &spec in &plan.reads {
-            let Some(chunk) = chunks.layer(spec, at)? else {
+            let Some(chunk) = chunks.of_layer(spec).aggregates(at, None)? else {
                 if read == 0 {
                     return Ok((None, 0));
                 }
                 return Err(chunks.damaged(spec.id, at).because("it is missing while another layer's is there"));
             };
             read += 1;
-            facts.take(chunks, plan, spec, chunk, (at.levels, base));
+            facts.take(chunks, plan, spec, only(chunk)?, (at.levels, base));
         }
         Ok((Some(facts), read))
     }

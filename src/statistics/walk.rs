@@ -181,7 +181,7 @@ impl<'a> Walk<'a> {
     /// The base cells of a place: those that stand there, or copies of coarser ones.
     fn base_at(&self, at: &Location) -> Result<Option<BaseChunk>> {
         if self.pyramid.base.has(at.levels)
-            && let Some(chunk) = self.chunks.base(at)?
+            && let Some(chunk) = self.chunks.base(at, None)?
         {
             return Ok(Some(chunk));
         }
@@ -189,7 +189,7 @@ impl<'a> Walk<'a> {
             return Ok(None);
         }
         for above in self.chunks.above(at, &self.pyramid.base) {
-            if let Some(chunk) = self.chunks.base(&above)? {
+            if let Some(chunk) = self.chunks.base(&above, None)? {
                 return Ok(Some(self.chunks.spread_base(&chunk, &above, at)));
             }
         }

@@ -47,8 +47,13 @@ pub(crate) fn base_gaps(schema: &Schema) -> Gaps {
     if schema.needs_mask() { Gaps::Plane } else { Gaps::Values(schema.nodata()) }
 }
 
-/// The chunks at one location, one a layer in the schema's order.
+/// The chunks at one location, one for each layer of a [`ChunkReader`], in the schema's order.
 pub(crate) type LayerChunks = Vec<Chunk>;
+
+/// The chunk of the only layer of a reader.
+pub(crate) fn only(mut chunks: LayerChunks) -> Result<Chunk> {
+    chunks.pop().ok_or_else(|| Error::corrupt("there are chunks of no layer"))
+}
 
 impl LayerSpec {
     /// The layers of a schema, in its order. Of a service's own aggregators `registered` are known.
@@ -189,14 +194,31 @@ pub(crate) struct Place {
 /// A plane that says which cells are valid, of another type than such planes have.
 const OTHER_MASK: DecodeError = DecodeError::Request { reason: "a mask of another type" };
 
-/// Reads and encodes the chunks of a grid.
+/// Reads the chunks of a grid, makes chunks of others and encodes them: base chunks, and those of all layers or of one.
 #[derive(Clone, Copy)]
 pub(crate) struct ChunkReader<'a> {
     pub(crate) grid: &'a Grid,
     pub(crate) snapshot: &'a dyn Snapshot,
+    layers: &'a [LayerSpec],
 }
 
 impl<'a> ChunkReader<'a> {
+    /// One of all layers.
+    pub(super) fn new(grid: &'a Grid, snapshot: &'a dyn Snapshot) -> Self {
+        Self { grid, snapshot, layers: grid.layers() }
+    }
+
+    /// One of a single layer.
+    #[must_use]
+    pub(crate) fn of_layer(self, layer: &'a LayerSpec) -> Self {
+        Self { layers: std::slice::from_ref(layer), ..self }
+    }
+
+    /// The layers that it is of.
+    pub(crate) fn layers(&self) -> &'a [LayerSpec] {
+        self.layers
+    }
+
     /// The key of a layer's chunk.
     pub(crate) fn key(&self, layer: LayerId, at: &Location) -> Vec<u8> {
         ChunkKey::new(self.grid.id(), self.grid.structure(), layer, at).encode()
@@ -286,18 +308,8 @@ impl<'a> ChunkReader<'a> {
         format!("grid `{grid}`: the {layer} chunk at {}", self.grid.structure().describe(at))
     }
 
-    /// A base chunk of cells, if there is one.
-    pub(crate) fn base(&self, at: &Location) -> Result<Option<BaseChunk>> {
-        self.base_at(at, None)
-    }
-
-    /// A base chunk of events.
-    pub(crate) fn base_events(&self, at: &Location, ticks: &Ticks) -> Result<BaseChunk> {
-        self.base_at(at, Some(ticks))?.ok_or_else(|| self.lost(LayerId::BASE, at))
-    }
-
-    /// A base chunk of cells, or of events at some ticks, if there is one.
-    pub(crate) fn base_at(&self, at: &Location, ticks: Option<&Ticks>) -> Result<Option<BaseChunk>> {
+    /// A base chunk of cells, or of events if there are ticks, if there is one.
+    pub(crate) fn base(&self, at: &Location, ticks: Option<&Ticks>) -> Result<Option<BaseChunk>> {
         let (shape, (dtypes, least)) = (self.shape(ticks), self.planes(LayerId::BASE));
         self.with_blob(LayerId::BASE, at, ticks, |identity, blob| {
             let mut planes = crate::codec::decode(identity, blob, &BlobSpec::new(&shape, &dtypes, least)?)?.into_iter();
@@ -307,17 +319,33 @@ impl<'a> ChunkReader<'a> {
         })
     }
 
-    /// An aggregate chunk of cells of one layer, if there is one.
-    pub(crate) fn layer(&self, layer: &LayerSpec, at: &Location) -> Result<Option<Chunk>> {
-        self.decode_layer(layer, at, None)
+    /// A base chunk of events, which the directory has.
+    pub(crate) fn base_events(&self, at: &Location, ticks: &Ticks) -> Result<BaseChunk> {
+        self.base(at, Some(ticks))?.ok_or_else(|| self.lost(LayerId::BASE, at))
     }
 
-    /// An aggregate chunk of events of one layer.
-    pub(crate) fn layer_events(&self, layer: &LayerSpec, at: &Location, ticks: &Ticks) -> Result<Chunk> {
-        self.decode_layer(layer, at, Some(ticks))?.ok_or_else(|| self.lost(layer.id, at))
+    /// The aggregates at a location, of events if there are ticks, if there are any.
+    pub(crate) fn aggregates(&self, at: &Location, ticks: Option<&Ticks>) -> Result<Option<LayerChunks>> {
+        let mut chunks = Vec::with_capacity(self.layers.len());
+        for layer in self.layers {
+            match (self.decode_layer(layer, at, ticks)?, chunks.is_empty()) {
+                (Some(chunk), _) => chunks.push(chunk),
+                (None, true) => return Ok(None),
+                (None, false) => return Err(self.damaged(layer.id, at).because("it is missing while another layer's is there")),
+            }
+        }
+        Ok((!chunks.is_empty()).then_some(chunks))
     }
 
-    pub(super) fn decode_layer(&self, layer: &LayerSpec, at: &Location, ticks: Option<&Ticks>) -> Result<Option<Chunk>> {
+    /// What the layers have of the chunk that stands in the base, which is lifted, or in them, if it is there.
+    pub(crate) fn lifted(&self, stored: LayerId, at: &Location, ticks: Option<&Ticks>) -> Result<Option<LayerChunks>> {
+        match stored {
+            LayerId::BASE => self.base(at, ticks)?.map(|base| self.lift(&base, at.levels)).transpose(),
+            _ => self.aggregates(at, ticks),
+        }
+    }
+
+    fn decode_layer(&self, layer: &LayerSpec, at: &Location, ticks: Option<&Ticks>) -> Result<Option<Chunk>> {
         let (shape, (dtypes, least)) = (self.shape(ticks), &layer.planes);
         self.with_blob(layer.id, at, ticks, |identity, blob| {
             let mut planes = crate::codec::decode(identity, blob, &BlobSpec::new(&shape, dtypes, *least)?)?.into_iter();
@@ -337,83 +365,59 @@ impl<'a> ChunkReader<'a> {
         })
     }
 
-    /// The aggregates of every layer at a location, if there are any.
-    pub(crate) fn aggregates(&self, at: &Location) -> Result<Option<LayerChunks>> {
-        let mut chunks = Vec::with_capacity(self.grid.layers().len());
-        for layer in self.grid.layers() {
-            match (self.layer(layer, at)?, chunks.is_empty()) {
-                (Some(chunk), _) => chunks.push(chunk),
-                (None, true) => return Ok(None),
-                (None, false) => return Err(self.damaged(layer.id, at).because("it is missing while another layer's is there")),
-            }
-        }
-        Ok((!chunks.is_empty()).then_some(chunks))
+    /// What the layers make of base cells.
+    pub(crate) fn lift(&self, base: &BaseChunk, levels: Levels) -> Result<LayerChunks> {
+        let (shape, full) = (self.grid.shape_of(base.cells.len()), self.grid.full(levels));
+        let weighed = base.weigh(self.grid.schema(), full);
+        self.each(|layer, _| layer.rule.lift(&weighed, &shape, full))
     }
 
-    /// What each layer makes of base cells.
-    pub(crate) fn lift(&self, base: &Weighed<'_>, levels: Levels) -> Result<LayerChunks> {
-        self.grid.layers().iter().map(|layer| self.lift_layer(layer, base, levels)).collect()
-    }
-
-    /// What one layer makes of base cells.
-    pub(crate) fn lift_layer(&self, layer: &LayerSpec, base: &Weighed<'_>, levels: Levels) -> Result<Chunk> {
-        let shape = self.grid.shape_of(base.values().len());
-        layer.rule.lift(base, &shape, self.grid.full(levels)).map_err(|e| self.grid.blame(e))
-    }
-
-    /// A chunk of a layer at `from`, copied down along the refinable dimension to a location below.
-    pub(crate) fn spread_layer(&self, layer: &LayerSpec, chunk: Chunk, from: &Location, at: &Location) -> Result<Chunk> {
-        let Some(spreading) = self.spreading(from, at) else { return Ok(chunk) };
-        let full = self.grid.full(at.levels);
-        let shape = self.grid.structure().chunk_shape();
-        layer.rule.divide(spreading.chunk(&chunk), &shape, spreading.part(), full).map_err(|e| self.grid.blame(e))
+    /// Chunks at `from`, copied down along the refinable dimension to a location below.
+    pub(crate) fn spread(&self, chunks: &[Chunk], from: &Location, at: &Location) -> Result<LayerChunks> {
+        let Some(spreading) = self.spreading(from, at) else { return Ok(chunks.to_vec()) };
+        let (shape, full) = (self.grid.structure().chunk_shape(), self.grid.full(at.levels));
+        self.each(|layer, number| layer.rule.divide(spreading.chunk(&chunks[number]), &shape, spreading.part(), full))
     }
 
     /// The part of a parent at `levels`, which derives along a dimension, that a child stands for. The child may be of events,
     /// unless that is the irregular dimension: along it, bins are reduced.
-    pub(crate) fn reduce(&self, layer: &LayerSpec, child: &Chunk, dimension: usize, levels: Levels) -> Result<Chunk> {
-        let structure = self.grid.structure();
-        let halving = Halving::new(&self.grid.shape_of(child.values.len()), structure.axes_of(dimension));
-        let full = self.grid.full(levels);
-        let reduced = match structure.dimensions()[dimension].is_irregular() {
-            true => layer.rule.reduce_bins(child, &halving, full),
-            false => layer.rule.reduce(child, &halving, full),
-        };
-        reduced.map_err(|e| self.grid.blame(e))
+    pub(crate) fn reduce(&self, child: &[Chunk], dimension: usize, levels: Levels) -> Result<LayerChunks> {
+        let (structure, full) = (self.grid.structure(), self.grid.full(levels));
+        let cells = child.first().map_or(0, |chunk| chunk.values.len());
+        let halving = Halving::new(&self.grid.shape_of(cells), structure.axes_of(dimension));
+        self.each(|layer, number| match structure.dimensions()[dimension].is_irregular() {
+            true => layer.rule.reduce_bins(&child[number], &halving, full),
+            false => layer.rule.reduce(&child[number], &halving, full),
+        })
     }
 
     /// Puts parts into their parent at `levels`: `old` is the parent as it was, all nodata if absent; a part that is `None`
     /// is all nodata.
     pub(crate) fn assemble(
         &self,
-        layer: &LayerSpec,
-        old: Option<Chunk>,
-        parts: &[(u8, Option<Chunk>)],
-        halving: &Halving,
-        levels: Levels,
-    ) -> Chunk {
-        layer.rule.assemble(old, parts, halving, self.grid.full(levels))
-    }
-
-    /// The same of every layer.
-    pub(crate) fn assemble_all(
-        &self,
         old: Option<LayerChunks>,
         parts: Vec<(u8, Option<LayerChunks>)>,
         halving: &Halving,
         levels: Levels,
     ) -> LayerChunks {
-        let layers = self.grid.layers();
-        let mut old: Vec<Option<Chunk>> = old.map_or_else(|| vec![None; layers.len()], |old| old.into_iter().map(Some).collect());
-        let mut by_layer: Vec<Vec<(u8, Option<Chunk>)>> = vec![Vec::new(); layers.len()];
+        let full = self.grid.full(levels);
+        let mut old: Vec<Option<Chunk>> =
+            old.map_or_else(|| vec![None; self.layers.len()], |old| old.into_iter().map(Some).collect());
+        let mut by_layer: Vec<Vec<(u8, Option<Chunk>)>> = vec![Vec::new(); self.layers.len()];
         for (child, part) in parts {
             match part {
                 Some(chunks) => by_layer.iter_mut().zip(chunks).for_each(|(parts, chunk)| parts.push((child, Some(chunk)))),
                 None => by_layer.iter_mut().for_each(|parts| parts.push((child, None))),
             }
         }
-        let layers = layers.iter().zip(old.iter_mut()).zip(&by_layer);
-        layers.map(|((layer, old), parts)| self.assemble(layer, old.take(), parts, halving, levels)).collect()
+        let layers = self.layers.iter().zip(old.iter_mut()).zip(&by_layer);
+        layers.map(|((layer, old), parts)| layer.rule.assemble(old.take(), parts, halving, full)).collect()
+    }
+
+    /// What becomes of each layer, which has a number.
+    pub(crate) fn each(&self, of: impl Fn(&LayerSpec, usize) -> Result<Chunk>) -> Result<LayerChunks> {
+        let of = |(number, layer): (usize, &LayerSpec)| of(layer, number).map_err(|e| self.grid.blame(e));
+        self.layers.iter().enumerate().map(of).collect()
     }
 
     /// Whether a chunk is stored.
@@ -432,11 +436,28 @@ impl<'a> ChunkReader<'a> {
         let mask = chunk.mask.as_ref().map(|mask| Cells::from(mask.clone()));
         let mut planes = vec![Plane::new(&chunk.cells, schema.filter(), base_fill(schema))];
         planes.extend(mask.as_ref().map(|mask| Plane::new(mask, Filter::None, 0.0)));
-        self.encode(LayerId::BASE, at, ticks, &planes)
+        self.blob(LayerId::BASE, at, ticks, &planes)
     }
 
-    /// The blob of an aggregate chunk, of events if there are ticks.
-    pub(crate) fn encode_layer(&self, layer: &LayerSpec, at: &Location, chunk: &Chunk, ticks: Option<&Ticks>) -> Vec<u8> {
+    /// The writes of aggregates, of events if there are ticks.
+    pub(crate) fn encode(&self, at: &Location, chunks: &[Chunk], ticks: Option<&Ticks>) -> Vec<ChunkWrite> {
+        let of_layer = |(layer, chunk): (&LayerSpec, &Chunk)| {
+            let blob = self.encode_layer(layer, at, chunk, ticks);
+            let what = match ticks {
+                None => Written::Cells(blob),
+                Some(ticks) => Written::Events(ticks.clone(), blob),
+            };
+            ChunkWrite { layer: layer.id, at: *at, what }
+        };
+        self.layers.iter().zip(chunks).map(of_layer).collect()
+    }
+
+    /// The writes by which the aggregates at a location go.
+    pub(crate) fn without(&self, at: &Location) -> Vec<ChunkWrite> {
+        self.layers.iter().map(|layer| ChunkWrite { layer: layer.id, at: *at, what: Written::Nothing }).collect()
+    }
+
+    fn encode_layer(&self, layer: &LayerSpec, at: &Location, chunk: &Chunk, ticks: Option<&Ticks>) -> Vec<u8> {
         let schema = self.grid.schema();
         let (fixed, rest) = chunk.state.split_at(layer.rule.fixed().min(chunk.state.len()));
         let full = (!rest.is_empty() && chunk.weight.is_none()).then(|| vec![self.grid.full(at.levels).0; chunk.values.len()]);
@@ -450,11 +471,11 @@ impl<'a> ChunkReader<'a> {
         let plain = |cells| Plane::new(cells, Filter::Narrow, f64::NAN);
         planes.extend(fixed.iter().map(state));
         planes.extend(weight.iter().chain(rest).map(plain));
-        self.encode(layer.id, at, ticks, &planes)
+        self.blob(layer.id, at, ticks, &planes)
     }
 
     /// The blob of planes; what the chunk was before is taken over where it still is so.
-    fn encode(&self, layer: LayerId, at: &Location, ticks: Option<&Ticks>, planes: &[Plane<'_>]) -> Vec<u8> {
+    fn blob(&self, layer: LayerId, at: &Location, ticks: Option<&Ticks>, planes: &[Plane<'_>]) -> Vec<u8> {
         let (identity, shape, settings) = (self.identity(layer, at, ticks), self.shape(ticks), self.grid.schema().settings());
         let mut blob = None;
         if planes.iter().any(|plane| has_strips(&shape, plane.cells.dtype())) {

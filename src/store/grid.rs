@@ -116,7 +116,7 @@ impl Grid {
     }
 
     pub(crate) fn chunk_reader<'a>(&'a self, snapshot: &'a dyn Snapshot) -> ChunkReader<'a> {
-        ChunkReader { grid: self, snapshot }
+        ChunkReader::new(self, snapshot)
     }
 
     pub(crate) fn state(&self, snapshot: &dyn Snapshot) -> Result<State> {

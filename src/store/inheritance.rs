@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use super::chunks::{BaseChunk, ChunkReader, LayerChunks, LayerSpec};
+use super::chunks::{BaseChunk, ChunkReader};
 use super::pyramid::Base;
 use crate::error::Result;
 use crate::grid::{Level, Levels, Location};
-use crate::kernel::{Chunk, Spreading};
-use crate::key::{ChunkKey, LayerId, Ticks};
+use crate::kernel::Spreading;
+use crate::key::{ChunkKey, LayerId};
 use crate::kv::{KeyRange, Order, Space};
 
 /// How many directory entries are read at once where they lie side by side.
@@ -30,22 +30,6 @@ impl ChunkReader<'_> {
     pub(crate) fn above(&self, at: &Location, base: &Base) -> Vec<Location> {
         let aggregates = base.heir(at.levels).is_some();
         base.over(self.grid.structure(), at).filter(|above| aggregates || base.has(above.levels)).collect()
-    }
-
-    /// The chunk of one layer at a location, of events if there are ticks, lifted if it stands in the base.
-    pub(crate) fn layer_at(
-        &self,
-        layer: &LayerSpec,
-        stored: LayerId,
-        at: &Location,
-        ticks: Option<&Ticks>,
-    ) -> Result<Option<Chunk>> {
-        if stored != LayerId::BASE {
-            return self.decode_layer(layer, at, ticks);
-        }
-        let full = self.grid.full(at.levels);
-        let lift = |base: BaseChunk| self.lift_layer(layer, &base.weigh(self.grid.schema(), full), at.levels);
-        self.base_at(at, ticks)?.map(lift).transpose()
     }
 
     /// Where the effective value of a location is stored, and in which layer.
@@ -107,12 +91,6 @@ impl ChunkReader<'_> {
             }
         }
         Ok(None)
-    }
-
-    /// The chunks of an ancestor along the refinable dimension, copied down to a location.
-    pub(crate) fn spread(&self, chunks: &LayerChunks, from: &Location, at: &Location) -> Result<LayerChunks> {
-        let layers = self.grid.layers().iter().zip(chunks);
-        layers.map(|(layer, chunk)| self.spread_layer(layer, chunk.clone(), from, at)).collect()
     }
 
     /// The base chunk of an ancestor along the refinable dimension, copied down to a location.

@@ -40,7 +40,9 @@ pub(crate) use blocked::Blocked;
 pub(crate) use cache::{ChunkCache, Stored};
 pub(crate) use catalog::{RecordKind, decode_record, encode_record, read as read_record};
 use chunks::Registered;
-pub(crate) use chunks::{BaseChunk, ChunkReader, ChunkWrite, Gaps, LayerChunks, LayerSpec, Place, Written, base_fill, base_gaps};
+pub(crate) use chunks::{
+    BaseChunk, ChunkReader, ChunkWrite, Gaps, LayerChunks, LayerSpec, Place, Written, base_fill, base_gaps, only,
+};
 pub use encodings::EncodingInfo;
 pub use grid::Grid;
 pub(crate) use journal::{Journal, Number};

@@ -101,17 +101,14 @@ impl Check<'_> {
     /// Compares the bins of a place whose events are in chunks below with what these make.
     fn check_bins(&self, irregular: Irregular, at: &Location) -> Result<()> {
         let Some(pyramid) = &self.pyramid else { return Ok(()) };
-        let Some(Some(stored)) = self.report_damage(self.chunks.aggregates(at))? else { return Ok(()) };
+        let Some(Some(stored)) = self.report_damage(self.chunks.aggregates(at, None))? else { return Ok(()) };
         let mut parts: Vec<(u8, Option<LayerChunks>)> = Vec::new();
         for (number, child) in (0_u8..).zip(self.grid.structure().children(at, irregular.dimension)) {
             let Some(bins) = self.report_damage(self.chunks.bucket_bins(&child, &pyramid.base))? else { return Ok(()) };
-            let halve = |bins: LayerChunks| -> Result<LayerChunks> {
-                let layers = self.grid.layers().iter().zip(&bins);
-                layers.map(|(layer, chunk)| self.chunks.reduce(layer, chunk, irregular.dimension, at.levels)).collect()
-            };
-            parts.push((number, bins.map(halve).transpose()?));
+            let part = bins.map(|bins| self.chunks.reduce(&bins, irregular.dimension, at.levels));
+            parts.push((number, part.transpose()?));
         }
-        let computed = self.chunks.assemble_all(None, parts, &self.grid.halving(irregular.dimension), at.levels);
+        let computed = self.chunks.assemble(None, parts, &self.grid.halving(irregular.dimension), at.levels);
         for ((layer, stored), computed) in self.grid.layers().iter().zip(&stored).zip(&computed) {
             if !computed.is(stored) {
                 self.find_at(Damage::Wrong, (layer.id, at), "differs from the bins of its events");
@@ -142,9 +139,7 @@ impl Check<'_> {
         for (number, child) in (0_u8..=u8::MAX).zip(structure.children(at, dimension)) {
             let Some(events) = self.report_damage(self.events_of(&child, pyramid))? else { return Ok(0) };
             let reduced = |events: Events<LayerChunks>| -> Result<_> {
-                let layers = self.grid.layers().iter().zip(&events.planes);
-                let planes = layers.map(|(layer, chunk)| self.chunks.reduce(layer, chunk, dimension, at.levels));
-                Ok(Events { planes: planes.collect::<Result<_>>()?, ticks: events.ticks.clone() })
+                Ok(Events { planes: self.chunks.reduce(&events.planes, dimension, at.levels)?, ticks: events.ticks })
             };
             parts.push((number, events.map(reduced).transpose()?));
         }

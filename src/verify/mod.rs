@@ -337,7 +337,7 @@ impl<'a> Check<'a> {
         if !self.grid.layers().is_empty() && self.chunks.exists(LayerId::FIRST, at)? && !self.marked.keys().any(|at| below(&at)) {
             self.find_at(Damage::Stray, (LayerId::BASE, at), "is there, and an aggregate too");
         }
-        self.report_damage(self.chunks.base(at)).map(drop)
+        self.report_damage(self.chunks.base(at, None)).map(drop)
     }
 
     fn check_bounds(&self, at: &Location, pyramid: &Pyramid) {
@@ -396,7 +396,7 @@ impl<'a> Check<'a> {
             return Ok(0);
         };
         self.check_parents(at, pyramid)?;
-        let Some(Some(stored)) = self.report_damage(self.chunks.aggregates(at))? else { return Ok(0) };
+        let Some(Some(stored)) = self.report_damage(self.chunks.aggregates(at, None))? else { return Ok(0) };
         let halving = self.grid.halving(dimension);
         let marked = self.marked_children(at, dimension, pyramid);
         let inherits = pyramid.base.mixed().is_some_and(|mixed| mixed != dimension);
@@ -412,22 +412,16 @@ impl<'a> Check<'a> {
                 None if inherits => self.report_damage(self.chunks.effective(&child, &pyramid.base))?.flatten(),
                 own => own,
             };
-            let halve = |chunks: LayerChunks| -> Result<LayerChunks> {
-                let layers = self.grid.layers().iter().zip(&chunks);
-                layers.map(|(layer, chunk)| self.chunks.reduce(layer, chunk, dimension, at.levels)).collect()
-            };
-            parts.push((number, child.map(halve).transpose()?));
+            parts.push((number, child.map(|chunks| self.chunks.reduce(&chunks, dimension, at.levels)).transpose()?));
         }
         if !has_child {
             self.find_at(Damage::Stray, (LayerId::FIRST, at), "has no data under it");
             return Ok(0);
         }
-        for (i, (layer, stored)) in self.grid.layers().iter().zip(stored).enumerate() {
-            let of_layer: Vec<_> =
-                parts.iter().map(|(number, part)| (*number, part.as_ref().map(|chunks| chunks[i].clone()))).collect();
-            let kept = (!marked.is_empty()).then(|| stored.clone());
-            let computed = self.chunks.assemble(layer, kept, &of_layer, &halving, at.levels);
-            if !computed.is(&stored) {
+        let kept = (!marked.is_empty()).then(|| stored.clone());
+        let computed = self.chunks.assemble(kept, parts, &halving, at.levels);
+        for ((layer, stored), computed) in self.grid.layers().iter().zip(&stored).zip(&computed) {
+            if !computed.is(stored) {
                 self.find_at(Damage::Wrong, (layer.id, at), "differs from its recomputation, and no mark says so");
             }
         }

@@ -64,11 +64,13 @@ fn compare(grid: &Grid, anew: &Grid, report: &mut Report) -> Result<()> {
             find(Damage::Stray, LayerId::FIRST, at, "is not there when the pyramid is built anew");
             continue;
         }
-        let of_grid = match ours.aggregates(&at) {
+        let of_grid = match ours.aggregates(&at, None) {
             Err(error) if *error.kind() == ErrorKind::Corrupt => continue,
             of_grid => of_grid?,
         };
-        for ((layer, a), b) in grid.layers().iter().zip(of_grid.iter().flatten()).zip(theirs.aggregates(&at)?.iter().flatten()) {
+        for ((layer, a), b) in
+            grid.layers().iter().zip(of_grid.iter().flatten()).zip(theirs.aggregates(&at, None)?.iter().flatten())
+        {
             compared += 1;
             if !a.is(b) {
                 find(Damage::Wrong, layer.id, at, "differs from that of a pyramid built anew");

@@ -228,8 +228,7 @@ impl<'b, 'a> Writer<'b, 'a> {
         let run = Propagation::new(self.chunks, plan, pyramid);
         self.split(&run, marks)?;
         for at in &self.places.left {
-            let layers = self.grid.layers().iter();
-            layers.for_each(|layer| run.emit(ChunkWrite { layer: layer.id, at: *at, what: Written::Nothing }));
+            run.emit(self.chunks.without(at));
         }
         run.run(&|run, leaf| self.leaf(run, leaf, marks))
     }
@@ -302,15 +301,11 @@ impl<'b, 'a> Writer<'b, 'a> {
         let splits: Vec<Location> = self.places.split.iter().copied().collect();
         let split = |at: &Location| {
             if self.base.has(at.levels) && self.chunks.exists(LayerId::BASE, at)? {
-                run.emit(ChunkWrite { layer: LayerId::BASE, at: *at, what: Written::Nothing });
+                run.emit([ChunkWrite { layer: LayerId::BASE, at: *at, what: Written::Nothing }]);
             }
             let chunk = self.content(at)?;
             if marks && !is_blank(&chunk, self.grid.schema()) {
-                let lifted = self.chunks.lift(&chunk.weigh(self.grid.schema(), self.grid.full(at.levels)), at.levels)?;
-                for (layer, chunk) in self.grid.layers().iter().zip(&lifted) {
-                    let blob = self.chunks.encode_layer(layer, at, chunk, None);
-                    run.emit(ChunkWrite { layer: layer.id, at: *at, what: Written::Cells(blob) });
-                }
+                run.emit(self.chunks.encode(at, &self.chunks.lift(&chunk, at.levels)?, None));
             }
             Ok(())
         };
@@ -329,7 +324,7 @@ impl<'b, 'a> Writer<'b, 'a> {
         let old = if self.covers(pieces) {
             None
         } else if existed {
-            self.chunks.base(at)?
+            self.chunks.base(at, None)?
         } else {
             self.inherited(at)?
         };
@@ -370,17 +365,16 @@ impl<'b, 'a> Writer<'b, 'a> {
         if is_blank(&chunk, self.grid.schema()) {
             let existed = self.base.has(at.levels) && self.chunks.exists(LayerId::BASE, at)?;
             if existed {
-                run.emit(ChunkWrite { layer: LayerId::BASE, at: *at, what: Written::Nothing });
+                run.emit([ChunkWrite { layer: LayerId::BASE, at: *at, what: Written::Nothing }]);
             }
             let gone = existed || self.split_above(at).is_some() || self.places.over.contains(at);
             return Ok(if gone { Part::Gone } else { Part::Same });
         }
-        let full = self.grid.full(at.levels);
         let (blob, lifted) = rayon::join(
             || self.chunks.encode_base(at, &chunk, None),
-            || (!plain).then(|| self.chunks.lift(&chunk.weigh(self.grid.schema(), full), at.levels)).transpose(),
+            || (!plain).then(|| self.chunks.lift(&chunk, at.levels)).transpose(),
         );
-        run.emit(ChunkWrite { layer: LayerId::BASE, at: *at, what: Written::Cells(blob) });
+        run.emit([ChunkWrite { layer: LayerId::BASE, at: *at, what: Written::Cells(blob) }]);
         Ok(lifted?.map_or(Part::Same, Part::Now))
     }
 
