@@ -35,6 +35,23 @@ pub(crate) fn map_owned<I: Send, T: Send>(items: Vec<I>, of: impl Fn(I) -> Resul
     Ok(made.into_iter().flatten().collect())
 }
 
+/// What becomes of groups of items that are used up, in their order: of at most `most`, and so few that each thread gets several.
+pub(crate) fn map_groups<I: Send, T: Send>(
+    items: Vec<I>,
+    most: usize,
+    of: impl Fn(Vec<I>) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let size = (items.len() / (4 * rayon::current_num_threads())).clamp(1, most);
+    let (mut groups, mut items) = (Vec::with_capacity(items.len().div_ceil(size)), items.into_iter());
+    loop {
+        let group: Vec<I> = items.by_ref().take(size).collect();
+        if group.is_empty() {
+            return map_owned(groups, of);
+        }
+        groups.push(group);
+    }
+}
+
 fn put<T>(slot: &Mutex<Option<T>>, value: T) {
     *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
 }

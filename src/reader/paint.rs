@@ -21,6 +21,9 @@ use crate::kv::Snapshot;
 use crate::parallel;
 use crate::store::{BaseChunk, ChunkCache, ChunkReader, Grid, LayerChunks, LayerSpec, Stored, only};
 
+/// How many blobs are asked for at once, where that leaves some to each thread.
+const BLOBS_AT_ONCE: usize = 32;
+
 pub(super) struct Fetched {
     pub(super) array: Array,
     pub(super) known: Known,
@@ -120,6 +123,21 @@ struct Work<'t, 'o> {
 /// A stored chunk: its layer, where it is, and the ticks of its events if it has events.
 type From<'a> = (LayerId, &'a Location, Option<&'a Ticks>);
 
+/// A stored chunk that is decoded into a tile, which has a number among all.
+struct Straight<'t, 'o> {
+    number: usize,
+    at: &'t Location,
+    ticks: Option<&'t Ticks>,
+    target: &'t Target<'t>,
+    tile: AnyTile<'o>,
+    /// The chunk, if it is kept decoded.
+    known: Option<Arc<Vec<Cells>>>,
+    /// Where it is to be kept.
+    wanted: Option<(&'t ChunkCache, &'t Stored)>,
+    /// What is known of the box once it is decoded.
+    part: Option<Part>,
+}
+
 /// What cells are copied from.
 enum Held<'c> {
     Base(BaseChunk),
@@ -148,8 +166,11 @@ impl<'l, 'a> Painter<'l, 'a> {
         let mut parts: Vec<Part> = boxes.iter().map(|_| Part::Empty).collect();
         if !boxes.is_empty() {
             let work = works(listed, &targets, tiles(&mut array, &boxes)?);
-            let painted = parallel::map_owned(work, |work| self.paint(work))?;
-            painted.into_iter().flatten().for_each(|(number, part)| parts[number] = part);
+            let (straight, work): (Vec<_>, Vec<_>) = work.into_iter().partition(|work| self.is_straight(work));
+            let painted = parallel::map_owned(work, |work| self.paint(work))?.into_iter();
+            let straight = parallel::map_groups(straight, BLOBS_AT_ONCE, |group| self.paint_straight(group))?;
+            let painted = painted.chain(straight);
+            painted.flatten().for_each(|(number, part)| parts[number] = part);
         }
         let known = Known::of(plan, &shape, &boxes, &parts);
         Ok((array, known))
@@ -165,33 +186,79 @@ impl<'l, 'a> Painter<'l, 'a> {
         Ok(shape)
     }
 
-    /// Copies the cells of a source into their tiles, and says what is known of each.
-    fn paint(&self, Work { source, number, mut targets }: Work<'_, '_>) -> Result<Vec<(usize, Part)>> {
-        let plan = self.lister.plan;
-        let straight = match (source, &targets[..]) {
-            (CellSource::Stored(layer, at, ticks), [(_, target, _)]) if self.is_plain(*layer) => {
-                (ticks.is_some() || *at == target.part.piece.location).then_some((*layer, at, ticks.as_ref()))
+    /// Whether a source is a stored chunk whose cells are those of a box of the answer as they are.
+    fn is_straight(&self, work: &Work<'_, '_>) -> bool {
+        let CellSource::Stored(layer, at, ticks) = work.source else { return false };
+        let plain = self.lister.plan.read_layer().is_none_or(|read| !read.is_mode() && *layer == read.id);
+        let own = |target: &Target<'_>| ticks.is_some() || *at == target.part.piece.location;
+        plain && matches!(&work.targets[..], [(_, target, _)] if own(target))
+    }
+
+    /// Decodes boxes of stored chunks straight into their tiles, and says what is known of each. Those that were decoded before, or
+    /// were read not long ago, are decoded whole.
+    fn paint_straight(&self, works: Vec<Work<'_, '_>>) -> Result<Vec<(usize, Part)>> {
+        let (chunks, plan) = (self.lister.chunks, self.lister.plan);
+        let layer = plan.read_layer().map_or(LayerId::BASE, |layer| layer.id);
+        let (planes, least) = chunks.planes(layer);
+        let mut boxes: Vec<Straight<'_, '_>> = works.into_iter().filter_map(|work| self.straight(work)).collect();
+        let unknown: Vec<usize> = (0..boxes.len()).filter(|number| boxes[*number].known.is_none()).collect();
+        let places: Vec<_> = unknown.iter().map(|number| (boxes[*number].at, boxes[*number].ticks)).collect();
+        chunks.with_blobs(layer, &places, &mut |number, key, blob| {
+            let of = &mut boxes[unknown[number]];
+            let shape = chunks.shape(of.ticks);
+            let spec = BlobSpec::new(&shape, &planes, least)?;
+            match of.wanted {
+                Some((cache, version)) => {
+                    let chunk = Arc::new(codec::decode(key, blob, &spec)?);
+                    if version.is(blob) {
+                        cache.keep(version.clone(), Arc::clone(&chunk));
+                    }
+                    of.known = Some(chunk);
+                }
+                None => {
+                    let weight = plan.weight(chunks.grid, layer, of.at);
+                    of.part = Some(plan.wanted.decode((key, blob), &spec, weight, &of.target.start, &mut of.tile)?);
+                }
             }
-            _ => None,
-        };
-        if let (Some(from), [(to, target, tile)]) = (straight, &mut targets[..]) {
-            let part = match self.cached.version(number) {
-                Some(cached) => self.recall(cached, from, target, tile)?,
-                None => self.decode(from, target, tile)?,
+            Ok(())
+        })?;
+        let told = |mut of: Straight<'_, '_>| {
+            let place = (layer, of.at, of.ticks);
+            self.found(of.known.is_some() || of.part.is_some(), place)?;
+            let part = match (&of.known, of.part) {
+                (Some(chunk), _) => {
+                    let shape = chunks.shape(of.ticks);
+                    let boxed = Boxed { of: &shape, start: &of.target.start, shape: &of.target.shape };
+                    let (values, others) = chunk.split_first().ok_or_else(|| chunks.lost(layer, of.at))?;
+                    copy_box_of(values, boxed, &mut of.tile)?;
+                    plan.wanted.of_planes(others, plan.weight(chunks.grid, layer, of.at), boxed)
+                }
+                (None, part) => part.unwrap_or(Part::Empty),
             };
-            return Ok(vec![(*to, part.blank(tile, plan.fill))]);
-        }
+            Ok((of.number, part.blank(&mut of.tile, plan.fill)))
+        };
+        boxes.into_iter().map(told).collect()
+    }
+
+    /// The box of a straight source, with the chunk if it is kept decoded.
+    fn straight<'s, 't: 's, 'o>(&'s self, work: Work<'t, 'o>) -> Option<Straight<'s, 'o>> {
+        let CellSource::Stored(_, at, ticks) = work.source else { return None };
+        let (number, target, tile) = work.targets.into_iter().next()?;
+        let cached = self.cached.version(work.number);
+        let known = cached.and_then(|(cache, version)| cache.get(version));
+        let wanted = cached.filter(|(cache, version)| known.is_none() && cache.wants(version));
+        Some(Straight { number, at, ticks: ticks.as_ref(), target, tile, known, wanted, part: None })
+    }
+
+    /// Copies the cells of a source into their tiles, and says what is known of each.
+    fn paint(&self, Work { source, number, targets }: Work<'_, '_>) -> Result<Vec<(usize, Part)>> {
+        let plan = self.lister.plan;
         let held = self.held(source, number)?;
         let lay = |(to, target, mut tile): (usize, &Target<'_>, AnyTile<'_>)| {
             let part = held.as_ref().map_or(Ok(Part::Empty), |held| self.lay(held, source, target, &mut tile))?;
             Ok((to, part.blank(&mut tile, plan.fill)))
         };
         parallel::map_owned(targets, lay)
-    }
-
-    /// Whether the cells of stored chunks of a layer are those of the answer as they are.
-    fn is_plain(&self, stored: LayerId) -> bool {
-        self.lister.plan.read_layer().is_none_or(|layer| !layer.is_mode() && stored == layer.id)
     }
 
     /// What a source has, if anything is there, as the layer that is read makes it.
@@ -264,52 +331,6 @@ impl<'l, 'a> Painter<'l, 'a> {
         }
         self.read.fetch_add(u64::from(found), Ordering::Relaxed);
         Ok(())
-    }
-
-    /// Copies the box of a chunk that was decoded before, or decodes it whole where it was read not long ago.
-    fn recall(
-        &self,
-        (cache, version): (&ChunkCache, &Stored),
-        from: From<'_>,
-        target: &Target<'_>,
-        tile: &mut AnyTile<'_>,
-    ) -> Result<Part> {
-        let (chunks, plan, (layer, at, ticks)) = (self.lister.chunks, self.lister.plan, from);
-        let shape = chunks.shape(ticks);
-        let chunk = match cache.get(version) {
-            Some(chunk) => chunk,
-            None if !cache.wants(version) => return self.decode(from, target, tile),
-            None => {
-                let (planes, least) = chunks.planes(layer);
-                let decoded = chunks.with_blob(layer, at, ticks, |key, blob| {
-                    let chunk = codec::decode(key, blob, &BlobSpec::new(&shape, &planes, least)?)?;
-                    Ok((Arc::new(chunk), version.is(blob)))
-                })?;
-                let Some((chunk, known)) = decoded else { return self.decode(from, target, tile) };
-                if known {
-                    cache.keep(version.clone(), Arc::clone(&chunk));
-                }
-                chunk
-            }
-        };
-        self.found(true, from)?;
-        let boxed = Boxed { of: &shape, start: &target.start, shape: &target.shape };
-        let (values, others) = chunk.split_first().ok_or_else(|| chunks.lost(layer, at))?;
-        copy_box_of(values, boxed, tile)?;
-        Ok(plan.wanted.of_planes(others, plan.weight(chunks.grid, layer, at), boxed))
-    }
-
-    /// The plain case: the box is decoded straight into its place.
-    fn decode(&self, from: From<'_>, target: &Target<'_>, tile: &mut AnyTile<'_>) -> Result<Part> {
-        let (chunks, plan, (layer, at, ticks)) = (self.lister.chunks, self.lister.plan, from);
-        let (shape, (planes, least)) = (chunks.shape(ticks), chunks.planes(layer));
-        let weight = plan.weight(chunks.grid, layer, at);
-        let read = chunks.with_blob(layer, at, ticks, |key, blob| {
-            let spec = BlobSpec::new(&shape, &planes, least)?;
-            plan.wanted.decode((key, blob), &spec, weight, &target.start, tile)
-        })?;
-        self.found(read.is_some(), from)?;
-        Ok(read.unwrap_or(Part::Empty))
     }
 }
 

@@ -1,51 +1,15 @@
 //! Chunks of a grid between their blobs and the kernels.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
-use crate::array::{Cell, Cells, DType};
+use crate::array::{Cells, DType};
 use crate::codec::{BlobSpec, DecodeError, Filter, Plane, encode, has_strips};
 use crate::error::{Error, ErrorKind, Result};
 use crate::grid::{Levels, Location, Schema, Tuple};
-use crate::kernel::{Aggregation, Aggregator, Chunk, Custom, CustomPlanes, Full, Halving, Op, Rule, Weighed, Weighting};
+use crate::kernel::{Chunk, Full, Halving, Weighed, Weighting};
 use crate::key::{ChunkKey, LayerId, Ticks};
 use crate::kv::{Snapshot, Space};
 
 use super::grid::Grid;
-
-/// A service's own aggregators, by name.
-pub(crate) type Registered = HashMap<String, Arc<dyn Aggregator>>;
-
-/// One layer of a grid, as its schema makes it.
-#[derive(Clone, Debug)]
-pub(crate) struct LayerSpec {
-    pub(crate) id: LayerId,
-    pub(crate) aggregation: Aggregation,
-    pub(crate) dtype: DType,
-    /// What stands in a cell without data in an answer.
-    pub(crate) blank: f64,
-    /// How such cells are told from others.
-    pub(crate) gaps: Gaps,
-    rule: Rule,
-    /// The types of the planes of a blob, and how many of them there are at least.
-    planes: (Vec<DType>, usize),
-}
-
-/// How cells without data are told from others.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Gaps {
-    /// There are none: every cell is a value.
-    None,
-    /// They hold NaN, or this value, which no cell with data has.
-    Values(Option<f64>),
-    /// By another plane of the chunk, which those without gaps leave out.
-    Plane,
-}
-
-/// How base cells without data are told from others.
-pub(crate) fn base_gaps(schema: &Schema) -> Gaps {
-    if schema.needs_mask() { Gaps::Plane } else { Gaps::Values(schema.nodata()) }
-}
+use super::layers::{LayerSpec, base_fill};
 
 /// The chunks at one location, one for each layer of a [`ChunkReader`], in the schema's order.
 pub(crate) type LayerChunks = Vec<Chunk>;
@@ -53,101 +17,6 @@ pub(crate) type LayerChunks = Vec<Chunk>;
 /// The chunk of the only layer of a reader.
 pub(crate) fn only(mut chunks: LayerChunks) -> Result<Chunk> {
     chunks.pop().ok_or_else(|| Error::corrupt("there are chunks of no layer"))
-}
-
-impl LayerSpec {
-    /// The layers of a schema, in its order. Of a service's own aggregators `registered` are known.
-    pub(crate) fn all(schema: &Schema, registered: &Registered) -> Vec<LayerSpec> {
-        let layer = |(i, aggregation): (usize, &Aggregation)| {
-            let dtype = schema.layer_dtype(aggregation).unwrap_or(schema.dtype());
-            let nodata =
-                schema.nodata().filter(|&nodata| Cells::filled(dtype, 1, nodata) == Cells::filled(dtype, 1, nodata.round()));
-            let fill = match (dtype.is_float(), aggregation) {
-                (_, Aggregation::Count) => 0.0,
-                (true, _) => f64::NAN,
-                (false, _) => nodata.unwrap_or(0.0),
-            };
-            // What is made of cells, not chosen among them, can be the nodata value and have data.
-            let (gaps, blank) = match (dtype, aggregation) {
-                (_, Aggregation::Count) => (Gaps::None, fill),
-                (DType::F32 | DType::F64, _) => (Gaps::Values(None), fill),
-                (DType::I64, Aggregation::Sum) if nodata.is_some() => (Gaps::Plane, i64::MIN.to_f64()),
-                (DType::U64, Aggregation::Sum) if nodata.is_some() => (Gaps::Plane, u64::MAX.to_f64()),
-                (_, Aggregation::Sum | Aggregation::Custom { .. }) => (Gaps::Plane, fill),
-                _ if nodata.is_some() => (Gaps::Values(nodata), fill),
-                _ => (Gaps::Plane, fill),
-            };
-            let rule = Rule::new(operation(schema, aggregation, registered), dtype, fill);
-            let id = LayerId(u8::try_from(i + 1).unwrap_or(u8::MAX));
-            LayerSpec { id, aggregation: aggregation.clone(), dtype, blank, gaps, planes: rule.planes(), rule }
-        };
-        schema.aggregators().iter().enumerate().map(layer).collect()
-    }
-
-    /// Checks that the layer can be computed: a service's own aggregator must be registered as the grid was made with it.
-    pub(crate) fn check(&self, schema: &Schema) -> Result<()> {
-        match &self.rule.op {
-            Op::Custom(custom) => custom.check(schema.dtype()),
-            _ => Ok(()),
-        }
-    }
-
-    /// How it is computed.
-    pub(crate) fn rule(&self) -> &Rule {
-        &self.rule
-    }
-
-    /// Whether the values measure an area: those of parts of a cell add up to its own.
-    pub(crate) fn is_measure(&self) -> bool {
-        matches!(self.rule.op, Op::Sum | Op::Count)
-    }
-
-    /// The number and the type of the plane of a blob that says how much of each cell is valid, if it is one of areas or a mask.
-    pub(crate) fn weight_plane(&self) -> Option<(usize, DType)> {
-        let number = 1 + self.rule.fixed();
-        (self.rule.weighting() != Weighting::None).then(|| (number, self.planes.0[number]))
-    }
-
-    /// Whether the values of the layer may be inexact, which its chunks say of each cell.
-    pub(crate) fn is_mode(&self) -> bool {
-        matches!(self.rule.op, Op::Mode { .. })
-    }
-}
-
-/// What an aggregation does to cells of a schema.
-fn operation(schema: &Schema, aggregation: &Aggregation, registered: &Registered) -> Op {
-    let structure = schema.structure();
-    match aggregation {
-        Aggregation::Mean => Op::Mean,
-        Aggregation::Min => Op::Min,
-        Aggregation::Max => Op::Max,
-        Aggregation::Sum => Op::Sum,
-        Aggregation::Count => Op::Count,
-        Aggregation::Sample => Op::Sample,
-        Aggregation::Variance => Op::Moments { root: false },
-        Aggregation::Std => Op::Moments { root: true },
-        Aggregation::Mode { classes } => Op::Mode { classes: usize::from(*classes) },
-        Aggregation::First { dimension } | Aggregation::Last { dimension } => {
-            // The schema has checked that there is such a dimension, of one axis.
-            let d = structure.dimension(dimension).unwrap_or(0);
-            let axis = structure.axes_of(d).start;
-            let forward = structure.dimensions()[d].axes()[0].step() > 0.0;
-            let last = matches!(aggregation, Aggregation::Last { .. });
-            Op::Edge { axis, high: last == forward, kept: structure.levelled().next_back() != Some(d) }
-        }
-        Aggregation::Custom { name } => {
-            let planes = schema.custom(aggregation).cloned();
-            let planes = planes.unwrap_or(CustomPlanes { name: name.clone(), dtype: schema.dtype(), state: Vec::new() });
-            let dimensions = structure.dimensions().iter();
-            let together = dimensions.flat_map(|d| d.axes().iter().map(|_| d.is_together())).collect();
-            Op::Custom(Arc::new(Custom { planes, together, code: registered.get(name).cloned() }))
-        }
-    }
-}
-
-/// What stands in a base cell without data.
-pub(crate) fn base_fill(schema: &Schema) -> f64 {
-    schema.nodata().unwrap_or(if schema.dtype().is_float() { f64::NAN } else { 0.0 })
 }
 
 /// Base cells, and which of them are valid where the cells themselves cannot say it.
@@ -249,20 +118,40 @@ impl<'a> ChunkReader<'a> {
         ticks: Option<&Ticks>,
         read: impl FnOnce(&[u8], &[u8]) -> Result<R, DecodeError>,
     ) -> Result<Option<R>> {
-        let space = if layer == LayerId::BASE { Space::Base } else { Space::Aggregate };
         let (mut read, mut found) = (Some(read), None);
-        let mut reached = false;
-        let visited = self.snapshot.get_many(space, &[self.key(layer, at)], &mut |_, blob| {
-            reached = true;
-            if let (Some(blob), Some(read)) = (blob, read.take()) {
-                self.grid.counters().read(blob.len());
-                let identity = self.identity(layer, at, ticks);
-                found = Some(read(&identity, blob).map_err(|e| self.damaged(layer, at).because(e))?);
-            }
+        self.with_blobs(layer, &[(at, ticks)], &mut |_, identity, blob| {
+            found = read.take().map(|read| read(identity, blob)).transpose()?;
             Ok(())
-        });
-        visited.map_err(|error| if reached { error } else { self.unreadable(layer, at, error) })?;
+        })?;
         Ok(found)
+    }
+
+    /// Hands the blob of each of several chunks of a layer that is there to `read`, in their order, with the number of the chunk,
+    /// behind what it is checked by.
+    pub(crate) fn with_blobs(
+        &self,
+        layer: LayerId,
+        chunks: &[(&Location, Option<&Ticks>)],
+        read: &mut dyn FnMut(usize, &[u8], &[u8]) -> Result<(), DecodeError>,
+    ) -> Result<()> {
+        let space = if layer == LayerId::BASE { Space::Base } else { Space::Aggregate };
+        let keys: Vec<Vec<u8>> = chunks.iter().map(|(at, _)| self.key(layer, at)).collect();
+        let (mut next, mut told) = (0, false);
+        let visited = self.snapshot.get_many(space, &keys, &mut |number, blob| {
+            next = number + 1;
+            let Some(blob) = blob else { return Ok(()) };
+            self.grid.counters().read(blob.len());
+            let (at, ticks) = chunks[number];
+            read(number, &self.identity(layer, at, ticks), blob).map_err(|e| {
+                told = true;
+                self.damaged(layer, at).because(e)
+            })
+        });
+        // What the engine cannot read is the first that it did not show.
+        visited.map_err(|error| match chunks.get(next) {
+            Some((at, _)) if !told => self.unreadable(layer, at, error),
+            _ => error,
+        })
     }
 
     /// Compares the checksums of a chunk's blob.

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::chunks::{ChunkReader, LayerSpec};
+use super::chunks::ChunkReader;
+use super::layers::LayerSpec;
 use super::snapshot::Pin;
 use super::stats::Counters;
 use super::{Desk, State, Store, catalog, lock};

@@ -13,6 +13,7 @@ mod encodings;
 mod grid;
 mod inheritance;
 mod journal;
+mod layers;
 mod ledger;
 mod listing;
 mod naming;
@@ -39,13 +40,12 @@ use std::time::Duration;
 pub(crate) use blocked::Blocked;
 pub(crate) use cache::{ChunkCache, Stored};
 pub(crate) use catalog::{RecordKind, decode_record, encode_record, read as read_record};
-use chunks::Registered;
-pub(crate) use chunks::{
-    BaseChunk, ChunkReader, ChunkWrite, Gaps, LayerChunks, LayerSpec, Place, Written, base_fill, base_gaps, only,
-};
+pub(crate) use chunks::{BaseChunk, ChunkReader, ChunkWrite, LayerChunks, Place, Written, only};
 pub use encodings::EncodingInfo;
 pub use grid::Grid;
 pub(crate) use journal::{Journal, Number};
+use layers::Registered;
+pub(crate) use layers::{Gaps, LayerSpec, base_fill, base_gaps};
 pub(crate) use ledger::DonePart;
 pub use listing::ChunkInfo;
 pub(crate) use naming::{Shown, unless_dropped};

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::chunks::Registered;
+use super::layers::Registered;
 use crate::error::{Error, Result};
 use crate::kernel::Aggregator;
 
