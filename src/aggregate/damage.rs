@@ -10,7 +10,7 @@ use crate::feed::{self, Changed};
 use crate::grid::Location;
 use crate::key::{ChunkKey, LayerId, MarkKey, meta};
 use crate::kv::{Batch, Durability, KeyRange, Snapshot, Space, for_each_page};
-use crate::store::{Base, Blocked, ChunkReader, ChunkWrite, Grid, LayerChunks, Number, Place, Pyramid, Written};
+use crate::store::{Base, Blocked, ChunkPlace, ChunkReader, ChunkWrite, Grid, LayerChunks, Number, Pyramid, Written};
 
 /// So many marks in a row may turn out to be blocked in one step; with more, something is damaged that all of them need.
 const IN_A_ROW_MAX: usize = 64;
@@ -60,7 +60,7 @@ impl<'a> Trials<'a> {
 
     /// Deals with damage that was met with these marks, so that it can be tried again.
     pub(super) fn met(&mut self, grid: &Grid, error: Error, taken: &mut Vec<Vec<u8>>) -> Result<()> {
-        if let Some(place) = error.subject::<Place>()
+        if let Some(place) = error.subject::<ChunkPlace>()
             && place.layer != LayerId::BASE
             && self.remade.insert(place.at)
         {
@@ -71,7 +71,7 @@ impl<'a> Trials<'a> {
                     return Ok(());
                 }
                 // What it is made of may be an aggregate that cannot be read either.
-                Err(below) if *below.kind() == ErrorKind::Corrupt && below.subject() != error.subject::<Place>() => {
+                Err(below) if *below.kind() == ErrorKind::Corrupt && below.subject() != error.subject::<ChunkPlace>() => {
                     self.met(grid, below, &mut Vec::new())?;
                     self.remade.remove(&place.at);
                     return Ok(());

@@ -16,8 +16,8 @@ use std::ops::AddAssign;
 use std::sync::Arc;
 
 pub(crate) use damage::rebuild;
-pub(crate) use plan::{Leaf, Plan};
-pub(crate) use propagate::{Bucket, Part, Propagation};
+pub(crate) use plan::{AggregationPlan, Leaf};
+pub(crate) use propagate::{Bucket, ChunkChange, Propagation};
 pub(crate) use raise::{edges as raise_edges, expect as expect_raise};
 
 use damage::Trials;
@@ -152,7 +152,7 @@ fn advanced(
     }
     let (edges, changed) = (marks.edges(), marks.changed(grid));
     let stale = dirty::stale_windows(grid, &edges);
-    let plan = Plan::new(chunks, edges, &pyramid)?;
+    let plan = AggregationPlan::new(chunks, edges, &pyramid)?;
     plan.expect(chunks, &base, batch);
     let propagation = Propagation::new(chunks, &plan, &pyramid);
     let (writes, seen) = propagation.run(&|run, leaf| source(chunks, &base, run, leaf, changed.get(&leaf.at)))?;
@@ -172,11 +172,11 @@ pub(crate) fn source(
     run: &Propagation<'_>,
     leaf: &'_ Leaf,
     changed: Option<&ChangedTicks>,
-) -> Result<Part> {
+) -> Result<ChunkChange> {
     let at = &leaf.at;
     let irregular = base.irregular().filter(|&d| at.levels[d] == base.finest()[d]);
     let Some(irregular) = irregular else {
-        return Ok(chunks.stored(at, base)?.map_or(Part::Gone, Part::Now));
+        return Ok(chunks.stored(at, base)?.map_or(ChunkChange::Gone, ChunkChange::Now));
     };
     let mut change = EventChange { now: None, gone: Vec::new() };
     if run.fed(&leaf.feeds).any(|node| node.dimension != irregular) {
@@ -191,7 +191,7 @@ pub(crate) fn source(
     }
     let binned = run.fed(&leaf.feeds).any(|node| node.dimension == irregular);
     let bins = if binned { chunks.bucket_bins(at, base)? } else { None };
-    Ok(Part::Bucket(Arc::new(Bucket { change, bins })))
+    Ok(ChunkChange::Bucket(Arc::new(Bucket { change, bins })))
 }
 
 /// Lets the pyramid reach up to the top of the data in one commit: where it rises, the parents of the old tops are marked;
@@ -219,7 +219,7 @@ fn fallen(grid: &Grid, bounds: &Window, Pyramid { built, top, .. }: &Pyramid) ->
 /// not there, or is not any more.
 pub(crate) fn changed_windows(
     chunks: ChunkReader<'_>,
-    plan: &Plan,
+    plan: &AggregationPlan,
     stale: Vec<Window>,
     (writes, bounds): (&[ChunkWrite], &Window),
 ) -> Result<Vec<Window>> {

@@ -41,7 +41,7 @@ pub(crate) struct Feed {
 
 /// Every aggregate above some changes, up to the top.
 #[derive(Debug, Default)]
-pub(crate) struct Plan {
+pub(crate) struct AggregationPlan {
     pub(crate) nodes: Vec<Node>,
     pub(crate) leaves: Vec<Leaf>,
     /// Base chunks that become aggregates because finer data was put into their places.
@@ -54,16 +54,16 @@ pub(crate) struct Plan {
 struct Growth<'a> {
     chunks: ChunkReader<'a>,
     pyramid: &'a Pyramid,
-    plan: Plan,
+    plan: AggregationPlan,
     numbers: HashMap<Location, usize>,
     /// The edges above each node.
     inner: Vec<(usize, Edge)>,
 }
 
-impl Plan {
+impl AggregationPlan {
     /// The plan for changes along `edges` in a pyramid. Edges that leave the pyramid are left out.
     pub(crate) fn new(chunks: ChunkReader<'_>, edges: Vec<Edge>, pyramid: &Pyramid) -> Result<Self> {
-        let mut growth = Growth { chunks, pyramid, plan: Plan::default(), numbers: HashMap::new(), inner: Vec::new() };
+        let mut growth = Growth { chunks, pyramid, plan: AggregationPlan::default(), numbers: HashMap::new(), inner: Vec::new() };
         let edges: Vec<Edge> = edges.into_iter().filter(|edge| growth.inside(edge)).collect();
         growth.climb(&edges)?;
         growth.link(&edges);

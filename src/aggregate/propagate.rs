@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::plan::{Feed, Leaf, Node, Plan};
+use super::plan::{AggregationPlan, Feed, Leaf, Node};
 use crate::error::{Error, Result};
 use crate::events::{EventChange, Events, Trie, merge_all};
 use crate::grid::Location;
@@ -16,7 +16,7 @@ use crate::store::{ChunkReader, ChunkWrite, LayerChunks, Pyramid, lock};
 
 /// What became of a chunk, or of the part of a parent that it stands for: one chunk a layer.
 #[derive(Clone, Debug)]
-pub(crate) enum Part {
+pub(crate) enum ChunkChange {
     /// It is what it was.
     Same,
     /// It is not there any more.
@@ -40,7 +40,7 @@ pub(crate) struct Bucket {
 #[derive(Debug)]
 enum Arrival {
     /// The part that a child stands for now.
-    Child(Part),
+    Child(ChunkChange),
     /// Whether something changed above a child along the refinable dimension.
     Above(bool),
 }
@@ -54,11 +54,11 @@ struct Resolved {
 /// One run over a plan.
 pub(crate) struct Propagation<'a> {
     chunks: ChunkReader<'a>,
-    plan: &'a Plan,
+    plan: &'a AggregationPlan,
     pyramid: &'a Pyramid,
     arrived: Vec<Mutex<Vec<(u8, Arrival)>>>,
     /// What became of the chunks that others may inherit from.
-    kept: HashMap<Location, Mutex<Option<Part>>>,
+    kept: HashMap<Location, Mutex<Option<ChunkChange>>>,
     writes: Mutex<Vec<ChunkWrite>>,
     /// The directory's keys from which buckets were computed.
     seen: Mutex<Vec<Vec<u8>>>,
@@ -66,7 +66,7 @@ pub(crate) struct Propagation<'a> {
 
 impl<'a> Propagation<'a> {
     /// Prepares a run.
-    pub(crate) fn new(chunks: ChunkReader<'a>, plan: &'a Plan, pyramid: &'a Pyramid) -> Self {
+    pub(crate) fn new(chunks: ChunkReader<'a>, plan: &'a AggregationPlan, pyramid: &'a Pyramid) -> Self {
         let arrived = plan.nodes.iter().map(|_| Mutex::default()).collect();
         let inherited = |feeds: &[Feed]| feeds.iter().any(|feed| feed.above);
         let nodes = plan.nodes.iter().filter(|node| inherited(&node.feeds)).map(|node| node.at);
@@ -116,7 +116,10 @@ impl<'a> Propagation<'a> {
     /// # Errors
     ///
     /// [`Corrupt`](crate::ErrorKind::Corrupt) if a node waits for what never comes: nothing may be committed then.
-    pub(crate) fn run(self, leaf: &(dyn Fn(&Self, &'a Leaf) -> Result<Part> + Sync)) -> Result<(Vec<ChunkWrite>, Vec<Vec<u8>>)> {
+    pub(crate) fn run(
+        self,
+        leaf: &(dyn Fn(&Self, &'a Leaf) -> Result<ChunkChange> + Sync),
+    ) -> Result<(Vec<ChunkWrite>, Vec<Vec<u8>>)> {
         parallel::each(self.plan.leaves.len(), &|number| {
             let changed = &self.plan.leaves[number];
             let now = leaf(&self, changed)?;
@@ -132,18 +135,18 @@ impl<'a> Propagation<'a> {
     }
 
     /// Hands a change to the nodes it feeds, and computes those that waited for nothing else.
-    fn deliver(&self, at: &Location, feeds: &'a [Feed], now: &Part) -> Result<()> {
+    fn deliver(&self, at: &Location, feeds: &'a [Feed], now: &ChunkChange) -> Result<()> {
         if let Some(kept) = self.kept.get(at) {
             *lock(kept) = Some(now.clone());
         }
         for feed in feeds {
             let node = &self.plan.nodes[feed.node];
             let arrival = if feed.above {
-                Arrival::Above(!matches!(now, Part::Same))
+                Arrival::Above(!matches!(now, ChunkChange::Same))
             } else {
                 Arrival::Child(match now {
-                    Part::Now(chunks) => Part::Now(self.halve(node, chunks)?),
-                    Part::Bucket(bucket) => self.of_bucket(node, bucket)?,
+                    ChunkChange::Now(chunks) => ChunkChange::Now(self.halve(node, chunks)?),
+                    ChunkChange::Bucket(bucket) => self.of_bucket(node, bucket)?,
                     other => other.clone(),
                 })
             };
@@ -165,15 +168,15 @@ impl<'a> Propagation<'a> {
     }
 
     /// The part of a node that a bucket stands for: of its bins, or of the events that changed.
-    fn of_bucket(&self, node: &Node, bucket: &Bucket) -> Result<Part> {
+    fn of_bucket(&self, node: &Node, bucket: &Bucket) -> Result<ChunkChange> {
         if self.pyramid.base.irregular() == Some(node.dimension) {
-            return bucket.bins.as_ref().map_or(Ok(Part::Gone), |bins| self.halve(node, bins).map(Part::Now));
+            return bucket.bins.as_ref().map_or(Ok(ChunkChange::Gone), |bins| self.halve(node, bins).map(ChunkChange::Now));
         }
         let reduced = |now: &Events<LayerChunks>| -> Result<_> {
             Ok(Events { ticks: now.ticks.clone(), planes: self.halve(node, &now.planes)? })
         };
         let now = bucket.change.now.as_ref().map(reduced).transpose()?;
-        Ok(Part::Bucket(Arc::new(Bucket { change: EventChange { now, gone: bucket.change.gone.clone() }, bins: None })))
+        Ok(ChunkChange::Bucket(Arc::new(Bucket { change: EventChange { now, gone: bucket.change.gone.clone() }, bins: None })))
     }
 
     /// Whether aggregates are stored at the levels of a location.
@@ -198,7 +201,7 @@ impl<'a> Propagation<'a> {
         if self.is_bucket(&node.at) {
             return self.compute_bucket(node, arrived);
         }
-        let mut children: BTreeMap<u8, (Option<Part>, bool)> = BTreeMap::new();
+        let mut children: BTreeMap<u8, (Option<ChunkChange>, bool)> = BTreeMap::new();
         for (child, arrival) in arrived {
             let (direct, above) = children.entry(child).or_default();
             match arrival {
@@ -206,15 +209,16 @@ impl<'a> Propagation<'a> {
                 Arrival::Above(changed) => *above |= changed,
             }
         }
-        children.retain(|_, (direct, above)| *above || !matches!(direct, None | Some(Part::Same)));
+        children.retain(|_, (direct, above)| *above || !matches!(direct, None | Some(ChunkChange::Same)));
         // Above what is built even an unchanged child is news.
         if children.is_empty() && self.is_built(&node.at) && !node.told {
-            return self.deliver(&node.at, &node.feeds, &Part::Same);
+            return self.deliver(&node.at, &node.feeds, &ChunkChange::Same);
         }
         if self.is_base(&node.at)? {
             // What was an aggregate is base data again, and nobody's parent. If that was put since, it is news above.
             self.remove(node)?;
-            let now = if node.told { self.stored(&node.at)?.map_or(Part::Gone, Part::Now) } else { Part::Same };
+            let now =
+                if node.told { self.stored(&node.at)?.map_or(ChunkChange::Gone, ChunkChange::Now) } else { ChunkChange::Same };
             return self.deliver(&node.at, &node.feeds, &now);
         }
         let places: Vec<Location> = self.chunks.grid.structure().children(&node.at, node.dimension).collect();
@@ -234,10 +238,10 @@ impl<'a> Propagation<'a> {
         if !has_child {
             // Whoever was told that it changed may still have it.
             let was = self.remove(node)? || old.is_some() || node.told || self.plan.split.contains(&node.at);
-            return self.deliver(&node.at, &node.feeds, if was { &Part::Gone } else { &Part::Same });
+            return self.deliver(&node.at, &node.feeds, if was { &ChunkChange::Gone } else { &ChunkChange::Same });
         }
         let halving = self.chunks.grid.halving(node.dimension);
-        let now = Part::Now(self.chunks.assemble(old, parts, &halving, node.at.levels));
+        let now = ChunkChange::Now(self.chunks.assemble(old, parts, &halving, node.at.levels));
         rayon::join(|| self.encode(node, &now), || self.deliver(&node.at, &node.feeds, &now)).1
     }
 
@@ -245,13 +249,13 @@ impl<'a> Propagation<'a> {
     fn compute_bucket(&self, node: &'a Node, arrived: Vec<(u8, Arrival)>) -> Result<()> {
         let mut changes: BTreeMap<u8, Arc<Bucket>> = BTreeMap::new();
         for (child, arrival) in arrived {
-            if let Arrival::Child(Part::Bucket(bucket)) = arrival {
+            if let Arrival::Child(ChunkChange::Bucket(bucket)) = arrival {
                 changes.insert(child, bucket);
             }
         }
         let ticks: BTreeSet<i64> = changes.values().flat_map(|bucket| bucket.change.ticks()).collect();
         if ticks.is_empty() && !node.told {
-            return self.deliver(&node.at, &node.feeds, &Part::Same);
+            return self.deliver(&node.at, &node.feeds, &ChunkChange::Same);
         }
         let change = self.merged(node, &changes, &ticks)?;
         let mut trie = Trie::new(self.chunks);
@@ -260,7 +264,7 @@ impl<'a> Propagation<'a> {
         let bins = if binned { trie.bins(&node.at, &content)? } else { None };
         let change = if node.told || self.lacks(&node.feeds)? { trie.whole(&node.at, change, &content)? } else { change };
         self.emit_bucket(trie);
-        self.deliver(&node.at, &node.feeds, &Part::Bucket(Arc::new(Bucket { change, bins })))
+        self.deliver(&node.at, &node.feeds, &ChunkChange::Bucket(Arc::new(Bucket { change, bins })))
     }
 
     /// What becomes of a bucket's events at some ticks: each is made of the events of that tick below.
@@ -305,9 +309,9 @@ impl<'a> Propagation<'a> {
 
     /// The part of a node that a child stands for after this run, by its effective value unless the node derives along the
     /// refinable dimension. `direct` is what became of the child, if it is in the run.
-    fn resolve(&self, node: &Node, child: &Location, direct: Option<Part>) -> Result<Resolved> {
-        let gone = matches!(direct, Some(Part::Gone));
-        if let Some(Part::Now(part)) = direct {
+    fn resolve(&self, node: &Node, child: &Location, direct: Option<ChunkChange>) -> Result<Resolved> {
+        let gone = matches!(direct, Some(ChunkChange::Gone));
+        if let Some(ChunkChange::Now(part)) = direct {
             return Ok(Resolved { part: Some(part), stored: true });
         }
         if !gone && self.is_stored(child)? {
@@ -321,9 +325,9 @@ impl<'a> Propagation<'a> {
         let aggregates = self.pyramid.base.heir(child.levels).is_some();
         for above in self.chunks.above(child, &self.pyramid.base) {
             let chunks = match self.kept.get(&above).and_then(|kept| lock(kept).clone()) {
-                Some(Part::Now(chunks)) if aggregates || self.is_base(&above)? => Some(chunks),
-                Some(Part::Now(_) | Part::Gone | Part::Bucket(_)) => None,
-                Some(Part::Same) | None => match self.chunks.stored_in(&above, &self.pyramid.base)? {
+                Some(ChunkChange::Now(chunks)) if aggregates || self.is_base(&above)? => Some(chunks),
+                Some(ChunkChange::Now(_) | ChunkChange::Gone | ChunkChange::Bucket(_)) => None,
+                Some(ChunkChange::Same) | None => match self.chunks.stored_in(&above, &self.pyramid.base)? {
                     Some(LayerId::BASE) if self.plan.split.contains(&above) => None,
                     Some(layer) if aggregates || layer == LayerId::BASE => self.stored(&above)?,
                     _ => None,
@@ -343,8 +347,8 @@ impl<'a> Propagation<'a> {
         Ok(stays && (self.plan.put.contains(at) || self.chunks.exists(LayerId::BASE, at)?))
     }
 
-    fn encode(&self, node: &Node, now: &Part) {
-        if let Part::Now(chunks) = now {
+    fn encode(&self, node: &Node, now: &ChunkChange) {
+        if let ChunkChange::Now(chunks) = now {
             self.emit(self.chunks.encode(&node.at, chunks, None));
         }
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use ndarray::ArrayD;
 use rayon::prelude::*;
 
-use super::resample::{Source, flat, shaped};
+use super::resample::{ResampleSource, flat, shaped};
 use super::taps::{AxisMap, Kernel, Taps};
 use crate::array::{Array, Cell, Validity, with_view};
 
@@ -13,7 +13,7 @@ use crate::array::{Array, Cell, Validity, with_view};
 const EQUAL: f64 = 1e-9;
 
 /// The least or the greatest of the valid cells that each target cell overlaps; of equal ones the first.
-pub(super) fn extreme(source: Source<'_>, axes: &[AxisMap], greatest: bool, blank: f64) -> (Array, Validity) {
+pub(super) fn extreme(source: ResampleSource<'_>, axes: &[AxisMap], greatest: bool, blank: f64) -> (Array, Validity) {
     fn of<T: Cell>(cells: &ArrayD<T>, valid: &Valid<'_>, axes: &[AxisMap], greatest: bool) -> Vec<Option<T>> {
         let (cells, mut sizes) = (flat(cells), cells.shape().to_vec());
         let spans = |axis: usize, len: usize| -> Vec<Range<usize>> {
@@ -60,7 +60,7 @@ pub(super) fn extreme(source: Source<'_>, axes: &[AxisMap], greatest: bool, blan
 }
 
 /// The class of which each target cell has the largest valid area; of equal ones the lowest.
-pub(super) fn mode(source: Source<'_>, axes: &[AxisMap], blank: f64) -> (Array, Validity) {
+pub(super) fn mode(source: ResampleSource<'_>, axes: &[AxisMap], blank: f64) -> (Array, Validity) {
     fn of<T: Cell>(cells: &ArrayD<T>, valid: &Valid<'_>, axes: &[AxisMap]) -> Vec<Option<T>> {
         let sizes = cells.shape();
         let taps: Vec<Vec<Taps>> = axes
@@ -117,7 +117,7 @@ struct Valid<'a> {
 }
 
 impl<'a> Valid<'a> {
-    fn new(source: &Source<'a>, mask: Option<&'a ArrayD<bool>>) -> Self {
+    fn new(source: &ResampleSource<'a>, mask: Option<&'a ArrayD<bool>>) -> Self {
         Self { mask: mask.map(flat), shares: source.shares.map(flat) }
     }
 

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 
 /// How cells are found at a resolution or a shape that is not a level's.
 ///
-/// Target cells lie where the query puts them, whatever lies around. Source cells are those of the coarsest level at least as
+/// Target cells lie where the query puts them, whatever lies around. ResampleSource cells are those of the coarsest level at least as
 /// fine as the target, of the layer that is read; which are data is known of each, and those that are not take no part.
 ///
 /// * [`Nearest`](Self::Nearest) takes the cell that holds the centre of the target cell, with or without data. A centre on the edge of
@@ -167,7 +167,7 @@ enum Way {
 
 /// Cells to resample.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Source<'a> {
+pub(crate) struct ResampleSource<'a> {
     pub(crate) cells: &'a Array,
     pub(crate) validity: &'a Validity,
     /// The valid part of each cell, where it is not all of each that is valid.
@@ -179,7 +179,7 @@ const CUBIC_LEAST: f64 = 0.2;
 
 /// A source resampled onto target axes, one [`AxisMap`] an axis of the source. Cells without data hold `blank`. The cell type
 /// is that of [`Method::dtype`].
-pub(crate) fn resample(source: Source<'_>, axes: &[AxisMap], method: Method, blank: f64) -> (Array, Validity) {
+pub(crate) fn resample(source: ResampleSource<'_>, axes: &[AxisMap], method: Method, blank: f64) -> (Array, Validity) {
     match method.way() {
         Way::Centre => nearest(source, axes, blank),
         Way::Extreme { greatest } => picked::extreme(source, axes, greatest, blank),
@@ -188,7 +188,7 @@ pub(crate) fn resample(source: Source<'_>, axes: &[AxisMap], method: Method, bla
     }
 }
 
-fn mix(source: Source<'_>, axes: &[AxisMap], kernel: Kernel, dtype: DType, blank: f64) -> (Array, Validity) {
+fn mix(source: ResampleSource<'_>, axes: &[AxisMap], kernel: Kernel, dtype: DType, blank: f64) -> (Array, Validity) {
     let valid = source.validity.mask(source.cells);
     let mixing = Mixing {
         source,
@@ -239,7 +239,7 @@ pub(super) fn shaped<T>(cells: Vec<T>, shape: &[usize]) -> ArrayD<T> {
 }
 
 /// The cells that the centres of target cells lie in.
-fn nearest(source: Source<'_>, axes: &[AxisMap], blank: f64) -> (Array, Validity) {
+fn nearest(source: ResampleSource<'_>, axes: &[AxisMap], blank: f64) -> (Array, Validity) {
     let shape: Vec<usize> = axes.iter().map(|axis| axis.len).collect();
     let picks: Vec<Vec<Option<usize>>> = axes
         .iter()
@@ -292,7 +292,7 @@ pub(super) fn flat<T>(cells: &ArrayD<T>) -> &[T] {
 
 /// A source on its way to weighted sums.
 struct Mixing<'a> {
-    source: Source<'a>,
+    source: ResampleSource<'a>,
     valid: Option<&'a [bool]>,
     shares: Option<&'a [f64]>,
     axes: &'a [AxisMap],

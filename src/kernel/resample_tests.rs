@@ -122,7 +122,7 @@ proptest! {
         let source = cells(&plain.shape, &plain.values);
         let shares = ArrayD::from_shape_vec(IxDyn(&plain.shape), plain.shares.clone()).expect("one a cell");
         for method in Resampling::ALL[1..].iter().map(|how| Method::Values(*how)).chain([Method::Parts]) {
-            let source = Source { cells: &source, validity: &NAN, shares: shared.then_some(&shares) };
+            let source = ResampleSource { cells: &source, validity: &NAN, shares: shared.then_some(&shares) };
             let found = resample(source, &[y, x], method, f64::NAN);
             // At the end of its reach a kernel weighs next to nothing, which is taken for nothing.
             let kernel = [Resampling::Bilinear, Resampling::Cubic].contains(&method.resampling());
@@ -143,7 +143,7 @@ proptest! {
     #[test]
     fn parts_keep_the_total(values in prop::collection::vec(0.0..9.0_f64, 24), y in 1..13_usize, x in 1..13_usize) {
         let source = cells(&[4, 6], &values);
-        let source = Source { cells: &source, validity: &NAN, shares: None };
+        let source = ResampleSource { cells: &source, validity: &NAN, shares: None };
         let (array, _) = resample(source, &[map(0.0, 4.0 / y as f64, y), map(0.0, 6.0 / x as f64, x)], Method::Parts, f64::NAN);
         let (total, found) = (values.iter().sum::<f64>(), array.iter_f64().sum::<f64>());
         prop_assert!((total - found).abs() < 1e-9, "{total} became {found}");
@@ -154,7 +154,7 @@ proptest! {
         let values: Vec<f64> = holes.iter().map(|hole| if *hole { f64::NAN } else { value }).collect();
         let source = cells(&[4, 4], &values);
         for resampling in Resampling::ALL.into_iter().filter(|how| *how != Resampling::Sum) {
-            let source = Source { cells: &source, validity: &NAN, shares: None };
+            let source = ResampleSource { cells: &source, validity: &NAN, shares: None };
             let found = resample(source, &[y, x], Method::Values(resampling), f64::NAN);
             prop_assert!(doubles(&found).into_iter().flatten().all(|found| found.to_bits() == value.to_bits()), "{resampling}");
         }
@@ -164,7 +164,7 @@ proptest! {
 #[test]
 fn centres_on_edges_are_in_the_higher_cell_on_every_axis_whatever_rounding_makes_of_them() {
     let source = cells(&[4, 4], &(0..16).map(f64::from).collect::<Vec<_>>());
-    let source = Source { cells: &source, validity: &NAN, shares: None };
+    let source = ResampleSource { cells: &source, validity: &NAN, shares: None };
     for [y, x] in [[0.0, 0.0], [-1e-9, 1e-9], [1e-9, -1e-9], [-1e-7, -1e-7]] {
         let found = resample(source, &[map(y, 2.0, 2), map(x, 2.0, 2)], Method::Values(Resampling::Nearest), f64::NAN);
         assert_eq!(found.0.iter_f64().collect::<Vec<_>>(), [5.0, 7.0, 13.0, 15.0], "off by {y} and {x}");
@@ -174,7 +174,7 @@ fn centres_on_edges_are_in_the_higher_cell_on_every_axis_whatever_rounding_makes
 #[test]
 fn means_of_finite_cells_are_finite() {
     let source = cells(&[1, 4], &[1.7e308, -1.7e308, 1.7e308, 1.7e308]);
-    let source = Source { cells: &source, validity: &NAN, shares: None };
+    let source = ResampleSource { cells: &source, validity: &NAN, shares: None };
     let found = resample(source, &[map(0.0, 1.0, 1), map(0.0, 4.0, 1)], Method::Values(Resampling::Area), f64::NAN);
     assert_eq!(doubles(&found), [Some(8.5e307)]);
 }
@@ -184,7 +184,7 @@ fn a_mask_says_what_values_cannot() {
     let bytes = Array::from(ndarray::arr2(&[[0_u8, 0, 100, 100]]));
     let mask = ArrayD::from_shape_vec(IxDyn(&[1, 4]), vec![false, true, true, true]).expect("four");
     let validity = Validity::Mask(mask);
-    let source = Source { cells: &bytes, validity: &validity, shares: None };
+    let source = ResampleSource { cells: &bytes, validity: &validity, shares: None };
     let of = |resampling| doubles(&resample(source, &[map(0.0, 1.0, 1), map(0.0, 2.0, 2)], Method::Values(resampling), 7.0));
     assert_eq!(of(Resampling::Area), [Some(0.0), Some(100.0)]);
     assert_eq!(of(Resampling::Nearest), [Some(0.0), Some(100.0)]);
@@ -201,7 +201,7 @@ fn a_mask_says_what_values_cannot() {
 fn values_are_mixed_at_their_own_size() {
     let line = |cells: &[f64], len: usize, resampling| {
         let source = Array::from(ArrayD::from_shape_vec(IxDyn(&[cells.len()]), cells.to_vec()).expect("a line"));
-        let source = Source { cells: &source, validity: &NAN, shares: None };
+        let source = ResampleSource { cells: &source, validity: &NAN, shares: None };
         let map = AxisMap { start: 0.0, ratio: cells.len() as f64 / len as f64, len };
         resample(source, &[map], Method::Values(resampling), f64::NAN).0.iter_f64().collect::<Vec<f64>>()
     };
@@ -215,7 +215,7 @@ fn values_are_mixed_at_their_own_size() {
             assert!(large.iter().all(|value| value.is_finite()), "{resampling}: {large:?}");
         }
         let single = Array::from(ArrayD::from_shape_vec(IxDyn(&[4]), vec![f32::MAX, f32::MAX, -1.0, -1.0]).expect("a line"));
-        let source = Source { cells: &single, validity: &NAN, shares: None };
+        let source = ResampleSource { cells: &single, validity: &NAN, shares: None };
         let map = AxisMap { start: 0.0, ratio: 0.4, len: 10 };
         let single = resample(source, &[map], Method::Values(resampling), f64::NAN).0;
         assert!(single.iter_f64().all(f64::is_finite), "{resampling}: {single:?}");

@@ -24,7 +24,7 @@ pub enum Failure {
 /// would be.
 pub struct Faulty<E> {
     engine: E,
-    plan: Arc<Plan>,
+    plan: Arc<FaultPlan>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -36,14 +36,14 @@ struct Planned {
 
 type Hook = Box<dyn Fn(u64) + Send + Sync>;
 
-struct Plan {
+struct FaultPlan {
     calls: AtomicU64,
     planned: Mutex<Option<Planned>>,
     poisoned: AtomicBool,
     before_call: Option<Hook>,
 }
 
-impl Plan {
+impl FaultPlan {
     /// Counts a call and says how it fails.
     fn call(&self) -> Option<Failure> {
         let number = self.calls.fetch_add(1, Ordering::Relaxed);
@@ -76,7 +76,7 @@ impl<E: Engine> Faulty<E> {
 
     fn with_plan(engine: E, before_call: Option<Hook>) -> Self {
         let (calls, poisoned) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self { engine, plan: Arc::new(Plan { calls, planned: Mutex::new(None), poisoned, before_call }) }
+        Self { engine, plan: Arc::new(FaultPlan { calls, planned: Mutex::new(None), poisoned, before_call }) }
     }
 
     /// How many calls there were.
@@ -170,7 +170,7 @@ impl<E: Engine> Engine for Faulty<E> {
 
 struct FaultyView {
     snapshot: Arc<dyn Snapshot>,
-    plan: Arc<Plan>,
+    plan: Arc<FaultPlan>,
 }
 
 #[deny(clippy::missing_trait_methods)]

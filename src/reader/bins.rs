@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
-use super::columns::Columns;
+use super::columns::EventColumns;
 use super::fold::Fold;
 use super::fresh::Fresh;
 use super::sources::{CellSource, Sourced, WindowPart};
@@ -14,7 +14,7 @@ use crate::grid::Location;
 use crate::kernel::{InBin, Pick};
 use crate::key::LayerId;
 
-impl<'l, 'a> Columns<'l, 'a> {
+impl<'l, 'a> EventColumns<'l, 'a> {
     /// The bins of a column that hold data in the window.
     pub(super) fn bins_of<V: Values<'a>>(
         &self,

@@ -1,4 +1,4 @@
-//! Columns of events: where the events, bins or steps of an answer are along an irregular dimension.
+//! EventColumns of events: where the events, bins or steps of an answer are along an irregular dimension.
 
 use std::collections::BTreeSet;
 use std::ops::{Deref, RangeInclusive};
@@ -16,12 +16,12 @@ use crate::parallel;
 
 /// The parts of a window that are columns of events.
 #[derive(Clone, Copy)]
-pub(super) struct Columns<'l, 'a> {
+pub(super) struct EventColumns<'l, 'a> {
     pub(super) lister: &'l Lister<'a>,
     pub(super) times: &'a Times,
 }
 
-impl<'a> Deref for Columns<'_, 'a> {
+impl<'a> Deref for EventColumns<'_, 'a> {
     type Target = Lister<'a>;
 
     fn deref(&self) -> &Lister<'a> {
@@ -29,7 +29,7 @@ impl<'a> Deref for Columns<'_, 'a> {
     }
 }
 
-impl<'l, 'a> Columns<'l, 'a> {
+impl<'l, 'a> EventColumns<'l, 'a> {
     /// The ticks of the events that are asked for. Chunks are read only to find the event of a moment.
     pub(super) fn ticks(&self) -> Result<Vec<i64>> {
         if let Some((found, _)) = &self.lister.moment {

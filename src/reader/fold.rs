@@ -14,18 +14,18 @@ use crate::kernel::{InBin, Pick};
 use crate::store::{ChunkReader, Pyramid};
 
 /// What a place holds.
-enum Held<C> {
+enum HeldEvents<C> {
     Events(Events<C>),
     /// Bins, of which a place has as many as a chunk can have events.
     Bins(C, usize),
 }
 
-impl<C> Held<C> {
+impl<C> HeldEvents<C> {
     /// The events or bins, and how many they are.
     fn chunk(&self) -> (&C, usize) {
         match self {
-            Held::Events(events) => (&events.planes, events.ticks.len()),
-            Held::Bins(bins, count) => (bins, *count),
+            HeldEvents::Events(events) => (&events.planes, events.ticks.len()),
+            HeldEvents::Bins(bins, count) => (bins, *count),
         }
     }
 }
@@ -40,7 +40,7 @@ pub(crate) struct Fold<'a, V: Values<'a>> {
     fresh: Fresh<'a, V>,
     /// What is pending, where it counts.
     pending: Option<Vec<Edge>>,
-    held: HashMap<Location, Option<Rc<Held<V::Chunk>>>>,
+    held: HashMap<Location, Option<Rc<HeldEvents<V::Chunk>>>>,
 }
 
 impl<'a, V: Values<'a>> Fold<'a, V> {
@@ -73,7 +73,7 @@ impl<'a, V: Values<'a>> Fold<'a, V> {
     /// to call.
     pub(crate) fn over(&mut self, tops: &[Location], ticks: &RangeInclusive<i64>) -> Result<Option<V::Chunk>> {
         let Some(irregular) = self.irregular else { return Ok(None) };
-        let mut found: Vec<(Rc<Held<V::Chunk>>, usize)> = Vec::new();
+        let mut found: Vec<(Rc<HeldEvents<V::Chunk>>, usize)> = Vec::new();
         for top in tops {
             self.collect(irregular, top, ticks, &mut found)?;
         }
@@ -98,7 +98,7 @@ impl<'a, V: Values<'a>> Fold<'a, V> {
         irregular: Irregular,
         at: &Location,
         ticks: &RangeInclusive<i64>,
-        found: &mut Vec<(Rc<Held<V::Chunk>>, usize)>,
+        found: &mut Vec<(Rc<HeldEvents<V::Chunk>>, usize)>,
     ) -> Result<()> {
         let place = irregular.ticks(at);
         let within = (*ticks.start()).max(*place.start())..=(*ticks.end()).min(*place.end());
@@ -106,7 +106,7 @@ impl<'a, V: Values<'a>> Fold<'a, V> {
             return Ok(());
         }
         let Some(held) = self.held(irregular, at)? else { return Ok(()) };
-        if let Held::Events(events) = held.as_ref() {
+        if let HeldEvents::Events(events) = held.as_ref() {
             let numbers = events.ticks.iter().enumerate().filter(|(_, tick)| within.contains(tick));
             found.extend(numbers.map(|(number, _)| (Rc::clone(&held), number)));
             return Ok(());
@@ -128,15 +128,15 @@ impl<'a, V: Values<'a>> Fold<'a, V> {
         Ok(())
     }
 
-    fn held(&mut self, irregular: Irregular, at: &Location) -> Result<Option<Rc<Held<V::Chunk>>>> {
+    fn held(&mut self, irregular: Irregular, at: &Location) -> Result<Option<Rc<HeldEvents<V::Chunk>>>> {
         if let Some(known) = self.held.get(at) {
             return Ok(known.clone());
         }
         let pending = self.pending.as_deref().map_or(Vec::new(), |pending| self.fresh.touching(pending, at));
         let held = if irregular.level(at) > irregular.bucket {
-            self.fresh.effective(at, &pending)?.map(|bins| Held::Bins(V::Chunk::clone(&bins), irregular.capacity))
+            self.fresh.effective(at, &pending)?.map(|bins| HeldEvents::Bins(V::Chunk::clone(&bins), irregular.capacity))
         } else if !pending.is_empty() || irregular.is_bucket(at) && !self.fresh.is_stored(at) {
-            self.fresh.events(at, &pending)?.map(|events| Held::Events(Events::clone(&events)))
+            self.fresh.events(at, &pending)?.map(|events| HeldEvents::Events(Events::clone(&events)))
         } else {
             self.stored(irregular, at)?
         };
@@ -145,14 +145,14 @@ impl<'a, V: Values<'a>> Fold<'a, V> {
         Ok(held)
     }
 
-    fn stored(&self, irregular: Irregular, at: &Location) -> Result<Option<Held<V::Chunk>>> {
+    fn stored(&self, irregular: Irregular, at: &Location) -> Result<Option<HeldEvents<V::Chunk>>> {
         match self.chunks.node(Column::layer_of(&self.pyramid.base, at), at)? {
             None => Ok(None),
             Some(Node::Events(ticks)) => {
                 let planes = self.fresh.layer_of(at, &ticks)?;
-                Ok(Some(Held::Events(Events { ticks: ticks.to_vec(), planes })))
+                Ok(Some(HeldEvents::Events(Events { ticks: ticks.to_vec(), planes })))
             }
-            Some(Node::Branch) => Ok(Some(Held::Bins(self.fresh.bins_of_branch(at)?, irregular.capacity))),
+            Some(Node::Branch) => Ok(Some(HeldEvents::Bins(self.fresh.bins_of_branch(at)?, irregular.capacity))),
         }
     }
 }

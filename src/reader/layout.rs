@@ -1,7 +1,7 @@
 //! Which cells at which levels a region is read from, and how they become the cells that are asked for.
 
 use super::plan::CELLS_MAX;
-use super::query::{Detail, Query, Region};
+use super::query::{AskedRegion, Detail, Query};
 use crate::error::{Error, Result};
 use crate::grid::longitude::turns;
 use crate::grid::{Axis, Extent, Geometry, Level, Levels, Structure, Window};
@@ -24,12 +24,12 @@ pub(super) fn at_levels(structure: &Structure, query: &Query, bounds: &Window, b
         structure.check_levels(levels).map(|()| levels)
     };
     let window = match &query.region {
-        Region::All => structure.cover(bounds, levels(base)?),
-        Region::Window(window) => {
+        AskedRegion::All => structure.cover(bounds, levels(base)?),
+        AskedRegion::Window(window) => {
             structure.check(window)?;
             structure.cover(window, levels(window.levels(base.len()))?)
         }
-        Region::Extent(extent) => structure.window(extent, levels(base)?)?,
+        AskedRegion::Extent(extent) => structure.window(extent, levels(base)?)?,
     };
     Ok(Layout { window, extent: structure.extent(&window), maps: None })
 }
@@ -37,9 +37,9 @@ pub(super) fn at_levels(structure: &Structure, query: &Query, bounds: &Window, b
 /// The box of the world that is asked for.
 pub(super) fn region(structure: &Structure, query: &Query, bounds: &Window) -> Result<Extent> {
     match &query.region {
-        Region::All => Ok(structure.extent(bounds)),
-        Region::Window(window) => structure.check(window).map(|()| structure.extent(window)),
-        Region::Extent(extent) => {
+        AskedRegion::All => Ok(structure.extent(bounds)),
+        AskedRegion::Window(window) => structure.check(window).map(|()| structure.extent(window)),
+        AskedRegion::Extent(extent) => {
             structure.window(extent, bounds.levels(structure.dimensions().len()))?;
             Ok(extent.clone())
         }
@@ -51,12 +51,12 @@ pub(super) fn span(structure: &Structure, query: &Query, bounds: &Window) -> Res
     let Some(irregular) = structure.irregular_axis() else { return Ok((0, 1)) };
     let cells = bounds.levels(structure.dimensions().len());
     let window = match &query.region {
-        Region::All => *bounds,
-        Region::Window(window) => {
+        AskedRegion::All => *bounds,
+        AskedRegion::Window(window) => {
             let levels = window.levels(structure.dimensions().len());
             structure.cover(window, levels.with(irregular.dimension, Level::ZERO))
         }
-        Region::Extent(extent) => structure.window(extent, cells)?,
+        AskedRegion::Extent(extent) => structure.window(extent, cells)?,
     };
     Ok((window.start()[irregular.axis], window.shape()[irregular.axis]))
 }

@@ -40,15 +40,15 @@ use ndarray::{ArrayD, Axis};
 use crate::array::{Array, DType, Validity, in_c_order, with_view};
 use crate::error::{Error, Result};
 use crate::grid::{Shape, Window};
-use crate::kernel::{AxisMap, Method, Resampling, Source, resample};
+use crate::kernel::{AxisMap, Method, ResampleSource, Resampling, resample};
 use crate::kv::Snapshot;
 use crate::store::{Gaps, Grid};
 use parts::Known;
-use plan::Plan;
+use plan::ReadPlan;
 use sources::Lister;
 
 /// A snapshot in which a query is answered, once what it waits for is there, and how it is.
-fn planned(grid: &Grid, query: &Query) -> Result<(Arc<dyn Snapshot>, Plan)> {
+fn planned(grid: &Grid, query: &Query) -> Result<(Arc<dyn Snapshot>, ReadPlan)> {
     if let Freshness::Wait { commit, timeout } = query.freshness_wanted() {
         grid.wait(commit, timeout)?;
     }
@@ -57,10 +57,10 @@ fn planned(grid: &Grid, query: &Query) -> Result<(Arc<dyn Snapshot>, Plan)> {
     Ok((snapshot, plan))
 }
 
-fn plan_in(grid: &Grid, snapshot: &dyn Snapshot, query: &Query) -> Result<Plan> {
+fn plan_in(grid: &Grid, snapshot: &dyn Snapshot, query: &Query) -> Result<ReadPlan> {
     let state = grid.state(snapshot)?;
     let plan = match runs::plan(grid, state, query) {
-        Ok(None) => Plan::new(grid, state, query),
+        Ok(None) => ReadPlan::new(grid, state, query),
         planned => planned.and_then(|plan| plan.ok_or_else(|| Error::invalid("it has no steps"))),
     };
     plan.map_err(|e| grid.blame(e))
@@ -78,7 +78,7 @@ fn read_in(grid: &Grid, snapshot: &dyn Snapshot, query: &Query) -> Result<Answer
     answer(grid, snapshot, plan_in(grid, snapshot, query)?, query)
 }
 
-fn answer(grid: &Grid, snapshot: &dyn Snapshot, plan: Plan, query: &Query) -> Result<Answer> {
+fn answer(grid: &Grid, snapshot: &dyn Snapshot, plan: ReadPlan, query: &Query) -> Result<Answer> {
     let fetched = paint::fetch(grid, snapshot, &plan, query.freshness_wanted()).map_err(|e| grid.blame(e))?;
     let Known { validity, shares } = fetched.known;
     let (array, validity) = match &plan.maps {
@@ -101,7 +101,7 @@ fn answer(grid: &Grid, snapshot: &dyn Snapshot, plan: Plan, query: &Query) -> Re
             } else {
                 f64::NAN
             };
-            let source = Source { cells: &fetched.array, validity: &validity, shares: shares.as_ref() };
+            let source = ResampleSource { cells: &fetched.array, validity: &validity, shares: shares.as_ref() };
             let (mut array, validity) = resample(source, &maps, *method, blank);
             if let (Method::Values(Resampling::Sum), Array::F64(cells)) = (*method, &mut array) {
                 let weight = plan.weight_of_base(grid);
@@ -161,12 +161,12 @@ pub(crate) fn events_in(grid: &Grid, snapshot: &dyn Snapshot, query: &Query) -> 
     ticks(grid, snapshot, &plan, query.freshness_wanted()).map_err(|e| grid.blame(e))
 }
 
-fn ticks(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness: Freshness) -> Result<Vec<i64>> {
+fn ticks(grid: &Grid, snapshot: &dyn Snapshot, plan: &ReadPlan, freshness: Freshness) -> Result<Vec<i64>> {
     let lister = Lister::new(grid.chunk_reader(snapshot), plan, freshness)?;
     lister.columns().ok_or_else(|| Error::invalid("it has no irregular dimension"))?.ticks()
 }
 
-/// A shape that [`Plan`] has found to fit memory.
+/// A shape that [`ReadPlan`] has found to fit memory.
 fn sizes(shape: &Shape) -> Vec<usize> {
     shape.iter().map(|&len| usize::try_from(len).unwrap_or(usize::MAX)).collect()
 }

@@ -7,7 +7,7 @@
 use std::collections::BinaryHeap;
 use std::ops::{Range, RangeInclusive};
 
-use super::columns::Columns;
+use super::columns::EventColumns;
 use super::fresh::Fresh;
 use super::query::{Moment, When};
 use super::sources::WindowPart;
@@ -41,7 +41,7 @@ fn first(mut ticks: impl DoubleEndedIterator<Item = i64>, order: Order) -> Optio
     if order == Order::Ascending { ticks.next() } else { ticks.next_back() }
 }
 
-impl<'a> Columns<'_, 'a> {
+impl<'a> EventColumns<'_, 'a> {
     /// The first event of the region at or after a tick, or the last at or before it.
     fn edge(&self, tick: i64, order: Order) -> Result<Option<i64>> {
         let of_column = |(number, part): &(usize, &WindowPart)| -> Result<Option<Candidate>> {

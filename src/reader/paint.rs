@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::interpolation::between;
-use super::parts::{Boxed, Known, Part};
-use super::plan::Plan;
+use super::parts::{Boxed, Known, KnownBox};
+use super::plan::ReadPlan;
 use super::query::{Coordinates, Freshness, When};
 use super::sizes;
 use super::sources::{CellSource, Listed, Lister, Sourced, WindowPart, versions};
@@ -34,7 +34,7 @@ pub(super) struct Fetched {
     pub(super) coordinates: Option<Coordinates>,
 }
 
-pub(super) fn fetch(grid: &Grid, snapshot: &dyn Snapshot, plan: &Plan, freshness: Freshness) -> Result<Fetched> {
+pub(super) fn fetch(grid: &Grid, snapshot: &dyn Snapshot, plan: &ReadPlan, freshness: Freshness) -> Result<Fetched> {
     let lister = Lister::new(grid.chunk_reader(snapshot), plan, freshness)?;
     let lists = lister.lists(plan.decoded(lister.chunks))?;
     let (read, inexact) = (AtomicU64::new(lister.chosen_by()), AtomicU64::new(0));
@@ -104,7 +104,7 @@ struct Painter<'l, 'a> {
 }
 
 /// A box of a source's cells and the box of the answer that it becomes.
-struct Target<'t> {
+struct CopyBox<'t> {
     part: &'t WindowPart,
     /// Where it begins in the chunk, and how far it reaches.
     start: Tuple<usize>,
@@ -114,32 +114,32 @@ struct Target<'t> {
 }
 
 /// A source, the number of its part, and what is copied from it, each with its number among all and its tile.
-struct Work<'t, 'o> {
+struct Painting<'t, 'o> {
     source: &'t CellSource<LayerChunks>,
     number: usize,
-    targets: Vec<(usize, &'t Target<'t>, AnyTile<'o>)>,
+    targets: Vec<(usize, &'t CopyBox<'t>, AnyTile<'o>)>,
 }
 
 /// A stored chunk: its layer, where it is, and the ticks of its events if it has events.
-type From<'a> = (LayerId, &'a Location, Option<&'a Ticks>);
+type StoredPlace<'a> = (LayerId, &'a Location, Option<&'a Ticks>);
 
 /// A stored chunk that is decoded into a tile, which has a number among all.
 struct Straight<'t, 'o> {
     number: usize,
     at: &'t Location,
     ticks: Option<&'t Ticks>,
-    target: &'t Target<'t>,
+    target: &'t CopyBox<'t>,
     tile: AnyTile<'o>,
     /// The chunk, if it is kept decoded.
     known: Option<Arc<Vec<Cells>>>,
     /// Where it is to be kept.
     wanted: Option<(&'t ChunkCache, &'t Stored)>,
     /// What is known of the box once it is decoded.
-    part: Option<Part>,
+    part: Option<KnownBox>,
 }
 
 /// What cells are copied from.
-enum Held<'c> {
+enum HeldCells<'c> {
     Base(BaseChunk),
     Layer(&'c LayerSpec, Cow<'c, Chunk>),
 }
@@ -155,15 +155,15 @@ impl<'l, 'a> Painter<'l, 'a> {
         let (plan, listed) = (self.lister.plan, self.listed);
         let shape = self.shape()?;
         self.read.fetch_add(listed.parts.iter().map(|of| of.read.len() as u64).sum(), Ordering::Relaxed);
-        let targets: Vec<Vec<Target<'_>>> =
+        let targets: Vec<Vec<CopyBox<'_>>> =
             listed.sources().map(|(_, part, source)| targets(part, source, listed.coordinates.as_ref())).collect();
-        let bounds = |target: &Target<'_>| Bounds { start: target.to.to_vec(), shape: target.shape.to_vec() };
+        let bounds = |target: &CopyBox<'_>| Bounds { start: target.to.to_vec(), shape: target.shape.to_vec() };
         let boxes: Vec<Bounds> = targets.iter().flatten().map(bounds).collect();
         // What the targets cover they write, with data or without: only what lies beside them is written here. Zeros come with the
         // memory.
         let covered = boxes.iter().map(|at| at.shape.iter().product::<usize>()).sum::<usize>() == shape.iter().product::<usize>();
         let mut array = Array::filled(plan.dtype, &shape, if covered { 0.0 } else { plan.fill });
-        let mut parts: Vec<Part> = boxes.iter().map(|_| Part::Empty).collect();
+        let mut parts: Vec<KnownBox> = boxes.iter().map(|_| KnownBox::Empty).collect();
         if !boxes.is_empty() {
             let work = works(listed, &targets, tiles(&mut array, &boxes)?);
             let (straight, work): (Vec<_>, Vec<_>) = work.into_iter().partition(|work| self.is_straight(work));
@@ -187,16 +187,16 @@ impl<'l, 'a> Painter<'l, 'a> {
     }
 
     /// Whether a source is a stored chunk whose cells are those of a box of the answer as they are.
-    fn is_straight(&self, work: &Work<'_, '_>) -> bool {
+    fn is_straight(&self, work: &Painting<'_, '_>) -> bool {
         let CellSource::Stored(layer, at, ticks) = work.source else { return false };
         let plain = self.lister.plan.read_layer().is_none_or(|read| !read.is_mode() && *layer == read.id);
-        let own = |target: &Target<'_>| ticks.is_some() || *at == target.part.piece.location;
+        let own = |target: &CopyBox<'_>| ticks.is_some() || *at == target.part.piece.location;
         plain && matches!(&work.targets[..], [(_, target, _)] if own(target))
     }
 
     /// Decodes boxes of stored chunks straight into their tiles, and says what is known of each. Those that were decoded before, or
     /// were read not long ago, are decoded whole.
-    fn paint_straight(&self, works: Vec<Work<'_, '_>>) -> Result<Vec<(usize, Part)>> {
+    fn paint_straight(&self, works: Vec<Painting<'_, '_>>) -> Result<Vec<(usize, KnownBox)>> {
         let (chunks, plan) = (self.lister.chunks, self.lister.plan);
         let layer = plan.read_layer().map_or(LayerId::BASE, |layer| layer.id);
         let (planes, least) = chunks.planes(layer);
@@ -233,7 +233,7 @@ impl<'l, 'a> Painter<'l, 'a> {
                     copy_box_of(values, boxed, &mut of.tile)?;
                     plan.wanted.of_planes(others, plan.weight(chunks.grid, layer, of.at), boxed)
                 }
-                (None, part) => part.unwrap_or(Part::Empty),
+                (None, part) => part.unwrap_or(KnownBox::Empty),
             };
             Ok((of.number, part.blank(&mut of.tile, plan.fill)))
         };
@@ -241,7 +241,7 @@ impl<'l, 'a> Painter<'l, 'a> {
     }
 
     /// The box of a straight source, with the chunk if it is kept decoded.
-    fn straight<'s, 't: 's, 'o>(&'s self, work: Work<'t, 'o>) -> Option<Straight<'s, 'o>> {
+    fn straight<'s, 't: 's, 'o>(&'s self, work: Painting<'t, 'o>) -> Option<Straight<'s, 'o>> {
         let CellSource::Stored(_, at, ticks) = work.source else { return None };
         let (number, target, tile) = work.targets.into_iter().next()?;
         let cached = self.cached.version(work.number);
@@ -251,29 +251,29 @@ impl<'l, 'a> Painter<'l, 'a> {
     }
 
     /// Copies the cells of a source into their tiles, and says what is known of each.
-    fn paint(&self, Work { source, number, targets }: Work<'_, '_>) -> Result<Vec<(usize, Part)>> {
+    fn paint(&self, Painting { source, number, targets }: Painting<'_, '_>) -> Result<Vec<(usize, KnownBox)>> {
         let plan = self.lister.plan;
         let held = self.held(source, number)?;
-        let lay = |(to, target, mut tile): (usize, &Target<'_>, AnyTile<'_>)| {
-            let part = held.as_ref().map_or(Ok(Part::Empty), |held| self.lay(held, source, target, &mut tile))?;
+        let lay = |(to, target, mut tile): (usize, &CopyBox<'_>, AnyTile<'_>)| {
+            let part = held.as_ref().map_or(Ok(KnownBox::Empty), |held| self.lay(held, source, target, &mut tile))?;
             Ok((to, part.blank(&mut tile, plan.fill)))
         };
         parallel::map_owned(targets, lay)
     }
 
     /// What a source has, if anything is there, as the layer that is read makes it.
-    fn held<'s>(&self, source: &'s CellSource<LayerChunks>, number: usize) -> Result<Option<Held<'s>>>
+    fn held<'s>(&self, source: &'s CellSource<LayerChunks>, number: usize) -> Result<Option<HeldCells<'s>>>
     where
         'a: 's,
     {
         let (chunks, plan) = (self.lister.chunks, self.lister.plan);
         let held = |layer, chunk: Option<LayerChunks>| -> Result<_> {
-            Ok(chunk.map(only).transpose()?.map(|chunk| Held::Layer(layer, Cow::Owned(chunk))))
+            Ok(chunk.map(only).transpose()?.map(|chunk| HeldCells::Layer(layer, Cow::Owned(chunk))))
         };
         let held = match (source, plan.read_layer()) {
             (CellSource::Stored(layer, at, ticks), read) => {
                 let found = match read {
-                    None => chunks.base(at, ticks.as_ref())?.map(Held::Base),
+                    None => chunks.base(at, ticks.as_ref())?.map(HeldCells::Base),
                     Some(read) => held(read, chunks.lifted(*layer, at, ticks.as_ref())?)?,
                 };
                 self.found(found.is_some(), (*layer, at, ticks.as_ref()))?;
@@ -285,7 +285,7 @@ impl<'l, 'a> Painter<'l, 'a> {
                 held(layer, chunk)?
             }
             (CellSource::Computed(events), Some(layer)) => {
-                events.planes.first().map(|chunk| Held::Layer(layer, Cow::Borrowed(chunk)))
+                events.planes.first().map(|chunk| HeldCells::Layer(layer, Cow::Borrowed(chunk)))
             }
             (CellSource::Below | CellSource::Computed(_), None) => {
                 return Err(Error::invalid("base cells are read, not computed"));
@@ -297,11 +297,11 @@ impl<'l, 'a> Painter<'l, 'a> {
     /// Copies a box of what is held into its tile; of a coarser chunk as it is copied down along the refinable dimension.
     fn lay(
         &self,
-        held: &Held<'_>,
+        held: &HeldCells<'_>,
         source: &CellSource<LayerChunks>,
-        target: &Target<'_>,
+        target: &CopyBox<'_>,
         tile: &mut AnyTile<'_>,
-    ) -> Result<Part> {
+    ) -> Result<KnownBox> {
         let (chunks, at) = (self.lister.chunks, &target.part.piece.location);
         let spread;
         let held = match source {
@@ -315,8 +315,8 @@ impl<'l, 'a> Painter<'l, 'a> {
         let boxed = Boxed { of: &shape, start: &target.start, shape: &target.shape };
         copy_box_of(held.values(), boxed, tile)?;
         Ok(match held {
-            Held::Base(chunk) => self.lister.plan.wanted.of_base(chunk, boxed),
-            Held::Layer(layer, chunk) => {
+            HeldCells::Base(chunk) => self.lister.plan.wanted.of_base(chunk, boxed),
+            HeldCells::Layer(layer, chunk) => {
                 let full = chunks.grid.full(at.levels());
                 self.inexact.fetch_add(count_inexact(layer, chunk, full, boxed), Ordering::Relaxed);
                 self.lister.plan.wanted.of_layer(chunk, full.0, boxed)
@@ -325,7 +325,7 @@ impl<'l, 'a> Painter<'l, 'a> {
     }
 
     /// Counts a chunk that was read. One that the directory was found to have must be there.
-    fn found(&self, found: bool, (layer, at, ticks): From<'_>) -> Result<()> {
+    fn found(&self, found: bool, (layer, at, ticks): StoredPlace<'_>) -> Result<()> {
         if !found && (ticks.is_some() || self.lister.plan.pyramid.base.mixed().is_some()) {
             return Err(self.lister.chunks.lost(layer, at));
         }
@@ -334,32 +334,32 @@ impl<'l, 'a> Painter<'l, 'a> {
     }
 }
 
-impl Held<'_> {
+impl HeldCells<'_> {
     fn values(&self) -> &Cells {
         match self {
-            Held::Base(chunk) => &chunk.cells,
-            Held::Layer(_, chunk) => &chunk.values,
+            HeldCells::Base(chunk) => &chunk.cells,
+            HeldCells::Layer(_, chunk) => &chunk.values,
         }
     }
 
     /// The same copied down along the refinable dimension.
     fn spread(&self, chunks: ChunkReader<'_>, from: &Location, at: &Location) -> Result<Self> {
         Ok(match self {
-            Held::Base(chunk) => Held::Base(chunks.spread_base(chunk, from, at)),
-            Held::Layer(layer, chunk) => {
-                Held::Layer(layer, Cow::Owned(only(chunks.spread(std::slice::from_ref(chunk.as_ref()), from, at)?)?))
+            HeldCells::Base(chunk) => HeldCells::Base(chunks.spread_base(chunk, from, at)),
+            HeldCells::Layer(layer, chunk) => {
+                HeldCells::Layer(layer, Cow::Owned(only(chunks.spread(std::slice::from_ref(chunk.as_ref()), from, at)?)?))
             }
         })
     }
 }
 
 /// The boxes of a source's cells in an answer: all of them, or of events those that follow each other in both.
-fn targets<'t>(part: &'t WindowPart, source: &CellSource<LayerChunks>, coordinates: Option<&Coordinates>) -> Vec<Target<'t>> {
+fn targets<'t>(part: &'t WindowPart, source: &CellSource<LayerChunks>, coordinates: Option<&Coordinates>) -> Vec<CopyBox<'t>> {
     let piece = &part.piece;
-    let whole = Target { part, start: piece.in_chunk, shape: piece.shape, to: piece.in_window };
+    let whole = CopyBox { part, start: piece.in_chunk, shape: piece.shape, to: piece.in_window };
     let Some((coordinates, ticks)) = coordinates.zip(source.ticks()) else { return vec![whole] };
     let axis = coordinates.axis;
-    let mut targets: Vec<Target<'_>> = Vec::new();
+    let mut targets: Vec<CopyBox<'_>> = Vec::new();
     for (from, tick) in ticks.iter().enumerate() {
         let Ok(to) = coordinates.ticks.binary_search(tick) else { continue };
         match targets.last_mut() {
@@ -367,7 +367,7 @@ fn targets<'t>(part: &'t WindowPart, source: &CellSource<LayerChunks>, coordinat
                 last.shape[axis] += 1;
             }
             _ => {
-                let mut target = Target { ..whole };
+                let mut target = CopyBox { ..whole };
                 (target.start[axis], target.shape[axis], target.to[axis]) = (from, 1, to);
                 targets.push(target);
             }
@@ -379,11 +379,11 @@ fn targets<'t>(part: &'t WindowPart, source: &CellSource<LayerChunks>, coordinat
 /// The sources of a list with the tiles of their targets. What several parts are copied from comes once.
 fn works<'t, 'o>(
     listed: &'t Listed<'_, LayerChunks>,
-    targets: &'t [Vec<Target<'t>>],
+    targets: &'t [Vec<CopyBox<'t>>],
     tiles: Vec<AnyTile<'o>>,
-) -> Vec<Work<'t, 'o>> {
+) -> Vec<Painting<'t, 'o>> {
     let mut tiles = tiles.into_iter().enumerate();
-    let mut works: Vec<Work<'_, '_>> = Vec::with_capacity(targets.len());
+    let mut works: Vec<Painting<'_, '_>> = Vec::with_capacity(targets.len());
     let mut shared: BTreeMap<(LayerId, Location), usize> = BTreeMap::new();
     for ((number, part, source), targets) in listed.sources().zip(targets) {
         let tiled = targets.iter().zip(tiles.by_ref()).map(|(target, (number, tile))| (number, target, tile));
@@ -395,7 +395,7 @@ fn works<'t, 'o>(
             Some(known) => works[known].targets.extend(tiled),
             None => {
                 shared.extend(coarser.map(|from| (from, works.len())));
-                works.push(Work { source, number, targets: tiled.collect() });
+                works.push(Painting { source, number, targets: tiled.collect() });
             }
         }
     }

@@ -4,7 +4,7 @@
 
 use ndarray::ArrayD;
 
-use super::plan::Plan;
+use super::plan::ReadPlan;
 use crate::array::{AnyTile, Bounds, Cell, Cells, DType, Tile, Validity, with_view};
 use crate::codec::{BlobSpec, DecodeError, decode_into, decode_plane_into};
 use crate::kernel::{Chunk, copy_box, fill_box, for_each_row};
@@ -23,7 +23,7 @@ pub(super) enum Wanted {
 
 /// What is known of the cells of a box.
 #[derive(Debug)]
-pub(super) enum Part {
+pub(super) enum KnownBox {
     /// None holds data.
     Empty,
     /// All do, throughout; or the values say it.
@@ -53,31 +53,31 @@ impl Boxed<'_> {
 
 impl Wanted {
     /// What is known of a box of base cells.
-    pub(super) fn of_base(self, chunk: &BaseChunk, at: Boxed<'_>) -> Part {
+    pub(super) fn of_base(self, chunk: &BaseChunk, at: Boxed<'_>) -> KnownBox {
         match (&chunk.mask, self) {
-            (Some(mask), Self::Validity) => Part::Valid(at.take(mask, |valid| valid != 0)),
-            _ => Part::Whole,
+            (Some(mask), Self::Validity) => KnownBox::Valid(at.take(mask, |valid| valid != 0)),
+            _ => KnownBox::Whole,
         }
     }
 
     /// What is known of a box of a layer's cells, of which a wholly valid one has the weight `full`.
-    pub(super) fn of_layer(self, chunk: &Chunk, full: f64, at: Boxed<'_>) -> Part {
+    pub(super) fn of_layer(self, chunk: &Chunk, full: f64, at: Boxed<'_>) -> KnownBox {
         match (&chunk.weight, self) {
-            (None, _) | (_, Self::Values) => Part::Whole,
-            (Some(weight), Self::Validity) => Part::Valid(at.take(weight, |weight| weight > 0.0)),
-            (Some(weight), Self::Shares) => Part::Shares(at.take(weight, |weight| weight / full)),
+            (None, _) | (_, Self::Values) => KnownBox::Whole,
+            (Some(weight), Self::Validity) => KnownBox::Valid(at.take(weight, |weight| weight > 0.0)),
+            (Some(weight), Self::Shares) => KnownBox::Shares(at.take(weight, |weight| weight / full)),
         }
     }
 
     /// What is known of a box of a chunk from its planes behind the first: from the one that says it, of a number and a type.
-    pub(super) fn of_planes(self, planes: &[Cells], (plane, full): (Option<(usize, DType)>, f64), at: Boxed<'_>) -> Part {
+    pub(super) fn of_planes(self, planes: &[Cells], (plane, full): (Option<(usize, DType)>, f64), at: Boxed<'_>) -> KnownBox {
         let plane = plane.and_then(|(number, _)| planes.get(number.checked_sub(1)?));
         match (plane, self) {
-            (None, _) | (_, Self::Values) => Part::Whole,
-            (Some(Cells::U8(mask)), _) => Part::Valid(at.take(mask, |valid| valid != 0)),
-            (Some(Cells::F64(weight)), Self::Shares) => Part::Shares(at.take(weight, |weight| weight / full)),
-            (Some(Cells::F64(weight)), Self::Validity) => Part::Valid(at.take(weight, |weight| weight > 0.0)),
-            (Some(_), _) => Part::Whole,
+            (None, _) | (_, Self::Values) => KnownBox::Whole,
+            (Some(Cells::U8(mask)), _) => KnownBox::Valid(at.take(mask, |valid| valid != 0)),
+            (Some(Cells::F64(weight)), Self::Shares) => KnownBox::Shares(at.take(weight, |weight| weight / full)),
+            (Some(Cells::F64(weight)), Self::Validity) => KnownBox::Valid(at.take(weight, |weight| weight > 0.0)),
+            (Some(_), _) => KnownBox::Whole,
         }
     }
 
@@ -89,22 +89,22 @@ impl Wanted {
         (plane, full): (Option<(usize, DType)>, f64),
         start: &[usize],
         tile: &mut AnyTile<'_>,
-    ) -> Result<Part, DecodeError> {
+    ) -> Result<KnownBox, DecodeError> {
         with_view!(AnyTile, tile, |tile| decode_into(identity, blob, spec, start, tile))?;
         let shape = tile.shape().to_vec();
         match (self, plane) {
-            (Self::Values, _) | (_, None) => Ok(Part::Whole),
+            (Self::Values, _) | (_, None) => Ok(KnownBox::Whole),
             (_, Some((plane, DType::U8))) => {
                 let mask = decoded::<u8>((identity, blob), (spec, plane), (start, &shape))?;
-                Ok(mask.map_or(Part::Whole, |mask| Part::Valid(mask.into_iter().map(|valid| valid != 0).collect())))
+                Ok(mask.map_or(KnownBox::Whole, |mask| KnownBox::Valid(mask.into_iter().map(|valid| valid != 0).collect())))
             }
             (_, Some((plane, _))) => {
                 let weight = decoded::<f64>((identity, blob), (spec, plane), (start, &shape))?;
                 let known = |weight: Vec<f64>| match self {
-                    Self::Shares => Part::Shares(weight.into_iter().map(|weight| weight / full).collect()),
-                    _ => Part::Valid(weight.into_iter().map(|weight| weight > 0.0).collect()),
+                    Self::Shares => KnownBox::Shares(weight.into_iter().map(|weight| weight / full).collect()),
+                    _ => KnownBox::Valid(weight.into_iter().map(|weight| weight > 0.0).collect()),
                 };
-                Ok(weight.map_or(Part::Whole, known))
+                Ok(weight.map_or(KnownBox::Whole, known))
             }
         }
     }
@@ -122,7 +122,7 @@ fn decoded<T: Cell>(
     Ok(there.then_some(cells))
 }
 
-impl Part {
+impl KnownBox {
     fn valid(&self) -> &[bool] {
         if let Self::Valid(valid) = self { valid } else { &[] }
     }
@@ -164,7 +164,7 @@ pub(super) struct Known {
 
 impl Known {
     /// Lays together what is known of the boxes of an array. Beside them there is no data.
-    pub(super) fn of(plan: &Plan, shape: &[usize], boxes: &[Bounds], parts: &[Part]) -> Self {
+    pub(super) fn of(plan: &ReadPlan, shape: &[usize], boxes: &[Bounds], parts: &[KnownBox]) -> Self {
         let values = match plan.gaps {
             Gaps::Values(nodata) => Validity::Values { nodata },
             Gaps::None | Gaps::Plane => Validity::All,
@@ -172,9 +172,9 @@ impl Known {
         match plan.wanted {
             Wanted::Values => Self { validity: values, shares: None },
             Wanted::Validity => {
-                Self { validity: Validity::of_mask(laid((shape, boxes), parts, (false, true), Part::valid)), shares: None }
+                Self { validity: Validity::of_mask(laid((shape, boxes), parts, (false, true), KnownBox::valid)), shares: None }
             }
-            Wanted::Shares => Self { validity: values, shares: laid((shape, boxes), parts, (0.0, 1.0), Part::shares) },
+            Wanted::Shares => Self { validity: values, shares: laid((shape, boxes), parts, (0.0, 1.0), KnownBox::shares) },
         }
     }
 }
@@ -182,12 +182,12 @@ impl Known {
 /// The parts of an array laid together; `None` if every cell is whole.
 fn laid<T: Copy>(
     (shape, boxes): (&[usize], &[Bounds]),
-    parts: &[Part],
+    parts: &[KnownBox],
     (empty, whole): (T, T),
-    cells: impl Fn(&Part) -> &[T],
+    cells: impl Fn(&KnownBox) -> &[T],
 ) -> Option<ArrayD<T>> {
     let known = || boxes.iter().zip(parts);
-    let full = known().filter(|(_, part)| matches!(part, Part::Whole)).map(|(at, _)| at.shape.iter().product::<usize>());
+    let full = known().filter(|(_, part)| matches!(part, KnownBox::Whole)).map(|(at, _)| at.shape.iter().product::<usize>());
     let len = shape.iter().product();
     if full.sum::<usize>() == len {
         return None;
@@ -195,9 +195,9 @@ fn laid<T: Copy>(
     let (mut all, zero) = (vec![empty; len], vec![0; shape.len()]);
     for (at, part) in known() {
         match part {
-            Part::Empty => {}
-            Part::Whole => fill_box(&mut all, (shape, &at.start), &at.shape, whole),
-            Part::Valid(_) | Part::Shares(_) => {
+            KnownBox::Empty => {}
+            KnownBox::Whole => fill_box(&mut all, (shape, &at.start), &at.shape, whole),
+            KnownBox::Valid(_) | KnownBox::Shares(_) => {
                 copy_box(cells(part), (&at.shape, &zero), &mut all, (shape, &at.start), &at.shape);
             }
         }

@@ -92,7 +92,7 @@ impl ReadLayer {
 
 /// How a query is answered.
 #[derive(Clone, Debug)]
-pub(super) struct Plan {
+pub(super) struct ReadPlan {
     pub(super) pyramid: Pyramid,
     pub(super) bounds: Window,
     pub(super) layer: ReadLayer,
@@ -117,7 +117,7 @@ pub(super) struct Plan {
     pub(super) cut: Option<Cut>,
 }
 
-impl Plan {
+impl ReadPlan {
     pub(super) fn new(grid: &Grid, state: State, query: &Query) -> Result<Self> {
         let structure = grid.structure();
         let Some((pyramid, bounds)) = state.pyramid(structure).zip(state.bounds) else {

@@ -58,7 +58,7 @@ pub enum Freshness {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Region {
+pub(super) enum AskedRegion {
     All,
     Window(Window),
     Extent(Extent),
@@ -141,7 +141,7 @@ pub(super) enum Detail {
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Query {
-    pub(super) region: Region,
+    pub(super) region: AskedRegion,
     pub(super) detail: Detail,
     /// Levels by the names of their dimensions, in place of those of the region.
     pub(super) named: Vec<(String, i8)>,
@@ -159,7 +159,7 @@ impl Query {
     /// Reads all that was put.
     pub fn all() -> Self {
         Self {
-            region: Region::All,
+            region: AskedRegion::All,
             detail: Detail::Given,
             named: Vec::new(),
             layer: None,
@@ -173,12 +173,12 @@ impl Query {
 
     /// Reads a window of cells, at its own levels unless told otherwise.
     pub fn window(window: Window) -> Self {
-        Self { region: Region::Window(window), ..Self::all() }
+        Self { region: AskedRegion::Window(window), ..Self::all() }
     }
 
     /// Reads a box of the world, at the base levels unless told otherwise: every cell that the box touches.
     pub fn extent(extent: Extent) -> Self {
-        Self { region: Region::Extent(extent), ..Self::all() }
+        Self { region: AskedRegion::Extent(extent), ..Self::all() }
     }
 
     /// Reads the region at these levels, one a dimension in the structure's order: the cells that the region touches,

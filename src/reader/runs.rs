@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::paint::{copy_box_of, count_inexact, tiles};
-use super::parts::{Boxed, Known, Part};
-use super::plan::{CELLS_MAX, CHUNKS_MAX, Plan};
-use super::query::{Detail, Layer, Query, Region};
+use super::parts::{Boxed, Known, KnownBox};
+use super::plan::{CELLS_MAX, CHUNKS_MAX, ReadPlan};
+use super::query::{AskedRegion, Detail, Layer, Query};
 use super::sizes;
 use super::sources::{CellSource, Listed, Lister, Sourced};
 use super::steps::{Run, Steps};
@@ -29,7 +29,7 @@ pub(super) struct Cut {
 }
 
 /// How a query with steps along a regular axis is answered; `None` if it has none.
-pub(super) fn plan(grid: &Grid, state: State, query: &Query) -> Result<Option<Plan>> {
+pub(super) fn plan(grid: &Grid, state: State, query: &Query) -> Result<Option<ReadPlan>> {
     let structure = grid.structure();
     let Some(cuts) = query.steps.as_ref().filter(|_| structure.irregular().is_none()) else { return Ok(None) };
     cuts.check()?;
@@ -48,15 +48,15 @@ pub(super) fn plan(grid: &Grid, state: State, query: &Query) -> Result<Option<Pl
     let mut one = query.clone();
     one.steps = None;
     one.region = match &query.region {
-        Region::All => Region::Window(bounds.along(axis, first, 1)),
-        Region::Window(window) => {
+        AskedRegion::All => AskedRegion::Window(bounds.along(axis, first, 1)),
+        AskedRegion::Window(window) => {
             let levels = window.levels(structure.dimensions().len()).with(d, level);
-            Region::Window(structure.cover(window, levels).along(axis, first, 1))
+            AskedRegion::Window(structure.cover(window, levels).along(axis, first, 1))
         }
-        Region::Extent(extent) => {
+        AskedRegion::Extent(extent) => {
             let mut sides = extent.bounds().to_vec();
             sides[axis] = edges;
-            Region::Extent(Extent::new(sides))
+            AskedRegion::Extent(Extent::new(sides))
         }
     };
     one.named.retain(|(name, _)| name != structure.dimensions()[d].name());
@@ -82,7 +82,7 @@ pub(super) fn plan(grid: &Grid, state: State, query: &Query) -> Result<Option<Pl
         }
         layer => layer,
     };
-    let mut plan = Plan::new(grid, state, &one)?;
+    let mut plan = ReadPlan::new(grid, state, &one)?;
     plan.window = plan.window.along(axis, first, end.abs_diff(first));
     let mut sides = plan.extent.bounds().to_vec();
     sides[axis] = (run.edges[0], run.edges[run.edges.len() - 1]);
@@ -103,12 +103,12 @@ fn cells_of(structure: &Structure, query: &Query, axis: usize, bounds: &Window) 
     let levels: Levels = bounds.levels(structure.dimensions().len());
     let d = structure.dimension_of(axis);
     let window = match &query.region {
-        Region::All => *bounds,
-        Region::Window(window) => {
+        AskedRegion::All => *bounds,
+        AskedRegion::Window(window) => {
             structure.check(window)?;
             structure.cover(window, window.levels(levels.len()).with(d, levels[d]))
         }
-        Region::Extent(extent) => structure.window(extent, levels)?,
+        AskedRegion::Extent(extent) => structure.window(extent, levels)?,
     };
     Ok(window.start()[axis].max(bounds.start()[axis])..window.end()[axis].min(bounds.end()[axis]))
 }
@@ -162,7 +162,7 @@ struct Reader<'l, 'a> {
 
 impl Reader<'_, '_> {
     /// Fills the tile of a column of chunks, whose pieces follow each other along the axis.
-    fn column(&self, column: &[&Sourced<'_, LayerChunks>], mut tile: AnyTile<'_>) -> Result<Part> {
+    fn column(&self, column: &[&Sourced<'_, LayerChunks>], mut tile: AnyTile<'_>) -> Result<KnownBox> {
         let (axis, cells) = (self.cut.axis, &self.cut.run.cells);
         let mut parts: Vec<Vec<Chunk>> = vec![Vec::new(); cells.len() - 1];
         for of in column {
@@ -182,7 +182,7 @@ impl Reader<'_, '_> {
             }
         }
         if parts.iter().all(Vec::is_empty) {
-            return Ok(Part::Empty);
+            return Ok(KnownBox::Empty);
         }
         let joined = parts.into_iter().map(|parts| self.runs.join(&parts)).collect::<Result<Vec<_>>>();
         let chunk = self.runs.conclude(&joined.map_err(|e| self.lister.chunks.grid.blame(e))?);

@@ -80,7 +80,7 @@ fn of_runs(grid: &Grid, query: &SeriesQuery, (state, axis): (State, usize)) -> R
     let steps = query.steps.window(grid, state, axis, query.freshness)?;
     let steps = structure.cover(&steps, levels);
     let cells = cells_at(structure, axis, query, levels)?;
-    let task = |column: Column| {
+    let task = |column: CellColumn| {
         let window = column.along(axis, (steps.start()[axis], steps.shape()[axis])).at(levels);
         Task { query: asked(query, window), cells: column.cells, from: 0, window }
     };
@@ -111,7 +111,7 @@ fn listed(grid: &Grid, snapshot: &dyn Snapshot, state: State, tasks: &[Task]) ->
     for task in tasks {
         // The base has every event, whichever layer is read.
         let query = task.query.clone().layer(Layer::Base);
-        all.extend(ticks(grid, snapshot, &super::plan::Plan::new(grid, state, &query)?, query.freshness_wanted())?);
+        all.extend(ticks(grid, snapshot, &super::plan::ReadPlan::new(grid, state, &query)?, query.freshness_wanted())?);
     }
     Ok(all.into_iter().collect())
 }
@@ -124,7 +124,7 @@ fn event_tasks(
     levels: Levels,
 ) -> Vec<Task> {
     let flat = levels.with(irregular.dimension, Level::ZERO);
-    let task = |column: Column| {
+    let task = |column: CellColumn| {
         let window = column.along(irregular.axis, (from, to.abs_diff(from).max(1))).at(flat);
         let all = structure.cover(&window, levels);
         // Of bins those that the ticks lie in.
@@ -136,13 +136,13 @@ fn event_tasks(
 }
 
 /// Cells of one column of chunks: their numbers, and the box around them without the series' axis.
-struct Column {
+struct CellColumn {
     cells: Vec<usize>,
     low: CellIndex,
     high: CellIndex,
 }
 
-impl Column {
+impl CellColumn {
     /// The box around the cells, from a cell on along an axis.
     fn along(&self, axis: usize, (from, len): (i64, u64)) -> Window {
         let shape: Shape = self.high.iter().zip(self.low.iter()).map(|(high, low)| high.abs_diff(*low) + 1).collect();
@@ -207,14 +207,14 @@ fn whole(position: f64) -> Option<i64> {
 }
 
 /// Cells by the column of chunks that they are in.
-fn columns(structure: &Structure, axis: usize, cells: &[CellIndex], levels: Levels) -> Vec<Column> {
-    let mut columns: BTreeMap<Vec<u64>, Column> = BTreeMap::new();
+fn columns(structure: &Structure, axis: usize, cells: &[CellIndex], levels: Levels) -> Vec<CellColumn> {
+    let mut columns: BTreeMap<Vec<u64>, CellColumn> = BTreeMap::new();
     let ones = Shape::from(vec![1; structure.rank()].as_slice());
     for (number, cell) in cells.iter().enumerate() {
         let mut codes: Vec<u64> =
             structure.chunk_box(&Window::new(*cell, ones).at(levels)).into_iter().map(|codes| codes.start).collect();
         codes[axis] = 0;
-        let column = columns.entry(codes).or_insert_with(|| Column { cells: Vec::new(), low: *cell, high: *cell });
+        let column = columns.entry(codes).or_insert_with(|| CellColumn { cells: Vec::new(), low: *cell, high: *cell });
         column.cells.push(number);
         for (axis, at) in cell.iter().enumerate() {
             column.low[axis] = column.low[axis].min(*at);

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::columns::Columns;
+use super::columns::EventColumns;
 use super::fresh::{Fresh, ReadChunks};
-use super::plan::{Plan, ReadLayer};
+use super::plan::{ReadLayer, ReadPlan};
 use super::query::{Coordinates, Freshness};
 use super::values::{Decoded, Print, Printed, Values};
 use crate::dirty::{self, Edge, Marks};
@@ -72,7 +72,7 @@ impl<C> Listed<'_, C> {
     }
 }
 
-impl Plan {
+impl ReadPlan {
     /// The cells of the layer that is read, if it is one.
     pub(super) fn decoded<'a>(&'a self, chunks: ChunkReader<'a>) -> Option<Decoded<'a>> {
         self.read_layer().map(|layer| Decoded::new(chunks, layer))
@@ -94,7 +94,7 @@ impl Plan {
 /// Lists the sources of a plan.
 pub(super) struct Lister<'a> {
     pub(super) chunks: ChunkReader<'a>,
-    pub(super) plan: &'a Plan,
+    pub(super) plan: &'a ReadPlan,
     pub(super) fresh: bool,
     /// The parts of the window in which anything can be stored.
     pub(super) parts: Vec<WindowPart>,
@@ -105,7 +105,7 @@ pub(super) struct Lister<'a> {
 }
 
 impl<'a> Lister<'a> {
-    pub(super) fn new(chunks: ChunkReader<'a>, plan: &'a Plan, freshness: Freshness) -> Result<Self> {
+    pub(super) fn new(chunks: ChunkReader<'a>, plan: &'a ReadPlan, freshness: Freshness) -> Result<Self> {
         let (parts, chosen_by) = (parts(chunks, plan)?, AtomicU64::new(0));
         let chunks = plan.read_layer().map_or(chunks, |layer| chunks.of_layer(layer));
         let mut lister = Self { chunks, plan, fresh: freshness == Freshness::Fresh, parts, moment: None, chosen_by };
@@ -114,8 +114,8 @@ impl<'a> Lister<'a> {
     }
 
     /// The parts as columns, where there is an irregular dimension.
-    pub(super) fn columns(&self) -> Option<Columns<'_, 'a>> {
-        self.plan.times.as_ref().map(|times| Columns { lister: self, times })
+    pub(super) fn columns(&self) -> Option<EventColumns<'_, 'a>> {
+        self.plan.times.as_ref().map(|times| EventColumns { lister: self, times })
     }
 
     /// How many chunks were read to choose the events that stand for a moment: it takes the cells of those near it.
@@ -258,7 +258,7 @@ impl<'a> Lister<'a> {
 }
 
 /// The parts of a plan's window in which anything can be stored, placed within the window.
-fn parts(chunks: ChunkReader<'_>, plan: &Plan) -> Result<Vec<WindowPart>> {
+fn parts(chunks: ChunkReader<'_>, plan: &ReadPlan) -> Result<Vec<WindowPart>> {
     let (grid, structure) = (chunks.grid, chunks.grid.structure());
     let Some(populated) = plan.parts(structure) else { return Ok(Vec::new()) };
     let mut pieces: Vec<Piece> = structure.split(&populated).collect();

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::plan::Plan;
+use super::plan::ReadPlan;
 use super::planned;
 use super::query::{Query, When};
 use super::sources::{CellSource, Listed, Lister, entries};
@@ -38,7 +38,7 @@ pub(crate) fn version(grid: &Grid, query: &Query) -> Result<Version> {
 }
 
 /// Adds what an answer says and how it is made, but for the chunks it is made of.
-fn add_plan(grid: &Grid, plan: &Plan, digest: &mut Digest) {
+fn add_plan(grid: &Grid, plan: &ReadPlan, digest: &mut Digest) {
     digest.number(grid.id().0.into());
     digest.bytes(grid.layer_name(plan.layer.id()).as_bytes());
     digest.bytes(plan.dtype.to_string().as_bytes());

@@ -1,6 +1,6 @@
 //! Base cells, told one by one.
 
-use super::node::{Cells, Opened, Visit};
+use super::node::{NodeCells, Opened, Visit};
 use super::scan::Class;
 use super::tally::{Range, Tally, joined, no_range};
 use super::walk::Walk;
@@ -11,7 +11,7 @@ use crate::store::BaseChunk;
 
 impl Walk<'_> {
     /// Tells of base cells one by one. Of cells that are coarser than the finest, those on the boundary are told by their parts.
-    pub(super) fn open_base(&self, nodes: &[Visit], all: &[Cells<'_>], chunk: &BaseChunk) -> Result<Opened> {
+    pub(super) fn open_base(&self, nodes: &[Visit], all: &[NodeCells<'_>], chunk: &BaseChunk) -> Result<Opened> {
         let mut opened = Opened::default();
         opened.read.base = 1;
         for (node, cells) in nodes.iter().zip(all) {
@@ -30,7 +30,7 @@ impl Walk<'_> {
     pub(super) fn tell(
         &self,
         tallies: &mut [Tally],
-        cells: &Cells<'_>,
+        cells: &NodeCells<'_>,
         (chunk, levels): (&BaseChunk, Levels),
         place: impl Fn(usize) -> Option<usize>,
     ) -> Result<Vec<bool>> {

@@ -1,7 +1,7 @@
 //! What can still lie in what was not read, and what follows for the whole.
 
 use super::layer_values::times;
-use super::plan::Plan;
+use super::plan::LayerPlan;
 use super::query::Bins;
 use super::tally::Tally;
 use super::walk::Walk;
@@ -103,7 +103,7 @@ pub(super) struct Known<'a> {
     pub(super) tally: &'a Tally,
     /// Of areas above 0.
     pub(super) doubts: Vec<Doubt>,
-    pub(super) plan: &'a Plan<'a>,
+    pub(super) plan: &'a LayerPlan<'a>,
 }
 
 impl Known<'_> {

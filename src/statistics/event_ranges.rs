@@ -1,7 +1,7 @@
 //! Columns of events: whole ranges of ticks of them are told as one cell along the irregular axis.
 
 use super::layer_values::Facts;
-use super::node::{Cells, ChunksRead, Opened, Visit};
+use super::node::{ChunksRead, NodeCells, Opened, Visit};
 use super::tally::Tally;
 use super::walk::Walk;
 use crate::error::Result;
@@ -75,7 +75,7 @@ impl Walk<'_> {
     }
 
     /// Tells of the base cells of a column event by event.
-    pub(super) fn open_events(&self, nodes: &[Visit], all: &[Cells<'_>]) -> Result<Opened> {
+    pub(super) fn open_events(&self, nodes: &[Visit], all: &[NodeCells<'_>]) -> Result<Opened> {
         let mut opened = Opened::default();
         let Some(node) = nodes.first() else { return Ok(opened) };
         let (Some(irregular), Some(first), Some(last)) = (self.irregular, node.pieces.first(), node.pieces.last()) else {

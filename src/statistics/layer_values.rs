@@ -6,7 +6,7 @@ use crate::grid::{Levels, Location};
 use crate::kernel::{Aggregation, Chunk, Full, Sum, classes};
 use crate::store::{ChunkReader, LayerSpec, only};
 
-use super::plan::Plan;
+use super::plan::LayerPlan;
 use super::query::Stat;
 use super::tally::{Moments, Range, Share};
 
@@ -40,7 +40,12 @@ fn limit(sums: DType) -> f64 {
 
 impl Facts {
     /// Reads the layers at a location; `None` if nothing is stored there. The second is how many chunks were read.
-    pub(super) fn read(chunks: ChunkReader<'_>, plan: &Plan<'_>, at: &Location, base: Levels) -> Result<(Option<Self>, u64)> {
+    pub(super) fn read(
+        chunks: ChunkReader<'_>,
+        plan: &LayerPlan<'_>,
+        at: &Location,
+        base: Levels,
+    ) -> Result<(Option<Self>, u64)> {
         let mut facts = Facts::default();
         let mut read = 0;
         for &spec in &plan.reads {
@@ -60,7 +65,7 @@ impl Facts {
     pub(super) fn take(
         &mut self,
         chunks: ChunkReader<'_>,
-        plan: &Plan<'_>,
+        plan: &LayerPlan<'_>,
         spec: &LayerSpec,
         chunk: Chunk,
         (levels, base): (Levels, Levels),
@@ -132,7 +137,7 @@ impl Facts {
 
     /// The sum under a cell, and the same as an integer if it is one for certain. `None` if it is not known exactly: an
     /// infinity may be one of finite cells.
-    fn sum(&self, plan: &Plan<'_>, cell: usize) -> Option<(Sum, Option<i128>)> {
+    fn sum(&self, plan: &LayerPlan<'_>, cell: usize) -> Option<(Sum, Option<i128>)> {
         match self.sum.as_ref()? {
             Sums::Means { .. } if plan.rounded_mean || plan.exact_sum() => None,
             Sums::Means { values, .. } => {
@@ -172,7 +177,7 @@ impl Facts {
     }
 
     /// What a cell of one value adds, if it is one and its area is known.
-    fn uniform(&self, plan: &Plan<'_>, cell: usize) -> Option<Share> {
+    fn uniform(&self, plan: &LayerPlan<'_>, cell: usize) -> Option<Share> {
         let (value, max) = self.range(cell);
         let area = self.area(cell).filter(|_| value == max && value.is_finite())?;
         let weight = area * plan.unit;
@@ -188,7 +193,7 @@ impl Facts {
     }
 
     /// What a cell adds, if that is known exactly as far as it is asked for.
-    pub(super) fn share(&self, plan: &Plan<'_>, cell: usize) -> Option<Share> {
+    pub(super) fn share(&self, plan: &LayerPlan<'_>, cell: usize) -> Option<Share> {
         if let Some(share) = self.uniform(plan, cell) {
             return Some(share);
         }
@@ -208,7 +213,7 @@ impl Facts {
     }
 
     /// Bounds of the sum under a cell of a known area whose values lie between two.
-    pub(super) fn sum_bounds(&self, plan: &Plan<'_>, cell: usize, area: f64, (low, high): (f64, f64)) -> (f64, f64) {
+    pub(super) fn sum_bounds(&self, plan: &LayerPlan<'_>, cell: usize, area: f64, (low, high): (f64, f64)) -> (f64, f64) {
         let weight = area * plan.unit;
         let (least, most) = (times(weight, low), times(weight, high));
         match &self.sum {

@@ -50,7 +50,7 @@ use crate::parallel;
 use crate::store::{Base, Grid, Pyramid, State};
 use bounds::Known;
 use node::{Opened, Visit};
-use plan::Plan;
+use plan::LayerPlan;
 use region::Region;
 use series_slots::Slots;
 use starts::Roots;
@@ -93,7 +93,7 @@ struct Asked<'a> {
     snapshot: &'a dyn Snapshot,
     state: State,
     pyramid: Pyramid,
-    plan: Plan<'a>,
+    plan: LayerPlan<'a>,
     bounded: bool,
 }
 
@@ -111,7 +111,7 @@ impl<'a> Asked<'a> {
         }
         let nothing = || Pyramid::of(Base::new(structure, Levels::zero(structure.dimensions().len())));
         let pyramid = state.pyramid(structure).unwrap_or_else(nothing);
-        let plan = Plan::new(grid, query, grid.full(pyramid.base.finest()).0, bounded);
+        let plan = LayerPlan::new(grid, query, grid.full(pyramid.base.finest()).0, bounded);
         Ok(Self { grid, snapshot, state, pyramid, plan, bounded })
     }
 

@@ -90,7 +90,7 @@ impl AddAssign for ChunksRead {
 }
 
 /// The cells of a chunk on their way.
-pub(super) struct Cells<'a> {
+pub(super) struct NodeCells<'a> {
     pub(super) classes: Classes,
     /// In which slot they are counted, and the distance between neighbours, along the axis that tells; all in the first without.
     pub(super) slots: Option<(Vec<usize>, usize)>,
@@ -99,7 +99,7 @@ pub(super) struct Cells<'a> {
     pub(super) facts: Option<&'a Facts>,
 }
 
-impl Cells<'_> {
+impl NodeCells<'_> {
     pub(super) fn class(&self, cell: usize) -> Class {
         match &self.todo {
             Some(todo) if !todo[cell] => Class::Out,

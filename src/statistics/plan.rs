@@ -18,7 +18,7 @@ pub struct Unserved {
 
 /// What is computed for a query, and from which layers.
 #[derive(Debug)]
-pub(super) struct Plan<'a> {
+pub(super) struct LayerPlan<'a> {
     pub(super) query: &'a StatisticsQuery,
     pub(super) stats: Vec<Stat>,
     pub(super) unserved: Vec<Unserved>,
@@ -100,7 +100,7 @@ pub(super) fn served(grid: &Grid) -> Vec<Stat> {
     Stat::ALL.into_iter().filter(|stat| found.lacks(*stat, integer).is_none()).collect()
 }
 
-impl<'a> Plan<'a> {
+impl<'a> LayerPlan<'a> {
     /// The plan for a query on base cells of the area `full`. `bounded` says that bounds are wanted, with which layers help
     /// that serve nothing exactly.
     pub(super) fn new(grid: &'a Grid, query: &'a StatisticsQuery, full: f64, bounded: bool) -> Self {

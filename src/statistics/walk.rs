@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::bounds::Doubt;
 use super::layer_values::Facts;
-use super::node::{Cells, Half, Opened, Todo, Visit};
-use super::plan::Plan;
+use super::node::{Half, NodeCells, Opened, Todo, Visit};
+use super::plan::LayerPlan;
 use super::predicate::Verdict;
 use super::query::StatisticsQuery;
 use super::region::{Cover, Frame, Region, strides};
@@ -29,7 +29,7 @@ pub(super) struct Zone<'a> {
 /// What stays the same on the way down.
 pub(super) struct Walk<'a> {
     pub(super) chunks: ChunkReader<'a>,
-    pub(super) plan: &'a Plan<'a>,
+    pub(super) plan: &'a LayerPlan<'a>,
     /// The regions, one walk for all.
     pub(super) zones: Vec<Zone<'a>>,
     pub(super) pyramid: Pyramid,
@@ -115,7 +115,7 @@ impl<'a> Walk<'a> {
     pub(super) fn open(&self, nodes: &[Visit]) -> Result<Opened> {
         let Some(first) = nodes.first() else { return Ok(Opened::default()) };
         let at_base = first.at.levels == self.pyramid.base.finest();
-        let mut all: Vec<Cells<'_>> = nodes.iter().map(|node| self.cells(node)).collect();
+        let mut all: Vec<NodeCells<'_>> = nodes.iter().map(|node| self.cells(node)).collect();
         if self.irregular.is_some() && at_base {
             return self.open_events(nodes, &all);
         }
@@ -143,17 +143,17 @@ impl<'a> Walk<'a> {
     }
 
     /// The cells of a node, and how they lie in its region.
-    fn cells(&self, node: &Visit) -> Cells<'a> {
+    fn cells(&self, node: &Visit) -> NodeCells<'a> {
         let frame = self.frame(node);
         let (classes, slots) = (self.region(node).classify(&frame, &node.cover, self.slots.cuts()), self.slots(node, &frame));
-        Cells { classes, slots, todo: self.todo(node), stale: None, facts: None }
+        NodeCells { classes, slots, todo: self.todo(node), stale: None, facts: None }
     }
 
     /// What the layers say of the cells of a place, as far as that is of use to any of the regions, and how many chunks were
     /// read; `None` if nothing is there.
-    fn known(&self, node: &Visit, all: &mut [Cells<'_>]) -> Result<Option<(Option<Facts>, u64)>> {
+    fn known(&self, node: &Visit, all: &mut [NodeCells<'_>]) -> Result<Option<(Option<Facts>, u64)>> {
         let built = self.pyramid.built.covers(&node.at.levels);
-        let worth = |all: &[Cells<'_>]| all.iter().any(|cells| self.is_worth_reading(node, cells));
+        let worth = |all: &[NodeCells<'_>]| all.iter().any(|cells| self.is_worth_reading(node, cells));
         if self.irregular.is_some() {
             if !built || !node.pending.is_empty() || !worth(all) {
                 return Ok(Some((None, 0)));
@@ -197,7 +197,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Whether the aggregates of a chunk can settle a cell, or tighten its bounds.
-    fn is_worth_reading(&self, node: &Visit, cells: &Cells<'_>) -> bool {
+    fn is_worth_reading(&self, node: &Visit, cells: &NodeCells<'_>) -> bool {
         let most = if self.bounded || self.query().predicate.is_some() { Class::Part } else { Class::In };
         let all = 0..self.shape(node).iter().product();
         self.plan.useful && all.into_iter().any(|cell| cells.class(cell) >= most && cells.is_fresh(cell))
@@ -262,7 +262,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Adds a cell to the tally, if it can be told from what is known of it. Cells that are told to add nothing are settled.
-    fn settle(&self, tally: &mut Tally, cells: &Cells<'_>, cell: usize) -> Result<bool> {
+    fn settle(&self, tally: &mut Tally, cells: &NodeCells<'_>, cell: usize) -> Result<bool> {
         let Some(facts) = cells.facts(cell) else { return Ok(false) };
         let verdict = self.verdict(facts, cell);
         if facts.is_empty(cell) || verdict == Verdict::None {
@@ -311,7 +311,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The children that hold the cells left over.
-    pub(super) fn children(&self, node: &Visit, cells: &Cells<'_>, left: &Arc<[bool]>) -> Vec<Visit> {
+    pub(super) fn children(&self, node: &Visit, cells: &NodeCells<'_>, left: &Arc<[bool]>) -> Vec<Visit> {
         let grid = self.chunks.grid;
         let structure = grid.structure();
         let above = |d: &usize| node.at.levels[*d] > self.pyramid.base.finest()[*d];
@@ -354,7 +354,7 @@ impl<'a> Walk<'a> {
     }
 
     /// What can lie in some cells of a node.
-    fn doubt(&self, node: &Visit, cells: &Cells<'_>, left: &[usize]) -> Doubt {
+    fn doubt(&self, node: &Visit, cells: &NodeCells<'_>, left: &[usize]) -> Doubt {
         let full = self.chunks.grid.full(node.at.levels).0;
         let mut doubt = Doubt::default();
         for &cell in left {

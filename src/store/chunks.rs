@@ -55,7 +55,7 @@ pub(crate) enum Written {
 
 /// Where a chunk stands: what an error of a damaged one is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct ChunkPlace {
     pub(crate) layer: LayerId,
     pub(crate) at: Location,
 }
@@ -179,9 +179,9 @@ impl<'a> ChunkReader<'a> {
         self.damaged(layer, at).because("it is in the directory, but not there")
     }
 
-    /// The error for a damaged chunk. It is about that [`Place`].
+    /// The error for a damaged chunk. It is about that [`ChunkPlace`].
     pub(crate) fn damaged(&self, layer: LayerId, at: &Location) -> Error {
-        Error::corrupt(format!("{} is damaged", self.named(layer, at))).about(Place { layer, at: *at })
+        Error::corrupt(format!("{} is damaged", self.named(layer, at))).about(ChunkPlace { layer, at: *at })
     }
 
     /// The error for a chunk that the engine cannot read.

@@ -40,7 +40,7 @@ use std::time::Duration;
 pub(crate) use blocked::Blocked;
 pub(crate) use cache::{ChunkCache, Stored};
 pub(crate) use catalog::{RecordKind, decode_record, encode_record, read as read_record};
-pub(crate) use chunks::{BaseChunk, ChunkReader, ChunkWrite, LayerChunks, Place, Written, only};
+pub(crate) use chunks::{BaseChunk, ChunkPlace, ChunkReader, ChunkWrite, LayerChunks, Written, only};
 pub use encodings::EncodingInfo;
 pub use grid::Grid;
 pub(crate) use journal::{Journal, Number};

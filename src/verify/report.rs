@@ -5,7 +5,7 @@ use std::fmt;
 use crate::error::Error;
 use crate::grid::Location;
 use crate::key::LayerId;
-use crate::store::{Grid, Place};
+use crate::store::{ChunkPlace, Grid};
 
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -59,7 +59,7 @@ impl Finding {
 
     /// That a chunk cannot be read, which the error names.
     pub(super) fn unreadable(grid: &Grid, error: &Error) -> Self {
-        let place = error.subject::<Place>();
+        let place = error.subject::<ChunkPlace>();
         Self {
             layer: place.map(|place| grid.layer_name(place.layer)),
             location: place.map(|place| place.at),

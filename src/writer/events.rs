@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::cells::is_blank;
 use super::clear::PIECES_MAX;
 use super::{Put, Writer};
-use crate::aggregate::{Bucket, Leaf, Part, Propagation};
+use crate::aggregate::{Bucket, ChunkChange, Leaf, Propagation};
 use crate::array::{Cells, with_cells};
 use crate::dirty::{Edge, parents};
 use crate::error::{Error, Result};
@@ -236,12 +236,12 @@ impl Writer<'_, '_> {
     }
 
     /// Computes a bucket of the base and emits its writes.
-    pub(super) fn bucket_leaf(&self, run: &Propagation<'_>, leaf: &Leaf) -> Result<Part> {
+    pub(super) fn bucket_leaf(&self, run: &Propagation<'_>, leaf: &Leaf) -> Result<ChunkChange> {
         let (at, chunks) = (&leaf.at, self.chunks);
         let change = self.bucket(at)?;
         let whole = run.lacks(&leaf.feeds)?;
         if change.is_empty() && !whole && !run.rises(&leaf.feeds) {
-            return Ok(Part::Same);
+            return Ok(ChunkChange::Same);
         }
         lock(&self.changed).extend(Ticks::new(change.ticks()).map(|ticks| (*at, ticks)));
         let mut trie = Trie::new(chunks);
@@ -255,7 +255,7 @@ impl Writer<'_, '_> {
             told = EventChange { now: now.map(|now| now.lifted(chunks, at.levels)).transpose()?, gone };
         }
         run.emit_bucket(trie);
-        Ok(Part::Bucket(Arc::new(Bucket { change: told, bins })))
+        Ok(ChunkChange::Bucket(Arc::new(Bucket { change: told, bins })))
     }
 
     /// The edges above the buckets that the batch changed, with the ticks that it changed for those who derive along other

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use crate::aggregate::{self, Leaf, Part, Plan, Propagation};
+use crate::aggregate::{self, AggregationPlan, ChunkChange, Leaf, Propagation};
 use crate::array::{Cell, Cells, with_dtype, with_view};
 use crate::dirty::{self, Edge, Marks, parents};
 use crate::error::{Error, Result};
@@ -198,7 +198,7 @@ impl<'b, 'a> Writer<'b, 'a> {
     fn inline(&self, batch: &mut kv::Batch, raised: Vec<Edge>, (pyramid, bounds): (&Pyramid, &Window)) -> Result<Outcome> {
         let edges: Vec<Edge> = self.edges().chain(self.edges_of_left()).chain(raised).collect();
         let stale = dirty::stale_windows(self.grid, &edges);
-        let plan = Plan::new(self.chunks, edges, pyramid)?;
+        let plan = AggregationPlan::new(self.chunks, edges, pyramid)?;
         let plan = plan.with_split(self.places.split.iter().copied().collect()).with_put(&self.places.order);
         batch.expect_key(Space::Meta, meta::reach(self.grid.id()));
         if pyramid.top != pyramid.built {
@@ -213,7 +213,8 @@ impl<'b, 'a> Writer<'b, 'a> {
 
     /// Writes base data, and finds what must be marked above it.
     fn marking(&self, batch: &mut kv::Batch, pyramid: &Pyramid) -> Result<Outcome> {
-        let plan = Plan::default().with_split(self.places.split.iter().copied().collect()).with_put(&self.places.order);
+        let plan =
+            AggregationPlan::default().with_split(self.places.split.iter().copied().collect()).with_put(&self.places.order);
         let raised = self.raise_to_split(batch, pyramid)?;
         let (writes, seen) = self.run(&plan, pyramid, true)?;
         if self.grid.layers().is_empty() {
@@ -224,7 +225,7 @@ impl<'b, 'a> Writer<'b, 'a> {
         Ok((writes, seen, Vec::new(), Some(marks)))
     }
 
-    fn run(&self, plan: &Plan, pyramid: &Pyramid, marks: bool) -> Result<(Vec<ChunkWrite>, Vec<Vec<u8>>)> {
+    fn run(&self, plan: &AggregationPlan, pyramid: &Pyramid, marks: bool) -> Result<(Vec<ChunkWrite>, Vec<Vec<u8>>)> {
         let run = Propagation::new(self.chunks, plan, pyramid);
         self.split(&run, marks)?;
         for at in &self.places.left {
@@ -350,11 +351,11 @@ impl<'b, 'a> Writer<'b, 'a> {
     }
 
     /// Computes a base chunk and emits its write. `plain` leaves out what only aggregation needs.
-    fn leaf(&self, run: &Propagation<'_>, leaf: &Leaf, plain: bool) -> Result<Part> {
+    fn leaf(&self, run: &Propagation<'_>, leaf: &Leaf, plain: bool) -> Result<ChunkChange> {
         let at = &leaf.at;
         if !self.places.leaves.contains(at) {
             if self.places.left.contains(at) {
-                return Ok(Part::Gone);
+                return Ok(ChunkChange::Gone);
             }
             return aggregate::source(self.chunks, &self.base, run, leaf, None);
         }
@@ -368,14 +369,14 @@ impl<'b, 'a> Writer<'b, 'a> {
                 run.emit([ChunkWrite { layer: LayerId::BASE, at: *at, what: Written::Nothing }]);
             }
             let gone = existed || self.split_above(at).is_some() || self.places.over.contains(at);
-            return Ok(if gone { Part::Gone } else { Part::Same });
+            return Ok(if gone { ChunkChange::Gone } else { ChunkChange::Same });
         }
         let (blob, lifted) = rayon::join(
             || self.chunks.encode_base(at, &chunk, None),
             || (!plain).then(|| self.chunks.lift(&chunk, at.levels)).transpose(),
         );
         run.emit([ChunkWrite { layer: LayerId::BASE, at: *at, what: Written::Cells(blob) }]);
-        Ok(lifted?.map_or(Part::Same, Part::Now))
+        Ok(lifted?.map_or(ChunkChange::Same, ChunkChange::Now))
     }
 
     /// Whether nothing of the old chunk shows through, nor is asked for: one piece replaces it, or holds it whole without a hole.

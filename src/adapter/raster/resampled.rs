@@ -230,7 +230,7 @@ impl Source for ResampledSource {
         };
         let blank = if schema.dtype().is_float() { f64::NAN } else { schema.nodata().unwrap_or(0.0) };
         let bands = AxisMap { start: 0.0, ratio: 1.0, len: numbers.len() };
-        let source = kernel::Source { cells: &array, validity: &validity, shares: None };
+        let source = kernel::ResampleSource { cells: &array, validity: &validity, shares: None };
         let (array, validity) = kernel::resample(source, &[bands, y, x], method, blank);
         let mask = validity.mask(&array);
         let array = self.as_kept(array, mask.as_ref());
