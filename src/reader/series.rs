@@ -20,6 +20,24 @@ use crate::store::{Grid, base_fill};
 const VALUES_MAX: u64 = 1 << 28;
 
 /// Which cells' values are wanted, and in which steps.
+///
+/// ```
+/// use gridstone::{Axis, DType, Dimension, Freshness, Layer, Schema, SeriesQuery, Steps, Store, Structure, Window};
+///
+/// # fn main() -> gridstone::Result<()> {
+/// let line = |name: &str, step: f64| Dimension::regular(name, [Axis::new(name, 0.0, step, 4)]);
+/// let structure = Structure::builder().dimension(line("time", 60.0)).dimension(line("x", 1.0)).build()?;
+/// let grid = Store::in_memory()?.create("level", Schema::builder(structure, DType::F32).build()?)?;
+/// grid.put(&Window::new([0, 0], [6, 4]), &ndarray::Array2::from_shape_fn((6, 4), |(t, x)| (10 * t + x) as f32))?;
+///
+/// // Two cells, from the second minute to the fourth.
+/// let query = SeriesQuery::at([0.5]).and([2.5]).steps(Steps::all().range(60.0, 240.0));
+/// let series = grid.series(&query.layer(Layer::Base).freshness(Freshness::Fresh))?;
+/// assert_eq!(series.edges, [60.0, 120.0, 180.0, 240.0]);
+/// assert_eq!(series.values().flatten().collect::<Vec<_>>(), [10.0, 20.0, 30.0, 12.0, 22.0, 32.0]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct SeriesQuery {
     pub(super) cells: Vec<Vec<f64>>,

@@ -136,6 +136,26 @@ impl Bins {
 ///
 /// Along an irregular dimension each event counts: a place with three events has three cells. There all answers are exact, so
 /// [`max_chunks`](Self::max_chunks) and [`max_error`](Self::max_error) are refused.
+///
+/// ```
+/// use gridstone::statistics::{Bins, Predicate};
+/// use gridstone::{Axis, DType, Dimension, Schema, Stat, StatisticsQuery, Store, Structure, Window};
+///
+/// # fn main() -> gridstone::Result<()> {
+/// let space = Dimension::regular("space", [Axis::new("y", 0.0, 1.0, 4), Axis::new("x", 0.0, 1.0, 4)]);
+/// let schema = Schema::builder(Structure::builder().dimension(space).build()?, DType::U8).build()?;
+/// let grid = Store::in_memory()?.create("height", schema)?;
+/// grid.put(&Window::new([0, 0], [4, 4]), &ndarray::Array2::from_shape_fn((4, 4), |(y, _)| y as u8))?;
+///
+/// // The two rows in the middle, of which one has values of 2 or more.
+/// let rows = StatisticsQuery::all().window(Window::new([1, 0], [2, 4]));
+/// let found = grid.statistics(&rows.clone().stats([Stat::Count, Stat::Mean]).histogram(Bins::equal(2, 0.0, 4.0)?))?;
+/// assert_eq!((found.count.map(|of| of.value), found.mean.map(|of| of.value)), (Some(8.0), Some(1.5)));
+/// let high = grid.statistics(&rows.matching(">= 2".parse::<Predicate>()?).stats([Stat::Count]))?;
+/// assert_eq!(high.count.map(|of| of.value), Some(4.0));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StatisticsQuery {
     pub(super) extents: Vec<Extent>,

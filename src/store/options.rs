@@ -26,6 +26,22 @@ pub enum Policy {
 }
 
 /// How a store is opened.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use gridstone::kv::Memory;
+/// use gridstone::{Policy, Store};
+///
+/// # fn main() -> gridstone::Result<()> {
+/// // Two threads bring aggregates up to date after commits, and chunks that are read again take at most 256 MiB decoded.
+/// let options = Store::options().policy(Policy::Background).background_threads(2).chunk_cache(256 << 20);
+/// // In memory; `open` takes a directory.
+/// let store = options.open_engine(Arc::new(Memory::default()))?;
+/// assert_eq!(store.policy(), Policy::Background);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
     create: bool,
