@@ -129,7 +129,10 @@ fn stored_prints(lister: &Lister<'_>, listed: &Listed<'_, Print>) -> Result<Vec<
         let (layer, at) = &places[number];
         match print {
             None if sure[number] => Err(lister.chunks.lost(*layer, at)),
-            print => Ok(prints.push(print)),
+            print => {
+                prints.push(print);
+                Ok(())
+            }
         }
     })?;
     Ok(prints)

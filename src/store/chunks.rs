@@ -128,6 +128,7 @@ impl<'a> ChunkReader<'a> {
 
     /// Hands the blob of each of several chunks of a layer that is there to `read`, in their order, with the number of the chunk,
     /// behind what it is checked by.
+    #[expect(clippy::type_complexity, reason = "an alias would hide what the visitor gets")]
     pub(crate) fn with_blobs(
         &self,
         layer: LayerId,
