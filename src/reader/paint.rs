@@ -126,14 +126,14 @@ type StoredPlace<'a> = (LayerId, &'a Location, Option<&'a Ticks>);
 /// A stored chunk that is decoded into a tile, which has a number among all.
 struct Straight<'t, 'o> {
     number: usize,
+    /// The number of its part.
+    of: usize,
     at: &'t Location,
     ticks: Option<&'t Ticks>,
     target: &'t CopyBox<'t>,
     tile: AnyTile<'o>,
     /// The chunk, if it is kept decoded.
     known: Option<Arc<Vec<Cells>>>,
-    /// Where it is to be kept.
-    wanted: Option<(&'t ChunkCache, &'t Stored)>,
     /// What is known of the box once it is decoded.
     part: Option<KnownBox>,
 }
@@ -155,18 +155,19 @@ impl<'l, 'a> Painter<'l, 'a> {
         let (plan, listed) = (self.lister.plan, self.listed);
         let shape = self.shape()?;
         self.read.fetch_add(listed.parts.iter().map(|of| of.read.len() as u64).sum(), Ordering::Relaxed);
-        let targets: Vec<Vec<CopyBox<'_>>> =
-            listed.sources().map(|(_, part, source)| targets(part, source, listed.coordinates.as_ref())).collect();
+        let mut targets: Vec<CopyBox<'_>> = Vec::with_capacity(listed.parts.len());
+        let coordinates = listed.coordinates.as_ref();
+        let counts: Vec<usize> =
+            listed.sources().map(|(_, part, source)| add_targets(part, source, coordinates, &mut targets)).collect();
         let bounds = |target: &CopyBox<'_>| Bounds { start: target.to.to_vec(), shape: target.shape.to_vec() };
-        let boxes: Vec<Bounds> = targets.iter().flatten().map(bounds).collect();
+        let boxes: Vec<Bounds> = targets.iter().map(bounds).collect();
         // What the targets cover they write, with data or without: only what lies beside them is written here. Zeros come with the
         // memory.
         let covered = boxes.iter().map(|at| at.shape.iter().product::<usize>()).sum::<usize>() == shape.iter().product::<usize>();
         let mut array = Array::filled(plan.dtype, &shape, if covered { 0.0 } else { plan.fill });
         let mut parts: Vec<KnownBox> = boxes.iter().map(|_| KnownBox::Empty).collect();
         if !boxes.is_empty() {
-            let work = works(listed, &targets, tiles(&mut array, &boxes)?);
-            let (straight, work): (Vec<_>, Vec<_>) = work.into_iter().partition(|work| self.is_straight(work));
+            let (straight, work) = self.works((&targets, &counts), tiles(&mut array, &boxes)?);
             let painted = parallel::map_owned(work, |work| self.paint(work))?.into_iter();
             let straight = parallel::map_groups(straight, BLOBS_AT_ONCE, |group| self.paint_straight(group))?;
             let painted = painted.chain(straight);
@@ -186,28 +187,62 @@ impl<'l, 'a> Painter<'l, 'a> {
         Ok(shape)
     }
 
-    /// Whether a source is a stored chunk whose cells are those of a box of the answer as they are.
-    fn is_straight(&self, work: &Painting<'_, '_>) -> bool {
-        let CellSource::Stored(layer, at, ticks) = work.source else { return false };
-        let plain = self.lister.plan.read_layer().is_none_or(|read| !read.is_mode() && *layer == read.id);
-        let own = |target: &CopyBox<'_>| ticks.is_some() || *at == target.part.piece.location;
-        plain && matches!(&work.targets[..], [(_, target, _)] if own(target))
+    /// The sources with the tiles of their targets: those that are decoded straight into one, and the others. What several parts are
+    /// copied from comes once.
+    fn works<'s, 'o>(
+        &'s self,
+        (targets, counts): (&'s [CopyBox<'s>], &[usize]),
+        tiles: Vec<AnyTile<'o>>,
+    ) -> (Vec<Straight<'s, 'o>>, Vec<Painting<'s, 'o>>) {
+        let read = self.lister.plan.read_layer();
+        let is_plain = |layer: LayerId| read.is_none_or(|read| !read.is_mode() && layer == read.id);
+        let mut tiles = targets.iter().zip(tiles).enumerate().map(|(number, (target, tile))| (number, target, tile));
+        let (mut straight, mut works) = (Vec::with_capacity(counts.len()), Vec::new());
+        let mut shared: BTreeMap<(LayerId, Location), usize> = BTreeMap::new();
+        for ((of, part, source), count) in self.listed.sources().zip(counts) {
+            let coarser = match source {
+                CellSource::Stored(layer, at, None) if *at != part.piece.location => Some((*layer, *at)),
+                _ => None,
+            };
+            match (source, coarser.and_then(|from| shared.get(&from).copied())) {
+                (CellSource::Stored(layer, at, ticks), None) if coarser.is_none() && *count == 1 && is_plain(*layer) => {
+                    straight.extend(tiles.next().map(|(number, target, tile)| Straight {
+                        number,
+                        of,
+                        at,
+                        ticks: ticks.as_ref(),
+                        target,
+                        tile,
+                        known: None,
+                        part: None,
+                    }));
+                }
+                (_, None) => {
+                    shared.extend(coarser.map(|from| (from, works.len())));
+                    works.push(Painting { source, number: of, targets: tiles.by_ref().take(*count).collect() });
+                }
+                (_, Some(known)) => works[known].targets.extend(tiles.by_ref().take(*count)),
+            }
+        }
+        (straight, works)
     }
 
     /// Decodes boxes of stored chunks straight into their tiles, and says what is known of each. Those that were decoded before, or
     /// were read not long ago, are decoded whole.
-    fn paint_straight(&self, works: Vec<Painting<'_, '_>>) -> Result<Vec<(usize, KnownBox)>> {
+    fn paint_straight(&self, mut boxes: Vec<Straight<'_, '_>>) -> Result<Vec<(usize, KnownBox)>> {
         let (chunks, plan) = (self.lister.chunks, self.lister.plan);
         let layer = plan.read_layer().map_or(LayerId::BASE, |layer| layer.id);
         let (planes, least) = chunks.planes(layer);
-        let mut boxes: Vec<Straight<'_, '_>> = works.into_iter().filter_map(|work| self.straight(work)).collect();
+        for of in &mut boxes {
+            of.known = self.cached.version(of.of).and_then(|(cache, version)| cache.get(version));
+        }
         let unknown: Vec<usize> = (0..boxes.len()).filter(|number| boxes[*number].known.is_none()).collect();
         let places: Vec<_> = unknown.iter().map(|number| (boxes[*number].at, boxes[*number].ticks)).collect();
         chunks.with_blobs(layer, &places, &mut |number, key, blob| {
             let of = &mut boxes[unknown[number]];
             let shape = chunks.shape(of.ticks);
             let spec = BlobSpec::new(&shape, &planes, least)?;
-            match of.wanted {
+            match self.cached.version(of.of).filter(|(cache, version)| cache.wants(version)) {
                 Some((cache, version)) => {
                     let chunk = Arc::new(codec::decode(key, blob, &spec)?);
                     if version.is(blob) {
@@ -238,16 +273,6 @@ impl<'l, 'a> Painter<'l, 'a> {
             Ok((of.number, part.blank(&mut of.tile, plan.fill)))
         };
         boxes.into_iter().map(told).collect()
-    }
-
-    /// The box of a straight source, with the chunk if it is kept decoded.
-    fn straight<'s, 't: 's, 'o>(&'s self, work: Painting<'t, 'o>) -> Option<Straight<'s, 'o>> {
-        let CellSource::Stored(_, at, ticks) = work.source else { return None };
-        let (number, target, tile) = work.targets.into_iter().next()?;
-        let cached = self.cached.version(work.number);
-        let known = cached.and_then(|(cache, version)| cache.get(version));
-        let wanted = cached.filter(|(cache, version)| known.is_none() && cache.wants(version));
-        Some(Straight { number, at, ticks: ticks.as_ref(), target, tile, known, wanted, part: None })
     }
 
     /// Copies the cells of a source into their tiles, and says what is known of each.
@@ -353,16 +378,24 @@ impl HeldCells<'_> {
     }
 }
 
-/// The boxes of a source's cells in an answer: all of them, or of events those that follow each other in both.
-fn targets<'t>(part: &'t WindowPart, source: &CellSource<LayerChunks>, coordinates: Option<&Coordinates>) -> Vec<CopyBox<'t>> {
-    let piece = &part.piece;
+/// Adds the boxes of a source's cells in an answer: all of them, or of events those that follow each other in both. Gives how many
+/// they are.
+fn add_targets<'t>(
+    part: &'t WindowPart,
+    source: &CellSource<LayerChunks>,
+    coordinates: Option<&Coordinates>,
+    targets: &mut Vec<CopyBox<'t>>,
+) -> usize {
+    let (piece, before) = (&part.piece, targets.len());
     let whole = CopyBox { part, start: piece.in_chunk, shape: piece.shape, to: piece.in_window };
-    let Some((coordinates, ticks)) = coordinates.zip(source.ticks()) else { return vec![whole] };
+    let Some((coordinates, ticks)) = coordinates.zip(source.ticks()) else {
+        targets.push(whole);
+        return 1;
+    };
     let axis = coordinates.axis;
-    let mut targets: Vec<CopyBox<'_>> = Vec::new();
     for (from, tick) in ticks.iter().enumerate() {
         let Ok(to) = coordinates.ticks.binary_search(tick) else { continue };
-        match targets.last_mut() {
+        match targets[before..].last_mut() {
             Some(last) if last.start[axis] + last.shape[axis] == from && last.to[axis] + last.shape[axis] == to => {
                 last.shape[axis] += 1;
             }
@@ -373,33 +406,7 @@ fn targets<'t>(part: &'t WindowPart, source: &CellSource<LayerChunks>, coordinat
             }
         }
     }
-    targets
-}
-
-/// The sources of a list with the tiles of their targets. What several parts are copied from comes once.
-fn works<'t, 'o>(
-    listed: &'t Listed<'_, LayerChunks>,
-    targets: &'t [Vec<CopyBox<'t>>],
-    tiles: Vec<AnyTile<'o>>,
-) -> Vec<Painting<'t, 'o>> {
-    let mut tiles = tiles.into_iter().enumerate();
-    let mut works: Vec<Painting<'_, '_>> = Vec::with_capacity(targets.len());
-    let mut shared: BTreeMap<(LayerId, Location), usize> = BTreeMap::new();
-    for ((number, part, source), targets) in listed.sources().zip(targets) {
-        let tiled = targets.iter().zip(tiles.by_ref()).map(|(target, (number, tile))| (number, target, tile));
-        let coarser = match source {
-            CellSource::Stored(layer, at, None) if *at != part.piece.location => Some((*layer, *at)),
-            _ => None,
-        };
-        match coarser.and_then(|from| shared.get(&from).copied()) {
-            Some(known) => works[known].targets.extend(tiled),
-            None => {
-                shared.extend(coarser.map(|from| (from, works.len())));
-                works.push(Painting { source, number, targets: tiled.collect() });
-            }
-        }
-    }
-    works
+    targets.len() - before
 }
 
 /// Counts the cells of a box of a chunk whose value may be another, as the other planes of the layer say.
