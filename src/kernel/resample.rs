@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 
 /// How cells are found at a resolution or a shape that is not a level's.
 ///
-/// Target cells lie where the query puts them, whatever lies around. ResampleSource cells are those of the coarsest level at least as
+/// Target cells lie where the query puts them, whatever lies around. Source cells are those of the coarsest level at least as
 /// fine as the target, of the layer that is read; which are data is known of each, and those that are not take no part.
 ///
 /// * [`Nearest`](Self::Nearest) takes the cell that holds the centre of the target cell, with or without data. A centre on the edge of

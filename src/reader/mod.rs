@@ -37,9 +37,9 @@ use std::sync::Arc;
 
 use ndarray::{ArrayD, Axis};
 
-use crate::array::{Array, DType, Validity, in_c_order, with_view};
+use crate::array::{Array, Validity, in_c_order, with_view};
 use crate::error::{Error, Result};
-use crate::grid::{Shape, Window};
+use crate::grid::Shape;
 use crate::kernel::{AxisMap, Method, ResampleSource, Resampling, resample};
 use crate::kv::Snapshot;
 use crate::store::{Gaps, Grid};

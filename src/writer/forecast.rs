@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::events::codes_of;
 use super::levels::check_levels;
 use super::targets::Places;
-use crate::aggregate::{self, Plan};
+use crate::aggregate::{self, AggregationPlan};
 use crate::dirty::{Edge, parents};
 use crate::error::{Error, Result};
 use crate::grid::{Location, Piece, Window};
@@ -76,7 +76,7 @@ impl Grid {
             if pyramid.top != pyramid.built && pyramid.top.covers(&pyramid.built) {
                 edges.extend(aggregate::raise_edges(self, snapshot.as_ref(), &pyramid)?);
             }
-            let plan = Plan::new(chunks, edges, &pyramid)?;
+            let plan = AggregationPlan::new(chunks, edges, &pyramid)?;
             aggregates.extend(plan.nodes.iter().map(|node| node.at).chain(places.split.iter().copied()).chain(places.left));
         }
         let base = places.leaves.iter().chain(&places.split).copied().collect::<BTreeSet<Location>>();
