@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::values::Values;
-use crate::dirty::{Edge, derivation, touches};
+use crate::dirty::{Edge, derivation, pending_under, touches};
 use crate::error::Result;
 use crate::events::{Column, Events, Node, ticks_of};
 use crate::grid::Location;
@@ -26,6 +26,8 @@ pub(super) struct Fresh<'a, V: Values<'a>> {
     read: RefCell<ReadChunks>,
     /// What was computed, not merely read: of several dimensions, each place is a child of several parents.
     computed: RefCell<HashMap<Location, Shared<V::Chunk>>>,
+    /// What is inherited from places above others, computed or read.
+    inherited: RefCell<HashMap<Location, Shared<V::Chunk>>>,
     /// The events of buckets.
     events: RefCell<HashMap<Location, Shared<Events<V::Chunk>>>>,
     /// The base chunks under locations above what is built, where nothing else tells what is worth looking at.
@@ -40,6 +42,7 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
             pyramid,
             read: RefCell::default(),
             computed: RefCell::default(),
+            inherited: RefCell::default(),
             events: RefCell::default(),
             beneath: RefCell::default(),
         }
@@ -61,16 +64,23 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
             return Ok(Some(chunk));
         }
         for above in self.chunks.above(at, &self.pyramid.base) {
-            let chunk = if self.pyramid.base.heir(at.levels).is_some() {
-                self.chunk(&above, &self.touching(pending, &above))?
-            } else {
-                self.base(&above)?
-            };
+            let chunk = if self.pyramid.base.heir(at.levels).is_some() { self.inherited(&above)? } else { self.base(&above)? };
             if let Some(chunk) = chunk {
                 return Ok(Some(Rc::new(self.values.spread(&chunk, &above, at)?)));
             }
         }
         Ok(None)
+    }
+
+    /// The aggregate at a location that others inherit from. What changes it may lie beside them.
+    fn inherited(&self, above: &Location) -> Result<Option<Rc<V::Chunk>>> {
+        if let Some(known) = self.inherited.borrow().get(above) {
+            return Ok(known.clone());
+        }
+        let pending = pending_under(self.chunks.grid, self.chunks.snapshot, above, &self.pyramid.base)?;
+        let chunk = self.chunk(above, &pending)?;
+        self.inherited.borrow_mut().insert(*above, chunk.clone());
+        Ok(chunk)
     }
 
     /// The chunk that belongs at a location itself. Nothing stored above what is built is trusted.

@@ -93,7 +93,7 @@ pub fn look(grid: &Grid, model: &Model, window: Window, dice: &mut Dice) -> Resu
         };
         let reaches = cell.iter().enumerate().map(reach).collect::<Vec<_>>();
         let want = match how {
-            _ if measure => parts(model, layer, &reaches),
+            _ if measure => parts(model, &answer, layer, &reaches),
             Resampling::Nearest => nearest(model, &answer, layer, &reaches),
             Resampling::Area if layer.is_none_or(|layer| *layer == Aggregation::Mean) => mean(model, &reaches, &answer),
             _ if close(&reaches) => None,
@@ -174,7 +174,7 @@ fn mean(model: &Model, reaches: &[Reach], answer: &Answer) -> Option<Want> {
 }
 
 /// The sum of the parts of cells.
-fn parts(model: &Model, layer: Option<&Aggregation>, reaches: &[Reach]) -> Option<Want> {
+fn parts(model: &Model, answer: &Answer, layer: Option<&Aggregation>, reaches: &[Reach]) -> Option<Want> {
     if close(reaches) {
         return None;
     }
@@ -189,7 +189,9 @@ fn parts(model: &Model, layer: Option<&Aggregation>, reaches: &[Reach]) -> Optio
     let most: f64 = cells.iter().map(|(num, share)| value(*num).abs() * share * area).sum();
     // Whole sums end at the ends of their type, cell by cell.
     let end = if plain { limits(model.schema.layer_dtype(&Aggregation::Sum)?).1 as f64 } else { 1e300 };
-    (most < end).then_some(Want::Near(total, most * 1e-6))
+    let whole = |spans: &Vec<Span>| -> f64 { model.ground.values(&model.space, spans).map(|num| value(num).abs() * area).sum() };
+    let most_read = cells_read(model, answer, reaches).iter().map(whole).fold(most, f64::max);
+    (most_read < end).then_some(Want::Near(total, most * 1e-6))
 }
 
 /// The levels at which the cells were read, an axis.
@@ -217,29 +219,31 @@ fn nearest(model: &Model, answer: &Answer, layer: Option<&Aggregation>, reaches:
     Some(want(model, layer, &spans))
 }
 
-/// Whether there is data: where the target cell overlaps a cell with data of the levels read.
-fn mixed(model: &Model, answer: &Answer, layer: Option<&Aggregation>, reaches: &[Reach]) -> Want {
+/// The cells of the levels read that a target cell overlaps, those with anything in them that is kept.
+fn cells_read(model: &Model, answer: &Answer, reaches: &[Reach]) -> Vec<Vec<Span>> {
     let lists: Vec<Vec<i64>> = reaches
         .iter()
         .zip(&model.space.lines)
         .enumerate()
         .map(|(axis, (reach, line))| {
             let (level, (from, to)) = (level(model, answer, axis).max(line.ground), overlapped(reach));
-            // Those with anything in them that is kept.
             let kept = line.segments.iter().flat_map(|(first, end)| line.cell_of(level, *first)..=line.cell_of(level, end - 1));
             let cells = (line.cell_of(level, from), line.cell_of(level, to - 1));
             kept.filter(|cell| cells.0 <= *cell && *cell <= cells.1).collect::<BTreeSet<i64>>().into_iter().collect()
         })
         .collect();
-    let wants = product(&lists).into_iter().map(|cell| {
-        let lines = model.space.lines.iter().zip(&cell).enumerate();
-        let spans: Vec<Span> =
-            lines.map(|(axis, (line, &cell))| line.span(level(model, answer, axis).max(line.ground), cell, cell + 1)).collect();
-        want(model, layer, &spans)
-    });
+    let spans = |cell: Vec<i64>| {
+        let lines = model.space.lines.iter().zip(cell).enumerate();
+        lines.map(|(axis, (line, cell))| line.span(level(model, answer, axis).max(line.ground), cell, cell + 1)).collect()
+    };
+    product(&lists).into_iter().map(spans).collect()
+}
+
+/// Whether there is data: where the target cell overlaps a cell with data of the levels read.
+fn mixed(model: &Model, answer: &Answer, layer: Option<&Aggregation>, reaches: &[Reach]) -> Want {
     let mut found = Want::Nothing;
-    for want in wants {
-        match want {
+    for spans in cells_read(model, answer, reaches) {
+        match want(model, layer, &spans) {
             Want::Unknown => return Want::Unknown,
             want if want.is_valid() => found = Want::Something,
             _ => {}
