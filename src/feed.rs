@@ -245,13 +245,17 @@ fn remove_oldest(grid: &Grid, batch: &mut Batch) -> Result<()> {
     }
     let oldest = feed::between(id, kept.floor, kept.counted.saturating_add(1));
     let limit = usize::try_from(excess).unwrap_or(usize::MAX);
-    for (key, _) in snapshot.scan(Space::Feed, &oldest, Order::Ascending, limit)?.entries {
-        kept.floor = sequence(grid, &key)?;
-        kept.entries -= 1;
-        batch.delete(Space::Feed, key);
+    let removed: Vec<Vec<u8>> =
+        snapshot.scan(Space::Feed, &oldest, Order::Ascending, limit)?.entries.into_iter().map(|(key, _)| key).collect();
+    if let Some(last) = removed.last() {
+        kept.floor = sequence(grid, last)?;
     }
+    kept.entries -= removed.len() as u64;
+    let record = encode_record(RecordKind::Feed, &kept)?;
+    // All of it or nothing: the caller goes on if this fails.
+    removed.into_iter().for_each(|key| batch.delete(Space::Feed, key));
     batch.expect_key(Space::Meta, meta::feed(id));
-    batch.put(Space::Meta, meta::feed(id), encode_record(RecordKind::Feed, &kept)?);
+    batch.put(Space::Meta, meta::feed(id), record);
     Ok(())
 }
 

@@ -7,7 +7,7 @@
 //! | `WATERMARK` | what was promised to be in the logs; carries the lock. Layout: [`kv::preflight::watermark`](crate::kv::preflight::watermark) |
 //! | `CURRENT`, `MANIFEST-*`, `OPTIONS-*`, `IDENTITY`, `LOCK`, `LOG*` | RocksDB's own |
 //! | `*.log` | RocksDB's write-ahead logs. Layout: [`kv::preflight::log`](crate::kv::preflight::log) |
-//! | `*.sst`, `*.blob` | RocksDB's tables, and its files of values from 4 KiB on; they are never changed |
+//! | `*.sst`, `*.blob` | RocksDB's tables, and its files of values from 4 KiB on; they are never changed, but for bits that have flipped |
 //! | `DAMAGED` | the spaces in which a damaged table was met, by the names of their column families |
 //! | `CHECKPOINT` | in a copy that nobody has written to yet |
 //! | `quarantine-*` | what was put aside because it is damaged |

@@ -8,7 +8,8 @@
 //! * A commit that failed is there whole when the store is opened again, or not at all.
 //! * Every aggregate equals its recomputation, or a mark says that it does not yet; in every state that a crash can leave.
 //! * Damage is an error that names its place: never an absence, never a wrong cell, and never aggregated into values that look right.
-//! * A store that is refused was not changed by the attempt to open it.
+//! * A store that is refused was not changed by the attempt to open it, but for damaged bytes of tables that were given back what
+//!   was written, and for the note `DAMAGED`.
 //!
 //! # Assumptions
 //!
@@ -66,19 +67,21 @@
 //!
 //! Keys, records, the directory, marks and the feed lie in RocksDB's tables, in blocks with a checksum each. A block of which one
 //! bit has flipped is given back what was written, with a warning: it is the only bit whose other value makes the checksum hold.
-//! When a store is opened its smallest tables are looked through, up to 16 MiB in all, which for most stores is all of them; the
-//! others are mended when somebody meets the damage. Who opens a store for writing mends the files; who only reads it reads mended
+//! When a store is opened its smallest tables are looked through, up to 16 MiB in all; the others are mended when somebody meets the
+//! damage. Who opens a store for writing mends the files; who only reads it reads mended
 //! copies of those that were looked through. (The checksum has 32 bits: of blocks of
-//! 4 KiB that are damaged otherwise, one in 130,000 would be taken for such a block; what it holds has checksums of its own. Blocks
-//! of more than 64 KiB, as indices of tables of many MB have, are not mended.) A record of which a bit has flipped is read as it was
+//! 4 KiB that are damaged otherwise, one in 130,000 would be taken for such a block; chunks and records have checksums of their own
+//! behind that, keys and the directory have not. A table that has other damage too is left as it is. Blocks of more than 64 KiB, as
+//! indices of tables of many MB have, are not mended.) A record of which a bit has flipped is read as it was
 //! written, too; verify tells of it, and repair writes it anew.
 //!
-//! A table that is damaged otherwise is an error to those who read what lies in it, and to nobody else. The store is opened, and
-//! RocksDB merges nothing by itself any more in the space of such a table, which the file `DAMAGED` keeps a note of: the merge would
+//! A table that is damaged otherwise is an error to those who read what lies in it. The store is opened, and RocksDB merges nothing by itself any more in the space of such a table, which the file `DAMAGED` keeps a note of: the merge would
 //! end all writing. If it meets the damage before any reader does, commits are refused with
-//! [`Poisoned`](crate::ErrorKind::Poisoned) until the store is opened again, and are accepted from then on. One thing is worse:
-//! without the table of the store's own records no grid can be opened, so that the store is refused until it is salvaged. It is
-//! RocksDB that has been let at the files by then.
+//! [`Poisoned`](crate::ErrorKind::Poisoned) until the store is opened again, and are accepted from then on. Two things
+//! are worse. A table of which the footer, the index or the properties are damaged cannot be opened at all: the store is refused, to be
+//! salvaged, or opened with [`accept_data_loss`](crate::StoreOptions::accept_data_loss), with which RocksDB also checks less of its logs
+//! and goes on behind writes that fail. And without the table of the store's own records no grid can be opened, so that the store is
+//! refused until it is salvaged. It is RocksDB that has been let at the files by then.
 //!
 //! Old values that cannot be read are not moved when space is given back, so their space is given back once they are repaired.
 //!

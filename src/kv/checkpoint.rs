@@ -52,18 +52,21 @@ pub(super) fn make(target: &Path, families: &[&str], make: &dyn Fn(&Path) -> Res
 }
 
 /// Makes a new store at `target` of a copy, or of any store that is not open. Data files are shared where that is possible: they
-/// are never changed.
+/// are never changed, but for bits of them that had flipped.
 pub(crate) fn restore(from: &Path, target: &Path) -> Result<()> {
-    put_back(from, target, false).map(drop)
+    put_back(from, target, false, &|_, _| Ok(())).map(drop)
 }
 
 /// Makes a new store at `target` of a damaged one that is not open, as far as its logs count and its tables can be read; gives what
-/// is not in it.
-pub(crate) fn salvage(from: &Path, target: &Path) -> Result<Vec<Lost>> {
-    put_back(from, target, true)
+/// is not in it. `finish` is let at the copy before it is put there.
+pub(crate) fn salvage(from: &Path, target: &Path, finish: Finish<'_>) -> Result<Vec<Lost>> {
+    put_back(from, target, true, finish)
 }
 
-fn put_back(from: &Path, target: &Path, accept_data_loss: bool) -> Result<Vec<Lost>> {
+/// Makes a copy complete of which something is lost.
+type Finish<'a> = &'a dyn Fn(&Path, &[Lost]) -> Result<()>;
+
+fn put_back(from: &Path, target: &Path, accept_data_loss: bool, finish: Finish<'_>) -> Result<Vec<Lost>> {
     let families = super::rocks::family_names();
     let admission = directory::admit_reader(from, accept_data_loss, &families)?;
     if fs::read_dir(target).is_ok_and(|mut entries| entries.next().is_some()) {
@@ -76,6 +79,7 @@ fn put_back(from: &Path, target: &Path, accept_data_loss: bool) -> Result<Vec<Lo
     copied.map_err(|error| failed(target, &format!("{} cannot be copied", from.display()), error))?;
     let lost = if accept_data_loss { mend(&fresh, &families)? } else { Vec::new() };
     seal(&fresh, &families, accept_data_loss)?;
+    finish(&fresh, &lost)?;
     let placed = fs::rename(&fresh, target).and_then(|()| sync(parent(target)));
     placed.map_err(|error| failed(target, "the copy cannot be put there", error)).map(|()| lost)
 }
@@ -106,8 +110,8 @@ fn copy(from: &Path, fresh: &Path, to_be_mended: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Gives single damaged bytes of a fresh copy's manifest, logs and tables back what was written: a checksum tells which they are. Gives what is lost with tables
-/// that are damaged otherwise, which are left out.
+/// Gives single damaged bytes of a fresh copy's manifest, logs and tables back what was written: a checksum tells which they are.
+/// Gives what is lost with tables that are damaged otherwise, which are left out.
 fn mend(fresh: &Path, families: &[&str]) -> Result<Vec<Lost>> {
     // One record shows the next that is damaged, if there are several.
     for _ in 0..DAMAGED_BYTES_MAX {

@@ -198,7 +198,16 @@ fn sync_directory(path: &Path) -> io::Result<()> {
 pub(super) fn lock(path: &Path, create: bool) -> Result<File> {
     let file = OpenOptions::new().read(true).write(true).create(create).truncate(false).open(path.join(WATERMARK));
     let file = file.map_err(|error| unavailable(path, "its watermark cannot be opened", error))?;
-    held(path, file.try_lock()).map(|()| file)
+    // A process that is just being started holds its parent's locks until it has become another program.
+    let mut locked = file.try_lock();
+    for _ in 0..LOCK_TRIES {
+        if !matches!(locked, Err(TryLockError::WouldBlock)) {
+            break;
+        }
+        std::thread::sleep(LOCK_WAIT);
+        locked = file.try_lock();
+    }
+    held(path, locked).map(|()| file)
 }
 
 fn held(path: &Path, locked: std::result::Result<(), TryLockError>) -> Result<()> {
@@ -210,6 +219,10 @@ fn held(path: &Path, locked: std::result::Result<(), TryLockError>) -> Result<()
         Err(TryLockError::Error(error)) => Err(unavailable(path, "it cannot be locked", error)),
     }
 }
+
+/// How often a lock is tried again that another process has, and after what time.
+const LOCK_TRIES: u32 = 20;
+const LOCK_WAIT: std::time::Duration = std::time::Duration::from_millis(5);
 
 /// How many open files and how many bytes of address space the process may have, as far as that can be told.
 fn limits() -> [Option<u64>; 2] {

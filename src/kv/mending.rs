@@ -67,9 +67,10 @@ impl Damaged {
         !self.changed.is_empty()
     }
 
-    /// Gives bits in the file itself back what was written.
+    /// Gives bits in the file itself back what was written. A table that is damaged otherwise too is left as it is: a block of it
+    /// could be taken for one of which a bit has flipped.
     pub(super) fn mend_in_place(&self) -> io::Result<()> {
-        if self.changed.is_empty() {
+        if self.changed.is_empty() || !self.is_sound {
             return Ok(());
         }
         let file = File::options().write(true).open(&self.path)?;

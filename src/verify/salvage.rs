@@ -19,23 +19,24 @@ impl Store {
     /// [`repair`](Self::repair) the new one. The old one is only read.
     ///
     /// Single damaged bytes of logs, and bits of tables, are given back what was written. Tables that are damaged otherwise are left
-    /// out: the directory is made anew from the chunks, bounds in whole chunks, aggregates from the base, grids whose name is lost are called
-    /// `grid-N`, and whoever follows changes starts anew. Of base chunks that are lost `repair` tells which they were.
+    /// out: the directory is made anew from the chunks, bounds in whole chunks, aggregates from the base, grids whose name is lost are
+    /// called `grid-N`, and whoever follows changes starts anew. Of base chunks that are lost `repair` tells which they were. Records
+    /// of the store that are lost may be there as they were some commits ago. Cut short it leaves no new store.
     ///
     /// # Errors
     ///
     /// Those of [`restore`](Self::restore), but for damage.
     pub fn salvage(store: impl AsRef<Path>, directory: impl AsRef<Path>) -> Result<Vec<Lost>> {
-        let lost = kv::salvage(store.as_ref(), directory.as_ref())?;
-        if !lost.is_empty() {
-            let options = StoreOptions::default().policy(Policy::Manual).create(false).accept_data_loss(true);
-            let salvaged = options.open(directory.as_ref())?;
-            name_all(&salvaged, &lost)?;
-            for grid in salvaged.shown()?.grids {
-                make_up(&grid, &lost)?;
+        kv::salvage(store.as_ref(), directory.as_ref(), &|fresh, lost| {
+            if lost.is_empty() {
+                return Ok(());
             }
-        }
-        Ok(lost)
+            let options = StoreOptions::default().policy(Policy::Manual).create(false).accept_data_loss(true);
+            let salvaged = options.open(fresh)?;
+            name_all(&salvaged, lost)?;
+            salvaged.shown()?.grids.iter().try_for_each(|grid| make_up(grid, lost))?;
+            salvaged.close()
+        })
     }
 }
 
@@ -55,7 +56,15 @@ fn name_all(store: &Store, lost: &[Lost]) -> Result<()> {
     let mut ids: BTreeSet<GridId> = schemas.iter().filter_map(|(key, _)| owner(&key[meta::SCHEMAS.len()..])).collect();
     let mut batch = Batch::at(snapshot.as_ref());
     for nameless in ids.iter().filter(|id| shown.grids.iter().all(|grid| grid.id() != **id)) {
-        let name = meta::name(&format!("grid-{}", nameless.0));
+        // Others may be called so.
+        let names = std::iter::once(String::new()).chain((2..).map(|number| format!("-{number}")));
+        let mut name = Vec::new();
+        for other in names {
+            name = meta::name(&format!("grid-{}{other}", nameless.0));
+            if let Ok(None) = read_record::<GridId>(snapshot.as_ref(), RecordKind::Name, name.clone()) {
+                break;
+            }
+        }
         batch.expect_key(Space::Meta, name.clone());
         batch.put(Space::Meta, name, encode_record(RecordKind::Name, nameless)?);
     }
@@ -79,17 +88,21 @@ fn make_up(grid: &Grid, lost: &[Lost]) -> Result<()> {
     if grid.structure().irregular_axis().is_none() {
         let snapshot = grid.store().current()?;
         for range in lost.iter().filter(|lost| lost.space == Space::Directory).filter_map(|lost| common(&lost.range, &chunks)) {
-            list(grid, snapshot.as_ref(), &range, &mut batch)?;
+            list(grid, snapshot.as_ref(), (&range, lost), &mut batch)?;
         }
     }
-    if is_lost(lost, Space::Feed, &feed::all(id)) {
+    let records_lost = is_lost(lost, Space::Meta, &KeyRange::all());
+    if records_lost || is_lost(lost, Space::Feed, &feed::all(id)) {
         batch.delete_range(Space::Feed, feed::all(id));
         batch.delete(Space::Meta, meta::feed(id));
+    }
+    if records_lost || is_lost(lost, Space::Base, &chunks) {
+        // What was copied may be lost, and is copied again.
+        batch.delete(Space::Meta, meta::copied(id));
     }
     if !batch.changes_nothing() {
         grid.store().commit(batch, Durability::Sync)?;
     }
-    let records_lost = is_lost(lost, Space::Meta, &KeyRange::all());
     if records_lost && grid.structure().irregular_axis().is_none() {
         bound(grid)?;
     }
@@ -119,8 +132,9 @@ fn bound(grid: &Grid) -> Result<()> {
     if batch.changes_nothing() { Ok(()) } else { grid.store().commit(batch, Durability::Sync).map(drop) }
 }
 
-/// Lists in the directory which chunks there are in a range, and no others.
-fn list(grid: &Grid, snapshot: &dyn Snapshot, range: &KeyRange, batch: &mut Batch) -> Result<()> {
+/// Lists in the directory which chunks there are in a range, and no others. Where chunks are lost too, an older one may stand in
+/// place of the one that counts, so that none is listed.
+fn list(grid: &Grid, snapshot: &dyn Snapshot, (range, lost): (&KeyRange, &[Lost]), batch: &mut Batch) -> Result<()> {
     let chunks = grid.chunk_reader(snapshot);
     batch.delete_range(Space::Directory, range.clone());
     for space in [Space::Base, Space::Aggregate] {
@@ -128,6 +142,9 @@ fn list(grid: &Grid, snapshot: &dyn Snapshot, range: &KeyRange, batch: &mut Batc
             let Scanned::Entries(page) = part else { return Ok(()) };
             for (key, blob) in page {
                 let Ok((layer, at)) = ChunkKey::decode(grid.id(), grid.structure(), &key) else { continue };
+                if lost.iter().any(|lost| lost.space == space && lost.range.contains(&key)) {
+                    continue;
+                }
                 let sound =
                     (layer == LayerId::BASE) == (space == Space::Base) && chunks.check_blob(layer, &at, None, &blob).is_ok();
                 if let Some(checksum) = checksum_of(&blob).ok().filter(|_| sound) {

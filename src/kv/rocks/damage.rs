@@ -1,12 +1,13 @@
 //! Tables that cannot be read. Bits of them that flipped are given back what was written, as soon as somebody meets them. What is
-//! damaged otherwise is an error to those who read it, and to nobody else: the database is opened all the same, and where such a
-//! table was met nothing is merged by itself any more, as that would end all writing.
+//! damaged otherwise is an error to those who read it: the database is opened all the same if it can open its tables, and where
+//! such a table was met nothing is merged by itself any more, as that would end all writing. A database that cannot open a table
+//! checks less of its logs and of failed writes when it is opened without it, so that this takes consent.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 
 use rocksdb::{DB, Options};
 
@@ -46,7 +47,11 @@ pub(super) fn open(admission: &mut Admission, options: &RocksOptions) -> Result<
         Err(error) if *error.kind() == ErrorKind::Corrupt && !given_up => error,
         opened => return opened,
     };
-    let tables = admission.mend_tables(u64::MAX)?;
+    let Ok(tables) =
+        admission.mend_tables(u64::MAX).inspect_err(|e| tracing::warn!(error = e.sentence(), "tables are not mended"))
+    else {
+        return Err(error);
+    };
     note(admission, &tables.lost, options);
     if tables.mended {
         match attempt(admission, options, &tables.lost, false) {
@@ -54,7 +59,7 @@ pub(super) fn open(admission: &mut Admission, options: &RocksOptions) -> Result<
             opened => return opened,
         }
     }
-    if tables.lost.is_empty() && !options.accept_data_loss {
+    if !options.accept_data_loss {
         return Err(error);
     }
     tracing::warn!(error = error.sentence(), "a damaged store is opened as far as it can be read");
@@ -98,7 +103,8 @@ fn add_note(path: &Path, space: Space) -> io::Result<()> {
 /// The spaces in which damaged tables were met by earlier openings.
 fn noted(path: &Path) -> BTreeSet<Space> {
     // Without it damage is met once more.
-    let text = fs::read_to_string(path.join(DAMAGED)).unwrap_or_default();
+    let bytes = fs::read(path.join(DAMAGED)).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
     Space::ALL.into_iter().filter(|space| text.lines().any(|line| line == family_name(*space))).collect()
 }
 
@@ -116,17 +122,17 @@ impl Store {
     }
 
     fn mends(&self) -> u64 {
-        self.damage.lock().unwrap_or_else(PoisonError::into_inner).mends
+        self.damage().mends
     }
 
     /// Whether nothing is merged in a space, since a table of it is damaged.
     pub(super) fn is_still(&self, space: Space) -> bool {
-        self.damage.lock().unwrap_or_else(PoisonError::into_inner).still.contains(&space)
+        self.damage().still.contains(&space)
     }
 
     /// Whether writing was ended by a damaged table. Opened again, the store can be written to.
     pub(super) fn was_stopped(&self) -> bool {
-        self.damage.lock().unwrap_or_else(PoisonError::into_inner).stopped
+        self.damage().stopped
     }
 
     /// The error for something that the database could not read.
@@ -145,7 +151,7 @@ impl Store {
 
     /// Notes that merging tables met a damaged one, which ended all writing.
     pub(super) fn meet_in_writing(&self, cause: &str) {
-        self.damage.lock().unwrap_or_else(PoisonError::into_inner).stopped = true;
+        self.damage().stopped = true;
         let files = self.db.live_files().unwrap_or_default();
         let file = files.iter().find(|file| cause.contains(file.name.trim_start_matches('/')));
         let space = file.and_then(|file| Space::ALL.into_iter().find(|space| file.column_family_name == family_name(*space)));
@@ -157,23 +163,34 @@ impl Store {
         if self.read_only {
             return;
         }
-        let mut damage = self.damage.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let known = self.damage().lost.clone();
         let tables = mending::tables(&self.path(), u64::MAX).unwrap_or_default().into_iter();
-        let is_named = |path: &Path| path.file_name().is_some_and(|name| cause.contains(&*name.to_string_lossy()));
-        let named: Vec<_> = tables.filter(|path| is_named(path)).collect();
+        let named: Vec<_> = tables.filter(|path| cause.contains(&name(path)) && !known.contains(&name(path))).collect();
         if named.is_empty() {
             return;
         }
+        // Others read meanwhile. Who mends the same table writes the same bytes.
         let mended = mending::damaged(&named).and_then(|found| {
             found.iter().try_for_each(mending::Damaged::mend_in_place)?;
             Ok(found.iter().all(|table| table.is_sound))
         });
-        match (mended, space) {
+        match mended {
             // Or another thread has mended it.
-            (Ok(true), _) => damage.mends += 1,
-            (_, Some(space)) if damage.still.insert(space) => self.keep_still(space),
-            _ => {}
+            Ok(true) => self.damage().mends += 1,
+            // It was merged meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            _ => {
+                self.damage().lost.extend(named.iter().map(|path| name(path)));
+                if let Some(space) = space.filter(|space| self.damage().still.insert(*space)) {
+                    self.keep_still(space);
+                }
+            }
         }
+    }
+
+    fn damage(&self) -> MutexGuard<'_, Damage> {
+        self.damage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Merges nothing in a space by itself, now and after this.
@@ -193,6 +210,8 @@ impl Store {
 pub(super) struct Damage {
     /// How often something was mended.
     mends: u64,
+    /// The names of tables that cannot be mended.
+    lost: BTreeSet<String>,
     still: BTreeSet<Space>,
     stopped: bool,
 }

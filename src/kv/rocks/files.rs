@@ -87,13 +87,13 @@ impl Store {
             let moves = [
                 ("enable_blob_garbage_collection", if moves { "true" } else { "false" }),
                 ("blob_garbage_collection_age_cutoff", "1.0"),
-                ("disable_auto_compactions", if moves { "true" } else { "false" }),
+                ("disable_auto_compactions", if moves || self.is_still(space) { "true" } else { "false" }),
             ];
             let set = self.db.set_options_cf(family, &moves);
             set.map_err(|error| Error::unavailable(format!("space {space:?} cannot be compacted")).because(error))
         };
         // What is kept in a file with garbage is moved, in however young a file it is.
-        let moves = self.can_be_read(space, range)? && is_large(space);
+        let moves = !self.is_still(space) && self.can_be_read(space, range)? && is_large(space);
         if self.is_still(space) {
             tracing::warn!(?space, "nothing is merged where a table is damaged");
             return Ok(());

@@ -114,7 +114,18 @@ fn a_flipped_bit_of_a_table_loses_nothing() {
     }
 }
 
+/// Opens a store, with consent to what cannot be read if that is asked for.
+fn open_damaged(path: &Path, what: &str) -> Rocks {
+    open(path).unwrap_or_else(|error| {
+        assert_eq!(error.kind(), &ErrorKind::Corrupt, "{what}: {error}");
+        assert!(error.to_string().contains("--accept-data-loss"), "{what}: {error}");
+        let consent = RocksOptions { accept_data_loss: true, ..RocksOptions::default() };
+        Rocks::open(path, &consent).unwrap_or_else(|error| panic!("{what}: {error}"))
+    })
+}
+
 /// More than a bit of a table is damaged: the store is opened, what cannot be read is an error, and all else can be read and written.
+/// Where a table cannot be opened at all, that takes consent.
 #[test]
 fn a_damaged_table_stops_nobody_but_its_readers() {
     let place = at_rest(200);
@@ -129,7 +140,7 @@ fn a_damaged_table_stops_nobody_but_its_readers() {
             fs::write(image.path().join(name), bytes).expect("written");
             let what = format!("byte {at} of {name:?}");
             for life in 0..2 {
-                let engine = open(image.path()).unwrap_or_else(|error| panic!("{what}, life {life}: {error}"));
+                let engine = open_damaged(image.path(), &format!("{what}, life {life}"));
                 let snapshot = engine.snapshot().expect("a snapshot");
                 let mut unread = 0;
                 for space in Space::ALL {
