@@ -57,7 +57,9 @@ fn same_as_one_by_one(seed: u64) -> Result<(), String> {
         }
         let one_by_one = open(&twin, Policy::Manual).grid("a").unwrap();
         let of = |grid: &Grid| (grid.bounds().unwrap(), grid.levels_in_use().unwrap());
-        if of(&grid) != of(&one_by_one) {
+        let ((bounds, levels), (bounds_then, levels_then)) = (of(&grid), of(&one_by_one));
+        // A level at which only calls in between had chunks is not in use, and is until the grid is cleaned.
+        if bounds != bounds_then || levels.iter().any(|level| !levels_then.contains(level)) {
             return Err(format!("step {step}: {:?} and not {:?}: {calls:?}", of(&grid), of(&one_by_one)));
         }
         if dice.chance(50) {
@@ -90,8 +92,9 @@ fn same_as_one_by_one(seed: u64) -> Result<(), String> {
 /// Batches that failed once.
 #[test]
 fn i7_i8_batches_that_failed_once_do_what_their_calls_do_one_by_one() {
-    let seed = 16918616888784194378;
-    assert_eq!(same_as_one_by_one(seed), Ok(()), "seed {seed}");
+    for seed in [16918616888784194378, 3713643368751142694] {
+        assert_eq!(same_as_one_by_one(seed), Ok(()), "seed {seed}");
+    }
 }
 
 proptest! {

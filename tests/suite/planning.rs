@@ -220,7 +220,8 @@ fn a_job_that_fails_names_the_source() {
     let sources = [Made::new(0, Window::new([0, 0], [40, 40]), 0)];
     let planned = plan(&grid, &sources, 4).unwrap();
     let mut all = [Import::new(&grid, Failing(sources[0].clone())).unwrap()];
-    let error = Run::default().jobs(&planned, 2).write(&mut all, &|_| {}).expect_err("cut").to_string();
+    let error = Run::default().jobs(&planned, 2).write(&mut all, &|_| {}).expect_err("cut");
+    let error = format!("{error:?}");
     assert!(error.contains("`source 0` cannot be imported") && error.contains("the line is cut"), "{error}");
 }
 

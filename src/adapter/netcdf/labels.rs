@@ -103,6 +103,14 @@ pub(super) fn runs(field: &Field, structure: &Structure, band: Option<usize>) ->
         }
     };
     places.sort_unstable();
+    if let Some(twice) = places.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        return Err(Error::invalid(format!(
+            "the variable has label `{}` twice along `{}`, and each is one place; take one of them, as with `ncks -d {1},{2} FILE ONE.nc`",
+            known[twice[0].0],
+            dimension.name(),
+            twice[0].1
+        )));
+    }
     let mut runs: Vec<LabelRun> = Vec::new();
     for (place, of_file) in places {
         let at = i64::try_from(place).map_err(|cause| refused().because(cause))?;

@@ -102,8 +102,18 @@ impl ResampledSource {
         ];
         let levels = Levels::zero(grid.structure().dimensions().len()).with(axes.space, level);
         let circle = round::circle_of(grid.structure(), axes.x, level).filter(|_| header.affine.is_some());
-        // A cell that both ends of the file touch is one.
-        lines[1].end -= i64::from(circle.is_some_and(|circle| lines[1].end - lines[1].first == circle + 1));
+        // A cell that both ends of the file touch is one. It is made of what the first end has of it.
+        let is_met_twice = circle.is_some_and(|circle| lines[1].end - lines[1].first == circle + 1);
+        if is_met_twice && resampling == Resampling::Sum {
+            return Err(Error::invalid(format!(
+                "both ends of the file lie in one cell of the grid, of which `sum` takes one part only; cut it where a cell begins, and import both parts, as with `gdal_translate -projwin {} {} {} {} FILE PART.tif`",
+                affine.x,
+                affine.y,
+                grid.structure().edge(axes.x, level, lines[1].end - 1),
+                affine.y + affine.dy * header.height as f64
+            )));
+        }
+        lines[1].end -= i64::from(is_met_twice);
         let once = |_| {
             let (east, south) = (affine.x + 360.0_f64.copysign(affine.dx), affine.y + affine.dy * header.height as f64);
             format!("gdal_translate -projwin {} {} {east} {south} FILE ONCE.tif", affine.x, affine.y)

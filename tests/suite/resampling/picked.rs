@@ -65,7 +65,7 @@ fn whole_numbers_beyond_a_double_stay_what_they_are() {
 
 #[test]
 fn what_does_not_add_up_has_no_total() {
-    let grid = plane(&[Aggregation::Mean, Aggregation::Sum], DType::F32, 0);
+    let grid = plane(&[Aggregation::Mean, Aggregation::Sum, Aggregation::Count], DType::F32, 0);
     grid.put(&Window::new([0, 0], [8, 8]), &Array2::from_elem((8, 8), 1.0_f32)).unwrap();
     let total = Query::all().shape([2, 2]).resampled(Resampling::Sum);
     let error = grid.read(&total.clone().layer(Layer::Aggregate(Aggregation::Mean))).expect_err("means").to_string();
