@@ -100,9 +100,7 @@
 //!
 //! [`Plan`](crate::adapter::source::Plan) says from footprints alone which chunks an import will change, and cuts it into jobs: subtrees of
 //! the grid, no base chunk in two of them. A [`Run`](crate::adapter::source::Run) does them by threads; in each job later
-//! sources lie over earlier ones, so what is then in the grid does not depend on how many there are. With a
-//! [`Ledger`](crate::adapter::source::Ledger) each part that is done is recorded in the commit with its last cells, so that an import that is
-//! killed goes on where it was.
+//! sources lie over earlier ones, so what is then in the grid does not depend on how many there are.
 //! [`Grid::forecast`](crate::Grid::forecast) does the same for windows that are put otherwise: what it predicts contains what changes.
 //!
 //! # Two layouts of one grid

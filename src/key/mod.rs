@@ -7,7 +7,7 @@
 //!         | a dimension: Morton code | child u8 | sequence u64
 //! feed    grid u32 | sequence u64
 //! meta    `format` | `identity` | `epoch` | `next` | `name/` name | `schema/` grid | `bounds/` grid | `base-levels/` grid
-//!         | `reach/` grid | `feed/` grid | `copied/` grid | `done/` grid, the part's digest u128
+//!         | `reach/` grid | `feed/` grid | `copied/` grid
 //! ```
 //!
 //! The directory holds, under the key of each chunk: bytes of the blob u32 | checksum of the blob u64, and of a chunk of events
@@ -374,7 +374,7 @@ impl MarkKey {
 
 /// Keys of the meta space.
 pub mod meta {
-    use super::{GridId, KeyRange};
+    use super::GridId;
 
     /// The store's format record.
     pub const FORMAT: &[u8] = b"format";
@@ -418,22 +418,6 @@ pub mod meta {
     /// Up to where another grid was copied into a grid.
     pub fn copied(grid: GridId) -> Vec<u8> {
         [b"copied/".as_slice(), &grid.0.to_be_bytes()].concat()
-    }
-
-    /// A part of an import into a grid that is done.
-    pub fn done_part(grid: GridId, part: u128) -> Vec<u8> {
-        [b"done/".as_slice(), &grid.0.to_be_bytes(), &part.to_be_bytes()].concat()
-    }
-
-    /// The part of a key.
-    pub fn part_of(grid: GridId, key: &[u8]) -> Option<u128> {
-        let prefix = [b"done/".as_slice(), &grid.0.to_be_bytes()].concat();
-        key.strip_prefix(prefix.as_slice())?.try_into().ok().map(u128::from_be_bytes)
-    }
-
-    /// All parts of imports into a grid that are done.
-    pub fn done_parts(grid: GridId) -> KeyRange {
-        KeyRange::prefix(&[b"done/".as_slice(), &grid.0.to_be_bytes()].concat())
     }
 
     /// How far a grid's pyramid reaches.

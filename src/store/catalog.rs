@@ -30,7 +30,6 @@ pub(crate) enum RecordKind {
     Feed = 10,
     Change = 11,
     Copied = 12,
-    DonePart = 13,
 }
 
 /// The bytes of a record.
@@ -178,7 +177,6 @@ pub(super) fn remove(engine: &dyn Engine, name: &str) -> Result<GridId> {
         }
         remove_range(snapshot, batch, (Space::Dirty, MarkKey::all(id)))?;
         remove_range(snapshot, batch, (Space::Feed, feed::all(id)))?;
-        remove_range(snapshot, batch, (Space::Meta, meta::done_parts(id)))?;
         Ok(id)
     })
 }

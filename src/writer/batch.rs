@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::grid::{CellIndex, Location, Shape, Window};
 use crate::key::{GridId, meta};
 use crate::kv::{self, Durability, Snapshot, Space};
-use crate::store::{DonePart, Grid, Number, Policy, Store, Workers, try_lock, unless_dropped};
+use crate::store::{Grid, Number, Policy, Store, Workers, try_lock, unless_dropped};
 
 /// What a put does where data is already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -110,8 +110,6 @@ pub struct Batch<'a> {
     durability: Durability,
     pub(super) puts: Vec<Put<'a>>,
     guard: Option<Guard>,
-    /// Parts of imports that are done with it.
-    done: Vec<(Grid, DonePart)>,
 }
 
 /// A record of the meta space that must be as it is for a batch to be committed.
@@ -139,7 +137,7 @@ const LOCATIONS_MAX: usize = 32;
 
 impl<'a> Batch<'a> {
     pub(crate) fn new(store: Store) -> Self {
-        Self { store, durability: Durability::Sync, puts: Vec::new(), guard: None, done: Vec::new() }
+        Self { store, durability: Durability::Sync, puts: Vec::new(), guard: None }
     }
 
     /// When the commit returns; after it is on the medium by default.
@@ -238,11 +236,6 @@ impl<'a> Batch<'a> {
     /// one. A record that is replaced must never come back.
     pub(crate) fn only_while(&mut self, key: Vec<u8>, record: Vec<u8>) {
         self.guard = Some(Guard { key, record });
-    }
-
-    /// Records with the commit that a part of an import is done.
-    pub(crate) fn done(&mut self, grid: &Grid, part: DonePart) {
-        self.done.push((grid.clone(), part));
     }
 
     fn check(&self, grid: &Grid, window: &Window) -> Result<()> {
@@ -361,10 +354,6 @@ impl<'a> Batch<'a> {
         let number = self.store.reserve_sequence();
         let mut commit = Commit { sequence: number.get(), ..Commit::default() };
         self.store.workers().run(|| self.write(snapshot.as_ref(), (&mut batch, &mut commit), (&number, inline)))?;
-        for (grid, part) in &self.done {
-            batch.expect_key(Space::Meta, meta::schema(grid.id()));
-            part.write(grid, &mut batch)?;
-        }
         self.store.commit(batch, durability)?;
         Ok(commit)
     }

@@ -25,7 +25,6 @@ mod following;
 mod grid;
 mod history;
 mod irregular;
-mod ledger;
 mod mixed;
 mod model;
 mod numbers;

@@ -5,15 +5,14 @@ use std::ops::AddAssign;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::ledger::{meet, print};
 use super::plan::{Job, Plan, cut};
-use super::{BLOCK_BYTES, Block, Fingerprint, Footprint, Found, Ledger, Piece, Source};
+use super::{BLOCK_BYTES, Block, Fingerprint, Footprint, Found, Piece, Source};
 use crate::array::Cells;
 use crate::array::block;
 use crate::error::{Error, Result};
-use crate::grid::{CellIndex, Structure};
+use crate::grid::CellIndex;
 use crate::kv::Durability;
-use crate::store::{DonePart, Grid, lock};
+use crate::store::{Grid, lock};
 use crate::writer::{Batch, Overlap};
 
 /// What a look at all cells of a source found before any is written.
@@ -89,21 +88,6 @@ impl Import {
         let twice = footprint.twice.as_ref().filter(|_| self.overlap != Overlap::Refuse);
         let twice = twice.map(|place| format!("it has {place} twice; --overlap says which of both is kept"));
         footprint.notes.iter().cloned().chain(twice).collect()
-    }
-
-    /// The structure of the grid.
-    pub(super) fn structure(&self) -> &Structure {
-        self.grid.structure()
-    }
-
-    /// What it does where there is data, in a word.
-    pub(super) fn how(&self) -> &'static str {
-        match self.overlap {
-            Overlap::Merge => "merge",
-            Overlap::Replace => "replace",
-            Overlap::Keep => "keep",
-            Overlap::Refuse => "refuse",
-        }
     }
 
     /// What tells whether the source is what it was. See [`Source::fingerprint`].
@@ -190,7 +174,6 @@ pub fn write(imports: &mut [&mut Import], progress: &mut dyn FnMut(u64)) -> Resu
 pub struct Run<'a> {
     plan: Option<&'a Plan>,
     threads: usize,
-    ledger: Option<&'a Ledger>,
     keep_going: bool,
 }
 
@@ -207,7 +190,7 @@ pub struct Written {
 
 impl Default for Run<'_> {
     fn default() -> Self {
-        Self { plan: None, threads: 1, ledger: None, keep_going: false }
+        Self { plan: None, threads: 1, keep_going: false }
     }
 }
 
@@ -218,18 +201,12 @@ impl<'a> Run<'a> {
         Self { plan: Some(plan), threads, ..self }
     }
 
-    /// Leaves out what a ledger of these sources, and of the plan if there is one, says is done, and records what is.
-    pub fn ledger(self, ledger: &'a Ledger) -> Self {
-        Self { ledger: Some(ledger), ..self }
-    }
-
     /// Goes on with the others where a source cannot be read. What it gave before that stays.
     pub fn keep_going(self) -> Self {
         Self { keep_going: true, ..self }
     }
 
-    /// Puts the sources into their grid; what [`write`](fn@write) says of durability holds. `progress` is told how many cells were written
-    /// or left out.
+    /// Puts the sources into their grid; what [`write`](fn@write) says of durability holds. `progress` is told how many cells were written.
     ///
     /// # Errors
     ///
@@ -240,45 +217,27 @@ impl<'a> Run<'a> {
         let mut done = Imported::default();
         let everything = [Job::whole(imports.len())];
         let jobs = self.plan.map_or(&everything[..], |plan| plan.jobs.as_slice());
-        let mut first = 0;
         for stage in jobs.chunk_by(|a, b| a.stage == b.stage) {
-            done += self.stage((first, stage), &imports, (progress, &failed))?;
-            first += stage.len();
+            done += self.stage(stage, &imports, (progress, &failed))?;
         }
         let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
         Ok(Written { done, failed })
     }
 
-    /// Does a job, which has a number among all.
+    /// Does a job.
     fn job(
         &self,
-        (number, job): (usize, &Job),
+        job: &Job,
         imports: &[Mutex<&mut Import>],
         (progress, failed): (&(dyn Fn(u64) + Sync), &Mutex<BTreeMap<usize, Error>>),
     ) -> Result<Imported> {
         let mut laying = Laying::new(imports);
-        // What will have to be put again, under or over others.
-        let mut missing: Vec<Footprint> = Vec::new();
         for source in &job.sources {
-            let part = self.ledger.and_then(|ledger| ledger.part(number, *source));
-            if part.is_some_and(|(_, done)| done) {
-                progress(job.cells_of(&lock(&imports[*source])));
-                continue;
-            }
-            let laid = laying.source(*source, Some(job), &mut |cells| progress(cells));
-            let part = part.map(|(part, _)| part);
-            let laid = laid.and_then(|()| laying.unchanged(*source, part).map_err(Failed::Source));
-            let own = lock(&imports[*source]).footprint().clone();
-            let structure = lock(&imports[*source]).structure().clone();
-            let over = missing.iter().any(|missing| meet(&structure, missing, &own));
-            match laid {
-                Ok(()) if self.ledger.is_none() => {}
-                Ok(()) if part.is_some() && !over => laying.done(*source, part),
-                Ok(()) => missing.push(own),
+            match laying.source(*source, Some(job), &mut |cells| progress(cells)) {
+                Ok(()) => {}
                 Err(Failed::Source(error)) if self.keep_going => {
-                    laying.waiting.retain(|(number, ..)| number != source);
+                    laying.leave_out(*source);
                     lock(failed).entry(*source).or_insert(error);
-                    missing.push(own);
                 }
                 Err(Failed::Source(error) | Failed::Store(error)) => return Err(error),
             }
@@ -286,10 +245,10 @@ impl<'a> Run<'a> {
         laying.finish()
     }
 
-    /// Does the jobs of a stage, the first of which has a number.
+    /// Does the jobs of a stage.
     fn stage(
         &self,
-        (first, jobs): (usize, &[Job]),
+        jobs: &[Job],
         imports: &[Mutex<&mut Import>],
         (progress, failed): (&(dyn Fn(u64) + Sync), &Mutex<BTreeMap<usize, Error>>),
     ) -> Result<Imported> {
@@ -297,11 +256,8 @@ impl<'a> Run<'a> {
         let work = || -> Result<Imported> {
             let mut done = Imported::default();
             while !stopped.load(Ordering::Relaxed) {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                let Some(job) = jobs.get(number) else { break };
-                done += self
-                    .job((first + number, job), imports, (progress, failed))
-                    .inspect_err(|_| stopped.store(true, Ordering::Relaxed))?;
+                let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
+                done += self.job(job, imports, (progress, failed)).inspect_err(|_| stopped.store(true, Ordering::Relaxed))?;
             }
             Ok(done)
         };
@@ -333,21 +289,22 @@ enum Failed {
 struct Laying<'a, 'b> {
     imports: &'a [Mutex<&'b mut Import>],
     waiting: Vec<(usize, Block, Piece)>,
-    /// Parts whose cells are all put, or waiting.
-    parts: Vec<(Grid, DonePart)>,
     bytes: u64,
     done: Imported,
 }
 
 impl<'a, 'b> Laying<'a, 'b> {
     fn new(imports: &'a [Mutex<&'b mut Import>]) -> Self {
-        Self { imports, waiting: Vec::new(), parts: Vec::new(), bytes: 0, done: Imported::default() }
+        Self { imports, waiting: Vec::new(), bytes: 0, done: Imported::default() }
     }
 
     /// Lays a source, or what of it is in a job.
     fn source(&mut self, number: usize, job: Option<&Job>, progress: &mut dyn FnMut(u64)) -> Result<(), Failed> {
         let structure = lock(&self.imports[number]).grid.structure().clone();
-        let blocks = lock(&self.imports[number]).source.blocks();
+        let (blocks, before) = {
+            let import = lock(&self.imports[number]);
+            (import.source.blocks(), import.fingerprint().map_err(Failed::Source)?)
+        };
         for block in blocks {
             let part = job.map_or(Some(block.window), |job| job.part(&structure, &block.window));
             let Some(part) = part else { continue };
@@ -365,25 +322,23 @@ impl<'a, 'b> Laying<'a, 'b> {
             }
             progress(cells);
         }
-        lock(&self.imports[number]).source.close();
-        Ok(())
-    }
-
-    /// Refuses a source that was changed while it was read.
-    fn unchanged(&self, number: usize, part: Option<&DonePart>) -> Result<()> {
-        let import = lock(&self.imports[number]);
-        match part {
-            Some(part) if print(&import)? != Some(part.print) => Err(unread(
-                &import,
-                Error::unavailable("it was changed while it was read; import it again when nothing writes it"),
-            )),
-            _ => Ok(()),
+        let mut import = lock(&self.imports[number]);
+        import.source.close();
+        if import.fingerprint().map_err(Failed::Source)? == before {
+            return Ok(());
         }
+        let changed = Error::unavailable("it was changed while it was read; import it again when nothing writes it");
+        Err(Failed::Source(unread(&import, changed)))
     }
 
-    /// Says that all of a source is put, or waiting.
-    fn done(&mut self, number: usize, part: Option<&DonePart>) {
-        self.parts.extend(part.map(|part| (lock(&self.imports[number]).grid.clone(), part.clone())));
+    /// Leaves out what waits of a source.
+    fn leave_out(&mut self, source: usize) {
+        let cells = |(_, _, piece): &(usize, Block, Piece)| (cells_of(piece), piece.array.dtype().size() as u64);
+        for (cells, bytes) in self.waiting.iter().filter(|(number, ..)| *number == source).map(cells) {
+            self.done.cells -= cells;
+            self.bytes -= cells * bytes;
+        }
+        self.waiting.retain(|(number, ..)| *number != source);
     }
 
     fn finish(mut self) -> Result<Imported> {
@@ -394,7 +349,7 @@ impl<'a, 'b> Laying<'a, 'b> {
     fn commit(&mut self, durability: Durability) -> Result<()> {
         let Some(store) = self.imports.first().map(|import| lock(import).grid.store().clone()) else { return Ok(()) };
         let ends = self.waiting.first().zip(self.waiting.last()).map(|((first, ..), (last, ..))| (*first, *last));
-        if ends.is_none() && self.parts.is_empty() {
+        if ends.is_none() {
             // What was committed before is synced with the store's own log.
             return if durability == Durability::Sync { store.flush() } else { Ok(()) };
         }
@@ -410,7 +365,6 @@ impl<'a, 'b> Laying<'a, 'b> {
             let import = lock(&self.imports[*number]);
             import.put(&mut batch, block, piece).map_err(|cause| unread(&import, cause))?;
         }
-        self.parts.drain(..).for_each(|(grid, part)| batch.done(&grid, part));
         let commit = batch.commit().map_err(named)?;
         self.done.chunks += commit.chunks;
         self.done.aggregates += commit.aggregates;

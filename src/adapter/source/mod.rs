@@ -55,7 +55,6 @@
 
 mod array;
 mod import;
-mod ledger;
 mod plan;
 
 #[cfg(test)]
@@ -63,7 +62,6 @@ mod tests;
 
 pub use array::ArraySource;
 pub use import::{Checked, Import, Imported, Run, Written, write};
-pub use ledger::Ledger;
 pub use plan::{Job, Plan, Priority};
 
 use std::time::SystemTime;

@@ -243,23 +243,6 @@ impl Job {
         Self { stage: 0, sources: (0..sources).collect(), window: Window::new([0], [0]), chunks: 0, cells: 0, root: None }
     }
 
-    /// How many cells of a source it has.
-    pub(super) fn cells_of(&self, import: &Import) -> u64 {
-        let structure = import.structure();
-        match self.root {
-            None => import.footprint().cells,
-            Some(_) => {
-                let parts = import.footprint().windows.iter().filter_map(|window| self.part(structure, window));
-                parts.map(|part| part.cells().unwrap_or(u64::MAX)).fold(0, u64::saturating_add)
-            }
-        }
-    }
-
-    /// Its place, in words that no other has.
-    pub(super) fn place(&self) -> String {
-        format!("{:?}", self.root)
-    }
-
     /// The part of a box that is in it. A subtree is a box, and so is what a box has of it.
     pub(super) fn part(&self, structure: &Structure, window: &Window) -> Option<Window> {
         let Some(root) = &self.root else { return Some(*window) };

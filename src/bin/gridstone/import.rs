@@ -23,7 +23,7 @@ use gridstone::{Grid, Overlap, Structure, Window};
 /// resampled unless --resampling says how. Times must lie on the grid's steps, or are kept exactly where time is irregular; files
 /// come in any order, and their times before, between and behind those that are there. All files are read once before the first
 /// is written, so a file that does not fit, is damaged or refused changes nothing. Memory does not depend on the size of the
-/// files. An import that was cut short is completed by the same command: what it had finished is left out.
+/// files, but for a plan of several jobs. An import that was cut short is completed by the same command, which puts all again.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Examples:\n  gridstone import store dem srtm.tif\n  find tiles -name '*.tif' | gridstone import store dem --files-from - --priority newest --jobs 4"
@@ -36,14 +36,11 @@ pub(super) struct Import {
     #[command(flatten)]
     files: Files,
     /// Write by so many threads, each a part of the grid that no other writes; memory grows with them
-    #[arg(long, value_name = "N", default_value = "1")]
-    jobs: std::num::NonZeroUsize,
-    /// Leave out files that fail, name each, and end with code 1; the same command puts those that are mended
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    jobs: u16,
+    /// Leave out files that fail, name each, and end with code 1
     #[arg(long)]
     keep_going: bool,
-    /// Put again what the same import put before it was cut short, which is left out otherwise
-    #[arg(long)]
-    again: bool,
     #[command(flatten)]
     how: How,
 }
@@ -58,7 +55,7 @@ pub(super) struct How {
     /// Leave marks for `gridstone aggregate` instead
     #[arg(long)]
     no_aggregate: bool,
-    /// Print the summary as JSON: files, skipped, failed, cells, chunks, base_chunks, aggregate_chunks, marks_drained, marks_pending, seconds,
+    /// Print the summary as JSON: files, failed, cells, chunks, base_chunks, aggregate_chunks, marks_drained, marks_pending, seconds,
     /// mb_per_s
     #[arg(long)]
     json: bool,
@@ -67,25 +64,20 @@ pub(super) struct How {
 /// How many jobs a thread has.
 const PARTS: usize = 4;
 
-/// The checks of all sources that are not done, so many at once; the first that fails is the last unless it is to keep going.
+/// The checks of all sources, so many at once; the first that fails is the last unless it is to keep going.
 fn checked(
     imports: &mut [source::Import],
-    ledger: &source::Ledger,
     jobs: usize,
     keep_going: bool,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Vec<gridstone::Result<Checked>> {
+    let count = imports.len();
     let (waiting, ends) = (Mutex::new(imports.iter_mut().enumerate()), Mutex::new(BTreeMap::new()));
     let work = || {
         loop {
             let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
             let Some((number, import)) = next else { break };
-            let end = if ledger.is_done(number) {
-                progress(import.footprint().cells);
-                Ok(Checked::default())
-            } else {
-                import.check(&mut |cells| progress(cells))
-            };
+            let end = import.check(&mut |cells| progress(cells));
             let failed = end.is_err() && !keep_going;
             ends.lock().unwrap_or_else(PoisonError::into_inner).insert(number, end);
             if failed {
@@ -95,7 +87,7 @@ fn checked(
         }
     };
     std::thread::scope(|scope| {
-        (1..jobs).for_each(|_| drop(scope.spawn(work)));
+        (1..jobs.min(count)).for_each(|_| drop(scope.spawn(work)));
         work();
     });
     ends.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
@@ -109,10 +101,9 @@ impl How {
             apart(grid.structure(), &imports)?;
         }
         let mut failed = way.failed.len();
-        let (mut plan, mut ledger) = way.planned(grid, &imports)?;
-        way.note(&ledger, &imports, terminal);
+        let mut plan = way.planned(grid, &imports)?;
         let bar = terminal.progress("checking", imports.iter().map(|import| import.footprint().cells).sum());
-        let checks = checked(&mut imports, &ledger, way.jobs, way.keep_going, &|cells| bar.inc(cells));
+        let checks = checked(&mut imports, way.jobs, way.keep_going, &|cells| bar.inc(cells));
         bar.finish_and_clear();
         let mut sound = Vec::new();
         for (import, check) in imports.into_iter().zip(checks) {
@@ -133,34 +124,26 @@ impl How {
         }
         let mut imports = sound;
         if failed > way.failed.len() {
-            (plan, ledger) = way.planned(grid, &imports)?;
+            plan = way.planned(grid, &imports)?;
         }
-        let numbers = 0..imports.len();
-        let skipped: Vec<usize> = numbers.clone().filter(|number| ledger.is_done(*number)).collect();
-        let of = |number: &usize| !skipped.contains(number);
-        let cells: u64 = numbers.clone().filter(of).map(|number| imports[number].footprint().cells).sum();
-        let bytes: u64 = numbers.clone().filter(of).map(|number| imports[number].footprint().bytes).sum();
-        let bar = terminal.progress("writing", imports.iter().map(|import| import.footprint().cells).sum());
-        let run = source::Run::default().ledger(&ledger);
-        let run = plan.as_ref().map_or(run, |plan| run.jobs(plan, way.jobs));
+        let cells = imports.iter().map(|import| import.footprint().cells).sum();
+        let bytes: u64 = imports.iter().map(|import| import.footprint().bytes).sum();
+        let bar = terminal.progress("writing", cells);
+        let run = plan.as_ref().map_or_else(source::Run::default, |plan| source::Run::default().jobs(plan, way.jobs));
         let run = if way.keep_going { run.keep_going() } else { run };
         let written = run.write(&mut imports, &|cells| bar.inc(cells))?;
         bar.finish_and_clear();
-        written.failed.into_values().for_each(|error| {
-            terminal.error(&error.into());
-            failed += 1;
-        });
-        if failed == 0 {
-            ledger.end()?;
-        }
+        let unread = written.failed.len();
+        failed += unread;
+        written.failed.into_values().for_each(|error| terminal.error(&error.into()));
         let drained = if self.no_aggregate { Drained::default() } else { aggregate::drain(grid, terminal)? };
         let (base, aggregates) = (written.done.chunks, written.done.aggregates + drained.chunks);
         let pending = grid.marks()?;
         let seconds = start.elapsed().as_secs_f64();
-        let (rate, files) = (bytes as f64 / 1e6 / seconds, imports.len() - skipped.len());
+        let (rate, files) = (bytes as f64 / 1e6 / seconds, imports.len() - unread);
         if self.json {
             terminal.print_json(&json!({
-                "files": files, "skipped": skipped.len(), "failed": failed, "cells": cells, "chunks": base + aggregates,
+                "files": files, "failed": failed, "cells": cells, "chunks": base + aggregates,
                 "base_chunks": base, "aggregate_chunks": aggregates, "marks_drained": drained.marks, "marks_pending": pending,
                 "seconds": seconds, "mb_per_s": rate,
             }))?;
@@ -182,8 +165,6 @@ impl How {
 pub(super) struct Way {
     /// How many threads write.
     pub(super) jobs: usize,
-    /// Whether what was done before is done again.
-    pub(super) again: bool,
     /// Whether a source that fails is left out.
     pub(super) keep_going: bool,
     /// The files that were left out already.
@@ -194,34 +175,16 @@ pub(super) struct Way {
 
 impl Default for Way {
     fn default() -> Self {
-        Self { jobs: 1, again: false, keep_going: false, failed: Vec::new(), done: None }
+        Self { jobs: 1, keep_going: false, failed: Vec::new(), done: None }
     }
 }
 
 impl Way {
-    /// The jobs of several threads, and what is done of the import.
-    fn planned(&self, grid: &Grid, imports: &[source::Import]) -> anyhow::Result<(Option<source::Plan>, source::Ledger)> {
+    /// The jobs of several threads.
+    fn planned(&self, grid: &Grid, imports: &[source::Import]) -> anyhow::Result<Option<source::Plan>> {
         // So many that the last to be done are short.
-        let plan = || source::Plan::new(grid, imports.iter().map(source::Import::footprint), self.jobs * PARTS);
-        let plan = (self.jobs > 1).then(plan).transpose()?;
-        let ledger = source::Ledger::new(grid, imports, plan.as_ref())?;
-        Ok((plan, if self.again { ledger.anew() } else { ledger }))
-    }
-
-    /// Says what is done already, and what has changed since.
-    fn note(&self, ledger: &source::Ledger, imports: &[source::Import], terminal: &Terminal) {
-        let done = (0..imports.len()).filter(|number| ledger.is_done(*number)).count();
-        if done > 0 {
-            let of = count(imports.len() as u64, "file");
-            terminal.note(format!(
-                "{done} of {of} {} in the grid already, by the same import, which was cut short; put again with --again",
-                if done == 1 { "is" } else { "are" }
-            ));
-        }
-        for number in ledger.changed() {
-            let name = &imports[*number].footprint().name;
-            terminal.note(format!("{name}: it has changed since an import that was cut short put it, so it is put again"));
-        }
+        let plan = || source::Plan::new(grid, imports.iter().map(source::Import::footprint), self.jobs.saturating_mul(PARTS));
+        Ok((self.jobs > 1).then(plan).transpose()?)
     }
 }
 
@@ -244,7 +207,7 @@ impl Import {
         let grid = store.grid(&self.grid)?;
         let mut failed = Vec::new();
         let imports = self.files.imports(&grid, self.how.overlap, terminal, self.keep_going.then_some(&mut failed))?;
-        let way = Way { jobs: self.jobs.get(), again: self.again, keep_going: self.keep_going, failed, done: None };
+        let way = Way { jobs: usize::from(self.jobs), keep_going: self.keep_going, failed, done: None };
         self.how.carry_out(&grid, imports, way, terminal)
     }
 }

