@@ -136,7 +136,7 @@ pub(super) fn onto(
         };
         let (lower, upper) = line.bounds();
         let turn = match structure.longitude() == Some(number) {
-            true => turn_of((lower, upper), data.bounds()[number], axis.name())?,
+            true => turn_of((lower, upper), line.step.abs(), (data.bounds()[number], axis.name()))?,
             false => 0.0,
         };
         sides.push((lower + turn, upper + turn));
@@ -145,9 +145,13 @@ pub(super) fn onto(
     Ok((Extent::new(sides), cells))
 }
 
+/// A target may go over the seam of longitudes by so much of a cell: the sizes of its cells may be rounded.
+const OVER_THE_SEAM: f64 = 0.01;
+
 /// By how much longitudes are turned to where the data has them.
-fn turn_of((lower, upper): (f64, f64), data: (f64, f64), axis: &str) -> Result<f64> {
-    let turned = turns((lower, upper), data);
+fn turn_of((lower, upper): (f64, f64), cell: f64, (data, axis): ((f64, f64), &str)) -> Result<f64> {
+    let over = OVER_THE_SEAM * cell;
+    let turned = turns((lower + over, upper - over), data);
     match turned.as_slice() {
         [] => Ok(0.0),
         [turn] => Ok(*turn),

@@ -106,11 +106,8 @@ impl ResampledSource {
         let is_met_twice = circle.is_some_and(|circle| lines[1].end - lines[1].first == circle + 1);
         if is_met_twice && resampling == Resampling::Sum {
             return Err(Error::invalid(format!(
-                "both ends of the file lie in one cell of the grid, of which `sum` takes one part only; cut it where a cell begins, and import both parts, as with `gdal_translate -projwin {} {} {} {} FILE PART.tif`",
-                affine.x,
-                affine.y,
-                grid.structure().edge(axes.x, level, lines[1].end - 1),
-                affine.y + affine.dy * header.height as f64
+                "both ends of the file lie in one cell of the grid, which begins at {}, and `sum` would take the part of one end only; make a file of it that begins where a cell of the grid begins",
+                grid.structure().edge(axes.x, level, lines[1].first)
             )));
         }
         lines[1].end -= i64::from(is_met_twice);

@@ -184,7 +184,7 @@ fn longitudes_are_turned_to_where_the_grid_has_them() {
     // Columns of 40 degrees from Greenwich on.
     let east = Array2::from_shape_fn((4, 9), |(_, x)| 100.0 + x as f64);
     let place = Affine { x: 0.0, y: 90.0, dx: 40.0, dy: -45.0 };
-    import(&grid, tiff(&east.into(), place, "EPSG:4326", None), Resampling::Area, Some(0)).expect("laid");
+    import(&grid, tiff(&east.clone().into(), place, "EPSG:4326", None), Resampling::Area, Some(0)).expect("laid");
     let answer = grid.read(&Query::all()).expect("reads");
     assert_eq!((answer.window.start()[1], answer.array.shape()), (0, &[4, 8][..]), "once round");
     let cells = answer.array.into_typed::<f64>().expect("float64");
@@ -199,6 +199,11 @@ fn longitudes_are_turned_to_where_the_grid_has_them() {
         let west = (f64::from(x) * 45.0 + 180.0).rem_euclid(360.0);
         assert!((cells[[0, usize::from(x)]] - at(west)).abs() < 1e-9, "{x}: {} for {}", cells[[0, usize::from(x)]], at(west));
     }
+    // Both ends lie in the cell from 0 on, which has parts of both.
+    let place = Affine { x: 10.0, y: 90.0, dx: 40.0, dy: -45.0 };
+    let refused =
+        import(&grid, tiff(&east.into(), place, "EPSG:4326", None), Resampling::Sum, Some(0)).expect_err("a part is lost");
+    assert!(refused.to_string().contains("one cell of the grid, which begins at 0, and"), "{refused}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::array::{Array, in_c_order, with_view};
 use crate::error::{Error, Result};
 use crate::grid::{Level, Location, Shape, Structure, Window};
 use crate::store::Grid;
+
 /// Which of sources that overlap is on top.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -237,6 +237,10 @@ fn labels_lie_where_the_grid_has_them() {
     let mut unknown = field("levels");
     unknown.band.as_mut().expect("labels").labels[1] = "700".to_owned();
     assert!(placed(&grid, unknown).expect_err("no such height").to_string().contains("1000, 850, 500"));
+    let mut twice = field("levels");
+    twice.band.as_mut().expect("labels").labels[1] = "1000".to_owned();
+    let error = placed(&grid, twice).expect_err("two for one place").to_string();
+    assert!(error.contains("label `1000` twice along `level`") && error.contains("ncks -d level,1 FILE ONE.nc"), "{error}");
 }
 
 #[test]
