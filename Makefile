@@ -5,11 +5,13 @@
 # make fuzz   libFuzzer on every target, for SECONDS (a minute) each, with the nightly toolchain and cargo-fuzz
 # make lint   format, clippy, documentation
 # make bench  the flow's verbs, timed
+# make scale  the verbs on 10,000 to 1,000,000 chunks
+# make instructions  counted under valgrind, and held against benches/instructions.tsv
 # make peers  the same workload on other systems, which pip installs; SIDE and SEEDS choose how much
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test soak torture fuzz lint bench peers build setup
+.PHONY: demo test soak torture fuzz lint bench scale instructions peers build setup
 
 # RocksDB is C++ and takes a quarter of an hour: one profile, one set of features, and a cache beside them.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/gridstone/target
@@ -50,7 +52,14 @@ lint: setup
 	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --no-deps
 
 bench: setup
-	cargo bench --features cli,testing
+	cargo bench --features cli,testing --bench flow
+
+scale: setup
+	cargo bench --features cli,testing --bench scale
+
+instructions: setup
+	cargo build $(CARGO_FLAGS) --bench instructions
+	.ci/instructions $$(ls -t $(CARGO_TARGET_DIR)/release/deps/instructions-* | grep -v '\.d$$' | head -n1)
 
 # An environment of its own, outside the repository.
 PEERS := $(HOME)/.cache/gridstone/peers
