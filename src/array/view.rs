@@ -141,7 +141,6 @@ pub(crate) fn c_order<T: Copy>(array: ArrayD<T>) -> Vec<T> {
 }
 
 /// The array in C order, which is the fastest to put; itself where it lies so.
-#[cfg(any(feature = "geotiff", feature = "netcdf"))]
 pub(crate) fn in_c_order<T: Copy>(array: ArrayD<T>) -> ArrayD<T> {
     if array.is_standard_layout() { array } else { array.as_standard_layout().into_owned() }
 }

@@ -35,6 +35,7 @@ use crate::kv::KeyRange;
 pub struct GridId(pub u32);
 
 /// The grid whose key it is, of a chunk, a mark or an entry of a feed.
+#[cfg(feature = "rocksdb")]
 pub fn owner(key: &[u8]) -> Option<GridId> {
     key.first_chunk().map(|bytes| GridId(u32::from_be_bytes(*bytes)))
 }

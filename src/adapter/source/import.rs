@@ -229,7 +229,7 @@ impl<'a> Run<'a> {
         &self,
         job: &Job,
         imports: &[Mutex<&mut Import>],
-        (progress, failed): (&(dyn Fn(u64) + Sync), &Mutex<BTreeMap<usize, Error>>),
+        (progress, failed): (&(dyn Fn(u64) + Sync), &Mutex<Failures>),
     ) -> Result<Imported> {
         let mut laying = Laying::new(imports);
         for source in &job.sources {
@@ -250,7 +250,7 @@ impl<'a> Run<'a> {
         &self,
         jobs: &[Job],
         imports: &[Mutex<&mut Import>],
-        (progress, failed): (&(dyn Fn(u64) + Sync), &Mutex<BTreeMap<usize, Error>>),
+        (progress, failed): (&(dyn Fn(u64) + Sync), &Mutex<Failures>),
     ) -> Result<Imported> {
         let (next, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
         let work = || -> Result<Imported> {
@@ -275,6 +275,9 @@ impl<'a> Run<'a> {
         Ok(done)
     }
 }
+
+/// The sources that could not be read, by their numbers.
+type Failures = BTreeMap<usize, Error>;
 
 /// Why a source is not laid.
 enum Failed {

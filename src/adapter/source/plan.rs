@@ -208,7 +208,7 @@ fn jobs_of(structure: &Structure, shares: &[Share], split: &BTreeSet<Location>, 
         groups.extend(children.into_iter().map(|(codes, shares)| (Root { dimension, level, codes }, shares)));
     }
     done.extend(groups);
-    done.sort_by(|(a, _), (b, _)| (a.codes.clone(), a.level).cmp(&(b.codes.clone(), b.level)));
+    done.sort_by_key(|(root, _)| (root.codes.clone(), root.level));
     done.into_iter().filter_map(|(root, shares)| job(structure, stage, Some(root), shares)).collect()
 }
 

@@ -93,6 +93,7 @@ pub fn inspect(directory: &Path, promised: Watermark, families: &[&str]) -> Resu
 }
 
 /// The manifest that counts, its path, and the length of what counts of it.
+#[cfg(feature = "rocksdb")]
 pub(super) fn manifest_that_counts(directory: &Path) -> Result<(Manifest, PathBuf, u64)> {
     let mut findings = Findings::default();
     let manifest = version::inspect(directory, Watermark::default(), &[], &mut findings)?;

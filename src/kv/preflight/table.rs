@@ -60,14 +60,14 @@ pub struct Mended {
 pub fn mend(table: &mut [u8]) -> Option<Mended> {
     let mut mended = Mended::default();
     let Some(footer_at) = table.len().checked_sub(FOOTER_BYTES) else {
-        return Some(Mended { damaged: vec![0..table.len()], ..mended });
+        return Some(Mended::damaged(0..table.len()));
     };
     let footer = &mut table[footer_at..];
     if !is_footer(footer, footer_at) {
         let Some((at, difference)) = only_flip(footer, |footer| is_footer(footer, footer_at)) else {
             let version = le_u32(footer, AT_VERSION).filter(|_| le_u64(footer, AT_MAGIC) == Some(MAGIC));
             let is_known = version.is_none_or(|version| VERSIONS.contains(&version) || version > VERSION_MAX);
-            return is_known.then(|| Mended { damaged: vec![footer_at..table.len()], ..mended });
+            return is_known.then(|| Mended::damaged(footer_at..table.len()));
         };
         footer[at] ^= difference;
         mended.bytes.push((footer_at + at, difference));
@@ -92,11 +92,16 @@ pub fn mend(table: &mut [u8]) -> Option<Mended> {
 }
 
 impl Mended {
+    /// Nothing is mended, and something is damaged.
+    fn damaged(range: Range<usize>) -> Self {
+        Self { bytes: Vec::new(), damaged: std::iter::once(range).collect() }
+    }
+
     /// Gives a flipped bit of a block back what was written; whether the block is sound then.
     fn mend_block(&mut self, table: &mut [u8], context: u32, block: Range<usize>) -> bool {
         let (start, length) = (block.start, block.len());
-        let mut whole = block.end.checked_add(TRAILER_BYTES).and_then(|end| table.get_mut(start..end));
-        let Some(whole) = whole.as_deref_mut().filter(|_| length > 0) else {
+        let whole = block.end.checked_add(TRAILER_BYTES).and_then(|end| table.get_mut(start..end));
+        let Some(whole) = whole.filter(|_| length > 0) else {
             self.damaged.push(block);
             return false;
         };

@@ -139,7 +139,7 @@ impl Store {
     pub(super) fn read_error(&self, space: Space, error: rocksdb::Error) -> Error {
         let kind = match error.kind() {
             rocksdb::ErrorKind::Corruption => {
-                self.meet(Some(space), &error.to_string());
+                self.meet(Some(space), error.as_ref());
                 ErrorKind::Corrupt
             }
             _ => ErrorKind::Unavailable,

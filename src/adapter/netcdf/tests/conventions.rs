@@ -240,7 +240,7 @@ fn labels_lie_where_the_grid_has_them() {
     let mut twice = field("levels");
     twice.band.as_mut().expect("labels").labels[1] = "1000".to_owned();
     let error = placed(&grid, twice).expect_err("two for one place").to_string();
-    assert!(error.contains("label `1000` twice along `level`") && error.contains("ncks -d level,1 FILE ONE.nc"), "{error}");
+    assert!(error.contains("label `1000` twice along `level`") && error.contains("ncks -d level,0 FILE ONE.nc"), "{error}");
 }
 
 #[test]
