@@ -1,8 +1,10 @@
 //! Removing data from a window: every base chunk there at its own level, whole ones without being read.
 
+use std::collections::BTreeSet;
+
 use crate::error::{Error, Result};
 use crate::feed::{self, Changed};
-use crate::grid::{CellIndex, Piece, Shape, Structure, Window};
+use crate::grid::{CellIndex, Location, Piece, Shape, Structure, Window};
 use crate::key::{ChunkKey, LayerId, MarkKey, meta};
 use crate::kv::{Batch, Snapshot, Space, for_each_page};
 use crate::store::{Base, ChunkReader, Grid, Number, State, touch_base_levels, write_state};
@@ -13,13 +15,22 @@ const PAGE: usize = 4096;
 /// The most pieces that a window may be cleared in.
 pub(super) const PIECES_MAX: usize = 1 << 20;
 
-/// The stored pieces of a window. Of a chunk that is coarser than the window and lies in it in part only, the finer cells.
-pub(super) fn pieces(chunks: ChunkReader<'_>, base: Option<&Base>, window: &Window) -> Result<Vec<Piece>> {
+/// The stored pieces of a window. Of a chunk that is coarser than the window and lies in it in part only, the finer cells. Chunks
+/// that are `gone` have none, and those that go whole are added to them.
+pub(super) fn pieces(
+    chunks: ChunkReader<'_>,
+    base: Option<&Base>,
+    window: &Window,
+    gone: &mut BTreeSet<Location>,
+) -> Result<Vec<Piece>> {
     let (grid, structure) = (chunks.grid, chunks.grid.structure());
     let asked = window.levels(structure.dimensions().len());
     let mut pieces = Vec::new();
     for levels in base.iter().flat_map(|base| base.levels()) {
         for chunk in grid.chunks_within(chunks.snapshot, LayerId::BASE, &structure.cover(window, levels))? {
+            if gone.contains(&chunk.location) {
+                continue;
+            }
             let own = structure.chunk_window(&chunk.location);
             let part = if asked.covers(&levels) {
                 structure.intersection(&structure.cover(window, levels), &own)
@@ -27,6 +38,9 @@ pub(super) fn pieces(chunks: ChunkReader<'_>, base: Option<&Base>, window: &Wind
                 let area = structure.cover(&own, asked);
                 structure.intersection(window, &area).map(|part| if part == area { own } else { part })
             };
+            if part == Some(own) {
+                gone.insert(chunk.location);
+            }
             pieces.extend(part.iter().flat_map(|part| structure.split(part)));
             if pieces.len() > PIECES_MAX {
                 return Err(grid.blame(Error::invalid(format!(

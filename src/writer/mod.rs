@@ -119,9 +119,11 @@ impl<'b, 'a> Writer<'b, 'a> {
             let places = Places::of_buckets(chunks, buckets.keys().copied());
             return Ok(Self { grid, chunks, puts, old, new, base, places, buckets, changed: Mutex::default() });
         }
+        // What an earlier removal takes away whole, a later one does not find.
+        let mut gone = BTreeSet::new();
         let pieces_of = |put: &&Put<'a>| match put.content {
             Content::Array(..) => Ok(structure.split(&put.window).collect()),
-            Content::Nothing { .. } => clear::pieces(chunks, old.base.as_ref(), &put.window),
+            Content::Nothing { .. } => clear::pieces(chunks, old.base.as_ref(), &put.window, &mut gone),
         };
         let pieces: Vec<Vec<Piece>> = puts.iter().map(pieces_of).collect::<Result<_>>()?;
         let base = pieces.iter().flatten().fold(base, |base, piece| base.with(piece.location.levels));
