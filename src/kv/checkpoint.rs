@@ -57,8 +57,8 @@ pub(crate) fn restore(from: &Path, target: &Path) -> Result<()> {
     put_back(from, target, false, &|_, _| Ok(())).map(drop)
 }
 
-/// Makes a new store at `target` of a damaged one that is not open, as far as its logs count and its tables can be read; gives what
-/// is not in it. `finish` is let at the copy before it is put there.
+/// Makes a new store at `target` of a damaged one that is not open, as far as its logs count and its tables can be read; gives
+/// what is not in it. `finish` is let at the copy before it is put there.
 pub(crate) fn salvage(from: &Path, target: &Path, finish: Finish<'_>) -> Result<Vec<Lost>> {
     put_back(from, target, true, finish)
 }
@@ -130,9 +130,9 @@ fn mend(fresh: &Path, families: &[&str]) -> Result<Vec<Lost>> {
         }
     }
     let damaged = mending::tables(fresh, u64::MAX).and_then(|tables| mending::damaged(&tables));
-    let damaged = damaged.and_then(|found| found.iter().try_for_each(mending::Damaged::mend_in_place).map(|()| found));
+    let damaged = damaged.and_then(|found| found.iter().try_for_each(|table| table.mend(&table.path)).map(|()| found));
     let damaged = damaged.map_err(|error| failed(fresh, "its tables cannot be mended", error))?;
-    mending::leave_out(fresh, damaged.iter().filter(|table| !table.is_sound).map(|table| table.path.as_path()))
+    mending::leave_out(fresh, &damaged)
 }
 
 /// Checks a fresh copy, says what is in it, and brings it onto the medium.

@@ -7,6 +7,8 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use super::links::Links;
 use super::preflight::watermark::{self, Found, WATERMARK, Watermark, WatermarkFile};
@@ -23,6 +25,10 @@ const ADDRESS_BYTES_MIN: u64 = 384 << 20;
 const PAGE_BYTES: u64 = 4096;
 /// Free bytes that are needed beside those for what the logs hold.
 const SPARE_BYTES: u64 = 16 << 20;
+/// How often a lock is tried again that another process has, and after what time: one that is just being started holds the locks
+/// of its parent until it has become another program.
+const LOCK_TRIES: u32 = 20;
+const LOCK_WAIT: Duration = Duration::from_millis(5);
 
 /// A directory that was found fit to be opened, and is locked against other processes.
 #[derive(Debug)]
@@ -48,7 +54,7 @@ pub(super) struct Admission {
 /// What came of mending tables.
 #[derive(Debug, Default)]
 pub(super) struct MendedTables {
-    /// Whether bits were given back what was written.
+    /// Whether any table was given back what was written.
     pub(super) mended: bool,
     /// The spaces of tables that are damaged otherwise.
     pub(super) lost: BTreeSet<Space>,
@@ -198,31 +204,19 @@ fn sync_directory(path: &Path) -> io::Result<()> {
 pub(super) fn lock(path: &Path, create: bool) -> Result<File> {
     let file = OpenOptions::new().read(true).write(true).create(create).truncate(false).open(path.join(WATERMARK));
     let file = file.map_err(|error| unavailable(path, "its watermark cannot be opened", error))?;
-    // A process that is just being started holds its parent's locks until it has become another program.
-    let mut locked = file.try_lock();
-    for _ in 0..LOCK_TRIES {
-        if !matches!(locked, Err(TryLockError::WouldBlock)) {
-            break;
+    let mut tries = 0;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if tries < LOCK_TRIES => tries += 1,
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::unavailable(format!("another process has the store at {} open", path.display())));
+            }
+            Err(TryLockError::Error(error)) => return Err(unavailable(path, "it cannot be locked", error)),
         }
-        std::thread::sleep(LOCK_WAIT);
-        locked = file.try_lock();
-    }
-    held(path, locked).map(|()| file)
-}
-
-fn held(path: &Path, locked: std::result::Result<(), TryLockError>) -> Result<()> {
-    match locked {
-        Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => {
-            Err(Error::unavailable(format!("another process has the store at {} open", path.display())))
-        }
-        Err(TryLockError::Error(error)) => Err(unavailable(path, "it cannot be locked", error)),
+        thread::sleep(LOCK_WAIT);
     }
 }
-
-/// How often a lock is tried again that another process has, and after what time.
-const LOCK_TRIES: u32 = 20;
-const LOCK_WAIT: std::time::Duration = std::time::Duration::from_millis(5);
 
 /// How many open files and how many bytes of address space the process may have, as far as that can be told.
 fn limits() -> [Option<u64>; 2] {
@@ -365,31 +359,28 @@ impl Admission {
         self.view.as_ref().map_or(&self.path, Links::place)
     }
 
-    /// Looks through the smallest tables, of so many bytes in all, and gives flipped bits of them back what was written: in the files
-    /// themselves or, for one that reads, in a view of them.
+    /// Looks through the smallest tables, of so many bytes in all, and gives flipped bits of them back what was written: in the
+    /// files themselves or, for one that reads, in copies of them.
     pub(super) fn mend_tables(&mut self, bytes_max: u64) -> Result<MendedTables> {
-        let found = mending::tables(self.place(), bytes_max).and_then(|tables| mending::damaged(&tables));
-        let found = found.map_err(|error| unavailable(&self.path, "its tables cannot be read", error))?;
-        let mendable: Vec<_> = found.iter().filter(|table| table.is_mended()).collect();
-        let mended = match &self.watermark {
-            Some(_) => mendable.iter().try_for_each(|table| table.mend_in_place()),
-            None => self.view_as_mended(&mendable),
-        };
-        mended.map_err(|error| unavailable(&self.path, "its tables cannot be mended", error))?;
-        let unsound: Vec<_> = found.iter().filter(|table| !table.is_sound).map(|table| table.path.as_path()).collect();
-        let lost = if unsound.is_empty() { Vec::new() } else { mending::lost_with(self.place(), unsound.into_iter())? };
-        Ok(MendedTables { mended: !mendable.is_empty(), lost: lost.into_iter().map(|(_, lost)| lost.space).collect() })
+        let damaged = mending::tables(self.place(), bytes_max).and_then(|tables| mending::damaged(&tables));
+        let damaged = damaged.map_err(|error| unavailable(&self.path, "its tables cannot be read", error))?;
+        for table in damaged.iter().filter(|table| table.can_be_mended()) {
+            self.mend(table).map_err(|error| unavailable(&self.path, "its tables cannot be mended", error))?;
+        }
+        let mended = damaged.iter().any(mending::Damaged::can_be_mended);
+        Ok(MendedTables { mended, lost: mending::lost_spaces(self.place(), &damaged)? })
     }
 
-    fn view_as_mended(&mut self, tables: &[&mending::Damaged]) -> io::Result<()> {
-        for table in tables {
-            let view = match self.view.take() {
-                Some(view) => view,
-                None => Links::of_all(&self.path)?,
-            };
-            self.view.insert(view).replace(table.path.file_name().unwrap_or_default(), &table.bytes)?;
+    fn mend(&mut self, table: &mending::Damaged) -> io::Result<()> {
+        if self.watermark.is_some() {
+            return table.mend(&table.path);
         }
-        Ok(())
+        let view = match self.view.take() {
+            Some(view) => view,
+            None => Links::of_all(&self.path)?,
+        };
+        let copy = self.view.insert(view).own(table.path.file_name().unwrap_or_default())?;
+        table.mend(&copy)
     }
 
     /// Notes what the database found when it was opened.

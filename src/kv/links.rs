@@ -85,11 +85,13 @@ impl Links {
         Ok(links)
     }
 
-    /// Puts a file of these bytes in the place of a link.
-    pub(super) fn replace(&self, name: &OsStr, bytes: &[u8]) -> io::Result<()> {
+    /// Puts a copy of a file in the place of the link to it, and gives where that is.
+    pub(super) fn own(&self, name: &OsStr) -> io::Result<PathBuf> {
         let place = self.place.join(name);
+        let bytes = fs::read(&place)?;
         fs::remove_file(&place)?;
-        fs::write(place, bytes)
+        fs::write(&place, bytes)?;
+        Ok(place)
     }
 
     /// The files of a store that another process writes to, as they are at some moment of the call: all that was synced when it

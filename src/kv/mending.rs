@@ -1,24 +1,24 @@
 //! Damaged bytes of a store's files, given back what was written where a checksum tells which they are.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::preflight::{self, log, table};
-use super::{KeyRange, Lost};
+use super::preflight::manifest::Manifest;
+use super::preflight::table::{self, Mended};
+use super::preflight::{self, log};
+use super::{KeyRange, Lost, Space};
 use crate::error::{Error, Result};
 
 /// A table in which something is not as it was written.
 #[derive(Debug)]
 pub(super) struct Damaged {
     pub(super) path: PathBuf,
-    /// The table, with those bits given back what was written of which that can be told.
-    pub(super) bytes: Vec<u8>,
-    /// The bytes that this has changed.
-    changed: Vec<usize>,
-    /// Whether all of it is sound then.
-    pub(super) is_sound: bool,
+    /// The bytes in which bits have flipped, as they were written. None if it is damaged otherwise too: a block of it could be
+    /// taken for one of which a bit has flipped.
+    flipped: Vec<(usize, u8)>,
 }
 
 /// The tables of a directory, the smallest first, as many as have so many bytes in all.
@@ -51,56 +51,50 @@ pub(super) fn damaged(tables: &[PathBuf]) -> io::Result<Vec<Damaged>> {
     for path in tables {
         let mut bytes = fs::read(path)?;
         // Of a form that is not known nothing can be told.
-        let Some(mended) = table::mend(&mut bytes) else { continue };
-        let is_sound = mended.damaged.is_empty();
-        let changed: Vec<usize> = mended.bytes.into_iter().map(|(at, _)| at).collect();
-        if !is_sound || !changed.is_empty() {
-            found.push(Damaged { path: path.clone(), bytes, changed, is_sound });
-        }
+        let Some(mended) = table::mend(&mut bytes).filter(|mended| *mended != Mended::default()) else { continue };
+        let flipped = if mended.damaged.is_empty() { mended.bytes } else { Vec::new() };
+        let flipped = flipped.into_iter().map(|(at, _)| (at, bytes[at])).collect();
+        found.push(Damaged { path: path.clone(), flipped });
     }
     Ok(found)
 }
 
 impl Damaged {
-    /// Whether bits can be given back what was written.
-    pub(super) fn is_mended(&self) -> bool {
-        !self.changed.is_empty()
+    /// Whether all of it can be given back what was written.
+    pub(super) fn can_be_mended(&self) -> bool {
+        !self.flipped.is_empty()
     }
 
-    /// Gives bits in the file itself back what was written. A table that is damaged otherwise too is left as it is: a block of it
-    /// could be taken for one of which a bit has flipped.
-    pub(super) fn mend_in_place(&self) -> io::Result<()> {
-        if self.changed.is_empty() || !self.is_sound {
+    /// Gives bits that have flipped back what was written, in the table itself or in a copy of it. One that is damaged otherwise
+    /// is left as it is.
+    pub(super) fn mend(&self, place: &Path) -> io::Result<()> {
+        if !self.can_be_mended() {
             return Ok(());
         }
-        let file = File::options().write(true).open(&self.path)?;
-        for at in &self.changed {
-            write_byte(&file, &self.path, *at as u64, self.bytes[*at])?;
+        let file = File::options().write(true).open(place)?;
+        for (at, byte) in &self.flipped {
+            write_byte(&file, &self.path, *at as u64, *byte)?;
         }
         file.sync_all()
     }
 }
 
-/// What is lost with tables, as far as the store uses them.
-pub(super) fn lost_with<'a>(directory: &Path, tables: impl Iterator<Item = &'a Path>) -> Result<Vec<(u64, Lost)>> {
+/// The spaces of those tables that cannot be mended, as far as the store uses them.
+pub(super) fn lost_spaces(directory: &Path, damaged: &[Damaged]) -> Result<BTreeSet<Space>> {
+    if damaged.iter().all(Damaged::can_be_mended) {
+        return Ok(BTreeSet::new());
+    }
     let (manifest, ..) = preflight::manifest_that_counts(directory)?;
-    let lost = tables.filter_map(|path| {
-        let number = path.file_stem()?.to_str()?.parse().ok()?;
-        let table = manifest.tables.get(&number)?;
-        let range = KeyRange { start: table.first.clone(), end: Some([table.last.as_slice(), &[0]].concat()) };
-        let space = super::rocks::space_of(manifest.family(table))?;
-        Some((number, Lost { space, range, file: path.file_name()?.to_string_lossy().into_owned() }))
-    });
-    Ok(lost.collect())
+    Ok(lost_with(&manifest, damaged).into_iter().map(|(_, lost)| lost.space).collect())
 }
 
-/// Takes tables out of a store that nobody has open, and gives what is lost with them.
-pub(super) fn leave_out<'a>(directory: &Path, tables: impl Iterator<Item = &'a Path>) -> Result<Vec<Lost>> {
-    let lost = lost_with(directory, tables)?;
+/// Takes the tables that cannot be mended out of a store that nobody has open, and gives what is lost with them.
+pub(super) fn leave_out(directory: &Path, damaged: &[Damaged]) -> Result<Vec<Lost>> {
+    let (manifest, path, end) = preflight::manifest_that_counts(directory)?;
+    let lost = lost_with(&manifest, damaged);
     if lost.is_empty() {
         return Ok(Vec::new());
     }
-    let (manifest, path, end) = preflight::manifest_that_counts(directory)?;
     let mut edits = Vec::new();
     for edit in lost.iter().filter_map(|(number, _)| manifest.edit_without(*number)) {
         edits.extend_from_slice(&log::record(end + edits.len() as u64, &edit));
@@ -112,6 +106,18 @@ pub(super) fn leave_out<'a>(directory: &Path, tables: impl Iterator<Item = &'a P
     });
     written.map_err(|error| Error::unavailable(format!("tables cannot be left out of {}", path.display())).because(error))?;
     Ok(lost.into_iter().map(|(_, lost)| lost).collect())
+}
+
+/// The numbers of those tables that cannot be mended, as far as the store uses them, and what is lost with them.
+fn lost_with(manifest: &Manifest, damaged: &[Damaged]) -> Vec<(u64, Lost)> {
+    let lost = damaged.iter().filter(|table| !table.can_be_mended()).filter_map(|Damaged { path, .. }| {
+        let number = path.file_stem()?.to_str()?.parse().ok()?;
+        let table = manifest.tables.get(&number)?;
+        let range = KeyRange { start: table.first.clone(), end: Some([table.last.as_slice(), &[0]].concat()) };
+        let space = super::rocks::space_of(manifest.family(table))?;
+        Some((number, Lost { space, range, file: path.file_name()?.to_string_lossy().into_owned() }))
+    });
+    lost.collect()
 }
 
 /// Writes a byte of a file, and says so.

@@ -1,4 +1,5 @@
-//! Files from elsewhere, damaged and made up: the command says what is wrong with them, or takes them, within limits of memory and time.
+//! Files from elsewhere, damaged and made up: the command says what is wrong with them, or takes them, within limits of memory
+//! and time.
 
 use std::fs;
 use std::os::unix::process::{CommandExt, ExitStatusExt};

@@ -16,7 +16,8 @@ use crate::seeds;
 use crate::shim::{Call, Fault, How, Taken};
 use crate::workload::{self, Note};
 
-/// What a child is to do: `DIRECTORY|SEED|ROUND|CALL|AT`. It is killed at so many calls of the kind of this number; never if `AT` is zero.
+/// What a child is to do: `DIRECTORY|SEED|ROUND|CALL|AT`. It is killed at so many calls of the kind of this number; never if `AT`
+/// is zero.
 const CHILD: &str = "GRIDSTONE_TORTURE_CHILD";
 
 /// Not a test: what the processes do that are killed.

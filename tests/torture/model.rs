@@ -1,6 +1,7 @@
 //! What writers do, act by act, and what a grid must hold after the first so many acts of its writer.
 //!
-//! Each writer has a grid of its own. Its n-th act changes that grid, and in the same commit sets its cell of a grid that all share to n.
+//! Each writer has a grid of its own. Its n-th act changes that grid, and in the same commit sets its cell of a grid that all
+//! share to n.
 
 use gridstone::{Aggregation, Axis, DType, Dimension, Schema, Structure, Window};
 use ndarray::Array2;

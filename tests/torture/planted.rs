@@ -1,5 +1,5 @@
-//! Bugs that are planted into an engine: each must be found by the checks that find nothing in a sound one. They are in a decorator of
-//! the engine here, so that they cost the program nothing.
+//! Bugs that are planted into an engine: each must be found by the checks that find nothing in a sound one. They are in a
+//! decorator of the engine here, so that they cost the program nothing.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -224,7 +224,8 @@ impl Snapshot for View {
     }
 }
 
-/// Some lives of a store in an engine with a bug, each ended after some commits, by the death of the process or by the loss of power.
+/// Some lives of a store in an engine with a bug, each ended after some commits, by the death of the process or by the loss of
+/// power.
 fn lives(bug: Bug, seed: u64) -> std::result::Result<(), String> {
     let mut dice = Dice::of(seed, 8);
     let (mut engine, diary) = (Arc::new(Memory::new()), Mutex::new(Vec::<Note>::new()));

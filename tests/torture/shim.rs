@@ -1,6 +1,6 @@
-//! Between this process and the operating system: calls that change files go through here, since the linker prefers a symbol of the
-//! program to one of the C library, for RocksDB and for Rust alike. Below a directory that a test has taken, they are counted, recorded
-//! in a [`Trace`], or made to fail; elsewhere they are passed on.
+//! Between this process and the operating system: calls that change files go through here, since the linker prefers a symbol of
+//! the program to one of the C library, for RocksDB and for Rust alike. Below a directory that a test has taken, they are
+//! counted, recorded in a [`Trace`], or made to fail; elsewhere they are passed on.
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::os::unix::ffi::OsStrExt;
@@ -304,7 +304,8 @@ fn opened(at: c_int, name: *const c_char, flags: c_int, mode: mode_t) -> c_int {
     })
 }
 
-// The C library's take the mode as one of a variable number of arguments; on the machines of today that is the same as a third one.
+// The C library's take the mode as one of a variable number of arguments; on the machines of today that is the same as a third
+// one.
 
 #[unsafe(no_mangle)]
 extern "C" fn open(name: *const c_char, flags: c_int, mode: mode_t) -> c_int {

@@ -83,8 +83,8 @@ impl Trace {
         self.events().len()
     }
 
-    /// What the medium may hold of the first so many events, and the diary up to there. `how` chooses what became of that which was not
-    /// synced.
+    /// What the medium may hold of the first so many events, and the diary up to there. `how` chooses what became of that which
+    /// was not synced.
     pub fn cut(&self, events: usize, how: Loss, dice: &mut Dice) -> (BTreeMap<PathBuf, Vec<u8>>, Vec<Note>) {
         let mut medium = Medium::default();
         for (at, event) in self.events().iter().take(events).enumerate() {

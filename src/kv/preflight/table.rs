@@ -36,8 +36,8 @@ const LAST_BYTE_PRIME: u32 = 0x6b90_83d9;
 
 /// A block's compression type and its checksum.
 const TRAILER_BYTES: usize = 5;
-/// The number of restarts at the end of a block, without the bits that say something else, and those of them with which a block has
-/// another form than the one that is known here.
+/// The number of restarts at the end of a block, without the bits that say something else, and those of them with which a block
+/// has another form than the one that is known here.
 const RESTARTS: u32 = (1 << 28) - 1;
 const OTHER_FORMS: u32 = 1 << 31 | 1 << 30 | 1 << 28;
 const INDEX: &[u8] = b"rocksdb.index";
@@ -56,7 +56,8 @@ pub struct Mended {
     pub damaged: Vec<Range<usize>>,
 }
 
-/// Gives flipped bits of a table back what was written; `None` if it has a form that is not known here, so that nothing can be told.
+/// Gives flipped bits of a table back what was written; `None` if it has a form that is not known here, so that nothing can be
+/// told.
 pub fn mend(table: &mut [u8]) -> Option<Mended> {
     let mut mended = Mended::default();
     let Some(footer_at) = table.len().checked_sub(FOOTER_BYTES) else {

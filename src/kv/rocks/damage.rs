@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{MutexGuard, PoisonError};
 
 use rocksdb::{DB, Options};
@@ -14,7 +14,7 @@ use rocksdb::{DB, Options};
 use super::super::directory::{Admission, MendedTables};
 use super::super::{Space, mending};
 use super::options::{self, RocksOptions, family_name};
-use super::{Store, open_error};
+use super::{Store, open_error, space_of};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The name of the file that tells in which families tables are damaged, a line each.
@@ -34,27 +34,18 @@ pub(super) struct Opened {
     pub(super) still: BTreeSet<Space>,
 }
 
-/// Opens the database. Bits of tables that flipped are given back what was written, where they are soon found or keep it from being
-/// opened; what is damaged otherwise is left to those who read it.
+/// Opens the database. Bits of tables that flipped are given back what was written, where they are soon found or keep it from
+/// being opened; what is damaged otherwise is left to those who read it.
 pub(super) fn open(admission: &mut Admission, options: &RocksOptions) -> Result<Opened> {
-    let looked = admission.mend_tables(LOOKED_THROUGH_BYTES).unwrap_or_else(|error| {
-        tracing::warn!(error = error.sentence(), "tables are not looked through before they are opened");
-        MendedTables::default()
-    });
-    note(admission, &looked.lost, options);
-    let given_up = admission.after_loss;
-    let error = match attempt(admission, options, &looked.lost, given_up) {
-        Err(error) if *error.kind() == ErrorKind::Corrupt && !given_up => error,
+    let (_, still) = look_through(admission, options, LOOKED_THROUGH_BYTES);
+    let is_lenient = admission.after_loss;
+    let error = match attempt(admission, options, still, is_lenient) {
+        Err(error) if *error.kind() == ErrorKind::Corrupt && !is_lenient => error,
         opened => return opened,
     };
-    let Ok(tables) =
-        admission.mend_tables(u64::MAX).inspect_err(|e| tracing::warn!(error = e.sentence(), "tables are not mended"))
-    else {
-        return Err(error);
-    };
-    note(admission, &tables.lost, options);
-    if tables.mended {
-        match attempt(admission, options, &tables.lost, false) {
+    let (mended, still) = look_through(admission, options, u64::MAX);
+    if mended {
+        match attempt(admission, options, still, false) {
             Err(error) if *error.kind() == ErrorKind::Corrupt => {}
             opened => return opened,
         }
@@ -63,11 +54,22 @@ pub(super) fn open(admission: &mut Admission, options: &RocksOptions) -> Result<
         return Err(error);
     }
     tracing::warn!(error = error.sentence(), "a damaged store is opened as far as it can be read");
-    attempt(admission, options, &Space::ALL.into(), true)
+    attempt(admission, options, Space::ALL.into(), true)
 }
 
-fn attempt(admission: &Admission, options: &RocksOptions, lost: &BTreeSet<Space>, is_lenient: bool) -> Result<Opened> {
-    let still = noted(admission.path()).union(lost).copied().collect();
+/// Mends tables, the smallest first, as many as have so many bytes in all. Gives whether any was mended, and the spaces in which
+/// nothing is to be merged, as tables of them are damaged otherwise.
+fn look_through(admission: &mut Admission, options: &RocksOptions, bytes_max: u64) -> (bool, BTreeSet<Space>) {
+    let MendedTables { mended, lost } = admission.mend_tables(bytes_max).unwrap_or_else(|error| {
+        tracing::warn!(error = error.sentence(), "tables are not looked through");
+        MendedTables::default()
+    });
+    let noted = noted(admission.path());
+    lost.difference(&noted).filter(|_| !options.read_only).for_each(|space| note(admission.path(), *space));
+    (mended, noted.union(&lost).copied().collect())
+}
+
+fn attempt(admission: &Admission, options: &RocksOptions, still: BTreeSet<Space>, is_lenient: bool) -> Result<Opened> {
     let mut database = options::database_options(is_lenient, admission.open_files, options.log_bytes);
     if admission.is_tight() {
         database = options::without_flush(database)?;
@@ -81,16 +83,13 @@ fn attempt(admission: &Admission, options: &RocksOptions, lost: &BTreeSet<Space>
     Ok(Opened { db, options: database, is_lenient, still })
 }
 
-/// Notes for later openings in which spaces tables are damaged.
-fn note(admission: &Admission, spaces: &BTreeSet<Space>, options: &RocksOptions) {
-    let known = noted(admission.path());
-    for space in spaces.difference(&known).filter(|_| !options.read_only) {
-        let family = family_name(*space);
-        tracing::warn!(family, "a table is damaged; nothing is merged there any more");
-        // Without the note the damage is met again.
-        if let Err(error) = add_note(admission.path(), *space) {
-            tracing::warn!(%error, "that cannot be noted");
-        }
+/// Notes for later openings that a table of a space is damaged.
+fn note(path: &Path, space: Space) {
+    let family = family_name(space);
+    tracing::warn!(family, "a table is damaged: nothing is merged there any more, until the store is salvaged");
+    // Without the note the damage is met again.
+    if let Err(error) = add_note(path, space) {
+        tracing::warn!(family, %error, "that cannot be noted");
     }
 }
 
@@ -137,14 +136,14 @@ impl Store {
 
     /// The error for something that the database could not read.
     pub(super) fn read_error(&self, space: Space, error: rocksdb::Error) -> Error {
-        let kind = match error.kind() {
-            rocksdb::ErrorKind::Corruption => {
-                self.meet(Some(space), error.as_ref());
-                ErrorKind::Corrupt
-            }
-            _ => ErrorKind::Unavailable,
+        let (kind, remedy) = match (error.kind(), space) {
+            (rocksdb::ErrorKind::Corruption, Space::Meta) => (ErrorKind::Corrupt, ": salvage it"),
+            (rocksdb::ErrorKind::Corruption, _) => (ErrorKind::Corrupt, ""),
+            _ => (ErrorKind::Unavailable, ""),
         };
-        let remedy = if (kind.clone(), space) == (ErrorKind::Corrupt, Space::Meta) { ": salvage it" } else { "" };
+        if kind == ErrorKind::Corrupt {
+            self.meet(Some(space), error.as_ref());
+        }
         let path = self.path();
         Error::new(kind, format!("space {space:?} of the store at {} cannot be read{remedy}", path.display())).because(error)
     }
@@ -153,9 +152,8 @@ impl Store {
     pub(super) fn meet_in_writing(&self, cause: &str) {
         self.damage().stopped = true;
         let files = self.db.live_files().unwrap_or_default();
-        let file = files.iter().find(|file| cause.contains(file.name.trim_start_matches('/')));
-        let space = file.and_then(|file| Space::ALL.into_iter().find(|space| file.column_family_name == family_name(*space)));
-        self.meet(space, cause);
+        let file = files.iter().find(|file| named(cause).any(|name| file.name.trim_start_matches('/') == name));
+        self.meet(file.and_then(|file| space_of(Some(&file.column_family_name))), cause);
     }
 
     /// Mends the tables that a cause names, or sees to it that nothing is merged in their space.
@@ -163,17 +161,15 @@ impl Store {
         if self.read_only {
             return;
         }
-        let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let known = self.damage().lost.clone();
-        let tables = mending::tables(&self.path(), u64::MAX).unwrap_or_default().into_iter();
-        let named: Vec<_> = tables.filter(|path| cause.contains(&name(path)) && !known.contains(&name(path))).collect();
-        if named.is_empty() {
+        let mut tables: Vec<PathBuf> = named(cause).map(|name| self.path().join(name)).collect();
+        tables.retain(|table| !self.damage().lost.contains(table));
+        if tables.is_empty() {
             return;
         }
         // Others read meanwhile. Who mends the same table writes the same bytes.
-        let mended = mending::damaged(&named).and_then(|found| {
-            found.iter().try_for_each(mending::Damaged::mend_in_place)?;
-            Ok(found.iter().all(|table| table.is_sound))
+        let mended = mending::damaged(&tables).and_then(|found| {
+            found.iter().try_for_each(|table| table.mend(&table.path))?;
+            Ok(found.iter().all(mending::Damaged::can_be_mended))
         });
         match mended {
             // Or another thread has mended it.
@@ -181,7 +177,7 @@ impl Store {
             // It was merged meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             _ => {
-                self.damage().lost.extend(named.iter().map(|path| name(path)));
+                self.damage().lost.extend(tables);
                 if let Some(space) = space.filter(|space| self.damage().still.insert(*space)) {
                     self.keep_still(space);
                 }
@@ -195,14 +191,20 @@ impl Store {
 
     /// Merges nothing in a space by itself, now and after this.
     fn keep_still(&self, space: Space) {
-        let family = family_name(space);
-        tracing::warn!(family, "a table is damaged; nothing is merged there any more");
         let still = [("disable_auto_compactions", "true")];
-        let set = self.family(space).is_ok_and(|family| self.db.set_options_cf(family, &still).is_ok());
-        if add_note(&self.path(), space).is_err() || !set {
-            tracing::warn!(family, "that cannot be noted");
+        if !self.family(space).is_ok_and(|family| self.db.set_options_cf(family, &still).is_ok()) {
+            tracing::warn!(?space, "merging goes on where a table is damaged");
         }
+        note(&self.path(), space);
     }
+}
+
+/// The names of the tables that an error of the database names.
+fn named(cause: &str) -> impl Iterator<Item = &str> {
+    // A sentence may end behind one.
+    let words =
+        cause.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '.').map(|word| word.trim_end_matches('.'));
+    words.filter(|word| word.strip_suffix(".sst").is_some_and(|number| number.parse::<u64>().is_ok()))
 }
 
 /// What is known of damaged tables.
@@ -210,9 +212,11 @@ impl Store {
 pub(super) struct Damage {
     /// How often something was mended.
     mends: u64,
-    /// The names of tables that cannot be mended.
-    lost: BTreeSet<String>,
+    /// The tables that cannot be mended, of those that were met: they are not looked through again.
+    lost: BTreeSet<PathBuf>,
+    /// The spaces in which nothing is merged.
     still: BTreeSet<Space>,
+    /// Whether merging met a damaged table, which ended all writing.
     stopped: bool,
 }
 

@@ -92,12 +92,14 @@ impl Store {
             let set = self.db.set_options_cf(family, &moves);
             set.map_err(|error| Error::unavailable(format!("space {space:?} cannot be compacted")).because(error))
         };
-        // What is kept in a file with garbage is moved, in however young a file it is.
-        let moves = !self.is_still(space) && self.can_be_read(space, range)? && is_large(space);
+        // Whoever reads all meets a damaged table before the database merges it.
+        let readable = !self.is_still(space) && self.can_be_read(space, range)?;
         if self.is_still(space) {
             tracing::warn!(?space, "nothing is merged where a table is damaged");
             return Ok(());
         }
+        // What is kept in a file with garbage is moved, in however young a file it is.
+        let moves = readable && is_large(space);
         if moves {
             set(true)?;
         }

@@ -114,6 +114,48 @@ fn a_flipped_bit_of_a_table_loses_nothing() {
     }
 }
 
+/// A bit flips in a table of each space while the store is open: whoever reads it mends it, and reads on.
+#[test]
+fn a_bit_that_flips_under_an_open_store_is_mended_by_its_reader() {
+    for keys in 0..3 {
+        let place = at_rest(200);
+        let engine = open(place.path()).expect("a store");
+        let whole: Vec<_> = tables(place.path()).into_iter().map(|path| (fs::read(&path).expect("readable"), path)).collect();
+        // In the first block of keys, of which nothing is in memory.
+        whole.iter().for_each(|(bytes, path)| flip(path, bytes.len()));
+        if keys == 0 {
+            assert_eq!(count(&engine), 200);
+        } else {
+            let snapshot = engine.snapshot().expect("a snapshot");
+            let keys: Vec<_> = (0..keys).map(|key: u32| key.to_be_bytes().to_vec()).collect();
+            for space in Space::ALL {
+                let mut found = 0;
+                let read = snapshot.get_many(space, &keys, &mut |_, value| {
+                    found += usize::from(value.is_some());
+                    Ok(())
+                });
+                read.unwrap_or_else(|error| panic!("{keys:?} of {space:?}: {error}"));
+                assert_eq!(found, keys.len(), "{space:?}");
+            }
+        }
+        for (bytes, path) in whole {
+            assert!(fs::read(&path).expect("readable") == bytes, "{} is mended", path.display());
+        }
+        assert!(Space::ALL.iter().all(|space| !engine.store.is_still(*space)));
+        assert!(!place.path().join("DAMAGED").exists(), "nothing is damaged any more");
+    }
+}
+
+#[test]
+fn foreign_bytes_in_the_note_of_damaged_tables_do_no_harm() {
+    let place = at_rest(40);
+    fs::write(place.path().join("DAMAGED"), b"\xff\0feed\n\nbase \ndirectory\n\xfe").expect("written");
+    let engine = open(place.path()).expect("a store");
+    let still: Vec<Space> = Space::ALL.into_iter().filter(|space| engine.store.is_still(*space)).collect();
+    assert_eq!(still, [Space::Directory]);
+    assert_eq!(count(&engine), 40);
+}
+
 /// Opens a store, with consent to what cannot be read if that is asked for.
 fn open_damaged(path: &Path, what: &str) -> Rocks {
     open(path).unwrap_or_else(|error| {
@@ -124,8 +166,8 @@ fn open_damaged(path: &Path, what: &str) -> Rocks {
     })
 }
 
-/// More than a bit of a table is damaged: the store is opened, what cannot be read is an error, and all else can be read and written.
-/// Where a table cannot be opened at all, that takes consent.
+/// More than a bit of a table is damaged: the store is opened, what cannot be read is an error, and all else can be read and
+/// written. Where a table cannot be opened at all, that takes consent.
 #[test]
 fn a_damaged_table_stops_nobody_but_its_readers() {
     let place = at_rest(200);
@@ -164,8 +206,8 @@ fn a_damaged_table_stops_nobody_but_its_readers() {
     }
 }
 
-/// A table is damaged while the store is open, and the database meets it first when it merges: then nothing is written any more, until
-/// the store is opened again.
+/// A table is damaged while the store is open, and the database meets it first when it merges: then nothing is written any more,
+/// until the store is opened again.
 #[test]
 fn writing_goes_on_in_the_next_life_at_the_latest() {
     for (bytes, is_mended) in [(vec![4], true), (vec![0xa5; 8], false)] {
