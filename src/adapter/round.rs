@@ -37,16 +37,17 @@ pub(super) fn taken(grid: &Grid, others: &[Window], x: usize, levels: Levels) ->
     Ok(windows.map(|window| window.start()[x]..window.end()[x]).reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)))
 }
 
-/// The place of the columns of a file: as [`columns`] has it where a `circle` of cells goes once round, else as they are.
+/// The place of the columns of a file: as [`columns`] has it where a `circle` of cells goes once round, else as they are. Only
+/// there it is asked what is `taken`.
 pub(super) fn laid(
     first: i64,
     len: u64,
     circle: Option<i64>,
-    taken: Option<Range<i64>>,
+    taken: impl FnOnce() -> Result<Option<Range<i64>>>,
     once: impl FnOnce(i64) -> String,
 ) -> Result<Vec<Columns>> {
     match circle {
-        Some(circle) => columns(first, len, circle, taken, once),
+        Some(circle) => columns(first, len, circle, taken()?, once),
         None => Ok(vec![Columns { columns: 0..len, cell: first }]),
     }
 }

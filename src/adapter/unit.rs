@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use crate::array::DType;
+
 /// `value * factor + shift`: what a value of one unit is in another.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Conversion {
@@ -31,6 +33,26 @@ impl Conversion {
         let (from, to) = (Measure::parse(from)?, Measure::parse(to)?);
         let factor = if from.scale == to.scale { 1.0 } else { from.scale / to.scale };
         (from.powers == to.powers).then(|| Self { factor, shift: (from.offset - to.offset) / to.scale })
+    }
+
+    /// From a file's unit to that of a grid with cells of a type; the reason where values do not become the grid's.
+    pub(super) fn for_cells(from: &str, to: &str, dtype: DType) -> Result<Self, &'static str> {
+        match Self::between(from, to) {
+            None => Err("it is not known how one becomes the other"),
+            Some(conversion) if !conversion.is_none() && !dtype.is_float() => {
+                Err("the grid's integers cannot hold what one becomes in the other")
+            }
+            Some(conversion) => Ok(conversion),
+        }
+    }
+
+    /// What is to be said of it where the file and the grid say these units.
+    pub(super) fn remark(self, from: Option<&str>, to: Option<&str>) -> Option<String> {
+        match (from, to?) {
+            (None, to) => Some(format!("it says no unit; its values are taken for the grid's {to}")),
+            (Some(_), _) if self.is_none() => None,
+            (Some(from), to) => Some(format!("its {from} become {to}: {self}")),
+        }
     }
 }
 

@@ -16,39 +16,42 @@ use crate::error::{Error, Result};
 /// Target cells lie where the query puts them, whatever lies around. Source cells are those of the coarsest level at least as
 /// fine as the target, of the layer that is read; which are data is known of each, and those that are not take no part.
 ///
-/// * [`Nearest`](Self::Nearest) takes the cell that holds the centre of the target cell, with or without data. A centre on the edge of
-///   two cells, as at even ratios, is in the one of the higher index, along every axis.
-/// * With all others **a target cell is data where it overlaps a cell that is**, by more than a millionth of a cell: at the edge of
-///   the data, around holes and beyond the data by one rule. Its value is that of the cells that are data: their weights are scaled to one.
-/// * [`Bilinear`](Self::Bilinear) is the triangle of half-width 1, [`Cubic`](Self::Cubic) the kernel of R. Keys with a = -0.5 ("Cubic
-///   convolution interpolation", 1981) of half-width 2. Both widen with the target cell where that is larger than a source cell. Where
-///   cells with data have less than a fifth of the cubic kernel, the value is the bilinear one.
-/// * [`Area`](Self::Area) is the mean of **the valid base cells in the target cell, weighted by the area that they share with it**,
-///   with a pyramid as without one. Unless the query names another layer it is read from the layer `mean`, which keeps the valid area of
-///   each cell, or else from the base; and from the coarsest level on whose cell edges all edges of target cells lie, which is exact.
-///   Where there is none, base cells are read. So it costs as many chunks as a read of the levels where edges meet (resolutions that are
-///   the base's times 2, 4, 6, 8 .. from an edge on), and as a read of the base elsewhere. Of any other layer it is the mean of that layer's
-///   cells, by what is valid of each in the layers that know it (`variance`, `std`, `mode`).
-/// * [`Min`](Self::Min) and [`Max`](Self::Max) are the least and the greatest of **the valid base cells that the target cell overlaps**.
-///   Unless the query names another layer they are read from the layer of their name, from levels as `area` is, or else from the base. Of
-///   any other layer they are those of that layer's cells.
-/// * [`Mode`](Self::Mode) is the class of which the target cell has **the largest valid area**, the lowest of equal ones (areas that are a
-///   billionth apart are equal). Unless the query names a layer it is read from the base, since of the classes of a coarser cell the first
-///   alone is a cell of the layer `mode`.
-/// * [`Sum`](Self::Sum) is the total: each valid cell divided by area among the target cells that it overlaps, in float64. It is read
-///   from the layer `sum`, or else from the base, whose cells count as that layer has them. Of layers that do not add up it is refused.
-/// * The layers `sum` and `count` measure an area, so that their cells are never picked nor mixed: however it is resampled, a target cell has
-///   **the sum of the parts of the cells that it overlaps**, each cell divided by area. Totals are kept. It is in float64, and read from levels as
-///   `area` is. A level finer than the base divides the cells of the base.
+/// * [`Nearest`](Self::Nearest) takes the cell that holds the centre of the target cell, with or without data. A centre on the
+///   edge of two cells, as at even ratios, is in the one of the higher index, along every axis.
+/// * With all others **a target cell is data where it overlaps a cell that is**, by more than a millionth of a cell: at the edge
+///   of the data, around holes and beyond the data by one rule. Its value is that of the cells that are data: their weights are
+///   scaled to one.
+/// * [`Bilinear`](Self::Bilinear) is the triangle of half-width 1, [`Cubic`](Self::Cubic) the kernel of R. Keys with a = -0.5
+///   ("Cubic convolution interpolation", 1981) of half-width 2. Both widen with the target cell where that is larger than a
+///   source cell. Where cells with data have less than a fifth of the cubic kernel, the value is the bilinear one.
+/// * [`Area`](Self::Area) is the mean of **the valid base cells in the target cell, weighted by the area that they share with
+///   it**, with a pyramid as without one. Unless the query names another layer it is read from the layer `mean`, which keeps the
+///   valid area of each cell, or else from the base; and from the coarsest level on whose cell edges all edges of target cells
+///   lie, which is exact. Where there is none, base cells are read. So it costs as many chunks as a read of the levels where
+///   edges meet (resolutions that are the base's times 2, 4, 6, 8 .. from an edge on), and as a read of the base elsewhere. Of
+///   any other layer it is the mean of that layer's cells, by what is valid of each in the layers that know it (`variance`,
+///   `std`, `mode`).
+/// * [`Min`](Self::Min) and [`Max`](Self::Max) are the least and the greatest of **the valid base cells that the target cell
+///   overlaps**. Unless the query names another layer they are read from the layer of their name, from levels as `area` is, or
+///   else from the base. Of any other layer they are those of that layer's cells.
+/// * [`Mode`](Self::Mode) is the class of which the target cell has **the largest valid area**, the lowest of equal ones (areas
+///   that are a billionth apart are equal). Unless the query names a layer it is read from the base, since of the classes of a
+///   coarser cell the first alone is a cell of the layer `mode`.
+/// * [`Sum`](Self::Sum) is the total: each valid cell divided by area among the target cells that it overlaps, in float64. It is
+///   read from the layer `sum`, or else from the base, whose cells count as that layer has them. Of layers that do not add up it
+///   is refused.
+/// * The layers `sum` and `count` measure an area, so that their cells are never picked nor mixed: however it is resampled, a
+///   target cell has **the sum of the parts of the cells that it overlaps**, each cell divided by area. Totals are kept. It is in
+///   float64, and read from levels as `area` is. A level finer than the base divides the cells of the base.
 /// * A level that is asked for finer than the base repeats the cells of the base, in every other layer.
 ///
 /// Means and mixtures are computed in float64 and rounded to the type of the cells; one of an integer layer that would be the
 /// nodata value becomes the next integer. `nearest`, `min`, `max` and `mode` give cells as they are, bit for bit.
 ///
-/// GDAL has the same rule for `nearest`; for `bilinear` and `cubic` of `RasterIO` where all cells are data; for `average`
-/// where it computes from full resolution (its overviews do not know how much of a cell is valid); and for `min`, `max` and `sum` of
-/// its warper. Around holes its `bilinear` and `cubic` leave more cells without data, and its `mode` counts the cells that a target
-/// cell touches, however little of them it has.
+/// GDAL has the same rule for `nearest`; for `bilinear` and `cubic` of `RasterIO` where all cells are data; for `average` where
+/// it computes from full resolution (its overviews do not know how much of a cell is valid); and for `min`, `max` and `sum` of
+/// its warper. Around holes its `bilinear` and `cubic` leave more cells without data, and its `mode` counts the cells that a
+/// target cell touches, however little of them it has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Resampling {
@@ -189,14 +192,9 @@ pub(crate) fn resample(source: ResampleSource<'_>, axes: &[AxisMap], method: Met
 }
 
 fn mix(source: ResampleSource<'_>, axes: &[AxisMap], kernel: Kernel, dtype: DType, blank: f64) -> (Array, Validity) {
-    let valid = source.validity.mask(source.cells);
-    let mixing = Mixing {
-        source,
-        valid: valid.as_ref().map(flat),
-        shares: source.shares.map(flat),
-        axes,
-        shape: axes.iter().map(|axis| axis.len).collect(),
-    };
+    let mask = source.validity.mask(source.cells);
+    let valid = Valid::new(&source, mask.as_ref());
+    let mixing = Mixing { source, valid, axes, shape: axes.iter().map(|axis| axis.len).collect() };
     let mixed = mixing.mixed(kernel);
     let nodata = match source.validity {
         Validity::Values { nodata } if !dtype.is_float() => *nodata,
@@ -290,11 +288,29 @@ pub(super) fn flat<T>(cells: &ArrayD<T>) -> &[T] {
     cells.as_slice().unwrap_or_else(|| unreachable!("what was read is in C order"))
 }
 
+/// Which source cells are data, and how much of each is.
+pub(super) struct Valid<'a> {
+    mask: Option<&'a [bool]>,
+    shares: Option<&'a [f64]>,
+}
+
+impl<'a> Valid<'a> {
+    /// Of a source, of whose validity `mask` was made.
+    pub(super) fn new(source: &ResampleSource<'a>, mask: Option<&'a ArrayD<bool>>) -> Self {
+        Self { mask: mask.map(flat), shares: source.shares.map(flat) }
+    }
+
+    /// The valid part of a cell, if there is one.
+    pub(super) fn share(&self, at: usize) -> Option<f64> {
+        let share = self.shares.map_or(1.0, |shares| shares[at]);
+        (self.mask.is_none_or(|mask| mask[at]) && share > 0.0).then_some(share)
+    }
+}
+
 /// A source on its way to weighted sums.
 struct Mixing<'a> {
     source: ResampleSource<'a>,
-    valid: Option<&'a [bool]>,
-    shares: Option<&'a [f64]>,
+    valid: Valid<'a>,
     axes: &'a [AxisMap],
     shape: Vec<usize>,
 }
@@ -371,7 +387,7 @@ impl Mixing<'_> {
     fn reference(&self) -> f64 {
         fn of<T: Cell>(mixing: &Mixing<'_>, cells: &ArrayD<T>) -> f64 {
             let cells = flat(cells);
-            let value = |at: usize| mixing.is_valid(at).then(|| cells[at].to_f64());
+            let value = |at: usize| mixing.valid.share(at).map(|_| cells[at].to_f64());
             // Differences from a greater one could overflow.
             let first = (0..cells.len()).find_map(value).filter(|first| first.abs() < 1e290).unwrap_or(0.0);
             let alike = |at: usize| value(at).is_none_or(|value| value.abs() >= first.abs() / 4.0);
@@ -380,12 +396,8 @@ impl Mixing<'_> {
         with_view!(Array, self.source.cells, |cells| of(self, cells))
     }
 
-    fn is_valid(&self, at: usize) -> bool {
-        self.valid.is_none_or(|valid| valid[at]) && self.shares.is_none_or(|shares| shares[at] > 0.0)
-    }
-
     fn is_finite(&self) -> bool {
-        self.source.cells.iter_f64().enumerate().all(|(at, value)| value.is_finite() || !self.is_valid(at))
+        self.source.cells.iter_f64().enumerate().all(|(at, value)| value.is_finite() || self.valid.share(at).is_none())
     }
 
     /// Sums of weighted values.
@@ -396,10 +408,10 @@ impl Mixing<'_> {
                 let measured = |(to, cell): (&mut f64, &T)| *to = (cell.to_f64() - reference) * factor;
                 row.iter_mut().zip(&cells[first..]).for_each(measured);
                 let places = first..first + row.len();
-                if let Some(valid) = mixing.valid {
+                if let Some(valid) = mixing.valid.mask {
                     row.iter_mut().zip(&valid[places.clone()]).filter(|(_, valid)| !**valid).for_each(|(to, _)| *to = 0.0);
                 }
-                if let Some(shares) = mixing.shares {
+                if let Some(shares) = mixing.valid.shares {
                     let weigh = |(to, share): (&mut f64, &f64)| *to = if *share > 0.0 { *to * share } else { 0.0 };
                     row.iter_mut().zip(&shares[places]).for_each(weigh);
                 }
@@ -410,19 +422,18 @@ impl Mixing<'_> {
 
     /// Sums of the weights of what is valid.
     fn weights(&self, kernel: Kernel) -> Weights {
-        match (self.valid, self.shares) {
+        match (self.valid.mask, self.valid.shares) {
             (None, None) => Weights::Axes(self.taps(kernel).iter().map(|taps| taps.iter().map(Taps::sum).collect()).collect()),
             (Some(valid), None) => Weights::Cells(self.along_cells(kernel, |flat| f64::from(u8::from(valid[flat])))),
-            (_, Some(shares)) => {
-                let valid = |flat: usize| self.valid.is_none_or(|valid| valid[flat]);
+            (mask, Some(shares)) => {
+                let valid = |flat: usize| mask.is_none_or(|valid| valid[flat]);
                 Weights::Cells(self.along_cells(kernel, |flat| if valid(flat) { shares[flat] } else { 0.0 }))
             }
         }
     }
 
     fn taps(&self, kernel: Kernel) -> Vec<Vec<Taps>> {
-        let of_axis = |(axis, &len): (&AxisMap, &usize)| (0..axis.len).map(|i| axis.taps(i, len, kernel)).collect();
-        self.axes.iter().zip(self.source.cells.shape()).map(of_axis).collect()
+        self.axes.iter().zip(self.source.cells.shape()).map(|(axis, &len)| axis.all_taps(len, kernel)).collect()
     }
 
     fn along_cells(&self, kernel: Kernel, cell: impl Fn(usize) -> f64 + Sync) -> Vec<f64> {
@@ -446,22 +457,28 @@ impl Mixing<'_> {
         });
         sizes[last] = taps[last].len();
         for axis in (0..last).rev() {
-            out = along(&out, &sizes, axis, &taps[axis]);
+            out = along(&out, (&sizes, axis), &taps[axis], 0.0, |sum: f64, cell: f64, weight: f64| sum + weight * cell);
             sizes[axis] = taps[axis].len();
         }
         out
     }
 }
 
-/// Replaces each line along an axis by weighted sums of its cells.
-fn along(plane: &[f64], sizes: &[usize], axis: usize, taps: &[Taps]) -> Vec<f64> {
+/// Replaces each line along an axis of a plane by what its cells come to: from `nothing` on, `add` adds a cell with its weight.
+pub(super) fn along<C: Copy + Send + Sync>(
+    plane: &[C],
+    (sizes, axis): (&[usize], usize),
+    taps: &[Taps],
+    nothing: C,
+    add: impl Fn(C, C, f64) -> C + Sync,
+) -> Vec<C> {
     let (outer, inner) = (sizes[..axis].iter().product::<usize>(), sizes[axis + 1..].iter().product::<usize>());
-    let mut out = vec![0.0; outer * taps.len() * inner];
+    let mut out = vec![nothing; outer * taps.len() * inner];
     out.par_chunks_mut(inner).enumerate().for_each(|(number, out)| {
         let (o, i) = (number / taps.len(), number % taps.len());
         for (j, weight) in taps[i].each() {
             let from = &plane[(o * sizes[axis] + j) * inner..][..inner];
-            out.iter_mut().zip(from).for_each(|(to, cell)| *to += weight * cell);
+            out.iter_mut().zip(from).for_each(|(to, cell)| *to = add(*to, *cell, weight));
         }
     });
     out

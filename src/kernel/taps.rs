@@ -59,12 +59,6 @@ impl Taps {
         self.each().map(|(at, weight)| weight * cells[at]).sum()
     }
 
-    /// The source cells that have a weight, from the first to the last.
-    pub(super) fn span(&self) -> std::ops::Range<usize> {
-        let mut each = self.each().map(|(at, _)| at);
-        each.next().map_or(0..0, |first| first..each.last().unwrap_or(first) + 1)
-    }
-
     pub(super) fn sum(&self) -> f64 {
         self.weights.iter().sum()
     }
@@ -108,9 +102,14 @@ impl AxisMap {
         (cell >= 0.0 && cell < source as f64).then(|| index(cell))
     }
 
+    /// The source cells, of those in `0..source`, that each target cell is made of.
+    pub(super) fn all_taps(&self, source: usize, kernel: Kernel) -> Vec<Taps> {
+        (0..self.len).map(|i| self.taps(i, source, kernel)).collect()
+    }
+
     /// The source cells that a target cell is made of, with their weights. Those of the whole kernel add up to one, but for
     /// parts. Cells outside `0..source` are left out.
-    pub(super) fn taps(&self, i: usize, source: usize, kernel: Kernel) -> Taps {
+    fn taps(&self, i: usize, source: usize, kernel: Kernel) -> Taps {
         let (low, high) = self.edges(i);
         let (centre, scale) = ((low + high) / 2.0, self.ratio.max(1.0));
         let (low, high) = (self.snapped(low), self.snapped(high));

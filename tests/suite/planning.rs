@@ -1,8 +1,10 @@
 //! What an import will change is known before a cell is read, and is done by any number of threads.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use gridstone::adapter::source::{self, Block, Footprint, Import, Piece, Plan, Run, Source};
+use gridstone::adapter::source::{self, Block, Fingerprint, Footprint, Import, Piece, Plan, Run, Source};
 use gridstone::array::Cells;
 use gridstone::{
     Aggregation, Array, Axis, DType, Dimension, Grid, Levels, Location, Overlap, Policy, Query, Schema, Store, Structure, Window,
@@ -184,7 +186,7 @@ fn disjoint(grid: &Grid, plan: &Plan, sources: &[Made], at: &str) {
         assert!(job.sources.is_sorted(), "{at}: the order is kept");
         for other in &plan.jobs[..number] {
             let met = grid.structure().intersection(&job.window, &other.window);
-            assert!(met.is_none() || job.window == other.window, "{at}: {job:?} and {other:?}");
+            assert!(job.stage == other.stage && met.is_none(), "{at}: {job:?} and {other:?}");
         }
     }
 }
@@ -200,7 +202,7 @@ fn later_sources_are_on_top_in_any_number_of_jobs() {
         Run::default().jobs(&planned, 4).write(&mut imports(&grid, &sources), &|_| {}).unwrap();
         let answer = grid.read(&Query::all()).unwrap();
         let cells = answer.array.into_typed::<f32>().unwrap();
-        for ((at, cell), _) in cells.indexed_iter().zip(0..) {
+        for (at, cell) in cells.indexed_iter() {
             let inside =
                 |number: usize| (3 * number..3 * number + 40).contains(&at[0]) && (5 * number..5 * number + 40).contains(&at[1]);
             match (0..4).rev().find(|number| inside(*number)) {
@@ -218,14 +220,20 @@ fn later_sources_are_on_top_in_any_number_of_jobs() {
 fn a_job_that_fails_names_the_source() {
     let grid = grid(Kind::Plane, &[], Policy::Manual);
     let sources = [Made::new(0, Window::new([0, 0], [40, 40]), 0)];
-    let planned = plan(&grid, &sources, 4).unwrap();
-    let mut all = [Import::new(&grid, Failing(sources[0].clone())).unwrap()];
-    let error = Run::default().jobs(&planned, 2).write(&mut all, &|_| {}).expect_err("cut");
-    let error = format!("{error:?}");
-    assert!(error.contains("`source 0` cannot be imported") && error.contains("the line is cut"), "{error}");
+    let planned = plan(&grid, &sources, 8).unwrap();
+    assert!(planned.jobs.len() >= 8);
+    for threads in [1, 2] {
+        let reads = Arc::new(AtomicUsize::new(0));
+        let mut all = [Import::new(&grid, Failing(sources[0].clone(), Arc::clone(&reads))).unwrap()];
+        let error = Run::default().jobs(&planned, threads).write(&mut all, &|_| {}).expect_err("cut");
+        let error = format!("{error:?}");
+        assert!(error.contains("`source 0` cannot be imported") && error.contains("the line is cut"), "{error}");
+        assert!((1..=threads).contains(&reads.load(Ordering::Relaxed)), "{reads:?} of {threads} threads");
+    }
 }
 
-struct Failing(Made);
+/// Counts what is read of it, which fails.
+struct Failing(Made, Arc<AtomicUsize>);
 
 impl Source for Failing {
     fn footprint(&self) -> &Footprint {
@@ -237,8 +245,75 @@ impl Source for Failing {
     }
 
     fn read(&mut self, _: &Block) -> gridstone::Result<Piece> {
+        self.1.fetch_add(1, Ordering::Relaxed);
         Err(gridstone::Error::unavailable("the line is cut"))
     }
+}
+
+#[test]
+fn the_others_go_on_without_a_source_that_fails() {
+    let sources: Vec<Made> = (0..3).map(|number| Made::new(number, Window::new([20 * number, 0], [20, 40]), 0)).collect();
+    for by_jobs in [false, true] {
+        let grid = grid(Kind::Plane, &[Aggregation::Mean], Policy::Inline);
+        let planned = plan(&grid, &sources, 5).unwrap();
+        let run = if by_jobs { Run::default().jobs(&planned, 3) } else { Run::default() };
+        let mut all = imports(&grid, &sources);
+        all[1] = Import::new(&grid, Failing(sources[1].clone(), Arc::default())).unwrap();
+        let written = run.keep_going().write(&mut all, &|_| {}).unwrap();
+        assert_eq!(written.failed.keys().copied().collect::<Vec<_>>(), [1]);
+        assert!(format!("{:?}", written.failed[&1]).contains("`source 1` cannot be imported"), "{:?}", written.failed);
+        assert_eq!(written.done.cells, 2 * 20 * 40);
+        let answer = grid.read(&Query::window(Window::new([0, 0], [60, 40]))).unwrap();
+        let is_left_out = |(number, cell): (usize, f64)| cell.is_nan() == (20..40).contains(&(number / 40));
+        assert!(answer.array.iter_f64().enumerate().all(is_left_out), "{:?}", answer.array);
+        assert_eq!(grid.store().verify().unwrap().findings, []);
+    }
+}
+
+/// Is another thing each time that it is read.
+struct Changing(Made, u64);
+
+impl Source for Changing {
+    fn footprint(&self) -> &Footprint {
+        self.0.footprint()
+    }
+
+    fn blocks(&self) -> Vec<Block> {
+        self.0.blocks()
+    }
+
+    fn read(&mut self, block: &Block) -> gridstone::Result<Piece> {
+        self.1 += 1;
+        self.0.read(block)
+    }
+
+    fn fingerprint(&self) -> gridstone::Result<Option<Fingerprint>> {
+        Ok(Some(Fingerprint::new(self.1, None, 0)))
+    }
+}
+
+#[test]
+fn a_source_that_changes_while_it_is_read_fails() {
+    let grid = grid(Kind::Plane, &[], Policy::Manual);
+    let made = Made::new(0, Window::new([0, 0], [4, 4]), 0);
+    let mut import = Import::new(&grid, Changing(made, 0)).unwrap();
+    let error = format!("{:?}", import.write(&mut |_| {}).expect_err("changed"));
+    assert!(error.contains("`source 0` cannot be imported") && error.contains("changed while it was read"), "{error}");
+}
+
+/// What no jobs can be made of, and jobs of something else, are refused before anything is written.
+#[test]
+fn a_plan_that_does_not_fit_its_sources_is_refused() {
+    let grid = grid(Kind::Plane, &[], Policy::Manual);
+    let window = Window::new([0, 0], [8, 8]);
+    let both = Footprint::new("both", vec![window.at(levels(&[1])), window], DType::F32);
+    let error = Plan::new(&grid, [&both], 2).expect_err("two levels").to_string();
+    assert!(error.contains("`both` has cells of several levels") && error.contains("without a plan"), "{error}");
+    let sources: Vec<Made> = (0..3).map(|number| Made::new(number, window, 0)).collect();
+    let planned = plan(&grid, &sources, 2).unwrap();
+    let error = Run::default().jobs(&planned, 2).write(&mut imports(&grid, &sources[..1]), &|_| {}).expect_err("of others");
+    assert!(error.to_string().contains("more sources than the 1 that are to be written"), "{error}");
+    assert_eq!(grid.bounds().unwrap(), None);
 }
 
 /// Elevation of the Sierra Nevada, then a patch of it: what is predicted is what changes, but for what stays the same.

@@ -11,7 +11,6 @@
 //! | predictor | 1, 2 (8 to 64 bits), 3 (32 and 64 bits) | 1, 2, 3 |
 //! | cells | the ten types of [`DType`](crate::DType); integers of 1 to 31 bits, floats of 16 | the ten types |
 //! | georeferencing | pixel scale and tiepoint, or a transformation without rotation; pixel is area and pixel is point | pixel scale and tiepoint, or a transformation where rows run south to north |
-//!
 //! | system | a code, parameters of 28 methods of projection, or WKT | a code, or WKT as GDAL reads it |
 //!
 //! What a file says of its cells is heeded wherever it stands: a mask inside the file or beside it (`.msk`), alpha, nodata

@@ -22,6 +22,26 @@ const PARAMETERS: [(Parameter, &[u16]); 9] = [
     (Parameter::Northing, &[3083, 3087, 3091]),
 ];
 
+/// Units of lengths by their codes, in metres: all that projected systems of EPSG have.
+const LENGTHS: [(u16, f64); 16] = [
+    (9001, 1.0),
+    (9002, 0.3048),
+    (9003, 1200.0 / 3937.0),
+    (9005, 0.304_797_265_4),
+    (9031, 1.000_013_596_5),
+    (9036, 1000.0),
+    (9037, 0.914_391_796_2),
+    (9039, 0.201_166_195_164),
+    (9040, 0.914_398_414_616_028_7),
+    (9041, 0.304_799_471_538_676_2),
+    (9042, 20.116_765_121_552_632),
+    (9062, 20.116_782_494_375_872),
+    (9084, 0.914_398_530_744_440_8),
+    (9094, 0.304_799_710_181_508_8),
+    (9098, 0.201_168),
+    (9301, 20.116_756),
+];
+
 impl GeoKeys {
     /// `EPSG:n`, `ESRI:n`, or the WKT of what the keys define; a name where they define nothing; `None` where they say nothing.
     /// An [`Invalid`](crate::ErrorKind::Invalid) error for a system that is defined by what is not known here.
@@ -50,9 +70,9 @@ impl GeoKeys {
 
     /// The WKT of a projected system of a code whose coordinates the file has in another unit than the code, if it has.
     fn in_own_unit(&self, code: &str) -> Result<Option<String>, String> {
-        let Some(mut definition) = crs::definition(code).filter(|_| self.short(key::LENGTH_UNIT).is_some()) else {
-            return Ok(None);
-        };
+        // 0 is no unit.
+        let is_said = self.short(key::LENGTH_UNIT).is_some_and(|unit| unit != 0);
+        let Some(mut definition) = crs::definition(code).filter(|_| is_said) else { return Ok(None) };
         let own = self.length()?;
         let Some(projection) = definition.projection.as_mut().filter(|projection| (projection.unit / own - 1.0).abs() > 1e-6)
         else {
@@ -179,15 +199,14 @@ impl GeoKeys {
 
     /// The unit of the coordinates in metres.
     fn length(&self) -> Result<f64, String> {
-        Ok(match self.short(key::LENGTH_UNIT) {
-            None | Some(9001) => 1.0,
-            Some(9002) => 0.3048,
-            Some(9003) => 1200.0 / 3937.0,
-            Some(9005) => 0.304_797_265_4,
-            Some(9036) => 1000.0,
-            Some(USER_DEFINED) => self.double(key::LENGTH_UNIT_SIZE).ok_or("the unit of lengths has no size")?,
-            Some(code) => return Err(format!("the unit of lengths {code}")),
-        })
+        match self.short(key::LENGTH_UNIT) {
+            None => Ok(1.0),
+            Some(USER_DEFINED) => self.size(key::LENGTH_UNIT_SIZE, "lengths"),
+            Some(code) => {
+                let known = LENGTHS.iter().find(|(other, _)| *other == code);
+                known.map(|(_, metres)| *metres).ok_or_else(|| format!("the unit of lengths {code}"))
+            }
+        }
     }
 
     /// The unit of angles in radians, if a key says so.
@@ -197,9 +216,15 @@ impl GeoKeys {
             Some(9102 | 9122) => DEGREE,
             Some(9101) => 1.0,
             Some(9105) => std::f64::consts::PI / 200.0,
-            Some(USER_DEFINED) => self.double(key::ANGLE_UNIT_SIZE).ok_or("the unit of angles has no size")?,
+            Some(USER_DEFINED) => self.size(key::ANGLE_UNIT_SIZE, "angles")?,
             Some(code) => return Err(format!("the unit of angles {code}")),
         }))
+    }
+
+    /// The size of a unit that has no code.
+    fn size(&self, id: u16, of: &str) -> Result<f64, String> {
+        let size = self.double(id).ok_or_else(|| format!("the unit of {of} has no size"))?;
+        if size.is_finite() && size > 0.0 { Ok(size) } else { Err(format!("the unit of {of} has the size {size}")) }
     }
 
     /// One part of what GDAL writes into the geodetic citation: `GCS Name = X|Datum = Y|Ellipsoid = Z|Primem = P|`.

@@ -9,7 +9,7 @@ use super::header::Variable;
 use crate::error::Result;
 
 /// How far numbers may be apart that are one, as a part of the larger: a float32 holds seven digits.
-const DIGITS: f64 = 1e-5;
+const DIGITS: f64 = 1e-6;
 
 /// The coordinates along rows or columns, by name: `10.5 to 47.25`.
 pub(super) fn of(file: &NetCdf, variable: &Variable, roles: &Roles) -> Result<BTreeMap<String, String>> {

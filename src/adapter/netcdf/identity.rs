@@ -128,19 +128,12 @@ impl Field {
         }
         self.check_labels(schema)?;
         let (Some(from), Some(to)) = (self.identity.unit.as_deref(), schema.unit()) else { return Ok(Conversion::NONE) };
-        let refused = |why: &str| {
-            Err(Error::invalid(format!(
+        Conversion::for_cells(from, to, schema.dtype()).map_err(|why| {
+            Error::invalid(format!(
                 "the variable's unit is `{from}`, the grid's `{to}`, and {why}; make a grid for it with `gridstone create STORE NAME --like FILE`, or correct the unit with `ncatted -a units,{},o,c,'{to}' FILE`",
                 self.name.rsplit('/').next().unwrap_or_default()
-            )))
-        };
-        match Conversion::between(from, to) {
-            None => refused("it is not known how one becomes the other"),
-            Some(conversion) if !conversion.is_none() && !schema.dtype().is_float() => {
-                refused("the grid's integers cannot hold what one becomes in the other")
-            }
-            Some(conversion) => Ok(conversion),
-        }
+            ))
+        })
     }
 
     /// What a grid and the file say of an attribute of the variable, where these differ.
@@ -167,10 +160,7 @@ impl Field {
 
     /// What is to be known of how the values of the variable become those of a grid.
     pub(super) fn remarks(&self, schema: &Schema, conversion: Conversion) -> Vec<String> {
-        let (from, to) = (self.identity.unit.as_deref(), schema.unit());
-        let converted = || format!("its {} become {}: {conversion}", from.unwrap_or_default(), to.unwrap_or_default());
-        let untold = || format!("it says no unit; its values are taken for the grid's {}", to.unwrap_or_default());
-        let unit = if !conversion.is_none() { Some(converted()) } else { to.filter(|_| from.is_none()).map(|_| untold()) };
+        let unit = conversion.remark(self.identity.unit.as_deref(), schema.unit());
         let system = schema.structure().crs().filter(|_| self.crs.is_none());
         let system = system.map(|crs| {
             format!("it says no coordinate reference system; its coordinates are taken for the grid's, {}", crs::shown(crs))

@@ -132,7 +132,7 @@ impl Clock {
                 Err(remedy(cause, "make such units with `cdo -r copy FILE WITH_UNITS.nc`".to_owned()))
             }
             None => match months.zip(in_days().ok()) {
-                Some((months, days)) => Err(remedy(cause, anew(file, variable, days, months))),
+                Some((months, days)) => Err(remedy(cause, anew(file, variable, days, months)?)),
                 None => {
                     let tick = first.parse::<Tick>().map_or("hours".to_owned(), |tick| tick.to_string());
                     Err(remedy(cause, set("units", &format!("{tick} since 2000-01-01"))))
@@ -211,19 +211,19 @@ fn months_of(unit: &str) -> Option<u8> {
 }
 
 /// The command that counts the times of a file anew, which it counts in units of `months` from the epoch of `days` on.
-fn anew(file: &NetCdf, variable: &Variable, days: TimeUnit, months: u8) -> String {
-    let numbers: Vec<f64> = file.whole(variable).map(|array| array.iter_f64().collect()).unwrap_or_default();
+fn anew(file: &NetCdf, variable: &Variable, days: TimeUnit, months: u8) -> Result<String> {
+    let numbers: Vec<f64> = file.whole(variable)?.iter_f64().collect();
     let (year, month, day) = days.epoch().date();
     let first = numbers.first().copied().unwrap_or(0.0) * f64::from(months);
     let step = numbers.get(1).map_or(1.0, |second| second * f64::from(months) - first).abs().round().max(1.0);
     // Months since the year 0, of which the parts are days of a month of 30.
     let all = year as f64 * 12.0 + (month - 1) as f64 + first.floor();
     let day = day as f64 + ((first - first.floor()) * 30.0).round();
-    format!(
+    Ok(format!(
         "set the times anew, as with `cdo -r settaxis,{:04}-{:02}-{day:02},00:00:00,{step}mon FILE WITH_TIMES.nc`, if the first one is meant by that",
         (all / 12.0).floor(),
         all.rem_euclid(12.0) + 1.0
-    )
+    ))
 }
 
 /// Whole numbers, exactly; `None` of others.

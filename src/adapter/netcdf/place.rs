@@ -65,13 +65,13 @@ pub(super) struct GridAxes {
 impl Field {
     /// Whether a grid of a schema has a place for it. An [`Invalid`](crate::ErrorKind::Invalid) error says why not.
     pub fn check(&self, schema: &Schema) -> Result<()> {
-        Place::of(self, schema, None).map(drop)
+        Place::of(self, schema, || Ok(None)).map(drop)
     }
 }
 
 impl Place {
-    /// The place in a grid whose columns reach from and to cells.
-    pub(super) fn of(field: &Field, schema: &Schema, taken: Option<Range<i64>>) -> Result<Self> {
+    /// The place in a grid whose columns reach from and to the cells that `taken` says, if it is asked.
+    pub(super) fn of(field: &Field, schema: &Schema, taken: impl FnOnce() -> Result<Option<Range<i64>>>) -> Result<Self> {
         let structure = schema.structure();
         let conversion = field.identified(schema)?;
         let axes = GridAxes::of(structure, field.times.is_some(), field.band.is_some())?;

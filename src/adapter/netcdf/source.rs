@@ -47,7 +47,7 @@ impl VariableSource {
     pub fn placed(grid: &Grid, name: impl Into<String>, mut field: Field, others: &[Window]) -> Result<Self> {
         let structure = grid.structure();
         let x = RasterAxes::of(structure)?.x;
-        let taken = round::taken(grid, others, x, Levels::zero(structure.dimensions().len()))?;
+        let taken = || round::taken(grid, others, x, Levels::zero(structure.dimensions().len()));
         let place = Place::of(&field, grid.schema(), taken)?;
         field.decoding.rule.conversion = place.conversion;
         let mut footprint = Footprint::new(name, Vec::new(), field.decoding.dtype);

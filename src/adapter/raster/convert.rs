@@ -1,5 +1,6 @@
 //! From a file's cells to the grid's.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use ndarray::ArrayD;
@@ -46,20 +47,15 @@ pub(super) fn check_type(schema: &Schema, header: &Header) -> Result<()> {
     )))
 }
 
-/// How values of a band become those in the grid's unit. An [`Invalid`](crate::ErrorKind::Invalid) error if they do not.
-fn conversion(schema: &Schema, band: &Band) -> Result<unit::Conversion> {
+/// How values of a band of a number, from 1, become those in the grid's unit. An [`Invalid`](crate::ErrorKind::Invalid) error if
+/// they do not.
+fn conversion(schema: &Schema, (number, band): (usize, &Band)) -> Result<unit::Conversion> {
     let (Some(from), Some(to)) = (band.unit.as_deref(), schema.unit()) else { return Ok(unit::Conversion::NONE) };
-    let conversion = unit::Conversion::between(from, to);
-    let why = match conversion {
-        None => "it is not known how one becomes the other",
-        Some(conversion) if !conversion.is_none() && !schema.dtype().is_float() => {
-            "the grid's integers cannot hold what one becomes in the other"
-        }
-        Some(conversion) => return Ok(conversion),
-    };
-    Err(Error::invalid(format!(
-        "the unit of the file's values is `{from}`, the grid's `{to}`, and {why}; make a grid for it with `gridstone create --like`, or, if the unit is wrong, leave it out with `gdal_translate -co PROFILE=GeoTIFF FILE UNITLESS.tif`"
-    )))
+    unit::Conversion::for_cells(from, to, schema.dtype()).map_err(|why| {
+        Error::invalid(format!(
+            "the unit of the file's values is `{from}` in band {number}, the grid's `{to}`, and {why}; make a grid for it with `gridstone create --like`, or, if the unit is wrong, leave it out with `gdal_translate -co PROFILE=GeoTIFF FILE UNITLESS.tif`"
+        ))
+    })
 }
 
 /// How the cells of one file become the grid's.
@@ -73,26 +69,24 @@ pub(super) struct Conversion {
 }
 
 impl Conversion {
+    /// An [`Invalid`](crate::ErrorKind::Invalid) error if the unit of a band does not become the grid's.
     pub(super) fn new(schema: &Schema, header: &Header) -> Result<Self> {
-        let rule = |band: &Band| -> Result<Rule> {
+        let rule = |(number, band): (usize, &Band)| -> Result<Rule> {
             Ok(Rule {
                 stored: header.dtype,
                 missing: header.nodata.iter().cloned().collect(),
                 valid: [None, None],
                 packing: band.packing(),
-                conversion: conversion(schema, band)?,
+                conversion: conversion(schema, (number, band))?,
             })
         };
-        let mut rules = header.bands.iter().map(rule).collect::<Result<Vec<_>>>()?;
-        let notes = rules.iter().zip(&header.bands).filter_map(|(rule, band)| {
-            let (from, to) = (band.unit.as_deref()?, schema.unit()?);
-            (!rule.conversion.is_none()).then(|| format!("its {from} become {to}: {}", rule.conversion))
-        });
-        let mut notes: Vec<String> = notes.collect();
-        notes.dedup();
-        let unitless = schema.unit().filter(|_| header.bands.iter().any(|band| band.unit.is_none()));
-        notes.extend(unitless.map(|unit| format!("it says no unit; its values are taken for the grid's {unit}")));
-        let note = Some(notes.join("; ")).filter(|note| !note.is_empty());
+        let mut rules = (1..).zip(&header.bands).map(rule).collect::<Result<Vec<_>>>()?;
+        let notes: BTreeSet<String> = rules
+            .iter()
+            .zip(&header.bands)
+            .filter_map(|(rule, band)| rule.conversion.remark(band.unit.as_deref(), schema.unit()))
+            .collect();
+        let note = (!notes.is_empty()).then(|| notes.into_iter().collect::<Vec<_>>().join("; "));
         if rules.iter().all(|rule| *rule == rules[0]) {
             rules.truncate(1);
         }

@@ -7,11 +7,12 @@
 //!   run from north to south. Several bands make a Fixed dimension `band` in front, so arrays are (band, y, x). A file
 //!   without georeferencing is placed in pixels: origin 0, steps of 1, rows downwards.
 //! * Any other grid takes rasters ([`RasterSource`]) if it has one dimension of two axes, y before x, beside it at most one Fixed
-//!   dimension, which stands for the bands, and at most one other, such as time, of which a raster has one cell ([`RasterSource::placed`]).
+//!   dimension, which stands for the bands, and at most one other, such as time, of which a raster has one cell
+//!   ([`RasterSource::placed`]).
 //! * Bands go by their names where the file and the grid have names, in whatever order; else by their numbers.
-//! * The cells of a file must be the grid's times a power of two, fractions included, and aligned with the cells of that
-//!   level within [`TOLERANCE`] cells at every edge. They land at that level. Anything else is refused with the reason and a
-//!   `gdalwarp` line that makes a file that fits, with cells as fine as the file's: cells are never moved or resampled in silence.
+//! * The cells of a file must be the grid's times a power of two, fractions included, and aligned with the cells of that level
+//!   within [`TOLERANCE`] cells at every edge. They land at that level. Anything else is refused with the reason and a `gdalwarp`
+//!   line that makes a file that fits, with cells as fine as the file's: cells are never moved or resampled in silence.
 //! * [`ResampledSource`] lays a file of the same system onto the grid's cells, whatever the size and the place of its own; the
 //!   other way round, [`geometry`] has a file's cells as those of an answer ([`Query::onto`](crate::Query::onto)).
 //! * Longitudes that are one place are one cell: those of 0 to 360 and of -180 to 180 are laid where the grid has them.
@@ -25,8 +26,9 @@
 //! * NaN, the file's nodata value, and cells that its mask or its alpha says hold no data, become the grid's nodata (NaN in float
 //!   cells), or cells that the mask of an integer grid without a nodata value leaves out. They leave what the grid has at their
 //!   place alone.
-//! * Where the file says which cells hold data, and one of them equals the grid's nodata value, the file is refused before anything
-//!   is written. Where it does not, such cells are nodata, and [`Checked::nodata_cells`](super::source::Checked) counts them.
+//! * Where the file says which cells hold data, and one of them equals the grid's nodata value, the file is refused before
+//!   anything is written. Where it does not, such cells are nodata, and [`Checked::nodata_cells`](super::source::Checked) counts
+//!   them.
 //!
 //! # What an import holds in memory, and what it leaves behind
 //!

@@ -18,7 +18,7 @@ use super::schema::{DESCRIPTION, PIXELS, exact};
 
 /// An answer as other programs take rasters: (y, x), or (band, y, x) where there are several bands, with its place.
 ///
-/// Rows are in the order of the answer's: the grid's, so from north to south for a grid made after a north-up file, or a target's.
+/// Rows are in the answer's order: the grid's, so from north to south for a grid made after a north-up file, or a target's.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Raster {

@@ -137,25 +137,27 @@ pub(super) fn place(grid: &Grid, header: &Header, at: Option<i64>, others: &[Win
     let levels = Levels::zero(structure.dimensions().len()).with(axes.space, level);
     let circle = round::circle_of(structure, axes.x, level).filter(|_| header.affine.is_some());
     let once = |circle: i64| format!("gdal_translate -srcwin 0 0 {circle} {} FILE ONCE.tif", header.height);
-    let columns = round::laid(cols, header.width as u64, circle, round::taken(grid, others, axes.x, levels)?, once)?;
+    let taken = || round::taken(grid, others, axes.x, levels);
+    let columns = round::laid(cols, header.width as u64, circle, taken, once)?;
     let first = (columns[0].cell, columns[0].columns.end - columns[0].columns.start);
     let window = frame.window(grid, level, (rows, header.height as u64), first);
     let Frame { bands, notes, .. } = frame;
     Ok(Placement { axes, window, columns, reversed: [reversed_y, reversed_x], bands, notes })
 }
 
+/// What is told of a file without a coordinate reference system where the one of the grid is `wanted`; `otherwise` helps where
+/// GDAL does not know that.
+pub(super) fn nameless(wanted: &str, otherwise: &str) -> Error {
+    let named = crs::argument(wanted).map_or(otherwise.to_owned(), |wanted| {
+        format!("; if the file's is the same, say so with `gdal_translate -a_srs {wanted} FILE NAMED.tif`")
+    });
+    Error::invalid(format!("the file has no coordinate reference system, and the grid has {}{named}", crs::shown(wanted)))
+}
+
 fn check_crs(grid: &Grid, header: &Header) -> Result<()> {
     let Some(wanted) = grid.structure().crs() else { return Ok(()) };
     let alone = "; keep it in a grid of its own, made with `gridstone create --like`";
-    let Some(of_file) = header.crs.as_deref() else {
-        let named = crs::argument(wanted).map_or(alone.to_owned(), |wanted| {
-            format!("; if the file's is the same, say so with `gdal_translate -a_srs {wanted} FILE NAMED.tif`")
-        });
-        return Err(Error::invalid(format!(
-            "the file has no coordinate reference system, and the grid has {}{named}",
-            crs::shown(wanted)
-        )));
-    };
+    let Some(of_file) = header.crs.as_deref() else { return Err(nameless(wanted, alone)) };
     if crs::same(of_file, wanted) {
         return Ok(());
     }

@@ -23,11 +23,15 @@ use super::source::laid;
 /// Cells of a block, of the grid and of the file: what is held between them is some dozens of bytes a cell.
 const CELLS_MAX: f64 = if cfg!(test) { 100.0 } else { 4_194_304.0 };
 
-/// A file whose cells are not the grid's, in the grid's coordinate reference system. Cells of the grid are made of it by
-/// [`Resampling`]'s rules, block by block: none depends on where blocks end. A cell of the grid that the file touches by more
-/// than a millionth of a cell, the file's or the grid's, is data if a cell with data of the file touches it; of
-/// [`Resampling::Nearest`] if its centre lies in one. What parts of cells add up to ([`Resampling::Sum`]) is no whole number, so
-/// that a grid of integers takes none.
+/// A file whose cells are not the grid's, in the grid's coordinate reference system.
+///
+/// Cells of the grid are made of it by [`Resampling`]'s rules, block by block: none depends on where blocks end. A cell of the
+/// grid that the file touches by more than a millionth of a cell, the file's or the grid's, is data if a cell with data of the
+/// file touches it; of [`Resampling::Nearest`] if its centre lies in one.
+///
+/// What parts of cells add up to ([`Resampling::Sum`]) is no whole number, so that a grid of integers takes none. Where a file
+/// goes round the globe and both its ends lie in one cell of the grid, that cell is made of the end that has more of it, which
+/// is [noted](Footprint::notes); a sum of one end would lose what the other has, so that it is refused.
 #[derive(Debug)]
 pub struct ResampledSource {
     tiff: GeoTiff,
@@ -102,20 +106,27 @@ impl ResampledSource {
         ];
         let levels = Levels::zero(grid.structure().dimensions().len()).with(axes.space, level);
         let circle = round::circle_of(grid.structure(), axes.x, level).filter(|_| header.affine.is_some());
-        // A cell that both ends of the file touch is one. It is made of what the first end has of it.
-        let is_met_twice = circle.is_some_and(|circle| lines[1].end - lines[1].first == circle + 1);
-        if is_met_twice && resampling == Resampling::Sum {
+        // A cell that both ends of the file touch is one.
+        let seam = circle.filter(|circle| lines[1].end - lines[1].first == circle + 1);
+        let seam = seam.map(|_| grid.structure().edge(axes.x, level, lines[1].first));
+        if let Some(edge) = seam.filter(|_| resampling == Resampling::Sum) {
             return Err(Error::invalid(format!(
-                "both ends of the file lie in one cell of the grid, which begins at {}, and `sum` would take the part of one end only; make a file of it that begins where a cell of the grid begins",
-                grid.structure().edge(axes.x, level, lines[1].first)
+                "both ends of the file lie in one cell of the grid, which begins at {edge}, and `sum` would take the part of one end only; keep it in a grid of its own, made with `gridstone create STORE TOTALS --like FILE`"
             )));
         }
-        lines[1].end -= i64::from(is_met_twice);
+        if seam.is_some() {
+            lines[1].leave_to_larger_end();
+        }
+        let seam = seam.map(|edge| {
+            format!(
+                "both its ends lie in the cell of the grid that begins at {edge}, which is made of the end that has more of it"
+            )
+        });
         let once = |_| {
             let (east, south) = (affine.x + 360.0_f64.copysign(affine.dx), affine.y + affine.dy * header.height as f64);
             format!("gdal_translate -projwin {} {} {east} {south} FILE ONCE.tif", affine.x, affine.y)
         };
-        let taken = round::taken(grid, others, axes.x, levels)?;
+        let taken = || round::taken(grid, others, axes.x, levels);
         let columns = round::laid(lines[1].first, lines[1].end.abs_diff(lines[1].first), circle, taken, once)?;
         let rows = (lines[0].first, lines[0].end.abs_diff(lines[0].first));
         let window = |run: &Columns| frame.window(grid, level, rows, (run.cell, run.columns.end - run.columns.start));
@@ -127,35 +138,33 @@ impl ResampledSource {
         // The layer `sum` weighs cells by their area, in cells of level 0.
         let weighed = (resampling == Resampling::Sum && level != Level::ZERO && grid.schema().structure().refinable().is_some())
             .then(|| format!("its totals are those of cells of level {level}, of which the layer `sum` counts each {} times; --level 0 has them alike", level.scale().powi(2)));
-        footprint.notes = frame.notes.iter().cloned().chain(conversion.note.clone()).chain([laid]).chain(weighed).collect();
+        footprint.notes =
+            frame.notes.iter().cloned().chain(conversion.note.clone()).chain([laid]).chain(weighed).chain(seam).collect();
         let cuts = cuts(grid, &frame, lines, &columns);
         Ok(Self { tiff, grid: grid.clone(), frame, conversion, resampling, level, lines, footprint, cuts })
     }
 
-    /// Cells in the type of the grid; a float that has become the nodata value is the next one.
+    /// Cells in the type of the grid; a float with data that has become the nodata value is the next one. What is picked is a cell
+    /// of the file as it was.
     fn as_kept(&self, array: Array, mask: Option<&ArrayD<bool>>) -> Array {
         fn of<T: Cell>(array: &Array, mask: Option<&ArrayD<bool>>, nodata: Option<f64>, next: fn(T) -> T) -> Array {
+            let nodata = nodata.map(T::from_f64);
+            let mut valid = mask.into_iter().flatten();
             let kept = |value: f64| {
                 let cell = T::from_f64(value);
-                if value.is_finite() && !cell.to_f64().is_finite() {
-                    T::from_f64(f64::from(f32::MAX).copysign(value))
-                } else {
-                    cell
-                }
+                let is_beyond = value.is_finite() && !cell.to_f64().is_finite();
+                let cell = if is_beyond { T::from_f64(f64::from(f32::MAX).copysign(value)) } else { cell };
+                // Without a mask all hold data.
+                let is_data = valid.next().is_none_or(|valid| *valid);
+                if is_data && Some(cell) == nodata { next(cell) } else { cell }
             };
             let cells = array.iter_f64().map(kept).collect();
-            let mut cells = ArrayD::from_shape_vec(array.shape(), cells).unwrap_or_else(|_| unreachable!("the same shape"));
-            if let Some(nodata) = nodata.map(T::from_f64) {
-                let step = |cell: &mut T, valid: bool| *cell = if valid && *cell == nodata { next(*cell) } else { *cell };
-                match mask {
-                    Some(mask) => cells.zip_mut_with(mask, |cell, valid| step(cell, *valid)),
-                    None => cells.iter_mut().for_each(|cell| step(cell, true)),
-                }
-            }
-            Array::from(cells)
+            Array::from(ArrayD::from_shape_vec(array.shape(), cells).unwrap_or_else(|_| unreachable!("the same shape")))
         }
         let (dtype, nodata) = (self.grid.schema().dtype(), self.grid.schema().nodata());
+        let picks = [Resampling::Nearest, Resampling::Min, Resampling::Max, Resampling::Mode];
         match dtype {
+            _ if picks.contains(&self.resampling) => array,
             DType::F32 if nodata.is_some() || array.dtype() != dtype => of(&array, mask, nodata, f32::next_up),
             DType::F64 if nodata.is_some() => of(&array, mask, nodata, f64::next_up),
             _ => array,
@@ -186,6 +195,16 @@ impl Line {
             None => Err(Error::invalid(format!(
                 "the file has no cell of level {level} of the grid; ask for a finer one with `--level`"
             ))),
+        }
+    }
+
+    /// Leaves the first or the last cell of the grid, which are one, to the end of the file that has more of it.
+    fn leave_to_larger_end(&mut self) {
+        let end = self.start + self.len as f64 / self.ratio;
+        if end - (self.end - 1) as f64 > (self.first + 1) as f64 - self.start {
+            self.first += 1;
+        } else {
+            self.end -= 1;
         }
     }
 
@@ -228,10 +247,10 @@ impl Source for ResampledSource {
         let Piece { array, valid, found } = self.conversion.apply(array, valid, bands)?;
         let numbers: Vec<usize> = run.bands.iter().map(|band| band - first).collect();
         let reversed = self.lines.map(|line| line.reversed);
-        let array = with_view!(Array, array, |cells| Array::from(upright(&cells, &numbers, reversed)));
+        let array = with_view!(Array, array, |cells| Array::from(upright(cells, &numbers, reversed)));
         let schema = self.grid.schema();
         let validity = match valid {
-            Some(valid) => Validity::of_mask(Some(upright(&valid, &numbers, reversed).mapv(|valid| valid != 0))),
+            Some(valid) => Validity::of_mask(Some(upright(valid, &numbers, reversed).mapv(|valid| valid != 0))),
             None if schema.needs_mask() => Validity::All,
             None => Validity::Values { nodata: schema.nodata() },
         };
@@ -261,12 +280,12 @@ impl Source for ResampledSource {
 }
 
 /// Some bands of an array (band, y, x) in the directions of the grid, in C order.
-fn upright<T: Copy>(cells: &ArrayD<T>, bands: &[usize], reversed: [bool; 2]) -> ArrayD<T> {
-    let mut cells = cells.view();
+fn upright<T: Copy>(mut cells: ArrayD<T>, bands: &[usize], reversed: [bool; 2]) -> ArrayD<T> {
     for (axis, _) in [1, 2].into_iter().zip(reversed).filter(|(_, reversed)| *reversed) {
         cells.invert_axis(Axis(axis));
     }
-    in_c_order(cells.select(Axis(0), bands))
+    let is_all = bands.iter().copied().eq(0..cells.len_of(Axis(0)));
+    in_c_order(if is_all { cells } else { cells.select(Axis(0), bands) })
 }
 
 /// Blocks that end at borders of chunks where memory allows it: whole rows if a chunk's height of them can be held, else parts.

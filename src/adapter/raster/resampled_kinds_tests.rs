@@ -137,7 +137,7 @@ fn picked_cells_are_cells_of_the_file() {
         import(&grid, tiff(&file.clone().into(), affine, "EPSG:32632", None), how, Some(0)).expect("laid");
         let got: ArrayD<u64> = grid.read(&Query::all()).expect("reads").array.into_typed().expect("uint64");
         assert_eq!(got.shape(), [6, 6]);
-        for ((at, got), _) in got.indexed_iter().zip(0..) {
+        for (at, got) in got.indexed_iter() {
             let mut four: Vec<u64> = (0..4).map(|part| file[[2 * at[0] + part / 2, 2 * at[1] + part % 2]]).collect();
             four.sort_unstable();
             // The lowest of those that are as frequent as any.

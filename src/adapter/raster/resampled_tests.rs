@@ -170,14 +170,16 @@ fn bands_holes_and_types_go_along() {
     assert_eq!(holes, 2 * 20, "one a band, and the last row and column, whose centres are beyond the file");
 }
 
+/// A grid of cells of 45 degrees, without any.
+fn globe() -> Grid {
+    let like = tiff(&Array2::<f64>::zeros((4, 8)).into(), Affine { x: -180.0, y: 90.0, dx: 45.0, dy: -45.0 }, "EPSG:4326", None);
+    let schema = schema_like(like.header(), &Like { chunk: 4, ..Like::default() }).expect("a schema");
+    Store::in_memory().expect("a store").create("g", schema).expect("a grid")
+}
+
 #[test]
 fn longitudes_are_turned_to_where_the_grid_has_them() {
-    let schema = {
-        let like =
-            tiff(&Array2::<f64>::zeros((4, 8)).into(), Affine { x: -180.0, y: 90.0, dx: 45.0, dy: -45.0 }, "EPSG:4326", None);
-        schema_like(like.header(), &Like { chunk: 4, ..Like::default() }).expect("a schema")
-    };
-    let grid = Store::in_memory().expect("a store").create("g", schema).expect("a grid");
+    let grid = globe();
     let west = Array2::from_shape_fn((4, 8), |(_, x)| x as f64);
     let place = Affine { x: -180.0, y: 90.0, dx: 45.0, dy: -45.0 };
     import(&grid, tiff(&west.into(), place, "EPSG:4326", None), Resampling::Area, None).expect("laid");
@@ -204,6 +206,35 @@ fn longitudes_are_turned_to_where_the_grid_has_them() {
     let refused =
         import(&grid, tiff(&east.into(), place, "EPSG:4326", None), Resampling::Sum, Some(0)).expect_err("a part is lost");
     assert!(refused.to_string().contains("one cell of the grid, which begins at 0, and"), "{refused}");
+    assert!(refused.to_string().contains("gridstone create STORE TOTALS --like FILE"), "{refused}");
+}
+
+/// The cell from Greenwich on holds both ends of a file that goes once round, and its centre is in one of them.
+#[test]
+fn a_cell_that_both_ends_touch_is_made_of_the_larger() {
+    let file = Array2::from_shape_fn((4, 9), |(_, x)| 100.0 + x as f64);
+    let methods = [Resampling::Nearest, Resampling::Area, Resampling::Min, Resampling::Max, Resampling::Mode];
+    for (x, wanted, first) in [(10.0, 100.0, 4), (30.0, 108.0, 5)] {
+        for how in methods {
+            let grid = globe();
+            let place = Affine { x, y: 90.0, dx: 40.0, dy: -45.0 };
+            let tiff = tiff(&file.clone().into(), place, "EPSG:4326", None);
+            let source = ResampledSource::new(&grid, "a file", tiff, None, &[], (how, Some(Level::ZERO))).expect("laid");
+            let mut import = Import::new(&grid, source).expect("fits");
+            let notes = import.notes();
+            assert!(
+                notes.iter().any(|note| note.contains("both its ends lie in the cell of the grid that begins at 0")),
+                "{notes:?}"
+            );
+            import.write(&mut |_| {}).expect("written");
+            let answer = grid.read(&Query::all()).expect("reads");
+            assert_eq!((answer.window.start()[1], answer.array.shape()), (first, &[4, 8][..]), "{how}: once round");
+            let cells = answer.array.into_typed::<f64>().expect("float64");
+            let column = if first == 4 { 0 } else { 7 };
+            assert!((cells[[0, column]] - wanted).abs() < 1e-9, "{how} from {x}: {cells}");
+            assert!(cells.iter().all(|cell| !cell.is_nan()), "{how} from {x}: {cells}");
+        }
+    }
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use crate::adapter::axes::RasterAxes;
 use crate::adapter::geotiff::Header;
-use crate::crs;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::grid::{Axis, Geometry};
 use crate::store::Grid;
 
+use super::place::nameless;
 use super::schema::PIXELS;
 
 /// The cells of a file, for [`Query::onto`](crate::Query::onto): of any size, anywhere, in either direction.
@@ -27,15 +27,7 @@ pub fn geometry(grid: &Grid, header: &Header) -> Result<Geometry> {
     let geometry = match (&header.crs, structure.crs()) {
         (Some(own), _) => geometry.crs(own),
         (None, None) => geometry,
-        (None, Some(grid)) => {
-            let named = crs::argument(grid).map_or_else(String::new, |system| {
-                format!("; if the file's is the same, say so with `gdal_translate -a_srs {system} FILE NAMED.tif`")
-            });
-            return Err(Error::invalid(format!(
-                "the file has no coordinate reference system, and the grid has {}{named}",
-                crs::shown(grid)
-            )));
-        }
+        (None, Some(wanted)) => return Err(nameless(wanted, "")),
     };
     geometry.check(structure)?;
     Ok(geometry)

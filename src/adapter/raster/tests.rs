@@ -128,7 +128,7 @@ fn each_band_is_converted_from_its_own_unit() {
         "{cells:?}"
     );
     let error = placed(&target, described(&[("a", "K"), ("b", "mm")])).expect_err("of another kind").to_string();
-    assert!(error.contains("`mm`") && error.contains("`K`"), "{error}");
+    assert!(error.contains("`mm` in band 2") && error.contains("`K`"), "{error}");
     let untold = placed(&target, described(&[("a", "K"), ("b", "")])).expect("fits").notes();
     assert!(untold.iter().any(|note| note.contains("says no unit")), "{untold:?}");
     let mixed = described(&[("a", "degC"), ("b", "mm")]);

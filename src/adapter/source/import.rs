@@ -62,7 +62,7 @@ impl std::fmt::Debug for Import {
 }
 
 impl Import {
-    /// An [`Invalid`](crate::ErrorKind::Invalid) error if the grid has no place for the source's footprint.
+    /// A source for a grid. An [`Invalid`](crate::ErrorKind::Invalid) error if the grid has no place for its footprint.
     pub fn new(grid: &Grid, source: impl Source + 'static) -> Result<Self> {
         for window in &source.footprint().windows {
             grid.structure().check(window)?;
@@ -90,9 +90,9 @@ impl Import {
         footprint.notes.iter().cloned().chain(twice).collect()
     }
 
-    /// What tells whether the source is what it was. See [`Source::fingerprint`].
+    /// What tells whether the source is what it was, or an error that names it. See [`Source::fingerprint`].
     pub fn fingerprint(&self) -> Result<Option<Fingerprint>> {
-        self.source.fingerprint()
+        self.source.fingerprint().map_err(|cause| unread(self, cause))
     }
 
     /// Gives back memory and open files until the next read. See [`Source::close`].
@@ -101,6 +101,11 @@ impl Import {
     }
 
     /// Reads all of the source, and says whether it can be written. `progress` is told how many cells were read.
+    ///
+    /// # Errors
+    ///
+    /// Those of the source; and [`Invalid`](crate::ErrorKind::Invalid) where [`Overlap::Refuse`] refuses a part of it, or where
+    /// it says itself which of its cells hold data and one of them has the grid's nodata value.
     pub fn check(&mut self, progress: &mut dyn FnMut(u64)) -> Result<Checked> {
         if let Some(place) = self.footprint().twice.as_ref().filter(|_| self.overlap == Overlap::Refuse) {
             return Err(Error::invalid(format!(
@@ -168,7 +173,8 @@ pub fn write(imports: &mut [&mut Import], progress: &mut dyn FnMut(u64)) -> Resu
     laying.finish()
 }
 
-/// How sources are written: all of them in their order, unless told otherwise.
+/// How sources of one grid are written: all of them in their order by one thread, up to the first that fails, unless told
+/// otherwise.
 #[derive(Clone, Copy, Debug)]
 #[must_use]
 pub struct Run<'a> {
@@ -183,8 +189,8 @@ pub struct Run<'a> {
 pub struct Written {
     /// What was written.
     pub done: Imported,
-    /// The numbers of the sources that could not be read to their end, each with the reason. Empty unless it was to
-    /// [keep going](Run::keep_going).
+    /// The sources that could not be read to their end, by their numbers from 0, each with the first reason. Empty unless the run
+    /// was to [keep going](Run::keep_going).
     pub failed: BTreeMap<usize, Error>,
 }
 
@@ -195,49 +201,60 @@ impl Default for Run<'_> {
 }
 
 impl<'a> Run<'a> {
-    /// By the jobs of a plan of these sources, so many at once, stage after stage. What is then in the grid does not depend on
-    /// their number.
+    /// By the jobs of a plan of these sources, in their order, `threads` at once, stage after stage. What is then in the grid
+    /// depends neither on the jobs nor on the threads.
     pub fn jobs(self, plan: &'a Plan, threads: usize) -> Self {
         Self { plan: Some(plan), threads, ..self }
     }
 
-    /// Goes on with the others where a source cannot be read. What it gave before that stays.
+    /// Goes on with the others where a source cannot be read. What it gave before that may be in the grid, and stays.
     pub fn keep_going(self) -> Self {
         Self { keep_going: true, ..self }
     }
 
-    /// Puts the sources into their grid; what [`write`](fn@write) says of durability holds. `progress` is told how many cells were written.
+    /// Puts the sources into their grid; what [`write`](fn@write) says of durability holds. `progress` is told how many cells
+    /// were written.
     ///
     /// # Errors
     ///
-    /// Those of [`write`](fn@write). The jobs that are under way are finished, and no other is begun.
+    /// Those of [`write`](fn@write). The jobs that are under way are finished, and no other is begun. And
+    /// [`Invalid`](crate::ErrorKind::Invalid) for a plan of other sources, before anything is written.
     pub fn write(self, imports: &mut [Import], progress: &(dyn Fn(u64) + Sync)) -> Result<Written> {
         let imports: Vec<Mutex<&mut Import>> = imports.iter_mut().map(Mutex::new).collect();
         let failed = Mutex::new(BTreeMap::new());
         let mut done = Imported::default();
-        let everything = [Job::whole(imports.len())];
-        let jobs = self.plan.map_or(&everything[..], |plan| plan.jobs.as_slice());
-        for stage in jobs.chunk_by(|a, b| a.stage == b.stage) {
-            done += self.stage(stage, &imports, (progress, &failed))?;
+        if let Some(plan) = self.plan {
+            if plan.jobs.iter().flat_map(|job| &job.sources).any(|source| *source >= imports.len()) {
+                return Err(Error::invalid(format!(
+                    "the plan has more sources than the {} that are to be written; make a plan of these",
+                    imports.len()
+                )));
+            }
+            for stage in plan.jobs.chunk_by(|a, b| a.stage == b.stage) {
+                done += self.stage(stage, &imports, (progress, &failed))?;
+            }
+        } else {
+            done += self.lay(0..imports.len(), None, &imports, (progress, &failed))?;
         }
         let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
         Ok(Written { done, failed })
     }
 
-    /// Does a job.
-    fn job(
+    /// Lays some sources, or what of them is in a job.
+    fn lay(
         &self,
-        job: &Job,
+        sources: impl IntoIterator<Item = usize>,
+        job: Option<&Job>,
         imports: &[Mutex<&mut Import>],
         (progress, failed): (&(dyn Fn(u64) + Sync), &Mutex<Failures>),
     ) -> Result<Imported> {
         let mut laying = Laying::new(imports);
-        for source in &job.sources {
-            match laying.source(*source, Some(job), &mut |cells| progress(cells)) {
+        for source in sources {
+            match laying.source(source, job, &mut |cells| progress(cells)) {
                 Ok(()) => {}
                 Err(Failed::Source(error)) if self.keep_going => {
-                    laying.leave_out(*source);
-                    lock(failed).entry(*source).or_insert(error);
+                    laying.leave_out(source);
+                    lock(failed).entry(source).or_insert(error);
                 }
                 Err(Failed::Source(error) | Failed::Store(error)) => return Err(error),
             }
@@ -257,7 +274,8 @@ impl<'a> Run<'a> {
             let mut done = Imported::default();
             while !stopped.load(Ordering::Relaxed) {
                 let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
-                done += self.job(job, imports, (progress, failed)).inspect_err(|_| stopped.store(true, Ordering::Relaxed))?;
+                let laid = self.lay(job.sources.iter().copied(), Some(job), imports, (progress, failed));
+                done += laid.inspect_err(|_| stopped.store(true, Ordering::Relaxed))?;
             }
             Ok(done)
         };
@@ -303,13 +321,12 @@ impl<'a, 'b> Laying<'a, 'b> {
 
     /// Lays a source, or what of it is in a job.
     fn source(&mut self, number: usize, job: Option<&Job>, progress: &mut dyn FnMut(u64)) -> Result<(), Failed> {
-        let structure = lock(&self.imports[number]).grid.structure().clone();
-        let (blocks, before) = {
+        let (grid, blocks, before) = {
             let import = lock(&self.imports[number]);
-            (import.source.blocks(), import.fingerprint().map_err(Failed::Source)?)
+            (import.grid.clone(), import.source.blocks(), import.fingerprint().map_err(Failed::Source)?)
         };
         for block in blocks {
-            let part = job.map_or(Some(block.window), |job| job.part(&structure, &block.window));
+            let part = job.map_or(Some(block.window), |job| job.part(grid.structure(), &block.window));
             let Some(part) = part else { continue };
             let piece = {
                 let mut import = lock(&self.imports[number]);
@@ -351,18 +368,13 @@ impl<'a, 'b> Laying<'a, 'b> {
 
     fn commit(&mut self, durability: Durability) -> Result<()> {
         let Some(store) = self.imports.first().map(|import| lock(import).grid.store().clone()) else { return Ok(()) };
-        let ends = self.waiting.first().zip(self.waiting.last()).map(|((first, ..), (last, ..))| (*first, *last));
-        if ends.is_none() {
+        let (Some((first, ..)), Some((last, ..))) = (self.waiting.first(), self.waiting.last()) else {
             // What was committed before is synced with the store's own log.
             return if durability == Durability::Sync { store.flush() } else { Ok(()) };
-        }
-        let named = |cause: Error| match ends {
-            Some((first, last)) => {
-                let more = if last > first { format!(", or one of {} after it,", last - first) } else { String::new() };
-                cause.within(format!("`{}`{more} cannot be imported", lock(&self.imports[first]).footprint().name))
-            }
-            None => cause,
         };
+        let more = if last > first { format!(", or one of {} after it,", last - first) } else { String::new() };
+        let named =
+            |cause: Error| cause.within(format!("`{}`{more} cannot be imported", lock(&self.imports[*first]).footprint().name));
         let mut batch = store.batch().durability(durability);
         for (number, block, piece) in &self.waiting {
             let import = lock(&self.imports[*number]);

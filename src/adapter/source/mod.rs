@@ -105,7 +105,7 @@ pub trait Source: Send {
 pub struct Footprint {
     /// What it is called in messages, such as the path of a file.
     pub name: String,
-    /// The boxes of the grid that it has, at their levels; of events one a tick.
+    /// The boxes of the grid that it has, at their levels; of events one a tick. All its blocks lie in them.
     pub windows: Vec<Window>,
     /// The type of its values.
     pub dtype: DType,

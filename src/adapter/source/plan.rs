@@ -1,15 +1,14 @@
 //! What an import will change, known from footprints alone; and its parts, which any number of hands can do at once.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
-use std::time::SystemTime;
 
 use ndarray::{ArrayD, Axis, Slice};
 
 use super::{Block, Footprint, Import, Piece};
-use crate::array::{Array, in_c_order, with_view};
+use crate::array::{Array, with_view};
 use crate::error::{Error, Result};
-use crate::grid::{Level, Location, Shape, Structure, Window};
+use crate::grid::{Level, Levels, Location, Shape, Structure, Window};
 use crate::store::Grid;
 
 /// Which of sources that overlap is on top.
@@ -40,30 +39,41 @@ impl FromStr for Priority {
 
 impl Priority {
     /// Brings sources into the order in which they are laid over each other; those that are equal stay in theirs.
+    ///
+    /// # Errors
+    ///
+    /// With [`Newest`](Self::Newest), where the [fingerprint](Import::fingerprint) of a source cannot be had.
     pub fn arrange(self, imports: &mut [Import]) -> Result<()> {
         match self {
-            Self::Order => {}
+            Self::Order => Ok(()),
             Self::Finest => {
                 imports.sort_by(|a, b| b.footprint().cell.total_cmp(&a.footprint().cell));
+                Ok(())
             }
             Self::Newest => {
-                let mut times: HashMap<String, Option<SystemTime>> = HashMap::new();
-                for import in imports.iter() {
-                    let time = import.fingerprint()?.and_then(|print| print.modified);
-                    times.insert(import.footprint().name.clone(), time);
-                }
-                imports.sort_by_key(|import| times.get(&import.footprint().name).copied().flatten());
+                let mut failed = None;
+                imports.sort_by_cached_key(|import| match import.fingerprint() {
+                    Ok(print) => print.and_then(|print| print.modified),
+                    Err(error) => {
+                        failed = Some(error);
+                        None
+                    }
+                });
+                failed.map_or(Ok(()), Err)
             }
         }
-        Ok(())
     }
 }
 
 /// What sources will change in a grid, and the jobs of which that consists.
 ///
-/// A job is a part of the grid, a subtree of one dimension, with all that the sources have there. No base chunk is in two jobs of a
-/// stage, so they can be done at once, or by several processes in stores of their own; within each the sources keep their order. It is
-/// made from footprints: no cell is read. What is predicted contains what changes, since cells without data change nothing.
+/// It is made from footprints: no cell is read. What is predicted contains what changes, since cells without data change nothing.
+///
+/// A job is a part of the grid, a subtree of one dimension, with all that the sources have there. No base chunk is in two jobs of
+/// a stage, so they can be done at once, and within each the sources keep their order. A [`Block`] that lies in several jobs is
+/// read once for each of them: the fewer jobs there are, the less is decoded twice.
+///
+/// While it is made, each chunk of each window takes some hundreds of bytes; there are at most 2^22.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Plan {
@@ -81,24 +91,21 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Job {
-    /// What must be done before: all jobs of lower stages.
+    /// What must be done before: all jobs of lower stages. Sources of other levels are of other stages.
     pub stage: usize,
     /// The numbers of its sources, in the order in which they lie over each other.
     pub sources: Vec<usize>,
-    /// The box of its cells, at the levels at which they are put.
+    /// The box whose cells are its own, at the levels at which they are put; along an irregular dimension that of their ticks.
     pub window: Window,
     /// Base chunks that it writes, but for what is split.
     pub chunks: u64,
     /// The cells of its sources in it.
     pub cells: u64,
-    /// Its subtree; `None` if it has all of its stage.
-    root: Option<Root>,
 }
 
-/// A subtree of one dimension.
+/// A subtree of a dimension.
 #[derive(Clone, Debug, PartialEq)]
 struct Root {
-    dimension: usize,
     level: Level,
     codes: Vec<u64>,
 }
@@ -107,7 +114,7 @@ impl Root {
     /// The subtree of a level in which a place lies.
     fn of(structure: &Structure, at: &Location, dimension: usize, level: Level) -> Option<Self> {
         let above = structure.ancestor(at, at.levels.with(dimension, level))?;
-        Some(Self { dimension, level, codes: structure.axes_of(dimension).map(|axis| above.codes[axis]).collect() })
+        Some(Self { level, codes: structure.axes_of(dimension).map(|axis| above.codes[axis]).collect() })
     }
 
     /// Whether another one is a part of it, or it itself.
@@ -131,36 +138,43 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// Those of [`Grid::forecast`]: [`AggregatedLevel`](crate::ErrorKind::AggregatedLevel) names the places where a source is coarser
-    /// than what is there.
+    /// Those of [`Grid::forecast`]: [`AggregatedLevel`](crate::ErrorKind::AggregatedLevel) names the places where a source is
+    /// coarser than what is there. And [`Invalid`](crate::ErrorKind::Invalid) where a source has cells of several levels.
     pub fn new<'a>(grid: &Grid, sources: impl IntoIterator<Item = &'a Footprint>, jobs: usize) -> Result<Self> {
         let structure = grid.structure();
         let sources: Vec<&Footprint> = sources.into_iter().collect();
+        let levels = sources.iter().map(|source| levels_of(structure, source)).collect::<Result<Vec<_>>>()?;
         let windows: Vec<Window> = sources.iter().flat_map(|source| source.windows.iter().copied()).collect();
         let forecast = grid.forecast(&windows)?;
         let split: BTreeSet<Location> = forecast.split.into_iter().collect();
-        let dimensions = structure.dimensions().len();
-        let levels = |source: &&Footprint| source.windows.first().map(|window| window.levels(dimensions));
-        let (mut planned, mut first) = (Vec::new(), 0);
-        for (stage, group) in sources.chunk_by(|a, b| levels(a) == levels(b)).enumerate() {
-            let shares = shares(structure, group, first);
+        let numbers: Vec<usize> = (0..sources.len()).collect();
+        let mut planned = Vec::new();
+        for (stage, group) in numbers.chunk_by(|a, b| levels[*a] == levels[*b]).enumerate() {
+            let shares: Vec<Share> = group.iter().flat_map(|number| shares(structure, *number, sources[*number])).collect();
             planned.extend(jobs_of(structure, &shares, &split, (stage, jobs)));
-            first += group.len();
         }
         let bytes = sources.iter().map(|source| source.bytes).fold(0, u64::saturating_add);
         Ok(Self { base: forecast.base, aggregates: forecast.aggregates, bytes, jobs: planned })
     }
 }
 
-/// The parts of sources in each chunk. Along an irregular dimension the parts of all ticks of a column are alike.
-fn shares(structure: &Structure, sources: &[&Footprint], first: usize) -> Vec<Share> {
-    let mut shares = Vec::new();
-    for (number, source) in (first..).zip(sources) {
-        for window in &source.windows {
-            shares.extend(parts(structure, window).map(|(at, window)| Share { at, source: number, window }));
-        }
+/// The levels of a source's cells; `None` if it has none.
+fn levels_of(structure: &Structure, source: &Footprint) -> Result<Option<Levels>> {
+    let mut levels = source.windows.iter().map(|window| window.levels(structure.dimensions().len()));
+    let first = levels.next();
+    if levels.any(|other| Some(other) != first) {
+        return Err(Error::invalid(format!(
+            "`{}` has cells of several levels, which are no part of one job; import it without a plan, or make a source of each level",
+            source.name
+        )));
     }
-    shares
+    Ok(first)
+}
+
+/// The parts of a source in each chunk. Along an irregular dimension the parts of all ticks of a column are alike.
+fn shares(structure: &Structure, number: usize, source: &Footprint) -> Vec<Share> {
+    let share = |(at, window)| Share { at, source: number, window };
+    source.windows.iter().flat_map(|window| parts(structure, window).map(share)).collect()
 }
 
 /// The parts of a box in each chunk, or column of chunks.
@@ -177,14 +191,14 @@ fn parts(structure: &Structure, window: &Window) -> impl Iterator<Item = (Locati
     })
 }
 
-/// The jobs of a stage: subtrees of the dimension along which there are most chunks, the heaviest of which are divided until there
-/// are enough.
+/// The jobs of a stage: subtrees of the dimension along which there are most chunks, the heaviest of which are divided until
+/// there are enough.
 fn jobs_of(structure: &Structure, shares: &[Share], split: &BTreeSet<Location>, (stage, wanted): (usize, usize)) -> Vec<Job> {
     let Some(dimension) = structure.levelled().filter(|d| structure.irregular() != Some(*d)).max_by_key(|d| {
         let of = |share: &Share| structure.axes_of(*d).map(|axis| share.at.codes[axis]).collect::<Vec<u64>>();
         shares.iter().map(of).collect::<BTreeSet<_>>().len()
     }) else {
-        return job(structure, stage, None, shares.iter().collect()).into_iter().collect();
+        return job(structure, stage, shares.iter().collect()).into_iter().collect();
     };
     let Some((root, base)) = common(structure, shares, dimension) else { return Vec::new() };
     // No part of a chunk that is split can be written without the others.
@@ -205,11 +219,11 @@ fn jobs_of(structure: &Structure, shares: &[Share], split: &BTreeSet<Location>, 
                 children.entry(child.codes).or_default().push(share);
             }
         }
-        groups.extend(children.into_iter().map(|(codes, shares)| (Root { dimension, level, codes }, shares)));
+        groups.extend(children.into_iter().map(|(codes, shares)| (Root { level, codes }, shares)));
     }
     done.extend(groups);
     done.sort_by_key(|(root, _)| (root.codes.clone(), root.level));
-    done.into_iter().filter_map(|(root, shares)| job(structure, stage, Some(root), shares)).collect()
+    done.into_iter().filter_map(|(_, shares)| job(structure, stage, shares)).collect()
 }
 
 /// The least subtree of a dimension that has all of some shares, and their level.
@@ -217,10 +231,10 @@ fn common(structure: &Structure, shares: &[Share], dimension: usize) -> Option<(
     let base = shares.first()?.at.levels[dimension];
     let mut level = base;
     loop {
-        let roots: Vec<Root> =
-            shares.iter().map(|share| Root::of(structure, &share.at, dimension, level)).collect::<Option<_>>()?;
-        if roots.iter().all(|root| *root == roots[0]) {
-            return roots.into_iter().next().map(|root| (root, base));
+        let mut roots = shares.iter().map(|share| Root::of(structure, &share.at, dimension, level));
+        let first = roots.next()?;
+        if roots.all(|root| root == first) {
+            return first.map(|root| (root, base));
         }
         level = level.coarser()?;
     }
@@ -230,44 +244,38 @@ fn cells_of(shares: &[&Share]) -> u64 {
     shares.iter().map(|share| share.window.cells().unwrap_or(u64::MAX)).fold(0, u64::saturating_add)
 }
 
-fn job(structure: &Structure, stage: usize, root: Option<Root>, shares: Vec<&Share>) -> Option<Job> {
+fn job(structure: &Structure, stage: usize, shares: Vec<&Share>) -> Option<Job> {
     let window = shares.iter().map(|share| share.window).reduce(|a, b| structure.union(&a, &b))?;
     let sources = shares.iter().map(|share| share.source).collect::<BTreeSet<usize>>().into_iter().collect();
     let chunks = shares.iter().map(|share| share.at).collect::<BTreeSet<Location>>().len() as u64;
-    let cells = cells_of(&shares);
-    Some(Job { stage, sources, window, chunks, cells, root })
+    Some(Job { stage, sources, window, chunks, cells: cells_of(&shares) })
 }
 
 impl Job {
-    /// All of so many sources.
-    pub(super) fn whole(sources: usize) -> Self {
-        Self { stage: 0, sources: (0..sources).collect(), window: Window::new([0], [0]), chunks: 0, cells: 0, root: None }
-    }
-
-    /// The part of a box that is in it. A subtree is a box, and so is what a box has of it.
+    /// The part of a box of one of its sources that is in it; along an irregular dimension of all ticks of the box.
     pub(super) fn part(&self, structure: &Structure, window: &Window) -> Option<Window> {
-        let Some(root) = &self.root else { return Some(*window) };
-        let own =
-            parts(structure, window).filter(|(at, _)| Root::of(structure, at, root.dimension, root.level).as_ref() == Some(root));
-        own.map(|(_, part)| part).reduce(|a, b| structure.union(&a, &b))
+        let part = structure.intersection(window, &self.window)?;
+        let ticks = structure.irregular_axis().map(|time| time.axis);
+        Some(ticks.map_or(part, |axis| part.along(axis, window.start()[axis], window.shape()[axis])))
     }
 }
 
-/// The part of a block that lies in a box of it.
+/// The part of a block that lies in a box of it. A piece of another shape than its block is cut as far as it goes, and refused
+/// when it is put.
 pub(super) fn cut(block: Block, piece: Piece, part: &Window) -> (Block, Piece) {
     fn of<T: Copy>(cells: &ArrayD<T>, whole: &Window, part: &Window) -> ArrayD<T> {
         let mut cells = cells.view();
-        for axis in 0..cells.ndim() {
-            let from = usize::try_from(part.start()[axis].abs_diff(whole.start()[axis])).unwrap_or(usize::MAX);
-            let len = usize::try_from(part.shape()[axis]).unwrap_or(usize::MAX);
-            // Along an irregular dimension the box is of all ticks.
-            if part.shape()[axis] < whole.shape()[axis] {
-                cells.slice_axis_inplace(Axis(axis), Slice::from(from..from.saturating_add(len)));
-            }
+        // Along an irregular dimension the box is of all ticks.
+        let is_cut = |axis: &usize| part.shape()[*axis] < whole.shape()[*axis];
+        for axis in (0..cells.ndim().min(part.shape().len())).filter(is_cut) {
+            let all = cells.len_of(Axis(axis));
+            let from = usize::try_from(part.start()[axis].abs_diff(whole.start()[axis])).unwrap_or(all).min(all);
+            let len = usize::try_from(part.shape()[axis]).unwrap_or(all).min(all - from);
+            cells.slice_axis_inplace(Axis(axis), Slice::from(from..from + len));
         }
-        in_c_order(cells.to_owned())
+        cells.as_standard_layout().into_owned()
     }
-    if *part == block.window {
+    if (part.start(), part.shape()) == (block.window.start(), block.window.shape()) {
         return (block, piece);
     }
     let array = with_view!(Array, &piece.array, |cells| Array::from(of(cells, &block.window, part)));

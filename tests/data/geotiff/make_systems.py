@@ -27,6 +27,7 @@ SYSTEMS = {
     "utm-south": "+proj=utm +zone=19 +south +ellps=bessel",
     "utm-km": "+proj=utm +zone=33 +datum=WGS84 +units=km",
     "utm-feet": "+proj=utm +zone=10 +datum=NAD27 +units=us-ft",
+    "laea-own-unit": "+proj=laea +lat_0=5 +lon_0=16 +datum=WGS84 +to_meter=0.7312",
     "laea-km": "+proj=laea +lat_0=5 +lon_0=15 +x_0=500000 +datum=WGS84 +units=km",
     "tmerc": "+proj=tmerc +lat_0=1 +lon_0=2 +k=0.9 +x_0=3 +y_0=4 +datum=WGS84",
     "tmerc-shift": "+proj=tmerc +lat_0=0 +lon_0=9 +k=1 +x_0=3500000 +ellps=bessel +towgs84=598.1,73.7,418.2,0.202,0.045,-2.455,6.7",
@@ -67,13 +68,20 @@ SYSTEMS = {
 }
 
 
-# Systems with a code, whose coordinates the file has in another unit: name, code, unit of the code, unit of the file.
-IN_OTHER_UNITS = [("code-in-km", "EPSG:32634", 9001, 9036), ("code-in-feet", "EPSG:32635", 9001, 9002)]
+# Systems with a code, whose coordinates the file has in another unit or in the code's own: name, code, unit of the code, unit of
+# the file.
+WITH_UNITS = [
+    ("code-in-km", "EPSG:32634", 9001, 9036),
+    ("code-in-feet", "EPSG:32635", 9001, 9002),
+    ("code-in-yards", "EPSG:27291", 9040, 9040),
+    ("code-in-chains", "EPSG:3167", 9301, 9301),
+    ("code-in-links", "EPSG:3140", 9098, 9098),
+]
 
 
-def in_other_units(directory):
-    """Files of GDAL with another number in the key of the unit of lengths; what GDAL reads them as."""
-    for name, code, own, other in IN_OTHER_UNITS:
+def with_units(directory):
+    """Files of GDAL with a number in the key of the unit of lengths; what GDAL reads them as."""
+    for name, code, own, other in WITH_UNITS:
         path = os.path.join(directory, name + ".tif")
         profile = dict(driver="GTiff", height=1, width=1, count=1, dtype="uint8", crs=code, transform=rasterio.Affine(10, 0, 0, 0, -10, 0))
         with rasterio.open(path, "w", **profile) as out:
@@ -104,7 +112,7 @@ def main(directory):
         if CRS.from_wkt(esri).to_proj4() != system.to_proj4():
             esri = "-"
         lines.append("\t".join([name, system.to_wkt(version="WKT1_GDAL"), system.to_wkt(version="WKT2_2019"), esri]))
-    lines += in_other_units(directory)
+    lines += with_units(directory)
     with open(os.path.join(directory, "systems.txt"), "w") as out:
         out.write("\n".join(lines) + "\n")
 

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::Stdio;
+use std::time::Instant;
 
 use gridstone::adapter::geotiff::{Affine, GeoTiff};
 use gridstone::adapter::npy;
@@ -114,31 +115,38 @@ fn the_newest_and_the_finest_file_can_be_on_top() {
     assert_eq!(values(&work.cells(&[])), vec![2.0; 400]);
 }
 
-/// Killed at any moment and run again: the same bytes as of one run.
+/// Killed at any moment and run again: the same cells and chunks as of one run. That a kill finds the work half done is seen to.
 #[test]
 fn an_import_that_is_killed_is_completed_by_the_same_command() {
-    let chunks = |work: &Work| work.json(&["info", "store", "dem"])["grids"][0]["chunks"].clone();
-    let whole = Work::new();
-    let files = tiles(&whole);
-    create(&whole, &files[0]);
-    whole.ok(&[&["import", "store", "dem"], &files.iter().map(String::as_str).collect::<Vec<_>>()[..]].concat());
+    let chunks = |work: &Work| work.json(&["info", "store", "dem"])["grids"][0]["chunks"].as_u64().expect("a number");
     for jobs in ["1", "4"] {
-        let work = Work::new();
-        let files = tiles(&work);
-        create(&work, &files[0]);
-        std::fs::write(work.path("list.txt"), files.join("\n")).expect("written");
         let args = ["import", "store", "dem", "--files-from", "list.txt", "--jobs", jobs];
-        for wait in [5, 10, 20, 30, 40, 60, 80] {
+        let begin = || {
+            let work = Work::new();
+            let files = tiles(&work);
+            create(&work, &files[0]);
+            std::fs::write(work.path("list.txt"), files.join("\n")).expect("written");
+            work
+        };
+        let whole = begin();
+        let start = Instant::now();
+        whole.ok(&args);
+        let (took, all) = (start.elapsed(), chunks(&whole));
+        let halved = (0..200_u32).any(|attempt| {
+            let work = begin();
             let mut child = work.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
-            std::thread::sleep(std::time::Duration::from_millis(wait));
+            std::thread::sleep(took * (attempt % 16 + 4) / 20);
             // It may have ended by then.
             let _ = child.kill();
-            child.wait().expect("ends");
-        }
-        work.ok(&args);
-        assert_eq!(values(&work.cells(&[])), mosaic(), "{jobs} jobs");
-        assert_eq!(chunks(&work), chunks(&whole), "{jobs} jobs");
-        work.ok(&["verify", "store"]);
+            let killed = child.wait().expect("ends").code().is_none();
+            let left = chunks(&work);
+            work.ok(&args);
+            assert_eq!(values(&work.cells(&[])), mosaic(), "{jobs} jobs, {left} chunks when killed");
+            assert_eq!(chunks(&work), all, "{jobs} jobs, {left} chunks when killed");
+            work.ok(&["verify", "store"]);
+            killed && (1..all).contains(&left)
+        });
+        assert!(halved, "no kill found an import of {jobs} jobs half done");
     }
 }
 
@@ -147,23 +155,62 @@ fn files_that_fail_are_named_and_the_others_are_imported() {
     let work = Work::new();
     let files = tiles(&work);
     create(&work, &files[0]);
-    let whole = std::fs::read(work.path(&files[4])).expect("reads");
-    std::fs::write(work.path(&files[4]), &whole[..whole.len() / 2]).expect("cut");
-    let args = [&["import", "store", "dem"], &files.iter().map(String::as_str).collect::<Vec<_>>()[..], &["gone.tif"]].concat();
+    let chunks = || work.json(&["info", "store", "dem"])["grids"][0]["chunks"].clone();
+    let whole: Vec<Vec<u8>> = files.iter().map(|file| std::fs::read(work.path(file)).expect("reads")).collect();
+    // One is found by its header, one by its cells, and one is not there.
+    std::fs::write(work.path(&files[4]), &whole[4][..whole[4].len() / 2]).expect("cut");
+    let mut damaged = whole[5].clone();
+    damaged[8..24].fill(0xa5);
+    std::fs::write(work.path(&files[5]), damaged).expect("damaged");
+    let all: Vec<&str> = [&["import", "store", "dem"], &files.iter().map(String::as_str).collect::<Vec<_>>()[..]].concat();
+    let args = [&all[..], &["gone.tif"]].concat();
     let why = work.fails(&args);
-    assert!(why.contains("gone.tif") || why.contains("tile4.tif"), "{why}");
-    assert!(
-        work.run(&["info", "store", "dem"]).stdout.contains("empty")
-            || work.json(&["info", "store", "dem"])["grids"][0]["chunks"] == 0
-    );
-    let ran = work.run(&[&args[..], &["--keep-going"]].concat());
-    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
-    assert!(ran.stdout.starts_with("imported 8 files"), "{}", ran.stdout);
-    assert!(ran.stderr.contains("tile4.tif") && ran.stderr.contains("gone.tif"), "{}", ran.stderr);
-    std::fs::write(work.path(&files[4]), &whole).expect("mended");
-    work.ok(&args[..args.len() - 1]);
+    assert!(why.contains("`tile4.tif` cannot be read"), "{why}");
+    for jobs in ["1", "3"] {
+        let why = work.fails(&["import", "store", "dem", &files[3], &files[5], "--jobs", jobs]);
+        assert!(why.contains("`tile5.tif` cannot be imported"), "{jobs} jobs: {why}");
+    }
+    assert_eq!(chunks(), 0);
+    for jobs in ["1", "3"] {
+        let ran = work.run(&[&args[..], &["--keep-going", "--jobs", jobs]].concat());
+        assert_eq!(ran.code, Some(1), "{jobs} jobs: {}", ran.stderr);
+        assert!(ran.stdout.starts_with("imported 7 files: 11200 cells, "), "{jobs} jobs: {}", ran.stdout);
+        assert!(
+            ["tile4.tif", "tile5.tif", "gone.tif"].iter().all(|name| ran.stderr.contains(name)),
+            "{jobs} jobs: {}",
+            ran.stderr
+        );
+        assert_eq!(ran.stderr.lines().count(), 3, "{jobs} jobs: {}", ran.stderr);
+    }
+    let ran = work.run(&[&args[..], &["--keep-going", "--json"]].concat());
+    let told: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
+    assert_eq!((&told["files"], &told["failed"]), (&Value::from(7), &Value::from(3)), "{told}");
+    files.iter().zip(&whole).for_each(|(file, whole)| std::fs::write(work.path(file), whole).expect("mended"));
+    work.ok(&all);
     assert_eq!(values(&work.cells(&[])), mosaic());
     work.ok(&["verify", "store"]);
+}
+
+#[test]
+fn a_directory_and_a_file_that_is_refused_are_named() {
+    let work = Work::new();
+    let coarse = work.tif("coarse.tif", &Array2::from_elem((20, 20), 1_i16), |_| {});
+    let fine = work.tif("fine.tif", &Array2::from_elem((20, 20), 2_i16), |profile| {
+        profile.affine = Some(Affine { dx: 5.0, dy: -5.0, ..HERE });
+    });
+    create(&work, &coarse);
+    std::fs::create_dir(work.path("tiles")).expect("made");
+    let why = work.fails(&["import", "store", "dem", "tiles"]);
+    assert!(why.contains("`tiles` is a directory") && why.contains("`find tiles -name '*.tif'`"), "{why}");
+    work.ok(&["import", "store", "dem", &fine]);
+    for verb in ["plan", "import"] {
+        let why = work.fails(&[verb, "store", "dem", &coarse, "--jobs", "2"]);
+        assert!(why.starts_with("`coarse.tif` cannot be imported: grid `dem`: "), "{verb}: {why}");
+        assert!(why.contains("`gridstone clear STORE dem --extent "), "{verb}: {why}");
+    }
+    for jobs in ["0", "1025"] {
+        assert_eq!(work.run(&["import", "store", "dem", &coarse, "--jobs", jobs]).code, Some(2), "{jobs} jobs");
+    }
 }
 
 #[test]

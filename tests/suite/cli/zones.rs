@@ -253,7 +253,8 @@ fn polygons_of_another_system_are_refused_by_its_name() {
     let system = work.json(&["info", "store", "g"])["grids"][0]["crs"].as_str().expect("a system").to_owned();
     let code = system.strip_prefix("EPSG:").expect("a code");
     let ask = ["stats", "store", "g", "--polygon", "zones.geojson", "--stat", "count"];
-    for own in [format!("urn:ogc:def:crs:EPSG::{code}"), system.clone()] {
+    let names = ["urn:ogc:def:crs:EPSG::", "http://www.opengis.net/def/crs/EPSG/0/", "EPSG:"];
+    for own in names.map(|name| format!("{name}{code}")) {
         named(&own);
         assert_eq!(work.json(&ask)["count"], json!(800.0), "{own}");
     }
@@ -264,5 +265,22 @@ fn polygons_of_another_system_are_refused_by_its_name() {
             let remedy = format!("`ogr2ogr -f GeoJSON -t_srs {system} FITTING.geojson zones.geojson`");
             assert!(why.contains(shown) && why.contains(&remedy), "{why}");
         }
+    }
+}
+
+/// RFC 7946 has longitude and latitude without a word; older files name them.
+#[test]
+fn polygons_of_longitude_and_latitude_fit_a_grid_of_them() {
+    let work = Work::with_srtm();
+    let mut all = json!({ "type": "FeatureCollection", "features": [feature(Value::Null, [-119.4, 36.8, -119.0, 37.2])] });
+    let count = |all: &Value| {
+        fs::write(work.path("zones.geojson"), all.to_string()).expect("written");
+        work.json(&["stats", "store", "dem", "--polygon", "zones.geojson", "--stat", "count"])["count"].clone()
+    };
+    let plain = count(&all);
+    assert!(plain.as_f64() > Some(100_000.0), "{plain}");
+    for name in ["urn:ogc:def:crs:OGC:1.3:CRS84", "http://www.opengis.net/def/crs/OGC/1.3/CRS84", "EPSG:4326"] {
+        all["crs"] = json!({ "type": "name", "properties": { "name": name } });
+        assert_eq!(count(&all), plain, "{name}");
     }
 }

@@ -120,17 +120,8 @@ impl World {
 
     /// The sum of value times overlap with a box, and the overlap with what is valid.
     fn over(&self, sides: [(f64, f64); 3]) -> (f64, f64) {
-        let part = |(low, high): (f64, f64), at: usize| (high.min(at as f64 + 1.0) - low.max(at as f64)).max(0.0);
-        let (mut sum, mut area) = (0.0, 0.0);
-        for (number, cell) in self.cells.iter().enumerate() {
-            let at = [number / SIDE / SIDE, number / SIDE % SIDE, number % SIDE];
-            let overlap: f64 = (0..3).map(|axis| part(sides[axis], at[axis])).product();
-            if let Some(value) = cell {
-                sum += overlap * value;
-                area += overlap;
-            }
-        }
-        (sum, area)
+        let cells = self.under(sides);
+        (cells.iter().map(|(value, part)| value * part).sum(), cells.iter().map(|(_, part)| part).sum())
     }
 
     /// The valid cells that overlap a box, each with the part of it that does.
@@ -146,30 +137,25 @@ impl World {
 
     /// What a resampling makes of a box by its definition, and the part of the box that is valid.
     fn made(&self, how: Resampling, sides: [(f64, f64); 3]) -> (Option<f64>, f64) {
-        let cells = self.under(sides);
-        let area: f64 = cells.iter().map(|(_, part)| part).sum();
+        let (cells, (sum, area)) = (self.under(sides), self.over(sides));
         let of_class = |class: f64| cells.iter().filter(|(value, _)| *value == class).map(|(_, part)| part).sum::<f64>();
         let frequent = |best: Option<(f64, f64)>, class: f64| match (best, of_class(class)) {
             (Some((best, most)), area) if area < most - 1e-9 || area < most + 1e-9 && best <= class => Some((best, most)),
             (_, area) => Some((class, area)),
         };
-        let values = cells.iter().map(|(value, _)| *value);
+        let mut values = cells.iter().map(|(value, _)| *value);
         let value = match how {
-            Resampling::Area => values.clone().next().map(|_| cells.iter().map(|(value, part)| value * part).sum::<f64>() / area),
-            Resampling::Min => values.clone().reduce(f64::min),
-            Resampling::Max => values.clone().reduce(f64::max),
-            Resampling::Mode => values.clone().fold(None, frequent).map(|(class, _)| class),
-            Resampling::Sum => values.clone().next().map(|_| cells.iter().map(|(value, part)| value * part).sum()),
-            Resampling::Nearest => {
-                let centre = sides.map(|(low, high)| (low + high) / 2.0);
-                self.under(centre.map(|at| ((at + 1e-7).floor(), (at + 1e-7).floor() + 1.0))).first().map(|(value, _)| *value)
-            }
+            Resampling::Area => values.next().map(|_| sum / area),
+            Resampling::Min => values.reduce(f64::min),
+            Resampling::Max => values.reduce(f64::max),
+            Resampling::Mode => values.fold(None, frequent).map(|(class, _)| class),
+            Resampling::Sum => values.next().map(|_| sum),
             other => panic!("`{other}` is not made here"),
         };
         (value, area)
     }
 
-    /// What an answer's cells cover, in cells of level 0, one after the other.
+    /// What an answer's cells cover, in cells of level 0, one after the other; those of a target where it names an axis.
     fn boxes(&self, answer: &Answer) -> Vec<[(f64, f64); 3]> {
         let mut sides: Vec<Vec<(f64, f64)>> = Vec::new();
         if !self.timed {
@@ -177,9 +163,14 @@ impl World {
         }
         let axes = self.grid.structure().axes().zip(answer.extent.bounds()).zip(answer.array.shape());
         for ((axis, (lower, upper)), len) in axes {
-            let (first, last) = if axis.step() < 0.0 { (-upper, -lower) } else { (*lower, *upper) };
-            let edge = |cell: usize| first + (last - first) * cell as f64 / *len as f64;
-            sides.push((0..*len).map(|cell| (edge(cell), edge(cell + 1))).collect());
+            let (first, last) = match answer.target.as_ref().and_then(|target| target.line(axis.name())) {
+                Some(line) => (line.start, line.start + line.step * line.len as f64),
+                None if axis.step() < 0.0 => (*upper, *lower),
+                None => (*lower, *upper),
+            };
+            let edge = |cell: usize| axis.step() * (first + (last - first) * cell as f64 / *len as f64);
+            let side = |cell: usize| (edge(cell).min(edge(cell + 1)), edge(cell).max(edge(cell + 1)));
+            sides.push((0..*len).map(side).collect());
         }
         let (t, y, x) = (&sides[0], &sides[1], &sides[2]);
         t.iter().flat_map(|t| y.iter().flat_map(move |y| x.iter().map(move |x| [*t, *y, *x]))).collect()

@@ -13,24 +13,6 @@ fn line(name: &str, (from, to): (i64, i64), dice: &mut Dice) -> (String, f64, f6
     (name.to_owned(), start, step, usize::try_from(dice.range(1, 9)).unwrap())
 }
 
-/// What the cells of an answer cover, in cells of level 0: those of the target where it names an axis.
-fn boxes(world: &World, answer: &Answer) -> Vec<[(f64, f64); 3]> {
-    let target = answer.target.as_ref().expect("a target");
-    let mut sides: Vec<Vec<(f64, f64)>> = if world.timed { Vec::new() } else { vec![vec![(0.0, 1.0)]] };
-    let axes = world.grid.structure().axes().zip(answer.extent.bounds()).zip(answer.array.shape());
-    for ((axis, bounds), len) in axes {
-        let (start, step) = target.line(axis.name()).map_or((bounds.0, 1.0), |line| (line.start, line.step));
-        let cell = |at: usize| {
-            let (a, b) = (start + step * at as f64, start + step * (at + 1) as f64);
-            let (a, b) = if axis.step() < 0.0 { (-a, -b) } else { (a, b) };
-            (a.min(b), a.max(b))
-        };
-        sides.push((0..*len).map(cell).collect());
-    }
-    let (t, y, x) = (&sides[0], &sides[1], &sides[2]);
-    t.iter().flat_map(|t| y.iter().flat_map(move |y| x.iter().map(move |x| [*t, *y, *x]))).collect()
-}
-
 #[test]
 fn every_cell_of_a_target_is_made_of_what_it_overlaps() {
     let layers: [&[Aggregation]; 3] =
@@ -45,10 +27,11 @@ fn every_cell_of_a_target_is_made_of_what_it_overlaps() {
         let how = dice.pick(&[Resampling::Area, Resampling::Min, Resampling::Max, Resampling::Mode, Resampling::Sum]);
         let query = Query::all().onto(target.clone()).resampled(how).freshness(Freshness::Fresh);
         let answer = world.grid.read(&query).unwrap_or_else(|error| panic!("{at}: {query:?}: {error}"));
+        assert_eq!(answer.target.as_ref(), Some(&target), "{at}: {query:?}");
         for (axis, len) in world.grid.structure().axes().zip(answer.array.shape()) {
             assert!(target.line(axis.name()).is_none_or(|line| line.len == *len), "{at}: {query:?}");
         }
-        for (number, (found, sides)) in answer.values().zip(boxes(world, &answer)).enumerate() {
+        for (number, (found, sides)) in answer.values().zip(world.boxes(&answer)).enumerate() {
             let (wanted, area) = world.made(how, sides);
             let off = if answer.array.dtype().is_float() { 1e-5 } else { 1.5 };
             let exact = [Resampling::Min, Resampling::Max, Resampling::Mode].contains(&how);
@@ -141,7 +124,26 @@ fn longitudes_are_turned_to_where_the_grid_has_them() {
     assert_eq!(of(-180.0, 36).unwrap().len(), 36);
     let seam = of(170.0, 2).expect_err("over the seam").to_string();
     assert!(seam.contains("goes over the seam") && seam.contains("-180 to 180"), "{seam}");
-    let other = Geometry::new().axis("y", 50.0, -10.0, 1).axis("x", 0.0, 10.0, 2).crs("EPSG:3857");
-    let other = grid.read(&Query::all().onto(other)).expect_err("another system").to_string();
-    assert!(other.contains("gdalwarp -t_srs EPSG:3857 -te 0 40 20 50 -ts 2 1 CELLS.tif"), "{other}");
+    let (y, x) = (("y", 50.0, -10.0, 1), ("x", 0.0, 10.0, 2));
+    for (lines, options) in
+        [(vec![y, x], " -te 0 40 20 50 -ts 2 1"), (vec![x, y], " -te 0 40 20 50 -ts 2 1"), (vec![x], ""), (vec![], "")]
+    {
+        let other = lines.into_iter().fold(Geometry::new(), |other, (name, start, step, len)| other.axis(name, start, step, len));
+        let other = grid.read(&Query::all().onto(other.crs("EPSG:3857"))).expect_err("another system").to_string();
+        assert!(other.contains(&format!("gdalwarp -t_srs EPSG:3857{options} CELLS.tif")), "{other}");
+    }
+}
+
+#[test]
+fn along_axes_that_a_target_does_not_name_the_region_counts() {
+    let grid = plane(&[], DType::F32, 3);
+    let cells = Array3::from_shape_fn((3, 8, 8), |(band, _, x)| (10 * band + x) as f32);
+    grid.put(&Window::new([0, 0, 0], [3, 8, 8]), &cells).unwrap();
+    let target = Geometry::new().axis("y", -2.0, -1.0, 1).axis("x", 3.0, 1.0, 3);
+    // A grid without a coordinate reference system takes any for its own.
+    for target in [target.clone(), target.crs("EPSG:25832")] {
+        let answer = grid.read(&Query::window(Window::new([1, 0, 0], [2, 1, 1])).onto(target)).unwrap();
+        assert_eq!(answer.array.shape(), [2, 1, 3]);
+        assert_eq!(answer.values().flatten().collect::<Vec<f64>>(), [13.0, 14.0, 15.0, 23.0, 24.0, 25.0]);
+    }
 }

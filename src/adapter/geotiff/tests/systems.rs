@@ -52,3 +52,27 @@ fn a_system_that_is_written_is_read_again() {
         assert_eq!(again.as_deref(), Some(system.as_str()), "{name}");
     }
 }
+
+/// A code that says itself in which unit its coordinates are stays a code.
+#[test]
+fn the_unit_of_a_code_is_its_own() {
+    let systems = systems();
+    for (name, code) in [("code-in-yards", "EPSG:27291"), ("code-in-chains", "EPSG:3167"), ("code-in-links", "EPSG:3140")] {
+        let (_, system, _) = systems.iter().find(|(other, ..)| other == name).expect("it is listed");
+        assert_eq!(system, code, "{name}");
+    }
+}
+
+#[test]
+fn a_unit_without_a_size_is_refused() {
+    let bytes = std::fs::read(data().join("systems/laea-own-unit.tif")).expect("the file is there");
+    let size = 0.7312_f64.to_le_bytes();
+    let at = bytes.windows(8).position(|window| window == size).expect("the size of its unit");
+    for other in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        let mut damaged = bytes.clone();
+        damaged[at..at + 8].copy_from_slice(&other.to_le_bytes());
+        let error = GeoTiff::from_bytes(damaged).expect_err("no unit");
+        let why = story(&error);
+        assert!(why.contains(&format!("the unit of lengths has the size {other}")) && why.contains("-a_srs"), "{why}");
+    }
+}
