@@ -6,8 +6,8 @@
 # make lint   format, clippy, documentation
 # make bench  the flow's verbs, timed
 # make scale  the verbs on 10,000 to 1,000,000 chunks
-# make instructions  counted under valgrind, and held against benches/instructions.tsv
-# make peers  the same workload on other systems, which pip installs; SIDE and SEEDS choose how much
+# make instructions  counted under valgrind, and held against benches/instructions.tsv, or with WRITE=1 stored there
+# make peers  the same workload on other systems, which pip installs, into target/peers; SIDE and SEEDS choose how much
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
@@ -59,7 +59,8 @@ scale: setup
 
 instructions: setup
 	cargo build $(CARGO_FLAGS) --bench instructions
-	.ci/instructions $$(ls -t $(CARGO_TARGET_DIR)/release/deps/instructions-* | grep -v '\.d$$' | head -n1)
+	.ci/instructions "$$(cargo build $(CARGO_FLAGS) --bench instructions --message-format=json 2>/dev/null | \
+	  sed -n 's/.*"executable":"\([^"]*\/instructions-[^"]*\)".*/\1/p')" $(if $(WRITE),--write)
 
 # An environment of its own, outside the repository.
 PEERS := $(HOME)/.cache/gridstone/peers

@@ -1,33 +1,23 @@
-//! The flow's verbs, timed: `cargo bench --features cli,testing`. The comparison with other systems is `gridstone bench`.
+//! The flow's verbs, timed: `make bench`. The comparison with other systems is `make peers`.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
+
+mod landscape;
+mod scene;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use gridstone::array::Cells;
 use gridstone::codec::{BlobSpec, Codec, Filter, Plane, Settings, decode, encode};
 use gridstone::{
-    Aggregation, Axis, DType, Dimension, Extent, Freshness, Grid, Level, Levels, Policy, Polygon, Query, Resampling, Schema,
-    Stat, StatisticsQuery, Store, Structure, Window,
+    Aggregation, DType, Extent, Freshness, Level, Levels, Policy, Polygon, Query, Resampling, Stat, StatisticsQuery, Store,
+    Window,
 };
 use ndarray::Array2;
+use scene::grid;
 
 const SIDE: usize = 2048;
 
-/// Heights in eighths of a metre that rise and fall as a landscape does.
 fn heights(side: usize) -> Array2<f32> {
-    Array2::from_shape_fn((side, side), |(y, x)| {
-        let (y, x) = (y as f32, x as f32);
-        let height = 400.0 * (y / 311.0).sin() * (x / 173.0).cos() + 20.0 * (y / 13.0).cos() + 7.0 * (x / 5.0 + y / 7.0).sin();
-        (8.0 * height).round() / 8.0
-    })
-}
-
-fn grid(store: &Store, name: &str, chunk: u32, aggregators: &[Aggregation]) -> Grid {
-    let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, chunk), Axis::new("x", 0.0, 1.0, chunk)]);
-    let structure = Structure::builder().dimension(space).build().unwrap();
-    let schema = aggregators
-        .iter()
-        .fold(Schema::builder(structure, DType::F32), |schema, aggregator| schema.aggregator(aggregator.clone()));
-    store.create(name, schema.build().unwrap()).unwrap()
+    Array2::from_shape_fn((side, side), |(y, x)| landscape::height(y as f32, x as f32))
 }
 
 fn open(policy: Policy) -> (tempfile::TempDir, Store) {

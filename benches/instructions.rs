@@ -1,24 +1,23 @@
 //! Work to count instructions of: `instructions CASE TIMES` does a case that often, and `instructions` names the cases.
 //!
-//! `.ci/instructions` runs each case under callgrind once and three times, and compares half of the difference with the stored figures: what a case
-//! takes beside its preparation, on a machine however busy.
+//! `.ci/instructions` runs each case under callgrind once and three times, and compares half of the difference with the stored
+//! figures: what a case takes beside its preparation, on a machine however busy.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
 
+mod landscape;
+mod scene;
+
 use std::hint::black_box;
-use std::sync::Arc;
 
 use gridstone::array::Cells;
 use gridstone::codec::{BlobSpec, Codec, Filter, Plane, Settings, decode, encode};
-use gridstone::kv::Memory;
-use gridstone::{
-    Aggregation, Axis, DType, Dimension, Grid, Policy, Polygon, Query, Resampling, Schema, StatisticsQuery, Store, Structure,
-    Window,
-};
+use gridstone::{Aggregation, DType, Grid, Polygon, Query, Resampling, StatisticsQuery, Store, Window};
+use landscape::height as heights;
 use ndarray::Array2;
 
 const SIDE: usize = 256;
 
-/// A case by its name, and its preparation, which gives what is to be counted.
+/// A case by its name, and its preparation, which gives what is counted.
 type Case = (&'static str, fn() -> Box<dyn Fn()>);
 
 const CASES: [Case; 14] = [
@@ -42,12 +41,6 @@ const CASES: [Case; 14] = [
         Box::new(move || _ = black_box(grid.statistics(&query).unwrap()))
     }),
 ];
-
-/// Heights in eighths of a metre.
-fn heights(y: f32, x: f32) -> f32 {
-    let height = 400.0 * (y / 311.0).sin() * (x / 173.0).cos() + 20.0 * (y / 13.0).cos() + 7.0 * (x / 5.0 + y / 7.0).sin();
-    (8.0 * height).round() / 8.0
-}
 
 /// Decimal numbers, as rain has them.
 fn tenths(y: f32, x: f32) -> f32 {
@@ -79,10 +72,7 @@ fn decoding(of: fn(f32, f32) -> f32, codec: Codec) -> Box<dyn Fn()> {
 }
 
 fn grid(aggregation: Aggregation) -> Grid {
-    let store = Store::options().policy(Policy::Inline).open_engine(Arc::new(Memory::new())).unwrap();
-    let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, 64), Axis::new("x", 0.0, 1.0, 64)]);
-    let structure = Structure::builder().dimension(space).build().unwrap();
-    store.create("g", Schema::builder(structure, DType::F32).aggregator(aggregation).build().unwrap()).unwrap()
+    scene::grid(&Store::in_memory().unwrap(), "g", 64, &[aggregation])
 }
 
 fn putting(aggregation: Aggregation) -> Box<dyn Fn()> {

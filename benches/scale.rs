@@ -1,11 +1,14 @@
 //! The verbs on grids of more and more chunks: `cargo bench --features cli,testing --bench scale -- 10000 100000 1000000`.
 //!
-//! Chunks are small and constant, so that what is timed is what grows with their number: directories, keys, marks, levels. Prints a table in Markdown.
+//! Chunks are small and constant, so that what is timed is what grows with their number: directories, keys, marks, levels.
+//! Prints a table in Markdown.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
+
+mod scene;
 
 use std::time::Instant;
 
-use gridstone::{Aggregation, Axis, DType, Dimension, Grid, Policy, Query, Schema, Store, StoreOptions, Structure, Window};
+use gridstone::{Aggregation, Grid, Policy, Query, Store, StoreOptions, Window};
 use ndarray::Array2;
 
 /// Cells along the side of a chunk.
@@ -23,8 +26,7 @@ fn timed<T>(run: impl FnOnce() -> T) -> (f64, T) {
 }
 
 /// The median of milliseconds.
-fn milliseconds(run: impl FnMut(u64)) -> f64 {
-    let mut run = run;
+fn milliseconds(mut run: impl FnMut(u64)) -> f64 {
     let mut times: Vec<f64> = (0..TIMES).map(|time| 1e3 * timed(|| run(time)).0).collect();
     times.sort_by(f64::total_cmp);
     times[times.len() / 2]
@@ -40,14 +42,6 @@ fn status(name: &str) -> f64 {
 
 fn options() -> StoreOptions {
     Store::options().policy(Policy::Manual)
-}
-
-fn create(store: &Store) -> Grid {
-    let chunk = u32::try_from(CHUNK).unwrap();
-    let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, chunk), Axis::new("x", 0.0, 1.0, chunk)]);
-    let schema =
-        Schema::builder(Structure::builder().dimension(space).build().unwrap(), DType::F32).aggregator(Aggregation::Mean);
-    store.create("chunks", schema.build().unwrap()).unwrap()
 }
 
 /// Puts a square of that many chunks along its side, each of one value.
@@ -77,7 +71,7 @@ fn measure(chunks: u64) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     let store = options().open(&path).unwrap();
-    let grid = create(&store);
+    let grid = scene::grid(&store, "chunks", u32::try_from(CHUNK).unwrap(), &[Aggregation::Mean]);
     let (put, ()) = timed(|| fill(&grid, side));
     let (aggregate, _) = timed(|| grid.aggregate().unwrap());
     let patch = Array2::from_elem((20, 20), 7.5_f32);

@@ -86,7 +86,8 @@ impl Change {
         // Below the base, its cells are repeated.
         let read: Levels = levels.iter().zip(self.finest.iter()).map(|(level, finest)| *level.max(finest)).collect();
         let shown = |of: Levels| {
-            // Where finer ones are not stored, aggregates are inherited along the refinable dimension, unless they derive along it.
+            // Where finer ones are not stored, aggregates are inherited along the refinable dimension, unless they derive along
+            // it.
             let inherited = (0..dimensions).any(|d| Some(d) != refinable && of[d] > self.finest[d]);
             (0..dimensions).all(|d| read[d] >= of[d] || inherited && Some(d) == refinable)
         };

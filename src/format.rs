@@ -31,5 +31,5 @@
 //!
 //! * A version that can write what an earlier one could not read has a new number.
 //! * From format 4 on, each later version reads the formats of all earlier ones, or brings them up to date when they are opened.
-//! * `tests/data/reliability/format-4` is a store as this version wrote it; every later version must open it, find it sound, and read the
-//!   same cells.
+//! * `tests/data/reliability/format-4` is a store as this version wrote it; every later version must open it, find it sound, and
+//!   read the same cells.

@@ -90,18 +90,19 @@
 //!
 //! # Cells of others, in and out
 //!
-//! What is to be compared with a grid, or laid into it, mostly has other cells. [`Query::onto`](crate::Query::onto) answers on exactly
-//! the cells of a target of the same coordinate reference system: any size, any offset, either direction, with and without data. An
-//! import lays a raster of any cells onto the grid's in the same way (`adapter::raster::ResampledSource`). Both go by the rules of
-//! [`Resampling`](crate::Resampling): `area` for a mean of what a cell covers, `min`, `max` and `mode` for cells as they are, and
-//! `sum` for totals such as people, which are divided by area and kept.
+//! What is to be compared with a grid, or laid into it, mostly has other cells. [`Query::onto`](crate::Query::onto) answers on
+//! exactly the cells of a target of the same coordinate reference system: any size, any offset, either direction, with and
+//! without data. An import lays a raster of any cells onto the grid's in the same way (`adapter::raster::ResampledSource`). Both
+//! go by the rules of [`Resampling`](crate::Resampling): `area` for a mean of what a cell covers, `min`, `max` and `mode` for
+//! cells as they are, and `sum` for totals such as people, which are divided by area and kept.
 //!
 //! # Many sources
 //!
-//! [`Plan`](crate::adapter::source::Plan) says from footprints alone which chunks an import will change, and cuts it into jobs: subtrees of
-//! the grid, no base chunk in two of them. A [`Run`](crate::adapter::source::Run) does them by threads; in each job later
-//! sources lie over earlier ones, so what is then in the grid does not depend on how many there are.
-//! [`Grid::forecast`](crate::Grid::forecast) does the same for windows that are put otherwise: what it predicts contains what changes.
+//! [`Plan`](crate::adapter::source::Plan) says from footprints alone which chunks an import will change, and cuts it into jobs:
+//! subtrees of the grid, no base chunk in two of a stage. A [`Run`](crate::adapter::source::Run) does them by threads; in each
+//! job later sources lie over earlier ones, so what is then in the grid does not depend on how many jobs or threads there are.
+//! [`Grid::forecast`](crate::Grid::forecast) says for windows that are put otherwise which chunks change. What both predict
+//! contains what changes.
 //!
 //! # Two layouts of one grid
 //!

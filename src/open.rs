@@ -19,8 +19,8 @@ impl Store {
     /// # Errors
     ///
     /// [`Unavailable`](crate::ErrorKind::Unavailable) if another process has it open; [`Corrupt`](crate::ErrorKind::Corrupt) if
-    /// its logs are damaged, in which case nothing was changed; [`Invalid`](crate::ErrorKind::Invalid) if the directory holds
-    /// something else, or a store of a newer format.
+    /// its logs are damaged, in which case nothing was changed, or if a table cannot be read without which it cannot be opened;
+    /// [`Invalid`](crate::ErrorKind::Invalid) if the directory holds something else, or a store of a newer format.
     #[cfg(feature = "rocksdb")]
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         StoreOptions::default().open(path)

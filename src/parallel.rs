@@ -35,7 +35,7 @@ pub(crate) fn map_owned<I: Send, T: Send>(items: Vec<I>, of: impl Fn(I) -> Resul
     Ok(made.into_iter().flatten().collect())
 }
 
-/// What becomes of groups of items that are used up, in their order: of at most `most`, and so few that each thread gets several.
+/// What becomes of groups of items that are used up, in their order: of at most `most`, and so small that each thread gets several.
 pub(crate) fn map_groups<I: Send, T: Send>(
     items: Vec<I>,
     most: usize,

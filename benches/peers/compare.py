@@ -3,7 +3,7 @@
     python compare.py --gridstone PATH [--work DIR] [--side 8192] [--seeds 1,2,3] [--out DIR]
     python compare.py --out DIR --show          # table and plot of what was measured before
 
-Writes to DIR, which is the folder of this file if it is not given: results.jsonl, a line a system, codec and seed; machine.json, what
+Writes to DIR, target/peers of the repository if it is not given: results.jsonl, a line a system, codec and seed; machine.json, what
 it was measured on; peers.md, the medians and ratios; peers.png, the ratios. --work holds the stores, which are removed again.
 """
 import argparse, datetime, importlib.metadata, json, os, platform, shutil, statistics, subprocess, sys
@@ -117,6 +117,7 @@ def plot(out, about, ratios):
     axes.set_title(f"{about['side']} x {about['side']} float32, {about['date']}, {about['cores']} cores of {about['cpu']}\n{about['versions']}", fontsize=7)
     figure.tight_layout()
     figure.savefig(out / "peers.png", dpi=110)
+    print(f"\nThe table, the figures and the plot are in {out}.")
 
 
 if __name__ == "__main__":
@@ -125,14 +126,14 @@ if __name__ == "__main__":
     arguments.add_argument("--work", default="/var/tmp/gridstone-peers")
     arguments.add_argument("--side", type=int, default=8192)
     arguments.add_argument("--seeds", default="1,2,3")
-    arguments.add_argument("--out", default=str(HERE))
+    arguments.add_argument("--out", default=str(HERE.parent.parent / "target" / "peers"))
     arguments.add_argument("--show", action="store_true")
     a = arguments.parse_args()
     out = Path(a.out)
-    os.makedirs(out, exist_ok=True)
     if a.show and not all((out / name).is_file() for name in ("results.jsonl", "machine.json")):
         arguments.error(f"nothing was measured into {out}; run it without --show first")
     if not a.show:
+        os.makedirs(out, exist_ok=True)
         os.makedirs(a.work, exist_ok=True)
         measure(a, out)
     show(out)

@@ -7,9 +7,9 @@
 //! most elevation and most counts) as those multiples. Then a slope is the same difference at every height, where the
 //! ordered image has a step at each power of two.
 //!
-//! *Decimal*: floats that are all `k / 10^digits`, rounded to their type (rain in tenths, what was unpacked from scale and offset), as the
-//! whole numbers `k`. That it is so is proven by the round trip of every cell. After ALP (Afroozeh, Kuffo and Boncz, *ALP: Adaptive
-//! Lossless floating-Point Compression*, 2023).
+//! *Decimal*: floats that are all `k / 10^digits`, rounded to their type (rain in tenths, what was unpacked from scale and
+//! offset), as the whole numbers `k`. That it is so is proven by the round trip of every cell. After ALP (Afroozeh, Kuffo and
+//! Boncz, *ALP: Adaptive Lossless floating-Point Compression*, 2023).
 //!
 //! *Ranked*: cells of few different values as the ranks of these; see `ranks.rs`.
 //!

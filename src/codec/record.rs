@@ -29,7 +29,8 @@ const _: () = assert!(ENVELOPE_LEN == AT_CHECKSUM + size_of::<u64>());
 /// Bytes a payload may have, and memory its decoding may claim. Without a limit bincode 2.0.1 panics on a hostile length.
 const PAYLOAD_LEN_MAX: usize = 1 << 20;
 
-/// Looking for the bit of a record that flipped takes a time that is the square of its length: some tenths of a second for this one.
+/// Looking for the bit of a record that flipped takes a time that is the square of its length: some tenths of a second for this
+/// one.
 const MENDED_LEN_MAX: usize = 16 << 10;
 
 const CONFIG: Configuration<LittleEndian, Varint, Limit<PAYLOAD_LEN_MAX>> = standard().with_limit::<PAYLOAD_LEN_MAX>();

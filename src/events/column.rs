@@ -21,6 +21,16 @@ pub(crate) enum Node {
 /// Entries that are read at once.
 const PAGE: usize = 1024;
 
+/// The ticks from one on in an order.
+pub(crate) fn reach(tick: i64, order: Order) -> RangeInclusive<i64> {
+    if order == Order::Ascending { tick..=i64::MAX } else { i64::MIN..=tick }
+}
+
+/// The first of rising ticks in an order.
+pub(crate) fn first(mut ticks: impl DoubleEndedIterator<Item = i64>, order: Order) -> Option<i64> {
+    if order == Order::Ascending { ticks.next() } else { ticks.next_back() }
+}
+
 /// The events of a layer at one place of the other dimensions.
 #[derive(Clone, Copy)]
 pub(crate) struct Column<'a> {
@@ -206,10 +216,7 @@ impl<'a> Column<'a> {
 
     /// The first tick at or after one, or the last at or before it.
     pub(crate) fn next(&self, tick: i64, order: Order) -> Result<Option<i64>> {
-        let reach = match order {
-            Order::Ascending => tick..=i64::MAX,
-            Order::Descending => i64::MIN..=tick,
-        };
+        let reach = reach(tick, order);
         let mut range = self.keys(irregular(self.chunks).bucket, &reach);
         loop {
             // The bucket of the tick itself may have none on this side of it.
@@ -235,10 +242,7 @@ impl<'a> Column<'a> {
     fn edge(&self, at: &Location, node: Node, reach: &RangeInclusive<i64>, order: Order) -> Result<Option<i64>> {
         let irregular = irregular(self.chunks);
         match node {
-            Node::Events(ticks) => {
-                let mut within = ticks.iter().copied().filter(|tick| reach.contains(tick));
-                Ok(if order == Order::Ascending { within.next() } else { within.next_back() })
-            }
+            Node::Events(ticks) => Ok(first(ticks.iter().copied().filter(|tick| reach.contains(tick)), order)),
             Node::Branch => {
                 let mut children: Vec<Location> = self.chunks.grid.structure().children(at, irregular.dimension).collect();
                 if order == Order::Descending {

@@ -19,7 +19,7 @@ mod stored;
 mod trie;
 
 pub(crate) use change::EventChange;
-pub(crate) use column::{Column, Node};
+pub(crate) use column::{Column, Node, first, reach};
 pub(crate) use merge::{EventPart, merge, merge_all, ticks_of};
 pub(crate) use planes::{Events, Planes, irregular, slabs};
 pub(crate) use trie::Trie;

@@ -1,6 +1,6 @@
 //! The cells of a target: another grid's, a file's, a screen's.
 
-use super::Structure;
+use super::{Axis, Dimension, Structure};
 use crate::crs;
 use crate::error::{Error, Result};
 
@@ -12,14 +12,14 @@ pub struct Line {
     pub name: String,
     /// Where the first cell begins, in world coordinates.
     pub start: f64,
-    /// The size of a cell; below 0 where they follow each other against the coordinates.
+    /// The size of a cell in world units; below 0 where they follow each other against the coordinates.
     pub step: f64,
     /// How many there are.
     pub len: usize,
 }
 
 impl Line {
-    /// The least and the greatest coordinate.
+    /// The least and the greatest world coordinate that they reach.
     pub fn bounds(&self) -> (f64, f64) {
         let end = self.start + self.step * self.len as f64;
         (self.start.min(end), self.start.max(end))
@@ -48,8 +48,9 @@ impl Geometry {
         self
     }
 
-    /// Says in which coordinate reference system they are, in the words of [`StructureBuilder::crs`](crate::StructureBuilder::crs).
-    /// It must be the grid's. Where none is said, it is taken for that.
+    /// Says in which coordinate reference system they are, in the words of
+    /// [`StructureBuilder::crs`](crate::StructureBuilder::crs). It must be the grid's, if that has one. Where one of the two has
+    /// none, both are taken to be in the same.
     #[must_use]
     pub fn crs(mut self, crs: impl Into<String>) -> Self {
         self.crs = Some(crs.into());
@@ -70,7 +71,7 @@ impl Geometry {
     pub(crate) fn check(&self, structure: &Structure) -> Result<()> {
         for (number, Line { name, start, step, len }) in self.lines.iter().enumerate() {
             let Some(axis) = structure.axes().position(|axis| axis.name() == name) else {
-                let names: Vec<&str> = structure.axes().map(super::Axis::name).collect();
+                let names: Vec<&str> = structure.axes().map(Axis::name).collect();
                 return Err(Error::invalid(format!("the target has an axis `{name}`, and the grid has {}", names.join(", "))));
             };
             if self.lines[..number].iter().any(|line| line.name == *name) {
@@ -95,16 +96,18 @@ impl Geometry {
                     "the target's coordinate reference system, {}, is not the grid's, {}; read the grid's own cells, as with `gridstone read STORE GRID --out CELLS.tif`, and lay them onto the target with `gdalwarp -t_srs {system}{} CELLS.tif WARPED.tif`",
                     crs::shown(own),
                     crs::shown(grid),
-                    self.place()
+                    self.place(structure)
                 )))
             }
             _ => Ok(()),
         }
     }
 
-    /// The options by which `gdalwarp` makes these cells.
-    fn place(&self) -> String {
-        let [.., y, x] = self.lines.as_slice() else { return String::new() };
+    /// The options by which `gdalwarp` makes these cells, if they are rows and columns.
+    fn place(&self, structure: &Structure) -> String {
+        let plane = structure.dimensions().iter().map(Dimension::axes).find(|axes| axes.len() == 2);
+        let lines: Vec<&Line> = plane.into_iter().flatten().filter_map(|axis| self.line(axis.name())).collect();
+        let [y, x] = lines[..] else { return String::new() };
         let ((south, north), (west, east)) = (y.bounds(), x.bounds());
         format!(" -te {west} {south} {east} {north} -ts {} {}", x.len, y.len)
     }

@@ -1,7 +1,8 @@
 //! Bins of a level, and steps of any length.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
+use std::rc::Rc;
 
 use super::columns::EventColumns;
 use super::fold::Fold;
@@ -26,9 +27,9 @@ impl<'l, 'a> EventColumns<'l, 'a> {
         let found = if self.times.level > self.times.irregular.bucket {
             self.bins_above(&fresh, part, ticks)
         } else if self.is_computed(part) {
-            self.bins_computed(values, &fresh, part, ticks)
+            self.bins_computed(&fresh, part, ticks)
         } else {
-            self.bins_within(values, &fresh, part, ticks)
+            self.bins_within(&fresh, part, ticks)
         };
         let sources = found?.into_iter().filter_map(|events| self.with_data(values, part, events, ticks)).collect();
         Ok(Sourced { part, sources, read: fresh.into_read() })
@@ -61,7 +62,7 @@ impl<'l, 'a> EventColumns<'l, 'a> {
         for code in codes {
             let at = irregular.place(at, level, code);
             let pending = if self.fresh { fresh.touching(&part.pending, &at) } else { Vec::new() };
-            found.extend(fresh.effective(&at, &pending)?.map(|bins| self.bins_at(&at, V::Chunk::clone(&bins))));
+            found.extend(fresh.effective(&at, &pending)?.map(|bins| self.bins_at(&at, Rc::unwrap_or_clone(bins))));
         }
         Ok(found)
     }
@@ -69,7 +70,6 @@ impl<'l, 'a> EventColumns<'l, 'a> {
     /// Bins within buckets that are computed.
     fn bins_computed<V: Values<'a>>(
         &self,
-        values: V,
         fresh: &Fresh<'a, V>,
         part: &'l WindowPart,
         ticks: &RangeInclusive<i64>,
@@ -83,8 +83,8 @@ impl<'l, 'a> EventColumns<'l, 'a> {
                 let at = irregular.place(&bucket, level, irregular.code(level, group[0]));
                 let numbers: Vec<usize> = (first..first + group.len()).collect();
                 first += group.len();
-                let of_place = values.pick(&bucket, &events, &numbers);
-                found.push(self.bins_at(&at, values.bins(&at, &of_place)?));
+                let of_place = fresh.values.pick(&bucket, &events, &numbers);
+                found.push(self.bins_at(&at, fresh.values.bins(&at, &of_place)?));
             }
         }
         Ok(found)
@@ -93,7 +93,6 @@ impl<'l, 'a> EventColumns<'l, 'a> {
     /// Bins within buckets that are stored.
     fn bins_within<V: Values<'a>>(
         &self,
-        values: V,
         fresh: &Fresh<'a, V>,
         part: &'l WindowPart,
         ticks: &RangeInclusive<i64>,
@@ -105,7 +104,7 @@ impl<'l, 'a> EventColumns<'l, 'a> {
                 None => self.bins_at(&at, fresh.bins_of_branch(&at)?),
                 Some(of) => {
                     let planes = fresh.layer_of(&at, &of)?;
-                    self.sparse_bins(values, &at, &Events { ticks: of.to_vec(), planes })?
+                    self.sparse_bins(fresh.values, &at, &Events { ticks: of.to_vec(), planes })?
                 }
             });
             Ok(())
@@ -141,7 +140,11 @@ impl<'l, 'a> EventColumns<'l, 'a> {
     ) -> Option<CellSource<V::Chunk>> {
         let held = values.held(&events.planes, events.ticks.len(), (&part.piece.in_chunk, &part.piece.shape));
         let kept: Vec<usize> = (0..events.ticks.len()).filter(|&bin| held[bin] && ticks.contains(&events.ticks[bin])).collect();
-        (!kept.is_empty()).then(|| CellSource::Computed(values.pick(&part.piece.location, &events, &kept)))
+        match kept.len() {
+            0 => None,
+            all if all == events.ticks.len() => Some(CellSource::Computed(events)),
+            _ => Some(CellSource::Computed(values.pick(&part.piece.location, &events, &kept))),
+        }
     }
 
     /// Steps of a regular axis in a column.
@@ -154,14 +157,11 @@ impl<'l, 'a> EventColumns<'l, 'a> {
         let ticks = &self.times.ticks;
         let mut fold = Fold::new(values, self.plan.levels(), &self.plan.pyramid, self.fresh.then(|| part.pending.clone()));
         let tops = self.tops(part, ticks)?;
-        let mut found: BTreeMap<i64, V::Chunk> = BTreeMap::new();
+        let mut parts = Vec::new();
         for (start, of_step) in steps {
-            if let Some(chunk) = fold.over(&tops, of_step)? {
-                found.insert(*start, chunk);
-            }
+            parts.extend(fold.over(&tops, of_step)?.map(|planes| Events { ticks: vec![*start], planes }));
         }
-        let parts: Vec<Events<V::Chunk>> = found.into_iter().map(|(tick, planes)| Events { ticks: vec![tick], planes }).collect();
-        let joined = values.join(part.piece.location.levels(), &parts);
+        let joined = values.join(part.piece.location.levels(), parts);
         Ok(Sourced { part, sources: joined.map(CellSource::Computed).into_iter().collect(), read: fold.into_read() })
     }
 

@@ -1,7 +1,8 @@
-//! EventColumns of events: where the events, bins or steps of an answer are along an irregular dimension.
+//! Columns of events: where the events, bins or steps of an answer are along an irregular dimension.
 
 use std::collections::BTreeSet;
 use std::ops::{Deref, RangeInclusive};
+use std::rc::Rc;
 
 use super::fresh::Fresh;
 use super::query::Coordinates;
@@ -9,7 +10,7 @@ use super::sources::{CellSource, Listed, Lister, Sourced, WindowPart};
 use super::times::Times;
 use super::values::Values;
 use crate::error::{Error, Result};
-use crate::events::{Column, Events};
+use crate::events::Column;
 use crate::grid::{Level, Location};
 use crate::key::{ChunkKey, LayerId};
 use crate::parallel;
@@ -37,9 +38,7 @@ impl<'l, 'a> EventColumns<'l, 'a> {
         }
         let within = &self.times.ticks;
         let found = self.each(|part| self.events_of(self.plan.printed(self.chunks), part, within))?;
-        let all = found.iter().flat_map(|of| &of.sources).filter_map(CellSource::ticks).flatten();
-        let all: BTreeSet<i64> = all.copied().filter(|tick| within.contains(tick)).collect();
-        Ok(all.into_iter().collect())
+        Ok(ticks_of(&found, within))
     }
 
     /// The ranges of ticks that are read: of the events that stand for a moment each has its own.
@@ -77,12 +76,7 @@ impl<'l, 'a> EventColumns<'l, 'a> {
         let parts = self.each(of_column)?;
         let (ticks, width) = match steps {
             Some((cuts, steps)) => (steps.into_iter().map(|(start, _)| start).collect(), cuts.width()),
-            None => {
-                let all = parts.iter().flat_map(|of| &of.sources).filter_map(CellSource::ticks).flatten();
-                let all: BTreeSet<i64> = all.copied().filter(|tick| ticks.contains(tick)).collect();
-                let width = 1_u64.checked_shl(self.times.level.above(Level::ZERO)).unwrap_or(u64::MAX);
-                (all.into_iter().collect(), width)
-            }
+            None => (ticks_of(&parts, ticks), 1_u64.checked_shl(self.times.level.above(Level::ZERO)).unwrap_or(u64::MAX)),
         };
         Ok(Listed { parts, coordinates: Some(Coordinates { axis: self.times.irregular.axis, ticks, width }) })
     }
@@ -113,13 +107,14 @@ impl<'l, 'a> EventColumns<'l, 'a> {
         ticks: &RangeInclusive<i64>,
     ) -> Result<Sourced<'l, V::Chunk>> {
         let fresh = Fresh::new(values, &self.plan.pyramid);
-        let mut sources = Vec::new();
+        let mut found = Vec::new();
         for bucket in self.buckets(part, ticks)? {
-            if let Some(events) = fresh.events(&bucket, &fresh.touching(&part.pending, &bucket))? {
-                sources.push(CellSource::Computed(Events::clone(&events)));
-            }
+            found.extend(fresh.events(&bucket, &fresh.touching(&part.pending, &bucket))?);
         }
-        Ok(Sourced { part, sources, read: fresh.into_read() })
+        // From here on nobody else holds them.
+        let read = fresh.into_read();
+        let sources = found.into_iter().map(|events| CellSource::Computed(Rc::unwrap_or_clone(events))).collect();
+        Ok(Sourced { part, sources, read })
     }
 
     /// The same as they are stored.
@@ -163,4 +158,11 @@ impl<'l, 'a> EventColumns<'l, 'a> {
         let within = codes.into_iter().filter(|code| (first..=last).contains(code));
         Ok(within.map(|code| irregular.place(at, irregular.bucket, code)).collect())
     }
+}
+
+/// The ticks of the sources of some parts between two, rising, each once.
+fn ticks_of<C>(parts: &[Sourced<'_, C>], within: &RangeInclusive<i64>) -> Vec<i64> {
+    let all = parts.iter().flat_map(|of| &of.sources).filter_map(CellSource::ticks).flatten();
+    let all: BTreeSet<i64> = all.copied().filter(|tick| within.contains(tick)).collect();
+    all.into_iter().collect()
 }

@@ -134,9 +134,9 @@ impl<'a, V: Values<'a>> Fold<'a, V> {
         }
         let pending = self.pending.as_deref().map_or(Vec::new(), |pending| self.fresh.touching(pending, at));
         let held = if irregular.level(at) > irregular.bucket {
-            self.fresh.effective(at, &pending)?.map(|bins| HeldEvents::Bins(V::Chunk::clone(&bins), irregular.capacity))
+            self.fresh.effective(at, &pending)?.map(|bins| HeldEvents::Bins(Rc::unwrap_or_clone(bins), irregular.capacity))
         } else if !pending.is_empty() || irregular.is_bucket(at) && !self.fresh.is_stored(at) {
-            self.fresh.events(at, &pending)?.map(|events| HeldEvents::Events(Events::clone(&events)))
+            self.fresh.events(at, &pending)?.map(|events| HeldEvents::Events(Rc::unwrap_or_clone(events)))
         } else {
             self.stored(irregular, at)?
         };

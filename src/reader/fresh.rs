@@ -20,7 +20,7 @@ pub(super) type ReadChunks = Vec<(LayerId, Location)>;
 
 /// Computes the up-to-date chunks of one layer in one thread.
 pub(super) struct Fresh<'a, V: Values<'a>> {
-    values: V,
+    pub(super) values: V,
     chunks: ChunkReader<'a>,
     pyramid: &'a Pyramid,
     read: RefCell<ReadChunks>,
@@ -154,7 +154,7 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
             parts.push(Events { ticks: ticks.to_vec(), planes });
             Ok(())
         })?;
-        Ok(self.values.join(at.levels, &parts))
+        Ok(self.values.join(at.levels, parts))
     }
 
     /// The events of a bucket, each made of the events of its tick below.

@@ -13,6 +13,7 @@ use super::query::{Moment, When};
 use super::sources::WindowPart;
 use super::values::{Decoded, Values};
 use crate::error::{Error, Result};
+use crate::events::{first, reach};
 use crate::grid::{Location, Tuple};
 use crate::kernel::any_of_event;
 use crate::key::Ticks;
@@ -29,16 +30,6 @@ type InChunk = (Tuple<usize>, Tuple<usize>);
 /// What grows as ticks get nearer; its own inverse.
 fn nearness(tick: i64, order: Order) -> i64 {
     if order == Order::Ascending { !tick } else { tick }
-}
-
-/// The ticks from one on in an order.
-fn reach(tick: i64, order: Order) -> RangeInclusive<i64> {
-    if order == Order::Ascending { tick..=i64::MAX } else { i64::MIN..=tick }
-}
-
-/// The first of rising ticks in an order.
-fn first(mut ticks: impl DoubleEndedIterator<Item = i64>, order: Order) -> Option<i64> {
-    if order == Order::Ascending { ticks.next() } else { ticks.next_back() }
 }
 
 impl<'a> EventColumns<'_, 'a> {
@@ -86,7 +77,7 @@ impl<'a> EventColumns<'_, 'a> {
             let Some(events) = fresh.events(&bucket, &fresh.touching(&part.pending, &bucket))? else { continue };
             let held = values.held(&events.planes, events.len(), (&cells.0, &cells.1));
             let with_data = events.ticks.iter().zip(held).filter(|(tick, held)| *held && reach.contains(tick));
-            found = first(with_data.map(|(tick, _)| *tick).collect::<Vec<_>>().into_iter(), order);
+            found = first(with_data.map(|(tick, _)| *tick), order);
             if found.is_some() {
                 break;
             }
@@ -102,7 +93,7 @@ impl<'a> EventColumns<'_, 'a> {
         self.column(&part.piece.location).each(&(tick..=tick), &mut |at, ticks| {
             let held = self.holding_at(&at, &ticks, &cells)?;
             let with_data = ticks.iter().copied().zip(held).filter(|(of, held)| *held && reach(tick, order).contains(of));
-            found = first(with_data.map(|(tick, _)| tick).collect::<Vec<_>>().into_iter(), order);
+            found = first(with_data.map(|(tick, _)| tick), order);
             behind = match order {
                 Order::Ascending => ticks.last().and_then(|last| last.checked_add(1)),
                 Order::Descending => ticks.first().and_then(|first| first.checked_sub(1)),
@@ -158,8 +149,8 @@ impl<'a> EventColumns<'_, 'a> {
         Some(first.max(0.0) as usize..end.max(0.0) as usize)
     }
 
-    /// The event that stands for a moment, or the two that it lies between with the share of the later one; `None` if no moment is
-    /// asked for.
+    /// The event that stands for a moment, or the two that it lies between with the share of the later one; `None` if no moment
+    /// is asked for.
     pub(super) fn chosen(&self) -> Result<Option<(Vec<i64>, f64)>> {
         let (tick, how) = match self.times.when {
             When::Region | When::Ticks(..) => return Ok(None),

@@ -120,9 +120,6 @@ struct Painting<'t, 'o> {
     targets: Vec<(usize, &'t CopyBox<'t>, AnyTile<'o>)>,
 }
 
-/// A stored chunk: its layer, where it is, and the ticks of its events if it has events.
-type StoredPlace<'a> = (LayerId, &'a Location, Option<&'a Ticks>);
-
 /// A stored chunk that is decoded into a tile, which has a number among all.
 struct Straight<'t, 'o> {
     number: usize,
@@ -161,8 +158,8 @@ impl<'l, 'a> Painter<'l, 'a> {
             listed.sources().map(|(_, part, source)| add_targets(part, source, coordinates, &mut targets)).collect();
         let bounds = |target: &CopyBox<'_>| Bounds { start: target.to.to_vec(), shape: target.shape.to_vec() };
         let boxes: Vec<Bounds> = targets.iter().map(bounds).collect();
-        // What the targets cover they write, with data or without: only what lies beside them is written here. Zeros come with the
-        // memory.
+        // What the targets cover they write, with data or without: only what lies beside them is written here. Zeros come with
+        // the memory.
         let covered = boxes.iter().map(|at| at.shape.iter().product::<usize>()).sum::<usize>() == shape.iter().product::<usize>();
         let mut array = Array::filled(plan.dtype, &shape, if covered { 0.0 } else { plan.fill });
         let mut parts: Vec<KnownBox> = boxes.iter().map(|_| KnownBox::Empty).collect();
@@ -187,8 +184,8 @@ impl<'l, 'a> Painter<'l, 'a> {
         Ok(shape)
     }
 
-    /// The sources with the tiles of their targets: those that are decoded straight into one, and the others. What several parts are
-    /// copied from comes once.
+    /// The sources with the tiles of their targets: those that are decoded straight into one, and the others. What several parts
+    /// are copied from comes once.
     fn works<'s, 'o>(
         &'s self,
         (targets, counts): (&'s [CopyBox<'s>], &[usize]),
@@ -227,8 +224,8 @@ impl<'l, 'a> Painter<'l, 'a> {
         (straight, works)
     }
 
-    /// Decodes boxes of stored chunks straight into their tiles, and says what is known of each. Those that were decoded before, or
-    /// were read not long ago, are decoded whole.
+    /// Decodes boxes of stored chunks straight into their tiles, and says what is known of each. Those that were decoded before,
+    /// or were read not long ago, are decoded whole.
     fn paint_straight(&self, mut boxes: Vec<Straight<'_, '_>>) -> Result<Vec<(usize, KnownBox)>> {
         let (chunks, plan) = (self.lister.chunks, self.lister.plan);
         let layer = plan.read_layer().map_or(LayerId::BASE, |layer| layer.id);
@@ -258,8 +255,7 @@ impl<'l, 'a> Painter<'l, 'a> {
             Ok(())
         })?;
         let told = |mut of: Straight<'_, '_>| {
-            let place = (layer, of.at, of.ticks);
-            self.found(of.known.is_some() || of.part.is_some(), place)?;
+            self.lister.count_read(of.known.is_some() || of.part.is_some(), (layer, of.at, of.ticks), self.read)?;
             let part = match (&of.known, of.part) {
                 (Some(chunk), _) => {
                     let shape = chunks.shape(of.ticks);
@@ -301,7 +297,7 @@ impl<'l, 'a> Painter<'l, 'a> {
                     None => chunks.base(at, ticks.as_ref())?.map(HeldCells::Base),
                     Some(read) => held(read, chunks.lifted(*layer, at, ticks.as_ref())?)?,
                 };
-                self.found(found.is_some(), (*layer, at, ticks.as_ref()))?;
+                self.lister.count_read(found.is_some(), (*layer, at, ticks.as_ref()), self.read)?;
                 found
             }
             (CellSource::Below, Some(layer)) => {
@@ -348,15 +344,6 @@ impl<'l, 'a> Painter<'l, 'a> {
             }
         })
     }
-
-    /// Counts a chunk that was read. One that the directory was found to have must be there.
-    fn found(&self, found: bool, (layer, at, ticks): StoredPlace<'_>) -> Result<()> {
-        if !found && (ticks.is_some() || self.lister.plan.pyramid.base.mixed().is_some()) {
-            return Err(self.lister.chunks.lost(layer, at));
-        }
-        self.read.fetch_add(u64::from(found), Ordering::Relaxed);
-        Ok(())
-    }
 }
 
 impl HeldCells<'_> {
@@ -378,8 +365,8 @@ impl HeldCells<'_> {
     }
 }
 
-/// Adds the boxes of a source's cells in an answer: all of them, or of events those that follow each other in both. Gives how many
-/// they are.
+/// Adds the boxes of a source's cells in an answer: all of them, or of events those that follow each other in both. Gives how
+/// many they are.
 fn add_targets<'t>(
     part: &'t WindowPart,
     source: &CellSource<LayerChunks>,

@@ -227,8 +227,8 @@ impl ReadPlan {
         structure.intersection(&self.window, &structure.cover(&self.bounds, self.levels()))
     }
 
-    /// The same of which each chunk is read as a part: without extent along an irregular dimension, at the level of its buckets, so
-    /// that its chunks are columns.
+    /// The same of which each chunk is read as a part: without extent along an irregular dimension, at the level of its buckets,
+    /// so that its chunks are columns.
     pub(super) fn parts(&self, structure: &Structure) -> Option<Window> {
         let Some(times) = &self.times else { return self.populated(structure) };
         let irregular = times.irregular;

@@ -214,13 +214,14 @@ impl Query {
         self
     }
 
-    /// Reads on exactly the cells of a target, whatever their size, place and direction: the answer's axes that it names have its
-    /// cells in its order, whether there is data or not, and of the others those of the region at the base levels. They are taken
-    /// from the coarsest level at least as fine, and [resampled](Self::resampled). Longitudes are turned to where the grid has
-    /// them.
+    /// Reads on exactly the cells of a target, whatever their size, place and direction. The answer has the grid's axes, in the
+    /// grid's order. Along those that the target names it has the target's cells, as many and in the target's order, whatever the
+    /// region, and whether there is data or not; along the others it has the region's, at the base levels. They are taken from
+    /// the coarsest level at least as fine, and [resampled](Self::resampled). Longitudes are turned to where the grid has them.
     ///
-    /// The read fails with [`Invalid`](crate::ErrorKind::Invalid) where the target is in another coordinate reference system, goes
-    /// over the seam of the grid's longitudes, or names an axis that the grid does not have or whose cells are labels or events.
+    /// The read fails with [`Invalid`](crate::ErrorKind::Invalid) where the target is in another coordinate reference system,
+    /// goes over the seam of the grid's longitudes, names an axis twice, or one that the grid does not have or whose cells are
+    /// labels or events, or has no cells along one; and where a [level](Self::level) is asked for too.
     ///
     /// ```
     /// use gridstone::{Axis, DType, Dimension, Geometry, Query, Resampling, Schema, Store, Structure, Window};
@@ -247,16 +248,16 @@ impl Query {
     }
 
     /// Reads the values of this layer. The default is the base at the base levels, and the grid's first aggregator above; but
-    /// what is resampled by area is taken from the layer `mean`, and by `min`, `max` or `sum` from the layer of that name, or from
-    /// the base where there is none; and by `mode` from the base.
+    /// what is resampled by area is taken from the layer `mean`, and by `min`, `max` or `sum` from the layer of that name, or
+    /// from the base where there is none; and by `mode` from the base.
     #[must_use]
     pub fn layer(mut self, layer: Layer) -> Self {
         self.layer = Some(layer);
         self
     }
 
-    /// Chooses how cells are made of others where a resolution, a shape or a target is asked for. The default is the nearest cell.
-    /// [`Resampling`] has the rules, for the layers `sum` and `count` too.
+    /// Chooses how cells are made of others where a resolution, a shape or a target is asked for. The default is the nearest
+    /// cell. [`Resampling`] has the rules, for the layers `sum` and `count` too.
     #[must_use]
     pub fn resampled(mut self, resampling: Resampling) -> Self {
         self.resampling = resampling;
@@ -384,7 +385,7 @@ pub struct Answer {
     pub layer: Layer,
     /// The parts of the window that are out of date because aggregation has not caught up. Empty after a fresh read.
     pub stale: Vec<Window>,
-    /// Chunks read and decoded.
+    /// Chunks read and decoded, or taken from those that are kept decoded.
     pub chunks_read: u64,
     /// Cells of the window, before resampling, of which another class than the one given could be the most frequent, because
     /// a cell under them had more classes than the layer keeps ([`Aggregation::Mode`]). 0 in every other layer.

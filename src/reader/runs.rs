@@ -15,7 +15,7 @@ use super::sources::{CellSource, Listed, Lister, Sourced};
 use super::steps::{Run, Steps};
 use crate::array::{AnyTile, Array, Bounds};
 use crate::error::{Error, Result};
-use crate::grid::{Extent, Levels, Location, Structure, Window};
+use crate::grid::{Extent, Levels, Structure, Window};
 use crate::kernel::{Chunk, Runs};
 use crate::key::LayerId;
 use crate::parallel;
@@ -207,26 +207,20 @@ impl Reader<'_, '_> {
                 chunk.map(only).transpose()?
             }
             Some(CellSource::Stored(LayerId::BASE, from, _)) if from == at => {
-                let Some(base) = self.there(chunks.base(at, None)?, LayerId::BASE, at)? else { return Ok(None) };
-                let grid = chunks.grid;
+                let (grid, base) = (chunks.grid, chunks.base(at, None)?);
+                self.lister.count_read(base.is_some(), (LayerId::BASE, at, None), self.read)?;
+                let Some(base) = base else { return Ok(None) };
                 let lifted = self.runs.lift(&base.weigh(grid.schema(), grid.full(at.levels())));
                 return lifted.map(Some).map_err(|e| grid.blame(e));
             }
             Some(CellSource::Stored(stored, from, ticks)) => {
-                let chunk = self.there(chunks.lifted(*stored, from, ticks.as_ref())?, *stored, from)?;
-                chunk.map(|chunk| only(chunks.spread(&chunk, from, at)?)).transpose()?
+                let found = chunks.lifted(*stored, from, ticks.as_ref())?;
+                self.lister.count_read(found.is_some(), (*stored, from, ticks.as_ref()), self.read)?;
+                let here = |chunk: LayerChunks| if from == at { Ok(chunk) } else { chunks.spread(&chunk, from, at) };
+                found.map(here).transpose()?.map(only).transpose()?
             }
             Some(CellSource::Computed(_)) | None => None,
         };
         Ok(chunk.map(|chunk| self.runs.of_layer(chunk)))
-    }
-
-    /// A chunk, which is counted. One that the directory was found to have must be there.
-    fn there<C>(&self, chunk: Option<C>, layer: LayerId, at: &Location) -> Result<Option<C>> {
-        if chunk.is_none() && self.lister.plan.pyramid.base.mixed().is_some() {
-            return Err(self.lister.chunks.lost(layer, at));
-        }
-        self.read.fetch_add(u64::from(chunk.is_some()), Ordering::Relaxed);
-        Ok(chunk)
     }
 }

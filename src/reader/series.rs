@@ -102,7 +102,7 @@ pub struct Series {
     pub layer: Layer,
     /// The parts that were read and are out of date because aggregation has not caught up.
     pub stale: Vec<Window>,
-    /// Chunks read and decoded.
+    /// Chunks read and decoded, or taken from those that are kept decoded.
     pub chunks_read: u64,
 }
 

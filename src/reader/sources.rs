@@ -1,5 +1,5 @@
-//! Where the cells of an answer come from, on any axis: a list of the parts of a window with the sources of each. Reading, naming,
-//! counting and telling versions apart are folds over it.
+//! Where the cells of an answer come from, on any axis: a list of the parts of a window with the sources of each. Reading,
+//! naming, counting and telling versions apart are folds over it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,6 +49,9 @@ impl<C> CellSource<C> {
         }
     }
 }
+
+/// A stored chunk: its layer, where it is, and the ticks of its events if it has events.
+pub(super) type StoredPlace<'a> = (LayerId, &'a Location, Option<&'a Ticks>);
 
 /// The sources of a part: one of a chunk, and of a column one after the other. Without any there is no data.
 pub(super) struct Sourced<'l, C> {
@@ -209,8 +212,17 @@ impl<'a> Lister<'a> {
         Ok(found)
     }
 
-    /// The parts of the window that are out of date where they are read as stored, each once. Where that may be which event stands
-    /// for a moment, it is all of what decides it.
+    /// Counts a stored chunk among those that were read, if it was found. One that the directory was found to have must be there.
+    pub(super) fn count_read(&self, found: bool, (layer, at, ticks): StoredPlace<'_>, read: &AtomicU64) -> Result<()> {
+        if !found && (ticks.is_some() || self.plan.pyramid.base.mixed().is_some()) {
+            return Err(self.chunks.lost(layer, at));
+        }
+        read.fetch_add(u64::from(found), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The parts of the window that are out of date where they are read as stored, each once. Where that may be which event
+    /// stands for a moment, it is all of what decides it.
     pub(super) fn stale(&self) -> Result<Vec<Window>> {
         let none = self.fresh || self.plan.read_layer().is_none() || self.parts.iter().all(|part| part.pending.is_empty());
         if none {

@@ -58,7 +58,7 @@ pub(crate) trait Values<'a>: Copy + Send + Sync {
     fn pick(&self, at: &Location, events: &Events<Self::Chunk>, kept: &[usize]) -> Events<Self::Chunk>;
 
     /// All events of several parts at some levels, whose ticks rise from part to part; `None` if there are none.
-    fn join(&self, levels: Levels, parts: &[Events<Self::Chunk>]) -> Option<Events<Self::Chunk>>;
+    fn join(&self, levels: Levels, parts: Vec<Events<Self::Chunk>>) -> Option<Events<Self::Chunk>>;
 
     /// Events laid into bins that follow each other, of which there are `count`; the events come from several chunks, each given
     /// with how many it has.
@@ -141,7 +141,10 @@ impl<'a> Values<'a> for Decoded<'a> {
         events.pick(self.chunks, at.levels(), kept)
     }
 
-    fn join(&self, levels: Levels, parts: &[Events<LayerChunks>]) -> Option<Events<LayerChunks>> {
+    fn join(&self, levels: Levels, mut parts: Vec<Events<LayerChunks>>) -> Option<Events<LayerChunks>> {
+        if parts.len() == 1 {
+            return parts.pop();
+        }
         Events::join(self.chunks, levels, &parts.iter().collect::<Vec<_>>())
     }
 
@@ -226,7 +229,7 @@ impl Printed<'_> {
     }
 }
 
-fn levels_of(digest: &mut Digest, levels: Levels) {
+pub(super) fn levels_of(digest: &mut Digest, levels: Levels) {
     levels.iter().for_each(|level| digest.number(level.get().cast_unsigned().into()));
 }
 
@@ -235,7 +238,7 @@ fn events_of(digest: &mut Digest, events: &Events<Print>) {
     events.planes.add(digest);
 }
 
-fn ticks_of(digest: &mut Digest, ticks: &[i64]) {
+pub(super) fn ticks_of(digest: &mut Digest, ticks: &[i64]) {
     digest.number(ticks.len() as u64);
     ticks.iter().for_each(|tick| digest.number(tick.cast_unsigned()));
 }
@@ -321,7 +324,7 @@ impl<'a> Values<'a> for Printed<'a> {
         Events { ticks: kept.iter().map(|number| events.ticks[*number]).collect(), planes }
     }
 
-    fn join(&self, levels: Levels, parts: &[Events<Print>]) -> Option<Events<Print>> {
+    fn join(&self, levels: Levels, parts: Vec<Events<Print>>) -> Option<Events<Print>> {
         let ticks: Vec<i64> = parts.iter().flat_map(|part| part.ticks.iter().copied()).collect();
         let planes = || {
             Print::of("join", |digest| {

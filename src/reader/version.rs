@@ -6,10 +6,10 @@ use super::plan::ReadPlan;
 use super::planned;
 use super::query::{Query, When};
 use super::sources::{CellSource, Listed, Lister, entries};
-use super::values::Print;
+use super::values::{Print, levels_of, ticks_of};
 use crate::codec::Digest;
 use crate::error::Result;
-use crate::grid::{Levels, Location, Window};
+use crate::grid::{Location, Window};
 use crate::key::LayerId;
 use crate::parallel;
 use crate::store::Grid;
@@ -71,13 +71,9 @@ fn add_plan(grid: &Grid, plan: &ReadPlan, digest: &mut Digest) {
 }
 
 fn add_window(window: &Window, dimensions: usize, digest: &mut Digest) {
-    add_levels(window.levels(dimensions), digest);
+    levels_of(digest, window.levels(dimensions));
     window.start().iter().for_each(|start| digest.number(start.cast_unsigned()));
     window.shape().iter().for_each(|len| digest.number(*len));
-}
-
-fn add_levels(levels: Levels, digest: &mut Digest) {
-    levels.iter().for_each(|level| digest.number(level.get().cast_unsigned().into()));
 }
 
 /// Adds what each part of the window is made of, and says which parts are out of date.
@@ -85,7 +81,7 @@ fn add_sources(lister: &Lister<'_>, digest: &mut Digest) -> Result<Vec<Window>> 
     let values = lister.plan.printed(lister.chunks);
     for listed in lister.lists(values)? {
         let ticks = listed.coordinates.as_ref().map_or(&[][..], |coordinates| &coordinates.ticks);
-        add_ticks(ticks.iter(), digest);
+        ticks_of(digest, ticks);
         digest.number(listed.coordinates.as_ref().map_or(0, |coordinates| coordinates.width));
         let below = parallel::map(&listed.parts, |of| Ok(lister.below(values, of)?.0))?;
         let mut stored = stored_prints(lister, &listed)?.into_iter();
@@ -101,19 +97,13 @@ fn add_sources(lister: &Lister<'_>, digest: &mut Digest) -> Result<Vec<Window>> 
                 digest.bytes(&lister.chunks.key(LayerId::BASE, &piece.location));
                 // Beyond what was put nothing is read.
                 piece.in_window.iter().chain(piece.shape.iter()).for_each(|number| digest.number(*number as u64));
-                let within = |tick: &&i64| ticks.binary_search(tick).is_ok();
-                add_ticks(source.ticks().unwrap_or_default().iter().filter(within), digest);
+                let own = source.ticks().unwrap_or_default().iter().copied();
+                ticks_of(digest, &own.filter(|tick| ticks.binary_search(tick).is_ok()).collect::<Vec<i64>>());
                 print.add(digest);
             }
         }
     }
     lister.stale()
-}
-
-fn add_ticks<'t>(ticks: impl Iterator<Item = &'t i64>, digest: &mut Digest) {
-    let ticks: Vec<i64> = ticks.copied().collect();
-    digest.number(ticks.len() as u64);
-    ticks.iter().for_each(|tick| digest.number(tick.cast_unsigned()));
 }
 
 /// What stands for each stored chunk of a list, in their order, if it is there.

@@ -181,8 +181,8 @@ pub(super) fn remove(engine: &dyn Engine, name: &str) -> Result<GridId> {
     })
 }
 
-/// Removes what is in a range. Every range that is deleted makes reads of its space slower for a while, so that one in which
-/// nothing is is only expected to stay empty.
+/// Removes what is in a range. Every range that is deleted makes reads of its space slower for a while, so an empty one is only
+/// expected to stay empty.
 fn remove_range(snapshot: &dyn Snapshot, batch: &mut Batch, (space, range): (Space, KeyRange)) -> Result<()> {
     match snapshot.scan(space, &range, Order::Ascending, 1) {
         Ok(page) if page.entries.is_empty() => batch.expect_range(space, range),

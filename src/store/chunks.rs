@@ -143,7 +143,9 @@ impl<'a> ChunkReader<'a> {
             let Some(blob) = blob else { return Ok(()) };
             self.grid.counters().read(blob.len());
             let (at, ticks) = chunks[number];
-            read(number, &self.identity(layer, at, ticks), blob).map_err(|e| {
+            // Of cells the key is all of it.
+            let identity = ticks.map(|_| self.identity(layer, at, ticks));
+            read(number, identity.as_deref().unwrap_or(&keys[number]), blob).map_err(|e| {
                 told = true;
                 self.damaged(layer, at).because(e)
             })
@@ -194,8 +196,7 @@ impl<'a> ChunkReader<'a> {
     }
 
     fn named(&self, layer: LayerId, at: &Location) -> String {
-        let (grid, layer) = (self.grid.name(), self.grid.layer_name(layer));
-        format!("grid `{grid}`: the {layer} chunk at {}", self.grid.structure().describe(at))
+        format!("grid `{}`: {}", self.grid.name(), self.grid.chunk_name(layer, at))
     }
 
     /// A base chunk of cells, or of events if there are ticks, if there is one.

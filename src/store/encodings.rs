@@ -29,9 +29,9 @@ pub struct EncodingInfo {
 }
 
 impl Grid {
-    /// Tells how cells are encoded, in a sample of at most `chunks` stored chunks (one, of 0), spread evenly over those of every
-    /// layer and level: an item for each encoding and image that there is, the one with the most raw bytes first. Empty where
-    /// nothing is stored.
+    /// Tells how cells are encoded, in a sample of at most `chunks` stored chunks, but one at least, spread evenly over those of
+    /// every layer and level: an item for each encoding and image that there is, the one with the most raw bytes first. Empty
+    /// where nothing is stored.
     ///
     /// Reads the blobs of these chunks and the directory of all, and decodes nothing.
     /// [`Corrupt`](crate::ErrorKind::Corrupt) if the header of one cannot be read.

@@ -111,6 +111,11 @@ impl Grid {
         self.layers().iter().find(|spec| spec.id == layer).map_or("base".to_owned(), |spec| spec.aggregation.to_string())
     }
 
+    /// What the chunk of a layer at a location is called in messages.
+    pub(crate) fn chunk_name(&self, layer: LayerId, at: &Location) -> String {
+        format!("the {} chunk at {}", self.layer_name(layer), self.structure().describe(at))
+    }
+
     /// Checks that every layer can be computed.
     pub(crate) fn check_layers(&self) -> Result<()> {
         self.layers().iter().try_for_each(|layer| layer.check(self.schema())).map_err(|e| self.blame(e))

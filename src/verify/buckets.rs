@@ -66,11 +66,12 @@ impl Check<'_> {
                 count += self.walk(irregular, nodes, (layer, &child), seen)?;
             }
             if count <= irregular.capacity {
-                self.find(Damage::Stray, format!("{} is halved over {count} events, which fit one chunk", self.place(layer, at)));
+                let name = self.grid.chunk_name(layer, at);
+                self.find(Damage::Stray, format!("{name} is halved over {count} events, which fit one chunk"));
             }
             for other in others {
                 if nodes.get(&(other, *at)) != Some(&None) {
-                    self.find(Damage::Missing, format!("{}, the bins of events below, is missing", self.place(other, at)));
+                    self.find_at(Damage::Missing, (other, at), "is missing: the bins of the events below");
                     return Ok(count);
                 }
             }
@@ -79,7 +80,8 @@ impl Check<'_> {
         };
         let place = irregular.ticks(at);
         if ticks.len() > irregular.capacity || !ticks.iter().all(|tick| place.contains(tick)) {
-            self.find(Damage::Directory, format!("the directory has other ticks than its place's for {}", self.place(layer, at)));
+            let name = self.grid.chunk_name(layer, at);
+            self.find(Damage::Directory, format!("the directory has other ticks than its place's for {name}"));
             return Ok(ticks.len());
         }
         for other in others {
@@ -151,16 +153,15 @@ impl Check<'_> {
             (Some(stored), Some(computed)) if stored.ticks == computed.ticks => {
                 for ((layer, stored), computed) in self.grid.layers().iter().zip(&stored.planes).zip(&computed.planes) {
                     if !computed.is(stored) {
-                        let place = self.place(layer.id, at);
-                        self.find(Damage::Wrong, format!("{place} differs from its recomputation, and no mark says so"));
+                        self.find_at(Damage::Wrong, (layer.id, at), "differs from its recomputation, and no mark says so");
                     }
                 }
             }
             (stored, computed) => {
                 let count = |events: Option<Events<LayerChunks>>| events.map_or(0, |events| events.len());
                 let (has, should) = (count(stored), count(computed));
-                let place = self.place(LayerId::FIRST, at);
-                self.find(Damage::Wrong, format!("{place} has {has} events where there are {should}, and no mark says so"));
+                let what = format!("has {has} events where there are {should}, and no mark says so");
+                self.find_at(Damage::Wrong, (LayerId::FIRST, at), what);
             }
         }
         Ok(1)

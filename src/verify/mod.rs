@@ -142,10 +142,6 @@ impl<'a> Check<'a> {
         lock(&self.findings).push(Finding::at(self.grid, damage, (layer, at), what));
     }
 
-    fn place(&self, layer: LayerId, at: &Location) -> String {
-        format!("the {} chunk at {}", self.grid.layer_name(layer), self.grid.structure().describe(at))
-    }
-
     fn read_marks(&mut self) -> Result<()> {
         let base = self.state.base;
         for_each_page(self.chunks.snapshot, Space::Dirty, MarkKey::all(self.grid.id()), 4096, |entries| {
@@ -328,7 +324,7 @@ impl<'a> Check<'a> {
         self.check_bounds(at, pyramid);
         for above in self.chunks.above(at, &pyramid.base).into_iter().filter(|above| pyramid.base.has(above.levels)) {
             if self.chunks.exists(LayerId::BASE, &above)? {
-                let (under, over) = (self.place(LayerId::BASE, at), self.place(LayerId::BASE, &above));
+                let (under, over) = (self.grid.chunk_name(LayerId::BASE, at), self.grid.chunk_name(LayerId::BASE, &above));
                 self.find(Damage::Stray, format!("{under} lies under {over}"));
             }
         }

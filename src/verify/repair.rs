@@ -38,7 +38,8 @@ pub struct Repaired {
 
 impl Store {
     /// Verifies the store and mends what can be mended: base chunks that cannot be read are taken out of their grids, and handed
-    /// over with what can be read of their bytes; where an aggregate is damaged, all of its grid's are made anew from the base; records of which a bit has flipped are written anew.
+    /// over with what can be read of their bytes; where an aggregate is damaged, all of its grid's are made anew from the base;
+    /// records of which a bit has flipped are written anew.
     /// Nothing is done to grids without findings.
     ///
     /// # Errors

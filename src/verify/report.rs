@@ -52,9 +52,8 @@ impl Finding {
 
     /// What is wrong with a chunk: `what` follows its name.
     pub(super) fn at(grid: &Grid, damage: Damage, (layer, at): (LayerId, &Location), what: impl fmt::Display) -> Self {
-        let (name, layer, place) = (grid.name(), grid.layer_name(layer), grid.structure().describe(at));
-        let message = format!("grid `{name}`: the {layer} chunk at {place} {what}");
-        Self { layer: Some(layer), location: Some(*at), ..Self::new(damage, Some(name), message) }
+        let message = format!("grid `{}`: {} {what}", grid.name(), grid.chunk_name(layer, at));
+        Self { layer: Some(grid.layer_name(layer)), location: Some(*at), ..Self::new(damage, Some(grid.name()), message) }
     }
 
     /// That a chunk cannot be read, which the error names.

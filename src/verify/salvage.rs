@@ -3,25 +3,28 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::pages::{self, Scanned};
 use crate::aggregate;
 use crate::codec::checksum_of;
 use crate::error::{ErrorKind, Result};
 use crate::key::{ChunkKey, DirectoryEntry, GridId, LayerId, MarkKey, feed, meta, owner};
-use crate::kv::{self, Batch, Durability, KeyRange, Lost, Order, Snapshot, Space};
+use crate::kv::{self, Batch, Durability, KeyRange, Lost, Order, Snapshot, Space, for_each_page};
 use crate::store::{Grid, Policy, RecordKind, State, Store, StoreOptions, encode_record, read_record, write_state};
 
 /// How many chunks are held at once.
 const PAGE: usize = 64;
+/// More failures to read several chunks at once are no case of single chunks that are damaged.
+const FAILURES_MAX: u32 = 1 << 14;
 
 impl Store {
     /// Copies a damaged store that nobody has open into a new directory, as far as it can be read, and gives what cannot be. Then
     /// [`repair`](Self::repair) the new one. The old one is only read.
     ///
-    /// Single damaged bytes of logs, and bits of tables, are given back what was written. Tables that are damaged otherwise are left
-    /// out: the directory is made anew from the chunks, bounds in whole chunks, aggregates from the base, grids whose name is lost are
-    /// called `grid-N`, and whoever follows changes starts anew. Of base chunks that are lost `repair` tells which they were. Records
-    /// of the store that are lost may be there as they were some commits ago. Cut short it leaves no new store.
+    /// Single damaged bytes of logs, and bits of tables, are given back what was written. Tables that are damaged otherwise are
+    /// left out: the directory is made anew from the chunks, bounds in whole chunks, aggregates from the base, grids whose name
+    /// is lost are called `grid-N`, and whoever follows changes starts anew. Of base chunks that are lost `repair` tells which
+    /// they were; chunks of events are lost with their part of the directory. Records of the store that are lost may be there as
+    /// they were some commits ago. Aggregates of a service's own aggregators are made by the next [`aggregate`](Self::aggregate)
+    /// of that service. Cut short it leaves no new store.
     ///
     /// # Errors
     ///
@@ -110,6 +113,9 @@ fn make_up(grid: &Grid, lost: &[Lost]) -> Result<()> {
     if !records_lost && !derived.iter().any(|(space, range)| is_lost(lost, *space, range)) {
         return Ok(());
     }
+    if grid.check_layers().is_err() {
+        return take_down(grid);
+    }
     match aggregate::rebuild(grid, &BTreeSet::new()) {
         // A base chunk that is lost: repair takes it out.
         Err(error) if *error.kind() == ErrorKind::Corrupt => Ok(()),
@@ -132,30 +138,78 @@ fn bound(grid: &Grid) -> Result<()> {
     if batch.changes_nothing() { Ok(()) } else { grid.store().commit(batch, Durability::Sync).map(drop) }
 }
 
-/// Lists in the directory which chunks there are in a range, and no others. Where chunks are lost too, an older one may stand in
-/// place of the one that counts, so that none is listed.
+/// Takes all aggregates out of a grid of which some cannot be made here, as after a bulk load: whoever can makes them anew.
+fn take_down(grid: &Grid) -> Result<()> {
+    let id = grid.id();
+    let aggregates = KeyRange { start: ChunkKey::layer(id, LayerId::FIRST).start, end: ChunkKey::all(id).end };
+    let mut batch = Batch::default();
+    batch.delete_range(Space::Directory, aggregates.clone());
+    batch.delete_range(Space::Aggregate, aggregates);
+    batch.delete_range(Space::Dirty, MarkKey::all(id));
+    batch.delete(Space::Meta, meta::reach(id));
+    grid.store().commit(batch, Durability::Sync).map(drop)
+}
+
+/// Lists in the directory which base chunks there are in a range, and no others; aggregates are made anew. Where chunks are lost
+/// too, an older one may stand in place of the one that counts, so that none is listed.
 fn list(grid: &Grid, snapshot: &dyn Snapshot, (range, lost): (&KeyRange, &[Lost]), batch: &mut Batch) -> Result<()> {
-    let chunks = grid.chunk_reader(snapshot);
+    let (chunks, structure) = (grid.chunk_reader(snapshot), grid.structure());
     batch.delete_range(Space::Directory, range.clone());
-    for space in [Space::Base, Space::Aggregate] {
-        pages::each(snapshot, (space, range.clone(), PAGE), &[], &mut |part| {
-            let Scanned::Entries(page) = part else { return Ok(()) };
-            for (key, blob) in page {
-                let Ok((layer, at)) = ChunkKey::decode(grid.id(), grid.structure(), &key) else { continue };
-                if lost.iter().any(|lost| lost.space == space && lost.range.contains(&key)) {
-                    continue;
-                }
-                let sound =
-                    (layer == LayerId::BASE) == (space == Space::Base) && chunks.check_blob(layer, &at, None, &blob).is_ok();
-                if let Some(checksum) = checksum_of(&blob).ok().filter(|_| sound) {
-                    let entry = DirectoryEntry { bytes: blob.len() as u64, checksum, ticks: None };
-                    batch.put(Space::Directory, key, entry.encode());
-                }
+    let Some(range) = common(range, &ChunkKey::layer(grid.id(), LayerId::BASE)) else { return Ok(()) };
+    let mut base = BaseChunks { snapshot, failures: 0 };
+    base.each(&range, &[], &mut |key, blob| {
+        let Ok((layer, at)) = ChunkKey::decode(grid.id(), structure, key) else { return false };
+        let entry = match blob {
+            // Whoever verifies the grid finds that it cannot be read.
+            None => Some(DirectoryEntry { bytes: 1, checksum: 0, ticks: None }),
+            Some(_) if lost.iter().any(|lost| lost.space == Space::Base && lost.range.contains(key)) => None,
+            Some(blob) if chunks.check_blob(layer, &at, None, blob).is_err() => None,
+            Some(blob) => {
+                checksum_of(blob).ok().map(|checksum| DirectoryEntry { bytes: blob.len() as u64, checksum, ticks: None })
+            }
+        };
+        if let Some(entry) = entry {
+            batch.put(Space::Directory, key.to_vec(), entry.encode());
+        }
+        true
+    })
+}
+
+/// The base chunks, of which some cannot be read.
+struct BaseChunks<'a> {
+    snapshot: &'a dyn Snapshot,
+    /// How often several could not be read at once.
+    failures: u32,
+}
+
+/// Takes the key of a chunk, and its blob if that can be read; gives whether the key is one of a chunk.
+type Visit<'a> = &'a mut dyn FnMut(&[u8], Option<&[u8]>) -> bool;
+
+impl BaseChunks<'_> {
+    /// Calls `visit` with all chunks of a range whose keys begin with a prefix. Where some cannot be read together those with
+    /// each longer prefix are tried, until one key is left.
+    fn each(&mut self, range: &KeyRange, prefix: &[u8], visit: Visit<'_>) -> Result<()> {
+        let Some(mut part) = common(range, &KeyRange::prefix(prefix)) else { return Ok(()) };
+        let read = for_each_page(self.snapshot, Space::Base, part.clone(), PAGE, |page| {
+            for (key, blob) in &page {
+                visit(key.as_slice(), Some(blob.as_slice()));
+                part.start = [key.as_slice(), &[0]].concat();
             }
             Ok(())
-        })?;
+        });
+        match read {
+            Err(error) if *error.kind() == ErrorKind::Corrupt => {}
+            read => return read,
+        }
+        self.failures += 1;
+        if visit(prefix, None) || self.failures > FAILURES_MAX {
+            return Ok(());
+        }
+        for next in 0..=u8::MAX {
+            self.each(&part, &[prefix, &[next]].concat(), visit)?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// What two ranges have in common.
@@ -165,4 +219,31 @@ fn common(a: &KeyRange, b: &KeyRange) -> Option<KeyRange> {
         (a, b) => a.as_ref().or(b.as_ref()).cloned(),
     };
     Some(KeyRange { start: a.start.clone().max(b.start.clone()), end }).filter(|range| !range.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Axis, DType, Dimension, Schema, Structure};
+
+    #[test]
+    fn a_grid_whose_name_is_lost_gets_one_that_is_free() {
+        let store = Store::in_memory().expect("memory");
+        let x = Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 4)]);
+        let structure = Structure::builder().dimension(x).build().expect("valid");
+        let schema = Schema::builder(structure, DType::U8).build().expect("valid");
+        let nameless = store.create("a", schema.clone()).expect("made").id();
+        let taken = format!("grid-{}", nameless.0);
+        let other = store.create(&taken, schema.clone()).expect("made").id();
+        let mut batch = Batch::default();
+        batch.delete(Space::Meta, meta::name("a"));
+        store.commit(batch, Durability::Buffered).expect("committed");
+        let lost = Lost { space: Space::Meta, range: KeyRange::all(), file: "000007.sst".to_owned() };
+        name_all(&store, &[lost]).expect("named");
+        let id = |name: &str| store.grid(name).expect("there").id();
+        assert_eq!((id(&taken), id(&format!("{taken}-2"))), (other, nameless));
+        assert_eq!(store.grids().expect("readable").len(), 2);
+        let next = store.create("b", schema).expect("made").id();
+        assert!(next > nameless && next > other, "a number is not used twice: {next:?}");
+    }
 }

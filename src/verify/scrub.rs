@@ -13,7 +13,7 @@ use crate::store::{Grid, Shown, Store, lock};
 
 /// Chunks that are looked at in one snapshot.
 const SLICE: usize = 32;
-/// So many findings are kept; those that follow are counted only.
+/// So many findings are kept; those that follow are told to `tracing` only.
 const FINDINGS_MAX: usize = 1000;
 /// Between the end of a pass and the next one, at least.
 const REST: Duration = Duration::from_secs(60);
@@ -42,7 +42,7 @@ struct ScrubState {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Scrubbed {
-    /// How often the whole store was read. A pass that could not read all of it does not count.
+    /// How often the whole store was read, but for what is damaged. A pass that failed in another way does not count.
     pub passes: u64,
     /// Chunks read, over all passes.
     pub chunks: u64,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gridstone::kv::{Batch, Durability, Engine, KeyRange, Memory, Order, Space};
-use gridstone::verify::Thoroughness;
+use gridstone::verify::{Damage, Thoroughness};
 use gridstone::{Aggregation, Axis, DType, Dimension, ErrorKind, Grid, Layer, Policy, Query, Schema, Store, Structure, Window};
 use ndarray::Array2;
 
@@ -179,4 +179,88 @@ fn repair_takes_out_what_is_lost_and_makes_aggregates_anew() {
     assert_eq!(top(&grid, Aggregation::Max), 1.0);
     let again = store.repair().unwrap();
     assert_eq!((again.findings.len(), again.quarantined.len(), again.rebuilt.len()), (0, 0, 0), "{again:?}");
+}
+
+/// A record of which a bit has flipped is read as it was written; a verification tells of it, and a repair writes it anew.
+#[test]
+fn repair_writes_records_anew_of_which_a_bit_has_flipped() {
+    let (engine, store, grid) = prepared(Policy::Manual);
+    for space in [Space::Meta, Space::Feed] {
+        let entries = || engine.snapshot().unwrap().scan(space, &KeyRange::all(), Order::Ascending, usize::MAX).unwrap().entries;
+        let whole = entries();
+        assert!(!whole.is_empty(), "{space:?} has records");
+        for (key, _) in &whole {
+            flip(&engine, space, key);
+            assert_eq!(top(&grid, Aggregation::Max), 1.0, "{key:?}");
+            let repaired = store.repair().unwrap();
+            let found: Vec<_> = repaired.findings.iter().map(|finding| finding.damage).collect();
+            assert_eq!(
+                (found.as_slice(), repaired.left.findings.as_slice()),
+                ([Damage::Record].as_slice(), [].as_slice()),
+                "{key:?}"
+            );
+            assert!(entries() == whole, "{key:?}");
+        }
+    }
+}
+
+/// A table of the directory is damaged, and a chunk too: all others are kept, and whoever has the aggregators makes aggregates
+/// anew.
+#[cfg(feature = "rocksdb")]
+#[test]
+fn salvage_keeps_what_lies_behind_a_chunk_that_cannot_be_read() {
+    use std::collections::BTreeSet;
+    use std::fs;
+
+    let place = tempfile::tempdir().unwrap();
+    let (path, target) = (place.path().join("store"), place.path().join("rescued"));
+    let options = || Store::options().policy(Policy::Manual).aggregator(Arc::new(crate::custom::Roughness));
+    let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, 64), Axis::new("x", 0.0, 1.0, 64)]);
+    let schema = Schema::builder(Structure::builder().dimension(space).build().unwrap(), DType::F32);
+    let store = options().open(&path).unwrap();
+    let grid =
+        store.create("dem", schema.aggregator(Aggregation::Max).custom(&crate::custom::Roughness).build().unwrap()).unwrap();
+    // Chunks of 24 random bits a cell are in files of large values.
+    let mut dice = crate::dice::Dice(1);
+    let cells = Array2::from_shape_fn((512, 512), |_| (dice.next() >> 40) as f32);
+    grid.put(&Window::new([0, 0], [512, 512]), &cells).unwrap();
+    store.aggregate().unwrap();
+    drop((grid, store));
+    let files = |suffix: &str| {
+        let names = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path());
+        names.filter(|file| file.to_str().is_some_and(|name| name.ends_with(suffix))).collect::<Vec<_>>()
+    };
+    for file in files(".blob") {
+        let mut bytes = fs::read(&file).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 4;
+        fs::write(&file, bytes).unwrap();
+    }
+    let store = options().open(&path).unwrap();
+    let base = store.verify_to(Thoroughness::Quick).unwrap().findings.into_iter();
+    let base = base.filter(|finding| finding.layer.as_deref() == Some("base"));
+    let damaged: BTreeSet<_> = base.filter_map(|finding| finding.location).collect();
+    assert!(!damaged.is_empty(), "a chunk is damaged");
+    drop(store);
+    let mut tried = 0;
+    for table in files(".sst") {
+        let whole = fs::read(&table).unwrap();
+        let (mut bytes, at) = (whole.clone(), whole.len() / 4);
+        bytes[at..at + 16].fill(0xa5);
+        fs::write(&table, bytes).unwrap();
+        let lost = Store::salvage(&path, &target).unwrap();
+        fs::write(&table, whole).unwrap();
+        if lost.iter().any(|lost| lost.space == Space::Directory) {
+            let store = options().create(false).accept_data_loss(true).open(&target).unwrap();
+            let repaired = store.repair().unwrap();
+            assert_eq!(repaired.left.findings, []);
+            assert_eq!(repaired.quarantined.iter().map(|chunk| chunk.location).collect::<BTreeSet<_>>(), damaged);
+            let grid = store.grid("dem").unwrap();
+            assert_eq!(grid.base_chunks().unwrap().len(), 64 - damaged.len());
+            assert!(top(&grid, Aggregation::Max) > 0.0);
+            tried += 1;
+        }
+        fs::remove_dir_all(&target).unwrap();
+    }
+    assert_eq!(tried, 1, "there is one table of the directory");
 }

@@ -1,4 +1,5 @@
-//! An engine of a service's own, written with nothing but what the crate exports: whole maps behind one lock, copied for a snapshot.
+//! An engine of a service's own, written with nothing but what the crate exports: whole maps behind one lock, copied for a
+//! snapshot.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;

@@ -13,7 +13,7 @@ use super::time::{Along, Instant as Moment};
 use gridstone::adapter::geotiff::GeoTiff;
 use gridstone::adapter::netcdf::{self, VariableSource};
 use gridstone::adapter::raster::{self, RasterAxes, RasterSource, ResampledSource};
-use gridstone::adapter::source::{self, Priority};
+use gridstone::adapter::source::{self, Plan, Priority};
 use gridstone::{Grid, Level, Levels, Overlap, Resampling, Structure, Window};
 
 #[derive(Args, Debug)]
@@ -21,7 +21,7 @@ pub(super) struct Files {
     /// The files, later ones over earlier ones
     #[arg(required_unless_present = "files_from", value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// A text with a file in each line, or - for standard input: files behind those that are named
+    /// A list of further files: a text with one a line, or - for standard input
     #[arg(long, value_name = "LIST")]
     files_from: Option<PathBuf>,
     /// Which of files that overlap is on top: order (the one that is named later), newest (by the time of the file), or finest (by
@@ -48,35 +48,35 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Every file with its place. One that has none is found before anything is written, and fails, or is named and goes to `failed`.
+    /// Every file with its place, and how many have none: such a one fails, before anything is written, or is told and left out.
     pub(super) fn imports(
         &self,
         grid: &Grid,
         overlap: Overlap,
+        keep_going: bool,
         terminal: &Terminal,
-        mut failed: Option<&mut Vec<PathBuf>>,
-    ) -> anyhow::Result<Vec<source::Import>> {
-        let mut imports: Vec<source::Import> = Vec::new();
+    ) -> anyhow::Result<(Vec<source::Import>, usize)> {
+        let (mut imports, mut failed) = (Vec::new(), 0);
         // What is noted of one file is not said again of every other. What others cover is a box a level.
         let (mut covered, mut seen): (Vec<Window>, BTreeSet<String>) = (Vec::new(), BTreeSet::new());
         let structure = grid.structure();
+        let levels = |window: &Window| window.levels(structure.dimensions().len());
         for path in self.named()? {
-            let mut import = match (self.import(&path, grid, &covered, terminal), failed.as_mut()) {
-                (Ok(import), _) => import.over(overlap),
-                (Err(error), Some(failed)) => {
+            let mut import = match self.import(&path, grid, &covered, terminal) {
+                Ok(import) => import.over(overlap),
+                Err(error) if keep_going => {
                     terminal.error(&error);
-                    failed.push(path);
+                    failed += 1;
                     continue;
                 }
-                (Err(error), None) => return Err(error),
+                Err(error) => return Err(error),
             };
             for note in import.notes().into_iter().filter(|note| seen.insert(note.clone())) {
                 terminal.note(format!("{}: {note}", path.display()));
             }
             import.close();
             for window in &import.footprint().windows {
-                let levels = window.levels(structure.dimensions().len());
-                match covered.iter_mut().find(|other| other.levels(structure.dimensions().len()) == levels) {
+                match covered.iter_mut().find(|other| levels(other) == levels(window)) {
                     Some(other) => *other = structure.union(other, window),
                     None => covered.push(*window),
                 }
@@ -95,7 +95,7 @@ impl Files {
                 shown(structure, level(&imports[0]))
             );
         }
-        Ok(imports)
+        Ok((imports, failed))
     }
 
     /// The files that are named, and those of the list. Of a file that is named twice nobody can tell where it was meant.
@@ -103,12 +103,12 @@ impl Files {
         let mut files: Vec<(PathBuf, String)> =
             self.files.iter().map(|file| (file.clone(), "on the command line".to_owned())).collect();
         if let Some(list) = &self.files_from {
-            let shown = if list.as_os_str() == "-" { "standard input".to_owned() } else { format!("`{}`", list.display()) };
-            let unread = || format!("{shown} cannot be read as a list of files");
-            let text = match list.as_os_str() == "-" {
-                true => std::io::read_to_string(std::io::stdin()).with_context(unread)?,
-                false => std::fs::read_to_string(list).with_context(unread)?,
+            let (shown, text) = if list.as_os_str() == "-" {
+                ("standard input".to_owned(), std::io::read_to_string(std::io::stdin()))
+            } else {
+                (format!("`{}`", list.display()), std::fs::read_to_string(list))
             };
+            let text = text.with_context(|| format!("{shown} cannot be read as a list of files"))?;
             let lines = text.lines().map(str::trim_end).zip(1..).filter(|(line, _)| !line.is_empty());
             files.extend(lines.map(|(line, number)| (PathBuf::from(line), format!("in line {number} of {shown}"))));
             anyhow::ensure!(!files.is_empty(), "{shown} names no file");
@@ -127,6 +127,10 @@ impl Files {
     /// The place of a file in the grid, where others will be put before it.
     fn import(&self, path: &Path, grid: &Grid, others: &[Window], terminal: &Terminal) -> anyhow::Result<source::Import> {
         let name = path.display().to_string();
+        anyhow::ensure!(
+            !path.is_dir(),
+            "`{name}` is a directory; name the files in it, or give --files-from the list that `find {name} -name '*.tif'` makes"
+        );
         let misfit = || format!("`{name}` cannot be imported");
         let import = if netcdf::is_netcdf(path) {
             if self.resampling.is_some() {
@@ -166,6 +170,23 @@ impl Files {
             Moment::Number(number) => Ok(Some(number)),
         }
     }
+}
+
+/// The cells of all sources.
+pub(super) fn cells(imports: &[source::Import]) -> u64 {
+    imports.iter().map(|import| import.footprint().cells).sum()
+}
+
+/// The plan of some sources, in so many jobs if there are so many parts. A source that the grid refuses is named.
+pub(super) fn planned(grid: &Grid, imports: &[source::Import], jobs: usize) -> anyhow::Result<Plan> {
+    let footprints = || imports.iter().map(source::Import::footprint);
+    Plan::new(grid, footprints(), jobs).map_err(|error| {
+        let error = anyhow::Error::from(error);
+        match footprints().find(|of| grid.forecast(&of.windows).is_err()) {
+            Some(of) => error.context(format!("`{}` cannot be imported", of.name)),
+            None => error,
+        }
+    })
 }
 
 /// The levels at which a source lands.

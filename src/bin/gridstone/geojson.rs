@@ -89,11 +89,13 @@ fn check_system(grid: &Grid, value: &Value, file: &Path) -> anyhow::Result<()> {
     );
 }
 
-/// `EPSG:n` of a name like `urn:ogc:def:crs:EPSG::32632`, or the name itself.
+/// `EPSG:n` of a name like `urn:ogc:def:crs:EPSG::32632` or `http://www.opengis.net/def/crs/EPSG/0/32632`, or the name itself.
 fn code_of(name: &str) -> String {
-    let parts: Vec<&str> = name.split(':').collect();
+    let parts: Vec<&str> = name.split([':', '/']).collect();
     match parts[..] {
-        ["urn", _, "def", "crs", authority, _, code] => format!("{authority}:{code}"),
+        ["urn", _, "def", "crs", authority, _, code] | ["http" | "https", "", "", _, "def", "crs", authority, _, code] => {
+            format!("{authority}:{code}")
+        }
         _ => name.to_owned(),
     }
 }

@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::files::Files;
-use super::terminal::{Terminal, count};
+use super::files::{self, Files};
+use super::terminal::{Terminal, bytes, count};
 use super::{Outcome, json, open};
-use gridstone::adapter::source::{Import, Job, Plan};
+use gridstone::adapter::source::{Import, Job};
 use gridstone::{Grid, Overlap};
 
 /// Say which chunks an import would change, and cut it into jobs of which no two write the same chunk
@@ -39,10 +39,10 @@ impl PlanImport {
     pub(super) fn run(self, terminal: &Terminal) -> Outcome {
         let store = open(&self.store)?;
         let grid = store.grid(&self.grid)?;
-        let imports = self.files.imports(&grid, Overlap::default(), terminal, None)?;
+        let (imports, _) = self.files.imports(&grid, Overlap::default(), false, terminal)?;
         let jobs = self.jobs.map_or_else(rayon::current_num_threads, NonZeroUsize::get);
-        let plan = Plan::new(&grid, imports.iter().map(Import::footprint), jobs)?;
-        let cells: u64 = imports.iter().map(|import| import.footprint().cells).sum();
+        let plan = files::planned(&grid, &imports, jobs)?;
+        let cells = files::cells(&imports);
         let aggregates = plan.aggregates.len() * grid.schema().aggregators().len();
         if self.json {
             terminal.print_json(&json!({
@@ -53,19 +53,16 @@ impl PlanImport {
             return Ok(ExitCode::SUCCESS);
         }
         terminal.print(format!(
-            "{}: {cells} cells, {:.1} MB, {} ({} base, {aggregates} aggregate), {}",
+            "{}: {cells} cells, {}, {} ({} base, {aggregates} aggregate), {}",
             count(imports.len() as u64, "file"),
-            plan.bytes as f64 / 1e6,
+            bytes(plan.bytes),
             count((plan.base.len() + aggregates) as u64, "chunk"),
             plan.base.len(),
             count(plan.jobs.len() as u64, "job"),
         ))?;
+        let staged = plan.jobs.last().is_some_and(|last| last.stage > 0);
         for (number, job) in plan.jobs.iter().enumerate() {
-            let stage = if plan.jobs.last().is_some_and(|last| last.stage > 0) {
-                format!(", stage {}", job.stage + 1)
-            } else {
-                String::new()
-            };
+            let stage = if staged { format!(", stage {}", job.stage + 1) } else { String::new() };
             terminal.print(format!(
                 "job {}{stage}: {}, {}, {} cells, {}",
                 number + 1,

@@ -54,8 +54,8 @@ impl Put {
         let misfit = || format!("`{name}` cannot be put");
         let source = ArraySource::new(&grid, &name, window, array).with_context(misfit)?;
         let import = Import::new(&grid, source).with_context(misfit)?.over(self.how.overlap);
-        let way = Way { done: Some("put 1 array"), ..Way::default() };
-        self.how.carry_out(&grid, vec![import], way, terminal)
+        let way = Way { jobs: 1, keep_going: false, failed: 0, words: ("put", "array") };
+        self.how.carry_out(&grid, vec![import], &way, terminal)
     }
 
     fn levels(&self, structure: &Structure, base: Option<Levels>) -> anyhow::Result<Levels> {

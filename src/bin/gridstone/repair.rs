@@ -71,7 +71,7 @@ fn told(store: &Store, (path, lost): (&Path, &[Lost]), as_json: bool, terminal: 
         terminal.print_json(&report(store, &repaired, &files, lost))?;
     } else {
         for lost in lost {
-            terminal.print(format!("left out: the table {} of the space {:?} cannot be read", lost.file, lost.space))?;
+            terminal.print(format!("left out: the table {} of the space {} cannot be read", lost.file, space(lost)))?;
         }
         for finding in &repaired.findings {
             terminal.print(finding.to_string())?;
@@ -117,6 +117,11 @@ fn keep(repaired: &Repaired, path: &Path) -> anyhow::Result<Vec<Option<PathBuf>>
     Ok(files)
 }
 
+/// Where the keys of a table were.
+fn space(lost: &Lost) -> String {
+    format!("{:?}", lost.space).to_lowercase()
+}
+
 fn report(store: &Store, repaired: &Repaired, files: &[Option<PathBuf>], lost: &[Lost]) -> Value {
     let chunks = repaired.quarantined.iter().zip(files).map(|(chunk, file)| {
         json!({
@@ -124,12 +129,13 @@ fn report(store: &Store, repaired: &Repaired, files: &[Option<PathBuf>], lost: &
             "file": file.as_ref().map(|file| file.display().to_string()),
         })
     });
+    let lost = lost.iter().map(|lost| json!({ "file": lost.file, "space": space(lost) }));
     json!({
         "ok": repaired.left.findings.is_empty(),
         "findings": repaired.findings.iter().map(|finding| verify::finding(store, finding)).collect::<Vec<_>>(),
         "quarantined": chunks.collect::<Vec<_>>(),
         "rebuilt": repaired.rebuilt,
-        "lost": lost.iter().map(|lost| json!({ "file": lost.file, "space": format!("{:?}", lost.space).to_lowercase() })).collect::<Vec<_>>(),
+        "lost": lost.collect::<Vec<_>>(),
         "left": repaired.left.findings.iter().map(|finding| verify::finding(store, finding)).collect::<Vec<_>>(),
     })
 }

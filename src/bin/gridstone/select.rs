@@ -54,8 +54,8 @@ pub(super) struct Selection {
     /// One band, by its label or its number from 1 [default: all]
     #[arg(long, value_name = "B")]
     band: Option<String>,
-    /// nearest, bilinear, cubic, area, min, max, mode or sum, for --resolution, --shape and --like; the layers sum and count are divided
-    /// by area, whatever it says
+    /// nearest, bilinear, cubic, area, min, max, mode or sum, for --resolution, --shape and --like; the layers sum and count are
+    /// divided by area, whatever it says
     #[arg(long, value_name = "NAME", default_value = "nearest", value_parser = args::parsed::<Resampling>)]
     resampling: Resampling,
     /// Compute aggregates that are out of date on the fly
@@ -69,8 +69,8 @@ impl Selection {
         let structure = grid.structure();
         let bounds = grid.bounds()?.ok_or_else(|| anyhow::anyhow!("grid `{}` is empty: nothing was put yet", grid.name()))?;
         self.check_layer(grid)?;
-        let placed = self.extent.is_some() || self.window.is_some() || self.resolution.is_some() || self.shape.is_some();
-        let placed = placed || self.like.is_some();
+        let sized = self.resolution.is_some() || self.shape.is_some() || self.like.is_some();
+        let placed = self.extent.is_some() || self.window.is_some() || sized;
         let axes = match RasterAxes::of(structure) {
             Ok(axes) => axes,
             Err(_) if !placed && self.level.is_none() && self.band.is_none() && self.time_level.is_none() => {
@@ -103,7 +103,7 @@ impl Selection {
         };
         let others = |axis: usize| bounds.shape()[axis];
         let target = self.like.as_ref().map(|file| target(terminal, grid, axes, file)).transpose()?;
-        let query = if let Some(target) = &target {
+        let query = if let Some((target, _)) = &target {
             query.onto(target.clone())
         } else if let Some(cell) = self.resolution {
             let size = |(axis, world): (usize, &Axis)| match axis {
@@ -123,8 +123,7 @@ impl Selection {
             query.levels(levels)
         };
         let query = self.times.of(grid, &bounds, self.dressed(query))?;
-        let of_target = target.as_ref().and_then(|target| Some([target.lines().first()?.len, target.lines().get(1)?.len]));
-        let asked = of_target.or(self.shape.map(|shape| [shape.rows, shape.cols]));
+        let asked = target.map(|(_, size)| size).or(self.shape);
         self.check_size(grid, axes, &region, (levels, asked, self.times.steps(grid, &bounds)?))?;
         Ok(query)
     }
@@ -157,7 +156,7 @@ impl Selection {
         grid: &Grid,
         axes: RasterAxes,
         region: &Region,
-        (levels, asked, steps): (Levels, Option<[usize; 2]>, f64),
+        (levels, asked, steps): (Levels, Option<Size>, f64),
     ) -> anyhow::Result<()> {
         let structure = grid.structure();
         let extent = match region {
@@ -174,29 +173,34 @@ impl Selection {
         let cut = self.times.every.and_then(|_| Along::find(structure)).map(|along| along.number);
         let cells: f64 = (0..structure.rank())
             .map(|axis| match axis {
-                axis if axis == axes.y => len(axis, asked.map(|[rows, _]| rows), self.resolution.map(|cell| cell.y)),
-                axis if axis == axes.x => len(axis, asked.map(|[_, cols]| cols), self.resolution.map(|cell| cell.x)),
+                axis if axis == axes.y => len(axis, asked.map(|size| size.rows), self.resolution.map(|cell| cell.y)),
+                axis if axis == axes.x => len(axis, asked.map(|size| size.cols), self.resolution.map(|cell| cell.x)),
                 axis if Some(axis) == irregular || Some(axis) == cut => steps,
                 axis => len(axis, None, None),
             })
             .product();
         anyhow::ensure!(
             cells <= CELLS_MAX,
-            "the answer would have {cells:.1e} cells, more than {CELLS_MAX:.0e}; ask for a smaller --extent, a coarser --level or a --shape"
+            "the answer would have {cells:.1e} cells, more than {CELLS_MAX:.0e}; ask for {}",
+            if self.like.is_some() {
+                "a part of the target at a time"
+            } else {
+                "a smaller --extent, a coarser --level or a --shape"
+            }
         );
         Ok(())
     }
 }
 
-/// The cells of a file that an answer is to have.
-fn target(terminal: &Terminal, grid: &Grid, axes: RasterAxes, file: &Path) -> anyhow::Result<Geometry> {
+/// The cells of a file that an answer is to have, and how many they are.
+fn target(terminal: &Terminal, grid: &Grid, axes: RasterAxes, file: &Path) -> anyhow::Result<(Geometry, Size)> {
     let tiff = GeoTiff::open(file)?;
     let shown = file.display();
     let target = raster::geometry(grid, tiff.header()).with_context(|| format!("nothing can be laid onto `{shown}`"))?;
     if let (Some(plane), [y, x]) = (Plane::of(grid, axes)?, target.lines()) {
         plane.note_beside(terminal, grid, &format!("`{shown}`"), (x.bounds(), y.bounds()));
     }
-    Ok(target)
+    Ok((target, Size { rows: tiff.header().height, cols: tiff.header().width }))
 }
 
 /// The number of a band from 0: by its label, or by its number from 1; the first if none is named. `None` if there are no bands.

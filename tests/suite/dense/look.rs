@@ -40,8 +40,8 @@ pub fn within(windows: &[Window], cell: &[i64]) -> bool {
     windows.iter().any(holds)
 }
 
-/// The cells of an answer to a window that was not resampled, each with its number. Where they are those of coarser base data they are
-/// repeated.
+/// The cells of an answer to a window that was not resampled, each with its number. Where they are those of coarser base data
+/// they are repeated.
 pub fn cells(structure: &Structure, window: &Window, answer: &Answer) -> Vec<(Vec<i64>, Num)> {
     let mut ranges: Vec<Vec<i64>> = window.start().iter().zip(window.end().iter()).map(|(a, b)| (*a..*b).collect()).collect();
     if let Some(along) = &answer.coordinates {

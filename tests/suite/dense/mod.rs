@@ -1,9 +1,9 @@
 //! Random histories over all verbs against a dense model, written from the documentation alone.
 //!
-//! A grid is an array of all its cells at the finest level that a history puts ([`ground`]), and each answer is computed anew from
-//! that array ([`want`]). Histories are drawn so that trouble is near ([`design`], [`step`]): small chunks, a few places hit again
-//! and again at several levels between two aggregations, blank chunks, data far away on both sides of the origin, nodata values that
-//! sums are equal to.
+//! A grid is an array of all its cells at the finest level that a history puts ([`ground`]), and each answer is computed anew
+//! from that array ([`want`]). Histories are drawn so that trouble is near ([`design`], [`step`]): small chunks, a few places hit
+//! again and again at several levels between two aggregations, blank chunks, data far away on both sides of the origin, nodata
+//! values that sums are equal to.
 //!
 //! `make soak SECONDS=3600` runs as long as it is told. A history that fails is shortened and printed with a line that goes into
 //! `regressions.jsonl`, from which it is played again in every run.

@@ -40,8 +40,8 @@ impl Region {
         Some(inside)
     }
 
-    /// The base cells of a grid, at whichever level they stand, whose centres lie inside: the places of their ground cells. `None` if
-    /// one lies on an edge.
+    /// The base cells of a grid, at whichever level they stand, whose centres lie inside: the places of their ground cells.
+    /// `None` if one lies on an edge.
     pub fn inside(&self, model: &Model) -> Option<Vec<usize>> {
         let ground: Vec<i8> = ground(model);
         let windows: Vec<(Vec<i8>, Window)> = match model.irregular() {

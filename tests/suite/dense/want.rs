@@ -85,7 +85,8 @@ fn sum(model: &Model, nums: &[Num]) -> Want {
     if dtype.is_float() {
         let most: f64 = nums.iter().map(|num| num.real().abs() * model.space.area).sum();
         if most > 1e300 {
-            // It depends on the order of additions, infinities of both signs are no number, and of one its parts are infinite too.
+            // It depends on the order of additions, infinities of both signs are no number, and of one its parts are infinite
+            // too.
             return Want::Unknown;
         }
         return Want::Near(nums.iter().map(|num| num.real() * model.space.area).sum(), most * 1e-12);

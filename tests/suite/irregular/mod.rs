@@ -37,8 +37,8 @@ type Chunk = (gridstone::Location, Option<Aggregation>, u64, Option<Vec<i64>>);
 proptest! {
     #![proptest_config(ProptestConfig { cases: check::cases(60), ..ProptestConfig::default() })]
 
-    /// In whichever order events come, one by one or several at once, with aggregation in between, and those removed that were only
-    /// there for a while: every stored byte is the same.
+    /// In whichever order events come, one by one or several at once, with aggregation in between, and those removed that were
+    /// only there for a while: every stored byte is the same.
     #[test]
     fn i7_what_is_stored_does_not_depend_on_the_order_of_events(
         ticks in proptest::collection::btree_set(prop_oneof![-60..60_i64, -5000..5000_i64, any::<i64>().prop_map(|t| t >> 20)], 1..24),

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use gridstone::kv::Engine;
 use gridstone::{
-    Aggregation, Answer, Array, Axis, DType, Dimension, ErrorKind, Extent, Freshness, Grid, Layer, Levels, Moment, Overlap,
-    Policy, Query, Resampling, Schema, Store, Structure, Window,
+    Aggregation, Answer, Array, Axis, DType, Dimension, ErrorKind, Extent, Freshness, Geometry, Grid, Layer, Levels, Moment,
+    Overlap, Policy, Query, Resampling, Schema, Store, Structure, Window,
 };
 use ndarray::{ArrayD, IxDyn};
 
@@ -172,11 +172,24 @@ impl Kind {
                 queries.extend(regions.iter().map(|region| region.clone().resolution(cells.clone()).resampled(resampling)));
             }
         }
+        let coarse = || regions[0].clone().resolution(self.span.iter().map(|_| 2.5));
+        queries.extend([Resampling::Min, Resampling::Mode, Resampling::Sum].map(|how| coarse().resampled(how)));
+        let onto = || Query::all().onto(self.target());
+        queries.extend([Resampling::Nearest, Resampling::Area].map(|how| onto().resampled(how)));
         if self.is_irregular() {
             queries.extend(moments(&layers));
         }
         let fresh = queries.iter().map(|query| query.clone().freshness(Freshness::Fresh));
         fresh.chain(queries.clone()).collect()
+    }
+
+    /// Cells of no level's size, partly beyond the data, which follow each other against the axes of the grid.
+    fn target(&self) -> Geometry {
+        let schema = (self.schema)();
+        let levelled = schema.structure().dimensions().iter().filter(|of| !of.is_fixed() && !of.is_irregular());
+        levelled
+            .flat_map(Dimension::axes)
+            .fold(Geometry::new(), |target, axis| target.axis(axis.name(), 9.0 * axis.step(), -2.5 * axis.step(), 7))
     }
 
     /// A window about the origin, one at its side, and an extent that reaches beyond the data.

@@ -30,8 +30,8 @@ fn cells(grid: &Grid, answer: &Answer) -> BTreeMap<Vec<i64>, (u64, Vec<i64>)> {
     found
 }
 
-/// A cell that differs and is not called stale, if there is one. Where `single` events stand for a moment and are not the same one, all of
-/// the stored answer is stale.
+/// A cell that differs and is not called stale, if there is one. Where `single` events stand for a moment and are not the same
+/// one, all of the stored answer is stale.
 fn difference(grid: &Grid, (stored, fresh): (&Answer, &Answer), single: bool) -> Option<String> {
     let (had, has) = (cells(grid, stored), cells(grid, fresh));
     // A step is stale where any of its ticks is.
