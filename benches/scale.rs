@@ -1,7 +1,8 @@
-//! The verbs on grids of more and more chunks: `cargo bench --features cli,testing --bench scale -- 10000 100000 1000000`.
+//! The verbs on grids of more and more chunks:
+//! `cargo bench --features cli,testing --bench scale -- 10000 100000 1000000`.
 //!
-//! Chunks are small and constant, so that what is timed is what grows with their number: directories, keys, marks, levels.
-//! Prints a table in Markdown.
+//! Chunks are small and constant, so that what is timed is what grows with their number:
+//! directories, keys, marks, levels. Prints a table in Markdown.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
 
 mod scene;
@@ -36,7 +37,13 @@ fn milliseconds(mut run: impl FnMut(u64)) -> f64 {
 fn status(name: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix(name));
-    let kilobytes = line.and_then(|rest| rest.trim_start_matches(':').split_whitespace().next()?.parse::<f64>().ok());
+    let kilobytes = line.and_then(|rest| {
+        rest.trim_start_matches(':')
+            .split_whitespace()
+            .next()?
+            .parse::<f64>()
+            .ok()
+    });
     kilobytes.map_or(f64::NAN, |kilobytes| kilobytes / 1e3)
 }
 
@@ -53,9 +60,13 @@ fn fill(grid: &Grid, side: u64) {
                 let [row, column] = [row, column].map(|at| at as u64 / CHUNK);
                 ((y + row) * side + x + column) as f32
             };
-            let cells = Array2::from_shape_fn([height, width].map(|len| usize::try_from(len).unwrap()), value);
+            let cells = Array2::from_shape_fn(
+                [height, width].map(|len| usize::try_from(len).unwrap()),
+                value,
+            );
             let start = [y, x].map(|at| i64::try_from(at * CHUNK).unwrap());
-            grid.put(&Window::new(start, [height, width]), &cells).unwrap();
+            grid.put(&Window::new(start, [height, width]), &cells)
+                .unwrap();
         }
     }
 }
@@ -71,12 +82,18 @@ fn measure(chunks: u64) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     let store = options().open(&path).unwrap();
-    let grid = scene::grid(&store, "chunks", u32::try_from(CHUNK).unwrap(), &[Aggregation::Mean]);
+    let grid = scene::grid(
+        &store,
+        "chunks",
+        u32::try_from(CHUNK).unwrap(),
+        &[Aggregation::Mean],
+    );
     let (put, ()) = timed(|| fill(&grid, side));
     let (aggregate, _) = timed(|| grid.aggregate().unwrap());
     let patch = Array2::from_elem((20, 20), 7.5_f32);
     let step = milliseconds(|time| {
-        grid.replace(&Window::new(place(side, time), [20, 20]), &patch).unwrap();
+        grid.replace(&Window::new(place(side, time), [20, 20]), &patch)
+            .unwrap();
         grid.aggregate().unwrap();
     });
     let bytes = store.stats().unwrap().file_bytes.unwrap_or(0);
@@ -90,7 +107,8 @@ fn measure(chunks: u64) -> String {
     let store = open.take().unwrap();
     let grid = store.grid("chunks").unwrap();
     let read = milliseconds(|time| {
-        grid.read(&Query::window(Window::new(place(side, time), [64, 64]))).unwrap();
+        grid.read(&Query::window(Window::new(place(side, time), [64, 64])))
+            .unwrap();
     });
     let whole = milliseconds(|_| {
         grid.read(&Query::all().shape([16, 16])).unwrap();
@@ -116,13 +134,20 @@ fn measure(chunks: u64) -> String {
 }
 
 fn main() {
-    let asked: Vec<u64> = std::env::args().skip(1).filter_map(|text| text.parse().ok()).collect();
+    let asked: Vec<u64> = std::env::args()
+        .skip(1)
+        .filter_map(|text| text.parse().ok())
+        .collect();
     println!(
         "| base chunks | put, us each | aggregate, us each | patch fresh at every level, ms | read 64 x 64, ms | read all as 16 x 16, ms \
          | top, ms | extent, ms | open, ms | drop, ms | MB on disk | peak memory, MB |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
-    for chunks in if asked.is_empty() { vec![10_000, 100_000, 1_000_000] } else { asked } {
+    for chunks in if asked.is_empty() {
+        vec![10_000, 100_000, 1_000_000]
+    } else {
+        asked
+    } {
         println!("{}", measure(chunks));
     }
 }

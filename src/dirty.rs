@@ -1,7 +1,7 @@
 //! Marks: durable records that an aggregate is out of date because one of its children changed.
 //!
-//! A [`Marks`] can only be had by reading them from a snapshot, and is consumed by the commit that clears exactly these:
-//! a mark that arrives in between stays (invariant 6).
+//! A [`Marks`] can only be had by reading them from a snapshot, and is consumed by the commit that
+//! clears exactly these: a mark that arrives in between stays (invariant 6).
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -30,7 +30,8 @@ pub(crate) struct Marks {
     edges: Vec<(Edge, Option<Ticks>)>,
 }
 
-/// Which events of a bucket have changed: these, whether they are there or gone, and perhaps all that are there.
+/// Which events of a bucket have changed: these, whether they are there or gone, and perhaps all
+/// that are there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ChangedTicks {
     pub(crate) all: bool,
@@ -38,40 +39,89 @@ pub(crate) struct ChangedTicks {
 }
 
 impl ChangedTicks {
-    /// Adds what a mark says of the bucket that left it, if it is for one that derives along another dimension than the irregular
-    /// one.
-    pub(crate) fn add(changed: &mut HashMap<Location, Self>, grid: &Grid, edge: &Edge, ticks: Option<&Ticks>) {
+    /// Adds what a mark says of the bucket that left it, if it is for one that derives along
+    /// another dimension than the irregular one.
+    pub(crate) fn add(
+        changed: &mut HashMap<Location, Self>,
+        grid: &Grid,
+        edge: &Edge,
+        ticks: Option<&Ticks>,
+    ) {
         let structure = grid.structure();
-        if structure.irregular().is_none_or(|irregular| irregular == edge.dimension) {
+        if structure
+            .irregular()
+            .is_none_or(|irregular| irregular == edge.dimension)
+        {
             return;
         }
-        let Some(child) = structure.child(&edge.parent, edge.dimension, edge.child) else { return };
+        let Some(child) = structure.child(&edge.parent, edge.dimension, edge.child) else {
+            return;
+        };
         let known = changed.entry(child).or_default();
         known.all |= ticks.is_none();
-        known.ticks.extend(ticks.iter().flat_map(|ticks| ticks.iter()));
+        known
+            .ticks
+            .extend(ticks.iter().flat_map(|ticks| ticks.iter()));
     }
 }
 
-/// The edges along which a changed chunk at a location feeds its parents: those along every dimension not before the one it
-/// derives along itself (`None` for a base chunk).
+/// The edges along which a changed chunk at a location feeds its parents: those along every
+/// dimension not before the one it derives along itself (`None` for a base chunk).
 pub(crate) fn parents(grid: &Grid, at: &Location, derived: Option<usize>) -> Vec<Edge> {
     let structure = grid.structure();
-    let edge = |dimension| structure.parent(at, dimension).map(|(parent, child)| Edge { parent, dimension, child });
-    structure.levelled().skip_while(|d| derived.is_some_and(|derived| *d != derived)).filter_map(edge).collect()
+    let edge = |dimension| {
+        structure.parent(at, dimension).map(|(parent, child)| Edge {
+            parent,
+            dimension,
+            child,
+        })
+    };
+    structure
+        .levelled()
+        .skip_while(|d| derived.is_some_and(|derived| *d != derived))
+        .filter_map(edge)
+        .collect()
 }
 
-/// The dimension along which an aggregate derives: the last in which it lies above the finest base level. `None` at that.
+/// The dimension along which an aggregate derives: the last in which it lies above the finest base
+/// level. `None` at that.
 pub(crate) fn derivation(grid: &Grid, levels: Levels, base: &Base) -> Option<usize> {
-    grid.structure().levelled().rev().find(|&d| levels[d] > base.finest()[d])
+    grid.structure()
+        .levelled()
+        .rev()
+        .find(|&d| levels[d] > base.finest()[d])
 }
 
-/// Writes a mark for each edge, with the ticks of the events that changed in the child where it is a bucket, unless all have.
-pub(crate) fn mark(grid: &Grid, batch: &mut Batch, edges: impl IntoIterator<Item = (Edge, Option<Ticks>)>, sequence: u64) {
-    for (Edge { parent, dimension, child }, ticks) in edges {
-        let mark = Mark { parent, dimension, child, sequence };
+/// Writes a mark for each edge, with the ticks of the events that changed in the child where it is
+/// a bucket, unless all have.
+pub(crate) fn mark(
+    grid: &Grid,
+    batch: &mut Batch,
+    edges: impl IntoIterator<Item = (Edge, Option<Ticks>)>,
+    sequence: u64,
+) {
+    for (
+        Edge {
+            parent,
+            dimension,
+            child,
+        },
+        ticks,
+    ) in edges
+    {
+        let mark = Mark {
+            parent,
+            dimension,
+            child,
+            sequence,
+        };
         let mut value = Vec::new();
         ticks.iter().for_each(|ticks| ticks.encode(&mut value));
-        batch.put(Space::Dirty, MarkKey::new(grid.id(), grid.structure(), &mark).encode(), value);
+        batch.put(
+            Space::Dirty,
+            MarkKey::new(grid.id(), grid.structure(), &mark).encode(),
+            value,
+        );
     }
 }
 
@@ -82,17 +132,37 @@ impl Marks {
     }
 
     /// The first marks of a grid that are not to be skipped, at most `limit`.
-    pub(crate) fn first_but(grid: &Grid, snapshot: &dyn Snapshot, limit: usize, skipped: &BTreeSet<Vec<u8>>) -> Result<Self> {
-        let mut page = snapshot.scan(Space::Dirty, &MarkKey::all(grid.id()), Order::Ascending, limit + skipped.len())?;
+    pub(crate) fn first_but(
+        grid: &Grid,
+        snapshot: &dyn Snapshot,
+        limit: usize,
+        skipped: &BTreeSet<Vec<u8>>,
+    ) -> Result<Self> {
+        let mut page = snapshot.scan(
+            Space::Dirty,
+            &MarkKey::all(grid.id()),
+            Order::Ascending,
+            limit + skipped.len(),
+        )?;
         page.entries.retain(|(key, _)| !skipped.contains(key));
         page.entries.truncate(limit);
-        let edges = page.entries.iter().map(|(key, value)| Ok((edge(grid, key)?, ticks(grid, value)?))).collect::<Result<_>>()?;
-        Ok(Self { keys: page.entries.into_iter().map(|(key, _)| key).collect(), edges })
+        let edges = page
+            .entries
+            .iter()
+            .map(|(key, value)| Ok((edge(grid, key)?, ticks(grid, value)?)))
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            keys: page.entries.into_iter().map(|(key, _)| key).collect(),
+            edges,
+        })
     }
 
     /// Whether there are any of a grid.
     pub(crate) fn pend(grid: &Grid, snapshot: &dyn Snapshot) -> Result<bool> {
-        Ok(!snapshot.scan(Space::Dirty, &MarkKey::all(grid.id()), Order::Ascending, 1)?.entries.is_empty())
+        Ok(!snapshot
+            .scan(Space::Dirty, &MarkKey::all(grid.id()), Order::Ascending, 1)?
+            .entries
+            .is_empty())
     }
 
     /// How many there are.
@@ -112,24 +182,39 @@ impl Marks {
         edges
     }
 
-    /// Which events of each bucket changed for those who derive along other dimensions than the irregular one.
+    /// Which events of each bucket changed for those who derive along other dimensions than the
+    /// irregular one.
     pub(crate) fn changed(&self, grid: &Grid) -> HashMap<Location, ChangedTicks> {
         let mut changed = HashMap::new();
-        self.edges.iter().for_each(|(edge, ticks)| ChangedTicks::add(&mut changed, grid, edge, ticks.as_ref()));
+        self.edges
+            .iter()
+            .for_each(|(edge, ticks)| ChangedTicks::add(&mut changed, grid, edge, ticks.as_ref()));
         changed
     }
 
     /// Deletes exactly these marks.
     pub(crate) fn clear(self, batch: &mut Batch) {
-        self.keys.into_iter().for_each(|key| batch.delete(Space::Dirty, key));
+        self.keys
+            .into_iter()
+            .for_each(|key| batch.delete(Space::Dirty, key));
     }
 }
 
 /// The edge that a mark is for.
 fn edge(grid: &Grid, key: &[u8]) -> Result<Edge> {
-    let Mark { parent, dimension, child, .. } = MarkKey::decode(grid.id(), grid.structure(), key)
-        .map_err(|e| Error::corrupt(format!("grid `{}`: a mark is damaged", grid.name())).because(e))?;
-    Ok(Edge { parent, dimension, child })
+    let Mark {
+        parent,
+        dimension,
+        child,
+        ..
+    } = MarkKey::decode(grid.id(), grid.structure(), key).map_err(|e| {
+        Error::corrupt(format!("grid `{}`: a mark is damaged", grid.name())).because(e)
+    })?;
+    Ok(Edge {
+        parent,
+        dimension,
+        child,
+    })
 }
 
 /// The ticks that a mark is for.
@@ -137,24 +222,36 @@ pub(crate) fn ticks(grid: &Grid, value: &[u8]) -> Result<Option<Ticks>> {
     if value.is_empty() {
         return Ok(None);
     }
-    let damaged = |cause| Error::corrupt(format!("grid `{}`: a mark is damaged", grid.name())).because(cause);
+    let damaged =
+        |cause| Error::corrupt(format!("grid `{}`: a mark is damaged", grid.name())).because(cause);
     Ticks::decode(value).map(Some).map_err(damaged)
 }
 
 /// How many marks are read at once.
 const PAGE: usize = 4096;
 
-/// The pending edges on which the value of a location depends: those in its subtree, itself included, and those above along
-/// the refinable dimension, from where it may inherit. In the order of their parents.
-pub(crate) fn pending_under(grid: &Grid, snapshot: &dyn Snapshot, at: &Location, base: &Base) -> Result<Vec<Edge>> {
+/// The pending edges on which the value of a location depends: those in its subtree, itself
+/// included, and those above along the refinable dimension, from where it may inherit. In the order
+/// of their parents.
+pub(crate) fn pending_under(
+    grid: &Grid,
+    snapshot: &dyn Snapshot,
+    at: &Location,
+    base: &Base,
+) -> Result<Vec<Edge>> {
     let structure = grid.structure();
     let mut pending = Vec::new();
     // Where only base data could be inherited, no mark above matters.
     let heir = base.heir(at.levels).is_some();
     for of in std::iter::once(*at).chain(base.over(structure, at).filter(|_| heir)) {
-        let low = base.refinable().filter(|_| of != *at).map_or(base.finest(), |d| base.finest().with(d, of.levels[d]));
+        let low = base
+            .refinable()
+            .filter(|_| of != *at)
+            .map_or(base.finest(), |d| base.finest().with(d, of.levels[d]));
         for levels in levels_between(grid, low, of.levels) {
-            let Some(dimension) = derivation(grid, levels, base) else { continue };
+            let Some(dimension) = derivation(grid, levels, base) else {
+                continue;
+            };
             let range = MarkKey::subtree(grid.id(), structure, dimension, &of, levels);
             for_each_page(snapshot, Space::Dirty, range, PAGE, |entries| {
                 for (key, _) in &entries {
@@ -171,11 +268,15 @@ pub(crate) fn pending_under(grid: &Grid, snapshot: &dyn Snapshot, at: &Location,
     Ok(pending)
 }
 
-/// Whether the value of a location depends on what an edge says has changed: its parent is in the location's subtree, or
-/// above it along the refinable dimension, from where the location may inherit.
+/// Whether the value of a location depends on what an edge says has changed: its parent is in the
+/// location's subtree, or above it along the refinable dimension, from where the location may
+/// inherit.
 pub(crate) fn touches(grid: &Grid, base: &Base, edge: &Edge, at: &Location) -> bool {
     let structure = grid.structure();
-    let of = match base.heir(at.levels).filter(|&d| edge.parent.levels[d] > at.levels[d]) {
+    let of = match base
+        .heir(at.levels)
+        .filter(|&d| edge.parent.levels[d] > at.levels[d])
+    {
         Some(d) => structure.ancestor(at, at.levels.with(d, edge.parent.levels[d])),
         None => Some(*at),
     };
@@ -191,7 +292,9 @@ pub(crate) fn levels_between(grid: &Grid, low: Levels, high: Levels) -> Vec<Leve
             let mut level = low[d];
             next.push(levels);
             while level < high[d] {
-                let Some(coarser) = level.coarser() else { break };
+                let Some(coarser) = level.coarser() else {
+                    break;
+                };
                 level = coarser;
                 next.push(levels.with(d, level));
             }
@@ -203,12 +306,17 @@ pub(crate) fn levels_between(grid: &Grid, low: Levels, high: Levels) -> Vec<Leve
 
 /// The parts of parents that edges say are out of date.
 pub(crate) fn stale_windows(grid: &Grid, edges: &[Edge]) -> Vec<Window> {
-    edges.iter().filter_map(|edge| stale_window(grid, edge)).collect()
+    edges
+        .iter()
+        .filter_map(|edge| stale_window(grid, edge))
+        .collect()
 }
 
 /// The part of a parent that an edge says is out of date, in the parent's cells.
 pub(crate) fn stale_window(grid: &Grid, edge: &Edge) -> Option<Window> {
-    let child = grid.structure().child(&edge.parent, edge.dimension, edge.child)?;
+    let child = grid
+        .structure()
+        .child(&edge.parent, edge.dimension, edge.child)?;
     Some(changed_window(grid, &child, edge.parent.levels()))
 }
 
@@ -216,7 +324,13 @@ pub(crate) fn stale_window(grid: &Grid, edge: &Edge) -> Option<Window> {
 pub(crate) fn changed_window(grid: &Grid, at: &Location, levels: Levels) -> Window {
     let structure = grid.structure();
     // Between buckets it is events that change, which have no other level than that of ticks.
-    let events = structure.irregular_axis().is_some_and(|irregular| irregular.bucket == levels[irregular.dimension]);
-    let levels = if events { structure.cell_levels(levels) } else { levels };
+    let events = structure
+        .irregular_axis()
+        .is_some_and(|irregular| irregular.bucket == levels[irregular.dimension]);
+    let levels = if events {
+        structure.cell_levels(levels)
+    } else {
+        levels
+    };
     structure.cover(&structure.chunk_window(at), levels)
 }

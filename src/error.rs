@@ -1,4 +1,5 @@
-//! One error type: a kind that says what the caller can do, a sentence that says what happened, and the cause.
+//! One error type: a kind that says what the caller can do, a sentence that says what happened, and
+//! the cause.
 
 use std::any::Any;
 use std::error::Error as StdError;
@@ -29,7 +30,8 @@ pub enum ErrorKind {
     Unavailable,
     /// What was waited for did not come in time. It may still come.
     TimedOut,
-    /// An earlier write failed in a way that cannot be undone. Reads go on; to write, open the store again.
+    /// An earlier write failed in a way that cannot be undone. Reads go on; to write, open the
+    /// store again.
     Poisoned,
 }
 
@@ -51,7 +53,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error of a kind, with one sentence of context.
     pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
-        Self { kind, context: context.into(), source: None, subject: None }
+        Self {
+            kind,
+            context: context.into(),
+            source: None,
+            subject: None,
+        }
     }
 
     /// [`ErrorKind::Invalid`] with one sentence of context.
@@ -84,7 +91,12 @@ impl Error {
     /// The same kind under a sentence of the layer above; this error becomes the cause.
     #[must_use]
     pub fn within(self, context: impl Into<String>) -> Self {
-        Self { kind: self.kind.clone(), context: context.into(), source: Some(Box::new(self)), subject: None }
+        Self {
+            kind: self.kind.clone(),
+            context: context.into(),
+            source: Some(Box::new(self)),
+            subject: None,
+        }
     }
 
     /// The same error, which tells code what it is about.
@@ -96,7 +108,10 @@ impl Error {
 
     /// What the error, or one of its causes, is about, if that is of a type.
     pub(crate) fn subject<T: Any>(&self) -> Option<&T> {
-        let own = self.subject.as_ref().and_then(|subject| subject.downcast_ref());
+        let own = self
+            .subject
+            .as_ref()
+            .and_then(|subject| subject.downcast_ref());
         own.or_else(|| self.source.as_ref()?.downcast_ref::<Self>()?.subject())
     }
 
@@ -125,6 +140,8 @@ impl fmt::Display for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_deref().map(|cause| cause as &(dyn StdError + 'static))
+        self.source
+            .as_deref()
+            .map(|cause| cause as &(dyn StdError + 'static))
     }
 }

@@ -1,8 +1,10 @@
-//! The change feed: which boxes of a grid each commit changed, in the order of the commits' numbers.
+//! The change feed: which boxes of a grid each commit changed, in the order of the commits'
+//! numbers.
 //!
-//! An entry is written in the commit that it tells of. Numbers are taken before commits, so that an entry may land behind one
-//! of a higher number: [`since`] shows none at or above the lowest number that is under way. A record in the meta space says up
-//! to where entries were removed (`floor`), and how many there were at the last count.
+//! An entry is written in the commit that it tells of. Numbers are taken before commits, so that an
+//! entry may land behind one of a higher number: [`since`] shows none at or above the lowest number
+//! that is under way. A record in the meta space says up to where entries were removed (`floor`),
+//! and how many there were at the last count.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,7 +17,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::grid::{Level, Levels, Structure, Window};
 use crate::key::{GridId, feed, meta};
 use crate::kv::{Batch, Order, Snapshot, Space, for_each_page};
-use crate::store::{Grid, Number, RecordKind, WindowRecord, decode_record, encode_record, read_record};
+use crate::store::{
+    Grid, Number, RecordKind, WindowRecord, decode_record, encode_record, read_record,
+};
 
 /// Boxes that an entry has of each kind, at most.
 const BOXES_MAX: usize = 16;
@@ -28,8 +32,8 @@ const PAGE: usize = 4096;
 /// Whoever waits for changes looks so often whether the time is over.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
-/// A place in the change feed of a grid, in the order of its commits. It is printed and parsed as one word, whose byte order
-/// is the order of the places.
+/// A place in the change feed of a grid, in the order of its commits. It is printed and parsed as
+/// one word, whose byte order is the order of the places.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Token {
     store: u64,
@@ -39,7 +43,11 @@ pub struct Token {
 
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}{:08x}{:016x}", self.store, self.grid.0, self.sequence)
+        write!(
+            f,
+            "{:016x}{:08x}{:016x}",
+            self.store, self.grid.0, self.sequence
+        )
     }
 }
 
@@ -52,59 +60,87 @@ impl FromStr for Token {
         if text.len() != 40 || !text.bytes().all(digits) {
             return Err(wrong());
         }
-        let number = |from: usize, to: usize| u64::from_str_radix(&text[from..to], 16).map_err(|_| wrong());
+        let number =
+            |from: usize, to: usize| u64::from_str_radix(&text[from..to], 16).map_err(|_| wrong());
         let grid = u32::try_from(number(16, 24)?).map_err(|_| wrong())?;
-        Ok(Self { store: number(0, 16)?, grid: GridId(grid), sequence: number(24, 40)? })
+        Ok(Self {
+            store: number(0, 16)?,
+            grid: GridId(grid),
+            sequence: number(24, 40)?,
+        })
     }
 }
 
-/// What one commit changed in a grid. The boxes hold all that changed, and more where there were many.
+/// What one commit changed in a grid. The boxes hold all that changed, and more where there were
+/// many.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Change {
     /// The number of the commit's batch: [`Commit::sequence`](crate::Commit::sequence) for a put.
     pub sequence: u64,
-    /// Boxes in which base data were put, cleared or deleted, as they were given; empty for an aggregation.
+    /// Boxes in which base data were put, cleared or deleted, as they were given; empty for an
+    /// aggregation.
     pub base: Vec<Window>,
-    /// Boxes in which aggregates changed, in whole parts of chunks, each at the finest levels of which that is so, and boxes in
-    /// which layers are read no more, or again; empty where all is left to a later commit.
+    /// Boxes in which aggregates changed, in whole parts of chunks, each at the finest levels of
+    /// which that is so, and boxes in which layers are read no more, or again; empty where all is
+    /// left to a later commit.
     pub aggregates: Vec<Window>,
-    /// The levels up to which what is stored in these boxes changed; those of the base data if no aggregate did.
+    /// The levels up to which what is stored in these boxes changed; those of the base data if no
+    /// aggregate did.
     pub to: Levels,
     /// The finest levels of base cells.
     finest: Levels,
 }
 
 impl Change {
-    /// The boxes, at some levels, in which this commit changed what is stored: what to read anew with
-    /// [`Freshness::Stored`](crate::Freshness::Stored).
+    /// The boxes, at some levels, in which this commit changed what is stored: what to read anew
+    /// with [`Freshness::Stored`](crate::Freshness::Stored).
     pub fn stored(&self, structure: &Structure, levels: Levels) -> Vec<Window> {
         if !self.to.covers(&levels) {
             return Vec::new();
         }
         let (dimensions, refinable) = (structure.dimensions().len(), structure.refinable());
         // Below the base, its cells are repeated.
-        let read: Levels = levels.iter().zip(self.finest.iter()).map(|(level, finest)| *level.max(finest)).collect();
+        let read: Levels = levels
+            .iter()
+            .zip(self.finest.iter())
+            .map(|(level, finest)| *level.max(finest))
+            .collect();
         let shown = |of: Levels| {
-            // Where finer ones are not stored, aggregates are inherited along the refinable dimension, unless they derive along
-            // it.
+            // Where finer ones are not stored, aggregates are inherited along the refinable
+            // dimension, unless they derive along it.
             let inherited = (0..dimensions).any(|d| Some(d) != refinable && of[d] > self.finest[d]);
             (0..dimensions).all(|d| read[d] >= of[d] || inherited && Some(d) == refinable)
         };
-        let aggregates = self.aggregates.iter().filter(|window| shown(window.levels(dimensions)));
+        let aggregates = self
+            .aggregates
+            .iter()
+            .filter(|window| shown(window.levels(dimensions)));
         let mut boxes: Vec<Window> = Vec::new();
-        for window in self.base.iter().chain(aggregates).map(|window| structure.cover(window, levels)) {
-            if !boxes.iter().any(|held| structure.intersection(held, &window) == Some(window)) {
+        for window in self
+            .base
+            .iter()
+            .chain(aggregates)
+            .map(|window| structure.cover(window, levels))
+        {
+            if !boxes
+                .iter()
+                .any(|held| structure.intersection(held, &window) == Some(window))
+            {
                 boxes.push(window);
             }
         }
         boxes
     }
 
-    /// The boxes, at some levels, in which this commit changed the data or what follows from them: what to read anew with
-    /// [`Freshness::Fresh`](crate::Freshness::Fresh). None for an aggregation.
+    /// The boxes, at some levels, in which this commit changed the data or what follows from them:
+    /// what to read anew with [`Freshness::Fresh`](crate::Freshness::Fresh). None for an
+    /// aggregation.
     pub fn fresh(&self, structure: &Structure, levels: Levels) -> Vec<Window> {
-        self.base.iter().map(|window| structure.cover(window, levels)).collect()
+        self.base
+            .iter()
+            .map(|window| structure.cover(window, levels))
+            .collect()
     }
 }
 
@@ -160,16 +196,31 @@ struct KeptRecord {
     entries: u64,
 }
 
-/// Adds the entry of a commit to its batch. Of what was put long ago, entries beyond what the store keeps are removed.
-pub(crate) fn record(grid: &Grid, batch: &mut Batch, number: &Number, changed: Changed) -> Result<()> {
-    let Changed { base, aggregates, to, finest } = changed;
+/// Adds the entry of a commit to its batch. Of what was put long ago, entries beyond what the store
+/// keeps are removed.
+pub(crate) fn record(
+    grid: &Grid,
+    batch: &mut Batch,
+    number: &Number,
+    changed: Changed,
+) -> Result<()> {
+    let Changed {
+        base,
+        aggregates,
+        to,
+        finest,
+    } = changed;
     let records = |windows: &[Window]| windows.iter().map(WindowRecord::new).collect();
     let record = ChangeRecord {
         base: records(&few(grid.structure(), base)),
         aggregates: records(&few_of_each(grid.structure(), aggregates, finest)),
         levels: to.iter().chain(finest.iter()).copied().collect(),
     };
-    batch.put(Space::Feed, feed::key(grid.id(), number.get()), encode_record(RecordKind::Change, &record)?);
+    batch.put(
+        Space::Feed,
+        feed::key(grid.id(), number.get()),
+        encode_record(RecordKind::Change, &record)?,
+    );
     if !grid.store().journal().is_due(grid.id(), LOOK_EVERY) {
         return Ok(());
     }
@@ -185,30 +236,58 @@ fn few_of_each(structure: &Structure, windows: Vec<Window>, finest: Levels) -> V
     let mut above: BTreeMap<Vec<bool>, Vec<Window>> = BTreeMap::new();
     for window in windows {
         let levels = window.levels(finest.len());
-        let above = above.entry(levels.iter().zip(finest.iter()).map(|(level, finest)| level > finest).collect());
+        let above = above.entry(
+            levels
+                .iter()
+                .zip(finest.iter())
+                .map(|(level, finest)| level > finest)
+                .collect(),
+        );
         above.or_default().push(window);
     }
-    above.into_values().flat_map(|windows| few(structure, windows)).collect()
+    above
+        .into_values()
+        .flat_map(|windows| few(structure, windows))
+        .collect()
 }
 
-/// At most [`BOXES_MAX`] boxes that hold all these. Boxes are joined with their neighbours in the row, where that adds least.
+/// At most [`BOXES_MAX`] boxes that hold all these. Boxes are joined with their neighbours in the
+/// row, where that adds least.
 pub(crate) fn few(structure: &Structure, mut windows: Vec<Window>) -> Vec<Window> {
     windows.dedup();
     if windows.len() <= BOXES_MAX {
         return windows;
     }
-    let size = |window: &Window| window.shape().iter().map(|&len| len as f64).product::<f64>();
+    let size = |window: &Window| {
+        window
+            .shape()
+            .iter()
+            .map(|&len| len as f64)
+            .product::<f64>()
+    };
     let added = |pair: &[Window]| {
         let joined = join(structure, &pair[0], &pair[1]);
         let levels = joined.levels(structure.dimensions().len());
-        size(&joined) - size(&structure.cover(&pair[0], levels)) - size(&structure.cover(&pair[1], levels))
+        size(&joined)
+            - size(&structure.cover(&pair[0], levels))
+            - size(&structure.cover(&pair[1], levels))
     };
     let mut gaps: Vec<(f64, usize)> = windows.windows(2).map(added).zip(1..).collect();
     gaps.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    let mut cuts: Vec<usize> = gaps.iter().take(BOXES_MAX - 1).map(|(_, at)| *at).chain([0, windows.len()]).collect();
+    let mut cuts: Vec<usize> = gaps
+        .iter()
+        .take(BOXES_MAX - 1)
+        .map(|(_, at)| *at)
+        .chain([0, windows.len()])
+        .collect();
     cuts.sort_unstable();
     let runs = cuts.windows(2).map(|cut| &windows[cut[0]..cut[1]]);
-    runs.filter_map(|run| run.iter().copied().reduce(|all, next| join(structure, &all, &next))).collect()
+    runs.filter_map(|run| {
+        run.iter()
+            .copied()
+            .reduce(|all, next| join(structure, &all, &next))
+    })
+    .collect()
 }
 
 /// The smallest box at the finer of their levels that holds two windows.
@@ -219,7 +298,8 @@ fn join(structure: &Structure, a: &Window, b: &Window) -> Window {
 }
 
 fn kept(grid: &Grid, snapshot: &dyn Snapshot) -> Result<KeptRecord> {
-    let kept = read_record(snapshot, RecordKind::Feed, meta::feed(grid.id())).map_err(|e| grid.blame(e))?;
+    let kept = read_record(snapshot, RecordKind::Feed, meta::feed(grid.id()))
+        .map_err(|e| grid.blame(e))?;
     Ok(kept.unwrap_or_default())
 }
 
@@ -232,36 +312,54 @@ fn remove_oldest(grid: &Grid, batch: &mut Batch) -> Result<()> {
     let mut kept = kept(grid, snapshot.as_ref())?;
     let before = kept.counted;
     let mut new = 0;
-    for_each_page(snapshot.as_ref(), Space::Feed, feed::between(id, before, below), PAGE, |entries| {
-        new += entries.len() as u64;
-        if let Some((last, _)) = entries.last() {
-            kept.counted = sequence(grid, last)?;
-        }
-        Ok(())
-    })?;
+    for_each_page(
+        snapshot.as_ref(),
+        Space::Feed,
+        feed::between(id, before, below),
+        PAGE,
+        |entries| {
+            new += entries.len() as u64;
+            if let Some((last, _)) = entries.last() {
+                kept.counted = sequence(grid, last)?;
+            }
+            Ok(())
+        },
+    )?;
     kept.entries += new;
-    let excess = kept.entries.saturating_sub(store.changes_kept()).min(REMOVED_MAX);
+    let excess = kept
+        .entries
+        .saturating_sub(store.changes_kept())
+        .min(REMOVED_MAX);
     if new < LOOK_EVERY && excess == 0 {
         return Ok(());
     }
     let oldest = feed::between(id, kept.floor, kept.counted.saturating_add(1));
     let limit = usize::try_from(excess).unwrap_or(usize::MAX);
-    let removed: Vec<Vec<u8>> =
-        snapshot.scan(Space::Feed, &oldest, Order::Ascending, limit)?.entries.into_iter().map(|(key, _)| key).collect();
+    let removed: Vec<Vec<u8>> = snapshot
+        .scan(Space::Feed, &oldest, Order::Ascending, limit)?
+        .entries
+        .into_iter()
+        .map(|(key, _)| key)
+        .collect();
     if let Some(last) = removed.last() {
         kept.floor = sequence(grid, last)?;
     }
     kept.entries -= removed.len() as u64;
     let record = encode_record(RecordKind::Feed, &kept)?;
     // All of it or nothing: the caller goes on if this fails.
-    removed.into_iter().for_each(|key| batch.delete(Space::Feed, key));
+    removed
+        .into_iter()
+        .for_each(|key| batch.delete(Space::Feed, key));
     batch.expect_key(Space::Meta, meta::feed(id));
     batch.put(Space::Meta, meta::feed(id), record);
     Ok(())
 }
 
 fn sequence(grid: &Grid, key: &[u8]) -> Result<u64> {
-    feed::sequence(grid.id(), key).map_err(|e| grid.blame(Error::corrupt("a key of its feed is damaged")).because(e))
+    feed::sequence(grid.id(), key).map_err(|e| {
+        grid.blame(Error::corrupt("a key of its feed is damaged"))
+            .because(e)
+    })
 }
 
 /// The place behind the last entry that [`since`] would show.
@@ -270,9 +368,16 @@ pub(crate) fn token(grid: &Grid) -> Result<Token> {
     let snapshot = grid.present()?;
     let floor = kept(grid, snapshot.as_ref())?.floor;
     let range = feed::between(grid.id(), floor, below);
-    let last = snapshot.scan(Space::Feed, &range, Order::Descending, 1)?.entries.pop();
+    let last = snapshot
+        .scan(Space::Feed, &range, Order::Descending, 1)?
+        .entries
+        .pop();
     let sequence = last.map_or(Ok(floor), |(key, _)| sequence(grid, &key))?;
-    Ok(Token { store: grid.store().identity(), grid: grid.id(), sequence })
+    Ok(Token {
+        store: grid.store().identity(),
+        grid: grid.id(),
+        sequence,
+    })
 }
 
 /// What came after a token.
@@ -280,7 +385,12 @@ pub(crate) fn since(grid: &Grid, token: &Token) -> Result<Changes> {
     let store = grid.store();
     let below = store.journal().settled_below();
     let snapshot = grid.present()?;
-    let expired = |why: &str| Err(grid.blame(Error::new(ErrorKind::Expired, format!("{why}: read everything anew"))));
+    let expired = |why: &str| {
+        Err(grid.blame(Error::new(
+            ErrorKind::Expired,
+            format!("{why}: read everything anew"),
+        )))
+    };
     if token.store != store.identity() {
         return expired("the token is of another store, or of this one before it lost data");
     }
@@ -295,34 +405,75 @@ pub(crate) fn since(grid: &Grid, token: &Token) -> Result<Changes> {
     }
     let range = feed::between(grid.id(), token.sequence, below);
     let page = snapshot.scan(Space::Feed, &range, Order::Ascending, SHOWN_MAX)?;
-    let changes: Vec<Change> = page.entries.iter().map(|(key, value)| decode(grid, key, value)).collect::<Result<_>>()?;
+    let changes: Vec<Change> = page
+        .entries
+        .iter()
+        .map(|(key, value)| decode(grid, key, value))
+        .collect::<Result<_>>()?;
     if !changes.is_empty() {
         // Whoever is told of a change may act on it: power loss must not take it back.
         store.sync()?;
     }
     let sequence = changes.last().map_or(token.sequence, |last| last.sequence);
-    Ok(Changes { changes, next: Token { sequence, ..token.clone() }, more: page.more })
+    Ok(Changes {
+        changes,
+        next: Token {
+            sequence,
+            ..token.clone()
+        },
+        more: page.more,
+    })
 }
 
 fn decode(grid: &Grid, key: &[u8], value: &[u8]) -> Result<Change> {
     let sequence = sequence(grid, key)?;
-    let ChangeRecord { base, aggregates, levels } = decode_record(RecordKind::Change, value).map_err(|e| grid.blame(e))?;
+    let ChangeRecord {
+        base,
+        aggregates,
+        levels,
+    } = decode_record(RecordKind::Change, value).map_err(|e| grid.blame(e))?;
     let (structure, dimensions) = (grid.structure(), grid.structure().dimensions().len());
-    let windows = |records: Vec<WindowRecord>| records.iter().map(|record| record.window(structure)).collect::<Result<Vec<_>>>();
+    let windows = |records: Vec<WindowRecord>| {
+        records
+            .iter()
+            .map(|record| record.window(structure))
+            .collect::<Result<Vec<_>>>()
+    };
     let (to, finest) = levels.split_at(dimensions.min(levels.len()));
     let levels = |of: &[Level]| {
-        let of: Levels =
-            if of.len() == dimensions { of.iter().copied().collect() } else { return Err(Error::invalid("levels")) };
+        let of: Levels = if of.len() == dimensions {
+            of.iter().copied().collect()
+        } else {
+            return Err(Error::invalid("levels"));
+        };
         structure.check_levels(of).map(|()| of)
     };
     let change = || -> Result<Change> {
         let (base, aggregates, to) = (windows(base)?, windows(aggregates)?, levels(to)?);
-        let shown = || base.iter().chain(&aggregates).map(|window| window.levels(dimensions));
-        let finest =
-            if finest.is_empty() { shown().fold(to, |finest, levels| finest.finer_of(&levels)) } else { levels(finest)? };
-        Ok(Change { sequence, base, aggregates, to, finest })
+        let shown = || {
+            base.iter()
+                .chain(&aggregates)
+                .map(|window| window.levels(dimensions))
+        };
+        let finest = if finest.is_empty() {
+            shown().fold(to, |finest, levels| finest.finer_of(&levels))
+        } else {
+            levels(finest)?
+        };
+        Ok(Change {
+            sequence,
+            base,
+            aggregates,
+            to,
+            finest,
+        })
     };
-    change().map_err(|e| grid.blame(Error::corrupt("an entry of its feed does not fit its structure")).because(e))
+    change().map_err(|e| {
+        grid.blame(Error::corrupt(
+            "an entry of its feed does not fit its structure",
+        ))
+        .because(e)
+    })
 }
 
 /// What is wrong with a feed, if anything: entries that cannot be read, or that were removed.
@@ -330,17 +481,31 @@ pub(crate) fn wrong_entry(grid: &Grid, snapshot: &dyn Snapshot) -> Result<Option
     let check = || {
         let kept = kept(grid, snapshot)?;
         let mut counted = 0;
-        for_each_page(snapshot, Space::Feed, feed::all(grid.id()), PAGE, |entries| {
-            for (key, value) in entries {
-                let sequence = decode(grid, &key, &value)?.sequence;
-                if sequence <= kept.floor {
-                    return Err(Error::corrupt("an entry of its feed was removed, and is there"));
+        for_each_page(
+            snapshot,
+            Space::Feed,
+            feed::all(grid.id()),
+            PAGE,
+            |entries| {
+                for (key, value) in entries {
+                    let sequence = decode(grid, &key, &value)?.sequence;
+                    if sequence <= kept.floor {
+                        return Err(Error::corrupt(
+                            "an entry of its feed was removed, and is there",
+                        ));
+                    }
+                    counted += u64::from(sequence <= kept.counted);
                 }
-                counted += u64::from(sequence <= kept.counted);
-            }
+                Ok(())
+            },
+        )?;
+        if counted == kept.entries {
             Ok(())
-        })?;
-        if counted == kept.entries { Ok(()) } else { Err(Error::corrupt("its feed has lost an entry, or has one too many")) }
+        } else {
+            Err(Error::corrupt(
+                "its feed has lost an entry, or has one too many",
+            ))
+        }
     };
     match check() {
         Ok(()) => Ok(None),
@@ -350,33 +515,36 @@ pub(crate) fn wrong_entry(grid: &Grid, snapshot: &dyn Snapshot) -> Result<Option
 }
 
 impl Grid {
-    /// The present of the grid's change feed: [`changes_since`](Self::changes_since) it gives what comes after.
+    /// The present of the grid's change feed: [`changes_since`](Self::changes_since) it gives what
+    /// comes after.
     pub fn changes_token(&self) -> Result<Token> {
         token(self)
     }
 
     /// What changed after a token, oldest first, a bounded number of commits at a time.
     ///
-    /// Whoever takes a [token](Self::changes_token), then reads everything, then asks for changes again and again, each time
-    /// with the token of the last answer, misses nothing: a commit is shown once no commit that was begun before it is under
-    /// way. What was shown is on the medium.
+    /// Whoever takes a [token](Self::changes_token), then reads everything, then asks for changes
+    /// again and again, each time with the token of the last answer, misses nothing: a commit is
+    /// shown once no commit that was begun before it is under way. What was shown is on the medium.
     ///
     /// # Errors
     ///
-    /// [`Expired`](crate::ErrorKind::Expired) if what the token continues is not there: as many commits came since as are kept
-    /// ([`StoreOptions::changes_kept`](crate::StoreOptions::changes_kept)), or the token is of another grid or store, as it is
-    /// after a [swap](crate::Store::swap).
+    /// [`Expired`](crate::ErrorKind::Expired) if what the token continues is not there: as many
+    /// commits came since as are kept
+    /// ([`StoreOptions::changes_kept`](crate::StoreOptions::changes_kept)), or the token is of
+    /// another grid or store, as it is after a [swap](crate::Store::swap).
     pub fn changes_since(&self, token: &Token) -> Result<Changes> {
         since(self, token)
     }
 
-    /// The same, but where nothing has changed yet it waits until something has, and gives nothing after `timeout`. A service
-    /// that calls it again and again with the token of the last answer hears of each commit as it returns.
+    /// The same, but where nothing has changed yet it waits until something has, and gives nothing
+    /// after `timeout`. A service that calls it again and again with the token of the last answer
+    /// hears of each commit as it returns.
     ///
     /// # Errors
     ///
-    /// Those of [`changes_since`](Self::changes_since), and [`Invalid`](ErrorKind::Invalid) for a grid of a snapshot, which never
-    /// changes.
+    /// Those of [`changes_since`](Self::changes_since), and [`Invalid`](ErrorKind::Invalid) for a
+    /// grid of a snapshot, which never changes.
     pub fn wait_changes(&self, token: &Token, timeout: Duration) -> Result<Changes> {
         self.live()?;
         let store = self.store();

@@ -7,8 +7,14 @@ use crate::kv::Durability;
 use crate::store::Store;
 
 fn structure() -> Structure {
-    let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, 4), Axis::new("x", 0.0, 1.0, 4)]);
-    Structure::builder().dimension(space).build().expect("a valid structure")
+    let space = Dimension::regular(
+        "space",
+        [Axis::new("y", 0.0, -1.0, 4), Axis::new("x", 0.0, 1.0, 4)],
+    );
+    Structure::builder()
+        .dimension(space)
+        .build()
+        .expect("a valid structure")
 }
 
 fn holds(all: &Window, part: &Window) -> bool {
@@ -18,7 +24,11 @@ fn holds(all: &Window, part: &Window) -> bool {
 
 fn window(level: i8, start: [i64; 2], shape: [u64; 2]) -> Window {
     let levels = [Level::new(level).expect("a level")].into_iter().collect();
-    Window::new(CellIndex::from(start.as_slice()), Shape::from(shape.as_slice())).at(levels)
+    Window::new(
+        CellIndex::from(start.as_slice()),
+        Shape::from(shape.as_slice()),
+    )
+    .at(levels)
 }
 
 proptest! {
@@ -57,7 +67,9 @@ proptest! {
 #[test]
 fn neighbours_in_the_row_are_joined_and_clusters_stay_apart() {
     let structure = structure();
-    let many: Vec<Window> = (0..32).map(|i| window(0, [0, if i < 16 { i } else { 1000 + i }], [1, 1])).collect();
+    let many: Vec<Window> = (0..32)
+        .map(|i| window(0, [0, if i < 16 { i } else { 1000 + i }], [1, 1]))
+        .collect();
     let boxes = few(&structure, many);
     assert_eq!(boxes.len(), BOXES_MAX);
     assert!(boxes.iter().all(|all| all.shape()[1] < 20), "{boxes:?}");
@@ -66,8 +78,18 @@ fn neighbours_in_the_row_are_joined_and_clusters_stay_apart() {
 fn store() -> (Store, Grid) {
     let store = Store::in_memory().expect("memory opens");
     let x = Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 4)]);
-    let structure = Structure::builder().dimension(x).build().expect("a valid structure");
-    let grid = store.create("a", Schema::builder(structure, DType::U8).build().expect("valid")).expect("new");
+    let structure = Structure::builder()
+        .dimension(x)
+        .build()
+        .expect("a valid structure");
+    let grid = store
+        .create(
+            "a",
+            Schema::builder(structure, DType::U8)
+                .build()
+                .expect("valid"),
+        )
+        .expect("new");
     (store, grid)
 }
 
@@ -75,20 +97,38 @@ fn commit(store: &Store, grid: &Grid, number: &Number) {
     let snapshot = store.current().expect("memory");
     let mut batch = Batch::at(snapshot.as_ref());
     let base = vec![Window::new([0], [1]).at(Levels::zero(1))];
-    record(grid, &mut batch, number, Changed { base, aggregates: Vec::new(), to: Levels::zero(1), finest: Levels::zero(1) })
-        .expect("recorded");
+    record(
+        grid,
+        &mut batch,
+        number,
+        Changed {
+            base,
+            aggregates: Vec::new(),
+            to: Levels::zero(1),
+            finest: Levels::zero(1),
+        },
+    )
+    .expect("recorded");
     store.commit(batch, Durability::Sync).expect("committed");
 }
 
-/// Every order in which three batches are begun, committed or given up: whoever asks after each step sees every commit once,
-/// in the order of the numbers.
+/// Every order in which three batches are begun, committed or given up: whoever asks after each
+/// step sees every commit once, in the order of the numbers.
 #[test]
 fn commits_that_land_out_of_order_are_shown_once_and_in_order() {
-    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+    for order in [
+        [0, 1, 2],
+        [0, 2, 1],
+        [1, 0, 2],
+        [1, 2, 0],
+        [2, 0, 1],
+        [2, 1, 0],
+    ] {
         for given_up in 0..8_u8 {
             let (store, grid) = store();
             let mut token = token(&grid).expect("a token");
-            let mut numbers: Vec<Option<Number>> = (0..3).map(|_| Some(store.reserve_sequence())).collect();
+            let mut numbers: Vec<Option<Number>> =
+                (0..3).map(|_| Some(store.reserve_sequence())).collect();
             let mut expected: Vec<u64> = Vec::new();
             let (mut seen, mut under_way) = (Vec::new(), vec![true; 3]);
             for next in order {
@@ -101,7 +141,11 @@ fn commits_that_land_out_of_order_are_shown_once_and_in_order() {
                     let shown = since(&grid, &token).expect("readable");
                     seen.extend(shown.changes.iter().map(|change| change.sequence));
                     token = shown.next;
-                    assert_eq!(super::token(&grid).expect("a token"), token, "nothing is between the last entry and the present");
+                    assert_eq!(
+                        super::token(&grid).expect("a token"),
+                        token,
+                        "nothing is between the last entry and the present"
+                    );
                 };
                 ask();
                 drop(number);

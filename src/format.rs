@@ -12,24 +12,26 @@
 //! | `CHECKPOINT` | in a copy that nobody has written to yet |
 //! | `quarantine-*` | what was put aside because it is damaged |
 //!
-//! There are six spaces, each a column family: `default` (records), `directory`, `base`, `aggregate`, `dirty` and `feed`; see
-//! [`kv::Space`](crate::kv::Space).
+//! There are six spaces, each a column family: `default` (records), `directory`, `base`,
+//! `aggregate`, `dirty` and `feed`; see [`kv::Space`](crate::kv::Space).
 //!
 //! # Keys, values, records
 //!
-//! Keys are big-endian, and their byte order is the order of what they stand for; chunks of one layer lie along a Morton curve,
-//! level by level, the coarsest first. A value is a blob: strips of rows, each with a header, a checksum over key, header and
-//! payload, and a payload that is constant, raw, packed at the least width, or one zstd frame; see [`codec`](crate::codec). A
-//! directory entry holds a blob's length and checksum, and the ticks of its events. Records are bincode 2 in an envelope with a
-//! kind and a checksum.
+//! Keys are big-endian, and their byte order is the order of what they stand for; chunks of one
+//! layer lie along a Morton curve, level by level, the coarsest first. A value is a blob: strips of
+//! rows, each with a header, a checksum over key, header and payload, and a payload that is
+//! constant, raw, packed at the least width, or one zstd frame; see [`codec`](crate::codec). A
+//! directory entry holds a blob's length and checksum, and the ticks of its events. Records are
+//! bincode 2 in an envelope with a kind and a checksum.
 //!
 //! # Versions
 //!
-//! A store's format is one number, in a record of its own; this version writes and reads format 4. The watermark file has a
-//! number of its own. A store of a newer format is refused with [`Invalid`](crate::ErrorKind::Invalid), and stays as it is. The
-//! policy:
+//! A store's format is one number, in a record of its own; this version writes and reads format 4.
+//! The watermark file has a number of its own. A store of a newer format is refused with
+//! [`Invalid`](crate::ErrorKind::Invalid), and stays as it is. The policy:
 //!
 //! * A version that can write what an earlier one could not read has a new number.
-//! * From format 4 on, each later version reads the formats of all earlier ones, or brings them up to date when they are opened.
-//! * `tests/data/reliability/format-4` is a store as this version wrote it; every later version must open it, find it sound, and
-//!   read the same cells.
+//! * From format 4 on, each later version reads the formats of all earlier ones, or brings them up
+//!   to date when they are opened.
+//! * `tests/data/reliability/format-4` is a store as this version wrote it; every later version
+//!   must open it, find it sound, and read the same cells.

@@ -1,16 +1,18 @@
-//! A guide for services: threads, policies, freshness, snapshots, two layouts, back-pressure, and what to do when something
-//! fails.
+//! A guide for services: threads, policies, freshness, snapshots, two layouts, back-pressure, and
+//! what to do when something fails.
 //!
 //! # Threads
 //!
-//! A [`Store`](crate::Store) and its [`Grid`](crate::Grid)s are cheap handles, to be cloned into as many threads as there are.
-//! Writers of one chunk never lose an update: a commit that was computed from what another has changed meanwhile is computed
-//! again. Concurrent durable commits share disk syncs, so many threads that put one patch each are faster than one that puts
-//! many; one thread with many small patches gathers them in a [`Batch`](crate::Batch).
+//! A [`Store`](crate::Store) and its [`Grid`](crate::Grid)s are cheap handles, to be cloned into as
+//! many threads as there are. Writers of one chunk never lose an update: a commit that was computed
+//! from what another has changed meanwhile is computed again. Concurrent durable commits share disk
+//! syncs, so many threads that put one patch each are faster than one that puts many; one thread
+//! with many small patches gathers them in a [`Batch`](crate::Batch).
 //!
-//! Nothing is async. Within one call, work is spread over threads: reads over rayon's pool that they are called in, commits and
-//! aggregation over a pool that all stores of the process share. Calls may come from any thread, those of rayon's pools included;
-//! a commit keeps such a thread until it is done, so a server calls from threads of its own (`spawn_blocking`, say).
+//! Nothing is async. Within one call, work is spread over threads: reads over rayon's pool that
+//! they are called in, commits and aggregation over a pool that all stores of the process share.
+//! Calls may come from any thread, those of rayon's pools included; a commit keeps such a thread
+//! until it is done, so a server calls from threads of its own (`spawn_blocking`, say).
 //!
 //! # Policies
 //!
@@ -20,9 +22,10 @@
 //! | `Background` | when its cells are durable; aggregates follow within moments | services |
 //! | `Manual` | when its cells are durable; aggregates follow when asked | bulk loads |
 //!
-//! Under `Background` the store has threads of its own (one, unless [told](crate::StoreOptions::background_threads) otherwise)
-//! and computes in a pool of as many, so that aggregation leaves the other cores to readers and writers. It begins with the marks
-//! that it finds when the store is opened, and takes one bounded step of one grid at a time.
+//! Under `Background` the store has threads of its own (one, unless
+//! [told](crate::StoreOptions::background_threads) otherwise) and computes in a pool of as many, so
+//! that aggregation leaves the other cores to readers and writers. It begins with the marks that it
+//! finds when the store is opened, and takes one bounded step of one grid at a time.
 //!
 //! ```
 //! use std::time::Duration;
@@ -45,24 +48,29 @@
 //! # }
 //! ```
 //!
-//! The last handle stops the threads: dropping it waits for the step that is under way, at most 2^25 cells of changed chunks in
-//! each thread. [`Store::close`](crate::Store::close) does the same while other handles are about, and refuses further commits.
-//! What is pending stays pending, durably, and is found when the store is opened next.
+//! The last handle stops the threads: dropping it waits for the step that is under way, at most
+//! 2^25 cells of changed chunks in each thread. [`Store::close`](crate::Store::close) does the same
+//! while other handles are about, and refuses further commits. What is pending stays pending,
+//! durably, and is found when the store is opened next.
 //!
 //! # Freshness
 //!
-//! Base cells are always those of the commits that have returned. For the levels above, the query says what it wants:
+//! Base cells are always those of the commits that have returned. For the levels above, the query
+//! says what it wants:
 //!
-//! * [`Stored`](crate::Freshness::Stored): what is there. [`Answer::stale`](crate::Answer::stale) says which part is out of date, if any.
-//! * [`Fresh`](crate::Freshness::Fresh): stale parts are computed on the fly, for this answer. It costs reads of the chunks below
-//!   the stale part, and waits for nobody.
-//! * [`Wait`](crate::Freshness::Wait): what is stored once a given commit is aggregated. For *read your own write* across
-//!   services, hand the commit's [`sequence`](crate::Commit::sequence) along. It ends with [`TimedOut`](crate::ErrorKind::TimedOut)
-//!   when its time is over; under `Manual`, where nobody aggregates unless asked, it does so.
+//! * [`Stored`](crate::Freshness::Stored): what is there. [`Answer::stale`](crate::Answer::stale)
+//!   says which part is out of date, if any.
+//! * [`Fresh`](crate::Freshness::Fresh): stale parts are computed on the fly, for this answer. It
+//!   costs reads of the chunks below the stale part, and waits for nobody.
+//! * [`Wait`](crate::Freshness::Wait): what is stored once a given commit is aggregated. For *read
+//!   your own write* across services, hand the commit's [`sequence`](crate::Commit::sequence)
+//!   along. It ends with [`TimedOut`](crate::ErrorKind::TimedOut) when its time is over; under
+//!   `Manual`, where nobody aggregates unless asked, it does so.
 //!
 //! # Snapshots
 //!
-//! Each read sees one moment. Many reads see the same moment through a [`StoreSnapshot`](crate::StoreSnapshot), over all grids:
+//! Each read sees one moment. Many reads see the same moment through a
+//! [`StoreSnapshot`](crate::StoreSnapshot), over all grids:
 //!
 //! ```
 //! # use gridstone::{Axis, DType, Dimension, ErrorKind, Query, Schema, Store, Structure, Window};
@@ -84,50 +92,59 @@
 //! # }
 //! ```
 //!
-//! A snapshot keeps the storage from dropping what was overwritten since. So its age is bounded: after
-//! [five minutes](crate::StoreOptions::snapshot_age_max), unless told otherwise, reads through it fail with
-//! [`Expired`](crate::ErrorKind::Expired), and the next commit lets go of it.
+//! A snapshot keeps the storage from dropping what was overwritten since. So its age is bounded:
+//! after [five minutes](crate::StoreOptions::snapshot_age_max), unless told otherwise, reads
+//! through it fail with [`Expired`](crate::ErrorKind::Expired), and the next commit lets go of it.
 //!
 //! # Cells of others, in and out
 //!
-//! What is to be compared with a grid, or laid into it, mostly has other cells. [`Query::onto`](crate::Query::onto) answers on
-//! exactly the cells of a target of the same coordinate reference system: any size, any offset, either direction, with and
-//! without data. An import lays a raster of any cells onto the grid's in the same way (`adapter::raster::ResampledSource`). Both
-//! go by the rules of [`Resampling`](crate::Resampling): `area` for a mean of what a cell covers, `min`, `max` and `mode` for
-//! cells as they are, and `sum` for totals such as people, which are divided by area and kept.
+//! What is to be compared with a grid, or laid into it, mostly has other cells.
+//! [`Query::onto`](crate::Query::onto) answers on exactly the cells of a target of the same
+//! coordinate reference system: any size, any offset, either direction, with and without data. An
+//! import lays a raster of any cells onto the grid's in the same way
+//! (`adapter::raster::ResampledSource`). Both go by the rules of [`Resampling`](crate::Resampling):
+//! `area` for a mean of what a cell covers, `min`, `max` and `mode` for cells as they are, and
+//! `sum` for totals such as people, which are divided by area and kept.
 //!
 //! # Many sources
 //!
-//! [`Plan`](crate::adapter::source::Plan) says from footprints alone which chunks an import will change, and cuts it into jobs:
-//! subtrees of the grid, no base chunk in two of a stage. A [`Run`](crate::adapter::source::Run) does them by threads; in each
-//! job later sources lie over earlier ones, so what is then in the grid does not depend on how many jobs or threads there are.
-//! [`Grid::forecast`](crate::Grid::forecast) says for windows that are put otherwise which chunks change. What both predict
-//! contains what changes.
+//! [`Plan`](crate::adapter::source::Plan) says from footprints alone which chunks an import will
+//! change, and cuts it into jobs: subtrees of the grid, no base chunk in two of a stage. A
+//! [`Run`](crate::adapter::source::Run) does them by threads; in each job later sources lie over
+//! earlier ones, so what is then in the grid does not depend on how many jobs or threads there are.
+//! [`Grid::forecast`](crate::Grid::forecast) says for windows that are put otherwise which chunks
+//! change. What both predict contains what changes.
 //!
 //! # Two layouts of one grid
 //!
-//! Chunks that are wide in space serve maps, chunks that are long in time serve series, and no shape serves both. So keep two
-//! grids with the same cells: one to put into, and one that is made with [`Schema::rechunked`](crate::Schema::rechunked) and
-//! follows it with [`Grid::update_from`](crate::Grid::update_from), now and then or after each put. That copies what changed
-//! since the last time, however far it got, and writes nothing where nothing changed; readers choose the grid that is made for
-//! their question. The follower may be in another store. It has as many changes to follow as its source
-//! [keeps](crate::StoreOptions::changes_kept); after a longer absence it copies all again.
+//! Chunks that are wide in space serve maps, chunks that are long in time serve series, and no
+//! shape serves both. So keep two grids with the same cells: one to put into, and one that is made
+//! with [`Schema::rechunked`](crate::Schema::rechunked) and follows it with
+//! [`Grid::update_from`](crate::Grid::update_from), now and then or after each put. That copies
+//! what changed since the last time, however far it got, and writes nothing where nothing changed;
+//! readers choose the grid that is made for their question. The follower may be in another store.
+//! It has as many changes to follow as its source [keeps](crate::StoreOptions::changes_kept); after
+//! a longer absence it copies all again.
 //!
 //! # Back-pressure
 //!
-//! Under `Background` at most [`marks_max`](crate::StoreOptions::marks_max) marks of a grid are pending, and those of the commits
-//! under way. A commit beyond that waits before it reads or writes anything, until the step of aggregation that is under way has
-//! ended; where nobody aggregates the grid at the moment, because the threads are busy with others, it does a step itself. So
-//! commits slow down to the pace of aggregation and no faster queue forms. It does the same while more than that many marks were
-//! consumed after the oldest was left, so that none is passed over for ever and every `Wait` ends. On a rayon thread it does a
-//! step or goes on, since what it would wait for may need that thread.
+//! Under `Background` at most [`marks_max`](crate::StoreOptions::marks_max) marks of a grid are
+//! pending, and those of the commits under way. A commit beyond that waits before it reads or
+//! writes anything, until the step of aggregation that is under way has ended; where nobody
+//! aggregates the grid at the moment, because the threads are busy with others, it does a step
+//! itself. So commits slow down to the pace of aggregation and no faster queue forms. It does the
+//! same while more than that many marks were consumed after the oldest was left, so that none is
+//! passed over for ever and every `Wait` ends. On a rayon thread it does a step or goes on, since
+//! what it would wait for may need that thread.
 //!
-//! A commit fails for lack of room only where the step that it does itself fails: with the kind and the cause of that error.
+//! A commit fails for lack of room only where the step that it does itself fails: with the kind and
+//! the cause of that error.
 //!
 //! # When something fails
 //!
-//! [`Store::stats`](crate::Store::stats) and [`Grid::stats`](crate::Grid::stats) are cheap enough to be asked every second: marks
-//! pending, the age of the oldest, chunks and bytes read and written, conflicts, failures.
+//! [`Store::stats`](crate::Store::stats) and [`Grid::stats`](crate::Grid::stats) are cheap enough
+//! to be asked every second: marks pending, the age of the oldest, chunks and bytes read and
+//! written, conflicts, failures.
 //!
 //! ```
 //! # use gridstone::{Axis, DType, Dimension, Schema, Store, Structure, Window};
@@ -148,7 +165,9 @@
 //! | [`TimedOut`](crate::ErrorKind::TimedOut) | the commit is durable all the same | read `Fresh`, or wait again |
 //! | [`Expired`](crate::ErrorKind::Expired) | the snapshot is gone | take a new one |
 //!
-//! Spans and events go to [`tracing`](https://docs.rs/tracing): `open`, `commit`, `aggregate`, `read` at level debug, failures of
-//! the background aggregation at warn, a panic at error. Without a subscriber they cost next to nothing.
+//! Spans and events go to [`tracing`](https://docs.rs/tracing): `open`, `commit`, `aggregate`,
+//! `read` at level debug, failures of the background aggregation at warn, a panic at error. Without
+//! a subscriber they cost next to nothing.
 //!
-//! `cargo run --release --example service` shows all this at work, and how far the top lags behind the commits.
+//! `cargo run --release --example service` shows all this at work, and how far the top lags behind
+//! the commits.

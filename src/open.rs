@@ -1,4 +1,5 @@
-//! How a store is opened: an engine under it, and under [`Policy::Background`] the threads that aggregate.
+//! How a store is opened: an engine under it, and under [`Policy::Background`] the threads that
+//! aggregate.
 
 #[cfg(feature = "rocksdb")]
 use std::path::Path;
@@ -18,9 +19,11 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Unavailable`](crate::ErrorKind::Unavailable) if another process has it open; [`Corrupt`](crate::ErrorKind::Corrupt) if
-    /// its logs are damaged, in which case nothing was changed, or if a table cannot be read without which it cannot be opened;
-    /// [`Invalid`](crate::ErrorKind::Invalid) if the directory holds something else, or a store of a newer format.
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) if another process has it open;
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) if its logs are damaged, in which case nothing was
+    /// changed, or if a table cannot be read without which it cannot be opened;
+    /// [`Invalid`](crate::ErrorKind::Invalid) if the directory holds something else, or a store of
+    /// a newer format.
     #[cfg(feature = "rocksdb")]
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         StoreOptions::default().open(path)
@@ -30,19 +33,20 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of [`open`](Self::open), and [`NotFound`](crate::ErrorKind::NotFound) if there is none.
+    /// Those of [`open`](Self::open), and [`NotFound`](crate::ErrorKind::NotFound) if there is
+    /// none.
     #[cfg(feature = "rocksdb")]
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self> {
         StoreOptions::default().read_only(true).open(path)
     }
 
-    /// Makes a new store of a [checkpoint](Self::checkpoint), or of any store that nobody has open, in a directory that is empty
-    /// or not there. Data files are shared where that is possible.
+    /// Makes a new store of a [checkpoint](Self::checkpoint), or of any store that nobody has open,
+    /// in a directory that is empty or not there. Data files are shared where that is possible.
     ///
     /// # Errors
     ///
-    /// Those of [`open_read_only`](Self::open_read_only), and [`Invalid`](crate::ErrorKind::Invalid) if the directory is not
-    /// empty.
+    /// Those of [`open_read_only`](Self::open_read_only), and
+    /// [`Invalid`](crate::ErrorKind::Invalid) if the directory is not empty.
     #[cfg(feature = "rocksdb")]
     pub fn restore(checkpoint: impl AsRef<Path>, directory: impl AsRef<Path>) -> Result<()> {
         crate::kv::restore(checkpoint.as_ref(), directory.as_ref())
@@ -60,7 +64,12 @@ impl StoreOptions {
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
         let (read_only, accept_data_loss) = (self.reads_only(), self.accepts_data_loss());
         let create = self.creates() && !read_only;
-        let mut options = crate::kv::RocksOptions { create, accept_data_loss, read_only, ..Default::default() };
+        let mut options = crate::kv::RocksOptions {
+            create,
+            accept_data_loss,
+            read_only,
+            ..Default::default()
+        };
         let (cache_bytes, log_bytes) = self.sizes();
         options.cache_bytes = cache_bytes.unwrap_or(options.cache_bytes);
         options.log_bytes = log_bytes.unwrap_or(options.log_bytes);
@@ -82,7 +91,9 @@ impl StoreOptions {
             return self.open_engine(Arc::clone(engine) as Arc<dyn Engine>);
         }
         // What goes on from a copy is not the store it was.
-        let store = self.another().open_engine(Arc::clone(engine) as Arc<dyn Engine>)?;
+        let store = self
+            .another()
+            .open_engine(Arc::clone(engine) as Arc<dyn Engine>)?;
         engine.adopt()?;
         Ok(store)
     }

@@ -3,11 +3,13 @@
 use crate::error::{Error, Result};
 use crate::grid::Structure;
 
-/// How far the edges of a file's cells may be from those of the grid's, in cells of the file: a hundredth.
+/// How far the edges of a file's cells may be from those of the grid's, in cells of the file: a
+/// hundredth.
 ///
-/// One tolerance for files of any format, held against each edge of the whole file. Cell sizes and coordinates that went through
-/// a float32, or were printed with six digits, are off by less, added up over all cells (0.05 as 0.0500000007 is off by a
-/// thousandth of a cell over 70 000 cells); what is off by more was not made by rounding, and is refused.
+/// One tolerance for files of any format, held against each edge of the whole file. Cell sizes and
+/// coordinates that went through a float32, or were printed with six digits, are off by less, added
+/// up over all cells (0.05 as 0.0500000007 is off by a thousandth of a cell over 70 000 cells);
+/// what is off by more was not made by rounding, and is refused.
 pub const TOLERANCE: f64 = 0.01;
 
 /// The unit of an axis that counts a file's rows or columns.
@@ -28,20 +30,30 @@ pub struct RasterAxes {
 }
 
 impl RasterAxes {
-    /// The only dimension of two axes, and the only Fixed one if there is one. An [`Invalid`](crate::ErrorKind::Invalid)
-    /// error if they are not to be told. There may be other dimensions.
+    /// The only dimension of two axes, and the only Fixed one if there is one. An
+    /// [`Invalid`](crate::ErrorKind::Invalid) error if they are not to be told. There may be other
+    /// dimensions.
     pub fn of(structure: &Structure) -> Result<Self> {
         let dimensions = || structure.dimensions().iter().enumerate();
         let mut planes = dimensions().filter(|(_, dimension)| dimension.axes().len() == 2);
         let (Some((space, _)), None) = (planes.next(), planes.next()) else {
-            return Err(Error::invalid("a raster needs a grid with one dimension of two axes, y before x"));
+            return Err(Error::invalid(
+                "a raster needs a grid with one dimension of two axes, y before x",
+            ));
         };
         let mut fixed = dimensions().filter(|(_, dimension)| dimension.is_fixed());
         let band = fixed.next().map(|(d, _)| structure.axes_of(d).start);
         if fixed.next().is_some() {
-            return Err(Error::invalid("a raster needs a grid with at most one Fixed dimension, for its bands"));
+            return Err(Error::invalid(
+                "a raster needs a grid with at most one Fixed dimension, for its bands",
+            ));
         }
         let axes = structure.axes_of(space);
-        Ok(Self { space, y: axes.start, x: axes.start + 1, band })
+        Ok(Self {
+            space,
+            y: axes.start,
+            x: axes.start + 1,
+            band,
+        })
     }
 }

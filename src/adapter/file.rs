@@ -19,39 +19,47 @@ use crate::codec::Digest;
 use crate::error::ErrorKind;
 use crate::error::{Error, Result};
 
-/// Writes a file beside the path and gives it the name when it is complete: a full disk leaves what was there before. What is
-/// there and is no regular file (a device, a pipe) is written to directly.
+/// Writes a file beside the path and gives it the name when it is complete: a full disk leaves what
+/// was there before. What is there and is no regular file (a device, a pipe) is written to
+/// directly.
 ///
 /// # Errors
 ///
-/// That of `write`, or an [`Unavailable`](crate::ErrorKind::Unavailable) one if the path cannot be written; nothing is left of
-/// the new file then.
+/// That of `write`, or an [`Unavailable`](crate::ErrorKind::Unavailable) one if the path cannot be
+/// written; nothing is left of the new file then.
 pub fn replace(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
     let special = fs::metadata(path).is_ok_and(|found| !found.is_file());
     let mut partial = path.to_owned();
     if !special {
-        let mut name = path.file_name().map(OsString::from).ok_or_else(|| failed(path))?;
+        let mut name = path
+            .file_name()
+            .map(OsString::from)
+            .ok_or_else(|| failed(path))?;
         name.push(format!(".{}.partial", std::process::id()));
         partial.set_file_name(name);
     }
-    let written = File::create(&partial).map_err(|cause| failed(path).because(cause)).and_then(|file| {
-        let mut writer = BufWriter::with_capacity(1 << 20, file);
-        write(&mut writer)?;
-        writer.flush().map_err(|cause| failed(path).because(cause))
-    });
+    let written = File::create(&partial)
+        .map_err(|cause| failed(path).because(cause))
+        .and_then(|file| {
+            let mut writer = BufWriter::with_capacity(1 << 20, file);
+            write(&mut writer)?;
+            writer.flush().map_err(|cause| failed(path).because(cause))
+        });
     if special {
         return written;
     }
-    let named = written.and_then(|()| fs::rename(&partial, path).map_err(|cause| failed(path).because(cause)));
+    let named = written
+        .and_then(|()| fs::rename(&partial, path).map_err(|cause| failed(path).because(cause)));
     if named.is_err() {
-        // The first error is the one to report; a partial file that cannot be removed either changes nothing about it.
+        // The first error is the one to report; a partial file that cannot be removed either
+        // changes nothing about it.
         let _ = fs::remove_file(&partial);
     }
     named
 }
 
-/// A file that can be closed between two reads, so that any number of files can be read in turn. It is opened when it is read,
-/// and must be as it was. Or the bytes of one in memory.
+/// A file that can be closed between two reads, so that any number of files can be read in turn. It
+/// is opened when it is read, and must be as it was. Or the bytes of one in memory.
 #[cfg(feature = "geotiff")]
 #[derive(Debug)]
 pub struct LazyFile(Kept);
@@ -59,7 +67,12 @@ pub struct LazyFile(Kept);
 #[cfg(feature = "geotiff")]
 #[derive(Debug)]
 enum Kept {
-    Path { path: PathBuf, len: u64, modified: Option<SystemTime>, file: Option<File> },
+    Path {
+        path: PathBuf,
+        len: u64,
+        modified: Option<SystemTime>,
+        file: Option<File>,
+    },
     Memory(io::Cursor<Vec<u8>>),
 }
 
@@ -70,7 +83,12 @@ impl LazyFile {
         let file = open(path)?;
         let about = file.metadata().map_err(|cause| unopened(path, cause))?;
         let (path, len, modified) = (path.to_owned(), about.len(), about.modified().ok());
-        Ok(Self(Kept::Path { path, len, modified, file: Some(file) }))
+        Ok(Self(Kept::Path {
+            path,
+            len,
+            modified,
+            file: Some(file),
+        }))
     }
 
     /// The bytes of a file.
@@ -87,20 +105,31 @@ impl LazyFile {
 
     /// What tells that it is not what it was; `None` of bytes in memory.
     pub(super) fn fingerprint(&self) -> Result<Option<Fingerprint>> {
-        if let Kept::Path { path, .. } = &self.0 { fingerprint(path).map(Some) } else { Ok(None) }
+        if let Kept::Path { path, .. } = &self.0 {
+            fingerprint(path).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     fn reader(&mut self) -> io::Result<&mut dyn ReadSeek> {
         match &mut self.0 {
             Kept::Memory(bytes) => Ok(bytes),
-            Kept::Path { path, len, modified, file } => {
+            Kept::Path {
+                path,
+                len,
+                modified,
+                file,
+            } => {
                 let open = match file.take() {
                     Some(file) => file,
                     None => {
                         let file = File::open(path)?;
                         let about = file.metadata()?;
                         if (about.len(), about.modified().ok()) != (*len, *modified) {
-                            return Err(io::Error::other("the file was changed meanwhile; try again when nothing writes it"));
+                            return Err(io::Error::other(
+                                "the file was changed meanwhile; try again when nothing writes it",
+                            ));
                         }
                         file
                     }
@@ -135,16 +164,24 @@ impl Seek for LazyFile {
 #[cfg(any(feature = "geotiff", feature = "netcdf"))]
 pub(super) fn fingerprint(path: &Path) -> Result<Fingerprint> {
     const ENDS: u64 = 1 << 16;
-    let failed = |cause: io::Error| Error::unavailable(format!("`{}` cannot be read", path.display())).because(cause);
+    let failed = |cause: io::Error| {
+        Error::unavailable(format!("`{}` cannot be read", path.display())).because(cause)
+    };
     let mut file = open(path)?;
     let about = file.metadata().map_err(failed)?;
     let mut digest = Digest::default();
     for start in [0, about.len().saturating_sub(ENDS)] {
         let mut bytes = Vec::new();
-        file.seek(SeekFrom::Start(start)).and_then(|_| (&mut file).take(ENDS).read_to_end(&mut bytes)).map_err(failed)?;
+        file.seek(SeekFrom::Start(start))
+            .and_then(|_| (&mut file).take(ENDS).read_to_end(&mut bytes))
+            .map_err(failed)?;
         digest.bytes(&bytes);
     }
-    Ok(Fingerprint { bytes: about.len(), modified: about.modified().ok(), digest: digest.finish() })
+    Ok(Fingerprint {
+        bytes: about.len(),
+        modified: about.modified().ok(),
+        digest: digest.finish(),
+    })
 }
 
 /// Opens a file to read.
@@ -155,7 +192,11 @@ pub(super) fn open(path: &Path) -> Result<File> {
 
 #[cfg(any(feature = "geotiff", feature = "netcdf"))]
 fn unopened(path: &Path, cause: io::Error) -> Error {
-    let kind = if cause.kind() == io::ErrorKind::NotFound { ErrorKind::NotFound } else { ErrorKind::Unavailable };
+    let kind = if cause.kind() == io::ErrorKind::NotFound {
+        ErrorKind::NotFound
+    } else {
+        ErrorKind::Unavailable
+    };
     Error::new(kind, format!("`{}` cannot be opened", path.display())).because(cause)
 }
 

@@ -1,6 +1,8 @@
-//! Units of values: whether two are of one kind, and how numbers in one become numbers in the other.
+//! Units of values: whether two are of one kind, and how numbers in one become numbers in the
+//! other.
 //!
-//! A unit is a product of powers of the names below, as UDUNITS writes it: `kg m-2 s-1`, `m/s`, `W m**-2`, `mm day^-1`.
+//! A unit is a product of powers of the names below, as UDUNITS writes it: `kg m-2 s-1`, `m/s`,
+//! `W m**-2`, `mm day^-1`.
 
 use std::fmt;
 
@@ -15,7 +17,10 @@ pub(super) struct Conversion {
 
 impl Conversion {
     /// Values as they are.
-    pub(super) const NONE: Self = Self { factor: 1.0, shift: 0.0 };
+    pub(super) const NONE: Self = Self {
+        factor: 1.0,
+        shift: 0.0,
+    };
 
     pub(super) fn is_none(self) -> bool {
         self == Self::NONE
@@ -25,17 +30,26 @@ impl Conversion {
         value * self.factor + self.shift
     }
 
-    /// From one unit to another; `None` where they are not of one kind, or are not known and not the same text.
+    /// From one unit to another; `None` where they are not of one kind, or are not known and not
+    /// the same text.
     pub(super) fn between(from: &str, to: &str) -> Option<Self> {
         if words(from).eq(words(to)) {
             return Some(Self::NONE);
         }
         let (from, to) = (Measure::parse(from)?, Measure::parse(to)?);
-        let factor = if from.scale == to.scale { 1.0 } else { from.scale / to.scale };
-        (from.powers == to.powers).then(|| Self { factor, shift: (from.offset - to.offset) / to.scale })
+        let factor = if from.scale == to.scale {
+            1.0
+        } else {
+            from.scale / to.scale
+        };
+        (from.powers == to.powers).then(|| Self {
+            factor,
+            shift: (from.offset - to.offset) / to.scale,
+        })
     }
 
-    /// From a file's unit to that of a grid with cells of a type; the reason where values do not become the grid's.
+    /// From a file's unit to that of a grid with cells of a type; the reason where values do not
+    /// become the grid's.
     pub(super) fn for_cells(from: &str, to: &str, dtype: DType) -> Result<Self, &'static str> {
         match Self::between(from, to) {
             None => Err("it is not known how one becomes the other"),
@@ -49,7 +63,9 @@ impl Conversion {
     /// What is to be said of it where the file and the grid say these units.
     pub(super) fn remark(self, from: Option<&str>, to: Option<&str>) -> Option<String> {
         match (from, to?) {
-            (None, to) => Some(format!("it says no unit; its values are taken for the grid's {to}")),
+            (None, to) => Some(format!(
+                "it says no unit; its values are taken for the grid's {to}"
+            )),
             (Some(_), _) if self.is_none() => None,
             (Some(from), to) => Some(format!("its {from} become {to}: {self}")),
         }
@@ -95,10 +111,22 @@ const N: Powers = [1, 1, -2, 0, 0];
 
 /// Names, what they are worth, and whether prefixes go in front of the first.
 const UNITS: [(&[&str], f64, f64, Powers, bool); 28] = [
-    (&["m", "metre", "metres", "meter", "meters"], 1.0, 0.0, M, true),
+    (
+        &["m", "metre", "metres", "meter", "meters"],
+        1.0,
+        0.0,
+        M,
+        true,
+    ),
     (&["ft", "foot", "feet"], 0.3048, 0.0, M, false),
     (&["inch", "inches"], 0.0254, 0.0, M, false),
-    (&["L", "l", "litre", "liter", "litres", "liters"], 1e-3, 0.0, [3, 0, 0, 0, 0], true),
+    (
+        &["L", "l", "litre", "liter", "litres", "liters"],
+        1e-3,
+        0.0,
+        [3, 0, 0, 0, 0],
+        true,
+    ),
     (&["g", "gram", "grams"], 1e-3, 0.0, KG, true),
     (&["kilogram", "kilograms"], 1.0, 0.0, KG, false),
     (&["t", "tonne", "tonnes"], 1e3, 0.0, KG, false),
@@ -107,7 +135,22 @@ const UNITS: [(&[&str], f64, f64, Powers, bool); 28] = [
     (&["h", "hr", "hour", "hours"], 3_600.0, 0.0, S, false),
     (&["d", "day", "days"], 86_400.0, 0.0, S, false),
     (&["Hz", "hertz"], 1.0, 0.0, [0, 0, -1, 0, 0], true),
-    (&["K", "kelvin", "Kelvin", "kelvins", "degK", "deg_K", "degrees_K", "degree_K"], 1.0, 0.0, K, true),
+    (
+        &[
+            "K",
+            "kelvin",
+            "Kelvin",
+            "kelvins",
+            "degK",
+            "deg_K",
+            "degrees_K",
+            "degree_K",
+        ],
+        1.0,
+        0.0,
+        K,
+        true,
+    ),
     (
         &[
             "degC",
@@ -130,7 +173,17 @@ const UNITS: [(&[&str], f64, f64, Powers, bool); 28] = [
         false,
     ),
     (
-        &["degF", "deg_F", "degrees_F", "degree_F", "fahrenheit", "Fahrenheit", "degrees_Fahrenheit", "degree_Fahrenheit", "°F"],
+        &[
+            "degF",
+            "deg_F",
+            "degrees_F",
+            "degree_F",
+            "fahrenheit",
+            "Fahrenheit",
+            "degrees_Fahrenheit",
+            "degree_Fahrenheit",
+            "°F",
+        ],
         5.0 / 9.0,
         459.67 * 5.0 / 9.0,
         K,
@@ -140,12 +193,37 @@ const UNITS: [(&[&str], f64, f64, Powers, bool); 28] = [
     (&["Pa", "pascal", "pascals", "Pascal"], 1.0, 0.0, PA, true),
     (&["bar", "bars"], 1e5, 0.0, PA, true),
     (&["mb", "millibar", "millibars"], 100.0, 0.0, PA, false),
-    (&["atm", "atmosphere", "atmospheres"], 101_325.0, 0.0, PA, false),
+    (
+        &["atm", "atmosphere", "atmospheres"],
+        101_325.0,
+        0.0,
+        PA,
+        false,
+    ),
     (&["J", "joule", "joules"], 1.0, 0.0, J, true),
     (&["W", "watt", "watts"], 1.0, 0.0, W, true),
     (&["N", "newton", "newtons"], 1.0, 0.0, N, true),
-    (&["knot", "knots", "kt", "kts"], 1_852.0 / 3_600.0, 0.0, [1, 0, -1, 0, 0], false),
-    (&["1", "fraction", "dimensionless", "ratio", "unitless", "none"], 1.0, 0.0, NONE, false),
+    (
+        &["knot", "knots", "kt", "kts"],
+        1_852.0 / 3_600.0,
+        0.0,
+        [1, 0, -1, 0, 0],
+        false,
+    ),
+    (
+        &[
+            "1",
+            "fraction",
+            "dimensionless",
+            "ratio",
+            "unitless",
+            "none",
+        ],
+        1.0,
+        0.0,
+        NONE,
+        false,
+    ),
     (&["%", "percent", "percentage"], 1e-2, 0.0, NONE, false),
     (&["ppm", "ppmv"], 1e-6, 0.0, NONE, false),
     (&["ppb", "ppbv"], 1e-9, 0.0, NONE, false),
@@ -170,8 +248,15 @@ impl Measure {
     /// A product of powers. What shifts zero, as `degC`, stands alone.
     fn parse(text: &str) -> Option<Self> {
         let text = text.trim().replace("**", "^").replace('/', " / ");
-        let words: Vec<&str> = text.split([' ', '*', '.', '·']).filter(|word| !word.is_empty()).collect();
-        let mut product = Self { scale: 1.0, offset: 0.0, powers: NONE };
+        let words: Vec<&str> = text
+            .split([' ', '*', '.', '·'])
+            .filter(|word| !word.is_empty())
+            .collect();
+        let mut product = Self {
+            scale: 1.0,
+            offset: 0.0,
+            powers: NONE,
+        };
         let mut below = false;
         for word in &words {
             if *word == "/" {
@@ -180,39 +265,61 @@ impl Measure {
             }
             let (name, power) = split(word)?;
             let factor = Self::named(name)?;
-            let power = if std::mem::take(&mut below) { -power } else { power };
+            let power = if std::mem::take(&mut below) {
+                -power
+            } else {
+                power
+            };
             if factor.offset != 0.0 {
                 return (words.len() == 1 && power == 1).then_some(factor);
             }
-            product.scale =
-                if power < 0 { product.scale / factor.scale.powi(-power) } else { product.scale * factor.scale.powi(power) };
-            product.powers.iter_mut().zip(factor.powers).for_each(|(sum, of)| *sum += of * power);
+            product.scale = if power < 0 {
+                product.scale / factor.scale.powi(-power)
+            } else {
+                product.scale * factor.scale.powi(power)
+            };
+            product
+                .powers
+                .iter_mut()
+                .zip(factor.powers)
+                .for_each(|(sum, of)| *sum += of * power);
         }
         (!words.is_empty() && !below).then_some(product)
     }
 
     fn named(name: &str) -> Option<Self> {
-        let of = |scale: f64, (_, worth, offset, powers, _): &(&[&str], f64, f64, Powers, bool)| Self {
-            scale: scale * worth,
-            offset: *offset,
-            powers: *powers,
-        };
+        let of =
+            |scale: f64, (_, worth, offset, powers, _): &(&[&str], f64, f64, Powers, bool)| Self {
+                scale: scale * worth,
+                offset: *offset,
+                powers: *powers,
+            };
         if let Some(unit) = UNITS.iter().find(|(names, ..)| names.contains(&name)) {
             return Some(of(1.0, unit));
         }
         PREFIXES.iter().find_map(|(prefix, scale)| {
             let rest = name.strip_prefix(prefix)?;
-            UNITS.iter().find(|(names, .., prefixed)| *prefixed && names[0] == rest).map(|unit| of(*scale, unit))
+            UNITS
+                .iter()
+                .find(|(names, .., prefixed)| *prefixed && names[0] == rest)
+                .map(|unit| of(*scale, unit))
         })
     }
 }
 
 /// A name and its power: `m-2`, `m^2`, `s`. `1` alone is a name.
 fn split(word: &str) -> Option<(&str, i32)> {
-    let at = word.find(|c: char| c.is_ascii_digit() || "^+-".contains(c)).filter(|at| *at > 0).unwrap_or(word.len());
+    let at = word
+        .find(|c: char| c.is_ascii_digit() || "^+-".contains(c))
+        .filter(|at| *at > 0)
+        .unwrap_or(word.len());
     let (name, power) = word.split_at(at);
     let power = power.strip_prefix('^').unwrap_or(power);
-    let power = if power.is_empty() { 1 } else { power.parse().ok().filter(|power: &i32| power.abs() < 10)? };
+    let power = if power.is_empty() {
+        1
+    } else {
+        power.parse().ok().filter(|power: &i32| power.abs() < 10)?
+    };
     Some((name, power))
 }
 
@@ -240,16 +347,27 @@ mod tests {
             ("umol m-2", "mol.m-2", 2.0, 2e-6),
         ] {
             let got = Conversion::between(from, to).expect(from).apply(value);
-            assert!((got - wanted).abs() <= wanted.abs() * 1e-12, "{value} {from} is {got} {to}, not {wanted}");
+            assert!(
+                (got - wanted).abs() <= wanted.abs() * 1e-12,
+                "{value} {from} is {got} {to}, not {wanted}"
+            );
         }
     }
 
     #[test]
     fn one_unit_in_two_spellings_changes_no_value() {
-        for (from, to) in
-            [("m/s", "m s-1"), ("degC", "Celsius"), ("dBZ", " dBZ "), ("kg  m-2", "kg m-2"), ("hPa", "mbar"), ("1", "kg kg-1")]
-        {
-            assert!(Conversion::between(from, to).is_some_and(Conversion::is_none), "{from} {to}");
+        for (from, to) in [
+            ("m/s", "m s-1"),
+            ("degC", "Celsius"),
+            ("dBZ", " dBZ "),
+            ("kg  m-2", "kg m-2"),
+            ("hPa", "mbar"),
+            ("1", "kg kg-1"),
+        ] {
+            assert!(
+                Conversion::between(from, to).is_some_and(Conversion::is_none),
+                "{from} {to}"
+            );
         }
     }
 

@@ -19,15 +19,31 @@ pub(crate) fn run(store: &Store) {
             Ok(Ok(None)) => Outcome::Done,
             Ok(Err(error)) => {
                 let why = error.sentence();
-                tracing::warn!(grid = id.0, error = why, "aggregation in the background failed");
+                tracing::warn!(
+                    grid = id.0,
+                    error = why,
+                    "aggregation in the background failed"
+                );
                 if *error.kind() == ErrorKind::Poisoned {
                     store.backlog().poison(why.clone());
                 }
-                if *error.kind() == ErrorKind::Corrupt { Outcome::Blocked(why) } else { Outcome::Failed(why) }
+                if *error.kind() == ErrorKind::Corrupt {
+                    Outcome::Blocked(why)
+                } else {
+                    Outcome::Failed(why)
+                }
             }
             Err(panic) => {
-                let why = format!("aggregation of grid number {} panicked: {}", id.0, message(panic.as_ref()));
-                tracing::error!(grid = id.0, error = why, "aggregation in the background panicked");
+                let why = format!(
+                    "aggregation of grid number {} panicked: {}",
+                    id.0,
+                    message(panic.as_ref())
+                );
+                tracing::error!(
+                    grid = id.0,
+                    error = why,
+                    "aggregation in the background panicked"
+                );
                 store.backlog().poison(why.clone());
                 Outcome::Failed(why)
             }
@@ -38,13 +54,22 @@ pub(crate) fn run(store: &Store) {
 
 fn grid_of(store: &Store, grids: &mut HashMap<GridId, Grid>, id: GridId) -> Result<Grid> {
     if !grids.contains_key(&id) {
-        grids.extend(store.shown()?.grids.into_iter().map(|grid| (grid.id(), grid)));
+        grids.extend(
+            store
+                .shown()?
+                .grids
+                .into_iter()
+                .map(|grid| (grid.id(), grid)),
+        );
     }
-    grids.get(&id).cloned().ok_or_else(|| Error::not_found(format!("there is no grid of number {}", id.0)))
+    grids
+        .get(&id)
+        .cloned()
+        .ok_or_else(|| Error::not_found(format!("there is no grid of number {}", id.0)))
 }
 
-/// Lets a commit into a grid begin. Under [`Policy::Background`] it waits until the grid has fewer marks pending than the store
-/// allows, or does a part of their work.
+/// Lets a commit into a grid begin. Under [`Policy::Background`] it waits until the grid has fewer
+/// marks pending than the store allows, or does a part of their work.
 pub(crate) fn make_room(grid: &Grid) -> Result<()> {
     let store = grid.store();
     store.backlog().admit()?;
@@ -54,13 +79,19 @@ pub(crate) fn make_room(grid: &Grid) -> Result<()> {
     let marks_max = store.marks_max();
     while store.backlog().make_room(grid.id(), marks_max)? == Room::Help {
         tracing::debug!(grid = grid.name(), marks_max, "a commit aggregates first");
-        let mut turn = Turn { grid, outcome: Some(Outcome::More) };
+        let mut turn = Turn {
+            grid,
+            outcome: Some(Outcome::More),
+        };
         match step(grid) {
             Ok(Some(_)) => {}
             Ok(None) => turn.outcome = Some(Outcome::Done),
             Err(error) => {
                 turn.outcome = Some(Outcome::Failed(error.sentence()));
-                let text = format!("grid `{}`: more than {marks_max} marks are pending and cannot be aggregated", grid.name());
+                let text = format!(
+                    "grid `{}`: more than {marks_max} marks are pending and cannot be aggregated",
+                    grid.name()
+                );
                 return Err(error.within(text));
             }
         }
@@ -77,11 +108,16 @@ struct Turn<'a> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let store = self.grid.store();
-        store.backlog().hand_back(self.grid.id(), self.outcome.take().unwrap_or(Outcome::More), store.now());
+        store.backlog().hand_back(
+            self.grid.id(),
+            self.outcome.take().unwrap_or(Outcome::More),
+            store.now(),
+        );
     }
 }
 
 fn message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a message")
 }

@@ -1,5 +1,5 @@
-//! Aggregation beside damage: an aggregate that cannot be read is made anew from what lies below, and a mark that needs a chunk
-//! that cannot be read stays, while all others are consumed.
+//! Aggregation beside damage: an aggregate that cannot be read is made anew from what lies below,
+//! and a mark that needs a chunk that cannot be read stays, while all others are consumed.
 
 use std::collections::BTreeSet;
 
@@ -10,9 +10,12 @@ use crate::feed::{self, Changed};
 use crate::grid::Location;
 use crate::key::{ChunkKey, LayerId, MarkKey, meta};
 use crate::kv::{Batch, Durability, KeyRange, Snapshot, Space, for_each_page};
-use crate::store::{Base, Blocked, ChunkPlace, ChunkReader, ChunkWrite, Grid, LayerChunks, Number, Pyramid, Written};
+use crate::store::{
+    Base, Blocked, ChunkPlace, ChunkReader, ChunkWrite, Grid, LayerChunks, Number, Pyramid, Written,
+};
 
-/// So many marks in a row may turn out to be blocked in one step; with more, something is damaged that all of them need.
+/// So many marks in a row may turn out to be blocked in one step; with more, something is damaged
+/// that all of them need.
 const IN_A_ROW_MAX: usize = 64;
 
 /// One step's dealings with damage.
@@ -30,7 +33,14 @@ pub(super) struct Trials<'a> {
 
 impl<'a> Trials<'a> {
     pub(super) fn new(blocked: &'a mut Blocked, most: usize) -> Self {
-        Self { blocked, most, limit: most, remade: BTreeSet::new(), found: 0, again: false }
+        Self {
+            blocked,
+            most,
+            limit: most,
+            remade: BTreeSet::new(),
+            found: 0,
+            again: false,
+        }
     }
 
     /// How many marks are to be taken at most.
@@ -43,15 +53,16 @@ impl<'a> Trials<'a> {
         &self.blocked.marks
     }
 
-    /// Nothing is left but what is blocked. Whether to try that again; an error if that was done in vain. Later steps leave it
-    /// out until nothing else is left again.
+    /// Nothing is left but what is blocked. Whether to try that again; an error if that was done in
+    /// vain. Later steps leave it out until nothing else is left again.
     pub(super) fn exhausted(&mut self) -> Result<bool> {
         if self.blocked.marks.is_empty() {
             return Ok(false);
         }
         if self.again || self.found > 0 {
             let why = self.blocked.why.take();
-            return Err(why.unwrap_or_else(|| Error::corrupt("a chunk that is to be aggregated is damaged")));
+            return Err(why
+                .unwrap_or_else(|| Error::corrupt("a chunk that is to be aggregated is damaged")));
         }
         *self.blocked = Blocked::default();
         (self.again, self.limit) = (true, 1);
@@ -59,7 +70,12 @@ impl<'a> Trials<'a> {
     }
 
     /// Deals with damage that was met with these marks, so that it can be tried again.
-    pub(super) fn met(&mut self, grid: &Grid, error: Error, taken: &mut Vec<Vec<u8>>) -> Result<()> {
+    pub(super) fn met(
+        &mut self,
+        grid: &Grid,
+        error: Error,
+        taken: &mut Vec<Vec<u8>>,
+    ) -> Result<()> {
         if let Some(place) = error.subject::<ChunkPlace>()
             && place.layer != LayerId::BASE
             && self.remade.insert(place.at)
@@ -71,7 +87,10 @@ impl<'a> Trials<'a> {
                     return Ok(());
                 }
                 // What it is made of may be an aggregate that cannot be read either.
-                Err(below) if *below.kind() == ErrorKind::Corrupt && below.subject() != error.subject::<ChunkPlace>() => {
+                Err(below)
+                    if *below.kind() == ErrorKind::Corrupt
+                        && below.subject() != error.subject::<ChunkPlace>() =>
+                {
                     self.met(grid, below, &mut Vec::new())?;
                     self.remade.remove(&place.at);
                     return Ok(());
@@ -102,11 +121,17 @@ impl<'a> Trials<'a> {
     }
 }
 
-/// Makes an aggregate anew from its children, in every layer and in one commit; `false` where that cannot be done for itself.
+/// Makes an aggregate anew from its children, in every layer and in one commit; `false` where that
+/// cannot be done for itself.
 pub(crate) fn remake(grid: &Grid, at: &Location) -> Result<bool> {
     let store = grid.store();
     let snapshot = store.current()?;
-    let Some(batch) = store.workers().run(|| remade(grid, snapshot.as_ref(), at))? else { return Ok(false) };
+    let Some(batch) = store
+        .workers()
+        .run(|| remade(grid, snapshot.as_ref(), at))?
+    else {
+        return Ok(false);
+    };
     store.commit_step(batch)?;
     Ok(true)
 }
@@ -114,9 +139,15 @@ pub(crate) fn remake(grid: &Grid, at: &Location) -> Result<bool> {
 fn remade(grid: &Grid, snapshot: &dyn Snapshot, at: &Location) -> Result<Option<Batch>> {
     let (chunks, structure) = (grid.chunk_reader(snapshot), grid.structure());
     let state = grid.state(snapshot)?;
-    let Some(base) = state.base else { return Ok(None) };
-    let irregular = structure.irregular_axis().is_some_and(|irregular| irregular.level(at) <= irregular.bucket);
-    let Some(dimension) = derivation(grid, at.levels, &base).filter(|_| !irregular) else { return Ok(None) };
+    let Some(base) = state.base else {
+        return Ok(None);
+    };
+    let irregular = structure
+        .irregular_axis()
+        .is_some_and(|irregular| irregular.level(at) <= irregular.bucket);
+    let Some(dimension) = derivation(grid, at.levels, &base).filter(|_| !irregular) else {
+        return Ok(None);
+    };
     let mut batch = Batch::at(snapshot);
     for record in [meta::schema, meta::reach, meta::base_levels] {
         batch.expect_key(Space::Meta, record(grid.id()));
@@ -124,14 +155,24 @@ fn remade(grid: &Grid, snapshot: &dyn Snapshot, at: &Location) -> Result<Option<
     batch.expect_key(Space::Directory, chunks.key(LayerId::FIRST, at));
     let mut parts: Vec<(u8, Option<LayerChunks>)> = Vec::new();
     for (number, child) in (0_u8..=u8::MAX).zip(structure.children(at, dimension)) {
-        [LayerId::BASE, LayerId::FIRST].iter().for_each(|layer| batch.expect_key(Space::Directory, chunks.key(*layer, &child)));
+        [LayerId::BASE, LayerId::FIRST]
+            .iter()
+            .for_each(|layer| batch.expect_key(Space::Directory, chunks.key(*layer, &child)));
         let part = part(chunks, &mut batch, (&child, dimension), &base)?;
-        parts.push((number, part.map(|part| chunks.reduce(&part, dimension, at.levels)).transpose()?));
+        parts.push((
+            number,
+            part.map(|part| chunks.reduce(&part, dimension, at.levels))
+                .transpose()?,
+        ));
     }
     let writes = if parts.iter().all(|(_, part)| part.is_none()) {
         chunks.without(at)
     } else {
-        chunks.encode(at, &chunks.assemble(None, parts, &grid.halving(dimension), at.levels), None)
+        chunks.encode(
+            at,
+            &chunks.assemble(None, parts, &grid.halving(dimension), at.levels),
+            None,
+        )
     };
     let _: Aggregated = write(chunks, &mut batch, writes)?;
     Ok(Some(batch))
@@ -149,12 +190,15 @@ fn part(
         return Ok(own);
     }
     for above in chunks.above(child, base) {
-        [LayerId::BASE, LayerId::FIRST].iter().for_each(|layer| batch.expect_key(Space::Directory, chunks.key(*layer, &above)));
+        [LayerId::BASE, LayerId::FIRST]
+            .iter()
+            .for_each(|layer| batch.expect_key(Space::Directory, chunks.key(*layer, &above)));
     }
     chunks.effective(child, base)
 }
 
-/// Makes every aggregate of a grid anew from its base, from which the chunks at some places are taken out first.
+/// Makes every aggregate of a grid anew from its base, from which the chunks at some places are
+/// taken out first.
 pub(crate) fn rebuild(grid: &Grid, out: &BTreeSet<Location>) -> Result<()> {
     grid.check_layers()?;
     grid.writable()?;
@@ -171,8 +215,14 @@ pub(crate) fn rebuild(grid: &Grid, out: &BTreeSet<Location>) -> Result<()> {
     grid.aggregate().map(drop)
 }
 
-/// Removes all aggregates and marks: as after a bulk load, the next steps find that nothing reaches up to the top.
-fn cleared(grid: &Grid, snapshot: &dyn Snapshot, out: &BTreeSet<Location>, number: &Number) -> Result<Batch> {
+/// Removes all aggregates and marks: as after a bulk load, the next steps find that nothing reaches
+/// up to the top.
+fn cleared(
+    grid: &Grid,
+    snapshot: &dyn Snapshot,
+    out: &BTreeSet<Location>,
+    number: &Number,
+) -> Result<Batch> {
     let (chunks, structure, id) = (grid.chunk_reader(snapshot), grid.structure(), grid.id());
     let state = grid.state(snapshot)?;
     let mut batch = Batch::at(snapshot);
@@ -180,25 +230,47 @@ fn cleared(grid: &Grid, snapshot: &dyn Snapshot, out: &BTreeSet<Location>, numbe
         batch.expect_key(Space::Meta, record(id));
     }
     batch.expect_range(Space::Dirty, MarkKey::all(id));
-    let aggregates = KeyRange { start: ChunkKey::layer(id, LayerId::FIRST).start, end: ChunkKey::all(id).end };
+    let aggregates = KeyRange {
+        start: ChunkKey::layer(id, LayerId::FIRST).start,
+        end: ChunkKey::all(id).end,
+    };
     for space in [Space::Directory, Space::Aggregate] {
         batch.delete_range(space, aggregates.clone());
     }
     for_each_page(snapshot, Space::Dirty, MarkKey::all(id), 4096, |marks| {
-        marks.into_iter().for_each(|(key, _)| batch.delete(Space::Dirty, key));
+        marks
+            .into_iter()
+            .for_each(|(key, _)| batch.delete(Space::Dirty, key));
         Ok(())
     })?;
     batch.delete(Space::Meta, meta::reach(id));
-    let writes = out.iter().map(|at| ChunkWrite { layer: LayerId::BASE, at: *at, what: Written::Nothing }).collect();
-    out.iter().for_each(|at| batch.expect_key(Space::Directory, chunks.key(LayerId::BASE, at)));
+    let writes = out
+        .iter()
+        .map(|at| ChunkWrite {
+            layer: LayerId::BASE,
+            at: *at,
+            what: Written::Nothing,
+        })
+        .collect();
+    out.iter()
+        .for_each(|at| batch.expect_key(Space::Directory, chunks.key(LayerId::BASE, at)));
     let _: Aggregated = write(chunks, &mut batch, writes)?;
-    if let Some(Pyramid { base, built, .. }) = state.pyramid(structure).filter(|_| !out.is_empty()) {
-        let base_windows = out.iter().map(|at| structure.cover(&structure.chunk_window(at), base.cells())).collect();
+    if let Some(Pyramid { base, built, .. }) = state.pyramid(structure).filter(|_| !out.is_empty())
+    {
+        let base_windows = out
+            .iter()
+            .map(|at| structure.cover(&structure.chunk_window(at), base.cells()))
+            .collect();
         feed::record(
             grid,
             &mut batch,
             number,
-            Changed { base: base_windows, aggregates: Vec::new(), to: built, finest: base.cells() },
+            Changed {
+                base: base_windows,
+                aggregates: Vec::new(),
+                to: built,
+                finest: base.cells(),
+            },
         )?;
     }
     Ok(batch)

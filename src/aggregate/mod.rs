@@ -1,8 +1,9 @@
 //! Aggregation: marks become up-to-date aggregates, a bounded and atomic step at a time.
 //!
-//! A step takes the first marks in key order, recomputes the changed part of every aggregate above them up to the top, and
-//! commits the aggregates together with the deletion of exactly these marks. Where the data has outgrown the pyramid, a
-//! step first raises its reach and marks the parents of the old tops.
+//! A step takes the first marks in key order, recomputes the changed part of every aggregate above
+//! them up to the top, and commits the aggregates together with the deletion of exactly these
+//! marks. Where the data has outgrown the pyramid, a step first raises its reach and marks the
+//! parents of the old tops.
 
 pub(crate) mod background;
 mod damage;
@@ -30,7 +31,9 @@ use crate::feed::{self, Changed};
 use crate::grid::{Location, Window};
 use crate::key::{DirectoryEntry, LayerId, meta};
 use crate::kv::{Batch, Snapshot, Space};
-use crate::store::{Base, Blocked, ChunkReader, ChunkWrite, Grid, Number, Pyramid, Written, write_reach};
+use crate::store::{
+    Base, Blocked, ChunkReader, ChunkWrite, Grid, Number, Pyramid, Written, write_reach,
+};
 
 /// What aggregation did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,10 +79,17 @@ fn locked_step(grid: &Grid, blocked: &mut Blocked) -> Result<Option<Aggregated>>
         taken.clear();
         match attempt(grid, &trials, &mut taken) {
             Err(error) if *error.kind() == ErrorKind::Conflict => {}
-            Err(error) if *error.kind() == ErrorKind::Corrupt => trials.met(grid, error, &mut taken)?,
+            Err(error) if *error.kind() == ErrorKind::Corrupt => {
+                trials.met(grid, error, &mut taken)?
+            }
             Ok(None) if trials.exhausted()? => {}
             Ok(Some(done)) => {
-                tracing::debug!(marks = done.marks, chunks = done.chunks, bytes = done.bytes, "a step of aggregation");
+                tracing::debug!(
+                    marks = done.marks,
+                    chunks = done.chunks,
+                    bytes = done.bytes,
+                    "a step of aggregation"
+                );
                 return Ok(Some(done));
             }
             other => return other,
@@ -88,10 +98,17 @@ fn locked_step(grid: &Grid, blocked: &mut Blocked) -> Result<Option<Aggregated>>
 }
 
 /// `taken` gets the marks that it is about.
-fn attempt(grid: &Grid, trials: &Trials<'_>, taken: &mut Vec<Vec<u8>>) -> Result<Option<Aggregated>> {
+fn attempt(
+    grid: &Grid,
+    trials: &Trials<'_>,
+    taken: &mut Vec<Vec<u8>>,
+) -> Result<Option<Aggregated>> {
     let (store, snapshot) = (grid.store(), grid.store().current()?);
     let number = store.reserve_sequence();
-    let Some((batch, done)) = store.workers().run(|| computed(grid, snapshot.as_ref(), &number, (trials, taken)))? else {
+    let Some((batch, done)) = store
+        .workers()
+        .run(|| computed(grid, snapshot.as_ref(), &number, (trials, taken)))?
+    else {
         return Ok(None);
     };
     store.commit_step(batch)?;
@@ -112,21 +129,26 @@ fn computed(
         taken.extend(marks.keys().iter().cloned());
         Ok(marks)
     };
-    let Some((done, changed)) = advanced(grid, snapshot, (&mut batch, number.get()), &mut marks)? else { return Ok(None) };
+    let Some((done, changed)) = advanced(grid, snapshot, (&mut batch, number.get()), &mut marks)?
+    else {
+        return Ok(None);
+    };
     if let Some(changed) = changed {
         feed::record(grid, &mut batch, number, changed)?;
     }
     Ok(Some((batch, done)))
 }
 
-/// Adds a bounded part of the aggregation that is left to do in a snapshot to a batch; `None` if nothing is. Marks that it leaves
-/// have the number `sequence`.
+/// Adds a bounded part of the aggregation that is left to do in a snapshot to a batch; `None` if
+/// nothing is. Marks that it leaves have the number `sequence`.
 pub(crate) fn advance(
     grid: &Grid,
     snapshot: &dyn Snapshot,
     (batch, sequence): (&mut Batch, u64),
 ) -> Result<Option<(Aggregated, Option<Changed>)>> {
-    advanced(grid, snapshot, (batch, sequence), &mut || Marks::first(grid, snapshot, marks_a_step(grid)))
+    advanced(grid, snapshot, (batch, sequence), &mut || {
+        Marks::first(grid, snapshot, marks_a_step(grid))
+    })
 }
 
 /// The same with certain marks.
@@ -138,12 +160,19 @@ fn advanced(
 ) -> Result<Option<(Aggregated, Option<Changed>)>> {
     let (chunks, state) = (grid.chunk_reader(snapshot), grid.state(snapshot)?);
     batch.expect_key(Space::Meta, meta::reach(grid.id()));
-    let Some((pyramid, bounds)) = state.pyramid(grid.structure()).zip(state.bounds) else { return Ok(None) };
+    let Some((pyramid, bounds)) = state.pyramid(grid.structure()).zip(state.bounds) else {
+        return Ok(None);
+    };
     let Pyramid { base, built, top } = pyramid;
     if !grid.layers().is_empty() && top != built {
         reach(grid, snapshot, (batch, sequence), &pyramid)?;
         let aggregates = fallen(grid, &bounds, &pyramid);
-        let changed = (!aggregates.is_empty()).then(|| Changed { base: Vec::new(), aggregates, to: built, finest: base.cells() });
+        let changed = (!aggregates.is_empty()).then(|| Changed {
+            base: Vec::new(),
+            aggregates,
+            to: built,
+            finest: base.cells(),
+        });
         return Ok(Some((Aggregated::default(), changed)));
     }
     let marks = marks()?;
@@ -155,11 +184,21 @@ fn advanced(
     let plan = AggregationPlan::new(chunks, edges, &pyramid)?;
     plan.expect(chunks, &base, batch);
     let propagation = Propagation::new(chunks, &plan, &pyramid);
-    let (writes, seen) = propagation.run(&|run, leaf| source(chunks, &base, run, leaf, changed.get(&leaf.at)))?;
-    seen.into_iter().for_each(|key| batch.expect_key(Space::Directory, key));
+    let (writes, seen) =
+        propagation.run(&|run, leaf| source(chunks, &base, run, leaf, changed.get(&leaf.at)))?;
+    seen.into_iter()
+        .for_each(|key| batch.expect_key(Space::Directory, key));
     let aggregates = changed_windows(chunks, &plan, stale, (&writes, &bounds))?;
-    let changed = (!writes.is_empty()).then(|| Changed { base: Vec::new(), aggregates, to: top, finest: base.cells() });
-    let mut done = Aggregated { marks: marks.len() as u64, ..Aggregated::default() };
+    let changed = (!writes.is_empty()).then(|| Changed {
+        base: Vec::new(),
+        aggregates,
+        to: top,
+        finest: base.cells(),
+    });
+    let mut done = Aggregated {
+        marks: marks.len() as u64,
+        ..Aggregated::default()
+    };
     done += write(chunks, batch, writes)?;
     marks.clear(batch);
     Ok(Some((done, changed)))
@@ -174,11 +213,18 @@ pub(crate) fn source(
     changed: Option<&ChangedTicks>,
 ) -> Result<ChunkChange> {
     let at = &leaf.at;
-    let irregular = base.irregular().filter(|&d| at.levels[d] == base.finest()[d]);
+    let irregular = base
+        .irregular()
+        .filter(|&d| at.levels[d] == base.finest()[d]);
     let Some(irregular) = irregular else {
-        return Ok(chunks.stored(at, base)?.map_or(ChunkChange::Gone, ChunkChange::Now));
+        return Ok(chunks
+            .stored(at, base)?
+            .map_or(ChunkChange::Gone, ChunkChange::Now));
     };
-    let mut change = EventChange { now: None, gone: Vec::new() };
+    let mut change = EventChange {
+        now: None,
+        gone: Vec::new(),
+    };
     if run.fed(&leaf.feeds).any(|node| node.dimension != irregular) {
         let mut ticks = changed.map_or(BTreeSet::new(), |changed| changed.ticks.clone());
         if changed.is_none_or(|changed| changed.all) || run.lacks(&leaf.feeds)? {
@@ -187,23 +233,45 @@ pub(crate) fn source(
         let ticks: Vec<i64> = ticks.into_iter().collect();
         change.now = chunks.layers_at(at, base, &ticks)?;
         change.gone = ticks;
-        change.gone.retain(|tick| change.now.as_ref().is_none_or(|now| now.ticks.binary_search(tick).is_err()));
+        change.gone.retain(|tick| {
+            change
+                .now
+                .as_ref()
+                .is_none_or(|now| now.ticks.binary_search(tick).is_err())
+        });
     }
     let binned = run.fed(&leaf.feeds).any(|node| node.dimension == irregular);
-    let bins = if binned { chunks.bucket_bins(at, base)? } else { None };
+    let bins = if binned {
+        chunks.bucket_bins(at, base)?
+    } else {
+        None
+    };
     Ok(ChunkChange::Bucket(Arc::new(Bucket { change, bins })))
 }
 
-/// Lets the pyramid reach up to the top of the data in one commit: where it rises, the parents of the old tops are marked;
-/// where it falls, what stands above goes.
-fn reach(grid: &Grid, snapshot: &dyn Snapshot, (batch, sequence): (&mut Batch, u64), pyramid: &Pyramid) -> Result<()> {
+/// Lets the pyramid reach up to the top of the data in one commit: where it rises, the parents of
+/// the old tops are marked; where it falls, what stands above goes.
+fn reach(
+    grid: &Grid,
+    snapshot: &dyn Snapshot,
+    (batch, sequence): (&mut Batch, u64),
+    pyramid: &Pyramid,
+) -> Result<()> {
     let edges = raise::edges(grid, snapshot, pyramid)?;
     raise::expect(grid, batch, pyramid);
     let chunks = grid.chunk_reader(snapshot);
-    let writes: Vec<ChunkWrite> = raise::above(grid, snapshot, pyramid)?.into_iter().flat_map(|at| chunks.without(&at)).collect();
+    let writes: Vec<ChunkWrite> = raise::above(grid, snapshot, pyramid)?
+        .into_iter()
+        .flat_map(|at| chunks.without(&at))
+        .collect();
     write(chunks, batch, writes)?;
     write_reach(batch, grid.id(), pyramid.top)?;
-    dirty::mark(grid, batch, edges.into_iter().map(|edge| (edge, None)), sequence);
+    dirty::mark(
+        grid,
+        batch,
+        edges.into_iter().map(|edge| (edge, None)),
+        sequence,
+    );
     Ok(())
 }
 
@@ -212,11 +280,13 @@ fn fallen(grid: &Grid, bounds: &Window, Pyramid { built, top, .. }: &Pyramid) ->
     let (structure, cells) = (grid.structure(), bounds.levels(built.len()));
     let falls = structure.levelled().filter(|&d| top[d] < built[d]);
     let first = falls.filter_map(|d| Some(cells.with(d, top[d].coarser()?)));
-    first.map(|levels| structure.cover(bounds, levels)).collect()
+    first
+        .map(|levels| structure.cover(bounds, levels))
+        .collect()
 }
 
-/// Where a plan changes aggregates, as far as there can be data: the parts that were `stale`, and all of each aggregate that was
-/// not there, or is not any more.
+/// Where a plan changes aggregates, as far as there can be data: the parts that were `stale`, and
+/// all of each aggregate that was not there, or is not any more.
 pub(crate) fn changed_windows(
     chunks: ChunkReader<'_>,
     plan: &AggregationPlan,
@@ -224,16 +294,24 @@ pub(crate) fn changed_windows(
     (writes, bounds): (&[ChunkWrite], &Window),
 ) -> Result<Vec<Window>> {
     let (structure, mut windows) = (chunks.grid.structure(), stale);
-    let gone = |write: &&ChunkWrite| write.layer == LayerId::FIRST && matches!(write.what, Written::Nothing);
+    let gone = |write: &&ChunkWrite| {
+        write.layer == LayerId::FIRST && matches!(write.what, Written::Nothing)
+    };
     let gone: HashSet<Location> = writes.iter().filter(gone).map(|write| write.at).collect();
-    let keys: Vec<_> = plan.nodes.iter().map(|node| chunks.key(LayerId::FIRST, &node.at)).collect();
-    chunks.snapshot.get_many(Space::Directory, &keys, &mut |i, entry| {
-        let at = &plan.nodes[i].at;
-        if entry.is_none() || gone.contains(at) {
-            windows.push(dirty::changed_window(chunks.grid, at, at.levels()));
-        }
-        Ok(())
-    })?;
+    let keys: Vec<_> = plan
+        .nodes
+        .iter()
+        .map(|node| chunks.key(LayerId::FIRST, &node.at))
+        .collect();
+    chunks
+        .snapshot
+        .get_many(Space::Directory, &keys, &mut |i, entry| {
+            let at = &plan.nodes[i].at;
+            if entry.is_none() || gone.contains(at) {
+                windows.push(dirty::changed_window(chunks.grid, at, at.levels()));
+            }
+            Ok(())
+        })?;
     let within = |window: Window| {
         let levels = window.levels(structure.dimensions().len());
         structure.intersection(&window, &structure.cover(bounds, levels))
@@ -242,16 +320,28 @@ pub(crate) fn changed_windows(
 }
 
 /// Adds chunks and their directory entries to a batch.
-pub(crate) fn write(chunks: ChunkReader<'_>, batch: &mut Batch, writes: Vec<ChunkWrite>) -> Result<Aggregated> {
+pub(crate) fn write(
+    chunks: ChunkReader<'_>,
+    batch: &mut Batch,
+    writes: Vec<ChunkWrite>,
+) -> Result<Aggregated> {
     let mut done = Aggregated::default();
     for ChunkWrite { layer, at, what } in writes {
-        let space = if layer == LayerId::BASE { Space::Base } else { Space::Aggregate };
+        let space = if layer == LayerId::BASE {
+            Space::Base
+        } else {
+            Space::Aggregate
+        };
         let key = chunks.key(layer, &at);
         let (ticks, blob) = match what {
             Written::Cells(blob) => (None, blob),
             Written::Events(ticks, blob) => (Some(ticks), blob),
             Written::Branch => {
-                batch.put(Space::Directory, key.clone(), DirectoryEntry::BRANCH.encode());
+                batch.put(
+                    Space::Directory,
+                    key.clone(),
+                    DirectoryEntry::BRANCH.encode(),
+                );
                 batch.delete(space, key);
                 continue;
             }
@@ -264,7 +354,11 @@ pub(crate) fn write(chunks: ChunkReader<'_>, batch: &mut Batch, writes: Vec<Chun
         done.chunks += 1;
         done.bytes += blob.len() as u64;
         let checksum = checksum_of(&blob).map_err(|e| chunks.damaged(layer, &at).because(e))?;
-        let entry = DirectoryEntry { bytes: blob.len() as u64, checksum, ticks };
+        let entry = DirectoryEntry {
+            bytes: blob.len() as u64,
+            checksum,
+            ticks,
+        };
         batch.put(Space::Directory, key.clone(), entry.encode());
         batch.put(space, key, blob);
     }

@@ -28,7 +28,8 @@ pub enum Cells {
     F64(Vec<f64>),
 }
 
-/// Evaluates an expression with the typed vector inside [`Cells`](crate::array::Cells): once for each cell type.
+/// Evaluates an expression with the typed vector inside [`Cells`](crate::array::Cells): once for
+/// each cell type.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! with_cells {

@@ -1,5 +1,8 @@
 //! The element types.
-#![expect(clippy::cast_possible_truncation, reason = "`as` rounds and saturates, which is the documented rule")]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "`as` rounds and saturates, which is the documented rule"
+)]
 
 use std::fmt;
 use std::str::FromStr;
@@ -36,8 +39,18 @@ pub enum DType {
 
 impl DType {
     /// Every element type, in the order of their codes.
-    pub const ALL: [DType; 10] =
-        [DType::U8, DType::I8, DType::U16, DType::I16, DType::U32, DType::I32, DType::U64, DType::I64, DType::F32, DType::F64];
+    pub const ALL: [DType; 10] = [
+        DType::U8,
+        DType::I8,
+        DType::U16,
+        DType::I16,
+        DType::U32,
+        DType::I32,
+        DType::U64,
+        DType::I64,
+        DType::F32,
+        DType::F64,
+    ];
 
     /// Bytes a cell.
     pub const fn size(self) -> usize {
@@ -56,7 +69,10 @@ impl DType {
 
     /// Whether the type is a signed integer or a floating-point one.
     pub const fn is_signed(self) -> bool {
-        matches!(self, DType::I8 | DType::I16 | DType::I32 | DType::I64 | DType::F32 | DType::F64)
+        matches!(
+            self,
+            DType::I8 | DType::I16 | DType::I32 | DType::I64 | DType::F32 | DType::F64
+        )
     }
 
     /// The name numpy gives the type.
@@ -100,7 +116,9 @@ impl FromStr for DType {
 }
 
 /// A Rust type that can stand in a cell. Sealed: the ten types of [`DType`] implement it.
-pub trait Cell: Copy + PartialEq + PartialOrd + Send + Sync + fmt::Debug + bytemuck::Pod + sealed::Wrap + 'static {
+pub trait Cell:
+    Copy + PartialEq + PartialOrd + Send + Sync + fmt::Debug + bytemuck::Pod + sealed::Wrap + 'static
+{
     /// The run-time name of this type.
     const DTYPE: DType;
 
@@ -190,7 +208,9 @@ macro_rules! cell {
             fn wrap_view(view: ndarray::ArrayViewD<'_, Self>) -> super::ArrayView<'_> {
                 super::ArrayView::$variant(view)
             }
-            fn unwrap_view<'v>(view: &'v super::ArrayView<'_>) -> Option<ndarray::ArrayViewD<'v, Self>> {
+            fn unwrap_view<'v>(
+                view: &'v super::ArrayView<'_>,
+            ) -> Option<ndarray::ArrayViewD<'v, Self>> {
                 match view {
                     super::ArrayView::$variant(view) => Some(view.view()),
                     _ => None,

@@ -1,6 +1,9 @@
 //! Typed cells: the element types, and arrays whose element type is known at run time only.
 
-#[cfg_attr(not(feature = "geotiff"), allow(dead_code, reason = "loops that formats need"))]
+#[cfg_attr(
+    not(feature = "geotiff"),
+    allow(dead_code, reason = "loops that formats need")
+)]
 pub(crate) mod block;
 mod cells;
 mod dtype;

@@ -6,10 +6,11 @@ use std::str::FromStr;
 
 use crate::error::{Error, Result};
 
-/// A number, exactly: a double where it is one, else a whole number. Integers of 64 bits beyond 2^53 are not all doubles.
+/// A number, exactly: a double where it is one, else a whole number. Integers of 64 bits beyond
+/// 2^53 are not all doubles.
 ///
-/// Numbers are compared by their value, and NaN with nothing. Shown in as few digits as tell one from others; what is read may
-/// be a whole number of any length up to 128 bits, or any double.
+/// Numbers are compared by their value, and NaN with nothing. Shown in as few digits as tell one
+/// from others; what is read may be a whole number of any length up to 128 bits, or any double.
 #[derive(Clone, Copy, Debug)]
 pub struct Number(Kind);
 
@@ -30,24 +31,37 @@ impl Number {
     }
 
     /// The whole number that it is, if it is one of at most 127 bits.
-    #[expect(clippy::cast_possible_truncation, reason = "whole, and within the integers")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "whole, and within the integers"
+    )]
     pub fn whole(self) -> Option<i128> {
         match self.0 {
             Kind::Whole(value) => Some(value),
-            Kind::Double(value) => (value.fract() == 0.0 && value.abs() < 126.0_f64.exp2()).then_some(value as i128),
+            Kind::Double(value) => {
+                (value.fract() == 0.0 && value.abs() < 126.0_f64.exp2()).then_some(value as i128)
+            }
         }
     }
 
     /// The greatest double that is not above it.
     pub fn below(self) -> f64 {
         let nearest = self.to_f64();
-        if Self::from(nearest) > self { nearest.next_down() } else { nearest }
+        if Self::from(nearest) > self {
+            nearest.next_down()
+        } else {
+            nearest
+        }
     }
 
     /// The least double that is not below it.
     pub fn above(self) -> f64 {
         let nearest = self.to_f64();
-        if Self::from(nearest) < self { nearest.next_up() } else { nearest }
+        if Self::from(nearest) < self {
+            nearest.next_up()
+        } else {
+            nearest
+        }
     }
 
     /// Whether it is not a number.
@@ -74,10 +88,17 @@ impl From<&f64> for Number {
 }
 
 impl From<i128> for Number {
-    #[expect(clippy::cast_possible_truncation, reason = "`as` saturates, and what it saturates to is no double's value")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "`as` saturates, and what it saturates to is no double's value"
+    )]
     fn from(value: i128) -> Self {
         let double = value as f64;
-        if double as i128 == value && value != i128::MAX { Self(Kind::Double(double)) } else { Self(Kind::Whole(value)) }
+        if double as i128 == value && value != i128::MAX {
+            Self(Kind::Double(double))
+        } else {
+            Self(Kind::Whole(value))
+        }
     }
 }
 
@@ -110,16 +131,27 @@ impl PartialOrd for Number {
 }
 
 /// A whole number against a double.
-#[expect(clippy::cast_possible_truncation, reason = "within the integers, where `as` cuts the fraction off")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "within the integers, where `as` cuts the fraction off"
+)]
 fn against(whole: i128, double: f64) -> Option<Ordering> {
     if double.is_nan() {
         return None;
     }
     if double.abs() >= 127.0_f64.exp2() {
-        return Some(if double > 0.0 { Ordering::Less } else { Ordering::Greater });
+        return Some(if double > 0.0 {
+            Ordering::Less
+        } else {
+            Ordering::Greater
+        });
     }
     // Doubles of that size are whole; a fraction only tells where the whole parts are equal.
-    Some(whole.cmp(&(double as i128)).then(0.0_f64.total_cmp(&(double.fract() + 0.0))))
+    Some(
+        whole
+            .cmp(&(double as i128))
+            .then(0.0_f64.total_cmp(&(double.fract() + 0.0))),
+    )
 }
 
 impl fmt::Display for Number {
@@ -156,21 +188,37 @@ mod tests {
         let (a, b) = (Number::from(ID), Number::from(ID + 1));
         assert!(a < b && a != b && a.to_f64() == b.to_f64());
         assert_eq!(
-            [a.to_string(), "9223372049200455097".parse::<Number>().expect("a number").to_string()],
+            [
+                a.to_string(),
+                "9223372049200455097"
+                    .parse::<Number>()
+                    .expect("a number")
+                    .to_string()
+            ],
             [ID.to_string(), (ID + 1).to_string()]
         );
         assert_eq!(
-            (Number::from(u64::MAX).whole(), Number::from(i64::MIN).whole()),
+            (
+                Number::from(u64::MAX).whole(),
+                Number::from(i64::MIN).whole()
+            ),
             (Some(u64::MAX.into()), Some(i64::MIN.into()))
         );
         assert!(Number::from(u64::MAX) < Number::from(64.0_f64.exp2()));
         assert_eq!(Number::from(1_i64 << 60), Number::from(60.0_f64.exp2()));
         assert!(
-            Number::from(i128::MAX) < Number::from(f64::INFINITY) && Number::from(i128::MIN) > Number::from(f64::NEG_INFINITY)
+            Number::from(i128::MAX) < Number::from(f64::INFINITY)
+                && Number::from(i128::MIN) > Number::from(f64::NEG_INFINITY)
         );
         assert_eq!(Number::from(f64::NAN).partial_cmp(&Number::from(ID)), None);
-        assert_eq!((a.below(), a.above()), (9_223_372_049_200_453_632.0, 9_223_372_049_200_455_680.0));
-        assert_eq!((Number::from(2.5).whole(), Number::from(-0.0).whole()), (None, Some(0)));
+        assert_eq!(
+            (a.below(), a.above()),
+            (9_223_372_049_200_453_632.0, 9_223_372_049_200_455_680.0)
+        );
+        assert_eq!(
+            (Number::from(2.5).whole(), Number::from(-0.0).whole()),
+            (None, Some(0))
+        );
         for text in ["", "ten", "1,5", "0x10"] {
             text.parse::<Number>().expect_err(text);
         }

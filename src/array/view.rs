@@ -57,8 +57,8 @@ pub enum ArrayView<'a> {
     F64(ArrayViewD<'a, f64>),
 }
 
-/// Evaluates an expression with the typed array or view inside, for [`Array`](crate::Array) and [`ArrayView`](crate::ArrayView)
-/// alike: once for each cell type.
+/// Evaluates an expression with the typed array or view inside, for [`Array`](crate::Array) and
+/// [`ArrayView`](crate::ArrayView) alike: once for each cell type.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! with_view {
@@ -82,7 +82,10 @@ pub use with_view;
 impl Array {
     /// An array of one value, which is converted as by [`Cell::from_f64`].
     pub fn filled(dtype: DType, shape: &[usize], value: f64) -> Self {
-        with_dtype!(dtype, |T| T::wrap_array(ArrayD::from_elem(IxDyn(shape), T::from_f64(value))))
+        with_dtype!(dtype, |T| T::wrap_array(ArrayD::from_elem(
+            IxDyn(shape),
+            T::from_f64(value)
+        )))
     }
 
     /// The element type.
@@ -100,14 +103,23 @@ impl Array {
         with_view!(Array, self, |array| Wrap::wrap_view(array.view()))
     }
 
-    /// The array as ndarray's type; an [`Invalid`](crate::ErrorKind::Invalid) error if the cells are of another type.
+    /// The array as ndarray's type; an [`Invalid`](crate::ErrorKind::Invalid) error if the cells
+    /// are of another type.
     pub fn into_typed<T: Cell>(self) -> Result<ArrayD<T>> {
-        T::unwrap_array(self).map_err(|array| Error::invalid(format!("the array holds {}, not {}", array.dtype(), T::DTYPE)))
+        T::unwrap_array(self).map_err(|array| {
+            Error::invalid(format!(
+                "the array holds {}, not {}",
+                array.dtype(),
+                T::DTYPE
+            ))
+        })
     }
 
     /// The cells in C order.
     pub fn to_cells(&self) -> super::Cells {
-        with_view!(Array, self, |array| Wrap::wrap_cells(array.iter().copied().collect()))
+        with_view!(Array, self, |array| Wrap::wrap_cells(
+            array.iter().copied().collect()
+        ))
     }
 
     /// The same without a copy where they lie in C order.
@@ -115,16 +127,22 @@ impl Array {
         with_view!(Array, self, |array| Wrap::wrap_cells(c_order(array)))
     }
 
-    /// An array of cells in C order. An [`Invalid`](crate::ErrorKind::Invalid) error if the shape has more or fewer.
+    /// An array of cells in C order. An [`Invalid`](crate::ErrorKind::Invalid) error if the shape
+    /// has more or fewer.
     pub(crate) fn from_cells(cells: super::Cells, shape: &[usize]) -> Result<Self> {
         let len = cells.len();
-        let array = super::with_cells!(cells, |cells| ArrayD::from_shape_vec(IxDyn(shape), cells).map(Wrap::wrap_array));
-        array.map_err(|cause| Error::invalid(format!("{len} cells are no array of {shape:?}")).because(cause))
+        let array = super::with_cells!(cells, |cells| ArrayD::from_shape_vec(IxDyn(shape), cells)
+            .map(Wrap::wrap_array));
+        array.map_err(|cause| {
+            Error::invalid(format!("{len} cells are no array of {shape:?}")).because(cause)
+        })
     }
 
     /// Every cell as a double, in C order.
     pub fn iter_f64(&self) -> Box<dyn Iterator<Item = f64> + '_> {
-        with_view!(Array, self, |array| Box::new(array.iter().map(|cell| cell.to_f64())))
+        with_view!(Array, self, |array| Box::new(
+            array.iter().map(|cell| cell.to_f64())
+        ))
     }
 }
 
@@ -142,7 +160,11 @@ pub(crate) fn c_order<T: Copy>(array: ArrayD<T>) -> Vec<T> {
 
 /// The array in C order, which is the fastest to put; itself where it lies so.
 pub(crate) fn in_c_order<T: Copy>(array: ArrayD<T>) -> ArrayD<T> {
-    if array.is_standard_layout() { array } else { array.as_standard_layout().into_owned() }
+    if array.is_standard_layout() {
+        array
+    } else {
+        array.as_standard_layout().into_owned()
+    }
 }
 
 impl ArrayView<'_> {
@@ -175,7 +197,9 @@ impl<T: Cell, D: Dimension> From<ndarray::Array<T, D>> for Array {
     }
 }
 
-impl<'a, T: Cell, S: ndarray::Data<Elem = T>, D: Dimension> From<&'a ArrayBase<S, D>> for ArrayView<'a> {
+impl<'a, T: Cell, S: ndarray::Data<Elem = T>, D: Dimension> From<&'a ArrayBase<S, D>>
+    for ArrayView<'a>
+{
     fn from(array: &'a ArrayBase<S, D>) -> Self {
         T::wrap_view(array.view().into_dyn())
     }

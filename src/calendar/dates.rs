@@ -7,15 +7,16 @@ use crate::error::{Error, Result};
 
 /// Which dates there are, and how they follow each other: the calendars of the CF conventions.
 ///
-/// The first three are ways to write one and the same days. The others are those of climate models, whose days are no days of the
-/// real world: times in them are never taken for times in another.
+/// The first three are ways to write one and the same days. The others are those of climate models,
+/// whose days are no days of the real world: times in them are never taken for times in another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Calendar {
     /// `proleptic_gregorian`: the dates of ISO 8601, also before 1582. There is a year 0.
     #[default]
     Gregorian,
-    /// `standard` or `gregorian`: Julian before 1582-10-15, Gregorian from then on. There is no year 0.
+    /// `standard` or `gregorian`: Julian before 1582-10-15, Gregorian from then on. There is no
+    /// year 0.
     Standard,
     /// `julian`: every fourth year is a leap year. There is no year 0.
     Julian,
@@ -38,8 +39,14 @@ const BEFORE: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334
 
 impl Calendar {
     /// All of them.
-    pub const ALL: [Calendar; 6] =
-        [Calendar::Gregorian, Calendar::Standard, Calendar::Julian, Calendar::NoLeap, Calendar::AllLeap, Calendar::Days360];
+    pub const ALL: [Calendar; 6] = [
+        Calendar::Gregorian,
+        Calendar::Standard,
+        Calendar::Julian,
+        Calendar::NoLeap,
+        Calendar::AllLeap,
+        Calendar::Days360,
+    ];
 
     /// The name in the CF conventions.
     pub const fn name(self) -> &'static str {
@@ -55,10 +62,14 @@ impl Calendar {
 
     /// Whether its days are those of the real world.
     pub const fn is_real(self) -> bool {
-        matches!(self, Calendar::Gregorian | Calendar::Standard | Calendar::Julian)
+        matches!(
+            self,
+            Calendar::Gregorian | Calendar::Standard | Calendar::Julian
+        )
     }
 
-    /// The number of a day from its own 1970-01-01 on (of real days from the Gregorian one), if there is such a date.
+    /// The number of a day from its own 1970-01-01 on (of real days from the Gregorian one), if
+    /// there is such a date.
     pub(super) fn days(self, year: i64, month: i64, day: i64) -> Option<i64> {
         let inside = (1..=12).contains(&month) && (1..=self.length(year, month)).contains(&day);
         if !inside || year == 0 && !self.has_year_0() {
@@ -69,7 +80,9 @@ impl Calendar {
         Some(match self {
             Calendar::Gregorian => days_of(year, month, day),
             Calendar::Standard if (year, month, day) >= REFORM => days_of(year, month, day),
-            Calendar::Standard if (year, month) == (REFORM.0, REFORM.1) && day > LAST_JULIAN => return None,
+            Calendar::Standard if (year, month) == (REFORM.0, REFORM.1) && day > LAST_JULIAN => {
+                return None;
+            }
             Calendar::Standard | Calendar::Julian => julian_days_of(counted, month, day),
             Calendar::NoLeap => (year - 1970) * 365 + of_year,
             Calendar::AllLeap => (year - 1970) * 366 + of_year + i64::from(month > 2),
@@ -81,10 +94,15 @@ impl Calendar {
     pub(super) fn date(self, days: i64) -> (i64, i64, i64) {
         let of_months = |year: i64, of_year: i64, leap: i64| {
             let before = |month: usize| BEFORE[month] + if month > 1 { leap } else { 0 };
-            let month = (0..12).rev().find(|month| before(*month) <= of_year).unwrap_or(0);
+            let month = (0..12)
+                .rev()
+                .find(|month| before(*month) <= of_year)
+                .unwrap_or(0);
             (year + 1970, month as i64 + 1, of_year - before(month) + 1)
         };
-        let written = |(year, month, day): (i64, i64, i64)| (if year > 0 { year } else { year - 1 }, month, day);
+        let written = |(year, month, day): (i64, i64, i64)| {
+            (if year > 0 { year } else { year - 1 }, month, day)
+        };
         match self {
             Calendar::Gregorian => date_of(days),
             Calendar::Standard if days >= days_of(REFORM.0, REFORM.1, REFORM.2) => date_of(days),
@@ -93,7 +111,11 @@ impl Calendar {
             Calendar::AllLeap => of_months(days.div_euclid(366), days.rem_euclid(366), 1),
             Calendar::Days360 => {
                 let of_year = days.rem_euclid(360);
-                (1970 + days.div_euclid(360), of_year / 30 + 1, of_year % 30 + 1)
+                (
+                    1970 + days.div_euclid(360),
+                    of_year / 30 + 1,
+                    of_year % 30 + 1,
+                )
             }
         }
     }
@@ -130,7 +152,11 @@ impl Calendar {
 
     /// A year as written on a line that has a 0.
     fn counted(self, year: i64) -> i64 {
-        if year < 0 && !self.has_year_0() { year + 1 } else { year }
+        if year < 0 && !self.has_year_0() {
+            year + 1
+        } else {
+            year
+        }
     }
 }
 
@@ -158,7 +184,9 @@ impl FromStr for Calendar {
             "360_day" => Ok(Calendar::Days360),
             other => {
                 let names = Calendar::ALL.map(Calendar::name).join(", ");
-                Err(Error::invalid(format!("times of the calendar `{other}` are not known; known are {names}")))
+                Err(Error::invalid(format!(
+                    "times of the calendar `{other}` are not known; known are {names}"
+                )))
             }
         }
     }
@@ -172,16 +200,25 @@ fn of_march_year(month: i64, day: i64) -> i64 {
 /// The inverse of [`of_march_year`], and whether it lies in the next calendar year.
 fn of_march_day(of_year: i64) -> (i64, i64, i64) {
     let shifted = (5 * of_year + 2) / 153;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    (month, of_year - (153 * shifted + 2) / 5 + 1, i64::from(month <= 2))
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
+    (
+        month,
+        of_year - (153 * shifted + 2) / 5 + 1,
+        i64::from(month <= 2),
+    )
 }
 
-/// The number of a day of the proleptic Gregorian calendar, from 1970-01-01. Years of 400 start in March, so that leap days come
-/// last (H. Hinnant, chrono-compatible low-level date algorithms).
+/// The number of a day of the proleptic Gregorian calendar, from 1970-01-01. Years of 400 start in
+/// March, so that leap days come last (H. Hinnant, chrono-compatible low-level date algorithms).
 fn days_of(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_march_year(month, day) - DAYS_BEFORE_1970
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_march_year(month, day)
+        - DAYS_BEFORE_1970
 }
 
 /// The inverse of [`days_of`]: year, month and day.
@@ -193,7 +230,8 @@ fn date_of(days: i64) -> (i64, i64, i64) {
     (year + era * 400 + next, month, day)
 }
 
-/// The number of a day of the Julian calendar, from the Gregorian 1970-01-01. The calendars agree from 0200-03-01 to 0300-02-28.
+/// The number of a day of the Julian calendar, from the Gregorian 1970-01-01. The calendars agree
+/// from 0200-03-01 to 0300-02-28.
 fn julian_days_of(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     year * 365 + year.div_euclid(4) + of_march_year(month, day) - DAYS_BEFORE_1970 - 2

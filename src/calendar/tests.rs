@@ -26,7 +26,10 @@ fn times_are_read_in_the_forms_of_iso_8601_and_of_udunits() {
         ("0000-02-29", "0000-02-29T00:00:00Z"),
         ("-0044-03-15", "-0044-03-15T00:00:00Z"),
         ("12018-01-01", "+12018-01-01T00:00:00Z"),
-        ("2018-01-01T00:00:00.000000001", "2018-01-01T00:00:00.000000001Z"),
+        (
+            "2018-01-01T00:00:00.000000001",
+            "2018-01-01T00:00:00.000000001Z",
+        ),
     ] {
         assert_eq!(shown(text), wanted, "{text}");
         assert_eq!(shown(wanted), wanted);
@@ -57,16 +60,31 @@ fn times_are_read_in_the_forms_of_iso_8601_and_of_udunits() {
 #[test]
 fn units_are_read_as_cf_writes_them() {
     for (units, wanted) in [
-        ("Hour since 2001-12-31T23:00:00Z", "hours since 2001-12-31T23:00:00Z"),
+        (
+            "Hour since 2001-12-31T23:00:00Z",
+            "hours since 2001-12-31T23:00:00Z",
+        ),
         ("days since 1900-1-1", "days since 1900-01-01T00:00:00Z"),
-        ("s SINCE 1970-01-01 00:00:00 +1:00", "seconds since 1969-12-31T23:00:00Z"),
-        ("msec since 2000-01-01", "milliseconds since 2000-01-01T00:00:00Z"),
+        (
+            "s SINCE 1970-01-01 00:00:00 +1:00",
+            "seconds since 1969-12-31T23:00:00Z",
+        ),
+        (
+            "msec since 2000-01-01",
+            "milliseconds since 2000-01-01T00:00:00Z",
+        ),
     ] {
         let unit = TimeUnit::parse(units, "proleptic_gregorian").expect(units);
         assert_eq!(unit.to_string(), wanted);
         assert_eq!(wanted.parse::<TimeUnit>().expect("its own form"), unit);
     }
-    for units in ["months since 2000-01-01", "years since 2000-01-01", "hours", "hours after 2000-01-01", "h since noon"] {
+    for units in [
+        "months since 2000-01-01",
+        "years since 2000-01-01",
+        "hours",
+        "hours after 2000-01-01",
+        "h since noon",
+    ] {
         TimeUnit::parse(units, "").expect_err(units);
     }
 }
@@ -75,20 +93,40 @@ fn units_are_read_as_cf_writes_them() {
 fn calendars_are_known_by_the_names_of_cf_and_others_are_refused_by_name() {
     for calendar in ["none", "utc", "tai"] {
         let error = TimeUnit::parse("days since 2000-01-01", calendar).expect_err(calendar);
-        assert!(error.to_string().contains(&format!("`{calendar}`")), "{error}");
+        assert!(
+            error.to_string().contains(&format!("`{calendar}`")),
+            "{error}"
+        );
     }
-    let of = |name: &str| TimeUnit::parse("days since 2000-01-01", name).expect(name).calendar();
-    for names in [&["standard", "gregorian", ""][..], &["Proleptic_Gregorian"], &["noleap", "365_day"], &["all_leap", "366_day"]]
-    {
-        assert!(names.iter().all(|name| of(name) == of(names[0])), "{names:?}");
+    let of = |name: &str| {
+        TimeUnit::parse("days since 2000-01-01", name)
+            .expect(name)
+            .calendar()
+    };
+    for names in [
+        &["standard", "gregorian", ""][..],
+        &["Proleptic_Gregorian"],
+        &["noleap", "365_day"],
+        &["all_leap", "366_day"],
+    ] {
+        assert!(
+            names.iter().all(|name| of(name) == of(names[0])),
+            "{names:?}"
+        );
     }
     for calendar in Calendar::ALL {
         assert_eq!(of(calendar.name()), calendar);
         let unit = TimeUnit::parse("days since 1850-02-28", calendar.name()).expect("units");
-        assert_eq!(unit.to_string().parse::<TimeUnit>().expect("its own form"), unit);
+        assert_eq!(
+            unit.to_string().parse::<TimeUnit>().expect("its own form"),
+            unit
+        );
     }
     let unit = TimeUnit::parse("days since 1850-02-30", "360_day").expect("units");
-    assert_eq!(unit.to_string(), "days since 1850-02-30T00:00:00Z (360_day)");
+    assert_eq!(
+        unit.to_string(),
+        "days since 1850-02-30T00:00:00Z (360_day)"
+    );
 }
 
 /// What cftime makes of numbers, written by `tests/data/calendars/make.py`.
@@ -97,12 +135,18 @@ fn times_are_those_of_cftime_in_every_calendar() {
     let table = include_str!("../../tests/data/calendars/cftime.csv");
     let mut calendars = std::collections::BTreeSet::new();
     for row in table.lines() {
-        let [units, calendar, number, wanted] = row.split(',').collect::<Vec<_>>()[..] else { panic!("{row}") };
+        let [units, calendar, number, wanted] = row.split(',').collect::<Vec<_>>()[..] else {
+            panic!("{row}")
+        };
         let unit = TimeUnit::parse(units, calendar).expect(row);
         let number: i64 = number.parse().expect(row);
         let at = unit.timestamp(number).expect(row);
         assert_eq!(at.to_string(), wanted, "{row}");
-        assert_eq!(Timestamp::read(wanted, unit.calendar()).expect(row), at, "{row}");
+        assert_eq!(
+            Timestamp::read(wanted, unit.calendar()).expect(row),
+            at,
+            "{row}"
+        );
         assert_eq!(unit.ticks(at), Some(number), "{row}");
         let again: TimeUnit = unit.to_string().parse().expect(row);
         assert_eq!(again, unit, "{row}");
@@ -125,9 +169,12 @@ fn dates_that_a_calendar_does_not_have_are_refused() {
         let error = TimeUnit::parse(&format!("days since {date}"), calendar).expect_err(date);
         assert!(error.sentence().contains(calendar), "{}", error.sentence());
     }
-    for (date, calendar) in
-        [("1500-02-29", "standard"), ("2001-02-29", "all_leap"), ("2001-02-30", "360_day"), ("0000-02-29", "360_day")]
-    {
+    for (date, calendar) in [
+        ("1500-02-29", "standard"),
+        ("2001-02-29", "all_leap"),
+        ("2001-02-30", "360_day"),
+        ("0000-02-29", "360_day"),
+    ] {
         TimeUnit::parse(&format!("days since {date}"), calendar).expect(date);
     }
 }
@@ -137,17 +184,36 @@ fn real_days_are_the_same_in_every_calendar_and_others_keep_their_dates() {
     let at = |text: &str, calendar: Calendar| Timestamp::read(text, calendar).expect(text);
     let of = |from: Timestamp, calendar| from.in_calendar(calendar).map(|at| at.to_string());
     let start = at("1582-10-15T06:00", Calendar::Gregorian);
-    assert_eq!(of(start, Calendar::Julian).as_deref(), Some("1582-10-05T06:00:00Z"));
-    assert_eq!(of(start, Calendar::Standard).as_deref(), Some("1582-10-15T06:00:00Z"));
-    assert_eq!(of(start.after(-DAY).expect("in range"), Calendar::Standard).as_deref(), Some("1582-10-04T06:00:00Z"));
-    assert_eq!(of(start, Calendar::Days360).as_deref(), Some("1582-10-15T06:00:00Z"));
+    assert_eq!(
+        of(start, Calendar::Julian).as_deref(),
+        Some("1582-10-05T06:00:00Z")
+    );
+    assert_eq!(
+        of(start, Calendar::Standard).as_deref(),
+        Some("1582-10-15T06:00:00Z")
+    );
+    assert_eq!(
+        of(start.after(-DAY).expect("in range"), Calendar::Standard).as_deref(),
+        Some("1582-10-04T06:00:00Z")
+    );
+    assert_eq!(
+        of(start, Calendar::Days360).as_deref(),
+        Some("1582-10-15T06:00:00Z")
+    );
     let leap = at("2000-02-29T12:00", Calendar::Gregorian);
     assert_eq!(of(leap, Calendar::NoLeap), None);
     let days = TimeUnit::parse("days since 2000-01-01", "noleap").expect("units");
-    assert_eq!((days.ticks(leap), days.first_at(leap), days.value(leap)), (None, 59, 59.0), "the first that there is");
+    assert_eq!(
+        (days.ticks(leap), days.first_at(leap), days.value(leap)),
+        (None, 59, 59.0),
+        "the first that there is"
+    );
     let months = TimeUnit::parse("days since 2000-01-01", "360_day").expect("units");
     assert_eq!(months.first_at(at("2000-01-31", Calendar::Gregorian)), 30);
-    assert_eq!(months.ticks(at("2001-01-01", Calendar::Gregorian)), Some(360));
+    assert_eq!(
+        months.ticks(at("2001-01-01", Calendar::Gregorian)),
+        Some(360)
+    );
 }
 
 #[test]
@@ -156,7 +222,11 @@ fn a_number_stands_for_the_roundest_instant_within_its_precision() {
     for hours in 0..400_000_i64 {
         let value = hours as f64 / 24.0;
         let wanted = days.in_ticks(Tick::Hour).timestamp(hours);
-        assert_eq!(days.roundest(value, value.abs() * f64::EPSILON), wanted, "{hours} hours");
+        assert_eq!(
+            days.roundest(value, value.abs() * f64::EPSILON),
+            wanted,
+            "{hours} hours"
+        );
     }
     let half_second = days.roundest(0.5 / 86_400.0, 1e-20).expect("in range");
     assert_eq!(half_second.to_string(), "2000-01-01T00:00:00.5Z");

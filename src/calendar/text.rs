@@ -19,7 +19,11 @@ pub(super) fn timestamp(text: &str, calendar: Calendar) -> Result<Timestamp> {
         Some(rest) => (-1, rest),
         None => (1, date.strip_prefix('+').unwrap_or(date)),
     };
-    let fields: Vec<i64> = digits.split('-').map(|field| number(field, 6)).collect::<Option<_>>().ok_or_else(strange)?;
+    let fields: Vec<i64> = digits
+        .split('-')
+        .map(|field| number(field, 6))
+        .collect::<Option<_>>()
+        .ok_or_else(strange)?;
     let (year, month, day) = match fields[..] {
         [year, month, day] => (sign * year, month, day),
         [year, month] if time.is_empty() => (sign * year, month, 1),
@@ -27,15 +31,22 @@ pub(super) fn timestamp(text: &str, calendar: Calendar) -> Result<Timestamp> {
     };
     let nanoseconds = time_of_day(time).ok_or_else(strange)?;
     let midnight = Timestamp::from_date(calendar, (year, month, day)).ok_or_else(|| {
-        let year_0 = if year == 0 && !calendar.has_year_0() { ", which has no year 0" } else { "" };
-        strange().because(Error::invalid(format!("{date} is not a date of the calendar {calendar}{year_0}")))
+        let year_0 = if year == 0 && !calendar.has_year_0() {
+            ", which has no year 0"
+        } else {
+            ""
+        };
+        strange().because(Error::invalid(format!(
+            "{date} is not a date of the calendar {calendar}{year_0}"
+        )))
     })?;
     midnight.after(nanoseconds).ok_or_else(strange)
 }
 
 /// A number of at most so many digits.
 fn number(text: &str, digits: usize) -> Option<i64> {
-    let plain = (1..=digits).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    let plain =
+        (1..=digits).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
     plain.then(|| text.parse().ok()).flatten()
 }
 
@@ -57,7 +68,10 @@ fn clock_time(text: &str) -> Option<i128> {
         Some((clock, fraction)) => (clock, fraction),
         None => (text, ""),
     };
-    let fields: Vec<i64> = clock.split(':').map(|field| number(field, 2)).collect::<Option<_>>()?;
+    let fields: Vec<i64> = clock
+        .split(':')
+        .map(|field| number(field, 2))
+        .collect::<Option<_>>()?;
     let (hour, minute, second) = match fields[..] {
         [hour] if fraction.is_empty() => (hour, 0, 0),
         [hour, minute] if fraction.is_empty() => (hour, minute, 0),
@@ -67,14 +81,21 @@ fn clock_time(text: &str) -> Option<i128> {
     // ISO 8601 lets a day end at 24:00:00.
     let within = hour < 24 && minute < 60 && second < 60 || (hour, minute, second) == (24, 0, 0);
     let digits = fraction.trim_end_matches('0');
-    let nanoseconds = if digits.is_empty() { 0 } else { number(&format!("{digits:0<9}"), 9)? };
+    let nanoseconds = if digits.is_empty() {
+        0
+    } else {
+        number(&format!("{digits:0<9}"), 9)?
+    };
     (within && (hour < 24 || nanoseconds == 0))
         .then(|| i128::from(hour * 3600 + minute * 60 + second) * SECOND + i128::from(nanoseconds))
 }
 
 /// `Z`, `UTC`, `GMT`, `+01`, `+01:00`, `+0100`, `-6:00`, `0:00`; UTC if there is none.
 fn zone_offset(zone: &str) -> Option<i128> {
-    let zone = zone.strip_prefix("UTC").or_else(|| zone.strip_prefix("GMT")).map_or(zone, str::trim);
+    let zone = zone
+        .strip_prefix("UTC")
+        .or_else(|| zone.strip_prefix("GMT"))
+        .map_or(zone, str::trim);
     let (sign, digits) = match zone.split_at_checked(1) {
         None => return Some(0),
         Some(("Z", "")) => return Some(0),
@@ -84,7 +105,9 @@ fn zone_offset(zone: &str) -> Option<i128> {
     };
     let (hours, minutes) = match digits.split_once(':') {
         Some((hours, minutes)) => (number(hours, 2)?, number(minutes, 2)?),
-        None if digits.len() == 4 && digits.is_ascii() => (number(&digits[..2], 2)?, number(&digits[2..], 2)?),
+        None if digits.len() == 4 && digits.is_ascii() => {
+            (number(&digits[..2], 2)?, number(&digits[2..], 2)?)
+        }
         None => (number(digits, 2)?, 0),
     };
     (hours < 24 && minutes < 60).then(|| sign * i128::from(hours * 3600 + minutes * 60) * SECOND)
@@ -111,7 +134,11 @@ impl fmt::Display for Timestamp {
             ""
         };
         let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-        write!(f, "{sign}{:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}", year.abs())?;
+        write!(
+            f,
+            "{sign}{:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}",
+            year.abs()
+        )?;
         if fraction > 0 {
             write!(f, ".{}", format!("{fraction:09}").trim_end_matches('0'))?;
         }
@@ -124,7 +151,11 @@ impl FromStr for TimeUnit {
 
     /// As it is shown: a calendar that is not named is the proleptic Gregorian one.
     fn from_str(text: &str) -> Result<Self> {
-        match text.trim_end().strip_suffix(')').and_then(|text| text.rsplit_once(" (")) {
+        match text
+            .trim_end()
+            .strip_suffix(')')
+            .and_then(|text| text.rsplit_once(" ("))
+        {
             Some((units, calendar)) => Self::parse(units, calendar),
             None => Self::parse(text, Calendar::Gregorian.name()),
         }

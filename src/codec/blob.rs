@@ -29,11 +29,22 @@ pub struct BlobSpec<'a> {
 }
 
 impl<'a> BlobSpec<'a> {
-    /// A chunk of some shape with between `planes_min` and `dtypes.len()` planes, the i-th of them of the i-th type.
-    pub fn new(shape: &'a [usize], dtypes: &'a [DType], planes_min: usize) -> Result<Self, DecodeError> {
+    /// A chunk of some shape with between `planes_min` and `dtypes.len()` planes, the i-th of them
+    /// of the i-th type.
+    pub fn new(
+        shape: &'a [usize],
+        dtypes: &'a [DType],
+        planes_min: usize,
+    ) -> Result<Self, DecodeError> {
         let impossible = |reason| Err(DecodeError::Request { reason });
-        let cells = shape.iter().try_fold(1_usize, |cells, &len| cells.checked_mul(len));
-        let fits = |cells: &usize| cells.checked_mul(8).is_some_and(|bytes| u32::try_from(bytes).is_ok());
+        let cells = shape
+            .iter()
+            .try_fold(1_usize, |cells, &len| cells.checked_mul(len));
+        let fits = |cells: &usize| {
+            cells
+                .checked_mul(8)
+                .is_some_and(|bytes| u32::try_from(bytes).is_ok())
+        };
         let (Some(cells), Some(&row_len)) = (cells.filter(fits), shape.last()) else {
             return impossible("a chunk has at least one axis and less than 4 GiB");
         };
@@ -43,7 +54,13 @@ impl<'a> BlobSpec<'a> {
         if !(1..=dtypes.len()).contains(&planes_min) || dtypes.len() > usize::from(u8::MAX) {
             return impossible("a blob has between 1 and 255 planes");
         }
-        Ok(Self { shape, dtypes, planes_min, cells, row_len })
+        Ok(Self {
+            shape,
+            dtypes,
+            planes_min,
+            cells,
+            row_len,
+        })
     }
 
     fn rows(&self) -> usize {
@@ -63,7 +80,10 @@ impl<'b> Found<'b> {
     pub(super) fn payload(&self, key: &[u8]) -> Result<&'b [u8], DecodeError> {
         let computed = checksum(key, &self.bytes[size_of::<u64>()..]);
         if computed != self.header.checksum {
-            return Err(DecodeError::Checksum { expected: computed, got: self.header.checksum });
+            return Err(DecodeError::Checksum {
+                expected: computed,
+                got: self.header.checksum,
+            });
         }
         Ok(self.unverified_payload())
     }
@@ -81,15 +101,27 @@ impl<'b> Found<'b> {
 
 /// The strip at the start of `bytes`, and the rest.
 pub(super) fn split_strip(bytes: &[u8]) -> Result<(Found<'_>, &[u8]), DecodeError> {
-    let truncated = |needed| DecodeError::Truncated { needed, got: bytes.len() };
-    let header = StripHeader::from_bytes(bytes.first_chunk().ok_or_else(|| truncated(HEADER_LEN))?)?;
-    let needed = usize::try_from(header.payload_len).unwrap_or(usize::MAX).saturating_add(HEADER_LEN);
-    let (bytes, rest) = bytes.split_at_checked(needed).ok_or_else(|| truncated(needed))?;
+    let truncated = |needed| DecodeError::Truncated {
+        needed,
+        got: bytes.len(),
+    };
+    let header =
+        StripHeader::from_bytes(bytes.first_chunk().ok_or_else(|| truncated(HEADER_LEN))?)?;
+    let needed = usize::try_from(header.payload_len)
+        .unwrap_or(usize::MAX)
+        .saturating_add(HEADER_LEN);
+    let (bytes, rest) = bytes
+        .split_at_checked(needed)
+        .ok_or_else(|| truncated(needed))?;
     Ok((Found { header, bytes }, rest))
 }
 
-/// All strips of a blob, by plane, without touching a payload. Their headers agree with the structure.
-fn find_planes<'b>(blob: &'b [u8], spec: &BlobSpec<'_>) -> Result<Vec<Vec<Found<'b>>>, DecodeError> {
+/// All strips of a blob, by plane, without touching a payload. Their headers agree with the
+/// structure.
+fn find_planes<'b>(
+    blob: &'b [u8],
+    spec: &BlobSpec<'_>,
+) -> Result<Vec<Vec<Found<'b>>>, DecodeError> {
     let mut found: Vec<Vec<Found<'b>>> = Vec::new();
     let mut rest = blob;
     let mut planes = None;
@@ -100,16 +132,31 @@ fn find_planes<'b>(blob: &'b [u8], spec: &BlobSpec<'_>) -> Result<Vec<Vec<Found<
             let (strip, after) = split_strip(rest)?;
             let header = &strip.header;
             if !(spec.planes_min..=spec.dtypes.len()).contains(&usize::from(header.planes)) {
-                return Err(DecodeError::Invalid { field: "plane count", got: i64::from(header.planes) });
+                return Err(DecodeError::Invalid {
+                    field: "plane count",
+                    got: i64::from(header.planes),
+                });
             }
-            expect("plane count", u64::from(*planes.get_or_insert(header.planes)), u64::from(header.planes))?;
+            expect(
+                "plane count",
+                u64::from(*planes.get_or_insert(header.planes)),
+                u64::from(header.planes),
+            )?;
             expect("plane index", index as u64, u64::from(header.plane))?;
-            expect("dtype", super::header::code(dtype).into(), super::header::code(header.dtype).into())?;
+            expect(
+                "dtype",
+                super::header::code(dtype).into(),
+                super::header::code(header.dtype).into(),
+            )?;
             expect("row length", spec.row_len as u64, u64::from(header.row_len))?;
             expect("first row", first as u64, u64::from(header.first_row))?;
             header.check_len(rows.min(spec.rows() - first) * spec.row_len * dtype.size())?;
             let told = rows < spec.rows() && header.encoding != Encoding::Constant;
-            expect("presence of a digest", u64::from(told), u64::from(header.digest != 0))?;
+            expect(
+                "presence of a digest",
+                u64::from(told),
+                u64::from(header.digest != 0),
+            )?;
             strips.push(strip);
             rest = after;
         }
@@ -118,7 +165,11 @@ fn find_planes<'b>(blob: &'b [u8], spec: &BlobSpec<'_>) -> Result<Vec<Vec<Found<
             break;
         }
     }
-    if rest.is_empty() { Ok(found) } else { Err(DecodeError::Trailing { bytes: rest.len() }) }
+    if rest.is_empty() {
+        Ok(found)
+    } else {
+        Err(DecodeError::Trailing { bytes: rest.len() })
+    }
 }
 
 /// Decodes all planes a blob has.
@@ -127,21 +178,38 @@ pub fn decode(key: &[u8], blob: &[u8], spec: &BlobSpec<'_>) -> Result<Vec<Cells>
         let mut cells = Cells::filled(dtype, spec.cells, 0.0);
         with_cells!(&mut cells, |cells| {
             let strip_cells = strip_rows(spec.shape, dtype) * spec.row_len;
-            strips.iter().zip(cells.chunks_mut(strip_cells)).try_for_each(|(strip, cells)| {
-                let shape = [cells.len() / spec.row_len, spec.row_len];
-                let payload = strip.payload(key)?;
-                let mut tile = Tile::whole(cells, &shape).map_err(|_| DecodeError::Request { reason: "rows of cells" })?;
-                paint(&strip.header, payload, &Lines::all(&Rows::new(&shape, &[0, 0])), &mut tile)
-            })
+            strips
+                .iter()
+                .zip(cells.chunks_mut(strip_cells))
+                .try_for_each(|(strip, cells)| {
+                    let shape = [cells.len() / spec.row_len, spec.row_len];
+                    let payload = strip.payload(key)?;
+                    let mut tile =
+                        Tile::whole(cells, &shape).map_err(|_| DecodeError::Request {
+                            reason: "rows of cells",
+                        })?;
+                    paint(
+                        &strip.header,
+                        payload,
+                        &Lines::all(&Rows::new(&shape, &[0, 0])),
+                        &mut tile,
+                    )
+                })
         })?;
         Ok(cells)
     };
-    find_planes(blob, spec)?.into_iter().zip(spec.dtypes).map(decode_plane).collect()
+    find_planes(blob, spec)?
+        .into_iter()
+        .zip(spec.dtypes)
+        .map(decode_plane)
+        .collect()
 }
 
-/// Decodes a box of the first plane into a tile: the box of the tile's shape that starts at `start` inside the chunk.
+/// Decodes a box of the first plane into a tile: the box of the tile's shape that starts at `start`
+/// inside the chunk.
 ///
-/// Costs the decompression of the strips that the box is in, and of the filter only the rows and columns up to the box's end.
+/// Costs the decompression of the strips that the box is in, and of the filter only the rows and
+/// columns up to the box's end.
 pub fn decode_into<T: Cell>(
     key: &[u8],
     blob: &[u8],
@@ -163,14 +231,24 @@ pub fn decode_plane_into<T: Cell>(
     let shape = tile.shape().to_vec();
     let inside = start.len() == spec.shape.len()
         && shape.len() == spec.shape.len()
-        && (0..start.len()).all(|a| start[a].checked_add(shape[a]).is_some_and(|end| end <= spec.shape[a]));
+        && (0..start.len()).all(|a| {
+            start[a]
+                .checked_add(shape[a])
+                .is_some_and(|end| end <= spec.shape[a])
+        });
     if !inside {
-        return Err(DecodeError::Request { reason: "the box is not inside the chunk" });
+        return Err(DecodeError::Request {
+            reason: "the box is not inside the chunk",
+        });
     }
     if spec.dtypes.get(plane) != Some(&T::DTYPE) {
-        return Err(DecodeError::Request { reason: "the tile has another type than the plane" });
+        return Err(DecodeError::Request {
+            reason: "the tile has another type than the plane",
+        });
     }
-    let Some(found) = find_planes(blob, spec)?.into_iter().nth(plane) else { return Ok(false) };
+    let Some(found) = find_planes(blob, spec)?.into_iter().nth(plane) else {
+        return Ok(false);
+    };
     let rows = Rows::new(spec.shape, start);
     let strip_len = strip_rows(spec.shape, T::DTYPE);
     let mut next = 0;
@@ -181,13 +259,23 @@ pub fn decode_plane_into<T: Cell>(
             next += 1;
         }
         if first < next {
-            paint(&found.header, found.payload(key)?, &Lines { rows: &rows, strip, of_tile: first..next }, tile)?;
+            paint(
+                &found.header,
+                found.payload(key)?,
+                &Lines {
+                    rows: &rows,
+                    strip,
+                    of_tile: first..next,
+                },
+                tile,
+            )?;
         }
     }
     Ok(true)
 }
 
-/// The headers of a blob, as they say of themselves: neither verified nor compared with a structure. For tools.
+/// The headers of a blob, as they say of themselves: neither verified nor compared with a
+/// structure. For tools.
 pub fn inspect(blob: &[u8]) -> Result<Vec<StripHeader>, DecodeError> {
     let mut headers = Vec::new();
     let mut rest = blob;
@@ -199,12 +287,14 @@ pub fn inspect(blob: &[u8]) -> Result<Vec<StripHeader>, DecodeError> {
     Ok(headers)
 }
 
-/// The headers of a blob of planes of so many cells, each with the bytes that its cells would take as they are. Nothing is
-/// verified.
+/// The headers of a blob of planes of so many cells, each with the bytes that its cells would take
+/// as they are. Nothing is verified.
 pub fn strips(blob: &[u8], cells: usize) -> Result<Vec<(StripHeader, u64)>, DecodeError> {
     let headers = inspect(blob)?;
     let end = |at: usize| match headers.get(at + 1) {
-        Some(next) if next.plane == headers[at].plane => u64::from(next.first_row) * u64::from(next.row_len),
+        Some(next) if next.plane == headers[at].plane => {
+            u64::from(next.first_row) * u64::from(next.row_len)
+        }
         _ => cells as u64,
     };
     let raw = |(at, header): (usize, &StripHeader)| {
@@ -226,11 +316,14 @@ pub fn verify(key: &[u8], blob: &[u8]) -> Result<(), DecodeError> {
     Ok(())
 }
 
-/// One number for a whole blob: the checksums of its strips as their headers have them, combined. Of two blobs under one key
-/// it differs where any byte does.
+/// One number for a whole blob: the checksums of its strips as their headers have them, combined.
+/// Of two blobs under one key it differs where any byte does.
 pub fn checksum_of(blob: &[u8]) -> Result<u64, DecodeError> {
     let headers = inspect(blob)?;
-    let combined = headers.iter().map(|header| header.checksum).reduce(|all, next| xxh3_64_with_seed(&next.to_le_bytes(), all));
+    let combined = headers
+        .iter()
+        .map(|header| header.checksum)
+        .reduce(|all, next| xxh3_64_with_seed(&next.to_le_bytes(), all));
     Ok(combined.unwrap_or_default())
 }
 
@@ -242,7 +335,10 @@ pub(super) struct Rows {
 
 impl Rows {
     pub(super) fn new(shape: &[usize], start: &[usize]) -> Self {
-        Self { shape: shape.to_vec(), start: start.to_vec() }
+        Self {
+            shape: shape.to_vec(),
+            start: start.to_vec(),
+        }
     }
 
     /// The chunk's row that is row `row` of a box of the shape `part`.
@@ -274,7 +370,9 @@ pub(super) struct Lines<'a> {
 impl Lines<'_> {
     /// Each row of the tile, and the row of the strip that it is.
     pub(super) fn of(&self, part: &[usize]) -> impl DoubleEndedIterator<Item = (usize, usize)> {
-        self.of_tile.clone().map(move |row| (row, self.rows.of(part, row) - self.strip.start))
+        self.of_tile
+            .clone()
+            .map(move |row| (row, self.rows.of(part, row) - self.strip.start))
     }
 
     /// The first column of the tile.
@@ -284,7 +382,9 @@ impl Lines<'_> {
 
     /// How many cells of the strip there are up to the end of the last row of a tile of a shape.
     pub(super) fn end(&self, part: &[usize]) -> usize {
-        self.of(part).next_back().map_or(0, |(_, row)| (row + 1) * self.row_len())
+        self.of(part)
+            .next_back()
+            .map_or(0, |(_, row)| (row + 1) * self.row_len())
     }
 
     /// How many cells the strip has.
@@ -299,11 +399,20 @@ impl Lines<'_> {
 
     /// The lines of all rows of a strip of two axes.
     pub(super) fn all(rows: &Rows) -> Lines<'_> {
-        Lines { strip: 0..rows.shape[0], of_tile: 0..rows.shape[0], rows }
+        Lines {
+            strip: 0..rows.shape[0],
+            of_tile: 0..rows.shape[0],
+            rows,
+        }
     }
 }
 
-fn paint<T: Cell>(header: &StripHeader, payload: &[u8], lines: &Lines<'_>, tile: &mut Tile<'_, T>) -> Result<(), DecodeError> {
+fn paint<T: Cell>(
+    header: &StripHeader,
+    payload: &[u8],
+    lines: &Lines<'_>,
+    tile: &mut Tile<'_, T>,
+) -> Result<(), DecodeError> {
     match size_of::<T>() {
         1 => paint_words::<u8>(header, payload, lines, tile.words()),
         2 => paint_words::<u16>(header, payload, lines, tile.words()),
@@ -321,25 +430,37 @@ fn paint_words<W: Word>(
     match header.encoding {
         Encoding::Constant => {
             let cell = bytemuck::try_pod_read_unaligned::<W>(payload);
-            let cell = cell.map_err(|_| DecodeError::Truncated { needed: size_of::<W>(), got: payload.len() })?;
-            lines.of_tile.clone().for_each(|row| tile.row(row).fill(cell));
+            let cell = cell.map_err(|_| DecodeError::Truncated {
+                needed: size_of::<W>(),
+                got: payload.len(),
+            })?;
+            lines
+                .of_tile
+                .clone()
+                .for_each(|row| tile.row(row).fill(cell));
             Ok(())
         }
         Encoding::Raw => {
             copy_rows(payload, lines, &mut tile);
             Ok(())
         }
-        Encoding::Packed(predictor) => match (header.transform, Image::of(header.transform, header.dtype)) {
-            (Transform::Ranked, Some(image)) => {
-                let (table, packed) = ranks::split(payload, size_of::<W>())?;
-                delta::unpack(packed, image, predictor, lines, &mut tile)?;
-                ranks::undo(table, lines.of_tile.clone(), &mut tile)
-            }
-            (_, Some(image)) => delta::unpack(payload, image, predictor, lines, &mut tile),
-            (_, None) => Err(DecodeError::Request { reason: "only what a prediction leaves of an image is packed" }),
-        },
-        Encoding::Zstd => frame::decompress(payload, lines.cells() * header.transform.size(size_of::<W>()), |plain| {
+        Encoding::Packed(predictor) => {
             match (header.transform, Image::of(header.transform, header.dtype)) {
+                (Transform::Ranked, Some(image)) => {
+                    let (table, packed) = ranks::split(payload, size_of::<W>())?;
+                    delta::unpack(packed, image, predictor, lines, &mut tile)?;
+                    ranks::undo(table, lines.of_tile.clone(), &mut tile)
+                }
+                (_, Some(image)) => delta::unpack(payload, image, predictor, lines, &mut tile),
+                (_, None) => Err(DecodeError::Request {
+                    reason: "only what a prediction leaves of an image is packed",
+                }),
+            }
+        }
+        Encoding::Zstd => frame::decompress(
+            payload,
+            lines.cells() * header.transform.size(size_of::<W>()),
+            |plain| match (header.transform, Image::of(header.transform, header.dtype)) {
                 (_, Some(image)) => delta::undo(plain, image, lines, &mut tile),
                 (Transform::Shuffle, None) => undo_shuffle(plain, lines, &mut tile),
                 (Transform::Narrow { exponent, width }, None) => {
@@ -348,13 +469,18 @@ fn paint_words<W: Word>(
                     });
                 }
                 (_, None) => copy_rows(plain, lines, &mut tile),
-            }
-        }),
+            },
+        ),
     }
 }
 
-/// Calls `paint` with each row of the tile that is in a strip, and with the cell of the strip that its first one is.
-fn each_row<W: Word>(lines: &Lines<'_>, tile: &mut Tile<'_, W>, mut paint: impl FnMut(usize, &mut [W])) {
+/// Calls `paint` with each row of the tile that is in a strip, and with the cell of the strip that
+/// its first one is.
+fn each_row<W: Word>(
+    lines: &Lines<'_>,
+    tile: &mut Tile<'_, W>,
+    mut paint: impl FnMut(usize, &mut [W]),
+) {
     let part = tile.shape().to_vec();
     for (row, of_strip) in lines.of(&part) {
         paint(of_strip * lines.row_len() + lines.column(), tile.row(row));
@@ -369,5 +495,7 @@ fn copy_rows<W: Word>(cells: &[u8], lines: &Lines<'_>, tile: &mut Tile<'_, W>) {
 }
 
 fn undo_shuffle<W: Word>(plain: &[u8], lines: &Lines<'_>, tile: &mut Tile<'_, W>) {
-    each_row(lines, tile, |at, row| W::join(row, plain, lines.cells(), at));
+    each_row(lines, tile, |at, row| {
+        W::join(row, plain, lines.cells(), at)
+    });
 }

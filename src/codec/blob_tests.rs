@@ -5,26 +5,53 @@ use super::header::checksum;
 use super::*;
 use crate::array::{Bounds, Cell, Tile, with_dtype};
 
-const FILTERS: [Filter; 5] = [Filter::None, Filter::Shuffle, Filter::Delta, Filter::Auto, Filter::Narrow];
+const FILTERS: [Filter; 5] = [
+    Filter::None,
+    Filter::Shuffle,
+    Filter::Delta,
+    Filter::Auto,
+    Filter::Narrow,
+];
 const KEY: &[u8] = b"dem/0/1/2";
-const SMALL: Settings = Settings { codec: Codec::Small, level: 1 };
-const FAST: Settings = Settings { codec: Codec::Fast, level: 1 };
+const SMALL: Settings = Settings {
+    codec: Codec::Small,
+    level: 1,
+};
+const FAST: Settings = Settings {
+    codec: Codec::Fast,
+    level: 1,
+};
 
 fn spec<'a>(shape: &'a [usize], dtypes: &'a [DType]) -> BlobSpec<'a> {
     BlobSpec::new(shape, dtypes, 1).expect("a possible chunk")
 }
 
 fn encode_one(cells: &Cells, filter: Filter, row_len: usize) -> Vec<u8> {
-    encode(KEY, &[Plane::new(cells, filter, f64::NAN)], &[cells.len() / row_len, row_len], SMALL, None)
+    encode(
+        KEY,
+        &[Plane::new(cells, filter, f64::NAN)],
+        &[cells.len() / row_len, row_len],
+        SMALL,
+        None,
+    )
 }
 
 fn encode_fast(cells: &Cells, filter: Filter, row_len: usize) -> Vec<u8> {
-    encode(KEY, &[Plane::new(cells, filter, f64::NAN)], &[cells.len() / row_len, row_len], FAST, None)
+    encode(
+        KEY,
+        &[Plane::new(cells, filter, f64::NAN)],
+        &[cells.len() / row_len, row_len],
+        FAST,
+        None,
+    )
 }
 
 /// Cells of a type from the low bits of words.
 fn cells_of(dtype: DType, words: &[u64]) -> Cells {
-    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()[..dtype.size()].to_vec()).collect();
+    let bytes: Vec<u8> = words
+        .iter()
+        .flat_map(|word| word.to_le_bytes()[..dtype.size()].to_vec())
+        .collect();
     let mut cells = Cells::filled(dtype, words.len(), 0.0);
     cells.as_bytes_mut().copy_from_slice(&bytes);
     cells
@@ -34,7 +61,11 @@ fn cells_of(dtype: DType, words: &[u64]) -> Cells {
 fn slope(rows: usize, columns: usize) -> Cells {
     let cell = |i: usize| {
         let (row, column) = ((i / columns) as f32, (i % columns) as f32);
-        if row * column == 6.0 { f32::NAN } else { (3.0 * row + 2.0 * column) / 4.0 - 2.0 }
+        if row * column == 6.0 {
+            f32::NAN
+        } else {
+            (3.0 * row + 2.0 * column) / 4.0 - 2.0
+        }
     };
     (0..rows * columns).map(cell).collect::<Vec<f32>>().into()
 }
@@ -44,7 +75,8 @@ fn assert_same(left: &Cells, right: &Cells) {
     assert_eq!(left.as_bytes(), right.as_bytes());
 }
 
-/// Runs of words that stress filters: noise, the edges of every type, small multiples of a power of two, holes.
+/// Runs of words that stress filters: noise, the edges of every type, small multiples of a power of
+/// two, holes.
 fn words() -> impl Strategy<Value = Vec<u64>> {
     let special = prop::sample::select(vec![
         0,
@@ -72,8 +104,15 @@ fn words() -> impl Strategy<Value = Vec<u64>> {
             let number = (-(1_i64 << bits)..1 << bits, 0..8).prop_map(move |(number, hole)| {
                 let value = number as f64 * f64::from(exponent).exp2();
                 let value = if nan && hole == 0 { f64::NAN } else { value };
-                #[expect(clippy::cast_possible_truncation, reason = "rounding makes as good a test value")]
-                if narrow { u64::from((value as f32).to_bits()) } else { value.to_bits() }
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    reason = "rounding makes as good a test value"
+                )]
+                if narrow {
+                    u64::from((value as f32).to_bits())
+                } else {
+                    value.to_bits()
+                }
             });
             prop::collection::vec(number, 1..300)
         })
@@ -90,16 +129,30 @@ fn words() -> impl Strategy<Value = Vec<u64>> {
 
 /// A row length that divides the number of cells.
 fn row_len_of(cells: usize, choice: prop::sample::Index) -> usize {
-    let divisors: Vec<usize> = (1..=cells).filter(|len| cells.is_multiple_of(*len)).collect();
+    let divisors: Vec<usize> = (1..=cells)
+        .filter(|len| cells.is_multiple_of(*len))
+        .collect();
     divisors[choice.index(divisors.len())]
 }
 
-/// Of a strip that is the whole plane: version, plane, planes, encoding, filter, dtype, scale, hole, row length, first row,
-/// payload length, and no digest. A hole is NaN.
+/// Of a strip that is the whole plane: version, plane, planes, encoding, filter, dtype, scale,
+/// hole, row length, first row, payload length, and no digest. A hole is NaN.
 fn header(fields: [u8; 6], scale: i16, hole: i64, row_len: u32, payload_len: u32) -> Vec<u8> {
-    let bits = if hole == 0 { 0 } else { u64::from(f32::NAN.to_bits()) };
+    let bits = if hole == 0 {
+        0
+    } else {
+        u64::from(f32::NAN.to_bits())
+    };
     let numbers = [row_len, 0, payload_len].map(u32::to_le_bytes).concat();
-    [fields.as_slice(), &scale.to_le_bytes(), &hole.to_le_bytes(), &bits.to_le_bytes(), &numbers, &[0; 16]].concat()
+    [
+        fields.as_slice(),
+        &scale.to_le_bytes(),
+        &hole.to_le_bytes(),
+        &bits.to_le_bytes(),
+        &numbers,
+        &[0; 16],
+    ]
+    .concat()
 }
 
 #[test]
@@ -108,7 +161,10 @@ fn i2_a_constant_blob_has_these_bytes() {
     assert_eq!(blob[..8], [229, 38, 12, 194, 81, 159, 220, 7]);
     assert_eq!(blob[8..HEADER_LEN], header([3, 0, 1, 0, 0, 3], 0, 0, 3, 2));
     assert_eq!(blob[HEADER_LEN..], [254, 255]);
-    assert_eq!(decode(KEY, &blob, &spec(&[2, 3], &[DType::I16])), Ok(vec![vec![-2_i16; 6].into()]));
+    assert_eq!(
+        decode(KEY, &blob, &spec(&[2, 3], &[DType::I16])),
+        Ok(vec![vec![-2_i16; 6].into()])
+    );
 }
 
 #[test]
@@ -126,13 +182,20 @@ fn i2_a_filtered_plane_has_these_bytes() {
     let frame = &blob[HEADER_LEN..];
     let frame_len = u32::try_from(frame.len()).expect("short");
     // Zstd, fixed-point, float32, quarters, NaN is -9.
-    assert_eq!(blob[8..HEADER_LEN], header([3, 0, 1, 2, 3, 8], -2, -9, 8, frame_len));
+    assert_eq!(
+        blob[8..HEADER_LEN],
+        header([3, 0, 1, 2, 3, 8], -2, -9, 8, frame_len)
+    );
     let filtered = frame::decompress(frame, 256, <[u8]>::to_vec).expect("a frame");
-    // The first row is 4 x (-2, -1.5, -1, ..) = -8, -6, -4, ..: differences -8, 2, 2, .. and of the rows below 3, 0, 0, ..
+    // The first row is 4 x (-2, -1.5, -1, ..) = -8, -6, -4, ..: differences -8, 2, 2, .. and of the
+    // rows below 3, 0, 0, ..
     assert_eq!(filtered[..8], [15, 4, 4, 4, 4, 4, 4, 4]);
     assert_eq!(filtered[8..12], [6, 0, 0, 0]);
     // Multiples of four: int16, shift 2.
-    let cells: Cells = (0..64).map(|i| 4 * (i % 8) - 8).collect::<Vec<i16>>().into();
+    let cells: Cells = (0..64)
+        .map(|i| 4 * (i % 8) - 8)
+        .collect::<Vec<i16>>()
+        .into();
     let blob = encode_one(&cells, Filter::Delta, 8);
     assert_eq!(blob[8..16], [3, 0, 1, 2, 2, 3, 2, 0]);
     let filtered = frame::decompress(&blob[HEADER_LEN..], 128, <[u8]>::to_vec).expect("a frame");
@@ -144,59 +207,136 @@ fn i2_a_packed_plane_has_these_bytes() {
     let blob = encode_fast(&slope(8, 8), Filter::Delta, 8);
     let payload = &blob[HEADER_LEN..];
     // Packed, fixed-point, float32, quarters, NaN is -9.
-    assert_eq!(blob[8..HEADER_LEN], header([3, 0, 1, 3, 3, 8], -2, -9, 8, u32::try_from(payload.len()).expect("short")));
+    assert_eq!(
+        blob[8..HEADER_LEN],
+        header(
+            [3, 0, 1, 3, 3, 8],
+            -2,
+            -9,
+            8,
+            u32::try_from(payload.len()).expect("short")
+        )
+    );
     // One block of 64 words of 6 bits: 8 rows of 8 lanes, 48 bits a lane, in two rows; no patches.
-    assert_eq!((payload.len(), &payload[..2]), (2 + 2 * 32, [6, 0].as_slice()));
-    // The first lane has the first word of each row of cells: 15, then 6 and 6 and so on, as above, but where holes are.
-    let lane = |row: usize| u64::from(u32::from_le_bytes([0, 1, 2, 3].map(|i| payload[2 + 32 * row + i])));
+    assert_eq!(
+        (payload.len(), &payload[..2]),
+        (2 + 2 * 32, [6, 0].as_slice())
+    );
+    // The first lane has the first word of each row of cells: 15, then 6 and 6 and so on, as above,
+    // but where holes are.
+    let lane = |row: usize| {
+        u64::from(u32::from_le_bytes(
+            [0, 1, 2, 3].map(|i| payload[2 + 32 * row + i]),
+        ))
+    };
     let bits = lane(0) | lane(1) << 32;
-    assert_eq!([0, 1, 2, 3].map(|word| bits >> (6 * word) & 63), [15, 6, 6, 6]);
+    assert_eq!(
+        [0, 1, 2, 3].map(|word| bits >> (6 * word) & 63),
+        [15, 6, 6, 6]
+    );
 }
 
 #[test]
 fn i2_floats_in_tenths_are_packed_as_whole_numbers() {
-    let tenths: Vec<f32> = (0..64 * 64).map(|i| f32::from(u8::try_from(i % 7).expect("small")) / 10.0).collect();
-    let (cells, doubles): (Cells, Vec<f64>) =
-        (tenths.clone().into(), tenths.iter().map(|&cell| (f64::from(cell) * 10.0).round() / 10.0).collect());
-    for (cells, bits) in [(cells, u64::from(f32::NAN.to_bits())), (doubles.into(), f64::NAN.to_bits())] {
+    let tenths: Vec<f32> = (0..64 * 64)
+        .map(|i| f32::from(u8::try_from(i % 7).expect("small")) / 10.0)
+        .collect();
+    let (cells, doubles): (Cells, Vec<f64>) = (
+        tenths.clone().into(),
+        tenths
+            .iter()
+            .map(|&cell| (f64::from(cell) * 10.0).round() / 10.0)
+            .collect(),
+    );
+    for (cells, bits) in [
+        (cells, u64::from(f32::NAN.to_bits())),
+        (doubles.into(), f64::NAN.to_bits()),
+    ] {
         let blob = encode_fast(&cells, Filter::Auto, 64);
         let header = inspect(&blob).expect("a blob")[0];
-        assert_eq!(header.transform, Transform::Decimal { digits: 1, hole: Hole { bits, image: -1 } });
+        assert_eq!(
+            header.transform,
+            Transform::Decimal {
+                digits: 1,
+                hole: Hole { bits, image: -1 }
+            }
+        );
         assert!(matches!(header.encoding, Encoding::Packed(_)), "{header:?}");
-        assert_same(&decode(KEY, &blob, &spec(&[64, 64], &[cells.dtype()])).expect("good")[0], &cells);
+        assert_same(
+            &decode(KEY, &blob, &spec(&[64, 64], &[cells.dtype()])).expect("good")[0],
+            &cells,
+        );
     }
 }
 
 #[test]
 fn i2_wide_places_without_data_cost_next_to_nothing_whatever_stands_for_them() {
-    let lengths = [f64::NAN, -9999.0, 9.969_209_968_386_869e36, -3.402_823_466_385_288_6e38].map(|fill| {
-        #[expect(clippy::cast_possible_truncation, reason = "the float that stands for it")]
+    let lengths = [
+        f64::NAN,
+        -9999.0,
+        9.969_209_968_386_869e36,
+        -3.402_823_466_385_288_6e38,
+    ]
+    .map(|fill| {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the float that stands for it"
+        )]
         let cell = |i: usize| {
-            if (i + i / 64 * 3) % 64 < 48 { fill as f32 } else { f32::from(u8::try_from(i % 5).expect("small")) / 4.0 }
+            if (i + i / 64 * 3) % 64 < 48 {
+                fill as f32
+            } else {
+                f32::from(u8::try_from(i % 5).expect("small")) / 4.0
+            }
         };
         let cells: Cells = (0..64 * 64).map(cell).collect::<Vec<f32>>().into();
-        let blob = encode(KEY, &[Plane::new(&cells, Filter::Auto, fill)], &[64, 64], FAST, None);
-        assert_same(&decode(KEY, &blob, &spec(&[64, 64], &[DType::F32])).expect("good")[0], &cells);
+        let blob = encode(
+            KEY,
+            &[Plane::new(&cells, Filter::Auto, fill)],
+            &[64, 64],
+            FAST,
+            None,
+        );
+        assert_same(
+            &decode(KEY, &blob, &spec(&[64, 64], &[DType::F32])).expect("good")[0],
+            &cells,
+        );
         blob.len()
     });
-    assert!(lengths[0] < 64 * 64 && lengths.iter().all(|len| *len == lengths[0]), "{lengths:?}");
+    assert!(
+        lengths[0] < 64 * 64 && lengths.iter().all(|len| *len == lengths[0]),
+        "{lengths:?}"
+    );
 }
 
 #[test]
 fn fast_takes_zstd_where_that_saves_more_than_half() {
-    let noise: Cells =
-        (0..4096_u32).map(|i| i.wrapping_mul(2_654_435_761) >> 8).map(|i| i as f32 + 0.3).collect::<Vec<f32>>().into();
+    let noise: Cells = (0..4096_u32)
+        .map(|i| i.wrapping_mul(2_654_435_761) >> 8)
+        .map(|i| i as f32 + 0.3)
+        .collect::<Vec<f32>>()
+        .into();
     // Unrelated neighbours of many values that repeat: only zstd sees that.
-    let repeated: Cells =
-        (0..4096_u32).map(|i| ((i % 100).pow(3).wrapping_mul(2_654_435_761) >> 24) as u8).collect::<Vec<u8>>().into();
-    let encoding = |cells: &Cells, row_len| inspect(&encode_fast(cells, Filter::Auto, row_len)).expect("a blob")[0].encoding;
-    assert_eq!([encoding(&slope(64, 64), 64), encoding(&repeated, 64)], [Encoding::Packed(Predictor::Plane), Encoding::Zstd]);
+    let repeated: Cells = (0..4096_u32)
+        .map(|i| ((i % 100).pow(3).wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect::<Vec<u8>>()
+        .into();
+    let encoding = |cells: &Cells, row_len| {
+        inspect(&encode_fast(cells, Filter::Auto, row_len)).expect("a blob")[0].encoding
+    };
+    assert_eq!(
+        [encoding(&slope(64, 64), 64), encoding(&repeated, 64)],
+        [Encoding::Packed(Predictor::Plane), Encoding::Zstd]
+    );
     assert_ne!(encoding(&noise, 64), Encoding::Zstd);
 }
 
 #[test]
 fn i2_areas_become_these_bytes() {
-    let cells: Cells = (0..64).map(|i| f64::from(i % 5) * 64.0).collect::<Vec<f64>>().into();
+    let cells: Cells = (0..64)
+        .map(|i| f64::from(i % 5) * 64.0)
+        .collect::<Vec<f64>>()
+        .into();
     let blob = encode_one(&cells, Filter::Narrow, 8);
     // Zstd, whole numbers of one byte, float64, multiples of 2^6.
     assert_eq!(blob[8..16], [3, 0, 1, 2, 4, 9, 6, 0]);
@@ -222,7 +362,10 @@ fn i2_what_version_3_wrote_is_decoded_for_ever() {
         .collect();
     let planes = [slope(8, 8), Cells::filled(DType::F32, 64, 1.0)];
     let decoded = decode(KEY, &blob, &spec(&[8, 8], &[DType::F32, DType::F32])).expect("good");
-    decoded.iter().zip(&planes).for_each(|(decoded, plane)| assert_same(decoded, plane));
+    decoded
+        .iter()
+        .zip(&planes)
+        .for_each(|(decoded, plane)| assert_same(decoded, plane));
 }
 
 #[test]
@@ -230,13 +373,17 @@ fn i2_every_bit_flip_and_every_cut_of_a_blob_is_refused() {
     let weights: Cells = (0..64).map(|i| i as f32).collect::<Vec<f32>>().into();
     let classes: Cells = vec![7_u8; 64].into();
     let value = slope(8, 8);
-    let planes = [&value, &weights, &classes].map(|cells| Plane::new(cells, Filter::Delta, f64::NAN));
+    let planes =
+        [&value, &weights, &classes].map(|cells| Plane::new(cells, Filter::Delta, f64::NAN));
     let blob = encode(KEY, &planes, &[8, 8], SMALL, None);
     let dtypes = [DType::F32, DType::F32, DType::U8];
     let spec = BlobSpec::new(&[8, 8], &dtypes, 1).expect("possible");
     let decoded = decode(KEY, &blob, &spec).expect("whole");
     assert_eq!(decoded.len(), 3);
-    decoded.iter().zip(&planes).for_each(|(decoded, plane)| assert_same(decoded, plane.cells));
+    decoded
+        .iter()
+        .zip(&planes)
+        .for_each(|(decoded, plane)| assert_same(decoded, plane.cells));
     for bit in 0..8 * blob.len() {
         let mut flipped = blob.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
@@ -246,14 +393,18 @@ fn i2_every_bit_flip_and_every_cut_of_a_blob_is_refused() {
         decode(KEY, &blob[..len], &spec).expect_err("cut");
     }
     let longer = [blob.as_slice(), &[0]].concat();
-    assert_eq!(decode(KEY, &longer, &spec), Err(DecodeError::Trailing { bytes: 1 }));
+    assert_eq!(
+        decode(KEY, &longer, &spec),
+        Err(DecodeError::Trailing { bytes: 1 })
+    );
 }
 
 #[test]
 fn i2_a_blob_under_another_key_is_refused() {
     let blob = encode_one(&slope(8, 8), Filter::Delta, 8);
     for key in [b"dem/0/1/3".as_slice(), b"", &KEY[1..]] {
-        let DecodeError::Checksum { expected, got } = decode(key, &blob, &spec(&[8, 8], &[DType::F32])).expect_err("swapped")
+        let DecodeError::Checksum { expected, got } =
+            decode(key, &blob, &spec(&[8, 8], &[DType::F32])).expect_err("swapped")
         else {
             panic!("refused for its checksum");
         };
@@ -268,13 +419,31 @@ fn i2_a_blob_of_another_structure_is_refused() {
         let spec = BlobSpec::new(shape, dtypes, planes_min).expect("possible");
         decode(KEY, &blob, &spec).expect_err("another structure")
     };
-    let field = |field, expected, got| DecodeError::Field { field, expected, got };
+    let field = |field, expected, got| DecodeError::Field {
+        field,
+        expected,
+        got,
+    };
     assert_eq!(refusal(&[8, 8], &[DType::I32], 1), field("dtype", 5, 8));
-    assert_eq!(refusal(&[16, 4], &[DType::F32], 1), field("row length", 4, 8));
-    assert_eq!(refusal(&[9, 8], &[DType::F32], 1), DecodeError::Frame { reason: "does not state the size of the cells" });
-    let count = DecodeError::Invalid { field: "plane count", got: 1 };
+    assert_eq!(
+        refusal(&[16, 4], &[DType::F32], 1),
+        field("row length", 4, 8)
+    );
+    assert_eq!(
+        refusal(&[9, 8], &[DType::F32], 1),
+        DecodeError::Frame {
+            reason: "does not state the size of the cells"
+        }
+    );
+    let count = DecodeError::Invalid {
+        field: "plane count",
+        got: 1,
+    };
     assert_eq!(refusal(&[8, 8], &[DType::F32, DType::F32], 2), count);
-    assert_eq!(refusal(&[1, 8], &[DType::F32], 1), field("payload length", 31, (blob.len() - HEADER_LEN) as u64));
+    assert_eq!(
+        refusal(&[1, 8], &[DType::F32], 1),
+        field("payload length", 31, (blob.len() - HEADER_LEN) as u64)
+    );
 }
 
 /// A blob with one header byte changed and the checksum made good: what an attacker would write.
@@ -292,8 +461,22 @@ fn i2_header_values_without_meaning_are_refused_under_a_good_checksum() {
     let spec = spec(&[8, 8], &[DType::F32]);
     let refusal = |at, byte| decode(KEY, &forged(&blob, at, byte), &spec).expect_err("forged");
     let invalid = |field, got| DecodeError::Invalid { field, got };
-    assert_eq!(refusal(8, 1), DecodeError::Field { field: "format version", expected: 3, got: 1 });
-    assert_eq!(refusal(9, 1), DecodeError::Field { field: "plane index", expected: 0, got: 1 });
+    assert_eq!(
+        refusal(8, 1),
+        DecodeError::Field {
+            field: "format version",
+            expected: 3,
+            got: 1
+        }
+    );
+    assert_eq!(
+        refusal(9, 1),
+        DecodeError::Field {
+            field: "plane index",
+            expected: 0,
+            got: 1
+        }
+    );
     assert_eq!(refusal(10, 0), invalid("plane count", 0));
     assert_eq!(refusal(11, 6), invalid("encoding", 6));
     assert_eq!(refusal(11, 0), invalid("filter", 3));
@@ -307,20 +490,51 @@ fn i2_header_values_without_meaning_are_refused_under_a_good_checksum() {
     assert_eq!(refusal(15, 4), invalid("filter", 3));
     assert_eq!(refusal(20, 0), invalid("filter", 3));
     assert_eq!(refusal(28, 1), invalid("filter", 3));
-    assert_eq!(refusal(36, 1), DecodeError::Field { field: "first row", expected: 0, got: 1 });
-    assert_eq!(refusal(43, 255), DecodeError::Truncated { needed: 0xff00_0000 + blob.len(), got: blob.len() });
-    assert_eq!(refusal(44, 1), DecodeError::Field { field: "presence of a digest", expected: 0, got: 1 });
+    assert_eq!(
+        refusal(36, 1),
+        DecodeError::Field {
+            field: "first row",
+            expected: 0,
+            got: 1
+        }
+    );
+    assert_eq!(
+        refusal(43, 255),
+        DecodeError::Truncated {
+            needed: 0xff00_0000 + blob.len(),
+            got: blob.len()
+        }
+    );
+    assert_eq!(
+        refusal(44, 1),
+        DecodeError::Field {
+            field: "presence of a digest",
+            expected: 0,
+            got: 1
+        }
+    );
 }
 
 #[test]
 fn i2_an_all_zero_or_nan_plane_round_trips_bit_for_bit() {
-    for odd in [0.0, -0.0, f32::NAN, -f32::NAN, f32::INFINITY, f32::MIN_POSITIVE / 2.0, f32::MAX] {
+    for odd in [
+        0.0,
+        -0.0,
+        f32::NAN,
+        -f32::NAN,
+        f32::INFINITY,
+        f32::MIN_POSITIVE / 2.0,
+        f32::MAX,
+    ] {
         for other in [0.0, f32::NAN, 1.0, f32::from_bits(f32::NAN.to_bits() + 1)] {
             let mut cells = vec![other; 64 * 64];
             cells[77] = odd;
             let cells = cells.into();
             let blob = encode_one(&cells, Filter::Delta, 64);
-            assert_same(&decode(KEY, &blob, &spec(&[64, 64], &[DType::F32])).expect("good")[0], &cells);
+            assert_same(
+                &decode(KEY, &blob, &spec(&[64, 64], &[DType::F32])).expect("good")[0],
+                &cells,
+            );
         }
     }
 }
@@ -338,8 +552,12 @@ fn impossible_requests_are_refused() {
         (vec![4, 4], &one, 0),
         (vec![4, 4], &[], 0),
     ] {
-        let refusal = BlobSpec::new(&shape, dtypes, planes_min).map(|_| ()).expect_err("impossible");
-        let DecodeError::Request { reason } = refusal else { panic!("{shape:?}: {refusal}") };
+        let refusal = BlobSpec::new(&shape, dtypes, planes_min)
+            .map(|_| ())
+            .expect_err("impossible");
+        let DecodeError::Request { reason } = refusal else {
+            panic!("{shape:?}: {refusal}")
+        };
         assert_ne!(reason, "");
     }
 }
@@ -350,7 +568,10 @@ fn a_box_decodes_into_its_tile_while_others_are_decoded_elsewhere() {
     let blob = encode_one(&value, Filter::Delta, 8);
     let spec = spec(&[8, 8], &[DType::F32]);
     let mut out = vec![0.0_f32; 5 * 6];
-    let boxes = [([0, 0], [2, 6]), ([2, 0], [3, 6])].map(|(s, n)| Bounds { start: s.to_vec(), shape: n.to_vec() });
+    let boxes = [([0, 0], [2, 6]), ([2, 0], [3, 6])].map(|(s, n)| Bounds {
+        start: s.to_vec(),
+        shape: n.to_vec(),
+    });
     let tiles = Tile::split(&mut out, &[5, 6], &boxes).expect("disjoint");
     std::thread::scope(|scope| {
         for (mut tile, start) in tiles.into_iter().zip([[6, 2], [0, 2]]) {
@@ -359,7 +580,10 @@ fn a_box_decodes_into_its_tile_while_others_are_decoded_elsewhere() {
         }
     });
     let all = value.as_slice::<f32>().expect("float32");
-    let expected: Vec<f32> = [6, 7, 0, 1, 2].iter().flat_map(|row| all[row * 8 + 2..row * 8 + 8].to_vec()).collect();
+    let expected: Vec<f32> = [6, 7, 0, 1, 2]
+        .iter()
+        .flat_map(|row| all[row * 8 + 2..row * 8 + 8].to_vec())
+        .collect();
     assert_same(&out.into(), &expected.into());
 }
 
@@ -370,11 +594,21 @@ fn a_box_of_the_wrong_type_or_beyond_the_chunk_is_refused() {
     let (mut ints, mut floats) = (vec![0_i32; 4], vec![0_f32; 4]);
     let mut tile = Tile::whole(&mut ints, &[2, 2]).expect("fits");
     let refusal = decode_into(KEY, &blob, &spec, &[0, 0], &mut tile).expect_err("int32");
-    assert_eq!(refusal, DecodeError::Request { reason: "the tile has another type than the plane" });
+    assert_eq!(
+        refusal,
+        DecodeError::Request {
+            reason: "the tile has another type than the plane"
+        }
+    );
     let mut tile = Tile::whole(&mut floats, &[2, 2]).expect("fits");
     for start in [[7, 0].as_slice(), &[0, usize::MAX], &[0]] {
         let refusal = decode_into(KEY, &blob, &spec, start, &mut tile).expect_err("outside");
-        assert_eq!(refusal, DecodeError::Request { reason: "the box is not inside the chunk" });
+        assert_eq!(
+            refusal,
+            DecodeError::Request {
+                reason: "the box is not inside the chunk"
+            }
+        );
     }
 }
 
@@ -383,10 +617,31 @@ fn inspect_reads_headers_without_a_structure() {
     let (value, weights) = (slope(8, 8), Cells::filled(DType::F32, 64, 1.0));
     let planes = [&value, &weights].map(|cells| Plane::new(cells, Filter::Delta, f64::NAN));
     let headers = inspect(&encode(KEY, &planes, &[8, 8], SMALL, None)).expect("two planes");
-    let summary: Vec<_> = headers.iter().map(|h| (h.plane, h.planes, h.encoding, h.transform)).collect();
-    let fixed = Transform::Fixed { exponent: -2, hole: Hole { bits: f32::NAN.to_bits().into(), image: -9 } };
-    assert_eq!(summary, [(0, 2, Encoding::Zstd, fixed), (1, 2, Encoding::Constant, Transform::None)]);
-    assert_eq!(inspect(&[]), Err(DecodeError::Truncated { needed: HEADER_LEN, got: 0 }));
+    let summary: Vec<_> = headers
+        .iter()
+        .map(|h| (h.plane, h.planes, h.encoding, h.transform))
+        .collect();
+    let fixed = Transform::Fixed {
+        exponent: -2,
+        hole: Hole {
+            bits: f32::NAN.to_bits().into(),
+            image: -9,
+        },
+    };
+    assert_eq!(
+        summary,
+        [
+            (0, 2, Encoding::Zstd, fixed),
+            (1, 2, Encoding::Constant, Transform::None)
+        ]
+    );
+    assert_eq!(
+        inspect(&[]),
+        Err(DecodeError::Truncated {
+            needed: HEADER_LEN,
+            got: 0
+        })
+    );
 }
 
 proptest! {
@@ -467,13 +722,16 @@ proptest! {
 
 #[test]
 fn the_automatic_filter_tells_measurements_from_classes() {
-    let classes: Cells =
-        (0..256_u32 * 256).map(|i| [7, 90, 31, 255][(i / 19 * 7 % 11 % 4) as usize]).collect::<Vec<u16>>().into();
+    let classes: Cells = (0..256_u32 * 256)
+        .map(|i| [7, 90, 31, 255][(i / 19 * 7 % 11 % 4) as usize])
+        .collect::<Vec<u16>>()
+        .into();
     for (cells, delta) in [(slope(256, 256), true), (classes, false)] {
         let blob = encode_one(&cells, Filter::default_for(cells.dtype()), 256);
         let transform = inspect(&blob).expect("a blob")[0].transform;
         assert_eq!(transform != Transform::None, delta, "{transform:?}");
-        let best = [Filter::None, Filter::Delta].map(|filter| encode_one(&cells, filter, 256).len());
+        let best =
+            [Filter::None, Filter::Delta].map(|filter| encode_one(&cells, filter, 256).len());
         assert_eq!(blob.len(), best[0].min(best[1]));
     }
 }

@@ -1,4 +1,5 @@
-//! Which image and prediction cells are packed by, and that every one of them comes back bit for bit.
+//! Which image and prediction cells are packed by, and that every one of them comes back bit for
+//! bit.
 
 use proptest::prelude::*;
 
@@ -6,11 +7,20 @@ use super::header::checksum;
 use super::*;
 use crate::array::{Cell, Tile, with_dtype};
 
-const FAST: Settings = Settings { codec: Codec::Fast, level: 1 };
+const FAST: Settings = Settings {
+    codec: Codec::Fast,
+    level: 1,
+};
 const KEY: &[u8] = b"rain/0/1/2";
 
 fn packed(cells: &Cells, shape: &[usize]) -> Vec<u8> {
-    encode(KEY, &[Plane::new(cells, Filter::Auto, f64::NAN)], shape, FAST, None)
+    encode(
+        KEY,
+        &[Plane::new(cells, Filter::Auto, f64::NAN)],
+        shape,
+        FAST,
+        None,
+    )
 }
 
 fn unpacked(blob: &[u8], dtype: DType, shape: &[usize]) -> Result<Cells, DecodeError> {
@@ -20,46 +30,84 @@ fn unpacked(blob: &[u8], dtype: DType, shape: &[usize]) -> Result<Cells, DecodeE
 
 /// Unrelated numbers below `most`.
 fn hash(i: usize, most: u32) -> u32 {
-    u32::try_from(i).expect("small").wrapping_mul(2_654_435_761).rotate_left(13).wrapping_mul(2_246_822_519) % most
+    u32::try_from(i)
+        .expect("small")
+        .wrapping_mul(2_654_435_761)
+        .rotate_left(13)
+        .wrapping_mul(2_246_822_519)
+        % most
 }
 
-/// How the first strip of the packed cells stands, after they were found to come back, and how many bytes there are of the cells
-/// for one of the blob.
+/// How the first strip of the packed cells stands, after they were found to come back, and how many
+/// bytes there are of the cells for one of the blob.
 fn how(cells: &Cells, row_len: usize) -> (Encoding, Transform, usize) {
     let shape = [cells.len() / row_len, row_len];
     let blob = packed(cells, &shape);
     let back = unpacked(&blob, cells.dtype(), &shape).expect("good");
     assert_eq!(back.as_bytes(), cells.as_bytes());
     let header = inspect(&blob).expect("a blob")[0];
-    (header.encoding, header.transform, cells.as_bytes().len() / blob.len())
+    (
+        header.encoding,
+        header.transform,
+        cells.as_bytes().len() / blob.len(),
+    )
 }
 
 #[test]
 fn i2_the_prediction_is_that_which_leaves_the_least() {
     let predictor = |cell: &dyn Fn(usize, usize) -> u32| {
-        let cells: Vec<i32> = (0..64 * 64).map(|i| cell(i, i / 64 * 3 + i % 64 * 7).cast_signed()).collect();
+        let cells: Vec<i32> = (0..64 * 64)
+            .map(|i| cell(i, i / 64 * 3 + i % 64 * 7).cast_signed())
+            .collect();
         how(&cells.into(), 64).0
     };
-    assert_eq!(predictor(&|i, slope| 40 * u32::try_from(slope).expect("small") + hash(i, 3)), Encoding::Packed(Predictor::Plane));
-    assert_eq!(predictor(&|i, _| u32::try_from(i / 64 * 5000).expect("small") + hash(i, 61)), Encoding::Packed(Predictor::Left));
-    assert_eq!(predictor(&|i, _| 1_000_000 + hash(i, 29_989)), Encoding::Packed(Predictor::Least));
+    assert_eq!(
+        predictor(&|i, slope| 40 * u32::try_from(slope).expect("small") + hash(i, 3)),
+        Encoding::Packed(Predictor::Plane)
+    );
+    assert_eq!(
+        predictor(&|i, _| u32::try_from(i / 64 * 5000).expect("small") + hash(i, 61)),
+        Encoding::Packed(Predictor::Left)
+    );
+    assert_eq!(
+        predictor(&|i, _| 1_000_000 + hash(i, 29_989)),
+        Encoding::Packed(Predictor::Least)
+    );
 }
 
 #[test]
 fn i2_cells_of_few_values_are_packed_as_their_ranks() {
-    let classes: Cells = (0..128 * 128).map(|i| [7_u8, 90, 31, 255, 128][hash(i, 5) as usize]).collect::<Vec<u8>>().into();
-    assert_eq!(how(&classes, 128), (Encoding::Packed(Predictor::Least), Transform::Ranked, 2));
+    let classes: Cells = (0..128 * 128)
+        .map(|i| [7_u8, 90, 31, 255, 128][hash(i, 5) as usize])
+        .collect::<Vec<u8>>()
+        .into();
+    assert_eq!(
+        how(&classes, 128),
+        (Encoding::Packed(Predictor::Least), Transform::Ranked, 2)
+    );
     // Products that were rounded are no quotients: 213 x 0.01 is not 2.13.
-    let rain = |i: usize| if i % 128 < 50 { f32::NAN } else { hash(i, 60) as f32 * 4.0 * 0.01 };
-    let (encoding, transform, ratio) = how(&(0..128 * 128).map(rain).collect::<Vec<f32>>().into(), 128);
-    assert_eq!((encoding, transform), (Encoding::Packed(Predictor::Least), Transform::Ranked));
+    let rain = |i: usize| {
+        if i % 128 < 50 {
+            f32::NAN
+        } else {
+            hash(i, 60) as f32 * 4.0 * 0.01
+        }
+    };
+    let (encoding, transform, ratio) =
+        how(&(0..128 * 128).map(rain).collect::<Vec<f32>>().into(), 128);
+    assert_eq!(
+        (encoding, transform),
+        (Encoding::Packed(Predictor::Least), Transform::Ranked)
+    );
     assert!(ratio >= 4, "{ratio}");
 }
 
 #[test]
 fn i2_decimals_of_many_digits_are_no_longer_than_the_floats() {
     // Eight digits tell these floats, in 24 bits; their own bits differ in 20.
-    let cells: Vec<f32> = (0..128 * 128).map(|i| 1.0 + hash(i, 1_000_003) as f32 * f32::EPSILON).collect();
+    let cells: Vec<f32> = (0..128 * 128)
+        .map(|i| 1.0 + hash(i, 1_000_003) as f32 * f32::EPSILON)
+        .collect();
     let (encoding, transform, _) = how(&cells.into(), 128);
     assert!(matches!(encoding, Encoding::Packed(_)), "{encoding:?}");
     assert_eq!(transform, Transform::Ordered { shift: 0 });
@@ -119,7 +167,10 @@ fn golden_cells(number: usize) -> Cells {
         1 => 1000 + hash(i, 200),
         _ => [5, 40_000, 777][hash(i, 3) as usize],
     };
-    (0..512).map(|i| u16::try_from(word(i)).expect("small")).collect::<Vec<u16>>().into()
+    (0..512)
+        .map(|i| u16::try_from(word(i)).expect("small"))
+        .collect::<Vec<u16>>()
+        .into()
 }
 
 #[test]
@@ -130,8 +181,16 @@ fn i2_what_version_3_packed_is_unpacked_for_ever() {
         let written: String = blob.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(written, lines.concat());
         let header = inspect(&blob).expect("a blob")[0];
-        assert_eq!((header.encoding, header.transform == Transform::Ranked), (encoding, ranked));
-        assert_eq!(unpacked(&blob, DType::U16, &[8, 64]).expect("good").as_bytes(), cells.as_bytes());
+        assert_eq!(
+            (header.encoding, header.transform == Transform::Ranked),
+            (encoding, ranked)
+        );
+        assert_eq!(
+            unpacked(&blob, DType::U16, &[8, 64])
+                .expect("good")
+                .as_bytes(),
+            cells.as_bytes()
+        );
     }
 }
 
@@ -147,14 +206,27 @@ fn i2_a_table_that_no_ranks_have_is_refused() {
     };
     let invalid = |field, got| DecodeError::Invalid { field, got };
     assert_eq!(blob[HEADER_LEN..][..2], [3, 0]);
-    assert_eq!(refusal(&|payload| payload[0] = 0), invalid("count of values", 0));
-    assert_eq!(refusal(&|payload| payload[1] = 5), invalid("count of values", 5 * 256 + 3));
-    assert_eq!(refusal(&|payload| payload[1] = 3), DecodeError::Truncated { needed: 2 + 2 * 771, got: blob.len() - HEADER_LEN });
+    assert_eq!(
+        refusal(&|payload| payload[0] = 0),
+        invalid("count of values", 0)
+    );
+    assert_eq!(
+        refusal(&|payload| payload[1] = 5),
+        invalid("count of values", 5 * 256 + 3)
+    );
+    assert_eq!(
+        refusal(&|payload| payload[1] = 3),
+        DecodeError::Truncated {
+            needed: 2 + 2 * 771,
+            got: blob.len() - HEADER_LEN
+        }
+    );
     // The least, behind three values.
     assert_eq!(refusal(&|payload| payload[8] = 9), invalid("rank", 11));
 }
 
-/// Cells that take every image and prediction: few values of any bits, alone or with noise, along a slope or not.
+/// Cells that take every image and prediction: few values of any bits, alone or with noise, along a
+/// slope or not.
 fn cells() -> impl Strategy<Value = Vec<u64>> {
     let odd = prop::sample::select(vec![
         0,
@@ -174,16 +246,24 @@ fn cells() -> impl Strategy<Value = Vec<u64>> {
         (0.1_f64 + 0.2).to_bits(),
     ]);
     let values = prop::collection::vec(prop_oneof![odd, any::<u64>()], 1..60);
-    let of = (values, prop::collection::vec((any::<prop::sample::Index>(), any::<u64>()), 32..900));
-    (of, prop::sample::select(vec![0_u32, 3, 9, 30, 63]), prop::sample::select(vec![0_u64, 1, 77])).prop_map(
-        |((values, cells), noise, slope)| {
+    let of = (
+        values,
+        prop::collection::vec((any::<prop::sample::Index>(), any::<u64>()), 32..900),
+    );
+    (
+        of,
+        prop::sample::select(vec![0_u32, 3, 9, 30, 63]),
+        prop::sample::select(vec![0_u64, 1, 77]),
+    )
+        .prop_map(|((values, cells), noise, slope)| {
             let cell = |(i, (value, bits)): (usize, &(prop::sample::Index, u64))| {
                 let noise = bits & ((1 << noise) - 1);
-                values[value.index(values.len())].wrapping_add(noise).wrapping_add(slope * i as u64)
+                values[value.index(values.len())]
+                    .wrapping_add(noise)
+                    .wrapping_add(slope * i as u64)
             };
             cells.iter().enumerate().map(cell).collect()
-        },
-    )
+        })
 }
 
 proptest! {

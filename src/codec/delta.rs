@@ -1,5 +1,5 @@
-//! The loops of the delta filter, in two compilations: for any machine, and for x86-64 with AVX2 where there is one (a third
-//! of the filter's time).
+//! The loops of the delta filter, in two compilations: for any machine, and for x86-64 with AVX2
+//! where there is one (a third of the filter's time).
 
 use std::cell::RefCell;
 
@@ -19,21 +19,36 @@ macro_rules! dispatch {
             && std::arch::is_x86_feature_detected!("bmi1")
             && std::arch::is_x86_feature_detected!("lzcnt")
         {
-            // SAFETY: the machine has all features that any of these functions is compiled for; they are otherwise safe code.
+            // SAFETY: the machine has all features that any of these functions is compiled for;
+            // they are otherwise safe code.
             return unsafe { $avx2($($argument),+) };
         }
         $portable($($argument),+)
     }};
 }
 
-/// Filters words into bytes: image, differences to the row above and along the row, zigzag, shuffle.
+/// Filters words into bytes: image, differences to the row above and along the row, zigzag,
+/// shuffle.
 pub(super) fn apply<W: Word>(words: &[W], row_len: usize, image: Image, plain: &mut [u8]) {
     dispatch!(apply_portable, apply_avx2, (words, row_len, image, plain))
 }
 
-/// Appends what a prediction leaves of the image of words, packed, to `out`; `false` if that takes `most` bytes or more.
-pub(super) fn pack<W: Word>(words: &[W], row_len: usize, of: (Image, Predictor), most: usize, out: &mut Vec<u8>) -> bool {
-    with_scratch(words.len(), |folded| dispatch!(pack_portable, pack_avx2, (words, (row_len, of), most, folded, out)))
+/// Appends what a prediction leaves of the image of words, packed, to `out`; `false` if that takes
+/// `most` bytes or more.
+pub(super) fn pack<W: Word>(
+    words: &[W],
+    row_len: usize,
+    of: (Image, Predictor),
+    most: usize,
+    out: &mut Vec<u8>,
+) -> bool {
+    with_scratch(words.len(), |folded| {
+        dispatch!(
+            pack_portable,
+            pack_avx2,
+            (words, (row_len, of), most, folded, out)
+        )
+    })
 }
 
 /// The predictor that suits the image of words, and about how many bytes they then pack to.
@@ -46,7 +61,8 @@ pub(super) fn choose<W: Word>(dtype: DType, words: &[W], hole: u64) -> Transform
     dispatch!(Transform::delta, choose_avx2, (dtype, words, hole))
 }
 
-/// Undoes the filter for the rows and columns of a box, and for what comes before them in the strip.
+/// Undoes the filter for the rows and columns of a box, and for what comes before them in the
+/// strip.
 pub(super) fn undo<W: Word>(plain: &[u8], image: Image, lines: &Lines<'_>, tile: &mut Tile<'_, W>) {
     dispatch!(undo_portable, undo_avx2, (plain, image, lines, tile))
 }
@@ -62,7 +78,10 @@ pub(super) fn unpack<W: Word>(
     let (least, payload) = match predictor {
         Predictor::Left | Predictor::Plane => (W::default(), payload),
         Predictor::Least => {
-            let truncated = DecodeError::Truncated { needed: size_of::<W>(), got: payload.len() };
+            let truncated = DecodeError::Truncated {
+                needed: size_of::<W>(),
+                got: payload.len(),
+            };
             let (least, payload) = payload.split_at_checked(size_of::<W>()).ok_or(truncated)?;
             (bytemuck::pod_read_unaligned(least), payload)
         }
@@ -71,7 +90,11 @@ pub(super) fn unpack<W: Word>(
     let wanted = lines.end(tile.shape());
     let of = (image, predictor, least);
     with_scratch(wanted.next_multiple_of(BLOCK), |folded| {
-        dispatch!(unpack_portable, unpack_avx2, (&packed, wanted, folded, (of, lines), tile))
+        dispatch!(
+            unpack_portable,
+            unpack_avx2,
+            (&packed, wanted, folded, (of, lines), tile)
+        )
     })
 }
 
@@ -86,7 +109,13 @@ fn apply_avx2<W: Word>(words: &[W], row_len: usize, image: Image, plain: &mut [u
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,bmi1,lzcnt")]
-fn pack_avx2<W: Word>(words: &[W], of: Strip, most: usize, folded: &mut [W], out: &mut Vec<u8>) -> bool {
+fn pack_avx2<W: Word>(
+    words: &[W],
+    of: Strip,
+    most: usize,
+    folded: &mut [W],
+    out: &mut Vec<u8>,
+) -> bool {
     pack_portable(words, of, most, folded, out)
 }
 
@@ -140,7 +169,9 @@ fn pack_portable<W: Word>(
 ) -> bool {
     let start = out.len();
     let least = predict::fold(words, row_len, image, predictor, folded);
-    least.iter().for_each(|least| out.extend_from_slice(bytemuck::bytes_of(least)));
+    least
+        .iter()
+        .for_each(|least| out.extend_from_slice(bytemuck::bytes_of(least)));
     pack::pack(folded, most.saturating_sub(out.len() - start), out)
 }
 
@@ -161,7 +192,12 @@ struct Shuffled<'a, W> {
 impl<W: Word> Folded<W> for Shuffled<'_, W> {
     #[inline(always)]
     fn row(&mut self, row: usize, len: usize) -> &[W] {
-        W::join(&mut self.words[..len], self.plain, self.cells, row * self.row_len);
+        W::join(
+            &mut self.words[..len],
+            self.plain,
+            self.cells,
+            row * self.row_len,
+        );
         &self.words[..len]
     }
 }
@@ -189,7 +225,17 @@ fn undo_portable<W: Word>(plain: &[u8], image: Image, lines: &Lines<'_>, tile: &
     let end = end_of(lines, tile);
     let words = vec![W::default(); end];
     let unfolding = Unfolding::new(end, image, Predictor::Plane, W::default());
-    unfold(Shuffled { plain, cells: lines.cells(), row_len: lines.row_len(), words }, unfolding, lines, tile);
+    unfold(
+        Shuffled {
+            plain,
+            cells: lines.cells(),
+            row_len: lines.row_len(),
+            words,
+        },
+        unfolding,
+        lines,
+        tile,
+    );
 }
 
 #[inline(always)]
@@ -202,13 +248,26 @@ fn unpack_portable<W: Word>(
 ) -> Result<(), DecodeError> {
     packed.unpack(wanted, folded)?;
     let unfolding = Unfolding::new(end_of(lines, tile), image, predictor, least);
-    unfold(Unpacked { folded, row_len: lines.row_len() }, unfolding, lines, tile);
+    unfold(
+        Unpacked {
+            folded,
+            row_len: lines.row_len(),
+        },
+        unfolding,
+        lines,
+        tile,
+    );
     Ok(())
 }
 
 /// Paints the rows of a tile.
 #[inline(always)]
-fn unfold<W: Word>(mut folded: impl Folded<W>, mut unfolding: Unfolding<W>, lines: &Lines<'_>, tile: &mut Tile<'_, W>) {
+fn unfold<W: Word>(
+    mut folded: impl Folded<W>,
+    mut unfolding: Unfolding<W>,
+    lines: &Lines<'_>,
+    tile: &mut Tile<'_, W>,
+) {
     let part = tile.shape().to_vec();
     let end = end_of(lines, tile);
     let mut done = 0;
@@ -252,12 +311,19 @@ mod tests {
 
     #[test]
     fn both_compilations_do_the_same() {
-        let hole = Hole { bits: f32::NAN.to_bits().into(), image: -9 };
-        for transform in
-            [Transform::Ordered { shift: 3 }, Transform::Fixed { exponent: -3, hole }, Transform::Decimal { digits: 3, hole }]
-        {
+        let hole = Hole {
+            bits: f32::NAN.to_bits().into(),
+            image: -9,
+        };
+        for transform in [
+            Transform::Ordered { shift: 3 },
+            Transform::Fixed { exponent: -3, hole },
+            Transform::Decimal { digits: 3, hole },
+        ] {
             let image = Image::of(transform, DType::F32).expect("a delta");
-            let cells: Vec<u32> = (0..37_u32 * 41).map(|i| (((i * i) % 4099) as f32 / 8.0).to_bits()).collect();
+            let cells: Vec<u32> = (0..37_u32 * 41)
+                .map(|i| (((i * i) % 4099) as f32 / 8.0).to_bits())
+                .collect();
             let (mut plain, mut portable) = (vec![0; 4 * cells.len()], vec![0; 4 * cells.len()]);
             apply(&cells, 41, image, &mut plain);
             apply_portable(&cells, 41, image, &mut portable);
@@ -265,21 +331,41 @@ mod tests {
             let rows = blob::Rows::new(&[37, 41], &[0, 0]);
             for undo in [undo::<u32>, undo_portable::<u32>] {
                 let mut out = vec![0; cells.len()];
-                undo(&plain, image, &Lines::all(&rows), &mut Tile::whole(&mut out, &[37, 41]).expect("fits"));
+                undo(
+                    &plain,
+                    image,
+                    &Lines::all(&rows),
+                    &mut Tile::whole(&mut out, &[37, 41]).expect("fits"),
+                );
                 assert_eq!(out, cells);
             }
             for predictor in [Predictor::Least, Predictor::Left, Predictor::Plane] {
                 let (mut packed, mut portable) = (Vec::new(), Vec::new());
                 let mut folded = vec![0; cells.len()];
-                assert!(pack(&cells, 41, (image, predictor), usize::MAX, &mut packed));
-                assert!(pack_portable(&cells, (41, (image, predictor)), usize::MAX, &mut folded, &mut portable));
+                assert!(pack(
+                    &cells,
+                    41,
+                    (image, predictor),
+                    usize::MAX,
+                    &mut packed
+                ));
+                assert!(pack_portable(
+                    &cells,
+                    (41, (image, predictor)),
+                    usize::MAX,
+                    &mut folded,
+                    &mut portable
+                ));
                 assert_eq!(packed, portable);
                 let mut out = vec![0; cells.len()];
                 let mut tile = Tile::whole(&mut out, &[37, 41]).expect("fits");
                 unpack(&packed, image, predictor, &Lines::all(&rows), &mut tile).expect("packed");
                 assert_eq!(out, cells);
             }
-            assert_eq!(super::predictor(&cells, 41, image), predict::choose(&cells, 41, image));
+            assert_eq!(
+                super::predictor(&cells, 41, image),
+                predict::choose(&cells, 41, image)
+            );
         }
     }
 }

@@ -15,11 +15,12 @@ use super::word::Word;
 use super::{Codec, Filter, Plane, Settings};
 use crate::array::DType;
 
-/// Under [`Codec::Fast`], zstd is used where it saves more than one over this of the raw bytes beside what packing makes of them.
-/// What packing makes so short needs no sample.
+/// Under [`Codec::Fast`], zstd is used where it saves more than one over this of the raw bytes
+/// beside what packing makes of them. What packing makes so short needs no sample.
 const ENTROPY_SAVES: usize = 2;
 
-/// Decimals that pack to more than one over this of the raw bytes are compared with the ordered image.
+/// Decimals that pack to more than one over this of the raw bytes are compared with the ordered
+/// image.
 const DECIMALS_SAVE: usize = 3;
 
 /// Where numbers pack to more than one over this of the raw bytes, ranks are tried.
@@ -30,24 +31,42 @@ const SAMPLE_BYTES_MIN: usize = 2 << 10;
 
 /// Encodes planes of a chunk of a shape under a key.
 ///
-/// A part of the first plane can later be decoded without the payloads of the rest. `before` is a blob that was written under
-/// the key before: a strip of it whose cells are those of the new one at its place is taken over, which costs far less than to
-/// compress it, and leads to the same bytes. Its checksum must be good, and its cells are told by their 128-bit digest: no
-/// accident makes others of them, but xxh3 is no defence against one who makes up the cells of both.
+/// A part of the first plane can later be decoded without the payloads of the rest. `before` is a
+/// blob that was written under the key before: a strip of it whose cells are those of the new one
+/// at its place is taken over, which costs far less than to compress it, and leads to the same
+/// bytes. Its checksum must be good, and its cells are told by their 128-bit digest: no accident
+/// makes others of them, but xxh3 is no defence against one who makes up the cells of both.
 ///
 /// # Panics
-/// If there is no plane or more than 255, if one of them has other cells than the shape asks for, or none, or 4 GiB or more.
-pub fn encode(key: &[u8], planes: &[Plane<'_>], shape: &[usize], settings: Settings, before: Option<&[u8]>) -> Vec<u8> {
+/// If there is no plane or more than 255, if one of them has other cells than the shape asks for,
+/// or none, or 4 GiB or more.
+pub fn encode(
+    key: &[u8],
+    planes: &[Plane<'_>],
+    shape: &[usize],
+    settings: Settings,
+    before: Option<&[u8]>,
+) -> Vec<u8> {
     let count = u8::try_from(planes.len()).expect("at most 255 planes");
-    let (cells, row_len) = (shape.iter().product::<usize>(), shape.last().copied().unwrap_or(0));
+    let (cells, row_len) = (
+        shape.iter().product::<usize>(),
+        shape.last().copied().unwrap_or(0),
+    );
     assert!(cells > 0 && count > 0, "at least one plane, and one cell");
     let mut blob = Vec::with_capacity(before.map_or(0, <[u8]>::len));
     let before = before.map(strips_of).unwrap_or_default();
     for (index, plane) in (0..count).zip(planes) {
         let dtype = plane.cells.dtype();
         let raw = plane.cells.as_bytes();
-        assert_eq!(plane.cells.len(), cells, "a plane has the cells of the shape");
-        assert!(u32::try_from(raw.len()).is_ok(), "a plane has less than 4 GiB");
+        assert_eq!(
+            plane.cells.len(),
+            cells,
+            "a plane has the cells of the shape"
+        );
+        assert!(
+            u32::try_from(raw.len()).is_ok(),
+            "a plane has less than 4 GiB"
+        );
         let rows = strip_rows(shape, dtype);
         for (number, strip) in raw.chunks(rows * row_len * dtype.size()).enumerate() {
             let blank = StripHeader {
@@ -67,11 +86,33 @@ pub fn encode(key: &[u8], planes: &[Plane<'_>], shape: &[usize], settings: Setti
                 push(key, &mut blob, blank, first);
                 continue;
             }
-            let blank = StripHeader { digest: if strip.len() < raw.len() { digest(strip) } else { 0 }, ..blank };
+            let blank = StripHeader {
+                digest: if strip.len() < raw.len() {
+                    digest(strip)
+                } else {
+                    0
+                },
+                ..blank
+            };
             match find(&before, key, &blank, strip.len()) {
                 Some(same) if same.header.planes == count => blob.extend_from_slice(same.bytes()),
-                Some(same) => push(key, &mut blob, StripHeader { planes: count, ..same.header }, same.unverified_payload()),
-                None => Strip { key, blank, cells: strip, plane, settings }.append(&mut blob),
+                Some(same) => push(
+                    key,
+                    &mut blob,
+                    StripHeader {
+                        planes: count,
+                        ..same.header
+                    },
+                    same.unverified_payload(),
+                ),
+                None => Strip {
+                    key,
+                    blank,
+                    cells: strip,
+                    plane,
+                    settings,
+                }
+                .append(&mut blob),
             }
         }
     }
@@ -96,8 +137,19 @@ impl Strip<'_> {
         let (start, len) = (blob.len(), self.cells.len());
         blob.resize(start + HEADER_LEN, 0);
         let (dtype, row_len) = (self.blank.dtype, self.row_len());
-        let (delta, packing) = self.with_words(Pack { dtype, hole: self.plane.hole, image: delta, row_len, most: len, blob });
-        let packed = if packing.is_some() { blob.len() - start - HEADER_LEN } else { len };
+        let (delta, packing) = self.with_words(Pack {
+            dtype,
+            hole: self.plane.hole,
+            image: delta,
+            row_len,
+            most: len,
+            blob,
+        });
+        let packed = if packing.is_some() {
+            blob.len() - start - HEADER_LEN
+        } else {
+            len
+        };
         if packed > len / ENTROPY_SAVES
             && repeats(self.cells)
             && let (transform, compressed) = self.best(Some(delta))
@@ -108,41 +160,95 @@ impl Strip<'_> {
         }
         match packing {
             Some((transform, predictor)) => {
-                seal(self.key, blob, start, StripHeader { encoding: Encoding::Packed(predictor), transform, ..self.blank });
+                seal(
+                    self.key,
+                    blob,
+                    start,
+                    StripHeader {
+                        encoding: Encoding::Packed(predictor),
+                        transform,
+                        ..self.blank
+                    },
+                );
             }
             None => {
                 blob.truncate(start);
-                push(self.key, blob, StripHeader { encoding: Encoding::Raw, ..self.blank }, self.cells);
+                push(
+                    self.key,
+                    blob,
+                    StripHeader {
+                        encoding: Encoding::Raw,
+                        ..self.blank
+                    },
+                    self.cells,
+                );
             }
         }
     }
 
     fn compress(&self, blob: &mut Vec<u8>, transform: Transform) {
-        let Self { key, blank, cells, .. } = self;
+        let Self {
+            key, blank, cells, ..
+        } = self;
         frame::compress(
-            (transform.size(blank.dtype.size()) * (cells.len() / blank.dtype.size()), cells.len()),
+            (
+                transform.size(blank.dtype.size()) * (cells.len() / blank.dtype.size()),
+                cells.len(),
+            ),
             self.settings.level,
-            |plain| self.with_words(ApplyTransform { dtype: blank.dtype, transform, row_len: self.row_len(), plain }),
+            |plain| {
+                self.with_words(ApplyTransform {
+                    dtype: blank.dtype,
+                    transform,
+                    row_len: self.row_len(),
+                    plain,
+                })
+            },
             |packed| match packed {
-                Some(packed) => push(key, blob, StripHeader { encoding: Encoding::Zstd, transform, ..*blank }, packed),
-                None => push(key, blob, StripHeader { encoding: Encoding::Raw, ..*blank }, cells),
+                Some(packed) => push(
+                    key,
+                    blob,
+                    StripHeader {
+                        encoding: Encoding::Zstd,
+                        transform,
+                        ..*blank
+                    },
+                    packed,
+                ),
+                None => push(
+                    key,
+                    blob,
+                    StripHeader {
+                        encoding: Encoding::Raw,
+                        ..*blank
+                    },
+                    cells,
+                ),
             },
         );
     }
 
     /// The delta that suits the cells.
     fn delta(&self) -> Transform {
-        self.with_words(ChooseDelta { dtype: self.blank.dtype, hole: self.plane.hole })
+        self.with_words(ChooseDelta {
+            dtype: self.blank.dtype,
+            hole: self.plane.hole,
+        })
     }
 
-    /// What suits the cells before zstd, and about how many bytes they then become. The delta may be known already.
+    /// What suits the cells before zstd, and about how many bytes they then become. The delta may
+    /// be known already.
     fn best(&self, delta: Option<Transform>) -> (Transform, usize) {
         let delta = || delta.unwrap_or_else(|| self.delta());
         let dtype = self.blank.dtype;
         let candidates = match self.plane.filter {
             Filter::Shuffle if dtype.size() > 1 => [Some(Transform::Shuffle), None],
             Filter::None | Filter::Shuffle => [Some(Transform::None), None],
-            Filter::Narrow => [self.with_words(ChooseNarrow { dtype }).or(Some(Transform::None)), None],
+            Filter::Narrow => [
+                self.with_words(ChooseNarrow { dtype })
+                    .or(Some(Transform::None)),
+                None,
+            ],
             Filter::Delta => [Some(delta()), None],
             Filter::Auto => [Some(delta()), Some(Transform::None)],
         };
@@ -152,8 +258,22 @@ impl Strip<'_> {
             return (only, self.cells.len());
         }
         let (level, row_len) = (self.settings.level, self.row_len());
-        let sampled = |transform| (transform, self.with_words(Sample { dtype, transform, row_len, level }));
-        let best = candidates.into_iter().flatten().map(sampled).min_by_key(|(_, len)| *len);
+        let sampled = |transform| {
+            (
+                transform,
+                self.with_words(Sample {
+                    dtype,
+                    transform,
+                    row_len,
+                    level,
+                }),
+            )
+        };
+        let best = candidates
+            .into_iter()
+            .flatten()
+            .map(sampled)
+            .min_by_key(|(_, len)| *len);
         best.unwrap_or((Transform::None, self.cells.len()))
     }
 
@@ -179,11 +299,19 @@ fn push(key: &[u8], blob: &mut Vec<u8>, header: StripHeader, payload: &[u8]) {
     seal(key, blob, start, header);
 }
 
-/// Writes the header of the strip that is the rest of a blob from `start` on: room for it, and the payload.
+/// Writes the header of the strip that is the rest of a blob from `start` on: room for it, and the
+/// payload.
 fn seal(key: &[u8], blob: &mut [u8], start: usize, header: StripHeader) {
     let strip = &mut blob[start..];
-    let payload_len = u32::try_from(strip.len() - HEADER_LEN).expect("no payload is longer than its cells");
-    strip[..HEADER_LEN].copy_from_slice(&StripHeader { payload_len, ..header }.to_bytes());
+    let payload_len =
+        u32::try_from(strip.len() - HEADER_LEN).expect("no payload is longer than its cells");
+    strip[..HEADER_LEN].copy_from_slice(
+        &StripHeader {
+            payload_len,
+            ..header
+        }
+        .to_bytes(),
+    );
     let checksum = checksum(key, &strip[size_of::<u64>()..]);
     strip[..size_of::<u64>()].copy_from_slice(&checksum.to_le_bytes());
 }
@@ -199,12 +327,21 @@ fn strips_of(blob: &[u8]) -> Vec<Found<'_>> {
     strips
 }
 
-/// The strip of an earlier blob that has the place and the cells of a new one, verified. In a sound blob they lie in order.
-fn find<'a, 'b>(before: &'a [Found<'b>], key: &[u8], new: &StripHeader, len: usize) -> Option<&'a Found<'b>> {
+/// The strip of an earlier blob that has the place and the cells of a new one, verified. In a sound
+/// blob they lie in order.
+fn find<'a, 'b>(
+    before: &'a [Found<'b>],
+    key: &[u8],
+    new: &StripHeader,
+    len: usize,
+) -> Option<&'a Found<'b>> {
     let place = |header: &StripHeader| (header.plane, header.first_row);
-    let at = before.binary_search_by_key(&place(new), |found| place(&found.header)).ok()?;
+    let at = before
+        .binary_search_by_key(&place(new), |found| place(&found.header))
+        .ok()?;
     let (found, old) = (&before[at], &before[at].header);
-    let alike = (old.digest, old.dtype, old.row_len) == (new.digest, new.dtype, new.row_len) && new.digest != 0;
+    let alike = (old.digest, old.dtype, old.row_len) == (new.digest, new.dtype, new.row_len)
+        && new.digest != 0;
     (alike && old.check_len(len).is_ok() && found.payload(key).is_ok()).then_some(found)
 }
 
@@ -233,12 +370,16 @@ struct ChooseNarrow {
 impl OfWords for ChooseNarrow {
     type Output = Option<Transform>;
     fn call<W: Word>(self, words: &[W]) -> Option<Transform> {
-        if self.dtype == DType::F64 { narrow::transform(self.dtype, bytemuck::cast_slice(words)) } else { None }
+        if self.dtype == DType::F64 {
+            narrow::transform(self.dtype, bytemuck::cast_slice(words))
+        } else {
+            None
+        }
     }
 }
 
-/// Appends a strip as it packs best, as far as a sample tells, and says how, unless that takes `most` bytes or more; says the
-/// image that is the best without ranks too.
+/// Appends a strip as it packs best, as far as a sample tells, and says how, unless that takes
+/// `most` bytes or more; says the image that is the best without ranks too.
 struct Pack<'a> {
     dtype: DType,
     hole: u64,
@@ -258,35 +399,71 @@ struct Tried {
 }
 
 impl Tried {
-    fn new<W: Word>(transform: Transform, dtype: DType, words: &[W], row_len: usize) -> Option<Self> {
+    fn new<W: Word>(
+        transform: Transform,
+        dtype: DType,
+        words: &[W],
+        row_len: usize,
+    ) -> Option<Self> {
         let image = Image::of(transform, dtype)?;
         let (predictor, bytes) = delta::predictor(words, row_len, image);
-        Some(Self { transform, image, predictor, bytes })
+        Some(Self {
+            transform,
+            image,
+            predictor,
+            bytes,
+        })
     }
 }
 
 impl OfWords for Pack<'_> {
     type Output = (Transform, Option<(Transform, Predictor)>);
     fn call<W: Word>(self, words: &[W]) -> Self::Output {
-        let Self { dtype, row_len, most, blob, .. } = self;
-        let Some(mut best) = Tried::new(self.image, dtype, words, row_len) else { return (self.image, None) };
+        let Self {
+            dtype,
+            row_len,
+            most,
+            blob,
+            ..
+        } = self;
+        let Some(mut best) = Tried::new(self.image, dtype, words, row_len) else {
+            return (self.image, None);
+        };
         // Numbers of many digits can be longer than what the floats have of their own.
         if matches!(self.image, Transform::Decimal { .. }) && best.bytes > most / DECIMALS_SAVE {
             let ordered = Tried::new(Transform::ordered(words), dtype, words, row_len);
-            best = ordered.filter(|ordered| ordered.bytes < best.bytes).unwrap_or(best);
+            best = ordered
+                .filter(|ordered| ordered.bytes < best.bytes)
+                .unwrap_or(best);
         }
-        let ranked = if best.bytes > most / RANKS_TRIED { Ranked::of(dtype, words, self.hole) } else { None };
+        let ranked = if best.bytes > most / RANKS_TRIED {
+            Ranked::of(dtype, words, self.hole)
+        } else {
+            None
+        };
         if let Some(ranked) = ranked
             && let Some(tried) = Tried::new(Transform::Ranked, dtype, &ranked.ranks, row_len)
             && tried.bytes + ranked.len() < best.bytes
         {
             ranked.append(blob);
             let left = most.saturating_sub(ranked.len());
-            let fits = delta::pack(&ranked.ranks, row_len, (tried.image, tried.predictor), left, blob);
-            return (best.transform, fits.then_some((Transform::Ranked, tried.predictor)));
+            let fits = delta::pack(
+                &ranked.ranks,
+                row_len,
+                (tried.image, tried.predictor),
+                left,
+                blob,
+            );
+            return (
+                best.transform,
+                fits.then_some((Transform::Ranked, tried.predictor)),
+            );
         }
         let fits = delta::pack(words, row_len, (best.image, best.predictor), most, blob);
-        (best.transform, fits.then_some((best.transform, best.predictor)))
+        (
+            best.transform,
+            fits.then_some((best.transform, best.predictor)),
+        )
     }
 }
 
@@ -301,11 +478,29 @@ struct Sample {
 impl OfWords for Sample {
     type Output = usize;
     fn call<W: Word>(self, words: &[W]) -> usize {
-        let Self { dtype, transform, row_len, level } = self;
+        let Self {
+            dtype,
+            transform,
+            row_len,
+            level,
+        } = self;
         let sample = sample(words, row_len);
-        let (raw, len) = (size_of_val(&*sample), sample.len() * transform.size(size_of::<W>()));
-        let fill = |plain: &mut [u8]| ApplyTransform { dtype, transform, row_len, plain }.call(&sample);
-        let packed = frame::compress((len, raw), level, fill, |packed| packed.map_or(raw, <[u8]>::len));
+        let (raw, len) = (
+            size_of_val(&*sample),
+            sample.len() * transform.size(size_of::<W>()),
+        );
+        let fill = |plain: &mut [u8]| {
+            ApplyTransform {
+                dtype,
+                transform,
+                row_len,
+                plain,
+            }
+            .call(&sample)
+        };
+        let packed = frame::compress((len, raw), level, fill, |packed| {
+            packed.map_or(raw, <[u8]>::len)
+        });
         packed * size_of_val(words) / raw
     }
 }
@@ -313,14 +508,16 @@ impl OfWords for Sample {
 /// Runs of bytes that are looked at for repetition.
 const PROBES: usize = 256;
 
-/// Whether runs of eight bytes repeat, of a sample of those at multiples of eight. Where they do not, entropy coding cannot halve
-/// what packing could not, and is not tried.
+/// Whether runs of eight bytes repeat, of a sample of those at multiples of eight. Where they do
+/// not, entropy coding cannot halve what packing could not, and is not tried.
 fn repeats(cells: &[u8]) -> bool {
     const SLOTS: usize = 4 * PROBES;
     let (mut seen, mut again, mut probes) = ([0_u64; SLOTS], 0, 0);
     let runs = cells.as_chunks::<8>().0;
     for run in runs.iter().step_by((runs.len() / PROBES).max(1)) {
-        let hash = u64::from_le_bytes(*run).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let hash = u64::from_le_bytes(*run)
+            .wrapping_add(1)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let slot = &mut seen[(hash >> 54) as usize % SLOTS];
         again += usize::from(*slot == hash);
         probes += 1;
@@ -329,11 +526,15 @@ fn repeats(cells: &[u8]) -> bool {
     4 * again >= probes
 }
 
-/// Rows from the first and the third quarter of a strip, about a thirty-second of it; all of a small strip.
+/// Rows from the first and the third quarter of a strip, about a thirty-second of it; all of a
+/// small strip.
 fn sample<W: Word>(words: &[W], row_len: usize) -> Cow<'_, [W]> {
     let rows = words.len() / row_len;
     // Two at least, so that one has another above.
-    let wanted = (words.len() / 32).max(SAMPLE_BYTES_MIN / size_of::<W>()).div_ceil(2 * row_len).max(2);
+    let wanted = (words.len() / 32)
+        .max(SAMPLE_BYTES_MIN / size_of::<W>())
+        .div_ceil(2 * row_len)
+        .max(2);
     if 4 * wanted > rows {
         return Cow::Borrowed(words);
     }

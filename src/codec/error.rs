@@ -63,9 +63,15 @@ impl fmt::Display for DecodeError {
         match self {
             Self::Truncated { needed, got } => write!(f, "{got} bytes where {needed} are needed"),
             Self::Trailing { bytes } => write!(f, "{bytes} bytes after the end"),
-            Self::Field { field, expected, got } => write!(f, "the {field} is {got}, not {expected}"),
+            Self::Field {
+                field,
+                expected,
+                got,
+            } => write!(f, "the {field} is {got}, not {expected}"),
             Self::Invalid { field, got } => write!(f, "the {field} cannot be {got}"),
-            Self::Checksum { expected, got } => write!(f, "the checksum is {got:016x}, not {expected:016x}"),
+            Self::Checksum { expected, got } => {
+                write!(f, "the checksum is {got:016x}, not {expected:016x}")
+            }
             Self::Frame { reason } => write!(f, "the zstd frame {reason}"),
             Self::Record { reason } => write!(f, "the record does not decode: {reason}"),
             Self::Request { reason } => f.write_str(reason),

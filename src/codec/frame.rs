@@ -3,13 +3,15 @@
 use std::cell::RefCell;
 
 use zstd::bulk::{Compressor, Decompressor};
-use zstd::zstd_safe::{CParameter, DParameter, compress_bound, find_frame_compressed_size, get_frame_content_size};
+use zstd::zstd_safe::{
+    CParameter, DParameter, compress_bound, find_frame_compressed_size, get_frame_content_size,
+};
 
 use super::DecodeError;
 
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-/// The frame header descriptor follows the magic number. Of its low five bits (dictionary id, checksum, reserved and unused)
-/// only that of the checksum is set.
+/// The frame header descriptor follows the magic number. Of its low five bits (dictionary id,
+/// checksum, reserved and unused) only that of the checksum is set.
 const DESCRIPTOR_MASK: u8 = 0b0001_1111;
 const DESCRIPTOR: u8 = 0b0000_0100;
 
@@ -28,7 +30,8 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// Compresses the `len` bytes that `fill` writes and hands the frame to `then`; nothing if it has `most` bytes or more.
+/// Compresses the `len` bytes that `fill` writes and hands the frame to `then`; nothing if it has
+/// `most` bytes or more.
 pub(super) fn compress<R>(
     (len, most): (usize, usize),
     level: i32,
@@ -39,15 +42,28 @@ pub(super) fn compress<R>(
     let mut scratch = SCRATCH.take();
     grow(&mut scratch.plain, len);
     grow(&mut scratch.packed, compress_bound(len));
-    let Scratch { compressor, plain, packed, .. } = &mut scratch;
+    let Scratch {
+        compressor,
+        plain,
+        packed,
+        ..
+    } = &mut scratch;
     let plain = &mut plain[..len];
     fill(plain);
     if compressor.as_ref().is_none_or(|(at, _)| *at != level) {
-        *compressor = open_compressor(level).ok().map(|compressor| (level, compressor));
+        *compressor = open_compressor(level)
+            .ok()
+            .map(|compressor| (level, compressor));
     }
     // zstd fails here only without memory; the cells are then stored as they are.
-    let written = compressor.as_mut().and_then(|(_, c)| c.compress_to_buffer(plain, packed.as_mut_slice()).ok());
-    let result = then(written.filter(|&written| written < most).map(|written| &packed[..written]));
+    let written = compressor
+        .as_mut()
+        .and_then(|(_, c)| c.compress_to_buffer(plain, packed.as_mut_slice()).ok());
+    let result = then(
+        written
+            .filter(|&written| written < most)
+            .map(|written| &packed[..written]),
+    );
     give_back(scratch);
     result
 }
@@ -59,20 +75,34 @@ fn open_compressor(level: i32) -> std::io::Result<Compressor<'static>> {
 }
 
 /// Decompresses a payload that must be one frame of `len` bytes, and hands the bytes to `then`.
-pub(super) fn decompress<R>(payload: &[u8], len: usize, then: impl FnOnce(&[u8]) -> R) -> Result<R, DecodeError> {
+pub(super) fn decompress<R>(
+    payload: &[u8],
+    len: usize,
+    then: impl FnOnce(&[u8]) -> R,
+) -> Result<R, DecodeError> {
     check(payload, len)?;
     let mut scratch = SCRATCH.take();
     grow(&mut scratch.plain, len);
-    let Scratch { decompressor, plain, .. } = &mut scratch;
+    let Scratch {
+        decompressor,
+        plain,
+        ..
+    } = &mut scratch;
     if decompressor.is_none() {
         *decompressor = open_decompressor().ok();
     }
     let plain = &mut plain[..len];
-    let written = decompressor.as_mut().and_then(|decompressor| decompressor.decompress_to_buffer(payload, plain).ok());
+    let written = decompressor
+        .as_mut()
+        .and_then(|decompressor| decompressor.decompress_to_buffer(payload, plain).ok());
     let result = match written {
         Some(written) if written == len => Ok(then(plain)),
-        Some(_) => Err(DecodeError::Frame { reason: "holds fewer bytes than it says" }),
-        None => Err(DecodeError::Frame { reason: "is refused by zstd" }),
+        Some(_) => Err(DecodeError::Frame {
+            reason: "holds fewer bytes than it says",
+        }),
+        None => Err(DecodeError::Frame {
+            reason: "is refused by zstd",
+        }),
     };
     give_back(scratch);
     result
@@ -80,7 +110,8 @@ pub(super) fn decompress<R>(payload: &[u8], len: usize, then: impl FnOnce(&[u8])
 
 fn open_decompressor() -> std::io::Result<Decompressor<'static>> {
     let mut decompressor = Decompressor::new()?;
-    // The plane's own checksum has vouched for the frame already; the frame's is for those who are served the frame alone.
+    // The plane's own checksum has vouched for the frame already; the frame's is for those who are
+    // served the frame alone.
     decompressor.set_parameter(DParameter::ForceIgnoreChecksum(true))?;
     Ok(decompressor)
 }
@@ -91,7 +122,10 @@ fn check(payload: &[u8], len: usize) -> Result<(), DecodeError> {
     if !payload.starts_with(&MAGIC) {
         return wrong("does not start with the magic number");
     }
-    if payload.get(MAGIC.len()).is_none_or(|descriptor| descriptor & DESCRIPTOR_MASK != DESCRIPTOR) {
+    if payload
+        .get(MAGIC.len())
+        .is_none_or(|descriptor| descriptor & DESCRIPTOR_MASK != DESCRIPTOR)
+    {
         return wrong("has no checksum, or flags that are not used here");
     }
     match get_frame_content_size(payload) {
@@ -141,23 +175,47 @@ mod tests {
         let bytes = vec![7; 1000];
         let good = frame(&bytes);
         assert_eq!(decompress(&good, 1000, <[u8]>::to_vec), Ok(bytes.clone()));
-        assert_eq!(refusal(&good, 999), DecodeError::Frame { reason: "does not state the size of the cells" });
-        let whole = DecodeError::Frame { reason: "is not the whole payload" };
+        assert_eq!(
+            refusal(&good, 999),
+            DecodeError::Frame {
+                reason: "does not state the size of the cells"
+            }
+        );
+        let whole = DecodeError::Frame {
+            reason: "is not the whole payload",
+        };
         assert_eq!(refusal(&[good.clone(), good.clone()].concat(), 1000), whole);
         assert_eq!(refusal(&[good.as_slice(), &[0]].concat(), 1000), whole);
         let skippable = [0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4];
-        assert_eq!(refusal(&[good.as_slice(), &skippable].concat(), 1000), whole);
-        let magic = DecodeError::Frame { reason: "does not start with the magic number" };
-        assert_eq!(refusal(&[skippable.as_slice(), &good].concat(), 1000), magic);
+        assert_eq!(
+            refusal(&[good.as_slice(), &skippable].concat(), 1000),
+            whole
+        );
+        let magic = DecodeError::Frame {
+            reason: "does not start with the magic number",
+        };
+        assert_eq!(
+            refusal(&[skippable.as_slice(), &good].concat(), 1000),
+            magic
+        );
         assert_eq!(refusal(&[], 1000), magic);
-        let flags = DecodeError::Frame { reason: "has no checksum, or flags that are not used here" };
+        let flags = DecodeError::Frame {
+            reason: "has no checksum, or flags that are not used here",
+        };
         assert_eq!(refusal(&MAGIC, 1000), flags);
         let unchecked = zstd::bulk::compress(&bytes, 1).expect("compresses");
         assert_eq!(refusal(&unchecked, 1000), flags);
         let mut streamed = zstd::Encoder::new(Vec::new(), 1).expect("opens");
-        streamed.include_checksum(true).expect("before the first byte");
+        streamed
+            .include_checksum(true)
+            .expect("before the first byte");
         std::io::Write::write_all(&mut streamed, &bytes).expect("into memory");
         let unsized_frame = streamed.finish().expect("into memory");
-        assert_eq!(refusal(&unsized_frame, 1000), DecodeError::Frame { reason: "does not state the size of the cells" });
+        assert_eq!(
+            refusal(&unsized_frame, 1000),
+            DecodeError::Frame {
+                reason: "does not state the size of the cells"
+            }
+        );
     }
 }

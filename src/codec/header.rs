@@ -54,7 +54,10 @@ const _: () = assert!(AT_PAYLOAD_LEN == AT_FIRST_ROW + size_of::<u32>());
 const _: () = assert!(AT_DIGEST == AT_PAYLOAD_LEN + size_of::<u32>());
 const _: () = assert!(HEADER_LEN == AT_DIGEST + size_of::<u128>());
 // Payloads are cells as they lie in memory.
-const _: () = assert!(cfg!(target_endian = "little"), "gridstone needs a little-endian machine");
+const _: () = assert!(
+    cfg!(target_endian = "little"),
+    "gridstone needs a little-endian machine"
+);
 
 /// How a strip's cells are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,9 +128,18 @@ impl StripHeader {
             Transform::Shuffle => (1, 0, none),
             Transform::Ordered { shift } => (2, i16::from(shift), none),
             Transform::Fixed { exponent, hole } => (3, exponent, hole),
-            Transform::Narrow { exponent, width: Width::One } => (4, exponent, none),
-            Transform::Narrow { exponent, width: Width::Two } => (5, exponent, none),
-            Transform::Narrow { exponent, width: Width::Four } => (6, exponent, none),
+            Transform::Narrow {
+                exponent,
+                width: Width::One,
+            } => (4, exponent, none),
+            Transform::Narrow {
+                exponent,
+                width: Width::Two,
+            } => (5, exponent, none),
+            Transform::Narrow {
+                exponent,
+                width: Width::Four,
+            } => (6, exponent, none),
             Transform::Decimal { digits, hole } => (7, i16::from(digits), hole),
             Transform::Ranked => (8, 0, none),
         };
@@ -157,8 +169,15 @@ impl StripHeader {
 
     /// Reads a header and refuses every field that has no meaning; the checksum is not looked at.
     pub(super) fn from_bytes(bytes: &[u8; HEADER_LEN]) -> Result<Self, DecodeError> {
-        expect("format version", u64::from(VERSION), u64::from(bytes[AT_VERSION]))?;
-        let invalid = |field, at: usize| DecodeError::Invalid { field, got: i64::from(bytes[at]) };
+        expect(
+            "format version",
+            u64::from(VERSION),
+            u64::from(bytes[AT_VERSION]),
+        )?;
+        let invalid = |field, at: usize| DecodeError::Invalid {
+            field,
+            got: i64::from(bytes[at]),
+        };
         let encoding = match bytes[AT_ENCODING] {
             0 => Encoding::Constant,
             1 => Encoding::Raw,
@@ -168,20 +187,46 @@ impl StripHeader {
             5 => Encoding::Packed(Predictor::Least),
             _ => return Err(invalid("encoding", AT_ENCODING)),
         };
-        let dtype = *DType::ALL.get(usize::from(bytes[AT_DTYPE])).ok_or_else(|| invalid("dtype", AT_DTYPE))?;
+        let dtype = *DType::ALL
+            .get(usize::from(bytes[AT_DTYPE]))
+            .ok_or_else(|| invalid("dtype", AT_DTYPE))?;
         let scale = i16::from_le_bytes(field(bytes, AT_SCALE));
-        let hole =
-            Hole { bits: u64::from_le_bytes(field(bytes, AT_HOLE_BITS)), image: i64::from_le_bytes(field(bytes, AT_HOLE)) };
-        let small = |scale: i16| u8::try_from(scale).map_err(|_| DecodeError::Invalid { field: "scale", got: i64::from(scale) });
+        let hole = Hole {
+            bits: u64::from_le_bytes(field(bytes, AT_HOLE_BITS)),
+            image: i64::from_le_bytes(field(bytes, AT_HOLE)),
+        };
+        let small = |scale: i16| {
+            u8::try_from(scale).map_err(|_| DecodeError::Invalid {
+                field: "scale",
+                got: i64::from(scale),
+            })
+        };
         let transform = match bytes[AT_FILTER] {
             0 => Transform::None,
             1 => Transform::Shuffle,
-            2 => Transform::Ordered { shift: small(scale)? },
-            3 => Transform::Fixed { exponent: scale, hole },
-            4 => Transform::Narrow { exponent: scale, width: Width::One },
-            5 => Transform::Narrow { exponent: scale, width: Width::Two },
-            6 => Transform::Narrow { exponent: scale, width: Width::Four },
-            7 => Transform::Decimal { digits: small(scale)?, hole },
+            2 => Transform::Ordered {
+                shift: small(scale)?,
+            },
+            3 => Transform::Fixed {
+                exponent: scale,
+                hole,
+            },
+            4 => Transform::Narrow {
+                exponent: scale,
+                width: Width::One,
+            },
+            5 => Transform::Narrow {
+                exponent: scale,
+                width: Width::Two,
+            },
+            6 => Transform::Narrow {
+                exponent: scale,
+                width: Width::Four,
+            },
+            7 => Transform::Decimal {
+                digits: small(scale)?,
+                hole,
+            },
             8 => Transform::Ranked,
             _ => return Err(invalid("filter", AT_FILTER)),
         };
@@ -209,7 +254,10 @@ impl StripHeader {
         if header.to_bytes()[AT_VERSION..] == bytes[AT_VERSION..] {
             Ok(header)
         } else {
-            Err(DecodeError::Invalid { field: "scale or hole", got: i64::from(scale) })
+            Err(DecodeError::Invalid {
+                field: "scale or hole",
+                got: i64::from(scale),
+            })
         }
     }
 }
@@ -234,7 +282,15 @@ impl StripHeader {
 
 /// A field that has one right value.
 pub(super) fn expect(field: &'static str, expected: u64, got: u64) -> Result<(), DecodeError> {
-    if expected == got { Ok(()) } else { Err(DecodeError::Field { field, expected, got }) }
+    if expected == got {
+        Ok(())
+    } else {
+        Err(DecodeError::Field {
+            field,
+            expected,
+            got,
+        })
+    }
 }
 
 fn field<const N: usize>(bytes: &[u8; HEADER_LEN], at: usize) -> [u8; N] {

@@ -13,8 +13,8 @@
 //!
 //! *Ranked*: cells of few different values as the ranks of these; see `ranks.rs`.
 //!
-//! In fixed-point and decimal images the *hole*, the cell that stands for no data, gets the number below the least, so that its
-//! edges stay short.
+//! In fixed-point and decimal images the *hole*, the cell that stands for no data, gets the number
+//! below the least, so that its edges stay short.
 
 use super::narrow::Width;
 use super::word::Word;
@@ -84,9 +84,11 @@ const DECIMAL_BITS_F64: i32 = 50;
 const DIGITS_MAX_F32: u8 = 8;
 const DIGITS_MAX_F64: u8 = 15;
 /// Powers of ten, which doubles hold exactly.
-const POW10: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
-/// 1.5 x 2^23. Added to an integer below 2^22 in size, it leaves that integer, in two's complement, in the low bits: the
-/// conversion costs one addition in either direction.
+const POW10: [f64; 16] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+];
+/// 1.5 x 2^23. Added to an integer below 2^22 in size, it leaves that integer, in two's complement,
+/// in the low bits: the conversion costs one addition in either direction.
 const MAGIC_F32: f32 = 12_582_912.0;
 /// 1.5 x 2^52, the same for integers below 2^51.
 const MAGIC_F64: f64 = 6_755_399_441_055_744.0;
@@ -121,7 +123,9 @@ impl Transform {
                 DType::F64 => digits <= DIGITS_MAX_F64,
                 _ => false,
             },
-            Self::Narrow { exponent, .. } => dtype == DType::F64 && exponent.unsigned_abs() <= EXPONENT_MAX_F64,
+            Self::Narrow { exponent, .. } => {
+                dtype == DType::F64 && exponent.unsigned_abs() <= EXPONENT_MAX_F64
+            }
         }
     }
 
@@ -135,11 +139,14 @@ impl Transform {
 
     /// Whether it leads to an image.
     pub(super) fn has_image(self) -> bool {
-        matches!(self, Self::Ordered { .. } | Self::Fixed { .. } | Self::Decimal { .. } | Self::Ranked)
+        matches!(
+            self,
+            Self::Ordered { .. } | Self::Fixed { .. } | Self::Decimal { .. } | Self::Ranked
+        )
     }
 
-    /// The best delta for cells, of which those with the bits `hole` stand for no data: fixed-point or decimal where all have
-    /// such an image.
+    /// The best delta for cells, of which those with the bits `hole` stand for no data: fixed-point
+    /// or decimal where all have such an image.
     #[inline(always)]
     pub(super) fn delta<W: Word>(dtype: DType, cells: &[W], hole: u64) -> Self {
         // No closures: what is not inlined is compiled for any machine.
@@ -168,7 +175,9 @@ impl Transform {
 
     /// The delta of the bits of cells as they are.
     pub(super) fn ordered<W: Word>(cells: &[W]) -> Self {
-        Self::Ordered { shift: W::shift(cells) }
+        Self::Ordered {
+            shift: W::shift(cells),
+        }
     }
 }
 
@@ -207,14 +216,20 @@ impl Image {
             }
             Transform::Fixed { exponent, hole } => match dtype {
                 DType::F32 => narrow_hole(hole).map(|hole| Self::Fixed32 { exponent, hole }),
-                DType::F64 => Some(Self::Fixed64 { exponent, hole: (hole.bits, hole.image) }),
+                DType::F64 => Some(Self::Fixed64 {
+                    exponent,
+                    hole: (hole.bits, hole.image),
+                }),
                 _ => None,
             },
             Transform::Decimal { digits, hole } => {
                 let scale = *POW10.get(usize::from(digits))?;
                 match dtype {
                     DType::F32 => narrow_hole(hole).map(|hole| Self::Decimal32 { scale, hole }),
-                    DType::F64 => Some(Self::Decimal64 { scale, hole: (hole.bits, hole.image) }),
+                    DType::F64 => Some(Self::Decimal64 {
+                        scale,
+                        hole: (hole.bits, hole.image),
+                    }),
                     _ => None,
                 }
             }
@@ -232,32 +247,70 @@ impl Image {
         match self {
             Self::Unsigned { shift } => map(cells, image, |cell| cell.shr_logical(shift)),
             Self::Signed { shift } => map(cells, image, |cell| cell.shr_arithmetic(shift)),
-            Self::Float { shift } => map(cells, image, |cell| cell.shr_arithmetic(shift).flip_negative()),
+            Self::Float { shift } => map(cells, image, |cell| {
+                cell.shr_arithmetic(shift).flip_negative()
+            }),
             Self::Fixed32 { exponent, hole } => {
                 let scale = pow2_f32(-exponent);
-                map::<u32>(bytemuck::cast_slice(cells), bytemuck::cast_slice_mut(image), |bits| {
-                    let number = (f32::from_bits(bits) * scale + MAGIC_F32).to_bits().wrapping_sub(MAGIC_F32.to_bits());
-                    if bits == hole.0 { hole.1.cast_unsigned() } else { number }
-                });
+                map::<u32>(
+                    bytemuck::cast_slice(cells),
+                    bytemuck::cast_slice_mut(image),
+                    |bits| {
+                        let number = (f32::from_bits(bits) * scale + MAGIC_F32)
+                            .to_bits()
+                            .wrapping_sub(MAGIC_F32.to_bits());
+                        if bits == hole.0 {
+                            hole.1.cast_unsigned()
+                        } else {
+                            number
+                        }
+                    },
+                );
             }
             Self::Fixed64 { exponent, hole } => {
                 let scale = pow2_f64(-exponent);
-                map::<u64>(bytemuck::cast_slice(cells), bytemuck::cast_slice_mut(image), |bits| {
-                    let number = (f64::from_bits(bits) * scale + MAGIC_F64).to_bits().wrapping_sub(MAGIC_F64.to_bits());
-                    if bits == hole.0 { hole.1.cast_unsigned() } else { number }
-                });
+                map::<u64>(
+                    bytemuck::cast_slice(cells),
+                    bytemuck::cast_slice_mut(image),
+                    |bits| {
+                        let number = (f64::from_bits(bits) * scale + MAGIC_F64)
+                            .to_bits()
+                            .wrapping_sub(MAGIC_F64.to_bits());
+                        if bits == hole.0 {
+                            hole.1.cast_unsigned()
+                        } else {
+                            number
+                        }
+                    },
+                );
             }
             Self::Decimal32 { scale, hole } => {
-                map::<u32>(bytemuck::cast_slice(cells), bytemuck::cast_slice_mut(image), |bits| {
-                    let number = low(whole(f64::from(f32::from_bits(bits)), scale));
-                    if bits == hole.0 { hole.1.cast_unsigned() } else { number }
-                });
+                map::<u32>(
+                    bytemuck::cast_slice(cells),
+                    bytemuck::cast_slice_mut(image),
+                    |bits| {
+                        let number = low(whole(f64::from(f32::from_bits(bits)), scale));
+                        if bits == hole.0 {
+                            hole.1.cast_unsigned()
+                        } else {
+                            number
+                        }
+                    },
+                );
             }
             Self::Decimal64 { scale, hole } => {
-                map::<u64>(bytemuck::cast_slice(cells), bytemuck::cast_slice_mut(image), |bits| {
-                    let number = whole(f64::from_bits(bits), scale);
-                    if bits == hole.0 { hole.1.cast_unsigned() } else { number }
-                });
+                map::<u64>(
+                    bytemuck::cast_slice(cells),
+                    bytemuck::cast_slice_mut(image),
+                    |bits| {
+                        let number = whole(f64::from_bits(bits), scale);
+                        if bits == hole.0 {
+                            hole.1.cast_unsigned()
+                        } else {
+                            number
+                        }
+                    },
+                );
             }
         }
     }
@@ -266,33 +319,74 @@ impl Image {
     #[inline(always)]
     pub(super) fn inverse<W: Word>(self, image: &[W], cells: &mut [W]) {
         match self {
-            Self::Unsigned { shift } | Self::Signed { shift } => map(image, cells, |word| word.shl(shift)),
+            Self::Unsigned { shift } | Self::Signed { shift } => {
+                map(image, cells, |word| word.shl(shift))
+            }
             Self::Float { shift } => map(image, cells, |word| word.flip_negative().shl(shift)),
             Self::Fixed32 { exponent, hole } => {
                 let scale = pow2_f32(exponent);
-                map::<u32>(bytemuck::cast_slice(image), bytemuck::cast_slice_mut(cells), |word| {
-                    let value = (f32::from_bits(word.wrapping_add(MAGIC_F32.to_bits())) - MAGIC_F32) * scale;
-                    if word.cast_signed() == hole.1 { hole.0 } else { value.to_bits() }
-                });
+                map::<u32>(
+                    bytemuck::cast_slice(image),
+                    bytemuck::cast_slice_mut(cells),
+                    |word| {
+                        let value = (f32::from_bits(word.wrapping_add(MAGIC_F32.to_bits()))
+                            - MAGIC_F32)
+                            * scale;
+                        if word.cast_signed() == hole.1 {
+                            hole.0
+                        } else {
+                            value.to_bits()
+                        }
+                    },
+                );
             }
             Self::Fixed64 { exponent, hole } => {
                 let scale = pow2_f64(exponent);
-                map::<u64>(bytemuck::cast_slice(image), bytemuck::cast_slice_mut(cells), |word| {
-                    let value = (f64::from_bits(word.wrapping_add(MAGIC_F64.to_bits())) - MAGIC_F64) * scale;
-                    if word.cast_signed() == hole.1 { hole.0 } else { value.to_bits() }
-                });
+                map::<u64>(
+                    bytemuck::cast_slice(image),
+                    bytemuck::cast_slice_mut(cells),
+                    |word| {
+                        let value = (f64::from_bits(word.wrapping_add(MAGIC_F64.to_bits()))
+                            - MAGIC_F64)
+                            * scale;
+                        if word.cast_signed() == hole.1 {
+                            hole.0
+                        } else {
+                            value.to_bits()
+                        }
+                    },
+                );
             }
             Self::Decimal32 { scale, hole } => {
-                map::<u32>(bytemuck::cast_slice(image), bytemuck::cast_slice_mut(cells), |word| {
-                    let bits = decimal_of_f32(f64::from(word.cast_signed()), scale);
-                    if word.cast_signed() == hole.1 { hole.0 } else { bits }
-                });
+                map::<u32>(
+                    bytemuck::cast_slice(image),
+                    bytemuck::cast_slice_mut(cells),
+                    |word| {
+                        let bits = decimal_of_f32(f64::from(word.cast_signed()), scale);
+                        if word.cast_signed() == hole.1 {
+                            hole.0
+                        } else {
+                            bits
+                        }
+                    },
+                );
             }
             Self::Decimal64 { scale, hole } => {
-                map::<u64>(bytemuck::cast_slice(image), bytemuck::cast_slice_mut(cells), |word| {
-                    let bits = decimal_of_f64(f64::from_bits(word.wrapping_add(MAGIC_F64.to_bits())) - MAGIC_F64, scale);
-                    if word.cast_signed() == hole.1 { hole.0 } else { bits }
-                });
+                map::<u64>(
+                    bytemuck::cast_slice(image),
+                    bytemuck::cast_slice_mut(cells),
+                    |word| {
+                        let bits = decimal_of_f64(
+                            f64::from_bits(word.wrapping_add(MAGIC_F64.to_bits())) - MAGIC_F64,
+                            scale,
+                        );
+                        if word.cast_signed() == hole.1 {
+                            hole.0
+                        } else {
+                            bits
+                        }
+                    },
+                );
             }
         }
     }
@@ -306,24 +400,35 @@ fn map<W: Word>(from: &[W], to: &mut [W], f: impl Fn(W) -> W) {
 }
 
 fn narrow_hole(hole: Hole) -> Option<(u32, i32)> {
-    Some((u32::try_from(hole.bits).ok()?, i32::try_from(hole.image).ok()?))
+    Some((
+        u32::try_from(hole.bits).ok()?,
+        i32::try_from(hole.image).ok()?,
+    ))
 }
 
 /// The whole number next to `value * scale`, in two's complement, if it is below 2^51 in size.
 #[inline(always)]
 fn whole(value: f64, scale: f64) -> u64 {
-    (value * scale + MAGIC_F64).to_bits().wrapping_sub(MAGIC_F64.to_bits())
+    (value * scale + MAGIC_F64)
+        .to_bits()
+        .wrapping_sub(MAGIC_F64.to_bits())
 }
 
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "the low half is what is wanted")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the low half is what is wanted"
+)]
 fn low(word: u64) -> u32 {
     word as u32
 }
 
 /// The cell that is a whole number divided by a power of ten.
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "the nearest float is what is wanted")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the nearest float is what is wanted"
+)]
 fn decimal_of_f32(number: f64, scale: f64) -> u32 {
     ((number / scale) as f32).to_bits()
 }
@@ -341,7 +446,8 @@ pub(super) fn pow2_f64(exponent: i16) -> f64 {
     f64::from_bits((i64::from(exponent) + 1023).cast_unsigned() << 52)
 }
 
-/// Cells looked at before asking whether there is still a fixed-point image: noise is found out in the first block.
+/// Cells looked at before asking whether there is still a fixed-point image: noise is found out in
+/// the first block.
 const BLOCK: usize = 1024;
 
 macro_rules! fixed {
@@ -367,14 +473,22 @@ macro_rules! fixed {
                     let $low = mantissa & mantissa.wrapping_neg();
                     let low = exponent + $trailing - ($bias + $mantissa);
                     lowest = lowest.min(if empty { i32::MAX } else { low });
-                    top = top.max(if empty { i32::MIN } else { exponent - $bias + 1 });
+                    top = top.max(if empty {
+                        i32::MIN
+                    } else {
+                        exponent - $bias + 1
+                    });
                     holes |= none;
                 }
                 if strange || (top > lowest && top - lowest > $limit) {
                     return None;
                 }
             }
-            let exponent = if lowest == i32::MAX { 0 } else { i16::try_from(lowest).ok()? };
+            let exponent = if lowest == i32::MAX {
+                0
+            } else {
+                i16::try_from(lowest).ok()?
+            };
             if exponent.unsigned_abs() > $range {
                 return None;
             }
@@ -383,23 +497,55 @@ macro_rules! fixed {
                 let mut least: $float = 0.0;
                 for &bits in cells {
                     let cell = <$float>::from_bits(bits);
-                    least = if bits != hole && cell < least { cell } else { least };
+                    least = if bits != hole && cell < least {
+                        cell
+                    } else {
+                        least
+                    };
                 }
-                let number = (least * $pow2(-exponent) + $magic).to_bits().wrapping_sub($magic.to_bits());
+                let number = (least * $pow2(-exponent) + $magic)
+                    .to_bits()
+                    .wrapping_sub($magic.to_bits());
                 image = number.cast_signed() - 1;
             }
-            Some(Transform::Fixed { exponent, hole: Hole { bits: u64::from(hole), image: i64::from(image) } })
+            Some(Transform::Fixed {
+                exponent,
+                hole: Hole {
+                    bits: u64::from(hole),
+                    image: i64::from(image),
+                },
+            })
         }
     };
 }
 
 // The conversion to a float is a vector instruction where the count of trailing zeros is none.
-fixed!(fixed_f32, f32, u32, 23, 127, BITS_F32, EXPONENT_MAX_F32, NO_HOLE_F32, pow2_f32, MAGIC_F32, |low| {
-    ((low.cast_signed() as f32).to_bits() >> 23).cast_signed() - 127
-});
-fixed!(fixed_f64, f64, u64, 52, 1023, BITS_F64, EXPONENT_MAX_F64, NO_HOLE_F64, pow2_f64, MAGIC_F64, |low| {
-    low.trailing_zeros().cast_signed()
-});
+fixed!(
+    fixed_f32,
+    f32,
+    u32,
+    23,
+    127,
+    BITS_F32,
+    EXPONENT_MAX_F32,
+    NO_HOLE_F32,
+    pow2_f32,
+    MAGIC_F32,
+    |low| { ((low.cast_signed() as f32).to_bits() >> 23).cast_signed() - 127 }
+);
+fixed!(
+    fixed_f64,
+    f64,
+    u64,
+    52,
+    1023,
+    BITS_F64,
+    EXPONENT_MAX_F64,
+    NO_HOLE_F64,
+    pow2_f64,
+    MAGIC_F64,
+    |low| { low.trailing_zeros().cast_signed() }
+);
 
 /// Cells that say whether any number of digits may do.
 const PROBES: usize = 32;
@@ -415,11 +561,16 @@ macro_rules! decimal {
                 let number = f64::from(<$float>::from_bits(bits)) * scale + MAGIC_F64 - MAGIC_F64;
                 let limit = f64::from_bits(((1023 + $limit) as u64) << 52);
                 let same = ($of(number, scale) == bits) & (number.abs() < limit);
-                if bits == hole { (0.0, false) } else { (number, !same) }
+                if bits == hole {
+                    (0.0, false)
+                } else {
+                    (number, !same)
+                }
             }
             // The fewest digits, not fewer than some, with which a cell is a whole number.
-            let raised =
-                |from: u8, bits: $bits| (from..=$digits).find(|&digits| !number(bits, hole, POW10[usize::from(digits)]).1);
+            let raised = |from: u8, bits: $bits| {
+                (from..=$digits).find(|&digits| !number(bits, hole, POW10[usize::from(digits)]).1)
+            };
             let mut digits = 0;
             for &bits in cells.iter().step_by(cells.len().div_ceil(PROBES).max(1)) {
                 digits = raised(digits, bits)?;
@@ -441,7 +592,13 @@ macro_rules! decimal {
                 }
                 let Some(&bits) = strange else {
                     let image = whole(least, 1.0).cast_signed() - 1;
-                    return Some(Transform::Decimal { digits, hole: Hole { bits: u64::from(hole), image } });
+                    return Some(Transform::Decimal {
+                        digits,
+                        hole: Hole {
+                            bits: u64::from(hole),
+                            image,
+                        },
+                    });
                 };
                 digits = raised(digits + 1, bits)?;
             }
@@ -449,5 +606,19 @@ macro_rules! decimal {
     };
 }
 
-decimal!(decimal_f32, f32, u32, DIGITS_MAX_F32, DECIMAL_BITS_F32, decimal_of_f32);
-decimal!(decimal_f64, f64, u64, DIGITS_MAX_F64, DECIMAL_BITS_F64, decimal_of_f64);
+decimal!(
+    decimal_f32,
+    f32,
+    u32,
+    DIGITS_MAX_F32,
+    DECIMAL_BITS_F32,
+    decimal_of_f32
+);
+decimal!(
+    decimal_f64,
+    f64,
+    u64,
+    DIGITS_MAX_F64,
+    DECIMAL_BITS_F64,
+    decimal_of_f64
+);

@@ -1,4 +1,5 @@
-//! Doubles that are small whole numbers times one power of two, such as the areas that weights are, as these whole numbers.
+//! Doubles that are small whole numbers times one power of two, such as the areas that weights are,
+//! as these whole numbers.
 
 use super::image::{Transform, pow2_f64};
 use crate::array::DType;
@@ -33,11 +34,19 @@ pub(super) fn transform(dtype: DType, cells: &[u64]) -> Option<Transform> {
         return None;
     };
     let scale = pow2_f64(-exponent);
-    let most = cells.iter().fold(0.0, |most, &bits| f64::max(most, f64::from_bits(bits) * scale));
+    let most = cells.iter().fold(0.0, |most, &bits| {
+        f64::max(most, f64::from_bits(bits) * scale)
+    });
     // Negative numbers, and NaN, which is the one other thing that has a fixed-point image.
-    let strange = cells.iter().fold(false, |any, &bits| any | (bits > f64::INFINITY.to_bits()));
+    let strange = cells
+        .iter()
+        .fold(false, |any, &bits| any | (bits > f64::INFINITY.to_bits()));
     let fits = |(width, greatest): &(Width, u32)| (most <= f64::from(*greatest)).then_some(*width);
-    let widths = [(Width::One, u32::from(u8::MAX)), (Width::Two, u32::from(u16::MAX)), (Width::Four, u32::MAX)];
+    let widths = [
+        (Width::One, u32::from(u8::MAX)),
+        (Width::Two, u32::from(u16::MAX)),
+        (Width::Four, u32::MAX),
+    ];
     let width = widths.iter().find_map(fits).filter(|_| !strange)?;
     Some(Transform::Narrow { exponent, width })
 }
@@ -48,9 +57,16 @@ const MAGIC: f64 = 4_503_599_627_370_496.0;
 /// The whole numbers of cells, as bytes.
 pub(super) fn apply(cells: &[u64], exponent: i16, width: Width, plain: &mut [u8]) {
     let scale = pow2_f64(-exponent);
-    let number = |bits: u64| (f64::from_bits(bits) * scale + MAGIC).to_bits().to_le_bytes();
+    let number = |bits: u64| {
+        (f64::from_bits(bits) * scale + MAGIC)
+            .to_bits()
+            .to_le_bytes()
+    };
     match width {
-        Width::One => plain.iter_mut().zip(cells).for_each(|(to, &bits)| *to = number(bits)[0]),
+        Width::One => plain
+            .iter_mut()
+            .zip(cells)
+            .for_each(|(to, &bits)| *to = number(bits)[0]),
         Width::Two => fill::<2>(plain, cells, number),
         Width::Four => fill::<4>(plain, cells, number),
     }
@@ -69,14 +85,31 @@ pub(super) fn undo(plain: &[u8], exponent: i16, width: Width, at: usize, cells: 
     let plain = &plain[at * width.bytes()..][..cells.len() * width.bytes()];
     let cell = |number: u32| (f64::from(number) * scale).to_bits();
     match width {
-        Width::One => cells.iter_mut().zip(plain).for_each(|(to, &number)| *to = cell(u32::from(number))),
+        Width::One => cells
+            .iter_mut()
+            .zip(plain)
+            .for_each(|(to, &number)| *to = cell(u32::from(number))),
         Width::Two => {
-            let numbers = plain.as_chunks().0.iter().map(|bytes| u32::from(u16::from_le_bytes(*bytes)));
-            cells.iter_mut().zip(numbers).for_each(|(to, number)| *to = cell(number));
+            let numbers = plain
+                .as_chunks()
+                .0
+                .iter()
+                .map(|bytes| u32::from(u16::from_le_bytes(*bytes)));
+            cells
+                .iter_mut()
+                .zip(numbers)
+                .for_each(|(to, number)| *to = cell(number));
         }
         Width::Four => {
-            let numbers = plain.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes));
-            cells.iter_mut().zip(numbers).for_each(|(to, number)| *to = cell(number));
+            let numbers = plain
+                .as_chunks()
+                .0
+                .iter()
+                .map(|bytes| u32::from_le_bytes(*bytes));
+            cells
+                .iter_mut()
+                .zip(numbers)
+                .for_each(|(to, number)| *to = cell(number));
         }
     }
 }
@@ -87,7 +120,9 @@ mod tests {
 
     fn narrow(cells: &[f64]) -> Option<(i16, Width)> {
         let bits: Vec<u64> = cells.iter().map(|cell| cell.to_bits()).collect();
-        let Some(Transform::Narrow { exponent, width }) = transform(DType::F64, &bits) else { return None };
+        let Some(Transform::Narrow { exponent, width }) = transform(DType::F64, &bits) else {
+            return None;
+        };
         let mut plain = vec![0; width.bytes() * cells.len()];
         apply(&bits, exponent, width, &mut plain);
         let mut back = vec![0; cells.len()];
@@ -111,7 +146,15 @@ mod tests {
 
     #[test]
     fn what_is_no_small_multiple_stays_wide() {
-        for strange in [-1.0, -0.0, f64::NAN, f64::INFINITY, 0.1, f64::MIN_POSITIVE / 2.0, f64::MAX] {
+        for strange in [
+            -1.0,
+            -0.0,
+            f64::NAN,
+            f64::INFINITY,
+            0.1,
+            f64::MIN_POSITIVE / 2.0,
+            f64::MAX,
+        ] {
             assert_eq!(narrow(&[1.0, strange]), None, "{strange}");
         }
     }

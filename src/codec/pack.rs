@@ -1,16 +1,20 @@
-//! Small words at the least width: blocks of 256, each with a width of its own, and the few words that need more patched in.
+//! Small words at the least width: blocks of 256, each with a width of its own, and the few words
+//! that need more patched in.
 //!
 //! ```text
 //! packed     a block: width u8, patches u8 | a block: rows, patches
 //! ```
 //!
-//! A block's words lie in rows of 32 bytes, word `i` in row `i / lanes` and lane `i % lanes`. The low `width` bits of a lane's
-//! words stand one behind the other, lowest first, so that a row at a time is packed and unpacked in vector registers; the last
-//! row's bits end in a row that is filled with zeros. A patch is a word of more bits: all places u8 of a block's patches, then
-//! for each what is left of the word above the width, in the word's size. A block of zeros has width 0 and no rows.
+//! A block's words lie in rows of 32 bytes, word `i` in row `i / lanes` and lane `i % lanes`. The
+//! low `width` bits of a lane's words stand one behind the other, lowest first, so that a row at a
+//! time is packed and unpacked in vector registers; the last row's bits end in a row that is filled
+//! with zeros. A patch is a word of more bits: all places u8 of a block's patches, then for each
+//! what is left of the word above the width, in the word's size. A block of zeros has width 0 and
+//! no rows.
 //!
-//! The layout is that of SIMD-BP128 (Lemire and Boytsov, *Decoding billions of integers per second through vectorization*, 2015),
-//! in rows of 256 bits and for words of any size; patches are those of PFOR (Zukowski et al., 2006).
+//! The layout is that of SIMD-BP128 (Lemire and Boytsov, *Decoding billions of integers per second
+//! through vectorization*, 2015), in rows of 256 bits and for words of any size; patches are those
+//! of PFOR (Zukowski et al., 2006).
 
 use super::DecodeError;
 use super::word::Word;
@@ -37,8 +41,8 @@ fn rows_len<W>(words: usize, width: u32) -> usize {
     (words.div_ceil(lanes::<W>()) * width as usize).div_ceil(bits::<W>()) * ROW
 }
 
-/// Appends the packed form of words, unless it would have `most` bytes or more: then it says `false`, and what it appended is
-/// to be thrown away.
+/// Appends the packed form of words, unless it would have `most` bytes or more: then it says
+/// `false`, and what it appended is to be thrown away.
 #[inline(always)]
 pub(super) fn pack<W: Word>(words: &[W], most: usize, out: &mut Vec<u8>) -> bool {
     let start = out.len();
@@ -46,7 +50,10 @@ pub(super) fn pack<W: Word>(words: &[W], most: usize, out: &mut Vec<u8>) -> bool
     let mut padded = [W::default(); BLOCK];
     for (number, block) in words.chunks(BLOCK).enumerate() {
         let (width, patches) = width_of(block);
-        let head = [u8::try_from(width).unwrap_or(u8::MAX), u8::try_from(patches).unwrap_or(u8::MAX)];
+        let head = [
+            u8::try_from(width).unwrap_or(u8::MAX),
+            u8::try_from(patches).unwrap_or(u8::MAX),
+        ];
         out[start + HEAD * number..][..HEAD].copy_from_slice(&head);
         if width > 0 {
             let at = out.len();
@@ -68,19 +75,27 @@ pub(super) fn pack<W: Word>(words: &[W], most: usize, out: &mut Vec<u8>) -> bool
     out.len() - start < most
 }
 
-/// Appends the places of a block's words of more than `width` bits, and what is left of each above them.
+/// Appends the places of a block's words of more than `width` bits, and what is left of each above
+/// them.
 #[inline(always)]
 fn patch<W: Word>(block: &[W], width: u32, patches: usize, out: &mut Vec<u8>) {
     let start = out.len();
     out.resize(start + patches * (1 + size_of::<W>()), 0);
     let (places, highs) = out[start..].split_at_mut(patches);
-    let mut to = places.iter_mut().zip(highs.chunks_exact_mut(size_of::<W>()));
-    for (first, row) in (0_usize..).step_by(lanes::<W>()).zip(block.chunks(lanes::<W>())) {
+    let mut to = places
+        .iter_mut()
+        .zip(highs.chunks_exact_mut(size_of::<W>()));
+    for (first, row) in (0_usize..)
+        .step_by(lanes::<W>())
+        .zip(block.chunks(lanes::<W>()))
+    {
         if W::any(row).len() <= width {
             continue;
         }
         for (place, word) in (first..).zip(row).filter(|(_, word)| word.len() > width) {
-            let Some((to_place, to_high)) = to.next() else { return };
+            let Some((to_place, to_high)) = to.next() else {
+                return;
+            };
             *to_place = u8::try_from(place).unwrap_or(u8::MAX);
             to_high.copy_from_slice(bytemuck::bytes_of(&word.shr_logical(width)));
         }
@@ -91,7 +106,9 @@ fn patch<W: Word>(block: &[W], width: u32, patches: usize, out: &mut Vec<u8>) {
 #[inline(always)]
 fn width_of<W: Word>(block: &[W]) -> (u32, usize) {
     let widest = W::any(block).len();
-    let cost = |width: u32, patches: usize| rows_len::<W>(block.len(), width) + patches * (1 + size_of::<W>());
+    let cost = |width: u32, patches: usize| {
+        rows_len::<W>(block.len(), width) + patches * (1 + size_of::<W>())
+    };
     let mut best = (cost(widest, 0), widest, 0);
     for width in (0..widest).rev() {
         let patches = W::count_wider(block, width);
@@ -126,17 +143,32 @@ impl<'a> Packed<'a> {
     /// The packed form of so many words, whose lengths add up.
     pub(super) fn new<W: Word>(payload: &'a [u8], words: usize) -> Result<Self, DecodeError> {
         let blocks = words.div_ceil(BLOCK);
-        let truncated = |needed| DecodeError::Truncated { needed, got: payload.len() };
-        let (heads, bodies) = payload.split_at_checked(HEAD * blocks).ok_or_else(|| truncated(HEAD * blocks))?;
-        let packed = Self { words, heads: heads.as_chunks().0, bodies };
+        let truncated = |needed| DecodeError::Truncated {
+            needed,
+            got: payload.len(),
+        };
+        let (heads, bodies) = payload
+            .split_at_checked(HEAD * blocks)
+            .ok_or_else(|| truncated(HEAD * blocks))?;
+        let packed = Self {
+            words,
+            heads: heads.as_chunks().0,
+            bodies,
+        };
         let mut needed = 0;
         for number in 0..blocks {
             let (width, patches) = packed.head(number);
             if width as usize > bits::<W>() {
-                return Err(DecodeError::Invalid { field: "width", got: i64::from(packed.heads[number][0]) });
+                return Err(DecodeError::Invalid {
+                    field: "width",
+                    got: i64::from(packed.heads[number][0]),
+                });
             }
             if patches > packed.len(number) || patches > 0 && width as usize == bits::<W>() {
-                return Err(DecodeError::Invalid { field: "patch count", got: i64::from(packed.heads[number][1]) });
+                return Err(DecodeError::Invalid {
+                    field: "patch count",
+                    got: i64::from(packed.heads[number][1]),
+                });
             }
             needed += packed.body_len::<W>(number);
         }
@@ -162,11 +194,18 @@ impl<'a> Packed<'a> {
         rows_len::<W>(self.len(block), width) + patches * (1 + size_of::<W>())
     }
 
-    /// Unpacks the first words, at least as many as `wanted`, into `out`, which has room for whole blocks.
+    /// Unpacks the first words, at least as many as `wanted`, into `out`, which has room for whole
+    /// blocks.
     #[inline(always)]
     pub(super) fn unpack<W: Word>(&self, wanted: usize, out: &mut [W]) -> Result<(), DecodeError> {
         let mut bodies = self.bodies;
-        for (number, block) in out.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate().take(wanted.div_ceil(BLOCK)) {
+        for (number, block) in out
+            .as_chunks_mut::<BLOCK>()
+            .0
+            .iter_mut()
+            .enumerate()
+            .take(wanted.div_ceil(BLOCK))
+        {
             let (width, patches) = self.head(number);
             let (rows, rest) = bodies.split_at(rows_len::<W>(self.len(number), width));
             let (places, rest) = rest.split_at(patches);
@@ -178,8 +217,13 @@ impl<'a> Packed<'a> {
                 W::unpack_rows(rows, width, block);
             }
             for (&place, high) in places.iter().zip(highs.chunks_exact(size_of::<W>())) {
-                let word = block.get_mut(usize::from(place)).filter(|_| usize::from(place) < self.len(number));
-                let word = word.ok_or(DecodeError::Invalid { field: "place of a patch", got: i64::from(place) })?;
+                let word = block
+                    .get_mut(usize::from(place))
+                    .filter(|_| usize::from(place) < self.len(number));
+                let word = word.ok_or(DecodeError::Invalid {
+                    field: "place of a patch",
+                    got: i64::from(place),
+                })?;
                 *word = word.or(bytemuck::pod_read_unaligned::<W>(high).shl(width));
             }
         }
@@ -232,10 +276,16 @@ mod tests {
                 let mut other = packed.clone();
                 other[at] = byte;
                 let of = Packed::new::<u16>(&other, 300);
-                // The second block's 44 words are a row at every width from 1 to 5; else the lengths do not add up.
-                assert_eq!(of.is_ok(), other == packed || at == 2 && (1..=5).contains(&byte), "{at}: {byte}");
+                // The second block's 44 words are a row at every width from 1 to 5; else the
+                // lengths do not add up.
+                assert_eq!(
+                    of.is_ok(),
+                    other == packed || at == 2 && (1..=5).contains(&byte),
+                    "{at}: {byte}"
+                );
                 if let Ok(of) = of {
-                    of.unpack(300, &mut [0_u16; 512]).expect("its patch is among them");
+                    of.unpack(300, &mut [0_u16; 512])
+                        .expect("its patch is among them");
                 }
             }
         }
@@ -243,12 +293,21 @@ mod tests {
         let place = packed.len() - 3;
         packed[place] = 44;
         let of = Packed::new::<u16>(&packed, 300).expect("its lengths add up");
-        assert_eq!(of.unpack(300, &mut [0_u16; 512]), Err(DecodeError::Invalid { field: "place of a patch", got: 44 }));
+        assert_eq!(
+            of.unpack(300, &mut [0_u16; 512]),
+            Err(DecodeError::Invalid {
+                field: "place of a patch",
+                got: 44
+            })
+        );
     }
 
     /// The low bytes of words.
     fn low<W: Word>(words: &[u64]) -> Vec<W> {
-        words.iter().map(|word| bytemuck::pod_read_unaligned(&word.to_le_bytes()[..size_of::<W>()])).collect()
+        words
+            .iter()
+            .map(|word| bytemuck::pod_read_unaligned(&word.to_le_bytes()[..size_of::<W>()]))
+            .collect()
     }
 
     proptest! {

@@ -7,9 +7,11 @@ use super::word::Word;
 /// What a cell's number is predicted from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Predictor {
-    /// The least number of the strip: noise, of which differences are longer, and classes, whose neighbours are unrelated.
+    /// The least number of the strip: noise, of which differences are longer, and classes, whose
+    /// neighbours are unrelated.
     Least,
-    /// The cell to the left, and the one above for the first of a row: what is noisier than it is steep.
+    /// The cell to the left, and the one above for the first of a row: what is noisier than it is
+    /// steep.
     Left,
     /// The cell to the left and what the one above it is more than its own left one: slopes.
     Plane,
@@ -31,10 +33,17 @@ impl<W: Word> Rows<W> {
     #[inline(always)]
     pub(super) fn new(row_len: usize, image: Image, predictor: Predictor) -> Self {
         let blank = vec![W::default(); row_len];
-        Self { image, predictor, above: blank.clone(), own: blank.clone(), differences: blank }
+        Self {
+            image,
+            predictor,
+            above: blank.clone(),
+            own: blank.clone(),
+            differences: blank,
+        }
     }
 
-    /// The zigzag of what the prediction leaves of the next row; of [`Predictor::Least`] the image as it is.
+    /// The zigzag of what the prediction leaves of the next row; of [`Predictor::Least`] the image
+    /// as it is.
     #[inline(always)]
     pub(super) fn fold(&mut self, cells: &[W], folded: &mut [W]) {
         self.image.forward(cells, &mut self.own);
@@ -50,14 +59,28 @@ impl<W: Word> Rows<W> {
     }
 }
 
-/// Folds all rows of a strip, and says what else the inverse needs: the least number under [`Predictor::Least`].
+/// Folds all rows of a strip, and says what else the inverse needs: the least number under
+/// [`Predictor::Least`].
 #[inline(always)]
-pub(super) fn fold<W: Word>(words: &[W], row_len: usize, image: Image, predictor: Predictor, folded: &mut [W]) -> Option<W> {
+pub(super) fn fold<W: Word>(
+    words: &[W],
+    row_len: usize,
+    image: Image,
+    predictor: Predictor,
+    folded: &mut [W],
+) -> Option<W> {
     let mut rows = Rows::new(row_len, image, predictor);
-    for (cells, folded) in words.chunks_exact(row_len).zip(folded.chunks_exact_mut(row_len)) {
+    for (cells, folded) in words
+        .chunks_exact(row_len)
+        .zip(folded.chunks_exact_mut(row_len))
+    {
         rows.fold(cells, folded);
     }
-    if predictor == Predictor::Least { Some(take_least(image, folded)) } else { None }
+    if predictor == Predictor::Least {
+        Some(take_least(image, folded))
+    } else {
+        None
+    }
 }
 
 #[inline(always)]
@@ -81,7 +104,13 @@ impl<W: Word> Unfolding<W> {
     /// Of rows up to some column.
     #[inline(always)]
     pub(super) fn new(end: usize, image: Image, predictor: Predictor, least: W) -> Self {
-        Self { image, predictor, least, along: vec![W::default(); end], numbers: vec![W::default(); end] }
+        Self {
+            image,
+            predictor,
+            least,
+            along: vec![W::default(); end],
+            numbers: vec![W::default(); end],
+        }
     }
 
     /// Takes in what is left of the next row.
@@ -110,18 +139,28 @@ impl<W: Word> Unfolding<W> {
     }
 }
 
-/// The predictor that leaves the least of a sample of a strip, and about how many bytes the strip then packs to.
+/// The predictor that leaves the least of a sample of a strip, and about how many bytes the strip
+/// then packs to.
 #[inline(always)]
 pub(super) fn choose<W: Word>(words: &[W], row_len: usize, image: Image) -> (Predictor, usize) {
     let rows = words.len() / row_len;
     let columns = row_len.min(COLUMNS_MAX);
     // A row before a band only predicts the next.
     let (wanted, before) = (BLOCK.div_ceil(columns).min(rows), usize::from(rows > 1));
-    let firsts: &[usize] = if 4 * (wanted + before) > rows { &[0] } else { &[rows / 4, 3 * rows / 4] };
-    let height = if firsts.len() == 1 { rows } else { wanted + before };
+    let firsts: &[usize] = if 4 * (wanted + before) > rows {
+        &[0]
+    } else {
+        &[rows / 4, 3 * rows / 4]
+    };
+    let height = if firsts.len() == 1 {
+        rows
+    } else {
+        wanted + before
+    };
     let left = (row_len - columns) / 2;
     let mut folded = vec![W::default(); height * columns];
-    let mut bytes = [Predictor::Plane, Predictor::Left, Predictor::Least].map(|predictor| (predictor, 0));
+    let mut bytes =
+        [Predictor::Plane, Predictor::Left, Predictor::Least].map(|predictor| (predictor, 0));
     for (predictor, bytes) in &mut bytes {
         for &first in firsts {
             let mut of = Rows::new(columns, image, *predictor);
@@ -136,6 +175,9 @@ pub(super) fn choose<W: Word>(words: &[W], row_len: usize, image: Image) -> (Pre
         }
     }
     let sampled = firsts.len() * (height - before) * columns;
-    let (predictor, bytes) = bytes.into_iter().min_by_key(|(_, bytes)| *bytes).unwrap_or((Predictor::Plane, 0));
+    let (predictor, bytes) = bytes
+        .into_iter()
+        .min_by_key(|(_, bytes)| *bytes)
+        .unwrap_or((Predictor::Plane, 0));
     (predictor, bytes * words.len() / sampled)
 }

@@ -1,5 +1,5 @@
-//! Cells of few different values as the ranks of these: classes with codes far apart, and decimals that were rounded on their
-//! way, which have no number of their own.
+//! Cells of few different values as the ranks of these: classes with codes far apart, and decimals
+//! that were rounded on their way, which have no number of their own.
 //!
 //! ```text
 //! ranked     count u16 | the values, in order | the ranks of the cells, packed
@@ -24,14 +24,19 @@ pub(super) struct Ranked<W> {
 }
 
 impl<W: Word> Ranked<W> {
-    /// The ranks of cells, if they have few values. That of the bits `hole` is the first, whatever it is.
+    /// The ranks of cells, if they have few values. That of the bits `hole` is the first, whatever
+    /// it is.
     pub(super) fn of(dtype: DType, cells: &[W], hole: u64) -> Option<Self> {
         let (mut values, mut ranks) = numbered(cells)?;
         let key = |value: W| {
             let bits = value.bits();
             let negative = (dtype.is_signed() || dtype.is_float()) && bits >> (W::BITS - 1) != 0;
             // Of floats, those with the greatest bits are the least.
-            let order = if negative && dtype.is_float() { u64::MAX - bits } else { bits };
+            let order = if negative && dtype.is_float() {
+                u64::MAX - bits
+            } else {
+                bits
+            };
             (bits != hole, !negative, order)
         };
         let mut sorted: Vec<(usize, W)> = values.iter().copied().enumerate().collect();
@@ -60,7 +65,8 @@ impl<W: Word> Ranked<W> {
     }
 }
 
-/// The different values of cells in the order in which they come, and for each cell the number of its own.
+/// The different values of cells in the order in which they come, and for each cell the number of
+/// its own.
 fn numbered<W: Word>(cells: &[W]) -> Option<(Vec<W>, Vec<W>)> {
     // Of bytes, codes that are nearly as many as they could be save nothing.
     let most = VALUES_MAX.min(1_usize.checked_shl(W::BITS - 2).unwrap_or(VALUES_MAX));
@@ -69,7 +75,12 @@ fn numbered<W: Word>(cells: &[W]) -> Option<(Vec<W>, Vec<W>)> {
     let mut numbers = Vec::with_capacity(cells.len());
     for some in cells.chunks(CELLS_FIRST) {
         numbers.extend(some.iter().map(|&cell| {
-            let mut slot = (cell.bits().wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52) as usize % SLOTS;
+            let mut slot = (cell
+                .bits()
+                .wrapping_add(1)
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                >> 52) as usize
+                % SLOTS;
             loop {
                 let number = slots[slot];
                 if number == EMPTY {
@@ -96,26 +107,45 @@ fn index<W: Word>(word: W) -> usize {
 
 /// The table at the start of a payload, and the rest.
 pub(super) fn split(payload: &[u8], size: usize) -> Result<(&[u8], &[u8]), DecodeError> {
-    let truncated = |needed| DecodeError::Truncated { needed, got: payload.len() };
-    let (count, rest) = payload.split_first_chunk().ok_or_else(|| truncated(size_of::<u16>()))?;
+    let truncated = |needed| DecodeError::Truncated {
+        needed,
+        got: payload.len(),
+    };
+    let (count, rest) = payload
+        .split_first_chunk()
+        .ok_or_else(|| truncated(size_of::<u16>()))?;
     let count = usize::from(u16::from_le_bytes(*count));
     if !(1..=VALUES_MAX).contains(&count) {
-        return Err(DecodeError::Invalid { field: "count of values", got: i64::try_from(count).unwrap_or(i64::MAX) });
+        return Err(DecodeError::Invalid {
+            field: "count of values",
+            got: i64::try_from(count).unwrap_or(i64::MAX),
+        });
     }
-    rest.split_at_checked(count * size).ok_or_else(|| truncated(size_of::<u16>() + count * size))
+    rest.split_at_checked(count * size)
+        .ok_or_else(|| truncated(size_of::<u16>() + count * size))
 }
 
 /// Puts values in the place of their ranks in some rows of a tile.
-pub(super) fn undo<W: Word>(table: &[u8], rows: std::ops::Range<usize>, tile: &mut Tile<'_, W>) -> Result<(), DecodeError> {
+pub(super) fn undo<W: Word>(
+    table: &[u8],
+    rows: std::ops::Range<usize>,
+    tile: &mut Tile<'_, W>,
+) -> Result<(), DecodeError> {
     let mut values = [W::default(); VALUES_MAX];
     let known = table.chunks_exact(size_of::<W>());
     let count = known.len();
-    values.iter_mut().zip(known).for_each(|(value, bytes)| *value = bytemuck::pod_read_unaligned(bytes));
+    values
+        .iter_mut()
+        .zip(known)
+        .for_each(|(value, bytes)| *value = bytemuck::pod_read_unaligned(bytes));
     for row in rows {
         let ranks = tile.row(row);
         let most = ranks.iter().fold(0, |most, rank| most.max(rank.bits()));
         if most >= count as u64 {
-            return Err(DecodeError::Invalid { field: "rank", got: i64::try_from(most).unwrap_or(i64::MAX) });
+            return Err(DecodeError::Invalid {
+                field: "rank",
+                got: i64::try_from(most).unwrap_or(i64::MAX),
+            });
         }
         for rank in ranks {
             *rank = values[index(*rank) % VALUES_MAX];

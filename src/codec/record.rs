@@ -26,23 +26,32 @@ const _: () = assert!(AT_KIND == MAGIC.len());
 const _: () = assert!(AT_CHECKSUM == AT_LEN + size_of::<u32>());
 const _: () = assert!(ENVELOPE_LEN == AT_CHECKSUM + size_of::<u64>());
 
-/// Bytes a payload may have, and memory its decoding may claim. Without a limit bincode 2.0.1 panics on a hostile length.
+/// Bytes a payload may have, and memory its decoding may claim. Without a limit bincode 2.0.1
+/// panics on a hostile length.
 const PAYLOAD_LEN_MAX: usize = 1 << 20;
 
-/// Looking for the bit of a record that flipped takes a time that is the square of its length: some tenths of a second for this
-/// one.
+/// Looking for the bit of a record that flipped takes a time that is the square of its length: some
+/// tenths of a second for this one.
 const MENDED_LEN_MAX: usize = 16 << 10;
 
-const CONFIG: Configuration<LittleEndian, Varint, Limit<PAYLOAD_LEN_MAX>> = standard().with_limit::<PAYLOAD_LEN_MAX>();
+const CONFIG: Configuration<LittleEndian, Varint, Limit<PAYLOAD_LEN_MAX>> =
+    standard().with_limit::<PAYLOAD_LEN_MAX>();
 
 /// Encodes a value as a record of some kind.
 ///
 /// # Errors
 /// [`DecodeError::Record`] if the value cannot be serialised, or would be too long to be decoded.
 pub fn encode_record<T: Serialize>(kind: u8, value: &T) -> Result<Vec<u8>, DecodeError> {
-    let payload = bincode::serde::encode_to_vec(value, CONFIG).map_err(|e| DecodeError::Record { reason: e.to_string() })?;
-    let len = u32::try_from(payload.len()).ok().filter(|_| payload.len() <= PAYLOAD_LEN_MAX);
-    let len = len.ok_or_else(|| DecodeError::Record { reason: format!("its {} bytes are too many", payload.len()) })?;
+    let payload =
+        bincode::serde::encode_to_vec(value, CONFIG).map_err(|e| DecodeError::Record {
+            reason: e.to_string(),
+        })?;
+    let len = u32::try_from(payload.len())
+        .ok()
+        .filter(|_| payload.len() <= PAYLOAD_LEN_MAX);
+    let len = len.ok_or_else(|| DecodeError::Record {
+        reason: format!("its {} bytes are too many", payload.len()),
+    })?;
     let mut record = Vec::with_capacity(ENVELOPE_LEN + payload.len());
     record.extend_from_slice(&MAGIC);
     record.push(kind);
@@ -53,18 +62,29 @@ pub fn encode_record<T: Serialize>(kind: u8, value: &T) -> Result<Vec<u8>, Decod
 }
 
 /// Decodes a record of a kind: the inverse of [`encode_record`].
-pub fn decode_record<T: Serialize + DeserializeOwned>(kind: u8, bytes: &[u8]) -> Result<T, DecodeError> {
+pub fn decode_record<T: Serialize + DeserializeOwned>(
+    kind: u8,
+    bytes: &[u8],
+) -> Result<T, DecodeError> {
     let (got, payload) = opened(bytes)?;
     expect("kind", kind.into(), got.into())?;
     let (value, used): (T, usize) =
-        bincode::serde::decode_from_slice(payload, CONFIG).map_err(|e| DecodeError::Record { reason: e.to_string() })?;
+        bincode::serde::decode_from_slice(payload, CONFIG).map_err(|e| DecodeError::Record {
+            reason: e.to_string(),
+        })?;
     if used != payload.len() {
-        return Err(DecodeError::Trailing { bytes: payload.len() - used });
+        return Err(DecodeError::Trailing {
+            bytes: payload.len() - used,
+        });
     }
     // bincode accepts numbers that are longer than they need be: two records would be one value.
-    let again = bincode::serde::encode_to_vec(&value, CONFIG).map_err(|e| DecodeError::Record { reason: e.to_string() })?;
+    let again = bincode::serde::encode_to_vec(&value, CONFIG).map_err(|e| DecodeError::Record {
+        reason: e.to_string(),
+    })?;
     if again != payload {
-        return Err(DecodeError::Record { reason: "it is not the encoding of its value".to_owned() });
+        return Err(DecodeError::Record {
+            reason: "it is not the encoding of its value".to_owned(),
+        });
     }
     Ok(value)
 }
@@ -74,7 +94,8 @@ pub fn is_record(bytes: &[u8]) -> bool {
     opened(bytes).is_ok()
 }
 
-/// A damaged record as it was written, if one bit of it has flipped; `None` if it is sound, or damaged otherwise.
+/// A damaged record as it was written, if one bit of it has flipped; `None` if it is sound, or
+/// damaged otherwise.
 pub fn mended_record(bytes: &[u8]) -> Option<Vec<u8>> {
     if bytes.len() > MENDED_LEN_MAX || is_record(bytes) {
         return None;
@@ -94,18 +115,33 @@ pub fn mended_record(bytes: &[u8]) -> Option<Vec<u8>> {
 
 /// The kind and the payload of a record.
 fn opened(bytes: &[u8]) -> Result<(u8, &[u8]), DecodeError> {
-    let truncated = |needed| DecodeError::Truncated { needed, got: bytes.len() };
-    let (envelope, payload) = bytes.split_first_chunk::<ENVELOPE_LEN>().ok_or_else(|| truncated(ENVELOPE_LEN))?;
+    let truncated = |needed| DecodeError::Truncated {
+        needed,
+        got: bytes.len(),
+    };
+    let (envelope, payload) = bytes
+        .split_first_chunk::<ENVELOPE_LEN>()
+        .ok_or_else(|| truncated(ENVELOPE_LEN))?;
     let magic = u32::from_le_bytes(std::array::from_fn(|i| envelope[i]));
-    expect("magic number", u32::from_le_bytes(MAGIC).into(), magic.into())?;
+    expect(
+        "magic number",
+        u32::from_le_bytes(MAGIC).into(),
+        magic.into(),
+    )?;
     let len = u32::from_le_bytes(std::array::from_fn(|i| envelope[AT_LEN + i]));
-    let len = usize::try_from(len).ok().filter(|&len| len <= PAYLOAD_LEN_MAX);
-    let len = len.ok_or_else(|| DecodeError::Record { reason: "it says it is too long".to_owned() })?;
+    let len = usize::try_from(len)
+        .ok()
+        .filter(|&len| len <= PAYLOAD_LEN_MAX);
+    let len = len.ok_or_else(|| DecodeError::Record {
+        reason: "it says it is too long".to_owned(),
+    })?;
     if payload.len() < len {
         return Err(truncated(ENVELOPE_LEN + len));
     }
     if payload.len() > len {
-        return Err(DecodeError::Trailing { bytes: payload.len() - len });
+        return Err(DecodeError::Trailing {
+            bytes: payload.len() - len,
+        });
     }
     let got = u64::from_le_bytes(std::array::from_fn(|i| envelope[AT_CHECKSUM + i]));
     let expected = checksum(&envelope[..AT_CHECKSUM], payload);
@@ -134,11 +170,20 @@ mod tests {
     }
 
     fn example() -> Example {
-        Example { name: "dem".to_owned(), sizes: vec![1, 300], scale: Some(0.5) }
+        Example {
+            name: "dem".to_owned(),
+            sizes: vec![1, 300],
+            scale: Some(0.5),
+        }
     }
 
     fn sealed(kind: u8, payload: &[u8]) -> Vec<u8> {
-        let mut record = [MAGIC.as_slice(), &[kind], &u32::try_from(payload.len()).expect("short").to_le_bytes()].concat();
+        let mut record = [
+            MAGIC.as_slice(),
+            &[kind],
+            &u32::try_from(payload.len()).expect("short").to_le_bytes(),
+        ]
+        .concat();
         record.extend_from_slice(&checksum(&record, payload).to_le_bytes());
         record.extend_from_slice(payload);
         record
@@ -147,7 +192,9 @@ mod tests {
     #[test]
     fn i2_a_record_has_these_bytes() {
         let record = encode_record(3, &example()).expect("encodes");
-        let payload = [3, b'd', b'e', b'm', 2, 1, 251, 44, 1, 1, 0, 0, 0, 0, 0, 0, 224, 63];
+        let payload = [
+            3, b'd', b'e', b'm', 2, 1, 251, 44, 1, 1, 0, 0, 0, 0, 0, 0, 224, 63,
+        ];
         assert_eq!(record[..9], [b'G', b'S', b'R', b'1', 3, 18, 0, 0, 0]);
         assert_eq!(record[17..], payload);
         assert_eq!(record[9..17], [253, 176, 0, 33, 218, 144, 46, 186]);
@@ -170,32 +217,60 @@ mod tests {
             decode_record::<Example>(3, &record[..len]).expect_err("cut");
         }
         let longer = [record.as_slice(), &[0]].concat();
-        assert_eq!(decode_record::<Example>(3, &longer), Err(DecodeError::Trailing { bytes: 1 }));
-        let other_kind = DecodeError::Field { field: "kind", expected: 4, got: 3 };
+        assert_eq!(
+            decode_record::<Example>(3, &longer),
+            Err(DecodeError::Trailing { bytes: 1 })
+        );
+        let other_kind = DecodeError::Field {
+            field: "kind",
+            expected: 4,
+            got: 3,
+        };
         assert_eq!(decode_record::<Example>(4, &record), Err(other_kind));
     }
 
     #[test]
     fn i2_a_second_encoding_of_a_value_is_refused() {
         assert_eq!(decode_record::<u64>(0, &sealed(0, &[5])), Ok(5));
-        let padded = DecodeError::Record { reason: "it is not the encoding of its value".to_owned() };
-        assert_eq!(decode_record::<u64>(0, &sealed(0, &[251, 5, 0])), Err(padded));
-        assert_eq!(decode_record::<u64>(0, &sealed(0, &[5, 5])), Err(DecodeError::Trailing { bytes: 1 }));
+        let padded = DecodeError::Record {
+            reason: "it is not the encoding of its value".to_owned(),
+        };
+        assert_eq!(
+            decode_record::<u64>(0, &sealed(0, &[251, 5, 0])),
+            Err(padded)
+        );
+        assert_eq!(
+            decode_record::<u64>(0, &sealed(0, &[5, 5])),
+            Err(DecodeError::Trailing { bytes: 1 })
+        );
     }
 
     #[test]
     fn i2_a_hostile_length_is_refused_before_memory_is_claimed() {
         let huge = sealed(0, &[253, 255, 255, 255, 255, 255, 255, 255, 255]);
-        let DecodeError::Record { reason } = decode_record::<Vec<u64>>(0, &huge).expect_err("too long") else {
+        let DecodeError::Record { reason } =
+            decode_record::<Vec<u64>>(0, &huge).expect_err("too long")
+        else {
             panic!("refused for its payload");
         };
-        assert_eq!(reason, "UnexpectedEnd { additional: 1 }", "it came to the end, not to the end of memory");
-        let DecodeError::Record { reason } = decode_record::<String>(0, &huge).expect_err("too long") else {
+        assert_eq!(
+            reason, "UnexpectedEnd { additional: 1 }",
+            "it came to the end, not to the end of memory"
+        );
+        let DecodeError::Record { reason } =
+            decode_record::<String>(0, &huge).expect_err("too long")
+        else {
             panic!("refused for its payload");
         };
         assert_eq!(reason, "LimitExceeded");
-        let too_long = encode_record(0, &vec![0_u8; PAYLOAD_LEN_MAX]).expect_err("with its length it is above the limit");
-        assert_eq!(too_long, DecodeError::Record { reason: format!("its {} bytes are too many", PAYLOAD_LEN_MAX + 5) });
+        let too_long = encode_record(0, &vec![0_u8; PAYLOAD_LEN_MAX])
+            .expect_err("with its length it is above the limit");
+        assert_eq!(
+            too_long,
+            DecodeError::Record {
+                reason: format!("its {} bytes are too many", PAYLOAD_LEN_MAX + 5)
+            }
+        );
     }
 
     proptest! {

@@ -3,13 +3,25 @@ use proptest::prelude::*;
 use super::*;
 use crate::array::{Cell, Tile, with_dtype};
 
-const FAST: Settings = Settings { codec: Codec::Fast, level: 1 };
+const FAST: Settings = Settings {
+    codec: Codec::Fast,
+    level: 1,
+};
 
 const fn small(level: i32) -> Settings {
-    Settings { codec: Codec::Small, level }
+    Settings {
+        codec: Codec::Small,
+        level,
+    }
 }
 
-const FILTERS: [Filter; 5] = [Filter::None, Filter::Shuffle, Filter::Delta, Filter::Auto, Filter::Narrow];
+const FILTERS: [Filter; 5] = [
+    Filter::None,
+    Filter::Shuffle,
+    Filter::Delta,
+    Filter::Auto,
+    Filter::Narrow,
+];
 const KEY: &[u8] = b"rain/0/1/2";
 
 /// Chunks of a strip an image, and of several images a strip with fewer in the last one.
@@ -25,7 +37,10 @@ fn cells_of(dtype: DType, shape: &[usize], seeds: &[u8]) -> Cells {
     let mut cells = Cells::filled(dtype, image * images(shape), 0.0);
     with_dtype!(dtype, |T| {
         for (number, cell) in cells.as_mut::<T>().expect("typed").iter_mut().enumerate() {
-            let (seed, at) = (u64::from(seeds[number / image % seeds.len()]), (number % image) as u64);
+            let (seed, at) = (
+                u64::from(seeds[number / image % seeds.len()]),
+                (number % image) as u64,
+            );
             let hash = (at + 1).wrapping_mul(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)) >> 40;
             *cell = T::from_f64(match seed % 4 {
                 0 => seed as f64,
@@ -39,23 +54,52 @@ fn cells_of(dtype: DType, shape: &[usize], seeds: &[u8]) -> Cells {
 }
 
 fn planes<'a>(cells: &'a [Cells], filter: Filter) -> Vec<Plane<'a>> {
-    cells.iter().map(|cells| Plane::new(cells, filter, f64::NAN)).collect()
+    cells
+        .iter()
+        .map(|cells| Plane::new(cells, filter, f64::NAN))
+        .collect()
 }
 
 /// The blob of a chunk of `uint16` without a blob before, and its cells.
 fn one(shape: &[usize], seeds: &[u8], level: i32) -> (Vec<u8>, [Cells; 1]) {
     let cells = [cells_of(DType::U16, shape, seeds)];
-    (encode(KEY, &planes(&cells, Filter::Delta), shape, small(level), None), cells)
+    (
+        encode(
+            KEY,
+            &planes(&cells, Filter::Delta),
+            shape,
+            small(level),
+            None,
+        ),
+        cells,
+    )
 }
 
 #[test]
 fn i2_a_blob_of_several_images_has_strips_of_rows_and_digests_where_they_are_of_use() {
     let (blob, _) = one(SHAPES[0], &[1, 4, 2], 1);
-    let strips: Vec<_> = inspect(&blob).expect("a blob").iter().map(|h| (h.first_row, h.encoding, h.digest != 0)).collect();
+    let strips: Vec<_> = inspect(&blob)
+        .expect("a blob")
+        .iter()
+        .map(|h| (h.first_row, h.encoding, h.digest != 0))
+        .collect();
     let (packed, constant) = ((Encoding::Zstd, true), (Encoding::Constant, false));
     let want = [[packed; 4], [constant; 4], [packed; 4]].concat();
-    assert_eq!(strips, (0..).step_by(32).zip(want).map(|(row, (encoding, digest))| (row, encoding, digest)).collect::<Vec<_>>());
-    let rows = |shape| inspect(&one(shape, &[1], 1).0).expect("a blob").iter().map(|h| h.first_row).collect::<Vec<_>>();
+    assert_eq!(
+        strips,
+        (0..)
+            .step_by(32)
+            .zip(want)
+            .map(|(row, (encoding, digest))| (row, encoding, digest))
+            .collect::<Vec<_>>()
+    );
+    let rows = |shape| {
+        inspect(&one(shape, &[1], 1).0)
+            .expect("a blob")
+            .iter()
+            .map(|h| h.first_row)
+            .collect::<Vec<_>>()
+    };
     assert_eq!(rows(&[9, 32, 64]), [0, 64, 128, 192, 256]);
     assert_eq!(rows(&[2, 32, 64]), [0]);
     assert_eq!(rows(&[128, 128]), [0]);
@@ -65,19 +109,40 @@ fn i2_a_blob_of_several_images_has_strips_of_rows_and_digests_where_they_are_of_
 /// Stores have it: what was written is known again by it.
 #[test]
 fn i2_the_digest_of_cells_has_this_value() {
-    let digests: Vec<u128> = inspect(&one(SHAPES[0], &[1], 1).0).expect("a blob").iter().map(|header| header.digest).collect();
-    assert_eq!((digests.len(), digests[0]), (12, 318_539_894_329_657_234_255_123_824_248_667_123_866));
+    let digests: Vec<u128> = inspect(&one(SHAPES[0], &[1], 1).0)
+        .expect("a blob")
+        .iter()
+        .map(|header| header.digest)
+        .collect();
+    assert_eq!(
+        (digests.len(), digests[0]),
+        (12, 318_539_894_329_657_234_255_123_824_248_667_123_866)
+    );
 }
 
 #[test]
 fn i2_a_strip_is_taken_over_where_its_cells_are_as_they_were() {
     let (before, _) = one(SHAPES[0], &[1, 2, 3], 19);
     let (without, cells) = one(SHAPES[0], &[1, 2, 7], 1);
-    let blob = encode(KEY, &planes(&cells, Filter::Delta), SHAPES[0], small(1), Some(&before));
-    let [was, is, own] = [&before, &blob, &without]
-        .map(|blob| inspect(blob).expect("a blob").into_iter().map(|header| header.checksum).collect::<Vec<_>>());
+    let blob = encode(
+        KEY,
+        &planes(&cells, Filter::Delta),
+        SHAPES[0],
+        small(1),
+        Some(&before),
+    );
+    let [was, is, own] = [&before, &blob, &without].map(|blob| {
+        inspect(blob)
+            .expect("a blob")
+            .into_iter()
+            .map(|header| header.checksum)
+            .collect::<Vec<_>>()
+    });
     assert_eq!(is, [&was[..8], &own[8..]].concat());
-    assert_ne!(was[4], own[4], "the levels pack differently, so that a strip shows where it is from");
+    assert_ne!(
+        was[4], own[4],
+        "the levels pack differently, so that a strip shows where it is from"
+    );
     let spec = BlobSpec::new(SHAPES[0], &[DType::U16], 1).expect("possible");
     assert_eq!(decode(KEY, &blob, &spec), Ok(cells.to_vec()));
 }
@@ -86,13 +151,28 @@ fn i2_a_strip_is_taken_over_where_its_cells_are_as_they_were() {
 fn i2_no_strip_of_another_key_place_or_row_length_is_taken_over() {
     let (without, cells) = one(SHAPES[0], &[1, 2, 3], 1);
     let befores = [
-        encode(b"rain/0/1/3", &planes(&cells, Filter::Delta), SHAPES[0], small(19), None),
+        encode(
+            b"rain/0/1/3",
+            &planes(&cells, Filter::Delta),
+            SHAPES[0],
+            small(19),
+            None,
+        ),
         one(SHAPES[0], &[2, 3, 1], 19).0,
         one(&[3, 64, 256], &[1, 2, 3], 19).0,
         one(&[3, 256, 64], &[1, 2, 3], 19).0,
     ];
     for before in befores {
-        assert_eq!(encode(KEY, &planes(&cells, Filter::Delta), SHAPES[0], small(1), Some(&before)), without);
+        assert_eq!(
+            encode(
+                KEY,
+                &planes(&cells, Filter::Delta),
+                SHAPES[0],
+                small(1),
+                Some(&before)
+            ),
+            without
+        );
     }
 }
 

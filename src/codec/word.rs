@@ -1,4 +1,5 @@
-//! Cells as unsigned words, and the row operations of the filters: plain loops that compile to vector code.
+//! Cells as unsigned words, and the row operations of the filters: plain loops that compile to
+//! vector code.
 
 use bytemuck::Pod;
 
@@ -11,7 +12,8 @@ pub(super) trait Word: Pod + Default + Eq {
     fn bits(self) -> u64;
     /// The low bits of a wider word.
     fn of_bits(bits: u64) -> Self;
-    /// Words as bytes: the lowest byte of word `at + i` goes to `planes[at + i]`, the next to `planes[stride + at + i]`.
+    /// Words as bytes: the lowest byte of word `at + i` goes to `planes[at + i]`, the next to
+    /// `planes[stride + at + i]`.
     fn split(words: &[Self], planes: &mut [u8], stride: usize, at: usize);
     /// The inverse of [`Word::split`].
     fn join(words: &mut [Self], planes: &[u8], stride: usize, at: usize);
@@ -41,9 +43,11 @@ pub(super) trait Word: Pod + Default + Eq {
     fn any(words: &[Self]) -> Self;
     /// How many bits the word has, up to the highest that is set.
     fn len(self) -> u32;
-    /// How many words of a block have more than `width` bits, which is less than all that a word has.
+    /// How many words of a block have more than `width` bits, which is less than all that a word
+    /// has.
     fn count_wider(block: &[Self], width: u32) -> usize;
-    /// Packs the low `width` bits of a block's words into rows of 32 bytes; `width` is not 0. See [`pack`](super::pack).
+    /// Packs the low `width` bits of a block's words into rows of 32 bytes; `width` is not 0. See
+    /// [`pack`](super::pack).
     fn pack_rows(block: &[Self; BLOCK], width: u32, rows: &mut [u8]);
     /// The inverse of [`Word::pack_rows`]; words behind the rows that there are become anything.
     fn unpack_rows(rows: &[u8], width: u32, block: &mut [Self; BLOCK]);
@@ -126,7 +130,8 @@ macro_rules! word {
 
             #[inline(always)]
             fn least(words: &[Self], signed: bool) -> Self {
-                // With the first bit turned over, words with signs are in the order of words without.
+                // With the first bit turned over, words with signs are in the order of words
+                // without.
                 let flip = if signed { 1 << (<$word>::BITS - 1) } else { 0 };
                 let mut least = Self::MAX;
                 for &word in words {

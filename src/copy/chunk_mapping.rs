@@ -1,8 +1,9 @@
 //! Which chunks of the target hold what of the source.
 //!
-//! A chunk of the target stands at the level of the source's data in its place; where that is at several levels, the place is
-//! halved along the refinable dimension until there is data at its own level or above only, whose cells are then repeated. So
-//! every cell reads as it does in the source, and is stored as coarsely as chunks of the target's shape allow.
+//! A chunk of the target stands at the level of the source's data in its place; where that is at
+//! several levels, the place is halved along the refinable dimension until there is data at its own
+//! level or above only, whose cells are then repeated. So every cell reads as it does in the
+//! source, and is stored as coarsely as chunks of the target's shape allow.
 
 use super::cells::fill_and_put;
 use super::{CopiedState, CopyFrame, Updated};
@@ -37,10 +38,20 @@ pub(super) fn copy(
     let snapshot = places.target().present()?;
     let chunks = places.target().chunk_reader(snapshot.as_ref());
     let to = places.target().state(snapshot.as_ref())?.base;
-    let there = stored(places, places.source(), places.update.from.base.as_ref(), part)?;
+    let there = stored(
+        places,
+        places.source(),
+        places.update.from.base.as_ref(),
+        part,
+    )?;
     let here = stored(places, chunks, to.as_ref(), part)?;
-    let (there, here): (Vec<&Stored>, Vec<&Stored>) = (there.iter().collect(), here.iter().collect());
-    let mut descent = Descent { places, boxes, leaves: Vec::new() };
+    let (there, here): (Vec<&Stored>, Vec<&Stored>) =
+        (there.iter().collect(), here.iter().collect());
+    let mut descent = Descent {
+        places,
+        boxes,
+        leaves: Vec::new(),
+    };
     for piece in places.target().structure().split(part) {
         descent.at(&piece.location, (&there, &here));
     }
@@ -48,13 +59,25 @@ pub(super) fn copy(
 }
 
 /// The base chunks of a grid in a part.
-fn stored(places: &CopyFrame<'_>, chunks: ChunkReader<'_>, base: Option<&Base>, part: &Window) -> Result<Vec<Stored>> {
+fn stored(
+    places: &CopyFrame<'_>,
+    chunks: ChunkReader<'_>,
+    base: Option<&Base>,
+    part: &Window,
+) -> Result<Vec<Stored>> {
     let structure = chunks.grid.structure();
     let mut stored = Vec::new();
     for levels in base.into_iter().flat_map(Base::levels) {
-        for chunk in chunks.grid.chunks_within(chunks.snapshot, LayerId::BASE, &structure.cover(part, levels))? {
+        for chunk in chunks.grid.chunks_within(
+            chunks.snapshot,
+            LayerId::BASE,
+            &structure.cover(part, levels),
+        )? {
             let cells = structure.cover(&structure.chunk_window(&chunk.location), places.finest);
-            stored.push(Stored { at: chunk.location, cells });
+            stored.push(Stored {
+                at: chunk.location,
+                cells,
+            });
         }
     }
     Ok(stored)
@@ -68,32 +91,58 @@ struct Descent<'p> {
 }
 
 impl Descent<'_> {
-    /// Finds what is to be done in the place of a chunk. `there` are the source's chunks around, `here` the target's.
+    /// Finds what is to be done in the place of a chunk. `there` are the source's chunks around,
+    /// `here` the target's.
     fn at(&mut self, node: &Location, (there, here): (&[&Stored], &[&Stored])) {
         let (places, structure) = (self.places, self.places.target().structure());
         let own = structure.chunk_window(node);
         let place = structure.cover(&own, places.finest);
-        let changed = self.boxes.iter().filter_map(|window| structure.intersection(window, &place));
-        let Some(changed) = changed.reduce(|a, b| structure.union(&a, &b)) else { return };
+        let changed = self
+            .boxes
+            .iter()
+            .filter_map(|window| structure.intersection(window, &place));
+        let Some(changed) = changed.reduce(|a, b| structure.union(&a, &b)) else {
+            return;
+        };
         let within = |of: &[&'_ Stored]| -> Vec<usize> {
-            (0..of.len()).filter(|i| structure.intersection(&of[*i].cells, &place).is_some()).collect()
+            (0..of.len())
+                .filter(|i| structure.intersection(&of[*i].cells, &place).is_some())
+                .collect()
         };
         let there: Vec<&Stored> = within(there).into_iter().map(|i| there[i]).collect();
         let here: Vec<&Stored> = within(here).into_iter().map(|i| here[i]).collect();
-        let finer = |stored: &&Stored| stored.at.levels != node.levels && node.levels.covers(&stored.at.levels);
-        let window = structure.intersection(&structure.cover(&changed, node.levels), &own).unwrap_or(own);
+        let finer = |stored: &&Stored| {
+            stored.at.levels != node.levels && node.levels.covers(&stored.at.levels)
+        };
+        let window = structure
+            .intersection(&structure.cover(&changed, node.levels), &own)
+            .unwrap_or(own);
         match structure.refinable().filter(|_| there.iter().any(finer)) {
             _ if there.is_empty() && here.is_empty() => {}
-            Some(d) => structure.children(node, d).for_each(|child| self.at(&child, (&there, &here))),
+            Some(d) => structure
+                .children(node, d)
+                .for_each(|child| self.at(&child, (&there, &here))),
             None => {
-                // Coarser cells can be put where there are no finer ones in all of the chunk's place.
+                // Coarser cells can be put where there are no finer ones in all of the chunk's
+                // place.
                 let blocked = !there.is_empty() && here.iter().any(finer);
-                let all = structure.intersection(&structure.cover(&places.bounds, node.levels), &own).unwrap_or(own);
+                let all = structure
+                    .intersection(&structure.cover(&places.bounds, node.levels), &own)
+                    .unwrap_or(own);
                 let window = if blocked { all } else { window };
                 let cells = structure.cover(&window, places.finest);
-                let touched = |stored: &&&Stored| structure.intersection(&stored.cells, &cells).is_some();
-                let from = there.iter().filter(touched).map(|stored| stored.at).collect();
-                self.leaves.push(Leaf { window, from, finer: blocked.then_some(own) });
+                let touched =
+                    |stored: &&&Stored| structure.intersection(&stored.cells, &cells).is_some();
+                let from = there
+                    .iter()
+                    .filter(touched)
+                    .map(|stored| stored.at)
+                    .collect();
+                self.leaves.push(Leaf {
+                    window,
+                    from,
+                    finer: blocked.then_some(own),
+                });
             }
         }
     }

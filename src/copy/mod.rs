@@ -1,10 +1,12 @@
 //! One grid updated from another that has the same cells in chunks of another shape.
 //!
-//! What changed in the source is in its feed; the place up to which it was followed is a record beside the target. An update
-//! first claims that record, then copies what changed in parts, each a commit of its own that expects the claim to stand, and at
-//! last writes the new place. So it can end anywhere: the next one begins at the old place, and copies again what it finds
-//! changed since. Where two meet, the claim of the later one makes every further commit of the earlier one fail; as the later one
-//! reads a later state of the source, and follows all changes since the same place, it ends with the cells that it says.
+//! What changed in the source is in its feed; the place up to which it was followed is a record
+//! beside the target. An update first claims that record, then copies what changed in parts, each a
+//! commit of its own that expects the claim to stand, and at last writes the new place. So it can
+//! end anywhere: the next one begins at the old place, and copies again what it finds changed
+//! since. Where two meet, the claim of the later one makes every further commit of the earlier one
+//! fail; as the later one reads a later state of the source, and follows all changes since the same
+//! place, it ends with the cells that it says.
 
 mod cells;
 mod chunk_mapping;
@@ -22,7 +24,8 @@ use crate::grid::{Levels, Window};
 use crate::key::meta;
 use crate::kv::{self, Durability, Snapshot, Space};
 use crate::store::{
-    ChunkReader, Grid, Number, Policy, RecordKind, State, base_fill, decode_record, encode_record, unless_dropped,
+    ChunkReader, Grid, Number, Policy, RecordKind, State, base_fill, decode_record, encode_record,
+    unless_dropped,
 };
 use crate::writer::{Batch, settle_bounds};
 use parts::Cut;
@@ -37,8 +40,8 @@ const PART_BYTES: usize = 64 << 20;
 pub struct Updated {
     /// The place in the source's change feed up to which the grid has what the source has.
     pub to: Token,
-    /// Whether all of the source was copied, as it is at first, from another source, and when changes that came since are not
-    /// kept any more.
+    /// Whether all of the source was copied, as it is at first, from another source, and when
+    /// changes that came since are not kept any more.
     pub full: bool,
     /// Commits of the source that were followed; 0 where all of it was copied.
     pub changes: u64,
@@ -73,18 +76,24 @@ struct CopiedState {
 impl CopiedState {
     fn read(target: &Grid, snapshot: &dyn Snapshot) -> Result<Self> {
         let mut found = Self::default();
-        snapshot.get_many(Space::Meta, &[meta::copied(target.id())], &mut |_, bytes| {
-            found.bytes = bytes.map(<[u8]>::to_vec);
-            Ok(())
-        })?;
+        snapshot.get_many(
+            Space::Meta,
+            &[meta::copied(target.id())],
+            &mut |_, bytes| {
+                found.bytes = bytes.map(<[u8]>::to_vec);
+                Ok(())
+            },
+        )?;
         if let Some(bytes) = &found.bytes {
-            let record: CopiedRecord = decode_record(RecordKind::Copied, bytes).map_err(|e| target.blame(e))?;
+            let record: CopiedRecord =
+                decode_record(RecordKind::Copied, bytes).map_err(|e| target.blame(e))?;
             found.upto = record.upto;
         }
         Ok(found)
     }
 
-    /// Puts another record in place of this one, with all that `more` adds, unless somebody else did.
+    /// Puts another record in place of this one, with all that `more` adds, unless somebody else
+    /// did.
     fn replace(
         &self,
         target: &Grid,
@@ -92,7 +101,13 @@ impl CopiedState {
         more: impl Fn(ChunkReader<'_>, &mut kv::Batch, &Number) -> Result<()>,
     ) -> Result<Self> {
         let number = target.store().reserve_sequence();
-        let record = encode_record(RecordKind::Copied, &CopiedRecord { claim: number.get(), upto: upto.cloned() })?;
+        let record = encode_record(
+            RecordKind::Copied,
+            &CopiedRecord {
+                claim: number.get(),
+                upto: upto.cloned(),
+            },
+        )?;
         loop {
             let snapshot = target.present()?;
             if Self::read(target, snapshot.as_ref())?.bytes != self.bytes {
@@ -106,14 +121,22 @@ impl CopiedState {
             match target.store().commit(batch, Durability::Sync) {
                 Err(error) if *error.kind() == ErrorKind::Conflict => {}
                 Err(error) => return Err(error),
-                Ok(_) => return Ok(Self { bytes: Some(record), upto: upto.cloned() }),
+                Ok(_) => {
+                    return Ok(Self {
+                        bytes: Some(record),
+                        upto: upto.cloned(),
+                    });
+                }
             }
         }
     }
 }
 
 fn overtaken(target: &Grid) -> Error {
-    target.blame(Error::new(ErrorKind::Conflict, "another update of it began meanwhile, and does what this one has left to do"))
+    target.blame(Error::new(
+        ErrorKind::Conflict,
+        "another update of it began meanwhile, and does what this one has left to do",
+    ))
 }
 
 /// What is wrong with the record of what was copied into a grid, if anything.
@@ -132,7 +155,8 @@ pub(crate) fn update(target: &Grid, source: &Grid) -> Result<Updated> {
 
 /// The same in parts of at most so many bytes of cells, or one chunk.
 fn update_in_parts(target: &Grid, source: &Grid, part_bytes: usize) -> Result<Updated> {
-    let _span = tracing::debug_span!("update", grid = target.name(), source = source.name()).entered();
+    let _span =
+        tracing::debug_span!("update", grid = target.name(), source = source.name()).entered();
     target.writable()?;
     source.live()?;
     target.check_layers()?;
@@ -144,7 +168,11 @@ fn update_in_parts(target: &Grid, source: &Grid, part_bytes: usize) -> Result<Up
         let snapshot = source.present()?;
         // What is copied must not be lost where it came from.
         source.store().sync()?;
-        let update = Update::new(target, source.chunk_reader(snapshot.as_ref()), (news, part_bytes))?;
+        let update = Update::new(
+            target,
+            source.chunk_reader(snapshot.as_ref()),
+            (news, part_bytes),
+        )?;
         match update.run(found) {
             Err(Failed::Unclaimed) => {}
             Err(Failed::For(error)) => return Err(error),
@@ -178,25 +206,44 @@ struct Update<'a> {
 }
 
 impl<'a> Update<'a> {
-    fn new(target: &'a Grid, source: ChunkReader<'a>, (mut news, part_bytes): (News, usize)) -> Result<Self> {
+    fn new(
+        target: &'a Grid,
+        source: ChunkReader<'a>,
+        (mut news, part_bytes): (News, usize),
+    ) -> Result<Self> {
         let from = source.grid.state(source.snapshot)?;
         let to = target.state(target.present()?.as_ref())?;
         comparable::check_levels(target, source.grid, [&from, &to])?;
-        if from.base.is_some() && comparable::settled(target, &from) != comparable::settled(target, &to) && to.base.is_some() {
+        if from.base.is_some()
+            && comparable::settled(target, &from) != comparable::settled(target, &to)
+            && to.base.is_some()
+        {
             news.follow_all();
         }
-        Ok(Self { target, source, news, part_bytes, from, to })
+        Ok(Self {
+            target,
+            source,
+            news,
+            part_bytes,
+            from,
+            to,
+        })
     }
 
-    /// Whether the target must be emptied: nothing of it stays, or its base data are at other levels.
+    /// Whether the target must be emptied: nothing of it stays, or its base data are at other
+    /// levels.
     fn empties(&self) -> bool {
-        self.to.base.is_some() && comparable::settled(self.target, &self.from) != comparable::settled(self.target, &self.to)
+        self.to.base.is_some()
+            && comparable::settled(self.target, &self.from)
+                != comparable::settled(self.target, &self.to)
     }
 
     /// The box of all that is to count as put.
     fn bounds(&self) -> Option<Window> {
         let cells = self.to.base.or(self.from.base)?.cells();
-        self.from.bounds.map(|bounds| self.target.structure().cover(&bounds, cells))
+        self.from
+            .bounds
+            .map(|bounds| self.target.structure().cover(&bounds, cells))
     }
 
     fn run(&self, found: CopiedState) -> Result<Updated, Failed> {
@@ -219,13 +266,18 @@ impl<'a> Update<'a> {
         let mut found = found;
         if !idle {
             let upto = found.upto.clone().filter(|_| !done.full);
-            found = found.replace(target, upto.as_ref(), |_, _, _| Ok(())).map_err(|error| match error.kind() {
-                ErrorKind::Conflict => Failed::Unclaimed,
-                _ => Failed::For(error),
-            })?;
+            found = found
+                .replace(target, upto.as_ref(), |_, _, _| Ok(()))
+                .map_err(|error| match error.kind() {
+                    ErrorKind::Conflict => Failed::Unclaimed,
+                    _ => Failed::For(error),
+                })?;
             self.copy(&found, &mut done)?;
         }
-        let settle = |chunks: ChunkReader<'_>, batch: &mut kv::Batch, number: &Number| match self.from.bounds {
+        let settle = |chunks: ChunkReader<'_>, batch: &mut kv::Batch, number: &Number| match self
+            .from
+            .bounds
+        {
             Some(bounds) => settle_bounds(chunks, batch, number, &bounds),
             None => Ok(()),
         };
@@ -246,10 +298,15 @@ impl<'a> Update<'a> {
             batch.delete(self.target, &bounds)?;
             self.commit(batch, done)?;
         }
-        let Some(places) = CopyFrame::new(self) else { return Ok(()) };
+        let Some(places) = CopyFrame::new(self) else {
+            return Ok(());
+        };
         let boxes: Vec<Window> = match &self.news.boxes {
             None => vec![places.bounds],
-            Some(boxes) => boxes.iter().filter_map(|window| places.clip(window)).collect(),
+            Some(boxes) => boxes
+                .iter()
+                .filter_map(|window| places.clip(window))
+                .collect(),
         };
         let cut = Cut::new(&places);
         for (part, boxes) in cut.parts(&places, &boxes)? {
@@ -261,10 +318,14 @@ impl<'a> Update<'a> {
         Ok(())
     }
 
-    /// A batch that is committed only as long as the claim stands. The update's last commit puts it on the medium.
+    /// A batch that is committed only as long as the claim stands. The update's last commit puts it
+    /// on the medium.
     fn batch<'b>(&self, claim: &CopiedState) -> Batch<'b> {
         let mut batch = self.target.store().batch().durability(Durability::Buffered);
-        batch.only_while(meta::copied(self.target.id()), claim.bytes.clone().unwrap_or_default());
+        batch.only_while(
+            meta::copied(self.target.id()),
+            claim.bytes.clone().unwrap_or_default(),
+        );
         batch
     }
 
@@ -296,13 +357,31 @@ impl<'a> CopyFrame<'a> {
     fn new(update: &'a Update<'a>) -> Option<Self> {
         let structure = update.target.structure();
         let (base, bounds) = (update.from.base?, update.from.bounds?);
-        let other = update.to.base.zip(update.to.bounds).filter(|_| !update.empties());
-        let fine = |a: Levels, b: Levels| a.iter().zip(b.iter()).map(|(a, b)| *a.min(b)).collect::<Levels>();
+        let other = update
+            .to
+            .base
+            .zip(update.to.bounds)
+            .filter(|_| !update.empties());
+        let fine = |a: Levels, b: Levels| {
+            a.iter()
+                .zip(b.iter())
+                .map(|(a, b)| *a.min(b))
+                .collect::<Levels>()
+        };
         let finest = other.map_or(base.cells(), |(other, _)| fine(base.cells(), other.cells()));
-        let top = other.map_or(base.coarsest(), |(other, _)| base.coarsest().coarser_of(&other.coarsest()));
+        let top = other.map_or(base.coarsest(), |(other, _)| {
+            base.coarsest().coarser_of(&other.coarsest())
+        });
         let within = structure.cover(&bounds, finest);
-        let bounds = other.map_or(within, |(_, other)| structure.union(&within, &structure.cover(&other, finest)));
-        Some(Self { update, finest, coarsest: structure.cell_levels(top), bounds })
+        let bounds = other.map_or(within, |(_, other)| {
+            structure.union(&within, &structure.cover(&other, finest))
+        });
+        Some(Self {
+            update,
+            finest,
+            coarsest: structure.cell_levels(top),
+            bounds,
+        })
     }
 
     fn target(&self) -> &'a Grid {
@@ -313,41 +392,53 @@ impl<'a> CopyFrame<'a> {
         self.update.source
     }
 
-    /// The part of a window of the source in which there is anything, at the finest levels. Of events it is whole columns of the
-    /// source's chunks: one that comes or goes does so in all of them.
+    /// The part of a window of the source in which there is anything, at the finest levels. Of
+    /// events it is whole columns of the source's chunks: one that comes or goes does so in all of
+    /// them.
     fn clip(&self, window: &Window) -> Option<Window> {
         let structure = self.source().grid.structure();
         let within = structure.intersection(&structure.cover(window, self.finest), &self.bounds)?;
         match structure.irregular_axis() {
             None => Some(within),
-            Some(irregular) => structure.intersection(&events::widened(structure, irregular.axis, &within), &self.bounds),
+            Some(irregular) => structure.intersection(
+                &events::widened(structure, irregular.axis, &within),
+                &self.bounds,
+            ),
         }
     }
 
     /// So many cells without data.
     fn blank(&self, cells: usize) -> (Cells, Option<Vec<u8>>) {
         let schema = self.target().schema();
-        (Cells::filled(schema.dtype(), cells, base_fill(schema)), schema.needs_mask().then(|| vec![0; cells]))
+        (
+            Cells::filled(schema.dtype(), cells, base_fill(schema)),
+            schema.needs_mask().then(|| vec![0; cells]),
+        )
     }
 }
 
 impl Grid {
-    /// Makes this grid equal to another that has the same cells in chunks of another shape, in this store or another one,
-    /// durably: one layout that is read fast as maps beside one that is read fast as series.
+    /// Makes this grid equal to another that has the same cells in chunks of another shape, in this
+    /// store or another one, durably: one layout that is read fast as maps beside one that is read
+    /// fast as series.
     ///
-    /// The first time all of the source is copied; from then on what changed, by its [feed](Self::changes_since), and nothing
-    /// where nothing did. Each cell then reads as it does in the source, value and nodata, at each level of base data, and what
-    /// the source does not hold is gone here. Where a chunk of this grid takes in source data of several levels, the coarser
-    /// cells are repeated at the finest of these; otherwise data stands at the source's own levels. An event of an irregular
-    /// dimension is one in all of a chunk's place, so in larger chunks it is one in more cells, which hold no data then.
+    /// The first time all of the source is copied; from then on what changed, by its
+    /// [feed](Self::changes_since), and nothing where nothing did. Each cell then reads as it does
+    /// in the source, value and nodata, at each level of base data, and what the source does not
+    /// hold is gone here. Where a chunk of this grid takes in source data of several levels, the
+    /// coarser cells are repeated at the finest of these; otherwise data stands at the source's own
+    /// levels. An event of an irregular dimension is one in all of a chunk's place, so in larger
+    /// chunks it is one in more cells, which hold no data then.
     ///
-    /// Structure, cell type and nodata value must be the same but for chunk shapes, an irregular dimension's capacity and
-    /// spacing, and depths; aggregators and codec are this grid's own. Its aggregates follow as after a [`put`](Self::put): in
-    /// the same commits, in the background, or by [`aggregate`](Self::aggregate), as the store's policy has it.
+    /// Structure, cell type and nodata value must be the same but for chunk shapes, an irregular
+    /// dimension's capacity and spacing, and depths; aggregators and codec are this grid's own. Its
+    /// aggregates follow as after a [`put`](Self::put): in the same commits, in the background, or
+    /// by [`aggregate`](Self::aggregate), as the store's policy has it.
     ///
-    /// The work is done in parts of at most 64 MiB of cells, or one chunk, each a commit; a read of this grid meanwhile finds
-    /// some of them done. The source is read as one moment left it, and may be written to meanwhile: what is under way then, and
-    /// what comes after, is left to the next update. After an error or a crash the next update goes on. What others put into this
+    /// The work is done in parts of at most 64 MiB of cells, or one chunk, each a commit; a read of
+    /// this grid meanwhile finds some of them done. The source is read as one moment left it, and
+    /// may be written to meanwhile: what is under way then, and what comes after, is left to the
+    /// next update. After an error or a crash the next update goes on. What others put into this
     /// grid stays until the source changes in the same place.
     ///
     /// ```
@@ -372,9 +463,10 @@ impl Grid {
     ///
     /// # Errors
     ///
-    /// [`Invalid`](crate::ErrorKind::Invalid) if the two do not have the same cells, the error says where they differ: base data
-    /// at a level above the logarithm of a chunk's length is among it, where that length is another.
-    /// [`Conflict`](crate::ErrorKind::Conflict) if another update of this grid began meanwhile, which then does the rest.
+    /// [`Invalid`](crate::ErrorKind::Invalid) if the two do not have the same cells, the error says
+    /// where they differ: base data at a level above the logarithm of a chunk's length is among it,
+    /// where that length is another. [`Conflict`](crate::ErrorKind::Conflict) if another update of
+    /// this grid began meanwhile, which then does the rest.
     pub fn update_from(&self, source: &Grid) -> Result<Updated> {
         update(self, source)
     }

@@ -19,7 +19,8 @@ pub(super) struct News {
 }
 
 impl News {
-    /// What came after a place in the source's feed; everything if that is gone, or of another grid.
+    /// What came after a place in the source's feed; everything if that is gone, or of another
+    /// grid.
     pub(super) fn of(source: &Grid, upto: Option<&Token>) -> Result<Self> {
         if let Some(upto) = upto {
             match Self::since(source, upto) {
@@ -27,14 +28,22 @@ impl News {
                 other => return other,
             }
         }
-        Ok(Self { to: source.changes_token()?, boxes: None, changes: 0 })
+        Ok(Self {
+            to: source.changes_token()?,
+            boxes: None,
+            changes: 0,
+        })
     }
 
     fn since(source: &Grid, upto: &Token) -> Result<Self> {
         let (mut boxes, mut changes, mut to) = (Vec::new(), 0, upto.clone());
         loop {
             let page = source.changes_since(&to)?;
-            for change in page.changes.into_iter().filter(|change| !change.base.is_empty()) {
+            for change in page
+                .changes
+                .into_iter()
+                .filter(|change| !change.base.is_empty())
+            {
                 changes += 1;
                 boxes.extend(change.base);
             }
@@ -45,7 +54,11 @@ impl News {
             }
             to = page.next;
             if !page.more {
-                return Ok(Self { to, boxes: Some(boxes), changes });
+                return Ok(Self {
+                    to,
+                    boxes: Some(boxes),
+                    changes,
+                });
             }
         }
     }

@@ -84,20 +84,34 @@ impl Geodetic {
     }
 
     fn is_same(&self, other: &Self) -> bool {
-        let shift = self.to_wgs84.zip(other.to_wgs84).is_none_or(|(a, b)| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6));
+        let shift = self
+            .to_wgs84
+            .zip(other.to_wgs84)
+            .is_none_or(|(a, b)| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6));
         let (a, b) = (datum(&self.datum), datum(&other.datum));
         // A sphere has no datum but itself, and WGS 84 is alone on its ellipsoid.
-        let wgs84 = |datum: &Option<String>| datum.as_deref().is_none_or(|datum| datum == "wgs1984");
-        self.has_shape_of(other) && shift && (a == b || self.is_sphere() || self.is_wgs84_ellipsoid() && wgs84(&a) && wgs84(&b))
+        let wgs84 =
+            |datum: &Option<String>| datum.as_deref().is_none_or(|datum| datum == "wgs1984");
+        self.has_shape_of(other)
+            && shift
+            && (a == b || self.is_sphere() || self.is_wgs84_ellipsoid() && wgs84(&a) && wgs84(&b))
     }
 
     fn is_wgs84_ellipsoid(&self) -> bool {
-        near(self.semi_major, 6_378_137.0, 1e-10) && (self.inverse_flattening - 298.257_223_563).abs() < 1e-7
+        near(self.semi_major, 6_378_137.0, 1e-10)
+            && (self.inverse_flattening - 298.257_223_563).abs() < 1e-7
     }
 
     fn wkt(&self) -> String {
         let shift = self.to_wgs84.map_or(String::new(), |shift| {
-            format!(",TOWGS84[{}]", shift.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
+            format!(
+                ",TOWGS84[{}]",
+                shift
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(",")
+            )
         });
         format!(
             "GEOGCS[\"{}\",DATUM[\"{}\",SPHEROID[\"{}\",{},{}]{shift}],PRIMEM[\"{}\",{}],UNIT[\"{}\",{}]]",
@@ -108,16 +122,28 @@ impl Geodetic {
             self.inverse_flattening,
             quoted(&self.meridian),
             self.greenwich,
-            if self.is_in_degrees() { "degree" } else { "angle" },
+            if self.is_in_degrees() {
+                "degree"
+            } else {
+                "angle"
+            },
             self.unit
         )
     }
 }
 
 impl Projection {
-    /// A method with some of its parameters, the others being what they are by default. Ways to say one thing become one way.
-    pub(crate) fn new(method: &'static Method, mut values: BTreeMap<Parameter, f64>, unit: f64) -> Self {
-        if let (Some(azimuth), None) = (values.get(&Parameter::Azimuth).copied(), values.get(&Parameter::Rectified)) {
+    /// A method with some of its parameters, the others being what they are by default. Ways to say
+    /// one thing become one way.
+    pub(crate) fn new(
+        method: &'static Method,
+        mut values: BTreeMap<Parameter, f64>,
+        unit: f64,
+    ) -> Self {
+        if let (Some(azimuth), None) = (
+            values.get(&Parameter::Azimuth).copied(),
+            values.get(&Parameter::Rectified),
+        ) {
             values.insert(Parameter::Rectified, azimuth);
         }
         if method.name == methods::POLAR_STEREOGRAPHIC
@@ -125,31 +151,49 @@ impl Projection {
         {
             values.insert(Parameter::Latitude, parallel);
         }
-        let mut projection = Self { method, values, unit };
+        let mut projection = Self {
+            method,
+            values,
+            unit,
+        };
         projection.unify();
-        let known: BTreeMap<Parameter, f64> =
-            projection.method.all().map(|(parameter, _)| (parameter, projection.value(parameter))).collect();
+        let known: BTreeMap<Parameter, f64> = projection
+            .method
+            .all()
+            .map(|(parameter, _)| (parameter, projection.value(parameter)))
+            .collect();
         projection.values = known;
         projection
     }
 
     /// The value of a parameter in degrees or metres.
     pub(crate) fn value(&self, parameter: Parameter) -> f64 {
-        self.values.get(&parameter).copied().unwrap_or(parameter.default())
+        self.values
+            .get(&parameter)
+            .copied()
+            .unwrap_or(parameter.default())
     }
 
     fn unify(&mut self) {
-        let [latitude, first, second] =
-            [Parameter::Latitude, Parameter::Parallel1, Parameter::Parallel2].map(|parameter| self.value(parameter));
+        let [latitude, first, second] = [
+            Parameter::Latitude,
+            Parameter::Parallel1,
+            Parameter::Parallel2,
+        ]
+        .map(|parameter| self.value(parameter));
         let become_one = |name: &str| Method::named(name).unwrap_or(self.method);
         match self.method.name {
             // What is true to scale at the equator is so by its scale.
-            methods::MERCATOR_2SP if first == 0.0 => self.method = become_one(methods::MERCATOR_1SP),
+            methods::MERCATOR_2SP if first == 0.0 => {
+                self.method = become_one(methods::MERCATOR_1SP)
+            }
             // A cone that touches at its origin.
             methods::LAMBERT_2SP if near(first, second, 1e-12) && near(first, latitude, 1e-12) => {
                 self.method = become_one(methods::LAMBERT_1SP);
             }
-            methods::STEREOGRAPHIC if near(latitude.abs(), 90.0, 1e-12) => self.method = become_one(methods::POLAR_STEREOGRAPHIC),
+            methods::STEREOGRAPHIC if near(latitude.abs(), 90.0, 1e-12) => {
+                self.method = become_one(methods::POLAR_STEREOGRAPHIC)
+            }
             _ => {}
         }
     }
@@ -158,11 +202,16 @@ impl Projection {
         // The order of two standard parallels means nothing.
         let values = |projection: &Self| {
             let mut values = projection.values.clone();
-            if let (Some(first), Some(second)) = (values.get(&Parameter::Parallel1), values.get(&Parameter::Parallel2))
-                && first > second
+            if let (Some(first), Some(second)) = (
+                values.get(&Parameter::Parallel1),
+                values.get(&Parameter::Parallel2),
+            ) && first > second
             {
                 let (first, second) = (*first, *second);
-                values.extend([(Parameter::Parallel1, second), (Parameter::Parallel2, first)]);
+                values.extend([
+                    (Parameter::Parallel1, second),
+                    (Parameter::Parallel2, first),
+                ]);
             }
             values
         };
@@ -176,15 +225,22 @@ impl Projection {
                 (a - b).abs() <= 1e-12
             }
         };
-        self.method == other.method && near(self.unit, other.unit, 1e-9) && pairs.into_iter().all(same)
+        self.method == other.method
+            && near(self.unit, other.unit, 1e-9)
+            && pairs.into_iter().all(same)
     }
 }
 
 impl Definition {
-    /// The system of an EPSG code, if it is a geographic one, or a projected one of a method that is known here.
+    /// The system of an EPSG code, if it is a geographic one, or a projected one of a method that
+    /// is known here.
     pub(crate) fn of_epsg(code: u32) -> Option<Self> {
         match geographic::of_code(code) {
-            Some(geodetic) => Some(Self { name: geodetic.name.clone(), geodetic, projection: None }),
+            Some(geodetic) => Some(Self {
+                name: geodetic.name.clone(),
+                geodetic,
+                projection: None,
+            }),
             None => projected::of_code(code),
         }
     }
@@ -199,7 +255,11 @@ impl Definition {
         ];
         let method = Method::named(methods::TRANSVERSE_MERCATOR)?;
         Some(Self {
-            name: format!("{} / UTM zone {zone}{}", geodetic.name, if south { "S" } else { "N" }),
+            name: format!(
+                "{} / UTM zone {zone}{}",
+                geodetic.name,
+                if south { "S" } else { "N" }
+            ),
             geodetic,
             projection: Some(Projection::new(method, values.into(), 1.0)),
         })
@@ -212,7 +272,9 @@ impl Definition {
 
     /// Whether it is the same system but for the datum, which one of both does not name.
     pub(crate) fn is_same_but_for_datum(&self, other: &Self) -> bool {
-        let unnamed = [self, other].iter().any(|of| datum(&of.geodetic.datum).is_none() && of.geodetic.to_wgs84.is_none());
+        let unnamed = [self, other]
+            .iter()
+            .any(|of| datum(&of.geodetic.datum).is_none() && of.geodetic.to_wgs84.is_none());
         unnamed && self.has_plane_of(other) && self.geodetic.has_shape_of(&other.geodetic)
     }
 
@@ -227,7 +289,9 @@ impl Definition {
 
     /// Well-known text (WKT 1 as GDAL writes it), axes being x and y.
     pub(crate) fn wkt(&self) -> String {
-        let Some(projection) = &self.projection else { return self.geodetic.wkt() };
+        let Some(projection) = &self.projection else {
+            return self.geodetic.wkt();
+        };
         let angle = degrees(self.geodetic.unit);
         let parameters: String = projection
             .method
@@ -242,7 +306,11 @@ impl Definition {
                 format!(",PARAMETER[\"{name}\",{value}]")
             })
             .collect();
-        let unit = if projection.unit == 1.0 { "metre" } else { "length" };
+        let unit = if projection.unit == 1.0 {
+            "metre"
+        } else {
+            "length"
+        };
         format!(
             "PROJCS[\"{}\",{},PROJECTION[\"{}\"]{parameters},UNIT[\"{unit}\",{}]]",
             quoted(&self.name),
@@ -257,8 +325,20 @@ impl Definition {
 fn datum(name: &str) -> Option<String> {
     let name = plain(name);
     let name = name.strip_suffix("ensemble").unwrap_or(&name);
-    let esri = ["dwgs", "dnorth", "detrs", "dgda", "deuropean", "dunknown", "dnotspecified"];
-    let name = if esri.iter().any(|start| name.starts_with(start)) { &name[1..] } else { name };
+    let esri = [
+        "dwgs",
+        "dnorth",
+        "detrs",
+        "dgda",
+        "deuropean",
+        "dunknown",
+        "dnotspecified",
+    ];
+    let name = if esri.iter().any(|start| name.starts_with(start)) {
+        &name[1..]
+    } else {
+        name
+    };
     if says_nothing(name) {
         return None;
     }
@@ -274,9 +354,14 @@ fn datum(name: &str) -> Option<String> {
     })
 }
 
-/// A unit of angles, given in radians, in degrees; exactly 1 where it is the degree but for the digits of a text.
+/// A unit of angles, given in radians, in degrees; exactly 1 where it is the degree but for the
+/// digits of a text.
 pub(crate) fn degrees(unit: f64) -> f64 {
-    if near(unit, DEGREE, 1e-12) { 1.0 } else { unit / DEGREE }
+    if near(unit, DEGREE, 1e-12) {
+        1.0
+    } else {
+        unit / DEGREE
+    }
 }
 
 /// Whether two numbers are the same but for rounding.

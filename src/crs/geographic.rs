@@ -2,21 +2,26 @@
 
 use super::definition::Geodetic;
 
-/// A line a system, tab-separated: code, name, code of the datum, datum, ellipsoid, its semi-major axis in metres and inverse
-/// flattening, prime meridian, its longitude in degrees, the unit of angles in radians. All geographic systems of the EPSG
-/// dataset v12.029, as PROJ 9.7 has it: those of two dimensions, then those of three, of which height is left out.
+/// A line a system, tab-separated: code, name, code of the datum, datum, ellipsoid, its semi-major
+/// axis in metres and inverse flattening, prime meridian, its longitude in degrees, the unit of
+/// angles in radians. All geographic systems of the EPSG dataset v12.029, as PROJ 9.7 has it: those
+/// of two dimensions, then those of three, of which height is left out.
 const TABLE: &str = include_str!("geographic.tsv");
 
 /// The system with a code.
 pub(crate) fn of_code(code: u32) -> Option<Geodetic> {
     let code = code.to_string();
-    rows().find(|(other, _)| *other == code).and_then(|(_, row)| geodetic(row))
+    rows()
+        .find(|(other, _)| *other == code)
+        .and_then(|(_, row)| geodetic(row))
 }
 
 /// The first system with a datum of a code.
 pub(crate) fn of_datum(code: u32) -> Option<Geodetic> {
     let code = code.to_string();
-    rows().find(|(_, row)| row.split('\t').nth(1) == Some(&code)).and_then(|(_, row)| geodetic(row))
+    rows()
+        .find(|(_, row)| row.split('\t').nth(1) == Some(&code))
+        .and_then(|(_, row)| geodetic(row))
 }
 
 /// Codes and what the table has behind them.

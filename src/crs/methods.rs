@@ -1,11 +1,13 @@
-//! The methods of projection: what they are called in well-known text and in GeoTIFF, and what parameters they have.
+//! The methods of projection: what they are called in well-known text and in GeoTIFF, and what
+//! parameters they have.
 
 use super::plain;
 
 /// What a parameter of a projection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Parameter {
-    /// The latitude of the origin or the centre; of a polar stereographic projection that of true scale, or 90.
+    /// The latitude of the origin or the centre; of a polar stereographic projection that of true
+    /// scale, or 90.
     Latitude,
     /// The longitude of the origin or the centre.
     Longitude,
@@ -30,12 +32,18 @@ pub(crate) enum Parameter {
 impl Parameter {
     /// Whether it is an angle.
     pub(crate) fn is_angle(self) -> bool {
-        !matches!(self, Parameter::Scale | Parameter::Height | Parameter::Easting | Parameter::Northing)
+        !matches!(
+            self,
+            Parameter::Scale | Parameter::Height | Parameter::Easting | Parameter::Northing
+        )
     }
 
     /// Whether it is a length.
     pub(crate) fn is_length(self) -> bool {
-        matches!(self, Parameter::Height | Parameter::Easting | Parameter::Northing)
+        matches!(
+            self,
+            Parameter::Height | Parameter::Easting | Parameter::Northing
+        )
     }
 
     /// What it is where it is not given.
@@ -60,16 +68,23 @@ impl Parameter {
             | "longitudeofnaturalorigin"
             | "longitudeoffalseorigin"
             | "longitudeofprojectioncentre" => Parameter::Longitude,
-            "standardparallel1" | "latitudeof1ststandardparallel" | "latitudeofstandardparallel" => Parameter::Parallel1,
+            "standardparallel1"
+            | "latitudeof1ststandardparallel"
+            | "latitudeofstandardparallel" => Parameter::Parallel1,
             "standardparallel2" | "latitudeof2ndstandardparallel" => Parameter::Parallel2,
-            "scalefactor" | "scalefactoratnaturalorigin" | "scalefactoratprojectioncentre" | "scalefactoroninitialline" => {
-                Parameter::Scale
-            }
+            "scalefactor"
+            | "scalefactoratnaturalorigin"
+            | "scalefactoratprojectioncentre"
+            | "scalefactoroninitialline" => Parameter::Scale,
             "azimuth" | "azimuthatprojectioncentre" | "azimuthofinitialline" => Parameter::Azimuth,
             "rectifiedgridangle" | "anglefromrectifiedtoskewgrid" => Parameter::Rectified,
             "satelliteheight" | "height" => Parameter::Height,
-            "falseeasting" | "eastingatfalseorigin" | "eastingatprojectioncentre" => Parameter::Easting,
-            "falsenorthing" | "northingatfalseorigin" | "northingatprojectioncentre" => Parameter::Northing,
+            "falseeasting" | "eastingatfalseorigin" | "eastingatprojectioncentre" => {
+                Parameter::Easting
+            }
+            "falsenorthing" | "northingatfalseorigin" | "northingatprojectioncentre" => {
+                Parameter::Northing
+            }
             _ => return None,
         })
     }
@@ -84,7 +99,8 @@ pub(crate) struct Method {
     also: &'static [&'static str],
     /// The code of the coordinate transformation in GeoTIFF; 0 if there is none.
     pub(crate) geotiff: u16,
-    /// Its parameters but easting and northing, which all have, and what they are called in well-known text.
+    /// Its parameters but easting and northing, which all have, and what they are called in
+    /// well-known text.
     pub(crate) parameters: &'static [(Parameter, &'static str)],
 }
 
@@ -92,12 +108,16 @@ impl Method {
     /// The method that a name stands for.
     pub(crate) fn named(name: &str) -> Option<&'static Self> {
         let name = plain(name);
-        METHODS.iter().find(|method| plain(method.name) == name || method.also.iter().any(|other| plain(other) == name))
+        METHODS.iter().find(|method| {
+            plain(method.name) == name || method.also.iter().any(|other| plain(other) == name)
+        })
     }
 
     /// The method with a code of GeoTIFF.
     pub(crate) fn of_geotiff(code: u16) -> Option<&'static Self> {
-        METHODS.iter().find(|method| code != 0 && method.geotiff == code)
+        METHODS
+            .iter()
+            .find(|method| code != 0 && method.geotiff == code)
     }
 
     /// Mercator with a standard parallel.
@@ -108,7 +128,10 @@ impl Method {
     /// All of its parameters and their names.
     pub(crate) fn all(&self) -> impl Iterator<Item = (Parameter, &'static str)> {
         let own = self.parameters.iter().copied();
-        own.chain([(Parameter::Easting, "false_easting"), (Parameter::Northing, "false_northing")])
+        own.chain([
+            (Parameter::Easting, "false_easting"),
+            (Parameter::Northing, "false_northing"),
+        ])
     }
 }
 
@@ -122,8 +145,10 @@ pub(super) const TRANSVERSE_MERCATOR: &str = "Transverse_Mercator";
 
 const LATITUDE: (Parameter, &str) = (Parameter::Latitude, "latitude_of_origin");
 const MERIDIAN: (Parameter, &str) = (Parameter::Longitude, "central_meridian");
-const CENTER: [(Parameter, &str); 2] =
-    [(Parameter::Latitude, "latitude_of_center"), (Parameter::Longitude, "longitude_of_center")];
+const CENTER: [(Parameter, &str); 2] = [
+    (Parameter::Latitude, "latitude_of_center"),
+    (Parameter::Longitude, "longitude_of_center"),
+];
 const SCALE: (Parameter, &str) = (Parameter::Scale, "scale_factor");
 const PARALLEL_1: (Parameter, &str) = (Parameter::Parallel1, "standard_parallel_1");
 const PARALLEL_2: (Parameter, &str) = (Parameter::Parallel2, "standard_parallel_2");
@@ -137,7 +162,12 @@ const fn method(
     geotiff: u16,
     parameters: &'static [(Parameter, &'static str)],
 ) -> Method {
-    Method { name, also, geotiff, parameters }
+    Method {
+        name,
+        also,
+        geotiff,
+        parameters,
+    }
 }
 
 #[rustfmt::skip]

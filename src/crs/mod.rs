@@ -1,10 +1,12 @@
-//! Coordinate reference systems: what a grid or a file says of its own, held against what another says.
+//! Coordinate reference systems: what a grid or a file says of its own, held against what another
+//! says.
 //!
-//! A grid keeps its system as a text: `EPSG:n`, `ESRI:n`, or well-known text (WKT). Whether two texts mean one system is told by
-//! what they define, never by what they are called: two systems called `unknown` are one if every parameter is.
+//! A grid keeps its system as a text: `EPSG:n`, `ESRI:n`, or well-known text (WKT). Whether two
+//! texts mean one system is told by what they define, never by what they are called: two systems
+//! called `unknown` are one if every parameter is.
 //!
-//! `Definition` is the system of a file that states parameters, whatever the format: GeoTIFF keys, CF attributes, WKT of any
-//! dialect. `Definition::wkt` is the text that a grid keeps of it.
+//! `Definition` is the system of a file that states parameters, whatever the format: GeoTIFF keys,
+//! CF attributes, WKT of any dialect. `Definition::wkt` is the text that a grid keeps of it.
 
 mod definition;
 mod geographic;
@@ -25,7 +27,10 @@ use wkt::Node;
 /// The code that is meant by `EPSG:n` and `ESRI:n`; authority and number.
 pub(crate) fn code(text: &str) -> Option<(&'static str, u32)> {
     // Longitude first, as all grids have it.
-    if ["OGC:CRS84", "CRS:84"].iter().any(|name| text.trim().eq_ignore_ascii_case(name)) {
+    if ["OGC:CRS84", "CRS:84"]
+        .iter()
+        .any(|name| text.trim().eq_ignore_ascii_case(name))
+    {
         return Some(("EPSG", 4326));
     }
     let (authority, number) = text.trim().split_once(':')?;
@@ -37,8 +42,8 @@ pub(crate) fn code(text: &str) -> Option<(&'static str, u32)> {
     }
 }
 
-/// The text that a grid keeps of a system: `EPSG:n` of WKT that names its code, else the text itself. Of a compound system only
-/// the horizontal part counts.
+/// The text that a grid keeps of a system: `EPSG:n` of WKT that names its code, else the text
+/// itself. Of a compound system only the horizontal part counts.
 pub(crate) fn kept(text: &str) -> String {
     let text = text.trim();
     match code(text).or_else(|| Node::parse(text).and_then(|node| read::code(&node))) {
@@ -47,7 +52,8 @@ pub(crate) fn kept(text: &str) -> String {
     }
 }
 
-/// What a text defines; `None` of a code that is not known here, of a name, and of WKT beyond what `Definition` can hold.
+/// What a text defines; `None` of a code that is not known here, of a name, and of WKT beyond what
+/// `Definition` can hold.
 pub(crate) fn definition(text: &str) -> Option<Definition> {
     match code(text) {
         Some(("EPSG", number)) => Definition::of_epsg(number),
@@ -58,11 +64,13 @@ pub(crate) fn definition(text: &str) -> Option<Definition> {
 
 /// Whether two texts mean one system.
 ///
-/// Codes are held against codes, and parameters against parameters. What cannot be told by either is one system only if the
-/// texts are the same and say something: not if they are a name that stands for none, like `unknown`.
+/// Codes are held against codes, and parameters against parameters. What cannot be told by either
+/// is one system only if the texts are the same and say something: not if they are a name that
+/// stands for none, like `unknown`.
 pub fn same(a: &str, b: &str) -> bool {
     let (a, b) = (a.trim(), b.trim());
-    let code_of = |text: &str| code(text).or_else(|| Node::parse(text).and_then(|node| read::code(&node)));
+    let code_of =
+        |text: &str| code(text).or_else(|| Node::parse(text).and_then(|node| read::code(&node)));
     let codes = code_of(a).zip(code_of(b));
     if codes.is_some_and(|(a, b)| a == b) {
         return true;
@@ -73,12 +81,16 @@ pub fn same(a: &str, b: &str) -> bool {
     codes.is_none() && !says_nothing(a) && plain_wkt(a) == plain_wkt(b)
 }
 
-/// Whether two texts may mean one system: they define the same but for a datum, which one of them does not name.
+/// Whether two texts may mean one system: they define the same but for a datum, which one of them
+/// does not name.
 pub(crate) fn may_be_same(a: &str, b: &str) -> bool {
-    definition(a).zip(definition(b)).is_some_and(|(a, b)| a.is_same_but_for_datum(&b))
+    definition(a)
+        .zip(definition(b))
+        .is_some_and(|(a, b)| a.is_same_but_for_datum(&b))
 }
 
-/// Whether the coordinates of a system are longitude and latitude in degrees; `None` if that is not known.
+/// Whether the coordinates of a system are longitude and latitude in degrees; `None` if that is not
+/// known.
 pub(crate) fn is_geographic(text: &str) -> Option<bool> {
     if let Some(definition) = definition(text) {
         return Some(definition.projection.is_none() && definition.geodetic.is_in_degrees());
@@ -93,11 +105,25 @@ pub(crate) fn is_geographic(text: &str) -> Option<bool> {
 /// Whether a name stands for no system.
 pub(crate) fn says_nothing(name: &str) -> bool {
     let name = plain(name);
-    let known = ["", "unnamed", "userdefined", "undefined", "none", "null", "local", "custom", "arbitrary"];
-    known.contains(&name.as_str()) || ["unknown", "notspecified", "unspecified"].iter().any(|start| name.starts_with(start))
+    let known = [
+        "",
+        "unnamed",
+        "userdefined",
+        "undefined",
+        "none",
+        "null",
+        "local",
+        "custom",
+        "arbitrary",
+    ];
+    known.contains(&name.as_str())
+        || ["unknown", "notspecified", "unspecified"]
+            .iter()
+            .any(|start| name.starts_with(start))
 }
 
-/// The system as an option of a GDAL command on a command line; `None` for what GDAL cannot take from there.
+/// The system as an option of a GDAL command on a command line; `None` for what GDAL cannot take
+/// from there.
 pub fn argument(text: &str) -> Option<String> {
     if let Some((authority, number)) = code(text) {
         return Some(format!("{authority}:{number}"));
@@ -107,10 +133,13 @@ pub fn argument(text: &str) -> Option<String> {
     (!node.keyword.starts_with("LOCAL_CS")).then(|| format!("'{}'", text.trim().replace('\'', "")))
 }
 
-/// The system in a few words: its code, its name if that tells something, or its method of projection.
+/// The system in a few words: its code, its name if that tells something, or its method of
+/// projection.
 pub fn shown(text: &str) -> String {
     let text = text.trim();
-    let Some(node) = Node::parse(text) else { return shortened(text) };
+    let Some(node) = Node::parse(text) else {
+        return shortened(text);
+    };
     if !says_nothing(node.name()) {
         return shortened(node.name());
     }
@@ -122,15 +151,25 @@ pub fn shown(text: &str) -> String {
 }
 
 fn shortened(text: &str) -> String {
-    if text.chars().count() <= 60 { text.to_owned() } else { text.chars().take(57).chain("...".chars()).collect() }
+    if text.chars().count() <= 60 {
+        text.to_owned()
+    } else {
+        text.chars().take(57).chain("...".chars()).collect()
+    }
 }
 
 /// Letters and digits of a name, in small letters.
 pub(super) fn plain(name: &str) -> String {
-    name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+    name.chars()
+        .filter(char::is_ascii_alphanumeric)
+        .map(|c| c.to_ascii_lowercase())
+        .collect()
 }
 
 /// A text without blanks, in small letters.
 fn plain_wkt(text: &str) -> String {
-    text.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect()
+    text.chars()
+        .filter(|c| !c.is_whitespace())
+        .flat_map(char::to_lowercase)
+        .collect()
 }

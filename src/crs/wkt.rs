@@ -33,7 +33,13 @@ impl Node {
 
     /// The nodes directly below that have one of these keywords.
     pub(super) fn children<'a>(&'a self, keywords: &'a [&str]) -> impl Iterator<Item = &'a Node> {
-        let nodes = self.values.iter().filter_map(|value| if let Value::Node(node) = value { Some(node) } else { None });
+        let nodes = self.values.iter().filter_map(|value| {
+            if let Value::Node(node) = value {
+                Some(node)
+            } else {
+                None
+            }
+        });
         nodes.filter(|node| keywords.contains(&node.keyword.as_str()))
     }
 
@@ -77,14 +83,19 @@ fn value(rest: &mut &str, depth: usize) -> Option<Value> {
     if rest.starts_with('"') {
         return text(rest).map(Value::Text);
     }
-    let end = rest.find(|c: char| "[](),".contains(c) || c.is_whitespace()).unwrap_or(rest.len());
+    let end = rest
+        .find(|c: char| "[](),".contains(c) || c.is_whitespace())
+        .unwrap_or(rest.len());
     let (word, after) = rest.split_at(end);
     if word.is_empty() {
         return None;
     }
     *rest = after.trim_start();
     let Some(open) = rest.chars().next().filter(|c| "[(".contains(*c)) else {
-        return Some(word.parse().map_or_else(|_| Value::Word(word.to_uppercase()), Value::Number));
+        return Some(
+            word.parse()
+                .map_or_else(|_| Value::Word(word.to_uppercase()), Value::Number),
+        );
     };
     if depth >= DEPTH_MAX {
         return None;
@@ -103,7 +114,10 @@ fn value(rest: &mut &str, depth: usize) -> Option<Value> {
         }
     }
     *rest = &rest[1..];
-    Some(Value::Node(Node { keyword: word.to_uppercase(), values }))
+    Some(Value::Node(Node {
+        keyword: word.to_uppercase(),
+        values,
+    }))
 }
 
 /// A text in quotes, in which a quote is two.

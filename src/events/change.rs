@@ -28,26 +28,56 @@ impl<P: Planes> EventChange<P> {
     }
 
     /// The part that concerns some ticks.
-    pub(crate) fn only(&self, chunks: ChunkReader<'_>, levels: Levels, keep: impl Fn(i64) -> bool) -> Self {
+    pub(crate) fn only(
+        &self,
+        chunks: ChunkReader<'_>,
+        levels: Levels,
+        keep: impl Fn(i64) -> bool,
+    ) -> Self {
         Self {
-            now: self.now.as_ref().and_then(|now| now.only(chunks, levels, &keep)),
-            gone: self.gone.iter().copied().filter(|tick| keep(*tick)).collect(),
+            now: self
+                .now
+                .as_ref()
+                .and_then(|now| now.only(chunks, levels, &keep)),
+            gone: self
+                .gone
+                .iter()
+                .copied()
+                .filter(|tick| keep(*tick))
+                .collect(),
         }
     }
 
     /// What becomes of events; `None` if none is left.
-    pub(crate) fn apply(self, chunks: ChunkReader<'_>, levels: Levels, old: &Events<P>) -> Option<Events<P>> {
+    pub(crate) fn apply(
+        self,
+        chunks: ChunkReader<'_>,
+        levels: Levels,
+        old: &Events<P>,
+    ) -> Option<Events<P>> {
         let Some(now) = self.now else {
-            return old.only(chunks, levels, |tick| self.gone.binary_search(&tick).is_err());
+            return old.only(chunks, levels, |tick| {
+                self.gone.binary_search(&tick).is_err()
+            });
         };
-        let mut ticks: Vec<(i64, Pick)> = now.ticks.iter().enumerate().map(|(event, tick)| (*tick, Some((1, event)))).collect();
-        let stays = |tick: &i64| now.ticks.binary_search(tick).is_err() && self.gone.binary_search(tick).is_err();
+        let mut ticks: Vec<(i64, Pick)> = now
+            .ticks
+            .iter()
+            .enumerate()
+            .map(|(event, tick)| (*tick, Some((1, event))))
+            .collect();
+        let stays = |tick: &i64| {
+            now.ticks.binary_search(tick).is_err() && self.gone.binary_search(tick).is_err()
+        };
         let kept = old.ticks.iter().enumerate().filter(|(_, tick)| stays(tick));
         ticks.extend(kept.map(|(event, tick)| (*tick, Some((0, event)))));
         ticks.sort_unstable_by_key(|(tick, _)| *tick);
         let picks: Vec<Pick> = ticks.iter().map(|(_, pick)| *pick).collect();
         let sources = [(&old.planes, old.len()), (&now.planes, now.len())];
         let planes = P::weave(chunks, levels, slabs(chunks), &sources, &picks);
-        Some(Events { ticks: ticks.into_iter().map(|(tick, _)| tick).collect(), planes })
+        Some(Events {
+            ticks: ticks.into_iter().map(|(tick, _)| tick).collect(),
+            planes,
+        })
     }
 }

@@ -23,12 +23,20 @@ const PAGE: usize = 1024;
 
 /// The ticks from one on in an order.
 pub(crate) fn reach(tick: i64, order: Order) -> RangeInclusive<i64> {
-    if order == Order::Ascending { tick..=i64::MAX } else { i64::MIN..=tick }
+    if order == Order::Ascending {
+        tick..=i64::MAX
+    } else {
+        i64::MIN..=tick
+    }
 }
 
 /// The first of rising ticks in an order.
 pub(crate) fn first(mut ticks: impl DoubleEndedIterator<Item = i64>, order: Order) -> Option<i64> {
-    if order == Order::Ascending { ticks.next() } else { ticks.next_back() }
+    if order == Order::Ascending {
+        ticks.next()
+    } else {
+        ticks.next_back()
+    }
 }
 
 /// The events of a layer at one place of the other dimensions.
@@ -51,11 +59,17 @@ impl ChunkReader<'_> {
         let mut nodes = Vec::new();
         for page in places.chunks(PAGE) {
             let keys: Vec<Vec<u8>> = page.iter().map(|at| self.key(layer, at)).collect();
-            self.snapshot.get_many(Space::Directory, &keys, &mut |number, entry| {
-                let at = page[number];
-                nodes.extend(entry.map(|entry| self.node_of(layer, &at, entry)).transpose()?.map(|node| (at, node)));
-                Ok(())
-            })?;
+            self.snapshot
+                .get_many(Space::Directory, &keys, &mut |number, entry| {
+                    let at = page[number];
+                    nodes.extend(
+                        entry
+                            .map(|entry| self.node_of(layer, &at, entry))
+                            .transpose()?
+                            .map(|node| (at, node)),
+                    );
+                    Ok(())
+                })?;
         }
         Ok(nodes)
     }
@@ -64,45 +78,81 @@ impl ChunkReader<'_> {
     fn node_of(&self, layer: LayerId, at: &Location, entry: &[u8]) -> Result<Node> {
         let damaged = || self.damaged(layer, at);
         let entry = DirectoryEntry::decode(entry).map_err(|e| damaged().because(e))?;
-        let Some(ticks) = entry.ticks else { return Ok(Node::Branch) };
+        let Some(ticks) = entry.ticks else {
+            return Ok(Node::Branch);
+        };
         let (irregular, place) = (irregular(*self), irregular(*self).ticks(at));
-        let fits = ticks.len() <= irregular.capacity && ticks.iter().all(|tick| place.contains(tick));
-        if fits { Ok(Node::Events(ticks)) } else { Err(damaged().because("its ticks are not those of its place")) }
+        let fits =
+            ticks.len() <= irregular.capacity && ticks.iter().all(|tick| place.contains(tick));
+        if fits {
+            Ok(Node::Events(ticks))
+        } else {
+            Err(damaged().because("its ticks are not those of its place"))
+        }
     }
 }
 
 impl ChunkReader<'_> {
-    /// The events of a bucket at some ticks, rising, as every layer has them; base cells are lifted. `None` if there are none.
-    pub(crate) fn layers_at(&self, at: &Location, base: &Base, ticks: &[i64]) -> Result<Option<Events<LayerChunks>>> {
+    /// The events of a bucket at some ticks, rising, as every layer has them; base cells are
+    /// lifted. `None` if there are none.
+    pub(crate) fn layers_at(
+        &self,
+        at: &Location,
+        base: &Base,
+        ticks: &[i64],
+    ) -> Result<Option<Events<LayerChunks>>> {
         match Column::layer_of(base, at) {
-            LayerId::BASE => self.events_at::<BaseChunk>(at, ticks)?.map(|events| events.lifted(*self, at.levels)).transpose(),
+            LayerId::BASE => self
+                .events_at::<BaseChunk>(at, ticks)?
+                .map(|events| events.lifted(*self, at.levels))
+                .transpose(),
             _ => self.events_at::<LayerChunks>(at, ticks),
         }
     }
 
     /// The events of a bucket at some ticks, rising; `None` if there are none.
-    pub(crate) fn events_at<P: Planes>(&self, at: &Location, ticks: &[i64]) -> Result<Option<Events<P>>> {
-        let (Some(first), Some(last)) = (ticks.first(), ticks.last()) else { return Ok(None) };
+    pub(crate) fn events_at<P: Planes>(
+        &self,
+        at: &Location,
+        ticks: &[i64],
+    ) -> Result<Option<Events<P>>> {
+        let (Some(first), Some(last)) = (ticks.first(), ticks.last()) else {
+            return Ok(None);
+        };
         let wanted = |tick: i64| ticks.binary_search(&tick).is_ok();
         let mut parts = Vec::new();
         Column::new(*self, P::LAYER, at).each(&(*first..=*last), &mut |at, of| {
             if of.iter().any(|tick| wanted(*tick)) {
-                let events = Events { ticks: of.to_vec(), planes: P::read(*self, &at, &of)? };
+                let events = Events {
+                    ticks: of.to_vec(),
+                    planes: P::read(*self, &at, &of)?,
+                };
                 parts.extend(events.only(*self, at.levels, wanted));
             }
             Ok(())
         })?;
-        Ok(Events::join(*self, at.levels, &parts.iter().collect::<Vec<_>>()))
+        Ok(Events::join(
+            *self,
+            at.levels,
+            &parts.iter().collect::<Vec<_>>(),
+        ))
     }
 
-    /// Every place of a bucket at which something stands: its chunks of events, and what is halved above them.
+    /// Every place of a bucket at which something stands: its chunks of events, and what is halved
+    /// above them.
     pub(crate) fn places_of(&self, layer: LayerId, bucket: &Location) -> Result<Vec<Location>> {
         let (mut places, mut waiting) = (Vec::new(), vec![*bucket]);
         while let Some(at) = waiting.pop() {
-            let Some(node) = self.node(layer, &at)? else { continue };
+            let Some(node) = self.node(layer, &at)? else {
+                continue;
+            };
             places.push(at);
             if node == Node::Branch {
-                waiting.extend(self.grid.structure().children(&at, irregular(*self).dimension));
+                waiting.extend(
+                    self.grid
+                        .structure()
+                        .children(&at, irregular(*self).dimension),
+                );
             }
         }
         Ok(places)
@@ -122,7 +172,11 @@ impl ChunkReader<'_> {
 impl<'a> Column<'a> {
     /// The events of the base, or of a layer of aggregates, at the place of a location.
     pub(crate) fn new(chunks: ChunkReader<'a>, layer: LayerId, at: &Location) -> Self {
-        Self { chunks, layer, at: *at }
+        Self {
+            chunks,
+            layer,
+            at: *at,
+        }
     }
 
     /// The layer whose directory entries say where its events are.
@@ -132,20 +186,41 @@ impl<'a> Column<'a> {
 
     /// The same of the column of a location.
     pub(crate) fn layer_of(base: &Base, at: &Location) -> LayerId {
-        let irregular = base.irregular().map_or(at.levels, |d| at.levels.with(d, base.finest()[d]));
-        if base.has(irregular) { LayerId::BASE } else { LayerId::FIRST }
+        let irregular = base
+            .irregular()
+            .map_or(at.levels, |d| at.levels.with(d, base.finest()[d]));
+        if base.has(irregular) {
+            LayerId::BASE
+        } else {
+            LayerId::FIRST
+        }
     }
 
     /// The keys of what stands at a level, from the place of one tick to that of another.
     fn keys(&self, level: Level, ticks: &RangeInclusive<i64>) -> KeyRange {
         let irregular = irregular(self.chunks);
-        let key = |tick: i64| self.chunks.key(self.layer, &irregular.place(&self.at, level, irregular.code(level, tick)));
-        KeyRange { start: key(*ticks.start()), end: KeyRange::prefix(&key(*ticks.end())).end }
+        let key = |tick: i64| {
+            self.chunks.key(
+                self.layer,
+                &irregular.place(&self.at, level, irregular.code(level, tick)),
+            )
+        };
+        KeyRange {
+            start: key(*ticks.start()),
+            end: KeyRange::prefix(&key(*ticks.end())).end,
+        }
     }
 
-    /// Calls `visit` with each chunk that has events between two ticks, both included, in their order.
-    pub(crate) fn each(&self, ticks: &RangeInclusive<i64>, visit: &mut dyn FnMut(Location, Ticks) -> Result<()>) -> Result<()> {
-        self.each_above(ticks, None, &mut |at, of| of.map_or(Ok(()), |of| visit(at, of)))
+    /// Calls `visit` with each chunk that has events between two ticks, both included, in their
+    /// order.
+    pub(crate) fn each(
+        &self,
+        ticks: &RangeInclusive<i64>,
+        visit: &mut dyn FnMut(Location, Ticks) -> Result<()>,
+    ) -> Result<()> {
+        self.each_above(ticks, None, &mut |at, of| {
+            of.map_or(Ok(()), |of| visit(at, of))
+        })
     }
 
     /// The same, and of what is halved further at a level only the place, without ticks.
@@ -159,17 +234,26 @@ impl<'a> Column<'a> {
             return Ok(());
         }
         let irregular = irregular(self.chunks);
-        for_each_page(self.chunks.snapshot, Space::Directory, self.keys(irregular.bucket, ticks), PAGE, |entries| {
-            let node = |(key, value): &(Vec<u8>, Vec<u8>)| {
-                let at = self.location(key)?;
-                Ok((at, self.chunks.node_of(self.layer, &at, value)?))
-            };
-            let buckets = entries.iter().map(node).collect::<Result<Vec<_>>>()?;
-            self.below(buckets, (ticks, level))?.into_iter().try_for_each(|(at, of)| visit(at, of))
-        })
+        for_each_page(
+            self.chunks.snapshot,
+            Space::Directory,
+            self.keys(irregular.bucket, ticks),
+            PAGE,
+            |entries| {
+                let node = |(key, value): &(Vec<u8>, Vec<u8>)| {
+                    let at = self.location(key)?;
+                    Ok((at, self.chunks.node_of(self.layer, &at, value)?))
+                };
+                let buckets = entries.iter().map(node).collect::<Result<Vec<_>>>()?;
+                self.below(buckets, (ticks, level))?
+                    .into_iter()
+                    .try_for_each(|(at, of)| visit(at, of))
+            },
+        )
     }
 
-    /// The chunks of events under some places, and what is halved further at a level, in the order of their ticks.
+    /// The chunks of events under some places, and what is halved further at a level, in the order
+    /// of their ticks.
     fn below(
         &self,
         mut nodes: Vec<(Location, Node)>,
@@ -185,12 +269,18 @@ impl<'a> Column<'a> {
             let mut halves = Vec::new();
             for (at, node) in nodes {
                 match node {
-                    Node::Events(of) if of.iter().any(|tick| ticks.contains(tick)) => found.push((at, Some(of))),
+                    Node::Events(of) if of.iter().any(|tick| ticks.contains(tick)) => {
+                        found.push((at, Some(of)))
+                    }
                     Node::Events(_) => {}
                     Node::Branch if level == Some(irregular.level(&at)) => found.push((at, None)),
-                    Node::Branch => {
-                        halves.extend(self.chunks.grid.structure().children(&at, irregular.dimension).filter(overlaps))
-                    }
+                    Node::Branch => halves.extend(
+                        self.chunks
+                            .grid
+                            .structure()
+                            .children(&at, irregular.dimension)
+                            .filter(overlaps),
+                    ),
                 }
             }
             nodes = self.chunks.nodes(self.layer, &halves)?;
@@ -199,19 +289,34 @@ impl<'a> Column<'a> {
         Ok(found)
     }
 
-    /// The places at a level, of buckets or above, at which something stands between two ticks, both included.
-    pub(crate) fn places(&self, level: Level, ticks: &RangeInclusive<i64>) -> Result<Vec<Location>> {
+    /// The places at a level, of buckets or above, at which something stands between two ticks,
+    /// both included.
+    pub(crate) fn places(
+        &self,
+        level: Level,
+        ticks: &RangeInclusive<i64>,
+    ) -> Result<Vec<Location>> {
         let mut places = Vec::new();
-        for_each_page(self.chunks.snapshot, Space::Directory, self.keys(level, ticks), PAGE, |entries| {
-            entries.iter().try_for_each(|(key, _)| self.location(key).map(|at| places.push(at)))
-        })?;
+        for_each_page(
+            self.chunks.snapshot,
+            Space::Directory,
+            self.keys(level, ticks),
+            PAGE,
+            |entries| {
+                entries
+                    .iter()
+                    .try_for_each(|(key, _)| self.location(key).map(|at| places.push(at)))
+            },
+        )?;
         Ok(places)
     }
 
     fn location(&self, key: &[u8]) -> Result<Location> {
         let grid = self.chunks.grid;
         let decoded = ChunkKey::decode(grid.id(), grid.structure(), key);
-        decoded.map(|(_, at)| at).map_err(|e| grid.stray_key().because(e))
+        decoded
+            .map(|(_, at)| at)
+            .map_err(|e| grid.stray_key().because(e))
     }
 
     /// The first tick at or after one, or the last at or before it.
@@ -220,7 +325,10 @@ impl<'a> Column<'a> {
         let mut range = self.keys(irregular(self.chunks).bucket, &reach);
         loop {
             // The bucket of the tick itself may have none on this side of it.
-            let page = self.chunks.snapshot.scan(Space::Directory, &range, order, 2)?;
+            let page = self
+                .chunks
+                .snapshot
+                .scan(Space::Directory, &range, order, 2)?;
             for (key, value) in &page.entries {
                 let at = self.location(key)?;
                 let node = self.chunks.node_of(self.layer, &at, value)?;
@@ -239,12 +347,26 @@ impl<'a> Column<'a> {
     }
 
     /// The first or the last tick within a reach under a node.
-    fn edge(&self, at: &Location, node: Node, reach: &RangeInclusive<i64>, order: Order) -> Result<Option<i64>> {
+    fn edge(
+        &self,
+        at: &Location,
+        node: Node,
+        reach: &RangeInclusive<i64>,
+        order: Order,
+    ) -> Result<Option<i64>> {
         let irregular = irregular(self.chunks);
         match node {
-            Node::Events(ticks) => Ok(first(ticks.iter().copied().filter(|tick| reach.contains(tick)), order)),
+            Node::Events(ticks) => Ok(first(
+                ticks.iter().copied().filter(|tick| reach.contains(tick)),
+                order,
+            )),
             Node::Branch => {
-                let mut children: Vec<Location> = self.chunks.grid.structure().children(at, irregular.dimension).collect();
+                let mut children: Vec<Location> = self
+                    .chunks
+                    .grid
+                    .structure()
+                    .children(at, irregular.dimension)
+                    .collect();
                 if order == Order::Descending {
                     children.reverse();
                 }

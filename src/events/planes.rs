@@ -19,7 +19,13 @@ pub(crate) trait Planes: Clone + Send + Sync + Sized {
     const LAYER: LayerId;
 
     /// The picked events of several sources, each given with the number of its events.
-    fn weave(chunks: ChunkReader<'_>, levels: Levels, slabs: Slabs, sources: &[(&Self, usize)], picks: &[Pick]) -> Self;
+    fn weave(
+        chunks: ChunkReader<'_>,
+        levels: Levels,
+        slabs: Slabs,
+        sources: &[(&Self, usize)],
+        picks: &[Pick],
+    ) -> Self;
 
     /// The events of a chunk.
     fn read(chunks: ChunkReader<'_>, at: &Location, ticks: &Ticks) -> Result<Self>;
@@ -27,7 +33,8 @@ pub(crate) trait Planes: Clone + Send + Sync + Sized {
     /// The writes of a chunk of events.
     fn write(&self, chunks: ChunkReader<'_>, at: &Location, ticks: &Ticks) -> Vec<ChunkWrite>;
 
-    /// What stands in the place of a chunk of events where there is none: nothing, or a branch, whose bins are in the layers.
+    /// What stands in the place of a chunk of events where there is none: nothing, or a branch,
+    /// whose bins are in the layers.
     fn absent(chunks: ChunkReader<'_>, at: &Location, branch: bool) -> Vec<ChunkWrite>;
 
     /// What each layer makes of these events.
@@ -37,15 +44,32 @@ pub(crate) trait Planes: Clone + Send + Sync + Sized {
 impl Planes for BaseChunk {
     const LAYER: LayerId = LayerId::BASE;
 
-    fn weave(chunks: ChunkReader<'_>, _: Levels, slabs: Slabs, sources: &[(&Self, usize)], picks: &[Pick]) -> Self {
+    fn weave(
+        chunks: ChunkReader<'_>,
+        _: Levels,
+        slabs: Slabs,
+        sources: &[(&Self, usize)],
+        picks: &[Pick],
+    ) -> Self {
         let fill = crate::store::base_fill(chunks.grid.schema());
-        let cells: Vec<_> = sources.iter().map(|(chunk, events)| (&chunk.cells, *events)).collect();
+        let cells: Vec<_> = sources
+            .iter()
+            .map(|(chunk, events)| (&chunk.cells, *events))
+            .collect();
         let masked = chunks.grid.schema().needs_mask()
-            && picks.iter().any(|pick| pick.is_none_or(|(source, _)| sources[source].0.mask.is_some()));
+            && picks
+                .iter()
+                .any(|pick| pick.is_none_or(|(source, _)| sources[source].0.mask.is_some()));
         let mask = masked.then(|| {
             let whole: Vec<Vec<u8>> = sources
                 .iter()
-                .map(|(chunk, _)| if chunk.mask.is_none() { vec![1; chunk.cells.len()] } else { Vec::new() })
+                .map(|(chunk, _)| {
+                    if chunk.mask.is_none() {
+                        vec![1; chunk.cells.len()]
+                    } else {
+                        Vec::new()
+                    }
+                })
                 .collect();
             let masks: Vec<_> = sources
                 .iter()
@@ -54,7 +78,10 @@ impl Planes for BaseChunk {
                 .collect();
             slabs.copy(&masks, picks, 0)
         });
-        BaseChunk { cells: slabs.cells_of(&cells, picks, fill), mask: mask.filter(|mask| mask.contains(&0)) }
+        BaseChunk {
+            cells: slabs.cells_of(&cells, picks, fill),
+            mask: mask.filter(|mask| mask.contains(&0)),
+        }
     }
 
     fn read(chunks: ChunkReader<'_>, at: &Location, ticks: &Ticks) -> Result<Self> {
@@ -63,12 +90,24 @@ impl Planes for BaseChunk {
 
     fn write(&self, chunks: ChunkReader<'_>, at: &Location, ticks: &Ticks) -> Vec<ChunkWrite> {
         let blob = chunks.encode_base(at, self, Some(ticks));
-        vec![ChunkWrite { layer: LayerId::BASE, at: *at, what: Written::Events(ticks.clone(), blob) }]
+        vec![ChunkWrite {
+            layer: LayerId::BASE,
+            at: *at,
+            what: Written::Events(ticks.clone(), blob),
+        }]
     }
 
     fn absent(chunks: ChunkReader<'_>, at: &Location, branch: bool) -> Vec<ChunkWrite> {
-        let what = if branch { Written::Branch } else { Written::Nothing };
-        let mut writes = vec![ChunkWrite { layer: LayerId::BASE, at: *at, what }];
+        let what = if branch {
+            Written::Branch
+        } else {
+            Written::Nothing
+        };
+        let mut writes = vec![ChunkWrite {
+            layer: LayerId::BASE,
+            at: *at,
+            what,
+        }];
         if !branch {
             writes.extend(LayerChunks::absent(chunks, at, false));
         }
@@ -83,17 +122,28 @@ impl Planes for BaseChunk {
 impl Planes for LayerChunks {
     const LAYER: LayerId = LayerId::FIRST;
 
-    fn weave(chunks: ChunkReader<'_>, levels: Levels, slabs: Slabs, sources: &[(&Self, usize)], picks: &[Pick]) -> Self {
+    fn weave(
+        chunks: ChunkReader<'_>,
+        levels: Levels,
+        slabs: Slabs,
+        sources: &[(&Self, usize)],
+        picks: &[Pick],
+    ) -> Self {
         let full = chunks.grid.full(levels);
         let of_layer = |(number, layer): (usize, &LayerSpec)| {
-            let sources: Vec<_> = sources.iter().map(|(layers, events)| (&layers[number], *events)).collect();
+            let sources: Vec<_> = sources
+                .iter()
+                .map(|(layers, events)| (&layers[number], *events))
+                .collect();
             weave(layer.rule(), slabs, &sources, picks, full)
         };
         chunks.layers().iter().enumerate().map(of_layer).collect()
     }
 
     fn read(chunks: ChunkReader<'_>, at: &Location, ticks: &Ticks) -> Result<Self> {
-        chunks.aggregates(at, Some(ticks))?.ok_or_else(|| chunks.lost(LayerId::FIRST, at))
+        chunks
+            .aggregates(at, Some(ticks))?
+            .ok_or_else(|| chunks.lost(LayerId::FIRST, at))
     }
 
     fn write(&self, chunks: ChunkReader<'_>, at: &Location, ticks: &Ticks) -> Vec<ChunkWrite> {
@@ -101,7 +151,11 @@ impl Planes for LayerChunks {
     }
 
     fn absent(chunks: ChunkReader<'_>, at: &Location, branch: bool) -> Vec<ChunkWrite> {
-        if branch { Vec::new() } else { chunks.without(at) }
+        if branch {
+            Vec::new()
+        } else {
+            chunks.without(at)
+        }
     }
 
     fn lift(&self, _: ChunkReader<'_>, _: Levels) -> Result<LayerChunks> {
@@ -111,8 +165,15 @@ impl Planes for LayerChunks {
 
 impl<P: Planes> Events<P> {
     /// What each layer makes of them.
-    pub(crate) fn lifted(&self, chunks: ChunkReader<'_>, levels: Levels) -> Result<Events<LayerChunks>> {
-        Ok(Events { ticks: self.ticks.clone(), planes: self.planes.lift(chunks, levels)? })
+    pub(crate) fn lifted(
+        &self,
+        chunks: ChunkReader<'_>,
+        levels: Levels,
+    ) -> Result<Events<LayerChunks>> {
+        Ok(Events {
+            ticks: self.ticks.clone(),
+            planes: self.planes.lift(chunks, levels)?,
+        })
     }
 
     /// How many there are.
@@ -121,8 +182,15 @@ impl<P: Planes> Events<P> {
     }
 
     /// Those whose ticks are kept; `None` if none is.
-    pub(crate) fn only(&self, chunks: ChunkReader<'_>, levels: Levels, keep: impl Fn(i64) -> bool) -> Option<Self> {
-        let kept: Vec<usize> = (0..self.len()).filter(|&event| keep(self.ticks[event])).collect();
+    pub(crate) fn only(
+        &self,
+        chunks: ChunkReader<'_>,
+        levels: Levels,
+        keep: impl Fn(i64) -> bool,
+    ) -> Option<Self> {
+        let kept: Vec<usize> = (0..self.len())
+            .filter(|&event| keep(self.ticks[event]))
+            .collect();
         (!kept.is_empty()).then(|| self.pick(chunks, levels, &kept))
     }
 
@@ -132,8 +200,17 @@ impl<P: Planes> Events<P> {
             return self.clone();
         }
         let picks: Vec<Pick> = kept.iter().map(|event| Some((0, *event))).collect();
-        let planes = P::weave(chunks, levels, slabs(chunks), &[(&self.planes, self.len())], &picks);
-        Self { ticks: kept.iter().map(|event| self.ticks[*event]).collect(), planes }
+        let planes = P::weave(
+            chunks,
+            levels,
+            slabs(chunks),
+            &[(&self.planes, self.len())],
+            &picks,
+        );
+        Self {
+            ticks: kept.iter().map(|event| self.ticks[*event]).collect(),
+            planes,
+        }
     }
 
     /// All of several, whose ticks differ, in the order of their ticks. `None` if there are none.
@@ -142,21 +219,37 @@ impl<P: Planes> Events<P> {
     }
 
     /// The same of events of other slabs than a chunk's.
-    pub(crate) fn join_slabs(chunks: ChunkReader<'_>, levels: Levels, slabs: Slabs, parts: &[&Self]) -> Option<Self> {
+    pub(crate) fn join_slabs(
+        chunks: ChunkReader<'_>,
+        levels: Levels,
+        slabs: Slabs,
+        parts: &[&Self],
+    ) -> Option<Self> {
         let mut order: Vec<(i64, Pick)> = parts
             .iter()
             .enumerate()
-            .flat_map(|(source, part)| part.ticks.iter().enumerate().map(move |(event, tick)| (*tick, Some((source, event)))))
+            .flat_map(|(source, part)| {
+                part.ticks
+                    .iter()
+                    .enumerate()
+                    .map(move |(event, tick)| (*tick, Some((source, event))))
+            })
             .collect();
         order.sort_unstable_by_key(|(tick, _)| *tick);
-        let sources: Vec<(&P, usize)> = parts.iter().map(|part| (&part.planes, part.len())).collect();
+        let sources: Vec<(&P, usize)> = parts
+            .iter()
+            .map(|part| (&part.planes, part.len()))
+            .collect();
         match (sources.as_slice(), order.as_slice()) {
             (_, []) => None,
             ([_], _) => Some(parts[0].clone()),
             _ => {
                 let picks: Vec<Pick> = order.iter().map(|(_, pick)| *pick).collect();
                 let planes = P::weave(chunks, levels, slabs, &sources, &picks);
-                Some(Self { ticks: order.into_iter().map(|(tick, _)| tick).collect(), planes })
+                Some(Self {
+                    ticks: order.into_iter().map(|(tick, _)| tick).collect(),
+                    planes,
+                })
             }
         }
     }

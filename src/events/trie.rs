@@ -45,19 +45,32 @@ struct Side<P> {
 
 impl<'a> Trie<'a> {
     pub(crate) fn new(chunks: ChunkReader<'a>) -> Self {
-        Self { chunks, irregular: irregular(chunks), writes: BTreeMap::new(), seen: Vec::new() }
+        Self {
+            chunks,
+            irregular: irregular(chunks),
+            writes: BTreeMap::new(),
+            seen: Vec::new(),
+        }
     }
 
     /// Changes the events of a bucket, and gives what it holds then.
-    pub(crate) fn change<P: Planes>(&mut self, bucket: &Location, change: EventChange<P>) -> Result<Content<P>> {
+    pub(crate) fn change<P: Planes>(
+        &mut self,
+        bucket: &Location,
+        change: EventChange<P>,
+    ) -> Result<Content<P>> {
         let altered = self.alter(bucket, change)?;
         self.put(bucket, &altered);
         Ok(altered.content)
     }
 
-    /// What is to be written, each chunk once, and the keys of the directory that must be as they were.
+    /// What is to be written, each chunk once, and the keys of the directory that must be as they
+    /// were.
     pub(crate) fn finish(self) -> (Vec<ChunkWrite>, Vec<Vec<u8>>) {
-        let writes = self.writes.into_iter().map(|((layer, at), what)| ChunkWrite { layer, at, what });
+        let writes = self
+            .writes
+            .into_iter()
+            .map(|((layer, at), what)| ChunkWrite { layer, at, what });
         (writes.collect(), self.seen)
     }
 
@@ -72,10 +85,16 @@ impl<'a> Trie<'a> {
             None => self.settle(at, change.now)?,
             Some(Node::Events(ticks)) => {
                 let concerned = change.ticks();
-                let now = if ticks.iter().all(|tick| concerned.binary_search(tick).is_ok()) {
+                let now = if ticks
+                    .iter()
+                    .all(|tick| concerned.binary_search(tick).is_ok())
+                {
                     change.now
                 } else {
-                    let old = Events { ticks: ticks.to_vec(), planes: P::read(self.chunks, at, ticks)? };
+                    let old = Events {
+                        ticks: ticks.to_vec(),
+                        planes: P::read(self.chunks, at, ticks)?,
+                    };
                     change.apply(self.chunks, at.levels, &old)
                 };
                 self.settle(at, now)?
@@ -86,15 +105,24 @@ impl<'a> Trie<'a> {
     }
 
     /// What a place holds that has these events.
-    fn settle<P: Planes>(&mut self, at: &Location, events: Option<Events<P>>) -> Result<Content<P>> {
+    fn settle<P: Planes>(
+        &mut self,
+        at: &Location,
+        events: Option<Events<P>>,
+    ) -> Result<Content<P>> {
         match events {
             None => Ok(Content::Nothing),
             Some(events) if events.len() <= self.irregular.capacity => Ok(Content::Events(events)),
             Some(events) => {
                 let mut parts = Vec::new();
                 for (number, child) in self.halves(at) {
-                    let half = events.only(self.chunks, at.levels, |tick| self.irregular.half(at, tick) == number);
-                    let altered = Altered { content: self.settle(&child, half)?, before: None };
+                    let half = events.only(self.chunks, at.levels, |tick| {
+                        self.irregular.half(at, tick) == number
+                    });
+                    let altered = Altered {
+                        content: self.settle(&child, half)?,
+                        before: None,
+                    };
                     parts.push((number, self.half_of(at, &child, &altered.content)?));
                     self.put(&child, &altered);
                 }
@@ -103,15 +131,26 @@ impl<'a> Trie<'a> {
         }
     }
 
-    fn alter_branch<P: Planes>(&mut self, at: &Location, change: &EventChange<P>) -> Result<Content<P>> {
+    fn alter_branch<P: Planes>(
+        &mut self,
+        at: &Location,
+        change: &EventChange<P>,
+    ) -> Result<Content<P>> {
         let mut sides: Vec<Side<P>> = Vec::new();
         let mut count = 0;
         for (number, child) in self.halves(at) {
-            let part = change.only(self.chunks, at.levels, |tick| self.irregular.half(at, tick) == number);
+            let part = change.only(self.chunks, at.levels, |tick| {
+                self.irregular.half(at, tick) == number
+            });
             if part.is_empty() {
                 let node = self.node(P::LAYER, &child)?;
                 count += node.as_ref().map_or(0, |node| self.count(node));
-                sides.push(Side { number, at: child, altered: None, node });
+                sides.push(Side {
+                    number,
+                    at: child,
+                    altered: None,
+                    node,
+                });
             } else {
                 let altered = self.alter(&child, part)?;
                 count += match &altered.content {
@@ -119,10 +158,19 @@ impl<'a> Trie<'a> {
                     Content::Events(events) => events.len(),
                     Content::Branch(_) => self.irregular.capacity + 1,
                 };
-                sides.push(Side { number, at: child, altered: Some(altered), node: None });
+                sides.push(Side {
+                    number,
+                    at: child,
+                    altered: Some(altered),
+                    node: None,
+                });
             }
         }
-        if count <= self.irregular.capacity { self.join(at, sides) } else { self.update(at, sides) }
+        if count <= self.irregular.capacity {
+            self.join(at, sides)
+        } else {
+            self.update(at, sides)
+        }
     }
 
     /// How many events lie under a node, or more than fit one chunk.
@@ -136,15 +184,26 @@ impl<'a> Trie<'a> {
     /// All events below a place that fit one chunk.
     fn join<P: Planes>(&mut self, at: &Location, sides: Vec<Side<P>>) -> Result<Content<P>> {
         let mut parts = Vec::new();
-        for Side { at: child, altered, node, .. } in sides {
-            let before = altered.as_ref().map_or(node.as_ref(), |altered| altered.before.as_ref());
+        for Side {
+            at: child,
+            altered,
+            node,
+            ..
+        } in sides
+        {
+            let before = altered
+                .as_ref()
+                .map_or(node.as_ref(), |altered| altered.before.as_ref());
             if before.is_some() {
                 self.write(P::absent(self.chunks, &child, false));
             }
             match (altered.map(|altered| altered.content), node) {
                 (Some(Content::Events(events)), _) => parts.push(events),
                 (None, Some(Node::Events(ticks))) => {
-                    parts.push(Events { ticks: ticks.to_vec(), planes: P::read(self.chunks, &child, &ticks)? });
+                    parts.push(Events {
+                        ticks: ticks.to_vec(),
+                        planes: P::read(self.chunks, &child, &ticks)?,
+                    });
                 }
                 _ => {}
             }
@@ -156,7 +215,13 @@ impl<'a> Trie<'a> {
     /// The new bins of a branch.
     fn update<P: Planes>(&mut self, at: &Location, sides: Vec<Side<P>>) -> Result<Content<P>> {
         let mut parts = Vec::new();
-        for Side { number, at: child, altered, .. } in &sides {
+        for Side {
+            number,
+            at: child,
+            altered,
+            ..
+        } in &sides
+        {
             if let Some(altered) = altered {
                 parts.push((*number, self.half_of(at, child, &altered.content)?));
                 self.put(child, altered);
@@ -172,23 +237,51 @@ impl<'a> Trie<'a> {
     }
 
     fn halves(&self, at: &Location) -> Vec<(u8, Location)> {
-        (0..).zip(self.chunks.grid.structure().children(at, self.irregular.dimension)).collect()
+        (0..)
+            .zip(
+                self.chunks
+                    .grid
+                    .structure()
+                    .children(at, self.irregular.dimension),
+            )
+            .collect()
     }
 
     /// The part of a place's bins that one of its halves stands for.
-    fn half_of<P: Planes>(&self, at: &Location, child: &Location, content: &Content<P>) -> Result<Option<LayerChunks>> {
+    fn half_of<P: Planes>(
+        &self,
+        at: &Location,
+        child: &Location,
+        content: &Content<P>,
+    ) -> Result<Option<LayerChunks>> {
         let bins = self.bins(child, content)?;
-        bins.map(|bins| self.chunks.reduce(&bins, self.irregular.dimension, at.levels)).transpose()
+        bins.map(|bins| {
+            self.chunks
+                .reduce(&bins, self.irregular.dimension, at.levels)
+        })
+        .transpose()
     }
 
     /// The bins of a place.
-    pub(crate) fn bins<P: Planes>(&self, at: &Location, content: &Content<P>) -> Result<Option<LayerChunks>> {
+    pub(crate) fn bins<P: Planes>(
+        &self,
+        at: &Location,
+        content: &Content<P>,
+    ) -> Result<Option<LayerChunks>> {
         match content {
             Content::Nothing => Ok(None),
             Content::Branch(bins) => Ok(Some(bins.clone())),
             Content::Events(events) => {
                 let planes = events.planes.lift(self.chunks, at.levels)?;
-                self.chunks.bin(at, &Events { ticks: events.ticks.clone(), planes }).map(Some)
+                self.chunks
+                    .bin(
+                        at,
+                        &Events {
+                            ticks: events.ticks.clone(),
+                            planes,
+                        },
+                    )
+                    .map(Some)
             }
         }
     }
@@ -215,8 +308,18 @@ impl<'a> Trie<'a> {
         Ok(EventChange { now, gone })
     }
 
-    fn assemble(&self, at: &Location, old: Option<LayerChunks>, parts: Vec<(u8, Option<LayerChunks>)>) -> LayerChunks {
-        self.chunks.assemble(old, parts, &self.chunks.grid.halving(self.irregular.dimension), at.levels)
+    fn assemble(
+        &self,
+        at: &Location,
+        old: Option<LayerChunks>,
+        parts: Vec<(u8, Option<LayerChunks>)>,
+    ) -> LayerChunks {
+        self.chunks.assemble(
+            old,
+            parts,
+            &self.chunks.grid.halving(self.irregular.dimension),
+            at.levels,
+        )
     }
 
     /// Writes what a place holds, unless nothing is and was there.
@@ -240,6 +343,10 @@ impl<'a> Trie<'a> {
     }
 
     fn write(&mut self, writes: impl IntoIterator<Item = ChunkWrite>) {
-        self.writes.extend(writes.into_iter().map(|ChunkWrite { layer, at, what }| ((layer, at), what)));
+        self.writes.extend(
+            writes
+                .into_iter()
+                .map(|ChunkWrite { layer, at, what }| ((layer, at), what)),
+        );
     }
 }

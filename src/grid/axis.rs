@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::calendar::TimeUnit;
 use crate::error::{Error, Result};
 
-/// One coordinate direction: where its cell 0 begins, how large a cell is, how many cells a chunk holds.
+/// One coordinate direction: where its cell 0 begins, how large a cell is, how many cells a chunk
+/// holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Axis {
     pub(super) name: String,
@@ -19,14 +20,22 @@ impl Axis {
     /// The longest chunk along one axis, in cells.
     pub const CHUNK_MAX: u32 = 1 << 24;
 
-    /// An axis whose level-0 cell 0 begins at `origin` and is `step` long, both in world units; `step` is negative where
-    /// numbers fall along the axis (y of a north-up raster). `chunk` is the cells a chunk, a power of two, at least 2.
+    /// An axis whose level-0 cell 0 begins at `origin` and is `step` long, both in world units;
+    /// `step` is negative where numbers fall along the axis (y of a north-up raster). `chunk` is
+    /// the cells a chunk, a power of two, at least 2.
     pub fn new(name: impl Into<String>, origin: f64, step: f64, chunk: u32) -> Self {
-        Self { name: name.into(), origin, step, chunk, unit: None }
+        Self {
+            name: name.into(),
+            origin,
+            step,
+            chunk,
+            unit: None,
+        }
     }
 
-    /// The same with the unit of its world coordinates: a unit of time of the CF conventions (`hours since 2001-12-31T23:00:00Z`)
-    /// where it is a time axis, which lets times be asked for and shown; any other is kept, not interpreted.
+    /// The same with the unit of its world coordinates: a unit of time of the CF conventions
+    /// (`hours since 2001-12-31T23:00:00Z`) where it is a time axis, which lets times be asked for
+    /// and shown; any other is kept, not interpreted.
     #[must_use]
     pub fn unit(mut self, unit: impl Into<String>) -> Self {
         self.unit = Some(unit.into());
@@ -60,12 +69,19 @@ impl Axis {
 
     /// What its world coordinates count, if it is a time axis.
     pub fn time(&self) -> Option<TimeUnit> {
-        self.unit.as_deref().filter(|unit| is_time(unit)).and_then(|unit| unit.parse().ok())
+        self.unit
+            .as_deref()
+            .filter(|unit| is_time(unit))
+            .and_then(|unit| unit.parse().ok())
     }
 
-    /// How a tick of an irregular dimension is shown: as a time of ISO 8601 on a time axis, else as the number with its unit.
+    /// How a tick of an irregular dimension is shown: as a time of ISO 8601 on a time axis, else as
+    /// the number with its unit.
     pub fn shown(&self, tick: i64) -> String {
-        match (self.time().and_then(|unit| unit.timestamp(tick)), self.unit_name()) {
+        match (
+            self.time().and_then(|unit| unit.timestamp(tick)),
+            self.unit_name(),
+        ) {
             (Some(at), _) => at.to_string(),
             (None, Some(unit)) => format!("{tick} {unit}"),
             (None, None) => tick.to_string(),
@@ -86,10 +102,16 @@ impl Axis {
         let name = &self.name;
         check_name("axis", name)?;
         if !self.origin.is_finite() {
-            return Err(Error::invalid(format!("axis `{name}`: origin {} is not finite", self.origin)));
+            return Err(Error::invalid(format!(
+                "axis `{name}`: origin {} is not finite",
+                self.origin
+            )));
         }
         if !self.step.is_finite() || self.step == 0.0 {
-            return Err(Error::invalid(format!("axis `{name}`: step {} is not a finite number other than zero", self.step)));
+            return Err(Error::invalid(format!(
+                "axis `{name}`: step {} is not a finite number other than zero",
+                self.step
+            )));
         }
         let least = if fixed { 1 } else { 2 };
         if !(least..=Self::CHUNK_MAX).contains(&self.chunk) {
@@ -101,14 +123,21 @@ impl Axis {
         }
         if let Some(unit) = &self.unit {
             if unit.is_empty() || unit.len() > 128 {
-                return Err(Error::invalid(format!("axis `{name}`: its unit has {} bytes; use 1 to 128", unit.len())));
+                return Err(Error::invalid(format!(
+                    "axis `{name}`: its unit has {} bytes; use 1 to 128",
+                    unit.len()
+                )));
             }
             if is_time(unit) {
-                unit.parse::<TimeUnit>().map_err(|cause| Error::invalid(format!("axis `{name}`: {cause}")))?;
+                unit.parse::<TimeUnit>()
+                    .map_err(|cause| Error::invalid(format!("axis `{name}`: {cause}")))?;
             }
         }
         if !fixed && !self.chunk.is_power_of_two() {
-            return Err(Error::invalid(format!("axis `{name}`: a chunk of {} cells is not a power of two", self.chunk)));
+            return Err(Error::invalid(format!(
+                "axis `{name}`: a chunk of {} cells is not a power of two",
+                self.chunk
+            )));
         }
         Ok(())
     }
@@ -121,10 +150,16 @@ fn is_time(unit: &str) -> bool {
 
 /// Names of grids, dimensions and axes: 1 to 128 of `A-Z a-z 0-9 . _ -`.
 pub(crate) fn check_name(what: &str, name: &str) -> Result<()> {
-    let fits = (1..=128).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    let fits = (1..=128).contains(&name.len())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
     if fits {
         Ok(())
     } else {
-        Err(Error::invalid(format!("{what} name `{}`: use 1 to 128 of A-Z a-z 0-9 . _ -", name.escape_debug())))
+        Err(Error::invalid(format!(
+            "{what} name `{}`: use 1 to 128 of A-Z a-z 0-9 . _ -",
+            name.escape_debug()
+        )))
     }
 }

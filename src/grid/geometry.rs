@@ -12,7 +12,8 @@ pub struct Line {
     pub name: String,
     /// Where the first cell begins, in world coordinates.
     pub start: f64,
-    /// The size of a cell in world units; below 0 where they follow each other against the coordinates.
+    /// The size of a cell in world units; below 0 where they follow each other against the
+    /// coordinates.
     pub step: f64,
     /// How many there are.
     pub len: usize,
@@ -40,17 +41,22 @@ impl Geometry {
         Self::default()
     }
 
-    /// Adds the cells along an axis: where the first begins, their size in world units (below 0 where they follow each other
-    /// against the coordinates), and how many there are.
+    /// Adds the cells along an axis: where the first begins, their size in world units (below 0
+    /// where they follow each other against the coordinates), and how many there are.
     #[must_use]
     pub fn axis(mut self, name: impl Into<String>, start: f64, step: f64, len: usize) -> Self {
-        self.lines.push(Line { name: name.into(), start, step, len });
+        self.lines.push(Line {
+            name: name.into(),
+            start,
+            step,
+            len,
+        });
         self
     }
 
     /// Says in which coordinate reference system they are, in the words of
-    /// [`StructureBuilder::crs`](crate::StructureBuilder::crs). It must be the grid's, if that has one. Where one of the two has
-    /// none, both are taken to be in the same.
+    /// [`StructureBuilder::crs`](crate::StructureBuilder::crs). It must be the grid's, if that has
+    /// one. Where one of the two has none, both are taken to be in the same.
     #[must_use]
     pub fn crs(mut self, crs: impl Into<String>) -> Self {
         self.crs = Some(crs.into());
@@ -69,24 +75,44 @@ impl Geometry {
 
     /// Refuses cells that an answer of a grid cannot have.
     pub(crate) fn check(&self, structure: &Structure) -> Result<()> {
-        for (number, Line { name, start, step, len }) in self.lines.iter().enumerate() {
+        for (
+            number,
+            Line {
+                name,
+                start,
+                step,
+                len,
+            },
+        ) in self.lines.iter().enumerate()
+        {
             let Some(axis) = structure.axes().position(|axis| axis.name() == name) else {
                 let names: Vec<&str> = structure.axes().map(Axis::name).collect();
-                return Err(Error::invalid(format!("the target has an axis `{name}`, and the grid has {}", names.join(", "))));
+                return Err(Error::invalid(format!(
+                    "the target has an axis `{name}`, and the grid has {}",
+                    names.join(", ")
+                )));
             };
             if self.lines[..number].iter().any(|line| line.name == *name) {
-                return Err(Error::invalid(format!("the target has axis `{name}` twice")));
+                return Err(Error::invalid(format!(
+                    "the target has axis `{name}` twice"
+                )));
             }
             let dimension = &structure.dimensions()[structure.dimension_of(axis)];
             if dimension.is_fixed() || dimension.is_irregular() {
                 return Err(Error::invalid(format!(
                     "axis `{name}` has {} of the grid's own, which lie on no other cells; leave it out of the target",
-                    if dimension.is_fixed() { "labels" } else { "events" }
+                    if dimension.is_fixed() {
+                        "labels"
+                    } else {
+                        "events"
+                    }
                 )));
             }
             let end = start + step * *len as f64;
             if *len == 0 || !start.is_finite() || !end.is_finite() || !step.is_normal() {
-                return Err(Error::invalid(format!("{len} cells of {step} from {start} on along axis `{name}` are no target")));
+                return Err(Error::invalid(format!(
+                    "{len} cells of {step} from {start} on along axis `{name}` are no target"
+                )));
             }
         }
         match (self.crs.as_deref(), structure.crs()) {
@@ -105,9 +131,19 @@ impl Geometry {
 
     /// The options by which `gdalwarp` makes these cells, if they are rows and columns.
     fn place(&self, structure: &Structure) -> String {
-        let plane = structure.dimensions().iter().map(Dimension::axes).find(|axes| axes.len() == 2);
-        let lines: Vec<&Line> = plane.into_iter().flatten().filter_map(|axis| self.line(axis.name())).collect();
-        let [y, x] = lines[..] else { return String::new() };
+        let plane = structure
+            .dimensions()
+            .iter()
+            .map(Dimension::axes)
+            .find(|axes| axes.len() == 2);
+        let lines: Vec<&Line> = plane
+            .into_iter()
+            .flatten()
+            .filter_map(|axis| self.line(axis.name()))
+            .collect();
+        let [y, x] = lines[..] else {
+            return String::new();
+        };
         let ((south, north), (west, east)) = (y.bounds(), x.bounds());
         format!(" -te {west} {south} {east} {north} -ts {} {}", x.len, y.len)
     }

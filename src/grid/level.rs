@@ -18,18 +18,24 @@ impl Level {
     pub const ZERO: Level = Level(0);
     /// The finest level of any dimension, of regular ones.
     pub const FINEST: Level = Level(-24);
-    /// The coarsest level of any dimension, of irregular ones; [`Dimension::levels`](super::Dimension::levels) has each kind's.
+    /// The coarsest level of any dimension, of irregular ones;
+    /// [`Dimension::levels`](super::Dimension::levels) has each kind's.
     pub const COARSEST: Level = Level(64);
 
     /// The coarsest level of a regular dimension.
     pub(super) const COARSEST_REGULAR: Level = Level(40);
 
-    /// A level; [`Invalid`](crate::ErrorKind::Invalid) outside [`FINEST`](Self::FINEST) to [`COARSEST`](Self::COARSEST).
+    /// A level; [`Invalid`](crate::ErrorKind::Invalid) outside [`FINEST`](Self::FINEST) to
+    /// [`COARSEST`](Self::COARSEST).
     pub fn new(level: i8) -> Result<Self> {
         if (Self::FINEST.0..=Self::COARSEST.0).contains(&level) {
             Ok(Self(level))
         } else {
-            Err(Error::invalid(format!("level {level} is outside {} to {}", Self::FINEST, Self::COARSEST)))
+            Err(Error::invalid(format!(
+                "level {level} is outside {} to {}",
+                Self::FINEST,
+                Self::COARSEST
+            )))
         }
     }
 
@@ -105,13 +111,19 @@ impl Levels {
     /// The coarser level of each dimension.
     #[must_use]
     pub(crate) fn coarser_of(&self, other: &Levels) -> Self {
-        self.iter().zip(other.iter()).map(|(a, b)| *a.max(b)).collect()
+        self.iter()
+            .zip(other.iter())
+            .map(|(a, b)| *a.max(b))
+            .collect()
     }
 
     /// The finer level of each dimension.
     #[must_use]
     pub(crate) fn finer_of(&self, other: &Levels) -> Self {
-        self.iter().zip(other.iter()).map(|(a, b)| *a.min(b)).collect()
+        self.iter()
+            .zip(other.iter())
+            .map(|(a, b)| *a.min(b))
+            .collect()
     }
 
     /// Whether every level is coarser than or equal to the other's.
@@ -127,11 +139,14 @@ impl<const N: usize> TryFrom<[i8; N]> for Levels {
     ///
     /// # Errors
     ///
-    /// [`Invalid`](crate::ErrorKind::Invalid) if one is outside [`Level::FINEST`] to [`Level::COARSEST`], or there are more than
-    /// a grid has dimensions.
+    /// [`Invalid`](crate::ErrorKind::Invalid) if one is outside [`Level::FINEST`] to
+    /// [`Level::COARSEST`], or there are more than a grid has dimensions.
     fn try_from(levels: [i8; N]) -> Result<Self> {
         if N > super::MAX_AXES {
-            return Err(Error::invalid(format!("{N} levels are given; no grid has more than {} dimensions", super::MAX_AXES)));
+            return Err(Error::invalid(format!(
+                "{N} levels are given; no grid has more than {} dimensions",
+                super::MAX_AXES
+            )));
         }
         levels.into_iter().map(Level::new).collect()
     }

@@ -1,7 +1,8 @@
 //! Longitudes: degrees that come round after 360, so that 289.5 and -70.5 are one place.
 //!
-//! Grids and files count them from 0 to 360, from -180 to 180, or on beyond. What is asked for, or comes in, is turned by whole
-//! circles to where the cells are. An edge between two longitudes goes the short way round.
+//! Grids and files count them from 0 to 360, from -180 to 180, or on beyond. What is asked for, or
+//! comes in, is turned by whole circles to where the cells are. An edge between two longitudes goes
+//! the short way round.
 
 use super::structure::Structure;
 use crate::crs;
@@ -17,9 +18,13 @@ pub fn turned(longitude: f64, west: f64) -> f64 {
     longitude - ((longitude - west) / CIRCLE).floor() * CIRCLE
 }
 
-/// Each turn, a multiple of 360, that brings some of what reaches from `from` to `to` between `west` and `east`; rising.
+/// Each turn, a multiple of 360, that brings some of what reaches from `from` to `to` between
+/// `west` and `east`; rising.
 pub fn turns((from, to): (f64, f64), (west, east): (f64, f64)) -> Vec<f64> {
-    let (first, last) = (((west - to) / CIRCLE).floor() + 1.0, ((east - from) / CIRCLE).ceil() - 1.0);
+    let (first, last) = (
+        ((west - to) / CIRCLE).floor() + 1.0,
+        ((east - from) / CIRCLE).ceil() - 1.0,
+    );
     if !(first.abs() <= TURNS_MAX && last.abs() <= TURNS_MAX) {
         return Vec::new();
     }
@@ -29,18 +34,29 @@ pub fn turns((from, to): (f64, f64), (west, east): (f64, f64)) -> Vec<f64> {
         .collect()
 }
 
-/// The first longitude of a box and its last, which is not below it: where `east` is below `west`, the box goes over the seam.
+/// The first longitude of a box and its last, which is not below it: where `east` is below `west`,
+/// the box goes over the seam.
 pub fn rising(west: f64, east: f64) -> (f64, f64) {
-    (west, if east < west { turned(east, west) } else { east })
+    (
+        west,
+        if east < west {
+            turned(east, west)
+        } else {
+            east
+        },
+    )
 }
 
-/// Turns the longitudes of a ring one after the other so that none is farther than half a circle from the one before: an edge
-/// goes the short way round, but for one of a whole circle, which goes all the way. Gives the first edge that goes over the seam
-/// of the longitudes as they were written.
+/// Turns the longitudes of a ring one after the other so that none is farther than half a circle
+/// from the one before: an edge goes the short way round, but for one of a whole circle, which goes
+/// all the way. Gives the first edge that goes over the seam of the longitudes as they were
+/// written.
 ///
 /// [`Invalid`](crate::ErrorKind::Invalid) if the ring then does not close, as around a pole.
 pub fn unrolled(ring: &mut [f64]) -> Result<Option<(f64, f64)>> {
-    let Some(&first) = ring.first() else { return Ok(None) };
+    let Some(&first) = ring.first() else {
+        return Ok(None);
+    };
     let (mut turn, mut before, mut seam) = (0.0, first, None);
     let mut step = |to: f64| {
         let apart: f64 = to - before;
@@ -63,21 +79,37 @@ pub fn unrolled(ring: &mut [f64]) -> Result<Option<(f64, f64)>> {
 }
 
 impl Structure {
-    /// The axis whose coordinates are longitudes in degrees, if one is known to be: its unit is `degrees_east` (CF), or it is the
-    /// second axis of a plane whose coordinate reference system is of longitudes and latitudes.
+    /// The axis whose coordinates are longitudes in degrees, if one is known to be: its unit is
+    /// `degrees_east` (CF), or it is the second axis of a plane whose coordinate reference system
+    /// is of longitudes and latitudes.
     pub fn longitude(&self) -> Option<usize> {
-        let by_unit = self.axes().position(|axis| axis.unit_name().is_some_and(is_degrees_east));
+        let by_unit = self
+            .axes()
+            .position(|axis| axis.unit_name().is_some_and(is_degrees_east));
         by_unit.or_else(|| {
-            let mut planes = (0..self.dimensions().len()).filter(|d| self.dimensions()[*d].axes().len() == 2);
-            let (plane, None) = (planes.next()?, planes.next()) else { return None };
-            self.crs().filter(|system| crs::is_geographic(system) == Some(true)).map(|_| self.axes_of(plane).start + 1)
+            let mut planes =
+                (0..self.dimensions().len()).filter(|d| self.dimensions()[*d].axes().len() == 2);
+            let (plane, None) = (planes.next()?, planes.next()) else {
+                return None;
+            };
+            self.crs()
+                .filter(|system| crs::is_geographic(system) == Some(true))
+                .map(|_| self.axes_of(plane).start + 1)
         })
     }
 }
 
 /// Whether a unit is one of those in which CF writes longitudes.
 pub fn is_degrees_east(unit: &str) -> bool {
-    ["degrees_east", "degree_east", "degrees_E", "degree_E", "degreesE", "degreeE"].contains(&unit)
+    [
+        "degrees_east",
+        "degree_east",
+        "degrees_E",
+        "degree_E",
+        "degreesE",
+        "degreeE",
+    ]
+    .contains(&unit)
 }
 
 #[cfg(test)]
@@ -88,7 +120,14 @@ mod tests {
 
     #[test]
     fn one_place_has_one_longitude_from_any_west_on() {
-        assert_eq!([turned(289.5, -180.0), turned(-70.5, 0.0), turned(180.0, -180.0)], [-70.5, 289.5, -180.0]);
+        assert_eq!(
+            [
+                turned(289.5, -180.0),
+                turned(-70.5, 0.0),
+                turned(180.0, -180.0)
+            ],
+            [-70.5, 289.5, -180.0]
+        );
         assert_eq!([turned(10.25, 0.0), turned(-540.0, 0.0)], [10.25, 180.0]);
     }
 
@@ -97,11 +136,22 @@ mod tests {
         assert_eq!(turns((-10.0, 2.0), (0.0, 360.0)), [0.0, 360.0]);
         assert_eq!(turns((177.0, 182.0), (-180.0, 180.0)), [-360.0, 0.0]);
         assert_eq!(turns((-80.0, -70.0), (0.0, 360.0)), [360.0]);
-        assert_eq!(turns((0.0, 360.0), (0.0, 360.0)), [0.0], "edges that touch do not overlap");
-        assert_eq!(turns((10.0, 20.0), (30.0, 40.0)), [0.0; 0]);
-        assert_eq!(turns((0.0, 1.0), (f64::NEG_INFINITY, f64::INFINITY)), [0.0; 0]);
         assert_eq!(
-            [rising(177.0, -178.0), rising(-10.0, 10.0), rising(350.0, 10.0)],
+            turns((0.0, 360.0), (0.0, 360.0)),
+            [0.0],
+            "edges that touch do not overlap"
+        );
+        assert_eq!(turns((10.0, 20.0), (30.0, 40.0)), [0.0; 0]);
+        assert_eq!(
+            turns((0.0, 1.0), (f64::NEG_INFINITY, f64::INFINITY)),
+            [0.0; 0]
+        );
+        assert_eq!(
+            [
+                rising(177.0, -178.0),
+                rising(-10.0, 10.0),
+                rising(350.0, 10.0)
+            ],
             [(177.0, 182.0), (-10.0, 10.0), (350.0, 370.0)]
         );
     }
@@ -113,11 +163,21 @@ mod tests {
             unrolled(&mut ring).map(|seam| (ring, seam))
         };
         let (ring, seam) = of(&[177.0, -178.0, -178.0, 177.0]).expect("it closes");
-        assert_eq!((ring, seam), (vec![177.0, 182.0, 182.0, 177.0], Some((177.0, -178.0))));
+        assert_eq!(
+            (ring, seam),
+            (vec![177.0, 182.0, 182.0, 177.0], Some((177.0, -178.0)))
+        );
         let (ring, seam) = of(&[-178.0, 177.0, 177.0, -178.0]).expect("it closes");
-        assert_eq!((ring, seam), (vec![-178.0, -183.0, -183.0, -178.0], Some((-178.0, 177.0))));
+        assert_eq!(
+            (ring, seam),
+            (vec![-178.0, -183.0, -183.0, -178.0], Some((-178.0, 177.0)))
+        );
         let world = [-180.0, 180.0, 180.0, -180.0];
-        assert_eq!(of(&world).expect("it closes"), (world.to_vec(), None), "all the way round");
+        assert_eq!(
+            of(&world).expect("it closes"),
+            (world.to_vec(), None),
+            "all the way round"
+        );
         let plain = [-10.0, 2.0, 2.0, -10.0];
         assert_eq!(of(&plain).expect("it closes"), (plain.to_vec(), None));
         let error = of(&[0.0, 120.0, -120.0]).expect_err("around the pole");
@@ -127,19 +187,35 @@ mod tests {
     #[test]
     fn longitudes_are_known_by_unit_or_system() {
         let structure = |unit: Option<&str>, crs: Option<&str>| {
-            let x = unit.into_iter().fold(Axis::new("x", 0.0, 1.0, 4), |axis, unit| axis.unit(unit));
+            let x = unit
+                .into_iter()
+                .fold(Axis::new("x", 0.0, 1.0, 4), |axis, unit| axis.unit(unit));
             let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, 4), x]);
-            let builder = Structure::builder().dimension(Dimension::fixed("band", ["a"])).dimension(space);
-            crs.into_iter().fold(builder, |builder, crs| builder.crs(crs)).build().expect("valid").longitude()
+            let builder = Structure::builder()
+                .dimension(Dimension::fixed("band", ["a"]))
+                .dimension(space);
+            crs.into_iter()
+                .fold(builder, |builder, crs| builder.crs(crs))
+                .build()
+                .expect("valid")
+                .longitude()
         };
-        for (unit, crs) in
-            [(Some("degrees_east"), None), (Some("degreeE"), None), (None, Some("EPSG:4326")), (None, Some("EPSG:7844"))]
-        {
+        for (unit, crs) in [
+            (Some("degrees_east"), None),
+            (Some("degreeE"), None),
+            (None, Some("EPSG:4326")),
+            (None, Some("EPSG:7844")),
+        ] {
             assert_eq!(structure(unit, crs), Some(2), "{unit:?} {crs:?}");
         }
         let wkt = "GEOGCS[\"mine\",DATUM[\"WGS_1984\",SPHEROID[\"WGS 84\",6378137,298.257223563]],PRIMEM[\"Greenwich\",0],UNIT[\"degree\",0.0174532925199433]]";
         assert_eq!(structure(None, Some(wkt)), Some(2));
-        for (unit, crs) in [(None, None), (Some("degrees"), None), (Some("m"), Some("EPSG:32632")), (None, Some("EPSG:4807"))] {
+        for (unit, crs) in [
+            (None, None),
+            (Some("degrees"), None),
+            (Some("m"), Some("EPSG:32632")),
+            (None, Some("EPSG:4807")),
+        ] {
             assert_eq!(structure(unit, crs), None, "{unit:?} {crs:?}");
         }
     }

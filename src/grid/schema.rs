@@ -12,7 +12,8 @@ use crate::codec::{Codec, Filter, Settings};
 use crate::error::{Error, Result};
 use crate::kernel::{Aggregation, Aggregator, CustomPlanes, STATE_MAX};
 
-/// All that is fixed about a grid when it is created: structure, cell type, nodata value, aggregators, codec.
+/// All that is fixed about a grid when it is created: structure, cell type, nodata value,
+/// aggregators, codec.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "SchemaBuilder", into = "SchemaBuilder")]
 pub struct Schema {
@@ -37,8 +38,8 @@ pub struct SchemaBuilder {
 }
 
 impl SchemaBuilder {
-    /// The value that stands for "no data", beside NaN, which always does. It must be one of the cell type's values; for
-    /// float32 the nearest one is taken.
+    /// The value that stands for "no data", beside NaN, which always does. It must be one of the
+    /// cell type's values; for float32 the nearest one is taken.
     #[must_use]
     pub fn nodata(mut self, nodata: f64) -> Self {
         self.nodata = Some(nodata);
@@ -56,12 +57,15 @@ impl SchemaBuilder {
     #[must_use]
     pub fn custom(mut self, aggregator: &dyn Aggregator) -> Self {
         let planes = CustomPlanes::of(aggregator, self.dtype);
-        self.aggregators.push(Aggregation::Custom { name: planes.name.clone() });
+        self.aggregators.push(Aggregation::Custom {
+            name: planes.name.clone(),
+        });
         self.custom.push(planes);
         self
     }
 
-    /// The reversible filter before cells are packed or compressed, in place of the cell type's default.
+    /// The reversible filter before cells are packed or compressed, in place of the cell type's
+    /// default.
     #[must_use]
     pub fn filter(mut self, filter: Filter) -> Self {
         self.filter = filter;
@@ -82,7 +86,8 @@ impl SchemaBuilder {
         self
     }
 
-    /// The name of what the cells hold, as files name it (`t2m`): [importers](crate::adapter) take no other variable.
+    /// The name of what the cells hold, as files name it (`t2m`): [importers](crate::adapter) take
+    /// no other variable.
     #[must_use]
     pub fn variable(mut self, name: impl Into<String>) -> Self {
         self.variable = Some(name.into());
@@ -96,7 +101,8 @@ impl SchemaBuilder {
         self
     }
 
-    /// Something else that is known of the cells, by its name: `long_name`, `height`. It is kept, not interpreted.
+    /// Something else that is known of the cells, by its name: `long_name`, `height`. It is kept,
+    /// not interpreted.
     #[must_use]
     pub fn attribute(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.attributes.insert(name.into(), value.into());
@@ -107,28 +113,48 @@ impl SchemaBuilder {
     pub fn build(mut self) -> Result<Schema> {
         if let Some(nodata) = self.nodata {
             let kept = with_dtype!(self.dtype, |T| T::from_f64(nodata).to_f64());
-            let fits =
-                if self.dtype.is_float() { nodata.is_nan() || kept.is_finite() || nodata.is_infinite() } else { kept == nodata };
+            let fits = if self.dtype.is_float() {
+                nodata.is_nan() || kept.is_finite() || nodata.is_infinite()
+            } else {
+                kept == nodata
+            };
             if !fits {
-                return Err(Error::invalid(format!("nodata {nodata} is not a value of {}", self.dtype)));
+                return Err(Error::invalid(format!(
+                    "nodata {nodata} is not a value of {}",
+                    self.dtype
+                )));
             }
             // NaN is nodata anyway; one encoding a value.
             self.nodata = (!nodata.is_nan()).then_some(kept);
         }
         for (i, aggregation) in self.aggregators.iter().enumerate() {
             if self.aggregators[..i].contains(aggregation) {
-                return Err(Error::invalid(format!("aggregator `{aggregation}` is given twice")));
+                return Err(Error::invalid(format!(
+                    "aggregator `{aggregation}` is given twice"
+                )));
             }
             self.check(aggregation)?;
         }
         if self.aggregators.len() > usize::from(u8::MAX) {
-            return Err(Error::invalid(format!("a grid has at most {} aggregators", u8::MAX)));
+            return Err(Error::invalid(format!(
+                "a grid has at most {} aggregators",
+                u8::MAX
+            )));
         }
-        if self.custom.iter().any(|planes| !self.aggregators.contains(&Aggregation::Custom { name: planes.name.clone() })) {
-            return Err(Error::invalid("a service's aggregator is described, but makes no layer"));
+        if self.custom.iter().any(|planes| {
+            !self.aggregators.contains(&Aggregation::Custom {
+                name: planes.name.clone(),
+            })
+        }) {
+            return Err(Error::invalid(
+                "a service's aggregator is described, but makes no layer",
+            ));
         }
         if !(1..=19).contains(&self.zstd_level) {
-            return Err(Error::invalid(format!("zstd level {} is outside 1 to 19", self.zstd_level)));
+            return Err(Error::invalid(format!(
+                "zstd level {} is outside 1 to 19",
+                self.zstd_level
+            )));
         }
         self.check_texts()?;
         Ok(Schema { fields: self })
@@ -136,17 +162,31 @@ impl SchemaBuilder {
 
     /// Checks that what is kept of the cells has a length that can be kept.
     fn check_texts(&self) -> Result<()> {
-        let named = [("variable", self.variable.as_deref()), ("unit", self.unit.as_deref())];
-        let mut texts = named.into_iter().filter_map(|(what, text)| Some((what, text?)));
-        let known = self.attributes.iter().flat_map(|(name, value)| [("name of an attribute", name), ("attribute", value)]);
+        let named = [
+            ("variable", self.variable.as_deref()),
+            ("unit", self.unit.as_deref()),
+        ];
+        let mut texts = named
+            .into_iter()
+            .filter_map(|(what, text)| Some((what, text?)));
+        let known = self
+            .attributes
+            .iter()
+            .flat_map(|(name, value)| [("name of an attribute", name), ("attribute", value)]);
         let known = known.map(|(what, text)| (what, text.as_str()));
         let fits = |text: &str| (1..=Schema::TEXT_MAX).contains(&text.len());
         if let Some((what, text)) = texts.by_ref().chain(known).find(|(_, text)| !fits(text)) {
-            return Err(Error::invalid(format!("the {what} has {} bytes; use 1 to {}", text.len(), Schema::TEXT_MAX)));
+            return Err(Error::invalid(format!(
+                "the {what} has {} bytes; use 1 to {}",
+                text.len(),
+                Schema::TEXT_MAX
+            )));
         }
         if self.attributes.len() > Schema::ATTRIBUTES_MAX {
             let (count, most) = (self.attributes.len(), Schema::ATTRIBUTES_MAX);
-            return Err(Error::invalid(format!("a grid keeps at most {most} attributes, not {count}")));
+            return Err(Error::invalid(format!(
+                "a grid keeps at most {most} attributes, not {count}"
+            )));
         }
         Ok(())
     }
@@ -155,29 +195,46 @@ impl SchemaBuilder {
     fn check(&self, aggregation: &Aggregation) -> Result<()> {
         match aggregation {
             Aggregation::First { dimension: name } | Aggregation::Last { dimension: name } => {
-                let d = self.structure.dimension(name).map_err(|e| Error::invalid(format!("`{aggregation}`: {e}")))?;
+                let d = self
+                    .structure
+                    .dimension(name)
+                    .map_err(|e| Error::invalid(format!("`{aggregation}`: {e}")))?;
                 let dimension = &self.structure.dimensions()[d];
                 let why = match dimension.axes() {
                     _ if dimension.is_fixed() => "whose labels have no first and last",
                     [_] => return Ok(()),
                     _ => "which has several axes; it needs a dimension of one",
                 };
-                Err(Error::invalid(format!("`{aggregation}` is along dimension `{name}`, {why}")))
+                Err(Error::invalid(format!(
+                    "`{aggregation}` is along dimension `{name}`, {why}"
+                )))
             }
             Aggregation::Mode { classes } if !(1..=Aggregation::CLASSES_MAX).contains(classes) => {
-                Err(Error::invalid(format!("`mode` keeps 1 to {} classes a cell, not {classes}", Aggregation::CLASSES_MAX)))
+                Err(Error::invalid(format!(
+                    "`mode` keeps 1 to {} classes a cell, not {classes}",
+                    Aggregation::CLASSES_MAX
+                )))
             }
             Aggregation::Custom { name } => {
                 check_name("aggregator", name)?;
                 if name.parse::<Aggregation>()? != *aggregation {
-                    return Err(Error::invalid(format!("`{name}` is built in; name the aggregator otherwise")));
+                    return Err(Error::invalid(format!(
+                        "`{name}` is built in; name the aggregator otherwise"
+                    )));
                 }
-                let [planes] = self.custom.iter().filter(|planes| planes.name == *name).collect::<Vec<_>>()[..] else {
+                let [planes] = self
+                    .custom
+                    .iter()
+                    .filter(|planes| planes.name == *name)
+                    .collect::<Vec<_>>()[..]
+                else {
                     return Err(Aggregation::unknown(name));
                 };
                 if planes.state.len() > STATE_MAX {
                     let count = planes.state.len();
-                    return Err(Error::invalid(format!("aggregator `{name}` has {count} state planes, more than {STATE_MAX}")));
+                    return Err(Error::invalid(format!(
+                        "aggregator `{name}` has {count} state planes, more than {STATE_MAX}"
+                    )));
                 }
                 Ok(())
             }
@@ -192,7 +249,8 @@ impl Schema {
     /// The most attributes.
     pub const ATTRIBUTES_MAX: usize = 128;
 
-    /// A builder for cells of one type, with no nodata value but NaN, no aggregators, and the default codec.
+    /// A builder for cells of one type, with no nodata value but NaN, no aggregators, and the
+    /// default codec.
     pub fn builder(structure: Structure, dtype: DType) -> SchemaBuilder {
         SchemaBuilder {
             structure,
@@ -209,22 +267,42 @@ impl Schema {
         }
     }
 
-    /// The same in chunks of another shape, cells along each axis: another layout of one grid, to be
-    /// [updated](crate::Grid::update_from) from it. Along an irregular dimension it is the capacity of a chunk.
+    /// The same in chunks of another shape, cells along each axis: another layout of one grid, to
+    /// be [updated](crate::Grid::update_from) from it. Along an irregular dimension it is the
+    /// capacity of a chunk.
     ///
-    /// [`Invalid`](crate::ErrorKind::Invalid) if there is not one number an axis, or a number is none that an axis can have.
+    /// [`Invalid`](crate::ErrorKind::Invalid) if there is not one number an axis, or a number is
+    /// none that an axis can have.
     pub fn rechunked(&self, chunk: impl IntoIterator<Item = u32>) -> Result<Schema> {
-        let (chunk, rank) = (chunk.into_iter().collect::<Vec<u32>>(), self.structure().rank());
+        let (chunk, rank) = (
+            chunk.into_iter().collect::<Vec<u32>>(),
+            self.structure().rank(),
+        );
         if chunk.len() != rank {
-            return Err(Error::invalid(format!("a chunk of {} numbers does not fit {rank} axes", chunk.len())));
+            return Err(Error::invalid(format!(
+                "a chunk of {} numbers does not fit {rank} axes",
+                chunk.len()
+            )));
         }
         let mut lens = chunk.into_iter();
-        let mut structure = self.structure().crs().into_iter().fold(Structure::builder(), |builder, crs| builder.crs(crs));
+        let mut structure = self
+            .structure()
+            .crs()
+            .into_iter()
+            .fold(Structure::builder(), |builder, crs| builder.crs(crs));
         for mut dimension in self.structure().dimensions().iter().cloned() {
-            dimension.axes.iter_mut().zip(lens.by_ref()).for_each(|(axis, len)| axis.chunk = len);
+            dimension
+                .axes
+                .iter_mut()
+                .zip(lens.by_ref())
+                .for_each(|(axis, len)| axis.chunk = len);
             structure = structure.dimension(dimension);
         }
-        SchemaBuilder { structure: structure.build()?, ..self.fields.clone() }.build()
+        SchemaBuilder {
+            structure: structure.build()?,
+            ..self.fields.clone()
+        }
+        .build()
     }
 
     /// Where the cells are.
@@ -258,13 +336,23 @@ impl Schema {
 
     /// What is kept of a service's own aggregator.
     pub(crate) fn custom(&self, aggregation: &Aggregation) -> Option<&CustomPlanes> {
-        let Aggregation::Custom { name } = aggregation else { return None };
-        self.fields.custom.iter().find(|planes| planes.name == *name)
+        let Aggregation::Custom { name } = aggregation else {
+            return None;
+        };
+        self.fields
+            .custom
+            .iter()
+            .find(|planes| planes.name == *name)
     }
 
-    /// Whether every levelled dimension has one base level, so that sums and counts are whole numbers of cells.
+    /// Whether every levelled dimension has one base level, so that sums and counts are whole
+    /// numbers of cells.
     pub(crate) fn tallies(&self) -> bool {
-        !self.structure().dimensions().iter().any(super::Dimension::is_refinable)
+        !self
+            .structure()
+            .dimensions()
+            .iter()
+            .any(super::Dimension::is_refinable)
     }
 
     /// The filter of base chunks.
@@ -284,7 +372,10 @@ impl Schema {
 
     /// How cells are encoded.
     pub(crate) fn settings(&self) -> Settings {
-        Settings { codec: self.fields.codec, level: self.fields.zstd_level }
+        Settings {
+            codec: self.fields.codec,
+            level: self.fields.zstd_level,
+        }
     }
 
     /// The name of what the cells hold, if it is known.
@@ -302,7 +393,8 @@ impl Schema {
         &self.fields.attributes
     }
 
-    /// Whether "no data" cannot be told from the value of a cell, so that chunks with holes carry a mask.
+    /// Whether "no data" cannot be told from the value of a cell, so that chunks with holes carry a
+    /// mask.
     pub(crate) fn needs_mask(&self) -> bool {
         !self.dtype().is_float() && self.nodata().is_none()
     }

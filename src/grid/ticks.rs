@@ -8,8 +8,8 @@ use super::structure::{Structure, saturate};
 
 /// An irregular dimension: where its ticks lie among chunks and bins.
 ///
-/// A chunk at a level stands for `capacity` bins of 2^level ticks. Base data is kept at the level of *buckets*, whose bins are
-/// not longer than the expected spacing.
+/// A chunk at a level stands for `capacity` bins of 2^level ticks. Base data is kept at the level
+/// of *buckets*, whose bins are not longer than the expected spacing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Irregular {
     /// The number of the dimension.
@@ -38,14 +38,18 @@ impl Structure {
         })
     }
 
-    /// The levels of the chunks in which base cells of some levels are kept: those of buckets along an irregular dimension.
+    /// The levels of the chunks in which base cells of some levels are kept: those of buckets along
+    /// an irregular dimension.
     pub(crate) fn chunk_levels(&self, cells: Levels) -> Levels {
-        self.irregular_axis().map_or(cells, |irregular| cells.with(irregular.dimension, irregular.bucket))
+        self.irregular_axis().map_or(cells, |irregular| {
+            cells.with(irregular.dimension, irregular.bucket)
+        })
     }
 
     /// The levels of the base cells in chunks of some levels: an event has a tick of its own.
     pub(crate) fn cell_levels(&self, chunks: Levels) -> Levels {
-        self.irregular().map_or(chunks, |dimension| chunks.with(dimension, Level::ZERO))
+        self.irregular()
+            .map_or(chunks, |dimension| chunks.with(dimension, Level::ZERO))
     }
 }
 
@@ -66,7 +70,10 @@ impl Irregular {
 
     /// The location that differs from another in the place along the irregular dimension.
     pub(crate) fn place(&self, at: &Location, level: Level, code: u64) -> Location {
-        let mut place = Location { levels: at.levels.with(self.dimension, level), codes: at.codes };
+        let mut place = Location {
+            levels: at.levels.with(self.dimension, level),
+            codes: at.codes,
+        };
         place.codes[self.axis] = code;
         place
     }
@@ -113,15 +120,18 @@ impl Irregular {
         saturate(first)..=saturate(first + (1 << up) - 1)
     }
 
-    /// In which of a location's bins a tick of it lies, and how far it is from the lower and from the upper end of the bin, as
-    /// parts of the bin.
+    /// In which of a location's bins a tick of it lies, and how far it is from the lower and from
+    /// the upper end of the bin, as parts of the bin.
     pub(crate) fn in_bin(&self, at: &Location, tick: i64) -> (usize, [f64; 2]) {
         let level = self.level(at).above(Level::ZERO);
         let position = self.position(tick);
         let bin = (position >> level) & (self.capacity as i128 - 1);
         let (offset, last) = (position & ((1 << level) - 1), (1_i128 << level) - 1);
         let part = |ticks: i128| ticks as f64 / (1_i128 << level) as f64;
-        (usize::try_from(bin).unwrap_or(0), [part(offset), part(last - offset)])
+        (
+            usize::try_from(bin).unwrap_or(0),
+            [part(offset), part(last - offset)],
+        )
     }
 }
 
@@ -133,7 +143,11 @@ mod tests {
     fn structure(capacity: u32, spacing: u64) -> Structure {
         let space = Dimension::regular("space", [Axis::new("x", 0.0, 1.0, 4)]);
         let time = Dimension::irregular("time", "seconds since 1970-01-01", capacity, spacing);
-        Structure::builder().dimension(time).dimension(space).build().expect("valid")
+        Structure::builder()
+            .dimension(time)
+            .dimension(space)
+            .build()
+            .expect("valid")
     }
 
     #[test]
@@ -141,21 +155,48 @@ mod tests {
         let structure = structure(16, 3600);
         let irregular = structure.irregular_axis().expect("it is irregular");
         assert_eq!((irregular.bucket.get(), irregular.capacity), (11, 16));
-        let origin = Location { levels: structure.chunk_levels(Levels::zero(2)), codes: [0, 0].into_iter().collect() };
-        for tick in [0, 1, -1, 15, 16, 1 << 40, i64::MAX - 1, i64::MIN + 1, -(1 << 62)] {
+        let origin = Location {
+            levels: structure.chunk_levels(Levels::zero(2)),
+            codes: [0, 0].into_iter().collect(),
+        };
+        for tick in [
+            0,
+            1,
+            -1,
+            15,
+            16,
+            1 << 40,
+            i64::MAX - 1,
+            i64::MIN + 1,
+            -(1 << 62),
+        ] {
             let mut below = None;
             for level in (0..=64).filter_map(|level| Level::new(level).ok()) {
                 let at = irregular.place(&origin, level, irregular.code(level, tick));
-                assert!(irregular.ticks(&at).contains(&tick), "{tick} at level {level}");
+                assert!(
+                    irregular.ticks(&at).contains(&tick),
+                    "{tick} at level {level}"
+                );
                 assert!(u128::from(at.codes[0]) < structure.dimensions()[0].codes(level));
                 if let Some(below) = below {
-                    assert_eq!(structure.parent(&below, 0), Some((at, irregular.half(&at, tick))), "{tick} at level {level}");
+                    assert_eq!(
+                        structure.parent(&below, 0),
+                        Some((at, irregular.half(&at, tick))),
+                        "{tick} at level {level}"
+                    );
                 }
                 let (bin, away) = irregular.in_bin(&at, tick);
-                assert!(bin < 16 && away.iter().all(|away| (0.0..1.0).contains(away)), "{bin} {away:?}");
+                assert!(
+                    bin < 16 && away.iter().all(|away| (0.0..1.0).contains(away)),
+                    "{bin} {away:?}"
+                );
                 let number = irregular.bin(level, tick);
                 assert!(irregular.ticks_of_bin(level, number).contains(&tick));
-                assert_eq!(irregular.first_bin(&at).checked_add_unsigned(bin as u64), Some(number), "{tick} at level {level}");
+                assert_eq!(
+                    irregular.first_bin(&at).checked_add_unsigned(bin as u64),
+                    Some(number),
+                    "{tick} at level {level}"
+                );
                 below = Some(at);
             }
         }
@@ -165,15 +206,42 @@ mod tests {
     fn at_most_one_dimension_is_irregular_and_none_is_refinable_beside_it() {
         let time = |name: &str| Dimension::irregular(name, "ticks", 4, 1);
         let space = Dimension::regular("space", [Axis::new("x", 0.0, 1.0, 4)]);
-        let two = Structure::builder().dimension(time("a")).dimension(time("b")).build();
-        assert!(two.expect_err("two").to_string().contains("`a` and `b` are both irregular"));
-        let mixed = Structure::builder().dimension(time("a")).dimension(space.clone().refinable()).build();
-        assert!(mixed.expect_err("both").to_string().contains("`space` cannot be refinable beside the irregular `a`"));
-        let alone = Structure::builder().dimension(time("a")).dimension(space).build().expect("valid");
+        let two = Structure::builder()
+            .dimension(time("a"))
+            .dimension(time("b"))
+            .build();
+        assert!(
+            two.expect_err("two")
+                .to_string()
+                .contains("`a` and `b` are both irregular")
+        );
+        let mixed = Structure::builder()
+            .dimension(time("a"))
+            .dimension(space.clone().refinable())
+            .build();
+        assert!(
+            mixed
+                .expect_err("both")
+                .to_string()
+                .contains("`space` cannot be refinable beside the irregular `a`")
+        );
+        let alone = Structure::builder()
+            .dimension(time("a"))
+            .dimension(space)
+            .build()
+            .expect("valid");
         assert_eq!((alone.refinable(), alone.irregular()), (None, Some(0)));
         for (capacity, spacing) in [(3, 1), (1, 1), (1 << 13, 1), (4, 0), (4, u64::MAX)] {
-            let refused = Structure::builder().dimension(Dimension::irregular("t", "ticks", capacity, spacing)).build();
-            assert!(refused.expect_err("out of range").to_string().contains("`t`"), "{capacity} {spacing}");
+            let refused = Structure::builder()
+                .dimension(Dimension::irregular("t", "ticks", capacity, spacing))
+                .build();
+            assert!(
+                refused
+                    .expect_err("out of range")
+                    .to_string()
+                    .contains("`t`"),
+                "{capacity} {spacing}"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Short tuples, one entry an axis or a dimension: values that are copied, compared and hashed without allocation.
+//! Short tuples, one entry an axis or a dimension: values that are copied, compared and hashed
+//! without allocation.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -32,7 +33,10 @@ impl<T: Copy + Default> FromIterator<T> for Tuple<T> {
         let mut values = [T::default(); MAX_AXES];
         let mut len = 0;
         for value in iter {
-            assert!(usize::from(len) < MAX_AXES, "a tuple holds at most {MAX_AXES} values");
+            assert!(
+                usize::from(len) < MAX_AXES,
+                "a tuple holds at most {MAX_AXES} values"
+            );
             values[usize::from(len)] = value;
             len += 1;
         }

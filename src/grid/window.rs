@@ -17,7 +17,11 @@ impl Window {
     ///
     /// Whether it fits a grid is checked where it is used.
     pub fn new(start: impl Into<CellIndex>, shape: impl Into<Shape>) -> Self {
-        Self { levels: None, start: start.into(), shape: shape.into() }
+        Self {
+            levels: None,
+            start: start.into(),
+            shape: shape.into(),
+        }
     }
 
     /// The same box of cells at other levels.
@@ -44,7 +48,11 @@ impl Window {
 
     /// One past the last cell along each axis; saturates at the end of the numbers.
     pub fn end(&self) -> CellIndex {
-        self.start.iter().zip(self.shape.iter()).map(|(start, len)| start.saturating_add_unsigned(*len)).collect()
+        self.start
+            .iter()
+            .zip(self.shape.iter())
+            .map(|(start, len)| start.saturating_add_unsigned(*len))
+            .collect()
     }
 
     /// The same box but for one of its axes, along which it has `len` cells from `start` on.
@@ -61,12 +69,17 @@ impl Window {
         let (mut rest, mut parts) = (self, Vec::new());
         for axis in 0..self.start.len() {
             let (first, end) = (rest.start[axis], rest.end()[axis]);
-            let (from, to) = (other.start[axis].clamp(first, end), other.end()[axis].clamp(first, end));
+            let (from, to) = (
+                other.start[axis].clamp(first, end),
+                other.end()[axis].clamp(first, end),
+            );
             if from >= to {
                 parts.push(rest);
                 return parts;
             }
-            let slabs = [(first, from), (to, end)].into_iter().filter(|(first, end)| first < end);
+            let slabs = [(first, from), (to, end)]
+                .into_iter()
+                .filter(|(first, end)| first < end);
             parts.extend(slabs.map(|(first, end)| rest.along(axis, first, end.abs_diff(first))));
             rest = rest.along(axis, from, to.abs_diff(from));
         }
@@ -75,14 +88,21 @@ impl Window {
 
     /// How many cells, unless that overflows.
     pub fn cells(&self) -> Option<u64> {
-        self.shape.iter().try_fold(1_u64, |product, len| product.checked_mul(*len))
+        self.shape
+            .iter()
+            .try_fold(1_u64, |product, len| product.checked_mul(*len))
     }
 }
 
 impl Structure {
     /// The smallest box that holds two windows of the same levels.
     pub fn union(&self, a: &Window, b: &Window) -> Window {
-        let start: CellIndex = a.start().iter().zip(b.start().iter()).map(|(a, b)| *a.min(b)).collect();
+        let start: CellIndex = a
+            .start()
+            .iter()
+            .zip(b.start().iter())
+            .map(|(a, b)| *a.min(b))
+            .collect();
         let shape = a
             .end()
             .iter()
@@ -95,7 +115,12 @@ impl Structure {
 
     /// The part that two windows of the same levels share.
     pub fn intersection(&self, a: &Window, b: &Window) -> Option<Window> {
-        let start: CellIndex = a.start().iter().zip(b.start().iter()).map(|(a, b)| *a.max(b)).collect();
+        let start: CellIndex = a
+            .start()
+            .iter()
+            .zip(b.start().iter())
+            .map(|(a, b)| *a.max(b))
+            .collect();
         let shape: Option<Shape> = a
             .end()
             .iter()
@@ -108,16 +133,23 @@ impl Structure {
     }
 }
 
-/// A half-open box of the world, in world units: lower and upper bound along each axis, lower first whatever the axis's step.
+/// A half-open box of the world, in world units: lower and upper bound along each axis, lower first
+/// whatever the axis's step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Extent {
     bounds: Vec<(f64, f64)>,
 }
 
 impl Extent {
-    /// A box from lower and upper bounds, one pair an axis in the structure's order. A reversed pair is turned round.
+    /// A box from lower and upper bounds, one pair an axis in the structure's order. A reversed
+    /// pair is turned round.
     pub fn new(bounds: impl IntoIterator<Item = (f64, f64)>) -> Self {
-        Self { bounds: bounds.into_iter().map(|(a, b)| if a <= b { (a, b) } else { (b, a) }).collect() }
+        Self {
+            bounds: bounds
+                .into_iter()
+                .map(|(a, b)| if a <= b { (a, b) } else { (b, a) })
+                .collect(),
+        }
     }
 
     /// Lower and upper bound along each axis.

@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 use crate::array::DType;
 use crate::error::{Error, Result};
 
-/// How the cells under an aggregate cell become one value: the name of a layer in schemas and queries.
+/// How the cells under an aggregate cell become one value: the name of a layer in schemas and
+/// queries.
 ///
-/// NaN and the nodata value never take part; a cell with nothing valid under it is nodata. Areas are in level-0 cells.
+/// NaN and the nodata value never take part; a cell with nothing valid under it is nodata. Areas
+/// are in level-0 cells.
 ///
 /// | aggregation | value | type for integer cells | for float cells | rounding and overflow |
 /// |---|---|---|---|---|
@@ -24,17 +26,20 @@ use crate::error::{Error, Result};
 /// | `first:d`, `last:d` | the valid value at the lowest, the highest coordinate along dimension `d`; of several the first in the order of children | the same | the same | none |
 /// | a service's own | what its [`Aggregator`](crate::aggregator::Aggregator) makes | as it says | as it says | integers round half away from zero and saturate |
 ///
-/// A layer is one aggregation along every dimension of the grid: cells of level 2 in space and 3 in time hold the `max` of all
-/// base cells under them. A figure along one dimension of another figure along the others (the greatest in a month of daily means
-/// over an area) is no layer, since it would depend on which dimension is derived first. It is made from a layer when it is read:
-/// the one along one dimension at the base level of the other, which all layers have, and the other over the answer.
+/// A layer is one aggregation along every dimension of the grid: cells of level 2 in space and 3 in
+/// time hold the `max` of all base cells under them. A figure along one dimension of another figure
+/// along the others (the greatest in a month of daily means over an area) is no layer, since it
+/// would depend on which dimension is derived first. It is made from a layer when it is read: the
+/// one along one dimension at the base level of the other, which all layers have, and the other
+/// over the answer.
 ///
-/// A cell is valid in an aggregate where any base cell under it is; for `sample` where the one chosen is; for a service's own
-/// where it gives a value. [`Answer::valid`](crate::Answer::valid) says which are. Where nothing is valid, float layers hold NaN
-/// and integer layers the nodata value (0 if the grid has none, or one that the type does not hold); an integer `sum`, which can
-/// be that, holds the least int64 or the greatest uint64 in its place; `count` holds 0, which is data. All of it holds at every
-/// level: level 3 is made of level 2 as level 1 of the base, and is the same whatever the order of writes and the number of
-/// threads, bit for bit.
+/// A cell is valid in an aggregate where any base cell under it is; for `sample` where the one
+/// chosen is; for a service's own where it gives a value. [`Answer::valid`](crate::Answer::valid)
+/// says which are. Where nothing is valid, float layers hold NaN and integer layers the nodata
+/// value (0 if the grid has none, or one that the type does not hold); an integer `sum`, which can
+/// be that, holds the least int64 or the greatest uint64 in its place; `count` holds 0, which is
+/// data. All of it holds at every level: level 3 is made of level 2 as level 1 of the base, and is
+/// the same whatever the order of writes and the number of threads, bit for bit.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Aggregation {
@@ -56,10 +61,12 @@ pub enum Aggregation {
     Std,
     /// The most frequent class by valid area.
     ///
-    /// A cell keeps the exact area of each of its classes while there are at most `classes` of them. Beyond, it keeps the
-    /// largest by the summary of J. Misra and D. Gries ("Finding repeated elements", 1982) as merged by P. Agarwal et al.
-    /// ("Mergeable summaries", 2012): each area is then short by at most its cell's area / (`classes` + 1).
-    /// [`Answer::inexact`](crate::Answer::inexact) counts the cells where another class could be the true one for that.
+    /// A cell keeps the exact area of each of its classes while there are at most `classes` of
+    /// them. Beyond, it keeps the largest by the summary of J. Misra and D. Gries ("Finding
+    /// repeated elements", 1982) as merged by P. Agarwal et al. ("Mergeable summaries", 2012): each
+    /// area is then short by at most its cell's area / (`classes` + 1).
+    /// [`Answer::inexact`](crate::Answer::inexact) counts the cells where another class could be
+    /// the true one for that.
     Mode {
         /// How many classes a cell keeps, 1 to [`Aggregation::CLASSES_MAX`].
         classes: u8,
@@ -91,7 +98,12 @@ const PLAIN: [(&str, Aggregation); 9] = [
     ("sample", Aggregation::Sample),
     ("variance", Aggregation::Variance),
     ("std", Aggregation::Std),
-    ("mode", Aggregation::Mode { classes: Aggregation::CLASSES }),
+    (
+        "mode",
+        Aggregation::Mode {
+            classes: Aggregation::CLASSES,
+        },
+    ),
 ];
 
 /// What is asked for and cannot be had, with the reason and the way out.
@@ -100,8 +112,14 @@ const REFUSED: [(&[&str], &str); 3] = [
         &["median", "percentile", "quantile", "mad"],
         "does not compose: of the medians of parts nobody can tell the median of the whole. Compute it from the base cells, or keep `mean`, `std`, `mode`, or `min` and `max`",
     ),
-    (&["range"], "is no layer of its own: keep `min` and `max` and subtract them"),
-    (&["rms"], "is no layer of its own: keep `mean` and `variance`; its square is mean^2 + variance"),
+    (
+        &["range"],
+        "is no layer of its own: keep `min` and `max` and subtract them",
+    ),
+    (
+        &["rms"],
+        "is no layer of its own: keep `mean` and `variance`; its square is mean^2 + variance",
+    ),
 ];
 
 impl Aggregation {
@@ -110,13 +128,15 @@ impl Aggregation {
     /// The most classes that a cell of `mode` can keep.
     pub const CLASSES_MAX: u8 = 64;
 
-    /// Every aggregation that needs neither a dimension nor a service's own code, `mode` with its default of classes.
+    /// Every aggregation that needs neither a dimension nor a service's own code, `mode` with its
+    /// default of classes.
     pub fn plain() -> impl Iterator<Item = Aggregation> {
         PLAIN.into_iter().map(|(_, aggregation)| aggregation)
     }
 
-    /// The layer's type over base cells of a type. `tallies` says that every levelled dimension has one base level, so that
-    /// sums and counts are whole numbers of cells. The schema says the type of a service's own.
+    /// The layer's type over base cells of a type. `tallies` says that every levelled dimension has
+    /// one base level, so that sums and counts are whole numbers of cells. The schema says the type
+    /// of a service's own.
     pub(crate) fn dtype(&self, base: DType, tallies: bool) -> DType {
         match self {
             Self::Mean if base == DType::F32 || base.size() < 4 => DType::F32,
@@ -125,7 +145,12 @@ impl Aggregation {
             Self::Sum => DType::U64,
             Self::Count if tallies => DType::U64,
             Self::Mean | Self::Count | Self::Variance | Self::Std => DType::F64,
-            Self::Min | Self::Max | Self::Sample | Self::Mode { .. } | Self::First { .. } | Self::Last { .. } => base,
+            Self::Min
+            | Self::Max
+            | Self::Sample
+            | Self::Mode { .. }
+            | Self::First { .. }
+            | Self::Last { .. } => base,
             Self::Custom { .. } => base,
         }
     }
@@ -140,7 +165,10 @@ impl Aggregation {
 }
 
 fn refusal(name: &str) -> Option<&'static str> {
-    REFUSED.iter().find(|(names, _)| names.contains(&name)).map(|(_, why)| *why)
+    REFUSED
+        .iter()
+        .find(|(names, _)| names.contains(&name))
+        .map(|(_, why)| *why)
 }
 
 impl fmt::Display for Aggregation {
@@ -150,7 +178,12 @@ impl fmt::Display for Aggregation {
             Self::Last { dimension } => write!(f, "last:{dimension}"),
             Self::Custom { name } => f.write_str(name),
             Self::Mode { classes } if *classes != Self::CLASSES => write!(f, "mode:{classes}"),
-            plain => f.write_str(PLAIN.iter().find(|(_, other)| other == plain).map_or("", |(name, _)| *name)),
+            plain => f.write_str(
+                PLAIN
+                    .iter()
+                    .find(|(_, other)| other == plain)
+                    .map_or("", |(name, _)| *name),
+            ),
         }
     }
 }
@@ -158,31 +191,52 @@ impl fmt::Display for Aggregation {
 impl FromStr for Aggregation {
     type Err = Error;
 
-    /// Reads what `Display` writes: `mean`, `mode:16`, `last:time`. A name that is not built in is a service's own.
+    /// Reads what `Display` writes: `mean`, `mode:16`, `last:time`. A name that is not built in is
+    /// a service's own.
     fn from_str(text: &str) -> Result<Self> {
         if let Some((_, plain)) = PLAIN.into_iter().find(|(name, _)| *name == text) {
             return Ok(plain);
         }
-        let (name, argument) = text.split_once(':').map_or((text, None), |(name, argument)| (name, Some(argument)));
+        let (name, argument) = text
+            .split_once(':')
+            .map_or((text, None), |(name, argument)| (name, Some(argument)));
         if let Some(why) = refusal(name) {
             return Err(Error::invalid(format!("`{name}` {why}")));
         }
         match (name, argument.filter(|argument| !argument.is_empty())) {
-            ("first", Some(dimension)) => Ok(Self::First { dimension: dimension.to_owned() }),
-            ("last", Some(dimension)) => Ok(Self::Last { dimension: dimension.to_owned() }),
-            ("first" | "last", None) => Err(Error::invalid(format!("`{name}` needs a dimension, such as `{name}:time`"))),
+            ("first", Some(dimension)) => Ok(Self::First {
+                dimension: dimension.to_owned(),
+            }),
+            ("last", Some(dimension)) => Ok(Self::Last {
+                dimension: dimension.to_owned(),
+            }),
+            ("first" | "last", None) => Err(Error::invalid(format!(
+                "`{name}` needs a dimension, such as `{name}:time`"
+            ))),
             ("mode", Some(classes)) => {
-                let classes = classes.parse().ok().filter(|classes| (1..=Self::CLASSES_MAX).contains(classes));
-                classes.map(|classes| Self::Mode { classes }).ok_or_else(|| {
-                    Error::invalid(format!("`{text}`: `mode` keeps 1 to {} classes a cell, such as `mode:16`", Self::CLASSES_MAX))
-                })
+                let classes = classes
+                    .parse()
+                    .ok()
+                    .filter(|classes| (1..=Self::CLASSES_MAX).contains(classes));
+                classes
+                    .map(|classes| Self::Mode { classes })
+                    .ok_or_else(|| {
+                        Error::invalid(format!(
+                            "`{text}`: `mode` keeps 1 to {} classes a cell, such as `mode:16`",
+                            Self::CLASSES_MAX
+                        ))
+                    })
             }
-            (name, Some(dimension)) if PLAIN.iter().any(|(plain, _)| *plain == name) => Err(Error::invalid(format!(
-                "`{text}`: `{name}` is aggregated along every dimension, in the order in which the dimensions are derived, so that it \
+            (name, Some(dimension)) if PLAIN.iter().any(|(plain, _)| *plain == name) => {
+                Err(Error::invalid(format!(
+                    "`{text}`: `{name}` is aggregated along every dimension, in the order in which the dimensions are derived, so that it \
                  is no layer of `{dimension}` alone. Keep `{name}` and read a level of one dimension and the base level of the others; \
                  one figure over time of another over space is read with `gridstone read STORE GRID --layer mean --level L --over-time max`"
-            ))),
-            (_, None) if !text.contains(':') && !["", "base"].contains(&name) => Ok(Self::Custom { name: name.to_owned() }),
+                )))
+            }
+            (_, None) if !text.contains(':') && !["", "base"].contains(&name) => Ok(Self::Custom {
+                name: name.to_owned(),
+            }),
             _ => Err(Self::unknown(text)),
         }
     }

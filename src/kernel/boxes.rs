@@ -13,10 +13,15 @@ pub(crate) fn for_each_row(
     if shape.contains(&0) {
         return;
     }
-    let offset = |sizes: &[usize], at: &dyn Fn(usize) -> usize| (0..rank).fold(0, |sum, axis| sum * sizes[axis] + at(axis));
+    let offset = |sizes: &[usize], at: &dyn Fn(usize) -> usize| {
+        (0..rank).fold(0, |sum, axis| sum * sizes[axis] + at(axis))
+    };
     let mut index = vec![0; rank];
     loop {
-        visit(offset(a_shape, &|axis| a_start[axis] + index[axis]), offset(b_shape, &|axis| b_start[axis] + index[axis]));
+        visit(
+            offset(a_shape, &|axis| a_start[axis] + index[axis]),
+            offset(b_shape, &|axis| b_start[axis] + index[axis]),
+        );
         let mut axis = rank - 1;
         loop {
             if axis == 0 {
@@ -41,11 +46,18 @@ pub(crate) fn copy_box<T: Copy>(
     shape: &[usize],
 ) {
     let row = shape[shape.len() - 1];
-    for_each_row(from_at, to_at, shape, |a, b| to[b..b + row].copy_from_slice(&from[a..a + row]));
+    for_each_row(from_at, to_at, shape, |a, b| {
+        to[b..b + row].copy_from_slice(&from[a..a + row])
+    });
 }
 
 /// Fills a box of a C-order array.
-pub(crate) fn fill_box<T: Copy>(to: &mut [T], to_at: (&[usize], &[usize]), shape: &[usize], value: T) {
+pub(crate) fn fill_box<T: Copy>(
+    to: &mut [T],
+    to_at: (&[usize], &[usize]),
+    shape: &[usize],
+    value: T,
+) {
     let row = shape[shape.len() - 1];
     for_each_row(to_at, to_at, shape, |a, _| to[a..a + row].fill(value));
 }

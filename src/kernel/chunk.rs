@@ -1,4 +1,5 @@
-//! The cells of one chunk of one layer as the kernels see them: values, and how much of each cell is valid.
+//! The cells of one chunk of one layer as the kernels see them: values, and how much of each cell
+//! is valid.
 
 use crate::array::{Cell, Cells, DType, with_cells};
 
@@ -15,15 +16,18 @@ pub(crate) struct Chunk {
     pub(crate) values: Cells,
     /// What else the layer needs to go on, 0 where the weight is; see [`Rule`].
     pub(crate) state: Vec<Cells>,
-    /// The valid part of each cell, 0 where it is nodata; absent where every cell is valid throughout.
+    /// The valid part of each cell, 0 where it is nodata; absent where every cell is valid
+    /// throughout.
     pub(crate) weight: Option<Vec<f64>>,
 }
 
 impl Chunk {
     /// Whether every plane is the same, bit for bit.
     pub(crate) fn is(&self, other: &Chunk) -> bool {
-        let same = |(a, b): (&Cells, &Cells)| a.dtype() == b.dtype() && a.as_bytes() == b.as_bytes();
-        let state = self.state.len() == other.state.len() && self.state.iter().zip(&other.state).all(same);
+        let same =
+            |(a, b): (&Cells, &Cells)| a.dtype() == b.dtype() && a.as_bytes() == b.as_bytes();
+        let state =
+            self.state.len() == other.state.len() && self.state.iter().zip(&other.state).all(same);
         state && same((&self.values, &other.values)) && self.weight == other.weight
     }
 }
@@ -37,9 +41,18 @@ pub(crate) struct Weighed<'a> {
 
 impl<'a> Weighed<'a> {
     /// A cell is valid unless it is NaN, the nodata value, or 0 in the mask.
-    pub(crate) fn new(values: &'a Cells, nodata: Option<f64>, mask: Option<&[u8]>, full: Full) -> Self {
+    pub(crate) fn new(
+        values: &'a Cells,
+        nodata: Option<f64>,
+        mask: Option<&[u8]>,
+        full: Full,
+    ) -> Self {
         let weight = match mask {
-            Some(mask) => Some(mask.iter().map(|&valid| if valid == 0 { 0.0 } else { full.0 }).collect()),
+            Some(mask) => Some(
+                mask.iter()
+                    .map(|&valid| if valid == 0 { 0.0 } else { full.0 })
+                    .collect(),
+            ),
             None => with_cells!(values, |cells| weigh(cells, nodata, full)),
         };
         Self { values, weight }
@@ -59,54 +72,102 @@ impl<'a> Weighed<'a> {
         let (dtype, fill) = (rule.dtype, rule.fill);
         let weight = match rule.weighting() {
             Weighting::Area => self.weight.clone(),
-            Weighting::Mask => self.weight.as_ref().map(|weight| weight.iter().map(|&w| f64::from(u8::from(w > 0.0))).collect()),
+            Weighting::Mask => self.weight.as_ref().map(|weight| {
+                weight
+                    .iter()
+                    .map(|&w| f64::from(u8::from(w > 0.0)))
+                    .collect()
+            }),
             Weighting::None => None,
         };
         let valid = |i: usize| self.weight.as_ref().is_none_or(|weight| weight[i] > 0.0);
         let values = match rule.op {
             Op::Count => match (dtype, &self.weight) {
-                (DType::U64, _) => (0..self.values.len()).map(|i| u64::from(valid(i))).collect::<Vec<_>>().into(),
+                (DType::U64, _) => (0..self.values.len())
+                    .map(|i| u64::from(valid(i)))
+                    .collect::<Vec<_>>()
+                    .into(),
                 (_, None) => Cells::filled(dtype, self.values.len(), full.0),
                 (_, Some(weight)) => weight.clone().into(),
             },
             Op::Sum => match (dtype, self.values) {
-                (DType::I64, values) => with_cells!(values, |cells| masked(cells, valid, i64::from_f64(fill), widen_signed)),
-                (DType::U64, values) => with_cells!(values, |cells| masked(cells, valid, u64::from_f64(fill), widen_unsigned)),
-                (_, values) => with_cells!(values, |cells| masked(cells, valid, fill, |cell| cell.to_f64() * full.0)),
+                (DType::I64, values) => with_cells!(values, |cells| masked(
+                    cells,
+                    valid,
+                    i64::from_f64(fill),
+                    widen_signed
+                )),
+                (DType::U64, values) => with_cells!(values, |cells| masked(
+                    cells,
+                    valid,
+                    u64::from_f64(fill),
+                    widen_unsigned
+                )),
+                (_, values) => with_cells!(values, |cells| masked(cells, valid, fill, |cell| cell
+                    .to_f64()
+                    * full.0)),
             },
-            // Holes hold NaN or the nodata value as it happened to be put; a layer has one fill value.
+            // Holes hold NaN or the nodata value as it happened to be put; a layer has one fill
+            // value.
             _ if dtype == self.values.dtype() && self.weight.is_none() => self.values.clone(),
-            _ if dtype == self.values.dtype() => with_cells!(self.values, |cells| refilled(cells, valid, fill)),
+            _ if dtype == self.values.dtype() => {
+                with_cells!(self.values, |cells| refilled(cells, valid, fill))
+            }
             _ => with_cells!(self.values, |cells| match dtype {
-                DType::F32 => masked(cells, valid, f32::from_f64(fill), |cell| f32::from_f64(cell.to_f64())),
+                DType::F32 => masked(cells, valid, f32::from_f64(fill), |cell| f32::from_f64(
+                    cell.to_f64()
+                )),
                 _ => masked(cells, valid, fill, Cell::to_f64),
             }),
         };
         let zero = |dtype: &DType| Cells::filled(*dtype, self.values.len(), 0.0);
-        Chunk { values, state: rule.state[..rule.fixed].iter().map(zero).collect(), weight }
+        Chunk {
+            values,
+            state: rule.state[..rule.fixed].iter().map(zero).collect(),
+            weight,
+        }
     }
 }
 
 /// The weights of cells, unless all are valid.
 fn weigh<T: Cell>(cells: &[T], nodata: Option<f64>, full: Full) -> Option<Vec<f64>> {
     let holes = match nodata.map(T::from_f64) {
-        Some(nodata) => cells.iter().fold(false, |any, cell| any | (*cell == nodata) | cell.is_nan()),
+        Some(nodata) => cells
+            .iter()
+            .fold(false, |any, cell| any | (*cell == nodata) | cell.is_nan()),
         None => cells.iter().fold(false, |any, cell| any | cell.is_nan()),
     };
     let nodata = nodata.map(T::from_f64);
-    let weight = |cell: &T| if cell.is_nan() || Some(*cell) == nodata { 0.0 } else { full.0 };
+    let weight = |cell: &T| {
+        if cell.is_nan() || Some(*cell) == nodata {
+            0.0
+        } else {
+            full.0
+        }
+    };
     holes.then(|| cells.iter().map(weight).collect())
 }
 
-fn masked<T: Cell, U: Cell>(cells: &[T], valid: impl Fn(usize) -> bool, fill: U, map: impl Fn(T) -> U) -> Cells {
-    cells.iter().enumerate().map(|(i, &cell)| if valid(i) { map(cell) } else { fill }).collect::<Vec<_>>().into()
+fn masked<T: Cell, U: Cell>(
+    cells: &[T],
+    valid: impl Fn(usize) -> bool,
+    fill: U,
+    map: impl Fn(T) -> U,
+) -> Cells {
+    cells
+        .iter()
+        .enumerate()
+        .map(|(i, &cell)| if valid(i) { map(cell) } else { fill })
+        .collect::<Vec<_>>()
+        .into()
 }
 
 fn refilled<T: Cell>(cells: &[T], valid: impl Fn(usize) -> bool, fill: f64) -> Cells {
     masked(cells, valid, T::from_f64(fill), |cell| cell)
 }
 
-/// A signed integer of at most 64 bits as i64. Integers of up to 64 bits are little-endian bytes with sign extension.
+/// A signed integer of at most 64 bits as i64. Integers of up to 64 bits are little-endian bytes
+/// with sign extension.
 fn widen_signed<T: Cell>(cell: T) -> i64 {
     let mut bytes = [if cell.to_f64() < 0.0 { 0xff } else { 0 }; 8];
     bytes[..size_of::<T>()].copy_from_slice(bytemuck::bytes_of(&cell));
@@ -120,4 +181,7 @@ fn widen_unsigned<T: Cell>(cell: T) -> u64 {
     u64::from_ne_bytes(bytes)
 }
 
-const _: () = assert!(cfg!(target_endian = "little"), "cells are kept in memory as they are stored, little-endian");
+const _: () = assert!(
+    cfg!(target_endian = "little"),
+    "cells are kept in memory as they are stored, little-endian"
+);

@@ -13,12 +13,20 @@ impl Halving {
     /// Halves the axes `axes` of chunks of `shape`, whose lengths along these are even.
     pub(crate) fn new(shape: &[usize], axes: std::ops::Range<usize>) -> Self {
         let halved = (0..shape.len()).map(|axis| axes.contains(&axis)).collect();
-        Self { shape: shape.to_vec(), halved, merging: false }
+        Self {
+            shape: shape.to_vec(),
+            halved,
+            merging: false,
+        }
     }
 
-    /// Makes one cell of each two that follow each other along an axis and lie at one place, the earlier one first.
+    /// Makes one cell of each two that follow each other along an axis and lie at one place, the
+    /// earlier one first.
     pub(super) fn merging(shape: &[usize], axis: usize) -> Self {
-        Self { merging: true, ..Self::new(shape, axis..axis + 1) }
+        Self {
+            merging: true,
+            ..Self::new(shape, axis..axis + 1)
+        }
     }
 
     /// Whether the cells that become one lie at one place.
@@ -38,7 +46,11 @@ impl Halving {
 
     /// The shape of the part of the parent that a child stands for.
     pub(super) fn part_shape(&self) -> Vec<usize> {
-        self.shape.iter().zip(&self.halved).map(|(&len, &halved)| if halved { len / 2 } else { len }).collect()
+        self.shape
+            .iter()
+            .zip(&self.halved)
+            .map(|(&len, &halved)| if halved { len / 2 } else { len })
+            .collect()
     }
 
     /// Where the part of child `number` begins in the parent.
@@ -68,7 +80,10 @@ impl Halving {
         }
         let mut within = vec![0];
         for axis in (0..rank - 1).filter(|&axis| self.halved[axis]) {
-            within = within.iter().flat_map(|&offset| [offset, offset + strides[axis]]).collect();
+            within = within
+                .iter()
+                .flat_map(|&offset| [offset, offset + strides[axis]])
+                .collect();
         }
         let part = self.part_shape();
         let rows: usize = part[..rank - 1].iter().product();
@@ -80,7 +95,10 @@ impl Halving {
                 start += rest % part[axis] * scale * strides[axis];
                 rest /= part[axis];
             }
-            offsets.iter_mut().zip(&within).for_each(|(offset, within)| *offset = start + within);
+            offsets
+                .iter_mut()
+                .zip(&within)
+                .for_each(|(offset, within)| *offset = start + within);
             visit(&offsets);
         }
     }
@@ -93,7 +111,8 @@ impl Halving {
         self.halved[self.halved.len() - 1]
     }
 
-    /// Calls `visit` for each cell of a part with its number and the cells of the child under it, in the order of children.
+    /// Calls `visit` for each cell of a part with its number and the cells of the child under it,
+    /// in the order of children.
     pub(super) fn cells(&self, mut visit: impl FnMut(usize, &[usize])) {
         let (pairs, row) = (self.pairs(), self.row());
         let len = if pairs { row / 2 } else { row };
@@ -117,6 +136,11 @@ impl Halving {
 
     /// The bit of a child's number that is its half along an axis, if the axis is halved.
     pub(super) fn bit(&self, axis: usize) -> Option<usize> {
-        self.halved[axis].then(|| self.halved[axis + 1..].iter().filter(|halved| **halved).count())
+        self.halved[axis].then(|| {
+            self.halved[axis + 1..]
+                .iter()
+                .filter(|halved| **halved)
+                .count()
+        })
     }
 }

@@ -1,8 +1,8 @@
 //! `mode`: the class of the largest area.
 //!
-//! A cell is a list of classes with their areas, the largest first and of equal ones the lowest class first. Its value is
-//! the first class, its weight the valid area. The state planes hold the rest of the list, and are there only as far as any
-//! cell of a chunk needs them:
+//! A cell is a list of classes with their areas, the largest first and of equal ones the lowest
+//! class first. Its value is the first class, its weight the valid area. The state planes hold the
+//! rest of the list, and are there only as far as any cell of a chunk needs them:
 //!
 //! | plane | holds |
 //! |---|---|
@@ -26,7 +26,11 @@ pub(super) fn planes(dtype: DType, classes: usize) -> Vec<DType> {
 
 /// The state planes that hold areas.
 pub(super) fn areas(state: &mut [Cells]) -> impl Iterator<Item = &mut Cells> {
-    state.iter_mut().enumerate().filter(|(plane, _)| *plane < 2 || plane % 2 == 1).map(|(_, plane)| plane)
+    state
+        .iter_mut()
+        .enumerate()
+        .filter(|(plane, _)| *plane < 2 || plane % 2 == 1)
+        .map(|(_, plane)| plane)
 }
 
 /// The lists of a chunk's cells.
@@ -64,7 +68,10 @@ impl<'a, T: Cell> Lists<'a, T> {
 
     /// Calls `visit` with each class of a valid cell and its area.
     fn each(&self, i: usize, mut visit: impl FnMut(T, f64)) {
-        visit(self.first[i], self.weight(i) - self.rest.map_or(0.0, |rest| rest[i]));
+        visit(
+            self.first[i],
+            self.weight(i) - self.rest.map_or(0.0, |rest| rest[i]),
+        );
         for (classes, areas) in self.others.iter().take_while(|(_, areas)| areas[i] > 0.0) {
             visit(classes[i], areas[i]);
         }
@@ -81,13 +88,18 @@ struct Planes<T> {
 
 impl<T: Cell> Planes<T> {
     fn set(&mut self, number: usize, list: &[(T, f64)], weight: f64, short: f64) {
-        let [(class, area), others @ ..] = list else { return };
+        let [(class, area), others @ ..] = list else {
+            return;
+        };
         self.first[number] = *class;
         self.rest[number] = weight - area;
         self.short[number] = short;
         for (at, (class, area)) in others.iter().enumerate() {
             if at == self.others.len() {
-                self.others.push((vec![T::from_f64(0.0); self.first.len()], vec![0.0; self.first.len()]));
+                self.others.push((
+                    vec![T::from_f64(0.0); self.first.len()],
+                    vec![0.0; self.first.len()],
+                ));
             }
             self.others[at].0[number] = *class;
             self.others[at].1[number] = *area;
@@ -95,13 +107,23 @@ impl<T: Cell> Planes<T> {
     }
 }
 
-/// The part of a parent that a child stands for; `full` is the weight of a wholly valid cell of the child.
-pub(super) fn reduce(classes: usize, rule: &Rule, child: &Chunk, halving: &Halving, full: Full) -> Chunk {
+/// The part of a parent that a child stands for; `full` is the weight of a wholly valid cell of the
+/// child.
+pub(super) fn reduce(
+    classes: usize,
+    rule: &Rule,
+    child: &Chunk,
+    halving: &Halving,
+    full: Full,
+) -> Chunk {
     let (values, mut state) = with_cells!(&child.values, |values| {
         let lists = Lists::new(values, child, full);
         let cells = values.len() / halving.children();
         let mut planes = Planes {
-            first: Cells::filled(rule.dtype, cells, rule.fill).as_slice().unwrap_or_default().to_vec(),
+            first: Cells::filled(rule.dtype, cells, rule.fill)
+                .as_slice()
+                .unwrap_or_default()
+                .to_vec(),
             rest: vec![0.0; cells],
             short: vec![0.0; cells],
             others: Vec::new(),
@@ -119,14 +141,24 @@ pub(super) fn reduce(classes: usize, rule: &Rule, child: &Chunk, halving: &Halvi
             planes.set(number, &list, weight, short);
         });
         let mut state = vec![planes.rest.into(), planes.short.into()];
-        state.extend(planes.others.into_iter().flat_map(|(classes, areas)| [classes.into(), areas.into()]));
+        state.extend(
+            planes
+                .others
+                .into_iter()
+                .flat_map(|(classes, areas)| [classes.into(), areas.into()]),
+        );
         (Cells::from(planes.first), state)
     });
     trim(rule, &mut state);
-    Chunk { values, state, weight: reduce_weight(rule, child.weight.as_deref(), halving) }
+    Chunk {
+        values,
+        state,
+        weight: reduce_weight(rule, child.weight.as_deref(), halving),
+    }
 }
 
-/// Adds up the areas of equal classes, orders the list, and keeps `classes` of them; gives by how much that shortens areas.
+/// Adds up the areas of equal classes, orders the list, and keeps `classes` of them; gives by how
+/// much that shortens areas.
 fn merge<T: Cell>(list: &mut Vec<(T, f64)>, classes: usize) -> f64 {
     let by_class = |a: &(T, f64), b: &(T, f64)| a.0.partial_cmp(&b.0).unwrap_or(Ordering::Equal);
     if list.iter().all(|(class, _)| *class == list[0].0) {
@@ -154,13 +186,22 @@ fn merge<T: Cell>(list: &mut Vec<(T, f64)>, classes: usize) -> f64 {
     };
     list.truncate(classes);
     list.iter_mut().for_each(|(_, area)| *area -= cut);
-    let known = list.iter().skip(1).take_while(|(_, area)| *area > 0.0).count();
+    let known = list
+        .iter()
+        .skip(1)
+        .take_while(|(_, area)| *area > 0.0)
+        .count();
     list.truncate(1 + known);
     cut
 }
 
 /// Calls `visit` with each class of a valid cell and its area. False if that may not be all of it.
-pub(crate) fn classes(chunk: &Chunk, full: Full, cell: usize, visit: &mut dyn FnMut(Number, f64)) -> bool {
+pub(crate) fn classes(
+    chunk: &Chunk,
+    full: Full,
+    cell: usize,
+    visit: &mut dyn FnMut(Number, f64),
+) -> bool {
     with_cells!(&chunk.values, |values| {
         let lists = Lists::new(values, chunk, full);
         lists.each(cell, |class, area| visit(class.number(), area));
@@ -168,7 +209,8 @@ pub(crate) fn classes(chunk: &Chunk, full: Full, cell: usize, visit: &mut dyn Fn
     })
 }
 
-/// Whether another class than the value could have the largest area, for each cell of a chunk. `None` if none could.
+/// Whether another class than the value could have the largest area, for each cell of a chunk.
+/// `None` if none could.
 pub(crate) fn inexact(chunk: &Chunk, full: Full) -> Option<Vec<bool>> {
     chunk.state.get(1)?;
     with_cells!(&chunk.values, |values| {

@@ -1,8 +1,10 @@
-//! Variance and standard deviation, by the combination of T. Chan, G. Golub and R. LeVeque ("Updating formulae and a pairwise
-//! algorithm for computing sample variances", 1979), weighted by area.
+//! Variance and standard deviation, by the combination of T. Chan, G. Golub and R. LeVeque
+//! ("Updating formulae and a pairwise algorithm for computing sample variances", 1979), weighted by
+//! area.
 //!
-//! The state is the mean; the sum of squared differences from it is the variance times the weight. Where squares would leave the
-//! doubles, upwards or downwards, all is done on numbers scaled by a power of two.
+//! The state is the mean; the sum of squared differences from it is the variance times the weight.
+//! Where squares would leave the doubles, upwards or downwards, all is done on numbers scaled by a
+//! power of two.
 
 use super::Halving;
 use super::chunk::Chunk;
@@ -11,7 +13,9 @@ use crate::array::Cells;
 /// Single cells: they are their mean, and do not vary.
 pub(super) fn lift(mut chunk: Chunk) -> Chunk {
     let weight = chunk.weight.as_deref();
-    if let (Cells::F64(values), Some(Cells::F64(mean))) = (&mut chunk.values, chunk.state.first_mut()) {
+    if let (Cells::F64(values), Some(Cells::F64(mean))) =
+        (&mut chunk.values, chunk.state.first_mut())
+    {
         for (i, (value, mean)) in values.iter_mut().zip(mean).enumerate() {
             if weight.is_none_or(|weight| weight[i] > 0.0) {
                 *mean = finite(*value);
@@ -41,12 +45,15 @@ impl Moments {
             weight,
             // Equal means stay what they are, whatever the weights.
             mean: self.mean + apart * (other.weight / weight),
-            squares: self.squares + other.squares + apart * apart * (self.weight * other.weight / weight),
+            squares: self.squares
+                + other.squares
+                + apart * apart * (self.weight * other.weight / weight),
         }
     }
 }
 
-/// The part of a parent that a child stands for; `root` says that the values are standard deviations.
+/// The part of a parent that a child stands for; `root` says that the values are standard
+/// deviations.
 pub(super) fn reduce(root: bool, child: &Chunk, halving: &Halving) -> Chunk {
     let (Cells::F64(values), [Cells::F64(means)]) = (&child.values, child.state.as_slice()) else {
         unreachable!("variances and means are float64")
@@ -60,11 +67,23 @@ pub(super) fn reduce(root: bool, child: &Chunk, halving: &Halving) -> Chunk {
         let weight = |i: usize| weight.map_or(1.0, |weight| weight[i]);
         let valid = || under.iter().copied().filter(|&i| weight(i) > 0.0);
         let together = |scale: f64| {
-            let mut all = Moments { weight: 0.0, mean: 0.0, squares: 0.0 };
+            let mut all = Moments {
+                weight: 0.0,
+                mean: 0.0,
+                squares: 0.0,
+            };
             for i in valid() {
                 let scaled = values[i] * scale;
-                let variance = if root { scaled * scaled } else { scaled * scale };
-                all = all.add(Moments { weight: weight(i), mean: means[i] * scale, squares: variance * weight(i) });
+                let variance = if root {
+                    scaled * scaled
+                } else {
+                    scaled * scale
+                };
+                all = all.add(Moments {
+                    weight: weight(i),
+                    mean: means[i] * scale,
+                    squares: variance * weight(i),
+                });
             }
             all
         };
@@ -77,17 +96,26 @@ pub(super) fn reduce(root: bool, child: &Chunk, halving: &Halving) -> Chunk {
         }
         if all.weight > 0.0 {
             let variance = all.squares / all.weight;
-            out[number] = finite(if root { variance.sqrt() / scale } else { variance / scale / scale });
+            out[number] = finite(if root {
+                variance.sqrt() / scale
+            } else {
+                variance / scale / scale
+            });
             mean[number] = finite(all.mean / scale);
         }
         if let Some(area) = &mut area {
             area[number] = all.weight;
         }
     });
-    Chunk { values: out.into(), state: vec![mean.into()], weight: area }
+    Chunk {
+        values: out.into(),
+        state: vec![mean.into()],
+        weight: area,
+    }
 }
 
-/// What brings means and deviations to a size whose squares are doubles: a power of two, and 1 where they are of that size.
+/// What brings means and deviations to a size whose squares are doubles: a power of two, and 1
+/// where they are of that size.
 fn scale_of(parts: impl Iterator<Item = (f64, f64)>) -> f64 {
     let (mut low, mut high, mut deviation) = (f64::INFINITY, f64::NEG_INFINITY, 0.0_f64);
     for (mean, of_part) in parts {
@@ -96,12 +124,17 @@ fn scale_of(parts: impl Iterator<Item = (f64, f64)>) -> f64 {
     let apart = (high / 2.0 - low / 2.0).max(deviation / 2.0);
     match apart {
         apart if apart > 2.0_f64.powi(500) => 2.0_f64.powi(-600),
-        apart if apart > 0.0 && apart < 2.0_f64.powi(-450) && high.max(-low) < 2.0_f64.powi(400) => 2.0_f64.powi(600),
+        apart
+            if apart > 0.0 && apart < 2.0_f64.powi(-450) && high.max(-low) < 2.0_f64.powi(400) =>
+        {
+            2.0_f64.powi(600)
+        }
         _ => 1.0,
     }
 }
 
-/// An infinity has no variance, nor has what overflows. Processors differ in the NaN that they would make of it.
+/// An infinity has no variance, nor has what overflows. Processors differ in the NaN that they
+/// would make of it.
 fn finite(value: f64) -> f64 {
     if value.is_finite() { value } else { f64::NAN }
 }
@@ -111,7 +144,11 @@ mod tests {
     use super::*;
 
     fn of(root: bool, cells: [f64; 4]) -> (f64, f64) {
-        let child = lift(Chunk { values: cells.to_vec().into(), state: vec![vec![0.0; 4].into()], weight: None });
+        let child = lift(Chunk {
+            values: cells.to_vec().into(),
+            state: vec![vec![0.0; 4].into()],
+            weight: None,
+        });
         let pairs = reduce(root, &child, &Halving::new(&[4], 0..1));
         let whole = reduce(root, &pairs, &Halving::new(&[2], 0..1));
         match (&whole.values, &whole.state[0]) {
@@ -122,7 +159,10 @@ mod tests {
 
     #[test]
     fn deviations_of_the_largest_and_the_least_numbers_are_numbers() {
-        assert_eq!(of(true, [1.5e308, -1.5e308, 1.5e308, -1.5e308]), (1.5e308, 0.0));
+        assert_eq!(
+            of(true, [1.5e308, -1.5e308, 1.5e308, -1.5e308]),
+            (1.5e308, 0.0)
+        );
         assert_eq!(of(true, [1.5e308; 4]), (0.0, 1.5e308));
         assert_eq!(of(true, [1e-200, -1e-200, 1e-200, -1e-200]), (1e-200, 0.0));
         assert!((of(false, [1e-150, -1e-150, 1e-150, -1e-150]).0 / 1e-300 - 1.0).abs() < 1e-12);

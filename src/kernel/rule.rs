@@ -31,11 +31,13 @@ pub(crate) enum Op {
     Moments {
         root: bool,
     },
-    /// State planes from [`mode::planes`], none of them in a chunk of which every cell is of one class.
+    /// State planes from [`mode::planes`], none of them in a chunk of which every cell is of one
+    /// class.
     Mode {
         classes: usize,
     },
-    /// The valid value nearest to an end of an axis. `kept` says that there is a state plane for the distance from that end.
+    /// The valid value nearest to an end of an axis. `kept` says that there is a state plane for
+    /// the distance from that end.
     Edge {
         axis: usize,
         high: bool,
@@ -47,9 +49,10 @@ pub(crate) enum Op {
 
 /// How a layer is computed, and the planes of its chunks.
 ///
-/// Plane 0 holds the values. State planes follow, all of one shape; the first `fixed` of them are always there, the others
-/// as far as any cell needs them: those left out at the end are 0 throughout. A weight stands between the two kinds, unless
-/// every cell is valid throughout and no plane comes behind.
+/// Plane 0 holds the values. State planes follow, all of one shape; the first `fixed` of them are
+/// always there, the others as far as any cell needs them: those left out at the end are 0
+/// throughout. A weight stands between the two kinds, unless every cell is valid throughout and no
+/// plane comes behind.
 #[derive(Clone, Debug)]
 pub(crate) struct Rule {
     pub(crate) op: Op,
@@ -72,7 +75,13 @@ impl Rule {
             Op::Edge { kept, .. } => (vec![DType::F64; usize::from(*kept)], usize::from(*kept)),
             Op::Custom(custom) => (custom.planes.state.clone(), custom.planes.state.len()),
         };
-        Self { op, dtype, fill, state, fixed }
+        Self {
+            op,
+            dtype,
+            fill,
+            state,
+            fixed,
+        }
     }
 
     pub(crate) fn weighting(&self) -> Weighting {
@@ -91,7 +100,10 @@ impl Rule {
             Weighting::None => None,
         };
         let (fixed, rest) = self.state.split_at(self.fixed);
-        let planes = std::iter::once(self.dtype).chain(fixed.iter().copied()).chain(weight).chain(rest.iter().copied());
+        let planes = std::iter::once(self.dtype)
+            .chain(fixed.iter().copied())
+            .chain(weight)
+            .chain(rest.iter().copied());
         (planes.collect(), 1 + self.fixed)
     }
 
@@ -100,7 +112,8 @@ impl Rule {
         self.fixed
     }
 
-    /// What the layer makes of base cells of a shape before anything is aggregated. `full` is the weight of a wholly valid one.
+    /// What the layer makes of base cells of a shape before anything is aggregated. `full` is the
+    /// weight of a wholly valid one.
     pub(crate) fn lift(&self, base: &Weighed<'_>, shape: &[usize], full: Full) -> Result<Chunk> {
         match &self.op {
             Op::Custom(custom) => custom::lift(custom, self, base, shape, full),
@@ -109,28 +122,42 @@ impl Rule {
         }
     }
 
-    /// The part of a parent that a child stands for. `full` is the weight of a wholly valid cell of the parent.
+    /// The part of a parent that a child stands for. `full` is the weight of a wholly valid cell of
+    /// the parent.
     pub(crate) fn reduce(&self, child: &Chunk, halving: &Halving, full: Full) -> Result<Chunk> {
         let full = Full(full.0 / halving.children() as f64);
         match &self.op {
             Op::Custom(custom) => custom::reduce(custom, self, child, halving, full),
             Op::Moments { root } => Ok(moments::reduce(*root, child, halving)),
             Op::Mode { classes } => Ok(mode::reduce(*classes, self, child, halving, full)),
-            Op::Edge { axis, high, kept } => Ok(edge::reduce((*axis, *high, *kept), self, child, halving)),
+            Op::Edge { axis, high, kept } => {
+                Ok(edge::reduce((*axis, *high, *kept), self, child, halving))
+            }
             _ => Ok(reduce::reduce(self, child, halving)),
         }
     }
 
-    /// A chunk of a shape whose cells are copies of coarser ones, each `part` of the area of the one it was copied from: what
-    /// measures an area is divided. `full` is the weight of a wholly valid cell, after that.
-    pub(crate) fn divide(&self, mut chunk: Chunk, shape: &[usize], part: f64, full: Full) -> Result<Chunk> {
+    /// A chunk of a shape whose cells are copies of coarser ones, each `part` of the area of the
+    /// one it was copied from: what measures an area is divided. `full` is the weight of a wholly
+    /// valid cell, after that.
+    pub(crate) fn divide(
+        &self,
+        mut chunk: Chunk,
+        shape: &[usize],
+        part: f64,
+        full: Full,
+    ) -> Result<Chunk> {
         let scale = |plane: &mut Cells| {
             if let Cells::F64(plane) = plane {
                 plane.iter_mut().for_each(|value| *value *= part);
             }
         };
         if self.weighting() == Weighting::Area {
-            chunk.weight.iter_mut().flatten().for_each(|weight| *weight *= part);
+            chunk
+                .weight
+                .iter_mut()
+                .flatten()
+                .for_each(|weight| *weight *= part);
         }
         match &self.op {
             Op::Sum | Op::Count => scale(&mut chunk.values),
@@ -141,9 +168,15 @@ impl Rule {
         Ok(chunk)
     }
 
-    /// Puts parts into their parent: `old` is the parent as it was, all nodata if absent; a part that is `None` is all nodata.
-    /// `full` is the weight of a wholly valid cell of the parent.
-    pub(crate) fn assemble(&self, old: Option<Chunk>, parts: &[(u8, Option<Chunk>)], halving: &Halving, full: Full) -> Chunk {
+    /// Puts parts into their parent: `old` is the parent as it was, all nodata if absent; a part
+    /// that is `None` is all nodata. `full` is the weight of a wholly valid cell of the parent.
+    pub(crate) fn assemble(
+        &self,
+        old: Option<Chunk>,
+        parts: &[(u8, Option<Chunk>)],
+        halving: &Halving,
+        full: Full,
+    ) -> Chunk {
         reduce::assemble(self, old, parts, halving, full)
     }
 }

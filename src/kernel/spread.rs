@@ -4,7 +4,8 @@ use super::Chunk;
 use super::boxes::for_each_row;
 use crate::array::{Cells, with_cells};
 
-/// Which cells of an ancestor's chunk the cells of a chunk lie in, along each axis, and what part of one of them each is.
+/// Which cells of an ancestor's chunk the cells of a chunk lie in, along each axis, and what part
+/// of one of them each is.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Spreading {
     shape: Vec<usize>,
@@ -13,18 +14,32 @@ pub(crate) struct Spreading {
 }
 
 impl Spreading {
-    /// For chunks of `shape` that lie `up` levels below their ancestor along `axes`; `offset` is the number of the chunk among
-    /// those below the ancestor, along each of these axes.
-    pub(crate) fn new(shape: &[usize], axes: std::ops::Range<usize>, up: u32, offset: &[u64]) -> Self {
+    /// For chunks of `shape` that lie `up` levels below their ancestor along `axes`; `offset` is
+    /// the number of the chunk among those below the ancestor, along each of these axes.
+    pub(crate) fn new(
+        shape: &[usize],
+        axes: std::ops::Range<usize>,
+        up: u32,
+        offset: &[u64],
+    ) -> Self {
         let from = |(axis, &len): (usize, &usize)| -> Vec<usize> {
             if !axes.contains(&axis) {
                 return (0..len).collect();
             }
             let first = u128::from(offset[axis - axes.start]) * len as u128;
-            (0..len).map(|cell| usize::try_from((first + cell as u128) >> up).map_or(len - 1, |at| at.min(len - 1))).collect()
+            (0..len)
+                .map(|cell| {
+                    usize::try_from((first + cell as u128) >> up)
+                        .map_or(len - 1, |at| at.min(len - 1))
+                })
+                .collect()
         };
         let part = (-f64::from(up) * axes.len() as f64).exp2();
-        Self { shape: shape.to_vec(), from: shape.iter().enumerate().map(from).collect(), part }
+        Self {
+            shape: shape.to_vec(),
+            from: shape.iter().enumerate().map(from).collect(),
+            part,
+        }
     }
 
     /// The cells, repeated.
@@ -74,10 +89,20 @@ mod tests {
         let spreading = Spreading::new(&[1, 2, 4], 1..3, 1, &[1, 0]);
         let values = Cells::F64(vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
         let repeated = vec![4.0, 4.0, 5.0, 5.0, 4.0, 4.0, 5.0, 5.0];
-        let chunk = Chunk { values: values.clone(), state: vec![values.clone()], weight: Some(vec![4.0; 8]) };
+        let chunk = Chunk {
+            values: values.clone(),
+            state: vec![values.clone()],
+            weight: Some(vec![4.0; 8]),
+        };
         let spread = spreading.chunk(&chunk);
-        assert_eq!((spread.values, &spread.state[0]), (Cells::F64(repeated.clone()), &Cells::F64(repeated)));
-        assert_eq!((spread.weight, spreading.part()), (Some(vec![4.0; 8]), 0.25));
+        assert_eq!(
+            (spread.values, &spread.state[0]),
+            (Cells::F64(repeated.clone()), &Cells::F64(repeated))
+        );
+        assert_eq!(
+            (spread.weight, spreading.part()),
+            (Some(vec![4.0; 8]), 0.25)
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Where the cells of a target axis lie on a source axis, and with which weights source cells take part in them.
+//! Where the cells of a target axis lie on a source axis, and with which weights source cells take
+//! part in them.
 //!
 //! Positions are in source cells: cell `j` covers `j` to `j + 1`, its centre is `j + 0.5`.
 
@@ -20,7 +21,8 @@ pub(super) enum Kernel {
 }
 
 impl Kernel {
-    /// How far from the centre of a target cell of `ratio` source cells it reaches, in source cells.
+    /// How far from the centre of a target cell of `ratio` source cells it reaches, in source
+    /// cells.
     pub(super) fn reach(self, ratio: f64) -> f64 {
         match self {
             Self::Bilinear => ratio.max(1.0),
@@ -51,7 +53,11 @@ pub(super) struct Taps {
 impl Taps {
     /// Each source cell with its weight.
     pub(super) fn each(&self) -> impl Iterator<Item = (usize, f64)> + '_ {
-        self.weights.iter().enumerate().filter(|(_, weight)| **weight != 0.0).map(|(at, weight)| (self.first + at, *weight))
+        self.weights
+            .iter()
+            .enumerate()
+            .filter(|(_, weight)| **weight != 0.0)
+            .map(|(at, weight)| (self.first + at, *weight))
     }
 
     /// The weighted sum of a line of source cells.
@@ -64,8 +70,8 @@ impl Taps {
     }
 }
 
-/// Where the cells of a target axis lie on a source axis: target cell `i` covers `start + i * ratio` to
-/// `start + (i + 1) * ratio`, in source cells.
+/// Where the cells of a target axis lie on a source axis: target cell `i` covers
+/// `start + i * ratio` to `start + (i + 1) * ratio`, in source cells.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct AxisMap {
     pub(crate) start: f64,
@@ -76,7 +82,10 @@ pub(crate) struct AxisMap {
 impl AxisMap {
     /// Whether every edge of a target cell is one of a source cell.
     pub(crate) fn is_aligned(&self) -> bool {
-        let (start, ratio) = (self.start - self.start.round(), self.ratio - self.ratio.round());
+        let (start, ratio) = (
+            self.start - self.start.round(),
+            self.ratio - self.ratio.round(),
+        );
         self.ratio > 0.5 && start.abs() < SNAP / 2.0 && ratio.abs() * self.len as f64 <= SNAP / 2.0
     }
 
@@ -88,11 +97,18 @@ impl AxisMap {
     /// A position, or the edge of a source cell that is as good as there.
     fn snapped(&self, position: f64) -> f64 {
         let edge = position.round();
-        if (position - edge).abs() < self.nothing() { edge } else { position }
+        if (position - edge).abs() < self.nothing() {
+            edge
+        } else {
+            position
+        }
     }
 
     fn edges(&self, i: usize) -> (f64, f64) {
-        (self.start + i as f64 * self.ratio, self.start + (i + 1) as f64 * self.ratio)
+        (
+            self.start + i as f64 * self.ratio,
+            self.start + (i + 1) as f64 * self.ratio,
+        )
     }
 
     /// The source cell that holds the centre of a target cell, if it is one of `0..source`.
@@ -104,36 +120,52 @@ impl AxisMap {
 
     /// The source cells, of those in `0..source`, that each target cell is made of.
     pub(super) fn all_taps(&self, source: usize, kernel: Kernel) -> Vec<Taps> {
-        (0..self.len).map(|i| self.taps(i, source, kernel)).collect()
+        (0..self.len)
+            .map(|i| self.taps(i, source, kernel))
+            .collect()
     }
 
-    /// The source cells that a target cell is made of, with their weights. Those of the whole kernel add up to one, but for
-    /// parts. Cells outside `0..source` are left out.
+    /// The source cells that a target cell is made of, with their weights. Those of the whole
+    /// kernel add up to one, but for parts. Cells outside `0..source` are left out.
     fn taps(&self, i: usize, source: usize, kernel: Kernel) -> Taps {
         let (low, high) = self.edges(i);
         let (centre, scale) = ((low + high) / 2.0, self.ratio.max(1.0));
         let (low, high) = (self.snapped(low), self.snapped(high));
         let (from, to) = match kernel {
             Kernel::Area | Kernel::Parts => (low.floor(), high.ceil()),
-            _ => ((centre - kernel.reach(self.ratio)).floor(), (centre + kernel.reach(self.ratio)).ceil()),
+            _ => (
+                (centre - kernel.reach(self.ratio)).floor(),
+                (centre + kernel.reach(self.ratio)).ceil(),
+            ),
         };
         let weight = |j: f64| {
             let weight = match kernel {
                 Kernel::Area | Kernel::Parts => (high.min(j + 1.0) - low.max(j)).max(0.0),
                 _ => kernel.weight((j + 0.5 - centre) / scale),
             };
-            if weight.abs() < self.nothing() / 2.0 { 0.0 } else { weight }
+            if weight.abs() < self.nothing() / 2.0 {
+                0.0
+            } else {
+                weight
+            }
         };
         let whole = match kernel {
             Kernel::Area => high - low,
             Kernel::Parts => 1.0,
             // Of a wide kernel it is its integral.
             _ if to - from > WIDE => scale,
-            _ => (0..index(to - from)).map(|at| weight(from + at as f64)).sum(),
+            _ => (0..index(to - from))
+                .map(|at| weight(from + at as f64))
+                .sum(),
         };
         let clamp = |value: f64| index(value.clamp(0.0, source as f64));
         let first = clamp(from);
-        Taps { first, weights: (first..clamp(to)).map(|j| weight(j as f64) / whole).collect() }
+        Taps {
+            first,
+            weights: (first..clamp(to))
+                .map(|j| weight(j as f64) / whole)
+                .collect(),
+        }
     }
 }
 

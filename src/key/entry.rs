@@ -18,7 +18,11 @@ pub struct DirectoryEntry {
 
 impl DirectoryEntry {
     /// The entry at a place of the base below which chunks of events lie.
-    pub const BRANCH: DirectoryEntry = DirectoryEntry { bytes: 0, checksum: 0, ticks: None };
+    pub const BRANCH: DirectoryEntry = DirectoryEntry {
+        bytes: 0,
+        checksum: 0,
+        ticks: None,
+    };
 
     /// The value of the entry.
     pub fn encode(&self) -> Vec<u8> {
@@ -30,10 +34,21 @@ impl DirectoryEntry {
 
     /// The entry that a value stands for.
     pub fn decode(mut value: &[u8]) -> Result<Self, KeyError> {
-        let bytes = u64::from(u32::from_be_bytes(take(&mut value, "four bytes of length")?));
+        let bytes = u64::from(u32::from_be_bytes(take(
+            &mut value,
+            "four bytes of length",
+        )?));
         let checksum = u64::from_be_bytes(take(&mut value, "eight bytes of checksum")?);
-        let ticks = if value.is_empty() { None } else { Some(Ticks::decode(value)?) };
-        Ok(Self { bytes, checksum, ticks })
+        let ticks = if value.is_empty() {
+            None
+        } else {
+            Some(Ticks::decode(value)?)
+        };
+        Ok(Self {
+            bytes,
+            checksum,
+            ticks,
+        })
     }
 }
 
@@ -53,8 +68,8 @@ impl Ticks {
         (!ticks.is_empty() && ticks.is_sorted_by(|a, b| a < b)).then_some(Self(ticks))
     }
 
-    /// Appends the bytes: the first tick, and the distance of each further one in groups of 7 bits, the lowest group first, all
-    /// but the last with the highest bit set.
+    /// Appends the bytes: the first tick, and the distance of each further one in groups of 7 bits,
+    /// the lowest group first, all but the last with the highest bit set.
     pub fn encode(&self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&self.0[0].to_be_bytes());
         for pair in self.0.windows(2) {
@@ -76,8 +91,10 @@ impl Ticks {
             loop {
                 let [byte] = take(&mut bytes, "the rest of a tick")?;
                 let group = u64::from(byte & 0x7f);
-                let placed =
-                    group.checked_shl(shift).filter(|placed| placed >> shift == group).ok_or(wrong("a tick in range"))?;
+                let placed = group
+                    .checked_shl(shift)
+                    .filter(|placed| placed >> shift == group)
+                    .ok_or(wrong("a tick in range"))?;
                 distance |= placed;
                 shift += 7;
                 if byte & 0x80 == 0 {
@@ -88,7 +105,9 @@ impl Ticks {
                     break;
                 }
             }
-            last = last.checked_add_unsigned(distance).ok_or(wrong("a tick in range"))?;
+            last = last
+                .checked_add_unsigned(distance)
+                .ok_or(wrong("a tick in range"))?;
             ticks.push(last);
         }
         Ok(Self(ticks.into()))

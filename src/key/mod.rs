@@ -1,5 +1,5 @@
-//! Typed keys, the small values beside them, and their bytes: the only place that knows the layout, and the only home of
-//! big-endian numbers.
+//! Typed keys, the small values beside them, and their bytes: the only place that knows the layout,
+//! and the only home of big-endian numbers.
 //!
 //! ```text
 //! chunk   grid u32 | layer u8 | a dimension: level, coarsest first, u8 | a dimension: Morton code
@@ -10,16 +10,19 @@
 //!         | `reach/` grid | `feed/` grid | `copied/` grid
 //! ```
 //!
-//! The directory holds, under the key of each chunk: bytes of the blob u32 | checksum of the blob u64, and of a chunk of events
-//! behind it the first tick i64 and the distance of each further one from the one before, as [`Ticks::encode`] has it. Along an
-//! irregular dimension it has such an entry of 0 bytes for each place of the base below which chunks of events lie. A mark that
-//! such a chunk has left has the ticks that changed for its value, in the same form; all have changed where it has none.
+//! The directory holds, under the key of each chunk: bytes of the blob u32 | checksum of the blob
+//! u64, and of a chunk of events behind it the first tick i64 and the distance of each further one
+//! from the one before, as [`Ticks::encode`] has it. Along an irregular dimension it has such an
+//! entry of 0 bytes for each place of the base below which chunks of events lie. A mark that such a
+//! chunk has left has the ticks that changed for its value, in the same form; all have changed
+//! where it has none.
 //!
-//! A level stands as 127 - level where the coarsest comes first, as level + 128 where the finest does. Dimensions stand in key
-//! order: the refinable one, the other regular ones, the Fixed ones, the irregular one. The Morton code of a dimension of n axes
-//! interleaves the bits of its codes, the first axis first, left-aligned in 8n bytes; so the subtree of a location is one
-//! interval, the same at every level. A Fixed dimension's code is its plain number. Byte order is the order of the typed keys.
-//! Sizes do not depend on the values, so no key is the prefix of another.
+//! A level stands as 127 - level where the coarsest comes first, as level + 128 where the finest
+//! does. Dimensions stand in key order: the refinable one, the other regular ones, the Fixed ones,
+//! the irregular one. The Morton code of a dimension of n axes interleaves the bits of its codes,
+//! the first axis first, left-aligned in 8n bytes; so the subtree of a location is one interval,
+//! the same at every level. A Fixed dimension's code is its plain number. Byte order is the order
+//! of the typed keys. Sizes do not depend on the values, so no key is the prefix of another.
 
 mod entry;
 
@@ -31,13 +34,16 @@ use crate::grid::{Dimension, Level, Levels, Location, MAX_AXES, Structure, Tuple
 use crate::kv::KeyRange;
 
 /// The number of a grid in its store, never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 pub struct GridId(pub u32);
 
 /// The grid whose key it is, of a chunk, a mark or an entry of a feed.
 #[cfg(feature = "rocksdb")]
 pub fn owner(key: &[u8]) -> Option<GridId> {
-    key.first_chunk().map(|bytes| GridId(u32::from_be_bytes(*bytes)))
+    key.first_chunk()
+        .map(|bytes| GridId(u32::from_be_bytes(*bytes)))
 }
 
 /// A layer of a grid: 0 is the base, `n` its n-th aggregator.
@@ -48,13 +54,15 @@ impl LayerId {
     /// The base chunks.
     pub const BASE: LayerId = LayerId(0);
 
-    /// The first aggregator's chunks, which stand for those of all: a place has aggregates of every layer or of none.
+    /// The first aggregator's chunks, which stand for those of all: a place has aggregates of every
+    /// layer or of none.
     pub const FIRST: LayerId = LayerId(1);
 }
 
 /// Durable record that an aggregate chunk is out of date because one of its children changed.
 ///
-/// Marks order as the aggregator takes them: by derivation dimension, finest level first, along the Morton curve.
+/// Marks order as the aggregator takes them: by derivation dimension, finest level first, along the
+/// Morton curve.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MarkKey {
     grid: GridId,
@@ -93,13 +101,17 @@ const fn wrong(expected: &'static str) -> KeyError {
     KeyError { expected }
 }
 
-/// Level bytes: 127 - level orders the coarsest first and is within 0 to 151 for every level there can be.
+/// Level bytes: 127 - level orders the coarsest first and is within 0 to 151 for every level there
+/// can be.
 fn coarsest_first(level: Level) -> u8 {
     (127 - i16::from(level.get())).to_be_bytes()[1]
 }
 
 fn from_coarsest_first(byte: u8) -> Result<Level, KeyError> {
-    i8::try_from(127 - i16::from(byte)).ok().and_then(|l| Level::new(l).ok()).ok_or(wrong("a level"))
+    i8::try_from(127 - i16::from(byte))
+        .ok()
+        .and_then(|l| Level::new(l).ok())
+        .ok_or(wrong("a level"))
 }
 
 /// Interleaves left-aligned codes bit by bit, the first one first.
@@ -132,18 +144,31 @@ fn left_aligned(code: u64, unused: u32) -> u64 {
 
 /// The bits of a code's eight bytes that a level does not use.
 fn unused_bits(dimension: &Dimension, level: Level) -> u32 {
-    if dimension.is_fixed() { 0 } else { 64 - dimension.code_bits(level) }
+    if dimension.is_fixed() {
+        0
+    } else {
+        64 - dimension.code_bits(level)
+    }
 }
 
 /// The place of a dimension in key order.
 fn rank_of(structure: &Structure, dimension: usize) -> u8 {
-    let rank = (0_u8..=u8::MAX).zip(structure.order()).find(|(_, of)| **of == dimension);
-    rank.map_or_else(|| unreachable!("every dimension has a place in the order of keys"), |(rank, _)| rank)
+    let rank = (0_u8..=u8::MAX)
+        .zip(structure.order())
+        .find(|(_, of)| **of == dimension);
+    rank.map_or_else(
+        || unreachable!("every dimension has a place in the order of keys"),
+        |(rank, _)| rank,
+    )
 }
 
 /// The levels and codes of a location, in key order.
 fn place(structure: &Structure, location: &Location) -> (Vec<u8>, Vec<u8>) {
-    let levels = structure.order().iter().map(|&d| coarsest_first(location.levels[d])).collect();
+    let levels = structure
+        .order()
+        .iter()
+        .map(|&d| coarsest_first(location.levels[d]))
+        .collect();
     let mut codes = Vec::with_capacity(8 * structure.rank());
     for &d in structure.order() {
         let of_axes = &location.codes[structure.axes_of(d)];
@@ -151,7 +176,10 @@ fn place(structure: &Structure, location: &Location) -> (Vec<u8>, Vec<u8>) {
             codes.extend_from_slice(&of_axes[0].to_be_bytes());
         } else {
             let unused = unused_bits(&structure.dimensions()[d], location.levels[d]);
-            let aligned: Tuple<u64> = of_axes.iter().map(|&code| left_aligned(code, unused)).collect();
+            let aligned: Tuple<u64> = of_axes
+                .iter()
+                .map(|&code| left_aligned(code, unused))
+                .collect();
             interleave(&aligned, &mut codes);
         }
     }
@@ -164,7 +192,9 @@ fn location(structure: &Structure, levels: &[u8], mut codes: &[u8]) -> Result<Lo
     for (&d, &byte) in structure.order().iter().zip(levels) {
         let dimension = &structure.dimensions()[d];
         let axes = structure.axes_of(d);
-        let (head, tail) = codes.split_at_checked(8 * axes.len()).ok_or(wrong("more bytes of codes"))?;
+        let (head, tail) = codes
+            .split_at_checked(8 * axes.len())
+            .ok_or(wrong("more bytes of codes"))?;
         codes = tail;
         at[d] = from_coarsest_first(byte)?;
         if !dimension.levels().contains(&at[d]) {
@@ -174,12 +204,17 @@ fn location(structure: &Structure, levels: &[u8], mut codes: &[u8]) -> Result<Lo
         let raw = deinterleave(head, axes.len());
         for (axis, code) in axes.zip(raw.iter()) {
             of_axes[axis] = code.checked_shr(unused).unwrap_or(0);
-            if of_axes[axis].checked_shl(unused).unwrap_or(0) != *code || u128::from(of_axes[axis]) >= dimension.codes(at[d]) {
+            if of_axes[axis].checked_shl(unused).unwrap_or(0) != *code
+                || u128::from(of_axes[axis]) >= dimension.codes(at[d])
+            {
                 return Err(wrong("a code in range"));
             }
         }
     }
-    Ok(Location { levels: at, codes: of_axes })
+    Ok(Location {
+        levels: at,
+        codes: of_axes,
+    })
 }
 
 fn take<const N: usize>(bytes: &mut &[u8], what: &'static str) -> Result<[u8; N], KeyError> {
@@ -192,7 +227,12 @@ impl ChunkKey {
     /// The key of the chunk of a layer at a location.
     pub fn new(grid: GridId, structure: &Structure, layer: LayerId, at: &Location) -> Self {
         let (levels, codes) = place(structure, at);
-        Self { grid, layer, levels, codes }
+        Self {
+            grid,
+            layer,
+            levels,
+            codes,
+        }
     }
 
     /// The bytes.
@@ -206,12 +246,18 @@ impl ChunkKey {
     }
 
     /// The layer and location that the bytes stand for.
-    pub fn decode(grid: GridId, structure: &Structure, mut bytes: &[u8]) -> Result<(LayerId, Location), KeyError> {
+    pub fn decode(
+        grid: GridId,
+        structure: &Structure,
+        mut bytes: &[u8],
+    ) -> Result<(LayerId, Location), KeyError> {
         if take(&mut bytes, "a grid")? != grid.0.to_be_bytes() {
             return Err(wrong("this grid"));
         }
         let [layer] = take(&mut bytes, "a layer")?;
-        let (levels, codes) = bytes.split_at_checked(structure.dimensions().len()).ok_or(wrong("levels"))?;
+        let (levels, codes) = bytes
+            .split_at_checked(structure.dimensions().len())
+            .ok_or(wrong("levels"))?;
         if codes.len() != 8 * structure.rank() {
             return Err(wrong("eight bytes of code an axis"));
         }
@@ -220,7 +266,9 @@ impl ChunkKey {
 
     /// The grid that the bytes name.
     pub fn grid(mut bytes: &[u8]) -> Option<GridId> {
-        take(&mut bytes, "a grid").ok().map(|grid| GridId(u32::from_be_bytes(grid)))
+        take(&mut bytes, "a grid")
+            .ok()
+            .map(|grid| GridId(u32::from_be_bytes(grid)))
     }
 
     /// All chunks of a grid.
@@ -244,22 +292,39 @@ impl ChunkKey {
 }
 
 impl ChunkKey {
-    /// An interval that holds the chunks of a layer at `levels` below or at a location; exact for one levelled dimension.
-    pub fn subtree(grid: GridId, structure: &Structure, layer: LayerId, of: &Location, levels: Levels) -> KeyRange {
-        subtree(structure, Self::levels(grid, structure, layer, levels).start, of, levels)
+    /// An interval that holds the chunks of a layer at `levels` below or at a location; exact for
+    /// one levelled dimension.
+    pub fn subtree(
+        grid: GridId,
+        structure: &Structure,
+        layer: LayerId,
+        of: &Location,
+        levels: Levels,
+    ) -> KeyRange {
+        subtree(
+            structure,
+            Self::levels(grid, structure, layer, levels).start,
+            of,
+            levels,
+        )
     }
 
-    /// The first key behind all that share a location's place along the first dimension in key order.
+    /// The first key behind all that share a location's place along the first dimension in key
+    /// order.
     pub fn behind(grid: GridId, structure: &Structure, layer: LayerId, at: &Location) -> Vec<u8> {
         let mut key = Self::new(grid, structure, layer, at).encode();
-        let axes = structure.order().first().map_or(0, |&d| structure.axes_of(d).len());
+        let axes = structure
+            .order()
+            .first()
+            .map_or(0, |&d| structure.axes_of(d).len());
         key.truncate(5 + structure.dimensions().len() + 8 * axes);
         KeyRange::prefix(&key).end.unwrap_or(key)
     }
 }
 
-/// The tightest one interval of keys, under `prefix`, that holds the descendants of a location at finer or equal levels. It
-/// is exact where all dimensions but the last in key order are at the location's own levels, or there is one dimension.
+/// The tightest one interval of keys, under `prefix`, that holds the descendants of a location at
+/// finer or equal levels. It is exact where all dimensions but the last in key order are at the
+/// location's own levels, or there is one dimension.
 fn subtree(structure: &Structure, mut prefix: Vec<u8>, of: &Location, levels: Levels) -> KeyRange {
     for &d in structure.order() {
         let axes = &of.codes[structure.axes_of(d)];
@@ -268,11 +333,15 @@ fn subtree(structure: &Structure, mut prefix: Vec<u8>, of: &Location, levels: Le
             continue;
         }
         let unused = unused_bits(&structure.dimensions()[d], of.levels[d]);
-        let first: Tuple<u64> = axes.iter().map(|&code| left_aligned(code, unused)).collect();
+        let first: Tuple<u64> = axes
+            .iter()
+            .map(|&code| left_aligned(code, unused))
+            .collect();
         let mut low = Vec::with_capacity(8 * MAX_AXES);
         interleave(&first, &mut low);
         if levels[d] != of.levels[d] {
-            // Bits below the location's own are free: the interval ends at the next code of its level.
+            // Bits below the location's own are free: the interval ends at the next code of its
+            // level.
             let used = axes.len() * (64 - unused) as usize;
             let mut high = prefix.clone();
             high.extend_from_slice(&low);
@@ -284,7 +353,10 @@ fn subtree(structure: &Structure, mut prefix: Vec<u8>, of: &Location, levels: Le
                 *last |= 0xff >> (at % 8);
             }
             prefix.extend_from_slice(&low);
-            return KeyRange { start: prefix, end: KeyRange::prefix(&high).end };
+            return KeyRange {
+                start: prefix,
+                end: KeyRange::prefix(&high).end,
+            };
         }
         prefix.extend_from_slice(&low);
     }
@@ -337,24 +409,45 @@ impl MarkKey {
             return Err(wrong("this grid"));
         }
         let [rank, finest_first] = take(&mut bytes, "a dimension")?;
-        let &dimension = structure.order().get(usize::from(rank)).ok_or(wrong("a dimension"))?;
-        let (levels, rest) = bytes.split_at_checked(structure.dimensions().len()).ok_or(wrong("levels"))?;
-        let (codes, mut rest) = rest.split_at_checked(8 * structure.rank()).ok_or(wrong("codes"))?;
+        let &dimension = structure
+            .order()
+            .get(usize::from(rank))
+            .ok_or(wrong("a dimension"))?;
+        let (levels, rest) = bytes
+            .split_at_checked(structure.dimensions().len())
+            .ok_or(wrong("levels"))?;
+        let (codes, mut rest) = rest
+            .split_at_checked(8 * structure.rank())
+            .ok_or(wrong("codes"))?;
         let parent = location(structure, levels, codes)?;
         let [child] = take(&mut rest, "a child")?;
         let sequence = u64::from_be_bytes(take(&mut rest, "a sequence")?);
-        let children = 1_u16.checked_shl(u32::try_from(structure.axes_of(dimension).len()).unwrap_or(u32::MAX)).unwrap_or(0);
+        let children = 1_u16
+            .checked_shl(u32::try_from(structure.axes_of(dimension).len()).unwrap_or(u32::MAX))
+            .unwrap_or(0);
         let consistent = finest_first == u8::MAX - coarsest_first(parent.levels[dimension])
             && !structure.dimensions()[dimension].is_fixed()
             && (u16::from(child) < children || children == 0)
             && rest.is_empty();
-        if consistent { Ok(Mark { parent, dimension, child, sequence }) } else { Err(wrong("a mark")) }
+        if consistent {
+            Ok(Mark {
+                parent,
+                dimension,
+                child,
+                sequence,
+            })
+        } else {
+            Err(wrong("a mark"))
+        }
     }
 
     /// The grid and the sequence that the bytes name.
     pub fn origin(mut bytes: &[u8]) -> Option<(GridId, u64)> {
         let (_, sequence) = bytes.split_last_chunk()?;
-        Some((GridId(u32::from_be_bytes(take(&mut bytes, "a grid").ok()?)), u64::from_be_bytes(*sequence)))
+        Some((
+            GridId(u32::from_be_bytes(take(&mut bytes, "a grid").ok()?)),
+            u64::from_be_bytes(*sequence),
+        ))
     }
 
     /// All marks of a grid.
@@ -362,9 +455,15 @@ impl MarkKey {
         KeyRange::prefix(&grid.0.to_be_bytes())
     }
 
-    /// An interval that holds the marks along a dimension of aggregates at `levels` below or at a location; exact for one
-    /// levelled dimension.
-    pub fn subtree(grid: GridId, structure: &Structure, dimension: usize, of: &Location, levels: Levels) -> KeyRange {
+    /// An interval that holds the marks along a dimension of aggregates at `levels` below or at a
+    /// location; exact for one levelled dimension.
+    pub fn subtree(
+        grid: GridId,
+        structure: &Structure,
+        dimension: usize,
+        of: &Location,
+        levels: Levels,
+    ) -> KeyRange {
         let mut prefix = grid.0.to_be_bytes().to_vec();
         prefix.push(rank_of(structure, dimension));
         prefix.push(u8::MAX - coarsest_first(levels[dimension]));
@@ -440,7 +539,11 @@ pub mod feed {
     pub fn sequence(grid: GridId, mut bytes: &[u8]) -> Result<u64, KeyError> {
         let of_grid = take(&mut bytes, "a grid")? == grid.0.to_be_bytes();
         let sequence = u64::from_be_bytes(take(&mut bytes, "a sequence")?);
-        if of_grid && bytes.is_empty() { Ok(sequence) } else { Err(wrong("an entry of this grid")) }
+        if of_grid && bytes.is_empty() {
+            Ok(sequence)
+        } else {
+            Err(wrong("an entry of this grid"))
+        }
     }
 
     /// All entries of a grid.
@@ -450,7 +553,10 @@ pub mod feed {
 
     /// The entries of a grid above one sequence and below another.
     pub fn between(grid: GridId, above: u64, below: u64) -> KeyRange {
-        KeyRange { start: key(grid, above.saturating_add(1)), end: Some(key(grid, below)) }
+        KeyRange {
+            start: key(grid, above.saturating_add(1)),
+            end: Some(key(grid, below)),
+        }
     }
 }
 
@@ -461,7 +567,10 @@ pub fn unowned(grids: impl IntoIterator<Item = GridId>) -> Vec<KeyRange> {
     let mut gaps = Vec::new();
     let mut start = Some(Vec::new());
     for KeyRange { start: owned, end } in owned {
-        gaps.extend(start.map(|start| KeyRange { start, end: Some(owned) }));
+        gaps.extend(start.map(|start| KeyRange {
+            start,
+            end: Some(owned),
+        }));
         start = end;
     }
     gaps.extend(start.map(|start| KeyRange { start, end: None }));

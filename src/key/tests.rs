@@ -7,19 +7,35 @@ use crate::grid::{Axis, ChunkIndex, Dimension};
 
 /// Structures of one to three dimensions; the refinable one is not always the first.
 fn structures() -> Vec<Structure> {
-    let space = || Dimension::regular("space", [Axis::new("y", 0.0, -1.0, 4), Axis::new("x", 0.0, 1.0, 4)]);
+    let space = || {
+        Dimension::regular(
+            "space",
+            [Axis::new("y", 0.0, -1.0, 4), Axis::new("x", 0.0, 1.0, 4)],
+        )
+    };
     let time = || Dimension::regular("time", [Axis::new("t", 0.0, 1.0, 2)]);
-    let volume = Dimension::regular("volume", ["z", "y", "x"].map(|name| Axis::new(name, 0.0, 1.0, 2)));
+    let volume = Dimension::regular(
+        "volume",
+        ["z", "y", "x"].map(|name| Axis::new(name, 0.0, 1.0, 2)),
+    );
     let band = || Dimension::fixed("band", (0..300).map(|i| format!("b{i}")));
     let build = |dimensions: Vec<Dimension>| {
-        dimensions.into_iter().fold(Structure::builder(), crate::StructureBuilder::dimension).build().expect("valid")
+        dimensions
+            .into_iter()
+            .fold(Structure::builder(), crate::StructureBuilder::dimension)
+            .build()
+            .expect("valid")
     };
     vec![
         build(vec![time()]),
         build(vec![space()]),
         build(vec![band(), time(), space().refinable()]),
         build(vec![volume, time(), band()]),
-        build(vec![Dimension::irregular("time", "s", 8, 3600), band(), space()]),
+        build(vec![
+            Dimension::irregular("time", "s", 8, 3600),
+            band(),
+            space(),
+        ]),
     ]
 }
 
@@ -29,13 +45,18 @@ fn location_of(structure: &Structure, raw: &[(u8, u64)]) -> Location {
     let mut codes = Tuple::filled(structure.rank(), 0);
     for (d, dimension) in structure.dimensions().iter().enumerate() {
         if !dimension.is_fixed() {
-            let level = i8::try_from(raw[d].0 % 65).expect("at most 64") + dimension.levels().start().get();
+            let level =
+                i8::try_from(raw[d].0 % 65).expect("at most 64") + dimension.levels().start().get();
             levels[d] = Level::new(level).expect("in range");
         }
         for axis in structure.axes_of(d) {
             let (near, number) = (raw[axis].0 & 128 != 0, raw[axis].1);
             let count = dimension.codes(levels[d]);
-            let code = if near { count / 3 + u128::from(number % 5) } else { u128::from(number) };
+            let code = if near {
+                count / 3 + u128::from(number % 5)
+            } else {
+                u128::from(number)
+            };
             codes[axis] = u64::try_from(code % count).expect("a code");
         }
     }
@@ -160,7 +181,8 @@ proptest! {
         }
     }
 
-    /// Descendants lie within the interval of their ancestor; with one levelled dimension nothing else does.
+    /// Descendants lie within the interval of their ancestor; with one levelled dimension nothing
+    /// else does.
     #[test]
     fn i3_a_subtree_is_an_interval_of_keys(at in raw(), other in raw(), which in 0..5_usize, up in 0..6_i8) {
         let structure = &structures()[which];
@@ -190,7 +212,9 @@ proptest! {
 fn i1_the_layout_of_a_key_is_what_is_documented() {
     let structure = &structures()[1];
     let levels = Levels::zero(1).with(0, Level::new(1).expect("in range"));
-    let at = structure.location(levels, &ChunkIndex::from([0, -1])).expect("in range");
+    let at = structure
+        .location(levels, &ChunkIndex::from([0, -1]))
+        .expect("in range");
     let bytes = ChunkKey::new(GridId(0x0102_0304), structure, LayerId(5), &at).encode();
     // floor(2^39 / 3) = 0b0010101...010 in 39 bits, left-aligned; -1 is one less.
     let (y, x) = (((1_u64 << 39) / 3) << 25, ((1_u64 << 39) / 3 - 1) << 25);
@@ -217,5 +241,8 @@ fn i3_any_two_chunks_far_apart_meet_below_the_coarsest_level_or_at_it() {
         codes: [u64::try_from(code).expect("a code")].into_iter().collect(),
     };
     let top = Levels::zero(1).with(0, *structure.dimensions()[0].levels().end());
-    assert_eq!(structure.ancestor(&at(0), top), structure.ancestor(&at(last), top));
+    assert_eq!(
+        structure.ancestor(&at(0), top),
+        structure.ancestor(&at(last), top)
+    );
 }

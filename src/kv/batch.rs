@@ -27,12 +27,16 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The most bytes that [`size`](Self::size) may reach; a larger batch is refused before anything happens.
+    /// The most bytes that [`size`](Self::size) may reach; a larger batch is refused before
+    /// anything happens.
     pub const SIZE_MAX: usize = 1 << 30;
 
     /// An empty batch computed from a snapshot.
     pub fn at(snapshot: &dyn Snapshot) -> Self {
-        Self { base: snapshot.sequence(), ..Self::default() }
+        Self {
+            base: snapshot.sequence(),
+            ..Self::default()
+        }
     }
 
     /// Expects that a key, present or absent, is as the snapshot showed it.
@@ -47,12 +51,20 @@ impl Batch {
 
     /// Writes a value.
     pub fn put(&mut self, space: Space, key: Vec<u8>, value: Vec<u8>) {
-        self.writes.push(Write { space, key, value: Some(value) });
+        self.writes.push(Write {
+            space,
+            key,
+            value: Some(value),
+        });
     }
 
     /// Deletes a key, which need not exist.
     pub fn delete(&mut self, space: Space, key: Vec<u8>) {
-        self.writes.push(Write { space, key, value: None });
+        self.writes.push(Write {
+            space,
+            key,
+            value: None,
+        });
     }
 
     /// Deletes every key of a range, which must have an end, but those that this batch writes.
@@ -92,12 +104,19 @@ impl Batch {
 
     /// The bytes of all keys, ends of ranges and values to be written.
     pub fn size(&self) -> usize {
-        let writes = self.writes.iter().map(|write| write.key.len() + write.value.as_ref().map_or(0, Vec::len));
-        let ranges = self.deleted.iter().map(|(_, range)| range.start.len() + range.end.as_ref().map_or(0, Vec::len));
+        let writes = self
+            .writes
+            .iter()
+            .map(|write| write.key.len() + write.value.as_ref().map_or(0, Vec::len));
+        let ranges = self
+            .deleted
+            .iter()
+            .map(|(_, range)| range.start.len() + range.end.as_ref().map_or(0, Vec::len));
         writes.chain(ranges).sum()
     }
 
-    /// Adds all of a batch that was computed from the same snapshot and shares no key with this one.
+    /// Adds all of a batch that was computed from the same snapshot and shares no key with this
+    /// one.
     pub(crate) fn join(&mut self, other: Batch) {
         self.keys.extend(other.keys);
         self.ranges.extend(other.ranges);
@@ -110,7 +129,8 @@ impl Batch {
         (self.deleted, self.writes)
     }
 
-    /// Refuses what no engine takes: a batch that is too large, or the deletion of a range without an end.
+    /// Refuses what no engine takes: a batch that is too large, or the deletion of a range without
+    /// an end.
     ///
     /// # Errors
     ///
@@ -118,10 +138,15 @@ impl Batch {
     pub fn validate(&self) -> Result<()> {
         let size = self.size();
         if size > Self::SIZE_MAX {
-            return Err(Error::invalid(format!("a batch of {size} bytes exceeds the limit of {} bytes", Self::SIZE_MAX)));
+            return Err(Error::invalid(format!(
+                "a batch of {size} bytes exceeds the limit of {} bytes",
+                Self::SIZE_MAX
+            )));
         }
         if let Some((space, _)) = self.deleted.iter().find(|(_, range)| range.end.is_none()) {
-            return Err(Error::invalid(format!("a range of the space {space:?} without an end cannot be deleted")));
+            return Err(Error::invalid(format!(
+                "a range of the space {space:?} without an end cannot be deleted"
+            )));
         }
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! What every [`Engine`] must do, as functions that panic where one does not. Every engine and every decorator runs them.
+//! What every [`Engine`] must do, as functions that panic where one does not. Every engine and
+//! every decorator runs them.
 //!
 //! A factory gives a new, empty engine at each call.
 #![expect(clippy::unwrap_used, reason = "a failed call is a failed assertion")]
@@ -28,38 +29,90 @@ pub fn run(new: Factory<'_>) {
 /// Points: order, duplicates, absence, empty keys and values, errors of the visitor.
 pub fn reads(new: Factory<'_>) {
     let engine = new();
-    put(&*engine, Space::Base, &[(b"a", b"1"), (b"b", b""), (b"", b"empty key"), (b"c", b"3")]);
+    put(
+        &*engine,
+        Space::Base,
+        &[(b"a", b"1"), (b"b", b""), (b"", b"empty key"), (b"c", b"3")],
+    );
     let snapshot = engine.snapshot().unwrap();
-    let keys: Vec<Vec<u8>> = [b"c".as_slice(), b"x", b"a", b"c", b"", b"b", b"aa"].iter().map(|key| key.to_vec()).collect();
-    let expected: [Option<&[u8]>; 7] = [Some(b"3"), None, Some(b"1"), Some(b"3"), Some(b"empty key"), Some(b""), None];
+    let keys: Vec<Vec<u8>> = [b"c".as_slice(), b"x", b"a", b"c", b"", b"b", b"aa"]
+        .iter()
+        .map(|key| key.to_vec())
+        .collect();
+    let expected: [Option<&[u8]>; 7] = [
+        Some(b"3"),
+        None,
+        Some(b"1"),
+        Some(b"3"),
+        Some(b"empty key"),
+        Some(b""),
+        None,
+    ];
     let mut seen = Vec::new();
     let visit = &mut |position, value: Option<&[u8]>| {
         seen.push((position, value.map(<[u8]>::to_vec)));
         Ok(())
     };
     snapshot.get_many(Space::Base, &keys, visit).unwrap();
-    let expected: Vec<_> = expected.iter().map(|value| value.map(<[u8]>::to_vec)).enumerate().collect();
-    assert_eq!(seen, expected, "every key is visited once, in the order asked for");
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|value| value.map(<[u8]>::to_vec))
+        .enumerate()
+        .collect();
+    assert_eq!(
+        seen, expected,
+        "every key is visited once, in the order asked for"
+    );
     for space in Space::ALL {
-        assert_eq!(get(&*snapshot, space, b"a").is_some(), space == Space::Base, "spaces are separate");
+        assert_eq!(
+            get(&*snapshot, space, b"a").is_some(),
+            space == Space::Base,
+            "spaces are separate"
+        );
     }
 
     let mut visits = 0;
     let stop = snapshot.get_many(Space::Base, &keys, &mut |position, _| {
         visits += 1;
-        if position == 1 { Err(Error::invalid("enough")) } else { Ok(()) }
+        if position == 1 {
+            Err(Error::invalid("enough"))
+        } else {
+            Ok(())
+        }
     });
-    assert_eq!((stop.unwrap_err().to_string().as_str(), visits), ("enough", 2), "the visitor's error ends the read");
-    snapshot.get_many(Space::Base, &[], &mut |_, _| panic!("there is nothing to visit")).unwrap();
+    assert_eq!(
+        (stop.unwrap_err().to_string().as_str(), visits),
+        ("enough", 2),
+        "the visitor's error ends the read"
+    );
+    snapshot
+        .get_many(Space::Base, &[], &mut |_, _| {
+            panic!("there is nothing to visit")
+        })
+        .unwrap();
 }
 
 /// Ranges: order, bounds, limits, `more`, both directions, prefixes that end in 0xff.
 pub fn scans(new: Factory<'_>) {
     let engine = new();
-    let keys: [&[u8]; 9] = [b"", b"a", b"a\0", b"ab", b"a\xff", b"a\xff\xff", b"b", b"\xff", b"\xff\xff\x01"];
+    let keys: [&[u8]; 9] = [
+        b"",
+        b"a",
+        b"a\0",
+        b"ab",
+        b"a\xff",
+        b"a\xff\xff",
+        b"b",
+        b"\xff",
+        b"\xff\xff\x01",
+    ];
     // Written in another order than they are read in, and across a flush.
     for (position, key) in keys.iter().enumerate().rev() {
-        put(&*engine, Space::Directory, &[(key, &[u8::try_from(position).unwrap()])]);
+        put(
+            &*engine,
+            Space::Directory,
+            &[(key, &[u8::try_from(position).unwrap()])],
+        );
         if position == 4 {
             engine.flush().unwrap();
         }
@@ -71,7 +124,10 @@ pub fn scans(new: Factory<'_>) {
     deleted.delete(Space::Directory, b"aa".to_vec());
     engine.commit(deleted, Durability::Buffered).unwrap();
 
-    let range = |start: &[u8], end: Option<&[u8]>| KeyRange { start: start.to_vec(), end: end.map(<[u8]>::to_vec) };
+    let range = |start: &[u8], end: Option<&[u8]>| KeyRange {
+        start: start.to_vec(),
+        end: end.map(<[u8]>::to_vec),
+    };
     let ranges = [
         KeyRange::all(),
         KeyRange::prefix(b""),
@@ -90,19 +146,43 @@ pub fn scans(new: Factory<'_>) {
     let snapshot = engine.snapshot().unwrap();
     for range in &ranges {
         for order in [Order::Ascending, Order::Descending] {
-            let mut expected: Vec<_> = keys.iter().copied().enumerate().filter(|(_, key)| range.contains(key)).collect();
+            let mut expected: Vec<_> = keys
+                .iter()
+                .copied()
+                .enumerate()
+                .filter(|(_, key)| range.contains(key))
+                .collect();
             if order == Order::Descending {
                 expected.reverse();
             }
             for limit in [0, 1, 2, 3, 8, 9, 10, usize::MAX] {
-                let page = snapshot.scan(Space::Directory, range, order, limit).unwrap();
-                let shown: Vec<_> = page.entries.iter().map(|(key, value)| (usize::from(value[0]), key.as_slice())).collect();
-                assert_eq!(shown, expected[..limit.min(expected.len())], "{range:?} {order:?} {limit}");
-                assert_eq!(page.more, limit < expected.len(), "{range:?} {order:?} {limit}");
+                let page = snapshot
+                    .scan(Space::Directory, range, order, limit)
+                    .unwrap();
+                let shown: Vec<_> = page
+                    .entries
+                    .iter()
+                    .map(|(key, value)| (usize::from(value[0]), key.as_slice()))
+                    .collect();
+                assert_eq!(
+                    shown,
+                    expected[..limit.min(expected.len())],
+                    "{range:?} {order:?} {limit}"
+                );
+                assert_eq!(
+                    page.more,
+                    limit < expected.len(),
+                    "{range:?} {order:?} {limit}"
+                );
             }
         }
     }
-    assert_eq!(snapshot.scan(Space::Dirty, &KeyRange::all(), Order::Descending, 1).unwrap(), Page::default());
+    assert_eq!(
+        snapshot
+            .scan(Space::Dirty, &KeyRange::all(), Order::Descending, 1)
+            .unwrap(),
+        Page::default()
+    );
 }
 
 /// Batches: atomic over spaces, the last write of a key holds, deletions, sequences that grow.
@@ -120,13 +200,29 @@ pub fn commits(new: Factory<'_>) {
             batch.delete(space, b"never there".to_vec());
         }
         let sequence = engine.commit(batch, durability).unwrap();
-        assert!(sequence > before.sequence(), "a commit comes after the snapshots before it");
+        assert!(
+            sequence > before.sequence(),
+            "a commit comes after the snapshots before it"
+        );
         let after = engine.snapshot().unwrap();
-        assert!(after.sequence() >= sequence, "a snapshot shows the commits that returned before it");
+        assert!(
+            after.sequence() >= sequence,
+            "a snapshot shows the commits that returned before it"
+        );
         for space in Space::ALL {
-            let page = after.scan(space, &KeyRange::all(), Order::Ascending, 9).unwrap();
-            assert_eq!(page.entries, [(b"key".to_vec(), b"last".to_vec())], "{space:?}");
-            assert_eq!(get(&*before, space, b"key"), None, "an older snapshot does not change");
+            let page = after
+                .scan(space, &KeyRange::all(), Order::Ascending, 9)
+                .unwrap();
+            assert_eq!(
+                page.entries,
+                [(b"key".to_vec(), b"last".to_vec())],
+                "{space:?}"
+            );
+            assert_eq!(
+                get(&*before, space, b"key"),
+                None,
+                "an older snapshot does not change"
+            );
         }
 
         let mut batch = Batch::at(&*after);
@@ -134,8 +230,18 @@ pub fn commits(new: Factory<'_>) {
         engine.commit(batch, durability).unwrap();
         engine.flush().unwrap();
         let last = engine.snapshot().unwrap();
-        assert_eq!((get(&*last, Space::Meta, b"key"), get(&*last, Space::Base, b"key")), (None, Some(b"last".to_vec())));
-        assert_eq!(get(&*after, Space::Meta, b"key"), Some(b"last".to_vec()), "a flush takes nothing from a snapshot");
+        assert_eq!(
+            (
+                get(&*last, Space::Meta, b"key"),
+                get(&*last, Space::Base, b"key")
+            ),
+            (None, Some(b"last".to_vec()))
+        );
+        assert_eq!(
+            get(&*after, Space::Meta, b"key"),
+            Some(b"last".to_vec()),
+            "a flush takes nothing from a snapshot"
+        );
 
         let nothing = engine.commit(Batch::at(&*last), durability).unwrap();
         assert!(nothing >= last.sequence(), "an empty batch is a commit too");
@@ -148,11 +254,26 @@ pub fn isolation(new: Factory<'_>) {
     let writing = AtomicBool::new(true);
     let all_equal = |engine: &dyn Engine| {
         let snapshot = engine.snapshot().unwrap();
-        let first: Vec<_> = Space::ALL.iter().map(|space| get(&*snapshot, *space, b"round")).collect();
-        assert!(first.windows(2).all(|pair| pair[0] == pair[1]), "a snapshot shows half a batch: {first:?}");
-        let page = snapshot.scan(Space::Dirty, &KeyRange::all(), Order::Ascending, usize::MAX).unwrap();
-        assert!(page.entries.iter().all(|(_, value)| Some(value) == first[0].as_ref()), "a scan shows another commit");
-        let again = snapshot.scan(Space::Dirty, &KeyRange::all(), Order::Ascending, usize::MAX).unwrap();
+        let first: Vec<_> = Space::ALL
+            .iter()
+            .map(|space| get(&*snapshot, *space, b"round"))
+            .collect();
+        assert!(
+            first.windows(2).all(|pair| pair[0] == pair[1]),
+            "a snapshot shows half a batch: {first:?}"
+        );
+        let page = snapshot
+            .scan(Space::Dirty, &KeyRange::all(), Order::Ascending, usize::MAX)
+            .unwrap();
+        assert!(
+            page.entries
+                .iter()
+                .all(|(_, value)| Some(value) == first[0].as_ref()),
+            "a scan shows another commit"
+        );
+        let again = snapshot
+            .scan(Space::Dirty, &KeyRange::all(), Order::Ascending, usize::MAX)
+            .unwrap();
         assert_eq!(page, again, "a snapshot changes");
     };
     thread::scope(|scope| {
@@ -187,14 +308,46 @@ pub fn conflicts(new: Factory<'_>) {
     let write: Change = |batch| batch.put(Space::Base, b"m".to_vec(), b"new".to_vec());
     let delete: Change = |batch| batch.delete(Space::Base, b"m".to_vec());
     let cases: [(&str, Change, bool); 8] = [
-        ("the key", |batch| batch.expect_key(Space::Base, b"m".to_vec()), true),
-        ("another key", |batch| batch.expect_key(Space::Base, b"n".to_vec()), false),
-        ("the key in another space", |batch| batch.expect_key(Space::Dirty, b"m".to_vec()), false),
-        ("a range around", |batch| batch.expect_range(Space::Base, KeyRange::prefix(b"m")), true),
-        ("everything", |batch| batch.expect_range(Space::Base, KeyRange::all()), true),
-        ("a range that ends there", |batch| batch.expect_range(Space::Base, between(b"a", b"m")), false),
-        ("a range that begins after", |batch| batch.expect_range(Space::Base, between(b"m\0", b"z")), false),
-        ("a range of another space", |batch| batch.expect_range(Space::Meta, KeyRange::all()), false),
+        (
+            "the key",
+            |batch| batch.expect_key(Space::Base, b"m".to_vec()),
+            true,
+        ),
+        (
+            "another key",
+            |batch| batch.expect_key(Space::Base, b"n".to_vec()),
+            false,
+        ),
+        (
+            "the key in another space",
+            |batch| batch.expect_key(Space::Dirty, b"m".to_vec()),
+            false,
+        ),
+        (
+            "a range around",
+            |batch| batch.expect_range(Space::Base, KeyRange::prefix(b"m")),
+            true,
+        ),
+        (
+            "everything",
+            |batch| batch.expect_range(Space::Base, KeyRange::all()),
+            true,
+        ),
+        (
+            "a range that ends there",
+            |batch| batch.expect_range(Space::Base, between(b"a", b"m")),
+            false,
+        ),
+        (
+            "a range that begins after",
+            |batch| batch.expect_range(Space::Base, between(b"m\0", b"z")),
+            false,
+        ),
+        (
+            "a range of another space",
+            |batch| batch.expect_range(Space::Meta, KeyRange::all()),
+            false,
+        ),
     ];
     for (change_name, change) in [("a write", write), ("a deletion", delete)] {
         for present in [true, false] {
@@ -211,11 +364,20 @@ pub fn conflicts(new: Factory<'_>) {
                 let mut batch = Batch::at(&*snapshot);
                 expect(&mut batch);
                 batch.put(Space::Meta, b"written".to_vec(), Vec::new());
-                let outcome = engine.commit(batch, Durability::Buffered).map_err(|error| error.kind().clone());
+                let outcome = engine
+                    .commit(batch, Durability::Buffered)
+                    .map_err(|error| error.kind().clone());
                 let case = format!("{change_name} against {name}, present {present}");
-                assert_eq!(outcome.err(), conflicts.then_some(ErrorKind::Conflict), "{case}");
+                assert_eq!(
+                    outcome.err(),
+                    conflicts.then_some(ErrorKind::Conflict),
+                    "{case}"
+                );
                 let written = get(&*engine.snapshot().unwrap(), Space::Meta, b"written").is_some();
-                assert_eq!(written, !conflicts, "a refused batch changes nothing: {case}");
+                assert_eq!(
+                    written, !conflicts,
+                    "a refused batch changes nothing: {case}"
+                );
 
                 // The same batch computed from what is there now goes through.
                 let mut again = Batch::at(&*engine.snapshot().unwrap());
@@ -227,12 +389,17 @@ pub fn conflicts(new: Factory<'_>) {
     }
 }
 
-/// Deleted ranges: their bounds, what the same batch writes, snapshots before, flushed or not, and conflicts.
+/// Deleted ranges: their bounds, what the same batch writes, snapshots before, flushed or not, and
+/// conflicts.
 pub fn deleted_ranges(new: Factory<'_>) {
     for flushed in [false, true] {
         let engine = new();
         let all: [&[u8]; 6] = [b"a", b"b", b"b\0", b"c", b"c\xff", b"d"];
-        put(&*engine, Space::Base, &all.map(|key| (key, b"old".as_slice())));
+        put(
+            &*engine,
+            Space::Base,
+            &all.map(|key| (key, b"old".as_slice())),
+        );
         put(&*engine, Space::Feed, &[(b"b", b"old")]);
         if flushed {
             engine.flush().unwrap();
@@ -251,28 +418,77 @@ pub fn deleted_ranges(new: Factory<'_>) {
                 engine.compact(Space::Base, &KeyRange::all()).unwrap();
             }
             let shown = |snapshot: &dyn Snapshot, space| {
-                let page = snapshot.scan(space, &KeyRange::all(), Order::Ascending, 9).unwrap();
-                page.entries.into_iter().map(|(key, _)| key).collect::<Vec<_>>()
+                let page = snapshot
+                    .scan(space, &KeyRange::all(), Order::Ascending, 9)
+                    .unwrap();
+                page.entries
+                    .into_iter()
+                    .map(|(key, _)| key)
+                    .collect::<Vec<_>>()
             };
             let after = engine.snapshot().unwrap();
-            assert_eq!(shown(&*after, Space::Base), [b"a".as_slice(), b"bb", b"c", b"d"], "the batch's own writes stay");
+            assert_eq!(
+                shown(&*after, Space::Base),
+                [b"a".as_slice(), b"bb", b"c", b"d"],
+                "the batch's own writes stay"
+            );
             assert_eq!(get(&*after, Space::Base, b"c"), Some(b"new".to_vec()));
             assert_eq!(get(&*after, Space::Base, b"b"), None);
-            assert_eq!(shown(&*before, Space::Base), all, "an older snapshot does not change");
-            assert_eq!(shown(&*after, Space::Feed), [b"b"], "another space keeps the range");
+            assert_eq!(
+                shown(&*before, Space::Base),
+                all,
+                "an older snapshot does not change"
+            );
+            assert_eq!(
+                shown(&*after, Space::Feed),
+                [b"b"],
+                "another space keeps the range"
+            );
         }
         let mut endless = Batch::default();
         endless.delete_range(Space::Base, KeyRange::all());
-        assert_eq!(engine.commit(endless, Durability::Sync).unwrap_err().kind(), &ErrorKind::Invalid);
+        assert_eq!(
+            engine.commit(endless, Durability::Sync).unwrap_err().kind(),
+            &ErrorKind::Invalid
+        );
     }
+    conflicts_with_deleted_ranges(new);
+}
+
+/// What another commit deletes in a range is a conflict for those who expect it to be as it was.
+fn conflicts_with_deleted_ranges(new: Factory<'_>) {
     type Expect = fn(&mut Batch);
     let cases: [(&str, Expect, bool); 6] = [
-        ("a key there", |batch| batch.expect_key(Space::Base, b"m".to_vec()), true),
-        ("an absent key there", |batch| batch.expect_key(Space::Base, b"mm".to_vec()), true),
-        ("the key at the end", |batch| batch.expect_key(Space::Base, b"n".to_vec()), false),
-        ("a range that overlaps", |batch| batch.expect_range(Space::Base, between(b"a", b"m\0")), true),
-        ("a range that ends there", |batch| batch.expect_range(Space::Base, between(b"a", b"m")), false),
-        ("the range of another space", |batch| batch.expect_range(Space::Feed, KeyRange::all()), false),
+        (
+            "a key there",
+            |batch| batch.expect_key(Space::Base, b"m".to_vec()),
+            true,
+        ),
+        (
+            "an absent key there",
+            |batch| batch.expect_key(Space::Base, b"mm".to_vec()),
+            true,
+        ),
+        (
+            "the key at the end",
+            |batch| batch.expect_key(Space::Base, b"n".to_vec()),
+            false,
+        ),
+        (
+            "a range that overlaps",
+            |batch| batch.expect_range(Space::Base, between(b"a", b"m\0")),
+            true,
+        ),
+        (
+            "a range that ends there",
+            |batch| batch.expect_range(Space::Base, between(b"a", b"m")),
+            false,
+        ),
+        (
+            "the range of another space",
+            |batch| batch.expect_range(Space::Feed, KeyRange::all()),
+            false,
+        ),
     ];
     for (name, expect, conflicts) in cases {
         let engine = new();
@@ -284,36 +500,60 @@ pub fn deleted_ranges(new: Factory<'_>) {
         let mut batch = Batch::at(&*snapshot);
         expect(&mut batch);
         batch.put(Space::Meta, b"written".to_vec(), Vec::new());
-        let outcome = engine.commit(batch, Durability::Buffered).map_err(|error| error.kind().clone());
-        assert_eq!(outcome.err(), conflicts.then_some(ErrorKind::Conflict), "{name}");
+        let outcome = engine
+            .commit(batch, Durability::Buffered)
+            .map_err(|error| error.kind().clone());
+        assert_eq!(
+            outcome.err(),
+            conflicts.then_some(ErrorKind::Conflict),
+            "{name}"
+        );
     }
 }
 
 /// Large values come back as they were; a batch beyond the limit is refused and changes nothing.
 pub fn sizes(new: Factory<'_>) {
     let engine = new();
-    let large: Vec<u8> = (0..8u32 << 20).map(|position| (position.wrapping_mul(2_654_435_761) >> 24).to_le_bytes()[0]).collect();
+    let large: Vec<u8> = (0..8u32 << 20)
+        .map(|position| (position.wrapping_mul(2_654_435_761) >> 24).to_le_bytes()[0])
+        .collect();
     for size in [4095, 4096, 4097, 1 << 20, large.len()] {
-        put(&*engine, Space::Aggregate, &[(&size.to_be_bytes(), &large[..size])]);
+        put(
+            &*engine,
+            Space::Aggregate,
+            &[(&size.to_be_bytes(), &large[..size])],
+        );
     }
     engine.flush().unwrap();
     let snapshot = engine.snapshot().unwrap();
-    let page = snapshot.scan(Space::Aggregate, &KeyRange::all(), Order::Descending, 9).unwrap();
+    let page = snapshot
+        .scan(Space::Aggregate, &KeyRange::all(), Order::Descending, 9)
+        .unwrap();
     assert_eq!(page.entries.len(), 5);
     for (key, value) in &page.entries {
         assert!(large[..value.len()] == **value, "a large value differs");
         assert_eq!(key.as_slice(), value.len().to_be_bytes());
-        assert!(get(&*snapshot, Space::Aggregate, key).as_ref() == Some(value), "a read and a scan differ");
+        assert!(
+            get(&*snapshot, Space::Aggregate, key).as_ref() == Some(value),
+            "a read and a scan differ"
+        );
     }
     let mut batch = Batch::default();
     batch.put(Space::Meta, b"small".to_vec(), Vec::new());
     batch.put(Space::Base, Vec::new(), vec![0; Batch::SIZE_MAX]);
-    assert_eq!(engine.commit(batch, Durability::Sync).unwrap_err().kind(), &ErrorKind::Invalid);
-    assert_eq!(get(&*engine.snapshot().unwrap(), Space::Meta, b"small"), None);
+    assert_eq!(
+        engine.commit(batch, Durability::Sync).unwrap_err().kind(),
+        &ErrorKind::Invalid
+    );
+    assert_eq!(
+        get(&*engine.snapshot().unwrap(), Space::Meta, b"small"),
+        None
+    );
     put(&*engine, Space::Meta, &[(b"small", b"after the refusal")]);
 }
 
-/// Many threads: no lost update, no duplicate in a queue, conflicts reported to their owner only, sequences in order.
+/// Many threads: no lost update, no duplicate in a queue, conflicts reported to their owner only,
+/// sequences in order.
 pub fn concurrency(new: Factory<'_>) {
     const THREADS: u64 = 8;
     const ROUNDS: u64 = 60;
@@ -326,26 +566,60 @@ pub fn concurrency(new: Factory<'_>) {
                 let (engine, barrier) = (&engine, &barrier);
                 scope.spawn(move || {
                     barrier.wait();
-                    let sync = |round| if (thread + round) % 3 == 0 { Durability::Sync } else { Durability::Buffered };
-                    (0..ROUNDS).map(|round| increment(&**engine, thread, round % COUNTERS, sync(round))).collect()
+                    let sync = |round| {
+                        if (thread + round) % 3 == 0 {
+                            Durability::Sync
+                        } else {
+                            Durability::Buffered
+                        }
+                    };
+                    (0..ROUNDS)
+                        .map(|round| increment(&**engine, thread, round % COUNTERS, sync(round)))
+                        .collect()
                 })
             })
             .collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
     });
     let snapshot = engine.snapshot().unwrap();
-    let counters: Vec<u64> = (0..COUNTERS).map(|counter| number(get(&*snapshot, Space::Meta, &counter.to_be_bytes()))).collect();
-    assert_eq!(counters.iter().sum::<u64>(), THREADS * ROUNDS, "an update was lost");
-    let queue = snapshot.scan(Space::Dirty, &KeyRange::all(), Order::Ascending, usize::MAX).unwrap();
-    let places: Vec<u64> = queue.entries.iter().map(|(key, _)| number(Some(key.clone()))).collect();
-    assert_eq!(places, (0..THREADS * ROUNDS).collect::<Vec<_>>(), "a phantom: two commits took one place of the queue");
+    let counters: Vec<u64> = (0..COUNTERS)
+        .map(|counter| number(get(&*snapshot, Space::Meta, &counter.to_be_bytes())))
+        .collect();
+    assert_eq!(
+        counters.iter().sum::<u64>(),
+        THREADS * ROUNDS,
+        "an update was lost"
+    );
+    let queue = snapshot
+        .scan(Space::Dirty, &KeyRange::all(), Order::Ascending, usize::MAX)
+        .unwrap();
+    let places: Vec<u64> = queue
+        .entries
+        .iter()
+        .map(|(key, _)| number(Some(key.clone())))
+        .collect();
+    assert_eq!(
+        places,
+        (0..THREADS * ROUNDS).collect::<Vec<_>>(),
+        "a phantom: two commits took one place of the queue"
+    );
     for sequences in &sequences {
-        assert!(sequences.windows(2).all(|pair| pair[0] < pair[1]), "sequences grow: {sequences:?}");
+        assert!(
+            sequences.windows(2).all(|pair| pair[0] < pair[1]),
+            "sequences grow: {sequences:?}"
+        );
     }
     let mut all: Vec<Sequence> = sequences.concat();
     all.sort_unstable();
     all.dedup();
-    assert_eq!(u64::try_from(all.len()).unwrap(), THREADS * ROUNDS, "each commit has its own sequence");
+    assert_eq!(
+        u64::try_from(all.len()).unwrap(),
+        THREADS * ROUNDS,
+        "each commit has its own sequence"
+    );
 }
 
 /// Adds one to a counter and takes the next place of a queue, until nobody interferes.
@@ -354,13 +628,27 @@ fn increment(engine: &dyn Engine, thread: u64, counter: u64, durability: Durabil
         let snapshot = engine.snapshot().unwrap();
         let key = counter.to_be_bytes().to_vec();
         let value = number(get(&*snapshot, Space::Meta, &key));
-        let last = snapshot.scan(Space::Dirty, &KeyRange::all(), Order::Descending, 1).unwrap().entries.pop();
+        let last = snapshot
+            .scan(Space::Dirty, &KeyRange::all(), Order::Descending, 1)
+            .unwrap()
+            .entries
+            .pop();
         let place = last.map_or(0, |(key, _)| number(Some(key)) + 1);
         let mut batch = Batch::at(&*snapshot);
         batch.expect_key(Space::Meta, key.clone());
-        batch.expect_range(Space::Dirty, KeyRange { start: place.to_be_bytes().to_vec(), end: None });
+        batch.expect_range(
+            Space::Dirty,
+            KeyRange {
+                start: place.to_be_bytes().to_vec(),
+                end: None,
+            },
+        );
         batch.put(Space::Meta, key, (value + 1).to_be_bytes().to_vec());
-        batch.put(Space::Dirty, place.to_be_bytes().to_vec(), thread.to_be_bytes().to_vec());
+        batch.put(
+            Space::Dirty,
+            place.to_be_bytes().to_vec(),
+            thread.to_be_bytes().to_vec(),
+        );
         drop(snapshot);
         match engine.commit(batch, durability) {
             Ok(sequence) => return sequence,
@@ -369,22 +657,40 @@ fn increment(engine: &dyn Engine, thread: u64, counter: u64, durability: Durabil
     }
 }
 
-/// After a failed commit writes are refused and reads go on. `fail_next_commit` makes the next commit fail.
+/// After a failed commit writes are refused and reads go on. `fail_next_commit` makes the next
+/// commit fail.
 pub fn poison(engine: &dyn Engine, fail_next_commit: &dyn Fn()) {
     put(engine, Space::Base, &[(b"before", b"1")]);
     let mut batch = Batch::default();
     batch.put(Space::Meta, b"failed".to_vec(), b"2".to_vec());
     fail_next_commit();
     let failed = engine.commit(batch, Durability::Sync).unwrap_err();
-    assert!(![ErrorKind::Conflict, ErrorKind::Invalid].contains(failed.kind()), "a failure is no refusal: {failed}");
+    assert!(
+        ![ErrorKind::Conflict, ErrorKind::Invalid].contains(failed.kind()),
+        "a failure is no refusal: {failed}"
+    );
     for _ in 0..2 {
         let mut batch = Batch::default();
         batch.put(Space::Base, b"later".to_vec(), b"3".to_vec());
-        assert_eq!(engine.commit(batch, Durability::Buffered).unwrap_err().kind(), &ErrorKind::Poisoned);
+        assert_eq!(
+            engine
+                .commit(batch, Durability::Buffered)
+                .unwrap_err()
+                .kind(),
+            &ErrorKind::Poisoned
+        );
     }
     let snapshot = engine.snapshot().unwrap();
-    assert_eq!(get(&*snapshot, Space::Base, b"before"), Some(b"1".to_vec()), "reads go on");
-    assert_eq!(get(&*snapshot, Space::Base, b"later"), None, "nothing is written");
+    assert_eq!(
+        get(&*snapshot, Space::Base, b"before"),
+        Some(b"1".to_vec()),
+        "reads go on"
+    );
+    assert_eq!(
+        get(&*snapshot, Space::Base, b"later"),
+        None,
+        "nothing is written"
+    );
 }
 
 fn put(engine: &dyn Engine, space: Space, entries: &[(&[u8], &[u8])]) {
@@ -406,7 +712,10 @@ fn get(snapshot: &dyn Snapshot, space: Space, key: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn between(start: &[u8], end: &[u8]) -> KeyRange {
-    KeyRange { start: start.to_vec(), end: Some(end.to_vec()) }
+    KeyRange {
+        start: start.to_vec(),
+        end: Some(end.to_vec()),
+    }
 }
 
 fn number(bytes: Option<Vec<u8>>) -> u64 {

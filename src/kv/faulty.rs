@@ -1,11 +1,14 @@
-//! A decorator that lets chosen calls of an engine fail, so that a test can sweep a failure over every call of a run.
+//! A decorator that lets chosen calls of an engine fail, so that a test can sweep a failure over
+//! every call of a run.
 
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Batch, Counters, Durability, Engine, KeyRange, Order, Page, Sequence, Snapshot, Space};
+use super::{
+    Batch, Counters, Durability, Engine, KeyRange, Order, Page, Sequence, Snapshot, Space,
+};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How a call fails.
@@ -13,15 +16,17 @@ use crate::error::{Error, ErrorKind, Result};
 pub enum Failure {
     /// Nothing happens.
     Before,
-    /// The call has its effect and is reported as failed, as after a crash between a write and its acknowledgement.
-    /// Reads have no effect: for them it is the same as [`Before`](Failure::Before).
+    /// The call has its effect and is reported as failed, as after a crash between a write and its
+    /// acknowledgement. Reads have no effect: for them it is the same as
+    /// [`Before`](Failure::Before).
     After,
 }
 
-/// An [`Engine`] whose calls fail on demand. Every call counts: of the engine and of all its snapshots.
+/// An [`Engine`] whose calls fail on demand. Every call counts: of the engine and of all its
+/// snapshots.
 ///
-/// A commit that fails poisons the engine, as the contract says. [`heal`](Faulty::heal) is what opening the store again
-/// would be.
+/// A commit that fails poisons the engine, as the contract says. [`heal`](Faulty::heal) is what
+/// opening the store again would be.
 pub struct Faulty<E> {
     engine: E,
     plan: Arc<FaultPlan>,
@@ -51,7 +56,9 @@ impl FaultPlan {
             before_call(number);
         }
         let planned = (*self.planned.lock().unwrap_or_else(PoisonError::into_inner))?;
-        (planned.first..=planned.last).contains(&number).then_some(planned.failure)
+        (planned.first..=planned.last)
+            .contains(&number)
+            .then_some(planned.failure)
     }
 
     fn read(&self) -> Result<()> {
@@ -69,14 +76,23 @@ impl<E: Engine> Faulty<E> {
         Self::with_plan(engine, None)
     }
 
-    /// Calls `before_call` with the number of each call before it is passed on: to delay it, or to let others go first.
+    /// Calls `before_call` with the number of each call before it is passed on: to delay it, or to
+    /// let others go first.
     pub fn hooked(engine: E, before_call: impl Fn(u64) + Send + Sync + 'static) -> Self {
         Self::with_plan(engine, Some(Box::new(before_call)))
     }
 
     fn with_plan(engine: E, before_call: Option<Hook>) -> Self {
         let (calls, poisoned) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self { engine, plan: Arc::new(FaultPlan { calls, planned: Mutex::new(None), poisoned, before_call }) }
+        Self {
+            engine,
+            plan: Arc::new(FaultPlan {
+                calls,
+                planned: Mutex::new(None),
+                poisoned,
+                before_call,
+            }),
+        }
     }
 
     /// How many calls there were.
@@ -87,12 +103,20 @@ impl<E: Engine> Faulty<E> {
     /// Lets one call fail; the next one is number 0.
     pub fn fail_once(&self, call: u64, failure: Failure) {
         let first = self.calls().saturating_add(call);
-        self.set(Some(Planned { first, last: first, failure }));
+        self.set(Some(Planned {
+            first,
+            last: first,
+            failure,
+        }));
     }
 
     /// Lets a call and every one after it fail; the next one is number 0.
     pub fn fail_from(&self, call: u64, failure: Failure) {
-        self.set(Some(Planned { first: self.calls().saturating_add(call), last: u64::MAX, failure }));
+        self.set(Some(Planned {
+            first: self.calls().saturating_add(call),
+            last: u64::MAX,
+            failure,
+        }));
     }
 
     /// Forgets planned failures and the poison of past ones.
@@ -107,13 +131,20 @@ impl<E: Engine> Faulty<E> {
     }
 
     fn set(&self, planned: Option<Planned>) {
-        *self.plan.planned.lock().unwrap_or_else(PoisonError::into_inner) = planned;
+        *self
+            .plan
+            .planned
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = planned;
     }
 }
 
 impl<E: Engine> fmt::Debug for Faulty<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Faulty").field("engine", &self.engine).field("calls", &self.calls()).finish_non_exhaustive()
+        f.debug_struct("Faulty")
+            .field("engine", &self.engine)
+            .field("calls", &self.calls())
+            .finish_non_exhaustive()
     }
 }
 
@@ -121,13 +152,19 @@ impl<E: Engine> fmt::Debug for Faulty<E> {
 impl<E: Engine> Engine for Faulty<E> {
     fn snapshot(&self) -> Result<Arc<dyn Snapshot>> {
         self.plan.read()?;
-        Ok(Arc::new(FaultyView { snapshot: self.engine.snapshot()?, plan: Arc::clone(&self.plan) }))
+        Ok(Arc::new(FaultyView {
+            snapshot: self.engine.snapshot()?,
+            plan: Arc::clone(&self.plan),
+        }))
     }
 
     fn commit(&self, batch: Batch, durability: Durability) -> Result<Sequence> {
         let failure = self.plan.call();
         if self.plan.poisoned.load(Ordering::Relaxed) {
-            return Err(Error::new(ErrorKind::Poisoned, "an injected failure of an earlier commit"));
+            return Err(Error::new(
+                ErrorKind::Poisoned,
+                "an injected failure of an earlier commit",
+            ));
         }
         if failure == Some(Failure::Before) {
             self.plan.poisoned.store(true, Ordering::Relaxed);
@@ -179,7 +216,12 @@ impl Snapshot for FaultyView {
         self.snapshot.sequence()
     }
 
-    fn get_many(&self, space: Space, keys: &[Vec<u8>], visit: &mut dyn FnMut(usize, Option<&[u8]>) -> Result<()>) -> Result<()> {
+    fn get_many(
+        &self,
+        space: Space,
+        keys: &[Vec<u8>],
+        visit: &mut dyn FnMut(usize, Option<&[u8]>) -> Result<()>,
+    ) -> Result<()> {
         self.plan.read()?;
         self.snapshot.get_many(space, keys, visit)
     }
@@ -197,10 +239,12 @@ mod tests {
 
     fn stored(engine: &dyn Engine) -> Result<bool> {
         let mut found = false;
-        engine.snapshot()?.get_many(Space::Meta, &[b"key".to_vec()], &mut |_, value| {
-            found = value.is_some();
-            Ok(())
-        })?;
+        engine
+            .snapshot()?
+            .get_many(Space::Meta, &[b"key".to_vec()], &mut |_, value| {
+                found = value.is_some();
+                Ok(())
+            })?;
         Ok(found)
     }
 
@@ -221,8 +265,14 @@ mod tests {
             let engine = Faulty::new(Memory::new());
             conformance::poison(&engine, &|| engine.fail_once(0, failure));
             engine.heal();
-            let page = engine.snapshot().and_then(|snapshot| snapshot.scan(Space::Meta, &KeyRange::all(), Order::Ascending, 9));
-            assert_eq!(page.expect("healed").entries.len(), usize::from(applied), "{failure:?}");
+            let page = engine.snapshot().and_then(|snapshot| {
+                snapshot.scan(Space::Meta, &KeyRange::all(), Order::Ascending, 9)
+            });
+            assert_eq!(
+                page.expect("healed").entries.len(),
+                usize::from(applied),
+                "{failure:?}"
+            );
         }
     }
 
@@ -232,7 +282,10 @@ mod tests {
         put(&engine).expect("nothing is planned");
         for call in 0..2 {
             engine.fail_once(call, Failure::Before);
-            assert_eq!(stored(&engine).expect_err("call 0 or 1").kind(), &ErrorKind::Unavailable);
+            assert_eq!(
+                stored(&engine).expect_err("call 0 or 1").kind(),
+                &ErrorKind::Unavailable
+            );
             while engine.calls() < 1 + 3 * call + 2 {
                 stored(&engine).expect("the failure is past");
             }
@@ -248,7 +301,10 @@ mod tests {
         engine.fail_from(1, Failure::After);
         engine.flush().expect("call 0");
         for _ in 0..3 {
-            assert_eq!(engine.flush().expect_err("sticky").kind(), &ErrorKind::Unavailable);
+            assert_eq!(
+                engine.flush().expect_err("sticky").kind(),
+                &ErrorKind::Unavailable
+            );
         }
         engine.heal();
         engine.flush().expect("healed");
@@ -258,7 +314,9 @@ mod tests {
     fn the_hook_sees_every_call_once() {
         let seen = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&seen);
-        let engine = Faulty::hooked(Memory::new(), move |number| assert_eq!(counter.fetch_add(1, Ordering::Relaxed), number));
+        let engine = Faulty::hooked(Memory::new(), move |number| {
+            assert_eq!(counter.fetch_add(1, Ordering::Relaxed), number)
+        });
         put(&engine).expect("nothing is planned");
         assert!(stored(&engine).expect("nothing is planned"));
         assert_eq!((seen.load(Ordering::Relaxed), engine.calls()), (3, 3));

@@ -1,9 +1,11 @@
-//! Group commit: of the threads that commit at the same time one writes for all, and one syncs for all.
+//! Group commit: of the threads that commit at the same time one writes for all, and one syncs for
+//! all.
 //!
-//! Batches are queued. Whoever finds no leader leads: takes a group from the front, judges each batch in order, writes the
-//! accepted ones in one go, hands out the results and passes the lead to the next in the queue. What is written is seen at
-//! once, so that whoever changes the same key next need not wait for the medium. Then those who asked for it wait until it is
-//! synced: whoever finds nobody syncing does, for all that is written by then.
+//! Batches are queued. Whoever finds no leader leads: takes a group from the front, judges each
+//! batch in order, writes the accepted ones in one go, hands out the results and passes the lead to
+//! the next in the queue. What is written is seen at once, so that whoever changes the same key
+//! next need not wait for the medium. Then those who asked for it wait until it is synced: whoever
+//! finds nobody syncing does, for all that is written by then.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
@@ -21,7 +23,8 @@ pub(super) trait Medium {
     /// Writes batches, in order, whole or not at all. Called by one thread at a time.
     fn write(&self, batches: &[Batch]) -> Result<(), WriteFailure>;
 
-    /// Brings all that was written onto the medium. Called by one thread at a time, while another may write.
+    /// Brings all that was written onto the medium. Called by one thread at a time, while another
+    /// may write.
     fn sync(&self) -> Result<(), WriteFailure>;
 }
 
@@ -32,13 +35,18 @@ pub(super) struct WriteFailure {
     pub(super) context: String,
     /// The medium's words.
     pub(super) cause: String,
-    /// Whether it is unknown what the medium holds now. If not, nothing was written and a later write may succeed.
+    /// Whether it is unknown what the medium holds now. If not, nothing was written and a later
+    /// write may succeed.
     pub(super) fatal: bool,
 }
 
 impl WriteFailure {
     fn panicked() -> Self {
-        Self { context: "a commit panicked".into(), cause: "a thread panicked while writing".into(), fatal: true }
+        Self {
+            context: "a commit panicked".into(),
+            cause: "a thread panicked while writing".into(),
+            fatal: true,
+        }
     }
 
     fn error(&self) -> Error {
@@ -61,7 +69,8 @@ struct Syncs {
     written: u64,
     synced: u64,
     under_way: bool,
-    /// What the medium holds is unknown after a failed sync, and another one would say nothing of the first.
+    /// What the medium holds is unknown after a failed sync, and another one would say nothing of
+    /// the first.
     failed: Option<WriteFailure>,
 }
 
@@ -114,13 +123,19 @@ impl Ticket {
         loop {
             match news.take() {
                 Some(news) => return news,
-                None => news = self.arrived.wait(news).unwrap_or_else(PoisonError::into_inner),
+                None => {
+                    news = self
+                        .arrived
+                        .wait(news)
+                        .unwrap_or_else(PoisonError::into_inner)
+                }
             }
         }
     }
 }
 
-/// A panic under one of these locks is turned into poison of the store by [`Lead`], not by the lock.
+/// A panic under one of these locks is turned into poison of the store by [`Lead`], not by the
+/// lock.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -128,11 +143,21 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Group {
     /// No batch based before `start` can be judged.
     pub(super) fn starting_at(start: Sequence) -> Self {
-        let commits = Commits { history: History::starting_at(start), accepted: start, visible: start };
-        Self { queue: Mutex::default(), order: Mutex::new(commits), syncs: Mutex::default(), synced: Condvar::new() }
+        let commits = Commits {
+            history: History::starting_at(start),
+            accepted: start,
+            visible: start,
+        };
+        Self {
+            queue: Mutex::default(),
+            order: Mutex::new(commits),
+            syncs: Mutex::default(),
+            synced: Condvar::new(),
+        }
     }
 
-    /// Notes a new snapshot and returns the last commit it is sure to show. To be called before the view is taken.
+    /// Notes a new snapshot and returns the last commit it is sure to show. To be called before the
+    /// view is taken.
     pub(super) fn register(&self) -> Sequence {
         let mut commits = lock(&self.order);
         let visible = commits.visible;
@@ -152,12 +177,20 @@ impl Group {
     }
 
     /// Commits a batch, possibly along with those of other threads.
-    pub(super) fn commit(&self, medium: &impl Medium, batch: Batch, durability: Durability) -> Result<Sequence> {
+    pub(super) fn commit(
+        &self,
+        medium: &impl Medium,
+        batch: Batch,
+        durability: Durability,
+    ) -> Result<Sequence> {
         batch.validate()?;
         let ticket = Arc::new(Ticket::default());
         let leads = {
             let mut queue = lock(&self.queue);
-            queue.waiting.push_back(Waiting { batch, ticket: Arc::clone(&ticket) });
+            queue.waiting.push_back(Waiting {
+                batch,
+                ticket: Arc::clone(&ticket),
+            });
             !std::mem::replace(&mut queue.led, true)
         };
         if leads {
@@ -166,8 +199,12 @@ impl Group {
         loop {
             match ticket.wait() {
                 News::Lead => self.lead(medium),
-                News::Written(sequence, _) if durability == Durability::Buffered => return Ok(sequence),
-                News::Written(sequence, group) => return self.sync(medium, group).map(|()| sequence),
+                News::Written(sequence, _) if durability == Durability::Buffered => {
+                    return Ok(sequence);
+                }
+                News::Written(sequence, group) => {
+                    return self.sync(medium, group).map(|()| sequence);
+                }
                 News::Refused(error) => return Err(error),
             }
         }
@@ -186,22 +223,38 @@ impl Group {
             if !syncs.under_way {
                 break;
             }
-            syncs = self.synced.wait(syncs).unwrap_or_else(PoisonError::into_inner);
+            syncs = self
+                .synced
+                .wait(syncs)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         syncs.under_way = true;
         let written = syncs.written;
         drop(syncs);
-        let mut syncing = Syncing { group: self, outcome: Err(WriteFailure::panicked()) };
+        let mut syncing = Syncing {
+            group: self,
+            outcome: Err(WriteFailure::panicked()),
+        };
         syncing.outcome = medium.sync().map(|()| written);
-        syncing.outcome.as_ref().map(|_| ()).map_err(WriteFailure::error)
+        syncing
+            .outcome
+            .as_ref()
+            .map(|_| ())
+            .map_err(WriteFailure::error)
     }
 
     /// Serves the front of the queue, which begins with the leader's own batch.
     fn lead(&self, medium: &impl Medium) {
-        let mut lead = Lead { group: self, members: Vec::new() };
+        let mut lead = Lead {
+            group: self,
+            members: Vec::new(),
+        };
         let poison = self.gather(&mut lead.members);
         if let Some(poison) = poison {
-            let poisoned = || Error::new(ErrorKind::Poisoned, "an earlier write failed").because(poison.cause.clone());
+            let poisoned = || {
+                Error::new(ErrorKind::Poisoned, "an earlier write failed")
+                    .because(poison.cause.clone())
+            };
             lead.finish(&mut |_| News::Refused(poisoned()));
             return;
         }
@@ -213,14 +266,19 @@ impl Group {
             }
             verdicts.push_back(verdict);
         }
-        let outcome = if accepted.is_empty() { Ok(()) } else { medium.write(&accepted) };
+        let outcome = if accepted.is_empty() {
+            Ok(())
+        } else {
+            medium.write(&accepted)
+        };
         if let Err(failure) = &outcome
             && failure.fatal
         {
             lock(&self.queue).poison = Some(failure.clone());
         }
         {
-            // Also after a failure: nothing was applied, and whoever tries again must be judged against what is there.
+            // Also after a failure: nothing was applied, and whoever tries again must be judged
+            // against what is there.
             let mut commits = lock(&self.order);
             commits.visible = commits.accepted;
         }
@@ -230,8 +288,15 @@ impl Group {
             syncs.written
         };
         lead.finish(&mut |_| {
-            let verdict = verdicts.pop_front().unwrap_or_else(|| Err(Error::unavailable("a commit was not judged")));
-            let written = verdict.and_then(|sequence| outcome.as_ref().map(|()| sequence).map_err(WriteFailure::error));
+            let verdict = verdicts
+                .pop_front()
+                .unwrap_or_else(|| Err(Error::unavailable("a commit was not judged")));
+            let written = verdict.and_then(|sequence| {
+                outcome
+                    .as_ref()
+                    .map(|()| sequence)
+                    .map_err(WriteFailure::error)
+            });
             written.map_or_else(News::Refused, |sequence| News::Written(sequence, group))
         });
     }
@@ -254,19 +319,24 @@ impl Group {
     fn judge(&self, batch: &Batch) -> Result<Sequence> {
         let mut commits = lock(&self.order);
         if batch.base() > commits.visible {
-            return Err(Error::invalid("a batch was computed from a snapshot of another store"));
+            return Err(Error::invalid(
+                "a batch was computed from a snapshot of another store",
+            ));
         }
         commits.history.check(batch)?;
         if !batch.changes_nothing() {
             commits.accepted.0 += 1;
             let accepted = commits.accepted;
-            commits.history.record(accepted, batch.deleted(), batch.writes());
+            commits
+                .history
+                .record(accepted, batch.deleted(), batch.writes());
         }
         Ok(commits.accepted)
     }
 }
 
-/// A leader at work. If it panics, the members of its group hear of it, the store is poisoned and the lead is passed on.
+/// A leader at work. If it panics, the members of its group hear of it, the store is poisoned and
+/// the lead is passed on.
 struct Lead<'a> {
     group: &'a Group,
     members: Vec<Waiting>,
@@ -299,7 +369,8 @@ impl Drop for Lead<'_> {
     }
 }
 
-/// A sync under way. However it ends, those who wait for it hear of it, and a failure poisons the store.
+/// A sync under way. However it ends, those who wait for it hear of it, and a failure poisons the
+/// store.
 struct Syncing<'a> {
     group: &'a Group,
     /// How many groups are on the medium now.
@@ -309,7 +380,9 @@ struct Syncing<'a> {
 impl Drop for Syncing<'_> {
     fn drop(&mut self) {
         if let Err(failure) = &self.outcome {
-            lock(&self.group.queue).poison.get_or_insert_with(|| failure.clone());
+            lock(&self.group.queue)
+                .poison
+                .get_or_insert_with(|| failure.clone());
         }
         let mut syncs = lock(&self.group.syncs);
         syncs.under_way = false;

@@ -1,4 +1,5 @@
-//! Damaged bytes of a store's files, given back what was written where a checksum tells which they are.
+//! Damaged bytes of a store's files, given back what was written where a checksum tells which they
+//! are.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -16,8 +17,8 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub(super) struct Damaged {
     pub(super) path: PathBuf,
-    /// The bytes in which bits have flipped, as they were written. None if it is damaged otherwise too: a block of it could be
-    /// taken for one of which a bit has flipped.
+    /// The bytes in which bits have flipped, as they were written. None if it is damaged otherwise
+    /// too: a block of it could be taken for one of which a bit has flipped.
     flipped: Vec<(usize, u8)>,
 }
 
@@ -51,10 +52,20 @@ pub(super) fn damaged(tables: &[PathBuf]) -> io::Result<Vec<Damaged>> {
     for path in tables {
         let mut bytes = fs::read(path)?;
         // Of a form that is not known nothing can be told.
-        let Some(mended) = table::mend(&mut bytes).filter(|mended| *mended != Mended::default()) else { continue };
-        let flipped = if mended.damaged.is_empty() { mended.bytes } else { Vec::new() };
+        let Some(mended) = table::mend(&mut bytes).filter(|mended| *mended != Mended::default())
+        else {
+            continue;
+        };
+        let flipped = if mended.damaged.is_empty() {
+            mended.bytes
+        } else {
+            Vec::new()
+        };
         let flipped = flipped.into_iter().map(|(at, _)| (at, bytes[at])).collect();
-        found.push(Damaged { path: path.clone(), flipped });
+        found.push(Damaged {
+            path: path.clone(),
+            flipped,
+        });
     }
     Ok(found)
 }
@@ -65,8 +76,8 @@ impl Damaged {
         !self.flipped.is_empty()
     }
 
-    /// Gives bits that have flipped back what was written, in the table itself or in a copy of it. One that is damaged otherwise
-    /// is left as it is.
+    /// Gives bits that have flipped back what was written, in the table itself or in a copy of it.
+    /// One that is damaged otherwise is left as it is.
     pub(super) fn mend(&self, place: &Path) -> io::Result<()> {
         if !self.can_be_mended() {
             return Ok(());
@@ -85,10 +96,14 @@ pub(super) fn lost_spaces(directory: &Path, damaged: &[Damaged]) -> Result<BTree
         return Ok(BTreeSet::new());
     }
     let (manifest, ..) = preflight::manifest_that_counts(directory)?;
-    Ok(lost_with(&manifest, damaged).into_iter().map(|(_, lost)| lost.space).collect())
+    Ok(lost_with(&manifest, damaged)
+        .into_iter()
+        .map(|(_, lost)| lost.space)
+        .collect())
 }
 
-/// Takes the tables that cannot be mended out of a store that nobody has open, and gives what is lost with them.
+/// Takes the tables that cannot be mended out of a store that nobody has open, and gives what is
+/// lost with them.
 pub(super) fn leave_out(directory: &Path, damaged: &[Damaged]) -> Result<Vec<Lost>> {
     let (manifest, path, end) = preflight::manifest_that_counts(directory)?;
     let lost = lost_with(&manifest, damaged);
@@ -96,7 +111,10 @@ pub(super) fn leave_out(directory: &Path, damaged: &[Damaged]) -> Result<Vec<Los
         return Ok(Vec::new());
     }
     let mut edits = Vec::new();
-    for edit in lost.iter().filter_map(|(number, _)| manifest.edit_without(*number)) {
+    for edit in lost
+        .iter()
+        .filter_map(|(number, _)| manifest.edit_without(*number))
+    {
         edits.extend_from_slice(&log::record(end + edits.len() as u64, &edit));
     }
     let written = File::options().write(true).open(&path).and_then(|file| {
@@ -104,19 +122,36 @@ pub(super) fn leave_out(directory: &Path, damaged: &[Damaged]) -> Result<Vec<Los
         file.write_all_at(&edits, end)?;
         file.sync_all()
     });
-    written.map_err(|error| Error::unavailable(format!("tables cannot be left out of {}", path.display())).because(error))?;
+    written.map_err(|error| {
+        Error::unavailable(format!("tables cannot be left out of {}", path.display()))
+            .because(error)
+    })?;
     Ok(lost.into_iter().map(|(_, lost)| lost).collect())
 }
 
-/// The numbers of those tables that cannot be mended, as far as the store uses them, and what is lost with them.
+/// The numbers of those tables that cannot be mended, as far as the store uses them, and what is
+/// lost with them.
 fn lost_with(manifest: &Manifest, damaged: &[Damaged]) -> Vec<(u64, Lost)> {
-    let lost = damaged.iter().filter(|table| !table.can_be_mended()).filter_map(|Damaged { path, .. }| {
-        let number = path.file_stem()?.to_str()?.parse().ok()?;
-        let table = manifest.tables.get(&number)?;
-        let range = KeyRange { start: table.first.clone(), end: Some([table.last.as_slice(), &[0]].concat()) };
-        let space = super::rocks::space_of(manifest.family(table))?;
-        Some((number, Lost { space, range, file: path.file_name()?.to_string_lossy().into_owned() }))
-    });
+    let lost = damaged
+        .iter()
+        .filter(|table| !table.can_be_mended())
+        .filter_map(|Damaged { path, .. }| {
+            let number = path.file_stem()?.to_str()?.parse().ok()?;
+            let table = manifest.tables.get(&number)?;
+            let range = KeyRange {
+                start: table.first.clone(),
+                end: Some([table.last.as_slice(), &[0]].concat()),
+            };
+            let space = super::rocks::space_of(manifest.family(table))?;
+            Some((
+                number,
+                Lost {
+                    space,
+                    range,
+                    file: path.file_name()?.to_string_lossy().into_owned(),
+                },
+            ))
+        });
     lost.collect()
 }
 

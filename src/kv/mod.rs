@@ -1,20 +1,25 @@
-//! The seam: everything the engine keeps goes through [`Engine`], which knows spaces, keys and bytes, and nothing of grids.
+//! The seam: everything the engine keeps goes through [`Engine`], which knows spaces, keys and
+//! bytes, and nothing of grids.
 //!
 //! # Contract
 //!
-//! * A [`Snapshot`] shows every commit up to its [`sequence`](Snapshot::sequence) whole, possibly a few later ones whole, and
-//!   never part of one. It does not change while it lives.
+//! * A [`Snapshot`] shows every commit up to its [`sequence`](Snapshot::sequence) whole, possibly a
+//!   few later ones whole, and never part of one. It does not change while it lives.
 //! * [`Engine::commit`] applies a [`Batch`] whole or not at all. It is refused with
-//!   [`Conflict`](crate::ErrorKind::Conflict), and changes nothing, if a key or a range that the batch expects unchanged was
-//!   written or deleted by a commit after the batch's snapshot. A conflict may be reported without need, never missed.
-//! * A commit with [`Durability::Sync`] has survived power loss when the call returns; so has every commit before it. A
-//!   commit with [`Durability::Buffered`] survives the death of the process. After power loss the store holds a prefix of the
-//!   commits, in their order. A snapshot may show a commit that has not returned, and is not on the medium yet.
+//!   [`Conflict`](crate::ErrorKind::Conflict), and changes nothing, if a key or a range that the
+//!   batch expects unchanged was written or deleted by a commit after the batch's snapshot. A
+//!   conflict may be reported without need, never missed.
+//! * A commit with [`Durability::Sync`] has survived power loss when the call returns; so has every
+//!   commit before it. A commit with [`Durability::Buffered`] survives the death of the process.
+//!   After power loss the store holds a prefix of the commits, in their order. A snapshot may show
+//!   a commit that has not returned, and is not on the medium yet.
 //! * An error during a scan or a get is an error, never an end or an absence.
 //! * After a failed commit, other than a refusal, the engine refuses further commits with
-//!   [`Poisoned`](crate::ErrorKind::Poisoned); reads go on. The failed batch may be found whole after reopening, or not at all.
-//! * A commit that found no space left may be refused with [`Unavailable`](crate::ErrorKind::Unavailable) instead, if it is
-//!   sure that nothing of it is ever found; then commits are accepted again once there is space.
+//!   [`Poisoned`](crate::ErrorKind::Poisoned); reads go on. The failed batch may be found whole
+//!   after reopening, or not at all.
+//! * A commit that found no space left may be refused with
+//!   [`Unavailable`](crate::ErrorKind::Unavailable) instead, if it is sure that nothing of it is
+//!   ever found; then commits are accepted again once there is space.
 
 pub mod preflight;
 
@@ -75,7 +80,8 @@ use crate::error::Result;
 pub enum Space {
     /// Format version, grid names, schemas, states. Small values.
     Meta,
-    /// One small entry a chunk, under the chunk's key: scans of the other spaces would read every value.
+    /// One small entry a chunk, under the chunk's key: scans of the other spaces would read every
+    /// value.
     Directory,
     /// Base chunks. Large values.
     Base,
@@ -89,7 +95,14 @@ pub enum Space {
 
 impl Space {
     /// Every space.
-    pub const ALL: [Space; 6] = [Space::Meta, Space::Directory, Space::Base, Space::Aggregate, Space::Dirty, Space::Feed];
+    pub const ALL: [Space; 6] = [
+        Space::Meta,
+        Space::Directory,
+        Space::Base,
+        Space::Aggregate,
+        Space::Dirty,
+        Space::Feed,
+    ];
 
     /// The position in [`ALL`](Self::ALL).
     fn index(self) -> usize {
@@ -104,7 +117,8 @@ pub struct Sequence(pub u64);
 /// When a commit returns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Durability {
-    /// When it is in the operating system's hands: it survives the death of the process, not of the machine.
+    /// When it is in the operating system's hands: it survives the death of the process, not of the
+    /// machine.
     Buffered,
     /// When it is on the medium: it survives power loss.
     #[default]
@@ -123,7 +137,10 @@ pub struct KeyRange {
 impl KeyRange {
     /// All keys.
     pub fn all() -> Self {
-        Self { start: Vec::new(), end: None }
+        Self {
+            start: Vec::new(),
+            end: None,
+        }
     }
 
     /// All keys that begin with `prefix`.
@@ -133,12 +150,17 @@ impl KeyRange {
             end.pop();
         }
         let end = end.last_mut().map(|last| *last += 1).map(|()| end.clone());
-        Self { start: prefix.to_vec(), end }
+        Self {
+            start: prefix.to_vec(),
+            end,
+        }
     }
 
     /// Whether no key can lie in the range.
     pub fn is_empty(&self) -> bool {
-        self.end.as_deref().is_some_and(|end| end <= self.start.as_slice())
+        self.end
+            .as_deref()
+            .is_some_and(|end| end <= self.start.as_slice())
     }
 
     /// Whether a key lies in the range.
@@ -148,8 +170,13 @@ impl KeyRange {
 
     /// Whether some key can lie in both ranges.
     pub fn overlaps(&self, other: &KeyRange) -> bool {
-        let begins_before_end = |a: &KeyRange, b: &KeyRange| b.end.as_deref().is_none_or(|end| a.start.as_slice() < end);
-        !self.is_empty() && !other.is_empty() && begins_before_end(self, other) && begins_before_end(other, self)
+        let begins_before_end = |a: &KeyRange, b: &KeyRange| {
+            b.end.as_deref().is_none_or(|end| a.start.as_slice() < end)
+        };
+        !self.is_empty()
+            && !other.is_empty()
+            && begins_before_end(self, other)
+            && begins_before_end(other, self)
     }
 }
 
@@ -183,8 +210,9 @@ pub struct Page {
     pub more: bool,
 }
 
-/// An ordered key-value store with atomic, optimistic commits: what an implementor provides. See the [module](self) for the
-/// contract, and `conformance` for the tests that every implementation runs.
+/// An ordered key-value store with atomic, optimistic commits: what an implementor provides. See
+/// the [module](self) for the contract, and `conformance` for the tests that every implementation
+/// runs.
 pub trait Engine: Send + Sync + fmt::Debug {
     /// A view of the store as it is now.
     fn snapshot(&self) -> Result<Arc<dyn Snapshot>>;
@@ -195,11 +223,13 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// Moves what is buffered in memory into its final files, durably, so that logs can be dropped.
     fn flush(&self) -> Result<()>;
 
-    /// Gives back the space of what was deleted or overwritten in a range. What can be read does not change.
+    /// Gives back the space of what was deleted or overwritten in a range. What can be read does
+    /// not change.
     fn compact(&self, space: Space, range: &KeyRange) -> Result<()>;
 
-    /// Makes a copy of the store as it is now in a directory, or brings the copy there up to date; the copy is whole at every
-    /// moment. [`Invalid`](crate::ErrorKind::Invalid) where the engine keeps nothing in files.
+    /// Makes a copy of the store as it is now in a directory, or brings the copy there up to date;
+    /// the copy is whole at every moment. [`Invalid`](crate::ErrorKind::Invalid) where the engine
+    /// keeps nothing in files.
     fn checkpoint(&self, target: &Path) -> Result<()>;
 
     /// What the engine has counted since it was opened.
@@ -220,7 +250,8 @@ pub struct Counters {
     pub file_bytes: Option<u64>,
     /// How many files those are, logs included.
     pub files: Option<u64>,
-    /// The bytes of the logs, which are replayed when the store is opened after its process has died.
+    /// The bytes of the logs, which are replayed when the store is opened after its process has
+    /// died.
     pub log_bytes: Option<u64>,
     /// The bytes of what was written and is only in memory and in logs.
     pub buffered_bytes: Option<u64>,
@@ -235,10 +266,18 @@ pub trait Snapshot: Send + Sync {
     /// The last commit that this view is sure to show.
     fn sequence(&self) -> Sequence;
 
-    /// Calls `visit` once for each key, in order, with the key's position and its value, `None` where there is none. Stops at
-    /// the first error, of its own or of `visit`.
-    #[expect(clippy::type_complexity, reason = "an alias would hide what the visitor gets")]
-    fn get_many(&self, space: Space, keys: &[Vec<u8>], visit: &mut dyn FnMut(usize, Option<&[u8]>) -> Result<()>) -> Result<()>;
+    /// Calls `visit` once for each key, in order, with the key's position and its value, `None`
+    /// where there is none. Stops at the first error, of its own or of `visit`.
+    #[expect(
+        clippy::type_complexity,
+        reason = "an alias would hide what the visitor gets"
+    )]
+    fn get_many(
+        &self,
+        space: Space,
+        keys: &[Vec<u8>],
+        visit: &mut dyn FnMut(usize, Option<&[u8]>) -> Result<()>,
+    ) -> Result<()>;
 
     /// At most `limit` entries of a range.
     fn scan(&self, space: Space, range: &KeyRange, order: Order, limit: usize) -> Result<Page>;
@@ -254,7 +293,10 @@ pub fn for_each_page(
 ) -> Result<()> {
     loop {
         let Page { entries, more } = snapshot.scan(space, &range, Order::Ascending, limit)?;
-        let next = entries.last().filter(|_| more).map(|(last, _)| [last.as_slice(), &[0]].concat());
+        let next = entries
+            .last()
+            .filter(|_| more)
+            .map(|(last, _)| [last.as_slice(), &[0]].concat());
         visit(entries)?;
         match next {
             Some(start) => range.start = start,

@@ -1,4 +1,5 @@
-//! Optimistic concurrency: which commits wrote a key after a given sequence. A pure structure, shared by the engines.
+//! Optimistic concurrency: which commits wrote a key after a given sequence. A pure structure,
+//! shared by the engines.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -7,7 +8,8 @@ use std::sync::Arc;
 use super::{Batch, KeyRange, Sequence, Space, Write};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Writes that are remembered beyond what the live snapshots need, for batches whose snapshot is gone already.
+/// Writes that are remembered beyond what the live snapshots need, for batches whose snapshot is
+/// gone already.
 const KEPT_WRITES: usize = 1 << 14;
 
 /// Writes that are remembered at most, however old the oldest live snapshot is.
@@ -16,13 +18,14 @@ const KEPT_WRITES_MAX: usize = 1 << 18;
 /// Deleted ranges that are remembered at most: every check compares with all of them.
 const KEPT_RANGES_MAX: usize = 1 << 10;
 
-/// The recent writes of a store, and the snapshots that batches may still be based on: what an engine needs to find the conflicts
-/// that [`Engine::commit`](super::Engine::commit) must refuse.
+/// The recent writes of a store, and the snapshots that batches may still be based on: what an
+/// engine needs to find the conflicts that [`Engine::commit`](super::Engine::commit) must refuse.
 ///
-/// An engine [checks](Self::check) a batch and [records](Self::record) it under one lock, in the order of its commits, and tells
-/// of each snapshot that it hands out and that is dropped.
+/// An engine [checks](Self::check) a batch and [records](Self::record) it under one lock, in the
+/// order of its commits, and tells of each snapshot that it hands out and that is dropped.
 ///
-/// Every write after `horizon` is remembered; a batch that is based before it is refused if it expects anything.
+/// Every write after `horizon` is remembered; a batch that is based before it is refused if it
+/// expects anything.
 #[derive(Debug)]
 pub struct History {
     /// The last commit that wrote a key.
@@ -46,7 +49,15 @@ impl History {
 
     fn with_limits(horizon: Sequence, kept: usize, kept_max: usize) -> Self {
         let last_writes = std::array::from_fn(|_| BTreeMap::new());
-        Self { last_writes, order: VecDeque::new(), deleted: VecDeque::new(), live: BTreeMap::new(), horizon, kept, kept_max }
+        Self {
+            last_writes,
+            order: VecDeque::new(),
+            deleted: VecDeque::new(),
+            live: BTreeMap::new(),
+            horizon,
+            kept,
+            kept_max,
+        }
     }
 
     /// Notes a live snapshot.
@@ -74,35 +85,63 @@ impl History {
     ///
     /// # Errors
     ///
-    /// [`Conflict`](crate::ErrorKind::Conflict) if it is not, or if what was written since the batch's base is no longer
-    /// remembered.
+    /// [`Conflict`](crate::ErrorKind::Conflict) if it is not, or if what was written since the
+    /// batch's base is no longer remembered.
     pub fn check(&self, batch: &Batch) -> Result<()> {
         let base = batch.base();
         if batch.keys().is_empty() && batch.ranges().is_empty() {
             return Ok(());
         }
         if base < self.horizon {
-            return Err(Error::new(ErrorKind::Conflict, "the snapshot of a batch is older than the remembered commits"));
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                "the snapshot of a batch is older than the remembered commits",
+            ));
         }
-        let latest = self.order.back().map(|(last, ..)| *last).max(self.deleted.back().map(|(last, ..)| *last));
+        let latest = self
+            .order
+            .back()
+            .map(|(last, ..)| *last)
+            .max(self.deleted.back().map(|(last, ..)| *last));
         if latest.is_none_or(|last| last <= base) {
             return Ok(());
         }
-        let key_changed = batch.keys().iter().any(|(space, key)| self.wrote_key(*space, key, base));
-        if key_changed || batch.ranges().iter().any(|(space, range)| self.wrote_range(*space, range, base)) {
-            return Err(Error::new(ErrorKind::Conflict, "another commit changed what a batch was computed from"));
+        let key_changed = batch
+            .keys()
+            .iter()
+            .any(|(space, key)| self.wrote_key(*space, key, base));
+        if key_changed
+            || batch
+                .ranges()
+                .iter()
+                .any(|(space, range)| self.wrote_range(*space, range, base))
+        {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                "another commit changed what a batch was computed from",
+            ));
         }
         Ok(())
     }
 
     fn wrote_key(&self, space: Space, key: &[u8], base: Sequence) -> bool {
-        self.last_writes[space.index()].get(key).is_some_and(|last| *last > base)
-            || self.deleted_since(space, base).any(|deleted| deleted.contains(key))
+        self.last_writes[space.index()]
+            .get(key)
+            .is_some_and(|last| *last > base)
+            || self
+                .deleted_since(space, base)
+                .any(|deleted| deleted.contains(key))
     }
 
     fn deleted_since(&self, space: Space, base: Sequence) -> impl Iterator<Item = &KeyRange> {
-        let recent = self.deleted.iter().rev().take_while(move |(last, ..)| *last > base);
-        recent.filter(move |(_, of, _)| *of == space).map(|(.., range)| range)
+        let recent = self
+            .deleted
+            .iter()
+            .rev()
+            .take_while(move |(last, ..)| *last > base);
+        recent
+            .filter(move |(_, of, _)| *of == space)
+            .map(|(.., range)| range)
     }
 
     fn wrote_range(&self, space: Space, range: &KeyRange, base: Sequence) -> bool {
@@ -110,15 +149,30 @@ impl History {
             return false;
         }
         let start = Bound::Included(range.start.as_slice());
-        let end = range.end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        self.last_writes[space.index()].range::<[u8], _>((start, end)).any(|(_, last)| *last > base)
-            || self.deleted_since(space, base).any(|deleted| deleted.overlaps(range))
+        let end = range
+            .end
+            .as_deref()
+            .map_or(Bound::Unbounded, Bound::Excluded);
+        self.last_writes[space.index()]
+            .range::<[u8], _>((start, end))
+            .any(|(_, last)| *last > base)
+            || self
+                .deleted_since(space, base)
+                .any(|deleted| deleted.overlaps(range))
     }
 
-    /// Remembers what a commit deletes and writes. Sequences must not decrease: it panics where they do.
+    /// Remembers what a commit deletes and writes. Sequences must not decrease: it panics where
+    /// they do.
     pub fn record(&mut self, sequence: Sequence, deleted: &[(Space, KeyRange)], writes: &[Write]) {
-        assert!(self.order.back().is_none_or(|(last, ..)| *last <= sequence), "commits are recorded in their order");
-        self.deleted.extend(deleted.iter().map(|(space, range)| (sequence, *space, range.clone())));
+        assert!(
+            self.order.back().is_none_or(|(last, ..)| *last <= sequence),
+            "commits are recorded in their order"
+        );
+        self.deleted.extend(
+            deleted
+                .iter()
+                .map(|(space, range)| (sequence, *space, range.clone())),
+        );
         for write in writes {
             let key: Arc<[u8]> = Arc::from(write.key.as_slice());
             self.last_writes[write.space.index()].insert(Arc::clone(&key), sequence);
@@ -130,12 +184,18 @@ impl History {
     /// Drops what no live snapshot can ask for, and what exceeds the limit even if one can.
     fn forget(&mut self) {
         while let Some((sequence, ..)) = self.order.front() {
-            let needed = self.live.keys().next().is_some_and(|oldest| oldest < sequence);
+            let needed = self
+                .live
+                .keys()
+                .next()
+                .is_some_and(|oldest| oldest < sequence);
             let kept = if needed { self.kept_max } else { self.kept };
             if self.order.len() <= kept {
                 break;
             }
-            let Some((sequence, space, key)) = self.order.pop_front() else { break };
+            let Some((sequence, space, key)) = self.order.pop_front() else {
+                break;
+            };
             let last_writes = &mut self.last_writes[space.index()];
             if last_writes.get(&key) == Some(&sequence) {
                 last_writes.remove(&key);
@@ -165,20 +225,38 @@ mod tests {
         fn sequence(&self) -> Sequence {
             Sequence(self.0)
         }
-        fn get_many(&self, _: Space, _: &[Vec<u8>], _: &mut dyn FnMut(usize, Option<&[u8]>) -> Result<()>) -> Result<()> {
+        fn get_many(
+            &self,
+            _: Space,
+            _: &[Vec<u8>],
+            _: &mut dyn FnMut(usize, Option<&[u8]>) -> Result<()>,
+        ) -> Result<()> {
             unreachable!("the history never reads")
         }
-        fn scan(&self, _: Space, _: &KeyRange, _: crate::kv::Order, _: usize) -> Result<crate::kv::Page> {
+        fn scan(
+            &self,
+            _: Space,
+            _: &KeyRange,
+            _: crate::kv::Order,
+            _: usize,
+        ) -> Result<crate::kv::Page> {
             unreachable!("the history never reads")
         }
     }
 
     fn write(key: u8) -> Write {
-        Write { space: Space::Base, key: vec![key], value: None }
+        Write {
+            space: Space::Base,
+            key: vec![key],
+            value: None,
+        }
     }
 
     fn range(start: u8, end: u8) -> KeyRange {
-        KeyRange { start: vec![start], end: Some(vec![end]) }
+        KeyRange {
+            start: vec![start],
+            end: Some(vec![end]),
+        }
     }
 
     fn expecting(base: u64, key: u8) -> Batch {
@@ -192,9 +270,19 @@ mod tests {
         let mut history = History::starting_at(Sequence(0));
         history.record(Sequence(1), &[], &[write(1)]);
         history.record(Sequence(2), &[], &[write(2)]);
-        assert_eq!(history.check(&expecting(1, 2)).expect_err("written at 2").kind(), &ErrorKind::Conflict);
-        history.check(&expecting(1, 1)).expect("written at 1, seen at 1");
-        history.check(&expecting(2, 2)).expect("written at 2, seen at 2");
+        assert_eq!(
+            history
+                .check(&expecting(1, 2))
+                .expect_err("written at 2")
+                .kind(),
+            &ErrorKind::Conflict
+        );
+        history
+            .check(&expecting(1, 1))
+            .expect("written at 1, seen at 1");
+        history
+            .check(&expecting(2, 2))
+            .expect("written at 2, seen at 2");
         let mut other_space = Batch::at(&At(1));
         other_space.expect_key(Space::Meta, vec![2]);
         history.check(&other_space).expect("another space");
@@ -204,7 +292,13 @@ mod tests {
     fn a_range_conflicts_from_its_start_and_before_its_end() {
         let mut history = History::starting_at(Sequence(0));
         history.record(Sequence(1), &[], &[write(5)]);
-        for (start, end, conflicts) in [(4, 5, false), (5, 6, true), (4, 6, true), (6, 9, false), (9, 4, false)] {
+        for (start, end, conflicts) in [
+            (4, 5, false),
+            (5, 6, true),
+            (4, 6, true),
+            (6, 9, false),
+            (9, 4, false),
+        ] {
             let mut batch = Batch::at(&At(0));
             batch.expect_range(Space::Base, range(start, end));
             assert_eq!(history.check(&batch).is_err(), conflicts, "{start}..{end}");
@@ -218,11 +312,21 @@ mod tests {
         for sequence in 1..=5 {
             history.record(Sequence(sequence), &[], &[write(9)]);
         }
-        assert_eq!(history.horizon, Sequence(1), "what the live snapshot needs is kept");
+        assert_eq!(
+            history.horizon,
+            Sequence(1),
+            "what the live snapshot needs is kept"
+        );
         history.check(&expecting(1, 1)).expect("nobody wrote key 1");
         history.record(Sequence(6), &[], &[write(9)]);
         assert_eq!(history.horizon, Sequence(2));
-        assert_eq!(history.check(&expecting(1, 1)).expect_err("too old to judge").kind(), &ErrorKind::Conflict);
+        assert_eq!(
+            history
+                .check(&expecting(1, 1))
+                .expect_err("too old to judge")
+                .kind(),
+            &ErrorKind::Conflict
+        );
         history.release(Sequence(1));
         assert_eq!((history.order.len(), history.oldest()), (2, None));
     }
@@ -240,10 +344,27 @@ mod tests {
         for sequence in 1..=2000 {
             history.record(Sequence(sequence), &[(Space::Base, range(1, 3))], &[]);
         }
-        assert_eq!((history.deleted.len(), history.horizon), (KEPT_RANGES_MAX, Sequence(2000 - 1024)));
-        assert_eq!(history.check(&expecting(1999, 2)).expect_err("deleted at 2000").kind(), &ErrorKind::Conflict);
-        history.check(&expecting(1999, 3)).expect("beyond the range");
-        assert_eq!(history.check(&expecting(900, 3)).expect_err("too old to judge").kind(), &ErrorKind::Conflict);
+        assert_eq!(
+            (history.deleted.len(), history.horizon),
+            (KEPT_RANGES_MAX, Sequence(2000 - 1024))
+        );
+        assert_eq!(
+            history
+                .check(&expecting(1999, 2))
+                .expect_err("deleted at 2000")
+                .kind(),
+            &ErrorKind::Conflict
+        );
+        history
+            .check(&expecting(1999, 3))
+            .expect("beyond the range");
+        assert_eq!(
+            history
+                .check(&expecting(900, 3))
+                .expect_err("too old to judge")
+                .kind(),
+            &ErrorKind::Conflict
+        );
     }
 
     #[derive(Clone, Debug)]
@@ -263,13 +384,15 @@ mod tests {
             Just(Step::Snapshot),
             (0..8usize).prop_map(Step::Release),
             (0..12u64, 0..16u8).prop_map(|(age, key)| Step::CheckKey(age, key)),
-            (0..12u64, 0..16u8, 0..16u8).prop_map(|(age, start, end)| Step::CheckRange(age, start, end)),
+            (0..12u64, 0..16u8, 0..16u8)
+                .prop_map(|(age, start, end)| Step::CheckRange(age, start, end)),
         ];
         proptest::collection::vec(step, 0..120)
     }
 
     proptest! {
-        /// No conflict is missed, and none is reported without need to a batch at or after the horizon.
+        /// No conflict is missed, and none is reported without need to a batch at or after the
+        /// horizon.
         #[test]
         fn agrees_with_a_history_that_forgets_nothing(steps in steps(), kept in 0..6usize, more in 0..20usize) {
             let mut history = History::with_limits(Sequence(0), kept, kept + more);

@@ -1,5 +1,5 @@
-//! What a snapshot would show after writes that are not committed yet, so that a later part of a batch can be computed from what
-//! an earlier one leaves.
+//! What a snapshot would show after writes that are not committed yet, so that a later part of a
+//! batch can be computed from what an earlier one leaves.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -10,8 +10,8 @@ use crate::error::Result;
 /// The values that are written to one space; `None` is a deletion.
 type Written = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
-/// A snapshot with the writes of several batches over it, each computed from what the overlay showed before. In the end they are
-/// one batch.
+/// A snapshot with the writes of several batches over it, each computed from what the overlay
+/// showed before. In the end they are one batch.
 pub(crate) struct Overlay<'s> {
     under: &'s dyn Snapshot,
     written: [Written; Space::ALL.len()],
@@ -22,13 +22,23 @@ pub(crate) struct Overlay<'s> {
 impl<'s> Overlay<'s> {
     /// Nothing over a snapshot.
     pub(crate) fn new(under: &'s dyn Snapshot) -> Self {
-        Self { under, written: std::array::from_fn(|_| BTreeMap::new()), batch: Batch::at(under) }
+        Self {
+            under,
+            written: std::array::from_fn(|_| BTreeMap::new()),
+            batch: Batch::at(under),
+        }
     }
 
     /// Lays a batch over what is shown.
     pub(crate) fn add(&mut self, batch: Batch) -> Result<()> {
-        batch.keys().iter().for_each(|(space, key)| self.batch.expect_key(*space, key.clone()));
-        batch.ranges().iter().for_each(|(space, range)| self.batch.expect_range(*space, range.clone()));
+        batch
+            .keys()
+            .iter()
+            .for_each(|(space, key)| self.batch.expect_key(*space, key.clone()));
+        batch
+            .ranges()
+            .iter()
+            .for_each(|(space, range)| self.batch.expect_range(*space, range.clone()));
         let (deleted, writes) = batch.into_parts();
         for (space, range) in deleted {
             self.written[space.index()].retain(|key, _| !range.contains(key));
@@ -48,7 +58,9 @@ impl<'s> Overlay<'s> {
     /// The bytes of all keys and values that are written.
     pub(crate) fn size(&self) -> usize {
         let written = self.written.iter().flatten();
-        written.map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum()
+        written
+            .map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len))
+            .sum()
     }
 
     /// All that was laid over the snapshot, in one batch.
@@ -66,7 +78,10 @@ impl<'s> Overlay<'s> {
     }
 
     fn is_deleted(&self, space: Space, key: &[u8]) -> bool {
-        self.batch.deleted().iter().any(|(of, range)| *of == space && range.contains(key))
+        self.batch
+            .deleted()
+            .iter()
+            .any(|(of, range)| *of == space && range.contains(key))
     }
 
     /// Whether a key shows through from the snapshot unless it is overwritten.
@@ -75,19 +90,32 @@ impl<'s> Overlay<'s> {
             return Ok(false);
         }
         let mut found = false;
-        self.under.get_many(space, &[key.to_vec()], &mut |_, value| {
-            found = value.is_some();
-            Ok(())
-        })?;
+        self.under
+            .get_many(space, &[key.to_vec()], &mut |_, value| {
+                found = value.is_some();
+                Ok(())
+            })?;
         Ok(found)
     }
 
     /// The entries of a range, given those that the snapshot has of it.
-    fn merged(&self, space: Space, range: &KeyRange, under: Vec<(Vec<u8>, Vec<u8>)>) -> BTreeMap<Vec<u8>, Vec<u8>> {
-        let mut entries: BTreeMap<_, _> = under.into_iter().filter(|(key, _)| !self.is_deleted(space, key)).collect();
-        let end = range.end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+    fn merged(
+        &self,
+        space: Space,
+        range: &KeyRange,
+        under: Vec<(Vec<u8>, Vec<u8>)>,
+    ) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let mut entries: BTreeMap<_, _> = under
+            .into_iter()
+            .filter(|(key, _)| !self.is_deleted(space, key))
+            .collect();
+        let end = range
+            .end
+            .as_deref()
+            .map_or(Bound::Unbounded, Bound::Excluded);
         let written = &self.written[space.index()];
-        let own = (!range.is_empty()).then(|| written.range::<[u8], _>((Bound::Included(range.start.as_slice()), end)));
+        let own = (!range.is_empty())
+            .then(|| written.range::<[u8], _>((Bound::Included(range.start.as_slice()), end)));
         for (key, value) in own.into_iter().flatten() {
             match value {
                 Some(value) => drop(entries.insert(key.clone(), value.clone())),
@@ -103,12 +131,18 @@ impl Snapshot for Overlay<'_> {
         self.under.sequence()
     }
 
-    fn get_many(&self, space: Space, keys: &[Vec<u8>], visit: &mut dyn FnMut(usize, Option<&[u8]>) -> Result<()>) -> Result<()> {
+    fn get_many(
+        &self,
+        space: Space,
+        keys: &[Vec<u8>],
+        visit: &mut dyn FnMut(usize, Option<&[u8]>) -> Result<()>,
+    ) -> Result<()> {
         let written = &self.written[space.index()];
-        self.under.get_many(space, keys, &mut |i, value| match written.get(&keys[i]) {
-            Some(value) => visit(i, value.as_deref()),
-            None => visit(i, value.filter(|_| !self.is_deleted(space, &keys[i]))),
-        })
+        self.under
+            .get_many(space, keys, &mut |i, value| match written.get(&keys[i]) {
+                Some(value) => visit(i, value.as_deref()),
+                None => visit(i, value.filter(|_| !self.is_deleted(space, &keys[i]))),
+            })
     }
 
     fn scan(&self, space: Space, range: &KeyRange, order: Order, limit: usize) -> Result<Page> {
@@ -122,15 +156,24 @@ impl Snapshot for Overlay<'_> {
                 next = Some(match order {
                     Order::Ascending => {
                         part.end = Some(behind.clone());
-                        KeyRange { start: behind, end: rest.end.clone() }
+                        KeyRange {
+                            start: behind,
+                            end: rest.end.clone(),
+                        }
                     }
                     Order::Descending => {
                         part.start = last.clone();
-                        KeyRange { start: rest.start.clone(), end: Some(last.clone()) }
+                        KeyRange {
+                            start: rest.start.clone(),
+                            end: Some(last.clone()),
+                        }
                     }
                 });
             }
-            let mut entries: Vec<_> = self.merged(space, &part, page.entries).into_iter().collect();
+            let mut entries: Vec<_> = self
+                .merged(space, &part, page.entries)
+                .into_iter()
+                .collect();
             if order == Order::Descending {
                 entries.reverse();
             }

@@ -25,7 +25,13 @@ fn batch(under: &dyn Snapshot, ops: &[Op]) -> Batch {
             Op::Put(key, value) => batch.put(Space::Base, vec![key], vec![value]),
             Op::Delete(key) => batch.delete(Space::Base, vec![key]),
             Op::DeleteRange(start, len) => {
-                batch.delete_range(Space::Base, KeyRange { start: vec![start], end: Some(vec![start + len]) });
+                batch.delete_range(
+                    Space::Base,
+                    KeyRange {
+                        start: vec![start],
+                        end: Some(vec![start + len]),
+                    },
+                );
             }
         }
     }
@@ -45,8 +51,8 @@ fn shown(snapshot: &dyn Snapshot, range: &KeyRange, page: usize) -> Vec<(Vec<u8>
 }
 
 proptest! {
-    /// Batches laid one over the other are shown as they would be once committed one after the other, and are one batch that
-    /// leaves the same.
+    /// Batches laid one over the other are shown as they would be once committed one after the
+    /// other, and are one batch that leaves the same.
     #[test]
     fn an_overlay_shows_what_commits_would(
         parts in proptest::collection::vec(proptest::collection::vec(op(), 0..10), 1..5),

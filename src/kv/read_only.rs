@@ -18,7 +18,9 @@ impl ReadOnly {
 }
 
 fn refused<T>() -> Result<T> {
-    Err(Error::invalid("the store is open for reading only; open it for writing"))
+    Err(Error::invalid(
+        "the store is open for reading only; open it for writing",
+    ))
 }
 
 #[deny(clippy::missing_trait_methods)]

@@ -1,4 +1,5 @@
-//! Group commit, compiled on the primitives of a scheduler that decides at each of them which thread goes on.
+//! Group commit, compiled on the primitives of a scheduler that decides at each of them which
+//! thread goes on.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::sync::Arc;
@@ -18,7 +19,10 @@ mod group;
 
 /// How often a scenario is run, each time in another order.
 fn runs() -> usize {
-    std::env::var("GRIDSTONE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(200)
+    std::env::var("GRIDSTONE_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(200)
 }
 
 /// A view that shows every commit up to a sequence.
@@ -28,7 +32,12 @@ impl Snapshot for At {
     fn sequence(&self) -> Sequence {
         self.0
     }
-    fn get_many(&self, _: Space, _: &[Vec<u8>], _: &mut dyn FnMut(usize, Option<&[u8]>) -> Result<()>) -> Result<()> {
+    fn get_many(
+        &self,
+        _: Space,
+        _: &[Vec<u8>],
+        _: &mut dyn FnMut(usize, Option<&[u8]>) -> Result<()>,
+    ) -> Result<()> {
         unreachable!("nothing is read through it")
     }
     fn scan(&self, _: Space, _: &KeyRange, _: Order, _: usize) -> Result<Page> {
@@ -50,9 +59,11 @@ impl Tally {
     fn call(&self) -> Result<(), group::WriteFailure> {
         let number = self.calls.fetch_add(1, atomic::Ordering::Relaxed);
         match self.fails_at {
-            Some((at, fatal)) if number == at => {
-                Err(group::WriteFailure { context: "it failed".into(), cause: "on purpose".into(), fatal })
-            }
+            Some((at, fatal)) if number == at => Err(group::WriteFailure {
+                context: "it failed".into(),
+                cause: "on purpose".into(),
+                fatal,
+            }),
             _ => Ok(()),
         }
     }
@@ -75,11 +86,17 @@ impl group::Medium for Tally {
     }
 }
 
-/// Threads that each raise the number twice; gives the number in the end, and how often a thread was told that it did.
+/// Threads that each raise the number twice; gives the number in the end, and how often a thread
+/// was told that it did.
 fn raise(threads: u8, fails_at: Option<(usize, bool)>) -> (u8, u8) {
     let group = Arc::new(group::Group::starting_at(Sequence(3)));
     let zero = || shuttle::sync::Mutex::new(0);
-    let tally = Arc::new(Tally { value: zero(), synced: zero(), calls: AtomicUsize::new(0), fails_at });
+    let tally = Arc::new(Tally {
+        value: zero(),
+        synced: zero(),
+        calls: AtomicUsize::new(0),
+        fails_at,
+    });
     let workers: Vec<_> = (0..threads)
         .map(|thread| {
             let (group, tally) = (Arc::clone(&group), Arc::clone(&tally));
@@ -91,12 +108,19 @@ fn raise(threads: u8, fails_at: Option<(usize, bool)>) -> (u8, u8) {
                     let mut batch = Batch::at(&At(base));
                     batch.expect_key(Space::Meta, vec![0]);
                     batch.put(Space::Meta, vec![0], vec![seen + 1]);
-                    let durability = if thread == 0 { Durability::Buffered } else { Durability::Sync };
+                    let durability = if thread == 0 {
+                        Durability::Buffered
+                    } else {
+                        Durability::Sync
+                    };
                     match group.commit(&*tally, batch, durability) {
                         Ok(_) => {
                             raised += 1;
                             let synced = *tally.synced.lock().unwrap();
-                            assert!(durability == Durability::Buffered || synced > seen, "{seen} + 1 is not on the medium");
+                            assert!(
+                                durability == Durability::Buffered || synced > seen,
+                                "{seen} + 1 is not on the medium"
+                            );
                         }
                         Err(error) if *error.kind() == ErrorKind::Conflict => {}
                         Err(_) => failures += 1,
@@ -107,7 +131,10 @@ fn raise(threads: u8, fails_at: Option<(usize, bool)>) -> (u8, u8) {
             })
         })
         .collect();
-    let raised = workers.into_iter().map(|worker| worker.join().unwrap()).sum();
+    let raised = workers
+        .into_iter()
+        .map(|worker| worker.join().unwrap())
+        .sum();
     let value = *tally.value.lock().unwrap();
     (value, raised)
 }
@@ -120,10 +147,20 @@ fn i10_in_no_order_of_threads_an_update_is_lost_or_a_commit_left_waiting() {
 
 #[test]
 fn in_no_order_of_threads_a_failed_write_is_told_as_done_or_leaves_a_commit_waiting() {
-    for (at, fatal) in [(0, true), (1, true), (2, true), (3, true), (1, false), (2, false)] {
+    for (at, fatal) in [
+        (0, true),
+        (1, true),
+        (2, true),
+        (3, true),
+        (1, false),
+        (2, false),
+    ] {
         let check = move || {
             let (value, raised) = raise(3, Some((at, fatal)));
-            assert!(value >= raised, "what was acknowledged is there; a write whose sync failed may be");
+            assert!(
+                value >= raised,
+                "what was acknowledged is there; a write whose sync failed may be"
+            );
         };
         shuttle::check_random(check, runs());
     }

@@ -15,7 +15,8 @@ use crate::store::Grid;
 pub(crate) fn explain(grid: &Grid, query: &Query) -> Result<Explanation> {
     let (snapshot, plan) = planned(grid, query)?;
     let chunks = grid.chunk_reader(snapshot.as_ref());
-    let counts = Lister::new(chunks, &plan, query.freshness_wanted()).and_then(|lister| counts(&lister));
+    let counts =
+        Lister::new(chunks, &plan, query.freshness_wanted()).and_then(|lister| counts(&lister));
     let (chunks, stored, stale) = counts.map_err(|e| grid.blame(e))?;
     Ok(Explanation {
         layer: plan.layer.public(),
@@ -25,13 +26,23 @@ pub(crate) fn explain(grid: &Grid, query: &Query) -> Result<Explanation> {
         chunks,
         stored,
         stale,
-        resampling: plan.maps.as_ref().map(|(maps, method)| (method.resampling(), maps.iter().map(|map| map.len).collect())),
-        dimensions: grid.structure().dimensions().iter().map(|d| d.name().to_owned()).collect(),
+        resampling: plan.maps.as_ref().map(|(maps, method)| {
+            (
+                method.resampling(),
+                maps.iter().map(|map| map.len).collect(),
+            )
+        }),
+        dimensions: grid
+            .structure()
+            .dimensions()
+            .iter()
+            .map(|d| d.name().to_owned())
+            .collect(),
     })
 }
 
-/// How many chunks the window touches, how many are read, and how many of those that are touched are out of date. Along an
-/// irregular dimension a window touches those that there are.
+/// How many chunks the window touches, how many are read, and how many of those that are touched
+/// are out of date. Along an irregular dimension a window touches those that there are.
 fn counts(lister: &Lister<'_>) -> Result<(u64, u64, u64)> {
     let values = lister.plan.printed(lister.chunks);
     let (mut touched, mut read, mut stale) = (lister.chosen_by(), lister.chosen_by(), 0_u64);
@@ -42,12 +53,22 @@ fn counts(lister: &Lister<'_>) -> Result<(u64, u64, u64)> {
         read += (stored.len() + below.iter().sum::<usize>() + of_part.iter().sum::<usize>()) as u64;
         touched += if listed.coordinates.is_none() {
             of_part.fill(1);
-            lister.chunks.grid.structure().chunk_count(&lister.plan.window)
+            lister
+                .chunks
+                .grid
+                .structure()
+                .chunk_count(&lister.plan.window)
         } else {
-            stored.values().flatten().for_each(|number| of_part[*number] += 1);
+            stored
+                .values()
+                .flatten()
+                .for_each(|number| of_part[*number] += 1);
             of_part.iter().sum::<usize>() as u64
         };
-        let pending = of_part.iter().zip(&listed.parts).filter(|(_, of)| !of.part.pending.is_empty());
+        let pending = of_part
+            .iter()
+            .zip(&listed.parts)
+            .filter(|(_, of)| !of.part.pending.is_empty());
         stale += pending.map(|(touched, _)| *touched as u64).sum::<u64>();
     }
     Ok((touched, read, stale))
@@ -67,8 +88,9 @@ pub struct Explanation {
     pub extent: Extent,
     /// Chunks that the window touches.
     pub chunks: u64,
-    /// How many chunks are read: those of them that are stored; where the refinable dimension has data at several levels, coarser
-    /// ones in whose place some of them lie; and for a fresh answer, those that stale ones are computed from.
+    /// How many chunks are read: those of them that are stored; where the refinable dimension has
+    /// data at several levels, coarser ones in whose place some of them lie; and for a fresh
+    /// answer, those that stale ones are computed from.
     pub stored: u64,
     /// How many of the chunks that the window touches are out of date.
     pub stale: u64,
@@ -79,12 +101,25 @@ pub struct Explanation {
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let levels: Vec<_> =
-            self.dimensions.iter().zip(self.levels.iter()).map(|(name, level)| format!("{name} {level}")).collect();
+        let levels: Vec<_> = self
+            .dimensions
+            .iter()
+            .zip(self.levels.iter())
+            .map(|(name, level)| format!("{name} {level}"))
+            .collect();
         writeln!(f, "level: {}", levels.join(", "))?;
         writeln!(f, "layer: {}", self.layer)?;
-        writeln!(f, "window: {:?} cells at {:?}", self.window.shape(), self.window.start())?;
-        writeln!(f, "chunks: {} touched, {} stored, {} stale", self.chunks, self.stored, self.stale)?;
+        writeln!(
+            f,
+            "window: {:?} cells at {:?}",
+            self.window.shape(),
+            self.window.start()
+        )?;
+        writeln!(
+            f,
+            "chunks: {} touched, {} stored, {} stale",
+            self.chunks, self.stored, self.stale
+        )?;
         match &self.resampling {
             None => write!(f, "resampling: none"),
             Some((resampling, shape)) => write!(f, "resampling: {resampling} to {shape:?} cells"),

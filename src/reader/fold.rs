@@ -45,7 +45,12 @@ pub(crate) struct Fold<'a, V: Values<'a>> {
 
 impl<'a, V: Values<'a>> Fold<'a, V> {
     /// Of a column at some levels. What is pending counts if it is given.
-    pub(crate) fn new(values: V, levels: Levels, pyramid: &'a Pyramid, pending: Option<Vec<Edge>>) -> Self {
+    pub(crate) fn new(
+        values: V,
+        levels: Levels,
+        pyramid: &'a Pyramid,
+        pending: Option<Vec<Edge>>,
+    ) -> Self {
         let chunks = values.chunks();
         Self {
             values,
@@ -69,16 +74,25 @@ impl<'a, V: Values<'a>> Fold<'a, V> {
         self.fresh.into_read()
     }
 
-    /// What the layer makes of all events under some places in a range of ticks; `None` if there are none. Ranges rise from call
-    /// to call.
-    pub(crate) fn over(&mut self, tops: &[Location], ticks: &RangeInclusive<i64>) -> Result<Option<V::Chunk>> {
-        let Some(irregular) = self.irregular else { return Ok(None) };
+    /// What the layer makes of all events under some places in a range of ticks; `None` if there
+    /// are none. Ranges rise from call to call.
+    pub(crate) fn over(
+        &mut self,
+        tops: &[Location],
+        ticks: &RangeInclusive<i64>,
+    ) -> Result<Option<V::Chunk>> {
+        let Some(irregular) = self.irregular else {
+            return Ok(None);
+        };
         let mut found: Vec<(Rc<HeldEvents<V::Chunk>>, usize)> = Vec::new();
         for top in tops {
             self.collect(irregular, top, ticks, &mut found)?;
         }
-        self.held.retain(|at, _| irregular.ticks(at).end() > ticks.end());
-        let Some((first, _)) = found.first() else { return Ok(None) };
+        self.held
+            .retain(|at, _| irregular.ticks(at).end() > ticks.end());
+        let Some((first, _)) = found.first() else {
+            return Ok(None);
+        };
         let mut sources = vec![Rc::clone(first)];
         let mut picks: Vec<Pick> = Vec::new();
         for (held, number) in &found {
@@ -88,11 +102,20 @@ impl<'a, V: Values<'a>> Fold<'a, V> {
             picks.push(Some((sources.len() - 1, *number)));
         }
         let sources: Vec<(&V::Chunk, usize)> = sources.iter().map(|held| held.chunk()).collect();
-        let places = vec![InBin { bin: 0, away: [0.0; 2] }; picks.len()];
-        self.values.bin(self.levels, &sources, &picks, (&places, 1)).map(Some)
+        let places = vec![
+            InBin {
+                bin: 0,
+                away: [0.0; 2]
+            };
+            picks.len()
+        ];
+        self.values
+            .bin(self.levels, &sources, &picks, (&places, 1))
+            .map(Some)
     }
 
-    /// Collects what lies in a range: events, and whole bins; of bins that lie in it in part what is below.
+    /// Collects what lies in a range: events, and whole bins; of bins that lie in it in part what
+    /// is below.
     fn collect(
         &mut self,
         irregular: Irregular,
@@ -105,9 +128,15 @@ impl<'a, V: Values<'a>> Fold<'a, V> {
         if within.is_empty() {
             return Ok(());
         }
-        let Some(held) = self.held(irregular, at)? else { return Ok(()) };
+        let Some(held) = self.held(irregular, at)? else {
+            return Ok(());
+        };
         if let HeldEvents::Events(events) = held.as_ref() {
-            let numbers = events.ticks.iter().enumerate().filter(|(_, tick)| within.contains(tick));
+            let numbers = events
+                .ticks
+                .iter()
+                .enumerate()
+                .filter(|(_, tick)| within.contains(tick));
             found.extend(numbers.map(|(number, _)| (Rc::clone(&held), number)));
             return Ok(());
         }
@@ -119,7 +148,11 @@ impl<'a, V: Values<'a>> Fold<'a, V> {
                 continue;
             }
             let half = irregular.half(at, (*of_bin.start()).max(*place.start()));
-            let child = self.chunks.grid.structure().child(at, irregular.dimension, half);
+            let child = self
+                .chunks
+                .grid
+                .structure()
+                .child(at, irregular.dimension, half);
             let part = (*of_bin.start()).max(*within.start())..=(*of_bin.end()).min(*within.end());
             if let Some(child) = child {
                 self.collect(irregular, &child, &part, found)?;
@@ -128,15 +161,26 @@ impl<'a, V: Values<'a>> Fold<'a, V> {
         Ok(())
     }
 
-    fn held(&mut self, irregular: Irregular, at: &Location) -> Result<Option<Rc<HeldEvents<V::Chunk>>>> {
+    fn held(
+        &mut self,
+        irregular: Irregular,
+        at: &Location,
+    ) -> Result<Option<Rc<HeldEvents<V::Chunk>>>> {
         if let Some(known) = self.held.get(at) {
             return Ok(known.clone());
         }
-        let pending = self.pending.as_deref().map_or(Vec::new(), |pending| self.fresh.touching(pending, at));
+        let pending = self
+            .pending
+            .as_deref()
+            .map_or(Vec::new(), |pending| self.fresh.touching(pending, at));
         let held = if irregular.level(at) > irregular.bucket {
-            self.fresh.effective(at, &pending)?.map(|bins| HeldEvents::Bins(Rc::unwrap_or_clone(bins), irregular.capacity))
+            self.fresh
+                .effective(at, &pending)?
+                .map(|bins| HeldEvents::Bins(Rc::unwrap_or_clone(bins), irregular.capacity))
         } else if !pending.is_empty() || irregular.is_bucket(at) && !self.fresh.is_stored(at) {
-            self.fresh.events(at, &pending)?.map(|events| HeldEvents::Events(Rc::unwrap_or_clone(events)))
+            self.fresh
+                .events(at, &pending)?
+                .map(|events| HeldEvents::Events(Rc::unwrap_or_clone(events)))
         } else {
             self.stored(irregular, at)?
         };
@@ -146,13 +190,22 @@ impl<'a, V: Values<'a>> Fold<'a, V> {
     }
 
     fn stored(&self, irregular: Irregular, at: &Location) -> Result<Option<HeldEvents<V::Chunk>>> {
-        match self.chunks.node(Column::layer_of(&self.pyramid.base, at), at)? {
+        match self
+            .chunks
+            .node(Column::layer_of(&self.pyramid.base, at), at)?
+        {
             None => Ok(None),
             Some(Node::Events(ticks)) => {
                 let planes = self.fresh.layer_of(at, &ticks)?;
-                Ok(Some(HeldEvents::Events(Events { ticks: ticks.to_vec(), planes })))
+                Ok(Some(HeldEvents::Events(Events {
+                    ticks: ticks.to_vec(),
+                    planes,
+                })))
             }
-            Some(Node::Branch) => Ok(Some(HeldEvents::Bins(self.fresh.bins_of_branch(at)?, irregular.capacity))),
+            Some(Node::Branch) => Ok(Some(HeldEvents::Bins(
+                self.fresh.bins_of_branch(at)?,
+                irregular.capacity,
+            ))),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Aggregates as they would be were every pending mark consumed, computed within the reader's snapshot.
+//! Aggregates as they would be were every pending mark consumed, computed within the reader's
+//! snapshot.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -24,13 +25,15 @@ pub(super) struct Fresh<'a, V: Values<'a>> {
     chunks: ChunkReader<'a>,
     pyramid: &'a Pyramid,
     read: RefCell<ReadChunks>,
-    /// What was computed, not merely read: of several dimensions, each place is a child of several parents.
+    /// What was computed, not merely read: of several dimensions, each place is a child of several
+    /// parents.
     computed: RefCell<HashMap<Location, Shared<V::Chunk>>>,
     /// What is inherited from places above others, computed or read.
     inherited: RefCell<HashMap<Location, Shared<V::Chunk>>>,
     /// The events of buckets.
     events: RefCell<HashMap<Location, Shared<Events<V::Chunk>>>>,
-    /// The base chunks under locations above what is built, where nothing else tells what is worth looking at.
+    /// The base chunks under locations above what is built, where nothing else tells what is worth
+    /// looking at.
     beneath: RefCell<HashMap<Location, Rc<[Location]>>>,
 }
 
@@ -59,12 +62,20 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
     }
 
     /// The effective value of a location; `pending` are the changes that it depends on.
-    pub(super) fn effective(&self, at: &Location, pending: &[Edge]) -> Result<Option<Rc<V::Chunk>>> {
+    pub(super) fn effective(
+        &self,
+        at: &Location,
+        pending: &[Edge],
+    ) -> Result<Option<Rc<V::Chunk>>> {
         if let Some(chunk) = self.chunk(at, pending)? {
             return Ok(Some(chunk));
         }
         for above in self.chunks.above(at, &self.pyramid.base) {
-            let chunk = if self.pyramid.base.heir(at.levels).is_some() { self.inherited(&above)? } else { self.base(&above)? };
+            let chunk = if self.pyramid.base.heir(at.levels).is_some() {
+                self.inherited(&above)?
+            } else {
+                self.base(&above)?
+            };
             if let Some(chunk) = chunk {
                 return Ok(Some(Rc::new(self.values.spread(&chunk, &above, at)?)));
             }
@@ -77,7 +88,12 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
         if let Some(known) = self.inherited.borrow().get(above) {
             return Ok(known.clone());
         }
-        let pending = pending_under(self.chunks.grid, self.chunks.snapshot, above, &self.pyramid.base)?;
+        let pending = pending_under(
+            self.chunks.grid,
+            self.chunks.snapshot,
+            above,
+            &self.pyramid.base,
+        )?;
         let chunk = self.chunk(above, &pending)?;
         self.inherited.borrow_mut().insert(*above, chunk.clone());
         Ok(chunk)
@@ -91,7 +107,12 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
         if !self.is_stored(at) && self.beneath(at)?.is_empty() {
             return Ok(None);
         }
-        if self.pyramid.base.irregular().is_some_and(|d| at.levels[d] == self.pyramid.base.finest()[d]) {
+        if self
+            .pyramid
+            .base
+            .irregular()
+            .is_some_and(|d| at.levels[d] == self.pyramid.base.finest()[d])
+        {
             let bins = self.bins(at, pending)?.map(Rc::new);
             self.computed.borrow_mut().insert(*at, bins.clone());
             return Ok(bins);
@@ -99,8 +120,14 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
         if let Some(base) = self.base(at)? {
             return Ok(Some(base));
         }
-        let Some(dimension) = derivation(self.chunks.grid, at.levels, &self.pyramid.base) else { return Ok(None) };
-        let old = if self.pyramid.built.covers(&at.levels) { self.stored(at)? } else { None };
+        let Some(dimension) = derivation(self.chunks.grid, at.levels, &self.pyramid.base) else {
+            return Ok(None);
+        };
+        let old = if self.pyramid.built.covers(&at.levels) {
+            self.stored(at)?
+        } else {
+            None
+        };
         if self.pyramid.built.covers(&at.levels) && pending.is_empty() {
             return Ok(old.map(Rc::new));
         }
@@ -112,26 +139,44 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
     /// The bins of a bucket.
     fn bins(&self, at: &Location, pending: &[Edge]) -> Result<Option<V::Chunk>> {
         if self.is_settled(at, pending) {
-            return match self.chunks.node(Column::layer_of(&self.pyramid.base, at), at)? {
+            return match self
+                .chunks
+                .node(Column::layer_of(&self.pyramid.base, at), at)?
+            {
                 None => Ok(None),
                 Some(Node::Branch) => self.bins_of_branch(at).map(Some),
                 Some(Node::Events(ticks)) => {
                     let planes = self.layer_of(at, &ticks)?;
-                    self.values.bins(at, &Events { ticks: ticks.to_vec(), planes }).map(Some)
+                    self.values
+                        .bins(
+                            at,
+                            &Events {
+                                ticks: ticks.to_vec(),
+                                planes,
+                            },
+                        )
+                        .map(Some)
                 }
             };
         }
         let events = self.events(at, pending)?;
-        events.map(|events| self.values.bins(at, &events)).transpose()
+        events
+            .map(|events| self.values.bins(at, &events))
+            .transpose()
     }
 
     /// Whether what is stored of a bucket is up to date.
     fn is_settled(&self, at: &Location, pending: &[Edge]) -> bool {
-        self.pyramid.base.has(at.levels) || self.pyramid.built.covers(&at.levels) && pending.is_empty()
+        self.pyramid.base.has(at.levels)
+            || self.pyramid.built.covers(&at.levels) && pending.is_empty()
     }
 
     /// All events of a bucket.
-    pub(super) fn events(&self, at: &Location, pending: &[Edge]) -> Result<Option<Rc<Events<V::Chunk>>>> {
+    pub(super) fn events(
+        &self,
+        at: &Location,
+        pending: &[Edge],
+    ) -> Result<Option<Rc<Events<V::Chunk>>>> {
         if let Some(known) = self.events.borrow().get(at) {
             return Ok(known.clone());
         }
@@ -147,11 +192,16 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
 
     fn stored_events(&self, at: &Location) -> Result<Option<Events<V::Chunk>>> {
         let column = Column::new(self.chunks, Column::layer_of(&self.pyramid.base, at), at);
-        let Some(irregular) = self.chunks.grid.structure().irregular_axis() else { return Ok(None) };
+        let Some(irregular) = self.chunks.grid.structure().irregular_axis() else {
+            return Ok(None);
+        };
         let mut parts = Vec::new();
         column.each(&irregular.ticks(at), &mut |at, ticks| {
             let planes = self.layer_of(&at, &ticks)?;
-            parts.push(Events { ticks: ticks.to_vec(), planes });
+            parts.push(Events {
+                ticks: ticks.to_vec(),
+                planes,
+            });
             Ok(())
         })?;
         Ok(self.values.join(at.levels, parts))
@@ -160,38 +210,65 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
     /// The events of a bucket, each made of the events of its tick below.
     fn merged(&self, at: &Location, pending: &[Edge]) -> Result<Option<Events<V::Chunk>>> {
         let grid = self.chunks.grid;
-        let Some(dimension) = derivation(grid, at.levels, &self.pyramid.base) else { return Ok(None) };
+        let Some(dimension) = derivation(grid, at.levels, &self.pyramid.base) else {
+            return Ok(None);
+        };
         self.share_beneath(at, dimension)?;
         let mut parts = Vec::new();
         for (number, child) in (0_u8..=u8::MAX).zip(grid.structure().children(at, dimension)) {
             let reduced = |events: Rc<Events<V::Chunk>>| -> Result<_> {
                 let planes = self.values.reduce(&events.planes, dimension, at.levels)?;
-                Ok(Events { ticks: events.ticks.clone(), planes })
+                Ok(Events {
+                    ticks: events.ticks.clone(),
+                    planes,
+                })
             };
             let events = self.events(&child, &self.touching(pending, &child))?;
             parts.push((number, events.map(reduced).transpose()?));
         }
-        let parts: Vec<_> = parts.iter().map(|(number, events)| (*number, events.as_ref())).collect();
+        let parts: Vec<_> = parts
+            .iter()
+            .map(|(number, events)| (*number, events.as_ref()))
+            .collect();
         let ticks = ticks_of(&parts);
         let planes = || self.values.merge((at.levels, dimension), &ticks, &parts);
-        Ok((!ticks.is_empty()).then(|| Events { planes: planes(), ticks: ticks.clone() }))
+        Ok((!ticks.is_empty()).then(|| Events {
+            planes: planes(),
+            ticks: ticks.clone(),
+        }))
     }
 
-    fn compute(&self, at: &Location, dimension: usize, old: Option<V::Chunk>, pending: &[Edge]) -> Result<Option<V::Chunk>> {
+    fn compute(
+        &self,
+        at: &Location,
+        dimension: usize,
+        old: Option<V::Chunk>,
+        pending: &[Edge],
+    ) -> Result<Option<V::Chunk>> {
         let grid = self.chunks.grid;
-        let inherits = self.pyramid.base.mixed().is_some_and(|mixed| mixed != dimension);
+        let inherits = self
+            .pyramid
+            .base
+            .mixed()
+            .is_some_and(|mixed| mixed != dimension);
         self.share_beneath(at, dimension)?;
         let (mut parts, mut has_child) = (Vec::new(), false);
         for (number, child) in (0_u8..=u8::MAX).zip(grid.structure().children(at, dimension)) {
             let under = self.touching(pending, &child);
-            let changed = pending.iter().any(|edge| edge.child == number && self.is_parent(edge, dimension, at));
+            let changed = pending
+                .iter()
+                .any(|edge| edge.child == number && self.is_parent(edge, dimension, at));
             if old.is_some() && !changed && under.is_empty() {
                 has_child = has_child || self.exists(&child)?;
                 continue;
             }
             let own = self.chunk(&child, &under)?;
             has_child |= own.is_some();
-            let chunk = if own.is_none() && inherits { self.effective(&child, &under)? } else { own };
+            let chunk = if own.is_none() && inherits {
+                self.effective(&child, &under)?
+            } else {
+                own
+            };
             let reduce = |chunk: Rc<V::Chunk>| self.values.reduce(&chunk, dimension, at.levels);
             parts.push((number, chunk.map(reduce).transpose()?));
         }
@@ -208,7 +285,12 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
         }
         let (grid, structure) = (self.chunks.grid, self.chunks.grid.structure());
         let mut found = Vec::new();
-        for levels in self.pyramid.base.levels().filter(|levels| at.levels.covers(levels)) {
+        for levels in self
+            .pyramid
+            .base
+            .levels()
+            .filter(|levels| at.levels.covers(levels))
+        {
             let range = ChunkKey::subtree(grid.id(), structure, LayerId::BASE, at, levels);
             grid.directory(self.chunks.snapshot, range, &mut |chunk| {
                 if structure.ancestor(&chunk.location, at.levels) == Some(*at) {
@@ -221,31 +303,48 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
         Ok(found)
     }
 
-    /// Tells the children of a location above what is built which of the base chunks under it are under them.
+    /// Tells the children of a location above what is built which of the base chunks under it are
+    /// under them.
     fn share_beneath(&self, at: &Location, dimension: usize) -> Result<()> {
         if self.is_stored(at) {
             return Ok(());
         }
         let (all, structure) = (self.beneath(at)?, self.chunks.grid.structure());
         for child in structure.children(at, dimension) {
-            let of_child = all.iter().filter(|base| structure.ancestor(base, child.levels) == Some(child));
-            self.beneath.borrow_mut().insert(child, of_child.copied().collect());
+            let of_child = all
+                .iter()
+                .filter(|base| structure.ancestor(base, child.levels) == Some(child));
+            self.beneath
+                .borrow_mut()
+                .insert(child, of_child.copied().collect());
         }
         Ok(())
     }
 
-    /// Whether an edge ends at a location, or above it along the refinable dimension, so that the location's children inherit.
+    /// Whether an edge ends at a location, or above it along the refinable dimension, so that the
+    /// location's children inherit.
     fn is_parent(&self, edge: &Edge, dimension: usize, at: &Location) -> bool {
-        let levels = match self.pyramid.base.mixed().filter(|&mixed| edge.parent.levels[mixed] > at.levels[mixed]) {
+        let levels = match self
+            .pyramid
+            .base
+            .mixed()
+            .filter(|&mixed| edge.parent.levels[mixed] > at.levels[mixed])
+        {
             Some(mixed) => edge.parent.levels.with(mixed, at.levels[mixed]),
             None => edge.parent.levels,
         };
-        edge.dimension == dimension && levels == at.levels && touches(self.chunks.grid, &self.pyramid.base, edge, at)
+        edge.dimension == dimension
+            && levels == at.levels
+            && touches(self.chunks.grid, &self.pyramid.base, edge, at)
     }
 
     /// The changes on which a location depends.
     pub(super) fn touching(&self, pending: &[Edge], at: &Location) -> Vec<Edge> {
-        pending.iter().filter(|edge| touches(self.chunks.grid, &self.pyramid.base, edge, at)).copied().collect()
+        pending
+            .iter()
+            .filter(|edge| touches(self.chunks.grid, &self.pyramid.base, edge, at))
+            .copied()
+            .collect()
     }
 
     /// Whether a chunk under which nothing is pending is there.
@@ -274,7 +373,15 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
     /// What the layer makes of a chunk of events.
     pub(super) fn layer_of(&self, at: &Location, ticks: &Ticks) -> Result<V::Chunk> {
         let layer = Column::layer_of(&self.pyramid.base, at);
-        self.count(if layer == LayerId::BASE { layer } else { self.values.layer() }, at, true);
+        self.count(
+            if layer == LayerId::BASE {
+                layer
+            } else {
+                self.values.layer()
+            },
+            at,
+            true,
+        );
         self.values.events(at, &self.pyramid.base, ticks)
     }
 

@@ -1,4 +1,5 @@
-//! Which cells at which levels a region is read from, and how they become the cells that are asked for.
+//! Which cells at which levels a region is read from, and how they become the cells that are asked
+//! for.
 
 use super::plan::CELLS_MAX;
 use super::query::{AskedRegion, Detail, Query};
@@ -14,9 +15,18 @@ pub(super) struct Layout {
 }
 
 /// The cells at given levels that the region touches.
-pub(super) fn at_levels(structure: &Structure, query: &Query, bounds: &Window, base: Levels) -> Result<Layout> {
+pub(super) fn at_levels(
+    structure: &Structure,
+    query: &Query,
+    bounds: &Window,
+    base: Levels,
+) -> Result<Layout> {
     let levels = |given: Levels| {
-        let mut levels = if let Detail::Levels(levels) = query.detail { levels } else { given };
+        let mut levels = if let Detail::Levels(levels) = query.detail {
+            levels
+        } else {
+            given
+        };
         structure.check_levels(levels)?;
         for (name, level) in &query.named {
             levels = levels.with(structure.dimension(name)?, Level::new(*level)?);
@@ -31,7 +41,11 @@ pub(super) fn at_levels(structure: &Structure, query: &Query, bounds: &Window, b
         }
         AskedRegion::Extent(extent) => structure.window(extent, levels(base)?)?,
     };
-    Ok(Layout { window, extent: structure.extent(&window), maps: None })
+    Ok(Layout {
+        window,
+        extent: structure.extent(&window),
+        maps: None,
+    })
 }
 
 /// The box of the world that is asked for.
@@ -48,7 +62,9 @@ pub(super) fn region(structure: &Structure, query: &Query, bounds: &Window) -> R
 
 /// The first tick of a region along the irregular dimension, and how many it has.
 pub(super) fn span(structure: &Structure, query: &Query, bounds: &Window) -> Result<(i64, u64)> {
-    let Some(irregular) = structure.irregular_axis() else { return Ok((0, 1)) };
+    let Some(irregular) = structure.irregular_axis() else {
+        return Ok((0, 1));
+    };
     let cells = bounds.levels(structure.dimensions().len());
     let window = match &query.region {
         AskedRegion::All => *bounds,
@@ -58,7 +74,10 @@ pub(super) fn span(structure: &Structure, query: &Query, bounds: &Window) -> Res
         }
         AskedRegion::Extent(extent) => structure.window(extent, cells)?,
     };
-    Ok((window.start()[irregular.axis], window.shape()[irregular.axis]))
+    Ok((
+        window.start()[irregular.axis],
+        window.shape()[irregular.axis],
+    ))
 }
 
 /// Cell size and count along each axis.
@@ -77,9 +96,15 @@ pub(super) fn cells_of(structure: &Structure, region: &Extent, cell: &[f64]) -> 
         }
         let cell = cell[number];
         if !cell.is_finite() || cell <= 0.0 {
-            return Err(Error::invalid(format!("resolution {cell} along axis `{}` is not a positive number", axis.name())));
+            return Err(Error::invalid(format!(
+                "resolution {cell} along axis `{}` is not a positive number",
+                axis.name()
+            )));
         }
-        Ok((cell, whole(((upper - lower) / cell - 1e-6).ceil().max(1.0))?))
+        Ok((
+            cell,
+            whole(((upper - lower) / cell - 1e-6).ceil().max(1.0))?,
+        ))
     };
     structure.axes().enumerate().map(of_axis).collect()
 }
@@ -99,19 +124,32 @@ pub(super) fn shape_of(structure: &Structure, region: &Extent, shape: &[usize]) 
                     axis.name()
                 )
             };
-            return if len == labels { Ok((1.0, labels)) } else { Err(Error::invalid(refused())) };
+            return if len == labels {
+                Ok((1.0, labels))
+            } else {
+                Err(Error::invalid(refused()))
+            };
         }
         if len == 0 || upper <= lower {
-            return Err(Error::invalid(format!("{len} cells over {lower} to {upper} along axis `{}` is no shape", axis.name())));
+            return Err(Error::invalid(format!(
+                "{len} cells over {lower} to {upper} along axis `{}` is no shape",
+                axis.name()
+            )));
         }
         Ok(((upper - lower) / len as f64, len))
     };
-    let axes = region.bounds().iter().zip(shape).zip(structure.axes()).enumerate();
-    axes.map(|(number, ((bounds, len), axis))| of_axis(number, bounds, *len, axis)).collect()
+    let axes = region
+        .bounds()
+        .iter()
+        .zip(shape)
+        .zip(structure.axes())
+        .enumerate();
+    axes.map(|(number, ((bounds, len), axis))| of_axis(number, bounds, *len, axis))
+        .collect()
 }
 
-/// The box of the world that the cells of a target have, where the grid has its longitudes, and these cells; along axes that it
-/// does not name, those of the region at the base levels.
+/// The box of the world that the cells of a target have, where the grid has its longitudes, and
+/// these cells; along axes that it does not name, those of the region at the base levels.
 pub(super) fn onto(
     structure: &Structure,
     target: &Geometry,
@@ -120,15 +158,27 @@ pub(super) fn onto(
 ) -> Result<(Extent, Sizes)> {
     target.check(structure)?;
     let own = structure.window(region, base)?;
-    let (own, lens, data) = (structure.extent(&own), own.shape(), structure.extent(bounds));
+    let (own, lens, data) = (
+        structure.extent(&own),
+        own.shape(),
+        structure.extent(bounds),
+    );
     let (mut sides, mut cells) = (Vec::new(), Vec::new());
     for (number, axis) in structure.axes().enumerate() {
         let d = structure.dimension_of(number);
         let Some(line) = target.line(axis.name()) else {
             let (side, cell) = match &structure.dimensions()[d] {
                 dimension if dimension.is_irregular() => (region.bounds()[number], (1.0, 1)),
-                dimension if dimension.is_fixed() => (own.bounds()[number], (1.0, whole(lens[number] as f64)?)),
-                _ => (own.bounds()[number], (axis.step().abs() * base[d].scale(), whole(lens[number] as f64)?)),
+                dimension if dimension.is_fixed() => {
+                    (own.bounds()[number], (1.0, whole(lens[number] as f64)?))
+                }
+                _ => (
+                    own.bounds()[number],
+                    (
+                        axis.step().abs() * base[d].scale(),
+                        whole(lens[number] as f64)?,
+                    ),
+                ),
             };
             sides.push(side);
             cells.push(cell);
@@ -136,7 +186,11 @@ pub(super) fn onto(
         };
         let (lower, upper) = line.bounds();
         let turn = match structure.longitude() == Some(number) {
-            true => turn_of((lower, upper), line.step.abs(), (data.bounds()[number], axis.name()))?,
+            true => turn_of(
+                (lower, upper),
+                line.step.abs(),
+                (data.bounds()[number], axis.name()),
+            )?,
             false => 0.0,
         };
         sides.push((lower + turn, upper + turn));
@@ -145,7 +199,8 @@ pub(super) fn onto(
     Ok((Extent::new(sides), cells))
 }
 
-/// A target may go over the seam of longitudes by so much of a cell: the sizes of its cells may be rounded.
+/// A target may go over the seam of longitudes by so much of a cell: the sizes of its cells may be
+/// rounded.
 const OVER_THE_SEAM: f64 = 0.01;
 
 /// By how much longitudes are turned to where the data has them.
@@ -166,21 +221,31 @@ fn one_an_axis(structure: &Structure, len: usize, what: &str) -> Result<()> {
     if len == structure.rank() {
         Ok(())
     } else {
-        Err(Error::invalid(format!("a {what} of {len} numbers does not fit {} axes", structure.rank())))
+        Err(Error::invalid(format!(
+            "a {what} of {len} numbers does not fit {} axes",
+            structure.rank()
+        )))
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive whole number, checked against the limit")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a positive whole number, checked against the limit"
+)]
 fn whole(count: f64) -> Result<usize> {
     if count <= CELLS_MAX as f64 {
         Ok(count as usize)
     } else {
-        Err(Error::invalid(format!("{count} cells along an axis are too many")))
+        Err(Error::invalid(format!(
+            "{count} cells along an axis are too many"
+        )))
     }
 }
 
-/// The levels that cells of some sizes over a region are read from: of each dimension the coarsest at least as fine, and where
-/// edges are to meet, one on whose edges those of all cells lie, or else that of the base.
+/// The levels that cells of some sizes over a region are read from: of each dimension the coarsest
+/// at least as fine, and where edges are to meet, one on whose edges those of all cells lie, or
+/// else that of the base.
 pub(super) fn levels_for(
     structure: &Structure,
     region: &Extent,
@@ -194,21 +259,35 @@ pub(super) fn levels_for(
         map.ratio >= 1.0 - 1e-9 && (!edges_meet || map.is_aligned())
     };
     let level_of = |d: usize| {
-        let all_fit = |level: &Level| *level == base[d] || structure.axes_of(d).all(|axis| fits(axis, *level));
+        let all_fit = |level: &Level| {
+            *level == base[d] || structure.axes_of(d).all(|axis| fits(axis, *level))
+        };
         let levels = std::iter::successors(Some(base[d]), |level| level.coarser());
-        let coarsest = levels.take_while(|level| *level <= reach[d] && all_fit(level)).last();
+        let coarsest = levels
+            .take_while(|level| *level <= reach[d] && all_fit(level))
+            .last();
         coarsest.filter(|_| irregular != Some(d)).unwrap_or(base[d])
     };
     (0..structure.dimensions().len()).map(level_of).collect()
 }
 
-/// Where cells of a size lie among those of a level, counted from cell 0: from the lower bound of the region on, or from the
-/// upper one where the axis runs backwards.
-fn map_of(structure: &Structure, axis: usize, level: Level, region: &Extent, (cell, len): (f64, usize)) -> AxisMap {
+/// Where cells of a size lie among those of a level, counted from cell 0: from the lower bound of
+/// the region on, or from the upper one where the axis runs backwards.
+fn map_of(
+    structure: &Structure,
+    axis: usize,
+    level: Level,
+    region: &Extent,
+    (cell, len): (f64, usize),
+) -> AxisMap {
     let step = structure.axes().nth(axis).map_or(1.0, Axis::step);
     let (lower, upper) = region.bounds()[axis];
     let start = structure.position(axis, level, if step < 0.0 { upper } else { lower });
-    AxisMap { start, ratio: cell / (step.abs() * level.scale()), len }
+    AxisMap {
+        start,
+        ratio: cell / (step.abs() * level.scale()),
+        len,
+    }
 }
 
 /// What to read at some levels, and how its cells become those that are asked for.
@@ -227,7 +306,11 @@ pub(super) fn resampled(
     for (axis, world) in structure.axes().enumerate() {
         if irregular.is_some_and(|irregular| irregular.axis == axis) {
             window = window.along(axis, span.0, span.1);
-            maps.push(AxisMap { start: 0.0, ratio: 1.0, len: 1 });
+            maps.push(AxisMap {
+                start: 0.0,
+                ratio: 1.0,
+                len: 1,
+            });
             extent.push(region.bounds()[axis]);
             continue;
         }
@@ -236,7 +319,11 @@ pub(super) fn resampled(
             // Labels are not mixed: those that the region touches, as they are.
             let (first, len) = (region.bounds()[axis].0.floor(), cells[axis].1);
             window = window.along(axis, cell(first), len as u64);
-            maps.push(AxisMap { start: 0.0, ratio: 1.0, len });
+            maps.push(AxisMap {
+                start: 0.0,
+                ratio: 1.0,
+                len,
+            });
             extent.push((first, first + len as f64));
             continue;
         }
@@ -244,19 +331,30 @@ pub(super) fn resampled(
         let margin = method.reach(map.ratio) + 1.0;
         let (first, end) = (cover.start()[axis], cover.end()[axis]);
         let low = cell((map.start - margin).floor()).clamp(first, end - 1);
-        let high = cell((map.start + map.ratio * map.len as f64 + margin).ceil()).clamp(low + 1, end);
+        let high =
+            cell((map.start + map.ratio * map.len as f64 + margin).ceil()).clamp(low + 1, end);
         window = window.along(axis, low, high.abs_diff(low));
         map.start -= low as f64;
         maps.push(map);
         let (lower, upper) = region.bounds()[axis];
         let first = if world.step() < 0.0 { upper } else { lower };
-        extent.push((first, first + world.step().signum() * cells[axis].0 * map.len as f64));
+        extent.push((
+            first,
+            first + world.step().signum() * cells[axis].0 * map.len as f64,
+        ));
     }
-    Ok(Layout { window, extent: Extent::new(extent), maps: Some(maps) })
+    Ok(Layout {
+        window,
+        extent: Extent::new(extent),
+        maps: Some(maps),
+    })
 }
 
 /// The number of a cell; those beyond the index space saturate.
-#[expect(clippy::cast_possible_truncation, reason = "whole numbers, which `as` saturates to the index space")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "whole numbers, which `as` saturates to the index space"
+)]
 fn cell(position: f64) -> i64 {
     position as i64
 }
@@ -264,10 +362,19 @@ fn cell(position: f64) -> i64 {
 /// Levels finer than the base hold no chunks: the base cells under them are repeated.
 pub(super) fn repeat_base(structure: &Structure, layout: Layout, base: Levels) -> Result<Layout> {
     let levels = layout.window.levels(base.len());
-    if layout.maps.is_some() || levels.iter().zip(base.iter()).all(|(level, base)| level >= base) {
+    if layout.maps.is_some()
+        || levels
+            .iter()
+            .zip(base.iter())
+            .all(|(level, base)| level >= base)
+    {
         return Ok(layout);
     }
-    let coarse: Levels = levels.iter().zip(base.iter()).map(|(level, base)| *level.max(base)).collect();
+    let coarse: Levels = levels
+        .iter()
+        .zip(base.iter())
+        .map(|(level, base)| *level.max(base))
+        .collect();
     let window = structure.cover(&layout.window, coarse);
     let back = structure.cover(&window, levels);
     let maps = (0..structure.rank())
@@ -279,5 +386,9 @@ pub(super) fn repeat_base(structure: &Structure, layout: Layout, base: Levels) -
             AxisMap { start, ratio, len }
         })
         .collect();
-    Ok(Layout { window, extent: layout.extent, maps: Some(maps) })
+    Ok(Layout {
+        window,
+        extent: layout.extent,
+        maps: Some(maps),
+    })
 }

@@ -79,7 +79,8 @@ fn read_in(grid: &Grid, snapshot: &dyn Snapshot, query: &Query) -> Result<Answer
 }
 
 fn answer(grid: &Grid, snapshot: &dyn Snapshot, plan: ReadPlan, query: &Query) -> Result<Answer> {
-    let fetched = paint::fetch(grid, snapshot, &plan, query.freshness_wanted()).map_err(|e| grid.blame(e))?;
+    let fetched =
+        paint::fetch(grid, snapshot, &plan, query.freshness_wanted()).map_err(|e| grid.blame(e))?;
     let Known { validity, shares } = fetched.known;
     let (array, validity) = match &plan.maps {
         None => (fetched.array, validity),
@@ -89,7 +90,11 @@ fn answer(grid: &Grid, snapshot: &dyn Snapshot, plan: ReadPlan, query: &Query) -
                 maps[coordinates.axis].len = coordinates.ticks.len();
             }
             if let Some(cut) = &plan.cut {
-                maps[cut.axis] = AxisMap { start: 0.0, ratio: 1.0, len: cut.run.edges.len() - 1 };
+                maps[cut.axis] = AxisMap {
+                    start: 0.0,
+                    ratio: 1.0,
+                    len: cut.run.edges.len() - 1,
+                };
             }
             // Of nothing there is a count too, and between integers there are doubles.
             let made = method.dtype(fetched.array.dtype());
@@ -101,17 +106,29 @@ fn answer(grid: &Grid, snapshot: &dyn Snapshot, plan: ReadPlan, query: &Query) -
             } else {
                 f64::NAN
             };
-            let source = ResampleSource { cells: &fetched.array, validity: &validity, shares: shares.as_ref() };
+            let source = ResampleSource {
+                cells: &fetched.array,
+                validity: &validity,
+                shares: shares.as_ref(),
+            };
             let (mut array, validity) = resample(source, &maps, *method, blank);
             if let (Method::Values(Resampling::Sum), Array::F64(cells)) = (*method, &mut array) {
                 let weight = plan.weight_of_base(grid);
                 cells.mapv_inplace(|cell| cell * weight);
             }
             let validity = if counts { Validity::All } else { validity };
-            if plan.reversed.is_empty() { (array, validity) } else { turned(array, validity, &plan.reversed) }
+            if plan.reversed.is_empty() {
+                (array, validity)
+            } else {
+                turned(array, validity, &plan.reversed)
+            }
         }
     };
-    tracing::debug!(chunks = fetched.chunks_read, stale = fetched.stale.len(), "a read");
+    tracing::debug!(
+        chunks = fetched.chunks_read,
+        stale = fetched.stale.len(),
+        "a read"
+    );
     Ok(Answer {
         array,
         validity,
@@ -140,13 +157,23 @@ fn turned(array: Array, validity: Validity, axes: &[usize]) -> (Array, Validity)
         Validity::Mask(mask) => Validity::Mask(of(mask, axes)),
         of_all @ (Validity::All | Validity::Values { .. }) => of_all,
     };
-    (with_view!(Array, array, |cells| Array::from(of(cells, axes))), validity)
+    (
+        with_view!(Array, array, |cells| Array::from(of(cells, axes))),
+        validity,
+    )
 }
 
 /// Where the steps of an irregular axis that a query asks for begin, and where the last one ends.
 fn steps_of(query: &Query, coordinates: Option<&Coordinates>) -> Option<Vec<f64>> {
     let (cuts, ticks) = (query.steps.as_ref()?, &coordinates?.ticks);
-    Some(ticks.iter().copied().chain(ticks.last().map(|last| cuts.end(*last))).map(|tick| tick as f64).collect())
+    Some(
+        ticks
+            .iter()
+            .copied()
+            .chain(ticks.last().map(|last| cuts.end(*last)))
+            .map(|tick| tick as f64)
+            .collect(),
+    )
 }
 
 /// The ticks of the events that a query asks for.
@@ -161,12 +188,23 @@ pub(crate) fn events_in(grid: &Grid, snapshot: &dyn Snapshot, query: &Query) -> 
     ticks(grid, snapshot, &plan, query.freshness_wanted()).map_err(|e| grid.blame(e))
 }
 
-fn ticks(grid: &Grid, snapshot: &dyn Snapshot, plan: &ReadPlan, freshness: Freshness) -> Result<Vec<i64>> {
+fn ticks(
+    grid: &Grid,
+    snapshot: &dyn Snapshot,
+    plan: &ReadPlan,
+    freshness: Freshness,
+) -> Result<Vec<i64>> {
     let lister = Lister::new(grid.chunk_reader(snapshot), plan, freshness)?;
-    lister.columns().ok_or_else(|| Error::invalid("it has no irregular dimension"))?.ticks()
+    lister
+        .columns()
+        .ok_or_else(|| Error::invalid("it has no irregular dimension"))?
+        .ticks()
 }
 
 /// A shape that [`ReadPlan`] has found to fit memory.
 fn sizes(shape: &Shape) -> Vec<usize> {
-    shape.iter().map(|&len| usize::try_from(len).unwrap_or(usize::MAX)).collect()
+    shape
+        .iter()
+        .map(|&len| usize::try_from(len).unwrap_or(usize::MAX))
+        .collect()
 }

@@ -1,6 +1,7 @@
 //! What is read of cells beside their values: which of them hold data, or how much of each does.
 //!
-//! It is read with the values, box by box, and laid together where any box has gaps. Where none has, nothing is kept.
+//! It is read with the values, box by box, and laid together where any box has gaps. Where none
+//! has, nothing is kept.
 
 use ndarray::ArrayD;
 
@@ -44,9 +45,14 @@ impl Boxed<'_> {
     fn take<T: Copy, U>(&self, cells: &[T], map: impl Fn(T) -> U) -> Vec<U> {
         let (zero, row) = (vec![0; self.of.len()], self.shape[self.shape.len() - 1]);
         let mut taken = Vec::with_capacity(self.shape.iter().product());
-        for_each_row((self.of, self.start), (self.shape, &zero), self.shape, |from, _| {
-            taken.extend(cells[from..from + row].iter().map(|cell| map(*cell)));
-        });
+        for_each_row(
+            (self.of, self.start),
+            (self.shape, &zero),
+            self.shape,
+            |from, _| {
+                taken.extend(cells[from..from + row].iter().map(|cell| map(*cell)));
+            },
+        );
         taken
     }
 }
@@ -60,28 +66,44 @@ impl Wanted {
         }
     }
 
-    /// What is known of a box of a layer's cells, of which a wholly valid one has the weight `full`.
+    /// What is known of a box of a layer's cells, of which a wholly valid one has the weight
+    /// `full`.
     pub(super) fn of_layer(self, chunk: &Chunk, full: f64, at: Boxed<'_>) -> KnownBox {
         match (&chunk.weight, self) {
             (None, _) | (_, Self::Values) => KnownBox::Whole,
-            (Some(weight), Self::Validity) => KnownBox::Valid(at.take(weight, |weight| weight > 0.0)),
-            (Some(weight), Self::Shares) => KnownBox::Shares(at.take(weight, |weight| weight / full)),
+            (Some(weight), Self::Validity) => {
+                KnownBox::Valid(at.take(weight, |weight| weight > 0.0))
+            }
+            (Some(weight), Self::Shares) => {
+                KnownBox::Shares(at.take(weight, |weight| weight / full))
+            }
         }
     }
 
-    /// What is known of a box of a chunk from its planes behind the first: from the one that says it, of a number and a type.
-    pub(super) fn of_planes(self, planes: &[Cells], (plane, full): (Option<(usize, DType)>, f64), at: Boxed<'_>) -> KnownBox {
+    /// What is known of a box of a chunk from its planes behind the first: from the one that says
+    /// it, of a number and a type.
+    pub(super) fn of_planes(
+        self,
+        planes: &[Cells],
+        (plane, full): (Option<(usize, DType)>, f64),
+        at: Boxed<'_>,
+    ) -> KnownBox {
         let plane = plane.and_then(|(number, _)| planes.get(number.checked_sub(1)?));
         match (plane, self) {
             (None, _) | (_, Self::Values) => KnownBox::Whole,
             (Some(Cells::U8(mask)), _) => KnownBox::Valid(at.take(mask, |valid| valid != 0)),
-            (Some(Cells::F64(weight)), Self::Shares) => KnownBox::Shares(at.take(weight, |weight| weight / full)),
-            (Some(Cells::F64(weight)), Self::Validity) => KnownBox::Valid(at.take(weight, |weight| weight > 0.0)),
+            (Some(Cells::F64(weight)), Self::Shares) => {
+                KnownBox::Shares(at.take(weight, |weight| weight / full))
+            }
+            (Some(Cells::F64(weight)), Self::Validity) => {
+                KnownBox::Valid(at.take(weight, |weight| weight > 0.0))
+            }
             (Some(_), _) => KnownBox::Whole,
         }
     }
 
-    /// Decodes a box of a blob into a tile, and what is known of it from the plane that says it, of a number and a type.
+    /// Decodes a box of a blob into a tile, and what is known of it from the plane that says it, of
+    /// a number and a type.
     pub(super) fn decode(
         self,
         (identity, blob): (&[u8], &[u8]),
@@ -90,18 +112,24 @@ impl Wanted {
         start: &[usize],
         tile: &mut AnyTile<'_>,
     ) -> Result<KnownBox, DecodeError> {
-        with_view!(AnyTile, tile, |tile| decode_into(identity, blob, spec, start, tile))?;
+        with_view!(AnyTile, tile, |tile| decode_into(
+            identity, blob, spec, start, tile
+        ))?;
         let shape = tile.shape().to_vec();
         match (self, plane) {
             (Self::Values, _) | (_, None) => Ok(KnownBox::Whole),
             (_, Some((plane, DType::U8))) => {
                 let mask = decoded::<u8>((identity, blob), (spec, plane), (start, &shape))?;
-                Ok(mask.map_or(KnownBox::Whole, |mask| KnownBox::Valid(mask.into_iter().map(|valid| valid != 0).collect())))
+                Ok(mask.map_or(KnownBox::Whole, |mask| {
+                    KnownBox::Valid(mask.into_iter().map(|valid| valid != 0).collect())
+                }))
             }
             (_, Some((plane, _))) => {
                 let weight = decoded::<f64>((identity, blob), (spec, plane), (start, &shape))?;
                 let known = |weight: Vec<f64>| match self {
-                    Self::Shares => KnownBox::Shares(weight.into_iter().map(|weight| weight / full).collect()),
+                    Self::Shares => {
+                        KnownBox::Shares(weight.into_iter().map(|weight| weight / full).collect())
+                    }
                     _ => KnownBox::Valid(weight.into_iter().map(|weight| weight > 0.0).collect()),
                 };
                 Ok(weight.map_or(KnownBox::Whole, known))
@@ -117,18 +145,28 @@ fn decoded<T: Cell>(
     (start, shape): (&[usize], &[usize]),
 ) -> Result<Option<Vec<T>>, DecodeError> {
     let mut cells = vec![T::zeroed(); shape.iter().product()];
-    let mut tile = Tile::whole(&mut cells, shape).map_err(|_| DecodeError::Request { reason: "a box of no cells" })?;
+    let mut tile = Tile::whole(&mut cells, shape).map_err(|_| DecodeError::Request {
+        reason: "a box of no cells",
+    })?;
     let there = decode_plane_into(identity, blob, of, start, &mut tile)?;
     Ok(there.then_some(cells))
 }
 
 impl KnownBox {
     fn valid(&self) -> &[bool] {
-        if let Self::Valid(valid) = self { valid } else { &[] }
+        if let Self::Valid(valid) = self {
+            valid
+        } else {
+            &[]
+        }
     }
 
     fn shares(&self) -> &[f64] {
-        if let Self::Shares(shares) = self { shares } else { &[] }
+        if let Self::Shares(shares) = self {
+            shares
+        } else {
+            &[]
+        }
     }
 
     /// Gives the cells of a tile that hold no data the value that such cells have in answers.
@@ -148,9 +186,20 @@ fn fill_cells<T: Cell>(tile: &mut Tile<'_, T>, value: f64) {
 }
 
 fn blank_cells<T: Cell>(tile: &mut Tile<'_, T>, valid: &[bool], blank: f64) {
-    let (blank, row) = (T::from_f64(blank), tile.shape().last().copied().unwrap_or(1).max(1));
-    for (number, valid) in valid.chunks(row).enumerate().filter(|(_, valid)| valid.contains(&false)) {
-        tile.row(number).iter_mut().zip(valid).filter(|(_, valid)| !**valid).for_each(|(cell, _)| *cell = blank);
+    let (blank, row) = (
+        T::from_f64(blank),
+        tile.shape().last().copied().unwrap_or(1).max(1),
+    );
+    for (number, valid) in valid
+        .chunks(row)
+        .enumerate()
+        .filter(|(_, valid)| valid.contains(&false))
+    {
+        tile.row(number)
+            .iter_mut()
+            .zip(valid)
+            .filter(|(_, valid)| !**valid)
+            .for_each(|(cell, _)| *cell = blank);
     }
 }
 
@@ -164,17 +213,34 @@ pub(super) struct Known {
 
 impl Known {
     /// Lays together what is known of the boxes of an array. Beside them there is no data.
-    pub(super) fn of(plan: &ReadPlan, shape: &[usize], boxes: &[Bounds], parts: &[KnownBox]) -> Self {
+    pub(super) fn of(
+        plan: &ReadPlan,
+        shape: &[usize],
+        boxes: &[Bounds],
+        parts: &[KnownBox],
+    ) -> Self {
         let values = match plan.gaps {
             Gaps::Values(nodata) => Validity::Values { nodata },
             Gaps::None | Gaps::Plane => Validity::All,
         };
         match plan.wanted {
-            Wanted::Values => Self { validity: values, shares: None },
-            Wanted::Validity => {
-                Self { validity: Validity::of_mask(laid((shape, boxes), parts, (false, true), KnownBox::valid)), shares: None }
-            }
-            Wanted::Shares => Self { validity: values, shares: laid((shape, boxes), parts, (0.0, 1.0), KnownBox::shares) },
+            Wanted::Values => Self {
+                validity: values,
+                shares: None,
+            },
+            Wanted::Validity => Self {
+                validity: Validity::of_mask(laid(
+                    (shape, boxes),
+                    parts,
+                    (false, true),
+                    KnownBox::valid,
+                )),
+                shares: None,
+            },
+            Wanted::Shares => Self {
+                validity: values,
+                shares: laid((shape, boxes), parts, (0.0, 1.0), KnownBox::shares),
+            },
         }
     }
 }
@@ -187,7 +253,9 @@ fn laid<T: Copy>(
     cells: impl Fn(&KnownBox) -> &[T],
 ) -> Option<ArrayD<T>> {
     let known = || boxes.iter().zip(parts);
-    let full = known().filter(|(_, part)| matches!(part, KnownBox::Whole)).map(|(at, _)| at.shape.iter().product::<usize>());
+    let full = known()
+        .filter(|(_, part)| matches!(part, KnownBox::Whole))
+        .map(|(at, _)| at.shape.iter().product::<usize>());
     let len = shape.iter().product();
     if full.sum::<usize>() == len {
         return None;
@@ -198,7 +266,13 @@ fn laid<T: Copy>(
             KnownBox::Empty => {}
             KnownBox::Whole => fill_box(&mut all, (shape, &at.start), &at.shape, whole),
             KnownBox::Valid(_) | KnownBox::Shares(_) => {
-                copy_box(cells(part), (&at.shape, &zero), &mut all, (shape, &at.start), &at.shape);
+                copy_box(
+                    cells(part),
+                    (&at.shape, &zero),
+                    &mut all,
+                    (shape, &at.start),
+                    &at.shape,
+                );
             }
         }
     }

@@ -2,7 +2,10 @@
 
 use std::ops::RangeInclusive;
 
-use super::layout::{Layout, Sizes, at_levels, cells_of, levels_for, onto, region, repeat_base, resampled, shape_of, span};
+use super::layout::{
+    Layout, Sizes, at_levels, cells_of, levels_for, onto, region, repeat_base, resampled, shape_of,
+    span,
+};
 use super::parts::Wanted;
 use super::query::{Detail, Freshness, Layer, Moment, Query, When};
 use super::runs::Cut;
@@ -44,17 +47,20 @@ impl ReadLayer {
         }
     }
 
-    /// How its cells become those of an answer. Levels that are asked for are not resampled: where they are finer than the base,
-    /// its cells are repeated.
+    /// How its cells become those of an answer. Levels that are asked for are not resampled: where
+    /// they are finer than the base, its cells are repeated.
     fn method(&self, query: &Query) -> Method {
         match (self, &query.detail) {
             (ReadLayer::Aggregate(spec), _) if spec.is_measure() => Method::Parts,
-            (_, Detail::Resolution(_) | Detail::Shape(_) | Detail::Onto(_)) => Method::Values(query.resampling()),
+            (_, Detail::Resolution(_) | Detail::Shape(_) | Detail::Onto(_)) => {
+                Method::Values(query.resampling())
+            }
             (_, Detail::Given | Detail::Levels(_)) => Method::Values(Resampling::Nearest),
         }
     }
 
-    /// Whether resampled cells are those of the data only if their edges lie on edges of what is read.
+    /// Whether resampled cells are those of the data only if their edges lie on edges of what is
+    /// read.
     fn edges_meet(&self, method: Method) -> bool {
         let composed = composing(method.resampling());
         method == Method::Parts
@@ -67,11 +73,15 @@ impl ReadLayer {
     /// Refuses totals of what does not add up.
     fn check_total(&self, method: Method) -> Result<()> {
         match self {
-            ReadLayer::Aggregate(spec) if method == Method::Values(Resampling::Sum) => Err(Error::invalid(format!(
-                "the cells of layer `{}` have no total; resample the layer `sum` or `base` by `sum`, or this one by another of {}",
-                spec.aggregation,
-                Resampling::ALL.map(|resampling| resampling.to_string()).join(", ")
-            ))),
+            ReadLayer::Aggregate(spec) if method == Method::Values(Resampling::Sum) => {
+                Err(Error::invalid(format!(
+                    "the cells of layer `{}` have no total; resample the layer `sum` or `base` by `sum`, or this one by another of {}",
+                    spec.aggregation,
+                    Resampling::ALL
+                        .map(|resampling| resampling.to_string())
+                        .join(", ")
+                )))
+            }
             _ => Ok(()),
         }
     }
@@ -80,7 +90,8 @@ impl ReadLayer {
     fn wanted(&self, gaps: Gaps, method: Option<Method>) -> Wanted {
         match self {
             ReadLayer::Aggregate(spec)
-                if method == Some(Method::Values(Resampling::Area)) && spec.rule().weighting() == Weighting::Area =>
+                if method == Some(Method::Values(Resampling::Area))
+                    && spec.rule().weighting() == Weighting::Area =>
             {
                 Wanted::Shares
             }
@@ -107,7 +118,8 @@ pub(super) struct ReadPlan {
     pub(super) window: Window,
     /// The box of the answer.
     pub(super) extent: Extent,
-    /// How the window's cells become the answer's; absent if they are. Along an irregular dimension they are.
+    /// How the window's cells become the answer's; absent if they are. Along an irregular dimension
+    /// they are.
     pub(super) maps: Option<(Vec<AxisMap>, Method)>,
     /// Axes along which the answer runs against the grid.
     pub(super) reversed: Vec<usize>,
@@ -124,74 +136,105 @@ impl ReadPlan {
             return Err(Error::not_found("it is empty: nothing was put yet"));
         };
         let base = pyramid.base.cells();
-        let reach = if grid.layers().is_empty() { base } else { pyramid.reach(query.freshness_wanted() == Freshness::Fresh) };
+        let reach = if grid.layers().is_empty() {
+            base
+        } else {
+            pyramid.reach(query.freshness_wanted() == Freshness::Fresh)
+        };
         if !query.named.is_empty() && !matches!(query.detail, Detail::Given | Detail::Levels(_)) {
-            return Err(Error::invalid("a level and a resolution, shape or target are asked for; leave one of them out"));
+            return Err(Error::invalid(
+                "a level and a resolution, shape or target are asked for; leave one of them out",
+            ));
         }
-        let among = if query.steps.is_some() { None } else { Some(base) };
-        let sizes = match &query.detail {
-            Detail::Given | Detail::Levels(_) => None,
-            Detail::Resolution(cell) => Some(of_region(structure, query, &bounds, &|region| cells_of(structure, region, cell))?),
-            Detail::Shape(shape) => Some(of_region(structure, query, &bounds, &|region| shape_of(structure, region, shape))?),
-            Detail::Onto(target) => Some(onto(structure, target, &region(structure, query, &bounds)?, (&bounds, base))?),
-        };
-        let (layout, layer) = match sizes {
-            None => {
-                let layout = repeat_base(structure, at_levels(structure, query, &bounds, base)?, base)?;
-                let layer = choose_layer(grid, query.layer.as_ref(), layout.window.levels(base.len()), among)?;
-                (layout, layer)
-            }
-            Some((region, cells)) => {
-                let asked = asked_for(grid, query);
-                // Base cells are read at their own levels.
-                let reach = if asked == Some(Layer::Base) { base } else { reach };
-                let levels = |edges_meet| levels_for(structure, &region, &cells, (base, reach), edges_meet);
-                let layer = choose_layer(grid, asked.as_ref(), levels(false), among)?;
-                let method = layer.method(query);
-                layer.check_total(method)?;
-                let how = (method, span(structure, query, &bounds)?);
-                (resampled(structure, &bounds, (&region, &cells), levels(layer.edges_meet(method)), how)?, layer)
-            }
-        };
-        let Layout { window, extent, maps } = layout;
+        let (layout, layer) = laid_out(grid, query, &bounds, (base, reach))?;
+        let Layout {
+            window,
+            extent,
+            maps,
+        } = layout;
         structure.check(&window)?;
         check_reach(structure, window.levels(base.len()), base, reach)?;
         let times = times(structure, query, &window, &bounds)?;
         let (dtype, fill, gaps) = match &layer {
-            ReadLayer::Base => (grid.schema().dtype(), base_fill(grid.schema()), base_gaps(grid.schema())),
+            ReadLayer::Base => (
+                grid.schema().dtype(),
+                base_fill(grid.schema()),
+                base_gaps(grid.schema()),
+            ),
             ReadLayer::Aggregate(spec) => (spec.dtype, spec.blank, spec.gaps),
         };
         let maps = maps.map(|maps| (maps, layer.method(query)));
         let wanted = layer.wanted(gaps, maps.as_ref().map(|(_, method)| *method));
-        let reversed = query.target().map_or_else(Vec::new, |target| against(structure, target));
-        let plan = Self { pyramid, bounds, layer, dtype, fill, gaps, wanted, window, extent, maps, reversed, times, cut: None };
+        let reversed = query
+            .target()
+            .map_or_else(Vec::new, |target| against(structure, target));
+        let plan = Self {
+            pyramid,
+            bounds,
+            layer,
+            dtype,
+            fill,
+            gaps,
+            wanted,
+            window,
+            extent,
+            maps,
+            reversed,
+            times,
+            cut: None,
+        };
         plan.check_size(structure)?;
         Ok(plan)
     }
 
     /// What the layer `sum` makes of a base cell, in parts of it.
     pub(super) fn weight_of_base(&self, grid: &Grid) -> f64 {
-        let of_cells = !Aggregation::Sum.dtype(grid.schema().dtype(), grid.schema().tallies()).is_float();
-        if of_cells { 1.0 } else { grid.full(self.levels()).0 }
+        let of_cells = !Aggregation::Sum
+            .dtype(grid.schema().dtype(), grid.schema().tallies())
+            .is_float();
+        if of_cells {
+            1.0
+        } else {
+            grid.full(self.levels()).0
+        }
     }
 
     /// Refuses what would not fit memory. How many events there are is found when they are read.
     fn check_size(&self, structure: &Structure) -> Result<()> {
         let (maps, times) = (&self.maps, &self.times);
-        let one = |axis: usize| times.as_ref().is_some_and(|times| times.irregular.axis == axis);
-        let sized = times.as_ref().map_or(self.window, |times| self.window.along(times.irregular.axis, *times.ticks.start(), 1));
+        let one = |axis: usize| {
+            times
+                .as_ref()
+                .is_some_and(|times| times.irregular.axis == axis)
+        };
+        let sized = times.as_ref().map_or(self.window, |times| {
+            self.window
+                .along(times.irregular.axis, *times.ticks.start(), 1)
+        });
         let lens = |(maps, _): &(Vec<AxisMap>, Method)| {
-            let mut lens = maps.iter().enumerate().filter(|(axis, _)| !one(*axis)).map(|(_, map)| map.len as u64);
+            let mut lens = maps
+                .iter()
+                .enumerate()
+                .filter(|(axis, _)| !one(*axis))
+                .map(|(_, map)| map.len as u64);
             lens.try_fold(1_u64, u64::checked_mul)
         };
         let cells = maps.as_ref().map_or(sized.cells(), lens);
-        if cells.into_iter().chain(sized.cells()).any(|cells| cells > CELLS_MAX) || cells.is_none() || sized.cells().is_none() {
+        if cells
+            .into_iter()
+            .chain(sized.cells())
+            .any(|cells| cells > CELLS_MAX)
+            || cells.is_none()
+            || sized.cells().is_none()
+        {
             return Err(Error::invalid(format!(
                 "the answer would have more than {CELLS_MAX} cells; ask for a coarser level or a smaller extent"
             )));
         }
         let resampled = maps.as_ref().is_some_and(|(maps, _)| {
-            maps.iter().enumerate().any(|(axis, map)| map.len > RESAMPLED_AXIS_MAX && !one(axis))
+            maps.iter()
+                .enumerate()
+                .any(|(axis, map)| map.len > RESAMPLED_AXIS_MAX && !one(axis))
                 || sized.cells().is_none_or(|cells| cells > RESAMPLED_MAX)
         });
         if resampled {
@@ -199,7 +242,10 @@ impl ReadPlan {
                 "a resampled answer may have {RESAMPLED_AXIS_MAX} cells along an axis, and be made of {RESAMPLED_MAX}; ask for less at a time, or for cells whose edges are those of a coarser level, by a level or a resolution of 2, 4, 8 .. base cells"
             )));
         }
-        match self.parts(structure).map(|window| structure.chunk_count(&window)) {
+        match self
+            .parts(structure)
+            .map(|window| structure.chunk_count(&window))
+        {
             Some(chunks) if chunks > CHUNKS_MAX => Err(Error::invalid(format!(
                 "the read would touch {chunks} chunks, more than {CHUNKS_MAX}; ask for a coarser level or a smaller extent"
             ))),
@@ -211,9 +257,14 @@ impl ReadPlan {
         self.window.levels(self.bounds.levels(0).len())
     }
 
-    /// The plane of a layer's blob at a place that says how much of its cells is valid, and the weight of a wholly valid one
-    /// there.
-    pub(super) fn weight(&self, grid: &Grid, layer: LayerId, at: &Location) -> (Option<(usize, DType)>, f64) {
+    /// The plane of a layer's blob at a place that says how much of its cells is valid, and the
+    /// weight of a wholly valid one there.
+    pub(super) fn weight(
+        &self,
+        grid: &Grid,
+        layer: LayerId,
+        at: &Location,
+    ) -> (Option<(usize, DType)>, f64) {
         let plane = match &self.layer {
             ReadLayer::Aggregate(spec) if spec.id == layer => spec.weight_plane(),
             _ => (self.gaps == Gaps::Plane).then_some((1, DType::U8)),
@@ -221,36 +272,56 @@ impl ReadPlan {
         (plane, grid.full(at.levels()).0)
     }
 
-    /// The part of the window that counts as put. Beyond it there is nothing, whatever aggregates that wait for their marks still
-    /// hold.
+    /// The part of the window that counts as put. Beyond it there is nothing, whatever aggregates
+    /// that wait for their marks still hold.
     pub(super) fn populated(&self, structure: &Structure) -> Option<Window> {
         structure.intersection(&self.window, &structure.cover(&self.bounds, self.levels()))
     }
 
-    /// The same of which each chunk is read as a part: without extent along an irregular dimension, at the level of its buckets,
-    /// so that its chunks are columns.
+    /// The same of which each chunk is read as a part: without extent along an irregular dimension,
+    /// at the level of its buckets, so that its chunks are columns.
     pub(super) fn parts(&self, structure: &Structure) -> Option<Window> {
-        let Some(times) = &self.times else { return self.populated(structure) };
+        let Some(times) = &self.times else {
+            return self.populated(structure);
+        };
         let irregular = times.irregular;
         let levels = self.levels().with(irregular.dimension, irregular.bucket);
-        let flat =
-            |window: &Window| window.along(irregular.axis, irregular.bin(irregular.bucket, *times.ticks.start()), 1).at(levels);
+        let flat = |window: &Window| {
+            window
+                .along(
+                    irregular.axis,
+                    irregular.bin(irregular.bucket, *times.ticks.start()),
+                    1,
+                )
+                .at(levels)
+        };
         let bounds = structure.cover(&self.bounds, self.levels());
-        if times.ticks.is_empty() { None } else { structure.intersection(&flat(&self.window), &flat(&bounds)) }
+        if times.ticks.is_empty() {
+            None
+        } else {
+            structure.intersection(&flat(&self.window), &flat(&bounds))
+        }
     }
 
     /// The part of the window between two ticks.
     pub(super) fn along(&self, ticks: &RangeInclusive<i64>) -> Window {
-        let Some(times) = &self.times else { return self.window };
+        let Some(times) = &self.times else {
+            return self.window;
+        };
         let len = ticks.end().abs_diff(*ticks.start()).saturating_add(1);
         self.window.along(times.irregular.axis, *ticks.start(), len)
     }
 
     /// Whether the answer holds that many cells a cell along the irregular dimension.
     pub(super) fn check_events(&self, events: usize) -> Result<()> {
-        let Some(times) = &self.times else { return Ok(()) };
+        let Some(times) = &self.times else {
+            return Ok(());
+        };
         let each = self.window.along(times.irregular.axis, 0, 1).cells();
-        match each.and_then(|cells| cells.checked_mul(events as u64)).filter(|cells| *cells <= CELLS_MAX) {
+        match each
+            .and_then(|cells| cells.checked_mul(events as u64))
+            .filter(|cells| *cells <= CELLS_MAX)
+        {
             Some(_) => Ok(()),
             None => Err(Error::invalid(format!(
                 "the answer would have {events} events, and more than {CELLS_MAX} cells; ask for a coarser level, fewer ticks or a smaller extent"
@@ -259,9 +330,80 @@ impl ReadPlan {
     }
 }
 
+/// Which cells are read for a query, of which layer, and how they become those of the answer: base
+/// data is at `base` levels, and aggregates reach up to `reach`.
+fn laid_out(
+    grid: &Grid,
+    query: &Query,
+    bounds: &Window,
+    (base, reach): (Levels, Levels),
+) -> Result<(Layout, ReadLayer)> {
+    let structure = grid.structure();
+    let among = if query.steps.is_some() {
+        None
+    } else {
+        Some(base)
+    };
+    let sizes = match &query.detail {
+        Detail::Given | Detail::Levels(_) => None,
+        Detail::Resolution(cell) => Some(of_region(structure, query, bounds, &|region| {
+            cells_of(structure, region, cell)
+        })?),
+        Detail::Shape(shape) => Some(of_region(structure, query, bounds, &|region| {
+            shape_of(structure, region, shape)
+        })?),
+        Detail::Onto(target) => Some(onto(
+            structure,
+            target,
+            &region(structure, query, bounds)?,
+            (bounds, base),
+        )?),
+    };
+    match sizes {
+        None => {
+            let layout = repeat_base(structure, at_levels(structure, query, bounds, base)?, base)?;
+            let layer = choose_layer(
+                grid,
+                query.layer.as_ref(),
+                layout.window.levels(base.len()),
+                among,
+            )?;
+            Ok((layout, layer))
+        }
+        Some((region, cells)) => {
+            let asked = asked_for(grid, query);
+            // Base cells are read at their own levels.
+            let reach = if asked == Some(Layer::Base) {
+                base
+            } else {
+                reach
+            };
+            let levels =
+                |edges_meet| levels_for(structure, &region, &cells, (base, reach), edges_meet);
+            let layer = choose_layer(grid, asked.as_ref(), levels(false), among)?;
+            let method = layer.method(query);
+            layer.check_total(method)?;
+            let how = (method, span(structure, query, bounds)?);
+            let layout = resampled(
+                structure,
+                bounds,
+                (&region, &cells),
+                levels(layer.edges_meet(method)),
+                how,
+            )?;
+            Ok((layout, layer))
+        }
+    }
+}
+
 /// Refuses levels above the pyramid.
 fn check_reach(structure: &Structure, levels: Levels, base: Levels, reach: Levels) -> Result<()> {
-    match structure.dimensions().iter().enumerate().find(|(d, _)| levels[*d] > reach[*d]) {
+    match structure
+        .dimensions()
+        .iter()
+        .enumerate()
+        .find(|(d, _)| levels[*d] > reach[*d])
+    {
         None => Ok(()),
         Some((d, dimension)) => Err(Error::not_found(format!(
             "there is no level {} of dimension `{}`: it has {} to {}; a coarser answer is asked for by its resolution or its shape",
@@ -275,8 +417,17 @@ fn check_reach(structure: &Structure, levels: Levels, base: Levels, reach: Level
 
 /// The axes of a grid along which the cells of a target run in the other direction.
 fn against(structure: &Structure, target: &Geometry) -> Vec<usize> {
-    let reversed = |axis: &Axis| target.line(axis.name()).is_some_and(|line| (line.step < 0.0) != (axis.step() < 0.0));
-    structure.axes().enumerate().filter(|(_, axis)| reversed(axis)).map(|(number, _)| number).collect()
+    let reversed = |axis: &Axis| {
+        target
+            .line(axis.name())
+            .is_some_and(|line| (line.step < 0.0) != (axis.step() < 0.0))
+    };
+    structure
+        .axes()
+        .enumerate()
+        .filter(|(_, axis)| reversed(axis))
+        .map(|(number, _)| number)
+        .collect()
 }
 
 /// The box of the world that is asked for, and the cells that it is to have.
@@ -308,20 +459,38 @@ fn asked_for(grid: &Grid, query: &Query) -> Option<Layer> {
         return query.layer.clone();
     }
     // What lies between two moments is known of base cells alone.
-    let between = matches!(query.when, When::Moment { how: Moment::Linear, .. });
-    let kept = composing(query.resampling()).filter(|layer| !between && grid.schema().aggregators().contains(layer));
+    let between = matches!(
+        query.when,
+        When::Moment {
+            how: Moment::Linear,
+            ..
+        }
+    );
+    let kept = composing(query.resampling())
+        .filter(|layer| !between && grid.schema().aggregators().contains(layer));
     match query.resampling() {
         Resampling::Nearest | Resampling::Bilinear | Resampling::Cubic => None,
-        Resampling::Area | Resampling::Min | Resampling::Max | Resampling::Mode | Resampling::Sum => {
-            Some(kept.map_or(Layer::Base, Layer::Aggregate))
-        }
+        Resampling::Area
+        | Resampling::Min
+        | Resampling::Max
+        | Resampling::Mode
+        | Resampling::Sum => Some(kept.map_or(Layer::Base, Layer::Aggregate)),
     }
 }
 
 /// The layer to read at some levels; `base` are those at which base cells can be read, if they can.
-fn choose_layer(grid: &Grid, asked: Option<&Layer>, levels: Levels, base: Option<Levels>) -> Result<ReadLayer> {
+fn choose_layer(
+    grid: &Grid,
+    asked: Option<&Layer>,
+    levels: Levels,
+    base: Option<Levels>,
+) -> Result<ReadLayer> {
     let find = |aggregation: &Aggregation| {
-        grid.layers().iter().find(|spec| spec.aggregation == *aggregation).cloned().map(ReadLayer::Aggregate)
+        grid.layers()
+            .iter()
+            .find(|spec| spec.aggregation == *aggregation)
+            .cloned()
+            .map(ReadLayer::Aggregate)
     };
     match asked {
         None | Some(Layer::Base) if Some(levels) == base => Ok(ReadLayer::Base),
@@ -332,14 +501,23 @@ fn choose_layer(grid: &Grid, asked: Option<&Layer>, levels: Levels, base: Option
             .map(ReadLayer::Aggregate)
             .ok_or_else(|| Error::not_found("it has no aggregators, so no levels above the base")),
         Some(Layer::Base) => Err(match base {
-            Some(base) => {
-                Error::not_found(format!("layer `base` is read at the finest base levels {base:?} only, not at {levels:?}"))
-            }
-            None => Error::not_found("steps of several events are made by an aggregator; name its layer"),
+            Some(base) => Error::not_found(format!(
+                "layer `base` is read at the finest base levels {base:?} only, not at {levels:?}"
+            )),
+            None => Error::not_found(
+                "steps of several events are made by an aggregator; name its layer",
+            ),
         }),
         Some(Layer::Aggregate(aggregation)) => find(aggregation).ok_or_else(|| {
-            let names: Vec<_> = grid.layers().iter().map(|spec| spec.aggregation.to_string()).collect();
-            Error::not_found(format!("it has no layer `{aggregation}`; it has base, {}", names.join(", ")))
+            let names: Vec<_> = grid
+                .layers()
+                .iter()
+                .map(|spec| spec.aggregation.to_string())
+                .collect();
+            Error::not_found(format!(
+                "it has no layer `{aggregation}`; it has base, {}",
+                names.join(", ")
+            ))
         }),
     }
 }

@@ -47,10 +47,15 @@ pub struct SeriesQuery {
 }
 
 impl SeriesQuery {
-    /// Asks for the series of one cell: a world coordinate for each axis but the series' own, in the structure's order. Along a
-    /// Fixed dimension, the number of a label from 0.
+    /// Asks for the series of one cell: a world coordinate for each axis but the series' own, in
+    /// the structure's order. Along a Fixed dimension, the number of a label from 0.
     pub fn at(cell: impl IntoIterator<Item = f64>) -> Self {
-        Self { cells: vec![cell.into_iter().collect()], steps: Steps::all(), layer: None, freshness: Freshness::default() }
+        Self {
+            cells: vec![cell.into_iter().collect()],
+            steps: Steps::all(),
+            layer: None,
+            freshness: Freshness::default(),
+        }
     }
 
     /// Asks for one more cell. Cells in one chunk are read together.
@@ -67,7 +72,8 @@ impl SeriesQuery {
         self
     }
 
-    /// Reads the values of this layer. The default is the base at the base level, and the grid's first aggregator above.
+    /// Reads the values of this layer. The default is the base at the base level, and the grid's
+    /// first aggregator above.
     #[must_use]
     pub fn layer(mut self, layer: Layer) -> Self {
         self.layer = Some(layer);
@@ -85,14 +91,16 @@ impl SeriesQuery {
 /// The values of some cells along one dimension.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
-    /// (cell, step): a row for each cell, in the order they were asked for. Steps without data are as in
-    /// [`Answer::array`](super::Answer).
+    /// (cell, step): a row for each cell, in the order they were asked for. Steps without data are
+    /// as in [`Answer::array`](super::Answer).
     pub array: Array,
     /// Which values are data, as in [`Answer::validity`](super::Answer).
     pub validity: Validity,
-    /// Where each step begins in world coordinates, and where the last one ends: one more than there are steps.
+    /// Where each step begins in world coordinates, and where the last one ends: one more than
+    /// there are steps.
     pub edges: Vec<f64>,
-    /// Along an irregular dimension the exact ticks: those at which any of the cells' chunks has an event, or bins with data.
+    /// Along an irregular dimension the exact ticks: those at which any of the cells' chunks has an
+    /// event, or bins with data.
     pub coordinates: Option<Coordinates>,
     /// The number of the series' axis.
     pub axis: usize,
@@ -107,7 +115,8 @@ pub struct Series {
 }
 
 impl Series {
-    /// Whether each value is data, in the shape of the [`array`](Self::array); `None` if every one is.
+    /// Whether each value is data, in the shape of the [`array`](Self::array); `None` if every one
+    /// is.
     pub fn valid(&self) -> Option<ArrayD<bool>> {
         self.validity.mask(&self.array)
     }
@@ -127,34 +136,77 @@ pub(crate) fn read(grid: &Grid, query: &SeriesQuery) -> Result<Series> {
 fn read_all(grid: &Grid, snapshot: &dyn Snapshot, query: &SeriesQuery) -> Result<Series> {
     let axis = query.steps.axis(grid.structure())?;
     let reads = Reads::new(grid, snapshot, query, axis)?;
-    let taken = parallel::map(&reads.tasks, |task| task.read(grid, snapshot, &reads.cells, axis))?;
-    let Some(first) = taken.first() else { return Err(Error::invalid("a series needs a cell")) };
-    let (layer, dtype) = (first.layer.clone(), first.values.first().map_or(grid.schema().dtype(), Cells::dtype));
+    let taken = parallel::map(&reads.tasks, |task| {
+        task.read(grid, snapshot, &reads.cells, axis)
+    })?;
+    let Some(first) = taken.first() else {
+        return Err(Error::invalid("a series needs a cell"));
+    };
+    let (layer, dtype) = (
+        first.layer.clone(),
+        first
+            .values
+            .first()
+            .map_or(grid.schema().dtype(), Cells::dtype),
+    );
     let coordinates = union(&taken);
     let edges = match &coordinates {
         Some(all) => {
-            let end = |last: i64| query.steps.cuts().map_or(last.saturating_add_unsigned(all.width), |cuts| cuts.end(last));
-            all.ticks.iter().copied().chain(all.ticks.last().map(|last| end(*last))).map(|tick| tick as f64).collect()
+            let end = |last: i64| {
+                query
+                    .steps
+                    .cuts()
+                    .map_or(last.saturating_add_unsigned(all.width), |cuts| {
+                        cuts.end(last)
+                    })
+            };
+            all.ticks
+                .iter()
+                .copied()
+                .chain(all.ticks.last().map(|last| end(*last)))
+                .map(|tick| tick as f64)
+                .collect()
         }
-        None => reads.edges.or_else(|| first.edges.clone()).unwrap_or_default(),
+        None => reads
+            .edges
+            .or_else(|| first.edges.clone())
+            .unwrap_or_default(),
     };
     let shape = [reads.cells.len(), edges.len().saturating_sub(1)];
     too_many(shape[0], shape[1] as u64)?;
-    let places: Vec<Vec<usize>> =
-        reads.tasks.iter().zip(&taken).map(|(task, part)| part.places(task, coordinates.as_ref())).collect();
+    let places: Vec<Vec<usize>> = reads
+        .tasks
+        .iter()
+        .zip(&taken)
+        .map(|(task, part)| part.places(task, coordinates.as_ref()))
+        .collect();
     let rows = || {
         let parts = reads.tasks.iter().zip(&taken).zip(&places);
         parts.flat_map(|((task, part), places)| {
-            task.cells.iter().enumerate().map(move |(at, row)| Row { row: *row, at, part, places })
+            task.cells.iter().enumerate().map(move |(at, row)| Row {
+                row: *row,
+                at,
+                part,
+                places,
+            })
         })
     };
-    let spec = grid.layers().iter().find(|spec| Layer::Aggregate(spec.aggregation.clone()) == layer);
+    let spec = grid
+        .layers()
+        .iter()
+        .find(|spec| Layer::Aggregate(spec.aggregation.clone()) == layer);
     let fill = spec.map_or_else(|| base_fill(grid.schema()), |spec| spec.blank);
     let array = with_dtype!(dtype, |T| {
         let values = rows().map(|row| Ok((row.row, row.places, Some(row.values::<T>()?))));
-        Array::from(laid::<T>(&shape, (T::from_f64(fill), T::from_f64(fill)), values)?)
+        Array::from(laid::<T>(
+            &shape,
+            (T::from_f64(fill), T::from_f64(fill)),
+            values,
+        )?)
     });
-    let told = taken.iter().find(|part| part.valid.is_none() && part.told != Validity::All);
+    let told = taken
+        .iter()
+        .find(|part| part.valid.is_none() && part.told != Validity::All);
     let validity = match (&layer, told) {
         // Of nothing there is a count too.
         (Layer::Aggregate(Aggregation::Count), _) => Validity::All,
@@ -164,11 +216,24 @@ fn read_all(grid: &Grid, snapshot: &dyn Snapshot, query: &SeriesQuery) -> Result
             Validity::of_mask(Some(laid(&shape, (false, true), valid)?))
         }
     };
-    let mut stale: Vec<Window> = taken.iter().flat_map(|part| part.stale.iter().copied()).collect();
+    let mut stale: Vec<Window> = taken
+        .iter()
+        .flat_map(|part| part.stale.iter().copied())
+        .collect();
     stale.sort_unstable();
     stale.dedup();
     let chunks_read = taken.iter().map(|part| part.chunks_read).sum();
-    Ok(Series { array, validity, edges, coordinates, axis, levels: reads.levels, layer, stale, chunks_read })
+    Ok(Series {
+        array,
+        validity,
+        edges,
+        coordinates,
+        axis,
+        levels: reads.levels,
+        layer,
+        stale,
+        chunks_read,
+    })
 }
 
 /// Where the steps of all reads lie along an irregular axis, each once.
@@ -176,7 +241,11 @@ fn union(taken: &[Taken]) -> Option<Coordinates> {
     let all = || taken.iter().filter_map(|part| part.coordinates.as_ref());
     let ticks: BTreeSet<i64> = all().flat_map(|of| of.ticks.iter().copied()).collect();
     let (axis, width) = (all().next()?.axis, all().map(|of| of.width).max()?);
-    Some(Coordinates { axis, ticks: ticks.into_iter().collect(), width })
+    Some(Coordinates {
+        axis,
+        ticks: ticks.into_iter().collect(),
+        width,
+    })
 }
 
 /// Refuses a series that would not fit memory.
@@ -206,18 +275,53 @@ struct Taken {
 }
 
 impl Task {
-    fn read(&self, grid: &Grid, snapshot: &dyn Snapshot, cells: &[CellIndex], axis: usize) -> Result<Taken> {
+    fn read(
+        &self,
+        grid: &Grid,
+        snapshot: &dyn Snapshot,
+        cells: &[CellIndex],
+        axis: usize,
+    ) -> Result<Taken> {
         let answer = read_in(grid, snapshot, &self.query)?;
         let window = &self.window;
         let cells: Vec<CellIndex> = self.cells.iter().map(|number| cells[*number]).collect();
-        let of_cell = |cell: &CellIndex| with_view!(Array, &answer.array, |array| line(array, axis, cell, window).into());
+        let of_cell = |cell: &CellIndex| {
+            with_view!(Array, &answer.array, |array| line(
+                array, axis, cell, window
+            )
+            .into())
+        };
         let values = cells.iter().map(of_cell).collect();
         let (valid, told) = match answer.validity {
-            Validity::Mask(mask) => (Some(cells.iter().map(|cell| line(&mask, axis, cell, window)).collect()), Validity::All),
+            Validity::Mask(mask) => (
+                Some(
+                    cells
+                        .iter()
+                        .map(|cell| line(&mask, axis, cell, window))
+                        .collect(),
+                ),
+                Validity::All,
+            ),
             told => (None, told),
         };
-        let Answer { layer, stale, chunks_read, coordinates, steps: edges, .. } = answer;
-        Ok(Taken { values, valid, told, layer, stale, chunks_read, coordinates, edges })
+        let Answer {
+            layer,
+            stale,
+            chunks_read,
+            coordinates,
+            steps: edges,
+            ..
+        } = answer;
+        Ok(Taken {
+            values,
+            valid,
+            told,
+            layer,
+            stale,
+            chunks_read,
+            coordinates,
+            edges,
+        })
     }
 }
 
@@ -225,7 +329,11 @@ impl Taken {
     /// The numbers of its steps among all of the series.
     fn places(&self, task: &Task, all: Option<&Coordinates>) -> Vec<usize> {
         match self.coordinates.as_ref().zip(all) {
-            Some((own, all)) => own.ticks.iter().filter_map(|tick| all.ticks.binary_search(tick).ok()).collect(),
+            Some((own, all)) => own
+                .ticks
+                .iter()
+                .filter_map(|tick| all.ticks.binary_search(tick).ok())
+                .collect(),
             None => (task.from..task.from + self.values.first().map_or(0, Cells::len)).collect(),
         }
     }
@@ -251,7 +359,8 @@ impl<'t> Row<'t> {
     }
 }
 
-/// Rows of steps: what parts of them hold at some places, `whole` if they do not say it, and `blank` elsewhere.
+/// Rows of steps: what parts of them hold at some places, `whole` if they do not say it, and
+/// `blank` elsewhere.
 fn laid<'t, T: Copy + 't>(
     shape: &[usize; 2],
     (blank, whole): (T, T),
@@ -262,11 +371,15 @@ fn laid<'t, T: Copy + 't>(
         let (row, places, values) = row?;
         let row = &mut all[row * shape[1]..(row + 1) * shape[1]];
         match values {
-            Some(values) => places.iter().zip(values).for_each(|(place, value)| row[*place] = *value),
+            Some(values) => places
+                .iter()
+                .zip(values)
+                .for_each(|(place, value)| row[*place] = *value),
             None => places.iter().for_each(|place| row[*place] = whole),
         }
     }
-    ArrayD::from_shape_vec(&shape[..], all).map_err(|e| Error::invalid("a series has a row of steps a cell").because(e))
+    ArrayD::from_shape_vec(&shape[..], all)
+        .map_err(|e| Error::invalid("a series has a row of steps a cell").because(e))
 }
 
 /// The line of one cell along the series' axis of a window's array.

@@ -36,7 +36,12 @@ pub(super) struct Reads {
 
 impl Reads {
     /// The reads for a query along an axis.
-    pub(super) fn new(grid: &Grid, snapshot: &dyn Snapshot, query: &SeriesQuery, axis: usize) -> Result<Self> {
+    pub(super) fn new(
+        grid: &Grid,
+        snapshot: &dyn Snapshot,
+        query: &SeriesQuery,
+        axis: usize,
+    ) -> Result<Self> {
         let (structure, state) = (grid.structure(), grid.state(snapshot)?);
         match structure.irregular_axis() {
             Some(irregular) => of_events(grid, snapshot, query, (state, irregular)),
@@ -65,44 +70,92 @@ fn of_cells(grid: &Grid, query: &SeriesQuery, (state, axis): (State, usize)) -> 
     for cell in &cells {
         let mut first = *cell;
         first[axis] = start;
-        structure.check(&Window::new(first, Shape::from(vec![1; structure.rank()].as_slice())).at(levels))?;
+        structure.check(
+            &Window::new(first, Shape::from(vec![1; structure.rank()].as_slice())).at(levels),
+        )?;
     }
     let level = levels[structure.dimension_of(axis)];
-    let edges = (0..=len).map(|step| structure.edge(axis, level, start.saturating_add_unsigned(step))).collect();
+    let edges = (0..=len)
+        .map(|step| structure.edge(axis, level, start.saturating_add_unsigned(step)))
+        .collect();
     let tasks = tasks(structure, (query, axis), &cells, &steps);
-    Ok(Reads { cells, tasks, levels, edges: Some(edges) })
+    Ok(Reads {
+        cells,
+        tasks,
+        levels,
+        edges: Some(edges),
+    })
 }
 
 /// Steps of any lengths along a regular axis.
 fn of_runs(grid: &Grid, query: &SeriesQuery, (state, axis): (State, usize)) -> Result<Reads> {
     let structure = grid.structure();
-    let levels = state.base.ok_or_else(|| Error::not_found("it is empty: nothing was put yet"))?.cells();
+    let levels = state
+        .base
+        .ok_or_else(|| Error::not_found("it is empty: nothing was put yet"))?
+        .cells();
     let steps = query.steps.window(grid, state, axis, query.freshness)?;
     let steps = structure.cover(&steps, levels);
     let cells = cells_at(structure, axis, query, levels)?;
     let task = |column: CellColumn| {
-        let window = column.along(axis, (steps.start()[axis], steps.shape()[axis])).at(levels);
-        Task { query: asked(query, window), cells: column.cells, from: 0, window }
+        let window = column
+            .along(axis, (steps.start()[axis], steps.shape()[axis]))
+            .at(levels);
+        Task {
+            query: asked(query, window),
+            cells: column.cells,
+            from: 0,
+            window,
+        }
     };
-    let tasks = columns(structure, axis, &cells, levels).into_iter().map(task).collect();
-    Ok(Reads { cells, tasks, levels, edges: None })
+    let tasks = columns(structure, axis, &cells, levels)
+        .into_iter()
+        .map(task)
+        .collect();
+    Ok(Reads {
+        cells,
+        tasks,
+        levels,
+        edges: None,
+    })
 }
 
 /// Events, bins or steps of ticks along an irregular axis.
-fn of_events(grid: &Grid, snapshot: &dyn Snapshot, query: &SeriesQuery, (state, irregular): (State, Irregular)) -> Result<Reads> {
+fn of_events(
+    grid: &Grid,
+    snapshot: &dyn Snapshot,
+    query: &SeriesQuery,
+    (state, irregular): (State, Irregular),
+) -> Result<Reads> {
     let structure = grid.structure();
     let Some((bounds, base)) = state.bounds.zip(state.base) else {
         return Err(Error::not_found("it is empty: nothing was put yet"));
     };
     let (axis, levels) = (irregular.axis, base.cells());
     let cells = cells_at(structure, axis, query, levels)?;
-    let whole = query.steps.between((bounds.start()[axis], bounds.end()[axis]));
-    let at_level =
-        |level: Level| event_tasks(structure, query, &cells, (irregular, whole), levels.with(irregular.dimension, level));
+    let whole = query
+        .steps
+        .between((bounds.start()[axis], bounds.end()[axis]));
+    let at_level = |level: Level| {
+        event_tasks(
+            structure,
+            query,
+            &cells,
+            (irregular, whole),
+            levels.with(irregular.dimension, level),
+        )
+    };
     let list = || listed(grid, snapshot, state, &at_level(Level::ZERO));
-    let level = query.steps.level(grid, state, (irregular, query.freshness), list)?;
+    let level = query
+        .steps
+        .level(grid, state, (irregular, query.freshness), list)?;
     let tasks = at_level(level);
-    Ok(Reads { cells, tasks, levels: levels.with(irregular.dimension, level), edges: None })
+    Ok(Reads {
+        cells,
+        tasks,
+        levels: levels.with(irregular.dimension, level),
+        edges: None,
+    })
 }
 
 /// The ticks of the events of all cells' chunks.
@@ -111,7 +164,12 @@ fn listed(grid: &Grid, snapshot: &dyn Snapshot, state: State, tasks: &[Task]) ->
     for task in tasks {
         // The base has every event, whichever layer is read.
         let query = task.query.clone().layer(Layer::Base);
-        all.extend(ticks(grid, snapshot, &super::plan::ReadPlan::new(grid, state, &query)?, query.freshness_wanted())?);
+        all.extend(ticks(
+            grid,
+            snapshot,
+            &super::plan::ReadPlan::new(grid, state, &query)?,
+            query.freshness_wanted(),
+        )?);
     }
     Ok(all.into_iter().collect())
 }
@@ -125,14 +183,24 @@ fn event_tasks(
 ) -> Vec<Task> {
     let flat = levels.with(irregular.dimension, Level::ZERO);
     let task = |column: CellColumn| {
-        let window = column.along(irregular.axis, (from, to.abs_diff(from).max(1))).at(flat);
+        let window = column
+            .along(irregular.axis, (from, to.abs_diff(from).max(1)))
+            .at(flat);
         let all = structure.cover(&window, levels);
         // Of bins those that the ticks lie in.
         let bin = irregular.ticks_of_bin(levels[irregular.dimension], all.start()[irregular.axis]);
         let first = if levels == flat { from } else { *bin.start() };
-        Task { query: asked(query, all).ticks(first..to), cells: column.cells, from: 0, window }
+        Task {
+            query: asked(query, all).ticks(first..to),
+            cells: column.cells,
+            from: 0,
+            window,
+        }
     };
-    columns(structure, irregular.axis, cells, flat).into_iter().map(task).collect()
+    columns(structure, irregular.axis, cells, flat)
+        .into_iter()
+        .map(task)
+        .collect()
 }
 
 /// Cells of one column of chunks: their numbers, and the box around them without the series' axis.
@@ -145,20 +213,37 @@ struct CellColumn {
 impl CellColumn {
     /// The box around the cells, from a cell on along an axis.
     fn along(&self, axis: usize, (from, len): (i64, u64)) -> Window {
-        let shape: Shape = self.high.iter().zip(self.low.iter()).map(|(high, low)| high.abs_diff(*low) + 1).collect();
+        let shape: Shape = self
+            .high
+            .iter()
+            .zip(self.low.iter())
+            .map(|(high, low)| high.abs_diff(*low) + 1)
+            .collect();
         Window::new(self.low, shape).along(axis, from, len)
     }
 }
 
-/// The reads that a series is made of. Each chunk is in one of them. A single cell's chunks are read at once, in parallel;
-/// where a chunk has several cells, the box around them is decoded, a bounded part at a time.
-fn tasks(structure: &Structure, (query, axis): (&SeriesQuery, usize), cells: &[CellIndex], steps: &Window) -> Vec<Task> {
+/// The reads that a series is made of. Each chunk is in one of them. A single cell's chunks are
+/// read at once, in parallel; where a chunk has several cells, the box around them is decoded, a
+/// bounded part at a time.
+fn tasks(
+    structure: &Structure,
+    (query, axis): (&SeriesQuery, usize),
+    cells: &[CellIndex],
+    steps: &Window,
+) -> Vec<Task> {
     let levels = steps.levels(structure.dimensions().len());
     let mut tasks = Vec::new();
     for column in columns(structure, axis, cells, levels) {
         let cells_a_step = column.along(axis, (0, 1)).shape().iter().product::<u64>();
-        let whole = column.along(axis, (steps.start()[axis], steps.shape()[axis])).at(levels);
-        let most = if cells.len() == 1 { u64::MAX } else { BOX_CELLS_MAX / cells_a_step };
+        let whole = column
+            .along(axis, (steps.start()[axis], steps.shape()[axis]))
+            .at(levels);
+        let most = if cells.len() == 1 {
+            u64::MAX
+        } else {
+            BOX_CELLS_MAX / cells_a_step
+        };
         let mut parts: Vec<Range<usize>> = Vec::new();
         for piece in structure.split(&whole) {
             let range = piece.in_window[axis]..piece.in_window[axis] + piece.shape[axis];
@@ -170,32 +255,62 @@ fn tasks(structure: &Structure, (query, axis): (&SeriesQuery, usize), cells: &[C
         tasks.extend(parts.into_iter().map(|part| {
             let first = steps.start()[axis].saturating_add_unsigned(part.start as u64);
             let window = whole.along(axis, first, part.len() as u64);
-            Task { cells: column.cells.clone(), from: part.start, window, query: asked(query, window) }
+            Task {
+                cells: column.cells.clone(),
+                from: part.start,
+                window,
+                query: asked(query, window),
+            }
         }));
     }
     tasks
 }
 
 /// The cells that a query asks for.
-fn cells_at(structure: &Structure, axis: usize, query: &SeriesQuery, levels: Levels) -> Result<Vec<CellIndex>> {
-    query.cells.iter().map(|at| cell_at(structure, axis, at, levels)).collect()
+fn cells_at(
+    structure: &Structure,
+    axis: usize,
+    query: &SeriesQuery,
+    levels: Levels,
+) -> Result<Vec<CellIndex>> {
+    query
+        .cells
+        .iter()
+        .map(|at| cell_at(structure, axis, at, levels))
+        .collect()
 }
 
 /// The cell at world coordinates of all axes but one.
 fn cell_at(structure: &Structure, axis: usize, at: &[f64], base: Levels) -> Result<CellIndex> {
     if at.len() + 1 != structure.rank() {
-        let others: Vec<&str> =
-            structure.axes().enumerate().filter(|(number, _)| *number != axis).map(|(_, axis)| axis.name()).collect();
-        return Err(Error::invalid(format!("a cell of {} coordinates does not fit the axes {}", at.len(), others.join(", "))));
+        let others: Vec<&str> = structure
+            .axes()
+            .enumerate()
+            .filter(|(number, _)| *number != axis)
+            .map(|(_, axis)| axis.name())
+            .collect();
+        return Err(Error::invalid(format!(
+            "a cell of {} coordinates does not fit the axes {}",
+            at.len(),
+            others.join(", ")
+        )));
     }
     let mut world = at.to_vec();
     world.insert(axis, 0.0);
     let mut cell = CellIndex::from(vec![0; structure.rank()].as_slice());
     for number in (0..structure.rank()).filter(|number| *number != axis) {
-        let position = structure.position(number, base[structure.dimension_of(number)], world[number]).floor();
+        let position = structure
+            .position(number, base[structure.dimension_of(number)], world[number])
+            .floor();
         cell[number] = whole(position).ok_or_else(|| {
-            let name = structure.axes().nth(number).map_or("", crate::grid::Axis::name);
-            Error::invalid(format!("the coordinate {} along `{name}` is outside the index space", world[number]))
+            let name = structure
+                .axes()
+                .nth(number)
+                .map_or("", crate::grid::Axis::name);
+            Error::invalid(format!(
+                "the coordinate {} along `{name}` is outside the index space",
+                world[number]
+            ))
         })?;
     }
     Ok(cell)
@@ -207,14 +322,26 @@ fn whole(position: f64) -> Option<i64> {
 }
 
 /// Cells by the column of chunks that they are in.
-fn columns(structure: &Structure, axis: usize, cells: &[CellIndex], levels: Levels) -> Vec<CellColumn> {
+fn columns(
+    structure: &Structure,
+    axis: usize,
+    cells: &[CellIndex],
+    levels: Levels,
+) -> Vec<CellColumn> {
     let mut columns: BTreeMap<Vec<u64>, CellColumn> = BTreeMap::new();
     let ones = Shape::from(vec![1; structure.rank()].as_slice());
     for (number, cell) in cells.iter().enumerate() {
-        let mut codes: Vec<u64> =
-            structure.chunk_box(&Window::new(*cell, ones).at(levels)).into_iter().map(|codes| codes.start).collect();
+        let mut codes: Vec<u64> = structure
+            .chunk_box(&Window::new(*cell, ones).at(levels))
+            .into_iter()
+            .map(|codes| codes.start)
+            .collect();
         codes[axis] = 0;
-        let column = columns.entry(codes).or_insert_with(|| CellColumn { cells: Vec::new(), low: *cell, high: *cell });
+        let column = columns.entry(codes).or_insert_with(|| CellColumn {
+            cells: Vec::new(),
+            low: *cell,
+            high: *cell,
+        });
         column.cells.push(number);
         for (axis, at) in cell.iter().enumerate() {
             column.low[axis] = column.low[axis].min(*at);

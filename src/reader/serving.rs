@@ -15,7 +15,8 @@ use crate::store::Grid;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Served {
-    /// Where the chunk is stored: at the query's levels, or coarser along the refinable dimension where no finer data is.
+    /// Where the chunk is stored: at the query's levels, or coarser along the refinable dimension
+    /// where no finer data is.
     pub location: Location,
     /// The aggregator of its layer; `None` for base chunks.
     pub aggregator: Option<Aggregation>,
@@ -32,12 +33,20 @@ pub(crate) fn serving(grid: &Grid, query: &Query) -> Result<Vec<Served>> {
 }
 
 fn served(lister: &Lister<'_>) -> Result<Vec<Served>> {
-    let (grid, plan, structure) = (lister.chunks.grid, lister.plan, lister.chunks.grid.structure());
-    let Some(populated) = plan.populated(structure) else { return Ok(Vec::new()) };
+    let (grid, plan, structure) = (
+        lister.chunks.grid,
+        lister.plan,
+        lister.chunks.grid.structure(),
+    );
+    let Some(populated) = plan.populated(structure) else {
+        return Ok(Vec::new());
+    };
     let mut stored: BTreeMap<(LayerId, Location), BTreeSet<usize>> = BTreeMap::new();
     for listed in lister.lists(plan.printed(lister.chunks))? {
         for (number, of) in listed.parts.iter().enumerate() {
-            of.read.iter().for_each(|chunk| stored.entry(*chunk).or_default().extend([number]));
+            of.read
+                .iter()
+                .for_each(|chunk| stored.entry(*chunk).or_default().extend([number]));
         }
         for (chunk, numbers) in lister.stored(&listed)? {
             stored.entry(chunk).or_default().extend(numbers);
@@ -45,27 +54,55 @@ fn served(lister: &Lister<'_>) -> Result<Vec<Served>> {
     }
     let mut served = Vec::new();
     for ((layer, location), numbers) in stored {
-        let parts: Vec<Window> = numbers.iter().map(|number| lister.part(&lister.parts[*number].piece, &location)).collect();
-        let aggregator = grid.layers().iter().find(|spec| spec.id == layer).map(|spec| spec.aggregation.clone());
-        let whole = structure.intersection(&structure.cover(&structure.chunk_window(&location), plan.levels()), &populated);
-        let cells = |window: &Window| window.shape().iter().map(|len| u128::from(*len)).product::<u128>();
+        let parts: Vec<Window> = numbers
+            .iter()
+            .map(|number| lister.part(&lister.parts[*number].piece, &location))
+            .collect();
+        let aggregator = grid
+            .layers()
+            .iter()
+            .find(|spec| spec.id == layer)
+            .map(|spec| spec.aggregation.clone());
+        let whole = structure.intersection(
+            &structure.cover(&structure.chunk_window(&location), plan.levels()),
+            &populated,
+        );
+        let cells = |window: &Window| {
+            window
+                .shape()
+                .iter()
+                .map(|len| u128::from(*len))
+                .product::<u128>()
+        };
         // Where finer aggregates serve some of what lies under a chunk, the rest is not a box.
         let windows = match whole {
-            Some(whole) if parts.len() > 1 && cells(&whole) == parts.iter().map(cells).sum() => vec![whole],
+            Some(whole) if parts.len() > 1 && cells(&whole) == parts.iter().map(cells).sum() => {
+                vec![whole]
+            }
             _ => parts,
         };
-        served.extend(windows.into_iter().map(|window| Served { location, aggregator: aggregator.clone(), window }));
+        served.extend(windows.into_iter().map(|window| Served {
+            location,
+            aggregator: aggregator.clone(),
+            window,
+        }));
     }
     Ok(served)
 }
 
 impl Lister<'_> {
-    /// The cells of a piece of the window; along an irregular dimension those at the ticks of a chunk of it.
+    /// The cells of a piece of the window; along an irregular dimension those at the ticks of a
+    /// chunk of it.
     fn part(&self, piece: &Piece, at: &Location) -> Window {
         let mut start = self.plan.window.start();
-        start.iter_mut().zip(piece.in_window.iter()).for_each(|(start, at)| *start = start.saturating_add_unsigned(*at as u64));
+        start
+            .iter_mut()
+            .zip(piece.in_window.iter())
+            .for_each(|(start, at)| *start = start.saturating_add_unsigned(*at as u64));
         let shape: Shape = piece.shape.iter().map(|len| *len as u64).collect();
         let window = Window::new(start, shape).at(self.plan.levels());
-        self.plan.times.as_ref().map_or(window, |times| times.within(&window, &times.irregular.ticks(at)))
+        self.plan.times.as_ref().map_or(window, |times| {
+            times.within(&window, &times.irregular.ticks(at))
+        })
     }
 }

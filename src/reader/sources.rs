@@ -1,5 +1,5 @@
-//! Where the cells of an answer come from, on any axis: a list of the parts of a window with the sources of each. Reading,
-//! naming, counting and telling versions apart are folds over it.
+//! Where the cells of an answer come from, on any axis: a list of the parts of a window with the
+//! sources of each. Reading, naming, counting and telling versions apart are folds over it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +20,8 @@ use crate::store::{ChunkReader, LayerSpec, Stored};
 /// How many directory entries are asked for at once.
 const PAGE: usize = 1024;
 
-/// A part of a window: what of it lies in one chunk, or along an irregular dimension in one column of chunks.
+/// A part of a window: what of it lies in one chunk, or along an irregular dimension in one column
+/// of chunks.
 pub(super) struct WindowPart {
     pub(super) piece: Piece,
     /// What is pending in its place.
@@ -30,8 +31,8 @@ pub(super) struct WindowPart {
 /// Where cells come from.
 #[derive(Clone, Debug)]
 pub(super) enum CellSource<C> {
-    /// From the chunk of a layer at a location, if it is there. Where several levels have base data, it is; and so it is if these
-    /// are the ticks of its events.
+    /// From the chunk of a layer at a location, if it is there. Where several levels have base
+    /// data, it is; and so it is if these are the ticks of its events.
     Stored(LayerId, Location, Option<Ticks>),
     /// From what lies below, since what is stored is out of date or not there yet.
     Below,
@@ -53,7 +54,8 @@ impl<C> CellSource<C> {
 /// A stored chunk: its layer, where it is, and the ticks of its events if it has events.
 pub(super) type StoredPlace<'a> = (LayerId, &'a Location, Option<&'a Ticks>);
 
-/// The sources of a part: one of a chunk, and of a column one after the other. Without any there is no data.
+/// The sources of a part: one of a chunk, and of a column one after the other. Without any there is
+/// no data.
 pub(super) struct Sourced<'l, C> {
     pub(super) part: &'l WindowPart,
     pub(super) sources: Vec<CellSource<C>>,
@@ -71,7 +73,11 @@ pub(super) struct Listed<'l, C> {
 impl<C> Listed<'_, C> {
     /// All sources, with the number of their part.
     pub(super) fn sources(&self) -> impl Iterator<Item = (usize, &WindowPart, &CellSource<C>)> {
-        self.parts.iter().enumerate().flat_map(|(number, of)| of.sources.iter().map(move |source| (number, of.part, source)))
+        self.parts.iter().enumerate().flat_map(|(number, of)| {
+            of.sources
+                .iter()
+                .map(move |source| (number, of.part, source))
+        })
     }
 }
 
@@ -101,27 +107,48 @@ pub(super) struct Lister<'a> {
     pub(super) fresh: bool,
     /// The parts of the window in which anything can be stored.
     pub(super) parts: Vec<WindowPart>,
-    /// The events that stand for a moment, if one is asked for: one, or two with the share of the later one.
+    /// The events that stand for a moment, if one is asked for: one, or two with the share of the
+    /// later one.
     pub(super) moment: Option<(Vec<i64>, f64)>,
     /// How many chunks were read to choose them.
     chosen_by: AtomicU64,
 }
 
 impl<'a> Lister<'a> {
-    pub(super) fn new(chunks: ChunkReader<'a>, plan: &'a ReadPlan, freshness: Freshness) -> Result<Self> {
+    pub(super) fn new(
+        chunks: ChunkReader<'a>,
+        plan: &'a ReadPlan,
+        freshness: Freshness,
+    ) -> Result<Self> {
         let (parts, chosen_by) = (parts(chunks, plan)?, AtomicU64::new(0));
-        let chunks = plan.read_layer().map_or(chunks, |layer| chunks.of_layer(layer));
-        let mut lister = Self { chunks, plan, fresh: freshness == Freshness::Fresh, parts, moment: None, chosen_by };
-        lister.moment = lister.columns().and_then(|columns| columns.chosen().transpose()).transpose()?;
+        let chunks = plan
+            .read_layer()
+            .map_or(chunks, |layer| chunks.of_layer(layer));
+        let mut lister = Self {
+            chunks,
+            plan,
+            fresh: freshness == Freshness::Fresh,
+            parts,
+            moment: None,
+            chosen_by,
+        };
+        lister.moment = lister
+            .columns()
+            .and_then(|columns| columns.chosen().transpose())
+            .transpose()?;
         Ok(lister)
     }
 
     /// The parts as columns, where there is an irregular dimension.
     pub(super) fn columns(&self) -> Option<EventColumns<'_, 'a>> {
-        self.plan.times.as_ref().map(|times| EventColumns { lister: self, times })
+        self.plan.times.as_ref().map(|times| EventColumns {
+            lister: self,
+            times,
+        })
     }
 
-    /// How many chunks were read to choose the events that stand for a moment: it takes the cells of those near it.
+    /// How many chunks were read to choose the events that stand for a moment: it takes the cells
+    /// of those near it.
     pub(super) fn chosen_by(&self) -> u64 {
         self.chosen_by.load(Ordering::Relaxed)
     }
@@ -130,12 +157,22 @@ impl<'a> Lister<'a> {
         self.chosen_by.fetch_add(chunks, Ordering::Relaxed);
     }
 
-    /// Where all cells come from: a list, or one for each of the events that stand for a moment. `values` are those of the layer,
-    /// if one is read.
-    pub(super) fn lists<'l, V: Values<'a>>(&'l self, values: Option<V>) -> Result<Vec<Listed<'l, V::Chunk>>> {
+    /// Where all cells come from: a list, or one for each of the events that stand for a moment.
+    /// `values` are those of the layer, if one is read.
+    pub(super) fn lists<'l, V: Values<'a>>(
+        &'l self,
+        values: Option<V>,
+    ) -> Result<Vec<Listed<'l, V::Chunk>>> {
         match self.columns() {
-            None => Ok(vec![Listed { parts: self.of_chunks()?, coordinates: None }]),
-            Some(columns) => columns.ranges().iter().map(|ticks| columns.listed(values, ticks)).collect(),
+            None => Ok(vec![Listed {
+                parts: self.of_chunks()?,
+                coordinates: None,
+            }]),
+            Some(columns) => columns
+                .ranges()
+                .iter()
+                .map(|ticks| columns.listed(values, ticks))
+                .collect(),
         }
     }
 
@@ -147,11 +184,27 @@ impl<'a> Lister<'a> {
             Some(_) => {
                 let stored = self.parts.iter().filter(|part| !self.is_computed(part));
                 let places: Vec<Location> = stored.map(|part| part.piece.location).collect();
-                Some(places.iter().copied().zip(self.chunks.sources(&places, base)?).collect())
+                Some(
+                    places
+                        .iter()
+                        .copied()
+                        .zip(self.chunks.sources(&places, base)?)
+                        .collect(),
+                )
             }
         };
-        let own = if base.has(plan.levels()) { LayerId::BASE } else { plan.layer.id() };
-        let layer = |stored: LayerId| if stored == LayerId::BASE { stored } else { plan.layer.id() };
+        let own = if base.has(plan.levels()) {
+            LayerId::BASE
+        } else {
+            plan.layer.id()
+        };
+        let layer = |stored: LayerId| {
+            if stored == LayerId::BASE {
+                stored
+            } else {
+                plan.layer.id()
+            }
+        };
         let source = |part: &WindowPart| match &known {
             _ if self.is_computed(part) => Some(CellSource::Below),
             None => Some(CellSource::Stored(own, part.piece.location, None)),
@@ -160,7 +213,11 @@ impl<'a> Lister<'a> {
                 stored.map(|(stored, from)| CellSource::Stored(layer(stored), from, None))
             }
         };
-        let sourced = |part| Sourced { part, sources: source(part).into_iter().collect(), read: Vec::new() };
+        let sourced = |part| Sourced {
+            part,
+            sources: source(part).into_iter().collect(),
+            read: Vec::new(),
+        };
         Ok(self.parts.iter().map(sourced).collect())
     }
 
@@ -174,7 +231,8 @@ impl<'a> Lister<'a> {
         self.fresh && self.plan.read_layer().is_some() && (above || !part.pending.is_empty())
     }
 
-    /// What lies below a part makes of it, and which chunks are read for that; nothing of parts with other sources.
+    /// What lies below a part makes of it, and which chunks are read for that; nothing of parts
+    /// with other sources.
     pub(super) fn below<V: Values<'a>>(
         &self,
         values: Option<V>,
@@ -190,12 +248,17 @@ impl<'a> Lister<'a> {
     }
 
     /// The stored chunks that parts are read from, each once, with the numbers of the parts.
-    pub(super) fn stored<C>(&self, listed: &Listed<'_, C>) -> Result<BTreeMap<(LayerId, Location), Vec<usize>>> {
+    pub(super) fn stored<C>(
+        &self,
+        listed: &Listed<'_, C>,
+    ) -> Result<BTreeMap<(LayerId, Location), Vec<usize>>> {
         let mut found: BTreeMap<(LayerId, Location), Vec<usize>> = BTreeMap::new();
         let mut unsure = BTreeSet::new();
         for (number, of) in listed.parts.iter().enumerate() {
             for source in &of.sources {
-                let CellSource::Stored(layer, at, ticks) = source else { continue };
+                let CellSource::Stored(layer, at, ticks) = source else {
+                    continue;
+                };
                 found.entry((*layer, *at)).or_default().push(number);
                 if ticks.is_none() && self.plan.pyramid.base.mixed().is_none() {
                     unsure.insert((*layer, *at));
@@ -212,8 +275,14 @@ impl<'a> Lister<'a> {
         Ok(found)
     }
 
-    /// Counts a stored chunk among those that were read, if it was found. One that the directory was found to have must be there.
-    pub(super) fn count_read(&self, found: bool, (layer, at, ticks): StoredPlace<'_>, read: &AtomicU64) -> Result<()> {
+    /// Counts a stored chunk among those that were read, if it was found. One that the directory
+    /// was found to have must be there.
+    pub(super) fn count_read(
+        &self,
+        found: bool,
+        (layer, at, ticks): StoredPlace<'_>,
+        read: &AtomicU64,
+    ) -> Result<()> {
         if !found && (ticks.is_some() || self.plan.pyramid.base.mixed().is_some()) {
             return Err(self.chunks.lost(layer, at));
         }
@@ -221,19 +290,27 @@ impl<'a> Lister<'a> {
         Ok(())
     }
 
-    /// The parts of the window that are out of date where they are read as stored, each once. Where that may be which event
-    /// stands for a moment, it is all of what decides it.
+    /// The parts of the window that are out of date where they are read as stored, each once. Where
+    /// that may be which event stands for a moment, it is all of what decides it.
     pub(super) fn stale(&self) -> Result<Vec<Window>> {
-        let none = self.fresh || self.plan.read_layer().is_none() || self.parts.iter().all(|part| part.pending.is_empty());
+        let none = self.fresh
+            || self.plan.read_layer().is_none()
+            || self.parts.iter().all(|part| part.pending.is_empty());
         if none {
             return Ok(Vec::new());
         }
         let structure = self.chunks.grid.structure();
         let along = self.columns().and_then(|columns| columns.deciding());
-        let window = along.as_ref().map_or(self.plan.window, |along| self.plan.along(along));
+        let window = along
+            .as_ref()
+            .map_or(self.plan.window, |along| self.plan.along(along));
         let mut bases = BTreeMap::new();
         let mut stale = BTreeSet::new();
-        for (part, edge) in self.parts.iter().flat_map(|part| part.pending.iter().map(move |edge| (part, edge))) {
+        for (part, edge) in self
+            .parts
+            .iter()
+            .flat_map(|part| part.pending.iter().map(move |edge| (part, edge)))
+        {
             let changed = self.changed(part, edge, &mut bases)?;
             stale.extend(changed.and_then(|changed| structure.intersection(&changed, &window)));
         }
@@ -250,13 +327,19 @@ impl<'a> Lister<'a> {
         edge: &Edge,
         bases: &mut BTreeMap<Location, Option<Location>>,
     ) -> Result<Option<Window>> {
-        let (grid, structure, pyramid) = (self.chunks.grid, self.chunks.grid.structure(), &self.plan.pyramid);
+        let (grid, structure, pyramid) = (
+            self.chunks.grid,
+            self.chunks.grid.structure(),
+            &self.plan.pyramid,
+        );
         // Aggregates below base data are about to go, as a whole, and then the base data shows.
         let base = match pyramid.base.mixed() == Some(edge.dimension) {
             false => None,
             true => match bases.get(&edge.parent) {
                 Some(known) => *known,
-                None => *bases.entry(edge.parent).or_insert(self.chunks.base_over(&edge.parent, &pyramid.base)?),
+                None => *bases
+                    .entry(edge.parent)
+                    .or_insert(self.chunks.base_over(&edge.parent, &pyramid.base)?),
             },
         };
         Ok(match base {
@@ -264,7 +347,8 @@ impl<'a> Lister<'a> {
                 let place = structure.cover(&structure.chunk_window(&base), self.plan.levels());
                 structure.intersection(&place, &structure.chunk_window(&part.piece.location))
             }
-            None => dirty::stale_window(grid, edge).map(|window| structure.cover(&window, self.plan.levels())),
+            None => dirty::stale_window(grid, edge)
+                .map(|window| structure.cover(&window, self.plan.levels())),
         })
     }
 }
@@ -272,17 +356,27 @@ impl<'a> Lister<'a> {
 /// The parts of a plan's window in which anything can be stored, placed within the window.
 fn parts(chunks: ChunkReader<'_>, plan: &ReadPlan) -> Result<Vec<WindowPart>> {
     let (grid, structure) = (chunks.grid, chunks.grid.structure());
-    let Some(populated) = plan.parts(structure) else { return Ok(Vec::new()) };
+    let Some(populated) = plan.parts(structure) else {
+        return Ok(Vec::new());
+    };
     let mut pieces: Vec<Piece> = structure.split(&populated).collect();
     let along = plan.times.as_ref().map(|times| times.irregular.axis);
     for axis in (0..structure.rank()).filter(|axis| Some(*axis) != along) {
         let shift = populated.start()[axis].abs_diff(plan.window.start()[axis]);
         let shift = usize::try_from(shift).unwrap_or(usize::MAX);
-        pieces.iter_mut().for_each(|piece| piece.in_window[axis] += shift);
+        pieces
+            .iter_mut()
+            .for_each(|piece| piece.in_window[axis] += shift);
     }
     let base = &plan.pyramid.base;
-    let whole = |piece: &Piece| plan.times.as_ref().map_or(piece.location, |times| times.whole(structure, &piece.location));
-    let above = pieces.first().is_some_and(|piece| whole(piece).levels() != base.finest());
+    let whole = |piece: &Piece| {
+        plan.times.as_ref().map_or(piece.location, |times| {
+            times.whole(structure, &piece.location)
+        })
+    };
+    let above = pieces
+        .first()
+        .is_some_and(|piece| whole(piece).levels() != base.finest());
     let marked = above && Marks::pend(grid, chunks.snapshot)?;
     let part = |piece: Piece| {
         let pending = || dirty::pending_under(grid, chunks.snapshot, &whole(&piece), base);
@@ -295,7 +389,8 @@ fn parts(chunks: ChunkReader<'_>, plan: &ReadPlan) -> Result<Vec<WindowPart>> {
     pieces.into_iter().map(part).collect()
 }
 
-/// Calls `visit` for each of some chunks, in their order, with what stands for it, if the directory has it.
+/// Calls `visit` for each of some chunks, in their order, with what stands for it, if the directory
+/// has it.
 pub(super) fn entries(
     chunks: ChunkReader<'_>,
     of: &[(LayerId, Location)],
@@ -310,28 +405,41 @@ pub(super) fn entries(
     })
 }
 
-/// Calls `visit` for each of some chunks, in their order, with its key and with its entry in the directory, if it has one.
+/// Calls `visit` for each of some chunks, in their order, with its key and with its entry in the
+/// directory, if it has one.
 fn look_up(
     chunks: ChunkReader<'_>,
     of: &[(LayerId, Location)],
     mut visit: impl FnMut(usize, &[u8], Option<&[u8]>) -> Result<()>,
 ) -> Result<()> {
     for (number, page) in of.chunks(PAGE).enumerate() {
-        let keys: Vec<Vec<u8>> = page.iter().map(|(layer, at)| chunks.key(*layer, at)).collect();
+        let keys: Vec<Vec<u8>> = page
+            .iter()
+            .map(|(layer, at)| chunks.key(*layer, at))
+            .collect();
         let visit = &mut |i: usize, entry: Option<&[u8]>| visit(number * PAGE + i, &keys[i], entry);
         chunks.snapshot.get_many(Space::Directory, &keys, visit)?;
     }
     Ok(())
 }
 
-/// What the directory says is stored for each part that is read from a chunk of cells of its own place; nothing of others, nor
-/// where it says nothing. So a chunk that was decoded before is known again.
-pub(super) fn versions<C>(chunks: ChunkReader<'_>, parts: &[Sourced<'_, C>]) -> Result<Vec<Option<Stored>>> {
+/// What the directory says is stored for each part that is read from a chunk of cells of its own
+/// place; nothing of others, nor where it says nothing. So a chunk that was decoded before is known
+/// again.
+pub(super) fn versions<C>(
+    chunks: ChunkReader<'_>,
+    parts: &[Sourced<'_, C>],
+) -> Result<Vec<Option<Stored>>> {
     let mut versions = vec![None; parts.len()];
-    let own = parts.iter().enumerate().filter_map(|(number, of)| match of.sources[..] {
-        [CellSource::Stored(layer, at, None)] if at == of.part.piece.location => Some((number, (layer, at))),
-        _ => None,
-    });
+    let own = parts
+        .iter()
+        .enumerate()
+        .filter_map(|(number, of)| match of.sources[..] {
+            [CellSource::Stored(layer, at, None)] if at == of.part.piece.location => {
+                Some((number, (layer, at)))
+            }
+            _ => None,
+        });
     let (numbers, own): (Vec<usize>, Vec<(LayerId, Location)>) = own.unzip();
     look_up(chunks, &own, |number, key, entry| {
         versions[numbers[number]] = entry.and_then(|entry| Stored::new(key, entry));

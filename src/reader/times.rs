@@ -25,7 +25,10 @@ pub(super) struct Times {
 impl Times {
     /// The levels of the chunks that are read as they are stored, for cells of some levels.
     pub(super) fn chunk_levels(&self, cells: Levels) -> Levels {
-        cells.with(self.irregular.dimension, self.level.max(self.irregular.bucket))
+        cells.with(
+            self.irregular.dimension,
+            self.level.max(self.irregular.bucket),
+        )
     }
 
     /// The place under which all events of a column lie.
@@ -34,9 +37,14 @@ impl Times {
         self.irregular.place(at, *levels.end(), 0)
     }
 
-    /// Keeps those changes that what is read depends on: up to the level of the bins, or of any bins if steps are made of them.
+    /// Keeps those changes that what is read depends on: up to the level of the bins, or of any
+    /// bins if steps are made of them.
     pub(super) fn retain(&self, pending: &mut Vec<Edge>, pyramid: &Pyramid) {
-        let bins = if self.steps.is_some() { pyramid.built[self.irregular.dimension] } else { self.level };
+        let bins = if self.steps.is_some() {
+            pyramid.built[self.irregular.dimension]
+        } else {
+            self.level
+        };
         let level = bins.max(self.irregular.bucket);
         pending.retain(|edge| self.irregular.level(&edge.parent) <= level);
     }
@@ -46,21 +54,33 @@ impl Times {
         let bin = |tick: i64| self.irregular.bin(self.level, tick);
         let first = bin((*ticks.start()).max(*self.ticks.start()));
         let last = bin((*ticks.end()).min(*self.ticks.end()));
-        window.along(self.irregular.axis, first, last.abs_diff(first).saturating_add(1))
+        window.along(
+            self.irregular.axis,
+            first,
+            last.abs_diff(first).saturating_add(1),
+        )
     }
 }
 
 /// What is read along the irregular dimension of a window.
-pub(super) fn times(structure: &Structure, query: &Query, window: &Window, bounds: &Window) -> Result<Option<Times>> {
+pub(super) fn times(
+    structure: &Structure,
+    query: &Query,
+    window: &Window,
+    bounds: &Window,
+) -> Result<Option<Times>> {
     let Some(irregular) = structure.irregular_axis() else {
         return match (query.when, &query.steps, query.tolerance) {
             (When::Region, None, None) => Ok(None),
-            _ => Err(Error::invalid("it has no irregular dimension, so neither events nor moments nor steps of ticks")),
+            _ => Err(Error::invalid(
+                "it has no irregular dimension, so neither events nor moments nor steps of ticks",
+            )),
         };
     };
     let level = window.levels(structure.dimensions().len())[irregular.dimension];
     let single = matches!(query.when, When::Moment { .. } | When::Latest);
-    if (single || query.steps.is_some()) && level != Level::ZERO || single && query.steps.is_some() {
+    if (single || query.steps.is_some()) && level != Level::ZERO || single && query.steps.is_some()
+    {
         return Err(Error::invalid(
             "a moment is one of the events, and steps are made of events: ask for one of them, at level 0",
         ));
@@ -68,16 +88,21 @@ pub(super) fn times(structure: &Structure, query: &Query, window: &Window, bound
     query.steps.as_ref().map_or(Ok(()), Cuts::check)?;
     let axis = irregular.axis;
     let (first, last) = (window.start()[axis], window.end()[axis].saturating_sub(1));
-    let mut ticks = *irregular.ticks_of_bin(level, first).start()..=*irregular.ticks_of_bin(level, last).end();
+    let mut ticks =
+        *irregular.ticks_of_bin(level, first).start()..=*irregular.ticks_of_bin(level, last).end();
     if let When::Ticks(from, to) = query.when {
         ticks = from.max(*ticks.start())..=to.saturating_sub(1).min(*ticks.end());
         if level != Level::ZERO {
             // Bins that begin in the range, whole.
             let last = irregular.bin(level, *ticks.end());
             let first = irregular.bin(level, *ticks.start());
-            let first =
-                if irregular.ticks_of_bin(level, first).start() < ticks.start() { first.saturating_add(1) } else { first };
-            ticks = *irregular.ticks_of_bin(level, first).start()..=*irregular.ticks_of_bin(level, last).end();
+            let first = if irregular.ticks_of_bin(level, first).start() < ticks.start() {
+                first.saturating_add(1)
+            } else {
+                first
+            };
+            ticks = *irregular.ticks_of_bin(level, first).start()
+                ..=*irregular.ticks_of_bin(level, last).end();
         }
     }
     if !single {
@@ -86,5 +111,12 @@ pub(super) fn times(structure: &Structure, query: &Query, window: &Window, bound
         let bin = |tick| irregular.ticks_of_bin(level, irregular.bin(level, tick));
         ticks = (*ticks.start()).max(*bin(low).start())..=(*ticks.end()).min(*bin(high).end());
     }
-    Ok(Some(Times { irregular, level, ticks, when: query.when, tolerance: query.tolerance, steps: query.steps.clone() }))
+    Ok(Some(Times {
+        irregular,
+        level,
+        ticks,
+        when: query.when,
+        tolerance: query.tolerance,
+        steps: query.steps.clone(),
+    }))
 }

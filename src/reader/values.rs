@@ -1,8 +1,9 @@
 //! What a read makes of stored chunks.
 //!
-//! A read copies down, reduces, assembles and bins chunks in an order that the directory and the marks alone decide. So the same
-//! code makes the [cells](Decoded) of an answer, and the [print](Printed) of what it is made of: equal prints are the same steps
-//! over the same stored bytes, and so equal cells, whatever lies between two moments.
+//! A read copies down, reduces, assembles and bins chunks in an order that the directory and the
+//! marks alone decide. So the same code makes the [cells](Decoded) of an answer, and the
+//! [print](Printed) of what it is made of: equal prints are the same steps over the same stored
+//! bytes, and so equal cells, whatever lies between two moments.
 
 use super::sources::entries;
 use crate::codec::Digest;
@@ -39,7 +40,8 @@ pub(crate) trait Values<'a>: Copy + Send + Sync {
     /// The part of a parent at `levels` that a child along a dimension stands for.
     fn reduce(&self, child: &Self::Chunk, dimension: usize, levels: Levels) -> Result<Self::Chunk>;
 
-    /// The parent at `levels` that derives from parts along a dimension, and is what it was where there is none.
+    /// The parent at `levels` that derives from parts along a dimension, and is what it was where
+    /// there is none.
     fn assemble(
         &self,
         old: Option<Self::Chunk>,
@@ -49,19 +51,30 @@ pub(crate) trait Values<'a>: Copy + Send + Sync {
     ) -> Self::Chunk;
 
     /// The events at `ticks` of a parent at some levels that derives from parts along a dimension.
-    fn merge(&self, of: (Levels, usize), ticks: &[i64], parts: &[EventPart<'_, Self::Chunk>]) -> Self::Chunk;
+    fn merge(
+        &self,
+        of: (Levels, usize),
+        ticks: &[i64],
+        parts: &[EventPart<'_, Self::Chunk>],
+    ) -> Self::Chunk;
 
     /// The bins of a place in which events lie.
     fn bins(&self, at: &Location, events: &Events<Self::Chunk>) -> Result<Self::Chunk>;
 
     /// Some of the events at a location, by their number.
-    fn pick(&self, at: &Location, events: &Events<Self::Chunk>, kept: &[usize]) -> Events<Self::Chunk>;
+    fn pick(
+        &self,
+        at: &Location,
+        events: &Events<Self::Chunk>,
+        kept: &[usize],
+    ) -> Events<Self::Chunk>;
 
-    /// All events of several parts at some levels, whose ticks rise from part to part; `None` if there are none.
+    /// All events of several parts at some levels, whose ticks rise from part to part; `None` if
+    /// there are none.
     fn join(&self, levels: Levels, parts: Vec<Events<Self::Chunk>>) -> Option<Events<Self::Chunk>>;
 
-    /// Events laid into bins that follow each other, of which there are `count`; the events come from several chunks, each given
-    /// with how many it has.
+    /// Events laid into bins that follow each other, of which there are `count`; the events come
+    /// from several chunks, each given with how many it has.
     fn bin(
         &self,
         levels: Levels,
@@ -70,8 +83,14 @@ pub(crate) trait Values<'a>: Copy + Send + Sync {
         places: (&[InBin], usize),
     ) -> Result<Self::Chunk>;
 
-    /// Which of so many events or bins hold data in a box that begins somewhere and is of some size.
-    fn held(&self, chunk: &Self::Chunk, count: usize, of: (&Tuple<usize>, &Tuple<usize>)) -> Vec<bool>;
+    /// Which of so many events or bins hold data in a box that begins somewhere and is of some
+    /// size.
+    fn held(
+        &self,
+        chunk: &Self::Chunk,
+        count: usize,
+        of: (&Tuple<usize>, &Tuple<usize>),
+    ) -> Vec<bool>;
 }
 
 /// The cells themselves: chunks of one layer.
@@ -84,7 +103,10 @@ pub(crate) struct Decoded<'a> {
 impl<'a> Decoded<'a> {
     /// The cells of a layer.
     pub(crate) fn new(chunks: ChunkReader<'a>, layer: &'a LayerSpec) -> Self {
-        Self { chunks: chunks.of_layer(layer), layer }
+        Self {
+            chunks: chunks.of_layer(layer),
+            layer,
+        }
     }
 }
 
@@ -126,10 +148,16 @@ impl<'a> Values<'a> for Decoded<'a> {
         dimension: usize,
         levels: Levels,
     ) -> LayerChunks {
-        self.chunks.assemble(old, parts, &self.chunks.grid.halving(dimension), levels)
+        self.chunks
+            .assemble(old, parts, &self.chunks.grid.halving(dimension), levels)
     }
 
-    fn merge(&self, of: (Levels, usize), ticks: &[i64], parts: &[EventPart<'_, LayerChunks>]) -> LayerChunks {
+    fn merge(
+        &self,
+        of: (Levels, usize),
+        ticks: &[i64],
+        parts: &[EventPart<'_, LayerChunks>],
+    ) -> LayerChunks {
         merge(self.chunks, of, ticks, parts)
     }
 
@@ -137,11 +165,20 @@ impl<'a> Values<'a> for Decoded<'a> {
         self.chunks.bins_of(at, events)
     }
 
-    fn pick(&self, at: &Location, events: &Events<LayerChunks>, kept: &[usize]) -> Events<LayerChunks> {
+    fn pick(
+        &self,
+        at: &Location,
+        events: &Events<LayerChunks>,
+        kept: &[usize],
+    ) -> Events<LayerChunks> {
         events.pick(self.chunks, at.levels(), kept)
     }
 
-    fn join(&self, levels: Levels, mut parts: Vec<Events<LayerChunks>>) -> Option<Events<LayerChunks>> {
+    fn join(
+        &self,
+        levels: Levels,
+        mut parts: Vec<Events<LayerChunks>>,
+    ) -> Option<Events<LayerChunks>> {
         if parts.len() == 1 {
             return parts.pop();
         }
@@ -157,7 +194,12 @@ impl<'a> Values<'a> for Decoded<'a> {
     ) -> Result<LayerChunks> {
         let (grid, axis) = (self.chunks.grid, irregular(self.chunks).axis);
         let full = grid.full(levels);
-        let whole = |events: usize| picks.iter().copied().eq((0..events).map(|event| Some((0, event))));
+        let whole = |events: usize| {
+            picks
+                .iter()
+                .copied()
+                .eq((0..events).map(|event| Some((0, event))))
+        };
         let woven;
         let all = match sources {
             [(chunks, events)] if whole(*events) => *chunks,
@@ -168,11 +210,21 @@ impl<'a> Values<'a> for Decoded<'a> {
         };
         self.chunks.each(|layer, number| {
             let chunk = &all[number];
-            layer.rule().bin(chunk, (&grid.shape_of(chunk.values.len()), axis), (places, count), full)
+            layer.rule().bin(
+                chunk,
+                (&grid.shape_of(chunk.values.len()), axis),
+                (places, count),
+                full,
+            )
         })
     }
 
-    fn held(&self, chunks: &LayerChunks, count: usize, (start, size): (&Tuple<usize>, &Tuple<usize>)) -> Vec<bool> {
+    fn held(
+        &self,
+        chunks: &LayerChunks,
+        count: usize,
+        (start, size): (&Tuple<usize>, &Tuple<usize>),
+    ) -> Vec<bool> {
         let axis = irregular(self.chunks).axis;
         let held = |chunk: &Chunk| {
             let shape = self.chunks.grid.shape_of(chunk.values.len());
@@ -230,7 +282,9 @@ impl Printed<'_> {
 }
 
 pub(super) fn levels_of(digest: &mut Digest, levels: Levels) {
-    levels.iter().for_each(|level| digest.number(level.get().cast_unsigned().into()));
+    levels
+        .iter()
+        .for_each(|level| digest.number(level.get().cast_unsigned().into()));
 }
 
 fn events_of(digest: &mut Digest, events: &Events<Print>) {
@@ -240,7 +294,9 @@ fn events_of(digest: &mut Digest, events: &Events<Print>) {
 
 pub(super) fn ticks_of(digest: &mut Digest, ticks: &[i64]) {
     digest.number(ticks.len() as u64);
-    ticks.iter().for_each(|tick| digest.number(tick.cast_unsigned()));
+    ticks
+        .iter()
+        .for_each(|tick| digest.number(tick.cast_unsigned()));
 }
 
 impl<'a> Values<'a> for Printed<'a> {
@@ -264,8 +320,13 @@ impl<'a> Values<'a> for Printed<'a> {
 
     fn events(&self, at: &Location, base: &Base, _: &Ticks) -> Result<Print> {
         let layer = Column::layer_of(base, at);
-        let layer = if layer == LayerId::BASE { layer } else { self.layer.id };
-        self.entry(layer, at)?.ok_or_else(|| self.chunks.lost(layer, at))
+        let layer = if layer == LayerId::BASE {
+            layer
+        } else {
+            self.layer.id
+        };
+        self.entry(layer, at)?
+            .ok_or_else(|| self.chunks.lost(layer, at))
     }
 
     fn spread(&self, chunk: &Print, from: &Location, at: &Location) -> Result<Print> {
@@ -284,11 +345,19 @@ impl<'a> Values<'a> for Printed<'a> {
         }))
     }
 
-    fn assemble(&self, old: Option<Print>, parts: Vec<(u8, Option<Print>)>, dimension: usize, levels: Levels) -> Print {
+    fn assemble(
+        &self,
+        old: Option<Print>,
+        parts: Vec<(u8, Option<Print>)>,
+        dimension: usize,
+        levels: Levels,
+    ) -> Print {
         Print::of("assemble", |digest| {
             digest.number(dimension as u64);
             levels_of(digest, levels);
-            for (number, part) in std::iter::once((u64::MAX, old)).chain(parts.iter().map(|(n, part)| (u64::from(*n), *part))) {
+            for (number, part) in std::iter::once((u64::MAX, old))
+                .chain(parts.iter().map(|(n, part)| (u64::from(*n), *part)))
+            {
                 digest.number(number);
                 digest.number(part.is_some().into());
                 part.iter().for_each(|part| part.add(digest));
@@ -296,7 +365,12 @@ impl<'a> Values<'a> for Printed<'a> {
         })
     }
 
-    fn merge(&self, (levels, dimension): (Levels, usize), ticks: &[i64], parts: &[EventPart<'_, Print>]) -> Print {
+    fn merge(
+        &self,
+        (levels, dimension): (Levels, usize),
+        ticks: &[i64],
+        parts: &[EventPart<'_, Print>],
+    ) -> Print {
         Print::of("merge", |digest| {
             digest.number(dimension as u64);
             levels_of(digest, levels);
@@ -321,18 +395,27 @@ impl<'a> Values<'a> for Printed<'a> {
             events_of(digest, events);
             kept.iter().for_each(|number| digest.number(*number as u64));
         });
-        Events { ticks: kept.iter().map(|number| events.ticks[*number]).collect(), planes }
+        Events {
+            ticks: kept.iter().map(|number| events.ticks[*number]).collect(),
+            planes,
+        }
     }
 
     fn join(&self, levels: Levels, parts: Vec<Events<Print>>) -> Option<Events<Print>> {
-        let ticks: Vec<i64> = parts.iter().flat_map(|part| part.ticks.iter().copied()).collect();
+        let ticks: Vec<i64> = parts
+            .iter()
+            .flat_map(|part| part.ticks.iter().copied())
+            .collect();
         let planes = || {
             Print::of("join", |digest| {
                 levels_of(digest, levels);
                 parts.iter().for_each(|part| events_of(digest, part));
             })
         };
-        (!ticks.is_empty()).then(|| Events { planes: planes(), ticks })
+        (!ticks.is_empty()).then(|| Events {
+            planes: planes(),
+            ticks,
+        })
     }
 
     fn bin(
@@ -349,8 +432,13 @@ impl<'a> Values<'a> for Printed<'a> {
                 digest.number(source as u64);
                 digest.number(event as u64);
             }
-            places.iter().for_each(|place| digest.number(place.bin as u64));
-            places.iter().flat_map(|place| place.away).for_each(|away| digest.number(away.to_bits()));
+            places
+                .iter()
+                .for_each(|place| digest.number(place.bin as u64));
+            places
+                .iter()
+                .flat_map(|place| place.away)
+                .for_each(|away| digest.number(away.to_bits()));
             digest.number(count as u64);
         }))
     }

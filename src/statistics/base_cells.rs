@@ -10,8 +10,14 @@ use crate::grid::Levels;
 use crate::store::BaseChunk;
 
 impl Walk<'_> {
-    /// Tells of base cells one by one. Of cells that are coarser than the finest, those on the boundary are told by their parts.
-    pub(super) fn open_base(&self, nodes: &[Visit], all: &[NodeCells<'_>], chunk: &BaseChunk) -> Result<Opened> {
+    /// Tells of base cells one by one. Of cells that are coarser than the finest, those on the
+    /// boundary are told by their parts.
+    pub(super) fn open_base(
+        &self,
+        nodes: &[Visit],
+        all: &[NodeCells<'_>],
+        chunk: &BaseChunk,
+    ) -> Result<Opened> {
         let mut opened = Opened::default();
         opened.read.base = 1;
         for (node, cells) in nodes.iter().zip(all) {
@@ -19,14 +25,16 @@ impl Walk<'_> {
             let left = self.tell(&mut tallies, cells, (chunk, node.at.levels), Some)?;
             opened.take(self.first_slot(node), tallies);
             if left.contains(&true) {
-                opened.children.extend(self.children(node, cells, &left.into()));
+                opened
+                    .children
+                    .extend(self.children(node, cells, &left.into()));
             }
         }
         Ok(opened)
     }
 
-    /// Counts the base cells of a chunk that are in, and gives which are in part. `place` tells which of `cells` one of the
-    /// chunk's is, if it is any.
+    /// Counts the base cells of a chunk that are in, and gives which are in part. `place` tells
+    /// which of `cells` one of the chunk's is, if it is any.
     pub(super) fn tell(
         &self,
         tallies: &mut [Tally],
@@ -40,7 +48,10 @@ impl Walk<'_> {
         let valid = weighed.weight();
         let mut found = vec![SlotCells::default(); tallies.len()];
         let mut left = vec![false; chunk.cells.len()];
-        let (predicate, counted) = (self.query().predicate.as_ref(), self.query().bins.is_some() || self.query().classes);
+        let (predicate, counted) = (
+            self.query().predicate.as_ref(),
+            self.query().bins.is_some() || self.query().classes,
+        );
         with_cells!(&chunk.cells, |of| {
             for (number, &value) in of.iter().enumerate() {
                 let Some(cell) = place(number) else { continue };
@@ -53,11 +64,24 @@ impl Walk<'_> {
             }
         });
         let weight = full.0 * self.plan.unit;
-        for (tally, SlotCells { values, whole, range, counted }) in tallies.iter_mut().zip(found) {
-            let whole = whole.zip(super::layer_values::whole(weight)).and_then(|(sum, weight)| sum.checked_mul(weight));
+        for (
+            tally,
+            SlotCells {
+                values,
+                whole,
+                range,
+                counted,
+            },
+        ) in tallies.iter_mut().zip(found)
+        {
+            let whole = whole
+                .zip(super::layer_values::whole(weight))
+                .and_then(|(sum, weight)| sum.checked_mul(weight));
             tally.add_values((&values, range), full.0, weight, whole);
             if let Some(bins) = &self.query().bins {
-                counted.iter().for_each(|&value| tally.count(bins, bins.counter(value), full.0));
+                counted
+                    .iter()
+                    .for_each(|&value| tally.count(bins, bins.counter(value), full.0));
             }
             if self.query().classes {
                 for &value in &counted {
@@ -83,7 +107,12 @@ struct SlotCells {
 
 impl Default for SlotCells {
     fn default() -> Self {
-        Self { values: Vec::new(), whole: Some(0), range: no_range(), counted: Vec::new() }
+        Self {
+            values: Vec::new(),
+            whole: Some(0),
+            range: no_range(),
+            counted: Vec::new(),
+        }
     }
 }
 
@@ -93,7 +122,10 @@ impl SlotCells {
         self.values.push(number.to_f64());
         self.range = joined(self.range, (number, number));
         if !T::DTYPE.is_float() {
-            self.whole = self.whole.zip(number.whole()).and_then(|(sum, value)| sum.checked_add(value));
+            self.whole = self
+                .whole
+                .zip(number.whole())
+                .and_then(|(sum, value)| sum.checked_add(value));
         } else {
             self.whole = None;
         }

@@ -25,17 +25,35 @@ pub(super) struct Doubt {
 pub(super) type Bounds = (f64, f64);
 
 impl Doubt {
-    /// Up to an area of cells of which nothing is known but their type and the condition they must meet.
+    /// Up to an area of cells of which nothing is known but their type and the condition they must
+    /// meet.
     pub(super) fn unknown(walk: &Walk<'_>, area: f64) -> Self {
         let (low, high) = limits(walk.chunks.grid.schema().dtype());
-        let range = walk.plan.query.predicate.as_ref().map_or((f64::NEG_INFINITY, f64::INFINITY), |predicate| predicate.hull());
-        Self { more: area, low, high, ..Self::default() }.within(range)
+        let range = walk
+            .plan
+            .query
+            .predicate
+            .as_ref()
+            .map_or((f64::NEG_INFINITY, f64::INFINITY), |predicate| {
+                predicate.hull()
+            });
+        Self {
+            more: area,
+            low,
+            high,
+            ..Self::default()
+        }
+        .within(range)
     }
 
     /// The same, with values between two.
     pub(super) fn within(mut self, (low, high): Bounds) -> Self {
         (self.low, self.high) = (self.low.max(low), self.high.min(high));
-        if self.low > self.high { Self::default() } else { self }
+        if self.low > self.high {
+            Self::default()
+        } else {
+            self
+        }
     }
 
     pub(super) fn range(&self) -> Bounds {
@@ -66,7 +84,11 @@ impl Doubt {
     /// The same, of an area that is known to be no larger.
     pub(super) fn at_most(mut self, area: f64) -> Self {
         self.more = self.more.min((area - self.sure).max(0.0));
-        if self.area() == 0.0 { Self::default() } else { self }
+        if self.area() == 0.0 {
+            Self::default()
+        } else {
+            self
+        }
     }
 
     /// The most area there can be.
@@ -77,10 +99,16 @@ impl Doubt {
     /// How much there is to be gained from telling it.
     pub(super) fn weight(&self, sums: bool) -> f64 {
         if sums {
-            let (low, high) =
-                (self.sum.0 + times(self.more, self.low.min(0.0)), self.sum.1 + times(self.more, self.high.max(0.0)));
+            let (low, high) = (
+                self.sum.0 + times(self.more, self.low.min(0.0)),
+                self.sum.1 + times(self.more, self.high.max(0.0)),
+            );
             // What is not bounded comes first, by its area.
-            if (high - low).is_finite() { high - low } else { f64::MAX / 2.0 + self.area() * 1e290 }
+            if (high - low).is_finite() {
+                high - low
+            } else {
+                f64::MAX / 2.0 + self.area() * 1e290
+            }
         } else {
             self.area()
         }
@@ -93,7 +121,11 @@ fn limits(dtype: DType) -> Bounds {
         DType::F32 | DType::F64 => (f64::NEG_INFINITY, f64::INFINITY),
         _ => {
             let bits = 8.0 * dtype.size() as f64;
-            if dtype.is_signed() { (-(bits - 1.0).exp2(), (bits - 1.0).exp2()) } else { (0.0, bits.exp2()) }
+            if dtype.is_signed() {
+                (-(bits - 1.0).exp2(), (bits - 1.0).exp2())
+            } else {
+                (0.0, bits.exp2())
+            }
         }
     }
 }
@@ -134,7 +166,11 @@ impl Known<'_> {
             // A mean lies between the values, whatever was rounded.
             let (least, greatest) = (self.tally.range.0.to_f64(), self.tally.range.1.to_f64());
             let mean = self.tally.sum.over(area);
-            let mean = if least <= greatest { mean.clamp(least, greatest) } else { mean };
+            let mean = if least <= greatest {
+                mean.clamp(least, greatest)
+            } else {
+                mean
+            };
             return (mean, mean);
         }
         self.mean_of(self.tally.sum, area)
@@ -145,7 +181,9 @@ impl Known<'_> {
         let unit = self.plan.unit;
         // Sums may leave the doubles where means do not.
         let large = |sum: f64| sum.abs() >= 2.0_f64.powi(800);
-        let scale = match large(sum.total()) || self.doubts.iter().any(|d| large(d.sum.0) || large(d.sum.1)) {
+        let scale = match large(sum.total())
+            || self.doubts.iter().any(|d| large(d.sum.0) || large(d.sum.1))
+        {
             true => 2.0_f64.powi(-300),
             false => 1.0,
         };
@@ -153,51 +191,105 @@ impl Known<'_> {
         scaled.merge(&sum, scale);
         let sum = scaled.total();
         let least = |sum: f64| sum.min(f64::MAX) * scale;
-        let low = self.doubts.iter().map(|d| (d.sure * unit, least(d.sum.0), d.more * unit, d.low * scale));
-        let high = self.doubts.iter().map(|d| (d.sure * unit, least(-d.sum.1), d.more * unit, -d.high * scale));
-        (least_mean(sum, area, low) / scale, -least_mean(-sum, area, high) / scale)
+        let low = self
+            .doubts
+            .iter()
+            .map(|d| (d.sure * unit, least(d.sum.0), d.more * unit, d.low * scale));
+        let high = self.doubts.iter().map(|d| {
+            (
+                d.sure * unit,
+                least(-d.sum.1),
+                d.more * unit,
+                -d.high * scale,
+            )
+        });
+        (
+            least_mean(sum, area, low) / scale,
+            -least_mean(-sum, area, high) / scale,
+        )
     }
 
     pub(super) fn min(&self) -> Bounds {
-        least(self.tally.range.0.to_f64(), self.doubts.iter().map(|doubt| (doubt.sure, doubt.low, doubt.high)))
+        least(
+            self.tally.range.0.to_f64(),
+            self.doubts
+                .iter()
+                .map(|doubt| (doubt.sure, doubt.low, doubt.high)),
+        )
     }
 
     pub(super) fn max(&self) -> Bounds {
-        let (low, high) =
-            least(-self.tally.range.1.to_f64(), self.doubts.iter().map(|doubt| (doubt.sure, -doubt.high, -doubt.low)));
+        let (low, high) = least(
+            -self.tally.range.1.to_f64(),
+            self.doubts
+                .iter()
+                .map(|doubt| (doubt.sure, -doubt.high, -doubt.low)),
+        );
         (-high, -low)
     }
 
-    /// The variance, from the mean of squares about a value near the mean, so that little is lost by cancellation.
+    /// The variance, from the mean of squares about a value near the mean, so that little is lost
+    /// by cancellation.
     pub(super) fn variance(&self) -> Bounds {
         // Sums are there only where they are asked for.
         let moments = self.tally.moments;
         let area = moments.area * self.plan.unit;
         let mean = self.mean_of(Sum::of(moments.mean, area), area);
         let middle = mean.0 / 2.0 + mean.1 / 2.0;
-        let about = if middle.is_finite() { middle } else { moments.mean };
+        let about = if middle.is_finite() {
+            middle
+        } else {
+            moments.mean
+        };
         let squares = |doubt: &Doubt| {
             let (low, high) = (doubt.low - about, doubt.high - about);
-            let least = if low <= 0.0 && high >= 0.0 { 0.0 } else { (low * low).min(high * high) };
+            let least = if low <= 0.0 && high >= 0.0 {
+                0.0
+            } else {
+                (low * low).min(high * high)
+            };
             (least, (low * low).max(high * high))
         };
-        let known = times(moments.area, moments.std.powi(2) + (moments.mean - about).powi(2));
+        let known = times(
+            moments.area,
+            moments.std.powi(2) + (moments.mean - about).powi(2),
+        );
         let parts = || self.doubts.iter().map(|doubt| (doubt, squares(doubt)));
-        let low = least_mean(known, self.tally.area, parts().map(|(d, (q, _))| (d.sure, times(d.sure, q), d.more, q)));
-        let high = -least_mean(-known, self.tally.area, parts().map(|(d, (_, q))| (d.sure, times(d.sure, -q), d.more, -q)));
+        let low = least_mean(
+            known,
+            self.tally.area,
+            parts().map(|(d, (q, _))| (d.sure, times(d.sure, q), d.more, q)),
+        );
+        let high = -least_mean(
+            -known,
+            self.tally.area,
+            parts().map(|(d, (_, q))| (d.sure, times(d.sure, -q), d.more, -q)),
+        );
         let (from, to) = (mean.0 - about, mean.1 - about);
         let low = low - from.abs().max(to.abs()).powi(2);
         // No values deviate by more than half their range (T. Popoviciu, 1935).
         let range = self.max().1 / 2.0 - self.min().0 / 2.0;
-        (if low > 0.0 { low } else { 0.0 }, if range.is_finite() { high.min(range * range) } else { high })
+        (
+            if low > 0.0 { low } else { 0.0 },
+            if range.is_finite() {
+                high.min(range * range)
+            } else {
+                high
+            },
+        )
     }
 
     /// The bounds of each counter of a histogram.
     pub(super) fn counters(&self, bins: &Bins) -> Vec<Bounds> {
         let known = self.tally.counters(bins);
-        // Each doubt can add to a run of counters: it is added at the first, and taken off behind the last.
+        // Each doubt can add to a run of counters: it is added at the first, and taken off behind
+        // the last.
         let (mut least, mut steps) = (known.clone(), vec![0.0; known.len() + 1]);
-        for doubt in self.doubts.iter().filter(|doubt| doubt.area() > 0.0 && doubt.low <= doubt.high) {
+        for doubt in self
+            .doubts
+            .iter()
+            .filter(|doubt| doubt.area() > 0.0 && doubt.low <= doubt.high)
+        {
             let (first, last) = (bins.counter(doubt.low), bins.counter(doubt.high));
             if first == last {
                 least[first] += doubt.sure;
@@ -206,16 +298,20 @@ impl Known<'_> {
             steps[last + 1] -= doubt.area();
         }
         let mut more = 0.0;
-        let bounds = known.iter().zip(&least).zip(&steps).map(|((known, least), step)| {
-            more += step;
-            (*least, known + more)
-        });
+        let bounds = known
+            .iter()
+            .zip(&least)
+            .zip(&steps)
+            .map(|((known, least), step)| {
+                more += step;
+                (*least, known + more)
+            });
         bounds.collect()
     }
 }
 
-/// The least mean there can be: of a sum over a known area, parts that are sure (area, sum), and parts of which as much is
-/// taken as makes it less (area, value). NaN if there is no area at all.
+/// The least mean there can be: of a sum over a known area, parts that are sure (area, sum), and
+/// parts of which as much is taken as makes it less (area, value). NaN if there is no area at all.
 fn least_mean(sum: f64, area: f64, parts: impl Iterator<Item = (f64, f64, f64, f64)>) -> f64 {
     let (mut sum, mut area) = (sum, area);
     let mut free = Vec::new();
@@ -238,7 +334,8 @@ fn least_mean(sum: f64, area: f64, parts: impl Iterator<Item = (f64, f64, f64, f
     sum / area
 }
 
-/// Bounds of the least value: of the least that is known, and parts with the area that is sure, their low and high.
+/// Bounds of the least value: of the least that is known, and parts with the area that is sure,
+/// their low and high.
 fn least(known: f64, parts: impl Iterator<Item = (f64, f64, f64)>) -> Bounds {
     let (mut low, mut high) = (known, known);
     let mut highest = f64::NEG_INFINITY;
@@ -249,5 +346,12 @@ fn least(known: f64, parts: impl Iterator<Item = (f64, f64, f64)>) -> Bounds {
             high = high.min(to);
         }
     }
-    (low, if high == f64::INFINITY { high.min(highest.max(low)) } else { high })
+    (
+        low,
+        if high == f64::INFINITY {
+            high.min(highest.max(low))
+        } else {
+            high
+        },
+    )
 }

@@ -25,7 +25,8 @@ impl Walk<'_> {
     pub(super) fn whole(&self, at: &Location) -> Location {
         match self.irregular {
             Some(irregular) => {
-                let levels = self.chunks.grid.structure().dimensions()[irregular.dimension].levels();
+                let levels =
+                    self.chunks.grid.structure().dimensions()[irregular.dimension].levels();
                 irregular.place(at, *levels.end(), 0)
             }
             None => *at,
@@ -34,11 +35,16 @@ impl Walk<'_> {
 
     /// What the layers say of the events of each of a node's pieces; `None` if there are no events.
     pub(super) fn folded(&self, node: &Visit) -> Result<(Option<Facts>, u64)> {
-        let (Some(irregular), Some(first), Some(last)) = (self.irregular, node.pieces.first(), node.pieces.last()) else {
+        let (Some(irregular), Some(first), Some(last)) =
+            (self.irregular, node.pieces.first(), node.pieces.last())
+        else {
             return Ok((None, 0));
         };
         let built = self.pyramid.built[irregular.dimension];
-        let level = node.reach.map_or(built, |reach| reach.min(built)).max(irregular.bucket);
+        let level = node
+            .reach
+            .map_or(built, |reach| reach.min(built))
+            .max(irregular.bucket);
         let span = *first.ticks.start()..=*last.ticks.end();
         let tops = Column::new(self.chunks, LayerId::FIRST, &node.at).places(level, &span)?;
         if tops.is_empty() {
@@ -48,7 +54,10 @@ impl Walk<'_> {
         for &spec in &self.plan.reads {
             let values = Decoded::new(self.chunks, spec);
             let mut fold = Fold::new(values, node.at.levels, &self.pyramid, None);
-            let pieces = node.pieces.iter().map(|piece| fold.over(&tops, &piece.ticks)?.map(only).transpose());
+            let pieces = node
+                .pieces
+                .iter()
+                .map(|piece| fold.over(&tops, &piece.ticks)?.map(only).transpose());
             let pieces = pieces.collect::<Result<Vec<_>>>()?;
             read += fold.chunks_read();
             if pieces.iter().all(Option::is_none) {
@@ -67,18 +76,36 @@ impl Walk<'_> {
 
     /// Pieces one after the other along the irregular axis.
     fn woven(&self, node: &Visit, spec: &LayerSpec, pieces: &[Option<Chunk>]) -> Chunk {
-        let sources: Vec<(&Chunk, usize)> = pieces.iter().flatten().map(|chunk| (chunk, 1)).collect();
+        let sources: Vec<(&Chunk, usize)> =
+            pieces.iter().flatten().map(|chunk| (chunk, 1)).collect();
         let mut next = 0..;
-        let picks: Vec<Pick> =
-            pieces.iter().map(|piece| piece.as_ref().and_then(|_| next.next()).map(|number| (number, 0))).collect();
-        weave(spec.rule(), slabs(self.chunks), &sources, &picks, self.chunks.grid.full(node.at.levels))
+        let picks: Vec<Pick> = pieces
+            .iter()
+            .map(|piece| {
+                piece
+                    .as_ref()
+                    .and_then(|_| next.next())
+                    .map(|number| (number, 0))
+            })
+            .collect();
+        weave(
+            spec.rule(),
+            slabs(self.chunks),
+            &sources,
+            &picks,
+            self.chunks.grid.full(node.at.levels),
+        )
     }
 
     /// Tells of the base cells of a column event by event.
     pub(super) fn open_events(&self, nodes: &[Visit], all: &[NodeCells<'_>]) -> Result<Opened> {
         let mut opened = Opened::default();
-        let Some(node) = nodes.first() else { return Ok(opened) };
-        let (Some(irregular), Some(first), Some(last)) = (self.irregular, node.pieces.first(), node.pieces.last()) else {
+        let Some(node) = nodes.first() else {
+            return Ok(opened);
+        };
+        let (Some(irregular), Some(first), Some(last)) =
+            (self.irregular, node.pieces.first(), node.pieces.last())
+        else {
             return Ok(opened);
         };
         let span = *first.ticks.start()..=*last.ticks.end();
@@ -86,25 +113,37 @@ impl Walk<'_> {
         let mut told: Vec<Vec<Tally>> = nodes.iter().map(|_| self.tallies()).collect();
         Column::new(self.chunks, LayerId::BASE, &node.at).each(&span, &mut |at, ticks| {
             let piece = |tick: &i64| {
-                let number = node.pieces.partition_point(|piece| piece.ticks.end() < tick);
-                node.pieces.get(number).filter(|piece| piece.ticks.contains(tick)).map(|_| number)
+                let number = node
+                    .pieces
+                    .partition_point(|piece| piece.ticks.end() < tick);
+                node.pieces
+                    .get(number)
+                    .filter(|piece| piece.ticks.contains(tick))
+                    .map(|_| number)
             };
             let pieces: Vec<Option<usize>> = ticks.iter().map(piece).collect();
             if pieces.iter().all(Option::is_none) {
                 return Ok(());
             }
             let chunk: BaseChunk = self.chunks.base_events(&at, &ticks)?;
-            opened.read += ChunksRead { base: 1, aggregate: 0 };
+            opened.read += ChunksRead {
+                base: 1,
+                aggregate: 0,
+            };
             let place = |cell: usize| {
                 let (run, within) = (cell / inner, cell % inner);
                 let piece = pieces[run % pieces.len()]?;
                 Some((run / pieces.len() * node.pieces.len() + piece) * inner + within)
             };
-            told.iter_mut()
-                .zip(all)
-                .try_for_each(|(tallies, cells)| self.tell(tallies, cells, (&chunk, node.at.levels), place).map(|_| ()))
+            told.iter_mut().zip(all).try_for_each(|(tallies, cells)| {
+                self.tell(tallies, cells, (&chunk, node.at.levels), place)
+                    .map(|_| ())
+            })
         })?;
-        nodes.iter().zip(told).for_each(|(node, tallies)| opened.take(self.first_slot(node), tallies));
+        nodes
+            .iter()
+            .zip(told)
+            .for_each(|(node, tallies)| opened.take(self.first_slot(node), tallies));
         Ok(opened)
     }
 }

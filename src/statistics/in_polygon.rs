@@ -16,9 +16,14 @@ use crate::store::Grid;
 /// The most windows.
 const WINDOWS_MAX: usize = 1 << 20;
 
-/// Disjoint windows, each within one base chunk, or one column of events, and at its levels, that are all base cells whose
-/// centres a polygon holds: the whole chunk along axes that are not the polygon's, and every event.
-pub(crate) fn base_windows(grid: &Grid, snapshot: &dyn Snapshot, polygon: &Polygon) -> Result<Vec<Window>> {
+/// Disjoint windows, each within one base chunk, or one column of events, and at its levels, that
+/// are all base cells whose centres a polygon holds: the whole chunk along axes that are not the
+/// polygon's, and every event.
+pub(crate) fn base_windows(
+    grid: &Grid,
+    snapshot: &dyn Snapshot,
+    polygon: &Polygon,
+) -> Result<Vec<Window>> {
     let structure = grid.structure();
     let plane = |levels: Levels| Plane::new(structure, polygon, levels).map_err(|e| grid.blame(e));
     // A polygon that does not fit is refused by an empty grid too.
@@ -26,10 +31,15 @@ pub(crate) fn base_windows(grid: &Grid, snapshot: &dyn Snapshot, polygon: &Polyg
     let mut planes: BTreeMap<Levels, Plane> = BTreeMap::new();
     let (irregular, bounds) = (structure.irregular_axis(), grid.state(snapshot)?.bounds);
     let mut locations = BTreeSet::new();
-    grid.directory(snapshot, ChunkKey::layer(grid.id(), LayerId::BASE), &mut |chunk| {
-        let column = irregular.map(|of| of.place(&chunk.location, of.bucket, of.code(of.bucket, 0)));
-        locations.insert(column.unwrap_or(chunk.location));
-    })?;
+    grid.directory(
+        snapshot,
+        ChunkKey::layer(grid.id(), LayerId::BASE),
+        &mut |chunk| {
+            let column =
+                irregular.map(|of| of.place(&chunk.location, of.bucket, of.code(of.bucket, 0)));
+            locations.insert(column.unwrap_or(chunk.location));
+        },
+    )?;
     let mut windows = Vec::new();
     for location in locations {
         let levels = structure.cell_levels(location.levels());
@@ -47,7 +57,9 @@ pub(crate) fn base_windows(grid: &Grid, snapshot: &dyn Snapshot, polygon: &Polyg
             }
             let window = Window::new(start, shape).at(levels);
             windows.push(match irregular.zip(bounds) {
-                Some((of, bounds)) => window.along(of.axis, bounds.start()[of.axis], bounds.shape()[of.axis]),
+                Some((of, bounds)) => {
+                    window.along(of.axis, bounds.start()[of.axis], bounds.shape()[of.axis])
+                }
                 None => window,
             });
         }
@@ -61,18 +73,21 @@ pub(crate) fn base_windows(grid: &Grid, snapshot: &dyn Snapshot, polygon: &Polyg
 }
 
 impl Polygon {
-    /// Whether it holds the centre of any cell of some levels: one that is smaller than a cell, or narrower, need not.
+    /// Whether it holds the centre of any cell of some levels: one that is smaller than a cell, or
+    /// narrower, need not.
     ///
     /// # Errors
     ///
-    /// [`NotFound`](crate::ErrorKind::NotFound) or [`Invalid`](crate::ErrorKind::Invalid) if its axes are not two of one
-    /// dimension.
+    /// [`NotFound`](crate::ErrorKind::NotFound) or [`Invalid`](crate::ErrorKind::Invalid) if its
+    /// axes are not two of one dimension.
     pub fn holds_cells(&self, structure: &Structure, levels: Levels) -> Result<bool> {
         let plane = Plane::new(structure, self, levels)?;
         let holds = |outline: &Outline| {
             let mut any = false;
             if let Some(rect) = outline.bounds() {
-                Clip::whole(outline).to(outline, &rect).runs(outline, &rect, |_, cols| any = any || !cols.is_empty());
+                Clip::whole(outline)
+                    .to(outline, &rect)
+                    .runs(outline, &rect, |_, cols| any = any || !cols.is_empty());
             }
             any
         };
@@ -88,14 +103,19 @@ fn boxes(outlines: &[Outline], rect: &Rect) -> Vec<Rect> {
         match clip.class() {
             Class::Out => {}
             Class::In => return vec![rect.clone()],
-            Class::Part => clip.runs(outline, rect, |row, cols| runs.entry(row).or_default().push(cols)),
+            Class::Part => clip.runs(outline, rect, |row, cols| {
+                runs.entry(row).or_default().push(cols)
+            }),
         }
     }
     let mut boxes = Vec::new();
     let mut open: Option<(Range<i64>, Vec<Range<i64>>)> = None;
     let mut close = |open: Option<(Range<i64>, Vec<Range<i64>>)>| {
         if let Some((rows, all)) = open {
-            boxes.extend(all.into_iter().map(|cols| Rect { rows: rows.clone(), cols }));
+            boxes.extend(all.into_iter().map(|cols| Rect {
+                rows: rows.clone(),
+                cols,
+            }));
         }
     };
     for (row, cols) in runs {

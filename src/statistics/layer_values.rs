@@ -27,7 +27,8 @@ pub(super) struct Facts {
 /// The values of a layer that become sums.
 #[derive(Debug)]
 enum Sums {
-    /// Sums. `sure` says that no partial sum can have left the integers, or the exact doubles, whatever the cells hold.
+    /// Sums. `sure` says that no partial sum can have left the integers, or the exact doubles,
+    /// whatever the cells hold.
     Sums { values: Cells, sure: bool },
     /// Means, which areas weigh; each within `rounding` times the largest magnitude under it.
     Means { values: Cells, rounding: f64 },
@@ -35,11 +36,16 @@ enum Sums {
 
 /// How large sums may be without having lost a unit on the way: integers saturate, doubles round.
 fn limit(sums: DType) -> f64 {
-    if sums == DType::F64 { 53.0_f64.exp2() } else { 62.0_f64.exp2() }
+    if sums == DType::F64 {
+        53.0_f64.exp2()
+    } else {
+        62.0_f64.exp2()
+    }
 }
 
 impl Facts {
-    /// Reads the layers at a location; `None` if nothing is stored there. The second is how many chunks were read.
+    /// Reads the layers at a location; `None` if nothing is stored there. The second is how many
+    /// chunks were read.
     pub(super) fn read(
         chunks: ChunkReader<'_>,
         plan: &LayerPlan<'_>,
@@ -53,7 +59,9 @@ impl Facts {
                 if read == 0 {
                     return Ok((None, 0));
                 }
-                return Err(chunks.damaged(spec.id, at).because("it is missing while another layer's is there"));
+                return Err(chunks
+                    .damaged(spec.id, at)
+                    .because("it is missing while another layer's is there"));
             };
             read += 1;
             facts.take(chunks, plan, spec, only(chunk)?, (at.levels, base));
@@ -72,15 +80,27 @@ impl Facts {
     ) {
         let full = chunks.grid.full(levels).0;
         // Of the events under a cell there is no end.
-        let cells = if chunks.grid.structure().irregular().is_some() { f64::INFINITY } else { full / plan.full };
+        let cells = if chunks.grid.structure().irregular().is_some() {
+            f64::INFINITY
+        } else {
+            full / plan.full
+        };
         let is = |found: Option<&LayerSpec>| found.is_some_and(|found| found.id == spec.id);
         if is(plan.found.classes) {
             self.classes = Some((chunk.clone(), Full(full)));
         }
-        let Chunk { values, state, weight } = chunk;
+        let Chunk {
+            values,
+            state,
+            weight,
+        } = chunk;
         if spec.aggregation == Aggregation::Count {
             // A tally numbers base cells; else it is an area already.
-            let unit = if spec.dtype == DType::U64 { plan.full } else { 1.0 };
+            let unit = if spec.dtype == DType::U64 {
+                plan.full
+            } else {
+                1.0
+            };
             let area: Vec<f64> = doubles(&values).iter().map(|count| count * unit).collect();
             self.valid = Some(area.clone());
             self.area = Some(area);
@@ -96,17 +116,31 @@ impl Facts {
             self.max = Some(values.clone());
         }
         self.valid = self.valid.take().or(weight);
-        let values = if is(plan.found.moments) { self.take_moments(spec, &values, state) } else { values };
+        let values = if is(plan.found.moments) {
+            self.take_moments(spec, &values, state)
+        } else {
+            values
+        };
         if is(plan.found.sum) {
             let dtype = chunks.grid.schema().dtype();
             let bits = 8.0 * dtype.size() as f64 - if dtype.is_signed() { 1.0 } else { 0.0 };
             let sure = plan.integer && bits.exp2() * cells <= limit(spec.dtype);
             self.sum = Some(Sums::Sums { values, sure });
         } else if is(plan.found.mean) && plan.found.sum.is_none() {
-            let rise = |(level, base): (&crate::grid::Level, &crate::grid::Level)| f64::from(level.get()) - f64::from(base.get());
+            let rise = |(level, base): (&crate::grid::Level, &crate::grid::Level)| {
+                f64::from(level.get()) - f64::from(base.get())
+            };
             let steps: f64 = levels.iter().zip(base.iter()).map(rise).sum();
-            let unit = if spec.dtype == DType::F64 { -52.0_f64 } else { -24.0 }.exp2();
-            self.sum = Some(Sums::Means { values, rounding: (steps + 1.0) * unit * (1.0 + 1e-6) });
+            let unit = if spec.dtype == DType::F64 {
+                -52.0_f64
+            } else {
+                -24.0
+            }
+            .exp2();
+            self.sum = Some(Sums::Means {
+                values,
+                rounding: (steps + 1.0) * unit * (1.0 + 1e-6),
+            });
         }
     }
 
@@ -114,7 +148,10 @@ impl Facts {
     fn take_moments(&mut self, spec: &LayerSpec, values: &Cells, state: Vec<Cells>) -> Cells {
         let means = state.into_iter().next().unwrap_or_else(|| values.clone());
         let root = spec.aggregation == Aggregation::Std;
-        let deviations = doubles(values).into_iter().map(|value| if root { value } else { value.sqrt() }).collect();
+        let deviations = doubles(values)
+            .into_iter()
+            .map(|value| if root { value } else { value.sqrt() })
+            .collect();
         self.moments = Some((doubles(&means), deviations));
         means
     }
@@ -131,12 +168,19 @@ impl Facts {
 
     /// Values between which those under a cell lie; an end is infinite if it is not known.
     pub(super) fn range(&self, cell: usize) -> Range {
-        let of = |values: &Option<Cells>, unknown: f64| values.as_ref().map_or(unknown.into(), |values| values.number(cell));
-        (of(&self.min, f64::NEG_INFINITY), of(&self.max, f64::INFINITY))
+        let of = |values: &Option<Cells>, unknown: f64| {
+            values
+                .as_ref()
+                .map_or(unknown.into(), |values| values.number(cell))
+        };
+        (
+            of(&self.min, f64::NEG_INFINITY),
+            of(&self.max, f64::INFINITY),
+        )
     }
 
-    /// The sum under a cell, and the same as an integer if it is one for certain. `None` if it is not known exactly: an
-    /// infinity may be one of finite cells.
+    /// The sum under a cell, and the same as an integer if it is one for certain. `None` if it is
+    /// not known exactly: an infinity may be one of finite cells.
     fn sum(&self, plan: &LayerPlan<'_>, cell: usize) -> Option<(Sum, Option<i128>)> {
         match self.sum.as_ref()? {
             Sums::Means { .. } if plan.rounded_mean || plan.exact_sum() => None,
@@ -147,7 +191,9 @@ impl Facts {
             }
             Sums::Sums { values, sure } => {
                 let (min, max) = self.range(cell);
-                let cells = self.area(cell).map_or(f64::INFINITY, |area| area / plan.full);
+                let cells = self
+                    .area(cell)
+                    .map_or(f64::INFINITY, |area| area / plan.full);
                 let most = min.to_f64().abs().max(max.to_f64().abs());
                 let sure = *sure || plan.integer && cells * most <= limit(values.dtype());
                 let sum = double(values, cell);
@@ -155,7 +201,9 @@ impl Facts {
                 match values {
                     Cells::I64(cells) => sure.then(|| exact(cells[cell].into())),
                     // Unsigned sums only grow: below the largest number, nothing was lost.
-                    Cells::U64(cells) => (cells[cell] < u64::MAX).then(|| exact(cells[cell].into())),
+                    Cells::U64(cells) => {
+                        (cells[cell] < u64::MAX).then(|| exact(cells[cell].into()))
+                    }
                     _ if plan.exact_sum() => sure.then(|| (Sum::of(sum, 1.0), whole(sum))),
                     _ => sum.is_finite().then(|| (Sum::of(sum, 1.0), None)),
                 }
@@ -168,18 +216,26 @@ impl Facts {
         let (means, deviations) = self.moments.as_ref()?;
         let area = self.area(cell)?;
         let finite = means[cell].is_finite() && deviations[cell].is_finite();
-        finite.then(|| Moments { area, mean: means[cell], std: deviations[cell] })
+        finite.then(|| Moments {
+            area,
+            mean: means[cell],
+            std: deviations[cell],
+        })
     }
 
     /// Calls `visit` with each class under a cell and its area. False if they are not all known.
     pub(super) fn classes(&self, cell: usize, visit: &mut dyn FnMut(Number, f64)) -> bool {
-        self.classes.as_ref().is_some_and(|(chunk, full)| classes(chunk, *full, cell, visit))
+        self.classes
+            .as_ref()
+            .is_some_and(|(chunk, full)| classes(chunk, *full, cell, visit))
     }
 
     /// What a cell of one value adds, if it is one and its area is known.
     fn uniform(&self, plan: &LayerPlan<'_>, cell: usize) -> Option<Share> {
         let (value, max) = self.range(cell);
-        let area = self.area(cell).filter(|_| value == max && value.is_finite())?;
+        let area = self
+            .area(cell)
+            .filter(|_| value == max && value.is_finite())?;
         let weight = area * plan.unit;
         let integers = value.whole().zip(whole(weight)).filter(|_| plan.integer);
         let mean = value.to_f64();
@@ -188,7 +244,11 @@ impl Facts {
             sum: Sum::of(mean, weight),
             whole: integers.and_then(|(value, weight)| value.checked_mul(weight)),
             range: (value, value),
-            moments: Moments { area, mean, std: 0.0 },
+            moments: Moments {
+                area,
+                mean,
+                std: 0.0,
+            },
         })
     }
 
@@ -204,28 +264,53 @@ impl Facts {
             || plan.areas() && area.is_none()
             || plan.wants(Stat::Min) && self.min.is_none()
             || plan.wants(Stat::Max) && self.max.is_none();
-        let apart = plan.query.bins.as_ref().is_some_and(|bins| bins.counter(range.0) != bins.counter(range.1));
+        let apart = plan
+            .query
+            .bins
+            .as_ref()
+            .is_some_and(|bins| bins.counter(range.0) != bins.counter(range.1));
         if missing || apart {
             return None;
         }
-        let (sum, whole) = if plan.sums() { self.sum(plan, cell)? } else { (Sum::default(), None) };
-        Some(Share { area: area.unwrap_or(0.0), sum, whole, range, moments })
+        let (sum, whole) = if plan.sums() {
+            self.sum(plan, cell)?
+        } else {
+            (Sum::default(), None)
+        };
+        Some(Share {
+            area: area.unwrap_or(0.0),
+            sum,
+            whole,
+            range,
+            moments,
+        })
     }
 
     /// Bounds of the sum under a cell of a known area whose values lie between two.
-    pub(super) fn sum_bounds(&self, plan: &LayerPlan<'_>, cell: usize, area: f64, (low, high): (f64, f64)) -> (f64, f64) {
+    pub(super) fn sum_bounds(
+        &self,
+        plan: &LayerPlan<'_>,
+        cell: usize,
+        area: f64,
+        (low, high): (f64, f64),
+    ) -> (f64, f64) {
         let weight = area * plan.unit;
         let (least, most) = (times(weight, low), times(weight, high));
         match &self.sum {
             Some(Sums::Means { values, rounding }) => {
                 let (mean, off) = (double(values, cell), rounding * low.abs().max(high.abs()));
                 if (mean + off).is_finite() {
-                    (least.max(weight * (mean - off)), most.min(weight * (mean + off)))
+                    (
+                        least.max(weight * (mean - off)),
+                        most.min(weight * (mean + off)),
+                    )
                 } else {
                     (least, most)
                 }
             }
-            Some(Sums::Sums { .. }) => self.sum(plan, cell).map_or((least, most), |(sum, _)| (sum.total(), sum.total())),
+            Some(Sums::Sums { .. }) => self
+                .sum(plan, cell)
+                .map_or((least, most), |(sum, _)| (sum.total(), sum.total())),
             None => (least, most),
         }
     }
@@ -241,11 +326,17 @@ fn double(values: &Cells, cell: usize) -> f64 {
 }
 
 fn doubles(values: &Cells) -> Vec<f64> {
-    with_cells!(values, |cells| cells.iter().map(|cell| cell.to_f64()).collect())
+    with_cells!(values, |cells| cells
+        .iter()
+        .map(|cell| cell.to_f64())
+        .collect())
 }
 
 /// A double that is a whole number of at most 2^53 as an integer.
-#[expect(clippy::cast_possible_truncation, reason = "whole, and within the exact integers")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "whole, and within the exact integers"
+)]
 pub(super) fn whole(value: f64) -> Option<i128> {
     (value.fract() == 0.0 && value.abs() <= 53.0_f64.exp2()).then_some(value as i128)
 }

@@ -1,18 +1,21 @@
-//! Statistics of a region: exact, from aggregates for whole cells of the pyramid and from the base on the boundary only.
+//! Statistics of a region: exact, from aggregates for whole cells of the pyramid and from the base
+//! on the boundary only.
 //!
-//! The pyramid is walked from its top down. A chunk is read once for all of its cells: a cell that lies wholly within the
-//! region, whose values all meet the condition, and of which the layers say all that is asked for, is added as it is; one
-//! that lies outside, or of whose values none meets the condition, is left out; only the others are told by the chunk's
-//! children, along a dimension in which the region cuts them. So the chunks that are read grow with the region's boundary
-//! and not with its area. Cells that a pending mark covers are not trusted: what lies below tells them. All is read from one
-//! snapshot.
+//! The pyramid is walked from its top down. A chunk is read once for all of its cells: a cell that
+//! lies wholly within the region, whose values all meet the condition, and of which the layers say
+//! all that is asked for, is added as it is; one that lies outside, or of whose values none meets
+//! the condition, is left out; only the others are told by the chunk's children, along a dimension
+//! in which the region cuts them. So the chunks that are read grow with the region's boundary and
+//! not with its area. Cells that a pending mark covers are not trusted: what lies below tells them.
+//! All is read from one snapshot.
 //!
-//! Of an irregular dimension, all events of a column of chunks in a range of ticks are told as one cell: by whole bins in the
-//! range, and by events at its ends. A series of statistics is one walk in which each cell is counted in its step's slot. Several
-//! regions are one walk as well: what a chunk holds is read once, and told of to each of the regions that it lies in.
+//! Of an irregular dimension, all events of a column of chunks in a range of ticks are told as one
+//! cell: by whole bins in the range, and by events at its ends. A series of statistics is one walk
+//! in which each cell is counted in its step's slot. Several regions are one walk as well: what a
+//! chunk holds is read once, and told of to each of the regions that it lies in.
 //!
-//! With bounds instead of exactness, chunks are read in the order of what there is to be gained from each, and what is left
-//! unread widens the bounds of the answer.
+//! With bounds instead of exactness, chunks are read in the order of what there is to be gained
+//! from each, and what is left unread widens the bounds of the answer.
 
 mod answer;
 mod base_cells;
@@ -74,9 +77,14 @@ pub struct Zones<T> {
 }
 
 /// Answers a query for each of several polygons, in place of its own.
-fn statistics_of_each(grid: &Grid, query: &StatisticsQuery, polygons: &[Polygon]) -> Result<Zones<Statistics>> {
+fn statistics_of_each(
+    grid: &Grid,
+    query: &StatisticsQuery,
+    polygons: &[Polygon],
+) -> Result<Zones<Statistics>> {
     let snapshot = grid.snapshot()?;
-    let answer = Asked::new(grid, snapshot.as_ref(), query).and_then(|asked| asked.answer_each(polygons));
+    let answer =
+        Asked::new(grid, snapshot.as_ref(), query).and_then(|asked| asked.answer_each(polygons));
     answer.map_err(|e| grid.blame(e))
 }
 
@@ -109,14 +117,26 @@ impl<'a> Asked<'a> {
                 "statistics of the events of an irregular dimension, `{name}`, are exact: leave max_chunks and max_error out"
             )));
         }
-        let nothing = || Pyramid::of(Base::new(structure, Levels::zero(structure.dimensions().len())));
+        let nothing = || {
+            Pyramid::of(Base::new(
+                structure,
+                Levels::zero(structure.dimensions().len()),
+            ))
+        };
         let pyramid = state.pyramid(structure).unwrap_or_else(nothing);
         let plan = LayerPlan::new(grid, query, grid.full(pyramid.base.finest()).0, bounded);
-        Ok(Self { grid, snapshot, state, pyramid, plan, bounded })
+        Ok(Self {
+            grid,
+            snapshot,
+            state,
+            pyramid,
+            plan,
+            bounded,
+        })
     }
 
-    /// The region of the query, with a polygon in place of its own if there is one; `None` if no cell is in it. A query of an
-    /// empty grid is checked as any other.
+    /// The region of the query, with a polygon in place of its own if there is one; `None` if no
+    /// cell is in it. A query of an empty grid is checked as any other.
     fn region(&self, polygon: Option<&Polygon>) -> Result<Option<Region<'a>>> {
         let structure = self.grid.structure();
         let bounds = match self.state.bounds {
@@ -130,7 +150,8 @@ impl<'a> Asked<'a> {
     /// The regions of the query, one a polygon.
     fn regions(&self, polygons: &[Polygon]) -> Result<Vec<Option<Region<'a>>>> {
         let region = |(number, polygon): (usize, &Polygon)| {
-            self.region(Some(polygon)).map_err(|e| e.within(format!("polygon {} of {}", number + 1, polygons.len())))
+            self.region(Some(polygon))
+                .map_err(|e| e.within(format!("polygon {} of {}", number + 1, polygons.len())))
         };
         polygons.iter().enumerate().map(region).collect()
     }
@@ -138,7 +159,11 @@ impl<'a> Asked<'a> {
     /// The walk over the regions that have cells.
     fn walk<'w>(&'w self, regions: &'w [Option<Region<'w>>], slots: Slots) -> Walk<'w> {
         let zone = |(number, region): (usize, &'w Option<Region<'w>>)| {
-            region.as_ref().map(|region| Zone { number, region, cover: region.cover() })
+            region.as_ref().map(|region| Zone {
+                number,
+                region,
+                cover: region.cover(),
+            })
         };
         let zones: Vec<Zone<'_>> = regions.iter().enumerate().filter_map(zone).collect();
         let ticks = zones.first().and_then(|zone| zone.region.ticks.as_ref());
@@ -167,26 +192,40 @@ impl<'a> Asked<'a> {
 
     fn answer_each(&self, polygons: &[Polygon]) -> Result<Zones<Statistics>> {
         if self.bounded {
-            return Err(Error::invalid("the statistics of several polygons are exact: leave max_chunks and max_error out"));
+            return Err(Error::invalid(
+                "the statistics of several polygons are exact: leave max_chunks and max_error out",
+            ));
         }
         let regions = self.regions(polygons)?;
         let walk = self.walk(&regions, Slots::One);
         let (told, chunks_read) = exact(&walk, &Roots::new(&walk, None)?)?;
         let tallies = by_region(&walk, regions.len(), told);
-        let each = tallies.iter().map(|tallies| self.of(&tallies[0], ChunksRead::default())).collect();
+        let each = tallies
+            .iter()
+            .map(|tallies| self.of(&tallies[0], ChunksRead::default()))
+            .collect();
         Ok(Zones { each, chunks_read })
     }
 
     /// What follows from all that there is.
     fn of(&self, tally: &Tally, read: ChunksRead) -> Statistics {
-        Statistics::new(&Known { tally, doubts: Vec::new(), plan: &self.plan }, read)
+        Statistics::new(
+            &Known {
+                tally,
+                doubts: Vec::new(),
+                plan: &self.plan,
+            },
+            read,
+        )
     }
 }
 
 /// A location of some levels, for grids that have no other.
 fn origin(grid: &Grid, levels: Levels) -> Location {
     let index: Vec<i64> = vec![0; grid.structure().rank()];
-    let found = grid.structure().location(levels, &crate::grid::ChunkIndex::from(index.as_slice()));
+    let found = grid
+        .structure()
+        .location(levels, &crate::grid::ChunkIndex::from(index.as_slice()));
     found.unwrap_or_else(|_| unreachable!("chunk 0 is there at every level"))
 }
 
@@ -214,15 +253,19 @@ fn exact(walk: &Walk<'_>, roots: &Roots) -> Result<Told> {
             break;
         }
         let walked = parallel::map_owned(some, |at| {
-            roots.nodes(walk, at)?.into_iter().map(|nodes| descend(walk, nodes)).collect::<Result<Vec<_>>>()
+            roots
+                .nodes(walk, at)?
+                .into_iter()
+                .map(|nodes| descend(walk, nodes))
+                .collect::<Result<Vec<_>>>()
         })?;
         fold(walk, walked.into_iter().flatten(), &mut told)?;
     }
     Ok(told)
 }
 
-/// Tells all of the nodes of one place. Parts are added in the order of their places, so that the answer does not depend on the
-/// threads.
+/// Tells all of the nodes of one place. Parts are added in the order of their places, so that the
+/// answer does not depend on the threads.
 fn descend(walk: &Walk<'_>, nodes: Vec<Visit>) -> Result<Told> {
     let opened = walk.open(&nodes)?;
     drop(nodes);
@@ -233,7 +276,11 @@ fn descend(walk: &Walk<'_>, nodes: Vec<Visit>) -> Result<Told> {
     Ok(told)
 }
 
-fn fold(walk: &Walk<'_>, parts: impl Iterator<Item = Told>, (tallies, read): &mut Told) -> Result<()> {
+fn fold(
+    walk: &Walk<'_>,
+    parts: impl Iterator<Item = Told>,
+    (tallies, read): &mut Told,
+) -> Result<()> {
     for (part, part_read) in parts {
         *read += part_read;
         for (slot, part) in part {
@@ -256,21 +303,33 @@ fn approximate(walk: &Walk<'_>, roots: &Roots) -> Result<Statistics> {
     loop {
         let known = Known {
             tally: &tally,
-            doubts: open.iter().map(|node| node.doubt).filter(|doubt| doubt.area() > 0.0).collect(),
+            doubts: open
+                .iter()
+                .map(|node| node.doubt)
+                .filter(|doubt| doubt.area() > 0.0)
+                .collect(),
             plan: walk.plan,
         };
         let answer = Statistics::new(&known, read);
-        if open.is_empty() || query.max_error.is_some_and(|error| is_within(&answer, &known, error)) {
+        if open.is_empty()
+            || query
+                .max_error
+                .is_some_and(|error| is_within(&answer, &known, error))
+        {
             return Ok(answer);
         }
-        let left = query.max_chunks.map_or(u64::MAX, |most| most.saturating_sub(read.total()));
+        let left = query
+            .max_chunks
+            .map_or(u64::MAX, |most| most.saturating_sub(read.total()));
         let chosen = choose(walk, &mut open, left);
         if chosen.is_empty() {
             return Ok(answer);
         }
         let opened = parallel::map(&chosen, |node| walk.open(std::slice::from_ref(node)))?;
         for part in opened {
-            part.tallies.into_values().for_each(|part| tally.merge(part));
+            part.tallies
+                .into_values()
+                .for_each(|part| tally.merge(part));
             read += part.read;
             open.extend(part.children);
             walk.check_classes(&tally)?;
@@ -281,7 +340,12 @@ fn approximate(walk: &Walk<'_>, roots: &Roots) -> Result<Statistics> {
 /// Takes the nodes with the most to be gained that can be opened within a number of chunks.
 fn choose(walk: &Walk<'_>, open: &mut Vec<Visit>, mut left: u64) -> Vec<Visit> {
     let sums = walk.plan.sums() || walk.plan.wants(Stat::Std);
-    open.sort_by(|a, b| b.doubt.weight(sums).total_cmp(&a.doubt.weight(sums)).then(a.at.cmp(&b.at)));
+    open.sort_by(|a, b| {
+        b.doubt
+            .weight(sums)
+            .total_cmp(&a.doubt.weight(sums))
+            .then(a.at.cmp(&b.at))
+    });
     let most = OPENED_AT_ONCE.max(open.len() / 8);
     let (mut chosen, mut kept) = (Vec::new(), Vec::new());
     for node in open.drain(..) {
@@ -301,6 +365,9 @@ fn choose(walk: &Walk<'_>, open: &mut Vec<Visit>, mut left: u64) -> Vec<Visit> {
 fn is_within(answer: &Statistics, known: &Known<'_>, error: f64) -> bool {
     let plan = known.plan;
     let shares = plan.query.bins.is_some() || plan.query.classes;
-    plan.stats.iter().filter_map(|stat| answer.get(*stat)).all(|estimate| estimate.is_within(error))
+    plan.stats
+        .iter()
+        .filter_map(|stat| answer.get(*stat))
+        .all(|estimate| estimate.is_within(error))
         && (!shares || known.doubted() / 2.0 <= error * known.area().1)
 }

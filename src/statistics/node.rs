@@ -1,4 +1,5 @@
-//! What a walk passes from place to place: chunks of which something is to be told, and what was told.
+//! What a walk passes from place to place: chunks of which something is to be told, and what was
+//! told.
 
 use std::collections::BTreeMap;
 use std::ops::{AddAssign, Range};
@@ -53,14 +54,19 @@ pub(super) struct Opened {
 impl Opened {
     /// Takes what was told of a region, whose first slot has the number `first`.
     pub(super) fn take(&mut self, first: usize, tallies: Vec<Tally>) {
-        let told = tallies.into_iter().enumerate().filter(|(_, tally)| *tally != Tally::default());
+        let told = tallies
+            .into_iter()
+            .enumerate()
+            .filter(|(_, tally)| *tally != Tally::default());
         told.for_each(|(slot, tally)| self.tallies.entry(first + slot).or_default().merge(tally));
     }
 
     /// The nodes that are left, those of one place together.
     pub(super) fn places(children: Vec<Visit>) -> Vec<Vec<Visit>> {
         let mut places: BTreeMap<Location, Vec<Visit>> = BTreeMap::new();
-        children.into_iter().for_each(|node| places.entry(node.at).or_default().push(node));
+        children
+            .into_iter()
+            .for_each(|node| places.entry(node.at).or_default().push(node));
         places.into_values().collect()
     }
 }
@@ -92,7 +98,8 @@ impl AddAssign for ChunksRead {
 /// The cells of a chunk on their way.
 pub(super) struct NodeCells<'a> {
     pub(super) classes: Classes,
-    /// In which slot they are counted, and the distance between neighbours, along the axis that tells; all in the first without.
+    /// In which slot they are counted, and the distance between neighbours, along the axis that
+    /// tells; all in the first without.
     pub(super) slots: Option<(Vec<usize>, usize)>,
     pub(super) todo: Option<Vec<bool>>,
     pub(super) stale: Option<Arc<[bool]>>,
@@ -103,12 +110,18 @@ impl NodeCells<'_> {
     pub(super) fn class(&self, cell: usize) -> Class {
         match &self.todo {
             Some(todo) if !todo[cell] => Class::Out,
-            _ => self.classes.cells.as_ref().map_or(Class::In, |classes| classes[cell]),
+            _ => self
+                .classes
+                .cells
+                .as_ref()
+                .map_or(Class::In, |classes| classes[cell]),
         }
     }
 
     pub(super) fn slot(&self, cell: usize) -> usize {
-        self.slots.as_ref().map_or(0, |(along, stride)| along[cell / stride % along.len()])
+        self.slots
+            .as_ref()
+            .map_or(0, |(along, stride)| along[cell / stride % along.len()])
     }
 
     pub(super) fn is_fresh(&self, cell: usize) -> bool {
@@ -131,6 +144,8 @@ impl Half {
     /// Calls `visit` with the cells of each row.
     pub(super) fn rows(&self, chunk: &[usize], mut visit: impl FnMut(Range<usize>)) {
         let at = (chunk, self.start.as_slice());
-        for_each_row(at, at, &self.shape, |row, _| visit(row..row + self.shape[chunk.len() - 1]));
+        for_each_row(at, at, &self.shape, |row, _| {
+            visit(row..row + self.shape[chunk.len() - 1])
+        });
     }
 }

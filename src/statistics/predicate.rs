@@ -35,10 +35,12 @@ pub(super) enum Verdict {
     All,
 }
 
-/// A condition on the values of cells: comparisons, all of which must hold. NaN and the nodata value are no values.
+/// A condition on the values of cells: comparisons, all of which must hold. NaN and the nodata
+/// value are no values.
 ///
-/// As text, comparisons joined by `and`: `>= 10`, `< 0`, `== 3`, `!= 3`, `>= 10 and < 20`; or a range, `10..20` without its end
-/// and `10..=20` with it. Values are compared exactly, integers of 64 bits too.
+/// As text, comparisons joined by `and`: `>= 10`, `< 0`, `== 3`, `!= 3`, `>= 10 and < 20`; or a
+/// range, `10..20` without its end and `10..=20` with it. Values are compared exactly, integers of
+/// 64 bits too.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Predicate {
     conditions: Vec<(Op, Number)>,
@@ -47,32 +49,44 @@ pub struct Predicate {
 impl Predicate {
     /// Values of at least `value`.
     pub fn at_least<N: Into<Number>>(value: N) -> Self {
-        Self { conditions: vec![(Op::AtLeast, value.into())] }
+        Self {
+            conditions: vec![(Op::AtLeast, value.into())],
+        }
     }
 
     /// Values of at most `value`.
     pub fn at_most<N: Into<Number>>(value: N) -> Self {
-        Self { conditions: vec![(Op::AtMost, value.into())] }
+        Self {
+            conditions: vec![(Op::AtMost, value.into())],
+        }
     }
 
     /// Values above `value`.
     pub fn above<N: Into<Number>>(value: N) -> Self {
-        Self { conditions: vec![(Op::Greater, value.into())] }
+        Self {
+            conditions: vec![(Op::Greater, value.into())],
+        }
     }
 
     /// Values below `value`.
     pub fn below<N: Into<Number>>(value: N) -> Self {
-        Self { conditions: vec![(Op::Less, value.into())] }
+        Self {
+            conditions: vec![(Op::Less, value.into())],
+        }
     }
 
     /// This value.
     pub fn equals<N: Into<Number>>(value: N) -> Self {
-        Self { conditions: vec![(Op::Equal, value.into())] }
+        Self {
+            conditions: vec![(Op::Equal, value.into())],
+        }
     }
 
     /// Any value but this.
     pub fn differs<N: Into<Number>>(value: N) -> Self {
-        Self { conditions: vec![(Op::NotEqual, value.into())] }
+        Self {
+            conditions: vec![(Op::NotEqual, value.into())],
+        }
     }
 
     /// Values for which both hold.
@@ -131,19 +145,25 @@ impl Predicate {
 
     /// Doubles between which all values lie for which it can hold.
     pub(super) fn hull(&self) -> (f64, f64) {
-        self.conditions.iter().fold((f64::NEG_INFINITY, f64::INFINITY), |(low, high), &(op, bound)| match op {
-            Op::Less | Op::AtMost => (low, high.min(bound.above())),
-            Op::AtLeast | Op::Greater => (low.max(bound.below()), high),
-            Op::Equal => (low.max(bound.below()), high.min(bound.above())),
-            Op::NotEqual => (low, high),
-        })
+        self.conditions.iter().fold(
+            (f64::NEG_INFINITY, f64::INFINITY),
+            |(low, high), &(op, bound)| match op {
+                Op::Less | Op::AtMost => (low, high.min(bound.above())),
+                Op::AtLeast | Op::Greater => (low.max(bound.below()), high),
+                Op::Equal => (low.max(bound.below()), high.min(bound.above())),
+                Op::NotEqual => (low, high),
+            },
+        )
     }
 }
 
 impl fmt::Display for Predicate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, (op, bound)) in self.conditions.iter().enumerate() {
-            let name = OPS.iter().find(|(_, known)| known == op).map_or("", |(name, _)| name);
+            let name = OPS
+                .iter()
+                .find(|(_, known)| known == op)
+                .map_or("", |(name, _)| name);
             write!(f, "{}{name} {bound}", if i > 0 { " and " } else { "" })?;
         }
         Ok(())
@@ -154,23 +174,37 @@ impl FromStr for Predicate {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let parsed = text.split(" and ").map(|part| condition(part.trim())).collect::<Option<Vec<Vec<_>>>>();
+        let parsed = text
+            .split(" and ")
+            .map(|part| condition(part.trim()))
+            .collect::<Option<Vec<Vec<_>>>>();
         let conditions = parsed.ok_or_else(|| {
             Error::invalid(format!(
                 "`{text}` is no condition; give comparisons like `>= 10`, `< 0`, `== 3`, `!= 3`, `>= 10 and < 20`, or a range like 10..20"
             ))
         })?;
-        Ok(Self { conditions: conditions.concat() })
+        Ok(Self {
+            conditions: conditions.concat(),
+        })
     }
 }
 
 fn condition(text: &str) -> Option<Vec<(Op, Number)>> {
-    let number = |text: &str| text.parse::<Number>().ok().filter(|number| !number.is_nan());
-    if let Some((op, rest)) = OPS.iter().find_map(|(name, op)| Some((*op, text.strip_prefix(name)?))) {
+    let number = |text: &str| {
+        text.parse::<Number>()
+            .ok()
+            .filter(|number| !number.is_nan())
+    };
+    if let Some((op, rest)) = OPS
+        .iter()
+        .find_map(|(name, op)| Some((*op, text.strip_prefix(name)?)))
+    {
         return Some(vec![(op, number(rest)?)]);
     }
     let (low, high) = text.split_once("..")?;
-    let (end, high) = high.strip_prefix('=').map_or((Op::Less, high), |high| (Op::AtMost, high));
+    let (end, high) = high
+        .strip_prefix('=')
+        .map_or((Op::Less, high), |high| (Op::AtMost, high));
     Some(vec![(Op::AtLeast, number(low)?), (end, number(high)?)])
 }
 
@@ -182,15 +216,35 @@ mod tests {
     fn text_and_constructors_say_the_same() {
         let of = |text: &str| text.parse::<Predicate>().expect("a condition");
         assert_eq!(of(">= 10"), Predicate::at_least(10.0));
-        assert_eq!(of("<0 and != -5"), Predicate::below(0.0).and(Predicate::differs(-5.0)));
-        assert_eq!(of("10..20"), Predicate::at_least(10.0).and(Predicate::below(20.0)));
-        assert_eq!(of("-1..=1e3"), Predicate::at_least(-1.0).and(Predicate::at_most(1000.0)));
-        assert_eq!((of("= 3"), of("> 3")), (Predicate::equals(3.0), Predicate::above(3.0)));
+        assert_eq!(
+            of("<0 and != -5"),
+            Predicate::below(0.0).and(Predicate::differs(-5.0))
+        );
+        assert_eq!(
+            of("10..20"),
+            Predicate::at_least(10.0).and(Predicate::below(20.0))
+        );
+        assert_eq!(
+            of("-1..=1e3"),
+            Predicate::at_least(-1.0).and(Predicate::at_most(1000.0))
+        );
+        assert_eq!(
+            (of("= 3"), of("> 3")),
+            (Predicate::equals(3.0), Predicate::above(3.0))
+        );
         for text in [">= 10", "< 0 and != -5", "== 3", "<= 2.5 and > 1"] {
             assert_eq!(of(text).to_string(), text);
         }
-        for text in ["", "10", ">=", ">= ten", "== nan", ">= 1 and", "=> 1", "1..", "and"] {
-            assert!(text.parse::<Predicate>().expect_err("it is none").to_string().contains("is no condition"), "{text}");
+        for text in [
+            "", "10", ">=", ">= ten", "== nan", ">= 1 and", "=> 1", "1..", "and",
+        ] {
+            assert!(
+                text.parse::<Predicate>()
+                    .expect_err("it is none")
+                    .to_string()
+                    .contains("is no condition"),
+                "{text}"
+            );
         }
     }
 
@@ -199,31 +253,71 @@ mod tests {
         let id = 9_223_372_049_200_455_096_u64;
         let of = |text: &str| text.parse::<Predicate>().expect("a condition");
         let equal = of("== 9223372049200455096");
-        assert_eq!([id - 1, id, id + 1].map(|value| equal.holds(value)), [false, true, false]);
-        assert_eq!([id - 1, id, id + 1].map(|value| of(">= 9223372049200455096").holds(value)), [false, true, true]);
-        assert_eq!((equal.clone(), equal.to_string()), (Predicate::equals(id), "== 9223372049200455096".to_owned()));
+        assert_eq!(
+            [id - 1, id, id + 1].map(|value| equal.holds(value)),
+            [false, true, false]
+        );
+        assert_eq!(
+            [id - 1, id, id + 1].map(|value| of(">= 9223372049200455096").holds(value)),
+            [false, true, true]
+        );
+        assert_eq!(
+            (equal.clone(), equal.to_string()),
+            (Predicate::equals(id), "== 9223372049200455096".to_owned())
+        );
         assert_eq!(equal.verdict(id.into(), id.into()), Verdict::All);
-        assert_eq!(equal.verdict((id - 1).into(), (id + 1).into()), Verdict::Some);
-        assert_eq!(equal.verdict((id + 1).into(), (id + 9).into()), Verdict::None);
-        assert!(of("!= -9223372036854775807").holds(i64::MIN) && !of("!= -9223372036854775807").holds(i64::MIN + 1));
+        assert_eq!(
+            equal.verdict((id - 1).into(), (id + 1).into()),
+            Verdict::Some
+        );
+        assert_eq!(
+            equal.verdict((id + 1).into(), (id + 9).into()),
+            Verdict::None
+        );
+        assert!(
+            of("!= -9223372036854775807").holds(i64::MIN)
+                && !of("!= -9223372036854775807").holds(i64::MIN + 1)
+        );
         let (low, high) = equal.hull();
         assert!(low < high && (low..=high).contains(&(id as f64)));
     }
 
     #[test]
     fn a_verdict_on_a_range_agrees_with_every_value_in_it() {
-        let texts = ["< 2", "<= 2", "> 2", ">= 2", "== 2", "!= 2", "1..3", "1..=3", "> 1 and < 1", "!= 1 and != 2"];
+        let texts = [
+            "< 2",
+            "<= 2",
+            "> 2",
+            ">= 2",
+            "== 2",
+            "!= 2",
+            "1..3",
+            "1..=3",
+            "> 1 and < 1",
+            "!= 1 and != 2",
+        ];
         for predicate in texts.map(|text| text.parse::<Predicate>().expect("a condition")) {
             for min in 0..5 {
                 for max in min..5 {
-                    let held: Vec<bool> = (min..=max).map(|value| predicate.holds(f64::from(value))).collect();
+                    let held: Vec<bool> = (min..=max)
+                        .map(|value| predicate.holds(f64::from(value)))
+                        .collect();
                     match predicate.verdict(min.into(), max.into()) {
-                        Verdict::All => assert!(held.iter().all(|held| *held), "{predicate} over {min}..={max}"),
-                        Verdict::None => assert!(!held.contains(&true), "{predicate} over {min}..={max}"),
+                        Verdict::All => assert!(
+                            held.iter().all(|held| *held),
+                            "{predicate} over {min}..={max}"
+                        ),
+                        Verdict::None => {
+                            assert!(!held.contains(&true), "{predicate} over {min}..={max}")
+                        }
                         Verdict::Some => assert!(max > min, "{predicate} is decided by one value"),
                     }
                     let (low, high) = predicate.hull();
-                    assert!((min..=max).map(f64::from).all(|value| !predicate.holds(value) || (low..=high).contains(&value)));
+                    assert!(
+                        (min..=max)
+                            .map(f64::from)
+                            .all(|value| !predicate.holds(value) || (low..=high).contains(&value))
+                    );
                 }
             }
         }

@@ -11,14 +11,15 @@ use crate::grid::{Extent, Window};
 
 /// One number that sums up the valid cells of a region.
 ///
-/// Every one of them weighs cells by their area, so that cells of several sizes count for what they cover.
+/// Every one of them weighs cells by their area, so that cells of several sizes count for what they
+/// cover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Stat {
     /// How many valid cells there are, and their area.
     Count,
-    /// The sum, each cell times its area in level-0 cells; of integer cells where no dimension is refinable, of the plain cells.
-    /// It is what the `sum` layer holds.
+    /// The sum, each cell times its area in level-0 cells; of integer cells where no dimension is
+    /// refinable, of the plain cells. It is what the `sum` layer holds.
     Sum,
     /// The mean.
     Mean,
@@ -32,7 +33,14 @@ pub enum Stat {
 
 impl Stat {
     /// Every statistic.
-    pub const ALL: [Stat; 6] = [Stat::Count, Stat::Sum, Stat::Mean, Stat::Min, Stat::Max, Stat::Std];
+    pub const ALL: [Stat; 6] = [
+        Stat::Count,
+        Stat::Sum,
+        Stat::Mean,
+        Stat::Min,
+        Stat::Max,
+        Stat::Std,
+    ];
 
     /// The name of the statistic.
     pub const fn name(self) -> &'static str {
@@ -57,17 +65,23 @@ impl FromStr for Stat {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|stat| stat.name() == text).ok_or_else(|| {
-            Error::invalid(format!("`{text}` is not a statistic; use one of {}", Self::ALL.map(Self::name).join(", ")))
-        })
+        Self::ALL
+            .into_iter()
+            .find(|stat| stat.name() == text)
+            .ok_or_else(|| {
+                Error::invalid(format!(
+                    "`{text}` is not a statistic; use one of {}",
+                    Self::ALL.map(Self::name).join(", ")
+                ))
+            })
     }
 }
 
 /// The most bins of a histogram.
 const BINS_MAX: usize = 1 << 16;
 
-/// The edges of the bins in which values are counted: a bin holds its lower edge and not its upper one, but for the last,
-/// which holds both. Values are compared with edges exactly.
+/// The edges of the bins in which values are counted: a bin holds its lower edge and not its upper
+/// one, but for the last, which holds both. Values are compared with edges exactly.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bins {
     edges: Vec<Number>,
@@ -79,10 +93,18 @@ impl Bins {
     pub fn edges<N: Into<Number>>(edges: impl IntoIterator<Item = N>) -> Result<Self> {
         let edges: Vec<Number> = edges.into_iter().map(Into::into).collect();
         if edges.len() < 2 || edges.len() > BINS_MAX + 1 {
-            return Err(Error::invalid(format!("a histogram of {} edges; give 2 to {}", edges.len(), BINS_MAX + 1)));
+            return Err(Error::invalid(format!(
+                "a histogram of {} edges; give 2 to {}",
+                edges.len(),
+                BINS_MAX + 1
+            )));
         }
-        if !edges.iter().all(|edge| edge.is_finite()) || edges.windows(2).any(|pair| pair[0] >= pair[1]) {
-            return Err(Error::invalid("the edges of a histogram must be finite and rise"));
+        if !edges.iter().all(|edge| edge.is_finite())
+            || edges.windows(2).any(|pair| pair[0] >= pair[1])
+        {
+            return Err(Error::invalid(
+                "the edges of a histogram must be finite and rise",
+            ));
         }
         let doubles = edges.iter().map(|edge| edge.to_f64()).collect();
         Ok(Self { edges, doubles })
@@ -91,7 +113,9 @@ impl Bins {
     /// Bins of one width from `low` to `high`.
     pub fn equal(bins: usize, low: f64, high: f64) -> Result<Self> {
         if !(1..=BINS_MAX).contains(&bins) {
-            return Err(Error::invalid(format!("a histogram of {bins} bins; give 1 to {BINS_MAX}")));
+            return Err(Error::invalid(format!(
+                "a histogram of {bins} bins; give 1 to {BINS_MAX}"
+            )));
         }
         let share = |i: usize| i as f64 / bins as f64;
         let width = high - low;
@@ -121,21 +145,27 @@ impl Bins {
     /// The counter of a value: 0 is below all bins, the last one above.
     pub(super) fn counter(&self, value: impl Into<Number>) -> usize {
         let (value, last) = (value.into(), self.edges.len() - 1);
-        if value == self.edges[last] { last } else { self.edges.partition_point(|edge| *edge <= value) }
+        if value == self.edges[last] {
+            last
+        } else {
+            self.edges.partition_point(|edge| *edge <= value)
+        }
     }
 }
 
 /// What statistics are asked for, and of which cells.
 ///
-/// By default these are all cells, and every [`Stat`] that the grid's layers serve (all of them where none does, or where base
-/// cells are read in any case).
+/// By default these are all cells, and every [`Stat`] that the grid's layers serve (all of them
+/// where none does, or where base cells are read in any case).
 ///
-/// A cell belongs to an extent, a window or a polygon if its centre does. Extents and windows are half-open, and a centre on
-/// the edge of a [`Polygon`] lies on one side only; so regions that partition the plane partition the cells, and counts and
-/// sums add up. Several regions narrow each other.
+/// A cell belongs to an extent, a window or a polygon if its centre does. Extents and windows are
+/// half-open, and a centre on the edge of a [`Polygon`] lies on one side only; so regions that
+/// partition the plane partition the cells, and counts and sums add up. Several regions narrow each
+/// other.
 ///
-/// Along an irregular dimension each event counts: a place with three events has three cells. There all answers are exact, so
-/// [`max_chunks`](Self::max_chunks) and [`max_error`](Self::max_error) are refused.
+/// Along an irregular dimension each event counts: a place with three events has three cells. There
+/// all answers are exact, so [`max_chunks`](Self::max_chunks) and [`max_error`](Self::max_error)
+/// are refused.
 ///
 /// ```
 /// use gridstone::statistics::{Bins, Predicate};
@@ -175,8 +205,8 @@ impl StatisticsQuery {
         Self::default()
     }
 
-    /// Sums up only the cells of a box of the world. A bound may be infinite: `(f64::NEG_INFINITY, f64::INFINITY)` leaves an axis
-    /// whole.
+    /// Sums up only the cells of a box of the world. A bound may be infinite:
+    /// `(f64::NEG_INFINITY, f64::INFINITY)` leaves an axis whole.
     #[must_use]
     pub fn extent(mut self, extent: Extent) -> Self {
         self.extents.push(extent);
@@ -229,17 +259,17 @@ impl StatisticsQuery {
         self
     }
 
-    /// Reads at most this many chunks. The answer's bounds hold all the same; they are as tight as that many chunks make
-    /// them.
+    /// Reads at most this many chunks. The answer's bounds hold all the same; they are as tight as
+    /// that many chunks make them.
     #[must_use]
     pub fn max_chunks(mut self, chunks: u64) -> Self {
         self.max_chunks = Some(chunks);
         self
     }
 
-    /// Reads chunks until each statistic's bounds are within this error: half their distance is at most `error` times
-    /// the larger of the two by magnitude. In a histogram and among classes, half the area that is not yet told apart is at
-    /// most `error` times all of it.
+    /// Reads chunks until each statistic's bounds are within this error: half their distance is at
+    /// most `error` times the larger of the two by magnitude. In a histogram and among classes,
+    /// half the area that is not yet told apart is at most `error` times all of it.
     #[must_use]
     pub fn max_error(mut self, error: f64) -> Self {
         self.max_error = Some(error);
@@ -250,8 +280,13 @@ impl StatisticsQuery {
     pub const CLASSES_MAX: usize = 1 << 16;
 
     pub(super) fn check(&self) -> Result<()> {
-        if let Some(error) = self.max_error.filter(|error| !(*error >= 0.0 && error.is_finite())) {
-            return Err(Error::invalid(format!("max_error {error} is not a finite number from 0 on")));
+        if let Some(error) = self
+            .max_error
+            .filter(|error| !(*error >= 0.0 && error.is_finite()))
+        {
+            return Err(Error::invalid(format!(
+                "max_error {error} is not a finite number from 0 on"
+            )));
         }
         self.predicate.as_ref().map_or(Ok(()), Predicate::check)
     }
@@ -266,21 +301,44 @@ mod tests {
         let bins = Bins::edges([0.0, 1.0, 2.5]).expect("bins");
         let counters = [-0.1, 0.0, 0.5, 1.0, 2.5, 2.6].map(|value| bins.counter(value));
         assert_eq!((counters, bins.counters()), ([0, 1, 1, 2, 2, 3], 4));
-        assert_eq!(Bins::equal(4, 0.0, 1.0).expect("bins").as_slice(), [0.0, 0.25, 0.5, 0.75, 1.0]);
+        assert_eq!(
+            Bins::equal(4, 0.0, 1.0).expect("bins").as_slice(),
+            [0.0, 0.25, 0.5, 0.75, 1.0]
+        );
         let wide = Bins::equal(2, -f64::MAX, f64::MAX).expect("bins");
         assert_eq!(wide.as_slice(), [-f64::MAX, 0.0, f64::MAX]);
         let id = 9_007_199_254_740_993_i64;
         let ids = Bins::edges([id - 1, id, id + 1]).expect("bins");
-        assert_eq!([id - 2, id - 1, id, id + 1, id + 2].map(|value| ids.counter(value)), [0, 1, 2, 2, 3]);
+        assert_eq!(
+            [id - 2, id - 1, id, id + 1, id + 2].map(|value| ids.counter(value)),
+            [0, 1, 2, 2, 3]
+        );
     }
 
     #[test]
     fn what_is_no_histogram_is_refused() {
-        for edges in [vec![], vec![1.0], vec![1.0, 1.0], vec![2.0, 1.0], vec![0.0, f64::NAN], vec![0.0, f64::INFINITY]] {
+        for edges in [
+            vec![],
+            vec![1.0],
+            vec![1.0, 1.0],
+            vec![2.0, 1.0],
+            vec![0.0, f64::NAN],
+            vec![0.0, f64::INFINITY],
+        ] {
             let why = Bins::edges(edges.clone()).expect_err("no bins").to_string();
             assert!(why.contains("histogram"), "{edges:?}: {why}");
         }
-        assert!(Bins::equal(0, 0.0, 1.0).expect_err("no bins").to_string().contains("0 bins"));
-        assert!(Bins::equal(3, 1.0, 1.0).expect_err("no bins").to_string().contains("rise"));
+        assert!(
+            Bins::equal(0, 0.0, 1.0)
+                .expect_err("no bins")
+                .to_string()
+                .contains("0 bins")
+        );
+        assert!(
+            Bins::equal(3, 1.0, 1.0)
+                .expect_err("no bins")
+                .to_string()
+                .contains("rise")
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The cells of a query in base cells, and how far the cells of a chunk of any level lie among them.
+//! The cells of a query in base cells, and how far the cells of a chunk of any level lie among
+//! them.
 
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
@@ -16,10 +17,12 @@ pub(super) struct Region<'a> {
     base: Levels,
     /// The base cells along each axis, of those that there can be.
     ranges: Vec<Range<i64>>,
-    /// The same, without an end where there is nothing beyond it: a cell that reaches out of all data is not cut by that.
+    /// The same, without an end where there is nothing beyond it: a cell that reaches out of all
+    /// data is not cut by that.
     sides: Vec<Range<i64>>,
     plane: Option<Arc<Plane>>,
-    /// The ticks along the irregular axis. All of them are one cell, number 0, in what stands above.
+    /// The ticks along the irregular axis. All of them are one cell, number 0, in what stands
+    /// above.
     pub(super) ticks: Option<RangeInclusive<i64>>,
 }
 
@@ -40,8 +43,8 @@ pub(super) struct Cover {
     parts: Vec<(usize, Clip)>,
 }
 
-/// Where the cells of a chunk lie among the base cells: cell `k` covers `1 << up` of them along an axis, from
-/// `start + (k << up)` on.
+/// Where the cells of a chunk lie among the base cells: cell `k` covers `1 << up` of them along an
+/// axis, from `start + (k << up)` on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frame {
     start: Tuple<i128>,
@@ -60,11 +63,26 @@ pub(super) struct Classes {
 
 impl Frame {
     /// Of the chunk of a shape at a location. Along an irregular axis cells are numbered from 0.
-    pub(super) fn new(structure: &Structure, base: Levels, at: &Location, shape: Tuple<usize>) -> Self {
+    pub(super) fn new(
+        structure: &Structure,
+        base: Levels,
+        at: &Location,
+        shape: Tuple<usize>,
+    ) -> Self {
         let rank = structure.rank();
-        let mut frame = Self { start: Tuple::filled(rank, 0), up: Tuple::filled(rank, 0), shape };
-        for (d, dimension) in structure.dimensions().iter().enumerate().filter(|(_, dimension)| !dimension.is_irregular()) {
-            let up = u32::try_from(i16::from(at.levels[d].get()) - i16::from(base[d].get())).unwrap_or(0);
+        let mut frame = Self {
+            start: Tuple::filled(rank, 0),
+            up: Tuple::filled(rank, 0),
+            shape,
+        };
+        for (d, dimension) in structure
+            .dimensions()
+            .iter()
+            .enumerate()
+            .filter(|(_, dimension)| !dimension.is_irregular())
+        {
+            let up = u32::try_from(i16::from(at.levels[d].get()) - i16::from(base[d].get()))
+                .unwrap_or(0);
             for (a, axis) in structure.axes_of(d).enumerate() {
                 let line = i128::from(at.codes[axis]) * i128::from(dimension.axes()[a].chunk());
                 frame.start[axis] = (line << up) - dimension.zero(a, base[d]);
@@ -86,7 +104,8 @@ impl Frame {
 }
 
 impl<'a> Region<'a> {
-    /// The region of a query, with a polygon, within the box of all that was put; `None` if no cell is in it.
+    /// The region of a query, with a polygon, within the box of all that was put; `None` if no cell
+    /// is in it.
     pub(super) fn new(
         structure: &'a Structure,
         query: &StatisticsQuery,
@@ -94,7 +113,12 @@ impl<'a> Region<'a> {
         bounds: &Window,
     ) -> Result<Option<Self>> {
         let base = bounds.levels(structure.dimensions().len());
-        let mut ranges: Vec<Range<i64>> = bounds.start().iter().zip(bounds.end().iter()).map(|(a, b)| *a..*b).collect();
+        let mut ranges: Vec<Range<i64>> = bounds
+            .start()
+            .iter()
+            .zip(bounds.end().iter())
+            .map(|(a, b)| *a..*b)
+            .collect();
         for window in &query.windows {
             structure.check(window)?;
             narrow(&mut ranges, window_ranges(structure, window, base));
@@ -102,16 +126,34 @@ impl<'a> Region<'a> {
         for extent in &query.extents {
             narrow(&mut ranges, extent_ranges(structure, extent, base)?);
         }
-        let plane = polygon.map(|polygon| Plane::new(structure, polygon, base)).transpose()?.map(Arc::new);
+        let plane = polygon
+            .map(|polygon| Plane::new(structure, polygon, base))
+            .transpose()?
+            .map(Arc::new);
         if let Some(plane) = &plane {
-            let Some(whole) = plane.outlines.iter().filter_map(Outline::bounds).reduce(Rect::union) else { return Ok(None) };
+            let Some(whole) = plane
+                .outlines
+                .iter()
+                .filter_map(Outline::bounds)
+                .reduce(Rect::union)
+            else {
+                return Ok(None);
+            };
             for (axis, range) in plane.axes.into_iter().zip([whole.rows, whole.cols]) {
                 ranges[axis] = ranges[axis].start.max(range.start)..ranges[axis].end.min(range.end);
             }
         }
         let side = |(axis, range): (usize, &Range<i64>)| {
             let (first, end) = (bounds.start()[axis], bounds.end()[axis]);
-            (if range.start <= first { i64::MIN } else { range.start })..(if range.end >= end { i64::MAX } else { range.end })
+            (if range.start <= first {
+                i64::MIN
+            } else {
+                range.start
+            })..(if range.end >= end {
+                i64::MAX
+            } else {
+                range.end
+            })
         };
         let mut sides: Vec<Range<i64>> = ranges.iter().enumerate().map(side).collect();
         if ranges.iter().any(Range::is_empty) {
@@ -122,7 +164,14 @@ impl<'a> Region<'a> {
             let Range { start, end } = std::mem::replace(&mut ranges[irregular.axis], 0..1);
             start..=end - 1
         });
-        Ok(Some(Self { structure, base, ranges, sides, plane, ticks }))
+        Ok(Some(Self {
+            structure,
+            base,
+            ranges,
+            sides,
+            plane,
+            ticks,
+        }))
     }
 
     /// The base cells of a window along an axis.
@@ -142,15 +191,31 @@ impl<'a> Region<'a> {
     /// The smallest window of some levels that holds the region.
     pub(super) fn window(&self, levels: Levels) -> Window {
         let start: Vec<i64> = self.ranges.iter().map(|range| range.start).collect();
-        let shape: Vec<u64> = self.ranges.iter().map(|range| range.end.abs_diff(range.start)).collect();
-        self.structure.cover(&Window::new(start.as_slice(), crate::grid::Shape::from(shape.as_slice())).at(self.base), levels)
+        let shape: Vec<u64> = self
+            .ranges
+            .iter()
+            .map(|range| range.end.abs_diff(range.start))
+            .collect();
+        self.structure.cover(
+            &Window::new(start.as_slice(), crate::grid::Shape::from(shape.as_slice()))
+                .at(self.base),
+            levels,
+        )
     }
 
-    /// What of the polygon matters to the region's box. What it says of cells beyond the box is of no consequence: they are
-    /// outside, or hold nothing.
+    /// What of the polygon matters to the region's box. What it says of cells beyond the box is of
+    /// no consequence: they are outside, or hold nothing.
     pub(super) fn cover(&self) -> Cover {
-        let Some(plane) = &self.plane else { return Cover { inside: true, parts: Vec::new() } };
-        let whole = Cover { inside: false, parts: plane.outlines.iter().map(Clip::whole).enumerate().collect() };
+        let Some(plane) = &self.plane else {
+            return Cover {
+                inside: true,
+                parts: Vec::new(),
+            };
+        };
+        let whole = Cover {
+            inside: false,
+            parts: plane.outlines.iter().map(Clip::whole).enumerate().collect(),
+        };
         let [rows, cols] = plane.axes.map(|axis| self.ranges[axis].clone());
         whole.to(plane, &Rect { rows, cols })
     }
@@ -158,9 +223,13 @@ impl<'a> Region<'a> {
     /// What of the polygon matters to a chunk within the box of `cover`.
     pub(super) fn cover_of(&self, cover: &Cover, frame: &Frame) -> Cover {
         match &self.plane {
-            Some(plane) if !cover.inside => {
-                cover.to(plane, &plane.rect(frame, &[0..frame.shape[plane.axes[0]], 0..frame.shape[plane.axes[1]]]))
-            }
+            Some(plane) if !cover.inside => cover.to(
+                plane,
+                &plane.rect(
+                    frame,
+                    &[0..frame.shape[plane.axes[0]], 0..frame.shape[plane.axes[1]]],
+                ),
+            ),
             _ => cover.clone(),
         }
     }
@@ -170,23 +239,36 @@ impl<'a> Region<'a> {
         let along = |(axis, range): (usize, &Range<i64>)| {
             let chunk = frame.range(axis, 0..frame.shape[axis]);
             let (first, end) = (chunk.start.max(range.start), chunk.end.min(range.end));
-            if end > first { end.abs_diff(first) as f64 } else { 0.0 }
+            if end > first {
+                end.abs_diff(first) as f64
+            } else {
+                0.0
+            }
         };
         self.ranges.iter().enumerate().map(along).product()
     }
 
-    /// How the cells of a chunk lie; `cover` must be the chunk's. A cell with any of `cuts` within it along their axis is told by
-    /// its parts.
-    pub(super) fn classify(&self, frame: &Frame, cover: &Cover, cuts: Option<(usize, &[i64])>) -> Classes {
+    /// How the cells of a chunk lie; `cover` must be the chunk's. A cell with any of `cuts` within
+    /// it along their axis is told by its parts.
+    pub(super) fn classify(
+        &self,
+        frame: &Frame,
+        cover: &Cover,
+        cuts: Option<(usize, &[i64])>,
+    ) -> Classes {
         let mut split = Vec::new();
         let mut cells: Option<Vec<Class>> = None;
         let strides = strides(&frame.shape);
         let all: usize = frame.shape.iter().product();
         for (axis, range) in self.sides.iter().enumerate() {
-            let cuts = cuts.filter(|(of, _)| *of == axis).map_or(&[][..], |(_, cuts)| cuts);
+            let cuts = cuts
+                .filter(|(of, _)| *of == axis)
+                .map_or(&[][..], |(_, cuts)| cuts);
             let class = |cell: usize| {
                 let cell = frame.range(axis, cell..cell + 1);
-                let inner = cuts.get(cuts.partition_point(|cut| *cut <= cell.start)).is_some_and(|cut| *cut < cell.end);
+                let inner = cuts
+                    .get(cuts.partition_point(|cut| *cut <= cell.start))
+                    .is_some_and(|cut| *cut < cell.end);
                 overlap(&cell, range).min(if inner { Class::Part } else { Class::In })
             };
             let along: Vec<Class> = (0..frame.shape[axis]).map(class).collect();
@@ -212,7 +294,9 @@ impl<'a> Region<'a> {
             let cells = cells.get_or_insert_with(|| vec![Class::In; all]);
             if strides[plane.axes[0]] == sides[1] && strides[plane.axes[1]] == 1 {
                 for part in cells.chunks_exact_mut(map.len()) {
-                    part.iter_mut().zip(&map).for_each(|(cell, class)| *cell = *class.min(cell));
+                    part.iter_mut()
+                        .zip(&map)
+                        .for_each(|(cell, class)| *cell = *class.min(cell));
                 }
             } else {
                 for (i, cell) in cells.iter_mut().enumerate() {
@@ -245,7 +329,10 @@ pub(super) fn strides(shape: &[usize]) -> Vec<usize> {
 }
 
 fn narrow(ranges: &mut [Range<i64>], by: Vec<Range<i64>>) {
-    ranges.iter_mut().zip(by).for_each(|(range, by)| *range = range.start.max(by.start)..range.end.min(by.end));
+    ranges
+        .iter_mut()
+        .zip(by)
+        .for_each(|(range, by)| *range = range.start.max(by.start)..range.end.min(by.end));
 }
 
 /// The base cells whose centres a window holds.
@@ -258,9 +345,14 @@ fn window_ranges(structure: &Structure, window: &Window, base: Levels) -> Vec<Ra
         let up = i16::from(levels[d].get()) - i16::from(base[d].get());
         let bound = |cell: i64| {
             let line = i128::from(cell) + dimension.zero(number, levels[d]);
-            // Below the base, a base cell's centre is an edge between the two middle cells of the window's level.
+            // Below the base, a base cell's centre is an edge between the two middle cells of the
+            // window's level.
             let half = 1_i128 << (-up - 1).max(0);
-            let line = if up >= 0 { line << up } else { (line - half + (1 << -up) - 1) >> -up };
+            let line = if up >= 0 {
+                line << up
+            } else {
+                (line - half + (1 << -up) - 1) >> -up
+            };
             let cell = line - dimension.zero(number, base[d]);
             i64::try_from(cell).unwrap_or(if cell < 0 { i64::MIN } else { i64::MAX })
         };
@@ -280,23 +372,46 @@ fn extent_ranges(structure: &Structure, extent: &Extent, base: Levels) -> Result
     }
     let range = |(axis, (world, &(lower, upper))): (usize, (&Axis, &(f64, f64)))| {
         if lower.is_nan() || upper.is_nan() {
-            return Err(Error::invalid(format!("the extent is not a number along axis `{}`", world.name())));
+            return Err(Error::invalid(format!(
+                "the extent is not a number along axis `{}`",
+                world.name()
+            )));
         }
         let rising = world.step() > 0.0;
-        let first = |bound| first_cell(structure.position(axis, base[structure.dimension_of(axis)], bound), rising);
-        Ok(if rising { first(lower)..first(upper) } else { first(upper)..first(lower) })
+        let first = |bound| {
+            first_cell(
+                structure.position(axis, base[structure.dimension_of(axis)], bound),
+                rising,
+            )
+        };
+        Ok(if rising {
+            first(lower)..first(upper)
+        } else {
+            first(upper)..first(lower)
+        })
     };
-    structure.axes().zip(extent.bounds()).enumerate().map(range).collect()
+    structure
+        .axes()
+        .zip(extent.bounds())
+        .enumerate()
+        .map(range)
+        .collect()
 }
 
 impl Plane {
     /// The polygon in the cells of some levels.
     pub(super) fn new(structure: &Structure, polygon: &Polygon, base: Levels) -> Result<Self> {
         let find = |name: &String| {
-            structure.axes().position(|axis| axis.name() == name).ok_or_else(|| {
-                let names: Vec<_> = structure.axes().map(Axis::name).collect();
-                Error::not_found(format!("there is no axis `{name}` for the polygon; there is {}", names.join(", ")))
-            })
+            structure
+                .axes()
+                .position(|axis| axis.name() == name)
+                .ok_or_else(|| {
+                    let names: Vec<_> = structure.axes().map(Axis::name).collect();
+                    Error::not_found(format!(
+                        "there is no axis `{name}` for the polygon; there is {}",
+                        names.join(", ")
+                    ))
+                })
         };
         let axes = [find(&polygon.axes[0])?, find(&polygon.axes[1])?];
         let d = structure.dimension_of(axes[0]);
@@ -308,20 +423,36 @@ impl Plane {
         }
         let level = base[d];
         let (row, col) = if axes[0] < axes[1] { (0, 1) } else { (1, 0) };
-        let rising = |axis: usize| structure.axes().nth(axis).is_some_and(|axis| axis.step() > 0.0);
-        let place = |point: &[f64; 2]| [row, col].map(|i| structure.position(axes[i], level, point[i]));
+        let rising = |axis: usize| {
+            structure
+                .axes()
+                .nth(axis)
+                .is_some_and(|axis| axis.step() > 0.0)
+        };
+        let place =
+            |point: &[f64; 2]| [row, col].map(|i| structure.position(axes[i], level, point[i]));
         let outline = |rings: &Vec<Vec<[f64; 2]>>| {
-            let rings: Vec<Vec<[f64; 2]>> = rings.iter().map(|ring| ring.iter().map(place).collect()).collect();
+            let rings: Vec<Vec<[f64; 2]>> = rings
+                .iter()
+                .map(|ring| ring.iter().map(place).collect())
+                .collect();
             Outline::new(&rings, [rising(axes[row]), rising(axes[col])])
         };
-        Ok(Self { axes: [axes[row], axes[col]], outlines: polygon.parts.iter().map(outline).collect() })
+        Ok(Self {
+            axes: [axes[row], axes[col]],
+            outlines: polygon.parts.iter().map(outline).collect(),
+        })
     }
 
     fn rect(&self, frame: &Frame, cells: &[Range<usize>; 2]) -> Rect {
-        Rect { rows: frame.range(self.axes[0], cells[0].clone()), cols: frame.range(self.axes[1], cells[1].clone()) }
+        Rect {
+            rows: frame.range(self.axes[0], cells[0].clone()),
+            cols: frame.range(self.axes[1], cells[1].clone()),
+        }
     }
 
-    /// Fills the classes of a box of the chunk's cells in this plane; `cover` must be that of a box around it.
+    /// Fills the classes of a box of the chunk's cells in this plane; `cover` must be that of a box
+    /// around it.
     fn classify(&self, frame: &Frame, cover: &Cover, cells: [Range<usize>; 2], map: &mut [Class]) {
         let width = frame.shape[self.axes[1]];
         let rect = self.rect(frame, &cells);
@@ -334,9 +465,12 @@ impl Plane {
         } else if frame.up[self.axes[0]] == 0 {
             for (part, clip) in &cover.parts {
                 clip.runs(&self.outlines[*part], &rect, |row, cols| {
-                    let at = |number: i64, from: i64, first: usize| first + usize::try_from(number - from).unwrap_or(0);
+                    let at = |number: i64, from: i64, first: usize| {
+                        first + usize::try_from(number - from).unwrap_or(0)
+                    };
                     let start = at(row, rect.rows.start, cells[0].start) * width;
-                    let [first, end] = [cols.start, cols.end].map(|col| at(col, rect.cols.start, cells[1].start));
+                    let [first, end] =
+                        [cols.start, cols.end].map(|col| at(col, rect.cols.start, cells[1].start));
                     map[start + first..start + end].fill(Class::In);
                 });
             }
@@ -346,7 +480,10 @@ impl Plane {
                 [side.start..middle, middle..side.end]
             };
             for rows in halves(&cells[0]) {
-                for cols in halves(&cells[1]).into_iter().filter(|cols| !cols.is_empty() && !rows.is_empty()) {
+                for cols in halves(&cells[1])
+                    .into_iter()
+                    .filter(|cols| !cols.is_empty() && !rows.is_empty())
+                {
                     self.classify(frame, &cover, [rows.clone(), cols], map);
                 }
             }
@@ -356,13 +493,21 @@ impl Plane {
 
 impl Cover {
     fn to(&self, plane: &Plane, rect: &Rect) -> Self {
-        let mut cover = Cover { inside: self.inside, parts: Vec::new() };
+        let mut cover = Cover {
+            inside: self.inside,
+            parts: Vec::new(),
+        };
         for (part, clip) in &self.parts {
             let clip = clip.to(&plane.outlines[*part], rect);
             match clip.class() {
                 Class::Out => {}
                 Class::Part => cover.parts.push((*part, clip)),
-                Class::In => return Cover { inside: true, parts: Vec::new() },
+                Class::In => {
+                    return Cover {
+                        inside: true,
+                        parts: Vec::new(),
+                    };
+                }
             }
         }
         cover

@@ -1,9 +1,11 @@
-//! Polygons over cells: which cell centres of a plane a set of rings holds, row by row, and for boxes of cells whether all.
+//! Polygons over cells: which cell centres of a plane a set of rings holds, row by row, and for
+//! boxes of cells whether all.
 //!
-//! A ring edge crosses the centre lines of some rows, and each crossing falls before one column: the first whose centre is
-//! not before it. A cell is inside if an odd number of crossings of its row fall at or before its column. All else is
-//! arithmetic on these integers, so what is said of a box always agrees with what is said of its cells. A crossing is computed
-//! from the edge's two ends in a fixed order: two rings that share an edge agree on it whichever way they run.
+//! A ring edge crosses the centre lines of some rows, and each crossing falls before one column:
+//! the first whose centre is not before it. A cell is inside if an odd number of crossings of its
+//! row fall at or before its column. All else is arithmetic on these integers, so what is said of a
+//! box always agrees with what is said of its cells. A crossing is computed from the edge's two
+//! ends in a fixed order: two rings that share an edge agree on it whichever way they run.
 
 use std::ops::Range;
 
@@ -18,12 +20,20 @@ pub(super) enum Class {
     In,
 }
 
-/// The first cell whose centre is not before a position; cell `j` covers `j` to `j + 1`. A centre at the position itself is
-/// before it where coordinates fall along the axis, so that "not before" means the same in the world either way.
-#[expect(clippy::cast_possible_truncation, reason = "positions beyond the numbers saturate, and no cell is there")]
+/// The first cell whose centre is not before a position; cell `j` covers `j` to `j + 1`. A centre
+/// at the position itself is before it where coordinates fall along the axis, so that "not before"
+/// means the same in the world either way.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "positions beyond the numbers saturate, and no cell is there"
+)]
 pub(super) fn first_cell(position: f64, rising: bool) -> i64 {
     let at = position - 0.5;
-    if rising { at.ceil() as i64 } else { (at.floor() as i64).saturating_add(1) }
+    if rising {
+        at.ceil() as i64
+    } else {
+        (at.floor() as i64).saturating_add(1)
+    }
 }
 
 /// A box of cells of the plane.
@@ -37,7 +47,10 @@ impl Rect {
     /// The smallest box that holds both.
     pub(super) fn union(self, other: Self) -> Self {
         let join = |a: Range<i64>, b: Range<i64>| a.start.min(b.start)..a.end.max(b.end);
-        Self { rows: join(self.rows, other.rows), cols: join(self.cols, other.cols) }
+        Self {
+            rows: join(self.rows, other.rows),
+            cols: join(self.cols, other.cols),
+        }
     }
 }
 
@@ -62,32 +75,50 @@ pub(super) struct Outline {
 }
 
 impl Outline {
-    /// The outline of rings whose points are (row, column) positions. `rising` says of rows and columns whether world
-    /// coordinates rise with them.
+    /// The outline of rings whose points are (row, column) positions. `rising` says of rows and
+    /// columns whether world coordinates rise with them.
     pub(super) fn new(rings: &[Vec<[f64; 2]>], rising: [bool; 2]) -> Self {
         let mut edges = Vec::new();
         for ring in rings {
             for (i, &a) in ring.iter().enumerate() {
                 let b = ring[(i + 1) % ring.len()];
-                let (a, b) = if (a[0], a[1]) <= (b[0], b[1]) { (a, b) } else { (b, a) };
+                let (a, b) = if (a[0], a[1]) <= (b[0], b[1]) {
+                    (a, b)
+                } else {
+                    (b, a)
+                };
                 let rows = first_cell(a[0], rising[0])..first_cell(b[0], rising[0]);
                 if !rows.is_empty() {
                     let slope = (b[1] - a[1]) / (b[0] - a[0]);
-                    edges.push(Segment { rows, row: a[0], col: a[1], slope, cols: (a[1].min(b[1]), a[1].max(b[1])) });
+                    edges.push(Segment {
+                        rows,
+                        row: a[0],
+                        col: a[1],
+                        slope,
+                        cols: (a[1].min(b[1]), a[1].max(b[1])),
+                    });
                 }
             }
         }
-        Self { edges, rising: rising[1] }
+        Self {
+            edges,
+            rising: rising[1],
+        }
     }
 
     /// The column before which an edge crosses the centre line of a row. Monotone along the edge.
     fn crossing(&self, edge: &Segment, row: i64) -> i64 {
         let at = edge.col + (row as f64 + 0.5 - edge.row) * edge.slope;
-        let at = if at.is_nan() { edge.col } else { at.clamp(edge.cols.0, edge.cols.1) };
+        let at = if at.is_nan() {
+            edge.col
+        } else {
+            at.clamp(edge.cols.0, edge.cols.1)
+        };
         first_cell(at, self.rising)
     }
 
-    /// The smallest box that holds every cell inside; `None` if no edge crosses the centre line of a row.
+    /// The smallest box that holds every cell inside; `None` if no edge crosses the centre line of
+    /// a row.
     pub(super) fn bounds(&self) -> Option<Rect> {
         let of = |edge: &Segment| Rect {
             rows: edge.rows.clone(),
@@ -97,7 +128,8 @@ impl Outline {
     }
 }
 
-/// What of an outline matters to a box: the edges with a crossing within it, and on which rows its left side is inside.
+/// What of an outline matters to a box: the edges with a crossing within it, and on which rows its
+/// left side is inside.
 #[derive(Clone, Debug)]
 pub(super) struct Clip {
     edges: Vec<u32>,
@@ -111,22 +143,36 @@ impl Clip {
     /// The clip of the whole plane.
     pub(super) fn whole(outline: &Outline) -> Self {
         let edges = (0..u32::MAX).take(outline.edges.len()).collect();
-        Self { edges, inside: false, flips: Vec::new() }
+        Self {
+            edges,
+            inside: false,
+            flips: Vec::new(),
+        }
     }
 
     /// The clip of a box within this one's.
     pub(super) fn to(&self, outline: &Outline, rect: &Rect) -> Self {
-        let mut clip = Clip { edges: Vec::new(), inside: self.inside, flips: Vec::new() };
+        let mut clip = Clip {
+            edges: Vec::new(),
+            inside: self.inside,
+            flips: Vec::new(),
+        };
         for &flip in &self.flips {
             clip.flip(flip, rect);
         }
         for &number in &self.edges {
             let edge = &outline.edges[number as usize];
-            let (first, end) = (edge.rows.start.max(rect.rows.start), edge.rows.end.min(rect.rows.end));
+            let (first, end) = (
+                edge.rows.start.max(rect.rows.start),
+                edge.rows.end.min(rect.rows.end),
+            );
             if first >= end {
                 continue;
             }
-            let ends = [outline.crossing(edge, first), outline.crossing(edge, end - 1)];
+            let ends = [
+                outline.crossing(edge, first),
+                outline.crossing(edge, end - 1),
+            ];
             if ends[0].max(ends[1]) <= rect.cols.start {
                 clip.flip(first, rect);
                 clip.flip(end, rect);
@@ -164,8 +210,14 @@ impl Clip {
         }
     }
 
-    /// Calls `visit` for each run of cells inside: row, first column, and one past the last, within the box clipped to.
-    pub(super) fn runs(&self, outline: &Outline, rect: &Rect, mut visit: impl FnMut(i64, Range<i64>)) {
+    /// Calls `visit` for each run of cells inside: row, first column, and one past the last, within
+    /// the box clipped to.
+    pub(super) fn runs(
+        &self,
+        outline: &Outline,
+        rect: &Rect,
+        mut visit: impl FnMut(i64, Range<i64>),
+    ) {
         let (mut inside, mut flips) = (self.inside, self.flips.iter().peekable());
         let mut crossings = Vec::new();
         for row in rect.rows.clone() {
@@ -173,8 +225,13 @@ impl Clip {
                 inside = !inside;
             }
             crossings.clear();
-            let edges = self.edges.iter().map(|&number| &outline.edges[number as usize]);
-            let crossed = edges.filter(|edge| edge.rows.contains(&row)).map(|edge| outline.crossing(edge, row));
+            let edges = self
+                .edges
+                .iter()
+                .map(|&number| &outline.edges[number as usize]);
+            let crossed = edges
+                .filter(|edge| edge.rows.contains(&row))
+                .map(|edge| outline.crossing(edge, row));
             crossings.extend(crossed.map(|at| at.clamp(rect.cols.start, rect.cols.end)));
             crossings.sort_unstable();
             let (mut start, mut within) = (rect.cols.start, inside);
@@ -193,15 +250,23 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Even-odd by the definition: crossings of the row's centre line at or before the cell's centre.
+    /// Even-odd by the definition: crossings of the row's centre line at or before the cell's
+    /// centre.
     fn inside(rings: &[Vec<[f64; 2]>], row: i64, col: i64) -> bool {
         let (y, x) = (row as f64 + 0.5, col as f64 + 0.5);
         let mut inside = false;
         for ring in rings {
             for (i, a) in ring.iter().enumerate() {
                 let b = ring[(i + 1) % ring.len()];
-                let (a, b) = if (a[0], a[1]) <= (b[0], b[1]) { (*a, b) } else { (b, *a) };
-                if a[0] <= y && y < b[0] && (a[1] + (y - a[0]) * ((b[1] - a[1]) / (b[0] - a[0]))) <= x {
+                let (a, b) = if (a[0], a[1]) <= (b[0], b[1]) {
+                    (*a, b)
+                } else {
+                    (b, *a)
+                };
+                if a[0] <= y
+                    && y < b[0]
+                    && (a[1] + (y - a[0]) * ((b[1] - a[1]) / (b[0] - a[0]))) <= x
+                {
                     inside = !inside;
                 }
             }
@@ -211,20 +276,27 @@ mod tests {
 
     fn cells(clip: &Clip, outline: &Outline, rect: &Rect) -> Vec<(i64, i64)> {
         let mut cells = Vec::new();
-        clip.runs(outline, rect, |row, cols| cells.extend(cols.map(|col| (row, col))));
+        clip.runs(outline, rect, |row, cols| {
+            cells.extend(cols.map(|col| (row, col)))
+        });
         cells
     }
 
     fn rings() -> impl Strategy<Value = Vec<Vec<[f64; 2]>>> {
-        // Halves are cell edges and centres: vertices on centres and edges along centre lines are common.
+        // Halves are cell edges and centres: vertices on centres and edges along centre lines are
+        // common.
         let point = prop_oneof![
-            (-12..=12_i32, -12..=12_i32).prop_map(|(y, x)| [f64::from(y) / 2.0, f64::from(x) / 2.0]),
+            (-12..=12_i32, -12..=12_i32)
+                .prop_map(|(y, x)| [f64::from(y) / 2.0, f64::from(x) / 2.0]),
             (-6.0..6.0, -6.0..6.0).prop_map(|(y, x)| [y, x]),
         ];
         proptest::collection::vec(proptest::collection::vec(point, 3..9), 1..4)
     }
 
-    const ALL: Rect = Rect { rows: -8..8, cols: -8..8 };
+    const ALL: Rect = Rect {
+        rows: -8..8,
+        cols: -8..8,
+    };
 
     proptest! {
         #[test]
@@ -246,7 +318,8 @@ mod tests {
             prop_assert!(want.iter().all(|(row, col)| bounded(row, col)));
         }
 
-        /// A fan of triangles around a point tiles the square, whichever way axes run and wherever the point lies.
+        /// A fan of triangles around a point tiles the square, whichever way axes run and wherever
+        /// the point lies.
         #[test]
         fn polygons_that_share_edges_share_no_cell_and_leave_none_out(y in -6.0..6.0_f64, x in -6.0..6.0_f64, snap: bool, rising: [bool; 2]) {
             let centre = if snap { [(2.0 * y).round() / 2.0, (2.0 * x).round() / 2.0] } else { [y, x] };

@@ -1,4 +1,5 @@
-//! Where the cells of a walk are counted: all in one place, or each in the step of a series that it lies in.
+//! Where the cells of a walk are counted: all in one place, or each in the step of a series that it
+//! lies in.
 
 use std::ops::RangeInclusive;
 
@@ -10,7 +11,8 @@ const STALE_MAX: usize = 64;
 pub(super) enum Slots {
     /// All of them.
     One,
-    /// Those of each run of base cells along an axis: the first of each, and one past the last of the last, rising.
+    /// Those of each run of base cells along an axis: the first of each, and one past the last of
+    /// the last, rising.
     Runs { axis: usize, edges: Vec<i64> },
     /// Those of each range of ticks.
     Ticks(Vec<RangeInclusive<i64>>),
@@ -26,7 +28,8 @@ impl Slots {
         }
     }
 
-    /// The axis along which a cell may have to be told by its parts because these lie in several runs, and where runs begin.
+    /// The axis along which a cell may have to be told by its parts because these lie in several
+    /// runs, and where runs begin.
     pub(super) fn cuts(&self) -> Option<(usize, &[i64])> {
         match self {
             Slots::Runs { axis, edges } => Some((*axis, edges)),
@@ -44,7 +47,12 @@ impl Slots {
             slot,
             ticks: (*ticks.start()).max(*all.start())..=(*ticks.end()).min(*all.end()),
         };
-        slots.into_iter().enumerate().map(piece).filter(|piece| !piece.ticks.is_empty()).collect()
+        slots
+            .into_iter()
+            .enumerate()
+            .map(piece)
+            .filter(|piece| !piece.ticks.is_empty())
+            .collect()
     }
 }
 
@@ -62,17 +70,29 @@ pub(super) fn cut(pieces: &[Piece], stale: Vec<RangeInclusive<i64>>) -> [Vec<Pie
     for Piece { slot, ticks } in pieces {
         let (start, end) = (*ticks.start(), *ticks.end());
         let (mut at, mut whole) = (start, true);
-        for stale in stale.iter().filter(|stale| *stale.start() <= end && *stale.end() >= start) {
+        for stale in stale
+            .iter()
+            .filter(|stale| *stale.start() <= end && *stale.end() >= start)
+        {
             let first = at.max(*stale.start());
             if first > at {
-                clean.push(Piece { slot: *slot, ticks: at..=first - 1 });
+                clean.push(Piece {
+                    slot: *slot,
+                    ticks: at..=first - 1,
+                });
             }
-            cut.push(Piece { slot: *slot, ticks: first..=end.min(*stale.end()) });
+            cut.push(Piece {
+                slot: *slot,
+                ticks: first..=end.min(*stale.end()),
+            });
             whole = *stale.end() < end;
             at = stale.end().saturating_add(1);
         }
         if whole && at <= end {
-            clean.push(Piece { slot: *slot, ticks: at..=end });
+            clean.push(Piece {
+                slot: *slot,
+                ticks: at..=end,
+            });
         }
     }
     [clean, cut]
@@ -94,8 +114,13 @@ fn merged(mut ranges: Vec<RangeInclusive<i64>>) -> Vec<RangeInclusive<i64>> {
         merged
     };
     let ranges = within(ranges, 1);
-    let Some(over) = ranges.len().checked_sub(STALE_MAX).filter(|over| *over > 0) else { return ranges };
-    let mut gaps: Vec<u64> = ranges.windows(2).map(|pair| pair[1].start().abs_diff(*pair[0].end())).collect();
+    let Some(over) = ranges.len().checked_sub(STALE_MAX).filter(|over| *over > 0) else {
+        return ranges;
+    };
+    let mut gaps: Vec<u64> = ranges
+        .windows(2)
+        .map(|pair| pair[1].start().abs_diff(*pair[0].end()))
+        .collect();
     gaps.sort_unstable();
     within(ranges, gaps[over - 1])
 }
@@ -137,7 +162,16 @@ mod tests {
     fn ranges_reach_to_the_ends_of_all_ticks() {
         let pieces = Slots::One.pieces(&(i64::MIN + 1..=i64::MAX - 1));
         let [clean, stale] = cut(&pieces, vec![i64::MIN..=0, 7..=i64::MAX]);
-        assert_eq!(clean, [Piece { slot: 0, ticks: 1..=6 }]);
-        assert_eq!(stale, [i64::MIN + 1..=0, 7..=i64::MAX - 1].map(|ticks| Piece { slot: 0, ticks }));
+        assert_eq!(
+            clean,
+            [Piece {
+                slot: 0,
+                ticks: 1..=6
+            }]
+        );
+        assert_eq!(
+            stale,
+            [i64::MIN + 1..=0, 7..=i64::MAX - 1].map(|ticks| Piece { slot: 0, ticks })
+        );
     }
 }

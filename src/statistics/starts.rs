@@ -10,7 +10,8 @@ use crate::error::{Error, Result};
 use crate::grid::{Level, Location, Window};
 use crate::key::{ChunkKey, LayerId};
 
-/// The most chunks at which a walk may start: those at the top, of which there are many only where a pyramid ends early.
+/// The most chunks at which a walk may start: those at the top, of which there are many only where
+/// a pyramid ends early.
 const ROOTS_MAX: u64 = 1 << 24;
 /// Up to how many locations are looked up one by one, rather than listed from the directory.
 const LOOKED_UP: u64 = 4096;
@@ -24,34 +25,58 @@ pub(super) struct Roots {
 }
 
 impl Roots {
-    /// At the top of the pyramid, but at the level `level.1` of the dimension `level.0` if there is one.
+    /// At the top of the pyramid, but at the level `level.1` of the dimension `level.0` if there is
+    /// one.
     pub(super) fn new(walk: &Walk<'_>, level: Option<(usize, Level)>) -> Result<Self> {
         let (grid, snapshot) = (walk.chunks.grid, walk.chunks.snapshot);
         let structure = grid.structure();
         let marked = Marks::first(grid, snapshot, 1)?.len() > 0;
         // Without layers there is nothing above the base.
-        let mut levels = if grid.layers().is_empty() { walk.pyramid.base.coarsest() } else { walk.pyramid.top };
+        let mut levels = if grid.layers().is_empty() {
+            walk.pyramid.base.coarsest()
+        } else {
+            walk.pyramid.top
+        };
         // A column of events is one place.
-        let bucket = walk.irregular.map(|irregular| (irregular.dimension, irregular.bucket));
+        let bucket = walk
+            .irregular
+            .map(|irregular| (irregular.dimension, irregular.bucket));
         for (dimension, level) in level.into_iter().chain(bucket) {
             levels[dimension] = level;
         }
         let windows = walk.zones.iter().map(|zone| zone.region.window(levels));
         let Some(window) = windows.reduce(|all, window| structure.union(&all, &window)) else {
-            return Ok(Self { listed: Some(BTreeSet::new()), window: None, marked });
+            return Ok(Self {
+                listed: Some(BTreeSet::new()),
+                window: None,
+                marked,
+            });
         };
         let count = structure.chunk_count(&window);
-        let (at_base, built) =
-            (levels == walk.pyramid.base.finest(), walk.pyramid.base.mixed().is_none() && walk.pyramid.built.covers(&levels));
+        let (at_base, built) = (
+            levels == walk.pyramid.base.finest(),
+            walk.pyramid.base.mixed().is_none() && walk.pyramid.built.covers(&levels),
+        );
         let listed = if count > LOOKED_UP && (at_base || built && !marked) {
-            let layer = if at_base { LayerId::BASE } else { LayerId::FIRST };
+            let layer = if at_base {
+                LayerId::BASE
+            } else {
+                LayerId::FIRST
+            };
             let mut found = BTreeSet::new();
-            grid.directory(snapshot, ChunkKey::levels(grid.id(), structure, layer, levels), &mut |chunk| {
-                let at = walk.column(chunk.location);
-                if structure.intersection(&structure.chunk_window(&at), &window).is_some() {
-                    found.insert(at);
-                }
-            })?;
+            grid.directory(
+                snapshot,
+                ChunkKey::levels(grid.id(), structure, layer, levels),
+                &mut |chunk| {
+                    let at = walk.column(chunk.location);
+                    if structure
+                        .intersection(&structure.chunk_window(&at), &window)
+                        .is_some()
+                    {
+                        found.insert(at);
+                    }
+                },
+            )?;
             Some(found)
         } else if count > ROOTS_MAX {
             return Err(Error::invalid(format!(
@@ -60,33 +85,64 @@ impl Roots {
         } else {
             None
         };
-        Ok(Self { listed, window: Some(window), marked })
+        Ok(Self {
+            listed,
+            window: Some(window),
+            marked,
+        })
     }
 
-    pub(super) fn locations<'a>(&'a self, walk: &Walk<'a>) -> Box<dyn Iterator<Item = Location> + 'a> {
+    pub(super) fn locations<'a>(
+        &'a self,
+        walk: &Walk<'a>,
+    ) -> Box<dyn Iterator<Item = Location> + 'a> {
         match &self.listed {
             Some(listed) => Box::new(listed.iter().copied()),
             None => {
                 let structure = walk.chunks.grid.structure();
-                Box::new(self.window.iter().flat_map(|window| structure.split(window)).map(|piece| piece.location))
+                Box::new(
+                    self.window
+                        .iter()
+                        .flat_map(|window| structure.split(window))
+                        .map(|piece| piece.location),
+                )
             }
         }
     }
 
-    /// The nodes of a location, those that are told together in one list: of a column of events in one each of the ticks that are
-    /// up to date and of the others.
+    /// The nodes of a location, those that are told together in one list: of a column of events in
+    /// one each of the ticks that are up to date and of the others.
     pub(super) fn nodes(&self, walk: &Walk<'_>, at: Location) -> Result<Vec<Vec<Visit>>> {
         let pending = match self.marked && at.levels != walk.pyramid.base.finest() {
-            true => dirty::pending_under(walk.chunks.grid, walk.chunks.snapshot, &walk.whole(&at), &walk.pyramid.base)?,
+            true => dirty::pending_under(
+                walk.chunks.grid,
+                walk.chunks.snapshot,
+                &walk.whole(&at),
+                &walk.pyramid.base,
+            )?,
             false => Vec::new(),
         };
-        let Some(irregular) = walk.irregular else { return Ok(vec![walk.roots(at, &pending.into(), (&[], None))]) };
-        let (of_events, of_bins): (Vec<Edge>, Vec<Edge>) = pending.iter().partition(|edge| irregular.is_bucket(&edge.parent));
-        let stale = of_events.iter().map(|edge| irregular.ticks(&edge.parent)).collect();
+        let Some(irregular) = walk.irregular else {
+            return Ok(vec![walk.roots(at, &pending.into(), (&[], None))]);
+        };
+        let (of_events, of_bins): (Vec<Edge>, Vec<Edge>) = pending
+            .iter()
+            .partition(|edge| irregular.is_bucket(&edge.parent));
+        let stale = of_events
+            .iter()
+            .map(|edge| irregular.ticks(&edge.parent))
+            .collect();
         let [clean, stale] = cut(&walk.pieces, stale);
         // Of bins, those below the ones that are out of date.
-        let below = of_bins.iter().filter_map(|edge| irregular.level(&edge.parent).finer()).min();
-        let parts = [(clean, Vec::new()), (stale, of_events)].into_iter().filter(|(pieces, _)| !pieces.is_empty());
-        Ok(parts.map(|(pieces, pending)| walk.roots(at, &pending.into(), (&pieces, below))).collect())
+        let below = of_bins
+            .iter()
+            .filter_map(|edge| irregular.level(&edge.parent).finer())
+            .min();
+        let parts = [(clean, Vec::new()), (stale, of_events)]
+            .into_iter()
+            .filter(|(pieces, _)| !pieces.is_empty());
+        Ok(parts
+            .map(|(pieces, pending)| walk.roots(at, &pending.into(), (&pieces, below)))
+            .collect())
     }
 }

@@ -16,7 +16,8 @@ pub(super) struct Moments {
 }
 
 impl Moments {
-    /// Both together (T. Chan, G. Golub and R. LeVeque, 1979), in roots, which stay within the doubles where squares would not.
+    /// Both together (T. Chan, G. Golub and R. LeVeque, 1979), in roots, which stay within the
+    /// doubles where squares would not.
     pub(super) fn add(&mut self, other: Self) {
         if other.area == 0.0 {
             return;
@@ -27,24 +28,43 @@ impl Moments {
         }
         let area = self.area + other.area;
         let (mine, theirs) = (self.area / area, other.area / area);
-        // Half of it, as the distance itself may lie beyond the doubles; what it is multiplied by is at most 1.
+        // Half of it, as the distance itself may lie beyond the doubles; what it is multiplied by
+        // is at most 1.
         let half = other.mean / 2.0 - self.mean / 2.0;
         let between = half * (2.0 * (mine * theirs).sqrt());
         let within = (self.std * mine.sqrt()).hypot(other.std * theirs.sqrt());
         // Of infinities there is no deviation.
-        self.std = if within.is_finite() && between.is_finite() { within.hypot(between) } else { f64::NAN };
+        self.std = if within.is_finite() && between.is_finite() {
+            within.hypot(between)
+        } else {
+            f64::NAN
+        };
         let apart = other.mean - self.mean;
-        self.mean = if apart.is_finite() { self.mean + apart * theirs } else { self.mean * mine + other.mean * theirs };
+        self.mean = if apart.is_finite() {
+            self.mean + apart * theirs
+        } else {
+            self.mean * mine + other.mean * theirs
+        };
         self.area = area;
     }
 
     /// Those of values, each of the area `full`. Of infinities there is no deviation.
     fn of(values: &[f64], mean: f64, full: f64) -> Self {
         let count = values.len() as f64;
-        let squares: f64 = values.iter().map(|value| (value - mean) * (value - mean)).sum();
-        let std =
-            if squares.is_finite() && squares > 2.0_f64.powi(-900) { (squares / count).sqrt() } else { scaled(values, mean) };
-        Self { area: count * full, mean, std }
+        let squares: f64 = values
+            .iter()
+            .map(|value| (value - mean) * (value - mean))
+            .sum();
+        let std = if squares.is_finite() && squares > 2.0_f64.powi(-900) {
+            (squares / count).sqrt()
+        } else {
+            scaled(values, mean)
+        };
+        Self {
+            area: count * full,
+            mean,
+            std,
+        }
     }
 }
 
@@ -54,11 +74,17 @@ fn scaled(values: &[f64], mean: f64) -> f64 {
         return f64::NAN;
     }
     let half = |value: &f64| value / 2.0 - mean / 2.0;
-    let most = values.iter().map(|value| half(value).abs()).fold(0.0, f64::max);
+    let most = values
+        .iter()
+        .map(|value| half(value).abs())
+        .fold(0.0, f64::max);
     if most == 0.0 {
         return 0.0;
     }
-    let squares: f64 = values.iter().map(|value| (half(value) / most).powi(2)).sum();
+    let squares: f64 = values
+        .iter()
+        .map(|value| (half(value) / most).powi(2))
+        .sum();
     (squares / values.len() as f64).sqrt() * most * 2.0
 }
 
@@ -72,7 +98,10 @@ pub(super) fn no_range() -> Range {
 
 /// The range of the values of both.
 pub(super) fn joined((low, high): Range, other: Range) -> Range {
-    (if other.0 < low { other.0 } else { low }, if other.1 > high { other.1 } else { high })
+    (
+        if other.0 < low { other.0 } else { low },
+        if other.1 > high { other.1 } else { high },
+    )
 }
 
 /// What an aggregate cell adds, as far as it is known and asked for.
@@ -149,8 +178,15 @@ impl Tally {
         self.moments.add(share.moments);
     }
 
-    /// Adds base cells of a range, each of the area `full`, of which `scale` times the value is summed.
-    pub(super) fn add_values(&mut self, (values, range): (&[f64], Range), full: f64, scale: f64, whole: Option<i128>) {
+    /// Adds base cells of a range, each of the area `full`, of which `scale` times the value is
+    /// summed.
+    pub(super) fn add_values(
+        &mut self,
+        (values, range): (&[f64], Range),
+        full: f64,
+        scale: f64,
+        whole: Option<i128>,
+    ) {
         if values.is_empty() {
             return;
         }
@@ -180,7 +216,10 @@ impl Tally {
     pub(super) fn class(&mut self, value: Number, area: f64) {
         // Both zeros are one.
         let zero = Number::from(0.0);
-        *self.classes.entry(Class(if value == zero { zero } else { value })).or_default() += area;
+        *self
+            .classes
+            .entry(Class(if value == zero { zero } else { value }))
+            .or_default() += area;
     }
 
     pub(super) fn class_count(&self) -> usize {
@@ -194,7 +233,11 @@ impl Tally {
 
     /// The area in each counter.
     pub(super) fn counters(&self, bins: &Bins) -> Vec<f64> {
-        if self.bins.is_empty() { vec![0.0; bins.counters()] } else { self.bins.clone() }
+        if self.bins.is_empty() {
+            vec![0.0; bins.counters()]
+        } else {
+            self.bins.clone()
+        }
     }
 
     /// Both together.
@@ -207,7 +250,10 @@ impl Tally {
         if self.bins.is_empty() {
             self.bins = other.bins;
         } else {
-            self.bins.iter_mut().zip(other.bins).for_each(|(a, b)| *a += b);
+            self.bins
+                .iter_mut()
+                .zip(other.bins)
+                .for_each(|(a, b)| *a += b);
         }
         for (class, area) in other.classes {
             *self.classes.entry(class).or_default() += area;
@@ -220,7 +266,9 @@ mod tests {
     use super::*;
 
     fn of(values: &[f64]) -> Tally {
-        let range = values.iter().fold(no_range(), |range, value| joined(range, ((*value).into(), (*value).into())));
+        let range = values.iter().fold(no_range(), |range, value| {
+            joined(range, ((*value).into(), (*value).into()))
+        });
         let mut tally = Tally::default();
         tally.add_values((values, range), 1.0, 1.0, None);
         tally
@@ -234,8 +282,14 @@ mod tests {
             let mut parts = Tally::default();
             values.chunks(size).for_each(|part| parts.merge(of(part)));
             let range = (1e6.into(), (1e6 + 4.5).into());
-            assert_eq!((parts.sum.total(), parts.range, parts.area), (whole.sum.total(), range, 1000.0));
-            assert!((parts.moments.std / whole.moments.std - 1.0).abs() < 1e-9, "{size}");
+            assert_eq!(
+                (parts.sum.total(), parts.range, parts.area),
+                (whole.sum.total(), range, 1000.0)
+            );
+            assert!(
+                (parts.moments.std / whole.moments.std - 1.0).abs() < 1e-9,
+                "{size}"
+            );
         }
     }
 
@@ -245,12 +299,18 @@ mod tests {
             let merged = |values: &[f64]| {
                 let mut parts = Tally::default();
                 values.chunks(size).for_each(|part| parts.merge(of(part)));
-                (parts.sum.over(parts.area), parts.moments.mean, parts.moments.std)
+                (
+                    parts.sum.over(parts.area),
+                    parts.moments.mean,
+                    parts.moments.std,
+                )
             };
             let near = |got: f64, want: f64| (got / want - 1.0).abs() < 1e-12;
             let (mean, of_moments, std) = merged(&[1.5e308; 8]);
             assert_eq!((mean, of_moments, std), (1.5e308, 1.5e308, 0.0), "{size}");
-            let (mean, _, std) = merged(&[1.5e308, -1.5e308, 1.5e308, -1.5e308, 1.5e308, -1.5e308, 1.5e308, -1.5e308]);
+            let (mean, _, std) = merged(&[
+                1.5e308, -1.5e308, 1.5e308, -1.5e308, 1.5e308, -1.5e308, 1.5e308, -1.5e308,
+            ]);
             assert!(mean == 0.0 && near(std, 1.5e308), "{size}: {mean} {std}");
             let (_, _, std) = merged(&[1e-200, -1e-200, 1e-200, -1e-200]);
             assert!(near(std, 1e-200), "{size}: {std}");
@@ -261,7 +321,10 @@ mod tests {
     fn infinities_stay_what_they_are() {
         let mut tally = of(&[1.0, f64::INFINITY]);
         tally.merge(of(&[2.0]));
-        assert_eq!((tally.sum.total(), tally.range.1), (f64::INFINITY, f64::INFINITY.into()));
+        assert_eq!(
+            (tally.sum.total(), tally.range.1),
+            (f64::INFINITY, f64::INFINITY.into())
+        );
         assert!(tally.moments.std.is_nan());
     }
 
@@ -272,9 +335,28 @@ mod tests {
             tally.class(value.into(), 1.0);
         }
         let id = 9_007_199_254_740_993_i64;
-        [id, id + 1, id - 1, id].into_iter().for_each(|value| tally.class(value.into(), 1.0));
+        [id, id + 1, id - 1, id]
+            .into_iter()
+            .for_each(|value| tally.class(value.into(), 1.0));
         let classes: Vec<_> = tally.classes().collect();
-        let doubles = [(f64::NEG_INFINITY, 1.0), (-2.5, 1.0), (0.0, 2.0), (3.0, 1.0)].map(|(value, area)| (value.into(), area));
-        assert_eq!(classes, [doubles.to_vec(), vec![((id - 1).into(), 1.0), (id.into(), 2.0), ((id + 1).into(), 1.0)]].concat());
+        let doubles = [
+            (f64::NEG_INFINITY, 1.0),
+            (-2.5, 1.0),
+            (0.0, 2.0),
+            (3.0, 1.0),
+        ]
+        .map(|(value, area)| (value.into(), area));
+        assert_eq!(
+            classes,
+            [
+                doubles.to_vec(),
+                vec![
+                    ((id - 1).into(), 1.0),
+                    (id.into(), 2.0),
+                    ((id + 1).into(), 1.0)
+                ]
+            ]
+            .concat()
+        );
     }
 }

@@ -7,18 +7,20 @@ use crate::store::Grid;
 use crate::writer::Commit;
 
 impl Grid {
-    /// Statistics of a region: exact unless the query allows bounds, and up to date whatever marks are pending.
+    /// Statistics of a region: exact unless the query allows bounds, and up to date whatever marks
+    /// are pending.
     ///
     /// # Errors
     ///
-    /// [`Invalid`](crate::ErrorKind::Invalid) if the region does not fit the grid's axes, or there are more classes than an
-    /// answer lists. A grid without data has a count of 0.
+    /// [`Invalid`](crate::ErrorKind::Invalid) if the region does not fit the grid's axes, or there
+    /// are more classes than an answer lists. A grid without data has a count of 0.
     pub fn statistics(&self, query: &StatisticsQuery) -> Result<Statistics> {
         super::statistics(self, query)
     }
 
-    /// Statistics of a region at each step of a dimension: the mean over a catchment hour by hour, from one chunk for all the
-    /// hours that it holds. Exact, and up to date whatever marks are pending.
+    /// Statistics of a region at each step of a dimension: the mean over a catchment hour by hour,
+    /// from one chunk for all the hours that it holds. Exact, and up to date whatever marks are
+    /// pending.
     ///
     /// ```
     /// # use gridstone::{Axis, DType, Dimension, Polygon, Schema, Stat, StatisticsQuery, Steps, Store, Structure, Window};
@@ -37,17 +39,23 @@ impl Grid {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn statistics_series(&self, query: &StatisticsQuery, steps: &Steps) -> Result<StatisticsSeries> {
+    pub fn statistics_series(
+        &self,
+        query: &StatisticsQuery,
+        steps: &Steps,
+    ) -> Result<StatisticsSeries> {
         super::statistics_series(self, query, steps)
     }
 
-    /// The statistics that the grid's layers serve: of any others all base chunks of a region are read.
+    /// The statistics that the grid's layers serve: of any others all base chunks of a region are
+    /// read.
     pub fn statistics_served(&self) -> Vec<Stat> {
         super::plan::served(self)
     }
 
-    /// The [statistics](Self::statistics) of each of several polygons, as catchments or districts are, in one pass: each in place
-    /// of the query's own, which may overlap. A chunk is read once, however many of them it lies in.
+    /// The [statistics](Self::statistics) of each of several polygons, as catchments or districts
+    /// are, in one pass: each in place of the query's own, which may overlap. A chunk is read once,
+    /// however many of them it lies in.
     ///
     /// ```
     /// # use gridstone::{Axis, DType, Dimension, Polygon, Schema, Stat, StatisticsQuery, Store, Structure, Window};
@@ -67,12 +75,18 @@ impl Grid {
     ///
     /// # Errors
     ///
-    /// Those of [`statistics`](Self::statistics); and [`Invalid`](crate::ErrorKind::Invalid) where the query allows bounds.
-    pub fn statistics_of_each(&self, query: &StatisticsQuery, polygons: &[Polygon]) -> Result<Zones<Statistics>> {
+    /// Those of [`statistics`](Self::statistics); and [`Invalid`](crate::ErrorKind::Invalid) where
+    /// the query allows bounds.
+    pub fn statistics_of_each(
+        &self,
+        query: &StatisticsQuery,
+        polygons: &[Polygon],
+    ) -> Result<Zones<Statistics>> {
         super::statistics_of_each(self, query, polygons)
     }
 
-    /// The [statistics of each of several polygons](Self::statistics_of_each) at each step of a dimension, in one pass.
+    /// The [statistics of each of several polygons](Self::statistics_of_each) at each step of a
+    /// dimension, in one pass.
     ///
     /// # Errors
     ///
@@ -86,18 +100,22 @@ impl Grid {
         super::statistics_series_of_each(self, query, polygons, steps)
     }
 
-    /// Removes all data in a polygon, durably and in one commit, like [`clear`](Self::clear): the base cells whose centres it
-    /// holds, at whichever level they stand, and along all axes that are not the polygon's. Whole chunks are not read.
+    /// Removes all data in a polygon, durably and in one commit, like [`clear`](Self::clear): the
+    /// base cells whose centres it holds, at whichever level they stand, and along all axes that
+    /// are not the polygon's. Whole chunks are not read.
     ///
     /// # Errors
     ///
-    /// Those of [`clear`](Self::clear), and [`NotFound`](crate::ErrorKind::NotFound) or [`Invalid`](crate::ErrorKind::Invalid) if
-    /// the polygon's axes are not two of one dimension of the grid.
+    /// Those of [`clear`](Self::clear), and [`NotFound`](crate::ErrorKind::NotFound) or
+    /// [`Invalid`](crate::ErrorKind::Invalid) if the polygon's axes are not two of one dimension of
+    /// the grid.
     pub fn clear_polygon(&self, polygon: &Polygon) -> Result<Commit> {
         self.writable()?;
         let windows = super::in_polygon::base_windows(self, self.present()?.as_ref(), polygon)?;
         let mut batch = self.store().batch();
-        windows.iter().try_for_each(|window| batch.clear(self, window))?;
+        windows
+            .iter()
+            .try_for_each(|window| batch.clear(self, window))?;
         batch.commit()
     }
 }

@@ -47,11 +47,26 @@ impl<'a> Walk<'a> {
     }
 
     /// Nodes that nothing is known of: one a region that has cells there.
-    pub(super) fn roots(&self, at: Location, pending: &Arc<[Edge]>, (pieces, reach): (&[Piece], Option<Level>)) -> Vec<Visit> {
+    pub(super) fn roots(
+        &self,
+        at: Location,
+        pending: &Arc<[Edge]>,
+        (pieces, reach): (&[Piece], Option<Level>),
+    ) -> Vec<Visit> {
         let pieces: Arc<[Piece]> = pieces.into();
         let root = |(zone, of): (usize, &Zone<'_>)| {
-            let (cover, pending, pieces) = (of.cover.clone(), Arc::clone(pending), Arc::clone(&pieces));
-            let mut node = Visit { at, zone, todo: None, cover, pending, doubt: Doubt::default(), pieces, reach };
+            let (cover, pending, pieces) =
+                (of.cover.clone(), Arc::clone(pending), Arc::clone(&pieces));
+            let mut node = Visit {
+                at,
+                zone,
+                todo: None,
+                cover,
+                pending,
+                doubt: Doubt::default(),
+                pieces,
+                reach,
+            };
             let frame = self.frame(&node);
             node.cover = of.region.cover_of(&of.cover, &frame);
             let within = of.region.cells_within(&frame);
@@ -77,7 +92,12 @@ impl<'a> Walk<'a> {
     }
 
     fn frame(&self, node: &Visit) -> Frame {
-        Frame::new(self.chunks.grid.structure(), self.pyramid.base.finest(), &node.at, self.shape(node))
+        Frame::new(
+            self.chunks.grid.structure(),
+            self.pyramid.base.finest(),
+            &node.at,
+            self.shape(node),
+        )
     }
 
     fn slots(&self, node: &Visit, frame: &Frame) -> Option<(Vec<usize>, usize)> {
@@ -86,13 +106,17 @@ impl<'a> Walk<'a> {
         match (&self.slots, self.irregular) {
             (Slots::One, _) => None,
             (Slots::Runs { axis, edges }, _) => {
-                let slot = |cell: usize| edges.partition_point(|edge| *edge <= frame.edge(*axis, cell));
+                let slot =
+                    |cell: usize| edges.partition_point(|edge| *edge <= frame.edge(*axis, cell));
                 let slot = |cell: usize| slot(cell).saturating_sub(1).min(edges.len() - 2);
                 Some(((0..shape[*axis]).map(slot).collect(), stride(*axis)))
             }
-            (Slots::Ticks(_), irregular) => {
-                irregular.map(|irregular| (node.pieces.iter().map(|piece| piece.slot).collect(), stride(irregular.axis)))
-            }
+            (Slots::Ticks(_), irregular) => irregular.map(|irregular| {
+                (
+                    node.pieces.iter().map(|piece| piece.slot).collect(),
+                    stride(irregular.axis),
+                )
+            }),
         }
     }
 
@@ -108,12 +132,18 @@ impl<'a> Walk<'a> {
 
     /// How many chunks it takes to open a node, at most.
     pub(super) fn cost(&self, node: &Visit) -> u64 {
-        if node.at.levels == self.pyramid.base.finest() { 1 } else { self.plan.reads.len() as u64 }
+        if node.at.levels == self.pyramid.base.finest() {
+            1
+        } else {
+            self.plan.reads.len() as u64
+        }
     }
 
     /// Tells of the cells of nodes of one place what its chunks tell, and makes nodes of the rest.
     pub(super) fn open(&self, nodes: &[Visit]) -> Result<Opened> {
-        let Some(first) = nodes.first() else { return Ok(Opened::default()) };
+        let Some(first) = nodes.first() else {
+            return Ok(Opened::default());
+        };
         let at_base = first.at.levels == self.pyramid.base.finest();
         let mut all: Vec<NodeCells<'_>> = nodes.iter().map(|node| self.cells(node)).collect();
         if self.irregular.is_some() && at_base {
@@ -126,17 +156,25 @@ impl<'a> Walk<'a> {
         if at_base {
             return Ok(opened);
         }
-        let Some((facts, read)) = self.known(first, &mut all)? else { return Ok(opened) };
+        let Some((facts, read)) = self.known(first, &mut all)? else {
+            return Ok(opened);
+        };
         opened.read.aggregate += read;
         for (node, cells) in nodes.iter().zip(&mut all) {
             cells.facts = facts.as_ref();
-            let (mut tallies, mut left) = (self.tallies(), vec![false; self.shape(node).iter().product()]);
+            let (mut tallies, mut left) = (
+                self.tallies(),
+                vec![false; self.shape(node).iter().product()],
+            );
             for (cell, left) in left.iter_mut().enumerate() {
-                *left = cells.class(cell) != Class::Out && !self.settle(&mut tallies[cells.slot(cell)], cells, cell)?;
+                *left = cells.class(cell) != Class::Out
+                    && !self.settle(&mut tallies[cells.slot(cell)], cells, cell)?;
             }
             opened.take(self.first_slot(node), tallies);
             if left.contains(&true) {
-                opened.children.extend(self.children(node, cells, &left.into()));
+                opened
+                    .children
+                    .extend(self.children(node, cells, &left.into()));
             }
         }
         Ok(opened)
@@ -145,15 +183,30 @@ impl<'a> Walk<'a> {
     /// The cells of a node, and how they lie in its region.
     fn cells(&self, node: &Visit) -> NodeCells<'a> {
         let frame = self.frame(node);
-        let (classes, slots) = (self.region(node).classify(&frame, &node.cover, self.slots.cuts()), self.slots(node, &frame));
-        NodeCells { classes, slots, todo: self.todo(node), stale: None, facts: None }
+        let (classes, slots) = (
+            self.region(node)
+                .classify(&frame, &node.cover, self.slots.cuts()),
+            self.slots(node, &frame),
+        );
+        NodeCells {
+            classes,
+            slots,
+            todo: self.todo(node),
+            stale: None,
+            facts: None,
+        }
     }
 
-    /// What the layers say of the cells of a place, as far as that is of use to any of the regions, and how many chunks were
-    /// read; `None` if nothing is there.
-    fn known(&self, node: &Visit, all: &mut [NodeCells<'_>]) -> Result<Option<(Option<Facts>, u64)>> {
+    /// What the layers say of the cells of a place, as far as that is of use to any of the regions,
+    /// and how many chunks were read; `None` if nothing is there.
+    fn known(
+        &self,
+        node: &Visit,
+        all: &mut [NodeCells<'_>],
+    ) -> Result<Option<(Option<Facts>, u64)>> {
         let built = self.pyramid.built.covers(&node.at.levels);
-        let worth = |all: &[NodeCells<'_>]| all.iter().any(|cells| self.is_worth_reading(node, cells));
+        let worth =
+            |all: &[NodeCells<'_>]| all.iter().any(|cells| self.is_worth_reading(node, cells));
         if self.irregular.is_some() {
             if !built || !node.pending.is_empty() || !worth(all) {
                 return Ok(Some((None, 0)));
@@ -162,8 +215,12 @@ impl<'a> Walk<'a> {
             return Ok(facts.map(|facts| (Some(facts), read)));
         }
         let layers = self.chunks.grid.layers();
-        let stored = built && layers.first().map_or(Ok(false), |layer| self.chunks.exists(layer.id, &node.at))?;
-        // What is not stored may be inherited by the children along another dimension than the refinable one.
+        let stored = built
+            && layers
+                .first()
+                .map_or(Ok(false), |layer| self.chunks.exists(layer.id, &node.at))?;
+        // What is not stored may be inherited by the children along another dimension than the
+        // refinable one.
         let inherits = self.pyramid.base.heir(node.at.levels).is_some();
         if built && !stored && !inherits && node.pending.is_empty() {
             return Ok(None);
@@ -173,7 +230,9 @@ impl<'a> Walk<'a> {
             all.iter_mut().for_each(|cells| cells.stale = stale.clone());
         }
         match stored && worth(all) {
-            true => Facts::read(self.chunks, self.plan, &node.at, self.pyramid.base.finest()).map(Some),
+            true => {
+                Facts::read(self.chunks, self.plan, &node.at, self.pyramid.base.finest()).map(Some)
+            }
             false => Ok(Some((None, 0))),
         }
     }
@@ -198,9 +257,16 @@ impl<'a> Walk<'a> {
 
     /// Whether the aggregates of a chunk can settle a cell, or tighten its bounds.
     fn is_worth_reading(&self, node: &Visit, cells: &NodeCells<'_>) -> bool {
-        let most = if self.bounded || self.query().predicate.is_some() { Class::Part } else { Class::In };
+        let most = if self.bounded || self.query().predicate.is_some() {
+            Class::Part
+        } else {
+            Class::In
+        };
         let all = 0..self.shape(node).iter().product();
-        self.plan.useful && all.into_iter().any(|cell| cells.class(cell) >= most && cells.is_fresh(cell))
+        self.plan.useful
+            && all
+                .into_iter()
+                .any(|cell| cells.class(cell) >= most && cells.is_fresh(cell))
     }
 
     /// The cells of a node that its parent left to it.
@@ -221,7 +287,9 @@ impl<'a> Walk<'a> {
             let under = &todo.cells[from..from + half.shape[last]];
             let row = &mut cells[row..row + shape[last]];
             if halved(last) {
-                row.chunks_exact_mut(2).zip(under).for_each(|(pair, todo)| pair.fill(*todo));
+                row.chunks_exact_mut(2)
+                    .zip(under)
+                    .for_each(|(pair, todo)| pair.fill(*todo));
             } else {
                 row.copy_from_slice(under);
             }
@@ -232,7 +300,10 @@ impl<'a> Walk<'a> {
     /// The box of a chunk's cells that lie over one of its children.
     fn half(&self, shape: &[usize], (dimension, number): (usize, u8)) -> Half {
         let axes = self.chunks.grid.structure().axes_of(dimension);
-        let mut half = Half { start: vec![0; shape.len()], shape: shape.to_vec() };
+        let mut half = Half {
+            start: vec![0; shape.len()],
+            shape: shape.to_vec(),
+        };
         for axis in axes.clone() {
             half.shape[axis] /= 2;
             half.start[axis] = usize::from(number >> (axes.end - 1 - axis) & 1) * half.shape[axis];
@@ -250,20 +321,30 @@ impl<'a> Walk<'a> {
         let shape = structure.chunk_shape();
         let mut stale = vec![false; structure.chunk_cells()];
         for edge in node.pending.iter() {
-            let changed = stale_window(self.chunks.grid, edge).map(|window| structure.cover(&window, node.at.levels));
+            let changed = stale_window(self.chunks.grid, edge)
+                .map(|window| structure.cover(&window, node.at.levels));
             if let Some(part) = changed.and_then(|window| structure.intersection(&window, &chunk)) {
-                let offset = |axis: usize| usize::try_from(part.start()[axis].abs_diff(chunk.start()[axis])).unwrap_or(0);
+                let offset = |axis: usize| {
+                    usize::try_from(part.start()[axis].abs_diff(chunk.start()[axis])).unwrap_or(0)
+                };
                 let start: Vec<usize> = (0..shape.len()).map(offset).collect();
-                let sizes: Vec<usize> = part.shape().iter().map(|&len| usize::try_from(len).unwrap_or(0)).collect();
+                let sizes: Vec<usize> = part
+                    .shape()
+                    .iter()
+                    .map(|&len| usize::try_from(len).unwrap_or(0))
+                    .collect();
                 fill_box(&mut stale, (&shape, &start), &sizes, true);
             }
         }
         Some(stale)
     }
 
-    /// Adds a cell to the tally, if it can be told from what is known of it. Cells that are told to add nothing are settled.
+    /// Adds a cell to the tally, if it can be told from what is known of it. Cells that are told to
+    /// add nothing are settled.
     fn settle(&self, tally: &mut Tally, cells: &NodeCells<'_>, cell: usize) -> Result<bool> {
-        let Some(facts) = cells.facts(cell) else { return Ok(false) };
+        let Some(facts) = cells.facts(cell) else {
+            return Ok(false);
+        };
         let verdict = self.verdict(facts, cell);
         if facts.is_empty(cell) || verdict == Verdict::None {
             return Ok(true);
@@ -271,7 +352,9 @@ impl<'a> Walk<'a> {
         if cells.class(cell) != Class::In || verdict != Verdict::All {
             return Ok(false);
         }
-        let Some(share) = facts.share(self.plan, cell) else { return Ok(false) };
+        let Some(share) = facts.share(self.plan, cell) else {
+            return Ok(false);
+        };
         tally.add(&share);
         self.count(tally, facts, cell, &share)?;
         Ok(true)
@@ -280,7 +363,10 @@ impl<'a> Walk<'a> {
     /// What the condition makes of the values under a cell.
     fn verdict(&self, facts: &Facts, cell: usize) -> Verdict {
         let (min, max) = facts.range(cell);
-        self.query().predicate.as_ref().map_or(Verdict::All, |predicate| predicate.verdict(min, max))
+        self.query()
+            .predicate
+            .as_ref()
+            .map_or(Verdict::All, |predicate| predicate.verdict(min, max))
     }
 
     /// Counts a cell that falls into one bin, and whose classes are known, if that is wanted.
@@ -311,18 +397,34 @@ impl<'a> Walk<'a> {
     }
 
     /// The children that hold the cells left over.
-    pub(super) fn children(&self, node: &Visit, cells: &NodeCells<'_>, left: &Arc<[bool]>) -> Vec<Visit> {
+    pub(super) fn children(
+        &self,
+        node: &Visit,
+        cells: &NodeCells<'_>,
+        left: &Arc<[bool]>,
+    ) -> Vec<Visit> {
         let grid = self.chunks.grid;
         let structure = grid.structure();
         let above = |d: &usize| node.at.levels[*d] > self.pyramid.base.finest()[*d];
         // A region's boundary along one dimension needs no finer cells along another.
-        let split = cells.classes.split.iter().copied().filter(above).max_by_key(|&d| {
-            (
-                i16::from(node.at.levels[d].get()) - i16::from(self.pyramid.base.finest()[d].get()),
-                structure.levelled().position(|e| e == d),
-            )
-        });
-        let Some(dimension) = split.or_else(|| derivation(grid, node.at.levels, &self.pyramid.base)) else { return Vec::new() };
+        let split = cells
+            .classes
+            .split
+            .iter()
+            .copied()
+            .filter(above)
+            .max_by_key(|&d| {
+                (
+                    i16::from(node.at.levels[d].get())
+                        - i16::from(self.pyramid.base.finest()[d].get()),
+                    structure.levelled().position(|e| e == d),
+                )
+            });
+        let Some(dimension) =
+            split.or_else(|| derivation(grid, node.at.levels, &self.pyramid.base))
+        else {
+            return Vec::new();
+        };
         let shape = self.shape(node);
         let child = |(number, at): (u8, Location)| {
             let (mine, mut here) = (self.half(&shape, (dimension, number)), Vec::new());
@@ -342,15 +444,33 @@ impl<'a> Walk<'a> {
                 false => node.pending.iter().filter(under).copied().collect(),
             };
             let doubt = match self.bounded {
-                true => self.doubt(node, cells, &here).at_most(within * self.plan.full),
+                true => self
+                    .doubt(node, cells, &here)
+                    .at_most(within * self.plan.full),
                 false => Doubt::default(),
             };
-            let todo = Some(Todo { cells: Arc::clone(left), dimension, number });
+            let todo = Some(Todo {
+                cells: Arc::clone(left),
+                dimension,
+                number,
+            });
             let cover = self.region(node).cover_of(&node.cover, &frame);
             let zone = node.zone;
-            Some(Visit { at, zone, todo, cover, pending, doubt, pieces: Arc::clone(&node.pieces), reach: node.reach })
+            Some(Visit {
+                at,
+                zone,
+                todo,
+                cover,
+                pending,
+                doubt,
+                pieces: Arc::clone(&node.pieces),
+                reach: node.reach,
+            })
         };
-        (0..=u8::MAX).zip(structure.children(&node.at, dimension)).filter_map(child).collect()
+        (0..=u8::MAX)
+            .zip(structure.children(&node.at, dimension))
+            .filter_map(child)
+            .collect()
     }
 
     /// What can lie in some cells of a node.
@@ -363,10 +483,17 @@ impl<'a> Walk<'a> {
                 Some(facts) => {
                     let area = facts.area(cell);
                     let (least, greatest) = facts.range(cell);
-                    let known = Doubt::unknown(self, area.unwrap_or(full)).within((least.below(), greatest.above()));
-                    let sure = cells.class(cell) == Class::In && self.verdict(facts, cell) == Verdict::All;
+                    let known = Doubt::unknown(self, area.unwrap_or(full))
+                        .within((least.below(), greatest.above()));
+                    let sure =
+                        cells.class(cell) == Class::In && self.verdict(facts, cell) == Verdict::All;
                     match area.filter(|_| sure) {
-                        Some(area) => doubt.add(&known.sure(facts.sum_bounds(self.plan, cell, area, known.range()))),
+                        Some(area) => doubt.add(&known.sure(facts.sum_bounds(
+                            self.plan,
+                            cell,
+                            area,
+                            known.range(),
+                        ))),
                         None => doubt.add(&known),
                     }
                 }

@@ -23,13 +23,17 @@ impl Background {
     /// Starts `threads` threads that do `work`, and compute in a pool of as many.
     pub(super) fn start(store: Store, threads: NonZeroUsize, work: Work) -> Result<Self> {
         let store = store.with_workers(Workers::of(threads.get())?);
-        let background = Self { store, threads: Mutex::default() };
+        let background = Self {
+            store,
+            threads: Mutex::default(),
+        };
         for number in 0..threads.get() {
             let store = background.store.clone();
             let thread = thread::Builder::new().name(format!("gridstone-aggregate-{number}"));
             // Those that run already end with `background`.
             let thread = thread.spawn(move || work(&store)).map_err(|error| {
-                Error::unavailable("the threads of the background aggregation cannot be started").because(error)
+                Error::unavailable("the threads of the background aggregation cannot be started")
+                    .because(error)
             })?;
             lock(&background.threads).push(thread);
         }
@@ -40,9 +44,14 @@ impl Background {
     pub(super) fn stop(&self, closed: bool) {
         self.store.backlog().stop(closed);
         let threads = std::mem::take(&mut *lock(&self.threads));
-        for thread in threads.into_iter().filter(|other| other.thread().id() != thread::current().id()) {
+        for thread in threads
+            .into_iter()
+            .filter(|other| other.thread().id() != thread::current().id())
+        {
             if thread.join().is_err() {
-                self.store.backlog().poison("a thread of the background aggregation panicked".to_owned());
+                self.store
+                    .backlog()
+                    .poison("a thread of the background aggregation panicked".to_owned());
             }
         }
     }

@@ -1,7 +1,9 @@
-//! What waits to be aggregated, whose turn it is, and who waits for that: the one place where the threads of a store meet.
+//! What waits to be aggregated, whose turn it is, and who waits for that: the one place where the
+//! threads of a store meet.
 //!
-//! A monitor: one mutex, one condition for the threads that aggregate and one for those that wait. It does no I/O and reads
-//! no clock, and its tests compile it against a scheduler that tries the orders in which threads can meet.
+//! A monitor: one mutex, one condition for the threads that aggregate and one for those that wait.
+//! It does no I/O and reads no clock, and its tests compile it against a scheduler that tries the
+//! orders in which threads can meet.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::PoisonError;
@@ -11,7 +13,8 @@ use super::sync::{Condvar, Mutex, MutexGuard};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::GridId;
 
-/// How long a grid rests after a failed step: at first, and at most. It doubles with every failure in a row.
+/// How long a grid rests after a failed step: at first, and at most. It doubles with every failure
+/// in a row.
 const REST_FIRST: Duration = Duration::from_millis(100);
 const REST_MAX: Duration = Duration::from_secs(30);
 
@@ -30,12 +33,24 @@ struct MarkChange {
 impl MarkChanges {
     /// Notes a mark that the commit writes.
     pub(crate) fn leave(&mut self, grid: GridId, sequence: u64) {
-        *self.grids.entry(grid).or_default().left.entry(sequence).or_insert(0) += 1;
+        *self
+            .grids
+            .entry(grid)
+            .or_default()
+            .left
+            .entry(sequence)
+            .or_insert(0) += 1;
     }
 
     /// Notes a mark that the commit deletes.
     pub(crate) fn consume(&mut self, grid: GridId, sequence: u64) {
-        *self.grids.entry(grid).or_default().consumed.entry(sequence).or_insert(0) += 1;
+        *self
+            .grids
+            .entry(grid)
+            .or_default()
+            .consumed
+            .entry(sequence)
+            .or_insert(0) += 1;
     }
 }
 
@@ -104,7 +119,8 @@ struct Queue {
     found: Option<u64>,
     /// Marks left since, by the commit that they come from.
     origins: BTreeMap<u64, Origin>,
-    /// Which of these carry another sequence than that of their origin: by sequence, the origin and how many.
+    /// Which of these carry another sequence than that of their origin: by sequence, the origin and
+    /// how many.
     derived: HashMap<u64, (u64, u64)>,
     /// The sum over `origins`.
     left: u64,
@@ -145,28 +161,46 @@ impl Queue {
         self.left + self.found.unwrap_or(0)
     }
 
-    /// Whether commits should wait: more than `most` marks are pending, or as many were consumed since the oldest came. Steps
-    /// take marks by place, so without the second, commits at one place could keep those at another waiting for ever.
+    /// Whether commits should wait: more than `most` marks are pending, or as many were consumed
+    /// since the oldest came. Steps take marks by place, so without the second, commits at one
+    /// place could keep those at another waiting for ever.
     fn is_full(&self, most: u64) -> bool {
-        let after =
-            if self.found.is_some_and(|found| found > 0) { Some(0) } else { self.origins.values().next().map(|o| o.after) };
+        let after = if self.found.is_some_and(|found| found > 0) {
+            Some(0)
+        } else {
+            self.origins.values().next().map(|o| o.after)
+        };
         self.marks() > most || after.is_some_and(|after| self.consumed - after > most)
     }
 
     /// Whether a mark that comes from a commit up to `sequence` is pending.
     fn is_behind(&self, sequence: u64) -> bool {
-        self.found != Some(0) || self.origins.keys().next().is_some_and(|origin| *origin <= sequence)
+        self.found != Some(0)
+            || self
+                .origins
+                .keys()
+                .next()
+                .is_some_and(|origin| *origin <= sequence)
     }
 
     fn origin_of(&self, sequence: u64) -> u64 {
-        self.derived.get(&sequence).map_or(sequence, |(origin, _)| *origin)
+        self.derived
+            .get(&sequence)
+            .map_or(sequence, |(origin, _)| *origin)
     }
 
     fn leave(&mut self, sequence: u64, marks: u64, origin: u64, now: Duration) {
         if origin != sequence {
             self.derived.entry(sequence).or_insert((origin, 0)).1 += marks;
         }
-        self.origins.entry(origin).or_insert(Origin { marks: 0, since: now, after: self.consumed }).marks += marks;
+        self.origins
+            .entry(origin)
+            .or_insert(Origin {
+                marks: 0,
+                since: now,
+                after: self.consumed,
+            })
+            .marks += marks;
         self.left += marks;
     }
 
@@ -188,7 +222,9 @@ impl Queue {
             }
         }
         // A mark of another handle of the same engine was never counted.
-        let Some(of) = self.origins.get_mut(&origin) else { return };
+        let Some(of) = self.origins.get_mut(&origin) else {
+            return;
+        };
         let marks = marks.min(of.marks);
         of.marks -= marks;
         self.left -= marks;
@@ -230,7 +266,9 @@ impl BacklogState {
                     queue.turn = Turn::Ready;
                     self.ready.push_back(*grid);
                 }
-                Turn::Resting(until) => next = Some(next.map_or(until - now, |next| next.min(until - now))),
+                Turn::Resting(until) => {
+                    next = Some(next.map_or(until - now, |next| next.min(until - now)))
+                }
                 _ => {}
             }
         }
@@ -253,21 +291,33 @@ impl BacklogState {
     fn refuse_if_poisoned(&self) -> Result<()> {
         match &self.poison {
             None => Ok(()),
-            Some(why) => {
-                Err(Error::new(ErrorKind::Poisoned, "aggregation in the background failed beyond repair").because(why.clone()))
-            }
+            Some(why) => Err(Error::new(
+                ErrorKind::Poisoned,
+                "aggregation in the background failed beyond repair",
+            )
+            .because(why.clone())),
         }
     }
 
     fn refuse_if_closed(&self) -> Result<()> {
-        if self.closed { Err(Error::unavailable("the store is closed")) } else { Ok(()) }
+        if self.closed {
+            Err(Error::unavailable("the store is closed"))
+        } else {
+            Ok(())
+        }
     }
 }
 
 impl Backlog {
     /// Nothing is pending but what is found: marks below the sequence `first`.
     pub(crate) fn new(first: u64, opened: Duration) -> Self {
-        Self { first, opened, state: Mutex::default(), work: Condvar::new(), news: Condvar::new() }
+        Self {
+            first,
+            opened,
+            state: Mutex::default(),
+            work: Condvar::new(),
+            news: Condvar::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, BacklogState> {
@@ -279,7 +329,8 @@ impl Backlog {
         self.first
     }
 
-    /// Notes how many marks were there when the store was opened. Nobody may consume one between the count and this.
+    /// Notes how many marks were there when the store was opened. Nobody may consume one between
+    /// the count and this.
     pub(crate) fn found(&self, grid: GridId, marks: u64) {
         let mut state = self.lock();
         state.grids.entry(grid).or_default().found = Some(marks);
@@ -290,26 +341,51 @@ impl Backlog {
 
     /// Whether [`found`](Self::found) was told.
     pub(crate) fn is_counted(&self, grid: GridId) -> bool {
-        self.lock().grids.get(&grid).is_some_and(|queue| queue.found.is_some())
+        self.lock()
+            .grids
+            .get(&grid)
+            .is_some_and(|queue| queue.found.is_some())
     }
 
     /// Nothing is pending in a grid that was dropped.
     pub(crate) fn forget(&self, grid: GridId) {
-        self.lock().grids.insert(grid, Queue { found: Some(0), ..Queue::default() });
+        self.lock().grids.insert(
+            grid,
+            Queue {
+                found: Some(0),
+                ..Queue::default()
+            },
+        );
         self.news.notify_all();
     }
 
-    /// Announces a commit: from now on its marks count. `derived`: it is a step of aggregation, whose marks come from those
-    /// that it consumes, or else from the oldest there are.
-    pub(crate) fn announce(&self, changes: &MarkChanges, derived: bool, now: Duration) -> Result<()> {
+    /// Announces a commit: from now on its marks count. `derived`: it is a step of aggregation,
+    /// whose marks come from those that it consumes, or else from the oldest there are.
+    pub(crate) fn announce(
+        &self,
+        changes: &MarkChanges,
+        derived: bool,
+        now: Duration,
+    ) -> Result<()> {
         let mut state = self.lock();
         state.refuse_if_poisoned()?;
         for (grid, change) in &changes.grids {
             let queue = state.grids.entry(*grid).or_default();
-            let consumed = change.consumed.keys().map(|sequence| queue.origin_of(*sequence)).min();
-            let source = consumed.or_else(|| queue.origins.keys().next().copied()).filter(|_| derived);
+            let consumed = change
+                .consumed
+                .keys()
+                .map(|sequence| queue.origin_of(*sequence))
+                .min();
+            let source = consumed
+                .or_else(|| queue.origins.keys().next().copied())
+                .filter(|_| derived);
             for (sequence, marks) in &change.left {
-                queue.leave(*sequence, *marks, source.map_or(*sequence, |source| source.min(*sequence)), now);
+                queue.leave(
+                    *sequence,
+                    *marks,
+                    source.map_or(*sequence, |source| source.min(*sequence)),
+                    now,
+                );
             }
         }
         Ok(())
@@ -320,7 +396,10 @@ impl Backlog {
         let mut state = self.lock();
         for (grid, change) in &changes.grids {
             let queue = state.grids.entry(*grid).or_default();
-            change.consumed.iter().for_each(|(sequence, marks)| queue.consume(*sequence, *marks, self.first));
+            change
+                .consumed
+                .iter()
+                .for_each(|(sequence, marks)| queue.consume(*sequence, *marks, self.first));
             let woken = !change.left.is_empty() && state.wake(*grid);
             if woken {
                 self.work.notify_one();
@@ -336,7 +415,10 @@ impl Backlog {
         let mut state = self.lock();
         for (grid, change) in &changes.grids {
             let queue = state.grids.entry(*grid).or_default();
-            change.left.iter().for_each(|(sequence, marks)| queue.remove(*sequence, *marks, 0));
+            change
+                .left
+                .iter()
+                .for_each(|(sequence, marks)| queue.remove(*sequence, *marks, 0));
             self.news.notify_all();
         }
     }
@@ -353,8 +435,16 @@ impl Backlog {
                 return Some(grid);
             }
             state = match rest {
-                None => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(rest) => self.work.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0,
+                None => self
+                    .work
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner),
+                Some(rest) => {
+                    self.work
+                        .wait_timeout(state, rest)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
+                }
             };
         }
     }
@@ -367,7 +457,9 @@ impl Backlog {
         queue.turn = Turn::Idle;
         queue.blocked = matches!(outcome, Outcome::Blocked(_));
         if let Outcome::Failed(why) | Outcome::Blocked(why) = outcome {
-            let rest = REST_FIRST.saturating_mul(1_u32.checked_shl(queue.in_a_row).unwrap_or(u32::MAX)).min(REST_MAX);
+            let rest = REST_FIRST
+                .saturating_mul(1_u32.checked_shl(queue.in_a_row).unwrap_or(u32::MAX))
+                .min(REST_MAX);
             queue.turn = Turn::Resting(now + rest);
             queue.failures += 1;
             queue.in_a_row = queue.in_a_row.saturating_add(1);
@@ -389,17 +481,29 @@ impl Backlog {
         self.news.notify_all();
     }
 
-    /// Waits until a grid has room: at most `most` marks are pending, and at most as many were consumed since the oldest came.
-    /// Or until there is something to do and nobody has the turn, which then is the caller's.
+    /// Waits until a grid has room: at most `most` marks are pending, and at most as many were
+    /// consumed since the oldest came. Or until there is something to do and nobody has the turn,
+    /// which then is the caller's.
     pub(crate) fn make_room(&self, grid: GridId, most: u64) -> Result<Room> {
         let mut state = self.lock();
         loop {
             state.refuse_if_poisoned()?;
             state.refuse_if_closed()?;
-            let Some(queue) = state.grids.get_mut(&grid).filter(|queue| queue.is_full(most)) else { return Ok(Room::Enough) };
+            let Some(queue) = state
+                .grids
+                .get_mut(&grid)
+                .filter(|queue| queue.is_full(most))
+            else {
+                return Ok(Room::Enough);
+            };
             match queue.turn {
                 // Idle: the marks are those of commits under way, which a step would not find.
-                Turn::Taken { .. } | Turn::Idle => state = self.news.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Turn::Taken { .. } | Turn::Idle => {
+                    state = self
+                        .news
+                        .wait(state)
+                        .unwrap_or_else(PoisonError::into_inner)
+                }
                 Turn::Ready | Turn::Resting(_) => {
                     queue.turn = Turn::Taken { again: false };
                     return Ok(Room::Help);
@@ -408,25 +512,44 @@ impl Backlog {
         }
     }
 
-    /// Waits until no mark of a grid is pending that comes from a commit up to `sequence`. Its marks must have been counted.
-    pub(crate) fn wait(&self, grid: GridId, sequence: u64, timeout: Duration, clock: &dyn Fn() -> Duration) -> Result<()> {
+    /// Waits until no mark of a grid is pending that comes from a commit up to `sequence`. Its
+    /// marks must have been counted.
+    pub(crate) fn wait(
+        &self,
+        grid: GridId,
+        sequence: u64,
+        timeout: Duration,
+        clock: &dyn Fn() -> Duration,
+    ) -> Result<()> {
         let deadline = clock().saturating_add(timeout);
         let mut late = timeout.is_zero();
         let mut state = self.lock();
         loop {
-            let Some(queue) = state.grids.get(&grid).filter(|queue| queue.is_behind(sequence)) else { return Ok(()) };
+            let Some(queue) = state
+                .grids
+                .get(&grid)
+                .filter(|queue| queue.is_behind(sequence))
+            else {
+                return Ok(());
+            };
             let failure = queue.failure.clone();
             state.refuse_if_poisoned()?;
             state.refuse_if_closed()?;
             if late {
-                let error = Error::new(ErrorKind::TimedOut, format!("commit {sequence} is not aggregated after {timeout:?}"));
+                let error = Error::new(
+                    ErrorKind::TimedOut,
+                    format!("commit {sequence} is not aggregated after {timeout:?}"),
+                );
                 return Err(match failure {
                     Some(failure) => error.because(failure),
                     None => error,
                 });
             }
             let left = deadline.saturating_sub(clock());
-            let (next, waited) = self.news.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
+            let (next, waited) = self
+                .news
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner);
             state = next;
             late = waited.timed_out() || clock() >= deadline;
         }
@@ -435,7 +558,9 @@ impl Backlog {
     /// What is pending of a grid.
     pub(crate) fn pending(&self, grid: GridId) -> Pending {
         let state = self.lock();
-        let Some(queue) = state.grids.get(&grid) else { return Pending::default() };
+        let Some(queue) = state.grids.get(&grid) else {
+            return Pending::default();
+        };
         let found = queue.found.filter(|found| *found > 0).map(|_| self.opened);
         Pending {
             marks: queue.marks(),

@@ -16,13 +16,17 @@ fn at(seconds: u64) -> Duration {
 
 fn left(marks: &[u64]) -> MarkChanges {
     let mut changes = MarkChanges::default();
-    marks.iter().for_each(|sequence| changes.leave(GRID, *sequence));
+    marks
+        .iter()
+        .for_each(|sequence| changes.leave(GRID, *sequence));
     changes
 }
 
 fn consumed(marks: &[u64]) -> MarkChanges {
     let mut changes = MarkChanges::default();
-    marks.iter().for_each(|sequence| changes.consume(GRID, *sequence));
+    marks
+        .iter()
+        .for_each(|sequence| changes.consume(GRID, *sequence));
     changes
 }
 
@@ -46,7 +50,10 @@ fn is_done(backlog: &Backlog, sequence: u64) -> bool {
 fn marks_count_from_the_announcement_to_the_commit_that_consumes_them() {
     let backlog = Backlog::new(FIRST, Duration::ZERO);
     backlog.found(GRID, 2);
-    assert_eq!((backlog.pending(GRID).marks, backlog.pending(GRID).since), (2, Some(at(0))));
+    assert_eq!(
+        (backlog.pending(GRID).marks, backlog.pending(GRID).since),
+        (2, Some(at(0)))
+    );
     let changes = left(&[101, 101, 101]);
     backlog.announce(&changes, false, at(5)).unwrap();
     assert_eq!(backlog.pending(GRID).marks, 5);
@@ -55,11 +62,21 @@ fn marks_count_from_the_announcement_to_the_commit_that_consumes_them() {
     commit(&backlog, &left(&[102, 102]), false, 6);
     commit(&backlog, &left(&[103]), false, 9);
     commit(&backlog, &consumed(&[7, 8]), true, 10);
-    assert_eq!((backlog.pending(GRID).marks, backlog.pending(GRID).since), (3, Some(at(6))));
+    assert_eq!(
+        (backlog.pending(GRID).marks, backlog.pending(GRID).since),
+        (3, Some(at(6)))
+    );
     commit(&backlog, &consumed(&[102, 102]), true, 11);
-    assert_eq!((backlog.pending(GRID).marks, backlog.pending(GRID).since), (1, Some(at(9))));
+    assert_eq!(
+        (backlog.pending(GRID).marks, backlog.pending(GRID).since),
+        (1, Some(at(9)))
+    );
     commit(&backlog, &consumed(&[103, 999]), true, 12);
-    assert_eq!(backlog.pending(GRID), super::backlog::Pending::default(), "a mark that was never counted changes nothing");
+    assert_eq!(
+        backlog.pending(GRID),
+        super::backlog::Pending::default(),
+        "a mark that was never counted changes nothing"
+    );
 }
 
 #[test]
@@ -86,12 +103,18 @@ fn marks_of_a_step_count_as_those_that_they_come_from() {
     commit(&backlog, &left(&[103, 103]), true, 3);
     commit(&backlog, &consumed(&[101, 102]), true, 4);
     assert!(!is_done(&backlog, 101));
-    assert_eq!((backlog.pending(GRID).marks, backlog.pending(GRID).since), (2, Some(at(1))));
+    assert_eq!(
+        (backlog.pending(GRID).marks, backlog.pending(GRID).since),
+        (2, Some(at(1)))
+    );
     let mut on = consumed(&[103]);
     on.leave(GRID, 104);
     commit(&backlog, &on, true, 5);
     commit(&backlog, &consumed(&[103]), true, 6);
-    assert!(!is_done(&backlog, 101), "104 comes from 103, which comes from 101");
+    assert!(
+        !is_done(&backlog, 101),
+        "104 comes from 103, which comes from 101"
+    );
     commit(&backlog, &consumed(&[104]), true, 7);
     assert!(is_done(&backlog, u64::MAX));
 }
@@ -108,13 +131,28 @@ fn a_grid_whose_step_failed_rests_twice_as_long_each_time() {
         now += Duration::from_millis(rest - 1);
         // Another grid is in line, so that taking does not wait.
         backlog.found(other, 1);
-        assert_eq!(backlog.take(&|| now), Some(other), "a commit does not cut the rest short");
+        assert_eq!(
+            backlog.take(&|| now),
+            Some(other),
+            "a commit does not cut the rest short"
+        );
         backlog.hand_back(other, Outcome::Done, now);
         now += Duration::from_millis(1);
     }
-    assert_eq!((backlog.pending(GRID).failures, backlog.pending(GRID).failure.as_deref()), (5, Some("no space")));
-    let late = backlog.wait(GRID, 101, Duration::ZERO, &|| now).unwrap_err();
-    assert_eq!(std::error::Error::source(&late).unwrap().to_string(), "no space");
+    assert_eq!(
+        (
+            backlog.pending(GRID).failures,
+            backlog.pending(GRID).failure.as_deref()
+        ),
+        (5, Some("no space"))
+    );
+    let late = backlog
+        .wait(GRID, 101, Duration::ZERO, &|| now)
+        .unwrap_err();
+    assert_eq!(
+        std::error::Error::source(&late).unwrap().to_string(),
+        "no space"
+    );
     assert_eq!(backlog.take(&|| now), Some(GRID), "the rest is over");
     backlog.hand_back(GRID, Outcome::Done, now);
     assert_eq!(backlog.pending(GRID).failure, None);
@@ -129,7 +167,11 @@ fn a_commit_has_room_below_the_limit_and_helps_above_it() {
     assert_eq!(backlog.make_room(GRID, 5).unwrap(), Room::Enough);
     assert_eq!(backlog.make_room(GRID, 2).unwrap(), Room::Help);
     backlog.hand_back(GRID, Outcome::More, at(0));
-    assert_eq!(backlog.take(&|| at(0)), Some(GRID), "the turn is free again");
+    assert_eq!(
+        backlog.take(&|| at(0)),
+        Some(GRID),
+        "the turn is free again"
+    );
     commit(&backlog, &consumed(&[101, 101, 101]), true, 0);
     backlog.hand_back(GRID, Outcome::Done, at(0));
 }
@@ -141,7 +183,11 @@ fn a_commit_waits_when_as_many_marks_as_may_be_pending_were_consumed_before_the_
     backlog.found(GRID, 0);
     commit(&backlog, &left(&[101]), false, 0);
     for sequence in 102..105 {
-        assert_eq!(backlog.make_room(GRID, 2).unwrap(), Room::Enough, "before {sequence}");
+        assert_eq!(
+            backlog.make_room(GRID, 2).unwrap(),
+            Room::Enough,
+            "before {sequence}"
+        );
         commit(&backlog, &left(&[sequence]), false, 0);
         commit(&backlog, &consumed(&[sequence]), true, 0);
     }
@@ -167,18 +213,29 @@ fn poison_and_the_end_refuse_what_comes_after() {
     for refused in [
         backlog.announce(&left(&[101]), false, at(0)).unwrap_err(),
         backlog.make_room(GRID, 0).unwrap_err(),
-        backlog.wait(GRID, 100, Duration::MAX, &|| at(0)).unwrap_err(),
+        backlog
+            .wait(GRID, 100, Duration::MAX, &|| at(0))
+            .unwrap_err(),
         backlog.admit().unwrap_err(),
     ] {
         assert_eq!(refused.kind(), &ErrorKind::Poisoned);
-        assert_eq!(std::error::Error::source(&refused).unwrap().to_string(), "it panicked");
+        assert_eq!(
+            std::error::Error::source(&refused).unwrap().to_string(),
+            "it panicked"
+        );
     }
     assert_eq!(backlog.take(&|| at(0)), None);
     let backlog = Backlog::new(FIRST, Duration::ZERO);
     backlog.found(GRID, 1);
     backlog.stop(true);
     assert_eq!(backlog.admit().unwrap_err().kind(), &ErrorKind::Unavailable);
-    assert_eq!(backlog.wait(GRID, 100, Duration::MAX, &|| at(0)).unwrap_err().kind(), &ErrorKind::Unavailable);
+    assert_eq!(
+        backlog
+            .wait(GRID, 100, Duration::MAX, &|| at(0))
+            .unwrap_err()
+            .kind(),
+        &ErrorKind::Unavailable
+    );
     backlog.announce(&consumed(&[1]), true, at(0)).unwrap();
     assert_eq!(backlog.take(&|| at(0)), None);
 }

@@ -34,12 +34,20 @@ pub(crate) enum RecordKind {
 
 /// The bytes of a record.
 pub(crate) fn encode_record<T: Serialize>(kind: RecordKind, value: &T) -> Result<Vec<u8>> {
-    codec::encode_record(kind as u8, value).map_err(|e| Error::invalid(format!("the {kind:?} record cannot be kept")).because(e))
+    codec::encode_record(kind as u8, value)
+        .map_err(|e| Error::invalid(format!("the {kind:?} record cannot be kept")).because(e))
 }
 
 /// The value of a record. One of which a bit has flipped is read as it was written.
-pub(crate) fn decode_record<T: Serialize + serde::de::DeserializeOwned>(kind: RecordKind, bytes: &[u8]) -> Result<T> {
-    let mended = |error| codec::mended_record(bytes).map_or(Err(error), |record| codec::decode_record(kind as u8, &record));
+pub(crate) fn decode_record<T: Serialize + serde::de::DeserializeOwned>(
+    kind: RecordKind,
+    bytes: &[u8],
+) -> Result<T> {
+    let mended = |error| {
+        codec::mended_record(bytes).map_or(Err(error), |record| {
+            codec::decode_record(kind as u8, &record)
+        })
+    };
     let decoded = codec::decode_record(kind as u8, bytes).or_else(mended);
     decoded.map_err(|e| Error::corrupt(format!("the {kind:?} record is damaged")).because(e))
 }
@@ -68,32 +76,45 @@ pub(super) struct Entered {
 pub(super) fn look(engine: &dyn Engine) -> Result<Entered> {
     let snapshot = engine.snapshot()?;
     if read::<Number>(snapshot.as_ref(), RecordKind::Format, meta::FORMAT.to_vec())?.is_none() {
-        return Err(Error::not_found("the store is empty; its creation was not completed"));
+        return Err(Error::not_found(
+            "the store is empty; its creation was not completed",
+        ));
     }
     check_format(snapshot.as_ref())?;
     let number = |kind, key: &[u8]| read::<Number>(snapshot.as_ref(), kind, key.to_vec());
     let epoch = number(RecordKind::Epoch, meta::EPOCH)?.map_or(0, |Number(epoch)| epoch) + 1;
-    let identity = number(RecordKind::Identity, meta::IDENTITY)?.map_or(0, |Number(identity)| identity);
+    let identity =
+        number(RecordKind::Identity, meta::IDENTITY)?.map_or(0, |Number(identity)| identity);
     Ok(Entered { epoch, identity })
 }
 
 /// Whether the store has a format record, which then is of this version.
 fn check_format(snapshot: &dyn Snapshot) -> Result<bool> {
     match read::<Number>(snapshot, RecordKind::Format, meta::FORMAT.to_vec())? {
-        Some(Number(format)) if format != u64::from(FORMAT) => {
-            Err(Error::invalid(format!("the store has format {format}; this version of gridstone reads format {FORMAT}")))
-        }
+        Some(Number(format)) if format != u64::from(FORMAT) => Err(Error::invalid(format!(
+            "the store has format {format}; this version of gridstone reads format {FORMAT}"
+        ))),
         Some(_) => Ok(true),
-        None if !snapshot.scan(Space::Meta, &KeyRange::all(), Order::Ascending, 1)?.entries.is_empty() => {
+        None if !snapshot
+            .scan(Space::Meta, &KeyRange::all(), Order::Ascending, 1)?
+            .entries
+            .is_empty() =>
+        {
             Err(Error::corrupt("the store's format record is missing"))
         }
         None => Ok(false),
     }
 }
 
-/// Checks the format, and raises the epoch durably. `identity` is for a store that has none, and for one that is to be `another`
-/// from now on. With `accept_data_loss` a format record that is lost is taken for one of this version.
-pub(super) fn enter(engine: &dyn Engine, identity: u64, another: bool, accept_data_loss: bool) -> Result<Entered> {
+/// Checks the format, and raises the epoch durably. `identity` is for a store that has none, and
+/// for one that is to be `another` from now on. With `accept_data_loss` a format record that is
+/// lost is taken for one of this version.
+pub(super) fn enter(
+    engine: &dyn Engine,
+    identity: u64,
+    another: bool,
+    accept_data_loss: bool,
+) -> Result<Entered> {
     let snapshot = engine.snapshot()?;
     let mut batch = Batch::at(snapshot.as_ref());
     let has_format = match check_format(snapshot.as_ref()) {
@@ -101,9 +122,17 @@ pub(super) fn enter(engine: &dyn Engine, identity: u64, another: bool, accept_da
         checked => checked?,
     };
     if !has_format {
-        batch.put(Space::Meta, meta::FORMAT.to_vec(), encode_record(RecordKind::Format, &Number(u64::from(FORMAT)))?);
+        batch.put(
+            Space::Meta,
+            meta::FORMAT.to_vec(),
+            encode_record(RecordKind::Format, &Number(u64::from(FORMAT)))?,
+        );
     }
-    let known = read::<Number>(snapshot.as_ref(), RecordKind::Identity, meta::IDENTITY.to_vec())?;
+    let known = read::<Number>(
+        snapshot.as_ref(),
+        RecordKind::Identity,
+        meta::IDENTITY.to_vec(),
+    )?;
     let identity = match known {
         Some(Number(known)) if !another => known,
         _ => {
@@ -112,15 +141,24 @@ pub(super) fn enter(engine: &dyn Engine, identity: u64, another: bool, accept_da
             identity
         }
     };
-    let epoch = read::<Number>(snapshot.as_ref(), RecordKind::Epoch, meta::EPOCH.to_vec())?.map_or(0, |Number(epoch)| epoch) + 1;
+    let epoch = read::<Number>(snapshot.as_ref(), RecordKind::Epoch, meta::EPOCH.to_vec())?
+        .map_or(0, |Number(epoch)| epoch)
+        + 1;
     batch.expect_key(Space::Meta, meta::EPOCH.to_vec());
-    batch.put(Space::Meta, meta::EPOCH.to_vec(), encode_record(RecordKind::Epoch, &Number(epoch))?);
+    batch.put(
+        Space::Meta,
+        meta::EPOCH.to_vec(),
+        encode_record(RecordKind::Epoch, &Number(epoch))?,
+    );
     engine.commit(batch, Durability::Sync)?;
     Ok(Entered { epoch, identity })
 }
 
 /// Computes and commits a change of the catalog, again and again while others interfere.
-fn change<T>(engine: &dyn Engine, compute: impl Fn(&dyn Snapshot, &mut Batch) -> Result<T>) -> Result<T> {
+fn change<T>(
+    engine: &dyn Engine,
+    compute: impl Fn(&dyn Snapshot, &mut Batch) -> Result<T>,
+) -> Result<T> {
     loop {
         let snapshot = engine.snapshot()?;
         let mut batch = Batch::at(snapshot.as_ref());
@@ -144,7 +182,10 @@ fn id(snapshot: &dyn Snapshot, batch: &mut Batch, name: &str) -> Result<GridId> 
 fn free(snapshot: &dyn Snapshot, batch: &mut Batch, name: &str) -> Result<()> {
     check_name("grid", name)?;
     match id(snapshot, batch, name) {
-        Ok(_) => Err(Error::new(ErrorKind::AlreadyExists, format!("there is a grid `{name}` already"))),
+        Ok(_) => Err(Error::new(
+            ErrorKind::AlreadyExists,
+            format!("there is a grid `{name}` already"),
+        )),
         Err(error) if *error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
@@ -154,12 +195,28 @@ fn free(snapshot: &dyn Snapshot, batch: &mut Batch, name: &str) -> Result<()> {
 pub(super) fn create(engine: &dyn Engine, name: &str, schema: &Schema) -> Result<GridId> {
     change(engine, |snapshot, batch| {
         free(snapshot, batch, name)?;
-        let next = read::<GridId>(snapshot, RecordKind::Next, meta::NEXT.to_vec())?.unwrap_or(GridId(1));
-        let after = next.0.checked_add(1).ok_or_else(|| Error::invalid("the store has no number left for another grid"))?;
+        let next =
+            read::<GridId>(snapshot, RecordKind::Next, meta::NEXT.to_vec())?.unwrap_or(GridId(1));
+        let after = next
+            .0
+            .checked_add(1)
+            .ok_or_else(|| Error::invalid("the store has no number left for another grid"))?;
         batch.expect_key(Space::Meta, meta::NEXT.to_vec());
-        batch.put(Space::Meta, meta::NEXT.to_vec(), encode_record(RecordKind::Next, &GridId(after))?);
-        batch.put(Space::Meta, meta::name(name), encode_record(RecordKind::Name, &next)?);
-        batch.put(Space::Meta, meta::schema(next), encode_record(RecordKind::Schema, schema)?);
+        batch.put(
+            Space::Meta,
+            meta::NEXT.to_vec(),
+            encode_record(RecordKind::Next, &GridId(after))?,
+        );
+        batch.put(
+            Space::Meta,
+            meta::name(name),
+            encode_record(RecordKind::Name, &next)?,
+        );
+        batch.put(
+            Space::Meta,
+            meta::schema(next),
+            encode_record(RecordKind::Schema, schema)?,
+        );
         Ok(next)
     })
 }
@@ -168,8 +225,19 @@ pub(super) fn create(engine: &dyn Engine, name: &str, schema: &Schema) -> Result
 pub(super) fn remove(engine: &dyn Engine, name: &str) -> Result<GridId> {
     change(engine, |snapshot, batch| {
         let id = id(snapshot, batch, name)?;
-        let records = [meta::schema, meta::bounds, meta::base_levels, meta::reach, meta::feed, meta::copied];
-        for key in records.map(|of| of(id)).into_iter().chain([meta::name(name)]) {
+        let records = [
+            meta::schema,
+            meta::bounds,
+            meta::base_levels,
+            meta::reach,
+            meta::feed,
+            meta::copied,
+        ];
+        for key in records
+            .map(|of| of(id))
+            .into_iter()
+            .chain([meta::name(name)])
+        {
             batch.delete(Space::Meta, key);
         }
         for space in [Space::Directory, Space::Base, Space::Aggregate] {
@@ -181,9 +249,13 @@ pub(super) fn remove(engine: &dyn Engine, name: &str) -> Result<GridId> {
     })
 }
 
-/// Removes what is in a range. Every range that is deleted makes reads of its space slower for a while, so an empty one is only
-/// expected to stay empty.
-fn remove_range(snapshot: &dyn Snapshot, batch: &mut Batch, (space, range): (Space, KeyRange)) -> Result<()> {
+/// Removes what is in a range. Every range that is deleted makes reads of its space slower for a
+/// while, so an empty one is only expected to stay empty.
+fn remove_range(
+    snapshot: &dyn Snapshot,
+    batch: &mut Batch,
+    (space, range): (Space, KeyRange),
+) -> Result<()> {
     match snapshot.scan(space, &range, Order::Ascending, 1) {
         Ok(page) if page.entries.is_empty() => batch.expect_range(space, range),
         // A value that cannot be read is something too.
@@ -199,7 +271,11 @@ pub(super) fn rename(engine: &dyn Engine, old: &str, new: &str) -> Result<GridId
         let id = id(snapshot, batch, old)?;
         free(snapshot, batch, new)?;
         batch.delete(Space::Meta, meta::name(old));
-        batch.put(Space::Meta, meta::name(new), encode_record(RecordKind::Name, &id)?);
+        batch.put(
+            Space::Meta,
+            meta::name(new),
+            encode_record(RecordKind::Name, &id)?,
+        );
         Ok(id)
     })
 }
@@ -208,8 +284,16 @@ pub(super) fn rename(engine: &dyn Engine, old: &str, new: &str) -> Result<GridId
 pub(super) fn swap(engine: &dyn Engine, a: &str, b: &str) -> Result<(GridId, GridId)> {
     change(engine, |snapshot, batch| {
         let (of_a, of_b) = (id(snapshot, batch, a)?, id(snapshot, batch, b)?);
-        batch.put(Space::Meta, meta::name(a), encode_record(RecordKind::Name, &of_b)?);
-        batch.put(Space::Meta, meta::name(b), encode_record(RecordKind::Name, &of_a)?);
+        batch.put(
+            Space::Meta,
+            meta::name(a),
+            encode_record(RecordKind::Name, &of_b)?,
+        );
+        batch.put(
+            Space::Meta,
+            meta::name(b),
+            encode_record(RecordKind::Name, &of_a)?,
+        );
         Ok((of_a, of_b))
     })
 }
@@ -237,12 +321,25 @@ pub(super) fn find(snapshot: &dyn Snapshot, name: &str) -> Result<(GridId, Schem
 /// The names of all grids, in byte order.
 pub(super) fn names(snapshot: &dyn Snapshot) -> Result<Vec<String>> {
     let mut names = Vec::new();
-    for_each_page(snapshot, Space::Meta, KeyRange::prefix(meta::NAMES), 1024, |entries| {
-        for (key, _) in entries {
-            let name = key.get(meta::NAMES.len()..).and_then(|name| std::str::from_utf8(name).ok());
-            names.push(name.ok_or_else(|| Error::corrupt("the store holds a grid name that is no text"))?.to_owned());
-        }
-        Ok(())
-    })?;
+    for_each_page(
+        snapshot,
+        Space::Meta,
+        KeyRange::prefix(meta::NAMES),
+        1024,
+        |entries| {
+            for (key, _) in entries {
+                let name = key
+                    .get(meta::NAMES.len()..)
+                    .and_then(|name| std::str::from_utf8(name).ok());
+                names.push(
+                    name.ok_or_else(|| {
+                        Error::corrupt("the store holds a grid name that is no text")
+                    })?
+                    .to_owned(),
+                );
+            }
+            Ok(())
+        },
+    )?;
     Ok(names)
 }

@@ -1,7 +1,8 @@
-//! Turns at a chunk: writers of one chunk compute one after the other instead of against each other.
+//! Turns at a chunk: writers of one chunk compute one after the other instead of against each
+//! other.
 //!
-//! What keeps commits right is what their batches expect. Turns only save work: of several threads that change one chunk
-//! at the same time one would win, and the others compute again.
+//! What keeps commits right is what their batches expect. Turns only save work: of several threads
+//! that change one chunk at the same time one would win, and the others compute again.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard};
@@ -27,8 +28,9 @@ impl Default for Turns {
 }
 
 impl Store {
-    /// Does a commit when it is the turn of its chunks, if they are few. `commit` computes with the store's workers, and is told
-    /// how durable it must be: it can be seen before it is on the medium, which is waited for when the turn is over.
+    /// Does a commit when it is the turn of its chunks, if they are few. `commit` computes with the
+    /// store's workers, and is told how durable it must be: it can be seen before it is on the
+    /// medium, which is waited for when the turn is over.
     pub(crate) fn in_turn<T>(
         &self,
         chunks: impl Iterator<Item = (GridId, impl Hash)>,
@@ -38,7 +40,10 @@ impl Store {
         let number = |(grid, at): (GridId, _)| {
             let mut hasher = DefaultHasher::new();
             Hash::hash(&at, &mut hasher);
-            (grid, usize::try_from(hasher.finish() % TURNS as u64).unwrap_or_default())
+            (
+                grid,
+                usize::try_from(hasher.finish() % TURNS as u64).unwrap_or_default(),
+            )
         };
         let mut turns: Vec<(GridId, usize)> = chunks.take(CHUNKS_MAX + 1).map(number).collect();
         if turns.len() > CHUNKS_MAX || Workers::is_one() {
@@ -47,13 +52,20 @@ impl Store {
         // In one order, so that no two commits wait for each other.
         turns.sort_unstable();
         turns.dedup();
-        let desks: Vec<_> = turns.iter().map(|(grid, turn)| (self.desk(*grid), *turn)).collect();
-        let held: Vec<MutexGuard<'_, ()>> = desks.iter().map(|(desk, turn)| lock(&desk.turns.0[*turn])).collect();
+        let desks: Vec<_> = turns
+            .iter()
+            .map(|(grid, turn)| (self.desk(*grid), *turn))
+            .collect();
+        let held: Vec<MutexGuard<'_, ()>> = desks
+            .iter()
+            .map(|(desk, turn)| lock(&desk.turns.0[*turn]))
+            .collect();
         let done = commit(Durability::Buffered)?;
         drop(held);
         if durability == Durability::Sync {
             // A commit of nothing is on the medium when all before it are.
-            self.engine().commit(kv::Batch::default(), Durability::Sync)?;
+            self.engine()
+                .commit(kv::Batch::default(), Durability::Sync)?;
         }
         Ok(done)
     }

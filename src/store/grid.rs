@@ -16,7 +16,8 @@ use crate::kv::{Snapshot, Space, for_each_page};
 /// One dataset of a [`Store`]. A cheap handle that can be cloned and shared between threads.
 ///
 /// A handle from [`Store::grid`] reads what is there when it is asked; one from
-/// [`StoreSnapshot::grid`](super::StoreSnapshot::grid) reads what was there then, and does not write.
+/// [`StoreSnapshot::grid`](super::StoreSnapshot::grid) reads what was there then, and does not
+/// write.
 #[derive(Clone, Debug)]
 pub struct Grid {
     inner: Arc<GridInfo>,
@@ -40,7 +41,17 @@ struct GridInfo {
 impl Grid {
     pub(super) fn new(store: Store, id: GridId, name: Arc<Mutex<String>>, schema: Schema) -> Self {
         let (layers, desk) = (LayerSpec::all(&schema, store.registered()), store.desk(id));
-        Self { inner: Arc::new(GridInfo { store, id, name, schema, layers, desk }), pin: None }
+        Self {
+            inner: Arc::new(GridInfo {
+                store,
+                id,
+                name,
+                schema,
+                layers,
+                desk,
+            }),
+            pin: None,
+        }
     }
 
     /// The same grid as a snapshot shows it.
@@ -60,7 +71,9 @@ impl Grid {
     /// Refuses a handle that is of a snapshot.
     pub(crate) fn writable(&self) -> Result<()> {
         match self.pin {
-            Some(_) => Err(self.blame(Error::invalid("a snapshot can only be read; write through the store's own handle"))),
+            Some(_) => Err(self.blame(Error::invalid(
+                "a snapshot can only be read; write through the store's own handle",
+            ))),
             None => Ok(()),
         }
     }
@@ -68,13 +81,15 @@ impl Grid {
     /// Refuses a handle that is of a snapshot, in which there are no later changes to be followed.
     pub(crate) fn live(&self) -> Result<()> {
         match self.pin {
-            Some(_) => Err(self.blame(Error::invalid("a snapshot does not change; follow the store's own handle"))),
+            Some(_) => Err(self.blame(Error::invalid(
+                "a snapshot does not change; follow the store's own handle",
+            ))),
             None => Ok(()),
         }
     }
 
-    /// Whether a grid can be called this: 1 to 128 of `A-Z a-z 0-9 . _ -`. An [`Invalid`](crate::ErrorKind::Invalid) error if
-    /// not.
+    /// Whether a grid can be called this: 1 to 128 of `A-Z a-z 0-9 . _ -`. An
+    /// [`Invalid`](crate::ErrorKind::Invalid) error if not.
     pub fn check_name(name: &str) -> Result<()> {
         check_name("grid", name)
     }
@@ -108,17 +123,27 @@ impl Grid {
     }
 
     pub(crate) fn layer_name(&self, layer: LayerId) -> String {
-        self.layers().iter().find(|spec| spec.id == layer).map_or("base".to_owned(), |spec| spec.aggregation.to_string())
+        self.layers()
+            .iter()
+            .find(|spec| spec.id == layer)
+            .map_or("base".to_owned(), |spec| spec.aggregation.to_string())
     }
 
     /// What the chunk of a layer at a location is called in messages.
     pub(crate) fn chunk_name(&self, layer: LayerId, at: &Location) -> String {
-        format!("the {} chunk at {}", self.layer_name(layer), self.structure().describe(at))
+        format!(
+            "the {} chunk at {}",
+            self.layer_name(layer),
+            self.structure().describe(at)
+        )
     }
 
     /// Checks that every layer can be computed.
     pub(crate) fn check_layers(&self) -> Result<()> {
-        self.layers().iter().try_for_each(|layer| layer.check(self.schema())).map_err(|e| self.blame(e))
+        self.layers()
+            .iter()
+            .try_for_each(|layer| layer.check(self.schema()))
+            .map_err(|e| self.blame(e))
     }
 
     pub(crate) fn chunk_reader<'a>(&'a self, snapshot: &'a dyn Snapshot) -> ChunkReader<'a> {
@@ -127,9 +152,13 @@ impl Grid {
 
     pub(crate) fn state(&self, snapshot: &dyn Snapshot) -> Result<State> {
         if !catalog::holds(snapshot, self.id())? {
-            return Err(Error::not_found(format!("grid `{}` was dropped", self.name())));
+            return Err(Error::not_found(format!(
+                "grid `{}` was dropped",
+                self.name()
+            )));
         }
-        State::read(snapshot, self.id(), self.structure()).map_err(|e| e.within(format!("grid `{}` cannot be read", self.name())))
+        State::read(snapshot, self.id(), self.structure())
+            .map_err(|e| e.within(format!("grid `{}` cannot be read", self.name())))
     }
 
     /// A snapshot in which the grid is there.
@@ -139,40 +168,67 @@ impl Grid {
         Ok(snapshot)
     }
 
-    /// The weight of a wholly valid cell at some levels: its size in level-0 cells. Along an irregular dimension events count, so
-    /// it is that of one event.
+    /// The weight of a wholly valid cell at some levels: its size in level-0 cells. Along an
+    /// irregular dimension events count, so it is that of one event.
     pub(crate) fn full(&self, levels: Levels) -> Full {
-        let regular = self.structure().levelled().filter(|&d| !self.structure().dimensions()[d].is_irregular());
-        let exponent = |d: usize| f64::from(levels[d].get()) * self.structure().axes_of(d).len() as f64;
+        let regular = self
+            .structure()
+            .levelled()
+            .filter(|&d| !self.structure().dimensions()[d].is_irregular());
+        let exponent =
+            |d: usize| f64::from(levels[d].get()) * self.structure().axes_of(d).len() as f64;
         Full(regular.map(exponent).sum::<f64>().exp2())
     }
 
     /// The shape of a chunk of so many cells: chunks of events hold as many events as there are.
     pub(crate) fn shape_of(&self, cells: usize) -> Tuple<usize> {
         let mut shape = self.structure().chunk_shape();
-        if let Some(axis) = self.structure().irregular_axis().map(|irregular| irregular.axis) {
-            let others: usize = shape.iter().enumerate().filter(|(other, _)| *other != axis).map(|(_, len)| len).product();
+        if let Some(axis) = self
+            .structure()
+            .irregular_axis()
+            .map(|irregular| irregular.axis)
+        {
+            let others: usize = shape
+                .iter()
+                .enumerate()
+                .filter(|(other, _)| *other != axis)
+                .map(|(_, len)| len)
+                .product();
             shape[axis] = cells / others;
         }
         shape
     }
 
     pub(crate) fn halving(&self, dimension: usize) -> Halving {
-        Halving::new(&self.structure().chunk_shape(), self.structure().axes_of(dimension))
+        Halving::new(
+            &self.structure().chunk_shape(),
+            self.structure().axes_of(dimension),
+        )
     }
 
     /// The same of chunks of so many events.
     pub(crate) fn halving_of(&self, events: usize, dimension: usize) -> Halving {
         let mut shape = self.structure().chunk_shape();
-        self.structure().irregular_axis().iter().for_each(|irregular| shape[irregular.axis] = events);
+        self.structure()
+            .irregular_axis()
+            .iter()
+            .for_each(|irregular| shape[irregular.axis] = events);
         Halving::new(&shape, self.structure().axes_of(dimension))
     }
 
-    /// How the cells of one event lie in the part of a chunk that a child along a dimension stands for.
+    /// How the cells of one event lie in the part of a chunk that a child along a dimension stands
+    /// for.
     pub(crate) fn part_slabs(&self, dimension: usize) -> Slabs {
         let mut shape = self.structure().chunk_shape();
-        self.structure().axes_of(dimension).for_each(|axis| shape[axis] /= 2);
-        Slabs::new(&shape, self.structure().irregular_axis().map_or(0, |irregular| irregular.axis))
+        self.structure()
+            .axes_of(dimension)
+            .for_each(|axis| shape[axis] /= 2);
+        Slabs::new(
+            &shape,
+            self.structure()
+                .irregular_axis()
+                .map_or(0, |irregular| irregular.axis),
+        )
     }
 
     /// The same error with the grid named, once.
@@ -191,11 +247,19 @@ impl Grid {
     /// How many marks of sequences below `end` are pending.
     pub(crate) fn count_marks(&self, snapshot: &dyn Snapshot, end: u64) -> Result<u64> {
         let mut count = 0;
-        for_each_page(snapshot, Space::Dirty, MarkKey::all(self.id()), PAGE, |entries| {
-            let of = |(key, _): &&(Vec<u8>, Vec<u8>)| MarkKey::origin(key).is_some_and(|(_, sequence)| sequence < end);
-            count += entries.iter().filter(of).count() as u64;
-            Ok(())
-        })?;
+        for_each_page(
+            snapshot,
+            Space::Dirty,
+            MarkKey::all(self.id()),
+            PAGE,
+            |entries| {
+                let of = |(key, _): &&(Vec<u8>, Vec<u8>)| {
+                    MarkKey::origin(key).is_some_and(|(_, sequence)| sequence < end)
+                };
+                count += entries.iter().filter(of).count() as u64;
+                Ok(())
+            },
+        )?;
         Ok(count)
     }
 
@@ -208,7 +272,10 @@ impl Grid {
         // Nobody consumes marks meanwhile.
         let _aggregator = lock(&self.inner.desk.aggregator);
         if !backlog.is_counted(self.id()) {
-            backlog.found(self.id(), self.count_marks(self.store().current()?.as_ref(), backlog.first())?);
+            backlog.found(
+                self.id(),
+                self.count_marks(self.store().current()?.as_ref(), backlog.first())?,
+            );
         }
         Ok(())
     }
@@ -222,32 +289,47 @@ impl Grid {
         Ok(self.state(self.snapshot()?.as_ref())?.bounds)
     }
 
-    /// The box of the world that all that was put covers; `None` if nothing was. One small record is read.
+    /// The box of the world that all that was put covers; `None` if nothing was. One small record
+    /// is read.
     pub fn extent(&self) -> Result<Option<Extent>> {
-        Ok(self.bounds()?.map(|bounds| self.structure().extent(&bounds)))
+        Ok(self
+            .bounds()?
+            .map(|bounds| self.structure().extent(&bounds)))
     }
 
-    /// The levels of the finest base cells; `None` before the first put. Events of an irregular dimension are at level 0.
+    /// The levels of the finest base cells; `None` before the first put. Events of an irregular
+    /// dimension are at level 0.
     pub fn base_levels(&self) -> Result<Option<Levels>> {
-        Ok(self.state(self.snapshot()?.as_ref())?.base.map(|base| base.cells()))
+        Ok(self
+            .state(self.snapshot()?.as_ref())?
+            .base
+            .map(|base| base.cells()))
     }
 
-    /// Each vector of levels at which there is base data, the finest first. They differ in the refinable dimension only.
+    /// Each vector of levels at which there is base data, the finest first. They differ in the
+    /// refinable dimension only.
     pub fn levels_in_use(&self) -> Result<Vec<Levels>> {
-        Ok(self.state(self.snapshot()?.as_ref())?.base.map_or(Vec::new(), |base| base.levels().collect()))
+        Ok(self
+            .state(self.snapshot()?.as_ref())?
+            .base
+            .map_or(Vec::new(), |base| base.levels().collect()))
     }
 
-    /// The coarsest chunk of an up-to-date pyramid: the one under which all data lies, but for Fixed dimensions, of which it is
-    /// the first put. `None` before the first put. One small record is read.
+    /// The coarsest chunk of an up-to-date pyramid: the one under which all data lies, but for
+    /// Fixed dimensions, of which it is the first put. `None` before the first put. One small
+    /// record is read.
     ///
     /// Where a dimension's depth ends below the top, it is the first of several.
     pub fn top(&self) -> Result<Option<Location>> {
         let structure = self.structure();
         let state = self.state(self.snapshot()?.as_ref())?;
-        Ok(state.bounds.zip(state.pyramid(structure)).and_then(|(bounds, pyramid)| {
-            let first = structure.split(&bounds).next()?.location;
-            structure.ancestor(&first, pyramid.top)
-        }))
+        Ok(state
+            .bounds
+            .zip(state.pyramid(structure))
+            .and_then(|(bounds, pyramid)| {
+                let first = structure.split(&bounds).next()?.location;
+                structure.ancestor(&first, pyramid.top)
+            }))
     }
 
     /// The levels up to which aggregates are stored; `None` before the first aggregation.

@@ -33,7 +33,8 @@ impl JournalState {
     }
 }
 
-/// The number of a batch that is under way until this is dropped: keep it until the commit has returned.
+/// The number of a batch that is under way until this is dropped: keep it until the commit has
+/// returned.
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct Number {
@@ -59,8 +60,17 @@ impl Journal {
     /// All numbers up to `last` are of batches that are done.
     pub(super) fn starting_at(last: u64) -> Self {
         let (buffered, synced) = (Sequence(0), Sequence(0));
-        let state = JournalState { last, under_way: BTreeSet::new(), buffered, synced, added: HashMap::new() };
-        Self { state: Mutex::new(state), ended: Condvar::new() }
+        let state = JournalState {
+            last,
+            under_way: BTreeSet::new(),
+            buffered,
+            synced,
+            added: HashMap::new(),
+        };
+        Self {
+            state: Mutex::new(state),
+            ended: Condvar::new(),
+        }
     }
 
     /// Begins a batch.
@@ -69,19 +79,28 @@ impl Journal {
         state.last += 1;
         let number = state.last;
         state.under_way.insert(number);
-        Number { number, journal: Arc::clone(self) }
+        Number {
+            number,
+            journal: Arc::clone(self),
+        }
     }
 
-    /// The least number that a commit may still come with: a snapshot taken from now on shows all below that it ever will.
+    /// The least number that a commit may still come with: a snapshot taken from now on shows all
+    /// below that it ever will.
     pub(crate) fn settled_below(&self) -> u64 {
         lock(&self.state).settled_below()
     }
 
-    /// Waits until [`settled_below`](Self::settled_below) is another number than this, but no longer than a time.
+    /// Waits until [`settled_below`](Self::settled_below) is another number than this, but no
+    /// longer than a time.
     pub(crate) fn wait(&self, below: u64, most: Duration) {
         let is_same = |state: &mut JournalState| state.settled_below() == below;
         let state = lock(&self.state);
-        drop(self.ended.wait_timeout_while(state, most, is_same).unwrap_or_else(PoisonError::into_inner));
+        drop(
+            self.ended
+                .wait_timeout_while(state, most, is_same)
+                .unwrap_or_else(PoisonError::into_inner),
+        );
     }
 
     /// Notes a commit that returned.
@@ -100,7 +119,8 @@ impl Journal {
         state.buffered <= state.synced
     }
 
-    /// Whether a grid's feed is to be looked through with the entry that is added now: the first one, and each `every`-th.
+    /// Whether a grid's feed is to be looked through with the entry that is added now: the first
+    /// one, and each `every`-th.
     pub(crate) fn is_due(&self, grid: GridId, every: u64) -> bool {
         let mut state = lock(&self.state);
         let added = state.added.entry(grid).or_insert(every - 1);

@@ -40,7 +40,11 @@ pub(crate) enum Gaps {
 
 /// How base cells without data are told from others.
 pub(crate) fn base_gaps(schema: &Schema) -> Gaps {
-    if schema.needs_mask() { Gaps::Plane } else { Gaps::Values(schema.nodata()) }
+    if schema.needs_mask() {
+        Gaps::Plane
+    } else {
+        Gaps::Values(schema.nodata())
+    }
 }
 
 impl LayerSpec {
@@ -48,8 +52,9 @@ impl LayerSpec {
     pub(crate) fn all(schema: &Schema, registered: &Registered) -> Vec<LayerSpec> {
         let layer = |(i, aggregation): (usize, &Aggregation)| {
             let dtype = schema.layer_dtype(aggregation).unwrap_or(schema.dtype());
-            let nodata =
-                schema.nodata().filter(|&nodata| Cells::filled(dtype, 1, nodata) == Cells::filled(dtype, 1, nodata.round()));
+            let nodata = schema.nodata().filter(|&nodata| {
+                Cells::filled(dtype, 1, nodata) == Cells::filled(dtype, 1, nodata.round())
+            });
             let fill = match (dtype.is_float(), aggregation) {
                 (_, Aggregation::Count) => 0.0,
                 (true, _) => f64::NAN,
@@ -59,20 +64,33 @@ impl LayerSpec {
             let (gaps, blank) = match (dtype, aggregation) {
                 (_, Aggregation::Count) => (Gaps::None, fill),
                 (DType::F32 | DType::F64, _) => (Gaps::Values(None), fill),
-                (DType::I64, Aggregation::Sum) if nodata.is_some() => (Gaps::Plane, i64::MIN.to_f64()),
-                (DType::U64, Aggregation::Sum) if nodata.is_some() => (Gaps::Plane, u64::MAX.to_f64()),
+                (DType::I64, Aggregation::Sum) if nodata.is_some() => {
+                    (Gaps::Plane, i64::MIN.to_f64())
+                }
+                (DType::U64, Aggregation::Sum) if nodata.is_some() => {
+                    (Gaps::Plane, u64::MAX.to_f64())
+                }
                 (_, Aggregation::Sum | Aggregation::Custom { .. }) => (Gaps::Plane, fill),
                 _ if nodata.is_some() => (Gaps::Values(nodata), fill),
                 _ => (Gaps::Plane, fill),
             };
             let rule = Rule::new(operation(schema, aggregation, registered), dtype, fill);
             let id = LayerId(u8::try_from(i + 1).unwrap_or(u8::MAX));
-            LayerSpec { id, aggregation: aggregation.clone(), dtype, blank, gaps, planes: rule.planes(), rule }
+            LayerSpec {
+                id,
+                aggregation: aggregation.clone(),
+                dtype,
+                blank,
+                gaps,
+                planes: rule.planes(),
+                rule,
+            }
         };
         schema.aggregators().iter().enumerate().map(layer).collect()
     }
 
-    /// Checks that the layer can be computed: a service's own aggregator must be registered as the grid was made with it.
+    /// Checks that the layer can be computed: a service's own aggregator must be registered as the
+    /// grid was made with it.
     pub(crate) fn check(&self, schema: &Schema) -> Result<()> {
         match &self.rule.op {
             Op::Custom(custom) => custom.check(schema.dtype()),
@@ -90,7 +108,8 @@ impl LayerSpec {
         matches!(self.rule.op, Op::Sum | Op::Count)
     }
 
-    /// The number and the type of the plane of a blob that says how much of each cell is valid, if it is one of areas or a mask.
+    /// The number and the type of the plane of a blob that says how much of each cell is valid, if
+    /// it is one of areas or a mask.
     pub(crate) fn weight_plane(&self) -> Option<(usize, DType)> {
         let number = 1 + self.rule.fixed();
         (self.rule.weighting() != Weighting::None).then(|| (number, self.planes.0[number]))
@@ -114,26 +133,46 @@ fn operation(schema: &Schema, aggregation: &Aggregation, registered: &Registered
         Aggregation::Sample => Op::Sample,
         Aggregation::Variance => Op::Moments { root: false },
         Aggregation::Std => Op::Moments { root: true },
-        Aggregation::Mode { classes } => Op::Mode { classes: usize::from(*classes) },
+        Aggregation::Mode { classes } => Op::Mode {
+            classes: usize::from(*classes),
+        },
         Aggregation::First { dimension } | Aggregation::Last { dimension } => {
             // The schema has checked that there is such a dimension, of one axis.
             let d = structure.dimension(dimension).unwrap_or(0);
             let axis = structure.axes_of(d).start;
             let forward = structure.dimensions()[d].axes()[0].step() > 0.0;
             let last = matches!(aggregation, Aggregation::Last { .. });
-            Op::Edge { axis, high: last == forward, kept: structure.levelled().next_back() != Some(d) }
+            Op::Edge {
+                axis,
+                high: last == forward,
+                kept: structure.levelled().next_back() != Some(d),
+            }
         }
         Aggregation::Custom { name } => {
             let planes = schema.custom(aggregation).cloned();
-            let planes = planes.unwrap_or(CustomPlanes { name: name.clone(), dtype: schema.dtype(), state: Vec::new() });
+            let planes = planes.unwrap_or(CustomPlanes {
+                name: name.clone(),
+                dtype: schema.dtype(),
+                state: Vec::new(),
+            });
             let dimensions = structure.dimensions().iter();
-            let together = dimensions.flat_map(|d| d.axes().iter().map(|_| d.is_together())).collect();
-            Op::Custom(Arc::new(Custom { planes, together, code: registered.get(name).cloned() }))
+            let together = dimensions
+                .flat_map(|d| d.axes().iter().map(|_| d.is_together()))
+                .collect();
+            Op::Custom(Arc::new(Custom {
+                planes,
+                together,
+                code: registered.get(name).cloned(),
+            }))
         }
     }
 }
 
 /// What stands in a base cell without data.
 pub(crate) fn base_fill(schema: &Schema) -> f64 {
-    schema.nodata().unwrap_or(if schema.dtype().is_float() { f64::NAN } else { 0.0 })
+    schema.nodata().unwrap_or(if schema.dtype().is_float() {
+        f64::NAN
+    } else {
+        0.0
+    })
 }

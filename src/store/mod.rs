@@ -39,7 +39,9 @@ use std::time::Duration;
 pub(crate) use blocked::Blocked;
 pub(crate) use cache::{ChunkCache, Stored};
 pub(crate) use catalog::{RecordKind, decode_record, encode_record, read as read_record};
-pub(crate) use chunks::{BaseChunk, ChunkPlace, ChunkReader, ChunkWrite, LayerChunks, Written, only};
+pub(crate) use chunks::{
+    BaseChunk, ChunkPlace, ChunkReader, ChunkWrite, LayerChunks, Written, only,
+};
 pub use encodings::EncodingInfo;
 pub use grid::Grid;
 pub(crate) use journal::{Journal, Number};
@@ -50,7 +52,9 @@ pub(crate) use naming::{Shown, unless_dropped};
 pub use options::{Policy, StoreOptions};
 pub(crate) use pyramid::{Base, Pyramid};
 pub use snapshot::StoreSnapshot;
-pub(crate) use state::{State, WindowRecord, expect_base_levels, touch_base_levels, write_reach, write_state};
+pub(crate) use state::{
+    State, WindowRecord, expect_base_levels, touch_base_levels, write_reach, write_state,
+};
 pub use stats::{GridStats, StoreStats};
 
 use background::Background;
@@ -67,13 +71,15 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::GridId;
 use crate::kv::{Durability, Engine, Snapshot};
 
-/// Sequences are `epoch * 2^EPOCH_SHIFT + n`: unique for ever, since the epoch rises durably at every opening.
+/// Sequences are `epoch * 2^EPOCH_SHIFT + n`: unique for ever, since the epoch rises durably at
+/// every opening.
 const EPOCH_SHIFT: u32 = 40;
 
-/// An open store: a cheap handle that can be cloned and shared between threads. One process has a store open at a time.
+/// An open store: a cheap handle that can be cloned and shared between threads. One process has a
+/// store open at a time.
 ///
-/// With its last handle, grids and snapshots included, the store is closed: the background aggregation ends after the step
-/// it is at, and dropping the handle waits for that.
+/// With its last handle, grids and snapshots included, the store is closed: the background
+/// aggregation ends after the step it is at, and dropping the handle waits for that.
 #[derive(Clone, Debug)]
 pub struct Store {
     shared: Arc<Shared>,
@@ -128,7 +134,12 @@ impl Store {
         let registered = options.registered()?;
         let entered = match options.reads_only() {
             true => catalog::look(engine.as_ref())?,
-            false => catalog::enter(engine.as_ref(), options.own_identity(), options.is_another(), options.accepts_data_loss())?,
+            false => catalog::enter(
+                engine.as_ref(),
+                options.own_identity(),
+                options.is_another(),
+                options.accepts_data_loss(),
+            )?,
         };
         let first = entered.epoch << EPOCH_SHIFT;
         let shared = Shared {
@@ -145,7 +156,11 @@ impl Store {
             commits: AtomicU64::new(0),
             conflicts: AtomicU64::new(0),
         };
-        Ok(Self { shared: Arc::new(shared), background: None, workers: Workers::default() })
+        Ok(Self {
+            shared: Arc::new(shared),
+            background: None,
+            workers: Workers::default(),
+        })
     }
 
     /// The same store with threads of its own that do the work of its background.
@@ -153,7 +168,9 @@ impl Store {
         for grid in self.shown()?.grids {
             match grid.count_found() {
                 // What cannot be read is met when it is aggregated.
-                Err(error) if *error.kind() == ErrorKind::Corrupt => self.backlog().found(grid.id(), 1),
+                Err(error) if *error.kind() == ErrorKind::Corrupt => {
+                    self.backlog().found(grid.id(), 1)
+                }
                 counted => counted?,
             }
         }
@@ -166,12 +183,16 @@ impl Store {
     pub fn snapshot(&self) -> Result<StoreSnapshot> {
         self.shared.pins.expire(self.now(), self.snapshot_age_max());
         let taken = self.now();
-        Ok(StoreSnapshot::new(self.clone(), self.shared.pins.pin(self.current()?, taken)))
+        Ok(StoreSnapshot::new(
+            self.clone(),
+            self.shared.pins.pin(self.current()?, taken),
+        ))
     }
 
-    /// Ends the background aggregation and refuses every commit from here on; reads go on. Returns when the step of aggregation
-    /// that is under way has ended: a bounded piece of work, of at most 2^25 cells of changed chunks in each background thread.
-    /// What is pending stays pending, durably. The files are released with the last handle.
+    /// Ends the background aggregation and refuses every commit from here on; reads go on. Returns
+    /// when the step of aggregation that is under way has ended: a bounded piece of work, of at
+    /// most 2^25 cells of changed chunks in each background thread. What is pending stays pending,
+    /// durably. The files are released with the last handle.
     ///
     /// # Errors
     ///
@@ -183,7 +204,11 @@ impl Store {
         }
         match self.backlog().poisoned() {
             None => Ok(()),
-            Some(why) => Err(Error::new(ErrorKind::Poisoned, "the store was closed after its aggregation failed").because(why)),
+            Some(why) => Err(Error::new(
+                ErrorKind::Poisoned,
+                "the store was closed after its aggregation failed",
+            )
+            .because(why)),
         }
     }
 
@@ -192,17 +217,20 @@ impl Store {
         self.engine().flush()
     }
 
-    /// Makes a copy of the store as it is now in a directory, or brings the copy that is there up to date. It is consistent over
-    /// all grids, and made while others read and write. On the same file system it shares the data files, which are never
-    /// changed, and takes little time and space; on another they are copied.
+    /// Makes a copy of the store as it is now in a directory, or brings the copy that is there up
+    /// to date. It is consistent over all grids, and made while others read and write. On the same
+    /// file system it shares the data files, which are never changed, and takes little time and
+    /// space; on another they are copied.
     ///
-    /// The copy is checked, and takes its place at once: cut short, the last one stays whole. It can be read as it is
-    /// ([`open_read_only`](Self::open_read_only)); opened for writing it becomes a store of its own.
+    /// The copy is checked, and takes its place at once: cut short, the last one stays whole. It
+    /// can be read as it is ([`open_read_only`](Self::open_read_only)); opened for writing it
+    /// becomes a store of its own.
     ///
     /// # Errors
     ///
-    /// [`Invalid`](ErrorKind::Invalid) if the directory holds other things than a copy, or the store is in memory;
-    /// [`Unavailable`](ErrorKind::Unavailable) if it cannot be written, or somebody reads the old copy.
+    /// [`Invalid`](ErrorKind::Invalid) if the directory holds other things than a copy, or the
+    /// store is in memory; [`Unavailable`](ErrorKind::Unavailable) if it cannot be written, or
+    /// somebody reads the old copy.
     pub fn checkpoint(&self, directory: impl AsRef<Path>) -> Result<()> {
         self.engine().checkpoint(directory.as_ref())
     }
@@ -231,21 +259,35 @@ impl Store {
     }
 
     /// Commits what a user asked for.
-    pub(crate) fn commit(&self, batch: crate::kv::Batch, durability: Durability) -> Result<crate::kv::Sequence> {
+    pub(crate) fn commit(
+        &self,
+        batch: crate::kv::Batch,
+        durability: Durability,
+    ) -> Result<crate::kv::Sequence> {
         self.submit(batch, durability, false)
     }
 
-    /// Commits a step of aggregation. Marks are as durable as the commits that wrote them: should this one be lost, they are
-    /// found again.
+    /// Commits a step of aggregation. Marks are as durable as the commits that wrote them: should
+    /// this one be lost, they are found again.
     pub(crate) fn commit_step(&self, batch: crate::kv::Batch) -> Result<crate::kv::Sequence> {
         self.submit(batch, Durability::Buffered, true)
     }
 
-    fn submit(&self, batch: crate::kv::Batch, durability: Durability, derived: bool) -> Result<crate::kv::Sequence> {
+    fn submit(
+        &self,
+        batch: crate::kv::Batch,
+        durability: Durability,
+        derived: bool,
+    ) -> Result<crate::kv::Sequence> {
         self.shared.pins.expire(self.now(), self.snapshot_age_max());
         let effect = Effect::of(&batch);
-        self.backlog().announce(&effect.changes, derived, self.now())?;
-        let mut announced = Announced { store: self, effect: &effect, done: false };
+        self.backlog()
+            .announce(&effect.changes, derived, self.now())?;
+        let mut announced = Announced {
+            store: self,
+            effect: &effect,
+            done: false,
+        };
         let committed = self.engine().commit(batch, durability);
         match &committed {
             Ok(at) => {
@@ -290,10 +332,12 @@ impl Store {
         if self.journal().is_synced() {
             return Ok(());
         }
-        self.commit(crate::kv::Batch::default(), Durability::Sync).map(|_| ())
+        self.commit(crate::kv::Batch::default(), Durability::Sync)
+            .map(|_| ())
     }
 
-    /// Begins a batch: a number that no other batch of this store ever had or will have, above all before.
+    /// Begins a batch: a number that no other batch of this store ever had or will have, above all
+    /// before.
     pub(crate) fn reserve_sequence(&self) -> Number {
         self.shared.journal.reserve()
     }
@@ -331,12 +375,18 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Invalid`](ErrorKind::Invalid) where an aggregator would wait for the step that it is called by.
-    pub(crate) fn aggregating<'a>(&self, aggregator: &'a Mutex<Blocked>) -> Result<MutexGuard<'a, Blocked>> {
+    /// [`Invalid`](ErrorKind::Invalid) where an aggregator would wait for the step that it is
+    /// called by.
+    pub(crate) fn aggregating<'a>(
+        &self,
+        aggregator: &'a Mutex<Blocked>,
+    ) -> Result<MutexGuard<'a, Blocked>> {
         if !Workers::is_one() {
             return Ok(lock(aggregator));
         }
-        try_lock(aggregator).ok_or_else(|| Error::invalid("an aggregator must not write to the grid that it aggregates"))
+        try_lock(aggregator).ok_or_else(|| {
+            Error::invalid("an aggregator must not write to the grid that it aggregates")
+        })
     }
 
     /// Where this handle computes what it holds locks for.

@@ -57,13 +57,17 @@ pub(crate) struct Shown {
 impl Shown {
     /// Every grid, if all can be read.
     pub(crate) fn all(self) -> Result<Vec<Grid>> {
-        self.unreadable.into_iter().next().map_or(Ok(self.grids), |(_, error)| Err(error))
+        self.unreadable
+            .into_iter()
+            .next()
+            .map_or(Ok(self.grids), |(_, error)| Err(error))
     }
 }
 
 impl Store {
-    /// Makes a grid. [`AlreadyExists`](crate::ErrorKind::AlreadyExists) if there is one of that name;
-    /// [`Invalid`](crate::ErrorKind::Invalid) if the name is not 1 to 128 of `A-Z a-z 0-9 . _ -`.
+    /// Makes a grid. [`AlreadyExists`](crate::ErrorKind::AlreadyExists) if there is one of that
+    /// name; [`Invalid`](crate::ErrorKind::Invalid) if the name is not 1 to 128 of
+    /// `A-Z a-z 0-9 . _ -`.
     pub fn create(&self, name: &str, schema: Schema) -> Result<Grid> {
         self.backlog().admit()?;
         let _still = self.names().still();
@@ -74,9 +78,10 @@ impl Store {
 
     /// Opens a grid. [`NotFound`](crate::ErrorKind::NotFound) if there is none of that name.
     ///
-    /// The handle holds on to the data, whatever they are called: after a [rename](Self::rename_grid) or a [swap](Self::swap)
-    /// it reads and writes what it did before, and has the [name](Grid::name) that these data have now. After a
-    /// [drop](Self::drop_grid) every call of it fails with [`NotFound`](crate::ErrorKind::NotFound).
+    /// The handle holds on to the data, whatever they are called: after a
+    /// [rename](Self::rename_grid) or a [swap](Self::swap) it reads and writes what it did before,
+    /// and has the [name](Grid::name) that these data have now. After a [drop](Self::drop_grid)
+    /// every call of it fails with [`NotFound`](crate::ErrorKind::NotFound).
     pub fn grid(&self, name: &str) -> Result<Grid> {
         let _still = self.names().still();
         let (id, schema) = catalog::find(self.current()?.as_ref(), name)?;
@@ -87,7 +92,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Corrupt`](ErrorKind::Corrupt) if the records of one of them cannot be read; [`grid`](Self::grid) opens the others.
+    /// [`Corrupt`](ErrorKind::Corrupt) if the records of one of them cannot be read;
+    /// [`grid`](Self::grid) opens the others.
     pub fn grids(&self) -> Result<Vec<Grid>> {
         self.shown()?.all()
     }
@@ -104,17 +110,23 @@ impl Store {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Shown { snapshot, grids, unreadable })
+        Ok(Shown {
+            snapshot,
+            grids,
+            unreadable,
+        })
     }
 
     pub(super) fn handle(&self, id: GridId, name: &str, schema: Schema) -> Grid {
         Grid::new(self.clone(), id, self.names().of(id, name), schema)
     }
 
-    /// Drops a grid, durably and at once, whatever its size: its name, its schema, its chunks, its marks and its changes are
-    /// gone in one commit. [`NotFound`](crate::ErrorKind::NotFound) if there is none of that name.
+    /// Drops a grid, durably and at once, whatever its size: its name, its schema, its chunks, its
+    /// marks and its changes are gone in one commit. [`NotFound`](crate::ErrorKind::NotFound) if
+    /// there is none of that name.
     ///
-    /// The engine gives the space back in the course of its work; [`reclaim`](Self::reclaim) does it now.
+    /// The engine gives the space back in the course of its work; [`reclaim`](Self::reclaim) does
+    /// it now.
     pub fn drop_grid(&self, name: &str) -> Result<()> {
         self.backlog().admit()?;
         let _changing = self.names().changing();
@@ -123,8 +135,9 @@ impl Store {
         Ok(())
     }
 
-    /// Gives a grid another name, durably. [`NotFound`](crate::ErrorKind::NotFound) if there is none of the old one;
-    /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists) if there is one of the new.
+    /// Gives a grid another name, durably. [`NotFound`](crate::ErrorKind::NotFound) if there is
+    /// none of the old one; [`AlreadyExists`](crate::ErrorKind::AlreadyExists) if there is one of
+    /// the new.
     pub fn rename_grid(&self, old: &str, new: &str) -> Result<()> {
         self.backlog().admit()?;
         let _changing = self.names().changing();
@@ -133,9 +146,9 @@ impl Store {
         Ok(())
     }
 
-    /// Exchanges the names of two grids, durably, in one commit: whoever opens one of them finds either both as they were, or
-    /// both exchanged. So a new forecast, made under a name of its own, takes the place of the last one. Their schemas may
-    /// differ.
+    /// Exchanges the names of two grids, durably, in one commit: whoever opens one of them finds
+    /// either both as they were, or both exchanged. So a new forecast, made under a name of its
+    /// own, takes the place of the last one. Their schemas may differ.
     pub fn swap(&self, a: &str, b: &str) -> Result<()> {
         self.backlog().admit()?;
         let _changing = self.names().changing();
@@ -145,12 +158,18 @@ impl Store {
         Ok(())
     }
 
-    /// Gives the space of dropped grids back to the file system, as far as no snapshot shows them any more. It can be called
-    /// at any time, and again after a crash.
+    /// Gives the space of dropped grids back to the file system, as far as no snapshot shows them
+    /// any more. It can be called at any time, and again after a crash.
     pub fn reclaim(&self) -> Result<()> {
         let ids: Vec<GridId> = self.grids()?.iter().map(Grid::id).collect();
         for range in unowned(ids) {
-            for space in [Space::Directory, Space::Base, Space::Aggregate, Space::Dirty, Space::Feed] {
+            for space in [
+                Space::Directory,
+                Space::Base,
+                Space::Aggregate,
+                Space::Dirty,
+                Space::Feed,
+            ] {
                 self.engine().compact(space, &range)?;
             }
         }
@@ -159,13 +178,18 @@ impl Store {
 }
 
 impl Grid {
-    /// Gives the space of what was deleted from the grid, or overwritten, back to the file system, as far as no snapshot shows
-    /// it any more. It rewrites files of the grid that hold such data; it can be called at any time, and again after a crash.
+    /// Gives the space of what was deleted from the grid, or overwritten, back to the file system,
+    /// as far as no snapshot shows it any more. It rewrites files of the grid that hold such data;
+    /// it can be called at any time, and again after a crash.
     pub fn compact(&self) -> Result<()> {
         for space in [Space::Directory, Space::Base, Space::Aggregate] {
-            self.store().engine().compact(space, &ChunkKey::all(self.id()))?;
+            self.store()
+                .engine()
+                .compact(space, &ChunkKey::all(self.id()))?;
         }
-        self.store().engine().compact(Space::Dirty, &MarkKey::all(self.id()))
+        self.store()
+            .engine()
+            .compact(Space::Dirty, &MarkKey::all(self.id()))
     }
 }
 

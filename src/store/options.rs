@@ -17,11 +17,12 @@ pub enum Policy {
     /// Before a commit returns.
     #[default]
     Inline,
-    /// Soon after a commit has returned, by threads of the store. Commits leave marks, and wait when too many are pending. See
-    /// the [guide](crate::guide).
+    /// Soon after a commit has returned, by threads of the store. Commits leave marks, and wait
+    /// when too many are pending. See the [guide](crate::guide).
     Background,
-    /// When [`Grid::aggregate`](super::Grid::aggregate) or [`Store::aggregate`](super::Store::aggregate) is called. Until then
-    /// commits leave marks, and reads say what is stale.
+    /// When [`Grid::aggregate`](super::Grid::aggregate) or
+    /// [`Store::aggregate`](super::Store::aggregate) is called. Until then commits leave marks, and
+    /// reads say what is stale.
     Manual,
 }
 
@@ -116,78 +117,85 @@ impl StoreOptions {
         self
     }
 
-    /// Sets how many threads aggregate under [`Policy::Background`]; one by default, and at least. A grid is aggregated by one at
-    /// a time, with the help of the others in computing.
+    /// Sets how many threads aggregate under [`Policy::Background`]; one by default, and at least.
+    /// A grid is aggregated by one at a time, with the help of the others in computing.
     #[must_use]
     pub fn background_threads(mut self, threads: usize) -> Self {
         self.background_threads = NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN);
         self
     }
 
-    /// Limits how many marks of a grid may be pending under [`Policy::Background`] before commits into it wait; 16,384 by
-    /// default. The commits that are under way then come on top. Commits wait too when as many marks were consumed since the
-    /// oldest was left, so that under any load every mark is consumed in the end.
+    /// Limits how many marks of a grid may be pending under [`Policy::Background`] before commits
+    /// into it wait; 16,384 by default. The commits that are under way then come on top. Commits
+    /// wait too when as many marks were consumed since the oldest was left, so that under any load
+    /// every mark is consumed in the end.
     #[must_use]
     pub fn marks_max(mut self, marks: u64) -> Self {
         self.marks_max = marks;
         self
     }
 
-    /// Limits how old a [`StoreSnapshot`](super::StoreSnapshot) may become; five minutes by default.
+    /// Limits how old a [`StoreSnapshot`](super::StoreSnapshot) may become; five minutes by
+    /// default.
     #[must_use]
     pub fn snapshot_age_max(mut self, age: Duration) -> Self {
         self.snapshot_age_max = age;
         self
     }
 
-    /// Sets how many bytes of decoded chunks are kept in memory for reads that come again; 64 MiB by default, 0 for none. A chunk
-    /// is kept from its second read on, as long as it is read more often than others; a read of more chunks than half of these
-    /// bytes leaves it alone. What is read from there is what the snapshot holds, whatever was written meanwhile.
+    /// Sets how many bytes of decoded chunks are kept in memory for reads that come again; 64 MiB
+    /// by default, 0 for none. A chunk is kept from its second read on, as long as it is read more
+    /// often than others; a read of more chunks than half of these bytes leaves it alone. What is
+    /// read from there is what the snapshot holds, whatever was written meanwhile.
     ///
-    /// The memory is taken as chunks are read, for each open store by itself, beside the 64 MiB of the storage's own cache and
-    /// what answers take. A service that shows the same places over and over wants all that it reads often to fit; one that
-    /// passes over data once gains nothing.
+    /// The memory is taken as chunks are read, for each open store by itself, beside the 64 MiB of
+    /// the storage's own cache and what answers take. A service that shows the same places over and
+    /// over wants all that it reads often to fit; one that passes over data once gains nothing.
     #[must_use]
     pub fn chunk_cache(mut self, bytes: u64) -> Self {
         self.chunk_cache = bytes;
         self
     }
 
-    /// Sets how many bytes of stored blocks are kept in memory, with their indices and filters; 64 MiB by default.
+    /// Sets how many bytes of stored blocks are kept in memory, with their indices and filters; 64
+    /// MiB by default.
     #[must_use]
     pub fn cache_bytes(mut self, bytes: usize) -> Self {
         self.cache_bytes = Some(bytes);
         self
     }
 
-    /// Limits how long the logs may become, together, in bytes, before what they hold is moved into its files; 256 MiB by
-    /// default. They are read when a store is opened whose process has died.
+    /// Limits how long the logs may become, together, in bytes, before what they hold is moved into
+    /// its files; 256 MiB by default. They are read when a store is opened whose process has died.
     #[must_use]
     pub fn log_bytes(mut self, bytes: u64) -> Self {
         self.log_bytes = Some(bytes);
         self
     }
 
-    /// Takes another clock than the system's: the time since any fixed moment, which must not fall. Ages and the rests after
-    /// failures are measured by it.
+    /// Takes another clock than the system's: the time since any fixed moment, which must not fall.
+    /// Ages and the rests after failures are measured by it.
     #[must_use]
     pub fn clock(mut self, clock: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
         self.clock = Clock(Arc::new(clock));
         self
     }
 
-    /// Opens past damage of the logs that loses acknowledged commits, after copying the logs aside. Not the default.
+    /// Opens past damage of the logs that loses acknowledged commits, after copying the logs aside.
+    /// Not the default.
     #[must_use]
     pub fn accept_data_loss(mut self, accept: bool) -> Self {
         self.accept_data_loss = accept;
         self
     }
 
-    /// Opens the store only to read it: nothing in its directory is changed, so that it may be on a medium that cannot be written
-    /// to, belong to somebody else, or be a copy. Several processes may read it at once; while they do nobody can open it for
-    /// writing. A store that another process writes to is read as it is when it is opened: all that was committed by then is
-    /// there, whole, and nothing that comes later; [`StoreStats::age`](super::StoreStats::age) says how long ago that was. Puts
-    /// and whatever else writes are [`Invalid`](crate::ErrorKind::Invalid), and nobody aggregates, whatever the
+    /// Opens the store only to read it: nothing in its directory is changed, so that it may be on a
+    /// medium that cannot be written to, belong to somebody else, or be a copy. Several processes
+    /// may read it at once; while they do nobody can open it for writing. A store that another
+    /// process writes to is read as it is when it is opened: all that was committed by then is
+    /// there, whole, and nothing that comes later; [`StoreStats::age`](super::StoreStats::age) says
+    /// how long ago that was. Puts and whatever else writes are
+    /// [`Invalid`](crate::ErrorKind::Invalid), and nobody aggregates, whatever the
     /// [policy](Self::policy). Not the default.
     #[must_use]
     pub fn read_only(mut self, read_only: bool) -> Self {
@@ -195,23 +203,25 @@ impl StoreOptions {
         self
     }
 
-    /// Registers a service's own aggregator under its name. A grid whose schema names one that is not registered can be
-    /// read as it is stored, but not put into or aggregated.
+    /// Registers a service's own aggregator under its name. A grid whose schema names one that is
+    /// not registered can be read as it is stored, but not put into or aggregated.
     #[must_use]
     pub fn aggregator(mut self, aggregator: Arc<dyn Aggregator>) -> Self {
         self.aggregators.push(aggregator);
         self
     }
 
-    /// Sets of how many commits a grid's [changes](crate::Grid::changes_since) are kept, at least; 65,536 by default.
+    /// Sets of how many commits a grid's [changes](crate::Grid::changes_since) are kept, at least;
+    /// 65,536 by default.
     #[must_use]
     pub fn changes_kept(mut self, commits: u64) -> Self {
         self.changes_kept = commits;
         self
     }
 
-    /// Sets the number that tells a new store from every other one, so that its tokens are refused elsewhere. It is random by
-    /// default; set it for stores that must come out the same bit by bit.
+    /// Sets the number that tells a new store from every other one, so that its tokens are refused
+    /// elsewhere. It is random by default; set it for stores that must come out the same bit by
+    /// bit.
     #[must_use]
     pub fn identity(mut self, identity: u64) -> Self {
         self.identity = Some(identity);
@@ -222,15 +232,21 @@ impl StoreOptions {
     pub(super) fn registered(&self) -> Result<Registered> {
         let mut registered = Registered::new();
         for aggregator in &self.aggregators {
-            if let Some(twice) = registered.insert(aggregator.name().to_owned(), Arc::clone(aggregator)) {
-                return Err(Error::invalid(format!("two aggregators are named `{}`", twice.name())));
+            if let Some(twice) =
+                registered.insert(aggregator.name().to_owned(), Arc::clone(aggregator))
+            {
+                return Err(Error::invalid(format!(
+                    "two aggregators are named `{}`",
+                    twice.name()
+                )));
             }
         }
         Ok(registered)
     }
 
     pub(super) fn own_identity(&self) -> u64 {
-        self.identity.unwrap_or_else(|| RandomState::new().hash_one(()))
+        self.identity
+            .unwrap_or_else(|| RandomState::new().hash_one(()))
     }
 
     /// The bytes of the cache and of the logs, where they were chosen.

@@ -1,5 +1,5 @@
-//! The coordination of a store's threads, compiled on the primitives of a scheduler that decides at each of them which
-//! thread goes on. Whoever would wait for ever fails the run.
+//! The coordination of a store's threads, compiled on the primitives of a scheduler that decides at
+//! each of them which thread goes on. Whoever would wait for ever fails the run.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeMap;
@@ -24,7 +24,10 @@ const FIRST: u64 = 100;
 
 /// How often a scenario is run, each time in another order.
 fn runs() -> usize {
-    std::env::var("GRIDSTONE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(200)
+    std::env::var("GRIDSTONE_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(200)
 }
 
 /// What the marks of two grids would be on disk.
@@ -74,7 +77,14 @@ impl Disk {
         let mut changes = MarkChanges::default();
         (0..MARKS).for_each(|_| changes.leave(grid, sequence));
         self.backlog.announce(&changes, false, Duration::ZERO)?;
-        *self.marks.lock().unwrap().entry(grid).or_default().entry(sequence).or_insert(0) += MARKS;
+        *self
+            .marks
+            .lock()
+            .unwrap()
+            .entry(grid)
+            .or_default()
+            .entry(sequence)
+            .or_insert(0) += MARKS;
         self.backlog.committed(&changes);
         Ok(sequence)
     }
@@ -92,12 +102,22 @@ impl Disk {
                 return Outcome::Failed("every other step fails".into());
             }
         }
-        let Some(sequence) = self.marks.lock().unwrap().get(&grid).and_then(|marks| marks.keys().next_back().copied()) else {
+        let Some(sequence) = self
+            .marks
+            .lock()
+            .unwrap()
+            .get(&grid)
+            .and_then(|marks| marks.keys().next_back().copied())
+        else {
             return Outcome::Done;
         };
         let mut changes = MarkChanges::default();
         changes.consume(grid, sequence);
-        if self.backlog.announce(&changes, true, Duration::ZERO).is_err() {
+        if self
+            .backlog
+            .announce(&changes, true, Duration::ZERO)
+            .is_err()
+        {
             return Outcome::Failed("poisoned".into());
         }
         {
@@ -130,11 +150,17 @@ impl Disk {
     }
 
     fn pending(&self, grid: GridId) -> BTreeMap<u64, u64> {
-        self.marks.lock().unwrap().get(&grid).cloned().unwrap_or_default()
+        self.marks
+            .lock()
+            .unwrap()
+            .get(&grid)
+            .cloned()
+            .unwrap_or_default()
     }
 }
 
-/// Writers, background threads and waits until all has been said. Whoever would wait for ever fails the run.
+/// Writers, background threads and waits until all has been said. Whoever would wait for ever fails
+/// the run.
 fn live(threads: usize, most: u64, trouble: Option<(u32, Trouble)>) {
     let disk = Disk::new(trouble);
     let workers: Vec<_> = (0..threads)
@@ -151,17 +177,29 @@ fn live(threads: usize, most: u64, trouble: Option<(u32, Trouble)>) {
                 for _ in 0..COMMITS {
                     let done = disk.make_room(grid, most).and_then(|()| disk.put(grid));
                     let done = done.and_then(|sequence| {
-                        // Each writer goes on when there is room; the others may all have gone on at the same time.
-                        assert!(disk.pending(grid).values().sum::<u64>() <= most + WRITERS * MARKS, "the marks are bounded");
-                        disk.backlog.wait(grid, sequence, Duration::MAX, &|| Duration::ZERO).map(|()| sequence)
+                        // Each writer goes on when there is room; the others may all have gone on
+                        // at the same time.
+                        assert!(
+                            disk.pending(grid).values().sum::<u64>() <= most + WRITERS * MARKS,
+                            "the marks are bounded"
+                        );
+                        disk.backlog
+                            .wait(grid, sequence, Duration::MAX, &|| Duration::ZERO)
+                            .map(|()| sequence)
                     });
                     match done {
                         Ok(sequence) => {
                             let oldest = disk.pending(grid).keys().next().copied();
-                            assert!(oldest.is_none_or(|oldest| oldest > sequence), "{oldest:?} is pending after {sequence}");
+                            assert!(
+                                oldest.is_none_or(|oldest| oldest > sequence),
+                                "{oldest:?} is pending after {sequence}"
+                            );
                         }
                         Err(error) => {
-                            assert_eq!((error.kind(), trouble.map(|(_, t)| t)), (&ErrorKind::Poisoned, Some(Trouble::Panic)));
+                            assert_eq!(
+                                (error.kind(), trouble.map(|(_, t)| t)),
+                                (&ErrorKind::Poisoned, Some(Trouble::Panic))
+                            );
                             return;
                         }
                     }
@@ -169,11 +207,18 @@ fn live(threads: usize, most: u64, trouble: Option<(u32, Trouble)>) {
             })
         })
         .collect();
-    writers.into_iter().for_each(|writer| writer.join().unwrap());
+    writers
+        .into_iter()
+        .for_each(|writer| writer.join().unwrap());
     disk.backlog.stop(false);
-    workers.into_iter().for_each(|worker| worker.join().unwrap());
+    workers
+        .into_iter()
+        .for_each(|worker| worker.join().unwrap());
     if disk.backlog.poisoned().is_none() {
-        assert!(disk.pending(GridId(1)).is_empty() && disk.pending(GridId(2)).is_empty(), "everything waited for is done");
+        assert!(
+            disk.pending(GridId(1)).is_empty() && disk.pending(GridId(2)).is_empty(),
+            "everything waited for is done"
+        );
     }
 }
 
@@ -210,12 +255,16 @@ fn in_no_order_of_threads_commits_block_each_other_without_help() {
                     let disk = Arc::clone(&disk);
                     shuttle::thread::spawn(move || {
                         for _ in 0..COMMITS {
-                            disk.make_room(GridId(1), 1).and_then(|()| disk.put(GridId(1))).unwrap();
+                            disk.make_room(GridId(1), 1)
+                                .and_then(|()| disk.put(GridId(1)))
+                                .unwrap();
                         }
                     })
                 })
                 .collect();
-            writers.into_iter().for_each(|writer| writer.join().unwrap());
+            writers
+                .into_iter()
+                .for_each(|writer| writer.join().unwrap());
             assert!(disk.pending(GridId(1)).values().sum::<u64>() <= 1 + WRITERS * MARKS);
         },
         runs(),

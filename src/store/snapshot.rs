@@ -8,11 +8,13 @@ use super::{Grid, Store, catalog, lock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kv;
 
-/// A store as one moment left it: what the grids had from here read is of one version, whatever is committed meanwhile.
+/// A store as one moment left it: what the grids had from here read is of one version, whatever is
+/// committed meanwhile.
 ///
-/// It can be cloned and shared between threads. A snapshot keeps the storage from dropping what was overwritten since, so
-/// its age is bounded ([`StoreOptions::snapshot_age_max`](super::StoreOptions::snapshot_age_max)): when it is older, reads
-/// through it fail with [`Expired`](ErrorKind::Expired). Reads that are under way end well.
+/// It can be cloned and shared between threads. A snapshot keeps the storage from dropping what was
+/// overwritten since, so its age is bounded
+/// ([`StoreOptions::snapshot_age_max`](super::StoreOptions::snapshot_age_max)): when it is older,
+/// reads through it fail with [`Expired`](ErrorKind::Expired). Reads that are under way end well.
 #[derive(Clone, Debug)]
 pub struct StoreSnapshot {
     store: Store,
@@ -24,8 +26,9 @@ impl StoreSnapshot {
         Self { store, pin }
     }
 
-    /// Opens a grid for reading. What it answers is of this snapshot; a put into it, or an aggregation, is
-    /// [`Invalid`](ErrorKind::Invalid). [`NotFound`](ErrorKind::NotFound) if there was none of that name.
+    /// Opens a grid for reading. What it answers is of this snapshot; a put into it, or an
+    /// aggregation, is [`Invalid`](ErrorKind::Invalid). [`NotFound`](ErrorKind::NotFound) if there
+    /// was none of that name.
     pub fn grid(&self, name: &str) -> Result<Grid> {
         let (id, schema) = catalog::find(self.pin.get(&self.store)?.as_ref(), name)?;
         Ok(self.store.handle(id, name, schema).at(&self.pin))
@@ -33,7 +36,10 @@ impl StoreSnapshot {
 
     /// Every grid, by name, as [`grid`](Self::grid) gives it.
     pub fn grids(&self) -> Result<Vec<Grid>> {
-        catalog::names(self.pin.get(&self.store)?.as_ref())?.iter().map(|name| self.grid(name)).collect()
+        catalog::names(self.pin.get(&self.store)?.as_ref())?
+            .iter()
+            .map(|name| self.grid(name))
+            .collect()
     }
 
     /// The store it is of.
@@ -55,7 +61,9 @@ pub(super) struct Pin {
 
 impl fmt::Debug for Pin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pin").field("taken", &self.taken).finish_non_exhaustive()
+        f.debug_struct("Pin")
+            .field("taken", &self.taken)
+            .finish_non_exhaustive()
     }
 }
 
@@ -67,7 +75,12 @@ impl Pin {
         if store.now().saturating_sub(self.taken) > most {
             *view = None;
         }
-        view.clone().ok_or_else(|| Error::new(ErrorKind::Expired, format!("the snapshot is older than {most:?}; take a new one")))
+        view.clone().ok_or_else(|| {
+            Error::new(
+                ErrorKind::Expired,
+                format!("the snapshot is older than {most:?}; take a new one"),
+            )
+        })
     }
 }
 
@@ -80,7 +93,10 @@ pub(super) struct Pins {
 impl Pins {
     /// Pins a view.
     pub(super) fn pin(&self, view: Arc<dyn kv::Snapshot>, taken: Duration) -> Arc<Pin> {
-        let pin = Arc::new(Pin { view: Mutex::new(Some(view)), taken });
+        let pin = Arc::new(Pin {
+            view: Mutex::new(Some(view)),
+            taken,
+        });
         lock(&self.pins).push(Arc::downgrade(&pin));
         pin
     }
@@ -88,7 +104,9 @@ impl Pins {
     /// Gives up the views that are older than `most`.
     pub(super) fn expire(&self, now: Duration, most: Duration) {
         lock(&self.pins).retain(|pin| {
-            let Some(pin) = pin.upgrade() else { return false };
+            let Some(pin) = pin.upgrade() else {
+                return false;
+            };
             let fresh = now.saturating_sub(pin.taken) <= most;
             if !fresh {
                 *lock(&pin.view) = None;
@@ -99,6 +117,9 @@ impl Pins {
 
     /// How many are held.
     pub(super) fn held(&self) -> u64 {
-        lock(&self.pins).iter().filter(|pin| pin.strong_count() > 0).count() as u64
+        lock(&self.pins)
+            .iter()
+            .filter(|pin| pin.strong_count() > 0)
+            .count() as u64
     }
 }

@@ -13,15 +13,16 @@ use super::cache::ChunkCache;
 
 /// What was done with a grid since the store was opened, and what is left to do.
 ///
-/// The numbers are kept in memory. Only the marks that were there when the store was opened are counted by one scan of
-/// them: when a store with [`Policy::Background`](super::Policy::Background) is opened, else when they are first asked for.
+/// The numbers are kept in memory. Only the marks that were there when the store was opened are
+/// counted by one scan of them: when a store with [`Policy::Background`](super::Policy::Background)
+/// is opened, else when they are first asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GridStats {
     /// Marks that wait to be aggregated, those of commits under way included.
     pub marks: u64,
-    /// How long ago the commit returned, or nearly so, that left the oldest of them; for marks that were there when the store was
-    /// opened, how long ago that was.
+    /// How long ago the commit returned, or nearly so, that left the oldest of them; for marks that
+    /// were there when the store was opened, how long ago that was.
     pub oldest_mark: Option<Duration>,
     /// Marks consumed.
     pub marks_consumed: u64,
@@ -49,7 +50,8 @@ pub struct StoreStats {
     pub grids: GridStats,
     /// Commits that were accepted, steps of aggregation included.
     pub commits: u64,
-    /// Commits that were refused because another changed what they were computed from. They were tried again.
+    /// Commits that were refused because another changed what they were computed from. They were
+    /// tried again.
     pub conflicts: u64,
     /// Snapshots that are held.
     pub snapshots: u64,
@@ -59,7 +61,8 @@ pub struct StoreStats {
     pub cache_hits: Option<u64>,
     /// Blocks that it had to read, if it can tell.
     pub cache_misses: Option<u64>,
-    /// Chunks that reads found decoded. See [`StoreOptions::chunk_cache`](super::StoreOptions::chunk_cache).
+    /// Chunks that reads found decoded. See
+    /// [`StoreOptions::chunk_cache`](super::StoreOptions::chunk_cache).
     pub chunks_cached: u64,
     /// Chunks that they looked for there and had to decode.
     pub chunks_not_cached: u64,
@@ -71,13 +74,15 @@ pub struct StoreStats {
     pub file_bytes: Option<u64>,
     /// How many files it has, logs included; each may have to be open.
     pub files: Option<u64>,
-    /// The bytes of its logs: at most [`StoreOptions::log_bytes`](super::StoreOptions::log_bytes), and what is being moved.
+    /// The bytes of its logs: at most [`StoreOptions::log_bytes`](super::StoreOptions::log_bytes),
+    /// and what is being moved.
     pub log_bytes: Option<u64>,
     /// The bytes that were written and are in memory and in logs only.
     pub buffered_bytes: Option<u64>,
     /// How long commits were held up because files could not be put in order as fast as they came.
     pub stalled: Option<Duration>,
-    /// How often commits were brought onto the medium, several at once where they could, and how long that took in all.
+    /// How often commits were brought onto the medium, several at once where they could, and how
+    /// long that took in all.
     pub syncs: Option<(u64, Duration)>,
 }
 
@@ -142,7 +147,11 @@ impl Effect {
                 (space @ (Space::Base | Space::Aggregate), Some(blob)) => {
                     if let Some(grid) = ChunkKey::grid(&write.key) {
                         let work = effect.work(grid);
-                        *(if space == Space::Base { &mut work.chunks_put } else { &mut work.chunks_aggregated }) += 1;
+                        *(if space == Space::Base {
+                            &mut work.chunks_put
+                        } else {
+                            &mut work.chunks_aggregated
+                        }) += 1;
                         work.bytes_written += blob.len() as u64;
                     }
                 }
@@ -166,16 +175,22 @@ impl Effect {
     }
 
     fn work(&mut self, grid: GridId) -> &mut Work {
-        let at = self.grids.iter().position(|(id, _)| *id == grid).unwrap_or_else(|| {
-            self.grids.push((grid, Work::default()));
-            self.grids.len() - 1
-        });
+        let at = self
+            .grids
+            .iter()
+            .position(|(id, _)| *id == grid)
+            .unwrap_or_else(|| {
+                self.grids.push((grid, Work::default()));
+                self.grids.len() - 1
+            });
         &mut self.grids[at].1
     }
 
     /// Adds the numbers to those of the grids.
     pub(super) fn count(&self, store: &Store) {
-        self.grids.iter().for_each(|(grid, work)| store.desk(*grid).counters.add(work));
+        self.grids
+            .iter()
+            .for_each(|(grid, work)| store.desk(*grid).counters.add(work));
     }
 }
 
@@ -205,7 +220,8 @@ impl Grid {
 }
 
 impl Store {
-    /// How long ago the store was as it is read, if it was opened to be read while another process writes to it.
+    /// How long ago the store was as it is read, if it was opened to be read while another process
+    /// writes to it.
     pub fn age(&self) -> Option<Duration> {
         self.engine().counters().age
     }
@@ -231,8 +247,10 @@ impl Store {
             grids.failure = grids.failure.or(of.failure);
         }
         let engine = self.engine().counters();
-        let (chunks_cached, chunks_not_cached, chunk_cache_bytes) =
-            self.chunk_cache().map(ChunkCache::figures).unwrap_or_default();
+        let (chunks_cached, chunks_not_cached, chunk_cache_bytes) = self
+            .chunk_cache()
+            .map(ChunkCache::figures)
+            .unwrap_or_default();
         Ok(StoreStats {
             grids,
             commits: get(&self.shared.commits),

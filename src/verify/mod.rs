@@ -32,9 +32,9 @@ pub use report::{Damage, Finding, Report, Thoroughness};
 pub use scrub::{Scrub, Scrubbed};
 
 impl Store {
-    /// Reads every value of the store in one snapshot, checks keys, checksums and records, and recomputes every aggregate
-    /// from its children. Damage is reported, not repaired, and the check goes on behind it; an error means that the check itself
-    /// could not go on.
+    /// Reads every value of the store in one snapshot, checks keys, checksums and records, and
+    /// recomputes every aggregate from its children. Damage is reported, not repaired, and the
+    /// check goes on behind it; an error means that the check itself could not go on.
     pub fn verify(&self) -> Result<Report> {
         self.verify_to(Thoroughness::Full)
     }
@@ -42,34 +42,56 @@ impl Store {
     /// Verifies the store like [`verify`](Self::verify), more or less thoroughly.
     pub fn verify_to(&self, depth: Thoroughness) -> Result<Report> {
         let mut report = Report::default();
-        let Shown { snapshot, grids, unreadable } = match self.shown() {
+        let Shown {
+            snapshot,
+            grids,
+            unreadable,
+        } = match self.shown() {
             Ok(shown) => shown,
             Err(error) if *error.kind() == ErrorKind::Corrupt => {
-                report.findings.push(Finding::new(Damage::Record, None, error.sentence()));
+                report
+                    .findings
+                    .push(Finding::new(Damage::Record, None, error.sentence()));
                 return Ok(report);
             }
             Err(error) => return Err(error),
         };
         let all_known = unreadable.is_empty();
-        let unreadable = unreadable.into_iter().map(|(name, error)| Finding::new(Damage::Record, Some(name), error.sentence()));
+        let unreadable = unreadable
+            .into_iter()
+            .map(|(name, error)| Finding::new(Damage::Record, Some(name), error.sentence()));
         report.findings.extend(unreadable);
-        report.findings.extend(records::findings(&grids, snapshot.as_ref())?);
+        report
+            .findings
+            .extend(records::findings(&grids, snapshot.as_ref())?);
         for grid in &grids {
             report.grids += 1;
             let state = grid.state(snapshot.as_ref());
-            let checked = state.and_then(|state| Check::new(grid, snapshot.as_ref(), (state, depth), &mut report)?.run());
+            let checked = state.and_then(|state| {
+                Check::new(grid, snapshot.as_ref(), (state, depth), &mut report)?.run()
+            });
             match checked {
                 Err(error) if *error.kind() == ErrorKind::Corrupt => {
-                    report.findings.push(Finding::new(Damage::Record, Some(grid.name()), error.sentence()));
+                    report.findings.push(Finding::new(
+                        Damage::Record,
+                        Some(grid.name()),
+                        error.sentence(),
+                    ));
                 }
                 checked => checked?,
             }
         }
         // What belongs to a grid that cannot be opened looks like a stranger's.
-        let strangers = if all_known { strangers(&grids, snapshot.as_ref(), &mut report) } else { Ok(()) };
+        let strangers = if all_known {
+            strangers(&grids, snapshot.as_ref(), &mut report)
+        } else {
+            Ok(())
+        };
         match strangers {
             Err(error) if *error.kind() == ErrorKind::Corrupt => {
-                report.findings.push(Finding::new(Damage::Key, None, error.sentence()));
+                report
+                    .findings
+                    .push(Finding::new(Damage::Key, None, error.sentence()));
             }
             strangers => strangers?,
         }
@@ -79,11 +101,24 @@ impl Store {
 
 /// Chunks, marks and feed entries whose grid is not in the catalog.
 fn strangers(grids: &[Grid], snapshot: &dyn Snapshot, report: &mut Report) -> Result<()> {
-    for space in [Space::Directory, Space::Base, Space::Aggregate, Space::Dirty, Space::Feed] {
+    for space in [
+        Space::Directory,
+        Space::Base,
+        Space::Aggregate,
+        Space::Dirty,
+        Space::Feed,
+    ] {
         for gap in unowned(grids.iter().map(Grid::id)) {
-            if !snapshot.scan(space, &gap, Order::Ascending, 1)?.entries.is_empty() {
-                let message = format!("the {space:?} space holds keys of a grid that is not in the catalog");
-                report.findings.push(Finding::new(Damage::Key, None, message));
+            if !snapshot
+                .scan(space, &gap, Order::Ascending, 1)?
+                .entries
+                .is_empty()
+            {
+                let message =
+                    format!("the {space:?} space holds keys of a grid that is not in the catalog");
+                report
+                    .findings
+                    .push(Finding::new(Damage::Key, None, message));
             }
         }
     }
@@ -104,7 +139,8 @@ struct Check<'a> {
     report: &'a mut Report,
     /// The children marked as changed, for each aggregate that is out of date.
     marked: HashMap<Location, Vec<u8>>,
-    /// Which events changed of each bucket that has left marks along other dimensions than the irregular one.
+    /// Which events changed of each bucket that has left marks along other dimensions than the
+    /// irregular one.
     changed: HashMap<Location, ChangedTicks>,
     findings: Mutex<Vec<Finding>>,
 }
@@ -144,50 +180,86 @@ impl<'a> Check<'a> {
 
     fn read_marks(&mut self) -> Result<()> {
         let base = self.state.base;
-        for_each_page(self.chunks.snapshot, Space::Dirty, MarkKey::all(self.grid.id()), 4096, |entries| {
-            for (key, value) in &entries {
-                match MarkKey::decode(self.grid.id(), self.grid.structure(), key) {
-                    Ok(Mark { parent, dimension, child, .. })
-                        if base.is_some_and(|base| derivation(self.grid, parent.levels, &base) == Some(dimension)) =>
-                    {
-                        self.report.marks += 1;
-                        self.marked.entry(parent).or_default().push(child);
-                        match ticks(self.grid, value) {
-                            Ok(ticks) => {
-                                let edge = Edge { parent, dimension, child };
-                                ChangedTicks::add(&mut self.changed, self.grid, &edge, ticks.as_ref());
+        for_each_page(
+            self.chunks.snapshot,
+            Space::Dirty,
+            MarkKey::all(self.grid.id()),
+            4096,
+            |entries| {
+                for (key, value) in &entries {
+                    match MarkKey::decode(self.grid.id(), self.grid.structure(), key) {
+                        Ok(Mark {
+                            parent,
+                            dimension,
+                            child,
+                            ..
+                        }) if base.is_some_and(|base| {
+                            derivation(self.grid, parent.levels, &base) == Some(dimension)
+                        }) =>
+                        {
+                            self.report.marks += 1;
+                            self.marked.entry(parent).or_default().push(child);
+                            match ticks(self.grid, value) {
+                                Ok(ticks) => {
+                                    let edge = Edge {
+                                        parent,
+                                        dimension,
+                                        child,
+                                    };
+                                    ChangedTicks::add(
+                                        &mut self.changed,
+                                        self.grid,
+                                        &edge,
+                                        ticks.as_ref(),
+                                    );
+                                }
+                                Err(error) => self.find(Damage::Mark, error.sentence()),
                             }
-                            Err(error) => self.find(Damage::Mark, error.sentence()),
+                        }
+                        Ok(mark) => self.find(
+                            Damage::Mark,
+                            format!(
+                                "a mark for {} is of no aggregate",
+                                self.grid.structure().describe(&mark.parent)
+                            ),
+                        ),
+                        Err(error) => {
+                            self.find(Damage::Mark, format!("a mark is damaged: {error}"))
                         }
                     }
-                    Ok(mark) => self.find(
-                        Damage::Mark,
-                        format!("a mark for {} is of no aggregate", self.grid.structure().describe(&mark.parent)),
-                    ),
-                    Err(error) => self.find(Damage::Mark, format!("a mark is damaged: {error}")),
                 }
-            }
-            Ok(())
-        })
+                Ok(())
+            },
+        )
     }
 
     fn run(mut self) -> Result<()> {
-        let of_records =
-            [feed::wrong_entry(self.grid, self.chunks.snapshot), copy::wrong_record(self.grid, self.chunks.snapshot)];
+        let of_records = [
+            feed::wrong_entry(self.grid, self.chunks.snapshot),
+            copy::wrong_record(self.grid, self.chunks.snapshot),
+        ];
         for wrong in of_records {
             if let Some(wrong) = self.report_damage(wrong)?.flatten() {
                 self.find(Damage::Record, wrong);
             }
         }
         let entries = self.read_directory()?;
-        if let Some(irregular) = self.grid.structure().irregular_axis().filter(|_| self.depth == Thoroughness::Full) {
+        if let Some(irregular) = self
+            .grid
+            .structure()
+            .irregular_axis()
+            .filter(|_| self.depth == Thoroughness::Full)
+        {
             let recomputed = self.check_buckets(irregular, &entries);
             self.report.recomputed += self.report_damage(recomputed)?.unwrap_or_default();
         }
         for space in [Space::Base, Space::Aggregate] {
             self.check_space(space, &entries)?;
         }
-        let mut findings = self.findings.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut findings = self
+            .findings
+            .into_inner()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         // A chunk that cannot be read is met wherever it is needed.
         let mut seen = HashSet::new();
         findings.retain(|finding| seen.insert(finding.message.clone()));
@@ -196,46 +268,76 @@ impl<'a> Check<'a> {
     }
 
     /// Reads the chunks of a space, and checks them.
-    fn check_space(&mut self, space: Space, entries: &HashMap<Vec<u8>, DirectoryEntry>) -> Result<()> {
-        let of_space = |key: &[u8]| (key.get(4) == Some(&LayerId::BASE.0)) == (space == Space::Base);
-        let listed = entries.iter().filter(|(key, entry)| of_space(key) && **entry != DirectoryEntry::BRANCH);
+    fn check_space(
+        &mut self,
+        space: Space,
+        entries: &HashMap<Vec<u8>, DirectoryEntry>,
+    ) -> Result<()> {
+        let of_space =
+            |key: &[u8]| (key.get(4) == Some(&LayerId::BASE.0)) == (space == Space::Base);
+        let listed = entries
+            .iter()
+            .filter(|(key, entry)| of_space(key) && **entry != DirectoryEntry::BRANCH);
         let mut missing: BTreeSet<Vec<u8>> = listed.map(|(key, _)| key.clone()).collect();
         let known: Vec<Vec<u8>> = missing.iter().cloned().collect();
         let (mut seen, mut bytes, mut recomputed) = (0, 0, 0);
         let range = ChunkKey::all(self.grid.id());
-        pages::each(self.chunks.snapshot, (space, range, PAGE), &known, &mut |part| {
-            match part {
-                Scanned::Entries(page) => {
-                    seen += page.len() as u64;
-                    bytes += page.iter().map(|(_, blob)| blob.len() as u64).sum::<u64>();
-                    let check = |(key, blob): &(Vec<u8>, Vec<u8>)| {
-                        Ok(self.report_damage(self.check_chunk(space, key, blob, entries))?.unwrap_or_default())
-                    };
-                    recomputed += parallel::map(&page, check)?.into_iter().sum::<u64>();
-                    for (key, _) in &page {
-                        missing.remove(key);
+        pages::each(
+            self.chunks.snapshot,
+            (space, range, PAGE),
+            &known,
+            &mut |part| {
+                match part {
+                    Scanned::Entries(page) => {
+                        seen += page.len() as u64;
+                        bytes += page.iter().map(|(_, blob)| blob.len() as u64).sum::<u64>();
+                        let check = |(key, blob): &(Vec<u8>, Vec<u8>)| {
+                            Ok(self
+                                .report_damage(self.check_chunk(space, key, blob, entries))?
+                                .unwrap_or_default())
+                        };
+                        recomputed += parallel::map(&page, check)?.into_iter().sum::<u64>();
+                        for (key, _) in &page {
+                            missing.remove(key);
+                        }
+                    }
+                    Scanned::Unreadable(key, error) => {
+                        missing.remove(&key);
+                        match ChunkKey::decode(self.grid.id(), self.grid.structure(), &key) {
+                            Ok((layer, at)) => self.find_at(
+                                Damage::Chunk,
+                                (layer, &at),
+                                format!("is damaged: {}", error.sentence()),
+                            ),
+                            Err(_) => self.find(Damage::Chunk, error.sentence()),
+                        }
+                    }
+                    Scanned::Gap(error) => {
+                        self.find(
+                            Damage::Chunk,
+                            format!(
+                                "between the known chunks of the {space:?} space: {}",
+                                error.sentence()
+                            ),
+                        );
                     }
                 }
-                Scanned::Unreadable(key, error) => {
-                    missing.remove(&key);
-                    match ChunkKey::decode(self.grid.id(), self.grid.structure(), &key) {
-                        Ok((layer, at)) => self.find_at(Damage::Chunk, (layer, &at), format!("is damaged: {}", error.sentence())),
-                        Err(_) => self.find(Damage::Chunk, error.sentence()),
-                    }
-                }
-                Scanned::Gap(error) => {
-                    self.find(Damage::Chunk, format!("between the known chunks of the {space:?} space: {}", error.sentence()));
-                }
-            }
-            Ok(())
-        })?;
+                Ok(())
+            },
+        )?;
         self.report.chunks += seen;
         self.report.bytes += bytes;
         self.report.recomputed += recomputed;
         for key in missing {
             match ChunkKey::decode(self.grid.id(), self.grid.structure(), &key) {
-                Ok((layer, at)) => self.find_at(Damage::Directory, (layer, &at), "is in the directory, but not there"),
-                Err(error) => self.find(Damage::Key, format!("a directory key is damaged: {error}")),
+                Ok((layer, at)) => self.find_at(
+                    Damage::Directory,
+                    (layer, &at),
+                    "is in the directory, but not there",
+                ),
+                Err(error) => {
+                    self.find(Damage::Key, format!("a directory key is damaged: {error}"))
+                }
             }
         }
         Ok(())
@@ -244,31 +346,57 @@ impl<'a> Check<'a> {
     fn read_directory(&self) -> Result<HashMap<Vec<u8>, DirectoryEntry>> {
         let mut entries = HashMap::new();
         let range = ChunkKey::all(self.grid.id());
-        pages::each(self.chunks.snapshot, (Space::Directory, range, 4096), &[], &mut |part| {
-            match part {
-                Scanned::Entries(page) => {
-                    for (key, value) in page {
-                        match DirectoryEntry::decode(&value) {
-                            Ok(entry) => drop(entries.insert(key, entry)),
-                            Err(error) => self.find(Damage::Directory, format!("a directory entry is damaged: {error}")),
+        pages::each(
+            self.chunks.snapshot,
+            (Space::Directory, range, 4096),
+            &[],
+            &mut |part| {
+                match part {
+                    Scanned::Entries(page) => {
+                        for (key, value) in page {
+                            match DirectoryEntry::decode(&value) {
+                                Ok(entry) => drop(entries.insert(key, entry)),
+                                Err(error) => self.find(
+                                    Damage::Directory,
+                                    format!("a directory entry is damaged: {error}"),
+                                ),
+                            }
                         }
                     }
+                    Scanned::Unreadable(_, error) | Scanned::Gap(error) => {
+                        self.find(
+                            Damage::Directory,
+                            format!(
+                                "a part of its directory cannot be read: {}",
+                                error.sentence()
+                            ),
+                        );
+                    }
                 }
-                Scanned::Unreadable(_, error) | Scanned::Gap(error) => {
-                    self.find(Damage::Directory, format!("a part of its directory cannot be read: {}", error.sentence()));
-                }
-            }
-            Ok(())
-        })?;
+                Ok(())
+            },
+        )?;
         Ok(entries)
     }
 
     /// Checks one stored chunk; gives how many layers were recomputed.
-    fn check_chunk(&self, space: Space, key: &[u8], blob: &[u8], entries: &HashMap<Vec<u8>, DirectoryEntry>) -> Result<u64> {
+    fn check_chunk(
+        &self,
+        space: Space,
+        key: &[u8],
+        blob: &[u8],
+        entries: &HashMap<Vec<u8>, DirectoryEntry>,
+    ) -> Result<u64> {
         let (layer, at) = match ChunkKey::decode(self.grid.id(), self.grid.structure(), key) {
             Ok((layer, at)) if (layer == LayerId::BASE) == (space == Space::Base) => (layer, at),
             Ok((_, at)) => {
-                self.find(Damage::Key, format!("a chunk at {} is in the wrong space", self.grid.structure().describe(&at)));
+                self.find(
+                    Damage::Key,
+                    format!(
+                        "a chunk at {} is in the wrong space",
+                        self.grid.structure().describe(&at)
+                    ),
+                );
                 return Ok(0);
             }
             Err(error) => {
@@ -278,11 +406,19 @@ impl<'a> Check<'a> {
         };
         match entries.get(key) {
             Some(entry) if entry.bytes != blob.len() as u64 => {
-                let what = format!("has {} bytes, the directory says {}", blob.len(), entry.bytes);
+                let what = format!(
+                    "has {} bytes, the directory says {}",
+                    blob.len(),
+                    entry.bytes
+                );
                 self.find_at(Damage::Directory, (layer, &at), what);
             }
             Some(entry) if checksum_of(blob).is_ok_and(|checksum| checksum != entry.checksum) => {
-                self.find_at(Damage::Directory, (layer, &at), "has another checksum than the directory says")
+                self.find_at(
+                    Damage::Directory,
+                    (layer, &at),
+                    "has another checksum than the directory says",
+                )
             }
             Some(_) => {}
             None => self.find_at(Damage::Directory, (layer, &at), "is not in the directory"),
@@ -292,16 +428,27 @@ impl<'a> Check<'a> {
             return self.chunks.check_blob(layer, &at, ticks, blob).map(|()| 0);
         }
         let Some(pyramid) = &self.pyramid else {
-            self.find_at(Damage::Stray, (layer, &at), "is stored though nothing was put");
+            self.find_at(
+                Damage::Stray,
+                (layer, &at),
+                "is stored though nothing was put",
+            );
             return Ok(0);
         };
-        let bucket = self.grid.structure().irregular_axis().filter(|irregular| irregular.level(&at) <= irregular.bucket);
+        let bucket = self
+            .grid
+            .structure()
+            .irregular_axis()
+            .filter(|irregular| irregular.level(&at) <= irregular.bucket);
         if let Some(irregular) = bucket {
             // The rest is checked bucket by bucket.
             if layer == LayerId::BASE {
                 self.check_bounds(&at, pyramid);
-                let root =
-                    irregular.place(&at, irregular.bucket, irregular.code(irregular.bucket, *irregular.ticks(&at).start()));
+                let root = irregular.place(
+                    &at,
+                    irregular.bucket,
+                    irregular.code(irregular.bucket, *irregular.ticks(&at).start()),
+                );
                 self.check_parents(&root, pyramid)?;
             }
             return Ok(0);
@@ -309,7 +456,9 @@ impl<'a> Check<'a> {
         match layer {
             LayerId::BASE => self.check_base(&at, pyramid)?,
             _ if layer == LayerId::FIRST => return self.check_aggregate(&at, pyramid),
-            _ if !self.chunks.exists(LayerId::FIRST, &at)? => self.find_at(Damage::Stray, (layer, &at), "stands alone"),
+            _ if !self.chunks.exists(LayerId::FIRST, &at)? => {
+                self.find_at(Damage::Stray, (layer, &at), "stands alone")
+            }
             _ => return Ok(0),
         }
         self.check_parents(&at, pyramid)?;
@@ -322,16 +471,33 @@ impl<'a> Check<'a> {
             return Ok(());
         }
         self.check_bounds(at, pyramid);
-        for above in self.chunks.above(at, &pyramid.base).into_iter().filter(|above| pyramid.base.has(above.levels)) {
+        for above in self
+            .chunks
+            .above(at, &pyramid.base)
+            .into_iter()
+            .filter(|above| pyramid.base.has(above.levels))
+        {
             if self.chunks.exists(LayerId::BASE, &above)? {
-                let (under, over) = (self.grid.chunk_name(LayerId::BASE, at), self.grid.chunk_name(LayerId::BASE, &above));
+                let (under, over) = (
+                    self.grid.chunk_name(LayerId::BASE, at),
+                    self.grid.chunk_name(LayerId::BASE, &above),
+                );
                 self.find(Damage::Stray, format!("{under} lies under {over}"));
             }
         }
-        // What was an aggregate before all below it was removed stays until the marks of that are consumed.
-        let below = |marked: &&Location| self.grid.structure().ancestor(marked, at.levels) == Some(*at);
-        if !self.grid.layers().is_empty() && self.chunks.exists(LayerId::FIRST, at)? && !self.marked.keys().any(|at| below(&at)) {
-            self.find_at(Damage::Stray, (LayerId::BASE, at), "is there, and an aggregate too");
+        // What was an aggregate before all below it was removed stays until the marks of that are
+        // consumed.
+        let below =
+            |marked: &&Location| self.grid.structure().ancestor(marked, at.levels) == Some(*at);
+        if !self.grid.layers().is_empty()
+            && self.chunks.exists(LayerId::FIRST, at)?
+            && !self.marked.keys().any(|at| below(&at))
+        {
+            self.find_at(
+                Damage::Stray,
+                (LayerId::BASE, at),
+                "is there, and an aggregate too",
+            );
         }
         self.report_damage(self.chunks.base(at, None)).map(drop)
     }
@@ -339,9 +505,16 @@ impl<'a> Check<'a> {
     fn check_bounds(&self, at: &Location, pyramid: &Pyramid) {
         let structure = self.grid.structure();
         let window = structure.cover(&structure.chunk_window(at), pyramid.base.cells());
-        let inside = self.state.bounds.is_some_and(|bounds| structure.intersection(&window, &bounds).is_some());
+        let inside = self
+            .state
+            .bounds
+            .is_some_and(|bounds| structure.intersection(&window, &bounds).is_some());
         if !inside {
-            self.find_at(Damage::Stray, (LayerId::BASE, at), "lies outside of all that was put");
+            self.find_at(
+                Damage::Stray,
+                (LayerId::BASE, at),
+                "lies outside of all that was put",
+            );
         }
     }
 
@@ -362,37 +535,63 @@ impl<'a> Check<'a> {
         if self.grid.layers().is_empty() {
             return Ok(());
         }
-        for Edge { parent, child, .. } in parents(self.grid, at, derivation(self.grid, at.levels, &pyramid.base)) {
+        for Edge { parent, child, .. } in parents(
+            self.grid,
+            at,
+            derivation(self.grid, at.levels, &pyramid.base),
+        ) {
             let reached = pyramid.built.covers(&parent.levels);
-            let marked = self.marked.get(&parent).is_some_and(|children| children.contains(&child));
+            let marked = self
+                .marked
+                .get(&parent)
+                .is_some_and(|children| children.contains(&child));
             if reached && !marked && !self.chunks.exists(LayerId::FIRST, &parent)? {
                 self.find(
                     Damage::Missing,
-                    format!("the aggregate at {} is missing, and no mark says so", self.grid.structure().describe(&parent)),
+                    format!(
+                        "the aggregate at {} is missing, and no mark says so",
+                        self.grid.structure().describe(&parent)
+                    ),
                 );
             }
         }
         Ok(())
     }
 
-    /// The children of an aggregate that are marked as changed, or may inherit what is marked above along the refinable
-    /// dimension.
+    /// The children of an aggregate that are marked as changed, or may inherit what is marked above
+    /// along the refinable dimension.
     fn marked_children(&self, at: &Location, dimension: usize, pyramid: &Pyramid) -> Vec<u8> {
         let inherits = pyramid.base.mixed().is_some_and(|mixed| mixed != dimension);
-        let above = pyramid.base.over(self.grid.structure(), at).filter(|_| inherits);
-        std::iter::once(*at).chain(above).filter_map(|at| self.marked.get(&at)).flatten().copied().collect()
+        let above = pyramid
+            .base
+            .over(self.grid.structure(), at)
+            .filter(|_| inherits);
+        std::iter::once(*at)
+            .chain(above)
+            .filter_map(|at| self.marked.get(&at))
+            .flatten()
+            .copied()
+            .collect()
     }
 
-    /// Compares an aggregate with what its children make of it; the parts of marked children may differ.
+    /// Compares an aggregate with what its children make of it; the parts of marked children may
+    /// differ.
     fn check_aggregate(&self, at: &Location, pyramid: &Pyramid) -> Result<u64> {
         let structure = self.grid.structure();
         let reached = pyramid.built.covers(&at.levels);
-        let Some(dimension) = derivation(self.grid, at.levels, &pyramid.base).filter(|_| reached) else {
-            self.find_at(Damage::Stray, (LayerId::FIRST, at), "is outside of the pyramid");
+        let Some(dimension) = derivation(self.grid, at.levels, &pyramid.base).filter(|_| reached)
+        else {
+            self.find_at(
+                Damage::Stray,
+                (LayerId::FIRST, at),
+                "is outside of the pyramid",
+            );
             return Ok(0);
         };
         self.check_parents(at, pyramid)?;
-        let Some(Some(stored)) = self.report_damage(self.chunks.aggregates(at, None))? else { return Ok(0) };
+        let Some(Some(stored)) = self.report_damage(self.chunks.aggregates(at, None))? else {
+            return Ok(0);
+        };
         let halving = self.grid.halving(dimension);
         let marked = self.marked_children(at, dimension, pyramid);
         let inherits = pyramid.base.mixed().is_some_and(|mixed| mixed != dimension);
@@ -402,13 +601,22 @@ impl<'a> Check<'a> {
             if marked.contains(&number) {
                 continue;
             }
-            let Some(own) = self.report_damage(self.chunks.stored(&child, &pyramid.base))? else { return Ok(0) };
+            let Some(own) = self.report_damage(self.chunks.stored(&child, &pyramid.base))? else {
+                return Ok(0);
+            };
             has_child |= own.is_some();
             let child = match own {
-                None if inherits => self.report_damage(self.chunks.effective(&child, &pyramid.base))?.flatten(),
+                None if inherits => self
+                    .report_damage(self.chunks.effective(&child, &pyramid.base))?
+                    .flatten(),
                 own => own,
             };
-            parts.push((number, child.map(|chunks| self.chunks.reduce(&chunks, dimension, at.levels)).transpose()?));
+            parts.push((
+                number,
+                child
+                    .map(|chunks| self.chunks.reduce(&chunks, dimension, at.levels))
+                    .transpose()?,
+            ));
         }
         if !has_child {
             self.find_at(Damage::Stray, (LayerId::FIRST, at), "has no data under it");
@@ -418,7 +626,11 @@ impl<'a> Check<'a> {
         let computed = self.chunks.assemble(kept, parts, &halving, at.levels);
         for ((layer, stored), computed) in self.grid.layers().iter().zip(&stored).zip(&computed) {
             if !computed.is(stored) {
-                self.find_at(Damage::Wrong, (layer.id, at), "differs from its recomputation, and no mark says so");
+                self.find_at(
+                    Damage::Wrong,
+                    (layer.id, at),
+                    "differs from its recomputation, and no mark says so",
+                );
             }
         }
         Ok(self.grid.layers().len() as u64)

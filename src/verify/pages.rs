@@ -13,8 +13,9 @@ pub(super) enum Scanned {
     Gap(Error),
 }
 
-/// Calls `visit` with all that there is in a range, at most `limit` entries at a time. `known` are keys that it should have, in
-/// their order: behind what cannot be read it goes on with the next of them.
+/// Calls `visit` with all that there is in a range, at most `limit` entries at a time. `known` are
+/// keys that it should have, in their order: behind what cannot be read it goes on with the next of
+/// them.
 pub(super) fn each(
     snapshot: &dyn Snapshot,
     (space, mut range, limit): (Space, KeyRange, usize),
@@ -26,7 +27,11 @@ pub(super) fn each(
         let scanned = snapshot.scan(space, &range, Order::Ascending, limit);
         let error = match scanned {
             Ok(page) => {
-                let next = page.entries.last().filter(|_| page.more).map(|(last, _)| behind(last));
+                let next = page
+                    .entries
+                    .last()
+                    .filter(|_| page.more)
+                    .map(|(last, _)| behind(last));
                 visit(Scanned::Entries(page.entries))?;
                 match next {
                     Some(start) => range.start = start,
@@ -41,7 +46,10 @@ pub(super) fn each(
         let Some(key) = known.get(next).filter(|key| range.contains(key)) else {
             return visit(Scanned::Gap(error));
         };
-        let before = KeyRange { start: range.start.clone(), end: Some(key.clone()) };
+        let before = KeyRange {
+            start: range.start.clone(),
+            end: Some(key.clone()),
+        };
         match scanned_whole(snapshot, space, before) {
             Ok(entries) => visit(Scanned::Entries(entries))?,
             Err(error) if *error.kind() == ErrorKind::Corrupt => visit(Scanned::Gap(error))?,
@@ -53,8 +61,15 @@ pub(super) fn each(
             Ok(())
         });
         match read {
-            Ok(()) => visit(Scanned::Entries(value.into_iter().map(|value| (key.clone(), value)).collect()))?,
-            Err(error) if *error.kind() == ErrorKind::Corrupt => visit(Scanned::Unreadable(key.clone(), error))?,
+            Ok(()) => visit(Scanned::Entries(
+                value
+                    .into_iter()
+                    .map(|value| (key.clone(), value))
+                    .collect(),
+            ))?,
+            Err(error) if *error.kind() == ErrorKind::Corrupt => {
+                visit(Scanned::Unreadable(key.clone(), error))?
+            }
             Err(error) => return Err(error),
         }
         range.start = behind(key);
@@ -62,9 +77,15 @@ pub(super) fn each(
 }
 
 /// All entries between two known keys: few, if any.
-fn scanned_whole(snapshot: &dyn Snapshot, space: Space, range: KeyRange) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+fn scanned_whole(
+    snapshot: &dyn Snapshot,
+    space: Space,
+    range: KeyRange,
+) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
     if range.is_empty() {
         return Ok(Vec::new());
     }
-    Ok(snapshot.scan(space, &range, Order::Ascending, usize::MAX)?.entries)
+    Ok(snapshot
+        .scan(space, &range, Order::Ascending, usize::MAX)?
+        .entries)
 }

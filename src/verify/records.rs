@@ -1,4 +1,5 @@
-//! The check of records of which a bit has flipped: they are read as they were written, and are damaged all the same.
+//! The check of records of which a bit has flipped: they are read as they were written, and are
+//! damaged all the same.
 
 use super::pages::{self, Scanned};
 use super::{Damage, Finding};
@@ -24,9 +25,15 @@ fn damaged(snapshot: &dyn Snapshot) -> Result<Vec<Flipped>> {
     for space in [Space::Meta, Space::Feed] {
         pages::each(snapshot, (space, KeyRange::all(), PAGE), &[], &mut |part| {
             // What the engine cannot read is found where it is needed.
-            let Scanned::Entries(page) = part else { return Ok(()) };
+            let Scanned::Entries(page) = part else {
+                return Ok(());
+            };
             let damaged = page.into_iter().filter(|(_, value)| !is_record(value));
-            found.extend(damaged.map(|(key, value)| Flipped { space, key, mended: mended_record(&value) }));
+            found.extend(damaged.map(|(key, value)| Flipped {
+                space,
+                key,
+                mended: mended_record(&value),
+            }));
             Ok(())
         })?;
     }
@@ -37,7 +44,10 @@ fn damaged(snapshot: &dyn Snapshot) -> Result<Vec<Flipped>> {
 pub(super) fn findings(grids: &[Grid], snapshot: &dyn Snapshot) -> Result<Vec<Finding>> {
     let finding = |record: Flipped| {
         let grid = record.grid(grids);
-        let of = grid.map_or_else(|| "the store".to_owned(), |grid| format!("grid `{}`", grid.name()));
+        let of = grid.map_or_else(
+            || "the store".to_owned(),
+            |grid| format!("grid `{}`", grid.name()),
+        );
         let what = match record.mended {
             Some(_) => "one bit of it has flipped, and it is read as it was written",
             // Whoever reads it tells more of a grid's.
@@ -60,14 +70,26 @@ pub(super) fn mend(store: &Store) -> Result<()> {
             batch.put(record.space, record.key, mended);
         }
     }
-    if batch.writes().is_empty() { Ok(()) } else { store.commit(batch, Durability::Sync).map(drop) }
+    if batch.writes().is_empty() {
+        Ok(())
+    } else {
+        store.commit(batch, Durability::Sync).map(drop)
+    }
 }
 
 impl Flipped {
     /// The grid whose record it is.
     fn grid<'a>(&self, grids: &'a [Grid]) -> Option<&'a Grid> {
         let of = |id: GridId| {
-            [meta::schema, meta::bounds, meta::base_levels, meta::reach, meta::feed, meta::copied].map(|key| key(id))
+            [
+                meta::schema,
+                meta::bounds,
+                meta::base_levels,
+                meta::reach,
+                meta::feed,
+                meta::copied,
+            ]
+            .map(|key| key(id))
         };
         grids.iter().find(|grid| match self.space {
             Space::Feed => crate::key::feed::sequence(grid.id(), &self.key).is_ok(),

@@ -1,4 +1,5 @@
-//! Repair: what cannot be read of the base is put aside, and aggregates are made anew from the base.
+//! Repair: what cannot be read of the base is put aside, and aggregates are made anew from the
+//! base.
 
 use std::collections::BTreeSet;
 
@@ -37,31 +38,50 @@ pub struct Repaired {
 }
 
 impl Store {
-    /// Verifies the store and mends what can be mended: base chunks that cannot be read are taken out of their grids, and handed
-    /// over with what can be read of their bytes; where an aggregate is damaged, all of its grid's are made anew from the base;
-    /// records of which a bit has flipped are written anew.
-    /// Nothing is done to grids without findings.
+    /// Verifies the store and mends what can be mended: base chunks that cannot be read are taken
+    /// out of their grids, and handed over with what can be read of their bytes; where an aggregate
+    /// is damaged, all of its grid's are made anew from the base; records of which a bit has
+    /// flipped are written anew. Nothing is done to grids without findings.
     ///
     /// # Errors
     ///
-    /// Those of [`verify`](Self::verify), [`Grid::clear`] and [`Grid::aggregate`]. It can be called again.
+    /// Those of [`verify`](Self::verify), [`Grid::clear`] and [`Grid::aggregate`]. It can be called
+    /// again.
     pub fn repair(&self) -> Result<Repaired> {
-        let mut repaired = Repaired { findings: self.verify()?.findings, ..Repaired::default() };
+        let mut repaired = Repaired {
+            findings: self.verify()?.findings,
+            ..Repaired::default()
+        };
         records::mend(self)?;
         for grid in self.shown()?.grids {
             let name = grid.name();
-            let of: Vec<&Finding> = repaired.findings.iter().filter(|finding| finding.grid.as_ref() == Some(&name)).collect();
+            let of: Vec<&Finding> = repaired
+                .findings
+                .iter()
+                .filter(|finding| finding.grid.as_ref() == Some(&name))
+                .collect();
             let is_base = |finding: &&&Finding| finding.layer.as_deref() == Some("base");
             let unreadable = [Damage::Chunk, Damage::Directory];
             let mut lost: BTreeSet<Location> = BTreeSet::new();
-            for finding in of.iter().filter(is_base).filter(|finding| unreadable.contains(&finding.damage)) {
+            for finding in of
+                .iter()
+                .filter(is_base)
+                .filter(|finding| unreadable.contains(&finding.damage))
+            {
                 if let Some(location) = finding.location.filter(|location| lost.insert(*location)) {
                     let bytes = readable(&grid, &location)?;
                     let message = finding.message.clone();
-                    repaired.quarantined.push(Quarantined { grid: name.clone(), location, message, bytes });
+                    repaired.quarantined.push(Quarantined {
+                        grid: name.clone(),
+                        location,
+                        message,
+                        bytes,
+                    });
                 }
             }
-            let aggregates = of.iter().any(|finding| finding.damage != Damage::Record && !is_base(&finding));
+            let aggregates = of
+                .iter()
+                .any(|finding| finding.damage != Damage::Record && !is_base(&finding));
             if aggregates || !lost.is_empty() {
                 aggregate::rebuild(&grid, &lost)?;
                 repaired.rebuilt.push(name);

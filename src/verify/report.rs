@@ -23,7 +23,8 @@ pub enum Damage {
     Wrong,
     /// An aggregate is missing above data, and no mark says so (invariants 5 and 7).
     Missing,
-    /// An aggregate stands where no data is, or a base chunk at other levels than the rest (invariant 8).
+    /// An aggregate stands where no data is, or a base chunk at other levels than the rest
+    /// (invariant 8).
     Stray,
     /// A mark that no commit could have written.
     Mark,
@@ -47,13 +48,32 @@ pub struct Finding {
 
 impl Finding {
     pub(super) fn new(damage: Damage, grid: Option<String>, message: String) -> Self {
-        Self { damage, grid, layer: None, location: None, message }
+        Self {
+            damage,
+            grid,
+            layer: None,
+            location: None,
+            message,
+        }
     }
 
     /// What is wrong with a chunk: `what` follows its name.
-    pub(super) fn at(grid: &Grid, damage: Damage, (layer, at): (LayerId, &Location), what: impl fmt::Display) -> Self {
-        let message = format!("grid `{}`: {} {what}", grid.name(), grid.chunk_name(layer, at));
-        Self { layer: Some(grid.layer_name(layer)), location: Some(*at), ..Self::new(damage, Some(grid.name()), message) }
+    pub(super) fn at(
+        grid: &Grid,
+        damage: Damage,
+        (layer, at): (LayerId, &Location),
+        what: impl fmt::Display,
+    ) -> Self {
+        let message = format!(
+            "grid `{}`: {} {what}",
+            grid.name(),
+            grid.chunk_name(layer, at)
+        );
+        Self {
+            layer: Some(grid.layer_name(layer)),
+            location: Some(*at),
+            ..Self::new(damage, Some(grid.name()), message)
+        }
     }
 
     /// That a chunk cannot be read, which the error names.
@@ -94,7 +114,8 @@ pub struct Report {
 /// How thoroughly a store is verified.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Thoroughness {
-    /// Every value is read and its checksum compared, with that in the directory too. Nothing is decoded or recomputed.
+    /// Every value is read and its checksum compared, with that in the directory too. Nothing is
+    /// decoded or recomputed.
     Quick,
     /// And every aggregate is recomputed from its children, down to the base.
     #[default]

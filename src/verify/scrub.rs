@@ -1,5 +1,5 @@
-//! Scrubbing: every value of a store is read again and again, slowly, so that damage of the medium is found while there are
-//! copies.
+//! Scrubbing: every value of a store is read again and again, slowly, so that damage of the medium
+//! is found while there are copies.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -42,7 +42,8 @@ struct ScrubState {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Scrubbed {
-    /// How often the whole store was read, but for what is damaged. A pass that failed in another way does not count.
+    /// How often the whole store was read, but for what is damaged. A pass that failed in another
+    /// way does not count.
     pub passes: u64,
     /// Chunks read, over all passes.
     pub chunks: u64,
@@ -60,12 +61,21 @@ impl Scrub {
         lock(&self.shared.state).progress.clone()
     }
 
-    /// Waits until the whole store was read so many times, and tells whether it was before the time was over.
+    /// Waits until the whole store was read so many times, and tells whether it was before the time
+    /// was over.
     pub fn wait(&self, passes: u64, timeout: Duration) -> bool {
         let state = lock(&self.shared.state);
         let is_behind = |state: &mut ScrubState| state.progress.passes < passes;
-        let waited = self.shared.news.wait_timeout_while(state, timeout, is_behind);
-        waited.unwrap_or_else(PoisonError::into_inner).0.progress.passes >= passes
+        let waited = self
+            .shared
+            .news
+            .wait_timeout_while(state, timeout, is_behind);
+        waited
+            .unwrap_or_else(PoisonError::into_inner)
+            .0
+            .progress
+            .passes
+            >= passes
     }
 }
 
@@ -73,20 +83,25 @@ impl Drop for Scrub {
     fn drop(&mut self) {
         lock(&self.shared.state).stopped = true;
         self.shared.news.notify_all();
-        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+        if self
+            .thread
+            .take()
+            .is_some_and(|thread| thread.join().is_err())
+        {
             tracing::error!("the scrub panicked");
         }
     }
 }
 
 impl Store {
-    /// Reads all chunks again and again in a thread of its own, and compares their checksums, at most so many bytes a second.
-    /// What is damaged is told by [`Scrub::progress`] and as an error of `tracing`; [`repair`](Self::repair) mends it. It ends
-    /// when the answer is dropped.
+    /// Reads all chunks again and again in a thread of its own, and compares their checksums, at
+    /// most so many bytes a second. What is damaged is told by [`Scrub::progress`] and as an error
+    /// of `tracing`; [`repair`](Self::repair) mends it. It ends when the answer is dropped.
     ///
     /// # Errors
     ///
-    /// [`Invalid`](ErrorKind::Invalid) for a rate of zero; [`Unavailable`](ErrorKind::Unavailable) if there can be no thread.
+    /// [`Invalid`](ErrorKind::Invalid) for a rate of zero; [`Unavailable`](ErrorKind::Unavailable)
+    /// if there can be no thread.
     pub fn scrub(&self, bytes_per_second: u64) -> Result<Scrub> {
         if bytes_per_second == 0 {
             return Err(Error::invalid("a scrub at no byte a second reads nothing"));
@@ -96,9 +111,16 @@ impl Store {
             let shared = Arc::clone(&shared);
             move || while shared.pass(&store, bytes_per_second) && shared.rest(REST) {}
         };
-        let thread = thread::Builder::new().name("gridstone-scrub".to_owned()).spawn(work);
-        let thread = thread.map_err(|error| Error::unavailable("a thread to scrub with cannot be made").because(error))?;
-        Ok(Scrub { shared, thread: Some(thread) })
+        let thread = thread::Builder::new()
+            .name("gridstone-scrub".to_owned())
+            .spawn(work);
+        let thread = thread.map_err(|error| {
+            Error::unavailable("a thread to scrub with cannot be made").because(error)
+        })?;
+        Ok(Scrub {
+            shared,
+            thread: Some(thread),
+        })
     }
 }
 
@@ -106,11 +128,17 @@ impl Shared {
     /// Reads the whole store, as far as it can be read; false if it was stopped.
     fn pass(&self, store: &Store, rate: u64) -> bool {
         let (mut found, mut is_whole) = (Vec::new(), true);
-        let grids = store.shown().map(|Shown { grids, unreadable, .. }| {
-            let unreadable = unreadable.into_iter();
-            found.extend(unreadable.map(|(name, error)| Finding::new(Damage::Record, Some(name), error.sentence())));
-            grids
-        });
+        let grids = store.shown().map(
+            |Shown {
+                 grids, unreadable, ..
+             }| {
+                let unreadable = unreadable.into_iter();
+                found.extend(unreadable.map(|(name, error)| {
+                    Finding::new(Damage::Record, Some(name), error.sentence())
+                }));
+                grids
+            },
+        );
         self.tell(&found);
         let grids = grids.unwrap_or_else(|error| {
             self.failed(&error);
@@ -125,12 +153,17 @@ impl Shared {
                 let (bytes, next) = match slice(&grid, &range, &mut found) {
                     Ok((chunks, bytes, next)) => {
                         let progress = &mut lock(&self.state).progress;
-                        (progress.chunks, progress.bytes) = (progress.chunks + chunks, progress.bytes + bytes);
+                        (progress.chunks, progress.bytes) =
+                            (progress.chunks + chunks, progress.bytes + bytes);
                         progress.failure = None;
                         (bytes, next)
                     }
                     Err(error) if *error.kind() == ErrorKind::Corrupt => {
-                        found.push(Finding::new(Damage::Directory, Some(grid.name()), error.sentence()));
+                        found.push(Finding::new(
+                            Damage::Directory,
+                            Some(grid.name()),
+                            error.sentence(),
+                        ));
                         (0, None)
                     }
                     Err(error) => {
@@ -174,22 +207,37 @@ impl Shared {
 
     /// Waits, and tells whether to go on.
     fn rest(&self, time: Duration) -> bool {
-        let waited = self.news.wait_timeout_while(lock(&self.state), time, |state| !state.stopped);
+        let waited = self
+            .news
+            .wait_timeout_while(lock(&self.state), time, |state| !state.stopped);
         !waited.unwrap_or_else(PoisonError::into_inner).0.stopped
     }
 }
 
 /// Reads the first chunks of a range: how many, their bytes, and where to go on.
-fn slice(grid: &Grid, range: &KeyRange, found: &mut Vec<Finding>) -> Result<(u64, u64, Option<Vec<u8>>)> {
+fn slice(
+    grid: &Grid,
+    range: &KeyRange,
+    found: &mut Vec<Finding>,
+) -> Result<(u64, u64, Option<Vec<u8>>)> {
     let snapshot = grid.store().current()?;
     let chunks = grid.chunk_reader(snapshot.as_ref());
     let page = snapshot.scan(Space::Directory, range, Order::Ascending, SLICE)?;
-    let next = page.entries.last().filter(|_| page.more).map(|(last, _)| [last.as_slice(), &[0]].concat());
+    let next = page
+        .entries
+        .last()
+        .filter(|_| page.more)
+        .map(|(last, _)| [last.as_slice(), &[0]].concat());
     let (mut read, mut bytes) = (0, 0);
     for (key, entry) in &page.entries {
-        let known = ChunkKey::decode(grid.id(), grid.structure(), key).ok().zip(DirectoryEntry::decode(entry).ok());
+        let known = ChunkKey::decode(grid.id(), grid.structure(), key)
+            .ok()
+            .zip(DirectoryEntry::decode(entry).ok());
         let Some(((layer, at), entry)) = known else {
-            let message = format!("grid `{}`: an entry of its directory is damaged", grid.name());
+            let message = format!(
+                "grid `{}`: an entry of its directory is damaged",
+                grid.name()
+            );
             found.push(Finding::new(Damage::Directory, Some(grid.name()), message));
             continue;
         };
@@ -197,7 +245,11 @@ fn slice(grid: &Grid, range: &KeyRange, found: &mut Vec<Finding>) -> Result<(u64
         if entry == DirectoryEntry::BRANCH {
             continue;
         }
-        let space = if layer == LayerId::BASE { Space::Base } else { Space::Aggregate };
+        let space = if layer == LayerId::BASE {
+            Space::Base
+        } else {
+            Space::Aggregate
+        };
         let mut checked = None;
         let got = snapshot.get_many(space, std::slice::from_ref(key), &mut |_, blob| {
             if let Some(blob) = blob {
@@ -209,11 +261,15 @@ fn slice(grid: &Grid, range: &KeyRange, found: &mut Vec<Finding>) -> Result<(u64
         read += 1;
         let checked = match got {
             Ok(()) => checked.unwrap_or_else(|| Err(chunks.lost(layer, &at))),
-            Err(error) if *error.kind() == ErrorKind::Corrupt => Err(chunks.damaged(layer, &at).because(error)),
+            Err(error) if *error.kind() == ErrorKind::Corrupt => {
+                Err(chunks.damaged(layer, &at).because(error))
+            }
             failed => failed,
         };
         match checked {
-            Err(error) if *error.kind() == ErrorKind::Corrupt => found.push(Finding::unreadable(grid, &error)),
+            Err(error) if *error.kind() == ErrorKind::Corrupt => {
+                found.push(Finding::unreadable(grid, &error))
+            }
             checked => checked?,
         }
     }

@@ -37,7 +37,9 @@ impl FromStr for Overlap {
             "replace" => Ok(Self::Replace),
             "keep" => Ok(Self::Keep),
             "refuse" => Ok(Self::Refuse),
-            _ => Err(Error::invalid(format!("`{text}` is none of merge, replace, keep, refuse"))),
+            _ => Err(Error::invalid(format!(
+                "`{text}` is none of merge, replace, keep, refuse"
+            ))),
         }
     }
 }
@@ -78,32 +80,54 @@ impl<'a> Put<'a> {
         }
     }
 
-    /// The window without extent along the irregular dimension, in bins of the level of buckets, whose pieces have the place of
-    /// any event of this put.
+    /// The window without extent along the irregular dimension, in bins of the level of buckets,
+    /// whose pieces have the place of any event of this put.
     pub(super) fn flat(&self) -> Option<Window> {
         let irregular = self.grid.structure().irregular_axis()?;
         let levels = self.window.levels(self.grid.structure().dimensions().len());
         let bin = irregular.bin(irregular.bucket, self.window.start()[irregular.axis]);
-        Some(self.window.along(irregular.axis, bin, 1).at(levels.with(irregular.dimension, irregular.bucket)))
+        Some(
+            self.window
+                .along(irregular.axis, bin, 1)
+                .at(levels.with(irregular.dimension, irregular.bucket)),
+        )
     }
 
     /// Every chunk or bucket that an array is put into.
     fn locations(&self) -> Vec<Location> {
         let structure = self.grid.structure();
         let Some((irregular, flat)) = structure.irregular_axis().zip(self.flat()) else {
-            return structure.split(&self.window).map(|piece| piece.location).take(LOCATIONS_MAX).collect();
+            return structure
+                .split(&self.window)
+                .map(|piece| piece.location)
+                .take(LOCATIONS_MAX)
+                .collect();
         };
-        let mut codes: Vec<u64> = self.ticks.iter().map(|tick| irregular.code(irregular.bucket, *tick)).collect();
+        let mut codes: Vec<u64> = self
+            .ticks
+            .iter()
+            .map(|tick| irregular.code(irregular.bucket, *tick))
+            .collect();
         codes.sort_unstable();
         codes.dedup();
-        let columns: Vec<Location> = structure.split(&flat).map(|piece| piece.location).take(LOCATIONS_MAX).collect();
-        let at = |code: u64| columns.iter().map(move |at| irregular.place(at, irregular.bucket, code)).collect::<Vec<_>>();
+        let columns: Vec<Location> = structure
+            .split(&flat)
+            .map(|piece| piece.location)
+            .take(LOCATIONS_MAX)
+            .collect();
+        let at = |code: u64| {
+            columns
+                .iter()
+                .map(move |at| irregular.place(at, irregular.bucket, code))
+                .collect::<Vec<_>>()
+        };
         codes.into_iter().flat_map(at).take(LOCATIONS_MAX).collect()
     }
 }
 
-/// Puts and removals that are committed together: all of them or none, whichever grids they are for. They do what the same calls
-/// would one by one, in their order: later ones lie over earlier ones, and remove what these have put.
+/// Puts and removals that are committed together: all of them or none, whichever grids they are
+/// for. They do what the same calls would one by one, in their order: later ones lie over earlier
+/// ones, and remove what these have put.
 #[derive(Clone, Debug)]
 pub struct Batch<'a> {
     store: Store,
@@ -122,22 +146,32 @@ struct Guard {
 impl Guard {
     fn holds(&self, snapshot: &dyn Snapshot) -> Result<bool> {
         let mut holds = false;
-        snapshot.get_many(Space::Meta, std::slice::from_ref(&self.key), &mut |_, record| {
-            holds = record == Some(self.record.as_slice());
-            Ok(())
-        })?;
+        snapshot.get_many(
+            Space::Meta,
+            std::slice::from_ref(&self.key),
+            &mut |_, record| {
+                holds = record == Some(self.record.as_slice());
+                Ok(())
+            },
+        )?;
         Ok(holds)
     }
 }
 
-/// Conflicts after which aggregates are no longer computed in the commit itself, where every writer meets at the top.
+/// Conflicts after which aggregates are no longer computed in the commit itself, where every writer
+/// meets at the top.
 const INLINE_CONFLICTS_MAX: usize = 1;
 /// How many places of a put are looked at to see who else writes there.
 const LOCATIONS_MAX: usize = 32;
 
 impl<'a> Batch<'a> {
     pub(crate) fn new(store: Store) -> Self {
-        Self { store, durability: Durability::Sync, puts: Vec::new(), guard: None }
+        Self {
+            store,
+            durability: Durability::Sync,
+            puts: Vec::new(),
+            guard: None,
+        }
     }
 
     /// When the commit returns; after it is on the medium by default.
@@ -148,25 +182,46 @@ impl<'a> Batch<'a> {
     }
 
     /// Adds a put. Cells without data leave what is there alone. See [`Grid::put`].
-    pub fn put(&mut self, grid: &Grid, window: &Window, array: impl Into<ArrayView<'a>>) -> Result<()> {
+    pub fn put(
+        &mut self,
+        grid: &Grid,
+        window: &Window,
+        array: impl Into<ArrayView<'a>>,
+    ) -> Result<()> {
         self.put_over(grid, window, array, Overlap::Merge)
     }
 
     /// Adds a put. Cells without data replace what is there. See [`Grid::replace`].
-    pub fn replace(&mut self, grid: &Grid, window: &Window, array: impl Into<ArrayView<'a>>) -> Result<()> {
+    pub fn replace(
+        &mut self,
+        grid: &Grid,
+        window: &Window,
+        array: impl Into<ArrayView<'a>>,
+    ) -> Result<()> {
         self.put_over(grid, window, array, Overlap::Replace)
     }
 
     /// Adds a put that says what it does where data is already. See [`Grid::put`].
-    pub fn put_over(&mut self, grid: &Grid, window: &Window, array: impl Into<ArrayView<'a>>, overlap: Overlap) -> Result<()> {
+    pub fn put_over(
+        &mut self,
+        grid: &Grid,
+        window: &Window,
+        array: impl Into<ArrayView<'a>>,
+        overlap: Overlap,
+    ) -> Result<()> {
         let (array, ticks) = (
             array.into(),
             match grid.structure().irregular_axis() {
                 None => Vec::new(),
                 Some(irregular) => {
                     grid.structure().check(window).map_err(|e| grid.blame(e))?;
-                    let (first, len) = (window.start()[irregular.axis], window.shape()[irregular.axis]);
-                    (first..first.saturating_add_unsigned(len)).take(TICKS_MAX).collect()
+                    let (first, len) = (
+                        window.start()[irregular.axis],
+                        window.shape()[irregular.axis],
+                    );
+                    (first..first.saturating_add_unsigned(len))
+                        .take(TICKS_MAX)
+                        .collect()
                 }
             },
         );
@@ -183,7 +238,8 @@ impl<'a> Batch<'a> {
         overlap: Overlap,
     ) -> Result<()> {
         let (array, window) = (array.into(), start.into());
-        let window = events_window(grid, ticks, &window, array.shape()).map_err(|e| grid.blame(e))?;
+        let window =
+            events_window(grid, ticks, &window, array.shape()).map_err(|e| grid.blame(e))?;
         self.add(grid, &window, array, overlap, ticks.to_vec())
     }
 
@@ -192,7 +248,8 @@ impl<'a> Batch<'a> {
         self.remove(grid, window, false)
     }
 
-    /// Adds the removal of all data from a window, and of the window from what counts as put. See [`Grid::delete`].
+    /// Adds the removal of all data from a window, and of the window from what counts as put. See
+    /// [`Grid::delete`].
     pub fn delete(&mut self, grid: &Grid, window: &Window) -> Result<()> {
         self.remove(grid, window, true)
     }
@@ -207,12 +264,19 @@ impl<'a> Batch<'a> {
             None => window.at(levels),
         };
         let content = Content::Nothing { shrink };
-        self.puts.push(Put { grid: grid.clone(), window, content, ticks: Vec::new(), mask: None });
+        self.puts.push(Put {
+            grid: grid.clone(),
+            window,
+            content,
+            ticks: Vec::new(),
+            mask: None,
+        });
         Ok(())
     }
 
-    /// Adds a put after which a window holds an array's cells and nothing else. Along an irregular dimension these are the events
-    /// at `ticks`. `mask` says which cells hold data, where their values cannot.
+    /// Adds a put after which a window holds an array's cells and nothing else. Along an irregular
+    /// dimension these are the events at `ticks`. `mask` says which cells hold data, where their
+    /// values cannot.
     pub(crate) fn lay(
         &mut self,
         grid: &Grid,
@@ -224,16 +288,25 @@ impl<'a> Batch<'a> {
         mask.map_or(Ok(()), |mask| self.mask(grid, mask))
     }
 
-    /// Says of the last put, which is one into a grid, which of its cells hold data (1); the others are cells without.
+    /// Says of the last put, which is one into a grid, which of its cells hold data (1); the others
+    /// are cells without.
     pub(crate) fn mask(&mut self, grid: &Grid, mask: ArrayViewD<'a, u8>) -> Result<()> {
-        let put = self.puts.last_mut().filter(|put| put.array().is_some_and(|array| array.shape() == mask.shape()));
-        let put = put.ok_or_else(|| grid.blame(Error::invalid(format!("a mask of {:?} fits no put", mask.shape()))))?;
+        let put = self.puts.last_mut().filter(|put| {
+            put.array()
+                .is_some_and(|array| array.shape() == mask.shape())
+        });
+        let put = put.ok_or_else(|| {
+            grid.blame(Error::invalid(format!(
+                "a mask of {:?} fits no put",
+                mask.shape()
+            )))
+        })?;
         put.mask = Some(mask);
         Ok(())
     }
 
-    /// Lets the commit fail with [`Conflict`](ErrorKind::Conflict), for good, unless a record of the meta space is still this
-    /// one. A record that is replaced must never come back.
+    /// Lets the commit fail with [`Conflict`](ErrorKind::Conflict), for good, unless a record of
+    /// the meta space is still this one. A record that is replaced must never come back.
     pub(crate) fn only_while(&mut self, key: Vec<u8>, record: Vec<u8>) {
         self.guard = Some(Guard { key, record });
     }
@@ -247,44 +320,77 @@ impl<'a> Batch<'a> {
         grid.structure().check(window).map_err(|e| grid.blame(e))
     }
 
-    fn add(&mut self, grid: &Grid, window: &Window, array: ArrayView<'a>, overlap: Overlap, ticks: Vec<i64>) -> Result<()> {
+    fn add(
+        &mut self,
+        grid: &Grid,
+        window: &Window,
+        array: ArrayView<'a>,
+        overlap: Overlap,
+        ticks: Vec<i64>,
+    ) -> Result<()> {
         self.check(grid, window)?;
         if array.dtype() != grid.schema().dtype() {
             let (got, cells) = (array.dtype(), grid.schema().dtype());
-            return Err(grid.blame(Error::invalid(format!("an array of {got} does not fit cells of {cells}"))));
+            return Err(grid.blame(Error::invalid(format!(
+                "an array of {got} does not fit cells of {cells}"
+            ))));
         }
         let mut shape = window.shape();
-        grid.structure().irregular_axis().iter().for_each(|irregular| shape[irregular.axis] = ticks.len() as u64);
+        grid.structure()
+            .irregular_axis()
+            .iter()
+            .for_each(|irregular| shape[irregular.axis] = ticks.len() as u64);
         let fits = array.shape().len() == shape.len()
-            && array.shape().iter().zip(shape.iter()).all(|(&array, &window)| array as u64 == window);
+            && array
+                .shape()
+                .iter()
+                .zip(shape.iter())
+                .all(|(&array, &window)| array as u64 == window);
         if !fits {
-            let message =
-                format!("an array of {:?} does not fit a window of {:?} cells at {:?}", array.shape(), shape, window.start());
+            let message = format!(
+                "an array of {:?} does not fit a window of {:?} cells at {:?}",
+                array.shape(),
+                shape,
+                window.start()
+            );
             return Err(grid.blame(Error::invalid(message)));
         }
         let window = window.at(window.levels(grid.structure().dimensions().len()));
-        self.puts.push(Put { grid: grid.clone(), window, content: Content::Array(array, overlap), ticks, mask: None });
+        self.puts.push(Put {
+            grid: grid.clone(),
+            window,
+            content: Content::Array(array, overlap),
+            ticks,
+            mask: None,
+        });
         Ok(())
     }
 
-    /// Commits all puts, and under [`Policy::Inline`] brings the aggregates above them up to date. Under [`Policy::Background`]
-    /// it first waits where too many marks are pending, or aggregates a part of them itself.
+    /// Commits all puts, and under [`Policy::Inline`] brings the aggregates above them up to date.
+    /// Under [`Policy::Background`] it first waits where too many marks are pending, or aggregates
+    /// a part of them itself.
     ///
     /// # Errors
     ///
-    /// Those of [`Grid::put`]. After an [`Unavailable`](ErrorKind::Unavailable) error of the commit itself the batch may be
-    /// found whole after reopening, or not at all.
+    /// Those of [`Grid::put`]. After an [`Unavailable`](ErrorKind::Unavailable) error of the commit
+    /// itself the batch may be found whole after reopening, or not at all.
     pub fn commit(self) -> Result<Commit> {
         let _span = tracing::debug_span!("commit", puts = self.puts.len()).entered();
         for grid in self.grids().iter().filter(|_| Workers::is_one()) {
-            self.store.aggregating(&self.store.aggregator(grid.id())).map(drop)?;
+            self.store
+                .aggregating(&self.store.aggregator(grid.id()))
+                .map(drop)?;
         }
         self.grids().iter().try_for_each(make_room)?;
         let inline = self.store.policy() == Policy::Inline;
         let (mut conflicts, mut beside_damage) = (0, false);
         loop {
             let inline_now = inline && conflicts <= INLINE_CONFLICTS_MAX && !beside_damage;
-            match self.store.in_turn(self.chunks(), self.durability, |durability| self.attempt(inline_now, durability)) {
+            match self
+                .store
+                .in_turn(self.chunks(), self.durability, |durability| {
+                    self.attempt(inline_now, durability)
+                }) {
                 Err(error) if *error.kind() == ErrorKind::Conflict => {
                     if let Some(guard) = &self.guard
                         && !guard.holds(self.store.current()?.as_ref())?
@@ -294,7 +400,9 @@ impl<'a> Batch<'a> {
                     conflicts += 1;
                 }
                 // It may be in what lies beside or above: the cells are put all the same.
-                Err(error) if inline_now && *error.kind() == ErrorKind::Corrupt => beside_damage = true,
+                Err(error) if inline_now && *error.kind() == ErrorKind::Corrupt => {
+                    beside_damage = true
+                }
                 Err(error) => return Err(error),
                 Ok(mut commit) if inline && commit.marks > 0 => {
                     commit.marks = 0;
@@ -302,7 +410,9 @@ impl<'a> Batch<'a> {
                         match unless_dropped(grid.aggregate()) {
                             Ok(done) => commit.aggregates += done.chunks,
                             // What is blocked by damage stays marked, durably.
-                            Err(error) if *error.kind() == ErrorKind::Corrupt => commit.marks += grid.marks()?,
+                            Err(error) if *error.kind() == ErrorKind::Corrupt => {
+                                commit.marks += grid.marks()?
+                            }
                             Err(error) => return Err(error),
                         }
                     }
@@ -313,10 +423,18 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Fails as a commit would now, for all but what only the commit itself can meet. Nothing is written.
+    /// Fails as a commit would now, for all but what only the commit itself can meet. Nothing is
+    /// written.
     pub(crate) fn rehearse(&self) -> Result<()> {
         let (snapshot, number) = (self.store.current()?, self.store.reserve_sequence());
-        self.write(snapshot.as_ref(), (&mut kv::Batch::at(snapshot.as_ref()), &mut Commit::default()), (&number, false))
+        self.write(
+            snapshot.as_ref(),
+            (
+                &mut kv::Batch::at(snapshot.as_ref()),
+                &mut Commit::default(),
+            ),
+            (&number, false),
+        )
     }
 
     /// The grids of this batch, each once.
@@ -338,22 +456,44 @@ impl<'a> Batch<'a> {
 
     /// One try: everything is computed from one snapshot, and refused if that is outdated by then.
     fn attempt(&self, inline: bool, durability: Durability) -> Result<Commit> {
-        let aggregators: Vec<_> = self.grids().iter().map(|grid| self.store.aggregator(grid.id())).collect();
+        let aggregators: Vec<_> = self
+            .grids()
+            .iter()
+            .map(|grid| self.store.aggregator(grid.id()))
+            .collect();
         // Where somebody else aggregates, both would meet at the top: marks are cheaper.
-        let held: Option<Vec<_>> =
-            if inline { aggregators.iter().map(|aggregator| try_lock(aggregator)).collect() } else { None };
+        let held: Option<Vec<_>> = if inline {
+            aggregators
+                .iter()
+                .map(|aggregator| try_lock(aggregator))
+                .collect()
+        } else {
+            None
+        };
         let inline = held.is_some();
         let snapshot = self.store.current()?;
         let mut batch = kv::Batch::at(snapshot.as_ref());
         if let Some(guard) = &self.guard {
             batch.expect_key(Space::Meta, guard.key.clone());
             if !guard.holds(snapshot.as_ref())? {
-                return Err(Error::new(ErrorKind::Conflict, "somebody else goes on with what this batch is a part of"));
+                return Err(Error::new(
+                    ErrorKind::Conflict,
+                    "somebody else goes on with what this batch is a part of",
+                ));
             }
         }
         let number = self.store.reserve_sequence();
-        let mut commit = Commit { sequence: number.get(), ..Commit::default() };
-        self.store.workers().run(|| self.write(snapshot.as_ref(), (&mut batch, &mut commit), (&number, inline)))?;
+        let mut commit = Commit {
+            sequence: number.get(),
+            ..Commit::default()
+        };
+        self.store.workers().run(|| {
+            self.write(
+                snapshot.as_ref(),
+                (&mut batch, &mut commit),
+                (&number, inline),
+            )
+        })?;
         self.store.commit(batch, durability)?;
         Ok(commit)
     }
@@ -367,7 +507,11 @@ impl<'a> Batch<'a> {
     ) -> Result<()> {
         for grid in self.grids() {
             batch.expect_key(Space::Meta, meta::schema(grid.id()));
-            let puts: Vec<&Put<'a>> = self.puts.iter().filter(|put| put.grid.id() == grid.id()).collect();
+            let puts: Vec<&Put<'a>> = self
+                .puts
+                .iter()
+                .filter(|put| put.grid.id() == grid.id())
+                .collect();
             let (part, done) = runs::write(&grid, snapshot, &puts, (number, inline))?;
             batch.join(part);
             *commit += done;
@@ -383,7 +527,9 @@ const TICKS_MAX: usize = 1 << 24;
 fn events_window(grid: &Grid, ticks: &[i64], start: &CellIndex, array: &[usize]) -> Result<Window> {
     let structure = grid.structure();
     let Some(irregular) = structure.irregular_axis() else {
-        return Err(Error::invalid("it has no irregular dimension, so no events; put a window"));
+        return Err(Error::invalid(
+            "it has no irregular dimension, so no events; put a window",
+        ));
     };
     let name = structure.dimensions()[irregular.dimension].name();
     if start.len() + 1 != structure.rank() || array.len() != structure.rank() {
@@ -396,10 +542,14 @@ fn events_window(grid: &Grid, ticks: &[i64], start: &CellIndex, array: &[usize])
     sorted.sort_unstable();
     if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
         let at = structure.dimensions()[irregular.dimension].axes()[0].shown(twice[0]);
-        return Err(Error::invalid(format!("the event at {at} along dimension `{name}` is given twice")));
+        return Err(Error::invalid(format!(
+            "the event at {at} along dimension `{name}` is given twice"
+        )));
     }
     let (Some(&first), Some(&last)) = (sorted.first(), sorted.last()) else {
-        return Err(Error::invalid(format!("there are no events to put along dimension `{name}`")));
+        return Err(Error::invalid(format!(
+            "there are no events to put along dimension `{name}`"
+        )));
     };
     if ticks.len() > TICKS_MAX || ticks.len() != array[irregular.axis] {
         let events = array[irregular.axis];

@@ -29,7 +29,8 @@ fn part_mut<'v, T>(plane: &'v mut ArrayViewMutD<'_, T>, piece: &Piece) -> ArrayV
 
 /// A plane of a chunk, which has a cell for each place of its shape.
 fn plane<'v, T>(shape: &[usize], cells: &'v mut [T]) -> ArrayViewMutD<'v, T> {
-    ArrayViewMutD::from_shape(shape, cells).unwrap_or_else(|_| unreachable!("a plane has the cells of its chunk"))
+    ArrayViewMutD::from_shape(shape, cells)
+        .unwrap_or_else(|_| unreachable!("a plane has the cells of its chunk"))
 }
 
 fn holes<T: Cell>(array: &ArrayViewD<'_, T>, nodata: Option<T>) -> bool {
@@ -44,7 +45,10 @@ fn holes<T: Cell>(array: &ArrayViewD<'_, T>, nodata: Option<T>) -> bool {
 }
 
 fn data<T: Cell>(array: &ArrayViewD<'_, T>, nodata: Option<T>) -> bool {
-    !T::DTYPE.is_float() && nodata.is_none() || array.iter().any(|cell| !cell.is_nan() && Some(*cell) != nodata)
+    !T::DTYPE.is_float() && nodata.is_none()
+        || array
+            .iter()
+            .any(|cell| !cell.is_nan() && Some(*cell) != nodata)
 }
 
 /// The array of a put, and which of its cells hold data (1) where their values cannot say it.
@@ -57,7 +61,8 @@ pub(super) struct Laid<'v, T> {
 impl<T: Cell> Laid<'_, T> {
     /// Whether a piece has a cell without data.
     pub(super) fn has_holes(&self, piece: &Piece, nodata: Option<T>) -> bool {
-        self.mask.is_some_and(|mask| part_of(mask, piece).iter().any(|valid| *valid == 0))
+        self.mask
+            .is_some_and(|mask| part_of(mask, piece).iter().any(|valid| *valid == 0))
             || holes(&part_of(self.array, piece), nodata)
     }
 
@@ -66,9 +71,10 @@ impl<T: Cell> Laid<'_, T> {
         let part = part_of(self.array, piece);
         match self.mask {
             None => data(&part, nodata),
-            Some(mask) => {
-                part.iter().zip(part_of(mask, piece)).any(|(cell, valid)| *valid != 0 && !cell.is_nan() && Some(*cell) != nodata)
-            }
+            Some(mask) => part
+                .iter()
+                .zip(part_of(mask, piece))
+                .any(|(cell, valid)| *valid != 0 && !cell.is_nan() && Some(*cell) != nodata),
         }
     }
 }
@@ -88,52 +94,84 @@ pub(super) struct Target<'c, T> {
 }
 
 impl<T: Cell> Target<'_, T> {
-    /// Lays a piece of an array over the chunk; cells of the array without a 1 in its mask hold no data. False if the overlap is
-    /// refused.
-    pub(super) fn overlay(&mut self, put: &Laid<'_, T>, piece: &Piece, overlap: Overlap, blank: Blank<T>) -> bool {
+    /// Lays a piece of an array over the chunk; cells of the array without a 1 in its mask hold no
+    /// data. False if the overlap is refused.
+    pub(super) fn overlay(
+        &mut self,
+        put: &Laid<'_, T>,
+        piece: &Piece,
+        overlap: Overlap,
+        blank: Blank<T>,
+    ) -> bool {
         if overlap == Overlap::Refuse && self.holds_data(piece, blank) {
             return false;
         }
-        match put.array.as_slice().filter(|_| overlap != Overlap::Keep && !put.has_holes(piece, blank.nodata)) {
+        match put
+            .array
+            .as_slice()
+            .filter(|_| overlap != Overlap::Keep && !put.has_holes(piece, blank.nodata))
+        {
             Some(cells) => {
-                let (from, to) = ((put.array.shape(), &*piece.in_window), (self.shape, &*piece.in_chunk));
+                let (from, to) = (
+                    (put.array.shape(), &*piece.in_window),
+                    (self.shape, &*piece.in_chunk),
+                );
                 copy_box(cells, from, self.cells, to, &piece.shape);
-                self.mask.iter_mut().for_each(|mask| fill_box(mask, to, &piece.shape, 1));
+                self.mask
+                    .iter_mut()
+                    .for_each(|mask| fill_box(mask, to, &piece.shape, 1));
             }
             None => self.overlay_cells(put, piece, overlap, blank),
         }
         true
     }
 
-    fn overlay_cells(&mut self, put: &Laid<'_, T>, piece: &Piece, overlap: Overlap, blank: Blank<T>) {
+    fn overlay_cells(
+        &mut self,
+        put: &Laid<'_, T>,
+        piece: &Piece,
+        overlap: Overlap,
+        blank: Blank<T>,
+    ) {
         let hole = |cell: &T| cell.is_nan() || Some(*cell) == blank.nodata;
         let part = part_of(put.array, piece);
-        let valid = put
-            .mask
-            .map(|mask| part_of(mask, piece))
-            .map_or_else(|| ArrayD::from_elem(part.raw_dim(), 1), |mask| mask.to_owned());
+        let valid = put.mask.map(|mask| part_of(mask, piece)).map_or_else(
+            || ArrayD::from_elem(part.raw_dim(), 1),
+            |mask| mask.to_owned(),
+        );
         let mut cells = plane(self.shape, self.cells);
         let to = part_mut(&mut cells, piece);
         match self.mask.as_deref_mut().map(|mask| plane(self.shape, mask)) {
             Some(mut mask) => {
-                Zip::from(to).and(part_mut(&mut mask, piece)).and(part).and(&valid).for_each(
-                    |to, is, from, valid| match overlap {
-                        Overlap::Replace => (*to, *is) = if *valid == 0 { (blank.fill, 0) } else { (*from, 1) },
+                Zip::from(to)
+                    .and(part_mut(&mut mask, piece))
+                    .and(part)
+                    .and(&valid)
+                    .for_each(|to, is, from, valid| match overlap {
+                        Overlap::Replace => {
+                            (*to, *is) = if *valid == 0 {
+                                (blank.fill, 0)
+                            } else {
+                                (*from, 1)
+                            }
+                        }
                         Overlap::Keep if *is != 0 => {}
                         _ if *valid == 0 => {}
                         _ => (*to, *is) = (*from, 1),
-                    },
-                );
+                    });
             }
-            None => Zip::from(to).and(part).and(&valid).for_each(|to, from, valid| {
-                let from_is_hole = *valid == 0 || hole(from);
-                match overlap {
-                    Overlap::Replace => *to = if from_is_hole { blank.fill } else { *from },
-                    Overlap::Keep if !hole(to) => {}
-                    _ if from_is_hole => {}
-                    _ => *to = *from,
-                }
-            }),
+            None => Zip::from(to)
+                .and(part)
+                .and(&valid)
+                .for_each(|to, from, valid| {
+                    let from_is_hole = *valid == 0 || hole(from);
+                    match overlap {
+                        Overlap::Replace => *to = if from_is_hole { blank.fill } else { *from },
+                        Overlap::Keep if !hole(to) => {}
+                        _ if from_is_hole => {}
+                        _ => *to = *from,
+                    }
+                }),
         }
     }
 
@@ -141,7 +179,9 @@ impl<T: Cell> Target<'_, T> {
     pub(super) fn clear(&mut self, piece: &Piece, blank: Blank<T>) {
         let to = (self.shape, &*piece.in_chunk);
         fill_box(self.cells, to, &piece.shape, blank.fill);
-        self.mask.iter_mut().for_each(|mask| fill_box(mask, to, &piece.shape, 0));
+        self.mask
+            .iter_mut()
+            .for_each(|mask| fill_box(mask, to, &piece.shape, 0));
     }
 
     /// Whether there is data under a piece.
@@ -164,7 +204,10 @@ pub(super) fn is_blank(chunk: &BaseChunk, schema: &Schema) -> bool {
     with_dtype!(schema.dtype(), |T| {
         let nodata = schema.nodata().map(T::from_f64);
         chunk.cells.as_slice::<T>().is_some_and(|cells| {
-            (T::DTYPE.is_float() || nodata.is_some()) && cells.iter().all(|cell| cell.is_nan() || Some(*cell) == nodata)
+            (T::DTYPE.is_float() || nodata.is_some())
+                && cells
+                    .iter()
+                    .all(|cell| cell.is_nan() || Some(*cell) == nodata)
         })
     })
 }

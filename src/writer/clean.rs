@@ -20,7 +20,8 @@ pub struct Cleaned {
     pub changed: bool,
 }
 
-/// Brings the records of a grid down to what is there. Each commit leaves a whole grid, so it can be cut short and done again.
+/// Brings the records of a grid down to what is there. Each commit leaves a whole grid, so it can
+/// be cut short and done again.
 pub(crate) fn clean(grid: &Grid) -> Result<Cleaned> {
     for _ in 0..TRIES {
         grid.aggregate()?;
@@ -33,7 +34,10 @@ pub(crate) fn clean(grid: &Grid) -> Result<Cleaned> {
             Err(error) => return Err(error),
         }
     }
-    Err(grid.blame(Error::new(ErrorKind::Conflict, "others write all the time; try again when they rest")))
+    Err(grid.blame(Error::new(
+        ErrorKind::Conflict,
+        "others write all the time; try again when they rest",
+    )))
 }
 
 fn attempt(grid: &Grid) -> Result<Cleaned> {
@@ -41,21 +45,37 @@ fn attempt(grid: &Grid) -> Result<Cleaned> {
     let (chunks, structure) = (grid.chunk_reader(snapshot.as_ref()), grid.structure());
     let old = grid.state(snapshot.as_ref())?;
     let mut cleaned = Cleaned::default();
-    let Some(base) = old.base else { return Ok(cleaned) };
+    let Some(base) = old.base else {
+        return Ok(cleaned);
+    };
     let mut held: Option<Window> = None;
     let mut levels: Vec<Level> = Vec::new();
-    grid.directory(snapshot.as_ref(), ChunkKey::layer(grid.id(), LayerId::BASE), &mut |chunk| {
-        let Some(window) = holding(structure, &base, &chunk) else { return };
-        cleaned.chunks += 1;
-        levels.extend(base.refinable().map(|d| chunk.location.levels()[d]));
-        held = Some(held.map_or(window, |held| structure.union(&held, &window)));
-    })?;
-    let used: Option<Base> = if base.refinable().is_some() { base.only(levels) } else { Some(base) };
-    let bounds = held.zip(old.bounds).and_then(|(held, bounds)| structure.intersection(&held, &bounds));
+    grid.directory(
+        snapshot.as_ref(),
+        ChunkKey::layer(grid.id(), LayerId::BASE),
+        &mut |chunk| {
+            let Some(window) = holding(structure, &base, &chunk) else {
+                return;
+            };
+            cleaned.chunks += 1;
+            levels.extend(base.refinable().map(|d| chunk.location.levels()[d]));
+            held = Some(held.map_or(window, |held| structure.union(&held, &window)));
+        },
+    )?;
+    let used: Option<Base> = if base.refinable().is_some() {
+        base.only(levels)
+    } else {
+        Some(base)
+    };
+    let bounds = held
+        .zip(old.bounds)
+        .and_then(|(held, bounds)| structure.intersection(&held, &bounds));
     let new = match bounds.zip(used) {
-        Some((bounds, base)) => {
-            State { bounds: Some(structure.cover(&bounds, base.cells())), base: Some(base), reach: old.reach }
-        }
+        Some((bounds, base)) => State {
+            bounds: Some(structure.cover(&bounds, base.cells())),
+            base: Some(base),
+            reach: old.reach,
+        },
         None => State::default(),
     };
     if new == old {
@@ -77,8 +97,14 @@ fn attempt(grid: &Grid) -> Result<Cleaned> {
 /// The box of base cells in which all that a base chunk holds lies.
 fn holding(structure: &Structure, base: &Base, chunk: &ChunkInfo) -> Option<Window> {
     let window = structure.cover(&structure.chunk_window(&chunk.location), base.cells());
-    let Some(irregular) = structure.irregular_axis() else { return Some(window) };
+    let Some(irregular) = structure.irregular_axis() else {
+        return Some(window);
+    };
     let ticks = chunk.ticks.as_deref()?;
     let (first, last) = (ticks.first()?, ticks.last()?);
-    Some(window.along(irregular.axis, *first, last.abs_diff(*first).saturating_add(1)))
+    Some(window.along(
+        irregular.axis,
+        *first,
+        last.abs_diff(*first).saturating_add(1),
+    ))
 }

@@ -1,4 +1,5 @@
-//! Removing data from a window: every base chunk there at its own level, whole ones without being read.
+//! Removing data from a window: every base chunk there at its own level, whole ones without being
+//! read.
 
 use std::collections::BTreeSet;
 
@@ -15,8 +16,9 @@ const PAGE: usize = 4096;
 /// The most pieces that a window may be cleared in.
 pub(super) const PIECES_MAX: usize = 1 << 20;
 
-/// The stored pieces of a window. Of a chunk that is coarser than the window and lies in it in part only, the finer cells. Chunks
-/// that are `gone` have none, and those that go whole are added to them.
+/// The stored pieces of a window. Of a chunk that is coarser than the window and lies in it in part
+/// only, the finer cells. Chunks that are `gone` have none, and those that go whole are added to
+/// them.
 pub(super) fn pieces(
     chunks: ChunkReader<'_>,
     base: Option<&Base>,
@@ -27,7 +29,11 @@ pub(super) fn pieces(
     let asked = window.levels(structure.dimensions().len());
     let mut pieces = Vec::new();
     for levels in base.iter().flat_map(|base| base.levels()) {
-        for chunk in grid.chunks_within(chunks.snapshot, LayerId::BASE, &structure.cover(window, levels))? {
+        for chunk in grid.chunks_within(
+            chunks.snapshot,
+            LayerId::BASE,
+            &structure.cover(window, levels),
+        )? {
             if gone.contains(&chunk.location) {
                 continue;
             }
@@ -36,7 +42,9 @@ pub(super) fn pieces(
                 structure.intersection(&structure.cover(window, levels), &own)
             } else {
                 let area = structure.cover(&own, asked);
-                structure.intersection(window, &area).map(|part| if part == area { own } else { part })
+                structure
+                    .intersection(window, &area)
+                    .map(|part| if part == area { own } else { part })
             };
             if part == Some(own) {
                 gone.insert(chunk.location);
@@ -53,18 +61,33 @@ pub(super) fn pieces(
     Ok(pieces)
 }
 
-/// The state once a window does not count as put any more: the bounds end where the window cuts off one of their sides.
+/// The state once a window does not count as put any more: the bounds end where the window cuts off
+/// one of their sides.
 pub(super) fn shrunk(structure: &Structure, state: State, window: &Window) -> State {
-    let (Some(bounds), Some(base)) = (state.bounds, state.base) else { return state };
+    let (Some(bounds), Some(base)) = (state.bounds, state.base) else {
+        return state;
+    };
     let cut = structure.cover(window, base.cells());
-    if !window.levels(structure.dimensions().len()).covers(&base.cells()) {
+    if !window
+        .levels(structure.dimensions().len())
+        .covers(&base.cells())
+    {
         return state;
     }
     let (start, end) = (bounds.start(), bounds.end());
-    let covers = |axis: &usize| cut.start()[*axis] <= start[*axis] && cut.end()[*axis] >= end[*axis];
+    let covers =
+        |axis: &usize| cut.start()[*axis] <= start[*axis] && cut.end()[*axis] >= end[*axis];
     let left: Vec<usize> = (0..structure.rank()).filter(|axis| !covers(axis)).collect();
     let &[axis] = left.as_slice() else {
-        return if left.is_empty() { State { bounds: None, base: None, reach: None } } else { state };
+        return if left.is_empty() {
+            State {
+                bounds: None,
+                base: None,
+                reach: None,
+            }
+        } else {
+            state
+        };
     };
     let (mut first, mut shape) = (CellIndex::from(&*start), Shape::from(&*bounds.shape()));
     if cut.start()[axis] <= start[axis] {
@@ -73,23 +96,44 @@ pub(super) fn shrunk(structure: &Structure, state: State, window: &Window) -> St
     } else if cut.end()[axis] >= end[axis] {
         shape[axis] = cut.start()[axis].min(end[axis]).abs_diff(start[axis]);
     }
-    State { bounds: Some(Window::new(first, shape).at(base.cells())), ..state }
+    State {
+        bounds: Some(Window::new(first, shape).at(base.cells())),
+        ..state
+    }
 }
 
-/// Expects that nobody puts anything meanwhile, and makes those fail who saw the bounds as they were.
+/// Expects that nobody puts anything meanwhile, and makes those fail who saw the bounds as they
+/// were.
 pub(super) fn expect_alone(chunks: ChunkReader<'_>, batch: &mut Batch, new: &State) -> Result<()> {
-    batch.expect_range(Space::Directory, ChunkKey::layer(chunks.grid.id(), LayerId::BASE));
+    batch.expect_range(
+        Space::Directory,
+        ChunkKey::layer(chunks.grid.id(), LayerId::BASE),
+    );
     touch_base_levels(batch, chunks.grid.id(), new)
 }
 
 /// Writes the box of all that counts as put, in which all data must lie, unless it is so already.
-pub(crate) fn settle_bounds(chunks: ChunkReader<'_>, batch: &mut Batch, number: &Number, bounds: &Window) -> Result<()> {
+pub(crate) fn settle_bounds(
+    chunks: ChunkReader<'_>,
+    batch: &mut Batch,
+    number: &Number,
+    bounds: &Window,
+) -> Result<()> {
     let (id, structure) = (chunks.grid.id(), chunks.grid.structure());
     let old = chunks.grid.state(chunks.snapshot)?;
-    let base = old.base.unwrap_or_else(|| Base::new(structure, bounds.levels(structure.dimensions().len())));
+    let base = old
+        .base
+        .unwrap_or_else(|| Base::new(structure, bounds.levels(structure.dimensions().len())));
     let bounds = structure.cover(bounds, base.cells());
-    let new = State { bounds: Some(bounds), base: Some(base), reach: old.reach };
-    if old.bounds.is_some_and(|old| structure.intersection(&old, &bounds) != Some(old)) {
+    let new = State {
+        bounds: Some(bounds),
+        base: Some(base),
+        reach: old.reach,
+    };
+    if old
+        .bounds
+        .is_some_and(|old| structure.intersection(&old, &bounds) != Some(old))
+    {
         expect_alone(chunks, batch, &new)?;
     }
     if let (Some(before), Some(to)) = (old.bounds, old.reach)
@@ -97,7 +141,17 @@ pub(crate) fn settle_bounds(chunks: ChunkReader<'_>, batch: &mut Batch, number: 
     {
         // Layers are read that were not before, or are read no more.
         let aggregates = [before.without(&bounds), bounds.without(&before)].concat();
-        feed::record(chunks.grid, batch, number, Changed { base: Vec::new(), aggregates, to, finest: base.cells() })?;
+        feed::record(
+            chunks.grid,
+            batch,
+            number,
+            Changed {
+                base: Vec::new(),
+                aggregates,
+                to,
+                finest: base.cells(),
+            },
+        )?;
     }
     write_state(batch, id, &old, &new)
 }
@@ -114,7 +168,9 @@ pub(super) fn wipe(grid: &Grid, snapshot: &dyn Snapshot, batch: &mut Batch) -> R
     batch.delete(Space::Meta, meta::reach(id));
     // One by one: those who wait for a mark are told of each that goes.
     for_each_page(snapshot, Space::Dirty, MarkKey::all(id), PAGE, |marks| {
-        marks.into_iter().for_each(|(key, _)| batch.delete(Space::Dirty, key));
+        marks
+            .into_iter()
+            .for_each(|(key, _)| batch.delete(Space::Dirty, key));
         Ok(())
     })
 }

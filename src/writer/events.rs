@@ -38,9 +38,15 @@ enum What {
 }
 
 /// Finds the buckets of each put of a run. `bounds` is the box of all that was put before.
-pub(super) fn buckets(chunks: ChunkReader<'_>, bounds: Option<&Window>, puts: &[&Put<'_>]) -> Result<Buckets> {
+pub(super) fn buckets(
+    chunks: ChunkReader<'_>,
+    bounds: Option<&Window>,
+    puts: &[&Put<'_>],
+) -> Result<Buckets> {
     let (grid, structure) = (chunks.grid, chunks.grid.structure());
-    let Some(irregular) = structure.irregular_axis() else { return Ok(Buckets::new()) };
+    let Some(irregular) = structure.irregular_axis() else {
+        return Ok(Buckets::new());
+    };
     let mut buckets = Buckets::new();
     for (number, put) in puts.iter().enumerate() {
         let pieces: Vec<Piece> = match (put.flat(), put.array(), bounds) {
@@ -48,7 +54,9 @@ pub(super) fn buckets(chunks: ChunkReader<'_>, bounds: Option<&Window>, puts: &[
             (Some(flat), None, Some(bounds)) => {
                 let known = structure.cover(bounds, flat.levels(structure.dimensions().len()));
                 let known = known.along(irregular.axis, flat.start()[irregular.axis], 1);
-                let Some(part) = structure.intersection(&flat, &known) else { continue };
+                let Some(part) = structure.intersection(&flat, &known) else {
+                    continue;
+                };
                 if structure.chunk_count(&part) > PIECES_MAX as u64 {
                     return Err(grid.blame(Error::invalid(format!(
                         "the window at {:?} lies over more than {PIECES_MAX} columns of chunks; remove less at a time",
@@ -66,7 +74,9 @@ pub(super) fn buckets(chunks: ChunkReader<'_>, bounds: Option<&Window>, puts: &[
         if put.array().is_some() {
             let mut events: Vec<(i64, usize)> = put.ticks.iter().copied().zip(0..).collect();
             events.sort_unstable();
-            for group in events.chunk_by(|a, b| irregular.code(irregular.bucket, a.0) == irregular.code(irregular.bucket, b.0)) {
+            for group in events.chunk_by(|a, b| {
+                irregular.code(irregular.bucket, a.0) == irregular.code(irregular.bucket, b.0)
+            }) {
                 let code = irregular.code(irregular.bucket, group[0].0);
                 for piece in &pieces {
                     let piece = place(piece, code);
@@ -78,18 +88,28 @@ pub(super) fn buckets(chunks: ChunkReader<'_>, bounds: Option<&Window>, puts: &[
                 }
             }
         } else {
-            let (first, end) = (put.window.start()[irregular.axis], put.window.end()[irregular.axis]);
+            let (first, end) = (
+                put.window.start()[irregular.axis],
+                put.window.end()[irregular.axis],
+            );
             let ticks = first..=end.saturating_sub(1);
             for piece in &pieces {
                 let mut codes: BTreeSet<u64> = BTreeSet::new();
-                Column::new(chunks, LayerId::BASE, &piece.location).each(&ticks, &mut |_, of| {
-                    codes.insert(irregular.code(irregular.bucket, of[0]));
-                    Ok(())
-                })?;
+                Column::new(chunks, LayerId::BASE, &piece.location).each(
+                    &ticks,
+                    &mut |_, of| {
+                        codes.insert(irregular.code(irregular.bucket, of[0]));
+                        Ok(())
+                    },
+                )?;
                 for code in codes {
                     let piece = place(piece, code);
                     let what = What::Clear(ticks.clone());
-                    buckets.entry(piece.location).or_default().push(EventPiece { put: number, piece, what });
+                    buckets.entry(piece.location).or_default().push(EventPiece {
+                        put: number,
+                        piece,
+                        what,
+                    });
                 }
             }
         }
@@ -97,13 +117,27 @@ pub(super) fn buckets(chunks: ChunkReader<'_>, bounds: Option<&Window>, puts: &[
     Ok(buckets)
 }
 
-/// A window whose chunks are the buckets of its ticks, in a grid with an irregular dimension; else the window itself.
+/// A window whose chunks are the buckets of its ticks, in a grid with an irregular dimension; else
+/// the window itself.
 pub(super) fn codes_of(structure: &Structure, window: &Window) -> Window {
-    let Some(irregular) = structure.irregular_axis() else { return *window };
+    let Some(irregular) = structure.irregular_axis() else {
+        return *window;
+    };
     let (first, end) = (window.start()[irregular.axis], window.end()[irregular.axis]);
-    let (first, last) = (irregular.bin(irregular.bucket, first), irregular.bin(irregular.bucket, end.saturating_sub(1)));
-    let levels = window.levels(structure.dimensions().len()).with(irregular.dimension, irregular.bucket);
-    window.along(irregular.axis, first, last.abs_diff(first).saturating_add(1)).at(levels)
+    let (first, last) = (
+        irregular.bin(irregular.bucket, first),
+        irregular.bin(irregular.bucket, end.saturating_sub(1)),
+    );
+    let levels = window
+        .levels(structure.dimensions().len())
+        .with(irregular.dimension, irregular.bucket);
+    window
+        .along(
+            irregular.axis,
+            first,
+            last.abs_diff(first).saturating_add(1),
+        )
+        .at(levels)
 }
 
 /// The events of a bucket that a batch concerns, while its puts are laid over them.
@@ -117,7 +151,9 @@ struct Touched {
 
 impl Touched {
     fn number(&self, tick: i64) -> usize {
-        self.ticks.binary_search(&tick).unwrap_or_else(|_| unreachable!("every tick of a piece was found before"))
+        self.ticks
+            .binary_search(&tick)
+            .unwrap_or_else(|_| unreachable!("every tick of a piece was found before"))
     }
 }
 
@@ -148,29 +184,67 @@ impl Writer<'_, '_> {
     /// Events at some ticks as they are, without data where there are none.
     fn touched(&self, at: &Location, ticks: Vec<i64>, old: Option<&Events<BaseChunk>>) -> Touched {
         let number = |tick: &i64| old.and_then(|old| old.ticks.binary_search(tick).ok());
-        let picks: Vec<Pick> = ticks.iter().map(|tick| number(tick).map(|event| (0, event))).collect();
+        let picks: Vec<Pick> = ticks
+            .iter()
+            .map(|tick| number(tick).map(|event| (0, event)))
+            .collect();
         let schema = self.grid.schema();
-        let blank = BaseChunk { cells: Cells::filled(schema.dtype(), 0, 0.0), mask: None };
+        let blank = BaseChunk {
+            cells: Cells::filled(schema.dtype(), 0, 0.0),
+            mask: None,
+        };
         let source = old.map_or((&blank, 0), |old| (&old.planes, old.len()));
-        let chunk = BaseChunk::weave(self.chunks, at.levels, slabs(self.chunks), &[source], &picks);
+        let chunk = BaseChunk::weave(
+            self.chunks,
+            at.levels,
+            slabs(self.chunks),
+            &[source],
+            &picks,
+        );
         let cells = chunk.cells.len();
-        let mask = schema.needs_mask().then(|| chunk.mask.unwrap_or_else(|| vec![1; cells]));
-        Touched { exists: picks.iter().map(Option::is_some).collect(), ticks, cells: chunk.cells, mask }
+        let mask = schema
+            .needs_mask()
+            .then(|| chunk.mask.unwrap_or_else(|| vec![1; cells]));
+        Touched {
+            exists: picks.iter().map(Option::is_some).collect(),
+            ticks,
+            cells: chunk.cells,
+            mask,
+        }
     }
 
     /// Lays a piece over events, or removes what lies in it.
-    fn lay(&self, EventPiece { put, piece, what }: &EventPiece, touched: &mut Touched) -> Result<()> {
-        let Some(irregular) = self.grid.structure().irregular_axis() else { return Ok(()) };
+    fn lay(
+        &self,
+        EventPiece { put, piece, what }: &EventPiece,
+        touched: &mut Touched,
+    ) -> Result<()> {
+        let Some(irregular) = self.grid.structure().irregular_axis() else {
+            return Ok(());
+        };
         let shape = self.grid.shape_of(touched.cells.len());
         let mut at_event = piece.clone();
         at_event.shape[irregular.axis] = 1;
-        let whole = piece.shape.iter().zip(shape.iter()).enumerate().all(|(axis, (a, b))| axis == irregular.axis || a == b);
+        let whole = piece
+            .shape
+            .iter()
+            .zip(shape.iter())
+            .enumerate()
+            .all(|(axis, (a, b))| axis == irregular.axis || a == b);
         match what {
             What::Put(events) => {
                 for (tick, number) in events {
                     let event = touched.number(*tick);
-                    (at_event.in_chunk[irregular.axis], at_event.in_window[irregular.axis]) = (event, *number);
-                    self.overlay((&mut touched.cells, touched.mask.as_deref_mut()), &shape, *put, &at_event)?;
+                    (
+                        at_event.in_chunk[irregular.axis],
+                        at_event.in_window[irregular.axis],
+                    ) = (event, *number);
+                    self.overlay(
+                        (&mut touched.cells, touched.mask.as_deref_mut()),
+                        &shape,
+                        *put,
+                        &at_event,
+                    )?;
                     touched.exists[event] = true;
                 }
             }
@@ -180,9 +254,15 @@ impl Writer<'_, '_> {
                         continue;
                     }
                     at_event.in_chunk[irregular.axis] = event;
-                    self.overlay((&mut touched.cells, touched.mask.as_deref_mut()), &shape, *put, &at_event)?;
+                    self.overlay(
+                        (&mut touched.cells, touched.mask.as_deref_mut()),
+                        &shape,
+                        *put,
+                        &at_event,
+                    )?;
                     // An event of which nothing is left is gone.
-                    touched.exists[event] = !whole && !is_blank(&self.slab(touched, event), self.grid.schema());
+                    touched.exists[event] =
+                        !whole && !is_blank(&self.slab(touched, event), self.grid.schema());
                 }
             }
         }
@@ -192,8 +272,14 @@ impl Writer<'_, '_> {
     /// One of some events.
     fn slab(&self, touched: &Touched, event: usize) -> BaseChunk {
         let (slabs, events) = (slabs(self.chunks), touched.ticks.len());
-        let mask = touched.mask.as_ref().map(|mask| slabs.copy(&[(mask.as_slice(), events)], &[Some((0, event))], 0));
-        BaseChunk { cells: slabs.cells_of(&[(&touched.cells, events)], &[Some((0, event))], 0.0), mask }
+        let mask = touched
+            .mask
+            .as_ref()
+            .map(|mask| slabs.copy(&[(mask.as_slice(), events)], &[Some((0, event))], 0));
+        BaseChunk {
+            cells: slabs.cells_of(&[(&touched.cells, events)], &[Some((0, event))], 0.0),
+            mask,
+        }
     }
 
     /// What is new among events.
@@ -205,7 +291,8 @@ impl Writer<'_, '_> {
         old: Option<&Events<BaseChunk>>,
     ) -> EventChange<BaseChunk> {
         let same = |event: usize| {
-            let of_old = old.and_then(|old| Some((old, old.ticks.binary_search(&touched.ticks[event]).ok()?)));
+            let of_old = old
+                .and_then(|old| Some((old, old.ticks.binary_search(&touched.ticks[event]).ok()?)));
             of_old.is_some_and(|(old, number)| {
                 let before = BaseChunk::weave(
                     self.chunks,
@@ -216,23 +303,43 @@ impl Writer<'_, '_> {
                 );
                 let now = self.slab(&touched, event);
                 let mask = |chunk: &BaseChunk| chunk.mask.clone().filter(|mask| mask.contains(&0));
-                with_cells!(&before.cells, |_cells| before.cells.as_bytes() == now.cells.as_bytes())
+                with_cells!(&before.cells, |_cells| before.cells.as_bytes()
+                    == now.cells.as_bytes())
                     && mask(&before) == mask(&now)
             })
         };
-        let gone =
-            (0..touched.ticks.len()).filter(|&event| existed[event] && !touched.exists[event]).map(|event| touched.ticks[event]);
+        let gone = (0..touched.ticks.len())
+            .filter(|&event| existed[event] && !touched.exists[event])
+            .map(|event| touched.ticks[event]);
         let gone: Vec<i64> = gone.collect();
-        let kept: Vec<usize> =
-            (0..touched.ticks.len()).filter(|&event| touched.exists[event] && !(existed[event] && same(event))).collect();
+        let kept: Vec<usize> = (0..touched.ticks.len())
+            .filter(|&event| touched.exists[event] && !(existed[event] && same(event)))
+            .collect();
         if kept.is_empty() {
             return EventChange { now: None, gone };
         }
-        let (events, picks) = (touched.ticks.len(), kept.iter().map(|event| Some((0, *event))).collect::<Vec<Pick>>());
+        let (events, picks) = (
+            touched.ticks.len(),
+            kept.iter()
+                .map(|event| Some((0, *event)))
+                .collect::<Vec<Pick>>(),
+        );
         let ticks = kept.iter().map(|event| touched.ticks[*event]).collect();
-        let all = BaseChunk { cells: touched.cells, mask: touched.mask };
-        let planes = BaseChunk::weave(self.chunks, at.levels, slabs(self.chunks), &[(&all, events)], &picks);
-        EventChange { now: Some(Events { ticks, planes }), gone }
+        let all = BaseChunk {
+            cells: touched.cells,
+            mask: touched.mask,
+        };
+        let planes = BaseChunk::weave(
+            self.chunks,
+            at.levels,
+            slabs(self.chunks),
+            &[(&all, events)],
+            &picks,
+        );
+        EventChange {
+            now: Some(Events { ticks, planes }),
+            gone,
+        }
     }
 
     /// Computes a bucket of the base and emits its writes.
@@ -247,22 +354,46 @@ impl Writer<'_, '_> {
         let mut trie = Trie::new(chunks);
         let content = trie.change(at, change.clone())?;
         let irregular = self.base.irregular();
-        let binned = run.fed(&leaf.feeds).any(|node| Some(node.dimension) == irregular);
-        let bins = if binned { trie.bins(at, &content)? } else { None };
-        let mut told = EventChange { now: None, gone: Vec::new() };
-        if run.fed(&leaf.feeds).any(|node| Some(node.dimension) != irregular) {
-            let EventChange { now, gone } = if whole { trie.whole(at, change, &content)? } else { change };
-            told = EventChange { now: now.map(|now| now.lifted(chunks, at.levels)).transpose()?, gone };
+        let binned = run
+            .fed(&leaf.feeds)
+            .any(|node| Some(node.dimension) == irregular);
+        let bins = if binned {
+            trie.bins(at, &content)?
+        } else {
+            None
+        };
+        let mut told = EventChange {
+            now: None,
+            gone: Vec::new(),
+        };
+        if run
+            .fed(&leaf.feeds)
+            .any(|node| Some(node.dimension) != irregular)
+        {
+            let EventChange { now, gone } = if whole {
+                trie.whole(at, change, &content)?
+            } else {
+                change
+            };
+            told = EventChange {
+                now: now.map(|now| now.lifted(chunks, at.levels)).transpose()?,
+                gone,
+            };
         }
         run.emit_bucket(trie);
         Ok(ChunkChange::Bucket(Arc::new(Bucket { change: told, bins })))
     }
 
-    /// The edges above the buckets that the batch changed, with the ticks that it changed for those who derive along other
-    /// dimensions.
+    /// The edges above the buckets that the batch changed, with the ticks that it changed for those
+    /// who derive along other dimensions.
     pub(super) fn bucket_edges(&self) -> Vec<(Edge, Option<Ticks>)> {
         let of_bucket = |(at, ticks): (&Location, &Ticks)| -> Vec<_> {
-            let of = |edge: Edge| (edge, (Some(edge.dimension) != self.base.irregular()).then(|| ticks.clone()));
+            let of = |edge: Edge| {
+                (
+                    edge,
+                    (Some(edge.dimension) != self.base.irregular()).then(|| ticks.clone()),
+                )
+            };
             parents(self.grid, at, None).into_iter().map(of).collect()
         };
         lock(&self.changed).iter().flat_map(of_bucket).collect()

@@ -18,25 +18,27 @@ const CHUNKS_MAX: u64 = 1 << 22;
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Forecast {
-    /// Base chunks that would be written or taken away, in the order of their places. Along an irregular dimension they are
-    /// buckets, each of which may be of several chunks.
+    /// Base chunks that would be written or taken away, in the order of their places. Along an
+    /// irregular dimension they are buckets, each of which may be of several chunks.
     pub base: Vec<Location>,
     /// The places of aggregates that would be computed, each of them in every layer.
     pub aggregates: Vec<Location>,
-    /// Base chunks that would be split for finer data: no part of one can be written without the others.
+    /// Base chunks that would be split for finer data: no part of one can be written without the
+    /// others.
     pub split: Vec<Location>,
 }
 
 impl Grid {
-    /// The chunks that would change if every cell of some windows were put: the base chunks that the windows touch, those that
-    /// are split for them, and all aggregates above, up to the top that there would be. Along an irregular dimension a window is
-    /// of its ticks. No chunk is read, and nothing changes.
+    /// The chunks that would change if every cell of some windows were put: the base chunks that
+    /// the windows touch, those that are split for them, and all aggregates above, up to the top
+    /// that there would be. Along an irregular dimension a window is of its ticks. No chunk is
+    /// read, and nothing changes.
     ///
     /// # Errors
     ///
-    /// Those that the puts would have for their place: [`Invalid`](crate::ErrorKind::Invalid) where a window does not fit, and
-    /// [`AggregatedLevel`](crate::ErrorKind::AggregatedLevel) where it is coarser than the data there. And `Invalid` for more
-    /// than 2^22 chunks.
+    /// Those that the puts would have for their place: [`Invalid`](crate::ErrorKind::Invalid) where
+    /// a window does not fit, and [`AggregatedLevel`](crate::ErrorKind::AggregatedLevel) where it
+    /// is coarser than the data there. And `Invalid` for more than 2^22 chunks.
     pub fn forecast(&self, windows: &[Window]) -> Result<Forecast> {
         let snapshot = self.snapshot()?;
         let (chunks, structure) = (self.chunk_reader(snapshot.as_ref()), self.structure());
@@ -47,7 +49,9 @@ impl Grid {
             check_levels(self, new.base.as_ref(), window, true)?;
             new = new.grown(structure, window).map_err(|e| self.blame(e))?;
         }
-        let Some(mut base) = new.base else { return Ok(Forecast::default()) };
+        let Some(mut base) = new.base else {
+            return Ok(Forecast::default());
+        };
         let mut count = 0_u64;
         for window in windows {
             count = count.saturating_add(structure.chunk_count(&codes_of(structure, window)));
@@ -57,18 +61,34 @@ impl Grid {
                 "the windows touch {count} chunks, more than {CHUNKS_MAX}; ask for fewer at a time"
             ))));
         }
-        let pieces = |window: &Window| structure.split(&codes_of(structure, window)).collect::<Vec<Piece>>();
+        let pieces = |window: &Window| {
+            structure
+                .split(&codes_of(structure, window))
+                .collect::<Vec<Piece>>()
+        };
         let places = if structure.irregular().is_some() {
-            let buckets: BTreeSet<Location> = windows.iter().flat_map(pieces).map(|piece| piece.location).collect();
+            let buckets: BTreeSet<Location> = windows
+                .iter()
+                .flat_map(pieces)
+                .map(|piece| piece.location)
+                .collect();
             Places::of_buckets(chunks, buckets.into_iter())
         } else {
             let puts: Vec<Vec<Piece>> = windows.iter().map(pieces).collect();
-            base = puts.iter().flatten().fold(base, |base, piece| base.with(piece.location.levels));
+            base = puts
+                .iter()
+                .flatten()
+                .fold(base, |base, piece| base.with(piece.location.levels));
             Places::new(chunks, &base, old.base.as_ref(), puts, |_, _| true)?
         };
-        base = places.leaves.iter().fold(base, |base: Base, at| base.with(at.levels));
+        base = places
+            .leaves
+            .iter()
+            .fold(base, |base: Base, at| base.with(at.levels));
         new.base = Some(base);
-        new.bounds = new.bounds.map(|bounds| structure.cover(&bounds, base.cells()));
+        new.bounds = new
+            .bounds
+            .map(|bounds| structure.cover(&bounds, base.cells()));
         let mut aggregates = BTreeSet::new();
         if let Some(pyramid) = new.pyramid(structure).filter(|_| !self.layers().is_empty()) {
             let own = places.order.iter().chain(&places.split).chain(&places.left);
@@ -77,9 +97,20 @@ impl Grid {
                 edges.extend(aggregate::raise_edges(self, snapshot.as_ref(), &pyramid)?);
             }
             let plan = AggregationPlan::new(chunks, edges, &pyramid)?;
-            aggregates.extend(plan.nodes.iter().map(|node| node.at).chain(places.split.iter().copied()).chain(places.left));
+            aggregates.extend(
+                plan.nodes
+                    .iter()
+                    .map(|node| node.at)
+                    .chain(places.split.iter().copied())
+                    .chain(places.left),
+            );
         }
-        let base = places.leaves.iter().chain(&places.split).copied().collect::<BTreeSet<Location>>();
+        let base = places
+            .leaves
+            .iter()
+            .chain(&places.split)
+            .copied()
+            .collect::<BTreeSet<Location>>();
         Ok(Forecast {
             base: base.into_iter().collect(),
             aggregates: aggregates.into_iter().collect(),

@@ -1,5 +1,5 @@
-//! A batch as runs of puts. Within a run puts are computed together, each chunk once; a later run is computed from what those
-//! before it leave, as if they had been committed.
+//! A batch as runs of puts. Within a run puts are computed together, each chunk once; a later run
+//! is computed from what those before it leave, as if they had been committed.
 
 use std::collections::BTreeMap;
 
@@ -17,8 +17,9 @@ use crate::store::{Grid, Number};
 /// Bytes of a batch of several runs beyond which aggregates are left to later commits.
 const INLINE_BYTES_MAX: usize = 1 << 28;
 
-/// What a run is made of: arrays of which none is coarser than one before it, so that it cannot lie over finer data of the
-/// run; or removals in cells of the same levels; or one removal that ends what counts as put.
+/// What a run is made of: arrays of which none is coarser than one before it, so that it cannot lie
+/// over finer data of the run; or removals in cells of the same levels; or one removal that ends
+/// what counts as put.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Arrays,
@@ -39,11 +40,13 @@ fn runs<'p, 'a>(structure: &Structure, puts: &[&'p Put<'a>]) -> Vec<Vec<&'p Put<
         (Kind::Removals(before), Kind::Removals(levels)) => before == levels,
         _ => false,
     };
-    puts.chunk_by(|before, put| joins(before, put)).map(<[_]>::to_vec).collect()
+    puts.chunk_by(|before, put| joins(before, put))
+        .map(<[_]>::to_vec)
+        .collect()
 }
 
-/// Adds all that puts into one grid do to a batch, computed from one snapshot. `inline` says whether aggregates may be brought up
-/// to date in it.
+/// Adds all that puts into one grid do to a batch, computed from one snapshot. `inline` says
+/// whether aggregates may be brought up to date in it.
 pub(super) fn write(
     grid: &Grid,
     snapshot: &dyn Snapshot,
@@ -58,15 +61,43 @@ pub(super) fn write(
     if let Some(changed) = done.changed {
         feed::record(grid, &mut batch, number, changed)?;
     }
-    let marks = batch.writes().iter().filter(|write| write.space == Space::Dirty && write.value.is_some()).count() as u64;
-    let Done { chunks, aggregates, bytes, .. } = done;
-    Ok((batch, Commit { sequence: number.get(), chunks, aggregates, bytes, marks }))
+    let marks = batch
+        .writes()
+        .iter()
+        .filter(|write| write.space == Space::Dirty && write.value.is_some())
+        .count() as u64;
+    let Done {
+        chunks,
+        aggregates,
+        bytes,
+        ..
+    } = done;
+    Ok((
+        batch,
+        Commit {
+            sequence: number.get(),
+            chunks,
+            aggregates,
+            bytes,
+            marks,
+        },
+    ))
 }
 
-fn alone(grid: &Grid, snapshot: &dyn Snapshot, run: &[&Put<'_>], (number, inline): (&Number, bool)) -> Result<(kv::Batch, Done)> {
+fn alone(
+    grid: &Grid,
+    snapshot: &dyn Snapshot,
+    run: &[&Put<'_>],
+    (number, inline): (&Number, bool),
+) -> Result<(kv::Batch, Done)> {
     let mut batch = kv::Batch::at(snapshot);
     let mut done = Writer::new(grid, snapshot, run.to_vec())?.write(&mut batch, inline)?;
-    dirty::mark(grid, &mut batch, std::mem::take(&mut done.marks), number.get());
+    dirty::mark(
+        grid,
+        &mut batch,
+        std::mem::take(&mut done.marks),
+        number.get(),
+    );
     Ok((batch, done))
 }
 
@@ -77,7 +108,8 @@ fn together(
     (number, inline): (&Number, bool),
 ) -> Result<(kv::Batch, Done)> {
     let mut overlay = Overlay::new(snapshot);
-    let (mut all, mut marks): (Done, BTreeMap<Edge, Option<Ticks>>) = (Done::default(), BTreeMap::new());
+    let (mut all, mut marks): (Done, BTreeMap<Edge, Option<Ticks>>) =
+        (Done::default(), BTreeMap::new());
     for run in runs {
         let mut batch = kv::Batch::at(&overlay);
         let done = Writer::new(grid, &overlay, run.clone())?.write(&mut batch, false)?;
@@ -85,7 +117,10 @@ fn together(
             marks.clear();
         }
         for (edge, ticks) in &done.marks {
-            let both = marks.get(edge).map_or_else(|| ticks.clone(), |before| both(before.as_ref(), ticks.as_ref()));
+            let both = marks.get(edge).map_or_else(
+                || ticks.clone(),
+                |before| both(before.as_ref(), ticks.as_ref()),
+            );
             marks.insert(*edge, both.clone());
             dirty::mark(grid, &mut batch, [(*edge, both)], number.get());
         }
@@ -98,7 +133,12 @@ fn together(
         let mut batch = kv::Batch::at(&overlay);
         match aggregate::advance(grid, &overlay, (&mut batch, number.get())) {
             Ok(Some((done, changed))) => {
-                all.add(Done { aggregates: done.chunks, bytes: done.bytes, changed, ..Done::default() });
+                all.add(Done {
+                    aggregates: done.chunks,
+                    bytes: done.bytes,
+                    changed,
+                    ..Done::default()
+                });
                 overlay.add(batch)?;
             }
             Ok(None) => inline = false,

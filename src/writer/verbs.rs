@@ -12,8 +12,9 @@ impl Store {
         Batch::new(self.clone())
     }
 
-    /// [Cleans](Grid::clean) every grid, in the order of their names; says of each what was found and done. It can be cut short
-    /// and done again. Grids that are dropped meanwhile are passed over.
+    /// [Cleans](Grid::clean) every grid, in the order of their names; says of each what was found
+    /// and done. It can be cut short and done again. Grids that are dropped meanwhile are passed
+    /// over.
     ///
     /// # Errors
     ///
@@ -25,14 +26,15 @@ impl Store {
 }
 
 impl Grid {
-    /// Puts an array of the grid's cell type into a window of the same shape, durably. Cells without data (NaN and the
-    /// nodata value) leave what is there alone; [`replace`](Self::replace) does not.
+    /// Puts an array of the grid's cell type into a window of the same shape, durably. Cells
+    /// without data (NaN and the nodata value) leave what is there alone;
+    /// [`replace`](Self::replace) does not.
     ///
     /// # Errors
     ///
     /// [`Invalid`](crate::ErrorKind::Invalid) if the type, the shape or the window does not fit;
-    /// [`AggregatedLevel`](crate::ErrorKind::AggregatedLevel) if the window is coarser than the grid's base data. Nothing is
-    /// changed by a put that fails.
+    /// [`AggregatedLevel`](crate::ErrorKind::AggregatedLevel) if the window is coarser than the
+    /// grid's base data. Nothing is changed by a put that fails.
     pub fn put<'a>(&self, window: &Window, array: impl Into<ArrayView<'a>>) -> Result<Commit> {
         let mut batch = self.store().batch();
         batch.put(self, window, array)?;
@@ -46,21 +48,28 @@ impl Grid {
         batch.commit()
     }
 
-    /// Puts an array like [`put`](Self::put); what becomes of data that is there already is for `overlap` to say.
+    /// Puts an array like [`put`](Self::put); what becomes of data that is there already is for
+    /// `overlap` to say.
     ///
     /// # Errors
     ///
     /// Those of [`put`](Self::put), and those that [`Overlap`] states.
-    pub fn put_over<'a>(&self, window: &Window, array: impl Into<ArrayView<'a>>, overlap: Overlap) -> Result<Commit> {
+    pub fn put_over<'a>(
+        &self,
+        window: &Window,
+        array: impl Into<ArrayView<'a>>,
+        overlap: Overlap,
+    ) -> Result<Commit> {
         let mut batch = self.store().batch();
         batch.put_over(self, window, array, overlap)?;
         batch.commit()
     }
 
-    /// Puts events of the irregular dimension, durably and in one commit: any ticks in any order, each once, before, between and
-    /// behind those that are there. `start` is the first cell along every other axis, in their order, and the array has an event
-    /// for each tick along the irregular axis. What becomes of data that an event of the same tick holds already is for `overlap`
-    /// to say. An event without any data is an event too.
+    /// Puts events of the irregular dimension, durably and in one commit: any ticks in any order,
+    /// each once, before, between and behind those that are there. `start` is the first cell along
+    /// every other axis, in their order, and the array has an event for each tick along the
+    /// irregular axis. What becomes of data that an event of the same tick holds already is for
+    /// `overlap` to say. An event without any data is an event too.
     ///
     /// ```
     /// use gridstone::{Axis, DType, Dimension, Moment, Overlap, Query, Schema, Store, Structure};
@@ -86,8 +95,9 @@ impl Grid {
     ///
     /// # Errors
     ///
-    /// [`Invalid`](crate::ErrorKind::Invalid) if the grid has no irregular dimension, a tick is given twice, type, shape or place
-    /// do not fit, or the overlap is refused. Nothing is changed by a put that fails.
+    /// [`Invalid`](crate::ErrorKind::Invalid) if the grid has no irregular dimension, a tick is
+    /// given twice, type, shape or place do not fit, or the overlap is refused. Nothing is changed
+    /// by a put that fails.
     pub fn put_events<'a>(
         &self,
         ticks: &[i64],
@@ -100,31 +110,35 @@ impl Grid {
         batch.commit()
     }
 
-    /// Removes all data from a window, durably: base data of every level there, whole chunks without reading them. Of coarser
-    /// data that lies in the window in part, the cells are first copied down to the window's level. Where nothing finer is left,
-    /// coarser data may be put. The window goes on to count as put; [`delete`](Self::delete) and [`clean`](Self::clean) see to
+    /// Removes all data from a window, durably: base data of every level there, whole chunks
+    /// without reading them. Of coarser data that lies in the window in part, the cells are first
+    /// copied down to the window's level. Where nothing finer is left, coarser data may be put. The
+    /// window goes on to count as put; [`delete`](Self::delete) and [`clean`](Self::clean) see to
     /// that.
     ///
     /// # Errors
     ///
-    /// Those of [`put`](Self::put), and [`Invalid`](crate::ErrorKind::Invalid) if that would be more than 2^20 pieces.
+    /// Those of [`put`](Self::put), and [`Invalid`](crate::ErrorKind::Invalid) if that would be
+    /// more than 2^20 pieces.
     pub fn clear(&self, window: &Window) -> Result<Commit> {
         let mut batch = self.store().batch();
         batch.clear(self, window)?;
         batch.commit()
     }
 
-    /// Removes all data from a window like [`clear`](Self::clear), and takes the window off what counts as put: where it cuts off
-    /// one side of [`bounds`](Self::bounds), these and with them extent and top end there. For rolling windows: what lies outside
-    /// of the window is not read. [`compact`](Self::compact) gives the space back to the file system at once.
+    /// Removes all data from a window like [`clear`](Self::clear), and takes the window off what
+    /// counts as put: where it cuts off one side of [`bounds`](Self::bounds), these and with them
+    /// extent and top end there. For rolling windows: what lies outside of the window is not read.
+    /// [`compact`](Self::compact) gives the space back to the file system at once.
     pub fn delete(&self, window: &Window) -> Result<Commit> {
         let mut batch = self.store().batch();
         batch.delete(self, window)?;
         batch.commit()
     }
 
-    /// Brings all that the grid remembers down to what it holds: bounds to the chunks that are there, base levels to those in
-    /// use, the top to what lies under it, and aggregates up to date. One small entry a base chunk is read.
+    /// Brings all that the grid remembers down to what it holds: bounds to the chunks that are
+    /// there, base levels to those in use, the top to what lies under it, and aggregates up to
+    /// date. One small entry a base chunk is read.
     ///
     /// # Errors
     ///
@@ -134,8 +148,8 @@ impl Grid {
         super::clean::clean(self)
     }
 
-    /// Says whether a window's levels fit the grid's base data, as [`put`](Self::put) would. Whether there is finer data below is
-    /// found by the put itself.
+    /// Says whether a window's levels fit the grid's base data, as [`put`](Self::put) would.
+    /// Whether there is finer data below is found by the put itself.
     pub fn check(&self, window: &Window) -> Result<()> {
         let state = self.state(self.snapshot()?.as_ref())?;
         super::levels::check_levels(self, state.base.as_ref(), window, true)

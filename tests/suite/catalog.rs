@@ -7,8 +7,8 @@ use std::thread;
 
 use gridstone::kv::{Durability, Engine, Failure, Faulty, KeyRange, Memory, Order, Space};
 use gridstone::{
-    Aggregation, Axis, DType, Dimension, ErrorKind, Extent, Freshness, Grid, Policy, Query, Result, Schema, Store, Structure,
-    Window,
+    Aggregation, Axis, DType, Dimension, ErrorKind, Extent, Freshness, Grid, Policy, Query, Result,
+    Schema, Store, Structure, Window,
 };
 use ndarray::arr1;
 
@@ -17,31 +17,53 @@ use crate::check::{levels, open};
 fn schema() -> Schema {
     let x = Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 4)]);
     let structure = Structure::builder().dimension(x).build().unwrap();
-    Schema::builder(structure, DType::I16).nodata(0.0).aggregator(Aggregation::Sum).build().unwrap()
+    Schema::builder(structure, DType::I16)
+        .nodata(0.0)
+        .aggregator(Aggregation::Sum)
+        .build()
+        .unwrap()
 }
 
 fn put(grid: &Grid, at: i64, value: i16) -> Result<()> {
-    grid.put(&Window::new([at], [2]), &arr1(&[value, value])).map(|_| ())
+    grid.put(&Window::new([at], [2]), &arr1(&[value, value]))
+        .map(|_| ())
 }
 
 /// The value of the first cell that was put.
 fn value(grid: &Grid) -> f64 {
-    grid.read(&Query::all()).unwrap().array.iter_f64().next().unwrap()
+    grid.read(&Query::all())
+        .unwrap()
+        .array
+        .iter_f64()
+        .next()
+        .unwrap()
 }
 
 fn entries(engine: &dyn Engine, space: Space) -> usize {
-    engine.snapshot().unwrap().scan(space, &KeyRange::all(), Order::Ascending, usize::MAX).unwrap().entries.len()
+    engine
+        .snapshot()
+        .unwrap()
+        .scan(space, &KeyRange::all(), Order::Ascending, usize::MAX)
+        .unwrap()
+        .entries
+        .len()
 }
 
 #[test]
 fn a_dropped_grid_is_gone_with_all_that_was_its() {
     let engine: Arc<Memory> = Arc::default();
     let store = open(&engine, Policy::Manual);
-    let (kept, gone) = (store.create("kept", schema()).unwrap(), store.create("gone", schema()).unwrap());
+    let (kept, gone) = (
+        store.create("kept", schema()).unwrap(),
+        store.create("gone", schema()).unwrap(),
+    );
     for at in [0, 50, -30] {
         put(&kept, at, 1).unwrap();
     }
-    let before: Vec<usize> = Space::ALL.iter().map(|space| entries(&*engine, *space)).collect();
+    let before: Vec<usize> = Space::ALL
+        .iter()
+        .map(|space| entries(&*engine, *space))
+        .collect();
     for at in [0, 50, -30] {
         put(&gone, at, 2).unwrap();
         gone.aggregate().unwrap();
@@ -49,10 +71,25 @@ fn a_dropped_grid_is_gone_with_all_that_was_its() {
     put(&gone, 7, 3).unwrap();
     let token = gone.changes_token().unwrap();
     store.drop_grid("gone").unwrap();
-    let after: Vec<usize> = Space::ALL.iter().map(|space| entries(&*engine, *space)).collect();
+    let after: Vec<usize> = Space::ALL
+        .iter()
+        .map(|space| entries(&*engine, *space))
+        .collect();
     assert_eq!(after[1..], before[1..], "chunks, marks and changes");
-    assert_eq!(after[0], before[0] - 2, "name and schema, which were there before");
-    assert_eq!(store.grids().unwrap().iter().map(Grid::name).collect::<Vec<_>>(), ["kept"]);
+    assert_eq!(
+        after[0],
+        before[0] - 2,
+        "name and schema, which were there before"
+    );
+    assert_eq!(
+        store
+            .grids()
+            .unwrap()
+            .iter()
+            .map(Grid::name)
+            .collect::<Vec<_>>(),
+        ["kept"]
+    );
     assert_eq!(store.verify().unwrap().findings, []);
     store.reclaim().unwrap();
     assert_eq!(value(&kept), 1.0);
@@ -72,7 +109,9 @@ fn a_dropped_grid_is_gone_with_all_that_was_its() {
         ("reach", &|| gone.reach().map(drop)),
         ("base_chunks", &|| gone.base_chunks().map(drop)),
         ("stored_chunks", &|| gone.stored_chunks().map(drop)),
-        ("chunks", &|| gone.chunks(&Extent::new([(0.0, 9.0)]), x).map(drop)),
+        ("chunks", &|| {
+            gone.chunks(&Extent::new([(0.0, 9.0)]), x).map(drop)
+        }),
         ("changes_token", &|| gone.changes_token().map(drop)),
         ("changes_since", &|| gone.changes_since(&token).map(drop)),
         ("drop", &|| store.drop_grid("gone")),
@@ -83,35 +122,69 @@ fn a_dropped_grid_is_gone_with_all_that_was_its() {
         assert!(error.to_string().contains("grid `gone`"), "{name}: {error}");
     }
     let again = store.create("gone", schema()).unwrap();
-    assert_eq!(again.bounds().unwrap(), None, "a new grid of the name has a number of its own");
+    assert_eq!(
+        again.bounds().unwrap(),
+        None,
+        "a new grid of the name has a number of its own"
+    );
     put(&again, 0, 5).unwrap();
-    assert_eq!(gone.read(&Query::all()).unwrap_err().kind(), &ErrorKind::NotFound, "the old handle stays with the old grid");
-    assert_eq!(again.changes_since(&token).unwrap_err().kind(), &ErrorKind::Expired);
+    assert_eq!(
+        gone.read(&Query::all()).unwrap_err().kind(),
+        &ErrorKind::NotFound,
+        "the old handle stays with the old grid"
+    );
+    assert_eq!(
+        again.changes_since(&token).unwrap_err().kind(),
+        &ErrorKind::Expired
+    );
     assert_eq!(store.verify().unwrap().findings, []);
 }
 
 #[test]
 fn handles_follow_the_data_and_errors_the_names() {
     let store = open(&Arc::default(), Policy::Inline);
-    let (live, next) = (store.create("live", schema()).unwrap(), store.create("next", schema()).unwrap());
+    let (live, next) = (
+        store.create("live", schema()).unwrap(),
+        store.create("next", schema()).unwrap(),
+    );
     put(&live, 0, 1).unwrap();
     put(&next, 0, 2).unwrap();
     let token = live.changes_token().unwrap();
     store.swap("live", "next").unwrap();
-    assert_eq!((live.name().as_str(), next.name().as_str()), ("next", "live"));
-    assert_eq!((value(&live), value(&next)), (1.0, 2.0), "open handles keep their data");
+    assert_eq!(
+        (live.name().as_str(), next.name().as_str()),
+        ("next", "live")
+    );
+    assert_eq!(
+        (value(&live), value(&next)),
+        (1.0, 2.0),
+        "open handles keep their data"
+    );
     let reopened = store.grid("live").unwrap();
     assert_eq!((value(&reopened), reopened.name().as_str()), (2.0, "live"));
-    assert_eq!(reopened.changes_since(&token).unwrap_err().kind(), &ErrorKind::Expired, "whoever follows the name starts anew");
+    assert_eq!(
+        reopened.changes_since(&token).unwrap_err().kind(),
+        &ErrorKind::Expired,
+        "whoever follows the name starts anew"
+    );
     assert_eq!(live.changes_since(&token).unwrap().changes, []);
-    let error = live.put(&Window::new([0], [2]), &arr1(&[1_u8, 2])).unwrap_err();
+    let error = live
+        .put(&Window::new([0], [2]), &arr1(&[1_u8, 2]))
+        .unwrap_err();
     assert!(error.to_string().contains("grid `next`"), "{error}");
 
     store.rename_grid("next", "old").unwrap();
     assert_eq!(live.name(), "old");
     put(&live, 1, 9).unwrap();
     assert_eq!(value(&store.grid("old").unwrap()), 1.0);
-    let names = |store: &Store| store.grids().unwrap().iter().map(Grid::name).collect::<Vec<_>>();
+    let names = |store: &Store| {
+        store
+            .grids()
+            .unwrap()
+            .iter()
+            .map(Grid::name)
+            .collect::<Vec<_>>()
+    };
     assert_eq!(names(&store), ["live", "old"]);
     let refused = [
         (store.rename_grid("next", "x"), ErrorKind::NotFound),
@@ -125,7 +198,11 @@ fn handles_follow_the_data_and_errors_the_names() {
     for (outcome, kind) in refused {
         assert_eq!(outcome.unwrap_err().kind(), &kind);
     }
-    assert_eq!(names(&store), ["live", "old"], "what is refused changes nothing");
+    assert_eq!(
+        names(&store),
+        ["live", "old"],
+        "what is refused changes nothing"
+    );
 }
 
 /// What the names stand for; the content of a grid is the value of its first cell.
@@ -192,15 +269,23 @@ impl Step {
 
 fn after(steps: usize) -> Catalog {
     let mut catalog = Catalog::new();
-    STEPS[..steps].iter().for_each(|step| step.apply(&mut catalog));
+    STEPS[..steps]
+        .iter()
+        .for_each(|step| step.apply(&mut catalog));
     catalog
 }
 
 /// What a store holds, but for a grid that was made and has no data yet.
 fn held(store: &Store) -> BTreeMap<String, i16> {
-    let grids = store.grids().unwrap().into_iter().filter(|grid| grid.bounds().unwrap().is_some());
+    let grids = store
+        .grids()
+        .unwrap()
+        .into_iter()
+        .filter(|grid| grid.bounds().unwrap().is_some());
     let whole = |value: f64| (1..=4).find(|whole| f64::from(*whole) == value).unwrap();
-    grids.map(|grid| (grid.name(), whole(value(&grid)))).collect()
+    grids
+        .map(|grid| (grid.name(), whole(value(&grid))))
+        .collect()
 }
 
 #[test]
@@ -210,9 +295,14 @@ fn i10_a_crash_at_any_call_leaves_each_drop_rename_and_swap_done_or_not() {
             let host = Arc::new(Faulty::new(Memory::new()));
             host.fail_from(call, failure);
             let mut done = 0;
-            let opened = Store::options().policy(Policy::Manual).open_engine(Arc::clone(&host) as Arc<dyn Engine>);
+            let opened = Store::options()
+                .policy(Policy::Manual)
+                .open_engine(Arc::clone(&host) as Arc<dyn Engine>);
             if let Ok(store) = opened {
-                done = STEPS.iter().take_while(|step| step.perform(&store).is_ok()).count();
+                done = STEPS
+                    .iter()
+                    .take_while(|step| step.perform(&store).is_ok())
+                    .count();
             }
             for engine in [host.engine().crash(0), host.engine().reopen()] {
                 let engine = Arc::new(engine);
@@ -220,14 +310,36 @@ fn i10_a_crash_at_any_call_leaves_each_drop_rename_and_swap_done_or_not() {
                 let found = held(&store);
                 let expected = [after(done), after((done + 1).min(STEPS.len()))];
                 let matches = |catalog: &Catalog| {
-                    catalog.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect::<BTreeMap<_, _>>() == found
+                    catalog
+                        .iter()
+                        .map(|(name, value)| ((*name).to_owned(), *value))
+                        .collect::<BTreeMap<_, _>>()
+                        == found
                 };
-                assert!(expected.iter().any(matches), "call {call}, {failure:?}, {done} steps done: {found:?} of {expected:?}");
-                assert_eq!(store.verify().unwrap().findings, [], "call {call}: nothing is half there");
+                assert!(
+                    expected.iter().any(matches),
+                    "call {call}, {failure:?}, {done} steps done: {found:?} of {expected:?}"
+                );
+                assert_eq!(
+                    store.verify().unwrap().findings,
+                    [],
+                    "call {call}: nothing is half there"
+                );
                 store.reclaim().unwrap();
                 store.aggregate().unwrap();
-                assert_eq!((held(&store), store.verify().unwrap().findings), (found, vec![]));
-                assert!(store.create("new", schema()).unwrap().bounds().unwrap().is_none(), "no number is used twice");
+                assert_eq!(
+                    (held(&store), store.verify().unwrap().findings),
+                    (found, vec![])
+                );
+                assert!(
+                    store
+                        .create("new", schema())
+                        .unwrap()
+                        .bounds()
+                        .unwrap()
+                        .is_none(),
+                    "no number is used twice"
+                );
             }
             if done == STEPS.len() {
                 assert!(call > 80, "{call} calls are too few to mean much");
@@ -237,8 +349,8 @@ fn i10_a_crash_at_any_call_leaves_each_drop_rename_and_swap_done_or_not() {
     }
 }
 
-/// A writer, an aggregator and a reader hold on to a grid that is dropped before any one of their calls: they end with a clear
-/// error, and nothing of the grid comes back.
+/// A writer, an aggregator and a reader hold on to a grid that is dropped before any one of their
+/// calls: they end with a clear error, and nothing of the grid comes back.
 #[test]
 fn a_grid_that_is_dropped_before_any_call_of_a_writer_stays_dropped() {
     for policy in [Policy::Manual, Policy::Inline] {
@@ -261,7 +373,10 @@ fn a_grid_that_is_dropped_before_any_call_of_a_writer_stays_dropped() {
             armed.store(true, Ordering::SeqCst);
             let outcome = put(&grid, 9, 2)
                 .and_then(|()| grid.aggregate().map(drop))
-                .and_then(|()| grid.read(&Query::all().freshness(Freshness::Fresh)).map(drop));
+                .and_then(|()| {
+                    grid.read(&Query::all().freshness(Freshness::Fresh))
+                        .map(drop)
+                });
             armed.store(false, Ordering::SeqCst);
             if store.grid("a").is_ok() {
                 outcome.unwrap();
@@ -269,11 +384,22 @@ fn a_grid_that_is_dropped_before_any_call_of_a_writer_stays_dropped() {
                 break;
             }
             if let Err(error) = outcome {
-                assert_eq!(error.kind(), &ErrorKind::NotFound, "{policy:?}, call {call}: {error}");
-                assert!(error.to_string().contains("grid `a` was dropped"), "{error}");
+                assert_eq!(
+                    error.kind(),
+                    &ErrorKind::NotFound,
+                    "{policy:?}, call {call}: {error}"
+                );
+                assert!(
+                    error.to_string().contains("grid `a` was dropped"),
+                    "{error}"
+                );
             }
             for space in Space::ALL.into_iter().skip(1) {
-                assert_eq!(entries(&*engine, space), 0, "{policy:?}, call {call}: {space:?}");
+                assert_eq!(
+                    entries(&*engine, space),
+                    0,
+                    "{policy:?}, call {call}: {space:?}"
+                );
             }
             assert_eq!(store.verify().unwrap().findings, []);
         }
@@ -288,7 +414,11 @@ impl Engine for Shared {
     fn snapshot(&self) -> Result<Arc<dyn gridstone::kv::Snapshot>> {
         self.0.snapshot()
     }
-    fn commit(&self, batch: gridstone::kv::Batch, durability: Durability) -> Result<gridstone::kv::Sequence> {
+    fn commit(
+        &self,
+        batch: gridstone::kv::Batch,
+        durability: Durability,
+    ) -> Result<gridstone::kv::Sequence> {
         self.0.commit(batch, durability)
     }
     fn flush(&self) -> Result<()> {
@@ -306,7 +436,8 @@ impl Engine for Shared {
     }
 }
 
-/// A forecast replaces the last one again and again: whoever opens the name finds a whole one, never older than the one before.
+/// A forecast replaces the last one again and again: whoever opens the name finds a whole one,
+/// never older than the one before.
 #[test]
 fn i9_readers_of_a_name_see_one_forecast_or_the_next() {
     let store = open(&Arc::default(), Policy::Inline);
@@ -321,10 +452,17 @@ fn i9_readers_of_a_name_see_one_forecast_or_the_next() {
                     match grid.read(&Query::all()) {
                         Ok(answer) => {
                             let now = answer.array.iter_f64().next().unwrap();
-                            assert!(now >= last && answer.array.iter_f64().all(|cell| cell == now), "{now} after {last}");
+                            assert!(
+                                now >= last && answer.array.iter_f64().all(|cell| cell == now),
+                                "{now} after {last}"
+                            );
                             last = now;
                         }
-                        Err(error) => assert_eq!(error.kind(), &ErrorKind::NotFound, "dropped after it was opened: {error}"),
+                        Err(error) => assert_eq!(
+                            error.kind(),
+                            &ErrorKind::NotFound,
+                            "dropped after it was opened: {error}"
+                        ),
                     }
                 }
             });
@@ -336,5 +474,11 @@ fn i9_readers_of_a_name_see_one_forecast_or_the_next() {
         }
         writing.store(false, Ordering::SeqCst);
     });
-    assert_eq!((value(&store.grid("live").unwrap()), store.verify().unwrap().findings), (149.0, vec![]));
+    assert_eq!(
+        (
+            value(&store.grid("live").unwrap()),
+            store.verify().unwrap().findings
+        ),
+        (149.0, vec![])
+    );
 }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use gridstone::kv::{Faulty, Memory};
 use gridstone::{
-    Aggregation, Axis, DType, Depth, Dimension, Freshness, Grid, Layer, Level, Levels, Policy, Query, Schema, Store, Structure,
-    Window,
+    Aggregation, Axis, DType, Depth, Dimension, Freshness, Grid, Layer, Level, Levels, Policy,
+    Query, Schema, Store, Structure, Window,
 };
 use ndarray::{Array2, ArrayD};
 use proptest::prelude::*;
@@ -16,10 +16,18 @@ use crate::check::{self, Dice, levels};
 use crate::oracle::{Oracle, array};
 
 fn schema(dtype: DType) -> Schema {
-    let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, 4), Axis::new("x", 0.0, 1.0, 4)]);
+    let space = Dimension::regular(
+        "space",
+        [Axis::new("y", 0.0, -1.0, 4), Axis::new("x", 0.0, 1.0, 4)],
+    );
     let structure = Structure::builder().dimension(space).build().unwrap();
     let schema = Schema::builder(structure, dtype);
-    schema.aggregator(Aggregation::Sum).aggregator(Aggregation::Max).aggregator(Aggregation::Mean).build().unwrap()
+    schema
+        .aggregator(Aggregation::Sum)
+        .aggregator(Aggregation::Max)
+        .aggregator(Aggregation::Mean)
+        .build()
+        .unwrap()
 }
 
 /// An engine on which threads meet: every call may give way to another.
@@ -29,13 +37,17 @@ fn restless(policy: Policy) -> Store {
             std::thread::yield_now();
         }
     });
-    Store::options().policy(policy).open_engine(Arc::new(engine)).unwrap()
+    Store::options()
+        .policy(policy)
+        .open_engine(Arc::new(engine))
+        .unwrap()
 }
 
 const WRITERS: u64 = 6;
 const PUTS: u64 = 25;
 
-/// Each writer owns every sixth cell of shared chunks, and a chunk of its own; it puts rising values into them.
+/// Each writer owns every sixth cell of shared chunks, and a chunk of its own; it puts rising
+/// values into them.
 fn writer(grid: &Grid, number: u64) {
     let mut dice = Dice(number);
     let row = i64::try_from(number).unwrap();
@@ -43,7 +55,8 @@ fn writer(grid: &Grid, number: u64) {
         let value = (put * WRITERS + number) as f64;
         // One cell of a chunk that all share, near the origin where every subtree meets.
         let shared = Window::new([row - 3, dice.range(-1, 0)], [1, 1]);
-        grid.put(&shared, &Array2::from_elem((1, 1), value)).unwrap();
+        grid.put(&shared, &Array2::from_elem((1, 1), value))
+            .unwrap();
         // A place of its own, further out each time, so that the top rises meanwhile.
         let own = Window::new([row * 4 - 12, 8 + 4 * i64::try_from(put).unwrap()], [4, 4]);
         grid.put(&own, &Array2::from_elem((4, 4), value)).unwrap();
@@ -70,9 +83,15 @@ fn writers_lose_nothing_once(policy: Policy) {
                 if let Some(chunk) = grid.top().unwrap() {
                     assert!(chunk.levels()[0] >= top, "the top never falls");
                     top = chunk.levels()[0];
-                    let query = Query::all().levels(Levels::zero(1).with(0, top)).freshness(Freshness::Fresh);
-                    let sum = grid.read(&query.clone().layer(Layer::Aggregate(Aggregation::Sum))).unwrap();
-                    let max = grid.read(&query.layer(Layer::Aggregate(Aggregation::Max))).unwrap();
+                    let query = Query::all()
+                        .levels(Levels::zero(1).with(0, top))
+                        .freshness(Freshness::Fresh);
+                    let sum = grid
+                        .read(&query.clone().layer(Layer::Aggregate(Aggregation::Sum)))
+                        .unwrap();
+                    let max = grid
+                        .read(&query.layer(Layer::Aggregate(Aggregation::Max)))
+                        .unwrap();
                     let most = max.array.iter_f64().fold(0.0, f64::max);
                     let total: f64 = sum.array.iter_f64().filter(|v| !v.is_nan()).sum();
                     assert!(total > 0.0 && most <= ((PUTS + 1) * WRITERS) as f64);
@@ -87,7 +106,9 @@ fn writers_lose_nothing_once(policy: Policy) {
                 })
             })
             .collect();
-        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        writers
+            .into_iter()
+            .for_each(|writer| writer.join().unwrap());
         done.store(true, Ordering::Release);
         aggregator.join().unwrap();
         reader.join().unwrap();
@@ -99,13 +120,26 @@ fn writers_lose_nothing_once(policy: Policy) {
         for put in 1..=PUTS {
             let value = (put * WRITERS + number) as f64;
             oracle.put(&[row - 3, dice.range(-1, 0)], &[1, 1], &[value], false);
-            oracle.put(&[row * 4 - 12, 8 + 4 * i64::try_from(put).unwrap()], &[4, 4], &[value; 16], false);
+            oracle.put(
+                &[row * 4 - 12, 8 + 4 * i64::try_from(put).unwrap()],
+                &[4, 4],
+                &[value; 16],
+                false,
+            );
         }
     }
     check::grid(&grid, &mut oracle, &mut Dice(1), true).unwrap();
-    assert_eq!(store.verify().unwrap().findings, [], "marks explain whatever is out of date");
+    assert_eq!(
+        store.verify().unwrap().findings,
+        [],
+        "marks explain whatever is out of date"
+    );
     if policy == Policy::Inline {
-        assert_eq!(grid.marks().unwrap(), 0, "every inline commit was drained before it returned");
+        assert_eq!(
+            grid.marks().unwrap(),
+            0,
+            "every inline commit was drained before it returned"
+        );
     }
     grid.aggregate().unwrap();
     check::drained(&grid, &mut oracle, &mut Dice(1)).unwrap();
@@ -132,12 +166,16 @@ fn every_cell_of_one_chunk_arrives_from_its_own_thread() {
                 let grid = &grid;
                 scope.spawn(move || {
                     let value = Array2::from_elem((1, 1), (cell + 1) as f64);
-                    grid.put(&Window::new([cell / 4, cell % 4], [1, 1]), &value).unwrap()
+                    grid.put(&Window::new([cell / 4, cell % 4], [1, 1]), &value)
+                        .unwrap()
                 });
             }
         });
         let read = grid.read(&Query::all()).unwrap().array;
-        assert!(read.iter_f64().eq((1..=16).map(f64::from)), "{policy:?}: {read:?}");
+        assert!(
+            read.iter_f64().eq((1..=16).map(f64::from)),
+            "{policy:?}: {read:?}"
+        );
     }
 }
 
@@ -150,15 +188,22 @@ fn readers_see_whole_batches(policy: Policy) {
         let cell = Array2::from_elem((1, 1), value);
         let mut batch = store.batch();
         for grid in &grids {
-            places.iter().for_each(|at| batch.put(grid, &Window::new(*at, [1, 1]), &cell).unwrap());
+            places
+                .iter()
+                .for_each(|at| batch.put(grid, &Window::new(*at, [1, 1]), &cell).unwrap());
         }
         batch.commit().unwrap();
     };
     batch(1.0);
     let (done, next) = (AtomicBool::new(false), AtomicU64::new(2));
     let seen = std::thread::scope(|scope| {
-        let writers: Vec<_> =
-            (0..3).map(|_| scope.spawn(|| (0..40).for_each(|_| batch(next.fetch_add(1, Ordering::Relaxed) as f64)))).collect();
+        let writers: Vec<_> = (0..3)
+            .map(|_| {
+                scope.spawn(|| {
+                    (0..40).for_each(|_| batch(next.fetch_add(1, Ordering::Relaxed) as f64))
+                })
+            })
+            .collect();
         let readers: Vec<_> = grids
             .iter()
             .map(|grid| {
@@ -167,7 +212,12 @@ fn readers_see_whole_batches(policy: Policy) {
                     let mut seen = HashSet::new();
                     while !done.load(Ordering::Acquire) {
                         let answer = grid.read(&Query::all()).unwrap();
-                        let cells: HashSet<u64> = answer.array.iter_f64().filter(|v| !v.is_nan()).map(f64::to_bits).collect();
+                        let cells: HashSet<u64> = answer
+                            .array
+                            .iter_f64()
+                            .filter(|v| !v.is_nan())
+                            .map(f64::to_bits)
+                            .collect();
                         assert_eq!(
                             cells.len(),
                             1,
@@ -178,11 +228,24 @@ fn readers_see_whole_batches(policy: Policy) {
                         // The top holds three cells of one value.
                         let top = grid.top().unwrap().unwrap().levels();
                         let query = Query::all().levels(top).freshness(Freshness::Fresh);
-                        let sum = grid.read(&query.clone().layer(Layer::Aggregate(Aggregation::Sum))).unwrap();
+                        let sum = grid
+                            .read(&query.clone().layer(Layer::Aggregate(Aggregation::Sum)))
+                            .unwrap();
                         let sum: f64 = sum.array.iter_f64().filter(|v| !v.is_nan()).sum();
-                        assert_eq!(sum % 3.0, 0.0, "a fresh aggregate is made of one commit's cells");
-                        let means = grid.read(&query.layer(Layer::Aggregate(Aggregation::Mean))).unwrap().array;
-                        let means: HashSet<u64> = means.iter_f64().filter(|v| !v.is_nan()).map(f64::to_bits).collect();
+                        assert_eq!(
+                            sum % 3.0,
+                            0.0,
+                            "a fresh aggregate is made of one commit's cells"
+                        );
+                        let means = grid
+                            .read(&query.layer(Layer::Aggregate(Aggregation::Mean)))
+                            .unwrap()
+                            .array;
+                        let means: HashSet<u64> = means
+                            .iter_f64()
+                            .filter(|v| !v.is_nan())
+                            .map(f64::to_bits)
+                            .collect();
                         assert_eq!(means.len(), 1, "every mean of one value is that value");
                     }
                     seen.len()
@@ -194,15 +257,30 @@ fn readers_see_whole_batches(policy: Policy) {
                 store.aggregate().unwrap();
             }
         });
-        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        writers
+            .into_iter()
+            .for_each(|writer| writer.join().unwrap());
         done.store(true, Ordering::Release);
         aggregator.join().unwrap();
-        readers.into_iter().map(|reader| reader.join().unwrap()).collect::<Vec<_>>()
+        readers
+            .into_iter()
+            .map(|reader| reader.join().unwrap())
+            .collect::<Vec<_>>()
     });
-    assert!(seen.iter().all(|seen| *seen > 1), "the readers were there while it happened: {seen:?}");
+    assert!(
+        seen.iter().all(|seen| *seen > 1),
+        "the readers were there while it happened: {seen:?}"
+    );
     // Both grids end with the same batch.
-    let [a, b] = grids.each_ref().map(|grid| grid.read(&Query::all()).unwrap().array);
-    assert!(a.iter_f64().map(f64::to_bits).eq(b.iter_f64().map(f64::to_bits)), "a batch is whole over two grids");
+    let [a, b] = grids
+        .each_ref()
+        .map(|grid| grid.read(&Query::all()).unwrap().array);
+    assert!(
+        a.iter_f64()
+            .map(f64::to_bits)
+            .eq(b.iter_f64().map(f64::to_bits)),
+        "a batch is whole over two grids"
+    );
     store.aggregate().unwrap();
     assert_eq!(store.verify().unwrap().findings, []);
 }
@@ -231,8 +309,17 @@ enum Act {
 fn act(store: &Store, act: Act) {
     let grid = store.grid("a").unwrap();
     match act {
-        Act::Put(_, at) => drop(grid.put(&Window::new(at, [1, 1]), &Array2::from_elem((1, 1), 7.0)).unwrap()),
-        Act::Clear(_, at) => drop(grid.replace(&Window::new(at, [4, 4]), &Array2::from_elem((4, 4), f64::NAN)).unwrap()),
+        Act::Put(_, at) => drop(
+            grid.put(&Window::new(at, [1, 1]), &Array2::from_elem((1, 1), 7.0))
+                .unwrap(),
+        ),
+        Act::Clear(_, at) => drop(
+            grid.replace(
+                &Window::new(at, [4, 4]),
+                &Array2::from_elem((4, 4), f64::NAN),
+            )
+            .unwrap(),
+        ),
         Act::Step => drop(grid.aggregate_step().unwrap()),
         Act::Drain => drop(grid.aggregate().unwrap()),
     }
@@ -248,8 +335,8 @@ fn follow(oracle: &mut Oracle, act: Act) {
 
 type Armed = Arc<Mutex<Option<(u64, Box<dyn FnOnce() + Send>)>>>;
 
-/// Does `first` on a prepared grid and, right before its engine call `call`, all of `second` through another store. Gives
-/// whether the call came.
+/// Does `first` on a prepared grid and, right before its engine call `call`, all of `second`
+/// through another store. Gives whether the call came.
 fn interleave(first: Act, second: Act, call: u64, pending: bool, schema: &Schema) -> bool {
     let armed: Armed = Arc::default();
     let engine = Arc::new(Faulty::hooked(Memory::new(), {
@@ -276,13 +363,20 @@ fn interleave(first: Act, second: Act, call: u64, pending: bool, schema: &Schema
             Act::Put(policy, _) | Act::Clear(policy, _) => policy,
             Act::Step | Act::Drain => Policy::Manual,
         };
-        Store::options().policy(policy).open_engine(engine.clone()).unwrap()
+        Store::options()
+            .policy(policy)
+            .open_engine(engine.clone())
+            .unwrap()
     };
     let (ours, theirs) = (open(first), open(second));
     let grid = ours.create("a", schema.clone()).unwrap();
     let mut oracle = Oracle::new(schema, &vec![0; schema.structure().dimensions().len()]);
     for (number, at) in (1_i32..).zip([[0, 0], [0, 4], [4, 0], [-4, -4]]) {
-        grid.put(&Window::new(at, [2, 2]), &Array2::from_elem((2, 2), f64::from(number))).unwrap();
+        grid.put(
+            &Window::new(at, [2, 2]),
+            &Array2::from_elem((2, 2), f64::from(number)),
+        )
+        .unwrap();
         oracle.put(&at, &[2, 2], &[f64::from(number); 4], false);
         if number < 4 || !pending {
             grid.aggregate().unwrap();
@@ -295,17 +389,23 @@ fn interleave(first: Act, second: Act, call: u64, pending: bool, schema: &Schema
     if came {
         follow(&mut oracle, second);
     }
-    let blame = |wrong: String| panic!("{second:?} before call {call} of {first:?}, pending {pending}: {wrong}");
+    let blame = |wrong: String| {
+        panic!("{second:?} before call {call} of {first:?}, pending {pending}: {wrong}")
+    };
     check::grid(&grid, &mut oracle, &mut Dice(call), true).unwrap_or_else(blame);
     let findings = ours.verify().unwrap().findings;
-    assert_eq!(findings, [], "{second:?} before call {call} of {first:?}, pending {pending}");
+    assert_eq!(
+        findings,
+        [],
+        "{second:?} before call {call} of {first:?}, pending {pending}"
+    );
     grid.aggregate().unwrap();
     check::drained(&grid, &mut oracle, &mut Dice(call)).unwrap_or_else(blame);
     came
 }
 
-/// Writers through two stores of one engine share no lock, as two processes would: the expectations of their batches alone
-/// keep them apart.
+/// Writers through two stores of one engine share no lock, as two processes would: the expectations
+/// of their batches alone keep them apart.
 #[test]
 fn i5_i6_i7_whatever_commits_before_any_call_of_another_nothing_is_lost() {
     use Policy::{Inline, Manual};
@@ -319,30 +419,54 @@ fn i5_i6_i7_whatever_commits_before_any_call_of_another_nothing_is_lost() {
     // A pyramid in two directions, of which one ends at level 1.
     let time = Dimension::regular("time", [Axis::new("t", 0.0, 1.0, 4)]).depth(Depth::Levels(1));
     let x = Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 4)]);
-    let structure = Structure::builder().dimension(time).dimension(x).build().unwrap();
-    let two = Schema::builder(structure, DType::F64).aggregator(Aggregation::Sum).build().unwrap();
+    let structure = Structure::builder()
+        .dimension(time)
+        .dimension(x)
+        .build()
+        .unwrap();
+    let two = Schema::builder(structure, DType::F64)
+        .aggregator(Aggregation::Sum)
+        .build()
+        .unwrap();
     let mut interleavings = 0;
     for first in &acts {
         for second in &acts {
             for (pending, schema) in [(false, &one), (true, &one), (false, &two)] {
-                interleavings += (0..).take_while(|&call| interleave(*first, *second, call, pending, schema)).count();
+                interleavings += (0..)
+                    .take_while(|&call| interleave(*first, *second, call, pending, schema))
+                    .count();
             }
         }
     }
     println!("{interleavings} interleavings");
-    assert!(interleavings > 1000, "{interleavings} interleavings are too few to mean much");
+    assert!(
+        interleavings > 1000,
+        "{interleavings} interleavings are too few to mean much"
+    );
 }
 
 /// The bytes of every stored chunk by its place, and the values of every level.
 fn everything(grid: &Grid) -> (Vec<(String, u64)>, Vec<Vec<u64>>) {
     let chunks = grid.stored_chunks().unwrap();
-    let chunks = chunks.iter().map(|c| (format!("{:?} {:?}", c.aggregator, c.location), c.bytes)).collect();
+    let chunks = chunks
+        .iter()
+        .map(|c| (format!("{:?} {:?}", c.aggregator, c.location), c.bytes))
+        .collect();
     let (base, reach) = (grid.base_levels().unwrap().unwrap(), grid.reach().unwrap());
     let mut values = Vec::new();
     for level in base[0].get()..=reach.map_or(base[0], |reach| reach[0]).get() {
         for aggregator in grid.schema().aggregators() {
-            let query = Query::all().levels(levels(&[level])).layer(Layer::Aggregate(aggregator.clone()));
-            values.push(grid.read(&query).unwrap().array.iter_f64().map(f64::to_bits).collect());
+            let query = Query::all()
+                .levels(levels(&[level]))
+                .layer(Layer::Aggregate(aggregator.clone()));
+            values.push(
+                grid.read(&query)
+                    .unwrap()
+                    .array
+                    .iter_f64()
+                    .map(f64::to_bits)
+                    .collect(),
+            );
         }
     }
     (chunks, values)
@@ -351,8 +475,8 @@ fn everything(grid: &Grid) -> (Vec<(String, u64)>, Vec<Vec<u64>>) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: check::cases(200) / 4 + 1, ..ProptestConfig::default() })]
 
-    /// Disjoint windows in two orders, one put by put with aggregation in between, one in batches; all cells are float32, so
-    /// that means round.
+    /// Disjoint windows in two orders, one put by put with aggregation in between, one in batches;
+    /// all cells are float32, so that means round.
     #[test]
     fn i7_the_order_of_disjoint_writes_leaves_no_trace(seed in any::<u64>(), steps in proptest::collection::vec(0..4_u8, 9)) {
         let mut dice = Dice(seed);

@@ -1,5 +1,5 @@
-//! Caches of tiles at every level and layer that follow nothing but the change feed: after each call they hold what a read gives,
-//! stored and fresh, under every policy.
+//! Caches of tiles at every level and layer that follow nothing but the change feed: after each
+//! call they hold what a read gives, stored and fresh, under every policy.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,8 +7,8 @@ use std::thread;
 
 use gridstone::kv::Memory;
 use gridstone::{
-    Aggregation, Axis, DType, Dimension, ErrorKind, Freshness, Grid, Layer, Levels, Overlap, Policy, Query, Schema, Store,
-    Structure, Token, Window,
+    Aggregation, Axis, DType, Dimension, ErrorKind, Freshness, Grid, Layer, Levels, Overlap,
+    Policy, Query, Schema, Store, Structure, Token, Window,
 };
 use proptest::prelude::*;
 
@@ -16,7 +16,8 @@ use crate::check::{self, Dice, levels, open};
 use crate::oracle::indices;
 use crate::worlds::{Call, What, World, commit};
 
-/// A tile as wide as all that is looked at: its cells at some levels of a layer, if it could be read ever.
+/// A tile as wide as all that is looked at: its cells at some levels of a layer, if it could be
+/// read ever.
 #[derive(Debug)]
 struct Tile {
     query: Query,
@@ -33,7 +34,13 @@ impl Tile {
             Ok(answer) => {
                 assert_eq!(answer.window.cells().map(|cells| cells > 0), Some(true));
                 // All that is no number is alike.
-                let bits = |value: f64| if value.is_nan() { f64::NAN.to_bits() } else { (value + 0.0).to_bits() };
+                let bits = |value: f64| {
+                    if value.is_nan() {
+                        f64::NAN.to_bits()
+                    } else {
+                        (value + 0.0).to_bits()
+                    }
+                };
                 Some(answer.array.iter_f64().map(bits).collect())
             }
             Err(error) => {
@@ -51,40 +58,75 @@ struct Follower {
 }
 
 impl Follower {
-    /// Tiles of the box that is `around` cells wide on both sides of the origin, at levels from the finest to far above.
+    /// Tiles of the box that is `around` cells wide on both sides of the origin, at levels from the
+    /// finest to far above.
     fn new(grid: &Grid, around: i64, finest: i8, coarsest: i8) -> Self {
         let structure = grid.structure();
         let dimensions = structure.dimensions();
         let wide = u64::try_from(2 * around).unwrap();
-        let whole =
-            |axes: usize| Window::new(vec![-around; axes].as_slice(), gridstone::Shape::from(vec![wide; axes].as_slice()));
+        let whole = |axes: usize| {
+            Window::new(
+                vec![-around; axes].as_slice(),
+                gridstone::Shape::from(vec![wide; axes].as_slice()),
+            )
+        };
         let whole = whole(structure.rank()).at(Levels::zero(dimensions.len()));
         let mut all = vec![Vec::new()];
         for dimension in dimensions {
             let finest = if dimension.is_irregular() { 0 } else { finest };
-            let levels = if dimension.is_refinable() || dimensions.len() == 1 { finest..=coarsest } else { finest.max(0)..=3 };
-            all = all.iter().flat_map(|at: &Vec<i8>| levels.clone().map(move |level| [&at[..], &[level]].concat())).collect();
+            let levels = if dimension.is_refinable() || dimensions.len() == 1 {
+                finest..=coarsest
+            } else {
+                finest.max(0)..=3
+            };
+            all = all
+                .iter()
+                .flat_map(|at: &Vec<i8>| {
+                    levels
+                        .clone()
+                        .map(move |level| [&at[..], &[level]].concat())
+                })
+                .collect();
         }
         let mut tiles = Vec::new();
         for at in all {
             let at: Levels = levels(&at);
             let window = structure.cover(&whole, at);
-            let layers = grid.schema().aggregators().iter().cloned().map(Layer::Aggregate);
+            let layers = grid
+                .schema()
+                .aggregators()
+                .iter()
+                .cloned()
+                .map(Layer::Aggregate);
             for layer in layers.chain([Layer::Base]) {
                 for freshness in [Freshness::Stored, Freshness::Fresh] {
-                    let query = Query::window(window).layer(layer.clone()).freshness(freshness);
-                    tiles.push(Tile { query, window, at, fresh: freshness == Freshness::Fresh, cells: None });
+                    let query = Query::window(window)
+                        .layer(layer.clone())
+                        .freshness(freshness);
+                    tiles.push(Tile {
+                        query,
+                        window,
+                        at,
+                        fresh: freshness == Freshness::Fresh,
+                        cells: None,
+                    });
                 }
             }
         }
-        let mut follower = Self { token: grid.changes_token().unwrap(), tiles };
+        let mut follower = Self {
+            token: grid.changes_token().unwrap(),
+            tiles,
+        };
         for tile in &mut follower.tiles {
-            tile.cells = tile.read(grid).map(|cells| cells.into_iter().map(Some).collect());
+            tile.cells = tile
+                .read(grid)
+                .map(|cells| cells.into_iter().map(Some).collect());
         }
         follower
     }
 
-    /// Reads anew what the feed names, and compares all. What is named is dropped from every tile, whatever differs.
+    /// Reads anew what the feed names, and compares all. What is named is dropped from every tile,
+    /// whatever differs.
     fn follow(&mut self, grid: &Grid) -> Result<(), String> {
         let shown = grid.changes_since(&self.token).unwrap();
         assert!(!shown.more);
@@ -95,7 +137,9 @@ impl Follower {
             if tile.cells.is_none() {
                 tile.cells = truth.as_ref().map(|cells| vec![None; cells.len()]);
             }
-            let Some(cells) = &mut tile.cells else { continue };
+            let Some(cells) = &mut tile.cells else {
+                continue;
+            };
             let named = shown.changes.iter().flat_map(|change| match tile.fresh {
                 true => change.fresh(grid.structure(), tile.at),
                 false => change.stored(grid.structure(), tile.at),
@@ -103,9 +147,15 @@ impl Follower {
             let named: Vec<Window> = named.collect();
             let start = tile.window.start();
             for (number, index) in indices(&tile.window.shape()).enumerate() {
-                let cell: Vec<i64> = index.iter().zip(start.iter()).map(|(index, start)| index + start).collect();
+                let cell: Vec<i64> = index
+                    .iter()
+                    .zip(start.iter())
+                    .map(|(index, start)| index + start)
+                    .collect();
                 let holds = |window: &Window| {
-                    (0..cell.len()).all(|axis| window.start()[axis] <= cell[axis] && cell[axis] < window.end()[axis])
+                    (0..cell.len()).all(|axis| {
+                        window.start()[axis] <= cell[axis] && cell[axis] < window.end()[axis]
+                    })
                 };
                 if named.iter().any(holds) {
                     cells[number] = None;
@@ -116,7 +166,11 @@ impl Follower {
                 if cached != truth[number] {
                     let (had, is) = (f64::from_bits(cached), f64::from_bits(truth[number]));
                     let of = &tile.query;
-                    wrong.get_or_insert_with(|| format!("{of:?}: cell {cell:?} was {had} and is {is}; the feed names {named:?}"));
+                    wrong.get_or_insert_with(|| {
+                        format!(
+                            "{of:?}: cell {cell:?} was {had} and is {is}; the feed names {named:?}"
+                        )
+                    });
                 }
             }
         }
@@ -136,14 +190,22 @@ impl Host {
         let engine = Arc::<Memory>::default();
         let store = open(&engine, policy);
         let grid = store.create("a", schema.clone()).unwrap();
-        Self { engine, store, grid }
+        Self {
+            engine,
+            store,
+            grid,
+        }
     }
 
     fn reopen(&mut self, policy: Policy, crash: bool) {
         let before = Arc::clone(&self.engine);
         // Closed first: background threads write no more.
         self.store.close().unwrap();
-        self.engine = Arc::new(if crash { before.crash(0) } else { before.reopen() });
+        self.engine = Arc::new(if crash {
+            before.crash(0)
+        } else {
+            before.reopen()
+        });
         self.store = open(&self.engine, policy);
         self.grid = self.store.grid("a").unwrap();
     }
@@ -151,28 +213,47 @@ impl Host {
     /// Waits until background aggregation has nothing left to do.
     fn settle(&self, dice: &mut Dice) {
         if self.store.policy() == Policy::Background && dice.chance(70) {
-            self.grid.wait(u64::MAX >> 1, std::time::Duration::from_secs(60)).unwrap();
+            self.grid
+                .wait(u64::MAX >> 1, std::time::Duration::from_secs(60))
+                .unwrap();
         }
     }
 }
 
-const POLICIES: [Policy; 4] = [Policy::Manual, Policy::Manual, Policy::Inline, Policy::Background];
+const POLICIES: [Policy; 4] = [
+    Policy::Manual,
+    Policy::Manual,
+    Policy::Inline,
+    Policy::Background,
+];
 
 /// A random history of calls at few places, followed all the while.
 fn history(seed: u64) -> Result<(), String> {
     let mut dice = Dice(seed);
     // Whether a sum below the base is divided among cells is another matter.
-    let layers = dice.pick(&[[Aggregation::Max, Aggregation::Mean], [Aggregation::Mean, Aggregation::Min]]);
+    let layers = dice.pick(&[
+        [Aggregation::Max, Aggregation::Mean],
+        [Aggregation::Mean, Aggregation::Min],
+    ]);
     let world = World::new(&mut dice, &layers);
     let mut host = Host::new(&world.schema, dice.pick(&POLICIES));
     let rank = world.schema.structure().rank();
-    let mut follower = Follower::new(&host.grid, if rank == 1 { 24 } else { 8 }, -2, if rank == 1 { 6 } else { 4 });
+    let mut follower = Follower::new(
+        &host.grid,
+        if rank == 1 { 24 } else { 8 },
+        -2,
+        if rank == 1 { 6 } else { 4 },
+    );
     let mut last: Option<Call> = None;
     let mut done = Vec::new();
     for _ in 0..dice.range(4, 24) {
         let again = last.clone().filter(|_| dice.chance(35));
         let call = match again {
-            Some(last) => last.again(dice.pick(&[What::Put(Overlap::Replace), What::Clear, What::Delete]), &world, &mut dice),
+            Some(last) => last.again(
+                dice.pick(&[What::Put(Overlap::Replace), What::Clear, What::Delete]),
+                &world,
+                &mut dice,
+            ),
             None if dice.chance(10) => world.far(&mut dice),
             None => world.call(&mut dice),
         };
@@ -210,9 +291,13 @@ fn history(seed: u64) -> Result<(), String> {
             }
             // While somebody looks for work, later changes wait to be shown.
             let quiet = || thread::sleep(std::time::Duration::from_millis(2));
-            (0..5000).take_while(|_| follower.follow(&host.grid).is_err()).for_each(|_| quiet());
+            (0..5000)
+                .take_while(|_| follower.follow(&host.grid).is_err())
+                .for_each(|_| quiet());
         }
-        follower.follow(&host.grid).map_err(|wrong| format!("{wrong}\nafter {}", done.join("\n")))?;
+        follower
+            .follow(&host.grid)
+            .map_err(|wrong| format!("{wrong}\nafter {}", done.join("\n")))?;
     }
     Ok(())
 }
@@ -224,9 +309,21 @@ type Tiles = BTreeMap<(i64, i64), u64>;
 fn events(seed: u64) -> Result<(), String> {
     let mut dice = Dice(seed);
     let x = Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 2)]);
-    let time = Dimension::irregular("time", "seconds since 1970-01-01", dice.pick(&[2, 4]), dice.pick(&[1, 8]));
-    let structure = Structure::builder().dimension(time).dimension(x).build().unwrap();
-    let schema = Schema::builder(structure, DType::F32).aggregator(Aggregation::Max).build().unwrap();
+    let time = Dimension::irregular(
+        "time",
+        "seconds since 1970-01-01",
+        dice.pick(&[2, 4]),
+        dice.pick(&[1, 8]),
+    );
+    let structure = Structure::builder()
+        .dimension(time)
+        .dimension(x)
+        .build()
+        .unwrap();
+    let schema = Schema::builder(structure, DType::F32)
+        .aggregator(Aggregation::Max)
+        .build()
+        .unwrap();
     let mut host = Host::new(&schema, dice.pick(&[Policy::Manual, Policy::Inline]));
     let mut token = host.grid.changes_token().unwrap();
     let mut caches: BTreeMap<(i8, i8, bool), Tiles> = BTreeMap::new();
@@ -237,11 +334,15 @@ fn events(seed: u64) -> Result<(), String> {
             1 | 2 => drop(host.grid.aggregate().unwrap()),
             3 => drop(host.grid.clean().unwrap()),
             4 => {
-                let (policy, crash) = (dice.pick(&[Policy::Manual, Policy::Inline]), dice.chance(50));
+                let (policy, crash) = (
+                    dice.pick(&[Policy::Manual, Policy::Inline]),
+                    dice.chance(50),
+                );
                 host.reopen(policy, crash);
             }
             kind @ (5 | 6) => {
-                let window = Window::new([tick, at], [u64::try_from(dice.range(1, 30)).unwrap(), 3]);
+                let window =
+                    Window::new([tick, at], [u64::try_from(dice.range(1, 30)).unwrap(), 3]);
                 if kind == 5 {
                     host.grid.clear(&window).unwrap()
                 } else {
@@ -250,27 +351,48 @@ fn events(seed: u64) -> Result<(), String> {
             }
             _ => {
                 let event = ndarray::Array2::from_elem((1, 3), step as f32);
-                host.grid.put_events(&[tick], [at], &event, Overlap::Replace).unwrap();
+                host.grid
+                    .put_events(&[tick], [at], &event, Overlap::Replace)
+                    .unwrap();
             }
         }
         let shown = host.grid.changes_since(&token).unwrap();
         token = shown.next;
-        for (time, space, fresh) in (0..6_i8).flat_map(|t| (0..4_i8).flat_map(move |s| [(t, s, false), (t, s, true)])) {
+        for (time, space, fresh) in
+            (0..6_i8).flat_map(|t| (0..4_i8).flat_map(move |s| [(t, s, false), (t, s, true)]))
+        {
             let at: Levels = levels(&[time, space]);
-            let whole = host.grid.structure().cover(&Window::new([-32, -8], [64, 16]).at(Levels::zero(2)), at);
-            let freshness = if fresh { Freshness::Fresh } else { Freshness::Stored };
-            let query = Query::window(whole).layer(Layer::Aggregate(Aggregation::Max)).freshness(freshness);
+            let whole = host
+                .grid
+                .structure()
+                .cover(&Window::new([-32, -8], [64, 16]).at(Levels::zero(2)), at);
+            let freshness = if fresh {
+                Freshness::Fresh
+            } else {
+                Freshness::Stored
+            };
+            let query = Query::window(whole)
+                .layer(Layer::Aggregate(Aggregation::Max))
+                .freshness(freshness);
             let named: Vec<Window> = shown
                 .changes
                 .iter()
                 .flat_map(|change| {
                     let structure = host.grid.structure();
-                    if fresh { change.fresh(structure, at) } else { change.stored(structure, at) }
+                    if fresh {
+                        change.fresh(structure, at)
+                    } else {
+                        change.stored(structure, at)
+                    }
                 })
                 .collect();
             let is_named = |(tick, cell): &(i64, i64)| {
-                let holds = |window: &Window, axis: usize, at: i64| window.start()[axis] <= at && at < window.end()[axis];
-                named.iter().any(|window| holds(window, 0, *tick) && holds(window, 1, *cell))
+                let holds = |window: &Window, axis: usize, at: i64| {
+                    window.start()[axis] <= at && at < window.end()[axis]
+                };
+                named
+                    .iter()
+                    .any(|window| holds(window, 0, *tick) && holds(window, 1, *cell))
             };
             let answer = match host.grid.read(&query) {
                 Ok(answer) => answer,
@@ -283,20 +405,43 @@ fn events(seed: u64) -> Result<(), String> {
                     continue;
                 }
             };
-            let ticks = answer.coordinates.as_ref().map(|coordinates| coordinates.ticks.clone()).unwrap();
+            let ticks = answer
+                .coordinates
+                .as_ref()
+                .map(|coordinates| coordinates.ticks.clone())
+                .unwrap();
             // Of bins the first tick stands for all.
-            let bin = |tick: i64| host.grid.structure().cover(&Window::new([tick, 0], [1, 1]).at(Levels::zero(2)), at).start()[0];
+            let bin = |tick: i64| {
+                host.grid
+                    .structure()
+                    .cover(&Window::new([tick, 0], [1, 1]).at(Levels::zero(2)), at)
+                    .start()[0]
+            };
             let mut truth = Tiles::new();
             let width = usize::try_from(whole.shape()[1]).unwrap();
-            for (number, value) in answer.array.iter_f64().enumerate().filter(|(_, value)| !value.is_nan()) {
+            for (number, value) in answer
+                .array
+                .iter_f64()
+                .enumerate()
+                .filter(|(_, value)| !value.is_nan())
+            {
                 let cell = whole.start()[1] + i64::try_from(number % width).unwrap();
                 truth.insert((bin(ticks[number / width]), cell), value.to_bits());
             }
-            let cache = caches.entry((time, space, fresh)).or_insert_with(|| truth.clone());
+            let cache = caches
+                .entry((time, space, fresh))
+                .or_insert_with(|| truth.clone());
             cache.retain(|place, _| !is_named(place));
-            cache.extend(truth.iter().filter(|(place, _)| is_named(place)).map(|(place, value)| (*place, *value)));
+            cache.extend(
+                truth
+                    .iter()
+                    .filter(|(place, _)| is_named(place))
+                    .map(|(place, value)| (*place, *value)),
+            );
             if *cache != truth {
-                return Err(format!("step {step}, {at:?}, fresh {fresh}: {cache:?} is not {truth:?}; named {named:?}"));
+                return Err(format!(
+                    "step {step}, {at:?}, fresh {fresh}: {cache:?} is not {truth:?}; named {named:?}"
+                ));
             }
         }
     }
@@ -323,21 +468,36 @@ proptest! {
 
 fn line(policy: Policy) -> Grid {
     let x = Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 4)]);
-    let schema = Schema::builder(Structure::builder().dimension(x).build().unwrap(), DType::F64).aggregator(Aggregation::Max);
-    open(&Arc::default(), policy).create("a", schema.build().unwrap()).unwrap()
+    let schema = Schema::builder(
+        Structure::builder().dimension(x).build().unwrap(),
+        DType::F64,
+    )
+    .aggregator(Aggregation::Max);
+    open(&Arc::default(), policy)
+        .create("a", schema.build().unwrap())
+        .unwrap()
 }
 
-/// Aggregates beyond the bounds wait for their marks, and go without one where the top falls below them.
+/// Aggregates beyond the bounds wait for their marks, and go without one where the top falls below
+/// them.
 #[test]
 fn what_was_deleted_is_not_read_and_cached_cells_of_levels_that_go_are_named() {
     let x = Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 2)]);
-    let schema = Schema::builder(Structure::builder().dimension(x).build().unwrap(), DType::U8).aggregator(Aggregation::Max);
-    let grid = open(&Arc::default(), Policy::Manual).create("a", schema.build().unwrap()).unwrap();
-    grid.put(&Window::new([8], [3]), &ndarray::arr1(&[0_u8, 20, 48])).unwrap();
+    let schema = Schema::builder(
+        Structure::builder().dimension(x).build().unwrap(),
+        DType::U8,
+    )
+    .aggregator(Aggregation::Max);
+    let grid = open(&Arc::default(), Policy::Manual)
+        .create("a", schema.build().unwrap())
+        .unwrap();
+    grid.put(&Window::new([8], [3]), &ndarray::arr1(&[0_u8, 20, 48]))
+        .unwrap();
     grid.aggregate().unwrap();
     let mut follower = Follower::new(&grid, 24, -2, 6);
     let read = || {
-        let query = Query::window(Window::new([2], [2]).at(levels(&[2]))).layer(Layer::Aggregate(Aggregation::Max));
+        let query = Query::window(Window::new([2], [2]).at(levels(&[2])))
+            .layer(Layer::Aggregate(Aggregation::Max));
         grid.read(&query).unwrap().values().collect::<Vec<_>>()
     };
     assert_eq!(read(), [Some(20.0), Some(48.0)]);
@@ -346,7 +506,8 @@ fn what_was_deleted_is_not_read_and_cached_cells_of_levels_that_go_are_named() {
     follower.follow(&grid).unwrap();
     grid.aggregate().unwrap();
     follower.follow(&grid).unwrap();
-    grid.put(&Window::new([0], [1]), &ndarray::arr1(&[0_u8])).unwrap();
+    grid.put(&Window::new([0], [1]), &ndarray::arr1(&[0_u8]))
+        .unwrap();
     while grid.aggregate_step().unwrap().is_some() {
         follower.follow(&grid).unwrap();
     }
@@ -355,13 +516,16 @@ fn what_was_deleted_is_not_read_and_cached_cells_of_levels_that_go_are_named() {
 
 fn put(grid: &Grid, level: i8, start: i64, len: u64, value: f64) {
     let cells = ndarray::Array1::from_elem(usize::try_from(len).unwrap(), value);
-    grid.put(&Window::new([start], [len]).at(levels(&[level])), &cells).unwrap();
+    grid.put(&Window::new([start], [len]).at(levels(&[level])), &cells)
+        .unwrap();
 }
 
 /// Whether the changes after a token name a cell for stored reads at a level.
 fn names(grid: &Grid, token: &Token, level: i8, cell: i64) -> bool {
     let changes = grid.changes_since(token).unwrap().changes;
-    let mut named = changes.iter().flat_map(|change| change.stored(grid.structure(), levels(&[level])));
+    let mut named = changes
+        .iter()
+        .flat_map(|change| change.stored(grid.structure(), levels(&[level])));
     named.any(|window| window.start()[0] <= cell && cell < window.end()[0])
 }
 
@@ -379,7 +543,10 @@ fn a_coarse_put_is_named_at_its_own_level_and_an_aggregation_names_no_base_cell(
     let token = grid.changes_token().unwrap();
     grid.aggregate().unwrap();
     assert!(names(&grid, &token, 3, 4), "until it is aggregated");
-    assert!(!names(&grid, &token, 2, 8) && !names(&grid, &token, 0, 32), "which changes no base cell");
+    assert!(
+        !names(&grid, &token, 2, 8) && !names(&grid, &token, 0, 32),
+        "which changes no base cell"
+    );
 }
 
 #[test]
@@ -390,11 +557,17 @@ fn what_a_deletion_takes_away_is_named_at_every_level() {
         grid.aggregate().unwrap();
         let token = grid.changes_token().unwrap();
         grid.delete(&Window::new([0], [16])).unwrap();
-        assert!(names(&grid, &token, 2, 0), "{policy:?}: at once, since it is read no more");
+        assert!(
+            names(&grid, &token, 2, 0),
+            "{policy:?}: at once, since it is read no more"
+        );
         let token = grid.changes_token().unwrap();
         grid.delete(&Window::new([0], [64])).unwrap();
         for level in 0..4 {
-            assert!(names(&grid, &token, level, (32 >> level) + 1), "{policy:?}, level {level}");
+            assert!(
+                names(&grid, &token, level, (32 >> level) + 1),
+                "{policy:?}, level {level}"
+            );
         }
     }
 }
@@ -410,12 +583,19 @@ fn levels_that_go_when_the_top_falls_are_named_as_a_whole() {
     let left = grid.reach().unwrap().unwrap()[0].get();
     assert!(left < built);
     for level in left + 1..=built {
-        assert!(names(&grid, &token, level, 0), "level {level} is gone from {left} to {built}");
+        assert!(
+            names(&grid, &token, level, 0),
+            "level {level} is gone from {left} to {built}"
+        );
     }
-    assert!(!names(&grid, &token, 1, 3), "where nothing changed, and the level is there, nothing is named");
+    assert!(
+        !names(&grid, &token, 1, 3),
+        "where nothing changed, and the level is there, nothing is named"
+    );
 }
 
-/// Nothing of a place that a growing grid covers again is read from before it was deleted, unnoticed.
+/// Nothing of a place that a growing grid covers again is read from before it was deleted,
+/// unnoticed.
 #[test]
 fn what_counts_as_put_again_is_named_while_what_was_there_is_not_aggregated_away() {
     let grid = line(Policy::Manual);
@@ -424,26 +604,57 @@ fn what_counts_as_put_again_is_named_while_what_was_there_is_not_aggregated_away
     grid.delete(&Window::new([0], [16])).unwrap();
     let token = grid.changes_token().unwrap();
     put(&grid, 0, 0, 1, 2.0);
-    assert!(names(&grid, &token, 2, 2), "cell 2 of level 2 is read again, and is out of date");
+    assert!(
+        names(&grid, &token, 2, 2),
+        "cell 2 of level 2 is read again, and is out of date"
+    );
     grid.aggregate().unwrap();
     let token = grid.changes_token().unwrap();
     put(&grid, 0, 64, 4, 2.0);
-    assert!(!names(&grid, &token, 2, 16), "where nothing is pending, growing names no aggregate");
+    assert!(
+        !names(&grid, &token, 2, 16),
+        "where nothing is pending, growing names no aggregate"
+    );
 }
 
 #[test]
 fn changes_of_a_token_are_those_of_the_data_whatever_they_are_called() {
     let store = Store::in_memory().unwrap();
     let x = || Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 4)]);
-    let schema =
-        || Schema::builder(Structure::builder().dimension(x()).build().unwrap(), DType::F64).aggregator(Aggregation::Max);
-    let (a, b) = (store.create("a", schema().build().unwrap()).unwrap(), store.create("b", schema().build().unwrap()).unwrap());
+    let schema = || {
+        Schema::builder(
+            Structure::builder().dimension(x()).build().unwrap(),
+            DType::F64,
+        )
+        .aggregator(Aggregation::Max)
+    };
+    let (a, b) = (
+        store.create("a", schema().build().unwrap()).unwrap(),
+        store.create("b", schema().build().unwrap()).unwrap(),
+    );
     put(&a, 0, 0, 8, 1.0);
     let token = a.changes_token().unwrap();
     store.swap("a", "b").unwrap();
     put(&a, 0, 4, 4, 2.0);
     assert!(names(&a, &token, 1, 2));
-    assert_eq!(store.grid("a").unwrap().changes_since(&token).unwrap_err().kind(), &ErrorKind::Expired);
-    assert_eq!(store.grid("b").unwrap().changes_since(&token).unwrap().changes.len(), 1);
+    assert_eq!(
+        store
+            .grid("a")
+            .unwrap()
+            .changes_since(&token)
+            .unwrap_err()
+            .kind(),
+        &ErrorKind::Expired
+    );
+    assert_eq!(
+        store
+            .grid("b")
+            .unwrap()
+            .changes_since(&token)
+            .unwrap()
+            .changes
+            .len(),
+        1
+    );
     drop(b);
 }

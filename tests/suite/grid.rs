@@ -2,7 +2,8 @@
 
 use gridstone::grid::ChunkIndex;
 use gridstone::{
-    Axis, DType, Dimension, ErrorKind, Extent, Level, Levels, Location, Query, Schema, Shape, Store, Structure, Window,
+    Axis, DType, Dimension, ErrorKind, Extent, Level, Levels, Location, Query, Schema, Shape,
+    Store, Structure, Window,
 };
 use ndarray::Array2;
 use proptest::prelude::*;
@@ -10,10 +11,21 @@ use proptest::prelude::*;
 use crate::check::{self, levels};
 
 fn structure(chunk: u32, step: f64) -> Structure {
-    let space = Dimension::regular("space", [Axis::new("y", 10.0, -step, chunk), Axis::new("x", -7.0, step, chunk)]);
+    let space = Dimension::regular(
+        "space",
+        [
+            Axis::new("y", 10.0, -step, chunk),
+            Axis::new("x", -7.0, step, chunk),
+        ],
+    );
     let time = Dimension::regular("time", [Axis::new("t", 0.0, 3600.0, 4)]);
     let band = Dimension::fixed("band", ["r", "g", "b"]);
-    Structure::builder().dimension(time).dimension(space).dimension(band).build().unwrap()
+    Structure::builder()
+        .dimension(time)
+        .dimension(space)
+        .dimension(band)
+        .build()
+        .unwrap()
 }
 
 /// How far chunks may lie from the origin at a level, on either side, with room to spare.
@@ -24,17 +36,21 @@ fn reach(level: i8) -> i64 {
 
 fn index(level: i8) -> impl Strategy<Value = i64> {
     let far = reach(level);
-    prop_oneof![-3..3_i64, -1000..1000_i64, -far..=far].prop_map(move |index| index.clamp(-far, far))
+    prop_oneof![-3..3_i64, -1000..1000_i64, -far..=far]
+        .prop_map(move |index| index.clamp(-far, far))
 }
 
 fn location() -> impl Strategy<Value = (i8, i8, [i64; 4])> {
     (-24..=38_i8, -24..=38_i8).prop_flat_map(|(time, space)| {
-        (index(time), index(space), index(space), 0..3_i64).prop_map(move |(t, y, x, band)| (time, space, [t, y, x, band]))
+        (index(time), index(space), index(space), 0..3_i64)
+            .prop_map(move |(t, y, x, band)| (time, space, [t, y, x, band]))
     })
 }
 
 fn at(structure: &Structure, (time, space, index): (i8, i8, [i64; 4])) -> Location {
-    structure.location(levels(&[time, space, 0]), &ChunkIndex::from(index)).unwrap()
+    structure
+        .location(levels(&[time, space, 0]), &ChunkIndex::from(index))
+        .unwrap()
 }
 
 /// Parents along a dimension until the level is reached.
@@ -226,12 +242,25 @@ fn is_small(explanation: &gridstone::Explanation) -> bool {
     let made = explanation
         .resampling
         .as_ref()
-        .map_or(Some(1), |(_, shape)| shape.iter().try_fold(1_u64, |cells, &len| cells.checked_mul(len as u64)));
-    explanation.window.cells().into_iter().chain(made).all(|cells| cells < 1 << 16) && made.is_some()
+        .map_or(Some(1), |(_, shape)| {
+            shape
+                .iter()
+                .try_fold(1_u64, |cells, &len| cells.checked_mul(len as u64))
+        });
+    explanation
+        .window
+        .cells()
+        .into_iter()
+        .chain(made)
+        .all(|cells| cells < 1 << 16)
+        && made.is_some()
 }
 
 fn plain() -> Structure {
-    let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, 4), Axis::new("x", 0.0, 1.0, 4)]);
+    let space = Dimension::regular(
+        "space",
+        [Axis::new("y", 0.0, -1.0, 4), Axis::new("x", 0.0, 1.0, 4)],
+    );
     Structure::builder().dimension(space).build().unwrap()
 }
 
@@ -249,14 +278,27 @@ fn extreme() -> impl Strategy<Value = i64> {
 }
 
 fn extreme_len() -> impl Strategy<Value = u64> {
-    prop_oneof![any::<u64>(), Just(u64::MAX), Just(0), 1..4_u64, (0..64_u32).prop_map(|bit| 1 << bit)]
+    prop_oneof![
+        any::<u64>(),
+        Just(u64::MAX),
+        Just(0),
+        1..4_u64,
+        (0..64_u32).prop_map(|bit| 1 << bit)
+    ]
 }
 
 #[test]
 fn i3_chunks_on_both_sides_of_the_origin_share_a_parent_within_two_levels() {
-    let structure = Structure::builder().dimension(Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 2)])).build().unwrap();
+    let structure = Structure::builder()
+        .dimension(Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 2)]))
+        .build()
+        .unwrap();
     for level in -24..=38_i8 {
-        let mut pair = [-1, 0].map(|i| structure.location(levels(&[level]), &ChunkIndex::from([i])).unwrap());
+        let mut pair = [-1, 0].map(|i| {
+            structure
+                .location(levels(&[level]), &ChunkIndex::from([i]))
+                .unwrap()
+        });
         let mut up = 0;
         while pair[0] != pair[1] {
             pair = pair.map(|l| structure.parent(&l, 0).unwrap().0);
@@ -275,7 +317,11 @@ fn cells_of_a_level_are_aligned_with_the_origin_up_to_the_chunk_s_logarithm() {
         for level in 0..=i8::try_from(chunk.ilog2()).unwrap() {
             for cell in [-5, -1, 0, 1, 7] {
                 let edge = structure.edge(0, Level::new(level).unwrap(), cell);
-                assert_eq!(edge, 100.0 + 10.0 * (cell << level) as f64, "cell {cell} of level {level}");
+                assert_eq!(
+                    edge,
+                    100.0 + 10.0 * (cell << level) as f64,
+                    "cell {cell} of level {level}"
+                );
             }
         }
     }
@@ -284,40 +330,79 @@ fn cells_of_a_level_are_aligned_with_the_origin_up_to_the_chunk_s_logarithm() {
 #[test]
 fn a_cell_out_of_range_is_named_with_its_axis_and_dimension() {
     let structure = structure(4, 1.0);
-    let at = |start: [i64; 4], shape: [u64; 4]| structure.check(&Window::new(start, shape)).unwrap_err();
+    let at =
+        |start: [i64; 4], shape: [u64; 4]| structure.check(&Window::new(start, shape)).unwrap_err();
     let cases = [
-        (at([i64::MIN, 0, 0, 0], [1, 1, 1, 1]), "`t`", "`time`", "-9223372036854775808"),
-        (at([0, i64::MAX - 1, 0, 0], [1, 1, 1, 1]), "`y`", "`space`", "9223372036854775806"),
-        (at([0, 0, 0, 0], [1, 1, u64::MAX, 1]), "`x`", "`space`", "18446744073709551614"),
+        (
+            at([i64::MIN, 0, 0, 0], [1, 1, 1, 1]),
+            "`t`",
+            "`time`",
+            "-9223372036854775808",
+        ),
+        (
+            at([0, i64::MAX - 1, 0, 0], [1, 1, 1, 1]),
+            "`y`",
+            "`space`",
+            "9223372036854775806",
+        ),
+        (
+            at([0, 0, 0, 0], [1, 1, u64::MAX, 1]),
+            "`x`",
+            "`space`",
+            "18446744073709551614",
+        ),
         (at([0, 0, 0, 2], [1, 1, 1, 2]), "`band`", "`band`", "3"),
         (at([0, 0, 0, -1], [1, 1, 1, 2]), "`band`", "`band`", "-1"),
     ];
     for (error, axis, dimension, number) in cases {
         assert_eq!(error.kind(), &ErrorKind::Invalid);
         let text = error.to_string();
-        assert!(text.contains(axis) && text.contains(dimension) && text.contains(number), "{text}");
+        assert!(
+            text.contains(axis) && text.contains(dimension) && text.contains(number),
+            "{text}"
+        );
     }
-    let far = structure.location(levels(&[0, 0, 0]), &ChunkIndex::from([0, 0, 1 << 41, 0])).unwrap_err();
+    let far = structure
+        .location(levels(&[0, 0, 0]), &ChunkIndex::from([0, 0, 1 << 41, 0]))
+        .unwrap_err();
     assert_eq!(far.kind(), &ErrorKind::Invalid);
     let text = far.to_string();
-    assert!(text.contains("`x`") && text.contains("`space`") && text.contains("2199023255552"), "{text}");
+    assert!(
+        text.contains("`x`") && text.contains("`space`") && text.contains("2199023255552"),
+        "{text}"
+    );
 }
 
 /// The last cells of the index space can be put and read; the one behind them cannot.
 #[test]
 fn the_index_space_ends_where_it_says() {
-    let structure = Structure::builder().dimension(Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 4)])).build().unwrap();
-    let error = structure.check(&Window::new([1 << 45], [1])).unwrap_err().to_string();
-    let numbers: Vec<i64> = error.split(|c: char| !c.is_ascii_digit() && c != '-').filter_map(|n| n.parse().ok()).collect();
+    let structure = Structure::builder()
+        .dimension(Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 4)]))
+        .build()
+        .unwrap();
+    let error = structure
+        .check(&Window::new([1 << 45], [1]))
+        .unwrap_err()
+        .to_string();
+    let numbers: Vec<i64> = error
+        .split(|c: char| !c.is_ascii_digit() && c != '-')
+        .filter_map(|n| n.parse().ok())
+        .collect();
     let (first, last) = (numbers[numbers.len() - 2], numbers[numbers.len() - 1]);
-    let grid = Store::in_memory().unwrap().create("a", Schema::builder(structure, DType::U8).build().unwrap()).unwrap();
+    let grid = Store::in_memory()
+        .unwrap()
+        .create("a", Schema::builder(structure, DType::U8).build().unwrap())
+        .unwrap();
     for cell in [first, last] {
-        grid.put(&Window::new([cell], [1]), &ndarray::arr1(&[7_u8])).unwrap();
+        grid.put(&Window::new([cell], [1]), &ndarray::arr1(&[7_u8]))
+            .unwrap();
         let read = grid.read(&Query::window(Window::new([cell], [1]))).unwrap();
         assert_eq!(read.array.iter_f64().collect::<Vec<_>>(), [7.0]);
     }
     for cell in [first - 1, last + 1] {
-        let error = grid.put(&Window::new([cell], [1]), &ndarray::arr1(&[7_u8])).unwrap_err();
+        let error = grid
+            .put(&Window::new([cell], [1]), &ndarray::arr1(&[7_u8]))
+            .unwrap_err();
         assert_eq!(error.kind(), &ErrorKind::Invalid);
     }
     assert_eq!(

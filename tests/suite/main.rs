@@ -1,5 +1,10 @@
-//! The one integration binary. Each test states a fact; invariants carry their number of the design.
+//! The one integration binary. Each test states a fact; invariants carry their number of the
+//! design.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(
+    clippy::too_many_lines,
+    reason = "a history is told from its start to its end"
+)]
 
 mod aggregators;
 mod batches;

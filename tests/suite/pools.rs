@@ -1,4 +1,5 @@
-//! Calls from inside a rayon pool: no thread of it waits for what another call below on its own stack holds.
+//! Calls from inside a rayon pool: no thread of it waits for what another call below on its own
+//! stack holds.
 
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -6,13 +7,16 @@ use std::time::Duration;
 
 use gridstone::aggregator::{Aggregator, Record, Summary};
 use gridstone::kv::Memory;
-use gridstone::{Axis, DType, Dimension, ErrorKind, Freshness, Grid, Layer, Policy, Query, Schema, Store, Structure, Window};
+use gridstone::{
+    Axis, DType, Dimension, ErrorKind, Freshness, Grid, Layer, Policy, Query, Schema, Store,
+    Structure, Window,
+};
 use ndarray::Array2;
 
 use crate::check::levels;
 
-/// The largest cell. Whoever computes it gives way to other work of the pool that it is computed in, as a thread does that
-/// waits for its part of a job.
+/// The largest cell. Whoever computes it gives way to other work of the pool that it is computed
+/// in, as a thread does that waits for its part of a job.
 #[derive(Debug)]
 struct Giving;
 
@@ -32,7 +36,11 @@ impl Aggregator for Giving {
     fn combine(&self, cells: &[Record<'_>], summary: &mut Summary<'_>) {
         rayon::yield_now();
         let of = |cell: &&Record<'_>| !cell.is_empty();
-        if let Some(most) = cells.iter().filter(of).max_by(|a, b| a.values()[0].total_cmp(&b.values()[0])) {
+        if let Some(most) = cells
+            .iter()
+            .filter(of)
+            .max_by(|a, b| a.values()[0].total_cmp(&b.values()[0]))
+        {
             summary.copy(most);
         }
     }
@@ -42,13 +50,22 @@ impl Aggregator for Giving {
 }
 
 fn schema(aggregator: &dyn Aggregator) -> Schema {
-    let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, 2), Axis::new("x", 0.0, 1.0, 2)]);
+    let space = Dimension::regular(
+        "space",
+        [Axis::new("y", 0.0, -1.0, 2), Axis::new("x", 0.0, 1.0, 2)],
+    );
     let structure = Structure::builder().dimension(space).build().unwrap();
-    Schema::builder(structure, DType::F32).custom(aggregator).build().unwrap()
+    Schema::builder(structure, DType::F32)
+        .custom(aggregator)
+        .build()
+        .unwrap()
 }
 
 fn store(policy: Policy, aggregator: Arc<dyn Aggregator>) -> Store {
-    let options = Store::options().policy(policy).marks_max(2).aggregator(aggregator);
+    let options = Store::options()
+        .policy(policy)
+        .marks_max(2)
+        .aggregator(aggregator);
     options.open_engine(Arc::<Memory>::default()).unwrap()
 }
 
@@ -68,13 +85,22 @@ fn in_time(work: impl FnOnce() + Send + 'static) {
 
 fn put(grid: &Grid, cell: i64) {
     let window = Window::new([cell % 8, cell / 8], [1, 1]);
-    grid.put(&window, &Array2::from_elem((1, 1), cell as f32)).unwrap();
+    grid.put(&window, &Array2::from_elem((1, 1), cell as f32))
+        .unwrap();
 }
 
 fn top(grid: &Grid) -> f64 {
-    let Some(top) = grid.top().unwrap() else { return 0.0 };
-    let query = Query::all().levels(top.levels()).layer(Layer::Aggregate("giving".parse().unwrap()));
-    grid.read(&query.freshness(Freshness::Fresh)).unwrap().array.iter_f64().fold(f64::MIN, f64::max)
+    let Some(top) = grid.top().unwrap() else {
+        return 0.0;
+    };
+    let query = Query::all()
+        .levels(top.levels())
+        .layer(Layer::Aggregate("giving".parse().unwrap()));
+    grid.read(&query.freshness(Freshness::Fresh))
+        .unwrap()
+        .array
+        .iter_f64()
+        .fold(f64::MIN, f64::max)
 }
 
 const CELLS: i64 = 64;
@@ -83,7 +109,10 @@ fn calls_from_a_pool(policy: Policy) {
     in_time(move || {
         let store = store(policy, Arc::new(Giving));
         let grid = store.create("a", schema(&Giving)).unwrap();
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(3)
+            .build()
+            .unwrap();
         pool.scope(|scope| {
             for cell in 0..CELLS {
                 let (store, grid) = (&store, &grid);
@@ -104,7 +133,14 @@ fn calls_from_a_pool(policy: Policy) {
         }
         grid.aggregate().unwrap();
         assert_eq!(top(&grid), (CELLS - 1) as f64);
-        assert_eq!(grid.read(&Query::all().levels(levels(&[0]))).unwrap().array.iter_f64().count(), 64);
+        assert_eq!(
+            grid.read(&Query::all().levels(levels(&[0])))
+                .unwrap()
+                .array
+                .iter_f64()
+                .count(),
+            64
+        );
         assert_eq!(store.verify().unwrap().findings, []);
     });
 }
@@ -126,7 +162,10 @@ fn calls_from_a_pool_come_to_an_end_by_hand() {
 
 /// Puts a cell into another grid while it is asked to aggregate.
 #[derive(Debug)]
-struct Writing(std::sync::Mutex<Option<Grid>>, std::sync::Mutex<Option<ErrorKind>>);
+struct Writing(
+    std::sync::Mutex<Option<Grid>>,
+    std::sync::Mutex<Option<ErrorKind>>,
+);
 
 impl Aggregator for Writing {
     fn name(&self) -> &str {
@@ -144,7 +183,12 @@ impl Aggregator for Writing {
     fn combine(&self, cells: &[Record<'_>], summary: &mut Summary<'_>) {
         summary.copy(&cells[0]);
         if let Some(grid) = &*self.0.lock().unwrap() {
-            let refused = grid.put(&Window::new([0, 0], [1, 1]), &Array2::from_elem((1, 1), 1.0_f32)).unwrap_err();
+            let refused = grid
+                .put(
+                    &Window::new([0, 0], [1, 1]),
+                    &Array2::from_elem((1, 1), 1.0_f32),
+                )
+                .unwrap_err();
             *self.1.lock().unwrap() = Some(refused.kind().clone());
         }
     }

@@ -1,12 +1,14 @@
-//! Random histories of several writers, the aggregator and readers under a seeded scheduler: one of them runs at a time, and
-//! at every call of the engine that others can feel it is decided anew which.
+//! Random histories of several writers, the aggregator and readers under a seeded scheduler: one of
+//! them runs at a time, and at every call of the engine that others can feel it is decided anew
+//! which.
 
 use std::cell::Cell;
 use std::sync::{Arc, Condvar, Mutex};
 
 use gridstone::kv::{Batch, Counters, Durability, Engine, Memory, Sequence, Snapshot, Space};
 use gridstone::{
-    Aggregation, Axis, DType, Depth, Dimension, Error, Freshness, Grid, Layer, Policy, Query, Schema, Store, Structure, Window,
+    Aggregation, Axis, DType, Depth, Dimension, Error, Freshness, Grid, Layer, Policy, Query,
+    Schema, Store, Structure, Window,
 };
 
 use crate::check::{self, Dice, levels};
@@ -34,8 +36,8 @@ struct Play {
     puts: Vec<usize>,
 }
 
-/// An engine that lets one actor run at a time. Reads of a snapshot depend on nothing that others do, so only its taking and
-/// commits are turns.
+/// An engine that lets one actor run at a time. Reads of a snapshot depend on nothing that others
+/// do, so only its taking and commits are turns.
 #[derive(Debug)]
 struct Stage {
     engine: Memory,
@@ -45,8 +47,18 @@ struct Stage {
 
 impl Stage {
     fn new(seed: u64, actors: usize) -> Arc<Self> {
-        let play = Play { dice: Dice(seed), on: (0..actors).collect(), now: None, trace: Vec::new(), puts: Vec::new() };
-        Arc::new(Self { engine: Memory::new(), play: Mutex::new(play), turn: Condvar::new() })
+        let play = Play {
+            dice: Dice(seed),
+            on: (0..actors).collect(),
+            now: None,
+            trace: Vec::new(),
+            puts: Vec::new(),
+        };
+        Arc::new(Self {
+            engine: Memory::new(),
+            play: Mutex::new(play),
+            turn: Condvar::new(),
+        })
     }
 
     /// Decides who runs next.
@@ -105,7 +117,11 @@ impl Engine for Stage {
         self.engine.flush()
     }
 
-    fn compact(&self, space: gridstone::kv::Space, range: &gridstone::kv::KeyRange) -> gridstone::Result<()> {
+    fn compact(
+        &self,
+        space: gridstone::kv::Space,
+        range: &gridstone::kv::KeyRange,
+    ) -> gridstone::Result<()> {
         self.engine.compact(space, range)
     }
 
@@ -130,12 +146,20 @@ struct Put {
 fn put(dice: &mut Dice, value: f64) -> Put {
     // Near the origin, where all meet, and now and then far out, so that the pyramid rises.
     let reach = dice.pick(&[3, 3, 3, 40]);
-    let (start, shape): (Vec<i64>, Vec<u64>) =
-        (0..2).map(|_| (dice.range(-reach, reach), dice.range(1, 6).unsigned_abs())).unzip();
+    let (start, shape): (Vec<i64>, Vec<u64>) = (0..2)
+        .map(|_| (dice.range(-reach, reach), dice.range(1, 6).unsigned_abs()))
+        .unzip();
     let holes = dice.pick(&[0, 0, 30, 100]);
     let cells = shape.iter().product::<u64>();
-    let values = (0..cells).map(|_| if dice.chance(holes) { f64::NAN } else { value }).collect();
-    Put { start, shape, values, replace: dice.chance(50) }
+    let values = (0..cells)
+        .map(|_| if dice.chance(holes) { f64::NAN } else { value })
+        .collect();
+    Put {
+        start,
+        shape,
+        values,
+        replace: dice.chance(50),
+    }
 }
 
 fn schema(dice: &mut Dice) -> Schema {
@@ -143,10 +167,14 @@ fn schema(dice: &mut Dice) -> Schema {
     let x = Axis::new("x", 0.0, 1.0, dice.pick(&[2, 4]));
     let structure = match dice.range(0, 2) {
         0 => Structure::builder().dimension(Dimension::regular("space", [y, x])),
-        1 => Structure::builder().dimension(Dimension::regular("y", [y])).dimension(Dimension::regular("x", [x])),
+        1 => Structure::builder()
+            .dimension(Dimension::regular("y", [y]))
+            .dimension(Dimension::regular("x", [x])),
         _ => {
             let short = Dimension::regular("y", [y]).depth(Depth::Levels(1));
-            Structure::builder().dimension(short).dimension(Dimension::regular("x", [x]))
+            Structure::builder()
+                .dimension(short)
+                .dimension(Dimension::regular("x", [x]))
         }
     };
     Schema::builder(structure.build().unwrap(), DType::F64)
@@ -171,23 +199,48 @@ const PUTS: usize = 3;
 
 fn writer(stage: &Stage, grid: &Grid, puts: &[Put], number: usize) {
     for (own, put) in puts.iter().enumerate().skip(number * PUTS).take(PUTS) {
-        let sizes: Vec<usize> = put.shape.iter().map(|&len| usize::try_from(len).unwrap()).collect();
+        let sizes: Vec<usize> = put
+            .shape
+            .iter()
+            .map(|&len| usize::try_from(len).unwrap())
+            .collect();
         let cells = array(DType::F64, &sizes, &put.values);
-        let window = Window::new(put.start.as_slice(), gridstone::Shape::from(put.shape.as_slice()));
+        let window = Window::new(
+            put.start.as_slice(),
+            gridstone::Shape::from(put.shape.as_slice()),
+        );
         PUT.set(Some(own));
-        if put.replace { grid.replace(&window, &cells) } else { grid.put(&window, &cells) }.unwrap();
-        assert!(stage.play.lock().unwrap().puts.contains(&own), "an acknowledged put is committed");
+        if put.replace {
+            grid.replace(&window, &cells)
+        } else {
+            grid.put(&window, &cells)
+        }
+        .unwrap();
+        assert!(
+            stage.play.lock().unwrap().puts.contains(&own),
+            "an acknowledged put is committed"
+        );
     }
 }
 
 /// Reads a level, and compares it with what the snapshot of the read must show.
 fn look(stage: &Stage, grid: &Grid, puts: &[Put], dice: &mut Dice) {
     let freshness = dice.pick(&[Freshness::Fresh, Freshness::Stored]);
-    let reach = if freshness == Freshness::Fresh { grid.top().unwrap().map(|top| top.levels()) } else { grid.reach().unwrap() };
+    let reach = if freshness == Freshness::Fresh {
+        grid.top().unwrap().map(|top| top.levels())
+    } else {
+        grid.reach().unwrap()
+    };
     let Some(reach) = reach else { return };
-    let at: Vec<i8> = reach.iter().map(|level| i8::try_from(dice.range(0, level.get().into())).unwrap()).collect();
+    let at: Vec<i8> = reach
+        .iter()
+        .map(|level| i8::try_from(dice.range(0, level.get().into())).unwrap())
+        .collect();
     let layer = dice.pick(&[Aggregation::Sum, Aggregation::Max]);
-    let query = Query::all().levels(levels(&at)).layer(Layer::Aggregate(layer.clone())).freshness(freshness);
+    let query = Query::all()
+        .levels(levels(&at))
+        .layer(Layer::Aggregate(layer.clone()))
+        .freshness(freshness);
     let answer = grid.read(&query).unwrap();
     let order = stage.play.lock().unwrap().puts.clone();
     let mut oracle = oracle(grid.schema(), puts, &order, SEEN.get());
@@ -200,16 +253,29 @@ fn look(stage: &Stage, grid: &Grid, puts: &[Put], dice: &mut Dice) {
 fn play(seed: u64) -> Vec<usize> {
     let mut dice = Dice(seed);
     let schema = schema(&mut dice);
-    let puts: Vec<Put> = (0..WRITERS * PUTS).map(|number| put(&mut dice, (1 + number) as f64)).collect();
+    let puts: Vec<Put> = (0..WRITERS * PUTS)
+        .map(|number| put(&mut dice, (1 + number) as f64))
+        .collect();
     let (aggregator, readers) = (WRITERS, 2);
     let actors = WRITERS + 1 + readers;
     let stage = Stage::new(seed, actors);
-    // Each through a store of its own, as several processes would: they share no lock, and nobody waits off stage.
-    let open = |policy| Store::options().policy(policy).open_engine(stage.clone()).unwrap();
+    // Each through a store of its own, as several processes would: they share no lock, and nobody
+    // waits off stage.
+    let open = |policy| {
+        Store::options()
+            .policy(policy)
+            .open_engine(stage.clone())
+            .unwrap()
+    };
     let first = open(Policy::Manual);
     first.create("a", schema.clone()).unwrap();
-    let stores: Vec<Store> = (0..actors).map(|_| open(dice.pick(&[Policy::Manual, Policy::Inline]))).collect();
-    let grids: Vec<Grid> = stores.iter().map(|store| store.grid("a").unwrap()).collect();
+    let stores: Vec<Store> = (0..actors)
+        .map(|_| open(dice.pick(&[Policy::Manual, Policy::Inline])))
+        .collect();
+    let grids: Vec<Grid> = stores
+        .iter()
+        .map(|store| store.grid("a").unwrap())
+        .collect();
     let seeds: Vec<u64> = (0..actors).map(|_| dice.next()).collect();
     std::thread::scope(|scope| {
         for role in 0..actors {
@@ -217,7 +283,9 @@ fn play(seed: u64) -> Vec<usize> {
             scope.spawn(move || {
                 stage.act(role, || match role {
                     role if role < WRITERS => writer(stage, grid, puts, role),
-                    role if role == aggregator => (0..8).for_each(|_| _ = grid.aggregate_step().unwrap()),
+                    role if role == aggregator => {
+                        (0..8).for_each(|_| _ = grid.aggregate_step().unwrap())
+                    }
                     _ => (0..4).for_each(|_| look(stage, grid, puts, &mut dice)),
                 });
             });
@@ -230,16 +298,23 @@ fn play(seed: u64) -> Vec<usize> {
     let mut oracle = oracle(&schema, &puts, &order, order.len());
     let blame = |wrong: String| panic!("after {order:?} of {puts:?}: {wrong}");
     check::grid(&grids[0], &mut oracle, &mut dice, true).unwrap_or_else(blame);
-    assert_eq!(first.verify().unwrap().findings, [], "marks explain whatever is out of date");
+    assert_eq!(
+        first.verify().unwrap().findings,
+        [],
+        "marks explain whatever is out of date"
+    );
     grids[0].aggregate().unwrap();
     check::drained(&grids[0], &mut oracle, &mut dice).unwrap_or_else(blame);
     std::mem::take(&mut stage.play.lock().unwrap().trace)
 }
 
-/// `GRIDSTONE_CASES` says how many; a seed that fails is printed, and tried alone with `GRIDSTONE_SEED`.
+/// `GRIDSTONE_CASES` says how many; a seed that fails is printed, and tried alone with
+/// `GRIDSTONE_SEED`.
 #[test]
 fn i6_i7_i9_any_interleaving_of_writers_aggregator_and_readers_agrees_with_the_oracle() {
-    let seed: Option<u64> = std::env::var("GRIDSTONE_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed: Option<u64> = std::env::var("GRIDSTONE_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok());
     let seeds = seed.map_or(0..u64::from(check::cases(200)), |seed| seed..seed + 1);
     let mut turns = 0;
     for seed in seeds {
@@ -259,12 +334,19 @@ fn the_same_seed_is_the_same_play() {
     for seed in 0..10 {
         let traces = [play(seed), play(seed)];
         assert_eq!(traces[0], traces[1], "seed {seed}");
-        let switches = traces[0].windows(2).filter(|pair| pair[0] != pair[1]).count();
-        assert!(switches > 20, "{switches} switches are too few to mean much");
+        let switches = traces[0]
+            .windows(2)
+            .filter(|pair| pair[0] != pair[1])
+            .count();
+        assert!(
+            switches > 20,
+            "{switches} switches are too few to mean much"
+        );
     }
 }
 
-/// The scheduler finds a race if there is one: two threads that each add one to a record, without expecting it unchanged.
+/// The scheduler finds a race if there is one: two threads that each add one to a record, without
+/// expecting it unchanged.
 #[test]
 fn the_scheduler_can_find_a_lost_update() {
     let lost = |seed: u64, careful: bool| {

@@ -6,13 +6,20 @@ use gridstone::array::Cells;
 use gridstone::codec::{BlobSpec, Codec, Plane, Settings, decode, encode};
 use gridstone::kv::{Batch, Durability, Engine, KeyRange, Memory, Order, Space};
 use gridstone::verify::{Damage, Finding};
-use gridstone::{Aggregation, Axis, DType, Dimension, Grid, Policy, Schema, Store, Structure, Window};
+use gridstone::{
+    Aggregation, Axis, DType, Dimension, Grid, Policy, Schema, Store, Structure, Window,
+};
 use ndarray::Array2;
 
 type Entries = Vec<(Vec<u8>, Vec<u8>)>;
 
 fn entries(engine: &Memory, space: Space) -> Entries {
-    engine.snapshot().unwrap().scan(space, &KeyRange::all(), Order::Ascending, usize::MAX).unwrap().entries
+    engine
+        .snapshot()
+        .unwrap()
+        .scan(space, &KeyRange::all(), Order::Ascending, usize::MAX)
+        .unwrap()
+        .entries
 }
 
 /// Where, under which key, and the value if it is not to be deleted.
@@ -30,19 +37,37 @@ fn tamper(engine: &Memory, writes: &[Change<'_>]) {
     engine.commit(batch, Durability::Sync).unwrap();
 }
 
-/// A clean store: `dem` has base chunks at levels 0 in two corners and aggregates above, `other` some data too.
+/// A clean store: `dem` has base chunks at levels 0 in two corners and aggregates above, `other`
+/// some data too.
 fn prepared() -> (Arc<Memory>, Store, Grid) {
     let engine: Arc<Memory> = Arc::default();
-    let store = Store::options().policy(Policy::Manual).open_engine(engine.clone()).unwrap();
-    let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, 4), Axis::new("x", 0.0, 1.0, 4)]);
+    let store = Store::options()
+        .policy(Policy::Manual)
+        .open_engine(engine.clone())
+        .unwrap();
+    let space = Dimension::regular(
+        "space",
+        [Axis::new("y", 0.0, -1.0, 4), Axis::new("x", 0.0, 1.0, 4)],
+    );
     let structure = Structure::builder().dimension(space).build().unwrap();
-    let schema =
-        Schema::builder(structure, DType::F32).aggregator(Aggregation::Max).aggregator(Aggregation::Mean).build().unwrap();
+    let schema = Schema::builder(structure, DType::F32)
+        .aggregator(Aggregation::Max)
+        .aggregator(Aggregation::Mean)
+        .build()
+        .unwrap();
     let other = store.create("other", schema.clone()).unwrap();
     let grid = store.create("dem", schema).unwrap();
     for grid in [&other, &grid] {
-        grid.put(&Window::new([-5, -5], [9, 9]), &Array2::from_shape_fn((9, 9), |(y, x)| (y * 10 + x) as f32)).unwrap();
-        grid.put(&Window::new([20, 20], [4, 4]), &Array2::from_elem((4, 4), 5.0_f32)).unwrap();
+        grid.put(
+            &Window::new([-5, -5], [9, 9]),
+            &Array2::from_shape_fn((9, 9), |(y, x)| (y * 10 + x) as f32),
+        )
+        .unwrap();
+        grid.put(
+            &Window::new([20, 20], [4, 4]),
+            &Array2::from_elem((4, 4), 5.0_f32),
+        )
+        .unwrap();
         grid.aggregate().unwrap();
     }
     assert_eq!(store.verify().unwrap().findings, []);
@@ -52,14 +77,22 @@ fn prepared() -> (Arc<Memory>, Store, Grid) {
 /// The keys of the grid that was made second.
 fn of_dem(entries: Entries) -> Entries {
     let last = entries.last().unwrap().0[..4].to_vec();
-    entries.into_iter().filter(|(key, _)| key.starts_with(&last)).collect()
+    entries
+        .into_iter()
+        .filter(|(key, _)| key.starts_with(&last))
+        .collect()
 }
 
 /// Every finding is of the grid, and one at least is of this kind and names a place.
 fn finds(store: &Store, damage: Damage) -> Vec<Finding> {
     let findings = store.verify().unwrap().findings;
-    let found = findings.iter().any(|finding| finding.damage == damage && finding.message.contains("chunk ["));
-    assert!(found, "{damage:?} is not found with its place: {findings:?}");
+    let found = findings
+        .iter()
+        .any(|finding| finding.damage == damage && finding.message.contains("chunk ["));
+    assert!(
+        found,
+        "{damage:?} is not found with its place: {findings:?}"
+    );
     for finding in &findings {
         assert_eq!(finding.grid.as_deref(), Some("dem"), "{finding}");
         assert!(finding.message.contains("grid `dem`"), "{finding}");
@@ -69,33 +102,67 @@ fn finds(store: &Store, damage: Damage) -> Vec<Finding> {
 
 #[test]
 fn verify_finds_an_aggregate_that_was_encoded_anew_with_one_wrong_cell() {
-    for (layer, dtypes, shape) in [(1, [DType::F32, DType::U8], [4_usize, 4]), (2, [DType::F32, DType::F64], [4, 4])] {
+    for (layer, dtypes, shape) in [
+        (1, [DType::F32, DType::U8], [4_usize, 4]),
+        (2, [DType::F32, DType::F64], [4, 4]),
+    ] {
         let (engine, store, _) = prepared();
         let aggregates = of_dem(entries(&engine, Space::Aggregate));
-        let (key, blob) = aggregates.into_iter().rfind(|(key, _)| key[4] == layer).unwrap();
+        let (key, blob) = aggregates
+            .into_iter()
+            .rfind(|(key, _)| key[4] == layer)
+            .unwrap();
         let mut planes = decode(&key, &blob, &BlobSpec::new(&shape, &dtypes, 1).unwrap()).unwrap();
         let cells: &mut Vec<f32> = planes[0].as_mut().unwrap();
         let wrong = cells.iter_mut().find(|cell| !cell.is_nan()).unwrap();
         *wrong = wrong.next_up();
         let planes: Vec<Plane<'_>> = planes
             .iter()
-            .map(|cells: &Cells| Plane::new(cells, gridstone::codec::Filter::default_for(cells.dtype()), f64::NAN))
+            .map(|cells: &Cells| {
+                Plane::new(
+                    cells,
+                    gridstone::codec::Filter::default_for(cells.dtype()),
+                    f64::NAN,
+                )
+            })
             .collect();
-        let settings = Settings { codec: Codec::Fast, level: 1 };
+        let settings = Settings {
+            codec: Codec::Fast,
+            level: 1,
+        };
         let blob = encode(&key, &planes, &shape, settings, None);
         let mut entry = u32::try_from(blob.len()).unwrap().to_be_bytes().to_vec();
         entry.extend(gridstone::codec::checksum_of(&blob).unwrap().to_be_bytes());
-        tamper(&engine, &[(Space::Aggregate, &key, Some(&blob)), (Space::Directory, &key, Some(&entry))]);
+        tamper(
+            &engine,
+            &[
+                (Space::Aggregate, &key, Some(&blob)),
+                (Space::Directory, &key, Some(&entry)),
+            ],
+        );
         let findings = finds(&store, Damage::Wrong);
-        assert!(findings.iter().all(|finding| finding.damage == Damage::Wrong), "{findings:?}");
+        assert!(
+            findings
+                .iter()
+                .all(|finding| finding.damage == Damage::Wrong),
+            "{findings:?}"
+        );
     }
 }
 
 #[test]
 fn i5_verify_finds_each_mark_that_is_missing() {
     let (engine, store, grid) = prepared();
-    grid.put(&Window::new([-1, -1], [2, 2]), &Array2::from_elem((2, 2), 99.0_f32)).unwrap();
-    grid.put(&Window::new([9, 9], [1, 1]), &Array2::from_elem((1, 1), 99.0_f32)).unwrap();
+    grid.put(
+        &Window::new([-1, -1], [2, 2]),
+        &Array2::from_elem((2, 2), 99.0_f32),
+    )
+    .unwrap();
+    grid.put(
+        &Window::new([9, 9], [1, 1]),
+        &Array2::from_elem((1, 1), 99.0_f32),
+    )
+    .unwrap();
     assert_eq!(store.verify().unwrap().findings, [], "marked");
     let marks = of_dem(entries(&engine, Space::Dirty));
     assert_eq!(marks.len(), 5);
@@ -103,8 +170,18 @@ fn i5_verify_finds_each_mark_that_is_missing() {
         tamper(&engine, &[(Space::Dirty, key, None)]);
         let findings = store.verify().unwrap().findings;
         let known = [Damage::Wrong, Damage::Missing];
-        assert!(findings.iter().any(|finding| known.contains(&finding.damage)), "{key:?}: {findings:?}");
-        assert!(findings.iter().all(|finding| finding.message.contains("grid `dem`") && finding.message.contains("chunk [")));
+        assert!(
+            findings
+                .iter()
+                .any(|finding| known.contains(&finding.damage)),
+            "{key:?}: {findings:?}"
+        );
+        assert!(
+            findings
+                .iter()
+                .all(|finding| finding.message.contains("grid `dem`")
+                    && finding.message.contains("chunk ["))
+        );
         tamper(&engine, &[(Space::Dirty, key, Some(value))]);
         assert_eq!(store.verify().unwrap().findings, []);
     }
@@ -132,7 +209,10 @@ fn verify_finds_swapped_blobs() {
         if space == Space::Base {
             let error = grid.read(&gridstone::Query::all()).unwrap_err();
             assert_eq!(error.kind(), &gridstone::ErrorKind::Corrupt);
-            assert!(error.to_string().contains("grid `dem`") && error.to_string().contains("chunk ["), "{error}");
+            assert!(
+                error.to_string().contains("grid `dem`") && error.to_string().contains("chunk ["),
+                "{error}"
+            );
         }
     }
 }
@@ -146,13 +226,28 @@ fn i7_verify_finds_an_aggregate_that_is_missing_in_all_layers() {
         second[4] = 2;
         let keys = [key.as_slice(), &second];
         let blobs = keys.map(|key| aggregates.iter().find(|(k, _)| k == key).unwrap().1.clone());
-        let lengths = keys.map(|key| entries(&engine, Space::Directory).into_iter().find(|(k, _)| k == key).unwrap().1);
+        let lengths = keys.map(|key| {
+            entries(&engine, Space::Directory)
+                .into_iter()
+                .find(|(k, _)| k == key)
+                .unwrap()
+                .1
+        });
         for key in keys {
-            tamper(&engine, &[(Space::Aggregate, key, None), (Space::Directory, key, None)]);
+            tamper(
+                &engine,
+                &[(Space::Aggregate, key, None), (Space::Directory, key, None)],
+            );
         }
         finds(&store, Damage::Missing);
         for (i, key) in keys.iter().enumerate() {
-            tamper(&engine, &[(Space::Aggregate, key, Some(&blobs[i])), (Space::Directory, key, Some(&lengths[i]))]);
+            tamper(
+                &engine,
+                &[
+                    (Space::Aggregate, key, Some(&blobs[i])),
+                    (Space::Directory, key, Some(&lengths[i])),
+                ],
+            );
         }
     }
     assert_eq!(store.verify().unwrap().findings, []);
@@ -164,9 +259,17 @@ fn verify_finds_a_layer_that_is_missing_where_another_is_there() {
         let (engine, store, _) = prepared();
         let aggregates = of_dem(entries(&engine, Space::Aggregate));
         let (key, _) = aggregates.iter().find(|(key, _)| key[4] == layer).unwrap();
-        tamper(&engine, &[(Space::Aggregate, key, None), (Space::Directory, key, None)]);
+        tamper(
+            &engine,
+            &[(Space::Aggregate, key, None), (Space::Directory, key, None)],
+        );
         let findings = store.verify().unwrap().findings;
-        assert!(findings.iter().any(|finding| finding.message.contains("chunk [")), "layer {layer}: {findings:?}");
+        assert!(
+            findings
+                .iter()
+                .any(|finding| finding.message.contains("chunk [")),
+            "layer {layer}: {findings:?}"
+        );
     }
 }
 
@@ -182,8 +285,16 @@ fn verify_finds_each_directory_entry_that_is_missing_wrong_or_of_nothing() {
             finds(&store, Damage::Directory);
         }
         tamper(&engine, &[(Space::Directory, &key, Some(&length))]);
-        let space = if key[4] == 0 { Space::Base } else { Space::Aggregate };
-        let blob = entries(&engine, space).into_iter().find(|(k, _)| *k == key).unwrap().1;
+        let space = if key[4] == 0 {
+            Space::Base
+        } else {
+            Space::Aggregate
+        };
+        let blob = entries(&engine, space)
+            .into_iter()
+            .find(|(k, _)| *k == key)
+            .unwrap()
+            .1;
         tamper(&engine, &[(space, &key, None)]);
         finds(&store, Damage::Directory);
         tamper(&engine, &[(space, &key, Some(&blob))]);
@@ -197,7 +308,10 @@ fn i8_verify_finds_an_aggregate_without_data_under_it() {
     // The last base chunk along the curve is the lone one.
     let base = of_dem(entries(&engine, Space::Base));
     let (key, _) = base.last().unwrap();
-    tamper(&engine, &[(Space::Base, key, None), (Space::Directory, key, None)]);
+    tamper(
+        &engine,
+        &[(Space::Base, key, None), (Space::Directory, key, None)],
+    );
     finds(&store, Damage::Stray);
 }
 
@@ -220,14 +334,19 @@ fn verify_finds_a_flipped_bit_in_each_blob() {
 fn verify_finds_damaged_records_marks_and_keys_of_no_grid() {
     let (engine, store, _) = prepared();
     for (key, record) in entries(&engine, Space::Meta) {
-        if [b"bounds".as_slice(), b"reach", b"schema", b"feed"].iter().any(|name| key.starts_with(name)) {
+        if [b"bounds".as_slice(), b"reach", b"schema", b"feed"]
+            .iter()
+            .any(|name| key.starts_with(name))
+        {
             let mut damaged = record.clone();
             *damaged.last_mut().unwrap() ^= 0x10;
             tamper(&engine, &[(Space::Meta, &key, Some(&damaged))]);
             let findings = store.verify().unwrap().findings;
             let key_text = String::from_utf8_lossy(&key);
             assert!(
-                findings.iter().any(|f| f.damage == Damage::Record && f.message.contains("grid `")),
+                findings
+                    .iter()
+                    .any(|f| f.damage == Damage::Record && f.message.contains("grid `")),
                 "{key_text}: {findings:?}"
             );
             tamper(&engine, &[(Space::Meta, &key, Some(&record))]);
@@ -236,20 +355,53 @@ fn verify_finds_damaged_records_marks_and_keys_of_no_grid() {
     let (dem, _) = of_dem(entries(&engine, Space::Directory)).remove(0);
     let stranger = [&[0, 0, 0, 99], &dem[4..]].concat();
     tamper(&engine, &[(Space::Base, &stranger, Some(b"?"))]);
-    assert_eq!(store.verify().unwrap().findings.iter().map(|f| f.damage).collect::<Vec<_>>(), [Damage::Key]);
-    tamper(&engine, &[(Space::Base, &stranger, None), (Space::Dirty, &dem, Some(b""))]);
-    assert_eq!(store.verify().unwrap().findings.iter().map(|f| f.damage).collect::<Vec<_>>(), [Damage::Mark]);
+    assert_eq!(
+        store
+            .verify()
+            .unwrap()
+            .findings
+            .iter()
+            .map(|f| f.damage)
+            .collect::<Vec<_>>(),
+        [Damage::Key]
+    );
+    tamper(
+        &engine,
+        &[
+            (Space::Base, &stranger, None),
+            (Space::Dirty, &dem, Some(b"")),
+        ],
+    );
+    assert_eq!(
+        store
+            .verify()
+            .unwrap()
+            .findings
+            .iter()
+            .map(|f| f.damage)
+            .collect::<Vec<_>>(),
+        [Damage::Mark]
+    );
 }
 
 #[test]
 fn verify_finds_a_feed_entry_that_is_damaged_lost_or_of_no_grid() {
     let engine: Arc<Memory> = Arc::default();
-    let store = Store::options().changes_kept(300).open_engine(engine.clone()).unwrap();
+    let store = Store::options()
+        .changes_kept(300)
+        .open_engine(engine.clone())
+        .unwrap();
     let x = Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 4)]);
-    let schema = Schema::builder(Structure::builder().dimension(x).build().unwrap(), DType::U8).build().unwrap();
+    let schema = Schema::builder(
+        Structure::builder().dimension(x).build().unwrap(),
+        DType::U8,
+    )
+    .build()
+    .unwrap();
     let grid = store.create("dem", schema).unwrap();
     for _ in 0..600 {
-        grid.put(&Window::new([0], [1]), &ndarray::arr1(&[1_u8])).unwrap();
+        grid.put(&Window::new([0], [1]), &ndarray::arr1(&[1_u8]))
+            .unwrap();
     }
     let feed = entries(&engine, Space::Feed);
     assert!(feed.len() < 600, "the oldest are gone");
@@ -260,13 +412,48 @@ fn verify_finds_a_feed_entry_that_is_damaged_lost_or_of_no_grid() {
     for value in [None, Some(damaged.as_slice())] {
         tamper(&engine, &[(Space::Feed, key, value)]);
         let findings = store.verify().unwrap().findings;
-        assert!(findings.iter().all(|f| f.damage == Damage::Record && f.message.contains("grid `dem`")), "{findings:?}");
+        assert!(
+            findings
+                .iter()
+                .all(|f| f.damage == Damage::Record && f.message.contains("grid `dem`")),
+            "{findings:?}"
+        );
         assert_eq!(findings.len(), 1);
     }
     let stranger = [&[0, 0, 0, 99], &key[4..]].concat();
-    tamper(&engine, &[(Space::Feed, key, Some(value)), (Space::Feed, &stranger, Some(value))]);
-    assert_eq!(store.verify().unwrap().findings.iter().map(|f| f.damage).collect::<Vec<_>>(), [Damage::Key]);
+    tamper(
+        &engine,
+        &[
+            (Space::Feed, key, Some(value)),
+            (Space::Feed, &stranger, Some(value)),
+        ],
+    );
+    assert_eq!(
+        store
+            .verify()
+            .unwrap()
+            .findings
+            .iter()
+            .map(|f| f.damage)
+            .collect::<Vec<_>>(),
+        [Damage::Key]
+    );
     let older = [&key[..4], &[0; 8]].concat();
-    tamper(&engine, &[(Space::Feed, &stranger, None), (Space::Feed, &older, Some(value))]);
-    assert_eq!(store.verify().unwrap().findings.iter().map(|f| f.damage).collect::<Vec<_>>(), [Damage::Record]);
+    tamper(
+        &engine,
+        &[
+            (Space::Feed, &stranger, None),
+            (Space::Feed, &older, Some(value)),
+        ],
+    );
+    assert_eq!(
+        store
+            .verify()
+            .unwrap()
+            .findings
+            .iter()
+            .map(|f| f.damage)
+            .collect::<Vec<_>>(),
+        [Damage::Record]
+    );
 }

@@ -1,7 +1,10 @@
-//! Small grids with data at several levels, and random calls that meet at few places: what a fault of the pyramid, of a batch or
-//! of the change feed needs.
+//! Small grids with data at several levels, and random calls that meet at few places: what a fault
+//! of the pyramid, of a batch or of the change feed needs.
 
-use gridstone::{Aggregation, Axis, Batch, DType, Depth, Dimension, ErrorKind, Grid, Overlap, Schema, Structure, Window};
+use gridstone::{
+    Aggregation, Axis, Batch, DType, Depth, Dimension, ErrorKind, Grid, Overlap, Schema, Structure,
+    Window,
+};
 
 use crate::check::{Dice, window};
 use crate::oracle::array;
@@ -48,15 +51,37 @@ impl World {
             _ => vec![t, refined, Dimension::regular("z", [z])],
         };
         let depth = dice.pick(&[Depth::Top, Depth::Top, Depth::Top, Depth::Levels(2)]);
-        let dimensions = dimensions.into_iter().map(|dimension| dimension.depth(depth));
-        let structure = dimensions.fold(Structure::builder(), gridstone::StructureBuilder::dimension).build().unwrap();
-        let (dtype, nodata) = dice.pick(&[(DType::I32, Some(-1.0)), (DType::F64, None), (DType::U8, None)]);
+        let dimensions = dimensions
+            .into_iter()
+            .map(|dimension| dimension.depth(depth));
+        let structure = dimensions
+            .fold(Structure::builder(), gridstone::StructureBuilder::dimension)
+            .build()
+            .unwrap();
+        let (dtype, nodata) = dice.pick(&[
+            (DType::I32, Some(-1.0)),
+            (DType::F64, None),
+            (DType::U8, None),
+        ]);
         let schema = Schema::builder(structure, dtype);
         let schema = nodata.map_or(schema.clone(), |nodata| schema.nodata(nodata));
-        let schema = layers.iter().cloned().fold(schema, gridstone::SchemaBuilder::aggregator).build().unwrap();
+        let schema = layers
+            .iter()
+            .cloned()
+            .fold(schema, gridstone::SchemaBuilder::aggregator)
+            .build()
+            .unwrap();
         let offsets = dice.pick(&[vec![0], vec![-1, 0, 1], vec![-2, -1, 0, 1], vec![0, 1]]);
-        let near = if schema.structure().rank() == 1 { dice.pick(&[4, 8, 20]) } else { 4 };
-        Self { schema, offsets, near }
+        let near = if schema.structure().rank() == 1 {
+            dice.pick(&[4, 8, 20])
+        } else {
+            4
+        };
+        Self {
+            schema,
+            offsets,
+            near,
+        }
     }
 
     fn value(&self, dice: &mut Dice, holes: u64) -> f64 {
@@ -87,13 +112,32 @@ impl World {
         let mut at = vec![0_i8; structure.dimensions().len()];
         let (mut start, mut shape) = (Vec::new(), Vec::new());
         for (d, dimension) in structure.dimensions().iter().enumerate() {
-            at[d] = if dimension.is_refinable() { dice.pick(&self.offsets) } else { 0 };
-            let near = if at[d] > 0 { (self.near >> at[d]).max(1) } else { self.near << -at[d] };
+            at[d] = if dimension.is_refinable() {
+                dice.pick(&self.offsets)
+            } else {
+                0
+            };
+            let near = if at[d] > 0 {
+                (self.near >> at[d]).max(1)
+            } else {
+                self.near << -at[d]
+            };
             for _ in dimension.axes() {
                 let wide = what == What::Delete || what == What::Clear && dice.chance(20);
-                start.push(if wide && dice.chance(50) { -4 * near } else { dice.range(-near, near) });
+                start.push(if wide && dice.chance(50) {
+                    -4 * near
+                } else {
+                    dice.range(-near, near)
+                });
                 let most = if structure.rank() == 1 { 8 } else { 3 };
-                shape.push(u64::try_from(if wide { dice.range(1, 6 * near) } else { dice.range(1, most) }).unwrap());
+                shape.push(
+                    u64::try_from(if wide {
+                        dice.range(1, 6 * near)
+                    } else {
+                        dice.range(1, most)
+                    })
+                    .unwrap(),
+                );
             }
         }
         self.made(what, (&at, &start, &shape), dice)
@@ -102,17 +146,42 @@ impl World {
     /// A put of one cell far away from all others.
     pub fn far(&self, dice: &mut Dice) -> Call {
         let dimensions = self.schema.structure().dimensions();
-        let at: Vec<i8> = dimensions.iter().map(|d| if d.is_refinable() { self.offsets[0] } else { 0 }).collect();
-        let start: Vec<i64> = self.schema.structure().axes().map(|_| dice.pick(&[0, 300, -500])).collect();
-        self.made(What::Put(Overlap::Merge), (&at, &start, &vec![1; start.len()]), dice)
+        let at: Vec<i8> = dimensions
+            .iter()
+            .map(|d| if d.is_refinable() { self.offsets[0] } else { 0 })
+            .collect();
+        let start: Vec<i64> = self
+            .schema
+            .structure()
+            .axes()
+            .map(|_| dice.pick(&[0, 300, -500]))
+            .collect();
+        self.made(
+            What::Put(Overlap::Merge),
+            (&at, &start, &vec![1; start.len()]),
+            dice,
+        )
     }
 
-    fn made(&self, what: What, (at, start, shape): (&[i8], &[i64], &[u64]), dice: &mut Dice) -> Call {
+    fn made(
+        &self,
+        what: What,
+        (at, start, shape): (&[i8], &[i64], &[u64]),
+        dice: &mut Dice,
+    ) -> Call {
         let window = window(at, start, shape);
         let holes = dice.pick(&[0, 0, 0, 30, 100]);
         let cells = shape.iter().product::<u64>();
-        let values = if let What::Put(_) = what { (0..cells).map(|_| self.value(dice, holes)).collect() } else { Vec::new() };
-        Call { what, window, values }
+        let values = if let What::Put(_) = what {
+            (0..cells).map(|_| self.value(dice, holes)).collect()
+        } else {
+            Vec::new()
+        };
+        Call {
+            what,
+            window,
+            values,
+        }
     }
 }
 
@@ -120,7 +189,11 @@ impl Call {
     /// A call of some kind in the same place.
     pub fn again(&self, what: What, world: &World, dice: &mut Dice) -> Self {
         let window = self.window;
-        let at: Vec<i8> = window.levels(world.schema.structure().dimensions().len()).iter().map(|level| level.get()).collect();
+        let at: Vec<i8> = window
+            .levels(world.schema.structure().dimensions().len())
+            .iter()
+            .map(|level| level.get())
+            .collect();
         world.made(what, (&at, &window.start(), &window.shape()), dice)
     }
 
@@ -128,10 +201,17 @@ impl Call {
     pub fn add(&self, batch: &mut Batch<'_>, grid: &Grid) {
         match self.what {
             What::Put(overlap) => {
-                let shape: Vec<usize> = self.window.shape().iter().map(|len| usize::try_from(*len).unwrap()).collect();
+                let shape: Vec<usize> = self
+                    .window
+                    .shape()
+                    .iter()
+                    .map(|len| usize::try_from(*len).unwrap())
+                    .collect();
                 let array = array(grid.schema().dtype(), &shape, &self.values);
                 // A batch borrows its arrays.
-                batch.put_over(grid, &self.window, &*Box::leak(Box::new(array)), overlap).unwrap();
+                batch
+                    .put_over(grid, &self.window, &*Box::leak(Box::new(array)), overlap)
+                    .unwrap();
             }
             What::Clear => batch.clear(grid, &self.window).unwrap(),
             What::Delete => batch.delete(grid, &self.window).unwrap(),
@@ -151,7 +231,10 @@ pub fn commit(grid: &Grid, calls: &[Call]) -> bool {
     match batch.commit() {
         Ok(_) => true,
         Err(error) => {
-            let refused = matches!(error.kind(), ErrorKind::AggregatedLevel { .. } | ErrorKind::Invalid);
+            let refused = matches!(
+                error.kind(),
+                ErrorKind::AggregatedLevel { .. } | ErrorKind::Invalid
+            );
             assert!(refused, "{error}: {:?}", std::error::Error::source(&error));
             false
         }

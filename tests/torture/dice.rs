@@ -1,4 +1,5 @@
-//! Numbers that depend on a seed alone. Both test binaries draw from here, and add what only they need.
+//! Numbers that depend on a seed alone. Both test binaries draw from here, and add what only they
+//! need.
 
 /// A small deterministic source of numbers (splitmix64).
 #[derive(Clone, Debug)]

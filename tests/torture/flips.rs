@@ -1,5 +1,5 @@
-//! A bit flips, in whichever file: the store is refused as damaged, or what can be read is right and the rest says that it is
-//! damaged.
+//! A bit flips, in whichever file: the store is refused as damaged, or what can be read is right
+//! and the rest says that it is damaged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -25,10 +25,14 @@ use crate::workload::{self, acts};
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
 fn read(directory: &Path) -> Files {
-    image::read(directory).into_iter().map(|(path, bytes)| (path.file_name().unwrap().into(), bytes)).collect()
+    image::read(directory)
+        .into_iter()
+        .map(|(path, bytes)| (path.file_name().unwrap().into(), bytes))
+        .collect()
 }
 
-/// A store as a process leaves it that dies, with data in tables, in files of large values and in a log.
+/// A store as a process leaves it that dies, with data in tables, in files of large values and in a
+/// log.
 struct Image {
     files: Files,
     /// The watermark as it was when the store was opened.
@@ -42,22 +46,40 @@ struct Image {
 impl Image {
     fn of(seed: u64) -> Self {
         let made = directory();
-        let store = Store::options().policy(Policy::Manual).open(made.path()).unwrap();
+        let store = Store::options()
+            .policy(Policy::Manual)
+            .open(made.path())
+            .unwrap();
         workload::run(&store, seed, 5, &|_| ()).unwrap();
         store.aggregate().unwrap();
         drop(store);
-        let store = Store::options().policy(Policy::Inline).open(made.path()).unwrap();
+        let store = Store::options()
+            .policy(Policy::Inline)
+            .open(made.path())
+            .unwrap();
         let oldest = fs::read(made.path().join("WATERMARK")).unwrap();
         workload::run(&store, seed, 3, &|_| ()).unwrap();
         // The last commit is synced, so that all are.
         store.batch().durability(Durability::Sync).commit().unwrap();
         let grid = store.grid(&own(0)).unwrap();
-        grid.replace(&Window::new([0, 0], [1, 1]), &arr2(&[[7_u32]])).unwrap();
-        let files = (0..1000).find_map(|_| Some(read(made.path())).filter(|files| *files == read(made.path())));
-        let mut image = Self { files: files.expect("files at rest"), oldest, expected: Vec::new(), place: directory() };
-        let known = Store::options().policy(Policy::Manual).open(image.lay_out(&image.files)).unwrap();
+        grid.replace(&Window::new([0, 0], [1, 1]), &arr2(&[[7_u32]]))
+            .unwrap();
+        let files = (0..1000)
+            .find_map(|_| Some(read(made.path())).filter(|files| *files == read(made.path())));
+        let mut image = Self {
+            files: files.expect("files at rest"),
+            oldest,
+            expected: Vec::new(),
+            place: directory(),
+        };
+        let known = Store::options()
+            .policy(Policy::Manual)
+            .open(image.lay_out(&image.files))
+            .unwrap();
         let writers = (0..WRITERS).zip(acts(&known).unwrap());
-        image.expected = writers.map(|(writer, acts)| Cells::after(seed, writer, acts).base().clone()).collect();
+        image.expected = writers
+            .map(|(writer, acts)| Cells::after(seed, writer, acts).base().clone())
+            .collect();
         image.expected[0][[0, 0]] = 7;
         image
     }
@@ -84,7 +106,9 @@ impl Watchdog {
                     (last, since) = (now, Instant::now());
                 }
                 if since.elapsed() > Duration::from_secs(120) {
-                    eprintln!("a damaged store has kept the process busy for two minutes: turn {now}");
+                    eprintln!(
+                        "a damaged store has kept the process busy for two minutes: turn {now}"
+                    );
                     std::process::abort();
                 }
                 thread::sleep(Duration::from_millis(200));
@@ -109,13 +133,19 @@ fn readable(store: &Store, expected: &[Array2<u32>]) -> Result<u64, String> {
             }
             grid => grid.map_err(|error| format!("grid {writer}: {error}"))?,
         };
-        for (y, x) in (0..SIDE).step_by(32).flat_map(|y| (0..SIDE).step_by(32).map(move |x| (y, x))) {
+        for (y, x) in (0..SIDE)
+            .step_by(32)
+            .flat_map(|y| (0..SIDE).step_by(32).map(move |x| (y, x)))
+        {
             let start = [y, x].map(|start| i64::try_from(start).unwrap());
             match grid.read(&Query::window(Window::new(start, [32, 32]))) {
                 Ok(answer) => {
                     let part = cells.slice(ndarray::s![y..y + 32, x..x + 32]);
                     assert_eq!(answer.array.iter_f64().count(), part.len());
-                    let mut pairs = answer.array.iter_f64().zip(part.iter().map(|cell| f64::from(*cell)));
+                    let mut pairs = answer
+                        .array
+                        .iter_f64()
+                        .zip(part.iter().map(|cell| f64::from(*cell)));
                     if let Some((got, want)) = pairs.find(|(got, want)| got != want) {
                         return Err(format!("grid {writer} at {start:?}: {got}, not {want}"));
                     }
@@ -139,28 +169,44 @@ enum Must {
     BeWhole,
 }
 
-/// Opens a damaged store; gives whether it is opened. Then it is right as far as it can be read, what cannot be is found by a
-/// verification, and it can be written to, again and again.
-fn judge(path: &Path, expected: &[Array2<u32>], must: Must, policy: Policy) -> Result<bool, String> {
+/// Opens a damaged store; gives whether it is opened. Then it is right as far as it can be read,
+/// what cannot be is found by a verification, and it can be written to, again and again.
+fn judge(
+    path: &Path,
+    expected: &[Array2<u32>],
+    must: Must,
+    policy: Policy,
+) -> Result<bool, String> {
     let before = read(path);
     let open = || Store::options().policy(policy).create(false).open(path);
-    let said = |error: &gridstone::Error| format!("{error}: {:?}", std::error::Error::source(error));
+    let said =
+        |error: &gridstone::Error| format!("{error}: {:?}", std::error::Error::source(error));
     let store = match open() {
         Ok(store) => store,
         Err(error) if must != Must::BeFit || *error.kind() != ErrorKind::Corrupt => {
             return Err(format!("it is refused with {}", said(&error)));
         }
-        Err(error) => return unchanged(&before, &read(path)).map_err(|changed| format!("a refusal ({error}) changed {changed}")),
+        Err(error) => {
+            return unchanged(&before, &read(path))
+                .map_err(|changed| format!("a refusal ({error}) changed {changed}"));
+        }
     };
     let mut expected = expected.to_vec();
     let look = |store: &Store, expected: &[Array2<u32>]| -> Result<u64, String> {
         let damaged = readable(store, expected)?;
-        let report = store.verify().map_err(|error| format!("it cannot be verified: {}", said(&error)))?;
+        let report = store
+            .verify()
+            .map_err(|error| format!("it cannot be verified: {}", said(&error)))?;
         if damaged > 0 && report.findings.is_empty() {
-            return Err(format!("{damaged} pieces cannot be read, and verify finds nothing"));
+            return Err(format!(
+                "{damaged} pieces cannot be read, and verify finds nothing"
+            ));
         }
         if must == Must::BeWhole && (damaged > 0 || !report.findings.is_empty()) {
-            return Err(format!("{damaged} pieces cannot be read, and verify finds {:?}", report.findings));
+            return Err(format!(
+                "{damaged} pieces cannot be read, and verify finds {:?}",
+                report.findings
+            ));
         }
         Ok(damaged)
     };
@@ -168,18 +214,28 @@ fn judge(path: &Path, expected: &[Array2<u32>], must: Must, policy: Policy) -> R
     drop(store);
     // So often that tables are merged.
     for life in 1..6 {
-        let store = open().map_err(|error| format!("it is refused in life {life} with {}", said(&error)))?;
+        let store = open()
+            .map_err(|error| format!("it is refused in life {life} with {}", said(&error)))?;
         let grid = match store.grid(&own(1)) {
             // A record of it may be what is damaged.
             Err(error) if must != Must::BeWhole && *error.kind() == ErrorKind::Corrupt => None,
-            grid => Some(grid.map_err(|error| format!("a grid cannot be opened in life {life}: {}", said(&error)))?),
+            grid => Some(grid.map_err(|error| {
+                format!("a grid cannot be opened in life {life}: {}", said(&error))
+            })?),
         };
         if let Some(grid) = grid {
-            let put = grid.replace(&Window::new([0, 0], [1, 1]), &arr2(&[[life]])).and_then(|_| store.flush());
+            let put = grid
+                .replace(&Window::new([0, 0], [1, 1]), &arr2(&[[life]]))
+                .and_then(|_| store.flush());
             match put {
                 Ok(()) => expected[1][[0, 0]] = life,
                 Err(error) if must != Must::BeWhole && *error.kind() == ErrorKind::Corrupt => {}
-                Err(error) => return Err(format!("it cannot be written to in life {life}: {}", said(&error))),
+                Err(error) => {
+                    return Err(format!(
+                        "it cannot be written to in life {life}: {}",
+                        said(&error)
+                    ));
+                }
             }
         }
         if life == 5 {
@@ -193,9 +249,17 @@ fn judge(path: &Path, expected: &[Array2<u32>], must: Must, policy: Policy) -> R
 fn unchanged(before: &Files, after: &Files) -> Result<bool, String> {
     let names: BTreeSet<_> = before.keys().chain(after.keys()).collect();
     // The database's own diary is of no interest.
-    let names = names.into_iter().filter(|name| !name.to_string_lossy().starts_with("LOG"));
-    let changed: Vec<_> = names.filter(|name| before.get(*name) != after.get(*name)).collect();
-    if changed.is_empty() { Ok(false) } else { Err(format!("{changed:?}")) }
+    let names = names
+        .into_iter()
+        .filter(|name| !name.to_string_lossy().starts_with("LOG"));
+    let changed: Vec<_> = names
+        .filter(|name| before.get(*name) != after.get(*name))
+        .collect();
+    if changed.is_empty() {
+        Ok(false)
+    } else {
+        Err(format!("{changed:?}"))
+    }
 }
 
 const POLICIES: [Policy; 3] = [Policy::Manual, Policy::Inline, Policy::Background];
@@ -211,7 +275,10 @@ fn no_flipped_bit_in_a_file_goes_unseen() {
         let flips = 60;
         for _ in 0..flips {
             let (kind, stale) = (dice.pick(&KINDS), dice.chance(50));
-            let of_kind = image.files.iter().filter(|(name, bytes)| name.to_string_lossy().contains(kind) && !bytes.is_empty());
+            let of_kind = image
+                .files
+                .iter()
+                .filter(|(name, bytes)| name.to_string_lossy().contains(kind) && !bytes.is_empty());
             let of_kind: Vec<_> = of_kind.map(|(name, _)| name).collect();
             // Small values are in tables.
             if of_kind.is_empty() {
@@ -224,7 +291,11 @@ fn no_flipped_bit_in_a_file_goes_unseen() {
             }
             let bytes = damaged.get_mut(name).unwrap();
             // The end of a log is where damage looks like a write that was cut short.
-            let from = if kind == ".log" && dice.chance(30) { bytes.len().saturating_sub(300) } else { 0 };
+            let from = if kind == ".log" && dice.chance(30) {
+                bytes.len().saturating_sub(300)
+            } else {
+                0
+            };
             let bit = from * 8 + dice.below((bytes.len() - from) * 8);
             bytes[bit / 8] ^= 1 << (bit % 8);
             let what = format!("bit {bit} of {}, stale: {stale}", name.display());
@@ -235,17 +306,25 @@ fn no_flipped_bit_in_a_file_goes_unseen() {
                 _ => Must::BeFit,
             };
             let policy = dice.pick(&POLICIES);
-            let opened =
-                judge(&store, &image.expected, must, policy).unwrap_or_else(|wrong| panic!("{what}, {policy:?}: {wrong}"));
+            let opened = judge(&store, &image.expected, must, policy)
+                .unwrap_or_else(|wrong| panic!("{what}, {policy:?}: {wrong}"));
             let of_kind = refused.entry(kind).or_default();
-            *(if opened { &mut of_kind.1 } else { &mut of_kind.0 }) += 1;
+            *(if opened {
+                &mut of_kind.1
+            } else {
+                &mut of_kind.0
+            }) += 1;
             if !opened {
-                salvaged(&image, &store).unwrap_or_else(|wrong| panic!("{what}: salvaged: {wrong}"));
+                salvaged(&image, &store)
+                    .unwrap_or_else(|wrong| panic!("{what}: salvaged: {wrong}"));
             } else if kind == ".sst" {
-                // The old one is only read, and no table of it is shared that is mended in the new one.
+                // The old one is only read, and no table of it is shared that is mended in the new
+                // one.
                 let store = image.lay_out(&damaged);
-                salvaged(&image, &store).unwrap_or_else(|wrong| panic!("{what}: salvaged: {wrong}"));
-                unchanged(&damaged, &read(&store)).unwrap_or_else(|changed| panic!("{what}: salvaging changed {changed}"));
+                salvaged(&image, &store)
+                    .unwrap_or_else(|wrong| panic!("{what}: salvaged: {wrong}"));
+                unchanged(&damaged, &read(&store))
+                    .unwrap_or_else(|changed| panic!("{what}: salvaging changed {changed}"));
             }
             watchdog.turn();
         }
@@ -259,24 +338,36 @@ fn salvaged(image: &Image, store: &Path) -> Result<(), String> {
     let target = image.place.path().join("salvaged");
     let _ = fs::remove_dir_all(&target);
     Store::salvage(store, &target).map_err(|error| error.to_string())?;
-    let opened = Store::options().policy(Policy::Manual).accept_data_loss(true).open(&target);
-    let opened = opened.map_err(|error| format!("{error}: {:?}", std::error::Error::source(&error)))?;
-    let repaired = opened.repair().map_err(|error| format!("it cannot be repaired: {error}"))?;
+    let opened = Store::options()
+        .policy(Policy::Manual)
+        .accept_data_loss(true)
+        .open(&target);
+    let opened =
+        opened.map_err(|error| format!("{error}: {:?}", std::error::Error::source(&error)))?;
+    let repaired = opened
+        .repair()
+        .map_err(|error| format!("it cannot be repaired: {error}"))?;
     match readable(&opened, &image.expected)? {
         0 if repaired.left.findings.is_empty() => Ok(()),
-        damaged => Err(format!("{damaged} pieces cannot be read, and {:?} is left", repaired.left.findings)),
+        damaged => Err(format!(
+            "{damaged} pieces cannot be read, and {:?} is left",
+            repaired.left.findings
+        )),
     }
 }
 
-/// More than a bit of a table is damaged: it is opened if the records of the store can be read, and goes on; salvaged and
-/// repaired it is sound, and cells that are gone are told.
+/// More than a bit of a table is damaged: it is opened if the records of the store can be read, and
+/// goes on; salvaged and repaired it is sound, and cells that are gone are told.
 #[test]
 fn no_damaged_table_goes_unseen() {
     let watchdog = Watchdog::new();
     seeds::each("tables", |seed| {
         let image = Image::of(seed);
         let files = read(&image.place.path().join("store"));
-        let tables: Vec<_> = files.keys().filter(|name| name.to_string_lossy().ends_with(".sst")).collect();
+        let tables: Vec<_> = files
+            .keys()
+            .filter(|name| name.to_string_lossy().ends_with(".sst"))
+            .collect();
         let (mut dice, mut counts) = (Dice::of(seed, 7), BTreeMap::<&str, u64>::new());
         let tries = 12;
         for _ in 0..tries {
@@ -285,23 +376,43 @@ fn no_damaged_table_goes_unseen() {
             let length = 1 + dice.below(64);
             let from = dice.below(bytes.len().saturating_sub(length));
             let zeros = dice.chance(50);
-            bytes[from..from + length].iter_mut().for_each(|byte| *byte = if zeros { 0 } else { *byte ^ 0xa5 });
-            let what = format!("{length} bytes at {from} of {}, zeros: {zeros}", name.display());
+            bytes[from..from + length]
+                .iter_mut()
+                .for_each(|byte| *byte = if zeros { 0 } else { *byte ^ 0xa5 });
+            let what = format!(
+                "{length} bytes at {from} of {}, zeros: {zeros}",
+                name.display()
+            );
             if damaged == files {
                 continue;
             }
             let policy = dice.pick(&POLICIES);
             let store = image.lay_out(&damaged);
             let opened = match judge(&store, &image.expected, Must::Open, policy) {
-                // Nothing can be read without the store's own records, and a table that cannot be opened takes consent.
-                Err(wrong) if wrong.contains("it is refused with") && wrong.contains("space Meta") => false,
-                Err(wrong) if wrong.contains("it is refused with") && wrong.contains("--accept-data-loss") => false,
+                // Nothing can be read without the store's own records, and a table that cannot be
+                // opened takes consent.
+                Err(wrong)
+                    if wrong.contains("it is refused with") && wrong.contains("space Meta") =>
+                {
+                    false
+                }
+                Err(wrong)
+                    if wrong.contains("it is refused with")
+                        && wrong.contains("--accept-data-loss") =>
+                {
+                    false
+                }
                 judged => judged.unwrap_or_else(|wrong| panic!("{what}, {policy:?}: {wrong}")),
             };
-            *counts.entry(if opened { "opened" } else { "refused" }).or_default() += 1;
+            *counts
+                .entry(if opened { "opened" } else { "refused" })
+                .or_default() += 1;
             let store = image.lay_out(&damaged);
-            let lost = salvaged_in_part(&image, &store).unwrap_or_else(|wrong| panic!("{what}: salvaged: {wrong}"));
-            *counts.entry(if lost { "lost cells" } else { "lost nothing" }).or_default() += 1;
+            let lost = salvaged_in_part(&image, &store)
+                .unwrap_or_else(|wrong| panic!("{what}: salvaged: {wrong}"));
+            *counts
+                .entry(if lost { "lost cells" } else { "lost nothing" })
+                .or_default() += 1;
             watchdog.turn();
         }
         println!("{counts:?}");
@@ -309,17 +420,27 @@ fn no_damaged_table_goes_unseen() {
     });
 }
 
-/// What can be had of a store with a damaged table is right and sound, and what cannot be is told. Gives whether cells are gone.
+/// What can be had of a store with a damaged table is right and sound, and what cannot be is told.
+/// Gives whether cells are gone.
 fn salvaged_in_part(image: &Image, store: &Path) -> Result<bool, String> {
     let target = image.place.path().join("salvaged");
     let _ = fs::remove_dir_all(&target);
-    let said = |error: gridstone::Error| format!("{error}: {:?}", std::error::Error::source(&error));
+    let said =
+        |error: gridstone::Error| format!("{error}: {:?}", std::error::Error::source(&error));
     let lost = Store::salvage(store, &target).map_err(said)?;
-    let opened = Store::options().policy(Policy::Manual).accept_data_loss(true).open(&target).map_err(said)?;
+    let opened = Store::options()
+        .policy(Policy::Manual)
+        .accept_data_loss(true)
+        .open(&target)
+        .map_err(said)?;
     let repaired = opened.repair().map_err(said)?;
     // What belongs to a grid whose schema is lost is there still, and nobody can read it.
     let no_schema = lost.iter().any(|lost| lost.space == Space::Meta);
-    let mut left = repaired.left.findings.iter().filter(|finding| !no_schema || finding.damage != Damage::Key);
+    let mut left = repaired
+        .left
+        .findings
+        .iter()
+        .filter(|finding| !no_schema || finding.damage != Damage::Key);
     if let Some(left) = left.next() {
         return Err(format!("{left:?} is left"));
     }
@@ -327,7 +448,10 @@ fn salvaged_in_part(image: &Image, store: &Path) -> Result<bool, String> {
     for (writer, cells) in (0..).zip(&image.expected) {
         let grid = opened.grid(&own(writer)).ok();
         for row in 0..SIDE {
-            let window = Window::new([i64::try_from(row).unwrap(), 0], [1, u64::try_from(SIDE).unwrap()]);
+            let window = Window::new(
+                [i64::try_from(row).unwrap(), 0],
+                [1, u64::try_from(SIDE).unwrap()],
+            );
             let got: Vec<f64> = match grid.as_ref().map(|grid| grid.read(&Query::window(window))) {
                 None => vec![0.0; SIDE],
                 Some(Err(error)) if *error.kind() == ErrorKind::NotFound => vec![0.0; SIDE],
@@ -362,7 +486,8 @@ fn no_flipped_bit_in_a_record_goes_unseen() {
             let store = image.lay_out(&files);
             let what = flip_entry(&store, &mut dice);
             let policy = dice.pick(&POLICIES);
-            judge(&store, &image.expected, Must::Open, policy).unwrap_or_else(|wrong| panic!("{what}, {policy:?}: {wrong}"));
+            judge(&store, &image.expected, Must::Open, policy)
+                .unwrap_or_else(|wrong| panic!("{what}, {policy:?}: {wrong}"));
             watchdog.turn();
         }
         flips
@@ -375,8 +500,13 @@ fn flip_entry(path: &Path, dice: &mut Dice) -> String {
     let snapshot = engine.snapshot().unwrap();
     loop {
         let space = dice.pick(&Space::ALL);
-        let entries = snapshot.scan(space, &KeyRange::all(), Order::Ascending, 10_000).unwrap().entries;
-        let Some((key, mut value)) = entries.get(dice.below(entries.len())).cloned() else { continue };
+        let entries = snapshot
+            .scan(space, &KeyRange::all(), Order::Ascending, 10_000)
+            .unwrap()
+            .entries;
+        let Some((key, mut value)) = entries.get(dice.below(entries.len())).cloned() else {
+            continue;
+        };
         if value.is_empty() {
             continue;
         }

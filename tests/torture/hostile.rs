@@ -1,5 +1,5 @@
-//! Files from elsewhere, damaged and made up: the command says what is wrong with them, or takes them, within limits of memory
-//! and time.
+//! Files from elsewhere, damaged and made up: the command says what is wrong with them, or takes
+//! them, within limits of memory and time.
 
 use std::fs;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -39,14 +39,28 @@ const GEOJSON: &str = r#"{"type": "FeatureCollection", "features": [{"type": "Fe
 /// Runs the command within limits.
 fn run(directory: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gridstone"));
-    command.current_dir(directory).args(arguments).stdin(Stdio::null()).env("GRIDSTONE_THREADS", "2");
+    command
+        .current_dir(directory)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .env("GRIDSTONE_THREADS", "2");
     let limit = |what, most: u64| {
-        let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+        let limit = libc::rlimit {
+            rlim_cur: most,
+            rlim_max: most,
+        };
         // SAFETY: the struct lives until the call returns.
-        if unsafe { libc::setrlimit(what, &raw const limit) } == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+        if unsafe { libc::setrlimit(what, &raw const limit) } == 0 {
+            Ok(())
+        } else {
+            Err(std::io::Error::last_os_error())
+        }
     };
-    let limits = move || limit(libc::RLIMIT_AS, MEMORY_BYTES).and_then(|()| limit(libc::RLIMIT_CPU, SECONDS));
-    // SAFETY: between the fork and the new program only limits are set, by calls that may be made there.
+    let limits = move || {
+        limit(libc::RLIMIT_AS, MEMORY_BYTES).and_then(|()| limit(libc::RLIMIT_CPU, SECONDS))
+    };
+    // SAFETY: between the fork and the new program only limits are set, by calls that may be made
+    // there.
     unsafe { command.pre_exec(limits) };
     command.output().unwrap()
 }
@@ -54,9 +68,17 @@ fn run(directory: &Path, arguments: &[&str]) -> Output {
 /// It ended by itself, and without a panic.
 fn ended(what: &str, output: &Output) {
     let text = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.signal().is_none(), "{what}: {}: {text}", output.status);
+    assert!(
+        output.status.signal().is_none(),
+        "{what}: {}: {text}",
+        output.status
+    );
     assert!(!text.contains("panicked"), "{what}: {text}");
-    assert!(output.status.success() || text.contains("error: "), "{what}: {}: {text}", output.status);
+    assert!(
+        output.status.success() || text.contains("error: "),
+        "{what}: {}: {text}",
+        output.status
+    );
 }
 
 /// Damages bytes in some way.
@@ -66,7 +88,11 @@ fn damage(bytes: &mut Vec<u8>, dice: &mut Dice) {
             return;
         }
         // Structure stands at the beginning.
-        let most = if dice.chance(60) { bytes.len().min(600) } else { bytes.len() };
+        let most = if dice.chance(60) {
+            bytes.len().min(600)
+        } else {
+            bytes.len()
+        };
         let at = dice.below(most);
         match dice.below(6) {
             0 => bytes[at] ^= 1 << dice.below(8),
@@ -91,9 +117,15 @@ fn damage(bytes: &mut Vec<u8>, dice: &mut Dice) {
 }
 
 fn files(directory: &str, ending: &str) -> Vec<PathBuf> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(directory);
-    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<_> = entries.filter(|path| path.to_string_lossy().ends_with(ending)).collect();
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data")
+        .join(directory);
+    let entries = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = entries
+        .filter(|path| path.to_string_lossy().ends_with(ending))
+        .collect();
     files.sort();
     files
 }
@@ -105,19 +137,39 @@ fn deep(open: &str, depth: usize) -> Vec<u8> {
 
 #[test]
 fn no_file_makes_the_command_panic_or_take_more_than_its_limits() {
-    let (tiffs, ncs) = (files("geotiff", ".tif"), [files("cf", ".nc"), files("netcdf", ".nc")].concat());
+    let (tiffs, ncs) = (
+        files("geotiff", ".tif"),
+        [files("cf", ".nc"), files("netcdf", ".nc")].concat(),
+    );
     assert!(!tiffs.is_empty() && !ncs.is_empty());
     let known = directory();
     fs::write(
         known.path().join("grid.toml"),
-        TOML.replace("[[dimension]]\nname = \"band\"\nlabels = [\"red\", \"green\"]\n", ""),
+        TOML.replace(
+            "[[dimension]]\nname = \"band\"\nlabels = [\"red\", \"green\"]\n",
+            "",
+        ),
     )
     .unwrap();
     fs::write(known.path().join("lake.geojson"), GEOJSON).unwrap();
-    let made = run(known.path(), &["create", "store", "g", "--structure", "grid.toml"]);
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let counted = run(known.path(), &["stats", "store", "g", "--polygon", "lake.geojson"]);
-    assert!(!String::from_utf8_lossy(&counted.stderr).contains("JSON"), "{}", String::from_utf8_lossy(&counted.stderr));
+    let made = run(
+        known.path(),
+        &["create", "store", "g", "--structure", "grid.toml"],
+    );
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+    let counted = run(
+        known.path(),
+        &["stats", "store", "g", "--polygon", "lake.geojson"],
+    );
+    assert!(
+        !String::from_utf8_lossy(&counted.stderr).contains("JSON"),
+        "{}",
+        String::from_utf8_lossy(&counted.stderr)
+    );
     seeds::each("hostile", |seed| {
         let (mut dice, place) = (Dice::of(seed, 7), directory());
         let write = |name: &str, bytes: &[u8]| fs::write(place.path().join(name), bytes).unwrap();
@@ -138,16 +190,36 @@ fn no_file_makes_the_command_panic_or_take_more_than_its_limits() {
             0 => raster(&tiffs, "a.tif", &mut dice),
             1 => raster(&ncs, "a.nc", &mut dice),
             2 => {
-                let mut bytes = if dice.chance(5) { deep("{\"type\":[", 100_000) } else { GEOJSON.as_bytes().to_vec() };
+                let mut bytes = if dice.chance(5) {
+                    deep("{\"type\":[", 100_000)
+                } else {
+                    GEOJSON.as_bytes().to_vec()
+                };
                 damage(&mut bytes, &mut dice);
                 fs::write(known.path().join("a.geojson"), &bytes).unwrap();
-                ended("GeoJSON", &run(known.path(), &["stats", "store", "g", "--polygon", "a.geojson"]));
+                ended(
+                    "GeoJSON",
+                    &run(
+                        known.path(),
+                        &["stats", "store", "g", "--polygon", "a.geojson"],
+                    ),
+                );
             }
             _ => {
-                let mut bytes = if dice.chance(5) { deep("a=[", 100_000) } else { TOML.as_bytes().to_vec() };
+                let mut bytes = if dice.chance(5) {
+                    deep("a=[", 100_000)
+                } else {
+                    TOML.as_bytes().to_vec()
+                };
                 damage(&mut bytes, &mut dice);
                 write("a.toml", &bytes);
-                ended("TOML", &run(place.path(), &["create", "store", "g", "--structure", "a.toml"]));
+                ended(
+                    "TOML",
+                    &run(
+                        place.path(),
+                        &["create", "store", "g", "--structure", "a.toml"],
+                    ),
+                );
             }
         }
         1

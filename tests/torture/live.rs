@@ -11,7 +11,8 @@ use crate::model::Cells;
 use crate::seeds;
 use crate::workload::acts;
 
-/// Every opening shows at least what was acknowledged before it, at most what was begun, whole, and stays as it is.
+/// Every opening shows at least what was acknowledged before it, at most what was begun, whole, and
+/// stays as it is.
 #[test]
 fn a_store_is_read_while_another_process_writes_to_it() {
     seeds::each("live", |seed| {
@@ -30,24 +31,44 @@ fn a_store_is_read_while_another_process_writes_to_it() {
                 let before = diary(place.path());
                 let store = match Store::open_read_only(&path) {
                     Ok(store) => store,
-                    Err(error) => panic!("look {look}: {error}: {:?}", std::error::Error::source(&error)),
+                    Err(error) => panic!(
+                        "look {look}: {error}: {:?}",
+                        std::error::Error::source(&error)
+                    ),
                 };
                 let there = acts(&store).unwrap();
                 let after = diary(place.path());
-                let (least, most) = (check::bounds(&before, Loss::Process), check::bounds(&after, Loss::Process));
+                let (least, most) = (
+                    check::bounds(&before, Loss::Process),
+                    check::bounds(&after, Loss::Process),
+                );
                 for (writer, there) in there.iter().enumerate() {
-                    assert!((least[writer].0..=most[writer].1).contains(there), "look {look}: writer {writer}: {there}");
+                    assert!(
+                        (least[writer].0..=most[writer].1).contains(there),
+                        "look {look}: writer {writer}: {there}"
+                    );
                 }
-                assert!(store.stats().unwrap().age.is_some(), "it says that it is a view");
+                assert!(
+                    store.stats().unwrap().age.is_some(),
+                    "it says that it is a view"
+                );
                 for (writer, acts) in (0..).zip(&there) {
-                    check::cells(&store, writer, &Cells::after(seed, writer, *acts), Freshness::Fresh).unwrap();
+                    check::cells(
+                        &store,
+                        writer,
+                        &Cells::after(seed, writer, *acts),
+                        Freshness::Fresh,
+                    )
+                    .unwrap();
                 }
                 if look % 4 == 0 {
                     check::sound(&store).unwrap();
                 }
                 assert_eq!(acts(&store).unwrap(), there, "it stays as it is");
                 let shared = store.grid(crate::model::SHARED).unwrap();
-                let refused = shared.put(&gridstone::Window::new([9], [1]), &ndarray::arr1(&[1_i64])).unwrap_err();
+                let refused = shared
+                    .put(&gridstone::Window::new([9], [1]), &ndarray::arr1(&[1_i64]))
+                    .unwrap_err();
                 assert_eq!(refused.kind(), &ErrorKind::Invalid);
                 read += 1;
             }

@@ -1,5 +1,5 @@
-//! Bugs that are planted into an engine: each must be found by the checks that find nothing in a sound one. They are in a
-//! decorator of the engine here, so that they cost the program nothing.
+//! Bugs that are planted into an engine: each must be found by the checks that find nothing in a
+//! sound one. They are in a decorator of the engine here, so that they cost the program nothing.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,7 +7,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use gridstone::kv::{Batch, Counters, Durability, Engine, KeyRange, Memory, Order, Page, Sequence, Snapshot, Space, Write};
+use gridstone::kv::{
+    Batch, Counters, Durability, Engine, KeyRange, Memory, Order, Page, Sequence, Snapshot, Space,
+    Write,
+};
 use gridstone::{Error, ErrorKind, Policy, Result, Store};
 
 use crate::check::{self, Loss};
@@ -58,7 +61,12 @@ const BUGS: [Bug; 12] = [
     Bug::ValueCut,
 ];
 
-const READING: [Bug; 4] = [Bug::ErrorIsAbsence, Bug::ScanCutShort, Bug::Swapped, Bug::ValueCut];
+const READING: [Bug; 4] = [
+    Bug::ErrorIsAbsence,
+    Bug::ScanCutShort,
+    Bug::Swapped,
+    Bug::ValueCut,
+];
 
 /// An engine with a bug, that dies after some commits.
 #[derive(Clone)]
@@ -74,14 +82,26 @@ struct Planted {
 
 impl fmt::Debug for Planted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Planted").field("bug", &self.bug).finish_non_exhaustive()
+        f.debug_struct("Planted")
+            .field("bug", &self.bug)
+            .finish_non_exhaustive()
     }
 }
 
 impl Planted {
     fn new(engine: &Arc<Memory>, bug: Bug, left: usize, dice: Dice) -> Self {
-        let (engine, left, dice) = (Arc::clone(engine), Arc::new(AtomicUsize::new(left)), Arc::new(Mutex::new(dice)));
-        Self { engine, bug, left, dice, last: Arc::default() }
+        let (engine, left, dice) = (
+            Arc::clone(engine),
+            Arc::new(AtomicUsize::new(left)),
+            Arc::new(Mutex::new(dice)),
+        );
+        Self {
+            engine,
+            bug,
+            left,
+            dice,
+            last: Arc::default(),
+        }
     }
 
     fn now_and_then(&self, bug: Bug, percent: u64) -> bool {
@@ -90,7 +110,11 @@ impl Planted {
 
     /// A commit of the engine below, unless it is dead.
     fn apply(&self, batch: Batch, durability: Durability) -> Result<Sequence> {
-        let alive = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        let alive = self
+            .left
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                left.checked_sub(1)
+            });
         alive.map_err(|_| Error::unavailable("the engine is dead"))?;
         self.engine.commit(batch, durability)
     }
@@ -98,20 +122,39 @@ impl Planted {
     /// The marks that go when one is consumed by its prefix: all but the sequence, which is last.
     fn of_range(&self, key: &[u8]) -> Result<Vec<Vec<u8>>> {
         let prefix = &key[..key.len() - 8];
-        let page = self.engine.snapshot()?.scan(Space::Dirty, &KeyRange::prefix(prefix), Order::Ascending, 1000)?;
+        let page = self.engine.snapshot()?.scan(
+            Space::Dirty,
+            &KeyRange::prefix(prefix),
+            Order::Ascending,
+            1000,
+        )?;
         Ok(page.entries.into_iter().map(|(key, _)| key).collect())
     }
 }
 
-/// The same batch with other writes. A snapshot of the engine below at the batch's base would be needed; one of now serves where
-/// expectations are not what is tested.
-fn with(batch: &Batch, snapshot: &dyn Snapshot, expects: bool, writes: impl Iterator<Item = Write>) -> Batch {
+/// The same batch with other writes. A snapshot of the engine below at the batch's base would be
+/// needed; one of now serves where expectations are not what is tested.
+fn with(
+    batch: &Batch,
+    snapshot: &dyn Snapshot,
+    expects: bool,
+    writes: impl Iterator<Item = Write>,
+) -> Batch {
     let mut changed = Batch::at(snapshot);
     if expects {
-        batch.keys().iter().for_each(|(space, key)| changed.expect_key(*space, key.clone()));
-        batch.ranges().iter().for_each(|(space, range)| changed.expect_range(*space, range.clone()));
+        batch
+            .keys()
+            .iter()
+            .for_each(|(space, key)| changed.expect_key(*space, key.clone()));
+        batch
+            .ranges()
+            .iter()
+            .for_each(|(space, range)| changed.expect_range(*space, range.clone()));
     }
-    batch.deleted().iter().for_each(|(space, range)| changed.delete_range(*space, range.clone()));
+    batch
+        .deleted()
+        .iter()
+        .for_each(|(space, range)| changed.delete_range(*space, range.clone()));
     for write in writes {
         match write.value {
             Some(value) => changed.put(write.space, write.key, value),
@@ -127,28 +170,54 @@ fn is_mark(write: &&Write) -> bool {
 
 impl Engine for Planted {
     fn snapshot(&self) -> Result<Arc<dyn Snapshot>> {
-        Ok(Arc::new(View { planted: self.clone(), snapshot: self.engine.snapshot()? }))
+        Ok(Arc::new(View {
+            planted: self.clone(),
+            snapshot: self.engine.snapshot()?,
+        }))
     }
 
     fn commit(&self, batch: Batch, durability: Durability) -> Result<Sequence> {
         let now = self.engine.snapshot()?;
         let writes = || batch.writes().iter();
         match self.bug {
-            Bug::MarksLost => {
-                self.apply(with(&batch, &*now, true, writes().filter(|write| !is_mark(write)).cloned()), durability)
-            }
+            Bug::MarksLost => self.apply(
+                with(
+                    &batch,
+                    &*now,
+                    true,
+                    writes().filter(|write| !is_mark(write)).cloned(),
+                ),
+                durability,
+            ),
             Bug::MarksApart if writes().any(|write| is_mark(&write)) => {
-                self.apply(with(&batch, &*now, true, writes().filter(|write| !is_mark(write)).cloned()), durability)?;
-                let marks = with(&Batch::default(), &*now, false, writes().filter(is_mark).cloned());
+                self.apply(
+                    with(
+                        &batch,
+                        &*now,
+                        true,
+                        writes().filter(|write| !is_mark(write)).cloned(),
+                    ),
+                    durability,
+                )?;
+                let marks = with(
+                    &Batch::default(),
+                    &*now,
+                    false,
+                    writes().filter(is_mark).cloned(),
+                );
                 self.apply(marks, durability)
             }
             Bug::MarksByRange => {
                 let mut removed = Vec::new();
-                for consumed in writes().filter(|write| write.space == Space::Dirty && write.value.is_none()) {
+                for consumed in
+                    writes().filter(|write| write.space == Space::Dirty && write.value.is_none())
+                {
                     removed.extend(self.of_range(&consumed.key)?);
                 }
                 let mut batch = batch;
-                removed.into_iter().for_each(|key| batch.delete(Space::Dirty, key));
+                removed
+                    .into_iter()
+                    .for_each(|key| batch.delete(Space::Dirty, key));
                 self.apply(batch, durability)
             }
             Bug::AcknowledgedEarly => self.apply(batch, Durability::Buffered),
@@ -158,12 +227,24 @@ impl Engine for Planted {
                 let now = self.engine.snapshot()?;
                 self.apply(with(&batch, &*now, false, writes().cloned()), durability)
             }
-            Bug::TornCommit if self.now_and_then(Bug::TornCommit, 10) => {
-                self.apply(with(&batch, &*now, true, writes().take(batch.writes().len() / 2).cloned()), durability)
-            }
-            Bug::DeletionsLost => {
-                self.apply(with(&batch, &*now, true, writes().filter(|write| write.value.is_some()).cloned()), durability)
-            }
+            Bug::TornCommit if self.now_and_then(Bug::TornCommit, 10) => self.apply(
+                with(
+                    &batch,
+                    &*now,
+                    true,
+                    writes().take(batch.writes().len() / 2).cloned(),
+                ),
+                durability,
+            ),
+            Bug::DeletionsLost => self.apply(
+                with(
+                    &batch,
+                    &*now,
+                    true,
+                    writes().filter(|write| write.value.is_some()).cloned(),
+                ),
+                durability,
+            ),
             Bug::CommitDropped if self.now_and_then(Bug::CommitDropped, 10) => Ok(now.sequence()),
             _ => self.apply(batch, durability),
         }
@@ -196,15 +277,20 @@ impl Snapshot for View {
         self.snapshot.sequence()
     }
 
-    fn get_many(&self, space: Space, keys: &[Vec<u8>], visit: &mut dyn FnMut(usize, Option<&[u8]>) -> Result<()>) -> Result<()> {
+    fn get_many(
+        &self,
+        space: Space,
+        keys: &[Vec<u8>],
+        visit: &mut dyn FnMut(usize, Option<&[u8]>) -> Result<()>,
+    ) -> Result<()> {
         let is_chunk = matches!(space, Space::Base | Space::Aggregate);
         self.snapshot.get_many(space, keys, &mut |at, value| {
             let absent = is_chunk && self.planted.now_and_then(Bug::ErrorIsAbsence, 5);
             let cut = is_chunk && self.planted.now_and_then(Bug::ValueCut, 5);
             let swapped = is_chunk && self.planted.now_and_then(Bug::Swapped, 40);
-            let other = value
-                .filter(|_| is_chunk)
-                .map(|value| std::mem::replace(&mut *self.planted.last.lock().unwrap(), value.to_vec()));
+            let other = value.filter(|_| is_chunk).map(|value| {
+                std::mem::replace(&mut *self.planted.last.lock().unwrap(), value.to_vec())
+            });
             match (value, other.filter(|_| swapped)) {
                 (Some(_), _) if absent => visit(at, None),
                 (Some(value), _) if cut => visit(at, Some(&value[..value.len() - 1])),
@@ -224,8 +310,8 @@ impl Snapshot for View {
     }
 }
 
-/// Some lives of a store in an engine with a bug, each ended after some commits, by the death of the process or by the loss of
-/// power.
+/// Some lives of a store in an engine with a bug, each ended after some commits, by the death of
+/// the process or by the loss of power.
 fn lives(bug: Bug, seed: u64) -> std::result::Result<(), String> {
     let mut dice = Dice::of(seed, 8);
     let (mut engine, diary) = (Arc::new(Memory::new()), Mutex::new(Vec::<Note>::new()));
@@ -233,24 +319,42 @@ fn lives(bug: Bug, seed: u64) -> std::result::Result<(), String> {
         let left = 20 + dice.below(60);
         let planted = Planted::new(&engine, bug, left, Dice::of(seed, 9 + life));
         let policy = workload::policy(seed.wrapping_add(life));
-        let store = Store::options().policy(policy).open_engine(Arc::new(planted)).map_err(|error| error.to_string())?;
+        let store = Store::options()
+            .policy(policy)
+            .open_engine(Arc::new(planted))
+            .map_err(|error| error.to_string())?;
         match workload::run(&store, seed, 25, &|note| diary.lock().unwrap().push(note)) {
             // It is dead.
             Err(error) if [ErrorKind::Unavailable, ErrorKind::Poisoned].contains(error.kind()) => {}
             outcome => outcome.map_err(|error| error.to_string())?,
         }
         drop(store);
-        let loss = if dice.chance(50) { Loss::Power } else { Loss::Process };
+        let loss = if dice.chance(50) {
+            Loss::Power
+        } else {
+            Loss::Process
+        };
         engine = Arc::new(match loss {
             Loss::Power => engine.crash(dice.below(engine.unsynced() + 1)),
             Loss::Process => engine.reopen(),
         });
         let mut diary = diary.lock().unwrap();
         // Looked at through the bug if it is one of reading.
-        let bug = if READING.contains(&bug) { bug } else { Bug::None };
+        let bug = if READING.contains(&bug) {
+            bug
+        } else {
+            Bug::None
+        };
         let planted = Planted::new(&engine, bug, usize::MAX, Dice::of(seed, 19 + life));
-        let checked = Store::options().policy(Policy::Manual).open_engine(Arc::new(planted));
-        let there = check::whole(&checked.map_err(|error| error.to_string())?, seed, &diary, loss)?;
+        let checked = Store::options()
+            .policy(Policy::Manual)
+            .open_engine(Arc::new(planted));
+        let there = check::whole(
+            &checked.map_err(|error| error.to_string())?,
+            seed,
+            &diary,
+            loss,
+        )?;
         // What is lost is forgotten: the same acts are done again.
         diary.retain(|note| note.act <= there[note.writer as usize]);
     }
@@ -267,11 +371,14 @@ fn a_sound_engine_is_found_sound() {
 #[test]
 fn each_planted_bug_is_found() {
     for bug in BUGS {
-        let is_found = |seed| catch_unwind(AssertUnwindSafe(|| lives(bug, seed))).map_or(true, |lived| lived.is_err());
+        let is_found = |seed| {
+            catch_unwind(AssertUnwindSafe(|| lives(bug, seed))).map_or(true, |lived| lived.is_err())
+        };
         let found = (1..120).find(|seed| is_found(*seed));
         println!("{bug:?} is found by seed {found:?}");
         let seed = found.unwrap_or_else(|| panic!("{bug:?} is not found"));
         // It is the bug that was found.
-        lives(Bug::None, seed).unwrap_or_else(|wrong| panic!("seed {seed} of {bug:?} without it: {wrong}"));
+        lives(Bug::None, seed)
+            .unwrap_or_else(|wrong| panic!("seed {seed} of {bug:?} without it: {wrong}"));
     }
 }

@@ -1,6 +1,7 @@
-//! Between this process and the operating system: calls that change files go through here, since the linker prefers a symbol of
-//! the program to one of the C library, for RocksDB and for Rust alike. Below a directory that a test has taken, they are
-//! counted, recorded in a [`Trace`], or made to fail; elsewhere they are passed on.
+//! Between this process and the operating system: calls that change files go through here, since
+//! the linker prefers a symbol of the program to one of the C library, for RocksDB and for Rust
+//! alike. Below a directory that a test has taken, they are counted, recorded in a [`Trace`], or
+//! made to fail; elsewhere they are passed on.
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::os::unix::ffi::OsStrExt;
@@ -24,7 +25,14 @@ pub enum Call {
 }
 
 impl Call {
-    pub const ALL: [Call; 6] = [Call::Write, Call::Sync, Call::Open, Call::Rename, Call::Truncate, Call::Remove];
+    pub const ALL: [Call; 6] = [
+        Call::Write,
+        Call::Sync,
+        Call::Open,
+        Call::Rename,
+        Call::Truncate,
+        Call::Remove,
+    ];
 }
 
 /// What happens at the n-th call of a kind.
@@ -47,7 +55,8 @@ pub enum How {
     Killed,
 }
 
-/// Bugs of the world below: what it would be like if a promise of the system, or a call of the engine, were missing.
+/// Bugs of the world below: what it would be like if a promise of the system, or a call of the
+/// engine, were missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Lie {
     #[default]
@@ -79,10 +88,17 @@ fn watches() -> MutexGuard<'static, Vec<Arc<Watch>>> {
 }
 
 impl Taken {
-    /// Calls below a directory, which must exist, are counted, and recorded in a trace if there is one.
+    /// Calls below a directory, which must exist, are counted, and recorded in a trace if there is
+    /// one.
     pub fn new(directory: &Path, trace: Option<Trace>) -> Self {
         let directory = std::fs::canonicalize(directory).unwrap();
-        let watch = Watch { directory, calls: Default::default(), fault: Mutex::default(), fired: AtomicUsize::new(0), trace };
+        let watch = Watch {
+            directory,
+            calls: Default::default(),
+            fault: Mutex::default(),
+            fired: AtomicUsize::new(0),
+            trace,
+        };
         let watch = Arc::new(watch);
         watches().push(Arc::clone(&watch));
         ACTIVE.store(true, Ordering::SeqCst);
@@ -91,7 +107,10 @@ impl Taken {
 
     /// Arms a fault; calls are counted from here on.
     pub fn arm(&self, fault: Fault) {
-        self.0.calls.iter().for_each(|calls| calls.store(0, Ordering::SeqCst));
+        self.0
+            .calls
+            .iter()
+            .for_each(|calls| calls.store(0, Ordering::SeqCst));
         *self.0.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
     }
 
@@ -126,10 +145,18 @@ impl Watch {
     }
 
     /// Records what a call did, if it succeeded, in the order in which it was done.
-    fn record<T: PartialOrd + Default>(&self, does: impl FnOnce() -> T, change: impl FnOnce(&T) -> Option<Change>) -> T {
+    fn record<T: PartialOrd + Default>(
+        &self,
+        does: impl FnOnce() -> T,
+        change: impl FnOnce(&T) -> Option<Change>,
+    ) -> T {
         let work = || {
             let done = does();
-            let change = if done >= T::default() { change(&done) } else { None };
+            let change = if done >= T::default() {
+                change(&done)
+            } else {
+                None
+            };
             (done, change)
         };
         match &self.trace {
@@ -141,16 +168,26 @@ impl Watch {
 
 /// Who watches a path. The database's own diary is of no interest.
 fn watch(path: &Path) -> Option<Arc<Watch>> {
-    if path.file_name().is_some_and(|name| name.as_bytes().starts_with(b"LOG")) {
+    if path
+        .file_name()
+        .is_some_and(|name| name.as_bytes().starts_with(b"LOG"))
+    {
         return None;
     }
-    watches().iter().find(|watch| path.starts_with(&watch.directory)).map(Arc::clone)
+    watches()
+        .iter()
+        .find(|watch| path.starts_with(&watch.directory))
+        .map(Arc::clone)
 }
 
 fn path_of(fd: c_int) -> Option<PathBuf> {
     let path = std::fs::read_link(format!("/proc/self/fd/{fd}")).ok()?;
     let text = path.to_string_lossy();
-    Some(text.strip_suffix(" (deleted)").map(PathBuf::from).unwrap_or(path.clone()))
+    Some(
+        text.strip_suffix(" (deleted)")
+            .map(PathBuf::from)
+            .unwrap_or(path.clone()),
+    )
 }
 
 fn watch_of(fd: c_int) -> Option<(Arc<Watch>, PathBuf)> {
@@ -166,7 +203,9 @@ fn absolute(path: *const c_char) -> Option<PathBuf> {
         return None;
     }
     // SAFETY: whoever calls hands over a path that ends with a zero.
-    let path = Path::new(std::ffi::OsStr::from_bytes(unsafe { CStr::from_ptr(path) }.to_bytes()));
+    let path = Path::new(std::ffi::OsStr::from_bytes(
+        unsafe { CStr::from_ptr(path) }.to_bytes(),
+    ));
     Some(std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()))
 }
 
@@ -206,13 +245,24 @@ fn raw_write(fd: c_int, bytes: *const c_void, count: size_t, at: Option<off_t>) 
 }
 
 fn written(fd: c_int, bytes: *const c_void, count: size_t, at: Option<off_t>) -> ssize_t {
-    let Some((watch, _)) = watch_of(fd) else { return raw_write(fd, bytes, count, at) };
+    let Some((watch, _)) = watch_of(fd) else {
+        return raw_write(fd, bytes, count, at);
+    };
     let put = |count: size_t| {
         let does = || {
             let place = at.unwrap_or_else(|| {
                 // SAFETY: it asks for the position, or for flags, of a descriptor.
-                let (flags, position) = unsafe { (libc::fcntl(fd, libc::F_GETFL), libc::lseek(fd, 0, libc::SEEK_CUR)) };
-                if flags & libc::O_APPEND != 0 { off_t::try_from(inode(fd).1).unwrap_or(0) } else { position }
+                let (flags, position) = unsafe {
+                    (
+                        libc::fcntl(fd, libc::F_GETFL),
+                        libc::lseek(fd, 0, libc::SEEK_CUR),
+                    )
+                };
+                if flags & libc::O_APPEND != 0 {
+                    off_t::try_from(inode(fd).1).unwrap_or(0)
+                } else {
+                    position
+                }
             });
             (raw_write(fd, bytes, count, at), place)
         };
@@ -220,7 +270,11 @@ fn written(fd: c_int, bytes: *const c_void, count: size_t, at: Option<off_t>) ->
             let done = usize::try_from(*done).ok()?;
             // SAFETY: so many bytes were just written from there.
             let bytes = unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), done) }.to_vec();
-            Some(Change::Write { inode: inode(fd).0, at: usize::try_from(*place).ok()?, bytes })
+            Some(Change::Write {
+                inode: inode(fd).0,
+                at: usize::try_from(*place).ok()?,
+                bytes,
+            })
         };
         watch.record(does, change).0
     };
@@ -270,7 +324,9 @@ fn met(watch: &Watch, call: Call, does: impl FnOnce() -> c_int) -> c_int {
 fn synced(fd: c_int, number: libc::c_long) -> c_int {
     // SAFETY: a descriptor is handed on.
     let raw = || outcome(unsafe { libc::syscall(number, fd) });
-    let Some((watch, path)) = watch_of(fd) else { return raw() };
+    let Some((watch, path)) = watch_of(fd) else {
+        return raw();
+    };
     met(&watch, Call::Sync, || match &watch.trace {
         None => raw(),
         // Where everything is recorded the medium need not be waited for.
@@ -291,21 +347,32 @@ extern "C" fn fdatasync(fd: c_int) -> c_int {
 
 fn opened(at: c_int, name: *const c_char, flags: c_int, mode: mode_t) -> c_int {
     // SAFETY: the arguments are those of whoever called.
-    let raw = || outcome(unsafe { libc::syscall(libc::SYS_openat, at, name, flags, c_uint::from(mode)) });
-    let Some((watch, path)) = absolute(name).and_then(|path| watch(&path).map(|watch| (watch, path))) else { return raw() };
+    let raw =
+        || outcome(unsafe { libc::syscall(libc::SYS_openat, at, name, flags, c_uint::from(mode)) });
+    let Some((watch, path)) =
+        absolute(name).and_then(|path| watch(&path).map(|watch| (watch, path)))
+    else {
+        return raw();
+    };
     met(&watch, Call::Open, || {
         let known = path.exists();
         let change = |fd: &c_int| match (known, flags) {
-            (false, flags) if flags & libc::O_CREAT != 0 => Some(Change::Make { inode: inode(*fd).0, name: path.clone() }),
-            (true, flags) if flags & libc::O_TRUNC != 0 => Some(Change::Cut { inode: inode(*fd).0, length: 0 }),
+            (false, flags) if flags & libc::O_CREAT != 0 => Some(Change::Make {
+                inode: inode(*fd).0,
+                name: path.clone(),
+            }),
+            (true, flags) if flags & libc::O_TRUNC != 0 => Some(Change::Cut {
+                inode: inode(*fd).0,
+                length: 0,
+            }),
             _ => None,
         };
         watch.record(raw, change)
     })
 }
 
-// The C library's take the mode as one of a variable number of arguments; on the machines of today that is the same as a third
-// one.
+// The C library's take the mode as one of a variable number of arguments; on the machines of today
+// that is the same as a third one.
 
 #[unsafe(no_mangle)]
 extern "C" fn open(name: *const c_char, flags: c_int, mode: mode_t) -> c_int {
@@ -319,26 +386,56 @@ extern "C" fn open64(name: *const c_char, flags: c_int, mode: mode_t) -> c_int {
 
 #[unsafe(no_mangle)]
 extern "C" fn rename(from: *const c_char, to: *const c_char) -> c_int {
-    // SAFETY: the arguments are those of whoever called.
-    let raw = || outcome(unsafe { libc::syscall(libc::SYS_renameat2, libc::AT_FDCWD, from, libc::AT_FDCWD, to, 0) });
-    let (Some(old), Some(new)) = (absolute(from), absolute(to)) else { return raw() };
-    let Some(watch) = watch(&old) else { return raw() };
-    met(&watch, Call::Rename, || watch.record(raw, |_| Some(Change::Rename { from: old, to: new })))
+    let raw = || {
+        // SAFETY: the arguments are those of whoever called.
+        outcome(unsafe {
+            libc::syscall(
+                libc::SYS_renameat2,
+                libc::AT_FDCWD,
+                from,
+                libc::AT_FDCWD,
+                to,
+                0,
+            )
+        })
+    };
+    let (Some(old), Some(new)) = (absolute(from), absolute(to)) else {
+        return raw();
+    };
+    let Some(watch) = watch(&old) else {
+        return raw();
+    };
+    met(&watch, Call::Rename, || {
+        watch.record(raw, |_| Some(Change::Rename { from: old, to: new }))
+    })
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn unlink(name: *const c_char) -> c_int {
     // SAFETY: the argument is that of whoever called.
     let raw = || outcome(unsafe { libc::syscall(libc::SYS_unlinkat, libc::AT_FDCWD, name, 0) });
-    let Some((watch, path)) = absolute(name).and_then(|path| watch(&path).map(|watch| (watch, path))) else { return raw() };
-    met(&watch, Call::Remove, || watch.record(raw, |_| Some(Change::Remove { name: path })))
+    let Some((watch, path)) =
+        absolute(name).and_then(|path| watch(&path).map(|watch| (watch, path)))
+    else {
+        return raw();
+    };
+    met(&watch, Call::Remove, || {
+        watch.record(raw, |_| Some(Change::Remove { name: path }))
+    })
 }
 
 fn cut(fd: c_int, length: off_t) -> c_int {
     // SAFETY: the arguments are those of whoever called.
     let raw = || outcome(unsafe { libc::syscall(libc::SYS_ftruncate, fd, length) });
-    let Some((watch, _)) = watch_of(fd) else { return raw() };
-    let change = |_: &c_int| Some(Change::Cut { inode: inode(fd).0, length: usize::try_from(length).ok()? });
+    let Some((watch, _)) = watch_of(fd) else {
+        return raw();
+    };
+    let change = |_: &c_int| {
+        Some(Change::Cut {
+            inode: inode(fd).0,
+            length: usize::try_from(length).ok()?,
+        })
+    };
     met(&watch, Call::Truncate, || watch.record(raw, change))
 }
 
@@ -367,11 +464,25 @@ fn calls_are_intercepted() {
     }
     let file = place.path().join("file");
     std::fs::write(&file, b"whole").unwrap();
-    taken.arm(Fault { call: Call::Write, at: 1, how: How::Torn(libc::EIO), sticky: false });
+    taken.arm(Fault {
+        call: Call::Write,
+        at: 1,
+        how: How::Torn(libc::EIO),
+        sticky: false,
+    });
     let torn = std::fs::write(&file, b"torn").unwrap_err();
     assert_eq!((torn.raw_os_error(), taken.fired()), (Some(libc::EIO), 1));
     assert_eq!(std::fs::read(&file).unwrap(), b"to");
-    taken.arm(Fault { call: Call::Truncate, at: 1, how: How::Fails(libc::EIO), sticky: false });
-    let cut = std::fs::File::options().write(true).open(&file).and_then(|file| file.set_len(1)).unwrap_err();
+    taken.arm(Fault {
+        call: Call::Truncate,
+        at: 1,
+        how: How::Fails(libc::EIO),
+        sticky: false,
+    });
+    let cut = std::fs::File::options()
+        .write(true)
+        .open(&file)
+        .and_then(|file| file.set_len(1))
+        .unwrap_err();
     assert_eq!((cut.raw_os_error(), taken.fired()), (Some(libc::EIO), 2));
 }

@@ -14,7 +14,10 @@ use crate::workload::{self, Note};
 
 /// A short life of a store. Everything that a store does to files is in it.
 fn life(path: &Path, seed: u64, policy: Policy, note: &(dyn Fn(Note) + Sync)) -> Result<()> {
-    let store = Store::options().policy(policy).log_bytes(1 << 20).open(path)?;
+    let store = Store::options()
+        .policy(policy)
+        .log_bytes(1 << 20)
+        .open(path)?;
     workload::run(&store, seed, 4, note)?;
     store.flush()?;
     workload::run(&store, seed, 3, note)?;
@@ -28,10 +31,23 @@ fn a_failed_call_loses_nothing() {
         let mut dice = Dice::of(seed, 4);
         // Each seed has another place to fail at.
         let call = Call::ALL[usize::try_from(seed).unwrap() % Call::ALL.len()];
-        let most = if matches!(call, Call::Write | Call::Sync) { 260 } else { 40 };
+        let most = if matches!(call, Call::Write | Call::Sync) {
+            260
+        } else {
+            40
+        };
         let number = dice.pick(&[libc::EIO, libc::ENOSPC]);
-        let how = if call == Call::Write && dice.chance(30) { How::Torn(number) } else { How::Fails(number) };
-        let fault = Fault { call, at: 1 + dice.below(most), how, sticky: dice.chance(35) };
+        let how = if call == Call::Write && dice.chance(30) {
+            How::Torn(number)
+        } else {
+            How::Fails(number)
+        };
+        let fault = Fault {
+            call,
+            at: 1 + dice.below(most),
+            how,
+            sticky: dice.chance(35),
+        };
         let (place, diary) = (directory(), Mutex::new(Vec::new()));
         let note = |note: Note| diary.lock().unwrap().push(note);
         let taken = Taken::new(place.path(), None);
@@ -50,9 +66,15 @@ fn a_failed_call_loses_nothing() {
         }
         // Twice: what a failure leaves must not be made worse.
         for time in ["first", "second"] {
-            let store = Store::options().policy(Policy::Manual).open(&path).unwrap_or_else(|error| {
-                panic!("{fault:?} in an old store: {old}: the {time} opening: {error}: {:?}", std::error::Error::source(&error))
-            });
+            let store = Store::options()
+                .policy(Policy::Manual)
+                .open(&path)
+                .unwrap_or_else(|error| {
+                    panic!(
+                        "{fault:?} in an old store: {old}: the {time} opening: {error}: {:?}",
+                        std::error::Error::source(&error)
+                    )
+                });
             if let Err(wrong) = check::whole(&store, seed, &diary.lock().unwrap(), Loss::Process) {
                 panic!("{fault:?} in an old store: {old}: the {time} time: {wrong}");
             }

@@ -1,4 +1,5 @@
-//! All changes of files below a directory, in their order, and what of them the medium holds when power is lost.
+//! All changes of files below a directory, in their order, and what of them the medium holds when
+//! power is lost.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -11,11 +12,26 @@ use crate::workload::Note;
 
 #[derive(Clone, Debug)]
 pub enum Change {
-    Make { inode: u64, name: PathBuf },
-    Write { inode: u64, at: usize, bytes: Vec<u8> },
-    Cut { inode: u64, length: usize },
-    Rename { from: PathBuf, to: PathBuf },
-    Remove { name: PathBuf },
+    Make {
+        inode: u64,
+        name: PathBuf,
+    },
+    Write {
+        inode: u64,
+        at: usize,
+        bytes: Vec<u8>,
+    },
+    Cut {
+        inode: u64,
+        length: usize,
+    },
+    Rename {
+        from: PathBuf,
+        to: PathBuf,
+    },
+    Remove {
+        name: PathBuf,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -37,7 +53,10 @@ pub struct Trace {
 
 impl Trace {
     pub fn new(lie: Lie) -> Self {
-        Self { events: Arc::default(), lie }
+        Self {
+            events: Arc::default(),
+            lie,
+        }
     }
 
     fn events(&self) -> MutexGuard<'_, Vec<Event>> {
@@ -64,7 +83,8 @@ impl Trace {
     }
 
     pub fn synced(&self, inode: u64, path: &Path) -> i32 {
-        if matches!(self.lie, Lie::UnsyncedFiles(ending) if path.to_string_lossy().ends_with(ending)) {
+        if matches!(self.lie, Lie::UnsyncedFiles(ending) if path.to_string_lossy().ends_with(ending))
+        {
             return 0;
         }
         let token = {
@@ -83,9 +103,14 @@ impl Trace {
         self.events().len()
     }
 
-    /// What the medium may hold of the first so many events, and the diary up to there. `how` chooses what became of that which
-    /// was not synced.
-    pub fn cut(&self, events: usize, how: Loss, dice: &mut Dice) -> (BTreeMap<PathBuf, Vec<u8>>, Vec<Note>) {
+    /// What the medium may hold of the first so many events, and the diary up to there. `how`
+    /// chooses what became of that which was not synced.
+    pub fn cut(
+        &self,
+        events: usize,
+        how: Loss,
+        dice: &mut Dice,
+    ) -> (BTreeMap<PathBuf, Vec<u8>>, Vec<Note>) {
         let mut medium = Medium::default();
         for (at, event) in self.events().iter().take(events).enumerate() {
             medium.take(at, event);
@@ -115,7 +140,15 @@ pub enum Loss {
 }
 
 impl Loss {
-    pub const ALL: [Loss; 7] = [Loss::All, Loss::None, Loss::Since, Loss::Torn, Loss::Sectors, Loss::Pages, Loss::Lengths];
+    pub const ALL: [Loss; 7] = [
+        Loss::All,
+        Loss::None,
+        Loss::Since,
+        Loss::Torn,
+        Loss::Sectors,
+        Loss::Pages,
+        Loss::Lengths,
+    ];
 }
 
 #[derive(Default)]
@@ -138,7 +171,9 @@ struct FileState {
 
 fn apply(bytes: &mut Vec<u8>, change: &Change) {
     match change {
-        Change::Write { at, bytes: written, .. } => {
+        Change::Write {
+            at, bytes: written, ..
+        } => {
             let end = at + written.len();
             if bytes.len() < end {
                 bytes.resize(end, 0);
@@ -173,7 +208,11 @@ impl Medium {
                 self.names_pending.push((at, change.clone(), self.next));
             }
             Event::Change(change @ (Change::Write { inode, .. } | Change::Cut { inode, .. })) => {
-                if let Some(file) = self.by_inode.get(inode).and_then(|file| self.files.get_mut(file)) {
+                if let Some(file) = self
+                    .by_inode
+                    .get(inode)
+                    .and_then(|file| self.files.get_mut(file))
+                {
                     file.pending.push((at, change.clone()));
                 }
             }
@@ -185,9 +224,13 @@ impl Medium {
             }
             Event::SyncEnds(token) => {
                 let synced = self.tokens.remove(token);
-                if let Some((file, began)) = synced.and_then(|(file, began)| Some((self.files.get_mut(&file)?, began))) {
-                    let (now, later): (Vec<_>, Vec<_>) = file.pending.drain(..).partition(|(at, _)| *at < began);
-                    now.iter().for_each(|(_, change)| apply(&mut file.durable, change));
+                if let Some((file, began)) =
+                    synced.and_then(|(file, began)| Some((self.files.get_mut(&file)?, began)))
+                {
+                    let (now, later): (Vec<_>, Vec<_>) =
+                        file.pending.drain(..).partition(|(at, _)| *at < began);
+                    now.iter()
+                        .for_each(|(_, change)| apply(&mut file.durable, change));
                     file.pending = later;
                 }
             }
@@ -211,7 +254,9 @@ impl Medium {
         for (_, change, file) in self.names_pending.iter().take_while(|(at, ..)| *at < until) {
             apply_name(&mut names, change, *file);
         }
-        let of = |(name, file): (PathBuf, u64)| Some((name, self.files.get(&file)?.left(how, until, dice)));
+        let of = |(name, file): (PathBuf, u64)| {
+            Some((name, self.files.get(&file)?.left(how, until, dice)))
+        };
         names.into_iter().filter_map(of).collect()
     }
 }
@@ -220,26 +265,51 @@ impl FileState {
     fn left(&self, how: Loss, until: usize, dice: &mut Dice) -> Vec<u8> {
         let mut bytes = self.durable.clone();
         let mut whole = self.durable.clone();
-        self.pending.iter().for_each(|(_, change)| apply(&mut whole, change));
+        self.pending
+            .iter()
+            .for_each(|(_, change)| apply(&mut whole, change));
         match how {
             Loss::All => bytes,
             Loss::None => whole,
             Loss::Since => {
-                self.pending.iter().filter(|(at, _)| *at < until).for_each(|(_, change)| apply(&mut bytes, change));
+                self.pending
+                    .iter()
+                    .filter(|(at, _)| *at < until)
+                    .for_each(|(_, change)| apply(&mut bytes, change));
                 bytes
             }
             Loss::Torn => {
                 let kept = dice.below(self.pending.len() + 1);
-                self.pending[..kept].iter().for_each(|(_, change)| apply(&mut bytes, change));
-                if let Some((_, Change::Write { inode, at, bytes: written })) = self.pending.get(kept) {
+                self.pending[..kept]
+                    .iter()
+                    .for_each(|(_, change)| apply(&mut bytes, change));
+                if let Some((
+                    _,
+                    Change::Write {
+                        inode,
+                        at,
+                        bytes: written,
+                    },
+                )) = self.pending.get(kept)
+                {
                     let part = written[..dice.below(written.len() + 1)].to_vec();
-                    apply(&mut bytes, &Change::Write { inode: *inode, at: *at, bytes: part });
+                    apply(
+                        &mut bytes,
+                        &Change::Write {
+                            inode: *inode,
+                            at: *at,
+                            bytes: part,
+                        },
+                    );
                 }
                 bytes
             }
             Loss::Sectors | Loss::Pages => {
                 let unit = if how == Loss::Sectors { 512 } else { 4096 };
-                for start in (0..whole.len()).step_by(unit).filter(|_| !self.pending.is_empty()) {
+                for start in (0..whole.len())
+                    .step_by(unit)
+                    .filter(|_| !self.pending.is_empty())
+                {
                     if dice.chance(50) {
                         let end = (start + unit).min(whole.len());
                         (start..end).for_each(|at| whole[at] = bytes.get(at).copied().unwrap_or(0));

@@ -38,13 +38,20 @@ impl Note {
 
     pub fn decode(bytes: &[u8]) -> Self {
         let kind = [Kind::Begun, Kind::Acknowledged, Kind::Synced][usize::from(bytes[1])];
-        Self { writer: u32::from(bytes[0]), act: i64::from_le_bytes(bytes[2..].try_into().unwrap()), kind }
+        Self {
+            writer: u32::from(bytes[0]),
+            act: i64::from_le_bytes(bytes[2..].try_into().unwrap()),
+            kind,
+        }
     }
 }
 
 /// Makes the grids that are not there.
 pub fn prepare(store: &Store) -> Result<()> {
-    for (name, schema) in (0..WRITERS).map(|writer| (own(writer), own_schema())).chain([(SHARED.to_owned(), shared_schema())]) {
+    for (name, schema) in (0..WRITERS)
+        .map(|writer| (own(writer), own_schema()))
+        .chain([(SHARED.to_owned(), shared_schema())])
+    {
         match store.create(&name, schema) {
             Err(error) if *error.kind() == ErrorKind::AlreadyExists => {}
             made => drop(made?),
@@ -81,7 +88,11 @@ pub fn acts(store: &Store) -> Result<Vec<i64>> {
 pub fn act(store: &Store, seed: u64, writer: u32, number: i64) -> Result<bool> {
     let act = Act::of(seed, writer, number);
     let count = arr1(&[number]);
-    let durability = if act.synced { Durability::Sync } else { Durability::Buffered };
+    let durability = if act.synced {
+        Durability::Sync
+    } else {
+        Durability::Buffered
+    };
     let (own, shared) = (store.grid(&own(writer))?, store.grid(SHARED)?);
     let mut batch = store.batch().durability(durability);
     batch.replace(&own, &act.window(), &act.cells)?;
@@ -102,7 +113,8 @@ fn between(store: &Store, dice: &mut Dice) -> Result<()> {
     }
 }
 
-/// Lets all writers act, from where the store stands, until each has done so many more or one fails. The diary is kept by `note`.
+/// Lets all writers act, from where the store stands, until each has done so many more or one
+/// fails. The diary is kept by `note`.
 pub fn run(store: &Store, seed: u64, more: i64, note: &(dyn Fn(Note) + Sync)) -> Result<()> {
     prepare(store)?;
     let from = acts(store)?;
@@ -111,14 +123,27 @@ pub fn run(store: &Store, seed: u64, more: i64, note: &(dyn Fn(Note) + Sync)) ->
         let writers = (0..WRITERS).zip(&from).map(|(writer, &from)| {
             let failed = &failed;
             scope.spawn(move || {
-                let mut dice = Dice::of(seed, u64::from(writer) << 50 | u64::try_from(from).unwrap());
+                let mut dice =
+                    Dice::of(seed, u64::from(writer) << 50 | u64::try_from(from).unwrap());
                 for number in from + 1..=from + more {
                     if failed.load(Ordering::Relaxed) {
                         return Ok(());
                     }
-                    note(Note { writer, act: number, kind: Kind::Begun });
+                    note(Note {
+                        writer,
+                        act: number,
+                        kind: Kind::Begun,
+                    });
                     let done = act(store, seed, writer, number).and_then(|synced| {
-                        note(Note { writer, act: number, kind: if synced { Kind::Synced } else { Kind::Acknowledged } });
+                        note(Note {
+                            writer,
+                            act: number,
+                            kind: if synced {
+                                Kind::Synced
+                            } else {
+                                Kind::Acknowledged
+                            },
+                        });
                         between(store, &mut dice)
                     });
                     if done.is_err() {
@@ -130,6 +155,9 @@ pub fn run(store: &Store, seed: u64, more: i64, note: &(dyn Fn(Note) + Sync)) ->
             })
         });
         let writers: Vec<_> = writers.collect();
-        writers.into_iter().map(|writer| writer.join().unwrap()).fold(Ok(()), Result::and)
+        writers
+            .into_iter()
+            .map(|writer| writer.join().unwrap())
+            .fold(Ok(()), Result::and)
     })
 }

@@ -1,4 +1,5 @@
-//! One block (tile or strip) from its bytes in the file to cells. Pure: safe to run on many threads.
+//! One block (tile or strip) from its bytes in the file to cells. Pure: safe to run on many
+//! threads.
 
 use flate2::{Decompress, FlushDecompress};
 
@@ -32,7 +33,10 @@ impl Coding {
         let cells = self.cols * self.samples;
         match self.bits {
             SampleBits::Whole => cells * size,
-            SampleBits::Bits(bits) => usize::try_from((cells as u64).saturating_mul(bits).div_ceil(8)).unwrap_or(usize::MAX),
+            SampleBits::Bits(bits) => {
+                usize::try_from((cells as u64).saturating_mul(bits).div_ceil(8))
+                    .unwrap_or(usize::MAX)
+            }
             SampleBits::Half => cells * 2,
         }
     }
@@ -49,13 +53,23 @@ pub(super) enum SampleBits {
     Half,
 }
 
-/// The cells of a block in C order (row, column, sample). The block must hold `rows_needed` rows; those beyond may be missing.
-pub(super) fn decode(raw: &[u8], coding: &Coding, dtype: DType, rows_needed: usize) -> Result<Cells> {
+/// The cells of a block in C order (row, column, sample). The block must hold `rows_needed` rows;
+/// those beyond may be missing.
+pub(super) fn decode(
+    raw: &[u8],
+    coding: &Coding,
+    dtype: DType,
+    rows_needed: usize,
+) -> Result<Cells> {
     let row_cells = coding.cols * coding.samples;
     let size = dtype.size();
     let mut cells = Cells::filled(dtype, coding.rows * row_cells, 0.0);
     let bytes = cells.as_bytes_mut();
-    let too_few = |got: usize, needed: usize| Error::invalid(format!("a block decodes to {got} bytes; {needed} are needed"));
+    let too_few = |got: usize, needed: usize| {
+        Error::invalid(format!(
+            "a block decodes to {got} bytes; {needed} are needed"
+        ))
+    };
     if coding.bits != SampleBits::Whole {
         let row_bytes = coding.row_bytes(size);
         let mut stored = vec![0; coding.rows * row_bytes];
@@ -64,7 +78,10 @@ pub(super) fn decode(raw: &[u8], coding: &Coding, dtype: DType, rows_needed: usi
             return Err(too_few(got, rows_needed * row_bytes));
         }
         let mut values = vec![0.0; row_cells];
-        for (row, cells) in stored.chunks_exact(row_bytes).zip(bytes.chunks_exact_mut(row_cells * size)) {
+        for (row, cells) in stored
+            .chunks_exact(row_bytes)
+            .zip(bytes.chunks_exact_mut(row_cells * size))
+        {
             match coding.bits {
                 SampleBits::Bits(bits) => unpack_bits_row(row, bits, &mut values),
                 _ => unpack_halves(row, coding.order, &mut values),
@@ -85,7 +102,9 @@ pub(super) fn decode(raw: &[u8], coding: &Coding, dtype: DType, rows_needed: usi
     match coding.predictor {
         Predictor::None => {}
         Predictor::Horizontal => {
-            bytes.chunks_exact_mut(row_cells * size).for_each(|row| predictor::integrate(row, size, coding.samples));
+            bytes
+                .chunks_exact_mut(row_cells * size)
+                .for_each(|row| predictor::integrate(row, size, coding.samples));
         }
         Predictor::FloatingPoint => {
             let mut scratch = Vec::new();
@@ -116,24 +135,36 @@ fn unpack_bits_row(row: &[u8], bits: u64, values: &mut [f64]) {
 
 fn unpack_halves(row: &[u8], order: ByteOrder, values: &mut [f64]) {
     for (half, value) in row.chunks_exact(2).zip(values) {
-        let bits = if order == ByteOrder::Little { [half[1], half[0]] } else { [half[0], half[1]] };
+        let bits = if order == ByteOrder::Little {
+            [half[1], half[0]]
+        } else {
+            [half[0], half[1]]
+        };
         *value = half_value(bits);
     }
 }
 
 /// The value of a float of 16 bits, the high byte first.
 fn half_value([high, low]: [u8; 2]) -> f64 {
-    let (exponent, fraction) = (i32::from(high >> 2 & 31), f64::from(u32::from(high & 3) << 8 | u32::from(low)));
+    let (exponent, fraction) = (
+        i32::from(high >> 2 & 31),
+        f64::from(u32::from(high & 3) << 8 | u32::from(low)),
+    );
     let magnitude = match exponent {
         0 => fraction * (-24.0_f64).exp2(),
         31 if fraction == 0.0 => f64::INFINITY,
         31 => f64::NAN,
         _ => (1.0 + fraction / 1024.0) * f64::from(exponent - 15).exp2(),
     };
-    if high & 0x80 == 0 { magnitude } else { -magnitude }
+    if high & 0x80 == 0 {
+        magnitude
+    } else {
+        -magnitude
+    }
 }
 
-/// Fills `out` from the front and says how many bytes were written. Whatever the input holds beyond `out` is left alone.
+/// Fills `out` from the front and says how many bytes were written. Whatever the input holds beyond
+/// `out` is left alone.
 fn decompress(raw: &[u8], coding: &Coding, out: &mut [u8]) -> Result<usize> {
     match coding.compression {
         Compression::None => {
@@ -143,13 +174,18 @@ fn decompress(raw: &[u8], coding: &Coding, out: &mut [u8]) -> Result<usize> {
         }
         Compression::Deflate => {
             let mut stream = Decompress::new(true);
-            stream.decompress(raw, out, FlushDecompress::Finish).map_err(|cause| damaged("Deflate").because(cause))?;
+            stream
+                .decompress(raw, out, FlushDecompress::Finish)
+                .map_err(|cause| damaged("Deflate").because(cause))?;
             usize::try_from(stream.total_out()).map_err(|_| damaged("Deflate"))
         }
-        Compression::Zstd => zstd::bulk::decompress_to_buffer(raw, out).map_err(|cause| damaged("Zstandard").because(cause)),
+        Compression::Zstd => zstd::bulk::decompress_to_buffer(raw, out)
+            .map_err(|cause| damaged("Zstandard").because(cause)),
         Compression::Lzw => unpack_lzw(raw, out),
         Compression::PackBits => Ok(unpack_bits(raw, out)),
-        Compression::Jpeg | Compression::WebP | Compression::Lerc | Compression::Lzma => codecs::decode(raw, coding, out),
+        Compression::Jpeg | Compression::WebP | Compression::Lerc | Compression::Lzma => {
+            codecs::decode(raw, coding, out)
+        }
     }
 }
 
@@ -158,8 +194,9 @@ pub(super) fn damaged(compression: &str) -> Error {
 }
 
 fn unpack_lzw(raw: &[u8], out: &mut [u8]) -> Result<usize> {
-    let mut decoder =
-        weezl::decode::Configuration::with_tiff_size_switch(weezl::BitOrder::Msb, 8).with_yield_on_full_buffer(true).build();
+    let mut decoder = weezl::decode::Configuration::with_tiff_size_switch(weezl::BitOrder::Msb, 8)
+        .with_yield_on_full_buffer(true)
+        .build();
     let (mut read, mut written) = (0, 0);
     while written < out.len() {
         let step = decoder.decode_bytes(&raw[read..], &mut out[written..]);
@@ -188,7 +225,9 @@ fn unpack_bits(mut raw: &[u8], out: &mut [u8]) -> usize {
             }
             128 => {}
             129..=255 => {
-                let Some((&value, rest)) = raw.split_first() else { break };
+                let Some((&value, rest)) = raw.split_first() else {
+                    break;
+                };
                 let len = (257 - usize::from(head)).min(room);
                 out[written..written + len].fill(value);
                 raw = rest;

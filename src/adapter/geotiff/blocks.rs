@@ -13,10 +13,12 @@ use super::tall::Tall;
 use crate::array::Cells;
 use crate::error::Result;
 
-/// Blocks are decoded together until they come to this many bytes, so that all processors have work.
+/// Blocks are decoded together until they come to this many bytes, so that all processors have
+/// work.
 const BATCH_BYTES_MAX: usize = 32 << 20;
 
-/// An image of a file: how it is laid out, and where reading a strip that is too large for memory has come to.
+/// An image of a file: how it is laid out, and where reading a strip that is too large for memory
+/// has come to.
 #[derive(Debug)]
 pub(super) struct Image {
     pub(super) layout: Layout,
@@ -25,11 +27,14 @@ pub(super) struct Image {
 
 impl Image {
     pub(super) fn new(layout: Layout) -> Self {
-        Self { layout, tall: Tall::default() }
+        Self {
+            layout,
+            tall: Tall::default(),
+        }
     }
 
-    /// The cells of a window, whose bands are samples, as (sample, y, x). Blocks that the file leaves out have the cell `fill`,
-    /// or 0.
+    /// The cells of a window, whose bands are samples, as (sample, y, x). Blocks that the file
+    /// leaves out have the cell `fill`, or 0.
     pub(super) fn read<R: Read + Seek>(
         &mut self,
         source: &mut Source<R>,
@@ -38,28 +43,46 @@ impl Image {
     ) -> Result<Cells> {
         let len = window.shape().iter().product();
         let mut out = Cells::filled(self.layout.dtype, len, 0.0);
-        if let Some(fill) = fill.filter(|fill| fill.dtype() == self.layout.dtype && fill.len() == 1) {
-            out.as_bytes_mut().chunks_exact_mut(fill.as_bytes().len()).for_each(|cell| cell.copy_from_slice(fill.as_bytes()));
+        if let Some(fill) = fill.filter(|fill| fill.dtype() == self.layout.dtype && fill.len() == 1)
+        {
+            out.as_bytes_mut()
+                .chunks_exact_mut(fill.as_bytes().len())
+                .for_each(|cell| cell.copy_from_slice(fill.as_bytes()));
         }
         let (block_bytes, part_bytes) = (self.layout.block_bytes(), self.layout.stored_bytes());
         let (mut batch, mut batch_bytes) = (Vec::new(), 0);
-        let planes = if self.layout.planar { window.bands.clone() } else { 0..1 };
+        let planes = if self.layout.planar {
+            window.bands.clone()
+        } else {
+            0..1
+        };
         let rows = block_range(&window.rows, self.layout.coding.rows);
         let cols = block_range(&window.cols, self.layout.coding.cols);
         for plane in planes {
             for row in rows.clone() {
-                let first = (plane * self.layout.blocks_down() + row) * self.layout.blocks_across() + cols.start;
+                let first = (plane * self.layout.blocks_down() + row) * self.layout.blocks_across()
+                    + cols.start;
                 let extents = self.layout.extents(source, first, cols.len())?;
                 for (col, extent) in cols.clone().zip(extents) {
                     let Some(extent) = extent else { continue };
                     let what = format!("the block in row {row} and column {col}");
                     let bytes = if self.layout.is_tall() {
-                        self.tall.read(source, self.layout.coding.compression, extent, part_bytes)?
+                        self.tall.read(
+                            source,
+                            self.layout.coding.compression,
+                            extent,
+                            part_bytes,
+                        )?
                     } else {
                         source.bytes(extent.offset, extent.len, &what)?
                     };
                     batch_bytes += block_bytes.max(bytes.len());
-                    batch.push(Raw { plane, row, col, bytes });
+                    batch.push(Raw {
+                        plane,
+                        row,
+                        col,
+                        bytes,
+                    });
                     if batch_bytes >= BATCH_BYTES_MAX {
                         decode(&self.layout, &mut batch, window, &mut out)?;
                         batch_bytes = 0;
@@ -84,20 +107,28 @@ fn decode(layout: &Layout, batch: &mut Vec<Raw>, window: &Window, out: &mut Cell
         .map(|raw| {
             // The last strip may be shorter; a tile never is.
             let rows_left = layout.height - raw.row * layout.coding.rows;
-            let rows = if layout.tiled { layout.coding.rows } else { rows_left.min(layout.coding.rows) };
+            let rows = if layout.tiled {
+                layout.coding.rows
+            } else {
+                rows_left.min(layout.coding.rows)
+            };
             block::decode(&raw.bytes, &coding, layout.dtype, rows)
         })
         .collect();
     for (raw, cells) in batch.drain(..).zip(decoded) {
         let cells = cells.map_err(|cause| {
-            cause.within(format!("the block in row {} and column {} of the TIFF is damaged", raw.row, raw.col))
+            cause.within(format!(
+                "the block in row {} and column {} of the TIFF is damaged",
+                raw.row, raw.col
+            ))
         })?;
         place(cells.as_bytes(), &raw, layout, window, out.as_bytes_mut());
     }
     Ok(())
 }
 
-/// The bytes of one block as they stand in the file, or, of a strip that is read in parts, decompressed.
+/// The bytes of one block as they stand in the file, or, of a strip that is read in parts,
+/// decompressed.
 struct Raw {
     plane: usize,
     row: usize,
@@ -113,7 +144,9 @@ fn block_range(cells: &Range<usize>, block: usize) -> Range<usize> {
 /// Copies the part of a decoded block, (y, x, sample), that lies in the window, (sample, y, x).
 fn place(cells: &[u8], raw: &Raw, layout: &Layout, window: &Window, out: &mut [u8]) {
     let (coding, size) = (&layout.coding, layout.dtype.size());
-    let overlap = |wanted: &Range<usize>, at: usize, len: usize| wanted.start.max(at)..wanted.end.min(at + len);
+    let overlap = |wanted: &Range<usize>, at: usize, len: usize| {
+        wanted.start.max(at)..wanted.end.min(at + len)
+    };
     let (top, left) = (raw.row * coding.rows, raw.col * coding.cols);
     let rows = overlap(&window.rows, top, coding.rows);
     let cols = overlap(&window.cols, left, coding.cols);
@@ -122,9 +155,12 @@ fn place(cells: &[u8], raw: &Raw, layout: &Layout, window: &Window, out: &mut [u
     let [_, height, width] = window.shape();
     for row in rows {
         let from = (row - top) * coding.cols + cols.start - left;
-        let from = &cells[from * coding.samples * size..(from + cols.len()) * coding.samples * size];
+        let from =
+            &cells[from * coding.samples * size..(from + cols.len()) * coding.samples * size];
         for band in bands.clone() {
-            let to = ((band - window.bands.start) * height + row - window.rows.start) * width + cols.start - window.cols.start;
+            let to = ((band - window.bands.start) * height + row - window.rows.start) * width
+                + cols.start
+                - window.cols.start;
             let to = &mut out[to * size..(to + cols.len()) * size];
             if coding.samples == 1 {
                 to.copy_from_slice(from);
@@ -144,5 +180,9 @@ fn place(cells: &[u8], raw: &Raw, layout: &Layout, window: &Window, out: &mut [u
 /// One of the interleaved samples of a row, of `N` bytes each.
 fn pick<const N: usize>(from: &[u8], samples: usize, sample: usize, to: &mut [u8]) {
     let from = from.as_chunks::<N>().0.iter().skip(sample).step_by(samples);
-    to.as_chunks_mut::<N>().0.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+    to.as_chunks_mut::<N>()
+        .0
+        .iter_mut()
+        .zip(from)
+        .for_each(|(to, from)| *to = *from);
 }

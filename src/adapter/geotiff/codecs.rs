@@ -47,7 +47,8 @@ impl Codec {
                 codec.tables = source.text_bytes(directory, tag::JPEG_TABLES)?;
                 codec.ycbcr = source.unsigned_one(directory, tag::PHOTOMETRIC)? == Some(6);
                 let shared = source.unsigned_list(directory, tag::YCBCR_SUBSAMPLING)?;
-                // Two by two unless it says otherwise. Decoders differ by tens of a colour's 256 steps.
+                // Two by two unless it says otherwise. Decoders differ by tens of a colour's 256
+                // steps.
                 if codec.ycbcr && shared != [1, 1] {
                     return Err(Error::invalid(
                         "the JPEG blocks of the TIFF have colours that several cells share (YCbCr), which decoders spread differently; take those of GDAL with `gdal_translate -co PHOTOMETRIC=RGB -co COMPRESS=DEFLATE FILE CONVERTED.tif`",
@@ -55,7 +56,11 @@ impl Codec {
                 }
             }
             Compression::Lerc => {
-                codec.packed = source.unsigned_list(directory, tag::LERC_PARAMETERS)?.get(1).copied().unwrap_or(0);
+                codec.packed = source
+                    .unsigned_list(directory, tag::LERC_PARAMETERS)?
+                    .get(1)
+                    .copied()
+                    .unwrap_or(0);
             }
             _ => {}
         }
@@ -73,8 +78,15 @@ pub(super) fn decode(raw: &[u8], coding: &Coding, out: &mut [u8]) -> Result<usiz
     }
 }
 
-/// Cells of a picture that may be lower than the block: `rows` rows of `cols` cells of `samples` bytes.
-fn picture(name: &str, pixels: &[u8], [rows, cols, samples]: [usize; 3], coding: &Coding, out: &mut [u8]) -> Result<usize> {
+/// Cells of a picture that may be lower than the block: `rows` rows of `cols` cells of `samples`
+/// bytes.
+fn picture(
+    name: &str,
+    pixels: &[u8],
+    [rows, cols, samples]: [usize; 3],
+    coding: &Coding,
+    out: &mut [u8],
+) -> Result<usize> {
     if cols != coding.cols || samples != coding.samples || rows > coding.rows {
         return Err(Error::invalid(format!(
             "a block is {name} of {rows} by {cols} cells of {samples} samples, not of {} by {} cells of {}",
@@ -88,23 +100,36 @@ fn picture(name: &str, pixels: &[u8], [rows, cols, samples]: [usize; 3], coding:
 
 fn jpeg(raw: &[u8], coding: &Coding, out: &mut [u8]) -> Result<usize> {
     let tables = &coding.codec.tables;
-    // The tables are a stream of their own, without its end; the block then goes on without its beginning.
-    let stream = if tables.len() > 4 && raw.len() > 2 { [&tables[..tables.len() - 2], &raw[2..]].concat() } else { raw.to_vec() };
+    // The tables are a stream of their own, without its end; the block then goes on without its
+    // beginning.
+    let stream = if tables.len() > 4 && raw.len() > 2 {
+        [&tables[..tables.len() - 2], &raw[2..]].concat()
+    } else {
+        raw.to_vec()
+    };
     let space = match (coding.samples, coding.codec.ycbcr) {
         (1, _) => ColorSpace::Luma,
         (3, true) => ColorSpace::RGB,
         // What is stored is red, green and blue already: nothing is to be converted.
         _ => ColorSpace::YCbCr,
     };
-    let options = DecoderOptions::default().set_max_width(1 << 16).set_max_height(1 << 16).jpeg_set_out_colorspace(space);
+    let options = DecoderOptions::default()
+        .set_max_width(1 << 16)
+        .set_max_height(1 << 16)
+        .jpeg_set_out_colorspace(space);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&stream), options);
-    let failed = |cause: zune_jpeg::errors::DecodeErrors| damaged("JPEG").because(std::io::Error::other(format!("{cause:?}")));
+    let failed = |cause: zune_jpeg::errors::DecodeErrors| {
+        damaged("JPEG").because(std::io::Error::other(format!("{cause:?}")))
+    };
     decoder.decode_headers().map_err(failed)?;
     let (cols, rows) = decoder.dimensions().ok_or_else(|| damaged("JPEG"))?;
     if decoder.input_colorspace() == Some(ColorSpace::RGB) {
         decoder.set_options(options.jpeg_set_out_colorspace(ColorSpace::RGB));
     }
-    let size = decoder.output_buffer_size().filter(|size| *size <= out.len()).ok_or_else(|| damaged("JPEG"))?;
+    let size = decoder
+        .output_buffer_size()
+        .filter(|size| *size <= out.len())
+        .ok_or_else(|| damaged("JPEG"))?;
     let mut pixels = vec![0; size];
     decoder.decode_into(&mut pixels).map_err(failed)?;
     let samples = size / (rows * cols).max(1);
@@ -115,15 +140,22 @@ fn webp(raw: &[u8], coding: &Coding, out: &mut [u8]) -> Result<usize> {
     let failed = |cause: image_webp::DecodingError| damaged("WebP").because(cause);
     let mut decoder = WebPDecoder::new(Cursor::new(raw)).map_err(failed)?;
     let (cols, rows) = decoder.dimensions();
-    let size =
-        decoder.output_buffer_size().filter(|size| *size <= out.len() / coding.samples * 4).ok_or_else(|| damaged("WebP"))?;
+    let size = decoder
+        .output_buffer_size()
+        .filter(|size| *size <= out.len() / coding.samples * 4)
+        .ok_or_else(|| damaged("WebP"))?;
     let mut pixels = vec![0; size];
     decoder.read_image(&mut pixels).map_err(failed)?;
     let (rows, cols) = (rows as usize, cols as usize);
     let mut samples = size / (rows * cols).max(1);
     if samples == 3 && coding.samples == 4 {
         // A picture without a transparent cell leaves alpha out.
-        pixels = pixels.as_chunks::<3>().0.iter().flat_map(|[r, g, b]| [*r, *g, *b, 255]).collect();
+        pixels = pixels
+            .as_chunks::<3>()
+            .0
+            .iter()
+            .flat_map(|[r, g, b]| [*r, *g, *b, 255])
+            .collect();
         samples = 4;
     }
     picture("WebP", &pixels, [rows, cols, samples], coding, out)
@@ -141,30 +173,45 @@ fn lerc(raw: &[u8], coding: &Coding, out: &mut [u8]) -> Result<usize> {
                 .map_err(|cause| damaged("Deflate").because(cause))?;
             blob
         }
-        2 => zstd::bulk::decompress(raw, most).map_err(|cause| damaged("Zstandard").because(cause))?,
-        other => return Err(Error::invalid(format!("LERC packed in the way {other} is not known"))),
+        2 => zstd::bulk::decompress(raw, most)
+            .map_err(|cause| damaged("Zstandard").because(cause))?,
+        other => {
+            return Err(Error::invalid(format!(
+                "LERC packed in the way {other} is not known"
+            )));
+        }
     };
     let failed = |cause: lerc_core::Error| {
         let why = "a LERC block cannot be read; if it is sound, convert the file with `gdal_translate -co COMPRESS=DEFLATE FILE CONVERTED.tif`";
         Error::invalid(why).because(std::io::Error::other(cause.to_string()))
     };
     let info = lerc_reader::inspect_first(&blob).map_err(failed)?;
-    let (rows, cols, samples) = (info.height as usize, info.width as usize, info.depth as usize);
+    let (rows, cols, samples) = (
+        info.height as usize,
+        info.width as usize,
+        info.depth as usize,
+    );
     // What the header claims is held against the block before anything is allocated for it.
     if cols != coding.cols || rows > coding.rows || samples > coding.samples {
         return picture("LERC", &[], [rows, cols, samples], coding, out);
     }
     let decoded = lerc_reader::decode_first(&blob).map_err(failed)?;
     let mask = decoded.mask.filter(|mask| mask.contains(&0));
-    let valid = |cell: usize| mask.as_ref().is_none_or(|mask| mask.get(cell / samples.max(1)) != Some(&0));
+    let valid = |cell: usize| {
+        mask.as_ref()
+            .is_none_or(|mask| mask.get(cell / samples.max(1)) != Some(&0))
+    };
     macro_rules! bytes {
         ($cells:expr) => {
             bytemuck::cast_slice(&$cells).to_vec()
         };
         // Cells without data are NaN.
         ($cells:expr, $type:ty) => {{
-            let cells: Vec<$type> =
-                $cells.into_iter().enumerate().map(|(at, cell)| if valid(at) { cell } else { <$type>::NAN }).collect();
+            let cells: Vec<$type> = $cells
+                .into_iter()
+                .enumerate()
+                .map(|(at, cell)| if valid(at) { cell } else { <$type>::NAN })
+                .collect();
             bytes!(cells)
         }};
     }
@@ -181,9 +228,17 @@ fn lerc(raw: &[u8], coding: &Coding, out: &mut [u8]) -> Result<usize> {
     };
     if pixels.len() == rows * cols * samples && samples + 1 == coding.samples {
         // A mask that stands for the alpha band.
-        let alpha = |cell: usize| if mask.as_ref().is_none_or(|mask| mask.get(cell) != Some(&0)) { 255 } else { 0 };
+        let alpha = |cell: usize| {
+            if mask.as_ref().is_none_or(|mask| mask.get(cell) != Some(&0)) {
+                255
+            } else {
+                0
+            }
+        };
         let with_alpha = pixels.chunks_exact(samples).enumerate();
-        let pixels: Vec<u8> = with_alpha.flat_map(|(cell, colours)| colours.iter().copied().chain([alpha(cell)])).collect();
+        let pixels: Vec<u8> = with_alpha
+            .flat_map(|(cell, colours)| colours.iter().copied().chain([alpha(cell)]))
+            .collect();
         return picture("LERC", &pixels, [rows, cols, samples + 1], coding, out);
     }
     if mask.is_some() && !is_float {
@@ -191,7 +246,9 @@ fn lerc(raw: &[u8], coding: &Coding, out: &mut [u8]) -> Result<usize> {
             "a LERC block of integers has cells without data, which the TIFF does not tell; convert it with `gdal_translate -co COMPRESS=DEFLATE FILE CONVERTED.tif`",
         ));
     }
-    if pixels.len() * (coding.rows * coding.cols * coding.samples) != out.len() * (rows * cols * samples) {
+    if pixels.len() * (coding.rows * coding.cols * coding.samples)
+        != out.len() * (rows * cols * samples)
+    {
         return Err(damaged("LERC"));
     }
     picture("LERC", &pixels, [rows, cols, samples], coding, out)
@@ -201,7 +258,10 @@ fn xz(raw: &[u8], out: &mut [u8]) -> Result<usize> {
     let mut reader = lzma_rust2::XzReader::new_mem_limit(raw, false, XZ_KIB_MAX);
     let mut written = 0;
     while written < out.len() {
-        match reader.read(&mut out[written..]).map_err(|cause| damaged("LZMA").because(cause))? {
+        match reader
+            .read(&mut out[written..])
+            .map_err(|cause| damaged("LZMA").because(cause))?
+        {
             0 => break,
             count => written += count,
         }

@@ -1,7 +1,7 @@
 //! The header and the first image directory of a TIFF file.
 //!
-//! Every count and offset is held against the length of the file before anything is allocated for it, so that a damaged or
-//! hostile file cannot ask for more memory than it has bytes.
+//! Every count and offset is held against the length of the file before anything is allocated for
+//! it, so that a damaged or hostile file cannot ask for more memory than it has bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{ErrorKind as IoKind, Read, Seek, SeekFrom};
@@ -150,8 +150,8 @@ pub(super) struct Source<R> {
 }
 
 impl<R: Read + Seek> Source<R> {
-    /// Reads the header and the directories of the file's chain, as far as it can be followed, and says whether that is to its
-    /// end.
+    /// Reads the header and the directories of the file's chain, as far as it can be followed, and
+    /// says whether that is to its end.
     pub(super) fn open(reader: R) -> Result<(Self, Vec<Directory>, bool)> {
         let (mut source, at) = Self::header(reader)?;
         let first = source.directory(at)?;
@@ -170,37 +170,62 @@ impl<R: Read + Seek> Source<R> {
 
     /// Reads the header; the offset of the first directory.
     fn header(mut reader: R) -> Result<(Self, u64)> {
-        let len = reader.seek(SeekFrom::End(0)).map_err(|error| unreadable(&error))?;
-        let mut source = Self { reader, len, order: ByteOrder::Little, big: false };
+        let len = reader
+            .seek(SeekFrom::End(0))
+            .map_err(|error| unreadable(&error))?;
+        let mut source = Self {
+            reader,
+            len,
+            order: ByteOrder::Little,
+            big: false,
+        };
         if len < 8 {
-            return Err(Error::invalid(format!("the file is not a TIFF: it has {len} bytes")));
+            return Err(Error::invalid(format!(
+                "the file is not a TIFF: it has {len} bytes"
+            )));
         }
         let head = source.bytes(0, 8, "the header")?;
         source.order = match &head[..2] {
             b"II" => ByteOrder::Little,
             b"MM" => ByteOrder::Big,
-            _ => return Err(Error::invalid("the file is not a TIFF: it starts neither with `II` nor with `MM`")),
+            _ => {
+                return Err(Error::invalid(
+                    "the file is not a TIFF: it starts neither with `II` nor with `MM`",
+                ));
+            }
         };
         let order = source.order;
-        let (big, at) = match (order.unsigned(&head[2..4]), order.unsigned(&head[4..6]), order.unsigned(&head[6..8])) {
+        let (big, at) = match (
+            order.unsigned(&head[2..4]),
+            order.unsigned(&head[4..6]),
+            order.unsigned(&head[6..8]),
+        ) {
             (42, ..) => (false, order.unsigned(&head[4..8])),
-            (43, 8, 0) => (true, order.unsigned(&source.bytes(8, 8, "the BigTIFF header")?)),
+            (43, 8, 0) => (
+                true,
+                order.unsigned(&source.bytes(8, 8, "the BigTIFF header")?),
+            ),
             (version, ..) => {
-                return Err(Error::invalid(format!("the file is not a TIFF: its version is {version}, not 42 or 43")));
+                return Err(Error::invalid(format!(
+                    "the file is not a TIFF: its version is {version}, not 42 or 43"
+                )));
             }
         };
         source.big = big;
         Ok((source, at))
     }
 
-    /// The directory at an offset. Entries of unknown types are skipped; of two with one tag the first counts.
+    /// The directory at an offset. Entries of unknown types are skipped; of two with one tag the
+    /// first counts.
     fn directory(&mut self, at: u64) -> Result<Directory> {
         let big = self.big;
         let (count_len, entry_len, field_len) = if big { (8, 20, 8) } else { (2, 12, 4) };
         let order = self.order;
         let count = order.unsigned(&self.bytes(at, count_len, "the image directory")?);
         if count == 0 || count > u64::from(u16::MAX) {
-            return Err(Error::invalid(format!("the image directory claims {count} entries")));
+            return Err(Error::invalid(format!(
+                "the image directory claims {count} entries"
+            )));
         }
         let first = at + count_len;
         let table = self.bytes(first, count * entry_len, "the image directory")?;
@@ -211,9 +236,20 @@ impl<R: Read + Seek> Source<R> {
             let tag = u16::try_from(order.unsigned(&entry[..2])).unwrap_or_default();
             let count = order.unsigned(&entry[4..field]);
             if let Some(kind) = Kind::of_code(order.unsigned(&entry[2..4])) {
-                let inline = count.checked_mul(kind.size()).is_some_and(|bytes| bytes <= field_len);
-                let at = if inline { entry_at + entry_len - field_len } else { order.unsigned(&entry[field..]) };
-                entries.entry(tag).or_insert(Entry { tag, kind, count, at });
+                let inline = count
+                    .checked_mul(kind.size())
+                    .is_some_and(|bytes| bytes <= field_len);
+                let at = if inline {
+                    entry_at + entry_len - field_len
+                } else {
+                    order.unsigned(&entry[field..])
+                };
+                entries.entry(tag).or_insert(Entry {
+                    tag,
+                    kind,
+                    count,
+                    at,
+                });
             }
             entry_at += entry_len;
         }
@@ -223,7 +259,8 @@ impl<R: Read + Seek> Source<R> {
             0
         } else {
             // A link that is cut off leads nowhere.
-            self.bytes(link, field_len, "the link to the next image").map_or(u64::MAX, |bytes| order.unsigned(&bytes))
+            self.bytes(link, field_len, "the link to the next image")
+                .map_or(u64::MAX, |bytes| order.unsigned(&bytes))
         };
         Ok(Directory { entries, next })
     }
@@ -253,29 +290,45 @@ impl<R: Read + Seek> Source<R> {
             )));
         };
         let mut bytes = vec![0; len];
-        self.reader.seek(SeekFrom::Start(at)).map_err(|error| unreadable(&error))?;
-        self.reader.read_exact(&mut bytes).map_err(|error| unreadable(&error))?;
+        self.reader
+            .seek(SeekFrom::Start(at))
+            .map_err(|error| unreadable(&error))?;
+        self.reader
+            .read_exact(&mut bytes)
+            .map_err(|error| unreadable(&error))?;
         Ok(bytes)
     }
 
     /// Whether the file is long enough for the values of an entry to stand where it says.
     pub(super) fn holds(&self, entry: &Entry) -> bool {
-        let end = entry.count.checked_mul(entry.kind.size()).and_then(|bytes| entry.at.checked_add(bytes));
+        let end = entry
+            .count
+            .checked_mul(entry.kind.size())
+            .and_then(|bytes| entry.at.checked_add(bytes));
         end.is_some_and(|end| end <= self.len)
     }
 
     /// The values of an unsigned tag from index `first`, `len` of them.
     pub(super) fn unsigned(&mut self, entry: &Entry, first: u64, len: u64) -> Result<Vec<u64>> {
         let Kind::Unsigned(size) = entry.kind else {
-            return Err(Error::invalid(format!("tag {} of the TIFF does not hold unsigned integers", entry.tag)));
+            return Err(Error::invalid(format!(
+                "tag {} of the TIFF does not hold unsigned integers",
+                entry.tag
+            )));
         };
         if first.checked_add(len).is_none_or(|end| end > entry.count) {
-            return Err(Error::invalid(format!("tag {} of the TIFF has {} values; more are needed", entry.tag, entry.count)));
+            return Err(Error::invalid(format!(
+                "tag {} of the TIFF has {} values; more are needed",
+                entry.tag, entry.count
+            )));
         }
         let order = self.order;
         let bytes = self.values(entry, first, len)?;
         // A kind's size is at most eight.
-        Ok(bytes.chunks_exact(usize::try_from(size).unwrap_or(1)).map(|value| order.unsigned(value)).collect())
+        Ok(bytes
+            .chunks_exact(usize::try_from(size).unwrap_or(1))
+            .map(|value| order.unsigned(value))
+            .collect())
     }
 
     /// All values of an unsigned tag, or none if the tag is absent.
@@ -296,24 +349,39 @@ impl<R: Read + Seek> Source<R> {
 
     /// All values of a floating-point tag, or none if the tag is absent.
     pub(super) fn doubles(&mut self, directory: &Directory, tag: u16) -> Result<Vec<f64>> {
-        let Some(entry) = directory.get(tag).copied() else { return Ok(Vec::new()) };
+        let Some(entry) = directory.get(tag).copied() else {
+            return Ok(Vec::new());
+        };
         let order = self.order;
         let bytes = self.values(&entry, 0, entry.count)?;
         match entry.kind {
-            Kind::Double => Ok(bytes.chunks_exact(8).map(|value| f64::from_bits(order.unsigned(value))).collect()),
+            Kind::Double => Ok(bytes
+                .chunks_exact(8)
+                .map(|value| f64::from_bits(order.unsigned(value)))
+                .collect()),
             Kind::Float => Ok(bytes
                 .chunks_exact(4)
-                .map(|value| f64::from(f32::from_bits(u32::try_from(order.unsigned(value)).unwrap_or_default())))
+                .map(|value| {
+                    f64::from(f32::from_bits(
+                        u32::try_from(order.unsigned(value)).unwrap_or_default(),
+                    ))
+                })
                 .collect()),
-            _ => Err(Error::invalid(format!("tag {tag} of the TIFF does not hold floating-point numbers"))),
+            _ => Err(Error::invalid(format!(
+                "tag {tag} of the TIFF does not hold floating-point numbers"
+            ))),
         }
     }
 
     /// The bytes of a tag of text or opaque bytes, NULs included, or none if the tag is absent.
     pub(super) fn text_bytes(&mut self, directory: &Directory, tag: u16) -> Result<Vec<u8>> {
-        let Some(entry) = directory.get(tag).copied() else { return Ok(Vec::new()) };
+        let Some(entry) = directory.get(tag).copied() else {
+            return Ok(Vec::new());
+        };
         if entry.kind.size() != 1 {
-            return Err(Error::invalid(format!("tag {tag} of the TIFF does not hold text")));
+            return Err(Error::invalid(format!(
+                "tag {tag} of the TIFF does not hold text"
+            )));
         }
         self.values(&entry, 0, entry.count)
     }
@@ -321,16 +389,26 @@ impl<R: Read + Seek> Source<R> {
     /// The text of an ASCII tag up to its first NUL. Bytes that are not UTF-8 are replaced.
     pub(super) fn text(&mut self, directory: &Directory, tag: u16) -> Result<String> {
         let bytes = self.text_bytes(directory, tag)?;
-        let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+        let end = bytes
+            .iter()
+            .position(|byte| *byte == 0)
+            .unwrap_or(bytes.len());
         Ok(String::from_utf8_lossy(&bytes[..end]).into_owned())
     }
 
     fn values(&mut self, entry: &Entry, first: u64, len: u64) -> Result<Vec<u8>> {
         let size = entry.kind.size();
-        let bytes = len.checked_mul(size).filter(|bytes| *bytes <= LIST_BYTES_MAX);
-        let at = first.checked_mul(size).and_then(|skip| entry.at.checked_add(skip));
+        let bytes = len
+            .checked_mul(size)
+            .filter(|bytes| *bytes <= LIST_BYTES_MAX);
+        let at = first
+            .checked_mul(size)
+            .and_then(|skip| entry.at.checked_add(skip));
         let (Some(bytes), Some(at)) = (bytes, at) else {
-            return Err(Error::invalid(format!("tag {} of the TIFF claims {} values", entry.tag, entry.count)));
+            return Err(Error::invalid(format!(
+                "tag {} of the TIFF claims {} values",
+                entry.tag, entry.count
+            )));
         };
         self.bytes(at, bytes, &format!("the value of tag {}", entry.tag))
     }

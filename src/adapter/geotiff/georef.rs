@@ -34,8 +34,8 @@ pub(super) mod key {
 /// What a citation starts with if a whole definition in WKT follows.
 pub(super) const WKT_MARK: &str = "ESRI PE String = ";
 
-/// The place of the cells in world coordinates, in the units of the coordinate reference system. Rows and columns follow the
-/// axes: there is no rotation.
+/// The place of the cells in world coordinates, in the units of the coordinate reference system.
+/// Rows and columns follow the axes: there is no rotation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Affine {
     /// The x coordinate of the outer corner of the cell in row 0 and column 0.
@@ -49,11 +49,18 @@ pub struct Affine {
 }
 
 impl Affine {
-    /// From GDAL's six coefficients `[x, dx, 0, y, 0, dy]`; an [`Invalid`](crate::ErrorKind::Invalid) error if they rotate,
-    /// shear, are not finite or have a step of 0.
+    /// From GDAL's six coefficients `[x, dx, 0, y, 0, dy]`; an
+    /// [`Invalid`](crate::ErrorKind::Invalid) error if they rotate, shear, are not finite or have a
+    /// step of 0.
     pub fn from_gdal(coefficients: [f64; 6]) -> Result<Self> {
-        let [x, dx, column_to_y, y, row_to_x, dy] =
-            [coefficients[0], coefficients[1], coefficients[4], coefficients[3], coefficients[2], coefficients[5]];
+        let [x, dx, column_to_y, y, row_to_x, dy] = [
+            coefficients[0],
+            coefficients[1],
+            coefficients[4],
+            coefficients[3],
+            coefficients[2],
+            coefficients[5],
+        ];
         if column_to_y != 0.0 || row_to_x != 0.0 {
             return Err(Error::invalid(format!(
                 "the raster is rotated or sheared ({coefficients:?}); rewrite it north up with `gdalwarp FILE NORTHUP.tif`"
@@ -61,12 +68,15 @@ impl Affine {
         }
         let affine = Self { x, y, dx, dy };
         if [x, y, dx, dy].iter().any(|value| !value.is_finite()) || dx == 0.0 || dy == 0.0 {
-            return Err(Error::invalid(format!("the raster has no usable georeferencing: {affine:?}")));
+            return Err(Error::invalid(format!(
+                "the raster has no usable georeferencing: {affine:?}"
+            )));
         }
         Ok(affine)
     }
 
-    /// GDAL's six coefficients `[x, dx, 0, y, 0, dy]`; the inverse of [`from_gdal`](Affine::from_gdal).
+    /// GDAL's six coefficients `[x, dx, 0, y, 0, dy]`; the inverse of
+    /// [`from_gdal`](Affine::from_gdal).
     pub fn to_gdal(self) -> [f64; 6] {
         [self.x, self.dx, 0.0, self.y, 0.0, self.dy]
     }
@@ -81,13 +91,17 @@ pub(super) struct GeoKeys {
 }
 
 impl GeoKeys {
-    pub(super) fn read<R: Read + Seek>(source: &mut Source<R>, directory: &Directory) -> Result<Self> {
+    pub(super) fn read<R: Read + Seek>(
+        source: &mut Source<R>,
+        directory: &Directory,
+    ) -> Result<Self> {
         let table = source.unsigned_list(directory, tag::GEO_KEYS)?;
         let ascii = source.text_bytes(directory, tag::GEO_ASCII)?;
         let doubles = source.doubles(directory, tag::GEO_DOUBLES)?;
         let mut keys = Self::default();
         let short = |value: u64| u16::try_from(value).unwrap_or(u16::MAX);
-        // The first four values are the version and the number of keys; each key has four: id, where, count, value.
+        // The first four values are the version and the number of keys; each key has four: id,
+        // where, count, value.
         for entry in table.get(4..).unwrap_or_default().chunks_exact(4) {
             let id = short(entry[0]);
             let start = usize::from(short(entry[3]));
@@ -95,13 +109,16 @@ impl GeoKeys {
             match short(entry[1]) {
                 0 => keys.shorts.push((id, short(entry[3]))),
                 tag::GEO_DOUBLES => {
-                    let numbers = doubles.get(start..end.min(doubles.len())).unwrap_or_default();
+                    let numbers = doubles
+                        .get(start..end.min(doubles.len()))
+                        .unwrap_or_default();
                     keys.numbers.push((id, numbers.to_vec()));
                 }
                 tag::GEO_ASCII => {
                     let bytes = ascii.get(start..end.min(ascii.len())).unwrap_or_default();
                     let text = String::from_utf8_lossy(bytes);
-                    keys.texts.push((id, text.trim_end_matches(['|', '\0', ' ']).to_owned()));
+                    keys.texts
+                        .push((id, text.trim_end_matches(['|', '\0', ' ']).to_owned()));
                 }
                 _ => {}
             }
@@ -110,12 +127,18 @@ impl GeoKeys {
     }
 
     pub(super) fn short(&self, id: u16) -> Option<u16> {
-        self.shorts.iter().find(|(other, _)| *other == id).map(|(_, value)| *value)
+        self.shorts
+            .iter()
+            .find(|(other, _)| *other == id)
+            .map(|(_, value)| *value)
     }
 
     /// The numbers of a key; none if it is absent.
     pub(super) fn doubles(&self, id: u16) -> &[f64] {
-        self.numbers.iter().find(|(other, _)| *other == id).map_or(&[], |(_, numbers)| numbers.as_slice())
+        self.numbers
+            .iter()
+            .find(|(other, _)| *other == id)
+            .map_or(&[], |(_, numbers)| numbers.as_slice())
     }
 
     pub(super) fn double(&self, id: u16) -> Option<f64> {
@@ -123,7 +146,10 @@ impl GeoKeys {
     }
 
     pub(super) fn text(&self, id: u16) -> Option<&str> {
-        self.texts.iter().find(|(other, text)| *other == id && !text.is_empty()).map(|(_, text)| text.as_str())
+        self.texts
+            .iter()
+            .find(|(other, text)| *other == id && !text.is_empty())
+            .map(|(_, text)| text.as_str())
     }
 
     /// Whether tiepoints name the centres of cells.
@@ -133,15 +159,21 @@ impl GeoKeys {
 }
 
 /// The place of the cells, if the file states one.
-pub(super) fn affine<R: Read + Seek>(source: &mut Source<R>, directory: &Directory, keys: &GeoKeys) -> Result<Option<Affine>> {
+pub(super) fn affine<R: Read + Seek>(
+    source: &mut Source<R>,
+    directory: &Directory,
+    keys: &GeoKeys,
+) -> Result<Option<Affine>> {
     let scale = source.doubles(directory, tag::PIXEL_SCALE)?;
     let tie = source.doubles(directory, tag::TIEPOINT)?;
     let matrix = source.doubles(directory, tag::TRANSFORMATION)?;
-    let mut affine = if let ([sx, sy, ..], [column, row, _, x, y, ..]) = (scale.as_slice(), tie.as_slice())
+    let mut affine = if let ([sx, sy, ..], [column, row, _, x, y, ..]) =
+        (scale.as_slice(), tie.as_slice())
         && *sx != 0.0
         && *sy != 0.0
     {
-        // The scale of rows is positive in files that run from north to south; the sign is not to be relied on.
+        // The scale of rows is positive in files that run from north to south; the sign is not to
+        // be relied on.
         let dy = -sy.abs();
         Affine::from_gdal([x - column * sx, *sx, 0.0, y - row * dy, 0.0, dy])?
     } else if let [dx, row_to_x, _, x, column_to_y, dy, _, y, ..] = matrix.as_slice() {

@@ -1,4 +1,5 @@
-//! What the directory says about the cells: how many, of what type, cut into which blocks, coded how.
+//! What the directory says about the cells: how many, of what type, cut into which blocks, coded
+//! how.
 
 use std::io::{Read, Seek};
 
@@ -8,8 +9,9 @@ use super::directory::{Directory, Entry, Source, tag};
 use crate::array::DType;
 use crate::error::{Error, Result};
 
-/// A tile that decodes to more bytes is refused, and a strip that does is read in parts: to read one cell of a block, all of it
-/// must be held, as stored, decoded and in the window, and the three together are to stay well below 512 MiB.
+/// A tile that decodes to more bytes is refused, and a strip that does is read in parts: to read
+/// one cell of a block, all of it must be held, as stored, decoded and in the window, and the three
+/// together are to stay well below 512 MiB.
 pub(super) const BLOCK_BYTES_MAX: u64 = 128 << 20;
 
 /// The parts of a strip that is read in parts.
@@ -66,7 +68,10 @@ impl Compression {
 impl Compression {
     /// Whether a codec of pictures or rasters decodes a block as a whole.
     pub(super) fn is_image(self) -> bool {
-        matches!(self, Compression::Jpeg | Compression::WebP | Compression::Lerc)
+        matches!(
+            self,
+            Compression::Jpeg | Compression::WebP | Compression::Lerc
+        )
     }
 
     /// The number that stands for the compression in a file.
@@ -120,17 +125,32 @@ pub(super) struct Extent {
 }
 
 impl Layout {
-    pub(super) fn read<R: Read + Seek>(source: &mut Source<R>, directory: &Directory) -> Result<Self> {
+    pub(super) fn read<R: Read + Seek>(
+        source: &mut Source<R>,
+        directory: &Directory,
+    ) -> Result<Self> {
         let width = dimension(source, directory, tag::WIDTH, "width")?;
         let height = dimension(source, directory, tag::HEIGHT, "height")?;
-        let bands = source.unsigned_one(directory, tag::SAMPLES_PER_PIXEL)?.unwrap_or(1);
-        let bands = usize::try_from(bands).ok().filter(|bands| (1..=65535).contains(bands));
-        let bands = bands.ok_or_else(|| Error::invalid("the TIFF claims a number of bands that is not 1 to 65535"))?;
+        let bands = source
+            .unsigned_one(directory, tag::SAMPLES_PER_PIXEL)?
+            .unwrap_or(1);
+        let bands = usize::try_from(bands)
+            .ok()
+            .filter(|bands| (1..=65535).contains(bands));
+        let bands = bands.ok_or_else(|| {
+            Error::invalid("the TIFF claims a number of bands that is not 1 to 65535")
+        })?;
         let (dtype, samples_as) = cells(source, directory)?;
-        let compression = Compression::of_code(source.unsigned_one(directory, tag::COMPRESSION)?.unwrap_or(1))?;
+        let compression = Compression::of_code(
+            source
+                .unsigned_one(directory, tag::COMPRESSION)?
+                .unwrap_or(1),
+        )?;
         refuse_rare(source, directory, compression)?;
         let predictor = predictor(source, directory, compression, dtype)?;
-        if samples_as != SampleBits::Whole && (predictor != Predictor::None || compression.is_image()) {
+        if samples_as != SampleBits::Whole
+            && (predictor != Predictor::None || compression.is_image())
+        {
             return Err(Error::invalid(
                 "the TIFF applies a predictor or a codec of pictures to cells of a rare size, which is not read; convert it with `gdal_translate -co COMPRESS=DEFLATE FILE CONVERTED.tif`",
             ));
@@ -138,36 +158,75 @@ impl Layout {
         let planar = match source.unsigned_one(directory, tag::PLANAR_CONFIGURATION)? {
             None | Some(1) => false,
             Some(2) => true,
-            Some(other) => return Err(Error::invalid(format!("the TIFF has the planar configuration {other}, not 1 or 2"))),
+            Some(other) => {
+                return Err(Error::invalid(format!(
+                    "the TIFF has the planar configuration {other}, not 1 or 2"
+                )));
+            }
         } && bands > 1;
         let tiled = directory.get(tag::TILE_OFFSETS).is_some();
         let (rows, cols) = if tiled {
             let cols = dimension(source, directory, tag::TILE_WIDTH, "tile width")?;
-            (dimension(source, directory, tag::TILE_LENGTH, "tile length")?, cols)
+            (
+                dimension(source, directory, tag::TILE_LENGTH, "tile length")?,
+                cols,
+            )
         } else {
-            let rows = source.unsigned_one(directory, tag::ROWS_PER_STRIP)?.unwrap_or(u64::MAX);
-            (usize::try_from(rows).unwrap_or(usize::MAX).min(height), width)
+            let rows = source
+                .unsigned_one(directory, tag::ROWS_PER_STRIP)?
+                .unwrap_or(u64::MAX);
+            (
+                usize::try_from(rows).unwrap_or(usize::MAX).min(height),
+                width,
+            )
         };
         if rows == 0 {
             return Err(Error::invalid("the TIFF claims strips of no rows"));
         }
         let samples = if planar { 1 } else { bands };
         let (rows, tall) = parted(tiled, compression, [rows, cols, samples], dtype)?;
-        let (offsets, byte_counts) =
-            if tiled { (tag::TILE_OFFSETS, tag::TILE_BYTE_COUNTS) } else { (tag::STRIP_OFFSETS, tag::STRIP_BYTE_COUNTS) };
+        let (offsets, byte_counts) = if tiled {
+            (tag::TILE_OFFSETS, tag::TILE_BYTE_COUNTS)
+        } else {
+            (tag::STRIP_OFFSETS, tag::STRIP_BYTE_COUNTS)
+        };
         let byte_counts = directory.get(byte_counts).copied();
         let Some(offsets) = directory.get(offsets).copied() else {
             return Err(Error::invalid("the TIFF has neither strips nor tiles"));
         };
         if !source.holds(&offsets) || byte_counts.is_some_and(|counts| !source.holds(&counts)) {
-            return Err(Error::invalid("the TIFF is truncated or damaged: its lists of blocks reach beyond its end"));
+            return Err(Error::invalid(
+                "the TIFF is truncated or damaged: its lists of blocks reach beyond its end",
+            ));
         }
         if byte_counts.is_none() && compression != Compression::None {
-            return Err(Error::invalid("the TIFF does not say how long its compressed blocks are"));
+            return Err(Error::invalid(
+                "the TIFF does not say how long its compressed blocks are",
+            ));
         }
         let codec = Codec::read(source, directory, compression, samples)?;
-        let coding = Coding { compression, predictor, order: source.order, cols, rows, samples, bits: samples_as, codec };
-        let layout = Self { width, height, bands, dtype, tiled, planar, coding, tall, offsets, byte_counts };
+        let coding = Coding {
+            compression,
+            predictor,
+            order: source.order,
+            cols,
+            rows,
+            samples,
+            bits: samples_as,
+            codec,
+        };
+        let layout = Self {
+            width,
+            height,
+            bands,
+            dtype,
+            tiled,
+            planar,
+            coding,
+            tall,
+            offsets,
+            byte_counts,
+        };
         layout.check_lists()?;
         Ok(layout)
     }
@@ -176,9 +235,18 @@ impl Layout {
     fn check_lists(&self) -> Result<()> {
         let planes = if self.planar { self.bands } else { 1 };
         let rows = self.tall.unwrap_or(self.coding.rows);
-        let blocks = self.height.div_ceil(rows).checked_mul(self.blocks_across()).and_then(|blocks| blocks.checked_mul(planes));
-        let blocks = blocks.and_then(|blocks| u64::try_from(blocks).ok()).unwrap_or(u64::MAX);
-        let listed = self.offsets.count.min(self.byte_counts.map_or(u64::MAX, |counts| counts.count));
+        let blocks = self
+            .height
+            .div_ceil(rows)
+            .checked_mul(self.blocks_across())
+            .and_then(|blocks| blocks.checked_mul(planes));
+        let blocks = blocks
+            .and_then(|blocks| u64::try_from(blocks).ok())
+            .unwrap_or(u64::MAX);
+        let listed = self
+            .offsets
+            .count
+            .min(self.byte_counts.map_or(u64::MAX, |counts| counts.count));
         if listed < blocks {
             let (height, width) = (self.height, self.width);
             return Err(Error::invalid(format!(
@@ -214,7 +282,8 @@ impl Layout {
         self.tall.is_some()
     }
 
-    /// The bytes of `len` blocks from number `first` on, or `None` for a block that was never written.
+    /// The bytes of `len` blocks from number `first` on, or `None` for a block that was never
+    /// written.
     pub(super) fn extents<R: Read + Seek>(
         &self,
         source: &mut Source<R>,
@@ -223,8 +292,16 @@ impl Layout {
     ) -> Result<Vec<Option<Extent>>> {
         let Some(rows) = self.tall else {
             // No coding grows a block by more than half; a longer claim is not read in full.
-            let cap = (self.block_bytes() as u64).saturating_mul(2).saturating_add(1 << 10);
-            return self.stored(source, first as u64, len as u64, self.stored_bytes() as u64, cap);
+            let cap = (self.block_bytes() as u64)
+                .saturating_mul(2)
+                .saturating_add(1 << 10);
+            return self.stored(
+                source,
+                first as u64,
+                len as u64,
+                self.stored_bytes() as u64,
+                cap,
+            );
         };
         // A strip is as wide as the image, so blocks follow each other downwards.
         let down = self.blocks_down();
@@ -233,11 +310,15 @@ impl Layout {
         let row_bytes = self.coding.row_bytes(self.dtype.size()) as u64;
         let left = (self.height - row / rows * rows).min(rows) as u64;
         let mut extents = self.stored(source, strip as u64, 1, row_bytes * left, u64::MAX)?;
-        extents.iter_mut().flatten().for_each(|extent| extent.skip = (row % rows) as u64 * row_bytes);
+        extents
+            .iter_mut()
+            .flatten()
+            .for_each(|extent| extent.skip = (row % rows) as u64 * row_bytes);
         Ok(extents)
     }
 
-    /// Where strips or tiles stand, from number `first` on. Without a list of lengths each is of `implied` bytes.
+    /// Where strips or tiles stand, from number `first` on. Without a list of lengths each is of
+    /// `implied` bytes.
     fn stored<R: Read + Seek>(
         &self,
         source: &mut Source<R>,
@@ -253,24 +334,49 @@ impl Layout {
         };
         let end = source.len();
         let extent = |(offset, count): (u64, u64)| {
-            let count = if self.byte_counts.is_none() { count.min(end.saturating_sub(offset)) } else { count };
-            (offset != 0 && count != 0).then_some(Extent { offset, len: count.min(cap), skip: 0 })
+            let count = if self.byte_counts.is_none() {
+                count.min(end.saturating_sub(offset))
+            } else {
+                count
+            };
+            (offset != 0 && count != 0).then_some(Extent {
+                offset,
+                len: count.min(cap),
+                skip: 0,
+            })
         };
         Ok(offsets.into_iter().zip(counts).map(extent).collect())
     }
 }
 
-fn dimension<R: Read + Seek>(source: &mut Source<R>, directory: &Directory, tag: u16, what: &str) -> Result<usize> {
+fn dimension<R: Read + Seek>(
+    source: &mut Source<R>,
+    directory: &Directory,
+    tag: u16,
+    what: &str,
+) -> Result<usize> {
     let value = source.unsigned_one(directory, tag)?;
-    let Some(value) = value else { return Err(Error::invalid(format!("the TIFF does not state its {what}"))) };
-    match i32::try_from(value).ok().and_then(|value| usize::try_from(value).ok()) {
+    let Some(value) = value else {
+        return Err(Error::invalid(format!(
+            "the TIFF does not state its {what}"
+        )));
+    };
+    match i32::try_from(value)
+        .ok()
+        .and_then(|value| usize::try_from(value).ok())
+    {
         Some(value) if value > 0 => Ok(value),
-        _ => Err(Error::invalid(format!("the TIFF claims a {what} of {value} cells"))),
+        _ => Err(Error::invalid(format!(
+            "the TIFF claims a {what} of {value} cells"
+        ))),
     }
 }
 
 /// The type of the cells, and how a sample is stored.
-fn cells<R: Read + Seek>(source: &mut Source<R>, directory: &Directory) -> Result<(DType, SampleBits)> {
+fn cells<R: Read + Seek>(
+    source: &mut Source<R>,
+    directory: &Directory,
+) -> Result<(DType, SampleBits)> {
     let bits = source.unsigned_list(directory, tag::BITS_PER_SAMPLE)?;
     let formats = source.unsigned_list(directory, tag::SAMPLE_FORMAT)?;
     let bit = bits.first().copied().unwrap_or(1);
@@ -313,8 +419,16 @@ fn cells<R: Read + Seek>(source: &mut Source<R>, directory: &Directory) -> Resul
     })
 }
 
-fn refuse_rare<R: Read + Seek>(source: &mut Source<R>, directory: &Directory, compression: Compression) -> Result<()> {
-    if source.unsigned_one(directory, tag::FILL_ORDER)?.unwrap_or(1) != 1 {
+fn refuse_rare<R: Read + Seek>(
+    source: &mut Source<R>,
+    directory: &Directory,
+    compression: Compression,
+) -> Result<()> {
+    if source
+        .unsigned_one(directory, tag::FILL_ORDER)?
+        .unwrap_or(1)
+        != 1
+    {
         return Err(Error::invalid(
             "the TIFF stores bits from right to left; rewrite it with `gdal_translate -co COMPRESS=DEFLATE FILE CONVERTED.tif`",
         ));
@@ -337,31 +451,47 @@ fn predictor<R: Read + Seek>(
     dtype: DType,
 ) -> Result<Predictor> {
     // Without one of these the tag has no meaning, and writers are known to leave it behind.
-    if !matches!(compression, Compression::Lzw | Compression::Deflate | Compression::Zstd | Compression::Lzma) {
+    if !matches!(
+        compression,
+        Compression::Lzw | Compression::Deflate | Compression::Zstd | Compression::Lzma
+    ) {
         return Ok(Predictor::None);
     }
     match source.unsigned_one(directory, tag::PREDICTOR)? {
         None | Some(1) => Ok(Predictor::None),
         Some(2) => Ok(Predictor::Horizontal),
         Some(3) if dtype.is_float() => Ok(Predictor::FloatingPoint),
-        Some(3) => Err(Error::invalid(format!("the TIFF applies the floating-point predictor to {dtype} cells"))),
-        Some(other) => Err(Error::invalid(format!("the TIFF has the predictor {other}, not 1, 2 or 3"))),
+        Some(3) => Err(Error::invalid(format!(
+            "the TIFF applies the floating-point predictor to {dtype} cells"
+        ))),
+        Some(other) => Err(Error::invalid(format!(
+            "the TIFF has the predictor {other}, not 1, 2 or 3"
+        ))),
     }
 }
 
-/// The rows of a block, and those of the strip that it is a part of where that is too large to be held.
+/// The rows of a block, and those of the strip that it is a part of where that is too large to be
+/// held.
 fn parted(
     tiled: bool,
     compression: Compression,
     [rows, cols, samples]: [usize; 3],
     dtype: DType,
 ) -> Result<(usize, Option<usize>)> {
-    let row_bytes = [samples, dtype.size()].into_iter().try_fold(cols as u64, |bytes, next| bytes.checked_mul(next as u64));
+    let row_bytes = [samples, dtype.size()]
+        .into_iter()
+        .try_fold(cols as u64, |bytes, next| bytes.checked_mul(next as u64));
     let row_bytes = row_bytes.unwrap_or(u64::MAX);
-    if row_bytes.checked_mul(rows as u64).is_some_and(|bytes| bytes <= BLOCK_BYTES_MAX) {
+    if row_bytes
+        .checked_mul(rows as u64)
+        .is_some_and(|bytes| bytes <= BLOCK_BYTES_MAX)
+    {
         return Ok((rows, None));
     }
-    let whole = matches!(compression, Compression::Jpeg | Compression::WebP | Compression::Lerc | Compression::Lzma);
+    let whole = matches!(
+        compression,
+        Compression::Jpeg | Compression::WebP | Compression::Lerc | Compression::Lzma
+    );
     if tiled || whole || row_bytes > BLOCK_BYTES_MAX {
         return Err(Error::invalid(format!(
             "one block of the TIFF is {rows} by {cols} cells, which is beyond the limit of {} MiB a block; \
@@ -370,7 +500,12 @@ fn parted(
         )));
     }
     // Parts of equal height, so that they end where strips do.
-    let most = usize::try_from(PART_BYTES_MAX / row_bytes).unwrap_or(1).clamp(1, rows);
-    let part = (1..=most).rev().find(|part| rows.is_multiple_of(*part)).unwrap_or(1);
+    let most = usize::try_from(PART_BYTES_MAX / row_bytes)
+        .unwrap_or(1)
+        .clamp(1, rows);
+    let part = (1..=most)
+        .rev()
+        .find(|part| rows.is_multiple_of(*part))
+        .unwrap_or(1);
     Ok((part, Some(rows)))
 }

@@ -1,4 +1,5 @@
-//! The mask of a file, for cells of which no value can stand for absent data: one bit a cell, in a directory of its own.
+//! The mask of a file, for cells of which no value can stand for absent data: one bit a cell, in a
+//! directory of its own.
 
 use std::io::{Seek, Write};
 
@@ -16,9 +17,14 @@ const MASK: u32 = 4;
 const PHOTOMETRIC_MASK: u16 = 4;
 
 /// Writes the directory of a mask behind that of its image; true is data.
-pub(super) fn write<W: Write + Seek, K: TiffKind>(encoder: &mut TiffEncoder<W, K>, mask: ArrayView2<'_, bool>) -> Result<()> {
+pub(super) fn write<W: Write + Seek, K: TiffKind>(
+    encoder: &mut TiffEncoder<W, K>,
+    mask: ArrayView2<'_, bool>,
+) -> Result<()> {
     let (height, width) = mask.dim();
-    let number = |len: usize| u32::try_from(len).map_err(|_| Error::invalid("the mask is too large for a GeoTIFF"));
+    let number = |len: usize| {
+        u32::try_from(len).map_err(|_| Error::invalid("the mask is too large for a GeoTIFF"))
+    };
     let mut directory = encoder.image_directory().map_err(failed)?;
     let (mut offsets, mut counts) = (Vec::new(), Vec::new());
     for y in (0..height).step_by(TILE) {

@@ -1,8 +1,9 @@
 //! GeoTIFF in and out.
 //!
-//! [`GeoTiff::open`] reads the header only. [`GeoTiff::plan`] cuts the image into windows that follow the file's own blocks
-//! (tiles or strips), so that reading them in turn decodes every block once and holds a bounded number of bytes, whatever the
-//! size of the file. [`write()`] makes tiled, compressed files that other readers open with equal cells and georeferencing.
+//! [`GeoTiff::open`] reads the header only. [`GeoTiff::plan`] cuts the image into windows that
+//! follow the file's own blocks (tiles or strips), so that reading them in turn decodes every block
+//! once and holds a bounded number of bytes, whatever the size of the file. [`write()`] makes
+//! tiled, compressed files that other readers open with equal cells and georeferencing.
 //!
 //! | | read | written |
 //! |---|---|---|
@@ -13,12 +14,14 @@
 //! | georeferencing | pixel scale and tiepoint, or a transformation without rotation; pixel is area and pixel is point | pixel scale and tiepoint, or a transformation where rows run south to north |
 //! | system | a code, parameters of 28 methods of projection, or WKT | a code, or WKT as GDAL reads it |
 //!
-//! What a file says of its cells is heeded wherever it stands: a mask inside the file or beside it (`.msk`), alpha, nodata
-//! values, scale and offset; a world file (`.tfw`, `.wld`), and place, system, nodata values, names and scales in `.aux.xml`,
-//! which comes before what the file says, as in GDAL. [`GeoTiff::read_valid`] gives the cells and which of them hold data.
+//! What a file says of its cells is heeded wherever it stands: a mask inside the file or beside it
+//! (`.msk`), alpha, nodata values, scale and offset; a world file (`.tfw`, `.wld`), and place,
+//! system, nodata values, names and scales in `.aux.xml`, which comes before what the file says, as
+//! in GDAL. [`GeoTiff::read_valid`] gives the cells and which of them hold data.
 //!
-//! The first image of a file is read. Overviews say nothing new; of further images [`Header::notes`] tells. Strips of any height
-//! are read in parts. Colour tables are ignored: the cells are the indices.
+//! The first image of a file is read. Overviews say nothing new; of further images
+//! [`Header::notes`] tells. Strips of any height are read in parts. Colour tables are ignored: the
+//! cells are the indices.
 
 mod block;
 mod blocks;

@@ -1,27 +1,42 @@
-//! What GDAL adds to a TIFF in tags of its own: the nodata value, and the names, scales and offsets of bands.
+//! What GDAL adds to a TIFF in tags of its own: the nodata value, and the names, scales and offsets
+//! of bands.
 
 use super::reader::Band;
 use crate::array::{Cells, DType};
 
 /// The nodata value as one cell.
 ///
-/// A value that no cell can have (`-9999` in unsigned bytes, `nan` in integers) marks nothing: then the answer is the reason.
+/// A value that no cell can have (`-9999` in unsigned bytes, `nan` in integers) marks nothing: then
+/// the answer is the reason.
 pub(super) fn parse(text: &str, dtype: DType) -> Result<Cells, String> {
     let text = text.trim();
-    let none = || format!("the nodata value `{text}` cannot occur in {dtype} cells, so that no cell is nodata");
+    let none = || {
+        format!(
+            "the nodata value `{text}` cannot occur in {dtype} cells, so that no cell is nodata"
+        )
+    };
     if dtype.is_float() {
-        let value = float(text).ok_or_else(|| format!("the nodata value `{text}` is not a number, and is ignored"))?;
+        let value = float(text)
+            .ok_or_else(|| format!("the nodata value `{text}` is not a number, and is ignored"))?;
         return if dtype == DType::F32 {
-            single(value).ok_or_else(none).map(|value| vec![value].into())
+            single(value)
+                .ok_or_else(none)
+                .map(|value| vec![value].into())
         } else {
             Ok(vec![value].into())
         };
     }
     // Integers of 64 bits do not pass through a double.
-    let exact = text.parse::<i128>().ok().or_else(|| float(text).and_then(whole)).ok_or_else(none)?;
+    let exact = text
+        .parse::<i128>()
+        .ok()
+        .or_else(|| float(text).and_then(whole))
+        .ok_or_else(none)?;
     macro_rules! cell {
         ($type:ty) => {
-            <$type>::try_from(exact).map(|value| Cells::from(vec![value])).map_err(|_| none())
+            <$type>::try_from(exact)
+                .map(|value| Cells::from(vec![value]))
+                .map_err(|_| none())
         };
     }
     match dtype {
@@ -40,7 +55,11 @@ pub(super) fn parse(text: &str, dtype: DType) -> Result<Cells, String> {
 /// The text that stands for a nodata cell; the inverse of [`parse`]. `None` if there is no cell.
 pub(super) fn format(cell: &Cells) -> Option<String> {
     fn of(value: f64, short: impl FnOnce() -> String) -> String {
-        if value.is_nan() { "nan".to_owned() } else { short() }
+        if value.is_nan() {
+            "nan".to_owned()
+        } else {
+            short()
+        }
     }
     Some(match cell {
         Cells::U8(cells) => cells.first()?.to_string(),
@@ -51,7 +70,8 @@ pub(super) fn format(cell: &Cells) -> Option<String> {
         Cells::I32(cells) => cells.first()?.to_string(),
         Cells::U64(cells) => cells.first()?.to_string(),
         Cells::I64(cells) => cells.first()?.to_string(),
-        // Readers parse a double: it must be the double that the float is, not the shortest text of the float.
+        // Readers parse a double: it must be the double that the float is, not the shortest text of
+        // the float.
         Cells::F32(cells) => {
             let value = f64::from(*cells.first()?);
             of(value, || format!("{value:e}"))
@@ -64,12 +84,19 @@ pub(super) fn format(cell: &Cells) -> Option<String> {
 }
 
 fn float(text: &str) -> Option<f64> {
-    text.parse().ok().or_else(|| text.to_ascii_lowercase().contains("nan").then_some(f64::NAN))
+    text.parse().ok().or_else(|| {
+        text.to_ascii_lowercase()
+            .contains("nan")
+            .then_some(f64::NAN)
+    })
 }
 
 /// The nearest float; `None` if the value is finite and lies beyond every float.
 fn single(value: f64) -> Option<f32> {
-    #[expect(clippy::cast_possible_truncation, reason = "rounding to the nearest float is what is wanted")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "rounding to the nearest float is what is wanted"
+    )]
     let nearest = value as f32;
     if nearest.is_infinite() && value.is_finite() {
         // Writers print the largest float with too few digits, which can round past it.
@@ -80,7 +107,10 @@ fn single(value: f64) -> Option<f32> {
 }
 
 fn whole(value: f64) -> Option<i128> {
-    #[expect(clippy::cast_possible_truncation, reason = "the value is whole and below 2^65")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the value is whole and below 2^65"
+    )]
     let cut = value as i128;
     (value.fract() == 0.0 && value.abs() < 2f64.powi(65)).then_some(cut)
 }
@@ -98,9 +128,15 @@ pub(super) struct Item {
 pub(super) fn items(document: &str) -> Vec<Item> {
     let mut items = Vec::new();
     for piece in document.split("<Item ").skip(1) {
-        let Some((head, rest)) = piece.split_once('>') else { continue };
-        let Some((value, _)) = rest.split_once("</Item>") else { continue };
-        let Some(role) = attribute(head, "role") else { continue };
+        let Some((head, rest)) = piece.split_once('>') else {
+            continue;
+        };
+        let Some((value, _)) = rest.split_once("</Item>") else {
+            continue;
+        };
+        let Some(role) = attribute(head, "role") else {
+            continue;
+        };
         items.push(Item {
             role: role.to_owned(),
             band: attribute(head, "sample").and_then(|sample| sample.parse().ok()),
@@ -118,7 +154,9 @@ pub(super) fn document(bands: &[Band]) -> String {
         let mut item = |role: &str, value: String| {
             let name = role.to_uppercase();
             let value = escape(&escape(&value));
-            document.push_str(&format!("  <Item name=\"{name}\" sample=\"{sample}\" role=\"{role}\">{value}</Item>\n"));
+            document.push_str(&format!(
+                "  <Item name=\"{name}\" sample=\"{sample}\" role=\"{role}\">{value}</Item>\n"
+            ));
         };
         if let Some(description) = &band.description {
             item("description", description.clone());
@@ -133,7 +171,11 @@ pub(super) fn document(bands: &[Band]) -> String {
             item("unittype", unit.clone());
         }
     }
-    if document.is_empty() { document } else { format!("<GDALMetadata>\n{document}</GDALMetadata>\n") }
+    if document.is_empty() {
+        document
+    } else {
+        format!("<GDALMetadata>\n{document}</GDALMetadata>\n")
+    }
 }
 
 pub(super) fn attribute<'a>(head: &'a str, name: &str) -> Option<&'a str> {
@@ -142,9 +184,15 @@ pub(super) fn attribute<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }
 
 pub(super) fn unescape(text: &str) -> String {
-    text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&apos;", "'").replace("&amp;", "&")
+    text.replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&quot;", "\"")
+        .replace("&apos;", "'")
+        .replace("&amp;", "&")
 }

@@ -18,7 +18,11 @@ pub(super) struct Pages {
 
 impl Pages {
     /// Looks at the directories behind the first.
-    pub(super) fn read<R: Read + Seek>(source: &mut Source<R>, directories: &[Directory], first: &Layout) -> Result<Self> {
+    pub(super) fn read<R: Read + Seek>(
+        source: &mut Source<R>,
+        directories: &[Directory],
+        first: &Layout,
+    ) -> Result<Self> {
         let mut pages = Self::default();
         for directory in directories {
             let kind = match source.unsigned_one(directory, tag::NEW_SUBFILE_TYPE)? {

@@ -1,10 +1,13 @@
-//! The TIFF predictors: a row as differences (2), and a row of floats as differences of byte planes (3).
+//! The TIFF predictors: a row as differences (2), and a row of floats as differences of byte planes
+//! (3).
 //!
-//! Both are pure functions on the bytes of one row of `samples` interleaved samples of `size` bytes, in this machine's order.
+//! Both are pure functions on the bytes of one row of `samples` interleaved samples of `size`
+//! bytes, in this machine's order.
 
 use bytemuck::{AnyBitPattern, NoUninit};
 
-/// Undoes predictor 2: every sample is the sum of its difference and the sample of the same band to its left.
+/// Undoes predictor 2: every sample is the sum of its difference and the sample of the same band to
+/// its left.
 pub(super) fn integrate(row: &mut [u8], size: usize, samples: usize) {
     macro_rules! sums {
         ($type:ty) => {
@@ -42,8 +45,8 @@ pub(super) fn differentiate(row: &mut [u8], size: usize, samples: usize) {
     }
 }
 
-/// Undoes predictor 3: sums the bytes, then gathers each float from its byte planes, the most significant first.
-/// `scratch` is reused from row to row.
+/// Undoes predictor 3: sums the bytes, then gathers each float from its byte planes, the most
+/// significant first. `scratch` is reused from row to row.
 pub(super) fn join_planes(row: &mut [u8], size: usize, samples: usize, scratch: &mut Vec<u8>) {
     integrate(row, 1, samples);
     scratch.clear();
@@ -73,24 +76,38 @@ pub(super) fn split_planes(row: &mut [u8], size: usize, samples: usize, scratch:
 pub(super) fn swap_bytes(bytes: &mut [u8], size: usize) {
     match size {
         1 => {}
-        2 => on_words::<u16>(bytes, |words| words.iter_mut().for_each(|word| *word = word.swap_bytes())),
-        4 => on_words::<u32>(bytes, |words| words.iter_mut().for_each(|word| *word = word.swap_bytes())),
-        _ => on_words::<u64>(bytes, |words| words.iter_mut().for_each(|word| *word = word.swap_bytes())),
+        2 => on_words::<u16>(bytes, |words| {
+            words.iter_mut().for_each(|word| *word = word.swap_bytes())
+        }),
+        4 => on_words::<u32>(bytes, |words| {
+            words.iter_mut().for_each(|word| *word = word.swap_bytes())
+        }),
+        _ => on_words::<u64>(bytes, |words| {
+            words.iter_mut().for_each(|word| *word = word.swap_bytes())
+        }),
     }
 }
 
 /// The plane of a byte of a float in memory.
 fn plane(byte: usize, size: usize) -> usize {
-    if cfg!(target_endian = "little") { size - 1 - byte } else { byte }
+    if cfg!(target_endian = "little") {
+        size - 1 - byte
+    } else {
+        byte
+    }
 }
 
-/// Runs on the row as words, in place where it is aligned (as the rows of typed cells are), through a copy where it is not.
+/// Runs on the row as words, in place where it is aligned (as the rows of typed cells are), through
+/// a copy where it is not.
 fn on_words<T: NoUninit + AnyBitPattern>(row: &mut [u8], run: impl FnOnce(&mut [T])) {
     if let Ok(words) = bytemuck::try_cast_slice_mut::<u8, T>(row) {
         run(words);
         return;
     }
-    let mut words: Vec<T> = row.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned).collect();
+    let mut words: Vec<T> = row
+        .chunks_exact(size_of::<T>())
+        .map(bytemuck::pod_read_unaligned)
+        .collect();
     run(&mut words);
     let bytes: &[u8] = bytemuck::cast_slice(&words);
     row[..bytes.len()].copy_from_slice(bytes);

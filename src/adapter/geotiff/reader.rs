@@ -18,7 +18,8 @@ use crate::adapter::source::Fingerprint;
 use crate::array::{Array, Cells, DType, block};
 use crate::error::{Error, Result};
 
-/// [`GeoTiff::read`] refuses a window of more bytes; [`GeoTiff::plan`] cuts an image into windows below it.
+/// [`GeoTiff::read`] refuses a window of more bytes; [`GeoTiff::plan`] cuts an image into windows
+/// below it.
 const WINDOW_BYTES_MAX: usize = 1 << 30;
 
 /// What a GeoTIFF says of itself before any cell is read.
@@ -35,11 +36,13 @@ pub struct Header {
     pub dtype: DType,
     /// One cell that marks absent data, if there is such a value for all bands.
     pub nodata: Option<Cells>,
-    /// Whether the file says otherwise than by a value which cells hold data: by a mask, or by alpha.
+    /// Whether the file says otherwise than by a value which cells hold data: by a mask, or by
+    /// alpha.
     pub masked: bool,
     /// Where the cells lie; `None` if the file does not say.
     pub affine: Option<Affine>,
-    /// `EPSG:n` or `ESRI:n`; for systems without a code the WKT of what the file defines, or else the bare name that it gives.
+    /// `EPSG:n` or `ESRI:n`; for systems without a code the WKT of what the file defines, or else
+    /// the bare name that it gives.
     pub crs: Option<String>,
     /// How the blocks are compressed.
     pub compression: Compression,
@@ -60,7 +63,8 @@ const MASK_AND_VALUE: &str = "it has both a nodata value and a mask or alpha: a 
 pub struct Band {
     /// The name of the band.
     pub description: Option<String>,
-    /// The physical value is the cell times this, plus the offset. [`GeoTiff::read`] gives the cells as stored.
+    /// The physical value is the cell times this, plus the offset. [`GeoTiff::read`] gives the
+    /// cells as stored.
     pub scale: Option<f64>,
     /// See [`scale`](Band::scale).
     pub offset: Option<f64>,
@@ -79,8 +83,8 @@ impl Band {
 }
 
 impl Header {
-    /// The type of the values that the cells stand for: their own, or where they are packed by a scale and an offset, float32 for
-    /// cells of at most 16 bits and for float32, else float64.
+    /// The type of the values that the cells stand for: their own, or where they are packed by a
+    /// scale and an offset, float32 for cells of at most 16 bits and for float32, else float64.
     pub fn values(&self) -> DType {
         if self.bands.iter().all(|band| band.packing().is_none()) {
             self.dtype
@@ -94,13 +98,22 @@ impl Header {
     /// The unit of the values, if all bands have the same.
     pub fn unit(&self) -> Option<&str> {
         let unit = self.bands.first()?.unit.as_deref()?;
-        self.bands.iter().all(|band| band.unit.as_deref() == Some(unit)).then_some(unit)
+        self.bands
+            .iter()
+            .all(|band| band.unit.as_deref() == Some(unit))
+            .then_some(unit)
     }
 
     /// The names of the bands, if each has one of its own.
     pub fn band_names(&self) -> Option<Vec<&str>> {
-        let named = self.bands.iter().filter_map(|band| band.description.as_deref());
-        let names: Vec<&str> = named.map(str::trim).filter(|name| !name.is_empty()).collect();
+        let named = self
+            .bands
+            .iter()
+            .filter_map(|band| band.description.as_deref());
+        let names: Vec<&str> = named
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+            .collect();
         let distinct: BTreeSet<&str> = names.iter().copied().collect();
         (distinct.len() == self.bands.len()).then_some(names)
     }
@@ -145,11 +158,13 @@ enum Mask {
 }
 
 impl GeoTiff {
-    /// Opens a file and reads its header, and what files beside it say: a mask (`.msk`), a world file (`.tfw`, `.tifw`, `.wld`),
-    /// and what GDAL and ArcGIS keep in `.aux.xml`.
+    /// Opens a file and reads its header, and what files beside it say: a mask (`.msk`), a world
+    /// file (`.tfw`, `.tifw`, `.wld`), and what GDAL and ArcGIS keep in `.aux.xml`.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let within = |cause: Error| cause.within(format!("`{}` cannot be read as a GeoTIFF", path.display()));
+        let within = |cause: Error| {
+            cause.within(format!("`{}` cannot be read as a GeoTIFF", path.display()))
+        };
         let mut tiff = Self::from_reader(LazyFile::open(path)?).map_err(within)?;
         sidecar::complete(&mut tiff.header, path)?;
         if let Some(mask) = sidecar::mask(path)? {
@@ -170,7 +185,8 @@ impl GeoTiff {
         self.source.reader().fingerprint()
     }
 
-    /// Closes the file until a window of it is read, so that any number of them can be read in turn.
+    /// Closes the file until a window of it is read, so that any number of them can be read in
+    /// turn.
     pub fn close(&mut self) {
         self.source.reader_mut().close();
         if let Some(Mask::Beside(mask)) = &mut self.mask {
@@ -212,17 +228,23 @@ impl<R: Read + Seek> GeoTiff<R> {
         }
         let nodata = match source.text(directory, tag::GDAL_NODATA)? {
             text if text.trim().is_empty() => None,
-            text => nodata::parse(&text, layout.dtype).map_err(|note| notes.push(note)).ok(),
+            text => nodata::parse(&text, layout.dtype)
+                .map_err(|note| notes.push(note))
+                .ok(),
         };
         let alpha = alpha(&mut source, directory, &layout, &mut notes)?;
         let mut bands = vec![Band::default(); layout.bands];
         for item in nodata::items(&source.text(directory, tag::GDAL_METADATA)?) {
-            let Some(band) = item.band.and_then(|band| bands.get_mut(band)) else { continue };
+            let Some(band) = item.band.and_then(|band| bands.get_mut(band)) else {
+                continue;
+            };
             match item.role.as_str() {
                 "description" => band.description = Some(item.value),
                 "scale" => band.scale = item.value.trim().parse().ok(),
                 "offset" => band.offset = item.value.trim().parse().ok(),
-                "unittype" => band.unit = Some(item.value.trim().to_owned()).filter(|unit| !unit.is_empty()),
+                "unittype" => {
+                    band.unit = Some(item.value.trim().to_owned()).filter(|unit| !unit.is_empty())
+                }
                 _ => {}
             }
         }
@@ -230,10 +252,15 @@ impl<R: Read + Seek> GeoTiff<R> {
         if directory.get(tag::COLOR_MAP).is_some() {
             notes.push(PALETTE.to_owned());
         }
-        let units: BTreeSet<&str> = bands.iter().filter_map(|band| band.unit.as_deref()).collect();
+        let units: BTreeSet<&str> = bands
+            .iter()
+            .filter_map(|band| band.unit.as_deref())
+            .collect();
         if units.len() > 1 {
             let units = units.into_iter().collect::<Vec<_>>().join(", ");
-            notes.push(format!("its bands have several units ({units}), and a grid made after it has none"));
+            notes.push(format!(
+                "its bands have several units ({units}), and a grid made after it has none"
+            ));
         }
         let masked = alpha.is_some() || pages.mask.is_some();
         notes.extend((masked && nodata.is_some()).then(|| MASK_AND_VALUE.to_owned()));
@@ -250,8 +277,16 @@ impl<R: Read + Seek> GeoTiff<R> {
             block: [layout.coding.rows, layout.coding.cols],
             notes,
         };
-        let mask = pages.mask.map(|mask| Mask::Inside(Box::new(Image::new(mask))));
-        Ok(Self { source, image: Image::new(layout), alpha, mask, header })
+        let mask = pages
+            .mask
+            .map(|mask| Mask::Inside(Box::new(Image::new(mask))));
+        Ok(Self {
+            source,
+            image: Image::new(layout),
+            alpha,
+            mask,
+            header,
+        })
     }
 
     /// What the file says of itself.
@@ -261,16 +296,21 @@ impl<R: Read + Seek> GeoTiff<R> {
 
     /// All cells of all bands.
     pub fn window(&self) -> Window {
-        Window { bands: 0..self.header.bands.len(), rows: 0..self.header.height, cols: 0..self.header.width }
+        Window {
+            bands: 0..self.header.bands.len(),
+            rows: 0..self.header.height,
+            cols: 0..self.header.width,
+        }
     }
 
     /// Windows that cover every cell once and decode every block once, if read in turn.
     ///
-    /// Their borders are borders of blocks. They are `rows_wanted` rows high, rounded up to whole blocks, and as wide as the
-    /// image, as long as they come to at most `bytes_max` bytes; else they are lower, then narrower (in a tiled file), then of
-    /// fewer bands (where bands have blocks of their own). The smallest is one block, which is at most 128 MiB. So a pass
-    /// holds `max(bytes_max, one block)` for the window, and for the decoding 32 MiB and one block, decoded and as stored (which
-    /// is less, and is not read beyond twice the decoded size).
+    /// Their borders are borders of blocks. They are `rows_wanted` rows high, rounded up to whole
+    /// blocks, and as wide as the image, as long as they come to at most `bytes_max` bytes; else
+    /// they are lower, then narrower (in a tiled file), then of fewer bands (where bands have
+    /// blocks of their own). The smallest is one block, which is at most 128 MiB. So a pass holds
+    /// `max(bytes_max, one block)` for the window, and for the decoding 32 MiB and one block,
+    /// decoded and as stored (which is less, and is not read beyond twice the decoded size).
     pub fn plan(&self, rows_wanted: usize, bytes_max: usize) -> Plan {
         let layout = &self.image.layout;
         let whole = self.window();
@@ -279,7 +319,9 @@ impl<R: Read + Seek> GeoTiff<R> {
         let mut cols = layout.blocks_across();
         let mut rows = units(rows_wanted.clamp(1, layout.height), layout.coding.rows);
         let bytes = |bands: usize, rows: usize, cols: usize| {
-            let cells = (bands as u128) * (rows * layout.coding.rows) as u128 * (cols * layout.coding.cols) as u128;
+            let cells = (bands as u128)
+                * (rows * layout.coding.rows) as u128
+                * (cols * layout.coding.cols) as u128;
             usize::try_from(cells * layout.dtype.size() as u128).unwrap_or(usize::MAX)
         };
         let bytes_max = bytes_max.clamp(1, WINDOW_BYTES_MAX);
@@ -289,49 +331,84 @@ impl<R: Read + Seek> GeoTiff<R> {
             bands = bands.min(bytes_max / bytes(1, rows, cols).max(1)).max(1);
         }
         let step = [bands, rows * layout.coding.rows, cols * layout.coding.cols];
-        let counts = [units(whole.bands.len(), step[0]), units(whole.rows.len(), step[1]), units(whole.cols.len(), step[2])];
-        Plan { whole, step, counts, next: 0 }
+        let counts = [
+            units(whole.bands.len(), step[0]),
+            units(whole.rows.len(), step[1]),
+            units(whole.cols.len(), step[2]),
+        ];
+        Plan {
+            whole,
+            step,
+            counts,
+            next: 0,
+        }
     }
 
     /// The cells of a window as (band, y, x), as stored: neither scaled nor masked.
     ///
     /// Blocks that the file leaves out read as nodata, or 0 if there is no nodata value. An
-    /// [`Invalid`](crate::ErrorKind::Invalid) error if the window is empty, leaves the image or comes to more than 1 GiB, or if
-    /// the file is damaged.
+    /// [`Invalid`](crate::ErrorKind::Invalid) error if the window is empty, leaves the image or
+    /// comes to more than 1 GiB, or if the file is damaged.
     pub fn read(&mut self, window: &Window) -> Result<Array> {
         self.read_valid(window).map(|(array, _)| array)
     }
 
-    /// The same with what the file itself says of them beside their values: 1 where a cell holds data, 0 where it does not, by a
-    /// mask, by alpha, or by the nodata value of its band where bands have values of their own. `None` if it says nothing.
+    /// The same with what the file itself says of them beside their values: 1 where a cell holds
+    /// data, 0 where it does not, by a mask, by alpha, or by the nodata value of its band where
+    /// bands have values of their own. `None` if it says nothing.
     pub fn read_valid(&mut self, window: &Window) -> Result<(Array, Option<ArrayD<u8>>)> {
         self.check(window)?;
         let (cells, alpha) = self.samples(window)?;
         let one = IxDyn(&[1, window.rows.len(), window.cols.len()]);
-        let valid = alpha.map(|alpha| ArrayD::from_shape_vec(one, positive(&alpha))).transpose();
-        let mut valid = valid.map_err(|cause| Error::invalid("alpha has other cells than the bands").because(cause))?;
+        let valid = alpha
+            .map(|alpha| ArrayD::from_shape_vec(one, positive(&alpha)))
+            .transpose();
+        let mut valid = valid.map_err(|cause| {
+            Error::invalid("alpha has other cells than the bands").because(cause)
+        })?;
         self.mask(window, &mut valid)?;
         self.own_nodata(window, &cells, &mut valid);
-        let whole = |valid: ArrayD<u8>| valid.broadcast(IxDyn(&window.shape())).map(|valid| valid.to_owned());
-        Ok((Array::from_cells(cells, &window.shape())?, valid.and_then(whole)))
+        let whole = |valid: ArrayD<u8>| {
+            valid
+                .broadcast(IxDyn(&window.shape()))
+                .map(|valid| valid.to_owned())
+        };
+        Ok((
+            Array::from_cells(cells, &window.shape())?,
+            valid.and_then(whole),
+        ))
     }
 
     /// The cells of a window, and alpha if there is any.
     fn samples(&mut self, window: &Window) -> Result<(Cells, Option<Cells>)> {
         let fill = self.header.nodata.as_ref();
-        let Some(alpha) = self.alpha else { return Ok((self.image.read(&mut self.source, window, fill)?, None)) };
-        let one = Window { bands: alpha..alpha + 1, ..window.clone() };
+        let Some(alpha) = self.alpha else {
+            return Ok((self.image.read(&mut self.source, window, fill)?, None));
+        };
+        let one = Window {
+            bands: alpha..alpha + 1,
+            ..window.clone()
+        };
         if self.image.layout.planar {
             let cells = self.image.read(&mut self.source, window, fill)?;
             return Ok((cells, Some(self.image.read(&mut self.source, &one, None)?)));
         }
         // One pass gives the bands and alpha.
-        let all = Window { bands: 0..self.image.layout.bands, ..window.clone() };
+        let all = Window {
+            bands: 0..self.image.layout.bands,
+            ..window.clone()
+        };
         let all = self.image.read(&mut self.source, &all, fill)?;
         let plane = window.rows.len() * window.cols.len() * all.dtype().size();
         let part = |bands: Range<usize>| {
-            let mut cells = Cells::filled(all.dtype(), bands.len() * window.rows.len() * window.cols.len(), 0.0);
-            cells.as_bytes_mut().copy_from_slice(&all.as_bytes()[bands.start * plane..bands.end * plane]);
+            let mut cells = Cells::filled(
+                all.dtype(),
+                bands.len() * window.rows.len() * window.cols.len(),
+                0.0,
+            );
+            cells
+                .as_bytes_mut()
+                .copy_from_slice(&all.as_bytes()[bands.start * plane..bands.end * plane]);
             cells
         };
         Ok((part(window.bands.clone()), Some(part(one.bands))))
@@ -339,29 +416,53 @@ impl<R: Read + Seek> GeoTiff<R> {
 
     fn check(&self, window: &Window) -> Result<()> {
         let whole = self.window();
-        let inside = |part: &Range<usize>, all: &Range<usize>| part.start < part.end && part.end <= all.end;
-        if !inside(&window.bands, &whole.bands) || !inside(&window.rows, &whole.rows) || !inside(&window.cols, &whole.cols) {
-            return Err(Error::invalid(format!("the window {window:?} is not within the image, {whole:?}")));
+        let inside =
+            |part: &Range<usize>, all: &Range<usize>| part.start < part.end && part.end <= all.end;
+        if !inside(&window.bands, &whole.bands)
+            || !inside(&window.rows, &whole.rows)
+            || !inside(&window.cols, &whole.cols)
+        {
+            return Err(Error::invalid(format!(
+                "the window {window:?} is not within the image, {whole:?}"
+            )));
         }
-        let bytes = window.shape().iter().try_fold(self.image.layout.dtype.size(), |bytes, len| bytes.checked_mul(*len));
+        let bytes = window
+            .shape()
+            .iter()
+            .try_fold(self.image.layout.dtype.size(), |bytes, len| {
+                bytes.checked_mul(*len)
+            });
         if bytes.is_none_or(|bytes| bytes > WINDOW_BYTES_MAX) {
             let limit = WINDOW_BYTES_MAX >> 20;
-            return Err(Error::invalid(format!("the window {window:?} is more than {limit} MiB; read it in parts")));
+            return Err(Error::invalid(format!(
+                "the window {window:?} is more than {limit} MiB; read it in parts"
+            )));
         }
         Ok(())
     }
 
     /// Takes off what a mask in the file, or beside it, says is no data.
     fn mask(&mut self, window: &Window, valid: &mut Option<ArrayD<u8>>) -> Result<()> {
-        let one = Window { bands: 0..1, ..window.clone() };
+        let one = Window {
+            bands: 0..1,
+            ..window.clone()
+        };
         let mask = match &mut self.mask {
             None => return Ok(()),
             Some(Mask::Inside(image)) => {
-                Array::from_cells(image.read(&mut self.source, &one, None)?, &one.shape())?.into_typed::<u8>()?
+                Array::from_cells(image.read(&mut self.source, &one, None)?, &one.shape())?
+                    .into_typed::<u8>()?
             }
             Some(Mask::Beside(file)) => {
-                let bands = if file.header.bands.len() == self.header.bands.len() { window.bands.clone() } else { 0..1 };
-                let array = file.read(&Window { bands, ..window.clone() })?;
+                let bands = if file.header.bands.len() == self.header.bands.len() {
+                    window.bands.clone()
+                } else {
+                    0..1
+                };
+                let array = file.read(&Window {
+                    bands,
+                    ..window.clone()
+                })?;
                 array.into_typed::<u8>()?
             }
         };
@@ -375,14 +476,23 @@ impl<R: Read + Seek> GeoTiff<R> {
 
     /// Takes off the nodata values of bands that have values of their own.
     fn own_nodata(&self, window: &Window, cells: &Cells, valid: &mut Option<ArrayD<u8>>) {
-        let own = |band: usize| self.header.bands.get(band)?.nodata.as_ref().filter(|cell| cell.dtype() == cells.dtype());
+        let own = |band: usize| {
+            self.header
+                .bands
+                .get(band)?
+                .nodata
+                .as_ref()
+                .filter(|cell| cell.dtype() == cells.dtype())
+        };
         if window.bands.clone().all(|band| own(band).is_none()) {
             return;
         }
         let plane = window.rows.len() * window.cols.len();
         let mut masks = ArrayD::from_elem(IxDyn(&window.shape()), 1);
-        for ((mask, cells), band) in
-            masks.outer_iter_mut().zip(cells.as_bytes().chunks_exact(plane * cells.dtype().size())).zip(window.bands.clone())
+        for ((mask, cells), band) in masks
+            .outer_iter_mut()
+            .zip(cells.as_bytes().chunks_exact(plane * cells.dtype().size()))
+            .zip(window.bands.clone())
         {
             let Some(nodata) = own(band) else { continue };
             let mut marks = vec![false; plane];
@@ -390,7 +500,9 @@ impl<R: Read + Seek> GeoTiff<R> {
             if nodata.first_f64().is_some_and(f64::is_nan) {
                 block::mark_nan(nodata.dtype(), cells, &mut marks);
             }
-            mask.into_iter().zip(marks).for_each(|(valid, mark)| *valid = u8::from(!mark));
+            mask.into_iter()
+                .zip(marks)
+                .for_each(|(valid, mark)| *valid = u8::from(!mark));
         }
         *valid = Some(match valid.take() {
             None => masks,
@@ -402,7 +514,12 @@ impl<R: Read + Seek> GeoTiff<R> {
 /// 1 where a cell is greater than 0.
 fn positive(cells: &Cells) -> Vec<u8> {
     let mut marks = vec![false; cells.len()];
-    block::mark_beyond(&Cells::filled(cells.dtype(), 1, 0.0), true, cells.as_bytes(), &mut marks);
+    block::mark_beyond(
+        &Cells::filled(cells.dtype(), 1, 0.0),
+        true,
+        cells.as_bytes(),
+        &mut marks,
+    );
     marks.into_iter().map(u8::from).collect()
 }
 
@@ -425,13 +542,21 @@ impl Iterator for Plan {
         if self.next >= bands * rows * cols {
             return None;
         }
-        let at = [self.next / cols / rows, self.next / cols % rows, self.next % cols];
+        let at = [
+            self.next / cols / rows,
+            self.next / cols % rows,
+            self.next % cols,
+        ];
         self.next += 1;
         let part = |axis: usize, all: &Range<usize>| {
             let start = at[axis] * self.step[axis];
             start..(start + self.step[axis]).min(all.end)
         };
-        Some(Window { bands: part(0, &self.whole.bands), rows: part(1, &self.whole.rows), cols: part(2, &self.whole.cols) })
+        Some(Window {
+            bands: part(0, &self.whole.bands),
+            rows: part(1, &self.whole.rows),
+            cols: part(2, &self.whole.cols),
+        })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -454,13 +579,17 @@ fn alpha<R: Read + Seek>(
     if layout.bands < 2 || !extra.iter().any(is_alpha) {
         return Ok(None);
     }
-    if extra.iter().filter(|kind| is_alpha(kind)).count() > 1 || !extra.last().is_some_and(is_alpha) {
+    if extra.iter().filter(|kind| is_alpha(kind)).count() > 1 || !extra.last().is_some_and(is_alpha)
+    {
         return Err(Error::invalid(
             "the alpha band of the TIFF is not its last; choose bands with `gdal_translate -b N FILE FITTING.tif`",
         ));
     }
     if extra.last() == Some(&1) {
-        notes.push("the colours of partly transparent cells are as stored, which is multiplied by alpha".to_owned());
+        notes.push(
+            "the colours of partly transparent cells are as stored, which is multiplied by alpha"
+                .to_owned(),
+        );
     }
     Ok(Some(layout.bands - 1))
 }

@@ -1,5 +1,5 @@
-//! Files beside a TIFF that say what it does not: where it lies, its system, its nodata values, names and scales of its bands,
-//! and which cells hold data.
+//! Files beside a TIFF that say what it does not: where it lies, its system, its nodata values,
+//! names and scales of its bands, and which cells hold data.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -14,16 +14,21 @@ use crate::error::{Error, Result};
 /// A file beside an image is at most this long: what is longer is none of ours.
 const TEXT_BYTES_MAX: u64 = 16 << 20;
 
-/// Adds to what a file says what the files beside it say. Like in GDAL, `.aux.xml` comes before the file itself, since that is
-/// where programs put what they were told later; a world file comes last.
+/// Adds to what a file says what the files beside it say. Like in GDAL, `.aux.xml` comes before the
+/// file itself, since that is where programs put what they were told later; a world file comes
+/// last.
 pub(super) fn complete(header: &mut Header, path: &Path) -> Result<()> {
     if let Some((from, text)) = read_first(&[behind(path, ".aux.xml")])? {
-        aux(header, &text).map_err(|cause| cause.within(format!("`{}` cannot be used", from.display())))?;
+        aux(header, &text)
+            .map_err(|cause| cause.within(format!("`{}` cannot be used", from.display())))?;
     }
     if header.affine.is_none()
         && let Some((from, text)) = read_first(&world_files(path))?
     {
-        header.affine = Some(world(&text).map_err(|cause| cause.within(format!("`{}` cannot be used", from.display())))?);
+        header.affine = Some(
+            world(&text)
+                .map_err(|cause| cause.within(format!("`{}` cannot be used", from.display())))?,
+        );
     }
     Ok(())
 }
@@ -34,8 +39,11 @@ pub(super) fn mask(path: &Path) -> Result<Option<GeoTiff>> {
     if !path.is_file() {
         return Ok(None);
     }
-    let within = |cause: Error| cause.within(format!("`{}` cannot be read as a mask", path.display()));
-    GeoTiff::from_reader(LazyFile::open(&path)?).map(Some).map_err(within)
+    let within =
+        |cause: Error| cause.within(format!("`{}` cannot be read as a mask", path.display()));
+    GeoTiff::from_reader(LazyFile::open(&path)?)
+        .map(Some)
+        .map_err(within)
 }
 
 /// The path with something behind its name.
@@ -57,49 +65,76 @@ fn world_files(path: &Path) -> Vec<PathBuf> {
 /// The first of some files that is there, and its text.
 fn read_first(paths: &[PathBuf]) -> Result<Option<(PathBuf, String)>> {
     for path in paths {
-        let Ok(found) = std::fs::metadata(path) else { continue };
+        let Ok(found) = std::fs::metadata(path) else {
+            continue;
+        };
         if !found.is_file() {
             continue;
         }
         let failed = || Error::unavailable(format!("`{}` cannot be read", path.display()));
         if found.len() > TEXT_BYTES_MAX {
-            return Err(Error::invalid(format!("`{}` is longer than what stands beside an image; remove it", path.display())));
+            return Err(Error::invalid(format!(
+                "`{}` is longer than what stands beside an image; remove it",
+                path.display()
+            )));
         }
         let bytes = std::fs::read(path).map_err(|cause| failed().because(cause))?;
-        return Ok(Some((path.clone(), String::from_utf8_lossy(&bytes).into_owned())));
+        return Ok(Some((
+            path.clone(),
+            String::from_utf8_lossy(&bytes).into_owned(),
+        )));
     }
     Ok(None)
 }
 
 /// The six numbers of a world file, which place the centre of the first cell.
 fn world(text: &str) -> Result<Affine> {
-    let numbers: Option<Vec<f64>> =
-        text.split_whitespace().map(|word| word.replace(',', ".").parse().ok()).collect::<Option<Vec<f64>>>();
-    let Some([dx, column_to_y, row_to_x, dy, x, y]) = numbers.as_deref().and_then(|numbers| numbers.first_chunk()).copied()
+    let numbers: Option<Vec<f64>> = text
+        .split_whitespace()
+        .map(|word| word.replace(',', ".").parse().ok())
+        .collect::<Option<Vec<f64>>>();
+    let Some([dx, column_to_y, row_to_x, dy, x, y]) = numbers
+        .as_deref()
+        .and_then(|numbers| numbers.first_chunk())
+        .copied()
     else {
-        return Err(Error::invalid("it does not have the six numbers of a world file"));
+        return Err(Error::invalid(
+            "it does not have the six numbers of a world file",
+        ));
     };
-    let corner = [x - dx / 2.0 - row_to_x / 2.0, y - column_to_y / 2.0 - dy / 2.0];
+    let corner = [
+        x - dx / 2.0 - row_to_x / 2.0,
+        y - column_to_y / 2.0 - dy / 2.0,
+    ];
     Affine::from_gdal([corner[0], dx, row_to_x, corner[1], column_to_y, dy])
 }
 
 /// What GDAL and ArcGIS keep beside an image.
 fn aux(header: &mut Header, document: &str) -> Result<()> {
-    let system = element(document, "SRS").or_else(|| element(document, "WKT")).map(|text| unescape(text.trim()));
+    let system = element(document, "SRS")
+        .or_else(|| element(document, "WKT"))
+        .map(|text| unescape(text.trim()));
     if let Some(system) = system.filter(|system| !system.is_empty()) {
         header.crs = Some(crs::kept(&system));
     }
     if let Some(text) = element(document, "GeoTransform") {
-        let numbers: Option<Vec<f64>> = text.split(',').map(|word| word.trim().parse().ok()).collect();
+        let numbers: Option<Vec<f64>> = text
+            .split(',')
+            .map(|word| word.trim().parse().ok())
+            .collect();
         let numbers: Option<[f64; 6]> = numbers.and_then(|numbers| numbers.try_into().ok());
-        let numbers = numbers.ok_or_else(|| Error::invalid("its GeoTransform is not six numbers"))?;
+        let numbers =
+            numbers.ok_or_else(|| Error::invalid("its GeoTransform is not six numbers"))?;
         header.affine = Some(Affine::from_gdal(numbers)?);
     }
     let mut own: Vec<Option<crate::array::Cells>> = vec![None; header.bands.len()];
     for (number, band) in elements(document, "PAMRasterBand") {
-        let at =
-            attribute(number, "band").and_then(|number| number.parse::<usize>().ok()).and_then(|number| number.checked_sub(1));
-        let Some(at) = at.filter(|at| *at < header.bands.len()) else { continue };
+        let at = attribute(number, "band")
+            .and_then(|number| number.parse::<usize>().ok())
+            .and_then(|number| number.checked_sub(1));
+        let Some(at) = at.filter(|at| *at < header.bands.len()) else {
+            continue;
+        };
         let text = |name: &str| element(band, name).map(|text| unescape(text.trim()));
         let number = |name: &str| text(name).and_then(|text| text.parse::<f64>().ok());
         if let Some(text) = text("NoDataValue") {
@@ -112,11 +147,14 @@ fn aux(header: &mut Header, document: &str) -> Result<()> {
         known.description = text("Description").or_else(|| known.description.take());
         known.scale = number("Scale").or(known.scale);
         known.offset = number("Offset").or(known.offset);
-        known.unit = text("UnitType").filter(|unit| !unit.is_empty()).or_else(|| known.unit.take());
+        known.unit = text("UnitType")
+            .filter(|unit| !unit.is_empty())
+            .or_else(|| known.unit.take());
     }
     // One value of all bands is the file's; values that differ are each of their band.
     if own.iter().any(Option::is_some) {
-        own.iter_mut().for_each(|cell| *cell = cell.take().or_else(|| header.nodata.clone()));
+        own.iter_mut()
+            .for_each(|cell| *cell = cell.take().or_else(|| header.nodata.clone()));
         let same = |cell: &Option<crate::array::Cells>| match (cell, &own[0]) {
             (Some(cell), Some(first)) => cell.as_bytes() == first.as_bytes(),
             _ => false,
@@ -124,7 +162,11 @@ fn aux(header: &mut Header, document: &str) -> Result<()> {
         if own.iter().all(same) {
             header.nodata = own.swap_remove(0);
         } else {
-            header.bands.iter_mut().zip(own).for_each(|(band, cell)| band.nodata = cell);
+            header
+                .bands
+                .iter_mut()
+                .zip(own)
+                .for_each(|(band, cell)| band.nodata = cell);
             (header.nodata, header.masked) = (None, true);
         }
     }
@@ -138,11 +180,17 @@ fn elements<'a>(document: &'a str, name: &str) -> Vec<(&'a str, &'a str)> {
     let mut rest = document;
     while let Some((_, after)) = rest.split_once(open.as_str()) {
         rest = after;
-        let Some((attributes, content)) = after.split_once('>') else { break };
-        if !(attributes.is_empty() || attributes.starts_with(char::is_whitespace)) || attributes.ends_with('/') {
+        let Some((attributes, content)) = after.split_once('>') else {
+            break;
+        };
+        if !(attributes.is_empty() || attributes.starts_with(char::is_whitespace))
+            || attributes.ends_with('/')
+        {
             continue;
         }
-        let Some((content, _)) = content.split_once(close.as_str()) else { break };
+        let Some((content, _)) = content.split_once(close.as_str()) else {
+            break;
+        };
         found.push((attributes, content));
     }
     found
@@ -150,5 +198,7 @@ fn elements<'a>(document: &'a str, name: &str) -> Vec<(&'a str, &'a str)> {
 
 /// The content of the first element of a name.
 fn element<'a>(document: &'a str, name: &str) -> Option<&'a str> {
-    elements(document, name).first().map(|(_, content)| *content)
+    elements(document, name)
+        .first()
+        .map(|(_, content)| *content)
 }

@@ -1,4 +1,5 @@
-//! The coordinate reference system that geokeys state: a code, well-known text, parameters, or a name.
+//! The coordinate reference system that geokeys state: a code, well-known text, parameters, or a
+//! name.
 
 use std::collections::BTreeMap;
 
@@ -43,20 +44,32 @@ const LENGTHS: [(u16, f64); 16] = [
 ];
 
 impl GeoKeys {
-    /// `EPSG:n`, `ESRI:n`, or the WKT of what the keys define; a name where they define nothing; `None` where they say nothing.
-    /// An [`Invalid`](crate::ErrorKind::Invalid) error for a system that is defined by what is not known here.
+    /// `EPSG:n`, `ESRI:n`, or the WKT of what the keys define; a name where they define nothing;
+    /// `None` where they say nothing. An [`Invalid`](crate::ErrorKind::Invalid) error for a system
+    /// that is defined by what is not known here.
     pub(super) fn system(&self) -> Result<Option<String>> {
         if let Some(code) = self.code(key::PROJECTED_CRS) {
-            return Ok(Some(self.in_own_unit(&code).map_err(|what| unknown(&what))?.unwrap_or(code)));
+            return Ok(Some(
+                self.in_own_unit(&code)
+                    .map_err(|what| unknown(&what))?
+                    .unwrap_or(code),
+            ));
         }
         let projected = self.short(key::MODEL_TYPE) == Some(1)
-            || [key::PROJECTED_CRS, key::CONVERSION, key::METHOD].iter().any(|id| self.short(*id).is_some());
-        let citations = [key::PROJECTED_CITATION, key::CITATION, key::GEODETIC_CITATION];
+            || [key::PROJECTED_CRS, key::CONVERSION, key::METHOD]
+                .iter()
+                .any(|id| self.short(*id).is_some());
+        let citations = [
+            key::PROJECTED_CITATION,
+            key::CITATION,
+            key::GEODETIC_CITATION,
+        ];
         let texts = || citations.iter().filter_map(|id| self.text(*id));
         if let Some(wkt) = texts().find_map(|text| text.strip_prefix(WKT_MARK)) {
             return Ok(Some(crs::kept(wkt)));
         }
-        // A projected file names its geodetic system as well; it is the system of the cells only if nothing is projected.
+        // A projected file names its geodetic system as well; it is the system of the cells only if
+        // nothing is projected.
         if let Some(code) = self.code(key::GEODETIC_CRS)
             && !projected
         {
@@ -65,16 +78,25 @@ impl GeoKeys {
         if let Some(definition) = self.definition(projected).map_err(|what| unknown(&what))? {
             return Ok(Some(definition.wkt()));
         }
-        Ok(texts().next().filter(|text| !crs::says_nothing(text)).map(str::to_owned))
+        Ok(texts()
+            .next()
+            .filter(|text| !crs::says_nothing(text))
+            .map(str::to_owned))
     }
 
-    /// The WKT of a projected system of a code whose coordinates the file has in another unit than the code, if it has.
+    /// The WKT of a projected system of a code whose coordinates the file has in another unit than
+    /// the code, if it has.
     fn in_own_unit(&self, code: &str) -> Result<Option<String>, String> {
         // 0 is no unit.
         let is_said = self.short(key::LENGTH_UNIT).is_some_and(|unit| unit != 0);
-        let Some(mut definition) = crs::definition(code).filter(|_| is_said) else { return Ok(None) };
+        let Some(mut definition) = crs::definition(code).filter(|_| is_said) else {
+            return Ok(None);
+        };
         let own = self.length()?;
-        let Some(projection) = definition.projection.as_mut().filter(|projection| (projection.unit / own - 1.0).abs() > 1e-6)
+        let Some(projection) = definition
+            .projection
+            .as_mut()
+            .filter(|projection| (projection.unit / own - 1.0).abs() > 1e-6)
         else {
             return Ok(None);
         };
@@ -93,11 +115,20 @@ impl GeoKeys {
         }
     }
 
-    /// The system that the parameters define; `None` if there are none; an error names what is not known.
+    /// The system that the parameters define; `None` if there are none; an error names what is not
+    /// known.
     fn definition(&self, projected: bool) -> Result<Option<Definition>, String> {
         if !projected {
-            let geodetic = if self.short(key::MODEL_TYPE) == Some(3) { None } else { self.geodetic()? };
-            return Ok(geodetic.map(|geodetic| Definition { name: geodetic.name.clone(), geodetic, projection: None }));
+            let geodetic = if self.short(key::MODEL_TYPE) == Some(3) {
+                None
+            } else {
+                self.geodetic()?
+            };
+            return Ok(geodetic.map(|geodetic| Definition {
+                name: geodetic.name.clone(),
+                geodetic,
+                projection: None,
+            }));
         }
         let (method, conversion) = (self.short(key::METHOD), self.short(key::CONVERSION));
         let defined = |code: &u16| *code != USER_DEFINED && *code != 0;
@@ -106,27 +137,42 @@ impl GeoKeys {
             return Ok(None);
         }
         let geodetic = self.geodetic()?.ok_or("it has no geodetic system")?;
-        let citation = [key::CITATION, key::PROJECTED_CITATION].iter().find_map(|id| self.text(*id)).unwrap_or("unknown");
+        let citation = [key::CITATION, key::PROJECTED_CITATION]
+            .iter()
+            .find_map(|id| self.text(*id))
+            .unwrap_or("unknown");
         let projection = match (method, conversion) {
             (Some(code), _) => self.projection(code, &geodetic)?,
             // The zones of UTM.
             (None, Some(code @ (16001..=16060 | 16101..=16160))) => {
                 let (zone, south) = (u32::from(code) % 100, code > 16100);
-                let utm = Definition::utm(geodetic.clone(), zone, south).and_then(|utm| utm.projection).ok_or("a zone of UTM")?;
-                Projection { unit: self.length()?, ..utm }
+                let utm = Definition::utm(geodetic.clone(), zone, south)
+                    .and_then(|utm| utm.projection)
+                    .ok_or("a zone of UTM")?;
+                Projection {
+                    unit: self.length()?,
+                    ..utm
+                }
             }
             (None, code) => return Err(format!("the projection {}", code.unwrap_or_default())),
         };
-        Ok(Some(Definition { name: citation.to_owned(), geodetic, projection: Some(projection) }))
+        Ok(Some(Definition {
+            name: citation.to_owned(),
+            geodetic,
+            projection: Some(projection),
+        }))
     }
 
     fn projection(&self, code: u16, geodetic: &Geodetic) -> Result<Projection, String> {
-        let mut method = Method::of_geotiff(code).ok_or_else(|| format!("the projection method {code}"))?;
+        let mut method =
+            Method::of_geotiff(code).ok_or_else(|| format!("the projection method {code}"))?;
         let angle = self.angle()?.unwrap_or(geodetic.unit);
         let length = self.length()?;
         let mut values = BTreeMap::new();
         for (parameter, ids) in PARAMETERS {
-            let Some(value) = ids.iter().find_map(|id| self.double(*id)) else { continue };
+            let Some(value) = ids.iter().find_map(|id| self.double(*id)) else {
+                continue;
+            };
             let unit = match parameter {
                 _ if parameter.is_angle() => degrees(angle),
                 _ if parameter.is_length() => length,
@@ -149,30 +195,55 @@ impl GeoKeys {
             Some(0) => {}
             Some(USER_DEFINED) | None => {}
             Some(code) => {
-                let known = crs::geodetic_of_code(code.into()).ok_or_else(|| format!("the geodetic system {code}"))?;
+                let known = crs::geodetic_of_code(code.into())
+                    .ok_or_else(|| format!("the geodetic system {code}"))?;
                 return Ok(Some(known));
             }
         }
-        let datum = self.short(key::DATUM).filter(|code| *code != USER_DEFINED && *code != 0);
+        let datum = self
+            .short(key::DATUM)
+            .filter(|code| *code != USER_DEFINED && *code != 0);
         let known = match datum {
             // Ellipsoids as datums: 6001 to 6035 are 7001 to 7035.
             Some(code @ 6001..=6035) => ellipsoid(code + 1000),
-            Some(code) => Some(crs::geodetic_of_datum(code.into()).ok_or_else(|| format!("the datum {code}"))?),
+            Some(code) => Some(
+                crs::geodetic_of_datum(code.into()).ok_or_else(|| format!("the datum {code}"))?,
+            ),
             None => None,
         };
         let known = known.or_else(|| self.short(key::ELLIPSOID).and_then(ellipsoid));
-        let semi_major = self.double(key::SEMI_MAJOR).or(known.as_ref().map(|known| known.semi_major));
+        let semi_major = self
+            .double(key::SEMI_MAJOR)
+            .or(known.as_ref().map(|known| known.semi_major));
         let Some(semi_major) = semi_major else {
-            return if self.short(key::GEODETIC_CRS).is_none() { Ok(None) } else { Err("an ellipsoid without axes".to_owned()) };
+            return if self.short(key::GEODETIC_CRS).is_none() {
+                Ok(None)
+            } else {
+                Err("an ellipsoid without axes".to_owned())
+            };
         };
-        let by_minor = |minor: f64| if minor == semi_major { 0.0 } else { semi_major / (semi_major - minor) };
-        let flattening = self.double(key::INVERSE_FLATTENING).filter(|value| value.is_finite());
+        let by_minor = |minor: f64| {
+            if minor == semi_major {
+                0.0
+            } else {
+                semi_major / (semi_major - minor)
+            }
+        };
+        let flattening = self
+            .double(key::INVERSE_FLATTENING)
+            .filter(|value| value.is_finite());
         let flattening = flattening.or_else(|| self.double(key::SEMI_MINOR).map(by_minor));
-        let flattening = flattening.or(known.as_ref().map(|known| known.inverse_flattening)).unwrap_or(0.0);
+        let flattening = flattening
+            .or(known.as_ref().map(|known| known.inverse_flattening))
+            .unwrap_or(0.0);
         let cited = |part: &str| self.cited(part);
-        let mut geodetic = known.clone().unwrap_or_else(|| Geodetic::unknown("unknown", semi_major, flattening));
+        let mut geodetic = known
+            .clone()
+            .unwrap_or_else(|| Geodetic::unknown("unknown", semi_major, flattening));
         (geodetic.semi_major, geodetic.inverse_flattening) = (semi_major, flattening);
-        geodetic.name = cited("GCS Name").or_else(|| self.plain_citation()).unwrap_or(geodetic.name);
+        geodetic.name = cited("GCS Name")
+            .or_else(|| self.plain_citation())
+            .unwrap_or(geodetic.name);
         if datum.is_none() {
             geodetic.datum = cited("Datum").unwrap_or_else(|| "unknown".to_owned());
         }
@@ -181,13 +252,17 @@ impl GeoKeys {
         self.meridian(&mut geodetic)?;
         geodetic.to_wgs84 = match self.doubles(key::TO_WGS84) {
             [] => None,
-            shift => Some(std::array::from_fn(|at| shift.get(at).copied().unwrap_or(0.0))),
+            shift => Some(std::array::from_fn(|at| {
+                shift.get(at).copied().unwrap_or(0.0)
+            })),
         };
         Ok(Some(geodetic))
     }
 
     fn meridian(&self, geodetic: &mut Geodetic) -> Result<(), String> {
-        let code = self.short(key::MERIDIAN).filter(|code| *code != USER_DEFINED && *code != 0);
+        let code = self
+            .short(key::MERIDIAN)
+            .filter(|code| *code != USER_DEFINED && *code != 0);
         if let Some(longitude) = self.double(key::MERIDIAN_LONGITUDE) {
             geodetic.greenwich = longitude * degrees(geodetic.unit);
             geodetic.meridian = self.cited("Primem").unwrap_or_else(|| "unknown".to_owned());
@@ -204,7 +279,9 @@ impl GeoKeys {
             Some(USER_DEFINED) => self.size(key::LENGTH_UNIT_SIZE, "lengths"),
             Some(code) => {
                 let known = LENGTHS.iter().find(|(other, _)| *other == code);
-                known.map(|(_, metres)| *metres).ok_or_else(|| format!("the unit of lengths {code}"))
+                known
+                    .map(|(_, metres)| *metres)
+                    .ok_or_else(|| format!("the unit of lengths {code}"))
             }
         }
     }
@@ -223,29 +300,47 @@ impl GeoKeys {
 
     /// The size of a unit that has no code.
     fn size(&self, id: u16, of: &str) -> Result<f64, String> {
-        let size = self.double(id).ok_or_else(|| format!("the unit of {of} has no size"))?;
-        if size.is_finite() && size > 0.0 { Ok(size) } else { Err(format!("the unit of {of} has the size {size}")) }
+        let size = self
+            .double(id)
+            .ok_or_else(|| format!("the unit of {of} has no size"))?;
+        if size.is_finite() && size > 0.0 {
+            Ok(size)
+        } else {
+            Err(format!("the unit of {of} has the size {size}"))
+        }
     }
 
-    /// One part of what GDAL writes into the geodetic citation: `GCS Name = X|Datum = Y|Ellipsoid = Z|Primem = P|`.
+    /// One part of what GDAL writes into the geodetic citation:
+    /// `GCS Name = X|Datum = Y|Ellipsoid = Z|Primem = P|`.
     fn cited(&self, part: &str) -> Option<String> {
         let parts = self.text(key::GEODETIC_CITATION)?.split('|');
-        let value = parts.filter_map(|text| text.split_once('=')).find(|(name, _)| name.trim() == part)?.1.trim();
+        let value = parts
+            .filter_map(|text| text.split_once('='))
+            .find(|(name, _)| name.trim() == part)?
+            .1
+            .trim();
         (!value.is_empty()).then(|| value.to_owned())
     }
 
     fn plain_citation(&self) -> Option<String> {
-        self.text(key::GEODETIC_CITATION).filter(|text| !text.contains('=')).map(str::to_owned)
+        self.text(key::GEODETIC_CITATION)
+            .filter(|text| !text.contains('='))
+            .map(str::to_owned)
     }
 
     /// What the keys say that is not kept, a sentence each.
     pub(super) fn notes(&self, system: Option<&str>) -> Vec<String> {
-        let vertical = self.short(key::VERTICAL_CRS).filter(|code| *code != 0).map(|code| match code {
-            USER_DEFINED => "the system of heights is not kept".to_owned(),
-            code => format!("the system of heights, EPSG:{code}, is not kept"),
+        let vertical =
+            self.short(key::VERTICAL_CRS)
+                .filter(|code| *code != 0)
+                .map(|code| match code {
+                    USER_DEFINED => "the system of heights is not kept".to_owned(),
+                    code => format!("the system of heights, EPSG:{code}, is not kept"),
+                });
+        let nameless = (system.is_none() && self.short(key::MODEL_TYPE).is_some()).then(|| {
+            "the coordinate reference system has neither a code nor parameters, and is not kept"
+                .to_owned()
         });
-        let nameless = (system.is_none() && self.short(key::MODEL_TYPE).is_some())
-            .then(|| "the coordinate reference system has neither a code nor parameters, and is not kept".to_owned());
         vertical.into_iter().chain(nameless).collect()
     }
 }

@@ -23,7 +23,13 @@ pub(super) struct Tall {
 
 impl std::fmt::Debug for Tall {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.strips.iter().map(|strip| (strip.offset, strip.produced))).finish()
+        f.debug_list()
+            .entries(
+                self.strips
+                    .iter()
+                    .map(|strip| (strip.offset, strip.produced)),
+            )
+            .finish()
     }
 }
 
@@ -61,8 +67,8 @@ enum Run {
 }
 
 impl Tall {
-    /// The decompressed bytes of a part of a strip, at most `len`. Parts in turn go on where the last ended; one before starts
-    /// the strip anew.
+    /// The decompressed bytes of a part of a strip, at most `len`. Parts in turn go on where the
+    /// last ended; one before starts the strip anew.
     pub(super) fn read<R: Read + Seek>(
         &mut self,
         source: &mut Source<R>,
@@ -74,12 +80,26 @@ impl Tall {
             let left = extent.len.saturating_sub(extent.skip).min(len as u64);
             return source.bytes(extent.offset + extent.skip, left, "a part of a strip");
         }
-        let known = self.strips.iter().position(|strip| strip.offset == extent.offset);
-        let known = known.map(|at| self.strips.remove(at)).filter(|strip| strip.produced <= extent.skip);
+        let known = self
+            .strips
+            .iter()
+            .position(|strip| strip.offset == extent.offset);
+        let known = known
+            .map(|at| self.strips.remove(at))
+            .filter(|strip| strip.produced <= extent.skip);
         let mut strip = known.map_or_else(|| Strip::new(compression, extent), Ok)?;
-        let mut skipped = vec![0; if strip.produced < extent.skip { 1 << 16 } else { 0 }];
+        let mut skipped = vec![
+            0;
+            if strip.produced < extent.skip {
+                1 << 16
+            } else {
+                0
+            }
+        ];
         while strip.produced < extent.skip {
-            let step = usize::try_from(extent.skip - strip.produced).unwrap_or(usize::MAX).min(skipped.len());
+            let step = usize::try_from(extent.skip - strip.produced)
+                .unwrap_or(usize::MAX)
+                .min(skipped.len());
             if strip.fill(source, &mut skipped[..step])? < step {
                 return Err(Error::invalid("a strip ends before its rows do"));
             }
@@ -97,9 +117,9 @@ impl Strip {
     fn new(compression: Compression, extent: Extent) -> Result<Self> {
         let stream = match compression {
             Compression::Deflate => Stream::Deflate(Decompress::new(true)),
-            Compression::Zstd => Stream::Zstd(Box::new(
-                Zstd::new().map_err(|cause| Error::unavailable("a strip cannot be decompressed").because(cause))?,
-            )),
+            Compression::Zstd => Stream::Zstd(Box::new(Zstd::new().map_err(|cause| {
+                Error::unavailable("a strip cannot be decompressed").because(cause)
+            })?)),
             Compression::Lzw => Stream::Lzw(
                 weezl::decode::Configuration::with_tiff_size_switch(weezl::BitOrder::Msb, 8)
                     .with_yield_on_full_buffer(true)
@@ -109,7 +129,14 @@ impl Strip {
             _ => Stream::None,
         };
         let rest = (extent.offset, extent.len);
-        Ok(Self { offset: extent.offset, rest, stream, input: Vec::new(), used: 0, produced: 0 })
+        Ok(Self {
+            offset: extent.offset,
+            rest,
+            stream,
+            input: Vec::new(),
+            used: 0,
+            produced: 0,
+        })
     }
 
     /// Fills as much of `out` as the strip still has.
@@ -121,10 +148,14 @@ impl Strip {
                 self.input = source.bytes(self.rest.0, len, "a part of a strip")?;
                 (self.used, self.rest) = (0, (self.rest.0 + len, self.rest.1 - len));
             }
-            let (consumed, produced, ended) = self.stream.step(&self.input[self.used..], &mut out[written..])?;
+            let (consumed, produced, ended) = self
+                .stream
+                .step(&self.input[self.used..], &mut out[written..])?;
             self.used += consumed;
             written += produced;
-            if ended || consumed + produced == 0 && (self.used < self.input.len() || self.rest.1 == 0) {
+            if ended
+                || consumed + produced == 0 && (self.used < self.input.len() || self.rest.1 == 0)
+            {
                 break;
             }
         }
@@ -134,22 +165,29 @@ impl Strip {
 }
 
 impl Stream {
-    /// Decompresses some of the input: bytes consumed, bytes produced, and whether the stream has ended.
+    /// Decompresses some of the input: bytes consumed, bytes produced, and whether the stream has
+    /// ended.
     fn step(&mut self, input: &[u8], out: &mut [u8]) -> Result<(usize, usize, bool)> {
         let damaged = |name: &str| Error::invalid(format!("a strip is not valid {name} data"));
         match self {
             Stream::None => Ok((0, 0, true)),
             Stream::Deflate(stream) => {
                 let (before_in, before_out) = (stream.total_in(), stream.total_out());
-                let status =
-                    stream.decompress(input, out, FlushDecompress::None).map_err(|cause| damaged("Deflate").because(cause))?;
+                let status = stream
+                    .decompress(input, out, FlushDecompress::None)
+                    .map_err(|cause| damaged("Deflate").because(cause))?;
                 let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-                let (used, made) = (count(stream.total_in() - before_in), count(stream.total_out() - before_out));
+                let (used, made) = (
+                    count(stream.total_in() - before_in),
+                    count(stream.total_out() - before_out),
+                );
                 Ok((used, made, status == Status::StreamEnd))
             }
             Stream::Zstd(stream) => {
                 let (mut from, mut to) = (InBuffer::around(input), OutBuffer::around(out));
-                let hint = stream.run(&mut from, &mut to).map_err(|cause| damaged("Zstandard").because(cause))?;
+                let hint = stream
+                    .run(&mut from, &mut to)
+                    .map_err(|cause| damaged("Zstandard").because(cause))?;
                 Ok((from.pos, to.pos(), hint == 0))
             }
             Stream::Lzw(stream) => {
@@ -175,7 +213,11 @@ impl Run {
                     let len = left.min(out.len() - made);
                     out[made..made + len].fill(value);
                     made += len;
-                    *self = if len == left { Run::Head } else { Run::Repeat(value, left - len) };
+                    *self = if len == left {
+                        Run::Head
+                    } else {
+                        Run::Repeat(value, left - len)
+                    };
                     if len < left {
                         break;
                     }
@@ -184,13 +226,19 @@ impl Run {
                     let len = left.min(input.len() - used).min(out.len() - made);
                     out[made..made + len].copy_from_slice(&input[used..used + len]);
                     (used, made) = (used + len, made + len);
-                    *self = if len == left { Run::Head } else { Run::Literal(left - len) };
+                    *self = if len == left {
+                        Run::Head
+                    } else {
+                        Run::Literal(left - len)
+                    };
                     if len < left {
                         break;
                     }
                 }
                 Run::Head | Run::Repeated(_) => {
-                    let Some(byte) = input.get(used).copied() else { break };
+                    let Some(byte) = input.get(used).copied() else {
+                        break;
+                    };
                     used += 1;
                     *self = match (*self, byte) {
                         (Run::Repeated(len), value) => Run::Repeat(value, len),

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use ndarray::Array2;
 use rayon::prelude::*;
-use tiff::encoder::{DirectoryEncoder, TiffEncoder, TiffKind, TiffKindBig, TiffKindStandard, TiffValue};
+use tiff::encoder::{
+    DirectoryEncoder, TiffEncoder, TiffKind, TiffKindBig, TiffKindStandard, TiffValue,
+};
 use tiff::tags::{Tag, Type};
 
 use super::directory::tag;
@@ -19,7 +21,8 @@ use crate::array::{ArrayView, Cells, DType};
 use crate::crs;
 use crate::error::{Error, Result};
 
-/// Rows and columns of a tile. The standard asks for multiples of 16; this is what most readers are tuned to.
+/// Rows and columns of a tile. The standard asks for multiples of 16; this is what most readers are
+/// tuned to.
 pub(super) const TILE: usize = 256;
 
 /// A file is made a BigTIFF if its cells come to more: offsets in a classic one end at 4 GiB.
@@ -38,7 +41,8 @@ pub struct Profile {
     pub crs: Option<String>,
     /// One cell of the array's type that marks absent data.
     pub nodata: Option<Cells>,
-    /// Which cells hold data, (y, x) for all bands, where no value can mark the others: becomes a mask inside the file.
+    /// Which cells hold data, (y, x) for all bands, where no value can mark the others: becomes a
+    /// mask inside the file.
     pub mask: Option<Array2<bool>>,
     /// [`Compression::Deflate`] unless set.
     pub compression: Compression,
@@ -65,27 +69,42 @@ impl Default for Profile {
 /// Writes an array (y, x) or (band, y, x). The file appears when it is complete.
 ///
 /// Compressed cells go through the predictor of their type: 2 for integers, 3 for floats.
-pub fn write<'a>(path: impl AsRef<Path>, array: impl Into<ArrayView<'a>>, profile: &Profile) -> Result<()> {
+pub fn write<'a>(
+    path: impl AsRef<Path>,
+    array: impl Into<ArrayView<'a>>,
+    profile: &Profile,
+) -> Result<()> {
     file::replace(path.as_ref(), |out| write_to(out, array, profile))
 }
 
 /// The same to anything that takes bytes and seeks.
 ///
-/// An [`Invalid`](crate::ErrorKind::Invalid) error if the array has no cells or not two or three axes, if the nodata cell is
-/// of another type, if there are names for another number of bands, or if the compression is one that is only read.
-pub fn write_to<'a>(out: impl Write + Seek, array: impl Into<ArrayView<'a>>, profile: &Profile) -> Result<()> {
+/// An [`Invalid`](crate::ErrorKind::Invalid) error if the array has no cells or not two or three
+/// axes, if the nodata cell is of another type, if there are names for another number of bands, or
+/// if the compression is one that is only read.
+pub fn write_to<'a>(
+    out: impl Write + Seek,
+    array: impl Into<ArrayView<'a>>,
+    profile: &Profile,
+) -> Result<()> {
     let array = array.into();
     let shape = match *array.shape() {
         [height, width] => [1, height, width],
         [bands, height, width] => [bands, height, width],
         _ => {
             let axes = array.shape().len();
-            return Err(Error::invalid(format!("a GeoTIFF is written of an array (y, x) or (band, y, x), not of {axes} axes")));
+            return Err(Error::invalid(format!(
+                "a GeoTIFF is written of an array (y, x) or (band, y, x), not of {axes} axes"
+            )));
         }
     };
     check(array.dtype(), shape, profile)?;
     let flat = array.flat();
-    let raster = Raster { dtype: array.dtype(), shape, cells: flat.bytes() };
+    let raster = Raster {
+        dtype: array.dtype(),
+        shape,
+        cells: flat.bytes(),
+    };
     if profile.big || raster.cells.len() > CLASSIC_BYTES_MAX {
         encode::<_, TiffKindBig>(out, raster, profile)
     } else {
@@ -104,24 +123,48 @@ struct Raster<'a> {
 fn check(dtype: DType, [bands, height, width]: [usize; 3], profile: &Profile) -> Result<()> {
     let short = |len: usize| len > 0 && i32::try_from(len).is_ok();
     if !short(height) || !short(width) || bands == 0 || u16::try_from(bands).is_err() {
-        return Err(Error::invalid(format!("a GeoTIFF cannot be {bands} bands of {height} by {width} cells")));
+        return Err(Error::invalid(format!(
+            "a GeoTIFF cannot be {bands} bands of {height} by {width} cells"
+        )));
     }
-    if profile.nodata.as_ref().is_some_and(|cell| cell.dtype() != dtype || cell.len() != 1) {
-        return Err(Error::invalid(format!("the nodata value is not one cell of {dtype}")));
+    if profile
+        .nodata
+        .as_ref()
+        .is_some_and(|cell| cell.dtype() != dtype || cell.len() != 1)
+    {
+        return Err(Error::invalid(format!(
+            "the nodata value is not one cell of {dtype}"
+        )));
     }
-    if profile.mask.as_ref().is_some_and(|mask| mask.dim() != (height, width)) {
-        return Err(Error::invalid(format!("the mask has not the {height} by {width} cells of the array")));
+    if profile
+        .mask
+        .as_ref()
+        .is_some_and(|mask| mask.dim() != (height, width))
+    {
+        return Err(Error::invalid(format!(
+            "the mask has not the {height} by {width} cells of the array"
+        )));
     }
     if !profile.bands.is_empty() && profile.bands.len() != bands {
-        return Err(Error::invalid(format!("{} bands are described; the array has {bands}", profile.bands.len())));
+        return Err(Error::invalid(format!(
+            "{} bands are described; the array has {bands}",
+            profile.bands.len()
+        )));
     }
     Ok(())
 }
 
-fn encode<W: Write + Seek, K: TiffKind>(out: W, raster: Raster<'_>, profile: &Profile) -> Result<()> {
+fn encode<W: Write + Seek, K: TiffKind>(
+    out: W,
+    raster: Raster<'_>,
+    profile: &Profile,
+) -> Result<()> {
     let mut encoder = TiffEncoder::<W, K>::new_generic(out).map_err(failed)?;
     encode_image(&mut encoder, raster, profile)?;
-    profile.mask.as_ref().map_or(Ok(()), |mask| mask::write(&mut encoder, mask.view()))
+    profile
+        .mask
+        .as_ref()
+        .map_or(Ok(()), |mask| mask::write(&mut encoder, mask.view()))
 }
 
 fn encode_image<W: Write + Seek, K: TiffKind>(
@@ -133,10 +176,14 @@ fn encode_image<W: Write + Seek, K: TiffKind>(
     let mut directory = encoder.image_directory().map_err(failed)?;
     let places: Vec<[usize; 3]> = (0..bands)
         .flat_map(|band| {
-            (0..height.div_ceil(TILE)).flat_map(move |row| (0..width.div_ceil(TILE)).map(move |col| [band, row, col]))
+            (0..height.div_ceil(TILE))
+                .flat_map(move |row| (0..width.div_ceil(TILE)).map(move |col| [band, row, col]))
         })
         .collect();
-    let (mut offsets, mut counts) = (Vec::with_capacity(places.len()), Vec::with_capacity(places.len()));
+    let (mut offsets, mut counts) = (
+        Vec::with_capacity(places.len()),
+        Vec::with_capacity(places.len()),
+    );
     for batch in places.chunks(BATCH_LEN) {
         for tile in compressed(raster, batch, profile.compression) {
             let tile = tile?;
@@ -160,12 +207,23 @@ fn encode_image<W: Write + Seek, K: TiffKind>(
 }
 
 /// Tiles by their band, row and column, compressed on all processors.
-fn compressed(raster: Raster<'_>, places: &[[usize; 3]], compression: Compression) -> Vec<Result<Vec<u8>>> {
-    let tile = |[band, row, col]: &[usize; 3]| compress(tile(raster, *band, row * TILE, col * TILE), raster.dtype, compression);
+fn compressed(
+    raster: Raster<'_>,
+    places: &[[usize; 3]],
+    compression: Compression,
+) -> Vec<Result<Vec<u8>>> {
+    let tile = |[band, row, col]: &[usize; 3]| {
+        compress(
+            tile(raster, *band, row * TILE, col * TILE),
+            raster.dtype,
+            compression,
+        )
+    };
     places.par_iter().map(tile).collect()
 }
 
-/// One tile in C order. Beyond the edge the last column and row are repeated, which costs next to nothing compressed.
+/// One tile in C order. Beyond the edge the last column and row are repeated, which costs next to
+/// nothing compressed.
 fn tile(raster: Raster<'_>, band: usize, y: usize, x: usize) -> Cells {
     let ([_, height, width], size) = (raster.shape, raster.dtype.size());
     let (rows, cols) = (TILE.min(height - y), TILE.min(width - x));
@@ -180,7 +238,10 @@ fn tile(raster: Raster<'_>, band: usize, y: usize, x: usize) -> Cells {
         }
     }
     for row in rows..TILE {
-        bytes.copy_within((row - 1) * TILE * size..row * TILE * size, row * TILE * size);
+        bytes.copy_within(
+            (row - 1) * TILE * size..row * TILE * size,
+            row * TILE * size,
+        );
     }
     tile
 }
@@ -203,14 +264,23 @@ fn compress(mut tile: Cells, dtype: DType, compression: Compression) -> Result<V
 
 /// The bytes of a tile, compressed.
 pub(super) fn compress_bytes(bytes: &[u8], compression: Compression) -> Result<Vec<u8>> {
-    let cannot = |cause: std::io::Error| Error::unavailable("a tile cannot be compressed").because(cause);
+    let cannot =
+        |cause: std::io::Error| Error::unavailable("a tile cannot be compressed").because(cause);
     match compression {
         Compression::Deflate => {
-            let mut stream = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
-            stream.write_all(bytes).and_then(|()| stream.finish()).map_err(cannot)
+            let mut stream =
+                flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+            stream
+                .write_all(bytes)
+                .and_then(|()| stream.finish())
+                .map_err(cannot)
         }
-        Compression::Zstd => zstd::bulk::compress(bytes, zstd::DEFAULT_COMPRESSION_LEVEL).map_err(cannot),
-        other => Err(Error::invalid(format!("GeoTIFFs are not written with {other:?}; use None, Deflate or Zstd"))),
+        Compression::Zstd => {
+            zstd::bulk::compress(bytes, zstd::DEFAULT_COMPRESSION_LEVEL).map_err(cannot)
+        }
+        other => Err(Error::invalid(format!(
+            "GeoTIFFs are not written with {other:?}; use None, Deflate or Zstd"
+        ))),
     }
 }
 
@@ -221,23 +291,43 @@ pub(super) struct Fields<'a, W: Write + Seek, K: TiffKind> {
 
 impl<W: Write + Seek, K: TiffKind> Fields<'_, W, K> {
     pub(super) fn value(&mut self, tag: u16, value: impl TiffValue) -> Result<()> {
-        self.directory.write_tag(Tag::from_u16_exhaustive(tag), value).map_err(failed)
+        self.directory
+            .write_tag(Tag::from_u16_exhaustive(tag), value)
+            .map_err(failed)
     }
 
     /// Offsets or lengths, as wide as the container has them.
     pub(super) fn positions(&mut self, tag: u16, positions: &[u64]) -> Result<()> {
-        let positions: Vec<K::OffsetType> =
-            positions.iter().map(|position| K::convert_offset(*position)).collect::<Result<_, _>>().map_err(failed)?;
-        self.directory.write_tag(Tag::from_u16_exhaustive(tag), K::convert_slice(&positions)).map_err(failed)
+        let positions: Vec<K::OffsetType> = positions
+            .iter()
+            .map(|position| K::convert_offset(*position))
+            .collect::<Result<_, _>>()
+            .map_err(failed)?;
+        self.directory
+            .write_tag(Tag::from_u16_exhaustive(tag), K::convert_slice(&positions))
+            .map_err(failed)
     }
 
-    fn image(&mut self, dtype: DType, [bands, height, width]: [usize; 3], compression: Compression) -> Result<()> {
-        let number = |len: usize| u32::try_from(len).map_err(|_| Error::invalid("the array is too large for a GeoTIFF"));
-        let short = |len: usize| u16::try_from(len).map_err(|_| Error::invalid("the array has too many bands for a GeoTIFF"));
+    fn image(
+        &mut self,
+        dtype: DType,
+        [bands, height, width]: [usize; 3],
+        compression: Compression,
+    ) -> Result<()> {
+        let number = |len: usize| {
+            u32::try_from(len).map_err(|_| Error::invalid("the array is too large for a GeoTIFF"))
+        };
+        let short = |len: usize| {
+            u16::try_from(len)
+                .map_err(|_| Error::invalid("the array has too many bands for a GeoTIFF"))
+        };
         let samples = usize::from(short(bands)?);
         self.value(tag::WIDTH, number(width)?)?;
         self.value(tag::HEIGHT, number(height)?)?;
-        self.value(tag::BITS_PER_SAMPLE, vec![short(8 * dtype.size())?; samples].as_slice())?;
+        self.value(
+            tag::BITS_PER_SAMPLE,
+            vec![short(8 * dtype.size())?; samples].as_slice(),
+        )?;
         self.value(tag::COMPRESSION, compression.code())?;
         // Black is zero; any further band has no meaning as a colour.
         self.value(tag::PHOTOMETRIC, 1_u16)?;
@@ -245,13 +335,19 @@ impl<W: Write + Seek, K: TiffKind> Fields<'_, W, K> {
             self.value(tag::EXTRA_SAMPLES, vec![0_u16; samples - 1].as_slice())?;
         }
         self.value(tag::SAMPLES_PER_PIXEL, short(bands)?)?;
-        self.value(tag::PLANAR_CONFIGURATION, if samples > 1 { 2_u16 } else { 1 })?;
+        self.value(
+            tag::PLANAR_CONFIGURATION,
+            if samples > 1 { 2_u16 } else { 1 },
+        )?;
         if compression != Compression::None {
             self.value(tag::PREDICTOR, if dtype.is_float() { 3_u16 } else { 2 })?;
         }
         self.value(tag::TILE_WIDTH, number(TILE)?)?;
         self.value(tag::TILE_LENGTH, number(TILE)?)?;
-        self.value(tag::SAMPLE_FORMAT, vec![sample_format(dtype); samples].as_slice())
+        self.value(
+            tag::SAMPLE_FORMAT,
+            vec![sample_format(dtype); samples].as_slice(),
+        )
     }
 
     fn georeferencing(&mut self, profile: &Profile) -> Result<()> {
@@ -261,15 +357,31 @@ impl<W: Write + Seek, K: TiffKind> Fields<'_, W, K> {
                 self.value(tag::TIEPOINT, [0.0, 0.0, 0.0, x, y, 0.0].as_slice())?;
             } else {
                 // A scale has no sign that readers agree on.
-                let rows = [[dx, 0.0, 0.0, x], [0.0, dy, 0.0, y], [0.0; 4], [0.0, 0.0, 0.0, 1.0]];
+                let rows = [
+                    [dx, 0.0, 0.0, x],
+                    [0.0, dy, 0.0, y],
+                    [0.0; 4],
+                    [0.0, 0.0, 0.0, 1.0],
+                ];
                 self.value(tag::TRANSFORMATION, rows.as_flattened())?;
             }
         }
         // Keys without a system in them make readers invent one.
-        let Some(crs) = profile.crs.as_deref().map(str::trim).filter(|crs| !crs.is_empty()) else { return Ok(()) };
+        let Some(crs) = profile
+            .crs
+            .as_deref()
+            .map(str::trim)
+            .filter(|crs| !crs.is_empty())
+        else {
+            return Ok(());
+        };
         let (keys, text) = geokeys(crs)?;
         self.value(tag::GEO_KEYS, keys.as_slice())?;
-        if text.is_empty() { Ok(()) } else { self.value(tag::GEO_ASCII, Text(&text)) }
+        if text.is_empty() {
+            Ok(())
+        } else {
+            self.value(tag::GEO_ASCII, Text(&text))
+        }
     }
 }
 
@@ -287,28 +399,50 @@ fn geokeys(system: &str) -> Result<(Vec<u16>, String)> {
     const GEOGRAPHIC: u16 = 2;
     const PROJECTED: u16 = 1;
     const USER_DEFINED: u16 = 32767;
-    let epsg =
-        system.get(..5).filter(|name| name.eq_ignore_ascii_case("EPSG:")).and_then(|_| system[5..].trim().parse::<u16>().ok());
+    let epsg = system
+        .get(..5)
+        .filter(|name| name.eq_ignore_ascii_case("EPSG:"))
+        .and_then(|_| system[5..].trim().parse::<u16>().ok());
     let system = match epsg {
-        Some(code) if (1024..USER_DEFINED).contains(&code) && crs::geodetic_of_code(code.into()).is_some() => {
-            System { model: GEOGRAPHIC, code: Some((key::GEODETIC_CRS, code)), text: None }
+        Some(code)
+            if (1024..USER_DEFINED).contains(&code)
+                && crs::geodetic_of_code(code.into()).is_some() =>
+        {
+            System {
+                model: GEOGRAPHIC,
+                code: Some((key::GEODETIC_CRS, code)),
+                text: None,
+            }
         }
-        Some(code) if (1024..USER_DEFINED).contains(&code) => {
-            System { model: PROJECTED, code: Some((key::PROJECTED_CRS, code)), text: None }
-        }
+        Some(code) if (1024..USER_DEFINED).contains(&code) => System {
+            model: PROJECTED,
+            code: Some((key::PROJECTED_CRS, code)),
+            text: None,
+        },
         // GDAL takes a whole definition from this citation, and only if the model is user-defined.
         _ if system.ends_with(']') => {
             let text = format!("{WKT_MARK}{system}|");
-            System { model: USER_DEFINED, code: None, text: Some((key::PROJECTED_CITATION, text)) }
+            System {
+                model: USER_DEFINED,
+                code: None,
+                text: Some((key::PROJECTED_CITATION, text)),
+            }
         }
-        _ => System { model: USER_DEFINED, code: None, text: Some((key::CITATION, format!("{system}|"))) },
+        _ => System {
+            model: USER_DEFINED,
+            code: None,
+            text: Some((key::CITATION, format!("{system}|"))),
+        },
     };
-    let mut entries = vec![[key::MODEL_TYPE, 0, 1, system.model], [key::RASTER_TYPE, 0, 1, 1]];
+    let mut entries = vec![
+        [key::MODEL_TYPE, 0, 1, system.model],
+        [key::RASTER_TYPE, 0, 1, 1],
+    ];
     entries.extend(system.code.map(|(id, value)| [id, 0, 1, value]));
     let mut ascii = String::new();
     if let Some((id, text)) = system.text {
-        let len =
-            u16::try_from(text.len()).map_err(|_| Error::invalid("the reference system's text is too long for a GeoTIFF"))?;
+        let len = u16::try_from(text.len())
+            .map_err(|_| Error::invalid("the reference system's text is too long for a GeoTIFF"))?;
         entries.push([id, tag::GEO_ASCII, len, 0]);
         ascii = text;
     }
@@ -329,7 +463,8 @@ fn sample_format(dtype: DType) -> u16 {
     }
 }
 
-/// Text as the container has it: UTF-8 and a NUL. The standard says ASCII; every reader takes what is there.
+/// Text as the container has it: UTF-8 and a NUL. The standard says ASCII; every reader takes what
+/// is there.
 struct Text<'a>(&'a str);
 
 impl TiffValue for Text<'_> {

@@ -1,4 +1,5 @@
-//! What the stored numbers of a variable stand for: packing and absence, as the CF conventions say it.
+//! What the stored numbers of a variable stand for: packing and absence, as the CF conventions say
+//! it.
 
 use super::header::{Value, Variable};
 use crate::adapter::source::Piece;
@@ -22,43 +23,102 @@ impl Decoding {
     pub(super) fn of(variable: &Variable) -> Result<Self> {
         let refused = |why: String| Error::invalid(format!("variable `{}`: {why}", variable.name));
         let stored = variable.dtype.ok_or_else(|| {
-            let what = if variable.letters || variable.words { "characters" } else { "values of a type that a user made up" };
-            refused(format!("it holds {what}, not numbers; make numbers of it with `python3` first"))
+            let what = if variable.letters || variable.words {
+                "characters"
+            } else {
+                "values of a type that a user made up"
+            };
+            refused(format!(
+                "it holds {what}, not numbers; make numbers of it with `python3` first"
+            ))
         })?;
-        let unsigned = variable.text("_Unsigned").is_some_and(|text| text.eq_ignore_ascii_case("true"));
-        let raw = if unsigned { as_unsigned(stored) } else { stored };
-        let (scale, offset) = (number(variable, "scale_factor")?, number(variable, "add_offset")?);
-        let packed = (scale.is_some() || offset.is_some())
-            .then(|| (scale.map_or(1.0, |(scale, _)| scale), offset.map_or(0.0, |(offset, _)| offset)));
+        let unsigned = variable
+            .text("_Unsigned")
+            .is_some_and(|text| text.eq_ignore_ascii_case("true"));
+        let raw = if unsigned {
+            as_unsigned(stored)
+        } else {
+            stored
+        };
+        let (scale, offset) = (
+            number(variable, "scale_factor")?,
+            number(variable, "add_offset")?,
+        );
+        let packed = (scale.is_some() || offset.is_some()).then(|| {
+            (
+                scale.map_or(1.0, |(scale, _)| scale),
+                offset.map_or(0.0, |(offset, _)| offset),
+            )
+        });
         if packed.is_some_and(|(scale, _)| scale == 0.0) {
-            return Err(refused(format!("its `scale_factor` is 0; {}", remedy(variable, "scale_factor"))));
+            return Err(refused(format!(
+                "its `scale_factor` is 0; {}",
+                remedy(variable, "scale_factor")
+            )));
         }
-        let single = |attribute: Option<(f64, DType)>| attribute.is_none_or(|(_, dtype)| dtype == DType::F32);
+        let single = |attribute: Option<(f64, DType)>| {
+            attribute.is_none_or(|(_, dtype)| dtype == DType::F32)
+        };
         let narrow = raw == DType::F32 || !raw.is_float() && raw.size() <= 2;
         let dtype = match packed {
             None => raw,
             Some(_) if single(scale) && single(offset) && narrow => DType::F32,
             Some(_) => DType::F64,
         };
-        let attributes = Attributes { variable, stored, raw, packed };
-        let mut missing = [attributes.missing("_FillValue")?, attributes.missing("missing_value")?].concat();
+        let attributes = Attributes {
+            variable,
+            stored,
+            raw,
+            packed,
+        };
+        let mut missing = [
+            attributes.missing("_FillValue")?,
+            attributes.missing("missing_value")?,
+        ]
+        .concat();
         let declared = !missing.is_empty();
         if variable.attribute("_FillValue").is_none() {
-            missing.extend(default_fill(stored).filter(|_| raw == stored).map(|fill| Cells::filled(raw, 1, fill)));
+            missing.extend(
+                default_fill(stored)
+                    .filter(|_| raw == stored)
+                    .map(|fill| Cells::filled(raw, 1, fill)),
+            );
         }
         missing.dedup();
         let range = attributes.ends("valid_range")?;
         if !range.is_empty() && range.len() != 2 {
-            return Err(refused(format!("its `valid_range` has {} numbers; {}", range.len(), remedy(variable, "valid_range"))));
+            return Err(refused(format!(
+                "its `valid_range` has {} numbers; {}",
+                range.len(),
+                remedy(variable, "valid_range")
+            )));
         }
-        let end = |one: Vec<End>, of_range: usize| one.into_iter().next().or_else(|| range.get(of_range).cloned());
-        let valid = [end(attributes.ends("valid_min")?, 0), end(attributes.ends("valid_max")?, 1)];
-        let rule = Rule { stored: raw, missing, valid, packing: packed, conversion: Conversion::NONE };
-        Ok(Self { rule, dtype, declared })
+        let end = |one: Vec<End>, of_range: usize| {
+            one.into_iter()
+                .next()
+                .or_else(|| range.get(of_range).cloned())
+        };
+        let valid = [
+            end(attributes.ends("valid_min")?, 0),
+            end(attributes.ends("valid_max")?, 1),
+        ];
+        let rule = Rule {
+            stored: raw,
+            missing,
+            valid,
+            packing: packed,
+            conversion: Conversion::NONE,
+        };
+        Ok(Self {
+            rule,
+            dtype,
+            declared,
+        })
     }
 
-    /// The nodata value of a grid with the values: none for floats, where NaN is; else the first number that is missing.
-    /// An [`Invalid`](crate::ErrorKind::Invalid) error if no double is that number.
+    /// The nodata value of a grid with the values: none for floats, where NaN is; else the first
+    /// number that is missing. An [`Invalid`](crate::ErrorKind::Invalid) error if no double is that
+    /// number.
     pub(super) fn nodata(&self) -> Result<Option<f64>> {
         if self.dtype.is_float() {
             return Ok(None);
@@ -69,7 +129,9 @@ impl Decoding {
                 if Cells::filled(self.rule.stored, 1, value) == *cell {
                     Ok(Some(value))
                 } else {
-                    Err(Error::invalid("the number that stands for no data cannot be kept exactly; give another with `--nodata`"))
+                    Err(Error::invalid(
+                        "the number that stands for no data cannot be kept exactly; give another with `--nodata`",
+                    ))
                 }
             }
             None => Ok(None),
@@ -89,8 +151,14 @@ impl Decoding {
 
 /// A number that an attribute holds, and its type; text of a number stands for it.
 fn number(variable: &Variable, name: &str) -> Result<Option<(f64, DType)>> {
-    let Some(value) = variable.attribute(name) else { return Ok(None) };
-    let dtype = if let Value::Numbers(cells) = value { cells.dtype() } else { DType::F64 };
+    let Some(value) = variable.attribute(name) else {
+        return Ok(None);
+    };
+    let dtype = if let Value::Numbers(cells) = value {
+        cells.dtype()
+    } else {
+        DType::F64
+    };
     match numbers(variable, name, value)?[..] {
         [number] if number.is_finite() => Ok(Some((number, dtype))),
         _ => Err(Error::invalid(format!(
@@ -103,16 +171,28 @@ fn number(variable: &Variable, name: &str) -> Result<Option<(f64, DType)>> {
 
 /// The numbers of an attribute, which may be written as text: `-99.9f`, `0, 255`.
 fn numbers(variable: &Variable, name: &str, value: &Value) -> Result<Vec<f64>> {
-    let Value::Text(text) = value else { return Ok(value.numbers().unwrap_or_default()) };
-    let words = text.split([',', ' ']).map(str::trim).filter(|word| !word.is_empty());
+    let Value::Text(text) = value else {
+        return Ok(value.numbers().unwrap_or_default());
+    };
+    let words = text
+        .split([',', ' '])
+        .map(str::trim)
+        .filter(|word| !word.is_empty());
     let number = |word: &str| {
-        let plain = word.trim_end_matches(['f', 'F', 'd', 'D', 's', 'S', 'b', 'B', 'l', 'L', 'u', 'U']);
+        let plain =
+            word.trim_end_matches(['f', 'F', 'd', 'D', 's', 'S', 'b', 'B', 'l', 'L', 'u', 'U']);
         word.parse::<f64>().or_else(|_| plain.parse::<f64>())
     };
-    words.map(number).collect::<Result<Vec<f64>, _>>().map_err(|cause| {
-        let why = format!("variable `{}`: its attribute `{name}` is the text `{text}`, no number", variable.name);
-        Error::invalid(format!("{why}; {}", remedy(variable, name))).because(cause)
-    })
+    words
+        .map(number)
+        .collect::<Result<Vec<f64>, _>>()
+        .map_err(|cause| {
+            let why = format!(
+                "variable `{}`: its attribute `{name}` is the text `{text}`, no number",
+                variable.name
+            );
+            Error::invalid(format!("{why}; {}", remedy(variable, name))).because(cause)
+        })
 }
 
 /// The command that takes an attribute away.
@@ -132,23 +212,38 @@ struct Attributes<'a> {
 impl Attributes<'_> {
     /// The numbers of an attribute that has the type of the stored ones.
     fn stored(&self, name: &str) -> Option<Vec<Cells>> {
-        let Some(Value::Numbers(numbers)) = self.variable.attribute(name) else { return None };
-        let single = with_cells!(numbers, |cells| cells.iter().map(|cell| Cells::from(vec![*cell])).collect::<Vec<_>>());
+        let Some(Value::Numbers(numbers)) = self.variable.attribute(name) else {
+            return None;
+        };
+        let single = with_cells!(numbers, |cells| cells
+            .iter()
+            .map(|cell| Cells::from(vec![*cell]))
+            .collect::<Vec<_>>());
         let same = numbers.dtype() == self.stored;
         same.then(|| single.iter().map(|cell| self.of_raw(cell)).collect())
     }
 
     fn of_raw(&self, cell: &Cells) -> Cells {
-        if self.raw == self.stored { cell.clone() } else { same_bits(cell, self.raw) }
+        if self.raw == self.stored {
+            cell.clone()
+        } else {
+            same_bits(cell, self.raw)
+        }
     }
 
-    /// The numbers that an attribute calls missing. Those that no number of the variable can equal are left out.
+    /// The numbers that an attribute calls missing. Those that no number of the variable can equal
+    /// are left out.
     fn missing(&self, name: &str) -> Result<Vec<Cells>> {
         if let Some(stored) = self.stored(name) {
             return Ok(stored);
         }
-        let Some(value) = self.variable.attribute(name) else { return Ok(Vec::new()) };
-        Ok(numbers(self.variable, name, value)?.into_iter().filter_map(|number| self.nearest(number)).collect())
+        let Some(value) = self.variable.attribute(name) else {
+            return Ok(Vec::new());
+        };
+        Ok(numbers(self.variable, name, value)?
+            .into_iter()
+            .filter_map(|number| self.nearest(number))
+            .collect())
     }
 
     /// The stored number that a missing value means: itself, else what is unpacked to it.
@@ -156,7 +251,9 @@ impl Attributes<'_> {
         let exact = |number: f64| {
             let cell = Cells::filled(self.raw, 1, number);
             // A float32 nearest to the double that was written stands for it.
-            let same = with_cells!(&cell, |cells| cells.first().is_some_and(|cell| cell.to_f64() == number));
+            let same = with_cells!(&cell, |cells| cells
+                .first()
+                .is_some_and(|cell| cell.to_f64() == number));
             (same || self.raw == DType::F32).then_some(cell)
         };
         exact(number).or_else(|| {
@@ -167,22 +264,38 @@ impl Attributes<'_> {
         })
     }
 
-    /// The ends that an attribute gives a valid range. Where integers are packed, numbers of floating point are those of values,
-    /// as the NetCDF Users Guide has it.
+    /// The ends that an attribute gives a valid range. Where integers are packed, numbers of
+    /// floating point are those of values, as the NetCDF Users Guide has it.
     fn ends(&self, name: &str) -> Result<Vec<End>> {
         if let Some(stored) = self.stored(name) {
             return Ok(stored.into_iter().map(End::Stored).collect());
         }
-        let Some(value) = self.variable.attribute(name) else { return Ok(Vec::new()) };
-        let dtype = if let Value::Numbers(cells) = value { Some(cells.dtype()).filter(|dtype| dtype.is_float()) } else { None };
-        let rounding = if dtype == Some(DType::F32) { f64::from(f32::EPSILON) } else { f64::EPSILON };
-        let scale = self.packed.filter(|_| dtype.is_some()).map(|(scale, _)| scale.abs());
+        let Some(value) = self.variable.attribute(name) else {
+            return Ok(Vec::new());
+        };
+        let dtype = if let Value::Numbers(cells) = value {
+            Some(cells.dtype()).filter(|dtype| dtype.is_float())
+        } else {
+            None
+        };
+        let rounding = if dtype == Some(DType::F32) {
+            f64::from(f32::EPSILON)
+        } else {
+            f64::EPSILON
+        };
+        let scale = self
+            .packed
+            .filter(|_| dtype.is_some())
+            .map(|(scale, _)| scale.abs());
         let end = |number: f64| match (self.raw, scale) {
             (_, Some(scale)) => End::Value(number, number.abs() * rounding + scale * 1e-6),
             (DType::F32, None) => End::Stored(Cells::filled(DType::F32, 1, number)),
             _ => End::Number(number),
         };
-        Ok(numbers(self.variable, name, value)?.into_iter().map(end).collect())
+        Ok(numbers(self.variable, name, value)?
+            .into_iter()
+            .map(end)
+            .collect())
     }
 }
 
@@ -205,7 +318,8 @@ fn same_bits(cells: &Cells, to: DType) -> Cells {
     out
 }
 
-/// What the NetCDF library writes where nothing was put; bytes have no such number, and those of 64 bits are no doubles.
+/// What the NetCDF library writes where nothing was put; bytes have no such number, and those of 64
+/// bits are no doubles.
 fn default_fill(dtype: DType) -> Option<f64> {
     match dtype {
         DType::I16 => Some(-32_767.0),

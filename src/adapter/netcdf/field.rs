@@ -1,4 +1,5 @@
-//! A variable as the CF conventions describe it: which axis is which, where its cells lie, what its numbers stand for.
+//! A variable as the CF conventions describe it: which axis is which, where its cells lie, what its
+//! numbers stand for.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -18,7 +19,8 @@ use crate::error::{Error, Result};
 use crate::grid::Schema;
 use crate::grid::longitude::is_degrees_east;
 
-/// Cells along an axis, and bytes of a variable, at most: a small file can claim any number of cells that were never written.
+/// Cells along an axis, and bytes of a variable, at most: a small file can claim any number of
+/// cells that were never written.
 const AXIS_MAX: u64 = 1 << 24;
 const BYTES_MAX: u64 = 1 << 46;
 
@@ -36,12 +38,13 @@ pub(super) struct Roles {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Choice {
-    /// The variable, behind the groups that it is in (`PRODUCT/no2`); by default the only one that is neither coordinate nor
-    /// bounds.
+    /// The variable, behind the groups that it is in (`PRODUCT/no2`); by default the only one that
+    /// is neither coordinate nor bounds.
     pub variable: Option<String>,
     /// The variable that a grid holds, which is meant where the file has it and none is asked for.
     pub known: Option<String>,
-    /// The coordinate that has the times, where several could; by default the one that the conventions tell.
+    /// The coordinate that has the times, where several could; by default the one that the
+    /// conventions tell.
     pub time: Option<String>,
     /// Whether rows and columns have their numbers for coordinates, from 0, whatever the file says.
     pub index_axes: bool,
@@ -51,13 +54,22 @@ impl Choice {
     /// What of a file is meant that is laid into a grid, as far as the grid remembers it.
     pub fn of(schema: &Schema) -> Self {
         // What makes index axes of a grid is that they count cells.
-        let index_axes = schema.structure().axes().any(|axis| axis.unit_name() == Some(INDEX));
+        let index_axes = schema
+            .structure()
+            .axes()
+            .any(|axis| axis.unit_name() == Some(INDEX));
         let time = schema.attributes().get(TIME).cloned();
-        Self { variable: None, known: schema.variable().map(str::to_owned), time, index_axes }
+        Self {
+            variable: None,
+            known: schema.variable().map(str::to_owned),
+            time,
+            index_axes,
+        }
     }
 }
 
-/// One variable of a file, ready to make a grid or to be laid into one. No cell was read but those of its coordinates.
+/// One variable of a file, ready to make a grid or to be laid into one. No cell was read but those
+/// of its coordinates.
 #[derive(Debug)]
 pub struct Field {
     pub(super) file: NetCdf,
@@ -82,7 +94,8 @@ impl Field {
     /// Opens a variable of a file.
     pub fn open(path: impl AsRef<Path>, choice: &Choice) -> Result<Self> {
         let path = path.as_ref();
-        Self::new(NetCdf::open(path)?, choice).map_err(|cause| cause.within(format!("`{}` cannot be used", path.display())))
+        Self::new(NetCdf::open(path)?, choice)
+            .map_err(|cause| cause.within(format!("`{}` cannot be used", path.display())))
     }
 
     /// The same of a file that is open.
@@ -94,15 +107,21 @@ impl Field {
         if shape.contains(&0) {
             return Err(refused(format!("it has no cells: its shape is {shape:?}")));
         }
-        let bytes = shape.iter().try_fold(8_u64, |bytes, len| bytes.checked_mul(*len));
+        let bytes = shape
+            .iter()
+            .try_fold(8_u64, |bytes, len| bytes.checked_mul(*len));
         if bytes.is_none_or(|bytes| bytes > BYTES_MAX) || shape.iter().any(|len| *len > AXIS_MAX) {
-            return Err(refused(format!("its shape {shape:?} is larger than anything that can be imported")));
+            return Err(refused(format!(
+                "its shape {shape:?} is larger than anything that can be imported"
+            )));
         }
         file.check(variable)?;
         let timing = timing::find(&file, variable, choice.time.as_deref())?;
         let roles = roles(&header, variable, timing.and_then(|timing| timing.axis))?;
         let decoding = Decoding::of(variable)?;
-        let times = timing.map(|timing| Times::read(&file, &timing)).transpose()?;
+        let times = timing
+            .map(|timing| Times::read(&file, &timing))
+            .transpose()?;
         let along = |axis: usize| match coordinate(&header, variable, axis) {
             _ if choice.index_axes => Ok(Cells::index(shape[axis])),
             Some(coordinate) => Cells::read(&file, coordinate),
@@ -113,19 +132,47 @@ impl Field {
             ))),
         };
         let (y, x) = (along(roles.y)?, along(roles.x)?);
-        let band = roles.band.map(|axis| Labels::read(&file, variable, axis)).transpose()?;
+        let band = roles
+            .band
+            .map(|axis| Labels::read(&file, variable, axis))
+            .transpose()?;
         let units = [&y, &x].map(|cells| cells.unit.as_deref().unwrap_or_default());
-        let system = if choice.index_axes { System::default() } else { System::of(&header, variable, &roles, units) };
-        let mut identity = Identity::of(&file, variable, [roles.y, roles.x], choice, timing.as_ref())?.labelled(band.as_ref());
+        let system = if choice.index_axes {
+            System::default()
+        } else {
+            System::of(&header, variable, &roles, units)
+        };
+        let mut identity =
+            Identity::of(&file, variable, [roles.y, roles.x], choice, timing.as_ref())?
+                .labelled(band.as_ref());
         if choice.index_axes {
             identity.corners = corners::of(&file, variable, &roles)?;
         }
-        let notes = [times.as_ref().and_then(|times| times.note.clone()), identity.note.clone(), system.note];
+        let notes = [
+            times.as_ref().and_then(|times| times.note.clone()),
+            identity.note.clone(),
+            system.note,
+        ];
         let (notes, crs) = (notes.into_iter().flatten().collect(), system.crs);
         let (name, is_asked) = (variable.name.clone(), choice.variable.is_some());
         let columns = variable.dimensions[roles.x].name.clone();
         file.close();
-        Ok(Self { name, file, shape, roles, times, y, x, columns, band, crs, decoding, identity, is_asked, notes })
+        Ok(Self {
+            name,
+            file,
+            shape,
+            roles,
+            times,
+            y,
+            x,
+            columns,
+            band,
+            crs,
+            decoding,
+            identity,
+            is_asked,
+            notes,
+        })
     }
 
     /// The variable's name.
@@ -149,26 +196,70 @@ impl Field {
     }
 }
 
-/// The variable of a name, or the one that a grid holds, or the only one with data: of the root, else of all groups.
+/// The variable of a name, or the one that a grid holds, or the only one with data: of the root,
+/// else of all groups.
 fn choose<'a>(header: &'a Header, choice: &Choice) -> Result<&'a Variable> {
-    let refers = ["bounds", "coordinates", "grid_mapping", "climatology", "ancillary_variables"];
-    let attributes = header.variables.iter().flat_map(|other| refers.iter().filter_map(|refer| other.text(refer)));
-    let referred: HashSet<&str> = attributes.flat_map(str::split_whitespace).map(|word| word.trim_end_matches(':')).collect();
+    let refers = [
+        "bounds",
+        "coordinates",
+        "grid_mapping",
+        "climatology",
+        "ancillary_variables",
+    ];
+    let attributes = header
+        .variables
+        .iter()
+        .flat_map(|other| refers.iter().filter_map(|refer| other.text(refer)));
+    let referred: HashSet<&str> = attributes
+        .flat_map(str::split_whitespace)
+        .map(|word| word.trim_end_matches(':'))
+        .collect();
     let is_data = |variable: &&'a Variable| {
-        let coordinate = variable.dimensions.iter().any(|dimension| dimension.name == variable.leaf());
-        variable.dtype.is_some() && variable.dimensions.len() >= 2 && !coordinate && !referred.contains(variable.leaf())
+        let coordinate = variable
+            .dimensions
+            .iter()
+            .any(|dimension| dimension.name == variable.leaf());
+        variable.dtype.is_some()
+            && variable.dimensions.len() >= 2
+            && !coordinate
+            && !referred.contains(variable.leaf())
     };
     let fields: Vec<&Variable> = header.variables.iter().filter(is_data).collect();
-    let root: Vec<&Variable> = fields.iter().filter(|field| field.group().is_empty()).copied().collect();
-    let fields = if root.is_empty() || choice.variable.is_some() { fields } else { root };
+    let root: Vec<&Variable> = fields
+        .iter()
+        .filter(|field| field.group().is_empty())
+        .copied()
+        .collect();
+    let fields = if root.is_empty() || choice.variable.is_some() {
+        fields
+    } else {
+        root
+    };
     let listed = || {
-        let shown = fields.iter().map(|field| field.name.as_str()).take(20).collect::<Vec<_>>().join(", ");
-        let unread: String = header.unread.iter().map(|group| format!("; group `{group}` cannot be read")).collect();
-        if shown.is_empty() { format!("none{unread}") } else { format!("{shown}{unread}") }
+        let shown = fields
+            .iter()
+            .map(|field| field.name.as_str())
+            .take(20)
+            .collect::<Vec<_>>()
+            .join(", ");
+        let unread: String = header
+            .unread
+            .iter()
+            .map(|group| format!("; group `{group}` cannot be read"))
+            .collect();
+        if shown.is_empty() {
+            format!("none{unread}")
+        } else {
+            format!("{shown}{unread}")
+        }
     };
     if let Some(name) = &choice.variable {
         let wide = |variable: &&Variable| variable.dimensions.len() >= 2;
-        let mut ends = header.variables.iter().filter(|variable| variable.leaf() == name).filter(wide);
+        let mut ends = header
+            .variables
+            .iter()
+            .filter(|variable| variable.leaf() == name)
+            .filter(wide);
         let only = ends.next().filter(|_| ends.next().is_none());
         return header.variable(name).filter(wide).or(only).ok_or_else(|| {
             Error::invalid(format!(
@@ -177,23 +268,41 @@ fn choose<'a>(header: &'a Header, choice: &Choice) -> Result<&'a Variable> {
             ))
         });
     }
-    match (choice.known.as_deref().and_then(|known| fields.iter().find(|field| field.name == known)), &fields[..]) {
+    match (
+        choice
+            .known
+            .as_deref()
+            .and_then(|known| fields.iter().find(|field| field.name == known)),
+        &fields[..],
+    ) {
         (Some(known), _) => Ok(known),
         (None, [only]) => Ok(only),
         (None, []) => Err(Error::invalid(format!(
             "the file has no variable of two or more axes: {}; `ncdump -h FILE` shows what it has, and `--variable` takes one",
             listed()
         ))),
-        (None, _) => Err(Error::invalid(format!("the file has several variables; choose one with `--variable`: {}", listed()))),
+        (None, _) => Err(Error::invalid(format!(
+            "the file has several variables; choose one with `--variable`: {}",
+            listed()
+        ))),
     }
 }
 
 /// The 1-D variable that has the name of an axis's dimension.
-pub(super) fn coordinate<'a>(header: &'a Header, variable: &Variable, axis: usize) -> Option<&'a Variable> {
+pub(super) fn coordinate<'a>(
+    header: &'a Header,
+    variable: &Variable,
+    axis: usize,
+) -> Option<&'a Variable> {
     let dimension = &variable.dimensions[axis];
-    let of =
-        |variable: &Variable| variable.dimensions.len() == 1 && variable.dimensions[0] == *dimension && variable.dtype.is_some();
-    header.near(variable, &dimension.name).filter(|variable| of(variable))
+    let of = |variable: &Variable| {
+        variable.dimensions.len() == 1
+            && variable.dimensions[0] == *dimension
+            && variable.dtype.is_some()
+    };
+    header
+        .near(variable, &dimension.name)
+        .filter(|variable| of(variable))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,7 +321,9 @@ fn role(header: &Header, variable: &Variable, axis: usize) -> Option<Role> {
         "x" | "lon" | "longitude" | "rlon" | "easting" => Some(Role::X),
         _ => None,
     };
-    let Some(coordinate) = coordinate(header, variable, axis) else { return by_name };
+    let Some(coordinate) = coordinate(header, variable, axis) else {
+        return by_name;
+    };
     let text = |name: &str| coordinate.text(name).unwrap_or_default();
     let units = text("units");
     let by_attributes = match (text("axis"), text("standard_name")) {
@@ -220,7 +331,18 @@ fn role(header: &Header, variable: &Variable, axis: usize) -> Option<Role> {
         ("X", _) | (_, "longitude" | "grid_longitude" | "projection_x_coordinate") => Some(Role::X),
         ("T" | "Z", _) | (_, "time") => Some(Role::Other),
         _ if timing::is_timely(coordinate) => Some(Role::Other),
-        _ if ["degrees_north", "degree_north", "degrees_N", "degree_N", "degreesN", "degreeN"].contains(&units) => Some(Role::Y),
+        _ if [
+            "degrees_north",
+            "degree_north",
+            "degrees_N",
+            "degree_N",
+            "degreesN",
+            "degreeN",
+        ]
+        .contains(&units) =>
+        {
+            Some(Role::Y)
+        }
         _ if is_degrees_east(units) => Some(Role::X),
         _ => None,
     };
@@ -230,14 +352,28 @@ fn role(header: &Header, variable: &Variable, axis: usize) -> Option<Role> {
 /// Which axis is which. Where nothing tells rows and columns, they are the last two axes.
 fn roles(header: &Header, variable: &Variable, time: Option<usize>) -> Result<Roles> {
     let refused = |why: String| Error::invalid(format!("variable `{}`: {why}", variable.name));
-    let names: Vec<&str> = variable.dimensions.iter().map(|dimension| dimension.name.as_str()).collect();
-    let known: Vec<Option<Role>> =
-        (0..names.len()).map(|axis| if time == Some(axis) { Some(Role::Other) } else { role(header, variable, axis) }).collect();
+    let names: Vec<&str> = variable
+        .dimensions
+        .iter()
+        .map(|dimension| dimension.name.as_str())
+        .collect();
+    let known: Vec<Option<Role>> = (0..names.len())
+        .map(|axis| {
+            if time == Some(axis) {
+                Some(Role::Other)
+            } else {
+                role(header, variable, axis)
+            }
+        })
+        .collect();
     let only = |wanted: Role| -> Result<Option<usize>> {
         let mut found = (0..known.len()).filter(|axis| known[*axis] == Some(wanted));
         let first = found.next();
         match (first, found.next()) {
-            (Some(a), Some(b)) => Err(refused(format!("both `{}` and `{}` are {wanted:?} axes", names[a], names[b]))),
+            (Some(a), Some(b)) => Err(refused(format!(
+                "both `{}` and `{}` are {wanted:?} axes",
+                names[a], names[b]
+            ))),
             _ => Ok(first),
         }
     };
@@ -253,7 +389,8 @@ fn roles(header: &Header, variable: &Variable, time: Option<usize>) -> Result<Ro
         )));
     };
     let shape = variable.shape();
-    let mut others = (0..names.len()).filter(|axis| ![Some(y), Some(x), time].contains(&Some(*axis)) && shape[*axis] > 1);
+    let mut others = (0..names.len())
+        .filter(|axis| ![Some(y), Some(x), time].contains(&Some(*axis)) && shape[*axis] > 1);
     let band = others.next();
     if let (Some(a), Some(b)) = (band, others.next()) {
         return Err(refused(format!(
@@ -266,10 +403,21 @@ fn roles(header: &Header, variable: &Variable, time: Option<usize>) -> Result<Ro
 
 /// The 2-D coordinates that a variable has in place of 1-D ones, as a remark.
 fn curvilinear(header: &Header, variable: &Variable) -> String {
-    let names = variable.text("coordinates").unwrap_or_default().split_whitespace();
+    let names = variable
+        .text("coordinates")
+        .unwrap_or_default()
+        .split_whitespace();
     let wide: Vec<String> = names
-        .filter(|name| header.near(variable, name).is_some_and(|variable| variable.dimensions.len() > 1))
+        .filter(|name| {
+            header
+                .near(variable, name)
+                .is_some_and(|variable| variable.dimensions.len() > 1)
+        })
         .map(|name| format!("`{name}`"))
         .collect();
-    if wide.is_empty() { String::new() } else { format!(" (its coordinates {} have two axes)", wide.join(", ")) }
+    if wide.is_empty() {
+        String::new()
+    } else {
+        format!(" (its coordinates {} have two axes)", wide.join(", "))
+    }
 }

@@ -10,7 +10,9 @@ use std::time::SystemTime;
 
 use bytemuck::allocation::cast_vec;
 use hdf5_reader::storage::{BytesStorage, DynStorage, FileStorage};
-use hdf5_reader::{Dataset, FilterRegistry, H5Type, Hdf5File, OpenOptions, SliceInfo, SliceInfoElem};
+use hdf5_reader::{
+    Dataset, FilterRegistry, H5Type, Hdf5File, OpenOptions, SliceInfo, SliceInfoElem,
+};
 use ndarray::ArrayD;
 use netcdf_reader::classic::ClassicFile;
 use netcdf_reader::{NcFile, NcSliceInfo, NcSliceInfoElem};
@@ -23,10 +25,11 @@ use crate::error::{Error, Result};
 
 /// [`NetCdf::read`] refuses a box of more bytes, or of larger chunks.
 const BOX_BYTES_MAX: u64 = 1 << 30;
-/// Numbers of a coordinate or its bounds, at most: a small file can claim any count of cells that were never written.
+/// Numbers of a coordinate or its bounds, at most: a small file can claim any count of cells that
+/// were never written.
 const COORDINATES_MAX: u64 = 1 << 25;
-/// Decoded chunks that are held, in bytes: those of the 16 steps that an import reads by rows, if a chunk is a step of up to 32
-/// MiB.
+/// Decoded chunks that are held, in bytes: those of the 16 steps that an import reads by rows, if a
+/// chunk is a step of up to 32 MiB.
 const CHUNKS_BYTES: usize = 512 << 20;
 /// How many they are, at most.
 const CHUNKS_MAX: usize = 1 << 16;
@@ -35,8 +38,8 @@ const PARALLEL_CHUNK_BYTES_MAX: u64 = 32 << 20;
 /// The filter Zstandard, as registered with The HDF Group.
 const ZSTD: u16 = 32_015;
 
-/// A NetCDF file: classic (CDF-1, CDF-2 or CDF-5) or NetCDF-4. Nothing is held but the header, and while it is read the chunks
-/// that were read last.
+/// A NetCDF file: classic (CDF-1, CDF-2 or CDF-5) or NetCDF-4. Nothing is held but the header, and
+/// while it is read the chunks that were read last.
 pub struct NetCdf {
     header: Header,
     origin: Origin,
@@ -61,13 +64,16 @@ struct Stamp {
 /// Where the cells come from.
 enum Source {
     Classic(NcFile),
-    /// Not an `NcFile`, which visits all groups to read a variable that can grow: without end where a group holds itself.
+    /// Not an `NcFile`, which visits all groups to read a variable that can grow: without end where
+    /// a group holds itself.
     Hdf5(Hdf5File),
 }
 
 impl fmt::Debug for NetCdf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NetCdf").field("header", &self.header).finish_non_exhaustive()
+        f.debug_struct("NetCdf")
+            .field("header", &self.header)
+            .finish_non_exhaustive()
     }
 }
 
@@ -101,11 +107,17 @@ impl NetCdf {
             let hdf5 = Hdf5File::from_storage_with_options(storage.clone(), options())?;
             let (len, end) = (storage.len(), hdf5.superblock().eof_address);
             if end > len {
-                return Err(netcdf_reader::Error::InvalidData(format!("the file has {len} bytes of {end}")));
+                return Err(netcdf_reader::Error::InvalidData(format!(
+                    "the file has {len} bytes of {end}"
+                )));
             }
             Ok((Header::of(&file, Some(&hdf5))?, Source::Hdf5(hdf5)))
         })?;
-        Ok(Self { header, origin: origin(storage), source: OnceLock::from(source) })
+        Ok(Self {
+            header,
+            origin: origin(storage),
+            source: OnceLock::from(source),
+        })
     }
 
     /// Where the cells come from: the file is opened if it is closed. It must be as it was.
@@ -118,7 +130,9 @@ impl NetCdf {
             Origin::Path(path, known) => {
                 let (storage, stamp) = stored(path)?;
                 if stamp != *known {
-                    return Err(Error::invalid("the file was changed meanwhile; try again when nothing writes it"));
+                    return Err(Error::invalid(
+                        "the file was changed meanwhile; try again when nothing writes it",
+                    ));
                 }
                 storage
             }
@@ -142,31 +156,53 @@ impl NetCdf {
 
     /// The cells of a box of a variable, as stored: neither unpacked nor masked.
     ///
-    /// An [`Invalid`](crate::ErrorKind::Invalid) error if there is no such variable of numbers, if the box is not within it or
-    /// comes to more than 1 GiB, or if the file is damaged.
+    /// An [`Invalid`](crate::ErrorKind::Invalid) error if there is no such variable of numbers, if
+    /// the box is not within it or comes to more than 1 GiB, or if the file is damaged.
     pub fn read(&self, name: &str, start: &[u64], shape: &[u64]) -> Result<Array> {
         let refused = |why: String| Error::invalid(format!("variable `{name}`: {why}"));
-        let variable = self.header.variable(name).ok_or_else(|| refused("the file has none of that name".to_owned()))?;
-        let dtype = variable.dtype.ok_or_else(|| refused("it holds no numbers".to_owned()))?;
+        let variable = self
+            .header
+            .variable(name)
+            .ok_or_else(|| refused("the file has none of that name".to_owned()))?;
+        let dtype = variable
+            .dtype
+            .ok_or_else(|| refused("it holds no numbers".to_owned()))?;
         let whole = variable.shape();
-        let inside = |axis: usize| start[axis].checked_add(shape[axis]).is_some_and(|end| end <= whole[axis]);
-        if start.len() != whole.len() || shape.len() != whole.len() || !(0..whole.len()).all(inside) {
-            return Err(refused(format!("a box of {shape:?} cells at {start:?} is not within {whole:?}")));
+        let inside = |axis: usize| {
+            start[axis]
+                .checked_add(shape[axis])
+                .is_some_and(|end| end <= whole[axis])
+        };
+        if start.len() != whole.len() || shape.len() != whole.len() || !(0..whole.len()).all(inside)
+        {
+            return Err(refused(format!(
+                "a box of {shape:?} cells at {start:?} is not within {whole:?}"
+            )));
         }
         // An axis without cells does not make the others smaller.
-        let bytes = shape.iter().try_fold(dtype.size() as u64, |bytes, len| bytes.checked_mul((*len).max(1)));
+        let bytes = shape.iter().try_fold(dtype.size() as u64, |bytes, len| {
+            bytes.checked_mul((*len).max(1))
+        });
         if bytes.is_none_or(|bytes| bytes > BOX_BYTES_MAX) {
-            return Err(refused(format!("a box of {shape:?} cells is more than {} MiB; read it in parts", BOX_BYTES_MAX >> 20)));
+            return Err(refused(format!(
+                "a box of {shape:?} cells is more than {} MiB; read it in parts",
+                BOX_BYTES_MAX >> 20
+            )));
         }
-        let sizes: Vec<usize> = shape.iter().map(|len| usize::try_from(*len).unwrap_or(usize::MAX)).collect();
+        let sizes: Vec<usize> = shape
+            .iter()
+            .map(|len| usize::try_from(*len).unwrap_or(usize::MAX))
+            .collect();
         if sizes.contains(&0) {
             return Ok(Array::filled(dtype, &sizes, 0.0));
         }
         let source = self.source()?;
         let cells = guarded(|| source.read(variable, dtype, start, shape));
-        let cells = cells.map_err(|cause| cause.within(format!("variable `{name}` cannot be read")))?;
+        let cells =
+            cells.map_err(|cause| cause.within(format!("variable `{name}` cannot be read")))?;
         let found = cells.len();
-        Array::from_cells(cells, &sizes).map_err(|_| refused(format!("the file has {found} of {shape:?} cells")))
+        Array::from_cells(cells, &sizes)
+            .map_err(|_| refused(format!("the file has {found} of {shape:?} cells")))
     }
 
     /// What tells that the file is not what it was; `None` of one in memory.
@@ -177,33 +213,53 @@ impl NetCdf {
         }
     }
 
-    /// Gives back the memory of the chunks that are held, and the file's descriptor, until the next read: of many files few are
-    /// open at a time.
+    /// Gives back the memory of the chunks that are held, and the file's descriptor, until the next
+    /// read: of many files few are open at a time.
     pub(super) fn close(&mut self) {
         self.source = OnceLock::new();
     }
 
-    /// Refuses a variable of which the file does not have the last cell, so that its shape can be believed.
+    /// Refuses a variable of which the file does not have the last cell, so that its shape can be
+    /// believed.
     pub(super) fn check(&self, variable: &Variable) -> Result<()> {
-        let last: Vec<u64> = variable.shape().iter().map(|len| len.saturating_sub(1)).collect();
-        self.read(&variable.name, &last, &vec![1; last.len()]).map(drop)
+        let last: Vec<u64> = variable
+            .shape()
+            .iter()
+            .map(|len| len.saturating_sub(1))
+            .collect();
+        self.read(&variable.name, &last, &vec![1; last.len()])
+            .map(drop)
     }
 
     /// All texts of a variable: one a cell, or of characters one a run along the last axis.
     pub(super) fn texts(&self, name: &str) -> Result<Vec<String>> {
         let refused = |why: String| Error::invalid(format!("variable `{name}`: {why}"));
-        let variable = self.header.variable(name).ok_or_else(|| refused("the file has none of that name".to_owned()))?;
+        let variable = self
+            .header
+            .variable(name)
+            .ok_or_else(|| refused("the file has none of that name".to_owned()))?;
         let shape = variable.shape();
-        let count = shape.iter().try_fold(1_u64, |count, len| count.checked_mul(*len));
+        let count = shape
+            .iter()
+            .try_fold(1_u64, |count, len| count.checked_mul(*len));
         if count.is_none_or(|count| count > COORDINATES_MAX) {
-            return Err(refused(format!("texts of {shape:?} cells are more than {COORDINATES_MAX}")));
+            return Err(refused(format!(
+                "texts of {shape:?} cells are more than {COORDINATES_MAX}"
+            )));
         }
         let source = self.source()?;
-        let texts =
-            guarded(|| source.texts(variable)).map_err(|cause| cause.within(format!("variable `{name}` cannot be read")))?;
-        let runs = if variable.letters { &shape[..shape.len().saturating_sub(1)] } else { &shape[..] };
+        let texts = guarded(|| source.texts(variable))
+            .map_err(|cause| cause.within(format!("variable `{name}` cannot be read")))?;
+        let runs = if variable.letters {
+            &shape[..shape.len().saturating_sub(1)]
+        } else {
+            &shape[..]
+        };
         if texts.len() as u64 != runs.iter().product::<u64>() {
-            return Err(refused(format!("it has {} texts for {runs:?} cells", texts.len())));
+            return Err(refused(format!(
+                "it has {} texts for {runs:?} cells",
+                texts.len()
+            )));
         }
         Ok(texts)
     }
@@ -211,7 +267,9 @@ impl NetCdf {
     /// All cells of a coordinate variable, or of its bounds.
     pub(super) fn whole(&self, variable: &Variable) -> Result<Array> {
         let shape = variable.shape();
-        let count = shape.iter().try_fold(1_u64, |count, len| count.checked_mul(*len));
+        let count = shape
+            .iter()
+            .try_fold(1_u64, |count, len| count.checked_mul(*len));
         if count.is_none_or(|count| count > COORDINATES_MAX) {
             return Err(Error::invalid(format!(
                 "variable `{}`: coordinates of {shape:?} cells are more than {COORDINATES_MAX}",
@@ -224,32 +282,74 @@ impl NetCdf {
 
 impl Source {
     /// The numbers of a box, in C order.
-    fn read(&self, variable: &Variable, dtype: DType, start: &[u64], shape: &[u64]) -> netcdf_reader::Result<Cells> {
-        let ranges = start.iter().zip(shape).map(|(start, len)| (*start, start + len));
+    fn read(
+        &self,
+        variable: &Variable,
+        dtype: DType,
+        start: &[u64],
+        shape: &[u64],
+    ) -> netcdf_reader::Result<Cells> {
+        let ranges = start
+            .iter()
+            .zip(shape)
+            .map(|(start, len)| (*start, start + len));
         match self {
             Source::Classic(file) => {
-                let selections = ranges.map(|(start, end)| NcSliceInfoElem::Slice { start, end, step: 1 }).collect();
-                let file = file.as_classic().ok_or(netcdf_reader::Error::InvalidMagic)?;
-                classic(file, &variable.stored_name, dtype, &NcSliceInfo { selections })
+                let selections = ranges
+                    .map(|(start, end)| NcSliceInfoElem::Slice {
+                        start,
+                        end,
+                        step: 1,
+                    })
+                    .collect();
+                let file = file
+                    .as_classic()
+                    .ok_or(netcdf_reader::Error::InvalidMagic)?;
+                classic(
+                    file,
+                    &variable.stored_name,
+                    dtype,
+                    &NcSliceInfo { selections },
+                )
             }
             Source::Hdf5(file) => {
-                let selections = ranges.map(|(start, end)| SliceInfoElem::Slice { start, end, step: 1 }).collect();
+                let selections = ranges
+                    .map(|(start, end)| SliceInfoElem::Slice {
+                        start,
+                        end,
+                        step: 1,
+                    })
+                    .collect();
                 let dataset = file.dataset(&variable.stored_name)?;
                 // Another variable may have made the dimension longer.
                 let whole = variable.shape();
                 let fill = dataset.fill_value().and_then(|fill| fill.value.as_ref());
                 if dataset.shape() != whole && fill.is_none() {
-                    let why = format!("it has {:?} of {whole:?} cells, and nothing says what the others are", dataset.shape());
+                    let why = format!(
+                        "it has {:?} of {whole:?} cells, and nothing says what the others are",
+                        dataset.shape()
+                    );
                     return Err(netcdf_reader::Error::InvalidData(why));
                 }
-                words(&dataset.with_padded_shape(&whole)?, dtype, &SliceInfo { selections })
+                words(
+                    &dataset.with_padded_shape(&whole)?,
+                    dtype,
+                    &SliceInfo { selections },
+                )
             }
         }
     }
 }
 
-fn classic(file: &ClassicFile, name: &str, dtype: DType, selection: &NcSliceInfo) -> netcdf_reader::Result<Cells> {
-    with_dtype!(dtype, |T| file.read_variable_slice::<T>(name, selection).map(|cells| Cells::from(c_order(cells))))
+fn classic(
+    file: &ClassicFile,
+    name: &str,
+    dtype: DType,
+    selection: &NcSliceInfo,
+) -> netcdf_reader::Result<Cells> {
+    with_dtype!(dtype, |T| file
+        .read_variable_slice::<T>(name, selection)
+        .map(|cells| Cells::from(c_order(cells))))
 }
 
 fn words(dataset: &Dataset, dtype: DType, selection: &SliceInfo) -> netcdf_reader::Result<Cells> {
@@ -257,10 +357,18 @@ fn words(dataset: &Dataset, dtype: DType, selection: &SliceInfo) -> netcdf_reade
     where
         Word<W>: H5Type + Copy,
     {
-        let cells = dataset.chunks().unwrap_or_default().into_iter().map(u64::from).fold(1, u64::saturating_mul);
+        let cells = dataset
+            .chunks()
+            .unwrap_or_default()
+            .into_iter()
+            .map(u64::from)
+            .fold(1, u64::saturating_mul);
         let parallel = cells.saturating_mul(size_of::<W>() as u64) <= PARALLEL_CHUNK_BYTES_MAX;
-        let words: ArrayD<Word<W>> =
-            if parallel { dataset.read_slice_parallel(selection)? } else { dataset.read_slice(selection)? };
+        let words: ArrayD<Word<W>> = if parallel {
+            dataset.read_slice_parallel(selection)?
+        } else {
+            dataset.read_slice(selection)?
+        };
         Ok(c_order(words).into_iter().map(|word| word.0).collect())
     }
     Ok(match dtype {
@@ -286,19 +394,30 @@ impl Source {
                 if !variable.letters {
                     return Ok(cells);
                 }
-                let len = variable.shape().last().map_or(1, |len| usize::try_from(*len).unwrap_or(usize::MAX));
-                Ok(cells.chunks(len.max(1)).map(|letters| letters.concat()).collect())
+                let len = variable
+                    .shape()
+                    .last()
+                    .map_or(1, |len| usize::try_from(*len).unwrap_or(usize::MAX));
+                Ok(cells
+                    .chunks(len.max(1))
+                    .map(|letters| letters.concat())
+                    .collect())
             }
         }
     }
 }
 
-/// The bytes of a file. Not mapped into memory: where another process cuts a mapped file, reading it ends this one.
+/// The bytes of a file. Not mapped into memory: where another process cuts a mapped file, reading
+/// it ends this one.
 fn stored(path: &Path) -> Result<(DynStorage, Stamp)> {
     let file = crate::adapter::file::open(path)?;
-    let failed = |cause: std::io::Error| Error::unavailable("the file cannot be read").because(cause);
+    let failed =
+        |cause: std::io::Error| Error::unavailable("the file cannot be read").because(cause);
     let found = file.metadata().map_err(failed)?;
-    let stamp = Stamp { len: found.len(), modified: found.modified().ok() };
+    let stamp = Stamp {
+        len: found.len(),
+        modified: found.modified().ok(),
+    };
     let storage: DynStorage = Arc::new(guarded(|| Ok(FileStorage::from_file(file)?))?);
     Ok((storage, stamp))
 }
@@ -308,11 +427,17 @@ fn options() -> OpenOptions {
     let mut filters = FilterRegistry::new();
     let zstd = |bytes: &[u8]| -> std::io::Result<Vec<u8>> {
         let mut cells = Vec::new();
-        zstd::Decoder::new(bytes)?.take(BOX_BYTES_MAX).read_to_end(&mut cells)?;
+        zstd::Decoder::new(bytes)?
+            .take(BOX_BYTES_MAX)
+            .read_to_end(&mut cells)?;
         Ok(cells)
     };
-    let refused = |cause: std::io::Error| hdf5_reader::error::Error::DecompressionError(cause.to_string());
-    filters.register(ZSTD, Box::new(move |_, bytes, _| zstd(bytes).map_err(refused)));
+    let refused =
+        |cause: std::io::Error| hdf5_reader::error::Error::DecompressionError(cause.to_string());
+    filters.register(
+        ZSTD,
+        Box::new(move |_, bytes, _| zstd(bytes).map_err(refused)),
+    );
     let bytes_max = usize::try_from(BOX_BYTES_MAX).unwrap_or(usize::MAX);
     OpenOptions::default()
         .with_filter_registry(filters)
@@ -322,17 +447,21 @@ fn options() -> OpenOptions {
         .with_max_read_bytes(bytes_max)
 }
 
-/// What a library answers. They are hardened, but a panic of theirs over a damaged file would be ours.
+/// What a library answers. They are hardened, but a panic of theirs over a damaged file would be
+/// ours.
 pub(super) fn guarded<T>(call: impl FnOnce() -> netcdf_reader::Result<T>) -> Result<T> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(answer) => answer.map_err(refused),
-        Err(_) => Err(Error::invalid("the file is damaged in a way that was not foreseen")),
+        Err(_) => Err(Error::invalid(
+            "the file is damaged in a way that was not foreseen",
+        )),
     }
 }
 
 fn refused(cause: netcdf_reader::Error) -> Error {
     let error = match cause {
-        netcdf_reader::Error::Io(_) | netcdf_reader::Error::Hdf5(hdf5_reader::error::Error::Io(_)) => {
+        netcdf_reader::Error::Io(_)
+        | netcdf_reader::Error::Hdf5(hdf5_reader::error::Error::Io(_)) => {
             Error::unavailable("the file cannot be read")
         }
         _ => Error::invalid(

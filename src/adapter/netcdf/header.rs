@@ -4,7 +4,9 @@ use std::collections::{HashSet, VecDeque};
 
 use hdf5_reader::Hdf5File;
 use netcdf_reader::nc4::groups::build_group_at_path;
-use netcdf_reader::{NcAttrValue, NcAttribute, NcDimension, NcEnumMember, NcFile, NcMetadataMode, NcType, NcVariable};
+use netcdf_reader::{
+    NcAttrValue, NcAttribute, NcDimension, NcEnumMember, NcFile, NcMetadataMode, NcType, NcVariable,
+};
 
 use crate::array::{Cell, Cells, DType, with_cells};
 
@@ -24,7 +26,8 @@ pub struct Dimension {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Value {
-    /// Characters. Bytes that are not UTF-8 are replaced; several strings are put together with a blank between.
+    /// Characters. Bytes that are not UTF-8 are replaced; several strings are put together with a
+    /// blank between.
     Text(String),
     /// Numbers.
     Numbers(Cells),
@@ -43,7 +46,10 @@ impl Value {
     pub fn numbers(&self) -> Option<Vec<f64>> {
         match self {
             Value::Text(_) => None,
-            Value::Numbers(cells) => Some(with_cells!(cells, |cells| cells.iter().map(|cell| cell.to_f64()).collect())),
+            Value::Numbers(cells) => Some(with_cells!(cells, |cells| cells
+                .iter()
+                .map(|cell| cell.to_f64())
+                .collect())),
         }
     }
 
@@ -98,7 +104,10 @@ const NO_COORDINATE: &str = "_nc4_non_coord_";
 impl Variable {
     /// Cells along each axis.
     pub fn shape(&self) -> Vec<u64> {
-        self.dimensions.iter().map(|dimension| dimension.len).collect()
+        self.dimensions
+            .iter()
+            .map(|dimension| dimension.len)
+            .collect()
     }
 
     /// The value of an attribute.
@@ -108,7 +117,10 @@ impl Variable {
 
     /// The text of an attribute, without what surrounds it; nothing if it is empty or a number.
     pub fn text(&self, name: &str) -> Option<&str> {
-        self.attribute(name).and_then(Value::text).map(str::trim).filter(|text| !text.is_empty())
+        self.attribute(name)
+            .and_then(Value::text)
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
     }
 
     /// The name without those of the groups that it is in.
@@ -122,9 +134,19 @@ impl Variable {
     }
 
     fn of(group: &str, variable: &NcVariable) -> Self {
-        let dimension = |d: &NcDimension| Dimension { name: d.name.clone(), len: d.size, unlimited: d.is_unlimited };
+        let dimension = |d: &NcDimension| Dimension {
+            name: d.name.clone(),
+            len: d.size,
+            unlimited: d.is_unlimited,
+        };
         Self {
-            name: inside(group, variable.name.strip_prefix(NO_COORDINATE).unwrap_or(&variable.name)),
+            name: inside(
+                group,
+                variable
+                    .name
+                    .strip_prefix(NO_COORDINATE)
+                    .unwrap_or(&variable.name),
+            ),
             dimensions: variable.dimensions.iter().map(dimension).collect(),
             dtype: dtype(&variable.dtype),
             attributes: attributes(&variable.attributes),
@@ -148,7 +170,8 @@ pub struct Header {
 }
 
 impl Header {
-    /// A variable by its name, which begins with the groups that it is in: `PRODUCT/no2` or `/PRODUCT/no2`.
+    /// A variable by its name, which begins with the groups that it is in: `PRODUCT/no2` or
+    /// `/PRODUCT/no2`.
     pub fn variable(&self, name: &str) -> Option<&Variable> {
         let name = name.strip_prefix('/').unwrap_or(name);
         self.variables.iter().find(|variable| variable.name == name)
@@ -162,7 +185,9 @@ impl Header {
         let mut group = from.group();
         loop {
             match self.variable(&inside(group, name)) {
-                None if !group.is_empty() => group = group.rsplit_once('/').map_or("", |(around, _)| around),
+                None if !group.is_empty() => {
+                    group = group.rsplit_once('/').map_or("", |(around, _)| around)
+                }
                 found => return found,
             }
         }
@@ -176,14 +201,24 @@ impl Header {
     /// Of a file, and of the groups of NetCDF-4.
     pub(super) fn of(file: &NcFile, hdf5: Option<&Hdf5File>) -> netcdf_reader::Result<Self> {
         let mut header = Self {
-            variables: file.variables()?.iter().map(|variable| Variable::of("", variable)).collect(),
+            variables: file
+                .variables()?
+                .iter()
+                .map(|variable| Variable::of("", variable))
+                .collect(),
             unread: Vec::new(),
             attributes: attributes(file.global_attributes()?),
         };
         for path in hdf5.map(groups).transpose()?.unwrap_or_default() {
-            let of = hdf5.map(|hdf5| build_group_at_path(hdf5, &path, NcMetadataMode::Strict, false));
+            let of =
+                hdf5.map(|hdf5| build_group_at_path(hdf5, &path, NcMetadataMode::Strict, false));
             match of {
-                Some(Ok(group)) => header.variables.extend(group.variables.iter().map(|variable| Variable::of(&path, variable))),
+                Some(Ok(group)) => header.variables.extend(
+                    group
+                        .variables
+                        .iter()
+                        .map(|variable| Variable::of(&path, variable)),
+                ),
                 _ => header.unread.push(path),
             }
         }
@@ -204,7 +239,9 @@ fn groups(file: &Hdf5File) -> netcdf_reader::Result<Vec<String>> {
             let child = group.group(&name)?;
             if seen.insert(child.address()) {
                 if paths.len() == GROUPS_MAX {
-                    return Err(netcdf_reader::Error::InvalidData(format!("it has more than {GROUPS_MAX} groups")));
+                    return Err(netcdf_reader::Error::InvalidData(format!(
+                        "it has more than {GROUPS_MAX} groups"
+                    )));
                 }
                 paths.push(inside(&path, &name));
                 waiting.push_back((inside(&path, &name), child));
@@ -216,21 +253,40 @@ fn groups(file: &Hdf5File) -> netcdf_reader::Result<Vec<String>> {
 
 /// A name in a group.
 fn inside(group: &str, name: &str) -> String {
-    if group.is_empty() { name.to_owned() } else { format!("{group}/{name}") }
+    if group.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{group}/{name}")
+    }
 }
 
 fn find<'a>(attributes: &'a [Attribute], name: &str) -> Option<&'a Value> {
-    attributes.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    attributes
+        .iter()
+        .find(|(known, _)| known == name)
+        .map(|(_, value)| value)
 }
 
 fn attributes(attributes: &[NcAttribute]) -> Vec<Attribute> {
-    attributes.iter().filter_map(|attribute| Some((attribute.name.clone(), Value::of(&attribute.value)?))).collect()
+    attributes
+        .iter()
+        .filter_map(|attribute| Some((attribute.name.clone(), Value::of(&attribute.value)?)))
+        .collect()
 }
 
 fn codes(of: &NcType) -> Option<String> {
-    let NcType::Enum { members, .. } = of else { return None };
-    let named = |member: &NcEnumMember| Some(format!("{} {}", member.value.as_i128()?, member.name));
-    Some(members.iter().filter_map(named).collect::<Vec<_>>().join(", "))
+    let NcType::Enum { members, .. } = of else {
+        return None;
+    };
+    let named =
+        |member: &NcEnumMember| Some(format!("{} {}", member.value.as_i128()?, member.name));
+    Some(
+        members
+            .iter()
+            .filter_map(named)
+            .collect::<Vec<_>>()
+            .join(", "),
+    )
 }
 
 fn dtype(of: &NcType) -> Option<DType> {

@@ -1,5 +1,5 @@
-//! What the values of a variable are: its name, its unit, and the single places that they belong to. A grid remembers it, and
-//! takes no others.
+//! What the values of a variable are: its name, its unit, and the single places that they belong
+//! to. A grid remembers it, and takes no others.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,12 @@ use crate::grid::{Schema, SchemaBuilder};
 /// The attribute of a grid that names the coordinate which its times were asked from.
 pub(super) const TIME: &str = "time_coordinate";
 /// What a grid keeps of a variable.
-const KEPT: [&str; 4] = ["standard_name", "long_name", "cell_methods", "flag_meanings"];
+const KEPT: [&str; 4] = [
+    "standard_name",
+    "long_name",
+    "cell_methods",
+    "flag_meanings",
+];
 /// The longest text that is kept.
 const TEXT_MAX: usize = 1_024;
 
@@ -38,7 +43,8 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// What a variable says of itself, and the coordinates beside its time and its `plane`, the axes of rows and columns.
+    /// What a variable says of itself, and the coordinates beside its time and its `plane`, the
+    /// axes of rows and columns.
     pub(super) fn of(
         file: &NetCdf,
         variable: &Variable,
@@ -46,25 +52,56 @@ impl Identity {
         choice: &Choice,
         timing: Option<&Timing>,
     ) -> Result<Self> {
-        let text = |name: &str| variable.text(name).filter(|text| text.len() <= TEXT_MAX).map(str::to_owned);
-        let codes =
-            variable.codes.clone().filter(|codes| (1..=TEXT_MAX).contains(&codes.len())).map(|codes| ("codes".to_owned(), codes));
-        let attributes = KEPT.iter().filter_map(|name| Some(((*name).to_owned(), text(name)?))).chain(codes).collect();
+        let text = |name: &str| {
+            variable
+                .text(name)
+                .filter(|text| text.len() <= TEXT_MAX)
+                .map(str::to_owned)
+        };
+        let codes = variable
+            .codes
+            .clone()
+            .filter(|codes| (1..=TEXT_MAX).contains(&codes.len()))
+            .map(|codes| ("codes".to_owned(), codes));
+        let attributes = KEPT
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), text(name)?)))
+            .chain(codes)
+            .collect();
         let header = file.header();
-        let listed = [variable.text("coordinates"), header.attribute("coordinates").and_then(Value::text)];
+        let listed = [
+            variable.text("coordinates"),
+            header.attribute("coordinates").and_then(Value::text),
+        ];
         let listed = listed.into_iter().flatten().flat_map(str::split_whitespace);
-        let short = variable.dimensions.iter().filter(|dimension| dimension.len == 1).map(|dimension| dimension.name.as_str());
+        let short = variable
+            .dimensions
+            .iter()
+            .filter(|dimension| dimension.len == 1)
+            .map(|dimension| dimension.name.as_str());
         let (mut singles, mut note) = (BTreeMap::new(), None);
-        for coordinate in listed.chain(short).filter_map(|name| header.near(variable, name)) {
-            let is_time = timing.is_some_and(|timing| timing.times == coordinate || timing.lead == Some(coordinate));
+        for coordinate in listed
+            .chain(short)
+            .filter_map(|name| header.near(variable, name))
+        {
+            let is_time = timing.is_some_and(|timing| {
+                timing.times == coordinate || timing.lead == Some(coordinate)
+            });
             // What lies along time may change with it.
-            let own = plane.into_iter().chain(timing.and_then(|timing| timing.axis));
-            let is_along = own.into_iter().any(|axis| coordinate.dimensions.contains(&variable.dimensions[axis]));
+            let own = plane
+                .into_iter()
+                .chain(timing.and_then(|timing| timing.axis));
+            let is_along = own
+                .into_iter()
+                .any(|axis| coordinate.dimensions.contains(&variable.dimensions[axis]));
             if is_time || is_along || is_plane(coordinate) {
                 continue;
             }
-            // How much later than the beginning of a forecast tells steps apart only where times are those of beginnings.
-            let valid = timing.map(|timing| timing.times).filter(|times| !timing::is_reference(times));
+            // How much later than the beginning of a forecast tells steps apart only where times
+            // are those of beginnings.
+            let valid = timing
+                .map(|timing| timing.times)
+                .filter(|times| !timing::is_reference(times));
             if let Some(times) = valid.filter(|_| timing::is_reference(coordinate)) {
                 note = note.or_else(|| Some(runs(times, coordinate)));
             }
@@ -94,32 +131,57 @@ impl Identity {
 
     /// What a grid made after the variable remembers of it.
     pub(super) fn keep(&self, name: &str, schema: SchemaBuilder) -> SchemaBuilder {
-        let schema = self.unit.iter().fold(schema.variable(name), |schema, unit| schema.unit(unit));
+        let schema = self
+            .unit
+            .iter()
+            .fold(schema.variable(name), |schema, unit| schema.unit(unit));
         let time = self.time.iter().map(|time| (TIME.to_owned(), time.clone()));
-        let labels = self.labels.iter().map(|(name, unit)| (unit_of(name), unit.clone()));
-        let all =
-            self.attributes.clone().into_iter().chain(self.singles.clone()).chain(labels).chain(self.corners.clone()).chain(time);
-        all.fold(schema, |schema, (name, value)| schema.attribute(name, value))
+        let labels = self
+            .labels
+            .iter()
+            .map(|(name, unit)| (unit_of(name), unit.clone()));
+        let all = self
+            .attributes
+            .clone()
+            .into_iter()
+            .chain(self.singles.clone())
+            .chain(labels)
+            .chain(self.corners.clone())
+            .chain(time);
+        all.fold(schema, |schema, (name, value)| {
+            schema.attribute(name, value)
+        })
     }
 }
 
 impl Field {
-    /// From the variable's unit to a grid's, if it holds what the grid does. [`Invalid`](crate::ErrorKind::Invalid) says what
-    /// differs.
+    /// From the variable's unit to a grid's, if it holds what the grid does.
+    /// [`Invalid`](crate::ErrorKind::Invalid) says what differs.
     pub(super) fn identified(&self, schema: &Schema) -> Result<Conversion> {
-        if let Some(known) = schema.variable().filter(|known| *known != self.name && !self.is_asked) {
+        if let Some(known) = schema
+            .variable()
+            .filter(|known| *known != self.name && !self.is_asked)
+        {
             return Err(Error::invalid(format!(
                 "the grid holds `{known}`, and the file's variable is `{0}`; if both are one quantity, say so with `--variable {0}`",
                 self.name
             )));
         }
-        if let Some((known, own)) = self.other("standard_name", schema).filter(|_| !self.is_asked) {
+        if let Some((known, own)) = self
+            .other("standard_name", schema)
+            .filter(|_| !self.is_asked)
+        {
             return Err(Error::invalid(format!(
                 "the grid holds the quantity `{known}`, and the file's `{0}` is `{own}`; if both are one, say so with `--variable {0}`",
                 self.name
             )));
         }
-        let differs = |(name, value): &(&String, &String)| schema.attributes().get(*name).is_some_and(|known| known != *value);
+        let differs = |(name, value): &(&String, &String)| {
+            schema
+                .attributes()
+                .get(*name)
+                .is_some_and(|known| known != *value)
+        };
         if let Some((name, value)) = self.identity.singles.iter().find(differs) {
             let known = &schema.attributes()[name];
             return Err(Error::invalid(format!(
@@ -127,7 +189,9 @@ impl Field {
             )));
         }
         self.check_labels(schema)?;
-        let (Some(from), Some(to)) = (self.identity.unit.as_deref(), schema.unit()) else { return Ok(Conversion::NONE) };
+        let (Some(from), Some(to)) = (self.identity.unit.as_deref(), schema.unit()) else {
+            return Ok(Conversion::NONE);
+        };
         Conversion::for_cells(from, to, schema.dtype()).map_err(|why| {
             Error::invalid(format!(
                 "the variable's unit is `{from}`, the grid's `{to}`, and {why}; make a grid for it with `gridstone create STORE NAME --like FILE`, or correct the unit with `ncatted -a units,{},o,c,'{to}' FILE`",
@@ -138,17 +202,28 @@ impl Field {
 
     /// What a grid and the file say of an attribute of the variable, where these differ.
     fn other<'a>(&'a self, name: &str, schema: &'a Schema) -> Option<(&'a str, &'a str)> {
-        let (known, own) = (schema.attributes().get(name)?, self.identity.attributes.get(name)?);
+        let (known, own) = (
+            schema.attributes().get(name)?,
+            self.identity.attributes.get(name)?,
+        );
         (known != own).then_some((known.as_str(), own.as_str()))
     }
 
     /// Refuses labels that are numbers of something else than those of a grid.
     fn check_labels(&self, schema: &Schema) -> Result<()> {
-        let single = |(name, value): (&String, &String)| Some((name.clone(), value.split_once(' ')?.1.to_owned()));
-        let mut all = self.identity.labels.iter().cloned().chain(self.identity.singles.iter().filter_map(single));
+        let single = |(name, value): (&String, &String)| {
+            Some((name.clone(), value.split_once(' ')?.1.to_owned()))
+        };
+        let mut all = self
+            .identity
+            .labels
+            .iter()
+            .cloned()
+            .chain(self.identity.singles.iter().filter_map(single));
         let differs = |(name, unit): &(String, String)| {
             let known = schema.attributes().get(&unit_of(name))?;
-            (Conversion::between(unit, known) != Some(Conversion::NONE)).then(|| (name.clone(), unit.clone(), known.clone()))
+            (Conversion::between(unit, known) != Some(Conversion::NONE))
+                .then(|| (name.clone(), unit.clone(), known.clone()))
         };
         match all.find_map(|labels| differs(&labels)) {
             None => Ok(()),
@@ -165,18 +240,43 @@ impl Field {
         let system = system.map(|crs| {
             format!("it says no coordinate reference system; its coordinates are taken for the grid's, {}", crs::shown(crs))
         });
-        let unkept = self.crs.as_deref().filter(|_| schema.structure().crs().is_none());
-        let unkept = unkept
-            .map(|crs| format!("the grid has no coordinate reference system, so the file's, {}, is not kept", crs::shown(crs)));
+        let unkept = self
+            .crs
+            .as_deref()
+            .filter(|_| schema.structure().crs().is_none());
+        let unkept = unkept.map(|crs| {
+            format!(
+                "the grid has no coordinate reference system, so the file's, {}, is not kept",
+                crs::shown(crs)
+            )
+        });
         let methods = self.other("cell_methods", schema);
-        let methods = methods.map(|(known, own)| format!("its cells are `{own}` (`cell_methods`), the grid's `{known}`"));
-        let known = |(name, own): (&String, &String)| Some((name.clone(), schema.attributes().get(name)?.clone(), own.clone()));
+        let methods = methods.map(|(known, own)| {
+            format!("its cells are `{own}` (`cell_methods`), the grid's `{known}`")
+        });
+        let known = |(name, own): (&String, &String)| {
+            Some((
+                name.clone(),
+                schema.attributes().get(name)?.clone(),
+                own.clone(),
+            ))
+        };
         let mut corners = self.identity.corners.iter().filter_map(known);
         let elsewhere = corners.find(|(_, known, own)| !corners::same(known, own));
         let elsewhere = elsewhere.map(|(name, known, own)| {
-            format!("its cells lie elsewhere than the grid's: `{name}` is {own}, and the grid's {known}")
+            format!(
+                "its cells lie elsewhere than the grid's: `{name}` is {own}, and the grid's {known}"
+            )
         });
-        self.notes.iter().cloned().chain(unit).chain(system).chain(unkept).chain(methods).chain(elsewhere).collect()
+        self.notes
+            .iter()
+            .cloned()
+            .chain(unit)
+            .chain(system)
+            .chain(unkept)
+            .chain(methods)
+            .chain(elsewhere)
+            .collect()
     }
 }
 
@@ -198,7 +298,13 @@ fn is_plane(coordinate: &Variable) -> bool {
     let name = coordinate.text("standard_name").unwrap_or_default();
     let units = coordinate.text("units").unwrap_or_default();
     ["X", "Y"].contains(&coordinate.text("axis").unwrap_or_default())
-        || ["latitude", "longitude", "projection_x_coordinate", "projection_y_coordinate"].contains(&name)
+        || [
+            "latitude",
+            "longitude",
+            "projection_x_coordinate",
+            "projection_y_coordinate",
+        ]
+        .contains(&name)
         || ["grid_latitude", "grid_longitude"].contains(&name)
         || units.starts_with("degrees_")
         || units.starts_with("degree_")
@@ -206,10 +312,21 @@ fn is_plane(coordinate: &Variable) -> bool {
 
 /// The single number of a coordinate with its unit; `None` if it has several, or is none.
 fn single(file: &NetCdf, coordinate: &Variable) -> Result<Option<String>> {
-    let cells: u64 = coordinate.dimensions.iter().map(|dimension| dimension.len).fold(1, u64::saturating_mul);
+    let cells: u64 = coordinate
+        .dimensions
+        .iter()
+        .map(|dimension| dimension.len)
+        .fold(1, u64::saturating_mul);
     if coordinate.dtype.is_some() && cells == 1 {
-        let value = file.whole(coordinate)?.iter_f64().next().map(|value| value.to_string());
-        let unit = coordinate.text("units").filter(|unit| *unit != "1").map_or(String::new(), |unit| format!(" {unit}"));
+        let value = file
+            .whole(coordinate)?
+            .iter_f64()
+            .next()
+            .map(|value| value.to_string());
+        let unit = coordinate
+            .text("units")
+            .filter(|unit| *unit != "1")
+            .map_or(String::new(), |unit| format!(" {unit}"));
         return Ok(value.map(|value| value + &unit));
     }
     Ok(None)

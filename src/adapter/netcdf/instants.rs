@@ -29,9 +29,17 @@ impl Times {
     /// Reads the times that a variable has.
     pub(super) fn read(file: &NetCdf, timing: &Timing) -> Result<Self> {
         let variable = timing.times;
-        let refused =
-            |cause: Error| Error::new(cause.kind().clone(), format!("time coordinate `{}`: {}", variable.name, cause.sentence()));
-        let times = if variable.dtype.is_some() { of_numbers(file, variable) } else { of_texts(file, variable) };
+        let refused = |cause: Error| {
+            Error::new(
+                cause.kind().clone(),
+                format!("time coordinate `{}`: {}", variable.name, cause.sentence()),
+            )
+        };
+        let times = if variable.dtype.is_some() {
+            of_numbers(file, variable)
+        } else {
+            of_texts(file, variable)
+        };
         let times = times.and_then(|times| match timing.lead {
             Some(lead) => later(&times, file, lead),
             None => Ok(times),
@@ -47,13 +55,29 @@ impl Times {
 fn of_numbers(file: &NetCdf, variable: &Variable) -> Result<Times> {
     let clock = Clock::of(file, variable)?;
     let times = clock.instants(file, variable)?;
-    let bounds = variable.text("bounds").and_then(|name| file.header().near(variable, name));
-    let bounds = bounds.map(|bounds| clock.instants(file, bounds)).transpose()?;
-    if let Some(edges) = bounds.as_ref().filter(|edges| edges.len() != 2 * times.len()) {
-        return Err(Error::invalid(format!("its bounds are {} numbers for {} steps", edges.len(), times.len())));
+    let bounds = variable
+        .text("bounds")
+        .and_then(|name| file.header().near(variable, name));
+    let bounds = bounds
+        .map(|bounds| clock.instants(file, bounds))
+        .transpose()?;
+    if let Some(edges) = bounds
+        .as_ref()
+        .filter(|edges| edges.len() != 2 * times.len())
+    {
+        return Err(Error::invalid(format!(
+            "its bounds are {} numbers for {} steps",
+            edges.len(),
+            times.len()
+        )));
     }
     let bounds = bounds.map(|edges| edges.as_chunks().0.to_vec());
-    Ok(Times { unit: clock.unit, times, bounds, note: clock.note })
+    Ok(Times {
+        unit: clock.unit,
+        times,
+        bounds,
+        note: clock.note,
+    })
 }
 
 fn of_texts(file: &NetCdf, variable: &Variable) -> Result<Times> {
@@ -67,24 +91,56 @@ fn of_texts(file: &NetCdf, variable: &Variable) -> Result<Times> {
             ))
         })
     };
-    let times = file.texts(&variable.name)?.iter().enumerate().map(read).collect::<Result<Vec<_>>>()?;
-    let first = times.first().copied().ok_or_else(|| Error::invalid("it has no values"))?;
-    Ok(Times { unit: TimeUnit::new(Tick::Day, first), times, bounds: None, note: None })
+    let times = file
+        .texts(&variable.name)?
+        .iter()
+        .enumerate()
+        .map(read)
+        .collect::<Result<Vec<_>>>()?;
+    let first = times
+        .first()
+        .copied()
+        .ok_or_else(|| Error::invalid("it has no values"))?;
+    Ok(Times {
+        unit: TimeUnit::new(Tick::Day, first),
+        times,
+        bounds: None,
+        note: None,
+    })
 }
 
 /// Times that are later than a reference time by what a variable says.
 fn later(start: &Times, file: &NetCdf, lead: &Variable) -> Result<Times> {
     let tick: Tick = lead.text("units").unwrap_or_default().parse()?;
-    let from = start.times.first().copied().ok_or_else(|| Error::invalid("there is no reference time"))?;
-    let clock = Clock { unit: TimeUnit::new(tick, from), ..Clock::plain(start.unit) };
-    let note = format!("`{}` and `{}` together are the times", lead.name, "the reference time");
-    Ok(Times { unit: start.unit, times: clock.instants(file, lead)?, bounds: None, note: start.note.clone().or(Some(note)) })
+    let from = start
+        .times
+        .first()
+        .copied()
+        .ok_or_else(|| Error::invalid("there is no reference time"))?;
+    let clock = Clock {
+        unit: TimeUnit::new(tick, from),
+        ..Clock::plain(start.unit)
+    };
+    let note = format!(
+        "`{}` and `{}` together are the times",
+        lead.name, "the reference time"
+    );
+    Ok(Times {
+        unit: start.unit,
+        times: clock.instants(file, lead)?,
+        bounds: None,
+        note: start.note.clone().or(Some(note)),
+    })
 }
 
 /// The same by ISO 8601, where that gives each time the date that its own calendar does.
 fn plain(times: Times) -> Times {
-    let late = Timestamp::from_date(Calendar::Gregorian, REFORM).map_or(i128::MAX, Timestamp::nanoseconds);
-    let mut all = times.times.iter().chain(times.bounds.iter().flatten().flatten());
+    let late =
+        Timestamp::from_date(Calendar::Gregorian, REFORM).map_or(i128::MAX, Timestamp::nanoseconds);
+    let mut all = times
+        .times
+        .iter()
+        .chain(times.bounds.iter().flatten().flatten());
     if times.unit.calendar() != Calendar::Standard || !all.all(|at| at.nanoseconds() >= late) {
         return times;
     }
@@ -93,7 +149,12 @@ fn plain(times: Times) -> Times {
 
 impl Clock {
     fn plain(unit: TimeUnit) -> Self {
-        Self { unit, scale: 1.0, offset: 0.0, note: None }
+        Self {
+            unit,
+            scale: 1.0,
+            offset: 0.0,
+            note: None,
+        }
     }
 
     /// What a variable says of its numbers; an error says how to mend it.
@@ -102,18 +163,52 @@ impl Clock {
         let units = dated(text("units"));
         let (units, calendar) = (units.as_ref(), text("calendar"));
         let name = variable.leaf();
-        let number = |name: &str| variable.attribute(name).and_then(|value| value.numbers()?.first().copied());
-        let (scale, offset) = (number("scale_factor").unwrap_or(1.0), number("add_offset").unwrap_or(0.0));
-        let of = |unit: TimeUnit, scale: f64| Self { unit, scale, offset, note: None };
-        let remedy = |cause: Error, remedy: String| Error::invalid(format!("{}; {remedy}", cause.sentence()));
-        let set = |attribute: &str, to: &str| format!("say it with `ncatted -a {attribute},{name},o,c,'{to}' FILE`");
-        let known: Calendar = calendar.parse().map_err(|cause| remedy(cause, set("calendar", "standard")))?;
-        let (lower, first) =
-            (units.to_ascii_lowercase(), units.split_whitespace().next().unwrap_or_default().to_ascii_lowercase());
-        let in_days = || TimeUnit::parse(&format!("days{}", &units.trim_start()[first.len()..]), calendar);
-        let (is_weeks, months) = (["week", "weeks"].contains(&first.as_str()), months_of(&first));
+        let number = |name: &str| {
+            variable
+                .attribute(name)
+                .and_then(|value| value.numbers()?.first().copied())
+        };
+        let (scale, offset) = (
+            number("scale_factor").unwrap_or(1.0),
+            number("add_offset").unwrap_or(0.0),
+        );
+        let of = |unit: TimeUnit, scale: f64| Self {
+            unit,
+            scale,
+            offset,
+            note: None,
+        };
+        let remedy = |cause: Error, remedy: String| {
+            Error::invalid(format!("{}; {remedy}", cause.sentence()))
+        };
+        let set = |attribute: &str, to: &str| {
+            format!("say it with `ncatted -a {attribute},{name},o,c,'{to}' FILE`")
+        };
+        let known: Calendar = calendar
+            .parse()
+            .map_err(|cause| remedy(cause, set("calendar", "standard")))?;
+        let (lower, first) = (
+            units.to_ascii_lowercase(),
+            units
+                .split_whitespace()
+                .next()
+                .unwrap_or_default()
+                .to_ascii_lowercase(),
+        );
+        let in_days = || {
+            TimeUnit::parse(
+                &format!("days{}", &units.trim_start()[first.len()..]),
+                calendar,
+            )
+        };
+        let (is_weeks, months) = (
+            ["week", "weeks"].contains(&first.as_str()),
+            months_of(&first),
+        );
         match months {
-            Some(months) if known == Calendar::Days360 => return Ok(of(in_days()?, scale * 30.0 * f64::from(months))),
+            Some(months) if known == Calendar::Days360 => {
+                return Ok(of(in_days()?, scale * 30.0 * f64::from(months)));
+            }
             None if is_weeks => return Ok(of(in_days()?, scale * 7.0)),
             _ => {}
         }
@@ -121,21 +216,34 @@ impl Clock {
             Ok(unit) => return Ok(of(unit, scale)),
             Err(cause) => cause,
         };
-        let iso = TimeUnit::parse(units, Calendar::Gregorian.name()).ok().filter(|unit| unit.epoch().date().0 == 0);
+        let iso = TimeUnit::parse(units, Calendar::Gregorian.name())
+            .ok()
+            .filter(|unit| unit.epoch().date().0 == 0);
         match iso.filter(|_| !known.has_year_0()) {
             Some(unit) if known == Calendar::Standard => {
-                let note = format!("`{units}`: the calendar standard has no year 0, so its dates are taken as ISO 8601 has them");
-                Ok(Self { note: Some(note), ..of(unit, scale) })
+                let note = format!(
+                    "`{units}`: the calendar standard has no year 0, so its dates are taken as ISO 8601 has them"
+                );
+                Ok(Self {
+                    note: Some(note),
+                    ..of(unit, scale)
+                })
             }
             Some(_) => Err(remedy(cause, set("calendar", "proleptic_gregorian"))),
-            None if lower.starts_with("day as") => {
-                Err(remedy(cause, "make such units with `cdo -r copy FILE WITH_UNITS.nc`".to_owned()))
-            }
+            None if lower.starts_with("day as") => Err(remedy(
+                cause,
+                "make such units with `cdo -r copy FILE WITH_UNITS.nc`".to_owned(),
+            )),
             None => match months.zip(in_days().ok()) {
                 Some((months, days)) => Err(remedy(cause, anew(file, variable, days, months)?)),
                 None => {
-                    let tick = first.parse::<Tick>().map_or("hours".to_owned(), |tick| tick.to_string());
-                    Err(remedy(cause, set("units", &format!("{tick} since 2000-01-01"))))
+                    let tick = first
+                        .parse::<Tick>()
+                        .map_or("hours".to_owned(), |tick| tick.to_string());
+                    Err(remedy(
+                        cause,
+                        set("units", &format!("{tick} since 2000-01-01")),
+                    ))
                 }
             },
         }
@@ -146,21 +254,32 @@ impl Clock {
         let array = file.whole(variable)?;
         let (dtype, count) = (array.dtype(), array.shape().iter().product::<usize>());
         if count > STEPS_MAX {
-            return Err(Error::invalid(format!("variable `{}` has {count} times, more than {STEPS_MAX}", variable.name)));
+            return Err(Error::invalid(format!(
+                "variable `{}` has {count} times, more than {STEPS_MAX}",
+                variable.name
+            )));
         }
         let unit = self.unit;
         let strange = |value: &dyn std::fmt::Display| {
-            let why = format!("variable `{}`: {value} {unit} is no time that can be kept", variable.name);
-            Error::invalid(format!("{why}; take steps without a time away, as with `ncks -d`"))
+            let why = format!(
+                "variable `{}`: {value} {unit} is no time that can be kept",
+                variable.name
+            );
+            Error::invalid(format!(
+                "{why}; take steps without a time away, as with `ncks -d`"
+            ))
         };
-        let fills =
-            ["_FillValue", "missing_value"].into_iter().filter_map(|name| variable.attribute(name).and_then(Value::numbers));
+        let fills = ["_FillValue", "missing_value"]
+            .into_iter()
+            .filter_map(|name| variable.attribute(name).and_then(Value::numbers));
         let fills: Vec<f64> = fills.flatten().collect();
         if let Some(wholes) = integers(&array).filter(|_| (self.scale, self.offset) == (1.0, 0.0)) {
             let instant = |value: i128| {
                 let never = never_written(dtype) == Some(value) || fills.contains(&(value as f64));
                 let ticks = i64::try_from(value).ok().filter(|_| !never);
-                ticks.and_then(|ticks| unit.timestamp(ticks)).ok_or_else(|| strange(&value))
+                ticks
+                    .and_then(|ticks| unit.timestamp(ticks))
+                    .ok_or_else(|| strange(&value))
             };
             return wholes.into_iter().map(instant).collect();
         }
@@ -168,10 +287,15 @@ impl Clock {
         let within = |precision: f64| {
             let instant = |stored: &f64| {
                 let value = stored * self.scale + self.offset;
-                let found = unit.roundest(value, value.abs() * precision).filter(|_| !fills.contains(stored));
+                let found = unit
+                    .roundest(value, value.abs() * precision)
+                    .filter(|_| !fills.contains(stored));
                 found.ok_or_else(|| strange(stored))
             };
-            stored.iter().map(instant).collect::<Result<Vec<Timestamp>>>()
+            stored
+                .iter()
+                .map(instant)
+                .collect::<Result<Vec<Timestamp>>>()
         };
         let single_precision = f64::from(f32::EPSILON) / 2.0;
         if dtype == DType::F32 {
@@ -180,17 +304,23 @@ impl Clock {
         let times = within(f64::EPSILON)?;
         // Doubles that went through a float32 are of no whole milliseconds.
         let crooked = times.iter().any(|at| at.nanoseconds() % 1_000_000 != 0);
-        if crooked && stored.iter().all(|value| f64::from(single(*value)).total_cmp(value).is_eq()) {
+        if crooked
+            && stored
+                .iter()
+                .all(|value| f64::from(single(*value)).total_cmp(value).is_eq())
+        {
             return within(single_precision);
         }
         Ok(times)
     }
 }
 
-/// Units of time with a date that is written without what lies between its parts, as UDUNITS reads it: `days since 20000131`,
-/// `days since 2000`.
+/// Units of time with a date that is written without what lies between its parts, as UDUNITS reads
+/// it: `days since 20000131`, `days since 2000`.
 fn dated(units: &str) -> Cow<'_, str> {
-    let Some(at) = units.to_ascii_lowercase().find(" since ") else { return units.into() };
+    let Some(at) = units.to_ascii_lowercase().find(" since ") else {
+        return units.into();
+    };
     let (tick, rest) = units.split_at(at + " since ".len());
     let (date, clock) = rest.split_at(rest.find([' ', 'T', 't']).unwrap_or(rest.len()));
     match date.len() {
@@ -210,12 +340,18 @@ fn months_of(unit: &str) -> Option<u8> {
     }
 }
 
-/// The command that counts the times of a file anew, which it counts in units of `months` from the epoch of `days` on.
+/// The command that counts the times of a file anew, which it counts in units of `months` from the
+/// epoch of `days` on.
 fn anew(file: &NetCdf, variable: &Variable, days: TimeUnit, months: u8) -> Result<String> {
     let numbers: Vec<f64> = file.whole(variable)?.iter_f64().collect();
     let (year, month, day) = days.epoch().date();
     let first = numbers.first().copied().unwrap_or(0.0) * f64::from(months);
-    let step = numbers.get(1).map_or(1.0, |second| second * f64::from(months) - first).abs().round().max(1.0);
+    let step = numbers
+        .get(1)
+        .map_or(1.0, |second| second * f64::from(months) - first)
+        .abs()
+        .round()
+        .max(1.0);
     // Months since the year 0, of which the parts are days of a month of 30.
     let all = year as f64 * 12.0 + (month - 1) as f64 + first.floor();
     let day = day as f64 + ((first - first.floor()) * 30.0).round();

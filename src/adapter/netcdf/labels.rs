@@ -19,58 +19,107 @@ pub(super) struct Labels {
 }
 
 impl Labels {
-    /// One label a cell: the number or the text of its coordinate if it has one, else its own number.
+    /// One label a cell: the number or the text of its coordinate if it has one, else its own
+    /// number.
     pub(super) fn read(file: &NetCdf, variable: &Variable, axis: usize) -> Result<Self> {
         let (header, dimension) = (file.header(), &variable.dimensions[axis]);
         let (labels, unit) = if let Some(numbers) = coordinate(header, variable, axis) {
-            let unit = numbers.text("units").filter(|unit| *unit != "1").map(str::to_owned);
-            (file.whole(numbers)?.iter_f64().map(|value| value.to_string()).collect(), unit)
+            let unit = numbers
+                .text("units")
+                .filter(|unit| *unit != "1")
+                .map(str::to_owned);
+            (
+                file.whole(numbers)?
+                    .iter_f64()
+                    .map(|value| value.to_string())
+                    .collect(),
+                unit,
+            )
         } else if let Some(texts) = texts_of(header, variable, axis) {
             (of_texts(file, texts)?, None)
         } else {
-            ((1..=dimension.len).map(|number| number.to_string()).collect(), None)
+            (
+                (1..=dimension.len)
+                    .map(|number| number.to_string())
+                    .collect(),
+                None,
+            )
         };
-        Ok(Self { name: dimension.name.clone(), labels, unit })
+        Ok(Self {
+            name: dimension.name.clone(),
+            labels,
+            unit,
+        })
     }
 }
 
-/// The texts along an axis: those of its own name, else the only ones among the coordinates of the variable.
+/// The texts along an axis: those of its own name, else the only ones among the coordinates of the
+/// variable.
 fn texts_of<'a>(header: &'a Header, variable: &Variable, axis: usize) -> Option<&'a Variable> {
     let dimension = &variable.dimensions[axis];
     let along = |of: &&Variable| {
         let axes = 1 + usize::from(of.letters);
         (of.letters || of.words) && of.dimensions.len() == axes && of.dimensions[0] == *dimension
     };
-    let listed = [variable.text("coordinates"), header.attribute("coordinates").and_then(Value::text)];
-    let mut listed = listed.into_iter().flatten().flat_map(str::split_whitespace).filter_map(|name| header.near(variable, name));
+    let listed = [
+        variable.text("coordinates"),
+        header.attribute("coordinates").and_then(Value::text),
+    ];
+    let mut listed = listed
+        .into_iter()
+        .flatten()
+        .flat_map(str::split_whitespace)
+        .filter_map(|name| header.near(variable, name));
     let own = header.near(variable, &dimension.name).filter(along);
     own.or_else(|| listed.find(along))
 }
 
 /// Texts as labels, each of which has to be another.
 fn of_texts(file: &NetCdf, texts: &Variable) -> Result<Vec<String>> {
-    let labels: Vec<String> = file.texts(&texts.name)?.iter().map(|text| text.trim_matches([' ', '\0']).to_owned()).collect();
+    let labels: Vec<String> = file
+        .texts(&texts.name)?
+        .iter()
+        .map(|text| text.trim_matches([' ', '\0']).to_owned())
+        .collect();
     let mut seen = BTreeSet::new();
-    match labels.iter().find(|label| label.is_empty() || !seen.insert(label.as_str())) {
+    match labels
+        .iter()
+        .find(|label| label.is_empty() || !seen.insert(label.as_str()))
+    {
         None => Ok(labels),
         Some(label) => Err(Error::invalid(format!(
             "the texts of `{0}` are no labels: `{label}` is {1}; take them away with `ncks -C -x -v {0} FILE NUMBERED.nc`",
             texts.name,
-            if label.is_empty() { "empty" } else { "there twice" }
+            if label.is_empty() {
+                "empty"
+            } else {
+                "there twice"
+            }
         ))),
     }
 }
 
-/// Labels of a file that follow each other in a grid: the place of the first, and their numbers in the file.
+/// Labels of a file that follow each other in a grid: the place of the first, and their numbers in
+/// the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LabelRun {
     pub(super) at: i64,
     pub(super) of_file: Vec<usize>,
 }
 
-/// The places of a variable's labels among those of a grid along the axis `band`, by name and in whatever order.
-pub(super) fn runs(field: &Field, structure: &Structure, band: Option<usize>) -> Result<Vec<LabelRun>> {
-    let Some(axis) = band else { return Ok(vec![LabelRun { at: 0, of_file: vec![0] }]) };
+/// The places of a variable's labels among those of a grid along the axis `band`, by name and in
+/// whatever order.
+pub(super) fn runs(
+    field: &Field,
+    structure: &Structure,
+    band: Option<usize>,
+) -> Result<Vec<LabelRun>> {
+    let Some(axis) = band else {
+        return Ok(vec![LabelRun {
+            at: 0,
+            of_file: vec![0],
+        }]);
+    };
     let dimension = &structure.dimensions()[structure.dimension_of(axis)];
     let known = dimension.labels().unwrap_or_default();
     let refused = || {
@@ -96,9 +145,16 @@ pub(super) fn runs(field: &Field, structure: &Structure, band: Option<usize>) ->
         }
         // A single value of what the labels are, as of a file with one height.
         None => {
-            let value = field.identity.singles.iter().find(|(name, _)| fitting(name) == dimension.name()).map(|(_, value)| value);
+            let value = field
+                .identity
+                .singles
+                .iter()
+                .find(|(name, _)| fitting(name) == dimension.name())
+                .map(|(_, value)| value);
             let label = value.and_then(|value| value.split_whitespace().next());
-            let number = label.and_then(place).or_else(|| (label.is_none() && known.len() == 1).then_some(0));
+            let number = label
+                .and_then(place)
+                .or_else(|| (label.is_none() && known.len() == 1).then_some(0));
             vec![(number.ok_or_else(refused)?, 0)]
         }
     };
@@ -115,8 +171,13 @@ pub(super) fn runs(field: &Field, structure: &Structure, band: Option<usize>) ->
     for (place, of_file) in places {
         let at = i64::try_from(place).map_err(|cause| refused().because(cause))?;
         match runs.last_mut() {
-            Some(run) if run.at.checked_add_unsigned(run.of_file.len() as u64) == Some(at) => run.of_file.push(of_file),
-            _ => runs.push(LabelRun { at, of_file: vec![of_file] }),
+            Some(run) if run.at.checked_add_unsigned(run.of_file.len() as u64) == Some(at) => {
+                run.of_file.push(of_file)
+            }
+            _ => runs.push(LabelRun {
+                at,
+                of_file: vec![of_file],
+            }),
         }
     }
     Ok(runs)

@@ -63,15 +63,21 @@ pub(super) struct GridAxes {
 }
 
 impl Field {
-    /// Whether a grid of a schema has a place for it. An [`Invalid`](crate::ErrorKind::Invalid) error says why not.
+    /// Whether a grid of a schema has a place for it. An [`Invalid`](crate::ErrorKind::Invalid)
+    /// error says why not.
     pub fn check(&self, schema: &Schema) -> Result<()> {
         Place::of(self, schema, || Ok(None)).map(drop)
     }
 }
 
 impl Place {
-    /// The place in a grid whose columns reach from and to the cells that `taken` says, if it is asked.
-    pub(super) fn of(field: &Field, schema: &Schema, taken: impl FnOnce() -> Result<Option<Range<i64>>>) -> Result<Self> {
+    /// The place in a grid whose columns reach from and to the cells that `taken` says, if it is
+    /// asked.
+    pub(super) fn of(
+        field: &Field,
+        schema: &Schema,
+        taken: impl FnOnce() -> Result<Option<Range<i64>>>,
+    ) -> Result<Self> {
         let structure = schema.structure();
         let conversion = field.identified(schema)?;
         let axes = GridAxes::of(structure, field.times.is_some(), field.band.is_some())?;
@@ -82,14 +88,22 @@ impl Place {
             )));
         }
         field.check_crs(structure)?;
-        let axis =
-            |number: usize| structure.axes().nth(number).ok_or_else(|| Error::invalid(format!("the grid has no axis {number}")));
-        let ((y, upside), (x, mirrored)) = (field.y.place(axis(axes.y)?)?, field.x.place(axis(axes.x)?)?);
-        let circle = round::circle_of(structure, axes.x, Level::ZERO).filter(|_| field.counts_longitudes());
+        let axis = |number: usize| {
+            structure
+                .axes()
+                .nth(number)
+                .ok_or_else(|| Error::invalid(format!("the grid has no axis {number}")))
+        };
+        let ((y, upside), (x, mirrored)) =
+            (field.y.place(axis(axes.y)?)?, field.x.place(axis(axes.x)?)?);
+        let circle =
+            round::circle_of(structure, axes.x, Level::ZERO).filter(|_| field.counts_longitudes());
         let once = |circle: i64| format!("ncks -d {},0,{} FILE ONCE.nc", field.columns, circle - 1);
         let columns = round::laid(x, field.x.len, circle, taken, once)?;
         let (steps, twice) = match (&field.times, axes.time) {
-            (Some(times), Some(time)) if structure.irregular() == Some(structure.dimension_of(time)) => {
+            (Some(times), Some(time))
+                if structure.irregular() == Some(structure.dimension_of(time)) =>
+            {
                 let ticks = times.ticks(axis(time)?)?;
                 let twice = twice(&ticks).map(|step| times.times[step]);
                 (Steps::Events(ticks), twice)
@@ -101,10 +115,25 @@ impl Place {
                 }
                 (Steps::Runs(runs(&cells)), None)
             }
-            _ => (Steps::Runs(vec![Run { steps: 0..1, cell: 0 }]), None),
+            _ => (
+                Steps::Runs(vec![Run {
+                    steps: 0..1,
+                    cell: 0,
+                }]),
+                None,
+            ),
         };
         let bands = labels::runs(field, structure, axes.band)?;
-        Ok(Self { axes, steps, y, bands, columns, conversion, twice, reversed: [upside, mirrored] })
+        Ok(Self {
+            axes,
+            steps,
+            y,
+            bands,
+            columns,
+            conversion,
+            twice,
+            reversed: [upside, mirrored],
+        })
     }
 }
 
@@ -115,7 +144,9 @@ impl Field {
     }
 
     fn check_crs(&self, structure: &Structure) -> Result<()> {
-        let (Some(of_file), Some(of_grid)) = (self.crs.as_deref(), structure.crs()) else { return Ok(()) };
+        let (Some(of_file), Some(of_grid)) = (self.crs.as_deref(), structure.crs()) else {
+            return Ok(());
+        };
         if crs::same(of_file, of_grid) {
             return Ok(());
         }
@@ -139,9 +170,16 @@ impl GridAxes {
         let another = "make a grid for it with `gridstone create STORE NAME --like FILE`";
         match (along, more, time) {
             (_, Some(more), _) => {
-                return refused(format!("a variable does not say where it lies along axis `{}`; {another}", name(more)));
+                return refused(format!(
+                    "a variable does not say where it lies along axis `{}`; {another}",
+                    name(more)
+                ));
             }
-            (None, _, true) => return refused(format!("the variable has times, and the grid has none; {another}")),
+            (None, _, true) => {
+                return refused(format!(
+                    "the variable has times, and the grid has none; {another}"
+                ));
+            }
             (Some(axis), _, false) => {
                 return refused(format!(
                     "the variable does not say where it lies along axis `{0}`; give the file a time as with `ncap2 -s '{0}=0.0; {0}@units=\"hours since 2000-01-01\"' FILE`",
@@ -151,9 +189,16 @@ impl GridAxes {
             _ => {}
         }
         if band && raster.band.is_none() {
-            return refused(format!("the variable has an axis of labels, and the grid has none; {another}"));
+            return refused(format!(
+                "the variable has an axis of labels, and the grid has none; {another}"
+            ));
         }
-        Ok(Self { time: along, band: raster.band, y: raster.y, x: raster.x })
+        Ok(Self {
+            time: along,
+            band: raster.band,
+            y: raster.y,
+            x: raster.x,
+        })
     }
 }
 
@@ -168,8 +213,13 @@ fn runs(cells: &[i64]) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     for (step, cell) in (0_u64..).zip(cells) {
         match runs.last_mut() {
-            Some(run) if run.cell.checked_add_unsigned(step - run.steps.start) == Some(*cell) => run.steps.end = step + 1,
-            _ => runs.push(Run { steps: step..step + 1, cell: *cell }),
+            Some(run) if run.cell.checked_add_unsigned(step - run.steps.start) == Some(*cell) => {
+                run.steps.end = step + 1
+            }
+            _ => runs.push(Run {
+                steps: step..step + 1,
+                cell: *cell,
+            }),
         }
     }
     runs

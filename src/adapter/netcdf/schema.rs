@@ -12,12 +12,13 @@ use crate::kernel::Aggregation;
 pub struct Like {
     /// Time steps, or events, of a chunk, a power of two.
     pub time_chunk: u32,
-    /// Whether time is an irregular dimension of events at the exact times of the file; by default where they lie on no
-    /// steps, or most of these would be empty.
+    /// Whether time is an irregular dimension of events at the exact times of the file; by default
+    /// where they lie on no steps, or most of these would be empty.
     pub irregular: Option<bool>,
     /// Rows and columns of a chunk, a power of two; by default 128 under a time axis, else 256.
     pub chunk: Option<u32>,
-    /// The length of a time step in nanoseconds, in place of the file's; of events, the distance that most of them have.
+    /// The length of a time step in nanoseconds, in place of the file's; of events, the distance
+    /// that most of them have.
     pub time_step: Option<i128>,
     /// The nodata value, in place of the file's.
     pub nodata: Option<f64>,
@@ -27,26 +28,39 @@ pub struct Like {
 
 impl Default for Like {
     fn default() -> Self {
-        Self { time_chunk: 16, irregular: None, chunk: None, time_step: None, nodata: None, aggregators: vec![Aggregation::Mean] }
+        Self {
+            time_chunk: 16,
+            irregular: None,
+            chunk: None,
+            time_step: None,
+            nodata: None,
+            aggregators: vec![Aggregation::Mean],
+        }
     }
 }
 
-/// The schema of a grid whose level 0 has the cells of the first of some files' variables, and the times of all of them. See
-/// the [module](super), and [`Field::check`] for whether the others fit.
+/// The schema of a grid whose level 0 has the cells of the first of some files' variables, and the
+/// times of all of them. See the [module](super), and [`Field::check`] for whether the others fit.
 pub fn schema_like(fields: &[Field], like: &Like) -> Result<Schema> {
-    let Some(field) = fields.first() else { return Err(Error::invalid("there is no variable")) };
+    let Some(field) = fields.first() else {
+        return Err(Error::invalid("there is no variable"));
+    };
     let mut structure = Structure::builder();
     let mut chunk = like.chunk.unwrap_or(256);
     if let Some(times) = Times::together(fields.iter().filter_map(|field| field.times.as_ref()))? {
         chunk = like.chunk.unwrap_or(128);
-        let irregular = like.irregular.unwrap_or(like.time_step.is_none() && times.are_irregular());
+        let irregular = like
+            .irregular
+            .unwrap_or(like.time_step.is_none() && times.are_irregular());
         structure = structure.dimension(if irregular {
             times.events(like.time_chunk, like.time_step)?
         } else {
             Dimension::regular("time", [times.axis(like.time_chunk, like.time_step)?])
         });
     } else if like.irregular == Some(true) {
-        return Err(Error::invalid("the variable has no time coordinate that could be irregular; leave `--irregular` out"));
+        return Err(Error::invalid(
+            "the variable has no time coordinate that could be irregular; leave `--irregular` out",
+        ));
     } else if like.time_step.is_some() {
         return Err(Error::invalid(
             "the variable has no time, so it has no steps; leave the length of steps out, or say with `--time` which coordinate has its time",
@@ -55,7 +69,10 @@ pub fn schema_like(fields: &[Field], like: &Like) -> Result<Schema> {
     if let Some(band) = &field.band {
         structure = structure.dimension(Dimension::fixed(fitting(&band.name), band.labels.clone()));
     }
-    structure = structure.dimension(Dimension::regular("space", [field.y.axis("y", chunk)?, field.x.axis("x", chunk)?]));
+    structure = structure.dimension(Dimension::regular(
+        "space",
+        [field.y.axis("y", chunk)?, field.x.axis("x", chunk)?],
+    ));
     if let Some(crs) = &field.crs {
         structure = structure.crs(crs);
     }
@@ -69,11 +86,18 @@ pub fn schema_like(fields: &[Field], like: &Like) -> Result<Schema> {
         schema = schema.nodata(nodata);
     }
     let schema = field.identity.keep(&field.name, schema);
-    like.aggregators.iter().cloned().fold(schema, SchemaBuilder::aggregator).build()
+    like.aggregators
+        .iter()
+        .cloned()
+        .fold(schema, SchemaBuilder::aggregator)
+        .build()
 }
 
 /// A name of a file with what no name of a grid has replaced.
 pub(super) fn fitting(name: &str) -> String {
     let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    name.chars().map(|c| if fits(c) { c } else { '_' }).take(128).collect()
+    name.chars()
+        .map(|c| if fits(c) { c } else { '_' })
+        .take(128)
+        .collect()
 }

@@ -38,13 +38,20 @@ struct Part {
 }
 
 impl VariableSource {
-    /// Finds the place of a variable in a grid. An [`Invalid`](crate::ErrorKind::Invalid) error says why it has none.
+    /// Finds the place of a variable in a grid. An [`Invalid`](crate::ErrorKind::Invalid) error
+    /// says why it has none.
     pub fn new(grid: &Grid, name: impl Into<String>, field: Field) -> Result<Self> {
         Self::placed(grid, name, field, &[])
     }
 
-    /// The same where other windows will be put before it. Longitudes that are one place are one cell of all of them.
-    pub fn placed(grid: &Grid, name: impl Into<String>, mut field: Field, others: &[Window]) -> Result<Self> {
+    /// The same where other windows will be put before it. Longitudes that are one place are one
+    /// cell of all of them.
+    pub fn placed(
+        grid: &Grid,
+        name: impl Into<String>,
+        mut field: Field,
+        others: &[Window],
+    ) -> Result<Self> {
         let structure = grid.structure();
         let x = RasterAxes::of(structure)?.x;
         let taken = || round::taken(grid, others, x, Levels::zero(structure.dimensions().len()));
@@ -52,11 +59,19 @@ impl VariableSource {
         field.decoding.rule.conversion = place.conversion;
         let mut footprint = Footprint::new(name, Vec::new(), field.decoding.dtype);
         footprint.cells = field.shape.iter().product();
-        footprint.bytes = footprint.cells.saturating_mul(field.decoding.dtype.size() as u64);
+        footprint.bytes = footprint
+            .cells
+            .saturating_mul(field.decoding.dtype.size() as u64);
         footprint.is_declared = field.decoding.declared;
         footprint.twice = place.twice.map(|at| format!("the time {at}"));
         footprint.notes = field.remarks(grid.schema(), place.conversion);
-        let mut source = Self { grid: grid.clone(), field, place, footprint, parts: Vec::new() };
+        let mut source = Self {
+            grid: grid.clone(),
+            field,
+            place,
+            footprint,
+            parts: Vec::new(),
+        };
         source.parts = source.cut().collect();
         source.footprint.windows = source.windows();
         Ok(source)
@@ -66,10 +81,18 @@ impl VariableSource {
     fn cut(&self) -> impl Iterator<Item = Part> + use<> {
         let structure = self.grid.structure();
         let (shape, roles) = (&self.field.shape, self.field.roles);
-        let size = self.field.decoding.dtype.size().max(self.grid.schema().dtype().size()) as u64;
+        let size = self
+            .field
+            .decoding
+            .dtype
+            .size()
+            .max(self.grid.schema().dtype().size()) as u64;
         let bands = roles.band.map_or(1, |axis| shape[axis]);
         let row_bytes = (shape[roles.x] * bands * size).max(1);
-        let chunks: Vec<u64> = structure.axes().map(|axis| u64::from(axis.chunk())).collect();
+        let chunks: Vec<u64> = structure
+            .axes()
+            .map(|axis| u64::from(axis.chunk()))
+            .collect();
         let steps = self.place.axes.time.map_or(1, |time| chunks[time]);
         let rows_fitting = ((BLOCK_BYTES as u64) / row_bytes / steps).max(1);
         let rows = if rows_fitting >= chunks[self.place.axes.y] {
@@ -79,12 +102,23 @@ impl VariableSource {
         };
         let (height, first, reversed) = (shape[roles.y], self.place.y, self.place.reversed[0]);
         let rows_of: Vec<Range<u64>> = pieces(first, height, rows)
-            .map(|range| if reversed { height - range.end..height - range.start } else { range })
+            .map(|range| {
+                if reversed {
+                    height - range.end..height - range.start
+                } else {
+                    range
+                }
+            })
             .collect();
         let (columns, bands) = (self.place.columns.clone(), self.place.bands.len());
-        let planes = rows_of.iter().flat_map(|rows| columns.iter().map(move |columns| (rows, columns)));
-        let boxes: Vec<(Range<u64>, Columns, usize)> =
-            planes.flat_map(|(rows, columns)| (0..bands).map(move |bands| (rows.clone(), columns.clone(), bands))).collect();
+        let planes = rows_of
+            .iter()
+            .flat_map(|rows| columns.iter().map(move |columns| (rows, columns)));
+        let boxes: Vec<(Range<u64>, Columns, usize)> = planes
+            .flat_map(|(rows, columns)| {
+                (0..bands).map(move |bands| (rows.clone(), columns.clone(), bands))
+            })
+            .collect();
         let runs = match &self.place.steps {
             Steps::Runs(runs) => runs.clone(),
             Steps::Events(ticks) => each_once(ticks),
@@ -93,21 +127,29 @@ impl VariableSource {
             let boxes = boxes.clone();
             let (cell, from) = (run.cell, run.steps.start);
             pieces(cell, run.steps.end - run.steps.start, steps).flat_map(move |steps| {
-                let (cell, steps) = (cell.saturating_add_unsigned(steps.start), from + steps.start..from + steps.end);
-                boxes.clone().into_iter().map(move |(rows, columns, bands)| Part {
-                    steps: steps.clone(),
-                    cell,
-                    rows,
-                    columns,
-                    bands,
-                })
+                let (cell, steps) = (
+                    cell.saturating_add_unsigned(steps.start),
+                    from + steps.start..from + steps.end,
+                );
+                boxes
+                    .clone()
+                    .into_iter()
+                    .map(move |(rows, columns, bands)| Part {
+                        steps: steps.clone(),
+                        cell,
+                        rows,
+                        columns,
+                        bands,
+                    })
             })
         })
     }
 
     /// The ticks of a part's events, if they are events.
     fn ticks(&self, part: &Part) -> Option<&[i64]> {
-        let Steps::Events(ticks) = &self.place.steps else { return None };
+        let Steps::Events(ticks) = &self.place.steps else {
+            return None;
+        };
         let step = |step: u64| usize::try_from(step).unwrap_or(usize::MAX).min(ticks.len());
         Some(&ticks[step(part.steps.start)..step(part.steps.end)])
     }
@@ -116,17 +158,38 @@ impl VariableSource {
     fn windows(&self) -> Vec<Window> {
         let rows = 0..self.field.shape[self.field.roles.y];
         let whole = |columns: &Columns, bands: usize| {
-            self.window_of(&Part { steps: 0..1, cell: 0, rows: rows.clone(), columns: columns.clone(), bands })
+            self.window_of(&Part {
+                steps: 0..1,
+                cell: 0,
+                rows: rows.clone(),
+                columns: columns.clone(),
+                bands,
+            })
         };
         let bands = 0..self.place.bands.len();
-        let one: Vec<Window> =
-            self.place.columns.iter().flat_map(|columns| bands.clone().map(move |bands| whole(columns, bands))).collect();
+        let one: Vec<Window> = self
+            .place
+            .columns
+            .iter()
+            .flat_map(|columns| bands.clone().map(move |bands| whole(columns, bands)))
+            .collect();
         let cells: BTreeSet<i64> = match &self.place.steps {
-            Steps::Runs(runs) => runs.iter().flat_map(|run| (run.cell..).zip(run.steps.clone()).map(|(cell, _)| cell)).collect(),
+            Steps::Runs(runs) => runs
+                .iter()
+                .flat_map(|run| (run.cell..).zip(run.steps.clone()).map(|(cell, _)| cell))
+                .collect(),
             Steps::Events(ticks) => ticks.iter().copied().collect(),
         };
-        let at = |cell: i64, one: &Window| self.place.axes.time.map_or(*one, |time| one.along(time, cell, 1));
-        cells.into_iter().flat_map(|cell| one.iter().map(move |one| at(cell, one))).collect()
+        let at = |cell: i64, one: &Window| {
+            self.place
+                .axes
+                .time
+                .map_or(*one, |time| one.along(time, cell, 1))
+        };
+        cells
+            .into_iter()
+            .flat_map(|cell| one.iter().map(move |one| at(cell, one)))
+            .collect()
     }
 
     /// The cells of the grid that a part has; of events the box of their ticks.
@@ -134,15 +197,26 @@ impl VariableSource {
         let rank = self.grid.structure().rank();
         let mut start = CellIndex::from(vec![0; rank].as_slice());
         let mut len = Shape::from(vec![1; rank].as_slice());
-        let rows = if self.place.reversed[0] { self.field.shape[self.field.roles.y] - part.rows.end } else { part.rows.start };
-        (start[self.place.axes.y], len[self.place.axes.y]) =
-            (self.place.y.saturating_add_unsigned(rows), part.rows.end - part.rows.start);
+        let rows = if self.place.reversed[0] {
+            self.field.shape[self.field.roles.y] - part.rows.end
+        } else {
+            part.rows.start
+        };
+        (start[self.place.axes.y], len[self.place.axes.y]) = (
+            self.place.y.saturating_add_unsigned(rows),
+            part.rows.end - part.rows.start,
+        );
         let columns = &part.columns.columns;
-        (start[self.place.axes.x], len[self.place.axes.x]) = (part.columns.cell, columns.end - columns.start);
+        (start[self.place.axes.x], len[self.place.axes.x]) =
+            (part.columns.cell, columns.end - columns.start);
         if let Some(time) = self.place.axes.time {
-            let ticks = self.ticks(part).map(|ticks| (ticks.iter().min(), ticks.iter().max()));
+            let ticks = self
+                .ticks(part)
+                .map(|ticks| (ticks.iter().min(), ticks.iter().max()));
             (start[time], len[time]) = match ticks {
-                Some((Some(first), Some(last))) => (*first, last.abs_diff(*first).saturating_add(1)),
+                Some((Some(first), Some(last))) => {
+                    (*first, last.abs_diff(*first).saturating_add(1))
+                }
                 _ => (part.cell, part.steps.end - part.steps.start),
             };
         }
@@ -153,28 +227,46 @@ impl VariableSource {
         Window::new(start, len).at(Levels::zero(self.grid.structure().dimensions().len()))
     }
 
-    /// A variable's array with the grid's axes and `bands` in its order; axes that only the grid has are of one cell.
+    /// A variable's array with the grid's axes and `bands` in its order; axes that only the grid
+    /// has are of one cell.
     fn turned<T: Copy>(&self, mut cells: ArrayD<T>, bands: &[usize]) -> ArrayD<T> {
         let (roles, axes) = (self.field.roles, self.place.axes);
-        if let Some(band) = roles.band.filter(|_| !bands.is_sorted_by(|a, b| a + 1 == *b)) {
+        if let Some(band) = roles
+            .band
+            .filter(|_| !bands.is_sorted_by(|a, b| a + 1 == *b))
+        {
             let first = bands.iter().min().copied().unwrap_or(0);
-            cells = cells.select(Axis(band), &bands.iter().map(|band| band - first).collect::<Vec<_>>());
+            cells = cells.select(
+                Axis(band),
+                &bands.iter().map(|band| band - first).collect::<Vec<_>>(),
+            );
         }
-        for (axis, _) in [roles.y, roles.x].into_iter().zip(self.place.reversed).filter(|(_, reversed)| *reversed) {
+        for (axis, _) in [roles.y, roles.x]
+            .into_iter()
+            .zip(self.place.reversed)
+            .filter(|(_, reversed)| *reversed)
+        {
             cells.invert_axis(Axis(axis));
         }
-        let mut order: Vec<(usize, Option<usize>)> = vec![(axes.y, Some(roles.y)), (axes.x, Some(roles.x))];
+        let mut order: Vec<(usize, Option<usize>)> =
+            vec![(axes.y, Some(roles.y)), (axes.x, Some(roles.x))];
         order.extend(axes.time.map(|time| (time, roles.time)));
         order.extend(axes.band.map(|band| (band, roles.band)));
         order.sort_unstable();
         let kept: Vec<usize> = order.iter().filter_map(|(_, of_file)| *of_file).collect();
-        let others: Vec<usize> = (0..cells.ndim()).filter(|axis| !kept.contains(axis)).collect();
+        let others: Vec<usize> = (0..cells.ndim())
+            .filter(|axis| !kept.contains(axis))
+            .collect();
         let permutation: Vec<usize> = others.iter().chain(&kept).copied().collect();
         let mut cells = cells.permuted_axes(permutation);
         for _ in others {
             cells = cells.index_axis_move(Axis(0), 0);
         }
-        for (number, _) in order.iter().enumerate().filter(|(_, (_, of_file))| of_file.is_none()) {
+        for (number, _) in order
+            .iter()
+            .enumerate()
+            .filter(|(_, (_, of_file))| of_file.is_none())
+        {
             cells = cells.insert_axis(Axis(number));
         }
         in_c_order(cells)
@@ -189,7 +281,11 @@ impl Source for VariableSource {
     fn blocks(&self) -> Vec<Block> {
         let block = |(number, part): (usize, &Part)| {
             let ticks = self.ticks(part).unwrap_or_default().to_vec();
-            Block { ticks, number, ..Block::new(self.window_of(part)) }
+            Block {
+                ticks,
+                number,
+                ..Block::new(self.window_of(part))
+            }
         };
         self.parts.iter().enumerate().map(block).collect()
     }
@@ -200,20 +296,38 @@ impl Source for VariableSource {
         let mut shape = vec![1; self.field.shape.len()];
         (start[roles.y], shape[roles.y]) = (part.rows.start, part.rows.end - part.rows.start);
         let (columns, width) = (&part.columns.columns, self.field.shape[roles.x]);
-        let first = if self.place.reversed[1] { width - columns.end } else { columns.start };
+        let first = if self.place.reversed[1] {
+            width - columns.end
+        } else {
+            columns.start
+        };
         (start[roles.x], shape[roles.x]) = (first, columns.end - columns.start);
         if let Some(time) = roles.time {
             (start[time], shape[time]) = (part.steps.start, part.steps.end - part.steps.start);
         }
         let bands = &self.place.bands[part.bands].of_file;
         if let Some(band) = roles.band {
-            let (first, last) = (bands.iter().min().copied().unwrap_or(0), bands.iter().max().copied().unwrap_or(0));
+            let (first, last) = (
+                bands.iter().min().copied().unwrap_or(0),
+                bands.iter().max().copied().unwrap_or(0),
+            );
             (start[band], shape[band]) = (first as u64, (last - first) as u64 + 1);
         }
         let raw = self.field.file.read(&self.field.name, &start, &shape)?;
-        let Piece { array, valid, found } = self.field.decoding.apply(raw, Target::of(self.grid.schema()))?;
+        let Piece {
+            array,
+            valid,
+            found,
+        } = self
+            .field
+            .decoding
+            .apply(raw, Target::of(self.grid.schema()))?;
         let array = with_view!(Array, array, |cells| Array::from(self.turned(cells, bands)));
-        Ok(Piece { array, valid: valid.map(|valid| self.turned(valid, bands)), found })
+        Ok(Piece {
+            array,
+            valid: valid.map(|valid| self.turned(valid, bands)),
+            found,
+        })
     }
 
     fn fingerprint(&self) -> Result<Option<Fingerprint>> {
@@ -225,17 +339,24 @@ impl Source for VariableSource {
     }
 }
 
-/// Steps of a file in runs of which each has a tick at most once, so that later ones are put over earlier ones.
+/// Steps of a file in runs of which each has a tick at most once, so that later ones are put over
+/// earlier ones.
 fn each_once(ticks: &[i64]) -> Vec<Run> {
     let (mut runs, mut seen, mut from) = (Vec::new(), HashSet::new(), 0);
     for (step, tick) in (0_u64..).zip(ticks) {
         if !seen.insert(*tick) {
-            runs.push(Run { steps: from..step, cell: 0 });
+            runs.push(Run {
+                steps: from..step,
+                cell: 0,
+            });
             seen = HashSet::from([*tick]);
             from = step;
         }
     }
-    runs.push(Run { steps: from..ticks.len() as u64, cell: 0 });
+    runs.push(Run {
+        steps: from..ticks.len() as u64,
+        cell: 0,
+    });
     runs
 }
 
@@ -246,7 +367,11 @@ pub(super) fn pieces(first: i64, len: u64, chunk: u64) -> impl Iterator<Item = R
     let head = chunk - u64::try_from(first.rem_euclid(chunk_signed)).unwrap_or(0);
     let mut from = 0_u64;
     std::iter::from_fn(move || {
-        let to = if from == 0 { head.min(len) } else { from.saturating_add(chunk).min(len) };
+        let to = if from == 0 {
+            head.min(len)
+        } else {
+            from.saturating_add(chunk).min(len)
+        };
         let range = from..to;
         from = to;
         (range.start < range.end).then_some(range)

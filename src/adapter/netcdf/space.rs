@@ -14,7 +14,8 @@ use crate::grid::longitude::is_degrees_east;
 pub(super) struct Cells {
     /// The outer edge of the first cell; of a cell whose size is not known its centre.
     pub(super) origin: f64,
-    /// From one cell to the next; negative where numbers fall; 0 of one cell whose size is not known.
+    /// From one cell to the next; negative where numbers fall; 0 of one cell whose size is not
+    /// known.
     pub(super) step: f64,
     pub(super) len: u64,
     pub(super) unit: Option<String>,
@@ -26,12 +27,18 @@ const REMEDY: &str = "resample the file, as with `cdo remapbil,GRID FILE FITTING
 impl Cells {
     /// Cells that are their own numbers.
     pub(super) fn index(len: u64) -> Self {
-        Self { origin: 0.0, step: 1.0, len, unit: Some(INDEX.to_owned()) }
+        Self {
+            origin: 0.0,
+            step: 1.0,
+            len,
+            unit: Some(INDEX.to_owned()),
+        }
     }
 
     /// Reads a coordinate variable.
     pub(super) fn read(file: &NetCdf, variable: &Variable) -> Result<Self> {
-        let refused = |why: String| Error::invalid(format!("coordinate `{}`: {why}", variable.name));
+        let refused =
+            |why: String| Error::invalid(format!("coordinate `{}`: {why}", variable.name));
         let mut centres = numbers(file, variable)?;
         let len = centres.values.len();
         let unit = unit_of(variable, &centres.values);
@@ -42,24 +49,56 @@ impl Cells {
         if let Some(value) = centres.values.iter().find(|value| !value.is_finite()) {
             return Err(refused(format!("its value {value} is no place; {REMEDY}")));
         }
-        let mut bounds = bounds_of(file.header(), variable).map(|bounds| numbers(file, bounds)).transpose()?;
-        if let Some(bounds) = bounds.as_ref().filter(|bounds| bounds.values.len() != 2 * len || len == 0) {
+        let mut bounds = bounds_of(file.header(), variable)
+            .map(|bounds| numbers(file, bounds))
+            .transpose()?;
+        if let Some(bounds) = bounds
+            .as_ref()
+            .filter(|bounds| bounds.values.len() != 2 * len || len == 0)
+        {
             return Err(refused(format!(
                 "its bounds are {} numbers for {len} cells; take them away with `ncks -C -x -v`",
                 bounds.values.len()
             )));
         }
         if let Some(bounds) = bounds.as_mut().filter(|_| is_longitude) {
-            let pairs = bounds.values.as_chunks_mut::<2>().0.iter_mut().zip(&centres.values);
-            pairs.for_each(|(edges, centre)| edges.iter_mut().for_each(|edge| *edge = beside(*edge, *centre)));
+            let pairs = bounds
+                .values
+                .as_chunks_mut::<2>()
+                .0
+                .iter_mut()
+                .zip(&centres.values);
+            pairs.for_each(|(edges, centre)| {
+                edges
+                    .iter_mut()
+                    .for_each(|edge| *edge = beside(*edge, *centre))
+            });
         }
         let line = match bounds.map(|bounds| edges(&bounds, &centres)) {
             Some(edges) => edges.map_err(refused)?,
-            None if len == 1 => return Ok(Self { origin: centres.values[0], step: 0.0, len: 1, unit }),
-            None => centres.line().map(|(first, step)| (first - step / 2.0, step)).map_err(refused)?,
+            None if len == 1 => {
+                return Ok(Self {
+                    origin: centres.values[0],
+                    step: 0.0,
+                    len: 1,
+                    unit,
+                });
+            }
+            None => centres
+                .line()
+                .map(|(first, step)| (first - step / 2.0, step))
+                .map_err(refused)?,
         };
-        let largest = centres.values.iter().fold(line.0.abs(), |largest, value| largest.max(value.abs()));
-        Ok(Self { origin: roundest(line.0, 4.0 * largest * f64::EPSILON), step: line.1, len: len as u64, unit })
+        let largest = centres
+            .values
+            .iter()
+            .fold(line.0.abs(), |largest, value| largest.max(value.abs()));
+        Ok(Self {
+            origin: roundest(line.0, 4.0 * largest * f64::EPSILON),
+            step: line.1,
+            len: len as u64,
+            unit,
+        })
     }
 
     /// The axis of a grid with these cells.
@@ -81,12 +120,20 @@ impl Cells {
         let index = |unit: Option<&str>| unit == Some(INDEX);
         let name = axis.name();
         if index(self.unit.as_deref()) != index(axis.unit_name()) {
-            let (of_file, of_grid) = if index(axis.unit_name()) { ("coordinates", "none") } else { ("no coordinates", "some") };
+            let (of_file, of_grid) = if index(axis.unit_name()) {
+                ("coordinates", "none")
+            } else {
+                ("no coordinates", "some")
+            };
             return Err(Error::invalid(format!(
                 "the file has {of_file} along `{name}`, and the grid {of_grid}; make a grid for it with `gridstone create STORE NAME --like FILE`"
             )));
         }
-        let misfit = |why: String| Err(Error::invalid(format!("the file does not fit the grid: {why} along `{name}`; {REMEDY}")));
+        let misfit = |why: String| {
+            Err(Error::invalid(format!(
+                "the file does not fit the grid: {why} along `{name}`; {REMEDY}"
+            )))
+        };
         // The size of one cell is the grid's where nothing says it.
         let (origin, step) = match self.step {
             0.0 => (self.origin - axis.step() / 2.0, axis.step()),
@@ -96,29 +143,48 @@ impl Cells {
         // The error of one cell adds up over all of them.
         let drift = (ratio - 1.0).abs() * self.len as f64;
         if drift.is_nan() || drift > TOLERANCE {
-            return misfit(format!("its cells are of {}, the grid's of {}", step.abs(), axis.step().abs()));
+            return misfit(format!(
+                "its cells are of {}, the grid's of {}",
+                step.abs(),
+                axis.step().abs()
+            ));
         }
         let reversed = (step < 0.0) != (axis.step() < 0.0);
         let far = origin + step * self.len as f64;
-        let (from, to) = if reversed { (far, origin) } else { (origin, far) };
+        let (from, to) = if reversed {
+            (far, origin)
+        } else {
+            (origin, far)
+        };
         let nearest = axis.position(from).round();
-        let off = (axis.position(from) - nearest).abs().max((axis.position(to) - nearest - self.len as f64).abs());
+        let off = (axis.position(from) - nearest)
+            .abs()
+            .max((axis.position(to) - nearest - self.len as f64).abs());
         if off.is_nan() || off > TOLERANCE {
             return misfit(format!("its cells lie {off:.4} of a cell off the grid's"));
         }
-        let cell = whole(nearest).ok_or_else(|| Error::invalid("the file lies outside the grid's index space"))?;
+        let cell = whole(nearest)
+            .ok_or_else(|| Error::invalid("the file lies outside the grid's index space"))?;
         Ok((cell, reversed))
     }
 }
 
-/// The unit of a coordinate. Degrees, and numbers without a unit, are those of latitude or longitude where the standard name
-/// says so, or of numbers without a unit the name.
+/// The unit of a coordinate. Degrees, and numbers without a unit, are those of latitude or
+/// longitude where the standard name says so, or of numbers without a unit the name.
 fn unit_of(variable: &Variable, values: &[f64]) -> Option<String> {
-    let unit = variable.text("units").filter(|unit| unit.len() <= 64 && !unit.contains(" since "));
+    let unit = variable
+        .text("units")
+        .filter(|unit| unit.len() <= 64 && !unit.contains(" since "));
     let vague = unit.is_none_or(|unit| ["degrees", "degree", "deg"].contains(&unit));
-    let named = variable.text("standard_name").or_else(|| unit.is_none().then_some(variable.leaf()));
+    let named = variable
+        .text("standard_name")
+        .or_else(|| unit.is_none().then_some(variable.leaf()));
     let within = |low: f64, high: f64| values.iter().all(|value| (low..=high).contains(value));
-    match named.filter(|_| vague).map(str::to_ascii_lowercase).as_deref() {
+    match named
+        .filter(|_| vague)
+        .map(str::to_ascii_lowercase)
+        .as_deref()
+    {
         Some("latitude" | "lat") if within(-90.0, 90.0) => Some("degrees_north".to_owned()),
         Some("longitude" | "lon") if within(-360.0, 720.0) => Some("degrees_east".to_owned()),
         _ => unit.map(str::to_owned),
@@ -132,10 +198,15 @@ fn unroll(longitudes: &mut [f64]) {
     }
 }
 
-/// The longitude that is the same place, at most half a turn away from another; itself where it is no further.
+/// The longitude that is the same place, at most half a turn away from another; itself where it is
+/// no further.
 fn beside(longitude: f64, other: f64) -> f64 {
     let turns = ((longitude - other) / 360.0).round();
-    if turns.is_finite() && (longitude - other).abs() > 180.0 { longitude - turns * 360.0 } else { longitude }
+    if turns.is_finite() && (longitude - other).abs() > 180.0 {
+        longitude - turns * 360.0
+    } else {
+        longitude
+    }
 }
 
 /// Unpacked numbers, and how far each may be from the one that was meant.
@@ -146,18 +217,30 @@ struct Numbers {
 }
 
 fn numbers(file: &NetCdf, variable: &Variable) -> Result<Numbers> {
-    let number = |name: &str| variable.attribute(name).and_then(|value| value.numbers()?.first().copied());
+    let number = |name: &str| {
+        variable
+            .attribute(name)
+            .and_then(|value| value.numbers()?.first().copied())
+    };
     let (scale, offset) = (number("scale_factor"), number("add_offset"));
     let array = file.whole(variable)?;
-    let values: Vec<f64> = array.iter_f64().map(|value| value * scale.unwrap_or(1.0) + offset.unwrap_or(0.0)).collect();
+    let values: Vec<f64> = array
+        .iter_f64()
+        .map(|value| value * scale.unwrap_or(1.0) + offset.unwrap_or(0.0))
+        .collect();
     let packed = scale.is_some() || offset.is_some();
     let is_single = |value: &f64| f64::from(single(*value)) == *value;
-    let single = !packed && (array.dtype() == DType::F32 || array.dtype() == DType::F64 && values.iter().all(is_single));
+    let single = !packed
+        && (array.dtype() == DType::F32
+            || array.dtype() == DType::F64 && values.iter().all(is_single));
     Ok(Numbers { values, single })
 }
 
 /// The nearest float32.
-#[expect(clippy::cast_possible_truncation, reason = "rounding is what is asked for")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "rounding is what is asked for"
+)]
 pub(super) fn single(value: f64) -> f32 {
     value as f32
 }
@@ -168,57 +251,102 @@ impl Numbers {
         let (values, len) = (&self.values, self.values.len());
         let (first, last) = (values[0], values[len - 1]);
         let step = (last - first) / (len - 1) as f64;
-        let largest = values.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
-        let precision = largest * if self.single { f64::from(f32::EPSILON) / 2.0 } else { f64::EPSILON };
+        let largest = values
+            .iter()
+            .fold(0.0_f64, |largest, value| largest.max(value.abs()));
+        let precision = largest
+            * if self.single {
+                f64::from(f32::EPSILON) / 2.0
+            } else {
+                f64::EPSILON
+            };
         if !step.is_finite() || step.abs() <= 4.0 * precision {
-            return Err(format!("its values {first} to {last} are not equidistant; {REMEDY}"));
+            return Err(format!(
+                "its values {first} to {last} are not equidistant; {REMEDY}"
+            ));
         }
         let line = self.meant(first, step, precision);
-        let (first, step) = line.unwrap_or((roundest(first, precision), roundest(step, precision / len as f64)));
+        let (first, step) = line.unwrap_or((
+            roundest(first, precision),
+            roundest(step, precision / len as f64),
+        ));
         let off = |(number, value): (usize, &f64)| {
             let off = (value - (first + number as f64 * step)).abs();
             off.is_nan() || off > step.abs() * TOLERANCE + 2.0 * precision
         };
-        match values.iter().enumerate().find(|(number, value)| off((*number, value))) {
+        match values
+            .iter()
+            .enumerate()
+            .find(|(number, value)| off((*number, value)))
+        {
             Some((number, value)) => {
                 let expected = first + number as f64 * step;
-                Err(format!("it is not equidistant: value {value} of cell {number} is not {expected}; {REMEDY}"))
+                Err(format!(
+                    "it is not equidistant: value {value} of cell {number} is not {expected}; {REMEDY}"
+                ))
             }
             None => Ok((first, step)),
         }
     }
 
-    /// The shortest decimal numbers for the first and the step that give every number as it is stored: 50.05 and 0.1 for what
-    /// float32 made of them.
+    /// The shortest decimal numbers for the first and the step that give every number as it is
+    /// stored: 50.05 and 0.1 for what float32 made of them.
     fn meant(&self, first: f64, step: f64, precision: f64) -> Option<(f64, f64)> {
-        let same = |value: f64, stored: f64| if self.single { single(value) == single(stored) } else { value == stored };
-        let all = |first: f64, step: f64| {
-            self.values.iter().enumerate().all(|(number, stored)| same(first + number as f64 * step, *stored))
+        let same = |value: f64, stored: f64| {
+            if self.single {
+                single(value) == single(stored)
+            } else {
+                value == stored
+            }
         };
-        let near = |value: f64, precision: f64| decimals(value).filter(move |rounded| (rounded - value).abs() <= 2.0 * precision);
+        let all = |first: f64, step: f64| {
+            self.values
+                .iter()
+                .enumerate()
+                .all(|(number, stored)| same(first + number as f64 * step, *stored))
+        };
+        let near = |value: f64, precision: f64| {
+            decimals(value).filter(move |rounded| (rounded - value).abs() <= 2.0 * precision)
+        };
         let steps: Vec<f64> = near(step, 2.0 * precision / self.values.len() as f64).collect();
-        steps.into_iter().find_map(|step| near(first, precision).find(|first| all(*first, step)).map(|first| (first, step)))
+        steps.into_iter().find_map(|step| {
+            near(first, precision)
+                .find(|first| all(*first, step))
+                .map(|first| (first, step))
+        })
     }
 }
 
-/// The first edge and the step of cells with these bounds, which may be given either way round. Where the outermost cells end
-/// before the others would, as at a pole, the centres tell.
+/// The first edge and the step of cells with these bounds, which may be given either way round.
+/// Where the outermost cells end before the others would, as at a pole, the centres tell.
 fn edges(bounds: &Numbers, centres: &Numbers) -> Result<(f64, f64), String> {
     let cells = centres.values.len();
     let pair = |cell: usize| (bounds.values[2 * cell], bounds.values[2 * cell + 1]);
-    let rising = if cells > 1 { centres.values[cells - 1] > centres.values[0] } else { pair(0).1 > pair(0).0 };
+    let rising = if cells > 1 {
+        centres.values[cells - 1] > centres.values[0]
+    } else {
+        pair(0).1 > pair(0).0
+    };
     let ends = |cell: usize| {
         let (a, b) = pair(cell);
         if (a < b) == rising { (a, b) } else { (b, a) }
     };
     let mut outer: Vec<f64> = (0..cells).map(|cell| ends(cell).0).collect();
     outer.push(ends(cells - 1).1);
-    let by_bounds = Numbers { values: outer, single: bounds.single }.line();
+    let by_bounds = Numbers {
+        values: outer,
+        single: bounds.single,
+    }
+    .line();
     if cells < 3 {
         return by_bounds;
     }
-    let by_centres = centres.line().map(|(first, step)| (first - step / 2.0, step));
-    let Ok((first, step)) = by_centres else { return by_bounds };
+    let by_centres = centres
+        .line()
+        .map(|(first, step)| (first - step / 2.0, step));
+    let Ok((first, step)) = by_centres else {
+        return by_bounds;
+    };
     // How far an edge lies inside of where the centres have it, in cells.
     let inside = |cell: usize| {
         let (from, to) = (first + cell as f64 * step, first + (cell + 1) as f64 * step);
@@ -227,7 +355,10 @@ fn edges(bounds: &Numbers, centres: &Numbers) -> Result<(f64, f64), String> {
     let close = |off: f64| off.abs() <= 2.0 * TOLERANCE;
     let cut = |off: f64| (-TOLERANCE..1.0).contains(&off);
     let inner = (1..cells - 1).all(|cell| close(inside(cell).0) && close(inside(cell).1));
-    let outer = cut(inside(0).0) && close(inside(0).1) && close(inside(cells - 1).0) && cut(inside(cells - 1).1);
+    let outer = cut(inside(0).0)
+        && close(inside(0).1)
+        && close(inside(cells - 1).0)
+        && cut(inside(cells - 1).1);
     match by_bounds {
         Ok(line) => Ok(line),
         Err(_) if inner && outer => Ok((first, step)),
@@ -237,7 +368,10 @@ fn edges(bounds: &Numbers, centres: &Numbers) -> Result<(f64, f64), String> {
 
 /// The bounds of a coordinate, if the file has them.
 fn bounds_of<'a>(header: &'a Header, variable: &Variable) -> Option<&'a Variable> {
-    variable.text("bounds").and_then(|name| header.near(variable, name)).filter(|bounds| bounds.dtype.is_some())
+    variable
+        .text("bounds")
+        .and_then(|name| header.near(variable, name))
+        .filter(|bounds| bounds.dtype.is_some())
 }
 
 /// The decimal numbers nearest to one, the shortest first.
@@ -247,7 +381,9 @@ fn decimals(value: f64) -> impl Iterator<Item = f64> {
 
 /// The shortest decimal number within `precision`.
 fn roundest(value: f64, precision: f64) -> f64 {
-    decimals(value).find(|rounded| (rounded - value).abs() <= precision).unwrap_or(value)
+    decimals(value)
+        .find(|rounded| (rounded - value).abs() <= precision)
+        .unwrap_or(value)
 }
 
 /// A whole number within the index space.

@@ -1,8 +1,9 @@
 //! Which coordinate of a variable has its times.
 //!
-//! In this order: the one that is asked for; the coordinate of an axis; one beside the axes that has a time for each cell of an
-//! axis (`valid_time(step)`, `time_centered(time_counter)`, the text `Times(Time, DateStrLen)`); a reference time and how much
-//! later each cell of an axis is; a single time (a scalar coordinate) for all cells.
+//! In this order: the one that is asked for; the coordinate of an axis; one beside the axes that
+//! has a time for each cell of an axis (`valid_time(step)`, `time_centered(time_counter)`, the text
+//! `Times(Time, DateStrLen)`); a reference time and how much later each cell of an axis is; a
+//! single time (a scalar coordinate) for all cells.
 
 use super::file::NetCdf;
 use super::header::{Header, Variable};
@@ -21,16 +22,28 @@ pub(super) struct Timing<'a> {
 }
 
 /// Names of dimensions that are time whatever else is said.
-const NAMES: [&str; 7] = ["time", "t", "times", "valid_time", "time_counter", "datetime", "date"];
+const NAMES: [&str; 7] = [
+    "time",
+    "t",
+    "times",
+    "valid_time",
+    "time_counter",
+    "datetime",
+    "date",
+];
 
 /// Whether a dimension of this name is one of time.
 pub(super) fn is_time_name(name: &str) -> bool {
     NAMES.contains(&name.to_ascii_lowercase().as_str())
 }
 
-/// Finds the times of a variable. [`Invalid`](crate::ErrorKind::Invalid) if several may be meant, if what is asked for has none,
-/// or if an axis is one of time and nothing says of which.
-pub(super) fn find<'a>(file: &'a NetCdf, variable: &'a Variable, asked: Option<&str>) -> Result<Option<Timing<'a>>> {
+/// Finds the times of a variable. [`Invalid`](crate::ErrorKind::Invalid) if several may be meant,
+/// if what is asked for has none, or if an axis is one of time and nothing says of which.
+pub(super) fn find<'a>(
+    file: &'a NetCdf,
+    variable: &'a Variable,
+    asked: Option<&str>,
+) -> Result<Option<Timing<'a>>> {
     let search = Search::of(file, variable);
     if let Some(name) = asked {
         return search.asked(name).map(Some);
@@ -50,27 +63,39 @@ pub(super) fn find<'a>(file: &'a NetCdf, variable: &'a Variable, asked: Option<&
 /// Whether a coordinate counts how much later than a reference time something is.
 pub(super) fn is_lead(variable: &Variable) -> bool {
     let units = variable.text("units").unwrap_or_default();
-    let named =
-        variable.text("standard_name") == Some("forecast_period") || ["step", "lead", "lead_time"].contains(&variable.leaf());
+    let named = variable.text("standard_name") == Some("forecast_period")
+        || ["step", "lead", "lead_time"].contains(&variable.leaf());
     named && variable.dtype.is_some() && units.parse::<Tick>().is_ok()
 }
 
 /// Whether a coordinate is one of time, or of a length of it.
 pub(super) fn is_timely(variable: &Variable) -> bool {
-    is_since(variable) || is_lead(variable) || variable.text("units").is_some_and(|units| units.parse::<Tick>().is_ok())
+    is_since(variable)
+        || is_lead(variable)
+        || variable
+            .text("units")
+            .is_some_and(|units| units.parse::<Tick>().is_ok())
 }
 
 /// Whether a variable has numbers since an epoch.
 fn is_since(variable: &Variable) -> bool {
-    let units = variable.text("units").unwrap_or_default().to_ascii_lowercase();
+    let units = variable
+        .text("units")
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     variable.dtype.is_some() && (units.contains(" since ") || units.starts_with("day as "))
 }
 
 /// Whether its times are those at which forecasts begin.
 pub(super) fn is_reference(variable: &Variable) -> bool {
-    let long = variable.text("long_name").unwrap_or_default().to_ascii_lowercase();
+    let long = variable
+        .text("long_name")
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     variable.text("standard_name") == Some("forecast_reference_time")
-        || ["initial time", "reference time", "forecast_reference"].iter().any(|words| long.contains(words))
+        || ["initial time", "reference time", "forecast_reference"]
+            .iter()
+            .any(|words| long.contains(words))
 }
 
 struct Search<'a> {
@@ -85,17 +110,39 @@ struct Search<'a> {
 impl<'a> Search<'a> {
     fn of(file: &'a NetCdf, variable: &'a Variable) -> Self {
         let header = file.header();
-        let bounds =
-            |of: &'a Variable| ["bounds", "climatology"].into_iter().filter_map(|name| of.text(name)).collect::<Vec<_>>();
+        let bounds = |of: &'a Variable| {
+            ["bounds", "climatology"]
+                .into_iter()
+                .filter_map(|name| of.text(name))
+                .collect::<Vec<_>>()
+        };
         let bounds: Vec<&str> = header.variables.iter().flat_map(bounds).collect();
-        let reached = |of: &&'a Variable| header.near(variable, of.leaf()) == Some(*of) && !bounds.contains(&of.leaf());
-        let candidate = |of: &&'a Variable| **of != *variable && (is_since(of) || is_text(file, of));
-        let listed = [variable.text("coordinates"), header.attribute("coordinates").and_then(super::header::Value::text)];
+        let reached = |of: &&'a Variable| {
+            header.near(variable, of.leaf()) == Some(*of) && !bounds.contains(&of.leaf())
+        };
+        let candidate =
+            |of: &&'a Variable| **of != *variable && (is_since(of) || is_text(file, of));
+        let listed = [
+            variable.text("coordinates"),
+            header
+                .attribute("coordinates")
+                .and_then(super::header::Value::text),
+        ];
         Self {
             header,
             variable,
-            times: header.variables.iter().filter(candidate).filter(reached).collect(),
-            listed: listed.into_iter().flatten().flat_map(str::split_whitespace).map(str::to_owned).collect(),
+            times: header
+                .variables
+                .iter()
+                .filter(candidate)
+                .filter(reached)
+                .collect(),
+            listed: listed
+                .into_iter()
+                .flatten()
+                .flat_map(str::split_whitespace)
+                .map(str::to_owned)
+                .collect(),
         }
     }
 
@@ -105,14 +152,20 @@ impl<'a> Search<'a> {
 
     /// The axes of the variable along which something has one value a cell.
     fn along(&self, of: &Variable) -> Option<usize> {
-        let own = of.dimensions.first().filter(|_| of.dimensions.len() == 1 + usize::from(of.letters))?;
+        let own = of
+            .dimensions
+            .first()
+            .filter(|_| of.dimensions.len() == 1 + usize::from(of.letters))?;
         (0..self.variable.dimensions.len()).find(|axis| self.variable.dimensions[*axis] == *own)
     }
 
     /// Whether something has one value.
     fn is_single(&self, of: &Variable) -> bool {
         let dimensions = of.dimensions.len() - usize::from(of.letters && !of.dimensions.is_empty());
-        self.along(of).is_none() && of.dimensions[..dimensions].iter().all(|dimension| dimension.len == 1)
+        self.along(of).is_none()
+            && of.dimensions[..dimensions]
+                .iter()
+                .all(|dimension| dimension.len == 1)
     }
 
     fn is_listed(&self, of: &Variable) -> bool {
@@ -120,28 +173,59 @@ impl<'a> Search<'a> {
     }
 
     fn asked(&self, name: &str) -> Result<Timing<'a>> {
-        let known = self.times.iter().map(|of| of.leaf()).collect::<Vec<_>>().join(", ");
+        let known = self
+            .times
+            .iter()
+            .map(|of| of.leaf())
+            .collect::<Vec<_>>()
+            .join(", ");
         let refused = |why: &str| {
-            let known = if known.is_empty() { "no variable of the file has".to_owned() } else { format!("times have {known}") };
-            Err(Error::invalid(format!("`{name}` is not the time of variable `{}`: {why}; {known}", self.variable.name)))
+            let known = if known.is_empty() {
+                "no variable of the file has".to_owned()
+            } else {
+                format!("times have {known}")
+            };
+            Err(Error::invalid(format!(
+                "`{name}` is not the time of variable `{}`: {why}; {known}",
+                self.variable.name
+            )))
         };
-        let Some(found) = self.header.near(self.variable, name) else { return refused("there is no such variable") };
+        let Some(found) = self.header.near(self.variable, name) else {
+            return refused("there is no such variable");
+        };
         if !self.times.contains(&found) {
             return refused("it has no units like `hours since 2000-01-01`");
         }
         match self.along(found) {
-            None if !self.is_single(found) => refused("it is neither a single time nor one for each cell of an axis"),
-            axis => Ok(Timing { axis, times: found, lead: None }),
+            None if !self.is_single(found) => {
+                refused("it is neither a single time nor one for each cell of an axis")
+            }
+            axis => Ok(Timing {
+                axis,
+                times: found,
+                lead: None,
+            }),
         }
     }
 
     /// The coordinate of an axis.
     fn coordinate(&self) -> Result<Option<Timing<'a>>> {
-        let own = |of: &&&'a Variable| self.along(of).is_some_and(|axis| self.dimension(axis) == of.leaf());
+        let own = |of: &&&'a Variable| {
+            self.along(of)
+                .is_some_and(|axis| self.dimension(axis) == of.leaf())
+        };
         let found: Vec<&Variable> = self.times.iter().filter(own).copied().collect();
-        let first: Vec<&Variable> = found.iter().filter(|of| !is_reference(of)).copied().collect();
+        let first: Vec<&Variable> = found
+            .iter()
+            .filter(|of| !is_reference(of))
+            .copied()
+            .collect();
         let found = if first.is_empty() { found } else { first };
-        let longer: Vec<&Variable> = found.iter().filter(|of| of.dimensions[0].len > 1).copied().collect();
+        let longer: Vec<&Variable> = found
+            .iter()
+            .filter(|of| of.dimensions[0].len > 1)
+            .copied()
+            .collect();
         let found = if longer.is_empty() { found } else { longer };
         self.only(&found)
     }
@@ -150,7 +234,11 @@ impl<'a> Search<'a> {
     fn only(&self, found: &[&'a Variable]) -> Result<Option<Timing<'a>>> {
         match found {
             [] => Ok(None),
-            [times] => Ok(Some(Timing { axis: self.along(times), times, lead: None })),
+            [times] => Ok(Some(Timing {
+                axis: self.along(times),
+                times,
+                lead: None,
+            })),
             [a, b, ..] => Err(Error::invalid(format!(
                 "variable `{}`: both `{1}` and `{2}` may be its time; say which with `--time {1}` or `--time {2}`",
                 self.variable.name,
@@ -160,11 +248,18 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// What has a time, or a length of time, for each cell of an axis, and is not the coordinate of that axis.
+    /// What has a time, or a length of time, for each cell of an axis, and is not the coordinate of
+    /// that axis.
     fn beside(&self) -> Result<Option<Timing<'a>>> {
         // Rows of a swath have times too.
-        let outer = |axis: usize| axis + 2 < self.variable.dimensions.len() || self.is_time_axis(axis);
-        let found: Vec<&Variable> = self.times.iter().filter(|of| self.along(of).is_some_and(outer)).copied().collect();
+        let outer =
+            |axis: usize| axis + 2 < self.variable.dimensions.len() || self.is_time_axis(axis);
+        let found: Vec<&Variable> = self
+            .times
+            .iter()
+            .filter(|of| self.along(of).is_some_and(outer))
+            .copied()
+            .collect();
         let rank = |of: &&Variable| {
             (
                 self.is_listed(of) || of.dtype.is_none(),
@@ -174,30 +269,53 @@ impl<'a> Search<'a> {
             )
         };
         let best = found.iter().map(rank).max();
-        let best: Vec<&Variable> = found.iter().filter(|of| Some(rank(of)) == best).copied().collect();
+        let best: Vec<&Variable> = found
+            .iter()
+            .filter(|of| Some(rank(of)) == best)
+            .copied()
+            .collect();
         if let Some(timing) = self.only(&best)? {
             return Ok(Some(timing));
         }
         let leads = |axis: usize| {
-            self.header.near(self.variable, self.dimension(axis)).filter(|of| is_lead(of) && self.along(of) == Some(axis))
+            self.header
+                .near(self.variable, self.dimension(axis))
+                .filter(|of| is_lead(of) && self.along(of) == Some(axis))
         };
         let lead = (0..self.variable.dimensions.len()).find_map(|axis| Some((axis, leads(axis)?)));
         let start = self.singles().into_iter().find(|of| is_reference(of));
-        Ok(lead.zip(start).map(|((axis, lead), times)| Timing { axis: Some(axis), times, lead: Some(lead) }))
+        Ok(lead.zip(start).map(|((axis, lead), times)| Timing {
+            axis: Some(axis),
+            times,
+            lead: Some(lead),
+        }))
     }
 
     /// Whether an axis is one of time by its name or its coordinate.
     fn is_time_axis(&self, axis: usize) -> bool {
-        let coordinate = self.header.near(self.variable, self.dimension(axis)).filter(|of| self.along(of) == Some(axis));
-        let said = |of: &Variable| of.text("axis") == Some("T") || of.text("standard_name") == Some("time");
+        let coordinate = self
+            .header
+            .near(self.variable, self.dimension(axis))
+            .filter(|of| self.along(of) == Some(axis));
+        let said = |of: &Variable| {
+            of.text("axis") == Some("T") || of.text("standard_name") == Some("time")
+        };
         coordinate.is_some_and(said) || is_time_name(self.dimension(axis))
     }
 
     fn untold(&self, axis: usize) -> Error {
         let name = self.dimension(axis);
         let others: Vec<&str> = self.times.iter().map(|of| of.leaf()).collect();
-        let others = if others.is_empty() { String::new() } else { format!(" (times have {})", others.join(", ")) };
-        let (what, remedy) = match self.header.near(self.variable, name).filter(|of| self.along(of) == Some(axis)) {
+        let others = if others.is_empty() {
+            String::new()
+        } else {
+            format!(" (times have {})", others.join(", "))
+        };
+        let (what, remedy) = match self
+            .header
+            .near(self.variable, name)
+            .filter(|of| self.along(of) == Some(axis))
+        {
             Some(of) => (
                 format!(
                     "`{name}` has the units `{}`, not some like `hours since 2000-01-01`",
@@ -222,36 +340,66 @@ impl<'a> Search<'a> {
     fn singles(&self) -> Vec<&'a Variable> {
         let belongs = |of: &Variable| {
             let name = of.leaf().to_ascii_lowercase();
-            self.is_listed(of) || is_time_name(&name) || is_reference(of) || of.text("standard_name") == Some("time")
+            self.is_listed(of)
+                || is_time_name(&name)
+                || is_reference(of)
+                || of.text("standard_name") == Some("time")
         };
-        self.times.iter().filter(|of| self.is_single(of) && belongs(of)).copied().collect()
+        self.times
+            .iter()
+            .filter(|of| self.is_single(of) && belongs(of))
+            .copied()
+            .collect()
     }
 
     /// One time for all cells.
     fn scalar(&self) -> Result<Option<Timing<'a>>> {
         let singles = self.singles();
-        let valid: Vec<&Variable> = singles.iter().filter(|of| !is_reference(of)).copied().collect();
+        let valid: Vec<&Variable> = singles
+            .iter()
+            .filter(|of| !is_reference(of))
+            .copied()
+            .collect();
         if let [first, ..] = valid[..] {
             let named = |name: &str| valid.iter().find(|of| of.leaf() == name).copied();
-            let times = named("valid_time").or_else(|| named("time")).or_else(|| (valid.len() == 1).then_some(first));
+            let times = named("valid_time")
+                .or_else(|| named("time"))
+                .or_else(|| (valid.len() == 1).then_some(first));
             return match times {
-                Some(times) => Ok(Some(Timing { axis: None, times, lead: None })),
+                Some(times) => Ok(Some(Timing {
+                    axis: None,
+                    times,
+                    lead: None,
+                })),
                 None => self.only(&valid),
             };
         }
-        let Some(times) = singles.first().copied() else { return Ok(None) };
-        let mut leads = self.header.variables.iter().filter(|of| is_lead(of) && self.is_single(of));
+        let Some(times) = singles.first().copied() else {
+            return Ok(None);
+        };
+        let mut leads = self
+            .header
+            .variables
+            .iter()
+            .filter(|of| is_lead(of) && self.is_single(of));
         let lead = leads.find(|of| self.header.near(self.variable, of.leaf()) == Some(*of));
-        Ok(Some(Timing { axis: None, times, lead }))
+        Ok(Some(Timing {
+            axis: None,
+            times,
+            lead,
+        }))
     }
 }
 
 /// Whether text is one of times.
 fn is_text(file: &NetCdf, of: &Variable) -> bool {
     let name = of.leaf().to_ascii_lowercase();
-    let named = name.contains("time") || name.contains("date") || of.text("standard_name") == Some("time");
+    let named =
+        name.contains("time") || name.contains("date") || of.text("standard_name") == Some("time");
     let text = of.dtype.is_none() && (of.letters || of.words) && named && !of.dimensions.is_empty();
-    text && file
-        .texts(&of.name)
-        .is_ok_and(|texts| texts.first().is_some_and(|text| Timestamp::read(text, Calendar::Standard).is_ok()))
+    text && file.texts(&of.name).is_ok_and(|texts| {
+        texts
+            .first()
+            .is_some_and(|text| Timestamp::read(text, Calendar::Standard).is_ok())
+    })
 }

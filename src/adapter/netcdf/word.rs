@@ -3,7 +3,8 @@
 use hdf5_reader::error::{ByteOrder, Error, Result};
 use hdf5_reader::{Datatype, H5Type};
 
-/// The bits of a number in this machine's order. Those of an enumeration are the bits of the numbers that stand for its names.
+/// The bits of a number in this machine's order. Those of an enumeration are the bits of the
+/// numbers that stand for its names.
 #[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
 pub(super) struct Word<W>(pub(super) W);
@@ -12,7 +13,10 @@ pub(super) struct Word<W>(pub(super) W);
 fn order(dtype: &Datatype, bytes: usize) -> Option<ByteOrder> {
     match dtype {
         Datatype::Enum { base, .. } => order(base, bytes),
-        Datatype::FixedPoint { size, byte_order, .. } | Datatype::FloatingPoint { size, byte_order } => {
+        Datatype::FixedPoint {
+            size, byte_order, ..
+        }
+        | Datatype::FloatingPoint { size, byte_order } => {
             Some(*byte_order).filter(|_| usize::from(*size) == bytes)
         }
         _ => None,
@@ -63,18 +67,60 @@ mod tests {
 
     #[test]
     fn the_bits_of_any_number_come_in_this_machines_order() {
-        let other = if cfg!(target_endian = "little") { ByteOrder::BigEndian } else { ByteOrder::LittleEndian };
-        let swapped = Datatype::FloatingPoint { size: 4, byte_order: other };
-        let raw = [1.5_f32, -2.0].map(|value| value.to_bits().swap_bytes().to_ne_bytes()).concat();
-        let words = Word::<u32>::decode_vec(&raw, &swapped, 2).expect("of its size").expect("whole");
-        assert_eq!(words.iter().map(|word| f32::from_bits(word.0)).collect::<Vec<_>>(), [1.5, -2.0]);
-        assert_eq!(Word::<u32>::from_bytes(&raw, &swapped).expect("whole").0, 1.5_f32.to_bits());
+        let other = if cfg!(target_endian = "little") {
+            ByteOrder::BigEndian
+        } else {
+            ByteOrder::LittleEndian
+        };
+        let swapped = Datatype::FloatingPoint {
+            size: 4,
+            byte_order: other,
+        };
+        let raw = [1.5_f32, -2.0]
+            .map(|value| value.to_bits().swap_bytes().to_ne_bytes())
+            .concat();
+        let words = Word::<u32>::decode_vec(&raw, &swapped, 2)
+            .expect("of its size")
+            .expect("whole");
+        assert_eq!(
+            words
+                .iter()
+                .map(|word| f32::from_bits(word.0))
+                .collect::<Vec<_>>(),
+            [1.5, -2.0]
+        );
+        assert_eq!(
+            Word::<u32>::from_bytes(&raw, &swapped).expect("whole").0,
+            1.5_f32.to_bits()
+        );
         assert!(!Word::<u32>::native_copy_compatible(&swapped));
-        let own = if cfg!(target_endian = "little") { ByteOrder::LittleEndian } else { ByteOrder::BigEndian };
-        let base = Box::new(Datatype::FixedPoint { size: 2, signed: true, byte_order: own });
-        let names = Datatype::Enum { base, members: Vec::new() };
-        assert_eq!(Word::<u16>::from_bytes(&(-3_i16).to_ne_bytes(), &names).expect("whole").0, (-3_i16).cast_unsigned());
-        assert!(Word::<u32>::from_bytes(&raw, &names).is_err() && Word::<u32>::decode_vec(&raw, &names, 2).is_none());
-        assert!(Word::<u32>::from_bytes(&raw[..3], &swapped).is_err() && Word::<u32>::decode_vec(&raw, &swapped, 3).is_none());
+        let own = if cfg!(target_endian = "little") {
+            ByteOrder::LittleEndian
+        } else {
+            ByteOrder::BigEndian
+        };
+        let base = Box::new(Datatype::FixedPoint {
+            size: 2,
+            signed: true,
+            byte_order: own,
+        });
+        let names = Datatype::Enum {
+            base,
+            members: Vec::new(),
+        };
+        assert_eq!(
+            Word::<u16>::from_bytes(&(-3_i16).to_ne_bytes(), &names)
+                .expect("whole")
+                .0,
+            (-3_i16).cast_unsigned()
+        );
+        assert!(
+            Word::<u32>::from_bytes(&raw, &names).is_err()
+                && Word::<u32>::decode_vec(&raw, &names, 2).is_none()
+        );
+        assert!(
+            Word::<u32>::from_bytes(&raw[..3], &swapped).is_err()
+                && Word::<u32>::decode_vec(&raw, &swapped, 3).is_none()
+        );
     }
 }

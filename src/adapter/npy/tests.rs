@@ -30,19 +30,32 @@ fn writing_and_reading_are_inverse_for_every_type_and_shape() {
 
 #[test]
 fn a_view_of_another_layout_is_written_in_c_order() {
-    let array = ndarray::Array2::from_shape_fn((200, 400), |(y, x)| y * 1000 + x).mapv(|cell| cell as u64);
+    let array =
+        ndarray::Array2::from_shape_fn((200, 400), |(y, x)| y * 1000 + x).mapv(|cell| cell as u64);
     let turned = array.t();
     let mut out = Vec::new();
     write_to(&mut out, ArrayView::from(turned)).expect("memory takes all");
-    assert_eq!(read_from(out.as_slice()).expect("reads"), Array::from(turned.to_owned()));
+    assert_eq!(
+        read_from(out.as_slice()).expect("reads"),
+        Array::from(turned.to_owned())
+    );
 }
 
 #[test]
 fn fortran_order_and_big_endian_are_read() {
     let mut file = b"\x93NUMPY\x02\0\x42\0\0\0".to_vec();
-    file.extend(format!("{:<66}", "{'descr': '>i2', 'fortran_order': True, 'shape': (2, 3), }").into_bytes());
+    file.extend(
+        format!(
+            "{:<66}",
+            "{'descr': '>i2', 'fortran_order': True, 'shape': (2, 3), }"
+        )
+        .into_bytes(),
+    );
     file.extend([0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6]);
-    let array = read_from(file.as_slice()).expect("reads").into_typed::<i16>().expect("int16");
+    let array = read_from(file.as_slice())
+        .expect("reads")
+        .into_typed::<i16>()
+        .expect("int16");
     assert_eq!(array, ndarray::arr2(&[[1, 3, 5], [2, 4, 6]]).into_dyn());
 }
 
@@ -59,9 +72,17 @@ fn damaged_files_are_refused_with_the_reason() {
         read_from(file.as_slice()).expect_err("damaged").to_string()
     };
     assert!(text("{'descr': '<c8', 'fortran_order': False, 'shape': (1,), }").contains("`<c8`"));
-    assert!(text("{'descr': '<f8', 'fortran_order': False, 'shape': (1e9,), }").contains("`shape`"));
-    assert!(text("{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999, 99999999999), }").contains("99999999999"));
-    assert!(text("{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999,), }").contains("too early"));
+    assert!(
+        text("{'descr': '<f8', 'fortran_order': False, 'shape': (1e9,), }").contains("`shape`")
+    );
+    assert!(
+        text("{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999, 99999999999), }")
+            .contains("99999999999")
+    );
+    assert!(
+        text("{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999,), }")
+            .contains("too early")
+    );
     assert!(text("{}").contains("`descr`"));
 }
 
@@ -73,6 +94,12 @@ fn what_cannot_be_read_is_not_taken_for_a_short_file() {
             Err(io::Error::other("the line is cut"))
         }
     }
-    assert_eq!(*read_from(Cut).expect_err("cut").kind(), crate::ErrorKind::Unavailable);
-    assert_eq!(*read_from(&b"\x93NUM"[..]).expect_err("short").kind(), crate::ErrorKind::Invalid);
+    assert_eq!(
+        *read_from(Cut).expect_err("cut").kind(),
+        crate::ErrorKind::Unavailable
+    );
+    assert_eq!(
+        *read_from(&b"\x93NUM"[..]).expect_err("short").kind(),
+        crate::ErrorKind::Invalid
+    );
 }

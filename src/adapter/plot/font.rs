@@ -5,12 +5,15 @@ pub(super) const WIDTH: usize = 5;
 /// Dots down a letter.
 pub(super) const HEIGHT: usize = 7;
 
-/// The dots of a text's letters, a number a row from the top, its lowest bit the rightmost dot. Small letters are drawn as
-/// capitals, unknown ones as boxes.
+/// The dots of a text's letters, a number a row from the top, its lowest bit the rightmost dot.
+/// Small letters are drawn as capitals, unknown ones as boxes.
 pub(super) fn letters(text: &str) -> impl Iterator<Item = [u8; HEIGHT]> + '_ {
     text.chars().map(|c| {
         let c = c.to_ascii_uppercase();
-        LETTERS.iter().find(|(known, _)| *known == c).map_or(BOX, |(_, rows)| *rows)
+        LETTERS
+            .iter()
+            .find(|(known, _)| *known == c)
+            .map_or(BOX, |(_, rows)| *rows)
     })
 }
 

@@ -9,7 +9,9 @@ use crate::{Array, DType};
 fn image<'a>(array: impl Into<ArrayView<'a>>, look: &Look) -> (u32, u32, Vec<u8>) {
     let mut out = Vec::new();
     write_to(&mut out, array, look).expect("memory takes all");
-    let mut reader = png::Decoder::new(Cursor::new(out)).read_info().expect("a PNG");
+    let mut reader = png::Decoder::new(Cursor::new(out))
+        .read_info()
+        .expect("a PNG");
     let mut pixels = vec![0; reader.output_buffer_size().expect("a small image")];
     let info = reader.next_frame(&mut pixels).expect("a whole PNG");
     (info.width, info.height, pixels)
@@ -18,21 +20,34 @@ fn image<'a>(array: impl Into<ArrayView<'a>>, look: &Look) -> (u32, u32, Vec<u8>
 #[test]
 fn the_ends_of_the_ramp_are_the_least_and_the_greatest() {
     let array = ndarray::arr2(&[[1.0_f32, f32::NAN, 3.0], [2.0, f32::INFINITY, -99.0]]);
-    let look = Look { valid: Some(array.map(|cell| *cell != -99.0).into_dyn()), ..Look::default() };
+    let look = Look {
+        valid: Some(array.map(|cell| *cell != -99.0).into_dyn()),
+        ..Look::default()
+    };
     let (width, height, pixels) = image(&array, &look);
     assert_eq!((width, height), (3, 2));
     let pixel = |at: usize| <[u8; 4]>::try_from(&pixels[at * 4..at * 4 + 4]).expect("four bytes");
     let colours = Ramp::Viridis.colours();
-    assert_eq!((pixel(0), pixel(2), pixel(4)), (colours[0], colours[255], colours[255]));
+    assert_eq!(
+        (pixel(0), pixel(2), pixel(4)),
+        (colours[0], colours[255], colours[255])
+    );
     assert_eq!((pixel(1), pixel(5)), ([0; 4], [0; 4]));
     assert_eq!(pixel(3), colours[128]);
 }
 
 #[test]
 fn a_given_stretch_clamps() {
-    let look = Look { ramp: Ramp::Grays, stretch: Some([0.0, 10.0]), ..Look::default() };
+    let look = Look {
+        ramp: Ramp::Grays,
+        stretch: Some([0.0, 10.0]),
+        ..Look::default()
+    };
     let (.., pixels) = image(&ndarray::arr2(&[[-5_i16, 0, 10, 500]]), &look);
-    assert_eq!(pixels.iter().step_by(4).copied().collect::<Vec<_>>(), [0, 0, 255, 255]);
+    assert_eq!(
+        pixels.iter().step_by(4).copied().collect::<Vec<_>>(),
+        [0, 0, 255, 255]
+    );
 }
 
 #[test]
@@ -41,16 +56,25 @@ fn arrays_without_a_range_are_drawn() {
         let (.., pixels) = image(&Array::filled(dtype, &[2, 2], 7.0), &Look::default());
         assert_eq!(pixels[..4], Ramp::Viridis.colours()[128]);
     }
-    let (.., pixels) = image(&Array::filled(DType::F64, &[2, 2], f64::NAN), &Look::default());
+    let (.., pixels) = image(
+        &Array::filled(DType::F64, &[2, 2], f64::NAN),
+        &Look::default(),
+    );
     assert_eq!(pixels, [0; 16]);
-    let (.., pixels) = image(&ndarray::arr2(&[[f64::MIN, 0.0, f64::MAX]]), &Look::default());
+    let (.., pixels) = image(
+        &ndarray::arr2(&[[f64::MIN, 0.0, f64::MAX]]),
+        &Look::default(),
+    );
     assert_eq!(pixels[4..8], Ramp::Viridis.colours()[128]);
 }
 
 #[test]
 fn three_bands_are_colours() {
     let array = ndarray::arr3(&[[[0_u8, 255, 9]], [[10, 20, 9]], [[0, 100, 9]]]);
-    let look = Look { valid: Some(array.map(|cell| *cell != 9).into_dyn()), ..Look::default() };
+    let look = Look {
+        valid: Some(array.map(|cell| *cell != 9).into_dyn()),
+        ..Look::default()
+    };
     let (.., pixels) = image(&array, &look);
     assert_eq!(pixels, [0, 0, 0, 255, 255, 255, 255, 255, 0, 0, 0, 0]);
 }
@@ -63,7 +87,10 @@ fn every_ramp_has_a_name_that_is_read() {
     }
     let error = "rainbow".parse::<Ramp>().expect_err("no ramp");
     assert!(error.to_string().contains("viridis"), "{error}");
-    assert_eq!((Ramp::Grays.colours()[0], Ramp::Grays.colours()[255]), ([0, 0, 0, 255], [255; 4]));
+    assert_eq!(
+        (Ramp::Grays.colours()[0], Ramp::Grays.colours()[255]),
+        ([0, 0, 0, 255], [255; 4])
+    );
 }
 
 #[test]
@@ -73,9 +100,14 @@ fn what_cannot_be_drawn_is_refused() {
         write_to(Vec::new(), &Array::filled(DType::U8, shape, 0.0), &look).expect_err("no image");
     }
     look.stretch = Some([1.0, f64::NAN]);
-    let error = write_to(Vec::new(), &Array::filled(DType::U8, &[1, 1], 0.0), &look).expect_err("no stretch");
+    let error = write_to(Vec::new(), &Array::filled(DType::U8, &[1, 1], 0.0), &look)
+        .expect_err("no stretch");
     assert!(error.to_string().contains("stretch"), "{error}");
-    let look = Look { valid: Some(ndarray::ArrayD::from_elem(ndarray::IxDyn(&[1, 2]), true)), ..Look::default() };
-    let error = write_to(Vec::new(), &Array::filled(DType::U8, &[1, 1], 0.0), &look).expect_err("another shape");
+    let look = Look {
+        valid: Some(ndarray::ArrayD::from_elem(ndarray::IxDyn(&[1, 2]), true)),
+        ..Look::default()
+    };
+    let error = write_to(Vec::new(), &Array::filled(DType::U8, &[1, 1], 0.0), &look)
+        .expect_err("another shape");
     assert!(error.to_string().contains("shape of the array"), "{error}");
 }

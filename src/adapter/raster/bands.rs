@@ -13,7 +13,8 @@ pub(super) struct Bands {
     pub(super) note: Option<String>,
 }
 
-/// Bands of a file that follow each other in the grid: the place of the first, and their numbers in the file.
+/// Bands of a file that follow each other in the grid: the place of the first, and their numbers in
+/// the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Run {
     pub(super) at: usize,
@@ -23,13 +24,26 @@ pub(super) struct Run {
 impl Bands {
     /// By name, where the file and the grid name bands; else by their order.
     pub(super) fn of(structure: &Structure, axes: RasterAxes, header: &Header) -> Result<Self> {
-        let dimension = axes.band.map(|axis| &structure.dimensions()[structure.dimension_of(axis)]);
-        let labels = dimension.and_then(|dimension| dimension.labels()).unwrap_or_default();
-        let (bands, name) = (header.bands.len(), dimension.map_or("", |dimension| dimension.name()));
+        let dimension = axes
+            .band
+            .map(|axis| &structure.dimensions()[structure.dimension_of(axis)]);
+        let labels = dimension
+            .and_then(|dimension| dimension.labels())
+            .unwrap_or_default();
+        let (bands, name) = (
+            header.bands.len(),
+            dimension.map_or("", |dimension| dimension.name()),
+        );
         let count = labels.len().max(1);
         let known = |label: &str| labels.iter().position(|other| other == label);
-        let numbers = labels.iter().enumerate().all(|(at, label)| *label == (at + 1).to_string());
-        if let Some(names) = header.band_names().filter(|_| !labels.is_empty() && !numbers) {
+        let numbers = labels
+            .iter()
+            .enumerate()
+            .all(|(at, label)| *label == (at + 1).to_string());
+        if let Some(names) = header
+            .band_names()
+            .filter(|_| !labels.is_empty() && !numbers)
+        {
             let places: Option<Vec<usize>> = names.iter().map(|name| known(name)).collect();
             return match places {
                 Some(places) => Ok(Self { places, note: None }),
@@ -48,13 +62,22 @@ impl Bands {
         let unnamed = bands > 1 && !numbers && header.band_names().is_none();
         let note =
             unnamed.then(|| format!("the file does not name its bands, which are taken in the grid's order along `{name}`"));
-        Ok(Self { places: (0..bands).collect(), note })
+        Ok(Self {
+            places: (0..bands).collect(),
+            note,
+        })
     }
 
     /// The first place, and how many there are up to the last.
     pub(super) fn range(&self) -> (i64, u64) {
-        let (first, last) = (self.places.iter().min().copied().unwrap_or(0), self.places.iter().max().copied().unwrap_or(0));
-        (i64::try_from(first).unwrap_or(i64::MAX), (last - first + 1) as u64)
+        let (first, last) = (
+            self.places.iter().min().copied().unwrap_or(0),
+            self.places.iter().max().copied().unwrap_or(0),
+        );
+        (
+            i64::try_from(first).unwrap_or(i64::MAX),
+            (last - first + 1) as u64,
+        )
     }
 
     /// The runs that some bands of the file make in the grid.
@@ -66,7 +89,10 @@ impl Bands {
         for (place, band) in order {
             match runs.last_mut() {
                 Some(run) if run.at + run.bands.len() == place => run.bands.push(band),
-                _ => runs.push(Run { at: place, bands: vec![band] }),
+                _ => runs.push(Run {
+                    at: place,
+                    bands: vec![band],
+                }),
             }
         }
         runs
@@ -75,5 +101,13 @@ impl Bands {
 
 fn listed(names: &[&str]) -> String {
     let shown: Vec<&str> = names.iter().take(12).copied().collect();
-    format!("{}{}", shown.join(", "), if names.len() > shown.len() { ", ..." } else { "" })
+    format!(
+        "{}{}",
+        shown.join(", "),
+        if names.len() > shown.len() {
+            ", ..."
+        } else {
+            ""
+        }
+    )
 }

@@ -47,10 +47,12 @@ pub(super) fn check_type(schema: &Schema, header: &Header) -> Result<()> {
     )))
 }
 
-/// How values of a band of a number, from 1, become those in the grid's unit. An [`Invalid`](crate::ErrorKind::Invalid) error if
-/// they do not.
+/// How values of a band of a number, from 1, become those in the grid's unit. An
+/// [`Invalid`](crate::ErrorKind::Invalid) error if they do not.
 fn conversion(schema: &Schema, (number, band): (usize, &Band)) -> Result<unit::Conversion> {
-    let (Some(from), Some(to)) = (band.unit.as_deref(), schema.unit()) else { return Ok(unit::Conversion::NONE) };
+    let (Some(from), Some(to)) = (band.unit.as_deref(), schema.unit()) else {
+        return Ok(unit::Conversion::NONE);
+    };
     unit::Conversion::for_cells(from, to, schema.dtype()).map_err(|why| {
         Error::invalid(format!(
             "the unit of the file's values is `{from}` in band {number}, the grid's `{to}`, and {why}; make a grid for it with `gridstone create --like`, or, if the unit is wrong, leave it out with `gdal_translate -co PROFILE=GeoTIFF FILE UNITLESS.tif`"
@@ -69,7 +71,8 @@ pub(super) struct Conversion {
 }
 
 impl Conversion {
-    /// An [`Invalid`](crate::ErrorKind::Invalid) error if the unit of a band does not become the grid's.
+    /// An [`Invalid`](crate::ErrorKind::Invalid) error if the unit of a band does not become the
+    /// grid's.
     pub(super) fn new(schema: &Schema, header: &Header) -> Result<Self> {
         let rule = |(number, band): (usize, &Band)| -> Result<Rule> {
             Ok(Rule {
@@ -80,7 +83,10 @@ impl Conversion {
                 conversion: conversion(schema, (number, band))?,
             })
         };
-        let mut rules = (1..).zip(&header.bands).map(rule).collect::<Result<Vec<_>>>()?;
+        let mut rules = (1..)
+            .zip(&header.bands)
+            .map(rule)
+            .collect::<Result<Vec<_>>>()?;
         let notes: BTreeSet<String> = rules
             .iter()
             .zip(&header.bands)
@@ -90,11 +96,20 @@ impl Conversion {
         if rules.iter().all(|rule| *rule == rules[0]) {
             rules.truncate(1);
         }
-        Ok(Self { rules, target: Target::of(schema), note })
+        Ok(Self {
+            rules,
+            target: Target::of(schema),
+            note,
+        })
     }
 
     /// The cells of some bands, (band, y, x), in the grid's type and unit.
-    pub(super) fn apply(&self, array: Array, valid: Option<ArrayD<u8>>, bands: Range<usize>) -> Result<Piece> {
+    pub(super) fn apply(
+        &self,
+        array: Array,
+        valid: Option<ArrayD<u8>>,
+        bands: Range<usize>,
+    ) -> Result<Piece> {
         let rules: Vec<&Rule> = match self.rules.as_slice() {
             [one] => vec![one],
             several => several.get(bands).unwrap_or_default().iter().collect(),

@@ -7,7 +7,8 @@ use crate::array::block::{self, BLOCK};
 use crate::array::{Array, Cells};
 use crate::error::{Error, Result};
 
-/// Cells of which those without data hold a value that no other cell has, if the type has one to spare.
+/// Cells of which those without data hold a value that no other cell has, if the type has one to
+/// spare.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Marked {
@@ -15,20 +16,26 @@ pub struct Marked {
     pub array: Array,
     /// Which cells hold data, in the array's shape; `None` if every one does.
     pub valid: Option<ArrayD<bool>>,
-    /// One cell that marks absent data: NaN of floats, `preferred` of integers if no cell with data has it, else another value
-    /// that none has. `None` if every value of the type stands for data, or nothing is absent and the preferred one is no mark.
+    /// One cell that marks absent data: NaN of floats, `preferred` of integers if no cell with data
+    /// has it, else another value that none has. `None` if every value of the type stands for data,
+    /// or nothing is absent and the preferred one is no mark.
     pub nodata: Option<Cells>,
 }
 
 impl Marked {
-    /// Marks the cells of an array of any axes that hold no data. `valid`, in the array's shape, says which do; `None` if all.
-    /// `preferred` is the value that marks them if it can, such as [`preferred`](super::preferred) gives.
+    /// Marks the cells of an array of any axes that hold no data. `valid`, in the array's shape,
+    /// says which do; `None` if all. `preferred` is the value that marks them if it can, such as
+    /// [`preferred`](super::preferred) gives.
     pub fn new(array: Array, valid: Option<ArrayD<bool>>, preferred: Option<f64>) -> Self {
         let (dtype, shape) = (array.dtype(), array.shape().to_vec());
-        let one = |value: f64| Some(Cells::filled(dtype, 1, value)).filter(|cell| cell.first_f64() == Some(value));
+        let one = |value: f64| {
+            Some(Cells::filled(dtype, 1, value)).filter(|cell| cell.first_f64() == Some(value))
+        };
         let preferred = preferred.and_then(one);
         let mut cells = array.into_cells();
-        let absent: Option<Vec<bool>> = valid.as_ref().map(|valid| valid.iter().map(|valid| !valid).collect());
+        let absent: Option<Vec<bool>> = valid
+            .as_ref()
+            .map(|valid| valid.iter().map(|valid| !valid).collect());
         let marks = absent.as_deref().unwrap_or_default();
         let nodata = match preferred {
             _ if dtype.is_float() => Some(Cells::filled(dtype, 1, f64::NAN)),
@@ -38,12 +45,17 @@ impl Marked {
         if let Some((absent, mark)) = absent.as_ref().zip(nodata.as_ref()) {
             block::lay(mark.as_bytes(), absent, cells.as_bytes_mut());
         }
-        let array = Array::from_cells(cells, &shape).unwrap_or_else(|_| unreachable!("as many cells as before"));
-        Self { array, valid, nodata }
+        let array = Array::from_cells(cells, &shape)
+            .unwrap_or_else(|_| unreachable!("as many cells as before"));
+        Self {
+            array,
+            valid,
+            nodata,
+        }
     }
 
-    /// The array, for a format without a mask. An [`Invalid`](crate::ErrorKind::Invalid) error if no value could mark absent
-    /// data.
+    /// The array, for a format without a mask. An [`Invalid`](crate::ErrorKind::Invalid) error if
+    /// no value could mark absent data.
     pub fn unmasked(&self) -> Result<&Array> {
         match (&self.valid, &self.nodata) {
             (Some(_), None) => Err(Error::invalid(format!(
@@ -57,46 +69,85 @@ impl Marked {
 
 impl From<Raster> for Marked {
     fn from(raster: Raster) -> Self {
-        Self { array: raster.array, valid: raster.valid, nodata: raster.nodata }
+        Self {
+            array: raster.array,
+            valid: raster.valid,
+            nodata: raster.nodata,
+        }
     }
 }
 
 /// Whether a cell that is not absent has a value. Without marks, none is absent.
 fn holds(cells: &Cells, absent: &[bool], value: &Cells) -> bool {
     let mut absent = absent.chunks(BLOCK);
-    cells.as_bytes().chunks(BLOCK * cells.dtype().size()).any(|cells| {
-        let mut equal = [false; BLOCK];
-        block::mark_equal(value, cells, &mut equal);
-        match absent.next() {
-            Some(absent) => equal.iter().zip(absent).any(|(equal, absent)| *equal && !absent),
-            None => equal.contains(&true),
-        }
-    })
+    cells
+        .as_bytes()
+        .chunks(BLOCK * cells.dtype().size())
+        .any(|cells| {
+            let mut equal = [false; BLOCK];
+            block::mark_equal(value, cells, &mut equal);
+            match absent.next() {
+                Some(absent) => equal
+                    .iter()
+                    .zip(absent)
+                    .any(|(equal, absent)| *equal && !absent),
+                None => equal.contains(&true),
+            }
+        })
 }
 
 /// An integer that no cell with data has: the preferred one, an end of the type, or the lowest one.
 fn free(cells: &Cells, absent: &[bool], preferred: Option<Cells>) -> Option<Cells> {
     let dtype = cells.dtype();
-    let (least, most) = (Cells::filled(dtype, 1, f64::MIN), Cells::filled(dtype, 1, f64::MAX));
-    let ends = if dtype.is_signed() { [least, most] } else { [most, least] };
-    if let Some(free) = preferred.into_iter().chain(ends).find(|candidate| !holds(cells, absent, candidate)) {
+    let (least, most) = (
+        Cells::filled(dtype, 1, f64::MIN),
+        Cells::filled(dtype, 1, f64::MAX),
+    );
+    let ends = if dtype.is_signed() {
+        [least, most]
+    } else {
+        [most, least]
+    };
+    if let Some(free) = preferred
+        .into_iter()
+        .chain(ends)
+        .find(|candidate| !holds(cells, absent, candidate))
+    {
         return Some(free);
     }
-    // Of the lowest values, one more than there are cells, one is free, unless the type has no more.
+    // Of the lowest values, one more than there are cells, one is free, unless the type has no
+    // more.
     let bits = 8 * dtype.size();
     let values = if bits < 64 { 1_u64 << bits } else { u64::MAX };
-    let mut held = vec![false; usize::try_from(values.min(cells.len() as u64 + 1)).unwrap_or(usize::MAX)];
-    let first = if dtype.is_signed() { 1_u64 << (bits - 1) } else { 0 };
-    for (cell, _) in cells.as_bytes().chunks_exact(dtype.size()).zip(absent).filter(|(_, absent)| !**absent) {
+    let mut held =
+        vec![false; usize::try_from(values.min(cells.len() as u64 + 1)).unwrap_or(usize::MAX)];
+    let first = if dtype.is_signed() {
+        1_u64 << (bits - 1)
+    } else {
+        0
+    };
+    for (cell, _) in cells
+        .as_bytes()
+        .chunks_exact(dtype.size())
+        .zip(absent)
+        .filter(|(_, absent)| !**absent)
+    {
         let number = word(cell).wrapping_sub(first) & u64::MAX >> (64 - bits);
-        if let Some(held) = usize::try_from(number).ok().and_then(|number| held.get_mut(number)) {
+        if let Some(held) = usize::try_from(number)
+            .ok()
+            .and_then(|number| held.get_mut(number))
+        {
             *held = true;
         }
     }
     let number = held.iter().position(|held| !held)?;
     let mut free = Cells::filled(dtype, 1, 0.0);
     let bits = (number as u64).wrapping_add(first).to_ne_bytes();
-    let bits = if cfg!(target_endian = "little") { &bits[..dtype.size()] } else { &bits[8 - dtype.size()..] };
+    let bits = if cfg!(target_endian = "little") {
+        &bits[..dtype.size()]
+    } else {
+        &bits[8 - dtype.size()..]
+    };
     free.as_bytes_mut().copy_from_slice(bits);
     Some(free)
 }
@@ -107,7 +158,9 @@ fn word(cell: &[u8]) -> u64 {
         [a] => u64::from(a),
         [a, b] => u64::from(u16::from_ne_bytes([a, b])),
         [a, b, c, d] => u64::from(u32::from_ne_bytes([a, b, c, d])),
-        _ => cell.first_chunk().map_or(0, |bits| u64::from_ne_bytes(*bits)),
+        _ => cell
+            .first_chunk()
+            .map_or(0, |bits| u64::from_ne_bytes(*bits)),
     }
 }
 
@@ -123,20 +176,47 @@ mod tests {
 
     #[test]
     fn a_mark_is_a_value_that_no_cell_with_data_has() {
-        let of = |cells: &[i16], valid: &[bool], preferred| Marked::new(arr1(cells).into(), mask(valid), preferred);
+        let of = |cells: &[i16], valid: &[bool], preferred| {
+            Marked::new(arr1(cells).into(), mask(valid), preferred)
+        };
         let nodata = |marked: &Marked| marked.nodata.clone();
         let some = |cell: i16| Some(Cells::from(vec![cell]));
         let plain = of(&[7, 0, 9], &[true, false, true], None);
-        assert_eq!((nodata(&plain), plain.array), (some(i16::MIN), arr1(&[7, i16::MIN, 9]).into()));
-        assert_eq!(nodata(&of(&[7, 0], &[true, false], Some(5.0))), some(5), "the preferred one");
-        assert_eq!(nodata(&of(&[7, 0], &[true, false], Some(7.0))), some(i16::MIN), "it is held");
-        assert_eq!(nodata(&of(&[7, 0], &[true, false], Some(70_000.0))), some(i16::MIN), "it is none of the type");
-        assert_eq!(nodata(&of(&[i16::MIN, 7, 0], &[true, true, false], None)), some(i16::MAX));
-        let ends = of(&[i16::MIN, i16::MIN + 1, 0, i16::MAX, 3], &[true, true, true, true, false], Some(0.0));
+        assert_eq!(
+            (nodata(&plain), plain.array),
+            (some(i16::MIN), arr1(&[7, i16::MIN, 9]).into())
+        );
+        assert_eq!(
+            nodata(&of(&[7, 0], &[true, false], Some(5.0))),
+            some(5),
+            "the preferred one"
+        );
+        assert_eq!(
+            nodata(&of(&[7, 0], &[true, false], Some(7.0))),
+            some(i16::MIN),
+            "it is held"
+        );
+        assert_eq!(
+            nodata(&of(&[7, 0], &[true, false], Some(70_000.0))),
+            some(i16::MIN),
+            "it is none of the type"
+        );
+        assert_eq!(
+            nodata(&of(&[i16::MIN, 7, 0], &[true, true, false], None)),
+            some(i16::MAX)
+        );
+        let ends = of(
+            &[i16::MIN, i16::MIN + 1, 0, i16::MAX, 3],
+            &[true, true, true, true, false],
+            Some(0.0),
+        );
         assert_eq!(nodata(&ends), some(i16::MIN + 2));
         let all = Marked::new(arr1(&[1_i16, 2]).into(), None, Some(2.0));
         assert_eq!((nodata(&all), all.unmasked().is_ok()), (None, true));
-        assert_eq!(nodata(&Marked::new(arr1(&[1_i16, 2]).into(), None, Some(3.0))), some(3));
+        assert_eq!(
+            nodata(&Marked::new(arr1(&[1_i16, 2]).into(), None, Some(3.0))),
+            some(3)
+        );
     }
 
     #[test]
@@ -146,27 +226,52 @@ mod tests {
         let marked = Marked::new(arr1(&cells).into(), mask(&valid), Some(3.0));
         assert_eq!(marked.nodata, None);
         let refused = marked.unmasked().expect_err("no value is free").to_string();
-        assert!(refused.contains("every value of uint8 occurs") && refused.contains(".tif"), "{refused}");
-        let one_missing: Vec<u8> = cells.iter().map(|cell| if *cell == 200 { 9 } else { *cell }).collect();
-        assert_eq!(Marked::new(arr1(&one_missing).into(), mask(&valid), Some(3.0)).nodata, Some(Cells::from(vec![200_u8])));
+        assert!(
+            refused.contains("every value of uint8 occurs") && refused.contains(".tif"),
+            "{refused}"
+        );
+        let one_missing: Vec<u8> = cells
+            .iter()
+            .map(|cell| if *cell == 200 { 9 } else { *cell })
+            .collect();
+        assert_eq!(
+            Marked::new(arr1(&one_missing).into(), mask(&valid), Some(3.0)).nodata,
+            Some(Cells::from(vec![200_u8]))
+        );
     }
 
     #[test]
     fn integers_of_64_bits_are_told_apart() {
         let cells = [i64::MIN, i64::MIN + 1, i64::MAX, i64::MAX - 1, 0];
-        let marked = Marked::new(arr1(&cells).into(), mask(&[true, true, true, true, false]), None);
+        let marked = Marked::new(
+            arr1(&cells).into(),
+            mask(&[true, true, true, true, false]),
+            None,
+        );
         assert_eq!(marked.nodata, Some(Cells::from(vec![i64::MIN + 2])));
         let cells = [u64::MAX, u64::MAX - 1, 0, 1, 0];
-        let marked = Marked::new(arr1(&cells).into(), mask(&[true, true, true, true, false]), None);
+        let marked = Marked::new(
+            arr1(&cells).into(),
+            mask(&[true, true, true, true, false]),
+            None,
+        );
         assert_eq!(marked.nodata, Some(Cells::from(vec![2_u64])));
     }
 
     #[test]
     fn floats_hold_nan_where_there_is_no_data() {
-        let marked = Marked::new(arr1(&[-7.0_f32, 3.0]).into(), mask(&[false, true]), Some(-7.0));
+        let marked = Marked::new(
+            arr1(&[-7.0_f32, 3.0]).into(),
+            mask(&[false, true]),
+            Some(-7.0),
+        );
         let values: Vec<f64> = marked.array.iter_f64().collect();
         assert!(values[0].is_nan() && values[1] == 3.0, "{values:?}");
         let marked = Marked::new(arr1(&[-7.0_f32, 3.0]).into(), None, Some(-7.0));
-        assert_eq!(marked.array, arr1(&[-7.0_f32, 3.0]).into(), "a value is data");
+        assert_eq!(
+            marked.array,
+            arr1(&[-7.0_f32, 3.0]).into(),
+            "a value is data"
+        );
     }
 }

@@ -16,9 +16,11 @@ use crate::store::Grid;
 use super::marked::Marked;
 use super::schema::{DESCRIPTION, PIXELS, exact};
 
-/// An answer as other programs take rasters: (y, x), or (band, y, x) where there are several bands, with its place.
+/// An answer as other programs take rasters: (y, x), or (band, y, x) where there are several bands,
+/// with its place.
 ///
-/// Rows are in the answer's order: the grid's, so from north to south for a grid made after a north-up file, or a target's.
+/// Rows are in the answer's order: the grid's, so from north to south for a grid made after a
+/// north-up file, or a target's.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Raster {
@@ -26,48 +28,78 @@ pub struct Raster {
     pub array: Array,
     /// Which cells hold data, in the array's shape; `None` if every one does.
     pub valid: Option<ArrayD<bool>>,
-    /// One cell that marks absent data, and that no cell with data has: NaN of floats, the grid's nodata value of integers or
-    /// another one that is free. `None` if nothing is absent and nothing could be marked, or if every value of the type stands
-    /// for data.
+    /// One cell that marks absent data, and that no cell with data has: NaN of floats, the grid's
+    /// nodata value of integers or another one that is free. `None` if nothing is absent and
+    /// nothing could be marked, or if every value of the type stands for data.
     pub nodata: Option<Cells>,
     /// Where the cells lie; `None` for a grid whose coordinates are a file's rows and columns.
     pub affine: Option<Affine>,
     /// The coordinate reference system.
     pub crs: Option<String>,
-    /// The names of the bands; of a grid without bands the name of its variable. Empty if there are none.
+    /// The names of the bands; of a grid without bands the name of its variable. Empty if there are
+    /// none.
     pub bands: Vec<String>,
     /// The unit of the values.
     pub unit: Option<String>,
-    /// Whether rows run from south to north, and columns from east to west, so that a picture turns them round.
+    /// Whether rows run from south to north, and columns from east to west, so that a picture turns
+    /// them round.
     pub reversed: [bool; 2],
 }
 
 impl Raster {
-    /// The raster of an answer. An [`Invalid`](crate::ErrorKind::Invalid) error if the grid has further dimensions of which the
-    /// answer has more than one cell.
+    /// The raster of an answer. An [`Invalid`](crate::ErrorKind::Invalid) error if the grid has
+    /// further dimensions of which the answer has more than one cell.
     pub fn new(grid: &Grid, answer: &Answer) -> Result<Self> {
         let structure = grid.structure();
         let axes = RasterAxes::of(structure)?;
         let shape = answer.array.shape();
-        if let Some(axis) =
-            (0..shape.len()).find(|axis| ![Some(axes.y), Some(axes.x), axes.band].contains(&Some(*axis)) && shape[*axis] > 1)
-        {
-            let name = structure.axes().nth(axis).map_or("", crate::grid::Axis::name);
+        if let Some(axis) = (0..shape.len()).find(|axis| {
+            ![Some(axes.y), Some(axes.x), axes.band].contains(&Some(*axis)) && shape[*axis] > 1
+        }) {
+            let name = structure
+                .axes()
+                .nth(axis)
+                .map_or("", crate::grid::Axis::name);
             return Err(Error::invalid(format!(
                 "a raster has no axis `{name}`, of which {} cells were read; ask for one of them, as with `--period FROM/TO`, make one of all with `--over-time mean`, or write them to a .npy",
                 shape[axis]
             )));
         }
-        let array = with_view!(Array, &answer.array, |cells| Array::from(planes(cells.view(), axes)));
+        let array = with_view!(Array, &answer.array, |cells| Array::from(planes(
+            cells.view(),
+            axes
+        )));
         let valid = answer.valid().map(|valid| planes(valid.view(), axes));
-        let Marked { array, valid, nodata } = Marked::new(array, valid, preferred(grid, answer));
+        let Marked {
+            array,
+            valid,
+            nodata,
+        } = Marked::new(array, valid, preferred(grid, answer));
         // Every cell has a count.
-        let nodata = nodata.filter(|_| answer.layer != Layer::Aggregate(Aggregation::Count) || valid.is_some());
+        let nodata = nodata
+            .filter(|_| answer.layer != Layer::Aggregate(Aggregation::Count) || valid.is_some());
         let (affine, bands) = (affine(grid, axes, answer), labels(grid, axes, answer));
-        let own = answer.target.as_ref().and(affine).map(|affine| [affine.dy > 0.0, affine.dx < 0.0]);
+        let own = answer
+            .target
+            .as_ref()
+            .and(affine)
+            .map(|affine| [affine.dy > 0.0, affine.dx < 0.0]);
         let reversed = own.unwrap_or_else(|| reversed(structure, axes));
-        let unit = grid.schema().unit().filter(|_| keeps_unit(&answer.layer)).map(str::to_owned);
-        Ok(Self { array, valid, nodata, affine, crs: structure.crs().map(str::to_owned), bands, unit, reversed })
+        let unit = grid
+            .schema()
+            .unit()
+            .filter(|_| keeps_unit(&answer.layer))
+            .map(str::to_owned);
+        Ok(Self {
+            array,
+            valid,
+            nodata,
+            affine,
+            crs: structure.crs().map(str::to_owned),
+            bands,
+            unit,
+            reversed,
+        })
     }
 
     /// The value that marks absent data.
@@ -77,11 +109,20 @@ impl Raster {
 
     /// Writes the raster as a GeoTIFF.
     ///
-    /// Where every value of the type stands for data, the file has a mask in place of a nodata value. One mask is all that it can
-    /// have: an [`Invalid`](crate::ErrorKind::Invalid) error if bands need different ones.
+    /// Where every value of the type stands for data, the file has a mask in place of a nodata
+    /// value. One mask is all that it can have: an [`Invalid`](crate::ErrorKind::Invalid) error if
+    /// bands need different ones.
     pub fn write_geotiff(&self, path: impl AsRef<Path>) -> Result<()> {
-        let count = if let [bands, _, _] = *self.array.shape() { bands } else { 1 };
-        let band = |at: usize| Band { description: self.bands.get(at).cloned(), unit: self.unit.clone(), ..Band::default() };
+        let count = if let [bands, _, _] = *self.array.shape() {
+            bands
+        } else {
+            1
+        };
+        let band = |at: usize| Band {
+            description: self.bands.get(at).cloned(),
+            unit: self.unit.clone(),
+            ..Band::default()
+        };
         let profile = Profile {
             affine: self.affine,
             crs: self.crs.clone(),
@@ -95,23 +136,34 @@ impl Raster {
 
     /// The mask that a file needs beside its cells.
     fn mask(&self) -> Result<Option<Array2<bool>>> {
-        let Some(valid) = self.valid.as_ref().filter(|_| self.nodata.is_none()) else { return Ok(None) };
+        let Some(valid) = self.valid.as_ref().filter(|_| self.nodata.is_none()) else {
+            return Ok(None);
+        };
         let several = || {
             Error::invalid(format!(
                 "every value of {} occurs, and the bands have data at different places, for which a GeoTIFF has no mask; write one band at a time with `--band`",
                 self.array.dtype()
             ))
         };
-        let first = if valid.ndim() == 3 { valid.index_axis(Axis(0), 0) } else { valid.view() };
+        let first = if valid.ndim() == 3 {
+            valid.index_axis(Axis(0), 0)
+        } else {
+            valid.view()
+        };
         if valid.ndim() == 3 && valid.outer_iter().any(|other| other != first) {
             return Err(several());
         }
-        first.to_owned().into_dimensionality::<Ix2>().map(Some).map_err(|_| several())
+        first
+            .to_owned()
+            .into_dimensionality::<Ix2>()
+            .map(Some)
+            .map_err(|_| several())
     }
 }
 
-/// The value that marks absent data of an answer of a grid, unless a cell with data has it: that of the answer's layer, else the
-/// grid's nodata value. `None` if neither has one. What [`Marked::new`] takes.
+/// The value that marks absent data of an answer of a grid, unless a cell with data has it: that of
+/// the answer's layer, else the grid's nodata value. `None` if neither has one. What
+/// [`Marked::new`] takes.
 pub fn preferred(grid: &Grid, answer: &Answer) -> Option<f64> {
     match answer.validity {
         Validity::Values { nodata } => nodata,
@@ -120,10 +172,13 @@ pub fn preferred(grid: &Grid, answer: &Answer) -> Option<f64> {
     .or(grid.schema().nodata())
 }
 
-/// Whether rows and columns run against those of a picture. Of a grid in a file's rows and columns nothing is known but these.
+/// Whether rows and columns run against those of a picture. Of a grid in a file's rows and columns
+/// nothing is known but these.
 fn reversed(structure: &Structure, axes: RasterAxes) -> [bool; 2] {
     let axis = |number: usize| structure.axes().nth(number);
-    let (Some(y), Some(x)) = (axis(axes.y), axis(axes.x)) else { return [false; 2] };
+    let (Some(y), Some(x)) = (axis(axes.y), axis(axes.x)) else {
+        return [false; 2];
+    };
     let counts = |axis: &grid::Axis| {
         let unit = axis.unit_name().is_none_or(|unit| unit == INDEX);
         unit && axis.origin().total_cmp(&0.0).is_eq() && axis.step().total_cmp(&1.0).is_eq()
@@ -135,7 +190,9 @@ fn reversed(structure: &Structure, axes: RasterAxes) -> [bool; 2] {
 /// The cells as (band, y, x), or (y, x) where there is one band.
 fn planes<T: Copy>(cells: ArrayViewD<'_, T>, axes: RasterAxes) -> ArrayD<T> {
     let mut order: Vec<usize> = axes.band.into_iter().chain([axes.y, axes.x]).collect();
-    let others: Vec<usize> = (0..cells.ndim()).filter(|axis| !order.contains(axis)).collect();
+    let others: Vec<usize> = (0..cells.ndim())
+        .filter(|axis| !order.contains(axis))
+        .collect();
     order.splice(0..0, others);
     let mut cells = cells.permuted_axes(order);
     while cells.ndim() > 2 && cells.shape()[0] == 1 {
@@ -146,14 +203,26 @@ fn planes<T: Copy>(cells: ArrayViewD<'_, T>, axes: RasterAxes) -> ArrayD<T> {
 
 fn affine(grid: &Grid, axes: RasterAxes, answer: &Answer) -> Option<Affine> {
     let along = |axis: usize| {
-        let name = grid.structure().axes().nth(axis).map_or("", grid::Axis::name);
+        let name = grid
+            .structure()
+            .axes()
+            .nth(axis)
+            .map_or("", grid::Axis::name);
         if let Some(line) = answer.target.as_ref().and_then(|target| target.line(name)) {
             return (line.start, line.step);
         }
         let (lower, upper) = answer.extent.bounds()[axis];
         let cell = (upper - lower) / answer.array.shape()[axis] as f64;
-        let forward = grid.structure().axes().nth(axis).is_none_or(|axis| axis.step() > 0.0);
-        if forward { (lower, cell) } else { (upper, -cell) }
+        let forward = grid
+            .structure()
+            .axes()
+            .nth(axis)
+            .is_none_or(|axis| axis.step() > 0.0);
+        if forward {
+            (lower, cell)
+        } else {
+            (upper, -cell)
+        }
     };
     let ((x, dx), (y, dy)) = (along(axes.x), along(axes.y));
     let affine = Affine::from_gdal([x, dx, 0.0, y, 0.0, dy]).ok()?;
@@ -162,17 +231,34 @@ fn affine(grid: &Grid, axes: RasterAxes, answer: &Answer) -> Option<Affine> {
 
 /// Whether the values of a layer are in the unit of the cells that they are made of.
 fn keeps_unit(layer: &Layer) -> bool {
-    let Layer::Aggregate(aggregation) = layer else { return true };
+    let Layer::Aggregate(aggregation) = layer else {
+        return true;
+    };
     // A deviation of degrees above some zero is not such degrees.
-    !matches!(aggregation, Aggregation::Count | Aggregation::Variance | Aggregation::Std | Aggregation::Custom { .. })
+    !matches!(
+        aggregation,
+        Aggregation::Count | Aggregation::Variance | Aggregation::Std | Aggregation::Custom { .. }
+    )
 }
 
 fn labels(grid: &Grid, axes: RasterAxes, answer: &Answer) -> Vec<String> {
-    let known = grid.schema().variable().or(grid.schema().attributes().get(DESCRIPTION).map(String::as_str));
-    let Some(axis) = axes.band else { return known.map(str::to_owned).into_iter().collect() };
+    let known = grid.schema().variable().or(grid
+        .schema()
+        .attributes()
+        .get(DESCRIPTION)
+        .map(String::as_str));
+    let Some(axis) = axes.band else {
+        return known.map(str::to_owned).into_iter().collect();
+    };
     let structure = grid.structure();
-    let labels = structure.dimensions()[structure.dimension_of(axis)].labels().unwrap_or_default();
+    let labels = structure.dimensions()[structure.dimension_of(axis)]
+        .labels()
+        .unwrap_or_default();
     let first = answer.extent.bounds()[axis].0.round();
-    let labels = labels.iter().enumerate().skip_while(|(number, _)| (*number as f64) < first).map(|(_, label)| label.clone());
+    let labels = labels
+        .iter()
+        .enumerate()
+        .skip_while(|(number, _)| (*number as f64) < first)
+        .map(|(_, label)| label.clone());
     labels.take(answer.array.shape()[axis]).collect()
 }

@@ -18,13 +18,21 @@ pub(super) struct Footprint(pub(super) [f64; 4]);
 impl Footprint {
     /// Where a file of some rows and columns lies.
     pub(super) fn of(affine: Affine, [height, width]: [usize; 2]) -> Self {
-        let (right, below) = (affine.x + affine.dx * width as f64, affine.y + affine.dy * height as f64);
-        Self([affine.x.min(right), affine.y.min(below), affine.x.max(right), affine.y.max(below)])
+        let (right, below) = (
+            affine.x + affine.dx * width as f64,
+            affine.y + affine.dy * height as f64,
+        );
+        Self([
+            affine.x.min(right),
+            affine.y.min(below),
+            affine.x.max(right),
+            affine.y.max(below),
+        ])
     }
 }
 
-/// The line for a file of the grid's system whose cells are others, or lie elsewhere; `None` if it has no whole cell of the
-/// grid's.
+/// The line for a file of the grid's system whose cells are others, or lie elsewhere; `None` if it
+/// has no whole cell of the grid's.
 pub(super) fn moved(grid: &Grid, footprint: Footprint, level: Level) -> Option<String> {
     let level = allowed(grid, level);
     let inside = rounded(grid, level, footprint, false)?;
@@ -33,8 +41,8 @@ pub(super) fn moved(grid: &Grid, footprint: Footprint, level: Level) -> Option<S
 
 /// The line for a file of another system; `None` if the grid's is nothing that GDAL understands.
 ///
-/// Where the file lies in the grid's system only GDAL can tell, so its place is that of the grid's data; and where the file has
-/// nothing there, alpha says so.
+/// Where the file lies in the grid's system only GDAL can tell, so its place is that of the grid's
+/// data; and where the file has nothing there, alpha says so.
 pub(super) fn other_system(grid: &Grid, header: &Header) -> Option<String> {
     let structure = grid.structure();
     crs::argument(structure.crs()?)?;
@@ -42,26 +50,42 @@ pub(super) fn other_system(grid: &Grid, header: &Header) -> Option<String> {
     let affine = header.affine.unwrap_or(PIXELS);
     let metres = |system: Option<&str>| match system.and_then(crs::is_geographic) {
         Some(true) => METRES_A_DEGREE,
-        _ => system.and_then(crs::definition).and_then(|definition| definition.projection).map_or(1.0, |plane| plane.unit),
+        _ => system
+            .and_then(crs::definition)
+            .and_then(|definition| definition.projection)
+            .map_or(1.0, |plane| plane.unit),
     };
     let scale = metres(header.crs.as_deref()) / metres(structure.crs());
     let exponent = |cell: f64, axis: usize| (cell * scale / step(grid, axis)).abs().log2();
-    let level = allowed(grid, finer(exponent(affine.dy, axes.y).min(exponent(affine.dx, axes.x))));
+    let level = allowed(
+        grid,
+        finer(exponent(affine.dy, axes.y).min(exponent(affine.dx, axes.x))),
+    );
     let data = grid.extent().ok().flatten().and_then(|extent| {
         let ((south, north), (west, east)) = (extent.bounds()[axes.y], extent.bounds()[axes.x]);
         rounded(grid, level, Footprint([west, south, east, north]), true)
     });
-    let alpha = if header.nodata.is_none() { " -dstalpha" } else { "" };
+    let alpha = if header.nodata.is_none() {
+        " -dstalpha"
+    } else {
+        ""
+    };
     Some(line(grid, level, data, alpha))
 }
 
-/// The level of a number, or the next finer one where it is none: a few hundredths coarser are nothing.
+/// The level of a number, or the next finer one where it is none: a few hundredths coarser are
+/// nothing.
 pub(super) fn finer(exponent: f64) -> Level {
-    bounded((exponent + 0.05).floor()).and_then(|level| Level::new(level).ok()).unwrap_or(Level::ZERO)
+    bounded((exponent + 0.05).floor())
+        .and_then(|level| Level::new(level).ok())
+        .unwrap_or(Level::ZERO)
 }
 
 /// A level's number, if it can be one.
-#[expect(clippy::cast_possible_truncation, reason = "whole and within the bounds of i8")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "whole and within the bounds of i8"
+)]
 pub(super) fn bounded(exponent: f64) -> Option<i8> {
     (exponent.is_finite() && exponent.abs() < 100.0).then_some(exponent as i8)
 }
@@ -75,29 +99,48 @@ pub(super) fn whole(cell: f64) -> Option<i64> {
 /// The level at which a grid takes data: any of a refinable dimension, else that of its base data.
 pub(super) fn allowed(grid: &Grid, wanted: Level) -> Level {
     let structure = grid.structure();
-    let Ok(axes) = RasterAxes::of(structure) else { return wanted };
+    let Ok(axes) = RasterAxes::of(structure) else {
+        return wanted;
+    };
     if structure.dimensions()[axes.space].is_refinable() {
         return wanted;
     }
-    grid.base_levels().ok().flatten().map_or(wanted, |base| base[axes.space])
+    grid.base_levels()
+        .ok()
+        .flatten()
+        .map_or(wanted, |base| base[axes.space])
 }
 
 pub(super) fn step(grid: &Grid, axis: usize) -> f64 {
     grid.structure().axes().nth(axis).map_or(1.0, Axis::step)
 }
 
-/// The box of whole cells of a level: all that a footprint touches (`outwards`), or those whose centres lie in it, so that a file
-/// has a value for each.
-fn rounded(grid: &Grid, level: Level, Footprint([west, south, east, north]): Footprint, outwards: bool) -> Option<Footprint> {
+/// The box of whole cells of a level: all that a footprint touches (`outwards`), or those whose
+/// centres lie in it, so that a file has a value for each.
+fn rounded(
+    grid: &Grid,
+    level: Level,
+    Footprint([west, south, east, north]): Footprint,
+    outwards: bool,
+) -> Option<Footprint> {
     let structure = grid.structure();
     let axes = RasterAxes::of(structure).ok()?;
     let along = |axis: usize, a: f64, b: f64| {
-        let (p, q) = (structure.position(axis, level, a), structure.position(axis, level, b));
+        let (p, q) = (
+            structure.position(axis, level, a),
+            structure.position(axis, level, b),
+        );
         let (from, to) = (p.min(q), p.max(q));
-        let (first, end) =
-            if outwards { ((from + 1e-6).floor(), (to - 1e-6).ceil()) } else { ((from + 0.5).floor(), (to - 0.5).ceil()) };
+        let (first, end) = if outwards {
+            ((from + 1e-6).floor(), (to - 1e-6).ceil())
+        } else {
+            ((from + 0.5).floor(), (to - 0.5).ceil())
+        };
         let (first, end) = (whole(first)?, whole(end)?);
-        let (a, b) = (structure.edge(axis, level, first), structure.edge(axis, level, end));
+        let (a, b) = (
+            structure.edge(axis, level, first),
+            structure.edge(axis, level, end),
+        );
         (first < end).then_some([a.min(b), a.max(b)])
     };
     let ([west, east], [south, north]) = (along(axes.x, west, east)?, along(axes.y, south, north)?);
@@ -111,9 +154,15 @@ fn line(grid: &Grid, level: Level, place: Option<Footprint>, options: &str) -> S
         line += &format!(" -t_srs {system}");
     }
     // Without a place, cells would lie where the file has them: a second refusal says where.
-    if let (Some(Footprint([west, south, east, north])), Ok(axes)) = (place, RasterAxes::of(structure)) {
+    if let (Some(Footprint([west, south, east, north])), Ok(axes)) =
+        (place, RasterAxes::of(structure))
+    {
         let cell = |axis: usize| step(grid, axis).abs() * level.scale();
-        line += &format!(" -tr {} {} -te {west} {south} {east} {north}", cell(axes.x), cell(axes.y));
+        line += &format!(
+            " -tr {} {} -te {west} {south} {east} {north}",
+            cell(axes.x),
+            cell(axes.y)
+        );
     }
     format!("{line}{options} FILE FITTING.tif")
 }

@@ -23,27 +23,47 @@ pub struct Like {
 
 impl Default for Like {
     fn default() -> Self {
-        Self { chunk: 256, time: None, nodata: None, dtype: None, aggregators: vec![Aggregation::Mean] }
+        Self {
+            chunk: 256,
+            time: None,
+            nodata: None,
+            dtype: None,
+            aggregators: vec![Aggregation::Mean],
+        }
     }
 }
 
 /// The schema of a grid whose level 0 has the cells of a file. See the [module](super).
 pub fn schema_like(header: &Header, like: &Like) -> Result<Schema> {
     let affine = header.affine.unwrap_or(PIXELS);
-    let mut structure = like.time.iter().cloned().fold(Structure::builder(), |builder, time| builder.dimension(time));
+    let mut structure = like
+        .time
+        .iter()
+        .cloned()
+        .fold(Structure::builder(), |builder, time| {
+            builder.dimension(time)
+        });
     if header.bands.len() > 1 {
         structure = structure.dimension(Dimension::fixed("band", labels(header)));
     }
-    let axes = [Axis::new("y", affine.y, affine.dy, like.chunk), Axis::new("x", affine.x, affine.dx, like.chunk)];
+    let axes = [
+        Axis::new("y", affine.y, affine.dy, like.chunk),
+        Axis::new("x", affine.x, affine.dx, like.chunk),
+    ];
     structure = structure.dimension(Dimension::regular("space", axes));
     if let Some(crs) = &header.crs {
         structure = structure.crs(crs);
     }
-    let mut schema = Schema::builder(structure.build()?, like.dtype.unwrap_or_else(|| header.values()));
+    let mut schema = Schema::builder(
+        structure.build()?,
+        like.dtype.unwrap_or_else(|| header.values()),
+    );
     let nodata = match (like.nodata, &header.nodata) {
         (Some(nodata), _) => Some(nodata),
         // What is packed becomes floats, which have NaN.
-        (None, Some(cell)) if header.bands.iter().all(|band| band.packing().is_none()) => Some(exact(cell)?),
+        (None, Some(cell)) if header.bands.iter().all(|band| band.packing().is_none()) => {
+            Some(exact(cell)?)
+        }
         (None, _) => None,
     };
     if let Some(nodata) = nodata {
@@ -55,7 +75,12 @@ pub fn schema_like(header: &Header, like: &Like) -> Result<Schema> {
     if let Some(name) = description(header) {
         schema = schema.attribute(DESCRIPTION, name);
     }
-    like.aggregators.iter().fold(schema, |schema, aggregator| schema.aggregator(aggregator.clone())).build()
+    like.aggregators
+        .iter()
+        .fold(schema, |schema, aggregator| {
+            schema.aggregator(aggregator.clone())
+        })
+        .build()
 }
 
 /// The attribute of a grid without bands that has the name of the band which it was made after.
@@ -63,29 +88,46 @@ pub(super) const DESCRIPTION: &str = "description";
 
 /// The name of the only band of a file, if it has one that a grid keeps.
 pub(super) fn description(header: &Header) -> Option<&str> {
-    let [band] = header.bands.as_slice() else { return None };
+    let [band] = header.bands.as_slice() else {
+        return None;
+    };
     let name = band.description.as_deref().map(str::trim);
     name.filter(|name| (1..=Schema::TEXT_MAX).contains(&name.len()))
 }
 
 /// Where the cells of a file without georeferencing lie.
-pub(super) const PIXELS: Affine = Affine { x: 0.0, y: 0.0, dx: 1.0, dy: 1.0 };
+pub(super) const PIXELS: Affine = Affine {
+    x: 0.0,
+    y: 0.0,
+    dx: 1.0,
+    dy: 1.0,
+};
 
 /// The names of the bands, or their numbers from 1 unless every band has a name of its own.
 fn labels(header: &Header) -> Vec<String> {
-    let numbers = || (1..=header.bands.len()).map(|number| number.to_string()).collect();
-    header.band_names().map_or_else(numbers, |names| names.into_iter().map(str::to_owned).collect())
+    let numbers = || {
+        (1..=header.bands.len())
+            .map(|number| number.to_string())
+            .collect()
+    };
+    header.band_names().map_or_else(numbers, |names| {
+        names.into_iter().map(str::to_owned).collect()
+    })
 }
 
 /// A cell as a double; an error if it is an integer that no double has.
 pub(super) fn exact(cell: &Cells) -> Result<f64> {
     fn of<T: Cell>(cells: &[T]) -> Result<f64> {
-        let cell = *cells.first().ok_or_else(|| Error::invalid("the nodata value is no cell"))?;
+        let cell = *cells
+            .first()
+            .ok_or_else(|| Error::invalid("the nodata value is no cell"))?;
         let value = cell.to_f64();
         if cell.is_nan() || T::from_f64(value) == cell {
             Ok(value)
         } else {
-            Err(Error::invalid(format!("the nodata value {cell:?} cannot be kept exactly; give another")))
+            Err(Error::invalid(format!(
+                "the nodata value {cell:?} cannot be kept exactly; give another"
+            )))
         }
     }
     with_cells!(cell, |cells| of(cells))

@@ -30,8 +30,8 @@ pub struct RasterSource {
     held: Option<(geotiff::Window, Piece)>,
 }
 
-/// What one block is made of: a part of the file, in one pass over which every block of the file is decoded once, or some bands
-/// and columns of it.
+/// What one block is made of: a part of the file, in one pass over which every block of the file is
+/// decoded once, or some bands and columns of it.
 #[derive(Clone, Debug)]
 struct Cut {
     part: geotiff::Window,
@@ -45,16 +45,23 @@ struct Cut {
 }
 
 impl RasterSource {
-    /// Finds the place of a file in a grid. An [`Invalid`](crate::ErrorKind::Invalid) error says why it has none, and what to do
-    /// about it. Only the header is read.
+    /// Finds the place of a file in a grid. An [`Invalid`](crate::ErrorKind::Invalid) error says
+    /// why it has none, and what to do about it. Only the header is read.
     pub fn new(grid: &Grid, name: impl Into<String>, tiff: GeoTiff) -> Result<Self> {
         Self::placed(grid, name, tiff, None, &[])
     }
 
-    /// The same with what a command line knows beside the file. In a grid with one dimension beside rows, columns and bands, such
-    /// as time, `at` is its cell along it, or its tick along an irregular one. Other windows will be put before it: longitudes
-    /// that are one place are one cell of all of them.
-    pub fn placed(grid: &Grid, name: impl Into<String>, tiff: GeoTiff, at: Option<i64>, others: &[Window]) -> Result<Self> {
+    /// The same with what a command line knows beside the file. In a grid with one dimension beside
+    /// rows, columns and bands, such as time, `at` is its cell along it, or its tick along an
+    /// irregular one. Other windows will be put before it: longitudes that are one place are one
+    /// cell of all of them.
+    pub fn placed(
+        grid: &Grid,
+        name: impl Into<String>,
+        tiff: GeoTiff,
+        at: Option<i64>,
+        others: &[Window],
+    ) -> Result<Self> {
         let placement = place(grid, tiff.header(), at, others)?;
         let conversion = Conversion::new(grid.schema(), tiff.header())?;
         let header = tiff.header();
@@ -62,14 +69,28 @@ impl RasterSource {
         footprint.cells = (header.width * header.height * header.bands.len()) as u64;
         footprint.bytes = footprint.cells * header.dtype.size() as u64;
         footprint.is_declared = header.nodata.is_some() || header.masked;
-        footprint.notes = placement.notes.iter().cloned().chain(conversion.note.clone()).collect();
+        footprint.notes = placement
+            .notes
+            .iter()
+            .cloned()
+            .chain(conversion.note.clone())
+            .collect();
         let cuts = cuts(grid, &tiff, &placement);
-        Ok(Self { tiff, grid: grid.clone(), placement, conversion, footprint, cuts, held: None })
+        Ok(Self {
+            tiff,
+            grid: grid.clone(),
+            placement,
+            conversion,
+            footprint,
+            cuts,
+            held: None,
+        })
     }
 
     /// The level of space at which the file's cells land.
     pub fn level(&self) -> Level {
-        self.placement.level(self.grid.structure().dimensions().len())
+        self.placement
+            .level(self.grid.structure().dimensions().len())
     }
 
     /// The cells of a part of the file, (band, y, x), in the grid's type.
@@ -80,7 +101,11 @@ impl RasterSource {
 
     /// A file's array (band, y, x) with the grid's axes.
     fn turned<T: Copy>(&self, mut cells: ArrayD<T>) -> ArrayD<T> {
-        for (axis, _) in [1, 2].into_iter().zip(self.placement.reversed).filter(|(_, reversed)| *reversed) {
+        for (axis, _) in [1, 2]
+            .into_iter()
+            .zip(self.placement.reversed)
+            .filter(|(_, reversed)| *reversed)
+        {
             cells.invert_axis(Axis(axis));
         }
         laid(cells, self.grid.structure().rank(), self.placement.axes)
@@ -97,7 +122,11 @@ pub(super) fn laid<T: Copy>(mut cells: ArrayD<T>, rank: usize, axes: RasterAxes)
     let own: Vec<usize> = axes.band.into_iter().chain([axes.y, axes.x]).collect();
     let rest = (0..rank).filter(|axis| !own.contains(axis));
     let mut order = vec![0; own.len() + others];
-    own.iter().copied().chain(rest).enumerate().for_each(|(from, axis)| order[axis] = from);
+    own.iter()
+        .copied()
+        .chain(rest)
+        .enumerate()
+        .for_each(|(from, axis)| order[axis] = from);
     in_c_order(cells.permuted_axes(order))
 }
 
@@ -107,15 +136,33 @@ impl Source for RasterSource {
     }
 
     fn blocks(&self) -> Vec<Block> {
-        self.cuts.iter().enumerate().map(|(number, cut)| Block::of(&self.grid, cut.window, number)).collect()
+        self.cuts
+            .iter()
+            .enumerate()
+            .map(|(number, cut)| Block::of(&self.grid, cut.window, number))
+            .collect()
     }
 
     fn read(&mut self, block: &Block) -> Result<Piece> {
-        let Cut { part, run, cols, is_whole, .. } = self.cuts[block.number].clone();
+        let Cut {
+            part,
+            run,
+            cols,
+            is_whole,
+            ..
+        } = self.cuts[block.number].clone();
         if is_whole {
-            let Piece { array, valid, found } = self.decoded(&part)?;
+            let Piece {
+                array,
+                valid,
+                found,
+            } = self.decoded(&part)?;
             let array = with_view!(Array, array, |cells| Array::from(self.turned(cells)));
-            return Ok(Piece { array, valid: valid.map(|valid| self.turned(valid)), found });
+            return Ok(Piece {
+                array,
+                valid: valid.map(|valid| self.turned(valid)),
+                found,
+            });
         }
         let mut whole = match self.held.take() {
             Some((held, whole)) if held == part => whole,
@@ -123,10 +170,19 @@ impl Source for RasterSource {
         };
         // What was found is told once.
         let found = Some(whole.found.take().unwrap_or_default());
-        let bands: Vec<usize> = run.bands.iter().map(|band| band - part.bands.start).collect();
+        let bands: Vec<usize> = run
+            .bands
+            .iter()
+            .map(|band| band - part.bands.start)
+            .collect();
         let piece = Piece {
-            array: with_view!(Array, &whole.array, |cells| Array::from(self.turned(chosen(cells, &bands, &cols)))),
-            valid: whole.valid.as_ref().map(|valid| self.turned(chosen(valid, &bands, &cols))),
+            array: with_view!(Array, &whole.array, |cells| Array::from(
+                self.turned(chosen(cells, &bands, &cols))
+            )),
+            valid: whole
+                .valid
+                .as_ref()
+                .map(|valid| self.turned(chosen(valid, &bands, &cols))),
             found,
         };
         self.held = Some((part, whole));
@@ -145,10 +201,13 @@ impl Source for RasterSource {
 
 /// Some bands and columns of an array (band, y, x).
 fn chosen<T: Copy>(cells: &ArrayD<T>, bands: &[usize], cols: &Range<usize>) -> ArrayD<T> {
-    cells.slice_axis(Axis(2), Slice::from(cols.clone())).select(Axis(0), bands)
+    cells
+        .slice_axis(Axis(2), Slice::from(cols.clone()))
+        .select(Axis(0), bands)
 }
 
-/// The blocks of a file: windows of whole rows of chunks, as far as memory allows, and of those what lies together in the grid.
+/// The blocks of a file: windows of whole rows of chunks, as far as memory allows, and of those
+/// what lies together in the grid.
 fn cuts(grid: &Grid, tiff: &GeoTiff, placement: &Placement) -> Vec<Cut> {
     let header = tiff.header();
     let chunk = grid.structure().chunk_shape()[placement.axes.y];
@@ -158,25 +217,50 @@ fn cuts(grid: &Grid, tiff: &GeoTiff, placement: &Placement) -> Vec<Cut> {
     let mut cuts = Vec::new();
     for part in tiff.plan((rows / chunk * chunk).max(chunk), bytes_max) {
         for columns in &placement.columns {
-            let Some((cols, cell)) = columns_of(&part, columns, header.width, placement.reversed[1]) else { continue };
+            let Some((cols, cell)) =
+                columns_of(&part, columns, header.width, placement.reversed[1])
+            else {
+                continue;
+            };
             for run in placement.bands.runs(part.bands.clone()) {
-                let is_whole = cols == (0..part.cols.len()) && run.bands.iter().copied().eq(part.bands.clone());
+                let is_whole = cols == (0..part.cols.len())
+                    && run.bands.iter().copied().eq(part.bands.clone());
                 let window = placement.window_of(header.height, &part, &run, cell, cols.len());
-                cuts.push(Cut { part: part.clone(), run, cols: cols.clone(), window, is_whole });
+                cuts.push(Cut {
+                    part: part.clone(),
+                    run,
+                    cols: cols.clone(),
+                    window,
+                    is_whole,
+                });
             }
         }
     }
     cuts
 }
 
-/// The columns of a part, in its own order, that are among some of the file that follow each other in the grid; and the cell of
-/// the first in the grid.
-fn columns_of(part: &geotiff::Window, columns: &Columns, width: usize, reversed: bool) -> Option<(Range<usize>, i64)> {
+/// The columns of a part, in its own order, that are among some of the file that follow each other
+/// in the grid; and the cell of the first in the grid.
+fn columns_of(
+    part: &geotiff::Window,
+    columns: &Columns,
+    width: usize,
+    reversed: bool,
+) -> Option<(Range<usize>, i64)> {
     let number = |column: u64| usize::try_from(column).unwrap_or(usize::MAX);
     // In the grid's direction.
-    let of_part = if reversed { width - part.cols.end..width - part.cols.start } else { part.cols.clone() };
-    let (start, end) = (number(columns.columns.start).max(of_part.start), number(columns.columns.end).min(of_part.end));
-    let cell = columns.cell.saturating_add_unsigned(start as u64 - columns.columns.start.min(start as u64));
+    let of_part = if reversed {
+        width - part.cols.end..width - part.cols.start
+    } else {
+        part.cols.clone()
+    };
+    let (start, end) = (
+        number(columns.columns.start).max(of_part.start),
+        number(columns.columns.end).min(of_part.end),
+    );
+    let cell = columns
+        .cell
+        .saturating_add_unsigned(start as u64 - columns.columns.start.min(start as u64));
     let cols = if reversed {
         of_part.end - end.max(start)..of_part.end - start
     } else {

@@ -9,21 +9,19 @@ use crate::store::Grid;
 use super::place::nameless;
 use super::schema::PIXELS;
 
-/// The cells of a file, for [`Query::onto`](crate::Query::onto): of any size, anywhere, in either direction.
+/// The cells of a file, for [`Query::onto`](crate::Query::onto): of any size, anywhere, in either
+/// direction.
 ///
-/// An [`Invalid`](crate::ErrorKind::Invalid) error if the grid has no rows and columns, or the file is in another coordinate
-/// reference system, with the command that helps.
+/// An [`Invalid`](crate::ErrorKind::Invalid) error if the grid has no rows and columns, or the file
+/// is in another coordinate reference system, with the command that helps.
 pub fn geometry(grid: &Grid, header: &Header) -> Result<Geometry> {
     let structure = grid.structure();
     let axes = RasterAxes::of(structure)?;
     let name = |axis: usize| structure.axes().nth(axis).map_or("", Axis::name);
     let affine = header.affine.unwrap_or(PIXELS);
-    let geometry = Geometry::new().axis(name(axes.y), affine.y, affine.dy, header.height).axis(
-        name(axes.x),
-        affine.x,
-        affine.dx,
-        header.width,
-    );
+    let geometry = Geometry::new()
+        .axis(name(axes.y), affine.y, affine.dy, header.height)
+        .axis(name(axes.x), affine.x, affine.dx, header.width);
     let geometry = match (&header.crs, structure.crs()) {
         (Some(own), _) => geometry.crs(own),
         (None, None) => geometry,

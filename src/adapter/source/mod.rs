@@ -1,8 +1,9 @@
 //! Sources: whatever has cells for a grid, and the one import that takes them all.
 //!
-//! A [`Source`] knows where its cells lie in a grid before it reads one ([`Footprint`]), gives them in [`Block`]s in the order
-//! that costs it least, and gives each as the grid has its cells: its type, its axes, its unit. An [`Import`] checks such blocks,
-//! lays them into the grid in bounded memory, and makes them durable.
+//! A [`Source`] knows where its cells lie in a grid before it reads one ([`Footprint`]), gives them
+//! in [`Block`]s in the order that costs it least, and gives each as the grid has its cells: its
+//! type, its axes, its unit. An [`Import`] checks such blocks, lays them into the grid in bounded
+//! memory, and makes them durable.
 //!
 //! | source | what it is |
 //! |---|---|
@@ -13,8 +14,8 @@
 //!
 //! # A source of one's own
 //!
-//! A service whose cells come from elsewhere implements the trait: what is read stands in `read`, and nothing else has to be
-//! known.
+//! A service whose cells come from elsewhere implements the trait: what is read stands in `read`,
+//! and nothing else has to be known.
 //!
 //! ```
 //! use gridstone::adapter::source::{Block, Footprint, Import, Piece, Source};
@@ -74,8 +75,8 @@ use crate::grid::Window;
 #[cfg(feature = "geotiff")]
 use crate::store::Grid;
 
-/// The bytes that a block comes to, at most, where its source can cut it: what an import holds in memory is a small multiple of
-/// it.
+/// The bytes that a block comes to, at most, where its source can cut it: what an import holds in
+/// memory is a small multiple of it.
 pub const BLOCK_BYTES: usize = 48 << 20;
 
 /// Cells for a grid. See the [module](self).
@@ -83,8 +84,9 @@ pub trait Source: Send {
     /// Where its cells lie in the grid, and what is known of them before one is read.
     fn footprint(&self) -> &Footprint;
 
-    /// Boxes of the grid that make up all of it, in the order in which they are read with the least work and laid over each
-    /// other. They are best of whole chunks, and of at most [`BLOCK_BYTES`].
+    /// Boxes of the grid that make up all of it, in the order in which they are read with the least
+    /// work and laid over each other. They are best of whole chunks, and of at most
+    /// [`BLOCK_BYTES`].
     fn blocks(&self) -> Vec<Block>;
 
     /// The cells of one of the blocks, with the axes of the grid and in its type and unit.
@@ -95,7 +97,8 @@ pub trait Source: Send {
         Ok(None)
     }
 
-    /// Gives back memory and open files until the next read: there may be more sources than files that can be open.
+    /// Gives back memory and open files until the next read: there may be more sources than files
+    /// that can be open.
     fn close(&mut self) {}
 }
 
@@ -105,7 +108,8 @@ pub trait Source: Send {
 pub struct Footprint {
     /// What it is called in messages, such as the path of a file.
     pub name: String,
-    /// The boxes of the grid that it has, at their levels; of events one a tick. All its blocks lie in them.
+    /// The boxes of the grid that it has, at their levels; of events one a tick. All its blocks lie
+    /// in them.
     pub windows: Vec<Window>,
     /// The type of its values.
     pub dtype: DType,
@@ -115,7 +119,8 @@ pub struct Footprint {
     pub bytes: u64,
     /// How long its own cells are, in cells of level 0: what is finer than what.
     pub cell: f64,
-    /// Whether it says itself which of its cells hold data: a valid cell with the grid's nodata value is then an error.
+    /// Whether it says itself which of its cells hold data: a valid cell with the grid's nodata
+    /// value is then an error.
     pub is_declared: bool,
     /// A place that it has cells for twice, in words.
     pub twice: Option<String>,
@@ -126,10 +131,25 @@ pub struct Footprint {
 impl Footprint {
     /// A source of some boxes of a grid, each cell once.
     pub fn new(name: impl Into<String>, windows: Vec<Window>, dtype: DType) -> Self {
-        let cells = windows.iter().map(|window| window.cells().unwrap_or(u64::MAX)).fold(0, u64::saturating_add);
+        let cells = windows
+            .iter()
+            .map(|window| window.cells().unwrap_or(u64::MAX))
+            .fold(0, u64::saturating_add);
         let bytes = cells.saturating_mul(dtype.size() as u64);
-        let cell = windows.first().map_or(1.0, |window| window.levels(0).iter().map(|level| level.scale()).product());
-        Self { name: name.into(), windows, dtype, cells, bytes, cell, is_declared: false, twice: None, notes: Vec::new() }
+        let cell = windows.first().map_or(1.0, |window| {
+            window.levels(0).iter().map(|level| level.scale()).product()
+        });
+        Self {
+            name: name.into(),
+            windows,
+            dtype,
+            cells,
+            bytes,
+            cell,
+            is_declared: false,
+            twice: None,
+            notes: Vec::new(),
+        }
     }
 }
 
@@ -139,7 +159,8 @@ impl Footprint {
 pub struct Block {
     /// The box, at its levels. Along an irregular dimension, that of the ticks.
     pub window: Window,
-    /// The tick of each of its events, in the order of the cells; empty of a grid without an irregular dimension.
+    /// The tick of each of its events, in the order of the cells; empty of a grid without an
+    /// irregular dimension.
     pub ticks: Vec<i64>,
     /// Its number among the blocks of the source, from 0, if the source wants to know.
     pub number: usize,
@@ -148,14 +169,27 @@ pub struct Block {
 impl Block {
     /// A box of a grid without an irregular dimension.
     pub fn new(window: Window) -> Self {
-        Self { window, ticks: Vec::new(), number: 0 }
+        Self {
+            window,
+            ticks: Vec::new(),
+            number: 0,
+        }
     }
 
     /// A box of any grid; along an irregular dimension, of the one event whose tick it begins at.
     #[cfg(feature = "geotiff")]
     pub(super) fn of(grid: &Grid, window: Window, number: usize) -> Self {
-        let ticks = grid.structure().irregular_axis().iter().map(|time| window.start()[time.axis]).collect();
-        Self { window, ticks, number }
+        let ticks = grid
+            .structure()
+            .irregular_axis()
+            .iter()
+            .map(|time| window.start()[time.axis])
+            .collect();
+        Self {
+            window,
+            ticks,
+            number,
+        }
     }
 }
 
@@ -163,18 +197,25 @@ impl Block {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Piece {
-    /// The cells, in the shape of the block and in the type of the grid. NaN, and the grid's nodata value, are no data.
+    /// The cells, in the shape of the block and in the type of the grid. NaN, and the grid's nodata
+    /// value, are no data.
     pub array: Array,
-    /// 1 where a cell holds data, 0 where it does not, in a grid of integers without a nodata value; `None` if all do.
+    /// 1 where a cell holds data, 0 where it does not, in a grid of integers without a nodata
+    /// value; `None` if all do.
     pub valid: Option<ArrayD<u8>>,
-    /// Cells with data, and how many of them have the grid's nodata value; `None` if that was not counted.
+    /// Cells with data, and how many of them have the grid's nodata value; `None` if that was not
+    /// counted.
     pub found: Option<Found>,
 }
 
 impl Piece {
     /// Cells that say themselves whether they hold data.
     pub fn new(array: impl Into<Array>) -> Self {
-        Self { array: array.into(), valid: None, found: None }
+        Self {
+            array: array.into(),
+            valid: None,
+            found: None,
+        }
     }
 }
 
@@ -203,6 +244,10 @@ pub struct Fingerprint {
 impl Fingerprint {
     /// What tells of so many bytes, written at a time, with a digest of one's own.
     pub fn new(bytes: u64, modified: Option<SystemTime>, digest: u128) -> Self {
-        Self { bytes, modified, digest }
+        Self {
+            bytes,
+            modified,
+            digest,
+        }
     }
 }

@@ -15,7 +15,9 @@ use gridstone::{Error, ErrorKind, Grid, Policy, Store, StoreStats};
 ///
 /// A step is one commit, so Ctrl-C at any time loses no more than the step that is under way.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  gridstone aggregate store dem\n  gridstone aggregate store --watch --idle 10")]
+#[command(
+    after_help = "Example:\n  gridstone aggregate store dem\n  gridstone aggregate store --watch --idle 10"
+)]
 pub(super) struct Aggregate {
     /// The directory of the store
     store: PathBuf,
@@ -23,10 +25,11 @@ pub(super) struct Aggregate {
     grid: Option<String>,
     /// Stay until nothing has been pending for a while, and try again what fails
     ///
-    /// Aggregates all grids as a service does, in the background, and says every second on stderr how far it is. Without
-    /// this the first failure ends the command; with it a failure that may pass, such as a full disk, is told and tried again,
-    /// at longer and longer intervals up to 30 s. While the command has the store open no other process can write to it, so
-    /// this is to watch a backlog go, or to see it through trouble; a service aggregates by itself.
+    /// Aggregates all grids as a service does, in the background, and says every second on stderr
+    /// how far it is. Without this the first failure ends the command; with it a failure that may
+    /// pass, such as a full disk, is told and tried again, at longer and longer intervals up to 30
+    /// s. While the command has the store open no other process can write to it, so this is to
+    /// watch a backlog go, or to see it through trouble; a service aggregates by itself.
     #[arg(long, conflicts_with = "grid")]
     watch: bool,
     /// How long nothing must have been pending before --watch ends
@@ -49,8 +52,10 @@ impl Aggregate {
     pub(super) fn run(self, terminal: &Terminal) -> Outcome {
         let start = Instant::now();
         if self.watch {
-            let store =
-                Store::options().create(false).policy(Policy::Background).background_threads(rayon::current_num_threads());
+            let store = Store::options()
+                .create(false)
+                .policy(Policy::Background)
+                .background_threads(rayon::current_num_threads());
             let store = store.open(&self.store)?;
             let total = watch(&store, Duration::from_secs(self.idle), terminal)?;
             store.close()?;
@@ -98,11 +103,17 @@ fn watch(store: &Store, idle: Duration, terminal: &Terminal) -> anyhow::Result<D
     loop {
         let stats = store.stats()?;
         if let Some(why) = stats.poisoned {
-            return Err(Error::new(ErrorKind::Poisoned, "the aggregation failed beyond repair").because(why).into());
+            return Err(
+                Error::new(ErrorKind::Poisoned, "the aggregation failed beyond repair")
+                    .because(why)
+                    .into(),
+            );
         }
         let of = &stats.grids;
         if of.failure.is_some() && of.failure != failure {
-            of.failure.iter().for_each(|why| terminal.warn(format!("a step failed and is tried again: {why}")));
+            of.failure
+                .iter()
+                .for_each(|why| terminal.warn(format!("a step failed and is tried again: {why}")));
         }
         failure.clone_from(&of.failure);
         let now = Instant::now();
@@ -114,7 +125,11 @@ fn watch(store: &Store, idle: Duration, terminal: &Terminal) -> anyhow::Result<D
         if of.marks > 0 {
             idle_since = None;
         } else if now.duration_since(since) >= idle {
-            return Ok(Drained { marks: of.marks_consumed, chunks: of.chunks_aggregated, bytes: of.bytes_written });
+            return Ok(Drained {
+                marks: of.marks_consumed,
+                chunks: of.chunks_aggregated,
+                bytes: of.bytes_written,
+            });
         }
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -122,7 +137,9 @@ fn watch(store: &Store, idle: Duration, terminal: &Terminal) -> anyhow::Result<D
 
 fn progress(stats: &StoreStats) -> String {
     let of = &stats.grids;
-    let age = of.oldest_mark.map_or(String::new(), |age| format!(", the oldest for {:.0} s", age.as_secs_f64()));
+    let age = of.oldest_mark.map_or(String::new(), |age| {
+        format!(", the oldest for {:.0} s", age.as_secs_f64())
+    });
     format!(
         "{} pending{age}; {} drained, {} written, {}",
         count(of.marks, "mark"),

@@ -7,7 +7,8 @@ use super::time::{Instant, Length, written};
 use gridstone::array::{Cell, Number};
 use gridstone::{Aggregation, Level};
 
-/// `W,S,E,N` in world units; over the antimeridian where west is above east, if that is at most half of the globe.
+/// `W,S,E,N` in world units; over the antimeridian where west is above east, if that is at most
+/// half of the globe.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Bounds {
     pub(super) west: f64,
@@ -22,7 +23,10 @@ impl FromStr for Bounds {
     fn from_str(text: &str) -> Result<Self, String> {
         let numbers: Vec<f64> = text.split(',').map(number).collect::<Result<_, _>>()?;
         let [west, south, east, north] = numbers[..] else {
-            return Err(format!("it has {} numbers, not 4: west, south, east, north", numbers.len()));
+            return Err(format!(
+                "it has {} numbers, not 4: west, south, east, north",
+                numbers.len()
+            ));
         };
         // More than half of the globe is rather meant the other way round.
         let over = west > east && (0.0..=180.0).contains(&(east + 360.0 - west));
@@ -32,13 +36,22 @@ impl FromStr for Bounds {
                     .to_owned(),
             );
         }
-        Ok(Self { west, south, east, north })
+        Ok(Self {
+            west,
+            south,
+            east,
+            north,
+        })
     }
 }
 
 impl fmt::Display for Bounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{},{},{},{}", self.west, self.south, self.east, self.north)
+        write!(
+            f,
+            "{},{},{},{}",
+            self.west, self.south, self.east, self.north
+        )
     }
 }
 
@@ -53,21 +66,34 @@ impl FromStr for Cells {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (rows, cols) = text.split_once(',').ok_or("give rows and columns, like 0:512,0:1024")?;
-        Ok(Self { rows: range(rows)?, cols: range(cols)? })
+        let (rows, cols) = text
+            .split_once(',')
+            .ok_or("give rows and columns, like 0:512,0:1024")?;
+        Ok(Self {
+            rows: range(rows)?,
+            cols: range(cols)?,
+        })
     }
 }
 
 /// `A:B`: cells, half-open.
 pub(super) fn range(text: &str) -> Result<(i64, i64), String> {
-    let (first, end) = text.split_once(':').ok_or_else(|| format!("`{text}` is not a range like 0:512"))?;
+    let (first, end) = text
+        .split_once(':')
+        .ok_or_else(|| format!("`{text}` is not a range like 0:512"))?;
     let (first, end) = (whole(first)?, whole(end)?);
-    if first < end { Ok((first, end)) } else { Err(format!("the range {first}:{end} is empty")) }
+    if first < end {
+        Ok((first, end))
+    } else {
+        Err(format!("the range {first}:{end} is empty"))
+    }
 }
 
 /// A whole number.
 pub(super) fn whole<T: FromStr>(text: &str) -> Result<T, String> {
-    text.trim().parse().map_err(|_| format!("`{text}` is not a whole number"))
+    text.trim()
+        .parse()
+        .map_err(|_| format!("`{text}` is not a whole number"))
 }
 
 /// `HxW`: rows and columns of an output.
@@ -81,12 +107,17 @@ impl FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (rows, cols) = text.split_once(['x', 'X']).ok_or("give rows and columns, like 512x1024")?;
+        let (rows, cols) = text
+            .split_once(['x', 'X'])
+            .ok_or("give rows and columns, like 512x1024")?;
         let whole = |text: &str| {
             let len = text.trim().parse::<usize>().ok().filter(|len| *len > 0);
             len.ok_or_else(|| format!("`{text}` is not a whole number above 0"))
         };
-        Ok(Self { rows: whole(rows)?, cols: whole(cols)? })
+        Ok(Self {
+            rows: whole(rows)?,
+            cols: whole(cols)?,
+        })
     }
 }
 
@@ -102,26 +133,43 @@ impl FromStr for CellSize {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (x, y) = text.split_once(',').unwrap_or((text, text));
-        let size = Self { x: number(x)?, y: number(y)? };
-        if size.x > 0.0 && size.y > 0.0 { Ok(size) } else { Err("a cell is larger than 0".to_owned()) }
+        let size = Self {
+            x: number(x)?,
+            y: number(y)?,
+        };
+        if size.x > 0.0 && size.y > 0.0 {
+            Ok(size)
+        } else {
+            Err("a cell is larger than 0".to_owned())
+        }
     }
 }
 
 /// A finite number.
 pub(super) fn number(text: &str) -> Result<f64, String> {
-    text.trim().parse::<f64>().ok().filter(|number| number.is_finite()).ok_or_else(|| format!("`{text}` is not a finite number"))
+    text.trim()
+        .parse::<f64>()
+        .ok()
+        .filter(|number| number.is_finite())
+        .ok_or_else(|| format!("`{text}` is not a finite number"))
 }
 
-/// A number, NaN among them, that cells can hold as it stands: a double, or the largest integer of 64 bits, which doubles
-/// saturate to.
+/// A number, NaN among them, that cells can hold as it stands: a double, or the largest integer of
+/// 64 bits, which doubles saturate to.
 pub(super) fn nodata(text: &str) -> Result<f64, String> {
     let number: Number = parsed(text)?;
     let double = number.to_f64();
-    let kept = [double.into(), u64::from_f64(double).into(), i64::from_f64(double).into()];
+    let kept = [
+        double.into(),
+        u64::from_f64(double).into(),
+        i64::from_f64(double).into(),
+    ];
     if double.is_nan() || kept.contains(&number) {
         return Ok(double);
     }
-    Err(format!("`{text}` cannot be kept exactly; use a whole number up to 2^53, or the least or greatest of the cell type"))
+    Err(format!(
+        "`{text}` cannot be kept exactly; use a whole number up to 2^53, or the least or greatest of the cell type"
+    ))
 }
 
 pub(super) fn level(text: &str) -> Result<Level, String> {
@@ -130,11 +178,15 @@ pub(super) fn level(text: &str) -> Result<Level, String> {
 
 /// One of several: the names come from the value's own error.
 pub(super) fn parsed<T: FromStr<Err = gridstone::Error>>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|error: gridstone::Error| error.to_string())
+    text.parse()
+        .map_err(|error: gridstone::Error| error.to_string())
 }
 
 pub(super) fn chunk(text: &str) -> Result<u32, String> {
-    let chunk = text.parse::<u32>().ok().filter(|chunk| chunk.is_power_of_two() && *chunk >= 2);
+    let chunk = text
+        .parse::<u32>()
+        .ok()
+        .filter(|chunk| chunk.is_power_of_two() && *chunk >= 2);
     chunk.ok_or_else(|| format!("`{text}` is not a power of two, at least 2"))
 }
 
@@ -150,8 +202,14 @@ impl FromStr for ChunkSize {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once(',') {
-            Some((time, space)) => Ok(Self { time: Some(chunk(time.trim())?), space: chunk(space.trim())? }),
-            None => Ok(Self { time: None, space: chunk(text)? }),
+            Some((time, space)) => Ok(Self {
+                time: Some(chunk(time.trim())?),
+                space: chunk(space.trim())?,
+            }),
+            None => Ok(Self {
+                time: None,
+                space: chunk(text)?,
+            }),
         }
     }
 }
@@ -164,7 +222,8 @@ pub(super) fn time_step(text: &str) -> Result<i128, String> {
     }
 }
 
-/// `FROM/TO`: two times of ISO 8601, or numbers of an axis without times; the second is not in the period.
+/// `FROM/TO`: two times of ISO 8601, or numbers of an axis without times; the second is not in the
+/// period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Period {
     pub(super) from: Instant,
@@ -175,13 +234,22 @@ impl FromStr for Period {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (from, to) = text.split_once('/').ok_or("give two times, like 2018-09-13T19:00Z/2018-09-14")?;
+        let (from, to) = text
+            .split_once('/')
+            .ok_or("give two times, like 2018-09-13T19:00Z/2018-09-14")?;
         let rises = match (from.parse()?, to.parse()?) {
             (Instant::Time(from), Instant::Time(to)) => written(from) < written(to),
             (Instant::Number(from), Instant::Number(to)) => from < to,
             _ => return Err("give two times, or two numbers".to_owned()),
         };
-        if rises { Ok(Self { from: from.parse()?, to: to.parse()? }) } else { Err("the period ends before it begins".to_owned()) }
+        if rises {
+            Ok(Self {
+                from: from.parse()?,
+                to: to.parse()?,
+            })
+        } else {
+            Err("the period ends before it begins".to_owned())
+        }
     }
 }
 
@@ -196,6 +264,9 @@ impl FromStr for Aggregators {
         if text == "none" {
             return Ok(Self(Vec::new()));
         }
-        text.split(',').map(|name| parsed(name.trim())).collect::<Result<_, _>>().map(Self)
+        text.split(',')
+            .map(|name| parsed(name.trim()))
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 }

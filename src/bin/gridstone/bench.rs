@@ -1,4 +1,5 @@
-//! The workload that other systems are measured on, run on a store: build, update, read, scan, append, series, events.
+//! The workload that other systems are measured on, run on a store: build, update, read, scan,
+//! append, series, events.
 
 use std::fs;
 use std::path::Path;
@@ -10,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::bench_events::{self, Events};
 use gridstone::{
-    Aggregation, Axis, Codec, Commit, DType, Dimension, Freshness, Grid, Layer, Level, Levels, Policy, Query, Schema,
-    SeriesQuery, Store, Structure, Window,
+    Aggregation, Axis, Codec, Commit, DType, Dimension, Freshness, Grid, Layer, Level, Levels,
+    Policy, Query, Schema, SeriesQuery, Store, Structure, Window,
 };
 
 /// The workload's size, as `shape.json` says it.
@@ -74,14 +75,16 @@ pub struct Figures {
 #[derive(Debug, Serialize)]
 struct Rain {
     rain_chunk: [u32; 2],
-    /// Milliseconds to append a field until it is durable and every level in space and time is fresh.
+    /// Milliseconds to append a field until it is durable and every level in space and time is
+    /// fresh.
     append_ms_p50: f64,
     /// The same of the last 16 fields.
     append_ms_last: f64,
-    /// Milliseconds to append a field until it is durable, where threads of the store bring the levels up to date.
+    /// Milliseconds to append a field until it is durable, where threads of the store bring the
+    /// levels up to date.
     append_background_ms_p50: f64,
-    /// Milliseconds a field where they are appended one after the other, until threads of the store have brought every level of
-    /// all of them up to date.
+    /// Milliseconds a field where they are appended one after the other, until threads of the store
+    /// have brought every level of all of them up to date.
     append_sustained_ms: f64,
     /// Bytes on disk after all fields.
     rain_size: u64,
@@ -89,11 +92,23 @@ struct Rain {
     series_ms_p50: f64,
 }
 
-/// Runs the workload in the folder `dump` on new stores in the folder `work`, which are removed afterwards. `rain_chunk` is the
-/// time steps, and the rows and columns, of a chunk of the growing series.
-pub fn run(dump: &Path, work: &Path, chunk: u32, rain_chunk: [u32; 2], codec: Codec) -> Result<Figures> {
+/// Runs the workload in the folder `dump` on new stores in the folder `work`, which are removed
+/// afterwards. `rain_chunk` is the time steps, and the rows and columns, of a chunk of the growing
+/// series.
+pub fn run(
+    dump: &Path,
+    work: &Path,
+    chunk: u32,
+    rain_chunk: [u32; 2],
+    codec: Codec,
+) -> Result<Figures> {
     let shape: Shape = json(dump, "shape.json")?;
-    let rain = rain(&cells(&dump.join("rain.f32"))?, shape.rain, &work.join("gridstone-rain"), (rain_chunk, codec))?;
+    let rain = rain(
+        &cells(&dump.join("rain.f32"))?,
+        shape.rain,
+        &work.join("gridstone-rain"),
+        (rain_chunk, codec),
+    )?;
     let (side, levels) = (shape.side, shape.levels);
     let mut truth = Array2::from_shape_vec((side, side), cells(&dump.join("base.f32"))?)?;
     let path = work.join("gridstone");
@@ -106,7 +121,8 @@ pub fn run(dump: &Path, work: &Path, chunk: u32, rain_chunk: [u32; 2], codec: Co
     let grid = create(&store, chunk, codec)?;
     grid.put(&Window::new([0, 0], [side as u64, side as u64]), &truth)?;
     let build_s = start.elapsed().as_secs_f64();
-    // The logs are of use until their content is in its final files; they are no part of what the data takes.
+    // The logs are of use until their content is in its final files; they are no part of what the
+    // data takes.
     store.flush()?;
     let size = disk_bytes(&path)?;
 
@@ -133,8 +149,11 @@ pub fn run(dump: &Path, work: &Path, chunk: u32, rain_chunk: [u32; 2], codec: Co
     fs::remove_dir_all(&path)?;
     let read_per_s = 1e3 * reads.len() as f64 / reads.iter().sum::<f64>();
     let update_ms_max = updates.iter().copied().fold(0.0, f64::max);
-    let (update_ms_p50, read_ms_p50, read_ms_p99) =
-        (quantile(&mut updates, 0.5), quantile(&mut reads, 0.5), quantile(&mut reads, 0.99));
+    let (update_ms_p50, read_ms_p50, read_ms_p99) = (
+        quantile(&mut updates, 0.5),
+        quantile(&mut reads, 0.5),
+        quantile(&mut reads, 0.99),
+    );
     Ok(Figures {
         system: "gridstone",
         side,
@@ -150,7 +169,10 @@ pub fn run(dump: &Path, work: &Path, chunk: u32, rain_chunk: [u32; 2], codec: Co
         read_cached_ms_p50: quantile(&mut cached, 0.5),
         scan_s,
         rain,
-        events: [100, 10_000, 1_000_000].into_iter().map(|events| bench_events::run(work, events)).collect::<Result<_>>()?,
+        events: [100, 10_000, 1_000_000]
+            .into_iter()
+            .map(|events| bench_events::run(work, events))
+            .collect::<Result<_>>()?,
     })
 }
 
@@ -159,13 +181,21 @@ fn update(grid: &Grid, dump: &Path, truth: &mut Array2<f32>) -> Result<Vec<f64>>
     let patches: Vec<Patch> = json(dump, "patches.json")?;
     let values = cells(&dump.join("patches.f32"))?;
     let mut updates = Vec::new();
-    for (patch, values) in patches.iter().zip(values.chunks(patches[0].side * patches[0].side)) {
+    for (patch, values) in patches
+        .iter()
+        .zip(values.chunks(patches[0].side * patches[0].side))
+    {
         let array = ndarray::ArrayView2::from_shape((patch.side, patch.side), values)?;
         let start = Instant::now();
-        grid.put(&Window::new([patch.y, patch.x], [patch.side as u64, patch.side as u64]), array)?;
+        grid.put(
+            &Window::new([patch.y, patch.x], [patch.side as u64, patch.side as u64]),
+            array,
+        )?;
         updates.push(1e3 * start.elapsed().as_secs_f64());
         let (y, x) = (usize::try_from(patch.y)?, usize::try_from(patch.x)?);
-        truth.slice_mut(ndarray::s![y..y + patch.side, x..x + patch.side]).assign(&array);
+        truth
+            .slice_mut(ndarray::s![y..y + patch.side, x..x + patch.side])
+            .assign(&array);
     }
     Ok(updates)
 }
@@ -177,13 +207,21 @@ fn timed(grid: &Grid, windows: &[ReadWindow]) -> Result<Vec<f64>> {
         let start = Instant::now();
         let array = read(grid, window.level, [window.y, window.x], [window.side; 2])?;
         times.push(1e3 * start.elapsed().as_secs_f64());
-        ensure!(array.len() as u64 == window.side * window.side, "a read gave another shape");
+        ensure!(
+            array.len() as u64 == window.side * window.side,
+            "a read gave another shape"
+        );
     }
     Ok(times)
 }
 
 /// Appends field after field, then reads the series of cells here and there.
-fn rain(fields: &[f32], [steps, height, width]: [usize; 3], path: &Path, of: ([u32; 2], Codec)) -> Result<Rain> {
+fn rain(
+    fields: &[f32],
+    [steps, height, width]: [usize; 3],
+    path: &Path,
+    of: ([u32; 2], Codec),
+) -> Result<Rain> {
     if path.exists() {
         fs::remove_dir_all(path)?;
     }
@@ -207,7 +245,10 @@ fn rain(fields: &[f32], [steps, height, width]: [usize; 3], path: &Path, of: ([u
         put_field(&grid, step, [height, width], field)?;
         appends.push(1e3 * start.elapsed().as_secs_f64());
     }
-    ensure!(appends.len() == steps && grid.marks()? == 0, "not every level is fresh");
+    ensure!(
+        appends.len() == steps && grid.marks()? == 0,
+        "not every level is fresh"
+    );
     let mut last = appends[appends.len().saturating_sub(16)..].to_vec();
     store.flush()?;
     let rain_size = disk_bytes(path)?;
@@ -223,7 +264,12 @@ fn rain(fields: &[f32], [steps, height, width]: [usize; 3], path: &Path, of: ([u
         reads.push(1e3 * start.elapsed().as_secs_f64());
         let got = series.array.into_typed::<f32>()?;
         let want = (0..steps).map(|step| fields[(step * height + y) * width + x]);
-        ensure!(got.iter().map(|cell| cell.to_bits()).eq(want.map(f32::to_bits)), "a series gave other values");
+        ensure!(
+            got.iter()
+                .map(|cell| cell.to_bits())
+                .eq(want.map(f32::to_bits)),
+            "a series gave other values"
+        );
     }
     drop((grid, store));
     fs::remove_dir_all(path)?;
@@ -238,8 +284,14 @@ fn rain(fields: &[f32], [steps, height, width]: [usize; 3], path: &Path, of: ([u
     })
 }
 
-/// Appends all fields while threads of the store bring the levels up to date, and gives the milliseconds a field until they are.
-fn sustained(fields: &[f32], [steps, height, width]: [usize; 3], path: &Path, of: ([u32; 2], Codec)) -> Result<f64> {
+/// Appends all fields while threads of the store bring the levels up to date, and gives the
+/// milliseconds a field until they are.
+fn sustained(
+    fields: &[f32],
+    [steps, height, width]: [usize; 3],
+    path: &Path,
+    of: ([u32; 2], Codec),
+) -> Result<f64> {
     let (store, grid) = new_rain(path, of, Policy::Background)?;
     let start = Instant::now();
     let mut last = None;
@@ -256,44 +308,98 @@ fn sustained(fields: &[f32], [steps, height, width]: [usize; 3], path: &Path, of
     Ok(each)
 }
 
-fn put_field(grid: &Grid, step: usize, [height, width]: [usize; 2], field: &[f32]) -> Result<Commit> {
+fn put_field(
+    grid: &Grid,
+    step: usize,
+    [height, width]: [usize; 2],
+    field: &[f32],
+) -> Result<Commit> {
     let array = ndarray::ArrayView3::from_shape((1, height, width), field)?;
-    Ok(grid.put(&Window::new([i64::try_from(step)?, 0, 0], [1, height as u64, width as u64]), array)?)
+    Ok(grid.put(
+        &Window::new(
+            [i64::try_from(step)?, 0, 0],
+            [1, height as u64, width as u64],
+        ),
+        array,
+    )?)
 }
 
 /// A new store with an empty grid of fields over time.
-fn new_rain(path: &Path, ([time, side], codec): ([u32; 2], Codec), policy: Policy) -> Result<(Store, Grid)> {
+fn new_rain(
+    path: &Path,
+    ([time, side], codec): ([u32; 2], Codec),
+    policy: Policy,
+) -> Result<(Store, Grid)> {
     let store = Store::options().policy(policy).open(path)?;
     let structure = Structure::builder()
-        .dimension(Dimension::regular("time", [Axis::new("time", 0.0, 1.0, time)]))
-        .dimension(Dimension::regular("space", [Axis::new("y", 0.0, -1.0, side), Axis::new("x", 0.0, 1.0, side)]))
+        .dimension(Dimension::regular(
+            "time",
+            [Axis::new("time", 0.0, 1.0, time)],
+        ))
+        .dimension(Dimension::regular(
+            "space",
+            [
+                Axis::new("y", 0.0, -1.0, side),
+                Axis::new("x", 0.0, 1.0, side),
+            ],
+        ))
         .build()?;
-    let grid =
-        store.create("rain", Schema::builder(structure, DType::F32).aggregator(Aggregation::Mean).codec(codec).build()?)?;
+    let grid = store.create(
+        "rain",
+        Schema::builder(structure, DType::F32)
+            .aggregator(Aggregation::Mean)
+            .codec(codec)
+            .build()?,
+    )?;
     Ok((store, grid))
 }
 
 fn create(store: &Store, chunk: u32, codec: Codec) -> Result<Grid> {
-    let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, chunk), Axis::new("x", 0.0, 1.0, chunk)]);
+    let space = Dimension::regular(
+        "space",
+        [
+            Axis::new("y", 0.0, -1.0, chunk),
+            Axis::new("x", 0.0, 1.0, chunk),
+        ],
+    );
     let structure = Structure::builder().dimension(space).build()?;
-    Ok(store.create("dem", Schema::builder(structure, DType::F32).aggregator(Aggregation::Mean).codec(codec).build()?)?)
+    Ok(store.create(
+        "dem",
+        Schema::builder(structure, DType::F32)
+            .aggregator(Aggregation::Mean)
+            .codec(codec)
+            .build()?,
+    )?)
 }
 
 fn read(grid: &Grid, level: i8, start: [i64; 2], shape: [u64; 2]) -> Result<ArrayD<f32>> {
     let window = Window::new(start, shape).at(Levels::zero(1).with(0, Level::new(level)?));
-    let layer = if level == 0 { Layer::Base } else { Layer::Aggregate(Aggregation::Mean) };
-    let answer = grid.read(&Query::window(window).layer(layer).freshness(Freshness::Stored))?;
+    let layer = if level == 0 {
+        Layer::Base
+    } else {
+        Layer::Aggregate(Aggregation::Mean)
+    };
+    let answer = grid.read(
+        &Query::window(window)
+            .layer(layer)
+            .freshness(Freshness::Stored),
+    )?;
     ensure!(answer.stale.is_empty(), "level {level} is stale");
     Ok(answer.array.into_typed::<f32>()?)
 }
 
-/// The largest difference of any cell of any level from the mean of the cells under it, level by level as the others do.
+/// The largest difference of any cell of any level from the mean of the cells under it, level by
+/// level as the others do.
 fn worst(grid: &Grid, truth: Array2<f32>, levels: usize) -> Result<f64> {
     let (mut worst, mut want) = (0.0_f64, truth);
     for level in 0..levels {
         let side = want.nrows();
         let got = read(grid, i8::try_from(level)?, [0, 0], [side as u64; 2])?;
-        worst = got.iter().zip(want.iter()).map(|(a, b)| f64::from((a - b).abs())).fold(worst, f64::max);
+        worst = got
+            .iter()
+            .zip(want.iter())
+            .map(|(a, b)| f64::from((a - b).abs()))
+            .fold(worst, f64::max);
         #[expect(clippy::cast_possible_truncation, reason = "means are kept as float32")]
         let halved = |(y, x)| {
             let cell = |a: usize, b: usize| f64::from(want[[2 * y + a, 2 * x + b]]);
@@ -307,13 +413,19 @@ fn worst(grid: &Grid, truth: Array2<f32>, levels: usize) -> Result<f64> {
 fn json<T: serde::de::DeserializeOwned>(dump: &Path, name: &str) -> Result<T> {
     let path = dump.join(name);
     let text = fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
-    serde_json::from_slice(&text).with_context(|| format!("{} is not the workload's", path.display()))
+    serde_json::from_slice(&text)
+        .with_context(|| format!("{} is not the workload's", path.display()))
 }
 
 /// The float32 cells of a raw little-endian file.
 fn cells(path: &Path) -> Result<Vec<f32>> {
     let bytes = fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
-    Ok(bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+    Ok(bytes
+        .as_chunks()
+        .0
+        .iter()
+        .map(|bytes| f32::from_le_bytes(*bytes))
+        .collect())
 }
 
 fn disk_bytes(path: &Path) -> Result<u64> {
@@ -321,12 +433,20 @@ fn disk_bytes(path: &Path) -> Result<u64> {
     for entry in fs::read_dir(path)? {
         let entry = entry?;
         let meta = entry.metadata()?;
-        total += if meta.is_dir() { disk_bytes(&entry.path())? } else { meta.len() };
+        total += if meta.is_dir() {
+            disk_bytes(&entry.path())?
+        } else {
+            meta.len()
+        };
     }
     Ok(total)
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a length")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a share of a length"
+)]
 pub(super) fn quantile(values: &mut [f64], share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     values[((values.len() as f64 * share) as usize).min(values.len() - 1)]

@@ -32,7 +32,8 @@ pub struct Events {
     latest_ms_p50: f64,
 }
 
-/// Puts events into a new store in the folder `work`, and times what should not depend on how many there are.
+/// Puts events into a new store in the folder `work`, and times what should not depend on how many
+/// there are.
 pub fn run(work: &Path, events: u32) -> Result<Events> {
     let path = work.join("gridstone-events");
     if path.exists() {
@@ -40,16 +41,35 @@ pub fn run(work: &Path, events: u32) -> Result<Events> {
     }
     let store = Store::open(&path)?;
     let structure = Structure::builder()
-        .dimension(Dimension::irregular("time", "seconds since 2000-01-01", 256, 600))
-        .dimension(Dimension::regular("space", [Axis::new("y", 0.0, -1.0, SIDE), Axis::new("x", 0.0, 1.0, SIDE)]))
+        .dimension(Dimension::irregular(
+            "time",
+            "seconds since 2000-01-01",
+            256,
+            600,
+        ))
+        .dimension(Dimension::regular(
+            "space",
+            [
+                Axis::new("y", 0.0, -1.0, SIDE),
+                Axis::new("x", 0.0, 1.0, SIDE),
+            ],
+        ))
         .build()?;
-    let grid = store.create("events", Schema::builder(structure, DType::F32).aggregator(Aggregation::Mean).build()?)?;
+    let grid = store.create(
+        "events",
+        Schema::builder(structure, DType::F32)
+            .aggregator(Aggregation::Mean)
+            .build()?,
+    )?;
     // About ten minutes apart, on no steps.
     let tick = |event: u32| 600 * i64::from(event) + i64::from(event * 7 % 600);
     let start = Instant::now();
     for first in (0..events).step_by(AT_ONCE as usize) {
         let ticks: Vec<i64> = (first..events.min(first + AT_ONCE)).map(tick).collect();
-        let fields = Array3::from_shape_fn((ticks.len(), SIDE as usize, SIDE as usize), |(event, y, x)| (event + y + x) as f32);
+        let fields = Array3::from_shape_fn(
+            (ticks.len(), SIDE as usize, SIDE as usize),
+            |(event, y, x)| (event + y + x) as f32,
+        );
         grid.put_events(&ticks, [0, 0], &fields, Overlap::Merge)?;
     }
     let put_s = start.elapsed().as_secs_f64();
@@ -64,7 +84,12 @@ pub fn run(work: &Path, events: u32) -> Result<Events> {
         let start = Instant::now();
         let answer = grid.read(&Query::all().latest())?;
         latest.push(1e3 * start.elapsed().as_secs_f64());
-        ensure!(answer.coordinates.is_some_and(|of| of.ticks == [tick(events - 1)]), "another event is the latest");
+        ensure!(
+            answer
+                .coordinates
+                .is_some_and(|of| of.ticks == [tick(events - 1)]),
+            "another event is the latest"
+        );
     }
     fs::remove_dir_all(&path)?;
     let open_first_ms = opened.remove(0);

@@ -12,7 +12,8 @@ use gridstone::{Axis, Change, Structure, Token, Window};
 
 /// Show what changed in a grid since a token, oldest first, and the token to go on with
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  gridstone changes store dem\n  gridstone changes store dem --since TOKEN --json
+#[command(
+    after_help = "Example:\n  gridstone changes store dem\n  gridstone changes store dem --since TOKEN --json
 
 Without --since it prints the token of the present. A token that is too old, or of other data, is refused: read everything anew.
 
@@ -21,7 +22,8 @@ The JSON is a line a commit, and a last line {\"token\"}:
   base         [box] in which base data changed, at every level up to `to`; empty for an aggregation
   aggregates   [box] in which aggregates changed, or are read again or no more, from the box's levels up to `to`
   to           {dimension: level}
-  box          {levels: {dimension: level}, window: {axis: [first, end]} in cells of these levels, extent: {axis: [lower, upper]}}")]
+  box          {levels: {dimension: level}, window: {axis: [first, end]} in cells of these levels, extent: {axis: [lower, upper]}}"
+)]
 pub(super) struct Changes {
     /// The directory of the store
     store: PathBuf,
@@ -44,7 +46,11 @@ impl Changes {
             Some(mut token) => loop {
                 let shown = grid.changes_since(&token)?;
                 for change in &shown.changes {
-                    let line = if self.json { as_json(structure, change).to_string() } else { as_text(structure, change) };
+                    let line = if self.json {
+                        as_json(structure, change).to_string()
+                    } else {
+                        as_text(structure, change)
+                    };
                     terminal.print(line)?;
                 }
                 token = shown.next;
@@ -54,7 +60,11 @@ impl Changes {
             },
         };
         let token = token.to_string();
-        terminal.print(if self.json { json!({ "token": token }).to_string() } else { format!("token {token}") })?;
+        terminal.print(if self.json {
+            json!({ "token": token }).to_string()
+        } else {
+            format!("token {token}")
+        })?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -78,14 +88,29 @@ fn as_json(structure: &Structure, change: &Change) -> Value {
 fn as_text(structure: &Structure, change: &Change) -> String {
     let cells = |window: &Window| {
         let (start, end) = (window.start(), window.end());
-        let ranges = structure.axes().map(Axis::name).zip(start.iter().zip(end.iter()));
-        let ranges: Vec<_> = ranges.map(|(name, (start, end))| format!("{name} {start}:{end}")).collect();
+        let ranges = structure
+            .axes()
+            .map(Axis::name)
+            .zip(start.iter().zip(end.iter()));
+        let ranges: Vec<_> = ranges
+            .map(|(name, (start, end))| format!("{name} {start}:{end}"))
+            .collect();
         let levels = json::levels_text(structure, window.levels(structure.dimensions().len()));
         format!("level {levels}, cells {}", ranges.join(", "))
     };
     let mut lines = vec![format!("change {}", change.sequence)];
-    lines.extend(change.base.iter().map(|window| format!("  base       {}", cells(window))));
+    lines.extend(
+        change
+            .base
+            .iter()
+            .map(|window| format!("  base       {}", cells(window))),
+    );
     let to = json::levels_text(structure, change.to);
-    lines.extend(change.aggregates.iter().map(|window| format!("  aggregates {}, up to level {to}", cells(window))));
+    lines.extend(
+        change
+            .aggregates
+            .iter()
+            .map(|window| format!("  aggregates {}, up to level {to}", cells(window))),
+    );
     lines.join("\n")
 }

@@ -12,8 +12,9 @@ use super::{Outcome, open};
 
 /// Copy a store into a directory, or bring the copy there up to date
 ///
-/// On the same file system the copy shares the data files and takes little time and space. It takes its place at once, so that a
-/// copy cut short leaves the last one whole. It can be read like a store; `gridstone restore` makes a store of it.
+/// On the same file system the copy shares the data files and takes little time and space. It takes
+/// its place at once, so that a copy cut short leaves the last one whole. It can be read like a
+/// store; `gridstone restore` makes a store of it.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  gridstone checkpoint store backup")]
 pub(super) struct Checkpoint {

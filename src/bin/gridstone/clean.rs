@@ -21,8 +21,8 @@ pub(super) struct Clean {
     store: PathBuf,
     /// The name of the grid [default: all there are]
     grid: Option<String>,
-    /// Print {"grid", "base_chunks", "changed", "seconds"}: base chunks there are, and whether anything came down; of all grids
-    /// {"grids": [{"grid", "base_chunks", "changed"}], "seconds"}
+    /// Print {"grid", "base_chunks", "changed", "seconds"}: base chunks there are, and whether
+    /// anything came down; of all grids {"grids": [{"grid", "base_chunks", "changed"}], "seconds"}
     #[arg(long)]
     json: bool,
 }
@@ -47,13 +47,24 @@ impl Clean {
             return Ok(ExitCode::SUCCESS);
         }
         for (name, cleaned) in &all {
-            let came = if cleaned.changed { "brought down to" } else { "nothing to bring down:" };
+            let came = if cleaned.changed {
+                "brought down to"
+            } else {
+                "nothing to bring down:"
+            };
             let chunks = count(cleaned.chunks, "base chunk");
-            let time = if all.len() == 1 { format!(", {seconds:.2} s") } else { String::new() };
+            let time = if all.len() == 1 {
+                format!(", {seconds:.2} s")
+            } else {
+                String::new()
+            };
             terminal.print(format!("cleaned grid `{name}`: {came} {chunks}{time}"))?;
         }
         if all.len() != 1 {
-            terminal.print(format!("cleaned {}, {seconds:.2} s", count(all.len() as u64, "grid")))?;
+            terminal.print(format!(
+                "cleaned {}, {seconds:.2} s",
+                count(all.len() as u64, "grid")
+            ))?;
         }
         Ok(ExitCode::SUCCESS)
     }

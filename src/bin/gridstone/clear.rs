@@ -13,8 +13,9 @@ use gridstone::adapter::raster::RasterAxes;
 
 /// Remove the data of an extent or a polygon, so that coarser data may be put there
 ///
-/// A cell of the finest base level is removed if its centre lies in the extent; with --polygon, a cell of whichever base level is
-/// there. Whole chunks vanish. The place goes on to count as put: see `delete` and `clean`.
+/// A cell of the finest base level is removed if its centre lies in the extent; with --polygon, a
+/// cell of whichever base level is there. Whole chunks vanish. The place goes on to count as put:
+/// see `delete` and `clean`.
 #[derive(Args, Debug)]
 #[command(
     group = ArgGroup::new("part").required(true).multiple(true).args(["extent", "window", "polygon", "period", "band"]),
@@ -28,7 +29,8 @@ pub(super) struct Clear {
     grid: String,
     #[command(flatten)]
     part: Part,
-    /// The polygons of a GeoJSON file, in the coordinates of the grid; what lies in any of them, at all times and in all bands
+    /// The polygons of a GeoJSON file, in the coordinates of the grid; what lies in any of them, at
+    /// all times and in all bands
     #[arg(long, value_name = "FILE.geojson", conflicts_with_all = ["extent", "window", "period", "band"])]
     polygon: Option<PathBuf>,
     /// One band, by its label or its number from 1 [default: all]
@@ -36,8 +38,8 @@ pub(super) struct Clear {
     band: Option<String>,
     #[command(flatten)]
     consent: Consent,
-    /// Print {"grid", "window", "written", "gone", "bytes", "seconds"}: the cells (null for polygons), chunks written or removed,
-    /// by how many there are fewer, and by how many bytes
+    /// Print {"grid", "window", "written", "gone", "bytes", "seconds"}: the cells (null for
+    /// polygons), chunks written or removed, by how many there are fewer, and by how many bytes
     #[arg(long)]
     json: bool,
 }
@@ -52,10 +54,13 @@ impl Clear {
         if let Some(file) = &self.polygon {
             let axes = RasterAxes::of(grid.structure())?;
             let polygon = geojson::of_grid(terminal, &grid, axes, file)?;
-            return Removal::of_polygon(&grid, VERB, file, how).run(terminal, false, || grid.clear_polygon(&polygon));
+            return Removal::of_polygon(&grid, VERB, file, how)
+                .run(terminal, false, || grid.clear_polygon(&polygon));
         }
         match self.part.window(terminal, &grid, self.band.as_ref())? {
-            Some(window) => Removal::of(&grid, VERB, &window, how).run(terminal, false, || grid.clear(&window)),
+            Some(window) => {
+                Removal::of(&grid, VERB, &window, how).run(terminal, false, || grid.clear(&window))
+            }
             None => Removal::nothing(&grid, terminal, VERB.1, self.json),
         }
     }

@@ -37,9 +37,12 @@ impl OverTime {
         let valid = answer.valid();
         let held: Vec<f64> = match &valid {
             None => answer.array.iter_f64().collect(),
-            Some(valid) => {
-                answer.array.iter_f64().zip(valid).map(|(value, valid)| if *valid { value } else { f64::NAN }).collect()
-            }
+            Some(valid) => answer
+                .array
+                .iter_f64()
+                .zip(valid)
+                .map(|(value, valid)| if *valid { value } else { f64::NAN })
+                .collect(),
         };
         answer.array = self.folded(&ArrayD::from_shape_vec(answer.array.shape(), held)?, axis);
         answer.validity = Validity::Values { nodata: None };
@@ -49,10 +52,12 @@ impl OverTime {
     fn folded(self, held: &ArrayD<f64>, axis: usize) -> Array {
         let folded = held.map_axis(Axis(axis), |steps| {
             let values = steps.iter().copied().filter(|value| !value.is_nan());
-            let (count, sum, min, max) =
-                values.clone().fold((0_u64, 0.0, f64::NAN, f64::NAN), |(count, sum, min, max), value| {
+            let (count, sum, min, max) = values.clone().fold(
+                (0_u64, 0.0, f64::NAN, f64::NAN),
+                |(count, sum, min, max), value| {
                     (count + 1, sum + value, value.min(min), value.max(max))
-                });
+                },
+            );
             match self {
                 _ if count == 0 => f64::NAN,
                 OverTime::Sum => sum,

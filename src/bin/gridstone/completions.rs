@@ -11,7 +11,9 @@ use super::{Command, Outcome};
 
 /// Print a script that completes this command's words in a shell
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  gridstone completions bash > ~/.local/share/bash-completion/completions/gridstone")]
+#[command(
+    after_help = "Example:\n  gridstone completions bash > ~/.local/share/bash-completion/completions/gridstone"
+)]
 pub(super) struct Completions {
     /// The shell
     shell: Shell,
@@ -20,7 +22,12 @@ pub(super) struct Completions {
 impl Completions {
     pub(super) fn run(self, _: &Terminal) -> Outcome {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Command::command(), "gridstone", &mut script);
+        clap_complete::generate(
+            self.shell,
+            &mut Command::command(),
+            "gridstone",
+            &mut script,
+        );
         std::io::stdout().lock().write_all(&script)?;
         Ok(ExitCode::SUCCESS)
     }

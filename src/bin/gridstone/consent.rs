@@ -13,12 +13,20 @@ pub(super) struct Consent {
 
 impl Consent {
     /// Goes on only if it was agreed to `verb` (`drop`, in the past tense `dropped`) something.
-    pub(super) fn obtain(&self, terminal: &Terminal, (verb, past): (&str, &str), what: &str) -> anyhow::Result<()> {
+    pub(super) fn obtain(
+        &self,
+        terminal: &Terminal,
+        (verb, past): (&str, &str),
+        what: &str,
+    ) -> anyhow::Result<()> {
         if self.yes {
             return Ok(());
         }
         let agreed = terminal.confirm(&format!("{verb} {what}"))?;
-        anyhow::ensure!(agreed.is_some(), "nothing was {past}: say --yes where there is no terminal to ask on");
+        anyhow::ensure!(
+            agreed.is_some(),
+            "nothing was {past}: say --yes where there is no terminal to ask on"
+        );
         anyhow::ensure!(agreed == Some(true), "nothing was {past}");
         Ok(())
     }

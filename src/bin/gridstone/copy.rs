@@ -16,9 +16,10 @@ use gridstone::{ErrorKind, Grid, Schema, Store};
 
 /// Make a grid equal to another one, in chunks of another shape
 ///
-/// Chunks of many rows and columns are read fast as maps, chunks of many time steps as series: keep one grid in both, and copy
-/// what came into one to the other. The first time all is copied, then what changed since; Ctrl-C at any time loses no
-/// more than the part that is under way. A grid that is not there yet is made like the source, in chunks of --chunk.
+/// Chunks of many rows and columns are read fast as maps, chunks of many time steps as series: keep
+/// one grid in both, and copy what came into one to the other. The first time all is copied, then
+/// what changed since; Ctrl-C at any time loses no more than the part that is under way. A grid
+/// that is not there yet is made like the source, in chunks of --chunk.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  gridstone copy store rain rain-series --chunk 256,16")]
 pub(super) struct Copy {
@@ -31,15 +32,15 @@ pub(super) struct Copy {
     /// The store that holds the source [default: the same]
     #[arg(long, value_name = "STORE")]
     from_store: Option<PathBuf>,
-    /// Rows and columns of a chunk of a new grid, a power of two; with a comma, the time steps, or events, of one in front
-    /// [default: as in the source]
+    /// Rows and columns of a chunk of a new grid, a power of two; with a comma, the time steps, or
+    /// events, of one in front [default: as in the source]
     #[arg(long, value_name = "[T,]N")]
     chunk: Option<ChunkSize>,
     /// Leave marks for `gridstone aggregate` instead
     #[arg(long)]
     no_aggregate: bool,
-    /// Print the summary as JSON: created, full, changes, cells, chunks_read, base_chunks, aggregate_chunks, marks_drained,
-    /// marks_pending, token, seconds
+    /// Print the summary as JSON: created, full, changes, cells, chunks_read, base_chunks,
+    /// aggregate_chunks, marks_drained, marks_pending, token, seconds
     #[arg(long)]
     json: bool,
 }
@@ -48,7 +49,11 @@ impl Copy {
     pub(super) fn run(self, terminal: &Terminal) -> Outcome {
         let start = Instant::now();
         let store = open(&self.store)?;
-        let from = self.from_store.as_ref().map(|path| open(path)).transpose()?;
+        let from = self
+            .from_store
+            .as_ref()
+            .map(|path| open(path))
+            .transpose()?;
         let source = from.as_ref().unwrap_or(&store).grid(&self.source)?;
         let (target, created) = self.target(&store, &source)?;
         let updated = match target.update_from(&source) {
@@ -59,7 +64,11 @@ impl Copy {
             }
             updated => updated?,
         };
-        let drained = if self.no_aggregate { Drained::default() } else { aggregate::drain(&target, terminal)? };
+        let drained = if self.no_aggregate {
+            Drained::default()
+        } else {
+            aggregate::drain(&target, terminal)?
+        };
         let (aggregates, pending) = (updated.aggregates + drained.chunks, target.marks()?);
         let seconds = start.elapsed().as_secs_f64();
         if self.json {
@@ -69,8 +78,16 @@ impl Copy {
                 "marks_drained": drained.marks, "marks_pending": pending, "token": updated.to.to_string(), "seconds": seconds,
             }))?;
         } else {
-            let what = if updated.full { "all".to_owned() } else { count(updated.changes, "change") };
-            let left = if pending > 0 { format!(", {pending} left") } else { String::new() };
+            let what = if updated.full {
+                "all".to_owned()
+            } else {
+                count(updated.changes, "change")
+            };
+            let left = if pending > 0 {
+                format!(", {pending} left")
+            } else {
+                String::new()
+            };
             terminal.print(format!(
                 "copied {what} of `{}` to `{}`: {}, {} read, {} written ({} base, {aggregates} aggregate), {} drained{left}, {seconds:.2} s",
                 self.source,
@@ -89,8 +106,12 @@ impl Copy {
     fn target(&self, store: &Store, source: &Grid) -> anyhow::Result<(Grid, bool)> {
         match store.grid(&self.target) {
             Err(error) if *error.kind() == ErrorKind::NotFound => {
-                let schema = self.chunk.map_or_else(|| Ok(source.schema().clone()), |chunk| rechunked(source.schema(), chunk));
-                let schema = schema.with_context(|| format!("grid `{}` has no such layout", self.source))?;
+                let schema = self.chunk.map_or_else(
+                    || Ok(source.schema().clone()),
+                    |chunk| rechunked(source.schema(), chunk),
+                );
+                let schema =
+                    schema.with_context(|| format!("grid `{}` has no such layout", self.source))?;
                 Ok((store.create(&self.target, schema)?, true))
             }
             Err(error) => Err(error.into()),
@@ -113,7 +134,8 @@ impl Copy {
 fn rechunked(schema: &Schema, size: ChunkSize) -> gridstone::Result<Schema> {
     let dimensions = schema.structure().dimensions().iter();
     let lens = dimensions.flat_map(|dimension| {
-        let time = dimension.is_irregular() || dimension.axes().iter().any(|axis| axis.time().is_some());
+        let time =
+            dimension.is_irregular() || dimension.axes().iter().any(|axis| axis.time().is_some());
         dimension.axes().iter().map(move |axis| match size.time {
             _ if dimension.is_fixed() => axis.chunk(),
             steps if time => steps.unwrap_or(axis.chunk()),

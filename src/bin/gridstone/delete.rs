@@ -12,8 +12,8 @@ use super::{Outcome, open};
 
 /// Remove old data: of a period, or an extent, and give the space back
 ///
-/// Like `clear`, but where the part cuts off one side of what was put, as the oldest times do, the grid's extent ends there
-/// afterwards. What is left is not read.
+/// Like `clear`, but where the part cuts off one side of what was put, as the oldest times do, the
+/// grid's extent ends there afterwards. What is left is not read.
 #[derive(Args, Debug)]
 #[command(
     group = ArgGroup::new("part").required(true).multiple(true).args(["extent", "window", "period"]),
@@ -28,8 +28,8 @@ pub(super) struct Delete {
     part: Part,
     #[command(flatten)]
     consent: Consent,
-    /// Print {"grid", "window", "written", "gone", "bytes", "seconds"}: the cells, chunks written or removed, by how many there
-    /// are fewer, and by how many bytes
+    /// Print {"grid", "window", "written", "gone", "bytes", "seconds"}: the cells, chunks written
+    /// or removed, by how many there are fewer, and by how many bytes
     #[arg(long)]
     json: bool,
 }
@@ -41,9 +41,11 @@ impl Delete {
         let store = open(&self.store)?;
         let grid = store.grid(&self.grid)?;
         match self.part.window(terminal, &grid, None)? {
-            Some(window) => {
-                Removal::of(&grid, VERB, &window, (&self.consent, self.json)).run(terminal, true, || grid.delete(&window))
-            }
+            Some(window) => Removal::of(&grid, VERB, &window, (&self.consent, self.json)).run(
+                terminal,
+                true,
+                || grid.delete(&window),
+            ),
             None => Removal::nothing(&grid, terminal, VERB.1, self.json),
         }
     }

@@ -30,15 +30,25 @@ impl Drop {
     pub(super) fn run(self, terminal: &Terminal) -> Outcome {
         let store = open(&self.store)?;
         let stored = store.grid(&self.grid)?.stored_chunks()?;
-        let (chunks, size) = (stored.len() as u64, stored.iter().map(|chunk| chunk.bytes).sum::<u64>());
-        let what = format!("grid `{}`: {} in {}", self.grid, count(chunks, "chunk"), bytes(size));
+        let (chunks, size) = (
+            stored.len() as u64,
+            stored.iter().map(|chunk| chunk.bytes).sum::<u64>(),
+        );
+        let what = format!(
+            "grid `{}`: {} in {}",
+            self.grid,
+            count(chunks, "chunk"),
+            bytes(size)
+        );
         self.consent.obtain(terminal, ("drop", "dropped"), &what)?;
         let start = Instant::now();
         store.drop_grid(&self.grid)?;
         store.reclaim()?;
         let seconds = start.elapsed().as_secs_f64();
         if self.json {
-            terminal.print_json(&json!({ "grid": self.grid, "chunks": chunks, "bytes": size, "seconds": seconds }))?;
+            terminal.print_json(
+                &json!({ "grid": self.grid, "chunks": chunks, "bytes": size, "seconds": seconds }),
+            )?;
         } else {
             terminal.print(format!("dropped {what}, {seconds:.2} s"))?;
         }

@@ -22,7 +22,10 @@ impl FromStr for Every {
         match text.trim().parse::<u64>() {
             Ok(0) => Err("a step is longer than 0".to_owned()),
             Ok(units) => Ok(Self::Units(units)),
-            Err(_) => text.parse().map(Self::Step).map_err(|error: gridstone::Error| error.to_string()),
+            Err(_) => text
+                .parse()
+                .map(Self::Step)
+                .map_err(|error: gridstone::Error| error.to_string()),
         }
     }
 }
@@ -42,26 +45,44 @@ impl Every {
         let along = Along::of(grid, "--every")?;
         let structure = grid.structure();
         let (from, to) = match along.irregular {
-            true => (bounds.start()[along.number] as f64, bounds.end()[along.number] as f64),
+            true => (
+                bounds.start()[along.number] as f64,
+                bounds.end()[along.number] as f64,
+            ),
             false => structure.extent(bounds).bounds()[along.number],
         };
         match self {
             Self::Units(units) if along.irregular => Ok(Cut::Even(units, along.midnight())),
-            Self::Step(TimeStep::Fixed { nanoseconds, from: 0 }) if along.irregular => {
-                Ok(Cut::Even(along.length(Length::Nanoseconds(nanoseconds))?, along.midnight()))
-            }
+            Self::Step(TimeStep::Fixed {
+                nanoseconds,
+                from: 0,
+            }) if along.irregular => Ok(Cut::Even(
+                along.length(Length::Nanoseconds(nanoseconds))?,
+                along.midnight(),
+            )),
             Self::Units(units) => {
                 let (units, first) = (units as f64, along.midnight() as f64);
                 let number = |at: f64| ((at - first) / units).floor();
                 let (low, high) = (number(from), ((to - first) / units).ceil());
-                ensure!(high - low <= 1e6, "there are {} steps there; ask for longer ones", high - low);
-                let edges = std::iter::successors(Some(low), |number| Some(number + 1.0)).take_while(|number| *number <= high);
-                Ok(Cut::Edges(edges.map(|number| first + number * units).collect()))
+                ensure!(
+                    high - low <= 1e6,
+                    "there are {} steps there; ask for longer ones",
+                    high - low
+                );
+                let edges = std::iter::successors(Some(low), |number| Some(number + 1.0))
+                    .take_while(|number| *number <= high);
+                Ok(Cut::Edges(
+                    edges.map(|number| first + number * units).collect(),
+                ))
             }
             Self::Step(step) => {
                 let unit = along.unit()?;
-                let cell = structure.axes().nth(along.number).map_or(0.0, |axis| axis.step().abs());
-                let level = bounds.levels(structure.dimensions().len())[structure.dimension_of(along.number)];
+                let cell = structure
+                    .axes()
+                    .nth(along.number)
+                    .map_or(0.0, |axis| axis.step().abs());
+                let level = bounds.levels(structure.dimensions().len())
+                    [structure.dimension_of(along.number)];
                 let cell = cell * level.scale() * unit.tick().nanoseconds() as f64;
                 ensure!(
                     along.irregular || step.least() as f64 >= cell * (1.0 - 1e-6),

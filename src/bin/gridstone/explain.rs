@@ -9,7 +9,8 @@ use super::select::Selection;
 use super::terminal::Terminal;
 use super::{Outcome, json, open};
 
-/// Say how `read` would answer: which level and layer, how many chunks, how many of them out of date
+/// Say how `read` would answer: which level and layer, how many chunks, how many of them out of
+/// date
 ///
 /// Takes the options of `read`, and reads no chunk.
 #[derive(Args, Debug)]
@@ -17,8 +18,8 @@ use super::{Outcome, json, open};
 pub(super) struct Explain {
     #[command(flatten)]
     selection: Selection,
-    /// Print {"levels", "layer", "window", "extent", "chunks", "stored", "stale", "resampling", "shape", "version"}; the version
-    /// is the same as long as the answer's cells are
+    /// Print {"levels", "layer", "window", "extent", "chunks", "stored", "stale", "resampling",
+    /// "shape", "version"}; the version is the same as long as the answer's cells are
     #[arg(long)]
     json: bool,
 }

@@ -19,11 +19,19 @@ pub(super) struct Figures {
 impl Figures {
     pub(super) fn of(answer: &Answer) -> Self {
         let values = || answer.values().flatten();
-        let (valid, sum) = values().fold((0_u64, 0.0), |(valid, sum), value| (valid + 1, sum + value));
+        let (valid, sum) =
+            values().fold((0_u64, 0.0), |(valid, sum), value| (valid + 1, sum + value));
         // The sum of finite values can be beyond all of them; their mean is not.
-        let mean = if f64::is_finite(sum) { sum / valid as f64 } else { values().map(|value| value / valid as f64).sum() };
+        let mean = if f64::is_finite(sum) {
+            sum / valid as f64
+        } else {
+            values().map(|value| value / valid as f64).sum()
+        };
         Self {
-            ends: with_view!(Array, &answer.array, |cells| ends(cells, answer.validity.iter(&answer.array))),
+            ends: with_view!(Array, &answer.array, |cells| ends(
+                cells,
+                answer.validity.iter(&answer.array)
+            )),
             mean: (valid > 0).then_some(mean),
             valid,
             cells: answer.array.shape().iter().map(|len| *len as u64).product(),
@@ -41,15 +49,26 @@ impl Figures {
     }
 
     pub(super) fn valid_share(&self) -> f64 {
-        if self.cells == 0 { 0.0 } else { self.valid as f64 / self.cells as f64 }
+        if self.cells == 0 {
+            0.0
+        } else {
+            self.valid as f64 / self.cells as f64
+        }
     }
 }
 
 fn ends<T: Cell>(cells: &ArrayD<T>, valid: impl Iterator<Item = bool>) -> Option<[Cells; 2]> {
-    let held = cells.iter().zip(valid).filter(|(_, valid)| *valid).map(|(cell, _)| *cell);
+    let held = cells
+        .iter()
+        .zip(valid)
+        .filter(|(_, valid)| *valid)
+        .map(|(cell, _)| *cell);
     let least_and_greatest = held.fold(None, |ends: Option<[T; 2]>, cell| match ends {
         None => Some([cell, cell]),
-        Some([least, greatest]) => Some([if cell < least { cell } else { least }, if cell > greatest { cell } else { greatest }]),
+        Some([least, greatest]) => Some([
+            if cell < least { cell } else { least },
+            if cell > greatest { cell } else { greatest },
+        ]),
     });
     least_and_greatest.map(|ends| ends.map(|cell| Cells::from(vec![cell])))
 }

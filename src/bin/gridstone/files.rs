@@ -24,31 +24,36 @@ pub(super) struct Files {
     /// A list of further files: a text with one a line, or - for standard input
     #[arg(long, value_name = "LIST")]
     files_from: Option<PathBuf>,
-    /// Which of files that overlap is on top: order (the one that is named later), newest (by the time of the file), or finest (by
-    /// its own cells; those of several levels may then come together)
+    /// Which of files that overlap is on top: order (the one that is named later), newest (by the
+    /// time of the file), or finest (by its own cells; those of several levels may then come
+    /// together)
     #[arg(long, value_name = "BY", default_value = "order", value_parser = args::parsed::<Priority>)]
     priority: Priority,
     /// The variable of NetCDF files [default: the one that the grid holds, or the only one]
     #[arg(long, value_name = "NAME")]
     variable: Option<String>,
-    /// How the names of GeoTIFFs tell their times, in a grid with time: a pattern of strftime like rain-%Y%m%d.tif, in which *
-    /// stands for any text
+    /// How the names of GeoTIFFs tell their times, in a grid with time: a pattern of strftime like
+    /// rain-%Y%m%d.tif, in which * stands for any text
     #[arg(long, value_name = "PATTERN")]
     time_from_name: Option<TimePattern>,
-    /// The time of all GeoTIFFs, in a grid with time, like 2020-01-01T06:00Z, or a number of an axis without times
+    /// The time of all GeoTIFFs, in a grid with time, like 2020-01-01T06:00Z, or a number of an
+    /// axis without times
     #[arg(long, value_name = "TIME", conflicts_with = "time_from_name")]
     at_time: Option<Moment>,
-    /// Lay GeoTIFFs whose cells are not the grid's onto them: nearest, bilinear, cubic, area (the mean), min, max, mode (the class
-    /// of the largest part), or sum (totals are divided by area and kept). Without it they are refused
+    /// Lay GeoTIFFs whose cells are not the grid's onto them: nearest, bilinear, cubic, area (the
+    /// mean), min, max, mode (the class of the largest part), or sum (totals are divided by area
+    /// and kept). Without it they are refused
     #[arg(long, value_name = "R", value_parser = args::parsed::<Resampling>)]
     resampling: Option<Resampling>,
-    /// The level that they are laid onto [default: the first whose cells are at least as fine as theirs]
+    /// The level that they are laid onto
+    /// [default: the first whose cells are at least as fine as theirs]
     #[arg(long, value_name = "L", allow_hyphen_values = true, value_parser = args::level, requires = "resampling")]
     level: Option<Level>,
 }
 
 impl Files {
-    /// Every file with its place, and how many have none: such a one fails, before anything is written, or is told and left out.
+    /// Every file with its place, and how many have none: such a one fails, before anything is
+    /// written, or is told and left out.
     pub(super) fn imports(
         &self,
         grid: &Grid,
@@ -57,8 +62,10 @@ impl Files {
         terminal: &Terminal,
     ) -> anyhow::Result<(Vec<source::Import>, usize)> {
         let (mut imports, mut failed) = (Vec::new(), 0);
-        // What is noted of one file is not said again of every other. What others cover is a box a level.
-        let (mut covered, mut seen): (Vec<Window>, BTreeSet<String>) = (Vec::new(), BTreeSet::new());
+        // What is noted of one file is not said again of every other. What others cover is a box a
+        // level.
+        let (mut covered, mut seen): (Vec<Window>, BTreeSet<String>) =
+            (Vec::new(), BTreeSet::new());
         let structure = grid.structure();
         let levels = |window: &Window| window.levels(structure.dimensions().len());
         for path in self.named()? {
@@ -71,12 +78,19 @@ impl Files {
                 }
                 Err(error) => return Err(error),
             };
-            for note in import.notes().into_iter().filter(|note| seen.insert(note.clone())) {
+            for note in import
+                .notes()
+                .into_iter()
+                .filter(|note| seen.insert(note.clone()))
+            {
                 terminal.note(format!("{}: {note}", path.display()));
             }
             import.close();
             for window in &import.footprint().windows {
-                match covered.iter_mut().find(|other| levels(other) == levels(window)) {
+                match covered
+                    .iter_mut()
+                    .find(|other| levels(other) == levels(window))
+                {
                     Some(other) => *other = structure.union(other, window),
                     None => covered.push(*window),
                 }
@@ -85,7 +99,9 @@ impl Files {
         }
         self.priority.arrange(&mut imports)?;
         let level = |import: &source::Import| levels_of(structure, import);
-        let other = imports.iter().find(|import| self.priority != Priority::Finest && level(import) != level(&imports[0]));
+        let other = imports.iter().find(|import| {
+            self.priority != Priority::Finest && level(import) != level(&imports[0])
+        });
         if let Some(other) = other {
             anyhow::bail!(
                 "`{}` lands at level {} and `{}` at level {}; import them with `--priority finest`, or one by one, the coarser first",
@@ -98,34 +114,64 @@ impl Files {
         Ok((imports, failed))
     }
 
-    /// The files that are named, and those of the list. Of a file that is named twice nobody can tell where it was meant.
+    /// The files that are named, and those of the list. Of a file that is named twice nobody can
+    /// tell where it was meant.
     fn named(&self) -> anyhow::Result<Vec<PathBuf>> {
-        let mut files: Vec<(PathBuf, String)> =
-            self.files.iter().map(|file| (file.clone(), "on the command line".to_owned())).collect();
+        let mut files: Vec<(PathBuf, String)> = self
+            .files
+            .iter()
+            .map(|file| (file.clone(), "on the command line".to_owned()))
+            .collect();
         if let Some(list) = &self.files_from {
             let (shown, text) = if list.as_os_str() == "-" {
-                ("standard input".to_owned(), std::io::read_to_string(std::io::stdin()))
+                (
+                    "standard input".to_owned(),
+                    std::io::read_to_string(std::io::stdin()),
+                )
             } else {
-                (format!("`{}`", list.display()), std::fs::read_to_string(list))
+                (
+                    format!("`{}`", list.display()),
+                    std::fs::read_to_string(list),
+                )
             };
-            let text = text.with_context(|| format!("{shown} cannot be read as a list of files"))?;
-            let lines = text.lines().map(str::trim_end).zip(1..).filter(|(line, _)| !line.is_empty());
-            files.extend(lines.map(|(line, number)| (PathBuf::from(line), format!("in line {number} of {shown}"))));
+            let text =
+                text.with_context(|| format!("{shown} cannot be read as a list of files"))?;
+            let lines = text
+                .lines()
+                .map(str::trim_end)
+                .zip(1..)
+                .filter(|(line, _)| !line.is_empty());
+            files.extend(lines.map(|(line, number)| {
+                (PathBuf::from(line), format!("in line {number} of {shown}"))
+            }));
             anyhow::ensure!(!files.is_empty(), "{shown} names no file");
         }
         let mut places: HashMap<PathBuf, &str> = HashMap::new();
         for (file, place) in &files {
             let one = file.canonicalize().unwrap_or_else(|_| file.clone());
             if let Some(first) = places.insert(one, place) {
-                let places = if first == place { format!("twice {place}") } else { format!("twice, {first} and {place}") };
-                anyhow::bail!("`{}` is named {places}; take one of them away", file.display());
+                let places = if first == place {
+                    format!("twice {place}")
+                } else {
+                    format!("twice, {first} and {place}")
+                };
+                anyhow::bail!(
+                    "`{}` is named {places}; take one of them away",
+                    file.display()
+                );
             }
         }
         Ok(files.into_iter().map(|(file, _)| file).collect())
     }
 
     /// The place of a file in the grid, where others will be put before it.
-    fn import(&self, path: &Path, grid: &Grid, others: &[Window], terminal: &Terminal) -> anyhow::Result<source::Import> {
+    fn import(
+        &self,
+        path: &Path,
+        grid: &Grid,
+        others: &[Window],
+        terminal: &Terminal,
+    ) -> anyhow::Result<source::Import> {
         let name = path.display().to_string();
         anyhow::ensure!(
             !path.is_dir(),
@@ -141,17 +187,36 @@ impl Files {
             let mut choice = netcdf::Choice::of(grid.schema());
             choice.variable.clone_from(&self.variable);
             let field = netcdf::Field::open(path, &choice)?;
-            source::Import::new(grid, VariableSource::placed(grid, &name, field, others).with_context(misfit)?)
+            source::Import::new(
+                grid,
+                VariableSource::placed(grid, &name, field, others).with_context(misfit)?,
+            )
         } else {
             let tiff = GeoTiff::open(path)?;
-            tiff.header().notes.iter().for_each(|note| terminal.note(format!("{name}: {note}")));
+            tiff.header()
+                .notes
+                .iter()
+                .for_each(|note| terminal.note(format!("{name}: {note}")));
             let cell = self.cell(path, grid).with_context(misfit)?;
-            match self.resampling.filter(|_| self.level.is_some() || !raster::fits(grid, tiff.header())) {
+            match self
+                .resampling
+                .filter(|_| self.level.is_some() || !raster::fits(grid, tiff.header()))
+            {
                 Some(resampling) => {
-                    let source = ResampledSource::new(grid, &name, tiff, cell, others, (resampling, self.level));
+                    let source = ResampledSource::new(
+                        grid,
+                        &name,
+                        tiff,
+                        cell,
+                        others,
+                        (resampling, self.level),
+                    );
                     source::Import::new(grid, source.with_context(misfit)?)
                 }
-                None => source::Import::new(grid, RasterSource::placed(grid, &name, tiff, cell, others).with_context(misfit)?),
+                None => source::Import::new(
+                    grid,
+                    RasterSource::placed(grid, &name, tiff, cell, others).with_context(misfit)?,
+                ),
             }
         };
         import.with_context(misfit)
@@ -177,8 +242,13 @@ pub(super) fn cells(imports: &[source::Import]) -> u64 {
     imports.iter().map(|import| import.footprint().cells).sum()
 }
 
-/// The plan of some sources, in so many jobs if there are so many parts. A source that the grid refuses is named.
-pub(super) fn planned(grid: &Grid, imports: &[source::Import], jobs: usize) -> anyhow::Result<Plan> {
+/// The plan of some sources, in so many jobs if there are so many parts. A source that the grid
+/// refuses is named.
+pub(super) fn planned(
+    grid: &Grid,
+    imports: &[source::Import],
+    jobs: usize,
+) -> anyhow::Result<Plan> {
     let footprints = || imports.iter().map(source::Import::footprint);
     Plan::new(grid, footprints(), jobs).map_err(|error| {
         let error = anyhow::Error::from(error);
@@ -191,11 +261,17 @@ pub(super) fn planned(grid: &Grid, imports: &[source::Import], jobs: usize) -> a
 
 /// The levels at which a source lands.
 fn levels_of(structure: &Structure, import: &source::Import) -> Option<Levels> {
-    import.footprint().windows.first().map(|window| window.levels(structure.dimensions().len()))
+    import
+        .footprint()
+        .windows
+        .first()
+        .map(|window| window.levels(structure.dimensions().len()))
 }
 
 /// The level of the dimension of rows and columns.
 fn shown(structure: &Structure, levels: Option<Levels>) -> String {
     let space = RasterAxes::of(structure).map(|axes| axes.space);
-    levels.zip(space.ok()).map_or_else(String::new, |(levels, space)| levels[space].to_string())
+    levels
+        .zip(space.ok())
+        .map_or_else(String::new, |(levels, space)| levels[space].to_string())
 }

@@ -12,7 +12,9 @@ use super::time::Along;
 use super::{Outcome, bases, json, open, time};
 use gridstone::crs;
 use gridstone::grid::DimensionKind;
-use gridstone::{Aggregation, Depth, EncodingInfo, Grid, Layer, Levels, Query, Schema, StoreStats};
+use gridstone::{
+    Aggregation, Depth, EncodingInfo, Grid, Layer, Levels, Query, Schema, StoreStats, Structure,
+};
 
 /// Chunks that encodings are told from.
 const CHUNKS_SHOWN: usize = 256;
@@ -85,21 +87,44 @@ fn storage(stats: &StoreStats) -> Value {
 /// What a grid's cells are, in a few words.
 pub(super) fn cells(grid: &Grid) -> String {
     let schema = grid.schema();
-    let nodata = json::nodata(schema).map_or("no nodata value".to_owned(), |nodata| format!("nodata {nodata}"));
-    let crs = schema.structure().crs().map_or("no coordinate reference system".to_owned(), crs::shown);
-    let chunk: Vec<_> = schema.structure().chunk_shape().iter().map(usize::to_string).collect();
-    format!("{} in chunks of {}, {nodata}, {crs}", schema.dtype(), chunk.join(" x "))
+    let nodata = json::nodata(schema).map_or("no nodata value".to_owned(), |nodata| {
+        format!("nodata {nodata}")
+    });
+    let crs = schema
+        .structure()
+        .crs()
+        .map_or("no coordinate reference system".to_owned(), crs::shown);
+    let chunk: Vec<_> = schema
+        .structure()
+        .chunk_shape()
+        .iter()
+        .map(usize::to_string)
+        .collect();
+    format!(
+        "{} in chunks of {}, {nodata}, {crs}",
+        schema.dtype(),
+        chunk.join(" x ")
+    )
 }
 
 /// What the cells hold: `t2m in K (2 metre temperature), height 2 m`.
 fn held(schema: &Schema) -> Option<String> {
     let name = schema.variable().or(schema.unit().map(|_| "values"))?;
-    let unit = schema.unit().map_or(String::new(), |unit| format!(" in {unit}"));
+    let unit = schema
+        .unit()
+        .map_or(String::new(), |unit| format!(" in {unit}"));
     let known = |key: &str| schema.attributes().get(key);
-    let meant = known("long_name").or(known("standard_name")).map_or(String::new(), |meant| format!(" ({meant})"));
+    let meant = known("long_name")
+        .or(known("standard_name"))
+        .map_or(String::new(), |meant| format!(" ({meant})"));
     let names = ["long_name", "standard_name", "cell_methods"];
-    let others = schema.attributes().iter().filter(|(key, _)| !names.contains(&key.as_str()));
-    let others: String = others.map(|(key, value)| format!(", {key} {value}")).collect();
+    let others = schema
+        .attributes()
+        .iter()
+        .filter(|(key, _)| !names.contains(&key.as_str()));
+    let others: String = others
+        .map(|(key, value)| format!(", {key} {value}"))
+        .collect();
     Some(format!("{name}{unit}{meant}{others}"))
 }
 
@@ -131,28 +156,53 @@ fn tallies(grid: &Grid) -> gridstone::Result<(Vec<Row>, Tally)> {
     let schema = grid.schema();
     let mut rows: BTreeMap<(usize, Levels), Tally> = BTreeMap::new();
     let rank = |of: &Option<Aggregation>| {
-        of.as_ref().map_or(0, |of| 1 + schema.aggregators().iter().take_while(|other| *other != of).count())
+        of.as_ref().map_or(0, |of| {
+            1 + schema
+                .aggregators()
+                .iter()
+                .take_while(|other| *other != of)
+                .count()
+        })
     };
     for chunk in grid.stored_chunks()? {
-        let dtype = chunk.aggregator.as_ref().and_then(|aggregator| schema.layer_dtype(aggregator)).unwrap_or(schema.dtype());
+        let dtype = chunk
+            .aggregator
+            .as_ref()
+            .and_then(|aggregator| schema.layer_dtype(aggregator))
+            .unwrap_or(schema.dtype());
         let cells = match (&chunk.ticks, schema.structure().irregular()) {
             (Some(ticks), Some(dimension)) => {
-                schema.structure().chunk_cells() / schema.structure().dimensions()[dimension].axes()[0].chunk() as usize
+                schema.structure().chunk_cells()
+                    / schema.structure().dimensions()[dimension].axes()[0].chunk() as usize
                     * ticks.len()
             }
             _ => schema.structure().chunk_cells(),
         };
         let raw_bytes = (cells * dtype.size()) as u64;
-        let row = rows.entry((rank(&chunk.aggregator), chunk.location.levels())).or_default();
-        row.add(Tally { chunks: 1, bytes: chunk.bytes, raw_bytes });
+        let row = rows
+            .entry((rank(&chunk.aggregator), chunk.location.levels()))
+            .or_default();
+        row.add(Tally {
+            chunks: 1,
+            bytes: chunk.bytes,
+            raw_bytes,
+        });
     }
     let mut total = Tally::default();
     rows.values().for_each(|row| total.add(*row));
-    let layer = |rank: usize| match rank.checked_sub(1).and_then(|number| schema.aggregators().get(number)) {
+    let layer = |rank: usize| match rank
+        .checked_sub(1)
+        .and_then(|number| schema.aggregators().get(number))
+    {
         Some(aggregator) => Layer::Aggregate(aggregator.clone()),
         None => Layer::Base,
     };
-    Ok((rows.into_iter().map(|((rank, levels), tally)| (layer(rank), levels, tally)).collect(), total))
+    Ok((
+        rows.into_iter()
+            .map(|((rank, levels), tally)| (layer(rank), levels, tally))
+            .collect(),
+        total,
+    ))
 }
 
 fn as_json(grid: &Grid) -> anyhow::Result<Value> {
@@ -193,7 +243,9 @@ fn as_json(grid: &Grid) -> anyhow::Result<Value> {
     });
     let extent = grid.extent()?;
     let bounds = grid.bounds()?;
-    let period = Along::find(structure).filter(Along::is_time).zip(bounds.as_ref());
+    let period = Along::find(structure)
+        .filter(Along::is_time)
+        .zip(bounds.as_ref());
     let period = period.map(|(along, bounds)| along.ends_shown(structure, bounds));
     Ok(json!({
         "grid": grid.name(), "dtype": schema.dtype().name(), "nodata": json::nodata(schema).map(json::number), "crs": structure.crs(),
@@ -214,61 +266,120 @@ fn as_json(grid: &Grid) -> anyhow::Result<Value> {
 
 fn as_text(grid: &Grid) -> anyhow::Result<String> {
     let (schema, structure) = (grid.schema(), grid.structure());
-    let mut lines = vec![format!("grid       {}", grid.name()), format!("cells      {}", cells(grid))];
+    let mut lines = vec![
+        format!("grid       {}", grid.name()),
+        format!("cells      {}", cells(grid)),
+    ];
     lines.extend(held(schema).map(|held| format!("holds      {held}")));
-    let [codec, filter] = [format!("{:?}", schema.codec()), format!("{:?}", schema.filter())].map(|name| name.to_lowercase());
-    lines.push(format!("codec      {codec}, {filter} filter, zstd {}", schema.zstd_level()));
+    let [codec, filter] = [
+        format!("{:?}", schema.codec()),
+        format!("{:?}", schema.filter()),
+    ]
+    .map(|name| name.to_lowercase());
+    lines.push(format!(
+        "codec      {codec}, {filter} filter, zstd {}",
+        schema.zstd_level()
+    ));
     for dimension in structure.dimensions() {
         lines.push(format!("dimension  {}", described(dimension)));
-        if let (DimensionKind::Irregular { spacing, .. }, [axis]) = (dimension.kind(), dimension.axes()) {
+        if let (DimensionKind::Irregular { spacing, .. }, [axis]) =
+            (dimension.kind(), dimension.axes())
+        {
             let unit = axis.unit_name().unwrap_or("ticks");
-            lines.push(format!("             {}: {unit}, most of them {spacing} apart", axis.name()));
+            lines.push(format!(
+                "             {}: {unit}, most of them {spacing} apart",
+                axis.name()
+            ));
         } else if !dimension.is_fixed() {
             let axis = |axis: &gridstone::Axis| {
                 let unit = match axis.time() {
                     Some(unit) => format!(" {}", unit.tick()),
-                    None => axis.unit_name().map_or(String::new(), |unit| format!(" {unit}")),
+                    None => axis
+                        .unit_name()
+                        .map_or(String::new(), |unit| format!(" {unit}")),
                 };
                 let origin = time::shown(axis, axis.origin());
-                format!("             {}: from {origin} in steps of {}{unit}", axis.name(), axis.step())
+                format!(
+                    "             {}: from {origin} in steps of {}{unit}",
+                    axis.name(),
+                    axis.step()
+                )
             };
             lines.extend(dimension.axes().iter().map(axis));
         }
     }
-    if let (Some(bounds), Some(extent), Some(base)) = (grid.bounds()?, grid.extent()?, grid.base_levels()?) {
-        lines.push(format!("extent     {}", time::ranges(structure, extent.bounds())));
+    if let (Some(bounds), Some(extent), Some(base)) =
+        (grid.bounds()?, grid.extent()?, grid.base_levels()?)
+    {
+        lines.push(format!(
+            "extent     {}",
+            time::ranges(structure, extent.bounds())
+        ));
         if let (Some(events), Some(along)) = (events(grid)?, Along::find(structure)) {
             let [first, last] = along.ends_shown(structure, &bounds);
             lines.push(format!("events     {events} from {first} to {last}"));
         }
         let levels = json::levels_text(structure, base);
-        lines.push(format!("base       level {levels}, cells {}", json::window_text(structure, &bounds)));
+        lines.push(format!(
+            "base       level {levels}, cells {}",
+            json::window_text(structure, &bounds)
+        ));
     }
     if let Some(top) = grid.top()? {
-        let index: Vec<_> = structure.chunk_index(&top).iter().map(i64::to_string).collect();
-        lines.push(format!("top        level {}, chunk ({})", json::levels_text(structure, top.levels()), index.join(", ")));
+        let index: Vec<_> = structure
+            .chunk_index(&top)
+            .iter()
+            .map(i64::to_string)
+            .collect();
+        lines.push(format!(
+            "top        level {}, chunk ({})",
+            json::levels_text(structure, top.levels()),
+            index.join(", ")
+        ));
     }
     lines.push(format!("marks      {} pending", grid.marks()?));
     let (layers, total) = tallies(grid)?;
-    lines.push(format!("chunks     {} in {}{}", total.chunks, bytes(total.bytes), ratio(total)));
+    lines.push(format!(
+        "chunks     {} in {}{}",
+        total.chunks,
+        bytes(total.bytes),
+        ratio(total)
+    ));
     lines.extend(encodings(grid)?);
     lines.extend(bases::as_text(grid)?);
-    if !layers.is_empty() {
-        lines.push(String::new());
-        let width = layers.iter().map(|(layer, ..)| layer.to_string().len()).max().unwrap_or(0).max(8);
-        lines.push(format!("{:<width$} {:>14} {:>8} {:>9}  {}", "layer", "level", "chunks", "bytes", "raw / stored"));
-        for (layer, levels, tally) in layers {
-            let levels = json::levels_text(structure, levels);
-            let ratio = tally.ratio().map_or(String::new(), |ratio| format!("{ratio:.2}"));
-            lines.push(format!(
-                "{:<width$} {levels:>14} {:>8} {:>9}  {ratio}",
-                layer.to_string(),
-                tally.chunks,
-                bytes(tally.bytes)
-            ));
-        }
-    }
+    lines.extend(table(structure, layers));
     Ok(lines.join("\n"))
+}
+
+/// A line for each level of each layer, under a head.
+fn table(structure: &Structure, layers: Vec<Row>) -> Vec<String> {
+    if layers.is_empty() {
+        return Vec::new();
+    }
+    let mut lines = vec![String::new()];
+    let width = layers
+        .iter()
+        .map(|(layer, ..)| layer.to_string().len())
+        .max()
+        .unwrap_or(0)
+        .max(8);
+    lines.push(format!(
+        "{:<width$} {:>14} {:>8} {:>9}  {}",
+        "layer", "level", "chunks", "bytes", "raw / stored"
+    ));
+    for (layer, levels, tally) in layers {
+        let levels = json::levels_text(structure, levels);
+        let ratio = tally
+            .ratio()
+            .map_or(String::new(), |ratio| format!("{ratio:.2}"));
+        lines.push(format!(
+            "{:<width$} {levels:>14} {:>8} {:>9}  {ratio}",
+            layer.to_string(),
+            tally.chunks,
+            bytes(tally.bytes)
+        ));
+    }
+    lines
 }
 
 /// How cells stand: `encodings  packed multiples: 93 % of the cells, 5.6 times smaller`.
@@ -276,10 +387,17 @@ fn encodings(grid: &Grid) -> gridstone::Result<Vec<String>> {
     let found = grid.encodings(CHUNKS_SHOWN)?;
     let all: u64 = found.iter().map(|of| of.raw_bytes).sum();
     let line = |(number, of): (usize, &EncodingInfo)| {
-        let (head, image) = (if number == 0 { "encodings" } else { "" }, if of.image == "none" { "" } else { of.image });
+        let (head, image) = (
+            if number == 0 { "encodings" } else { "" },
+            if of.image == "none" { "" } else { of.image },
+        );
         let share = 100.0 * of.raw_bytes as f64 / all.max(1) as f64;
         let name = format!("{} {image}", of.encoding);
-        format!("{head:<10} {}: {share:.0} % of the cells, {:.1} times smaller", name.trim(), times(of))
+        format!(
+            "{head:<10} {}: {share:.0} % of the cells, {:.1} times smaller",
+            name.trim(),
+            times(of)
+        )
     };
     Ok(found.iter().enumerate().map(line).collect())
 }
@@ -294,12 +412,18 @@ pub(super) fn events(grid: &Grid) -> gridstone::Result<Option<u64>> {
     if grid.structure().irregular().is_none() {
         return Ok(None);
     }
-    let ticks = if grid.bounds()?.is_some() { grid.events(&Query::all().layer(Layer::Base))? } else { Vec::new() };
+    let ticks = if grid.bounds()?.is_some() {
+        grid.events(&Query::all().layer(Layer::Base))?
+    } else {
+        Vec::new()
+    };
     Ok(Some(ticks.len() as u64))
 }
 
 fn ratio(tally: Tally) -> String {
-    tally.ratio().map_or(String::new(), |ratio| format!(", {ratio:.2} times smaller than the raw cells"))
+    tally.ratio().map_or(String::new(), |ratio| {
+        format!(", {ratio:.2} times smaller than the raw cells")
+    })
 }
 
 fn described(dimension: &gridstone::Dimension) -> String {
@@ -307,7 +431,13 @@ fn described(dimension: &gridstone::Dimension) -> String {
     let depth = match dimension.aggregated() {
         Some(Depth::Top) => "to the top".to_owned(),
         Some(Depth::Levels(levels)) => format!("{levels} levels up"),
-        None => return format!("{}: {}", dimension.name(), dimension.labels().unwrap_or_default().join(", ")),
+        None => {
+            return format!(
+                "{}: {}",
+                dimension.name(),
+                dimension.labels().unwrap_or_default().join(", ")
+            );
+        }
     };
     let how = if dimension.is_irregular() {
         ", events at exact times"
@@ -316,5 +446,9 @@ fn described(dimension: &gridstone::Dimension) -> String {
     } else {
         ""
     };
-    format!("{} ({}), aggregated {depth}{how}", dimension.name(), axes.join(", "))
+    format!(
+        "{} ({}), aggregated {depth}{how}",
+        dimension.name(),
+        axes.join(", ")
+    )
 }

@@ -15,7 +15,8 @@ use super::{Outcome, info, json, open};
 pub(super) struct Ls {
     /// The directory of the store
     store: PathBuf,
-    /// Print {"grids": [{"grid", "dtype", "cells", "extent", "marks"}]}; cells and extent are by axis, null before the first put
+    /// Print {"grids": [{"grid", "dtype", "cells", "extent", "marks"}]}; cells and extent are by
+    /// axis, null before the first put
     #[arg(long)]
     json: bool,
 }
@@ -26,7 +27,9 @@ impl Ls {
         if self.json {
             let mut rows = Vec::new();
             for grid in &grids {
-                let cells = grid.bounds()?.map(|bounds| json::by_axis(grid.structure(), bounds.shape().iter().copied()));
+                let cells = grid
+                    .bounds()?
+                    .map(|bounds| json::by_axis(grid.structure(), bounds.shape().iter().copied()));
                 rows.push(json!({
                     "grid": grid.name(), "dtype": grid.schema().dtype().name(), "cells": cells,
                     "extent": grid.extent()?.map(|extent| json::extent(grid.structure(), &extent)), "marks": grid.marks()?,
@@ -35,12 +38,18 @@ impl Ls {
             terminal.print_json(&json!({ "grids": rows }))?;
             return Ok(ExitCode::SUCCESS);
         }
-        let width = grids.iter().map(|grid| grid.name().len()).max().unwrap_or(0);
+        let width = grids
+            .iter()
+            .map(|grid| grid.name().len())
+            .max()
+            .unwrap_or(0);
         for grid in &grids {
             let size = match grid.bounds()? {
                 Some(bounds) => {
                     let mut lens: Vec<String> = bounds.shape().iter().map(u64::to_string).collect();
-                    if let (Some(dimension), Some(events)) = (grid.structure().irregular(), info::events(grid)?) {
+                    if let (Some(dimension), Some(events)) =
+                        (grid.structure().irregular(), info::events(grid)?)
+                    {
                         lens[grid.structure().axes_of(dimension).start] = count(events, "event");
                     }
                     lens.join(" x ") + " cells"
@@ -48,8 +57,16 @@ impl Ls {
                 None => "empty".to_owned(),
             };
             let marks = grid.marks()?;
-            let marks = if marks > 0 { format!(", {marks} marks pending") } else { String::new() };
-            terminal.print(format!("{:<width$}  {}; {size}{marks}", grid.name(), info::cells(grid)))?;
+            let marks = if marks > 0 {
+                format!(", {marks} marks pending")
+            } else {
+                String::new()
+            };
+            terminal.print(format!(
+                "{:<width$}  {}; {size}{marks}",
+                grid.name(),
+                info::cells(grid)
+            ))?;
         }
         Ok(ExitCode::SUCCESS)
     }

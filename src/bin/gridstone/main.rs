@@ -1,6 +1,7 @@
 //! The `gridstone` command. Everything it does is done through the public API of the library.
 //!
-//! Exit code 0: done. 1: damage or a data error, told on stderr in one sentence with its causes. 2: wrong usage.
+//! Exit code 0: done. 1: damage or a data error, told on stderr in one sentence with its causes. 2:
+//! wrong usage.
 
 mod aggregate;
 mod args;
@@ -79,8 +80,8 @@ struct Command {
     /// Change nothing in the directory of the store; verbs that only read never do
     #[arg(long, global = true)]
     read_only: bool,
-    /// Open a store whose logs are damaged, without what is lost; verbs that write put copies of them into STORE/quarantine-N
-    /// first
+    /// Open a store whose logs are damaged, without what is lost; verbs that write put copies of
+    /// them into STORE/quarantine-N first
     #[arg(long, global = true)]
     accept_data_loss: bool,
 }
@@ -151,14 +152,20 @@ fn main() -> ExitCode {
     let command = Command::parse();
     let terminal = Terminal::new(command.quiet);
     if let Some(threads) = command.threads
-        && let Err(error) = rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global()
+        && let Err(error) = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads.get())
+            .build_global()
     {
         terminal.error(&error.into());
         return ExitCode::FAILURE;
     }
     let read_only = command.read_only || command.verb.only_reads();
     let (accept_data_loss, quiet) = (command.accept_data_loss, command.quiet);
-    OPENING.get_or_init(|| Opening { read_only, accept_data_loss, quiet });
+    OPENING.get_or_init(|| Opening {
+        read_only,
+        accept_data_loss,
+        quiet,
+    });
     let outcome = match command.verb {
         Verb::Create(verb) => verb.run(&terminal),
         Verb::Import(verb) => verb.run(&terminal),
@@ -200,11 +207,21 @@ fn main() -> ExitCode {
 
 /// Opens a store that must be there. Aggregation is left to the verbs.
 fn open(path: &Path) -> gridstone::Result<Store> {
-    let Opening { read_only, accept_data_loss, quiet } = OPENING.get().copied().unwrap_or_default();
+    let Opening {
+        read_only,
+        accept_data_loss,
+        quiet,
+    } = OPENING.get().copied().unwrap_or_default();
     let options = Store::options().create(false).policy(Policy::Manual);
-    let store = options.read_only(read_only).accept_data_loss(accept_data_loss).open(path)?;
+    let store = options
+        .read_only(read_only)
+        .accept_data_loss(accept_data_loss)
+        .open(path)?;
     if store.age().is_some() {
-        let text = format!("another process writes to {}, which is shown as it is now; what comes later is not", path.display());
+        let text = format!(
+            "another process writes to {}, which is shown as it is now; what comes later is not",
+            path.display()
+        );
         Terminal::new(quiet).note(text);
     }
     Ok(store)

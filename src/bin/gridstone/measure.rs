@@ -11,8 +11,8 @@ use super::{Outcome, args, bench};
 
 /// Time the workload that other systems are measured on
 ///
-/// The workload is a folder that the comparison writes: base.f32, rain.f32, patches.f32, patches.json, windows.json,
-/// shape.json. Prints one line of JSON.
+/// The workload is a folder that the comparison writes: base.f32, rain.f32, patches.f32,
+/// patches.json, windows.json, shape.json. Prints one line of JSON.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  gridstone bench workload --work /var/tmp --chunk 256")]
 pub(super) struct Bench {
@@ -35,7 +35,13 @@ pub(super) struct Bench {
 impl Bench {
     pub(super) fn run(self, terminal: &Terminal) -> Outcome {
         let rain_chunk = [self.rain_chunk.time.unwrap_or(4), self.rain_chunk.space];
-        let figures = bench::run(&self.dir, &self.work, self.chunk, rain_chunk, self.codec.into())?;
+        let figures = bench::run(
+            &self.dir,
+            &self.work,
+            self.chunk,
+            rain_chunk,
+            self.codec.into(),
+        )?;
         terminal.print(serde_json::to_string(&figures)?)?;
         Ok(ExitCode::SUCCESS)
     }

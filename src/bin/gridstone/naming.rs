@@ -8,8 +8,8 @@ use anyhow::Context;
 use super::args::parsed;
 use gridstone::calendar::Timestamp;
 
-/// A pattern of strftime that the names of files are held against, such as `rain-%Y.%m.%d.tif`; `*` and `?` stand for any text
-/// and any character.
+/// A pattern of strftime that the names of files are held against, such as `rain-%Y.%m.%d.tif`; `*`
+/// and `?` stand for any text and any character.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TimePattern {
     text: String,
@@ -47,8 +47,20 @@ struct Found {
     clock: [u32; 3],
 }
 
-const MONTHS: [&str; 12] =
-    ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"];
+const MONTHS: [&str; 12] = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+];
 
 impl FromStr for TimePattern {
     type Err = String;
@@ -60,15 +72,28 @@ impl FromStr for TimePattern {
             match c {
                 '*' => parts.push(Part::Any),
                 '?' => parts.push(Part::One),
-                '/' => return Err("it is held against names without their folders, so it has no `/`".to_owned()),
+                '/' => {
+                    return Err(
+                        "it is held against names without their folders, so it has no `/`"
+                            .to_owned(),
+                    );
+                }
                 '%' => parts.extend(directive(chars.next())?),
                 c => parts.push(Part::Literal(c)),
             }
         }
-        if !parts.iter().any(|part| matches!(part, Part::Field(Field::Year | Field::YearOfCentury))) {
-            return Err("it says no year: give %Y among the fields %Y %y %m %b %d %j %H %M %S".to_owned());
+        if !parts
+            .iter()
+            .any(|part| matches!(part, Part::Field(Field::Year | Field::YearOfCentury)))
+        {
+            return Err(
+                "it says no year: give %Y among the fields %Y %y %m %b %d %j %H %M %S".to_owned(),
+            );
         }
-        Ok(Self { text: text.to_owned(), parts })
+        Ok(Self {
+            text: text.to_owned(),
+            parts,
+        })
     }
 }
 
@@ -98,7 +123,11 @@ fn directive(letter: Option<char>) -> Result<Vec<Part>, String> {
         Some('T') => fields(&[Field::Hour, Field::Minute, Field::Second], ':'),
         Some('R') => fields(&[Field::Hour, Field::Minute], ':'),
         Some('%') => vec![Part::Literal('%')],
-        Some(other) => return Err(format!("`%{other}` is none of %Y %y %m %b %d %j %H %M %S %F %T %R %%")),
+        Some(other) => {
+            return Err(format!(
+                "`%{other}` is none of %Y %y %m %b %d %j %H %M %S %F %T %R %%"
+            ));
+        }
         None => return Err("it ends with a `%`".to_owned()),
     })
 }
@@ -106,17 +135,28 @@ fn directive(letter: Option<char>) -> Result<Vec<Part>, String> {
 impl TimePattern {
     /// The time that the name of a file says.
     pub(super) fn time(&self, path: &Path) -> anyhow::Result<Timestamp> {
-        let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy())
+            .unwrap_or_default();
         let found = matched(&self.parts, &name, Found::default());
-        let found =
-            found.with_context(|| format!("the name `{name}` does not have the form `{}`, which says the time", self.text))?;
-        found.time().map_err(|error| anyhow::anyhow!("the name `{name}` says no time by `{}`: {error}", self.text))
+        let found = found.with_context(|| {
+            format!(
+                "the name `{name}` does not have the form `{}`, which says the time",
+                self.text
+            )
+        })?;
+        found.time().map_err(|error| {
+            anyhow::anyhow!("the name `{name}` says no time by `{}`: {error}", self.text)
+        })
     }
 }
 
 /// What the fields of a pattern are in a text, if it has the pattern's form.
 fn matched(parts: &[Part], text: &str, found: Found) -> Option<Found> {
-    let Some((part, rest)) = parts.split_first() else { return text.is_empty().then_some(found) };
+    let Some((part, rest)) = parts.split_first() else {
+        return text.is_empty().then_some(found);
+    };
     match part {
         Part::Literal(c) => matched(rest, text.strip_prefix(*c)?, found),
         Part::One => {
@@ -126,7 +166,8 @@ fn matched(parts: &[Part], text: &str, found: Found) -> Option<Found> {
         }
         Part::Any => {
             let ends = text.char_indices().map(|(at, _)| at).chain([text.len()]);
-            ends.into_iter().find_map(|at| matched(rest, &text[at..], found))
+            ends.into_iter()
+                .find_map(|at| matched(rest, &text[at..], found))
         }
         Part::Field(field) => {
             let (found, text) = field.read(text, found)?;
@@ -141,7 +182,9 @@ impl Field {
         if self == Field::MonthName {
             let start = text.get(..3)?.to_ascii_lowercase();
             let month = MONTHS.iter().position(|month| month.starts_with(&start))?;
-            let long = text.get(..MONTHS[month].len()).is_some_and(|name| name.eq_ignore_ascii_case(MONTHS[month]));
+            let long = text
+                .get(..MONTHS[month].len())
+                .is_some_and(|name| name.eq_ignore_ascii_case(MONTHS[month]));
             found.month = u32::try_from(month + 1).ok();
             return Some((found, &text[if long { MONTHS[month].len() } else { 3 }..]));
         }
@@ -150,12 +193,16 @@ impl Field {
             Field::DayOfYear => 3,
             _ => 2,
         };
-        let digits = text.get(..len).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()))?;
+        let digits = text
+            .get(..len)
+            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()))?;
         let number: u32 = digits.parse().ok()?;
         match self {
             Field::Year => found.year = Some(number),
             // As POSIX has it.
-            Field::YearOfCentury => found.year = Some(number + if number < 69 { 2000 } else { 1900 }),
+            Field::YearOfCentury => {
+                found.year = Some(number + if number < 69 { 2000 } else { 1900 })
+            }
             Field::Month | Field::MonthName => found.month = Some(number),
             Field::Day => found.day = Some(number),
             Field::DayOfYear => found.day_of_year = Some(number),
@@ -173,11 +220,18 @@ impl Found {
         const DAY: i128 = 86_400_000_000_000;
         let (year, [hour, minute, second]) = (self.year.unwrap_or_default(), self.clock);
         let iso = |month: u32, day: u32| {
-            parsed::<Timestamp>(&format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"))
+            parsed::<Timestamp>(&format!(
+                "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"
+            ))
         };
-        let Some(day) = self.day_of_year else { return iso(self.month.unwrap_or(1), self.day.unwrap_or(1)) };
+        let Some(day) = self.day_of_year else {
+            return iso(self.month.unwrap_or(1), self.day.unwrap_or(1));
+        };
         let (first, last) = (iso(1, 1)?, iso(12, 31)?);
-        let at = day.checked_sub(1).and_then(|days| first.after(i128::from(days) * DAY)).filter(|at| *at <= last);
+        let at = day
+            .checked_sub(1)
+            .and_then(|days| first.after(i128::from(days) * DAY))
+            .filter(|at| *at <= last);
         at.ok_or_else(|| format!("the year {year} has no day {day}"))
     }
 }
@@ -188,14 +242,25 @@ mod tests {
 
     fn time(pattern: &str, name: &str) -> Result<String, String> {
         let pattern: TimePattern = pattern.parse()?;
-        pattern.time(Path::new(name)).map(|at| at.to_string()).map_err(|error| error.to_string())
+        pattern
+            .time(Path::new(name))
+            .map(|at| at.to_string())
+            .map_err(|error| error.to_string())
     }
 
     #[test]
     fn a_name_says_its_time() {
         for (pattern, name, wanted) in [
-            ("rain-%Y.%m.%d.tif", "some/folder/rain-2020.01.03.tif", "2020-01-03T00:00:00Z"),
-            ("*_%Y%m%dT%H%M%S_B??.tif", "T32TQM_20200229T101031_B02.tif", "2020-02-29T10:10:31Z"),
+            (
+                "rain-%Y.%m.%d.tif",
+                "some/folder/rain-2020.01.03.tif",
+                "2020-01-03T00:00:00Z",
+            ),
+            (
+                "*_%Y%m%dT%H%M%S_B??.tif",
+                "T32TQM_20200229T101031_B02.tif",
+                "2020-02-29T10:10:31Z",
+            ),
             ("A%Y%j.*", "A2020366.h18v04.061.tif", "2020-12-31T00:00:00Z"),
             ("%d%b%y.tif", "07Mar99.tif", "1999-03-07T00:00:00Z"),
             ("%B-%Y", "September-2001", "2001-09-01T00:00:00Z"),
@@ -214,11 +279,27 @@ mod tests {
             time("%Y%j.tif", "2021366.tif"),
             time("%Y%m.tif", "202113.tif"),
         ];
-        for (error, part) in told.into_iter().zip(["rain-99.tif", "20210229.tif", "no day 366", "202113.tif"]) {
-            assert!(error.as_ref().is_err_and(|error| error.contains(part)), "{error:?}");
+        for (error, part) in
+            told.into_iter()
+                .zip(["rain-99.tif", "20210229.tif", "no day 366", "202113.tif"])
+        {
+            assert!(
+                error.as_ref().is_err_and(|error| error.contains(part)),
+                "{error:?}"
+            );
         }
-        for (pattern, part) in [("a%", "ends"), ("%Y%Q", "%Q"), ("rain.tif", "year"), ("a/%Y", "folders")] {
-            assert!(pattern.parse::<TimePattern>().is_err_and(|error| error.contains(part)), "{pattern}");
+        for (pattern, part) in [
+            ("a%", "ends"),
+            ("%Y%Q", "%Q"),
+            ("rain.tif", "year"),
+            ("a/%Y", "folders"),
+        ] {
+            assert!(
+                pattern
+                    .parse::<TimePattern>()
+                    .is_err_and(|error| error.contains(part)),
+                "{pattern}"
+            );
         }
     }
 }

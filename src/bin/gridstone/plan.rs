@@ -13,10 +13,12 @@ use super::{Outcome, json, open};
 use gridstone::adapter::source::{Import, Job};
 use gridstone::{Grid, Overlap};
 
-/// Say which chunks an import would change, and cut it into jobs of which no two write the same chunk
+/// Say which chunks an import would change, and cut it into jobs of which no two write the same
+/// chunk
 ///
-/// Takes the options of `import` that say where files lie. It reads the headers of the files and no cell, and writes nothing. What
-/// it predicts contains what the import changes: chunks in which no file has data stay as they are.
+/// Takes the options of `import` that say where files lie. It reads the headers of the files and no
+/// cell, and writes nothing. What it predicts contains what the import changes: chunks in which no
+/// file has data stay as they are.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  gridstone plan store dem tiles/*.tif --jobs 8")]
 pub(super) struct PlanImport {
@@ -29,8 +31,9 @@ pub(super) struct PlanImport {
     /// How many jobs there are to be, if there are so many parts [default: one a processor]
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
-    /// Print {"files", "cells", "bytes", "base_chunks", "aggregate_chunks", "jobs": [{"stage", "files", "window", "chunks",
-    /// "cells"}]}; the jobs of a stage can be done at once, after those of the stages before
+    /// Print {"files", "cells", "bytes", "base_chunks", "aggregate_chunks", "jobs":
+    /// [{"stage", "files", "window", "chunks", "cells"}]}; the jobs of a stage can be done at once,
+    /// after those of the stages before
     #[arg(long)]
     json: bool,
 }
@@ -39,8 +42,12 @@ impl PlanImport {
     pub(super) fn run(self, terminal: &Terminal) -> Outcome {
         let store = open(&self.store)?;
         let grid = store.grid(&self.grid)?;
-        let (imports, _) = self.files.imports(&grid, Overlap::default(), false, terminal)?;
-        let jobs = self.jobs.map_or_else(rayon::current_num_threads, NonZeroUsize::get);
+        let (imports, _) = self
+            .files
+            .imports(&grid, Overlap::default(), false, terminal)?;
+        let jobs = self
+            .jobs
+            .map_or_else(rayon::current_num_threads, NonZeroUsize::get);
         let plan = files::planned(&grid, &imports, jobs)?;
         let cells = files::cells(&imports);
         let aggregates = plan.aggregates.len() * grid.schema().aggregators().len();
@@ -62,7 +69,11 @@ impl PlanImport {
         ))?;
         let staged = plan.jobs.last().is_some_and(|last| last.stage > 0);
         for (number, job) in plan.jobs.iter().enumerate() {
-            let stage = if staged { format!(", stage {}", job.stage + 1) } else { String::new() };
+            let stage = if staged {
+                format!(", stage {}", job.stage + 1)
+            } else {
+                String::new()
+            };
             terminal.print(format!(
                 "job {}{stage}: {}, {}, {} cells, {}",
                 number + 1,
@@ -77,7 +88,11 @@ impl PlanImport {
 }
 
 fn as_json(grid: &Grid, imports: &[Import], job: &Job) -> Value {
-    let files: Vec<&str> = job.sources.iter().map(|number| imports[*number].footprint().name.as_str()).collect();
+    let files: Vec<&str> = job
+        .sources
+        .iter()
+        .map(|number| imports[*number].footprint().name.as_str())
+        .collect();
     json!({
         "stage": job.stage, "files": files, "window": json::window(grid.structure(), &job.window), "chunks": job.chunks,
         "cells": job.cells,

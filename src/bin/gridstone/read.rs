@@ -20,12 +20,13 @@ use gridstone::{Answer, Grid};
 
 /// Read an extent at a level, resolution or shape, and write it to a file
 ///
-/// Without options: all there is, at the base level, rows as in the file that the grid was made after. Without --out: figures
-/// on what was read.
+/// Without options: all there is, at the base level, rows as in the file that the grid was made
+/// after. Without --out: figures on what was read.
 ///
-/// .tif has the place, the coordinate reference system and the nodata value; a mask where every value of the type is data. .npy
-/// is (y, x), (band, y, x) if there are several bands, or all axes of the grid if there are several steps of time. In both, cells
-/// without data are NaN in float layers, and in integer ones the grid's nodata value, or another that no cell with data has. .png
+/// .tif has the place, the coordinate reference system and the nodata value; a mask where every
+/// value of the type is data. .npy is (y, x), (band, y, x) if there are several bands, or all axes
+/// of the grid if there are several steps of time. In both, cells without data are NaN in float
+/// layers, and in integer ones the grid's nodata value, or another that no cell with data has. .png
 /// has transparent cells where there is no data.
 #[derive(Args, Debug)]
 #[command(
@@ -34,7 +35,8 @@ use gridstone::{Answer, Grid};
 pub(super) struct Read {
     #[command(flatten)]
     selection: Selection,
-    /// Make one of all steps of time, of the period if there is one: sum, mean, min or max, of the layer's values
+    /// Make one of all steps of time, of the period if there is one: sum, mean, min or max, of the
+    /// layer's values
     #[arg(long, value_name = "NAME")]
     over_time: Option<OverTime>,
     /// Instead of values, the level of the chunk that serves each cell; -128 where there is none
@@ -46,7 +48,8 @@ pub(super) struct Read {
     /// Replace the file if there is one
     #[arg(long)]
     overwrite: bool,
-    /// The colours of a .png: viridis, inferno, magma, plasma, cividis, turbo, grays, rdylbu, brbg or spectral
+    /// The colours of a .png: viridis, inferno, magma, plasma, cividis, turbo, grays, rdylbu, brbg
+    /// or spectral
     #[arg(long, value_name = "NAME", default_value = "viridis", value_parser = args::parsed::<Ramp>)]
     colormap: Ramp,
     /// The value of the first colour of a .png [default: the least]
@@ -55,9 +58,10 @@ pub(super) struct Read {
     /// The value of the last colour of a .png [default: the greatest]
     #[arg(long, value_name = "V", allow_hyphen_values = true, value_parser = args::number)]
     max: Option<f64>,
-    /// Print {"levels", "layer", "dtype", "shape", "min", "max", "mean", "valid_share", "window", "extent", "chunks_read",
-    /// "stale", "coordinates": {"axis", "ticks", "times", "width"} along an irregular axis, else null, "inexact", "out",
-    /// "nodata": what cells without data hold in a .npy of integers, else null}
+    /// Print {"levels", "layer", "dtype", "shape", "min", "max", "mean", "valid_share", "window",
+    /// "extent", "chunks_read", "stale", "coordinates": {"axis", "ticks", "times", "width"} along
+    /// an irregular axis, else null, "inexact", "out", "nodata": what cells without data hold in a
+    /// .npy of integers, else null}
     #[arg(long)]
     json: bool,
 }
@@ -100,16 +104,28 @@ impl Read {
             match (out.format, raster) {
                 (Format::Npy, raster) => {
                     // An array may have any axes.
-                    let whole = || Marked::new(answer.array.clone(), answer.valid(), raster::preferred(&grid, &answer));
+                    let whole = || {
+                        Marked::new(
+                            answer.array.clone(),
+                            answer.valid(),
+                            raster::preferred(&grid, &answer),
+                        )
+                    };
                     let cells = raster.map_or_else(|_| whole(), Marked::from);
                     gridstone::adapter::npy::write(&out.path, cells.unmasked()?)?;
                     marked = cells.nodata.filter(|cell| !cell.dtype().is_float());
                     if let Some((cell, _)) = marked.as_ref().zip(cells.valid) {
-                        terminal.warn(format!("cells without data hold {} in {}", json::cell_text(cell), out.path.display()));
+                        terminal.warn(format!(
+                            "cells without data hold {} in {}",
+                            json::cell_text(cell),
+                            out.path.display()
+                        ));
                     }
                 }
                 (Format::GeoTiff, raster) => raster?.write_geotiff(&out.path)?,
-                (Format::Png, raster) => out.write_png(&raster?, self.colormap, (self.min, self.max), &figures)?,
+                (Format::Png, raster) => {
+                    out.write_png(&raster?, self.colormap, (self.min, self.max), &figures)?
+                }
             }
         }
         if self.json {
@@ -120,7 +136,13 @@ impl Read {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn as_json(&self, grid: &Grid, answer: &Answer, figures: &Figures, marked: Option<&Cells>) -> Value {
+    fn as_json(
+        &self,
+        grid: &Grid,
+        answer: &Answer,
+        figures: &Figures,
+        marked: Option<&Cells>,
+    ) -> Value {
         let structure = grid.structure();
         let levels = answer.window.levels(structure.dimensions().len());
         json!({
@@ -139,8 +161,17 @@ impl Read {
 
     fn as_text(&self, grid: &Grid, answer: &Answer, figures: &Figures) -> String {
         let structure = grid.structure();
-        let shape = answer.array.shape().iter().map(usize::to_string).collect::<Vec<_>>().join(" x ");
-        let level = json::levels_text(structure, answer.window.levels(structure.dimensions().len()));
+        let shape = answer
+            .array
+            .shape()
+            .iter()
+            .map(usize::to_string)
+            .collect::<Vec<_>>()
+            .join(" x ");
+        let level = json::levels_text(
+            structure,
+            answer.window.levels(structure.dimensions().len()),
+        );
         let what = format!(
             "{shape} cells of {}, layer {}, level {level}, {} read",
             answer.array.dtype(),
@@ -150,18 +181,31 @@ impl Read {
         if let Some(out) = &self.out {
             return format!("wrote {}: {what}", out.path.display());
         }
-        let events = answer.coordinates.as_ref().map(|of| format!("\ntimes      {}", time::coordinates(structure, of)));
-        let end = |number: usize| figures.end(number).map_or("none".to_owned(), json::cell_text);
+        let events = answer
+            .coordinates
+            .as_ref()
+            .map(|of| format!("\ntimes      {}", time::coordinates(structure, of)));
+        let end = |number: usize| {
+            figures
+                .end(number)
+                .map_or("none".to_owned(), json::cell_text)
+        };
         format!(
             "{what}\nvalues     {} to {}, mean {}, {:.2} % valid{}\nextent     {}\nwindow     {} at level {level}\nstale      {}",
             end(0),
             end(1),
-            figures.mean.map_or("none".to_owned(), |mean| mean.to_string()),
+            figures
+                .mean
+                .map_or("none".to_owned(), |mean| mean.to_string()),
             figures.valid_share() * 100.0,
             events.unwrap_or_default(),
             time::ranges(structure, answer.extent.bounds()),
             json::window_text(structure, &answer.window),
-            if answer.stale.is_empty() { "nothing".to_owned() } else { count(answer.stale.len() as u64, "part") },
+            if answer.stale.is_empty() {
+                "nothing".to_owned()
+            } else {
+                count(answer.stale.len() as u64, "part")
+            },
         )
     }
 }

@@ -33,7 +33,13 @@ impl<'a> Removal<'a> {
         let structure = grid.structure();
         let level = json::levels_text(structure, window.levels(structure.dimensions().len()));
         let text = format!("{} at level {level}", json::window_text(structure, window));
-        Self { grid, verb, what: (text, json::window(structure, window)), consent, json }
+        Self {
+            grid,
+            verb,
+            what: (text, json::window(structure, window)),
+            consent,
+            json,
+        }
     }
 
     /// The removal of what is in the polygons of a file.
@@ -43,7 +49,13 @@ impl<'a> Removal<'a> {
         file: &Path,
         (consent, json): (&'a Consent, bool),
     ) -> Self {
-        Self { grid, verb, what: (format!("the polygons of {}", file.display()), Value::Null), consent, json }
+        Self {
+            grid,
+            verb,
+            what: (format!("the polygons of {}", file.display()), Value::Null),
+            consent,
+            json,
+        }
     }
 
     /// Says that there is nothing to remove.
@@ -53,13 +65,22 @@ impl<'a> Removal<'a> {
                 &json!({ "grid": grid.name(), "window": null, "written": 0, "gone": 0, "bytes": 0, "seconds": 0.0 }),
             )?;
         } else {
-            terminal.print(format!("{past} nothing: grid `{}` holds nothing there", grid.name()))?;
+            terminal.print(format!(
+                "{past} nothing: grid `{}` holds nothing there",
+                grid.name()
+            ))?;
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Asks, removes, brings the aggregates up to date, gives the space back if that is wanted, and says what came of it.
-    pub(super) fn run(self, terminal: &Terminal, reclaim: bool, remove: impl FnOnce() -> gridstone::Result<Commit>) -> Outcome {
+    /// Asks, removes, brings the aggregates up to date, gives the space back if that is wanted, and
+    /// says what came of it.
+    pub(super) fn run(
+        self,
+        terminal: &Terminal,
+        reclaim: bool,
+        remove: impl FnOnce() -> gridstone::Result<Commit>,
+    ) -> Outcome {
         let (grid, (verb, past)) = (self.grid, self.verb);
         let what = format!("{} of grid `{}`", self.what.0, grid.name());
         self.consent.obtain(terminal, (verb, past), &what)?;
@@ -72,7 +93,10 @@ impl<'a> Removal<'a> {
         }
         let after = stored(grid)?;
         let written = commit.chunks + commit.aggregates + aggregated.chunks;
-        let (gone, freed) = (before.0.saturating_sub(after.0), before.1.saturating_sub(after.1));
+        let (gone, freed) = (
+            before.0.saturating_sub(after.0),
+            before.1.saturating_sub(after.1),
+        );
         let seconds = start.elapsed().as_secs_f64();
         if self.json {
             terminal.print_json(&json!({
@@ -92,5 +116,8 @@ impl<'a> Removal<'a> {
 /// How many chunks there are, and their bytes.
 fn stored(grid: &Grid) -> gridstone::Result<(u64, u64)> {
     let chunks = grid.stored_chunks()?;
-    Ok((chunks.len() as u64, chunks.iter().map(|chunk| chunk.bytes).sum()))
+    Ok((
+        chunks.len() as u64,
+        chunks.iter().map(|chunk| chunk.bytes).sum(),
+    ))
 }

@@ -17,8 +17,8 @@ use gridstone::verify::Repaired;
 
 /// Take base chunks that cannot be read out of a store, and make damaged aggregates anew
 ///
-/// What can be read of such chunks goes to files in STORE/quarantine-N, with a report. Their cells are no data until they are
-/// imported again. Exit code 0 if the store is sound then, 1 if not.
+/// What can be read of such chunks goes to files in STORE/quarantine-N, with a report. Their cells
+/// are no data until they are imported again. Exit code 0 if the store is sound then, 1 if not.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  gridstone repair store --yes")]
 pub(super) struct Repair {
@@ -26,7 +26,8 @@ pub(super) struct Repair {
     store: PathBuf,
     #[command(flatten)]
     consent: Consent,
-    /// Print {"ok", "findings", "quarantined": [{"grid", "place", "message", "file"}], "rebuilt", "lost", "left"}
+    /// Print {"ok", "findings", "quarantined": [{"grid", "place", "message", "file"}], "rebuilt",
+    /// "lost", "left"}
     #[arg(long)]
     json: bool,
 }
@@ -34,8 +35,12 @@ pub(super) struct Repair {
 impl Repair {
     pub(super) fn run(self, terminal: &Terminal) -> Outcome {
         let store = open(&self.store)?;
-        let what = format!("the store at {}: base chunks that cannot be read are taken out of it", self.store.display());
-        self.consent.obtain(terminal, ("repair", "repaired"), &what)?;
+        let what = format!(
+            "the store at {}: base chunks that cannot be read are taken out of it",
+            self.store.display()
+        );
+        self.consent
+            .obtain(terminal, ("repair", "repaired"), &what)?;
         told(&store, (&self.store, &[]), self.json, terminal)
     }
 }
@@ -50,7 +55,8 @@ pub(super) struct Salvage {
     store: PathBuf,
     /// The directory of the new one: not there, or empty
     new: PathBuf,
-    /// Print {"ok", "findings", "quarantined": [{"grid", "place", "message", "file"}], "rebuilt", "lost", "left"}
+    /// Print {"ok", "findings", "quarantined": [{"grid", "place", "message", "file"}], "rebuilt",
+    /// "lost", "left"}
     #[arg(long)]
     json: bool,
 }
@@ -58,12 +64,25 @@ pub(super) struct Salvage {
 impl Salvage {
     pub(super) fn run(self, terminal: &Terminal) -> Outcome {
         let lost = Store::salvage(&self.store, &self.new)?;
-        told(&Store::options().create(false).accept_data_loss(true).open(&self.new)?, (&self.new, &lost), self.json, terminal)
+        told(
+            &Store::options()
+                .create(false)
+                .accept_data_loss(true)
+                .open(&self.new)?,
+            (&self.new, &lost),
+            self.json,
+            terminal,
+        )
     }
 }
 
 /// Repairs a store, without tables that were lost, and tells what came of it.
-fn told(store: &Store, (path, lost): (&Path, &[Lost]), as_json: bool, terminal: &Terminal) -> Outcome {
+fn told(
+    store: &Store,
+    (path, lost): (&Path, &[Lost]),
+    as_json: bool,
+    terminal: &Terminal,
+) -> Outcome {
     let repaired = store.repair()?;
     let files = keep(&repaired, path)?;
     let ok = repaired.left.findings.is_empty();
@@ -71,15 +90,26 @@ fn told(store: &Store, (path, lost): (&Path, &[Lost]), as_json: bool, terminal: 
         terminal.print_json(&report(store, &repaired, &files, lost))?;
     } else {
         for lost in lost {
-            terminal.print(format!("left out: the table {} of the space {} cannot be read", lost.file, space(lost)))?;
+            terminal.print(format!(
+                "left out: the table {} of the space {} cannot be read",
+                lost.file,
+                space(lost)
+            ))?;
         }
         for finding in &repaired.findings {
             terminal.print(finding.to_string())?;
         }
         for (chunk, file) in repaired.quarantined.iter().zip(&files) {
             let place = verify::place(store, &chunk.grid, &chunk.location);
-            let kept = file.as_ref().map_or("nothing of it can be read".to_owned(), |file| format!("kept as {}", file.display()));
-            terminal.print(format!("taken out of grid `{}`: the base chunk at {place}; {kept}", chunk.grid))?;
+            let kept = file
+                .as_ref()
+                .map_or("nothing of it can be read".to_owned(), |file| {
+                    format!("kept as {}", file.display())
+                });
+            terminal.print(format!(
+                "taken out of grid `{}`: the base chunk at {place}; {kept}",
+                chunk.grid
+            ))?;
         }
         for finding in &repaired.left.findings {
             terminal.print(format!("left: {finding}"))?;
@@ -92,28 +122,40 @@ fn told(store: &Store, (path, lost): (&Path, &[Lost]), as_json: bool, terminal: 
             count(repaired.rebuilt.len() as u64, "grid"),
         ))?;
     }
-    Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if ok {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
-/// Writes what was taken out into files, and a report beside them; a file for each chunk that could be read.
+/// Writes what was taken out into files, and a report beside them; a file for each chunk that could
+/// be read.
 fn keep(repaired: &Repaired, path: &Path) -> anyhow::Result<Vec<Option<PathBuf>>> {
     if repaired.quarantined.is_empty() {
         return Ok(Vec::new());
     }
-    let free = (1..).map(|number| path.join(format!("quarantine-{number}"))).find(|place| !place.exists());
+    let free = (1..)
+        .map(|number| path.join(format!("quarantine-{number}")))
+        .find(|place| !place.exists());
     let place = free.context("there is no name left for a quarantine")?;
     fs::create_dir(&place).with_context(|| format!("{} cannot be made", place.display()))?;
     let mut files = Vec::new();
     let mut text = String::new();
     for (number, chunk) in repaired.quarantined.iter().enumerate() {
-        let file = chunk.bytes.as_ref().map(|_| place.join(format!("chunk-{number}.blob")));
+        let file = chunk
+            .bytes
+            .as_ref()
+            .map(|_| place.join(format!("chunk-{number}.blob")));
         if let (Some(bytes), Some(file)) = (&chunk.bytes, &file) {
-            fs::write(file, bytes).with_context(|| format!("{} cannot be written", file.display()))?;
+            fs::write(file, bytes)
+                .with_context(|| format!("{} cannot be written", file.display()))?;
         }
         text += &format!("chunk-{number}: {}\n", chunk.message);
         files.push(file);
     }
-    fs::write(place.join("report.txt"), text).with_context(|| format!("{} cannot be written", place.display()))?;
+    fs::write(place.join("report.txt"), text)
+        .with_context(|| format!("{} cannot be written", place.display()))?;
     Ok(files)
 }
 
@@ -129,7 +171,9 @@ fn report(store: &Store, repaired: &Repaired, files: &[Option<PathBuf>], lost: &
             "file": file.as_ref().map(|file| file.display().to_string()),
         })
     });
-    let lost = lost.iter().map(|lost| json!({ "file": lost.file, "space": space(lost) }));
+    let lost = lost
+        .iter()
+        .map(|lost| json!({ "file": lost.file, "space": space(lost) }));
     json!({
         "ok": repaired.left.findings.is_empty(),
         "findings": repaired.findings.iter().map(|finding| verify::finding(store, finding)).collect::<Vec<_>>(),

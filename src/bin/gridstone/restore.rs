@@ -13,7 +13,8 @@ use gridstone::Store;
 
 /// Make a new store of a copy
 ///
-/// The copy stays as it is. The new store is one of its own: what followed the changes of the old one begins anew.
+/// The copy stays as it is. The new store is one of its own: what followed the changes of the old
+/// one begins anew.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  gridstone restore backup store")]
 pub(super) struct Restore {
@@ -30,7 +31,10 @@ impl Restore {
     pub(super) fn run(self, terminal: &Terminal) -> Outcome {
         let start = Instant::now();
         Store::restore(&self.directory, &self.store)?;
-        let (grids, seconds) = (open(&self.store)?.grids()?.len(), start.elapsed().as_secs_f64());
+        let (grids, seconds) = (
+            open(&self.store)?.grids()?.len(),
+            start.elapsed().as_secs_f64(),
+        );
         if self.json {
             terminal.print_json(&json!({ "grids": grids, "seconds": seconds }))?;
         } else {

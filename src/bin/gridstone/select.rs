@@ -1,4 +1,5 @@
-//! Which cells of a grid are asked for: the options that `read` and `explain` share, and those that `clear` and `delete` share.
+//! Which cells of a grid are asked for: the options that `read` and `explain` share, and those that
+//! `clear` and `delete` share.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +14,8 @@ use super::time::{Along, Instant, Length};
 use gridstone::adapter::geotiff::GeoTiff;
 use gridstone::adapter::raster::{self, RasterAxes};
 use gridstone::{
-    Axis, CellIndex, Extent, Freshness, Geometry, Grid, Layer, Level, Levels, Moment, Query, Resampling, Shape, Structure, Window,
+    Axis, CellIndex, Extent, Freshness, Geometry, Grid, Layer, Level, Levels, Moment, Query,
+    Resampling, Shape, Structure, Window,
 };
 
 /// Cells that an answer may have: it is held in memory.
@@ -26,12 +28,19 @@ pub(super) struct Selection {
     /// The name of the grid
     pub(super) grid: String,
     /// A box in world units; over the antimeridian where W is above E [default: all there is]
-    #[arg(long, value_name = "W,S,E,N", allow_hyphen_values = true, conflicts_with = "window")]
+    #[arg(
+        long,
+        value_name = "W,S,E,N",
+        allow_hyphen_values = true,
+        conflicts_with = "window"
+    )]
     extent: Option<Bounds>,
-    /// Rows and columns in cells of the level asked for, half-open; with --resolution and --shape of the base level
+    /// Rows and columns in cells of the level asked for, half-open; with --resolution and --shape
+    /// of the base level
     #[arg(long, value_name = "Y0:Y1,X0:X1", allow_hyphen_values = true)]
     window: Option<Cells>,
-    /// A level: 0 has the declared cells, each one above cells of twice the size [default: the base]
+    /// A level: 0 has the declared cells, each one above cells of twice the size
+    /// [default: the base]
     #[arg(long, value_name = "L", allow_hyphen_values = true, value_parser = args::level, conflicts_with_all = ["resolution", "shape"])]
     level: Option<Level>,
     /// The size of a cell in world units, or its width and height
@@ -40,22 +49,25 @@ pub(super) struct Selection {
     /// Rows and columns of the answer
     #[arg(long, value_name = "HxW")]
     shape: Option<Size>,
-    /// Exactly the cells of a GeoTIFF of the grid's system, of any size, anywhere and in any direction, with and without data
+    /// Exactly the cells of a GeoTIFF of the grid's system, of any size, anywhere and in any
+    /// direction, with and without data
     #[arg(long, value_name = "TARGET.tif", conflicts_with_all = ["extent", "window", "level", "resolution", "shape"])]
     like: Option<PathBuf>,
     #[command(flatten)]
     times: Times,
-    /// A level of the time dimension: 0 has the declared steps, each one above steps of twice the length [default: the base]
+    /// A level of the time dimension: 0 has the declared steps, each one above steps of twice the
+    /// length [default: the base]
     #[arg(long, value_name = "L", allow_hyphen_values = true, value_parser = args::level, conflicts_with_all = ["resolution", "shape"])]
     time_level: Option<Level>,
-    /// base, or an aggregator of the grid [default: the base where there is one, else the first aggregator]
+    /// base, or an aggregator of the grid
+    /// [default: the base where there is one, else the first aggregator]
     #[arg(long, value_name = "NAME", value_parser = args::parsed::<Layer>)]
     layer: Option<Layer>,
     /// One band, by its label or its number from 1 [default: all]
     #[arg(long, value_name = "B")]
     band: Option<String>,
-    /// nearest, bilinear, cubic, area, min, max, mode or sum, for --resolution, --shape and --like; the layers sum and count are
-    /// divided by area, whatever it says
+    /// nearest, bilinear, cubic, area, min, max, mode or sum, for --resolution, --shape and --like;
+    /// the layers sum and count are divided by area, whatever it says
     #[arg(long, value_name = "NAME", default_value = "nearest", value_parser = args::parsed::<Resampling>)]
     resampling: Resampling,
     /// Compute aggregates that are out of date on the fly
@@ -67,31 +79,49 @@ impl Selection {
     /// The query. The grid must not be empty.
     pub(super) fn query(&self, terminal: &Terminal, grid: &Grid) -> anyhow::Result<Query> {
         let structure = grid.structure();
-        let bounds = grid.bounds()?.ok_or_else(|| anyhow::anyhow!("grid `{}` is empty: nothing was put yet", grid.name()))?;
+        let bounds = grid.bounds()?.ok_or_else(|| {
+            anyhow::anyhow!("grid `{}` is empty: nothing was put yet", grid.name())
+        })?;
         self.check_layer(grid)?;
         let sized = self.resolution.is_some() || self.shape.is_some() || self.like.is_some();
         let placed = self.extent.is_some() || self.window.is_some() || sized;
         let axes = match RasterAxes::of(structure) {
             Ok(axes) => axes,
-            Err(_) if !placed && self.level.is_none() && self.band.is_none() && self.time_level.is_none() => {
+            Err(_)
+                if !placed
+                    && self.level.is_none()
+                    && self.band.is_none()
+                    && self.time_level.is_none() =>
+            {
                 let bounds = self.times.within(grid, &bounds)?;
-                return self.times.of(grid, &bounds, self.dressed(Query::window(bounds)));
+                return self
+                    .times
+                    .of(grid, &bounds, self.dressed(Query::window(bounds)));
             }
             Err(error) => return Err(error.into()),
         };
         let base = bounds.levels(structure.dimensions().len());
-        let bounds = self.band.as_ref().map_or(Ok(bounds), |band| banded(grid, axes, &bounds, Some(band)))?;
+        let bounds = self
+            .band
+            .as_ref()
+            .map_or(Ok(bounds), |band| banded(grid, axes, &bounds, Some(band)))?;
         let bounds = self.times.within(grid, &bounds)?;
-        let mut levels = self.level.map_or(base, |level| base.with(axes.space, level));
+        let mut levels = self
+            .level
+            .map_or(base, |level| base.with(axes.space, level));
         if let Some(level) = self.time_level {
-            levels = levels.with(structure.dimension_of(Along::of(grid, "--time-level")?.number), level);
+            levels = levels.with(
+                structure.dimension_of(Along::of(grid, "--time-level")?.number),
+                level,
+            );
         }
         let levelled = structure.cover(&bounds, levels);
         let region = match (self.extent, self.window) {
             (Some(asked), _) => {
                 let asked = asked.placed_once(terminal, grid, axes)?;
                 let mut sides = structure.extent(&bounds).bounds().to_vec();
-                (sides[axes.y], sides[axes.x]) = ((asked.south, asked.north), (asked.west, asked.east));
+                (sides[axes.y], sides[axes.x]) =
+                    ((asked.south, asked.north), (asked.west, asked.east));
                 Region::Extent(Extent::new(sides))
             }
             (None, Some(asked)) => Region::Window(windowed(&levelled, axes, asked, levels)),
@@ -102,7 +132,11 @@ impl Selection {
             Region::Window(window) => Query::window(*window),
         };
         let others = |axis: usize| bounds.shape()[axis];
-        let target = self.like.as_ref().map(|file| target(terminal, grid, axes, file)).transpose()?;
+        let target = self
+            .like
+            .as_ref()
+            .map(|file| target(terminal, grid, axes, file))
+            .transpose()?;
         let query = if let Some((target, _)) = &target {
             query.onto(target.clone())
         } else if let Some(cell) = self.resolution {
@@ -124,26 +158,41 @@ impl Selection {
         };
         let query = self.times.of(grid, &bounds, self.dressed(query))?;
         let asked = target.map(|(_, size)| size).or(self.shape);
-        self.check_size(grid, axes, &region, (levels, asked, self.times.steps(grid, &bounds)?))?;
+        self.check_size(
+            grid,
+            axes,
+            &region,
+            (levels, asked, self.times.steps(grid, &bounds)?),
+        )?;
         Ok(query)
     }
 
     /// Refuses a layer that the grid does not have, whatever else is asked.
     fn check_layer(&self, grid: &Grid) -> anyhow::Result<()> {
-        let Some(Layer::Aggregate(asked)) = &self.layer else { return Ok(()) };
+        let Some(Layer::Aggregate(asked)) = &self.layer else {
+            return Ok(());
+        };
         let known = grid.schema().aggregators();
         let names: Vec<String> = known.iter().map(ToString::to_string).collect();
         anyhow::ensure!(
             known.contains(asked),
             "grid `{}` has no layer `{asked}`; it has {}",
             grid.name(),
-            ["base".to_owned()].into_iter().chain(names).collect::<Vec<_>>().join(", ")
+            ["base".to_owned()]
+                .into_iter()
+                .chain(names)
+                .collect::<Vec<_>>()
+                .join(", ")
         );
         Ok(())
     }
 
     fn dressed(&self, query: Query) -> Query {
-        let query = query.resampled(self.resampling).freshness(if self.fresh { Freshness::Fresh } else { Freshness::Stored });
+        let query = query.resampled(self.resampling).freshness(if self.fresh {
+            Freshness::Fresh
+        } else {
+            Freshness::Stored
+        });
         match &self.layer {
             Some(layer) => query.layer(layer.clone()),
             None => query,
@@ -165,16 +214,33 @@ impl Selection {
         };
         let len = |axis: usize, asked: Option<usize>, cell: Option<f64>| {
             let (lower, upper) = extent.bounds()[axis];
-            let step = structure.axes().nth(axis).map_or(1.0, |axis| axis.step().abs());
+            let step = structure
+                .axes()
+                .nth(axis)
+                .map_or(1.0, |axis| axis.step().abs());
             let cell = cell.unwrap_or(step * levels[structure.dimension_of(axis)].scale());
             asked.map_or(((upper - lower) / cell).ceil(), |asked| asked as f64)
         };
-        let irregular = structure.irregular().map(|dimension| structure.axes_of(dimension).start);
-        let cut = self.times.every.and_then(|_| Along::find(structure)).map(|along| along.number);
+        let irregular = structure
+            .irregular()
+            .map(|dimension| structure.axes_of(dimension).start);
+        let cut = self
+            .times
+            .every
+            .and_then(|_| Along::find(structure))
+            .map(|along| along.number);
         let cells: f64 = (0..structure.rank())
             .map(|axis| match axis {
-                axis if axis == axes.y => len(axis, asked.map(|size| size.rows), self.resolution.map(|cell| cell.y)),
-                axis if axis == axes.x => len(axis, asked.map(|size| size.cols), self.resolution.map(|cell| cell.x)),
+                axis if axis == axes.y => len(
+                    axis,
+                    asked.map(|size| size.rows),
+                    self.resolution.map(|cell| cell.y),
+                ),
+                axis if axis == axes.x => len(
+                    axis,
+                    asked.map(|size| size.cols),
+                    self.resolution.map(|cell| cell.x),
+                ),
                 axis if Some(axis) == irregular || Some(axis) == cut => steps,
                 axis => len(axis, None, None),
             })
@@ -193,37 +259,78 @@ impl Selection {
 }
 
 /// The cells of a file that an answer is to have, and how many they are.
-fn target(terminal: &Terminal, grid: &Grid, axes: RasterAxes, file: &Path) -> anyhow::Result<(Geometry, Size)> {
+fn target(
+    terminal: &Terminal,
+    grid: &Grid,
+    axes: RasterAxes,
+    file: &Path,
+) -> anyhow::Result<(Geometry, Size)> {
     let tiff = GeoTiff::open(file)?;
     let shown = file.display();
-    let target = raster::geometry(grid, tiff.header()).with_context(|| format!("nothing can be laid onto `{shown}`"))?;
+    let target = raster::geometry(grid, tiff.header())
+        .with_context(|| format!("nothing can be laid onto `{shown}`"))?;
     if let (Some(plane), [y, x]) = (Plane::of(grid, axes)?, target.lines()) {
-        plane.note_beside(terminal, grid, &format!("`{shown}`"), (x.bounds(), y.bounds()));
+        plane.note_beside(
+            terminal,
+            grid,
+            &format!("`{shown}`"),
+            (x.bounds(), y.bounds()),
+        );
     }
-    Ok((target, Size { rows: tiff.header().height, cols: tiff.header().width }))
+    Ok((
+        target,
+        Size {
+            rows: tiff.header().height,
+            cols: tiff.header().width,
+        },
+    ))
 }
 
-/// The number of a band from 0: by its label, or by its number from 1; the first if none is named. `None` if there are no bands.
-pub(super) fn band_number(grid: &Grid, axes: RasterAxes, band: Option<&str>) -> anyhow::Result<Option<usize>> {
+/// The number of a band from 0: by its label, or by its number from 1; the first if none is named.
+/// `None` if there are no bands.
+pub(super) fn band_number(
+    grid: &Grid,
+    axes: RasterAxes,
+    band: Option<&str>,
+) -> anyhow::Result<Option<usize>> {
     let Some(axis) = axes.band else {
-        anyhow::ensure!(band.is_none_or(|band| band == "1"), "grid `{}` has no bands to choose from", grid.name());
+        anyhow::ensure!(
+            band.is_none_or(|band| band == "1"),
+            "grid `{}` has no bands to choose from",
+            grid.name()
+        );
         return Ok(None);
     };
     let structure = grid.structure();
-    let labels = structure.dimensions()[structure.dimension_of(axis)].labels().unwrap_or_default();
+    let labels = structure.dimensions()[structure.dimension_of(axis)]
+        .labels()
+        .unwrap_or_default();
     let Some(band) = band else { return Ok(Some(0)) };
     let by_label = labels.iter().position(|label| label == band);
-    let by_number =
-        || band.parse::<usize>().ok().and_then(|number| number.checked_sub(1)).filter(|number| *number < labels.len());
+    let by_number = || {
+        band.parse::<usize>()
+            .ok()
+            .and_then(|number| number.checked_sub(1))
+            .filter(|number| *number < labels.len())
+    };
     let number = by_label.or_else(by_number).ok_or_else(|| {
         let shown: Vec<_> = labels.iter().take(20).map(String::as_str).collect();
-        anyhow::anyhow!("grid `{}` has no band `{band}`; it has {}", grid.name(), shown.join(", "))
+        anyhow::anyhow!(
+            "grid `{}` has no band `{band}`; it has {}",
+            grid.name(),
+            shown.join(", ")
+        )
     })?;
     Ok(Some(number))
 }
 
 /// The bounds with one band only.
-pub(super) fn banded(grid: &Grid, axes: RasterAxes, bounds: &Window, band: Option<&str>) -> anyhow::Result<Window> {
+pub(super) fn banded(
+    grid: &Grid,
+    axes: RasterAxes,
+    bounds: &Window,
+    band: Option<&str>,
+) -> anyhow::Result<Window> {
     Ok(match axes.band.zip(band_number(grid, axes, band)?) {
         Some((axis, number)) => bounds.along(axis, i64::try_from(number)?, 1),
         None => *bounds,
@@ -234,26 +341,40 @@ pub(super) fn banded(grid: &Grid, axes: RasterAxes, bounds: &Window, band: Optio
 #[derive(Args, Debug)]
 pub(super) struct Part {
     /// The cells whose centres lie in a box in world units
-    #[arg(long, value_name = "W,S,E,N", allow_hyphen_values = true, conflicts_with = "window")]
+    #[arg(
+        long,
+        value_name = "W,S,E,N",
+        allow_hyphen_values = true,
+        conflicts_with = "window"
+    )]
     extent: Option<Bounds>,
     /// Rows and columns in cells of the finest base level, half-open
     #[arg(long, value_name = "Y0:Y1,X0:X1", allow_hyphen_values = true)]
     window: Option<Cells>,
-    /// The steps whose middles lie, or the events that lie, from the first to before the second time, in ISO 8601 [default: all]
+    /// The steps whose middles lie, or the events that lie, from the first to before the second
+    /// time, in ISO 8601 [default: all]
     #[arg(long, value_name = "FROM/TO")]
     period: Option<Period>,
 }
 
 impl Part {
     /// The cells; `None` if nothing was put there.
-    pub(super) fn window(&self, terminal: &Terminal, grid: &Grid, band: Option<&String>) -> anyhow::Result<Option<Window>> {
+    pub(super) fn window(
+        &self,
+        terminal: &Terminal,
+        grid: &Grid,
+        band: Option<&String>,
+    ) -> anyhow::Result<Option<Window>> {
         let structure = grid.structure();
         let plane = self.extent.is_some() || self.window.is_some() || band.is_some();
         let axes = plane.then(|| RasterAxes::of(structure)).transpose()?;
         let mut sides: Vec<(usize, (f64, f64))> = Vec::new();
         if let Some((axes, asked)) = axes.zip(self.extent) {
             let asked = asked.placed_once(terminal, grid, axes)?;
-            sides.extend([(axes.y, (asked.south, asked.north)), (axes.x, (asked.west, asked.east))]);
+            sides.extend([
+                (axes.y, (asked.south, asked.north)),
+                (axes.x, (asked.west, asked.east)),
+            ]);
         }
         let mut ticks = None;
         if let Some(period) = self.period {
@@ -264,11 +385,17 @@ impl Part {
                 sides.push((along.number, along.range(period)?));
             }
         }
-        let Some(bounds) = grid.bounds()? else { return Ok(None) };
+        let Some(bounds) = grid.bounds()? else {
+            return Ok(None);
+        };
         let levels = bounds.levels(structure.dimensions().len());
-        let part = axes.zip(band).map_or(Ok(bounds), |(axes, band)| banded(grid, axes, &bounds, Some(band)))?;
+        let part = axes.zip(band).map_or(Ok(bounds), |(axes, band)| {
+            banded(grid, axes, &bounds, Some(band))
+        })?;
         let part = match axes.zip(self.window) {
-            Some((axes, asked)) => structure.intersection(&part, &windowed(&part, axes, asked, levels)),
+            Some((axes, asked)) => {
+                structure.intersection(&part, &windowed(&part, axes, asked, levels))
+            }
             None => Some(part),
         };
         let part = match ticks {
@@ -278,15 +405,26 @@ impl Part {
             }),
             None => part,
         };
-        Ok(sides.into_iter().fold(part, |part, (axis, side)| centred(structure, &part?, axis, side)))
+        Ok(sides.into_iter().fold(part, |part, (axis, side)| {
+            centred(structure, &part?, axis, side)
+        }))
     }
 }
 
 /// The cells of a window whose centres lie between two coordinates of an axis.
-#[expect(clippy::cast_possible_truncation, reason = "whole numbers between those of cells")]
-fn centred(structure: &Structure, window: &Window, axis: usize, (lower, upper): (f64, f64)) -> Option<Window> {
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "whole numbers between those of cells"
+)]
+fn centred(
+    structure: &Structure,
+    window: &Window,
+    axis: usize,
+    (lower, upper): (f64, f64),
+) -> Option<Window> {
     let levels = window.levels(structure.dimensions().len());
-    let position = |world: f64| structure.position(axis, levels[structure.dimension_of(axis)], world);
+    let position =
+        |world: f64| structure.position(axis, levels[structure.dimension_of(axis)], world);
     let (mut start, mut shape) = (window.start(), window.shape());
     let (first, end) = (start[axis], window.end()[axis]);
     let cell = |position: f64| ((position - 0.5).ceil() as i64).clamp(first, end);
@@ -314,8 +452,9 @@ struct Times {
     /// Of events the last one
     #[arg(long, conflicts_with_all = ["period", "every", "time_level"])]
     latest: bool,
-    /// Make steps of all that begins in them, by the layer: 6h, 1d, 1w, 1mo, 1season, 1y. Those of one length are counted from
-    /// midnight of 1970-01-01, weeks begin on Mondays, seasons with December, March, June and September
+    /// Make steps of all that begins in them, by the layer: 6h, 1d, 1w, 1mo, 1season, 1y. Those of
+    /// one length are counted from midnight of 1970-01-01, weeks begin on Mondays, seasons with
+    /// December, March, June and September
     #[arg(long, value_name = "STEP", conflicts_with = "time_level")]
     every: Option<Every>,
 }
@@ -328,22 +467,34 @@ impl Times {
 
     /// How many events or steps there are at most, along an irregular axis.
     fn steps(&self, grid: &Grid, bounds: &Window) -> anyhow::Result<f64> {
-        let Some(along) = Along::find(grid.structure()).filter(|_| !self.is_one()) else { return Ok(1.0) };
+        let Some(along) = Along::find(grid.structure()).filter(|_| !self.is_one()) else {
+            return Ok(1.0);
+        };
         let (first, last) = along.ends(bounds);
-        match self.every.map(|every| every.cut(grid, bounds)).transpose()? {
+        match self
+            .every
+            .map(|every| every.cut(grid, bounds))
+            .transpose()?
+        {
             Some(Cut::Even(step, _)) => return Ok(last.abs_diff(first) as f64 / step as f64),
             Some(Cut::Edges(edges)) => return Ok(edges.len() as f64),
             None if !along.irregular => return Ok(1.0),
             None => {}
         }
         let events = grid.events(&Query::window(*bounds).ticks(first..last.saturating_add(1)))?;
-        anyhow::ensure!(!events.is_empty(), "grid `{}` has no events in the period", grid.name());
+        anyhow::ensure!(
+            !events.is_empty(),
+            "grid `{}` has no events in the period",
+            grid.name()
+        );
         Ok(events.len() as f64)
     }
 
     /// The part of what was put in the period.
     fn within(&self, grid: &Grid, bounds: &Window) -> anyhow::Result<Window> {
-        self.period.map_or(Ok(*bounds), |period| Along::of(grid, "--period")?.within(grid.structure(), bounds, period))
+        self.period.map_or(Ok(*bounds), |period| {
+            Along::of(grid, "--period")?.within(grid.structure(), bounds, period)
+        })
     }
 
     /// A query with what is asked of an irregular axis.
@@ -351,7 +502,9 @@ impl Times {
         if let Some(at) = self.at_time {
             let along = Along::of_events(grid, "--at-time")?;
             let query = query.moment(along.tick(at)?, self.pick);
-            return self.tolerance.map_or(Ok(query.clone()), |tolerance| Ok(query.within(along.length(tolerance)?)));
+            return self.tolerance.map_or(Ok(query.clone()), |tolerance| {
+                Ok(query.within(along.length(tolerance)?))
+            });
         }
         if self.latest {
             Along::of_events(grid, "--latest")?;
@@ -364,11 +517,17 @@ impl Times {
             }
             None => query,
         };
-        Ok(match self.every.map(|every| every.cut(grid, bounds)).transpose()? {
-            Some(Cut::Even(step, from)) => query.every(step, from),
-            Some(Cut::Edges(edges)) => query.edges(edges),
-            None => query,
-        })
+        Ok(
+            match self
+                .every
+                .map(|every| every.cut(grid, bounds))
+                .transpose()?
+            {
+                Some(Cut::Even(step, from)) => query.every(step, from),
+                Some(Cut::Edges(edges)) => query.edges(edges),
+                None => query,
+            },
+        )
     }
 }
 

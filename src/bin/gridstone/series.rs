@@ -20,13 +20,18 @@ use super::{Outcome, geojson, json, open, time};
 use gridstone::adapter::plot::{self, Plot};
 use gridstone::adapter::raster::{Marked, RasterAxes};
 use gridstone::array::with_view;
-use gridstone::{Array, Freshness, Grid, Layer, Polygon, Series as Answer, SeriesQuery, Stat, StatisticsQuery, Steps, Validity};
+use gridstone::{
+    Array, Freshness, Grid, Layer, Polygon, Series as Answer, SeriesQuery, Stat, StatisticsQuery,
+    Steps, Validity,
+};
 
-/// Read the values of cells, or the mean of a polygon, over time, and write them as a table or a plot
+/// Read the values of cells, or the mean of a polygon, over time, and write them as a table or a
+/// plot
 ///
-/// Without --out: a table on stdout. .csv has a row a step or event, `time,value`: the time at which it begins in ISO 8601, and
-/// nothing where there is no data; several cells have a column each, named by their place. .npy is (step), or (cell, step) for
-/// several cells, or features. .png is a plot.
+/// Without --out: a table on stdout. .csv has a row a step or event, `time,value`: the time at
+/// which it begins in ISO 8601, and nothing where there is no data; several cells have a column
+/// each, named by their place. .npy is (step), or (cell, step) for several cells, or features. .png
+/// is a plot.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  gridstone series store rain --at 500010,4650020 --period 2018-09-13T19:00Z/2018-09-14 --points 500 --out rain.png\n  \
@@ -39,10 +44,15 @@ pub(super) struct Series {
     /// The name of the grid
     grid: String,
     /// A place in world units; several times for several cells
-    #[arg(long, value_name = "X,Y", required_unless_present = "polygon", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "X,Y",
+        required_unless_present = "polygon",
+        allow_hyphen_values = true
+    )]
     at: Vec<Place>,
-    /// The polygons of a GeoJSON file, in the coordinates of the grid, in place of cells: a statistic of the base cells in them,
-    /// whatever is out of date
+    /// The polygons of a GeoJSON file, in the coordinates of the grid, in place of cells: a
+    /// statistic of the base cells in them, whatever is out of date
     #[arg(long, value_name = "FILE.geojson", conflicts_with_all = ["at", "layer", "fresh"])]
     polygon: Option<PathBuf>,
     /// A column for each feature of the file, in its order and in one pass
@@ -57,14 +67,17 @@ pub(super) struct Series {
     /// From the first to before the second time, in ISO 8601 [default: all there is]
     #[arg(long, value_name = "FROM/TO")]
     period: Option<Period>,
-    /// At most so many steps, as far as the pyramid goes; then each stands for several [default: the base's]
+    /// At most so many steps, as far as the pyramid goes; then each stands for several
+    /// [default: the base's]
     #[arg(long, value_name = "N")]
     points: Option<std::num::NonZeroUsize>,
-    /// Make steps of all that begins in them, by the layer: 6h, 1d, 1w, 1mo, 1season, 1y. Those of one length are counted from
-    /// midnight of 1970-01-01, weeks begin on Mondays, seasons with December, March, June and September
+    /// Make steps of all that begins in them, by the layer: 6h, 1d, 1w, 1mo, 1season, 1y. Those of
+    /// one length are counted from midnight of 1970-01-01, weeks begin on Mondays, seasons with
+    /// December, March, June and September
     #[arg(long, value_name = "STEP", conflicts_with = "points")]
     every: Option<Every>,
-    /// base, or an aggregator of the grid [default: the base where there is one, else the first aggregator]
+    /// base, or an aggregator of the grid
+    /// [default: the base where there is one, else the first aggregator]
     #[arg(long, value_name = "NAME", value_parser = args::parsed::<Layer>)]
     layer: Option<Layer>,
     /// Compute aggregates that are out of date on the fly
@@ -76,9 +89,9 @@ pub(super) struct Series {
     /// Replace the file if there is one
     #[arg(long)]
     overwrite: bool,
-    /// Print {"levels", "layer", "dtype", "edges", "times", "coordinates", "values": [[..]], "chunks_read", "stale", "out",
-    /// "features": [{"name", "properties"}]}; coordinates as `read` has them, with an irregular axis; features with --each, else
-    /// null
+    /// Print {"levels", "layer", "dtype", "edges", "times", "coordinates", "values": [[..]],
+    /// "chunks_read", "stale", "out", "features": [{"name", "properties"}]}; coordinates as `read`
+    /// has them, with an irregular axis; features with --each, else null
     #[arg(long)]
     json: bool,
 }
@@ -100,8 +113,13 @@ impl FromStr for Place {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (x, y) = text.split_once(',').ok_or("give two numbers, like 500010,4650020")?;
-        Ok(Self { x: args::number(x)?, y: args::number(y)? })
+        let (x, y) = text
+            .split_once(',')
+            .ok_or("give two numbers, like 500010,4650020")?;
+        Ok(Self {
+            x: args::number(x)?,
+            y: args::number(y)?,
+        })
     }
 }
 
@@ -114,7 +132,11 @@ enum Format {
 
 fn file(text: &str) -> Result<(PathBuf, Format), String> {
     let path = PathBuf::from(text);
-    match path.extension().map(|extension| extension.to_string_lossy().to_lowercase()).as_deref() {
+    match path
+        .extension()
+        .map(|extension| extension.to_string_lossy().to_lowercase())
+        .as_deref()
+    {
         Some("csv") => Ok((path, Format::Csv)),
         Some("npy") => Ok((path, Format::Npy)),
         Some("png") => Ok((path, Format::Png)),
@@ -145,9 +167,12 @@ impl Series {
             None if !self.json => terminal.write(self.table(&grid, &series, &rows).as_bytes())?,
             None => {}
             Some((path, Format::Csv)) => gridstone::adapter::replace(path, |out| {
-                let failed =
-                    |cause| gridstone::Error::unavailable(format!("`{}` cannot be written", path.display())).because(cause);
-                out.write_all(self.table(&grid, &series, &rows).as_bytes()).map_err(failed)
+                let failed = |cause| {
+                    gridstone::Error::unavailable(format!("`{}` cannot be written", path.display()))
+                        .because(cause)
+                };
+                out.write_all(self.table(&grid, &series, &rows).as_bytes())
+                    .map_err(failed)
             })?,
             Some((path, Format::Npy)) => {
                 let preferred = match series.validity {
@@ -156,8 +181,16 @@ impl Series {
                 };
                 let cells = Marked::new(series.array.clone(), series.valid(), preferred);
                 gridstone::adapter::npy::write(path, &squeezed(cells.unmasked()?.clone()))?;
-                if let Some((cell, _)) = cells.nodata.filter(|cell| !cell.dtype().is_float()).zip(cells.valid) {
-                    terminal.warn(format!("steps without data hold {} in {}", json::cell_text(&cell), path.display()));
+                if let Some((cell, _)) = cells
+                    .nodata
+                    .filter(|cell| !cell.dtype().is_float())
+                    .zip(cells.valid)
+                {
+                    terminal.warn(format!(
+                        "steps without data hold {} in {}",
+                        json::cell_text(&cell),
+                        path.display()
+                    ));
                 }
             }
             Some((path, Format::Png)) => plot::write(path, &self.plot(&grid, &series, &rows))?,
@@ -169,7 +202,14 @@ impl Series {
             terminal.print(format!(
                 "wrote {}: {} of {}, layer {}, level {levels}, {} read",
                 path.display(),
-                count(steps(&series) as u64, if series.coordinates.is_some() { "time" } else { "step" }),
+                count(
+                    steps(&series) as u64,
+                    if series.coordinates.is_some() {
+                        "time"
+                    } else {
+                        "step"
+                    }
+                ),
                 match &self.polygon {
                     Some(_) if self.each => count(rows.len() as u64, "polygon"),
                     Some(_) => "a polygon".to_owned(),
@@ -182,19 +222,45 @@ impl Series {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// A statistic of a file's polygons at each step, as the series of one cell, or of one a feature.
-    fn of_polygons(&self, terminal: &Terminal, grid: &Grid, file: &Path) -> anyhow::Result<(Answer, Vec<Row>)> {
+    /// A statistic of a file's polygons at each step, as the series of one cell, or of one a
+    /// feature.
+    fn of_polygons(
+        &self,
+        terminal: &Terminal,
+        grid: &Grid,
+        file: &Path,
+    ) -> anyhow::Result<(Answer, Vec<Row>)> {
         let axes = RasterAxes::of(grid.structure())?;
-        let (along, stat) = (Along::of(grid, "a series")?, self.stat.unwrap_or(Stat::Mean));
+        let (along, stat) = (
+            Along::of(grid, "a series")?,
+            self.stat.unwrap_or(Stat::Mean),
+        );
         let whole = |polygon: Polygon| {
-            (Row { name: "value".to_owned(), properties: Value::Null }, polygon, format!("`{}`", file.display()))
+            (
+                Row {
+                    name: "value".to_owned(),
+                    properties: Value::Null,
+                },
+                polygon,
+                format!("`{}`", file.display()),
+            )
         };
         let of_feature = |feature: geojson::Feature| {
             let what = format!("`{}` of `{}`", feature.name, file.display());
-            (Row { name: feature.name, properties: feature.properties }, feature.polygon, what)
+            (
+                Row {
+                    name: feature.name,
+                    properties: feature.properties,
+                },
+                feature.polygon,
+                what,
+            )
         };
         let all: Vec<(Row, Polygon, String)> = match self.each {
-            true => geojson::features(terminal, grid, axes, file)?.into_iter().map(of_feature).collect(),
+            true => geojson::features(terminal, grid, axes, file)?
+                .into_iter()
+                .map(of_feature)
+                .collect(),
             false => vec![whole(geojson::of_grid(terminal, grid, axes, file)?)],
         };
         let query = StatisticsQuery::all().stats([stat]);
@@ -203,17 +269,35 @@ impl Series {
             None => query,
         };
         let polygons: Vec<Polygon> = all.iter().map(|(_, polygon, _)| polygon.clone()).collect();
-        let zones = grid.statistics_series_of_each(&query, &polygons, &self.steps(grid, &along)?)?;
-        let value = |step: &gridstone::Statistics| step.get(stat).map_or(f64::NAN, |estimate| estimate.value);
-        let values: Vec<f64> = zones.each.iter().flat_map(|series| series.steps.iter().map(value)).collect();
+        let zones =
+            grid.statistics_series_of_each(&query, &polygons, &self.steps(grid, &along)?)?;
+        let value = |step: &gridstone::Statistics| {
+            step.get(stat).map_or(f64::NAN, |estimate| estimate.value)
+        };
+        let values: Vec<f64> = zones
+            .each
+            .iter()
+            .flat_map(|series| series.steps.iter().map(value))
+            .collect();
         for ((_, polygon, what), series) in all.iter().zip(&zones.each) {
-            if series.steps.iter().map(value).all(|value| value.is_nan() || value == 0.0) {
+            if series
+                .steps
+                .iter()
+                .map(value)
+                .all(|value| value.is_nan() || value == 0.0)
+            {
                 geojson::note_small(terminal, grid, axes, polygon, what)?;
             }
         }
-        let first = zones.each.into_iter().next().context("there is no polygon")?;
+        let first = zones
+            .each
+            .into_iter()
+            .next()
+            .context("there is no polygon")?;
         let answer = Answer {
-            array: ndarray::Array2::from_shape_vec((all.len(), first.steps.len()), values)?.into_dyn().into(),
+            array: ndarray::Array2::from_shape_vec((all.len(), first.steps.len()), values)?
+                .into_dyn()
+                .into(),
             validity: Validity::Values { nodata: None },
             edges: first.edges,
             coordinates: first.coordinates,
@@ -234,18 +318,29 @@ impl Series {
         let band = band_number(grid, axes, self.band.as_deref())?.unwrap_or(0);
         let plane = Plane::of(grid, axes)?;
         let cell = |place: &Place| -> Vec<f64> {
-            let (x, y) = plane.map_or((place.x, place.y), |plane| plane.place(terminal, grid, (place.x, place.y)));
+            let (x, y) = plane.map_or((place.x, place.y), |plane| {
+                plane.place(terminal, grid, (place.x, place.y))
+            });
             let coordinate = |number: usize| match number {
                 number if number == axes.y => y,
                 number if number == axes.x => x,
                 _ => band as f64,
             };
-            (0..structure.rank()).filter(|number| *number != axis).map(coordinate).collect()
+            (0..structure.rank())
+                .filter(|number| *number != axis)
+                .map(coordinate)
+                .collect()
         };
         let mut cells = self.at.iter().map(cell);
         let query = SeriesQuery::at(cells.next().unwrap_or_default());
-        let query = cells.fold(query, SeriesQuery::and).steps(self.steps(grid, &along)?);
-        let query = query.freshness(if self.fresh { Freshness::Fresh } else { Freshness::Stored });
+        let query = cells
+            .fold(query, SeriesQuery::and)
+            .steps(self.steps(grid, &along)?);
+        let query = query.freshness(if self.fresh {
+            Freshness::Fresh
+        } else {
+            Freshness::Stored
+        });
         Ok(match self.layer.clone() {
             Some(layer) => query.layer(layer),
             None => query,
@@ -254,7 +349,8 @@ impl Series {
 
     fn steps(&self, grid: &Grid, along: &Along) -> anyhow::Result<Steps> {
         let structure = grid.structure();
-        let mut steps = Steps::all().along(structure.dimensions()[structure.dimension_of(along.number)].name());
+        let mut steps =
+            Steps::all().along(structure.dimensions()[structure.dimension_of(along.number)].name());
         if let Some(period) = self.period {
             if let Some(bounds) = grid.bounds()? {
                 along.within(structure, &bounds, period)?;
@@ -267,7 +363,9 @@ impl Series {
             };
         }
         if let Some((every, bounds)) = self.every.zip(grid.bounds()?) {
-            let part = self.period.map_or(Ok(bounds), |period| along.within(structure, &bounds, period))?;
+            let part = self.period.map_or(Ok(bounds), |period| {
+                along.within(structure, &bounds, period)
+            })?;
             steps = match every.cut(grid, &part)? {
                 Cut::Even(step, from) => steps.every(step, from),
                 Cut::Edges(edges) => steps.edges(edges),
@@ -282,13 +380,31 @@ impl Series {
     /// The cells that are asked for, each by its place if there are several.
     fn places(&self) -> Vec<Row> {
         let several = self.at.len() > 1;
-        let name = |place: &Place| if several { format!("{} {}", place.x, place.y) } else { "value".to_owned() };
-        self.at.iter().map(|place| Row { name: name(place), properties: Value::Null }).collect()
+        let name = |place: &Place| {
+            if several {
+                format!("{} {}", place.x, place.y)
+            } else {
+                "value".to_owned()
+            }
+        };
+        self.at
+            .iter()
+            .map(|place| Row {
+                name: name(place),
+                properties: Value::Null,
+            })
+            .collect()
     }
 
     fn table(&self, grid: &Grid, series: &Answer, rows: &[Row]) -> String {
         let axis = grid.structure().axes().nth(series.axis);
-        let name = axis.map_or("", |axis| if axis.time().is_some() { "time" } else { axis.name() });
+        let name = axis.map_or("", |axis| {
+            if axis.time().is_some() {
+                "time"
+            } else {
+                axis.name()
+            }
+        });
         let steps = steps(series);
         let shown = texts(series);
         let names: Vec<String> = rows.iter().map(|row| quoted(&row.name)).collect();
@@ -306,10 +422,21 @@ impl Series {
     }
 
     fn plot(&self, grid: &Grid, series: &Answer, rows: &[Row]) -> Plot {
-        let values: Vec<f64> = series.values().map(|value| value.unwrap_or(f64::NAN)).collect();
-        let places: Vec<String> = self.at.iter().map(|place| format!("{}, {}", place.x, place.y)).collect();
+        let values: Vec<f64> = series
+            .values()
+            .map(|value| value.unwrap_or(f64::NAN))
+            .collect();
+        let places: Vec<String> = self
+            .at
+            .iter()
+            .map(|place| format!("{}, {}", place.x, place.y))
+            .collect();
         let place = match &self.polygon {
-            Some(_) if self.each => rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>().join(" / "),
+            Some(_) if self.each => rows
+                .iter()
+                .map(|row| row.name.as_str())
+                .collect::<Vec<_>>()
+                .join(" / "),
             Some(file) => format!("over {}", file.display()),
             None => format!("at {}", places.join(" / ")),
         };
@@ -317,17 +444,31 @@ impl Series {
             title: format!("{} ({}) {place}", grid.name(), series.layer),
             lines: values.chunks(steps(series)).map(<[f64]>::to_vec).collect(),
             spans: spans(series),
-            time: grid.structure().axes().nth(series.axis).and_then(gridstone::Axis::time),
+            time: grid
+                .structure()
+                .axes()
+                .nth(series.axis)
+                .and_then(gridstone::Axis::time),
         }
     }
 
     fn as_json(&self, grid: &Grid, series: &Answer, rows: &[Row]) -> Value {
         let structure = grid.structure();
-        let timed = structure.axes().nth(series.axis).is_some_and(|axis| axis.time().is_some());
+        let timed = structure
+            .axes()
+            .nth(series.axis)
+            .is_some_and(|axis| axis.time().is_some());
         let times = timed.then(|| times(grid, series));
         let values = with_view!(Array, &series.array, |cells| {
             let held = cells.iter().zip(series.validity.iter(&series.array));
-            held.map(|(cell, valid)| if valid { json::cell(&vec![*cell].into()) } else { Value::Null }).collect::<Vec<_>>()
+            held.map(|(cell, valid)| {
+                if valid {
+                    json::cell(&vec![*cell].into())
+                } else {
+                    Value::Null
+                }
+            })
+            .collect::<Vec<_>>()
         });
         json!({
             "levels": json::levels(structure, series.levels), "layer": series.layer.to_string(),
@@ -345,7 +486,11 @@ impl Series {
 
 /// A field of a table, in quotes if it has to be.
 fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+    if text.contains([',', '"', '\n']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
 }
 
 /// How many steps, bins or events there are.
@@ -358,7 +503,11 @@ fn times(grid: &Grid, series: &Answer) -> Vec<String> {
     let axis = grid.structure().axes().nth(series.axis);
     let shown = |axis: &gridstone::Axis| match &series.coordinates {
         Some(of) => of.ticks.iter().map(|tick| axis.shown(*tick)).collect(),
-        None => series.edges.iter().map(|edge| time::shown(axis, *edge)).collect(),
+        None => series
+            .edges
+            .iter()
+            .map(|edge| time::shown(axis, *edge))
+            .collect(),
     };
     axis.map(shown).unwrap_or_default()
 }
@@ -367,8 +516,16 @@ fn times(grid: &Grid, series: &Answer) -> Vec<String> {
 fn spans(series: &Answer) -> Vec<[f64; 2]> {
     match &series.coordinates {
         Some(of) if of.width == 1 => of.ticks.iter().map(|tick| [*tick as f64; 2]).collect(),
-        Some(of) => of.ticks.iter().map(|tick| [*tick as f64, tick.saturating_add_unsigned(of.width) as f64]).collect(),
-        None => series.edges.windows(2).map(|edges| [edges[0], edges[1]]).collect(),
+        Some(of) => of
+            .ticks
+            .iter()
+            .map(|tick| [*tick as f64, tick.saturating_add_unsigned(of.width) as f64])
+            .collect(),
+        None => series
+            .edges
+            .windows(2)
+            .map(|edges| [edges[0], edges[1]])
+            .collect(),
     }
 }
 
@@ -376,7 +533,17 @@ fn spans(series: &Answer) -> Vec<[f64; 2]> {
 fn texts(series: &Answer) -> Vec<String> {
     let valid = series.validity.iter(&series.array);
     with_view!(Array, &series.array, |cells| {
-        cells.iter().zip(valid).map(|(cell, valid)| if valid { format!("{cell:?}") } else { String::new() }).collect()
+        cells
+            .iter()
+            .zip(valid)
+            .map(|(cell, valid)| {
+                if valid {
+                    format!("{cell:?}")
+                } else {
+                    String::new()
+                }
+            })
+            .collect()
     })
 }
 
@@ -385,5 +552,7 @@ fn squeezed(array: Array) -> Array {
     if array.shape()[0] != 1 {
         return array;
     }
-    with_view!(Array, array, |cells| Array::from(cells.index_axis_move(ndarray::Axis(0), 0)))
+    with_view!(Array, array, |cells| Array::from(
+        cells.index_axis_move(ndarray::Axis(0), 0)
+    ))
 }

@@ -19,9 +19,10 @@ use gridstone::{Aggregation, Extent, Grid, Polygon, Stat, Statistics, Statistics
 
 /// Sum up the cells of an extent, a polygon or all, as they are at the base
 ///
-/// A cell belongs to a region if its centre does. Figures are exact: whole parts of the pyramid are taken from aggregates, and
-/// the base is read on the region's boundary only. What no layer of the grid serves is computed from all base chunks of the
-/// region; a note says so. Marks that are pending are taken into account.
+/// A cell belongs to a region if its centre does. Figures are exact: whole parts of the pyramid are
+/// taken from aggregates, and the base is read on the region's boundary only. What no layer of the
+/// grid serves is computed from all base chunks of the region; a note says so. Marks that are
+/// pending are taken into account.
 ///
 /// With --max-chunks or --max-error, figures have bounds between which the true ones lie.
 #[derive(Args, Debug)]
@@ -36,12 +37,18 @@ pub(super) struct Stats {
     /// The name of the grid
     grid: String,
     /// A box in world units, over the antimeridian where W is above E [default: all there is]
-    #[arg(long, value_name = "W,S,E,N", allow_hyphen_values = true, conflicts_with = "polygon")]
+    #[arg(
+        long,
+        value_name = "W,S,E,N",
+        allow_hyphen_values = true,
+        conflicts_with = "polygon"
+    )]
     extent: Option<Bounds>,
     /// The polygons of a GeoJSON file, in the coordinates of the grid; what lies in any of them
     #[arg(long, value_name = "FILE.geojson")]
     polygon: Option<PathBuf>,
-    /// Figures for each feature of the file, in its order and in one pass; what lies in several counts for each
+    /// Figures for each feature of the file, in its order and in one pass; what lies in several
+    /// counts for each
     #[arg(long, requires = "polygon", conflicts_with_all = ["max_chunks", "max_error"])]
     each: bool,
     /// From the first to before the second time, in ISO 8601 [default: all there is]
@@ -53,10 +60,12 @@ pub(super) struct Stats {
     /// One band, by its label or its number from 1 [default: all]
     #[arg(long, value_name = "B")]
     band: Option<String>,
-    /// Only cells for whose values this holds: `>= 10`, `< 0`, `== 3`, `!= 3`, `>= 10 and < 20`, `10..20`
+    /// Only cells for whose values this holds: `>= 10`, `< 0`, `== 3`, `!= 3`, `>= 10 and < 20`,
+    /// `10..20`
     #[arg(long = "where", value_name = "CONDITION", allow_hyphen_values = true, value_parser = args::parsed::<Predicate>)]
     predicate: Option<Predicate>,
-    /// Any of count, sum, mean, min, max, std [default: count, mean, min, max, and what costs no more]
+    /// Any of count, sum, mean, min, max, std
+    /// [default: count, mean, min, max, and what costs no more]
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = args::parsed::<Stat>)]
     stat: Vec<Stat>,
     /// How many cells lie in each bin: N bins from LOW to HIGH, or between edges
@@ -71,11 +80,12 @@ pub(super) struct Stats {
     /// Stop where half the distance of each figure's bounds is at most E times the larger of them
     #[arg(long, value_name = "E", value_parser = args::number)]
     max_error: Option<f64>,
-    /// Print {"count", "area", "sum", "mean", "min", "max", "std", "histogram": {"edges", "counts", "below", "above"}, "classes":
-    /// [{"value", "count", "area"}], "exact", "bounds": {NAME: [LOW, HIGH]}, "unserved": [{"what", "needs"}], "chunks_read":
-    /// {"base", "aggregate"}}; area in level-0 cells, null for what was not asked for or is not there; whole numbers that no
-    /// double is exactly as integers, beyond 64 bits as text. With --each {"features": [{"name", "properties", "count", ..}],
-    /// "unserved", "chunks_read"}
+    /// Print {"count", "area", "sum", "mean", "min", "max", "std", "histogram": {"edges", "counts",
+    /// "below", "above"}, "classes": [{"value", "count", "area"}], "exact", "bounds": {NAME:
+    /// [LOW, HIGH]}, "unserved": [{"what", "needs"}], "chunks_read": {"base", "aggregate"}}; area
+    /// in level-0 cells, null for what was not asked for or is not there; whole numbers that no
+    /// double is exactly as integers, beyond 64 bits as text. With --each {"features":
+    /// [{"name", "properties", "count", ..}], "unserved", "chunks_read"}
     #[arg(long)]
     json: bool,
 }
@@ -84,11 +94,21 @@ pub(super) struct Stats {
 fn parse_bins(text: &str) -> Result<Bins, String> {
     let bins = match text.split(':').collect::<Vec<_>>()[..] {
         [bins, low, high] => {
-            let bins = usize::from_str(bins.trim()).map_err(|_| format!("`{bins}` is not a number of bins"))?;
+            let bins = usize::from_str(bins.trim())
+                .map_err(|_| format!("`{bins}` is not a number of bins"))?;
             Bins::equal(bins, args::number(low)?, args::number(high)?)
         }
-        [edges] => Bins::edges(edges.split(',').map(args::parsed::<Number>).collect::<Result<Vec<_>, _>>()?),
-        _ => return Err("give bins and their range, like 20:0:100, or edges, like 0,10,20,50".to_owned()),
+        [edges] => Bins::edges(
+            edges
+                .split(',')
+                .map(args::parsed::<Number>)
+                .collect::<Result<Vec<_>, _>>()?,
+        ),
+        _ => {
+            return Err(
+                "give bins and their range, like 20:0:100, or edges, like 0,10,20,50".to_owned(),
+            );
+        }
     };
     bins.map_err(|error| error.to_string())
 }
@@ -107,7 +127,13 @@ impl Stats {
                 let polygon = geojson::of_grid(terminal, &grid, axes, file)?;
                 let answer = grid.statistics(&query.polygon(polygon.clone()))?;
                 if is_blank(&answer) {
-                    geojson::note_small(terminal, &grid, axes, &polygon, &format!("`{}`", file.display()))?;
+                    geojson::note_small(
+                        terminal,
+                        &grid,
+                        axes,
+                        &polygon,
+                        &format!("`{}`", file.display()),
+                    )?;
                 }
                 answer
             }
@@ -126,13 +152,24 @@ impl Stats {
     fn run_each(&self, terminal: &Terminal, grid: &Grid, file: &Path) -> Outcome {
         let axes = RasterAxes::of(grid.structure())?;
         let features = geojson::features(terminal, grid, axes, file)?;
-        let polygons: Vec<Polygon> = features.iter().map(|feature| feature.polygon.clone()).collect();
+        let polygons: Vec<Polygon> = features
+            .iter()
+            .map(|feature| feature.polygon.clone())
+            .collect();
         let zones = grid.statistics_of_each(&self.query(terminal, grid)?, &polygons)?;
-        for (feature, _) in features.iter().zip(&zones.each).filter(|(_, answer)| is_blank(answer)) {
+        for (feature, _) in features
+            .iter()
+            .zip(&zones.each)
+            .filter(|(_, answer)| is_blank(answer))
+        {
             let what = format!("`{}` of `{}`", feature.name, file.display());
             geojson::note_small(terminal, grid, axes, &feature.polygon, &what)?;
         }
-        zones.each.first().into_iter().for_each(|answer| self.notes(terminal, grid, answer, zones.chunks_read.base));
+        zones
+            .each
+            .first()
+            .into_iter()
+            .for_each(|answer| self.notes(terminal, grid, answer, zones.chunks_read.base));
         let read = (zones.chunks_read.base, zones.chunks_read.aggregate);
         if self.json {
             let of_feature = |(feature, answer): (&geojson::Feature, &Statistics)| {
@@ -141,48 +178,86 @@ impl Stats {
                 all.insert("properties".to_owned(), feature.properties.clone());
                 Value::Object(all)
             };
-            let of_features: Vec<Value> = features.iter().zip(&zones.each).map(of_feature).collect();
-            let unserved = zones.each.first().map_or(Value::Array(Vec::new()), unserved_json);
+            let of_features: Vec<Value> =
+                features.iter().zip(&zones.each).map(of_feature).collect();
+            let unserved = zones
+                .each
+                .first()
+                .map_or(Value::Array(Vec::new()), unserved_json);
             let read = json!({ "base": read.0, "aggregate": read.1 });
-            terminal.print_json(&json!({ "features": of_features, "unserved": unserved, "chunks_read": read }))?;
+            terminal.print_json(
+                &json!({ "features": of_features, "unserved": unserved, "chunks_read": read }),
+            )?;
         } else {
             for (feature, answer) in features.iter().zip(&zones.each) {
-                let figures: Vec<String> = figures(answer).into_iter().map(|(stat, text)| format!("{stat} {text}")).collect();
+                let figures: Vec<String> = figures(answer)
+                    .into_iter()
+                    .map(|(stat, text)| format!("{stat} {text}"))
+                    .collect();
                 let mut lines = shares(answer);
                 lines.insert(0, format!("{:<20} {}", feature.name, figures.join(", ")));
                 terminal.print(lines.join("\n"))?;
             }
-            terminal.print(format!("read       {}, {}", count(read.0, "base chunk"), count(read.1, "aggregate chunk")))?;
+            terminal.print(format!(
+                "read       {}, {}",
+                count(read.0, "base chunk"),
+                count(read.1, "aggregate chunk")
+            ))?;
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    /// What is asked for without a word: the figures that everybody looks for first, and what costs no more beside them.
+    /// What is asked for without a word: the figures that everybody looks for first, and what costs
+    /// no more beside them.
     fn stats(&self, grid: &Grid) -> Vec<Stat> {
         if !self.stat.is_empty() || self.max_chunks.is_some() || self.max_error.is_some() {
             return self.stat.clone();
         }
         let served = grid.statistics_served();
         let first = [Stat::Count, Stat::Mean, Stat::Min, Stat::Max];
-        if first.iter().all(|stat| served.contains(stat)) { served } else { Stat::ALL.to_vec() }
+        if first.iter().all(|stat| served.contains(stat)) {
+            served
+        } else {
+            Stat::ALL.to_vec()
+        }
     }
 
     /// The query but for its polygon.
     fn query(&self, terminal: &Terminal, grid: &Grid) -> anyhow::Result<StatisticsQuery> {
         let mut query = StatisticsQuery::all().stats(self.stats(grid));
-        query = self.predicate.iter().fold(query, |query, predicate| query.matching(predicate.clone()));
-        query = self.histogram.iter().fold(query, |query, bins| query.histogram(bins.clone()));
-        query = self.max_chunks.into_iter().fold(query, StatisticsQuery::max_chunks);
-        query = self.max_error.into_iter().fold(query, StatisticsQuery::max_error);
+        query = self
+            .predicate
+            .iter()
+            .fold(query, |query, predicate| query.matching(predicate.clone()));
+        query = self
+            .histogram
+            .iter()
+            .fold(query, |query, bins| query.histogram(bins.clone()));
+        query = self
+            .max_chunks
+            .into_iter()
+            .fold(query, StatisticsQuery::max_chunks);
+        query = self
+            .max_error
+            .into_iter()
+            .fold(query, StatisticsQuery::max_error);
         if self.classes {
             query = query.classes();
         }
         let structure = grid.structure();
         if let Some(period) = self.period {
             let along = Along::of(grid, "--period")?;
-            let ticks = if along.irregular { Some(along.ticks(period)?) } else { None };
+            let ticks = if along.irregular {
+                Some(along.ticks(period)?)
+            } else {
+                None
+            };
             query = match ticks.zip(grid.bounds()?) {
-                Some((ticks, bounds)) => query.window(bounds.along(along.number, ticks.start, ticks.end.abs_diff(ticks.start))),
+                Some((ticks, bounds)) => query.window(bounds.along(
+                    along.number,
+                    ticks.start,
+                    ticks.end.abs_diff(ticks.start),
+                )),
                 None => {
                     let mut sides = vec![(f64::NEG_INFINITY, f64::INFINITY); structure.rank()];
                     sides[along.number] = along.range(period)?;
@@ -198,7 +273,8 @@ impl Stats {
             query = match asked.placed(terminal, grid, axes)?.as_slice() {
                 [only] => {
                     let mut sides = vec![(f64::NEG_INFINITY, f64::INFINITY); structure.rank()];
-                    (sides[axes.y], sides[axes.x]) = ((only.south, only.north), (only.west, only.east));
+                    (sides[axes.y], sides[axes.x]) =
+                        ((only.south, only.north), (only.west, only.east));
                     query.extent(Extent::new(sides))
                 }
                 // Cells belong to a polygon as they do to a box.
@@ -219,10 +295,19 @@ impl Stats {
 
     /// What the figures do not say themselves.
     fn notes(&self, terminal: &Terminal, grid: &Grid, answer: &Statistics, chunks: u64) {
-        let mut needs: Vec<&str> = answer.unserved.iter().map(|unserved| unserved.needs).collect();
+        let mut needs: Vec<&str> = answer
+            .unserved
+            .iter()
+            .map(|unserved| unserved.needs)
+            .collect();
         needs.dedup();
         for needs in needs {
-            let what: Vec<&str> = answer.unserved.iter().filter(|u| u.needs == needs).map(|u| u.what).collect();
+            let what: Vec<&str> = answer
+                .unserved
+                .iter()
+                .filter(|u| u.needs == needs)
+                .map(|u| u.what)
+                .collect();
             let were = if what.len() == 1 { "was" } else { "were" };
             let chunks = count(chunks, "base chunk");
             let bounded = self.max_chunks.is_some() || self.max_error.is_some();
@@ -231,11 +316,21 @@ impl Stats {
             } else {
                 ""
             };
-            terminal.note(format!("no layer {needs}: {} {were} computed from {chunks}{hint}", what.join(" and ")));
+            terminal.note(format!(
+                "no layer {needs}: {} {were} computed from {chunks}{hint}",
+                what.join(" and ")
+            ));
         }
-        let left: Vec<&str> = Stat::ALL.into_iter().filter(|stat| answer.get(*stat).is_none()).map(Stat::name).collect();
+        let left: Vec<&str> = Stat::ALL
+            .into_iter()
+            .filter(|stat| answer.get(*stat).is_none())
+            .map(Stat::name)
+            .collect();
         if self.stat.is_empty() && !left.is_empty() {
-            terminal.note(format!("no layer serves {}; --stat computes them from the base", left.join(", ")));
+            terminal.note(format!(
+                "no layer serves {}; --stat computes them from the base",
+                left.join(", ")
+            ));
         }
         if !answer.exact {
             terminal.note("figures are not exact: the true ones lie within the bounds");
@@ -245,14 +340,19 @@ impl Stats {
 
 /// Whether no cell has anything to say.
 fn is_blank(answer: &Statistics) -> bool {
-    let none = |stat: Stat| answer.get(stat).is_none_or(|of| of.value.is_nan() || of.value == 0.0 && stat <= Stat::Sum);
+    let none = |stat: Stat| {
+        answer
+            .get(stat)
+            .is_none_or(|of| of.value.is_nan() || of.value == 0.0 && stat <= Stat::Sum)
+    };
     Stat::ALL.into_iter().all(none)
 }
 
 /// Whether means of float32 have bounds: of cells whose magnitude is known.
 fn rounded_mean_helps(grid: &Grid) -> bool {
     let has = |aggregation| grid.schema().aggregators().contains(&aggregation);
-    let bounded = !grid.schema().dtype().is_float() || has(Aggregation::Min) && has(Aggregation::Max);
+    let bounded =
+        !grid.schema().dtype().is_float() || has(Aggregation::Min) && has(Aggregation::Max);
     has(Aggregation::Mean) && bounded
 }
 
@@ -299,43 +399,73 @@ fn shares(answer: &Statistics) -> Vec<String> {
     if let Some(histogram) = &answer.histogram {
         lines.push("histogram".to_owned());
         let edges = histogram.bins.exact();
-        let bin = |(edges, count): (&[Number], &Estimate)| format!("  {} to {}: {}", edges[0], edges[1], shown(*count));
+        let bin = |(edges, count): (&[Number], &Estimate)| {
+            format!("  {} to {}: {}", edges[0], edges[1], shown(*count))
+        };
         lines.push(format!("  below {}: {}", edges[0], shown(histogram.below)));
         lines.extend(edges.windows(2).zip(&histogram.counts).map(bin));
-        lines.push(format!("  above {}: {}", edges[edges.len() - 1], shown(histogram.above)));
+        lines.push(format!(
+            "  above {}: {}",
+            edges[edges.len() - 1],
+            shown(histogram.above)
+        ));
     }
     if let Some(classes) = &answer.classes {
         lines.push("classes".to_owned());
-        lines.extend(classes.iter().map(|class| format!("  {}: {}", class.exact, shown(class.count))));
+        lines.extend(
+            classes
+                .iter()
+                .map(|class| format!("  {}: {}", class.exact, shown(class.count))),
+        );
     }
     lines
 }
 
 fn as_text(answer: &Statistics) -> String {
-    let mut lines: Vec<String> = figures(answer).into_iter().map(|(stat, text)| format!("{:<10} {text}", stat.name())).collect();
+    let mut lines: Vec<String> = figures(answer)
+        .into_iter()
+        .map(|(stat, text)| format!("{:<10} {text}", stat.name()))
+        .collect();
     lines.extend(shares(answer));
     let (base, aggregate) = (answer.chunks_read.base, answer.chunks_read.aggregate);
-    lines.push(format!("read       {}, {}", count(base, "base chunk"), count(aggregate, "aggregate chunk")));
+    lines.push(format!(
+        "read       {}, {}",
+        count(base, "base chunk"),
+        count(aggregate, "aggregate chunk")
+    ));
     lines.join("\n")
 }
 
 fn unserved_json(answer: &Statistics) -> Value {
-    answer.unserved.iter().map(|unserved| json!({ "what": unserved.what, "needs": unserved.needs })).collect()
+    answer
+        .unserved
+        .iter()
+        .map(|unserved| json!({ "what": unserved.what, "needs": unserved.needs }))
+        .collect()
 }
 
 fn as_json(answer: &Statistics) -> Value {
     let mut all = figures_json(answer);
     all.insert("unserved".to_owned(), unserved_json(answer));
-    all.insert("chunks_read".to_owned(), json!({ "base": answer.chunks_read.base, "aggregate": answer.chunks_read.aggregate }));
+    all.insert(
+        "chunks_read".to_owned(),
+        json!({ "base": answer.chunks_read.base, "aggregate": answer.chunks_read.aggregate }),
+    );
     Value::Object(all)
 }
 
 fn figures_json(answer: &Statistics) -> Map<String, Value> {
     let mut all = Map::new();
     let mut bounds = Map::new();
-    let figures = Stat::ALL.into_iter().map(|stat| (stat.name(), answer.get(stat))).chain([("area", answer.area)]);
+    let figures = Stat::ALL
+        .into_iter()
+        .map(|stat| (stat.name(), answer.get(stat)))
+        .chain([("area", answer.area)]);
     for (name, estimate) in figures {
-        all.insert(name.to_owned(), json!(estimate.map(|estimate| estimate.value)));
+        all.insert(
+            name.to_owned(),
+            json!(estimate.map(|estimate| estimate.value)),
+        );
         if let Some(estimate) = estimate.filter(|estimate| !estimate.is_exact()) {
             bounds.insert(name.to_owned(), json!([estimate.low, estimate.high]));
         }
@@ -344,7 +474,9 @@ fn figures_json(answer: &Statistics) -> Map<String, Value> {
         all.insert("sum".to_owned(), json::whole(sum));
     }
     for stat in [Stat::Min, Stat::Max] {
-        exactly(answer, stat).into_iter().for_each(|exact| drop(all.insert(stat.name().to_owned(), json::number(exact))));
+        exactly(answer, stat)
+            .into_iter()
+            .for_each(|exact| drop(all.insert(stat.name().to_owned(), json::number(exact))));
     }
     let value = |estimate: &Estimate| estimate.value;
     let histogram = answer.histogram.as_ref().map(|histogram| {

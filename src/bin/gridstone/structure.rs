@@ -132,20 +132,40 @@ impl AxisTable {
 
 impl Description {
     pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("`{}` cannot be read", path.display()))?;
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("`{}` cannot be read", path.display()))?;
         toml::from_str(&text).map_err(|error| {
-            let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+            let line = error
+                .span()
+                .map_or(1, |span| 1 + text[..span.start].matches('\n').count());
             anyhow::anyhow!("`{}`, line {line}: {}", path.display(), error.message())
         })
     }
 
     /// Options of the command line come before the file's.
-    pub(super) fn override_with(&mut self, chunk: Option<ChunkSize>, nodata: Option<f64>, aggregators: Option<Vec<Aggregation>>) {
+    pub(super) fn override_with(
+        &mut self,
+        chunk: Option<ChunkSize>,
+        nodata: Option<f64>,
+        aggregators: Option<Vec<Aggregation>>,
+    ) {
         for dimension in self.dimension.iter_mut().filter(|_| chunk.is_some()) {
-            let time = dimension.axis.as_ref().is_some_and(|axes| axes.iter().any(AxisTable::is_time));
+            let time = dimension
+                .axis
+                .as_ref()
+                .is_some_and(|axes| axes.iter().any(AxisTable::is_time));
             let size = chunk.and_then(|chunk| if time { chunk.time } else { Some(chunk.space) });
-            size.into_iter().for_each(|size| dimension.axis.iter_mut().flatten().for_each(|axis| axis.chunk = size));
-            dimension.capacity = dimension.spacing.and(chunk.and_then(|chunk| chunk.time)).or(dimension.capacity);
+            size.into_iter().for_each(|size| {
+                dimension
+                    .axis
+                    .iter_mut()
+                    .flatten()
+                    .for_each(|axis| axis.chunk = size)
+            });
+            dimension.capacity = dimension
+                .spacing
+                .and(chunk.and_then(|chunk| chunk.time))
+                .or(dimension.capacity);
         }
         self.nodata = nodata.or(self.nodata);
         if let Some(aggregators) = aggregators {
@@ -165,8 +185,14 @@ impl Description {
         if let Some(nodata) = self.nodata {
             schema = schema.nodata(nodata);
         }
-        schema = self.variable.iter().fold(schema, |schema, variable| schema.variable(variable));
-        schema = self.unit.iter().fold(schema, |schema, unit| schema.unit(unit));
+        schema = self
+            .variable
+            .iter()
+            .fold(schema, |schema, variable| schema.variable(variable));
+        schema = self
+            .unit
+            .iter()
+            .fold(schema, |schema, unit| schema.unit(unit));
         let default = vec![Aggregation::Mean.to_string()];
         for name in self.aggregators.as_ref().unwrap_or(&default) {
             schema = schema.aggregator(name.parse()?);
@@ -193,20 +219,33 @@ impl DimensionTable {
     fn dimension(&self) -> anyhow::Result<Dimension> {
         let name = &self.name;
         if let (Some(unit), Some(spacing)) = (&self.unit, self.spacing) {
-            let strange = self.labels.is_some() || self.axis.is_some() || self.together.is_some() || self.refinable.is_some();
+            let strange = self.labels.is_some()
+                || self.axis.is_some()
+                || self.together.is_some()
+                || self.refinable.is_some();
             anyhow::ensure!(
                 !strange,
                 "dimension `{name}` is irregular, so it has a unit, a spacing, a capacity and a depth only"
             );
-            let dimension = Dimension::irregular(name, unit, self.capacity.unwrap_or(CAPACITY), spacing);
-            return Ok(self.depth.map_or(dimension.clone(), |depth| dimension.depth(Depth::Levels(depth))));
+            let dimension =
+                Dimension::irregular(name, unit, self.capacity.unwrap_or(CAPACITY), spacing);
+            return Ok(self.depth.map_or(dimension.clone(), |depth| {
+                dimension.depth(Depth::Levels(depth))
+            }));
         }
         let partly = self.unit.is_some() || self.spacing.is_some() || self.capacity.is_some();
-        anyhow::ensure!(!partly, "dimension `{name}` is irregular, and needs both a unit and a spacing");
+        anyhow::ensure!(
+            !partly,
+            "dimension `{name}` is irregular, and needs both a unit and a spacing"
+        );
         match (&self.labels, &self.axis) {
             (Some(labels), None) if self.refinable.is_none() && self.depth.is_none() => {
                 let dimension = Dimension::fixed(name, labels.clone());
-                Ok(if self.together == Some(true) { dimension.together() } else { dimension })
+                Ok(if self.together == Some(true) {
+                    dimension.together()
+                } else {
+                    dimension
+                })
             }
             (None, Some(_)) if self.together.is_some() => {
                 anyhow::bail!("dimension `{name}` has no labels that could be together")
@@ -216,9 +255,15 @@ impl DimensionTable {
                 if let Some(depth) = self.depth {
                     dimension = dimension.depth(Depth::Levels(depth));
                 }
-                Ok(if self.refinable == Some(true) { dimension.refinable() } else { dimension })
+                Ok(if self.refinable == Some(true) {
+                    dimension.refinable()
+                } else {
+                    dimension
+                })
             }
-            (Some(_), None) => anyhow::bail!("dimension `{name}` has labels, so it can be neither refinable nor have a depth"),
+            (Some(_), None) => anyhow::bail!(
+                "dimension `{name}` has labels, so it can be neither refinable nor have a depth"
+            ),
             _ => anyhow::bail!("dimension `{name}` needs labels, or axes, or a unit and a spacing"),
         }
     }

@@ -23,7 +23,10 @@ pub(super) struct Swap {
 impl Swap {
     pub(super) fn run(self, terminal: &Terminal) -> Outcome {
         open(&self.store)?.swap(&self.a, &self.b)?;
-        terminal.print(format!("grids `{}` and `{}` have each other's name now", self.a, self.b))?;
+        terminal.print(format!(
+            "grids `{}` and `{}` have each other's name now",
+            self.a, self.b
+        ))?;
         Ok(ExitCode::SUCCESS)
     }
 }

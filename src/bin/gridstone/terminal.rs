@@ -61,7 +61,9 @@ impl Terminal {
         write!(io::stderr().lock(), "{what}? It cannot be undone. [y/N] ")?;
         let mut answer = String::new();
         io::stdin().read_line(&mut answer)?;
-        Ok(Some(["y", "yes"].contains(&answer.trim().to_lowercase().as_str())))
+        Ok(Some(
+            ["y", "yes"].contains(&answer.trim().to_lowercase().as_str()),
+        ))
     }
 
     fn tell(&self, kind: &str, text: &str) {
@@ -74,7 +76,9 @@ impl Terminal {
         if self.quiet || !io::stderr().is_terminal() {
             return ProgressBar::hidden();
         }
-        let style = ProgressStyle::with_template("{msg:>12} [{wide_bar}] {percent:>3}% {elapsed}, {eta} left");
+        let style = ProgressStyle::with_template(
+            "{msg:>12} [{wide_bar}] {percent:>3}% {elapsed}, {eta} left",
+        );
         let bar = ProgressBar::new(total).with_message(what.to_owned());
         if let Ok(style) = style {
             bar.set_style(style.progress_chars("=> "));
@@ -100,7 +104,11 @@ pub(super) fn sentence(error: &anyhow::Error) -> String {
 }
 
 pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|cause| cause.kind() == ErrorKind::BrokenPipe))
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|cause| cause.kind() == ErrorKind::BrokenPipe)
+    })
 }
 
 /// A number of bytes for people.
@@ -112,7 +120,15 @@ pub(super) fn bytes(count: u64) -> String {
         value /= 1000.0;
         unit += 1;
     }
-    if unit == 0 { format!("{count} B") } else { format!("{value:.*} {}", if value < 9.95 { 1 } else { 0 }, units[unit]) }
+    if unit == 0 {
+        format!("{count} B")
+    } else {
+        format!(
+            "{value:.*} {}",
+            if value < 9.95 { 1 } else { 0 },
+            units[unit]
+        )
+    }
 }
 
 /// `1 chunk`, `2 chunks`.

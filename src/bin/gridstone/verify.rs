@@ -14,8 +14,8 @@ use gridstone::{Location, Policy, Store};
 
 /// Read every value of a store, and compare every aggregate with its recomputation
 ///
-/// Exit code 0 if all is well, 1 if there is damage; each finding is a line. The check goes on behind damage. `gridstone repair`
-/// mends what can be mended.
+/// Exit code 0 if all is well, 1 if there is damage; each finding is a line. The check goes on
+/// behind damage. `gridstone repair` mends what can be mended.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  gridstone verify store")]
 pub(super) struct Verify {
@@ -24,7 +24,8 @@ pub(super) struct Verify {
     /// Only read every value and compare its checksum; recompute nothing
     #[arg(long)]
     quick: bool,
-    /// And build every pyramid anew from its base, in the system's temporary directory (TMPDIR), and compare
+    /// And build every pyramid anew from its base, in the system's temporary directory (TMPDIR),
+    /// and compare
     #[arg(long, conflicts_with = "quick")]
     rebuild: bool,
     /// Print {"ok", "grids", "chunks", "bytes", "recomputed", "marks", "findings":
@@ -53,7 +54,11 @@ impl Verify {
             }
             terminal.print(format!(
                 "{}: {} in {}, {} read, {} recomputed, {} pending",
-                if ok { "sound".to_owned() } else { count(report.findings.len() as u64, "finding") },
+                if ok {
+                    "sound".to_owned()
+                } else {
+                    count(report.findings.len() as u64, "finding")
+                },
                 count(report.chunks, "chunk"),
                 count(report.grids, "grid"),
                 bytes(report.bytes),
@@ -61,7 +66,11 @@ impl Verify {
                 count(report.marks, "mark"),
             ))?;
         }
-        Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if ok {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
     }
 }
 
@@ -71,18 +80,25 @@ fn rebuilt(store: &Store) -> anyhow::Result<Report> {
     let scratch = Store::options().policy(Policy::Manual).open(&place)?;
     let report = store.verify_rebuilt(&scratch);
     drop(scratch);
-    std::fs::remove_dir_all(&place).with_context(|| format!("`{}` cannot be removed", place.display()))?;
+    std::fs::remove_dir_all(&place)
+        .with_context(|| format!("`{}` cannot be removed", place.display()))?;
     Ok(report?)
 }
 
 /// A finding, for programs.
 pub(super) fn finding(store: &Store, finding: &Finding) -> Value {
     let damage = format!("{:?}", finding.damage).to_lowercase();
-    let place = finding.grid.as_ref().zip(finding.location).map(|(grid, at)| place(store, grid, &at));
+    let place = finding
+        .grid
+        .as_ref()
+        .zip(finding.location)
+        .map(|(grid, at)| place(store, grid, &at));
     json!({ "damage": damage, "grid": finding.grid, "layer": finding.layer, "place": place, "message": finding.message })
 }
 
 /// Where a chunk stands, for people.
 pub(super) fn place(store: &Store, grid: &str, at: &Location) -> String {
-    store.grid(grid).map_or_else(|_| format!("{at:?}"), |grid| grid.structure().describe(at))
+    store
+        .grid(grid)
+        .map_or_else(|_| format!("{at:?}"), |grid| grid.structure().describe(at))
 }

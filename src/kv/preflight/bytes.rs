@@ -1,13 +1,18 @@
-//! Little-endian integers and varints as the database's logs hold them. Nothing here panics, whatever the bytes are.
+//! Little-endian integers and varints as the database's logs hold them. Nothing here panics,
+//! whatever the bytes are.
 
 /// Four bytes at an offset.
 pub(super) fn le_u32(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
+    Some(u32::from_le_bytes(
+        bytes.get(at..at.checked_add(4)?)?.try_into().ok()?,
+    ))
 }
 
 /// Eight bytes at an offset.
 pub(super) fn le_u64(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(bytes.get(at..at.checked_add(8)?)?.try_into().ok()?))
+    Some(u64::from_le_bytes(
+        bytes.get(at..at.checked_add(8)?)?.try_into().ok()?,
+    ))
 }
 
 /// Takes a varint from the front.
@@ -56,16 +61,30 @@ mod tests {
         for (bytes, value, rest) in [
             (&[0u8, 9][..], Some(0), 1),
             (&[0x80, 1], Some(128), 0),
-            (&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1], Some(u64::MAX), 0),
-            (&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2], None, 0),
+            (
+                &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],
+                Some(u64::MAX),
+                0,
+            ),
+            (
+                &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2],
+                None,
+                0,
+            ),
             (&[0x80; 12], None, 2),
             (&[0x80], None, 0),
             (&[], None, 0),
         ] {
             let mut front = bytes;
-            assert_eq!((take_varint(&mut front), front.len()), (value, rest), "{bytes:?}");
+            assert_eq!(
+                (take_varint(&mut front), front.len()),
+                (value, rest),
+                "{bytes:?}"
+            );
             let mut again = Vec::new();
-            value.into_iter().for_each(|value| put_varint(&mut again, value));
+            value
+                .into_iter()
+                .for_each(|value| put_varint(&mut again, value));
             assert!(bytes.starts_with(&again), "{bytes:?}");
         }
     }
@@ -74,6 +93,13 @@ mod tests {
     fn slices_end_where_their_length_says() {
         assert_eq!(take_slice(&mut &b"\x03abcd"[..]), Some(&b"abc"[..]));
         assert_eq!(take_slice(&mut &b"\x05abcd"[..]), None);
-        assert_eq!((le_u32(b"\x01\0\0", 0), le_u64(&[1; 9], 2), le_u32(&[0, 1, 0, 0, 0], 1)), (None, None, Some(1)));
+        assert_eq!(
+            (
+                le_u32(b"\x01\0\0", 0),
+                le_u64(&[1; 9], 2),
+                le_u32(&[0, 1, 0, 0, 0], 1)
+            ),
+            (None, None, Some(1))
+        );
     }
 }

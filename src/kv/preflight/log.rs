@@ -1,7 +1,8 @@
-//! The log format of the database: blocks of 32 KiB, records cut into fragments that never cross a block.
+//! The log format of the database: blocks of 32 KiB, records cut into fragments that never cross a
+//! block.
 //!
-//! A fragment is a masked CRC-32C (4 bytes), a length (2), a type (1) and a payload; the checksum covers type and payload. A
-//! block's last bytes, too few for a header, are zero.
+//! A fragment is a masked CRC-32C (4 bytes), a length (2), a type (1) and a payload; the checksum
+//! covers type and payload. A block's last bytes, too few for a header, are zero.
 
 use std::io::{self, Read};
 
@@ -13,8 +14,8 @@ pub const BLOCK_BYTES: usize = 32 << 10;
 /// The bytes of a fragment's header.
 pub const HEADER_BYTES: usize = 7;
 
-/// What no write leaves behind, but a medium that lost one does: zeros where nothing was written, of a whole sector, or from
-/// where a record is to begin to the end of a sector.
+/// What no write leaves behind, but a medium that lost one does: zeros where nothing was written,
+/// of a whole sector, or from where a record is to begin to the end of a sector.
 pub(super) const SECTOR_BYTES: usize = 512;
 
 const FULL: u8 = 1;
@@ -27,7 +28,8 @@ const LAST: u8 = 4;
 pub enum Ending {
     /// With its last record.
     Clean,
-    /// With what a crash leaves of records that were not synced. `resumes` is where sound records follow a hole.
+    /// With what a crash leaves of records that were not synced. `resumes` is where sound records
+    /// follow a hole.
     Torn {
         /// Where sound records follow.
         resumes: Option<u64>,
@@ -38,7 +40,8 @@ pub enum Ending {
         at: u64,
         /// Where the next sound fragment begins.
         next: u64,
-        /// The byte that is damaged, if one is: where it is, and its difference from what was written.
+        /// The byte that is damaged, if one is: where it is, and its difference from what was
+        /// written.
         byte: Option<(u64, u8)>,
     },
     /// With a record that has one damaged byte, and would be the last one.
@@ -77,7 +80,8 @@ pub struct Record<'a> {
     pub head: &'a [u8],
 }
 
-/// Reads a log to its end, or to where it stops making sense. `visit` gets the first `head_bytes` of each whole record.
+/// Reads a log to its end, or to where it stops making sense. `visit` gets the first `head_bytes`
+/// of each whole record.
 pub fn scan<E: From<io::Error>>(
     mut source: impl Read,
     head_bytes: usize,
@@ -100,7 +104,14 @@ pub fn scan<E: From<io::Error>>(
                 return Ok(Scanned { end, ending, cut });
             };
             at += HEADER_BYTES + payload.len();
-            let foreign = Scanned { end, ending: Ending::Foreign { at: offset, fragment_type }, cut: false };
+            let foreign = Scanned {
+                end,
+                ending: Ending::Foreign {
+                    at: offset,
+                    fragment_type,
+                },
+                cut: false,
+            };
             let (begins, head) = match (fragment_type, open.take()) {
                 (FULL | FIRST, None) => (offset, Vec::new()),
                 (MIDDLE | LAST, Some(open)) => open,
@@ -108,15 +119,26 @@ pub fn scan<E: From<io::Error>>(
             };
             let head = extended(head, payload, head_bytes);
             if matches!(fragment_type, FULL | LAST) {
-                visit(Record { at: begins, head: &head })?;
+                visit(Record {
+                    at: begins,
+                    head: &head,
+                })?;
                 end = block.offset(at);
             } else {
                 open = Some((begins, head));
             }
         }
     }
-    let ending = if open.is_none() && end >= block.trailer() { Ending::Clean } else { Ending::Torn { resumes: None } };
-    Ok(Scanned { end, ending, cut: open.is_some() })
+    let ending = if open.is_none() && end >= block.trailer() {
+        Ending::Clean
+    } else {
+        Ending::Torn { resumes: None }
+    };
+    Ok(Scanned {
+        end,
+        ending,
+        cut: open.is_some(),
+    })
 }
 
 /// The bytes of a record that is added to a log of a length.
@@ -171,7 +193,9 @@ fn fragment(bytes: &[u8]) -> Option<(u8, &[u8])> {
 
 /// Whether the file ends within the fragment at the front.
 fn is_cut(bytes: &[u8]) -> bool {
-    let length = bytes.get(4..6).map(|length| usize::from(u16::from_le_bytes([length[0], length[1]])));
+    let length = bytes
+        .get(4..6)
+        .map(|length| usize::from(u16::from_le_bytes([length[0], length[1]])));
     length.is_none_or(|length| HEADER_BYTES + length > bytes.len())
 }
 
@@ -197,11 +221,20 @@ fn classify(mut block: Block, bad: usize, source: &mut impl Read) -> io::Result<
     // Blocks begin with a sector.
     let sector = bad.next_multiple_of(SECTOR_BYTES).min(block.bytes.len());
     let unwritten = sector > bad && block.bytes[bad..sector].iter().all(|byte| *byte == 0);
-    let byte = damaged_byte(&block.bytes, bad).map(|(byte, difference)| (block.offset(bad + byte), difference));
-    let mut hole = if unwritten { SECTOR_BYTES } else { longest_zeros(&block.bytes[bad..]) };
+    let byte = damaged_byte(&block.bytes, bad)
+        .map(|(byte, difference)| (block.offset(bad + byte), difference));
+    let mut hole = if unwritten {
+        SECTOR_BYTES
+    } else {
+        longest_zeros(&block.bytes[bad..])
+    };
     for next in bad + 1..block.bytes.len() {
         if fragment(&block.bytes[next..]).is_some_and(|(fragment_type, _)| fragment_type <= LAST) {
-            let hole = if unwritten { SECTOR_BYTES } else { longest_zeros(&block.bytes[bad..next]) };
+            let hole = if unwritten {
+                SECTOR_BYTES
+            } else {
+                longest_zeros(&block.bytes[bad..next])
+            };
             return Ok(verdict((at, byte), block.offset(next), hole));
         }
     }
@@ -212,15 +245,30 @@ fn classify(mut block: Block, bad: usize, source: &mut impl Read) -> io::Result<
         }
         hole = hole.max(longest_zeros(&block.bytes));
     }
-    Ok(byte.map_or(Ending::Torn { resumes: None }, |byte| Ending::OneByte { at, byte }))
+    Ok(
+        byte.map_or(Ending::Torn { resumes: None }, |byte| Ending::OneByte {
+            at,
+            byte,
+        }),
+    )
 }
 
 fn verdict((at, byte): (u64, Option<(u64, u8)>), next: u64, hole: usize) -> Ending {
-    if hole >= SECTOR_BYTES { Ending::Torn { resumes: Some(next) } } else { Ending::Damaged { at, next, byte } }
+    if hole >= SECTOR_BYTES {
+        Ending::Torn {
+            resumes: Some(next),
+        }
+    } else {
+        Ending::Damaged { at, next, byte }
+    }
 }
 
 fn longest_zeros(bytes: &[u8]) -> usize {
-    bytes.split(|byte| *byte != 0).map(<[u8]>::len).max().unwrap_or(0)
+    bytes
+        .split(|byte| *byte != 0)
+        .map(<[u8]>::len)
+        .max()
+        .unwrap_or(0)
 }
 
 /// The block that is being read.
@@ -236,7 +284,10 @@ impl Block {
         let start = self.offset(self.bytes.len());
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
-        source.by_ref().take(u64::try_from(BLOCK_BYTES).unwrap_or(u64::MAX)).read_to_end(&mut bytes)?;
+        source
+            .by_ref()
+            .take(u64::try_from(BLOCK_BYTES).unwrap_or(u64::MAX))
+            .read_to_end(&mut bytes)?;
         let more = !bytes.is_empty();
         *self = Self { start, bytes };
         Ok(more)
@@ -250,11 +301,16 @@ impl Block {
         self.start + u64::try_from(position).unwrap_or(u64::MAX)
     }
 
-    /// Where a log that ends here may end: at the end, or at a block's last bytes that cannot hold a header.
+    /// Where a log that ends here may end: at the end, or at a block's last bytes that cannot hold
+    /// a header.
     fn trailer(&self) -> u64 {
         let end = self.offset(self.bytes.len());
         let block = u64::try_from(BLOCK_BYTES).unwrap_or(u64::MAX);
         let header = u64::try_from(HEADER_BYTES).unwrap_or(u64::MAX);
-        if end.is_multiple_of(block) { end.saturating_sub(header - 1) } else { end }
+        if end.is_multiple_of(block) {
+            end.saturating_sub(header - 1)
+        } else {
+            end
+        }
     }
 }

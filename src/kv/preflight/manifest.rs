@@ -1,6 +1,6 @@
-//! What the database's manifest says of its logs and families. The manifest is a log of edits; an edit is a row of tagged
-//! fields. Fields that do not matter here are stepped over, and one that is not known is an error: what follows it would be
-//! misread.
+//! What the database's manifest says of its logs and families. The manifest is a log of edits; an
+//! edit is a row of tagged fields. Fields that do not matter here are stepped over, and one that is
+//! not known is an error: what follows it would be misread.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -100,9 +100,17 @@ impl Manifest {
 
     /// The first data file that is needed and does not exist with its length in bytes.
     pub fn missing(&self, exists: impl Fn(DataFile, u64) -> bool) -> Option<DataFile> {
-        let tables = self.tables.iter().map(|(number, table)| (DataFile::Table(*number), table.bytes));
-        let values = self.needed_values().map(|(number, values)| (DataFile::Values(number), values.bytes));
-        tables.chain(values).find(|(file, bytes)| !exists(*file, *bytes)).map(|(file, _)| file)
+        let tables = self
+            .tables
+            .iter()
+            .map(|(number, table)| (DataFile::Table(*number), table.bytes));
+        let values = self
+            .needed_values()
+            .map(|(number, values)| (DataFile::Values(number), values.bytes));
+        tables
+            .chain(values)
+            .find(|(file, bytes)| !exists(*file, *bytes))
+            .map(|(file, _)| file)
     }
 
     /// The files of large values that some table may refer to.
@@ -116,18 +124,32 @@ impl Manifest {
                 *known = (*known).min(values);
             }
         }
-        self.values.iter().map(|(number, values)| (*number, values)).filter(move |(number, values)| {
-            let in_use = oldest.get(&values.family).is_some_and(|oldest| number >= oldest);
-            in_use && (linked.contains(number) || values.garbage < values.count)
-        })
+        self.values
+            .iter()
+            .map(|(number, values)| (*number, values))
+            .filter(move |(number, values)| {
+                let in_use = oldest
+                    .get(&values.family)
+                    .is_some_and(|oldest| number >= oldest);
+                in_use && (linked.contains(number) || values.garbage < values.count)
+            })
     }
 
-    /// The newest log that a family begins with, if another one needs older logs. It was made before the manifest told of it, and
-    /// is removed after all of them are done with it: a directory without it is none of a moment.
+    /// The newest log that a family begins with, if another one needs older logs. It was made
+    /// before the manifest told of it, and is removed after all of them are done with it: a
+    /// directory without it is none of a moment.
     pub fn newest_log(&self) -> Option<u64> {
-        let first = |family: &u64| self.first_logs.get(family).copied().unwrap_or(0).max(self.min_log);
+        let first = |family: &u64| {
+            self.first_logs
+                .get(family)
+                .copied()
+                .unwrap_or(0)
+                .max(self.min_log)
+        };
         let families = std::iter::once(&0).chain(self.families.keys());
-        let (oldest, newest) = families.map(first).fold((u64::MAX, 0), |(low, high), log| (low.min(log), high.max(log)));
+        let (oldest, newest) = families.map(first).fold((u64::MAX, 0), |(low, high), log| {
+            (low.min(log), high.max(log))
+        });
         (oldest < newest).then_some(newest)
     }
 
@@ -140,7 +162,9 @@ impl Manifest {
     pub fn edit_without(&self, number: u64) -> Option<Vec<u8>> {
         let table = self.tables.get(&number)?;
         let mut edit = Vec::new();
-        [FAMILY, table.family, DELETED_TABLE, table.level, number].iter().for_each(|value| put_varint(&mut edit, *value));
+        [FAMILY, table.family, DELETED_TABLE, table.level, number]
+            .iter()
+            .for_each(|value| put_varint(&mut edit, *value));
         Some(edit)
     }
 
@@ -155,8 +179,16 @@ impl Manifest {
             self.tables.remove(number);
         }
         let family = edit.family;
-        self.tables.extend(edit.new_tables.into_iter().map(|(number, table)| (number, Table { family, ..table })));
-        self.values.extend(edit.new_values.into_iter().map(|(number, values)| (number, Values { family, ..values })));
+        self.tables.extend(
+            edit.new_tables
+                .into_iter()
+                .map(|(number, table)| (number, Table { family, ..table })),
+        );
+        self.values.extend(
+            edit.new_values
+                .into_iter()
+                .map(|(number, values)| (number, Values { family, ..values })),
+        );
         for (number, count) in edit.garbage {
             if let Some(values) = self.values.get_mut(&number) {
                 values.garbage = values.garbage.saturating_add(count);
@@ -224,7 +256,8 @@ impl Edit {
                 400 => edit.new_values.push(new_values(bytes)?),
                 // Values that are not needed any more: number of the file, count and bytes.
                 401 => {
-                    edit.garbage.push((take_varint(bytes)?, take_varint(bytes)?));
+                    edit.garbage
+                        .push((take_varint(bytes)?, take_varint(bytes)?));
                     take_varint(bytes)?;
                     end_of_custom_fields(bytes)?;
                 }
@@ -250,13 +283,27 @@ struct NewTable {
 
 impl NewTable {
     fn take(bytes: &mut &[u8]) -> Option<Self> {
-        let (level, number, length) = (take_varint(bytes)?, take_varint(bytes)?, take_varint(bytes)?);
+        let (level, number, length) = (
+            take_varint(bytes)?,
+            take_varint(bytes)?,
+            take_varint(bytes)?,
+        );
         let (first, last) = (user_key(take_slice(bytes)?)?, user_key(take_slice(bytes)?)?);
         // The sequences.
         take_varint(bytes)?;
         take_varint(bytes)?;
-        let table = Table { level, bytes: length, first, last, ..Table::default() };
-        let mut table = Self { number, table, min_log: None };
+        let table = Table {
+            level,
+            bytes: length,
+            first,
+            last,
+            ..Table::default()
+        };
+        let mut table = Self {
+            number,
+            table,
+            min_log: None,
+        };
         loop {
             match take_varint(bytes)? {
                 1 => return Some(table),
@@ -270,17 +317,31 @@ impl NewTable {
 
 /// A key of a table without the sequence and the type that stand behind it.
 fn user_key(key: &[u8]) -> Option<Vec<u8>> {
-    Some(key.get(..key.len().checked_sub(size_of::<u64>())?)?.to_vec())
+    Some(
+        key.get(..key.len().checked_sub(size_of::<u64>())?)?
+            .to_vec(),
+    )
 }
 
 /// A file of large values that is added.
 fn new_values(bytes: &mut &[u8]) -> Option<(u64, Values)> {
-    let (number, count, length) = (take_varint(bytes)?, take_varint(bytes)?, take_varint(bytes)?);
+    let (number, count, length) = (
+        take_varint(bytes)?,
+        take_varint(bytes)?,
+        take_varint(bytes)?,
+    );
     // Its checksum, and how that is computed.
     take_slice(bytes)?;
     take_slice(bytes)?;
     end_of_custom_fields(bytes)?;
-    Some((number, Values { bytes: length.saturating_add(VALUES_FRAME_BYTES), count, ..Values::default() }))
+    Some((
+        number,
+        Values {
+            bytes: length.saturating_add(VALUES_FRAME_BYTES),
+            count,
+            ..Values::default()
+        },
+    ))
 }
 
 fn end_of_custom_fields(bytes: &mut &[u8]) -> Option<()> {

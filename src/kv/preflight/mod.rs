@@ -1,8 +1,8 @@
 //! What is checked, without changing anything, before the database is let at a store.
 //!
-//! The database's own recovery takes any damage in a log for its torn end: it drops synced commits without a word and then
-//! deletes the log; and some damage makes it spin for ever. So the logs are read here first and held against each other and
-//! against the [watermark].
+//! The database's own recovery takes any damage in a log for its torn end: it drops synced commits
+//! without a word and then deletes the log; and some damage makes it spin for ever. So the logs are
+//! read here first and held against each other and against the [watermark].
 
 pub mod log;
 pub mod manifest;
@@ -45,7 +45,8 @@ pub struct Findings {
     pub manifest: (u64, u64),
     /// The manifest and the logs.
     pub files: Vec<PathBuf>,
-    /// Bytes of the manifest and the logs that are damaged, where nothing else is wrong with their records.
+    /// Bytes of the manifest and the logs that are damaged, where nothing else is wrong with their
+    /// records.
     pub bytes: Vec<DamagedByte>,
     /// The manifest that counts, where it is not the one that is named as current.
     pub current: Option<u64>,
@@ -65,10 +66,20 @@ pub struct DamagedByte {
 impl Findings {
     /// Notes the byte that is all that is wrong with a record.
     fn note_byte(&mut self, path: &Path, scanned: &Scanned) {
-        if let Ending::Damaged { byte: Some((at, difference)), .. } | Ending::OneByte { byte: (at, difference), .. } =
-            scanned.ending
+        if let Ending::Damaged {
+            byte: Some((at, difference)),
+            ..
+        }
+        | Ending::OneByte {
+            byte: (at, difference),
+            ..
+        } = scanned.ending
         {
-            let byte = DamagedByte { path: path.to_path_buf(), at, difference };
+            let byte = DamagedByte {
+                path: path.to_path_buf(),
+                at,
+                difference,
+            };
             // A manifest may be read twice.
             if !self.bytes.contains(&byte) {
                 self.bytes.push(byte);
@@ -77,7 +88,8 @@ impl Findings {
     }
 }
 
-/// Reads the logs of a store. An error means that they cannot be read at all; what they lack is among the findings.
+/// Reads the logs of a store. An error means that they cannot be read at all; what they lack is
+/// among the findings.
 ///
 /// `families` are those that a store has once it is made.
 pub fn inspect(directory: &Path, promised: Watermark, families: &[&str]) -> Result<Findings> {
@@ -86,7 +98,9 @@ pub fn inspect(directory: &Path, promised: Watermark, families: &[&str]) -> Resu
     inspect_logs(directory, promised, &manifest, &mut findings)?;
     if findings.sequence < promised.sequence {
         let (found, promised, place) = (findings.sequence, promised.sequence, directory.display());
-        let lost = format!("the store at {place} ends with sequence {found}, and {promised} had been synced");
+        let lost = format!(
+            "the store at {place} ends with sequence {found}, and {promised} had been synced"
+        );
         findings.damage.push(Error::corrupt(lost));
     }
     Ok(findings)
@@ -98,58 +112,96 @@ pub(super) fn manifest_that_counts(directory: &Path) -> Result<(Manifest, PathBu
     let mut findings = Findings::default();
     let manifest = version::inspect(directory, Watermark::default(), &[], &mut findings)?;
     let (number, end) = findings.manifest;
-    Ok((manifest, directory.join(format!("MANIFEST-{number:06}")), end))
+    Ok((
+        manifest,
+        directory.join(format!("MANIFEST-{number:06}")),
+        end,
+    ))
 }
 
 /// The manifest that an open store uses, and the length of what is sure to be on the medium of it.
 pub fn synced_manifest(directory: &Path) -> Result<(u64, u64)> {
     let (number, path) = current(directory)?;
-    let scanned = log::scan::<io::Error>(open(&path)?, 0, |_| Ok(())).map_err(|error| unreadable(&path, error))?;
+    let scanned = log::scan::<io::Error>(open(&path)?, 0, |_| Ok(()))
+        .map_err(|error| unreadable(&path, error))?;
     // A sync through any descriptor is a sync of the file.
-    File::open(&path).and_then(|file| file.sync_data()).map_err(|error| unreadable(&path, error))?;
+    File::open(&path)
+        .and_then(|file| file.sync_data())
+        .map_err(|error| unreadable(&path, error))?;
     Ok((number, scanned.end))
 }
 
-fn inspect_logs(directory: &Path, promised: Watermark, manifest: &Manifest, findings: &mut Findings) -> Result<()> {
+fn inspect_logs(
+    directory: &Path,
+    promised: Watermark,
+    manifest: &Manifest,
+    findings: &mut Findings,
+) -> Result<()> {
     let logs = live_logs(directory, manifest.min_log)?;
-    for (number, synced) in manifest.logs.range(manifest.min_log..).filter(|(_, synced)| **synced > 0) {
+    for (number, synced) in manifest
+        .logs
+        .range(manifest.min_log..)
+        .filter(|(_, synced)| **synced > 0)
+    {
         if !logs.iter().any(|(known, _)| known == number) {
             let place = directory.display();
-            findings.damage.push(Error::corrupt(format!("the log {number:06}.log of {synced} bytes is missing in {place}")));
+            findings.damage.push(Error::corrupt(format!(
+                "the log {number:06}.log of {synced} bytes is missing in {place}"
+            )));
         }
     }
     if let Some(newest) = manifest.newest_log().filter(|_| promised.manifest > 0)
         && !logs.iter().any(|(known, _)| *known == newest)
     {
         let place = directory.display();
-        let text = format!("the log {newest:06}.log is missing in {place}: its files are not of one moment");
-        findings
-            .damage
-            .push(Error::corrupt(format!("{text}, as in a plain copy of a store that was open (use `gridstone checkpoint`)")));
+        let text = format!(
+            "the log {newest:06}.log is missing in {place}: its files are not of one moment"
+        );
+        findings.damage.push(Error::corrupt(format!(
+            "{text}, as in a plain copy of a store that was open (use `gridstone checkpoint`)"
+        )));
     }
-    let mut position = Position { next: None, last: manifest.last_sequence, lost: false };
+    let mut position = Position {
+        next: None,
+        last: manifest.last_sequence,
+        lost: false,
+    };
     for (number, path) in logs {
         findings.files.push(path.clone());
         if position.lost {
             findings.orphans.push(path);
             continue;
         }
-        let scanned = log::scan(open(&path)?, BATCH_HEAD_BYTES, |record: Record<'_>| position.advance(&path, record));
+        let scanned = log::scan(open(&path)?, BATCH_HEAD_BYTES, |record: Record<'_>| {
+            position.advance(&path, record)
+        });
         let scanned = match scanned {
-            Err(Failure::Hole { at, expected, found }) => {
+            Err(Failure::Hole {
+                at,
+                expected,
+                found,
+            }) => {
                 position.lost = true;
                 if position.last < promised.sequence {
-                    let text = format!("it goes on with sequence {found} where {expected} is expected");
+                    let text =
+                        format!("it goes on with sequence {found} where {expected} is expected");
                     findings.damage.push(damaged(&path, at, &text));
                 }
                 // What follows a hole does not count, be it as sound as it may.
-                Scanned { end: at, ending: Ending::Torn { resumes: None }, cut: false }
+                Scanned {
+                    end: at,
+                    ending: Ending::Torn { resumes: None },
+                    cut: false,
+                }
             }
             scanned => stop_at_meaning(&path, scanned, findings)?,
         };
         let synced = manifest.logs.get(&number).copied().unwrap_or(0);
-        let length = fs::metadata(&path).map_err(|error| unreadable(&path, error))?.len();
-        // The database counts what a write that failed has left as synced too, and asks for a file of that length.
+        let length = fs::metadata(&path)
+            .map_err(|error| unreadable(&path, error))?
+            .len();
+        // The database counts what a write that failed has left as synced too, and asks for a file
+        // of that length.
         let failed = scanned.end < synced && scanned.cut && length >= synced;
         if position.lost && scanned.end == 0 {
             findings.orphans.push(path.clone());
@@ -157,7 +209,11 @@ fn inspect_logs(directory: &Path, promised: Watermark, manifest: &Manifest, find
             note_ending(&path, scanned, position.last < promised.sequence, findings);
         }
         if scanned.end < synced && !failed {
-            findings.damage.push(damaged(&path, scanned.end, &format!("{synced} bytes of it had been synced")));
+            findings.damage.push(damaged(
+                &path,
+                scanned.end,
+                &format!("{synced} bytes of it had been synced"),
+            ));
         }
     }
     findings.sequence = position.last;
@@ -176,11 +232,19 @@ struct Position {
 impl Position {
     fn advance(&mut self, path: &Path, record: Record<'_>) -> Result<(), Failure> {
         let (Some(sequence), Some(count)) = (le_u64(record.head, 0), le_u32(record.head, 8)) else {
-            return Err(Failure::meaning(path, record.at, "its record is too short for a batch"));
+            return Err(Failure::meaning(
+                path,
+                record.at,
+                "its record is too short for a batch",
+            ));
         };
         let expected = self.next.unwrap_or(0).max(self.last.saturating_add(1));
         if sequence > expected {
-            return Err(Failure::Hole { at: record.at, expected, found: sequence });
+            return Err(Failure::Hole {
+                at: record.at,
+                expected,
+                found: sequence,
+            });
         }
         let next = sequence.saturating_add(u64::from(count));
         self.next = Some(next);
@@ -198,7 +262,10 @@ enum Failure {
 
 impl Failure {
     fn meaning(path: &Path, at: u64, why: &str) -> Self {
-        Self::Meaning { at, error: damaged(path, at, why) }
+        Self::Meaning {
+            at,
+            error: damaged(path, at, why),
+        }
     }
 }
 
@@ -209,7 +276,11 @@ impl From<io::Error> for Failure {
 }
 
 /// A sound record without sense is damage, and what counts ends before it.
-fn stop_at_meaning(path: &Path, scanned: Result<Scanned, Failure>, findings: &mut Findings) -> Result<Scanned> {
+fn stop_at_meaning(
+    path: &Path,
+    scanned: Result<Scanned, Failure>,
+    findings: &mut Findings,
+) -> Result<Scanned> {
     match scanned {
         Ok(scanned) => {
             findings.note_byte(path, &scanned);
@@ -218,19 +289,34 @@ fn stop_at_meaning(path: &Path, scanned: Result<Scanned, Failure>, findings: &mu
         Err(Failure::Read(error)) => Err(unreadable(path, error)),
         Err(Failure::Meaning { at, error }) => {
             findings.damage.push(error);
-            Ok(Scanned { end: at, ending: Ending::Torn { resumes: None }, cut: false })
+            Ok(Scanned {
+                end: at,
+                ending: Ending::Torn { resumes: None },
+                cut: false,
+            })
         }
-        Err(Failure::Hole { at, .. }) => Ok(Scanned { end: at, ending: Ending::Torn { resumes: None }, cut: false }),
+        Err(Failure::Hole { at, .. }) => Ok(Scanned {
+            end: at,
+            ending: Ending::Torn { resumes: None },
+            cut: false,
+        }),
     }
 }
 
-/// `lacking` tells whether what was found so far is less than what was promised: then a torn end is no excuse.
+/// `lacking` tells whether what was found so far is less than what was promised: then a torn end is
+/// no excuse.
 fn note_ending(path: &Path, scanned: Scanned, lacking: bool, findings: &mut Findings) {
     match scanned.ending {
         Ending::Clean => return,
         Ending::Torn { resumes: None } => {}
-        Ending::Torn { resumes: Some(next) } if lacking => {
-            findings.damage.push(damaged(path, scanned.end, &format!("sound records follow at {next}")));
+        Ending::Torn {
+            resumes: Some(next),
+        } if lacking => {
+            findings.damage.push(damaged(
+                path,
+                scanned.end,
+                &format!("sound records follow at {next}"),
+            ));
         }
         Ending::Torn { .. } => {}
         Ending::Damaged { at, next, byte } => {
@@ -240,18 +326,32 @@ fn note_ending(path: &Path, scanned: Scanned, lacking: bool, findings: &mut Find
             };
             findings.damage.push(damaged(path, at, &what));
         }
-        Ending::OneByte { at, byte: (byte, _) } => {
-            findings.damage.push(damaged(path, at, &format!("byte {byte} is not what was written")));
+        Ending::OneByte {
+            at,
+            byte: (byte, _),
+        } => {
+            findings.damage.push(damaged(
+                path,
+                at,
+                &format!("byte {byte} is not what was written"),
+            ));
         }
         Ending::Foreign { at, fragment_type } => {
-            findings.damage.push(damaged(path, at, &format!("a record of type {fragment_type} is not written there")));
+            findings.damage.push(damaged(
+                path,
+                at,
+                &format!("a record of type {fragment_type} is not written there"),
+            ));
         }
     }
     findings.tails.push((path.to_path_buf(), scanned.end));
 }
 
 fn damaged(path: &Path, at: u64, why: &str) -> Error {
-    Error::corrupt(format!("the file {} is damaged at byte {at}: {why}", path.display()))
+    Error::corrupt(format!(
+        "the file {} is damaged at byte {at}: {why}",
+        path.display()
+    ))
 }
 
 fn unreadable(path: &Path, error: io::Error) -> Error {
@@ -264,15 +364,21 @@ fn unreadable(path: &Path, error: io::Error) -> Error {
 }
 
 fn open(path: &Path) -> Result<BufReader<File>> {
-    File::open(path).map(|file| BufReader::with_capacity(8 * log::BLOCK_BYTES, file)).map_err(|error| unreadable(path, error))
+    File::open(path)
+        .map(|file| BufReader::with_capacity(8 * log::BLOCK_BYTES, file))
+        .map_err(|error| unreadable(path, error))
 }
 
 /// The number and the path of the manifest that is in use.
 pub(super) fn current(directory: &Path) -> Result<(u64, PathBuf)> {
     let path = directory.join(CURRENT);
     let text = fs::read(&path).map_err(|error| unreadable(&path, error))?;
-    let name = text.strip_suffix(b"\n").and_then(|name| std::str::from_utf8(name).ok());
-    let number = name.and_then(|name| name.strip_prefix("MANIFEST-")).and_then(number);
+    let name = text
+        .strip_suffix(b"\n")
+        .and_then(|name| std::str::from_utf8(name).ok());
+    let number = name
+        .and_then(|name| name.strip_prefix("MANIFEST-"))
+        .and_then(number);
     match (name, number) {
         (Some(name), Some(number)) => Ok((number, directory.join(name))),
         _ => Err(damaged(&path, 0, "it names no manifest")),

@@ -1,18 +1,27 @@
 //! Whether one damaged byte is all that is wrong with the end of a log.
 //!
-//! A write that was cut short leaves zeros or nothing; a bit that flipped leaves a record of full length that would be sound with
-//! another byte in one place. A checksum of this kind is linear, so that the place can be computed.
+//! A write that was cut short leaves zeros or nothing; a bit that flipped leaves a record of full
+//! length that would be sound with another byte in one place. A checksum of this kind is linear, so
+//! that the place can be computed.
 
 use super::log::{HEADER_BYTES, SECTOR_BYTES, is_type, masked, unmasked};
 
-/// The byte of a fragment at `at` of a block that is damaged, if another value of it alone makes the fragment sound: its
-/// position, and its difference from what was written.
+/// The byte of a fragment at `at` of a block that is damaged, if another value of it alone makes
+/// the fragment sound: its position, and its difference from what was written.
 pub(super) fn damaged_byte(block: &[u8], at: usize) -> Option<(usize, u8)> {
-    let bytes = block.get(at..).filter(|bytes| bytes.len() >= HEADER_BYTES)?;
+    let bytes = block
+        .get(at..)
+        .filter(|bytes| bytes.len() >= HEADER_BYTES)?;
     let (byte, difference) = in_place(bytes).or_else(|| in_length(bytes))?;
     // A sector that was not written ends with zeros, be it by one byte.
-    let sector = (at + byte + 1).next_multiple_of(SECTOR_BYTES).min(block.len()) - at;
-    bytes[byte..sector].iter().any(|byte| *byte != 0).then_some((byte, difference))
+    let sector = (at + byte + 1)
+        .next_multiple_of(SECTOR_BYTES)
+        .min(block.len())
+        - at;
+    bytes[byte..sector]
+        .iter()
+        .any(|byte| *byte != 0)
+        .then_some((byte, difference))
 }
 
 fn stored(bytes: &[u8]) -> u32 {
@@ -25,7 +34,10 @@ fn in_place(bytes: &[u8]) -> Option<(usize, u8)> {
     let covered = bytes.get(HEADER_BYTES - 1..end)?;
     let checksum = crc32c::crc32c(covered);
     let wrong = (masked(checksum) ^ stored(bytes)).to_le_bytes();
-    if let (true, [position]) = (is_type(bytes[6]), &(0..4).filter(|at| wrong[*at] != 0).collect::<Vec<_>>()[..]) {
+    if let (true, [position]) = (
+        is_type(bytes[6]),
+        &(0..4).filter(|at| wrong[*at] != 0).collect::<Vec<_>>()[..],
+    ) {
         return Some((*position, wrong[*position]));
     }
     let table = Table::new();
@@ -55,7 +67,10 @@ fn in_length(bytes: &[u8]) -> Option<(usize, u8)> {
         let more = bytes.get(known..HEADER_BYTES + length)?;
         (checksum, known) = (crc32c::crc32c_append(checksum, more), HEADER_BYTES + length);
         if masked(checksum) == stored(bytes) {
-            return Some((position, length.to_le_bytes()[position - 4] ^ bytes[position]));
+            return Some((
+                position,
+                length.to_le_bytes()[position - 4] ^ bytes[position],
+            ));
         }
     }
     None
@@ -70,7 +85,10 @@ struct Table {
 
 impl Table {
     fn new() -> Self {
-        let mut table = Self { of: [0; 256], by_highest: [0; 256] };
+        let mut table = Self {
+            of: [0; 256],
+            by_highest: [0; 256],
+        };
         for byte in 0..=u8::MAX {
             // The checksum inverts its state before and after.
             let entry = crc32c::crc32c_append(u32::MAX, &[byte]) ^ u32::MAX;
@@ -98,10 +116,17 @@ mod tests {
     use super::*;
 
     fn fragment(bytes: usize) -> Vec<u8> {
-        let payload: Vec<u8> = (0..bytes).map(|at| (at * 31 % 256).to_le_bytes()[0]).collect();
+        let payload: Vec<u8> = (0..bytes)
+            .map(|at| (at * 31 % 256).to_le_bytes()[0])
+            .collect();
         let covered = [&[1][..], &payload].concat();
         let length = u16::try_from(bytes).expect("it fits a block").to_le_bytes();
-        [&masked(crc32c::crc32c(&covered)).to_le_bytes()[..], &length, &covered].concat()
+        [
+            &masked(crc32c::crc32c(&covered)).to_le_bytes()[..],
+            &length,
+            &covered,
+        ]
+        .concat()
     }
 
     #[test]
@@ -113,10 +138,18 @@ mod tests {
                 for difference in [1, 128, 0x55, 0xff] {
                     let mut damaged = sound.clone();
                     damaged[at] ^= difference;
-                    let zero = damaged[at..].iter().take(512 - at % 512).all(|byte| *byte == 0);
-                    // Another type that is one is another fragment; zeros are what a lost sector leaves.
+                    let zero = damaged[at..]
+                        .iter()
+                        .take(512 - at % 512)
+                        .all(|byte| *byte == 0);
+                    // Another type that is one is another fragment; zeros are what a lost sector
+                    // leaves.
                     let expected = (!zero).then_some((at, difference));
-                    assert_eq!(damaged_byte(&damaged, 0), expected, "byte {at} of {bytes} by {difference}");
+                    assert_eq!(
+                        damaged_byte(&damaged, 0),
+                        expected,
+                        "byte {at} of {bytes} by {difference}"
+                    );
                 }
             }
         }
@@ -130,7 +163,10 @@ mod tests {
             let mut lost = sound.clone();
             lost[cut.next_multiple_of(512).min(sound.len())..].fill(0);
             let unsound = lost != sound;
-            assert!(!unsound || damaged_byte(&lost, 0).is_none(), "lost from {cut}");
+            assert!(
+                !unsound || damaged_byte(&lost, 0).is_none(),
+                "lost from {cut}"
+            );
         }
         assert_eq!(damaged_byte(&[5; 3000], 9), None);
     }

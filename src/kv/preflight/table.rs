@@ -1,12 +1,15 @@
-//! The format of the database's tables, as far as their checksums go: which bits of a table have flipped.
+//! The format of the database's tables, as far as their checksums go: which bits of a table have
+//! flipped.
 //!
-//! A table is a row of blocks, each followed by a byte that says how it is compressed and a checksum of both, and a footer of 53
-//! bytes with a checksum of its own. The footer leads to the block that lists the others, and one of these, the index, to those
-//! of data. A checksum is the low half of the xxh3-64 of the block, the last byte apart, and moved by where the block stands.
+//! A table is a row of blocks, each followed by a byte that says how it is compressed and a
+//! checksum of both, and a footer of 53 bytes with a checksum of its own. The footer leads to the
+//! block that lists the others, and one of these, the index, to those of data. A checksum is the
+//! low half of the xxh3-64 of the block, the last byte apart, and moved by where the block stands.
 //!
-//! A bit of a block, of its checksum or of the footer is taken for one that flipped if its other value, and that of no other bit,
-//! makes the checksum hold. Of blocks that are damaged otherwise one in 2^32 / bits would be taken for such a one: of 4 KiB, one
-//! in 130,000; its keys and values have checksums of their own behind that.
+//! A bit of a block, of its checksum or of the footer is taken for one that flipped if its other
+//! value, and that of no other bit, makes the checksum hold. Of blocks that are damaged otherwise
+//! one in 2^32 / bits would be taken for such a one: of 4 KiB, one in 130,000; its keys and values
+//! have checksums of their own behind that.
 
 use std::ops::Range;
 
@@ -15,8 +18,9 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::bytes::{le_u32, le_u64, take_slice, take_varint};
 
 const FOOTER_BYTES: usize = 53;
-/// Where the fields of a footer are that matter: what its magic number goes on with, the checksum, what moves the checksums of
-/// blocks, the length of the list of blocks, what is to be zero, the version, and the magic number.
+/// Where the fields of a footer are that matter: what its magic number goes on with, the checksum,
+/// what moves the checksums of blocks, the length of the list of blocks, what is to be zero, the
+/// version, and the magic number.
 const AT_EXTENDED_MAGIC: usize = 1;
 const AT_CHECKSUM: usize = 5;
 const AT_CONTEXT: usize = 9;
@@ -36,8 +40,8 @@ const LAST_BYTE_PRIME: u32 = 0x6b90_83d9;
 
 /// A block's compression type and its checksum.
 const TRAILER_BYTES: usize = 5;
-/// The number of restarts at the end of a block, without the bits that say something else, and those of them with which a block
-/// has another form than the one that is known here.
+/// The number of restarts at the end of a block, without the bits that say something else, and
+/// those of them with which a block has another form than the one that is known here.
 const RESTARTS: u32 = (1 << 28) - 1;
 const OTHER_FORMS: u32 = 1 << 31 | 1 << 30 | 1 << 28;
 const INDEX: &[u8] = b"rocksdb.index";
@@ -52,12 +56,13 @@ const DAMAGED_BLOCKS_MAX: usize = 4;
 pub struct Mended {
     /// The bytes in which a bit had flipped, and their differences from what was written.
     pub bytes: Vec<(usize, u8)>,
-    /// Where blocks are that are damaged otherwise. Without the list of blocks or the index no more can be told.
+    /// Where blocks are that are damaged otherwise. Without the list of blocks or the index no more
+    /// can be told.
     pub damaged: Vec<Range<usize>>,
 }
 
-/// Gives flipped bits of a table back what was written; `None` if it has a form that is not known here, so that nothing can be
-/// told.
+/// Gives flipped bits of a table back what was written; `None` if it has a form that is not known
+/// here, so that nothing can be told.
 pub fn mend(table: &mut [u8]) -> Option<Mended> {
     let mut mended = Mended::default();
     let Some(footer_at) = table.len().checked_sub(FOOTER_BYTES) else {
@@ -65,9 +70,12 @@ pub fn mend(table: &mut [u8]) -> Option<Mended> {
     };
     let footer = &mut table[footer_at..];
     if !is_footer(footer, footer_at) {
-        let Some((at, difference)) = only_flip(footer, |footer| is_footer(footer, footer_at)) else {
-            let version = le_u32(footer, AT_VERSION).filter(|_| le_u64(footer, AT_MAGIC) == Some(MAGIC));
-            let is_known = version.is_none_or(|version| VERSIONS.contains(&version) || version > VERSION_MAX);
+        let Some((at, difference)) = only_flip(footer, |footer| is_footer(footer, footer_at))
+        else {
+            let version =
+                le_u32(footer, AT_VERSION).filter(|_| le_u64(footer, AT_MAGIC) == Some(MAGIC));
+            let is_known =
+                version.is_none_or(|version| VERSIONS.contains(&version) || version > VERSION_MAX);
             return is_known.then(|| Mended::damaged(footer_at..table.len()));
         };
         footer[at] ^= difference;
@@ -75,12 +83,17 @@ pub fn mend(table: &mut [u8]) -> Option<Mended> {
     }
     let context = le_u32(table, footer_at + AT_CONTEXT)?;
     let list_end = footer_at.checked_sub(TRAILER_BYTES)?;
-    let list = list_end.checked_sub(usize::try_from(le_u32(table, footer_at + AT_LIST_BYTES)?).ok()?)?..list_end;
+    let list = list_end
+        .checked_sub(usize::try_from(le_u32(table, footer_at + AT_LIST_BYTES)?).ok()?)?
+        ..list_end;
     if !mended.mend_block(table, context, list.clone()) {
         return Some(mended);
     }
     let listed = listed(&table[list])?;
-    let index = listed.iter().find(|(name, _)| name == INDEX).map(|(_, block)| block.clone());
+    let index = listed
+        .iter()
+        .find(|(name, _)| name == INDEX)
+        .map(|(_, block)| block.clone());
     for (_, block) in listed {
         mended.mend_block(table, context, block);
     }
@@ -95,23 +108,35 @@ pub fn mend(table: &mut [u8]) -> Option<Mended> {
 impl Mended {
     /// Nothing is mended, and something is damaged.
     fn damaged(range: Range<usize>) -> Self {
-        Self { bytes: Vec::new(), damaged: std::iter::once(range).collect() }
+        Self {
+            bytes: Vec::new(),
+            damaged: std::iter::once(range).collect(),
+        }
     }
 
     /// Gives a flipped bit of a block back what was written; whether the block is sound then.
     fn mend_block(&mut self, table: &mut [u8], context: u32, block: Range<usize>) -> bool {
         let (start, length) = (block.start, block.len());
-        let whole = block.end.checked_add(TRAILER_BYTES).and_then(|end| table.get_mut(start..end));
+        let whole = block
+            .end
+            .checked_add(TRAILER_BYTES)
+            .and_then(|end| table.get_mut(start..end));
         let Some(whole) = whole.filter(|_| length > 0) else {
             self.damaged.push(block);
             return false;
         };
-        let is_sound = |whole: &[u8]| Some(moved(checksum(&whole[..=length]), context, start)) == le_u32(whole, length + 1);
+        let is_sound = |whole: &[u8]| {
+            Some(moved(checksum(&whole[..=length]), context, start)) == le_u32(whole, length + 1)
+        };
         if is_sound(whole) {
             return true;
         }
         let worth = length <= BLOCK_BYTES_MAX && self.damaged.len() < DAMAGED_BLOCKS_MAX;
-        let flip = if worth { only_flip(whole, is_sound) } else { None };
+        let flip = if worth {
+            only_flip(whole, is_sound)
+        } else {
+            None
+        };
         match flip {
             Some((at, difference)) => {
                 whole[at] ^= difference;
@@ -162,7 +187,11 @@ fn checksum(bytes: &[u8]) -> u32 {
 
 fn moved(checksum: u32, context: u32, at: usize) -> u32 {
     let at = u64::try_from(at).unwrap_or(u64::MAX);
-    let by = if context == 0 { 0 } else { context ^ low_half(at).wrapping_add(low_half(at >> 32)) };
+    let by = if context == 0 {
+        0
+    } else {
+        context ^ low_half(at).wrapping_add(low_half(at >> 32))
+    };
     checksum.wrapping_add(by)
 }
 
@@ -175,9 +204,13 @@ fn low_half(number: u64) -> u32 {
 fn listed(list: &[u8]) -> Option<Vec<(Vec<u8>, Range<usize>)>> {
     let (mut entries, mut blocks) = (entries(list)?, Vec::new());
     while !entries.is_empty() {
-        let [shared, name_bytes, value_bytes] =
-            [take_varint(&mut entries)?, take_varint(&mut entries)?, take_varint(&mut entries)?];
-        let (name, rest) = entries.split_at_checked(usize::try_from(name_bytes).ok().filter(|_| shared == 0)?)?;
+        let [shared, name_bytes, value_bytes] = [
+            take_varint(&mut entries)?,
+            take_varint(&mut entries)?,
+            take_varint(&mut entries)?,
+        ];
+        let (name, rest) =
+            entries.split_at_checked(usize::try_from(name_bytes).ok().filter(|_| shared == 0)?)?;
         let (mut value, rest) = rest.split_at_checked(usize::try_from(value_bytes).ok()?)?;
         blocks.push((name.to_vec(), block(&mut value)?));
         entries = rest;
@@ -199,11 +232,17 @@ fn indexed(index: &[u8]) -> Option<Vec<Range<usize>>> {
 /// The entries of a block, without what says where the search in it may start.
 fn entries(block: &[u8]) -> Option<&[u8]> {
     let at = block.len().checked_sub(size_of::<u32>())?;
-    let restarts = usize::try_from(le_u32(block, at).filter(|restarts| restarts & OTHER_FORMS == 0)? & RESTARTS).ok()?;
+    let restarts = usize::try_from(
+        le_u32(block, at).filter(|restarts| restarts & OTHER_FORMS == 0)? & RESTARTS,
+    )
+    .ok()?;
     block.get(..at.checked_sub(restarts.checked_mul(size_of::<u32>())?)?)
 }
 
 fn block(handle: &mut &[u8]) -> Option<Range<usize>> {
-    let (start, bytes) = (usize::try_from(take_varint(handle)?).ok()?, usize::try_from(take_varint(handle)?).ok()?);
+    let (start, bytes) = (
+        usize::try_from(take_varint(handle)?).ok()?,
+        usize::try_from(take_varint(handle)?).ok()?,
+    );
     Some(start..start.checked_add(bytes)?)
 }

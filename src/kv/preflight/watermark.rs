@@ -1,11 +1,13 @@
 //! The watermark: what a store has promised to keep, written beside the logs that hold it.
 //!
-//! A log alone cannot tell a torn tail from lost data. This file is the second fact: it may lag behind what is durable, as it
-//! is not synced itself, and it never runs ahead, as it is written after a sync has returned.
+//! A log alone cannot tell a torn tail from lost data. This file is the second fact: it may lag
+//! behind what is durable, as it is not synced itself, and it never runs ahead, as it is written
+//! after a sync has returned.
 //!
 //! # Layout
 //!
-//! Two slots, at offsets 0 and 512, so that a torn write damages one of them at most. Integers are little-endian.
+//! Two slots, at offsets 0 and 512, so that a torn write damages one of them at most. Integers are
+//! little-endian.
 //!
 //! ```text
 //! offset  bytes  meaning
@@ -61,7 +63,10 @@ pub enum Found {
 
 /// Reads the bytes of a watermark file.
 pub fn decode(bytes: &[u8]) -> Found {
-    let second = usize::try_from(SLOT_DISTANCE).ok().and_then(|distance| bytes.get(distance..)).unwrap_or_default();
+    let second = usize::try_from(SLOT_DISTANCE)
+        .ok()
+        .and_then(|distance| bytes.get(distance..))
+        .unwrap_or_default();
     let slots = [decode_slot(bytes), decode_slot(second)];
     let newer = slots.iter().find_map(|slot| match slot {
         Some((version, ..)) if *version != FORMAT_VERSION => Some(*version),
@@ -70,14 +75,23 @@ pub fn decode(bytes: &[u8]) -> Found {
     if let Some(version) = newer {
         return Found::Newer(version);
     }
-    let newest = slots.into_iter().flatten().max_by_key(|(_, generation, _)| *generation);
-    newest.map_or(Found::Damaged, |(_, generation, watermark)| Found::Valid(watermark, generation))
+    let newest = slots
+        .into_iter()
+        .flatten()
+        .max_by_key(|(_, generation, _)| *generation);
+    newest.map_or(Found::Damaged, |(_, generation, watermark)| {
+        Found::Valid(watermark, generation)
+    })
 }
 
 fn decode_slot(bytes: &[u8]) -> Option<(u32, u64, Watermark)> {
     let slot = bytes.get(..SLOT_BYTES)?;
     let sound = slot.starts_with(&MAGIC) && le_u64(slot, 48)? == xxh3_64(&slot[..48]);
-    let watermark = Watermark { sequence: le_u64(slot, 24)?, manifest: le_u64(slot, 32)?, manifest_bytes: le_u64(slot, 40)? };
+    let watermark = Watermark {
+        sequence: le_u64(slot, 24)?,
+        manifest: le_u64(slot, 32)?,
+        manifest_bytes: le_u64(slot, 40)?,
+    };
     sound.then_some((le_u32(slot, 8)?, le_u64(slot, 16)?, watermark))
 }
 
@@ -105,7 +119,11 @@ pub struct WatermarkFile {
 impl WatermarkFile {
     /// Goes on from what was found in a file.
     pub fn resume(file: File, watermark: Watermark, generation: u64) -> Self {
-        Self { file, watermark, generation }
+        Self {
+            file,
+            watermark,
+            generation,
+        }
     }
 
     /// Makes both slots of a file say that a store is being created.
@@ -115,14 +133,21 @@ impl WatermarkFile {
         bytes[FILE_BYTES - SLOT_BYTES..].copy_from_slice(&encode_slot(Watermark::default(), 1));
         file.write_all_at(&bytes, 0)?;
         file.sync_all()?;
-        Ok(Self { file, watermark: Watermark::default(), generation: 1 })
+        Ok(Self {
+            file,
+            watermark: Watermark::default(),
+            generation: 1,
+        })
     }
 
     /// Reads the bytes of a file that may hold a watermark.
     pub fn read(file: &File) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; FILE_BYTES];
         let mut filled = 0;
-        while let read @ 1.. = file.read_at(&mut bytes[filled..], u64::try_from(filled).unwrap_or(u64::MAX))? {
+        while let read @ 1.. = file.read_at(
+            &mut bytes[filled..],
+            u64::try_from(filled).unwrap_or(u64::MAX),
+        )? {
             filled += read;
         }
         bytes.truncate(filled);
@@ -137,7 +162,10 @@ impl WatermarkFile {
     /// Writes a watermark into the slot that does not hold. Costs one `pwrite`.
     pub fn write(&mut self, watermark: Watermark) -> io::Result<()> {
         let generation = self.generation + 1;
-        self.file.write_all_at(&encode_slot(watermark, generation), generation % 2 * SLOT_DISTANCE)?;
+        self.file.write_all_at(
+            &encode_slot(watermark, generation),
+            generation % 2 * SLOT_DISTANCE,
+        )?;
         (self.watermark, self.generation) = (watermark, generation);
         Ok(())
     }
@@ -153,11 +181,16 @@ mod tests {
     use super::*;
 
     fn mark(sequence: u64) -> Watermark {
-        Watermark { sequence, manifest: 5, manifest_bytes: 461 }
+        Watermark {
+            sequence,
+            manifest: 5,
+            manifest_bytes: 461,
+        }
     }
 
     fn written(sequences: &[u64]) -> Vec<u8> {
-        let mut file = WatermarkFile::create(tempfile::tempfile().expect("a file")).expect("created");
+        let mut file =
+            WatermarkFile::create(tempfile::tempfile().expect("a file")).expect("created");
         for sequence in sequences {
             file.write(mark(*sequence)).expect("written");
         }
@@ -184,14 +217,21 @@ mod tests {
                 other => panic!("bit {bit} made it {other:?}"),
             }
         }
-        assert_eq!((newest, older), (bytes.len() * 8 - SLOT_BYTES * 8, SLOT_BYTES * 8));
+        assert_eq!(
+            (newest, older),
+            (bytes.len() * 8 - SLOT_BYTES * 8, SLOT_BYTES * 8)
+        );
     }
 
     #[test]
     fn a_cut_file_holds_what_its_whole_slots_hold() {
         let bytes = written(&[7, 8]);
         for length in 0..bytes.len() {
-            let expected = if length < SLOT_BYTES { Found::Damaged } else { Found::Valid(mark(7), 2) };
+            let expected = if length < SLOT_BYTES {
+                Found::Damaged
+            } else {
+                Found::Valid(mark(7), 2)
+            };
             assert_eq!(decode(&bytes[..length]), expected, "{length}");
         }
     }
@@ -199,7 +239,14 @@ mod tests {
     /// The layout of the module's documentation, byte by byte.
     #[test]
     fn the_layout_is_the_documented_one() {
-        let slot = encode_slot(Watermark { sequence: 0x0102, manifest: 3, manifest_bytes: 4 }, 6);
+        let slot = encode_slot(
+            Watermark {
+                sequence: 0x0102,
+                manifest: 3,
+                manifest_bytes: 4,
+            },
+            6,
+        );
         let mut expected =
             b"gridmark\x01\0\0\0\0\0\0\0\x06\0\0\0\0\0\0\0\x02\x01\0\0\0\0\0\0\x03\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0".to_vec();
         expected.extend(xxh3_64(&expected).to_le_bytes());

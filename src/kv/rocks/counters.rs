@@ -27,7 +27,10 @@ impl Timed {
     }
 
     fn so_far(&self) -> (u64, Duration) {
-        (self.count.load(Ordering::Relaxed), Duration::from_nanos(self.nanoseconds.load(Ordering::Relaxed)))
+        (
+            self.count.load(Ordering::Relaxed),
+            Duration::from_nanos(self.nanoseconds.load(Ordering::Relaxed)),
+        )
     }
 }
 
@@ -35,7 +38,12 @@ impl Store {
     pub(super) fn counters(&self) -> Counters {
         let count = |ticker| Some(self.options.get_ticker_count(ticker));
         let number = |name: &str| -> u64 {
-            let of = |space: &Space| self.db.property_int_value_cf(self.family(*space).ok()?, name).ok().flatten();
+            let of = |space: &Space| {
+                self.db
+                    .property_int_value_cf(self.family(*space).ok()?, name)
+                    .ok()
+                    .flatten()
+            };
             Space::ALL.iter().filter_map(of).sum()
         };
         let logs = self.admission.logs();
@@ -44,7 +52,9 @@ impl Store {
             cache_hits: count(Ticker::BlockCacheHit),
             cache_misses: count(Ticker::BlockCacheMiss),
             age: self.admission.is_of_moment.then(|| self.opened.elapsed()),
-            file_bytes: Some(number("rocksdb.total-sst-files-size") + number("rocksdb.total-blob-file-size")),
+            file_bytes: Some(
+                number("rocksdb.total-sst-files-size") + number("rocksdb.total-blob-file-size"),
+            ),
             files: Some(tables + number("rocksdb.num-blob-files") + logs.len() as u64),
             log_bytes: Some(logs.iter().sum()),
             buffered_bytes: Some(number("rocksdb.cur-size-all-mem-tables")),

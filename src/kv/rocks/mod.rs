@@ -51,12 +51,20 @@ struct Store {
 
 /// The families that a database has beside the one that every database has.
 pub(super) fn family_names() -> Vec<&'static str> {
-    Space::ALL.iter().skip(1).map(|space| family_name(*space)).collect()
+    Space::ALL
+        .iter()
+        .skip(1)
+        .map(|space| family_name(*space))
+        .collect()
 }
 
 /// The space of a family; the first has no name in the manifest.
 pub(super) fn space_of(family: Option<&str>) -> Option<Space> {
-    Space::ALL.into_iter().find(|space| family.map_or(*space == Space::Meta, |family| family == family_name(*space)))
+    Space::ALL.into_iter().find(|space| {
+        family.map_or(*space == Space::Meta, |family| {
+            family == family_name(*space)
+        })
+    })
 }
 
 impl Rocks {
@@ -64,30 +72,57 @@ impl Rocks {
     ///
     /// # Errors
     ///
-    /// [`NotFound`](ErrorKind::NotFound) if there is none and it is not to be made; [`Invalid`](ErrorKind::Invalid) if the
-    /// directory holds other things, or a newer format; [`Corrupt`](ErrorKind::Corrupt) if what was promised to be there is not,
-    /// or is damaged; [`Unavailable`](ErrorKind::Unavailable) if another process has it open, or the system refuses.
+    /// [`NotFound`](ErrorKind::NotFound) if there is none and it is not to be made;
+    /// [`Invalid`](ErrorKind::Invalid) if the directory holds other things, or a newer format;
+    /// [`Corrupt`](ErrorKind::Corrupt) if what was promised to be there is not, or is damaged;
+    /// [`Unavailable`](ErrorKind::Unavailable) if another process has it open, or the system
+    /// refuses.
     pub fn open(path: impl AsRef<Path>, options: &RocksOptions) -> Result<Self> {
         let (path, opened) = (path.as_ref(), Instant::now());
         let mut admission = match options.read_only {
             true => directory::admit_reader(path, options.accept_data_loss, &family_names())?,
-            false => directory::admit(path, options.create, options.accept_data_loss, &family_names())?,
+            false => directory::admit(
+                path,
+                options.create,
+                options.accept_data_loss,
+                &family_names(),
+            )?,
         };
-        let Opened { db, options: database, is_lenient, still } = damage::open(&mut admission, options)?;
+        let Opened {
+            db,
+            options: database,
+            is_lenient,
+            still,
+        } = damage::open(&mut admission, options)?;
         let start = db.latest_sequence_number();
         if start < admission.sequence && !admission.after_loss {
             let (place, held) = (path.display(), admission.sequence);
-            let text = format!("the store at {place} was opened up to sequence {start}, and its logs go up to {held}");
+            let text = format!(
+                "the store at {place} was opened up to sequence {start}, and its logs go up to {held}"
+            );
             return Err(Error::corrupt(text));
         }
         admission.opened(start)?;
         let group = Group::starting_at(Sequence(start));
         let (read_only, syncs) = (options.read_only, Timed::default());
         let damage = Mutex::new(Damage::of(still));
-        let store = Store { db, options: database, group, admission, read_only, is_lenient, opened, syncs, damage };
+        let store = Store {
+            db,
+            options: database,
+            group,
+            admission,
+            read_only,
+            is_lenient,
+            opened,
+            syncs,
+            damage,
+        };
         let store = Arc::new(store);
         store.gather_many();
-        Ok(Self { store, upkeep: Upkeep::default() })
+        Ok(Self {
+            store,
+            upkeep: Upkeep::default(),
+        })
     }
 
     /// The directory of the store.
@@ -110,12 +145,16 @@ impl Rocks {
         checkpoint::adopt(self.path())
     }
 
-    /// About how many bytes of files the entries of a range take, without those that only memory holds.
+    /// About how many bytes of files the entries of a range take, without those that only memory
+    /// holds.
     pub fn approximate_size(&self, space: Space, range: &KeyRange) -> Result<u64> {
         let store = &self.store;
         // Without an end the greatest key bounds the range; the engine's keys are far shorter.
         let end = range.end.clone().unwrap_or_else(|| vec![u8::MAX; 64]);
-        let sizes = store.db.get_approximate_sizes_cf(store.family(space)?, &[rocksdb::Range::new(&range.start, &end)]);
+        let sizes = store.db.get_approximate_sizes_cf(
+            store.family(space)?,
+            &[rocksdb::Range::new(&range.start, &end)],
+        );
         Ok(sizes.iter().sum())
     }
 
@@ -123,13 +162,18 @@ impl Rocks {
     #[cfg(test)]
     pub(super) fn flush_space(&self, space: Space) -> Result<()> {
         let store = &self.store;
-        store.db.flush_cf(store.family(space)?).map_err(|error| store.read_error(space, error))
+        store
+            .db
+            .flush_cf(store.family(space)?)
+            .map_err(|error| store.read_error(space, error))
     }
 }
 
 impl fmt::Debug for Rocks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rocks").field("path", &self.path()).finish_non_exhaustive()
+        f.debug_struct("Rocks")
+            .field("path", &self.path())
+            .finish_non_exhaustive()
     }
 }
 
@@ -145,18 +189,29 @@ fn open_error(path: &Path, error: rocksdb::Error) -> Error {
     let text = error.to_string();
     let error_of = |kind, context: String| Error::new(kind, context).because(error);
     if text.contains("lock") && text.contains("LOCK") {
-        return error_of(ErrorKind::Unavailable, format!("another process has the store at {place} open"));
+        return error_of(
+            ErrorKind::Unavailable,
+            format!("another process has the store at {place} open"),
+        );
     }
     if text.starts_with("Corruption") {
         let remedy = "salvage it, or open it with --accept-data-loss as far as it can be read";
-        return error_of(ErrorKind::Corrupt, format!("the store at {place} is damaged: {remedy}"));
+        return error_of(
+            ErrorKind::Corrupt,
+            format!("the store at {place} is damaged: {remedy}"),
+        );
     }
-    error_of(ErrorKind::Unavailable, format!("the store at {place} cannot be opened"))
+    error_of(
+        ErrorKind::Unavailable,
+        format!("the store at {place} cannot be opened"),
+    )
 }
 
 impl Store {
     fn family(&self, space: Space) -> Result<&ColumnFamily> {
-        self.db.cf_handle(family_name(space)).ok_or_else(|| Error::corrupt(format!("the store has no space {space:?}")))
+        self.db
+            .cf_handle(family_name(space))
+            .ok_or_else(|| Error::corrupt(format!("the store has no space {space:?}")))
     }
 
     fn path(&self) -> PathBuf {
@@ -165,31 +220,48 @@ impl Store {
 
     fn write_failure(&self, error: &rocksdb::Error) -> WriteFailure {
         let (cause, place) = (error.to_string(), self.path());
-        // Without space RocksDB stops writing and goes on by itself once there is some again. A write that did not fit
-        // was not applied and its record in the log is torn, so nothing of it is found later. A sync that failed is
-        // another matter: what the medium holds then is unknown.
-        let no_space = cause.contains("No space left on device") || cause.contains("Space limit reached");
+        // Without space RocksDB stops writing and goes on by itself once there is some again. A
+        // write that did not fit was not applied and its record in the log is torn, so nothing of
+        // it is found later. A sync that failed is another matter: what the medium holds then is
+        // unknown.
+        let no_space =
+            cause.contains("No space left on device") || cause.contains("Space limit reached");
         if no_space && !cause.to_ascii_lowercase().contains("sync") && !self.is_lenient {
             let context = format!("no space is left for the store at {}", place.display());
-            return WriteFailure { context, cause, fatal: false };
+            return WriteFailure {
+                context,
+                cause,
+                fatal: false,
+            };
         }
         let mut context = format!("a write to the store at {} failed", place.display());
         if error.kind() == rocksdb::ErrorKind::Corruption {
             self.meet_in_writing(&cause);
             context += ", as merging tables met a damaged one: close the store and open it again";
         }
-        WriteFailure { context, cause, fatal: true }
+        WriteFailure {
+            context,
+            cause,
+            fatal: true,
+        }
     }
 
     /// How often the database has failed in the background since it was opened.
     fn failures(&self) -> u64 {
-        self.db.property_int_value("rocksdb.background-errors").ok().flatten().unwrap_or(0)
+        self.db
+            .property_int_value("rocksdb.background-errors")
+            .ok()
+            .flatten()
+            .unwrap_or(0)
     }
 
     /// Moves what memory holds into final files.
     fn flush(&self) -> Result<()> {
         let sequence = self.db.latest_sequence_number();
-        let families = Space::ALL.iter().map(|space| self.family(*space)).collect::<Result<Vec<_>>>()?;
+        let families = Space::ALL
+            .iter()
+            .map(|space| self.family(*space))
+            .collect::<Result<Vec<_>>>()?;
         let families: Vec<_> = families.iter().collect();
         let mut options = FlushOptions::default();
         options.set_wait(true);
@@ -202,7 +274,8 @@ impl Store {
         Ok(())
     }
 
-    /// Leaves nothing to be replayed, and few files. If that fails nobody had been promised more than the log holds.
+    /// Leaves nothing to be replayed, and few files. If that fails nobody had been promised more
+    /// than the log holds.
     fn close(&self) {
         // After a failed write nobody knows what the medium holds: the next opening finds out.
         if self.read_only || self.group.is_poisoned() {
@@ -213,7 +286,9 @@ impl Store {
         let kept = self.flush().is_ok();
         if kept {
             let tidied = self.gather().and_then(|()| self.collect_little());
-            tidied.unwrap_or_else(|error| tracing::warn!(error = error.sentence(), "files are left as they are"));
+            tidied.unwrap_or_else(|error| {
+                tracing::warn!(error = error.sentence(), "files are left as they are")
+            });
         }
         let synced = kept || self.db.flush_wal(true).is_ok();
         self.db.cancel_all_background_work(true);
@@ -224,12 +299,22 @@ impl Store {
 
     fn to_write_batch(&self, batches: &[Batch]) -> Result<WriteBatch> {
         let size = batches.iter().map(Batch::size).sum::<usize>();
-        let count = batches.iter().map(|batch| batch.writes().len()).sum::<usize>();
+        let count = batches
+            .iter()
+            .map(|batch| batch.writes().len())
+            .sum::<usize>();
         // Type, family and two lengths come to each entry.
         let mut merged = WriteBatch::with_capacity_bytes(size + 16 * count + 16);
         for batch in batches {
-            for (space, range) in batch.deleted().iter().filter(|(_, range)| !range.is_empty()) {
-                let end = range.end.as_deref().ok_or_else(|| Error::invalid("a deleted range has an end"))?;
+            for (space, range) in batch
+                .deleted()
+                .iter()
+                .filter(|(_, range)| !range.is_empty())
+            {
+                let end = range
+                    .end
+                    .as_deref()
+                    .ok_or_else(|| Error::invalid("a deleted range has an end"))?;
                 merged.delete_range_cf(self.family(*space)?, range.start.as_slice(), end);
             }
             for write in batch.writes() {
@@ -254,13 +339,17 @@ impl Medium for Store {
         if merged.is_empty() {
             return Ok(());
         }
-        self.db.write_opt(merged, &WriteOptions::default()).map_err(|error| self.write_failure(&error))
+        self.db
+            .write_opt(merged, &WriteOptions::default())
+            .map_err(|error| self.write_failure(&error))
     }
 
     fn sync(&self) -> Result<(), WriteFailure> {
         // What another thread writes meanwhile may be synced, or not.
         let sequence = self.db.latest_sequence_number();
-        self.syncs.time(|| self.db.flush_wal(true)).map_err(|error| self.write_failure(&error))?;
+        self.syncs
+            .time(|| self.db.flush_wal(true))
+            .map_err(|error| self.write_failure(&error))?;
         self.admission.synced(sequence);
         Ok(())
     }
@@ -268,7 +357,8 @@ impl Medium for Store {
 
 impl Engine for Rocks {
     fn snapshot(&self) -> Result<Arc<dyn Snapshot>> {
-        // The sequence first: the view may show later commits, which costs at most a conflict without need.
+        // The sequence first: the view may show later commits, which costs at most a conflict
+        // without need.
         let sequence = self.store.group.register();
         Ok(Arc::new(View::new(Arc::clone(&self.store), sequence)))
     }
@@ -290,8 +380,14 @@ impl Engine for Rocks {
 
     fn checkpoint(&self, target: &Path) -> Result<()> {
         checkpoint::make(target, &family_names(), &|place| {
-            let made = Checkpoint::new(&self.store.db).and_then(|checkpoint| checkpoint.create_checkpoint(place));
-            let text = || format!("a checkpoint of the store at {} cannot be made", self.path().display());
+            let made = Checkpoint::new(&self.store.db)
+                .and_then(|checkpoint| checkpoint.create_checkpoint(place));
+            let text = || {
+                format!(
+                    "a checkpoint of the store at {} cannot be made",
+                    self.path().display()
+                )
+            };
             made.map_err(|error| Error::unavailable(text()).because(error))
         })
     }

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use rocksdb::statistics::StatsLevel;
-use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, Options};
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, Options,
+};
 
 use super::super::Space;
 use crate::error::{Error, Result};
@@ -22,10 +24,11 @@ const MANIFEST_BYTES_MAX: usize = 64 << 20;
 pub struct RocksOptions {
     /// Make the store if there is none.
     pub create: bool,
-    /// Open a store that lost or damaged what it had promised to keep, after copying its logs to `quarantine-<n>`.
+    /// Open a store that lost or damaged what it had promised to keep, after copying its logs to
+    /// `quarantine-<n>`.
     pub accept_data_loss: bool,
-    /// Only read, and change nothing in the directory. Others may read it too. Where another process writes to it, it is read as
-    /// it was at a moment of the opening.
+    /// Only read, and change nothing in the directory. Others may read it too. Where another
+    /// process writes to it, it is read as it was at a moment of the opening.
     pub read_only: bool,
     /// Bytes of decompressed blocks, indices and filters in memory.
     pub cache_bytes: usize,
@@ -35,7 +38,13 @@ pub struct RocksOptions {
 
 impl Default for RocksOptions {
     fn default() -> Self {
-        Self { create: false, accept_data_loss: false, read_only: false, cache_bytes: CACHE_BYTES, log_bytes: LOG_BYTES }
+        Self {
+            create: false,
+            accept_data_loss: false,
+            read_only: false,
+            cache_bytes: CACHE_BYTES,
+            log_bytes: LOG_BYTES,
+        }
     }
 }
 
@@ -62,18 +71,25 @@ fn is_queue(space: Space) -> bool {
 }
 
 /// The families of a database, with their options. In `still` spaces nothing is merged.
-pub(super) fn families(cache_bytes: usize, still: &BTreeSet<Space>) -> Result<Vec<ColumnFamilyDescriptor>> {
+pub(super) fn families(
+    cache_bytes: usize,
+    still: &BTreeSet<Space>,
+) -> Result<Vec<ColumnFamilyDescriptor>> {
     let cache = Cache::new_lru_cache(cache_bytes);
     let family = |space| {
         // Each deleted range in memory makes every scan slower; many are moved into a file.
-        let mut options = with(family_options(space, &cache), "memtable_max_range_deletions=64")?;
+        let mut options = with(
+            family_options(space, &cache),
+            "memtable_max_range_deletions=64",
+        )?;
         options.set_disable_auto_compactions(still.contains(&space));
         Ok(ColumnFamilyDescriptor::new(family_name(space), options))
     };
     Space::ALL.into_iter().map(family).collect()
 }
 
-/// `is_lenient`: data was given up, so that logs and data files are missing that the manifest names, or tables cannot be read.
+/// `is_lenient`: data was given up, so that logs and data files are missing that the manifest
+/// names, or tables cannot be read.
 pub(super) fn database_options(is_lenient: bool, open_files: i32, log_bytes: u64) -> Options {
     let mut options = Options::default();
     options.create_if_missing(true);
@@ -91,7 +107,8 @@ pub(super) fn database_options(is_lenient: bool, open_files: i32, log_bytes: u64
     options.set_allow_mmap_reads(false);
     options.set_allow_mmap_writes(false);
     options.set_max_open_files(open_files);
-    // Few tables are opened along with the database; a thread for it that the system refuses would end the process.
+    // Few tables are opened along with the database; a thread for it that the system refuses would
+    // end the process.
     options.set_max_file_opening_threads(1);
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     options.set_max_background_jobs(i32::try_from(cores).unwrap_or(i32::MAX).max(2));
@@ -130,7 +147,8 @@ fn family_options(space: Space, cache: &Cache) -> Options {
         options.set_enable_blob_files(true);
         options.set_min_blob_size(BLOB_BYTES_MIN);
         options.set_blob_file_size(BLOB_FILE_BYTES);
-        // A compaction of the database's own that met a damaged value would end all writing. See `files`.
+        // A compaction of the database's own that met a damaged value would end all writing. See
+        // `files`.
         options.set_enable_blob_gc(false);
     }
     if is_queue(space) {

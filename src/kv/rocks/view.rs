@@ -18,7 +18,8 @@ const SHORT_SCAN_ENTRIES: usize = 1024;
 pub(super) struct View {
     /// Refers to the snapshot.
     options: ReadOptions,
-    /// Refers to the database in `store`. It is dropped first: fields are dropped in the order they are declared.
+    /// Refers to the database in `store`. It is dropped first: fields are dropped in the order they
+    /// are declared.
     snapshot: SnapshotWithThreadMode<'static, DB>,
     sequence: Sequence,
     store: Arc<Store>,
@@ -26,14 +27,20 @@ pub(super) struct View {
 
 impl View {
     pub(super) fn new(store: Arc<Store>, sequence: Sequence) -> Self {
-        // SAFETY: the database lies on the heap inside the `Arc`, so it does not move, and nobody can have `&mut` to it.
-        // It lives as long as `store`, which this view owns and which is dropped after the snapshot that refers to it;
-        // no reference obtained from here leaves this struct.
+        // SAFETY: the database lies on the heap inside the `Arc`, so it does not move, and nobody
+        // can have `&mut` to it. It lives as long as `store`, which this view owns and which is
+        // dropped after the snapshot that refers to it; no reference obtained from here leaves this
+        // struct.
         let db: &'static DB = unsafe { &*std::ptr::from_ref(&store.db) };
         let snapshot = SnapshotWithThreadMode::new(db);
         let mut options = ReadOptions::default();
         options.set_snapshot(&snapshot);
-        Self { options, snapshot, sequence, store }
+        Self {
+            options,
+            snapshot,
+            sequence,
+            store,
+        }
     }
 }
 
@@ -48,18 +55,27 @@ impl Snapshot for View {
         self.sequence
     }
 
-    fn get_many(&self, space: Space, keys: &[Vec<u8>], visit: &mut dyn FnMut(usize, Option<&[u8]>) -> Result<()>) -> Result<()> {
+    fn get_many(
+        &self,
+        space: Space,
+        keys: &[Vec<u8>],
+        visit: &mut dyn FnMut(usize, Option<&[u8]>) -> Result<()>,
+    ) -> Result<()> {
         let family = self.store.family(space)?;
         let get = |key: &[u8]| {
             let get = || self.store.db.get_pinned_cf_opt(family, key, &self.options);
-            self.store.reading(|| get().map_err(|error| self.store.read_error(space, error)))
+            self.store
+                .reading(|| get().map_err(|error| self.store.read_error(space, error)))
         };
         if let [key] = keys {
             return visit(0, get(key)?.as_deref());
         }
         let mut position = 0;
         for keys in keys.chunks(PINNED_VALUES_MAX) {
-            let values = self.store.db.batched_multi_get_cf_opt(family, keys, false, &self.options);
+            let values = self
+                .store
+                .db
+                .batched_multi_get_cf_opt(family, keys, false, &self.options);
             for (key, value) in keys.iter().zip(values) {
                 // What failed is read once more, alone.
                 visit(position, value.or_else(|_| get(key))?.as_deref())?;
@@ -80,8 +96,8 @@ impl View {
         if range.is_empty() {
             return Ok(page);
         }
-        // A long scan must not push out what point reads keep in memory, and gains from reading ahead; a short one may come
-        // again, and would read far more than it shows.
+        // A long scan must not push out what point reads keep in memory, and gains from reading
+        // ahead; a short one may come again, and would read far more than it shows.
         let bulk = limit > SHORT_SCAN_ENTRIES || is_large(space);
         let mut cursor = Cursor::new((&self.store, &self.snapshot), space, range, order, bulk)?;
         while let Some((key, value)) = cursor.next()? {
@@ -125,7 +141,13 @@ impl<'a> Cursor<'a> {
             options.set_iterate_upper_bound(end.clone());
         }
         let iterator = store.db.raw_iterator_cf_opt(store.family(space)?, options);
-        Ok(Self { store, space, order, iterator, started: false })
+        Ok(Self {
+            store,
+            space,
+            order,
+            iterator,
+            started: false,
+        })
     }
 
     pub(super) fn next(&mut self) -> Result<Option<(&[u8], &[u8])>> {
@@ -136,7 +158,9 @@ impl<'a> Cursor<'a> {
             (Order::Descending, true) => self.iterator.prev(),
         }
         if !self.iterator.valid() {
-            self.iterator.status().map_err(|error| self.store.read_error(self.space, error))?;
+            self.iterator
+                .status()
+                .map_err(|error| self.store.read_error(self.space, error))?;
             return Ok(None);
         }
         Ok(self.iterator.item())

@@ -13,17 +13,27 @@ use super::{Work, data, values};
 /// A store with a grid `dem` of 40 x 40 cells of 10 m, and the file it was made after.
 fn utm() -> (Work, String) {
     let work = Work::new();
-    let file = work.tif("utm.tif", &Array2::from_shape_fn((40, 40), |(y, x)| (y * 40 + x) as f32), |_| {});
-    work.ok(&["create", "store", "dem", "--like", &file, "--chunk", "16", "--nodata", "-9999"]);
+    let file = work.tif(
+        "utm.tif",
+        &Array2::from_shape_fn((40, 40), |(y, x)| (y * 40 + x) as f32),
+        |_| {},
+    );
+    work.ok(&[
+        "create", "store", "dem", "--like", &file, "--chunk", "16", "--nodata", "-9999",
+    ]);
     work.ok(&["import", "store", "dem", &file]);
     (work, file)
 }
 
 /// All that `info` tells of the grids, and their cells.
 fn content(work: &Work) -> (serde_json::Value, Vec<f64>) {
-    let mut info: serde_json::Value = serde_json::from_str(&work.ok(&["info", "store", "--json"])).expect("JSON");
+    let mut info: serde_json::Value =
+        serde_json::from_str(&work.ok(&["info", "store", "--json"])).expect("JSON");
     // Each opening has files of its own.
-    info.as_object_mut().expect("an object").remove("storage").expect("told");
+    info.as_object_mut()
+        .expect("an object")
+        .remove("storage")
+        .expect("told");
     (info, values(&work.cells(&[])))
 }
 
@@ -32,7 +42,10 @@ fn refused(work: &Work, file: &str, reasons: &[&str]) {
     let before = content(work);
     let why = work.fails(&["import", "store", "dem", file]);
     for reason in reasons {
-        assert!(why.contains(reason), "{file}: `{reason}` is missing in: {why}");
+        assert!(
+            why.contains(reason),
+            "{file}: `{reason}` is missing in: {why}"
+        );
     }
     assert_eq!(content(work), before, "{file}");
 }
@@ -42,18 +55,44 @@ fn a_file_off_the_grids_cells_is_refused_with_a_command_that_fits_it() {
     let (work, _) = utm();
     let cells = Array2::<f32>::ones((8, 8));
     let placed = |x: f64, y: f64, dx: f64, dy: f64| Some(Affine { x, y, dx, dy });
-    let off = work.tif("off.tif", &cells, |profile| profile.affine = placed(400_003.0, 5_000_000.0, 10.0, -10.0));
-    let remedy = "`gdalwarp -t_srs EPSG:32632 -tr 10 10 -te 400000 4999920 400080 5000000 FILE FITTING.tif`";
-    refused(&work, &off, &["lie 0.3000 of a cell off the grid's along `x`", remedy]);
-    let odd = work.tif("odd.tif", &cells, |profile| profile.affine = placed(400_000.0, 5_000_000.0, 15.0, -15.0));
-    refused(&work, &odd, &["its cells are not the grid's times a power of two", "-te 400000 4999880 400120 5000000"]);
-    let oblong = work.tif("oblong.tif", &cells, |profile| profile.affine = placed(400_000.0, 5_000_000.0, 10.0, -20.0));
-    refused(&work, &oblong, &["its cells are not the grid's times a power of two"]);
+    let off = work.tif("off.tif", &cells, |profile| {
+        profile.affine = placed(400_003.0, 5_000_000.0, 10.0, -10.0)
+    });
+    let remedy =
+        "`gdalwarp -t_srs EPSG:32632 -tr 10 10 -te 400000 4999920 400080 5000000 FILE FITTING.tif`";
+    refused(
+        &work,
+        &off,
+        &["lie 0.3000 of a cell off the grid's along `x`", remedy],
+    );
+    let odd = work.tif("odd.tif", &cells, |profile| {
+        profile.affine = placed(400_000.0, 5_000_000.0, 15.0, -15.0)
+    });
+    refused(
+        &work,
+        &odd,
+        &[
+            "its cells are not the grid's times a power of two",
+            "-te 400000 4999880 400120 5000000",
+        ],
+    );
+    let oblong = work.tif("oblong.tif", &cells, |profile| {
+        profile.affine = placed(400_000.0, 5_000_000.0, 10.0, -20.0)
+    });
+    refused(
+        &work,
+        &oblong,
+        &["its cells are not the grid's times a power of two"],
+    );
     // By its last column a fiftieth of a cell off: twice what rounding is taken for.
-    let drifting = work.tif("drifting.tif", &cells, |profile| profile.affine = placed(400_000.0, 5_000_000.0, 10.025, -10.0));
+    let drifting = work.tif("drifting.tif", &cells, |profile| {
+        profile.affine = placed(400_000.0, 5_000_000.0, 10.025, -10.0)
+    });
     refused(&work, &drifting, &["times a power of two"]);
     // A thousandth of a cell off: as what was printed with four digits.
-    let rounded = work.tif("rounded.tif", &cells, |profile| profile.affine = placed(400_000.0, 5_000_000.0, 10.001, -10.0));
+    let rounded = work.tif("rounded.tif", &cells, |profile| {
+        profile.affine = placed(400_000.0, 5_000_000.0, 10.001, -10.0)
+    });
     work.ok(&["import", "store", "dem", &rounded]);
 }
 
@@ -61,19 +100,43 @@ fn a_file_off_the_grids_cells_is_refused_with_a_command_that_fits_it() {
 fn another_coordinate_reference_system_is_refused() {
     let (work, _) = utm();
     let cells = Array2::<f32>::ones((8, 8));
-    let other = work.tif("other.tif", &cells, |profile| profile.crs = Some("EPSG:32633".to_owned()));
-    refused(&work, &other, &["EPSG:32633, is not the grid's, EPSG:32632", "gdalwarp -t_srs EPSG:32632"]);
+    let other = work.tif("other.tif", &cells, |profile| {
+        profile.crs = Some("EPSG:32633".to_owned())
+    });
+    refused(
+        &work,
+        &other,
+        &[
+            "EPSG:32633, is not the grid's, EPSG:32632",
+            "gdalwarp -t_srs EPSG:32632",
+        ],
+    );
     let none = work.tif("none.tif", &cells, |profile| profile.crs = None);
-    refused(&work, &none, &["no coordinate reference system", "gdal_translate -a_srs EPSG:32632"]);
+    refused(
+        &work,
+        &none,
+        &[
+            "no coordinate reference system",
+            "gdal_translate -a_srs EPSG:32632",
+        ],
+    );
 }
 
 #[test]
 fn cells_that_do_not_fit_the_type_or_the_bands_are_refused() {
     let (work, _) = utm();
     let wide = work.tif("wide.tif", &Array2::<f64>::ones((8, 8)), |_| {});
-    refused(&work, &wide, &["float64", "`gdal_translate -ot Float32 FILE FITTING.tif`"]);
+    refused(
+        &work,
+        &wide,
+        &["float64", "`gdal_translate -ot Float32 FILE FITTING.tif`"],
+    );
     let bands = work.tif("bands.tif", &Array3::<f32>::ones((2, 8, 8)), |_| {});
-    refused(&work, &bands, &["the file has 2 band(s), the grid 1", "gdal_translate -b"]);
+    refused(
+        &work,
+        &bands,
+        &["the file has 2 band(s), the grid 1", "gdal_translate -b"],
+    );
 }
 
 #[test]
@@ -81,28 +144,54 @@ fn nodata_that_would_be_mistaken_is_refused() {
     let (work, _) = utm();
     let mut cells = Array2::<f32>::ones((8, 8));
     cells[[3, 3]] = -9999.0;
-    let valid = work.tif("valid.tif", &cells, |profile| profile.nodata = Some(Cells::from(vec![0.0_f32])));
-    refused(&work, &valid, &["1 valid cells of the file have the grid's nodata value -9999", "--nodata"]);
+    let valid = work.tif("valid.tif", &cells, |profile| {
+        profile.nodata = Some(Cells::from(vec![0.0_f32]))
+    });
+    refused(
+        &work,
+        &valid,
+        &[
+            "1 valid cells of the file have the grid's nodata value -9999",
+            "--nodata",
+        ],
+    );
     // A file that declares none says nothing of the kind.
     let silent = work.tif("silent.tif", &cells, |_| {});
     let ran = work.run(&["import", "store", "dem", &silent]);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-    assert!(ran.stderr.contains("note: silent.tif: 1 cell with the grid's nodata value -9999"), "{}", ran.stderr);
+    assert!(
+        ran.stderr
+            .contains("note: silent.tif: 1 cell with the grid's nodata value -9999"),
+        "{}",
+        ran.stderr
+    );
     let integers = work.tif("integers.tif", &Array2::<i16>::ones((8, 8)), |_| {});
-    work.ok(&["create", "store", "plain", "--like", &integers, "--chunk", "16"]);
+    work.ok(&[
+        "create", "store", "plain", "--like", &integers, "--chunk", "16",
+    ]);
     // In a grid without a nodata value the holes of a file that has one are holes.
     let mut cells = Array2::<i16>::ones((8, 8));
     cells[[3, 3]] = -1;
-    let holes = work.tif("holes.tif", &cells, |profile| profile.nodata = Some(Cells::from(vec![-1_i16])));
+    let holes = work.tif("holes.tif", &cells, |profile| {
+        profile.nodata = Some(Cells::from(vec![-1_i16]))
+    });
     work.ok(&["import", "store", "plain", &holes]);
-    assert_eq!(work.json(&["stats", "store", "plain", "--stat", "count"])["count"].as_f64(), Some(63.0));
+    assert_eq!(
+        work.json(&["stats", "store", "plain", "--stat", "count"])["count"].as_f64(),
+        Some(63.0)
+    );
 }
 
 #[test]
 fn a_damaged_file_changes_nothing() {
     let work = Work::with_srtm();
     let whole = fs::read(data("srtm.tif")).expect("read");
-    for (name, len) in [("half.tif", whole.len() / 2), ("most.tif", whole.len() - 5000), ("head.tif", 100), ("empty.tif", 0)] {
+    for (name, len) in [
+        ("half.tif", whole.len() / 2),
+        ("most.tif", whole.len() - 5000),
+        ("head.tif", 100),
+        ("empty.tif", 0),
+    ] {
         fs::write(work.path(name), &whole[..len]).expect("written");
         refused(&work, name, &[name]);
     }
@@ -115,7 +204,13 @@ fn a_damaged_file_changes_nothing() {
     refused(&work, "absent.tif", &["`absent.tif` cannot be opened"]);
     // One file that does not fit keeps all of them out.
     let before = values(&work.cells(&[]));
-    work.fails(&["import", "store", "dem", &data("srtm_patch.tif"), "half.tif"]);
+    work.fails(&[
+        "import",
+        "store",
+        "dem",
+        &data("srtm_patch.tif"),
+        "half.tif",
+    ]);
     assert_eq!(values(&work.cells(&[])), before);
 }
 
@@ -124,31 +219,68 @@ fn what_is_not_there_is_named() {
     let (work, file) = utm();
     assert!(work.fails(&["info", "nowhere"]).contains("nowhere"));
     assert!(!work.path("nowhere").exists());
-    assert!(work.fails(&["import", "nowhere", "dem", &file]).contains("nowhere"));
-    assert!(work.fails(&["read", "store", "other"]).contains("there is no grid `other`"));
-    assert!(work.fails(&["read", "store", "dem", "--level", "9"]).contains("there is no level 9 of dimension `space`"));
-    assert!(work.fails(&["read", "store", "dem", "--layer", "max"]).contains("has no layer `max`; it has base, mean"));
-    assert!(work.fails(&["read", "store", "dem", "--layer", "base", "--level", "1"]).contains("layer `base`"));
-    assert!(work.fails(&["read", "store", "dem", "--band", "2"]).contains("no bands"));
+    assert!(
+        work.fails(&["import", "nowhere", "dem", &file])
+            .contains("nowhere")
+    );
+    assert!(
+        work.fails(&["read", "store", "other"])
+            .contains("there is no grid `other`")
+    );
+    assert!(
+        work.fails(&["read", "store", "dem", "--level", "9"])
+            .contains("there is no level 9 of dimension `space`")
+    );
+    assert!(
+        work.fails(&["read", "store", "dem", "--layer", "max"])
+            .contains("has no layer `max`; it has base, mean")
+    );
+    assert!(
+        work.fails(&["read", "store", "dem", "--layer", "base", "--level", "1"])
+            .contains("layer `base`")
+    );
+    assert!(
+        work.fails(&["read", "store", "dem", "--band", "2"])
+            .contains("no bands")
+    );
     work.ok(&["create", "store", "empty", "--like", &file]);
-    assert!(work.fails(&["read", "store", "empty"]).contains("nothing was put yet"));
-    assert!(work.fails(&["read", "store", "dem", "--shape", "900000x900000"]).contains("cells"));
+    assert!(
+        work.fails(&["read", "store", "empty"])
+            .contains("nothing was put yet")
+    );
+    assert!(
+        work.fails(&["read", "store", "dem", "--shape", "900000x900000"])
+            .contains("cells")
+    );
     fs::create_dir(work.path("other")).expect("made");
     fs::write(work.path("other/file"), "something else").expect("written");
     work.fails(&["create", "other", "dem", "--like", &file]);
-    assert_eq!(fs::read_dir(work.path("other")).expect("there").count(), 1, "nothing is added to a foreign directory");
+    assert_eq!(
+        fs::read_dir(work.path("other")).expect("there").count(),
+        1,
+        "nothing is added to a foreign directory"
+    );
 }
 
 #[test]
 fn what_exists_is_not_replaced() {
     let (work, file) = utm();
-    assert!(work.fails(&["create", "store", "dem", "--like", &file]).contains("there is a grid `dem` already"));
+    assert!(
+        work.fails(&["create", "store", "dem", "--like", &file])
+            .contains("there is a grid `dem` already")
+    );
     fs::write(work.path("out.npy"), "precious").expect("written");
     let why = work.fails(&["read", "store", "dem", "--out", "out.npy"]);
-    assert!(why.contains("exists") && why.contains("--overwrite"), "{why}");
+    assert!(
+        why.contains("exists") && why.contains("--overwrite"),
+        "{why}"
+    );
     assert_eq!(fs::read(work.path("out.npy")).expect("there"), b"precious");
     work.ok(&["read", "store", "dem", "--out", "out.npy", "--overwrite"]);
-    assert!(work.fails(&["read", "store", "dem", "--out", "absent/out.npy"]).contains("directory does not exist"));
+    assert!(
+        work.fails(&["read", "store", "dem", "--out", "absent/out.npy"])
+            .contains("directory does not exist")
+    );
 }
 
 #[test]
@@ -159,7 +291,10 @@ fn a_second_process_may_look_and_is_refused_to_write() {
     assert!(why.contains("store"), "{why}");
     let looked = work.run(&["info", "store"]);
     assert_eq!(looked.code, Some(0), "{looked:?}");
-    assert!(looked.stderr.contains("another process writes"), "{looked:?}");
+    assert!(
+        looked.stderr.contains("another process writes"),
+        "{looked:?}"
+    );
     drop(held);
     work.ok(&["import", "store", "dem", &file]);
     assert_eq!(work.run(&["info", "store"]).stderr, "");
@@ -180,7 +315,10 @@ fn damage_is_told_with_code_1() {
     fs::write(largest.path(), bytes).expect("written");
     let ran = work.run(&["verify", "store"]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
-    assert!(!ran.stdout.is_empty() || ran.stderr.starts_with("error: "), "{ran:?}");
+    assert!(
+        !ran.stdout.is_empty() || ran.stderr.starts_with("error: "),
+        "{ran:?}"
+    );
 }
 
 #[test]
@@ -188,7 +326,10 @@ fn a_full_disk_is_told_and_the_store_stays_sound() {
     let work = Work::new();
     let disk = work.path("disk");
     fs::create_dir(&disk).expect("made");
-    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=40m", "tmpfs"]).arg(&disk).output();
+    let mount = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=40m", "tmpfs"])
+        .arg(&disk)
+        .output();
     if !mount.as_ref().is_ok_and(|mount| mount.status.success()) {
         eprintln!("skipped: a small file system cannot be mounted here: {mount:?}");
         return;
@@ -196,7 +337,9 @@ fn a_full_disk_is_told_and_the_store_stays_sound() {
     // Noise that does not compress: 64 MB of it.
     let mut state = 1_u64;
     let cells = Array2::from_shape_simple_fn((4000, 4000), || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         u32::try_from(state >> 32).expect("32 bits")
     });
     let file = work.tif("noise.tif", &cells, |_| {});

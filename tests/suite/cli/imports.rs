@@ -11,14 +11,25 @@ use serde_json::Value;
 
 use super::{Work, data, values};
 
-const HERE: Affine = Affine { x: 400_000.0, y: 5_000_000.0, dx: 10.0, dy: -10.0 };
+const HERE: Affine = Affine {
+    x: 400_000.0,
+    y: 5_000_000.0,
+    dx: 10.0,
+    dy: -10.0,
+};
 
 /// A tile of 40 x 40 cells that overlaps its neighbours by 8, filled with its number.
 fn tile(work: &Work, number: u8) -> String {
     let (row, col) = (f64::from(number / 3), f64::from(number % 3));
     let cells = Array2::from_elem((40, 40), i16::from(number));
-    let place = Affine { x: HERE.x + 320.0 * col, y: HERE.y - 320.0 * row, ..HERE };
-    work.tif(&format!("tile{number}.tif"), &cells, |profile| profile.affine = Some(place))
+    let place = Affine {
+        x: HERE.x + 320.0 * col,
+        y: HERE.y - 320.0 * row,
+        ..HERE
+    };
+    work.tif(&format!("tile{number}.tif"), &cells, |profile| {
+        profile.affine = Some(place)
+    })
 }
 
 fn tiles(work: &Work) -> Vec<String> {
@@ -30,13 +41,25 @@ fn mosaic() -> Vec<f64> {
     let mut cells = Array2::from_elem((104, 104), f64::NAN);
     for number in 0..9_usize {
         let (row, col) = (number / 3 * 32, number % 3 * 32);
-        cells.slice_mut(s![row..row + 40, col..col + 40]).fill(number as f64);
+        cells
+            .slice_mut(s![row..row + 40, col..col + 40])
+            .fill(number as f64);
     }
     cells.into_iter().collect()
 }
 
 fn create(work: &Work, like: &str) {
-    work.ok(&["create", "store", "dem", "--like", like, "--chunk", "16", "--aggregator", "mean,max"]);
+    work.ok(&[
+        "create",
+        "store",
+        "dem",
+        "--like",
+        like,
+        "--chunk",
+        "16",
+        "--aggregator",
+        "mean,max",
+    ]);
 }
 
 #[test]
@@ -45,24 +68,82 @@ fn a_list_of_files_is_planned_and_imported_by_several_threads() {
     let files = tiles(&work);
     create(&work, &files[0]);
     std::fs::write(work.path("list.txt"), files.join("\n") + "\n\n").expect("written");
-    let plan = work.json(&["plan", "store", "dem", "--files-from", "list.txt", "--jobs", "4"]);
-    assert_eq!((plan["files"].as_u64(), plan["cells"].as_u64(), plan["base_chunks"].as_u64()), (Some(9), Some(14_400), Some(49)));
+    let plan = work.json(&[
+        "plan",
+        "store",
+        "dem",
+        "--files-from",
+        "list.txt",
+        "--jobs",
+        "4",
+    ]);
+    assert_eq!(
+        (
+            plan["files"].as_u64(),
+            plan["cells"].as_u64(),
+            plan["base_chunks"].as_u64()
+        ),
+        (Some(9), Some(14_400), Some(49))
+    );
     let jobs = plan["jobs"].as_array().expect("a list");
     assert!(jobs.len() >= 4, "{plan}");
-    assert_eq!(jobs.iter().filter_map(|job| job["chunks"].as_u64()).sum::<u64>(), 49);
-    assert!(jobs.iter().all(|job| job["files"].as_array().is_some_and(|files| !files.is_empty())));
-    let text = work.ok(&["plan", "store", "dem", "--files-from", "list.txt", "--jobs", "4"]);
-    assert!(text.starts_with("9 files: 14400 cells") && text.lines().count() == jobs.len() + 1, "{text}");
-    let done = work.json(&["import", "store", "dem", "--files-from", "list.txt", "--jobs", "3"]);
+    assert_eq!(
+        jobs.iter()
+            .filter_map(|job| job["chunks"].as_u64())
+            .sum::<u64>(),
+        49
+    );
+    assert!(jobs.iter().all(|job| {
+        job["files"]
+            .as_array()
+            .is_some_and(|files| !files.is_empty())
+    }));
+    let text = work.ok(&[
+        "plan",
+        "store",
+        "dem",
+        "--files-from",
+        "list.txt",
+        "--jobs",
+        "4",
+    ]);
+    assert!(
+        text.starts_with("9 files: 14400 cells") && text.lines().count() == jobs.len() + 1,
+        "{text}"
+    );
+    let done = work.json(&[
+        "import",
+        "store",
+        "dem",
+        "--files-from",
+        "list.txt",
+        "--jobs",
+        "3",
+    ]);
     assert_eq!(values(&work.cells(&[])), mosaic());
     // What was predicted is what is there now.
     let info = work.json(&["info", "store", "dem"]);
-    assert_eq!(info["grids"][0]["chunks"].as_u64().map(|chunks| chunks - 49), plan["aggregate_chunks"].as_u64(), "{info} {done}");
+    assert_eq!(
+        info["grids"][0]["chunks"]
+            .as_u64()
+            .map(|chunks| chunks - 49),
+        plan["aggregate_chunks"].as_u64(),
+        "{info} {done}"
+    );
     work.ok(&["verify", "store"]);
     // From standard input too.
     let mut command = work.command(&["import", "store", "dem", "--files-from", "-"]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("starts");
-    child.stdin.take().expect("a pipe").write_all(files.join("\n").as_bytes()).expect("written");
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("starts");
+    child
+        .stdin
+        .take()
+        .expect("a pipe")
+        .write_all(files.join("\n").as_bytes())
+        .expect("written");
     assert!(child.wait().expect("ends").success());
     assert_eq!(values(&work.cells(&[])), mosaic());
 }
@@ -75,17 +156,42 @@ fn a_file_that_is_named_twice_is_told() {
     let list = format!("{}\n{}\n./{}\n", files[0], files[1], files[0]);
     std::fs::write(work.path("list.txt"), list).expect("written");
     let why = work.fails(&["import", "store", "dem", "--files-from", "list.txt"]);
-    assert!(why.contains("`./tile0.tif` is named twice, in line 1 of `list.txt` and in line 3 of `list.txt`"), "{why}");
-    let why = work.fails(&["plan", "store", "dem", &files[1], "--files-from", "list.txt"]);
-    assert!(why.contains("on the command line and in line 2 of `list.txt`"), "{why}");
+    assert!(
+        why.contains(
+            "`./tile0.tif` is named twice, in line 1 of `list.txt` and in line 3 of `list.txt`"
+        ),
+        "{why}"
+    );
+    let why = work.fails(&[
+        "plan",
+        "store",
+        "dem",
+        &files[1],
+        "--files-from",
+        "list.txt",
+    ]);
+    assert!(
+        why.contains("on the command line and in line 2 of `list.txt`"),
+        "{why}"
+    );
     let why = work.fails(&["import", "store", "dem", &files[1], &files[1]]);
-    assert!(why.contains("`tile1.tif` is named twice on the command line"), "{why}");
+    assert!(
+        why.contains("`tile1.tif` is named twice on the command line"),
+        "{why}"
+    );
     let why = work.fails(&["import", "store", "dem", "--files-from", "none.txt"]);
-    assert!(why.contains("`none.txt` cannot be read as a list of files"), "{why}");
+    assert!(
+        why.contains("`none.txt` cannot be read as a list of files"),
+        "{why}"
+    );
     std::fs::write(work.path("empty.txt"), "\n").expect("written");
     let why = work.fails(&["import", "store", "dem", "--files-from", "empty.txt"]);
     assert!(why.contains("`empty.txt` names no file"), "{why}");
-    assert_eq!(work.run(&["import", "store", "dem"]).code, Some(2), "no file at all is wrong usage");
+    assert_eq!(
+        work.run(&["import", "store", "dem"]).code,
+        Some(2),
+        "no file at all is wrong usage"
+    );
 }
 
 #[test]
@@ -93,12 +199,26 @@ fn the_newest_and_the_finest_file_can_be_on_top() {
     let work = Work::new();
     let coarse = work.tif("coarse.tif", &Array2::from_elem((20, 20), 1_i16), |_| {});
     let fine = work.tif("fine.tif", &Array2::from_elem((20, 20), 2_i16), |profile| {
-        profile.affine = Some(Affine { dx: 5.0, dy: -5.0, ..HERE });
+        profile.affine = Some(Affine {
+            dx: 5.0,
+            dy: -5.0,
+            ..HERE
+        });
     });
     create(&work, &coarse);
     let why = work.fails(&["import", "store", "dem", &fine, &coarse]);
     assert!(why.contains("--priority finest"), "{why}");
-    work.ok(&["import", "store", "dem", &fine, &coarse, "--priority", "finest", "--jobs", "2"]);
+    work.ok(&[
+        "import",
+        "store",
+        "dem",
+        &fine,
+        &coarse,
+        "--priority",
+        "finest",
+        "--jobs",
+        "2",
+    ]);
     let cells = values(&work.cells(&["--level", "-1"]));
     assert_eq!((cells[0], cells[19 * 40 + 19], cells[20]), (2.0, 2.0, 1.0));
     work.ok(&["verify", "store"]);
@@ -109,18 +229,35 @@ fn the_newest_and_the_finest_file_can_be_on_top() {
         work.tif("new.tif", &Array2::from_elem((20, 20), 2_i16), |_| {}),
     );
     let hour = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
-    std::fs::File::options().append(true).open(work.path(&old)).and_then(|file| file.set_modified(hour)).expect("older");
+    std::fs::File::options()
+        .append(true)
+        .open(work.path(&old))
+        .and_then(|file| file.set_modified(hour))
+        .expect("older");
     create(&work, &old);
     work.ok(&["import", "store", "dem", &new, &old, "--priority", "newest"]);
     assert_eq!(values(&work.cells(&[])), vec![2.0; 400]);
 }
 
-/// Killed at any moment and run again: the same cells and chunks as of one run. That a kill finds the work half done is seen to.
+/// Killed at any moment and run again: the same cells and chunks as of one run. That a kill finds
+/// the work half done is seen to.
 #[test]
 fn an_import_that_is_killed_is_completed_by_the_same_command() {
-    let chunks = |work: &Work| work.json(&["info", "store", "dem"])["grids"][0]["chunks"].as_u64().expect("a number");
+    let chunks = |work: &Work| {
+        work.json(&["info", "store", "dem"])["grids"][0]["chunks"]
+            .as_u64()
+            .expect("a number")
+    };
     for jobs in ["1", "4"] {
-        let args = ["import", "store", "dem", "--files-from", "list.txt", "--jobs", jobs];
+        let args = [
+            "import",
+            "store",
+            "dem",
+            "--files-from",
+            "list.txt",
+            "--jobs",
+            jobs,
+        ];
         let begin = || {
             let work = Work::new();
             let files = tiles(&work);
@@ -134,14 +271,23 @@ fn an_import_that_is_killed_is_completed_by_the_same_command() {
         let (took, all) = (start.elapsed(), chunks(&whole));
         let halved = (0..200_u32).any(|attempt| {
             let work = begin();
-            let mut child = work.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
+            let mut child = work
+                .command(&args)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("starts");
             std::thread::sleep(took * (attempt % 16 + 4) / 20);
             // It may have ended by then.
             let _ = child.kill();
             let killed = child.wait().expect("ends").code().is_none();
             let left = chunks(&work);
             work.ok(&args);
-            assert_eq!(values(&work.cells(&[])), mosaic(), "{jobs} jobs, {left} chunks when killed");
+            assert_eq!(
+                values(&work.cells(&[])),
+                mosaic(),
+                "{jobs} jobs, {left} chunks when killed"
+            );
             assert_eq!(chunks(&work), all, "{jobs} jobs, {left} chunks when killed");
             work.ok(&["verify", "store"]);
             killed && (1..all).contains(&left)
@@ -156,36 +302,62 @@ fn files_that_fail_are_named_and_the_others_are_imported() {
     let files = tiles(&work);
     create(&work, &files[0]);
     let chunks = || work.json(&["info", "store", "dem"])["grids"][0]["chunks"].clone();
-    let whole: Vec<Vec<u8>> = files.iter().map(|file| std::fs::read(work.path(file)).expect("reads")).collect();
+    let whole: Vec<Vec<u8>> = files
+        .iter()
+        .map(|file| std::fs::read(work.path(file)).expect("reads"))
+        .collect();
     // One is found by its header, one by its cells, and one is not there.
     std::fs::write(work.path(&files[4]), &whole[4][..whole[4].len() / 2]).expect("cut");
     let mut damaged = whole[5].clone();
     damaged[8..24].fill(0xa5);
     std::fs::write(work.path(&files[5]), damaged).expect("damaged");
-    let all: Vec<&str> = [&["import", "store", "dem"], &files.iter().map(String::as_str).collect::<Vec<_>>()[..]].concat();
+    let all: Vec<&str> = [
+        &["import", "store", "dem"],
+        &files.iter().map(String::as_str).collect::<Vec<_>>()[..],
+    ]
+    .concat();
     let args = [&all[..], &["gone.tif"]].concat();
     let why = work.fails(&args);
     assert!(why.contains("`tile4.tif` cannot be read"), "{why}");
     for jobs in ["1", "3"] {
-        let why = work.fails(&["import", "store", "dem", &files[3], &files[5], "--jobs", jobs]);
-        assert!(why.contains("`tile5.tif` cannot be imported"), "{jobs} jobs: {why}");
+        let why = work.fails(&[
+            "import", "store", "dem", &files[3], &files[5], "--jobs", jobs,
+        ]);
+        assert!(
+            why.contains("`tile5.tif` cannot be imported"),
+            "{jobs} jobs: {why}"
+        );
     }
     assert_eq!(chunks(), 0);
     for jobs in ["1", "3"] {
         let ran = work.run(&[&args[..], &["--keep-going", "--jobs", jobs]].concat());
         assert_eq!(ran.code, Some(1), "{jobs} jobs: {}", ran.stderr);
-        assert!(ran.stdout.starts_with("imported 7 files: 11200 cells, "), "{jobs} jobs: {}", ran.stdout);
         assert!(
-            ["tile4.tif", "tile5.tif", "gone.tif"].iter().all(|name| ran.stderr.contains(name)),
+            ran.stdout.starts_with("imported 7 files: 11200 cells, "),
+            "{jobs} jobs: {}",
+            ran.stdout
+        );
+        assert!(
+            ["tile4.tif", "tile5.tif", "gone.tif"]
+                .iter()
+                .all(|name| ran.stderr.contains(name)),
             "{jobs} jobs: {}",
             ran.stderr
         );
         assert_eq!(ran.stderr.lines().count(), 3, "{jobs} jobs: {}", ran.stderr);
     }
     let ran = work.run(&[&args[..], &["--keep-going", "--json"]].concat());
-    let told: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
-    assert_eq!((&told["files"], &told["failed"]), (&Value::from(7), &Value::from(3)), "{told}");
-    files.iter().zip(&whole).for_each(|(file, whole)| std::fs::write(work.path(file), whole).expect("mended"));
+    let told: Value =
+        serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
+    assert_eq!(
+        (&told["files"], &told["failed"]),
+        (&Value::from(7), &Value::from(3)),
+        "{told}"
+    );
+    files
+        .iter()
+        .zip(&whole)
+        .for_each(|(file, whole)| std::fs::write(work.path(file), whole).expect("mended"));
     work.ok(&all);
     assert_eq!(values(&work.cells(&[])), mosaic());
     work.ok(&["verify", "store"]);
@@ -196,64 +368,165 @@ fn a_directory_and_a_file_that_is_refused_are_named() {
     let work = Work::new();
     let coarse = work.tif("coarse.tif", &Array2::from_elem((20, 20), 1_i16), |_| {});
     let fine = work.tif("fine.tif", &Array2::from_elem((20, 20), 2_i16), |profile| {
-        profile.affine = Some(Affine { dx: 5.0, dy: -5.0, ..HERE });
+        profile.affine = Some(Affine {
+            dx: 5.0,
+            dy: -5.0,
+            ..HERE
+        });
     });
     create(&work, &coarse);
     std::fs::create_dir(work.path("tiles")).expect("made");
     let why = work.fails(&["import", "store", "dem", "tiles"]);
-    assert!(why.contains("`tiles` is a directory") && why.contains("`find tiles -name '*.tif'`"), "{why}");
+    assert!(
+        why.contains("`tiles` is a directory") && why.contains("`find tiles -name '*.tif'`"),
+        "{why}"
+    );
     work.ok(&["import", "store", "dem", &fine]);
     for verb in ["plan", "import"] {
         let why = work.fails(&[verb, "store", "dem", &coarse, "--jobs", "2"]);
-        assert!(why.starts_with("`coarse.tif` cannot be imported: grid `dem`: "), "{verb}: {why}");
-        assert!(why.contains("`gridstone clear STORE dem --extent "), "{verb}: {why}");
+        assert!(
+            why.starts_with("`coarse.tif` cannot be imported: grid `dem`: "),
+            "{verb}: {why}"
+        );
+        assert!(
+            why.contains("`gridstone clear STORE dem --extent "),
+            "{verb}: {why}"
+        );
     }
     for jobs in ["0", "1025"] {
-        assert_eq!(work.run(&["import", "store", "dem", &coarse, "--jobs", jobs]).code, Some(2), "{jobs} jobs");
+        assert_eq!(
+            work.run(&["import", "store", "dem", &coarse, "--jobs", jobs])
+                .code,
+            Some(2),
+            "{jobs} jobs"
+        );
     }
 }
 
 #[test]
 fn totals_lie_in_a_grid_of_floats() {
     let work = Work::new();
-    let people = Array2::from_shape_fn((30, 30), |(y, x)| u16::try_from(y * 30 + x).expect("small"));
+    let people =
+        Array2::from_shape_fn((30, 30), |(y, x)| u16::try_from(y * 30 + x).expect("small"));
     let file = work.tif("people.tif", &people, |profile| {
-        profile.affine = Some(Affine { x: HERE.x + 3.0, y: HERE.y - 4.0, dx: 7.0, dy: -7.0 });
+        profile.affine = Some(Affine {
+            x: HERE.x + 3.0,
+            y: HERE.y - 4.0,
+            dx: 7.0,
+            dy: -7.0,
+        });
     });
     let like = work.tif("like.tif", &Array2::from_elem((4, 4), 0_u16), |_| {});
     create(&work, &like);
     let why = work.fails(&["import", "store", "dem", &file, "--resampling", "sum"]);
-    assert!(why.contains("`gridstone create STORE TOTALS --like FILE --dtype float64`"), "{why}");
-    work.ok(&["create", "store", "totals", "--like", &like, "--dtype", "float64", "--chunk", "16", "--aggregator", "sum"]);
-    work.ok(&["import", "store", "totals", &file, "--resampling", "sum", "--level", "0"]);
+    assert!(
+        why.contains("`gridstone create STORE TOTALS --like FILE --dtype float64`"),
+        "{why}"
+    );
+    work.ok(&[
+        "create",
+        "store",
+        "totals",
+        "--like",
+        &like,
+        "--dtype",
+        "float64",
+        "--chunk",
+        "16",
+        "--aggregator",
+        "sum",
+    ]);
+    work.ok(&[
+        "import",
+        "store",
+        "totals",
+        &file,
+        "--resampling",
+        "sum",
+        "--level",
+        "0",
+    ]);
     let total: f64 = people.iter().map(|cell| f64::from(*cell)).sum();
-    for options in [&["--shape", "1x1", "--resampling", "sum"][..], &["--shape", "7x3", "--layer", "sum"], &["--layer", "base"]] {
-        work.ok(&[&["read", "store", "totals", "--out", "totals.npy", "--overwrite"], options].concat());
-        let found: f64 =
-            values(&npy::read(work.path("totals.npy")).expect("a .npy")).iter().filter(|value| !value.is_nan()).sum();
-        assert!((found - total).abs() < 1e-6, "{options:?}: {found} for {total}");
+    for options in [
+        &["--shape", "1x1", "--resampling", "sum"][..],
+        &["--shape", "7x3", "--layer", "sum"],
+        &["--layer", "base"],
+    ] {
+        work.ok(&[
+            &[
+                "read",
+                "store",
+                "totals",
+                "--out",
+                "totals.npy",
+                "--overwrite",
+            ],
+            options,
+        ]
+        .concat());
+        let found: f64 = values(&npy::read(work.path("totals.npy")).expect("a .npy"))
+            .iter()
+            .filter(|value| !value.is_nan())
+            .sum();
+        assert!(
+            (found - total).abs() < 1e-6,
+            "{options:?}: {found} for {total}"
+        );
     }
     for how in ["min", "max", "mode"] {
-        work.ok(&["import", "store", "dem", &file, "--resampling", how, "--overlap", "replace"]);
+        work.ok(&[
+            "import",
+            "store",
+            "dem",
+            &file,
+            "--resampling",
+            how,
+            "--overlap",
+            "replace",
+        ]);
         let cells = values(&work.cells(&[]));
-        assert!(cells.iter().all(|cell| cell.fract() == 0.0 && *cell < 900.0), "{how}");
+        assert!(
+            cells
+                .iter()
+                .all(|cell| cell.fract() == 0.0 && *cell < 900.0),
+            "{how}"
+        );
     }
-    assert_eq!(work.run(&["import", "store", "dem", &file, "--resampling", "median"]).code, Some(2));
+    assert_eq!(
+        work.run(&["import", "store", "dem", &file, "--resampling", "median"])
+            .code,
+        Some(2)
+    );
 }
 
-/// A target of other cells, from south to north, partly beside the data; GDAL's own reader would place it there.
+/// A target of other cells, from south to north, partly beside the data; GDAL's own reader would
+/// place it there.
 #[test]
 fn an_answer_has_exactly_the_cells_of_a_target() {
     let work = Work::with_srtm();
     let cells = GeoTiff::open(data("srtm.tif")).expect("opens");
     let affine = cells.header().affine.expect("placed");
-    let target =
-        Affine { x: affine.x - 2.5 * affine.dx, y: affine.y + 40.0 * affine.dy, dx: affine.dx * 1.5, dy: -affine.dy * 1.5 };
+    let target = Affine {
+        x: affine.x - 2.5 * affine.dx,
+        y: affine.y + 40.0 * affine.dy,
+        dx: affine.dx * 1.5,
+        dy: -affine.dy * 1.5,
+    };
     let like = work.tif("target.tif", &Array2::<u8>::zeros((30, 20)), |profile| {
         profile.affine = Some(target);
         profile.crs = Some("EPSG:4326".to_owned());
     });
-    let out = work.json(&["read", "store", "dem", "--like", &like, "--resampling", "area", "--out", "out.tif"]);
+    let out = work.json(&[
+        "read",
+        "store",
+        "dem",
+        "--like",
+        &like,
+        "--resampling",
+        "area",
+        "--out",
+        "out.tif",
+    ]);
     assert_eq!(out["shape"], serde_json::json!([30, 20]), "{out}");
     let mut written = GeoTiff::open(work.path("out.tif")).expect("opens");
     assert_eq!(written.header().affine, Some(target), "to the last bit");
@@ -276,19 +549,34 @@ fn an_answer_has_exactly_the_cells_of_a_target() {
                 }
             }
             let (found, wanted) = (found[row * 20 + col], sum / area);
-            assert!(found.is_nan() && area < 1e-9 || (found - wanted).abs() < 1e-3, "{row} {col}: {found} for {wanted}");
+            assert!(
+                found.is_nan() && area < 1e-9 || (found - wanted).abs() < 1e-3,
+                "{row} {col}: {found} for {wanted}"
+            );
         }
     }
     let explained = work.json(&["explain", "store", "dem", "--like", &like]);
-    assert_eq!((&explained["resampling"], explained["shape"]["y"].as_u64()), (&Value::from("nearest"), Some(30)), "{explained}");
+    assert_eq!(
+        (&explained["resampling"], explained["shape"]["y"].as_u64()),
+        (&Value::from("nearest"), Some(30)),
+        "{explained}"
+    );
     let other = work.tif("other.tif", &Array2::<u8>::zeros((3, 2)), |_| {});
     let why = work.fails(&["read", "store", "dem", "--like", &other]);
     assert!(
-        why.contains("EPSG:32632") && why.contains("gdalwarp -t_srs EPSG:32632 -te 400000 4999970 400020 5000000 -ts 2 3"),
+        why.contains("EPSG:32632")
+            && why.contains("gdalwarp -t_srs EPSG:32632 -te 400000 4999970 400020 5000000 -ts 2 3"),
         "{why}"
     );
-    let unplaced = work.tif("unplaced.tif", &Array2::<u8>::zeros((3, 2)), |profile| profile.crs = None);
+    let unplaced = work.tif("unplaced.tif", &Array2::<u8>::zeros((3, 2)), |profile| {
+        profile.crs = None
+    });
     let why = work.fails(&["read", "store", "dem", "--like", &unplaced]);
     assert!(why.contains("gdal_translate -a_srs EPSG:4326"), "{why}");
-    assert_eq!(work.run(&["read", "store", "dem", "--like", &like, "--level", "1"]).code, Some(2), "one of both");
+    assert_eq!(
+        work.run(&["read", "store", "dem", "--like", &like, "--level", "1"])
+            .code,
+        Some(2),
+        "one of both"
+    );
 }

@@ -42,18 +42,32 @@ struct Work {
 
 /// A file of the repository.
 fn data(name: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name).display().to_string()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data")
+        .join(name)
+        .display()
+        .to_string()
 }
 
 impl Work {
     fn new() -> Self {
-        Self { dir: TempDir::new().expect("a temporary directory") }
+        Self {
+            dir: TempDir::new().expect("a temporary directory"),
+        }
     }
 
     /// A store with the demo's raster, aggregated.
     fn with_srtm() -> Self {
         let work = Self::new();
-        work.ok(&["create", "store", "dem", "--like", &data("srtm.tif"), "--aggregator", "mean,max"]);
+        work.ok(&[
+            "create",
+            "store",
+            "dem",
+            "--like",
+            &data("srtm.tif"),
+            "--aggregator",
+            "mean,max",
+        ]);
         work.ok(&["import", "store", "dem", &data("srtm.tif")]);
         work
     }
@@ -64,7 +78,10 @@ impl Work {
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gridstone"));
-        command.args(args).current_dir(self.dir.path()).stdin(Stdio::null());
+        command
+            .args(args)
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null());
         command
     }
 
@@ -95,8 +112,16 @@ impl Work {
     /// Runs what must fail with code 1 and one sentence, which is given.
     fn fails(&self, args: &[&str]) -> String {
         let ran = self.run(args);
-        assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{args:?}: {}", ran.stderr);
-        let line = ran.stderr.strip_prefix("error: ").and_then(|line| line.strip_suffix('\n'));
+        assert_eq!(
+            (ran.code, ran.stdout.as_str()),
+            (Some(1), ""),
+            "{args:?}: {}",
+            ran.stderr
+        );
+        let line = ran
+            .stderr
+            .strip_prefix("error: ")
+            .and_then(|line| line.strip_suffix('\n'));
         let line = line.unwrap_or_else(|| panic!("{args:?}: {}", ran.stderr));
         assert!(!line.contains('\n'), "{args:?}: {}", ran.stderr);
         line.to_owned()
@@ -104,15 +129,29 @@ impl Work {
 
     /// The cells that `read` writes with some options.
     fn cells(&self, args: &[&str]) -> Array {
-        self.ok(&[&["read", "store", "dem", "--out", "cells.npy", "--overwrite"], args].concat());
+        self.ok(&[
+            &["read", "store", "dem", "--out", "cells.npy", "--overwrite"],
+            args,
+        ]
+        .concat());
         npy::read(self.path("cells.npy")).expect("a .npy")
     }
 
     /// Writes a GeoTIFF of (y, x) or (band, y, x).
-    fn tif<'a>(&self, name: &str, array: impl Into<gridstone::ArrayView<'a>>, place: impl FnOnce(&mut Profile)) -> String {
+    fn tif<'a>(
+        &self,
+        name: &str,
+        array: impl Into<gridstone::ArrayView<'a>>,
+        place: impl FnOnce(&mut Profile),
+    ) -> String {
         let mut profile = Profile::default();
         profile.crs = Some("EPSG:32632".to_owned());
-        profile.affine = Some(Affine { x: 400_000.0, y: 5_000_000.0, dx: 10.0, dy: -10.0 });
+        profile.affine = Some(Affine {
+            x: 400_000.0,
+            y: 5_000_000.0,
+            dx: 10.0,
+            dy: -10.0,
+        });
         place(&mut profile);
         geotiff::write(self.path(name), array, &profile).expect("a GeoTIFF");
         name.to_owned()

@@ -1,4 +1,5 @@
-//! What a GeoTIFF, or a file beside it, says of its cells comes in right, or is refused with a line that runs.
+//! What a GeoTIFF, or a file beside it, says of its cells comes in right, or is refused with a line
+//! that runs.
 
 use std::process::Command;
 
@@ -21,7 +22,10 @@ fn named(name: &str) -> Band {
 
 /// The first command of a tool that an error names, with the file in the place of FILE.
 fn remedy(why: &str, tool: &str, file: &str) -> String {
-    let line = why.split('`').find(|part| part.starts_with(tool)).unwrap_or_else(|| panic!("no {tool} line: {why}"));
+    let line = why
+        .split('`')
+        .find(|part| part.starts_with(tool))
+        .unwrap_or_else(|| panic!("no {tool} line: {why}"));
     line.replace("FILE", file)
 }
 
@@ -31,8 +35,16 @@ fn ran(work: &Work, line: &str) -> bool {
     if Command::new(tool).arg("--version").output().is_err() {
         return false;
     }
-    let done = Command::new("sh").args(["-c", line]).current_dir(work.path(".")).output().expect("sh");
-    assert!(done.status.success(), "{line}: {}", String::from_utf8_lossy(&done.stderr));
+    let done = Command::new("sh")
+        .args(["-c", line])
+        .current_dir(work.path("."))
+        .output()
+        .expect("sh");
+    assert!(
+        done.status.success(),
+        "{line}: {}",
+        String::from_utf8_lossy(&done.stderr)
+    );
     true
 }
 
@@ -41,7 +53,11 @@ fn cells_that_a_mask_or_alpha_takes_out_are_no_data() {
     // A disc of 35 rows and 41 columns: a cell counts its place.
     let inside = |y: usize, x: usize| (y as f64 - 17.0).hypot(x as f64 - 20.0) < 16.0;
     let places: Vec<(usize, usize)> = (0..35).flat_map(|y| (0..41).map(move |x| (y, x))).collect();
-    let valid: Vec<f64> = places.iter().filter(|(y, x)| inside(*y, *x)).map(|(y, x)| (y * 41 + x) as f64).collect();
+    let valid: Vec<f64> = places
+        .iter()
+        .filter(|(y, x)| inside(*y, *x))
+        .map(|(y, x)| (y * 41 + x) as f64)
+        .collect();
     for name in ["mask-inside", "mask-tiles", "mask-beside"] {
         let work = Work::new();
         let file = data(&format!("geotiff/{name}.tif"));
@@ -50,43 +66,86 @@ fn cells_that_a_mask_or_alpha_takes_out_are_no_data() {
         let stats = work.json(&["stats", "store", "dem", "--stat", "count,sum,min"]);
         assert_eq!(stats["count"].as_f64(), Some(valid.len() as f64), "{name}");
         assert_eq!(stats["sum"].as_f64(), Some(valid.iter().sum()), "{name}");
-        assert_eq!(stats["min"].as_f64(), valid.iter().copied().reduce(f64::min), "{name}: nothing is darkened");
+        assert_eq!(
+            stats["min"].as_f64(),
+            valid.iter().copied().reduce(f64::min),
+            "{name}: nothing is darkened"
+        );
         // What is masked leaves what is there alone, whatever the policy; but for replace.
         let flat = Array2::<u16>::from_elem((35, 41), 7);
-        let place = Affine { x: 500_010.0, y: 4_100_020.0, dx: 30.0, dy: -30.0 };
+        let place = Affine {
+            x: 500_010.0,
+            y: 4_100_020.0,
+            dx: 30.0,
+            dy: -30.0,
+        };
         let other = work.tif("flat.tif", &flat, |profile| {
             (profile.affine, profile.crs) = (Some(place), Some("EPSG:32611".to_owned()));
         });
         work.ok(&["import", "store", "dem", &other]);
         work.ok(&["import", "store", "dem", &file]);
         let cells = values(&work.cells(&[]));
-        let wanted: Vec<f64> = places.iter().map(|(y, x)| if inside(*y, *x) { (y * 41 + x) as f64 } else { 7.0 }).collect();
+        let wanted: Vec<f64> = places
+            .iter()
+            .map(|(y, x)| {
+                if inside(*y, *x) {
+                    (y * 41 + x) as f64
+                } else {
+                    7.0
+                }
+            })
+            .collect();
         assert_eq!(cells, wanted, "{name}");
         work.ok(&["import", "store", "dem", &file, "--overlap", "replace"]);
-        assert_eq!(work.json(&["stats", "store", "dem"])["count"].as_f64(), Some(valid.len() as f64), "{name}");
+        assert_eq!(
+            work.json(&["stats", "store", "dem"])["count"].as_f64(),
+            Some(valid.len() as f64),
+            "{name}"
+        );
         assert!(work.ok(&["verify", "store"]).starts_with("sound"), "{name}");
     }
     let work = Work::new();
     let file = data("geotiff/alpha-rgb.tif");
     work.ok(&["create", "store", "dem", "--like", &file, "--nodata", "255"]);
     work.ok(&["import", "store", "dem", &file]);
-    assert_eq!(work.json(&["info", "store", "dem"])["grids"][0]["dimensions"][0]["labels"], json!(["1", "2", "3"]));
-    assert_eq!(work.json(&["stats", "store", "dem", "--stat", "count"])["count"].as_f64(), Some(3.0 * valid.len() as f64));
+    assert_eq!(
+        work.json(&["info", "store", "dem"])["grids"][0]["dimensions"][0]["labels"],
+        json!(["1", "2", "3"])
+    );
+    assert_eq!(
+        work.json(&["stats", "store", "dem", "--stat", "count"])["count"].as_f64(),
+        Some(3.0 * valid.len() as f64)
+    );
     // A cell that is valid by the file, and no data by the grid.
     work.ok(&["create", "store", "other", "--like", &file, "--nodata", "9"]);
     let why = work.fails(&["import", "store", "other", &file]);
-    assert!(why.contains("valid cells of the file have the grid's nodata value 9") && why.contains("--nodata"), "{why}");
+    assert!(
+        why.contains("valid cells of the file have the grid's nodata value 9")
+            && why.contains("--nodata"),
+        "{why}"
+    );
 }
 
 #[test]
 fn bands_go_by_their_names() {
     let work = Work::new();
-    let array = Array3::from_shape_fn((3, 8, 8), |(band, y, x)| u16::try_from(1000 * band + 8 * y + x).expect("small"));
+    let array = Array3::from_shape_fn((3, 8, 8), |(band, y, x)| {
+        u16::try_from(1000 * band + 8 * y + x).expect("small")
+    });
     let file = |name: &str, order: [usize; 3], dx: f64, names: [&str; 3]| {
-        let array = ndarray::stack(ndarray::Axis(0), &order.map(|band| array.slice(s![band, .., ..]))).expect("bands");
+        let array = ndarray::stack(
+            ndarray::Axis(0),
+            &order.map(|band| array.slice(s![band, .., ..])),
+        )
+        .expect("bands");
         work.tif(name, &array, |profile| {
             profile.bands = names.map(named).to_vec();
-            profile.affine = Some(Affine { x: 400_000.0 + dx, y: 5_000_000.0, dx: 10.0, dy: -10.0 });
+            profile.affine = Some(Affine {
+                x: 400_000.0 + dx,
+                y: 5_000_000.0,
+                dx: 10.0,
+                dy: -10.0,
+            });
         })
     };
     let first = file("first.tif", [0, 1, 2], 0.0, ["B2", "B3", "B4"]);
@@ -106,17 +165,32 @@ fn bands_go_by_their_names() {
         assert_eq!(values(&work.cells(&["--band", band])), one, "{band}");
     }
     let why = work.fails(&["import", "store", "dem", &other]);
-    assert!(why.contains("the file's bands are B2, B3, B8") && why.contains("gdal_translate -b N"), "{why}");
+    assert!(
+        why.contains("the file's bands are B2, B3, B8") && why.contains("gdal_translate -b N"),
+        "{why}"
+    );
     // Some of the bands, each where it belongs.
-    let part = Array3::from_shape_fn((2, 8, 8), |(band, ..)| u16::try_from(7 + band).expect("small"));
-    let part = work.tif("part.tif", &part, |profile| profile.bands = ["B4", "B2"].map(named).to_vec());
+    let part = Array3::from_shape_fn((2, 8, 8), |(band, ..)| {
+        u16::try_from(7 + band).expect("small")
+    });
+    let part = work.tif("part.tif", &part, |profile| {
+        profile.bands = ["B4", "B2"].map(named).to_vec()
+    });
     work.ok(&["import", "store", "dem", &part]);
     for (band, value) in [("B4", 7.0), ("B2", 8.0)] {
-        assert_eq!(values(&work.cells(&["--band", band, "--window", "0:8,0:8"])), vec![value; 64], "{band}");
+        assert_eq!(
+            values(&work.cells(&["--band", band, "--window", "0:8,0:8"])),
+            vec![value; 64],
+            "{band}"
+        );
     }
     let unnamed = work.tif("unnamed.tif", &array, |_| {});
     let ran = work.run(&["import", "store", "dem", &unnamed]);
-    assert!(ran.code == Some(0) && ran.stderr.contains("does not name its bands"), "{}", ran.stderr);
+    assert!(
+        ran.code == Some(0) && ran.stderr.contains("does not name its bands"),
+        "{}",
+        ran.stderr
+    );
 }
 
 #[test]
@@ -129,45 +203,81 @@ fn packed_cells_become_the_values_they_stand_for() {
             (band.scale, band.offset) = (Some(scale), Some(offset));
             profile.bands = vec![band];
             profile.nodata = Some(Cells::from(vec![0_u16]));
-            profile.affine = Some(Affine { x: 400_000.0 + dx, y: 5_000_000.0, dx: 10.0, dy: -10.0 });
+            profile.affine = Some(Affine {
+                x: 400_000.0 + dx,
+                y: 5_000_000.0,
+                dx: 10.0,
+                dy: -10.0,
+            });
         })
     };
-    let (first, second) = (file("first.tif", 0.5, -2.0, 0.0), file("second.tif", 4.0, 1.0, 80.0));
+    let (first, second) = (
+        file("first.tif", 0.5, -2.0, 0.0),
+        file("second.tif", 4.0, 1.0, 80.0),
+    );
     work.ok(&["create", "store", "dem", "--like", &first]);
     work.ok(&["import", "store", "dem", &first, &second]);
     let found = values(&work.cells(&[]));
     for (at, value) in found.iter().enumerate() {
         let (y, x) = (at / 16, at % 16);
         let cell = (8 * y + x % 8) as f64;
-        let wanted = if x < 8 { cell * 0.5 - 2.0 } else { cell * 4.0 + 1.0 };
-        assert!(if cell == 0.0 { value.is_nan() } else { *value == wanted }, "{y} {x}: {value}, not {wanted}");
+        let wanted = if x < 8 {
+            cell * 0.5 - 2.0
+        } else {
+            cell * 4.0 + 1.0
+        };
+        assert!(
+            if cell == 0.0 {
+                value.is_nan()
+            } else {
+                *value == wanted
+            },
+            "{y} {x}: {value}, not {wanted}"
+        );
     }
     let info = work.json(&["info", "store", "dem"]);
     assert_eq!(info["grids"][0]["dtype"], json!("float32"));
     let raw = work.tif("raw.tif", &cells, |_| {});
     work.ok(&["create", "store", "raw", "--like", &raw]);
     let why = work.fails(&["import", "store", "raw", &first]);
-    assert!(why.contains("packed by a scale and an offset") && why.contains("gdal_translate -a_scale 1 -a_offset 0"), "{why}");
+    assert!(
+        why.contains("packed by a scale and an offset")
+            && why.contains("gdal_translate -a_scale 1 -a_offset 0"),
+        "{why}"
+    );
 }
 
 #[test]
 fn systems_without_a_code_are_told_apart_and_come_back() {
     let work = Work::new();
-    let [here, elsewhere] = ["laea-10", "laea-25"].map(|name| data(&format!("geotiff/systems/{name}.tif")));
+    let [here, elsewhere] =
+        ["laea-10", "laea-25"].map(|name| data(&format!("geotiff/systems/{name}.tif")));
     work.ok(&["create", "store", "dem", "--like", &here]);
     work.ok(&["import", "store", "dem", &here]);
     let why = work.fails(&["import", "store", "dem", &elsewhere]);
     let line = remedy(&why, "gdalwarp", &elsewhere);
-    assert!(line.starts_with("gdalwarp -t_srs 'PROJCS[") && line.contains(" -tr 10 10 -te 0 -10 10 0 "), "{why}");
+    assert!(
+        line.starts_with("gdalwarp -t_srs 'PROJCS[") && line.contains(" -tr 10 10 -te 0 -10 10 0 "),
+        "{why}"
+    );
     if ran(&work, &line) {
         work.ok(&["import", "store", "dem", "FITTING.tif"]);
     }
     work.ok(&["read", "store", "dem", "--out", "back.tif"]);
-    let system = |path: &str| GeoTiff::open(path).expect("opens").header().crs.clone().expect("a system");
+    let system = |path: &str| {
+        GeoTiff::open(path)
+            .expect("opens")
+            .header()
+            .crs
+            .clone()
+            .expect("a system")
+    };
     let back = work.path("back.tif").display().to_string();
     assert_eq!(system(&back), system(&here));
     work.ok(&["import", "store", "dem", "back.tif"]);
-    let nameless = work.tif("nameless.tif", &Array2::<u8>::zeros((1, 1)), |profile| profile.crs = None);
+    let nameless = work.tif("nameless.tif", &Array2::<u8>::zeros((1, 1)), |profile| {
+        profile.crs = None
+    });
     let why = work.fails(&["import", "store", "dem", &nameless]);
     assert!(why.contains("gdal_translate -a_srs 'PROJCS["), "{why}");
 }
@@ -175,7 +285,10 @@ fn systems_without_a_code_are_told_apart_and_come_back() {
 #[test]
 fn what_stands_beside_a_file_is_heeded() {
     let work = Work::new();
-    let cells = Array2::from_shape_fn((6, 8), |(y, x)| if (y, x) == (2, 3) { -9999_i16 } else { 5 });
+    let cells = Array2::from_shape_fn(
+        (6, 8),
+        |(y, x)| if (y, x) == (2, 3) { -9999_i16 } else { 5 },
+    );
     let plain = |profile: &mut Profile| (profile.affine, profile.crs) = (None, None);
     let map = work.tif("map.tif", &cells, plain);
     let write = |name: &str, text: &str| std::fs::write(work.path(name), text).expect("written");
@@ -187,24 +300,59 @@ fn what_stands_beside_a_file_is_heeded() {
     work.ok(&["create", "store", "dem", "--like", &map]);
     work.ok(&["import", "store", "dem", &map]);
     let info = work.json(&["info", "store", "dem"])["grids"][0].clone();
-    assert_eq!((&info["crs"], &info["nodata"]), (&json!("EPSG:4326"), &json!(-9999.0)));
-    assert_eq!(info["extent"], json!({ "y": [4_999_940.0, 5_000_000.0], "x": [500_000.0, 500_080.0] }));
-    assert_eq!(work.json(&["stats", "store", "dem", "--stat", "count"])["count"].as_f64(), Some(47.0));
+    assert_eq!(
+        (&info["crs"], &info["nodata"]),
+        (&json!("EPSG:4326"), &json!(-9999.0))
+    );
+    assert_eq!(
+        info["extent"],
+        json!({ "y": [4_999_940.0, 5_000_000.0], "x": [500_000.0, 500_080.0] })
+    );
+    assert_eq!(
+        work.json(&["stats", "store", "dem", "--stat", "count"])["count"].as_f64(),
+        Some(47.0)
+    );
     // A place in .aux.xml comes before the file's own, as in GDAL.
-    write("map.tif.aux.xml", "<PAMDataset><GeoTransform> 1.0, 2.0, 0.0, 3.0, 0.0, -4.0</GeoTransform></PAMDataset>");
+    write(
+        "map.tif.aux.xml",
+        "<PAMDataset><GeoTransform> 1.0, 2.0, 0.0, 3.0, 0.0, -4.0</GeoTransform></PAMDataset>",
+    );
     work.ok(&["create", "store", "moved", "--like", &map]);
     work.ok(&["import", "store", "moved", &map]);
     let extent = work.json(&["info", "store", "moved"])["grids"][0]["extent"].clone();
     assert_eq!(extent, json!({ "y": [-21.0, 3.0], "x": [1.0, 17.0] }));
     // Values that differ from band to band.
-    let two = work.tif("two.tif", &Array3::from_shape_fn((2, 4, 4), |(_, y, _)| i16::try_from(y).expect("small")), |_| {});
-    let band = |number: u8| format!("<PAMRasterBand band=\"{number}\"><NoDataValue>{number}</NoDataValue></PAMRasterBand>");
-    write("two.tif.aux.xml", &format!("<PAMDataset>{}{}</PAMDataset>", band(1), band(2)));
+    let two = work.tif(
+        "two.tif",
+        &Array3::from_shape_fn((2, 4, 4), |(_, y, _)| i16::try_from(y).expect("small")),
+        |_| {},
+    );
+    let band = |number: u8| {
+        format!(
+            "<PAMRasterBand band=\"{number}\"><NoDataValue>{number}</NoDataValue></PAMRasterBand>"
+        )
+    };
+    write(
+        "two.tif.aux.xml",
+        &format!("<PAMDataset>{}{}</PAMDataset>", band(1), band(2)),
+    );
     work.ok(&["create", "store", "two", "--like", &two]);
     work.ok(&["import", "store", "two", &two]);
     for (band, sum) in [("1", 4.0 * 5.0), ("2", 4.0 * 4.0)] {
-        let stats = work.json(&["stats", "store", "two", "--band", band, "--stat", "count,sum"]);
-        assert_eq!((stats["count"].as_f64(), stats["sum"].as_f64()), (Some(12.0), Some(sum)), "band {band}");
+        let stats = work.json(&[
+            "stats",
+            "store",
+            "two",
+            "--band",
+            band,
+            "--stat",
+            "count,sum",
+        ]);
+        assert_eq!(
+            (stats["count"].as_f64(), stats["sum"].as_f64()),
+            (Some(12.0), Some(sum)),
+            "band {band}"
+        );
     }
     for text in ["1\n2\n", "10\n1\n1\n-10\n0\n0\n"] {
         write("map.tfw", text);
@@ -220,10 +368,15 @@ fn what_stands_beside_a_file_is_heeded() {
 fn further_images_are_named() {
     let work = Work::new();
     let file = data("geotiff/pages.tif");
-    for args in [&["create", "store", "dem", "--like", &file][..], &["import", "store", "dem", &file]] {
+    for args in [
+        &["create", "store", "dem", "--like", &file][..],
+        &["import", "store", "dem", &file],
+    ] {
         let ran = work.run(args);
         assert!(
-            ran.code == Some(0) && ran.stderr.contains("the file has 3 images") && ran.stderr.contains("the other 2 are not"),
+            ran.code == Some(0)
+                && ran.stderr.contains("the file has 3 images")
+                && ran.stderr.contains("the other 2 are not"),
             "{}",
             ran.stderr
         );
@@ -236,20 +389,38 @@ fn cell_sizes_that_were_rounded_are_the_grids() {
     let array = ramp(40, 60);
     let file = |name: &str, cell: f64, off: f64| {
         work.tif(name, &array, |profile| {
-            profile.affine = Some(Affine { x: -20.0 + off * cell, y: 40.0, dx: cell, dy: -cell });
+            profile.affine = Some(Affine {
+                x: -20.0 + off * cell,
+                y: 40.0,
+                dx: cell,
+                dy: -cell,
+            });
             profile.crs = Some("EPSG:4326".to_owned());
         })
     };
     let single = f64::from(0.05_f32);
-    let (exact, rounded) = (file("exact.tif", 0.05, 0.0), file("rounded.tif", single, 0.0));
+    let (exact, rounded) = (
+        file("exact.tif", 0.05, 0.0),
+        file("rounded.tif", single, 0.0),
+    );
     for (grid, like, other) in [("a", &exact, &rounded), ("b", &rounded, &exact)] {
         work.ok(&["create", "store", grid, "--like", like]);
         work.ok(&["import", "store", grid, other]);
-        assert_eq!(work.json(&["stats", "store", grid, "--stat", "max"])["max"].as_f64(), Some(2399.0));
+        assert_eq!(
+            work.json(&["stats", "store", grid, "--stat", "max"])["max"].as_f64(),
+            Some(2399.0)
+        );
     }
-    for (name, cell, off) in [("moved.tif", 0.05, 0.3), ("stretched.tif", 0.0501, 0.0), ("off.tif", 0.05, 0.02)] {
+    for (name, cell, off) in [
+        ("moved.tif", 0.05, 0.3),
+        ("stretched.tif", 0.0501, 0.0),
+        ("off.tif", 0.05, 0.02),
+    ] {
         let why = work.fails(&["import", "store", "a", &file(name, cell, off)]);
-        assert!(why.contains("gdalwarp -t_srs EPSG:4326 -tr 0.05 0.05 -te "), "{why}");
+        assert!(
+            why.contains("gdalwarp -t_srs EPSG:4326 -tr 0.05 0.05 -te "),
+            "{why}"
+        );
         if ran(&work, &remedy(&why, "gdalwarp -", name)) {
             work.ok(&["import", "store", "a", "FITTING.tif"]);
         }
@@ -262,12 +433,39 @@ fn a_remedy_keeps_the_resolution_and_the_place_of_the_file() {
     let like = work.tif("ms.tif", &ramp(32, 32), |_| {});
     work.ok(&["create", "store", "dem", "--like", &like]);
     work.ok(&["import", "store", "dem", &like]);
-    let at = |x: f64, cell: f64| Some(Affine { x: 400_000.0 + x, y: 5_000_000.0 - x, dx: cell, dy: -cell });
+    let at = |x: f64, cell: f64| {
+        Some(Affine {
+            x: 400_000.0 + x,
+            y: 5_000_000.0 - x,
+            dx: cell,
+            dy: -cell,
+        })
+    };
     for (name, x, cell, wanted) in [
-        ("half.tif", 2.5, 5.0, " -tr 5 5 -te 400005 4999840 400160 4999995 "),
-        ("other.tif", 0.0, 7.0, " -tr 5 5 -te 400000 4999775 400225 5000000 "),
-        ("coarse.tif", 3.0, 40.0, " -tr 40 40 -te 400000 4998720 401280 5000000 "),
-        ("odd.tif", 0.0, 30.0, " -tr 20 20 -te 400000 4999040 400960 5000000 "),
+        (
+            "half.tif",
+            2.5,
+            5.0,
+            " -tr 5 5 -te 400005 4999840 400160 4999995 ",
+        ),
+        (
+            "other.tif",
+            0.0,
+            7.0,
+            " -tr 5 5 -te 400000 4999775 400225 5000000 ",
+        ),
+        (
+            "coarse.tif",
+            3.0,
+            40.0,
+            " -tr 40 40 -te 400000 4998720 401280 5000000 ",
+        ),
+        (
+            "odd.tif",
+            0.0,
+            30.0,
+            " -tr 20 20 -te 400000 4999040 400960 5000000 ",
+        ),
     ] {
         let file = work.tif(name, &ramp(32, 32), |profile| profile.affine = at(x, cell));
         let why = work.fails(&["import", "store", "dem", &file]);
@@ -305,13 +503,28 @@ fn an_uncompressed_strip_of_any_height_is_read_in_parts() {
     bytes.extend([0; 4]);
     let path = work.path("tall.tif");
     std::fs::write(&path, bytes).expect("written");
-    let file = std::fs::OpenOptions::new().write(true).open(&path).expect("opens");
-    file.set_len(4096 + u64::from(width) * u64::from(height)).expect("as long as it says");
-    std::os::unix::fs::FileExt::write_all_at(&file, &[9; 4096], 4096 + 4096 * 40_000).expect("a row");
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(&path)
+        .expect("opens");
+    file.set_len(4096 + u64::from(width) * u64::from(height))
+        .expect("as long as it says");
+    std::os::unix::fs::FileExt::write_all_at(&file, &[9; 4096], 4096 + 4096 * 40_000)
+        .expect("a row");
     let mut tiff = GeoTiff::open(&path).expect("opens");
-    let sums: Vec<f64> = tiff.plan(1024, 8 << 20).map(|window| tiff_sum(&path, &window)).collect();
-    assert!(sums.len() > 10 && sums.iter().sum::<f64>() == 9.0 * 4096.0, "{sums:?}");
-    let window = gridstone::adapter::geotiff::Window { bands: 0..1, rows: 40_000..40_001, cols: 5..7 };
+    let sums: Vec<f64> = tiff
+        .plan(1024, 8 << 20)
+        .map(|window| tiff_sum(&path, &window))
+        .collect();
+    assert!(
+        sums.len() > 10 && sums.iter().sum::<f64>() == 9.0 * 4096.0,
+        "{sums:?}"
+    );
+    let window = gridstone::adapter::geotiff::Window {
+        bands: 0..1,
+        rows: 40_000..40_001,
+        cols: 5..7,
+    };
     assert_eq!(values(&tiff.read(&window).expect("reads")), [9.0, 9.0]);
 }
 

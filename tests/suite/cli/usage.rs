@@ -41,9 +41,15 @@ fn every_verb_has_help_with_an_example() {
         assert!(all.contains(&format!("\n  {verb} ")), "{verb}: {all}");
         let help = work.ok(&[verb, "--help"]);
         let example = ["Example:", "Examples:"].map(|head| format!("{head}\n  gridstone {verb} "));
-        assert!(example.iter().any(|example| help.contains(example)), "{verb}: {help}");
+        assert!(
+            example.iter().any(|example| help.contains(example)),
+            "{verb}: {help}"
+        );
     }
-    assert!(work.ok(&["--version"]).starts_with(concat!("gridstone ", env!("CARGO_PKG_VERSION"))));
+    assert!(
+        work.ok(&["--version"])
+            .starts_with(concat!("gridstone ", env!("CARGO_PKG_VERSION")))
+    );
 }
 
 #[test]
@@ -70,14 +76,33 @@ fn wrong_usage_has_code_2() {
         &["--frsh"],
     ] {
         let ran = read(options);
-        assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{options:?}: {}", ran.stderr);
-        assert!(ran.stderr.starts_with("error: "), "{options:?}: {}", ran.stderr);
+        assert_eq!(
+            (ran.code, ran.stdout.as_str()),
+            (Some(2), ""),
+            "{options:?}: {}",
+            ran.stderr
+        );
+        assert!(
+            ran.stderr.starts_with("error: "),
+            "{options:?}: {}",
+            ran.stderr
+        );
     }
-    for args in [&[][..], &["frobnicate"], &["create", "store", "dem"], &["import", "store", "dem"]] {
+    for args in [
+        &[][..],
+        &["frobnicate"],
+        &["create", "store", "dem"],
+        &["import", "store", "dem"],
+    ] {
         assert_eq!(work.run(args).code, Some(2), "{args:?}");
     }
     let like = data("srtm.tif");
-    for options in [["--chunk", "100"], ["--aggregator", "median"], ["--nodata", "x"], ["--structure", "x.toml"]] {
+    for options in [
+        ["--chunk", "100"],
+        ["--aggregator", "median"],
+        ["--nodata", "x"],
+        ["--structure", "x.toml"],
+    ] {
         let ran = work.run(&[&["create", "store", "dem", "--like", &like], &options[..]].concat());
         assert_eq!(ran.code, Some(2), "{options:?}: {}", ran.stderr);
     }
@@ -87,7 +112,15 @@ fn wrong_usage_has_code_2() {
 #[test]
 fn a_grid_that_cannot_be_made_leaves_no_store() {
     let work = Work::new();
-    work.fails(&["create", "store", "dem", "--like", &data("srtm.tif"), "--nodata", "0.5"]);
+    work.fails(&[
+        "create",
+        "store",
+        "dem",
+        "--like",
+        &data("srtm.tif"),
+        "--nodata",
+        "0.5",
+    ]);
     work.fails(&["create", "store", "a/b", "--like", &data("srtm.tif")]);
     work.fails(&["create", "store", "dem", "--like", "absent.tif"]);
     work.fails(&["create", "store", "dem", "--structure", "absent.toml"]);
@@ -114,8 +147,16 @@ fn a_closed_pipe_is_quiet() {
         .expect("the command starts");
     drop(child.stdout.take());
     let mut told = String::new();
-    child.stderr.take().expect("a pipe").read_to_string(&mut told).expect("text");
-    assert_eq!((child.wait().expect("ends").code(), told.as_str()), (Some(0), ""));
+    child
+        .stderr
+        .take()
+        .expect("a pipe")
+        .read_to_string(&mut told)
+        .expect("text");
+    assert_eq!(
+        (child.wait().expect("ends").code(), told.as_str()),
+        (Some(0), "")
+    );
 }
 
 #[test]
@@ -124,7 +165,9 @@ fn stderr_has_no_colours_and_no_bars_where_it_is_no_terminal() {
     let ran = work.run(&["import", "store", "dem", &data("srtm_patch.tif")]);
     assert_eq!(ran.stderr, "");
     assert!(
-        ran.stdout.starts_with("imported 1 file: 10800 cells, 9 chunks written (1 base, 8 aggregate), 1 mark drained, "),
+        ran.stdout.starts_with(
+            "imported 1 file: 10800 cells, 9 chunks written (1 base, 8 aggregate), 1 mark drained, "
+        ),
         "{}",
         ran.stdout
     );

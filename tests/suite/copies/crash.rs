@@ -1,4 +1,5 @@
-//! Updates that are cut at any call of the engine, that meet one another, and whose source loses power.
+//! Updates that are cut at any call of the engine, that meet one another, and whose source loses
+//! power.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,8 +9,8 @@ use std::time::Duration;
 
 use gridstone::kv::{Durability, Engine, Failure, Faulty, Memory};
 use gridstone::{
-    Aggregation, Axis, DType, Dimension, ErrorKind, Freshness, Grid, Overlap, Policy, Query, Schema, Store, Structure, Updated,
-    Window,
+    Aggregation, Axis, DType, Dimension, ErrorKind, Freshness, Grid, Overlap, Policy, Query,
+    Schema, Store, Structure, Updated, Window,
 };
 use ndarray::{Array1, Array3};
 
@@ -19,7 +20,11 @@ use crate::crash::digest;
 fn line(chunk: u32) -> Schema {
     let x = Dimension::regular("x", [Axis::new("x", 0.0, 1.0, chunk)]);
     let structure = Structure::builder().dimension(x).build().unwrap();
-    Schema::builder(structure, DType::I16).aggregator(Aggregation::Count).aggregator(Aggregation::Sum).build().unwrap()
+    Schema::builder(structure, DType::I16)
+        .aggregator(Aggregation::Count)
+        .aggregator(Aggregation::Sum)
+        .build()
+        .unwrap()
 }
 
 fn put(grid: &Grid, at: i64, len: u64, value: i16, of: i8) {
@@ -28,7 +33,8 @@ fn put(grid: &Grid, at: i64, len: u64, value: i16, of: i8) {
     grid.replace(&window, &cells).unwrap();
 }
 
-/// A source, a target that had it before, and what came since: finer data, coarser data where finer was, growth and removal.
+/// A source, a target that had it before, and what came since: finer data, coarser data where finer
+/// was, growth and removal.
 fn prepared(store: &Store) -> [Grid; 2] {
     let source = store.create("source", line(8)).unwrap();
     let target = store.create("target", line(2)).unwrap();
@@ -46,9 +52,22 @@ fn prepared(store: &Store) -> [Grid; 2] {
 
 fn events(capacity: u32, chunk: u32) -> Schema {
     let time = Dimension::irregular("time", "seconds since 1970-01-01", capacity, 4);
-    let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, chunk), Axis::new("x", 0.0, 1.0, chunk)]);
-    let structure = Structure::builder().dimension(time).dimension(space).build().unwrap();
-    Schema::builder(structure, DType::F32).aggregator(Aggregation::Mean).build().unwrap()
+    let space = Dimension::regular(
+        "space",
+        [
+            Axis::new("y", 0.0, -1.0, chunk),
+            Axis::new("x", 0.0, 1.0, chunk),
+        ],
+    );
+    let structure = Structure::builder()
+        .dimension(time)
+        .dimension(space)
+        .build()
+        .unwrap();
+    Schema::builder(structure, DType::F32)
+        .aggregator(Aggregation::Mean)
+        .build()
+        .unwrap()
 }
 
 fn prepared_events(store: &Store) -> [Grid; 2] {
@@ -56,11 +75,15 @@ fn prepared_events(store: &Store) -> [Grid; 2] {
     let target = store.create("target", events(4, 2)).unwrap();
     let put = |ticks: &[i64], value: f32| {
         let cells = Array3::from_elem((ticks.len(), 3, 3), value);
-        source.put_events(ticks, [1, 0], &cells, Overlap::Merge).unwrap();
+        source
+            .put_events(ticks, [1, 0], &cells, Overlap::Merge)
+            .unwrap();
     };
     put(&[0, 1, 2, 3, 9], 1.0);
     target.update_from(&source).unwrap();
-    source.clear(&Window::new([1, -9, -9], [2, 20, 20])).unwrap();
+    source
+        .clear(&Window::new([1, -9, -9], [2, 20, 20]))
+        .unwrap();
     put(&[-5, 3, 30], 2.0);
     [source, target]
 }
@@ -69,44 +92,82 @@ fn prepared_events(store: &Store) -> [Grid; 2] {
 fn compare_events(source: &Grid, target: &Grid) -> Result<(), String> {
     let read = |grid: &Grid| {
         let answer = grid.read(&Query::all()).unwrap();
-        let cells: Vec<u64> = answer.array.iter_f64().map(|value| if value.is_nan() { 0 } else { value.to_bits() }).collect();
+        let cells: Vec<u64> = answer
+            .array
+            .iter_f64()
+            .map(|value| if value.is_nan() { 0 } else { value.to_bits() })
+            .collect();
         (answer.coordinates, answer.window, cells)
     };
-    if read(source) == read(target) { Ok(()) } else { Err(format!("{:?} is read, and {:?} here", read(source), read(target))) }
+    if read(source) == read(target) {
+        Ok(())
+    } else {
+        Err(format!(
+            "{:?} is read, and {:?} here",
+            read(source),
+            read(target)
+        ))
+    }
 }
 
 type Compare = fn(&Grid, &Grid) -> Result<(), String>;
 
 /// Sweeps a failure over every call of an update; the next one goes on from whatever is left.
-fn sweep(policy: Policy, failure: Failure, prepare: fn(&Store) -> [Grid; 2], compare: Compare) -> usize {
+fn sweep(
+    policy: Policy,
+    failure: Failure,
+    prepare: fn(&Store) -> [Grid; 2],
+    compare: Compare,
+) -> usize {
     let (mut crashes, mut seen) = (0, HashSet::new());
     for call in 0.. {
         let host = Arc::new(Faulty::new(Memory::new()));
         let open = Store::options().policy(policy).identity(1);
-        let store = open.open_engine(Arc::clone(&host) as Arc<dyn Engine>).unwrap();
+        let store = open
+            .open_engine(Arc::clone(&host) as Arc<dyn Engine>)
+            .unwrap();
         let [source, target] = prepare(&store);
         host.fail_from(call, failure);
         let done = target.update_from(&source);
         let engine = host.engine();
-        let left = (0..=engine.unsynced()).map(|keep| engine.crash(keep)).chain([engine.reopen()]);
+        let left = (0..=engine.unsynced())
+            .map(|keep| engine.crash(keep))
+            .chain([engine.reopen()]);
         for engine in left {
             crashes += 1;
             if !seen.insert((digest(&engine), done.is_ok())) {
                 continue;
             }
-            let store = Store::options().policy(policy).open_engine(Arc::new(engine)).unwrap();
+            let store = Store::options()
+                .policy(policy)
+                .open_engine(Arc::new(engine))
+                .unwrap();
             let [source, target] = ["source", "target"].map(|name| store.grid(name).unwrap());
             if done.is_ok() {
-                compare(&source, &target).unwrap_or_else(|wrong| panic!("an update that ended is on the medium: {wrong}"));
+                compare(&source, &target).unwrap_or_else(|wrong| {
+                    panic!("an update that ended is on the medium: {wrong}")
+                });
             }
-            assert_eq!(store.verify().unwrap().findings, [], "call {call} fails ({failure:?})");
+            assert_eq!(
+                store.verify().unwrap().findings,
+                [],
+                "call {call} fails ({failure:?})"
+            );
             target.update_from(&source).unwrap();
-            compare(&source, &target).unwrap_or_else(|wrong| panic!("call {call} fails ({failure:?}): {wrong}"));
+            compare(&source, &target)
+                .unwrap_or_else(|wrong| panic!("call {call} fails ({failure:?}): {wrong}"));
             target.aggregate().unwrap();
-            assert_eq!(store.verify().unwrap().findings, [], "call {call} fails ({failure:?})");
+            assert_eq!(
+                store.verify().unwrap().findings,
+                [],
+                "call {call} fails ({failure:?})"
+            );
         }
         if let Err(error) = done {
-            assert!([ErrorKind::Unavailable, ErrorKind::Poisoned].contains(error.kind()), "{error}");
+            assert!(
+                [ErrorKind::Unavailable, ErrorKind::Poisoned].contains(error.kind()),
+                "{error}"
+            );
         } else {
             return crashes;
         }
@@ -130,29 +191,42 @@ fn i7_i10_an_update_that_is_cut_at_any_call_is_finished_by_the_next() {
 #[test]
 fn i10_what_was_copied_is_on_the_medium_of_its_source() {
     let engine = Arc::new(Memory::new());
-    let store = Store::options().policy(Policy::Manual).open_engine(Arc::clone(&engine) as Arc<dyn Engine>).unwrap();
+    let store = Store::options()
+        .policy(Policy::Manual)
+        .open_engine(Arc::clone(&engine) as Arc<dyn Engine>)
+        .unwrap();
     let source = store.create("source", line(8)).unwrap();
-    let target = Store::in_memory().unwrap().create("target", line(2)).unwrap();
+    let target = Store::in_memory()
+        .unwrap()
+        .create("target", line(2))
+        .unwrap();
     for value in [1_i16, 2] {
         let cells = Array1::from_elem(4, value);
         let mut batch = store.batch().durability(Durability::Buffered);
         batch.put(&source, &Window::new([0], [4]), &cells).unwrap();
         batch.commit().unwrap();
         target.update_from(&source).unwrap();
-        let after = Store::options().open_engine(Arc::new(engine.crash(0))).unwrap();
+        let after = Store::options()
+            .open_engine(Arc::new(engine.crash(0)))
+            .unwrap();
         compare(&after.grid("source").unwrap(), &target).unwrap();
     }
 }
 
-/// An engine before one of whose calls something else happens, in another thread. It is not waited for for ever: the call may hold
-/// what the other needs.
-fn meeting(at: u64, other: impl Fn(&Store) -> gridstone::Result<Updated> + Send + Sync + 'static) -> (Store, Met) {
+/// An engine before one of whose calls something else happens, in another thread. It is not waited
+/// for for ever: the call may hold what the other needs.
+fn meeting(
+    at: u64,
+    other: impl Fn(&Store) -> gridstone::Result<Updated> + Send + Sync + 'static,
+) -> (Store, Met) {
     let met = Met::default();
     let (slot, other) = (Arc::clone(&met.0), Arc::new(other));
     let calls = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&calls);
     let hook = move |_| {
-        let Some((store, first)) = slot.armed.get() else { return };
+        let Some((store, first)) = slot.armed.get() else {
+            return;
+        };
         if counted.fetch_add(1, Ordering::SeqCst) != first + at {
             return;
         }
@@ -166,7 +240,10 @@ fn meeting(at: u64, other: impl Fn(&Store) -> gridstone::Result<Updated> + Send 
         }
         let _ = slot.thread.set(std::sync::Mutex::new(Some(thread)));
     };
-    let store = Store::options().policy(Policy::Manual).open_engine(Arc::new(Faulty::hooked(Memory::new(), hook))).unwrap();
+    let store = Store::options()
+        .policy(Policy::Manual)
+        .open_engine(Arc::new(Faulty::hooked(Memory::new(), hook)))
+        .unwrap();
     (store, met)
 }
 
@@ -191,8 +268,8 @@ impl Met {
     }
 }
 
-/// At whichever call of one update the source changes and another update begins: when both have ended, what the record says is
-/// there is there.
+/// At whichever call of one update the source changes and another update begins: when both have
+/// ended, what the record says is there is there.
 #[test]
 fn i7_of_two_updates_that_meet_the_later_one_holds() {
     let (mut overtaken, mut at) = (0, 0);
@@ -217,11 +294,17 @@ fn i7_of_two_updates_that_meet_the_later_one_holds() {
         assert!(first.is_ok() || other.is_ok(), "one of them ends");
         // What was under way when the later one looked is left to the next.
         target.update_from(&source).unwrap();
-        compare(&source, &target).unwrap_or_else(|wrong| panic!("met at call {at}, then updated: {wrong}"));
+        compare(&source, &target)
+            .unwrap_or_else(|wrong| panic!("met at call {at}, then updated: {wrong}"));
         assert_eq!(store.verify().unwrap().findings, []);
-        let fresh = target.read(&Query::all().freshness(Freshness::Fresh)).unwrap();
+        let fresh = target
+            .read(&Query::all().freshness(Freshness::Fresh))
+            .unwrap();
         assert!(fresh.stale.is_empty());
         at += 1;
     }
-    assert!(at > 20 && overtaken > 5, "{overtaken} of {at} were overtaken");
+    assert!(
+        at > 20 && overtaken > 5,
+        "{overtaken} of {at} were overtaken"
+    );
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use gridstone::{
-    Aggregation, Axis, Codec, DType, Depth, Dimension, Level, Polygon, Schema, SchemaBuilder, Structure, StructureBuilder,
+    Aggregation, Axis, Codec, DType, Depth, Dimension, Level, Polygon, Schema, SchemaBuilder,
+    Structure, StructureBuilder,
 };
 use serde::{Deserialize, Serialize};
 
@@ -45,14 +46,22 @@ impl Design {
     pub fn told(&self) -> String {
         let structure = self.schema.structure();
         let dimension = |d: &Dimension| {
-            let axes: Vec<String> =
-                d.axes().iter().map(|a| format!("{} {}+{}i/{}", a.name(), a.origin(), a.step(), a.chunk())).collect();
+            let axes: Vec<String> = d
+                .axes()
+                .iter()
+                .map(|a| format!("{} {}+{}i/{}", a.name(), a.origin(), a.step(), a.chunk()))
+                .collect();
             format!("{} [{}] {:?}", d.name(), axes.join(", "), d.kind())
         };
         let dimensions: Vec<String> = structure.dimensions().iter().map(dimension).collect();
         let (schema, layers) = (&self.schema, self.schema.aggregators());
         let kept = (&self.base, &self.offsets, &self.segments);
-        format!("{}: {:?} nodata {:?} {layers:?} {kept:?}", dimensions.join("; "), schema.dtype(), schema.nodata())
+        format!(
+            "{}: {:?} nodata {:?} {layers:?} {kept:?}",
+            dimensions.join("; "),
+            schema.dtype(),
+            schema.nodata()
+        )
     }
 
     pub fn ground(&self) -> Vec<i8> {
@@ -64,7 +73,10 @@ impl Design {
     }
 
     pub fn model(&self) -> Model {
-        Model::new(self.schema.clone(), Arc::new(Space::new(&self.schema, &self.ground(), &self.segments)))
+        Model::new(
+            self.schema.clone(),
+            Arc::new(Space::new(&self.schema, &self.ground(), &self.segments)),
+        )
     }
 
     /// Levels for a put.
@@ -79,7 +91,9 @@ impl Design {
     /// The two axes of a plane, if there is one, in which polygons lie.
     pub fn plane(&self) -> Option<[usize; 2]> {
         let structure = self.schema.structure();
-        let axes = (0..structure.dimensions().len()).map(|d| structure.axes_of(d)).find(|axes| axes.len() == 2)?;
+        let axes = (0..structure.dimensions().len())
+            .map(|d| structure.axes_of(d))
+            .find(|axes| axes.len() == 2)?;
         Some([axes.start + 1, axes.start])
     }
 
@@ -92,31 +106,62 @@ impl Design {
         let point = |dice: &mut Dice, axis: usize, reach: i64| {
             let level = Level::new(ground[structure.dimension_of(axis)]).unwrap();
             let at = dice.pick(&self.hot[axis]) + dice.range(-reach, reach);
-            let (from, to) = (structure.edge(axis, level, at), structure.edge(axis, level, at + 1));
+            let (from, to) = (
+                structure.edge(axis, level, at),
+                structure.edge(axis, level, at + 1),
+            );
             from + (to - from) * dice.pick(&[0.0, 0.25, 0.5, 0.625])
         };
         let parts = (0..dice.range(1, 2)).map(|_| {
-            let rings = (0..dice.pick(&[1, 1, 2]))
-                .map(|_| (0..dice.range(3, 5)).map(|_| [point(dice, x, 9), point(dice, y, 9)]).collect());
+            let rings = (0..dice.pick(&[1, 1, 2])).map(|_| {
+                (0..dice.range(3, 5))
+                    .map(|_| [point(dice, x, 9), point(dice, y, 9)])
+                    .collect()
+            });
             rings.collect::<Vec<_>>()
         });
         let parts: Vec<_> = parts.collect();
         let polygon = Polygon::new([names[x], names[y]], parts.clone()).ok()?;
-        Some(Region { polygon, parts, axes: [x, y] })
+        Some(Region {
+            polygon,
+            parts,
+            axes: [x, y],
+        })
     }
 }
 
 fn axis(name: &str, dice: &mut Dice, ahead: bool) -> Axis {
-    let step = if ahead { dice.pick(&[1.0, 0.25, 30.0]) } else { dice.pick(&[1.0, -1.0, 0.25, -30.0]) };
-    Axis::new(name, dice.pick(&[0.0, 0.0, -17.5, 1e6]), step, dice.pick(&[2, 2, 4, 8]))
+    let step = if ahead {
+        dice.pick(&[1.0, 0.25, 30.0])
+    } else {
+        dice.pick(&[1.0, -1.0, 0.25, -30.0])
+    };
+    Axis::new(
+        name,
+        dice.pick(&[0.0, 0.0, -17.5, 1e6]),
+        step,
+        dice.pick(&[2, 2, 4, 8]),
+    )
 }
 
 fn dimensions(dice: &mut Dice) -> Vec<Dimension> {
-    let depth =
-        |dice: &mut Dice| dice.pick(&[Depth::Top, Depth::Top, Depth::Top, Depth::Top, Depth::Levels(0), Depth::Levels(2)]);
-    let space =
-        |dice: &mut Dice| Dimension::regular("space", [axis("y", dice, false), axis("x", dice, false)]).depth(depth(dice));
-    let line = |name: &str, dice: &mut Dice| Dimension::regular(name, [axis(name, dice, true)]).depth(depth(dice));
+    let depth = |dice: &mut Dice| {
+        dice.pick(&[
+            Depth::Top,
+            Depth::Top,
+            Depth::Top,
+            Depth::Top,
+            Depth::Levels(0),
+            Depth::Levels(2),
+        ])
+    };
+    let space = |dice: &mut Dice| {
+        Dimension::regular("space", [axis("y", dice, false), axis("x", dice, false)])
+            .depth(depth(dice))
+    };
+    let line = |name: &str, dice: &mut Dice| {
+        Dimension::regular(name, [axis(name, dice, true)]).depth(depth(dice))
+    };
     let together = dice.chance(50);
     let band = || {
         let band = Dimension::fixed("band", ["red", "green", "blue"]);
@@ -140,7 +185,11 @@ fn dimensions(dice: &mut Dice) -> Vec<Dimension> {
         14 => vec![events(dice), space(dice)],
         15 => vec![line("x", dice), events(dice)],
         16 => vec![events(dice), line("x", dice), band()],
-        12 => vec![line("time", dice), line("z", dice).refinable(), line("x", dice)],
+        12 => vec![
+            line("time", dice),
+            line("z", dice).refinable(),
+            line("x", dice),
+        ],
         _ => vec![space(dice), line("time", dice).refinable(), band()],
     }
 }
@@ -152,7 +201,9 @@ fn cell_type(dice: &mut Dice, schema: SchemaBuilder, dtype: DType) -> SchemaBuil
         1 => schema.nodata(dice.pick(&[0.0, 1.0, 2.0, 4.0, 6.0])),
         2 if dtype.is_signed() => schema.nodata(-1.0),
         3 if dtype.is_float() => schema.nodata(dice.pick(&[-9999.0, f64::NAN])),
-        4 if dtype.size() < 8 && !dtype.is_float() => schema.nodata(dtype_limit(dtype, dice.chance(50))),
+        4 if dtype.size() < 8 && !dtype.is_float() => {
+            schema.nodata(dtype_limit(dtype, dice.chance(50)))
+        }
         _ => schema,
     }
 }
@@ -184,17 +235,34 @@ fn segments(dice: &mut Dice, unit: i64, levelled: usize) -> Vec<Span> {
 /// A grid of any kind.
 pub fn design(dice: &mut Dice) -> Design {
     let dimensions = dimensions(dice);
-    let structure = dimensions.into_iter().fold(Structure::builder(), StructureBuilder::dimension).build().unwrap();
+    let structure = dimensions
+        .into_iter()
+        .fold(Structure::builder(), StructureBuilder::dimension)
+        .build()
+        .unwrap();
     let dtype = dice.pick(&DType::ALL);
     let mut schema = cell_type(dice, Schema::builder(structure.clone(), dtype), dtype);
     schema = schema.codec(dice.pick(&[Codec::Fast, Codec::Small]));
-    let lines = structure.dimensions().iter().filter(|d| !d.is_fixed() && d.axes().len() == 1);
+    let lines = structure
+        .dimensions()
+        .iter()
+        .filter(|d| !d.is_fixed() && d.axes().len() == 1);
     let ends = lines.flat_map(|d| {
         let dimension = d.name().to_owned();
-        [Aggregation::First { dimension: dimension.clone() }, Aggregation::Last { dimension }]
+        [
+            Aggregation::First {
+                dimension: dimension.clone(),
+            },
+            Aggregation::Last { dimension },
+        ]
     });
     let mut layers: Vec<Aggregation> = Aggregation::plain().chain(ends).collect();
-    let first = dice.pick(&[Aggregation::Sum, Aggregation::Max, Aggregation::Mean, Aggregation::Count]);
+    let first = dice.pick(&[
+        Aggregation::Sum,
+        Aggregation::Max,
+        Aggregation::Mean,
+        Aggregation::Count,
+    ]);
     layers.retain(|layer| *layer != first);
     if !dice.chance(4) {
         schema = schema.aggregator(first);
@@ -206,13 +274,32 @@ pub fn design(dice: &mut Dice) -> Design {
     let base: Vec<i8> = structure
         .dimensions()
         .iter()
-        .map(|d| if d.is_fixed() || structure.irregular().is_some() { 0 } else { dice.pick(&[0, 0, 0, -1, 1]) })
+        .map(|d| {
+            if d.is_fixed() || structure.irregular().is_some() {
+                0
+            } else {
+                dice.pick(&[0, 0, 0, -1, 1])
+            }
+        })
         .collect();
-    let levelled =
-        structure.axes().enumerate().filter(|(a, _)| !structure.dimensions()[structure.dimension_of(*a)].is_fixed()).count();
+    let levelled = structure
+        .axes()
+        .enumerate()
+        .filter(|(a, _)| !structure.dimensions()[structure.dimension_of(*a)].is_fixed())
+        .count();
     let offsets = match levelled {
-        1 => dice.pick(&[vec![-2, -1, 0, 1, 2], vec![-4, -1, 0, 3], vec![-1, 0, 0, 1], vec![0]]),
-        _ => dice.pick(&[vec![-1, 0, 1], vec![-2, 0, 1], vec![-1, 0, 0, 1, 2], vec![0]]),
+        1 => dice.pick(&[
+            vec![-2, -1, 0, 1, 2],
+            vec![-4, -1, 0, 3],
+            vec![-1, 0, 0, 1],
+            vec![0],
+        ]),
+        _ => dice.pick(&[
+            vec![-1, 0, 1],
+            vec![-2, 0, 1],
+            vec![-1, 0, 0, 1, 2],
+            vec![0],
+        ]),
     };
     let least = *offsets.iter().min().unwrap();
     let segments: Vec<Vec<Span>> = (0..structure.rank())
@@ -220,7 +307,15 @@ pub fn design(dice: &mut Dice) -> Design {
             let d = structure.dimension_of(axis);
             match structure.dimensions()[d].labels() {
                 Some(labels) => vec![(0, i64::try_from(labels.len()).unwrap())],
-                None => segments(dice, if structure.refinable() == Some(d) { 1 << -least } else { 1 }, levelled),
+                None => segments(
+                    dice,
+                    if structure.refinable() == Some(d) {
+                        1 << -least
+                    } else {
+                        1
+                    },
+                    levelled,
+                ),
             }
         })
         .collect();
@@ -236,5 +331,13 @@ pub fn design(dice: &mut Dice) -> Design {
         })
         .collect();
     let values = dice.pick(&[Values::Small, Values::Small, Values::Wide, Values::Extreme]);
-    Design { schema: schema.build().unwrap(), base, offsets, segments, hot, values, tight: dice.chance(50) }
+    Design {
+        schema: schema.build().unwrap(),
+        base,
+        offsets,
+        segments,
+        hot,
+        values,
+        tight: dice.chance(50),
+    }
 }

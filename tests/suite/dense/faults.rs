@@ -1,4 +1,5 @@
-//! Calls of the engine that fail in the midst of a step: what it did is there whole or not at all, and whoever asked is told.
+//! Calls of the engine that fail in the midst of a step: what it did is there whole or not at all,
+//! and whoever asked is told.
 
 use std::sync::Arc;
 
@@ -12,12 +13,21 @@ use crate::check::Dice;
 impl Stage<'_> {
     /// Does an op while a call of the engine fails, and opens the store again.
     pub(super) fn fail(&mut self, op: &Op, call: u64, after: bool) -> Result<(), String> {
-        let Host::Memory(engine) = &self.host else { return self.done(op).map(drop) };
+        let Host::Memory(engine) = &self.host else {
+            return self.done(op).map(drop);
+        };
         let engine = Arc::clone(engine);
         if matches!(op, Op::Follow) {
             self.make_copy()?;
         }
-        engine.fail_once(call, if after { Failure::After } else { Failure::Before });
+        engine.fail_once(
+            call,
+            if after {
+                Failure::After
+            } else {
+                Failure::Before
+            },
+        );
         self.failing = true;
         let done = self.done(op);
         self.failing = false;
@@ -52,12 +62,16 @@ impl Stage<'_> {
 
     /// Reads while a call fails: that is an error, or it made no difference.
     pub(super) fn fail_reads(&self, seed: u64) -> Result<(), String> {
-        let Host::Memory(engine) = &self.host else { return Ok(()) };
+        let Host::Memory(engine) = &self.host else {
+            return Ok(());
+        };
         // The store's own threads would meet the failure.
         if self.policy == Policy::Background {
             return Ok(());
         }
         let mut dice = Dice(seed);
-        self.grids.iter().try_for_each(|played| played.watch.fail(&played.grid, engine, &mut dice))
+        self.grids
+            .iter()
+            .try_for_each(|played| played.watch.fail(&played.grid, engine, &mut dice))
     }
 }

@@ -24,7 +24,9 @@ impl Num {
     pub fn same(self, other: Num) -> bool {
         match (self, other) {
             (Num::Int(a), Num::Int(b)) => a == b,
-            (Num::Float(a), Num::Float(b)) => a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan(),
+            (Num::Float(a), Num::Float(b)) => {
+                a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan()
+            }
             _ => false,
         }
     }
@@ -78,7 +80,10 @@ pub fn array(dtype: DType, shape: &[usize], nums: &[Num]) -> Array {
         DType::I32 => ints::<i32>(shape, nums),
         DType::U64 => ints::<u64>(shape, nums),
         DType::I64 => ints::<i64>(shape, nums),
-        #[expect(clippy::cast_possible_truncation, reason = "made of numbers of this type")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "made of numbers of this type"
+        )]
         DType::F32 => shaped(shape, nums.iter().map(|num| num.real() as f32).collect()),
         DType::F64 => shaped(shape, nums.iter().map(|num| num.real()).collect()),
     }
@@ -87,7 +92,11 @@ pub fn array(dtype: DType, shape: &[usize], nums: &[Num]) -> Array {
 /// The least and the greatest number of an integer type.
 pub fn limits(dtype: DType) -> (i128, i128) {
     let bits = 8 * dtype.size();
-    if dtype.is_signed() { (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) } else { (0, (1 << bits) - 1) }
+    if dtype.is_signed() {
+        (-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
+    } else {
+        (0, (1 << bits) - 1)
+    }
 }
 
 /// The cells: `None` where there is no data.
@@ -103,20 +112,38 @@ impl Ground {
         for axis in (1..space.lines.len()).rev() {
             strides[axis - 1] = strides[axis] * space.lines[axis].len();
         }
-        Self { cells: vec![None; strides[0] * space.lines[0].len()], strides }
+        Self {
+            cells: vec![None; strides[0] * space.lines[0].len()],
+            strides,
+        }
     }
 
     /// The places of all kept cells of a box, in C order.
     pub fn places(&self, space: &Space, spans: &[Span]) -> Vec<usize> {
-        let lists = space.lines.iter().zip(spans).map(|(line, span)| line.kept(*span));
-        lists.zip(&self.strides).fold(vec![0], |places, (list, stride)| {
-            places.iter().flat_map(|place| list.iter().map(move |at| place + at * stride)).collect()
-        })
+        let lists = space
+            .lines
+            .iter()
+            .zip(spans)
+            .map(|(line, span)| line.kept(*span));
+        lists
+            .zip(&self.strides)
+            .fold(vec![0], |places, (list, stride)| {
+                places
+                    .iter()
+                    .flat_map(|place| list.iter().map(move |at| place + at * stride))
+                    .collect()
+            })
     }
 
     /// The values of a box, in C order.
-    pub fn values<'a>(&'a self, space: &Space, spans: &[Span]) -> impl Iterator<Item = Num> + use<'a> {
-        self.places(space, spans).into_iter().filter_map(|place| self.cells[place])
+    pub fn values<'a>(
+        &'a self,
+        space: &Space,
+        spans: &[Span],
+    ) -> impl Iterator<Item = Num> + use<'a> {
+        self.places(space, spans)
+            .into_iter()
+            .filter_map(|place| self.cells[place])
     }
 
     pub fn any(&self, space: &Space, spans: &[Span]) -> bool {

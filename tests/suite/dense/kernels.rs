@@ -21,7 +21,8 @@ pub struct Mixture {
     /// The levels that are read, an axis.
     at: Vec<i8>,
     dtype: DType,
-    /// The source cells that were looked at: not known, or no data, or a value and by how much it counts.
+    /// The source cells that were looked at: not known, or no data, or a value and by how much it
+    /// counts.
     values: HashMap<Vec<i64>, Option<Option<Known>>>,
 }
 
@@ -43,11 +44,21 @@ fn keys(x: f64) -> f64 {
 
 impl Mixture {
     pub fn new(how: Resampling, at: Vec<i8>, dtype: DType) -> Self {
-        Self { how, at, dtype, values: HashMap::new() }
+        Self {
+            how,
+            at,
+            dtype,
+            values: HashMap::new(),
+        }
     }
 
     /// What a target cell holds; `None` where that is not worked out.
-    pub fn mixture(&mut self, model: &Model, layer: Option<&Aggregation>, reaches: &[Reach]) -> Option<Want> {
+    pub fn mixture(
+        &mut self,
+        model: &Model,
+        layer: Option<&Aggregation>,
+        reaches: &[Reach],
+    ) -> Option<Want> {
         if matches!(layer, Some(Aggregation::Mode { .. })) {
             return None;
         }
@@ -56,8 +67,13 @@ impl Mixture {
             let at = (*at).max(line.ground);
             let place = Place::new(line, at, reach);
             let (from, to) = place.span(self.how)?;
-            whole *= (from..to).map(|cell| place.weight(self.how, cell)).sum::<f64>();
-            let kept = line.segments.iter().flat_map(|(first, end)| line.cell_of(at, *first)..=line.cell_of(at, end - 1));
+            whole *= (from..to)
+                .map(|cell| place.weight(self.how, cell))
+                .sum::<f64>();
+            let kept = line
+                .segments
+                .iter()
+                .flat_map(|(first, end)| line.cell_of(at, *first)..=line.cell_of(at, end - 1));
             let kept: BTreeSet<i64> = kept.filter(|cell| (from..to).contains(cell)).collect();
             cells.push(kept.into_iter().collect::<Vec<i64>>());
             placed.push(place);
@@ -66,14 +82,26 @@ impl Mixture {
             return None;
         }
         let of = |how: Resampling, cell: &[i64]| -> f64 {
-            cell.iter().zip(&placed).map(|(cell, place)| place.weight(how, *cell)).product()
+            cell.iter()
+                .zip(&placed)
+                .map(|(cell, place)| place.weight(how, *cell))
+                .product()
         };
         let (mut held, mut is_data, mut give) = (Vec::new(), false, 0.0);
         for cell in product(&cells) {
-            let Some((value, slack, valid)) = self.value(model, layer, &cell)? else { continue };
+            let Some((value, slack, valid)) = self.value(model, layer, &cell)? else {
+                continue;
+            };
             give = f64::max(give, slack);
-            is_data |= cell.iter().zip(&placed).all(|(cell, place)| (place.touched.0..place.touched.1).contains(cell));
-            held.push((of(self.how, &cell) * valid, of(Resampling::Bilinear, &cell), value));
+            is_data |= cell
+                .iter()
+                .zip(&placed)
+                .all(|(cell, place)| (place.touched.0..place.touched.1).contains(cell));
+            held.push((
+                of(self.how, &cell) * valid,
+                of(Resampling::Bilinear, &cell),
+                value,
+            ));
         }
         if !is_data {
             return Some(Want::Nothing);
@@ -83,9 +111,14 @@ impl Mixture {
         if cubic && (share - 0.2).abs() < 1e-6 {
             return None;
         }
-        let weighted = held.iter().map(|cell| (if cubic && share < 0.2 { cell.1 } else { cell.0 }, cell.2));
+        let weighted = held
+            .iter()
+            .map(|cell| (if cubic && share < 0.2 { cell.1 } else { cell.0 }, cell.2));
         let all: f64 = weighted.clone().map(|(weight, _)| weight).sum();
-        let most: f64 = weighted.clone().map(|(weight, value)| (weight * value / all).abs()).sum();
+        let most: f64 = weighted
+            .clone()
+            .map(|(weight, value)| (weight * value / all).abs())
+            .sum();
         if !most.is_finite() || most > 1e150 {
             return None;
         }
@@ -97,14 +130,24 @@ impl Mixture {
             // Rounded, and off the nodata value.
             _ => 1.51 + most * 1e-9,
         };
-        let slack = slack + around * 4e-6 + give * (1.0 + most / around.max(f64::MIN_POSITIVE)) + f64::from(f32::MIN_POSITIVE);
-        Some(Want::Near(self.within(weighted.map(|(weight, value)| weight * value / all).sum()), slack))
+        let slack = slack
+            + around * 4e-6
+            + give * (1.0 + most / around.max(f64::MIN_POSITIVE))
+            + f64::from(f32::MIN_POSITIVE);
+        Some(Want::Near(
+            self.within(weighted.map(|(weight, value)| weight * value / all).sum()),
+            slack,
+        ))
     }
 
     /// The nearest number of the type.
     fn within(&self, value: f64) -> f64 {
         if self.dtype.is_float() {
-            let most = if self.dtype == DType::F32 { f64::from(f32::MAX) } else { f64::MAX };
+            let most = if self.dtype == DType::F32 {
+                f64::from(f32::MAX)
+            } else {
+                f64::MAX
+            };
             return value.clamp(-most, most);
         }
         let (low, high) = super::ground::limits(self.dtype);
@@ -112,15 +155,30 @@ impl Mixture {
     }
 
     /// The value of a source cell and by how much it counts, `Some(None)` if it has no data.
-    fn value(&mut self, model: &Model, layer: Option<&Aggregation>, cell: &[i64]) -> Option<Option<Known>> {
+    fn value(
+        &mut self,
+        model: &Model,
+        layer: Option<&Aggregation>,
+        cell: &[i64],
+    ) -> Option<Option<Known>> {
         let at = &self.at;
         // These layers keep how much of a cell is valid.
-        let shared = self.how == Resampling::Area && matches!(layer, Some(Aggregation::Std | Aggregation::Variance));
+        let shared = self.how == Resampling::Area
+            && matches!(layer, Some(Aggregation::Std | Aggregation::Variance));
         *self.values.entry(cell.to_vec()).or_insert_with(|| {
             let lines = model.space.lines.iter().zip(at).zip(cell);
-            let spans: Vec<Span> = lines.map(|((line, at), &cell)| line.span((*at).max(line.ground), cell, cell + 1)).collect();
-            let all: f64 = spans.iter().map(|(from, to)| to.abs_diff(*from) as f64).product();
-            let valid = if shared { model.ground.values(&model.space, &spans).count() as f64 / all } else { 1.0 };
+            let spans: Vec<Span> = lines
+                .map(|((line, at), &cell)| line.span((*at).max(line.ground), cell, cell + 1))
+                .collect();
+            let all: f64 = spans
+                .iter()
+                .map(|(from, to)| to.abs_diff(*from) as f64)
+                .product();
+            let valid = if shared {
+                model.ground.values(&model.space, &spans).count() as f64 / all
+            } else {
+                1.0
+            };
             match want(model, layer, &spans) {
                 Want::Nothing => Some(None),
                 Want::Exactly(num) => Some(Some((num.real(), 0.0, valid))),
@@ -147,11 +205,18 @@ impl Place {
     fn new(line: &Line, at: i8, reach: &Reach) -> Self {
         let size = f64::from(at - line.ground).exp2();
         let cell = line.cell_of(at, reach.from.floor() as i64);
-        let position = |ground: f64| cell as f64 + (ground - line.ground_of(at, cell) as f64) / size;
+        let position =
+            |ground: f64| cell as f64 + (ground - line.ground_of(at, cell) as f64) / size;
         let (low, high) = (position(reach.from), position(reach.to));
         let (first, end) = overlapped(reach);
         let touched = (line.cell_of(at, first), line.cell_of(at, end - 1) + 1);
-        Self { low, high, centre: f64::midpoint(low, high), scale: (high - low).max(1.0), touched }
+        Self {
+            low,
+            high,
+            centre: f64::midpoint(low, high),
+            scale: (high - low).max(1.0),
+            touched,
+        }
     }
 
     fn weight(&self, how: Resampling, cell: i64) -> f64 {

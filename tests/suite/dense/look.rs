@@ -1,6 +1,8 @@
 //! One look at a grid, compared with what it must hold.
 
-use gridstone::{Aggregation, Answer, ErrorKind, Freshness, Grid, Layer, Level, Query, Shape, Structure, Window};
+use gridstone::{
+    Aggregation, Answer, ErrorKind, Freshness, Grid, Layer, Level, Query, Shape, Structure, Window,
+};
 
 use super::ground::{Num, nums};
 use super::model::Model;
@@ -18,14 +20,20 @@ pub struct Look {
 impl Look {
     pub fn query(&self) -> Query {
         let layer = self.layer.clone().map_or(Layer::Base, Layer::Aggregate);
-        Query::window(self.window).layer(layer).freshness(self.freshness)
+        Query::window(self.window)
+            .layer(layer)
+            .freshness(self.freshness)
     }
 }
 
-/// How up to date a look is; at times it waits until a commit is aggregated, if somebody aggregates.
+/// How up to date a look is; at times it waits until a commit is aggregated, if somebody
+/// aggregates.
 pub fn freshness(dice: &mut Dice, commit: Option<u64>) -> Freshness {
     match commit.filter(|_| dice.chance(25)) {
-        Some(commit) => Freshness::Wait { commit, timeout: std::time::Duration::from_secs(60) },
+        Some(commit) => Freshness::Wait {
+            commit,
+            timeout: std::time::Duration::from_secs(60),
+        },
         None if dice.chance(50) => Freshness::Stored,
         None => Freshness::Fresh,
     }
@@ -34,20 +42,36 @@ pub fn freshness(dice: &mut Dice, commit: Option<u64>) -> Freshness {
 /// Whether a cell lies in any of some windows of its levels.
 pub fn within(windows: &[Window], cell: &[i64]) -> bool {
     let holds = |window: &Window| {
-        let sides = window.start().iter().copied().zip(window.end().iter().copied()).collect::<Vec<_>>();
-        cell.iter().zip(sides).all(|(cell, (start, end))| (start..end).contains(cell))
+        let sides = window
+            .start()
+            .iter()
+            .copied()
+            .zip(window.end().iter().copied())
+            .collect::<Vec<_>>();
+        cell.iter()
+            .zip(sides)
+            .all(|(cell, (start, end))| (start..end).contains(cell))
     };
     windows.iter().any(holds)
 }
 
-/// The cells of an answer to a window that was not resampled, each with its number. Where they are those of coarser base data
-/// they are repeated.
+/// The cells of an answer to a window that was not resampled, each with its number. Where they are
+/// those of coarser base data they are repeated.
 pub fn cells(structure: &Structure, window: &Window, answer: &Answer) -> Vec<(Vec<i64>, Num)> {
-    let mut ranges: Vec<Vec<i64>> = window.start().iter().zip(window.end().iter()).map(|(a, b)| (*a..*b).collect()).collect();
+    let mut ranges: Vec<Vec<i64>> = window
+        .start()
+        .iter()
+        .zip(window.end().iter())
+        .map(|(a, b)| (*a..*b).collect())
+        .collect();
     if let Some(along) = &answer.coordinates {
         let dimension = structure.dimension_of(along.axis);
         let level = window.levels(structure.dimensions().len())[dimension];
-        ranges[along.axis] = along.ticks.iter().map(|&tick| bin(structure, along.axis, level, tick)).collect();
+        ranges[along.axis] = along
+            .ticks
+            .iter()
+            .map(|&tick| bin(structure, along.axis, level, tick))
+            .collect();
     }
     let (places, nums) = (super::space::product(&ranges), nums(&answer.array));
     assert_eq!(nums.len(), places.len(), "cells of {window:?}");
@@ -70,11 +94,18 @@ pub fn look(grid: &Grid, model: &Model, look: &Look) -> Result<(), String> {
             let reach = reach(grid, look.freshness)?;
             return match reach {
                 None if model.leaves.is_empty() => Ok(()),
-                Some(reach) if !at.iter().zip(&reach).all(|(at, reach)| at.get() <= *reach) => Ok(()),
+                Some(reach) if !at.iter().zip(&reach).all(|(at, reach)| at.get() <= *reach) => {
+                    Ok(())
+                }
                 _ => Err(blame(format!("{error}, and it reaches {reach:?}"))),
             };
         }
-        Err(error) => return Err(blame(format!("{error} {:?}", std::error::Error::source(&error)))),
+        Err(error) => {
+            return Err(blame(format!(
+                "{error} {:?}",
+                std::error::Error::source(&error)
+            )));
+        }
     };
     if look.freshness != Freshness::Stored && !answer.stale.is_empty() {
         return Err(blame(format!("is stale at {:?}", answer.stale)));
@@ -85,8 +116,14 @@ pub fn look(grid: &Grid, model: &Model, look: &Look) -> Result<(), String> {
 /// The levels up to which a grid can be read.
 pub fn reach(grid: &Grid, freshness: Freshness) -> Result<Option<Vec<i8>>, String> {
     let reach = match freshness {
-        Freshness::Fresh => grid.top().map_err(|e| e.to_string())?.map(|top| top.levels()),
-        _ => grid.reach().map_err(|e| e.to_string())?.or(grid.base_levels().map_err(|e| e.to_string())?),
+        Freshness::Fresh => grid
+            .top()
+            .map_err(|e| e.to_string())?
+            .map(|top| top.levels()),
+        _ => grid
+            .reach()
+            .map_err(|e| e.to_string())?
+            .or(grid.base_levels().map_err(|e| e.to_string())?),
     };
     Ok(reach.map(|reach| numbers(&reach)))
 }
@@ -101,7 +138,9 @@ pub fn wrong(want: &Want, got: Num, valid: bool, layer: Option<&Aggregation>) ->
     let right = match want {
         // Of nothing there is a count too.
         Want::Nothing if layer == Some(&Aggregation::Count) => valid && got.real() == 0.0,
-        Want::Nothing => !valid && (!matches!(got, Num::Float(_)) || layer.is_none() || got.real().is_nan()),
+        Want::Nothing => {
+            !valid && (!matches!(got, Num::Float(_)) || layer.is_none() || got.real().is_nan())
+        }
         Want::Unknown => true,
         _ => valid && want.is_met_by(got),
     };
@@ -116,12 +155,21 @@ fn differing(answer: &Answer, model: &Model, look: &Look) -> Option<String> {
     // Cells finer than the finest data are parts of those that were read.
     let read = answer.window.levels(model.space.dimensions());
     for ((cell, got), valid) in cells.iter().zip(validity(answer)) {
-        let of = Window::new(cell.as_slice(), vec![1; cell.len()].into_iter().collect::<Shape>()).at(levels(&at));
+        let of = Window::new(
+            cell.as_slice(),
+            vec![1; cell.len()].into_iter().collect::<Shape>(),
+        )
+        .at(levels(&at));
         if within(&answer.stale, &structure.cover(&of, read).start()) {
             continue;
         }
         let layer = look.layer.as_ref();
-        if let Some(wrong) = wrong(&want(model, layer, &model.space.spans(&of)), *got, valid, layer) {
+        if let Some(wrong) = wrong(
+            &want(model, layer, &model.space.spans(&of)),
+            *got,
+            valid,
+            layer,
+        ) {
             return Some(format!("cell {cell:?} {wrong}; stale {:?}", answer.stale));
         }
     }
@@ -135,16 +183,35 @@ pub fn whole(model: &Model, at: &[i8]) -> Vec<Window> {
         let level = at[line.dimension];
         let (first, end) = (line.cell_of(level, from), line.cell_of(level, to - 1) + 1);
         // Where a cell lies in two segments it is the first one's.
-        let before = number > 0 && line.cell_of(level, line.segments[usize::try_from(number - 1).unwrap()].1 - 1) >= first;
+        let before = number > 0
+            && line.cell_of(
+                level,
+                line.segments[usize::try_from(number - 1).unwrap()].1 - 1,
+            ) >= first;
         (first + i64::from(before), end)
     };
-    let choices: Vec<Vec<i64>> = model.space.lines.iter().map(|line| (0..line.segments.len() as i64).collect()).collect();
-    let windows = super::space::product(&choices).into_iter().filter_map(|choice| {
-        let sides: Vec<_> = model.space.lines.iter().zip(choice).map(|(line, number)| side(line, number)).collect();
-        let start: Vec<i64> = sides.iter().map(|side| side.0).collect();
-        let shape: Option<Vec<u64>> =
-            sides.iter().map(|side| u64::try_from(side.1 - side.0).ok().filter(|len| *len > 0)).collect();
-        shape.map(|shape| window(at, &start, &shape))
-    });
+    let choices: Vec<Vec<i64>> = model
+        .space
+        .lines
+        .iter()
+        .map(|line| (0..line.segments.len() as i64).collect())
+        .collect();
+    let windows = super::space::product(&choices)
+        .into_iter()
+        .filter_map(|choice| {
+            let sides: Vec<_> = model
+                .space
+                .lines
+                .iter()
+                .zip(choice)
+                .map(|(line, number)| side(line, number))
+                .collect();
+            let start: Vec<i64> = sides.iter().map(|side| side.0).collect();
+            let shape: Option<Vec<u64>> = sides
+                .iter()
+                .map(|side| u64::try_from(side.1 - side.0).ok().filter(|len| *len > 0))
+                .collect();
+            shape.map(|shape| window(at, &start, &shape))
+        });
     windows.collect()
 }

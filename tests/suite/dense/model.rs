@@ -41,7 +41,13 @@ pub struct Model {
 impl Model {
     pub fn new(schema: Schema, space: Arc<Space>) -> Self {
         let ground = Ground::new(&space);
-        Self { schema, space, ground, leaves: BTreeSet::new(), open: false }
+        Self {
+            schema,
+            space,
+            ground,
+            leaves: BTreeSet::new(),
+            open: false,
+        }
     }
 
     /// What a value put is: `None` if it stands for no data.
@@ -67,7 +73,9 @@ impl Model {
         let mut up = leaf.clone();
         if let Some(d) = self.space.refinable {
             up.levels[d] += by;
-            (0..up.chunk.len()).filter(|&axis| self.shift(axis)).for_each(|axis| up.chunk[axis] >>= by);
+            (0..up.chunk.len())
+                .filter(|&axis| self.shift(axis))
+                .for_each(|axis| up.chunk[axis] >>= by);
         }
         up
     }
@@ -79,12 +87,17 @@ impl Model {
 
     pub fn spans(&self, leaf: &Leaf) -> Vec<Span> {
         let lines = self.space.lines.iter().zip(&leaf.chunk);
-        lines.map(|(line, &chunk)| line.chunk_span(leaf.levels[line.dimension], chunk)).collect()
+        lines
+            .map(|(line, &chunk)| line.chunk_span(leaf.levels[line.dimension], chunk))
+            .collect()
     }
 
     /// The base chunk under which a place lies, if it is coarser.
     fn above(&self, leaf: &Leaf) -> Option<Leaf> {
-        self.leaves.iter().find(|other| self.is_under(leaf, other)).cloned()
+        self.leaves
+            .iter()
+            .find(|other| self.is_under(leaf, other))
+            .cloned()
     }
 
     fn finer_below(&self, leaf: &Leaf) -> bool {
@@ -97,10 +110,18 @@ impl Model {
         self.leaves.remove(&at);
         while at != *to {
             let below = self.up(to, self.level(&at) - self.level(to) - 1);
-            let numbers =
-                |(axis, &chunk): (usize, &i64)| if self.shift(axis) { vec![2 * chunk, 2 * chunk + 1] } else { vec![chunk] };
+            let numbers = |(axis, &chunk): (usize, &i64)| {
+                if self.shift(axis) {
+                    vec![2 * chunk, 2 * chunk + 1]
+                } else {
+                    vec![chunk]
+                }
+            };
             for chunk in product(&at.chunk.iter().enumerate().map(numbers).collect::<Vec<_>>()) {
-                let child = Leaf { levels: below.levels.clone(), chunk };
+                let child = Leaf {
+                    levels: below.levels.clone(),
+                    chunk,
+                };
                 if child != below {
                     self.settle(child);
                 }
@@ -121,43 +142,85 @@ impl Model {
     /// The cells of a window, in C order, each with its ground cells.
     pub fn cells(&self, window: &Window) -> impl Iterator<Item = (Vec<i64>, Vec<Span>)> + use<> {
         let at = numbers(&window.levels(self.space.dimensions()));
-        let ranges: Vec<Vec<i64>> = window.start().iter().zip(window.end().iter()).map(|(a, b)| (*a..*b).collect()).collect();
+        let ranges: Vec<Vec<i64>> = window
+            .start()
+            .iter()
+            .zip(window.end().iter())
+            .map(|(a, b)| (*a..*b).collect())
+            .collect();
         let space = Arc::clone(&self.space);
         product(&ranges).into_iter().map(move |cell| {
             let lines = space.lines.iter().zip(&cell);
-            let spans = lines.map(|(line, &cell)| line.span(at[line.dimension], cell, cell + 1)).collect();
+            let spans = lines
+                .map(|(line, &cell)| line.span(at[line.dimension], cell, cell + 1))
+                .collect();
             (cell, spans)
         })
     }
 
-    /// Puts the cells of a window. With `force` finer data below does not matter, since the grid has found that none is touched.
-    pub fn put(&mut self, window: &Window, cells: &[Num], (overlap, force): (Overlap, bool)) -> Result<(), Refusal> {
+    /// Puts the cells of a window. With `force` finer data below does not matter, since the grid
+    /// has found that none is touched.
+    pub fn put(
+        &mut self,
+        window: &Window,
+        cells: &[Num],
+        (overlap, force): (Overlap, bool),
+    ) -> Result<(), Refusal> {
         let at = numbers(&window.levels(self.space.dimensions()));
         let mut news: Vec<(usize, Option<Num>)> = Vec::new();
         let mut touched: BTreeSet<Vec<i64>> = BTreeSet::new();
         for ((cell, spans), num) in self.cells(window).zip(cells) {
             let value = self.valid(*num);
             let places = self.ground.places(&self.space, &spans);
-            if overlap == Overlap::Refuse && places.iter().any(|&place| self.ground.cells[place].is_some()) {
+            if overlap == Overlap::Refuse
+                && places
+                    .iter()
+                    .any(|&place| self.ground.cells[place].is_some())
+            {
                 return Err(Refusal::Overlap);
             }
             let before = news.len();
             match overlap {
                 Overlap::Replace => news.extend(places.iter().map(|&place| (place, value))),
                 Overlap::Keep => {
-                    let free = places.iter().filter(|&&place| value.is_some() && self.ground.cells[place].is_none());
+                    let free = places
+                        .iter()
+                        .filter(|&&place| value.is_some() && self.ground.cells[place].is_none());
                     news.extend(free.map(|&place| (place, value)));
                 }
-                _ => news.extend(places.iter().filter(|_| value.is_some()).map(|&place| (place, value))),
+                _ => news.extend(
+                    places
+                        .iter()
+                        .filter(|_| value.is_some())
+                        .map(|&place| (place, value)),
+                ),
             }
-            let holds = |&(place, new): &(usize, Option<Num>)| new.is_some() || self.ground.cells[place].is_some();
+            let holds = |&(place, new): &(usize, Option<Num>)| {
+                new.is_some() || self.ground.cells[place].is_some()
+            };
             if news[before..].iter().any(holds) {
                 let lines = self.space.lines.iter().zip(&cell);
-                touched.insert(lines.map(|(line, &cell)| line.chunk_of(at[line.dimension], cell)).collect());
+                touched.insert(
+                    lines
+                        .map(|(line, &cell)| line.chunk_of(at[line.dimension], cell))
+                        .collect(),
+                );
             }
         }
-        let places: Vec<Leaf> = self.space.chunks(window).into_iter().map(|chunk| Leaf { levels: at.clone(), chunk }).collect();
-        if !force && places.iter().any(|leaf| touched.contains(&leaf.chunk) && self.finer_below(leaf)) {
+        let places: Vec<Leaf> = self
+            .space
+            .chunks(window)
+            .into_iter()
+            .map(|chunk| Leaf {
+                levels: at.clone(),
+                chunk,
+            })
+            .collect();
+        if !force
+            && places
+                .iter()
+                .any(|leaf| touched.contains(&leaf.chunk) && self.finer_below(leaf))
+        {
             return Err(Refusal::Finer);
         }
         if !force && places.iter().any(|leaf| self.finer_below(leaf)) {
@@ -170,25 +233,47 @@ impl Model {
                 self.open = true;
             }
         }
-        news.into_iter().for_each(|(place, value)| self.ground.cells[place] = value);
-        places.into_iter().filter(|leaf| touched.contains(&leaf.chunk)).for_each(|leaf| self.settle(leaf));
+        news.into_iter()
+            .for_each(|(place, value)| self.ground.cells[place] = value);
+        places
+            .into_iter()
+            .filter(|leaf| touched.contains(&leaf.chunk))
+            .for_each(|leaf| self.settle(leaf));
         Ok(())
     }
 
     /// Puts events: an array of them at some ticks.
-    pub fn put_events(&mut self, window: &Window, ticks: &[i64], cells: &[Num], overlap: Overlap) -> Result<(), Refusal> {
+    pub fn put_events(
+        &mut self,
+        window: &Window,
+        ticks: &[i64],
+        cells: &[Num],
+        overlap: Overlap,
+    ) -> Result<(), Refusal> {
         let axis = self.irregular().unwrap();
         let mut news = Vec::new();
         for (number, tick) in ticks.iter().enumerate() {
             let slab = window.along(axis, *tick, 1);
-            let inner: usize = window.shape()[axis + 1..].iter().map(|len| usize::try_from(*len).unwrap()).product();
+            let inner: usize = window.shape()[axis + 1..]
+                .iter()
+                .map(|len| usize::try_from(*len).unwrap())
+                .product();
             for (at, (_, spans)) in self.cells(&slab).enumerate() {
                 // The array has the ticks where its axis is.
                 let num = cells[(at / inner * ticks.len() + number) * inner + at % inner];
-                news.extend(self.ground.places(&self.space, &spans).into_iter().map(|place| (place, self.valid(num))));
+                news.extend(
+                    self.ground
+                        .places(&self.space, &spans)
+                        .into_iter()
+                        .map(|place| (place, self.valid(num))),
+                );
             }
         }
-        if overlap == Overlap::Refuse && news.iter().any(|(place, _)| self.ground.cells[*place].is_some()) {
+        if overlap == Overlap::Refuse
+            && news
+                .iter()
+                .any(|(place, _)| self.ground.cells[*place].is_some())
+        {
             return Err(Refusal::Overlap);
         }
         for (place, new) in news {
@@ -210,8 +295,16 @@ impl Model {
 
     /// Removes all data from a window.
     pub fn clear(&mut self, window: &Window) {
-        let (at, spans) = (numbers(&window.levels(self.space.dimensions())), self.space.spans(window));
-        let leaves: Vec<Leaf> = self.leaves.iter().filter(|leaf| cut(&self.spans(leaf), &spans).is_some()).cloned().collect();
+        let (at, spans) = (
+            numbers(&window.levels(self.space.dimensions())),
+            self.space.spans(window),
+        );
+        let leaves: Vec<Leaf> = self
+            .leaves
+            .iter()
+            .filter(|leaf| cut(&self.spans(leaf), &spans).is_some())
+            .cloned()
+            .collect();
         for leaf in &leaves {
             let own = self.spans(leaf);
             let part = cut(&own, &spans).unwrap();
@@ -224,12 +317,17 @@ impl Model {
                 continue;
             }
             let lines = self.space.lines.iter().zip(&part);
-            let chunk =
-                |line: &super::space::Line, ground| line.chunk_of(at[line.dimension], line.cell_of(at[line.dimension], ground));
-            let lists: Vec<Vec<i64>> =
-                lines.map(|(line, span)| (chunk(line, span.0)..=chunk(line, span.1 - 1)).collect()).collect();
+            let chunk = |line: &super::space::Line, ground| {
+                line.chunk_of(at[line.dimension], line.cell_of(at[line.dimension], ground))
+            };
+            let lists: Vec<Vec<i64>> = lines
+                .map(|(line, span)| (chunk(line, span.0)..=chunk(line, span.1 - 1)).collect())
+                .collect();
             for chunk in product(&lists) {
-                let to = Leaf { levels: at.clone(), chunk };
+                let to = Leaf {
+                    levels: at.clone(),
+                    chunk,
+                };
                 self.split(&to);
                 self.settle(to);
             }
@@ -242,8 +340,12 @@ impl Model {
 
     /// Forgets chunks without data.
     pub fn sweep(&mut self) {
-        let blank: Vec<Leaf> =
-            self.leaves.iter().filter(|leaf| !self.ground.any(&self.space, &self.spans(leaf))).cloned().collect();
+        let blank: Vec<Leaf> = self
+            .leaves
+            .iter()
+            .filter(|leaf| !self.ground.any(&self.space, &self.spans(leaf)))
+            .cloned()
+            .collect();
         self.leaves.retain(|leaf| !blank.contains(leaf));
     }
 
@@ -255,7 +357,9 @@ impl Model {
         if found != self.leaves && !self.open {
             let missing: Vec<_> = self.leaves.difference(&found).collect();
             let more: Vec<_> = found.difference(&self.leaves).collect();
-            return Err(format!("base chunks {missing:?} are missing, and {more:?} are too many"));
+            return Err(format!(
+                "base chunks {missing:?} are missing, and {more:?} are too many"
+            ));
         }
         let mut held = 0;
         for leaf in &found {
@@ -270,7 +374,9 @@ impl Model {
         }
         let all = self.ground.cells.iter().flatten().count();
         if held != all {
-            return Err(format!("base chunks are at the places of {held} cells of {all}"));
+            return Err(format!(
+                "base chunks are at the places of {held} cells of {all}"
+            ));
         }
         (self.leaves, self.open) = (found, false);
         Ok(())
@@ -279,19 +385,32 @@ impl Model {
     /// The cells of a base chunk as a window.
     pub fn window_of(&self, leaf: &Leaf) -> Window {
         let lines = self.space.lines.iter().zip(&leaf.chunk);
-        let start: Vec<i64> = lines.map(|(line, &chunk)| line.first_of(leaf.levels[line.dimension], chunk)).collect();
-        let shape: Vec<u64> = self.space.lines.iter().map(|line| u64::try_from(line.chunk).unwrap()).collect();
+        let start: Vec<i64> = lines
+            .map(|(line, &chunk)| line.first_of(leaf.levels[line.dimension], chunk))
+            .collect();
+        let shape: Vec<u64> = self
+            .space
+            .lines
+            .iter()
+            .map(|line| u64::try_from(line.chunk).unwrap())
+            .collect();
         window(&leaf.levels, &start, &shape)
     }
 }
 
 /// The part that two boxes share.
 pub fn cut(a: &[Span], b: &[Span]) -> Option<Vec<Span>> {
-    a.iter().zip(b).map(|(a, b)| (a.0.max(b.0) < a.1.min(b.1)).then(|| (a.0.max(b.0), a.1.min(b.1)))).collect()
+    a.iter()
+        .zip(b)
+        .map(|(a, b)| (a.0.max(b.0) < a.1.min(b.1)).then(|| (a.0.max(b.0), a.1.min(b.1))))
+        .collect()
 }
 
 /// A whole number as an integer.
-#[expect(clippy::cast_possible_truncation, reason = "nodata values of integers are integers")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "nodata values of integers are integers"
+)]
 fn whole(value: f64) -> i128 {
     value as i128
 }

@@ -65,7 +65,8 @@ pub(super) struct Stage<'a> {
     pub(super) policy: Policy,
     pub(super) store: Store,
     pub(super) grids: Vec<Played>,
-    /// What the grids held after each commit that power loss may take, and before the first of them.
+    /// What the grids held after each commit that power loss may take, and before the first of
+    /// them.
     pub(super) past: Vec<Vec<Model>>,
     held: Option<(StoreSnapshot, Vec<(String, Model)>)>,
     /// How many names were given.
@@ -81,10 +82,18 @@ pub(super) struct Stage<'a> {
 pub fn play(history: &History) -> Result<(), (usize, String)> {
     let mut stage = Stage::new(history).map_err(|e| (0, e))?;
     for (number, step) in history.steps.iter().enumerate() {
-        stage.step(step).and_then(|settled| stage.checked(step.seed, settled)).map_err(|e| (number, e))?;
+        stage
+            .step(step)
+            .and_then(|settled| stage.checked(step.seed, settled))
+            .map_err(|e| (number, e))?;
     }
-    let last = Step { op: Op::Settle, seed: 1 };
-    let settled = stage.step(&last).and_then(|settled| stage.checked(last.seed, settled));
+    let last = Step {
+        op: Op::Settle,
+        seed: 1,
+    };
+    let settled = stage
+        .step(&last)
+        .and_then(|settled| stage.checked(last.seed, settled));
     settled.map_err(|e| (history.steps.len(), e))
 }
 
@@ -107,10 +116,27 @@ impl<'a> Stage<'a> {
             let name = format!("grid{number}");
             let grid = store.create(&name, design.schema.clone()).map_err(text)?;
             let watch = Watch::new(&grid, &source, number, 7 + number as u64)?;
-            grids.push(Played { name, grid, model: design.model(), watch });
+            grids.push(Played {
+                name,
+                grid,
+                model: design.model(),
+                watch,
+            });
         }
         let (past, held) = (Vec::new(), None);
-        let mut stage = Self { source, host, policy, store, grids, past, held, names: 0, last: 0, failing: false, fell: false };
+        let mut stage = Self {
+            source,
+            host,
+            policy,
+            store,
+            grids,
+            past,
+            held,
+            names: 0,
+            last: 0,
+            failing: false,
+            fell: false,
+        };
         stage.keep(true);
         Ok(stage)
     }
@@ -120,7 +146,12 @@ impl<'a> Stage<'a> {
         if synced {
             self.past.clear();
         }
-        self.past.push(self.grids.iter().map(|played| played.model.clone()).collect());
+        self.past.push(
+            self.grids
+                .iter()
+                .map(|played| played.model.clone())
+                .collect(),
+        );
     }
 
     pub(super) fn design(&self, grid: usize) -> &'a Design {
@@ -160,11 +191,16 @@ impl<'a> Stage<'a> {
                 self.store.aggregate().map_err(text)?;
                 return Ok(true);
             }
-            Op::Reopen { ending, policy: number } => self.reopen(*ending, policy(*number))?,
+            Op::Reopen {
+                ending,
+                policy: number,
+            } => self.reopen(*ending, policy(*number))?,
             Op::Swap => self.swap()?,
             Op::Rename { grid } => {
                 let name = format!("name{}", self.names);
-                self.store.rename_grid(&self.grids[*grid].name, &name).map_err(text)?;
+                self.store
+                    .rename_grid(&self.grids[*grid].name, &name)
+                    .map_err(text)?;
                 (self.grids[*grid].name, self.names) = (name, self.names + 1);
             }
             Op::Drop { grid } => self.drop_grid(*grid)?,
@@ -184,8 +220,13 @@ impl<'a> Stage<'a> {
         let lossy = matches!(ending, Ending::Power(_)) && matches!(self.host, Host::Memory(_));
         // No handle may be left.
         self.store = Store::in_memory().map_err(text)?;
-        let empty = self.store.create("empty", self.source.designs[0].schema.clone()).map_err(text)?;
-        self.grids.iter_mut().for_each(|played| played.grid = empty.clone());
+        let empty = self
+            .store
+            .create("empty", self.source.designs[0].schema.clone())
+            .map_err(text)?;
+        self.grids
+            .iter_mut()
+            .for_each(|played| played.grid = empty.clone());
         drop(empty);
         if let Host::Memory(engine) = &mut self.host {
             *engine = Arc::new(Faulty::new(match ending {
@@ -196,7 +237,10 @@ impl<'a> Stage<'a> {
         self.policy = policy;
         self.store = self.host.open(policy)?;
         for played in &mut self.grids {
-            played.grid = self.store.grid(&played.name).map_err(|e| format!("grid {}: {e}", played.name))?;
+            played.grid = self
+                .store
+                .grid(&played.name)
+                .map_err(|e| format!("grid {}: {e}", played.name))?;
         }
         if lossy {
             self.recall()?;
@@ -212,32 +256,45 @@ impl<'a> Stage<'a> {
         let past = std::mem::take(&mut self.past);
         let mut wrong = String::new();
         // Moments of the same cells are told apart by their base chunks, where these are known.
-        for (open, models) in [false, true].into_iter().flat_map(|open| past.iter().rev().map(move |models| (open, models))) {
+        for (open, models) in [false, true]
+            .into_iter()
+            .flat_map(|open| past.iter().rev().map(move |models| (open, models)))
+        {
             let whole = || {
-                self.grids.iter().zip(models).try_for_each(|(played, model)| {
-                    let mut model = model.clone();
-                    model.open |= open;
-                    model.adopt(leaves(&played.grid, &model)?)?;
-                    base(&played.grid, &model)
-                })
+                self.grids
+                    .iter()
+                    .zip(models)
+                    .try_for_each(|(played, model)| {
+                        let mut model = model.clone();
+                        model.open |= open;
+                        model.adopt(leaves(&played.grid, &model)?)?;
+                        base(&played.grid, &model)
+                    })
             };
             match whole() {
                 Ok(()) => {
-                    self.grids.iter_mut().zip(models).for_each(|(played, model)| played.model = model.clone());
+                    self.grids
+                        .iter_mut()
+                        .zip(models)
+                        .for_each(|(played, model)| played.model = model.clone());
                     self.keep(true);
                     return Ok(());
                 }
                 Err(why) => wrong = why,
             }
         }
-        Err(format!("after a failure the store is of no moment that it was at: {wrong}"))
+        Err(format!(
+            "after a failure the store is of no moment that it was at: {wrong}"
+        ))
     }
 
     fn swap(&mut self) -> Result<(), String> {
         if self.source.designs.len() < 2 {
             return Ok(());
         }
-        self.store.swap(&self.grids[0].name, &self.grids[1].name).map_err(text)?;
+        self.store
+            .swap(&self.grids[0].name, &self.grids[1].name)
+            .map_err(text)?;
         let name = self.grids[0].name.clone();
         self.grids[0].name = std::mem::replace(&mut self.grids[1].name, name);
         Ok(())
@@ -250,7 +307,10 @@ impl<'a> Stage<'a> {
         if played.grid.read(&gridstone::Query::all()).is_ok() {
             return Err("a grid that was dropped is read".into());
         }
-        played.grid = self.store.create(&played.name, design.schema.clone()).map_err(text)?;
+        played.grid = self
+            .store
+            .create(&played.name, design.schema.clone())
+            .map_err(text)?;
         played.model = design.model();
         played.watch = Watch::new(&played.grid, &self.source, grid, 11)?;
         self.keep(true);
@@ -266,7 +326,12 @@ impl<'a> Stage<'a> {
         let done = self.grids[designs].grid.update_from(&source);
         match done {
             // Base data may be at levels at which chunks of another length have other cells.
-            Err(error) if *error.kind() == ErrorKind::Invalid && error.to_string().contains("have other cells") => return Ok(()),
+            Err(error)
+                if *error.kind() == ErrorKind::Invalid
+                    && error.to_string().contains("have other cells") =>
+            {
+                return Ok(());
+            }
             done => {
                 if self.met(done)?.is_none() {
                     return Ok(());
@@ -281,7 +346,9 @@ impl<'a> Stage<'a> {
         copy.model.ground.cells = cells;
         copy.model.open = true;
         let found = leaves(&copy.grid, &copy.model)?;
-        copy.model.adopt(found).map_err(|e| format!("the copy: {e}"))?;
+        copy.model
+            .adopt(found)
+            .map_err(|e| format!("the copy: {e}"))?;
         base(&copy.grid, &copy.model).map_err(|e| format!("the copy: {e}"))?;
         // It is copied in parts, which are commits of their own.
         self.keep(true);
@@ -305,9 +372,17 @@ impl<'a> Stage<'a> {
             });
             let schema = schema.rechunked(chunk).map_err(text)?;
             let grid = self.store.create("copy", schema.clone()).map_err(text)?;
-            let design = Design { schema, ..self.design(0).clone() };
+            let design = Design {
+                schema,
+                ..self.design(0).clone()
+            };
             let watch = Watch::new(&grid, &self.source, 0, 13)?;
-            self.grids.push(Played { name: "copy".into(), grid, model: design.model(), watch });
+            self.grids.push(Played {
+                name: "copy".into(),
+                grid,
+                model: design.model(),
+                watch,
+            });
             self.keep(true);
         }
         Ok(())
@@ -315,18 +390,29 @@ impl<'a> Stage<'a> {
 
     fn hold(&mut self) -> Result<(), String> {
         self.look_at_held()?;
-        let models = self.grids.iter().map(|played| (played.name.clone(), played.model.clone())).collect();
+        let models = self
+            .grids
+            .iter()
+            .map(|played| (played.name.clone(), played.model.clone()))
+            .collect();
         self.held = Some((self.store.snapshot().map_err(text)?, models));
         Ok(())
     }
 
     fn look_at_held(&self) -> Result<(), String> {
-        let Some((snapshot, models)) = &self.held else { return Ok(()) };
+        let Some((snapshot, models)) = &self.held else {
+            return Ok(());
+        };
         for (number, (name, model)) in models.iter().enumerate() {
             let grid = snapshot.grid(name).map_err(text)?;
             base(&grid, model).map_err(|e| format!("a snapshot: {e}"))?;
-            let design = self.source.designs.get(number).unwrap_or(&self.source.designs[0]);
-            self.looks(&grid, model, (design, number), (5, 4), false).map_err(|e| format!("a snapshot: {e}"))?;
+            let design = self
+                .source
+                .designs
+                .get(number)
+                .unwrap_or(&self.source.designs[0]);
+            self.looks(&grid, model, (design, number), (5, 4), false)
+                .map_err(|e| format!("a snapshot: {e}"))?;
         }
         Ok(())
     }
@@ -340,22 +426,50 @@ impl<'a> Stage<'a> {
         (seed, count): (u64, usize),
         live: bool,
     ) -> Result<(), String> {
-        // Only where somebody aggregates unasked there is something to wait for. Commits that copy are not known.
+        // Only where somebody aggregates unasked there is something to wait for. Commits that copy
+        // are not known.
         let live = live && number < self.source.designs.len();
         let last = Some(self.last).filter(|_| live && self.policy == Policy::Background);
-        let (mut dice, number) = (Dice(seed), if number < self.source.designs.len() { number } else { 0 });
+        let (mut dice, number) = (
+            Dice(seed),
+            if number < self.source.designs.len() {
+                number
+            } else {
+                0
+            },
+        );
         if model.irregular().is_some() {
             return events::looks(grid, model, &self.source, (number, count, last), &mut dice);
         }
-        let Some(finest) = grid.base_levels().map_err(text)?.map(|levels| check::numbers(&levels)) else { return Ok(()) };
+        let Some(finest) = grid
+            .base_levels()
+            .map_err(text)?
+            .map(|levels| check::numbers(&levels))
+        else {
+            return Ok(());
+        };
         for _ in 0..count {
-            let layers: Vec<_> = std::iter::once(None).chain(design.schema.aggregators().iter().cloned().map(Some)).collect();
+            let layers: Vec<_> = std::iter::once(None)
+                .chain(design.schema.aggregators().iter().cloned().map(Some))
+                .collect();
             let layer = dice.pick(&layers);
             let most = dice.pick(&[2, 3, 5, 8]);
-            let at = if layer.is_none() { finest.clone() } else { levels_of_look(design, &mut dice, most) };
+            let at = if layer.is_none() {
+                finest.clone()
+            } else {
+                levels_of_look(design, &mut dice, most)
+            };
             let window = self.source.area(&mut dice, number, at, (8, false)).window();
             let freshness = freshness(&mut dice, last);
-            look(grid, model, &Look { window, layer, freshness })?;
+            look(
+                grid,
+                model,
+                &Look {
+                    window,
+                    layer,
+                    freshness,
+                },
+            )?;
             if dice.chance(30) {
                 resampled::look(grid, model, window, &mut dice)?;
             }
@@ -368,7 +482,11 @@ impl<'a> Stage<'a> {
         let mut dice = Dice(seed);
         let quiet = self.policy != Policy::Background || dice.chance(30) && self.rest()?;
         for number in 0..self.grids.len() {
-            let design = self.source.designs.get(number).unwrap_or(&self.source.designs[0]);
+            let design = self
+                .source
+                .designs
+                .get(number)
+                .unwrap_or(&self.source.designs[0]);
             let played = &mut self.grids[number];
             let blame = |what: String| format!("grid {number}: {what}");
             let found = leaves(&played.grid, &played.model).map_err(blame)?;
@@ -381,19 +499,44 @@ impl<'a> Stage<'a> {
             }
             let played = &self.grids[number];
             let count = if settled { 16 } else { 4 };
-            self.looks(&played.grid, &played.model, (design, number), (dice.next(), count), true).map_err(blame)?;
-            let place = if number < self.source.designs.len() { number } else { 0 };
-            for _ in 0..if settled { 3 } else { usize::from(dice.chance(20)) } {
+            self.looks(
+                &played.grid,
+                &played.model,
+                (design, number),
+                (dice.next(), count),
+                true,
+            )
+            .map_err(blame)?;
+            let place = if number < self.source.designs.len() {
+                number
+            } else {
+                0
+            };
+            for _ in 0..if settled {
+                3
+            } else {
+                usize::from(dice.chance(20))
+            } {
                 let drawn = figures::draw(&self.source, place, &played.model, &mut dice);
                 figures::figures(&played.grid, &played.model, &drawn, &mut dice).map_err(blame)?;
                 if dice.chance(30) {
-                    stepwise::figures_in_steps(&played.grid, &played.model, (design, &drawn), &mut dice).map_err(blame)?;
+                    stepwise::figures_in_steps(
+                        &played.grid,
+                        &played.model,
+                        (design, &drawn),
+                        &mut dice,
+                    )
+                    .map_err(blame)?;
                 }
-                along::series(&played.grid, &played.model, &design.hot, &mut dice).map_err(blame)?;
+                along::series(&played.grid, &played.model, &design.hot, &mut dice)
+                    .map_err(blame)?;
             }
             let snapshot = self.store.snapshot().map_err(text)?;
             let played = &mut self.grids[number];
-            played.watch.versions(&snapshot, &played.name).map_err(blame)?;
+            played
+                .watch
+                .versions(&snapshot, &played.name)
+                .map_err(blame)?;
             if quiet {
                 played.watch.follow(&played.grid).map_err(blame)?;
             }
@@ -413,7 +556,10 @@ impl<'a> Stage<'a> {
         for played in &self.grids {
             while played.grid.marks().map_err(text)? > 0 {
                 if since.elapsed() > Duration::from_secs(60) {
-                    return Err(format!("marks are pending for a minute: {:?}", played.grid.stats().map_err(text)?));
+                    return Err(format!(
+                        "marks are pending for a minute: {:?}",
+                        played.grid.stats().map_err(text)?
+                    ));
                 }
                 std::thread::sleep(Duration::from_micros(200));
             }
@@ -429,9 +575,19 @@ fn leaves(grid: &Grid, model: &Model) -> Result<BTreeSet<Leaf>, String> {
         let levels = check::numbers(&chunk.location.levels());
         let start = grid.structure().chunk_window(&chunk.location).start();
         let lines = model.space.lines.iter().zip(start.iter());
-        Leaf { chunk: lines.map(|(line, &cell)| line.chunk_of(levels[line.dimension], cell)).collect(), levels }
+        Leaf {
+            chunk: lines
+                .map(|(line, &cell)| line.chunk_of(levels[line.dimension], cell))
+                .collect(),
+            levels,
+        }
     };
-    Ok(grid.base_chunks().map_err(text)?.into_iter().map(leaf).collect())
+    Ok(grid
+        .base_chunks()
+        .map_err(text)?
+        .into_iter()
+        .map(leaf)
+        .collect())
 }
 
 /// Every base cell that is kept.
@@ -441,11 +597,25 @@ fn base(grid: &Grid, model: &Model) -> Result<(), String> {
     }
     let Some(levels) = grid.base_levels().map_err(text)? else {
         let left = model.ground.cells.iter().flatten().count();
-        return if left == 0 { Ok(()) } else { Err(format!("it says that it is empty, and {left} cells were put")) };
+        return if left == 0 {
+            Ok(())
+        } else {
+            Err(format!(
+                "it says that it is empty, and {left} cells were put"
+            ))
+        };
     };
     let at = check::numbers(&levels);
     for window in whole(model, &at) {
-        look(grid, model, &Look { window, layer: None, freshness: gridstone::Freshness::Stored })?;
+        look(
+            grid,
+            model,
+            &Look {
+                window,
+                layer: None,
+                freshness: gridstone::Freshness::Stored,
+            },
+        )?;
     }
     Ok(())
 }

@@ -25,7 +25,12 @@ impl Region {
                 for (i, a) in ring.iter().enumerate() {
                     let b = ring[(i + 1) % ring.len()];
                     // From the point, so that the numbers are small and exact.
-                    let (ax, ay, bx, by) = (a[0] - point[0], a[1] - point[1], b[0] - point[0], b[1] - point[1]);
+                    let (ax, ay, bx, by) = (
+                        a[0] - point[0],
+                        a[1] - point[1],
+                        b[0] - point[0],
+                        b[1] - point[1],
+                    );
                     let side = ax * by - bx * ay;
                     if side == 0.0 && ax * bx <= 0.0 && ay * by <= 0.0 {
                         return None;
@@ -40,20 +45,32 @@ impl Region {
         Some(inside)
     }
 
-    /// The base cells of a grid, at whichever level they stand, whose centres lie inside: the places of their ground cells.
-    /// `None` if one lies on an edge.
+    /// The base cells of a grid, at whichever level they stand, whose centres lie inside: the
+    /// places of their ground cells. `None` if one lies on an edge.
     pub fn inside(&self, model: &Model) -> Option<Vec<usize>> {
         let ground: Vec<i8> = ground(model);
         let windows: Vec<(Vec<i8>, Window)> = match model.irregular() {
-            Some(_) => whole(model, &ground).into_iter().map(|window| (ground.clone(), window)).collect(),
-            None => model.leaves.iter().map(|leaf| (leaf.levels.clone(), model.window_of(leaf))).collect(),
+            Some(_) => whole(model, &ground)
+                .into_iter()
+                .map(|window| (ground.clone(), window))
+                .collect(),
+            None => model
+                .leaves
+                .iter()
+                .map(|leaf| (leaf.levels.clone(), model.window_of(leaf)))
+                .collect(),
         };
         let mut places = Vec::new();
         for (levels, window) in &windows {
             for (cell, spans) in model.cells(window) {
                 let own = model.ground.places(&model.space, &spans);
                 let held = own.iter().any(|&place| model.ground.cells[place].is_some());
-                if held && self.holds(self.axes.map(|axis| centre(model, levels, axis, cell[axis])))? {
+                if held
+                    && self.holds(
+                        self.axes
+                            .map(|axis| centre(model, levels, axis, cell[axis])),
+                    )?
+                {
                     places.extend(own);
                 }
             }
@@ -65,7 +82,11 @@ impl Region {
 /// The levels of the ground.
 pub fn ground(model: &Model) -> Vec<i8> {
     let mut at = vec![0; model.space.dimensions()];
-    model.space.lines.iter().for_each(|line| at[line.dimension] = line.ground);
+    model
+        .space
+        .lines
+        .iter()
+        .for_each(|line| at[line.dimension] = line.ground);
     at
 }
 

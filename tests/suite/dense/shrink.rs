@@ -33,12 +33,19 @@ pub fn shrink(mut history: History, time: Duration, fails: &dyn Fn(&History) -> 
 }
 
 /// The same with fewer acts in its batches.
-fn acts(mut history: History, since: Instant, time: Duration, fails: &dyn Fn(&History) -> bool) -> History {
+fn acts(
+    mut history: History,
+    since: Instant,
+    time: Duration,
+    fails: &dyn Fn(&History) -> bool,
+) -> History {
     for step in 0..history.steps.len() {
         let mut at = 0;
         loop {
             let mut less = history.clone();
-            let Op::Batch { acts, .. } = &mut less.steps[step].op else { break };
+            let Op::Batch { acts, .. } = &mut less.steps[step].op else {
+                break;
+            };
             if acts.len() <= 1 || at >= acts.len() || since.elapsed() > time {
                 break;
             }

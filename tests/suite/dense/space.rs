@@ -1,4 +1,5 @@
-//! Where cells lie: those of every level on one line of ground cells an axis, the finest that a history puts.
+//! Where cells lie: those of every level on one line of ground cells an axis, the finest that a
+//! history puts.
 
 use gridstone::{Schema, Window};
 
@@ -23,10 +24,15 @@ impl Line {
     /// How many cells of a level lie before cell 0, counted from the first of the index space.
     fn zero(&self, level: i8) -> i64 {
         let at_level_0 = self.origin * self.chunk;
-        if level >= 0 { at_level_0 >> level } else { at_level_0 << -level }
+        if level >= 0 {
+            at_level_0 >> level
+        } else {
+            at_level_0 << -level
+        }
     }
 
-    /// The ground cell with which a cell of a level begins; of a level finer than the ground, the ground cell that holds it.
+    /// The ground cell with which a cell of a level begins; of a level finer than the ground, the
+    /// ground cell that holds it.
     pub fn ground_of(&self, level: i8, cell: i64) -> i64 {
         let (up, at) = (level - self.ground, cell + self.zero(level));
         (if up >= 0 { at << up } else { at >> -up }) - self.zero(self.ground)
@@ -40,7 +46,14 @@ impl Line {
     /// The ground cells of some cells of a level.
     pub fn span(&self, level: i8, first: i64, end: i64) -> Span {
         let last = self.ground_of(level, end - 1);
-        (self.ground_of(level, first), if level >= self.ground { self.ground_of(level, end) } else { last + 1 })
+        (
+            self.ground_of(level, first),
+            if level >= self.ground {
+                self.ground_of(level, end)
+            } else {
+                last + 1
+            },
+        )
     }
 
     /// The number of the chunk of a level in which a cell lies, from the first of the index space.
@@ -72,7 +85,10 @@ impl Line {
 
     /// How many ground cells are kept.
     pub fn len(&self) -> usize {
-        self.segments.iter().map(|(from, to)| usize::try_from(to - from).unwrap()).sum()
+        self.segments
+            .iter()
+            .map(|(from, to)| usize::try_from(to - from).unwrap())
+            .sum()
     }
 }
 
@@ -90,8 +106,10 @@ impl Space {
         let structure = schema.structure();
         let line = |(number, axis): (usize, &gridstone::Axis)| {
             let dimension = structure.dimension_of(number);
-            let (fixed, irregular) =
-                (structure.dimensions()[dimension].is_fixed(), structure.dimensions()[dimension].is_irregular());
+            let (fixed, irregular) = (
+                structure.dimensions()[dimension].is_fixed(),
+                structure.dimensions()[dimension].is_irregular(),
+            );
             Line {
                 dimension,
                 fixed,
@@ -102,15 +120,26 @@ impl Space {
             }
         };
         let lines: Vec<Line> = structure.axes().enumerate().map(line).collect();
-        let area = lines.iter().map(|line| f64::from(line.ground).exp2()).product();
-        Self { lines, refinable: structure.refinable(), area }
+        let area = lines
+            .iter()
+            .map(|line| f64::from(line.ground).exp2())
+            .product();
+        Self {
+            lines,
+            refinable: structure.refinable(),
+            area,
+        }
     }
 
     /// The ground cells of a window.
     pub fn spans(&self, window: &Window) -> Vec<Span> {
         let levels = numbers(&window.levels(self.dimensions()));
         let (start, end) = (window.start(), window.end());
-        self.lines.iter().enumerate().map(|(a, line)| line.span(levels[line.dimension], start[a], end[a])).collect()
+        self.lines
+            .iter()
+            .enumerate()
+            .map(|(a, line)| line.span(levels[line.dimension], start[a], end[a]))
+            .collect()
     }
 
     pub fn dimensions(&self) -> usize {
@@ -123,7 +152,8 @@ impl Space {
         let (start, end) = (window.start(), window.end());
         let of = |(a, line): (usize, &Line)| {
             let level = levels[line.dimension];
-            (line.chunk_of(level, start[a])..=line.chunk_of(level, end[a] - 1)).collect::<Vec<i64>>()
+            (line.chunk_of(level, start[a])..=line.chunk_of(level, end[a] - 1))
+                .collect::<Vec<i64>>()
         };
         product(&self.lines.iter().enumerate().map(of).collect::<Vec<_>>())
     }
@@ -132,6 +162,9 @@ impl Space {
 /// Every choice of one from each list, the last list running fastest.
 pub fn product(lists: &[Vec<i64>]) -> Vec<Vec<i64>> {
     lists.iter().fold(vec![Vec::new()], |heads, list| {
-        heads.iter().flat_map(|head| list.iter().map(|&last| [head.as_slice(), &[last]].concat())).collect()
+        heads
+            .iter()
+            .flat_map(|head| list.iter().map(|&last| [head.as_slice(), &[last]].concat()))
+            .collect()
     })
 }

@@ -1,4 +1,5 @@
-//! What a history does, step by step. Each step holds all it needs, so that a history without some of its steps is a history.
+//! What a history does, step by step. Each step holds all it needs, so that a history without some
+//! of its steps is a history.
 
 use std::cell::RefCell;
 
@@ -24,7 +25,10 @@ impl Area {
     }
 
     pub fn sizes(&self) -> Vec<usize> {
-        self.shape.iter().map(|&len| usize::try_from(len).unwrap()).collect()
+        self.shape
+            .iter()
+            .map(|&len| usize::try_from(len).unwrap())
+            .collect()
     }
 }
 
@@ -152,14 +156,23 @@ pub fn numbers(design: &Design, count: usize, holes: u64, seed: u64) -> Vec<Num>
     // Blank, or all of one value, at times.
     let same = dice.chance(10).then(|| number(design, &mut dice));
     (0..count)
-        .map(|_| if dice.chance(holes) { hole(design, &mut dice) } else { same.unwrap_or_else(|| number(design, &mut dice)) })
+        .map(|_| {
+            if dice.chance(holes) {
+                hole(design, &mut dice)
+            } else {
+                same.unwrap_or_else(|| number(design, &mut dice))
+            }
+        })
         .collect()
 }
 
 fn hole(design: &Design, dice: &mut Dice) -> Num {
     let (dtype, nodata) = (design.schema.dtype(), design.schema.nodata());
     match nodata {
-        #[expect(clippy::cast_possible_truncation, reason = "nodata values of integers are integers")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "nodata values of integers are integers"
+        )]
         Some(nodata) if !dtype.is_float() => Num::Int(nodata as i128),
         Some(nodata) if dice.chance(50) => Num::Float(nodata),
         _ if dtype.is_float() => Num::Float(f64::NAN),
@@ -174,10 +187,16 @@ fn number(design: &Design, dice: &mut Dice) -> Num {
         return Num::Float(match design.values {
             Values::Small => small as f64,
             Values::Wide => dice.range(-(1 << 20), 1 << 20) as f64 / 8.0,
-            Values::Extreme if dtype == DType::F32 => {
-                dice.pick(&[f64::from(f32::MAX), f64::from(f32::MIN), f64::from(f32::MIN_POSITIVE), 1.0, small as f64])
+            Values::Extreme if dtype == DType::F32 => dice.pick(&[
+                f64::from(f32::MAX),
+                f64::from(f32::MIN),
+                f64::from(f32::MIN_POSITIVE),
+                1.0,
+                small as f64,
+            ]),
+            Values::Extreme => {
+                dice.pick(&[f64::MAX, f64::MIN, f64::MIN_POSITIVE, 1.0, small as f64])
             }
-            Values::Extreme => dice.pick(&[f64::MAX, f64::MIN, f64::MIN_POSITIVE, 1.0, small as f64]),
         });
     }
     let (low, high) = limits(dtype);
@@ -202,7 +221,10 @@ impl<'a> Source<'a> {
     pub fn new(designs: &'a [Design]) -> Self {
         Self {
             designs,
-            lines: designs.iter().map(|design| design.model().space.lines.clone()).collect(),
+            lines: designs
+                .iter()
+                .map(|design| design.model().space.lines.clone())
+                .collect(),
             last: RefCell::new(vec![Vec::new(); designs.len()]),
         }
     }
@@ -212,23 +234,50 @@ impl<'a> Source<'a> {
     }
 
     /// Cells of a level near a hot place. Those of a put lie wholly in what is kept.
-    fn cells(&self, dice: &mut Dice, grid: usize, axis: usize, level: i8, (most, whole): (i64, bool)) -> (i64, u64) {
+    fn cells(
+        &self,
+        dice: &mut Dice,
+        grid: usize,
+        axis: usize,
+        level: i8,
+        (most, whole): (i64, bool),
+    ) -> (i64, u64) {
         let line = &self.lines[grid][axis];
         let hot = dice.pick(&self.designs[grid].hot[axis]);
         let reach = if self.designs[grid].tight { 1 } else { 2 };
-        let mut first = line.cell_of(level, hot) + if line.fixed { 0 } else { dice.range(-reach, reach) };
+        let mut first = line.cell_of(level, hot)
+            + if line.fixed {
+                0
+            } else {
+                dice.range(-reach, reach)
+            };
         let mut len = dice.range(1, most);
         if whole || line.fixed {
-            let (from, to) = *line.segments.iter().find(|(from, to)| (from..to).contains(&&hot)).unwrap();
-            let inside = |cell: i64| line.ground_of(level, cell) >= from && line.ground_of(level, cell + 1) <= to;
+            let (from, to) = *line
+                .segments
+                .iter()
+                .find(|(from, to)| (from..to).contains(&&hot))
+                .unwrap();
+            let inside = |cell: i64| {
+                line.ground_of(level, cell) >= from && line.ground_of(level, cell + 1) <= to
+            };
             let here = line.cell_of(level, hot);
-            first = [first, here, here + 1, here - 1].into_iter().find(|&cell| inside(cell)).unwrap_or(here);
+            first = [first, here, here + 1, here - 1]
+                .into_iter()
+                .find(|&cell| inside(cell))
+                .unwrap_or(here);
             len = (0..len).take_while(|i| inside(first + i)).count().max(1) as i64;
         }
         (first, u64::try_from(len).unwrap())
     }
 
-    pub fn area(&self, dice: &mut Dice, grid: usize, at: Vec<i8>, (most, whole): (i64, bool)) -> Area {
+    pub fn area(
+        &self,
+        dice: &mut Dice,
+        grid: usize,
+        at: Vec<i8>,
+        (most, whole): (i64, bool),
+    ) -> Area {
         let (mut start, mut shape) = (Vec::new(), Vec::new());
         for axis in 0..self.lines[grid].len() {
             let level = at[self.lines[grid][axis].dimension];
@@ -254,8 +303,14 @@ impl<'a> Source<'a> {
     fn is_inside(&self, grid: usize, area: &Area) -> bool {
         let inside = |(axis, line): (usize, &Line)| {
             let first = area.start[axis];
-            let span = line.span(area.at[line.dimension], first, first + area.shape[axis] as i64);
-            line.segments.iter().any(|(from, to)| *from <= span.0 && span.1 <= *to)
+            let span = line.span(
+                area.at[line.dimension],
+                first,
+                first + area.shape[axis] as i64,
+            );
+            line.segments
+                .iter()
+                .any(|(from, to)| *from <= span.0 && span.1 <= *to)
         };
         self.lines[grid].iter().enumerate().all(inside)
     }
@@ -266,19 +321,31 @@ impl<'a> Source<'a> {
         let areas = &areas[grid][areas[grid].len().saturating_sub(4)..];
         let area = (!areas.is_empty()).then(|| dice.pick(areas))?;
         let sides = self.lines[grid].iter().enumerate().map(|(axis, line)| {
-            let span = line.span(area.at[line.dimension], area.start[axis], area.start[axis] + area.shape[axis] as i64);
+            let span = line.span(
+                area.at[line.dimension],
+                area.start[axis],
+                area.start[axis] + area.shape[axis] as i64,
+            );
             let level = at[line.dimension];
             let first = line.cell_of(level, span.0);
             (first, (line.cell_of(level, span.1 - 1) + 1).abs_diff(first))
         });
         let (start, shape) = sides.unzip();
-        Some(Area { at: at.to_vec(), start, shape })
+        Some(Area {
+            at: at.to_vec(),
+            start,
+            shape,
+        })
     }
 
-    /// One cell of an area along an axis beside those of the refinable dimension, so that others beside it stay as they are.
+    /// One cell of an area along an axis beside those of the refinable dimension, so that others
+    /// beside it stay as they are.
     fn part(&self, dice: &mut Dice, grid: usize, mut area: Area) -> Area {
         let refinable = self.designs[grid].schema.structure().refinable();
-        let axes = self.lines[grid].iter().enumerate().filter(|(_, line)| Some(line.dimension) != refinable);
+        let axes = self.lines[grid]
+            .iter()
+            .enumerate()
+            .filter(|(_, line)| Some(line.dimension) != refinable);
         let axes: Vec<usize> = axes.map(|(axis, _)| axis).collect();
         if !axes.is_empty() {
             let axis = dice.pick(&axes);
@@ -299,22 +366,54 @@ impl<'a> Source<'a> {
         match dice.range(0, 99) {
             0..40 => {
                 let most = if dice.chance(10) { 40 } else { most };
-                let again = dice.chance(60).then(|| self.again(dice, grid, &at)).flatten();
-                let again = again.map(|area| if design.tight && dice.chance(50) { self.part(dice, grid, area) } else { area });
-                again.iter().for_each(|area| self.last.borrow_mut()[grid].push(area.clone()));
+                let again = dice
+                    .chance(60)
+                    .then(|| self.again(dice, grid, &at))
+                    .flatten();
+                let again = again.map(|area| {
+                    if design.tight && dice.chance(50) {
+                        self.part(dice, grid, area)
+                    } else {
+                        area
+                    }
+                });
+                again
+                    .iter()
+                    .for_each(|area| self.last.borrow_mut()[grid].push(area.clone()));
                 let area = again.unwrap_or_else(|| self.area(dice, grid, at, (most, false)));
-                if dice.chance(15) { Act::Delete { area } } else { Act::Clear { area } }
+                if dice.chance(15) {
+                    Act::Delete { area }
+                } else {
+                    Act::Clear { area }
+                }
             }
             _ if design.schema.structure().irregular().is_some() => self.events(dice, grid),
             _ => {
-                let over =
-                    dice.pick(&[Over::Merge, Over::Merge, Over::Merge, Over::Replace, Over::Replace, Over::Keep, Over::Refuse]);
-                // In cells of another size where something was just now: what was cleared there gives way to it.
-                let again = (design.tight && dice.chance(40)).then(|| self.again(dice, grid, &at)).flatten();
-                let again = again.filter(|area| self.is_inside(grid, area) && area.shape.iter().product::<u64>() < 500);
+                let over = dice.pick(&[
+                    Over::Merge,
+                    Over::Merge,
+                    Over::Merge,
+                    Over::Replace,
+                    Over::Replace,
+                    Over::Keep,
+                    Over::Refuse,
+                ]);
+                // In cells of another size where something was just now: what was cleared there
+                // gives way to it.
+                let again = (design.tight && dice.chance(40))
+                    .then(|| self.again(dice, grid, &at))
+                    .flatten();
+                let again = again.filter(|area| {
+                    self.is_inside(grid, area) && area.shape.iter().product::<u64>() < 500
+                });
                 let area = again.unwrap_or_else(|| self.area_inside(dice, grid, at, most));
                 self.last.borrow_mut()[grid].push(area.clone());
-                Act::Put { area, over, holes: dice.pick(&[0, 0, 20, 90, 100]), seed: dice.next() }
+                Act::Put {
+                    area,
+                    over,
+                    holes: dice.pick(&[0, 0, 20, 90, 100]),
+                    seed: dice.next(),
+                }
             }
         }
     }
@@ -327,8 +426,15 @@ impl<'a> Source<'a> {
         let hot = dice.pick(&design.hot[axis]);
         let mut ticks: Vec<i64> = Vec::new();
         for _ in 0..dice.pick(&[1, 1, 2, 3, 6, 12]) {
-            let tick = if dice.chance(60) { hot + dice.range(-6, 6) } else { dice.range(from, to - 1) };
-            let kept = self.lines[grid][axis].segments.iter().any(|(from, to)| (*from..*to).contains(&tick));
+            let tick = if dice.chance(60) {
+                hot + dice.range(-6, 6)
+            } else {
+                dice.range(from, to - 1)
+            };
+            let kept = self.lines[grid][axis]
+                .segments
+                .iter()
+                .any(|(from, to)| (*from..*to).contains(&tick));
             if kept && !ticks.contains(&tick) {
                 ticks.push(tick);
             }
@@ -338,8 +444,20 @@ impl<'a> Source<'a> {
         }
         let mut area = self.area(dice, grid, design.base.clone(), (6, true));
         (area.start[axis], area.shape[axis]) = (ticks[0], ticks.len() as u64);
-        let over = dice.pick(&[Over::Merge, Over::Merge, Over::Replace, Over::Keep, Over::Refuse]);
-        Act::Events { area, ticks, over, holes: dice.pick(&[0, 0, 20, 90, 100]), seed: dice.next() }
+        let over = dice.pick(&[
+            Over::Merge,
+            Over::Merge,
+            Over::Replace,
+            Over::Keep,
+            Over::Refuse,
+        ]);
+        Act::Events {
+            area,
+            ticks,
+            over,
+            holes: dice.pick(&[0, 0, 20, 90, 100]),
+            seed: dice.next(),
+        }
     }
 
     fn op(&self, dice: &mut Dice) -> Op {
@@ -349,26 +467,54 @@ impl<'a> Source<'a> {
             return match dice.range(0, 19) {
                 0 => Op::Aggregate { grid },
                 1 => Op::Steps { grid, count: 1 },
-                _ => Op::Single { grid, act: self.act(dice, grid) },
+                _ => Op::Single {
+                    grid,
+                    act: self.act(dice, grid),
+                },
             };
         }
         match dice.range(0, 99) {
-            0..50 => Op::Single { grid, act: self.act(dice, grid) },
+            0..50 => Op::Single {
+                grid,
+                act: self.act(dice, grid),
+            },
             50..65 => {
                 let acts = (0..dice.range(2, 5)).map(|_| {
-                    let grid = if dice.chance(80) { grid } else { self.grid(dice) };
+                    let grid = if dice.chance(80) {
+                        grid
+                    } else {
+                        self.grid(dice)
+                    };
                     (grid, self.act(dice, grid))
                 });
-                Op::Batch { acts: acts.collect(), synced: dice.chance(70) }
+                Op::Batch {
+                    acts: acts.collect(),
+                    synced: dice.chance(70),
+                }
             }
-            65..67 => Op::ClearPolygon { grid, seed: dice.next() },
+            65..67 => Op::ClearPolygon {
+                grid,
+                seed: dice.next(),
+            },
             67..70 => Op::Clean { grid },
-            70..78 => Op::Steps { grid, count: dice.next() % 3 + 1 },
+            70..78 => Op::Steps {
+                grid,
+                count: dice.next() % 3 + 1,
+            },
             78..84 => Op::Aggregate { grid },
             84..88 => Op::Settle,
             88..92 => {
-                let ending = dice.pick(&[Ending::Close, Ending::Kill, Ending::Power(0), Ending::Power(1), Ending::Power(3)]);
-                Op::Reopen { ending, policy: u8::try_from(dice.range(0, 5)).unwrap() }
+                let ending = dice.pick(&[
+                    Ending::Close,
+                    Ending::Kill,
+                    Ending::Power(0),
+                    Ending::Power(1),
+                    Ending::Power(3),
+                ]);
+                Op::Reopen {
+                    ending,
+                    policy: u8::try_from(dice.range(0, 5)).unwrap(),
+                }
             }
             92 => Op::Swap,
             93 => Op::Rename { grid },
@@ -385,9 +531,16 @@ impl<'a> Source<'a> {
             return op;
         }
         match op {
-            Op::Single { .. } | Op::Batch { .. } | Op::Clean { .. } | Op::Steps { .. } | Op::Aggregate { .. } | Op::Follow => {
-                Op::Fail { op: Box::new(op), call: dice.next() % dice.pick(&[4, 16, 64]), after: dice.chance(50) }
-            }
+            Op::Single { .. }
+            | Op::Batch { .. }
+            | Op::Clean { .. }
+            | Op::Steps { .. }
+            | Op::Aggregate { .. }
+            | Op::Follow => Op::Fail {
+                op: Box::new(op),
+                call: dice.next() % dice.pick(&[4, 16, 64]),
+                after: dice.chance(50),
+            },
             _ => Op::FailReads,
         }
     }
@@ -399,14 +552,41 @@ impl<'a> Source<'a> {
             return None;
         }
         let ground = design.ground();
-        let start = self.lines[grid].iter().map(|line| dice.pick(&line.segments).0).collect();
-        let area = Area { start, shape: vec![1; self.lines[grid].len()], at: ground };
-        Some(Op::Single { grid, act: Act::Put { area, over: Over::Merge, holes: 0, seed: dice.next() } })
+        let start = self.lines[grid]
+            .iter()
+            .map(|line| dice.pick(&line.segments).0)
+            .collect();
+        let area = Area {
+            start,
+            shape: vec![1; self.lines[grid].len()],
+            at: ground,
+        };
+        Some(Op::Single {
+            grid,
+            act: Act::Put {
+                area,
+                over: Over::Merge,
+                holes: 0,
+                seed: dice.next(),
+            },
+        })
     }
 
     pub fn steps(&self, dice: &mut Dice, count: usize) -> Vec<Step> {
-        let first = (0..self.designs.len()).filter_map(|grid| self.far(dice, grid)).collect::<Vec<_>>();
-        let op = |dice: &mut Dice, number: usize| first.get(number).cloned().unwrap_or_else(|| self.disturbed(dice));
-        (0..count).map(|number| Step { op: op(dice, number), seed: dice.next() }).collect()
+        let first = (0..self.designs.len())
+            .filter_map(|grid| self.far(dice, grid))
+            .collect::<Vec<_>>();
+        let op = |dice: &mut Dice, number: usize| {
+            first
+                .get(number)
+                .cloned()
+                .unwrap_or_else(|| self.disturbed(dice))
+        };
+        (0..count)
+            .map(|number| Step {
+                op: op(dice, number),
+                seed: dice.next(),
+            })
+            .collect()
     }
 }

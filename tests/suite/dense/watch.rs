@@ -1,10 +1,12 @@
-//! Who follows a grid: by versions, which must not stay where an answer changes, and by the feed, which must name each change.
+//! Who follows a grid: by versions, which must not stay where an answer changes, and by the feed,
+//! which must name each change.
 
 use std::collections::{BTreeMap, HashMap};
 
 use gridstone::kv::{Failure, Faulty, Memory};
 use gridstone::{
-    Aggregation, Answer, ErrorKind, Freshness, Grid, Layer, Moment, Query, Resampling, StoreSnapshot, Token, Version, Window,
+    Aggregation, Answer, ErrorKind, Freshness, Grid, Layer, Moment, Query, Resampling,
+    StoreSnapshot, Token, Version, Window,
 };
 
 use super::design::Design;
@@ -28,14 +30,31 @@ struct Print {
 
 impl Print {
     fn of(answer: &Answer) -> Self {
-        let Answer { array, extent, window, layer, coordinates, .. } = answer;
-        let rest = format!("{:?} {extent:?} {window:?} {layer:?} {coordinates:?}", array.shape());
-        Self { nums: nums(array), valid: validity(answer), rest }
+        let Answer {
+            array,
+            extent,
+            window,
+            layer,
+            coordinates,
+            ..
+        } = answer;
+        let rest = format!(
+            "{:?} {extent:?} {window:?} {layer:?} {coordinates:?}",
+            array.shape()
+        );
+        Self {
+            nums: nums(array),
+            valid: validity(answer),
+            rest,
+        }
     }
 
     fn same(&self, other: &Print) -> bool {
         let cells = || self.nums.iter().zip(&other.nums).all(|(a, b)| a.same(*b));
-        self.rest == other.rest && self.valid == other.valid && self.nums.len() == other.nums.len() && cells()
+        self.rest == other.rest
+            && self.valid == other.valid
+            && self.nums.len() == other.nums.len()
+            && cells()
     }
 }
 
@@ -68,7 +87,12 @@ pub fn levels_of_look(design: &Design, dice: &mut Dice, most: i64) -> Vec<i8> {
     let ground = design.ground();
     let level = |d: usize| {
         let fixed = structure.dimensions()[d].is_fixed();
-        ground[d] + if fixed { 0 } else { i8::try_from(dice.range(0, most)).unwrap() }
+        ground[d]
+            + if fixed {
+                0
+            } else {
+                i8::try_from(dice.range(0, most)).unwrap()
+            }
     };
     (0..ground.len()).map(level).collect()
 }
@@ -76,23 +100,46 @@ pub fn levels_of_look(design: &Design, dice: &mut Dice, most: i64) -> Vec<i8> {
 impl Watch {
     pub fn new(grid: &Grid, source: &Source, number: usize, seed: u64) -> Result<Self, String> {
         let (design, mut dice) = (&source.designs[number], Dice(seed));
-        let layers: Vec<Layer> =
-            std::iter::once(Layer::Base).chain(design.schema.aggregators().iter().cloned().map(Layer::Aggregate)).collect();
+        let layers: Vec<Layer> = std::iter::once(Layer::Base)
+            .chain(
+                design
+                    .schema
+                    .aggregators()
+                    .iter()
+                    .cloned()
+                    .map(Layer::Aggregate),
+            )
+            .collect();
         // All there is, where that is not mostly the way to what is far.
         let reach = |spans: &Vec<Span>| (spans[spans.len() - 1].1 - spans[0].0) as f64;
         let few = design.segments.iter().map(reach).product::<f64>() < ALL_MOST;
-        let mut queries = if few { vec![Query::all(), Query::all().freshness(Freshness::Fresh)] } else { Vec::new() };
+        let mut queries = if few {
+            vec![Query::all(), Query::all().freshness(Freshness::Fresh)]
+        } else {
+            Vec::new()
+        };
         let mut tiles = Vec::new();
         for number_of in 0..dice.pick(&[2, 4, 12]) {
             let most = if number_of % 2 == 0 { 3 } else { 7 };
             let at = levels_of_look(design, &mut dice, most);
             let (freshness, layer) = (fresh(&mut dice), dice.pick(&layers));
             let window = source.area(&mut dice, number, at, (6, false)).window();
-            tiles.push(Tile { window, layer: layer.clone(), freshness, copy: None, named: Vec::new() });
+            tiles.push(Tile {
+                window,
+                layer: layer.clone(),
+                freshness,
+                copy: None,
+                named: Vec::new(),
+            });
             let mut query = Query::window(window).freshness(fresh(&mut dice));
             if number_of % 3 == 0 {
                 let shape: Vec<usize> = structure_shape(design, &mut dice, &window);
-                let how = [Resampling::Nearest, Resampling::Bilinear, Resampling::Cubic, Resampling::Area];
+                let how = [
+                    Resampling::Nearest,
+                    Resampling::Bilinear,
+                    Resampling::Cubic,
+                    Resampling::Area,
+                ];
                 query = query.shape(shape).resampled(dice.pick(&how));
             } else if layer != Layer::Base {
                 query = query.layer(layer);
@@ -101,7 +148,12 @@ impl Watch {
         }
         queries.extend(odd(source, number, &layers, &mut dice));
         let token = grid.changes_token().map_err(|e| e.to_string())?;
-        let mut watch = Self { queries, seen: HashMap::new(), tiles, token };
+        let mut watch = Self {
+            queries,
+            seen: HashMap::new(),
+            tiles,
+            token,
+        };
         watch.refresh(grid)?;
         Ok(watch)
     }
@@ -121,7 +173,9 @@ impl Watch {
         let dimensions = grid.structure().dimensions().len();
         let mut told = Vec::new();
         loop {
-            let changes = grid.changes_since(&self.token).map_err(|e| format!("the feed: {e}"))?;
+            let changes = grid
+                .changes_since(&self.token)
+                .map_err(|e| format!("the feed: {e}"))?;
             for change in &changes.changes {
                 for tile in &mut self.tiles {
                     let at = tile.window.levels(dimensions);
@@ -139,19 +193,29 @@ impl Watch {
             }
         }
         for tile in &mut self.tiles {
-            let Some(now) = read(grid, tile)? else { continue };
+            let Some(now) = read(grid, tile)? else {
+                continue;
+            };
             if let Some(before) = &tile.copy {
                 let mut places = before.keys().chain(now.keys());
-                // Of a sum beyond the doubles, parts are infinite too; once there is finer data, they are sums of their own.
-                let endless =
-                    |cell: &(Num, bool)| tile.layer == Layer::Aggregate(Aggregation::Sum) && cell.0.real().abs() > 1e300;
+                // Of a sum beyond the doubles, parts are infinite too; once there is finer data,
+                // they are sums of their own.
+                let endless = |cell: &(Num, bool)| {
+                    tile.layer == Layer::Aggregate(Aggregation::Sum) && cell.0.real().abs() > 1e300
+                };
                 let same = |a: Option<&(Num, bool)>, b: Option<&(Num, bool)>| match (a, b) {
-                    (Some(a), Some(b)) => a.1 == b.1 && (!a.1 || a.0.same(b.0) || endless(a) && endless(b)),
+                    (Some(a), Some(b)) => {
+                        a.1 == b.1 && (!a.1 || a.0.same(b.0) || endless(a) && endless(b))
+                    }
                     // An event that is there without data.
-                    (None, Some(cell)) | (Some(cell), None) => !cell.1 || tile.layer == Layer::Aggregate(Aggregation::Count),
+                    (None, Some(cell)) | (Some(cell), None) => {
+                        !cell.1 || tile.layer == Layer::Aggregate(Aggregation::Count)
+                    }
                     (None, None) => true,
                 };
-                let missed = places.find(|cell| !same(before.get(*cell), now.get(*cell)) && !within(&tile.named, cell));
+                let missed = places.find(|cell| {
+                    !same(before.get(*cell), now.get(*cell)) && !within(&tile.named, cell)
+                });
                 if let Some(cell) = missed {
                     let at = numbers(&tile.window.levels(dimensions));
                     return Err(format!(
@@ -178,13 +242,18 @@ impl Watch {
                 (Ok(version), Ok(answer)) => (version, answer),
                 (Err(a), Err(b)) if a.kind() == b.kind() && expected(a.kind()) => continue,
                 (version, answer) => {
-                    return Err(format!("{query:?}: version {version:?}, but answer {:?}", answer.map(|answer| answer.array)));
+                    return Err(format!(
+                        "{query:?}: version {version:?}, but answer {:?}",
+                        answer.map(|answer| answer.array)
+                    ));
                 }
             };
             let (version, print) = (answer.0, Print::of(&answer.1));
             match self.seen.get(&(number, version)) {
                 Some(seen) if !seen.same(&print) => {
-                    return Err(format!("{query:?}: version {version} was of {seen:?} and is of {print:?}"));
+                    return Err(format!(
+                        "{query:?}: version {version} was of {seen:?} and is of {print:?}"
+                    ));
                 }
                 _ => drop(self.seen.insert((number, version), print)),
             }
@@ -193,7 +262,12 @@ impl Watch {
     }
 
     /// Asks while a call of the engine fails.
-    pub fn fail(&self, grid: &Grid, engine: &Faulty<Memory>, dice: &mut Dice) -> Result<(), String> {
+    pub fn fail(
+        &self,
+        grid: &Grid,
+        engine: &Faulty<Memory>,
+        dice: &mut Dice,
+    ) -> Result<(), String> {
         for query in &self.queries {
             let before = engine.calls();
             let right = grid.read(query);
@@ -208,32 +282,57 @@ impl Watch {
                 _ => false,
             };
             if !fits {
-                return Err(format!("{query:?}, whose call {call} fails: {got:?}, and not {right:?}"));
+                return Err(format!(
+                    "{query:?}, whose call {call} fails: {got:?}, and not {right:?}"
+                ));
             }
         }
         Ok(())
     }
 }
 
-/// Queries of what is not just a window: boxes that end within cells, resolutions, moments, steps of several events.
+/// Queries of what is not just a window: boxes that end within cells, resolutions, moments, steps
+/// of several events.
 fn odd(source: &Source, number: usize, layers: &[Layer], dice: &mut Dice) -> Vec<Query> {
     let design = &source.designs[number];
     let model = design.model();
-    let how = [Resampling::Nearest, Resampling::Bilinear, Resampling::Cubic, Resampling::Area];
+    let how = [
+        Resampling::Nearest,
+        Resampling::Bilinear,
+        Resampling::Cubic,
+        Resampling::Area,
+    ];
     let mut queries = Vec::new();
     for _ in 0..dice.pick(&[1, 2, 4]) {
-        let window = source.area(dice, number, design.base.clone(), (8, false)).window();
+        let window = source
+            .area(dice, number, design.base.clone(), (8, false))
+            .window();
         let (query, _) = resampled::draw(&model, window, dice);
         let query = query.resampled(dice.pick(&how)).freshness(fresh(dice));
-        queries.push(if dice.chance(50) { query.layer(dice.pick(layers)) } else { query });
-        let Some(axis) = model.irregular() else { continue };
+        queries.push(if dice.chance(50) {
+            query.layer(dice.pick(layers))
+        } else {
+            query
+        });
+        let Some(axis) = model.irregular() else {
+            continue;
+        };
         let tick = dice.pick(&design.hot[axis]) + dice.range(-8, 8);
-        let moment = dice.pick(&[Moment::Nearest, Moment::Previous, Moment::Next, Moment::Linear]);
+        let moment = dice.pick(&[
+            Moment::Nearest,
+            Moment::Previous,
+            Moment::Next,
+            Moment::Linear,
+        ]);
         let window = window.along(axis, tick, 40);
         let plain = match dice.range(0, 3) {
             0 => Query::window(window).latest(),
-            1 => Query::window(window).every(dice.pick(&[1, 3, 7, 64]), dice.range(-3, 3)).layer(dice.pick(layers)),
-            2 => Query::window(window).moment(tick, moment).within(dice.pick(&[0, 3, 50])),
+            1 => Query::window(window)
+                .every(dice.pick(&[1, 3, 7, 64]), dice.range(-3, 3))
+                .layer(dice.pick(layers)),
+            2 => Query::window(window)
+                .moment(tick, moment)
+                .within(dice.pick(&[0, 3, 50])),
             _ => Query::window(window).moment(tick, moment),
         };
         queries.push(plain.freshness(fresh(dice)));
@@ -242,7 +341,11 @@ fn odd(source: &Source, number: usize, layers: &[Layer], dice: &mut Dice) -> Vec
 }
 
 fn fresh(dice: &mut Dice) -> Freshness {
-    if dice.chance(50) { Freshness::Stored } else { Freshness::Fresh }
+    if dice.chance(50) {
+        Freshness::Stored
+    } else {
+        Freshness::Fresh
+    }
 }
 
 /// Whether an error says that what was asked for is not there, or cannot be had.
@@ -255,17 +358,29 @@ fn structure_shape(design: &Design, dice: &mut Dice, window: &Window) -> Vec<usi
     let axis = |axis: usize| {
         let fixed = structure.dimensions()[structure.dimension_of(axis)].is_fixed();
         let cells = usize::try_from(window.shape()[axis]).unwrap();
-        if fixed { cells } else { usize::try_from(dice.range(1, 2 * cells as i64 + 1)).unwrap() }
+        if fixed {
+            cells
+        } else {
+            usize::try_from(dice.range(1, 2 * cells as i64 + 1)).unwrap()
+        }
     };
     (0..structure.rank()).map(axis).collect()
 }
 
 fn read(grid: &Grid, tile: &Tile) -> Result<Option<Copy>, String> {
-    let query = Query::window(tile.window).layer(tile.layer.clone()).freshness(tile.freshness);
+    let query = Query::window(tile.window)
+        .layer(tile.layer.clone())
+        .freshness(tile.freshness);
     match grid.read(&query) {
         Ok(answer) => {
-            let cells = cells(grid.structure(), &tile.window, &answer).into_iter().zip(validity(&answer));
-            Ok(Some(cells.map(|((cell, num), valid)| (cell, (num, valid))).collect()))
+            let cells = cells(grid.structure(), &tile.window, &answer)
+                .into_iter()
+                .zip(validity(&answer));
+            Ok(Some(
+                cells
+                    .map(|((cell, num), valid)| (cell, (num, valid)))
+                    .collect(),
+            ))
         }
         Err(error) if *error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(format!("{query:?}: {error}")),

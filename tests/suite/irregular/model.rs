@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use gridstone::kv::Memory;
 use gridstone::{
-    Aggregation, Axis, DType, Depth, Dimension, ErrorKind, Freshness, Grid, Layer, Level, Levels, Moment, Overlap, Policy, Query,
-    Schema, Structure, Window,
+    Aggregation, Axis, DType, Depth, Dimension, ErrorKind, Freshness, Grid, Layer, Level, Levels,
+    Moment, Overlap, Policy, Query, Schema, Structure, Window,
 };
 use proptest::prelude::*;
 
@@ -40,13 +40,21 @@ fn op() -> impl Strategy<Value = Op> {
 fn build(dice: &mut Dice) -> Schema {
     let chunk = |dice: &mut Dice| dice.pick(&[2, 2, 4]);
     let (capacity, spacing) = (dice.pick(&[2, 4, 8]), dice.pick(&[1, 3, 16, 100]));
-    let depth = |dice: &mut Dice| dice.pick(&[Depth::Top, Depth::Top, Depth::Top, Depth::Levels(1)]);
-    let time = Dimension::irregular("time", "seconds since 1970-01-01", capacity, spacing).depth(depth(dice));
+    let depth =
+        |dice: &mut Dice| dice.pick(&[Depth::Top, Depth::Top, Depth::Top, Depth::Levels(1)]);
+    let time = Dimension::irregular("time", "seconds since 1970-01-01", capacity, spacing)
+        .depth(depth(dice));
     let space = match dice.range(0, 2) {
         0 => Dimension::regular("space", [Axis::new("x", 0.0, 1.0, chunk(dice))]),
         _ => {
             let side = chunk(dice);
-            Dimension::regular("space", [Axis::new("y", 0.0, -1.0, side), Axis::new("x", 0.0, 1.0, side)])
+            Dimension::regular(
+                "space",
+                [
+                    Axis::new("y", 0.0, -1.0, side),
+                    Axis::new("x", 0.0, 1.0, side),
+                ],
+            )
         }
     };
     let space = space.depth(depth(dice));
@@ -56,20 +64,39 @@ fn build(dice: &mut Dice) -> Schema {
         1 => vec![time, band, space],
         _ => vec![time, space],
     };
-    let structure = dimensions.into_iter().fold(Structure::builder(), gridstone::StructureBuilder::dimension).build().unwrap();
-    let (dtype, nodata) = dice.pick(&[(DType::F32, None), (DType::F64, Some(-9.0)), (DType::I16, Some(-9.0)), (DType::U8, None)]);
+    let structure = dimensions
+        .into_iter()
+        .fold(Structure::builder(), gridstone::StructureBuilder::dimension)
+        .build()
+        .unwrap();
+    let (dtype, nodata) = dice.pick(&[
+        (DType::F32, None),
+        (DType::F64, Some(-9.0)),
+        (DType::I16, Some(-9.0)),
+        (DType::U8, None),
+    ]);
     let mut schema = Schema::builder(structure, dtype);
     if let Some(nodata) = nodata {
         schema = schema.nodata(nodata);
     }
     let line = |name: &str| name.to_owned();
     let mut all: Vec<Aggregation> = Aggregation::plain().collect();
-    all.extend([Aggregation::First { dimension: line("time") }, Aggregation::Last { dimension: line("time") }]);
+    all.extend([
+        Aggregation::First {
+            dimension: line("time"),
+        },
+        Aggregation::Last {
+            dimension: line("time"),
+        },
+    ]);
     let keep = usize::try_from(dice.pick(&[0, 1, 1, 2, 3])).unwrap();
     while all.len() > keep {
         all.remove(usize::try_from(dice.range(0, all.len() as i64 - 1)).unwrap());
     }
-    all.into_iter().fold(schema, gridstone::SchemaBuilder::aggregator).build().unwrap()
+    all.into_iter()
+        .fold(schema, gridstone::SchemaBuilder::aggregator)
+        .build()
+        .unwrap()
 }
 
 fn tick(dice: &mut Dice) -> i64 {
@@ -117,15 +144,31 @@ fn putting(dice: &mut Dice, oracle: &Events) -> Putting {
     let cells: u64 = shape.iter().product();
     let mut one = |_: u64| {
         let hole = dice.chance(holes);
-        match (hole, oracle.schema.nodata(), oracle.schema.dtype().is_float()) {
+        match (
+            hole,
+            oracle.schema.nodata(),
+            oracle.schema.dtype().is_float(),
+        ) {
             (true, Some(nodata), _) => nodata,
             (true, None, true) => f64::NAN,
             _ => dice.pick(&[0.0, 1.0, 2.0, 3.0, 100.0]),
         }
     };
     let values: Vec<f64> = (0..cells).map(&mut one).collect();
-    let overlap = dice.pick(&[Overlap::Merge, Overlap::Merge, Overlap::Replace, Overlap::Keep, Overlap::Refuse]);
-    Putting { ticks, start, shape, values, overlap }
+    let overlap = dice.pick(&[
+        Overlap::Merge,
+        Overlap::Merge,
+        Overlap::Replace,
+        Overlap::Keep,
+        Overlap::Refuse,
+    ]);
+    Putting {
+        ticks,
+        start,
+        shape,
+        values,
+        overlap,
+    }
 }
 
 /// Reads the grid everywhere it is interesting, and compares.
@@ -137,23 +180,39 @@ pub fn compare(grid: &Grid, oracle: &Events, dice: &mut Dice, drained: bool) -> 
         return Ok(());
     };
     let held = grid.bounds().unwrap().unwrap();
-    let held: Vec<(i64, i64)> = held.start().iter().zip(held.end().iter()).map(|(a, b)| (*a, *b - 1)).collect();
+    let held: Vec<(i64, i64)> = held
+        .start()
+        .iter()
+        .zip(held.end().iter())
+        .map(|(a, b)| (*a, *b - 1))
+        .collect();
     if held != *bounds {
         return Err(format!("the bounds are {held:?}, not {bounds:?}"));
     }
     let d = structure.dimension_of(oracle.time);
-    let top = grid.top().unwrap().map_or(Levels::zero(structure.dimensions().len()), |top| top.levels());
+    let top = grid
+        .top()
+        .unwrap()
+        .map_or(Levels::zero(structure.dimensions().len()), |top| {
+            top.levels()
+        });
     let layers = grid.schema().aggregators().to_vec();
     let whole = || {
         let start: Vec<i64> = bounds.iter().map(|(first, _)| *first).collect();
-        let shape: Vec<u64> = bounds.iter().map(|(first, last)| last.abs_diff(*first) + 1).collect();
+        let shape: Vec<u64> = bounds
+            .iter()
+            .map(|(first, last)| last.abs_diff(*first) + 1)
+            .collect();
         Window::new(start.as_slice(), gridstone::Shape::from(shape.as_slice()))
     };
     for _ in 0..6 {
         let mut window = whole();
         let (mut start, mut shape) = (window.start(), window.shape());
         for axis in 0..structure.rank() {
-            if dice.chance(40) && axis != oracle.time && !structure.dimensions()[structure.dimension_of(axis)].is_fixed() {
+            if dice.chance(40)
+                && axis != oracle.time
+                && !structure.dimensions()[structure.dimension_of(axis)].is_fixed()
+            {
                 start[axis] += dice.range(-3, 3);
                 shape[axis] = u64::try_from(dice.range(1, 6)).unwrap();
             } else if axis == oracle.time && dice.chance(60) {
@@ -163,36 +222,57 @@ pub fn compare(grid: &Grid, oracle: &Events, dice: &mut Dice, drained: bool) -> 
         }
         window = Window::new(start, shape);
         let mut levels = Levels::zero(structure.dimensions().len());
-        let layer = if layers.is_empty() { None } else { Some(dice.pick(&layers)) };
+        let layer = if layers.is_empty() {
+            None
+        } else {
+            Some(dice.pick(&layers))
+        };
         let steps = layer.is_some() && dice.chance(25) && shape[oracle.time] < 1000;
         if layer.is_some() {
             for (level, top) in levels.iter_mut().zip(top.iter()) {
                 let most = top.get().min(if dice.chance(80) { 8 } else { 64 });
-                *level = Level::new(i8::try_from(dice.range(0, i64::from(most.max(0)))).unwrap()).unwrap();
+                *level = Level::new(i8::try_from(dice.range(0, i64::from(most.max(0)))).unwrap())
+                    .unwrap();
             }
             if steps || dice.chance(30) {
                 levels[d] = Level::ZERO;
             }
         }
-        let base = layers.is_empty() || levels.iter().all(|level| *level == Level::ZERO) && !steps && dice.chance(50);
+        let base = layers.is_empty()
+            || levels.iter().all(|level| *level == Level::ZERO) && !steps && dice.chance(50);
         let fresh = dice.chance(50);
         let mut query = Query::window(window).levels(levels);
         query = match (&layer, base) {
             (Some(layer), false) => query.layer(Layer::Aggregate(layer.clone())),
             _ => query.layer(Layer::Base),
         };
-        query = query.freshness(if fresh { Freshness::Fresh } else { Freshness::Stored });
+        query = query.freshness(if fresh {
+            Freshness::Fresh
+        } else {
+            Freshness::Stored
+        });
         let step = steps.then(|| u64::try_from(dice.range(1, 30)).unwrap());
         if let Some(step) = step {
             query = query.every(step, 0);
         }
         let answer = match grid.read(&query) {
             Ok(answer) => answer,
-            Err(error) if !fresh && *error.kind() == ErrorKind::NotFound && error.to_string().contains("there is no level") => {
+            Err(error)
+                if !fresh
+                    && *error.kind() == ErrorKind::NotFound
+                    && error.to_string().contains("there is no level") =>
+            {
                 continue;
             }
-            Err(error) if step.is_some() && error.to_string().contains("is out of range") => continue,
-            Err(error) => return Err(format!("{query:?}: {error}: {:?}", std::error::Error::source(&error))),
+            Err(error) if step.is_some() && error.to_string().contains("is out of range") => {
+                continue;
+            }
+            Err(error) => {
+                return Err(format!(
+                    "{query:?}: {error}: {:?}",
+                    std::error::Error::source(&error)
+                ));
+            }
         };
         if (fresh || drained) && !answer.stale.is_empty() {
             return Err(format!("{query:?} is stale: {:?}", answer.stale));
@@ -211,15 +291,29 @@ fn moments(grid: &Grid, oracle: &Events, window: &Window, dice: &mut Dice) -> Re
     let events: Vec<i64> = oracle.ticks(window).into_iter().collect();
     let listed = grid.events(&Query::window(*window)).unwrap();
     let (first, last) = (window.start()[oracle.time], window.end()[oracle.time]);
-    let want: Vec<i64> = events.iter().copied().filter(|tick| first <= *tick && *tick < last).collect();
+    let want: Vec<i64> = events
+        .iter()
+        .copied()
+        .filter(|tick| first <= *tick && *tick < last)
+        .collect();
     if listed != want {
-        return Err(format!("the events of {window:?} are {listed:?}, not {want:?}"));
+        return Err(format!(
+            "the events of {window:?} are {listed:?}, not {want:?}"
+        ));
     }
     // What stands for a moment holds data in a cell of the window itself.
     let (start, end) = (window.start(), window.end());
     let others = oracle.others();
-    let within = |place: &Place| place.iter().zip(&others).all(|(at, axis)| (start[*axis]..end[*axis]).contains(at));
-    let holding = oracle.cells.iter().filter(|(_, cells)| cells.keys().any(within));
+    let within = |place: &Place| {
+        place
+            .iter()
+            .zip(&others)
+            .all(|(at, axis)| (start[*axis]..end[*axis]).contains(at))
+    };
+    let holding = oracle
+        .cells
+        .iter()
+        .filter(|(_, cells)| cells.keys().any(within));
     let events: Vec<i64> = holding.map(|(tick, _)| *tick).collect();
     let at = tick(dice);
     let before = events.iter().copied().filter(|tick| *tick <= at).max();
@@ -228,20 +322,33 @@ fn moments(grid: &Grid, oracle: &Events, window: &Window, dice: &mut Dice) -> Re
     for (how, want) in [
         (Moment::Previous, before),
         (Moment::Next, after),
-        (Moment::Nearest, [before, after].into_iter().flatten().min_by_key(|tick| near(*tick))),
+        (
+            Moment::Nearest,
+            [before, after]
+                .into_iter()
+                .flatten()
+                .min_by_key(|tick| near(*tick)),
+        ),
     ] {
         let query = Query::window(*window).moment(at, how);
         let got = grid.read(&query);
         match (&got, want) {
             (Ok(answer), Some(want)) if answer.coordinates.as_ref().unwrap().ticks == [want] => {}
             (Err(error), None) if *error.kind() == ErrorKind::NotFound => {}
-            _ => return Err(format!("{how:?} of {at} in {window:?} is {got:?}, not {want:?}")),
+            _ => {
+                return Err(format!(
+                    "{how:?} of {at} in {window:?} is {got:?}, not {want:?}"
+                ));
+            }
         }
         if let Some(want) = want {
             let strict = grid.read(&query.clone().within(want.abs_diff(at).saturating_sub(1)));
             let refused = want != at;
             if refused != strict.is_err() {
-                return Err(format!("{how:?} of {at} within less than {}: {strict:?}", want.abs_diff(at)));
+                return Err(format!(
+                    "{how:?} of {at} within less than {}: {strict:?}",
+                    want.abs_diff(at)
+                ));
             }
         }
     }
@@ -270,7 +377,11 @@ pub fn check_tries(grid: &Grid, oracle: &Events) -> Result<(), String> {
     }
     let mut want = oracle.columns.clone();
     want.retain(|_, ticks| !ticks.is_empty());
-    if held == want { Ok(()) } else { Err(format!("the columns hold {held:?}, not {want:?}")) }
+    if held == want {
+        Ok(())
+    } else {
+        Err(format!("the columns hold {held:?}, not {want:?}"))
+    }
 }
 
 fn run(seed: u64, ops: &[Op]) -> Result<(), String> {
@@ -290,7 +401,11 @@ fn run(seed: u64, ops: &[Op]) -> Result<(), String> {
                 let arrays: Vec<_> = puts
                     .iter()
                     .map(|put| {
-                        let sizes: Vec<usize> = put.shape.iter().map(|&len| usize::try_from(len).unwrap()).collect();
+                        let sizes: Vec<usize> = put
+                            .shape
+                            .iter()
+                            .map(|&len| usize::try_from(len).unwrap())
+                            .collect();
                         array(schema.dtype(), &sizes, &put.values)
                     })
                     .collect();
@@ -298,12 +413,18 @@ fn run(seed: u64, ops: &[Op]) -> Result<(), String> {
                 let mut after = oracle.clone();
                 let mut refused = false;
                 for (put, array) in puts.iter().zip(&arrays) {
-                    batch.put_events(&grid, &put.ticks, put.start.as_slice(), array, put.overlap).unwrap();
-                    refused |= !refused && !after.put(&put.ticks, &put.start, &put.shape, &put.values, put.overlap);
+                    batch
+                        .put_events(&grid, &put.ticks, put.start.as_slice(), array, put.overlap)
+                        .unwrap();
+                    refused |= !refused
+                        && !after.put(&put.ticks, &put.start, &put.shape, &put.values, put.overlap);
                 }
                 match batch.commit() {
                     Ok(commit) if !refused => {
-                        assert!(store.policy() == Policy::Manual || commit.marks == 0, "an inline commit leaves no marks");
+                        assert!(
+                            store.policy() == Policy::Manual || commit.marks == 0,
+                            "an inline commit leaves no marks"
+                        );
                         oracle = after;
                     }
                     Err(error) if refused && *error.kind() == ErrorKind::Invalid => {}
@@ -312,38 +433,66 @@ fn run(seed: u64, ops: &[Op]) -> Result<(), String> {
             }
             Op::Clear { seed, shrink } => {
                 let mut dice = Dice(*seed);
-                let Some(bounds) = oracle.bounds.clone() else { continue };
+                let Some(bounds) = oracle.bounds.clone() else {
+                    continue;
+                };
                 let mut cut = bounds.clone();
                 for (axis, side) in cut.iter_mut().enumerate() {
-                    let fixed = schema.structure().dimensions()[schema.structure().dimension_of(axis)].is_fixed();
+                    let fixed = schema.structure().dimensions()
+                        [schema.structure().dimension_of(axis)]
+                    .is_fixed();
                     if axis == oracle.time && dice.chance(70) {
                         let first = tick(&mut dice);
-                        *side = (first, first.saturating_add(dice.pick(&[0, 3, 50, 1 << 41])).min(i64::MAX - 1));
+                        *side = (
+                            first,
+                            first
+                                .saturating_add(dice.pick(&[0, 3, 50, 1 << 41]))
+                                .min(i64::MAX - 1),
+                        );
                     } else if dice.chance(30) && !fixed {
                         let first = dice.range(-4, 4);
                         *side = (first, first + dice.range(0, 6));
                     }
                 }
                 let start: Vec<i64> = cut.iter().map(|(first, _)| *first).collect();
-                let shape: Vec<u64> = cut.iter().map(|(first, last)| last.abs_diff(*first) + 1).collect();
-                let window = Window::new(start.as_slice(), gridstone::Shape::from(shape.as_slice()));
-                let done = if *shrink { grid.delete(&window) } else { grid.clear(&window) };
+                let shape: Vec<u64> = cut
+                    .iter()
+                    .map(|(first, last)| last.abs_diff(*first) + 1)
+                    .collect();
+                let window =
+                    Window::new(start.as_slice(), gridstone::Shape::from(shape.as_slice()));
+                let done = if *shrink {
+                    grid.delete(&window)
+                } else {
+                    grid.clear(&window)
+                };
                 done.map_err(|e| blame(format!("{e}: {:?}", std::error::Error::source(&e))))?;
                 oracle.clear(&cut, *shrink);
             }
             Op::Clean => {
                 grid.clean().map_err(|e| blame(e.to_string()))?;
                 drained = true;
-                let held = grid
-                    .bounds()
-                    .unwrap()
-                    .map(|held| held.start().iter().zip(held.end().iter()).map(|(a, b)| (*a, *b - 1)).collect::<Vec<_>>());
+                let held = grid.bounds().unwrap().map(|held| {
+                    held.start()
+                        .iter()
+                        .zip(held.end().iter())
+                        .map(|(a, b)| (*a, *b - 1))
+                        .collect::<Vec<_>>()
+                });
                 let inside = |place: &Place, tick: i64| {
                     let mut cell = place.clone();
                     cell.insert(oracle.time, tick);
-                    held.as_ref().is_some_and(|held| cell.iter().zip(held).all(|(at, (a, b))| a <= at && at <= b))
+                    held.as_ref().is_some_and(|held| {
+                        cell.iter().zip(held).all(|(at, (a, b))| a <= at && at <= b)
+                    })
                 };
-                assert!(oracle.cells.iter().all(|(tick, cells)| cells.keys().all(|place| inside(place, *tick))), "data outside");
+                assert!(
+                    oracle
+                        .cells
+                        .iter()
+                        .all(|(tick, cells)| cells.keys().all(|place| inside(place, *tick))),
+                    "data outside"
+                );
                 oracle.bounds = held;
             }
             Op::Step => drop(grid.aggregate_step().unwrap()),
@@ -358,7 +507,14 @@ fn run(seed: u64, ops: &[Op]) -> Result<(), String> {
                     1 => Arc::new(engine.crash(1)),
                     _ => Arc::new(engine.reopen()),
                 };
-                store = open(&engine, if *inline { Policy::Inline } else { Policy::Manual });
+                store = open(
+                    &engine,
+                    if *inline {
+                        Policy::Inline
+                    } else {
+                        Policy::Manual
+                    },
+                );
                 grid = store.grid("events").unwrap();
             }
         }
@@ -374,7 +530,11 @@ fn run(seed: u64, ops: &[Op]) -> Result<(), String> {
     store.aggregate().unwrap();
     compare(&grid, &oracle, &mut dice, true).map_err(|wrong| format!("at the end: {wrong}"))?;
     let report = store.verify().unwrap();
-    if report.findings.is_empty() { Ok(()) } else { Err(format!("at the end: {:?}", report.findings)) }
+    if report.findings.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("at the end: {:?}", report.findings))
+    }
 }
 
 proptest! {

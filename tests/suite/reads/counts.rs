@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use gridstone::kv::{Batch, Counters, Durability, Engine, KeyRange, Memory, Order, Page, Sequence, Snapshot, Space};
+use gridstone::kv::{
+    Batch, Counters, Durability, Engine, KeyRange, Memory, Order, Page, Sequence, Snapshot, Space,
+};
 use gridstone::{Freshness, Policy, Query, Result};
 
 use super::{KINDS, of_single_events};
@@ -36,7 +38,10 @@ impl Watched {
 
 impl Engine for Watched {
     fn snapshot(&self) -> Result<Arc<dyn Snapshot>> {
-        Ok(Arc::new(View { view: self.engine.snapshot()?, asked: Arc::clone(&self.asked) }))
+        Ok(Arc::new(View {
+            view: self.engine.snapshot()?,
+            asked: Arc::clone(&self.asked),
+        }))
     }
 
     fn commit(&self, batch: Batch, durability: Durability) -> Result<Sequence> {
@@ -65,11 +70,22 @@ impl Snapshot for View {
         self.view.sequence()
     }
 
-    fn get_many(&self, space: Space, keys: &[Vec<u8>], visit: &mut dyn FnMut(usize, Option<&[u8]>) -> Result<()>) -> Result<()> {
+    fn get_many(
+        &self,
+        space: Space,
+        keys: &[Vec<u8>],
+        visit: &mut dyn FnMut(usize, Option<&[u8]>) -> Result<()>,
+    ) -> Result<()> {
         self.asked.lock().unwrap().calls += 1;
         self.view.get_many(space, keys, &mut |i, value| {
             if value.is_some() && matches!(space, Space::Base | Space::Aggregate) {
-                *self.asked.lock().unwrap().blobs.entry(keys[i].clone()).or_default() += 1;
+                *self
+                    .asked
+                    .lock()
+                    .unwrap()
+                    .blobs
+                    .entry(keys[i].clone())
+                    .or_default() += 1;
             }
             visit(i, value)
         })
@@ -109,15 +125,28 @@ fn explain_and_serving_name_what_is_read_and_cost_no_more() {
                     continue;
                 }
                 assert_eq!(explained.stored, answer.chunks_read, "{told}");
-                assert_eq!(read.blobs.values().sum::<u64>(), answer.chunks_read, "{told}");
-                for (what, asked) in [("explain", &explain), ("serving", &serve), ("version", &print)] {
+                assert_eq!(
+                    read.blobs.values().sum::<u64>(),
+                    answer.chunks_read,
+                    "{told}"
+                );
+                for (what, asked) in [
+                    ("explain", &explain),
+                    ("serving", &serve),
+                    ("version", &print),
+                ] {
                     assert!(asked.blobs.is_empty(), "{told}: {what} reads no chunk");
                 }
-                assert!(explain.calls <= read.calls && print.calls <= read.calls + 1, "{told}: {explain:?} {print:?} {read:?}");
+                assert!(
+                    explain.calls <= read.calls && print.calls <= read.calls + 1,
+                    "{told}: {explain:?} {print:?} {read:?}"
+                );
                 if query == query.clone().freshness(Freshness::Stored) {
                     let served = served.unwrap().unwrap();
-                    let places: BTreeSet<_> =
-                        served.iter().map(|of| (of.location, of.aggregator.as_ref().map(ToString::to_string))).collect();
+                    let places: BTreeSet<_> = served
+                        .iter()
+                        .map(|of| (of.location, of.aggregator.as_ref().map(ToString::to_string)))
+                        .collect();
                     assert_eq!(places.len(), read.blobs.len(), "{told}: {served:?}");
                     assert!(serve.calls <= read.calls, "{told}");
                     reads += 1;
@@ -125,7 +154,11 @@ fn explain_and_serving_name_what_is_read_and_cost_no_more() {
                 }
             }
         }
-        assert!(reads > 50 && chunks > 100, "{}: {reads} reads of {chunks} chunks", kind.name);
+        assert!(
+            reads > 50 && chunks > 100,
+            "{}: {reads} reads of {chunks} chunks",
+            kind.name
+        );
     }
 }
 
@@ -137,7 +170,8 @@ fn many_chunks_take_few_calls_beside_those_for_their_blobs() {
     let grid = kind.create(Arc::clone(&engine) as Arc<dyn Engine>, Policy::Inline);
     let put = |start: i64, len: usize, level: i8| {
         let window = gridstone::Window::new([start], [len as u64]).at(check::levels(&[level]));
-        grid.put(&window, &ndarray::Array1::from_elem(len, 1.0)).unwrap();
+        grid.put(&window, &ndarray::Array1::from_elem(len, 1.0))
+            .unwrap();
     };
     put(0, 4_000, 2);
     put(-4_000, 4_000, 0);
@@ -147,11 +181,19 @@ fn many_chunks_take_few_calls_beside_those_for_their_blobs() {
     assert!(answer.array.iter_f64().all(|value| value == 1.0));
     let read = engine.take();
     assert_eq!(answer.chunks_read, read.blobs.len() as u64, "each once");
-    assert!((2_000..2_010).contains(&answer.chunks_read), "{} chunks", answer.chunks_read);
+    assert!(
+        (2_000..2_010).contains(&answer.chunks_read),
+        "{} chunks",
+        answer.chunks_read
+    );
     assert!(read.calls < answer.chunks_read + 30, "{} calls", read.calls);
-    for asked in [&|| drop(grid.explain(&query).unwrap()), &|| drop(grid.serving(&query).unwrap()), &|| {
-        grid.version(&query).unwrap();
-    }] as [&dyn Fn(); 3]
+    for asked in [
+        &|| drop(grid.explain(&query).unwrap()),
+        &|| drop(grid.serving(&query).unwrap()),
+        &|| {
+            grid.version(&query).unwrap();
+        },
+    ] as [&dyn Fn(); 3]
     {
         asked();
         let calls = engine.take().calls;
@@ -161,7 +203,10 @@ fn many_chunks_take_few_calls_beside_those_for_their_blobs() {
 
 /// Blobs are asked for in groups, of which each thread gets some.
 fn in_two_threads(grid: &gridstone::Grid, query: &Query) -> gridstone::Answer {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(2)
+        .build()
+        .unwrap();
     pool.install(|| grid.read(query)).unwrap()
 }
 
@@ -169,12 +214,20 @@ fn in_two_threads(grid: &gridstone::Grid, query: &Query) -> gridstone::Answer {
 fn many_chunks_of_cells_take_few_calls() {
     let engine = Arc::new(Watched::default());
     let grid = KINDS[0].create(Arc::clone(&engine) as Arc<dyn Engine>, Policy::Inline);
-    grid.put(&gridstone::Window::new([0, 0, 0], [2, 80, 80]), &ndarray::Array3::from_elem((2, 80, 80), 1.0_f32)).unwrap();
+    grid.put(
+        &gridstone::Window::new([0, 0, 0], [2, 80, 80]),
+        &ndarray::Array3::from_elem((2, 80, 80), 1.0_f32),
+    )
+    .unwrap();
     engine.take();
     let answer = in_two_threads(&grid, &Query::all());
     assert!(answer.array.iter_f64().all(|value| value == 1.0));
     let read = engine.take();
-    assert_eq!((answer.chunks_read, read.blobs.len()), (400, 400), "each once");
+    assert_eq!(
+        (answer.chunks_read, read.blobs.len()),
+        (400, 400),
+        "each once"
+    );
     assert!(read.calls < 40, "{} calls", read.calls);
 }
 
@@ -186,7 +239,8 @@ fn many_chunks_of_events_take_few_calls() {
     let grid = kind.create(Arc::clone(&engine) as Arc<dyn Engine>, Policy::Inline);
     let ticks: Vec<i64> = (0..400).collect();
     let ones = ndarray::ArrayD::from_elem(ndarray::IxDyn(&[400, 4]), 1.0_f32);
-    grid.put_events(&ticks, [0], &ones, gridstone::Overlap::Merge).unwrap();
+    grid.put_events(&ticks, [0], &ones, gridstone::Overlap::Merge)
+        .unwrap();
     engine.take();
     let query = Query::all();
     let answer = in_two_threads(&grid, &query);
@@ -196,9 +250,13 @@ fn many_chunks_of_events_take_few_calls() {
     assert_eq!(answer.chunks_read, read.blobs.len() as u64, "each once");
     assert!(answer.chunks_read >= 200, "{} chunks", answer.chunks_read);
     assert!(read.calls < 40, "{} calls", read.calls);
-    for asked in [&|| drop(grid.explain(&query).unwrap()), &|| drop(grid.serving(&query).unwrap()), &|| {
-        grid.version(&query).unwrap();
-    }] as [&dyn Fn(); 3]
+    for asked in [
+        &|| drop(grid.explain(&query).unwrap()),
+        &|| drop(grid.serving(&query).unwrap()),
+        &|| {
+            grid.version(&query).unwrap();
+        },
+    ] as [&dyn Fn(); 3]
     {
         asked();
         let calls = engine.take().calls;

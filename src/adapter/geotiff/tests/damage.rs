@@ -17,7 +17,11 @@ fn tiff(entries: &[(u16, u16, u32, u32)], block: &[u8]) -> Vec<u8> {
     let at = 8 + u32::try_from(block.len()).expect("a small block");
     file.extend(at.to_le_bytes());
     file.extend(block);
-    file.extend(u16::try_from(entries.len()).expect("few entries").to_le_bytes());
+    file.extend(
+        u16::try_from(entries.len())
+            .expect("few entries")
+            .to_le_bytes(),
+    );
     for (tag, kind, count, value) in entries {
         file.extend(tag.to_le_bytes());
         file.extend(kind.to_le_bytes());
@@ -29,7 +33,8 @@ fn tiff(entries: &[(u16, u16, u32, u32)], block: &[u8]) -> Vec<u8> {
     file
 }
 
-/// Bytes of one strip of `width` by `height` unsigned bytes; entries given replace those of the same tag.
+/// Bytes of one strip of `width` by `height` unsigned bytes; entries given replace those of the
+/// same tag.
 fn strip(width: u32, height: u32, block: &[u8], changes: &[(u16, u16, u32, u32)]) -> Vec<u8> {
     let mut entries = vec![
         (tag::WIDTH, LONG, 1, width),
@@ -38,7 +43,12 @@ fn strip(width: u32, height: u32, block: &[u8], changes: &[(u16, u16, u32, u32)]
         (tag::COMPRESSION, SHORT, 1, 1),
         (tag::STRIP_OFFSETS, LONG, 1, 8),
         (tag::ROWS_PER_STRIP, LONG, 1, height),
-        (tag::STRIP_BYTE_COUNTS, LONG, 1, u32::try_from(block.len()).expect("a small block")),
+        (
+            tag::STRIP_BYTE_COUNTS,
+            LONG,
+            1,
+            u32::try_from(block.len()).expect("a small block"),
+        ),
     ];
     for change in changes {
         entries.retain(|entry| entry.0 != change.0);
@@ -55,8 +65,17 @@ fn read(bytes: &[u8]) -> Result<Array, Error> {
 #[track_caller]
 fn refused(bytes: &[u8], reason: &str) {
     let error = read(bytes).expect_err(reason);
-    assert_eq!(*error.kind(), crate::ErrorKind::Invalid, "{}", story(&error));
-    assert!(story(&error).contains(reason), "`{}` does not say `{reason}`", story(&error));
+    assert_eq!(
+        *error.kind(),
+        crate::ErrorKind::Invalid,
+        "{}",
+        story(&error)
+    );
+    assert!(
+        story(&error).contains(reason),
+        "`{}` does not say `{reason}`",
+        story(&error)
+    );
 }
 
 fn deflated(bytes: &[u8]) -> Vec<u8> {
@@ -77,36 +96,91 @@ fn absurd_dimensions_are_refused_before_anything_is_allocated() {
     refused(&strip(3, 0, b"abcdef", &[]), "height of 0");
     refused(&strip(100_000, 100_000, b"abcdef", &[]), "read it in parts");
     refused(&strip(2_000_000_000, 1, b"abcdef", &[]), "rewrite it with");
-    refused(&strip(3, 2, b"abcdef", &[(tag::SAMPLES_PER_PIXEL, SHORT, 1, 0)]), "number of bands");
-    refused(&strip(3, 2, b"abcdef", &[(tag::ROWS_PER_STRIP, LONG, 1, 0)]), "no rows");
+    refused(
+        &strip(3, 2, b"abcdef", &[(tag::SAMPLES_PER_PIXEL, SHORT, 1, 0)]),
+        "number of bands",
+    );
+    refused(
+        &strip(3, 2, b"abcdef", &[(tag::ROWS_PER_STRIP, LONG, 1, 0)]),
+        "no rows",
+    );
 }
 
 #[test]
 fn offsets_and_counts_that_lie_are_refused() {
-    refused(&strip(3, 2, b"abcdef", &[(tag::STRIP_OFFSETS, LONG, 1, u32::MAX)]), "truncated");
-    refused(&strip(3, 2, b"abcdef", &[(tag::STRIP_BYTE_COUNTS, LONG, 1, 5)]), "6 are needed");
-    refused(&strip(3, 2, b"abcdef", &[(tag::STRIP_BYTE_COUNTS, LONG, 2, 0), (tag::STRIP_OFFSETS, LONG, 0, 8)]), "lists 0 blocks");
-    refused(&strip(3, 2, b"abcdef", &[(tag::BITS_PER_SAMPLE, SHORT, u32::MAX, 8)]), "claims 4294967295 values");
-    refused(&strip(3, 2, b"abcdef", &[(tag::BITS_PER_SAMPLE, SHORT, 4000, 8)]), "truncated");
-    refused(&strip(3, 2, b"abcdef", &[(tag::ROWS_PER_STRIP, LONG, 1, 1)]), "make 2");
+    refused(
+        &strip(3, 2, b"abcdef", &[(tag::STRIP_OFFSETS, LONG, 1, u32::MAX)]),
+        "truncated",
+    );
+    refused(
+        &strip(3, 2, b"abcdef", &[(tag::STRIP_BYTE_COUNTS, LONG, 1, 5)]),
+        "6 are needed",
+    );
+    refused(
+        &strip(
+            3,
+            2,
+            b"abcdef",
+            &[
+                (tag::STRIP_BYTE_COUNTS, LONG, 2, 0),
+                (tag::STRIP_OFFSETS, LONG, 0, 8),
+            ],
+        ),
+        "lists 0 blocks",
+    );
+    refused(
+        &strip(
+            3,
+            2,
+            b"abcdef",
+            &[(tag::BITS_PER_SAMPLE, SHORT, u32::MAX, 8)],
+        ),
+        "claims 4294967295 values",
+    );
+    refused(
+        &strip(3, 2, b"abcdef", &[(tag::BITS_PER_SAMPLE, SHORT, 4000, 8)]),
+        "truncated",
+    );
+    refused(
+        &strip(3, 2, b"abcdef", &[(tag::ROWS_PER_STRIP, LONG, 1, 1)]),
+        "make 2",
+    );
     // A claim beyond what any coding needs is not read in full.
-    let long = read(&strip(3, 2, b"abcdef", &[(tag::STRIP_BYTE_COUNTS, LONG, 1, u32::MAX)]));
+    let long = read(&strip(
+        3,
+        2,
+        b"abcdef",
+        &[(tag::STRIP_BYTE_COUNTS, LONG, 1, u32::MAX)],
+    ));
     assert!(story(&long.expect_err("the file is shorter")).contains("truncated"));
 }
 
 #[test]
 fn values_of_the_wrong_type_are_refused() {
     refused(&strip(3, 2, b"abcdef", &[(tag::WIDTH, 2, 1, 3)]), "tag 256");
-    refused(&strip(3, 2, b"abcdef", &[(tag::STRIP_OFFSETS, 12, 1, 8)]), "tag 273");
-    refused(&strip(3, 2, b"abcdef", &[(tag::PIXEL_SCALE, LONG, 1, 8)]), "tag 33550");
+    refused(
+        &strip(3, 2, b"abcdef", &[(tag::STRIP_OFFSETS, 12, 1, 8)]),
+        "tag 273",
+    );
+    refused(
+        &strip(3, 2, b"abcdef", &[(tag::PIXEL_SCALE, LONG, 1, 8)]),
+        "tag 33550",
+    );
     // An entry of a type that no one knows is as good as absent.
-    refused(&strip(3, 2, b"abcdef", &[(tag::WIDTH, 99, 1, 3)]), "does not state its width");
+    refused(
+        &strip(3, 2, b"abcdef", &[(tag::WIDTH, 99, 1, 3)]),
+        "does not state its width",
+    );
 }
 
 #[test]
 fn of_two_entries_with_one_tag_the_first_counts() {
     let mut entries = vec![(tag::WIDTH, LONG, 1, 3), (tag::WIDTH, LONG, 1, 300)];
-    entries.extend([(tag::HEIGHT, LONG, 1, 2), (tag::BITS_PER_SAMPLE, SHORT, 1, 8), (tag::STRIP_OFFSETS, LONG, 1, 8)]);
+    entries.extend([
+        (tag::HEIGHT, LONG, 1, 2),
+        (tag::BITS_PER_SAMPLE, SHORT, 1, 8),
+        (tag::STRIP_OFFSETS, LONG, 1, 8),
+    ]);
     let array = read(&tiff(&entries, b"abcdef")).expect("reads, without byte counts too");
     assert_eq!(array.shape(), [1, 2, 3]);
 }
@@ -115,36 +189,75 @@ fn of_two_entries_with_one_tag_the_first_counts() {
 fn a_bomb_fills_its_block_and_no_more() {
     let bomb = deflated(&vec![7; 20 << 20]);
     assert!(bomb.len() < 1 << 16);
-    let array = read(&strip(64, 64, &bomb, &[(tag::COMPRESSION, SHORT, 1, 8)])).expect("the rest is left alone");
+    let array = read(&strip(64, 64, &bomb, &[(tag::COMPRESSION, SHORT, 1, 8)]))
+        .expect("the rest is left alone");
     assert_eq!(array.to_cells(), Cells::from(vec![7_u8; 64 * 64]));
     let bomb = zstd::bulk::compress(&vec![7; 20 << 20], 3).expect("compresses");
-    refused(&strip(64, 64, &bomb, &[(tag::COMPRESSION, SHORT, 1, 50000)]), "Zstandard");
+    refused(
+        &strip(64, 64, &bomb, &[(tag::COMPRESSION, SHORT, 1, 50000)]),
+        "Zstandard",
+    );
 }
 
 #[test]
 fn blocks_that_are_no_such_stream_are_refused() {
-    for (code, reason) in [(5, "LZW"), (8, "Deflate"), (50000, "Zstandard"), (32773, "are needed")] {
-        refused(&strip(64, 64, &[0xff; 40], &[(tag::COMPRESSION, SHORT, 1, code)]), reason);
+    for (code, reason) in [
+        (5, "LZW"),
+        (8, "Deflate"),
+        (50000, "Zstandard"),
+        (32773, "are needed"),
+    ] {
+        refused(
+            &strip(64, 64, &[0xff; 40], &[(tag::COMPRESSION, SHORT, 1, code)]),
+            reason,
+        );
     }
     let short = deflated(&[1, 2, 3, 4]);
-    refused(&strip(3, 2, &short, &[(tag::COMPRESSION, SHORT, 1, 8)]), "6 are needed");
+    refused(
+        &strip(3, 2, &short, &[(tag::COMPRESSION, SHORT, 1, 8)]),
+        "6 are needed",
+    );
 }
 
 #[test]
 fn a_window_is_bounded_whatever_the_header_claims() {
     // Absent blocks make an image of any size in a few bytes.
-    let huge = [(tag::STRIP_OFFSETS, LONG, 1, 0), (tag::TILE_OFFSETS, LONG, 1, 0), (tag::TILE_BYTE_COUNTS, LONG, 1, 0)];
-    let tile = [(tag::TILE_WIDTH, LONG, 1, 8192), (tag::TILE_LENGTH, LONG, 1, 8192)];
+    let huge = [
+        (tag::STRIP_OFFSETS, LONG, 1, 0),
+        (tag::TILE_OFFSETS, LONG, 1, 0),
+        (tag::TILE_BYTE_COUNTS, LONG, 1, 0),
+    ];
+    let tile = [
+        (tag::TILE_WIDTH, LONG, 1, 8192),
+        (tag::TILE_LENGTH, LONG, 1, 8192),
+    ];
     let file = strip(40_000, 40_000, b"", &[&huge[..], &tile[..]].concat());
     refused(&file, "lists 1 blocks");
-    let file = strip(8192, 8192, b"", &[&huge[..], &tile[..], &[(tag::SAMPLES_PER_PIXEL, SHORT, 1, 5)]].concat());
+    let file = strip(
+        8192,
+        8192,
+        b"",
+        &[
+            &huge[..],
+            &tile[..],
+            &[(tag::SAMPLES_PER_PIXEL, SHORT, 1, 5)],
+        ]
+        .concat(),
+    );
     refused(&file, "limit of 128 MiB");
 }
 
 #[test]
 fn every_prefix_of_a_file_is_an_error_or_a_header() {
-    for name in ["float32-lzw-p3-tiles-b2-band-little", "nodata-i16", "described", "uint16-lzw-p1-strips-b6-band-little"] {
-        let Ok(bytes) = fs::read(data().join(format!("{name}.tif"))) else { continue };
+    for name in [
+        "float32-lzw-p3-tiles-b2-band-little",
+        "nodata-i16",
+        "described",
+        "uint16-lzw-p1-strips-b6-band-little",
+    ] {
+        let Ok(bytes) = fs::read(data().join(format!("{name}.tif"))) else {
+            continue;
+        };
         for end in 0..bytes.len() {
             fuzz_geotiff(&bytes[..end]);
         }
@@ -153,10 +266,18 @@ fn every_prefix_of_a_file_is_an_error_or_a_header() {
 
 /// Some small files of every kind of coding.
 fn seeds() -> Vec<Vec<u8>> {
-    let mut paths: Vec<_> = fs::read_dir(data()).expect("the files are there").flatten().map(|entry| entry.path()).collect();
+    let mut paths: Vec<_> = fs::read_dir(data())
+        .expect("the files are there")
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "tif"));
     paths.sort();
-    paths.iter().step_by(3).map(|path| fs::read(path).expect("readable")).collect()
+    paths
+        .iter()
+        .step_by(3)
+        .map(|path| fs::read(path).expect("readable"))
+        .collect()
 }
 
 proptest! {

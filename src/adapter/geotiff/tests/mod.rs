@@ -53,7 +53,11 @@ fn bytes_by_plan(tiff: &mut GeoTiff, rows_wanted: usize, bytes_max: usize) -> Ve
             }
         }
     }
-    assert_eq!(covered, bands * height * width, "the plan covers every cell once");
+    assert_eq!(
+        covered,
+        bands * height * width,
+        "the plan covers every cell once"
+    );
     out
 }
 
@@ -62,19 +66,42 @@ fn one_block_of_a_planned_window_is_the_least() {
     let tiff = open("overviews");
     let windows: Vec<Window> = tiff.plan(1, 1).collect();
     assert_eq!(windows.len(), 25);
-    assert_eq!(windows[7], Window { bands: 0..1, rows: 128..256, cols: 256..384 });
+    assert_eq!(
+        windows[7],
+        Window {
+            bands: 0..1,
+            rows: 128..256,
+            cols: 256..384
+        }
+    );
     let windows: Vec<Window> = tiff.plan(200, usize::MAX).collect();
     assert_eq!(windows.len(), 3);
-    assert_eq!(windows[2], Window { bands: 0..1, rows: 512..600, cols: 0..600 });
+    assert_eq!(
+        windows[2],
+        Window {
+            bands: 0..1,
+            rows: 512..600,
+            cols: 0..600
+        }
+    );
 }
 
 #[test]
 fn a_window_is_that_part_of_the_whole() {
-    for name in ["overviews", "sparse", "described", "uint16-none-p1-tiles-b3-pixel-little"] {
+    for name in [
+        "overviews",
+        "sparse",
+        "described",
+        "uint16-none-p1-tiles-b3-pixel-little",
+    ] {
         let mut tiff = open(name);
         let all = tiff.read(&tiff.window()).expect("reads");
         let [bands, height, width] = tiff.window().shape();
-        let window = Window { bands: bands - 1..bands, rows: height / 3..height - 1, cols: 1..width / 2 };
+        let window = Window {
+            bands: bands - 1..bands,
+            rows: height / 3..height - 1,
+            cols: 1..width / 2,
+        };
         let part = tiff.read(&window).expect("reads");
         let all: Vec<f64> = all.iter_f64().collect();
         let wanted: Vec<f64> = window
@@ -91,9 +118,21 @@ fn a_window_is_that_part_of_the_whole() {
 fn a_window_beyond_the_image_is_refused() {
     let mut tiff = open("point");
     for window in [
-        Window { bands: 0..2, rows: 0..1, cols: 0..1 },
-        Window { bands: 0..1, rows: 3..3, cols: 0..1 },
-        Window { bands: 0..1, rows: 0..1, cols: 0..12 },
+        Window {
+            bands: 0..2,
+            rows: 0..1,
+            cols: 0..1,
+        },
+        Window {
+            bands: 0..1,
+            rows: 3..3,
+            cols: 0..1,
+        },
+        Window {
+            bands: 0..1,
+            rows: 0..1,
+            cols: 0..12,
+        },
     ] {
         let error = tiff.read(&window).expect_err("the window is outside");
         assert_eq!(*error.kind(), crate::ErrorKind::Invalid);
@@ -113,7 +152,10 @@ fn absent_blocks_read_as_nodata() {
 fn bands_keep_their_names_scales_and_offsets() {
     let tiff = open("described");
     let bands = &tiff.header().bands;
-    assert_eq!(bands[0].description.as_deref(), Some("height <above> & sea"));
+    assert_eq!(
+        bands[0].description.as_deref(),
+        Some("height <above> & sea")
+    );
     assert_eq!((bands[0].scale, bands[0].offset), (Some(0.5), Some(10.0)));
     assert_eq!(bands[1].description.as_deref(), Some("slope"));
 }
@@ -123,30 +165,61 @@ fn what_a_file_says_and_a_grid_does_not_keep_is_noted() {
     let said = |name: &str| open(name).header().notes.join("\n");
     for (name, words) in [
         ("palette", &["numbers of colours", "--aggregator mode"][..]),
-        ("mask-and-value", &["both a nodata value and a mask", "gdal_translate -a_nodata none"]),
+        (
+            "mask-and-value",
+            &[
+                "both a nodata value and a mask",
+                "gdal_translate -a_nodata none",
+            ],
+        ),
         ("units", &["several units (degC, mm)"]),
         ("plain", &[]),
         ("mask-beside", &[]),
     ] {
         let said = said(name);
-        assert!(words.iter().all(|word| said.contains(word)) && said.is_empty() == words.is_empty(), "{name}: {said}");
+        assert!(
+            words.iter().all(|word| said.contains(word)) && said.is_empty() == words.is_empty(),
+            "{name}: {said}"
+        );
     }
 }
 
 #[test]
 fn nodata_is_exact_or_absent_with_a_reason() {
     let parse = |text: &str, dtype| nodata::parse(text, dtype);
-    assert_eq!(parse("18446744073709551615", DType::U64), Ok(vec![u64::MAX].into()));
-    assert_eq!(parse("-9223372036854775808", DType::I64), Ok(vec![i64::MIN].into()));
-    assert_eq!(parse("-9.22337203685477581e+18", DType::I64), Ok(vec![i64::MIN].into()));
+    assert_eq!(
+        parse("18446744073709551615", DType::U64),
+        Ok(vec![u64::MAX].into())
+    );
+    assert_eq!(
+        parse("-9223372036854775808", DType::I64),
+        Ok(vec![i64::MIN].into())
+    );
+    assert_eq!(
+        parse("-9.22337203685477581e+18", DType::I64),
+        Ok(vec![i64::MIN].into())
+    );
     assert_eq!(parse("-9999.0 ", DType::I16), Ok(vec![-9999_i16].into()));
-    assert_eq!(parse("-3.4028234663852886e+38", DType::F32), Ok(vec![f32::MIN].into()));
-    assert_eq!(parse("-3.40282347e+38", DType::F32), Ok(vec![f32::MIN].into()));
-    assert_eq!(parse("-inf", DType::F32), Ok(vec![f32::NEG_INFINITY].into()));
+    assert_eq!(
+        parse("-3.4028234663852886e+38", DType::F32),
+        Ok(vec![f32::MIN].into())
+    );
+    assert_eq!(
+        parse("-3.40282347e+38", DType::F32),
+        Ok(vec![f32::MIN].into())
+    );
+    assert_eq!(
+        parse("-inf", DType::F32),
+        Ok(vec![f32::NEG_INFINITY].into())
+    );
     assert_eq!(parse("0.1", DType::F32), Ok(vec![0.1_f32].into()));
-    for (text, dtype) in
-        [("-9999", DType::U8), ("nan", DType::I32), ("0.5", DType::U16), ("1e300", DType::F32), ("x", DType::F64)]
-    {
+    for (text, dtype) in [
+        ("-9999", DType::U8),
+        ("nan", DType::I32),
+        ("0.5", DType::U16),
+        ("1e300", DType::F32),
+        ("x", DType::F64),
+    ] {
         let reason = parse(text, dtype).expect_err("no cell has this value");
         assert!(reason.contains(text), "{reason}");
     }
@@ -165,16 +238,43 @@ fn nodata_texts_are_inverse() {
     }
     check(&[u64::MAX, 0, (1 << 53) + 1]);
     check(&[i64::MIN, -1, i64::MAX]);
-    check(&[f32::MIN, f32::MAX, 0.1, -9999.0, f32::MIN_POSITIVE, f32::INFINITY, f32::NAN]);
-    check(&[f64::MIN, f64::MAX, 0.1, 1e300, 5e-324, f64::NEG_INFINITY, f64::NAN]);
+    check(&[
+        f32::MIN,
+        f32::MAX,
+        0.1,
+        -9999.0,
+        f32::MIN_POSITIVE,
+        f32::INFINITY,
+        f32::NAN,
+    ]);
+    check(&[
+        f64::MIN,
+        f64::MAX,
+        0.1,
+        1e300,
+        5e-324,
+        f64::NEG_INFINITY,
+        f64::NAN,
+    ]);
     check(&[i8::MIN, i8::MAX]);
 }
 
 #[test]
 fn predictors_are_inverse() {
-    for (size, samples) in [(1, 1), (1, 3), (2, 1), (2, 6), (4, 1), (4, 4), (8, 1), (8, 2)] {
+    for (size, samples) in [
+        (1, 1),
+        (1, 3),
+        (2, 1),
+        (2, 6),
+        (4, 1),
+        (4, 4),
+        (8, 1),
+        (8, 2),
+    ] {
         // An odd start makes a row that is not aligned to its words.
-        let bytes: Vec<u8> = (0..=480_u32).map(|at| u8::try_from(at * at % 251).unwrap_or_default()).collect();
+        let bytes: Vec<u8> = (0..=480_u32)
+            .map(|at| u8::try_from(at * at % 251).unwrap_or_default())
+            .collect();
         for start in [0, 1] {
             let mut row = bytes[start..start + 480].to_vec();
             predictor::differentiate(&mut row, size, samples);
@@ -196,7 +296,12 @@ fn a_missing_file_is_not_found() {
 
 #[test]
 fn what_is_not_a_tiff_is_said_not_to_be_one() {
-    for bytes in [&b""[..], b"II*\0", b"\x89PNG\r\n\x1a\n________", b"II+\0\x04\0\0\0________"] {
+    for bytes in [
+        &b""[..],
+        b"II*\0",
+        b"\x89PNG\r\n\x1a\n________",
+        b"II+\0\x04\0\0\0________",
+    ] {
         let error = GeoTiff::from_reader(Cursor::new(bytes)).expect_err("no TIFF");
         assert!(error.to_string().contains("not a TIFF"), "{error}");
     }

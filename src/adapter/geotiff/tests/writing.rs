@@ -11,7 +11,8 @@ use crate::array::with_dtype;
 fn cells(dtype: DType, bands: usize) -> Array {
     with_dtype!(dtype, |T| {
         let mut array = Array3::<T>::from_shape_fn((bands, 259, 300), |(band, y, x)| {
-            let wave = (f64::from(u32::try_from(x * y + 7 * band).unwrap_or_default()) / 50.0).sin();
+            let wave =
+                (f64::from(u32::try_from(x * y + 7 * band).unwrap_or_default()) / 50.0).sin();
             T::from_f64(60.0 * wave + 60.0)
         });
         array[[0, 0, 0]] = T::from_f64(f64::INFINITY);
@@ -28,25 +29,46 @@ fn written(array: &Array, profile: &Profile) -> Vec<u8> {
 }
 
 fn profile(compression: Compression, big: bool) -> Profile {
-    let affine = Some(Affine { x: 500_010.0, y: 4_100_020.5, dx: 30.0, dy: -30.0 });
-    Profile { affine, crs: Some("EPSG:32611".to_owned()), compression, big, ..Profile::default() }
+    let affine = Some(Affine {
+        x: 500_010.0,
+        y: 4_100_020.5,
+        dx: 30.0,
+        dy: -30.0,
+    });
+    Profile {
+        affine,
+        crs: Some("EPSG:32611".to_owned()),
+        compression,
+        big,
+        ..Profile::default()
+    }
 }
 
 #[test]
 fn what_is_written_reads_back_for_every_type_and_compression() {
     for dtype in DType::ALL {
-        for (compression, bands, big) in
-            [(Compression::None, 1, true), (Compression::Deflate, 2, false), (Compression::Zstd, 1, true)]
-        {
+        for (compression, bands, big) in [
+            (Compression::None, 1, true),
+            (Compression::Deflate, 2, false),
+            (Compression::Zstd, 1, true),
+        ] {
             let array = cells(dtype, bands);
             let mut profile = profile(compression, big);
             profile.nodata = Some(Cells::filled(dtype, 1, 3.0));
-            let mut tiff = GeoTiff::from_reader(Cursor::new(written(&array, &profile))).expect("opens");
+            let mut tiff =
+                GeoTiff::from_reader(Cursor::new(written(&array, &profile))).expect("opens");
             let back = tiff.read(&tiff.window()).expect("reads");
-            assert_eq!(back.to_cells().as_bytes(), array.to_cells().as_bytes(), "{dtype} {compression:?}");
+            assert_eq!(
+                back.to_cells().as_bytes(),
+                array.to_cells().as_bytes(),
+                "{dtype} {compression:?}"
+            );
             let header = tiff.header();
             assert_eq!((header.affine, &header.crs), (profile.affine, &profile.crs));
-            assert_eq!((header.compression, &header.nodata), (compression, &profile.nodata));
+            assert_eq!(
+                (header.compression, &header.nodata),
+                (compression, &profile.nodata)
+            );
         }
     }
 }
@@ -56,18 +78,33 @@ fn another_decoder_reads_the_same_cells() {
     let array = cells(DType::F32, 1);
     let file = written(&array, &profile(Compression::Deflate, false));
     let mut decoder = tiff::decoder::Decoder::new(Cursor::new(file)).expect("opens");
-    let tiff::decoder::DecodingResult::F32(found) = decoder.read_image().expect("reads") else { panic!("floats were written") };
+    let tiff::decoder::DecodingResult::F32(found) = decoder.read_image().expect("reads") else {
+        panic!("floats were written")
+    };
     assert_eq!(Cells::from(found).as_bytes(), array.to_cells().as_bytes());
 }
 
 #[test]
 fn an_array_of_two_axes_and_any_layout_is_one_band() {
-    let array = ndarray::Array2::from_shape_fn((300, 17), |(y, x)| i32::try_from(y * 100 + x).unwrap_or_default());
+    let array = ndarray::Array2::from_shape_fn((300, 17), |(y, x)| {
+        i32::try_from(y * 100 + x).unwrap_or_default()
+    });
     let mut out = Cursor::new(Vec::new());
     write_to(&mut out, ArrayView::from(array.t()), &Profile::default()).expect("memory takes all");
     let mut tiff = GeoTiff::from_reader(out).expect("opens");
-    let back = tiff.read(&tiff.window()).expect("reads").into_typed::<i32>().expect("int32");
-    assert_eq!(back, array.t().to_owned().insert_axis(ndarray::Axis(0)).into_dyn());
+    let back = tiff
+        .read(&tiff.window())
+        .expect("reads")
+        .into_typed::<i32>()
+        .expect("int32");
+    assert_eq!(
+        back,
+        array
+            .t()
+            .to_owned()
+            .insert_axis(ndarray::Axis(0))
+            .into_dyn()
+    );
     assert_eq!((tiff.header().affine, &tiff.header().crs), (None, &None));
 }
 
@@ -76,17 +113,80 @@ fn places_and_reference_systems_read_back() {
     let array = cells(DType::U8, 1);
     let wkt = r#"PROJCS["Höhe",GEOGCS["x",DATUM["d",SPHEROID["s",6378137,298]],PRIMEM["Greenwich",0],UNIT["degree",0.01]]]"#;
     for (affine, crs) in [
-        (Affine { x: -180.0, y: 90.0, dx: 0.1, dy: -0.1 }, Some("EPSG:4326")),
-        (Affine { x: 0.1, y: -0.2, dx: 30.0, dy: 10.0 }, Some("EPSG:3857")),
-        (Affine { x: 0.1, y: -0.2, dx: -30.0, dy: -10.0 }, Some(wkt)),
-        (Affine { x: 1e9, y: 1e-9, dx: 1e-9, dy: -1e9 }, Some(r#"GEOGCS["x",DATUM["d"]]"#)),
-        (Affine { x: 1.0, y: 2.0, dx: 3.0, dy: -4.0 }, Some("EPSG:900913")),
-        (Affine { x: 1.0, y: 2.0, dx: 3.0, dy: -4.0 }, Some("a local grid")),
-        (Affine { x: 1.0, y: 2.0, dx: 3.0, dy: -4.0 }, None),
+        (
+            Affine {
+                x: -180.0,
+                y: 90.0,
+                dx: 0.1,
+                dy: -0.1,
+            },
+            Some("EPSG:4326"),
+        ),
+        (
+            Affine {
+                x: 0.1,
+                y: -0.2,
+                dx: 30.0,
+                dy: 10.0,
+            },
+            Some("EPSG:3857"),
+        ),
+        (
+            Affine {
+                x: 0.1,
+                y: -0.2,
+                dx: -30.0,
+                dy: -10.0,
+            },
+            Some(wkt),
+        ),
+        (
+            Affine {
+                x: 1e9,
+                y: 1e-9,
+                dx: 1e-9,
+                dy: -1e9,
+            },
+            Some(r#"GEOGCS["x",DATUM["d"]]"#),
+        ),
+        (
+            Affine {
+                x: 1.0,
+                y: 2.0,
+                dx: 3.0,
+                dy: -4.0,
+            },
+            Some("EPSG:900913"),
+        ),
+        (
+            Affine {
+                x: 1.0,
+                y: 2.0,
+                dx: 3.0,
+                dy: -4.0,
+            },
+            Some("a local grid"),
+        ),
+        (
+            Affine {
+                x: 1.0,
+                y: 2.0,
+                dx: 3.0,
+                dy: -4.0,
+            },
+            None,
+        ),
     ] {
-        let profile = Profile { affine: Some(affine), crs: crs.map(str::to_owned), ..Profile::default() };
+        let profile = Profile {
+            affine: Some(affine),
+            crs: crs.map(str::to_owned),
+            ..Profile::default()
+        };
         let tiff = GeoTiff::from_reader(Cursor::new(written(&array, &profile))).expect("opens");
-        assert_eq!((tiff.header().affine, tiff.header().crs.as_deref()), (Some(affine), crs));
+        assert_eq!(
+            (tiff.header().affine, tiff.header().crs.as_deref()),
+            (Some(affine), crs)
+        );
     }
 }
 
@@ -102,8 +202,12 @@ fn bands_read_back() {
         },
         Band::default(),
     ];
-    let profile = Profile { bands, ..Profile::default() };
-    let tiff = GeoTiff::from_reader(Cursor::new(written(&cells(DType::I16, 2), &profile))).expect("opens");
+    let profile = Profile {
+        bands,
+        ..Profile::default()
+    };
+    let tiff =
+        GeoTiff::from_reader(Cursor::new(written(&cells(DType::I16, 2), &profile))).expect("opens");
     assert_eq!(tiff.header().bands, profile.bands);
 }
 
@@ -133,17 +237,27 @@ fn a_write_that_fails_leaves_the_file_that_was_there() {
     let array = cells(DType::U16, 1);
     write(&path, &array, &Profile::default()).expect("writes");
     let before = std::fs::read(&path).expect("readable");
-    let profile = Profile { compression: Compression::Lzw, ..Profile::default() };
+    let profile = Profile {
+        compression: Compression::Lzw,
+        ..Profile::default()
+    };
     write(&path, &array, &profile).expect_err("LZW is not written");
     assert_eq!(std::fs::read(&path).expect("readable"), before);
-    assert_eq!(std::fs::read_dir(directory.path()).expect("readable").count(), 1);
+    assert_eq!(
+        std::fs::read_dir(directory.path())
+            .expect("readable")
+            .count(),
+        1
+    );
 }
 
 /// For `check_written.py`; see `tests/data/geotiff/README.md`.
 #[test]
 #[ignore = "writes files for GDAL to read: GRIDSTONE_GEOTIFF_OUT"]
 fn write_a_file_of_each_kind() {
-    let directory = PathBuf::from(std::env::var_os("GRIDSTONE_GEOTIFF_OUT").expect("GRIDSTONE_GEOTIFF_OUT names a directory"));
+    let directory = PathBuf::from(
+        std::env::var_os("GRIDSTONE_GEOTIFF_OUT").expect("GRIDSTONE_GEOTIFF_OUT names a directory"),
+    );
     for dtype in DType::ALL {
         for (compression, bands, big) in [
             (Compression::None, 1, false),
@@ -153,10 +267,15 @@ fn write_a_file_of_each_kind() {
         ] {
             let array = cells(dtype, bands);
             let mut profile = profile(compression, big);
-            profile.nodata = Some(Cells::filled(dtype, 1, if bands == 2 { f64::NEG_INFINITY } else { 3.0 }));
+            profile.nodata = Some(Cells::filled(
+                dtype,
+                1,
+                if bands == 2 { f64::NEG_INFINITY } else { 3.0 },
+            ));
             let name = format!("{dtype}-{compression:?}-b{bands}");
             write(directory.join(format!("{name}.tif")), &array, &profile).expect("writes");
-            crate::adapter::npy::write(directory.join(format!("{name}.npy")), &array).expect("writes");
+            crate::adapter::npy::write(directory.join(format!("{name}.npy")), &array)
+                .expect("writes");
         }
     }
     let array = cells(DType::I16, 1);
@@ -164,12 +283,25 @@ fn write_a_file_of_each_kind() {
     for (name, dy, crs) in [
         ("geographic", -0.5, "EPSG:4326"),
         ("south-up", 0.5, "EPSG:3857"),
-        ("wkt", -0.5, &std::fs::read_to_string(directory.join("projected.wkt")).expect("WKT")),
-        ("wkt-geographic", -0.5, &std::fs::read_to_string(directory.join("geographic.wkt")).expect("WKT")),
+        (
+            "wkt",
+            -0.5,
+            &std::fs::read_to_string(directory.join("projected.wkt")).expect("WKT"),
+        ),
+        (
+            "wkt-geographic",
+            -0.5,
+            &std::fs::read_to_string(directory.join("geographic.wkt")).expect("WKT"),
+        ),
         ("no-crs", -0.5, ""),
         ("name", -0.5, "a local grid"),
     ] {
-        let affine = Some(Affine { x: -10.25, y: 40.125, dx: 0.25, dy });
+        let affine = Some(Affine {
+            x: -10.25,
+            y: 40.125,
+            dx: 0.25,
+            dy,
+        });
         let crs = (!crs.is_empty()).then(|| crs.trim().to_owned());
         let bands = vec![Band {
             description: Some("a <b> & c".to_owned()),
@@ -178,7 +310,17 @@ fn write_a_file_of_each_kind() {
             unit: Some("m & s".to_owned()),
             nodata: None,
         }];
-        let profile = Profile { affine, crs, bands, ..Profile::default() };
-        write(directory.join(format!("place-{name}.tif")), &array, &profile).expect("writes");
+        let profile = Profile {
+            affine,
+            crs,
+            bands,
+            ..Profile::default()
+        };
+        write(
+            directory.join(format!("place-{name}.tif")),
+            &array,
+            &profile,
+        )
+        .expect("writes");
     }
 }

@@ -1,4 +1,5 @@
-//! Damaged and hostile files: an error, or cells of the shape that is claimed and that the file can hold; never a panic.
+//! Damaged and hostile files: an error, or cells of the shape that is claimed and that the file can
+//! hold; never a panic.
 
 use proptest::prelude::*;
 
@@ -30,7 +31,9 @@ const HDF5: [&str; 10] = [
 
 #[test]
 fn no_changed_byte_makes_reading_panic() {
-    let files = ["cdf1-record", "cdf2-packed", "cdf5-bounds"].map(|name| (name, 1)).into_iter();
+    let files = ["cdf1-record", "cdf2-packed", "cdf5-bounds"]
+        .map(|name| (name, 1))
+        .into_iter();
     // The larger ones, here and there: every byte of them has been tried.
     for (name, step) in files.chain(HDF5.map(|name| (name, 31))) {
         let good = bytes(name);
@@ -49,7 +52,13 @@ fn every_cut_is_an_error_or_leaves_other_variables_whole() {
     for name in CLASSIC {
         let good = bytes(name);
         (0..good.len()).for_each(|len| fuzz_netcdf(&good[..len]));
-        let last = open(name).header().variables.last().expect("variables").name.clone();
+        let last = open(name)
+            .header()
+            .variables
+            .last()
+            .expect("variables")
+            .name
+            .clone();
         let cut = NetCdf::from_bytes(&good[..good.len() - 8]).and_then(|cut| {
             let shape = cut.header().variable(&last).expect("it").shape();
             cut.read(&last, &vec![0; shape.len()], &shape)
@@ -59,9 +68,15 @@ fn every_cut_is_an_error_or_leaves_other_variables_whole() {
     }
     for name in HDF5 {
         let good = bytes(name);
-        (0..good.len()).step_by(11).for_each(|len| fuzz_netcdf(&good[..len]));
+        (0..good.len())
+            .step_by(11)
+            .for_each(|len| fuzz_netcdf(&good[..len]));
         let error = NetCdf::from_bytes(&good[..good.len() - 1]).expect_err("its end is not there");
-        assert!(story(&error).contains("the file has"), "{name}: {}", story(&error));
+        assert!(
+            story(&error).contains("the file has"),
+            "{name}: {}",
+            story(&error)
+        );
     }
 }
 
@@ -74,28 +89,67 @@ fn what_a_library_does_not_foresee_is_an_error() {
 #[test]
 fn cells_that_were_never_written_take_no_memory() {
     let file = open("nc4-sparse");
-    let far = file.read("plane", &[(1 << 39) - 2, 5], &[2, 3]).expect("a small box");
+    let far = file
+        .read("plane", &[(1 << 39) - 2, 5], &[2, 3])
+        .expect("a small box");
     assert_eq!(listed(&far), ["7"; 6]);
-    let error = file.read("square", &[0, 0], &[1 << 24, 1 << 24]).expect_err("too large");
+    let error = file
+        .read("square", &[0, 0], &[1 << 24, 1 << 24])
+        .expect_err("too large");
     assert!(error.to_string().contains("more than 1024 MiB"), "{error}");
     assert!(
-        file.whole(file.header().variable("huge").expect("it")).expect_err("too many").to_string().contains("coordinates of")
+        file.whole(file.header().variable("huge").expect("it"))
+            .expect_err("too many")
+            .to_string()
+            .contains("coordinates of")
     );
     for variable in ["plane", "square"] {
-        let error = Field::new(open("nc4-sparse"), &Choice { index_axes: true, ..asked(variable) }).expect_err("too large");
-        assert!(error.to_string().contains("larger than anything that can be imported"), "{variable}: {error}");
+        let error = Field::new(
+            open("nc4-sparse"),
+            &Choice {
+                index_axes: true,
+                ..asked(variable)
+            },
+        )
+        .expect_err("too large");
+        assert!(
+            error
+                .to_string()
+                .contains("larger than anything that can be imported"),
+            "{variable}: {error}"
+        );
     }
 }
 
 /// A file of one dimension and one variable of bytes, with some numbers free to lie.
 fn claiming(dimension: u32, rank: u32, begin: u32, kind: u32, records: u32) -> Vec<u8> {
     let words: Vec<u32> = [
-        &[0x4344_4601, records, 10, 1, 1, u32::from(b'n') << 24, dimension, 0, 0, 11, 1, 1, u32::from(b'v') << 24, rank][..],
+        &[
+            0x4344_4601,
+            records,
+            10,
+            1,
+            1,
+            u32::from(b'n') << 24,
+            dimension,
+            0,
+            0,
+            11,
+            1,
+            1,
+            u32::from(b'v') << 24,
+            rank,
+        ][..],
         &vec![0; usize::try_from(rank.min(4)).expect("small")],
         &[0, 0, kind, 0, begin],
     ]
     .concat();
-    words.iter().flat_map(|word| [24, 16, 8, 0].map(|shift| u8::try_from(word >> shift & 0xff).expect("a byte"))).collect()
+    words
+        .iter()
+        .flat_map(|word| {
+            [24, 16, 8, 0].map(|shift| u8::try_from(word >> shift & 0xff).expect("a byte"))
+        })
+        .collect()
 }
 
 #[test]
@@ -106,7 +160,12 @@ fn sizes_that_lie_are_refused_before_anything_is_allocated() {
         file.read("v", &vec![0; shape.len()], &shape)
     };
     assert_eq!(whole(claiming(2, 1, 0, 1, 0)).expect("reads").shape(), [2]);
-    assert_eq!(whole(claiming(0, 1, 0, 1, 3)).expect("three records").shape(), [3]);
+    assert_eq!(
+        whole(claiming(0, 1, 0, 1, 3))
+            .expect("three records")
+            .shape(),
+        [3]
+    );
     for (bytes, reason) in [
         (claiming(u32::MAX, 1, 0, 1, 0), "more than 1024 MiB"),
         (claiming(1 << 29, 1, 0, 1, 0), "exceeds the 80-byte file"),
@@ -118,11 +177,18 @@ fn sizes_that_lie_are_refused_before_anything_is_allocated() {
         (claiming(0, 1, 0, 1, 1 << 29), "declares 536870912 records"),
     ] {
         let error = whole(bytes).expect_err(reason);
-        assert!(story(&error).contains(reason), "`{}` does not say `{reason}`", story(&error));
+        assert!(
+            story(&error).contains(reason),
+            "`{}` does not say `{reason}`",
+            story(&error)
+        );
     }
     // A count of records that was never written is found from the size of the file.
     let streamed = claiming(0, 1, 0, 1, u32::MAX);
-    assert_eq!(whole(streamed.clone()).expect("all of it").shape(), [streamed.len()]);
+    assert_eq!(
+        whole(streamed.clone()).expect("all of it").shape(),
+        [streamed.len()]
+    );
 }
 
 proptest! {

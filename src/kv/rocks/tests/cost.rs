@@ -27,7 +27,10 @@ fn commits_by_threads() {
                     });
                 }
             });
-            println!("{durability:?} {threads:2} threads: {:?} a commit", started.elapsed() / rounds.into());
+            println!(
+                "{durability:?} {threads:2} threads: {:?} a commit",
+                started.elapsed() / rounds.into()
+            );
         }
     }
 }

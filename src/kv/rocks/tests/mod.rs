@@ -19,7 +19,10 @@ use super::*;
 use crate::error::ErrorKind;
 
 fn creating() -> RocksOptions {
-    RocksOptions { create: true, ..RocksOptions::default() }
+    RocksOptions {
+        create: true,
+        ..RocksOptions::default()
+    }
 }
 
 fn open(path: &Path) -> Result<Rocks> {
@@ -32,11 +35,21 @@ fn directory() -> TempDir {
 
 /// What a process leaves that dies now: everything that was handed to the operating system.
 ///
-/// The database works in the background. An image counts if the directory was the same before and after it was taken.
+/// The database works in the background. An image counts if the directory was the same before and
+/// after it was taken.
 fn killed(path: &Path) -> TempDir {
     let listing = || {
-        let entries = fs::read_dir(path).expect("readable").map(|entry| entry.expect("readable").path());
-        entries.map(|path| (fs::metadata(&path).map(|metadata| metadata.len()).ok(), path)).collect::<BTreeSet<_>>()
+        let entries = fs::read_dir(path)
+            .expect("readable")
+            .map(|entry| entry.expect("readable").path());
+        entries
+            .map(|path| {
+                (
+                    fs::metadata(&path).map(|metadata| metadata.len()).ok(),
+                    path,
+                )
+            })
+            .collect::<BTreeSet<_>>()
     };
     for _ in 0..1000 {
         let (image, before) = (directory(), listing());
@@ -60,7 +73,11 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
 fn put(engine: &dyn Engine, key: u32, bytes: usize, durability: Durability) {
     let mut batch = Batch::default();
     for space in Space::ALL {
-        batch.put(space, key.to_be_bytes().to_vec(), vec![key.to_le_bytes()[0]; bytes]);
+        batch.put(
+            space,
+            key.to_be_bytes().to_vec(),
+            vec![key.to_le_bytes()[0]; bytes],
+        );
     }
     engine.commit(batch, durability).expect("committed");
 }
@@ -69,25 +86,40 @@ fn put(engine: &dyn Engine, key: u32, bytes: usize, durability: Durability) {
 fn count(engine: &dyn Engine) -> usize {
     let snapshot = engine.snapshot().expect("a snapshot");
     let counts = Space::ALL.map(|space| {
-        let page = snapshot.scan(space, &KeyRange::all(), Order::Ascending, usize::MAX).expect("a page");
+        let page = snapshot
+            .scan(space, &KeyRange::all(), Order::Ascending, usize::MAX)
+            .expect("a page");
         for (position, (key, _)) in page.entries.iter().enumerate() {
-            assert_eq!(key.as_slice(), u32::try_from(position).expect("few").to_be_bytes(), "a hole in {space:?}");
+            assert_eq!(
+                key.as_slice(),
+                u32::try_from(position).expect("few").to_be_bytes(),
+                "a hole in {space:?}"
+            );
         }
         page.entries.len()
     });
-    assert!(counts.iter().all(|count| *count == counts[0]), "half a batch: {counts:?}");
+    assert!(
+        counts.iter().all(|count| *count == counts[0]),
+        "half a batch: {counts:?}"
+    );
     counts[0]
 }
 
 fn file_of(path: &Path, suffix: &str) -> PathBuf {
-    let entries = fs::read_dir(path).expect("readable").map(|entry| entry.expect("readable").path());
+    let entries = fs::read_dir(path)
+        .expect("readable")
+        .map(|entry| entry.expect("readable").path());
     let found = entries.filter(|path| path.to_str().is_some_and(|path| path.contains(suffix)));
     found.max().unwrap_or_else(|| panic!("no {suffix}"))
 }
 
 fn names(path: &Path) -> Vec<String> {
-    let entries = fs::read_dir(path).expect("readable").map(|entry| entry.expect("readable").file_name());
-    entries.map(|name| name.to_string_lossy().into_owned()).collect()
+    let entries = fs::read_dir(path)
+        .expect("readable")
+        .map(|entry| entry.expect("readable").file_name());
+    entries
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect()
 }
 
 fn flip(path: &Path, bit: usize) {
@@ -116,7 +148,10 @@ fn conforms() {
     let new = || -> Arc<dyn Engine> {
         let place = directory();
         let engine = Rocks::open(place.path(), &creating()).expect("a new store");
-        directories.lock().unwrap_or_else(PoisonError::into_inner).push(place);
+        directories
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(place);
         Arc::new(engine)
     };
     conformance::run(&new);

@@ -7,7 +7,10 @@ use super::*;
 /// A store that is only read stays as it is, byte for byte; even where its log ends torn.
 #[test]
 fn reading_changes_nothing() {
-    let reading = RocksOptions { read_only: true, ..RocksOptions::default() };
+    let reading = RocksOptions {
+        read_only: true,
+        ..RocksOptions::default()
+    };
     let image = small_store(3, 6);
     let log = file_of(image.path(), ".log");
     for torn in [false, true] {
@@ -17,15 +20,26 @@ fn reading_changes_nothing() {
             fs::write(&log, bytes).expect("written");
         }
         let content = || {
-            let paths = names(image.path()).into_iter().map(|name| image.path().join(name));
-            paths.map(|path| (fs::read(&path).expect("readable"), path)).collect::<BTreeSet<_>>()
+            let paths = names(image.path())
+                .into_iter()
+                .map(|name| image.path().join(name));
+            paths
+                .map(|path| (fs::read(&path).expect("readable"), path))
+                .collect::<BTreeSet<_>>()
         };
         let before = content();
         let engine = Rocks::open(image.path(), &reading).expect("opened");
         assert_eq!(count(&engine), 9);
         let other = Rocks::open(image.path(), &reading).expect("several may read");
-        assert_eq!(open(image.path()).expect_err("others read it").kind(), &ErrorKind::Unavailable);
-        let keys = [0u32.to_be_bytes().to_vec(), 77u32.to_be_bytes().to_vec(), 8u32.to_be_bytes().to_vec()];
+        assert_eq!(
+            open(image.path()).expect_err("others read it").kind(),
+            &ErrorKind::Unavailable
+        );
+        let keys = [
+            0u32.to_be_bytes().to_vec(),
+            77u32.to_be_bytes().to_vec(),
+            8u32.to_be_bytes().to_vec(),
+        ];
         let mut found = Vec::new();
         let snapshot = engine.snapshot().expect("a snapshot");
         snapshot
@@ -39,7 +53,12 @@ fn reading_changes_nothing() {
         assert!(content() == before, "torn: {torn}");
     }
     flip(&log, 4000);
-    assert_eq!(Rocks::open(image.path(), &reading).expect_err("damaged").kind(), &ErrorKind::Corrupt);
+    assert_eq!(
+        Rocks::open(image.path(), &reading)
+            .expect_err("damaged")
+            .kind(),
+        &ErrorKind::Corrupt
+    );
     let writing = open(&directory().path().join("none")).expect_err("none");
     assert_eq!(writing.kind(), &ErrorKind::NotFound);
 }
@@ -50,43 +69,84 @@ fn a_checkpoint_is_whole_and_apart() {
     let engine = Rocks::open(place.path(), &creating()).expect("a new store");
     let copies = directory();
     let target = copies.path().join("copy");
-    let reading = RocksOptions { read_only: true, ..RocksOptions::default() };
+    let reading = RocksOptions {
+        read_only: true,
+        ..RocksOptions::default()
+    };
     for round in 0..3 {
         put(&engine, 2 * round, 9000, Durability::Buffered);
         engine.checkpoint(&target).expect("made");
         put(&engine, 2 * round + 1, 9000, Durability::Sync);
         let expected = usize::try_from(2 * round + 1).expect("few");
-        assert_eq!(count(&Rocks::open(&target, &reading).expect("a copy")), expected);
+        assert_eq!(
+            count(&Rocks::open(&target, &reading).expect("a copy")),
+            expected
+        );
         assert_eq!(names(copies.path()), ["copy"], "nothing else is left");
     }
     let reader = Rocks::open(&target, &reading).expect("a copy");
-    assert_eq!(engine.checkpoint(&target).expect_err("it is being read").kind(), &ErrorKind::Unavailable);
+    assert_eq!(
+        engine
+            .checkpoint(&target)
+            .expect_err("it is being read")
+            .kind(),
+        &ErrorKind::Unavailable
+    );
     drop(reader);
-    assert_eq!(engine.checkpoint(place.path()).expect_err("a store").kind(), &ErrorKind::Invalid);
+    assert_eq!(
+        engine.checkpoint(place.path()).expect_err("a store").kind(),
+        &ErrorKind::Invalid
+    );
     let restored = copies.path().join("restored");
     crate::kv::restore(&target, &restored).expect("restored");
-    assert_eq!(crate::kv::restore(&target, &restored).expect_err("there is one").kind(), &ErrorKind::Invalid);
+    assert_eq!(
+        crate::kv::restore(&target, &restored)
+            .expect_err("there is one")
+            .kind(),
+        &ErrorKind::Invalid
+    );
     let other = open(&restored).expect("a store");
     assert!(other.is_copy());
     other.adopt().expect("adopted");
     put(&other, 5, 10, Durability::Sync);
     assert_eq!((count(&other), other.is_copy()), (6, false));
     drop(other);
-    assert_eq!(count(&Rocks::open(&target, &reading).expect("a copy")), 5, "the copy is what it was");
+    assert_eq!(
+        count(&Rocks::open(&target, &reading).expect("a copy")),
+        5,
+        "the copy is what it was"
+    );
     assert_eq!(count(&engine), 6);
 }
 
-/// Writes keys, flushes spaces one by one and compacts, until it is stopped or has written so many; tells what was acknowledged.
+/// Writes keys, flushes spaces one by one and compacts, until it is stopped or has written so many;
+/// tells what was acknowledged.
 fn write_on(engine: &Rocks, acknowledged: &AtomicU32, stopped: &AtomicBool) {
     let mut key = acknowledged.load(Ordering::SeqCst);
     while !stopped.load(Ordering::SeqCst) && key < 6000 {
-        let durability = if key.is_multiple_of(5) { Durability::Sync } else { Durability::Buffered };
-        put(engine, key, [10, 300, 5000][usize::try_from(key % 3).expect("few")], durability);
+        let durability = if key.is_multiple_of(5) {
+            Durability::Sync
+        } else {
+            Durability::Buffered
+        };
+        put(
+            engine,
+            key,
+            [10, 300, 5000][usize::try_from(key % 3).expect("few")],
+            durability,
+        );
         key += 1;
         acknowledged.store(key, Ordering::SeqCst);
         match key % 40 {
-            7 | 19 | 31 => engine.flush_space(Space::ALL[usize::try_from(key / 12 % 6).expect("few")]).expect("flushed"),
-            0 => engine.compact(Space::ALL[usize::try_from(key / 40 % 6).expect("few")], &KeyRange::all()).expect("compacted"),
+            7 | 19 | 31 => engine
+                .flush_space(Space::ALL[usize::try_from(key / 12 % 6).expect("few")])
+                .expect("flushed"),
+            0 => engine
+                .compact(
+                    Space::ALL[usize::try_from(key / 40 % 6).expect("few")],
+                    &KeyRange::all(),
+                )
+                .expect("compacted"),
             _ => {}
         }
     }
@@ -111,21 +171,38 @@ fn beside_a_writer(work: impl FnOnce(&Path, &AtomicU32)) {
 }
 
 fn rounds(default: u32) -> u32 {
-    std::env::var("GRIDSTONE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(default)
+    std::env::var("GRIDSTONE_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(default)
 }
 
 #[test]
 fn a_store_that_is_written_to_is_read_as_it_is_at_a_moment() {
-    let reading = RocksOptions { read_only: true, ..RocksOptions::default() };
+    let reading = RocksOptions {
+        read_only: true,
+        ..RocksOptions::default()
+    };
     beside_a_writer(|path, acknowledged| {
         for round in 0..rounds(60) {
             let before = acknowledged.load(Ordering::SeqCst);
-            let engine = Rocks::open(path, &reading).unwrap_or_else(|error| panic!("round {round}: {error}"));
-            assert!(engine.counters().age.is_some(), "it says that others write to it");
+            let engine = Rocks::open(path, &reading)
+                .unwrap_or_else(|error| panic!("round {round}: {error}"));
+            assert!(
+                engine.counters().age.is_some(),
+                "it says that others write to it"
+            );
             let keys = count(&engine);
-            assert!(keys >= usize::try_from(before).expect("few"), "round {round}: {keys} of {before} keys");
+            assert!(
+                keys >= usize::try_from(before).expect("few"),
+                "round {round}: {keys} of {before} keys"
+            );
             std::thread::sleep(std::time::Duration::from_millis(20));
-            assert_eq!(count(&engine), keys, "it stays as it was, whatever files are removed");
+            assert_eq!(
+                count(&engine),
+                keys,
+                "it stays as it was, whatever files are removed"
+            );
         }
     });
 }
@@ -148,12 +225,16 @@ fn a_plain_copy_of_a_store_that_is_written_to_is_refused_or_whole() {
             match open(copied.path()) {
                 Ok(engine) => {
                     // One more than was acknowledged may have been begun.
-                    let most = usize::try_from(acknowledged.load(Ordering::SeqCst)).expect("few") + 1;
+                    let most =
+                        usize::try_from(acknowledged.load(Ordering::SeqCst)).expect("few") + 1;
                     assert!(count(&engine) <= most, "no more than was written");
                     whole += 1;
                 }
                 Err(error) => {
-                    assert!([ErrorKind::Corrupt, ErrorKind::NotFound].contains(error.kind()), "{error}");
+                    assert!(
+                        [ErrorKind::Corrupt, ErrorKind::NotFound].contains(error.kind()),
+                        "{error}"
+                    );
                     refused += 1;
                 }
             }
