@@ -24,5 +24,7 @@ pub mod source;
 mod unit;
 #[cfg(any(feature = "geotiff", feature = "netcdf"))]
 mod values;
+#[cfg(feature = "zarr")]
+pub mod zarr;
 
 pub use file::replace;

@@ -21,6 +21,26 @@ pub enum Layer {
     Aggregate(Aggregation),
 }
 
+impl Layer {
+    /// Whether its values are in the unit of the cells that they are made of.
+    #[cfg_attr(
+        not(any(feature = "geotiff", feature = "zarr")),
+        allow(dead_code, reason = "what only other formats need")
+    )]
+    pub(crate) fn keeps_unit(&self) -> bool {
+        // A deviation of degrees above some zero is not such degrees.
+        !matches!(
+            self,
+            Layer::Aggregate(
+                Aggregation::Count
+                    | Aggregation::Variance
+                    | Aggregation::Std
+                    | Aggregation::Custom { .. }
+            )
+        )
+    }
+}
+
 impl fmt::Display for Layer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -88,7 +88,7 @@ impl Raster {
         let unit = grid
             .schema()
             .unit()
-            .filter(|_| keeps_unit(&answer.layer))
+            .filter(|_| answer.layer.keeps_unit())
             .map(str::to_owned);
         Ok(Self {
             array,
@@ -227,18 +227,6 @@ fn affine(grid: &Grid, axes: RasterAxes, answer: &Answer) -> Option<Affine> {
     let ((x, dx), (y, dy)) = (along(axes.x), along(axes.y));
     let affine = Affine::from_gdal([x, dx, 0.0, y, 0.0, dy]).ok()?;
     (grid.structure().crs().is_some() || affine != PIXELS).then_some(affine)
-}
-
-/// Whether the values of a layer are in the unit of the cells that they are made of.
-fn keeps_unit(layer: &Layer) -> bool {
-    let Layer::Aggregate(aggregation) = layer else {
-        return true;
-    };
-    // A deviation of degrees above some zero is not such degrees.
-    !matches!(
-        aggregation,
-        Aggregation::Count | Aggregation::Variance | Aggregation::Std | Aggregation::Custom { .. }
-    )
 }
 
 fn labels(grid: &Grid, axes: RasterAxes, answer: &Answer) -> Vec<String> {

@@ -1,0 +1,421 @@
+//! Which arrays there are, where they lie in the grid, and how they are cut.
+
+use std::ops::Range;
+
+use super::ViewOptions;
+use crate::array::DType;
+use crate::codec::Digest;
+use crate::error::{Error, Result};
+use crate::grid::{Axis, Level, Levels, Structure, Window};
+use crate::kernel::Aggregation;
+use crate::reader::{Freshness, Layer, Query};
+use crate::store::Grid;
+
+/// The most cells of a chunk: readers hold whole ones.
+const CHUNK_CELLS_MAX: u64 = 1 << 26;
+
+/// What the cells of an axis are.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Cells {
+    /// Steps of a regular axis.
+    Regular,
+    /// Labels.
+    Labels(Vec<String>),
+    /// The ticks of events.
+    Events(Vec<i64>),
+}
+
+/// An axis of the arrays.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct ArrayAxis {
+    pub(super) axis: Axis,
+    pub(super) cells: Cells,
+    /// Cells a chunk.
+    pub(super) chunk: u64,
+}
+
+/// A level of the view.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct ViewLevel {
+    /// The levels of the grid.
+    pub(super) levels: Levels,
+    /// Its cells; of an irregular dimension all its ticks.
+    pub(super) window: Window,
+    /// Cells along each axis.
+    pub(super) shape: Vec<u64>,
+}
+
+/// A box of an array: one of its chunks, as far as the array goes.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct ChunkBox {
+    pub(super) level: usize,
+    /// Its cells along each axis, counted in the array.
+    pub(super) cells: Vec<Range<u64>>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Layout {
+    /// The name of the array of cells.
+    pub(super) name: String,
+    pub(super) layer: Layer,
+    pub(super) dtype: DType,
+    /// What stands in cells without data.
+    pub(super) fill: Fill,
+    /// Whether an array beside the cells says which hold data.
+    pub(super) masked: bool,
+    pub(super) axes: Vec<ArrayAxis>,
+    /// The finest first.
+    pub(super) levels: Vec<ViewLevel>,
+    /// The axes that coarsen.
+    pub(super) coarsening: Range<usize>,
+    pub(super) structure: Structure,
+}
+
+/// The value of cells without data.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Fill {
+    /// NaN.
+    Absent,
+    /// An integer that no cell with data has.
+    Marked(i128),
+    /// Nothing: it may be a value, or all cells hold data.
+    Nothing,
+}
+
+impl Layout {
+    pub(super) fn new(grid: &Grid, options: &ViewOptions) -> Result<Self> {
+        let structure = grid.structure().clone();
+        let layer = layer(grid, options)?;
+        let dtype = match &layer {
+            Layer::Base => grid.schema().dtype(),
+            Layer::Aggregate(aggregation) => {
+                grid.schema().layer_dtype(aggregation).ok_or_else(|| {
+                    let name = grid.name();
+                    Error::not_found(format!("grid `{name}` has no layer `{aggregation}`"))
+                })?
+            }
+        };
+        let bounds = region(grid, options)?;
+        let coarsening = coarsening(&structure, &layer);
+        let axes = axes(grid, &bounds)?;
+        let levels = levels(grid, &bounds, coarsening, (options, &layer))?;
+        let levels = shaped(levels, &axes);
+        let (fill, masked) = fill(grid, &layer, dtype);
+        Ok(Self {
+            name: array_name(grid),
+            layer,
+            dtype,
+            fill,
+            masked,
+            axes,
+            levels,
+            coarsening: coarsening.map_or(0..0, |dimension| structure.axes_of(dimension)),
+            structure,
+        })
+    }
+
+    /// Chunks along each axis of a level.
+    pub(super) fn chunks(&self, level: usize) -> Vec<u64> {
+        let of_axis = |(axis, len): (&ArrayAxis, &u64)| len.div_ceil(axis.chunk);
+        self.axes
+            .iter()
+            .zip(&self.levels[level].shape)
+            .map(of_axis)
+            .collect()
+    }
+
+    /// The box of a chunk by its number along each axis, of which there is such a one.
+    pub(super) fn chunk(&self, level: usize, index: &[u64]) -> ChunkBox {
+        let shape = &self.levels[level].shape;
+        let of_axis = |((axis, len), number): ((&ArrayAxis, &u64), &u64)| {
+            number * axis.chunk..((number + 1) * axis.chunk).min(*len)
+        };
+        let cells = self
+            .axes
+            .iter()
+            .zip(shape)
+            .zip(index)
+            .map(of_axis)
+            .collect();
+        ChunkBox { level, cells }
+    }
+
+    /// The cells of the grid that a box has, from its first tick to its last along an irregular
+    /// dimension.
+    pub(super) fn window(&self, chunk: &ChunkBox) -> Window {
+        let level = &self.levels[chunk.level];
+        let start = level.window.start();
+        let along = |(axis, cells): (usize, &Range<u64>)| match &self.axes[axis].cells {
+            Cells::Events(ticks) => {
+                let ticks = &ticks[index(cells.start)..index(cells.end)];
+                let (first, last) = (ticks[0], ticks[ticks.len() - 1]);
+                (first, last.abs_diff(first).saturating_add(1))
+            }
+            Cells::Regular | Cells::Labels(_) => (
+                start[axis].saturating_add_unsigned(cells.start),
+                cells.end - cells.start,
+            ),
+        };
+        let (first, shape): (Vec<i64>, Vec<u64>) =
+            chunk.cells.iter().enumerate().map(along).unzip();
+        Window::new(first.as_slice(), shape.as_slice()).at(level.levels)
+    }
+
+    /// The query for the cells of a box.
+    pub(super) fn query(&self, chunk: &ChunkBox) -> Query {
+        Query::window(self.window(chunk))
+            .layer(self.layer.clone())
+            .freshness(Freshness::Fresh)
+    }
+
+    /// Adds what the bytes of a chunk depend on beside the answer to its query.
+    pub(super) fn digest(&self, chunk: &ChunkBox, digest: &mut Digest) {
+        for (axis, cells) in self.axes.iter().zip(&chunk.cells) {
+            digest.number(axis.chunk);
+            if let Cells::Events(ticks) = &axis.cells {
+                let ticks = &ticks[index(cells.start)..index(cells.end)];
+                ticks
+                    .iter()
+                    .for_each(|tick| digest.number(tick.cast_unsigned()));
+            }
+        }
+    }
+
+    /// The two axes of space, rows and columns, if the view has them.
+    pub(super) fn plane(&self) -> Option<[usize; 2]> {
+        (self.coarsening.len() == 2).then_some([self.coarsening.start, self.coarsening.start + 1])
+    }
+
+    /// Where the cells of an axis begin and what each is long at a level, in world coordinates.
+    pub(super) fn line(&self, level: usize, axis: usize) -> (f64, f64) {
+        let level = &self.levels[level];
+        let own = level.levels[self.structure.dimension_of(axis)];
+        let start = self.structure.edge(axis, own, level.window.start()[axis]);
+        (start, self.axes[axis].axis.step() * own.scale())
+    }
+}
+
+/// A number of cells of an array as an index; more than there can be is one beyond all.
+pub(super) fn index(cells: u64) -> usize {
+    usize::try_from(cells).unwrap_or(usize::MAX)
+}
+
+fn layer(grid: &Grid, options: &ViewOptions) -> Result<Layer> {
+    let first = grid.schema().aggregators().first();
+    let layer = match &options.layer {
+        Some(layer) => layer.clone(),
+        None => first.map_or(Layer::Base, |first| Layer::Aggregate(first.clone())),
+    };
+    Ok(layer)
+}
+
+/// The cells that are shown, at the finest levels.
+fn region(grid: &Grid, options: &ViewOptions) -> Result<Window> {
+    let structure = grid.structure();
+    let empty = || {
+        let name = grid.name();
+        Error::not_found(format!("grid `{name}` is empty: nothing was put yet"))
+    };
+    let bounds = grid.bounds()?.ok_or_else(empty)?;
+    let levels = bounds.levels(structure.dimensions().len());
+    let mut region = match &options.extent {
+        None => bounds,
+        Some(extent) => {
+            let window = structure.window(extent, levels)?;
+            structure.intersection(&window, &bounds).ok_or_else(|| {
+                let name = grid.name();
+                Error::not_found(format!("grid `{name}` has no data in {extent:?}"))
+            })?
+        }
+    };
+    for (d, dimension) in structure.dimensions().iter().enumerate() {
+        if let (Some(labels), None) = (dimension.labels(), &options.extent) {
+            region = region.along(structure.axes_of(d).start, 0, labels.len() as u64);
+        }
+    }
+    Ok(region)
+}
+
+/// The dimension that coarsens: the one of two axes, or else the first regular one.
+fn coarsening(structure: &Structure, layer: &Layer) -> Option<usize> {
+    let regular = |d: &usize| {
+        let dimension = &structure.dimensions()[*d];
+        !dimension.is_fixed() && !dimension.is_irregular()
+    };
+    let mut dimensions = (0..structure.dimensions().len()).filter(regular);
+    let plane = dimensions
+        .clone()
+        .find(|d| structure.axes_of(*d).len() == 2);
+    let found = plane.or_else(|| dimensions.next());
+    // The base has no coarser levels; where rows and columns are is to be known all the same.
+    if *layer == Layer::Base { plane } else { found }
+}
+
+fn axes(grid: &Grid, bounds: &Window) -> Result<Vec<ArrayAxis>> {
+    let structure = grid.structure();
+    let mut axes = Vec::new();
+    for (number, axis) in structure.axes().enumerate() {
+        let dimension = &structure.dimensions()[structure.dimension_of(number)];
+        let cells = if dimension.is_irregular() {
+            Cells::Events(grid.events(&Query::window(*bounds).freshness(Freshness::Fresh))?)
+        } else if let Some(labels) = dimension.labels() {
+            let (first, end) = (bounds.start()[number], bounds.end()[number]);
+            let within = |at: i64| usize::try_from(at).unwrap_or(0).min(labels.len());
+            Cells::Labels(labels[within(first)..within(end)].to_vec())
+        } else {
+            Cells::Regular
+        };
+        axes.push(ArrayAxis {
+            axis: axis.clone(),
+            cells,
+            chunk: u64::from(axis.chunk()),
+        });
+    }
+    if let Some(empty) = axes
+        .iter()
+        .find(|axis| axis.cells == Cells::Events(Vec::new()))
+    {
+        let (name, axis) = (grid.name(), empty.axis.name());
+        return Err(Error::not_found(format!(
+            "grid `{name}` has no events along `{axis}` there"
+        )));
+    }
+    let cells = axes
+        .iter()
+        .map(|axis| axis.chunk)
+        .fold(1, u64::saturating_mul);
+    if cells > CHUNK_CELLS_MAX {
+        return Err(Error::invalid(format!(
+            "a chunk of grid `{}` has {cells} cells, more than the {CHUNK_CELLS_MAX} that readers of Zarr are given at once; copy it into smaller ones with `gridstone copy --chunk`",
+            grid.name()
+        )));
+    }
+    Ok(axes)
+}
+
+/// The levels of the view: their cells have one corner.
+fn levels(
+    grid: &Grid,
+    bounds: &Window,
+    coarsening: Option<usize>,
+    (options, layer): (&ViewOptions, &Layer),
+) -> Result<Vec<(Levels, Window)>> {
+    let structure = grid.structure();
+    let base = bounds.levels(structure.dimensions().len());
+    let (Some(dimension), Some(top)) = (coarsening, grid.top()?) else {
+        return Ok(vec![(base, *bounds)]);
+    };
+    let highest = if *layer == Layer::Base {
+        base[dimension]
+    } else {
+        top.levels()[dimension]
+    };
+    let finest = match options.level {
+        None => base[dimension],
+        Some(level) => Level::new(level)?,
+    };
+    if !(base[dimension]..=highest).contains(&finest) {
+        return Err(Error::not_found(format!(
+            "grid `{}` has no level {finest} of dimension `{}` in this layer: it has {} to {highest}",
+            grid.name(),
+            structure.dimensions()[dimension].name(),
+            base[dimension]
+        )));
+    }
+    let fits = |levels: Levels| {
+        let shape = structure.cover(bounds, levels).shape();
+        structure
+            .axes_of(dimension)
+            .all(|axis| shape[axis] <= structure.chunk_shape()[axis] as u64)
+    };
+    let mut all = vec![base.with(dimension, finest)];
+    while let Some(last) = all
+        .last()
+        .filter(|last| last[dimension] < highest && !fits(**last))
+    {
+        let Some(next) = last[dimension].coarser() else {
+            break;
+        };
+        all.push(last.with(dimension, next));
+    }
+    let widest = structure.cover(bounds, all[all.len() - 1]);
+    Ok(all
+        .into_iter()
+        .map(|levels| (levels, structure.cover(&widest, levels)))
+        .collect())
+}
+
+fn shaped(levels: Vec<(Levels, Window)>, axes: &[ArrayAxis]) -> Vec<ViewLevel> {
+    let of_level = |(levels, window): (Levels, Window)| {
+        let len = |(axis, len): (&ArrayAxis, &u64)| match &axis.cells {
+            Cells::Events(ticks) => ticks.len() as u64,
+            Cells::Regular | Cells::Labels(_) => *len,
+        };
+        let shape = axes.iter().zip(window.shape().iter()).map(len).collect();
+        ViewLevel {
+            levels,
+            window,
+            shape,
+        }
+    };
+    levels.into_iter().map(of_level).collect()
+}
+
+/// What stands in cells without data, and whether that could be a value.
+fn fill(grid: &Grid, layer: &Layer, dtype: DType) -> (Fill, bool) {
+    let nodata = grid.schema().nodata();
+    match (layer, nodata) {
+        (Layer::Aggregate(Aggregation::Count), _) => (Fill::Nothing, false),
+        _ if dtype.is_float() => (Fill::Absent, false),
+        (_, None) => (Fill::Nothing, true),
+        // See `Answer::array`.
+        (Layer::Aggregate(Aggregation::Sum), Some(_)) => {
+            let (least, most) = (i128::from(i64::MIN), i128::from(u64::MAX));
+            (
+                Fill::Marked(if dtype.is_signed() { least } else { most }),
+                false,
+            )
+        }
+        (_, Some(nodata)) => match crate::array::Cells::filled(dtype, 1, nodata)
+            .number(0)
+            .whole()
+        {
+            Some(whole) => (Fill::Marked(whole), false),
+            None => (Fill::Nothing, true),
+        },
+    }
+}
+
+/// The name of the array: the variable's if the grid has one, else the grid's; never one of the
+/// other arrays'.
+fn array_name(grid: &Grid) -> String {
+    let variable = grid
+        .schema()
+        .variable()
+        .and_then(|name| name.rsplit('/').next());
+    let plain: String = variable
+        .unwrap_or_default()
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || "._-".contains(c) {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect();
+    let is_name = plain.chars().any(|c| c != '.') && !plain.starts_with("__");
+    let mut name = if is_name { plain } else { grid.name() };
+    let taken = |name: &str| {
+        let of_axis =
+            |axis: &Axis| name == axis.name() || name.strip_suffix("_bnds") == Some(axis.name());
+        name == "spatial_ref"
+            || name.starts_with('.')
+            || name.starts_with("__")
+            || grid.structure().axes().any(of_axis)
+    };
+    if taken(&name) {
+        name = format!("data_{}", name.trim_start_matches(['.', '_']));
+    }
+    name
+}
