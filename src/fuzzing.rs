@@ -10,6 +10,8 @@ use serde::ser::{Serialize, SerializeTuple, Serializer};
 pub use crate::adapter::geotiff::fuzz_geotiff as geotiff;
 #[cfg(feature = "netcdf")]
 pub use crate::adapter::netcdf::fuzz_netcdf as netcdf;
+#[cfg(feature = "zarr")]
+pub use crate::adapter::zarr::fuzz_zarr as zarr;
 use crate::array::Cells;
 use crate::codec::{
     BlobSpec, Codec, Filter, Plane, Settings, decode, decode_record, encode, encode_record, inspect,

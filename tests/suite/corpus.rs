@@ -15,6 +15,8 @@ const TARGETS: &[(&str, Target)] = &[
     ("geotiff", gridstone::fuzzing::geotiff),
     #[cfg(feature = "netcdf")]
     ("netcdf", gridstone::fuzzing::netcdf),
+    #[cfg(feature = "zarr")]
+    ("zarr", gridstone::fuzzing::zarr),
 ];
 
 fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {

@@ -407,8 +407,12 @@ fn array_name(grid: &Grid) -> String {
     let is_name = plain.chars().any(|c| c != '.') && !plain.starts_with("__");
     let mut name = if is_name { plain } else { grid.name() };
     let taken = |name: &str| {
-        let of_axis =
-            |axis: &Axis| name == axis.name() || name.strip_suffix("_bnds") == Some(axis.name());
+        let ends = ["_bnds", "_valid"];
+        let of_axis = |axis: &Axis| {
+            let has_end = |end: &str| name.strip_suffix(end) == Some(axis.name());
+            let is_end = |end: &str| axis.name().strip_suffix(end) == Some(name);
+            name == axis.name() || ends.iter().any(|end| has_end(end) || is_end(end))
+        };
         name == "spatial_ref"
             || name.starts_with('.')
             || name.starts_with("__")

@@ -51,6 +51,8 @@ mod blosc;
 mod chunk;
 mod coordinates;
 mod export;
+#[cfg(any(test, feature = "testing"))]
+mod fuzz;
 mod key;
 mod layout;
 mod metadata;
@@ -67,6 +69,9 @@ use crate::reader::Layer;
 use crate::store::Grid;
 
 pub use export::{Exported, export};
+#[cfg(any(test, feature = "testing"))]
+#[doc(hidden)]
+pub use fuzz::fuzz_zarr;
 
 use key::Key;
 use layout::Layout;

@@ -1,0 +1,151 @@
+"""What readers of Zarr see of an exported hierarchy, against what `gridstone read` says of each level.
+
+    zarr_readers.py GRIDSTONE WORK
+
+zarr-python, xarray (with rioxarray for the place) and tensorstore read v3 and v2 cell by cell; GDAL reads v2
+from 3.4 on and v3 from 3.12 on, by the command of the system and by rasterio's wheel. A package that is not
+there is named, and what needs it is left out.
+"""
+
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+
+GRIDSTONE, WORK = sys.argv[1], pathlib.Path(sys.argv[2])
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+failed, skipped = [], []
+
+
+def have(name):
+    try:
+        return __import__(name)
+    except ImportError as error:
+        skipped.append(f"{name}: {error}")
+        return None
+
+
+np, zarr, xarray, rioxarray, tensorstore = map(have, ["numpy", "zarr", "xarray", "rioxarray", "tensorstore"])
+if np is None or zarr is None:
+    sys.exit("skipped: numpy or zarr cannot be had")
+
+
+def run(*args):
+    done = subprocess.run([GRIDSTONE, *map(str, args)], cwd=WORK, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{args}: {done.stderr}")
+    return done.stdout
+
+
+def check(what, ok, told=""):
+    print(("ok      " if ok else "FAILED  ") + what + (f": {told}" if told and not ok else ""))
+    if not ok:
+        failed.append(what)
+
+
+def same(got, want, nodata):
+    got, want = (np.asarray(cells).astype("f8") for cells in (got, want))
+    blank = lambda cells: np.isnan(cells) | (False if nodata is None else cells == nodata)
+    blanks = blank(got)
+    return got.shape == want.shape and (blanks == blank(want)).all() and (got[~blanks] == want[~blanks]).all()
+
+
+def level_by_read(grid, layer, number, place, shape):
+    """The cells of a level of the hierarchy by `gridstone read`, of rows and columns."""
+    a, _, c, _, e, f = place
+    (height, width) = shape
+    box = sorted([c, c + a * width]), sorted([f, f + e * height])
+    extent = f"{box[0][0]!r},{box[1][0]!r},{box[0][1]!r},{box[1][1]!r}"
+    levels = [] if layer == "base" else ["--level", number]
+    run("read", "store", grid, "--fresh", "--layer", layer, *levels, f"--extent={extent}", "--out", "level.npy", "--overwrite")
+    return np.load(WORK / "level.npy")
+
+
+def readers(grid, layer, version):
+    """Every level of a hierarchy, by every reader."""
+    path = WORK / f"{grid}.{layer}.v{version}.zarr"
+    run("export", "store", grid, path.name, "--layer", layer, "--zarr-format", version)
+    what = f"{grid}, {layer}, v{version}"
+    root = zarr.open_group(str(path), mode="r", use_consolidated=True)
+    layout = root.attrs["multiscales"]["layout"]
+    for number, entry in enumerate(layout):
+        group = root[entry["asset"]]
+        name = next(key for key, array in group.arrays() if "spatial:transform" in array.attrs)
+        array = group[name]
+        want = level_by_read(grid, layer, number, entry["spatial:transform"], entry["spatial:shape"])
+        nodata = array.attrs.get("_FillValue") if version == 3 else array.fill_value
+        cells = array[...]
+        check(f"{what}, level {number}: zarr-python", same(cells, want, nodata))
+        if tensorstore:
+            spec = {"driver": "zarr3" if version == 3 else "zarr", "kvstore": {"driver": "file", "path": f"{path}/{number}/{name}/"}}
+            read = tensorstore.open(spec).result().read().result()
+            check(f"{what}, level {number}: tensorstore", np.array_equal(read, cells, equal_nan=cells.dtype.kind == "f"))
+        if xarray:
+            data = xarray.open_zarr(f"{path}/{number}", consolidated=True, decode_coords="all")
+            check(f"{what}, level {number}: xarray", same(data[name].values, np.where(np.isin(want, [] if nodata is None else [nodata]), np.nan, want), None))
+            a, _, c, _, e, f = entry["spatial:transform"]
+            y, x = entry_names(array)
+            at = np.allclose(data[x].values, c + a * (np.arange(len(data[x])) + 0.5)) and np.allclose(data[y].values, f + e * (np.arange(len(data[y])) + 0.5))
+            check(f"{what}, level {number}: coordinates are centres", at)
+            if rioxarray:
+                check(f"{what}, level {number}: rioxarray's system", str(data[name].rio.crs) == str(root.attrs["proj:code"]), data[name].rio.crs)
+    if xarray:
+        check(f"{what}: as a tree", len(xarray.open_datatree(str(path), engine="zarr", consolidated=True).children) == len(layout))
+    return path, name, layout
+
+
+def entry_names(array):
+    return array.attrs["spatial:dimensions"]
+
+
+def gdal(path, name, layout):
+    """GDAL's own command, of the system, on v2."""
+    if not shutil.which("gdalinfo"):
+        skipped.append("gdalinfo is not installed")
+        return
+    told = subprocess.run(["gdalinfo", "-json", "-stats", f'ZARR:"{path}":/0/{name}'], capture_output=True, text=True)
+    if told.returncode:
+        check("gdalinfo opens v2", False, told.stderr)
+        return
+    about = json.loads(told.stdout)
+    a, b, c, d, e, f = layout[0]["spatial:transform"]
+    check("gdalinfo: size", about["size"] == layout[0]["spatial:shape"][::-1], about["size"])
+    check("gdalinfo: place", np.allclose(about["geoTransform"], [c, a, b, f, d, e]), about["geoTransform"])
+    check("gdalinfo: system", "4326" in about["coordinateSystem"]["wkt"][-40:])
+    cells = zarr.open_group(str(path), mode="r")["0"][name][...].astype("f8")
+    cells = cells[~np.isnan(cells)]
+    band = about["bands"][0]
+    check("gdalinfo: statistics", np.allclose([band["minimum"], band["maximum"], band["mean"]], [cells.min(), cells.max(), cells.mean()], rtol=1e-5), band)
+
+
+def times():
+    """Times are those that the file has, by xarray."""
+    source = ROOT / "tests/data/radar"
+    files = sorted(source.glob("*.nc"))
+    run("create", "store", "rain", "--like", *files, "--aggregator", "mean")
+    run("import", "store", "rain", *files)
+    run("export", "store", "rain", "rain.zarr")
+    if xarray:
+        with xarray.open_zarr(str(WORK / "rain.zarr" / "0"), consolidated=True) as data:
+            name = next(name for name in data.data_vars if data[name].ndim == 3)
+            hours = data["time"].values
+            check("times: as many as files", data[name].sizes["time"] == len(files), data[name].sizes)
+            check("times: an hour apart", (np.diff(hours) == np.timedelta64(1, "h")).all(), hours)
+            check("times: bounds", (np.diff(data["time_bnds"].values) == np.timedelta64(1, "h")).all())
+
+
+shutil.rmtree(WORK, ignore_errors=True)
+WORK.mkdir(parents=True)
+run("create", "store", "dem", "--like", ROOT / "tests/data/srtm.tif", "--aggregator", "mean,max", "--nodata", "-32768")
+run("import", "store", "dem", ROOT / "tests/data/srtm.tif")
+for layer in ["mean", "max", "base"]:
+    readers("dem", layer, 3)
+    v2 = readers("dem", layer, 2)
+    if layer == "mean":
+        gdal(*v2)
+times()
+for reason in sorted(set(skipped)):
+    print(f"skipped: {reason}")
+print(f"{len(failed)} failed")
+sys.exit(1 if failed else 0)
