@@ -1,6 +1,6 @@
 //! Files that are opened with a clear error, and that appear whole or not at all.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 #[cfg(any(feature = "geotiff", feature = "netcdf"))]
 use std::io::{self, Read, Seek, SeekFrom};
@@ -19,43 +19,79 @@ use crate::codec::Digest;
 use crate::error::ErrorKind;
 use crate::error::{Error, Result};
 
+/// What the name of a file ends with that is being written.
+const PARTIAL: &str = ".partial";
+
 /// Writes a file beside the path and gives it the name when it is complete: a full disk leaves what
 /// was there before. What is there and is no regular file (a device, a pipe) is written to
-/// directly.
+/// directly. What a process that was killed has left of such a file is removed.
 ///
 /// # Errors
 ///
 /// That of `write`, or an [`Unavailable`](crate::ErrorKind::Unavailable) one if the path cannot be
 /// written; nothing is left of the new file then.
-pub fn replace(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
-    let special = fs::metadata(path).is_ok_and(|found| !found.is_file());
-    let mut partial = path.to_owned();
-    if !special {
-        let mut name = path
-            .file_name()
-            .map(OsString::from)
-            .ok_or_else(|| failed(path))?;
-        name.push(format!(".{}.partial", std::process::id()));
-        partial.set_file_name(name);
+pub fn replace<T>(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<T>) -> Result<T> {
+    let cannot = |cause: std::io::Error| failed(path).because(cause);
+    let written = |file: File, write: &mut dyn FnMut(&mut BufWriter<File>) -> Result<T>| {
+        let mut writer = BufWriter::with_capacity(1 << 20, file);
+        let made = write(&mut writer)?;
+        writer.flush().map_err(cannot)?;
+        Ok(made)
+    };
+    let mut write = Some(write);
+    let mut once = |out: &mut BufWriter<File>| match write.take() {
+        Some(write) => write(out),
+        None => Err(failed(path)),
+    };
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return File::create(path)
+            .map_err(cannot)
+            .and_then(|file| written(file, &mut once));
     }
-    let written = File::create(&partial)
-        .map_err(|cause| failed(path).because(cause))
+    let name = path.file_name().ok_or_else(|| failed(path))?;
+    remove_left(path, name);
+    let mut own = OsString::from(name);
+    own.push(format!(".{}{PARTIAL}", std::process::id()));
+    let partial = path.with_file_name(own);
+    let made = File::create(&partial)
+        .map_err(cannot)
         .and_then(|file| {
-            let mut writer = BufWriter::with_capacity(1 << 20, file);
-            write(&mut writer)?;
-            writer.flush().map_err(|cause| failed(path).because(cause))
-        });
-    if special {
-        return written;
-    }
-    let named = written
-        .and_then(|()| fs::rename(&partial, path).map_err(|cause| failed(path).because(cause)));
-    if named.is_err() {
+            // While it is locked no other process takes it for one that was left. Where there are
+            // no locks, none is.
+            let _ = file.try_lock();
+            written(file, &mut once)
+        })
+        .and_then(|made| fs::rename(&partial, path).map(|()| made).map_err(cannot));
+    if made.is_err() {
         // The first error is the one to report; a partial file that cannot be removed either
         // changes nothing about it.
         let _ = fs::remove_file(&partial);
     }
-    named
+    made
+}
+
+/// Removes what processes that are no more have left of a file. What cannot be removed is in
+/// nobody's way.
+fn remove_left(path: &Path, name: &OsStr) {
+    let folder = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let start = format!("{}.", name.to_string_lossy());
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let other = entry.file_name().to_string_lossy().into_owned();
+        let number = other
+            .strip_prefix(&start)
+            .and_then(|rest| rest.strip_suffix(PARTIAL));
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        if !number.is_some_and(is_number) {
+            continue;
+        }
+        let free = File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
+        if free {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// A file that can be closed between two reads, so that any number of files can be read in turn. It

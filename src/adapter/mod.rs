@@ -5,6 +5,8 @@
 mod axes;
 #[cfg(any(feature = "geotiff", feature = "netcdf"))]
 mod cells;
+#[cfg(any(feature = "geotiff", feature = "netcdf"))]
+pub mod export;
 mod file;
 #[cfg(feature = "geotiff")]
 pub mod geotiff;

@@ -3,7 +3,9 @@
 //! [`GeoTiff::open`] reads the header only. [`GeoTiff::plan`] cuts the image into windows that
 //! follow the file's own blocks (tiles or strips), so that reading them in turn decodes every block
 //! once and holds a bounded number of bytes, whatever the size of the file. [`write()`] makes
-//! tiled, compressed files that other readers open with equal cells and georeferencing.
+//! tiled, compressed files that other readers open with equal cells and georeferencing; a
+//! [`Writer`] makes them part by part, with overviews and masks, in the order of a Cloud Optimized
+//! GeoTIFF.
 //!
 //! | | read | written |
 //! |---|---|---|
@@ -19,18 +21,20 @@
 //! system, nodata values, names and scales in `.aux.xml`, which comes before what the file says, as
 //! in GDAL. [`GeoTiff::read_valid`] gives the cells and which of them hold data.
 //!
-//! The first image of a file is read. Overviews say nothing new; of further images
-//! [`Header::notes`] tells. Strips of any height are read in parts. Colour tables are ignored: the
+//! The first image of a file is read, and its [overviews](GeoTiff::overview) if they are asked for;
+//! of further images [`Header::notes`] tells. Strips of any height are read in parts. Colour tables are ignored: the
 //! cells are the indices.
 
 mod block;
 mod blocks;
 mod codecs;
 mod directory;
+mod fields;
+mod frame;
 mod fuzz;
 mod georef;
+mod keys;
 mod layout;
-mod mask;
 mod nodata;
 mod pages;
 mod predictor;
@@ -38,6 +42,7 @@ mod reader;
 mod sidecar;
 mod system;
 mod tall;
+mod tile;
 mod writer;
 
 pub use super::file::LazyFile;
@@ -45,7 +50,7 @@ pub use fuzz::fuzz_geotiff;
 pub use georef::Affine;
 pub use layout::Compression;
 pub use reader::{Band, GeoTiff, Header, Plan, Window};
-pub use writer::{Profile, write, write_to};
+pub use writer::{Profile, Sheet, Writer, write, write_to};
 
 #[cfg(test)]
 mod tests;

@@ -7,13 +7,24 @@ use super::layout::Layout;
 use crate::array::DType;
 use crate::error::{Error, Result};
 
-/// What a file has beside its first image. Overviews are left out: they say nothing new.
+/// What a file has beside its first image.
 #[derive(Debug, Default)]
 pub(super) struct Pages {
     /// The image whose cells above 0 are where the first image's hold data.
     pub(super) mask: Option<Layout>,
     /// How many images in full resolution there are beside the first.
     pub(super) further: usize,
+    /// The overviews of the first image, in the order of the file. They are not looked into before
+    /// they are asked for.
+    pub(super) overviews: Vec<Overview>,
+}
+
+/// The directory of an overview, and that of its mask.
+#[derive(Clone, Debug)]
+pub(super) struct Overview {
+    pub(super) size: (u64, u64),
+    pub(super) image: Directory,
+    pub(super) mask: Option<Directory>,
 }
 
 impl Pages {
@@ -42,9 +53,33 @@ impl Pages {
                 pages.mask = Some(layout);
             } else if !mask && !reduced {
                 pages.further += 1;
+            } else if reduced && pages.further == 0 {
+                pages.reduced(source, directory, mask);
             }
         }
         Ok(pages)
+    }
+
+    /// Keeps an overview, or gives a mask to the one of its size.
+    fn reduced<R: Read + Seek>(
+        &mut self,
+        source: &mut Source<R>,
+        directory: &Directory,
+        mask: bool,
+    ) {
+        let mut number = |tag| source.unsigned_one(directory, tag).ok().flatten();
+        let Some(size) = number(tag::WIDTH).zip(number(tag::HEIGHT)) else {
+            return;
+        };
+        if !mask {
+            self.overviews.push(Overview {
+                size,
+                image: directory.clone(),
+                mask: None,
+            });
+        } else if let Some(of) = self.overviews.iter_mut().find(|of| of.size == size) {
+            of.mask = Some(directory.clone());
+        }
     }
 
     /// What is to be said of images that are not read.

@@ -11,7 +11,7 @@ use super::blocks::Image;
 use super::directory::{Directory, Source, tag};
 use super::georef::{Affine, GeoKeys, affine};
 use super::layout::{Compression, Layout};
-use super::pages::Pages;
+use super::pages::{Overview, Pages};
 use super::{nodata, sidecar};
 use crate::adapter::file::LazyFile;
 use crate::adapter::source::Fingerprint;
@@ -145,6 +145,7 @@ pub struct GeoTiff<R = LazyFile> {
     /// The sample that is alpha: the last.
     alpha: Option<usize>,
     mask: Option<Mask>,
+    overviews: Vec<Overview>,
     header: Header,
 }
 
@@ -285,8 +286,55 @@ impl<R: Read + Seek> GeoTiff<R> {
             image: Image::new(layout),
             alpha,
             mask,
+            overviews: pages.overviews,
             header,
         })
+    }
+
+    /// How many overviews of the image the file has.
+    pub fn overviews(&self) -> usize {
+        self.overviews.len()
+    }
+
+    /// An overview in place of the image, by its number from 0, the first of the file.
+    ///
+    /// An [`Invalid`](crate::ErrorKind::Invalid) error if there is none of that number, if it has
+    /// other bands or another type than the image, or if it has no mask where the image has one.
+    pub fn overview(mut self, number: usize) -> Result<Self> {
+        let refused = |why: &str| {
+            Error::invalid(format!(
+                "overview {number} of the TIFF cannot be read: {why}"
+            ))
+        };
+        let Some(overview) = self.overviews.get(number).cloned() else {
+            return Err(refused(&format!("there are {}", self.overviews.len())));
+        };
+        let layout = Layout::read(&mut self.source, &overview.image)?;
+        let of_image = &self.image.layout;
+        if (layout.bands, layout.dtype) != (of_image.bands, of_image.dtype) {
+            return Err(refused("it has other bands or another type than the image"));
+        }
+        self.mask = match (self.mask, &overview.mask) {
+            (None, _) => None,
+            (Some(_), None) => return Err(refused("it has no mask, as the image has")),
+            (Some(_), Some(mask)) => {
+                let mask = Layout::read(&mut self.source, mask)?;
+                if (mask.dtype, mask.bands) != (DType::U8, 1) {
+                    return Err(refused("its mask is none"));
+                }
+                Some(Mask::Inside(Box::new(Image::new(mask))))
+            }
+        };
+        if let Some(affine) = &mut self.header.affine {
+            affine.dx *= self.header.width as f64 / layout.width as f64;
+            affine.dy *= self.header.height as f64 / layout.height as f64;
+        }
+        (self.header.width, self.header.height) = (layout.width, layout.height);
+        self.header.compression = layout.coding.compression;
+        self.header.block = [layout.coding.rows, layout.coding.cols];
+        self.image = Image::new(layout);
+        self.overviews = Vec::new();
+        Ok(self)
     }
 
     /// What the file says of itself.

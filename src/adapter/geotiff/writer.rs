@@ -1,35 +1,28 @@
-//! Writing an array as a tiled GeoTIFF.
+//! Writing a tiled GeoTIFF: an array at once, or part by part.
+//!
+//! Every file begins with its directories, in the order that makes one which has overviews a Cloud
+//! Optimized GeoTIFF: what a reader needs to find a tile is in the first bytes. Cells are written
+//! behind them as they come, and where each tile stands is filled in when all are there, so that
+//! nothing but the parts is held.
 
-use std::borrow::Cow;
-use std::io::{Seek, Write};
+use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
-use tiff::encoder::{
-    DirectoryEncoder, TiffEncoder, TiffKind, TiffKindBig, TiffKindStandard, TiffValue,
-};
-use tiff::tags::{Tag, Type};
 
-use super::directory::tag;
-use super::georef::{Affine, WKT_MARK, key};
+use super::fields::Container;
+use super::frame::{Frame, Part};
+use super::georef::Affine;
 use super::layout::Compression;
 use super::reader::Band;
-use super::{mask, nodata, predictor};
+use super::tile::{Raster, Tiling, refused};
 use crate::adapter::file;
 use crate::array::{ArrayView, Cells, DType};
-use crate::crs;
 use crate::error::{Error, Result};
 
-/// Rows and columns of a tile. The standard asks for multiples of 16; this is what most readers are
-/// tuned to.
-pub(super) const TILE: usize = 256;
-
 /// A file is made a BigTIFF if its cells come to more: offsets in a classic one end at 4 GiB.
-const CLASSIC_BYTES_MAX: usize = 0xF000_0000;
-
-/// Tiles compressed together; the memory beyond the array is this many tiles.
-const BATCH_LEN: usize = 64;
+const CLASSIC_BYTES_MAX: u128 = 0xF000_0000;
 
 /// What a file states besides the cells.
 #[derive(Clone, Debug)]
@@ -42,7 +35,7 @@ pub struct Profile {
     /// One cell of the array's type that marks absent data.
     pub nodata: Option<Cells>,
     /// Which cells hold data, (y, x) for all bands, where no value can mark the others: becomes a
-    /// mask inside the file.
+    /// mask inside the file. Only for a file that is written at once; see [`Sheet::masked`].
     pub mask: Option<Array2<bool>>,
     /// [`Compression::Deflate`] unless set.
     pub compression: Compression,
@@ -50,6 +43,8 @@ pub struct Profile {
     pub bands: Vec<Band>,
     /// A BigTIFF even if the file is small.
     pub big: bool,
+    /// Rows and columns of a tile: a multiple of 16 up to 4096, 256 unless set.
+    pub tile: usize,
 }
 
 impl Default for Profile {
@@ -62,9 +57,84 @@ impl Default for Profile {
             compression: Compression::Deflate,
             bands: Vec::new(),
             big: false,
+            tile: 256,
         }
     }
 }
+
+/// The images of a file that is written part by part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sheet {
+    /// The type of the cells of every image.
+    pub dtype: DType,
+    /// The bands of every image.
+    pub bands: usize,
+    /// Rows and columns of the image, then of each overview, the finest first.
+    pub sizes: Vec<[usize; 2]>,
+    /// Whether each image has a mask, which says for all of its bands which cells hold data.
+    pub masked: bool,
+}
+
+impl Sheet {
+    /// How many tiles each band of an image has.
+    pub(super) fn tiles(&self, image: usize, side: usize) -> usize {
+        let [height, width] = self.sizes[image];
+        height.div_ceil(side) * width.div_ceil(side)
+    }
+
+    fn check(&self, profile: &Profile) -> Result<()> {
+        let bands = self.bands;
+        let short = |len: usize| len > 0 && i32::try_from(len).is_ok();
+        for [height, width] in &self.sizes {
+            if !short(*height) || !short(*width) || bands == 0 || u16::try_from(bands).is_err() {
+                return Err(Error::invalid(format!(
+                    "a GeoTIFF cannot be {bands} bands of {height} by {width} cells"
+                )));
+            }
+        }
+        let other = |cell: &&Cells| cell.dtype() != self.dtype || cell.len() != 1;
+        if profile.nodata.as_ref().filter(other).is_some() {
+            return Err(Error::invalid(format!(
+                "the nodata value is not one cell of {}",
+                self.dtype
+            )));
+        }
+        if !profile.bands.is_empty() && profile.bands.len() != bands {
+            return Err(Error::invalid(format!(
+                "{} bands are described; the array has {bands}",
+                profile.bands.len()
+            )));
+        }
+        if !(16..=4096).contains(&profile.tile) || !profile.tile.is_multiple_of(16) {
+            return Err(Error::invalid(format!(
+                "a tile of {0} by {0} cells is none; give a multiple of 16 up to 4096",
+                profile.tile
+            )));
+        }
+        match profile.compression {
+            Compression::None | Compression::Deflate | Compression::Zstd => Ok(()),
+            other => Err(refused(other)),
+        }
+    }
+
+    /// The bytes of all tiles, not compressed, with what stands before and behind each.
+    fn bytes(&self, side: usize) -> u128 {
+        let tile = (side * side * self.dtype.size() + FRAMED) as u128;
+        let mask = if self.masked {
+            side * side / 8 + FRAMED
+        } else {
+            0
+        } as u128;
+        let of_image = |image: usize| {
+            let tiles = self.tiles(image, side) as u128;
+            tiles * (self.bands as u128 * (tile + 12) + mask)
+        };
+        (0..self.sizes.len()).map(of_image).sum()
+    }
+}
+
+/// The length in front of a tile, and its last four bytes behind it once more.
+const FRAMED: usize = 8;
 
 /// Writes an array (y, x) or (band, y, x). The file appears when it is complete.
 ///
@@ -88,398 +158,243 @@ pub fn write_to<'a>(
     profile: &Profile,
 ) -> Result<()> {
     let array = array.into();
-    let shape = match *array.shape() {
-        [height, width] => [1, height, width],
-        [bands, height, width] => [bands, height, width],
-        _ => {
-            let axes = array.shape().len();
-            return Err(Error::invalid(format!(
-                "a GeoTIFF is written of an array (y, x) or (band, y, x), not of {axes} axes"
-            )));
-        }
-    };
-    check(array.dtype(), shape, profile)?;
-    let flat = array.flat();
-    let raster = Raster {
-        dtype: array.dtype(),
-        shape,
-        cells: flat.bytes(),
-    };
-    if profile.big || raster.cells.len() > CLASSIC_BYTES_MAX {
-        encode::<_, TiffKindBig>(out, raster, profile)
-    } else {
-        encode::<_, TiffKindStandard>(out, raster, profile)
-    }
-}
-
-/// Cells (band, y, x) in C order.
-#[derive(Clone, Copy)]
-struct Raster<'a> {
-    dtype: DType,
-    shape: [usize; 3],
-    cells: &'a [u8],
-}
-
-fn check(dtype: DType, [bands, height, width]: [usize; 3], profile: &Profile) -> Result<()> {
-    let short = |len: usize| len > 0 && i32::try_from(len).is_ok();
-    if !short(height) || !short(width) || bands == 0 || u16::try_from(bands).is_err() {
-        return Err(Error::invalid(format!(
-            "a GeoTIFF cannot be {bands} bands of {height} by {width} cells"
-        )));
-    }
-    if profile
-        .nodata
-        .as_ref()
-        .is_some_and(|cell| cell.dtype() != dtype || cell.len() != 1)
-    {
-        return Err(Error::invalid(format!(
-            "the nodata value is not one cell of {dtype}"
-        )));
-    }
-    if profile
-        .mask
-        .as_ref()
-        .is_some_and(|mask| mask.dim() != (height, width))
-    {
+    let [bands, height, width] = shape_of(&array)?;
+    let mask = profile.mask.as_ref();
+    if mask.is_some_and(|mask| mask.dim() != (height, width)) {
         return Err(Error::invalid(format!(
             "the mask has not the {height} by {width} cells of the array"
         )));
     }
-    if !profile.bands.is_empty() && profile.bands.len() != bands {
-        return Err(Error::invalid(format!(
-            "{} bands are described; the array has {bands}",
-            profile.bands.len()
-        )));
-    }
-    Ok(())
+    let sheet = Sheet {
+        dtype: array.dtype(),
+        bands,
+        sizes: vec![[height, width]],
+        masked: mask.is_some(),
+    };
+    let mut writer = Writer::new(out, sheet, profile)?;
+    writer.put(0, [0; 3], array, mask.map(|mask| mask.view()))?;
+    writer.finish().map(drop)
 }
 
-fn encode<W: Write + Seek, K: TiffKind>(
+/// Bands, rows and columns.
+fn shape_of(array: &ArrayView<'_>) -> Result<[usize; 3]> {
+    match *array.shape() {
+        [height, width] => Ok([1, height, width]),
+        [bands, height, width] => Ok([bands, height, width]),
+        _ => {
+            let axes = array.shape().len();
+            Err(Error::invalid(format!(
+                "a GeoTIFF is written of an array (y, x) or (band, y, x), not of {axes} axes"
+            )))
+        }
+    }
+}
+
+/// A file that is written part by part: its images from the coarsest overview to the image itself,
+/// in whole tiles.
+///
+/// ```
+/// use std::io::Cursor;
+/// use gridstone::adapter::geotiff::{GeoTiff, Profile, Sheet, Writer};
+/// use gridstone::DType;
+/// use ndarray::Array2;
+///
+/// # fn main() -> gridstone::Result<()> {
+/// let sheet = Sheet { dtype: DType::U8, bands: 1, sizes: vec![[300, 200], [150, 100]], masked: false };
+/// let mut writer = Writer::new(Cursor::new(Vec::new()), sheet, &Profile::default())?;
+/// writer.put(1, [0, 0, 0], &Array2::from_elem((150, 100), 1_u8), None)?;
+/// writer.put(0, [0, 0, 0], &Array2::from_elem((256, 200), 2_u8), None)?;
+/// writer.put(0, [0, 256, 0], &Array2::from_elem((44, 200), 3_u8), None)?;
+/// let tiff = GeoTiff::from_reader(writer.finish()?)?;
+/// assert_eq!((tiff.header().height, tiff.overviews()), (300, 1));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Writer<W> {
     out: W,
-    raster: Raster<'_>,
-    profile: &Profile,
-) -> Result<()> {
-    let mut encoder = TiffEncoder::<W, K>::new_generic(out).map_err(failed)?;
-    encode_image(&mut encoder, raster, profile)?;
-    profile
-        .mask
-        .as_ref()
-        .map_or(Ok(()), |mask| mask::write(&mut encoder, mask.view()))
+    /// Where the file begins in what it is written to, and where it ends so far.
+    start: u64,
+    at: u64,
+    frame: Frame,
+    sheet: Sheet,
+    tiling: Tiling,
+    /// The image that is written.
+    image: usize,
 }
 
-fn encode_image<W: Write + Seek, K: TiffKind>(
-    encoder: &mut TiffEncoder<W, K>,
-    raster: Raster<'_>,
-    profile: &Profile,
-) -> Result<()> {
-    let [bands, height, width] = raster.shape;
-    let mut directory = encoder.image_directory().map_err(failed)?;
-    let places: Vec<[usize; 3]> = (0..bands)
-        .flat_map(|band| {
-            (0..height.div_ceil(TILE))
-                .flat_map(move |row| (0..width.div_ceil(TILE)).map(move |col| [band, row, col]))
+impl<W: Write + Seek> Writer<W> {
+    /// Begins a file. What the profile says of a mask does not count.
+    ///
+    /// An [`Invalid`](crate::ErrorKind::Invalid) error if there is no image, if one has no cells,
+    /// if the nodata cell is of another type, if there are names for another number of bands, if a
+    /// tile has no possible size, or if the compression is one that is only read.
+    pub fn new(mut out: W, sheet: Sheet, profile: &Profile) -> Result<Self> {
+        sheet.check(profile)?;
+        let container = if profile.big || sheet.bytes(profile.tile) > CLASSIC_BYTES_MAX {
+            Container::Big
+        } else {
+            Container::Classic
+        };
+        let frame = Frame::new(&sheet, profile, container)?;
+        let start = out.stream_position().map_err(failed)?;
+        out.write_all(&frame.bytes).map_err(failed)?;
+        Ok(Self {
+            out,
+            start,
+            at: frame.bytes.len() as u64,
+            frame,
+            image: sheet.sizes.len() - 1,
+            sheet,
+            tiling: Tiling {
+                side: profile.tile,
+                compression: profile.compression,
+            },
         })
-        .collect();
-    let (mut offsets, mut counts) = (
-        Vec::with_capacity(places.len()),
-        Vec::with_capacity(places.len()),
-    );
-    for batch in places.chunks(BATCH_LEN) {
-        for tile in compressed(raster, batch, profile.compression) {
-            let tile = tile?;
-            offsets.push(directory.write_data(tile.as_slice()).map_err(failed)?);
-            counts.push(tile.len() as u64);
-        }
-    }
-    let mut put = Fields { directory };
-    put.positions(tag::TILE_OFFSETS, &offsets)?;
-    put.positions(tag::TILE_BYTE_COUNTS, &counts)?;
-    put.image(raster.dtype, raster.shape, profile.compression)?;
-    put.georeferencing(profile)?;
-    if let Some(text) = profile.nodata.as_ref().and_then(nodata::format) {
-        put.value(tag::GDAL_NODATA, Text(&text))?;
-    }
-    let metadata = nodata::document(&profile.bands);
-    if !metadata.is_empty() {
-        put.value(tag::GDAL_METADATA, Text(&metadata))?;
-    }
-    put.directory.finish().map_err(failed)
-}
-
-/// Tiles by their band, row and column, compressed on all processors.
-fn compressed(
-    raster: Raster<'_>,
-    places: &[[usize; 3]],
-    compression: Compression,
-) -> Vec<Result<Vec<u8>>> {
-    let tile = |[band, row, col]: &[usize; 3]| {
-        compress(
-            tile(raster, *band, row * TILE, col * TILE),
-            raster.dtype,
-            compression,
-        )
-    };
-    places.par_iter().map(tile).collect()
-}
-
-/// One tile in C order. Beyond the edge the last column and row are repeated, which costs next to
-/// nothing compressed.
-fn tile(raster: Raster<'_>, band: usize, y: usize, x: usize) -> Cells {
-    let ([_, height, width], size) = (raster.shape, raster.dtype.size());
-    let (rows, cols) = (TILE.min(height - y), TILE.min(width - x));
-    let mut tile = Cells::filled(raster.dtype, TILE * TILE, 0.0);
-    let bytes = tile.as_bytes_mut();
-    for row in 0..rows {
-        let from = ((band * height + y + row) * width + x) * size;
-        let to = &mut bytes[row * TILE * size..(row + 1) * TILE * size];
-        to[..cols * size].copy_from_slice(&raster.cells[from..from + cols * size]);
-        for col in cols..TILE {
-            to.copy_within((col - 1) * size..col * size, col * size);
-        }
-    }
-    for row in rows..TILE {
-        bytes.copy_within(
-            (row - 1) * TILE * size..row * TILE * size,
-            row * TILE * size,
-        );
-    }
-    tile
-}
-
-fn compress(mut tile: Cells, dtype: DType, compression: Compression) -> Result<Vec<u8>> {
-    let (bytes, size) = (tile.as_bytes_mut(), dtype.size());
-    if compression == Compression::None {
-        return Ok(bytes.to_vec());
-    }
-    let mut scratch = Vec::new();
-    for row in bytes.chunks_exact_mut(TILE * size) {
-        if dtype.is_float() {
-            predictor::split_planes(row, size, 1, &mut scratch);
-        } else {
-            predictor::differentiate(row, size, 1);
-        }
-    }
-    compress_bytes(bytes, compression)
-}
-
-/// The bytes of a tile, compressed.
-pub(super) fn compress_bytes(bytes: &[u8], compression: Compression) -> Result<Vec<u8>> {
-    let cannot =
-        |cause: std::io::Error| Error::unavailable("a tile cannot be compressed").because(cause);
-    match compression {
-        Compression::Deflate => {
-            let mut stream =
-                flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
-            stream
-                .write_all(bytes)
-                .and_then(|()| stream.finish())
-                .map_err(cannot)
-        }
-        Compression::Zstd => {
-            zstd::bulk::compress(bytes, zstd::DEFAULT_COMPRESSION_LEVEL).map_err(cannot)
-        }
-        other => Err(Error::invalid(format!(
-            "GeoTIFFs are not written with {other:?}; use None, Deflate or Zstd"
-        ))),
-    }
-}
-
-/// The fields of the directory, as this adapter writes them.
-pub(super) struct Fields<'a, W: Write + Seek, K: TiffKind> {
-    pub(super) directory: DirectoryEncoder<'a, W, K>,
-}
-
-impl<W: Write + Seek, K: TiffKind> Fields<'_, W, K> {
-    pub(super) fn value(&mut self, tag: u16, value: impl TiffValue) -> Result<()> {
-        self.directory
-            .write_tag(Tag::from_u16_exhaustive(tag), value)
-            .map_err(failed)
     }
 
-    /// Offsets or lengths, as wide as the container has them.
-    pub(super) fn positions(&mut self, tag: u16, positions: &[u64]) -> Result<()> {
-        let positions: Vec<K::OffsetType> = positions
-            .iter()
-            .map(|position| K::convert_offset(*position))
-            .collect::<Result<_, _>>()
-            .map_err(failed)?;
-        self.directory
-            .write_tag(Tag::from_u16_exhaustive(tag), K::convert_slice(&positions))
-            .map_err(failed)
-    }
-
-    fn image(
+    /// Writes a part of an image: the cells (y, x) or (band, y, x) from a band, a row and a column
+    /// on. It begins and ends where tiles do, or where the image ends. Where images have masks it
+    /// has all bands, and `mask` says which of its cells hold data; `None` if all do.
+    ///
+    /// An [`Invalid`](crate::ErrorKind::Invalid) error if the cells are no such part, if it was
+    /// written before, or if parts of a finer image were; an
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) one if it cannot be written.
+    pub fn put<'a>(
         &mut self,
-        dtype: DType,
-        [bands, height, width]: [usize; 3],
-        compression: Compression,
+        image: usize,
+        corner: [usize; 3],
+        cells: impl Into<ArrayView<'a>>,
+        mask: Option<ArrayView2<'_, bool>>,
     ) -> Result<()> {
-        let number = |len: usize| {
-            u32::try_from(len).map_err(|_| Error::invalid("the array is too large for a GeoTIFF"))
+        let cells = cells.into();
+        let shape = shape_of(&cells)?;
+        self.check(image, corner, (cells.dtype(), shape), mask)?;
+        self.image = image;
+        let flat = cells.flat();
+        let raster = Raster {
+            dtype: self.sheet.dtype,
+            shape,
+            cells: flat.bytes(),
         };
-        let short = |len: usize| {
-            u16::try_from(len)
-                .map_err(|_| Error::invalid("the array has too many bands for a GeoTIFF"))
-        };
-        let samples = usize::from(short(bands)?);
-        self.value(tag::WIDTH, number(width)?)?;
-        self.value(tag::HEIGHT, number(height)?)?;
-        self.value(
-            tag::BITS_PER_SAMPLE,
-            vec![short(8 * dtype.size())?; samples].as_slice(),
-        )?;
-        self.value(tag::COMPRESSION, compression.code())?;
-        // Black is zero; any further band has no meaning as a colour.
-        self.value(tag::PHOTOMETRIC, 1_u16)?;
-        if samples > 1 {
-            self.value(tag::EXTRA_SAMPLES, vec![0_u16; samples - 1].as_slice())?;
-        }
-        self.value(tag::SAMPLES_PER_PIXEL, short(bands)?)?;
-        self.value(
-            tag::PLANAR_CONFIGURATION,
-            if samples > 1 { 2_u16 } else { 1 },
-        )?;
-        if compression != Compression::None {
-            self.value(tag::PREDICTOR, if dtype.is_float() { 3_u16 } else { 2 })?;
-        }
-        self.value(tag::TILE_WIDTH, number(TILE)?)?;
-        self.value(tag::TILE_LENGTH, number(TILE)?)?;
-        self.value(
-            tag::SAMPLE_FORMAT,
-            vec![sample_format(dtype); samples].as_slice(),
-        )
-    }
-
-    fn georeferencing(&mut self, profile: &Profile) -> Result<()> {
-        if let Some(Affine { x, y, dx, dy }) = profile.affine {
-            if dx > 0.0 && dy < 0.0 {
-                self.value(tag::PIXEL_SCALE, [dx, -dy, 0.0].as_slice())?;
-                self.value(tag::TIEPOINT, [0.0, 0.0, 0.0, x, y, 0.0].as_slice())?;
-            } else {
-                // A scale has no sign that readers agree on.
-                let rows = [
-                    [dx, 0.0, 0.0, x],
-                    [0.0, dy, 0.0, y],
-                    [0.0; 4],
-                    [0.0, 0.0, 0.0, 1.0],
-                ];
-                self.value(tag::TRANSFORMATION, rows.as_flattened())?;
+        let (tiling, [bands, height, width]) = (self.tiling, shape);
+        let (side, masked) = (tiling.side, self.sheet.masked);
+        let places: Vec<(Part, [usize; 3])> = (0..height)
+            .step_by(side)
+            .flat_map(|row| (0..width).step_by(side).map(move |col| (row, col)))
+            .flat_map(|(row, col)| {
+                let cells = (0..bands).map(move |band| (Part::Cells, [band, row, col]));
+                cells.chain(masked.then_some((Part::Mask, [0, row, col])))
+            })
+            .collect();
+        let across = self.sheet.sizes[image][1].div_ceil(side);
+        let tiles = self.sheet.tiles(image, side);
+        for places in places.chunks(BATCH_LEN) {
+            let made: Vec<Result<Vec<u8>>> = places
+                .par_iter()
+                .map(|(part, place)| made(tiling, raster, mask, (*part, *place)))
+                .collect();
+            for ((part, [band, row, col]), tile) in places.iter().zip(made) {
+                let number = (corner[1] + row) / side * across + (corner[2] + col) / side;
+                let block = (corner[0] + band) * tiles + number;
+                self.append((image, *part, block), &tile?)?;
             }
         }
-        // Keys without a system in them make readers invent one.
-        let Some(crs) = profile
-            .crs
-            .as_deref()
-            .map(str::trim)
-            .filter(|crs| !crs.is_empty())
-        else {
-            return Ok(());
+        Ok(())
+    }
+
+    fn check(
+        &self,
+        image: usize,
+        [band, row, col]: [usize; 3],
+        (dtype, [bands, height, width]): (DType, [usize; 3]),
+        mask: Option<ArrayView2<'_, bool>>,
+    ) -> Result<()> {
+        let refused = |why: &str| {
+            Err(Error::invalid(format!(
+                "a part of a GeoTIFF of {bands} bands of {height} by {width} cells from band {band}, row {row} and column {col} on cannot be written: {why}"
+            )))
         };
-        let (keys, text) = geokeys(crs)?;
-        self.value(tag::GEO_KEYS, keys.as_slice())?;
-        if text.is_empty() {
-            Ok(())
-        } else {
-            self.value(tag::GEO_ASCII, Text(&text))
+        if dtype != self.sheet.dtype {
+            return refused(&format!("the file has cells of {}", self.sheet.dtype));
         }
+        if image > self.image {
+            return refused("overviews come before the images that they are of");
+        }
+        let (side, [rows, cols]) = (self.tiling.side, self.sheet.sizes[image]);
+        let fits = |from: usize, len: usize, end: usize| {
+            let to = from.saturating_add(len);
+            from.is_multiple_of(side) && to <= end && (to.is_multiple_of(side) || to == end)
+        };
+        if !fits(row, height, rows) || !fits(col, width, cols) || band + bands > self.sheet.bands {
+            return refused("it is not made of whole tiles of the image");
+        }
+        if self.sheet.masked && bands != self.sheet.bands {
+            return refused("a mask is one of all bands");
+        }
+        match mask {
+            Some(_) if !self.sheet.masked => refused("the file has no masks"),
+            Some(mask) if mask.dim() != (height, width) => refused("its mask has other cells"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes a tile behind what there is.
+    fn append(&mut self, (image, part, block): (usize, Part, usize), tile: &[u8]) -> Result<()> {
+        let len = u32::try_from(tile.len())
+            .map_err(|cause| Error::invalid("a tile is too large").because(cause))?;
+        self.frame
+            .note(image, part, block, (self.at + 4, tile.len()))?;
+        let last = tile.last_chunk::<4>().copied().unwrap_or_default();
+        self.out
+            .write_all(&len.to_le_bytes())
+            .and_then(|()| self.out.write_all(tile))
+            .and_then(|()| self.out.write_all(&last))
+            .map_err(failed)?;
+        self.at += (tile.len() + FRAMED) as u64;
+        Ok(())
+    }
+
+    /// Fills in where the tiles stand, and gives back what was written to.
+    ///
+    /// An [`Invalid`](crate::ErrorKind::Invalid) error if a part was not written, or an
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) one.
+    pub fn finish(mut self) -> Result<W> {
+        if !self.frame.is_complete() {
+            return Err(Error::invalid("not every tile of the GeoTIFF was written"));
+        }
+        let end = self.start + self.at;
+        self.out
+            .seek(SeekFrom::Start(self.start))
+            .and_then(|_| self.out.write_all(&self.frame.bytes))
+            .and_then(|()| self.out.seek(SeekFrom::Start(end)))
+            .and_then(|_| self.out.flush())
+            .map_err(failed)?;
+        Ok(self.out)
     }
 }
 
-/// A reference system in the terms of GeoTIFF.
-struct System {
-    model: u16,
-    /// A key and its value.
-    code: Option<(u16, u16)>,
-    /// A key and its text.
-    text: Option<(u16, String)>,
-}
-
-/// The directory of geokeys and the text they point into. Cells are areas.
-fn geokeys(system: &str) -> Result<(Vec<u16>, String)> {
-    const GEOGRAPHIC: u16 = 2;
-    const PROJECTED: u16 = 1;
-    const USER_DEFINED: u16 = 32767;
-    let epsg = system
-        .get(..5)
-        .filter(|name| name.eq_ignore_ascii_case("EPSG:"))
-        .and_then(|_| system[5..].trim().parse::<u16>().ok());
-    let system = match epsg {
-        Some(code)
-            if (1024..USER_DEFINED).contains(&code)
-                && crs::geodetic_of_code(code.into()).is_some() =>
-        {
-            System {
-                model: GEOGRAPHIC,
-                code: Some((key::GEODETIC_CRS, code)),
-                text: None,
-            }
-        }
-        Some(code) if (1024..USER_DEFINED).contains(&code) => System {
-            model: PROJECTED,
-            code: Some((key::PROJECTED_CRS, code)),
-            text: None,
-        },
-        // GDAL takes a whole definition from this citation, and only if the model is user-defined.
-        _ if system.ends_with(']') => {
-            let text = format!("{WKT_MARK}{system}|");
-            System {
-                model: USER_DEFINED,
-                code: None,
-                text: Some((key::PROJECTED_CITATION, text)),
-            }
-        }
-        _ => System {
-            model: USER_DEFINED,
-            code: None,
-            text: Some((key::CITATION, format!("{system}|"))),
-        },
+/// A tile of the cells or of the mask of a part.
+fn made(
+    tiling: Tiling,
+    raster: Raster<'_>,
+    mask: Option<ArrayView2<'_, bool>>,
+    (part, [band, row, col]): (Part, [usize; 3]),
+) -> Result<Vec<u8>> {
+    if part == Part::Cells {
+        return tiling.of_cells(raster, [band, row, col]);
+    }
+    let Some(mask) = mask else {
+        let ([_, height, width], side) = (raster.shape, tiling.side);
+        let whole = Array2::from_elem((side.min(height - row), side.min(width - col)), true);
+        return tiling.of_mask(whole.view(), [0, 0]);
     };
-    let mut entries = vec![
-        [key::MODEL_TYPE, 0, 1, system.model],
-        [key::RASTER_TYPE, 0, 1, 1],
-    ];
-    entries.extend(system.code.map(|(id, value)| [id, 0, 1, value]));
-    let mut ascii = String::new();
-    if let Some((id, text)) = system.text {
-        let len = u16::try_from(text.len())
-            .map_err(|_| Error::invalid("the reference system's text is too long for a GeoTIFF"))?;
-        entries.push([id, tag::GEO_ASCII, len, 0]);
-        ascii = text;
-    }
-    entries.sort_unstable();
-    let count = u16::try_from(entries.len()).unwrap_or_default();
-    let mut table = vec![1, 1, 0, count];
-    table.extend(entries.into_iter().flatten());
-    Ok((table, ascii))
+    tiling.of_mask(mask, [row, col])
 }
 
-fn sample_format(dtype: DType) -> u16 {
-    if dtype.is_float() {
-        3
-    } else if dtype.is_signed() {
-        2
-    } else {
-        1
-    }
-}
+/// Tiles compressed together; the memory beyond the part is this many of them.
+const BATCH_LEN: usize = 64;
 
-/// Text as the container has it: UTF-8 and a NUL. The standard says ASCII; every reader takes what
-/// is there.
-struct Text<'a>(&'a str);
-
-impl TiffValue for Text<'_> {
-    const BYTE_LEN: u8 = 1;
-    const FIELD_TYPE: Type = Type::ASCII;
-
-    fn count(&self) -> usize {
-        self.0.len() + 1
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Owned([self.0.as_bytes(), &[0]].concat())
-    }
-}
-
-pub(super) fn failed(cause: tiff::TiffError) -> Error {
+fn failed(cause: std::io::Error) -> Error {
     Error::unavailable("the GeoTIFF cannot be written").because(cause)
 }

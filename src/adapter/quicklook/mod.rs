@@ -1,4 +1,7 @@
 //! PNG images of a raster: one band through a colour ramp, or three bands as red, green and blue.
+//!
+//! They are made to be written fast. One band is an indexed image, whose palette has the colours
+//! that occur; where these and the transparent one are more than 256, it has all four channels.
 
 use std::fmt;
 use std::io::Write;
@@ -191,7 +194,7 @@ pub fn write_to<'a>(out: impl Write, array: impl Into<ArrayView<'a>>, look: &Loo
         cells: flat.bytes(),
         valid: valid.as_ref().and_then(|valid| valid.as_slice()),
     };
-    encode(out, (size[1], size[2]), picture.rows(look))
+    encode(out, (size[1], size[2]), picture.pixels(look))
 }
 
 /// Cells (band, y, x) in C order, and which of them hold data, if not all do.
@@ -222,38 +225,83 @@ impl Picture<'_> {
         values
     }
 
-    /// The rows of the picture: one band through the ramp, three as colours. A cell that is absent
-    /// in one of them is transparent.
-    fn rows(&self, look: &Look) -> impl Iterator<Item = Vec<u8>> {
-        let [bands, height, _] = self.size;
-        let colours = look.ramp.colours();
-        let values = |band: usize| (0..height).flat_map(move |y| self.row(band, y));
-        let scales: Vec<Scale> = (0..bands)
-            .map(|band| Scale::of(values(band), look))
-            .collect();
-        let steps = move |band: usize, y: usize| -> Vec<Option<u8>> {
-            self.row(band, y)
-                .into_iter()
-                .map(|value| scales[band].step(value))
-                .collect()
-        };
-        (0..height).map(move |y| {
-            if bands == 1 {
-                return steps(0, y)
-                    .into_iter()
-                    .flat_map(|step| step.map_or([0; 4], |step| colours[usize::from(step)]))
-                    .collect();
-            }
-            let pixels = steps(0, y)
-                .into_iter()
-                .zip(steps(1, y))
-                .zip(steps(2, y))
-                .map(|pixel| match pixel {
-                    ((Some(red), Some(green)), Some(blue)) => [red, green, blue, 255],
-                    _ => [0; 4],
-                });
-            pixels.flatten().collect()
-        })
+    /// The steps of a band, row after row; [`ABSENT`] of cells that hold no data.
+    fn steps(&self, band: usize, look: &Look) -> Vec<u16> {
+        let rows = || (0..self.size[1]).map(|y| self.row(band, y));
+        let scale = Scale::of(rows().flatten(), look);
+        rows()
+            .flatten()
+            .map(|value| scale.step(value).map_or(ABSENT, u16::from))
+            .collect()
+    }
+
+    /// One band through the ramp, three as colours. A cell that is absent in one of them is
+    /// transparent.
+    fn pixels(&self, look: &Look) -> Pixels {
+        let first = self.steps(0, look);
+        if self.size[0] == 1 {
+            return Pixels::of_ramp(&first, &look.ramp.colours());
+        }
+        let (green, blue) = (self.steps(1, look), self.steps(2, look));
+        let pixels = first.into_iter().zip(green).zip(blue);
+        let opaque = |step: u16| u8::try_from(step).ok();
+        Pixels::Colours(
+            pixels
+                .flat_map(
+                    |((red, green), blue)| match (opaque(red), opaque(green), opaque(blue)) {
+                        (Some(red), Some(green), Some(blue)) => [red, green, blue, 255],
+                        _ => [0; 4],
+                    },
+                )
+                .collect(),
+        )
+    }
+}
+
+/// The step of a cell that holds no data, behind those of the ramp.
+const ABSENT: u16 = 256;
+
+/// The bytes of a picture, row after row.
+enum Pixels {
+    /// A byte a pixel, the number of its colour.
+    Numbers {
+        numbers: Vec<u8>,
+        /// Red, green and blue of each colour.
+        palette: Vec<u8>,
+        /// Whether the first colour is transparent.
+        transparent: bool,
+    },
+    /// Red, green, blue and opacity of each pixel.
+    Colours(Vec<u8>),
+}
+
+impl Pixels {
+    /// Numbers of the colours that occur, in the order of the ramp; where these and the transparent
+    /// one are more than 256, the colours themselves.
+    fn of_ramp(steps: &[u16], ramp: &[[u8; 4]]) -> Self {
+        let mut occurs = [false; ABSENT as usize + 1];
+        steps
+            .iter()
+            .for_each(|step| occurs[usize::from(*step)] = true);
+        let transparent = occurs[usize::from(ABSENT)];
+        let colour = |step: u16| ramp.get(usize::from(step)).copied().unwrap_or([0; 4]);
+        let mut numbers = [0_u8; ABSENT as usize + 1];
+        let mut palette = if transparent { vec![0; 3] } else { Vec::new() };
+        for step in (0..ABSENT).filter(|step| occurs[usize::from(*step)]) {
+            let Ok(number) = u8::try_from(palette.len() / 3) else {
+                return Self::Colours(steps.iter().flat_map(|step| colour(*step)).collect());
+            };
+            numbers[usize::from(step)] = number;
+            palette.extend_from_slice(&colour(step)[..3]);
+        }
+        Self::Numbers {
+            numbers: steps
+                .iter()
+                .map(|step| numbers[usize::from(*step)])
+                .collect(),
+            palette,
+            transparent,
+        }
     }
 }
 
@@ -300,11 +348,7 @@ impl Scale {
     }
 }
 
-fn encode(
-    out: impl Write,
-    (height, width): (usize, usize),
-    rows: impl Iterator<Item = Vec<u8>>,
-) -> Result<()> {
+fn encode(out: impl Write, (height, width): (usize, usize), pixels: Pixels) -> Result<()> {
     let failed =
         |cause: png::EncodingError| Error::unavailable("the PNG cannot be written").because(cause);
     let (Ok(width), Ok(height)) = (u32::try_from(width), u32::try_from(height)) else {
@@ -313,18 +357,35 @@ fn encode(
         )));
     };
     let mut encoder = png::Encoder::new(out, width, height);
-    encoder.set_color(png::ColorType::Rgba);
     encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_compression(png::Compression::Fast);
+    let bytes = match pixels {
+        Pixels::Numbers {
+            numbers,
+            palette,
+            transparent,
+        } => {
+            encoder.set_color(png::ColorType::Indexed);
+            encoder.set_palette(palette);
+            if transparent {
+                encoder.set_trns(vec![0]);
+            }
+            encoder.set_filter(FILTER);
+            numbers
+        }
+        Pixels::Colours(colours) => {
+            encoder.set_color(png::ColorType::Rgba);
+            colours
+        }
+    };
     let mut writer = encoder.write_header().map_err(failed)?;
-    let mut stream = writer.stream_writer().map_err(failed)?;
-    for row in rows {
-        stream
-            .write_all(&row)
-            .map_err(|cause| Error::unavailable("the PNG cannot be written").because(cause))?;
-    }
-    stream.finish().map_err(failed)?;
+    writer.write_image_data(&bytes).map_err(failed)?;
     writer.finish().map_err(failed)
 }
+
+/// Numbers of colours of a ramp are like those above them: the fast encoder packs the small ones
+/// that are left of them.
+const FILTER: png::Filter = png::Filter::Up;
 
 #[cfg(test)]
 mod tests;

@@ -9,9 +9,9 @@ use crate::{Array, DType};
 fn image<'a>(array: impl Into<ArrayView<'a>>, look: &Look) -> (u32, u32, Vec<u8>) {
     let mut out = Vec::new();
     write_to(&mut out, array, look).expect("memory takes all");
-    let mut reader = png::Decoder::new(Cursor::new(out))
-        .read_info()
-        .expect("a PNG");
+    let mut decoder = png::Decoder::new(Cursor::new(out));
+    decoder.set_transformations(png::Transformations::EXPAND | png::Transformations::ALPHA);
+    let mut reader = decoder.read_info().expect("a PNG");
     let mut pixels = vec![0; reader.output_buffer_size().expect("a small image")];
     let info = reader.next_frame(&mut pixels).expect("a whole PNG");
     (info.width, info.height, pixels)
@@ -110,4 +110,69 @@ fn what_cannot_be_drawn_is_refused() {
     let error = write_to(Vec::new(), &Array::filled(DType::U8, &[1, 1], 0.0), &look)
         .expect_err("another shape");
     assert!(error.to_string().contains("shape of the array"), "{error}");
+}
+
+/// The pixels of one band by what is said of them, colour by colour.
+fn expected(array: &ndarray::Array2<u16>, valid: &ndarray::Array2<bool>, look: &Look) -> Vec<u8> {
+    let colours = look.ramp.colours();
+    let cells = || array.iter().zip(valid);
+    let (low, high) = cells()
+        .filter(|(_, valid)| **valid)
+        .fold((u16::MAX, 0), |(low, high), (cell, _)| {
+            (low.min(*cell), high.max(*cell))
+        });
+    let [low, high] = look.stretch.unwrap_or([f64::from(low), f64::from(high)]);
+    let pixel = |(cell, valid): (&u16, &bool)| {
+        let part = if high > low {
+            (f64::from(*cell) - low) / (high - low)
+        } else {
+            0.5
+        };
+        let step = u8::from_f64((part * 255.0).clamp(0.0, 255.0));
+        if *valid {
+            colours[usize::from(step)]
+        } else {
+            [0; 4]
+        }
+    };
+    cells().flat_map(pixel).collect()
+}
+
+#[test]
+fn one_band_is_indexed_and_has_the_colours_of_each_cell() {
+    // Few colours, many, all of them, and each with and without gaps; the last are too many for a
+    // palette.
+    for (count, gaps) in [
+        (1, false),
+        (3, true),
+        (255, true),
+        (256, false),
+        (256, true),
+    ] {
+        let array = ndarray::Array2::from_shape_fn((61, 67), |(y, x)| {
+            u16::try_from((y * 67 + x) * 31 % count).expect("small")
+        });
+        let valid = array.map(|cell| !gaps || cell % 7 != 3 || count == 256);
+        let valid = ndarray::Array2::from_shape_fn(valid.dim(), |(y, x)| {
+            valid[(y, x)] && !(gaps && count == 256 && y == 60)
+        });
+        let look = Look {
+            valid: Some(valid.clone().into_dyn()),
+            ..Look::default()
+        };
+        let (width, height, pixels) = image(&array, &look);
+        assert_eq!((width, height), (67, 61));
+        assert_eq!(pixels, expected(&array, &valid, &look), "{count} {gaps}");
+        let mut out = Vec::new();
+        write_to(&mut out, &array, &look).expect("memory takes all");
+        let reader = png::Decoder::new(Cursor::new(out))
+            .read_info()
+            .expect("a PNG");
+        let kind = if count == 256 && gaps {
+            png::ColorType::Rgba
+        } else {
+            png::ColorType::Indexed
+        };
+        assert_eq!(reader.info().color_type, kind, "{count} {gaps}");
+    }
 }

@@ -3,8 +3,8 @@
 use ndarray::ArrayD;
 
 use super::output::Raster;
-use crate::array::block::{self, BLOCK};
-use crate::array::{Array, Cells};
+use crate::adapter::export::marking;
+use crate::array::{Array, Cells, block};
 use crate::error::{Error, Result};
 
 /// Cells of which those without data hold a value that no other cell has, if the type has one to
@@ -27,23 +27,20 @@ impl Marked {
     /// says which do; `None` if all. `preferred` is the value that marks them if it can, such as
     /// [`preferred`](super::preferred) gives.
     pub fn new(array: Array, valid: Option<ArrayD<bool>>, preferred: Option<f64>) -> Self {
-        let (dtype, shape) = (array.dtype(), array.shape().to_vec());
-        let one = |value: f64| {
-            Some(Cells::filled(dtype, 1, value)).filter(|cell| cell.first_f64() == Some(value))
-        };
-        let preferred = preferred.and_then(one);
+        let shape = array.shape().to_vec();
         let mut cells = array.into_cells();
-        let absent: Option<Vec<bool>> = valid
-            .as_ref()
-            .map(|valid| valid.iter().map(|valid| !valid).collect());
-        let marks = absent.as_deref().unwrap_or_default();
-        let nodata = match preferred {
-            _ if dtype.is_float() => Some(Cells::filled(dtype, 1, f64::NAN)),
-            preferred if absent.is_none() => preferred.filter(|mark| !holds(&cells, marks, mark)),
-            preferred => free(&cells, marks, preferred),
-        };
-        if let Some((absent, mark)) = absent.as_ref().zip(nodata.as_ref()) {
-            block::lay(mark.as_bytes(), absent, cells.as_bytes_mut());
+        let absent: Vec<bool> = valid
+            .iter()
+            .flat_map(|valid| valid.iter().map(|valid| !valid))
+            .collect();
+        let of = (cells.dtype(), cells.len() as u64);
+        let nodata = marking(of, preferred, |viewer| {
+            viewer(&cells, &absent);
+            Ok(())
+        })
+        .map_or(None, |marking| marking.nodata);
+        if let Some(mark) = nodata.as_ref().filter(|_| !absent.is_empty()) {
+            block::lay(mark.as_bytes(), &absent, cells.as_bytes_mut());
         }
         let array = Array::from_cells(cells, &shape)
             .unwrap_or_else(|_| unreachable!("as many cells as before"));
@@ -74,93 +71,6 @@ impl From<Raster> for Marked {
             valid: raster.valid,
             nodata: raster.nodata,
         }
-    }
-}
-
-/// Whether a cell that is not absent has a value. Without marks, none is absent.
-fn holds(cells: &Cells, absent: &[bool], value: &Cells) -> bool {
-    let mut absent = absent.chunks(BLOCK);
-    cells
-        .as_bytes()
-        .chunks(BLOCK * cells.dtype().size())
-        .any(|cells| {
-            let mut equal = [false; BLOCK];
-            block::mark_equal(value, cells, &mut equal);
-            match absent.next() {
-                Some(absent) => equal
-                    .iter()
-                    .zip(absent)
-                    .any(|(equal, absent)| *equal && !absent),
-                None => equal.contains(&true),
-            }
-        })
-}
-
-/// An integer that no cell with data has: the preferred one, an end of the type, or the lowest one.
-fn free(cells: &Cells, absent: &[bool], preferred: Option<Cells>) -> Option<Cells> {
-    let dtype = cells.dtype();
-    let (least, most) = (
-        Cells::filled(dtype, 1, f64::MIN),
-        Cells::filled(dtype, 1, f64::MAX),
-    );
-    let ends = if dtype.is_signed() {
-        [least, most]
-    } else {
-        [most, least]
-    };
-    if let Some(free) = preferred
-        .into_iter()
-        .chain(ends)
-        .find(|candidate| !holds(cells, absent, candidate))
-    {
-        return Some(free);
-    }
-    // Of the lowest values, one more than there are cells, one is free, unless the type has no
-    // more.
-    let bits = 8 * dtype.size();
-    let values = if bits < 64 { 1_u64 << bits } else { u64::MAX };
-    let mut held =
-        vec![false; usize::try_from(values.min(cells.len() as u64 + 1)).unwrap_or(usize::MAX)];
-    let first = if dtype.is_signed() {
-        1_u64 << (bits - 1)
-    } else {
-        0
-    };
-    for (cell, _) in cells
-        .as_bytes()
-        .chunks_exact(dtype.size())
-        .zip(absent)
-        .filter(|(_, absent)| !**absent)
-    {
-        let number = word(cell).wrapping_sub(first) & u64::MAX >> (64 - bits);
-        if let Some(held) = usize::try_from(number)
-            .ok()
-            .and_then(|number| held.get_mut(number))
-        {
-            *held = true;
-        }
-    }
-    let number = held.iter().position(|held| !held)?;
-    let mut free = Cells::filled(dtype, 1, 0.0);
-    let bits = (number as u64).wrapping_add(first).to_ne_bytes();
-    let bits = if cfg!(target_endian = "little") {
-        &bits[..dtype.size()]
-    } else {
-        &bits[8 - dtype.size()..]
-    };
-    free.as_bytes_mut().copy_from_slice(bits);
-    Some(free)
-}
-
-/// The bits of an integer.
-fn word(cell: &[u8]) -> u64 {
-    match *cell {
-        [a] => u64::from(a),
-        [a, b] => u64::from(u16::from_ne_bytes([a, b])),
-        [a, b, c, d] => u64::from(u32::from_ne_bytes([a, b, c, d])),
-        _ => cell
-            .first_chunk()
-            .map_or(0, |bits| u64::from_ne_bytes(*bits)),
     }
 }
 

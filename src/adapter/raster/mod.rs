@@ -48,6 +48,7 @@
 
 mod bands;
 mod convert;
+pub mod export;
 mod marked;
 mod output;
 mod place;

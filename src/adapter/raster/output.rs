@@ -202,41 +202,60 @@ fn planes<T: Copy>(cells: ArrayViewD<'_, T>, axes: RasterAxes) -> ArrayD<T> {
 }
 
 fn affine(grid: &Grid, axes: RasterAxes, answer: &Answer) -> Option<Affine> {
-    let along = |axis: usize| {
-        let name = grid
-            .structure()
-            .axes()
-            .nth(axis)
-            .map_or("", grid::Axis::name);
-        if let Some(line) = answer.target.as_ref().and_then(|target| target.line(name)) {
-            return (line.start, line.step);
-        }
-        let (lower, upper) = answer.extent.bounds()[axis];
-        let cell = (upper - lower) / answer.array.shape()[axis] as f64;
-        let forward = grid
-            .structure()
-            .axes()
-            .nth(axis)
-            .is_none_or(|axis| axis.step() > 0.0);
-        if forward {
-            (lower, cell)
-        } else {
-            (upper, -cell)
+    let shape = answer.array.shape();
+    placed(grid.structure(), axes, |axis, name| {
+        let line = answer.target.as_ref().and_then(|target| target.line(name));
+        line.map_or_else(
+            || Side::Bounds(answer.extent.bounds()[axis], shape[axis]),
+            |line| Side::Line(line.start, line.step),
+        )
+    })
+}
+
+/// Where cells lie along an axis.
+pub(super) enum Side {
+    /// Between two world coordinates, so many.
+    Bounds((f64, f64), usize),
+    /// From a world coordinate on, each so much further.
+    Line(f64, f64),
+}
+
+/// The place of rows and columns; `None` if they are a file's own.
+pub(super) fn placed(
+    structure: &Structure,
+    axes: RasterAxes,
+    side: impl Fn(usize, &str) -> Side,
+) -> Option<Affine> {
+    let along = |number: usize| {
+        let axis = structure.axes().nth(number);
+        match side(number, axis.map_or("", grid::Axis::name)) {
+            Side::Line(start, step) => (start, step),
+            Side::Bounds((lower, upper), len) => {
+                let cell = (upper - lower) / len as f64;
+                if axis.is_none_or(|axis| axis.step() > 0.0) {
+                    (lower, cell)
+                } else {
+                    (upper, -cell)
+                }
+            }
         }
     };
     let ((x, dx), (y, dy)) = (along(axes.x), along(axes.y));
     let affine = Affine::from_gdal([x, dx, 0.0, y, 0.0, dy]).ok()?;
-    (grid.structure().crs().is_some() || affine != PIXELS).then_some(affine)
+    (structure.crs().is_some() || affine != PIXELS).then_some(affine)
+}
+
+/// The name of what a grid without bands holds.
+pub(super) fn described(grid: &Grid) -> Option<&str> {
+    let attribute = || grid.schema().attributes().get(DESCRIPTION);
+    grid.schema()
+        .variable()
+        .or_else(|| attribute().map(String::as_str))
 }
 
 fn labels(grid: &Grid, axes: RasterAxes, answer: &Answer) -> Vec<String> {
-    let known = grid.schema().variable().or(grid
-        .schema()
-        .attributes()
-        .get(DESCRIPTION)
-        .map(String::as_str));
     let Some(axis) = axes.band else {
-        return known.map(str::to_owned).into_iter().collect();
+        return described(grid).map(str::to_owned).into_iter().collect();
     };
     let structure = grid.structure();
     let labels = structure.dimensions()[structure.dimension_of(axis)]

@@ -21,6 +21,7 @@ mod delete;
 mod drop;
 mod every;
 mod explain;
+mod export;
 mod figures;
 mod files;
 mod geojson;
@@ -35,6 +36,7 @@ mod place;
 mod plan;
 mod put;
 mod read;
+mod region;
 mod removal;
 mod rename;
 mod repair;
@@ -52,6 +54,7 @@ mod verify;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -96,6 +99,7 @@ enum Verb {
     Info(info::Info),
     Ls(ls::Ls),
     Read(read::Read),
+    Export(export::Export),
     Series(series::Series),
     Explain(explain::Explain),
     Stats(stats::Stats),
@@ -124,6 +128,7 @@ impl Verb {
             Self::Info(_)
                 | Self::Ls(_)
                 | Self::Read(_)
+                | Self::Export(_)
                 | Self::Series(_)
                 | Self::Plan(_)
                 | Self::Explain(_)
@@ -175,6 +180,7 @@ fn main() -> ExitCode {
         Verb::Info(verb) => verb.run(&terminal),
         Verb::Ls(verb) => verb.run(&terminal),
         Verb::Read(verb) => verb.run(&terminal),
+        Verb::Export(verb) => verb.run(&terminal),
         Verb::Series(verb) => verb.run(&terminal),
         Verb::Explain(verb) => verb.run(&terminal),
         Verb::Stats(verb) => verb.run(&terminal),
@@ -213,6 +219,8 @@ fn open(path: &Path) -> gridstone::Result<Store> {
         quiet,
     } = OPENING.get().copied().unwrap_or_default();
     let options = Store::options().create(false).policy(Policy::Manual);
+    // What is exported comes from one snapshot, however long that takes.
+    let options = options.snapshot_age_max(Duration::MAX);
     let store = options
         .read_only(read_only)
         .accept_data_loss(accept_data_loss)

@@ -9,13 +9,14 @@ use clap::Args;
 use super::args::{self, Bounds, CellSize, Cells, Period, Size};
 use super::every::{Cut, Every};
 use super::place::Plane;
+use super::region::{Found, Place, Region};
 use super::terminal::Terminal;
 use super::time::{Along, Instant, Length};
 use gridstone::adapter::geotiff::GeoTiff;
 use gridstone::adapter::raster::{self, RasterAxes};
 use gridstone::{
-    Axis, CellIndex, Extent, Freshness, Geometry, Grid, Layer, Level, Levels, Moment, Query,
-    Resampling, Shape, Structure, Window,
+    Axis, CellIndex, Freshness, Geometry, Grid, Layer, Levels, Moment, Query, Resampling, Shape,
+    Structure, Window,
 };
 
 /// Cells that an answer may have: it is held in memory.
@@ -27,27 +28,13 @@ pub(super) struct Selection {
     pub(super) store: PathBuf,
     /// The name of the grid
     pub(super) grid: String,
-    /// A box in world units; over the antimeridian where W is above E [default: all there is]
-    #[arg(
-        long,
-        value_name = "W,S,E,N",
-        allow_hyphen_values = true,
-        conflicts_with = "window"
-    )]
-    extent: Option<Bounds>,
-    /// Rows and columns in cells of the level asked for, half-open; with --resolution and --shape
-    /// of the base level
-    #[arg(long, value_name = "Y0:Y1,X0:X1", allow_hyphen_values = true)]
-    window: Option<Cells>,
-    /// A level: 0 has the declared cells, each one above cells of twice the size
-    /// [default: the base]
-    #[arg(long, value_name = "L", allow_hyphen_values = true, value_parser = args::level, conflicts_with_all = ["resolution", "shape"])]
-    level: Option<Level>,
+    #[command(flatten)]
+    region: Region,
     /// The size of a cell in world units, or its width and height
-    #[arg(long, value_name = "R", conflicts_with = "shape")]
+    #[arg(long, value_name = "R", conflicts_with_all = ["shape", "level", "time_level"])]
     resolution: Option<CellSize>,
     /// Rows and columns of the answer
-    #[arg(long, value_name = "HxW")]
+    #[arg(long, value_name = "HxW", conflicts_with_all = ["level", "time_level"])]
     shape: Option<Size>,
     /// Exactly the cells of a GeoTIFF of the grid's system, of any size, anywhere and in any
     /// direction, with and without data
@@ -55,17 +42,10 @@ pub(super) struct Selection {
     like: Option<PathBuf>,
     #[command(flatten)]
     times: Times,
-    /// A level of the time dimension: 0 has the declared steps, each one above steps of twice the
-    /// length [default: the base]
-    #[arg(long, value_name = "L", allow_hyphen_values = true, value_parser = args::level, conflicts_with_all = ["resolution", "shape"])]
-    time_level: Option<Level>,
     /// base, or an aggregator of the grid
     /// [default: the base where there is one, else the first aggregator]
     #[arg(long, value_name = "NAME", value_parser = args::parsed::<Layer>)]
     layer: Option<Layer>,
-    /// One band, by its label or its number from 1 [default: all]
-    #[arg(long, value_name = "B")]
-    band: Option<String>,
     /// nearest, bilinear, cubic, area, min, max, mode or sum, for --resolution, --shape and --like;
     /// the layers sum and count are divided by area, whatever it says
     #[arg(long, value_name = "NAME", default_value = "nearest", value_parser = args::parsed::<Resampling>)]
@@ -82,18 +62,12 @@ impl Selection {
         let bounds = grid.bounds()?.ok_or_else(|| {
             anyhow::anyhow!("grid `{}` is empty: nothing was put yet", grid.name())
         })?;
-        self.check_layer(grid)?;
+        check_layer(grid, self.layer.as_ref())?;
         let sized = self.resolution.is_some() || self.shape.is_some() || self.like.is_some();
-        let placed = self.extent.is_some() || self.window.is_some() || sized;
         let axes = match RasterAxes::of(structure) {
             Ok(axes) => axes,
-            Err(_)
-                if !placed
-                    && self.level.is_none()
-                    && self.band.is_none()
-                    && self.time_level.is_none() =>
-            {
-                let bounds = self.times.within(grid, &bounds)?;
+            Err(_) if !sized && self.region.is_whole() => {
+                let bounds = self.region.within(grid, &bounds)?;
                 return self
                     .times
                     .of(grid, &bounds, self.dressed(Query::window(bounds)));
@@ -101,35 +75,14 @@ impl Selection {
             Err(error) => return Err(error.into()),
         };
         let base = bounds.levels(structure.dimensions().len());
-        let bounds = self
-            .band
-            .as_ref()
-            .map_or(Ok(bounds), |band| banded(grid, axes, &bounds, Some(band)))?;
-        let bounds = self.times.within(grid, &bounds)?;
-        let mut levels = self
-            .level
-            .map_or(base, |level| base.with(axes.space, level));
-        if let Some(level) = self.time_level {
-            levels = levels.with(
-                structure.dimension_of(Along::of(grid, "--time-level")?.number),
-                level,
-            );
-        }
-        let levelled = structure.cover(&bounds, levels);
-        let region = match (self.extent, self.window) {
-            (Some(asked), _) => {
-                let asked = asked.placed_once(terminal, grid, axes)?;
-                let mut sides = structure.extent(&bounds).bounds().to_vec();
-                (sides[axes.y], sides[axes.x]) =
-                    ((asked.south, asked.north), (asked.west, asked.east));
-                Region::Extent(Extent::new(sides))
-            }
-            (None, Some(asked)) => Region::Window(windowed(&levelled, axes, asked, levels)),
-            (None, None) => Region::Window(bounds),
-        };
-        let query = match &region {
-            Region::Extent(extent) => Query::extent(extent.clone()),
-            Region::Window(window) => Query::window(*window),
+        let Found {
+            bounds,
+            levels,
+            place,
+        } = self.region.find(terminal, grid, (axes, bounds))?;
+        let query = match &place {
+            Place::Extent(extent) => Query::extent(extent.clone()),
+            Place::Window(window) => Query::window(*window),
         };
         let others = |axis: usize| bounds.shape()[axis];
         let target = self
@@ -161,30 +114,10 @@ impl Selection {
         self.check_size(
             grid,
             axes,
-            &region,
+            &place,
             (levels, asked, self.times.steps(grid, &bounds)?),
         )?;
         Ok(query)
-    }
-
-    /// Refuses a layer that the grid does not have, whatever else is asked.
-    fn check_layer(&self, grid: &Grid) -> anyhow::Result<()> {
-        let Some(Layer::Aggregate(asked)) = &self.layer else {
-            return Ok(());
-        };
-        let known = grid.schema().aggregators();
-        let names: Vec<String> = known.iter().map(ToString::to_string).collect();
-        anyhow::ensure!(
-            known.contains(asked),
-            "grid `{}` has no layer `{asked}`; it has {}",
-            grid.name(),
-            ["base".to_owned()]
-                .into_iter()
-                .chain(names)
-                .collect::<Vec<_>>()
-                .join(", ")
-        );
-        Ok(())
     }
 
     fn dressed(&self, query: Query) -> Query {
@@ -204,13 +137,13 @@ impl Selection {
         &self,
         grid: &Grid,
         axes: RasterAxes,
-        region: &Region,
+        place: &Place,
         (levels, asked, steps): (Levels, Option<Size>, f64),
     ) -> anyhow::Result<()> {
         let structure = grid.structure();
-        let extent = match region {
-            Region::Extent(extent) => extent.clone(),
-            Region::Window(window) => structure.extent(window),
+        let extent = match place {
+            Place::Extent(extent) => extent.clone(),
+            Place::Window(window) => structure.extent(window),
         };
         let len = |axis: usize, asked: Option<usize>, cell: Option<f64>| {
             let (lower, upper) = extent.bounds()[axis];
@@ -256,6 +189,26 @@ impl Selection {
         );
         Ok(())
     }
+}
+
+/// Refuses a layer that the grid does not have, whatever else is asked.
+pub(super) fn check_layer(grid: &Grid, layer: Option<&Layer>) -> anyhow::Result<()> {
+    let Some(Layer::Aggregate(asked)) = layer else {
+        return Ok(());
+    };
+    let known = grid.schema().aggregators();
+    let names: Vec<String> = known.iter().map(ToString::to_string).collect();
+    anyhow::ensure!(
+        known.contains(asked),
+        "grid `{}` has no layer `{asked}`; it has {}",
+        grid.name(),
+        ["base".to_owned()]
+            .into_iter()
+            .chain(names)
+            .collect::<Vec<_>>()
+            .join(", ")
+    );
+    Ok(())
 }
 
 /// The cells of a file that an answer is to have, and how many they are.
@@ -437,9 +390,6 @@ fn centred(
 /// Which times of a grid are asked for.
 #[derive(Args, Debug)]
 struct Times {
-    /// From the first to before the second time, in ISO 8601 [default: all there is]
-    #[arg(long, value_name = "FROM/TO")]
-    period: Option<Period>,
     /// Of events the one that stands for a time
     #[arg(long, value_name = "TIME", conflicts_with_all = ["period", "latest", "every", "time_level"])]
     at_time: Option<Instant>,
@@ -490,13 +440,6 @@ impl Times {
         Ok(events.len() as f64)
     }
 
-    /// The part of what was put in the period.
-    fn within(&self, grid: &Grid, bounds: &Window) -> anyhow::Result<Window> {
-        self.period.map_or(Ok(*bounds), |period| {
-            Along::of(grid, "--period")?.within(grid.structure(), bounds, period)
-        })
-    }
-
     /// A query with what is asked of an irregular axis.
     fn of(&self, grid: &Grid, bounds: &Window, query: Query) -> anyhow::Result<Query> {
         if let Some(at) = self.at_time {
@@ -529,11 +472,6 @@ impl Times {
             },
         )
     }
-}
-
-enum Region {
-    Extent(Extent),
-    Window(Window),
 }
 
 /// The rows and columns of a command line in the levels of `all`, which has the other axes.

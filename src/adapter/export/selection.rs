@@ -1,0 +1,500 @@
+//! Which cells of a grid are meant, and parts of them as planes.
+
+use std::cell::RefCell;
+use std::ops::Range;
+
+use ndarray::{ArrayD, Axis, IxDyn};
+
+use super::{Cuts, Marking, Part, Viewer, marking};
+use crate::adapter::axes::RasterAxes;
+use crate::array::{Array, Cells, DType, Validity, in_c_order, with_view};
+use crate::error::{Error, Result};
+use crate::grid::{Level, Levels, Window};
+use crate::kernel::Aggregation;
+use crate::reader::{Answer, Freshness, Layer, Query};
+use crate::store::Grid;
+
+/// Cells of a grid that go into a file: a window of one layer.
+///
+/// An [irregular](crate::Dimension::irregular) dimension counts by its events, of which those are
+/// meant that any cell of the window has.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    grid: Grid,
+    window: Window,
+    layer: Layer,
+    freshness: Freshness,
+    axes: RasterAxes,
+    dtype: DType,
+    /// The ticks of the events, if there is an irregular dimension.
+    ticks: Option<Vec<i64>>,
+    /// What was read so far.
+    exported: RefCell<Exported>,
+}
+
+/// What was read of a grid for a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Exported {
+    /// Cells, those of coarser levels among them.
+    pub cells: u64,
+    /// Chunks that were read and decoded, or taken from those that are kept decoded.
+    pub chunks_read: u64,
+    /// Parts that are out of date, because aggregation has not caught up.
+    pub stale: u64,
+    /// See [`Answer::inexact`].
+    pub inexact: u64,
+}
+
+impl Exported {
+    /// What was read for both.
+    #[must_use]
+    pub(in crate::adapter) fn and(self, other: Self) -> Self {
+        Self {
+            cells: self.cells + other.cells,
+            chunks_read: self.chunks_read + other.chunks_read,
+            stale: self.stale + other.stale,
+            inexact: self.inexact + other.inexact,
+        }
+    }
+}
+
+/// A part of a selection: planes of rows and columns.
+#[derive(Clone, Debug)]
+pub(in crate::adapter) struct Planes {
+    /// The cells (plane, y, x). What those without data hold is not said.
+    pub(in crate::adapter) array: Array,
+    /// Which of them hold data, in the same shape; `None` if all do.
+    pub(in crate::adapter) valid: Option<ArrayD<bool>>,
+}
+
+impl Selection {
+    /// The cells of a window, at its levels. The layer is, unless it is given, the base at the base
+    /// levels and the grid's first aggregator above. Cells are as [fresh](Freshness::Fresh) as can
+    /// be.
+    ///
+    /// An [`Invalid`](crate::ErrorKind::Invalid) error if the grid has no rows and columns, or not
+    /// the layer; [`NotFound`](crate::ErrorKind::NotFound) if nothing was put, or no event lies in
+    /// the window.
+    pub fn new(grid: &Grid, window: &Window, layer: Option<Layer>) -> Result<Self> {
+        let structure = grid.structure();
+        structure.check(window)?;
+        let axes = RasterAxes::of(structure)?;
+        let levels = window.levels(structure.dimensions().len());
+        let base = grid.base_levels()?.ok_or_else(|| {
+            Error::not_found(format!(
+                "grid `{}` is empty: nothing was put yet",
+                grid.name()
+            ))
+        })?;
+        let first = || grid.schema().aggregators().first().cloned();
+        let above = (0..structure.dimensions().len()).any(|d| levels[d] > base[d]);
+        let layer = layer
+            .or_else(|| first().filter(|_| above).map(Layer::Aggregate))
+            .unwrap_or(Layer::Base);
+        let mut selection = Self {
+            dtype: dtype(grid, &layer)?,
+            grid: grid.clone(),
+            window: *window,
+            layer,
+            freshness: Freshness::Fresh,
+            axes,
+            ticks: None,
+            exported: RefCell::default(),
+        };
+        if structure.irregular().is_some() {
+            let ticks = grid.events(&selection.query(window))?;
+            if ticks.is_empty() {
+                return Err(Error::not_found(format!(
+                    "grid `{}` has no events in the window",
+                    grid.name()
+                )));
+            }
+            selection.ticks = Some(ticks);
+        }
+        Ok(selection)
+    }
+
+    /// Chooses how up to date the cells are.
+    #[must_use]
+    pub fn freshness(mut self, freshness: Freshness) -> Self {
+        self.freshness = freshness;
+        self
+    }
+
+    /// The same cells of another layer. Errors are those of [`new`](Self::new).
+    pub fn of_layer(&self, layer: Layer) -> Result<Self> {
+        let (dtype, layer) = (dtype(&self.grid, &layer)?, layer);
+        Ok(Self {
+            dtype,
+            layer,
+            exported: RefCell::default(),
+            ..self.clone()
+        })
+    }
+
+    /// The grid.
+    pub fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
+    /// The window, at its levels.
+    pub fn window(&self) -> &Window {
+        &self.window
+    }
+
+    /// The layer.
+    pub fn layer(&self) -> &Layer {
+        &self.layer
+    }
+
+    /// The type of the cells.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// How up to date the cells are.
+    pub(in crate::adapter) fn freshness_wanted(&self) -> Freshness {
+        self.freshness
+    }
+
+    /// Which axes are rows and columns.
+    pub(in crate::adapter) fn axes(&self) -> RasterAxes {
+        self.axes
+    }
+
+    /// The same of another window that differs in rows and columns only.
+    pub(in crate::adapter) fn at(&self, window: Window) -> Self {
+        Self {
+            window,
+            exported: RefCell::default(),
+            ..self.clone()
+        }
+    }
+
+    pub(in crate::adapter) fn levels(&self) -> Levels {
+        self.window.levels(self.grid.structure().dimensions().len())
+    }
+
+    /// The level of rows and columns.
+    pub(in crate::adapter) fn level(&self) -> Level {
+        self.levels()[self.axes.space]
+    }
+
+    /// Rows and columns.
+    pub(in crate::adapter) fn size(&self) -> [usize; 2] {
+        [self.axes.y, self.axes.x].map(|axis| self.len(axis))
+    }
+
+    /// The axes that planes lie along: all but rows and columns, in the grid's order.
+    pub(in crate::adapter) fn others(&self) -> Vec<usize> {
+        (0..self.grid.structure().rank())
+            .filter(|axis| ![self.axes.y, self.axes.x].contains(axis))
+            .collect()
+    }
+
+    /// How many planes there are.
+    pub(in crate::adapter) fn planes(&self) -> usize {
+        self.others()
+            .into_iter()
+            .map(|axis| self.len(axis))
+            .fold(1, usize::saturating_mul)
+    }
+
+    /// The ticks of the events along an axis, if it is the irregular one.
+    pub(in crate::adapter) fn ticks(&self, axis: usize) -> Option<&[i64]> {
+        let structure = self.grid.structure();
+        let irregular = structure.irregular() == Some(structure.dimension_of(axis));
+        self.ticks.as_deref().filter(|_| irregular)
+    }
+
+    /// Cells along an axis; events along the irregular one.
+    pub(in crate::adapter) fn len(&self, axis: usize) -> usize {
+        self.ticks(axis).map_or_else(
+            || usize::try_from(self.window.shape()[axis]).unwrap_or(usize::MAX),
+            <[i64]>::len,
+        )
+    }
+
+    /// What was read so far.
+    pub(in crate::adapter) fn exported(&self) -> Exported {
+        *self.exported.borrow()
+    }
+
+    /// How an axis of planes is cut best: at borders of chunks.
+    pub(in crate::adapter) fn cuts(&self, axis: usize) -> Cuts {
+        let len = self.len(axis);
+        if self.ticks(axis).is_some() {
+            return Cuts {
+                len,
+                unit: len.max(1),
+                phase: 0,
+                soft: true,
+            };
+        }
+        let structure = self.grid.structure();
+        let first = structure.split(&self.window).next();
+        Cuts {
+            len,
+            unit: structure.chunk_shape()[axis],
+            phase: first.map_or(0, |piece| piece.in_chunk[axis]),
+            soft: true,
+        }
+    }
+
+    fn query(&self, window: &Window) -> Query {
+        let query = Query::window(*window)
+            .layer(self.layer.clone())
+            .freshness(self.freshness);
+        let structure = self.grid.structure();
+        let Some(axis) = structure
+            .irregular()
+            .map(|dimension| structure.axes_of(dimension).start)
+        else {
+            return query;
+        };
+        let scale = i32::from(self.levels()[structure.dimension_of(axis)].get());
+        // A bin is a window's cell, and begins at a tick.
+        let tick = |cell: i64| {
+            u32::try_from(scale)
+                .ok()
+                .and_then(|up| cell.checked_mul(1_i64.checked_shl(up)?))
+                .unwrap_or(if cell < 0 { i64::MIN } else { i64::MAX })
+        };
+        query.ticks(tick(window.start()[axis])..tick(window.end()[axis]))
+    }
+
+    /// The cells of a part: ranges along the axes of planes, rows and columns, in this order.
+    pub(in crate::adapter) fn read(&self, part: &Part) -> Result<Planes> {
+        let axes = [self.others(), vec![self.axes.y, self.axes.x]].concat();
+        let (mut window, mut events) = (self.window, None);
+        for (axis, range) in axes.iter().zip(part) {
+            if let Some(ticks) = self.ticks(*axis) {
+                events = Some((*axis, &ticks[range.clone()]));
+                continue;
+            }
+            let from = self.window.start()[*axis].saturating_add_unsigned(range.start as u64);
+            window = window.along(*axis, from, range.len() as u64);
+        }
+        let query = self.query(&window);
+        let query = match events {
+            Some((_, [first, .., last])) => query.ticks(*first..last.saturating_add(1)),
+            Some((_, [only])) => query.ticks(*only..only.saturating_add(1)),
+            _ => query,
+        };
+        let mut answer = self.grid.read(&query)?;
+        self.count(&answer);
+        if let Some((axis, ticks)) = events {
+            answer = spread(answer, axis, ticks);
+        }
+        let shape = [
+            part[..part.len() - 2]
+                .iter()
+                .map(ExactSizeIterator::len)
+                .product(),
+            part[part.len() - 2].len(),
+            part[part.len() - 1].len(),
+        ];
+        let valid = answer.valid();
+        let array = with_view!(Array, answer.array, |cells| Array::from(laid(
+            cells, &axes, shape
+        )?));
+        let valid = valid.map(|valid| laid(valid, &axes, shape)).transpose()?;
+        Ok(Planes { array, valid })
+    }
+
+    fn count(&self, answer: &Answer) {
+        let mut exported = self.exported.borrow_mut();
+        exported.cells += with_view!(Array, &answer.array, |cells| cells.len()) as u64;
+        exported.chunks_read += answer.chunks_read;
+        exported.stale += answer.stale.len() as u64;
+        exported.inexact += answer.inexact;
+    }
+
+    /// What stands for absent data in the cells of these selections of one grid and one type; what
+    /// a cell with data has is looked for only where the grid does not say it. With `always` a
+    /// value is found where nothing is absent, too. `progress` is told how many cells were looked
+    /// at.
+    pub(in crate::adapter) fn marking(
+        all: &[&Self],
+        (always, cells_max): (bool, usize),
+        progress: &dyn Fn(u64),
+    ) -> Result<Marking> {
+        let Some(first) = all.first() else {
+            return Err(Error::invalid("there is nothing to be exported"));
+        };
+        let preferred = Self::preferred(all)?;
+        let known = |marked: &Option<f64>| {
+            let cell = Cells::filled(first.dtype, 1, marked.unwrap_or(f64::NAN));
+            (cell.first_f64() == *marked).then_some(cell)
+        };
+        if !first.dtype.is_float()
+            && let [Some(nodata)] = &preferred.as_slice()[..]
+            && let Some(cell) = known(nodata)
+        {
+            return Ok(Marking {
+                nodata: Some(cell),
+                absent: true,
+            });
+        }
+        let count = |of: &&Self| {
+            let [rows, cols] = of.size().map(|len| len as u64);
+            (of.planes() as u64)
+                .saturating_mul(rows)
+                .saturating_mul(cols)
+        };
+        let cells = all.iter().map(count).fold(0, u64::saturating_add);
+        let preferred = preferred
+            .into_iter()
+            .flatten()
+            .flatten()
+            .next()
+            .or(first.grid.schema().nodata());
+        let is_count = |of: &&&Self| of.layer == Layer::Aggregate(Aggregation::Count);
+        if !always && all.iter().filter(is_count).count() == all.len() {
+            // Every cell has a count.
+            return Ok(Marking {
+                nodata: None,
+                absent: false,
+            });
+        }
+        marking((first.dtype, cells), preferred, |viewer| {
+            if always {
+                viewer(&Cells::filled(first.dtype, 1, 0.0), &[true]);
+            }
+            all.iter()
+                .try_for_each(|of| of.show(cells_max, viewer, progress))
+        })
+    }
+
+    /// The value that marks absent cells of each, if the grid says that there is one for all of
+    /// its cells; once, if it is the same for all.
+    fn preferred(all: &[&Self]) -> Result<Vec<Option<Option<f64>>>> {
+        let mut found: Vec<Option<Option<f64>>> = Vec::new();
+        for of in all {
+            let one: Part = of
+                .others()
+                .into_iter()
+                .chain([0, 0])
+                .map(|_| 0..1)
+                .collect();
+            let values = match of.probe(&one)? {
+                Validity::Values { nodata } => Some(nodata),
+                _ => None,
+            };
+            if !found.contains(&values) {
+                found.push(values);
+            }
+        }
+        Ok(found)
+    }
+
+    /// How an answer of this selection says which cells hold data.
+    fn probe(&self, part: &Part) -> Result<Validity> {
+        let axes = [self.others(), vec![self.axes.y, self.axes.x]].concat();
+        let mut window = self.window;
+        for (axis, range) in axes.iter().zip(part) {
+            if self.ticks(*axis).is_none() {
+                window = window.along(*axis, self.window.start()[*axis], range.len() as u64);
+            }
+        }
+        let mut query = self.query(&window);
+        if let Some(tick) = self.ticks.as_ref().and_then(|ticks| ticks.first()) {
+            query = query.ticks(*tick..tick.saturating_add(1));
+        }
+        self.grid.read(&query).map(|answer| answer.validity)
+    }
+
+    fn show(
+        &self,
+        cells_max: usize,
+        viewer: &mut Viewer<'_>,
+        progress: &dyn Fn(u64),
+    ) -> Result<()> {
+        let axes = [self.others(), vec![self.axes.y, self.axes.x]].concat();
+        let cuts: Vec<Cuts> = axes.into_iter().map(|axis| self.cuts(axis)).collect();
+        for part in Cuts::parts(&cuts, cells_max) {
+            let Planes { array, valid } = self.read(&part)?;
+            let absent: Vec<bool> = valid
+                .iter()
+                .flat_map(|valid| valid.iter().map(|valid| !valid))
+                .collect();
+            let cells = array.into_cells();
+            viewer(&cells, &absent);
+            progress(cells.len() as u64);
+        }
+        Ok(())
+    }
+}
+
+/// The type of a layer's cells.
+fn dtype(grid: &Grid, layer: &Layer) -> Result<DType> {
+    match layer {
+        Layer::Base => Ok(grid.schema().dtype()),
+        Layer::Aggregate(aggregation) => grid.schema().layer_dtype(aggregation).ok_or_else(|| {
+            let known = grid.schema().aggregators().iter().map(ToString::to_string);
+            let known: Vec<String> = ["base".to_owned()].into_iter().chain(known).collect();
+            Error::invalid(format!(
+                "grid `{}` has no layer `{aggregation}`; it has {}",
+                grid.name(),
+                known.join(", ")
+            ))
+        }),
+    }
+}
+
+/// Cells with the axes of planes in front, then rows and columns, as planes.
+fn laid<T: Copy>(cells: ArrayD<T>, axes: &[usize], shape: [usize; 3]) -> Result<ArrayD<T>> {
+    in_c_order(cells.permuted_axes(axes))
+        .into_shape_with_order(IxDyn(&shape))
+        .map_err(|cause| Error::invalid("the cells are no planes").because(cause))
+}
+
+/// An answer laid onto all of some events, of which it may have a part.
+fn spread(answer: Answer, axis: usize, ticks: &[i64]) -> Answer {
+    let own = answer
+        .coordinates
+        .as_ref()
+        .map_or(&[][..], |coordinates| &coordinates.ticks);
+    if own == ticks {
+        return answer;
+    }
+    let places: Vec<Range<usize>> = own
+        .iter()
+        .map(|tick| match ticks.binary_search(tick) {
+            Ok(at) => at..at + 1,
+            Err(_) => 0..0,
+        })
+        .collect();
+    fn of<T: Copy>(
+        cells: &ArrayD<T>,
+        (axis, len, places): (usize, usize, &[Range<usize>]),
+        blank: T,
+    ) -> ArrayD<T> {
+        let mut shape = cells.shape().to_vec();
+        shape[axis] = len;
+        let mut all = ArrayD::from_elem(IxDyn(&shape), blank);
+        for (from, places) in places.iter().enumerate() {
+            for at in places.clone() {
+                all.index_axis_mut(Axis(axis), at)
+                    .assign(&cells.index_axis(Axis(axis), from));
+            }
+        }
+        all
+    }
+    let valid = answer
+        .valid()
+        .unwrap_or_else(|| ArrayD::from_elem(IxDyn(answer.array.shape()), true));
+    let way = (axis, ticks.len(), places.as_slice());
+    let valid = of(&valid, way, false);
+    let array = with_view!(Array, &answer.array, |cells| Array::from(of(
+        cells,
+        way,
+        bytemuck::Zeroable::zeroed()
+    )));
+    Answer {
+        array,
+        validity: Validity::of_mask(Some(valid)),
+        ..answer
+    }
+}

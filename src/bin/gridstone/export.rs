@@ -1,0 +1,257 @@
+//! `gridstone export`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Context;
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use serde_json::{Value, json};
+
+use super::output::check_path;
+use super::region::Region;
+use super::select::check_layer;
+use super::terminal::{self, Terminal, count};
+use super::{Outcome, args, json, open};
+use gridstone::adapter::export::{Exported, Selection};
+use gridstone::adapter::geotiff::Compression;
+use gridstone::adapter::raster::RasterAxes;
+use gridstone::adapter::raster::export::{GeoTiffExport, Make};
+use gridstone::{Freshness, Grid, Layer, Window};
+
+/// Write a grid, or a part of it, to a file of any size
+///
+/// OUT.tif is a Cloud Optimized GeoTIFF, whose overviews are levels of the grid. So that their
+/// cells lie exactly over those of the image, this is widened to a multiple of the coarsest ones:
+/// with N overviews by fewer than 2^N cells at each side, mostly without data. All of its cells
+/// have one type: those of the layer, which makes of single cells what level 0 has. With --layer
+/// base the overviews are of the first aggregator of the same type, and there are none without one.
+/// A band is a label, or a step of time. Cells without data are NaN, the grid's nodata value, or
+/// another that no cell with data has; where there is none, the file has masks.
+///
+/// All is read from one snapshot of the store, as fresh as it is then, in bounded memory. The file
+/// appears when it is complete.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  gridstone export store dem dem.tif\n  gridstone export store dem part.tif --extent -119.5,37,-119,37.5 --layer base --plain --compress zstd"
+)]
+pub(super) struct Export {
+    /// The directory of the store
+    store: PathBuf,
+    /// The name of the grid
+    grid: String,
+    /// The file to write: .tif
+    #[arg(value_name = "OUT", value_parser = Target::parse)]
+    out: Target,
+    #[command(flatten)]
+    region: Region,
+    /// base, or an aggregator of the grid
+    /// [default: of a .tif with overviews the first aggregator, else the base at the base levels]
+    #[arg(long, value_name = "NAME", value_parser = args::parsed::<Layer>)]
+    layer: Option<Layer>,
+    /// Take aggregates as they are stored, in place of computing what is out of date
+    #[arg(long)]
+    stored: bool,
+    /// A .tif without overviews, of exactly the cells that are asked for
+    #[arg(long, conflicts_with = "overviews")]
+    plain: bool,
+    /// How many overviews a .tif has at most [default: until one fits into a tile]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=40))]
+    overviews: Option<u8>,
+    /// Rows and columns of a tile of a .tif, a multiple of 16
+    #[arg(long, value_name = "N", default_value = "512")]
+    tile: usize,
+    /// deflate, zstd or none, for a .tif
+    #[arg(long, value_name = "NAME", default_value = "deflate", value_parser = compression())]
+    compress: Compression,
+    /// Replace the file if there is one
+    #[arg(long)]
+    overwrite: bool,
+    /// Print {"out", "bytes", "cells", "chunks_read", "stale", "levels", "layer", "overviews",
+    /// "window", "extent", "seconds"}
+    #[arg(long)]
+    json: bool,
+}
+
+fn compression() -> impl TypedValueParser<Value = Compression> {
+    PossibleValuesParser::new(["deflate", "zstd", "none"]).map(|name| match name.as_str() {
+        "zstd" => Compression::Zstd,
+        "none" => Compression::None,
+        _ => Compression::Deflate,
+    })
+}
+
+/// A file to write, of the format that its name says.
+#[derive(Clone, Debug)]
+struct Target {
+    path: PathBuf,
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    GeoTiff,
+}
+
+impl Target {
+    fn parse(text: &str) -> Result<Self, String> {
+        let path = PathBuf::from(text);
+        let ending = path
+            .extension()
+            .map(|ending| ending.to_string_lossy().to_lowercase());
+        let format = match ending.as_deref() {
+            Some("tif" | "tiff") => Format::GeoTiff,
+            _ => return Err("its name must end in .tif".to_owned()),
+        };
+        Ok(Self { path, format })
+    }
+}
+
+/// What was written.
+struct Written {
+    exported: Exported,
+    window: Window,
+    layers: Vec<Layer>,
+}
+
+impl Export {
+    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+        let start = Instant::now();
+        check_path(&self.out.path, self.overwrite)?;
+        let store = open(&self.store)?;
+        let grid = store.snapshot()?.grid(&self.grid)?;
+        check_layer(&grid, self.layer.as_ref())?;
+        let window = self.window(terminal, &grid)?;
+        let written = match self.out.format {
+            Format::GeoTiff => self.geotiff(terminal, &grid, &window)?,
+        };
+        if written.exported.stale > 0 {
+            terminal.warn(format!(
+                "{} of what was read out of date; leave --stored out, or run `gridstone aggregate {} {}`",
+                if written.exported.stale == 1 { "a part is" } else { "parts are" },
+                self.store.display(),
+                grid.name()
+            ));
+        }
+        if written.exported.inexact > 0 {
+            terminal.warn(format!(
+                "{} had more classes under them than the layer keeps, so that another may be the most frequent",
+                count(written.exported.inexact, "cell")
+            ));
+        }
+        let bytes = std::fs::metadata(&self.out.path)
+            .with_context(|| format!("`{}` cannot be looked at", self.out.path.display()))?
+            .len();
+        let seconds = start.elapsed().as_secs_f64();
+        if self.json {
+            terminal.print_json(&self.as_json(&grid, &written, (bytes, seconds)))?;
+        } else {
+            terminal.print(self.as_text(&grid, &written, (bytes, seconds)))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// The cells that are asked for.
+    fn window(&self, terminal: &Terminal, grid: &Grid) -> anyhow::Result<Window> {
+        let structure = grid.structure();
+        let bounds = grid
+            .bounds()?
+            .with_context(|| format!("grid `{}` is empty: nothing was put yet", grid.name()))?;
+        let axes = RasterAxes::of(structure)?;
+        let found = self.region.find(terminal, grid, (axes, bounds))?;
+        Ok(found.window(structure, axes)?)
+    }
+
+    fn freshness(&self) -> Freshness {
+        if self.stored {
+            Freshness::Stored
+        } else {
+            Freshness::Fresh
+        }
+    }
+
+    fn geotiff(
+        &self,
+        terminal: &Terminal,
+        grid: &Grid,
+        window: &Window,
+    ) -> anyhow::Result<Written> {
+        let first = || grid.schema().aggregators().first().cloned();
+        let overviews = if self.plain { Some(0) } else { self.overviews };
+        let layer = self.layer.clone().or_else(|| {
+            first()
+                .filter(|_| overviews != Some(0))
+                .map(Layer::Aggregate)
+        });
+        let selection = Selection::new(grid, window, layer)?.freshness(self.freshness());
+        let mut make = Make::default();
+        (make.compression, make.tile, make.overviews) = (self.compress, self.tile, overviews);
+        let mut export = GeoTiffExport::new(&selection, make)?;
+        let axes = RasterAxes::of(grid.structure())?;
+        let more = |axis: usize| export.window().shape()[axis] - window.shape()[axis];
+        if more(axes.y) + more(axes.x) > 0 {
+            terminal.note(format!(
+                "the image has {} rows and {} columns more than was asked for, so that overviews lie over whole cells; --plain leaves both out",
+                more(axes.y),
+                more(axes.x)
+            ));
+        }
+        if export.layers().count() == 1 && overviews.is_none() && *selection.layer() == Layer::Base
+        {
+            let [y, x] = [axes.y, axes.x].map(|axis| window.shape()[axis]);
+            if y.max(x) > self.tile as u64 {
+                terminal.note("no aggregator of the grid gives cells of the type and unit of the base, so the file has no overviews");
+            }
+        }
+        let bar = terminal.progress("looking", export.cells());
+        export.look(&|cells| bar.inc(cells))?;
+        bar.finish_and_clear();
+        let bar = terminal.progress("writing", export.cells());
+        let exported = export.write(&self.out.path, &|cells| bar.inc(cells))?;
+        bar.finish_and_clear();
+        Ok(Written {
+            exported,
+            window: *export.window(),
+            layers: export.layers().cloned().collect(),
+        })
+    }
+
+    fn as_json(&self, grid: &Grid, written: &Written, (bytes, seconds): (u64, f64)) -> Value {
+        let structure = grid.structure();
+        let levels = written.window.levels(structure.dimensions().len());
+        json!({
+            "out": self.out.path.display().to_string(), "bytes": bytes,
+            "cells": written.exported.cells, "chunks_read": written.exported.chunks_read,
+            "stale": written.exported.stale, "levels": json::levels(structure, levels),
+            "layer": written.layers.first().map(ToString::to_string),
+            "overviews": written.layers.iter().skip(1).map(ToString::to_string).collect::<Vec<_>>(),
+            "window": json::window(structure, &written.window),
+            "extent": json::extent(structure, &structure.extent(&written.window)), "seconds": seconds,
+        })
+    }
+
+    fn as_text(&self, grid: &Grid, written: &Written, (bytes, seconds): (u64, f64)) -> String {
+        let structure = grid.structure();
+        let shape = written.window.shape();
+        let shape: Vec<String> = shape.iter().map(u64::to_string).collect();
+        let level = json::levels_text(
+            structure,
+            written.window.levels(structure.dimensions().len()),
+        );
+        let layer = written
+            .layers
+            .first()
+            .map_or(String::new(), ToString::to_string);
+        let overviews = match written.layers.len().saturating_sub(1) as u64 {
+            0 => String::new(),
+            many => format!(", {}", count(many, "overview")),
+        };
+        format!(
+            "wrote {}: {} cells, layer {layer}, level {level}{overviews}, {}, {seconds:.2} s",
+            self.out.path.display(),
+            shape.join(" x "),
+            terminal::bytes(bytes)
+        )
+    }
+}
