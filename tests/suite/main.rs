@@ -24,6 +24,8 @@ mod dense;
 mod dice;
 mod engine;
 mod errors;
+#[cfg(feature = "cli")]
+mod exports;
 mod feed;
 mod fixture;
 mod following;

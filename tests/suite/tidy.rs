@@ -390,11 +390,17 @@ fn rocksdb_is_named_in_one_file() {
     );
 }
 
+/// Files outside of the keys that may write big-endian numbers, with the reason.
+const BIG_ENDIAN: [(&str, &str); 1] = [(
+    "src/adapter/netcdf/export/classic.rs",
+    "the classic format of NetCDF is big-endian",
+)];
+
 #[test]
 fn big_endian_numbers_are_at_home_in_the_keys() {
     let files: Vec<String> = named(&["to_be_bytes", "from_be_bytes"])
         .into_iter()
-        .filter(|path| !is_test(path))
+        .filter(|path| !is_test(path) && BIG_ENDIAN.iter().all(|(other, _)| other != path))
         .collect();
     assert!(
         !files.is_empty() && files.iter().all(|path| path.starts_with("src/key/")),

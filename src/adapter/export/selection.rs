@@ -201,6 +201,22 @@ impl Selection {
             .fold(1, usize::saturating_mul)
     }
 
+    /// How many cells there are.
+    pub(in crate::adapter) fn cells(&self) -> u64 {
+        let [rows, cols] = self.size().map(|len| len as u64);
+        (self.planes() as u64)
+            .saturating_mul(rows)
+            .saturating_mul(cols)
+    }
+
+    /// The unit of the values, if they are in that of the cells that they are made of.
+    pub(in crate::adapter) fn unit(&self) -> Option<&str> {
+        self.grid
+            .schema()
+            .unit()
+            .filter(|_| keeps_unit(&self.layer))
+    }
+
     /// The ticks of the events along an axis, if it is the irregular one.
     pub(in crate::adapter) fn ticks(&self, axis: usize) -> Option<&[i64]> {
         let structure = self.grid.structure();
@@ -337,13 +353,7 @@ impl Selection {
                 absent: true,
             });
         }
-        let count = |of: &&Self| {
-            let [rows, cols] = of.size().map(|len| len as u64);
-            (of.planes() as u64)
-                .saturating_mul(rows)
-                .saturating_mul(cols)
-        };
-        let cells = all.iter().map(count).fold(0, u64::saturating_add);
+        let cells = all.iter().map(|of| of.cells()).fold(0, u64::saturating_add);
         let preferred = preferred
             .into_iter()
             .flatten()
@@ -425,6 +435,18 @@ impl Selection {
         }
         Ok(())
     }
+}
+
+/// Whether the values of a layer are in the unit of the cells that they are made of.
+pub(in crate::adapter) fn keeps_unit(layer: &Layer) -> bool {
+    let Layer::Aggregate(aggregation) = layer else {
+        return true;
+    };
+    // A deviation of degrees above some zero is not such degrees.
+    !matches!(
+        aggregation,
+        Aggregation::Count | Aggregation::Variance | Aggregation::Std | Aggregation::Custom { .. }
+    )
 }
 
 /// The type of a layer's cells.

@@ -94,8 +94,10 @@ fn compressed(bytes: &[u8], compression: Compression) -> Result<Vec<u8>> {
     match compression {
         Compression::None => Ok(bytes.to_vec()),
         Compression::Deflate => {
+            // Of cells behind their predictor the best level makes a tenth less, in ten times the
+            // time.
             let mut stream =
-                flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+                flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
             stream
                 .write_all(bytes)
                 .and_then(|()| stream.finish())

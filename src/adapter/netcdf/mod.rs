@@ -1,4 +1,5 @@
-//! NetCDF in, with the coordinates, times, packing and gaps of the CF conventions.
+//! NetCDF in, with the coordinates, times, packing and gaps of the CF conventions; [out](export) by
+//! the same conventions.
 //!
 //! The classic formats (CDF-1, CDF-2, CDF-5) are read, and NetCDF-4, which is HDF5 with dimensions:
 //! the variables of all groups (`PRODUCT/no2`), in any layout, through the filters deflate,
@@ -75,6 +76,7 @@
 
 mod corners;
 mod decode;
+pub mod export;
 mod field;
 mod file;
 #[cfg(any(test, feature = "testing"))]

@@ -27,8 +27,10 @@ use std::path::Path;
 
 use ndarray::{ArrayD, ArrayView2, Axis, Ix2};
 
-use super::output::{Side, described, keeps_unit, placed};
-use crate::adapter::export::{Cuts, Exported, Marking, Part, Planes, Selection};
+use super::output::{Side, described, placed};
+use crate::adapter::export::{
+    Cuts, Exported, Marking, PART_BYTES, Part, Planes, Selection, keeps_unit,
+};
 use crate::adapter::file;
 use crate::adapter::geotiff::{Band, Compression, Profile, Sheet, Writer};
 use crate::array::{Array, Cells, block};
@@ -37,9 +39,6 @@ use crate::grid::{self, Level, Structure, Window};
 use crate::kernel::Aggregation;
 use crate::reader::{Freshness, Layer};
 use crate::store::Grid;
-
-/// The bytes of cells that are read at a time: several times as many are held.
-const PART_BYTES_MAX: usize = 32 << 20;
 
 /// How a GeoTIFF is made.
 #[derive(Clone, Debug)]
@@ -52,6 +51,9 @@ pub struct Make {
     /// How many overviews there are at most; `None` for as many as it takes until one fits into a
     /// tile.
     pub overviews: Option<u8>,
+    /// The bytes of cells that are read at a time, if a row of tiles has no more: 32 MiB unless
+    /// set. Several times as many are held.
+    pub part_bytes: usize,
 }
 
 impl Default for Make {
@@ -60,6 +62,7 @@ impl Default for Make {
             compression: Compression::Deflate,
             tile: 512,
             overviews: None,
+            part_bytes: PART_BYTES,
         }
     }
 }
@@ -121,13 +124,10 @@ impl GeoTiffExport {
 
     /// How many cells are written, those of overviews included.
     pub fn cells(&self) -> u64 {
-        let cells = |of: &Selection| {
-            let [rows, cols] = of.size().map(|len| len as u64);
-            (of.planes() as u64)
-                .saturating_mul(rows)
-                .saturating_mul(cols)
-        };
-        self.images.iter().map(cells).fold(0, u64::saturating_add)
+        self.images
+            .iter()
+            .map(Selection::cells)
+            .fold(0, u64::saturating_add)
     }
 
     /// Finds what stands for absent data. Where the grid does not say it, all cells are looked at;
@@ -150,7 +150,7 @@ impl GeoTiffExport {
     }
 
     fn cells_max(&self) -> usize {
-        PART_BYTES_MAX / self.images[0].dtype().size()
+        self.make.part_bytes / self.images[0].dtype().size()
     }
 
     /// Writes the file, which appears when it is complete. `progress` is told of cells that were
@@ -206,15 +206,11 @@ impl GeoTiffExport {
 
     fn profile(&self, nodata: Option<Cells>) -> Profile {
         let image = &self.images[0];
-        let (grid, window, axes) = (image.grid(), image.window(), image.axes());
-        let structure = grid.structure();
+        let (window, axes) = (image.window(), image.axes());
+        let structure = image.grid().structure();
         let extent = structure.extent(window);
         let names = names(image);
-        let unit = grid
-            .schema()
-            .unit()
-            .filter(|_| keeps_unit(image.layer()))
-            .map(str::to_owned);
+        let unit = image.unit().map(str::to_owned);
         let band = |number: usize| Band {
             description: names.get(number).cloned(),
             unit: unit.clone(),

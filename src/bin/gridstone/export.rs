@@ -16,6 +16,7 @@ use super::terminal::{self, Terminal, count};
 use super::{Outcome, args, json, open};
 use gridstone::adapter::export::{Exported, Selection};
 use gridstone::adapter::geotiff::Compression;
+use gridstone::adapter::netcdf::export::NetCdfExport;
 use gridstone::adapter::raster::RasterAxes;
 use gridstone::adapter::raster::export::{GeoTiffExport, Make};
 use gridstone::{Freshness, Grid, Layer, Window};
@@ -30,26 +31,30 @@ use gridstone::{Freshness, Grid, Layer, Window};
 /// A band is a label, or a step of time. Cells without data are NaN, the grid's nodata value, or
 /// another that no cell with data has; where there is none, the file has masks.
 ///
+/// OUT.nc is a NetCDF file by the CF conventions, of the classic format, with a variable for each
+/// layer that --layer names: the base at the base levels, else the first aggregator. Absent cells
+/// are NaN, or _FillValue. It is not compressed.
+///
 /// All is read from one snapshot of the store, as fresh as it is then, in bounded memory. The file
 /// appears when it is complete.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  gridstone export store dem dem.tif\n  gridstone export store dem part.tif --extent -119.5,37,-119,37.5 --layer base --plain --compress zstd"
+    after_help = "Examples:\n  gridstone export store dem dem.tif\n  gridstone export store dem part.tif --extent -119.5,37,-119,37.5 --layer base --plain --compress zstd\n  gridstone export store rain may.nc --period 2020-05-01/2020-06-01"
 )]
 pub(super) struct Export {
     /// The directory of the store
     store: PathBuf,
     /// The name of the grid
     grid: String,
-    /// The file to write: .tif
+    /// The file to write: .tif or .nc
     #[arg(value_name = "OUT", value_parser = Target::parse)]
     out: Target,
     #[command(flatten)]
     region: Region,
-    /// base, or an aggregator of the grid
+    /// base, or an aggregator of the grid; of a .nc several with commas between
     /// [default: of a .tif with overviews the first aggregator, else the base at the base levels]
-    #[arg(long, value_name = "NAME", value_parser = args::parsed::<Layer>)]
-    layer: Option<Layer>,
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = args::parsed::<Layer>)]
+    layer: Vec<Layer>,
     /// Take aggregates as they are stored, in place of computing what is out of date
     #[arg(long)]
     stored: bool,
@@ -68,7 +73,7 @@ pub(super) struct Export {
     /// Replace the file if there is one
     #[arg(long)]
     overwrite: bool,
-    /// Print {"out", "bytes", "cells", "chunks_read", "stale", "levels", "layer", "overviews",
+    /// Print {"out", "bytes", "cells", "chunks_read", "stale", "levels", "layers", "overviews",
     /// "window", "extent", "seconds"}
     #[arg(long)]
     json: bool,
@@ -92,6 +97,7 @@ struct Target {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     GeoTiff,
+    NetCdf,
 }
 
 impl Target {
@@ -102,7 +108,8 @@ impl Target {
             .map(|ending| ending.to_string_lossy().to_lowercase());
         let format = match ending.as_deref() {
             Some("tif" | "tiff") => Format::GeoTiff,
-            _ => return Err("its name must end in .tif".to_owned()),
+            Some("nc") => Format::NetCdf,
+            _ => return Err("its name must end in .tif or .nc".to_owned()),
         };
         Ok(Self { path, format })
     }
@@ -112,7 +119,10 @@ impl Target {
 struct Written {
     exported: Exported,
     window: Window,
+    /// The layers of the image, or of the variables.
     layers: Vec<Layer>,
+    /// How many levels above those of the image there are.
+    overviews: usize,
 }
 
 impl Export {
@@ -121,10 +131,13 @@ impl Export {
         check_path(&self.out.path, self.overwrite)?;
         let store = open(&self.store)?;
         let grid = store.snapshot()?.grid(&self.grid)?;
-        check_layer(&grid, self.layer.as_ref())?;
+        for layer in &self.layer {
+            check_layer(&grid, Some(layer))?;
+        }
         let window = self.window(terminal, &grid)?;
         let written = match self.out.format {
             Format::GeoTiff => self.geotiff(terminal, &grid, &window)?,
+            Format::NetCdf => self.netcdf(terminal, &grid, &window)?,
         };
         if written.exported.stale > 0 {
             terminal.warn(format!(
@@ -179,11 +192,14 @@ impl Export {
     ) -> anyhow::Result<Written> {
         let first = || grid.schema().aggregators().first().cloned();
         let overviews = if self.plain { Some(0) } else { self.overviews };
-        let layer = self.layer.clone().or_else(|| {
-            first()
-                .filter(|_| overviews != Some(0))
-                .map(Layer::Aggregate)
-        });
+        anyhow::ensure!(
+            self.layer.len() < 2,
+            "a .tif has one layer; write one at a time, or a .nc, which has several"
+        );
+        let own = first()
+            .filter(|_| overviews != Some(0))
+            .map(Layer::Aggregate);
+        let layer = self.layer.first().cloned().or(own);
         let selection = Selection::new(grid, window, layer)?.freshness(self.freshness());
         let mut make = Make::default();
         (make.compression, make.tile, make.overviews) = (self.compress, self.tile, overviews);
@@ -213,7 +229,30 @@ impl Export {
         Ok(Written {
             exported,
             window: *export.window(),
-            layers: export.layers().cloned().collect(),
+            layers: export.layers().take(1).cloned().collect(),
+            overviews: export.layers().count() - 1,
+        })
+    }
+
+    fn netcdf(&self, terminal: &Terminal, grid: &Grid, window: &Window) -> anyhow::Result<Written> {
+        let selection = Selection::new(grid, window, None)?.freshness(self.freshness());
+        let mut export = NetCdfExport::new(&selection, &self.layer)?;
+        let bar = terminal.progress("looking", export.cells());
+        export.look(&|cells| bar.inc(cells))?;
+        bar.finish_and_clear();
+        let bar = terminal.progress("writing", export.cells());
+        let exported = export.write(&self.out.path, &|cells| bar.inc(cells))?;
+        bar.finish_and_clear();
+        let layers = if self.layer.is_empty() {
+            vec![selection.layer().clone()]
+        } else {
+            self.layer.clone()
+        };
+        Ok(Written {
+            exported,
+            window: *window,
+            layers,
+            overviews: 0,
         })
     }
 
@@ -224,8 +263,8 @@ impl Export {
             "out": self.out.path.display().to_string(), "bytes": bytes,
             "cells": written.exported.cells, "chunks_read": written.exported.chunks_read,
             "stale": written.exported.stale, "levels": json::levels(structure, levels),
-            "layer": written.layers.first().map(ToString::to_string),
-            "overviews": written.layers.iter().skip(1).map(ToString::to_string).collect::<Vec<_>>(),
+            "layers": written.layers.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "overviews": written.overviews,
             "window": json::window(structure, &written.window),
             "extent": json::extent(structure, &structure.extent(&written.window)), "seconds": seconds,
         })
@@ -239,18 +278,16 @@ impl Export {
             structure,
             written.window.levels(structure.dimensions().len()),
         );
-        let layer = written
-            .layers
-            .first()
-            .map_or(String::new(), ToString::to_string);
-        let overviews = match written.layers.len().saturating_sub(1) as u64 {
+        let layers: Vec<String> = written.layers.iter().map(ToString::to_string).collect();
+        let overviews = match written.overviews as u64 {
             0 => String::new(),
             many => format!(", {}", count(many, "overview")),
         };
         format!(
-            "wrote {}: {} cells, layer {layer}, level {level}{overviews}, {}, {seconds:.2} s",
+            "wrote {}: {} cells, layer {}, level {level}{overviews}, {}, {seconds:.2} s",
             self.out.path.display(),
             shape.join(" x "),
+            layers.join(", "),
             terminal::bytes(bytes)
         )
     }

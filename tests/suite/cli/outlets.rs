@@ -47,7 +47,9 @@ fn is_gap(number: usize) -> bool {
 
 fn pixels(work: &Work, name: &str) -> Vec<[u8; 4]> {
     let file = std::io::BufReader::new(std::fs::File::open(work.path(name)).expect("written"));
-    let mut reader = png::Decoder::new(file).read_info().expect("a PNG");
+    let mut decoder = png::Decoder::new(file);
+    decoder.set_transformations(png::Transformations::EXPAND | png::Transformations::ALPHA);
+    let mut reader = decoder.read_info().expect("a PNG");
     let mut bytes = vec![0; reader.output_buffer_size().expect("small")];
     reader.next_frame(&mut bytes).expect("whole");
     bytes.as_chunks::<4>().0.to_vec()

@@ -1,0 +1,265 @@
+//! The coordinates of a selection's axes, as the CF conventions have them.
+
+use super::classic::{Contents, Kind, Value, Variable};
+use crate::adapter::axes::INDEX;
+use crate::adapter::export::Selection;
+use crate::array::{Cells, DType};
+use crate::crs;
+use crate::error::Result;
+use crate::grid::Axis;
+
+/// What the coordinates of a file are, for the variables that have them.
+#[derive(Debug, Default)]
+pub(super) struct Coordinates {
+    /// The numbers of the dimensions of planes, then of rows and columns.
+    pub(super) dimensions: Vec<usize>,
+    /// The names of coordinates that are no coordinate variables.
+    pub(super) beside: Vec<String>,
+}
+
+/// The dimension of the two ends of a cell.
+const ENDS: &str = "bnds";
+
+pub(super) fn text(name: &str, value: impl Into<String>) -> (String, Value) {
+    (name.to_owned(), Value::Text(value.into()))
+}
+
+/// Adds dimensions and coordinates.
+pub(super) fn put(contents: &mut Contents, of: &Selection) -> Result<Coordinates> {
+    let structure = of.grid().structure();
+    let mut coordinates = Coordinates::default();
+    let plane = of.axes();
+    for axis in [of.others(), vec![plane.y, plane.x]].concat() {
+        let Some(world) = structure.axes().nth(axis) else {
+            continue;
+        };
+        let dimension = contents.dimension(world.name(), of.len(axis));
+        coordinates.dimensions.push(dimension);
+        if structure.dimensions()[structure.dimension_of(axis)].is_fixed() {
+            labels(
+                contents,
+                of,
+                (axis, world, dimension),
+                &mut coordinates.beside,
+            );
+        } else if let Some(ticks) = of.ticks(axis) {
+            events(contents, of, (axis, world, dimension), ticks);
+        } else if world.unit_name() != Some(INDEX) {
+            let role = [(plane.y, Role::Row), (plane.x, Role::Column)];
+            let role = role.iter().find(|(number, _)| *number == axis);
+            let role = role.map_or(Role::Other, |(_, role)| *role);
+            cells(contents, of, (axis, world, dimension), role);
+        }
+    }
+    Ok(coordinates)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Row,
+    Column,
+    Other,
+}
+
+type Along<'a> = (usize, &'a Axis, usize);
+
+/// The labels of a dimension: numbers where all are, else texts beside it.
+fn labels(
+    contents: &mut Contents,
+    of: &Selection,
+    (axis, world, dimension): Along<'_>,
+    beside: &mut Vec<String>,
+) {
+    let structure = of.grid().structure();
+    let all = structure.dimensions()[structure.dimension_of(axis)]
+        .labels()
+        .unwrap_or_default();
+    let start = usize::try_from(of.window().start()[axis]).unwrap_or(0);
+    let labels: Vec<&String> = all.iter().skip(start).take(of.len(axis)).collect();
+    let number = |label: &&String| {
+        let number = label.parse::<f64>().ok()?;
+        (number.to_string() == **label).then_some(number)
+    };
+    let numbers: Option<Vec<f64>> = labels.iter().map(number).collect();
+    if let Some(numbers) = numbers {
+        let name = world.name();
+        let unit = of
+            .grid()
+            .schema()
+            .attributes()
+            .get(&format!("{name}_units"));
+        contents.variables.push(Variable {
+            name: name.to_owned(),
+            dimensions: vec![dimension],
+            kind: Kind::Number(DType::F64),
+            attributes: unit
+                .iter()
+                .map(|unit| text("units", unit.as_str()))
+                .collect(),
+            values: Some(Value::Numbers(numbers.into())),
+        });
+        return;
+    }
+    let longest = labels.iter().map(|label| label.len()).max().unwrap_or(1);
+    let name = format!("{}_name", world.name());
+    let letters = contents.dimension(format!("{}_letters", world.name()), longest.max(1));
+    let padded = labels.iter().flat_map(|label| {
+        let blank = std::iter::repeat_n('\0', longest.max(1) - label.len());
+        label.chars().chain(blank)
+    });
+    contents.variables.push(Variable {
+        name: name.clone(),
+        dimensions: vec![dimension, letters],
+        kind: Kind::Text,
+        attributes: vec![text("long_name", format!("names along {}", world.name()))],
+        values: Some(Value::Text(padded.collect())),
+    });
+    beside.push(name);
+}
+
+/// The attributes of a time axis, else its unit as it stands.
+fn unit(world: &Axis) -> Vec<(String, Value)> {
+    let Some(unit) = world.time() else {
+        let own = world.unit_name();
+        return own.iter().map(|unit| text("units", *unit)).collect();
+    };
+    vec![
+        text("standard_name", "time"),
+        text("axis", "T"),
+        text("units", format!("{} since {}", unit.tick(), unit.epoch())),
+        text("calendar", unit.calendar().to_string()),
+    ]
+}
+
+/// The ticks of events, or of the bins that hold them.
+fn events(
+    contents: &mut Contents,
+    of: &Selection,
+    (axis, world, dimension): Along<'_>,
+    ticks: &[i64],
+) {
+    let exact = |tick: &i64| tick.unsigned_abs() <= 1 << f64::MANTISSA_DIGITS;
+    let doubles = ticks.iter().all(exact);
+    let numbers = |ticks: Vec<i64>| -> Cells {
+        if doubles {
+            let doubles: Vec<f64> = ticks.into_iter().map(|tick| tick as f64).collect();
+            doubles.into()
+        } else {
+            ticks.into()
+        }
+    };
+    let kind = if doubles { DType::F64 } else { DType::I64 };
+    let mut attributes = unit(world);
+    let level = of.levels()[of.grid().structure().dimension_of(axis)].get();
+    let width = u32::try_from(level)
+        .ok()
+        .and_then(|level| 1_i64.checked_shl(level))
+        .filter(|width| *width > 1);
+    if let Some(width) = width {
+        let ends = ticks
+            .iter()
+            .flat_map(|tick| [*tick, tick.saturating_add(width)])
+            .collect();
+        let name = bounds(contents, world, dimension, (kind, numbers(ends)));
+        attributes.push(text("bounds", name));
+    }
+    contents.variables.push(Variable {
+        name: world.name().to_owned(),
+        dimensions: vec![dimension],
+        kind: Kind::Number(kind),
+        attributes,
+        values: Some(Value::Numbers(numbers(ticks.to_vec()))),
+    });
+}
+
+/// The two ends of each cell, as a variable of its own; its name.
+fn bounds(
+    contents: &mut Contents,
+    world: &Axis,
+    dimension: usize,
+    (dtype, ends): (DType, Cells),
+) -> String {
+    let two = contents
+        .dimensions
+        .iter()
+        .position(|(name, _)| name == ENDS);
+    let two = two.unwrap_or_else(|| contents.dimension(ENDS, 2));
+    let name = format!("{}_{ENDS}", world.name());
+    contents.variables.push(Variable {
+        name: name.clone(),
+        dimensions: vec![dimension, two],
+        kind: Kind::Number(dtype),
+        attributes: Vec::new(),
+        values: Some(Value::Numbers(ends)),
+    });
+    name
+}
+
+/// The cells of a regular axis: steps of time by their beginnings, others by their centres.
+fn cells(contents: &mut Contents, of: &Selection, (axis, world, dimension): Along<'_>, role: Role) {
+    let structure = of.grid().structure();
+    let level = of.levels()[structure.dimension_of(axis)];
+    let start = of.window().start()[axis];
+    let edges: Vec<f64> = (start..)
+        .take(of.len(axis) + 1)
+        .map(|cell| structure.edge(axis, level, cell))
+        .collect();
+    let ends: Vec<f64> = edges
+        .windows(2)
+        .flat_map(|ends| [ends[0], ends[1]])
+        .collect();
+    let values: Vec<f64> = edges
+        .windows(2)
+        .map(|ends| {
+            if world.time().is_some() {
+                ends[0]
+            } else {
+                ends[0] / 2.0 + ends[1] / 2.0
+            }
+        })
+        .collect();
+    let mut attributes = if role == Role::Other {
+        unit(world)
+    } else {
+        placed(of, world, role)
+    };
+    let name = bounds(contents, world, dimension, (DType::F64, ends.into()));
+    attributes.push(text("bounds", name));
+    contents.variables.push(Variable {
+        name: world.name().to_owned(),
+        dimensions: vec![dimension],
+        kind: Kind::Number(DType::F64),
+        attributes,
+        values: Some(Value::Numbers(values.into())),
+    });
+}
+
+/// What rows or columns are.
+fn placed(of: &Selection, world: &Axis, role: Role) -> Vec<(String, Value)> {
+    let crs = of.grid().structure().crs();
+    let row = role == Role::Row;
+    let mut attributes = vec![text("axis", if row { "Y" } else { "X" })];
+    let geographic = crs.map(crs::is_geographic);
+    let (name, own) = match geographic {
+        Some(Some(true)) if row => (Some("latitude"), Some("degrees_north")),
+        Some(Some(true)) => (Some("longitude"), Some("degrees_east")),
+        Some(Some(false)) => {
+            let metre = crs.and_then(crs::definition).is_none_or(|definition| {
+                definition
+                    .projection
+                    .is_none_or(|projection| projection.unit.total_cmp(&1.0).is_eq())
+            });
+            let name = if row {
+                "projection_y_coordinate"
+            } else {
+                "projection_x_coordinate"
+            };
+            (Some(name), metre.then_some("m"))
+        }
+        _ => (None, None),
+    };
+    attributes.extend(name.map(|name| text("standard_name", name)));
+    let unit = world.unit_name().or(own);
+    attributes.extend(unit.map(|unit| text("units", unit)));
+    attributes
+}

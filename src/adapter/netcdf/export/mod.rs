@@ -1,0 +1,323 @@
+//! Grids as NetCDF files with the coordinates, times and gaps of the CF conventions.
+//!
+//! A file has one variable for each [`Selection`], of the same cells in several layers. It is of the
+//! classic format, CDF-2 where that has its types and sizes, else CDF-5, which NetCDF 4.4 and newer,
+//! GDAL and xarray read: such a file is written part by part, of any size in bounded memory. It is
+//! not compressed.
+//!
+//! # What is where
+//!
+//! * The dimensions are those of planes, then rows and columns. Each cell of a regular axis has its
+//!   centre for coordinate, a step of time its beginning, and its two ends in the bounds. Events
+//!   have their ticks. Labels are numbers where all of them are, else texts. Axes that count a
+//!   file's rows and columns have no coordinates, as in the file.
+//! * The system is a grid mapping: its EPSG code, its well-known text, and what the conventions say
+//!   of its ellipsoid and of the common projections.
+//! * Absent cells are NaN; of integers they are `_FillValue`, the grid's nodata value or another
+//!   that no cell with data has.
+//! * The attributes of a grid are those of its variables. What it remembers of a place that all of
+//!   its cells have, such as `height` being `2 m`, is a coordinate of a single value.
+//!
+//! What is imported again is the same cells at the same places and times, with the same labels, in
+//! the same system.
+
+mod classic;
+mod coordinates;
+mod mapping;
+
+use std::io::{Seek, Write};
+use std::path::Path;
+
+use super::schema::fitting;
+use crate::adapter::export::{Cuts, Exported, Marking, PART_BYTES, Planes, Selection};
+use crate::adapter::file;
+use crate::array::{DType, block};
+use crate::error::{Error, Result};
+use crate::kernel::Aggregation;
+use crate::reader::Layer;
+use classic::{Contents, Kind, Value, Variable};
+use coordinates::{Coordinates, text};
+
+/// The version of the conventions that a file follows.
+const CONVENTIONS: &str = "CF-1.11";
+
+/// A file that is to be made of selections.
+#[derive(Debug)]
+pub struct NetCdfExport {
+    /// The same cells of several layers.
+    selections: Vec<Selection>,
+    /// What stands for absent data in each, once it is known.
+    markings: Vec<Marking>,
+    part_bytes: usize,
+}
+
+impl NetCdfExport {
+    /// A file of the cells of some layers of a selection, or of its own one if there are none.
+    ///
+    /// Errors are those of [`Selection::of_layer`]; [`Invalid`](crate::ErrorKind::Invalid) if a
+    /// layer is there twice.
+    pub fn new(selection: &Selection, layers: &[Layer]) -> Result<Self> {
+        let mut selections = Vec::new();
+        for (number, layer) in layers.iter().enumerate() {
+            if layers[..number].contains(layer) {
+                return Err(Error::invalid(format!(
+                    "layer `{layer}` is asked for twice"
+                )));
+            }
+            selections.push(selection.of_layer(layer.clone())?);
+        }
+        if selections.is_empty() {
+            selections.push(selection.clone());
+        }
+        Ok(Self {
+            selections,
+            markings: Vec::new(),
+            part_bytes: PART_BYTES,
+        })
+    }
+
+    /// Chooses how many bytes of cells are read at a time, 32 MiB unless it is done. Several times
+    /// as many are held.
+    #[must_use]
+    pub fn part_bytes(self, bytes: usize) -> Self {
+        Self {
+            part_bytes: bytes,
+            ..self
+        }
+    }
+
+    /// How many cells are written.
+    pub fn cells(&self) -> u64 {
+        self.selections
+            .iter()
+            .map(Selection::cells)
+            .fold(0, u64::saturating_add)
+    }
+
+    fn cells_max(&self, of: &Selection) -> usize {
+        self.part_bytes / of.dtype().size()
+    }
+
+    /// Finds what stands for absent data. Where the grid does not say it, all cells are looked at;
+    /// `progress` is told of these. It is not needed before [`write`](Self::write), which does it
+    /// otherwise.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading the grid; [`Invalid`](crate::ErrorKind::Invalid) if every value of the type
+    /// stands for data, and none is left for cells without.
+    pub fn look(&mut self, progress: &dyn Fn(u64)) -> Result<()> {
+        if self.markings.is_empty() {
+            self.markings = self.found(progress)?;
+        }
+        Ok(())
+    }
+
+    fn found(&self, progress: &dyn Fn(u64)) -> Result<Vec<Marking>> {
+        let found = |of: &Selection| {
+            // Readers take the default of a type for absent where a file names none, but for bytes
+            // and integers of 64 bits.
+            let always = ![DType::U8, DType::I8, DType::I64, DType::U64].contains(&of.dtype());
+            let marking = Selection::marking(&[of], (always, self.cells_max(of)), progress)?;
+            if marking.absent && marking.nodata.is_none() {
+                return Err(Error::invalid(format!(
+                    "every value of {} occurs, so that none can mark the cells without data; export a layer of floats (`--layer mean`), or a .tif, which has a mask",
+                    of.dtype()
+                )));
+            }
+            Ok(marking)
+        };
+        self.selections.iter().map(found).collect()
+    }
+
+    /// Writes the file, which appears when it is complete. `progress` is told of cells that were
+    /// written.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`look`](Self::look), and [`Unavailable`](crate::ErrorKind::Unavailable) if it
+    /// cannot be written. Nothing is left of the file then.
+    pub fn write(&self, path: impl AsRef<Path>, progress: &dyn Fn(u64)) -> Result<Exported> {
+        file::replace(path.as_ref(), |out| self.write_to(out, progress))
+    }
+
+    /// The same to anything that takes bytes and seeks.
+    pub fn write_to(&self, out: impl Write + Seek, progress: &dyn Fn(u64)) -> Result<Exported> {
+        let markings = if self.markings.is_empty() {
+            self.found(&|_| {})?
+        } else {
+            self.markings.clone()
+        };
+        let (contents, first) = self.contents(&markings)?;
+        let mut writer = classic::Writer::new(out, &contents)?;
+        let mut exported = Exported::default();
+        for (number, (of, marking)) in self.selections.iter().zip(&markings).enumerate() {
+            let axes = of.axes();
+            let all = [of.others(), vec![axes.y, axes.x]].concat();
+            let cuts: Vec<Cuts> = all.into_iter().map(|axis| of.cuts(axis)).collect();
+            for part in Cuts::parts(&cuts, self.cells_max(of)) {
+                let Planes { array, valid } = of.read(&part)?;
+                let mut cells = array.into_cells();
+                if let Some((mark, valid)) = marking.nodata.as_ref().zip(valid) {
+                    let absent: Vec<bool> = valid.iter().map(|valid| !valid).collect();
+                    block::lay(mark.as_bytes(), &absent, cells.as_bytes_mut());
+                }
+                writer.put(first + number, &part, &cells)?;
+                progress(cells.len() as u64);
+            }
+            exported = exported.and(of.exported());
+        }
+        writer.finish()?;
+        Ok(exported)
+    }
+
+    /// Dimensions, attributes and variables, and the number of the first variable with cells.
+    fn contents(&self, markings: &[Marking]) -> Result<(Contents, usize)> {
+        let mut contents = Contents::default();
+        let Some(of) = self.selections.first() else {
+            return Err(Error::invalid("there is nothing to be exported"));
+        };
+        contents.attributes = vec![
+            text("Conventions", CONVENTIONS),
+            text("title", of.grid().name()),
+        ];
+        let mut coordinates = coordinates::put(&mut contents, of)?;
+        let mapped = mapping::put(&mut contents, of);
+        let attributes = attributes(&mut contents, of, &mut coordinates);
+        let first = contents.variables.len();
+        for (of, marking) in self.selections.iter().zip(markings) {
+            let mut own = attributes.clone();
+            let unit = of.unit().map(str::to_owned);
+            own.extend(unit.map(|unit| text("units", unit)));
+            if let Some(methods) = methods(of) {
+                let known = own.iter().position(|(name, _)| name == "cell_methods");
+                let before = known.map(|at| own.remove(at).1);
+                let methods = match before {
+                    Some(Value::Text(before)) => format!("{before} {methods}"),
+                    _ => methods,
+                };
+                own.push(text("cell_methods", methods));
+            }
+            if let Some(nodata) = &marking.nodata {
+                own.push(("_FillValue".to_owned(), Value::Numbers(nodata.clone())));
+            }
+            if mapped {
+                own.push(text("grid_mapping", mapping::NAME));
+            }
+            if !coordinates.beside.is_empty() {
+                own.push(text("coordinates", coordinates.beside.join(" ")));
+            }
+            let name = self.name(of, &contents);
+            contents.variables.push(Variable {
+                name,
+                dimensions: coordinates.dimensions.clone(),
+                kind: Kind::Number(of.dtype()),
+                attributes: own,
+                values: None,
+            });
+        }
+        Ok((contents, first))
+    }
+
+    /// What a layer is called in the file: as what the grid holds, with its own name behind it
+    /// where there are several.
+    fn name(&self, of: &Selection, contents: &Contents) -> String {
+        let grid = of.grid();
+        let known = grid.schema().variable().map(str::to_owned);
+        let whole = known.unwrap_or_else(|| grid.name());
+        let mut name = fitting(whole.rsplit('/').next().unwrap_or_default());
+        if !name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+            name.insert(0, '_');
+        }
+        if self.selections.len() > 1 && *of.layer() != Layer::Base {
+            name = format!("{name}_{}", fitting(&of.layer().to_string()));
+        }
+        let taken = |name: &str| {
+            contents.variables.iter().any(|other| other.name == name)
+                || contents.dimensions.iter().any(|(other, _)| other == name)
+        };
+        while taken(&name) {
+            name.push_str("_values");
+        }
+        name
+    }
+}
+
+/// The attributes of all variables. What is a single value becomes a coordinate.
+fn attributes(
+    contents: &mut Contents,
+    of: &Selection,
+    coordinates: &mut Coordinates,
+) -> Vec<(String, Value)> {
+    const TEXTS: [&str; 5] = [
+        "standard_name",
+        "long_name",
+        "cell_methods",
+        "flag_meanings",
+        "description",
+    ];
+    /// What is said otherwise.
+    const OWN: [&str; 7] = [
+        "_FillValue",
+        "units",
+        "grid_mapping",
+        "coordinates",
+        "scale_factor",
+        "add_offset",
+        "missing_value",
+    ];
+    let mut own = Vec::new();
+    for (name, value) in of.grid().schema().attributes() {
+        let fits = fitting(name);
+        let taken = contents.variables.iter().any(|other| other.name == fits);
+        let single = single(value)
+            .filter(|_| !TEXTS.contains(&name.as_str()) && !name.ends_with("_units") && !taken);
+        match single {
+            Some((number, unit)) => {
+                contents.variables.push(Variable {
+                    name: fits.clone(),
+                    dimensions: Vec::new(),
+                    kind: Kind::Number(DType::F64),
+                    attributes: unit.iter().map(|unit| text("units", *unit)).collect(),
+                    values: Some(Value::Numbers(vec![number].into())),
+                });
+                coordinates.beside.push(fits);
+            }
+            None if !OWN.contains(&name.as_str()) => own.push(text(&fits, value.as_str())),
+            None => {}
+        }
+    }
+    own
+}
+
+/// A number, and what it is one of: `2 m`.
+fn single(value: &str) -> Option<(f64, Option<&str>)> {
+    let (number, unit) = match value.split_once(' ') {
+        Some((number, unit)) => (number, Some(unit)),
+        None => (value, None),
+    };
+    let parsed = number.parse::<f64>().ok()?;
+    (parsed.to_string() == number && unit.is_none_or(|unit| !unit.contains(' ')))
+        .then_some((parsed, unit))
+}
+
+/// What the cells of a layer are made by, where they are made of others.
+fn methods(of: &Selection) -> Option<String> {
+    let Layer::Aggregate(aggregation) = of.layer() else {
+        return None;
+    };
+    let method = match aggregation {
+        Aggregation::Mean => "mean",
+        Aggregation::Min => "minimum",
+        Aggregation::Max => "maximum",
+        Aggregation::Sum => "sum",
+        Aggregation::Variance => "variance",
+        Aggregation::Std => "standard_deviation",
+        Aggregation::Mode { .. } => "mode",
+        _ => return None,
+    };
+    let grid = of.grid();
+    let base = grid.base_levels().ok().flatten()?;
+    let (space, level) = (of.axes().space, of.level());
+    (level > base[space]).then(|| format!("area: {method}"))
+}

@@ -1,0 +1,269 @@
+//! NetCDF files of random grids, imported again.
+
+use std::io::Cursor;
+
+use gridstone::adapter::export::Selection;
+use gridstone::adapter::netcdf::export::NetCdfExport;
+use gridstone::adapter::netcdf::{Choice, Field, Like, NetCdf, VariableSource, schema_like};
+use gridstone::adapter::source::Import;
+use gridstone::{
+    Aggregation, Axis, DType, Dimension, Grid, Layer, Overlap, Query, Schema, Store, Structure,
+    Window,
+};
+
+use super::{cases, filled, space, told, wanted};
+use crate::dice::Dice;
+
+fn exported(
+    selection: &Selection,
+    layers: &[Layer],
+    part_bytes: usize,
+) -> gridstone::Result<Vec<u8>> {
+    let export = NetCdfExport::new(selection, layers)?.part_bytes(part_bytes);
+    let mut out = Cursor::new(Vec::new());
+    export.write_to(&mut out, &|_| {})?;
+    Ok(out.into_inner())
+}
+
+/// A grid made after a file, with its cells.
+fn imported(bytes: &[u8], variable: Option<&str>, like: &Like) -> Option<Grid> {
+    let mut choice = Choice::default();
+    choice.variable = variable.map(str::to_owned);
+    let field = || Field::new(NetCdf::from_bytes(bytes).unwrap(), &choice).unwrap();
+    let schema = schema_like(&[field()], like).unwrap();
+    let grid = Store::in_memory().unwrap().create("back", schema).unwrap();
+    let source = VariableSource::new(&grid, "back", field()).unwrap();
+    let mut import = Import::new(&grid, source).unwrap().over(Overlap::Replace);
+    import.check(&mut |_| {}).unwrap();
+    import.write(&mut |_| {}).unwrap();
+    grid.bounds().unwrap().map(|_| grid)
+}
+
+#[test]
+fn what_is_exported_and_imported_is_equal() {
+    let mut compared = 0;
+    for seed in 0..cases(100) {
+        let mut dice = Dice(seed + 1_000_000);
+        let chunk = dice.pick(&[8, 16]);
+        let (timed, labelled) = (dice.chance(60), dice.chance(40));
+        let mut structure = Structure::builder();
+        let mut lens = vec![(-3, 40), (60, 50)];
+        if labelled {
+            let labels = dice.pick(&[["2", "10.5", "100"], ["low", "middle", "über"]]);
+            structure = structure.dimension(Dimension::fixed("height", labels));
+            lens.insert(0, (0, 3));
+        }
+        if timed {
+            let unit = dice.pick(&[
+                "hours since 2001-12-31T23:00:00Z",
+                "days since 1850-01-01T00:00:00Z (360_day)",
+                "seconds since 1970-01-01T00:00:00Z",
+            ]);
+            let time = Axis::new("time", 0.0, 3600.0, 4).unit(unit);
+            structure = structure.dimension(Dimension::regular("time", [time]));
+            lens.insert(usize::from(labelled), (-5, 9));
+        }
+        let structure = structure
+            .dimension(space(&mut dice, chunk))
+            .crs(dice.pick(&["EPSG:32632", "EPSG:4326", "EPSG:3035"]))
+            .build()
+            .unwrap();
+        let dressed = |schema: gridstone::SchemaBuilder| {
+            schema
+                .variable("tas")
+                .unit("K")
+                .attribute("standard_name", "air_temperature")
+                .attribute("level_of_all", "2 m")
+                .aggregator(Aggregation::Max)
+        };
+        let (_store, grid) = filled(&mut dice, structure, dressed, &lens);
+        let window = grid.bounds().unwrap().unwrap();
+        let selection = Selection::new(&grid, &window, None).unwrap();
+        let bytes = match exported(&selection, &[], dice.pick(&[1, 3000, 32 << 20])) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                assert!(
+                    error.to_string().contains("every value of"),
+                    "{seed}: {error}"
+                );
+                continue;
+            }
+        };
+        let mut like = Like::default();
+        // A single step says by its bounds how long it is.
+        like.irregular = Some(false).filter(|_| timed);
+        let Some(back) = imported(&bytes, None, &like) else {
+            let before = told(&wanted(&grid, &window, &Layer::Base));
+            assert!(before.iter().all(Option::is_none), "{seed}");
+            continue;
+        };
+        compare(&grid, &back, seed);
+        compared += 1;
+    }
+    assert!(compared > 70, "{compared}");
+}
+
+/// Cells, places, times, labels, system and what is known of the values.
+fn compare(grid: &Grid, back: &Grid, seed: u64) {
+    let of = |grid: &Grid| {
+        let bounds = grid.bounds().unwrap().unwrap();
+        let answer = wanted(grid, &bounds, &Layer::Base);
+        // Time is in front of labels in a grid made after a file.
+        let names: Vec<String> = grid
+            .structure()
+            .axes()
+            .map(|axis| axis.name().to_owned())
+            .collect();
+        let mut order: Vec<usize> = (0..names.len()).collect();
+        order.sort_by_key(|axis| {
+            ["time", "height", "y", "x"]
+                .iter()
+                .position(|name| *name == names[*axis])
+        });
+        let cells: Vec<Option<f64>> = told(&answer);
+        let cells = ndarray::ArrayD::from_shape_vec(answer.array.shape(), cells).unwrap();
+        let cells: Vec<Option<f64>> = cells
+            .permuted_axes(order.as_slice())
+            .iter()
+            .copied()
+            .collect();
+        let extent: Vec<(f64, f64)> = order
+            .iter()
+            .map(|axis| answer.extent.bounds()[*axis])
+            .collect();
+        (
+            cells,
+            extent,
+            answer.array.dtype(),
+            order,
+            answer.array.shape().to_vec(),
+        )
+    };
+    let (a, b) = (of(grid), of(back));
+    assert_eq!((&a.0, a.2), (&b.0, b.2), "{seed}");
+    for (axis, (a, b)) in a.1.iter().zip(&b.1).enumerate() {
+        let structure = grid.structure();
+        let name = ["time", "height", "y", "x"];
+        let time = |grid: &Grid, value: f64| {
+            let axis = grid.structure().axes().find(|axis| axis.time().is_some());
+            axis.and_then(|axis| axis.time()?.instant(value))
+                .map(|at| at.to_string())
+        };
+        let timed = structure.axes().any(|axis| axis.time().is_some()) && axis == 0;
+        if timed {
+            assert_eq!(
+                (time(grid, a.0), time(grid, a.1)),
+                (time(back, b.0), time(back, b.1)),
+                "{seed}"
+            );
+        } else {
+            let near = |a: f64, b: f64| (a - b).abs() <= 1e-9 * a.abs().max(1.0);
+            assert!(
+                near(a.0, b.0) && near(a.1, b.1),
+                "{seed}: {a:?} {b:?} of {name:?}"
+            );
+        }
+    }
+    assert_eq!(grid.structure().crs(), back.structure().crs(), "{seed}");
+    let labels = |grid: &Grid| {
+        let dimensions = grid.structure().dimensions().iter();
+        dimensions
+            .filter_map(|dimension| dimension.labels().map(<[String]>::to_vec))
+            .next()
+    };
+    let known = labels(grid).unwrap_or_default();
+    // A file has the labels that were put.
+    assert!(
+        labels(back)
+            .unwrap_or_default()
+            .iter()
+            .all(|label| known.contains(label)),
+        "{seed}"
+    );
+    let schema = |grid: &Grid| {
+        let schema = grid.schema();
+        let kept = ["standard_name", "level_of_all"];
+        let attributes: Vec<_> = kept
+            .iter()
+            .map(|name| schema.attributes().get(*name).cloned())
+            .collect();
+        (
+            schema.variable().map(str::to_owned),
+            schema.unit().map(str::to_owned),
+            attributes,
+        )
+    };
+    assert_eq!(schema(grid), schema(back), "{seed}");
+}
+
+#[test]
+fn events_keep_their_ticks() {
+    for ticks in [[7_i64, 60, 100_000], [7, 60, (1 << 53) + 1]] {
+        let axes = [Axis::new("y", 0.0, -1.0, 8), Axis::new("x", 0.0, 1.0, 8)];
+        let unit = "microseconds since 2020-01-01T00:00:00Z";
+        let structure = Structure::builder()
+            .dimension(Dimension::irregular("time", unit, 8, 60))
+            .dimension(Dimension::regular("space", axes))
+            .crs("EPSG:32632")
+            .build()
+            .unwrap();
+        let schema = Schema::builder(structure, DType::F32).build().unwrap();
+        let grid = Store::in_memory()
+            .unwrap()
+            .create("gauges", schema)
+            .unwrap();
+        let cells =
+            ndarray::Array3::from_shape_fn((3, 20, 20), |(t, y, x)| (t * 400 + y * 20 + x) as f32);
+        let mut batch = grid.store().batch();
+        batch
+            .put_events(&grid, &ticks, [0, 2, 3], &cells, Overlap::Merge)
+            .unwrap();
+        batch.commit().unwrap();
+        let selection = Selection::new(&grid, &grid.bounds().unwrap().unwrap(), None).unwrap();
+        let bytes = exported(&selection, &[], 1).unwrap();
+        let mut like = Like::default();
+        like.irregular = Some(true);
+        let back = imported(&bytes, None, &like).unwrap();
+        let of = |grid: &Grid| {
+            let answer = grid.read(&Query::all()).unwrap();
+            let axis = grid.structure().axes().next().unwrap().clone();
+            let ticks = answer.coordinates.as_ref().unwrap().ticks.clone();
+            let shown: Vec<String> = ticks.iter().map(|tick| axis.shown(*tick)).collect();
+            (told(&answer), shown)
+        };
+        assert_eq!(of(&grid), of(&back));
+    }
+}
+
+#[test]
+fn layers_are_variables_of_one_file() {
+    let axes = [Axis::new("y", 0.0, -1.0, 8), Axis::new("x", 0.0, 1.0, 8)];
+    let structure = Structure::builder()
+        .dimension(Dimension::regular("space", axes))
+        .crs("EPSG:32632")
+        .build()
+        .unwrap();
+    let schema = Schema::builder(structure, DType::I16)
+        .aggregator(Aggregation::Mean)
+        .aggregator(Aggregation::Max);
+    let grid = Store::in_memory()
+        .unwrap()
+        .create("dem", schema.build().unwrap())
+        .unwrap();
+    let cells =
+        ndarray::Array2::from_shape_fn((32, 32), |(y, x)| i16::try_from(y * 32 + x).unwrap());
+    grid.put(&Window::new([0, 0], [32, 32]), &cells).unwrap();
+    let level = Query::all().level("space", 2);
+    let window = grid.read(&level).unwrap().window;
+    let layers = [Aggregation::Mean, Aggregation::Max].map(Layer::Aggregate);
+    let selection = Selection::new(&grid, &window, None).unwrap();
+    let bytes = exported(&selection, &layers, 32 << 20).unwrap();
+    for (name, layer) in [("dem_mean", &layers[0]), ("dem_max", &layers[1])] {
+        let file = NetCdf::from_bytes(bytes.as_slice()).unwrap();
+        let found = file.read(name, &[0, 0], &[8, 8]).unwrap();
+        let answer = wanted(&grid, &window, layer);
+        assert_eq!(found, answer.array, "{name}");
+    }
+    let twice = [layers[0].clone(), layers[0].clone()];
+    assert!(NetCdfExport::new(&selection, &twice).is_err());
+}
