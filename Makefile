@@ -3,6 +3,7 @@
 # make soak   random histories against the dense model, for SECONDS (an hour), from SEED on if it is given
 # make torture  kills, cuts of power, failing calls, flipped bits, hostile files, for SECONDS each, from SEED on if it is given
 # make fuzz   libFuzzer on every target, for SECONDS (a minute) each, with the nightly toolchain and cargo-fuzz
+# make clients  other programs (GDAL, rio-cogeo, xarray) read what is exported; pip installs them, and what cannot be had is named and left out
 # make lint   format, clippy, documentation
 # make bench  the flow's verbs, timed
 # make scale  the verbs on 10,000 to 1,000,000 chunks
@@ -11,7 +12,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test soak torture fuzz lint bench scale instructions peers build setup
+.PHONY: demo test soak torture fuzz lint bench scale instructions peers clients build setup
 
 # RocksDB is C++ and takes a quarter of an hour: one profile, one set of features, and a cache beside them.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/gridstone/target
@@ -70,6 +71,12 @@ peers: build
 	test -x $(PEERS)/bin/pip || python3 -m venv $(PEERS)
 	$(PEERS)/bin/pip install -q -r benches/peers/requirements.txt
 	$(PEERS)/bin/python benches/peers/compare.py --gridstone $(GRIDSTONE) --work $(PEERS)/work --side $(SIDE) --seeds $(SEEDS)
+
+CLIENTS := $(HOME)/.cache/gridstone/clients
+clients: build
+	@test -x $(CLIENTS)/bin/pip || python3 -m venv $(CLIENTS) || { echo 'skipped: python3 has no venv'; exit 0; }
+	@while read -r package; do $(CLIENTS)/bin/pip install -q "$$package" || echo "skipped: $$package cannot be had"; done < tests/clients/requirements.txt
+	$(CLIENTS)/bin/python tests/clients/exports.py $(GRIDSTONE) $(CLIENTS)/work
 
 build: setup
 	cargo build $(CARGO_FLAGS)

@@ -106,6 +106,9 @@
 //! `area` for a mean of what a cell covers, `min`, `max` and `mode` for cells as they are, and
 //! `sum` for totals such as people, which are divided by area and kept.
 //!
+//! The other way round, `adapter::raster::export` and `adapter::netcdf::export` write grids of any
+//! size to files part by part: from a grid of a snapshot, since a file takes a while.
+//!
 //! # Many sources
 //!
 //! [`Plan`](crate::adapter::source::Plan) says from footprints alone which chunks an import will

@@ -52,10 +52,12 @@ pub(super) fn join_planes(row: &mut [u8], size: usize, samples: usize, scratch: 
     scratch.clear();
     scratch.extend_from_slice(row);
     let cells = row.len() / size;
-    for (cell, bytes) in row.chunks_exact_mut(size).enumerate() {
-        for (significance, byte) in bytes.iter_mut().enumerate() {
-            *byte = scratch[plane(significance, size) * cells + cell];
-        }
+    for byte in 0..size {
+        let of_plane = &scratch[plane(byte, size) * cells..][..cells];
+        let places = row.chunks_exact_mut(size);
+        places
+            .zip(of_plane)
+            .for_each(|(cell, from)| cell[byte] = *from);
     }
 }
 
@@ -64,10 +66,13 @@ pub(super) fn split_planes(row: &mut [u8], size: usize, samples: usize, scratch:
     scratch.clear();
     scratch.extend_from_slice(row);
     let cells = row.len() / size;
-    for (cell, bytes) in scratch.chunks_exact(size).enumerate() {
-        for (significance, byte) in bytes.iter().enumerate() {
-            row[plane(significance, size) * cells + cell] = *byte;
-        }
+    for byte in 0..size {
+        let of_plane = &mut row[plane(byte, size) * cells..][..cells];
+        let places = scratch.chunks_exact(size);
+        of_plane
+            .iter_mut()
+            .zip(places)
+            .for_each(|(to, cell)| *to = cell[byte]);
     }
     differentiate(row, 1, samples);
 }

@@ -383,9 +383,9 @@ fn encode(out: impl Write, (height, width): (usize, usize), pixels: Pixels) -> R
     writer.finish().map_err(failed)
 }
 
-/// Numbers of colours of a ramp are like those above them: the fast encoder packs the small ones
-/// that are left of them.
-const FILTER: png::Filter = png::Filter::Up;
+/// Numbers of neighbouring colours of a ramp are alike, and the fast encoder packs the small numbers
+/// that this filter leaves of them.
+const FILTER: png::Filter = png::Filter::Paeth;
 
 #[cfg(test)]
 mod tests;

@@ -273,10 +273,10 @@ fn events_are_bands_and_gaps_where_a_part_has_none() {
     let north = ndarray::Array3::from_elem((2, 20, 20), 5_i16);
     let south = ndarray::Array3::from_elem((1, 20, 20), -5_i16);
     batch
-        .put_events(&grid, &[7, 100], [0, 0, 0], &north, Overlap::Merge)
+        .put_events(&grid, &[7, 100], [0, 0], &north, Overlap::Merge)
         .unwrap();
     batch
-        .put_events(&grid, &[60], [0, 20, 0], &south, Overlap::Merge)
+        .put_events(&grid, &[60], [20, 0], &south, Overlap::Merge)
         .unwrap();
     batch.commit().unwrap();
     let window = grid.bounds().unwrap().unwrap();

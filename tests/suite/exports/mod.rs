@@ -42,9 +42,15 @@ fn filled(
     dressed: impl Fn(SchemaBuilder) -> SchemaBuilder,
     lens: &[(i64, u64)],
 ) -> (Store, Grid) {
-    let dtype = dice.pick(&DType::ALL);
+    // Bytes of every value have none to spare.
+    let full = dice.chance(20);
+    let dtype = if full {
+        dice.pick(&[DType::U8, DType::I8])
+    } else {
+        dice.pick(&DType::ALL)
+    };
     let mut schema = dressed(Schema::builder(structure, dtype));
-    let nodata = dice.chance(50).then(|| dice.pick(&[0.0, 7.0, 100.0]));
+    let nodata = (!full && dice.chance(50)).then(|| dice.pick(&[0.0, 7.0, 100.0]));
     if let Some(nodata) = nodata {
         schema = schema.nodata(nodata);
     }
@@ -53,8 +59,7 @@ fn filled(
         .open_engine(std::sync::Arc::new(gridstone::kv::Memory::new()))
         .unwrap();
     let grid = store.create("grid", schema.build().unwrap()).unwrap();
-    // Bytes of every value have none to spare.
-    let values = dice.pick(&[3, 90, 256]);
+    let values = if full { 256 } else { dice.pick(&[3, 90]) };
     for _ in 0..1 + dice.below(3) {
         let (mut start, mut shape) = (Vec::new(), Vec::new());
         for (first, len) in lens {
@@ -87,7 +92,11 @@ fn put(dice: &mut Dice, grid: &Grid, window: &Window, (dtype, values): (DType, u
         .collect();
     macro_rules! put {
         ($type:ty) => {{
-            let lowest = if dtype.is_signed() { -20.0 } else { 0.0 };
+            let lowest = match (dtype.is_signed(), values) {
+                (true, 256) => -128.0,
+                (true, _) => -20.0,
+                (false, _) => 0.0,
+            };
             let cells = ArrayD::from_shape_fn(shape.as_slice(), |_| {
                 <$type>::from_f64(lowest + dice.below(values) as f64)
             });

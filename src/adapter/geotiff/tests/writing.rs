@@ -191,6 +191,79 @@ fn places_and_reference_systems_read_back() {
 }
 
 #[test]
+fn parts_make_the_file_that_the_whole_makes_and_misuse_is_refused() {
+    let array = cells(DType::I32, 2);
+    let sheet = |masked: bool| Sheet {
+        dtype: DType::I32,
+        bands: 2,
+        sizes: vec![[259, 300], [130, 150]],
+        masked,
+    };
+    let mut profile = profile(Compression::Zstd, false);
+    profile.tile = 64;
+    let begun = |masked: bool| {
+        Writer::new(Cursor::new(Vec::new()), sheet(masked), &profile).expect("begins")
+    };
+    let small = Array::filled(DType::I32, &[2, 130, 150], 5.0);
+    let part = |rows: std::ops::Range<usize>| {
+        let Array::I32(cells) = &array else {
+            panic!("int32 was made")
+        };
+        let part = cells.slice_axis(ndarray::Axis(1), rows.into());
+        Array::from(part.to_owned())
+    };
+    let mut writer = begun(false);
+    writer.put(1, [0, 0, 0], &small, None).expect("an overview");
+    for rows in [192..259, 0..64, 64..192] {
+        writer
+            .put(0, [0, rows.start, 0], &part(rows), None)
+            .expect("a part");
+    }
+    let file = writer.finish().expect("whole").into_inner();
+    let mut tiff = GeoTiff::from_reader(Cursor::new(file.clone())).expect("opens");
+    let back = tiff.read(&tiff.window()).expect("reads");
+    assert_eq!(back, array);
+    let mut overview = tiff.overview(0).expect("an overview");
+    let back = overview.read(&overview.window()).expect("reads");
+    assert_eq!(back, small);
+    let told = GeoTiff::from_reader(Cursor::new(file))
+        .expect("opens")
+        .overview(1)
+        .expect_err("there is one")
+        .to_string();
+    assert!(told.contains("there are 1"), "{told}");
+
+    let refused = |error: crate::Result<()>, part: &str| {
+        let error = error.expect_err("refused");
+        assert_eq!(*error.kind(), crate::ErrorKind::Invalid);
+        assert!(error.to_string().contains(part), "{error}");
+    };
+    let mut writer = begun(false);
+    refused(writer.put(0, [0, 10, 0], &part(0..64), None), "whole tiles");
+    refused(writer.put(0, [0, 0, 0], &part(0..60), None), "whole tiles");
+    refused(writer.put(0, [1, 0, 0], &part(0..64), None), "whole tiles");
+    let floats = Array::filled(DType::F32, &[2, 64, 300], 0.0);
+    refused(writer.put(0, [0, 0, 0], &floats, None), "int32");
+    writer
+        .put(0, [0, 0, 0], &part(0..64), None)
+        .expect("a part");
+    refused(writer.put(0, [0, 0, 0], &part(0..64), None), "twice");
+    refused(
+        writer.put(1, [0, 0, 0], &small, None),
+        "overviews come before",
+    );
+    refused(writer.finish().map(drop), "not every tile");
+    let mut writer = begun(true);
+    let one = Array::filled(DType::I32, &[64, 300], 0.0);
+    refused(writer.put(0, [0, 0, 0], &one, None), "all bands");
+    for tile in [0, 8, 100, 8192] {
+        profile.tile = tile;
+        let begun = Writer::new(Cursor::new(Vec::new()), sheet(false), &profile);
+        refused(begun.map(drop), "multiple of 16");
+    }
+}
+
+#[test]
 fn bands_read_back() {
     let bands = vec![
         Band {
