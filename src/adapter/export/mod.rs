@@ -11,8 +11,8 @@ mod selection;
 
 pub(in crate::adapter) use mark::{Marking, Viewer, marking};
 pub(in crate::adapter) use parts::{Cuts, Part};
+pub(in crate::adapter) use selection::Planes;
 pub use selection::{Exported, Selection};
-pub(in crate::adapter) use selection::{Planes, keeps_unit};
 
 /// The bytes of cells that are read at a time, unless it is told otherwise.
 pub(in crate::adapter) const PART_BYTES: usize = 32 << 20;

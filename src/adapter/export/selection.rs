@@ -214,7 +214,7 @@ impl Selection {
         self.grid
             .schema()
             .unit()
-            .filter(|_| keeps_unit(&self.layer))
+            .filter(|_| self.layer.keeps_unit())
     }
 
     /// The ticks of the events along an axis, if it is the irregular one.
@@ -435,18 +435,6 @@ impl Selection {
         }
         Ok(())
     }
-}
-
-/// Whether the values of a layer are in the unit of the cells that they are made of.
-pub(in crate::adapter) fn keeps_unit(layer: &Layer) -> bool {
-    let Layer::Aggregate(aggregation) = layer else {
-        return true;
-    };
-    // A deviation of degrees above some zero is not such degrees.
-    !matches!(
-        aggregation,
-        Aggregation::Count | Aggregation::Variance | Aggregation::Std | Aggregation::Custom { .. }
-    )
 }
 
 /// The type of a layer's cells.

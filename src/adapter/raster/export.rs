@@ -28,9 +28,7 @@ use std::path::Path;
 use ndarray::{ArrayD, ArrayView2, Axis, Ix2};
 
 use super::output::{Side, described, placed};
-use crate::adapter::export::{
-    Cuts, Exported, Marking, PART_BYTES, Part, Planes, Selection, keeps_unit,
-};
+use crate::adapter::export::{Cuts, Exported, Marking, PART_BYTES, Part, Planes, Selection};
 use crate::adapter::file;
 use crate::adapter::geotiff::{Band, Compression, Profile, Sheet, Writer};
 use crate::array::{Array, Cells, block};
@@ -235,7 +233,7 @@ fn of_base(grid: &Grid) -> Option<Aggregation> {
     let schema = grid.schema();
     let alike = |of: &&Aggregation| {
         schema.layer_dtype(of) == Some(schema.dtype())
-            && keeps_unit(&Layer::Aggregate((*of).clone()))
+            && Layer::Aggregate((*of).clone()).keeps_unit()
             && **of != Aggregation::Sum
     };
     schema.aggregators().iter().find(alike).cloned()

@@ -5,7 +5,6 @@ use std::path::Path;
 use ndarray::{Array2, ArrayD, ArrayViewD, Axis, Ix2};
 
 use crate::adapter::axes::{INDEX, RasterAxes};
-use crate::adapter::export::keeps_unit;
 use crate::adapter::geotiff::{self, Affine, Band, Profile};
 use crate::array::{Array, Cells, Validity, with_view};
 use crate::error::{Error, Result};

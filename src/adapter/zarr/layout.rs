@@ -6,7 +6,7 @@ use super::ViewOptions;
 use crate::array::DType;
 use crate::codec::Digest;
 use crate::error::{Error, Result};
-use crate::grid::{Axis, Level, Levels, Structure, Window};
+use crate::grid::{Axis, Levels, Structure, Window};
 use crate::kernel::Aggregation;
 use crate::reader::{Freshness, Layer, Query};
 use crate::store::Grid;
@@ -95,10 +95,10 @@ impl Layout {
                 })?
             }
         };
-        let bounds = region(grid, options)?;
+        let bounds = region(grid, options, &layer)?;
         let coarsening = coarsening(&structure, &layer);
         let axes = axes(grid, &bounds)?;
-        let levels = levels(grid, &bounds, coarsening, (options, &layer))?;
+        let levels = levels(grid, &bounds, coarsening, &layer)?;
         let levels = shaped(levels, &axes);
         let (fill, masked) = fill(grid, &layer, dtype);
         Ok(Self {
@@ -210,30 +210,53 @@ fn layer(grid: &Grid, options: &ViewOptions) -> Result<Layer> {
 }
 
 /// The cells that are shown, at the finest levels.
-fn region(grid: &Grid, options: &ViewOptions) -> Result<Window> {
+fn region(grid: &Grid, options: &ViewOptions, layer: &Layer) -> Result<Window> {
     let structure = grid.structure();
-    let empty = || {
-        let name = grid.name();
-        Error::not_found(format!("grid `{name}` is empty: nothing was put yet"))
+    let name = grid.name();
+    let (Some(bounds), Some(top)) = (grid.bounds()?, grid.top()?) else {
+        return Err(Error::not_found(format!(
+            "grid `{name}` is empty: nothing was put yet"
+        )));
     };
-    let bounds = grid.bounds()?.ok_or_else(empty)?;
-    let levels = bounds.levels(structure.dimensions().len());
-    let mut region = match &options.extent {
-        None => bounds,
-        Some(extent) => {
-            let window = structure.window(extent, levels)?;
-            structure.intersection(&window, &bounds).ok_or_else(|| {
-                let name = grid.name();
-                Error::not_found(format!("grid `{name}` has no data in {extent:?}"))
-            })?
-        }
+    let Some(window) = &options.window else {
+        let all = |region: Window, (axis, labels): (usize, &[String])| {
+            region.along(axis, 0, labels.len() as u64)
+        };
+        let labels = structure
+            .dimensions()
+            .iter()
+            .enumerate()
+            .filter_map(|(d, dimension)| Some((structure.axes_of(d).start, dimension.labels()?)));
+        return Ok(labels.fold(bounds, all));
     };
+    structure.check(window)?;
+    let dimensions = structure.dimensions().len();
+    let (asked, base) = (window.levels(dimensions), bounds.levels(dimensions));
     for (d, dimension) in structure.dimensions().iter().enumerate() {
-        if let (Some(labels), None) = (dimension.labels(), &options.extent) {
-            region = region.along(structure.axes_of(d).start, 0, labels.len() as u64);
+        let is_one = *layer == Layer::Base || dimension.is_irregular();
+        let highest = if is_one {
+            base[d]
+        } else {
+            top.levels()[d].max(base[d])
+        };
+        if !(base[d]..=highest).contains(&asked[d]) {
+            return Err(Error::not_found(format!(
+                "layer `{layer}` of grid `{name}` has no level {} of dimension `{}` to show: it has {} to {highest}",
+                asked[d],
+                dimension.name(),
+                base[d],
+            )));
         }
     }
-    Ok(region)
+    structure
+        .intersection(window, &structure.cover(&bounds, asked))
+        .ok_or_else(|| {
+            let extent = structure.extent(window);
+            Error::not_found(format!(
+                "grid `{name}` has no data in {:?}",
+                extent.bounds()
+            ))
+        })
 }
 
 /// The dimension that coarsens: the one of two axes, or else the first regular one.
@@ -298,51 +321,31 @@ fn levels(
     grid: &Grid,
     bounds: &Window,
     coarsening: Option<usize>,
-    (options, layer): (&ViewOptions, &Layer),
+    layer: &Layer,
 ) -> Result<Vec<(Levels, Window)>> {
     let structure = grid.structure();
-    let base = bounds.levels(structure.dimensions().len());
-    let (Some(dimension), Some(top)) = (coarsening, grid.top()?) else {
-        return Ok(vec![(base, *bounds)]);
+    let finest = bounds.levels(structure.dimensions().len());
+    let (Some(dimension), Some(top), Layer::Aggregate(_)) = (coarsening, grid.top()?, layer) else {
+        return Ok(vec![(finest, *bounds)]);
     };
-    let highest = if *layer == Layer::Base {
-        base[dimension]
-    } else {
-        top.levels()[dimension]
-    };
-    let finest = match options.level {
-        None => base[dimension],
-        Some(level) => Level::new(level)?,
-    };
-    if !(base[dimension]..=highest).contains(&finest) {
-        return Err(Error::not_found(format!(
-            "grid `{}` has no level {finest} of dimension `{}` in this layer: it has {} to {highest}",
-            grid.name(),
-            structure.dimensions()[dimension].name(),
-            base[dimension]
-        )));
-    }
+    let highest = top.levels()[dimension];
     let fits = |levels: Levels| {
         let shape = structure.cover(bounds, levels).shape();
-        structure
-            .axes_of(dimension)
-            .all(|axis| shape[axis] <= structure.chunk_shape()[axis] as u64)
+        let mut axes = structure.axes_of(dimension);
+        axes.all(|axis| shape[axis] <= structure.chunk_shape()[axis] as u64)
     };
-    let mut all = vec![base.with(dimension, finest)];
-    while let Some(last) = all
-        .last()
-        .filter(|last| last[dimension] < highest && !fits(**last))
-    {
-        let Some(next) = last[dimension].coarser() else {
+    let mut coarsest = finest;
+    let mut all = vec![finest];
+    while coarsest[dimension] < highest && !fits(coarsest) {
+        let Some(next) = coarsest[dimension].coarser() else {
             break;
         };
-        all.push(last.with(dimension, next));
+        coarsest = coarsest.with(dimension, next);
+        all.push(coarsest);
     }
-    let widest = structure.cover(bounds, all[all.len() - 1]);
-    Ok(all
-        .into_iter()
-        .map(|levels| (levels, structure.cover(&widest, levels)))
-        .collect())
+    let widest = structure.cover(bounds, coarsest);
+    let of_level = |levels: Levels| (levels, structure.cover(&widest, levels));
+    Ok(all.into_iter().map(of_level).collect())
 }
 
 fn shaped(levels: Vec<(Levels, Window)>, axes: &[ArrayAxis]) -> Vec<ViewLevel> {

@@ -64,7 +64,7 @@ use std::collections::BTreeMap;
 
 use crate::codec::Digest;
 use crate::error::Result;
-use crate::grid::Extent;
+use crate::grid::Window;
 use crate::reader::Layer;
 use crate::store::Grid;
 
@@ -94,10 +94,9 @@ pub enum Format {
 pub struct ViewOptions {
     /// The layer.
     pub layer: Option<Layer>,
-    /// The box of the world; `None` for all that was put.
-    pub extent: Option<Extent>,
-    /// The level of the grid that is the finest of the view; `None` for the finest there is.
-    pub level: Option<i8>,
+    /// The cells, at the levels that are the finest of the view; `None` for all that was put at the
+    /// finest base levels.
+    pub window: Option<Window>,
     /// The version of the metadata.
     pub format: Format,
 }
@@ -134,6 +133,16 @@ impl View {
     /// The grid that it shows.
     pub fn grid(&self) -> &Grid {
         &self.grid
+    }
+
+    /// The layer that it shows.
+    pub fn layer(&self) -> &Layer {
+        &self.layout.layer
+    }
+
+    /// How many levels it has.
+    pub fn levels(&self) -> usize {
+        self.layout.levels.len()
     }
 
     /// What stands at a key, as `0/height/c/3/1`, without a slash in front; `None` if there is

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{Format, View, ViewOptions, export};
 use crate::array::{Cells, with_dtype};
 use crate::{
-    Aggregation, Array, Axis, DType, Dimension, ErrorKind, Extent, Freshness, Grid, Layer, Query,
+    Aggregation, Array, Axis, DType, Dimension, ErrorKind, Freshness, Grid, Layer, Levels, Query,
     Schema, Store, Structure, Window,
 };
 
@@ -546,49 +546,38 @@ fn metadata_say_what_readers_ask_for() {
 #[test]
 fn a_part_and_a_level_can_be_chosen() {
     let (_store, grid) = small();
-    let part = ViewOptions {
-        extent: Some(Extent::new([(5.0, 7.0), (1.0, 4.0)])),
+    let of = |window: Window| ViewOptions {
+        window: Some(window),
         ..ViewOptions::default()
     };
-    let view = View::new(&grid, &part).expect("a view");
+    let level = |level: i8| Levels::try_from([level]).expect("a level");
+    let view = View::new(&grid, &of(Window::new([1, 1], [2, 3]))).expect("a view");
     assert_eq!(view.layout.levels.len(), 1, "it fits one chunk");
     assert_eq!(
         document(&view, "0/height/zarr.json")["shape"],
         serde_json::json!([2, 3])
     );
     compare(&view, "a part");
-    let coarse = ViewOptions {
-        level: Some(1),
-        ..ViewOptions::default()
-    };
-    let view = View::new(&grid, &coarse).expect("a view");
+    let view = View::new(&grid, &of(Window::new([0, 0], [4, 4]).at(level(1)))).expect("a view");
     assert_eq!(
         document(&view, "0/height/zarr.json")["shape"],
         serde_json::json!([4, 4])
     );
     compare(&view, "level 1");
+    let mean = Some(Layer::Aggregate(Aggregation::Mean));
     for (options, why) in [
         (
-            ViewOptions {
-                level: Some(9),
-                ..ViewOptions::default()
-            },
+            of(Window::new([0, 0], [1, 1]).at(level(9))),
             "no level 9 of dimension `space`",
         ),
         (
             ViewOptions {
-                layer: Some(Layer::Aggregate(Aggregation::Mean)),
+                layer: mean,
                 ..ViewOptions::default()
             },
             "no layer `mean`",
         ),
-        (
-            ViewOptions {
-                extent: Some(Extent::new([(100.0, 101.0), (0.0, 1.0)])),
-                ..ViewOptions::default()
-            },
-            "no data in",
-        ),
+        (of(Window::new([100, 0], [1, 1])), "no data in"),
     ] {
         let error = View::new(&grid, &options).expect_err("refused");
         assert_eq!(*error.kind(), ErrorKind::NotFound);

@@ -19,9 +19,10 @@ use gridstone::adapter::geotiff::Compression;
 use gridstone::adapter::netcdf::export::NetCdfExport;
 use gridstone::adapter::raster::RasterAxes;
 use gridstone::adapter::raster::export::{GeoTiffExport, Make};
+use gridstone::adapter::zarr::{self, View, ViewOptions};
 use gridstone::{Freshness, Grid, Layer, Window};
 
-/// Write a grid, or a part of it, to a file of any size
+/// Write a grid, or a part of it, to a file of any size, or to a folder of Zarr
 ///
 /// OUT.tif is a Cloud Optimized GeoTIFF, whose overviews are levels of the grid. So that their
 /// cells lie exactly over those of the image, this is widened to a multiple of the coarsest ones:
@@ -35,18 +36,23 @@ use gridstone::{Freshness, Grid, Layer, Window};
 /// layer that --layer names: the base at the base levels, else the first aggregator. Absent cells
 /// are NaN, or _FillValue. It is not compressed.
 ///
+/// OUT.zarr is a folder with a Zarr hierarchy: a group for each level from the cells that are asked
+/// for up, of the layer that --layer names, else of the first aggregator. The box is widened to whole
+/// cells of the coarsest level. Its metadata comes last; what was cut short is completed by the same
+/// command, and --overwrite brings a finished one up to date.
+///
 /// All is read from one snapshot of the store, as fresh as it is then, in bounded memory. The file
 /// appears when it is complete.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  gridstone export store dem dem.tif\n  gridstone export store dem part.tif --extent -119.5,37,-119,37.5 --layer base --plain --compress zstd\n  gridstone export store rain may.nc --period 2020-05-01/2020-06-01"
+    after_help = "Examples:\n  gridstone export store dem dem.tif\n  gridstone export store dem part.tif --extent -119.5,37,-119,37.5 --layer base --plain --compress zstd\n  gridstone export store rain may.nc --period 2020-05-01/2020-06-01\n  gridstone export store dem dem.zarr"
 )]
 pub(super) struct Export {
     /// The directory of the store
     store: PathBuf,
     /// The name of the grid
     grid: String,
-    /// The file to write: .tif or .nc
+    /// What to write: .tif, .nc or .zarr
     #[arg(value_name = "OUT", value_parser = Target::parse)]
     out: Target,
     #[command(flatten)]
@@ -70,11 +76,15 @@ pub(super) struct Export {
     /// deflate, zstd or none, for a .tif
     #[arg(long, value_name = "NAME", default_value = "deflate", value_parser = compression())]
     compress: Compression,
-    /// Replace the file if there is one
+    /// 3, or 2 for readers that know no other, of a .zarr
+    #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u8).range(2..=3))]
+    zarr_format: u8,
+    /// Replace the file if there is one, or bring the .zarr up to date
     #[arg(long)]
     overwrite: bool,
     /// Print {"out", "bytes", "cells", "chunks_read", "stale", "levels", "layers", "overviews",
-    /// "window", "extent", "seconds"}
+    /// "window", "extent", "seconds"}, of a .zarr {"out", "bytes", "files", "kept", "levels", "layers",
+    /// "seconds"}
     #[arg(long)]
     json: bool,
 }
@@ -98,6 +108,7 @@ struct Target {
 enum Format {
     GeoTiff,
     NetCdf,
+    Zarr,
 }
 
 impl Target {
@@ -109,7 +120,8 @@ impl Target {
         let format = match ending.as_deref() {
             Some("tif" | "tiff") => Format::GeoTiff,
             Some("nc") => Format::NetCdf,
-            _ => return Err("its name must end in .tif or .nc".to_owned()),
+            Some("zarr") => Format::Zarr,
+            _ => return Err("its name must end in .tif, .nc or .zarr".to_owned()),
         };
         Ok(Self { path, format })
     }
@@ -128,16 +140,20 @@ struct Written {
 impl Export {
     pub(super) fn run(self, terminal: &Terminal) -> Outcome {
         let start = Instant::now();
-        check_path(&self.out.path, self.overwrite)?;
+        // What a folder holds is looked at later.
+        check_path(
+            &self.out.path,
+            self.overwrite || self.out.format == Format::Zarr,
+        )?;
         let store = open(&self.store)?;
         let grid = store.snapshot()?.grid(&self.grid)?;
         for layer in &self.layer {
             check_layer(&grid, Some(layer))?;
         }
-        let window = self.window(terminal, &grid)?;
         let written = match self.out.format {
-            Format::GeoTiff => self.geotiff(terminal, &grid, &window)?,
-            Format::NetCdf => self.netcdf(terminal, &grid, &window)?,
+            Format::GeoTiff => self.geotiff(terminal, &grid, &self.window(terminal, &grid)?)?,
+            Format::NetCdf => self.netcdf(terminal, &grid, &self.window(terminal, &grid)?)?,
+            Format::Zarr => return self.zarr(terminal, &grid, start),
         };
         if written.exported.stale > 0 {
             terminal.warn(format!(
@@ -254,6 +270,52 @@ impl Export {
             layers,
             overviews: 0,
         })
+    }
+
+    fn zarr(&self, terminal: &Terminal, grid: &Grid, start: Instant) -> Outcome {
+        anyhow::ensure!(
+            self.layer.len() < 2,
+            "a .zarr has one layer; write one at a time, or a .nc, which has several"
+        );
+        anyhow::ensure!(!self.stored, "a .zarr is always fresh; leave --stored out");
+        let is_whole = self.region.is_whole() && self.region.period.is_none();
+        let mut options = ViewOptions::default();
+        options.layer = self.layer.first().cloned();
+        options.window = (!is_whole)
+            .then(|| self.window(terminal, grid))
+            .transpose()?;
+        options.format = if self.zarr_format == 2 {
+            zarr::Format::V2
+        } else {
+            zarr::Format::V3
+        };
+        let view = View::new(grid, &options)?;
+        let bar = terminal.progress("writing", 0);
+        let written = zarr::export(&view, &self.out.path, self.overwrite, &|done, all| {
+            bar.set_length(all);
+            bar.set_position(done);
+        })?;
+        bar.finish_and_clear();
+        let seconds = start.elapsed().as_secs_f64();
+        let (out, layer) = (self.out.path.display(), view.layer());
+        if self.json {
+            terminal.print_json(&json!({
+                "out": out.to_string(), "bytes": written.bytes, "files": written.written, "kept": written.kept,
+                "levels": view.levels(), "layers": [layer.to_string()], "seconds": seconds,
+            }))?;
+        } else {
+            let kept = match written.kept {
+                0 => String::new(),
+                kept => format!(", {} kept", count(kept, "chunk")),
+            };
+            terminal.print(format!(
+                "wrote {out}: {} of layer {layer}, {} of {}{kept}, {seconds:.2} s",
+                count(view.levels() as u64, "level"),
+                count(written.written, "file"),
+                terminal::bytes(written.bytes),
+            ))?;
+        }
+        Ok(ExitCode::SUCCESS)
     }
 
     fn as_json(&self, grid: &Grid, written: &Written, (bytes, seconds): (u64, f64)) -> Value {
