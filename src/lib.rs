@@ -92,8 +92,12 @@ pub mod grid;
 pub mod guide;
 pub mod kv;
 pub mod reliability;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod statistics;
 pub mod verify;
+#[cfg(feature = "wire")]
+pub mod wire;
 
 /// Aggregators of a service's own, beside the built-in ones of [`Aggregation`].
 pub mod aggregator {

@@ -1,7 +1,7 @@
 //! The edges: files of other formats in and out. A format's adapter gives and takes arrays and
 //! georeferencing, and knows no store; `raster` lays them into grids.
 
-#[cfg(any(feature = "geotiff", feature = "netcdf"))]
+#[cfg(any(feature = "geotiff", feature = "netcdf", feature = "wire"))]
 mod axes;
 #[cfg(any(feature = "geotiff", feature = "netcdf"))]
 mod cells;
@@ -29,4 +29,6 @@ mod values;
 #[cfg(feature = "zarr")]
 pub mod zarr;
 
+#[cfg(feature = "wire")]
+pub(crate) use axes::RasterAxes;
 pub use file::replace;

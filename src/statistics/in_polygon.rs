@@ -4,6 +4,8 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use ndarray::{Array2, s};
+
 use super::polygon::Polygon;
 use super::region::Plane;
 use super::scan::{Class, Clip, Outline, Rect};
@@ -73,6 +75,38 @@ pub(crate) fn base_windows(
 }
 
 impl Polygon {
+    /// Which cells of a window it holds, by their centres: rows and columns are those of its two
+    /// axes, in the order of arrays.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::ErrorKind::NotFound) or [`Invalid`](crate::ErrorKind::Invalid) if its
+    /// axes are not two of one dimension, or the window does not fit the structure.
+    pub fn cells(&self, structure: &Structure, window: &Window) -> Result<Array2<bool>> {
+        structure.check(window)?;
+        let levels = window.levels(structure.dimensions().len());
+        let plane = Plane::new(structure, self, levels)?;
+        let [rows, cols] = plane
+            .axes
+            .map(|axis| window.start()[axis]..window.end()[axis]);
+        let place = |range: &Range<i64>, of: &Range<i64>| {
+            let at = |cell: i64| usize::try_from(of.start.abs_diff(cell)).unwrap_or(usize::MAX);
+            at(range.start)..at(range.end)
+        };
+        let lens = [&rows, &cols].map(|range| place(range, range).len());
+        let mut held = Array2::from_elem((lens[0], lens[1]), false);
+        let rect = Rect {
+            rows: rows.clone(),
+            cols: cols.clone(),
+        };
+        for part in boxes(&plane.outlines, &rect) {
+            let part = [place(&part.rows, &rows), place(&part.cols, &cols)];
+            held.slice_mut(s![part[0].clone(), part[1].clone()])
+                .fill(true);
+        }
+        Ok(held)
+    }
+
     /// Whether it holds the centre of any cell of some levels: one that is smaller than a cell, or
     /// narrower, need not.
     ///

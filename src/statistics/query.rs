@@ -153,6 +153,36 @@ impl Bins {
     }
 }
 
+impl FromStr for Bins {
+    type Err = Error;
+
+    /// `20:0:100` for bins of one width, or `0,10,20,50` for edges.
+    fn from_str(text: &str) -> Result<Self> {
+        let number = |text: &str| {
+            let number = text.trim().parse::<f64>().ok();
+            number
+                .filter(|number| number.is_finite())
+                .ok_or_else(|| Error::invalid(format!("`{text}` is not a finite number")))
+        };
+        match text.split(':').collect::<Vec<_>>()[..] {
+            [bins, low, high] => {
+                let bins = bins.trim().parse::<usize>();
+                let bins = bins.map_err(|_| {
+                    Error::invalid(format!("`{text}` does not begin with a number of bins"))
+                })?;
+                Self::equal(bins, number(low)?, number(high)?)
+            }
+            [edges] => {
+                let edges = edges.split(',').map(str::parse::<Number>);
+                Self::edges(edges.collect::<Result<Vec<_>>>()?)
+            }
+            _ => Err(Error::invalid(
+                "give bins and their range, like 20:0:100, or edges, like 0,10,20,50",
+            )),
+        }
+    }
+}
+
 /// What statistics are asked for, and of which cells.
 ///
 /// By default these are all cells, and every [`Stat`] that the grid's layers serve (all of them

@@ -53,6 +53,18 @@ impl Grid {
         super::plan::served(self)
     }
 
+    /// What is asked for without a word: the figures that everybody looks for first (count, mean,
+    /// min, max), and those that cost no more beside them.
+    pub fn statistics_expected(&self) -> Vec<Stat> {
+        let served = self.statistics_served();
+        let first = [Stat::Count, Stat::Mean, Stat::Min, Stat::Max];
+        if first.iter().all(|stat| served.contains(stat)) {
+            served
+        } else {
+            Stat::ALL.to_vec()
+        }
+    }
+
     /// The [statistics](Self::statistics) of each of several polygons, as catchments or districts
     /// are, in one pass: each in place of the query's own, which may overlap. A chunk is read once,
     /// however many of them it lies in.

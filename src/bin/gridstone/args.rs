@@ -3,8 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::time::{Instant, Length, written};
+use super::time::Length;
 use gridstone::array::{Cell, Number};
+pub(super) use gridstone::wire::Period;
 use gridstone::{Aggregation, Level};
 
 /// `W,S,E,N` in world units; over the antimeridian where west is above east, if that is at most
@@ -216,40 +217,9 @@ impl FromStr for ChunkSize {
 
 /// `1h`, `15min`: in nanoseconds.
 pub(super) fn time_step(text: &str) -> Result<i128, String> {
-    match text.parse()? {
+    match parsed(text)? {
         Length::Nanoseconds(nanoseconds) => Ok(nanoseconds),
         Length::Ticks(_) => Err(format!("`{text}` is not a length of time like 1h or 15min")),
-    }
-}
-
-/// `FROM/TO`: two times of ISO 8601, or numbers of an axis without times; the second is not in the
-/// period.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Period {
-    pub(super) from: Instant,
-    pub(super) to: Instant,
-}
-
-impl FromStr for Period {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (from, to) = text
-            .split_once('/')
-            .ok_or("give two times, like 2018-09-13T19:00Z/2018-09-14")?;
-        let rises = match (from.parse()?, to.parse()?) {
-            (Instant::Time(from), Instant::Time(to)) => written(from) < written(to),
-            (Instant::Number(from), Instant::Number(to)) => from < to,
-            _ => return Err("give two times, or two numbers".to_owned()),
-        };
-        if rises {
-            Ok(Self {
-                from: from.parse()?,
-                to: to.parse()?,
-            })
-        } else {
-            Err("the period ends before it begins".to_owned())
-        }
     }
 }
 

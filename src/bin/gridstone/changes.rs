@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::terminal::Terminal;
 use super::{Outcome, args, json, open};
+use gridstone::wire::change_json;
 use gridstone::{Axis, Change, Structure, Token, Window};
 
 /// Show what changed in a grid since a token, oldest first, and the token to go on with
@@ -47,7 +48,7 @@ impl Changes {
                 let shown = grid.changes_since(&token)?;
                 for change in &shown.changes {
                     let line = if self.json {
-                        as_json(structure, change).to_string()
+                        change_json(structure, change).to_string()
                     } else {
                         as_text(structure, change)
                     };
@@ -67,22 +68,6 @@ impl Changes {
         })?;
         Ok(ExitCode::SUCCESS)
     }
-}
-
-fn as_json(structure: &Structure, change: &Change) -> Value {
-    let boxes = |windows: &[Window]| {
-        let of = |window: &Window| {
-            json!({
-                "levels": json::levels(structure, window.levels(structure.dimensions().len())),
-                "window": json::window(structure, window), "extent": json::extent(structure, &structure.extent(window)),
-            })
-        };
-        windows.iter().map(of).collect::<Vec<_>>()
-    };
-    json!({
-        "sequence": change.sequence, "base": boxes(&change.base), "aggregates": boxes(&change.aggregates),
-        "to": json::levels(structure, change.to),
-    })
 }
 
 fn as_text(structure: &Structure, change: &Change) -> String {

@@ -10,6 +10,9 @@ use super::terminal::Terminal;
 use gridstone::adapter::raster::RasterAxes;
 use gridstone::crs;
 use gridstone::statistics::Ring;
+use gridstone::wire::geojson::{
+    Outline as Shape, collect, outlines, polygon as polygon_of, system,
+};
 use gridstone::{Axis, Extent, Grid, Polygon};
 
 /// The largest file that is read, in bytes.
@@ -37,7 +40,7 @@ pub(super) fn of_grid(
     let mut parts = Vec::new();
     read(file, |value| {
         check_system(grid, value, file)?;
-        collect(value, "", &mut parts)
+        Ok(collect(value, "", &mut parts)?)
     })?;
     let what = format!("`{}`", file.display());
     placed(terminal, grid, axes, parts, &what)
@@ -55,25 +58,16 @@ pub(super) fn features(
     let mut found = Vec::new();
     read(file, |value| {
         check_system(grid, value, file)?;
-        let of_collection = value.get("type").and_then(Value::as_str) == Some("FeatureCollection");
-        let all = if of_collection {
-            list(value.get("features"), "", "features")?.as_slice()
-        } else {
-            std::slice::from_ref(value)
-        };
-        for (number, feature) in all.iter().enumerate() {
-            let mut parts = Vec::new();
-            collect(feature, &format!("feature {}: ", number + 1), &mut parts)?;
-            found.push((
-                name(feature, number),
-                feature.get("properties").cloned().unwrap_or(Value::Null),
-                parts,
-            ));
-        }
+        found = outlines(value)?;
         Ok(())
     })?;
     let mut features = Vec::new();
-    for (name, properties, parts) in found {
+    for Shape {
+        name,
+        properties,
+        parts,
+    } in found
+    {
         let what = format!("`{name}` of `{}`", file.display());
         if parts.is_empty() {
             terminal.warn(format!("{what} has no polygon, and is left out"));
@@ -97,10 +91,7 @@ pub(super) fn features(
 
 /// Refuses a file that names a system (as GeoJSON did before RFC 7946) which is not the grid's.
 fn check_system(grid: &Grid, value: &Value, file: &Path) -> anyhow::Result<()> {
-    let named = value
-        .pointer("/crs/properties/name")
-        .and_then(Value::as_str);
-    let Some((of_file, of_grid)) = named.map(code_of).zip(grid.structure().crs()) else {
+    let Some((of_file, of_grid)) = system(value).zip(grid.structure().crs()) else {
         return Ok(());
     };
     // Longitude and latitude, as RFC 7946 has them, are those of any grid of longitudes.
@@ -118,44 +109,6 @@ fn check_system(grid: &Grid, value: &Value, file: &Path) -> anyhow::Result<()> {
     );
 }
 
-/// `EPSG:n` of a name like `urn:ogc:def:crs:EPSG::32632` or
-/// `http://www.opengis.net/def/crs/EPSG/0/32632`, or the name itself.
-fn code_of(name: &str) -> String {
-    let parts: Vec<&str> = name.split([':', '/']).collect();
-    match parts[..] {
-        ["urn", _, "def", "crs", authority, _, code]
-        | [
-            "http" | "https",
-            "",
-            "",
-            _,
-            "def",
-            "crs",
-            authority,
-            _,
-            code,
-        ] => {
-            format!("{authority}:{code}")
-        }
-        _ => name.to_owned(),
-    }
-}
-
-/// What a feature is called.
-fn name(feature: &Value, number: usize) -> String {
-    let properties = feature.get("properties");
-    let of = |key: &str| properties.and_then(|properties| properties.get(key));
-    let known = ["name", "NAME", "Name", "id", "ID", "Id"]
-        .iter()
-        .find_map(|key| of(key))
-        .or_else(|| feature.get("id"));
-    match known {
-        Some(Value::String(text)) if !text.is_empty() => text.clone(),
-        Some(Value::Number(id)) => id.to_string(),
-        _ => format!("feature {}", number + 1),
-    }
-}
-
 /// Parts as a polygon where the grid has its data: on a globe, turned to the longitudes that it
 /// has.
 fn placed(
@@ -166,7 +119,7 @@ fn placed(
     what: &str,
 ) -> anyhow::Result<Polygon> {
     let names: Vec<&str> = grid.structure().axes().map(Axis::name).collect();
-    let mut polygon = polygon(parts, [names[axes.x], names[axes.y]])?;
+    let mut polygon = polygon_of(parts, [names[axes.x], names[axes.y]])?;
     if let Some(longitudes) = Plane::of(grid, axes)?.and_then(|plane| plane.longitudes()) {
         let (round, seam) = polygon.around(names[axes.x], longitudes)?;
         polygon = round;
@@ -278,165 +231,4 @@ fn read(path: &Path, take: impl FnOnce(&Value) -> anyhow::Result<()>) -> anyhow:
     let value: Value =
         serde_json::from_slice(&text).with_context(|| format!("`{name}` is not JSON"))?;
     take(&value).with_context(|| format!("`{name}` holds no polygon that can be used"))
-}
-
-fn polygon(parts: Vec<Vec<Ring>>, axes: [&str; 2]) -> anyhow::Result<Polygon> {
-    ensure!(
-        !parts.is_empty(),
-        "there is no Polygon or MultiPolygon in it"
-    );
-    Ok(Polygon::new(axes, parts)?)
-}
-
-/// Adds the parts of an object; `place` says where it is in the file.
-fn collect(value: &Value, place: &str, parts: &mut Vec<Vec<Ring>>) -> anyhow::Result<()> {
-    let kind = value
-        .get("type")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    let within = |what: &str, i: usize| format!("{place}{what} {}: ", i + 1);
-    match kind {
-        "FeatureCollection" => {
-            for (i, feature) in list(value.get("features"), place, "features")?
-                .iter()
-                .enumerate()
-            {
-                collect(feature, &within("feature", i), parts)?;
-            }
-        }
-        "Feature" => match value.get("geometry") {
-            None | Some(Value::Null) => {}
-            Some(geometry) => collect(geometry, place, parts)?,
-        },
-        "GeometryCollection" => {
-            for (i, geometry) in list(value.get("geometries"), place, "geometries")?
-                .iter()
-                .enumerate()
-            {
-                collect(geometry, &within("geometry", i), parts)?;
-            }
-        }
-        "Polygon" => parts.extend(rings(value.get("coordinates"), place)?),
-        "MultiPolygon" => {
-            for (i, of_part) in list(value.get("coordinates"), place, "coordinates")?
-                .iter()
-                .enumerate()
-            {
-                parts.extend(rings(Some(of_part), &within("part", i))?);
-            }
-        }
-        "" => bail!("{place}it has no `type`"),
-        other => bail!(
-            "{place}it is a {other}; give Polygon or MultiPolygon, alone or in features or collections"
-        ),
-    }
-    Ok(())
-}
-
-/// The rings of one part; none of an empty one.
-fn rings(value: Option<&Value>, place: &str) -> anyhow::Result<Option<Vec<Ring>>> {
-    let mut rings = Vec::new();
-    for (i, of_ring) in list(value, place, "coordinates")?.iter().enumerate() {
-        let place = format!("{place}ring {}: ", i + 1);
-        let point = |value: &Value| {
-            let number = |i: usize| value.get(i).and_then(Value::as_f64);
-            number(0)
-                .zip(number(1))
-                .map(|(x, y)| [x, y])
-                .with_context(|| format!("{place}`{value}` is no position"))
-        };
-        rings.push(
-            list(Some(of_ring), &place, "positions")?
-                .iter()
-                .map(point)
-                .collect::<anyhow::Result<Ring>>()?,
-        );
-    }
-    Ok((!rings.is_empty()).then_some(rings))
-}
-
-fn list<'a>(value: Option<&'a Value>, place: &str, what: &str) -> anyhow::Result<&'a Vec<Value>> {
-    value
-        .and_then(Value::as_array)
-        .with_context(|| format!("{place}its {what} are no list"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn square(at: f64) -> Value {
-        json!([
-            [at, 0.0],
-            [at + 1.0, 0.0],
-            [at + 1.0, 1.0],
-            [at, 1.0],
-            [at, 0.0]
-        ])
-    }
-
-    fn of(value: &Value) -> anyhow::Result<Polygon> {
-        let mut parts = Vec::new();
-        collect(value, "", &mut parts)?;
-        polygon(parts, ["x", "y"])
-    }
-
-    #[test]
-    fn a_feature_is_called_by_its_name_or_number() {
-        let of = |properties: Value| {
-            name(
-                &json!({ "type": "Feature", "id": 7, "properties": properties }),
-                2,
-            )
-        };
-        assert_eq!(
-            [
-                of(json!({ "name": "Rhone", "id": 3 })),
-                of(json!({ "ID": 3 })),
-                of(json!({})),
-                of(Value::Null)
-            ],
-            ["Rhone", "3", "7", "7"]
-        );
-        assert_eq!(name(&json!({ "type": "Polygon" }), 2), "feature 3");
-    }
-
-    #[test]
-    fn polygons_are_found_wherever_they_are() {
-        let simple = json!({ "type": "Polygon", "coordinates": [square(0.0), square(0.25)] });
-        let multi =
-            json!({ "type": "MultiPolygon", "coordinates": [[square(2.0)], [square(4.0)]] });
-        let feature = |geometry: &Value| json!({ "type": "Feature", "properties": null, "geometry": geometry });
-        let all = json!({ "type": "FeatureCollection", "features": [
-            feature(&simple), feature(&Value::Null), feature(&json!({ "type": "GeometryCollection", "geometries": [multi.clone(), simple.clone()] })),
-        ] });
-        let bounds = |value: &Value| of(value).expect("a polygon").bounds();
-        assert_eq!(bounds(&simple), [(0.0, 1.25), (0.0, 1.0)]);
-        assert_eq!(bounds(&multi), [(2.0, 5.0), (0.0, 1.0)]);
-        assert_eq!(bounds(&all), [(0.0, 5.0), (0.0, 1.0)]);
-    }
-
-    #[test]
-    fn what_is_no_polygon_is_told_with_its_place() {
-        let why = |value: Value| format!("{:#}", of(&value).expect_err("no polygon"));
-        assert_eq!(
-            why(json!({ "type": "FeatureCollection", "features": [] })),
-            "there is no Polygon or MultiPolygon in it"
-        );
-        assert_eq!(why(json!([1])), "it has no `type`");
-        let line = json!({ "type": "LineString", "coordinates": [[0, 0], [1, 1]] });
-        let of = json!({ "type": "FeatureCollection", "features": [{ "type": "Feature", "geometry": line }] });
-        assert!(why(of).starts_with("feature 1: it is a LineString; give Polygon"));
-        assert_eq!(
-            why(json!({ "type": "Polygon" })),
-            "its coordinates are no list"
-        );
-        assert_eq!(
-            why(json!({ "type": "Polygon", "coordinates": [[[0, "a"]]] })),
-            "ring 1: `[0,\"a\"]` is no position"
-        );
-        let line = json!({ "type": "MultiPolygon", "coordinates": [[square(0.0)], [[[0, 0], [1, 1], [0, 0]]]] });
-        assert!(why(line).starts_with("ring 1 of part 2 of the polygon has 2 different points"));
-    }
 }

@@ -1,6 +1,5 @@
 //! `gridstone info`
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -12,12 +11,10 @@ use super::time::Along;
 use super::{Outcome, bases, json, open, time};
 use gridstone::crs;
 use gridstone::grid::DimensionKind;
-use gridstone::{
-    Aggregation, Depth, EncodingInfo, Grid, Layer, Levels, Query, Schema, StoreStats, Structure,
+use gridstone::wire::{
+    CHUNKS_SHOWN, LayerRow, Tally, events, grid_json, held_by_level, smaller, storage_json,
 };
-
-/// Chunks that encodings are told from.
-const CHUNKS_SHOWN: usize = 256;
+use gridstone::{Depth, EncodingInfo, Grid, Schema, Structure};
 
 /// Show what a grid is and holds: structure, levels, chunks, bytes, marks
 #[derive(Args, Debug)]
@@ -61,8 +58,14 @@ impl Info {
             None => store.grids()?,
         };
         if self.json {
-            let grids: Vec<Value> = grids.iter().map(as_json).collect::<anyhow::Result<_>>()?;
-            let (name, storage) = (self.store.display().to_string(), storage(&store.stats()?));
+            let grids: Vec<Value> = grids
+                .iter()
+                .map(grid_json)
+                .collect::<gridstone::Result<_>>()?;
+            let (name, storage) = (
+                self.store.display().to_string(),
+                storage_json(&store.stats()?),
+            );
             terminal.print_json(&json!({ "store": name, "storage": storage, "grids": grids }))?;
         } else {
             for (number, grid) in grids.iter().enumerate() {
@@ -74,14 +77,6 @@ impl Info {
         }
         Ok(ExitCode::SUCCESS)
     }
-}
-
-/// What the store takes.
-fn storage(stats: &StoreStats) -> Value {
-    json!({
-        "files": stats.files, "file_bytes": stats.file_bytes, "log_bytes": stats.log_bytes, "buffered_bytes": stats.buffered_bytes,
-        "age": stats.age.map(|age| age.as_secs_f64()),
-    })
 }
 
 /// What a grid's cells are, in a few words.
@@ -126,142 +121,6 @@ fn held(schema: &Schema) -> Option<String> {
         .map(|(key, value)| format!(", {key} {value}"))
         .collect();
     Some(format!("{name}{unit}{meant}{others}"))
-}
-
-/// The stored chunks of one layer at one level.
-#[derive(Clone, Copy, Debug, Default)]
-struct Tally {
-    chunks: u64,
-    bytes: u64,
-    raw_bytes: u64,
-}
-
-impl Tally {
-    fn ratio(self) -> Option<f64> {
-        (self.bytes > 0).then(|| self.raw_bytes as f64 / self.bytes as f64)
-    }
-
-    fn add(&mut self, other: Tally) {
-        self.chunks += other.chunks;
-        self.bytes += other.bytes;
-        self.raw_bytes += other.raw_bytes;
-    }
-}
-
-/// The chunks of a layer at some levels.
-type Row = (Layer, Levels, Tally);
-
-/// Chunks by layer (the base first, then as declared) and levels, and all of them.
-fn tallies(grid: &Grid) -> gridstone::Result<(Vec<Row>, Tally)> {
-    let schema = grid.schema();
-    let mut rows: BTreeMap<(usize, Levels), Tally> = BTreeMap::new();
-    let rank = |of: &Option<Aggregation>| {
-        of.as_ref().map_or(0, |of| {
-            1 + schema
-                .aggregators()
-                .iter()
-                .take_while(|other| *other != of)
-                .count()
-        })
-    };
-    for chunk in grid.stored_chunks()? {
-        let dtype = chunk
-            .aggregator
-            .as_ref()
-            .and_then(|aggregator| schema.layer_dtype(aggregator))
-            .unwrap_or(schema.dtype());
-        let cells = match (&chunk.ticks, schema.structure().irregular()) {
-            (Some(ticks), Some(dimension)) => {
-                schema.structure().chunk_cells()
-                    / schema.structure().dimensions()[dimension].axes()[0].chunk() as usize
-                    * ticks.len()
-            }
-            _ => schema.structure().chunk_cells(),
-        };
-        let raw_bytes = (cells * dtype.size()) as u64;
-        let row = rows
-            .entry((rank(&chunk.aggregator), chunk.location.levels()))
-            .or_default();
-        row.add(Tally {
-            chunks: 1,
-            bytes: chunk.bytes,
-            raw_bytes,
-        });
-    }
-    let mut total = Tally::default();
-    rows.values().for_each(|row| total.add(*row));
-    let layer = |rank: usize| match rank
-        .checked_sub(1)
-        .and_then(|number| schema.aggregators().get(number))
-    {
-        Some(aggregator) => Layer::Aggregate(aggregator.clone()),
-        None => Layer::Base,
-    };
-    Ok((
-        rows.into_iter()
-            .map(|((rank, levels), tally)| (layer(rank), levels, tally))
-            .collect(),
-        total,
-    ))
-}
-
-fn as_json(grid: &Grid) -> anyhow::Result<Value> {
-    let (schema, structure) = (grid.schema(), grid.structure());
-    let (layers, total) = tallies(grid)?;
-    let dimension = |dimension: &gridstone::Dimension| {
-        let (kind, spacing) = match dimension.kind() {
-            DimensionKind::Irregular { spacing, .. } => ("irregular", Some(*spacing)),
-            DimensionKind::Fixed { .. } => ("fixed", None),
-            _ => ("regular", None),
-        };
-        let depth = match dimension.aggregated() {
-            Some(Depth::Levels(levels)) => Some(levels),
-            Some(Depth::Top) => None,
-            None => Some(0),
-        };
-        let axis = |axis: &gridstone::Axis| json!({ "name": axis.name(), "origin": axis.origin(), "step": axis.step(), "chunk": axis.chunk(), "unit": axis.unit_name() });
-        json!({
-            "name": dimension.name(), "kind": kind, "refinable": dimension.is_refinable(), "depth": depth, "spacing": spacing,
-            "labels": dimension.labels(), "axes": dimension.axes().iter().map(axis).collect::<Vec<_>>(),
-        })
-    };
-    let layer = |(layer, levels, tally): &Row| {
-        json!({
-            "layer": layer.to_string(), "levels": json::levels(structure, *levels), "chunks": tally.chunks, "bytes": tally.bytes,
-            "raw_bytes": tally.raw_bytes, "ratio": tally.ratio(),
-        })
-    };
-    let encoding = |of: &EncodingInfo| {
-        json!({
-            "encoding": of.encoding, "image": of.image, "strips": of.strips, "bytes": of.bytes, "raw_bytes": of.raw_bytes,
-            "ratio": times(of),
-        })
-    };
-    let top = grid.top()?.map(|top| {
-        let index = structure.chunk_index(&top);
-        json!({ "levels": json::levels(structure, top.levels()), "chunk": json::by_axis(structure, index.iter().copied()) })
-    });
-    let extent = grid.extent()?;
-    let bounds = grid.bounds()?;
-    let period = Along::find(structure)
-        .filter(Along::is_time)
-        .zip(bounds.as_ref());
-    let period = period.map(|(along, bounds)| along.ends_shown(structure, bounds));
-    Ok(json!({
-        "grid": grid.name(), "dtype": schema.dtype().name(), "nodata": json::nodata(schema).map(json::number), "crs": structure.crs(),
-        "codec": format!("{:?}", schema.codec()).to_lowercase(), "filter": format!("{:?}", schema.filter()).to_lowercase(),
-        "zstd_level": schema.zstd_level(), "variable": schema.variable(), "unit": schema.unit(), "attributes": schema.attributes(),
-        "aggregators": schema.aggregators().iter().map(Aggregation::to_string).collect::<Vec<_>>(),
-        "dimensions": structure.dimensions().iter().map(dimension).collect::<Vec<_>>(),
-        "extent": extent.as_ref().map(|extent| json::extent(structure, extent)), "period": period,
-        "events": events(grid)?, "window": bounds.map(|bounds| json::window(structure, &bounds)),
-        "base_levels": grid.base_levels()?.map(|levels| json::levels(structure, levels)),
-        "reach": grid.reach()?.map(|levels| json::levels(structure, levels)),
-        "base": bases::as_json(grid)?, "top": top, "marks": grid.marks()?, "token": grid.changes_token()?.to_string(),
-        "chunks": total.chunks, "bytes": total.bytes, "raw_bytes": total.raw_bytes, "ratio": total.ratio(),
-        "layers": layers.iter().map(layer).collect::<Vec<_>>(),
-        "encodings": grid.encodings(CHUNKS_SHOWN)?.iter().map(encoding).collect::<Vec<_>>(),
-    }))
 }
 
 fn as_text(grid: &Grid) -> anyhow::Result<String> {
@@ -338,7 +197,7 @@ fn as_text(grid: &Grid) -> anyhow::Result<String> {
         ));
     }
     lines.push(format!("marks      {} pending", grid.marks()?));
-    let (layers, total) = tallies(grid)?;
+    let (layers, total) = held_by_level(grid)?;
     lines.push(format!(
         "chunks     {} in {}{}",
         total.chunks,
@@ -352,7 +211,7 @@ fn as_text(grid: &Grid) -> anyhow::Result<String> {
 }
 
 /// A line for each level of each layer, under a head.
-fn table(structure: &Structure, layers: Vec<Row>) -> Vec<String> {
+fn table(structure: &Structure, layers: Vec<LayerRow>) -> Vec<String> {
     if layers.is_empty() {
         return Vec::new();
     }
@@ -396,28 +255,10 @@ fn encodings(grid: &Grid) -> gridstone::Result<Vec<String>> {
         format!(
             "{head:<10} {}: {share:.0} % of the cells, {:.1} times smaller",
             name.trim(),
-            times(of)
+            smaller(of)
         )
     };
     Ok(found.iter().enumerate().map(line).collect())
-}
-
-/// How many times smaller cells became.
-fn times(of: &EncodingInfo) -> f64 {
-    of.raw_bytes as f64 / of.bytes.max(1) as f64
-}
-
-/// How many events there are, if there is an irregular dimension.
-pub(super) fn events(grid: &Grid) -> gridstone::Result<Option<u64>> {
-    if grid.structure().irregular().is_none() {
-        return Ok(None);
-    }
-    let ticks = if grid.bounds()?.is_some() {
-        grid.events(&Query::all().layer(Layer::Base))?
-    } else {
-        Vec::new()
-    };
-    Ok(Some(ticks.len() as u64))
 }
 
 fn ratio(tally: Tally) -> String {

@@ -48,7 +48,7 @@ impl Ls {
                 Some(bounds) => {
                     let mut lens: Vec<String> = bounds.shape().iter().map(u64::to_string).collect();
                     if let (Some(dimension), Some(events)) =
-                        (grid.structure().irregular(), info::events(grid)?)
+                        (grid.structure().irregular(), gridstone::wire::events(grid)?)
                     {
                         lens[grid.structure().axes_of(dimension).start] = count(events, "event");
                     }

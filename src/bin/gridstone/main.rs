@@ -43,6 +43,7 @@ mod repair;
 mod restore;
 mod select;
 mod series;
+mod serve;
 mod show;
 mod stats;
 mod structure;
@@ -104,6 +105,8 @@ enum Verb {
     Explain(explain::Explain),
     Stats(stats::Stats),
     Changes(changes::Changes),
+    #[cfg_attr(not(feature = "server"), command(hide = true))]
+    Serve(serve::Serve),
     Clear(clear::Clear),
     Delete(delete::Delete),
     Clean(clean::Clean),
@@ -134,6 +137,7 @@ impl Verb {
                 | Self::Explain(_)
                 | Self::Stats(_)
                 | Self::Changes(_)
+                | Self::Serve(_)
                 | Self::Verify(_)
         )
     }
@@ -185,6 +189,7 @@ fn main() -> ExitCode {
         Verb::Explain(verb) => verb.run(&terminal),
         Verb::Stats(verb) => verb.run(&terminal),
         Verb::Changes(verb) => verb.run(&terminal),
+        Verb::Serve(verb) => verb.run(&terminal),
         Verb::Clear(verb) => verb.run(&terminal),
         Verb::Delete(verb) => verb.run(&terminal),
         Verb::Clean(verb) => verb.run(&terminal),

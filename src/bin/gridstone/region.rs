@@ -67,7 +67,7 @@ impl Region {
     /// The part of what was put in the period.
     pub(super) fn within(&self, grid: &Grid, bounds: &Window) -> anyhow::Result<Window> {
         self.period.map_or(Ok(*bounds), |period| {
-            Along::of(grid, "--period")?.within(grid.structure(), bounds, period)
+            Ok(Along::of(grid, "--period")?.within(grid.structure(), bounds, period)?)
         })
     }
 

@@ -2,19 +2,18 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::str::FromStr;
 
 use clap::Args;
-use serde_json::{Map, Value, json};
 
 use super::args::{self, Bounds, Cells, Period};
 use super::select::{banded, windowed};
 use super::terminal::{Terminal, count};
 use super::time::Along;
-use super::{Outcome, geojson, json, open};
+use super::{Outcome, geojson, open};
 use gridstone::adapter::raster::RasterAxes;
 use gridstone::array::Number;
 use gridstone::statistics::{Bins, Estimate, Predicate};
+use gridstone::wire::{exactly, statistics_json, zones_json};
 use gridstone::{Aggregation, Extent, Grid, Polygon, Stat, Statistics, StatisticsQuery};
 
 /// Sum up the cells of an extent, a polygon or all, as they are at the base
@@ -69,7 +68,7 @@ pub(super) struct Stats {
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = args::parsed::<Stat>)]
     stat: Vec<Stat>,
     /// How many cells lie in each bin: N bins from LOW to HIGH, or between edges
-    #[arg(long, value_name = "N:LOW:HIGH|E0,E1,..", allow_hyphen_values = true, value_parser = parse_bins)]
+    #[arg(long, value_name = "N:LOW:HIGH|E0,E1,..", allow_hyphen_values = true, value_parser = args::parsed::<Bins>)]
     histogram: Option<Bins>,
     /// How many cells have each value, and their area
     #[arg(long)]
@@ -88,29 +87,6 @@ pub(super) struct Stats {
     /// [{"name", "properties", "count", ..}], "unserved", "chunks_read"}
     #[arg(long)]
     json: bool,
-}
-
-/// `20:0:100`, or `0,10,20,50`.
-fn parse_bins(text: &str) -> Result<Bins, String> {
-    let bins = match text.split(':').collect::<Vec<_>>()[..] {
-        [bins, low, high] => {
-            let bins = usize::from_str(bins.trim())
-                .map_err(|_| format!("`{bins}` is not a number of bins"))?;
-            Bins::equal(bins, args::number(low)?, args::number(high)?)
-        }
-        [edges] => Bins::edges(
-            edges
-                .split(',')
-                .map(args::parsed::<Number>)
-                .collect::<Result<Vec<_>, _>>()?,
-        ),
-        _ => {
-            return Err(
-                "give bins and their range, like 20:0:100, or edges, like 0,10,20,50".to_owned(),
-            );
-        }
-    };
-    bins.map_err(|error| error.to_string())
 }
 
 impl Stats {
@@ -141,7 +117,7 @@ impl Stats {
         };
         self.notes(terminal, &grid, &answer, answer.chunks_read.base);
         if self.json {
-            terminal.print_json(&as_json(&answer))?;
+            terminal.print_json(&statistics_json(&answer))?;
         } else {
             terminal.print(as_text(&answer))?;
         }
@@ -172,22 +148,10 @@ impl Stats {
             .for_each(|answer| self.notes(terminal, grid, answer, zones.chunks_read.base));
         let read = (zones.chunks_read.base, zones.chunks_read.aggregate);
         if self.json {
-            let of_feature = |(feature, answer): (&geojson::Feature, &Statistics)| {
-                let mut all = figures_json(answer);
-                all.insert("name".to_owned(), json!(feature.name));
-                all.insert("properties".to_owned(), feature.properties.clone());
-                Value::Object(all)
-            };
-            let of_features: Vec<Value> =
-                features.iter().zip(&zones.each).map(of_feature).collect();
-            let unserved = zones
-                .each
-                .first()
-                .map_or(Value::Array(Vec::new()), unserved_json);
-            let read = json!({ "base": read.0, "aggregate": read.1 });
-            terminal.print_json(
-                &json!({ "features": of_features, "unserved": unserved, "chunks_read": read }),
-            )?;
+            let named = features
+                .iter()
+                .map(|feature| (feature.name.as_str(), &feature.properties));
+            terminal.print_json(&zones_json(named, &zones))?;
         } else {
             for (feature, answer) in features.iter().zip(&zones.each) {
                 let figures: Vec<String> = figures(answer)
@@ -213,13 +177,7 @@ impl Stats {
         if !self.stat.is_empty() || self.max_chunks.is_some() || self.max_error.is_some() {
             return self.stat.clone();
         }
-        let served = grid.statistics_served();
-        let first = [Stat::Count, Stat::Mean, Stat::Min, Stat::Max];
-        if first.iter().all(|stat| served.contains(stat)) {
-            served
-        } else {
-            Stat::ALL.to_vec()
-        }
+        grid.statistics_expected()
     }
 
     /// The query but for its polygon.
@@ -365,16 +323,6 @@ fn shown(estimate: Estimate) -> String {
     }
 }
 
-/// A figure that is known exactly, where a double may not be.
-fn exactly(answer: &Statistics, stat: Stat) -> Option<Number> {
-    match stat {
-        Stat::Sum => answer.whole_sum.map(Number::from),
-        Stat::Min => answer.extremes[0],
-        Stat::Max => answer.extremes[1],
-        _ => None,
-    }
-}
-
 /// Each figure that was asked for, for people.
 fn figures(answer: &Statistics) -> Vec<(Stat, String)> {
     let figure = |stat: Stat| {
@@ -434,75 +382,4 @@ fn as_text(answer: &Statistics) -> String {
         count(aggregate, "aggregate chunk")
     ));
     lines.join("\n")
-}
-
-fn unserved_json(answer: &Statistics) -> Value {
-    answer
-        .unserved
-        .iter()
-        .map(|unserved| json!({ "what": unserved.what, "needs": unserved.needs }))
-        .collect()
-}
-
-fn as_json(answer: &Statistics) -> Value {
-    let mut all = figures_json(answer);
-    all.insert("unserved".to_owned(), unserved_json(answer));
-    all.insert(
-        "chunks_read".to_owned(),
-        json!({ "base": answer.chunks_read.base, "aggregate": answer.chunks_read.aggregate }),
-    );
-    Value::Object(all)
-}
-
-fn figures_json(answer: &Statistics) -> Map<String, Value> {
-    let mut all = Map::new();
-    let mut bounds = Map::new();
-    let figures = Stat::ALL
-        .into_iter()
-        .map(|stat| (stat.name(), answer.get(stat)))
-        .chain([("area", answer.area)]);
-    for (name, estimate) in figures {
-        all.insert(
-            name.to_owned(),
-            json!(estimate.map(|estimate| estimate.value)),
-        );
-        if let Some(estimate) = estimate.filter(|estimate| !estimate.is_exact()) {
-            bounds.insert(name.to_owned(), json!([estimate.low, estimate.high]));
-        }
-    }
-    if let Some(sum) = answer.whole_sum {
-        all.insert("sum".to_owned(), json::whole(sum));
-    }
-    for stat in [Stat::Min, Stat::Max] {
-        exactly(answer, stat)
-            .into_iter()
-            .for_each(|exact| drop(all.insert(stat.name().to_owned(), json::number(exact))));
-    }
-    let value = |estimate: &Estimate| estimate.value;
-    let histogram = answer.histogram.as_ref().map(|histogram| {
-        if !answer.exact {
-            let counts = histogram.counts.iter().map(|count| json!([count.low, count.high]));
-            bounds.insert("histogram".to_owned(), counts.collect());
-        }
-        json!({
-            "edges": histogram.bins.exact().iter().map(|edge| json::number(*edge)).collect::<Vec<_>>(),
-            "counts": histogram.counts.iter().map(value).collect::<Vec<_>>(),
-            "below": value(&histogram.below), "above": value(&histogram.above),
-        })
-    });
-    let classes = answer.classes.as_ref().map(|classes| {
-        if let Some(class) = classes.first().filter(|_| !answer.exact) {
-            // Every class, known or not, can have as many cells more.
-            bounds.insert("classes".to_owned(), json!([0.0, class.count.high - class.count.low]));
-        }
-        let class = |class: &gridstone::statistics::ClassArea| {
-            json!({ "value": json::number(class.exact), "count": class.count.value, "area": class.area.value })
-        };
-        classes.iter().map(class).collect::<Vec<_>>()
-    });
-    all.insert("histogram".to_owned(), json!(histogram));
-    all.insert("classes".to_owned(), json!(classes));
-    all.insert("exact".to_owned(), json!(answer.exact));
-    all.insert("bounds".to_owned(), Value::Object(bounds));
-    all
 }

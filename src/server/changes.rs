@@ -1,0 +1,281 @@
+//! Changes of a grid as server-sent events.
+//!
+//! One thread a grid that anybody listens to waits at its change feed, and wakes those who listen;
+//! each of them then reads on from its own token. So a client that reads slowly holds up nobody.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::app::{App, Shared};
+use super::params::{Params, path};
+use super::reply::Problem;
+use crate::{ErrorKind, Store, Token, wire};
+
+/// How long a watcher waits before it looks whether anybody listens still, and whether the name
+/// stands for another grid.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often those who listen hear that the connection stands.
+const ALIVE: Duration = Duration::from_secs(15);
+
+/// Who waits at which grid.
+#[derive(Debug, Default)]
+pub(super) struct Watchers {
+    grids: Arc<Mutex<BTreeMap<String, watch::Sender<u64>>>>,
+    listeners: Arc<AtomicUsize>,
+}
+
+impl Watchers {
+    /// How many listen.
+    pub(super) fn listeners(&self) -> usize {
+        self.listeners.load(Ordering::Relaxed)
+    }
+
+    /// Wakes whenever something has changed in the grid of a name.
+    fn watch(&self, store: &Store, name: &str) -> watch::Receiver<u64> {
+        let mut grids = self.grids.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = grids.get(name) {
+            return sender.subscribe();
+        }
+        let sender = watch::Sender::new(0);
+        let receiver = sender.subscribe();
+        grids.insert(name.to_owned(), sender);
+        let (all, store, name) = (Arc::clone(&self.grids), store.clone(), name.to_owned());
+        std::thread::spawn(move || follow(&all, &store, &name));
+        receiver
+    }
+}
+
+/// Wakes those who listen to the grid of a name, until there is nobody.
+fn follow(grids: &Mutex<BTreeMap<String, watch::Sender<u64>>>, store: &Store, name: &str) {
+    let mut of: Option<(crate::Grid, Token)> = None;
+    loop {
+        let changed = wait(store, name, &mut of);
+        let mut grids = grids.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(sender) = grids.get(name).filter(|sender| sender.receiver_count() > 0) else {
+            grids.remove(name);
+            return;
+        };
+        if changed {
+            sender.send_modify(|count| *count += 1);
+        }
+    }
+}
+
+/// Waits a moment for changes; whether there are any, or those who listen have to look for another
+/// reason.
+fn wait(store: &Store, name: &str, of: &mut Option<(crate::Grid, Token)>) -> bool {
+    let pause = || {
+        std::thread::sleep(LOOK);
+        true
+    };
+    let Ok(grid) = store.grid(name) else {
+        *of = None;
+        return pause();
+    };
+    let Some((known, token)) = of.as_mut().filter(|(known, _)| known.id() == grid.id()) else {
+        // The first look, or the name stands for another grid now.
+        let Ok(token) = grid.changes_token() else {
+            return pause();
+        };
+        *of = Some((grid, token));
+        return true;
+    };
+    match known.wait_changes(token, LOOK) {
+        Ok(changes) => {
+            *token = changes.next;
+            !changes.changes.is_empty()
+        }
+        Err(_) => {
+            *of = None;
+            pause()
+        }
+    }
+}
+
+/// One who listens.
+struct Listener {
+    app: Shared,
+    name: String,
+    /// Up to where it has heard; none before the first look, or after a word that was no token.
+    token: Option<Token>,
+    /// Whether it is to hear that it has to read everything anew.
+    reset: bool,
+    began: bool,
+    ended: bool,
+    wake: watch::Receiver<u64>,
+    ending: watch::Receiver<bool>,
+    events: VecDeque<Event>,
+    _counted: Counted,
+}
+
+/// Counts one who listens.
+struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The changes of a grid, from now on, or from after `Last-Event-ID` or `since`.
+pub(super) async fn stream(
+    State(app): State<Shared>,
+    name: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let name = path(name)?;
+    let params = Params::parse(query.as_deref(), &["since"])?;
+    let since: Option<Token> = params.parsed("since")?;
+    let last = headers.get("last-event-id").map(|id| {
+        let id = id.to_str().ok();
+        id.and_then(|id| Token::from_str(id).ok())
+    });
+    let counted = Counted(Arc::clone(&app.watchers.listeners));
+    if counted.0.fetch_add(1, Ordering::Relaxed) >= app.options.listeners {
+        return Err(Problem::busy("as many listen to changes as may"));
+    }
+    let known = name.clone();
+    app.call(move |app| Ok(app.grid(&known)?)).await?;
+    let listener = Listener {
+        wake: app.watchers.watch(&app.store, &name),
+        ending: app.ending.subscribe(),
+        app,
+        name,
+        reset: last == Some(None),
+        token: last.flatten().or(since),
+        began: false,
+        ended: false,
+        events: VecDeque::new(),
+        _counted: counted,
+    };
+    let events = stream::unfold(listener, |mut listener| async move {
+        let event = listener.next().await?;
+        Some((Ok::<_, Infallible>(event), listener))
+    });
+    let alive = KeepAlive::new().interval(ALIVE);
+    let mut response = Sse::new(events).keep_alive(alive).into_response();
+    super::reply::set(
+        response.headers_mut(),
+        axum::http::header::CACHE_CONTROL,
+        "no-store",
+    );
+    Ok(response)
+}
+
+impl Listener {
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Some(event);
+            }
+            if self.ended || *self.ending.borrow() {
+                return None;
+            }
+            if std::mem::replace(&mut self.began, true) {
+                tokio::select! {
+                    changed = self.wake.changed() => {
+                        if changed.is_err() {
+                            // The watcher is gone with the grid; a new one looks again.
+                            self.wake = self.app.watchers.watch(&self.app.store, &self.name);
+                        }
+                    }
+                    _ = self.ending.changed() => {}
+                }
+            }
+            self.look().await;
+        }
+    }
+
+    /// Reads on from the token.
+    async fn look(&mut self) {
+        let (name, token) = (self.name.clone(), self.token.clone());
+        let reset = std::mem::take(&mut self.reset);
+        match self
+            .app
+            .call(move |app| heard(app, &name, token, reset))
+            .await
+        {
+            Ok((events, token)) => {
+                self.token = Some(token);
+                self.events.extend(events);
+            }
+            Err(problem) if problem.status() == StatusCode::NOT_FOUND => {
+                self.events
+                    .push_back(Event::default().event("gone").data("{}"));
+                self.ended = true;
+            }
+            // It is tried again at the next change, or right away where there was none yet.
+            Err(_) => {
+                self.reset |= reset;
+                tokio::time::sleep(LOOK).await;
+                self.began = false;
+            }
+        }
+    }
+}
+
+/// What one hears who has heard up to a token, and up to where that is.
+fn heard(
+    app: &App,
+    name: &str,
+    token: Option<Token>,
+    reset: bool,
+) -> Result<(Vec<Event>, Token), Problem> {
+    let grid = app.store.grid(name)?;
+    let now = || -> crate::Result<Token> { grid.changes_token() };
+    let event = |kind: &str, token: &Token, data: Value| {
+        Event::default()
+            .event(kind)
+            .id(token.to_string())
+            .data(data.to_string())
+    };
+    let Some(mut token) = token.filter(|_| !reset) else {
+        let token = now()?;
+        let kind = if reset { "reset" } else { "ready" };
+        let first = event(kind, &token, json!({ "grid": name }));
+        return Ok((vec![first], token));
+    };
+    let mut events = Vec::new();
+    loop {
+        match grid.changes_since(&token) {
+            Ok(changes) => {
+                token = changes.next;
+                if !changes.changes.is_empty() {
+                    let all = changes.changes.iter();
+                    let all: Vec<Value> = all
+                        .map(|change| wire::change_json(grid.structure(), change))
+                        .collect();
+                    events.push(event(
+                        "change",
+                        &token,
+                        json!({ "grid": name, "changes": all }),
+                    ));
+                }
+                if !changes.more || events.len() >= 4 {
+                    return Ok((events, token));
+                }
+            }
+            Err(error) if *error.kind() == ErrorKind::Expired => {
+                let token = now()?;
+                let why = error.to_string();
+                events.push(event("reset", &token, json!({ "grid": name, "why": why })));
+                return Ok((events, token));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! What is asked of a collection.
+
+use super::super::params::{Params, number};
+use super::super::reply::Problem;
+use super::wkt;
+use crate::statistics::Ring;
+use crate::wire::Instant;
+use crate::{Freshness, Layer};
+
+/// The kind of a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Position,
+    Area,
+    Cube,
+}
+
+impl Kind {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Position => "position",
+            Self::Area => "area",
+            Self::Cube => "cube",
+        }
+    }
+}
+
+/// Where the cells lie.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    Point([f64; 2]),
+    Polygon(Vec<Vec<Ring>>),
+    /// West, south, east, north.
+    Box([f64; 4]),
+}
+
+/// How the answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    CoverageJson,
+    Csv,
+}
+
+/// From when to when, both included; open where there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Times {
+    pub(super) from: Option<Instant>,
+    pub(super) to: Option<Instant>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Ask {
+    pub(super) kind: Kind,
+    pub(super) place: Place,
+    pub(super) times: Option<Times>,
+    pub(super) format: Format,
+    pub(super) layer: Option<Layer>,
+    pub(super) freshness: Freshness,
+    /// The system of the coordinates of the request, if it is not the grid's.
+    pub(super) crs: Option<String>,
+    pub(super) parameters: Option<Vec<String>>,
+    /// The others, which depend on the grid.
+    pub(super) params: Params,
+}
+
+impl Ask {
+    pub(super) fn new(query: Option<&str>, kind: Kind) -> Result<Self, Problem> {
+        let place = if kind == Kind::Cube { "bbox" } else { "coords" };
+        let allowed = [
+            place,
+            "datetime",
+            "parameter-name",
+            "crs",
+            "f",
+            "layer",
+            "at.*",
+            "level.*",
+            "freshness",
+        ];
+        let params = Params::parse(query, &allowed)?;
+        let text = params.get(place).ok_or_else(|| {
+            let example = match kind {
+                Kind::Position => "coords=POINT(9.1 48.7)",
+                Kind::Area => "coords=POLYGON((9 48,10 48,10 49,9 48))",
+                Kind::Cube => "bbox=9,48,10,49",
+            };
+            Problem::parameter(place, format!("it is missing; give one like `{example}`"))
+        })?;
+        let place = match kind {
+            Kind::Position => Place::Point(wkt::point(text)?),
+            Kind::Area => Place::Polygon(wkt::parts(text)?),
+            Kind::Cube => Place::Box(bbox(text)?),
+        };
+        let formats = [
+            ("CoverageJSON", Format::CoverageJson),
+            ("covjson", Format::CoverageJson),
+            ("json", Format::CoverageJson),
+            ("csv", Format::Csv),
+            ("CSV", Format::Csv),
+        ];
+        Ok(Self {
+            kind,
+            place,
+            times: params.get("datetime").map(times).transpose()?,
+            format: params.choice("f", &formats, Format::CoverageJson)?,
+            layer: params.parsed("layer")?,
+            freshness: params.freshness()?,
+            crs: params.get("crs").map(str::to_owned),
+            parameters: params
+                .get("parameter-name")
+                .map(|names| names.split(',').map(str::to_owned).collect()),
+            params,
+        })
+    }
+}
+
+/// `W,S,E,N`.
+fn bbox(text: &str) -> Result<[f64; 4], Problem> {
+    let numbers = text.split(',').map(|part| number("bbox", part));
+    let numbers: Vec<f64> = numbers.collect::<Result<_, _>>()?;
+    let [west, south, east, north] = numbers[..] else {
+        return Err(Problem::parameter(
+            "bbox",
+            format!(
+                "it has {} numbers, not 4: west, south, east, north",
+                numbers.len()
+            ),
+        ));
+    };
+    if south > north {
+        return Err(Problem::parameter("bbox", "its south is above its north"));
+    }
+    Ok([west, south, east, north])
+}
+
+/// `A`, `A/B`, `../B` or `A/..`.
+fn times(text: &str) -> Result<Times, Problem> {
+    let instant = |text: &str| -> Result<Option<Instant>, Problem> {
+        if text.is_empty() || text == ".." {
+            return Ok(None);
+        }
+        let parsed = text.parse::<Instant>();
+        parsed
+            .map(Some)
+            .map_err(|error| Problem::parameter("datetime", error.to_string()))
+    };
+    match text.split_once('/') {
+        Some((from, to)) => Ok(Times {
+            from: instant(from)?,
+            to: instant(to)?,
+        }),
+        None => {
+            let at = instant(text)?;
+            Ok(Times { from: at, to: at })
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! For operators: health, readiness, figures.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::app::Shared;
+use super::reply::{Problem, set};
+use crate::StoreStats;
+
+/// Of a store whose oldest mark is older than this, aggregation has come to a stand.
+const LAG_MAX: Duration = Duration::from_secs(600);
+
+/// The process answers.
+pub(super) async fn health() -> &'static str {
+    "ok\n"
+}
+
+/// The store can be read, and follows what is put into it.
+pub(super) async fn ready(State(app): State<Shared>) -> Result<&'static str, Problem> {
+    let why = app.call(|app| Ok(unready(&app.store.stats()?))).await?;
+    match why {
+        None => Ok("ready\n"),
+        Some(why) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, why)),
+    }
+}
+
+fn unready(stats: &StoreStats) -> Option<&'static str> {
+    if stats.poisoned.is_some() {
+        return Some("commits are refused since a write failed; the store must be opened again");
+    }
+    let behind = stats.grids.failure.is_some() && stats.grids.oldest_mark > Some(LAG_MAX);
+    behind.then_some("aggregation fails, and is more than ten minutes behind")
+}
+
+/// All figures as Prometheus reads them.
+pub(super) async fn metrics(State(app): State<Shared>) -> Result<Response, Problem> {
+    let of_store = app.call(|app| Ok(app.store.stats()?)).await?;
+    let mut out = String::new();
+    // Writing to a text does not fail.
+    let _ = write_stats(&mut out, &of_store);
+    let (queued, free) = app.load();
+    let listeners = app.watchers.listeners();
+    for (name, help, value) in [
+        ("queued", "Requests that wait for their turn.", queued),
+        ("calls_free", "Engine calls that may still begin.", free),
+        ("listeners", "Clients that listen to changes.", listeners),
+    ] {
+        let _ = writeln!(
+            out,
+            "# HELP gridstone_http_{name} {help}\n# TYPE gridstone_http_{name} gauge\ngridstone_http_{name} {value}"
+        );
+    }
+    app.requests.write(&mut out);
+    let mut response = out.into_response();
+    let headers = response.headers_mut();
+    set(
+        headers,
+        header::CONTENT_TYPE,
+        "text/plain; version=0.0.4; charset=utf-8",
+    );
+    set(headers, header::CACHE_CONTROL, "no-store");
+    Ok(response)
+}
+
+fn write_stats(out: &mut String, stats: &StoreStats) -> std::fmt::Result {
+    let seconds = |of: Option<Duration>| of.map(|of| of.as_secs_f64());
+    let number = |of: u64| Some(of as f64);
+    let grids = &stats.grids;
+    let figures: [(&str, &str, &str, Option<f64>); 22] = [
+        (
+            "marks",
+            "gauge",
+            "Aggregates that are out of date.",
+            number(grids.marks),
+        ),
+        (
+            "oldest_mark_seconds",
+            "gauge",
+            "The age of the oldest mark.",
+            Some(seconds(grids.oldest_mark).unwrap_or(0.0)),
+        ),
+        (
+            "marks_consumed_total",
+            "counter",
+            "Marks consumed.",
+            number(grids.marks_consumed),
+        ),
+        (
+            "chunks_read_total",
+            "counter",
+            "Chunks read and decoded.",
+            number(grids.chunks_read),
+        ),
+        (
+            "bytes_read_total",
+            "counter",
+            "The bytes of their blobs.",
+            number(grids.bytes_read),
+        ),
+        (
+            "chunks_put_total",
+            "counter",
+            "Base chunks written.",
+            number(grids.chunks_put),
+        ),
+        (
+            "chunks_aggregated_total",
+            "counter",
+            "Aggregate chunks written.",
+            number(grids.chunks_aggregated),
+        ),
+        (
+            "bytes_written_total",
+            "counter",
+            "The bytes of the blobs written.",
+            number(grids.bytes_written),
+        ),
+        (
+            "aggregation_failures_total",
+            "counter",
+            "Steps of aggregation that failed.",
+            number(grids.failures),
+        ),
+        (
+            "commits_total",
+            "counter",
+            "Commits that were accepted.",
+            number(stats.commits),
+        ),
+        (
+            "conflicts_total",
+            "counter",
+            "Commits that were computed again.",
+            number(stats.conflicts),
+        ),
+        (
+            "snapshots",
+            "gauge",
+            "Snapshots that are held.",
+            number(stats.snapshots),
+        ),
+        (
+            "poisoned",
+            "gauge",
+            "1 if commits are refused.",
+            number(stats.poisoned.is_some().into()),
+        ),
+        (
+            "chunk_cache_hits_total",
+            "counter",
+            "Chunks that were found decoded.",
+            number(stats.chunks_cached),
+        ),
+        (
+            "chunk_cache_misses_total",
+            "counter",
+            "Chunks that had to be decoded.",
+            number(stats.chunks_not_cached),
+        ),
+        (
+            "chunk_cache_bytes",
+            "gauge",
+            "What decoded chunks take.",
+            number(stats.chunk_cache_bytes),
+        ),
+        (
+            "block_cache_hits_total",
+            "counter",
+            "Blocks that the storage found in its cache.",
+            stats.cache_hits.and_then(number),
+        ),
+        (
+            "block_cache_misses_total",
+            "counter",
+            "Blocks that it had to read.",
+            stats.cache_misses.and_then(number),
+        ),
+        (
+            "file_bytes",
+            "gauge",
+            "The bytes of its data files.",
+            stats.file_bytes.and_then(number),
+        ),
+        (
+            "log_bytes",
+            "gauge",
+            "The bytes of its logs.",
+            stats.log_bytes.and_then(number),
+        ),
+        (
+            "stalled_seconds_total",
+            "counter",
+            "How long commits were held up.",
+            seconds(stats.stalled),
+        ),
+        (
+            "age_seconds",
+            "gauge",
+            "How old the shown state is, where another process writes.",
+            seconds(stats.age),
+        ),
+    ];
+    for (name, kind, help, value) in figures {
+        let Some(value) = value else { continue };
+        writeln!(
+            out,
+            "# HELP gridstone_{name} {help}\n# TYPE gridstone_{name} {kind}\ngridstone_{name} {value}"
+        )?;
+    }
+    Ok(())
+}
