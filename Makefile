@@ -19,7 +19,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/gridstone/target
 export CC := ccache cc
 export CXX := ccache c++
 export PATH := $(PATH):$(HOME)/.cargo/bin
-CARGO_FLAGS := --release --features cli,testing
+CARGO_FLAGS := --release --features cli,server,testing
 GRIDSTONE := $(CARGO_TARGET_DIR)/release/gridstone
 
 demo: build

@@ -129,6 +129,13 @@
 //! It has as many changes to follow as its source [keeps](crate::StoreOptions::changes_kept); after
 //! a longer absence it copies all again.
 //!
+//! # On the web
+//!
+//! With the feature `server`, `gridstone::server::router` is an axum router over the store that the
+//! service writes to: tiles, OGC EDR, statistics and a map page, with ETags made of
+//! [versions](crate::Grid::version). Those who listen to its events hear of each commit, and what
+//! they then ask for shows it.
+//!
 //! # Back-pressure
 //!
 //! Under `Background` at most [`marks_max`](crate::StoreOptions::marks_max) marks of a grid are

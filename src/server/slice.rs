@@ -3,10 +3,10 @@
 use super::params::{Params, number, shortened};
 use super::reply::Problem;
 use crate::adapter::RasterAxes;
-use crate::grid::{Extent, Level, Levels, Structure, Window};
+use crate::grid::{Level, Levels, Structure, Window};
 use crate::reader::{Freshness, Query};
 use crate::wire::{Along, Instant};
-use crate::{Grid, Layer, Moment};
+use crate::{Aggregation, Grid, Layer, Moment};
 
 /// The axes of rows and columns, and of times if there are any.
 #[derive(Clone, Copy, Debug)]
@@ -252,7 +252,25 @@ pub(super) fn when(
     })
 }
 
-/// The bounds of all that was put as (x, y) and a full extent.
-pub(super) fn extent(structure: &Structure, bounds: &Window) -> Extent {
-    structure.extent(bounds)
+/// Refuses a layer that the grid does not have, by the names of those that it has.
+pub(super) fn check_layer(grid: &Grid, layer: Option<&Layer>) -> Result<(), Problem> {
+    let kept = grid.schema().aggregators();
+    let names = || {
+        let aggregators = kept.iter().map(Aggregation::to_string);
+        std::iter::once("base".to_owned())
+            .chain(aggregators)
+            .collect::<Vec<String>>()
+    };
+    match layer {
+        Some(Layer::Aggregate(asked)) if !kept.contains(asked) => Err(Problem::parameter(
+            "layer",
+            format!(
+                "grid `{}` has no layer `{asked}`; it has {}",
+                grid.name(),
+                names().join(", ")
+            ),
+        )
+        .allowed(names())),
+        _ => Ok(()),
+    }
 }

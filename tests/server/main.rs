@@ -1,1 +1,14 @@
-//! The server.
+//! The server, asked as its clients ask it: in the process for what is in an answer, over sockets
+//! for limits, slow clients, streams and its end.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod answers;
+mod edr;
+mod etags;
+mod feed;
+mod fixture;
+mod hostile;
+mod oracle;
+mod sockets;
+mod stats;
+mod tiles;

@@ -45,6 +45,7 @@ pub(super) fn answer(
             grid.name()
         )));
     };
+    slice::check_layer(grid, ask.layer.as_ref())?;
     let levels = slice::levels(grid, &ask.params, base)?;
     let region = Region::of(grid, plane, ask, (&bounds, levels))?;
     let band = plane.band(structure);

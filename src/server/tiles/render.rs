@@ -86,12 +86,12 @@ impl View {
         let (Some(bounds), Some(base)) = (grid.bounds()?, grid.base_levels()?) else {
             return Ok(None);
         };
-        check_layer(grid, ask)?;
+        slice::check_layer(grid, ask.layer.as_ref())?;
         let mut levels = slice::levels(grid, &ask.params, base)?;
         let when = slice::when(grid, plane, &ask.params, (&bounds, levels), ask.freshness)?;
         let others = slice::others(grid, plane, &ask.params, &bounds, levels)?;
         let places = Places::of(tile, &projection);
-        let extent = slice::extent(structure, &bounds);
+        let extent = structure.extent(&bounds);
         let around = turns_of(grid, plane, &places, &extent);
         let (Some(&turn), false) = (around.first(), when == When::Never) else {
             return Ok(None);
@@ -204,29 +204,6 @@ fn turns_of(grid: &Grid, plane: Plane<'_>, places: &Places, extent: &Extent) -> 
         Vec::new()
     } else {
         vec![0.0]
-    }
-}
-
-/// Refuses a layer that the grid does not have, by the names of those that it has.
-pub(super) fn check_layer(grid: &Grid, ask: &Ask) -> Result<(), Problem> {
-    let kept = grid.schema().aggregators();
-    let names = || {
-        let aggregators = kept.iter().map(Aggregation::to_string);
-        std::iter::once("base".to_owned())
-            .chain(aggregators)
-            .collect::<Vec<String>>()
-    };
-    match &ask.layer {
-        Some(Layer::Aggregate(asked)) if !kept.contains(asked) => Err(Problem::parameter(
-            "layer",
-            format!(
-                "grid `{}` has no layer `{asked}`; it has {}",
-                grid.name(),
-                names().join(", ")
-            ),
-        )
-        .allowed(names())),
-        _ => Ok(()),
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::super::reply::Problem;
+use super::super::slice::{self, Plane};
 use super::ask::Ask;
 use super::render;
 use crate::grid::{Level, Levels, Window};
@@ -218,8 +219,7 @@ fn overview(grid: &Grid, shown: &Shown, freshness: Freshness) -> Result<Option<[
 
 /// What is shown at the levels of the base, for those who ask for no tile yet.
 pub(super) fn at_base(grid: &Grid, ask: &Ask) -> Result<Option<Shown>, Problem> {
-    use super::super::slice::{self, Plane};
-    render::check_layer(grid, ask)?;
+    slice::check_layer(grid, ask.layer.as_ref())?;
     let plane = Plane::of(grid)?;
     let (Some(bounds), Some(base)) = (grid.bounds()?, grid.base_levels()?) else {
         return Ok(None);

@@ -1,0 +1,649 @@
+//! Tiles, held against where each pixel lies and which cell that is.
+
+use gridstone::{
+    Aggregation, Axis, DType, Dimension, Freshness, Layer, Level, Levels, Query, Schema, Structure,
+    Window,
+};
+use ndarray::{Array2, Array3};
+
+use crate::fixture::{Server, hourly, number, numbered, space, store};
+use crate::oracle::{heights, image, metres, place};
+
+/// The value of the cell (row, col) at a position in cells, of a numbered grid.
+fn cell(rows: usize, cols: usize, y: f64, x: f64) -> Option<f64> {
+    let inside = y >= 0.0 && x >= 0.0 && y < rows as f64 && x < cols as f64;
+    inside.then(|| number(y as usize, x as usize).into())
+}
+
+fn check(found: &[Option<f64>], side: usize, expected: impl Fn(usize, usize) -> Option<f64>) {
+    let mut held = 0;
+    for row in 0..side {
+        for col in 0..side {
+            let (found, expected) = (found[row * side + col], expected(row, col));
+            assert_eq!(found, expected, "row {row}, column {col}");
+            held += usize::from(expected.is_some());
+        }
+    }
+    assert!(held > side * side / 50, "{held} pixels hold data");
+}
+
+#[test]
+fn pixels_of_degrees_are_the_cells_in_which_their_centres_lie() {
+    let store = store();
+    numbered(
+        &store,
+        "plain",
+        space("EPSG:4326", [8.0, 48.0], 0.01, 32),
+        150,
+        200,
+    );
+    let server = Server::new(&store);
+    for (z, x, y) in [(9, 268, 178), (8, 134, 89), (12, 2142, 1427)] {
+        let address = format!("/tiles/plain/{z}/{x}/{y}.png?encoding=terrarium&level.space=0");
+        let found = heights(&server.get(&address).ok().body);
+        check(&found, 256, |row, col| {
+            let [lon, lat] = place(z, x, y, 256, row, col);
+            cell(150, 200, (48.0 - lat) / 0.01, (lon - 8.0) / 0.01)
+        });
+    }
+}
+
+#[test]
+fn pixels_of_mercator_metres_are_the_cells_in_which_their_centres_lie() {
+    let store = store();
+    numbered(
+        &store,
+        "metres",
+        space("EPSG:3857", [1_000_003.0, 6_000_007.0], 1_000.0, 32),
+        120,
+        90,
+    );
+    let server = Server::new(&store);
+    let (z, x, y) = (8, 134, 89);
+    let found = server
+        .get(&format!(
+            "/tiles/metres/{z}/{x}/{y}@2x.png?encoding=terrarium&level.space=0"
+        ))
+        .ok();
+    let (width, height, _) = image(&found.body);
+    assert_eq!((width, height), (512, 512));
+    check(&heights(&found.body), 512, |row, col| {
+        let [mx, my] = metres(z, x, y, 512, row, col);
+        cell(
+            120,
+            90,
+            (6_000_007.0 - my) / 1_000.0,
+            (mx - 1_000_003.0) / 1_000.0,
+        )
+    });
+}
+
+#[test]
+fn pixels_of_a_projected_grid_are_cells_within_an_eighth_of_a_pixel() {
+    use proj4rs::proj::Proj;
+    let store = store();
+    numbered(
+        &store,
+        "utm",
+        space("EPSG:32632", [500_000.0, 5_400_000.0], 200.0, 64),
+        300,
+        400,
+    );
+    let server = Server::new(&store);
+    let plain = Proj::from_proj_string("+proj=longlat +datum=WGS84 +no_defs").unwrap();
+    let utm = Proj::from_proj_string("+proj=utm +zone=32 +datum=WGS84 +units=m +no_defs").unwrap();
+    let (z, x, y) = (9, 269, 177);
+    let found = heights(
+        &server
+            .get(&format!(
+                "/tiles/utm/{z}/{x}/{y}.png?encoding=terrarium&level.space=0"
+            ))
+            .ok()
+            .body,
+    );
+    let mut held = 0;
+    for row in 0..256 {
+        for col in 0..256 {
+            let [lon, lat] = place(z, x, y, 256, row, col);
+            let mut point = (lon.to_radians(), lat.to_radians(), 0.0);
+            proj4rs::transform::transform(&plain, &utm, &mut point).unwrap();
+            // A pixel is 206 m here at most: an eighth of it is an eighth of a cell and a little.
+            let at = |dy: f64, dx: f64| {
+                cell(
+                    300,
+                    400,
+                    (5_400_000.0 - point.1) / 200.0 + dy,
+                    (point.0 - 500_000.0) / 200.0 + dx,
+                )
+            };
+            const OFF: f64 = 0.14;
+            let near: Vec<Option<f64>> = [-OFF, 0.0, OFF]
+                .iter()
+                .flat_map(|dy| [-OFF, 0.0, OFF].map(|dx| at(*dy, dx)))
+                .collect();
+            let found = found[row * 256 + col];
+            assert!(
+                near.contains(&found),
+                "row {row}, column {col}: {found:?}, not of {near:?}"
+            );
+            held += usize::from(found.is_some());
+        }
+    }
+    assert!(held > 5_000, "{held} pixels hold data");
+}
+
+#[test]
+fn coarse_tiles_show_the_coarsest_level_whose_cells_are_no_larger_than_a_pixel() {
+    let store = store();
+    let grid = numbered(
+        &store,
+        "metres",
+        space("EPSG:3857", [0.0, 0.0], 100.0, 32),
+        256,
+        256,
+    );
+    let server = Server::new(&store);
+    // A pixel of zoom 8 has 611.5 m: level 2, of 400 m.
+    let (z, x, y) = (8, 128, 128);
+    let found = heights(
+        &server
+            .get(&format!("/tiles/metres/{z}/{x}/{y}.png?encoding=terrarium"))
+            .ok()
+            .body,
+    );
+    let two = Levels::zero(1).with(0, Level::new(2).unwrap());
+    let read = grid
+        .read(&Query::window(Window::new([0, 0], [64, 64]).at(two)))
+        .unwrap();
+    assert_eq!(read.layer, Layer::Aggregate(Aggregation::Mean));
+    let values: Vec<Option<f64>> = read.values().collect();
+    let mut held = 0;
+    for row in 0..256 {
+        for col in 0..256 {
+            let [mx, my] = metres(z, x, y, 256, row, col);
+            let (cy, cx) = (-my / 400.0, mx / 400.0);
+            let inside = cy < 64.0 && cx < 64.0;
+            // Terrarium has 1/256 of a metre.
+            let expected = inside.then(|| values[cy as usize * 64 + cx as usize].unwrap());
+            let found = found[row * 256 + col];
+            assert_eq!(
+                found.is_some(),
+                expected.is_some(),
+                "row {row}, column {col}"
+            );
+            if let (Some(found), Some(expected)) = (found, expected) {
+                assert!(
+                    (found - expected).abs() <= 1.0 / 512.0 + 1e-9,
+                    "{found}, not {expected}"
+                );
+                held += 1;
+            }
+        }
+    }
+    assert!(held > 1_000, "{held} pixels hold data");
+}
+
+#[test]
+fn what_holds_data_is_told_by_validity_and_not_by_values() {
+    let store = store();
+    // No nodata value: what was never put holds 0, and so do cells that were put as 0.
+    let schema = Schema::builder(space("EPSG:3857", [0.0, 0.0], 1_000.0, 32), DType::I16);
+    let grid = store.create("masked", schema.build().unwrap()).unwrap();
+    grid.put(
+        &Window::new([0, 0], [20, 40]),
+        &Array2::<i16>::zeros((20, 40)),
+    )
+    .unwrap();
+    grid.put(
+        &Window::new([20, 20], [20, 20]),
+        &Array2::<i16>::from_elem((20, 20), -5),
+    )
+    .unwrap();
+    let server = Server::new(&store);
+    let (z, x, y) = (9, 256, 256);
+    let found = heights(
+        &server
+            .get(&format!("/tiles/masked/{z}/{x}/{y}.png?encoding=terrarium"))
+            .ok()
+            .body,
+    );
+    check(&found, 256, |row, col| {
+        let [mx, my] = metres(z, x, y, 256, row, col);
+        let (cy, cx) = ((-my / 1_000.0) as usize, (mx / 1_000.0) as usize);
+        match (cy, cx) {
+            (0..20, 0..40) => Some(0.0),
+            (20..40, 20..40) => Some(-5.0),
+            _ => None,
+        }
+    });
+    // The same in colours, and where there is no data at all.
+    let (_, _, colours) = image(
+        &server
+            .get(&format!("/tiles/masked/{z}/{x}/{y}.png"))
+            .ok()
+            .body,
+    );
+    for (pixel, height) in colours.iter().zip(&found) {
+        assert_eq!(pixel[3] == 255, height.is_some());
+    }
+    let (_, _, none) = image(&server.get("/tiles/masked/9/0/0.png").ok().body);
+    assert!(none.iter().all(|pixel| pixel[3] == 0));
+}
+
+#[test]
+fn between_cells_bilinear_weighs_the_four_around_that_hold_data() {
+    let store = store();
+    let schema = Schema::builder(space("EPSG:3857", [0.0, 0.0], 5_000.0, 32), DType::F64);
+    let grid = store.create("ramp", schema.build().unwrap()).unwrap();
+    // A plane, with a hole.
+    let mut cells = Array2::from_shape_fn((16, 16), |(row, col)| {
+        100.0 * row as f64 + 10.0 * col as f64
+    });
+    cells[[5, 5]] = f64::NAN;
+    grid.put(&Window::new([0, 0], [16, 16]), &cells).unwrap();
+    let server = Server::new(&store);
+    let (z, x, y) = (9, 256, 256);
+    let found = heights(
+        &server
+            .get(&format!(
+                "/tiles/ramp/{z}/{x}/{y}.png?encoding=terrarium&resampling=bilinear"
+            ))
+            .ok()
+            .body,
+    );
+    let mut held = 0;
+    for row in 0..256 {
+        for col in 0..256 {
+            let [mx, my] = metres(z, x, y, 256, row, col);
+            let (cy, cx) = (-my / 5_000.0, mx / 5_000.0);
+            let found = found[row * 256 + col];
+            let hole = cy as usize == 5 && cx as usize == 5;
+            let inside = cy < 16.0 && cx < 16.0;
+            assert_eq!(found.is_some(), inside && !hole, "row {row}, column {col}");
+            // Far from the hole and the edges it is the plane itself.
+            let plain = (0.5..4.4).contains(&cy) && (0.5..15.5).contains(&cx);
+            if let Some(found) = found.filter(|_| plain) {
+                let expected = 100.0 * (cy - 0.5) + 10.0 * (cx - 0.5);
+                assert!(
+                    (found - expected).abs() <= 1.0 / 500.0,
+                    "row {row}, column {col}: {found}, not {expected}"
+                );
+                held += 1;
+            }
+        }
+    }
+    assert!(held > 5_000, "{held} pixels");
+}
+
+#[test]
+fn rows_of_tms_are_counted_from_the_south() {
+    let store = store();
+    numbered(
+        &store,
+        "plain",
+        space("EPSG:4326", [8.0, 48.0], 0.01, 32),
+        150,
+        200,
+    );
+    let server = Server::new(&store);
+    let xyz = server.get("/tiles/plain/9/268/178.png").ok();
+    let tms = server
+        .get(&format!("/tiles/plain/9/268/{}.png?scheme=tms", 511 - 178))
+        .ok();
+    assert_eq!(xyz.body, tms.body);
+    let other = server.get("/tiles/plain/9/268/178.png?scheme=tms").ok();
+    assert_ne!(xyz.body, other.body);
+}
+
+#[test]
+fn colours_are_of_the_range_of_the_whole_layer_so_that_neighbours_agree() {
+    let store = store();
+    numbered(
+        &store,
+        "plain",
+        space("EPSG:4326", [8.0, 48.0], 0.01, 32),
+        150,
+        200,
+    );
+    let server = Server::new(&store);
+    let greatest = (0..150)
+        .flat_map(|row| (0..200).map(move |col| number(row, col)))
+        .fold(0.0, f32::max);
+    let json = server.get("/tiles/plain/tiles.json").ok().json();
+    assert_eq!(
+        json["gridstone"]["range"],
+        serde_json::json!([0.0, greatest])
+    );
+    for (x, y) in [(535, 357), (536, 357), (536, 358)] {
+        let plain = server
+            .get(&format!("/tiles/plain/10/{x}/{y}.png?ramp=grays"))
+            .ok();
+        let said = server
+            .get(&format!(
+                "/tiles/plain/10/{x}/{y}.png?ramp=grays&min=0&max={greatest}"
+            ))
+            .ok();
+        assert_eq!(plain.body, said.body);
+        let heights = heights(
+            &server
+                .get(&format!("/tiles/plain/10/{x}/{y}.png?encoding=terrarium"))
+                .ok()
+                .body,
+        );
+        let (_, _, pixels) = image(&plain.body);
+        for (pixel, height) in pixels.iter().zip(heights) {
+            let Some(height) = height else { continue };
+            let grey = height / f64::from(greatest) * 255.0;
+            assert!(
+                (f64::from(pixel[0]) - grey).abs() <= 1.5,
+                "{pixel:?} for {height}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_range_follows_what_is_put() {
+    let store = store();
+    let grid = numbered(
+        &store,
+        "plain",
+        space("EPSG:4326", [8.0, 48.0], 0.01, 32),
+        50,
+        50,
+    );
+    let server = Server::new(&store);
+    let range = || {
+        server.get("/tiles/plain/tiles.json").ok().json()["gridstone"]["range"][1]
+            .as_f64()
+            .unwrap()
+    };
+    assert!(range() < 8_000.0);
+    grid.put(
+        &Window::new([0, 0], [1, 1]),
+        &Array2::from_elem((1, 1), 9_000.0_f32),
+    )
+    .unwrap();
+    assert_eq!(range(), 9_000.0);
+    grid.put(
+        &Window::new([0, 0], [1, 1]),
+        &Array2::from_elem((1, 1), 8_500.0_f32),
+    )
+    .unwrap();
+    assert_eq!(range(), 8_500.0);
+}
+
+#[test]
+fn heights_of_terrain_rgb_are_tenths_of_a_metre() {
+    let store = store();
+    let schema = Schema::builder(space("EPSG:3857", [0.0, 0.0], 100_000.0, 32), DType::F64);
+    let grid = store.create("heights", schema.build().unwrap()).unwrap();
+    grid.put(
+        &Window::new([0, 0], [8, 8]),
+        &Array2::from_elem((8, 8), 1_234.56),
+    )
+    .unwrap();
+    let server = Server::new(&store);
+    let (_, _, pixels) = image(
+        &server
+            .get("/tiles/heights/9/256/256.png?encoding=terrain-rgb")
+            .ok()
+            .body,
+    );
+    let [red, green, blue, alpha] = pixels[0];
+    let number = u32::from(red) << 16 | u32::from(green) << 8 | u32::from(blue);
+    assert_eq!((number, alpha), (112_346, 255));
+}
+
+#[test]
+fn a_tile_is_of_the_time_that_is_asked_for_else_of_the_last() {
+    let store = store();
+    hourly(&store, 20);
+    let server = Server::new(&store);
+    let address = "/tiles/hourly/6/33/21.png?encoding=terrarium";
+    let hour = |more: &str| {
+        let found = heights(&server.get(&format!("{address}{more}")).ok().body);
+        found
+            .into_iter()
+            .flatten()
+            .next()
+            .map(|height| (height / 1000.0) as i64)
+    };
+    assert_eq!(hour(""), Some(19));
+    assert_eq!(hour("&time=2024-03-01T05:30Z"), Some(5));
+    assert_eq!(hour("&time=2024-03-01T00:00Z"), Some(0));
+    assert_eq!(hour("&time=2025-01-01"), None);
+    // Of eight hours the mean, at the level of eight hours.
+    let found = heights(
+        &server
+            .get(&format!("{address}&level.time=3&time=2024-03-01T09:00Z"))
+            .ok()
+            .body,
+    );
+    let of_cells: Vec<f64> = found.into_iter().flatten().collect();
+    assert!(
+        of_cells
+            .iter()
+            .all(|height| (11_500.0..11_700.0).contains(height)),
+        "{:?}",
+        of_cells.first()
+    );
+}
+
+#[test]
+fn all_tiles_show_the_same_event() {
+    let store = store();
+    let structure = Structure::builder()
+        .dimension(Dimension::irregular(
+            "time",
+            "seconds since 2024-01-01T00:00:00Z",
+            8,
+            60,
+        ))
+        .dimension(Dimension::regular(
+            "space",
+            [Axis::new("y", 10.0, -1.0, 8), Axis::new("x", 0.0, 1.0, 8)],
+        ))
+        .crs("EPSG:4326")
+        .build()
+        .unwrap();
+    let schema = Schema::builder(structure, DType::F32).build().unwrap();
+    let grid = store.create("scenes", schema).unwrap();
+    // The west at 100 s, the east at 200 s.
+    grid.put(
+        &Window::new([100, 0, 0], [1, 10, 10]),
+        &Array3::from_elem((1, 10, 10), 1.0_f32),
+    )
+    .unwrap();
+    grid.put(
+        &Window::new([200, 0, 10], [1, 10, 10]),
+        &Array3::from_elem((1, 10, 10), 2.0_f32),
+    )
+    .unwrap();
+    let server = Server::new(&store);
+    let values = |x: u32, more: &str| {
+        let found = heights(
+            &server
+                .get(&format!(
+                    "/tiles/scenes/5/{x}/15.png?encoding=terrarium{more}"
+                ))
+                .ok()
+                .body,
+        );
+        let mut found: Vec<i64> = found
+            .into_iter()
+            .flatten()
+            .map(|height| height as i64)
+            .collect();
+        found.dedup();
+        found
+    };
+    assert_eq!((values(16, ""), values(17, "")), (vec![2], vec![2]));
+    assert_eq!(
+        (values(16, "&time=120"), values(17, "&time=120")),
+        (vec![1], vec![])
+    );
+    assert_eq!(values(17, "&time=2024-01-01T00:03:00Z"), vec![2]);
+}
+
+#[test]
+fn longitudes_from_0_to_360_are_found_on_either_side_of_greenwich() {
+    let store = store();
+    numbered(
+        &store,
+        "globe",
+        space("EPSG:4326", [0.0, 90.0], 1.0, 64),
+        180,
+        360,
+    );
+    let server = Server::new(&store);
+    for (z, x, y) in [(0, 0, 0), (3, 3, 3), (3, 4, 3), (2, 0, 1)] {
+        let found = heights(
+            &server
+                .get(&format!(
+                    "/tiles/globe/{z}/{x}/{y}.png?encoding=terrarium&level.space=0"
+                ))
+                .ok()
+                .body,
+        );
+        check(&found, 256, |row, col| {
+            let [lon, lat] = place(z, x, y, 256, row, col);
+            cell(180, 360, 90.0 - lat, lon.rem_euclid(360.0))
+        });
+    }
+}
+
+#[test]
+fn what_lies_on_no_map_is_refused_by_name() {
+    let store = store();
+    numbered(
+        &store,
+        "moon",
+        space("PROJCS[\"Moon somewhere\"]", [0.0, 0.0], 1.0, 32),
+        8,
+        8,
+    );
+    let structure = Structure::builder()
+        .dimension(Dimension::regular("line", [Axis::new("line", 0.0, 1.0, 8)]))
+        .build()
+        .unwrap();
+    store
+        .create(
+            "line",
+            Schema::builder(structure, DType::F32).build().unwrap(),
+        )
+        .unwrap();
+    let server = Server::new(&store);
+    let found = server.get("/tiles/moon/0/0/0.png");
+    assert_eq!(found.status, 400);
+    assert!(found.text().contains("Moon somewhere"), "{}", found.text());
+    let found = server.get("/tiles/line/0/0/0.png");
+    assert!(
+        found.status == 400 && found.text().contains("rows and columns"),
+        "{}",
+        found.text()
+    );
+}
+
+#[test]
+fn a_fresh_tile_shows_what_is_not_aggregated_yet() {
+    let store = crate::fixture::manual();
+    let grid = numbered(
+        &store,
+        "metres",
+        space("EPSG:3857", [0.0, 0.0], 100.0, 32),
+        256,
+        256,
+    );
+    grid.aggregate().unwrap();
+    grid.put(
+        &Window::new([0, 0], [256, 256]),
+        &Array2::from_elem((256, 256), 7.0_f32),
+    )
+    .unwrap();
+    let server = Server::new(&store);
+    let values = |more: &str| {
+        heights(
+            &server
+                .get(&format!(
+                    "/tiles/metres/8/128/128.png?encoding=terrarium{more}"
+                ))
+                .ok()
+                .body,
+        )
+    };
+    assert!(values("").into_iter().flatten().all(|height| height == 7.0));
+    assert!(
+        values("&freshness=stored")
+            .into_iter()
+            .flatten()
+            .all(|height| height != 7.0)
+    );
+    assert_eq!(
+        grid.read(&Query::all().freshness(Freshness::Fresh))
+            .unwrap()
+            .values()
+            .next(),
+        Some(Some(7.0))
+    );
+}
+
+#[test]
+fn tilejson_and_wmts_name_addresses_that_work() {
+    let store = store();
+    numbered(
+        &store,
+        "plain",
+        space("EPSG:4326", [8.0, 48.0], 0.01, 32),
+        150,
+        200,
+    );
+    let server = Server::new(&store);
+    let json = server
+        .get_with(
+            "/tiles/plain/tiles.json?ramp=turbo",
+            "host",
+            "maps.example:81",
+        )
+        .ok()
+        .json();
+    assert_eq!(json["tilejson"], "3.0.0");
+    let template = json["tiles"][0].as_str().unwrap();
+    assert_eq!(
+        template,
+        "http://maps.example:81/tiles/plain/{z}/{x}/{y}.png?ramp=turbo"
+    );
+    let bounds: Vec<f64> = json["bounds"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|at| at.as_f64().unwrap())
+        .collect();
+    for (found, expected) in bounds.iter().zip([8.0, 46.5, 10.0, 48.0]) {
+        assert!((found - expected).abs() < 1e-9, "{bounds:?}");
+    }
+    let zoom = json["maxzoom"].as_u64().unwrap();
+    assert!((8..=10).contains(&zoom), "{zoom}");
+    let address = template
+        .replace("http://maps.example:81", "")
+        .replace("{z}", "9")
+        .replace("{x}", "268")
+        .replace("{y}", "178");
+    assert_eq!(
+        server.get(&address).ok().header("content-type"),
+        "image/png"
+    );
+    let xml = server
+        .get_with(
+            "/wmts?service=WMTS&request=GetCapabilities",
+            "host",
+            "maps.example:81",
+        )
+        .ok()
+        .text();
+    assert!(
+        xml.contains("http://maps.example:81/tiles/plain/{TileMatrix}/{TileCol}/{TileRow}.png"),
+        "{xml}"
+    );
+    assert_eq!(server.get("/wmts?request=GetTile").status, 400);
+}
