@@ -1,7 +1,7 @@
 //! What all handlers share, and how they call the engine.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::{Semaphore, watch};
 
@@ -17,7 +17,7 @@ pub(super) type Shared = Arc<App>;
 
 /// A store and what stands around it.
 pub(super) struct App {
-    pub(super) store: Store,
+    store: RwLock<Store>,
     pub(super) options: Options,
     pub(super) requests: Requests,
     pub(super) stretches: Stretches,
@@ -31,7 +31,7 @@ pub(super) struct App {
 impl App {
     pub(super) fn new(store: Store, options: Options) -> Shared {
         Arc::new(Self {
-            store,
+            store: RwLock::new(store),
             calls: Arc::new(Semaphore::new(options.calls)),
             options,
             requests: Requests::default(),
@@ -42,9 +42,20 @@ impl App {
         })
     }
 
+    /// The store.
+    pub(super) fn store(&self) -> Store {
+        let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
+        store.clone()
+    }
+
+    /// Shows another state of the store from now on.
+    pub(super) fn show(&self, store: Store) {
+        *self.store.write().unwrap_or_else(PoisonError::into_inner) = store;
+    }
+
     /// A grid as it is now, whatever is committed while the answer is made.
     pub(super) fn grid(&self, name: &str) -> Result<Grid> {
-        self.store.snapshot()?.grid(name)
+        self.store().snapshot()?.grid(name)
     }
 
     /// Runs work that calls the engine, on a thread of its own, when it is its turn. If it takes

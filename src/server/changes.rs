@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use axum::extract::rejection::PathRejection;
@@ -44,7 +44,7 @@ impl Watchers {
     }
 
     /// Wakes whenever something has changed in the grid of a name.
-    fn watch(&self, store: &Store, name: &str) -> watch::Receiver<u64> {
+    fn watch(&self, app: &Shared, name: &str) -> watch::Receiver<u64> {
         let mut grids = self.grids.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sender) = grids.get(name) {
             return sender.subscribe();
@@ -52,17 +52,24 @@ impl Watchers {
         let sender = watch::Sender::new(0);
         let receiver = sender.subscribe();
         grids.insert(name.to_owned(), sender);
-        let (all, store, name) = (Arc::clone(&self.grids), store.clone(), name.to_owned());
-        std::thread::spawn(move || follow(&all, &store, &name));
+        let (all, app, name) = (
+            Arc::clone(&self.grids),
+            Arc::downgrade(app),
+            name.to_owned(),
+        );
+        std::thread::spawn(move || follow(&all, &app, &name));
         receiver
     }
 }
 
 /// Wakes those who listen to the grid of a name, until there is nobody.
-fn follow(grids: &Mutex<BTreeMap<String, watch::Sender<u64>>>, store: &Store, name: &str) {
-    let mut of: Option<(crate::Grid, Token)> = None;
+fn follow(grids: &Mutex<BTreeMap<String, watch::Sender<u64>>>, app: &Weak<App>, name: &str) {
+    let mut heard: Option<Token> = None;
     loop {
-        let changed = wait(store, name, &mut of);
+        let changed = match app.upgrade().map(|app| app.store()) {
+            Some(store) => wait(&store, name, &mut heard),
+            None => true,
+        };
         let mut grids = grids.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(sender) = grids.get(name).filter(|sender| sender.receiver_count() > 0) else {
             grids.remove(name);
@@ -75,32 +82,27 @@ fn follow(grids: &Mutex<BTreeMap<String, watch::Sender<u64>>>, store: &Store, na
 }
 
 /// Waits a moment for changes; whether there are any, or those who listen have to look for another
-/// reason.
-fn wait(store: &Store, name: &str, of: &mut Option<(crate::Grid, Token)>) -> bool {
-    let pause = || {
-        std::thread::sleep(LOOK);
-        true
-    };
-    let Ok(grid) = store.grid(name) else {
-        *of = None;
-        return pause();
-    };
-    let Some((known, token)) = of.as_mut().filter(|(known, _)| known.id() == grid.id()) else {
-        // The first look, or the name stands for another grid now.
-        let Ok(token) = grid.changes_token() else {
-            return pause();
+/// reason: the name stands for another grid, or for none.
+fn wait(store: &Store, name: &str, heard: &mut Option<Token>) -> bool {
+    let changes = store.grid(name).and_then(|grid| {
+        let token = match heard.take() {
+            Some(token) => token,
+            None => return grid.changes_token().map(|token| (token, true)),
         };
-        *of = Some((grid, token));
-        return true;
-    };
-    match known.wait_changes(token, LOOK) {
-        Ok(changes) => {
-            *token = changes.next;
-            !changes.changes.is_empty()
+        let changes = grid.wait_changes(&token, LOOK)?;
+        Ok((changes.next, !changes.changes.is_empty()))
+    });
+    match changes {
+        Ok((token, changed)) => {
+            *heard = Some(token);
+            changed
         }
-        Err(_) => {
-            *of = None;
-            pause()
+        Err(error) => {
+            // Of another grid no token is known yet, and that costs nothing.
+            if *error.kind() != ErrorKind::Expired {
+                std::thread::sleep(LOOK);
+            }
+            true
         }
     }
 }
@@ -151,7 +153,7 @@ pub(super) async fn stream(
     let known = name.clone();
     app.call(move |app| Ok(app.grid(&known)?)).await?;
     let listener = Listener {
-        wake: app.watchers.watch(&app.store, &name),
+        wake: app.watchers.watch(&app, &name),
         ending: app.ending.subscribe(),
         app,
         name,
@@ -190,7 +192,7 @@ impl Listener {
                     changed = self.wake.changed() => {
                         if changed.is_err() {
                             // The watcher is gone with the grid; a new one looks again.
-                            self.wake = self.app.watchers.watch(&self.app.store, &self.name);
+                            self.wake = self.app.watchers.watch(&self.app, &self.name);
                         }
                     }
                     _ = self.ending.changed() => {}
@@ -235,7 +237,7 @@ fn heard(
     token: Option<Token>,
     reset: bool,
 ) -> Result<(Vec<Event>, Token), Problem> {
-    let grid = app.store.grid(name)?;
+    let grid = app.store().grid(name)?;
     let now = || -> crate::Result<Token> { grid.changes_token() };
     let event = |kind: &str, token: &Token, data: Value| {
         Event::default()

@@ -18,10 +18,10 @@ pub(super) async fn all(
 ) -> Result<Reply, Problem> {
     Params::parse(query.as_deref(), &[])?;
     app.call(move |app| {
-        let grids = app.store.snapshot()?.grids()?;
+        let grids = app.store().snapshot()?.grids()?;
         let grids = grids.iter().map(wire::grid_json);
         let grids = grids.collect::<crate::Result<Vec<Value>>>()?;
-        let storage = wire::storage_json(&app.store.stats()?);
+        let storage = wire::storage_json(&app.store().stats()?);
         Ok(Reply::json(
             &headers,
             &json!({ "storage": storage, "grids": grids }),

@@ -1,6 +1,26 @@
 //! How much is answered at a time, how large and how long.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::Store;
+use crate::error::Result;
+
+/// How a store is opened anew, and how often.
+#[derive(Clone)]
+pub(super) struct Refresh {
+    pub(super) every: Duration,
+    pub(super) open: Arc<dyn Fn() -> Result<Store> + Send + Sync>,
+}
+
+impl fmt::Debug for Refresh {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refresh")
+            .field("every", &self.every)
+            .finish_non_exhaustive()
+    }
+}
 
 /// The limits of a server. Whatever is asked, an answer takes no more than they say.
 #[derive(Clone, Debug)]
@@ -13,6 +33,7 @@ pub struct Options {
     pub(super) listeners: usize,
     pub(super) connections: usize,
     pub(super) drain: Duration,
+    pub(super) refresh: Option<Refresh>,
 }
 
 impl Default for Options {
@@ -27,6 +48,7 @@ impl Default for Options {
             listeners: 256,
             connections: 1024,
             drain: Duration::from_secs(10),
+            refresh: None,
         }
     }
 }
@@ -89,6 +111,20 @@ impl Options {
     #[must_use]
     pub fn drain(mut self, drain: Duration) -> Self {
         self.drain = drain;
+        self
+    }
+
+    /// Opens the store anew, so often, while it is one that another process writes to and that is
+    /// therefore shown [as it was when it was opened](crate::StoreOptions::read_only);
+    /// [`serve`](super::serve) does so. Not the default.
+    #[must_use]
+    pub fn refresh(
+        mut self,
+        every: Duration,
+        open: impl Fn() -> Result<Store> + Send + Sync + 'static,
+    ) -> Self {
+        let open = Arc::new(open);
+        self.refresh = Some(Refresh { every, open });
         self
     }
 }

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio_io_timeout::TimeoutStream;
 
 use super::app::App;
-use super::limits::Options;
+use super::limits::{Options, Refresh};
 use crate::Store;
 
 /// How long a client may take to send the head of a request, and to take up some of an answer.
@@ -39,6 +39,8 @@ pub async fn serve(
     let graceful = GracefulShutdown::new();
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    let refresh = app.options.refresh.clone();
+    let refresh = refresh.map(|refresh| tokio::spawn(renew(Arc::clone(&app), refresh)));
     let mut stop = pin!(stop);
     loop {
         let taken = async {
@@ -73,6 +75,7 @@ pub async fn serve(
         });
     }
     drop(listener);
+    refresh.iter().for_each(tokio::task::JoinHandle::abort);
     app.ending.send_replace(true);
     if tokio::time::timeout(app.options.drain, graceful.shutdown())
         .await
@@ -81,6 +84,24 @@ pub async fn serve(
         tracing::warn!("answers were under way still when the server ended");
     }
     Ok(())
+}
+
+/// Opens the store anew again and again while another process writes to it.
+async fn renew(app: Arc<App>, refresh: Refresh) {
+    loop {
+        tokio::time::sleep(refresh.every).await;
+        if app.store().age().is_none() {
+            continue;
+        }
+        let open = Arc::clone(&refresh.open);
+        match tokio::task::spawn_blocking(move || open()).await {
+            Ok(Ok(store)) => app.show(store),
+            Ok(Err(error)) => {
+                tracing::warn!(error = error.sentence(), "the store is shown as it was");
+            }
+            Err(error) => tracing::error!(%error, "the store could not be opened anew"),
+        }
+    }
 }
 
 /// Whether the next connection may be taken up all the same.

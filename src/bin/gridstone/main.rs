@@ -59,7 +59,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use gridstone::{Policy, Store};
+use gridstone::{Policy, Store, StoreOptions};
 use terminal::Terminal;
 
 /// Keeps gridded data with a pyramid that is never wrong, and reads any extent at any resolution.
@@ -218,24 +218,35 @@ fn main() -> ExitCode {
 
 /// Opens a store that must be there. Aggregation is left to the verbs.
 fn open(path: &Path) -> gridstone::Result<Store> {
-    let Opening {
-        read_only,
-        accept_data_loss,
-        quiet,
-    } = OPENING.get().copied().unwrap_or_default();
-    let options = Store::options().create(false).policy(Policy::Manual);
     // What is exported comes from one snapshot, however long that takes.
-    let options = options.snapshot_age_max(Duration::MAX);
-    let store = options
-        .read_only(read_only)
-        .accept_data_loss(accept_data_loss)
-        .open(path)?;
+    let store = options().snapshot_age_max(Duration::MAX).open(path)?;
     if store.age().is_some() {
         let text = format!(
             "another process writes to {}, which is shown as it is now; what comes later is not",
             path.display()
         );
+        let quiet = OPENING.get().is_some_and(|opening| opening.quiet);
         Terminal::new(quiet).note(text);
     }
     Ok(store)
+}
+
+/// The same without a word of another process.
+#[cfg(feature = "server")]
+fn open_quietly(path: &Path) -> gridstone::Result<Store> {
+    options().open(path)
+}
+
+/// How stores are opened, which must be there.
+fn options() -> StoreOptions {
+    let Opening {
+        read_only,
+        accept_data_loss,
+        ..
+    } = OPENING.get().copied().unwrap_or_default();
+    Store::options()
+        .create(false)
+        .policy(Policy::Manual)
+        .read_only(read_only)
+        .accept_data_loss(accept_data_loss)
 }

@@ -20,8 +20,8 @@ use super::terminal::Terminal;
   http://127.0.0.1:8080/edr/collections               OGC EDR: position, area, cube
   http://127.0.0.1:8080/metrics                       figures for Prometheus
 
-The store is shown as it is when it is opened where another process writes to it. A service that is to show what it puts mounts
-`gridstone::server::router` over its own store."
+A store that another process has open for writing is opened anew every --refresh seconds. Where nobody has, nobody can write to it while
+it is served. A service that is to show what it puts mounts `gridstone::server::router` over its own store."
 )]
 pub(super) struct Serve {
     /// The directory of the store
@@ -35,6 +35,9 @@ pub(super) struct Serve {
     /// How many seconds an answer may take
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = clap::value_parser!(u32).range(1..))]
     timeout: u32,
+    /// After how many seconds what another process has written meanwhile is shown
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = clap::value_parser!(u32).range(1..))]
+    refresh: u32,
 }
 
 #[cfg(not(feature = "server"))]
@@ -45,8 +48,9 @@ impl Serve {
             listen,
             calls,
             timeout,
+            refresh,
         } = self;
-        let _ = (store, listen, calls, timeout);
+        let _ = (store, listen, calls, timeout, refresh);
         anyhow::bail!(
             "this build of gridstone has no server; `cargo install gridstone --features cli,server` makes one that has"
         )
@@ -62,9 +66,13 @@ impl Serve {
         use anyhow::Context;
         use gridstone::server;
 
-        let store = super::open(&self.store)?;
-        let mut options =
-            server::Options::default().timeout(Duration::from_secs(self.timeout.into()));
+        let store = super::open_quietly(&self.store)?;
+        let path = self.store.clone();
+        let mut options = server::Options::default()
+            .timeout(Duration::from_secs(self.timeout.into()))
+            .refresh(Duration::from_secs(self.refresh.into()), move || {
+                super::open_quietly(&path)
+            });
         if let Some(calls) = self.calls {
             options = options.calls(calls.get());
         }

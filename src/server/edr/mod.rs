@@ -59,7 +59,7 @@ pub(super) async fn collections(
     Params::parse(query.as_deref(), &["f"])?;
     let root = root(&headers, &uri, "/edr/collections");
     app.call(move |app| {
-        let grids = app.store.snapshot()?.grids()?;
+        let grids = app.store().snapshot()?.grids()?;
         let plain = grids.iter().filter(|grid| collection::is_one(grid));
         let all = plain.map(|grid| collection::of(grid, &root));
         let all = all.collect::<Result<Vec<Value>, Problem>>()?;

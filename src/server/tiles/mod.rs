@@ -83,7 +83,7 @@ pub(super) async fn capabilities(
     wmts::check(query.as_deref())?;
     app.call(move |app| {
         let root = tilejson::root(&headers, &uri, "/wmts");
-        let xml = wmts::capabilities(&app.store.snapshot()?.grids()?, &root)?;
+        let xml = wmts::capabilities(&app.store().snapshot()?.grids()?, &root)?;
         Ok(Reply::hashed(&headers, "application/xml", xml))
     })
     .await
