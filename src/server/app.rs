@@ -10,6 +10,7 @@ use super::limits::Options;
 use super::metrics::Requests;
 use super::reply::Problem;
 use super::tiles::Stretches;
+use super::zarr::{Snapshots, Views};
 use crate::error::Result;
 use crate::{Grid, Store};
 
@@ -22,6 +23,8 @@ pub(super) struct App {
     pub(super) requests: Requests,
     pub(super) stretches: Stretches,
     pub(super) watchers: Watchers,
+    pub(super) views: Views,
+    pub(super) snapshots: Snapshots,
     calls: Arc<Semaphore>,
     queued: AtomicUsize,
     /// Whether the server is to end.
@@ -37,6 +40,8 @@ impl App {
             requests: Requests::default(),
             stretches: Stretches::default(),
             watchers: Watchers::default(),
+            views: Views::default(),
+            snapshots: Snapshots::default(),
             queued: AtomicUsize::new(0),
             ending: watch::Sender::new(false),
         })
@@ -51,6 +56,7 @@ impl App {
     /// Shows another state of the store from now on.
     pub(super) fn show(&self, store: Store) {
         *self.store.write().unwrap_or_else(PoisonError::into_inner) = store;
+        self.views.clear();
     }
 
     /// A grid as it is now, whatever is committed while the answer is made.

@@ -26,6 +26,8 @@
 //! | `/wmts` | WMTS 1.0 capabilities that name the same tiles |
 //! | `/edr/collections`, `/edr/collections/{grid}` | collections of OGC EDR 1.1 |
 //! | `/edr/collections/{grid}/position`, `area`, `cube` | cells at a point over time, in a polygon, in a box, as CoverageJSON or CSV |
+//! | `/zarr/{grid}/..`, `/zarr/{grid}@{layer}/..` | a Zarr hierarchy (v3), live; `/zarr2` has the metadata of v2 |
+//! | `/snap`, `/snap/{number}/zarr/{grid}/..` | a number, and the same of one snapshot, for reads that take long |
 //! | `/stats/{grid}` | exact statistics of each feature of a GeoJSON that is posted |
 //! | `/changes/{grid}` | server-sent events, a page of the change feed each |
 //! | `/healthz`, `/readyz`, `/metrics` | for operators |
@@ -64,6 +66,7 @@ mod reply;
 mod slice;
 mod stats;
 mod tiles;
+mod zarr;
 
 pub use limits::Options;
 pub use listen::serve;
@@ -106,6 +109,19 @@ fn routes(app: Shared) -> Router {
         .route("/edr/collections/{grid}/area", get(edr::area))
         .route("/edr/collections/{grid}/cube", get(edr::cube))
         .route("/stats/{grid}", stats)
+        .route("/zarr/{name}", get(zarr::v3))
+        .route("/zarr/{name}/", get(zarr::v3))
+        .route("/zarr/{name}/{*key}", get(zarr::v3))
+        .route("/zarr2/{name}", get(zarr::v2))
+        .route("/zarr2/{name}/", get(zarr::v2))
+        .route("/zarr2/{name}/{*key}", get(zarr::v2))
+        .route("/snap", get(zarr::snapshot))
+        .route("/snap/{number}/zarr/{name}", get(zarr::v3))
+        .route("/snap/{number}/zarr/{name}/", get(zarr::v3))
+        .route("/snap/{number}/zarr/{name}/{*key}", get(zarr::v3))
+        .route("/snap/{number}/zarr2/{name}", get(zarr::v2))
+        .route("/snap/{number}/zarr2/{name}/", get(zarr::v2))
+        .route("/snap/{number}/zarr2/{name}/{*key}", get(zarr::v2))
         .route("/changes/{grid}", get(changes::stream))
         .route("/metrics", get(ops::metrics))
         .route("/readyz", get(ops::ready))

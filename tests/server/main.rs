@@ -13,3 +13,4 @@ mod oracle;
 mod sockets;
 mod stats;
 mod tiles;
+mod zarr;

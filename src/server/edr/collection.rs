@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::super::projection::Projection;
 use super::super::reply::Problem;
 use super::super::slice::Plane;
-use crate::{Grid, wire};
+use crate::{Grid, Layer, wire};
 
 /// Whether a grid has rows and columns.
 pub(super) fn is_one(grid: &Grid) -> bool {
@@ -29,7 +29,7 @@ pub(super) fn parameters(grid: &Grid, plane: Plane<'_>) -> Vec<String> {
 }
 
 /// What a parameter is.
-pub(super) fn parameter(grid: &Grid, name: &str) -> Value {
+pub(super) fn parameter(grid: &Grid, name: &str, layer: &Layer) -> Value {
     let schema = grid.schema();
     let known = |key: &str| schema.attributes().get(key).map(String::as_str);
     let label = known("long_name")
@@ -40,7 +40,7 @@ pub(super) fn parameter(grid: &Grid, name: &str) -> Value {
         "description": { "en": label },
         "observedProperty": { "label": { "en": label } },
     });
-    if let Some(unit) = schema.unit() {
+    if let Some(unit) = schema.unit().filter(|_| layer.keeps_unit()) {
         of["unit"] = json!({ "symbol": unit });
     }
     of
@@ -97,7 +97,7 @@ pub(super) fn of(grid: &Grid, root: &str) -> Result<Value, Problem> {
     let names = parameters(grid, plane);
     let parameters: Map<String, Value> = names
         .iter()
-        .map(|name| (name.clone(), parameter(grid, name)))
+        .map(|name| (name.clone(), parameter(grid, name, &Layer::Base)))
         .collect();
     let axes = |axis: usize| structure.axes().nth(axis).map(crate::Axis::name);
     let aggregators = grid.schema().aggregators();

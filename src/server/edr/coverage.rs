@@ -150,7 +150,12 @@ pub(super) fn text(found: &Found<'_>) -> Result<String, Problem> {
     let parameters: Map<String, Value> = found
         .parameters
         .iter()
-        .map(|(_, name)| (name.clone(), collection::parameter(found.grid, name)))
+        .map(|(_, name)| {
+            (
+                name.clone(),
+                collection::parameter(found.grid, name, &found.answer.layer),
+            )
+        })
         .collect();
     let head = json!({
         "type": "Coverage",

@@ -13,7 +13,7 @@ use super::sample::{Cells, Line, Sampler};
 use super::stretch::Shown;
 use crate::grid::longitude::turns;
 use crate::grid::{Extent, Level, Levels, Window};
-use crate::{Aggregation, Freshness, Grid, Layer, Query};
+use crate::{Freshness, Grid, Layer, Query};
 
 /// Renders a tile, unless the client has it.
 pub(super) fn render(

@@ -84,6 +84,8 @@ pub(super) fn of(
         Some(shown) => Some(app.stretches.of(grid, ask, shown)?),
         None => None,
     };
+    let unit = shown.as_ref().filter(|shown| shown.layer.keeps_unit());
+    let unit = unit.and_then(|_| grid.schema().unit());
     let query = query.map_or(String::new(), |query| format!("?{query}"));
     let [west, south, east, north] = bounds.unwrap_or([-180.0, -85.0, 180.0, 85.0]);
     let zoom = zoom(grid, [west, south, east, north])?;
@@ -102,7 +104,7 @@ pub(super) fn of(
             "layer": shown.map(|shown| shown.layer.to_string()),
             "range": range,
             "ramp": ask.ramp.name(),
-            "unit": schema.unit(),
+            "unit": unit,
             "token": grid.changes_token()?.to_string(),
         },
     });
