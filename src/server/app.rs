@@ -92,6 +92,16 @@ impl App {
             })
     }
 
+    /// Runs work that takes a moment only, whatever waits for its turn.
+    pub(super) async fn aside<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&App) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let app = Arc::clone(self);
+        let done = tokio::task::spawn_blocking(move || work(&app)).await;
+        done.unwrap_or_else(|_| Err(Problem::internal()))
+    }
+
     /// How many requests wait, and how many engine calls may still begin.
     pub(super) fn load(&self) -> (usize, usize) {
         (

@@ -21,7 +21,7 @@ pub(super) async fn health() -> &'static str {
 
 /// The store can be read, and follows what is put into it.
 pub(super) async fn ready(State(app): State<Shared>) -> Result<&'static str, Problem> {
-    let why = app.call(|app| Ok(unready(&app.store().stats()?))).await?;
+    let why = app.aside(|app| Ok(unready(&app.store().stats()?))).await?;
     match why {
         None => Ok("ready\n"),
         Some(why) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, why)),
@@ -38,7 +38,7 @@ fn unready(stats: &StoreStats) -> Option<&'static str> {
 
 /// All figures as Prometheus reads them.
 pub(super) async fn metrics(State(app): State<Shared>) -> Result<Response, Problem> {
-    let of_store = app.call(|app| Ok(app.store().stats()?)).await?;
+    let of_store = app.aside(|app| Ok(app.store().stats()?)).await?;
     let mut out = String::new();
     // Writing to a text does not fail.
     let _ = write_stats(&mut out, &of_store);

@@ -17,6 +17,9 @@ pub(super) struct Params(Vec<(String, String)>);
 /// A parameter that changes nothing but the address, for caches that look at nothing else.
 const BUSTER: &str = "v";
 
+/// The most bytes of a parameter that is one word.
+const WORD_MAX: usize = 256;
+
 impl Params {
     /// Reads them. Refuses one that is not among the `allowed`, of which `level.*` is any that
     /// begins so, and one that is there twice.
@@ -70,6 +73,12 @@ impl Params {
         name: &str,
     ) -> Result<Option<T>, Problem> {
         let parse = |text: &str| {
+            if text.len() > WORD_MAX {
+                return Err(Problem::parameter(
+                    name,
+                    format!("it has more than {WORD_MAX} bytes"),
+                ));
+            }
             text.parse()
                 .map_err(|error| Problem::parameter(name, format!("`{name}`: {error}")))
         };

@@ -190,8 +190,13 @@ fn grids_are_as_info_has_them() {
     let store = filled();
     let server = Server::new(&store);
     let expected = wire::grid_json(&store.grid("hourly").unwrap()).unwrap();
-    assert_eq!(server.get("/grids/hourly").ok().json(), expected);
-    let all = server.get("/grids").ok().json();
+    assert_eq!(
+        server.get("/grids/hourly").ok().text(),
+        expected.to_string()
+    );
+    let all = server.get("/grids").ok();
+    assert!(all.text().contains(&expected.to_string()));
+    let all = all.json();
     let names: Vec<&str> = all["grids"]
         .as_array()
         .unwrap()
@@ -199,7 +204,6 @@ fn grids_are_as_info_has_them() {
         .map(|grid| grid["grid"].as_str().unwrap())
         .collect();
     assert_eq!(names, ["hourly", "plain"]);
-    assert_eq!(all["grids"][0], expected);
     assert!(all["storage"].is_object());
 }
 
@@ -242,7 +246,7 @@ fn figures_count_requests_and_chunks() {
         4.0
     );
     assert_eq!(figure("gridstone_http_requests_under_way"), 1.0);
-    assert_eq!(figure("gridstone_commits_total"), 4.0);
+    assert_eq!(figure("gridstone_commits_total"), 2.0);
     assert_eq!(figure("gridstone_marks "), 0.0);
     // Every line is a comment or a name and a number.
     for line in text.lines().filter(|line| !line.starts_with('#')) {

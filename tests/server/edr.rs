@@ -199,13 +199,13 @@ fn coordinates_of_another_system_are_converted() {
         100,
     );
     let server = Server::new(&store);
-    // 9.5 degrees east, 48.5 north are 536,931 east and 5,372,043 north (by PROJ).
+    // 9.5 degrees east, 48.5 north are 536,935.869 east and 5,371,996.282 north (by Krueger's series).
     let plain = server
-        .get("/edr/collections/utm/position?coords=POINT(536931%205372043)")
+        .get("/edr/collections/utm/position?coords=POINT(536935.869%205371996.282)")
         .ok()
         .json();
     let value = &plain["ranges"]["utm"]["values"];
-    assert_eq!(numbers(value), [Some(number(27, 36).into())]);
+    assert_eq!(numbers(value), [Some(number(28, 36).into())]);
     for crs in [
         "EPSG:4326",
         "CRS84",

@@ -34,7 +34,7 @@ fn equal_etags_are_equal_bytes_over_random_histories() {
             80,
             80,
         );
-        let hours = hourly(&store, 8);
+        let hours = hourly(&store, 20);
         let server = Server::new(&store);
         let mut seen: HashMap<(&str, String), Vec<u8>> = HashMap::new();
         let (mut same, mut changed) = (0, 0);

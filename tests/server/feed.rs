@@ -164,7 +164,9 @@ fn who_comes_back_hears_what_it_missed() {
 
 #[test]
 fn a_token_that_is_kept_no_longer_is_a_reset() {
-    let options = Store::options().changes_kept(4);
+    let options = Store::options()
+        .policy(gridstone::Policy::Inline)
+        .changes_kept(4);
     let store = options
         .open_engine(std::sync::Arc::new(Memory::new()))
         .unwrap();

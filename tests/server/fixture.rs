@@ -120,7 +120,8 @@ pub fn space(crs: &str, [x, y]: [f64; 2], cell: f64, chunk: u32) -> Structure {
 }
 
 pub fn store() -> Store {
-    Store::in_memory().unwrap()
+    let options = Store::options().policy(Policy::Inline);
+    options.open_engine(Arc::new(Memory::new())).unwrap()
 }
 
 pub fn manual() -> Store {

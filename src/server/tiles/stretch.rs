@@ -13,8 +13,8 @@ use crate::{Aggregation, Freshness, Grid, Layer, Query, Stat, StatisticsQuery, T
 
 /// The most cells that a range is taken from.
 const CELLS_MAX: u64 = 1 << 20;
-/// The most chunks that are read for it where no layer knows it.
-const CHUNKS_MAX: u64 = 1024;
+/// The most base cells that are read for it where no layer knows it.
+const BASE_CELLS_MAX: u64 = 1 << 22;
 /// How many ranges are kept.
 const KEPT_MAX: usize = 1024;
 
@@ -118,14 +118,22 @@ fn range(grid: &Grid, shown: &Shown, freshness: Freshness) -> Result<Option<[f64
     let served = grid.statistics_served();
     let served = served.contains(&Stat::Min) && served.contains(&Stat::Max);
     let irregular = grid.structure().irregular().is_some();
-    if shown.is_like_base() && (served || !irregular) {
-        let mut query = StatisticsQuery::all().stats([Stat::Min, Stat::Max]);
-        if let Some(bounds) = grid.bounds()? {
-            query = query.window(shown.fixed(bounds));
-        }
-        if !served {
-            query = query.max_chunks(CHUNKS_MAX);
-        }
+    let (Some(bounds), Some(base)) = (grid.bounds()?, grid.base_levels()?) else {
+        return Ok(None);
+    };
+    let structure = grid.structure();
+    let of_base = |(axis, _): &(usize, i64)| {
+        let d = structure.dimension_of(*axis);
+        shown.levels[d] == base[d]
+    };
+    let few = !irregular
+        && shown
+            .fixed(bounds)
+            .cells()
+            .is_some_and(|cells| cells <= BASE_CELLS_MAX);
+    if shown.is_like_base() && (served || few) && shown.others.iter().all(of_base) {
+        let query = StatisticsQuery::all().stats([Stat::Min, Stat::Max]);
+        let query = query.window(shown.fixed(bounds));
         let found = grid.statistics(&query)?;
         let ends = found
             .min
@@ -140,15 +148,17 @@ fn range(grid: &Grid, shown: &Shown, freshness: Freshness) -> Result<Option<[f64
             _ => {}
         }
     }
-    overview(grid, shown, freshness)
+    overview(grid, shown, (&bounds, base), freshness)
 }
 
 /// The same from a level that has few cells.
-fn overview(grid: &Grid, shown: &Shown, freshness: Freshness) -> Result<Option<[f64; 2]>, Problem> {
+fn overview(
+    grid: &Grid,
+    shown: &Shown,
+    (bounds, base): (&Window, Levels),
+    freshness: Freshness,
+) -> Result<Option<[f64; 2]>, Problem> {
     let structure = grid.structure();
-    let (Some(bounds), Some(base)) = (grid.bounds()?, grid.base_levels()?) else {
-        return Ok(None);
-    };
     let [space, y, x] = shown.plane;
     let layered = !grid.schema().aggregators().is_empty();
     let top = grid.top()?.filter(|_| layered).map(|top| top.levels());
@@ -158,12 +168,16 @@ fn overview(grid: &Grid, shown: &Shown, freshness: Freshness) -> Result<Option<[
         grid.reach()?.filter(|_| layered)
     };
     let reach = reach.unwrap_or(base);
+    let other = |levels: Levels, (axis, _): &(usize, i64)| {
+        let d = structure.dimension_of(*axis);
+        levels.with(d, shown.levels[d])
+    };
     let mut levels = if shown.is_measure() {
         shown.levels
     } else {
-        base
+        shown.others.iter().fold(base, other)
     };
-    let window = |levels: Levels| shown.fixed(structure.cover(&bounds, levels));
+    let window = |levels: Levels| shown.fixed(structure.cover(bounds, levels));
     let many = |levels: Levels| window(levels).cells().is_none_or(|cells| cells > CELLS_MAX);
     let time = shown.along.map(|axis| structure.dimension_of(axis));
     for dimension in std::iter::once(space).chain(time) {
