@@ -8,11 +8,12 @@
 # make bench  the flow's verbs, timed
 # make scale  the verbs on 10,000 to 1,000,000 chunks
 # make instructions  counted under valgrind, and held against benches/instructions.tsv, or with WRITE=1 stored there
+# make objects  stores on object storage: the tests, and an S3 server that pip installs
 # make peers  the same workload on other systems, which pip installs, into target/peers; SIDE and SEEDS choose how much
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test soak torture fuzz lint bench scale instructions peers clients build setup
+.PHONY: demo test soak torture fuzz lint bench scale instructions objects peers clients build setup
 
 # RocksDB is C++ and takes a quarter of an hour: one profile, one set of features, and a cache beside them.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/gridstone/target
@@ -62,6 +63,11 @@ instructions: setup
 	cargo build $(CARGO_FLAGS) --bench instructions
 	.ci/instructions "$$(cargo build $(CARGO_FLAGS) --bench instructions --message-format=json 2>/dev/null | \
 	  sed -n 's/.*"executable":"\([^"]*\/instructions-[^"]*\)".*/\1/p')" $(if $(WRITE),--write)
+
+objects: setup
+	cargo test --release --features cli,testing,object-store --test objects
+	cargo build --release --features cli,testing,object-store
+	.ci/objects $(GRIDSTONE)
 
 # An environment of its own, outside the repository.
 PEERS := $(HOME)/.cache/gridstone/peers

@@ -30,9 +30,13 @@ pub enum ErrorKind {
     Unavailable,
     /// What was waited for did not come in time. It may still come.
     TimedOut,
-    /// An earlier write failed in a way that cannot be undone. Reads go on; to write, open the
-    /// store again.
+    /// An earlier write failed in a way that cannot be undone. Reads go on, unless the store is on
+    /// object storage; to write, open the store again.
     Poisoned,
+    /// Another process has opened the store, which is on object storage, for writing since. This
+    /// handle neither writes nor reads any more, and has changed nothing since: open the store
+    /// again, read-only if the other process is to go on.
+    Fenced,
 }
 
 /// An error of the engine.

@@ -362,8 +362,20 @@ fn sequence(grid: &Grid, key: &[u8]) -> Result<u64> {
     })
 }
 
+/// Refuses to tell of changes that another process commits: which of its commits are under way,
+/// and will come with lower numbers than are there, only that process knows.
+fn must_be_own(grid: &Grid) -> Result<()> {
+    if grid.store().engine().follows() {
+        return Err(grid.blame(Error::invalid(
+            "its changes are followed where it is written: a reader of a store on object storage does not know which commits are under way",
+        )));
+    }
+    Ok(())
+}
+
 /// The place behind the last entry that [`since`] would show.
 pub(crate) fn token(grid: &Grid) -> Result<Token> {
+    must_be_own(grid)?;
     let below = grid.store().journal().settled_below();
     let snapshot = grid.present()?;
     let floor = kept(grid, snapshot.as_ref())?.floor;
@@ -382,6 +394,7 @@ pub(crate) fn token(grid: &Grid) -> Result<Token> {
 
 /// What came after a token.
 pub(crate) fn since(grid: &Grid, token: &Token) -> Result<Changes> {
+    must_be_own(grid)?;
     let store = grid.store();
     let below = store.journal().settled_below();
     let snapshot = grid.present()?;
@@ -533,6 +546,7 @@ impl Grid {
     /// commits came since as are kept
     /// ([`StoreOptions::changes_kept`](crate::StoreOptions::changes_kept)), or the token is of
     /// another grid or store, as it is after a [swap](crate::Store::swap).
+    /// [`Invalid`](ErrorKind::Invalid) for a store on object storage that is only read.
     pub fn changes_since(&self, token: &Token) -> Result<Changes> {
         since(self, token)
     }

@@ -118,6 +118,33 @@
 //! [`Grid::forecast`](crate::Grid::forecast) says for windows that are put otherwise which chunks
 //! change. What both predict contains what changes.
 //!
+//! # On object storage
+//!
+//! With the feature `object-store` a URL stands for a directory: `s3://bucket/prefix`,
+//! `file:///directory`, `memory://name`. Credentials, region and endpoint are those of the
+//! environment: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL`, and
+//! `AWS_ALLOW_HTTP=true` for an endpoint without TLS. The storage must be able to make an object
+//! only where there is none, as S3 can: that is what keeps two writers apart.
+//!
+//! | what | is promised |
+//! |---|---|
+//! | a commit that returned, as `put` makes it | is in an object: it survives the process and the machine |
+//! | a commit that does not wait (`Durability::Buffered`), and steps of aggregation | are in an object after the flush interval, 100 ms; what is lost with the process is the end of the history, and what was to be aggregated is marked again |
+//! | a second writer | takes over at once. The first gets [`Fenced`](crate::ErrorKind::Fenced) with its next durable commit, or within a second, and nothing that it was told is done is lost. It cannot read any more either: open the store again |
+//! | a reader | shows what was durable at most `age_max` ago, ten seconds unless set; [`Store::age`](crate::Store::age) tells how old. Views only become younger, and one that is held does not move |
+//! | a view that is held | can be read for 15 minutes; then the writer may clear away what it replaced, and reads of it are errors |
+//! | storage that fails | requests are tried again for up to a minute (`storage_timeout`), then reads fail with [`Unavailable`](crate::ErrorKind::Unavailable), and so do commits, after which the store must be opened again |
+//!
+//! It is not promised that a commit is fast: it takes the time of one request, some 20 to 100 ms on
+//! S3, so gather patches in a [`Batch`](crate::Batch) or put from many threads, which share objects.
+//! [`Policy::Background`](crate::Policy::Background) is the default there, so that commits do not
+//! wait for aggregates as well. Dropping a range of keys, a grid say, takes time and memory for each
+//! key. A reader knows no change feed, checkpoints are for directories, and `file:///directory`
+//! clears away old manifests only after a day, as a file system cannot replace a file on condition.
+//!
+//! Any number of processes may read; each keeps its own decoded chunks and blocks, and asks for news
+//! when it is read, with about four requests. `disk_cache` keeps what was read in a local directory.
+//!
 //! # Two layouts of one grid
 //!
 //! Chunks that are wide in space serve maps, chunks that are long in time serve series, and no
@@ -171,6 +198,7 @@
 //! |---|---|---|
 //! | a damaged chunk, a full disk | what can be aggregated is; then the step fails and is tried again after 0.1 s, then twice as long each time, up to 30 s; other grids go on; [`failure`](crate::GridStats::failure) says why, and so does the cause of `TimedOut` | make room; for damage see [`reliability`](crate::reliability), and put the chunk anew |
 //! | [`Poisoned`](crate::ErrorKind::Poisoned) | a write failed in a way that leaves open what the disk holds, or the aggregation panicked; commits and waits are refused, with the cause; reads go on | open the store again: nothing that was acknowledged is lost. A panic is a bug, of this crate or of an aggregator: report the cause |
+//! | [`Fenced`](crate::ErrorKind::Fenced) | on object storage: another process has opened the store for writing, and this one neither writes nor reads it any more | decide which one is to write, and open the store again, read-only in the others |
 //! | [`Conflict`](crate::ErrorKind::Conflict) | never seen by callers of `put`: it is tried again, and [counted](crate::StoreStats::conflicts); `update_from` says with it that another update of the same grid began | many conflicts: let one thread write a chunk, or put larger windows |
 //! | [`TimedOut`](crate::ErrorKind::TimedOut) | the commit is durable all the same | read `Fresh`, or wait again |
 //! | [`Expired`](crate::ErrorKind::Expired) | the snapshot is gone | take a new one |

@@ -71,6 +71,8 @@
 //! | what fails | what happens |
 //! |---|---|
 //! | a write or sync of the log, a write of the manifest | commits are refused with [`Poisoned`](crate::ErrorKind::Poisoned), reads go on; opened again, all that was acknowledged is there |
+//! | on object storage: a write, after it was tried again | commits are refused with [`Poisoned`](crate::ErrorKind::Poisoned), reads may be too; opened again, all that was acknowledged is there |
+//! | on object storage: another process opens the store for writing | commits and reads are refused with [`Fenced`](crate::ErrorKind::Fenced); all that was acknowledged is there for the other |
 //! | no space | [`Unavailable`](crate::ErrorKind::Unavailable), until there is some again |
 //! | a base chunk cannot be read | reads of it fail and name it; the marks that need it stay; puts that cover it whole heal it; all else goes on |
 //! | an aggregate cannot be read | reads of it fail and name it; the next aggregation that needs it makes it anew from what is below |

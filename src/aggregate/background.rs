@@ -24,8 +24,9 @@ pub(crate) fn run(store: &Store) {
                     error = why,
                     "aggregation in the background failed"
                 );
-                if *error.kind() == ErrorKind::Poisoned {
-                    store.backlog().poison(why.clone());
+                let kind = error.kind();
+                if [ErrorKind::Poisoned, ErrorKind::Fenced].contains(kind) {
+                    store.backlog().poison(kind.clone(), why.clone());
                 }
                 if *error.kind() == ErrorKind::Corrupt {
                     Outcome::Blocked(why)
@@ -44,7 +45,7 @@ pub(crate) fn run(store: &Store) {
                     error = why,
                     "aggregation in the background panicked"
                 );
-                store.backlog().poison(why.clone());
+                store.backlog().poison(ErrorKind::Poisoned, why.clone());
                 Outcome::Failed(why)
             }
         };

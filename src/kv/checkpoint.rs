@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::preflight::watermark::{WATERMARK, Watermark, WatermarkFile};
 use super::preflight::{self, CURRENT, Findings};
-use super::{Lost, directory, mending};
+use super::{Lost, directory, mending, url};
 use crate::error::{Error, Result};
 
 /// The name of the file that tells a copy from a store. Whoever goes on with a copy gives it an
@@ -88,6 +88,8 @@ fn put_back(
     accept_data_loss: bool,
     finish: Finish<'_>,
 ) -> Result<Vec<Lost>> {
+    url::must_be_directory(from, "what is restored")?;
+    url::must_be_directory(target, "a restored store")?;
     let families = super::rocks::family_names();
     let admission = directory::admit_reader(from, accept_data_loss, &families)?;
     if fs::read_dir(target).is_ok_and(|mut entries| entries.next().is_some()) {

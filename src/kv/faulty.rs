@@ -203,6 +203,10 @@ impl<E: Engine> Engine for Faulty<E> {
     fn counters(&self) -> Counters {
         self.engine.counters()
     }
+
+    fn follows(&self) -> bool {
+        self.engine.follows()
+    }
 }
 
 struct FaultyView {

@@ -31,6 +31,9 @@ pub(super) trait Medium {
 /// Why a group was not written, for each owner of a batch in it.
 #[derive(Clone, Debug)]
 pub(super) struct WriteFailure {
+    /// What the caller can do. Later commits are refused with the same where it is
+    /// [`Fenced`](ErrorKind::Fenced).
+    pub(super) kind: ErrorKind,
     /// This layer's fact.
     pub(super) context: String,
     /// The medium's words.
@@ -43,6 +46,7 @@ pub(super) struct WriteFailure {
 impl WriteFailure {
     fn panicked() -> Self {
         Self {
+            kind: ErrorKind::Unavailable,
             context: "a commit panicked".into(),
             cause: "a thread panicked while writing".into(),
             fatal: true,
@@ -50,7 +54,16 @@ impl WriteFailure {
     }
 
     fn error(&self) -> Error {
-        Error::unavailable(self.context.clone()).because(self.cause.clone())
+        Error::new(self.kind.clone(), self.context.clone()).because(self.cause.clone())
+    }
+
+    /// What later commits are told.
+    fn poison(&self) -> Error {
+        match self.kind {
+            ErrorKind::Fenced => self.error(),
+            _ => Error::new(ErrorKind::Poisoned, "an earlier write failed")
+                .because(self.cause.clone()),
+        }
     }
 }
 
@@ -171,7 +184,7 @@ impl Group {
     }
 
     /// Whether commits are refused after one whose outcome is unknown.
-    #[cfg(feature = "rocksdb")]
+    #[cfg(any(feature = "rocksdb", feature = "object-store"))]
     pub(super) fn is_poisoned(&self) -> bool {
         lock(&self.queue).poison.is_some()
     }
@@ -251,11 +264,7 @@ impl Group {
         };
         let poison = self.gather(&mut lead.members);
         if let Some(poison) = poison {
-            let poisoned = || {
-                Error::new(ErrorKind::Poisoned, "an earlier write failed")
-                    .because(poison.cause.clone())
-            };
-            lead.finish(&mut |_| News::Refused(poisoned()));
+            lead.finish(&mut |_| News::Refused(poison.poison()));
             return;
         }
         let (mut accepted, mut verdicts) = (Vec::new(), VecDeque::new());

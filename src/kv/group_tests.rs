@@ -45,6 +45,7 @@ fn put(key: u8, bytes: usize) -> Batch {
 
 fn failure(fatal: bool) -> WriteFailure {
     WriteFailure {
+        kind: ErrorKind::Unavailable,
         context: "it failed".into(),
         cause: "on purpose".into(),
         fatal,

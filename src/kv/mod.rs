@@ -15,8 +15,11 @@
 //!   a commit that has not returned, and is not on the medium yet.
 //! * An error during a scan or a get is an error, never an end or an absence.
 //! * After a failed commit, other than a refusal, the engine refuses further commits with
-//!   [`Poisoned`](crate::ErrorKind::Poisoned); reads go on. The failed batch may be found whole
-//!   after reopening, or not at all.
+//!   [`Poisoned`](crate::ErrorKind::Poisoned); reads go on, or are errors where the engine cannot
+//!   read any more. The failed batch may be found whole after reopening, or not at all.
+//! * Where a second process can open the same store for writing, that fences the first: its commits
+//!   are refused with [`Fenced`](crate::ErrorKind::Fenced) and change nothing, and its reads go on
+//!   or are refused with the same.
 //! * A commit that found no space left may be refused with
 //!   [`Unavailable`](crate::ErrorKind::Unavailable) instead, if it is sure that nothing of it is
 //!   ever found; then commits are accepted again once there is space.
@@ -34,7 +37,7 @@ mod read_only;
 mod checkpoint;
 #[cfg(feature = "rocksdb")]
 mod directory;
-#[cfg(any(test, feature = "rocksdb"))]
+#[cfg(any(test, feature = "rocksdb", feature = "object-store"))]
 mod group;
 #[cfg(test)]
 mod group_tests;
@@ -46,12 +49,17 @@ mod mending;
 mod rocks;
 #[cfg(test)]
 mod shuttled_tests;
+#[cfg(feature = "object-store")]
+mod slate;
+#[cfg(any(feature = "rocksdb", feature = "object-store"))]
+mod timed;
+pub(crate) mod url;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 
 /// What threads wait with.
-#[cfg(any(test, feature = "rocksdb"))]
+#[cfg(any(test, feature = "rocksdb", feature = "object-store"))]
 mod sync {
     pub(super) use std::sync::{Condvar, Mutex, MutexGuard};
 }
@@ -71,6 +79,8 @@ pub(crate) use overlay::Overlay;
 pub use read_only::ReadOnly;
 #[cfg(feature = "rocksdb")]
 pub use rocks::{Rocks, RocksOptions};
+#[cfg(feature = "object-store")]
+pub use slate::{Slate, SlateOptions, SlateReader};
 
 use crate::error::Result;
 
@@ -118,7 +128,8 @@ pub struct Sequence(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Durability {
     /// When it is in the operating system's hands: it survives the death of the process, not of the
-    /// machine.
+    /// machine. On object storage when it is in memory: it survives both once it was flushed, soon
+    /// after.
     Buffered,
     /// When it is on the medium: it survives power loss.
     #[default]
@@ -234,6 +245,11 @@ pub trait Engine: Send + Sync + fmt::Debug {
 
     /// What the engine has counted since it was opened.
     fn counters(&self) -> Counters;
+
+    /// Whether later snapshots show what another process has committed meanwhile.
+    fn follows(&self) -> bool {
+        false
+    }
 }
 
 /// What an [`Engine`] counts, so far as it does.

@@ -17,7 +17,8 @@ impl ReadOnly {
     }
 }
 
-fn refused<T>() -> Result<T> {
+/// What is refused of a store that is only read.
+pub(super) fn refused<T>() -> Result<T> {
     Err(Error::invalid(
         "the store is open for reading only; open it for writing",
     ))
@@ -47,5 +48,9 @@ impl Engine for ReadOnly {
 
     fn counters(&self) -> Counters {
         self.0.counters()
+    }
+
+    fn follows(&self) -> bool {
+        self.0.follows()
     }
 }

@@ -60,6 +60,7 @@ impl Tally {
         let number = self.calls.fetch_add(1, atomic::Ordering::Relaxed);
         match self.fails_at {
             Some((at, fatal)) if number == at => Err(group::WriteFailure {
+                kind: ErrorKind::Unavailable,
                 context: "it failed".into(),
                 cause: "on purpose".into(),
                 fatal,

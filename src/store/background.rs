@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 
 use super::workers::Workers;
 use super::{Store, lock};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// What a background thread does until the store stops.
 pub(crate) type Work = fn(&Store);
@@ -51,7 +51,10 @@ impl Background {
             if thread.join().is_err() {
                 self.store
                     .backlog()
-                    .poison("a thread of the background aggregation panicked".to_owned());
+                    .poison(
+                        ErrorKind::Poisoned,
+                        "a thread of the background aggregation panicked".to_owned(),
+                    );
             }
         }
     }

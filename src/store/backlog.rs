@@ -110,7 +110,7 @@ struct BacklogState {
     ready: VecDeque<GridId>,
     closed: bool,
     stopped: bool,
-    poison: Option<String>,
+    poison: Option<(ErrorKind, String)>,
 }
 
 #[derive(Debug, Default)]
@@ -291,8 +291,8 @@ impl BacklogState {
     fn refuse_if_poisoned(&self) -> Result<()> {
         match &self.poison {
             None => Ok(()),
-            Some(why) => Err(Error::new(
-                ErrorKind::Poisoned,
+            Some((kind, why)) => Err(Error::new(
+                kind.clone(),
                 "aggregation in the background failed beyond repair",
             )
             .because(why.clone())),
@@ -579,17 +579,17 @@ impl Backlog {
         self.news.notify_all();
     }
 
-    /// Refuses every further commit, for this reason.
-    pub(crate) fn poison(&self, why: String) {
+    /// Refuses every further commit, with an error of this kind, for this reason.
+    pub(crate) fn poison(&self, kind: ErrorKind, why: String) {
         let mut state = self.lock();
-        state.poison.get_or_insert(why);
+        state.poison.get_or_insert((kind, why));
         self.work.notify_all();
         self.news.notify_all();
     }
 
     /// Why commits are refused, if they are.
     pub(crate) fn poisoned(&self) -> Option<String> {
-        self.lock().poison.clone()
+        self.lock().poison.clone().map(|(_, why)| why)
     }
 
     /// Refuses what would begin now, if nothing may.

@@ -209,7 +209,7 @@ fn a_commit_waits_when_as_many_marks_as_may_be_pending_were_consumed_before_the_
 fn poison_and_the_end_refuse_what_comes_after() {
     let backlog = Backlog::new(FIRST, Duration::ZERO);
     backlog.found(GRID, 1);
-    backlog.poison("it panicked".into());
+    backlog.poison(ErrorKind::Poisoned, "it panicked".into());
     for refused in [
         backlog.announce(&left(&[101]), false, at(0)).unwrap_err(),
         backlog.make_room(GRID, 0).unwrap_err(),

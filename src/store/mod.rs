@@ -232,7 +232,9 @@ impl Store {
     /// store is in memory; [`Unavailable`](ErrorKind::Unavailable) if it cannot be written, or
     /// somebody reads the old copy.
     pub fn checkpoint(&self, directory: impl AsRef<Path>) -> Result<()> {
-        self.engine().checkpoint(directory.as_ref())
+        let directory = directory.as_ref();
+        crate::kv::url::must_be_directory(directory, "a checkpoint")?;
+        self.engine().checkpoint(directory)
     }
 
     /// When aggregates are brought up to date.

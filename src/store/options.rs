@@ -3,6 +3,8 @@
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroUsize;
+#[cfg(feature = "object-store")]
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -46,7 +48,8 @@ pub enum Policy {
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
     create: bool,
-    policy: Policy,
+    /// What was chosen.
+    policy: Option<Policy>,
     accept_data_loss: bool,
     read_only: bool,
     another: bool,
@@ -59,7 +62,19 @@ pub struct StoreOptions {
     chunk_cache: u64,
     cache_bytes: Option<usize>,
     log_bytes: Option<u64>,
+    #[cfg(feature = "object-store")]
+    objects: ObjectOptions,
     clock: Clock,
+}
+
+/// What is chosen of how a store on object storage is kept.
+#[cfg(feature = "object-store")]
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ObjectOptions {
+    pub(crate) flush_interval: Option<Duration>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) age_max: Option<Duration>,
+    pub(crate) disk_cache: Option<(PathBuf, usize)>,
 }
 
 /// Time that only rises.
@@ -84,7 +99,7 @@ impl Default for StoreOptions {
         let start = Instant::now();
         Self {
             create: true,
-            policy: Policy::Inline,
+            policy: None,
             accept_data_loss: false,
             read_only: false,
             another: false,
@@ -97,6 +112,8 @@ impl Default for StoreOptions {
             chunk_cache: CHUNK_CACHE,
             cache_bytes: None,
             log_bytes: None,
+            #[cfg(feature = "object-store")]
+            objects: ObjectOptions::default(),
             clock: Clock(Arc::new(move || start.elapsed())),
         }
     }
@@ -110,10 +127,18 @@ impl StoreOptions {
         self
     }
 
-    /// Chooses when aggregates are brought up to date.
+    /// Chooses when aggregates are brought up to date; [`Policy::Inline`] by default, but
+    /// [`Policy::Background`] for a store on object storage.
     #[must_use]
     pub fn policy(mut self, policy: Policy) -> Self {
-        self.policy = policy;
+        self.policy = Some(policy);
+        self
+    }
+
+    /// The same, if no policy was chosen.
+    #[cfg(feature = "object-store")]
+    pub(crate) fn policy_unless_chosen(mut self, policy: Policy) -> Self {
+        self.policy.get_or_insert(policy);
         self
     }
 
@@ -173,6 +198,47 @@ impl StoreOptions {
         self
     }
 
+    /// Sets how long a commit that does not wait for the medium may be in memory only, where the
+    /// store is on object storage; 100 ms by default. As long as commits come, an object is written
+    /// so often.
+    #[cfg(feature = "object-store")]
+    #[must_use]
+    pub fn flush_interval(mut self, interval: Duration) -> Self {
+        self.objects.flush_interval = Some(interval);
+        self
+    }
+
+    /// Limits how long object storage may take to answer a read, or to open a store, attempts to
+    /// try again included; one minute by default. What writes many bytes may take ten times as
+    /// long.
+    #[cfg(feature = "object-store")]
+    #[must_use]
+    pub fn storage_timeout(mut self, timeout: Duration) -> Self {
+        self.objects.timeout = Some(timeout);
+        self
+    }
+
+    /// Limits how far a store on object storage that is opened [read-only](Self::read_only) may lie
+    /// behind the process that writes to it; ten seconds by default, beside its
+    /// [flush interval](Self::flush_interval). The reader asks for news when it is read, at most
+    /// twice in this time. [`Store::age`](super::Store::age) tells how old what is read may be.
+    #[cfg(feature = "object-store")]
+    #[must_use]
+    pub fn age_max(mut self, age: Duration) -> Self {
+        self.objects.age_max = Some(age);
+        self
+    }
+
+    /// Keeps parts of files that were read from object storage in a local directory, up to so many
+    /// bytes, for as long as nothing else needs them, and beyond the life of the process. None by
+    /// default.
+    #[cfg(feature = "object-store")]
+    #[must_use]
+    pub fn disk_cache(mut self, directory: impl Into<PathBuf>, bytes: usize) -> Self {
+        self.objects.disk_cache = Some((directory.into(), bytes));
+        self
+    }
+
     /// Takes another clock than the system's: the time since any fixed moment, which must not fall.
     /// Ages and the rests after failures are measured by it.
     #[must_use]
@@ -197,6 +263,9 @@ impl StoreOptions {
     /// how long ago that was. Puts and whatever else writes are
     /// [`Invalid`](crate::ErrorKind::Invalid), and nobody aggregates, whatever the
     /// [policy](Self::policy). Not the default.
+    ///
+    /// On object storage any number of processes read a store while one writes to it, and see what
+    /// it writes soon after; see the [guide](crate::guide).
     #[must_use]
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
@@ -249,13 +318,18 @@ impl StoreOptions {
             .unwrap_or_else(|| RandomState::new().hash_one(()))
     }
 
+    #[cfg(feature = "object-store")]
+    pub(crate) fn objects(&self) -> ObjectOptions {
+        self.objects.clone()
+    }
+
     /// The bytes of the cache and of the logs, where they were chosen.
-    #[cfg(feature = "rocksdb")]
+    #[cfg(any(feature = "rocksdb", feature = "object-store"))]
     pub(crate) fn sizes(&self) -> (Option<usize>, Option<u64>) {
         (self.cache_bytes, self.log_bytes)
     }
 
-    #[cfg(feature = "rocksdb")]
+    #[cfg(any(feature = "rocksdb", feature = "object-store"))]
     pub(crate) fn creates(&self) -> bool {
         self.create
     }
@@ -285,7 +359,7 @@ impl StoreOptions {
     }
 
     pub(super) fn policy_chosen(&self) -> Policy {
-        self.policy
+        self.policy.unwrap_or_default()
     }
 
     pub(super) fn threads(&self) -> NonZeroUsize {

@@ -22,7 +22,8 @@ pub struct GridStats {
     /// Marks that wait to be aggregated, those of commits under way included.
     pub marks: u64,
     /// How long ago the commit returned, or nearly so, that left the oldest of them; for marks that
-    /// were there when the store was opened, how long ago that was.
+    /// were there when the store was opened, how long ago that was. `None` where another process
+    /// aggregates.
     pub oldest_mark: Option<Duration>,
     /// Marks consumed.
     pub marks_consumed: u64,
@@ -203,7 +204,11 @@ impl Grid {
     pub fn stats(&self) -> Result<GridStats> {
         self.count_found()?;
         let (store, counters) = (self.store(), self.counters());
-        let pending = store.backlog().pending(self.id());
+        let mut pending = store.backlog().pending(self.id());
+        if store.engine().follows() {
+            // Another process leaves and consumes them.
+            (pending.marks, pending.since) = (self.count_marks(&*store.current()?, u64::MAX)?, None);
+        }
         Ok(GridStats {
             marks: pending.marks,
             oldest_mark: pending.since.map(|since| store.now().saturating_sub(since)),

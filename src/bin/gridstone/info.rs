@@ -35,7 +35,7 @@ was as it is shown, where another process writes to it; else null}, each grid wi
                area in world units of the refinable dimension's axes, null without one
   top          {levels, chunk: {axis: index}}, null before the first put
   marks        aggregates that are out of date
-  token        the present, for `gridstone changes --since`
+  token        the present, for `gridstone changes --since`; null where it is only read, on object storage
   chunks, bytes, raw_bytes, ratio   of all that is stored; raw_bytes are the uncompressed cells
   layers       [{layer, levels, chunks, bytes, raw_bytes, ratio}], the base first
   encodings    [{encoding: packed|zstd|constant|raw, image, strips, bytes, raw_bytes, ratio}] of 256 chunks at most, evenly spread;

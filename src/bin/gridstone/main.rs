@@ -70,7 +70,9 @@ use terminal::Terminal;
     propagate_version = true,
     max_term_width = 110,
     after_help = "Example:\n  gridstone create store dem --like srtm.tif\n  gridstone import store dem srtm.tif\n  \
-                  gridstone read store dem --shape 512x640 --out dem.png"
+                  gridstone read store dem --shape 512x640 --out dem.png\n\nA STORE is a directory or, if built with \
+                  the feature object-store, a URL: s3://bucket/prefix, with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, \
+                  AWS_REGION and AWS_ENDPOINT_URL of the environment, or file:///directory"
 )]
 struct Command {
     #[command(subcommand)]
@@ -220,7 +222,8 @@ fn main() -> ExitCode {
 fn open(path: &Path) -> gridstone::Result<Store> {
     // What is exported comes from one snapshot, however long that takes.
     let store = options().snapshot_age_max(Duration::MAX).open(path)?;
-    if store.age().is_some() {
+    // Of a store on object storage nobody knows whether another process writes to it.
+    if store.age().is_some() && !path.to_string_lossy().contains("://") {
         let text = format!(
             "another process writes to {}, which is shown as it is now; what comes later is not",
             path.display()

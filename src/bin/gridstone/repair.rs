@@ -135,6 +135,11 @@ fn keep(repaired: &Repaired, path: &Path) -> anyhow::Result<Vec<Option<PathBuf>>
     if repaired.quarantined.is_empty() {
         return Ok(Vec::new());
     }
+    // Beside no directory, here.
+    let path = match path.to_string_lossy().contains("://") {
+        true => Path::new(""),
+        false => path,
+    };
     let free = (1..)
         .map(|number| path.join(format!("quarantine-{number}")))
         .find(|place| !place.exists());

@@ -21,9 +21,9 @@ pub use options::RocksOptions;
 use super::checkpoint;
 use super::directory::{self, Admission};
 use super::group::{Group, Medium, WriteFailure};
+use super::timed::Timed;
 use super::{Batch, Counters, Durability, Engine, KeyRange, Sequence, Snapshot, Space};
 use crate::error::{Error, ErrorKind, Result};
-use counters::Timed;
 use damage::{Damage, Opened};
 use files::Upkeep;
 use options::family_name;
@@ -229,6 +229,7 @@ impl Store {
         if no_space && !cause.to_ascii_lowercase().contains("sync") && !self.is_lenient {
             let context = format!("no space is left for the store at {}", place.display());
             return WriteFailure {
+                kind: ErrorKind::Unavailable,
                 context,
                 cause,
                 fatal: false,
@@ -240,6 +241,7 @@ impl Store {
             context += ", as merging tables met a damaged one: close the store and open it again";
         }
         WriteFailure {
+            kind: ErrorKind::Unavailable,
             context,
             cause,
             fatal: true,
@@ -332,6 +334,7 @@ impl Store {
 impl Medium for Store {
     fn write(&self, batches: &[Batch]) -> Result<(), WriteFailure> {
         let merged = self.to_write_batch(batches).map_err(|error| WriteFailure {
+            kind: ErrorKind::Unavailable,
             context: error.to_string(),
             cause: "a family is missing".into(),
             fatal: true,

@@ -1,0 +1,129 @@
+//! Blocks in memory: a part that several reads want at once is fetched once.
+
+use std::hash::RandomState;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{OptionsBuilder, Weighter};
+use slatedb::db_cache::{CacheFetch, CacheLoader, CachedEntry, CachedKey, DbCache};
+
+type Fetched<T> = Result<T, slatedb::Error>;
+
+/// What a block takes beside its bytes, about.
+const OVERHEAD: u64 = 128;
+/// What a block has, for the sizes of tables.
+const BLOCK_BYTES: usize = 16 << 10;
+/// Parts with locks of their own have at least so many bytes.
+const SHARD_BYTES: usize = 16 << 20;
+
+#[derive(Clone, Debug)]
+struct Weight;
+
+impl Weighter<CachedKey, CachedEntry> for Weight {
+    fn weight(&self, _: &CachedKey, entry: &CachedEntry) -> u64 {
+        entry.size() as u64 + OVERHEAD
+    }
+}
+
+/// Blocks, indices and filters within a number of bytes.
+pub(super) struct Blocks {
+    held: Cache<CachedKey, CachedEntry, Weight, RandomState>,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+impl Blocks {
+    pub(super) fn new(bytes: usize) -> Self {
+        let count = (bytes / BLOCK_BYTES).clamp(64, 1 << 20);
+        let options = OptionsBuilder::new()
+            .weight_capacity(bytes as u64)
+            .estimated_items_capacity(count)
+            .shards((bytes / SHARD_BYTES).clamp(1, 64))
+            .build()
+            .unwrap_or_else(|_| unreachable!("the sizes of a cache are given"));
+        let held = Cache::with_options(
+            options,
+            Weight,
+            RandomState::new(),
+            DefaultLifecycle::default(),
+        );
+        Self {
+            held,
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+        }
+    }
+
+    /// How often a block was found here, and how often not.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (of(&self.hits), of(&self.misses))
+    }
+
+    fn find(&self, key: &CachedKey) -> Option<CachedEntry> {
+        self.held.get(key)
+    }
+
+    async fn fetch(&self, key: CachedKey, loader: CacheLoader) -> Fetched<CacheFetch> {
+        let mut loaded = false;
+        let load = async {
+            loaded = true;
+            loader().await
+        };
+        let entry = self.held.get_or_insert_async(&key, load).await?;
+        let counter = if loaded { &self.misses } else { &self.hits };
+        counter.fetch_add(1, Ordering::Relaxed);
+        Ok(match loaded {
+            true => CacheFetch::miss(entry),
+            false => CacheFetch::hit(entry),
+        })
+    }
+}
+
+#[async_trait]
+impl DbCache for Blocks {
+    async fn get_block(&self, key: &CachedKey) -> Fetched<Option<CachedEntry>> {
+        Ok(self.find(key))
+    }
+
+    async fn get_index(&self, key: &CachedKey) -> Fetched<Option<CachedEntry>> {
+        Ok(self.find(key))
+    }
+
+    async fn get_filter(&self, key: &CachedKey) -> Fetched<Option<CachedEntry>> {
+        Ok(self.find(key))
+    }
+
+    async fn get_stats(&self, key: &CachedKey) -> Fetched<Option<CachedEntry>> {
+        Ok(self.find(key))
+    }
+
+    async fn insert(&self, key: CachedKey, value: CachedEntry) {
+        self.held.insert(key, value);
+    }
+
+    async fn remove(&self, key: &CachedKey) {
+        self.held.remove(key);
+    }
+
+    fn entry_count(&self) -> u64 {
+        self.held.len() as u64
+    }
+
+    async fn fetch_block(&self, key: CachedKey, loader: CacheLoader) -> Fetched<CacheFetch> {
+        self.fetch(key, loader).await
+    }
+
+    async fn fetch_index(&self, key: CachedKey, loader: CacheLoader) -> Fetched<CacheFetch> {
+        self.fetch(key, loader).await
+    }
+
+    async fn fetch_filter(&self, key: CachedKey, loader: CacheLoader) -> Fetched<CacheFetch> {
+        self.fetch(key, loader).await
+    }
+
+    async fn fetch_stats(&self, key: CachedKey, loader: CacheLoader) -> Fetched<CacheFetch> {
+        self.fetch(key, loader).await
+    }
+}

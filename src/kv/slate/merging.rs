@@ -1,0 +1,63 @@
+//! Merging all tables into one run, which gives back the space of what was deleted.
+
+use std::time::Duration;
+
+use slatedb::Db;
+use slatedb::admin::AdminBuilder;
+use slatedb::compactor::{CompactionSpec, CompactionStatus, SourceId};
+
+use super::place::Place;
+use super::room::Room;
+use crate::error::{Error, Result};
+
+/// A merge that is under way of itself may have taken some of the tables.
+const ATTEMPTS: usize = 5;
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Merges all tables, and waits until that is done. The old ones go when no reader needs them.
+pub(super) fn merge_all(room: &Room, db: &Db, place: &Place) -> Result<()> {
+    for _ in 0..ATTEMPTS {
+        match room.bulk(merge_once(db, place))? {
+            Some(CompactionStatus::Failed) => {}
+            _ => return Ok(()),
+        }
+    }
+    Err(Error::unavailable(format!(
+        "the tables of the store at {} cannot be merged now, as others are being merged: try again",
+        room.url
+    )))
+}
+
+/// How a merge of all that is there now has ended; `None` if there was nothing to do.
+async fn merge_once(
+    db: &Db,
+    place: &Place,
+) -> Result<Option<CompactionStatus>, slatedb::Error> {
+    let admin = AdminBuilder::new(place.prefix.clone(), place.objects.clone()).build();
+    db.refresh_manifest().await?;
+    let manifest = db.manifest();
+    let young = manifest.l0().iter().map(|view| SourceId::SstView(view.id));
+    let runs = manifest
+        .compacted()
+        .iter()
+        .map(|run| SourceId::SortedRun(run.id));
+    let sources: Vec<SourceId> = young.chain(runs).collect();
+    if sources.is_empty() {
+        return Ok(None);
+    }
+    let oldest = manifest.compacted().iter().map(|run| run.id).min();
+    let spec = CompactionSpec::new(sources, oldest.unwrap_or(0));
+    let id = admin.submit_compaction(spec).await?.id();
+    loop {
+        // One that is known no more has ended.
+        let status = admin
+            .read_compaction(id, None)
+            .await?
+            .map_or(CompactionStatus::Completed, |merge| merge.status());
+        if matches!(status, CompactionStatus::Completed | CompactionStatus::Failed) {
+            db.refresh_manifest().await?;
+            return Ok(Some(status));
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}

@@ -1,0 +1,316 @@
+//! Stores on object storage, on SlateDB. The only folder that names the crates `slatedb`,
+//! `object_store` and `tokio`.
+//!
+//! One process writes to a store at a time: who opens it for writing raises an epoch in the
+//! manifest, and whoever had it open before finds an object where its next one was to be. Any number
+//! of processes read it, each a moment of its own ([`SlateReader`]).
+
+mod cache;
+mod fault;
+mod keys;
+mod merging;
+mod options;
+mod place;
+mod reader;
+mod reads;
+mod room;
+mod still;
+mod writes;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use object_store::ObjectStore;
+use slatedb::config::{CloseOptions, FlushOptions, FlushType};
+use slatedb::db_cache::DbCache;
+use slatedb::manifest::VersionedManifest;
+use slatedb::{CacheTarget, Db, DbCacheManagerOps, DbSnapshot, SstBlockSize};
+use tokio::runtime::Handle;
+
+pub use options::SlateOptions;
+pub use reader::SlateReader;
+
+use super::group::{Group, Medium, WriteFailure};
+use super::timed::Timed;
+use super::{
+    Batch, Counters, Durability, Engine, KeyRange, Order, Page, Sequence, Snapshot, Space,
+};
+use crate::error::{Error, Result};
+use cache::Blocks;
+use place::Place;
+use room::Room;
+
+/// The indices and filters of so many tables are read when a store is opened: where a read needs
+/// them first, it waits for each.
+const WARMED_TABLES_MAX: usize = 64;
+/// Small entries are read by the block, and a request costs more than a few kilobytes.
+const BLOCK_SIZE: SstBlockSize = SstBlockSize::Block16Kib;
+
+/// An [`Engine`] on object storage, which one process at a time writes to.
+///
+/// A commit with [`Durability::Sync`] returns when an object that holds it was written. One with
+/// [`Durability::Buffered`] is in memory, and on its way within
+/// [`flush_interval`](SlateOptions::flush_interval): if the process dies before, it is lost, with
+/// all that came after it.
+///
+/// Dropped, the store is flushed and closed, so that who opens it next has nothing to replay.
+pub struct Slate {
+    core: Arc<Core>,
+}
+
+struct Core {
+    db: Db,
+    group: Group,
+    blocks: Arc<Blocks>,
+    syncs: Timed,
+    /// It is not to be closed in order.
+    abandoned: AtomicBool,
+    place: Place,
+    room: Room,
+}
+
+impl Slate {
+    /// Opens the store at a URL for writing: `s3://bucket/prefix`, with credentials, region and
+    /// endpoint of the environment (`AWS_*`), `file:///directory`, or `memory://name`, which is gone
+    /// with the process.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::ErrorKind::NotFound) if there is none and it is not to be made, or no
+    /// such bucket; [`Invalid`](crate::ErrorKind::Invalid) if the URL or the environment is wrong;
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) if the object storage does not answer in time
+    /// or refuses.
+    pub fn open(url: &str, options: &SlateOptions) -> Result<Self> {
+        let place = Place::of(url, options.create, options.timeout)?;
+        Self::at(place, options)
+    }
+
+    /// The same with an object storage of the caller's, below a prefix. `conditional`: it can
+    /// overwrite an object on the condition that nobody else has, as S3 can.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open).
+    pub fn open_in(
+        objects: Arc<dyn ObjectStore>,
+        prefix: &str,
+        conditional: bool,
+        options: &SlateOptions,
+    ) -> Result<Self> {
+        Self::at(Place::within(objects, prefix, conditional)?, options)
+    }
+
+    fn at(place: Place, options: &SlateOptions) -> Result<Self> {
+        let room = Room::new(&place.url, options.timeout)?;
+        if !options.create {
+            place.must_hold_store(&room, options.timeout)?;
+        } else {
+            // What is wrong with the bucket or the credentials is said in words of ours.
+            place.holds_store(&room, options.timeout)?;
+        }
+        let blocks = Arc::new(Blocks::new(options.cache_bytes));
+        let builder = Db::builder(place.prefix.clone(), Arc::clone(&place.objects))
+            .with_settings(options.settings(place.conditional))
+            .with_sst_block_size(BLOCK_SIZE)
+            .with_db_cache(Arc::clone(&blocks) as Arc<dyn DbCache>, 0);
+        let db = room.bulk(builder.build())?;
+        warm(room.handle(), &Arc::new(db.clone()), &db.manifest());
+        let core = Core {
+            db,
+            group: Group::starting_at(Sequence(0)),
+            blocks,
+            syncs: Timed::default(),
+            abandoned: AtomicBool::new(false),
+            place,
+            room,
+        };
+        Ok(Self {
+            core: Arc::new(core),
+        })
+    }
+
+    /// Lets the store end, when it is dropped, as it would with the death of the process: what was
+    /// not flushed is lost, and nothing is tidied.
+    #[cfg(feature = "testing")]
+    pub fn abandon(&self) {
+        self.core.abandoned.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Asks for what every read of a table needs first, without waiting.
+fn warm<T>(handle: &Handle, tables: &Arc<T>, manifest: &VersionedManifest)
+where
+    T: DbCacheManagerOps + Send + Sync + 'static,
+{
+    let views: Vec<_> = manifest.all_sst_views().collect();
+    if views.len() > WARMED_TABLES_MAX {
+        return;
+    }
+    for view in views {
+        let (tables, id) = (Arc::clone(tables), view.sst.id);
+        handle.spawn(async move {
+            // Who reads the table asks again, and is told what is wrong.
+            let _ = tables
+                .warm_sst(id, &[CacheTarget::Filters, CacheTarget::Index])
+                .await;
+        });
+    }
+}
+
+/// What the tables of a manifest take: their bytes and number.
+fn sizes(manifest: &VersionedManifest) -> (u64, u64) {
+    manifest
+        .all_sst_views()
+        .fold((0, 0), |(bytes, count), view| {
+            (bytes + view.sst.estimate_size(), count + 1)
+        })
+}
+
+/// A copy in a directory would be a copy of all bytes, and no store that can be opened there.
+fn no_checkpoint(url: &str) -> Error {
+    Error::invalid(format!(
+        "a store on object storage has no files to make a checkpoint of: copy its grids with `gridstone copy NEW GRID GRID --from-store {url}`"
+    ))
+}
+
+impl fmt::Debug for Slate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slate")
+            .field("url", &self.core.place.url)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Core {
+    fn flush(&self, of: FlushType) -> Result<()> {
+        let options = FlushOptions { flush_type: of };
+        self.room.bulk(self.db.flush_with_options(options))
+    }
+
+    /// Leaves nothing to be replayed. If that fails nobody had been promised more than is there.
+    fn close(&self) {
+        // After a failed write nobody knows what is there: the next opening finds out.
+        let flush_type = (!self.group.is_poisoned()).then_some(FlushType::MemTable);
+        let options = CloseOptions::default().with_flush_type(flush_type);
+        if let Err(error) = self.room.bulk(self.db.close_with_options(options)) {
+            tracing::warn!(
+                error = error.sentence(),
+                "the store was not closed in order; what was acknowledged is replayed"
+            );
+        }
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        if !self.abandoned.load(Ordering::Relaxed) {
+            self.close();
+        }
+    }
+}
+
+impl Medium for Core {
+    fn write(&self, batches: &[Batch]) -> Result<(), WriteFailure> {
+        let written = self.room.bulk(async {
+            let merged = writes::merged(&self.db, batches).await?;
+            match merged.into_batch() {
+                Some(batch) => self.db.write(batch).await.map(|_| ()),
+                None => Ok(()),
+            }
+        });
+        written.map_err(|error| fault::of_write(&self.room.url, &error))
+    }
+
+    fn sync(&self) -> Result<(), WriteFailure> {
+        self.syncs
+            .time(|| self.flush(FlushType::Wal))
+            .map_err(|error| fault::of_write(&self.room.url, &error))
+    }
+}
+
+impl Engine for Slate {
+    fn snapshot(&self) -> Result<Arc<dyn Snapshot>> {
+        // The sequence first: the view may show later commits, which costs at most a conflict
+        // without need.
+        let sequence = self.core.group.register();
+        match self.core.db.snapshot() {
+            Ok(snapshot) => Ok(Arc::new(View {
+                snapshot,
+                sequence,
+                core: Arc::clone(&self.core),
+            })),
+            Err(error) => {
+                self.core.group.release(sequence);
+                Err(fault::of_read(&self.core.room.url, &error))
+            }
+        }
+    }
+
+    fn commit(&self, batch: Batch, durability: Durability) -> Result<Sequence> {
+        self.core.group.commit(&*self.core, batch, durability)
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.core.flush(FlushType::MemTable)
+    }
+
+    /// Merges all tables into one run, whatever the space and the range.
+    fn compact(&self, _: Space, range: &KeyRange) -> Result<()> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        self.flush()?;
+        merging::merge_all(&self.core.room, &self.core.db, &self.core.place)
+    }
+
+    fn checkpoint(&self, _: &Path) -> Result<()> {
+        Err(no_checkpoint(&self.core.place.url))
+    }
+
+    fn counters(&self) -> Counters {
+        let (bytes, count) = sizes(&self.core.db.manifest());
+        let (hits, misses) = self.core.blocks.counts();
+        Counters {
+            cache_hits: Some(hits),
+            cache_misses: Some(misses),
+            file_bytes: Some(bytes),
+            files: Some(count),
+            syncs: Some(self.core.syncs.so_far()),
+            ..Counters::default()
+        }
+    }
+}
+
+/// The store as one moment left it.
+struct View {
+    snapshot: Arc<DbSnapshot>,
+    sequence: Sequence,
+    core: Arc<Core>,
+}
+
+impl Snapshot for View {
+    fn sequence(&self) -> Sequence {
+        self.sequence
+    }
+
+    fn get_many(
+        &self,
+        space: Space,
+        keys: &[Vec<u8>],
+        visit: &mut dyn FnMut(usize, Option<&[u8]>) -> Result<()>,
+    ) -> Result<()> {
+        reads::get_many(&self.core.room, &self.snapshot, space, keys, visit)
+    }
+
+    fn scan(&self, space: Space, range: &KeyRange, order: Order, limit: usize) -> Result<Page> {
+        reads::scan(&self.core.room, &*self.snapshot, space, range, order, limit)
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        self.core.group.release(self.sequence);
+    }
+}

@@ -1,0 +1,135 @@
+//! How a store on object storage is opened, and how SlateDB is set up for it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use slatedb::config::{
+    CompactorOptions, DbReaderOptions, GarbageCollectorDirectoryOptions, GarbageCollectorOptions,
+    ObjectStoreCacheOptions, Settings,
+};
+
+/// Bytes of memory from which on they are moved into a table. As much again may be on its way.
+const TABLE_BYTES: usize = 32 << 20;
+const BUFFERED_BYTES_MAX: usize = 256 << 20;
+/// More tables than this that were not merged yet hold up writes.
+const YOUNG_TABLES_MAX: usize = 16;
+const CACHE_BYTES: usize = 64 << 20;
+/// No file that somebody may still begin to read is younger.
+const MIN_AGE: Duration = Duration::from_secs(5 * 60);
+/// A writer that was suspended for longer must not go on: without conditional overwriting nothing
+/// else would tell it that its manifest is old.
+const MANIFEST_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How a store on object storage is opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SlateOptions {
+    /// Make the store if there is none.
+    pub create: bool,
+    /// How long a commit that does not wait for the medium may be in memory only.
+    pub flush_interval: Duration,
+    /// How long the object storage may take to answer a read or an opening, attempts to try again
+    /// included; for what writes many bytes ten times as long.
+    pub timeout: Duration,
+    /// Bytes of blocks, indices and filters in memory.
+    pub cache_bytes: usize,
+    /// How far a reader may lie behind the writer, beside the flush interval.
+    pub age_max: Duration,
+    /// How long the writer keeps files that it has replaced, for readers that still read them.
+    pub kept: Duration,
+    /// How often the writer looks for tables to merge.
+    pub merge_interval: Duration,
+    /// A directory, and its bytes at most, for parts of files that were read.
+    pub disk_cache: Option<(PathBuf, usize)>,
+}
+
+impl Default for SlateOptions {
+    fn default() -> Self {
+        Self {
+            create: false,
+            flush_interval: Duration::from_millis(100),
+            timeout: Duration::from_secs(60),
+            cache_bytes: CACHE_BYTES,
+            age_max: Duration::from_secs(10),
+            kept: Duration::from_secs(15 * 60),
+            merge_interval: Duration::from_secs(5),
+            disk_cache: None,
+        }
+    }
+}
+
+impl SlateOptions {
+    /// How often a request is tried again, with pauses of up to a second between.
+    fn retries(&self) -> Option<u32> {
+        Some(u32::try_from(self.timeout.as_secs() / 3).unwrap_or(u32::MAX).clamp(2, 60))
+    }
+
+    fn disk_cache(&self) -> ObjectStoreCacheOptions {
+        let mut options = ObjectStoreCacheOptions::default();
+        if let Some((directory, bytes)) = &self.disk_cache {
+            options.root_folder = Some(directory.clone());
+            options.max_cache_size_bytes = Some(*bytes);
+        }
+        options
+    }
+
+    /// How a writer is set up. `conditional`: an object can be overwritten on the condition that
+    /// nobody else has.
+    pub(super) fn settings(&self, conditional: bool) -> Settings {
+        let retries = self.retries();
+        let every = |min_age| {
+            Some(GarbageCollectorDirectoryOptions {
+                interval: Some(Duration::from_secs(60)),
+                min_age,
+                dry_run: false,
+            })
+        };
+        let manifests = if conditional { self.kept.max(MIN_AGE) } else { MANIFEST_AGE };
+        let garbage = GarbageCollectorOptions {
+            manifest_options: every(manifests),
+            wal_options: every(MIN_AGE),
+            // They are what keeps an old writer out, and take no bytes.
+            wal_fence_options: None,
+            compacted_options: every(self.kept.max(MIN_AGE)),
+            compactions_options: every(manifests),
+            detach_options: None,
+            metric_level: None,
+            boundary_files_enabled: conditional,
+            object_store_max_retries: retries,
+        };
+        let mut compactor = CompactorOptions {
+            poll_interval: self.merge_interval,
+            checkpoint_lifetime: self.kept,
+            commit_compacted_interval: self.merge_interval.min(Duration::from_secs(1)),
+            object_store_max_retries: retries,
+            ..CompactorOptions::default()
+        };
+        if let Some(worker) = &mut compactor.worker {
+            worker.compactions_poll_interval = self.merge_interval;
+        }
+        Settings {
+            flush_interval: Some(self.flush_interval),
+            max_unflushed_bytes: BUFFERED_BYTES_MAX,
+            l0_sst_size_bytes: TABLE_BYTES,
+            l0_max_ssts: YOUNG_TABLES_MAX,
+            l0_max_ssts_per_key: YOUNG_TABLES_MAX,
+            compactor_options: Some(compactor),
+            garbage_collector_options: Some(garbage),
+            object_store_cache_options: self.disk_cache(),
+            object_store_max_retries: retries,
+            // A table of a hundred large values takes a filter too: it spares a request.
+            min_filter_keys: 1,
+            ..Settings::default()
+        }
+    }
+
+    /// How a reader is set up that never looks for news by itself.
+    pub(super) fn reader_settings(&self) -> DbReaderOptions {
+        DbReaderOptions {
+            manifest_poll_interval: Duration::from_secs(365 * 24 * 60 * 60),
+            object_store_cache_options: self.disk_cache(),
+            object_store_max_retries: self.retries(),
+            ..DbReaderOptions::default()
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Reading, of a snapshot of the writer and of a reader alike.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use slatedb::bytes::Bytes;
+use slatedb::config::{ReadOptions, ScanOptions};
+use slatedb::{DbReadOps, IterationOrder};
+use tokio::task::JoinHandle;
+
+use super::super::{KeyRange, Order, Page, Space};
+use super::keys;
+use super::room::Room;
+use crate::error::{Error, Result};
+
+/// So many values are asked for at a time: about what a connection pool carries.
+const AT_ONCE: usize = 64;
+const LONG_SCAN_ENTRIES: usize = 1024;
+/// What a scan that is to go on asks for in one request, and in how many at a time.
+const BULK_BYTES: usize = 4 << 20;
+const BULK_REQUESTS: usize = 4;
+const SHORT_BYTES: usize = 64 << 10;
+
+/// What can be read at one moment.
+pub(super) trait Moment: DbReadOps + Send + Sync + 'static {}
+
+impl<T: DbReadOps + Send + Sync + 'static> Moment for T {}
+
+type Visit<'a> = &'a mut dyn FnMut(usize, Option<&[u8]>) -> Result<()>;
+type Fetching = JoinHandle<Result<Option<Bytes>, slatedb::Error>>;
+
+/// Visits the values of keys in their order. Up to [`AT_ONCE`] are on their way at a time.
+pub(super) fn get_many<M: Moment>(
+    room: &Room,
+    moment: &Arc<M>,
+    space: Space,
+    keys: &[Vec<u8>],
+    visit: Visit<'_>,
+) -> Result<()> {
+    let options = ReadOptions::default();
+    if let [key] = keys {
+        let key = keys::value_key(space, key);
+        let value = room.read(moment.get_with_options(key, &options))?;
+        return visit(0, value.as_deref());
+    }
+    let mut under_way = UnderWay::default();
+    let mut next = keys.iter();
+    for position in 0..keys.len() {
+        while under_way.0.len() < AT_ONCE {
+            let Some(key) = next.next() else { break };
+            let (moment, key) = (Arc::clone(moment), keys::value_key(space, key));
+            let fetch = async move {
+                moment
+                    .get_with_options(key, &ReadOptions::default())
+                    .await
+            };
+            under_way.0.push_back(room.handle().spawn(fetch));
+        }
+        let Some(first) = under_way.0.front_mut() else {
+            break;
+        };
+        let fetched = room.read(async { Ok(first.await) })?;
+        under_way.0.pop_front();
+        let fetched = fetched.map_err(|error| {
+            Error::unavailable(format!("a read of the store at {} broke off", room.url))
+                .because(error)
+        })?;
+        // What ended without an answer was told within the time.
+        let value = room.read(async { fetched })?;
+        visit(position, value.as_deref())?;
+    }
+    Ok(())
+}
+
+/// Requests under way, which end with this.
+#[derive(Default)]
+struct UnderWay(VecDeque<Fetching>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// At most `limit` entries of a range.
+pub(super) fn scan<M: Moment>(
+    room: &Room,
+    moment: &M,
+    space: Space,
+    range: &KeyRange,
+    order: Order,
+    limit: usize,
+) -> Result<Page> {
+    let mut page = Page::default();
+    if range.is_empty() {
+        return Ok(page);
+    }
+    let long = limit > LONG_SCAN_ENTRIES || keys::is_large(space) && limit > 1;
+    let bytes = match (long, limit) {
+        (true, _) => BULK_BYTES,
+        // The first block is enough.
+        (false, 0..=2) => 1,
+        (false, _) => SHORT_BYTES,
+    };
+    let options = ScanOptions::default()
+        .with_order(match order {
+            Order::Ascending => IterationOrder::Ascending,
+            Order::Descending => IterationOrder::Descending,
+        })
+        .with_read_ahead_bytes(bytes)
+        .with_max_fetch_tasks(if long { BULK_REQUESTS } else { 1 })
+        // A long scan must not push out what point reads keep in memory.
+        .with_cache_blocks(!long);
+    let range = keys::values(space, range);
+    let mut cursor = room.read(moment.scan_with_options(range, &options))?;
+    // One answer may take as long as it may, not the whole scan.
+    while let Some(entry) = room.read(cursor.next())? {
+        if page.entries.len() == limit {
+            page.more = true;
+            break;
+        }
+        page.entries
+            .push((keys::bare(&entry.key).to_vec(), entry.value.to_vec()));
+    }
+    Ok(page)
+}

@@ -1,0 +1,175 @@
+//! An object storage that fails, loses answers, repeats and reorders: what was acknowledged holds,
+//! everything else is an error, and what is found afterwards is sound.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gridstone::kv::{Slate, SlateOptions};
+use gridstone::{ErrorKind, Freshness, Policy, Store};
+use object_store::memory::InMemory;
+
+use crate::conformance::options;
+use crate::failing::{Failing, Weather};
+use crate::grids;
+
+/// Two attempts more a request.
+fn impatient() -> SlateOptions {
+    let mut options = options();
+    options.timeout = Duration::from_secs(6);
+    options
+}
+
+fn open(objects: &Arc<Failing>) -> gridstone::Result<(Arc<Slate>, Store)> {
+    let engine = Arc::new(Slate::open_in(
+        Arc::clone(objects) as _,
+        "store",
+        true,
+        &impatient(),
+    )?);
+    let store = grids::store(Arc::clone(&engine) as _, Policy::Manual)?;
+    Ok((engine, store))
+}
+
+fn is_typed(error: &gridstone::Error) -> bool {
+    [
+        ErrorKind::Unavailable,
+        ErrorKind::Poisoned,
+        ErrorKind::Fenced,
+    ]
+    .contains(error.kind())
+}
+
+/// Puts higher and higher numbers into all cells until a put fails, and gives the last that was
+/// acknowledged and the last that was tried.
+fn put_until_failure(store: &Store, from: i32, most: i32) -> (Option<i32>, i32) {
+    let mut acknowledged = None;
+    let put = |value| {
+        let grid = grids::grid(store)?;
+        grids::fill(&grid, &grids::all(), value)?;
+        if value % 3 == 0 {
+            grid.aggregate()?;
+        }
+        Ok(())
+    };
+    for value in from..from + most {
+        match put(value) {
+            Ok(()) => acknowledged = Some(value),
+            Err(error) => {
+                assert!(is_typed(&error), "{error:?}");
+                // An aggregation may have failed after the put was acknowledged.
+                return (acknowledged, value);
+            }
+        }
+    }
+    (acknowledged, from + most - 1)
+}
+
+/// What is there in good weather: one number in all cells, and no finding.
+fn found(objects: &Arc<Failing>) -> Option<i32> {
+    objects.set(Weather::default());
+    let (_, store) = open(objects).unwrap();
+    let report = store.verify().unwrap();
+    assert!(report.findings.is_empty(), "{:?}", report.findings);
+    let grid = match store.grid("g") {
+        Err(error) if *error.kind() == ErrorKind::NotFound => return None,
+        grid => grid.unwrap(),
+    };
+    let cells = grids::cells(&grid, 0, Freshness::Stored).unwrap();
+    let first = cells.first().copied()?;
+    assert!(cells.iter().all(|cell| *cell == first), "a torn commit");
+    grid.aggregate().unwrap();
+    let report = store.verify().unwrap();
+    assert!(report.findings.is_empty(), "{:?}", report.findings);
+    #[expect(clippy::cast_possible_truncation, reason = "it was put as one")]
+    Some(first as i32)
+}
+
+fn run(weather: Weather, seed: u64) {
+    let objects = Failing::new(Arc::default(), seed);
+    let (mut least, mut most) = (None, 0);
+    for life in 0..4 {
+        objects.set(weather);
+        match open(&objects) {
+            Ok((engine, store)) => {
+                let (acknowledged, tried) = put_until_failure(&store, life * 100 + 1, 12);
+                least = acknowledged.or(least);
+                most = most.max(tried);
+                engine.abandon();
+            }
+            Err(error) => assert!(is_typed(&error), "{error:?}"),
+        }
+        let found = found(&objects);
+        assert!(
+            found >= least && found.unwrap_or(0) <= most,
+            "{found:?} after {least:?} was acknowledged and {most} was tried"
+        );
+        // What was found is there from now on.
+        least = found;
+    }
+}
+
+#[test]
+fn requests_that_fail_now_and_then_are_tried_again() {
+    let weather = Weather {
+        fails: 8,
+        ..Weather::default()
+    };
+    run(weather, 1);
+}
+
+#[test]
+fn answers_that_are_lost_are_no_loss() {
+    let weather = Weather {
+        loses: 15,
+        ..Weather::default()
+    };
+    run(weather, 2);
+}
+
+#[test]
+fn requests_that_are_repeated_and_reordered_change_nothing() {
+    let weather = Weather {
+        repeats: 20,
+        holds: 20,
+        takes: Duration::from_millis(1),
+        ..Weather::default()
+    };
+    run(weather, 3);
+}
+
+#[test]
+fn all_of_it_at_once() {
+    for seed in 4..6 {
+        let weather = Weather {
+            fails: 15,
+            loses: 15,
+            repeats: 10,
+            holds: 10,
+            takes: Duration::from_millis(1),
+        };
+        run(weather, seed);
+    }
+}
+
+#[test]
+fn an_object_storage_that_is_gone_fails_in_time_and_is_found_sound_again() {
+    let objects = Failing::new(Arc::new(InMemory::new()), 9);
+    let (engine, store) = open(&objects).unwrap();
+    let grid = grids::grid(&store).unwrap();
+    grids::fill(&grid, &grids::all(), 5).unwrap();
+    objects.set(Weather {
+        fails: 100,
+        ..Weather::default()
+    });
+    let start = std::time::Instant::now();
+    let failed = grids::fill(&grid, &grids::all(), 6).unwrap_err();
+    assert_eq!(failed.kind(), &ErrorKind::Unavailable, "{failed:?}");
+    let again = grids::fill(&grid, &grids::all(), 7).unwrap_err();
+    assert!(is_typed(&again), "{again:?}");
+    assert!(open(&objects).is_err());
+    assert!(start.elapsed() < Duration::from_secs(60), "it took too long");
+    engine.abandon();
+    drop((grid, store, engine));
+    let found = found(&objects);
+    assert!(found == Some(5) || found == Some(6), "{found:?}");
+}

@@ -1,0 +1,71 @@
+//! The grids that the tests put into.
+
+use std::sync::Arc;
+
+use gridstone::kv::Engine;
+use gridstone::{
+    Aggregation, Axis, DType, Dimension, Freshness, Grid, Layer, Level, Levels, Policy, Query,
+    Schema, Store, Structure, Window,
+};
+use ndarray::Array2;
+
+pub const SIDE: u64 = 32;
+
+/// Cells of two dimensions, in chunks of 8 x 8, with sums over them.
+pub fn schema() -> Schema {
+    let space = Dimension::regular(
+        "space",
+        [Axis::new("y", 0.0, -1.0, 8), Axis::new("x", 0.0, 1.0, 8)],
+    );
+    let structure = Structure::builder().dimension(space).build().unwrap();
+    Schema::builder(structure, DType::I32)
+        .nodata(-1.0)
+        .aggregator(Aggregation::Sum)
+        .build()
+        .unwrap()
+}
+
+pub fn store(engine: Arc<dyn Engine>, policy: Policy) -> gridstone::Result<Store> {
+    Store::options()
+        .policy(policy)
+        .identity(7)
+        .open_engine(engine)
+}
+
+/// The grid of all tests, made where it is not there.
+pub fn grid(store: &Store) -> gridstone::Result<Grid> {
+    match store.grid("g") {
+        Err(error) if *error.kind() == gridstone::ErrorKind::NotFound => {
+            store.create("g", schema())
+        }
+        found => found,
+    }
+}
+
+pub fn all() -> Window {
+    Window::new([0, 0], [SIDE, SIDE])
+}
+
+/// A window full of one number.
+pub fn fill(grid: &Grid, window: &Window, value: i32) -> gridstone::Result<()> {
+    let shape = window.shape();
+    let side = |of: usize| usize::try_from(shape[of]).unwrap();
+    grid.put(window, &Array2::from_elem((side(0), side(1)), value))
+        .map(drop)
+}
+
+/// The cells of a window at a level, and what the answer is known by.
+pub fn cells(grid: &Grid, level: i8, freshness: Freshness) -> gridstone::Result<Vec<f64>> {
+    let query = query(level).freshness(freshness);
+    let answer = grid.read(&query)?;
+    Ok(answer.array.iter_f64().collect())
+}
+
+pub fn query(level: i8) -> Query {
+    let at = Levels::zero(1).with(0, Level::new(level).unwrap());
+    let query = Query::all().levels(at);
+    match level {
+        0 => query,
+        _ => query.layer(Layer::Aggregate(Aggregation::Sum)),
+    }
+}

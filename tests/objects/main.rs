@@ -1,0 +1,14 @@
+//! Stores on object storage: the engine, the readers beside it, and an object storage that fails.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod conformance;
+#[path = "../torture/dice.rs"]
+mod dice;
+mod failing;
+mod faults;
+mod fencing;
+mod grids;
+mod histories;
+mod readers;
+mod requests;
+mod urls;

@@ -1,0 +1,203 @@
+//! Readers beside a writer: each view is a state between two commits, does not move, and is not too
+//! old; a reader writes nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use gridstone::kv::{
+    Batch, Durability, Engine, KeyRange, Order, Slate, SlateOptions, SlateReader, Snapshot, Space,
+};
+use gridstone::{ErrorKind, Freshness, Policy, Store};
+
+use crate::conformance::{fresh_name, options};
+use crate::failing::Failing;
+use crate::grids;
+
+fn quick() -> SlateOptions {
+    let mut options = options();
+    options.create = false;
+    options.age_max = Duration::from_millis(40);
+    options
+}
+
+/// What a view shows of every space and of a scan, which is the same number everywhere.
+fn number(view: &dyn Snapshot) -> Option<u32> {
+    let mut seen = Vec::new();
+    for space in Space::ALL {
+        let keys = [b"round".to_vec(), b"round".to_vec(), b"absent".to_vec()];
+        view.get_many(space, &keys, &mut |position, value| {
+            if position < 2 {
+                seen.push(value.map(<[u8]>::to_vec));
+            } else {
+                assert_eq!(value, None);
+            }
+            Ok(())
+        })
+        .unwrap();
+    }
+    let page = view
+        .scan(Space::Feed, &KeyRange::prefix(b"copy"), Order::Descending, 99)
+        .unwrap();
+    seen.extend(page.entries.into_iter().map(|(_, value)| Some(value)));
+    assert!(
+        seen.windows(2).all(|pair| pair[0] == pair[1]),
+        "a view shows half a commit: {seen:?}"
+    );
+    let first = seen[0].as_ref()?;
+    Some(u32::from_be_bytes(first.as_slice().try_into().unwrap()))
+}
+
+fn put(engine: &dyn Engine, round: u32, durability: Durability) {
+    let mut batch = Batch::default();
+    let value = round.to_be_bytes().to_vec();
+    for space in Space::ALL {
+        batch.put(space, b"round".to_vec(), value.clone());
+    }
+    for copy in 0..20u8 {
+        let key = [b"copy".as_slice(), &[copy]].concat();
+        batch.put(Space::Feed, key, value.clone());
+    }
+    engine.commit(batch, durability).unwrap();
+}
+
+#[test]
+fn readers_beside_a_writer_see_whole_commits_that_do_not_move_and_only_grow() {
+    let url = format!("memory://{}", fresh_name());
+    let engine = Slate::open(&url, &options()).unwrap();
+    put(&engine, 0, Durability::Sync);
+    let writing = AtomicBool::new(true);
+    let seen = thread::scope(|scope| {
+        let readers: Vec<_> = (0..3)
+            .map(|_| {
+                scope.spawn(|| {
+                    let reader = SlateReader::open(&url, &quick()).unwrap();
+                    let (mut last, mut views) = (0, 0);
+                    while writing.load(Ordering::Relaxed) {
+                        let view = reader.snapshot().unwrap();
+                        let age = reader.counters().age.unwrap();
+                        assert!(age < Duration::from_secs(5), "{age:?}");
+                        let first = number(&*view).unwrap();
+                        assert!(first >= last, "views go back: {last}, then {first}");
+                        thread::sleep(Duration::from_millis(10));
+                        assert_eq!(number(&*view), Some(first), "a view moves");
+                        (last, views) = (first, views + 1);
+                    }
+                    (last, views)
+                })
+            })
+            .collect();
+        for round in 1..=300 {
+            let durability = match round % 5 {
+                0 => Durability::Sync,
+                _ => Durability::Buffered,
+            };
+            put(&engine, round, durability);
+            if round % 60 == 0 {
+                engine.flush().unwrap();
+            }
+            if round % 150 == 0 {
+                engine.compact(Space::Base, &KeyRange::all()).unwrap();
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        writing.store(false, Ordering::Relaxed);
+        readers
+            .into_iter()
+            .map(|reader| reader.join().unwrap())
+            .collect::<Vec<_>>()
+    });
+    assert!(
+        seen.iter().all(|(last, views)| *last > 20 && *views > 5),
+        "readers follow the writer: {seen:?}"
+    );
+}
+
+#[test]
+fn what_was_synced_is_seen_as_soon_as_a_view_may_not_be_older() {
+    let url = format!("memory://{}", fresh_name());
+    let engine = Slate::open(&url, &options()).unwrap();
+    put(&engine, 0, Durability::Sync);
+    let reader = SlateReader::open(&url, &quick()).unwrap();
+    for round in 1..20 {
+        put(&engine, round, Durability::Sync);
+        thread::sleep(quick().age_max + Duration::from_millis(1));
+        assert_eq!(number(&*reader.snapshot().unwrap()), Some(round));
+    }
+}
+
+#[test]
+fn a_view_stands_while_the_tables_under_it_are_merged() {
+    let url = format!("memory://{}", fresh_name());
+    let engine = Slate::open(&url, &options()).unwrap();
+    for round in 0..5 {
+        put(&engine, round, Durability::Sync);
+        engine.flush().unwrap();
+    }
+    let reader = SlateReader::open(&url, &quick()).unwrap();
+    let view = reader.snapshot().unwrap();
+    for round in 5..10 {
+        put(&engine, round, Durability::Sync);
+        engine.compact(Space::Base, &KeyRange::all()).unwrap();
+        assert_eq!(number(&*view), Some(4));
+    }
+    let start = Instant::now();
+    while number(&*reader.snapshot().unwrap()) != Some(9) {
+        assert!(start.elapsed() < Duration::from_secs(10), "no news");
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(number(&*view), Some(4));
+}
+
+#[test]
+fn a_reader_writes_nothing_and_is_no_writer() {
+    let objects = Failing::new(Arc::default(), 1);
+    let engine = Slate::open_in(Arc::clone(&objects) as _, "store", true, &options()).unwrap();
+    let store = grids::store(Arc::new(engine), Policy::Inline).unwrap();
+    grids::fill(&grids::grid(&store).unwrap(), &grids::all(), 3).unwrap();
+    drop(store);
+    let writes = || objects.counts().writes.load(Ordering::SeqCst);
+    let before = writes();
+    for _ in 0..3 {
+        let reader = SlateReader::open_in(Arc::clone(&objects) as _, "store", &quick()).unwrap();
+        let reader: Arc<dyn Engine> = Arc::new(reader);
+        let store = Store::options().read_only(true).open_engine(reader).unwrap();
+        let grid = store.grid("g").unwrap();
+        let cells = grids::cells(&grid, 0, Freshness::Fresh).unwrap();
+        assert!(cells.iter().all(|cell| *cell == 3.0));
+        assert!(store.age().is_some());
+        let refused = grids::fill(&grid, &grids::all(), 4).unwrap_err();
+        assert_eq!(refused.kind(), &ErrorKind::Invalid, "{refused:?}");
+        let refused = grid.changes_token().unwrap_err();
+        assert_eq!(refused.kind(), &ErrorKind::Invalid, "{refused:?}");
+        thread::sleep(Duration::from_millis(100));
+        grids::cells(&grid, 0, Freshness::Fresh).unwrap();
+        drop((grid, store));
+    }
+    assert_eq!(writes(), before, "a reader wrote");
+}
+
+#[test]
+fn a_reader_whose_storage_is_gone_says_so_and_never_shows_less() {
+    let objects = Failing::new(Arc::default(), 1);
+    let engine = Slate::open_in(Arc::clone(&objects) as _, "store", true, &options()).unwrap();
+    put(&engine, 7, Durability::Sync);
+    drop(engine);
+    let mut options = quick();
+    options.timeout = Duration::from_secs(3);
+    let reader = SlateReader::open_in(Arc::clone(&objects) as _, "store", &options).unwrap();
+    objects.set(crate::failing::Weather {
+        fails: 100,
+        ..Default::default()
+    });
+    thread::sleep(Duration::from_millis(100));
+    let start = Instant::now();
+    match reader.snapshot() {
+        Err(error) => assert_eq!(error.kind(), &ErrorKind::Unavailable, "{error:?}"),
+        Ok(_) => panic!("it is older than it may be"),
+    }
+    assert!(start.elapsed() < Duration::from_secs(20));
+    objects.set(crate::failing::Weather::default());
+    assert_eq!(number(&*reader.snapshot().unwrap()), Some(7));
+}
