@@ -143,7 +143,7 @@
 //! clears away old manifests only after a day, as a file system cannot replace a file on condition.
 //!
 //! Any number of processes may read; each keeps its own decoded chunks and blocks, and asks for news
-//! when it is read, with about four requests. `disk_cache` keeps what was read in a local directory.
+//! when it is read, with some ten to twenty small requests. `disk_cache` keeps what was read in a local directory.
 //!
 //! # Two layouts of one grid
 //!

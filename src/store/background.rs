@@ -49,12 +49,10 @@ impl Background {
             .filter(|other| other.thread().id() != thread::current().id())
         {
             if thread.join().is_err() {
-                self.store
-                    .backlog()
-                    .poison(
-                        ErrorKind::Poisoned,
-                        "a thread of the background aggregation panicked".to_owned(),
-                    );
+                self.store.backlog().poison(
+                    ErrorKind::Poisoned,
+                    "a thread of the background aggregation panicked".to_owned(),
+                );
             }
         }
     }

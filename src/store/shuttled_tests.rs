@@ -94,7 +94,8 @@ impl Disk {
         if let Some((left, trouble)) = &mut *self.trouble.lock().unwrap() {
             *left = left.saturating_sub(1);
             if *left == 0 && *trouble == Trouble::Panic {
-                self.backlog.poison(ErrorKind::Poisoned, "a step panicked".into());
+                self.backlog
+                    .poison(ErrorKind::Poisoned, "a step panicked".into());
                 return Outcome::Failed("a step panicked".into());
             }
             if *left == 1 {

@@ -207,7 +207,8 @@ impl Grid {
         let mut pending = store.backlog().pending(self.id());
         if store.engine().follows() {
             // Another process leaves and consumes them.
-            (pending.marks, pending.since) = (self.count_marks(&*store.current()?, u64::MAX)?, None);
+            (pending.marks, pending.since) =
+                (self.count_marks(&*store.current()?, u64::MAX)?, None);
         }
         Ok(GridStats {
             marks: pending.marks,

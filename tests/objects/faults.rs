@@ -167,7 +167,10 @@ fn an_object_storage_that_is_gone_fails_in_time_and_is_found_sound_again() {
     let again = grids::fill(&grid, &grids::all(), 7).unwrap_err();
     assert!(is_typed(&again), "{again:?}");
     assert!(open(&objects).is_err());
-    assert!(start.elapsed() < Duration::from_secs(60), "it took too long");
+    assert!(
+        start.elapsed() < Duration::from_secs(60),
+        "it took too long"
+    );
     engine.abandon();
     drop((grid, store, engine));
     let found = found(&objects);

@@ -55,7 +55,9 @@ fn of_two_that_race_exactly_one_wins_and_nothing_acknowledged_is_lost() {
     for _ in 0..6 {
         let objects: Arc<InMemory> = Arc::default();
         let open = || Slate::open_in(Arc::clone(&objects) as _, "store", true, &options());
-        drop(grids::grid(&grids::store(Arc::new(open().unwrap()), Policy::Manual).unwrap()));
+        drop(grids::grid(
+            &grids::store(Arc::new(open().unwrap()), Policy::Manual).unwrap(),
+        ));
         let barrier = Barrier::new(2);
         let race = |column: i64| -> (i32, gridstone::Result<()>) {
             barrier.wait();
@@ -82,9 +84,15 @@ fn of_two_that_race_exactly_one_wins_and_nothing_acknowledged_is_lost() {
                 .map(|column| scope.spawn(move || race(column)))
                 .into_iter()
                 .collect();
-            racers.into_iter().map(|racer| racer.join().unwrap()).collect()
+            racers
+                .into_iter()
+                .map(|racer| racer.join().unwrap())
+                .collect()
         });
-        let won = outcomes.iter().filter(|(_, outcome)| outcome.is_ok()).count();
+        let won = outcomes
+            .iter()
+            .filter(|(_, outcome)| outcome.is_ok())
+            .count();
         for (_, outcome) in &outcomes {
             if let Err(error) = outcome {
                 assert_eq!(error.kind(), &ErrorKind::Fenced, "{error:?}");

@@ -11,4 +11,6 @@ mod grids;
 mod histories;
 mod readers;
 mod requests;
+#[cfg(feature = "rocksdb")]
+mod speed;
 mod urls;

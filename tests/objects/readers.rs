@@ -38,7 +38,12 @@ fn number(view: &dyn Snapshot) -> Option<u32> {
         .unwrap();
     }
     let page = view
-        .scan(Space::Feed, &KeyRange::prefix(b"copy"), Order::Descending, 99)
+        .scan(
+            Space::Feed,
+            &KeyRange::prefix(b"copy"),
+            Order::Descending,
+            99,
+        )
         .unwrap();
     seen.extend(page.entries.into_iter().map(|(_, value)| Some(value)));
     assert!(
@@ -162,7 +167,10 @@ fn a_reader_writes_nothing_and_is_no_writer() {
     for _ in 0..3 {
         let reader = SlateReader::open_in(Arc::clone(&objects) as _, "store", &quick()).unwrap();
         let reader: Arc<dyn Engine> = Arc::new(reader);
-        let store = Store::options().read_only(true).open_engine(reader).unwrap();
+        let store = Store::options()
+            .read_only(true)
+            .open_engine(reader)
+            .unwrap();
         let grid = store.grid("g").unwrap();
         let cells = grids::cells(&grid, 0, Freshness::Fresh).unwrap();
         assert!(cells.iter().all(|cell| *cell == 3.0));

@@ -13,7 +13,9 @@ use crate::grids;
 
 /// Values that no codec makes small.
 fn noise(y: usize, x: usize) -> i32 {
-    let mixed = u32::try_from(y * 4096 + x).unwrap().wrapping_mul(0x9e37_79b9);
+    let mixed = u32::try_from(y * 4096 + x)
+        .unwrap()
+        .wrapping_mul(0x9e37_79b9);
     i32::from_ne_bytes((mixed ^ mixed.rotate_left(13)).to_ne_bytes()) & i32::MAX
 }
 
@@ -27,7 +29,8 @@ fn a_cold_window_takes_few_requests_one_after_the_other() {
     let grid = grids::grid(&store).unwrap();
     let values = Array2::from_shape_fn((SIDE, SIDE), |(y, x)| noise(y, x));
     let side = u64::try_from(SIDE).unwrap();
-    grid.put(&Window::new([0, 0], [side, side]), &values).unwrap();
+    grid.put(&Window::new([0, 0], [side, side]), &values)
+        .unwrap();
     drop((grid, store, engine));
 
     let mut options = options();
@@ -56,7 +59,10 @@ fn a_cold_window_takes_few_requests_one_after_the_other() {
         let first = answer.array.iter_f64().next().unwrap();
         assert_eq!(first, f64::from(noise(40, 40)));
         eprintln!("{chunks} chunks: {requests} requests, {rounds} one after the other");
-        assert!(rounds <= 4, "{rounds} requests one after the other for {chunks} chunks");
+        assert!(
+            rounds <= 4,
+            "{rounds} requests one after the other for {chunks} chunks"
+        );
         assert!(
             requests <= 2 * chunks + 16,
             "{requests} requests for {chunks} chunks"
@@ -85,7 +91,11 @@ fn commits_share_the_objects_that_they_are_written_in() {
             scope.spawn(move || {
                 for round in 0..10u8 {
                     let mut batch = gridstone::kv::Batch::default();
-                    batch.put(gridstone::kv::Space::Base, vec![thread, round], vec![0; 100]);
+                    batch.put(
+                        gridstone::kv::Space::Base,
+                        vec![thread, round],
+                        vec![0; 100],
+                    );
                     engine
                         .commit(batch, gridstone::kv::Durability::Sync)
                         .unwrap();
@@ -94,5 +104,8 @@ fn commits_share_the_objects_that_they_are_written_in() {
         }
     });
     let written = writes() - before;
-    assert!(written < 60, "{written} objects for 80 commits of 8 threads");
+    assert!(
+        written < 60,
+        "{written} objects for 80 commits of 8 threads"
+    );
 }

@@ -67,7 +67,7 @@ fn a_wrong_url_is_refused_in_words_that_name_it() {
         "s3://",
         "file://relative/store",
         "s3://bucket/a?versioned",
-        "s3://bucket//a",
+        "s3://bucket/a//b",
     ] {
         let (kind, text) = kind(url);
         assert_eq!(kind, ErrorKind::Invalid, "{url}: {text}");
@@ -87,7 +87,11 @@ fn storage_that_cannot_be_reached_is_told_in_time() {
     // Nobody listens there. The environment of the test is its own.
     let url = "s3://bucket/store";
     let out = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "urls::opens_what_the_environment_says", "--nocapture"])
+        .args([
+            "--exact",
+            "urls::opens_what_the_environment_says",
+            "--nocapture",
+        ])
         .envs([
             ("GRIDSTONE_TEST_URL", url),
             ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),

@@ -428,6 +428,15 @@ const BIG_ENDIAN: [(&str, &str); 1] = [(
 )];
 
 #[test]
+fn object_storage_is_named_in_one_folder() {
+    let files = named(&["slatedb::", "object_store::"]);
+    assert!(
+        !files.is_empty() && files.iter().all(|path| path.starts_with("src/kv/slate/")),
+        "{files:?}"
+    );
+}
+
+#[test]
 fn big_endian_numbers_are_at_home_in_the_keys() {
     let files: Vec<String> = named(&["to_be_bytes", "from_be_bytes"])
         .into_iter()

@@ -31,6 +31,11 @@ fn is_missing(error: &(dyn StdError + 'static)) -> bool {
     false
 }
 
+/// Whether a manifest was written by somebody else, or by a request whose answer was lost.
+pub(super) fn is_taken(error: &slatedb::Error) -> bool {
+    error.to_string().contains("version already exists")
+}
+
 fn kind_and_text(url: &str, error: &slatedb::Error) -> (ErrorKind, String) {
     match error.kind() {
         Kind::Closed(CloseReason::Fenced) => (
@@ -47,6 +52,12 @@ fn kind_and_text(url: &str, error: &slatedb::Error) -> (ErrorKind, String) {
             ErrorKind::Unavailable,
             format!(
                 "an object of the store at {url} is gone: a view that is held for long, or the bucket was changed by hand; take a new snapshot, or open it again"
+            ),
+        ),
+        Kind::Data if is_taken(error) => (
+            ErrorKind::Unavailable,
+            format!(
+                "an object of the store at {url} that was to be new is there: another process opens it too, or an answer was lost; open it again"
             ),
         ),
         Kind::Data => (
@@ -107,8 +118,11 @@ pub(super) fn of_probe(url: &str, error: &object_store::Error) -> Error {
             "the object storage cannot be reached: see AWS_ENDPOINT_URL, AWS_REGION, and AWS_ALLOW_HTTP=true for an endpoint without TLS",
         ),
     };
-    Error::new(kind, format!("the store at {url} cannot be opened: {remedy}"))
-        .because(error.to_string())
+    Error::new(
+        kind,
+        format!("the store at {url} cannot be opened: {remedy}"),
+    )
+    .because(error.to_string())
 }
 
 /// Whether the environment holds something to sign requests with.

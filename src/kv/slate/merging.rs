@@ -29,10 +29,7 @@ pub(super) fn merge_all(room: &Room, db: &Db, place: &Place) -> Result<()> {
 }
 
 /// How a merge of all that is there now has ended; `None` if there was nothing to do.
-async fn merge_once(
-    db: &Db,
-    place: &Place,
-) -> Result<Option<CompactionStatus>, slatedb::Error> {
+async fn merge_once(db: &Db, place: &Place) -> Result<Option<CompactionStatus>, slatedb::Error> {
     let admin = AdminBuilder::new(place.prefix.clone(), place.objects.clone()).build();
     db.refresh_manifest().await?;
     let manifest = db.manifest();
@@ -54,7 +51,10 @@ async fn merge_once(
             .read_compaction(id, None)
             .await?
             .map_or(CompactionStatus::Completed, |merge| merge.status());
-        if matches!(status, CompactionStatus::Completed | CompactionStatus::Failed) {
+        if matches!(
+            status,
+            CompactionStatus::Completed | CompactionStatus::Failed
+        ) {
             db.refresh_manifest().await?;
             return Ok(Some(status));
         }

@@ -6,6 +6,7 @@
 //! of processes read it, each a moment of its own ([`SlateReader`]).
 
 mod cache;
+mod claiming;
 mod fault;
 mod keys;
 mod merging;
@@ -24,9 +25,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use object_store::ObjectStore;
 use slatedb::config::{CloseOptions, FlushOptions, FlushType};
-use slatedb::db_cache::DbCache;
 use slatedb::manifest::VersionedManifest;
-use slatedb::{CacheTarget, Db, DbCacheManagerOps, DbSnapshot, SstBlockSize};
+use slatedb::{CacheTarget, Db, DbCacheManagerOps, DbSnapshot};
 use tokio::runtime::Handle;
 
 pub use options::SlateOptions;
@@ -45,8 +45,6 @@ use room::Room;
 /// The indices and filters of so many tables are read when a store is opened: where a read needs
 /// them first, it waits for each.
 const WARMED_TABLES_MAX: usize = 64;
-/// Small entries are read by the block, and a request costs more than a few kilobytes.
-const BLOCK_SIZE: SstBlockSize = SstBlockSize::Block16Kib;
 
 /// An [`Engine`] on object storage, which one process at a time writes to.
 ///
@@ -111,11 +109,7 @@ impl Slate {
             place.holds_store(&room, options.timeout)?;
         }
         let blocks = Arc::new(Blocks::new(options.cache_bytes));
-        let builder = Db::builder(place.prefix.clone(), Arc::clone(&place.objects))
-            .with_settings(options.settings(place.conditional))
-            .with_sst_block_size(BLOCK_SIZE)
-            .with_db_cache(Arc::clone(&blocks) as Arc<dyn DbCache>, 0);
-        let db = room.bulk(builder.build())?;
+        let db = room.bulk(claiming::open(&place, options, &blocks))?;
         warm(room.handle(), &Arc::new(db.clone()), &db.manifest());
         let core = Core {
             db,

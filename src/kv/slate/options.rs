@@ -13,6 +13,8 @@ const TABLE_BYTES: usize = 32 << 20;
 const BUFFERED_BYTES_MAX: usize = 256 << 20;
 /// More tables than this that were not merged yet hold up writes.
 const YOUNG_TABLES_MAX: usize = 16;
+/// A table of a hundred large values has a filter too: it spares requests.
+const FILTER_KEYS_MIN: u32 = 1;
 const CACHE_BYTES: usize = 64 << 20;
 /// No file that somebody may still begin to read is younger.
 const MIN_AGE: Duration = Duration::from_secs(5 * 60);
@@ -61,7 +63,11 @@ impl Default for SlateOptions {
 impl SlateOptions {
     /// How often a request is tried again, with pauses of up to a second between.
     fn retries(&self) -> Option<u32> {
-        Some(u32::try_from(self.timeout.as_secs() / 3).unwrap_or(u32::MAX).clamp(2, 60))
+        Some(
+            u32::try_from(self.timeout.as_secs() / 3)
+                .unwrap_or(u32::MAX)
+                .clamp(2, 60),
+        )
     }
 
     fn disk_cache(&self) -> ObjectStoreCacheOptions {
@@ -84,7 +90,11 @@ impl SlateOptions {
                 dry_run: false,
             })
         };
-        let manifests = if conditional { self.kept.max(MIN_AGE) } else { MANIFEST_AGE };
+        let manifests = if conditional {
+            self.kept.max(MIN_AGE)
+        } else {
+            MANIFEST_AGE
+        };
         let garbage = GarbageCollectorOptions {
             manifest_options: every(manifests),
             wal_options: every(MIN_AGE),
@@ -97,30 +107,36 @@ impl SlateOptions {
             boundary_files_enabled: conditional,
             object_store_max_retries: retries,
         };
-        let mut compactor = CompactorOptions {
-            poll_interval: self.merge_interval,
-            checkpoint_lifetime: self.kept,
-            commit_compacted_interval: self.merge_interval.min(Duration::from_secs(1)),
-            object_store_max_retries: retries,
-            ..CompactorOptions::default()
-        };
-        if let Some(worker) = &mut compactor.worker {
-            worker.compactions_poll_interval = self.merge_interval;
-        }
         Settings {
             flush_interval: Some(self.flush_interval),
             max_unflushed_bytes: BUFFERED_BYTES_MAX,
             l0_sst_size_bytes: TABLE_BYTES,
             l0_max_ssts: YOUNG_TABLES_MAX,
             l0_max_ssts_per_key: YOUNG_TABLES_MAX,
-            compactor_options: Some(compactor),
+            // It is opened apart.
+            compactor_options: None,
             garbage_collector_options: Some(garbage),
             object_store_cache_options: self.disk_cache(),
             object_store_max_retries: retries,
-            // A table of a hundred large values takes a filter too: it spares a request.
-            min_filter_keys: 1,
+            min_filter_keys: FILTER_KEYS_MIN,
             ..Settings::default()
         }
+    }
+
+    /// How what merges tables is set up.
+    pub(super) fn merging(&self) -> CompactorOptions {
+        let mut options = CompactorOptions {
+            poll_interval: self.merge_interval,
+            checkpoint_lifetime: self.kept,
+            commit_compacted_interval: self.merge_interval.min(Duration::from_secs(1)),
+            object_store_max_retries: self.retries(),
+            ..CompactorOptions::default()
+        };
+        if let Some(worker) = &mut options.worker {
+            worker.compactions_poll_interval = self.merge_interval;
+            worker.min_filter_keys = FILTER_KEYS_MIN;
+        }
+        options
     }
 
     /// How a reader is set up that never looks for news by itself.

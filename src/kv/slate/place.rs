@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use object_store::aws::AmazonS3Builder;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
+use object_store::{BackoffConfig, ClientConfigKey, ObjectStore, RetryConfig};
 
 use super::fault;
 use super::room::Room;
@@ -37,7 +37,11 @@ impl Place {
         let (scheme, rest) = url.split_once("://").ok_or_else(|| {
             Error::invalid(format!("`{url}` is no URL: write s3://bucket/prefix"))
         })?;
-        if rest.split('/').next().is_some_and(|host| host.contains('@')) {
+        if rest
+            .split('/')
+            .next()
+            .is_some_and(|host| host.contains('@'))
+        {
             return Err(Error::invalid(
                 "credentials do not belong in the URL of a store: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
             ));
@@ -129,24 +133,29 @@ fn s3(url: &str, bucket: &str, timeout: Duration) -> Result<Arc<dyn ObjectStore>
         retry_timeout: once,
     };
     let builder = AmazonS3Builder::from_env();
-    // Whoever names an endpoint without TLS in the environment means it.
     let plain = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"]
         .iter()
         .find_map(|name| std::env::var(name).ok())
         .is_some_and(|endpoint| endpoint.starts_with("http://"));
-    let allowed = std::env::var("AWS_ALLOW_HTTP").is_ok_and(|allowed| allowed == "true");
+    let yes = ["1", "true", "on", "yes", "y"];
+    let allowed = std::env::var("AWS_ALLOW_HTTP")
+        .is_ok_and(|allowed| yes.contains(&allowed.to_ascii_lowercase().as_str()));
     if plain && !allowed {
         return Err(Error::invalid(format!(
             "the endpoint for {url} has no TLS: set AWS_ALLOW_HTTP=true if that is meant"
         )));
     }
-    let client = ClientOptions::new()
-        .with_allow_http(allowed)
-        .with_connect_timeout(CONNECT.min(timeout))
-        .with_timeout(once);
+    // What else the environment says of connections, a proxy say, stays.
+    let client = |key, time: Duration| {
+        let time = format!("{} ms", time.as_millis().max(1));
+        (AmazonS3ConfigKey::Client(key), time)
+    };
+    let (connect, connect_time) = client(ClientConfigKey::ConnectTimeout, CONNECT.min(timeout));
+    let (request, request_time) = client(ClientConfigKey::Timeout, once);
     let store = builder
         .with_bucket_name(bucket)
-        .with_client_options(client)
+        .with_config(connect, connect_time)
+        .with_config(request, request_time)
         .with_retry(retry)
         .build();
     let store = store.map_err(|error| {

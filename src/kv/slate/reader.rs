@@ -137,7 +137,11 @@ impl ReaderCore {
         let mut current = lock(&self.current);
         let is_younger = moment.taken > current.taken && moment.sequence >= current.sequence;
         if is_younger {
-            warm(&self.opener.handle, &moment.reader, &moment.reader.manifest());
+            warm(
+                &self.opener.handle,
+                &moment.reader,
+                &moment.reader.manifest(),
+            );
             *current = Arc::new(moment);
         }
     }

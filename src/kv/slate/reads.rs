@@ -49,11 +49,7 @@ pub(super) fn get_many<M: Moment>(
         while under_way.0.len() < AT_ONCE {
             let Some(key) = next.next() else { break };
             let (moment, key) = (Arc::clone(moment), keys::value_key(space, key));
-            let fetch = async move {
-                moment
-                    .get_with_options(key, &ReadOptions::default())
-                    .await
-            };
+            let fetch = async move { moment.get_with_options(key, &ReadOptions::default()).await };
             under_way.0.push_back(room.handle().spawn(fetch));
         }
         let Some(first) = under_way.0.front_mut() else {

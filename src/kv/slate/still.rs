@@ -2,7 +2,8 @@
 //!
 //! SlateDB's reader looks for news by itself, for the first time as soon as it is open, and what it
 //! shows is another state then. A moment must not move: the manifests, which are where news begin,
-//! are shown to the opening alone.
+//! are shown to the opening alone. Whoever looks later is refused, says so in the log, and goes on
+//! with what he has.
 
 use std::fmt;
 use std::ops::Range;
@@ -44,6 +45,7 @@ impl Still {
         }
     }
 
+    /// Refuses what would be news to all but the opening.
     fn admit(&self, location: Option<&Path>) -> Result<()> {
         let is_news = location.is_none_or(|at| at.prefix_matches(&self.manifests));
         if is_news && OPENING.try_with(|()| ()).is_err() {

@@ -20,7 +20,11 @@ const LISTED_BYTES: usize = 1 << 20;
 pub(super) async fn merged(db: &Db, batches: &[Batch]) -> Result<Merged, slatedb::Error> {
     let mut merged = Merged::default();
     for batch in batches {
-        for (space, range) in batch.deleted().iter().filter(|(_, range)| !range.is_empty()) {
+        for (space, range) in batch
+            .deleted()
+            .iter()
+            .filter(|(_, range)| !range.is_empty())
+        {
             merged.delete_range(db, *space, range).await?;
         }
         for Write { space, key, value } in batch.writes() {
