@@ -13,9 +13,16 @@ pub const SIDE: u64 = 32;
 
 /// Cells of two dimensions, in chunks of 8 x 8, with sums over them.
 pub fn schema() -> Schema {
+    schema_in_chunks_of(8)
+}
+
+pub fn schema_in_chunks_of(side: u32) -> Schema {
     let space = Dimension::regular(
         "space",
-        [Axis::new("y", 0.0, -1.0, 8), Axis::new("x", 0.0, 1.0, 8)],
+        [
+            Axis::new("y", 0.0, -1.0, side),
+            Axis::new("x", 0.0, 1.0, side),
+        ],
     );
     let structure = Structure::builder().dimension(space).build().unwrap();
     Schema::builder(structure, DType::I32)

@@ -1,7 +1,7 @@
 //! Requests are what reads from object storage cost: few one after the other.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gridstone::kv::{Engine, Slate, SlateReader};
 use gridstone::{Policy, Query, Store, Window};
@@ -21,12 +21,14 @@ fn noise(y: usize, x: usize) -> i32 {
 
 #[test]
 fn a_cold_window_takes_few_requests_one_after_the_other() {
-    const SIDE: usize = 256;
+    const SIDE: usize = 1024;
+    const TAKES: Duration = Duration::from_millis(60);
     let objects = Failing::new(Arc::default(), 1);
     let engine = Slate::open_in(Arc::clone(&objects) as _, "store", true, &options()).unwrap();
     let engine: Arc<dyn Engine> = Arc::new(engine);
     let store = grids::store(Arc::clone(&engine), Policy::Inline).unwrap();
-    let grid = grids::grid(&store).unwrap();
+    // A chunk fills a block of its own.
+    let grid = store.create("g", grids::schema_in_chunks_of(64)).unwrap();
     let values = Array2::from_shape_fn((SIDE, SIDE), |(y, x)| noise(y, x));
     let side = u64::try_from(SIDE).unwrap();
     grid.put(&Window::new([0, 0], [side, side]), &values)
@@ -45,20 +47,24 @@ fn a_cold_window_takes_few_requests_one_after_the_other() {
     // What every read needs of a table is read along with the opening.
     std::thread::sleep(Duration::from_millis(300));
     objects.set(Weather {
-        takes: Duration::from_millis(60),
+        takes: TAKES,
         ..Weather::default()
     });
-    for (window, chunks) in [([8, 8], 1), ([64, 64], 64), ([160, 160], 400)] {
+    for (window, chunks) in [([8, 8], 1), ([512, 512], 81), ([900, 900], 225)] {
         let query = Query::window(Window::new([40, 40], window));
         let (requests, rounds) = objects.counts().so_far();
+        let start = Instant::now();
         let answer = grid.read(&query).unwrap();
+        let times = start.elapsed().as_secs_f64() / TAKES.as_secs_f64();
         let (requests, rounds) = {
             let (all, in_row) = objects.counts().so_far();
             (all - requests, in_row - rounds)
         };
         let first = answer.array.iter_f64().next().unwrap();
         assert_eq!(first, f64::from(noise(40, 40)));
-        eprintln!("{chunks} chunks: {requests} requests, {rounds} one after the other");
+        eprintln!(
+            "{chunks} chunks: {requests} requests, {rounds} one after the other, {times:.1} times as long as one"
+        );
         assert!(
             rounds <= 4,
             "{rounds} requests one after the other for {chunks} chunks"

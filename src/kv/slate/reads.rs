@@ -1,7 +1,9 @@
 //! Reading, of a snapshot of the writer and of a reader alike.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use slatedb::bytes::Bytes;
 use slatedb::config::{ReadOptions, ScanOptions};
@@ -11,7 +13,7 @@ use tokio::task::JoinHandle;
 use super::super::{KeyRange, Order, Page, Space};
 use super::keys;
 use super::room::Room;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// So many values are asked for at a time: about what a connection pool carries.
 const AT_ONCE: usize = 64;
@@ -27,7 +29,7 @@ pub(super) trait Moment: DbReadOps + Send + Sync + 'static {}
 impl<T: DbReadOps + Send + Sync + 'static> Moment for T {}
 
 type Visit<'a> = &'a mut dyn FnMut(usize, Option<&[u8]>) -> Result<()>;
-type Fetching = JoinHandle<Result<Option<Bytes>, slatedb::Error>>;
+type Fetched = Result<Option<Bytes>, slatedb::Error>;
 
 /// Visits the values of keys in their order. Up to [`AT_ONCE`] are on their way at a time.
 pub(super) fn get_many<M: Moment>(
@@ -50,31 +52,68 @@ pub(super) fn get_many<M: Moment>(
             let Some(key) = next.next() else { break };
             let (moment, key) = (Arc::clone(moment), keys::value_key(space, key));
             let fetch = async move { moment.get_with_options(key, &ReadOptions::default()).await };
-            under_way.0.push_back(room.handle().spawn(fetch));
+            under_way.0.push_back(begin(room, Box::pin(fetch)));
         }
-        let Some(first) = under_way.0.front_mut() else {
-            break;
+        let fetched = match under_way.0.pop_front() {
+            None => break,
+            Some(Fetch::Done(fetched)) => room.told(fetched)?,
+            Some(Fetch::Running(task)) => room.read(Joined(task))?,
         };
-        let fetched = room.read(async { Ok(first.await) })?;
-        under_way.0.pop_front();
-        let fetched = fetched.map_err(|error| {
-            Error::unavailable(format!("a read of the store at {} broke off", room.url))
-                .because(error)
-        })?;
-        // What ended without an answer was told within the time.
-        let value = room.read(async { fetched })?;
-        visit(position, value.as_deref())?;
+        visit(position, fetched.as_deref())?;
     }
     Ok(())
 }
 
+/// Begins to fetch a value. What is in memory is there at once, and costs no other thread's turn.
+fn begin(
+    room: &Room,
+    mut fetch: Pin<Box<impl Future<Output = Fetched> + Send + 'static>>,
+) -> Fetch {
+    let _inside = room.handle().enter();
+    match fetch.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(fetched) => Fetch::Done(fetched),
+        Poll::Pending => Fetch::Running(room.handle().spawn(fetch)),
+    }
+}
+
+enum Fetch {
+    Done(Fetched),
+    Running(JoinHandle<Fetched>),
+}
+
+/// A value that another thread fetches; it is not fetched any more if nobody waits for it.
+struct Joined(JoinHandle<Fetched>);
+
+impl Future for Joined {
+    type Output = Fetched;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Fetched> {
+        Pin::new(&mut self.0).poll(context).map(|joined| {
+            joined.unwrap_or_else(|error| {
+                let text = format!("a request broke off: {error}");
+                Err(slatedb::Error::internal(text))
+            })
+        })
+    }
+}
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// Requests under way, which end with this.
 #[derive(Default)]
-struct UnderWay(VecDeque<Fetching>);
+struct UnderWay(VecDeque<Fetch>);
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.iter().for_each(JoinHandle::abort);
+        for fetch in &self.0 {
+            if let Fetch::Running(task) = fetch {
+                task.abort();
+            }
+        }
     }
 }
 

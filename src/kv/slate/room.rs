@@ -83,6 +83,11 @@ impl Room {
         self.within(self.timeout, work)
     }
 
+    /// An answer that is there.
+    pub(super) fn told<T>(&self, answer: Result<T, slatedb::Error>) -> Result<T> {
+        answer.map_err(|error| fault::of_read(&self.url, &error))
+    }
+
     /// Waits for something that writes many bytes.
     pub(super) fn bulk<T>(
         &self,
