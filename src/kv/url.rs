@@ -31,10 +31,13 @@ mod tests {
     fn what_begins_with_a_scheme_is_a_url() {
         for url in ["s3://bucket/prefix", "memory://", "file:///data", "gs://x"] {
             assert_eq!(of(Path::new(url)), Some(url));
-            assert!(must_be_directory(Path::new(url), "a copy").is_err());
+            let refused = must_be_directory(Path::new(url), "a copy");
+            let refused = refused.expect_err("it is no directory").to_string();
+            assert!(refused.contains(url), "{refused}");
         }
         for path in ["store", "/data/store", "a:b", "C:\\data", "://x", "s 3://x"] {
             assert_eq!(of(Path::new(path)), None, "{path}");
+            must_be_directory(Path::new(path), "a copy").expect("it may be one");
         }
     }
 }

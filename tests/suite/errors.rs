@@ -588,3 +588,18 @@ fn an_error_s_cause_is_told_once() {
         cause = inner.source();
     }
 }
+
+#[cfg(not(feature = "object-store"))]
+#[test]
+fn a_url_in_a_build_without_object_storage_is_refused_with_what_to_do() {
+    let url = "s3://bucket/store";
+    let error = Store::open(url).unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::Invalid);
+    let text = error.to_string();
+    assert!(text.contains(url), "{text}");
+    assert!(
+        text.contains("cargo install gridstone --features cli,object-store"),
+        "{text}"
+    );
+    assert!(!std::path::Path::new("s3:").exists());
+}

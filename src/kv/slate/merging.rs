@@ -1,6 +1,6 @@
 //! Merging all tables into one run, which gives back the space of what was deleted.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use slatedb::Db;
 use slatedb::admin::AdminBuilder;
@@ -13,8 +13,12 @@ use crate::error::{Error, Result};
 /// A merge that is under way of itself may have taken some of the tables.
 const ATTEMPTS: usize = 5;
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// Longer than this nobody waits: the merge is noted in the store, and goes on by itself, in the next
+/// process that writes if this one ends before.
+const WAITED: Duration = Duration::from_secs(10);
 
-/// Merges all tables, and waits until that is done. The old ones go when no reader needs them.
+/// Merges all tables, and waits a while until that is done. The old ones go when no reader needs
+/// them.
 pub(super) fn merge_all(room: &Room, db: &Db, place: &Place) -> Result<()> {
     for _ in 0..ATTEMPTS {
         match room.bulk(merge_once(db, place))? {
@@ -28,7 +32,7 @@ pub(super) fn merge_all(room: &Room, db: &Db, place: &Place) -> Result<()> {
     )))
 }
 
-/// How a merge of all that is there now has ended; `None` if there was nothing to do.
+/// How a merge of all that is there now has ended; `None` if there was nothing to do, or it goes on.
 async fn merge_once(db: &Db, place: &Place) -> Result<Option<CompactionStatus>, slatedb::Error> {
     let admin = AdminBuilder::new(place.prefix.clone(), place.objects.clone()).build();
     db.refresh_manifest().await?;
@@ -45,7 +49,8 @@ async fn merge_once(db: &Db, place: &Place) -> Result<Option<CompactionStatus>, 
     let oldest = manifest.compacted().iter().map(|run| run.id).min();
     let spec = CompactionSpec::new(sources, oldest.unwrap_or(0));
     let id = admin.submit_compaction(spec).await?.id();
-    loop {
+    let start = Instant::now();
+    while start.elapsed() < WAITED {
         // One that is known no more has ended.
         let status = admin
             .read_compaction(id, None)
@@ -60,4 +65,5 @@ async fn merge_once(db: &Db, place: &Place) -> Result<Option<CompactionStatus>, 
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
+    Ok(None)
 }

@@ -250,7 +250,8 @@ impl Engine for Slate {
         self.core.flush(FlushType::MemTable)
     }
 
-    /// Merges all tables into one run, whatever the space and the range.
+    /// Merges all tables into one run, whatever the space and the range. Returns after ten seconds at
+    /// most: a longer merge goes on by itself.
     fn compact(&self, _: Space, range: &KeyRange) -> Result<()> {
         if range.is_empty() {
             return Ok(());

@@ -54,7 +54,7 @@ impl Default for SlateOptions {
             cache_bytes: CACHE_BYTES,
             age_max: Duration::from_secs(10),
             kept: Duration::from_secs(15 * 60),
-            merge_interval: Duration::from_secs(5),
+            merge_interval: Duration::from_secs(1),
             disk_cache: None,
         }
     }

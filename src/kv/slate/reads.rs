@@ -15,8 +15,8 @@ use super::keys;
 use super::room::Room;
 use crate::error::Result;
 
-/// So many values are asked for at a time: about what a connection pool carries.
-const AT_ONCE: usize = 64;
+/// So many values are asked for at a time.
+const AT_ONCE: usize = 128;
 const LONG_SCAN_ENTRIES: usize = 1024;
 /// What a scan that is to go on asks for in one request, and in how many at a time.
 const BULK_BYTES: usize = 4 << 20;
