@@ -43,7 +43,8 @@ async fn merge_once(db: &Db, place: &Place) -> Result<Option<CompactionStatus>, 
         .iter()
         .map(|run| SourceId::SortedRun(run.id));
     let sources: Vec<SourceId> = young.chain(runs).collect();
-    if sources.is_empty() {
+    // One run is merged already.
+    if sources.is_empty() || manifest.l0().is_empty() && sources.len() == 1 {
         return Ok(None);
     }
     let oldest = manifest.compacted().iter().map(|run| run.id).min();
