@@ -3,7 +3,7 @@
 # make soak   random histories against the dense model, for SECONDS (an hour), from SEED on if it is given
 # make torture  kills, cuts of power, failing calls, flipped bits, hostile files, for SECONDS each, from SEED on if it is given
 # make fuzz   libFuzzer on every target, for SECONDS (a minute) each, with the nightly toolchain and cargo-fuzz
-# make clients  other programs (GDAL, rio-cogeo, xarray) read what is exported; pip installs them, and what cannot be had is named and left out
+# make clients  other programs (GDAL, rio-cogeo, xarray, zarr, tensorstore) read what is exported; pip installs them, and what cannot be had is named and left out
 # make lint   format, clippy, documentation
 # make bench  the flow's verbs, timed
 # make scale  the verbs on 10,000 to 1,000,000 chunks
@@ -65,8 +65,9 @@ instructions: setup
 	  sed -n 's/.*"executable":"\([^"]*\/instructions-[^"]*\)".*/\1/p')" $(if $(WRITE),--write)
 
 objects: setup
-	cargo test --release --features cli,testing,object-store --test objects
-	cargo build --release --features cli,testing,object-store
+	cargo clippy $(CARGO_FLAGS),object-store --all-targets -- -D warnings
+	cargo test $(CARGO_FLAGS),object-store --test objects
+	cargo build $(CARGO_FLAGS),object-store
 	.ci/objects $(GRIDSTONE)
 
 # An environment of its own, outside the repository.
@@ -83,6 +84,7 @@ clients: build
 	@test -x $(CLIENTS)/bin/pip || python3 -m venv $(CLIENTS) || { echo 'skipped: python3 has no venv'; exit 0; }
 	@while read -r package; do $(CLIENTS)/bin/pip install -q "$$package" || echo "skipped: $$package cannot be had"; done < tests/clients/requirements.txt
 	$(CLIENTS)/bin/python tests/clients/exports.py $(GRIDSTONE) $(CLIENTS)/work
+	$(CLIENTS)/bin/python tests/clients/zarr_readers.py $(GRIDSTONE) $(CLIENTS)/work
 
 build: setup
 	cargo build $(CARGO_FLAGS)

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::time::Along;
 use super::{bases, pieces};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::grid::{Axis, Depth, Dimension, DimensionKind, Levels};
 use crate::kernel::Aggregation;
 use crate::reader::{Layer, Query};
@@ -147,6 +147,11 @@ pub fn grid_json(grid: &Grid) -> Result<Value> {
         .filter(Along::is_time)
         .zip(bounds.as_ref());
     let period = period.map(|(along, bounds)| along.ends_shown(structure, bounds));
+    // A reader of a store on object storage has none.
+    let token = match grid.changes_token() {
+        Err(error) if *error.kind() == ErrorKind::Invalid => None,
+        token => Some(token?.to_string()),
+    };
     Ok(json!({
         "grid": grid.name(), "dtype": schema.dtype().name(), "nodata": pieces::nodata(schema).map(pieces::number), "crs": structure.crs(),
         "codec": format!("{:?}", schema.codec()).to_lowercase(), "filter": format!("{:?}", schema.filter()).to_lowercase(),
@@ -157,7 +162,7 @@ pub fn grid_json(grid: &Grid) -> Result<Value> {
         "events": events(grid)?, "window": bounds.map(|bounds| pieces::window(structure, &bounds)),
         "base_levels": grid.base_levels()?.map(|levels| pieces::levels(structure, levels)),
         "reach": grid.reach()?.map(|levels| pieces::levels(structure, levels)),
-        "base": bases::base_json(grid)?, "top": top, "marks": grid.marks()?, "token": grid.changes_token()?.to_string(),
+        "base": bases::base_json(grid)?, "top": top, "marks": grid.marks()?, "token": token,
         "chunks": total.chunks, "bytes": total.bytes, "raw_bytes": total.raw_bytes, "ratio": total.ratio(),
         "layers": layers.iter().map(layer).collect::<Vec<_>>(),
         "encodings": grid.encodings(CHUNKS_SHOWN)?.iter().map(encoding).collect::<Vec<_>>(),
