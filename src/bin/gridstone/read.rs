@@ -28,6 +28,8 @@ use gridstone::{Answer, Grid};
 /// of the grid if there are several steps of time. In both, cells without data are NaN in float
 /// layers, and in integer ones the grid's nodata value, or another that no cell with data has. .png
 /// has transparent cells where there is no data.
+///
+/// The answer is held in memory; `gridstone export` writes files of any size.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Examples:\n  gridstone read store dem --extent -119.5,37,-119,37.5 --resolution 0.002 --resampling area --out part.tif\n  gridstone read store dem --like scene.tif --resampling bilinear --out dem-of-scene.tif"

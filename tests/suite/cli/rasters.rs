@@ -35,6 +35,11 @@ fn ran(work: &Work, line: &str) -> bool {
     if Command::new(tool).arg("--version").output().is_err() {
         return false;
     }
+    // What the line makes is made anew.
+    let made = work.path(line.split(' ').next_back().unwrap_or_default());
+    if made.exists() {
+        std::fs::remove_file(made).expect("a file of ours");
+    }
     let done = Command::new("sh")
         .args(["-c", line])
         .current_dir(work.path("."))

@@ -63,11 +63,18 @@ fn what_is_exported_and_imported_is_equal() {
             structure = structure.dimension(Dimension::regular("time", [time]));
             lens.insert(usize::from(labelled), (-5, 9));
         }
-        let structure = structure
-            .dimension(space(&mut dice, chunk))
-            .crs(dice.pick(&["EPSG:32632", "EPSG:4326", "EPSG:3035"]))
-            .build()
-            .unwrap();
+        let crs = dice.pick(&["EPSG:32632", "EPSG:4326", "EPSG:3035"]);
+        let plane = if crs == "EPSG:4326" {
+            let (y, x) = (dice.pick(&[0.1, -0.1]), dice.pick(&[0.25, -1.0]));
+            let axes = [
+                Axis::new("y", 45.0, y, chunk),
+                Axis::new("x", 7.5, x, chunk),
+            ];
+            Dimension::regular("space", axes)
+        } else {
+            space(&mut dice, chunk)
+        };
+        let structure = structure.dimension(plane).crs(crs).build().unwrap();
         let dressed = |schema: gridstone::SchemaBuilder| {
             schema
                 .variable("tas")
@@ -236,5 +243,8 @@ fn layers_are_variables_of_one_file() {
         assert_eq!(found, answer.array, "{name}");
     }
     let twice = [layers[0].clone(), layers[0].clone()];
-    assert!(NetCdfExport::new(&selection, &twice).is_err());
+    let told = NetCdfExport::new(&selection, &twice)
+        .unwrap_err()
+        .to_string();
+    assert!(told.contains("`mean` is asked for twice"), "{told}");
 }
