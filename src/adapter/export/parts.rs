@@ -50,7 +50,7 @@ impl Cuts {
                 let part = part.clone();
                 ranges
                     .iter()
-                    .map(move |range| [part.as_slice(), &[range.clone()]].concat())
+                    .map(move |range| [part.as_slice(), std::slice::from_ref(range)].concat())
             };
             parts.iter().flat_map(longer).collect()
         })

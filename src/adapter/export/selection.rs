@@ -345,7 +345,7 @@ impl Selection {
             (cell.first_f64() == *marked).then_some(cell)
         };
         if !first.dtype.is_float()
-            && let [Some(nodata)] = &preferred.as_slice()[..]
+            && let [Some(nodata)] = preferred.as_slice()
             && let Some(cell) = known(nodata)
         {
             return Ok(Marking {

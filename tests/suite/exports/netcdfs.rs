@@ -96,9 +96,11 @@ fn what_is_exported_and_imported_is_equal() {
                 continue;
             }
         };
-        let mut like = Like::default();
         // A single step says by its bounds how long it is.
-        like.irregular = Some(false).filter(|_| timed);
+        let like = Like {
+            irregular: Some(false).filter(|_| timed),
+            ..Like::default()
+        };
         let Some(back) = imported(&bytes, None, &like) else {
             let before = told(&wanted(&grid, &window, &Layer::Base));
             assert!(before.iter().all(Option::is_none), "{seed}");
@@ -199,8 +201,10 @@ fn events_keep_their_ticks() {
         batch.commit().unwrap();
         let selection = Selection::new(&grid, &grid.bounds().unwrap().unwrap(), None).unwrap();
         let bytes = exported(&selection, &[], 1).unwrap();
-        let mut like = Like::default();
-        like.irregular = Some(true);
+        let like = Like {
+            irregular: Some(true),
+            ..Like::default()
+        };
         let back = imported(&bytes, None, &like).unwrap();
         let of = |grid: &Grid| {
             let answer = grid.read(&Query::all()).unwrap();

@@ -255,9 +255,8 @@ impl<W: Write + Seek> Writer<W> {
         }
         // What fills the last words up is there whatever comes first.
         for range in &ranges {
-            let end = range.end.next_multiple_of(4);
-            if end > range.end {
-                put_at(&mut out, range.end, &vec![0; (end - range.end) as usize])?;
+            for at in range.end..range.end.next_multiple_of(4) {
+                put_at(&mut out, at, &[0])?;
             }
         }
         Ok(Self { out, variables })
