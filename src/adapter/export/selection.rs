@@ -154,6 +154,7 @@ impl Selection {
     }
 
     /// How up to date the cells are.
+    #[cfg(feature = "geotiff")]
     pub(in crate::adapter) fn freshness_wanted(&self) -> Freshness {
         self.freshness
     }
@@ -164,6 +165,7 @@ impl Selection {
     }
 
     /// The same of another window that differs in rows and columns only.
+    #[cfg(feature = "geotiff")]
     pub(in crate::adapter) fn at(&self, window: Window) -> Self {
         Self {
             window,
