@@ -55,7 +55,7 @@ fn create(store: &Store) -> gridstone::Result<Grid> {
         .dimension(Dimension::regular("space", space))
         .crs("EPSG:4326")
         .build()?;
-    let schema = Schema::builder(structure, DType::F32)
+    let schema = Schema::builder(structure, DType::F64)
         .aggregator(Aggregation::Mean)
         .aggregator(Aggregation::Max)
         .unit("mm");
@@ -74,9 +74,9 @@ fn put(rain: &Grid, first: i64, hours: usize) -> gridstone::Result<()> {
         };
         let millimetres = cloud(0.0) + cloud(1.0) + cloud(2.0);
         if millimetres < 0.1 {
-            f32::NAN
+            f64::NAN
         } else {
-            millimetres as f32
+            millimetres
         }
     });
     let window = Window::new([first, 0, 0], [hours as u64, ROWS as u64, COLS as u64]);

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::app::Shared;
 use super::reply::{Problem, set};
-use crate::StoreStats;
+use crate::{GridStats, StoreStats};
 
 /// Of a store whose oldest mark is older than this, aggregation has come to a stand.
 const LAG_MAX: Duration = Duration::from_secs(600);
@@ -66,11 +66,31 @@ pub(super) async fn metrics(State(app): State<Shared>) -> Result<Response, Probl
     Ok(response)
 }
 
+/// A figure: its name, its kind, what it is, and the number, if there is one.
+type Figure = (&'static str, &'static str, &'static str, Option<f64>);
+
 fn write_stats(out: &mut String, stats: &StoreStats) -> std::fmt::Result {
-    let seconds = |of: Option<Duration>| of.map(|of| of.as_secs_f64());
-    let number = |of: u64| Some(of as f64);
-    let grids = &stats.grids;
-    let figures: [(&str, &str, &str, Option<f64>); 22] = [
+    for (name, kind, help, value) in of_grids(&stats.grids).into_iter().chain(of_store(stats)) {
+        let Some(value) = value else { continue };
+        writeln!(
+            out,
+            "# HELP gridstone_{name} {help}\n# TYPE gridstone_{name} {kind}\ngridstone_{name} {value}"
+        )?;
+    }
+    Ok(())
+}
+
+fn number(of: u64) -> Option<f64> {
+    Some(of as f64)
+}
+
+fn seconds(of: Option<Duration>) -> Option<f64> {
+    of.map(|of| of.as_secs_f64())
+}
+
+/// What was done with the grids.
+fn of_grids(grids: &GridStats) -> Vec<Figure> {
+    vec![
         (
             "marks",
             "gauge",
@@ -125,6 +145,12 @@ fn write_stats(out: &mut String, stats: &StoreStats) -> std::fmt::Result {
             "Steps of aggregation that failed.",
             number(grids.failures),
         ),
+    ]
+}
+
+/// What the storage tells.
+fn of_store(stats: &StoreStats) -> Vec<Figure> {
+    vec![
         (
             "commits_total",
             "counter",
@@ -203,13 +229,5 @@ fn write_stats(out: &mut String, stats: &StoreStats) -> std::fmt::Result {
             "How old the shown state is, where another process writes.",
             seconds(stats.age),
         ),
-    ];
-    for (name, kind, help, value) in figures {
-        let Some(value) = value else { continue };
-        writeln!(
-            out,
-            "# HELP gridstone_{name} {help}\n# TYPE gridstone_{name} {kind}\ngridstone_{name} {value}"
-        )?;
-    }
-    Ok(())
+    ]
 }

@@ -33,7 +33,7 @@ impl Params {
             if name == BUSTER {
                 continue;
             }
-            if !allowed.iter().any(|of| fits(&of)) {
+            if !allowed.iter().any(fits) {
                 let short: String = name.chars().take(64).collect();
                 return Err(Problem::parameter(
                     &short,

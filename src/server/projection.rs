@@ -67,7 +67,7 @@ impl Projection {
         let proj =
             |text: &str| Proj::from_proj_string(text).map_err(|cause| format!("`{text}`: {cause}"));
         let of_grid = proj(definition.proj4)?;
-        if !of_grid.is_latlong() && !(of_grid.has_forward() && of_grid.has_inverse()) {
+        if !(of_grid.is_latlong() || of_grid.has_forward() && of_grid.has_inverse()) {
             return Err(format!(
                 "its projection, {}, is known in one direction only",
                 of_grid.projname()

@@ -13,6 +13,9 @@ use crate::error::{Error, ErrorKind};
 
 pub(super) const JSON: &str = "application/json";
 
+/// The most characters of what a problem tells.
+const DETAIL_MAX: usize = 1000;
+
 /// Why there is no answer, as RFC 9457 has it.
 #[derive(Debug)]
 pub(super) struct Problem {
@@ -25,9 +28,15 @@ pub(super) struct Problem {
 
 impl Problem {
     pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        let mut detail = detail.into();
+        // What was sent is not sent back at any length.
+        if let Some((end, _)) = detail.char_indices().nth(DETAIL_MAX) {
+            detail.truncate(end);
+            detail.push_str("..");
+        }
         Self {
             status,
-            detail: detail.into(),
+            detail,
             parameter: None,
             allowed: None,
             allow: None,

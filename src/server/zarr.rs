@@ -92,9 +92,12 @@ impl Snapshots {
     }
 }
 
-/// Views of the present that were made, each with the number of commits before.
+/// A view that was made, when, and the number of commits before.
+type Made = (u64, Instant, Arc<View>);
+
+/// Views of the present.
 #[derive(Debug, Default)]
-pub(super) struct Views(Mutex<BTreeMap<String, (u64, Instant, Arc<View>)>>);
+pub(super) struct Views(Mutex<BTreeMap<String, Made>>);
 
 impl Views {
     /// The view of a name as it is now: one that was made, if nothing was committed since.

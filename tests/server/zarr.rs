@@ -30,9 +30,11 @@ fn every_key_has_the_bytes_and_the_etag_of_the_view() {
         ("plain", Some("base"), "/zarr/plain@base", Format::V3),
         ("hourly", Some("mean"), "/zarr/hourly@mean", Format::V3),
     ] {
-        let mut options = ViewOptions::default();
-        options.layer = layer.map(|layer| layer.parse().unwrap());
-        options.format = format;
+        let options = ViewOptions {
+            layer: layer.map(|layer| layer.parse().unwrap()),
+            format,
+            ..ViewOptions::default()
+        };
         let view = View::new(&store.snapshot().unwrap().grid(name).unwrap(), &options).unwrap();
         let keys = view.keys().unwrap();
         assert!(keys.len() > 10, "{keys:?}");

@@ -56,14 +56,14 @@ pub(super) fn capabilities(grids: &[Grid], root: &str) -> Result<String, Problem
         let name = escaped(&grid.name());
         let address = escaped(root);
         // Writing to a text does not fail.
-        let _ = write!(
+        let _ = writeln!(
             layers,
             "<Layer><ows:Title>{name}</ows:Title><ows:WGS84BoundingBox><ows:LowerCorner>{west} {south}</ows:LowerCorner>\
              <ows:UpperCorner>{east} {north}</ows:UpperCorner></ows:WGS84BoundingBox><ows:Identifier>{name}</ows:Identifier>\
              <Style isDefault=\"true\"><ows:Identifier>default</ows:Identifier></Style><Format>image/png</Format>\
              <TileMatrixSetLink><TileMatrixSet>WebMercatorQuad</TileMatrixSet></TileMatrixSetLink>\
              <ResourceURL format=\"image/png\" resourceType=\"tile\" \
-             template=\"{address}/tiles/{name}/{{TileMatrix}}/{{TileCol}}/{{TileRow}}.png\"/></Layer>\n"
+             template=\"{address}/tiles/{name}/{{TileMatrix}}/{{TileCol}}/{{TileRow}}.png\"/></Layer>"
         );
     }
     let mut matrices = String::new();
@@ -71,11 +71,11 @@ pub(super) fn capabilities(grids: &[Grid], root: &str) -> Result<String, Problem
         let tiles = 1_u64 << zoom;
         // Pixels of 0.28 mm.
         let scale = 2.0 * HALF / 256.0 / tiles as f64 / 0.000_28;
-        let _ = write!(
+        let _ = writeln!(
             matrices,
             "<TileMatrix><ows:Identifier>{zoom}</ows:Identifier><ScaleDenominator>{scale}</ScaleDenominator>\
              <TopLeftCorner>-{HALF} {HALF}</TopLeftCorner><TileWidth>256</TileWidth><TileHeight>256</TileHeight>\
-             <MatrixWidth>{tiles}</MatrixWidth><MatrixHeight>{tiles}</MatrixHeight></TileMatrix>\n"
+             <MatrixWidth>{tiles}</MatrixWidth><MatrixHeight>{tiles}</MatrixHeight></TileMatrix>"
         );
     }
     Ok(format!(
