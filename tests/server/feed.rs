@@ -135,7 +135,7 @@ fn after_an_event_no_tile_is_stale() {
     let server = Server::new(&store);
     let mut events = Events::open(&server, "/changes/plain", None);
     assert_eq!(events.next(&server).unwrap().kind, "ready");
-    let address = "/tiles/plain/9/268/178.png?encoding=terrarium";
+    let address = "/tiles/plain/9/267/178.png?encoding=terrarium";
     let mut etag = server.get(address).ok().header("etag").to_owned();
     for value in 1..12 {
         put(&grid, value as f32);
@@ -149,12 +149,8 @@ fn after_an_event_no_tile_is_stale() {
         );
         // Who has the old tile gets the new one.
         let found = server.get_with(address, "if-none-match", &etag).ok();
-        assert!(
-            heights(&found.body)
-                .into_iter()
-                .flatten()
-                .all(|height| height == f64::from(value))
-        );
+        let shown: Vec<f64> = heights(&found.body).into_iter().flatten().collect();
+        assert!(!shown.is_empty() && shown.iter().all(|height| *height == f64::from(value)));
         found.header("etag").clone_into(&mut etag);
     }
 }
@@ -175,13 +171,17 @@ fn who_comes_back_hears_what_it_missed() {
     drop(events);
     put(&grid, 1.0);
     put(&grid, 2.0);
-    for events in [
-        Events::open(&server, "/changes/plain", Some(&ready.id)),
-        Events::open(&server, &format!("/changes/plain?since={}", ready.id), None),
-    ] {
-        let mut events = events;
+    let since = format!("/changes/plain?since={}", ready.id);
+    for (number, (address, last)) in [
+        ("/changes/plain", Some(ready.id.as_str())),
+        (since.as_str(), None),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut events = Events::open(&server, address, last);
         let missed = events.put(&server);
-        assert_eq!(missed.puts(), 2);
+        assert_eq!(missed.puts(), 2 + number);
         put(&grid, 3.0);
         let next = events.put(&server);
         assert!(next.id > missed.id && next.puts() == 1);

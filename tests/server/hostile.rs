@@ -43,7 +43,7 @@ fn refused(server: &Server, address: &str) {
         "application/problem+json",
         "{address}"
     );
-    assert!(found.body.len() < 4_000, "{address}: {}", found.text());
+    assert!(found.body.len() < 8_000, "{address}: {}", found.text());
 }
 
 #[test]
