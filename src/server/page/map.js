@@ -45,7 +45,7 @@ async function redraw(fit = false) {
   shown.tiles = tiles.addTo(map);
   // What was there stays until what comes is.
   if (before) { tiles.once('load', () => before.remove()); setTimeout(() => before.remove(), 5000); }
-  if (fit) map.fitBounds([[south, west], [north, east]], { maxZoom: json.maxzoom + 1, animate: false });
+  if (fit) map.fitBounds([[south, west], [north, east]], { maxZoom: json.maxzoom + 4, animate: false });
   showTime();
 }
 
