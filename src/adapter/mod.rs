@@ -2,6 +2,10 @@
 //! georeferencing, and knows no store; `raster` lays them into grids.
 
 #[cfg(any(feature = "geotiff", feature = "netcdf", feature = "wire"))]
+#[cfg_attr(
+    not(any(feature = "geotiff", feature = "netcdf")),
+    allow(dead_code, reason = "what only files need")
+)]
 mod axes;
 #[cfg(any(feature = "geotiff", feature = "netcdf"))]
 mod cells;

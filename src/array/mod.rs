@@ -19,7 +19,7 @@ pub use dtype::{Cell, DType};
 pub use number::Number;
 pub(crate) use scatter::{AnyTile, Bounds, Tile};
 pub use validity::Validity;
-#[cfg(any(feature = "geotiff", feature = "netcdf"))]
+#[cfg(any(feature = "geotiff", feature = "netcdf", feature = "zarr"))]
 pub(crate) use view::c_order;
 pub(crate) use view::in_c_order;
 pub use view::{Array, ArrayView, with_view};
