@@ -29,7 +29,7 @@ fn commits_by_threads() {
             });
             println!(
                 "{durability:?} {threads:2} threads: {:?} a commit",
-                started.elapsed() / rounds.into()
+                started.elapsed() / u32::from(rounds)
             );
         }
     }
