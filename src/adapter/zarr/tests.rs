@@ -1,4 +1,5 @@
 //! What a hierarchy holds, held against what reads of the grid give.
+#![expect(clippy::cast_possible_truncation, reason = "arrays of a few cells")]
 
 use ndarray::{ArrayD, IxDyn};
 use serde_json::Value;
@@ -11,6 +12,7 @@ use crate::{
 };
 
 #[path = "../../../tests/torture/dice.rs"]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod dice;
 use dice::Dice;
 

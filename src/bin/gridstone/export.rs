@@ -279,15 +279,16 @@ impl Export {
         );
         anyhow::ensure!(!self.stored, "a .zarr is always fresh; leave --stored out");
         let is_whole = self.region.is_whole() && self.region.period.is_none();
-        let mut options = ViewOptions::default();
-        options.layer = self.layer.first().cloned();
-        options.window = (!is_whole)
-            .then(|| self.window(terminal, grid))
-            .transpose()?;
-        options.format = if self.zarr_format == 2 {
-            zarr::Format::V2
-        } else {
-            zarr::Format::V3
+        let options = ViewOptions {
+            layer: self.layer.first().cloned(),
+            window: (!is_whole)
+                .then(|| self.window(terminal, grid))
+                .transpose()?,
+            format: if self.zarr_format == 2 {
+                zarr::Format::V2
+            } else {
+                zarr::Format::V3
+            },
         };
         let view = View::new(grid, &options)?;
         let bar = terminal.progress("writing", 0);
