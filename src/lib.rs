@@ -39,9 +39,9 @@
 //!
 //! A put into part of a chunk reads and writes the whole chunk, and one chunk a level above it. A
 //! commit waits for one disk sync, which concurrent commits share. A batch is held in memory until
-//! it is committed, at most 1 GiB of it encoded. A read decodes the chunks it touches, in parallel,
-//! and nothing is cached but by the operating system. [`Grid::statistics`] of a region are exact,
-//! and read chunks along its boundary only where layers serve what is asked for.
+//! it is committed, at most 1 GiB of it encoded. A read decodes the chunks it touches, in parallel;
+//! those that are read again are kept decoded, in [so many](StoreOptions::chunk_cache) bytes.
+//! [`Grid::statistics`] of a region are exact, and read chunks along its boundary only where layers serve what is asked for.
 //!
 //! # Surprises
 //!
