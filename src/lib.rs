@@ -41,7 +41,8 @@
 //! commit waits for one disk sync, which concurrent commits share. A batch is held in memory until
 //! it is committed, at most 1 GiB of it encoded. A read decodes the chunks it touches, in parallel;
 //! those that are read again are kept decoded, in [so many](StoreOptions::chunk_cache) bytes.
-//! [`Grid::statistics`] of a region are exact, and read chunks along its boundary only where layers serve what is asked for.
+//! [`Grid::statistics`] of a region are exact, and read chunks along its boundary only where layers
+//! serve what is asked for.
 //!
 //! # Surprises
 //!

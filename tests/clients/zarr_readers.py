@@ -4,14 +4,18 @@
 
 zarr-python, xarray (with rioxarray for the place) and tensorstore read v3 and v2 cell by cell; GDAL reads v2
 from 3.4 on and v3 from 3.12 on, by the command of the system and by rasterio's wheel. A package that is not
-there is named, and what needs it is left out.
+there is named, and what needs it is left out. Then the same over HTTP from `gridstone serve`.
 """
 
 import json
 import pathlib
 import shutil
+import socket
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 
 GRIDSTONE, WORK = sys.argv[1], pathlib.Path(sys.argv[2])
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -135,6 +139,60 @@ def times():
             check("times: bounds", (np.diff(data["time_bnds"].values) == np.timedelta64(1, "h")).all())
 
 
+def fetch(url, **headers):
+    """Status, headers and body."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as answer:
+            return answer.status, answer.headers, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers, error.read()
+
+
+def over_http():
+    """The hierarchy that a server shows is the exported one, byte by byte, and readers open it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = "127.0.0.1:%d" % free.getsockname()[1]
+    server = subprocess.Popen([GRIDSTONE, "serve", "store", "--listen", address], cwd=WORK, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        for _ in range(100):
+            if server.poll() is not None:
+                skipped.append(f"serve: {server.stderr.read().strip()}")
+                return
+            try:
+                if fetch(f"http://{address}/healthz")[0] == 200:
+                    break
+            except OSError:
+                time.sleep(0.1)
+        url = f"http://{address}/zarr/dem@mean"
+        local = WORK / "dem.mean.v3.zarr"
+        files = [path for path in local.rglob("*") if path.is_file() and path.name != ".gridstone"]
+        same_bytes = [fetch(f"{url}/{path.relative_to(local)}")[2] == path.read_bytes() for path in files]
+        check(f"http: {len(files)} files, byte by byte", all(same_bytes))
+        chunk = next(path for path in files if "/c/" in str(path))
+        key, whole = f"{url}/{chunk.relative_to(local)}", chunk.read_bytes()
+        status, headers, body = fetch(key)
+        check("http: an unchanged chunk is 304", fetch(key, **{"If-None-Match": headers["ETag"]})[0] == 304)
+        status, headers, body = fetch(key, Range="bytes=-9")
+        check("http: the last bytes", (status, body) == (206, whole[-9:]), (status, body))
+        check("http: a range beyond", fetch(key, Range=f"bytes={len(whole)}-")[0] == 416)
+        check("http: a chunk that is not there", fetch(f"{url}/0/height/c/99/99")[0] == 404)
+        if xarray and have("fsspec") and have("aiohttp"):
+            here, there = (xarray.open_zarr(f"{root}/1", consolidated=True) for root in (local, url))
+            name = next(iter(here.data_vars))
+            check("http: xarray", there.equals(here))
+            tree = xarray.open_datatree(url, engine="zarr", consolidated=True)
+            check("http: xarray's tree", np.array_equal(tree["2"][name].values, xarray.open_zarr(f"{local}/2")[name].values))
+        if tensorstore:
+            name = next(path.parent.name for path in files if path.name == "zarr.json" and path.parent.parent.name == "0" and path.parent.name not in ("x", "y", "spatial_ref"))
+            spec = {"driver": "zarr3", "kvstore": {"driver": "http", "base_url": f"{url}/0/{name}/"}}
+            read = tensorstore.open(spec).result().read().result()
+            check("http: tensorstore", np.array_equal(read, zarr.open_array(f"{local}/0/{name}", mode="r")[...], equal_nan=True))
+    finally:
+        server.terminate()
+        check("http: the server ends when it is told to", server.wait(20) is not None)
+
+
 shutil.rmtree(WORK, ignore_errors=True)
 WORK.mkdir(parents=True)
 run("create", "store", "dem", "--like", ROOT / "tests/data/srtm.tif", "--aggregator", "mean,max", "--nodata", "-32768")
@@ -145,6 +203,7 @@ for layer in ["mean", "max", "base"]:
     if layer == "mean":
         gdal(*v2)
 times()
+over_http()
 for reason in sorted(set(skipped)):
     print(f"skipped: {reason}")
 print(f"{len(failed)} failed")
