@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{Semaphore, watch};
 
 use super::changes::Watchers;
+use super::kept::Kept;
 use super::limits::Options;
 use super::metrics::Requests;
 use super::reply::Problem;
@@ -25,6 +26,7 @@ pub(super) struct App {
     pub(super) watchers: Watchers,
     pub(super) views: Views,
     pub(super) snapshots: Snapshots,
+    pub(super) kept: Kept,
     calls: Arc<Semaphore>,
     queued: AtomicUsize,
     /// Whether the server is to end.
@@ -36,6 +38,7 @@ impl App {
         Arc::new(Self {
             store: RwLock::new(store),
             calls: Arc::new(Semaphore::new(options.calls)),
+            kept: Kept::new(options.kept_bytes),
             options,
             requests: Requests::default(),
             stretches: Stretches::default(),

@@ -29,6 +29,7 @@ pub struct Options {
     pub(super) queue: usize,
     pub(super) timeout: Duration,
     pub(super) body_bytes: usize,
+    pub(super) kept_bytes: u64,
     pub(super) cells: u64,
     pub(super) listeners: usize,
     pub(super) connections: usize,
@@ -44,6 +45,7 @@ impl Default for Options {
             queue: 512,
             timeout: Duration::from_secs(30),
             body_bytes: 16 << 20,
+            kept_bytes: 64 << 20,
             cells: 1 << 24,
             listeners: 256,
             connections: 1024,
@@ -80,6 +82,14 @@ impl Options {
     #[must_use]
     pub fn body_bytes(mut self, bytes: usize) -> Self {
         self.body_bytes = bytes;
+        self
+    }
+
+    /// How many bytes of tiles, chunks of Zarr and answers of EDR are kept for those who ask for
+    /// them again; the default is 64 MiB. 0 keeps none.
+    #[must_use]
+    pub fn kept_bytes(mut self, bytes: u64) -> Self {
+        self.kept_bytes = bytes;
         self
     }
 

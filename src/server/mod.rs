@@ -55,6 +55,7 @@ mod bytes;
 mod changes;
 mod edr;
 mod grids;
+mod kept;
 mod limits;
 mod listen;
 mod metrics;

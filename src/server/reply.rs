@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::kept::Kept;
 use crate::error::{Error, ErrorKind};
 
 pub(super) const JSON: &str = "application/json";
@@ -175,8 +176,9 @@ impl Reply {
         Self::Made { etag, mime, body }
     }
 
-    /// Bytes that are made only if the client does not have them, as their ETag tells.
+    /// Bytes that are made only if neither the client nor the server has them, as their ETag tells.
     pub(super) fn unless_known(
+        kept: &Kept,
         headers: &HeaderMap,
         etag: String,
         mime: &'static str,
@@ -185,11 +187,11 @@ impl Reply {
         if is_known(headers, &etag) {
             return Ok(Self::Same { etag });
         }
-        Ok(Self::Made {
-            body: make()?.into(),
-            etag,
-            mime,
-        })
+        let body = match kept.get(&etag) {
+            Some(body) => body,
+            None => kept.keep(&etag, make()?),
+        };
+        Ok(Self::Made { etag, mime, body })
     }
 
     /// JSON whose ETag is its hash.

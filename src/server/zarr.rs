@@ -207,13 +207,13 @@ async fn key(
             Some(number) => app.snapshots.view(number, name, format)?,
             None => app.views.of(app, name, format)?,
         };
-        file(&view, key, &headers)
+        file(app, &view, key, &headers)
     })
     .await
 }
 
 /// What stands at a key, or the listing of a folder.
-fn file(view: &View, key: &str, headers: &HeaderMap) -> Result<Response, Problem> {
+fn file(app: &App, view: &View, key: &str, headers: &HeaderMap) -> Result<Response, Problem> {
     let nothing = || Problem::not_found("there is nothing at this key");
     if let Some(etag) = view.version(key)? {
         let mime = if key.ends_with(".json")
@@ -229,8 +229,11 @@ fn file(view: &View, key: &str, headers: &HeaderMap) -> Result<Response, Problem
         if is_known(headers, &etag) {
             return Ok(bytes::file(headers, &etag, mime, bytes::none()));
         }
-        let found = view.get(key)?.ok_or_else(nothing)?;
-        return Ok(bytes::file(headers, &etag, mime, found.into()));
+        let found = match app.kept.get(&etag) {
+            Some(found) => found,
+            None => app.kept.keep(&etag, view.get(key)?.ok_or_else(nothing)?),
+        };
+        return Ok(bytes::file(headers, &etag, mime, found));
     }
     let folder = view.folder(key).ok_or_else(nothing)?;
     let html = listing(key, &folder);

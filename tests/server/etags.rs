@@ -2,10 +2,15 @@
 
 use std::collections::HashMap;
 
-use gridstone::Window;
+use gridstone::{Store, Window, server};
 use ndarray::{Array2, Array3};
 
 use crate::fixture::{Dice, Server, hourly, manual, numbered, space};
+
+/// A server that makes each answer anew.
+fn making(store: &Store) -> Server {
+    Server::with(store, server::Options::default().kept_bytes(0))
+}
 
 #[test]
 fn equal_etags_are_equal_bytes_over_random_histories() {
@@ -35,7 +40,7 @@ fn equal_etags_are_equal_bytes_over_random_histories() {
             80,
         );
         let hours = hourly(&store, 20);
-        let server = Server::new(&store);
+        let (server, keeping) = (making(&store), Server::new(&store));
         let mut seen: HashMap<(&str, String), Vec<u8>> = HashMap::new();
         let (mut same, mut changed) = (0, 0);
         for _ in 0..14 {
@@ -46,6 +51,11 @@ fn equal_etags_are_equal_bytes_over_random_histories() {
                     continue;
                 }
                 let found = found.ok();
+                let kept = keeping.get(address).ok();
+                assert_eq!(
+                    kept.body, found.body,
+                    "{address} of a server that keeps answers"
+                );
                 let key = (address, found.header("etag").to_owned());
                 match seen.get(&key) {
                     Some(body) => {
@@ -107,7 +117,7 @@ fn etags_depend_on_all_that_the_bytes_do() {
         80,
         80,
     );
-    let server = Server::new(&store);
+    let server = making(&store);
     let mut seen: HashMap<String, (String, Vec<u8>)> = HashMap::new();
     for more in [
         "",
@@ -166,7 +176,7 @@ fn grids_that_exchange_names_exchange_answers() {
         &Array2::from_elem((80, 80), 1.0_f32),
     )
     .unwrap();
-    let server = Server::new(&store);
+    let server = making(&store);
     let of = |name: &str| {
         server
             .get(&format!("/tiles/{name}/9/268/178.png?min=0&max=9"))

@@ -74,7 +74,7 @@ pub(super) fn answer(
         Format::CoverageJson => "application/prs.coverage+json",
         Format::Csv => "text/csv; charset=utf-8",
     };
-    Reply::unless_known(headers, etag, mime, || {
+    Reply::unless_known(&app.kept, headers, etag, mime, || {
         let found = Found {
             grid,
             plane,

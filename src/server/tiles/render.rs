@@ -28,7 +28,7 @@ pub(super) fn render(
     let Some(view) = view.filter(|view| !view.parts.is_empty()) else {
         // Where there is no data all tiles are one.
         let etag = etag_of(&format!("none {} {:?}", tile.side, ask.encoding), &[]);
-        return Reply::unless_known(headers, etag, encode::PNG, || {
+        return Reply::unless_known(&app.kept, headers, etag, encode::PNG, || {
             image(vec![f64::NAN; tile.side * tile.side], tile, ask, [0.0, 1.0])
         });
     };
@@ -41,7 +41,7 @@ pub(super) fn render(
     };
     let described = format!("{described} {stretch:?} {}", view.shown.layer);
     let etag = etag_of(&described, &versions);
-    Reply::unless_known(headers, etag, encode::PNG, || {
+    Reply::unless_known(&app.kept, headers, etag, encode::PNG, || {
         let mut values = vec![f64::NAN; tile.side * tile.side];
         for part in &view.parts {
             let answer = grid.read(&part.query)?;
