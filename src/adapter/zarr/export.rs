@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::{View, key};
+use super::View;
 use crate::adapter::file;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -46,7 +46,7 @@ pub fn export(
     overwrite: bool,
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<Exported> {
-    let mut known = prepare(view, folder, overwrite)?;
+    let known = prepare(folder, overwrite)?;
     let journal = OpenOptions::new()
         .create(true)
         .append(true)
@@ -56,14 +56,10 @@ pub fn export(
     let (documents, chunks): (Vec<&String>, Vec<&String>) = keys
         .iter()
         .partition(|key| view.documents.contains_key(*key));
-    let wanted: BTreeSet<&str> = chunks.iter().map(|key| key.as_str()).collect();
-    for (stale, _) in known
-        .iter()
-        .filter(|(key, _)| !wanted.contains(key.as_str()))
-    {
+    let wanted: BTreeSet<&str> = keys.iter().map(String::as_str).collect();
+    for stale in known.keys().filter(|key| !wanted.contains(key.as_str())) {
         remove(&folder.join(stale))?;
     }
-    known.retain(|key, _| wanted.contains(key.as_str()));
     let writer = Writer {
         view,
         folder,
@@ -73,14 +69,16 @@ pub fn export(
         progress: &|done| progress(done, keys.len() as u64),
     };
     chunks.par_iter().try_for_each(|key| writer.chunk(key))?;
-    let journal: String =
-        lock(&writer.done)
-            .versions
-            .iter()
-            .fold(String::new(), |mut text, (key, version)| {
-                let _ = writeln!(text, "{version}\t{key}");
-                text
-            });
+    let mut versions = std::mem::take(&mut lock(&writer.done).versions);
+    for key in &documents {
+        versions.insert((*key).clone(), view.version(key)?.unwrap_or_default());
+    }
+    let line = |mut text: String, (key, version): (&String, &String)| {
+        // Writing to a text does not fail.
+        let _ = writeln!(text, "{version}\t{key}");
+        text
+    };
+    let journal = versions.iter().fold(String::new(), line);
     file::replace(&folder.join(JOURNAL), |out| {
         out.write_all(journal.as_bytes())
             .map_err(|cause| unwritten(folder, cause))
@@ -92,8 +90,8 @@ pub fn export(
     Ok(done)
 }
 
-/// Makes the folder, or looks at what is in it: the versions of the chunks that are there.
-fn prepare(view: &View, folder: &Path, overwrite: bool) -> Result<BTreeMap<String, String>> {
+/// Makes the folder, or looks at what is in it: the versions of what is there, by key.
+fn prepare(folder: &Path, overwrite: bool) -> Result<BTreeMap<String, String>> {
     fs::create_dir_all(folder).map_err(|cause| unwritten(folder, cause))?;
     let journal = match fs::read_to_string(folder.join(JOURNAL)) {
         Ok(text) => text,
@@ -118,13 +116,10 @@ fn prepare(view: &View, folder: &Path, overwrite: bool) -> Result<BTreeMap<Strin
         )));
     }
     roots.iter().try_for_each(|root| remove(root))?;
-    // A last line that was cut short names no chunk.
+    // A last line that was cut short names nothing that is there.
     let lines = journal.lines().filter_map(|line| line.split_once('\t'));
-    let is_key = |key: &str| {
-        key::Key::parse(key, &view.layout, view.format).is_some() || key.split('/').all(is_part)
-    };
     Ok(lines
-        .filter(|(_, key)| is_key(key))
+        .filter(|(_, key)| key.split('/').all(is_part))
         .map(|(version, key)| (key.to_owned(), version.to_owned()))
         .collect())
 }

@@ -624,6 +624,22 @@ fn an_export_is_completed_and_brought_up_to_date() {
         !path.join("0/height/c/1/1").exists(),
         "a chunk that was cleared is gone"
     );
+    let options = ViewOptions {
+        window: Some(Window::new([0, 0], [4, 4])),
+        ..ViewOptions::default()
+    };
+    let less = View::new(&grid, &options).expect("a view");
+    export(&less, &path, true, &silent).expect("written over");
+    is_same(&less);
+    for stale in [
+        "1/zarr.json",
+        "1/height/zarr.json",
+        "1/height/c/0/0",
+        "0/height/c/0/1",
+    ] {
+        assert!(!path.join(stale).exists(), "{stale} is of the one before");
+    }
+
     std::fs::write(folder.path().join("notes.txt"), "mine").expect("written");
     let refused = export(&view, folder.path(), true, &silent).expect_err("not a hierarchy");
     assert!(refused.to_string().contains("something else"), "{refused}");
