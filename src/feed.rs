@@ -539,9 +539,9 @@ impl Grid {
     /// Whoever takes a [token](Self::changes_token), then reads everything, then asks for changes
     /// again and again, each time with the token of the last answer, misses nothing: a commit is
     /// shown once no commit that was begun before it is under way. What was shown is on the medium.
-    /// That is known in the process that writes only: in one that [reads](crate::Store::open_read_only)
-    /// beside it, a commit that is under way when the store is opened may be missed by a token of
-    /// that moment.
+    /// That is known in the process that writes only: in one that
+    /// [reads](crate::Store::open_read_only) beside it, a commit that is under way when the store
+    /// is opened may be missed by a token of that moment.
     ///
     /// # Errors
     ///
