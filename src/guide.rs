@@ -30,18 +30,24 @@
 //! ```
 //! use std::time::Duration;
 //! use gridstone::kv::Memory;
-//! use gridstone::{Aggregation, Axis, DType, Dimension, Policy, Query, Schema, Store, Structure, Window};
+//! use gridstone::{
+//!     Aggregation, Axis, DType, Dimension, Policy, Query, Schema, Store, Structure, Window,
+//! };
 //! use ndarray::Array2;
 //!
 //! # fn main() -> gridstone::Result<()> {
-//! let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, 64), Axis::new("x", 0.0, 1.0, 64)]);
+//! let axes = [Axis::new("y", 0.0, -1.0, 64), Axis::new("x", 0.0, 1.0, 64)];
+//! let space = Dimension::regular("space", axes);
 //! let structure = Structure::builder().dimension(space).build()?;
+//! let schema = Schema::builder(structure, DType::F32).aggregator(Aggregation::Max).build()?;
 //! let options = Store::options().policy(Policy::Background).background_threads(2);
 //! let store = options.open_engine(std::sync::Arc::new(Memory::new()))?; // or .open("directory")
-//! let grid = store.create("dem", Schema::builder(structure, DType::F32).aggregator(Aggregation::Max).build()?)?;
+//! let grid = store.create("dem", schema)?;
 //!
-//! let commit = grid.put(&Window::new([0, 0], [200, 200]), &Array2::from_elem((200, 200), 7.0_f32))?; // durable
-//! let answer = grid.read(&Query::all().shape([20, 20]).wait(commit.sequence, Duration::from_secs(60)))?;
+//! let window = Window::new([0, 0], [200, 200]);
+//! let commit = grid.put(&window, &Array2::from_elem((200, 200), 7.0_f32))?; // durable
+//! let query = Query::all().shape([20, 20]).wait(commit.sequence, Duration::from_secs(60));
+//! let answer = grid.read(&query)?;
 //! assert!(answer.stale.is_empty()); // nobody else writes
 //! store.close()?;
 //! # Ok(())
@@ -136,14 +142,16 @@
 //! | storage that fails | requests are tried again for up to a minute (`storage_timeout`), then reads fail with [`Unavailable`](crate::ErrorKind::Unavailable), and so do commits, after which the store must be opened again |
 //!
 //! It is not promised that a commit is fast: it takes the time of one request, some 20 to 100 ms on
-//! S3, so gather patches in a [`Batch`](crate::Batch) or put from many threads, which share objects.
-//! [`Policy::Background`](crate::Policy::Background) is the default there, so that commits do not
-//! wait for aggregates as well. Dropping a range of keys, a grid say, takes time and memory for each
-//! key. A reader knows no change feed, checkpoints are for directories, and `file:///directory`
-//! clears away old manifests only after a day, as a file system cannot replace a file on condition.
+//! S3, so gather patches in a [`Batch`](crate::Batch) or put from many threads, which share
+//! objects. [`Policy::Background`](crate::Policy::Background) is the default there, so that commits
+//! do not wait for aggregates as well. Dropping a range of keys, a grid say, takes time and memory
+//! for each key. A reader knows no change feed, checkpoints are for directories, and
+//! `file:///directory` clears away old manifests only after a day, as a file system cannot replace
+//! a file on condition.
 //!
-//! Any number of processes may read; each keeps its own decoded chunks and blocks, and asks for news
-//! when it is read, with some ten to twenty small requests. `disk_cache` keeps what was read in a local directory.
+//! Any number of processes may read; each keeps its own decoded chunks and blocks, and asks for
+//! news when it is read, with some ten to twenty small requests. `disk_cache` keeps what was read
+//! in a local directory.
 //!
 //! # Two layouts of one grid
 //!

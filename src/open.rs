@@ -21,9 +21,9 @@ impl Store {
     /// `s3://bucket/prefix`, with what the environment says of credentials, region and endpoint
     /// (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL`,
     /// `AWS_ALLOW_HTTP`); `file:///directory`, for a directory that is used like a bucket; and
-    /// `memory://name`, which is gone with the process. It has
-    /// [`Policy::Background`] unless another was chosen. Whoever opens it for writing fences the
-    /// process that had it open: that one gets [`Fenced`](crate::ErrorKind::Fenced).
+    /// `memory://name`, which is gone with the process. It has [`Policy::Background`] unless
+    /// another was chosen. Whoever opens it for writing fences the process that had it open: that
+    /// one gets [`Fenced`](crate::ErrorKind::Fenced).
     ///
     /// # Errors
     ///
@@ -31,7 +31,9 @@ impl Store {
     /// [`Corrupt`](crate::ErrorKind::Corrupt) if its logs are damaged, in which case nothing was
     /// changed, or if a table cannot be read without which it cannot be opened;
     /// [`Invalid`](crate::ErrorKind::Invalid) if the directory holds something else, or a store of
-    /// a newer format.
+    /// a newer format, or if the URL or the environment is wrong. On object storage
+    /// [`NotFound`](crate::ErrorKind::NotFound) if there is no such bucket, and
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) if it does not answer in time or refuses.
     #[cfg(any(feature = "rocksdb", feature = "object-store"))]
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         StoreOptions::default().open(path)

@@ -32,21 +32,14 @@ const PARTIAL: &str = ".partial";
 /// written; nothing is left of the new file then.
 pub fn replace<T>(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<T>) -> Result<T> {
     let cannot = |cause: std::io::Error| failed(path).because(cause);
-    let written = |file: File, write: &mut dyn FnMut(&mut BufWriter<File>) -> Result<T>| {
+    let written = |file: File| -> Result<T> {
         let mut writer = BufWriter::with_capacity(1 << 20, file);
         let made = write(&mut writer)?;
         writer.flush().map_err(cannot)?;
         Ok(made)
     };
-    let mut write = Some(write);
-    let mut once = |out: &mut BufWriter<File>| match write.take() {
-        Some(write) => write(out),
-        None => Err(failed(path)),
-    };
     if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-        return File::create(path)
-            .map_err(cannot)
-            .and_then(|file| written(file, &mut once));
+        return File::create(path).map_err(cannot).and_then(written);
     }
     let name = path.file_name().ok_or_else(|| failed(path))?;
     remove_left(path, name);
@@ -59,7 +52,7 @@ pub fn replace<T>(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Resul
             // While it is locked no other process takes it for one that was left. Where there are
             // no locks, none is.
             let _ = file.try_lock();
-            written(file, &mut once)
+            written(file)
         })
         .and_then(|made| fs::rename(&partial, path).map(|()| made).map_err(cannot));
     if made.is_err() {

@@ -9,6 +9,8 @@
 mod axes;
 #[cfg(any(feature = "geotiff", feature = "netcdf"))]
 mod cells;
+#[cfg(any(feature = "netcdf", feature = "zarr"))]
+mod cf;
 #[cfg(any(feature = "geotiff", feature = "netcdf"))]
 pub mod export;
 mod file;

@@ -68,6 +68,8 @@ pub use narrow::Width;
 pub use predict::Predictor;
 pub use record::{decode_record, encode_record, is_record, mended_record};
 pub use strip::has_strips;
+#[cfg(feature = "zarr")]
+pub(crate) use word::shuffled;
 
 use crate::array::{Cells, DType};
 

@@ -4,6 +4,8 @@
 use bytemuck::Pod;
 
 use super::pack::BLOCK;
+#[cfg(feature = "zarr")]
+use crate::array::Cells;
 
 /// An unsigned word of the size of a cell.
 pub(super) trait Word: Pod + Default + Eq {
@@ -51,6 +53,24 @@ pub(super) trait Word: Pod + Default + Eq {
     fn pack_rows(block: &[Self; BLOCK], width: u32, rows: &mut [u8]);
     /// The inverse of [`Word::pack_rows`]; words behind the rows that there are become anything.
     fn unpack_rows(rows: &[u8], width: u32, block: &mut [Self; BLOCK]);
+}
+
+/// The lowest bytes of all cells, then their second bytes, and so on.
+#[cfg(feature = "zarr")]
+pub(crate) fn shuffled(cells: &Cells) -> Vec<u8> {
+    fn of<W: Word>(bytes: &[u8]) -> Vec<u8> {
+        let words: &[W] = bytemuck::cast_slice(bytes);
+        let mut planes = vec![0; bytes.len()];
+        W::split(words, &mut planes, words.len(), 0);
+        planes
+    }
+    let bytes = cells.as_bytes();
+    match cells.dtype().size() {
+        1 => bytes.to_vec(),
+        2 => of::<u16>(bytes),
+        4 => of::<u32>(bytes),
+        _ => of::<u64>(bytes),
+    }
 }
 
 macro_rules! word {

@@ -133,6 +133,22 @@ pub fn argument(text: &str) -> Option<String> {
     (!node.keyword.starts_with("LOCAL_CS")).then(|| format!("'{}'", text.trim().replace('\'', "")))
 }
 
+/// The system as well-known text, with its code if it has one; `None` of a code that is not known
+/// here, and of a name.
+#[cfg_attr(
+    not(any(feature = "netcdf", feature = "zarr")),
+    allow(dead_code, reason = "what only other formats need")
+)]
+pub(crate) fn well_known(text: &str) -> Option<String> {
+    let text = text.trim();
+    let Some((authority, number)) = code(text) else {
+        return text.ends_with(']').then(|| text.to_owned());
+    };
+    let wkt = definition(text)?.wkt();
+    let inner = wkt.strip_suffix(']')?;
+    Some(format!("{inner},AUTHORITY[\"{authority}\",\"{number}\"]]"))
+}
+
 /// The system in a few words: its code, its name if that tells something, or its method of
 /// projection.
 pub fn shown(text: &str) -> String {

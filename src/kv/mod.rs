@@ -10,9 +10,10 @@
 //!   batch expects unchanged was written or deleted by a commit after the batch's snapshot. A
 //!   conflict may be reported without need, never missed.
 //! * A commit with [`Durability::Sync`] has survived power loss when the call returns; so has every
-//!   commit before it. A commit with [`Durability::Buffered`] survives the death of the process.
-//!   After power loss the store holds a prefix of the commits, in their order. A snapshot may show
-//!   a commit that has not returned, and is not on the medium yet.
+//!   commit before it. A commit with [`Durability::Buffered`] survives the death of the process; on
+//!   object storage only once it was flushed. After power loss the store holds a prefix of the
+//!   commits, in their order. A snapshot may show a commit that has not returned, and is not on the
+//!   medium yet.
 //! * An error during a scan or a get is an error, never an end or an absence.
 //! * After a failed commit, other than a refusal, the engine refuses further commits with
 //!   [`Poisoned`](crate::ErrorKind::Poisoned); reads go on, or are errors where the engine cannot

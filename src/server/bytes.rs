@@ -54,11 +54,6 @@ pub(super) fn file(headers: &HeaderMap, etag: &str, mime: &str, bytes: Bytes) ->
     response
 }
 
-/// No bytes, where the client has them.
-pub(super) fn none() -> Bytes {
-    Bytes::new()
-}
-
 #[derive(Debug, PartialEq, Eq)]
 enum Asked {
     Whole,

@@ -10,9 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
@@ -20,8 +18,9 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::app::{App, Shared};
-use super::params::{Params, path};
-use super::reply::Problem;
+use super::asked::Asked;
+use super::params::Params;
+use super::reply::{Problem, set};
 use crate::{ErrorKind, Store, Token, wire};
 
 /// How long a watcher waits before it looks whether anybody listens still, and whether the name
@@ -51,13 +50,14 @@ impl Watchers {
         }
         let sender = watch::Sender::new(0);
         let receiver = sender.subscribe();
-        grids.insert(name.to_owned(), sender);
-        let (all, app, name) = (
+        let (all, app, of) = (
             Arc::clone(&self.grids),
             Arc::downgrade(app),
             name.to_owned(),
         );
-        std::thread::spawn(move || follow(&all, &app, &name));
+        // It looks here only once this is unlocked. If it cannot start, nobody is to wait for it.
+        std::thread::spawn(move || follow(&all, &app, &of));
+        grids.insert(name.to_owned(), sender);
         receiver
     }
 }
@@ -133,16 +133,11 @@ impl Drop for Counted {
 }
 
 /// The changes of a grid, from now on, or from after `Last-Event-ID` or `since`.
-pub(super) async fn stream(
-    State(app): State<Shared>,
-    name: Result<Path<String>, PathRejection>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let name = path(name)?;
-    let params = Params::parse(query.as_deref(), &["since"])?;
+pub(super) async fn stream(asked: Asked) -> Result<Response, Problem> {
+    let (app, name) = (asked.app, asked.path);
+    let params = Params::parse(asked.query.as_deref(), &["since"])?;
     let since: Option<Token> = params.parsed("since")?;
-    let last = headers.get("last-event-id").map(|id| {
+    let last = asked.headers.get("last-event-id").map(|id| {
         let id = id.to_str().ok();
         id.and_then(|id| Token::from_str(id).ok())
     });
@@ -170,11 +165,7 @@ pub(super) async fn stream(
     });
     let alive = KeepAlive::new().interval(ALIVE);
     let mut response = Sse::new(events).keep_alive(alive).into_response();
-    super::reply::set(
-        response.headers_mut(),
-        axum::http::header::CACHE_CONTROL,
-        "no-store",
-    );
+    set(response.headers_mut(), header::CACHE_CONTROL, "no-store");
     Ok(response)
 }
 
@@ -211,9 +202,11 @@ impl Listener {
             .call(move |app| heard(app, &name, token, reset))
             .await
         {
-            Ok((events, token)) => {
-                self.token = Some(token);
-                self.events.extend(events);
+            Ok(heard) => {
+                self.token = Some(heard.token);
+                self.events.extend(heard.events);
+                // What is there already wakes nobody again.
+                self.began = !heard.more;
             }
             Err(problem) if problem.status() == StatusCode::NOT_FOUND => {
                 self.events
@@ -230,15 +223,18 @@ impl Listener {
     }
 }
 
-/// What one hears who has heard up to a token, and up to where that is.
-fn heard(
-    app: &App,
-    name: &str,
-    token: Option<Token>,
-    reset: bool,
-) -> Result<(Vec<Event>, Token), Problem> {
+/// What one hears at a time.
+struct Heard {
+    events: Vec<Event>,
+    /// Up to where that is.
+    token: Token,
+    /// Whether there is more at once.
+    more: bool,
+}
+
+/// What one hears who has heard up to a token.
+fn heard(app: &App, name: &str, token: Option<Token>, reset: bool) -> Result<Heard, Problem> {
     let grid = app.store().grid(name)?;
-    let now = || -> crate::Result<Token> { grid.changes_token() };
     let event = |kind: &str, token: &Token, data: Value| {
         Event::default()
             .event(kind)
@@ -246,10 +242,14 @@ fn heard(
             .data(data.to_string())
     };
     let Some(mut token) = token.filter(|_| !reset) else {
-        let token = now()?;
+        let token = grid.changes_token()?;
         let kind = if reset { "reset" } else { "ready" };
-        let first = event(kind, &token, json!({ "grid": name }));
-        return Ok((vec![first], token));
+        let events = vec![event(kind, &token, json!({ "grid": name }))];
+        return Ok(Heard {
+            events,
+            token,
+            more: false,
+        });
     };
     let mut events = Vec::new();
     loop {
@@ -268,14 +268,22 @@ fn heard(
                     ));
                 }
                 if !changes.more || events.len() >= 4 {
-                    return Ok((events, token));
+                    return Ok(Heard {
+                        events,
+                        token,
+                        more: changes.more,
+                    });
                 }
             }
             Err(error) if *error.kind() == ErrorKind::Expired => {
-                let token = now()?;
+                let token = grid.changes_token()?;
                 let why = error.to_string();
                 events.push(event("reset", &token, json!({ "grid": name, "why": why })));
-                return Ok((events, token));
+                return Ok(Heard {
+                    events,
+                    token,
+                    more: false,
+                });
             }
             Err(error) => return Err(error.into()),
         }

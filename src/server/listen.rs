@@ -42,14 +42,14 @@ pub async fn serve(
     let refresh = app.options.refresh.clone();
     let refresh = refresh.map(|refresh| tokio::spawn(renew(Arc::clone(&app), refresh)));
     let mut stop = pin!(stop);
-    loop {
+    let outcome = loop {
         let taken = async {
             let permit = Arc::clone(&connections).acquire_owned().await;
             (permit, listener.accept().await)
         };
         let (permit, accepted) = tokio::select! {
             taken = taken => taken,
-            () = &mut stop => break,
+            () = &mut stop => break Ok(()),
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,
@@ -58,7 +58,7 @@ pub async fn serve(
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
-            Err(error) => return Err(error),
+            Err(error) => break Err(error),
         };
         // Small answers go at once.
         let _ = stream.set_nodelay(true);
@@ -73,7 +73,7 @@ pub async fn serve(
                 tracing::debug!(%error, "a connection broke off");
             }
         });
-    }
+    };
     drop(listener);
     refresh.iter().for_each(tokio::task::JoinHandle::abort);
     app.ending.send_replace(true);
@@ -83,7 +83,7 @@ pub async fn serve(
     {
         tracing::warn!("answers were under way still when the server ended");
     }
-    Ok(())
+    outcome
 }
 
 /// Opens the store anew again and again while another process writes to it.

@@ -15,18 +15,19 @@ use super::app::Shared;
 /// The upper ends of the bins of durations, in seconds.
 const BINS: [f64; 8] = [0.001, 0.004, 0.016, 0.064, 0.25, 1.0, 4.0, 16.0];
 
-/// The requests so far, by route and status.
+/// The requests so far.
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     under_way: AtomicU64,
-    routes: Mutex<BTreeMap<(String, u16), u64>>,
-    durations: Mutex<BTreeMap<String, Durations>>,
+    routes: Mutex<BTreeMap<String, Answered>>,
 }
 
-#[derive(Clone, Debug, Default)]
-struct Durations {
+/// The requests of a route that were answered.
+#[derive(Debug, Default)]
+struct Answered {
+    by_status: BTreeMap<u16, u64>,
+    /// How many took no longer than the end of a bin, and longer than that of the one before.
     bins: [u64; BINS.len()],
-    count: u64,
     sum: Duration,
 }
 
@@ -57,71 +58,60 @@ pub(super) async fn count(State(app): State<Shared>, request: Request, next: Nex
 
 impl Requests {
     fn add(&self, route: String, status: u16, took: Duration) {
-        let lock = |of: &Mutex<BTreeMap<String, Durations>>| {
-            let mut durations = of.lock().unwrap_or_else(PoisonError::into_inner);
-            let of_route = durations.entry(route.clone()).or_default();
-            of_route.count += 1;
-            of_route.sum += took;
-            let bin = BINS.iter().position(|end| took.as_secs_f64() <= *end);
-            bin.into_iter().for_each(|bin| of_route.bins[bin] += 1);
-        };
-        lock(&self.durations);
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-        *routes.entry((route, status)).or_default() += 1;
+        let of = routes.entry(route).or_default();
+        *of.by_status.entry(status).or_default() += 1;
+        of.sum += took;
+        if let Some(bin) = BINS.iter().position(|end| took.as_secs_f64() <= *end) {
+            of.bins[bin] += 1;
+        }
     }
 
     /// All of it as Prometheus reads it.
-    pub(super) fn write(&self, out: &mut String) {
-        // Writing to a text does not fail.
-        let _ = self.write_to(out);
-    }
-
-    fn write_to(&self, out: &mut String) -> std::fmt::Result {
-        writeln!(
-            out,
-            "# HELP gridstone_http_requests_total Requests that were answered.\n# TYPE gridstone_http_requests_total counter"
-        )?;
+    pub(super) fn write(&self, out: &mut String) -> std::fmt::Result {
         let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-        for ((route, status), count) in routes.iter() {
-            writeln!(
-                out,
-                "gridstone_http_requests_total{{route=\"{route}\",status=\"{status}\"}} {count}"
-            )?;
+        let name = "http_requests_total";
+        head(out, name, "counter", "Requests that were answered.")?;
+        for (route, of) in routes.iter() {
+            for (status, count) in &of.by_status {
+                writeln!(
+                    out,
+                    "gridstone_{name}{{route=\"{route}\",status=\"{status}\"}} {count}"
+                )?;
+            }
         }
-        drop(routes);
-        writeln!(
-            out,
-            "# HELP gridstone_http_request_seconds Time until an answer began.\n# TYPE gridstone_http_request_seconds histogram"
-        )?;
-        let durations = self
-            .durations
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        for (route, of) in durations.iter() {
+        let name = "http_request_seconds";
+        head(out, name, "histogram", "Time until an answer began.")?;
+        for (route, of) in routes.iter() {
             let mut below = 0;
             for (end, count) in BINS.iter().zip(of.bins) {
                 below += count;
                 writeln!(
                     out,
-                    "gridstone_http_request_seconds_bucket{{route=\"{route}\",le=\"{end}\"}} {below}"
+                    "gridstone_{name}_bucket{{route=\"{route}\",le=\"{end}\"}} {below}"
                 )?;
             }
+            let count: u64 = of.by_status.values().sum();
             writeln!(
                 out,
-                "gridstone_http_request_seconds_bucket{{route=\"{route}\",le=\"+Inf\"}} {}\n\
-                 gridstone_http_request_seconds_sum{{route=\"{route}\"}} {}\n\
-                 gridstone_http_request_seconds_count{{route=\"{route}\"}} {}",
-                of.count,
+                "gridstone_{name}_bucket{{route=\"{route}\",le=\"+Inf\"}} {count}\n\
+                 gridstone_{name}_sum{{route=\"{route}\"}} {}\n\
+                 gridstone_{name}_count{{route=\"{route}\"}} {count}",
                 of.sum.as_secs_f64(),
-                of.count
             )?;
         }
-        drop(durations);
-        writeln!(
-            out,
-            "# HELP gridstone_http_requests_under_way Requests that are being answered.\n# TYPE gridstone_http_requests_under_way gauge\n\
-             gridstone_http_requests_under_way {}",
-            self.under_way.load(Ordering::Relaxed)
-        )
+        drop(routes);
+        let name = "http_requests_under_way";
+        head(out, name, "gauge", "Requests that are being answered.")?;
+        let under_way = self.under_way.load(Ordering::Relaxed);
+        writeln!(out, "gridstone_{name} {under_way}")
     }
+}
+
+/// What a figure is, before its numbers.
+pub(super) fn head(out: &mut String, name: &str, kind: &str, help: &str) -> std::fmt::Result {
+    writeln!(
+        out,
+        "# HELP gridstone_{name} {help}\n# TYPE gridstone_{name} {kind}"
+    )
 }

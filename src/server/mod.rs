@@ -51,6 +51,7 @@
 //! answer is 503 with `Retry-After`.
 
 mod app;
+mod asked;
 mod bytes;
 mod changes;
 mod edr;

@@ -7,7 +7,8 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::app::Shared;
+use super::app::{App, Shared};
+use super::metrics::head;
 use super::reply::{Problem, set};
 use crate::{GridStats, StoreStats};
 
@@ -38,23 +39,10 @@ fn unready(stats: &StoreStats) -> Option<&'static str> {
 
 /// All figures as Prometheus reads them.
 pub(super) async fn metrics(State(app): State<Shared>) -> Result<Response, Problem> {
-    let of_store = app.aside(|app| Ok(app.store().stats()?)).await?;
+    let stats = app.aside(|app| Ok(app.store().stats()?)).await?;
     let mut out = String::new();
     // Writing to a text does not fail.
-    let _ = write_stats(&mut out, &of_store);
-    let (queued, free) = app.load();
-    let listeners = app.watchers.listeners();
-    for (name, help, value) in [
-        ("queued", "Requests that wait for their turn.", queued),
-        ("calls_free", "Engine calls that may still begin.", free),
-        ("listeners", "Clients that listen to changes.", listeners),
-    ] {
-        let _ = writeln!(
-            out,
-            "# HELP gridstone_http_{name} {help}\n# TYPE gridstone_http_{name} gauge\ngridstone_http_{name} {value}"
-        );
-    }
-    app.requests.write(&mut out);
+    let _ = write_all(&mut out, &app, &stats);
     let mut response = out.into_response();
     let headers = response.headers_mut();
     set(
@@ -69,15 +57,39 @@ pub(super) async fn metrics(State(app): State<Shared>) -> Result<Response, Probl
 /// A figure: its name, its kind, what it is, and the number, if there is one.
 type Figure = (&'static str, &'static str, &'static str, Option<f64>);
 
-fn write_stats(out: &mut String, stats: &StoreStats) -> std::fmt::Result {
-    for (name, kind, help, value) in of_grids(&stats.grids).into_iter().chain(of_store(stats)) {
+fn write_all(out: &mut String, app: &App, stats: &StoreStats) -> std::fmt::Result {
+    let figures = of_grids(&stats.grids).into_iter();
+    for (name, kind, help, value) in figures.chain(of_store(stats)).chain(of_server(app)) {
         let Some(value) = value else { continue };
-        writeln!(
-            out,
-            "# HELP gridstone_{name} {help}\n# TYPE gridstone_{name} {kind}\ngridstone_{name} {value}"
-        )?;
+        head(out, name, kind, help)?;
+        writeln!(out, "gridstone_{name} {value}")?;
     }
-    Ok(())
+    app.requests.write(out)
+}
+
+/// How the server is doing.
+fn of_server(app: &App) -> [Figure; 3] {
+    let (queued, free) = app.load();
+    [
+        (
+            "http_queued",
+            "gauge",
+            "Requests that wait for their turn.",
+            Some(queued as f64),
+        ),
+        (
+            "http_calls_free",
+            "gauge",
+            "Engine calls that may still begin.",
+            Some(free as f64),
+        ),
+        (
+            "http_listeners",
+            "gauge",
+            "Clients that listen to changes.",
+            Some(app.watchers.listeners() as f64),
+        ),
+    ]
 }
 
 fn number(of: u64) -> Option<f64> {

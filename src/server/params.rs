@@ -3,10 +3,6 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use axum::extract::Path;
-use axum::extract::rejection::PathRejection;
-use serde::de::DeserializeOwned;
-
 use super::reply::Problem;
 use crate::Freshness;
 
@@ -132,12 +128,4 @@ pub(super) fn number(name: &str, text: &str) -> Result<f64, Problem> {
 /// The start of a text that came from outside.
 pub(super) fn shortened(text: &str) -> String {
     text.chars().take(80).collect()
-}
-
-/// What stands in the path.
-pub(super) fn path<T: DeserializeOwned + Send>(
-    path: Result<Path<T>, PathRejection>,
-) -> Result<T, Problem> {
-    path.map(|Path(of)| of)
-        .map_err(|_| Problem::not_found("the path of the address is not valid text"))
 }

@@ -6,7 +6,7 @@ use super::reply::Problem;
 use crate::{Grid, crs};
 
 /// The radius of the sphere of EPSG:3857, in metres.
-const RADIUS: f64 = 6_378_137.0;
+pub(super) const RADIUS: f64 = 6_378_137.0;
 
 /// How the coordinates of a grid follow from longitude and latitude, in degrees of WGS 84.
 #[derive(Clone, Debug)]
@@ -108,8 +108,8 @@ impl Projection {
         !matches!(self, Self::Other(_))
     }
 
-    /// Longitudes and latitudes, as west, south, east, north, of a box (x, y): those of points along
-    /// its edges, as far as they have any.
+    /// Longitudes and latitudes, as west, south, east, north, of a box (x, y): those of points
+    /// along its edges, as far as they have any.
     pub(super) fn bounds(&self, x: (f64, f64), y: (f64, f64)) -> Option<[f64; 4]> {
         const STEPS: u32 = 32;
         let mut bounds: Option<[f64; 4]> = None;

@@ -7,7 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::Xxh3;
 
 use super::kept::Kept;
 use crate::error::{Error, ErrorKind};
@@ -228,12 +228,12 @@ pub(super) fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 
 /// The ETag of what all these parts together determine.
 pub(super) fn etag(parts: &[&[u8]]) -> String {
-    let mut all = Vec::new();
+    let mut all = Xxh3::new();
     for part in parts {
-        all.extend_from_slice(&part.len().to_ne_bytes());
-        all.extend_from_slice(part);
+        all.update(&part.len().to_ne_bytes());
+        all.update(part);
     }
-    format!("\"{:032x}\"", xxh3_128(&all))
+    format!("\"{:032x}\"", all.digest128())
 }
 
 /// The ETag of an answer that a text describes and versions stand for. Another build may make other

@@ -92,8 +92,8 @@ pub(super) fn levels(grid: &Grid, params: &Params, base: Levels) -> Result<Level
     Ok(levels)
 }
 
-/// The first cell and the number of cells along each axis that is no row, column or time, by
-/// `at.NAME` or `band`: one of each, at some levels.
+/// The cell along each axis that is no row, column or time, at some levels: that of `at.NAME` or
+/// `band`, else the first.
 pub(super) fn others(
     grid: &Grid,
     plane: Plane<'_>,

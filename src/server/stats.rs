@@ -1,15 +1,14 @@
 //! Exact statistics of the features of a GeoJSON.
 
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
-use super::app::{App, Shared};
+use super::asked::Asked;
 use super::edr::{Into, polygon_of_grid};
-use super::params::{Params, path};
+use super::params::Params;
 use super::reply::{JSON, Problem, set};
 use super::slice::{self, Plane};
 use crate::grid::Extent;
@@ -23,16 +22,13 @@ const FEATURES_MAX: usize = 4096;
 
 /// The statistics of each feature of what is posted, as `gridstone stats --each --json` has them.
 pub(super) async fn of_features(
-    State(app): State<Shared>,
-    name: Result<Path<String>, PathRejection>,
-    RawQuery(query): RawQuery,
+    asked: Asked,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let name = path(name)?;
     let body = body.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(format!(
             "the body has more than {} bytes; post fewer features at a time",
-            app.options.body_bytes
+            asked.app.options.body_bytes
         )),
         _ => Problem::new(StatusCode::BAD_REQUEST, "the body broke off"),
     })?;
@@ -46,8 +42,9 @@ pub(super) async fn of_features(
         "at.*",
         "crs",
     ];
-    let params = Params::parse(query.as_deref(), &ALLOWED)?;
-    let json = app
+    let params = Params::parse(asked.query.as_deref(), &ALLOWED)?;
+    let json = asked
+        .app
         .call(move |app| {
             let value: Value = serde_json::from_slice(&body).map_err(|error| {
                 Problem::new(
@@ -55,7 +52,7 @@ pub(super) async fn of_features(
                     format!("the body is no JSON: {error}"),
                 )
             })?;
-            of_grid(app, &app.grid(&name)?, &params, &value)
+            of_grid(&app.grid(&asked.path)?, &params, &value)
         })
         .await?;
     let mut response = json.to_string().into_response();
@@ -72,7 +69,7 @@ pub(super) async fn of_features(
     Ok(response)
 }
 
-fn of_grid(_app: &App, grid: &Grid, params: &Params, value: &Value) -> Result<Value, Problem> {
+fn of_grid(grid: &Grid, params: &Params, value: &Value) -> Result<Value, Problem> {
     let plane = Plane::of(grid)?;
     let named = system(value);
     let into = Into::new(grid, params.get("crs").or(named.as_deref()))?;

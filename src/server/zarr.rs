@@ -6,17 +6,16 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{OriginalUri, Path, RawQuery, State};
+use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde_json::json;
 
-use super::app::{App, Shared};
+use super::app::App;
+use super::asked::Asked;
 use super::bytes;
-use super::params::{Params, path};
+use super::params::Params;
 use super::reply::{JSON, Problem, Reply, etag, is_known};
-use super::tiles::root;
 use crate::adapter::zarr::{Format, View, ViewOptions};
 use crate::{Grid, Layer, StoreSnapshot};
 
@@ -150,66 +149,52 @@ fn view_of(
 }
 
 /// A snapshot to read from for some time.
-pub(super) async fn snapshot(
-    State(app): State<Shared>,
-    OriginalUri(uri): OriginalUri,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Reply, Problem> {
-    Params::parse(query.as_deref(), &[])?;
-    let root = root(&headers, &uri, "/snap");
-    app.call(move |app| {
-        let (number, left) = app.snapshots.take(app)?;
-        let body = json!({
-            "snapshot": number, "seconds_left": left.as_secs(),
-            "zarr": format!("{root}/snap/{number}/zarr/GRID"),
-            "zarr2": format!("{root}/snap/{number}/zarr2/GRID"),
-        });
-        Ok(Reply::json(&headers, &body))
-    })
-    .await
+pub(super) async fn snapshot(asked: Asked<()>) -> Result<Reply, Problem> {
+    Params::parse(asked.query.as_deref(), &[])?;
+    let root = asked.root("/snap");
+    asked
+        .app
+        .call(move |app| {
+            let (number, left) = app.snapshots.take(app)?;
+            let body = json!({
+                "snapshot": number, "seconds_left": left.as_secs(),
+                "zarr": format!("{root}/snap/{number}/zarr/GRID"),
+                "zarr2": format!("{root}/snap/{number}/zarr2/GRID"),
+            });
+            Ok(Reply::json(&asked.headers, &body))
+        })
+        .await
 }
 
-type Parts = Result<Path<HashMap<String, String>>, PathRejection>;
+/// The name, the key and the number of the snapshot, as far as the route has them.
+type Parts = HashMap<String, String>;
 
 /// A key of a hierarchy of Zarr v3.
-pub(super) async fn v3(
-    State(app): State<Shared>,
-    parts: Parts,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    key(app, parts, headers, Format::V3).await
+pub(super) async fn v3(asked: Asked<Parts>) -> Result<Response, Problem> {
+    key(asked, Format::V3).await
 }
 
 /// The same of Zarr v2.
-pub(super) async fn v2(
-    State(app): State<Shared>,
-    parts: Parts,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    key(app, parts, headers, Format::V2).await
+pub(super) async fn v2(asked: Asked<Parts>) -> Result<Response, Problem> {
+    key(asked, Format::V2).await
 }
 
-async fn key(
-    app: Shared,
-    parts: Parts,
-    headers: HeaderMap,
-    format: Format,
-) -> Result<Response, Problem> {
-    let parts = path(parts)?;
-    app.call(move |app| {
-        let of = |name: &str| parts.get(name).map(String::as_str);
-        let (name, key) = (
-            of("name").unwrap_or_default(),
-            of("key").unwrap_or_default(),
-        );
-        let view = match of("number") {
-            Some(number) => app.snapshots.view(number, name, format)?,
-            None => app.views.of(app, name, format)?,
-        };
-        file(app, &view, key, &headers)
-    })
-    .await
+async fn key(asked: Asked<Parts>, format: Format) -> Result<Response, Problem> {
+    asked
+        .app
+        .call(move |app| {
+            let of = |name: &str| asked.path.get(name).map(String::as_str);
+            let (name, key) = (
+                of("name").unwrap_or_default(),
+                of("key").unwrap_or_default(),
+            );
+            let view = match of("number") {
+                Some(number) => app.snapshots.view(number, name, format)?,
+                None => app.views.of(app, name, format)?,
+            };
+            file(app, &view, key, &asked.headers)
+        })
+        .await
 }
 
 /// What stands at a key, or the listing of a folder.
@@ -226,12 +211,13 @@ fn file(app: &App, view: &View, key: &str, headers: &HeaderMap) -> Result<Respon
         } else {
             "application/octet-stream"
         };
-        if is_known(headers, &etag) {
-            return Ok(bytes::file(headers, &etag, mime, bytes::none()));
-        }
-        let found = match app.kept.get(&etag) {
-            Some(found) => found,
-            None => app.kept.keep(&etag, view.get(key)?.ok_or_else(nothing)?),
+        let found = if is_known(headers, &etag) {
+            // The client has the bytes.
+            Bytes::new()
+        } else if let Some(found) = app.kept.get(&etag) {
+            found
+        } else {
+            app.kept.keep(&etag, view.get(key)?.ok_or_else(nothing)?)
         };
         return Ok(bytes::file(headers, &etag, mime, found));
     }

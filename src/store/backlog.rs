@@ -589,7 +589,7 @@ impl Backlog {
 
     /// Why commits are refused, if they are.
     pub(crate) fn poisoned(&self) -> Option<String> {
-        self.lock().poison.clone().map(|(_, why)| why)
+        self.lock().poison.as_ref().map(|(_, why)| why.clone())
     }
 
     /// Refuses what would begin now, if nothing may.

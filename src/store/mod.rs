@@ -229,8 +229,8 @@ impl Store {
     /// # Errors
     ///
     /// [`Invalid`](ErrorKind::Invalid) if the directory holds other things than a copy, or the
-    /// store is in memory; [`Unavailable`](ErrorKind::Unavailable) if it cannot be written, or
-    /// somebody reads the old copy.
+    /// store is in memory or on object storage; [`Unavailable`](ErrorKind::Unavailable) if it
+    /// cannot be written, or somebody reads the old copy.
     pub fn checkpoint(&self, directory: impl AsRef<Path>) -> Result<()> {
         let directory = directory.as_ref();
         crate::kv::url::must_be_directory(directory, "a checkpoint")?;

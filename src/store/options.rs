@@ -37,8 +37,12 @@ pub enum Policy {
 /// use gridstone::{Policy, Store};
 ///
 /// # fn main() -> gridstone::Result<()> {
-/// // Two threads bring aggregates up to date after commits, and chunks that are read again take at most 256 MiB decoded.
-/// let options = Store::options().policy(Policy::Background).background_threads(2).chunk_cache(256 << 20);
+/// // Two threads bring aggregates up to date after commits, and chunks that are read again take at
+/// // most 256 MiB decoded.
+/// let options = Store::options()
+///     .policy(Policy::Background)
+///     .background_threads(2)
+///     .chunk_cache(256 << 20);
 /// // In memory; `open` takes a directory.
 /// let store = options.open_engine(Arc::new(Memory::default()))?;
 /// assert_eq!(store.policy(), Policy::Background);
@@ -192,6 +196,7 @@ impl StoreOptions {
 
     /// Limits how long the logs may become, together, in bytes, before what they hold is moved into
     /// its files; 256 MiB by default. They are read when a store is opened whose process has died.
+    /// A store on object storage has a limit of its own.
     #[must_use]
     pub fn log_bytes(mut self, bytes: u64) -> Self {
         self.log_bytes = Some(bytes);
@@ -208,9 +213,9 @@ impl StoreOptions {
         self
     }
 
-    /// Limits how long object storage may take to answer a read, or to open a store, attempts to
-    /// try again included; one minute by default. What writes many bytes may take ten times as
-    /// long.
+    /// Limits how long object storage may take to answer a read, or the first request of an
+    /// opening, attempts to try again included; one minute by default. What writes, and all of an
+    /// opening for writing, may take ten times as long.
     #[cfg(feature = "object-store")]
     #[must_use]
     pub fn storage_timeout(mut self, timeout: Duration) -> Self {

@@ -24,6 +24,10 @@ pub struct BaseRow {
 }
 
 /// The rows of a grid, the finest level first.
+///
+/// # Errors
+///
+/// Those of [`Grid::base_chunks`].
 pub fn base_rows(grid: &Grid) -> Result<Vec<(Levels, BaseRow)>> {
     let structure = grid.structure();
     let Some(bounds) = grid.bounds()? else {

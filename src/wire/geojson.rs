@@ -17,6 +17,11 @@ pub struct Outline {
 }
 
 /// The features of a text, in their order; a geometry alone is one.
+///
+/// # Errors
+///
+/// [`Invalid`](crate::ErrorKind::Invalid), with the place in the text, if it is no GeoJSON, or has
+/// other geometries than polygons.
 pub fn outlines(value: &Value) -> Result<Vec<Outline>> {
     let of_collection = value.get("type").and_then(Value::as_str) == Some("FeatureCollection");
     let all = if of_collection {
@@ -81,6 +86,10 @@ fn name(feature: &Value, number: usize) -> String {
 }
 
 /// Parts as a polygon along two axes.
+///
+/// # Errors
+///
+/// [`Invalid`](crate::ErrorKind::Invalid) if there are no parts, or one of them is no polygon.
 pub fn polygon(parts: Vec<Vec<Ring>>, axes: [&str; 2]) -> Result<Polygon> {
     if parts.is_empty() {
         return Err(Error::invalid("there is no Polygon or MultiPolygon in it"));
@@ -89,6 +98,10 @@ pub fn polygon(parts: Vec<Vec<Ring>>, axes: [&str; 2]) -> Result<Polygon> {
 }
 
 /// Adds the parts of an object; `place` says where it is in the file.
+///
+/// # Errors
+///
+/// Those of [`outlines`].
 pub fn collect(value: &Value, place: &str, parts: &mut Vec<Vec<Ring>>) -> Result<()> {
     let kind = value
         .get("type")

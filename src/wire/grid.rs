@@ -51,6 +51,10 @@ impl Tally {
 pub type LayerRow = (Layer, Levels, Tally);
 
 /// Chunks by layer (the base first, then as declared) and levels, and all of them.
+///
+/// # Errors
+///
+/// Those of [`Grid::stored_chunks`].
 pub fn held_by_level(grid: &Grid) -> Result<(Vec<LayerRow>, Tally)> {
     let schema = grid.schema();
     let mut rows: BTreeMap<(usize, Levels), Tally> = BTreeMap::new();
@@ -105,6 +109,10 @@ pub fn held_by_level(grid: &Grid) -> Result<(Vec<LayerRow>, Tally)> {
 }
 
 /// All of it as JSON.
+///
+/// # Errors
+///
+/// Those of the reads that it makes.
 pub fn grid_json(grid: &Grid) -> Result<Value> {
     let (schema, structure) = (grid.schema(), grid.structure());
     let (layers, total) = held_by_level(grid)?;
@@ -175,6 +183,10 @@ pub fn smaller(of: &EncodingInfo) -> f64 {
 }
 
 /// How many events there are, if there is an irregular dimension.
+///
+/// # Errors
+///
+/// Those of [`Grid::events`].
 pub fn events(grid: &Grid) -> Result<Option<u64>> {
     if grid.structure().irregular().is_none() {
         return Ok(None);

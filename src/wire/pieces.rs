@@ -27,9 +27,6 @@ pub fn number(number: Number) -> Value {
     {
         None => json!(double),
         Some(whole) => {
-            let integer = i64::try_from(whole)
-                .map(Value::from)
-                .or_else(|_| u64::try_from(whole).map(Value::from));
             let text = || {
                 if Number::from(double) == number {
                     json!(double)
@@ -37,7 +34,7 @@ pub fn number(number: Number) -> Value {
                     Value::from(whole.to_string())
                 }
             };
-            integer.unwrap_or_else(|_| text())
+            integer(whole).unwrap_or_else(text)
         }
     }
 }
@@ -45,10 +42,15 @@ pub fn number(number: Number) -> Value {
 /// A whole number, exactly: an integer, or text where that has more than 64 bits and no double is
 /// it.
 pub fn whole(whole: i128) -> Value {
-    let integer = i64::try_from(whole)
-        .map(Value::from)
-        .or_else(|_| u64::try_from(whole).map(Value::from));
-    integer.unwrap_or_else(|_| number(whole.into()))
+    integer(whole).unwrap_or_else(|| number(whole.into()))
+}
+
+/// An integer of at most 64 bits.
+fn integer(whole: i128) -> Option<Value> {
+    let signed = i64::try_from(whole).map(Value::from);
+    signed
+        .or_else(|_| u64::try_from(whole).map(Value::from))
+        .ok()
 }
 
 /// The nodata value of a grid's cells, exactly.

@@ -112,6 +112,10 @@ impl<'a> Along<'a> {
     }
 
     /// The axis that an option is about.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](crate::ErrorKind::Invalid) if it has none.
     pub fn of(grid: &'a Grid, option: &str) -> Result<Self> {
         Self::find(grid.structure()).ok_or_else(|| {
             Error::invalid(format!(
@@ -122,6 +126,10 @@ impl<'a> Along<'a> {
     }
 
     /// The same, if it is irregular.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](crate::ErrorKind::Invalid) if it has none, or only one of steps.
     pub fn of_events(grid: &'a Grid, option: &str) -> Result<Self> {
         let along = Self::of(grid, option)?;
         if along.irregular {
@@ -139,6 +147,10 @@ impl<'a> Along<'a> {
     }
 
     /// What the axis counts.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](crate::ErrorKind::Invalid) if it counts no time.
     pub fn unit(&self) -> Result<TimeUnit> {
         self.unit.ok_or_else(|| {
             Error::invalid(format!(
@@ -164,6 +176,11 @@ impl<'a> Along<'a> {
     }
 
     /// The world coordinate of a time.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](crate::ErrorKind::Invalid) of a time if the axis counts none, or its calendar
+    /// has no such time.
     pub fn world(&self, at: Instant) -> Result<f64> {
         Ok(match at {
             Instant::Time(at) => self.dated(at).map(|(unit, at)| unit.value(at))?,
@@ -172,11 +189,19 @@ impl<'a> Along<'a> {
     }
 
     /// A period in world coordinates.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`world`](Self::world).
     pub fn range(&self, period: Period) -> Result<(f64, f64)> {
         Ok((self.world(period.from)?, self.world(period.to)?))
     }
 
     /// A period in ticks.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`world`](Self::world).
     pub fn ticks(&self, period: Period) -> Result<Range<i64>> {
         let first = |at| match at {
             Instant::Time(at) => self.dated(at).map(|(unit, at)| unit.first_at(at)),
@@ -186,6 +211,11 @@ impl<'a> Along<'a> {
     }
 
     /// The tick of a time.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`world`](Self::world), and [`Invalid`](crate::ErrorKind::Invalid)
+    /// if the time lies between two ticks.
     pub fn tick(&self, at: Instant) -> Result<i64> {
         match at {
             Instant::Number(number) => Ok(number),
@@ -201,6 +231,11 @@ impl<'a> Along<'a> {
     }
 
     /// The ticks of a length.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](crate::ErrorKind::Invalid) of a length of time if the axis counts none, or
+    /// if it is no whole number of ticks.
     pub fn length(&self, length: Length) -> Result<u64> {
         match length {
             Length::Ticks(ticks) => Ok(ticks),
@@ -245,6 +280,11 @@ impl<'a> Along<'a> {
     }
 
     /// The part of a window of base cells that lies in a period.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](crate::ErrorKind::Invalid) if nothing was put in the period; and those of
+    /// [`world`](Self::world).
     pub fn within(&self, structure: &Structure, bounds: &Window, period: Period) -> Result<Window> {
         let nothing = || {
             let [from, to] = self.ends_shown(structure, bounds);

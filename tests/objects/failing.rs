@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
+use gridstone::kv::{Slate, SlateOptions, SlateReader};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
@@ -36,8 +37,8 @@ pub struct Weather {
 
 #[derive(Debug)]
 pub struct Failing {
-    objects: Arc<InMemory>,
-    weather: Arc<Mutex<Weather>>,
+    objects: InMemory,
+    weather: Mutex<Weather>,
     dice: Mutex<Dice>,
     counts: Arc<Counts>,
 }
@@ -45,10 +46,10 @@ pub struct Failing {
 /// What was asked for.
 #[derive(Debug, Default)]
 pub struct Counts {
-    pub requests: AtomicU64,
-    pub writes: AtomicU64,
+    requests: AtomicU64,
+    writes: AtomicU64,
     /// How often a request began while none was under way.
-    pub rounds: AtomicU64,
+    rounds: AtomicU64,
     under_way: AtomicUsize,
 }
 
@@ -67,6 +68,11 @@ impl Counts {
             self.requests.load(Ordering::SeqCst),
             self.rounds.load(Ordering::SeqCst),
         )
+    }
+
+    /// Requests so far that change something.
+    pub fn writes(&self) -> u64 {
+        self.writes.load(Ordering::SeqCst)
     }
 }
 
@@ -94,10 +100,10 @@ fn error() -> Error {
 }
 
 impl Failing {
-    pub fn new(objects: Arc<InMemory>, seed: u64) -> Arc<Self> {
+    pub fn new(seed: u64) -> Arc<Self> {
         Arc::new(Self {
-            objects,
-            weather: Arc::default(),
+            objects: InMemory::new(),
+            weather: Mutex::default(),
             dice: Mutex::new(Dice(seed)),
             counts: Arc::default(),
         })
@@ -107,8 +113,18 @@ impl Failing {
         *self.weather.lock().unwrap() = weather;
     }
 
-    pub fn counts(&self) -> &Arc<Counts> {
+    pub fn counts(&self) -> &Counts {
         &self.counts
+    }
+
+    /// Opens the store in it for writing.
+    pub fn open(self: &Arc<Self>, options: &SlateOptions) -> gridstone::Result<Slate> {
+        Slate::open_in(Arc::clone(self) as _, "store", true, options)
+    }
+
+    /// Opens the store in it to read it.
+    pub fn read(self: &Arc<Self>, options: &SlateOptions) -> gridstone::Result<SlateReader> {
+        SlateReader::open_in(Arc::clone(self) as _, "store", options)
     }
 
     fn draw(&self) -> (Fate, Duration) {
@@ -137,6 +153,15 @@ impl Failing {
             tokio::time::sleep(takes).await;
         }
         fate
+    }
+
+    /// Begins a request for which a lost answer is a failure, as it changes nothing.
+    async fn begin(&self) -> Result<UnderWay> {
+        let under_way = self.counts.begin();
+        match self.meet().await {
+            Fate::Failed | Fate::Lost => Err(error()),
+            Fate::Done | Fate::Repeated => Ok(under_way),
+        }
     }
 }
 
@@ -176,20 +201,14 @@ impl ObjectStore for Failing {
         location: &Path,
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        let _under_way = self.counts.begin();
         self.counts.writes.fetch_add(1, Ordering::SeqCst);
-        match self.meet().await {
-            Fate::Failed | Fate::Lost => Err(error()),
-            _ => self.objects.put_multipart_opts(location, options).await,
-        }
+        let _under_way = self.begin().await?;
+        self.objects.put_multipart_opts(location, options).await
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let _under_way = self.counts.begin();
-        match self.meet().await {
-            Fate::Failed | Fate::Lost => Err(error()),
-            _ => self.objects.get_opts(location, options).await,
-        }
+        let _under_way = self.begin().await?;
+        self.objects.get_opts(location, options).await
     }
 
     async fn get_ranges(
@@ -197,11 +216,8 @@ impl ObjectStore for Failing {
         location: &Path,
         ranges: &[Range<u64>],
     ) -> Result<Vec<slatedb::bytes::Bytes>> {
-        let _under_way = self.counts.begin();
-        match self.meet().await {
-            Fate::Failed | Fate::Lost => Err(error()),
-            _ => self.objects.get_ranges(location, ranges).await,
-        }
+        let _under_way = self.begin().await?;
+        self.objects.get_ranges(location, ranges).await
     }
 
     fn delete_stream(
@@ -230,11 +246,8 @@ impl ObjectStore for Failing {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        let _under_way = self.counts.begin();
-        match self.meet().await {
-            Fate::Failed | Fate::Lost => Err(error()),
-            _ => self.objects.list_with_delimiter(prefix).await,
-        }
+        let _under_way = self.begin().await?;
+        self.objects.list_with_delimiter(prefix).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use gridstone::kv::{Slate, SlateOptions};
 use gridstone::{ErrorKind, Freshness, Policy, Store};
-use object_store::memory::InMemory;
 
 use crate::conformance::options;
 use crate::failing::{Failing, Weather};
@@ -20,12 +19,7 @@ fn impatient() -> SlateOptions {
 }
 
 fn open(objects: &Arc<Failing>) -> gridstone::Result<(Arc<Slate>, Store)> {
-    let engine = Arc::new(Slate::open_in(
-        Arc::clone(objects) as _,
-        "store",
-        true,
-        &impatient(),
-    )?);
+    let engine = Arc::new(objects.open(&impatient())?);
     let store = grids::store(Arc::clone(&engine) as _, Policy::Manual)?;
     Ok((engine, store))
 }
@@ -39,27 +33,23 @@ fn is_typed(error: &gridstone::Error) -> bool {
     .contains(error.kind())
 }
 
-/// Puts higher and higher numbers into all cells until a put fails, and gives the last that was
-/// acknowledged and the last that was tried.
+/// Puts higher and higher numbers into all cells until a put or an aggregation fails, and gives the
+/// last that was acknowledged and the last that was tried.
 fn put_until_failure(store: &Store, from: i32, most: i32) -> (Option<i32>, i32) {
     let mut acknowledged = None;
-    let put = |value| {
+    let mut put = |value| -> gridstone::Result<()> {
         let grid = grids::grid(store)?;
         grids::fill(&grid, &grids::all(), value)?;
+        acknowledged = Some(value);
         if value % 3 == 0 {
             grid.aggregate()?;
         }
         Ok(())
     };
-    for value in from..from + most {
-        match put(value) {
-            Ok(()) => acknowledged = Some(value),
-            Err(error) => {
-                assert!(is_typed(&error), "{error:?}");
-                // An aggregation may have failed after the put was acknowledged.
-                return (acknowledged, value);
-            }
-        }
+    let failed = (from..from + most).find_map(|value| put(value).err().map(|error| (value, error)));
+    if let Some((value, error)) = failed {
+        assert!(is_typed(&error), "{error:?}");
+        return (acknowledged, value);
     }
     (acknowledged, from + most - 1)
 }
@@ -85,7 +75,7 @@ fn found(objects: &Arc<Failing>) -> Option<i32> {
 }
 
 fn run(weather: Weather, seed: u64) {
-    let objects = Failing::new(Arc::default(), seed);
+    let objects = Failing::new(seed);
     let (mut least, mut most) = (None, 0);
     for life in 0..4 {
         objects.set(weather);
@@ -153,7 +143,7 @@ fn all_of_it_at_once() {
 
 #[test]
 fn an_object_storage_that_is_gone_fails_in_time_and_is_found_sound_again() {
-    let objects = Failing::new(Arc::new(InMemory::new()), 9);
+    let objects = Failing::new(9);
     let (engine, store) = open(&objects).unwrap();
     let grid = grids::grid(&store).unwrap();
     grids::fill(&grid, &grids::all(), 5).unwrap();

@@ -12,7 +12,7 @@ use gridstone::kv::{
 use gridstone::{ErrorKind, Freshness, Policy, Store};
 
 use crate::conformance::{fresh_name, options};
-use crate::failing::Failing;
+use crate::failing::{Failing, Weather};
 use crate::grids;
 
 fn quick() -> SlateOptions {
@@ -157,15 +157,14 @@ fn a_view_stands_while_the_tables_under_it_are_merged() {
 
 #[test]
 fn a_reader_writes_nothing_and_is_no_writer() {
-    let objects = Failing::new(Arc::default(), 1);
-    let engine = Slate::open_in(Arc::clone(&objects) as _, "store", true, &options()).unwrap();
+    let objects = Failing::new(1);
+    let engine = objects.open(&options()).unwrap();
     let store = grids::store(Arc::new(engine), Policy::Inline).unwrap();
     grids::fill(&grids::grid(&store).unwrap(), &grids::all(), 3).unwrap();
     drop(store);
-    let writes = || objects.counts().writes.load(Ordering::SeqCst);
-    let before = writes();
+    let before = objects.counts().writes();
     for _ in 0..3 {
-        let reader = SlateReader::open_in(Arc::clone(&objects) as _, "store", &quick()).unwrap();
+        let reader = objects.read(&quick()).unwrap();
         let reader: Arc<dyn Engine> = Arc::new(reader);
         let store = Store::options()
             .read_only(true)
@@ -183,21 +182,21 @@ fn a_reader_writes_nothing_and_is_no_writer() {
         grids::cells(&grid, 0, Freshness::Fresh).unwrap();
         drop((grid, store));
     }
-    assert_eq!(writes(), before, "a reader wrote");
+    assert_eq!(objects.counts().writes(), before, "a reader wrote");
 }
 
 #[test]
 fn a_reader_whose_storage_is_gone_says_so_and_never_shows_less() {
-    let objects = Failing::new(Arc::default(), 1);
-    let engine = Slate::open_in(Arc::clone(&objects) as _, "store", true, &options()).unwrap();
+    let objects = Failing::new(1);
+    let engine = objects.open(&options()).unwrap();
     put(&engine, 7, Durability::Sync);
     drop(engine);
     let mut options = quick();
     options.timeout = Duration::from_secs(3);
-    let reader = SlateReader::open_in(Arc::clone(&objects) as _, "store", &options).unwrap();
-    objects.set(crate::failing::Weather {
+    let reader = objects.read(&options).unwrap();
+    objects.set(Weather {
         fails: 100,
-        ..Default::default()
+        ..Weather::default()
     });
     thread::sleep(Duration::from_millis(100));
     let start = Instant::now();
@@ -206,6 +205,6 @@ fn a_reader_whose_storage_is_gone_says_so_and_never_shows_less() {
         Ok(_) => panic!("it is older than it may be"),
     }
     assert!(start.elapsed() < Duration::from_secs(20));
-    objects.set(crate::failing::Weather::default());
+    objects.set(Weather::default());
     assert_eq!(number(&*reader.snapshot().unwrap()), Some(7));
 }

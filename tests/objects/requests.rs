@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gridstone::kv::{Engine, Slate, SlateReader};
+use gridstone::kv::{Batch, Durability, Engine, Space};
 use gridstone::{Policy, Query, Store, Window};
 use ndarray::Array2;
 
@@ -24,8 +24,8 @@ fn a_cold_window_takes_few_requests_one_after_the_other() {
     const SIDE: usize = 1024;
     // Long beside what threads wait for each other on a busy machine.
     const TAKES: Duration = Duration::from_millis(250);
-    let objects = Failing::new(Arc::default(), 1);
-    let engine = Slate::open_in(Arc::clone(&objects) as _, "store", true, &options()).unwrap();
+    let objects = Failing::new(1);
+    let engine = objects.open(&options()).unwrap();
     let engine: Arc<dyn Engine> = Arc::new(engine);
     let store = grids::store(Arc::clone(&engine), Policy::Inline).unwrap();
     // A chunk fills a block of its own.
@@ -39,7 +39,7 @@ fn a_cold_window_takes_few_requests_one_after_the_other() {
     let mut options = options();
     options.create = false;
     options.age_max = Duration::from_secs(60);
-    let reader = SlateReader::open_in(Arc::clone(&objects) as _, "store", &options).unwrap();
+    let reader = objects.read(&options).unwrap();
     let store = Store::options()
         .read_only(true)
         .open_engine(Arc::new(reader))
@@ -79,38 +79,26 @@ fn a_cold_window_takes_few_requests_one_after_the_other() {
 
 #[test]
 fn commits_share_the_objects_that_they_are_written_in() {
-    let objects = Failing::new(Arc::default(), 1);
-    let engine = Slate::open_in(Arc::clone(&objects) as _, "store", true, &options()).unwrap();
+    let objects = Failing::new(1);
+    let engine = objects.open(&options()).unwrap();
     objects.set(Weather {
         takes: Duration::from_millis(20),
         ..Weather::default()
     });
-    let writes = || {
-        objects
-            .counts()
-            .writes
-            .load(std::sync::atomic::Ordering::SeqCst)
-    };
-    let before = writes();
+    let before = objects.counts().writes();
     std::thread::scope(|scope| {
         for thread in 0..8u8 {
             let engine = &engine;
             scope.spawn(move || {
                 for round in 0..10u8 {
-                    let mut batch = gridstone::kv::Batch::default();
-                    batch.put(
-                        gridstone::kv::Space::Base,
-                        vec![thread, round],
-                        vec![0; 100],
-                    );
-                    engine
-                        .commit(batch, gridstone::kv::Durability::Sync)
-                        .unwrap();
+                    let mut batch = Batch::default();
+                    batch.put(Space::Base, vec![thread, round], vec![0; 100]);
+                    engine.commit(batch, Durability::Sync).unwrap();
                 }
             });
         }
     });
-    let written = writes() - before;
+    let written = objects.counts().writes() - before;
     assert!(
         written < 60,
         "{written} objects for 80 commits of 8 threads"

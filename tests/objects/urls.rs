@@ -40,6 +40,7 @@ fn a_directory_is_used_like_a_bucket() {
     // A checkpoint is a directory, and this has none to share.
     let refused = store.checkpoint(place.path().join("copy")).unwrap_err();
     assert_eq!(refused.kind(), &ErrorKind::Invalid);
+    assert!(refused.to_string().contains("gridstone copy"), "{refused}");
     let refused = store.checkpoint("s3://bucket/copy").unwrap_err();
     assert_eq!(refused.kind(), &ErrorKind::Invalid);
 }
@@ -103,6 +104,7 @@ fn storage_that_cannot_be_reached_is_told_in_time() {
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(out.status.success(), "it took too long: {text}");
     assert!(text.contains("Unavailable") && text.contains(url), "{text}");
     assert!(text.contains("AWS_ENDPOINT_URL"), "{text}");
     assert!(!text.contains("topsecret"), "{text}");

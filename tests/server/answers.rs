@@ -3,19 +3,16 @@
 
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
-use gridstone::{Store, wire};
+use gridstone::adapter::quicklook::Ramp;
+use gridstone::{Axis, DType, Dimension, Grid, Schema, Store, Structure, Window, wire};
+use ndarray::Array3;
+use serde_json::json;
 
-use crate::fixture::{Server, hourly, numbered, space, store};
+use crate::fixture::{Server, degrees, hourly, store};
 
 fn filled() -> Store {
     let store = store();
-    numbered(
-        &store,
-        "plain",
-        space("EPSG:4326", [8.0, 48.0], 0.01, 32),
-        60,
-        60,
-    );
+    degrees(&store, "plain", 32, [60, 60]);
     hourly(&store, 4);
     store
 }
@@ -145,7 +142,7 @@ fn errors_are_problems_that_say_what_is_allowed() {
     let json = problem("/tiles/plain/0/0/0.png?layer=sum", 400);
     assert_eq!(
         (&json["parameter"], &json["allowed"]),
-        (&"layer".into(), &serde_json::json!(["base", "mean"]))
+        (&"layer".into(), &json!(["base", "mean"]))
     );
     let json = problem("/tiles/plain/0/0/0.png?colour=red", 400);
     assert!(json["allowed"].as_array().unwrap().contains(&"ramp".into()));
@@ -297,6 +294,16 @@ fn the_page_asks_nobody_else() {
 }
 
 #[test]
+fn the_page_offers_every_ramp() {
+    let server = Server::new(&store());
+    let script = server.get("/page/panel.js").ok().text();
+    for ramp in Ramp::ALL {
+        let name = ramp.name();
+        assert!(script.contains(&format!("'{name}'")), "{name}");
+    }
+}
+
+#[test]
 fn files_are_given_in_ranges() {
     let server = Server::new(&filled());
     let whole = server.get("/page/leaflet.js").ok();
@@ -347,10 +354,8 @@ fn routes_work_below_the_address_at_which_they_are_mounted() {
     server.get("/data/tiles/plain/9/268/178.png").ok();
 }
 
-#[test]
-fn bands_are_chosen_by_label_or_number() {
-    use gridstone::{Axis, DType, Dimension, Schema, Structure, Window};
-    let store = store();
+/// A grid of two bands of which nothing is put.
+fn bands(store: &Store) -> Grid {
     let structure = Structure::builder()
         .dimension(Dimension::fixed("band", ["red", "green"]))
         .dimension(Dimension::regular(
@@ -360,17 +365,35 @@ fn bands_are_chosen_by_label_or_number() {
         .crs("EPSG:4326")
         .build()
         .unwrap();
-    let grid = store
-        .create(
-            "bands",
-            Schema::builder(structure, DType::U8).build().unwrap(),
-        )
+    let schema = Schema::builder(structure, DType::U8).build().unwrap();
+    store.create("bands", schema).unwrap()
+}
+
+#[test]
+fn a_band_that_was_never_put_is_told_as_one_without_data() {
+    let store = store();
+    let green = Array3::from_elem((1, 10, 10), 90_u8);
+    bands(&store)
+        .put(&Window::new([1, 0, 0], [1, 10, 10]), &green)
         .unwrap();
-    let cells = ndarray::Array3::from_shape_fn(
+    let server = Server::new(&store);
+    let position = "/edr/collections/bands/position?coords=POINT(3%205)";
+    let both = server.get(position).ok().json();
+    assert_eq!(both["ranges"]["red"]["values"], json!([null]));
+    assert_eq!(both["ranges"]["green"]["values"], json!([90]));
+    let one = server.get(&format!("{position}&parameter-name=green"));
+    assert_eq!(one.ok().json()["ranges"]["green"]["values"], json!([90]));
+}
+
+#[test]
+fn bands_are_chosen_by_label_or_number() {
+    let store = store();
+    let cells = Array3::from_shape_fn(
         (2, 10, 10),
         |(band, _, _)| if band == 0 { 40_u8 } else { 90 },
     );
-    grid.put(&Window::new([0, 0, 0], [2, 10, 10]), &cells)
+    bands(&store)
+        .put(&Window::new([0, 0, 0], [2, 10, 10]), &cells)
         .unwrap();
     let server = Server::new(&store);
     let value = |more: &str| {
@@ -395,7 +418,7 @@ fn bands_are_chosen_by_label_or_number() {
     );
     assert_eq!(
         server.get("/tiles/bands/5/16/15.png?band=blue").json()["allowed"],
-        serde_json::json!(["red", "green"])
+        json!(["red", "green"])
     );
     let json = server
         .get("/edr/collections/bands/position?coords=POINT(3%205)")
@@ -406,7 +429,7 @@ fn bands_are_chosen_by_label_or_number() {
             &json["ranges"]["red"]["values"],
             &json["ranges"]["green"]["values"]
         ),
-        (&serde_json::json!([40]), &serde_json::json!([90]))
+        (&json!([40]), &json!([90]))
     );
     let json = server
         .get("/edr/collections/bands/position?coords=POINT(3%205)&parameter-name=green")

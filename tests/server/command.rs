@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use gridstone::{Store, Window};
 use ndarray::Array2;
 
-use crate::fixture::{numbered, space};
+use crate::fixture::degrees;
 
 /// The command, where it is built too.
 const COMMAND: Option<&str> = option_env!("CARGO_BIN_EXE_gridstone");
@@ -70,13 +70,7 @@ fn a_store_is_served_until_the_process_is_asked_to_end() {
     };
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
-    numbered(
-        &store,
-        "plain",
-        space("EPSG:4326", [8.0, 48.0], 0.01, 32),
-        20,
-        20,
-    );
+    degrees(&store, "plain", 32, [20, 20]);
     drop(store);
     for signal in ["-TERM", "-INT"] {
         let serving = Serving::start(command, folder.path(), &[]);
@@ -97,13 +91,7 @@ fn what_another_process_writes_is_shown_after_a_while() {
     };
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
-    let grid = numbered(
-        &store,
-        "plain",
-        space("EPSG:4326", [8.0, 48.0], 0.01, 32),
-        20,
-        20,
-    );
+    let grid = degrees(&store, "plain", 32, [20, 20]);
     let serving = Serving::start(command, folder.path(), &["--refresh", "1"]);
     let position = "/edr/collections/plain/position?coords=POINT(8.005%2047.995)";
     assert!(serving.get(position).contains("\"values\":[0.0]"));

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use gridstone::server::Options;
 use gridstone::{Polygon, Query};
 
-use crate::fixture::{Server, hourly, manual, number, numbered, space, store};
+use crate::fixture::{Server, degrees, hourly, manual, number, numbered, space, store};
 
 /// The value of the cell (row, col) of [`hourly`] at an hour.
 fn hour(hour: usize, row: usize, col: usize) -> f64 {
@@ -116,8 +116,7 @@ fn a_cube_gives_the_cells_that_a_box_touches() {
 #[test]
 fn an_area_gives_the_cells_whose_centres_a_polygon_holds() {
     let store = store();
-    let structure = space("EPSG:4326", [8.0, 48.0], 0.01, 32);
-    numbered(&store, "plain", structure, 100, 100);
+    degrees(&store, "plain", 32, [100, 100]);
     let server = Server::new(&store);
     let corners = [
         [8.123, 47.911],
@@ -199,7 +198,8 @@ fn coordinates_of_another_system_are_converted() {
         100,
     );
     let server = Server::new(&store);
-    // 9.5 degrees east, 48.5 north are 536,935.869 east and 5,371,996.282 north (by Krueger's series).
+    // 9.5 degrees east, 48.5 north are 536,935.869 east and 5,371,996.282 north (by Krueger's
+    // series).
     let plain = server
         .get("/edr/collections/utm/position?coords=POINT(536935.869%205371996.282)")
         .ok()
@@ -237,13 +237,7 @@ fn coordinates_of_another_system_are_converted() {
 #[test]
 fn coarser_levels_are_those_of_the_pyramid_and_fresh() {
     let store = manual();
-    let grid = numbered(
-        &store,
-        "plain",
-        space("EPSG:4326", [8.0, 48.0], 0.01, 32),
-        64,
-        64,
-    );
+    let grid = degrees(&store, "plain", 32, [64, 64]);
     let server = Server::new(&store);
     let json = server
         .get("/edr/collections/plain/cube?bbox=8,47,9,48&level.space=2")

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use gridstone::{Store, Window, server};
 use ndarray::{Array2, Array3};
 
-use crate::fixture::{Dice, Server, hourly, manual, numbered, space};
+use crate::fixture::{Dice, Server, degrees, hourly, manual};
 
 /// A server that makes each answer anew.
 fn making(store: &Store) -> Server {
@@ -32,13 +32,7 @@ fn equal_etags_are_equal_bytes_over_random_histories() {
     for seed in 1..=4_u64 {
         let mut dice = Dice(seed * 0x9e37_79b9);
         let store = manual();
-        let plain = numbered(
-            &store,
-            "plain",
-            space("EPSG:4326", [8.0, 48.0], 0.01, 16),
-            80,
-            80,
-        );
+        let plain = degrees(&store, "plain", 16, [80, 80]);
         let hours = hourly(&store, 20);
         let (server, keeping) = (making(&store), Server::new(&store));
         let mut seen: HashMap<(&str, String), Vec<u8>> = HashMap::new();
@@ -110,13 +104,7 @@ fn equal_etags_are_equal_bytes_over_random_histories() {
 #[test]
 fn etags_depend_on_all_that_the_bytes_do() {
     let store = manual();
-    numbered(
-        &store,
-        "plain",
-        space("EPSG:4326", [8.0, 48.0], 0.01, 16),
-        80,
-        80,
-    );
+    degrees(&store, "plain", 16, [80, 80]);
     let server = making(&store);
     let mut seen: HashMap<String, (String, Vec<u8>)> = HashMap::new();
     for more in [
@@ -157,20 +145,8 @@ fn etags_depend_on_all_that_the_bytes_do() {
 #[test]
 fn grids_that_exchange_names_exchange_answers() {
     let store = manual();
-    numbered(
-        &store,
-        "a",
-        space("EPSG:4326", [8.0, 48.0], 0.01, 16),
-        80,
-        80,
-    );
-    let b = numbered(
-        &store,
-        "b",
-        space("EPSG:4326", [8.0, 48.0], 0.01, 16),
-        80,
-        80,
-    );
+    degrees(&store, "a", 16, [80, 80]);
+    let b = degrees(&store, "b", 16, [80, 80]);
     b.put(
         &Window::new([0, 0], [80, 80]),
         &Array2::from_elem((80, 80), 1.0_f32),

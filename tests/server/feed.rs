@@ -12,7 +12,7 @@ use ndarray::Array2;
 use serde_json::Value;
 use tower::ServiceExt;
 
-use crate::fixture::{Server, numbered, space, store};
+use crate::fixture::{Server, degrees, manual, store};
 use crate::oracle::heights;
 
 /// A stream of events that is being read.
@@ -125,13 +125,7 @@ fn put(grid: &gridstone::Grid, value: f32) {
 #[test]
 fn after_an_event_no_tile_is_stale() {
     let store = store();
-    let grid = numbered(
-        &store,
-        "plain",
-        space("EPSG:4326", [8.0, 48.0], 0.01, 16),
-        40,
-        40,
-    );
+    let grid = degrees(&store, "plain", 16, [40, 40]);
     let server = Server::new(&store);
     let mut events = Events::open(&server, "/changes/plain", None);
     assert_eq!(events.next(&server).unwrap().kind, "ready");
@@ -158,13 +152,7 @@ fn after_an_event_no_tile_is_stale() {
 #[test]
 fn who_comes_back_hears_what_it_missed() {
     let store = store();
-    let grid = numbered(
-        &store,
-        "plain",
-        space("EPSG:4326", [8.0, 48.0], 0.01, 16),
-        40,
-        40,
-    );
+    let grid = degrees(&store, "plain", 16, [40, 40]);
     let server = Server::new(&store);
     let mut events = Events::open(&server, "/changes/plain", None);
     let ready = events.next(&server).unwrap();
@@ -189,6 +177,25 @@ fn who_comes_back_hears_what_it_missed() {
 }
 
 #[test]
+fn who_missed_more_than_is_told_at_a_time_hears_all_of_it() {
+    const PUTS: usize = 17_000;
+    let store = manual();
+    let grid = degrees(&store, "plain", 16, [40, 40]);
+    let since = grid.changes_token().unwrap();
+    for number in 0..PUTS {
+        let cell = Array2::from_elem((1, 1), number as f32 + 0.5);
+        grid.put(&Window::new([0, 0], [1, 1]), &cell).unwrap();
+    }
+    let server = Server::new(&store);
+    let mut events = Events::open(&server, &format!("/changes/plain?since={since}"), None);
+    let mut heard = 0;
+    while heard < PUTS {
+        heard += events.put(&server).puts();
+    }
+    assert_eq!(heard, PUTS);
+}
+
+#[test]
 fn a_token_that_is_kept_no_longer_is_a_reset() {
     let options = Store::options()
         .policy(gridstone::Policy::Inline)
@@ -196,13 +203,7 @@ fn a_token_that_is_kept_no_longer_is_a_reset() {
     let store = options
         .open_engine(std::sync::Arc::new(Memory::new()))
         .unwrap();
-    let grid = numbered(
-        &store,
-        "plain",
-        space("EPSG:4326", [8.0, 48.0], 0.01, 16),
-        40,
-        40,
-    );
+    let grid = degrees(&store, "plain", 16, [40, 40]);
     let token = grid.changes_token().unwrap().to_string();
     for value in 0..600 {
         put(&grid, value as f32);
@@ -227,20 +228,8 @@ fn a_token_that_is_kept_no_longer_is_a_reset() {
 #[test]
 fn a_name_that_stands_for_another_grid_is_a_reset_and_for_none_the_end() {
     let store = store();
-    let grid = numbered(
-        &store,
-        "a",
-        space("EPSG:4326", [8.0, 48.0], 0.01, 16),
-        40,
-        40,
-    );
-    numbered(
-        &store,
-        "b",
-        space("EPSG:4326", [8.0, 48.0], 0.01, 16),
-        40,
-        40,
-    );
+    let grid = degrees(&store, "a", 16, [40, 40]);
+    degrees(&store, "b", 16, [40, 40]);
     let server = Server::new(&store);
     let mut events = Events::open(&server, "/changes/a", None);
     assert_eq!(events.next(&server).unwrap().kind, "ready");
@@ -258,13 +247,7 @@ fn a_name_that_stands_for_another_grid_is_a_reset_and_for_none_the_end() {
 #[test]
 fn no_more_listen_than_may() {
     let store = store();
-    numbered(
-        &store,
-        "plain",
-        space("EPSG:4326", [8.0, 48.0], 0.01, 16),
-        40,
-        40,
-    );
+    degrees(&store, "plain", 16, [40, 40]);
     let server = Server::with(&store, Options::default().listeners(2));
     let mut first = Events::open(&server, "/changes/plain", None);
     let _second = Events::open(&server, "/changes/plain", None);

@@ -14,6 +14,8 @@ use ndarray::{Array2, Array3};
 use serde_json::Value;
 use tower::ServiceExt;
 
+use crate::oracle::heights;
+
 /// What came of a request.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -72,6 +74,11 @@ impl Server {
 
     pub fn get(&self, address: &str) -> Answer {
         self.send(get(address))
+    }
+
+    /// The heights of a tile in Terrarium's encoding.
+    pub fn heights(&self, address: &str) -> Vec<Option<f64>> {
+        heights(&self.get(address).ok().body)
     }
 
     pub fn get_with(&self, address: &str, header: &str, value: &str) -> Answer {
@@ -142,6 +149,12 @@ pub fn numbered(store: &Store, name: &str, structure: Structure, rows: usize, co
     grid.put(&Window::new([0, 0], [rows as u64, cols as u64]), &cells)
         .unwrap();
     grid
+}
+
+/// A grid of `rows` x `cols` hundredths of a degree from 8 degrees east, 48 north on, with `mean`.
+pub fn degrees(store: &Store, name: &str, chunk: u32, [rows, cols]: [usize; 2]) -> Grid {
+    let structure = space("EPSG:4326", [8.0, 48.0], 0.01, chunk);
+    numbered(store, name, structure, rows, cols)
 }
 
 /// Hours of a plane of degrees: (time, y, x), each cell `1000 * hour + 10 * row + col`.
@@ -221,13 +234,8 @@ pub fn gated(gate: &Gate) -> Store {
         &Array2::<f32>::ones((64, 64)),
     )
     .unwrap();
-    numbered(
-        &store,
-        "fast",
-        space("EPSG:4326", [0.0, 10.0], 0.1, 16),
-        64,
-        64,
-    );
+    let structure = space("EPSG:4326", [0.0, 10.0], 0.1, 16);
+    numbered(&store, "fast", structure, 64, 64);
     store
 }
 

@@ -4,17 +4,11 @@ use axum::body::Body;
 use axum::http::{Method, Request};
 use gridstone::Store;
 
-use crate::fixture::{Dice, Server, hourly, numbered, space, store};
+use crate::fixture::{Dice, Server, degrees, hourly, numbered, space, store};
 
 fn filled() -> Store {
     let store = store();
-    numbered(
-        &store,
-        "plain",
-        space("EPSG:4326", [8.0, 48.0], 0.01, 32),
-        60,
-        60,
-    );
+    degrees(&store, "plain", 32, [60, 60]);
     numbered(
         &store,
         "utm",
@@ -189,13 +183,7 @@ fn an_answer_names_no_path_of_the_host() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("secret-place");
     let store = Store::open(&path).unwrap();
-    numbered(
-        &store,
-        "plain",
-        space("EPSG:4326", [8.0, 48.0], 0.01, 32),
-        60,
-        60,
-    );
+    degrees(&store, "plain", 32, [60, 60]);
     let server = Server::new(&store);
     // The files go while the store is open: what is asked then fails, or comes from memory.
     let mut addresses = vec![
@@ -239,13 +227,7 @@ fn damage_is_told_without_where_it_lies() {
     use gridstone::kv::{Batch, Durability, Engine, KeyRange, Memory, Order, Space};
     let engine = std::sync::Arc::new(Memory::new());
     let store = Store::options().open_engine(engine.clone()).unwrap();
-    numbered(
-        &store,
-        "plain",
-        space("EPSG:4326", [8.0, 48.0], 0.01, 32),
-        60,
-        60,
-    );
+    degrees(&store, "plain", 32, [60, 60]);
     let snapshot = engine.snapshot().unwrap();
     let chunks = snapshot
         .scan(Space::Base, &KeyRange::all(), Order::Ascending, 100)

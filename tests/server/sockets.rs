@@ -10,7 +10,7 @@ use gridstone::Store;
 use gridstone::server::{self, Options};
 use tokio::sync::Notify;
 
-use crate::fixture::{FAST, Gate, SLOW, gated, numbered, space, store};
+use crate::fixture::{FAST, Gate, SLOW, degrees, gated, numbered, space, store};
 
 /// A server that listens.
 struct Listening {
@@ -190,13 +190,7 @@ fn slow_clients_hold_nobody_up() {
 #[test]
 fn connections_beyond_the_limit_wait_for_others_to_close() {
     let store = store();
-    numbered(
-        &store,
-        "plain",
-        space("EPSG:4326", [8.0, 48.0], 0.01, 32),
-        20,
-        20,
-    );
+    degrees(&store, "plain", 32, [20, 20]);
     let server = Listening::start(store, Options::default().connections(2));
     let held: Vec<TcpStream> = (0..2)
         .map(|_| TcpStream::connect(server.address).unwrap())

@@ -5,7 +5,7 @@ use gridstone::server::Options;
 use gridstone::{Polygon, Stat, StatisticsQuery, wire};
 use serde_json::{Value, json};
 
-use crate::fixture::{Server, numbered, space, store};
+use crate::fixture::{Server, degrees, numbered, space, store};
 
 fn feature(name: &str, ring: &[[f64; 2]]) -> Value {
     json!({ "type": "Feature", "properties": { "name": name }, "geometry": { "type": "Polygon", "coordinates": [ring] } })
@@ -17,13 +17,7 @@ const EAST: [[f64; 2]; 4] = [[8.6, 47.9], [8.9, 47.7], [8.7, 47.2], [8.6, 47.9]]
 #[test]
 fn figures_are_those_of_the_engine_for_each_feature() {
     let store = store();
-    let grid = numbered(
-        &store,
-        "plain",
-        space("EPSG:4326", [8.0, 48.0], 0.01, 32),
-        100,
-        100,
-    );
+    let grid = degrees(&store, "plain", 32, [100, 100]);
     let server = Server::new(&store);
     let body = json!({ "type": "FeatureCollection", "features": [feature("west", &WEST), feature("east", &EAST)] });
     let found = server
@@ -85,13 +79,7 @@ fn polygons_of_another_system_are_converted() {
 #[test]
 fn what_cannot_be_summed_up_is_refused() {
     let store = store();
-    numbered(
-        &store,
-        "plain",
-        space("EPSG:4326", [8.0, 48.0], 0.01, 32),
-        20,
-        20,
-    );
+    degrees(&store, "plain", 32, [20, 20]);
     let server = Server::with(&store, Options::default().body_bytes(10_000));
     let status =
         |address: &str, body: String| server.ask(Method::POST, address, body).status.as_u16();

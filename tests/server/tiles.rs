@@ -7,7 +7,7 @@ use gridstone::{
 };
 use ndarray::{Array2, Array3};
 
-use crate::fixture::{Server, hourly, number, numbered, space, store};
+use crate::fixture::{Server, degrees, hourly, number, numbered, space, store};
 use crate::oracle::{heights, image, metres, place};
 
 /// The value of the cell (row, col) at a position in cells, of a numbered grid.
@@ -16,32 +16,37 @@ fn cell(rows: usize, cols: usize, y: f64, x: f64) -> Option<f64> {
     inside.then(|| number(y as usize, x as usize).into())
 }
 
+/// Looks at each pixel by its row, its column and what it holds; more than some have to count.
+fn each(
+    found: &[Option<f64>],
+    side: usize,
+    more_than: usize,
+    counts: impl Fn(usize, usize, Option<f64>) -> bool,
+) {
+    assert_eq!(found.len(), side * side);
+    let held = found
+        .iter()
+        .enumerate()
+        .filter(|(pixel, found)| counts(pixel / side, pixel % side, **found))
+        .count();
+    assert!(held > more_than, "{held} pixels count");
+}
+
 fn check(found: &[Option<f64>], side: usize, expected: impl Fn(usize, usize) -> Option<f64>) {
-    let mut held = 0;
-    for row in 0..side {
-        for col in 0..side {
-            let (found, expected) = (found[row * side + col], expected(row, col));
-            assert_eq!(found, expected, "row {row}, column {col}");
-            held += usize::from(expected.is_some());
-        }
-    }
-    assert!(held > side * side / 50, "{held} pixels hold data");
+    each(found, side, side * side / 50, |row, col, found| {
+        assert_eq!(found, expected(row, col), "row {row}, column {col}");
+        found.is_some()
+    });
 }
 
 #[test]
 fn pixels_of_degrees_are_the_cells_in_which_their_centres_lie() {
     let store = store();
-    numbered(
-        &store,
-        "plain",
-        space("EPSG:4326", [8.0, 48.0], 0.01, 32),
-        150,
-        200,
-    );
+    degrees(&store, "plain", 32, [150, 200]);
     let server = Server::new(&store);
     for (z, x, y) in [(9, 268, 178), (8, 134, 89), (12, 2142, 1427)] {
         let address = format!("/tiles/plain/{z}/{x}/{y}.png?encoding=terrarium&level.space=0");
-        let found = heights(&server.get(&address).ok().body);
+        let found = server.heights(&address);
         check(&found, 256, |row, col| {
             let [lon, lat] = place(z, x, y, 256, row, col);
             cell(150, 200, (48.0 - lat) / 0.01, (lon - 8.0) / 0.01)
@@ -94,43 +99,33 @@ fn pixels_of_a_projected_grid_are_cells_within_an_eighth_of_a_pixel() {
     let plain = Proj::from_proj_string("+proj=longlat +datum=WGS84 +no_defs").unwrap();
     let utm = Proj::from_proj_string("+proj=utm +zone=32 +datum=WGS84 +units=m +no_defs").unwrap();
     let (z, x, y) = (9, 269, 177);
-    let found = heights(
-        &server
-            .get(&format!(
-                "/tiles/utm/{z}/{x}/{y}.png?encoding=terrarium&level.space=0"
-            ))
-            .ok()
-            .body,
-    );
-    let mut held = 0;
-    for row in 0..256 {
-        for col in 0..256 {
-            let [lon, lat] = place(z, x, y, 256, row, col);
-            let mut point = (lon.to_radians(), lat.to_radians(), 0.0);
-            proj4rs::transform::transform(&plain, &utm, &mut point).unwrap();
-            // A pixel is 206 m here at most: an eighth of it is an eighth of a cell and a little.
-            let at = |dy: f64, dx: f64| {
-                cell(
-                    300,
-                    400,
-                    (5_400_000.0 - point.1) / 200.0 + dy,
-                    (point.0 - 500_000.0) / 200.0 + dx,
-                )
-            };
-            const OFF: f64 = 0.14;
-            let near: Vec<Option<f64>> = [-OFF, 0.0, OFF]
-                .iter()
-                .flat_map(|dy| [-OFF, 0.0, OFF].map(|dx| at(*dy, dx)))
-                .collect();
-            let found = found[row * 256 + col];
-            assert!(
-                near.contains(&found),
-                "row {row}, column {col}: {found:?}, not of {near:?}"
-            );
-            held += usize::from(found.is_some());
-        }
-    }
-    assert!(held > 5_000, "{held} pixels hold data");
+    let found = server.heights(&format!(
+        "/tiles/utm/{z}/{x}/{y}.png?encoding=terrarium&level.space=0"
+    ));
+    each(&found, 256, 5_000, |row, col, found| {
+        let [lon, lat] = place(z, x, y, 256, row, col);
+        let mut point = (lon.to_radians(), lat.to_radians(), 0.0);
+        proj4rs::transform::transform(&plain, &utm, &mut point).unwrap();
+        // A pixel is 206 m here at most: an eighth of it is an eighth of a cell and a little.
+        let at = |dy: f64, dx: f64| {
+            cell(
+                300,
+                400,
+                (5_400_000.0 - point.1) / 200.0 + dy,
+                (point.0 - 500_000.0) / 200.0 + dx,
+            )
+        };
+        const OFF: f64 = 0.14;
+        let near: Vec<Option<f64>> = [-OFF, 0.0, OFF]
+            .iter()
+            .flat_map(|dy| [-OFF, 0.0, OFF].map(|dx| at(*dy, dx)))
+            .collect();
+        assert!(
+            near.contains(&found),
+            "row {row}, column {col}: {found:?}, not of {near:?}"
+        );
+        found.is_some()
+    });
 }
 
 #[test]
@@ -146,42 +141,28 @@ fn coarse_tiles_show_the_coarsest_level_whose_cells_are_no_larger_than_a_pixel()
     let server = Server::new(&store);
     // A pixel of zoom 8 has 611.5 m: level 2, of 400 m.
     let (z, x, y) = (8, 128, 128);
-    let found = heights(
-        &server
-            .get(&format!("/tiles/metres/{z}/{x}/{y}.png?encoding=terrarium"))
-            .ok()
-            .body,
-    );
+    let found = server.heights(&format!("/tiles/metres/{z}/{x}/{y}.png?encoding=terrarium"));
     let two = Levels::zero(1).with(0, Level::new(2).unwrap());
     let read = grid
         .read(&Query::window(Window::new([0, 0], [64, 64]).at(two)))
         .unwrap();
     assert_eq!(read.layer, Layer::Aggregate(Aggregation::Mean));
     let values: Vec<Option<f64>> = read.values().collect();
-    let mut held = 0;
-    for row in 0..256 {
-        for col in 0..256 {
-            let [mx, my] = metres(z, x, y, 256, row, col);
-            let (cy, cx) = (-my / 400.0, mx / 400.0);
-            let inside = cy < 64.0 && cx < 64.0;
+    each(&found, 256, 1_000, |row, col, found| {
+        let [mx, my] = metres(z, x, y, 256, row, col);
+        let (cy, cx) = (-my / 400.0, mx / 400.0);
+        let inside = cy < 64.0 && cx < 64.0;
+        assert_eq!(found.is_some(), inside, "row {row}, column {col}");
+        if let Some(found) = found {
+            let expected = values[cy as usize * 64 + cx as usize].unwrap();
             // Terrarium has 1/256 of a metre.
-            let expected = inside.then(|| values[cy as usize * 64 + cx as usize].unwrap());
-            let found = found[row * 256 + col];
-            assert_eq!(
-                found.is_some(),
-                expected.is_some(),
-                "row {row}, column {col}"
+            assert!(
+                (found - expected).abs() <= 1.0 / 512.0 + 1e-9,
+                "{found}, not {expected}"
             );
-            if let (Some(found), Some(expected)) = (found, expected) {
-                assert!(
-                    (found - expected).abs() <= 1.0 / 512.0 + 1e-9,
-                    "{found}, not {expected}"
-                );
-                held += 1;
-            }
         }
-    }
-    assert!(held > 1_000, "{held} pixels hold data");
+        found.is_some()
+    });
 }
 
 #[test]
@@ -202,12 +183,7 @@ fn what_holds_data_is_told_by_validity_and_not_by_values() {
     .unwrap();
     let server = Server::new(&store);
     let (z, x, y) = (9, 256, 256);
-    let found = heights(
-        &server
-            .get(&format!("/tiles/masked/{z}/{x}/{y}.png?encoding=terrarium"))
-            .ok()
-            .body,
-    );
+    let found = server.heights(&format!("/tiles/masked/{z}/{x}/{y}.png?encoding=terrarium"));
     check(&found, 256, |row, col| {
         let [mx, my] = metres(z, x, y, 256, row, col);
         let (cy, cx) = ((-my / 1_000.0) as usize, (mx / 1_000.0) as usize);
@@ -244,48 +220,33 @@ fn between_cells_bilinear_weighs_the_four_around_that_hold_data() {
     grid.put(&Window::new([0, 0], [16, 16]), &cells).unwrap();
     let server = Server::new(&store);
     let (z, x, y) = (9, 256, 256);
-    let found = heights(
-        &server
-            .get(&format!(
-                "/tiles/ramp/{z}/{x}/{y}.png?encoding=terrarium&resampling=bilinear"
-            ))
-            .ok()
-            .body,
-    );
-    let mut held = 0;
-    for row in 0..256 {
-        for col in 0..256 {
-            let [mx, my] = metres(z, x, y, 256, row, col);
-            let (cy, cx) = (-my / 5_000.0, mx / 5_000.0);
-            let found = found[row * 256 + col];
-            let hole = cy as usize == 5 && cx as usize == 5;
-            let inside = cy < 16.0 && cx < 16.0;
-            assert_eq!(found.is_some(), inside && !hole, "row {row}, column {col}");
-            // Far from the hole and the edges it is the plane itself.
-            let plain = (0.5..4.4).contains(&cy) && (0.5..15.5).contains(&cx);
-            if let Some(found) = found.filter(|_| plain) {
-                let expected = 100.0 * (cy - 0.5) + 10.0 * (cx - 0.5);
-                assert!(
-                    (found - expected).abs() <= 1.0 / 500.0,
-                    "row {row}, column {col}: {found}, not {expected}"
-                );
-                held += 1;
-            }
-        }
-    }
-    assert!(held > 5_000, "{held} pixels");
+    let found = server.heights(&format!(
+        "/tiles/ramp/{z}/{x}/{y}.png?encoding=terrarium&resampling=bilinear"
+    ));
+    each(&found, 256, 5_000, |row, col, found| {
+        let [mx, my] = metres(z, x, y, 256, row, col);
+        let (cy, cx) = (-my / 5_000.0, mx / 5_000.0);
+        let hole = cy as usize == 5 && cx as usize == 5;
+        let inside = cy < 16.0 && cx < 16.0;
+        assert_eq!(found.is_some(), inside && !hole, "row {row}, column {col}");
+        // Far from the hole and the edges it is the plane itself.
+        let plain = (0.5..4.4).contains(&cy) && (0.5..15.5).contains(&cx);
+        let Some(found) = found.filter(|_| plain) else {
+            return false;
+        };
+        let expected = 100.0 * (cy - 0.5) + 10.0 * (cx - 0.5);
+        assert!(
+            (found - expected).abs() <= 1.0 / 500.0,
+            "row {row}, column {col}: {found}, not {expected}"
+        );
+        true
+    });
 }
 
 #[test]
 fn rows_of_tms_are_counted_from_the_south() {
     let store = store();
-    numbered(
-        &store,
-        "plain",
-        space("EPSG:4326", [8.0, 48.0], 0.01, 32),
-        150,
-        200,
-    );
+    degrees(&store, "plain", 32, [150, 200]);
     let server = Server::new(&store);
     let xyz = server.get("/tiles/plain/9/268/178.png").ok();
     let tms = server
@@ -299,13 +260,7 @@ fn rows_of_tms_are_counted_from_the_south() {
 #[test]
 fn colours_are_of_the_range_of_the_whole_layer_so_that_neighbours_agree() {
     let store = store();
-    numbered(
-        &store,
-        "plain",
-        space("EPSG:4326", [8.0, 48.0], 0.01, 32),
-        150,
-        200,
-    );
+    degrees(&store, "plain", 32, [150, 200]);
     let server = Server::new(&store);
     let greatest = (0..150)
         .flat_map(|row| (0..200).map(move |col| number(row, col)))
@@ -325,12 +280,7 @@ fn colours_are_of_the_range_of_the_whole_layer_so_that_neighbours_agree() {
             ))
             .ok();
         assert_eq!(plain.body, said.body);
-        let heights = heights(
-            &server
-                .get(&format!("/tiles/plain/10/{x}/{y}.png?encoding=terrarium"))
-                .ok()
-                .body,
-        );
+        let heights = server.heights(&format!("/tiles/plain/10/{x}/{y}.png?encoding=terrarium"));
         let values = heights.into_iter().map(|height| height.unwrap_or(f64::NAN));
         let values = Array2::from_shape_vec((256, 256), values.collect()).unwrap();
         let look = Look {
@@ -347,13 +297,7 @@ fn colours_are_of_the_range_of_the_whole_layer_so_that_neighbours_agree() {
 #[test]
 fn the_range_follows_what_is_put() {
     let store = store();
-    let grid = numbered(
-        &store,
-        "plain",
-        space("EPSG:4326", [8.0, 48.0], 0.01, 32),
-        50,
-        50,
-    );
+    let grid = degrees(&store, "plain", 32, [50, 50]);
     let server = Server::new(&store);
     let range = || {
         server.get("/tiles/plain/tiles.json").ok().json()["gridstone"]["range"][1]
@@ -404,7 +348,7 @@ fn a_tile_is_of_the_time_that_is_asked_for_else_of_the_last() {
     let server = Server::new(&store);
     let address = "/tiles/hourly/6/33/21.png?encoding=terrarium";
     let hour = |more: &str| {
-        let found = heights(&server.get(&format!("{address}{more}")).ok().body);
+        let found = server.heights(&format!("{address}{more}"));
         found
             .into_iter()
             .flatten()
@@ -416,20 +360,12 @@ fn a_tile_is_of_the_time_that_is_asked_for_else_of_the_last() {
     assert_eq!(hour("&time=2024-03-01T00:00Z"), Some(0));
     assert_eq!(hour("&time=2025-01-01"), None);
     // The mean of the hours from 8 to 12, at the level of four hours.
-    let found = heights(
-        &server
-            .get(&format!("{address}&level.time=2&time=2024-03-01T09:00Z"))
-            .ok()
-            .body,
-    );
+    let found = server.heights(&format!("{address}&level.time=2&time=2024-03-01T09:00Z"));
     let of_cells: Vec<f64> = found.into_iter().flatten().collect();
-    assert!(
-        of_cells
-            .iter()
-            .all(|height| (9_500.0..9_700.0).contains(height)),
-        "{:?}",
-        of_cells.first()
-    );
+    assert!(!of_cells.is_empty());
+    for height in of_cells {
+        assert!((9_500.0..9_700.0).contains(&height), "{height}");
+    }
 }
 
 #[test]
@@ -464,14 +400,9 @@ fn all_tiles_show_the_same_event() {
     .unwrap();
     let server = Server::new(&store);
     let values = |x: u32, more: &str| {
-        let found = heights(
-            &server
-                .get(&format!(
-                    "/tiles/scenes/5/{x}/15.png?encoding=terrarium{more}"
-                ))
-                .ok()
-                .body,
-        );
+        let found = server.heights(&format!(
+            "/tiles/scenes/5/{x}/15.png?encoding=terrarium{more}"
+        ));
         let mut found: Vec<i64> = found
             .into_iter()
             .flatten()
@@ -500,14 +431,9 @@ fn longitudes_from_0_to_360_are_found_on_either_side_of_greenwich() {
     );
     let server = Server::new(&store);
     for (z, x, y) in [(0, 0, 0), (3, 3, 3), (3, 4, 3), (2, 0, 1)] {
-        let found = heights(
-            &server
-                .get(&format!(
-                    "/tiles/globe/{z}/{x}/{y}.png?encoding=terrarium&level.space=0"
-                ))
-                .ok()
-                .body,
-        );
+        let found = server.heights(&format!(
+            "/tiles/globe/{z}/{x}/{y}.png?encoding=terrarium&level.space=0"
+        ));
         check(&found, 256, |row, col| {
             let [lon, lat] = place(z, x, y, 256, row, col);
             cell(180, 360, 90.0 - lat, lon.rem_euclid(360.0))
@@ -564,22 +490,17 @@ fn a_fresh_tile_shows_what_is_not_aggregated_yet() {
     )
     .unwrap();
     let server = Server::new(&store);
-    let values = |more: &str| {
-        heights(
-            &server
-                .get(&format!(
-                    "/tiles/metres/8/128/128.png?encoding=terrarium{more}"
-                ))
-                .ok()
-                .body,
-        )
+    let values = |more: &str| -> Vec<f64> {
+        let address = format!("/tiles/metres/8/128/128.png?encoding=terrarium{more}");
+        let found: Vec<f64> = server.heights(&address).into_iter().flatten().collect();
+        assert!(found.len() > 1_000, "{} pixels hold data", found.len());
+        found
     };
-    assert!(values("").into_iter().flatten().all(|height| height == 7.0));
+    assert!(values("").iter().all(|height| *height == 7.0));
     assert!(
         values("&freshness=stored")
-            .into_iter()
-            .flatten()
-            .all(|height| height != 7.0)
+            .iter()
+            .all(|height| *height != 7.0)
     );
     assert_eq!(
         grid.read(&Query::all().freshness(Freshness::Fresh))
@@ -593,13 +514,7 @@ fn a_fresh_tile_shows_what_is_not_aggregated_yet() {
 #[test]
 fn tilejson_and_wmts_name_addresses_that_work() {
     let store = store();
-    numbered(
-        &store,
-        "plain",
-        space("EPSG:4326", [8.0, 48.0], 0.01, 32),
-        150,
-        200,
-    );
+    degrees(&store, "plain", 32, [150, 200]);
     let server = Server::new(&store);
     let json = server
         .get_with(

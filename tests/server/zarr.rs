@@ -5,17 +5,11 @@ use gridstone::Window;
 use gridstone::adapter::zarr::{Format, View, ViewOptions};
 use ndarray::Array2;
 
-use crate::fixture::{Server, hourly, numbered, space, store};
+use crate::fixture::{Server, degrees, hourly, store};
 
 fn filled() -> (gridstone::Store, gridstone::Grid) {
     let store = store();
-    let grid = numbered(
-        &store,
-        "plain",
-        space("EPSG:4326", [8.0, 48.0], 0.01, 16),
-        50,
-        70,
-    );
+    let grid = degrees(&store, "plain", 16, [50, 70]);
     hourly(&store, 4);
     (store, grid)
 }

@@ -83,6 +83,12 @@ fn of_dem(entries: Entries) -> Entries {
         .collect()
 }
 
+/// What the verifier finds, in its order.
+fn damages(store: &Store) -> Vec<Damage> {
+    let findings = store.verify().unwrap().findings;
+    findings.iter().map(|finding| finding.damage).collect()
+}
+
 /// Every finding is of the grid, and one at least is of this kind and names a place.
 fn finds(store: &Store, damage: Damage) -> Vec<Finding> {
     let findings = store.verify().unwrap().findings;
@@ -355,16 +361,7 @@ fn verify_finds_damaged_records_marks_and_keys_of_no_grid() {
     let (dem, _) = of_dem(entries(&engine, Space::Directory)).remove(0);
     let stranger = [&[0, 0, 0, 99], &dem[4..]].concat();
     tamper(&engine, &[(Space::Base, &stranger, Some(b"?"))]);
-    assert_eq!(
-        store
-            .verify()
-            .unwrap()
-            .findings
-            .iter()
-            .map(|f| f.damage)
-            .collect::<Vec<_>>(),
-        [Damage::Key]
-    );
+    assert_eq!(damages(&store), [Damage::Key]);
     tamper(
         &engine,
         &[
@@ -372,16 +369,7 @@ fn verify_finds_damaged_records_marks_and_keys_of_no_grid() {
             (Space::Dirty, &dem, Some(b"")),
         ],
     );
-    assert_eq!(
-        store
-            .verify()
-            .unwrap()
-            .findings
-            .iter()
-            .map(|f| f.damage)
-            .collect::<Vec<_>>(),
-        [Damage::Mark]
-    );
+    assert_eq!(damages(&store), [Damage::Mark]);
 }
 
 #[test]
@@ -428,16 +416,7 @@ fn verify_finds_a_feed_entry_that_is_damaged_lost_or_of_no_grid() {
             (Space::Feed, &stranger, Some(value)),
         ],
     );
-    assert_eq!(
-        store
-            .verify()
-            .unwrap()
-            .findings
-            .iter()
-            .map(|f| f.damage)
-            .collect::<Vec<_>>(),
-        [Damage::Key]
-    );
+    assert_eq!(damages(&store), [Damage::Key]);
     let older = [&key[..4], &[0; 8]].concat();
     tamper(
         &engine,
@@ -446,14 +425,5 @@ fn verify_finds_a_feed_entry_that_is_damaged_lost_or_of_no_grid() {
             (Space::Feed, &older, Some(value)),
         ],
     );
-    assert_eq!(
-        store
-            .verify()
-            .unwrap()
-            .findings
-            .iter()
-            .map(|f| f.damage)
-            .collect::<Vec<_>>(),
-        [Damage::Record]
-    );
+    assert_eq!(damages(&store), [Damage::Record]);
 }

@@ -1,5 +1,7 @@
 //! Values that no cell with data has, to stand for absent data.
 
+use ndarray::ArrayD;
+
 use crate::array::block::{self, BLOCK};
 use crate::array::{Cells, DType};
 use crate::error::Result;
@@ -40,10 +42,7 @@ pub(in crate::adapter) fn marking(
             absent: true,
         });
     }
-    let exact = |value: f64| {
-        Some(Cells::filled(dtype, 1, value)).filter(|cell| cell.first_f64() == Some(value))
-    };
-    let preferred = preferred.and_then(exact);
+    let preferred = preferred.and_then(|value| cell_of(dtype, value));
     let least = Cells::filled(dtype, 1, f64::MIN);
     let most = Cells::filled(dtype, 1, f64::MAX);
     let ends = if dtype.is_signed() {
@@ -74,6 +73,19 @@ pub(in crate::adapter) fn marking(
         nodata: lowest.free(),
         absent,
     })
+}
+
+/// A cell of a type that is exactly a value, if there is one.
+pub(super) fn cell_of(dtype: DType, value: f64) -> Option<Cells> {
+    Some(Cells::filled(dtype, 1, value)).filter(|cell| cell.first_f64() == Some(value))
+}
+
+/// Which cells are absent, in C order, by what says which hold data; empty if all do.
+pub(in crate::adapter) fn absent(valid: Option<&ArrayD<bool>>) -> Vec<bool> {
+    valid
+        .iter()
+        .flat_map(|valid| valid.iter().map(|valid| !valid))
+        .collect()
 }
 
 /// Whether a cell that is not absent has a value. Without marks, none is absent.

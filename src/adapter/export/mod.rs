@@ -9,7 +9,7 @@ mod mark;
 mod parts;
 mod selection;
 
-pub(in crate::adapter) use mark::{Marking, Viewer, marking};
+pub(in crate::adapter) use mark::{Marking, absent, marking};
 pub(in crate::adapter) use parts::{Cuts, Part};
 pub(in crate::adapter) use selection::Planes;
 pub use selection::{Exported, Selection};

@@ -1,11 +1,11 @@
 //! Which cells of a grid are meant, and parts of them as planes.
 
-use std::cell::RefCell;
 use std::ops::Range;
 
 use ndarray::{ArrayD, Axis, IxDyn};
 
-use super::{Cuts, Marking, Part, Viewer, marking};
+use super::mark::{Viewer, cell_of};
+use super::{Cuts, Marking, Part, absent, marking};
 use crate::adapter::axes::RasterAxes;
 use crate::array::{Array, Cells, DType, Validity, in_c_order, with_view};
 use crate::error::{Error, Result};
@@ -28,11 +28,9 @@ pub struct Selection {
     dtype: DType,
     /// The ticks of the events, if there is an irregular dimension.
     ticks: Option<Vec<i64>>,
-    /// What was read so far.
-    exported: RefCell<Exported>,
 }
 
-/// What was read of a grid for a file.
+/// What was read of a grid into a file. What was looked at before is not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Exported {
@@ -66,6 +64,8 @@ pub(in crate::adapter) struct Planes {
     pub(in crate::adapter) array: Array,
     /// Which of them hold data, in the same shape; `None` if all do.
     pub(in crate::adapter) valid: Option<ArrayD<bool>>,
+    /// What was read for them.
+    pub(in crate::adapter) exported: Exported,
 }
 
 impl Selection {
@@ -100,7 +100,6 @@ impl Selection {
             freshness: Freshness::Fresh,
             axes,
             ticks: None,
-            exported: RefCell::default(),
         };
         if structure.irregular().is_some() {
             let ticks = grid.events(&selection.query(window))?;
@@ -128,7 +127,6 @@ impl Selection {
         Ok(Self {
             dtype,
             layer,
-            exported: RefCell::default(),
             ..self.clone()
         })
     }
@@ -169,7 +167,6 @@ impl Selection {
     pub(in crate::adapter) fn at(&self, window: Window) -> Self {
         Self {
             window,
-            exported: RefCell::default(),
             ..self.clone()
         }
     }
@@ -193,6 +190,11 @@ impl Selection {
         (0..self.grid.structure().rank())
             .filter(|axis| ![self.axes.y, self.axes.x].contains(axis))
             .collect()
+    }
+
+    /// All axes: those that planes lie along, then rows and columns.
+    pub(in crate::adapter) fn order(&self) -> Vec<usize> {
+        [self.others(), vec![self.axes.y, self.axes.x]].concat()
     }
 
     /// How many planes there are.
@@ -234,12 +236,7 @@ impl Selection {
         )
     }
 
-    /// What was read so far.
-    pub(in crate::adapter) fn exported(&self) -> Exported {
-        *self.exported.borrow()
-    }
-
-    /// How an axis of planes is cut best: at borders of chunks.
+    /// How an axis is cut best: at borders of chunks.
     pub(in crate::adapter) fn cuts(&self, axis: usize) -> Cuts {
         let len = self.len(axis);
         if self.ticks(axis).is_some() {
@@ -258,6 +255,16 @@ impl Selection {
             phase: first.map_or(0, |piece| piece.in_chunk[axis]),
             soft: true,
         }
+    }
+
+    /// The parts of at most so many cells, cut at borders of chunks where these allow it.
+    pub(in crate::adapter) fn parts(&self, cells_max: usize) -> Vec<Part> {
+        let cuts: Vec<Cuts> = self
+            .order()
+            .into_iter()
+            .map(|axis| self.cuts(axis))
+            .collect();
+        Cuts::parts(&cuts, cells_max)
     }
 
     fn query(&self, window: &Window) -> Query {
@@ -284,7 +291,7 @@ impl Selection {
 
     /// The cells of a part: ranges along the axes of planes, rows and columns, in this order.
     pub(in crate::adapter) fn read(&self, part: &Part) -> Result<Planes> {
-        let axes = [self.others(), vec![self.axes.y, self.axes.x]].concat();
+        let axes = self.order();
         let (mut window, mut events) = (self.window, None);
         for (axis, range) in axes.iter().zip(part) {
             if let Some(ticks) = self.ticks(*axis) {
@@ -301,7 +308,7 @@ impl Selection {
             _ => query,
         };
         let mut answer = self.grid.read(&query)?;
-        self.count(&answer);
+        let exported = counted(&answer);
         if let Some((axis, ticks)) = events {
             answer = spread(answer, axis, ticks);
         }
@@ -318,15 +325,11 @@ impl Selection {
             cells, &axes, shape
         )?));
         let valid = valid.map(|valid| laid(valid, &axes, shape)).transpose()?;
-        Ok(Planes { array, valid })
-    }
-
-    fn count(&self, answer: &Answer) {
-        let mut exported = self.exported.borrow_mut();
-        exported.cells += with_view!(Array, &answer.array, |cells| cells.len()) as u64;
-        exported.chunks_read += answer.chunks_read;
-        exported.stale += answer.stale.len() as u64;
-        exported.inexact += answer.inexact;
+        Ok(Planes {
+            array,
+            valid,
+            exported,
+        })
     }
 
     /// What stands for absent data in the cells of these selections of one grid and one type; what
@@ -341,35 +344,30 @@ impl Selection {
         let Some(first) = all.first() else {
             return Err(Error::invalid("there is nothing to be exported"));
         };
-        let preferred = Self::preferred(all)?;
-        let known = |marked: &Option<f64>| {
-            let cell = Cells::filled(first.dtype, 1, marked.unwrap_or(f64::NAN));
-            (cell.first_f64() == *marked).then_some(cell)
-        };
-        if !first.dtype.is_float()
-            && let [Some(nodata)] = preferred.as_slice()
-            && let Some(cell) = known(nodata)
-        {
-            return Ok(Marking {
-                nodata: Some(cell),
-                absent: true,
-            });
-        }
-        let cells = all.iter().map(|of| of.cells()).fold(0, u64::saturating_add);
-        let preferred = preferred
-            .into_iter()
-            .flatten()
-            .flatten()
-            .next()
-            .or(first.grid.schema().nodata());
-        let is_count = |of: &&&Self| of.layer == Layer::Aggregate(Aggregation::Count);
-        if !always && all.iter().filter(is_count).count() == all.len() {
+        let is_count = |of: &&Self| of.layer == Layer::Aggregate(Aggregation::Count);
+        if !always && all.iter().all(is_count) {
             // Every cell has a count.
             return Ok(Marking {
                 nodata: None,
                 absent: false,
             });
         }
+        let mut said = Vec::new();
+        for of in all.iter().filter(|of| !of.dtype.is_float()) {
+            said.push(of.nodata()?);
+        }
+        if let Some(Some(nodata)) = said.first().copied()
+            && said.iter().all(|other| *other == Some(nodata))
+            && let Some(cell) = cell_of(first.dtype, nodata)
+        {
+            return Ok(Marking {
+                nodata: Some(cell),
+                absent: true,
+            });
+        }
+        let own = || first.grid.schema().nodata();
+        let preferred = said.into_iter().flatten().next().or_else(own);
+        let cells = all.iter().map(|of| of.cells()).fold(0, u64::saturating_add);
         marking((first.dtype, cells), preferred, |viewer| {
             if always {
                 viewer(&Cells::filled(first.dtype, 1, 0.0), &[true]);
@@ -379,42 +377,21 @@ impl Selection {
         })
     }
 
-    /// The value that marks absent cells of each, if the grid says that there is one for all of
-    /// its cells; once, if it is the same for all.
-    fn preferred(all: &[&Self]) -> Result<Vec<Option<Option<f64>>>> {
-        let mut found: Vec<Option<Option<f64>>> = Vec::new();
-        for of in all {
-            let one: Part = of
-                .others()
-                .into_iter()
-                .chain([0, 0])
-                .map(|_| 0..1)
-                .collect();
-            let values = match of.probe(&one)? {
-                Validity::Values { nodata } => Some(nodata),
-                _ => None,
-            };
-            if !found.contains(&values) {
-                found.push(values);
-            }
-        }
-        Ok(found)
-    }
-
-    /// How an answer of this selection says which cells hold data.
-    fn probe(&self, part: &Part) -> Result<Validity> {
-        let axes = [self.others(), vec![self.axes.y, self.axes.x]].concat();
-        let mut window = self.window;
-        for (axis, range) in axes.iter().zip(part) {
-            if self.ticks(*axis).is_none() {
-                window = window.along(*axis, self.window.start()[*axis], range.len() as u64);
-            }
-        }
-        let mut query = self.query(&window);
-        if let Some(tick) = self.ticks.as_ref().and_then(|ticks| ticks.first()) {
-            query = query.ticks(*tick..tick.saturating_add(1));
-        }
-        self.grid.read(&query).map(|answer| answer.validity)
+    /// The value that marks absent cells, if the grid says that there is one for all of its cells.
+    fn nodata(&self) -> Result<Option<f64>> {
+        let first = |window: Window, axis: usize| window.along(axis, window.start()[axis], 1);
+        let mut axes = self.order();
+        axes.retain(|axis| self.ticks(*axis).is_none());
+        let query = self.query(&axes.into_iter().fold(self.window, first));
+        let query = match self.ticks.as_deref() {
+            Some([tick, ..]) => query.ticks(*tick..tick.saturating_add(1)),
+            _ => query,
+        };
+        let validity = self.grid.read(&query).map(|answer| answer.validity)?;
+        Ok(match validity {
+            Validity::Values { nodata } => nodata,
+            _ => None,
+        })
     }
 
     fn show(
@@ -423,16 +400,10 @@ impl Selection {
         viewer: &mut Viewer<'_>,
         progress: &dyn Fn(u64),
     ) -> Result<()> {
-        let axes = [self.others(), vec![self.axes.y, self.axes.x]].concat();
-        let cuts: Vec<Cuts> = axes.into_iter().map(|axis| self.cuts(axis)).collect();
-        for part in Cuts::parts(&cuts, cells_max) {
-            let Planes { array, valid } = self.read(&part)?;
-            let absent: Vec<bool> = valid
-                .iter()
-                .flat_map(|valid| valid.iter().map(|valid| !valid))
-                .collect();
+        for part in self.parts(cells_max) {
+            let Planes { array, valid, .. } = self.read(&part)?;
             let cells = array.into_cells();
-            viewer(&cells, &absent);
+            viewer(&cells, &absent(valid.as_ref()));
             progress(cells.len() as u64);
         }
         Ok(())
@@ -452,6 +423,16 @@ fn dtype(grid: &Grid, layer: &Layer) -> Result<DType> {
                 known.join(", ")
             ))
         }),
+    }
+}
+
+/// What was read for an answer.
+fn counted(answer: &Answer) -> Exported {
+    Exported {
+        cells: answer.array.shape().iter().map(|len| *len as u64).product(),
+        chunks_read: answer.chunks_read,
+        stale: answer.stale.len() as u64,
+        inexact: answer.inexact,
     }
 }
 

@@ -4,7 +4,6 @@
 use super::directory::tag;
 use super::fields::{Container, Fields, Places, laid_out};
 use super::layout::Compression;
-use super::tile::Tiling;
 use super::writer::{Profile, Sheet};
 use super::{keys, nodata};
 use crate::array::DType;
@@ -44,10 +43,7 @@ pub(super) enum Part {
 
 impl Frame {
     pub(super) fn new(sheet: &Sheet, profile: &Profile, container: Container) -> Result<Self> {
-        let tiling = Tiling {
-            side: profile.tile,
-            compression: profile.compression,
-        };
+        let tiling = profile.tiling();
         let (mut directories, mut blocks) = (Vec::new(), Vec::new());
         for (number, size) in sheet.sizes.iter().copied().enumerate() {
             let reduced = if number > 0 { REDUCED } else { 0 };
@@ -107,7 +103,7 @@ impl Frame {
         image: usize,
         part: Part,
         block: usize,
-        (offset, len): (u64, usize),
+        (offset, len): (u64, u32),
     ) -> Result<()> {
         let number = if self.masked { 2 * image } else { image } + usize::from(part == Part::Mask);
         let found = self.images.get(number).filter(|of| block < of.blocks);
@@ -120,8 +116,6 @@ impl Frame {
         if noted.iter().any(|byte| *byte > 0) {
             return Err(Error::invalid("a block of the GeoTIFF is written twice"));
         }
-        let len = u32::try_from(len)
-            .map_err(|cause| Error::invalid("a tile is too large").because(cause))?;
         noted.copy_from_slice(&len.to_ne_bytes());
         let at = of.offsets_at + offset.len() * block;
         self.bytes[at..at + offset.len()].copy_from_slice(&offset);

@@ -49,10 +49,10 @@ fn geokeys(system: &str) -> Result<(Vec<u16>, String)> {
     const GEOGRAPHIC: u16 = 2;
     const PROJECTED: u16 = 1;
     const USER_DEFINED: u16 = 32767;
-    let epsg = system
-        .get(..5)
-        .filter(|name| name.eq_ignore_ascii_case("EPSG:"))
-        .and_then(|_| system[5..].trim().parse::<u16>().ok());
+    let epsg = match crs::code(system) {
+        Some(("EPSG", code)) => u16::try_from(code).ok(),
+        _ => None,
+    };
     let system = match epsg {
         Some(code)
             if (1024..USER_DEFINED).contains(&code)

@@ -5,7 +5,7 @@ use std::io::{Read, Seek};
 use super::directory::{Directory, Source, tag};
 use super::layout::Layout;
 use crate::array::DType;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// What a file has beside its first image.
 #[derive(Debug, Default)]
@@ -54,22 +54,26 @@ impl Pages {
             } else if !mask && !reduced {
                 pages.further += 1;
             } else if reduced && pages.further == 0 {
-                pages.reduced(source, directory, mask);
+                pages.reduced(source, directory, mask)?;
             }
         }
         Ok(pages)
     }
 
-    /// Keeps an overview, or gives a mask to the one of its size.
+    /// Keeps an overview, or gives a mask to the one of its size. One that is damaged is left out:
+    /// the image can be read without it.
     fn reduced<R: Read + Seek>(
         &mut self,
         source: &mut Source<R>,
         directory: &Directory,
         mask: bool,
-    ) {
-        let mut number = |tag| source.unsigned_one(directory, tag).ok().flatten();
-        let Some(size) = number(tag::WIDTH).zip(number(tag::HEIGHT)) else {
-            return;
+    ) -> Result<()> {
+        let mut number = |tag| match source.unsigned_one(directory, tag) {
+            Err(error) if *error.kind() == ErrorKind::Invalid => Ok(None),
+            found => found,
+        };
+        let Some(size) = number(tag::WIDTH)?.zip(number(tag::HEIGHT)?) else {
+            return Ok(());
         };
         if !mask {
             self.overviews.push(Overview {
@@ -80,6 +84,7 @@ impl Pages {
         } else if let Some(of) = self.overviews.iter_mut().find(|of| of.size == size) {
             of.mask = Some(directory.clone());
         }
+        Ok(())
     }
 
     /// What is to be said of images that are not read.

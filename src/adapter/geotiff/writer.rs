@@ -62,6 +62,15 @@ impl Default for Profile {
     }
 }
 
+impl Profile {
+    pub(super) fn tiling(&self) -> Tiling {
+        Tiling {
+            side: self.tile,
+            compression: self.compression,
+        }
+    }
+}
+
 /// The images of a file that is written part by part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sheet {
@@ -82,7 +91,9 @@ impl Sheet {
         height.div_ceil(side) * width.div_ceil(side)
     }
 
-    fn check(&self, profile: &Profile) -> Result<()> {
+    /// Refuses images that no file can have, and what the profile says of others; see
+    /// [`Writer::new`].
+    pub(in crate::adapter) fn check(&self, profile: &Profile) -> Result<()> {
         let bands = self.bands;
         let short = |len: usize| len > 0 && i32::try_from(len).is_ok();
         for [height, width] in &self.sizes {
@@ -246,10 +257,7 @@ impl<W: Write + Seek> Writer<W> {
             frame,
             image: sheet.sizes.len() - 1,
             sheet,
-            tiling: Tiling {
-                side: profile.tile,
-                compression: profile.compression,
-            },
+            tiling: profile.tiling(),
         })
     }
 
@@ -326,7 +334,8 @@ impl<W: Write + Seek> Writer<W> {
             let to = from.saturating_add(len);
             from.is_multiple_of(side) && to <= end && (to.is_multiple_of(side) || to == end)
         };
-        if !fits(row, height, rows) || !fits(col, width, cols) || band + bands > self.sheet.bands {
+        let all = band.saturating_add(bands) <= self.sheet.bands;
+        if !fits(row, height, rows) || !fits(col, width, cols) || !all {
             return refused("it is not made of whole tiles of the image");
         }
         if self.sheet.masked && bands != self.sheet.bands {
@@ -343,8 +352,7 @@ impl<W: Write + Seek> Writer<W> {
     fn append(&mut self, (image, part, block): (usize, Part, usize), tile: &[u8]) -> Result<()> {
         let len = u32::try_from(tile.len())
             .map_err(|cause| Error::invalid("a tile is too large").because(cause))?;
-        self.frame
-            .note(image, part, block, (self.at + 4, tile.len()))?;
+        self.frame.note(image, part, block, (self.at + 4, len))?;
         let last = tile.last_chunk::<4>().copied().unwrap_or_default();
         self.out
             .write_all(&len.to_le_bytes())

@@ -25,14 +25,16 @@
 use std::io::{Seek, Write};
 use std::path::Path;
 
-use ndarray::{ArrayD, ArrayView2, Axis, Ix2};
+use ndarray::Axis;
 
-use super::output::{Side, described, placed};
-use crate::adapter::export::{Cuts, Exported, Marking, PART_BYTES, Part, Planes, Selection};
+use super::output::{Side, described, one_mask, placed};
+use crate::adapter::export::{
+    Cuts, Exported, Marking, PART_BYTES, Part, Planes, Selection, absent,
+};
 use crate::adapter::file;
 use crate::adapter::geotiff::{Band, Compression, Profile, Sheet, Writer};
 use crate::array::{Array, Cells, block};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::grid::{self, Level, Structure, Window};
 use crate::kernel::Aggregation;
 use crate::reader::{Freshness, Layer};
@@ -42,9 +44,9 @@ use crate::store::Grid;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Make {
-    /// [`Compression::Deflate`] unless set.
+    /// [`Compression::Deflate`] unless set; None and Zstd are written too.
     pub compression: Compression,
-    /// Rows and columns of a tile: 512 unless set.
+    /// Rows and columns of a tile, a multiple of 16 up to 4096: 512 unless set.
     pub tile: usize,
     /// How many overviews there are at most; `None` for as many as it takes until one fits into a
     /// tile.
@@ -78,8 +80,10 @@ pub struct GeoTiffExport {
 impl GeoTiffExport {
     /// Finds the overviews, and the cells that the image has for them. No chunk is read.
     ///
-    /// An [`Invalid`](crate::ErrorKind::Invalid) error if the grid's rows and columns are not to be
-    /// told, or the window with what overviews need leaves the index space.
+    /// An [`Invalid`](crate::ErrorKind::Invalid) error if the window with what overviews need
+    /// leaves the index space, if the file would have too many bands or cells along an axis, if a
+    /// tile has no possible size, or if the compression is one that is only read; or an error of
+    /// reading the grid.
     pub fn new(selection: &Selection, make: Make) -> Result<Self> {
         let (grid, axes) = (selection.grid(), selection.axes());
         let structure = grid.structure();
@@ -103,11 +107,29 @@ impl GeoTiffExport {
                 images.push(of_layer.at(structure.cover(&base, levels)));
             }
         }
-        Ok(Self {
+        let profile = Profile {
+            compression: make.compression,
+            tile: make.tile,
+            ..Profile::default()
+        };
+        let export = Self {
             make,
             images,
             marking: None,
-        })
+        };
+        // Before all cells are looked at.
+        export.sheet(false).check(&profile)?;
+        Ok(export)
+    }
+
+    fn sheet(&self, masked: bool) -> Sheet {
+        let image = &self.images[0];
+        Sheet {
+            dtype: image.dtype(),
+            bands: image.planes(),
+            sizes: self.images.iter().map(Selection::size).collect(),
+            masked,
+        }
     }
 
     /// The cells of the image: what was selected, and what overviews need at its edges.
@@ -156,9 +178,8 @@ impl GeoTiffExport {
     ///
     /// # Errors
     ///
-    /// Those of reading the grid; [`Invalid`](crate::ErrorKind::Invalid) if the file would have too
-    /// many bands or cells along an axis, or if every value of the type stands for data, and bands
-    /// have data at different places;
+    /// Those of reading the grid; [`Invalid`](crate::ErrorKind::Invalid) if every value of the type
+    /// stands for data, and bands have data at different places;
     /// [`Unavailable`](crate::ErrorKind::Unavailable) if it cannot be written. Nothing is left of
     /// the file then.
     pub fn write(&self, path: impl AsRef<Path>, progress: &dyn Fn(u64)) -> Result<Exported> {
@@ -167,39 +188,26 @@ impl GeoTiffExport {
 
     /// The same to anything that takes bytes and seeks.
     pub fn write_to(&self, out: impl Write + Seek, progress: &dyn Fn(u64)) -> Result<Exported> {
-        let (image, cells_max) = (&self.images[0], self.cells_max());
+        let cells_max = self.cells_max();
         let marking = match &self.marking {
             Some(marking) => marking.clone(),
             None => self.found(&|_| {})?,
         };
-        let is_count = |of: &Selection| *of.layer() == Layer::Aggregate(Aggregation::Count);
-        let nodata = marking
-            .nodata
-            .clone()
-            .filter(|_| marking.absent || !is_count(image));
-        let sheet = Sheet {
-            dtype: image.dtype(),
-            bands: image.planes(),
-            sizes: self.images.iter().map(Selection::size).collect(),
-            masked: marking.absent && nodata.is_none(),
-        };
-        let profile = self.profile(nodata);
-        let masked = sheet.masked;
-        let mut writer = Writer::new(out, sheet, &profile)?;
+        let masked = marking.absent && marking.nodata.is_none();
+        let profile = self.profile(marking.nodata.clone());
+        let mut writer = Writer::new(out, self.sheet(masked), &profile)?;
+        let mut exported = Exported::default();
         for (number, of) in self.images.iter().enumerate().rev() {
             for part in parts(of, self.make.tile, masked, cells_max) {
                 let planes = of.read(&part)?;
+                exported = exported.and(planes.exported);
                 put(&mut writer, (number, of, &part), planes, &marking)?;
                 let cells: usize = part.iter().map(ExactSizeIterator::len).product();
                 progress(cells as u64);
             }
         }
         writer.finish()?;
-        Ok(self
-            .images
-            .iter()
-            .map(Selection::exported)
-            .fold(Exported::default(), Exported::and))
+        Ok(exported)
     }
 
     fn profile(&self, nodata: Option<Cells>) -> Profile {
@@ -323,17 +331,17 @@ fn put<W: Write + Seek>(
     planes: Planes,
     marking: &Marking,
 ) -> Result<()> {
-    let Planes { array, valid } = planes;
+    let Planes { array, valid, .. } = planes;
     let shape = array.shape().to_vec();
     let mut cells = array.into_cells();
     let mut mask = None;
     match (&marking.nodata, &valid) {
-        (Some(mark), Some(valid)) => {
-            let absent: Vec<bool> = valid.iter().map(|valid| !valid).collect();
+        (Some(mark), _) => {
+            let absent = absent(valid.as_ref());
             block::lay(mark.as_bytes(), &absent, cells.as_bytes_mut());
         }
-        (None, Some(valid)) => mask = Some(one_mask(of, valid)?),
-        (_, None) => {}
+        (None, Some(valid)) => mask = Some(one_mask(of.dtype(), valid)?),
+        (None, None) => {}
     }
     let array = Array::from_cells(cells, &shape)?;
     let (rows, cols) = (&part[part.len() - 2], &part[part.len() - 1]);
@@ -368,21 +376,6 @@ fn numbers(of: &Selection, part: &Part) -> Vec<usize> {
                 .flat_map(|number| range.clone().map(move |at| number * len + at))
                 .collect()
         })
-}
-
-/// The mask of all planes.
-fn one_mask<'a>(of: &Selection, valid: &'a ArrayD<bool>) -> Result<ArrayView2<'a, bool>> {
-    let first = valid.index_axis(Axis(0), 0);
-    let several = || {
-        Error::invalid(format!(
-            "every value of {} occurs, and the bands have data at different places, for which a GeoTIFF has no mask; write one band at a time with `--band`, or a layer of floats",
-            of.dtype()
-        ))
-    };
-    if valid.outer_iter().any(|other| other != first) {
-        return Err(several());
-    }
-    first.into_dimensionality::<Ix2>().map_err(|_| several())
 }
 
 /// The names of the planes: labels and times; of a single one without a label what the grid holds.

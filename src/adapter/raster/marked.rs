@@ -3,7 +3,7 @@
 use ndarray::ArrayD;
 
 use super::output::Raster;
-use crate::adapter::export::marking;
+use crate::adapter::export::{absent, marking};
 use crate::array::{Array, Cells, block};
 use crate::error::{Error, Result};
 
@@ -29,17 +29,14 @@ impl Marked {
     pub fn new(array: Array, valid: Option<ArrayD<bool>>, preferred: Option<f64>) -> Self {
         let shape = array.shape().to_vec();
         let mut cells = array.into_cells();
-        let absent: Vec<bool> = valid
-            .iter()
-            .flat_map(|valid| valid.iter().map(|valid| !valid))
-            .collect();
+        let absent = absent(valid.as_ref());
         let of = (cells.dtype(), cells.len() as u64);
         let nodata = marking(of, preferred, |viewer| {
             viewer(&cells, &absent);
             Ok(())
         })
         .map_or(None, |marking| marking.nodata);
-        if let Some(mark) = nodata.as_ref().filter(|_| !absent.is_empty()) {
+        if let Some(mark) = &nodata {
             block::lay(mark.as_bytes(), &absent, cells.as_bytes_mut());
         }
         let array = Array::from_cells(cells, &shape)

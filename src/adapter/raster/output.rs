@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use ndarray::{Array2, ArrayD, ArrayViewD, Axis, Ix2};
+use ndarray::{Array2, ArrayD, ArrayView2, ArrayViewD, Axis, Ix2};
 
 use crate::adapter::axes::{INDEX, RasterAxes};
 use crate::adapter::geotiff::{self, Affine, Band, Profile};
-use crate::array::{Array, Cells, Validity, with_view};
+use crate::array::{Array, Cells, DType, Validity, with_view};
 use crate::error::{Error, Result};
 use crate::grid::{self, Structure};
 use crate::kernel::Aggregation;
@@ -136,29 +136,30 @@ impl Raster {
 
     /// The mask that a file needs beside its cells.
     fn mask(&self) -> Result<Option<Array2<bool>>> {
-        let Some(valid) = self.valid.as_ref().filter(|_| self.nodata.is_none()) else {
-            return Ok(None);
-        };
-        let several = || {
-            Error::invalid(format!(
-                "every value of {} occurs, and the bands have data at different places, for which a GeoTIFF has no mask; write one band at a time with `--band`",
-                self.array.dtype()
-            ))
-        };
-        let first = if valid.ndim() == 3 {
-            valid.index_axis(Axis(0), 0)
-        } else {
-            valid.view()
-        };
-        if valid.ndim() == 3 && valid.outer_iter().any(|other| other != first) {
-            return Err(several());
-        }
-        first
-            .to_owned()
-            .into_dimensionality::<Ix2>()
-            .map(Some)
-            .map_err(|_| several())
+        let valid = self.valid.as_ref().filter(|_| self.nodata.is_none());
+        valid
+            .map(|valid| one_mask(self.array.dtype(), valid).map(|mask| mask.to_owned()))
+            .transpose()
     }
+}
+
+/// The mask that is that of all bands, of which cells hold data in (y, x) or (band, y, x). An
+/// [`Invalid`](crate::ErrorKind::Invalid) error if bands need different ones.
+pub(super) fn one_mask(dtype: DType, valid: &ArrayD<bool>) -> Result<ArrayView2<'_, bool>> {
+    let several = || {
+        Error::invalid(format!(
+            "every value of {dtype} occurs, and the bands have data at different places, for which a GeoTIFF has no mask; write one band at a time with `--band`, or a layer of floats"
+        ))
+    };
+    let first = if valid.ndim() == 3 {
+        valid.index_axis(Axis(0), 0)
+    } else {
+        valid.view()
+    };
+    if valid.ndim() == 3 && valid.outer_iter().any(|other| other != first) {
+        return Err(several());
+    }
+    first.into_dimensionality::<Ix2>().map_err(|_| several())
 }
 
 /// The value that marks absent data of an answer of a grid, unless a cell with data has it: that of

@@ -1,15 +1,13 @@
 //! Files of other cells laid onto a grid, held against what each cell of the grid must be, cell by
 //! cell and in doubles. Blocks are tiny here, so that most cells have their neighbours in others.
 
-use std::io::Cursor;
-
 use ndarray::{Array2, Array3, ArrayD};
 
-use super::{Like, ResampledSource, schema_like};
-use crate::adapter::geotiff::{self, Affine, GeoTiff, Profile};
+use super::{ResampledSource, tests};
+use crate::adapter::geotiff::{Affine, GeoTiff, Profile};
 use crate::adapter::source::{Import, Imported};
 use crate::array::{Array, Cells};
-use crate::{Grid, Level, Query, Resampling, Result, Store};
+use crate::{Grid, Level, Query, Resampling, Result};
 
 const PLACE: Affine = Affine {
     x: 1000.0,
@@ -25,26 +23,12 @@ pub(super) fn tiff(array: &Array, affine: Affine, crs: &str, nodata: Option<Cell
         nodata,
         ..Profile::default()
     };
-    let mut bytes = Cursor::new(Vec::new());
-    geotiff::write_to(&mut bytes, array, &profile).expect("a GeoTIFF");
-    GeoTiff::from_bytes(bytes.into_inner()).expect("opens")
+    tests::opened(array, &profile)
 }
 
 /// A grid of cells of 10 m, without any.
 pub(super) fn grid(array: &Array) -> Grid {
-    let like = tiff(array, PLACE, "EPSG:32632", None);
-    let schema = schema_like(
-        like.header(),
-        &Like {
-            chunk: 4,
-            ..Like::default()
-        },
-    )
-    .expect("a schema");
-    Store::in_memory()
-        .expect("a store")
-        .create("g", schema)
-        .expect("a grid")
+    tests::grid(&tiff(array, PLACE, "EPSG:32632", None))
 }
 
 pub(super) fn import(
@@ -332,18 +316,7 @@ fn globe() -> Grid {
         "EPSG:4326",
         None,
     );
-    let schema = schema_like(
-        like.header(),
-        &Like {
-            chunk: 4,
-            ..Like::default()
-        },
-    )
-    .expect("a schema");
-    Store::in_memory()
-        .expect("a store")
-        .create("g", schema)
-        .expect("a grid")
+    tests::grid(&like)
 }
 
 #[test]

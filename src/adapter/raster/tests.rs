@@ -17,8 +17,13 @@ fn tiff(array: &Array, affine: Option<Affine>, crs: Option<&str>) -> GeoTiff {
         crs: crs.map(str::to_owned),
         ..Profile::default()
     };
+    opened(array, &profile)
+}
+
+/// A file of an array.
+pub(super) fn opened(array: &Array, profile: &Profile) -> GeoTiff {
     let mut bytes = Cursor::new(Vec::new());
-    geotiff::write_to(&mut bytes, array, &profile).expect("a GeoTIFF");
+    geotiff::write_to(&mut bytes, array, profile).expect("a GeoTIFF");
     GeoTiff::from_bytes(bytes.into_inner()).expect("opens")
 }
 
@@ -26,7 +31,8 @@ fn placed(grid: &Grid, tiff: GeoTiff) -> crate::Result<Import> {
     Import::new(grid, RasterSource::new(grid, "a file", tiff)?)
 }
 
-fn grid(tiff: &GeoTiff) -> Grid {
+/// A grid made after a file, without cells.
+pub(super) fn grid(tiff: &GeoTiff) -> Grid {
     let schema = schema_like(
         tiff.header(),
         &Like {
@@ -194,14 +200,7 @@ fn described(bands: &[(&str, &str)]) -> GeoTiff {
     } else {
         vec![bands.len(), 4, 4]
     };
-    let mut bytes = Cursor::new(Vec::new());
-    geotiff::write_to(
-        &mut bytes,
-        &Array::filled(DType::F32, &shape, 1.0),
-        &profile,
-    )
-    .expect("a GeoTIFF");
-    GeoTiff::from_bytes(bytes.into_inner()).expect("opens")
+    opened(&Array::filled(DType::F32, &shape, 1.0), &profile)
 }
 
 #[test]

@@ -3,6 +3,10 @@
 //! The format is that of c-blosc ("README_CHUNK_FORMAT.rst"): a header of 16 bytes, the offset of
 //! the block, and its length.
 
+use std::borrow::Cow;
+
+use crate::array::Cells;
+use crate::codec;
 use crate::error::{Error, Result};
 
 const VERSION: u8 = 2;
@@ -16,22 +20,19 @@ const HEADER: usize = 16;
 /// The level of zstd: the fastest.
 pub(super) const LEVEL: i32 = 1;
 
-/// A buffer of cells of a size, of which there are less than 2 GiB.
-pub(super) fn compress(cells: &[u8], size: usize) -> Result<Vec<u8>> {
+/// A buffer of cells, which have less than 2 GiB.
+pub(super) fn compress(cells: &Cells) -> Result<Vec<u8>> {
     let failed = |what: String| Error::invalid(format!("a chunk cannot be compressed: {what}"));
-    let bytes = i32::try_from(cells.len()).map_err(|_| {
-        failed(format!(
-            "it has {} bytes, more than Blosc takes",
-            cells.len()
-        ))
-    })?;
-    let typesize = u8::try_from(size).map_err(|_| failed(format!("cells of {size} bytes")))?;
-    let shuffled = if size > 1 {
-        Some(shuffle(cells, size))
-    } else {
-        None
+    let length = |len: usize| {
+        i32::try_from(len).map_err(|_| failed(format!("it has {len} bytes, more than Blosc takes")))
     };
-    let frame = zstd::bulk::compress(shuffled.as_deref().unwrap_or(cells), LEVEL)
+    let (size, cells, planes) = match cells.dtype().size() {
+        1 => (1, cells.as_bytes(), Cow::Borrowed(cells.as_bytes())),
+        size => (size, cells.as_bytes(), Cow::Owned(codec::shuffled(cells))),
+    };
+    let bytes = length(cells.len())?;
+    let typesize = u8::try_from(size).map_err(|_| failed(format!("cells of {size} bytes")))?;
+    let frame = zstd::bulk::compress(&planes, LEVEL)
         .map_err(|cause| failed("zstd fails".to_owned()).because(cause))?;
     let is_copy = frame.len() >= cells.len();
     let flags = match (is_copy, size) {
@@ -48,9 +49,6 @@ pub(super) fn compress(cells: &[u8], size: usize) -> Result<Vec<u8>> {
     out.extend([VERSION, ZSTD_VERSION, flags, typesize]);
     out.extend(bytes.to_le_bytes());
     out.extend(bytes.to_le_bytes());
-    let length = |len: usize| {
-        i32::try_from(len).map_err(|_| failed("it is larger than Blosc takes".to_owned()))
-    };
     out.extend(length(HEADER + body)?.to_le_bytes());
     if is_copy {
         out.extend(cells);
@@ -62,43 +60,23 @@ pub(super) fn compress(cells: &[u8], size: usize) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// The first bytes of all cells, then the second ones, and so on.
-fn shuffle(cells: &[u8], size: usize) -> Vec<u8> {
-    let count = cells.len() / size;
-    let mut out = vec![0; cells.len()];
-    for (byte, plane) in out.chunks_exact_mut(count.max(1)).enumerate().take(size) {
-        let of_cells = cells.iter().skip(byte).step_by(size);
-        plane
-            .iter_mut()
-            .zip(of_cells)
-            .for_each(|(to, from)| *to = *from);
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Made with python-blosc 1.11.
-    #[test]
-    fn cells_are_shuffled_by_their_bytes() {
-        assert_eq!(shuffle(&[1, 2, 3, 4, 5, 6], 2), [1, 3, 5, 2, 4, 6]);
-        assert_eq!(shuffle(&[], 4), [0_u8; 0]);
-    }
 
     #[test]
     fn a_buffer_says_how_long_it_is() {
         let number = |bytes: &[u8], at: usize| {
             u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four"))
         };
-        for (cells, size) in [
-            (vec![7_u8; 4096], 1),
-            (vec![7; 4096], 8),
-            (vec![1, 2, 3, 4], 4),
-            (Vec::new(), 2),
+        for cells in [
+            Cells::from(vec![7_u8; 4096]),
+            vec![7_u64; 512].into(),
+            vec![1_i32].into(),
+            Vec::<u16>::new().into(),
         ] {
-            let buffer = compress(&cells, size).expect("small");
+            let buffer = compress(&cells).expect("small");
+            let cells = cells.as_bytes();
             assert_eq!(number(&buffer, 4) as usize, cells.len());
             assert_eq!(number(&buffer, 8) as usize, cells.len());
             assert_eq!(number(&buffer, 12) as usize, buffer.len());

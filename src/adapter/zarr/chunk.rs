@@ -3,7 +3,7 @@
 use ndarray::{ArrayD, Axis, IxDyn, Slice};
 
 use super::blosc;
-use super::layout::{Cells, ChunkBox, Fill, Layout, index};
+use super::layout::{Cells, ChunkBox, Layout, index};
 use crate::array::{self, Array, Cell, Validity, with_view};
 use crate::error::{Error, Result};
 use crate::reader::Answer;
@@ -19,27 +19,23 @@ pub(super) fn cells(
     let chunk = layout.chunk(level, number);
     let mut answer = grid.read(&layout.query(&chunk))?;
     let place = Place::of(layout, &chunk, &answer)?;
-    let fill = match layout.fill {
-        Fill::Absent => f64::NAN,
-        Fill::Marked(value) => value as f64,
-        Fill::Nothing => 0.0,
-    };
-    let fill = array::Cells::filled(layout.dtype, 1, fill);
+    let fill = &layout.fill;
     if layout.dtype.is_float()
         && let Validity::Values { nodata: Some(_) } = answer.validity
         && let Some(valid) = answer.valid()
     {
         // A base of floats may have a nodata value beside NaN.
         with_view!(Array, &mut answer.array, |cells| {
+            let fill = first(fill);
             cells.zip_mut_with(&valid, |cell, valid| {
-                *cell = if *valid { *cell } else { fill.first() }
+                *cell = if *valid { *cell } else { fill }
             });
         });
     }
     let array = with_view!(Array, answer.array, |cells| Array::from(
-        place.laid(cells, fill.first())
+        place.laid(cells, first(fill))
     ));
-    compressed(array.into_cells().as_bytes(), fill.as_bytes())
+    compressed(&array.into_cells(), fill)
 }
 
 /// Which cells of a chunk hold data, 1 or 0, compressed; `None` if none does.
@@ -56,14 +52,27 @@ pub(super) fn valid(
         Some(valid) => valid.mapv(u8::from),
         None => ArrayD::from_elem(IxDyn(answer.array.shape()), 1),
     };
-    compressed(&array::c_order(place.laid(valid, 0)), &[0])
+    let valid = Array::from(place.laid(valid, 0));
+    compressed(&valid.into_cells(), &vec![0_u8].into())
 }
 
-fn compressed(cells: &[u8], fill: &[u8]) -> Result<Option<Vec<u8>>> {
-    if cells.chunks_exact(fill.len()).all(|cell| cell == fill) {
+/// A buffer of the cells; `None` if all are what stands in cells without data.
+fn compressed(cells: &array::Cells, fill: &array::Cells) -> Result<Option<Vec<u8>>> {
+    let (cell, size) = (fill.as_bytes(), fill.dtype().size());
+    if cells
+        .as_bytes()
+        .chunks_exact(size)
+        .all(|other| other == cell)
+    {
         return Ok(None);
     }
-    blosc::compress(cells, fill.len()).map(Some)
+    blosc::compress(cells).map(Some)
+}
+
+/// The first of some cells of a type.
+fn first<T: Cell>(cells: &array::Cells) -> T {
+    let cells = cells.as_slice::<T>().unwrap_or_default();
+    cells.first().copied().unwrap_or(T::from_f64(0.0))
 }
 
 /// Where the cells of an answer lie in a chunk.
@@ -125,18 +134,5 @@ impl Place {
                 .assign(&event);
         }
         chunk
-    }
-}
-
-trait First {
-    fn first<T: Cell>(&self) -> T;
-}
-
-impl First for array::Cells {
-    /// The first cell, which is of the type.
-    fn first<T: Cell>(&self) -> T {
-        self.as_slice::<T>()
-            .and_then(|cells| cells.first().copied())
-            .unwrap_or(T::from_f64(0.0))
     }
 }

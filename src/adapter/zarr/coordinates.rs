@@ -2,6 +2,15 @@
 
 use super::layout::{Cells, Layout};
 use super::place::Role;
+use crate::adapter::cf;
+
+/// What the elements of an array of coordinates are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Whole,
+    Number,
+    Text,
+}
 
 /// The elements of an array of coordinates.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,42 +20,40 @@ pub(super) enum Coordinates {
     Text(Vec<String>),
 }
 
-impl Coordinates {
-    /// Whole numbers where all are.
-    fn of_numbers(numbers: Vec<f64>) -> Self {
-        let whole = |number: &f64| number.fract() == 0.0 && number.abs() < 9e15;
-        if numbers.iter().all(whole) {
-            Self::Whole(numbers.into_iter().map(to_whole).collect())
-        } else {
-            Self::Number(numbers)
+impl Layout {
+    /// What the coordinates along an axis are. The bounds of times are of the same kind.
+    pub(super) fn kind(&self, level: usize, axis: usize) -> Kind {
+        match &self.axes[axis].cells {
+            Cells::Events(_) => Kind::Whole,
+            Cells::Labels(labels) if cf::numbers(labels).is_some() => Kind::Number,
+            Cells::Labels(_) => Kind::Text,
+            Cells::Regular if self.role(axis) == Role::Time => {
+                let (start, step) = self.line(level, axis);
+                let end = start + step * self.levels[level].shape[axis] as f64;
+                let is_whole = |number: f64| number.fract() == 0.0 && number.abs() < 9e15;
+                if [start, step, end].into_iter().all(is_whole) {
+                    Kind::Whole
+                } else {
+                    Kind::Number
+                }
+            }
+            Cells::Regular => Kind::Number,
         }
     }
-}
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "whole and below 2^53 by contract"
-)]
-fn to_whole(number: f64) -> i64 {
-    number as i64
-}
-
-impl Layout {
     /// Where the cells of an axis lie: the centre of each, the time at which it begins, the tick of
     /// an event, the label.
     pub(super) fn coordinates(&self, level: usize, axis: usize) -> Coordinates {
         match &self.axes[axis].cells {
             Cells::Events(ticks) => Coordinates::Whole(ticks.clone()),
-            Cells::Labels(labels) => {
-                let numbers = labels.iter().map(|label| label.parse::<f64>());
-                match numbers.collect::<Result<Vec<f64>, _>>() {
-                    Ok(numbers) => Coordinates::Number(numbers),
-                    Err(_) => Coordinates::Text(labels.clone()),
-                }
-            }
+            Cells::Labels(labels) => match cf::numbers(labels) {
+                Some(numbers) => Coordinates::Number(numbers),
+                None => Coordinates::Text(labels.clone()),
+            },
             Cells::Regular if self.role(axis) == Role::Time => {
-                let edges = self.edges(level, axis);
-                Coordinates::of_numbers(edges[..edges.len() - 1].to_vec())
+                let mut edges = self.edges(level, axis);
+                edges.pop();
+                Coordinates::of_times(edges, self.kind(level, axis))
             }
             Cells::Regular => {
                 let (start, step) = self.line(level, axis);
@@ -60,7 +67,8 @@ impl Layout {
     /// Where each step of a time axis begins and ends.
     pub(super) fn bounds(&self, level: usize, axis: usize) -> Coordinates {
         let edges = self.edges(level, axis);
-        Coordinates::of_numbers(edges.windows(2).flatten().copied().collect())
+        let bounds = edges.windows(2).flatten().copied().collect();
+        Coordinates::of_times(bounds, self.kind(level, axis))
     }
 
     /// Whether an axis has such bounds.
@@ -81,19 +89,21 @@ impl Layout {
 }
 
 impl Coordinates {
+    fn of_times(times: Vec<f64>, kind: Kind) -> Self {
+        if kind == Kind::Whole {
+            Self::Whole(times.into_iter().map(whole).collect())
+        } else {
+            Self::Number(times)
+        }
+    }
+
     /// The one chunk of the array.
     pub(super) fn bytes(&self) -> Vec<u8> {
         match self {
-            Coordinates::Whole(numbers) => numbers
-                .iter()
-                .flat_map(|number| number.to_le_bytes())
-                .collect(),
-            Coordinates::Number(numbers) => numbers
-                .iter()
-                .flat_map(|number| number.to_le_bytes())
-                .collect(),
+            Self::Whole(numbers) => numbers.iter().flat_map(|of| of.to_le_bytes()).collect(),
+            Self::Number(numbers) => numbers.iter().flat_map(|of| of.to_le_bytes()).collect(),
             // The codec `vlen-utf8`: how many, then each with its length.
-            Coordinates::Text(texts) => {
+            Self::Text(texts) => {
                 let length = |len: usize| u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes();
                 let mut out = length(texts.len()).to_vec();
                 for text in texts {
@@ -104,4 +114,12 @@ impl Coordinates {
             }
         }
     }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "whole and below 2^53 by contract"
+)]
+fn whole(number: f64) -> i64 {
+    number as i64
 }

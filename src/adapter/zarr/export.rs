@@ -5,13 +5,14 @@ use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use rayon::prelude::*;
 
 use super::View;
 use crate::adapter::file;
 use crate::error::{Error, ErrorKind, Result};
+use crate::store::lock;
 
 /// The file that tells what was written: a version and a key in each line.
 const JOURNAL: &str = ".gridstone";
@@ -32,8 +33,9 @@ pub struct Exported {
 /// can be opened is whole. Chunks are made by all threads, each in the memory of a few chunks.
 /// `progress` is told how many of how many keys are done.
 ///
-/// A folder in which an export was cut short is completed: chunks that are as they must be are kept.
-/// So a finished one is brought up to date with `overwrite`; while that lasts it cannot be opened.
+/// A folder in which an export was cut short is completed: chunks that are as they must be are
+/// kept. So a finished one is brought up to date with `overwrite`; while that lasts it cannot be
+/// opened.
 ///
 /// # Errors
 ///
@@ -204,10 +206,6 @@ impl Writer<'_> {
         done.keys += 1;
         (self.progress)(done.keys);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn remove(path: &Path) -> Result<()> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use super::Format;
-use super::layout::{Cells, Layout};
+use super::layout::{ArrayAxis, Cells, Layout};
 use crate::error::Result;
 use crate::grid::Window;
 use crate::store::{ChunkInfo, Grid};
@@ -122,7 +122,7 @@ fn touched(layout: &Layout, level: usize, base: &ChunkInfo) -> Option<Vec<RangeI
     });
     let met: Window = structure.intersection(&window, &own.window)?;
     let (first, end) = (met.start(), met.end());
-    let of_axis = |(number, axis): (usize, &super::layout::ArrayAxis)| {
+    let of_axis = |(number, axis): (usize, &ArrayAxis)| {
         let cells = match (&axis.cells, &base.ticks) {
             (Cells::Events(ticks), Some(held)) => {
                 let places = held

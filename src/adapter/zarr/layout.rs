@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::ViewOptions;
-use crate::array::DType;
+use crate::array::{self, DType};
 use crate::codec::Digest;
 use crate::error::{Error, Result};
 use crate::grid::{Axis, Levels, Structure, Window};
@@ -59,8 +59,10 @@ pub(super) struct Layout {
     pub(super) name: String,
     pub(super) layer: Layer,
     pub(super) dtype: DType,
-    /// What stands in cells without data.
-    pub(super) fill: Fill,
+    /// One cell: what stands in cells without data.
+    pub(super) fill: array::Cells,
+    /// Whether no cell with data has that value.
+    pub(super) marks: bool,
     /// Whether an array beside the cells says which hold data.
     pub(super) masked: bool,
     pub(super) axes: Vec<ArrayAxis>,
@@ -71,21 +73,14 @@ pub(super) struct Layout {
     pub(super) structure: Structure,
 }
 
-/// The value of cells without data.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Fill {
-    /// NaN.
-    Absent,
-    /// An integer that no cell with data has.
-    Marked(i128),
-    /// Nothing: it may be a value, or all cells hold data.
-    Nothing,
-}
-
 impl Layout {
     pub(super) fn new(grid: &Grid, options: &ViewOptions) -> Result<Self> {
         let structure = grid.structure().clone();
-        let layer = layer(grid, options)?;
+        let first = grid.schema().aggregators().first().cloned();
+        let layer = options
+            .layer
+            .clone()
+            .unwrap_or_else(|| first.map_or(Layer::Base, Layer::Aggregate));
         let dtype = match &layer {
             Layer::Base => grid.schema().dtype(),
             Layer::Aggregate(aggregation) => {
@@ -100,12 +95,15 @@ impl Layout {
         let axes = axes(grid, &bounds)?;
         let levels = levels(grid, &bounds, coarsening, &layer)?;
         let levels = shaped(levels, &axes);
-        let (fill, masked) = fill(grid, &layer, dtype);
+        let (fill, marks) = fill(grid, &layer, dtype);
+        // Of nothing there is a count too.
+        let masked = !marks && layer != Layer::Aggregate(Aggregation::Count);
         Ok(Self {
             name: array_name(grid),
             layer,
             dtype,
             fill,
+            marks,
             masked,
             axes,
             levels,
@@ -195,18 +193,9 @@ impl Layout {
     }
 }
 
-/// A number of cells of an array as an index; more than there can be is one beyond all.
+/// A number of cells of an array as an index: those of a chunk are few, and events are held.
 pub(super) fn index(cells: u64) -> usize {
     usize::try_from(cells).unwrap_or(usize::MAX)
-}
-
-fn layer(grid: &Grid, options: &ViewOptions) -> Result<Layer> {
-    let first = grid.schema().aggregators().first();
-    let layer = match &options.layer {
-        Some(layer) => layer.clone(),
-        None => first.map_or(Layer::Base, |first| Layer::Aggregate(first.clone())),
-    };
-    Ok(layer)
 }
 
 /// The cells that are shown, at the finest levels.
@@ -364,29 +353,18 @@ fn shaped(levels: Vec<(Levels, Window)>, axes: &[ArrayAxis]) -> Vec<ViewLevel> {
     levels.into_iter().map(of_level).collect()
 }
 
-/// What stands in cells without data, and whether that could be a value.
-fn fill(grid: &Grid, layer: &Layer, dtype: DType) -> (Fill, bool) {
-    let nodata = grid.schema().nodata();
-    match (layer, nodata) {
-        (Layer::Aggregate(Aggregation::Count), _) => (Fill::Nothing, false),
-        _ if dtype.is_float() => (Fill::Absent, false),
-        (_, None) => (Fill::Nothing, true),
-        // See `Answer::array`.
-        (Layer::Aggregate(Aggregation::Sum), Some(_)) => {
-            let (least, most) = (i128::from(i64::MIN), i128::from(u64::MAX));
-            (
-                Fill::Marked(if dtype.is_signed() { least } else { most }),
-                false,
-            )
-        }
-        (_, Some(nodata)) => match crate::array::Cells::filled(dtype, 1, nodata)
-            .number(0)
-            .whole()
-        {
-            Some(whole) => (Fill::Marked(whole), false),
-            None => (Fill::Nothing, true),
-        },
-    }
+/// What stands in cells without data, as [`Answer::array`](crate::Answer::array) has it, and
+/// whether no cell with data has that value.
+fn fill(grid: &Grid, layer: &Layer, dtype: DType) -> (array::Cells, bool) {
+    let (value, marks) = match (layer, grid.schema().nodata()) {
+        (Layer::Aggregate(Aggregation::Count), _) => (0.0, false),
+        _ if dtype.is_float() => (f64::NAN, true),
+        (_, None) => (0.0, false),
+        (Layer::Aggregate(Aggregation::Sum), Some(_)) if dtype.is_signed() => (f64::MIN, true),
+        (Layer::Aggregate(Aggregation::Sum), Some(_)) => (f64::MAX, true),
+        (_, Some(nodata)) => (nodata, true),
+    };
+    (array::Cells::filled(dtype, 1, value), marks)
 }
 
 /// The name of the array: the variable's if the grid has one, else the grid's; never one of the

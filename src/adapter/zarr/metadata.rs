@@ -6,10 +6,11 @@ use serde_json::{Map, Value, json};
 
 use super::Format;
 use super::blosc;
-use super::coordinates::Coordinates;
-use super::layout::{Fill, Layout};
+use super::coordinates::Kind;
+use super::layout::Layout;
 use super::place::Role;
-use crate::array::DType;
+use crate::adapter::cf;
+use crate::array::{Cells, DType};
 use crate::kernel::Aggregation;
 use crate::reader::Layer;
 use crate::store::Grid;
@@ -25,8 +26,10 @@ struct ArrayNode {
     shape: Vec<u64>,
     chunk: Vec<u64>,
     element: Element,
-    /// `None` where nothing marks absent data.
-    fill: Option<Value>,
+    /// What stands in elements without data.
+    fill: Value,
+    /// Whether no element with data has it.
+    marks: bool,
     dimensions: Vec<String>,
 }
 
@@ -75,27 +78,25 @@ fn arrays(grid: &Grid, layout: &Layout, level: usize) -> Vec<Node> {
         .collect();
     let shape = layout.levels[level].shape.clone();
     let chunk: Vec<u64> = layout.axes.iter().map(|axis| axis.chunk).collect();
-    let cells =
-        |name: &str, dtype: DType, fill: Option<Value>, attributes: Map<String, Value>| Node {
-            path: format!("{level}/{name}"),
-            attributes,
-            array: Some(ArrayNode {
-                shape: shape.clone(),
-                chunk: chunk.clone(),
-                element: Element::Cells(dtype),
-                fill,
-                dimensions: axis_names.clone(),
-            }),
-        };
-    let fill = match layout.fill {
-        Fill::Absent => Some(json!("NaN")),
-        Fill::Marked(value) => Some(whole(value)),
-        Fill::Nothing => None,
+    let cells = |name: &str,
+                 dtype: DType,
+                 (fill, marks): (Value, bool),
+                 attributes: Map<String, Value>| Node {
+        path: format!("{level}/{name}"),
+        attributes,
+        array: Some(ArrayNode {
+            shape: shape.clone(),
+            chunk: chunk.clone(),
+            element: Element::Cells(dtype),
+            fill,
+            marks,
+            dimensions: axis_names.clone(),
+        }),
     };
     let mut nodes = vec![cells(
         &layout.name,
         layout.dtype,
-        fill,
+        (value(&layout.fill), layout.marks),
         variable(grid, layout, level),
     )];
     if layout.masked {
@@ -108,33 +109,29 @@ fn arrays(grid: &Grid, layout: &Layout, level: usize) -> Vec<Node> {
         nodes.push(cells(
             &format!("{}_valid", layout.name),
             DType::U8,
-            None,
+            (json!(0), false),
             about,
         ));
     }
     for (axis, name) in axis_names.iter().enumerate() {
         let len = layout.levels[level].shape[axis];
-        let element = match layout.coordinates(level, axis) {
-            Coordinates::Whole(_) => Element::Plain(DType::I64),
-            Coordinates::Number(_) => Element::Plain(DType::F64),
-            Coordinates::Text(_) => Element::Text,
+        let element = || match layout.kind(level, axis) {
+            Kind::Whole => Element::Plain(DType::I64),
+            Kind::Number => Element::Plain(DType::F64),
+            Kind::Text => Element::Text,
         };
         nodes.push(line(
             format!("{level}/{name}"),
             (vec![len], vec![name.clone()]),
-            element,
+            element(),
             layout.axis_attributes(axis),
         ));
         if layout.has_bounds(axis) {
-            let element = match layout.bounds(level, axis) {
-                Coordinates::Whole(_) => Element::Plain(DType::I64),
-                Coordinates::Number(_) | Coordinates::Text(_) => Element::Plain(DType::F64),
-            };
             let dimensions = vec![name.clone(), "bounds".to_owned()];
             nodes.push(line(
                 format!("{level}/{name}_bnds"),
                 (vec![len, 2], dimensions),
-                element,
+                element(),
                 Map::new(),
             ));
         }
@@ -161,8 +158,9 @@ fn line(
     let array = ArrayNode {
         chunk: shape.clone(),
         shape,
+        fill: element.nothing(),
+        marks: false,
         element,
-        fill: None,
         dimensions,
     };
     Node {
@@ -172,12 +170,15 @@ fn line(
     }
 }
 
-/// A whole number as JSON has it.
-fn whole(value: i128) -> Value {
-    match (i64::try_from(value), u64::try_from(value)) {
-        (Ok(value), _) => json!(value),
-        (_, Ok(value)) => json!(value),
-        _ => Value::Null,
+/// A cell as JSON has it.
+fn value(cell: &Cells) -> Value {
+    let number = cell.number(0);
+    let whole = number.whole().filter(|_| !cell.dtype().is_float());
+    match whole.map(|whole| (i64::try_from(whole), u64::try_from(whole))) {
+        Some((Ok(whole), _)) => json!(whole),
+        Some((_, Ok(whole))) => json!(whole),
+        _ if number.is_nan() => json!("NaN"),
+        _ => json!(number.to_f64()),
     }
 }
 
@@ -194,7 +195,7 @@ fn variable(grid: &Grid, layout: &Layout, level: usize) -> Map<String, Value> {
     }
     if let (Layer::Aggregate(aggregation), Some(_)) = (&layout.layer, layout.plane()) {
         found.extend(
-            cell_method(aggregation)
+            cf::cell_method(aggregation)
                 .map(|method| ("cell_methods".to_owned(), json!(format!("area: {method}")))),
         );
     }
@@ -205,28 +206,14 @@ fn variable(grid: &Grid, layout: &Layout, level: usize) -> Map<String, Value> {
         let name = format!("{}_valid", layout.name);
         found.insert("ancillary_variables".to_owned(), json!(name));
     }
-    if let Fill::Marked(value) = layout.fill {
-        found.insert("_FillValue".to_owned(), whole(value));
+    // NaN needs no word.
+    if layout.marks && !layout.dtype.is_float() {
+        found.insert("_FillValue".to_owned(), value(&layout.fill));
     }
     found.extend(layout.legacy_crs().map(|crs| ("_CRS".to_owned(), crs)));
     found.extend(layout.spatial(level));
     found.insert("zarr_conventions".to_owned(), layout.conventions(false));
     found
-}
-
-/// The name that the CF conventions have for an aggregator.
-fn cell_method(aggregation: &Aggregation) -> Option<&'static str> {
-    match aggregation {
-        Aggregation::Mean => Some("mean"),
-        Aggregation::Min => Some("minimum"),
-        Aggregation::Max => Some("maximum"),
-        Aggregation::Sum => Some("sum"),
-        Aggregation::Sample => Some("point"),
-        Aggregation::Variance => Some("variance"),
-        Aggregation::Std => Some("standard_deviation"),
-        Aggregation::Mode { .. } => Some("mode"),
-        _ => None,
-    }
 }
 
 /// The attributes of the root: how levels follow each other.
@@ -405,7 +392,7 @@ impl Node {
             "data_type": array.element.name_v3(),
             "chunk_grid": { "name": "regular", "configuration": { "chunk_shape": array.chunk } },
             "chunk_key_encoding": { "name": "default", "configuration": { "separator": "/" } },
-            "fill_value": array.fill.clone().unwrap_or_else(|| array.element.nothing()),
+            "fill_value": array.fill,
             "codecs": array.element.codecs(),
             "dimension_names": array.dimensions,
             "attributes": self.attributes,
@@ -427,7 +414,7 @@ impl Node {
             "chunks": array.chunk,
             "dtype": array.element.name_v2(),
             "compressor": array.element.compressor(),
-            "fill_value": array.fill.clone().unwrap_or(Value::Null),
+            "fill_value": if array.marks { array.fill.clone() } else { Value::Null },
             "order": "C",
             "filters": array.element.filters(),
             "dimension_separator": "/",
@@ -457,7 +444,7 @@ impl Element {
         format!("{order}{kind}{}", dtype.size())
     }
 
-    /// A fill value that stands for nothing.
+    /// A value that stands for nothing.
     fn nothing(&self) -> Value {
         match self {
             Self::Cells(dtype) | Self::Plain(dtype) if dtype.is_float() => json!(0.0),

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::layout::{Cells, Layout};
+use super::layout::Layout;
+use crate::adapter::cf::{self, Side};
 use crate::crs;
 
 /// What an axis is about, by the CF conventions.
@@ -24,20 +25,9 @@ impl Layout {
         }
     }
 
-    /// Whether the coordinates of rows and columns are latitude and longitude.
-    pub(super) fn is_geographic(&self) -> bool {
-        self.structure.crs().and_then(crs::is_geographic) == Some(true)
-    }
-
     /// The coordinate reference system as well-known text.
     pub(super) fn wkt(&self) -> Option<String> {
-        let text = self.structure.crs()?;
-        let Some((authority, code)) = crs::code(text) else {
-            return text.contains('[').then(|| text.to_owned());
-        };
-        let wkt = crs::definition(text)?.wkt();
-        let node = wkt.strip_suffix(']')?;
-        Some(format!("{node},AUTHORITY[\"{authority}\",\"{code}\"]]"))
+        crs::well_known(self.structure.crs()?)
     }
 
     /// `[a, b, c, d, e, f]` of a level: x = a * column + b * row + c, y = d * column + e * row + f.
@@ -146,61 +136,17 @@ impl Layout {
 
     /// The attributes of an axis's coordinates.
     pub(super) fn axis_attributes(&self, axis: usize) -> Map<String, Value> {
-        let (role, own) = (self.role(axis), &self.axes[axis].axis);
-        let mut found = Map::new();
-        let mut set = |name: &str, value: &str| found.insert(name.to_owned(), json!(value));
-        match role {
-            Role::Time => {
-                if let Some(unit) = own.time() {
-                    set("units", &format!("{} since {}", unit.tick(), unit.epoch()));
-                    set("calendar", unit.calendar().name());
-                }
-                set("standard_name", "time");
-                set("axis", "T");
-                if matches!(self.axes[axis].cells, Cells::Regular) {
-                    set("bounds", &format!("{}_bnds", own.name()));
-                }
-                return found;
-            }
-            Role::Y if self.is_geographic() => {
-                set("standard_name", "latitude");
-                set("units", "degrees_north");
-                set("axis", "Y");
-            }
-            Role::X if self.is_geographic() => {
-                set("standard_name", "longitude");
-                set("units", "degrees_east");
-                set("axis", "X");
-            }
-            Role::Y if self.structure.crs().is_some() => {
-                set("standard_name", "projection_y_coordinate");
-                set("axis", "Y");
-            }
-            Role::X if self.structure.crs().is_some() => {
-                set("standard_name", "projection_x_coordinate");
-                set("axis", "X");
-            }
-            Role::Y => drop(set("axis", "Y")),
-            Role::X => drop(set("axis", "X")),
-            Role::Other => {}
-        }
-        let metres = || {
-            matches!(role, Role::Y | Role::X)
-                .then(|| self.unit_of_lengths())
-                .flatten()
+        let side = match self.role(axis) {
+            Role::Y => Some(Side::Row),
+            Role::X => Some(Side::Column),
+            Role::Time | Role::Other => None,
         };
-        if !found.contains_key("units")
-            && let Some(unit) = own.unit_name().map(str::to_owned).or_else(metres)
-        {
-            found.insert("units".to_owned(), json!(unit));
-        }
-        found
-    }
-
-    /// The unit of projected coordinates, where it is metres.
-    fn unit_of_lengths(&self) -> Option<String> {
-        let projection = crs::definition(self.structure.crs()?)?.projection?;
-        (projection.unit == 1.0).then(|| "m".to_owned())
+        let bounds = || ("bounds", format!("{}_bnds", self.axes[axis].axis.name()));
+        cf::axis_attributes(&self.structure, axis, side)
+            .into_iter()
+            .chain(self.has_bounds(axis).then(bounds))
+            .map(|(name, value)| (name.to_owned(), json!(value)))
+            .collect()
     }
 }
 

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::terminal::Terminal;
-use super::{Outcome, open};
+use super::{Outcome, is_url, open};
 
 /// Copy a store into a directory, or bring the copy there up to date
 ///
@@ -30,6 +30,12 @@ pub(super) struct Checkpoint {
 impl Checkpoint {
     pub(super) fn run(self, terminal: &Terminal) -> Outcome {
         let start = Instant::now();
+        // Opening it for writing would take it from whoever writes to it.
+        anyhow::ensure!(
+            !is_url(&self.store),
+            "a store on object storage has no files to make a checkpoint of; copy its grids with `gridstone copy NEW GRID GRID --from-store {}`",
+            self.store.display()
+        );
         let store = open(&self.store)?;
         store.checkpoint(&self.directory)?;
         let (grids, seconds) = (store.grids()?.len(), start.elapsed().as_secs_f64());

@@ -37,9 +37,9 @@ use gridstone::{Freshness, Grid, Layer, Window};
 /// are NaN, or _FillValue. It is not compressed.
 ///
 /// OUT.zarr is a folder with a Zarr hierarchy: a group for each level from the cells that are asked
-/// for up, of the layer that --layer names, else of the first aggregator. The box is widened to whole
-/// cells of the coarsest level. Its metadata comes last; what was cut short is completed by the same
-/// command, and --overwrite brings a finished one up to date.
+/// for up, of the layer that --layer names, else of the first aggregator. The box is widened to
+/// whole cells of the coarsest level. Its metadata comes last; what was cut short is completed by
+/// the same command, and --overwrite brings a finished one up to date.
 ///
 /// All is read from one snapshot of the store, as fresh as it is then, in bounded memory. The file
 /// appears when it is complete.
@@ -83,8 +83,8 @@ pub(super) struct Export {
     #[arg(long)]
     overwrite: bool,
     /// Print {"out", "bytes", "cells", "chunks_read", "stale", "levels", "layers", "overviews",
-    /// "window", "extent", "seconds"}, of a .zarr {"out", "bytes", "files", "kept", "levels", "layers",
-    /// "seconds"}
+    /// "window", "extent", "seconds"}, of a .zarr {"out", "bytes", "files", "kept", "levels",
+    /// "layers", "seconds"}
     #[arg(long)]
     json: bool,
 }
@@ -259,15 +259,10 @@ impl Export {
         let bar = terminal.progress("writing", export.cells());
         let exported = export.write(&self.out.path, &|cells| bar.inc(cells))?;
         bar.finish_and_clear();
-        let layers = if self.layer.is_empty() {
-            vec![selection.layer().clone()]
-        } else {
-            self.layer.clone()
-        };
         Ok(Written {
             exported,
             window: *window,
-            layers,
+            layers: export.layers().cloned().collect(),
             overviews: 0,
         })
     }

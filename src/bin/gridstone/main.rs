@@ -223,7 +223,7 @@ fn open(path: &Path) -> gridstone::Result<Store> {
     // What is exported comes from one snapshot, however long that takes.
     let store = options().snapshot_age_max(Duration::MAX).open(path)?;
     // Of a store on object storage nobody knows whether another process writes to it.
-    if store.age().is_some() && !path.to_string_lossy().contains("://") {
+    if store.age().is_some() && !is_url(path) {
         let text = format!(
             "another process writes to {}, which is shown as it is now; what comes later is not",
             path.display()
@@ -238,6 +238,11 @@ fn open(path: &Path) -> gridstone::Result<Store> {
 #[cfg(feature = "server")]
 fn open_quietly(path: &Path) -> gridstone::Result<Store> {
     options().open(path)
+}
+
+/// Whether a store is on object storage.
+fn is_url(path: &Path) -> bool {
+    path.to_string_lossy().contains("://")
 }
 
 /// How stores are opened, which must be there.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::consent::Consent;
 use super::terminal::{Terminal, count};
-use super::{Outcome, open, verify};
+use super::{Outcome, is_url, open, verify};
 use gridstone::Store;
 use gridstone::kv::Lost;
 use gridstone::verify::Repaired;
@@ -136,10 +136,7 @@ fn keep(repaired: &Repaired, path: &Path) -> anyhow::Result<Vec<Option<PathBuf>>
         return Ok(Vec::new());
     }
     // Beside no directory, here.
-    let path = match path.to_string_lossy().contains("://") {
-        true => Path::new(""),
-        false => path,
-    };
+    let path = if is_url(path) { Path::new("") } else { path };
     let free = (1..)
         .map(|number| path.join(format!("quarantine-{number}")))
         .find(|place| !place.exists());

@@ -1,9 +1,9 @@
 //! Opening for writing: taking over from whoever had the store open.
 //!
 //! A manifest has two epochs, of the writer and of what merges tables. Each is claimed on the
-//! condition that it is the one that was seen: otherwise two processes that open a store at the same
-//! time could each take one of the two from the other, and both would be fenced. Who finds that
-//! another was faster begins anew, after a pause that differs, so that one of them wins.
+//! condition that it is the one that was seen: otherwise two processes that open a store at the
+//! same time could each take one of the two from the other, and both would be fenced. Who finds
+//! that another was faster begins anew, after a pause that differs, so that one of them wins.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;

@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 /// A merge that is under way of itself may have taken some of the tables.
 const ATTEMPTS: usize = 5;
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// Longer than this nobody waits: the merge is noted in the store, and goes on by itself, in the next
-/// process that writes if this one ends before.
+/// Longer than this nobody waits: the merge is noted in the store, and goes on by itself, in the
+/// next process that writes if this one ends before.
 const WAITED: Duration = Duration::from_secs(10);
 
 /// Merges all tables, and waits a while until that is done. The old ones go when no reader needs
@@ -32,7 +32,8 @@ pub(super) fn merge_all(room: &Room, db: &Db, place: &Place) -> Result<()> {
     )))
 }
 
-/// How a merge of all that is there now has ended; `None` if there was nothing to do, or it goes on.
+/// How a merge of all that is there now has ended; `None` if there was nothing to do, or it goes
+/// on.
 async fn merge_once(db: &Db, place: &Place) -> Result<Option<CompactionStatus>, slatedb::Error> {
     let admin = AdminBuilder::new(place.prefix.clone(), place.objects.clone()).build();
     db.refresh_manifest().await?;

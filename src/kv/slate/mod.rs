@@ -1,9 +1,9 @@
-//! Stores on object storage, on SlateDB. The only folder that names the crates `slatedb`,
-//! `object_store` and `tokio`.
+//! Stores on object storage, on SlateDB. The only folder that names the crates `slatedb` and
+//! `object_store`.
 //!
 //! One process writes to a store at a time: who opens it for writing raises an epoch in the
-//! manifest, and whoever had it open before finds an object where its next one was to be. Any number
-//! of processes read it, each a moment of its own ([`SlateReader`]).
+//! manifest, and whoever had it open before finds an object where its next one was to be. Any
+//! number of processes read it, each a moment of its own ([`SlateReader`]).
 
 mod cache;
 mod claiming;
@@ -71,8 +71,8 @@ struct Core {
 
 impl Slate {
     /// Opens the store at a URL for writing: `s3://bucket/prefix`, with credentials, region and
-    /// endpoint of the environment (`AWS_*`), `file:///directory`, or `memory://name`, which is gone
-    /// with the process.
+    /// endpoint of the environment (`AWS_*`), `file:///directory`, or `memory://name`, which is
+    /// gone with the process.
     ///
     /// # Errors
     ///
@@ -102,12 +102,7 @@ impl Slate {
 
     fn at(place: Place, options: &SlateOptions) -> Result<Self> {
         let room = Room::new(&place.url, options.timeout)?;
-        if !options.create {
-            place.must_hold_store(&room, options.timeout)?;
-        } else {
-            // What is wrong with the bucket or the credentials is said in words of ours.
-            place.holds_store(&room, options.timeout)?;
-        }
+        place.probe(&room, options.create)?;
         let blocks = Arc::new(Blocks::new(options.cache_bytes));
         let db = room.bulk(claiming::open(&place, options, &blocks))?;
         warm(room.handle(), &Arc::new(db.clone()), &db.manifest());
@@ -250,8 +245,8 @@ impl Engine for Slate {
         self.core.flush(FlushType::MemTable)
     }
 
-    /// Merges all tables into one run, whatever the space and the range. Returns after ten seconds at
-    /// most: a longer merge goes on by itself.
+    /// Merges all tables into one run, whatever the space and the range. Waits ten seconds for a
+    /// merge at most: a longer one goes on by itself.
     fn compact(&self, _: Space, range: &KeyRange) -> Result<()> {
         if range.is_empty() {
             return Ok(());

@@ -30,8 +30,9 @@ pub struct SlateOptions {
     pub create: bool,
     /// How long a commit that does not wait for the medium may be in memory only.
     pub flush_interval: Duration,
-    /// How long the object storage may take to answer a read or an opening, attempts to try again
-    /// included; for what writes many bytes ten times as long.
+    /// How long the object storage may take to answer a read, or the first request of an opening,
+    /// attempts to try again included; for what writes, and for all of an opening for writing, ten
+    /// times as long.
     pub timeout: Duration,
     /// Bytes of blocks, indices and filters in memory.
     pub cache_bytes: usize,

@@ -13,9 +13,8 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{BackoffConfig, ClientConfigKey, ObjectStore, RetryConfig};
 
-use super::fault;
 use super::room::Room;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 const CONNECT: Duration = Duration::from_secs(5);
 
@@ -96,27 +95,17 @@ impl Place {
         })
     }
 
-    /// Whether a store is here. The first request of an opening: it finds out what else is wrong.
-    pub(super) fn holds_store(&self, room: &Room, timeout: Duration) -> Result<bool> {
+    /// The first request of an opening, so that what is wrong with the bucket or the credentials is
+    /// said in words of ours. An error too if there is no store, unless one is to be made
+    /// (`create`).
+    pub(super) fn probe(&self, room: &Room, create: bool) -> Result<()> {
         let manifests = self.prefix.clone().join("manifest");
-        let look = async { self.objects.list(Some(&manifests)).try_next().await };
-        let found = room.wait(async { tokio::time::timeout(timeout, look).await });
-        let found = found.map_err(|_| fault::too_late(&self.url, timeout))?;
-        match found {
-            Ok(first) => Ok(first.is_some()),
-            Err(error) => Err(fault::of_probe(&self.url, &error)),
-        }
-    }
-
-    /// The same, as an error if there is none.
-    pub(super) fn must_hold_store(&self, room: &Room, timeout: Duration) -> Result<()> {
-        if self.holds_store(room, timeout)? {
+        let first = room.probe(async { self.objects.list(Some(&manifests)).try_next().await })?;
+        if first.is_some() || create {
             return Ok(());
         }
-        Err(Error::new(
-            ErrorKind::NotFound,
-            format!("there is no store at {}", self.url),
-        ))
+        let text = format!("there is no store at {}", self.url);
+        Err(Error::not_found(text))
     }
 }
 

@@ -35,8 +35,8 @@ const ATTEMPTS: usize = 3;
 
 /// An [`Engine`] that reads a store on object storage to which another process may write.
 ///
-/// A snapshot shows the store as it was at most [`age_max`](SlateOptions::age_max) ago, so far as it
-/// had been flushed then, and does not change. Snapshots show ever younger moments.
+/// A snapshot shows the store as it was at most [`age_max`](SlateOptions::age_max) ago, so far as
+/// it had been flushed then, and does not change. Snapshots show ever younger moments.
 pub struct SlateReader {
     core: Arc<ReaderCore>,
 }
@@ -57,7 +57,6 @@ struct Opener {
     place: Place,
     options: SlateOptions,
     blocks: Arc<Blocks>,
-    handle: Handle,
 }
 
 /// The store as it was at one time.
@@ -79,6 +78,11 @@ impl Drop for Moment {
 }
 
 impl Moment {
+    /// Asks for what every read needs first.
+    fn warm(&self, room: &Room) {
+        warm(room.handle(), &self.reader, &self.reader.manifest());
+    }
+
     /// An error if the reader shows another state than it did when it was opened.
     fn stands(&self, url: &str) -> Result<()> {
         if self.status.borrow().durable_seq == self.sequence.0 {
@@ -106,7 +110,7 @@ impl Opener {
             sequence,
             taken,
             status,
-            handle: self.handle.clone(),
+            handle: Handle::current(),
         })
     }
 
@@ -137,11 +141,7 @@ impl ReaderCore {
         let mut current = lock(&self.current);
         let is_younger = moment.taken > current.taken && moment.sequence >= current.sequence;
         if is_younger {
-            warm(
-                &self.opener.handle,
-                &moment.reader,
-                &moment.reader.manifest(),
-            );
+            moment.warm(&self.room);
             *current = Arc::new(moment);
         }
     }
@@ -213,15 +213,14 @@ impl SlateReader {
 
     fn at(place: Place, options: &SlateOptions) -> Result<Self> {
         let room = Room::new(&place.url, options.timeout)?;
-        place.must_hold_store(&room, options.timeout)?;
+        place.probe(&room, false)?;
         let opener = Opener {
             place,
             options: options.clone(),
             blocks: Arc::new(Blocks::new(options.cache_bytes)),
-            handle: room.handle().clone(),
         };
         let first = room.read(opener.open_after(Sequence(0)))?;
-        warm(room.handle(), &first.reader, &first.reader.manifest());
+        first.warm(&room);
         let core = ReaderCore {
             current: Mutex::new(Arc::new(first)),
             turn: Mutex::default(),

@@ -39,25 +39,24 @@ pub(super) fn get_many<M: Moment>(
     keys: &[Vec<u8>],
     visit: Visit<'_>,
 ) -> Result<()> {
-    let options = ReadOptions::default();
     if let [key] = keys {
         let key = keys::value_key(space, key);
-        let value = room.read(moment.get_with_options(key, &options))?;
+        let value = room.read(moment.get_with_options(key, &ReadOptions::default()))?;
         return visit(0, value.as_deref());
     }
-    let mut under_way = UnderWay::default();
+    let mut under_way = VecDeque::new();
     let mut next = keys.iter();
     for position in 0..keys.len() {
-        while under_way.0.len() < AT_ONCE {
+        while under_way.len() < AT_ONCE {
             let Some(key) = next.next() else { break };
             let (moment, key) = (Arc::clone(moment), keys::value_key(space, key));
             let fetch = async move { moment.get_with_options(key, &ReadOptions::default()).await };
-            under_way.0.push_back(begin(room, Box::pin(fetch)));
+            under_way.push_back(begin(room, Box::pin(fetch)));
         }
-        let fetched = match under_way.0.pop_front() {
+        let fetched = match under_way.pop_front() {
             None => break,
             Some(Fetch::Done(fetched)) => room.told(fetched)?,
-            Some(Fetch::Running(task)) => room.read(Joined(task))?,
+            Some(Fetch::Running(joined)) => room.read(joined)?,
         };
         visit(position, fetched.as_deref())?;
     }
@@ -72,13 +71,14 @@ fn begin(
     let _inside = room.handle().enter();
     match fetch.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(fetched) => Fetch::Done(fetched),
-        Poll::Pending => Fetch::Running(room.handle().spawn(fetch)),
+        Poll::Pending => Fetch::Running(Joined(room.handle().spawn(fetch))),
     }
 }
 
+/// A value that was asked for.
 enum Fetch {
     Done(Fetched),
-    Running(JoinHandle<Fetched>),
+    Running(Joined),
 }
 
 /// A value that another thread fetches; it is not fetched any more if nobody waits for it.
@@ -100,20 +100,6 @@ impl Future for Joined {
 impl Drop for Joined {
     fn drop(&mut self) {
         self.0.abort();
-    }
-}
-
-/// Requests under way, which end with this.
-#[derive(Default)]
-struct UnderWay(VecDeque<Fetch>);
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        for fetch in &self.0 {
-            if let Fetch::Running(task) = fetch {
-                task.abort();
-            }
-        }
     }
 }
 

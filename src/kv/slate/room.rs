@@ -62,7 +62,7 @@ impl Room {
     }
 
     /// Waits on this thread, whichever it is: also on one of another runtime, which is blocked.
-    pub(super) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+    fn wait<T>(&self, work: impl Future<Output = T>) -> T {
         let _inside = self.handle.enter();
         let mut work = pin!(work);
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
@@ -80,7 +80,15 @@ impl Room {
         &self,
         work: impl Future<Output = Result<T, slatedb::Error>>,
     ) -> Result<T> {
-        self.within(self.timeout, work)
+        self.within(self.timeout, work, fault::of_read)
+    }
+
+    /// Waits for what the first request of an opening comes to.
+    pub(super) fn probe<T>(
+        &self,
+        work: impl Future<Output = Result<T, object_store::Error>>,
+    ) -> Result<T> {
+        self.within(self.timeout, work, fault::of_probe)
     }
 
     /// An answer that is there.
@@ -93,23 +101,20 @@ impl Room {
         &self,
         work: impl Future<Output = Result<T, slatedb::Error>>,
     ) -> Result<T> {
-        self.within(self.bulk_timeout(), work)
+        self.within(self.timeout.saturating_mul(BULK), work, fault::of_read)
     }
 
-    /// How long something may take that writes many bytes.
-    pub(super) fn bulk_timeout(&self) -> Duration {
-        self.timeout.saturating_mul(BULK)
-    }
-
-    fn within<T>(
+    /// Waits no longer than `most`. `because` makes an error of the storage one of ours.
+    fn within<T, E>(
         &self,
         most: Duration,
-        work: impl Future<Output = Result<T, slatedb::Error>>,
+        work: impl Future<Output = Result<T, E>>,
+        because: impl FnOnce(&str, &E) -> Error,
     ) -> Result<T> {
         // The time begins inside: there the runtime is known.
         let done = self.wait(async { tokio::time::timeout(most, work).await });
         done.map_err(|_| fault::too_late(&self.url, most))?
-            .map_err(|error| fault::of_read(&self.url, &error))
+            .map_err(|error| because(&self.url, &error))
     }
 }
 

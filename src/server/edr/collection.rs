@@ -58,6 +58,7 @@ pub(super) fn system(grid: &Grid) -> Option<String> {
 pub(super) fn of(grid: &Grid, root: &str) -> Result<Value, Problem> {
     let (structure, plane) = (grid.structure(), Plane::of(grid)?);
     let name = grid.name();
+    let projection = Projection::of(grid).ok();
     let here = format!("{root}/edr/collections/{name}");
     let bounds = grid.bounds()?;
     let extent = bounds.as_ref().map(|bounds| structure.extent(bounds));
@@ -65,7 +66,7 @@ pub(super) fn of(grid: &Grid, root: &str) -> Result<Value, Problem> {
     if let Some(extent) = &extent {
         let [x, y] = [plane.x, plane.y].map(|axis| extent.bounds()[axis]);
         // In degrees where they are known, as the standard wants it.
-        let plain = Projection::of(grid).ok().and_then(|of| of.bounds(x, y));
+        let plain = projection.as_ref().and_then(|of| of.bounds(x, y));
         let (bbox, system) = match plain {
             Some(bbox) => (
                 bbox,
@@ -101,7 +102,8 @@ pub(super) fn of(grid: &Grid, root: &str) -> Result<Value, Problem> {
         .collect();
     let axes = |axis: usize| structure.axes().nth(axis).map(crate::Axis::name);
     let aggregators = grid.schema().aggregators();
-    let systems: Vec<&str> = structure.crs().into_iter().chain(["CRS84"]).collect();
+    let own = structure.crs().into_iter();
+    let systems: Vec<&str> = own.chain(projection.is_some().then_some("CRS84")).collect();
     Ok(json!({
         "id": name,
         "title": name,
@@ -116,7 +118,7 @@ pub(super) fn of(grid: &Grid, root: &str) -> Result<Value, Problem> {
             "layers": std::iter::once("base".to_owned()).chain(aggregators.iter().map(ToString::to_string)).collect::<Vec<_>>(),
             "base_levels": grid.base_levels()?.map(|levels| wire::levels(structure, levels)),
             "window": bounds.map(|bounds| wire::window(structure, &bounds)),
-            "on_map": Projection::of(grid).is_ok(),
+            "on_map": projection.is_some(),
             "irregular": plane.along.is_some_and(|along| along.irregular),
         },
     }))

@@ -2,14 +2,13 @@
 
 use std::fmt::Write as _;
 
+use ndarray::{Axis, Slice};
 use serde_json::{Map, Value, json};
 
-use super::super::reply::Problem;
 use super::ask::Kind;
 use super::collection;
 use super::read::Found;
 use crate::array::{Cell, with_view};
-use crate::grid::Structure;
 use crate::wire;
 
 /// The centres of cells along an axis of the answer.
@@ -53,7 +52,7 @@ pub(super) fn times(found: &Found<'_>) -> Vec<String> {
 }
 
 /// The order of axes in which cells are told: bands, times, rows, columns, then what has one cell.
-pub(super) fn order(structure: &Structure, found: &Found<'_>) -> Vec<usize> {
+fn order(found: &Found<'_>) -> Vec<usize> {
     let time = found.plane.along.map(|along| along.number);
     let first: Vec<usize> = found
         .band
@@ -61,7 +60,7 @@ pub(super) fn order(structure: &Structure, found: &Found<'_>) -> Vec<usize> {
         .chain(time)
         .chain([found.plane.y, found.plane.x])
         .collect();
-    let rest = (0..structure.rank()).filter(|axis| !first.contains(axis));
+    let rest = (0..found.grid.structure().rank()).filter(|axis| !first.contains(axis));
     first.iter().copied().chain(rest).collect()
 }
 
@@ -72,31 +71,29 @@ pub(super) fn each_cell(
     parameter: usize,
     mut take: impl FnMut(usize, Option<&str>),
 ) {
-    let order = order(found.grid.structure(), found);
+    let order = order(found);
+    // Bands come first.
+    let of_parameter = Slice::from(match found.band {
+        Some(_) => parameter..parameter + 1,
+        None => 0..found.answer.array.shape()[order[0]],
+    });
     let valid = found.answer.valid();
     let valid = valid.map(|valid| valid.permuted_axes(order.clone()));
+    let valid = valid
+        .as_ref()
+        .map(|valid| valid.slice_axis(Axis(0), of_parameter));
     let width = found.answer.array.shape()[found.plane.x];
     let plane = width * found.answer.array.shape()[found.plane.y];
     let mut text = String::new();
     with_view!(Array, &found.answer.array, |array| {
         let view = array.view().permuted_axes(order);
-        let bands = if found.band.is_some() {
-            view.shape()[0]
-        } else {
-            1
-        };
-        let len = view.len() / bands.max(1);
-        let skip = if found.band.is_some() {
-            parameter * len
-        } else {
-            0
-        };
-        let mut valid = valid.as_ref().map(|valid| valid.iter().skip(skip));
-        for (number, cell) in view.iter().skip(skip).take(len).enumerate() {
+        let view = view.slice_axis(Axis(0), of_parameter);
+        let mut valid = valid.as_ref().map(|valid| valid.iter());
+        for (number, cell) in view.iter().enumerate() {
             let held = valid
                 .as_mut()
                 .is_none_or(|valid| valid.next() == Some(&true));
-            let at = number % plane.max(1);
+            let at = number % plane;
             let counts = found
                 .mask
                 .as_ref()
@@ -115,7 +112,7 @@ pub(super) fn each_cell(
 }
 
 /// The whole text.
-pub(super) fn text(found: &Found<'_>) -> Result<String, Problem> {
+pub(super) fn text(found: &Found<'_>) -> String {
     let shape = found.answer.array.shape();
     let structure = found.grid.structure();
     let times = times(found);
@@ -203,7 +200,7 @@ pub(super) fn text(found: &Found<'_>) -> Result<String, Problem> {
         out.push_str("]}");
     }
     out.push_str("}}");
-    Ok(out)
+    out
 }
 
 /// The calendar of the times, by the name that CF has for it.

@@ -2,13 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::super::reply::Problem;
 use super::ask::Kind;
 use super::coverage::{centres, each_cell, times};
 use super::read::Found;
 
 /// The whole text. Of an area or a box, rows without any value are left out.
-pub(super) fn text(found: &Found<'_>) -> Result<String, Problem> {
+pub(super) fn text(found: &Found<'_>) -> String {
     let structure = found.grid.structure();
     let [x, y] = [found.plane.x, found.plane.y].map(|axis| centres(found, axis));
     let times = times(found);
@@ -52,7 +51,7 @@ pub(super) fn text(found: &Found<'_>) -> Result<String, Problem> {
             values.join(",")
         );
     }
-    Ok(out)
+    out
 }
 
 /// A field, in quotes if it has to be.

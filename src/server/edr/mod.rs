@@ -10,34 +10,29 @@ mod wkt;
 
 pub(super) use wkt::{Into, polygon as polygon_of_grid};
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{OriginalUri, Path, RawQuery, State};
 use axum::http::HeaderMap;
 use serde_json::{Value, json};
 
-use super::app::{App, Shared};
-use super::params::{Params, path};
+use super::asked::Asked;
+use super::params::Params;
 use super::reply::{Problem, Reply};
-use super::tiles::root;
-use crate::Grid;
 use ask::{Ask, Kind};
 
 /// Where to go on.
-pub(super) async fn landing(
-    OriginalUri(uri): OriginalUri,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Reply, Problem> {
-    Params::parse(query.as_deref(), &["f"])?;
-    let root = root(&headers, &uri, "/edr");
-    let link = |rel: &str, route: &str| json!({ "rel": rel, "type": "application/json", "href": format!("{root}{route}") });
+pub(super) async fn landing(asked: Asked<()>) -> Result<Reply, Problem> {
+    Params::parse(asked.query.as_deref(), &["f"])?;
+    let root = asked.root("/edr");
+    let link = |rel: &str, route: &str| {
+        let href = format!("{root}{route}");
+        json!({ "rel": rel, "type": "application/json", "href": href })
+    };
     let links = [
         link("self", "/edr"),
         link("conformance", "/edr/conformance"),
         link("data", "/edr/collections"),
     ];
     Ok(Reply::json(
-        &headers,
+        &asked.headers,
         &json!({ "title": "gridstone", "links": links }),
     ))
 }
@@ -50,88 +45,60 @@ pub(super) async fn conformance(headers: HeaderMap) -> Reply {
 }
 
 /// All grids with rows and columns.
-pub(super) async fn collections(
-    State(app): State<Shared>,
-    OriginalUri(uri): OriginalUri,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Reply, Problem> {
-    Params::parse(query.as_deref(), &["f"])?;
-    let root = root(&headers, &uri, "/edr/collections");
-    app.call(move |app| {
-        let grids = app.store().snapshot()?.grids()?;
-        let plain = grids.iter().filter(|grid| collection::is_one(grid));
-        let all = plain.map(|grid| collection::of(grid, &root));
-        let all = all.collect::<Result<Vec<Value>, Problem>>()?;
-        let links = [json!({ "rel": "self", "href": format!("{root}/edr/collections") })];
-        Ok(Reply::json(
-            &headers,
-            &json!({ "links": links, "collections": all }),
-        ))
-    })
-    .await
+pub(super) async fn collections(asked: Asked<()>) -> Result<Reply, Problem> {
+    Params::parse(asked.query.as_deref(), &["f"])?;
+    let root = asked.root("/edr/collections");
+    asked
+        .app
+        .call(move |app| {
+            let grids = app.store().snapshot()?.grids()?;
+            let plain = grids.iter().filter(|grid| collection::is_one(grid));
+            let all = plain.map(|grid| collection::of(grid, &root));
+            let all = all.collect::<Result<Vec<Value>, Problem>>()?;
+            let links = [json!({ "rel": "self", "href": format!("{root}/edr/collections") })];
+            Ok(Reply::json(
+                &asked.headers,
+                &json!({ "links": links, "collections": all }),
+            ))
+        })
+        .await
 }
 
 /// One of them.
-pub(super) async fn collection(
-    State(app): State<Shared>,
-    name: Result<Path<String>, PathRejection>,
-    OriginalUri(uri): OriginalUri,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Reply, Problem> {
-    let name = path(name)?;
-    Params::parse(query.as_deref(), &["f"])?;
-    let root = root(&headers, &uri, &format!("/edr/collections/{name}"));
-    app.call(move |app| {
-        let grid = app.grid(&name)?;
-        Ok(Reply::json(&headers, &collection::of(&grid, &root)?))
-    })
-    .await
+pub(super) async fn collection(asked: Asked) -> Result<Reply, Problem> {
+    Params::parse(asked.query.as_deref(), &["f"])?;
+    let root = asked.root(&format!("/edr/collections/{}", asked.path));
+    asked
+        .app
+        .call(move |app| {
+            let json = collection::of(&app.grid(&asked.path)?, &root)?;
+            Ok(Reply::json(&asked.headers, &json))
+        })
+        .await
 }
 
 /// The values of the cell at a point, over time.
-pub(super) async fn position(
-    State(app): State<Shared>,
-    name: Result<Path<String>, PathRejection>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Reply, Problem> {
-    answer(app, name, query, headers, Kind::Position).await
+pub(super) async fn position(asked: Asked) -> Result<Reply, Problem> {
+    answer(asked, Kind::Position).await
 }
 
 /// The cells in a polygon.
-pub(super) async fn area(
-    State(app): State<Shared>,
-    name: Result<Path<String>, PathRejection>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Reply, Problem> {
-    answer(app, name, query, headers, Kind::Area).await
+pub(super) async fn area(asked: Asked) -> Result<Reply, Problem> {
+    answer(asked, Kind::Area).await
 }
 
 /// The cells in a box.
-pub(super) async fn cube(
-    State(app): State<Shared>,
-    name: Result<Path<String>, PathRejection>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Reply, Problem> {
-    answer(app, name, query, headers, Kind::Cube).await
+pub(super) async fn cube(asked: Asked) -> Result<Reply, Problem> {
+    answer(asked, Kind::Cube).await
 }
 
-async fn answer(
-    app: Shared,
-    name: Result<Path<String>, PathRejection>,
-    query: Option<String>,
-    headers: HeaderMap,
-    kind: Kind,
-) -> Result<Reply, Problem> {
-    let name = path(name)?;
-    let ask = Ask::new(query.as_deref(), kind)?;
-    app.call(move |app: &App| {
-        let grid: Grid = app.grid(&name)?;
-        read::answer(app, &grid, &ask, query.as_deref(), &headers)
-    })
-    .await
+async fn answer(asked: Asked, kind: Kind) -> Result<Reply, Problem> {
+    let ask = Ask::new(asked.query.as_deref(), kind)?;
+    asked
+        .app
+        .call(move |app| {
+            let grid = app.grid(&asked.path)?;
+            read::answer(app, &grid, &ask, asked.query.as_deref(), &asked.headers)
+        })
+        .await
 }

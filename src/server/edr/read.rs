@@ -4,6 +4,7 @@ use axum::http::HeaderMap;
 use ndarray::Array2;
 
 use super::super::app::App;
+use super::super::params::shortened;
 use super::super::reply::{Problem, Reply, etag_of};
 use super::super::slice::{self, Plane, floor};
 use super::ask::{Ask, Format, Kind, Place, Times};
@@ -11,7 +12,7 @@ use super::wkt::{self, Into};
 use super::{collection, coverage, csv};
 use crate::grid::longitude::{rising, turned, turns};
 use crate::grid::{Level, Levels, Structure, Window};
-use crate::{Answer, Grid, Query, wire};
+use crate::{Answer, Grid, Layer, Query, wire};
 
 /// The share of the cells that an engine call may have that a text may have.
 const TEXT_SHARE: u64 = 4;
@@ -24,7 +25,7 @@ pub(super) struct Found<'a> {
     pub(super) answer: Answer,
     /// The cells (y, x) that count.
     pub(super) mask: Option<Array2<bool>>,
-    /// The axis of bands, and which of them are told, by number and name.
+    /// The axis of bands, and which of them are told, by their numbers in the answer and names.
     pub(super) band: Option<usize>,
     pub(super) parameters: Vec<(usize, String)>,
 }
@@ -49,20 +50,32 @@ pub(super) fn answer(
     let levels = slice::levels(grid, &ask.params, base)?;
     let region = Region::of(grid, plane, ask, (&bounds, levels))?;
     let band = plane.band(structure);
-    let parameters = chosen(ask, collection::parameters(grid, plane))?;
+    let mut parameters = chosen(grid, ask, collection::parameters(grid, plane))?;
     let mut window = region.window;
     for (axis, cell) in slice::others(grid, plane, &ask.params, &bounds, levels)? {
-        if Some(axis) != band {
-            window = window.along(axis, cell, 1);
-        }
+        window = window.along(axis, cell, 1);
     }
-    let query = timed(grid, plane, ask, (window, levels))?;
+    if let Some(axis) = band {
+        // From the first band that is asked for to the last, whether anything was put there or not.
+        let numbers = || parameters.iter().map(|(number, _)| *number);
+        let first = numbers().min().unwrap_or_default();
+        let len = numbers().max().unwrap_or_default() - first + 1;
+        window = window.along(
+            axis,
+            0_i64.saturating_add_unsigned(first as u64),
+            len as u64,
+        );
+        parameters
+            .iter_mut()
+            .for_each(|(number, _)| *number -= first);
+    }
+    let query = timed(grid, plane, ask, (&bounds, window, levels))?;
     let query = query.freshness(ask.freshness);
     let query = match &ask.layer {
         Some(layer) => query.layer(layer.clone()),
         None => query,
     };
-    check_size(app, grid, plane, (&window, levels), &query)?;
+    check_size(app, grid, plane, (&window, levels), (ask, &query))?;
     let described = format!(
         "edr {} {} {}",
         ask.kind.name(),
@@ -84,16 +97,16 @@ pub(super) fn answer(
             band,
             parameters,
         };
-        match ask.format {
+        let text = match ask.format {
             Format::CoverageJson => coverage::text(&found),
             Format::Csv => csv::text(&found),
-        }
-        .map(String::into_bytes)
+        };
+        Ok(text.into_bytes())
     })
 }
 
 /// The parameters that are asked for, with their numbers.
-fn chosen(ask: &Ask, names: Vec<String>) -> Result<Vec<(usize, String)>, Problem> {
+fn chosen(grid: &Grid, ask: &Ask, names: Vec<String>) -> Result<Vec<(usize, String)>, Problem> {
     let all = names.iter().cloned().enumerate();
     let Some(asked) = &ask.parameters else {
         return Ok(all.collect());
@@ -102,7 +115,12 @@ fn chosen(ask: &Ask, names: Vec<String>) -> Result<Vec<(usize, String)>, Problem
         let found = names.iter().position(|known| known == name);
         found.map(|at| (at, name.clone())).ok_or_else(|| {
             let shown: Vec<String> = names.iter().take(64).cloned().collect();
-            Problem::parameter("parameter-name", "one of the names is not known").allowed(shown)
+            let why = format!(
+                "grid `{}` has no parameter `{}`",
+                grid.name(),
+                shortened(name)
+            );
+            Problem::parameter("parameter-name", why).allowed(shown)
         })
     };
     asked.iter().map(number).collect()
@@ -130,7 +148,8 @@ impl Region {
         let round = structure.longitude() == Some(plane.x);
         match &ask.place {
             Place::Point(at) => {
-                let [x, y] = into.point(*at)?;
+                let at = into.point(*at);
+                let [x, y] = at.map_err(|problem| problem.of("coords"))?;
                 let x = if round { turned(x, of[0].0) } else { x };
                 let inside = |at: f64, (low, high): (f64, f64)| low <= at && at <= high;
                 if !inside(x, of[0]) || !inside(y, of[1]) {
@@ -151,7 +170,8 @@ impl Region {
                 Ok(Self { window, mask: None })
             }
             Place::Polygon(parts) => {
-                let polygon = wkt::polygon(grid, plane, &into, parts.clone())?;
+                let polygon = wkt::polygon(grid, plane, &into, parts.clone())
+                    .map_err(|problem| problem.of("coords"))?;
                 let window = meeting(structure, plane, (&covered, levels), polygon.bounds())?;
                 let window = window.ok_or_else(|| outside(grid, of))?;
                 let mask = polygon.cells(structure, &window)?;
@@ -253,7 +273,7 @@ fn timed(
     grid: &Grid,
     plane: Plane<'_>,
     ask: &Ask,
-    (window, levels): (Window, Levels),
+    (bounds, window, levels): (&Window, Window, Levels),
 ) -> Result<Query, Problem> {
     let Some(times) = ask.times else {
         return Ok(Query::window(window));
@@ -282,7 +302,7 @@ fn timed(
         let first = from.map_or(covered.0, |from| floor(from.ceil()));
         let end = to.map_or(covered.1, |to| floor(to).saturating_add(1));
         if first >= end {
-            return Err(nothing_then(grid, plane));
+            return Err(nothing_then(grid, along, bounds));
         }
         return Ok(Query::window(window).ticks(first..end));
     }
@@ -291,7 +311,7 @@ fn timed(
         .map_or(covered.1, |to| cell(to).saturating_add(1))
         .min(covered.1);
     if first >= end {
-        return Err(nothing_then(grid, plane));
+        return Err(nothing_then(grid, along, bounds));
     }
     Ok(Query::window(window.along(
         along.number,
@@ -300,12 +320,8 @@ fn timed(
     )))
 }
 
-fn nothing_then(grid: &Grid, plane: Plane<'_>) -> Problem {
-    let ends = plane.along.and_then(|along| {
-        let bounds = grid.bounds().ok().flatten()?;
-        Some(along.ends_shown(grid.structure(), &bounds))
-    });
-    let [from, to] = ends.unwrap_or_default();
+fn nothing_then(grid: &Grid, along: wire::Along<'_>, bounds: &Window) -> Problem {
+    let [from, to] = along.ends_shown(grid.structure(), bounds);
     Problem::not_found(format!(
         "there is nothing then: the times of grid `{}` go from {from} to {to}",
         grid.name()
@@ -318,7 +334,7 @@ fn check_size(
     grid: &Grid,
     plane: Plane<'_>,
     (window, levels): (&Window, Levels),
-    query: &Query,
+    (ask, query): (&Ask, &Query),
 ) -> Result<(), Problem> {
     let structure = grid.structure();
     let most = app.options.cells / TEXT_SHARE;
@@ -340,9 +356,15 @@ fn check_size(
     if cells.is_some_and(|cells| cells <= most) {
         return Ok(());
     }
-    let name = structure.dimensions()[plane.space].name();
-    let coarser = levels[plane.space].coarser().map_or(0, Level::get);
+    // The base has no coarser levels.
+    let layered = !grid.schema().aggregators().is_empty() && ask.layer != Some(Layer::Base);
+    let coarser = levels[plane.space].coarser().filter(|_| layered);
+    let coarser = coarser.map_or_else(String::new, |level| {
+        let name = structure.dimensions()[plane.space].name();
+        format!(", or `level.{name}={level}` and above")
+    });
     Err(Problem::too_large(format!(
-        "the answer would have more than {most} cells; ask for a smaller place, fewer times, or `level.{name}={coarser}` and above",
+        "the answer would have more than {most} cells; ask for a smaller place or fewer times\
+         {coarser}",
     )))
 }

@@ -1,10 +1,13 @@
 //! Points and polygons as well-known text, and where they lie in a grid.
 
+use axum::http::StatusCode;
+
 use super::super::params::{number, shortened};
 use super::super::projection::Projection;
 use super::super::reply::Problem;
 use super::super::slice::Plane;
 use crate::statistics::Ring;
+use crate::wire::geojson::code_of;
 use crate::{Axis, Grid, Polygon, crs};
 
 /// The most points a text may have.
@@ -107,10 +110,7 @@ impl<'a> Into<'a> {
                 between: None,
             });
         };
-        let code = system
-            .rsplit_once("/EPSG/")
-            .and_then(|(_, code)| code.rsplit('/').next())
-            .map_or_else(|| plain(system), |code| format!("EPSG:{code}"));
+        let code = plain(&code_of(system));
         let own = grid.structure().crs();
         let same = own.is_some_and(|own| crs::same(own, &code));
         if same {
@@ -127,15 +127,15 @@ impl<'a> Into<'a> {
         })
     }
 
-    /// A point.
+    /// A point. Which parameter is at fault if it has no place, the caller says.
     pub(in crate::server) fn point(&self, at: [f64; 2]) -> Result<[f64; 2], Problem> {
         let Some((from, to)) = &self.between else {
             return Ok(at);
         };
         let found = from.inverse(at).and_then(|plain| to.forward(plain));
         found.ok_or_else(|| {
-            Problem::parameter(
-                "coords",
+            Problem::new(
+                StatusCode::BAD_REQUEST,
                 format!(
                     "{} {} has no place in the system of grid `{}`",
                     at[0],

@@ -1,13 +1,12 @@
 //! The map page: its files are in the binary, and it asks nobody else for anything.
 
 use axum::body::Bytes;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{OriginalUri, Path};
+use axum::extract::OriginalUri;
 use axum::http::HeaderMap;
 use axum::response::Response;
 
+use super::asked::Asked;
 use super::bytes;
-use super::params::path;
 use super::reply::{Problem, etag, set};
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -49,17 +48,13 @@ pub(super) async fn index(OriginalUri(uri): OriginalUri, headers: HeaderMap) -> 
 }
 
 /// What it is made of.
-pub(super) async fn file(
-    name: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let name = path(name)?;
-    let found = FILES.iter().find(|(known, ..)| *known == name);
+pub(super) async fn file(asked: Asked) -> Result<Response, Problem> {
+    let found = FILES.iter().find(|(known, ..)| *known == asked.path);
     let (_, mime, text) =
         found.ok_or_else(|| Problem::not_found("the map page has no such file"))?;
     let text: &'static [u8] = text;
     Ok(bytes::file(
-        &headers,
+        &asked.headers,
         &etag(&[text]),
         mime,
         Bytes::from_static(text),

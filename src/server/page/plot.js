@@ -6,7 +6,7 @@ function drawPlot(svg, values) {
   const known = values.filter(value => value !== null);
   svg.replaceChildren();
   if (known.length === 0) return;
-  let low = Math.min(...known.slice(0, 50000)), high = Math.max(...known.slice(0, 50000));
+  let [low, high] = known.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
   if (low === high) { low -= 1; high += 1; }
   const x = at => left + (right - left) * (values.length < 2 ? 0.5 : at / (values.length - 1));
   const y = value => bottom - (bottom - top) * (value - low) / (high - low);

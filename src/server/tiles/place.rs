@@ -1,11 +1,9 @@
 //! Where the pixels of a tile lie in the coordinates of a grid.
 
-use super::super::projection::Projection;
+use super::super::projection::{Projection, RADIUS};
 
 /// Half the width of the world in EPSG:3857, in metres.
-pub(super) const HALF: f64 = 20_037_508.342_789_244;
-/// The radius of its sphere.
-const RADIUS: f64 = 6_378_137.0;
+pub(super) const HALF: f64 = RADIUS * std::f64::consts::PI;
 /// How far a position that is interpolated may be from the true one, in pixels.
 const OFF_MAX: f64 = 0.125;
 /// Pixels along the side of the blocks that are interpolated, at first.
@@ -113,8 +111,8 @@ impl Places {
         Some([of(x)?, of(y)?])
     }
 
-    /// The size of a pixel along x and y of the grid, in the middle of those pixels of the tile that
-    /// lie in a box (x, y).
+    /// The size of a pixel along x and y of the grid, in the middle of those pixels of the tile
+    /// that lie in a box (x, y).
     pub(in crate::server) fn pixel(
         &self,
         side: usize,
@@ -230,7 +228,7 @@ pub(in crate::server) fn zoom_of(metres: f64) -> u32 {
 pub(in crate::server) const ZOOM_MAX: u32 = 24;
 
 /// Metres of EPSG:3857 a degree of longitude.
-pub(in crate::server) const DEGREE: f64 = RADIUS * std::f64::consts::PI / 180.0;
+pub(in crate::server) const DEGREE: f64 = HALF / 180.0;
 
 #[cfg(test)]
 mod tests {

@@ -50,7 +50,7 @@ pub(super) fn render(
                 &answer,
                 &part.cells,
                 &mut values,
-            );
+            )?;
         }
         image(values, tile, ask, stretch)
     })
@@ -107,7 +107,7 @@ impl View {
             let Some(pixel) = pixel else {
                 return Ok(None);
             };
-            let reach = reach(grid, ask, base, plane)?;
+            let reach = reach(grid, ask.layer.as_ref(), ask.freshness, base)?[plane.space];
             levels = levels.with(plane.space, level_for(grid, plane, pixel, (base, reach)));
         }
         let shown = Shown {
@@ -210,37 +210,30 @@ fn turns_of(grid: &Grid, plane: Plane<'_>, places: &Places, extent: &Extent) -> 
 /// The layer that is shown at some levels: the base at those of the base, the first aggregator
 /// above.
 pub(super) fn layer_at(grid: &Grid, ask: &Ask, levels: Levels, base: Levels) -> Layer {
-    let above = || {
-        levels
-            .iter()
-            .zip(base.iter())
-            .any(|(level, base)| level > base)
-    };
     match (&ask.layer, grid.schema().aggregators().first()) {
         (Some(layer), _) => layer.clone(),
-        (None, Some(first)) if above() => Layer::Aggregate(first.clone()),
+        (None, Some(first)) if !base.covers(&levels) => Layer::Aggregate(first.clone()),
         (None, _) => Layer::Base,
     }
 }
 
-/// The coarsest level that can be read along rows and columns.
+/// The coarsest levels that can be read of what is asked for: those of the base where no layer is
+/// above it.
 pub(super) fn reach(
     grid: &Grid,
-    ask: &Ask,
+    layer: Option<&Layer>,
+    freshness: Freshness,
     base: Levels,
-    plane: Plane<'_>,
-) -> Result<Level, Problem> {
-    if ask.layer == Some(Layer::Base) || grid.schema().aggregators().is_empty() {
-        return Ok(base[plane.space]);
+) -> Result<Levels, Problem> {
+    if layer == Some(&Layer::Base) || grid.schema().aggregators().is_empty() {
+        return Ok(base);
     }
-    let of = if ask.freshness == Freshness::Fresh {
+    let of = if freshness == Freshness::Fresh {
         grid.top()?.map(|top| top.levels())
     } else {
         grid.reach()?
     };
-    Ok(of
-        .map_or(base[plane.space], |levels| levels[plane.space])
-        .max(base[plane.space]))
+    Ok(of.map_or(base, |levels| levels.coarser_of(&base)))
 }
 
 /// The coarsest level whose cells are at most as large as a pixel.

@@ -1,5 +1,6 @@
 //! The values of a tile's pixels from the cells of a grid.
 
+use super::super::reply::Problem;
 use super::super::slice::floor;
 use super::place::Places;
 use crate::array::{Cell, with_view};
@@ -12,7 +13,7 @@ pub(super) struct Sampler<'a> {
     pub(super) places: &'a Places,
     pub(super) side: usize,
     pub(super) resampling: Resampling,
-    /// Positions in cells along y and x are `at * slope + zero` of coordinates.
+    /// How positions in cells follow from coordinates, along y and x.
     pub(super) lines: [Line; 2],
 }
 
@@ -70,33 +71,41 @@ impl Sampler<'_> {
         Some([along(0)?, along(1)?])
     }
 
-    /// Lays the values of an answer, which has these cells, where pixels lie in them and have none
-    /// yet.
+    /// Lays the values of an answer, which has these cells or none, where pixels lie in them and
+    /// have none yet.
     pub(super) fn lay(
         &self,
         structure: &Structure,
         answer: &Answer,
         cells: &Cells,
         out: &mut [f64],
-    ) {
+    ) -> Result<(), Problem> {
+        if answer.array.shape().contains(&0) {
+            return Ok(());
+        }
+        let wrong = || {
+            tracing::error!(shape = ?answer.array.shape(), ?cells, "a tile has other cells");
+            Problem::internal()
+        };
         let valid = answer.valid();
-        let valid = valid.as_ref().and_then(|valid| valid.as_slice());
+        let valid = match &valid {
+            Some(valid) => Some(valid.as_slice().ok_or_else(wrong)?),
+            None => None,
+        };
         let width = usize::try_from(cells[1].end - cells[1].start).unwrap_or_default();
         let height = usize::try_from(cells[0].end - cells[0].start).unwrap_or_default();
         with_view!(Array, &answer.array, |array| {
-            if let Some(array) = array
-                .as_slice()
-                .filter(|array| array.len() == width * height)
-            {
-                let source = Source {
-                    cells: array,
-                    valid,
-                    width,
-                    height,
-                };
-                self.lay_from(structure, &source, [cells[0].start, cells[1].start], out);
-            }
+            let array = array.as_slice();
+            let array = array.filter(|array| array.len() == width * height);
+            let source = Source {
+                cells: array.ok_or_else(wrong)?,
+                valid,
+                width,
+                height,
+            };
+            self.lay_from(structure, &source, [cells[0].start, cells[1].start], out);
         });
+        Ok(())
     }
 
     fn lay_from<T: Cell>(

@@ -112,8 +112,8 @@ impl Stretches {
     }
 }
 
-/// The least and the greatest finite value of a layer, or nearly so where its chunks are too many to
-/// be looked at; `None` if there is none.
+/// The least and the greatest finite value of a layer, or nearly so where its chunks are too many
+/// to be looked at; `None` if there is none.
 fn range(grid: &Grid, shown: &Shown, freshness: Freshness) -> Result<Option<[f64; 2]>, Problem> {
     let served = grid.statistics_served();
     let served = served.contains(&Stat::Min) && served.contains(&Stat::Max);
@@ -160,14 +160,7 @@ fn overview(
 ) -> Result<Option<[f64; 2]>, Problem> {
     let structure = grid.structure();
     let [space, y, x] = shown.plane;
-    let layered = !grid.schema().aggregators().is_empty();
-    let top = grid.top()?.filter(|_| layered).map(|top| top.levels());
-    let reach = if freshness == Freshness::Fresh {
-        top
-    } else {
-        grid.reach()?.filter(|_| layered)
-    };
-    let reach = reach.unwrap_or(base);
+    let reach = render::reach(grid, None, freshness, base)?;
     let other = |levels: Levels, (axis, _): &(usize, i64)| {
         let d = structure.dimension_of(*axis);
         levels.with(d, shown.levels[d])
@@ -204,12 +197,8 @@ fn overview(
         let skipped = if most == 1 { len - 1 } else { (len - most) / 2 };
         window = window.along(axis, first.saturating_add_unsigned(skipped), most);
     }
-    let above = levels
-        .iter()
-        .zip(base.iter())
-        .any(|(level, base)| level > base);
     let layer = match (&shown.layer, grid.schema().aggregators().first()) {
-        (Layer::Base, Some(first)) if above => Layer::Aggregate(first.clone()),
+        (Layer::Base, Some(first)) if !base.covers(&levels) => Layer::Aggregate(first.clone()),
         (layer, _) => layer.clone(),
     };
     let answer = grid.read(&Query::window(window).layer(layer).freshness(freshness))?;
@@ -242,8 +231,8 @@ pub(super) fn at_base(grid: &Grid, ask: &Ask) -> Result<Option<Shown>, Problem> 
     if levels == base && !grid.schema().aggregators().is_empty() {
         // Maps show the first aggregator at most zooms.
         let above = levels[plane.space].coarser().unwrap_or(Level::ZERO);
-        let reach = render::reach(grid, ask, base, plane)?;
-        levels = levels.with(plane.space, above.min(reach));
+        let reach = render::reach(grid, ask.layer.as_ref(), ask.freshness, base)?;
+        levels = levels.with(plane.space, above.min(reach[plane.space]));
     }
     Ok(Some(Shown {
         layer: render::layer_at(grid, ask, levels, base),

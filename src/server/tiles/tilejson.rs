@@ -1,6 +1,5 @@
-//! TileJSON 3.0, and where the server is as its clients see it.
+//! TileJSON 3.0.
 
-use axum::http::{HeaderMap, Uri, header};
 use serde_json::{Value, json};
 
 use super::super::app::App;
@@ -8,36 +7,13 @@ use super::super::projection::Projection;
 use super::super::reply::Problem;
 use super::super::slice::Plane;
 use super::ask::Ask;
-use super::place::{DEGREE, ZOOM_MAX, zoom_of};
+use super::place::{DEGREE, zoom_of};
 use super::stretch;
 use crate::Grid;
 
-/// The address under which the routes are, without a slash at the end, by that of a request for
-/// `route`.
-pub(in crate::server) fn root(headers: &HeaderMap, uri: &Uri, route: &str) -> String {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let plain = |text: &&str| {
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".:-_[]".contains(&byte);
-        !text.is_empty() && text.bytes().all(fits)
-    };
-    let host = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
-    let host = text("x-forwarded-host").or(host).filter(plain);
-    let prefix = uri.path().strip_suffix(route).unwrap_or_default();
-    let Some(host) = host else {
-        return prefix.to_owned();
-    };
-    let scheme = match text("x-forwarded-proto") {
-        Some("https") => "https",
-        _ => "http",
-    };
-    format!("{scheme}://{host}{prefix}")
-}
-
 /// West, south, east and north of a grid in degrees, within what WebMercatorQuad shows; `None` if
 /// nothing was put.
-pub(in crate::server) fn bounds(grid: &Grid) -> Result<Option<[f64; 4]>, Problem> {
+pub(super) fn bounds(grid: &Grid) -> Result<Option<[f64; 4]>, Problem> {
     let plane = Plane::of(grid)?;
     let projection = Projection::of(grid)?;
     let Some(extent) = grid.extent()? else {
@@ -67,7 +43,7 @@ fn zoom(grid: &Grid, [west, south, east, north]: [f64; 4]) -> Result<u32, Proble
     let cells = [plane.x, plane.y].map(|axis| bounds.shape()[axis].max(1) as f64);
     let metres = [(east - west) / cells[0], (north - south) / cells[1]]
         .map(|degrees| degrees.abs() * DEGREE);
-    Ok(zoom_of(metres[0].min(metres[1])).min(ZOOM_MAX))
+    Ok(zoom_of(metres[0].min(metres[1])))
 }
 
 /// The TileJSON of a grid.

@@ -45,6 +45,7 @@ fn escaped(text: &str) -> String {
 /// The capabilities: a layer for each grid that lies on a map.
 pub(super) fn capabilities(grids: &[Grid], root: &str) -> Result<String, Problem> {
     let mut layers = String::new();
+    let address = escaped(root);
     for grid in grids {
         // A grid without rows and columns, or in a system that is not known, is no layer.
         let [west, south, east, north] = match tilejson::bounds(grid) {
@@ -54,7 +55,6 @@ pub(super) fn capabilities(grids: &[Grid], root: &str) -> Result<String, Problem
             Err(problem) => return Err(problem),
         };
         let name = escaped(&grid.name());
-        let address = escaped(root);
         // Writing to a text does not fail.
         let _ = writeln!(
             layers,

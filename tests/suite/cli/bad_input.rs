@@ -18,10 +18,7 @@ fn utm() -> (Work, String) {
         &Array2::from_shape_fn((40, 40), |(y, x)| (y * 40 + x) as f32),
         |_| {},
     );
-    work.ok(&[
-        "create", "store", "dem", "--like", &file, "--chunk", "16", "--nodata", "-9999",
-    ]);
-    work.ok(&["import", "store", "dem", &file]);
+    work.with_grid(&file, &["--nodata", "-9999"]);
     (work, file)
 }
 

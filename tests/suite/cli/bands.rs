@@ -28,8 +28,7 @@ fn several_bands_come_first_and_are_chosen_by_name_or_number() {
             })
             .collect();
     });
-    work.ok(&["create", "store", "dem", "--like", &file, "--chunk", "16"]);
-    work.ok(&["import", "store", "dem", &file]);
+    work.with_grid(&file, &[]);
     let all = work.cells(&[]);
     assert_eq!(
         (all.shape(), values(&all)),
@@ -63,10 +62,7 @@ fn nodata_is_translated_and_leaves_what_is_there() {
     let file = work.tif("first.tif", &first, |profile| {
         profile.nodata = Some(Cells::from(vec![7.0_f32]))
     });
-    work.ok(&[
-        "create", "store", "dem", "--like", &file, "--chunk", "16", "--nodata", "-9999",
-    ]);
-    work.ok(&["import", "store", "dem", &file]);
+    work.with_grid(&file, &["--nodata", "-9999"]);
     let cells = values(&work.cells(&[]));
     assert!(cells[7].is_nan() && cells[8] == 8.0, "{:?}", &cells[..9]);
     // int16 fits float32; its nodata value is another.
@@ -92,18 +88,7 @@ fn integer_cells_without_data_hold_the_grids_nodata_value() {
     let file = work.tif("holes.tif", &array, |profile| {
         profile.nodata = Some(Cells::from(vec![-32768_i16]))
     });
-    work.ok(&[
-        "create",
-        "store",
-        "dem",
-        "--like",
-        &file,
-        "--chunk",
-        "16",
-        "--aggregator",
-        "mean,max",
-    ]);
-    work.ok(&["import", "store", "dem", &file]);
+    work.with_grid(&file, &["--aggregator", "mean,max"]);
     assert_eq!(values(&work.cells(&[])), values(&array.into()));
     assert!(
         values(&work.cells(&["--level", "1"]))
@@ -179,8 +164,7 @@ fn a_file_without_a_place_lies_at_its_pixels() {
     let file = work.tif("plain.tif", &array, |profile| {
         (profile.affine, profile.crs) = (None, None)
     });
-    work.ok(&["create", "store", "dem", "--like", &file, "--chunk", "16"]);
-    work.ok(&["import", "store", "dem", &file]);
+    work.with_grid(&file, &[]);
     let read = work.json(&["read", "store", "dem", "--extent", "4,0,6,2"]);
     assert_eq!(
         (&read["window"], &read["min"], &read["max"]),
@@ -226,18 +210,7 @@ fn layers_of_every_kind_are_made_shown_and_read() {
         i16::try_from(y / 4 * 16 + x / 4).expect("small")
     });
     let file = work.tif("classes.tif", &array, |_| {});
-    work.ok(&[
-        "create",
-        "store",
-        "dem",
-        "--like",
-        &file,
-        "--chunk",
-        "16",
-        "--aggregator",
-        "std,mode:16,mode:2",
-    ]);
-    work.ok(&["import", "store", "dem", &file]);
+    work.with_grid(&file, &["--aggregator", "std,mode:16,mode:2"]);
     let read = |layer: &str| work.json(&["read", "store", "dem", "--level", "3", "--layer", layer]);
     assert_eq!(
         (&read("std")["layer"], &read("std")["dtype"]),

@@ -36,7 +36,7 @@ struct Ran {
 }
 
 /// A directory to run the command in.
-struct Work {
+pub(super) struct Work {
     dir: TempDir,
 }
 
@@ -50,7 +50,7 @@ fn data(name: &str) -> String {
 }
 
 impl Work {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             dir: TempDir::new().expect("a temporary directory"),
         }
@@ -72,11 +72,18 @@ impl Work {
         work
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    /// A grid `dem` in chunks of 16, made after a file with further options, and the file in it.
+    fn with_grid(&self, file: &str, options: &[&str]) {
+        let create = ["create", "store", "dem", "--like", file, "--chunk", "16"];
+        self.ok(&[&create[..], options].concat());
+        self.ok(&["import", "store", "dem", file]);
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(super) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gridstone"));
         command
             .args(args)
@@ -97,7 +104,7 @@ impl Work {
     }
 
     /// Runs what must succeed, and gives its stdout.
-    fn ok(&self, args: &[&str]) -> String {
+    pub(super) fn ok(&self, args: &[&str]) -> String {
         let ran = self.run(args);
         assert_eq!(ran.code, Some(0), "{args:?}: {}", ran.stderr);
         ran.stdout
@@ -110,7 +117,7 @@ impl Work {
     }
 
     /// Runs what must fail with code 1 and one sentence, which is given.
-    fn fails(&self, args: &[&str]) -> String {
+    pub(super) fn fails(&self, args: &[&str]) -> String {
         let ran = self.run(args);
         assert_eq!(
             (ran.code, ran.stdout.as_str()),
@@ -138,7 +145,7 @@ impl Work {
     }
 
     /// Writes a GeoTIFF of (y, x) or (band, y, x).
-    fn tif<'a>(
+    pub(super) fn tif<'a>(
         &self,
         name: &str,
         array: impl Into<gridstone::ArrayView<'a>>,

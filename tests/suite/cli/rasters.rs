@@ -66,8 +66,7 @@ fn cells_that_a_mask_or_alpha_takes_out_are_no_data() {
     for name in ["mask-inside", "mask-tiles", "mask-beside"] {
         let work = Work::new();
         let file = data(&format!("geotiff/{name}.tif"));
-        work.ok(&["create", "store", "dem", "--like", &file, "--chunk", "16"]);
-        work.ok(&["import", "store", "dem", &file]);
+        work.with_grid(&file, &[]);
         let stats = work.json(&["stats", "store", "dem", "--stat", "count,sum,min"]);
         assert_eq!(stats["count"].as_f64(), Some(valid.len() as f64), "{name}");
         assert_eq!(stats["sum"].as_f64(), Some(valid.iter().sum()), "{name}");

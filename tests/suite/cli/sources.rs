@@ -45,8 +45,7 @@ fn longitudes_of_rasters_that_are_one_place_are_one_cell() {
             world(&work, "a.tif", first, 36),
             world(&work, "b.tif", then, 36),
         );
-        work.ok(&["create", "store", "dem", "--like", &a, "--chunk", "16"]);
-        work.ok(&["import", "store", "dem", &a]);
+        work.with_grid(&a, &[]);
         work.ok(&["import", "store", "dem", &b]);
         assert_eq!(values(&work.cells(&[])), from(first), "{then} in {first}");
     }

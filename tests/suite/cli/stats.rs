@@ -238,18 +238,7 @@ fn bands_windows_and_pending_marks() {
         u8::try_from(band * 100 + (y + x) % 50).expect("small")
     });
     let file = work.tif("bands.tif", &array, |_| {});
-    work.ok(&[
-        "create",
-        "store",
-        "dem",
-        "--like",
-        &file,
-        "--chunk",
-        "16",
-        "--aggregator",
-        "sum,count,max",
-    ]);
-    work.ok(&["import", "store", "dem", &file]);
+    work.with_grid(&file, &["--aggregator", "sum,count,max"]);
     let sum = |band: usize, rows: std::ops::Range<usize>, cols: std::ops::Range<usize>| {
         array
             .slice(ndarray::s![band, rows, cols])
@@ -284,18 +273,7 @@ fn a_polygon_in_the_wrong_place_is_refused_or_told() {
         &Array2::from_shape_fn((40, 40), |(y, x)| (y * 40 + x) as f32),
         |_| {},
     );
-    work.ok(&[
-        "create",
-        "store",
-        "dem",
-        "--like",
-        &file,
-        "--chunk",
-        "16",
-        "--aggregator",
-        "count,sum",
-    ]);
-    work.ok(&["import", "store", "dem", &file]);
+    work.with_grid(&file, &["--aggregator", "count,sum"]);
     let write = |name: &str, [w, s, e, n]: [f64; 4]| {
         let polygon =
             json!({ "type": "Polygon", "coordinates": [[[w, s], [e, s], [e, n], [w, n], [w, s]]] });

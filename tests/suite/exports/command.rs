@@ -1,80 +1,29 @@
 //! `gridstone export`: what it writes, and what it leaves behind when it cannot.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use gridstone::adapter::geotiff::{self, Affine, GeoTiff, Profile};
+use gridstone::adapter::geotiff::GeoTiff;
 use ndarray::Array2;
-use tempfile::TempDir;
 
+use crate::cli::Work;
 use crate::dice::Dice;
 
-struct Work(TempDir);
-
-impl Work {
-    /// A store with a grid that does not compress, of so many rows and columns.
-    fn noisy(side: usize) -> Self {
-        let work = Self(TempDir::new().unwrap());
-        let mut dice = Dice(7);
-        let cells = Array2::from_shape_fn((side, side), |_| f64::from_bits(dice.next() >> 2));
-        let mut profile = Profile::default();
-        profile.crs = Some("EPSG:32632".to_owned());
-        profile.affine = Some(Affine {
-            x: 400_000.0,
-            y: 5_000_000.0,
-            dx: 10.0,
-            dy: -10.0,
-        });
-        geotiff::write(work.path("noise.tif"), &cells, &profile).unwrap();
-        work.ok(&[
-            "create",
-            "store",
-            "noise",
-            "--like",
-            "noise.tif",
-            "--aggregator",
-            "max",
-        ]);
-        work.ok(&["import", "store", "noise", "noise.tif"]);
-        work
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gridstone"));
-        command
-            .args(args)
-            .current_dir(self.0.path())
-            .stdin(Stdio::null());
-        command
-    }
-
-    fn ok(&self, args: &[&str]) -> String {
-        let Output {
-            status,
-            stdout,
-            stderr,
-        } = self.command(args).output().unwrap();
-        assert!(
-            status.success(),
-            "{args:?}: {}",
-            String::from_utf8_lossy(&stderr)
-        );
-        String::from_utf8(stdout).unwrap()
-    }
-
-    /// The names of all files that begin so.
-    fn files(&self, start: &str) -> Vec<String> {
-        names(self.0.path(), start)
-    }
+/// A store with a grid that does not compress, of so many rows and columns.
+fn noisy(side: usize) -> Work {
+    let work = Work::new();
+    let mut dice = Dice(7);
+    let cells = Array2::from_shape_fn((side, side), |_| f64::from_bits(dice.next() >> 2));
+    let file = work.tif("noise.tif", &cells, |_| {});
+    let create = ["create", "store", "noise", "--like", file.as_str()];
+    work.ok(&[&create[..], &["--aggregator", "max"]].concat());
+    work.ok(&["import", "store", "noise", &file]);
+    work
 }
 
-fn names(folder: &Path, start: &str) -> Vec<String> {
-    let names = std::fs::read_dir(folder)
+/// The names of all files that begin so.
+fn files(work: &Work, start: &str) -> Vec<String> {
+    let names = std::fs::read_dir(work.path(""))
         .unwrap()
         .map(|entry| entry.unwrap().file_name());
     let mut names: Vec<String> = names
@@ -87,7 +36,7 @@ fn names(folder: &Path, start: &str) -> Vec<String> {
 
 #[test]
 fn a_kill_leaves_no_file_and_the_next_run_nothing_else() {
-    let work = Work::noisy(1500);
+    let work = noisy(1500);
     for out in ["out.tif", "out.nc"] {
         let start = Instant::now();
         let mut child = work
@@ -101,7 +50,7 @@ fn a_kill_leaves_no_file_and_the_next_run_nothing_else() {
             if child.try_wait().unwrap().is_some() {
                 break;
             }
-            if !work.files(&format!("{out}.")).is_empty() {
+            if !files(&work, &format!("{out}.")).is_empty() {
                 child.kill().unwrap();
                 killed = true;
                 break;
@@ -111,10 +60,10 @@ fn a_kill_leaves_no_file_and_the_next_run_nothing_else() {
         assert!(killed, "{out} was never under way");
         // It was killed before the end, but for a moment between the last write and the name.
         if !work.path(out).exists() {
-            assert_eq!(work.files(&format!("{out}.")).len(), 1);
+            assert_eq!(files(&work, &format!("{out}.")).len(), 1);
         }
         work.ok(&["export", "store", "noise", out, "--overwrite"]);
-        assert_eq!(work.files(out), [out]);
+        assert_eq!(files(&work, out), [out]);
     }
     let mut tiff = GeoTiff::open(work.path("out.tif")).unwrap();
     assert_eq!(tiff.overviews(), 2);
@@ -126,13 +75,13 @@ fn a_kill_leaves_no_file_and_the_next_run_nothing_else() {
 #[cfg(unix)]
 #[test]
 fn a_full_disk_is_told_and_leaves_nothing() {
-    let work = Work::noisy(600);
+    let work = noisy(600);
     for out in ["out.tif", "out.nc"] {
         // Files may have 500 kB.
         let script = format!("trap '' XFSZ; ulimit -f 500; exec \"$0\" export store noise {out}");
         let run = Command::new("bash")
             .args(["-c", &script, env!("CARGO_BIN_EXE_gridstone")])
-            .current_dir(work.0.path())
+            .current_dir(work.path(""))
             .output()
             .unwrap();
         let told = String::from_utf8(run.stderr).unwrap();
@@ -141,13 +90,13 @@ fn a_full_disk_is_told_and_leaves_nothing() {
             told.contains("cannot be written") && told.contains("File too large"),
             "{told}"
         );
-        assert_eq!(work.files(out), [""; 0], "{told}");
+        assert_eq!(files(&work, out), [""; 0], "{told}");
     }
 }
 
 #[test]
 fn what_cannot_be_exported_is_refused_in_one_sentence() {
-    let work = Work::noisy(40);
+    let work = noisy(40);
     std::fs::write(work.path("there.tif"), "not to be lost").unwrap();
     for (args, part) in [
         (&["there.tif"][..], "--overwrite"),
@@ -157,17 +106,12 @@ fn what_cannot_be_exported_is_refused_in_one_sentence() {
         (&["out.tif", "--tile", "100"], "multiple of 16"),
         (&["out.nc", "--layer", "max,max"], "twice"),
     ] {
-        let run = work
-            .command(&[&["export", "store", "noise"], args].concat())
-            .output()
-            .unwrap();
-        let told = String::from_utf8(run.stderr).unwrap();
-        assert_eq!(run.status.code(), Some(1), "{args:?}: {told}");
+        let told = work.fails(&[&["export", "store", "noise"], args].concat());
         assert!(told.contains(part), "{args:?}: {told}");
     }
     assert_eq!(
         std::fs::read(work.path("there.tif")).unwrap(),
         b"not to be lost"
     );
-    assert_eq!(work.files("out"), [""; 0]);
+    assert_eq!(files(&work, "out"), [""; 0]);
 }

@@ -13,7 +13,7 @@ use gridstone::{
 };
 use ndarray::Array2;
 
-use super::{cases, filled, space, told, wanted};
+use super::{cases, filled, plane, space, told, wanted};
 use crate::dice::Dice;
 
 /// The cells of an image as (band, y, x); `None` where the file says that there is no data.
@@ -55,7 +55,9 @@ fn exported(
 ) -> Result<(Vec<u8>, Window, Vec<Layer>), gridstone::Error> {
     let export = GeoTiffExport::new(selection, make)?;
     let mut out = Cursor::new(Vec::new());
-    export.write_to(&mut out, &|_| {})?;
+    let read = export.write_to(&mut out, &|_| {})?;
+    // Cells that were looked at before are not counted once more.
+    assert!(read.cells <= export.cells(), "{read:?}");
     let layers = export.layers().cloned().collect();
     Ok((out.into_inner(), *export.window(), layers))
 }
@@ -198,11 +200,10 @@ fn imported(grid: &Grid, bytes: &[u8], (window, layer): (&Window, &Layer), seed:
 #[test]
 fn steps_of_time_and_labels_are_bands_by_their_names() {
     let time = Axis::new("time", 0.0, 6.0, 2).unit("hours since 2020-01-01T00:00:00Z");
-    let axes = [Axis::new("y", 0.0, -1.0, 8), Axis::new("x", 0.0, 1.0, 8)];
     let structure = Structure::builder()
         .dimension(Dimension::regular("time", [time]))
         .dimension(Dimension::fixed("member", ["a", "b"]))
-        .dimension(Dimension::regular("space", axes))
+        .dimension(plane(8))
         .crs("EPSG:32632")
         .build()
         .unwrap();
@@ -250,7 +251,6 @@ fn steps_of_time_and_labels_are_bands_by_their_names() {
 
 #[test]
 fn events_are_bands_and_gaps_where_a_part_has_none() {
-    let axes = [Axis::new("y", 0.0, -1.0, 8), Axis::new("x", 0.0, 1.0, 8)];
     let structure = Structure::builder()
         .dimension(Dimension::irregular(
             "time",
@@ -258,7 +258,7 @@ fn events_are_bands_and_gaps_where_a_part_has_none() {
             8,
             60,
         ))
-        .dimension(Dimension::regular("space", axes))
+        .dimension(plane(8))
         .crs("EPSG:32632")
         .build()
         .unwrap();
@@ -310,16 +310,33 @@ fn events_are_bands_and_gaps_where_a_part_has_none() {
 }
 
 #[test]
+fn what_no_file_can_be_is_refused_before_cells_are_looked_at() {
+    let structure = Structure::builder().dimension(plane(8)).build().unwrap();
+    let schema = Schema::builder(structure, DType::U8).build().unwrap();
+    let store = Store::in_memory().unwrap();
+    let grid = store.create("dem", schema).unwrap();
+    let window = Window::new([0, 0], [20, 20]);
+    grid.put(&window, &Array2::from_elem((20, 20), 1_u8))
+        .unwrap();
+    let selection = Selection::new(&grid, &window, None).unwrap();
+    let refused = |tile: usize, compression: Compression| {
+        let mut make = Make::default();
+        (make.tile, make.compression) = (tile, compression);
+        let error = GeoTiffExport::new(&selection, make).unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::Invalid);
+        error.to_string()
+    };
+    assert!(refused(100, Compression::Zstd).contains("multiple of 16"));
+    assert!(refused(16, Compression::Lzw).contains("Lzw"));
+}
+
+#[test]
 fn a_file_is_of_one_snapshot() {
     let store = Store::options()
         .policy(Policy::Manual)
         .open_engine(std::sync::Arc::new(gridstone::kv::Memory::new()))
         .unwrap();
-    let axes = [Axis::new("y", 0.0, -1.0, 16), Axis::new("x", 0.0, 1.0, 16)];
-    let structure = Structure::builder()
-        .dimension(Dimension::regular("space", axes))
-        .build()
-        .unwrap();
+    let structure = Structure::builder().dimension(plane(16)).build().unwrap();
     let schema = Schema::builder(structure, DType::U8).aggregator(Aggregation::Max);
     let live = store.create("dem", schema.build().unwrap()).unwrap();
     let window = Window::new([0, 0], [100, 100]);

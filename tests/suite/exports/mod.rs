@@ -35,6 +35,15 @@ fn space(dice: &mut Dice, chunk: u32) -> Dimension {
     )
 }
 
+/// Rows and columns of one unit from the origin on, southward.
+fn plane(chunk: u32) -> Dimension {
+    let axes = [
+        Axis::new("y", 0.0, -1.0, chunk),
+        Axis::new("x", 0.0, 1.0, chunk),
+    ];
+    Dimension::regular("space", axes)
+}
+
 /// A grid of some structure with random cells, gaps among them, in a few windows around a place.
 fn filled(
     dice: &mut Dice,

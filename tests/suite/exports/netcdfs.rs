@@ -11,7 +11,7 @@ use gridstone::{
     Window,
 };
 
-use super::{cases, filled, space, told, wanted};
+use super::{cases, filled, plane, space, told, wanted};
 use crate::dice::Dice;
 
 fn exported(
@@ -179,11 +179,10 @@ fn labels(grid: &Grid) -> Option<Vec<String>> {
 #[test]
 fn events_keep_their_ticks() {
     for ticks in [[7_i64, 60, 100_000], [7, 60, (1 << 53) + 1]] {
-        let axes = [Axis::new("y", 0.0, -1.0, 8), Axis::new("x", 0.0, 1.0, 8)];
         let unit = "microseconds since 2020-01-01T00:00:00Z";
         let structure = Structure::builder()
             .dimension(Dimension::irregular("time", unit, 8, 60))
-            .dimension(Dimension::regular("space", axes))
+            .dimension(plane(8))
             .crs("EPSG:32632")
             .build()
             .unwrap();
@@ -219,9 +218,8 @@ fn events_keep_their_ticks() {
 
 #[test]
 fn layers_are_variables_of_one_file() {
-    let axes = [Axis::new("y", 0.0, -1.0, 8), Axis::new("x", 0.0, 1.0, 8)];
     let structure = Structure::builder()
-        .dimension(Dimension::regular("space", axes))
+        .dimension(plane(8))
         .crs("EPSG:32632")
         .build()
         .unwrap();

@@ -67,7 +67,11 @@ impl Value {
     fn bytes(&self) -> Vec<u8> {
         match self {
             Self::Text(text) => text.as_bytes().to_vec(),
-            Self::Numbers(cells) => turned(cells.as_bytes(), cells.dtype().size()),
+            Self::Numbers(cells) => {
+                let mut bytes = cells.as_bytes().to_vec();
+                turn(&mut bytes, cells.dtype().size());
+                bytes
+            }
         }
     }
 }
@@ -267,10 +271,11 @@ impl<W: Write + Seek> Writer<W> {
         &mut self,
         variable: usize,
         ranges: &[Range<usize>],
-        cells: &Cells,
+        mut cells: Cells,
     ) -> Result<()> {
         let (begin, shape, size) = &self.variables[variable];
-        let bytes = turned(cells.as_bytes(), *size);
+        let bytes = cells.as_bytes_mut();
+        turn(bytes, *size);
         // Trailing dimensions that are whole are one run with the one before them.
         let whole = |axis: &usize| ranges[*axis].len() == shape[*axis];
         let apart = (0..shape.len())
@@ -319,9 +324,8 @@ fn failed(cause: std::io::Error) -> Error {
     Error::unavailable("the NetCDF file cannot be written").because(cause)
 }
 
-/// The bytes of numbers of this machine, the most significant first.
-fn turned(bytes: &[u8], size: usize) -> Vec<u8> {
-    let mut bytes = bytes.to_vec();
+/// Turns the bytes of numbers of this machine, so that the most significant come first.
+fn turn(bytes: &mut [u8], size: usize) {
     if cfg!(target_endian = "little") {
         match size {
             2 => bytes
@@ -342,5 +346,4 @@ fn turned(bytes: &[u8], size: usize) -> Vec<u8> {
             _ => {}
         }
     }
-    bytes
 }

@@ -2,10 +2,9 @@
 
 use super::classic::{Contents, Kind, Value, Variable};
 use crate::adapter::axes::INDEX;
+use crate::adapter::cf::{self, Side};
 use crate::adapter::export::Selection;
 use crate::array::{Cells, DType};
-use crate::crs;
-use crate::error::Result;
 use crate::grid::Axis;
 
 /// What the coordinates of a file are, for the variables that have them.
@@ -25,11 +24,11 @@ pub(super) fn text(name: &str, value: impl Into<String>) -> (String, Value) {
 }
 
 /// Adds dimensions and coordinates.
-pub(super) fn put(contents: &mut Contents, of: &Selection) -> Result<Coordinates> {
+pub(super) fn put(contents: &mut Contents, of: &Selection) -> Coordinates {
     let structure = of.grid().structure();
     let mut coordinates = Coordinates::default();
     let plane = of.axes();
-    for axis in [of.others(), vec![plane.y, plane.x]].concat() {
+    for axis in of.order() {
         let Some(world) = structure.axes().nth(axis) else {
             continue;
         };
@@ -45,20 +44,13 @@ pub(super) fn put(contents: &mut Contents, of: &Selection) -> Result<Coordinates
         } else if let Some(ticks) = of.ticks(axis) {
             events(contents, of, (axis, world, dimension), ticks);
         } else if world.unit_name() != Some(INDEX) {
-            let role = [(plane.y, Role::Row), (plane.x, Role::Column)];
-            let role = role.iter().find(|(number, _)| *number == axis);
-            let role = role.map_or(Role::Other, |(_, role)| *role);
-            cells(contents, of, (axis, world, dimension), role);
+            let sides = [(plane.y, Side::Row), (plane.x, Side::Column)];
+            let side = sides.into_iter().find(|(number, _)| *number == axis);
+            let side = side.map(|(_, side)| side);
+            cells(contents, of, (axis, world, dimension), side);
         }
     }
-    Ok(coordinates)
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    Row,
-    Column,
-    Other,
+    coordinates
 }
 
 type Along<'a> = (usize, &'a Axis, usize);
@@ -76,12 +68,7 @@ fn labels(
         .unwrap_or_default();
     let start = usize::try_from(of.window().start()[axis]).unwrap_or(0);
     let labels: Vec<&String> = all.iter().skip(start).take(of.len(axis)).collect();
-    let number = |label: &&String| {
-        let number = label.parse::<f64>().ok()?;
-        (number.to_string() == **label).then_some(number)
-    };
-    let numbers: Option<Vec<f64>> = labels.iter().map(number).collect();
-    if let Some(numbers) = numbers {
+    if let Some(numbers) = cf::numbers(labels.iter().copied()) {
         let name = world.name();
         let unit = of
             .grid()
@@ -117,18 +104,12 @@ fn labels(
     beside.push(name);
 }
 
-/// The attributes of a time axis, else its unit as it stands.
-fn unit(world: &Axis) -> Vec<(String, Value)> {
-    let Some(unit) = world.time() else {
-        let own = world.unit_name();
-        return own.iter().map(|unit| text("units", *unit)).collect();
-    };
-    vec![
-        text("standard_name", "time"),
-        text("axis", "T"),
-        text("units", format!("{} since {}", unit.tick(), unit.epoch())),
-        text("calendar", unit.calendar().to_string()),
-    ]
+/// What the conventions say of an axis, which is a side of the plane or is not.
+fn said(of: &Selection, axis: usize, side: Option<Side>) -> Vec<(String, Value)> {
+    cf::axis_attributes(of.grid().structure(), axis, side)
+        .into_iter()
+        .map(|(name, value)| text(name, value))
+        .collect()
 }
 
 /// The ticks of events, or of the bins that hold them.
@@ -149,7 +130,7 @@ fn events(
         }
     };
     let kind = if doubles { DType::F64 } else { DType::I64 };
-    let mut attributes = unit(world);
+    let mut attributes = said(of, axis, None);
     let level = of.levels()[of.grid().structure().dimension_of(axis)].get();
     let width = u32::try_from(level)
         .ok()
@@ -196,7 +177,12 @@ fn bounds(
 }
 
 /// The cells of a regular axis: steps of time by their beginnings, others by their centres.
-fn cells(contents: &mut Contents, of: &Selection, (axis, world, dimension): Along<'_>, role: Role) {
+fn cells(
+    contents: &mut Contents,
+    of: &Selection,
+    (axis, world, dimension): Along<'_>,
+    side: Option<Side>,
+) {
     let structure = of.grid().structure();
     let level = of.levels()[structure.dimension_of(axis)];
     let start = of.window().start()[axis];
@@ -218,11 +204,7 @@ fn cells(contents: &mut Contents, of: &Selection, (axis, world, dimension): Alon
             }
         })
         .collect();
-    let mut attributes = if role == Role::Other {
-        unit(world)
-    } else {
-        placed(of, world, role)
-    };
+    let mut attributes = said(of, axis, side);
     let name = bounds(contents, world, dimension, (DType::F64, ends.into()));
     attributes.push(text("bounds", name));
     contents.variables.push(Variable {
@@ -232,34 +214,4 @@ fn cells(contents: &mut Contents, of: &Selection, (axis, world, dimension): Alon
         attributes,
         values: Some(Value::Numbers(values.into())),
     });
-}
-
-/// What rows or columns are.
-fn placed(of: &Selection, world: &Axis, role: Role) -> Vec<(String, Value)> {
-    let crs = of.grid().structure().crs();
-    let row = role == Role::Row;
-    let mut attributes = vec![text("axis", if row { "Y" } else { "X" })];
-    let geographic = crs.map(crs::is_geographic);
-    let (name, own) = match geographic {
-        Some(Some(true)) if row => (Some("latitude"), Some("degrees_north")),
-        Some(Some(true)) => (Some("longitude"), Some("degrees_east")),
-        Some(Some(false)) => {
-            let metre = crs.and_then(crs::definition).is_none_or(|definition| {
-                definition
-                    .projection
-                    .is_none_or(|projection| projection.unit.total_cmp(&1.0).is_eq())
-            });
-            let name = if row {
-                "projection_y_coordinate"
-            } else {
-                "projection_x_coordinate"
-            };
-            (Some(name), metre.then_some("m"))
-        }
-        _ => (None, None),
-    };
-    attributes.extend(name.map(|name| text("standard_name", name)));
-    let unit = world.unit_name().or(own);
-    attributes.extend(unit.map(|unit| text("units", unit)));
-    attributes
 }

@@ -1,9 +1,9 @@
 //! Grids as NetCDF files with the coordinates, times and gaps of the CF conventions.
 //!
-//! A file has one variable for each [`Selection`], of the same cells in several layers. It is of the
-//! classic format, CDF-2 where that has its types and sizes, else CDF-5, which NetCDF 4.4 and newer,
-//! GDAL and xarray read: such a file is written part by part, of any size in bounded memory. It is
-//! not compressed.
+//! A file has one variable for each [`Selection`], of the same cells in several layers. It is of
+//! the classic format, CDF-2 where that has its types and sizes, else CDF-5, which NetCDF 4.4 and
+//! newer, GDAL and xarray read: such a file is written part by part, of any size in bounded memory.
+//! It is not compressed.
 //!
 //! # What is where
 //!
@@ -29,11 +29,11 @@ use std::io::{Seek, Write};
 use std::path::Path;
 
 use super::schema::fitting;
-use crate::adapter::export::{Cuts, Exported, Marking, PART_BYTES, Planes, Selection};
+use crate::adapter::cf;
+use crate::adapter::export::{Exported, Marking, PART_BYTES, Planes, Selection, absent};
 use crate::adapter::file;
 use crate::array::{DType, block};
 use crate::error::{Error, Result};
-use crate::kernel::Aggregation;
 use crate::reader::Layer;
 use classic::{Contents, Kind, Value, Variable};
 use coordinates::{Coordinates, text};
@@ -84,6 +84,11 @@ impl NetCdfExport {
             part_bytes: bytes,
             ..self
         }
+    }
+
+    /// The layers of the variables, in the order of the file.
+    pub fn layers(&self) -> impl Iterator<Item = &Layer> {
+        self.selections.iter().map(Selection::layer)
     }
 
     /// How many cells are written.
@@ -152,20 +157,19 @@ impl NetCdfExport {
         let mut writer = classic::Writer::new(out, &contents)?;
         let mut exported = Exported::default();
         for (number, (of, marking)) in self.selections.iter().zip(&markings).enumerate() {
-            let axes = of.axes();
-            let all = [of.others(), vec![axes.y, axes.x]].concat();
-            let cuts: Vec<Cuts> = all.into_iter().map(|axis| of.cuts(axis)).collect();
-            for part in Cuts::parts(&cuts, self.cells_max(of)) {
-                let Planes { array, valid } = of.read(&part)?;
+            for part in of.parts(self.cells_max(of)) {
+                let planes = of.read(&part)?;
+                let Planes { array, valid, .. } = planes;
+                exported = exported.and(planes.exported);
                 let mut cells = array.into_cells();
-                if let Some((mark, valid)) = marking.nodata.as_ref().zip(valid) {
-                    let absent: Vec<bool> = valid.iter().map(|valid| !valid).collect();
+                if let Some(mark) = &marking.nodata {
+                    let absent = absent(valid.as_ref());
                     block::lay(mark.as_bytes(), &absent, cells.as_bytes_mut());
                 }
-                writer.put(first + number, &part, &cells)?;
-                progress(cells.len() as u64);
+                let count = cells.len() as u64;
+                writer.put(first + number, &part, cells)?;
+                progress(count);
             }
-            exported = exported.and(of.exported());
         }
         writer.finish()?;
         Ok(exported)
@@ -181,7 +185,7 @@ impl NetCdfExport {
             text("Conventions", CONVENTIONS),
             text("title", of.grid().name()),
         ];
-        let mut coordinates = coordinates::put(&mut contents, of)?;
+        let mut coordinates = coordinates::put(&mut contents, of);
         let mapped = mapping::put(&mut contents, of);
         let attributes = attributes(&mut contents, of, &mut coordinates);
         let first = contents.variables.len();
@@ -306,16 +310,7 @@ fn methods(of: &Selection) -> Option<String> {
     let Layer::Aggregate(aggregation) = of.layer() else {
         return None;
     };
-    let method = match aggregation {
-        Aggregation::Mean => "mean",
-        Aggregation::Min => "minimum",
-        Aggregation::Max => "maximum",
-        Aggregation::Sum => "sum",
-        Aggregation::Variance => "variance",
-        Aggregation::Std => "standard_deviation",
-        Aggregation::Mode { .. } => "mode",
-        _ => return None,
-    };
+    let method = cf::cell_method(aggregation)?;
     let grid = of.grid();
     let base = grid.base_levels().ok().flatten()?;
     let (space, level) = (of.axes().space, of.level());

@@ -1,0 +1,89 @@
+//! What the CF conventions call the axes and layers of a grid, for formats that follow them.
+
+use crate::crs;
+use crate::grid::Structure;
+use crate::kernel::Aggregation;
+
+/// What the two axes of a plane are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Row,
+    Column,
+}
+
+/// The attributes of the coordinates along an axis, which is a side of the plane or is not: its
+/// standard name, letter, units and calendar, as far as they are known.
+pub(super) fn axis_attributes(
+    structure: &Structure,
+    number: usize,
+    side: Option<Side>,
+) -> Vec<(&'static str, String)> {
+    let Some(axis) = structure.axes().nth(number) else {
+        return Vec::new();
+    };
+    let unit = axis.unit_name().map(str::to_owned);
+    let (letter, name, known) = match (side, axis.time()) {
+        (Some(side), _) => {
+            let (name, unit) = of_side(structure.crs(), side);
+            (Some(if side == Side::Row { "Y" } else { "X" }), name, unit)
+        }
+        (None, Some(time)) => {
+            return vec![
+                ("standard_name", "time".to_owned()),
+                ("axis", "T".to_owned()),
+                ("units", format!("{} since {}", time.tick(), time.epoch())),
+                ("calendar", time.calendar().name().to_owned()),
+            ];
+        }
+        (None, None) => (None, None, None),
+    };
+    let texts = [("axis", letter), ("standard_name", name)];
+    let texts = texts
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?.to_owned())));
+    let unit = unit.or(known.map(str::to_owned));
+    texts.chain(unit.map(|unit| ("units", unit))).collect()
+}
+
+/// The standard name of rows or columns in a coordinate reference system, and their unit.
+fn of_side(system: Option<&str>, side: Side) -> (Option<&'static str>, Option<&'static str>) {
+    match (system.map(crs::is_geographic), side) {
+        (Some(Some(true)), Side::Row) => (Some("latitude"), Some("degrees_north")),
+        (Some(Some(true)), Side::Column) => (Some("longitude"), Some("degrees_east")),
+        (Some(Some(false)), side) => {
+            let projection = system
+                .and_then(crs::definition)
+                .and_then(|definition| definition.projection);
+            let is_metre = projection.is_none_or(|of| of.unit.total_cmp(&1.0).is_eq());
+            let name = match side {
+                Side::Row => "projection_y_coordinate",
+                Side::Column => "projection_x_coordinate",
+            };
+            (Some(name), is_metre.then_some("m"))
+        }
+        _ => (None, None),
+    }
+}
+
+/// What the conventions call the way in which an aggregator makes cells of others.
+pub(super) fn cell_method(aggregation: &Aggregation) -> Option<&'static str> {
+    match aggregation {
+        Aggregation::Mean => Some("mean"),
+        Aggregation::Min => Some("minimum"),
+        Aggregation::Max => Some("maximum"),
+        Aggregation::Sum => Some("sum"),
+        Aggregation::Variance => Some("variance"),
+        Aggregation::Std => Some("standard_deviation"),
+        Aggregation::Mode { .. } => Some("mode"),
+        _ => None,
+    }
+}
+
+/// Labels as numbers, if all of them are, in the one way in which each is written.
+pub(super) fn numbers<'a>(labels: impl IntoIterator<Item = &'a String>) -> Option<Vec<f64>> {
+    let number = |label: &String| {
+        let number: f64 = label.parse().ok()?;
+        (number.is_finite() && number.to_string() == *label).then_some(number)
+    };
+    labels.into_iter().map(number).collect()
+}
