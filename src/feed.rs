@@ -3,12 +3,13 @@
 //!
 //! An entry is written in the commit that it tells of. Numbers are taken before commits, so that an
 //! entry may land behind one of a higher number: [`since`] shows none at or above the lowest number
-//! that is under way. A record in the meta space says up to where entries were removed (`floor`),
-//! and how many there were at the last count.
+//! that is under way (`store/settled.rs`). A record in the meta space says up to where entries were
+//! removed (`floor`), and how many there were at the last count.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,7 @@ use crate::grid::{Level, Levels, Structure, Window};
 use crate::key::{GridId, feed, meta};
 use crate::kv::{Batch, Order, Snapshot, Space, for_each_page};
 use crate::store::{
-    Grid, Number, RecordKind, WindowRecord, decode_record, encode_record, read_record,
+    Grid, Number, RecordKind, Settled, WindowRecord, decode_record, encode_record, read_record,
 };
 
 /// Boxes that an entry has of each kind, at most.
@@ -362,31 +363,24 @@ fn sequence(grid: &Grid, key: &[u8]) -> Result<u64> {
     })
 }
 
-/// Refuses to tell of changes that another process commits: which of its commits are under way,
-/// and will come with lower numbers than are there, only that process knows.
-fn must_be_own(grid: &Grid) -> Result<()> {
-    if grid.store().engine().follows() {
-        return Err(grid.blame(Error::invalid(
-            "its changes are followed where it is written: a reader of a store on object storage does not know which commits are under way",
-        )));
-    }
-    Ok(())
+/// A snapshot that shows a grid, and which entries of its feed it shows for good.
+fn settled(grid: &Grid) -> Result<(Settled, Arc<dyn Snapshot>)> {
+    let is_present = grid.live().is_ok();
+    grid.store().settled(is_present, || grid.present())
 }
 
 /// The place behind the last entry that [`since`] would show.
 pub(crate) fn token(grid: &Grid) -> Result<Token> {
-    must_be_own(grid)?;
-    let below = grid.store().journal().settled_below();
-    let snapshot = grid.present()?;
+    let (settled, snapshot) = settled(grid)?;
     let floor = kept(grid, snapshot.as_ref())?.floor;
-    let range = feed::between(grid.id(), floor, below);
+    let range = feed::between(grid.id(), floor, settled.below);
     let last = snapshot
         .scan(Space::Feed, &range, Order::Descending, 1)?
         .entries
         .pop();
     let sequence = last.map_or(Ok(floor), |(key, _)| sequence(grid, &key))?;
     Ok(Token {
-        store: grid.store().identity(),
+        store: settled.identity,
         grid: grid.id(),
         sequence,
     })
@@ -394,29 +388,26 @@ pub(crate) fn token(grid: &Grid) -> Result<Token> {
 
 /// What came after a token.
 pub(crate) fn since(grid: &Grid, token: &Token) -> Result<Changes> {
-    must_be_own(grid)?;
-    let store = grid.store();
-    let below = store.journal().settled_below();
-    let snapshot = grid.present()?;
+    let (settled, snapshot) = settled(grid)?;
     let expired = |why: &str| {
         Err(grid.blame(Error::new(
             ErrorKind::Expired,
             format!("{why}: read everything anew"),
         )))
     };
-    if token.store != store.identity() {
+    if token.store != settled.identity {
         return expired("the token is of another store, or of this one before it lost data");
     }
     if token.grid != grid.id() {
         return expired("the token is of another grid, which had this name, or has it no more");
     }
-    if token.sequence >= below {
+    if token.sequence >= settled.end {
         return expired("the token is of a later state of the store than this one");
     }
     if token.sequence < kept(grid, snapshot.as_ref())?.floor {
         return expired("the token is too old, changes that came after it are kept no longer");
     }
-    let range = feed::between(grid.id(), token.sequence, below);
+    let range = feed::between(grid.id(), token.sequence, settled.below);
     let page = snapshot.scan(Space::Feed, &range, Order::Ascending, SHOWN_MAX)?;
     let changes: Vec<Change> = page
         .entries
@@ -425,7 +416,7 @@ pub(crate) fn since(grid: &Grid, token: &Token) -> Result<Changes> {
         .collect::<Result<_>>()?;
     if !changes.is_empty() {
         // Whoever is told of a change may act on it: power loss must not take it back.
-        store.sync()?;
+        grid.store().sync()?;
     }
     let sequence = changes.last().map_or(token.sequence, |last| last.sequence);
     Ok(Changes {
@@ -538,10 +529,11 @@ impl Grid {
     ///
     /// Whoever takes a [token](Self::changes_token), then reads everything, then asks for changes
     /// again and again, each time with the token of the last answer, misses nothing: a commit is
-    /// shown once no commit that was begun before it is under way. What was shown is on the medium.
-    /// That is known in the process that writes only: in one that
-    /// [reads](crate::Store::open_read_only) beside it, a commit that is under way when the store
-    /// is opened may be missed by a token of that moment.
+    /// shown once no commit that was begun before it is under way, and what was shown is on the
+    /// medium. That holds for a token of a snapshot too: what the snapshot does not show comes
+    /// after it. A store that is only [read](crate::Store::open_read_only) while another process
+    /// writes shows the commits of that process likewise. Only where one that fails was begun
+    /// before them, they are shown there with the next commit at the latest.
     ///
     /// # Errors
     ///
@@ -549,7 +541,6 @@ impl Grid {
     /// commits came since as are kept
     /// ([`StoreOptions::changes_kept`](crate::StoreOptions::changes_kept)), or the token is of
     /// another grid or store, as it is after a [swap](crate::Store::swap).
-    /// [`Invalid`](ErrorKind::Invalid) for a store on object storage that is only read.
     pub fn changes_since(&self, token: &Token) -> Result<Changes> {
         since(self, token)
     }

@@ -3,8 +3,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::array::DType;
 use crate::grid::{Axis, CellIndex, Dimension, Schema, Shape};
-use crate::kv::Durability;
-use crate::store::Store;
+use crate::kv::{Durability, Engine, Memory};
+use crate::store::{Policy, Store};
 
 fn structure() -> Structure {
     let space = Dimension::regular(
@@ -75,8 +75,12 @@ fn neighbours_in_the_row_are_joined_and_clusters_stay_apart() {
     assert!(boxes.iter().all(|all| all.shape()[1] < 20), "{boxes:?}");
 }
 
-fn store() -> (Store, Grid) {
-    let store = Store::in_memory().expect("memory opens");
+fn store() -> (Arc<dyn Engine>, Store, Grid) {
+    let engine: Arc<dyn Engine> = Arc::new(Memory::new());
+    let store = Store::options()
+        .policy(Policy::Manual)
+        .open_engine(Arc::clone(&engine))
+        .expect("memory opens");
     let x = Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 4)]);
     let structure = Structure::builder()
         .dimension(x)
@@ -90,7 +94,7 @@ fn store() -> (Store, Grid) {
                 .expect("valid"),
         )
         .expect("new");
-    (store, grid)
+    (engine, store, grid)
 }
 
 fn commit(store: &Store, grid: &Grid, number: &Number) {
@@ -109,11 +113,50 @@ fn commit(store: &Store, grid: &Grid, number: &Number) {
         },
     )
     .expect("recorded");
+    Store::stamp(&mut batch, number);
     store.commit(batch, Durability::Sync).expect("committed");
 }
 
+/// Whoever follows a feed and notes what is shown.
+struct Follower {
+    token: Token,
+    seen: Vec<u64>,
+}
+
+impl Follower {
+    fn of(grid: &Grid) -> Self {
+        Self {
+            token: token(grid).expect("a token"),
+            seen: Vec::new(),
+        }
+    }
+
+    fn ask(&mut self, grid: &Grid) {
+        let shown = since(grid, &self.token).expect("readable");
+        self.seen
+            .extend(shown.changes.iter().map(|change| change.sequence));
+        self.token = shown.next;
+        assert_eq!(
+            token(grid).expect("a token"),
+            self.token,
+            "nothing is between the last entry and the present"
+        );
+    }
+}
+
+/// The numbers of the entries that a snapshot shows, whatever is under way.
+fn entries(grid: &Grid) -> Vec<u64> {
+    let snapshot = grid.present().expect("memory");
+    let page = snapshot
+        .scan(Space::Feed, &feed::all(grid.id()), Order::Ascending, 99)
+        .expect("memory");
+    let number = |(key, _): &(Vec<u8>, Vec<u8>)| sequence(grid, key).expect("a key");
+    page.entries.iter().map(number).collect()
+}
+
 /// Every order in which three batches are begun, committed or given up: whoever asks after each
-/// step sees every commit once, in the order of the numbers.
+/// step sees every commit once, in the order of the numbers; so does who only reads the store,
+/// with the next commit at the latest, and who goes on from a snapshot of any moment.
 #[test]
 fn commits_that_land_out_of_order_are_shown_once_and_in_order() {
     for order in [
@@ -125,12 +168,18 @@ fn commits_that_land_out_of_order_are_shown_once_and_in_order() {
         [2, 1, 0],
     ] {
         for given_up in 0..8_u8 {
-            let (store, grid) = store();
-            let mut token = token(&grid).expect("a token");
+            let (engine, store, grid) = store();
+            let reader = Store::options()
+                .read_only(true)
+                .open_engine(engine)
+                .and_then(|reader| reader.grid("a"))
+                .expect("readable");
+            let (mut own, mut beside) = (Follower::of(&grid), Follower::of(&reader));
+            let mut pinned: Vec<(Vec<u64>, Follower)> = Vec::new();
             let mut numbers: Vec<Option<Number>> =
                 (0..3).map(|_| Some(store.reserve_sequence())).collect();
             let mut expected: Vec<u64> = Vec::new();
-            let (mut seen, mut under_way) = (Vec::new(), vec![true; 3]);
+            let mut under_way = vec![true; 3];
             for next in order {
                 let number = numbers[next].take().expect("once");
                 if given_up & 1 << next == 0 {
@@ -138,32 +187,46 @@ fn commits_that_land_out_of_order_are_shown_once_and_in_order() {
                     expected.push(number.get());
                 }
                 let mut ask = || {
-                    let shown = since(&grid, &token).expect("readable");
-                    seen.extend(shown.changes.iter().map(|change| change.sequence));
-                    token = shown.next;
-                    assert_eq!(
-                        super::token(&grid).expect("a token"),
-                        token,
-                        "nothing is between the last entry and the present"
-                    );
+                    own.ask(&grid);
+                    beside.ask(&reader);
                 };
                 ask();
                 drop(number);
                 under_way[next] = false;
                 ask();
                 if !under_way[..next].contains(&true) && given_up & 1 << next == 0 {
-                    assert!(!seen.is_empty(), "what waits for nobody is shown");
+                    assert!(!own.seen.is_empty(), "what waits for nobody is shown");
+                    assert!(!beside.seen.is_empty(), "nor anywhere else");
                 }
+                let then = store.snapshot().and_then(|then| then.grid("a"));
+                let then = then.expect("memory");
+                pinned.push((entries(&then), Follower::of(&then)));
             }
+            let case = format!("{order:?}, given up {given_up:03b}");
+            let last = store.reserve_sequence();
+            commit(&store, &grid, &last);
+            expected.push(last.get());
+            drop(last);
             expected.sort_unstable();
-            assert_eq!(seen, expected, "{order:?}, given up {given_up:03b}");
+            own.ask(&grid);
+            assert_eq!(own.seen, expected, "{case}");
+            beside.ask(&reader);
+            assert_eq!(beside.seen, expected, "beside the writer: {case}");
+            for (shown, mut follower) in pinned {
+                follower.ask(&grid);
+                let missed = expected
+                    .iter()
+                    .filter(|number| !shown.contains(number) && !follower.seen.contains(number))
+                    .count();
+                assert_eq!(missed, 0, "behind the snapshot of {shown:?}: {case}");
+            }
         }
     }
 }
 
 #[test]
 fn a_panic_and_a_failure_leave_no_batch_under_way() {
-    let (store, _) = store();
+    let (_, store, _) = store();
     let before = store.journal().settled_below();
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         let _number = store.reserve_sequence();

@@ -145,9 +145,8 @@
 //! S3, so gather patches in a [`Batch`](crate::Batch) or put from many threads, which share
 //! objects. [`Policy::Background`](crate::Policy::Background) is the default there, so that commits
 //! do not wait for aggregates as well. Dropping a range of keys, a grid say, takes time and memory
-//! for each key. A reader knows no change feed, checkpoints are for directories, and
-//! `file:///directory` clears away old manifests only after a day, as a file system cannot replace
-//! a file on condition.
+//! for each key. Checkpoints are for directories, and `file:///directory` clears away old manifests
+//! only after a day, as a file system cannot replace a file on condition.
 //!
 //! Any number of processes may read; each keeps its own decoded chunks and blocks, and asks for
 //! news when it is read, with some ten to twenty small requests. `disk_cache` keeps what was read

@@ -11,7 +11,8 @@ use crate::grid::Location;
 use crate::key::{ChunkKey, LayerId, MarkKey, meta};
 use crate::kv::{Batch, Durability, KeyRange, Snapshot, Space, for_each_page};
 use crate::store::{
-    Base, Blocked, ChunkPlace, ChunkReader, ChunkWrite, Grid, LayerChunks, Number, Pyramid, Written,
+    Base, Blocked, ChunkPlace, ChunkReader, ChunkWrite, Grid, LayerChunks, Number, Pyramid, Store,
+    Written,
 };
 
 /// So many marks in a row may turn out to be blocked in one step; with more, something is damaged
@@ -205,7 +206,8 @@ pub(crate) fn rebuild(grid: &Grid, out: &BTreeSet<Location>) -> Result<()> {
     loop {
         let (store, snapshot) = (grid.store(), grid.store().current()?);
         let number = store.reserve_sequence();
-        let batch = cleared(grid, snapshot.as_ref(), out, &number)?;
+        let mut batch = cleared(grid, snapshot.as_ref(), out, &number)?;
+        Store::stamp(&mut batch, &number);
         match store.commit(batch, Durability::Sync) {
             Err(error) if *error.kind() == ErrorKind::Conflict => {}
             Err(error) => return Err(error),

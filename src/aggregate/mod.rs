@@ -32,7 +32,7 @@ use crate::grid::{Location, Window};
 use crate::key::{DirectoryEntry, LayerId, meta};
 use crate::kv::{Batch, Snapshot, Space};
 use crate::store::{
-    Base, Blocked, ChunkReader, ChunkWrite, Grid, Number, Pyramid, Written, write_reach,
+    Base, Blocked, ChunkReader, ChunkWrite, Grid, Number, Pyramid, Store, Written, write_reach,
 };
 
 /// What aggregation did.
@@ -105,12 +105,13 @@ fn attempt(
 ) -> Result<Option<Aggregated>> {
     let (store, snapshot) = (grid.store(), grid.store().current()?);
     let number = store.reserve_sequence();
-    let Some((batch, done)) = store
+    let Some((mut batch, done)) = store
         .workers()
         .run(|| computed(grid, snapshot.as_ref(), &number, (trials, taken)))?
     else {
         return Ok(None);
     };
+    Store::stamp(&mut batch, &number);
     store.commit_step(batch)?;
     Ok(Some(done))
 }

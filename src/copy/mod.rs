@@ -24,8 +24,8 @@ use crate::grid::{Levels, Window};
 use crate::key::meta;
 use crate::kv::{self, Durability, Snapshot, Space};
 use crate::store::{
-    ChunkReader, Grid, Number, Policy, RecordKind, State, base_fill, decode_record, encode_record,
-    unless_dropped,
+    ChunkReader, Grid, Number, Policy, RecordKind, State, Store, base_fill, decode_record,
+    encode_record, unless_dropped,
 };
 use crate::writer::{Batch, settle_bounds};
 use parts::Cut;
@@ -118,6 +118,7 @@ impl CopiedState {
             batch.expect_key(Space::Meta, meta::copied(target.id()));
             more(target.chunk_reader(snapshot.as_ref()), &mut batch, &number)?;
             batch.put(Space::Meta, meta::copied(target.id()), record.clone());
+            Store::stamp(&mut batch, &number);
             match target.store().commit(batch, Durability::Sync) {
                 Err(error) if *error.kind() == ErrorKind::Conflict => {}
                 Err(error) => return Err(error),

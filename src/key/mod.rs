@@ -482,6 +482,8 @@ pub mod meta {
     pub const IDENTITY: &[u8] = b"identity";
     /// The epoch: how often the store was opened for writing.
     pub const EPOCH: &[u8] = b"epoch";
+    /// The least number that a commit into the store may still come with.
+    pub const SETTLED: &[u8] = b"settled";
     /// The next free grid number.
     pub const NEXT: &[u8] = b"next";
     /// What the keys of names begin with.

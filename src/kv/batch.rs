@@ -1,5 +1,8 @@
 //! A batch is inert data: what to write, and what must not have changed since it was computed.
 
+use std::fmt;
+use std::sync::Arc;
+
 use super::{KeyRange, Sequence, Snapshot, Space};
 use crate::error::{Error, Result};
 
@@ -14,16 +17,27 @@ pub struct Write {
     pub value: Option<Vec<u8>>,
 }
 
+/// A write that depends on which commits came before.
+#[derive(Clone)]
+struct LateWrite(Arc<dyn Fn() -> Option<Write> + Send + Sync>);
+
+impl fmt::Debug for LateWrite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LateWrite")
+    }
+}
+
 /// Writes that are applied together, and what they were computed from.
 ///
 /// Ranges are deleted first; of several writes of one key the last one holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Batch {
     base: Sequence,
     keys: Vec<(Space, Vec<u8>)>,
     ranges: Vec<(Space, KeyRange)>,
     deleted: Vec<(Space, KeyRange)>,
     writes: Vec<Write>,
+    late: Option<LateWrite>,
 }
 
 impl Batch {
@@ -70,6 +84,23 @@ impl Batch {
     /// Deletes every key of a range, which must have an end, but those that this batch writes.
     pub fn delete_range(&mut self, space: Space, range: KeyRange) {
         self.deleted.push((space, range));
+    }
+
+    /// Leaves a write to the moment at which the batch has its place in the order of commits;
+    /// `write` is called once at most, and may find that there is nothing to write.
+    pub fn write_when_accepted(
+        &mut self,
+        write: impl Fn() -> Option<Write> + Send + Sync + 'static,
+    ) {
+        self.late = Some(LateWrite(Arc::new(write)));
+    }
+
+    /// Makes the [write](Self::write_when_accepted) that was left to this moment. An engine calls
+    /// it when nothing but a failure of the medium can keep the batch from being committed, in the
+    /// order of its commits, and before it looks at the [writes](Self::writes).
+    pub fn accept(&mut self) {
+        self.writes
+            .extend(self.late.take().and_then(|LateWrite(write)| write()));
     }
 
     /// The snapshot's sequence.

@@ -4,11 +4,11 @@
 //! A factory gives a new, empty engine at each call.
 #![expect(clippy::unwrap_used, reason = "a failed call is a failed assertion")]
 
-use std::sync::atomic::{AtomicBool, Ordering as AtomicOrdering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering as AtomicOrdering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use super::{Batch, Durability, Engine, KeyRange, Order, Page, Sequence, Snapshot, Space};
+use super::{Batch, Durability, Engine, KeyRange, Order, Page, Sequence, Snapshot, Space, Write};
 use crate::error::{Error, ErrorKind};
 
 /// Makes a new, empty engine.
@@ -19,6 +19,7 @@ pub fn run(new: Factory<'_>) {
     reads(new);
     scans(new);
     commits(new);
+    acceptance(new);
     isolation(new);
     conflicts(new);
     deleted_ranges(new);
@@ -246,6 +247,71 @@ pub fn commits(new: Factory<'_>) {
         let nothing = engine.commit(Batch::at(&*last), durability).unwrap();
         assert!(nothing >= last.sequence(), "an empty batch is a commit too");
     }
+}
+
+/// Late writes: made in the order of the commits, for none that is refused, and in the snapshots.
+pub fn acceptance(new: Factory<'_>) {
+    const THREADS: usize = 4;
+    const COMMITS: usize = 25;
+    let engine = new();
+    put(&*engine, Space::Meta, &[(b"shared", b"")]);
+    let places = Arc::new(AtomicU64::new(0));
+    let barrier = Barrier::new(THREADS);
+    let commit = |thread: usize, nth: usize| {
+        let mut batch = Batch::at(&*engine.snapshot().unwrap());
+        // Every other commit races with those of the other threads.
+        if nth % 2 == 0 {
+            batch.expect_key(Space::Meta, b"shared".to_vec());
+            batch.put(Space::Meta, b"shared".to_vec(), Vec::new());
+        }
+        let own = format!("{thread}/{nth}").into_bytes();
+        batch.put(Space::Base, own.clone(), Vec::new());
+        let places = Arc::clone(&places);
+        batch.write_when_accepted(move || {
+            let place = places.fetch_add(1, AtomicOrdering::SeqCst);
+            Some(Write {
+                space: Space::Base,
+                key: own.clone(),
+                value: Some(place.to_be_bytes().to_vec()),
+            })
+        });
+        match engine.commit(batch, Durability::Buffered) {
+            Ok(sequence) => Some((sequence, format!("{thread}/{nth}").into_bytes())),
+            Err(error) => {
+                assert_eq!(error.kind(), &ErrorKind::Conflict, "{error:?}");
+                None
+            }
+        }
+    };
+    let run = &|thread| {
+        barrier.wait();
+        (0..COMMITS)
+            .filter_map(|nth| commit(thread, nth))
+            .collect::<Vec<_>>()
+    };
+    let mut committed: Vec<(Sequence, Vec<u8>)> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|thread| scope.spawn(move || run(thread)))
+            .collect();
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap())
+            .collect()
+    });
+    committed.sort();
+    let snapshot = engine.snapshot().unwrap();
+    let written: Vec<Option<Vec<u8>>> = committed
+        .iter()
+        .map(|(_, key)| get(&*snapshot, Space::Base, key))
+        .collect();
+    let expected: Vec<Option<Vec<u8>>> = (0_u64..)
+        .take(committed.len())
+        .map(|place| Some(place.to_be_bytes().to_vec()))
+        .collect();
+    assert_eq!(
+        written, expected,
+        "late writes come in the order of commits"
+    );
 }
 
 /// Snapshots: they show whole commits and do not change, also while commits and flushes go on.

@@ -269,7 +269,7 @@ impl Group {
         }
         let (mut accepted, mut verdicts) = (Vec::new(), VecDeque::new());
         for member in &mut lead.members {
-            let verdict = self.judge(&member.batch);
+            let verdict = self.judge(&mut member.batch);
             if verdict.is_ok() {
                 accepted.push(std::mem::take(&mut member.batch));
             }
@@ -325,7 +325,7 @@ impl Group {
     }
 
     /// Gives an acceptable batch its place in the order of commits.
-    fn judge(&self, batch: &Batch) -> Result<Sequence> {
+    fn judge(&self, batch: &mut Batch) -> Result<Sequence> {
         let mut commits = lock(&self.order);
         if batch.base() > commits.visible {
             return Err(Error::invalid(
@@ -334,6 +334,7 @@ impl Group {
         }
         commits.history.check(batch)?;
         if !batch.changes_nothing() {
+            batch.accept();
             commits.accepted.0 += 1;
             let accepted = commits.accepted;
             commits

@@ -203,7 +203,7 @@ impl Engine for Memory {
         }))
     }
 
-    fn commit(&self, batch: Batch, durability: Durability) -> Result<Sequence> {
+    fn commit(&self, mut batch: Batch, durability: Durability) -> Result<Sequence> {
         batch.validate()?;
         let mut state = lock(&self.state);
         if batch.base() > state.last {
@@ -212,6 +212,7 @@ impl Engine for Memory {
             ));
         }
         state.history.check(&batch)?;
+        batch.accept();
         state.last.0 += 1;
         let last = state.last;
         state.history.record(last, batch.deleted(), batch.writes());

@@ -8,6 +8,10 @@ use crate::grid::{Schema, check_name};
 use crate::key::{ChunkKey, GridId, MarkKey, feed, meta};
 use crate::kv::{Batch, Durability, Engine, KeyRange, Order, Snapshot, Space, for_each_page};
 
+/// Numbers of batches are `epoch * 2^EPOCH_SHIFT + n`: unique for ever, since the epoch rises
+/// durably at every opening.
+const EPOCH_SHIFT: u32 = 40;
+
 /// The version of keys, blobs and records. A store of another version is refused.
 const FORMAT: u32 = 4;
 
@@ -30,6 +34,7 @@ pub(crate) enum RecordKind {
     Feed = 10,
     Change = 11,
     Copied = 12,
+    Settled = 13,
 }
 
 /// The bytes of a record.
@@ -66,22 +71,34 @@ pub(crate) fn read<T: Serialize + serde::de::DeserializeOwned>(
     Ok(record)
 }
 
-/// What an opened store is.
+/// What a store is at an opening.
 pub(super) struct Entered {
+    /// How often it was opened for writing before, and this once: the next time if it is only read.
     pub(super) epoch: u64,
     pub(super) identity: u64,
 }
 
-/// Checks the format of a store that is only to be read.
-pub(super) fn look(engine: &dyn Engine) -> Result<Entered> {
-    let snapshot = engine.snapshot()?;
-    if read::<Number>(snapshot.as_ref(), RecordKind::Format, meta::FORMAT.to_vec())?.is_none() {
+impl Entered {
+    /// The numbers of batches of this opening begin here, above all before.
+    pub(super) fn first(&self) -> u64 {
+        self.epoch << EPOCH_SHIFT
+    }
+
+    /// Where the numbers of the opening before begin, and where they end.
+    pub(super) fn last_opening(&self) -> (u64, u64) {
+        (self.epoch.saturating_sub(1) << EPOCH_SHIFT, self.first())
+    }
+}
+
+/// Checks the format of a store that is only to be read, as a snapshot shows it.
+pub(super) fn look(snapshot: &dyn Snapshot) -> Result<Entered> {
+    if read::<Number>(snapshot, RecordKind::Format, meta::FORMAT.to_vec())?.is_none() {
         return Err(Error::not_found(
             "the store is empty; its creation was not completed",
         ));
     }
-    check_format(snapshot.as_ref())?;
-    let number = |kind, key: &[u8]| read::<Number>(snapshot.as_ref(), kind, key.to_vec());
+    check_format(snapshot)?;
+    let number = |kind, key: &[u8]| read::<Number>(snapshot, kind, key.to_vec());
     let epoch = number(RecordKind::Epoch, meta::EPOCH)?.map_or(0, |Number(epoch)| epoch) + 1;
     let identity =
         number(RecordKind::Identity, meta::IDENTITY)?.map_or(0, |Number(identity)| identity);

@@ -1,6 +1,6 @@
 //! The numbers of batches: which are under way, and what of those that are done is on the medium.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +19,8 @@ pub(crate) struct Journal {
 #[derive(Debug)]
 struct JournalState {
     last: u64,
-    under_way: BTreeSet<u64>,
+    /// Whether each batch that is under way has its place in the order of commits.
+    under_way: BTreeMap<u64, bool>,
     /// The last commit that waited for nothing, and the last that waited for the medium.
     buffered: Sequence,
     synced: Sequence,
@@ -29,7 +30,14 @@ struct JournalState {
 
 impl JournalState {
     fn settled_below(&self) -> u64 {
-        self.under_way.first().copied().unwrap_or(self.last + 1)
+        let first = self.under_way.first_key_value();
+        first.map_or(self.last + 1, |(number, _)| *number)
+    }
+
+    /// The same for who sees the commits up to the last that has its place in their order.
+    fn placed_below(&self) -> u64 {
+        let first = self.under_way.iter().find(|(_, placed)| !**placed);
+        first.map_or(self.last + 1, |(number, _)| *number)
     }
 }
 
@@ -47,6 +55,19 @@ impl Number {
     pub(crate) fn get(&self) -> u64 {
         self.number
     }
+
+    /// What is to be called when the commit of this batch has its place in the order of commits:
+    /// it gives the least number that a commit behind it may still come with.
+    pub(crate) fn on_place(&self) -> impl Fn() -> u64 + Send + Sync + use<> {
+        let (number, journal) = (self.number, Arc::clone(&self.journal));
+        move || {
+            let mut state = lock(&journal.state);
+            if let Some(placed) = state.under_way.get_mut(&number) {
+                *placed = true;
+            }
+            state.placed_below()
+        }
+    }
 }
 
 impl Drop for Number {
@@ -62,7 +83,7 @@ impl Journal {
         let (buffered, synced) = (Sequence(0), Sequence(0));
         let state = JournalState {
             last,
-            under_way: BTreeSet::new(),
+            under_way: BTreeMap::new(),
             buffered,
             synced,
             added: HashMap::new(),
@@ -78,7 +99,7 @@ impl Journal {
         let mut state = lock(&self.state);
         state.last += 1;
         let number = state.last;
-        state.under_way.insert(number);
+        state.under_way.insert(number, false);
         Number {
             number,
             journal: Arc::clone(self),

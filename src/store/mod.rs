@@ -18,6 +18,7 @@ mod listing;
 mod naming;
 mod options;
 mod pyramid;
+mod settled;
 #[cfg(test)]
 mod shuttled_tests;
 mod snapshot;
@@ -51,6 +52,7 @@ pub use listing::ChunkInfo;
 pub(crate) use naming::{Shown, unless_dropped};
 pub use options::{Policy, StoreOptions};
 pub(crate) use pyramid::{Base, Pyramid};
+pub(crate) use settled::Settled;
 pub use snapshot::StoreSnapshot;
 pub(crate) use state::{
     State, WindowRecord, expect_base_levels, touch_base_levels, write_reach, write_state,
@@ -70,10 +72,6 @@ pub(crate) use workers::Workers;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::GridId;
 use crate::kv::{Durability, Engine, Snapshot};
-
-/// Sequences are `epoch * 2^EPOCH_SHIFT + n`: unique for ever, since the epoch rises durably at
-/// every opening.
-const EPOCH_SHIFT: u32 = 40;
 
 /// An open store: a cheap handle that can be cloned and shared between threads. One process has a
 /// store open at a time.
@@ -133,7 +131,7 @@ impl Store {
         let _span = tracing::debug_span!("open", policy = ?options.policy_chosen()).entered();
         let registered = options.registered()?;
         let entered = match options.reads_only() {
-            true => catalog::look(engine.as_ref())?,
+            true => catalog::look(engine.snapshot()?.as_ref())?,
             false => catalog::enter(
                 engine.as_ref(),
                 options.own_identity(),
@@ -141,7 +139,7 @@ impl Store {
                 options.accepts_data_loss(),
             )?,
         };
-        let first = entered.epoch << EPOCH_SHIFT;
+        let first = entered.first();
         let shared = Shared {
             engine,
             identity: entered.identity,

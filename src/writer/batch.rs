@@ -494,6 +494,7 @@ impl<'a> Batch<'a> {
                 (&number, inline),
             )
         })?;
+        Store::stamp(&mut batch, &number);
         self.store.commit(batch, durability)?;
         Ok(commit)
     }

@@ -1,15 +1,16 @@
 //! Readers beside a writer: each view is a state between two commits, does not move, and is not too
 //! old; a reader writes nothing.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use gridstone::kv::{
     Batch, Durability, Engine, KeyRange, Order, Slate, SlateOptions, SlateReader, Snapshot, Space,
 };
-use gridstone::{ErrorKind, Freshness, Policy, Store};
+use gridstone::{ErrorKind, Freshness, Policy, Store, Window};
+use ndarray::Array2;
 
 use crate::conformance::{fresh_name, options};
 use crate::failing::{Failing, Weather};
@@ -176,13 +177,53 @@ fn a_reader_writes_nothing_and_is_no_writer() {
         assert!(store.age().is_some());
         let refused = grids::fill(&grid, &grids::all(), 4).unwrap_err();
         assert_eq!(refused.kind(), &ErrorKind::Invalid, "{refused:?}");
-        let refused = grid.changes_token().unwrap_err();
-        assert_eq!(refused.kind(), &ErrorKind::Invalid, "{refused:?}");
+        let token = grid.changes_token().unwrap();
+        assert_eq!(grid.changes_since(&token).unwrap().changes, []);
         thread::sleep(Duration::from_millis(100));
         grids::cells(&grid, 0, Freshness::Fresh).unwrap();
         drop((grid, store));
     }
     assert_eq!(objects.counts().writes(), before, "a reader wrote");
+}
+
+#[test]
+fn a_reader_hears_of_every_commit_of_the_writer_once() {
+    let objects = Failing::new(1);
+    let engine = objects.open(&options()).unwrap();
+    let store = grids::store(Arc::new(engine), Policy::Manual).unwrap();
+    let grid = grids::grid(&store).unwrap();
+    grids::fill(&grid, &grids::all(), 1).unwrap();
+    let reader: Arc<dyn Engine> = Arc::new(objects.read(&quick()).unwrap());
+    let reader = Store::options().read_only(true).open_engine(reader);
+    let beside = reader.unwrap().grid("g").unwrap();
+    let mut token = beside.changes_token().unwrap();
+    assert_eq!(token, grid.changes_token().unwrap());
+    let (mut seen, committed) = (Vec::new(), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for writer in 0..4 {
+            let (grid, committed) = (&grid, &committed);
+            scope.spawn(move || {
+                for nth in 0..10 {
+                    let window = Window::new([8 * writer, 0], [8, 8]);
+                    let cells = Array2::from_elem((8, 8), nth);
+                    let put = grid.put(&window, &cells).unwrap();
+                    committed.lock().unwrap().push(put.sequence);
+                }
+            });
+        }
+        let start = Instant::now();
+        while seen.len() < 40 {
+            let changes = beside.wait_changes(&token, Duration::from_millis(20));
+            let changes = changes.unwrap();
+            seen.extend(changes.changes.iter().map(|change| change.sequence));
+            token = changes.next;
+            assert!(start.elapsed() < Duration::from_secs(120), "{seen:?}");
+        }
+    });
+    let mut committed = committed.into_inner().unwrap();
+    committed.sort_unstable();
+    assert_eq!(seen, committed);
+    assert_eq!(token, grid.changes_token().unwrap());
 }
 
 #[test]

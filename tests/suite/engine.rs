@@ -61,10 +61,11 @@ impl Engine for Copying {
         }))
     }
 
-    fn commit(&self, batch: Batch, _: Durability) -> Result<Sequence> {
+    fn commit(&self, mut batch: Batch, _: Durability) -> Result<Sequence> {
         batch.validate()?;
         let mut state = self.lock();
         state.history.check(&batch)?;
+        batch.accept();
         let next = Sequence(state.last.0 + 1);
         state.history.record(next, batch.deleted(), batch.writes());
         state.last = next;

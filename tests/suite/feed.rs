@@ -283,6 +283,49 @@ fn a_token_of_another_grid_store_or_time_is_refused() {
     expired(&lossy, &token, "another store");
 }
 
+/// A process that reads a store again and again while another writes: from a token of before, it
+/// hears of every commit once, though numbers are taken before commits.
+#[test]
+fn a_reader_beside_a_writer_hears_of_every_commit_once() {
+    const WRITERS: i64 = 4;
+    const PUTS: i64 = 60;
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::options()
+        .policy(Policy::Manual)
+        .open(dir.path())
+        .unwrap();
+    let grid = store.create("a", schema()).unwrap();
+    let mut token = grid.changes_token().unwrap();
+    let committed = Mutex::new(Vec::new());
+    let writing = AtomicU64::new(WRITERS.cast_unsigned());
+    let mut seen = Vec::new();
+    thread::scope(|scope| {
+        for writer in 0..WRITERS {
+            let (grid, committed, writing) = (&grid, &committed, &writing);
+            scope.spawn(move || {
+                for nth in 0..PUTS {
+                    let at = put(grid, 1000 * writer + 8 * nth, 4, 1);
+                    committed.lock().unwrap().push(at);
+                }
+                writing.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+        loop {
+            let is_last = writing.load(Ordering::SeqCst) == 0;
+            let beside = Store::open_read_only(dir.path()).unwrap();
+            let (changes, next) = rest(&beside.grid("a").unwrap(), &token);
+            seen.extend(changes.iter().map(|change| change.sequence));
+            token = next;
+            if is_last {
+                break;
+            }
+        }
+    });
+    let mut committed = committed.into_inner().unwrap();
+    committed.sort_unstable();
+    assert_eq!(seen, committed);
+}
+
 #[test]
 fn as_many_changes_are_kept_as_asked_for_and_an_older_token_has_expired() {
     let engine: Arc<Memory> = Arc::default();
