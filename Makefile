@@ -3,7 +3,8 @@
 # make soak   random histories against the dense model, for SECONDS (an hour), from SEED on if it is given
 # make torture  kills, cuts of power, failing calls, flipped bits, hostile files, for SECONDS each, from SEED on if it is given
 # make fuzz   libFuzzer on every target, for SECONDS (a minute) each, with the nightly toolchain and cargo-fuzz
-# make clients  other programs (GDAL, rio-cogeo, xarray, zarr, tensorstore) read what is exported; pip installs them, and what cannot be had is named and left out
+# make clients  other programs (GDAL, rio-cogeo, xarray, zarr, tensorstore, zarrita, Chromium) read what is exported and served; pip and npm
+#               install them, and what cannot be had is named and left out
 # make lint   format, clippy, documentation
 # make bench  the flow's verbs, timed
 # make scale  the verbs on 10,000 to 1,000,000 chunks
@@ -79,12 +80,15 @@ peers: build
 	$(PEERS)/bin/pip install -q -r benches/peers/requirements.txt
 	$(PEERS)/bin/python benches/peers/compare.py --gridstone $(GRIDSTONE) --work $(PEERS)/work --side $(SIDE) --seeds $(SEEDS)
 
-CLIENTS := $(HOME)/.cache/gridstone/clients
+# The newest Python that is there has the newest wheels: that of rasterio, and GDAL in it.
+PYTHON = $(shell for python in python3.13 python3.12 python3; do $$python -c '' 2>/dev/null && echo $$python && break; done)
+CLIENTS = $(HOME)/.cache/gridstone/clients-$(PYTHON)
 clients: build
-	@test -x $(CLIENTS)/bin/pip || python3 -m venv $(CLIENTS) || { echo 'skipped: python3 has no venv'; exit 0; }
+	@test -x $(CLIENTS)/bin/pip || $(PYTHON) -m venv $(CLIENTS) || { echo 'skipped: python3 has no venv'; exit 0; }
 	@while read -r package; do $(CLIENTS)/bin/pip install -q "$$package" || echo "skipped: $$package cannot be had"; done < tests/clients/requirements.txt
 	$(CLIENTS)/bin/python tests/clients/exports.py $(GRIDSTONE) $(CLIENTS)/work
 	$(CLIENTS)/bin/python tests/clients/zarr_readers.py $(GRIDSTONE) $(CLIENTS)/work
+	$(CLIENTS)/bin/python tests/clients/web.py $(GRIDSTONE) $(CLIENTS)/web
 
 build: setup
 	cargo build $(CARGO_FLAGS)

@@ -2,9 +2,9 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
 #[cfg(any(feature = "geotiff", feature = "netcdf"))]
-use std::io::{self, Read, Seek, SeekFrom};
-use std::io::{BufWriter, Write};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 #[cfg(feature = "geotiff")]
 use std::path::PathBuf;
@@ -22,8 +22,8 @@ use crate::error::{Error, Result};
 /// What the name of a file ends with that is being written.
 const PARTIAL: &str = ".partial";
 
-/// Writes a file beside the path and gives it the name when it is complete: a full disk leaves what
-/// was there before. What is there and is no regular file (a device, a pipe) is written to
+/// Writes a file beside the path and gives it the name when it is complete and on the medium: a full
+/// disk or a cut of power leaves what was there before. What is there and is no regular file (a device, a pipe) is written to
 /// directly. What a process that was killed has left of such a file is removed.
 ///
 /// # Errors
@@ -31,6 +31,42 @@ const PARTIAL: &str = ".partial";
 /// That of `write`, or an [`Unavailable`](crate::ErrorKind::Unavailable) one if the path cannot be
 /// written; nothing is left of the new file then.
 pub fn replace<T>(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<T>) -> Result<T> {
+    let made = replace_unsynced(path, |out| {
+        let made = write(out)?;
+        let synced = out.flush().and_then(|()| out.get_ref().sync_all());
+        match synced {
+            // A device or a pipe has nothing to put anywhere.
+            Err(cause) if !is_unable(&cause) => Err(failed(path).because(cause)),
+            _ => Ok(made),
+        }
+    })?;
+    match path.parent().map(sync_folder) {
+        Some(Err(cause)) => Err(failed(path).because(cause)),
+        _ => Ok(made),
+    }
+}
+
+/// Puts the names that are in a folder on the medium, where there is such a thing.
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    let here = folder.as_os_str().is_empty();
+    let folder = if here { Path::new(".") } else { folder };
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        Err(cause) if !is_unable(&cause) => Err(cause),
+        _ => Ok(()),
+    }
+}
+
+/// Whether what was asked of a file system is nothing that it does.
+fn is_unable(cause: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    [InvalidInput, PermissionDenied, Unsupported].contains(&cause.kind())
+}
+
+/// The same, but what a cut of power leaves is not said.
+pub(super) fn replace_unsynced<T>(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> Result<T>,
+) -> Result<T> {
     let cannot = |cause: std::io::Error| failed(path).because(cause);
     let written = |file: File| -> Result<T> {
         let mut writer = BufWriter::with_capacity(1 << 20, file);

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{Semaphore, watch};
 
 use super::changes::Watchers;
-use super::kept::Kept;
+use super::kept::{Kept, Moment};
 use super::limits::Options;
 use super::metrics::Requests;
 use super::reply::Problem;
@@ -19,7 +19,8 @@ pub(super) type Shared = Arc<App>;
 
 /// A store and what stands around it.
 pub(super) struct App {
-    store: RwLock<Store>,
+    /// What is shown, and how often another store took the place of the one before.
+    store: RwLock<(u64, Store)>,
     pub(super) options: Options,
     pub(super) requests: Requests,
     pub(super) stretches: Stretches,
@@ -36,7 +37,7 @@ pub(super) struct App {
 impl App {
     pub(super) fn new(store: Store, options: Options) -> Shared {
         Arc::new(Self {
-            store: RwLock::new(store),
+            store: RwLock::new((0, store)),
             calls: Arc::new(Semaphore::new(options.calls)),
             kept: Kept::new(options.kept_bytes),
             options,
@@ -50,16 +51,35 @@ impl App {
         })
     }
 
+    fn shown(&self) -> (u64, Store) {
+        let shown = self.store.read().unwrap_or_else(PoisonError::into_inner);
+        shown.clone()
+    }
+
     /// The store.
     pub(super) fn store(&self) -> Store {
-        let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
-        store.clone()
+        self.shown().1
     }
 
     /// Shows another state of the store from now on.
     pub(super) fn show(&self, store: Store) {
-        *self.store.write().unwrap_or_else(PoisonError::into_inner) = store;
+        let mut shown = self.store.write().unwrap_or_else(PoisonError::into_inner);
+        *shown = (shown.0 + 1, store);
+        drop(shown);
         self.views.clear();
+    }
+
+    /// The present moment: whatever is read from now on is of it or a later one.
+    pub(super) fn moment(&self) -> Result<Moment> {
+        let (shown, store) = self.shown();
+        let sequence = store.current()?.sequence();
+        Ok(Moment { shown, sequence })
+    }
+
+    /// The same, if it is known without waiting for anybody.
+    pub(super) fn moment_at_once(&self) -> Option<Moment> {
+        let follows = self.store().engine().follows();
+        (!follows).then(|| self.moment().ok()).flatten()
     }
 
     /// A grid as it is now, whatever is committed while the answer is made.

@@ -7,8 +7,9 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri, header};
 use serde::de::DeserializeOwned;
 
-use super::app::Shared;
-use super::reply::Problem;
+use super::app::{App, Shared};
+use super::kept::Moment;
+use super::reply::{Problem, Reply};
 
 /// A request, and what answers it.
 pub(super) struct Asked<T = String> {
@@ -19,6 +20,8 @@ pub(super) struct Asked<T = String> {
     pub(super) query: Option<String>,
     /// The address as the client has it, wherever the routes are mounted.
     uri: Uri,
+    /// The same as the routes have it.
+    here: Uri,
     pub(super) headers: HeaderMap,
 }
 
@@ -34,13 +37,72 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Shared> for Asked<T> {
             app: Arc::clone(app),
             path,
             query: parts.uri.query().map(str::to_owned),
+            here: parts.uri.clone(),
             uri: original.map_or_else(|| parts.uri.clone(), |OriginalUri(uri)| uri.clone()),
             headers: parts.headers.clone(),
         })
     }
 }
 
+/// Until when what answers an address is its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holds {
+    /// Until anything is committed.
+    UntilCommit,
+    Ever,
+}
+
+impl Holds {
+    /// The moment of which an answer is that is made from now on, if that is known at once.
+    fn moment(self, app: &App) -> Option<Moment> {
+        match self {
+            Self::UntilCommit => app.moment_at_once(),
+            Self::Ever => Some(Moment::EVER),
+        }
+    }
+}
+
 impl<T> Asked<T> {
+    /// What is kept for the address, if that is its answer still; else what the work makes of the
+    /// address and the store alone, on a thread of its own, when it is its turn.
+    pub(super) async fn answer(
+        self,
+        holds: Holds,
+        work: impl FnOnce(&App, &Self) -> Result<Reply, Problem> + Send + 'static,
+    ) -> Result<Reply, Problem>
+    where
+        T: Send + 'static,
+    {
+        let app = Arc::clone(&self.app);
+        let kept = holds.moment(&app).and_then(|moment| {
+            let address = self.address();
+            Reply::current(&app.kept, &self.headers, address, moment)
+        });
+        if let Some(reply) = kept {
+            return Ok(reply);
+        }
+        app.call(move |app| {
+            let moment = holds.moment(app);
+            let reply = work(app, &self)?;
+            if let Some(moment) = moment {
+                reply.note(&app.kept, self.address(), moment);
+            }
+            Ok(reply)
+        })
+        .await
+    }
+
+    /// The path as the routes have it.
+    pub(super) fn here(&self) -> &str {
+        self.here.path()
+    }
+
+    /// The path and what stands behind `?`.
+    fn address(&self) -> &str {
+        let address = self.here.path_and_query();
+        address.map_or("/", axum::http::uri::PathAndQuery::as_str)
+    }
+
     /// The address under which all routes are, without a slash at the end, as this request for
     /// `route` has it.
     pub(super) fn root(&self, route: &str) -> String {

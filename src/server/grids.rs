@@ -19,6 +19,7 @@ pub(super) async fn all(asked: Asked<()>) -> Result<Reply, Problem> {
             let grids = grids.collect::<crate::Result<Vec<Value>>>()?;
             let storage = wire::storage_json(&store.stats()?);
             Ok(Reply::json(
+                &app.kept,
                 &asked.headers,
                 &json!({ "storage": storage, "grids": grids }),
             ))
@@ -33,7 +34,11 @@ pub(super) async fn one(asked: Asked) -> Result<Reply, Problem> {
         .app
         .call(move |app| {
             let grid = app.grid(&asked.path)?;
-            Ok(Reply::json(&asked.headers, &wire::grid_json(&grid)?))
+            Ok(Reply::json(
+                &app.kept,
+                &asked.headers,
+                &wire::grid_json(&grid)?,
+            ))
         })
         .await
 }

@@ -1,18 +1,54 @@
-//! Answers that are asked for again. Equal ETags are equal bytes, so that nothing has to be
-//! forgotten when data change.
+//! Answers that are asked for again.
+//!
+//! Bytes are kept by their ETag: equal ETags are equal bytes, so that nothing has to be forgotten
+//! when data change. Of an address it is kept which ETag answered it, and at which moment of the
+//! store: until the next commit that is the answer still, and neither a version nor a thread of its
+//! own is needed to know it.
 
 use axum::body::Bytes;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
+use crate::kv::Sequence;
+
 /// What an answer takes beside its bytes, about.
 const OVERHEAD: u64 = 256;
 /// The bytes that an answer is expected to have.
 const TYPICAL_BYTES: u64 = 16 << 10;
+/// The part of all bytes that addresses have.
+const ADDRESSES: u64 = 16;
 
-/// The bytes of answers by their ETags, up to a sum of bytes.
+/// A state of the store. While the present one is the same, no commit has returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moment {
+    /// How often another store took the place of the one before.
+    pub(super) shown: u64,
+    /// The last commit that is sure to be in it.
+    pub(super) sequence: Sequence,
+}
+
+impl Moment {
+    /// That of what never changes.
+    pub(super) const EVER: Self = Self {
+        shown: u64::MAX,
+        sequence: Sequence(u64::MAX),
+    };
+}
+
+/// The ETag of an address's answer, and its type.
+#[derive(Clone, Debug)]
+struct Current {
+    moment: Moment,
+    etag: String,
+    mime: &'static str,
+}
+
+/// The bytes of answers by their ETags, and ETags by addresses, up to a sum of bytes.
 #[derive(Debug)]
-pub(super) struct Kept(Cache<String, Bytes, BySize>);
+pub(super) struct Kept {
+    bytes: Cache<String, Bytes, BySize>,
+    current: Cache<String, Current, BySize>,
+}
 
 #[derive(Clone, Debug)]
 struct BySize;
@@ -23,21 +59,47 @@ impl Weighter<String, Bytes> for BySize {
     }
 }
 
+impl Weighter<String, Current> for BySize {
+    fn weight(&self, address: &String, current: &Current) -> u64 {
+        (address.len() + current.etag.len()) as u64 + OVERHEAD
+    }
+}
+
 impl Kept {
     pub(super) fn new(bytes: u64) -> Self {
         let items = usize::try_from(bytes / TYPICAL_BYTES).unwrap_or(usize::MAX);
-        Self(Cache::with_weighter(items.max(1), bytes, BySize))
+        let of_addresses = bytes / ADDRESSES;
+        Self {
+            bytes: Cache::with_weighter(items.max(1), bytes - of_addresses, BySize),
+            current: Cache::with_weighter(items.max(1), of_addresses, BySize),
+        }
     }
 
     pub(super) fn get(&self, etag: &str) -> Option<Bytes> {
-        self.0.get(etag)
+        self.bytes.get(etag)
     }
 
     /// Keeps the bytes of an answer, and gives them.
     pub(super) fn keep(&self, etag: &str, bytes: impl Into<Bytes>) -> Bytes {
         let bytes = bytes.into();
-        self.0.insert(etag.to_owned(), bytes.clone());
+        self.bytes.insert(etag.to_owned(), bytes.clone());
         bytes
+    }
+
+    /// The ETag and the type of the answer at an address, if it is known to be the one at a moment.
+    pub(super) fn current(&self, address: &str, moment: Moment) -> Option<(String, &'static str)> {
+        let current = self.current.get(address)?;
+        (current.moment == moment).then_some((current.etag, current.mime))
+    }
+
+    /// Notes the answer at an address, made of a state that is not before a moment.
+    pub(super) fn note(&self, address: &str, moment: Moment, etag: &str, mime: &'static str) {
+        let current = Current {
+            moment,
+            etag: etag.to_owned(),
+            mime,
+        };
+        self.current.insert(address.to_owned(), current);
     }
 }
 
@@ -47,15 +109,37 @@ mod tests {
 
     #[test]
     fn no_more_is_kept_than_was_said() {
+        let moment = Moment::EVER;
         let kept = Kept::new(1 << 20);
-        for number in 0..100 {
-            kept.keep(&format!("\"{number}\""), vec![0; 64 << 10]);
+        for number in 0..2000 {
+            let etag = format!("\"{number}\"");
+            kept.keep(&etag, vec![0; 64 << 10]);
+            kept.note(&format!("/{number}"), moment, &etag, "image/png");
         }
-        assert!(kept.0.weight() <= 1 << 20, "{} bytes", kept.0.weight());
-        let held = (0..100).filter(|number| kept.get(&format!("\"{number}\"")).is_some());
+        let weight = kept.bytes.weight() + kept.current.weight();
+        assert!(weight <= 1 << 20, "{weight} bytes");
+        let held = (0..2000).filter(|number| kept.get(&format!("\"{number}\"")).is_some());
         assert!((1..=16).contains(&held.count()));
+        let noted = |number: &i32| kept.current(&format!("/{number}"), moment).is_some();
+        assert!((1..=256).contains(&(0..2000).filter(noted).count()));
         let none = Kept::new(0);
         assert_eq!(none.keep("\"a\"", vec![1]), vec![1]);
-        assert_eq!(none.get("\"a\""), None);
+        none.note("/a", moment, "\"a\"", "image/png");
+        assert!(none.get("\"a\"").is_none() && none.current("/a", moment).is_none());
+    }
+
+    #[test]
+    fn an_answer_is_current_at_its_moment_only() {
+        let kept = Kept::new(1 << 20);
+        let at = |shown, sequence| Moment {
+            shown,
+            sequence: Sequence(sequence),
+        };
+        kept.note("/a", at(1, 7), "\"x\"", "image/png");
+        let known = kept.current("/a", at(1, 7));
+        assert_eq!(known, Some(("\"x\"".to_owned(), "image/png")));
+        for (address, moment) in [("/a", at(1, 8)), ("/a", at(2, 7)), ("/b", at(1, 7))] {
+            assert_eq!(kept.current(address, moment), None, "{address} {moment:?}");
+        }
     }
 }

@@ -23,9 +23,9 @@
 //! | `/grids`, `/grids/{grid}` | what `gridstone info --json` prints |
 //! | `/tiles/{grid}/{z}/{x}/{y}.png`, `..@2x.png` | tiles of WebMercatorQuad; their parameters are those of [`tiles`](#tiles) |
 //! | `/tiles/{grid}/tiles.json`, `/tiles/{grid}/legend.png` | TileJSON 3.0 with the range of the colours; the ramp |
-//! | `/wmts` | WMTS 1.0 capabilities that name the same tiles |
+//! | `/wmts` | WMTS 1.0: capabilities that name the same tiles and their times, and `GetTile` |
 //! | `/edr/collections`, `/edr/collections/{grid}` | collections of OGC EDR 1.1 |
-//! | `/edr/collections/{grid}/position`, `area`, `cube` | cells at a point over time, in a polygon, in a box, as CoverageJSON or CSV |
+//! | `/edr/collections/{grid}/position`, `radius`, `area`, `cube` | cells at a point over time, around it, in a polygon, in a box, at heights `z`, as CoverageJSON or CSV |
 //! | `/zarr/{grid}/..`, `/zarr/{grid}@{layer}/..` | a Zarr hierarchy (v3), live; `/zarr2` has the metadata of v2 |
 //! | `/snap`, `/snap/{number}/zarr/{grid}/..` | a number, and the same of one snapshot, for reads that take long |
 //! | `/stats/{grid}` | exact statistics of each feature of a GeoJSON that is posted |
@@ -44,7 +44,9 @@
 //! # What holds for every answer
 //!
 //! It is of one moment of the store. Its ETag is made of all that it depends on, so that equal
-//! ETags are equal bytes, and `If-None-Match` costs no chunk. It is fresh: what is not aggregated
+//! ETags are equal bytes, and `If-None-Match` costs no chunk. What was asked for before is given again
+//! without an engine call until the next commit. Texts are packed with gzip for who takes them so;
+//! any answer is given in ranges. It is fresh: what is not aggregated
 //! yet is computed, unless `freshness=stored` is asked for. An error is a JSON problem (RFC 9457)
 //! that names the parameter at fault and what is allowed, and no path of the host. Engine calls run
 //! on threads of their own, so many at a time and so long as [`Options`] says; beyond that an
@@ -52,10 +54,10 @@
 
 mod app;
 mod asked;
-mod bytes;
 mod changes;
 mod edr;
 mod grids;
+mod gzip;
 mod kept;
 mod limits;
 mod listen;
@@ -64,6 +66,7 @@ mod ops;
 mod page;
 mod params;
 mod projection;
+mod range;
 mod reply;
 mod slice;
 mod stats;
@@ -102,12 +105,13 @@ fn routes(app: Shared) -> Router {
         .route("/tiles/{grid}/tiles.json", get(tiles::tilejson))
         .route("/tiles/{grid}/legend.png", get(tiles::legend))
         .route("/tiles/{grid}/{z}/{x}/{y}", get(tiles::tile))
-        .route("/wmts", get(tiles::capabilities))
+        .route("/wmts", get(tiles::wmts))
         .route("/edr", get(edr::landing))
         .route("/edr/conformance", get(edr::conformance))
         .route("/edr/collections", get(edr::collections))
         .route("/edr/collections/{grid}", get(edr::collection))
         .route("/edr/collections/{grid}/position", get(edr::position))
+        .route("/edr/collections/{grid}/radius", get(edr::radius))
         .route("/edr/collections/{grid}/area", get(edr::area))
         .route("/edr/collections/{grid}/cube", get(edr::cube))
         .route("/stats/{grid}", stats)
@@ -141,12 +145,7 @@ fn routes(app: Shared) -> Router {
             axum::http::header::ACCEPT_RANGES,
             axum::http::header::RETRY_AFTER,
         ]);
-    routes
-        .layer(axum::middleware::from_fn_with_state(
-            app.clone(),
-            metrics::count,
-        ))
-        .layer(CatchPanicLayer::custom(reply::panicked))
-        .layer(cors)
-        .with_state(app)
+    let count = axum::middleware::from_fn_with_state(app.clone(), metrics::count);
+    let panicked = CatchPanicLayer::custom(reply::panicked);
+    routes.layer((cors, panicked, count)).with_state(app)
 }

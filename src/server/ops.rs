@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
 
 use super::app::{App, Shared};
 use super::metrics::head;
-use super::reply::{Problem, set};
+use super::reply::{Problem, passing};
 use crate::{GridStats, StoreStats};
 
 /// Of a store whose oldest mark is older than this, aggregation has come to a stand.
@@ -38,20 +38,16 @@ fn unready(stats: &StoreStats) -> Option<&'static str> {
 }
 
 /// All figures as Prometheus reads them.
-pub(super) async fn metrics(State(app): State<Shared>) -> Result<Response, Problem> {
+pub(super) async fn metrics(
+    State(app): State<Shared>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let stats = app.aside(|app| Ok(app.store().stats()?)).await?;
     let mut out = String::new();
     // Writing to a text does not fail.
     let _ = write_all(&mut out, &app, &stats);
-    let mut response = out.into_response();
-    let headers = response.headers_mut();
-    set(
-        headers,
-        header::CONTENT_TYPE,
-        "text/plain; version=0.0.4; charset=utf-8",
-    );
-    set(headers, header::CACHE_CONTROL, "no-store");
-    Ok(response)
+    let mime = "text/plain; version=0.0.4; charset=utf-8";
+    Ok(passing(&headers, mime, out))
 }
 
 /// A figure: its name, its kind, what it is, and the number, if there is one.

@@ -9,10 +9,13 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::kept::Kept;
+use super::gzip;
+use super::kept::{Kept, Moment};
+use super::range::{self, Part};
 use crate::error::{Error, ErrorKind};
 
 pub(super) const JSON: &str = "application/json";
+pub(super) const HTML: &str = "text/html; charset=utf-8";
 
 /// The most characters of what a problem tells.
 const DETAIL_MAX: usize = 1000;
@@ -153,27 +156,31 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Bytes and what stands for them, or that alone where the client has the bytes.
+/// Bytes and what stands for them, as the conditions of a request want them.
 #[derive(Debug)]
-pub(super) enum Reply {
-    /// The client has them.
-    Same { etag: String },
-    Made {
-        etag: String,
-        mime: &'static str,
-        body: Bytes,
-    },
+pub(super) struct Reply {
+    /// That of the bytes as they are, also if they go packed.
+    etag: String,
+    mime: &'static str,
+    packed: bool,
+    /// The bytes and what of them is sent; `None` where the client has them.
+    body: Option<(Bytes, Part)>,
 }
 
 impl Reply {
     /// Bytes whose ETag is their own hash.
-    pub(super) fn hashed(headers: &HeaderMap, mime: &'static str, body: impl Into<Bytes>) -> Self {
+    pub(super) fn hashed(
+        kept: &Kept,
+        headers: &HeaderMap,
+        mime: &'static str,
+        body: impl Into<Bytes>,
+    ) -> Self {
         let body = body.into();
-        let etag = etag(&[&body]);
-        if is_known(headers, &etag) {
-            return Self::Same { etag };
+        let named = (etag(&[&body]), mime);
+        if let Some(reply) = Self::had(kept, headers, &named) {
+            return reply;
         }
-        Self::Made { etag, mime, body }
+        Self::made(kept, headers, named, body)
     }
 
     /// Bytes that are made only if neither the client nor the server has them, as their ETag tells.
@@ -184,39 +191,152 @@ impl Reply {
         mime: &'static str,
         make: impl FnOnce() -> Result<Vec<u8>, Problem>,
     ) -> Result<Self, Problem> {
-        if is_known(headers, &etag) {
-            return Ok(Self::Same { etag });
+        let named = (etag, mime);
+        if let Some(reply) = Self::had(kept, headers, &named) {
+            return Ok(reply);
         }
-        let body = match kept.get(&etag) {
+        let body = match kept.get(&named.0) {
             Some(body) => body,
-            None => kept.keep(&etag, make()?),
+            None => kept.keep(&named.0, make()?),
         };
-        Ok(Self::Made { etag, mime, body })
+        Ok(Self::made(kept, headers, named, body))
+    }
+
+    /// What is kept for an address, if it is known to be its answer at a moment.
+    pub(super) fn current(
+        kept: &Kept,
+        headers: &HeaderMap,
+        address: &str,
+        moment: Moment,
+    ) -> Option<Self> {
+        Self::had(kept, headers, &kept.current(address, moment)?)
     }
 
     /// JSON whose ETag is its hash.
-    pub(super) fn json(headers: &HeaderMap, value: &Value) -> Self {
-        Self::hashed(headers, JSON, value.to_string())
+    pub(super) fn json(kept: &Kept, headers: &HeaderMap, value: &Value) -> Self {
+        Self::hashed(kept, headers, JSON, value.to_string())
+    }
+
+    /// Notes that this is the answer at an address, made of a state that is not before a moment.
+    pub(super) fn note(&self, kept: &Kept, address: &str, moment: Moment) {
+        kept.note(address, moment, &self.etag, self.mime);
+    }
+
+    /// The reply if the client has the bytes, or the server has kept them as the client wants them.
+    fn had(
+        kept: &Kept,
+        headers: &HeaderMap,
+        (etag, mime): &(String, &'static str),
+    ) -> Option<Self> {
+        let reply = |packed: bool, body: Option<(Bytes, Part)>| Self {
+            etag: etag.clone(),
+            mime,
+            packed,
+            body,
+        };
+        let tag = gzip::is_text(mime).then(|| gzip::tag(etag));
+        if is_known(headers, etag) {
+            return Some(reply(false, None));
+        }
+        if tag.as_ref().is_some_and(|tag| is_known(headers, tag)) {
+            return Some(reply(true, None));
+        }
+        if let Some(tag) = tag.filter(|_| gzip::is_wanted(headers, mime)) {
+            if let Some(body) = kept.get(&tag) {
+                return Some(reply(true, Some((body, Part::Whole))));
+            }
+            let body = kept.get(etag).filter(|body| body.len() < gzip::LEAST)?;
+            return Some(reply(false, Some((body, Part::Whole))));
+        }
+        let body = kept.get(etag)?;
+        let part = range::asked(headers, etag, body.len());
+        Some(reply(false, Some((body, part))))
+    }
+
+    /// The reply of bytes as they are, packed if the client wants them so.
+    fn made(
+        kept: &Kept,
+        headers: &HeaderMap,
+        (etag, mime): (String, &'static str),
+        body: Bytes,
+    ) -> Self {
+        let wanted = gzip::is_wanted(headers, mime);
+        let packed = wanted.then(|| gzip::packed(&body)).flatten();
+        let (packed, body) = match packed {
+            Some(packed) => (true, (kept.keep(&gzip::tag(&etag), packed), Part::Whole)),
+            None => {
+                let part = range::asked(headers, &etag, body.len());
+                (false, (body, part))
+            }
+        };
+        Self {
+            etag,
+            mime,
+            packed,
+            body: Some(body),
+        }
     }
 }
 
 impl IntoResponse for Reply {
     fn into_response(self) -> Response {
-        let (status, etag, mime, body) = match self {
-            Self::Same { etag } => (StatusCode::NOT_MODIFIED, etag, None, Body::empty()),
-            Self::Made { etag, mime, body } => (StatusCode::OK, etag, Some(mime), Body::from(body)),
+        let len = self.body.as_ref().map_or(0, |(body, _)| body.len());
+        let (status, body, range) = match self.body {
+            None => (StatusCode::NOT_MODIFIED, Body::empty(), None),
+            Some((body, Part::Whole)) => (StatusCode::OK, Body::from(body), None),
+            Some((body, Part::Range(range))) => {
+                let told = format!("bytes {}-{}/{len}", range.start, range.end - 1);
+                let body = Body::from(body.slice(range));
+                (StatusCode::PARTIAL_CONTENT, body, Some(told))
+            }
+            Some((_, Part::Beyond)) => {
+                let told = format!("bytes */{len}");
+                (StatusCode::RANGE_NOT_SATISFIABLE, Body::empty(), Some(told))
+            }
         };
-        let mut response = (status, body).into_response();
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
         let headers = response.headers_mut();
-        headers.remove(header::CONTENT_TYPE);
-        if let Some(mime) = mime {
-            set(headers, header::CONTENT_TYPE, mime);
-        }
-        set(headers, header::ETAG, &etag);
         // It may be kept, and must be asked for anew each time.
-        set(headers, header::CACHE_CONTROL, "no-cache");
+        let fixed = HeaderValue::from_static;
+        headers.insert(header::CACHE_CONTROL, fixed("no-cache"));
+        headers.insert(header::ACCEPT_RANGES, fixed("bytes"));
+        if status.is_success() {
+            headers.insert(header::CONTENT_TYPE, fixed(self.mime));
+        }
+        if let Some(range) = range {
+            set(headers, header::CONTENT_RANGE, &range);
+        }
+        if gzip::is_text(self.mime) {
+            headers.insert(header::VARY, fixed("accept-encoding"));
+        }
+        if self.packed {
+            set(headers, header::ETAG, &gzip::tag(&self.etag));
+            if status.is_success() {
+                headers.insert(header::CONTENT_ENCODING, fixed("gzip"));
+            }
+        } else {
+            set(headers, header::ETAG, &self.etag);
+        }
         response
     }
+}
+
+/// A text that no one is to keep, packed if the client wants it so.
+pub(super) fn passing(headers: &HeaderMap, mime: &'static str, text: String) -> Response {
+    let packed = gzip::is_wanted(headers, mime).then(|| gzip::packed(text.as_bytes()));
+    let packed = packed.flatten();
+    let is_packed = packed.is_some();
+    let mut response = Response::new(Body::from(packed.unwrap_or_else(|| text.into())));
+    let headers = response.headers_mut();
+    let fixed = HeaderValue::from_static;
+    headers.insert(header::CONTENT_TYPE, fixed(mime));
+    headers.insert(header::CACHE_CONTROL, fixed("no-store"));
+    headers.insert(header::VARY, fixed("accept-encoding"));
+    if is_packed {
+        headers.insert(header::CONTENT_ENCODING, fixed("gzip"));
+    }
+    response
 }
 
 /// Sets a header; one that is no valid text is left out.
@@ -248,7 +368,7 @@ pub(super) fn etag_of(described: &str, versions: &[crate::Version]) -> String {
 }
 
 /// Whether the client has what an ETag stands for.
-pub(super) fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+fn is_known(headers: &HeaderMap, etag: &str) -> bool {
     let values = headers.get_all(header::IF_NONE_MATCH).iter();
     values
         .filter_map(|value| value.to_str().ok())

@@ -3,13 +3,13 @@
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde_json::Value;
 
 use super::asked::Asked;
 use super::edr::{Into, polygon_of_grid};
 use super::params::Params;
-use super::reply::{JSON, Problem, set};
+use super::reply::{JSON, Problem, passing};
 use super::slice::{self, Plane};
 use crate::grid::Extent;
 use crate::statistics::{Bins, Predicate};
@@ -43,6 +43,7 @@ pub(super) async fn of_features(
         "crs",
     ];
     let params = Params::parse(asked.query.as_deref(), &ALLOWED)?;
+    let headers = asked.headers.clone();
     let json = asked
         .app
         .call(move |app| {
@@ -55,18 +56,7 @@ pub(super) async fn of_features(
             of_grid(&app.grid(&asked.path)?, &params, &value)
         })
         .await?;
-    let mut response = json.to_string().into_response();
-    set(
-        response.headers_mut(),
-        axum::http::header::CONTENT_TYPE,
-        JSON,
-    );
-    set(
-        response.headers_mut(),
-        axum::http::header::CACHE_CONTROL,
-        "no-store",
-    );
-    Ok(response)
+    Ok(passing(&headers, JSON, json.to_string()))
 }
 
 fn of_grid(grid: &Grid, params: &Params, value: &Value) -> Result<Value, Problem> {

@@ -6,16 +6,14 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use axum::body::Bytes;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::Response;
+use axum::http::StatusCode;
 use serde_json::json;
 
 use super::app::App;
-use super::asked::Asked;
-use super::bytes;
+use super::asked::{Asked, Holds};
+use super::kept::Moment;
 use super::params::Params;
-use super::reply::{JSON, Problem, Reply, etag, is_known};
+use super::reply::{HTML, JSON, Problem, Reply};
 use crate::adapter::zarr::{Format, View, ViewOptions};
 use crate::{Grid, Layer, StoreSnapshot};
 
@@ -91,8 +89,8 @@ impl Snapshots {
     }
 }
 
-/// A view that was made, when, and the number of commits before.
-type Made = (u64, Instant, Arc<View>);
+/// A view, the moment of which it is or which was shortly before, and when it was made.
+type Made = (Moment, Instant, Arc<View>);
 
 /// Views of the present.
 #[derive(Debug, Default)]
@@ -101,11 +99,11 @@ pub(super) struct Views(Mutex<BTreeMap<String, Made>>);
 impl Views {
     /// The view of a name as it is now: one that was made, if nothing was committed since.
     fn of(&self, app: &App, name: &str, format: Format) -> Result<Arc<View>, Problem> {
+        let (key, moment) = (format!("{format:?} {name}"), app.moment()?);
         let store = app.store();
-        let (key, commits) = (format!("{format:?} {name}"), store.commits_returned());
         let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((before, made, view)) = lock().get(&key)
-            && *before == commits
+            && *before == moment
             && made.elapsed() < KEPT.min(store.snapshot_age_max() / 2)
         {
             return Ok(Arc::clone(view));
@@ -116,7 +114,7 @@ impl Views {
         if views.len() >= VIEWS_MAX {
             views.clear();
         }
-        views.insert(key, (commits, Instant::now(), Arc::clone(&view)));
+        views.insert(key, (moment, Instant::now(), Arc::clone(&view)));
         Ok(view)
     }
 
@@ -161,7 +159,7 @@ pub(super) async fn snapshot(asked: Asked<()>) -> Result<Reply, Problem> {
                 "zarr": format!("{root}/snap/{number}/zarr/GRID"),
                 "zarr2": format!("{root}/snap/{number}/zarr2/GRID"),
             });
-            Ok(Reply::json(&asked.headers, &body))
+            Ok(Reply::json(&app.kept, &asked.headers, &body))
         })
         .await
 }
@@ -170,71 +168,60 @@ pub(super) async fn snapshot(asked: Asked<()>) -> Result<Reply, Problem> {
 type Parts = HashMap<String, String>;
 
 /// A key of a hierarchy of Zarr v3.
-pub(super) async fn v3(asked: Asked<Parts>) -> Result<Response, Problem> {
+pub(super) async fn v3(asked: Asked<Parts>) -> Result<Reply, Problem> {
     key(asked, Format::V3).await
 }
 
 /// The same of Zarr v2.
-pub(super) async fn v2(asked: Asked<Parts>) -> Result<Response, Problem> {
+pub(super) async fn v2(asked: Asked<Parts>) -> Result<Reply, Problem> {
     key(asked, Format::V2).await
 }
 
-async fn key(asked: Asked<Parts>, format: Format) -> Result<Response, Problem> {
-    asked
-        .app
-        .call(move |app| {
-            let of = |name: &str| asked.path.get(name).map(String::as_str);
-            let (name, key) = (
-                of("name").unwrap_or_default(),
-                of("key").unwrap_or_default(),
-            );
-            let view = match of("number") {
-                Some(number) => app.snapshots.view(number, name, format)?,
-                None => app.views.of(app, name, format)?,
-            };
-            file(app, &view, key, &asked.headers)
-        })
-        .await
+async fn key(asked: Asked<Parts>, format: Format) -> Result<Reply, Problem> {
+    let holds = match asked.path.contains_key("number") {
+        true => Holds::Ever,
+        false => Holds::UntilCommit,
+    };
+    let work = move |app: &App, asked: &Asked<Parts>| {
+        let of = |name: &str| asked.path.get(name).map(String::as_str);
+        let (name, key) = (
+            of("name").unwrap_or_default(),
+            of("key").unwrap_or_default(),
+        );
+        let view = match of("number") {
+            Some(number) => app.snapshots.view(number, name, format)?,
+            None => app.views.of(app, name, format)?,
+        };
+        file(app, &view, key, asked)
+    };
+    asked.answer(holds, work).await
 }
 
 /// What stands at a key, or the listing of a folder.
-fn file(app: &App, view: &View, key: &str, headers: &HeaderMap) -> Result<Response, Problem> {
+fn file(app: &App, view: &View, key: &str, asked: &Asked<Parts>) -> Result<Reply, Problem> {
+    let headers = &asked.headers;
     let nothing = || Problem::not_found("there is nothing at this key");
-    if let Some(etag) = view.version(key)? {
-        let mime = if key.ends_with(".json")
-            || key
-                .rsplit('/')
-                .next()
-                .is_some_and(|name| name.starts_with(".z"))
-        {
-            JSON
-        } else {
-            "application/octet-stream"
-        };
-        let found = if is_known(headers, &etag) {
-            // The client has the bytes.
-            Bytes::new()
-        } else if let Some(found) = app.kept.get(&etag) {
-            found
-        } else {
-            app.kept.keep(&etag, view.get(key)?.ok_or_else(nothing)?)
-        };
-        return Ok(bytes::file(headers, &etag, mime, found));
-    }
-    let folder = view.folder(key).ok_or_else(nothing)?;
-    let html = listing(key, &folder);
-    Ok(bytes::file(
-        headers,
-        &etag(&[html.as_bytes()]),
-        "text/html; charset=utf-8",
-        html.into(),
-    ))
+    let name = key.rsplit('/').next().unwrap_or_default();
+    let Some(etag) = view.version(key)? else {
+        let folder = view.folder(key).ok_or_else(nothing)?;
+        let html = listing(asked.here(), &folder);
+        return Ok(Reply::hashed(&app.kept, headers, HTML, html));
+    };
+    let is_json = name.ends_with(".json") || name.starts_with(".z");
+    let mime = if is_json {
+        JSON
+    } else {
+        "application/octet-stream"
+    };
+    Reply::unless_known(&app.kept, headers, etag, mime, || {
+        view.get(key)?.ok_or_else(nothing)
+    })
 }
 
-/// A folder as HTML, from which clients read what is in it.
-fn listing(path: &str, names: &[String]) -> String {
+/// A folder at an address as HTML, from which clients read what is in it.
+fn listing(address: &str, names: &[String]) -> String {
     // Beside an address without a slash at the end, names are relative to what is above.
-    let here = path.rsplit('/').next().filter(|name| !name.is_empty());
+    let here = address.rsplit('/').next().filter(|name| !name.is_empty());
     let mut html =
         String::from("<!doctype html>\n<meta charset=\"utf-8\">\n<title>index</title>\n<ul>\n");
     for name in names {

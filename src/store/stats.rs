@@ -232,15 +232,6 @@ impl Store {
         self.engine().counters().age
     }
 
-    /// How many commits were accepted. While it is the same no commit has returned.
-    #[cfg_attr(
-        not(feature = "server"),
-        allow(dead_code, reason = "what only the server needs")
-    )]
-    pub(crate) fn commits_returned(&self) -> u64 {
-        get(&self.shared.commits)
-    }
-
     /// What the store has done since it was opened, and what is left to do.
     ///
     /// # Errors

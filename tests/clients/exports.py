@@ -13,36 +13,11 @@ import shutil
 import subprocess
 import sys
 
-GRIDSTONE, WORK = sys.argv[1], pathlib.Path(sys.argv[2])
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-failed = []
-skipped = []
-
-
-def have(name):
-    try:
-        return __import__(name)
-    except ImportError as error:
-        skipped.append(f"{name}: {error}")
-        return None
-
+from common import GRIDSTONE, ROOT, WORK, check, finish, have, run, skipped
 
 np, rasterio, rio_cogeo, xarray = have("numpy"), have("rasterio"), have("rio_cogeo"), have("xarray")
 if np is None:
     sys.exit("skipped: numpy cannot be had")
-
-
-def run(*args):
-    done = subprocess.run([GRIDSTONE, *map(str, args)], cwd=WORK, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{args}: {done.stderr}")
-    return done.stdout
-
-
-def check(what, ok, told=""):
-    print(("ok      " if ok else "FAILED  ") + what + (f": {told}" if told and not ok else ""))
-    if not ok:
-        failed.append(what)
 
 
 def level(grid, layer, space, window):
@@ -198,7 +173,4 @@ for source in sources:
     if done.returncode == 0:
         netcdf(f"nc-{name}", f"nc-{name}")
 
-for reason in dict.fromkeys(skipped):
-    print("skipped", reason)
-print(f"{len(failed)} failed")
-sys.exit(1 if failed else 0)
+finish()

@@ -8,44 +8,15 @@ there is named, and what needs it is left out. Then the same over HTTP from `gri
 """
 
 import json
-import pathlib
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 
-GRIDSTONE, WORK = sys.argv[1], pathlib.Path(sys.argv[2])
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-failed, skipped = [], []
+from common import ROOT, WORK, check, fetch, finish, have, run, served, skipped
 
-
-def have(name):
-    try:
-        return __import__(name)
-    except ImportError as error:
-        skipped.append(f"{name}: {error}")
-        return None
-
-
-np, zarr, xarray, rioxarray, tensorstore = map(have, ["numpy", "zarr", "xarray", "rioxarray", "tensorstore"])
+np, zarr, xarray, rasterio, rioxarray, tensorstore = map(have, ["numpy", "zarr", "xarray", "rasterio", "rioxarray", "tensorstore"])
 if np is None or zarr is None:
     sys.exit("skipped: numpy or zarr cannot be had")
-
-
-def run(*args):
-    done = subprocess.run([GRIDSTONE, *map(str, args)], cwd=WORK, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{args}: {done.stderr}")
-    return done.stdout
-
-
-def check(what, ok, told=""):
-    print(("ok      " if ok else "FAILED  ") + what + ("" if ok else f": {told}"))
-    if not ok:
-        failed.append(what)
 
 
 def same(got, want, nodata):
@@ -123,6 +94,34 @@ def gdal(path, name, layout):
     check("gdalinfo: statistics", np.allclose([band["minimum"], band["maximum"], band["mean"]], [cells.min(), cells.max(), cells.mean()], rtol=1e-5), band)
 
 
+def layout_of(path):
+    """Place and size of each level."""
+    return zarr.open_group(str(path), mode="r", use_consolidated=True).attrs["multiscales"]["layout"]
+
+
+def gdal_wheel(path, name, layout, what):
+    """GDAL of rasterio's wheel: v2 from 3.4 on, v3 from 3.12 on."""
+    if not rasterio:
+        return
+    version = tuple(int(part) for part in rasterio.__gdal_version__.split(".")[:2])
+    if version < ((3, 12) if "v3" in what else (3, 4)):
+        skipped.append(f"GDAL {rasterio.__gdal_version__} of rasterio's wheel reads no {what}")
+        return
+    with rasterio.Env() as env:
+        if "Zarr" not in env.drivers():
+            skipped.append("GDAL of rasterio's wheel has no Zarr")
+            return
+        for number, entry in enumerate(layout):
+            with rasterio.open(f'ZARR:"{path}":/{number}/{name}') as file:
+                a, b, c, d, e, f = entry["spatial:transform"]
+                place = (file.height, file.width) == tuple(entry["spatial:shape"]) and np.allclose(list(file.transform)[:6], [a, b, c, d, e, f])
+                check(f"GDAL {rasterio.__gdal_version__}, {what}, level {number}: place", place, f"{file.shape} {file.transform}")
+                check(f"GDAL {rasterio.__gdal_version__}, {what}, level {number}: system", file.crs == "EPSG:4326", file.crs)
+                local = WORK / ("dem.mean.v3.zarr" if "v3" in what else "dem.mean.v2.zarr")
+                want = zarr.open_group(str(local), mode="r")[str(number)][name][...]
+                check(f"GDAL {rasterio.__gdal_version__}, {what}, level {number}: cells", same(file.read(1), want, file.nodata))
+
+
 def times():
     """Times are those that the file has, by xarray."""
     source = ROOT / "tests/data/radar"
@@ -139,32 +138,12 @@ def times():
             check("times: bounds", (np.diff(data["time_bnds"].values) == np.timedelta64(1, "h")).all())
 
 
-def fetch(url, **headers):
-    """Status, headers and body."""
-    try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as answer:
-            return answer.status, answer.headers, answer.read()
-    except urllib.error.HTTPError as error:
-        return error.code, error.headers, error.read()
-
-
 def over_http():
     """The hierarchy that a server shows is the exported one, byte by byte, and readers open it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = "127.0.0.1:%d" % free.getsockname()[1]
-    server = subprocess.Popen([GRIDSTONE, "serve", "store", "--listen", address], cwd=WORK, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    try:
-        for _ in range(100):
-            if server.poll() is not None:
-                skipped.append(f"serve: {server.stderr.read().strip()}")
-                return
-            try:
-                if fetch(f"http://{address}/healthz")[0] == 200:
-                    break
-            except OSError:
-                time.sleep(0.1)
-        url = f"http://{address}/zarr/dem@mean"
+    with served("store") as address:
+        if address is None:
+            return
+        url = f"{address}/zarr/dem@mean"
         local = WORK / "dem.mean.v3.zarr"
         files = [path for path in local.rglob("*") if path.is_file() and path.name != ".gridstone"]
         same_bytes = [fetch(f"{url}/{path.relative_to(local)}")[2] == path.read_bytes() for path in files]
@@ -183,14 +162,12 @@ def over_http():
             check("http: xarray", there.equals(here))
             tree = xarray.open_datatree(url, engine="zarr", consolidated=True)
             check("http: xarray's tree", np.array_equal(tree["2"][name].values, xarray.open_zarr(f"{local}/2")[name].values))
+        name = next(path.parent.name for path in files if path.name == "zarr.json" and path.parent.parent.name == "0" and path.parent.name not in ("x", "y", "spatial_ref"))
         if tensorstore:
-            name = next(path.parent.name for path in files if path.name == "zarr.json" and path.parent.parent.name == "0" and path.parent.name not in ("x", "y", "spatial_ref"))
             spec = {"driver": "zarr3", "kvstore": {"driver": "http", "base_url": f"{url}/0/{name}/"}}
             read = tensorstore.open(spec).result().read().result()
             check("http: tensorstore", np.array_equal(read, zarr.open_array(f"{local}/0/{name}", mode="r")[...], equal_nan=True))
-    finally:
-        server.terminate()
-        check("http: the server ends when it is told to", server.wait(20) is not None)
+        gdal_wheel(f"/vsicurl/{url}", name, layout_of(local), "v3 over HTTP")
 
 
 shutil.rmtree(WORK, ignore_errors=True)
@@ -198,13 +175,11 @@ WORK.mkdir(parents=True)
 run("create", "store", "dem", "--like", ROOT / "tests/data/srtm.tif", "--aggregator", "mean,max", "--nodata", "-32768")
 run("import", "store", "dem", ROOT / "tests/data/srtm.tif")
 for layer in ["mean", "max", "base"]:
-    readers("dem", layer, 3)
-    v2 = readers("dem", layer, 2)
+    v3, v2 = (readers("dem", layer, version) for version in (3, 2))
     if layer == "mean":
         gdal(*v2)
+        gdal_wheel(*v2, "v2")
+        gdal_wheel(*v3, "v3")
 times()
 over_http()
-for reason in sorted(set(skipped)):
-    print(f"skipped: {reason}")
-print(f"{len(failed)} failed")
-sys.exit(1 if failed else 0)
+finish()

@@ -563,4 +563,57 @@ fn tilejson_and_wmts_name_addresses_that_work() {
         "{xml}"
     );
     assert_eq!(server.get("/wmts?request=GetTile").status, 400);
+    assert!(
+        xml.contains("xlink:href=\"http://maps.example:81/wmts?\""),
+        "{xml}"
+    );
+    assert!(!xml.contains("<Dimension>"), "{xml}");
+    let tile = "/wmts?SERVICE=WMTS&REQUEST=GetTile&VERSION=1.0.0&LAYER=plain&STYLE=default&FORMAT=image/png\
+                &TILEMATRIXSET=WebMercatorQuad&TILEMATRIX=9&TILEROW=178&TILECOL=268";
+    let asked = server.get(&format!("{tile}&ramp=turbo")).ok();
+    assert_eq!(asked.body, server.get(&address).ok().body);
+    assert_eq!(
+        server
+            .get(&tile.replace("LAYER=plain", "LAYER=none"))
+            .status,
+        404
+    );
+}
+
+#[test]
+fn wmts_tells_times_and_shows_each() {
+    let store = store();
+    hourly(&store, 4);
+    let server = Server::new(&store);
+    let xml = server.get("/wmts").ok().text();
+    assert!(
+        xml.contains("<Default>2024-03-01T03:00:00Z</Default><Value>2024-03-01T00:00:00Z</Value>"),
+        "{xml}"
+    );
+    assert_eq!(xml.matches("<Value>").count(), 4);
+    assert!(xml.contains("{TileRow}.png?time={time}"), "{xml}");
+    let tile =
+        "/wmts?request=GetTile&layer=hourly&tilematrix=6&tilecol=33&tilerow=21&encoding=terrarium";
+    for hour in 0..4 {
+        let time = format!("2024-03-01T0{hour}:00:00Z");
+        let shown = server.heights(&format!("{tile}&TIME={time}"));
+        let plain = format!("/tiles/hourly/6/33/21.png?encoding=terrarium&time={time}");
+        assert_eq!(shown, server.heights(&plain));
+        let (low, high) = (1000.0 * f64::from(hour), 1000.0 * f64::from(hour + 1));
+        let held = shown.into_iter().flatten();
+        assert!(held.clone().count() > 100 && held.clone().all(|of| low <= of && of < high));
+    }
+    let last = server.heights(&format!("{tile}&time=default"));
+    assert_eq!(
+        last,
+        server.heights(&format!("{tile}&time=2024-03-01T03:00Z"))
+    );
+    // Many steps are told by the first, the last and how far they lie apart.
+    let other = crate::fixture::store();
+    hourly(&other, 1100);
+    let xml = Server::new(&other).get("/wmts").ok().text();
+    assert!(
+        xml.contains("<Value>2024-03-01T00:00:00Z/2024-04-15T19:00:00Z/PT3600S</Value>"),
+        "{xml}"
+    );
 }

@@ -122,25 +122,26 @@ fn what_is_not_there_is_404_and_folders_are_listed() {
         let status = server.get(&format!("/zarr/{name}/zarr.json")).status;
         assert!(status == 404 || status == 400, "{name}: {status}");
     }
-    for folder in ["/zarr/plain", "/zarr/plain/"] {
+    // Relative to an address without a slash at the end is what lies beside it.
+    for (folder, link) in [
+        ("/zarr/plain", "plain/0/"),
+        ("/zarr/plain/", "0/"),
+        ("/zarr/plain@mean", "plain@mean/0/"),
+        ("/zarr/plain/0", "0/plain/"),
+        ("/zarr/plain/0/", "plain/"),
+    ] {
         let list = server.get(folder).ok();
         assert!(
             list.header("content-type").starts_with("text/html"),
             "{folder}"
         );
         assert!(
-            list.text().contains("<a href=\"0/\">") && list.text().contains("zarr.json"),
-            "{}",
+            list.text().contains(&format!("<a href=\"{link}\">"))
+                && list.text().contains("zarr.json"),
+            "{folder}: {}",
             list.text()
         );
     }
-    assert!(
-        server
-            .get("/zarr/plain/0/")
-            .ok()
-            .text()
-            .contains("<a href=\"plain/\">")
-    );
 }
 
 #[test]

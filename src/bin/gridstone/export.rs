@@ -70,15 +70,15 @@ pub(super) struct Export {
     /// How many overviews a .tif has at most [default: until one fits into a tile]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=40))]
     overviews: Option<u8>,
-    /// Rows and columns of a tile of a .tif, a multiple of 16
-    #[arg(long, value_name = "N", default_value = "512")]
-    tile: usize,
-    /// deflate, zstd or none, for a .tif
-    #[arg(long, value_name = "NAME", default_value = "deflate", value_parser = compression())]
-    compress: Compression,
-    /// 3, or 2 for readers that know no other, of a .zarr
-    #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u8).range(2..=3))]
-    zarr_format: u8,
+    /// Rows and columns of a tile of a .tif, a multiple of 16 [default: 512]
+    #[arg(long, value_name = "N")]
+    tile: Option<usize>,
+    /// deflate, zstd or none, for a .tif [default: deflate]
+    #[arg(long, value_name = "NAME", value_parser = compression())]
+    compress: Option<Compression>,
+    /// 3, or 2 for readers that know no other, of a .zarr [default: 3]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=3))]
+    zarr_format: Option<u8>,
     /// Replace the file if there is one, or bring the .zarr up to date
     #[arg(long)]
     overwrite: bool,
@@ -140,6 +140,7 @@ struct Written {
 impl Export {
     pub(super) fn run(self, terminal: &Terminal) -> Outcome {
         let start = Instant::now();
+        self.check_options()?;
         // What a folder holds is looked at later.
         check_path(
             &self.out.path,
@@ -181,6 +182,32 @@ impl Export {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// Refuses options that the format has no use for.
+    fn check_options(&self) -> anyhow::Result<()> {
+        use Format::{GeoTiff, Zarr};
+        let own = [
+            ("--plain", self.plain, GeoTiff),
+            ("--overviews", self.overviews.is_some(), GeoTiff),
+            ("--tile", self.tile.is_some(), GeoTiff),
+            ("--compress", self.compress.is_some(), GeoTiff),
+            ("--zarr-format", self.zarr_format.is_some(), Zarr),
+        ];
+        let ending = |format: Format| match format {
+            GeoTiff => ".tif",
+            Format::NetCdf => ".nc",
+            Zarr => ".zarr",
+        };
+        for (option, given, format) in own {
+            anyhow::ensure!(
+                !given || self.out.format == format,
+                "{option} is of a {}, and does nothing for a {}; leave it out, or write a {0}",
+                ending(format),
+                ending(self.out.format)
+            );
+        }
+        Ok(())
+    }
+
     /// The cells that are asked for.
     fn window(&self, terminal: &Terminal, grid: &Grid) -> anyhow::Result<Window> {
         let structure = grid.structure();
@@ -218,7 +245,10 @@ impl Export {
         let layer = self.layer.first().cloned().or(own);
         let selection = Selection::new(grid, window, layer)?.freshness(self.freshness());
         let mut make = Make::default();
-        (make.compression, make.tile, make.overviews) = (self.compress, self.tile, overviews);
+        make.overviews = overviews;
+        make.compression = self.compress.unwrap_or(make.compression);
+        make.tile = self.tile.unwrap_or(make.tile);
+        let tile = make.tile as u64;
         let mut export = GeoTiffExport::new(&selection, make)?;
         let axes = RasterAxes::of(grid.structure())?;
         let more = |axis: usize| export.window().shape()[axis] - window.shape()[axis];
@@ -232,7 +262,7 @@ impl Export {
         if export.layers().count() == 1 && overviews.is_none() && *selection.layer() == Layer::Base
         {
             let [y, x] = [axes.y, axes.x].map(|axis| window.shape()[axis]);
-            if y.max(x) > self.tile as u64 {
+            if y.max(x) > tile {
                 terminal.note("no aggregator of the grid gives cells of the type and unit of the base, so the file has no overviews");
             }
         }
@@ -279,7 +309,7 @@ impl Export {
             window: (!is_whole)
                 .then(|| self.window(terminal, grid))
                 .transpose()?,
-            format: if self.zarr_format == 2 {
+            format: if self.zarr_format == Some(2) {
                 zarr::Format::V2
             } else {
                 zarr::Format::V3

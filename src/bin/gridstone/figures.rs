@@ -38,6 +38,30 @@ impl Figures {
         }
     }
 
+    /// Those of these cells and of others of the same type.
+    pub(super) fn and(self, other: Self) -> Self {
+        let valid = self.valid + other.valid;
+        let part = |of: &Self| of.mean.unwrap_or(0.0) * (of.valid as f64 / valid as f64);
+        let mean = part(&self) + part(&other);
+        let outer = |[least, greatest]: [Cells; 2], [low, high]: [Cells; 2]| {
+            let is_less = low.number(0) < least.number(0);
+            let is_more = high.number(0) > greatest.number(0);
+            Some([
+                if is_less { low } else { least },
+                if is_more { high } else { greatest },
+            ])
+        };
+        Self {
+            ends: match (self.ends, other.ends) {
+                (Some(a), Some(b)) => outer(a, b),
+                (a, b) => a.or(b),
+            },
+            mean: (valid > 0).then_some(mean),
+            valid,
+            cells: self.cells + other.cells,
+        }
+    }
+
     /// The least value, 0, or the greatest, 1.
     pub(super) fn end(&self, number: usize) -> Option<&Cells> {
         self.ends.as_ref()?.get(number)

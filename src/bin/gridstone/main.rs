@@ -32,6 +32,7 @@ mod ls;
 mod measure;
 mod naming;
 mod output;
+mod parts;
 mod place;
 mod plan;
 mod put;

@@ -9,6 +9,7 @@ use super::args;
 use super::collapse::OverTime;
 use super::figures::Figures;
 use super::output::{Format, Output};
+use super::parts::Parts;
 use super::select::Selection;
 use super::show::{self, Show};
 use super::terminal::{Terminal, count};
@@ -16,7 +17,7 @@ use super::{Outcome, json, open, time};
 use gridstone::adapter::quicklook::Ramp;
 use gridstone::adapter::raster::{self, Marked, Raster};
 use gridstone::array::Cells;
-use gridstone::{Answer, Grid};
+use gridstone::{Answer, Coordinates, DType, Explanation, Extent, Grid, Layer, Query, Window};
 
 /// Read an extent at a level, resolution or shape, and write it to a file
 ///
@@ -29,7 +30,8 @@ use gridstone::{Answer, Grid};
 /// layers, and in integer ones the grid's nodata value, or another that no cell with data has. .png
 /// has transparent cells where there is no data.
 ///
-/// The answer is held in memory; `gridstone export` writes files of any size.
+/// A .tif of cells as they are may be of any size; what is resampled, and other files, are held in
+/// memory. `gridstone export` writes files of any size.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Examples:\n  gridstone read store dem --extent -119.5,37,-119,37.5 --resolution 0.002 --resampling area --out part.tif\n  gridstone read store dem --like scene.tif --resampling bilinear --out dem-of-scene.tif"
@@ -68,122 +70,209 @@ pub(super) struct Read {
     json: bool,
 }
 
+/// What is said of what was read.
+struct Told {
+    dtype: DType,
+    shape: Vec<usize>,
+    layer: Layer,
+    window: Window,
+    extent: Extent,
+    chunks_read: u64,
+    /// How many parts are out of date.
+    parts_stale: u64,
+    /// These, as far as they are told.
+    stale: Vec<Window>,
+    coordinates: Option<Coordinates>,
+    inexact: u64,
+    figures: Figures,
+    /// What cells without data hold, if nothing else says it.
+    marked: Option<Cells>,
+}
+
+/// Cells along each axis.
+fn lens(window: &Window) -> Vec<usize> {
+    let len = |len: &u64| usize::try_from(*len).unwrap_or(usize::MAX);
+    window.shape().iter().map(len).collect()
+}
+
 impl Read {
     pub(super) fn run(self, terminal: &Terminal) -> Outcome {
         if let Some(out) = &self.out {
             out.check(self.overwrite)?;
         }
         let store = open(&self.selection.store)?;
-        let grid = store.grid(&self.selection.grid)?;
+        let grid = store.snapshot()?.grid(&self.selection.grid)?;
         let query = self.selection.query(terminal, &grid)?;
-        let answer = match self.show {
-            Some(Show::Level) => show::levels(&grid, &query)?,
-            None => grid.read(&query)?,
-        };
-        let answer = match self.over_time {
-            Some(over_time) => over_time.of(&grid, answer)?,
-            None => answer,
-        };
-        if !answer.stale.is_empty() {
-            terminal.warn(format!(
-                "{} of what was read {} out of date; read with --fresh, or run `gridstone aggregate {} {}`",
-                count(answer.stale.len() as u64, "part"),
-                if answer.stale.len() == 1 { "is" } else { "are" },
-                self.selection.store.display(),
-                grid.name()
-            ));
-        }
-        if answer.inexact > 0 {
-            terminal.warn(format!(
-                "{} had more classes under them than the layer keeps, so that another may be the most frequent",
-                count(answer.inexact, "cell")
-            ));
-        }
-        let raster = Raster::new(&grid, &answer);
-        let figures = Figures::of(&answer);
-        let mut marked = None;
-        if let Some(out) = &self.out {
-            match (out.format, raster) {
-                (Format::Npy, raster) => {
-                    // An array may have any axes.
-                    let whole = || {
-                        Marked::new(
-                            answer.array.clone(),
-                            answer.valid(),
-                            raster::preferred(&grid, &answer),
-                        )
-                    };
-                    let cells = raster.map_or_else(|_| whole(), Marked::from);
-                    gridstone::adapter::npy::write(&out.path, cells.unmasked()?)?;
-                    marked = cells.nodata.filter(|cell| !cell.dtype().is_float());
-                    if let Some((cell, _)) = marked.as_ref().zip(cells.valid) {
-                        terminal.warn(format!(
-                            "cells without data hold {} in {}",
-                            json::cell_text(cell),
-                            out.path.display()
-                        ));
-                    }
-                }
-                (Format::GeoTiff, raster) => raster?.write_geotiff(&out.path)?,
-                (Format::Png, raster) => {
-                    out.write_png(&raster?, self.colormap, (self.min, self.max), &figures)?
+        let told = match self.parts(&grid, &query)? {
+            Some((parts, plan, out)) => {
+                let exported = parts.write(terminal, &out.path)?;
+                let looked = self.json.then(|| parts.look()).transpose()?;
+                let (figures, stale) = looked.unwrap_or_default();
+                Told {
+                    dtype: parts.dtype(),
+                    shape: lens(&plan.window),
+                    layer: plan.layer,
+                    window: plan.window,
+                    extent: plan.extent,
+                    chunks_read: exported.chunks_read,
+                    parts_stale: exported.stale,
+                    stale,
+                    coordinates: None,
+                    inexact: exported.inexact,
+                    figures,
+                    marked: None,
                 }
             }
-        }
+            None => self.held(terminal, &grid, &query)?,
+        };
+        self.warn(terminal, &grid, &told);
         if self.json {
-            terminal.print_json(&self.as_json(&grid, &answer, &figures, marked.as_ref()))?;
+            terminal.print_json(&self.as_json(&grid, &told))?;
         } else {
-            terminal.print(self.as_text(&grid, &answer, &figures))?;
+            terminal.print(self.as_text(&grid, &told))?;
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    fn as_json(
+    /// What of the answer goes into a file part by part, and where, if it can.
+    fn parts(
         &self,
         grid: &Grid,
-        answer: &Answer,
-        figures: &Figures,
-        marked: Option<&Cells>,
-    ) -> Value {
-        let structure = grid.structure();
-        let levels = answer.window.levels(structure.dimensions().len());
-        json!({
-            "levels": json::levels(structure, levels), "layer": answer.layer.to_string(),
-            "dtype": answer.array.dtype().name(), "shape": answer.array.shape(),
-            "min": figures.end(0).map(json::cell), "max": figures.end(1).map(json::cell), "mean": figures.mean,
-            "valid_share": figures.valid_share(),
-            "window": json::window(structure, &answer.window), "extent": json::extent(structure, &answer.extent),
-            "chunks_read": answer.chunks_read,
-            "stale": answer.stale.iter().map(|window| json::window(structure, window)).collect::<Vec<_>>(),
-            "coordinates": json::coordinates(structure, answer.coordinates.as_ref()),
-            "inexact": answer.inexact, "out": self.out.as_ref().map(|out| out.path.display().to_string()),
-            "nodata": marked.map(json::cell),
+        query: &Query,
+    ) -> anyhow::Result<Option<(Parts, Explanation, &Output)>> {
+        let out = self
+            .out
+            .as_ref()
+            .filter(|out| out.format == Format::GeoTiff);
+        let Some(out) = out.filter(|_| self.over_time.is_none() && self.show.is_none()) else {
+            return Ok(None);
+        };
+        let plan = grid.explain(query)?;
+        let parts = Parts::of(grid, &plan, self.selection.freshness())?;
+        Ok(parts.map(|parts| (parts, plan, out)))
+    }
+
+    /// Reads an answer whole, and writes it where there is a file.
+    fn held(&self, terminal: &Terminal, grid: &Grid, query: &Query) -> anyhow::Result<Told> {
+        let answer = match self.show {
+            Some(Show::Level) => show::levels(grid, query)?,
+            None => grid.read(query)?,
+        };
+        let answer = match self.over_time {
+            Some(over_time) => over_time.of(grid, answer)?,
+            None => answer,
+        };
+        let figures = Figures::of(&answer);
+        let marked = self.write(terminal, grid, (&answer, &figures))?;
+        Ok(Told {
+            dtype: answer.array.dtype(),
+            shape: answer.array.shape().to_vec(),
+            layer: answer.layer,
+            window: answer.window,
+            extent: answer.extent,
+            chunks_read: answer.chunks_read,
+            parts_stale: answer.stale.len() as u64,
+            stale: answer.stale,
+            coordinates: answer.coordinates,
+            inexact: answer.inexact,
+            figures,
+            marked,
         })
     }
 
-    fn as_text(&self, grid: &Grid, answer: &Answer, figures: &Figures) -> String {
+    fn warn(&self, terminal: &Terminal, grid: &Grid, told: &Told) {
+        if told.parts_stale > 0 {
+            terminal.warn(format!(
+                "{} of what was read {} out of date; read with --fresh, or run `gridstone aggregate {} {}`",
+                count(told.parts_stale, "part"),
+                if told.parts_stale == 1 { "is" } else { "are" },
+                self.selection.store.display(),
+                grid.name()
+            ));
+        }
+        if told.inexact > 0 {
+            terminal.warn(format!(
+                "{} had more classes under them than the layer keeps, so that another may be the most frequent",
+                count(told.inexact, "cell")
+            ));
+        }
+    }
+
+    /// Writes the file, if one is asked for; what cells without data hold in it, if that has to be
+    /// said.
+    fn write(
+        &self,
+        terminal: &Terminal,
+        grid: &Grid,
+        (answer, figures): (&Answer, &Figures),
+    ) -> anyhow::Result<Option<Cells>> {
+        let Some(out) = &self.out else {
+            return Ok(None);
+        };
+        let raster = Raster::new(grid, answer);
+        match (out.format, raster) {
+            (Format::Npy, raster) => {
+                // An array may have any axes.
+                let whole = || {
+                    Marked::new(
+                        answer.array.clone(),
+                        answer.valid(),
+                        raster::preferred(grid, answer),
+                    )
+                };
+                let cells = raster.map_or_else(|_| whole(), Marked::from);
+                gridstone::adapter::npy::write(&out.path, cells.unmasked()?)?;
+                let marked = cells.nodata.filter(|cell| !cell.dtype().is_float());
+                if let Some((cell, _)) = marked.as_ref().zip(cells.valid) {
+                    terminal.warn(format!(
+                        "cells without data hold {} in {}",
+                        json::cell_text(cell),
+                        out.path.display()
+                    ));
+                }
+                return Ok(marked);
+            }
+            (Format::GeoTiff, raster) => raster?.write_geotiff(&out.path)?,
+            (Format::Png, raster) => {
+                out.write_png(&raster?, self.colormap, (self.min, self.max), figures)?;
+            }
+        }
+        Ok(None)
+    }
+
+    fn as_json(&self, grid: &Grid, told: &Told) -> Value {
         let structure = grid.structure();
-        let shape = answer
-            .array
-            .shape()
-            .iter()
-            .map(usize::to_string)
-            .collect::<Vec<_>>()
-            .join(" x ");
-        let level = json::levels_text(
-            structure,
-            answer.window.levels(structure.dimensions().len()),
-        );
+        let levels = told.window.levels(structure.dimensions().len());
+        let figures = &told.figures;
+        json!({
+            "levels": json::levels(structure, levels), "layer": told.layer.to_string(),
+            "dtype": told.dtype.name(), "shape": told.shape,
+            "min": figures.end(0).map(json::cell), "max": figures.end(1).map(json::cell), "mean": figures.mean,
+            "valid_share": figures.valid_share(),
+            "window": json::window(structure, &told.window), "extent": json::extent(structure, &told.extent),
+            "chunks_read": told.chunks_read,
+            "stale": told.stale.iter().map(|window| json::window(structure, window)).collect::<Vec<_>>(),
+            "coordinates": json::coordinates(structure, told.coordinates.as_ref()),
+            "inexact": told.inexact, "out": self.out.as_ref().map(|out| out.path.display().to_string()),
+            "nodata": told.marked.as_ref().map(json::cell),
+        })
+    }
+
+    fn as_text(&self, grid: &Grid, told: &Told) -> String {
+        let (structure, figures) = (grid.structure(), &told.figures);
+        let shape: Vec<String> = told.shape.iter().map(usize::to_string).collect();
+        let shape = shape.join(" x ");
+        let level = json::levels_text(structure, told.window.levels(structure.dimensions().len()));
         let what = format!(
             "{shape} cells of {}, layer {}, level {level}, {} read",
-            answer.array.dtype(),
-            answer.layer,
-            count(answer.chunks_read, "chunk")
+            told.dtype,
+            told.layer,
+            count(told.chunks_read, "chunk")
         );
         if let Some(out) = &self.out {
             return format!("wrote {}: {what}", out.path.display());
         }
-        let events = answer
+        let events = told
             .coordinates
             .as_ref()
             .map(|of| format!("\ntimes      {}", time::coordinates(structure, of)));
@@ -201,12 +290,12 @@ impl Read {
                 .map_or("none".to_owned(), |mean| mean.to_string()),
             figures.valid_share() * 100.0,
             events.unwrap_or_default(),
-            time::ranges(structure, answer.extent.bounds()),
-            json::window_text(structure, &answer.window),
-            if answer.stale.is_empty() {
+            time::ranges(structure, told.extent.bounds()),
+            json::window_text(structure, &told.window),
+            if told.parts_stale == 0 {
                 "nothing".to_owned()
             } else {
-                count(answer.stale.len() as u64, "part")
+                count(told.parts_stale, "part")
             },
         )
     }

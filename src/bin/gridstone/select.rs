@@ -120,12 +120,17 @@ impl Selection {
         Ok(query)
     }
 
-    fn dressed(&self, query: Query) -> Query {
-        let query = query.resampled(self.resampling).freshness(if self.fresh {
+    /// How up to date the answer is to be.
+    pub(super) fn freshness(&self) -> Freshness {
+        if self.fresh {
             Freshness::Fresh
         } else {
             Freshness::Stored
-        });
+        }
+    }
+
+    fn dressed(&self, query: Query) -> Query {
+        let query = query.resampled(self.resampling).freshness(self.freshness());
         match &self.layer {
             Some(layer) => query.layer(layer.clone()),
             None => query,

@@ -11,6 +11,7 @@ use crate::{Freshness, Layer};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Position,
+    Radius,
     Area,
     Cube,
 }
@@ -19,6 +20,7 @@ impl Kind {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Position => "position",
+            Self::Radius => "radius",
             Self::Area => "area",
             Self::Cube => "cube",
         }
@@ -29,6 +31,8 @@ impl Kind {
 #[derive(Clone, Debug)]
 pub(super) enum Place {
     Point([f64; 2]),
+    /// A point, and how many metres around it.
+    Circle([f64; 2], f64),
     Polygon(Vec<Vec<Ring>>),
     /// West, south, east, north.
     Box([f64; 4]),
@@ -66,9 +70,10 @@ pub(super) struct Ask {
 impl Ask {
     pub(super) fn new(query: Option<&str>, kind: Kind) -> Result<Self, Problem> {
         let place = if kind == Kind::Cube { "bbox" } else { "coords" };
-        let allowed = [
+        let mut allowed = vec![
             place,
             "datetime",
+            "z",
             "parameter-name",
             "crs",
             "f",
@@ -77,10 +82,13 @@ impl Ask {
             "level.*",
             "freshness",
         ];
+        if kind == Kind::Radius {
+            allowed.extend(["within", "within-units"]);
+        }
         let params = Params::parse(query, &allowed)?;
         let text = params.get(place).ok_or_else(|| {
             let example = match kind {
-                Kind::Position => "coords=POINT(9.1 48.7)",
+                Kind::Position | Kind::Radius => "coords=POINT(9.1 48.7)",
                 Kind::Area => "coords=POLYGON((9 48,10 48,10 49,9 48))",
                 Kind::Cube => "bbox=9,48,10,49",
             };
@@ -88,6 +96,7 @@ impl Ask {
         })?;
         let place = match kind {
             Kind::Position => Place::Point(wkt::point(text)?),
+            Kind::Radius => Place::Circle(wkt::point(text)?, within(&params)?),
             Kind::Area => Place::Polygon(wkt::parts(text)?),
             Kind::Cube => Place::Box(bbox(text)?),
         };
@@ -112,6 +121,38 @@ impl Ask {
             params,
         })
     }
+}
+
+/// Metres from `within` and `within-units`.
+fn within(params: &Params) -> Result<f64, Problem> {
+    let missing = |name: &str| {
+        Problem::parameter(
+            name,
+            "it is missing; give both, like `within=5&within-units=km`",
+        )
+    };
+    let number = params.number("within")?.ok_or_else(|| missing("within"))?;
+    if number < 0.0 {
+        return Err(Problem::parameter("within", "it is below 0"));
+    }
+    params
+        .get("within-units")
+        .ok_or_else(|| missing("within-units"))?;
+    const UNITS: [(&str, f64); 12] = [
+        ("m", 1.0),
+        ("metre", 1.0),
+        ("metres", 1.0),
+        ("meter", 1.0),
+        ("meters", 1.0),
+        ("km", 1000.0),
+        ("kilometre", 1000.0),
+        ("kilometres", 1000.0),
+        ("kilometer", 1000.0),
+        ("kilometers", 1000.0),
+        ("mi", 1609.344),
+        ("miles", 1609.344),
+    ];
+    Ok(number * params.choice("within-units", &UNITS, 1.0)?)
 }
 
 /// `W,S,E,N`.

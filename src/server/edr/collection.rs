@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::super::projection::Projection;
 use super::super::reply::Problem;
 use super::super::slice::Plane;
+use super::height;
 use crate::{Grid, Layer, wire};
 
 /// Whether a grid has rows and columns.
@@ -86,6 +87,19 @@ pub(super) fn of(grid: &Grid, root: &str) -> Result<Value, Problem> {
             json!({ "interval": [ends], "trs": "ISO 8601" }),
         );
     }
+    if let (Some(axis), Some(extent)) = (height::axis(structure, plane), &extent) {
+        let dimension = &structure.dimensions()[structure.dimension_of(axis)];
+        let (from, to) = extent.bounds()[axis];
+        let mut of = json!({ "interval": [[from.to_string(), to.to_string()]] });
+        if let Some(labels) = dimension.labels() {
+            let ends =
+                [labels.first(), labels.last()].map(|label| label.cloned().unwrap_or_default());
+            of = json!({ "interval": [ends], "values": labels });
+        }
+        let name = structure.axes().nth(axis).map(crate::Axis::name);
+        of["vrs"] = name.unwrap_or_default().into();
+        extents.insert("vertical".to_owned(), of);
+    }
     let query = |kind: &str| {
         json!({ "link": {
             "rel": "data", "href": format!("{here}/{kind}"),
@@ -95,6 +109,8 @@ pub(super) fn of(grid: &Grid, root: &str) -> Result<Value, Problem> {
             },
         } })
     };
+    let mut radius = query("radius");
+    radius["link"]["variables"]["within_units"] = json!(["m", "km", "mi"]);
     let names = parameters(grid, plane);
     let parameters: Map<String, Value> = names
         .iter()
@@ -109,7 +125,9 @@ pub(super) fn of(grid: &Grid, root: &str) -> Result<Value, Problem> {
         "title": name,
         "links": [{ "rel": "self", "href": here }],
         "extent": extents,
-        "data_queries": { "position": query("position"), "area": query("area"), "cube": query("cube") },
+        "data_queries": {
+            "position": query("position"), "radius": radius, "area": query("area"), "cube": query("cube"),
+        },
         "crs": systems,
         "output_formats": ["CoverageJSON", "csv"],
         "parameter_names": parameters,

@@ -28,6 +28,26 @@ pub(super) fn centres(found: &Found<'_>, axis: usize) -> Vec<f64> {
         .collect()
 }
 
+/// The heights of cells along an axis: labels, numbers if all are, or centres.
+pub(super) fn heights(found: &Found<'_>, axis: usize) -> Vec<Value> {
+    let structure = found.grid.structure();
+    let Some(labels) = structure.dimensions()[structure.dimension_of(axis)].labels() else {
+        return centres(found, axis).into_iter().map(Value::from).collect();
+    };
+    let first = usize::try_from(found.answer.window.start()[axis]).unwrap_or_default();
+    let len = found.answer.array.shape()[axis];
+    let told: Vec<&String> = labels.iter().skip(first).take(len).collect();
+    let number = |label: &&String| label.parse::<f64>().ok().filter(|of| of.is_finite());
+    let numbers: Option<Vec<f64>> = told.iter().map(number).collect();
+    match numbers {
+        Some(numbers) => numbers.into_iter().map(Value::from).collect(),
+        None => told
+            .into_iter()
+            .map(|label| label.as_str().into())
+            .collect(),
+    }
+}
+
 /// Where steps begin or events are along the axis of times, for people and programs.
 pub(super) fn times(found: &Found<'_>) -> Vec<String> {
     let structure = found.grid.structure();
@@ -51,64 +71,79 @@ pub(super) fn times(found: &Found<'_>) -> Vec<String> {
         .collect()
 }
 
-/// The order of axes in which cells are told: bands, times, rows, columns, then what has one cell.
+/// The order of axes in which cells are told: bands, times, heights, rows, columns, then what has
+/// one cell.
 fn order(found: &Found<'_>) -> Vec<usize> {
     let time = found.plane.along.map(|along| along.number);
     let first: Vec<usize> = found
         .band
         .into_iter()
         .chain(time)
+        .chain(found.height)
         .chain([found.plane.y, found.plane.x])
         .collect();
     let rest = (0..found.grid.structure().rank()).filter(|axis| !first.contains(axis));
     first.iter().copied().chain(rest).collect()
 }
 
-/// Calls `take` with each cell of a parameter in the order of times, rows and columns: as text, or
-/// none without data.
-pub(super) fn each_cell(
-    found: &Found<'_>,
-    parameter: usize,
-    mut take: impl FnMut(usize, Option<&str>),
-) {
+/// Cells along the axes of an answer that are told, times and heights first; empty where there are
+/// none.
+pub(super) fn lens(found: &Found<'_>) -> [Option<usize>; 2] {
+    let shape = found.answer.array.shape();
+    let time = found.plane.along.map(|along| shape[along.number]);
+    [time, found.height.map(|axis| shape[axis])]
+}
+
+/// How many cells there are of each parameter.
+pub(super) fn cells(found: &Found<'_>) -> usize {
+    let shape = found.answer.array.shape();
+    let others = lens(found).into_iter().flatten();
+    others.product::<usize>() * shape[found.plane.y] * shape[found.plane.x]
+}
+
+/// Writes the next cell of a parameter, if it holds data; says whether it does.
+pub(super) type Column<'a> = Box<dyn FnMut(&mut String) -> bool + 'a>;
+
+/// The cells of a parameter in the order of times, heights, rows and columns.
+pub(super) fn column<'a>(found: &'a Found<'_>, parameter: usize) -> Column<'a> {
     let order = order(found);
     // Bands come first.
     let of_parameter = Slice::from(match found.band {
         Some(_) => parameter..parameter + 1,
         None => 0..found.answer.array.shape()[order[0]],
     });
-    let valid = found.answer.valid();
-    let valid = valid.map(|valid| valid.permuted_axes(order.clone()));
-    let valid = valid
-        .as_ref()
-        .map(|valid| valid.slice_axis(Axis(0), of_parameter));
+    let mut valid = found.answer.valid().map(|valid| {
+        let mut valid = valid.permuted_axes(order.clone());
+        valid.slice_axis_inplace(Axis(0), of_parameter);
+        valid.into_iter()
+    });
     let width = found.answer.array.shape()[found.plane.x];
     let plane = width * found.answer.array.shape()[found.plane.y];
-    let mut text = String::new();
     with_view!(Array, &found.answer.array, |array| {
-        let view = array.view().permuted_axes(order);
-        let view = view.slice_axis(Axis(0), of_parameter);
-        let mut valid = valid.as_ref().map(|valid| valid.iter());
-        for (number, cell) in view.iter().enumerate() {
+        let mut view = array.view().permuted_axes(order);
+        view.slice_axis_inplace(Axis(0), of_parameter);
+        let mut cells = view.into_iter().enumerate();
+        Box::new(move |out| {
+            let Some((number, cell)) = cells.next() else {
+                return false;
+            };
             let held = valid
                 .as_mut()
-                .is_none_or(|valid| valid.next() == Some(&true));
+                .is_none_or(|valid| valid.next() == Some(true));
             let at = number % plane;
             let counts = found
                 .mask
                 .as_ref()
                 .is_none_or(|mask| mask[[at / width, at % width]]);
             // What is not finite is no number of JSON.
-            if held && counts && cell.to_f64().is_finite() {
-                text.clear();
+            let told = held && counts && cell.to_f64().is_finite();
+            if told {
                 // Writing to a text does not fail.
-                let _ = write!(text, "{cell:?}");
-                take(number, Some(&text));
-            } else {
-                take(number, None);
+                let _ = write!(out, "{cell:?}");
             }
-        }
-    });
+            told
+        })
+    })
 }
 
 /// The whole text.
@@ -129,7 +164,11 @@ pub(super) fn text(found: &Found<'_>) -> String {
     if let Some(name) = time_name {
         axes.insert(name.to_owned(), json!({ "values": times }));
     }
-    let point = found.kind == Kind::Position;
+    if let Some(axis) = found.height {
+        axes.insert("z".to_owned(), json!({ "values": heights(found, axis) }));
+    }
+    // A grid may have any of the axes.
+    let point = found.kind == Kind::Position && found.height.is_none();
     let kind = match (point, time_name.is_some()) {
         (true, true) => "PointSeries",
         (true, false) => "Point",
@@ -143,6 +182,13 @@ pub(super) fn text(found: &Found<'_>) -> String {
     let mut referencing = vec![json!({ "coordinates": ["x", "y"], "system": system })];
     if is_time {
         referencing.push(json!({ "coordinates": ["t"], "system": { "type": "TemporalRS", "calendar": calendar(found) } }));
+    }
+    if let Some(axis) = found.height.and_then(|axis| structure.axes().nth(axis)) {
+        let mut of = json!({ "name": { "en": axis.name() } });
+        if let Some(unit) = axis.unit_name() {
+            of["unit"] = json!({ "symbol": unit });
+        }
+        referencing.push(json!({ "coordinates": ["z"], "system": { "type": "VerticalCRS", "cs": { "csAxes": [of] } } }));
     }
     let parameters: Map<String, Value> = found
         .parameters
@@ -159,20 +205,12 @@ pub(super) fn text(found: &Found<'_>) -> String {
         "domain": { "type": "Domain", "domainType": kind, "axes": axes, "referencing": referencing },
         "parameters": parameters,
     });
-    let names: Vec<&str> = time_name
-        .into_iter()
-        .chain((!point).then_some(["y", "x"]).into_iter().flatten())
-        .collect();
-    let lens: Vec<usize> = timed
-        .map(|along| shape[along.number])
-        .into_iter()
-        .chain(
-            (!point)
-                .then_some([shape[found.plane.y], shape[found.plane.x]])
-                .into_iter()
-                .flatten(),
-        )
-        .collect();
+    let plane = (!point).then_some(["y", "x"]).into_iter().flatten();
+    let height = found.height.map(|_| "z");
+    let names: Vec<&str> = time_name.into_iter().chain(height).chain(plane).collect();
+    let plane = [found.plane.y, found.plane.x].map(|axis| shape[axis]);
+    let plane = (!point).then_some(plane).into_iter().flatten();
+    let lens: Vec<usize> = lens(found).into_iter().flatten().chain(plane).collect();
     let dtype = if found.answer.array.dtype().is_float() {
         "float"
     } else {
@@ -191,12 +229,15 @@ pub(super) fn text(found: &Found<'_>) -> String {
         range.pop();
         // Writing to a text does not fail.
         let _ = write!(out, "{}:{range},\"values\":[", Value::from(name.as_str()));
-        each_cell(found, *band, |number, cell| {
+        let mut column = column(found, *band);
+        for number in 0..cells(found) {
             if number > 0 {
                 out.push(',');
             }
-            out.push_str(cell.unwrap_or("null"));
-        });
+            if !column(&mut out) {
+                out.push_str("null");
+            }
+        }
         out.push_str("]}");
     }
     out.push_str("}}");

@@ -1,19 +1,27 @@
 //! A subset of OGC API - Environmental Data Retrieval 1.1: collections, and queries by position,
-//! area and cube, as CoverageJSON and CSV.
+//! radius, area and cube, as CoverageJSON and CSV.
+//!
+//! There are no locations and items: cells have places and no names. Labels of a Fixed dimension,
+//! which have names and no places, are parameters if they are bands, and else what `z` and `at.NAME`
+//! choose from.
 
 mod ask;
 mod collection;
 mod coverage;
 mod csv;
+mod height;
+mod radius;
 mod read;
 mod wkt;
 
 pub(super) use wkt::{Into, polygon as polygon_of_grid};
 
+use axum::extract::State;
 use axum::http::HeaderMap;
 use serde_json::{Value, json};
 
-use super::asked::Asked;
+use super::app::Shared;
+use super::asked::{Asked, Holds};
 use super::params::Params;
 use super::reply::{Problem, Reply};
 use ask::{Ask, Kind};
@@ -32,16 +40,17 @@ pub(super) async fn landing(asked: Asked<()>) -> Result<Reply, Problem> {
         link("data", "/edr/collections"),
     ];
     Ok(Reply::json(
+        &asked.app.kept,
         &asked.headers,
         &json!({ "title": "gridstone", "links": links }),
     ))
 }
 
 /// What of the standard is here.
-pub(super) async fn conformance(headers: HeaderMap) -> Reply {
+pub(super) async fn conformance(State(app): State<Shared>, headers: HeaderMap) -> Reply {
     let classes = ["core", "collections", "json", "covjson", "csv"]
         .map(|of| format!("http://www.opengis.net/spec/ogcapi-edr-1/1.1/conf/{of}"));
-    Reply::json(&headers, &json!({ "conformsTo": classes }))
+    Reply::json(&app.kept, &headers, &json!({ "conformsTo": classes }))
 }
 
 /// All grids with rows and columns.
@@ -57,6 +66,7 @@ pub(super) async fn collections(asked: Asked<()>) -> Result<Reply, Problem> {
             let all = all.collect::<Result<Vec<Value>, Problem>>()?;
             let links = [json!({ "rel": "self", "href": format!("{root}/edr/collections") })];
             Ok(Reply::json(
+                &app.kept,
                 &asked.headers,
                 &json!({ "links": links, "collections": all }),
             ))
@@ -72,7 +82,7 @@ pub(super) async fn collection(asked: Asked) -> Result<Reply, Problem> {
         .app
         .call(move |app| {
             let json = collection::of(&app.grid(&asked.path)?, &root)?;
-            Ok(Reply::json(&asked.headers, &json))
+            Ok(Reply::json(&app.kept, &asked.headers, &json))
         })
         .await
 }
@@ -80,6 +90,11 @@ pub(super) async fn collection(asked: Asked) -> Result<Reply, Problem> {
 /// The values of the cell at a point, over time.
 pub(super) async fn position(asked: Asked) -> Result<Reply, Problem> {
     answer(asked, Kind::Position).await
+}
+
+/// The cells within a distance of a point.
+pub(super) async fn radius(asked: Asked) -> Result<Reply, Problem> {
+    answer(asked, Kind::Radius).await
 }
 
 /// The cells in a polygon.
@@ -95,8 +110,7 @@ pub(super) async fn cube(asked: Asked) -> Result<Reply, Problem> {
 async fn answer(asked: Asked, kind: Kind) -> Result<Reply, Problem> {
     let ask = Ask::new(asked.query.as_deref(), kind)?;
     asked
-        .app
-        .call(move |app| {
+        .answer(Holds::UntilCommit, move |app, asked| {
             let grid = app.grid(&asked.path)?;
             read::answer(app, &grid, &ask, asked.query.as_deref(), &asked.headers)
         })

@@ -8,8 +8,9 @@ use super::super::params::shortened;
 use super::super::reply::{Problem, Reply, etag_of};
 use super::super::slice::{self, Plane, floor};
 use super::ask::{Ask, Format, Kind, Place, Times};
+use super::radius::Circle;
 use super::wkt::{self, Into};
-use super::{collection, coverage, csv};
+use super::{collection, coverage, csv, height};
 use crate::grid::longitude::{rising, turned, turns};
 use crate::grid::{Level, Levels, Structure, Window};
 use crate::{Answer, Grid, Layer, Query, wire};
@@ -27,6 +28,8 @@ pub(super) struct Found<'a> {
     pub(super) mask: Option<Array2<bool>>,
     /// The axis of bands, and which of them are told, by their numbers in the answer and names.
     pub(super) band: Option<usize>,
+    /// The axis of heights, if they are asked for and stand not in the place of times.
+    pub(super) height: Option<usize>,
     pub(super) parameters: Vec<(usize, String)>,
 }
 
@@ -55,6 +58,14 @@ pub(super) fn answer(
     for (axis, cell) in slice::others(grid, plane, &ask.params, &bounds, levels)? {
         window = window.along(axis, cell, 1);
     }
+    let heights = height::cells(grid, plane, &ask.params, (&bounds, levels))?;
+    if let Some((axis, cells)) = &heights {
+        window = window.along(*axis, cells.start, cells.end.abs_diff(cells.start));
+    }
+    let told_as_time = plane.along.map(|along| along.number);
+    let height = heights
+        .map(|(axis, _)| axis)
+        .filter(|axis| Some(*axis) != told_as_time);
     if let Some(axis) = band {
         // From the first band that is asked for to the last, whether anything was put there or not.
         let numbers = || parameters.iter().map(|(number, _)| *number);
@@ -95,6 +106,7 @@ pub(super) fn answer(
             answer: grid.read(&query)?,
             mask: region.mask,
             band,
+            height,
             parameters,
         };
         let text = match ask.format {
@@ -162,6 +174,18 @@ impl Region {
                     window = window.along(axis, cell.clamp(covered.start()[axis], last), 1);
                 }
                 Ok(Self { window, mask: None })
+            }
+            Place::Circle(at, metres) => {
+                let at = into.point(*at).map_err(|problem| problem.of("coords"))?;
+                let circle = Circle::new(grid, at, *metres)?;
+                let sides = circle.bounds(structure, plane, of);
+                let window = meeting(structure, plane, (&covered, levels), sides)?;
+                let window = window.ok_or_else(|| outside(grid, of))?;
+                let mask = circle.cells(structure, plane, &window);
+                Ok(Self {
+                    window,
+                    mask: Some(mask),
+                })
             }
             Place::Box(bbox) => {
                 let [x, y] = boxed(grid, &into, *bbox, (of, round))?;

@@ -1,15 +1,14 @@
 //! The map page: its files are in the binary, and it asks nobody else for anything.
 
 use axum::body::Bytes;
-use axum::extract::OriginalUri;
+use axum::extract::{OriginalUri, State};
 use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 
+use super::app::Shared;
 use super::asked::Asked;
-use super::bytes;
-use super::reply::{Problem, etag, set};
+use super::reply::{HTML, Problem, Reply, set};
 
-const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 
@@ -30,14 +29,18 @@ const FILES: [(&str, &str, &[u8]); 7] = [
 ];
 
 /// The page.
-pub(super) async fn index(OriginalUri(uri): OriginalUri, headers: HeaderMap) -> Response {
+pub(super) async fn index(
+    State(app): State<Shared>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+) -> Response {
     // Under whatever address the routes are mounted, its own are beside it.
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
     let path = Some(uri.path()).filter(|path| path.bytes().all(plain));
     let base = path.unwrap_or_default().trim_end_matches('/');
     let text = include_str!("index.html");
     let text = text.replacen("<head>", &format!("<head>\n<base href=\"{base}/\">"), 1);
-    let mut response = bytes::file(&headers, &etag(&[text.as_bytes()]), HTML, text.into());
+    let mut response = Reply::hashed(&app.kept, &headers, HTML, text).into_response();
     let policy = "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'";
     set(
         response.headers_mut(),
@@ -48,14 +51,14 @@ pub(super) async fn index(OriginalUri(uri): OriginalUri, headers: HeaderMap) -> 
 }
 
 /// What it is made of.
-pub(super) async fn file(asked: Asked) -> Result<Response, Problem> {
+pub(super) async fn file(asked: Asked) -> Result<Reply, Problem> {
     let found = FILES.iter().find(|(known, ..)| *known == asked.path);
     let (_, mime, text) =
         found.ok_or_else(|| Problem::not_found("the map page has no such file"))?;
     let text: &'static [u8] = text;
-    Ok(bytes::file(
+    Ok(Reply::hashed(
+        &asked.app.kept,
         &asked.headers,
-        &etag(&[text]),
         mime,
         Bytes::from_static(text),
     ))

@@ -11,18 +11,21 @@ mod wmts;
 
 pub(super) use stretch::Stretches;
 
-use super::asked::Asked;
+use super::asked::{Asked, Holds};
 use super::reply::{Problem, Reply};
 use ask::Ask;
+use wmts::Request;
 
 /// One tile.
 pub(super) async fn tile(asked: Asked<(String, String, String, String)>) -> Result<Reply, Problem> {
-    let (name, z, x, y) = asked.path;
+    let (_, z, x, y) = &asked.path;
     let ask = Ask::of_tile(asked.query.as_deref())?;
-    let tile = ask.address(&z, &x, &y)?;
+    let tile = ask.address(z, x, y)?;
     asked
-        .app
-        .call(move |app| render::render(app, &app.grid(&name)?, tile, &ask, &asked.headers))
+        .answer(Holds::UntilCommit, move |app, asked| {
+            let grid = app.grid(&asked.path.0)?;
+            render::render(app, &grid, tile, &ask, &asked.headers)
+        })
         .await
 }
 
@@ -35,7 +38,7 @@ pub(super) async fn tilejson(asked: Asked) -> Result<Reply, Problem> {
         .call(move |app| {
             let grid = app.grid(&asked.path)?;
             let json = tilejson::of(app, &grid, &ask, &root, asked.query.as_deref())?;
-            Ok(Reply::json(&asked.headers, &json))
+            Ok(Reply::json(&app.kept, &asked.headers, &json))
         })
         .await
 }
@@ -48,20 +51,46 @@ pub(super) async fn legend(asked: Asked) -> Result<Reply, Problem> {
         .call(move |app| {
             app.grid(&asked.path)?;
             let image = encode::legend(ask.ramp)?;
-            Ok(Reply::hashed(&asked.headers, encode::PNG, image))
+            Ok(Reply::hashed(&app.kept, &asked.headers, encode::PNG, image))
         })
         .await
 }
 
-/// All grids as layers of WMTS.
-pub(super) async fn capabilities(asked: Asked<()>) -> Result<Reply, Problem> {
-    wmts::check(asked.query.as_deref())?;
+/// All grids as layers of WMTS, or one of their tiles.
+pub(super) async fn wmts(asked: Asked<()>) -> Result<Reply, Problem> {
+    let (layer, tile, ask) = match Request::of(asked.query.as_deref())? {
+        Request::Capabilities => return capabilities(asked).await,
+        Request::Tile {
+            layer,
+            z,
+            x,
+            y,
+            query,
+        } => {
+            let ask = Ask::of_tile(Some(&query))?;
+            (layer, ask.address(&z, &x, &y)?, ask)
+        }
+    };
+    asked
+        .answer(Holds::UntilCommit, move |app, asked| {
+            let grid = app.grid(&layer)?;
+            render::render(app, &grid, tile, &ask, &asked.headers)
+        })
+        .await
+}
+
+async fn capabilities(asked: Asked<()>) -> Result<Reply, Problem> {
     let root = asked.root("/wmts");
     asked
         .app
         .call(move |app| {
             let xml = wmts::capabilities(&app.store().snapshot()?.grids()?, &root)?;
-            Ok(Reply::hashed(&asked.headers, "application/xml", xml))
+            Ok(Reply::hashed(
+                &app.kept,
+                &asked.headers,
+                "application/xml",
+                xml,
+            ))
         })
         .await
 }

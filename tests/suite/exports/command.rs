@@ -105,6 +105,17 @@ fn what_cannot_be_exported_is_refused_in_one_sentence() {
         (&["nowhere/out.tif"], "directory does not exist"),
         (&["out.tif", "--tile", "100"], "multiple of 16"),
         (&["out.nc", "--layer", "max,max"], "twice"),
+        (&["out.nc", "--plain"], "--plain is of a .tif"),
+        (&["out.nc", "--tile", "256"], "--tile is of a .tif"),
+        (
+            &["out.zarr", "--compress", "zstd"],
+            "--compress is of a .tif",
+        ),
+        (
+            &["out.zarr", "--overviews", "2"],
+            "--overviews is of a .tif",
+        ),
+        (&["out.tif", "--zarr-format", "2"], "write a .zarr"),
     ] {
         let told = work.fails(&[&["export", "store", "noise"], args].concat());
         assert!(told.contains(part), "{args:?}: {told}");
@@ -114,4 +125,38 @@ fn what_cannot_be_exported_is_refused_in_one_sentence() {
         b"not to be lost"
     );
     assert_eq!(files(&work, "out"), [""; 0]);
+}
+
+#[test]
+fn cells_as_they_are_are_one_file_whichever_verb_writes_it() {
+    let work = noisy(40);
+    for (layer, options) in [
+        ("base", &[][..]),
+        ("max", &["--level", "1"]),
+        ("base", &["--window", "3:20,5:33"]),
+    ] {
+        let options = [&["--layer", layer], options].concat();
+        let read = [&["read", "store", "noise", "--fresh"], &options[..]].concat();
+        let to_file = [&read[..], &["--out", "read.tif", "--overwrite"]].concat();
+        let export = [
+            "export",
+            "store",
+            "noise",
+            "export.tif",
+            "--plain",
+            "--overwrite",
+        ];
+        work.ok(&to_file);
+        work.ok(&[&export, &options[..]].concat());
+        let [one, other] = ["read.tif", "export.tif"].map(|name| std::fs::read(work.path(name)));
+        assert_eq!(one.unwrap(), other.unwrap(), "{options:?}");
+        // What is said of the cells is what is said of them without a file.
+        let (told, mut whole) = (work.json(&to_file), work.json(&read));
+        whole["out"] = "read.tif".into();
+        whole["chunks_read"] = told["chunks_read"].clone();
+        let near = |of: &serde_json::Value| (of["mean"].as_f64().unwrap() * 1e9).round();
+        assert_eq!(near(&told), near(&whole));
+        whole["mean"] = told["mean"].clone();
+        assert_eq!(told, whole, "{options:?}");
+    }
 }

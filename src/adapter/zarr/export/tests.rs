@@ -1,0 +1,237 @@
+//! An export on a medium of which the power is cut.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use ndarray::Array2;
+
+use super::disk::{Disk, Files};
+use super::{JOURNAL, ROOTS, export_to};
+use crate::adapter::zarr::{View, ViewOptions};
+use crate::error::Result;
+use crate::grid::{Axis, Dimension, Structure, Window};
+use crate::store::{Grid, Store};
+use crate::{Aggregation, DType, Schema};
+
+/// A file's bytes, and how many of them are on the medium; all that is written may be too.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Inode {
+    bytes: Vec<u8>,
+    synced: usize,
+}
+
+/// Names and files as they are, and the names as the medium has them at least.
+#[derive(Default)]
+struct Medium {
+    inodes: Vec<Inode>,
+    live: BTreeMap<PathBuf, usize>,
+    durable: BTreeMap<PathBuf, usize>,
+}
+
+/// Says before each change of a file whether what a cut of power could leave is right.
+struct Watched<'a> {
+    root: PathBuf,
+    view: &'a View,
+    medium: Mutex<Medium>,
+    looked: Mutex<usize>,
+}
+
+impl Watched<'_> {
+    /// The bytes at a key, if these are what every cut of power leaves there.
+    fn sure(&self, medium: &Medium, path: &Path) -> Option<Vec<u8>> {
+        let number = medium.live.get(path)?;
+        let inode = &medium.inodes[*number];
+        let is_sure = medium.durable.get(path) == Some(number) && inode.synced == inode.bytes.len();
+        is_sure.then(|| inode.bytes.clone())
+    }
+
+    fn look(&self, medium: &Medium) {
+        *self.looked.lock().expect("sound") += 1;
+        let journal = self.root.join(JOURNAL);
+        let number = medium.live.get(&journal);
+        let inode = number.map(|number| medium.inodes[*number].clone());
+        let inode = inode.unwrap_or_default();
+        // A line that names a version may be on the medium once it is written.
+        let text = String::from_utf8(inode.bytes.clone()).expect("text");
+        let versions: BTreeMap<&str, &str> = text
+            .lines()
+            .filter_map(|line| line.split_once('\t'))
+            .map(|(version, key)| (key, version))
+            .collect();
+        let chunk = |key: &str| !self.view.documents.contains_key(key);
+        for (key, version) in versions.iter().filter(|(key, _)| chunk(key)) {
+            if self.view.version(key).expect("readable").as_deref() == Some(*version) {
+                let sure = self.sure(medium, &self.root.join(key));
+                assert_eq!(sure, self.view.get(key).expect("readable"), "{key}");
+            }
+        }
+        // What may be there is named, so that it is found if it is not wanted some day.
+        let named = String::from_utf8_lossy(&inode.bytes[..inode.synced]).into_owned();
+        for path in medium.live.keys().chain(medium.durable.keys()) {
+            let key = path
+                .strip_prefix(&self.root)
+                .expect("within")
+                .to_string_lossy();
+            let is_named = named
+                .lines()
+                .any(|line| line.ends_with(&format!("\t{key}")));
+            assert!(is_named || key == JOURNAL, "{key} is in no line");
+        }
+        let has_root = |of: &BTreeMap<PathBuf, usize>| {
+            ROOTS
+                .iter()
+                .any(|root| of.contains_key(&self.root.join(root)))
+        };
+        if has_root(&medium.live) || has_root(&medium.durable) {
+            self.must_be_whole(medium);
+        }
+    }
+
+    /// A hierarchy that can be opened has exactly what it must have.
+    fn must_be_whole(&self, medium: &Medium) {
+        let keys = self.view.keys().expect("readable");
+        let paths: Vec<PathBuf> = keys.iter().map(|key| self.root.join(key)).collect();
+        for (key, path) in keys.iter().zip(&paths) {
+            if !ROOTS.contains(&key.as_str()) {
+                let bytes = self.view.get(key).expect("readable");
+                assert_eq!(self.sure(medium, path), bytes, "{key} beside a root");
+            }
+        }
+        for path in medium.live.keys().chain(medium.durable.keys()) {
+            let is_wanted = paths.contains(path) || path.ends_with(JOURNAL);
+            assert!(is_wanted, "{} beside a root", path.display());
+        }
+    }
+}
+
+impl Disk for Watched<'_> {
+    fn write(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        let mut medium = self.medium.lock().expect("sound");
+        let (number, bytes_of) = (medium.inodes.len(), bytes.to_vec());
+        medium.inodes.push(Inode {
+            bytes: bytes_of,
+            synced: 0,
+        });
+        medium.live.insert(path.to_path_buf(), number);
+        self.look(&medium);
+        Files.write(path, bytes)
+    }
+
+    fn replace(&self, path: &Path, text: &str) -> Result<()> {
+        let mut medium = self.medium.lock().expect("sound");
+        let number = medium.inodes.len();
+        medium.inodes.push(Inode {
+            bytes: text.into(),
+            synced: text.len(),
+        });
+        medium.live.insert(path.to_path_buf(), number);
+        medium.durable.insert(path.to_path_buf(), number);
+        self.look(&medium);
+        Files.replace(path, text)
+    }
+
+    fn append(&self, path: &Path, text: &str) -> Result<()> {
+        let mut medium = self.medium.lock().expect("sound");
+        let number = medium.live[path];
+        medium.inodes[number].bytes.extend(text.as_bytes());
+        self.look(&medium);
+        Files.append(path, text)
+    }
+
+    fn remove(&self, path: &Path) -> Result<()> {
+        let mut medium = self.medium.lock().expect("sound");
+        medium.live.remove(path);
+        Files.remove(path)
+    }
+
+    fn sync(&self, path: &Path) -> Result<()> {
+        let mut medium = self.medium.lock().expect("sound");
+        if let Some(&number) = medium.live.get(path) {
+            let inode = &mut medium.inodes[number];
+            inode.synced = inode.bytes.len();
+        }
+        // Of a folder, the names in it; those of a folder below it by that.
+        let in_it = |(of, _): &(&PathBuf, &usize)| of.parent() == Some(path);
+        let names = medium.live.iter().filter(in_it);
+        let names: Vec<(PathBuf, usize)> =
+            names.map(|(of, number)| (of.clone(), *number)).collect();
+        medium.durable.retain(|of, _| of.parent() != Some(path));
+        medium.durable.extend(names);
+        self.look(&medium);
+        Files.sync(path)
+    }
+}
+
+fn filled() -> (Store, Grid) {
+    let space = Dimension::regular(
+        "space",
+        [Axis::new("y", 0.0, -1.0, 4), Axis::new("x", 0.0, 1.0, 4)],
+    );
+    let structure = Structure::builder()
+        .dimension(space)
+        .build()
+        .expect("sound");
+    let schema = Schema::builder(structure, DType::F32).aggregator(Aggregation::Mean);
+    let store = Store::in_memory().expect("a store");
+    let grid = store
+        .create("height", schema.build().expect("sound"))
+        .expect("made");
+    let cells = Array2::from_shape_fn((14, 18), |(row, col)| 1.0 + (row * 18 + col) as f32);
+    grid.put(&Window::new([0, 0], [14, 18]), &cells)
+        .expect("put");
+    (store, grid)
+}
+
+#[test]
+fn a_hierarchy_that_can_be_opened_is_whole_whenever_power_is_cut() {
+    let (_store, grid) = filled();
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path().join("out.zarr");
+    let mut medium = Medium::default();
+    for round in 0..3 {
+        match round {
+            // The data change, then come back; some go.
+            1 => grid
+                .put(
+                    &Window::new([3, 3], [6, 2]),
+                    &Array2::from_elem((6, 2), -5.0_f32),
+                )
+                .map(drop)
+                .expect("put"),
+            2 => {
+                grid.clear(&Window::new([8, 8], [6, 10])).expect("cleared");
+                grid.put(
+                    &Window::new([0, 0], [1, 1]),
+                    &Array2::from_elem((1, 1), 9.0_f32),
+                )
+                .map(drop)
+                .expect("put");
+            }
+            _ => {}
+        }
+        let view = View::new(&grid, &ViewOptions::default()).expect("a view");
+        let watched = Watched {
+            root: root.clone(),
+            view: &view,
+            medium: Mutex::new(std::mem::take(&mut medium)),
+            looked: Mutex::default(),
+        };
+        let done = export_to(&watched, &view, &root, round > 0, &|_, _| {}).expect("exported");
+        assert!(
+            done.written > 5 && (round == 0 || done.kept > 0),
+            "{done:?}"
+        );
+        let last = watched.medium.into_inner().expect("sound");
+        let looked = watched.looked.into_inner().expect("sound");
+        assert!(looked > 50, "{looked} times");
+        for key in view.keys().expect("readable") {
+            assert_eq!(
+                std::fs::read(root.join(&key)).ok(),
+                view.get(&key).expect("readable"),
+                "{key}"
+            );
+        }
+        medium = last;
+    }
+}
