@@ -179,7 +179,7 @@ fn commits_that_land_out_of_order_are_shown_once_and_in_order() {
             let mut numbers: Vec<Option<Number>> =
                 (0..3).map(|_| Some(store.reserve_sequence())).collect();
             let mut expected: Vec<u64> = Vec::new();
-            let mut under_way = vec![true; 3];
+            let mut under_way = [true; 3];
             for next in order {
                 let number = numbers[next].take().expect("once");
                 if given_up & 1 << next == 0 {

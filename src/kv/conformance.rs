@@ -260,7 +260,7 @@ pub fn acceptance(new: Factory<'_>) {
     let commit = |thread: usize, nth: usize| {
         let mut batch = Batch::at(&*engine.snapshot().unwrap());
         // Every other commit races with those of the other threads.
-        if nth % 2 == 0 {
+        if nth.is_multiple_of(2) {
             batch.expect_key(Space::Meta, b"shared".to_vec());
             batch.put(Space::Meta, b"shared".to_vec(), Vec::new());
         }
