@@ -78,8 +78,14 @@ impl App {
 
     /// The same, if it is known without waiting for anybody.
     pub(super) fn moment_at_once(&self) -> Option<Moment> {
-        let follows = self.store().engine().follows();
-        (!follows).then(|| self.moment().ok()).flatten()
+        let shown = self.store.read().unwrap_or_else(PoisonError::into_inner);
+        let (shown, store) = &*shown;
+        // A younger state of a store that another process writes to may have to be fetched.
+        let view = (!store.engine().follows()).then(|| store.current())?.ok()?;
+        Some(Moment {
+            shown: *shown,
+            sequence: view.sequence(),
+        })
     }
 
     /// A grid as it is now, whatever is committed while the answer is made.

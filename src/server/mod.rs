@@ -32,6 +32,10 @@
 //! | `/changes/{grid}` | server-sent events, a page of the change feed each |
 //! | `/healthz`, `/readyz`, `/metrics` | for operators |
 //!
+//! EDR has no locations and items here: cells have places and no names. Labels of a Fixed dimension,
+//! which have names and no places, are parameters if they are bands, else what `z` and `at.NAME`
+//! choose from. Distances of `radius` are those on a sphere.
+//!
 //! # Tiles
 //!
 //! `ramp`, `min` and `max` (of the whole layer unless given), `layer`, `time`, `band`, `at.NAME` (a

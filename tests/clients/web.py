@@ -1,4 +1,4 @@
-"""Programs of the web over `gridstone serve`: the map page in Chromium, and zarrita under node.
+"""Programs of the web over `gridstone serve`: the map page in Chromium, zarrita under node, WMTS by OWSLib and GDAL.
 
     web.py GRIDSTONE WORK
 
@@ -13,10 +13,10 @@ import pathlib
 import shutil
 import subprocess
 
-from common import ROOT, WORK, check, finish, have, run, served, skipped
+from common import ROOT, WORK, check, fetch, finish, have, run, served, skipped
 
 HERE = pathlib.Path(__file__).resolve().parent
-np, pillow, playwright = map(have, ["numpy", "PIL", "playwright"])
+np, pillow, playwright, owslib = map(have, ["numpy", "PIL", "playwright", "owslib"])
 
 LOADED = """() => {
   const tiles = [...document.querySelectorAll('.leaflet-tile')];
@@ -119,6 +119,22 @@ def zarrita(address):
             check(f"zarrita, {layer}, level {entry['asset']}", np.array_equal(cells[: want.shape[0], : want.shape[1]], want, equal_nan=want.dtype.kind == "f"), f"{cells.shape} {want.shape}")
 
 
+def wmts(address):
+    """Layers and tiles as clients of WMTS find them by the capabilities."""
+    plain = fetch(f"{address}/tiles/dem/9/86/198.png")[2]
+    if owslib:
+        from owslib.wmts import WebMapTileService
+
+        service = WebMapTileService(f"{address}/wmts")
+        check("WMTS: OWSLib finds the layer", list(service.contents) == ["dem"], list(service.contents))
+        tile = service.gettile(layer="dem", tilematrixset="WebMercatorQuad", tilematrix="9", row=198, column=86, format="image/png")
+        check("WMTS: OWSLib gets the tile", tile.read() == plain)
+    if shutil.which("gdalinfo"):
+        told = subprocess.run(["gdalinfo", "-json", f"WMTS:{address}/wmts,layer=dem"], capture_output=True, text=True)
+        bands = json.loads(told.stdout)["bands"] if told.returncode == 0 else []
+        check("WMTS: GDAL opens the layer", len(bands) == 4, told.stderr)
+
+
 shutil.rmtree(WORK, ignore_errors=True)
 os.makedirs(WORK)
 run("create", "store", "dem", "--like", ROOT / "tests/data/srtm.tif", "--aggregator", "mean,max", "--nodata", "-32768")
@@ -126,5 +142,6 @@ run("import", "store", "dem", ROOT / "tests/data/srtm.tif")
 with served("store") as address:
     if address is not None:
         zarrita(address)
+        wmts(address)
         map_page(address)
 finish()

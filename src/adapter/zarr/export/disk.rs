@@ -5,8 +5,6 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
-
 use crate::adapter::file;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -79,10 +77,26 @@ impl Disk for Files {
     }
 }
 
+/// Files that are put on the medium at once: file systems do it for many with one write of theirs.
+const AT_ONCE: usize = 16;
+
 /// Puts files on the medium, those that were removed too, and all folders from theirs up to the one
 /// that is exported to, and the name of this.
 pub(super) fn settle(disk: &dyn Disk, root: &Path, files: &[PathBuf]) -> Result<()> {
-    files.par_iter().try_for_each(|path| disk.sync(path))?;
+    std::thread::scope(|scope| {
+        let share = files.len().div_ceil(AT_ONCE).max(1);
+        let sync = |files: &[PathBuf]| files.iter().try_for_each(|path| disk.sync(path));
+        let shares: Vec<_> = files.chunks(share).collect();
+        let threads = shares
+            .into_iter()
+            .map(|files| scope.spawn(move || sync(files)));
+        let threads: Vec<_> = threads.collect();
+        let outcomes = threads.into_iter().map(|thread| {
+            let panicked = |panic| std::panic::resume_unwind(panic);
+            thread.join().unwrap_or_else(panicked)
+        });
+        outcomes.collect::<Result<()>>()
+    })?;
     let above = |path: &PathBuf| {
         let folders = path.ancestors().skip(1);
         let within = folders.take_while(|folder| folder.starts_with(root));
