@@ -72,8 +72,8 @@ impl App {
     /// The present moment: whatever is read from now on is of it or a later one.
     pub(super) fn moment(&self) -> Result<Moment> {
         let (shown, store) = self.shown();
-        let sequence = store.current()?.sequence();
-        Ok(Moment { shown, sequence })
+        let commit = store.current()?.sequence().0;
+        Ok(Moment { shown, commit })
     }
 
     /// The same, if it is known without waiting for anybody.
@@ -84,7 +84,7 @@ impl App {
         let view = (!store.engine().follows()).then(|| store.current())?.ok()?;
         Some(Moment {
             shown: *shown,
-            sequence: view.sequence(),
+            commit: view.sequence().0,
         })
     }
 

@@ -9,8 +9,6 @@ use axum::body::Bytes;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use crate::kv::Sequence;
-
 /// What an answer takes beside its bytes, about.
 const OVERHEAD: u64 = 256;
 /// The bytes that an answer is expected to have.
@@ -23,15 +21,15 @@ const ADDRESSES: u64 = 16;
 pub(super) struct Moment {
     /// How often another store took the place of the one before.
     pub(super) shown: u64,
-    /// The last commit that is sure to be in it.
-    pub(super) sequence: Sequence,
+    /// The number of the last commit that is sure to be in it.
+    pub(super) commit: u64,
 }
 
 impl Moment {
     /// That of what never changes.
     pub(super) const EVER: Self = Self {
         shown: u64::MAX,
-        sequence: Sequence(u64::MAX),
+        commit: u64::MAX,
     };
 }
 
@@ -131,10 +129,7 @@ mod tests {
     #[test]
     fn an_answer_is_current_at_its_moment_only() {
         let kept = Kept::new(1 << 20);
-        let at = |shown, sequence| Moment {
-            shown,
-            sequence: Sequence(sequence),
-        };
+        let at = |shown, commit| Moment { shown, commit };
         kept.note("/a", at(1, 7), "\"x\"", "image/png");
         let known = kept.current("/a", at(1, 7));
         assert_eq!(known, Some(("\"x\"".to_owned(), "image/png")));
