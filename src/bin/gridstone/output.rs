@@ -33,7 +33,12 @@ impl Output {
             Some("tif" | "tiff") => Format::GeoTiff,
             Some("npy") => Format::Npy,
             Some("png") => Format::Png,
-            _ => return Err("its name must end in .tif, .npy or .png".to_owned()),
+            _ => {
+                return Err(
+                    "its name must end in .tif, .npy or .png; `gridstone export` writes .nc and .zarr"
+                        .to_owned(),
+                );
+            }
         };
         Ok(Self { path, format })
     }
