@@ -29,10 +29,20 @@ struct Medium {
     durable: BTreeMap<PathBuf, usize>,
 }
 
+/// What stands at each path that may have something.
+type Hierarchy = BTreeMap<PathBuf, Option<Vec<u8>>>;
+
+fn hierarchy(view: &View, root: &Path) -> Hierarchy {
+    let at = |key: String| (root.join(&key), view.get(&key).expect("readable"));
+    view.keys().expect("readable").into_iter().map(at).collect()
+}
+
 /// Says before each change of a file whether what a cut of power could leave is right.
 struct Watched<'a> {
     root: PathBuf,
     view: &'a View,
+    /// That of the view, and the one that was there before.
+    hierarchies: Vec<Hierarchy>,
     medium: Mutex<Medium>,
     looked: Mutex<usize>,
 }
@@ -88,20 +98,26 @@ impl Watched<'_> {
         }
     }
 
-    /// A hierarchy that can be opened has exactly what it must have.
+    /// A hierarchy that can be opened is one of those that were to be, from its first file to its
+    /// last.
     fn must_be_whole(&self, medium: &Medium) {
-        let keys = self.view.keys().expect("readable");
-        let paths: Vec<PathBuf> = keys.iter().map(|key| self.root.join(key)).collect();
-        for (key, path) in keys.iter().zip(&paths) {
-            if !ROOTS.contains(&key.as_str()) {
-                let bytes = self.view.get(key).expect("readable");
-                assert_eq!(self.sure(medium, path), bytes, "{key} beside a root");
-            }
-        }
-        for path in medium.live.keys().chain(medium.durable.keys()) {
-            let is_wanted = paths.contains(path) || path.ends_with(JOURNAL);
-            assert!(is_wanted, "{} beside a root", path.display());
-        }
+        let others = |hierarchy: &Hierarchy| {
+            let present = medium.live.keys().chain(medium.durable.keys());
+            let unwanted = present
+                .filter(|path| !hierarchy.contains_key(*path) && !path.ends_with(JOURNAL))
+                .cloned();
+            let is_root = |path: &Path| ROOTS.iter().any(|root| self.root.join(root) == path);
+            let wrong = hierarchy
+                .iter()
+                .filter(|(path, bytes)| {
+                    !is_root(path) && self.sure(medium, path).as_ref() != bytes.as_ref()
+                })
+                .map(|(path, _)| path.clone());
+            unwanted.chain(wrong).collect::<Vec<_>>()
+        };
+        let others: Vec<Vec<PathBuf>> = self.hierarchies.iter().map(others).collect();
+        let is_one = others.iter().any(Vec::is_empty);
+        assert!(is_one, "a root beside what is not its own: {others:?}");
     }
 }
 
@@ -189,6 +205,7 @@ fn a_hierarchy_that_can_be_opened_is_whole_whenever_power_is_cut() {
     let folder = tempfile::tempdir().expect("a folder");
     let root = folder.path().join("out.zarr");
     let mut medium = Medium::default();
+    let mut before: Option<Hierarchy> = None;
     for round in 0..3 {
         match round {
             // The data change, then come back; some go.
@@ -211,9 +228,15 @@ fn a_hierarchy_that_can_be_opened_is_whole_whenever_power_is_cut() {
             _ => {}
         }
         let view = View::new(&grid, &ViewOptions::default()).expect("a view");
+        let own = hierarchy(&view, &root);
         let watched = Watched {
             root: root.clone(),
             view: &view,
+            hierarchies: before
+                .replace(own.clone())
+                .into_iter()
+                .chain([own])
+                .collect(),
             medium: Mutex::new(std::mem::take(&mut medium)),
             looked: Mutex::default(),
         };
