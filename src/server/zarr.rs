@@ -178,9 +178,10 @@ pub(super) async fn v2(asked: Asked<Parts>) -> Result<Reply, Problem> {
 }
 
 async fn key(asked: Asked<Parts>, format: Format) -> Result<Reply, Problem> {
-    let holds = match asked.path.contains_key("number") {
-        true => Holds::Ever,
-        false => Holds::UntilCommit,
+    let holds = if asked.path.contains_key("number") {
+        Holds::Ever
+    } else {
+        Holds::UntilCommit
     };
     let work = move |app: &App, asked: &Asked<Parts>| {
         let of = |name: &str| asked.path.get(name).map(String::as_str);
