@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TimeStep {
-    /// Of one length; one begins so many nanoseconds after midnight of 1970-01-01. Weeks begin on
-    /// Mondays.
+    /// Of one length; one begins so many nanoseconds after midnight of 1970-01-01 of its calendar.
+    /// Weeks begin on Mondays.
     Fixed {
         /// The length, above 0.
         nanoseconds: i128,
@@ -37,7 +37,10 @@ impl TimeStep {
     pub fn start(self, at: Timestamp) -> Option<Timestamp> {
         match self {
             Self::Fixed { nanoseconds, from } => {
-                at.after(-(at.nanoseconds() - from).rem_euclid(nanoseconds))
+                // Weeks are of real days, whatever these are called.
+                let own = Timestamp::from_date(at.calendar(), (1970, 1, 1));
+                let epoch = own.filter(|_| from == 0).map_or(0, Timestamp::nanoseconds);
+                at.after(-(at.nanoseconds() - epoch - from).rem_euclid(nanoseconds))
             }
             Self::Months { count, first } => {
                 let (year, month) = year_and_month(at);
@@ -204,6 +207,23 @@ mod tests {
             .into_iter()
             .map(|edge| unit.instant(edge).expect("in range").to_string()[..13].to_owned())
             .collect()
+    }
+
+    #[test]
+    fn steps_of_days_are_counted_from_1970_of_their_own_calendar() {
+        let first = |calendar: &str, day: (i64, i64, i64)| {
+            let calendar: super::super::Calendar = calendar.parse().expect("a calendar");
+            let at = Timestamp::from_date(calendar, day).expect("a date");
+            let step: TimeStep = "5d".parse().expect("a step");
+            step.start(at).expect("in range").to_string()[..10].to_owned()
+        };
+        for calendar in ["julian", "standard", "noleap", "360_day"] {
+            assert_eq!(first(calendar, (1970, 1, 10)), "1970-01-06", "{calendar}");
+        }
+        let monday = Timestamp::from_date(super::super::Calendar::Julian, (1970, 1, 1));
+        let week: TimeStep = "1w".parse().expect("a step");
+        let start = week.start(monday.expect("a date")).expect("in range");
+        assert_eq!(start.nanoseconds().rem_euclid(7 * DAY), 4 * DAY, "a Monday");
     }
 
     #[test]

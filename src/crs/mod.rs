@@ -102,6 +102,23 @@ pub(crate) fn is_geographic(text: &str) -> Option<bool> {
     }
 }
 
+/// The WKT of a projected system whose coordinates are in another unit than it has them in; the text
+/// itself where they are not. `None` of what is not projected, or not known here.
+#[cfg_attr(
+    not(any(feature = "netcdf", feature = "geotiff")),
+    allow(dead_code, reason = "what only other formats need")
+)]
+pub(crate) fn in_unit(text: &str, metres: f64) -> Option<String> {
+    let mut definition = definition(text)?;
+    let projection = definition.projection.as_mut()?;
+    if (projection.unit / metres - 1.0).abs() <= 1e-6 {
+        return Some(text.to_owned());
+    }
+    projection.unit = metres;
+    definition.name = format!("{} in units of {metres} m", shown(text));
+    Some(definition.wkt())
+}
+
 /// Whether a name stands for no system.
 pub(crate) fn says_nothing(name: &str) -> bool {
     let name = plain(name);

@@ -395,6 +395,30 @@ impl Structure {
         )
     }
 
+    /// Where a window lies, for people: the coordinates of each axis that is neither irregular nor one
+    /// of labels, times in ISO 8601.
+    pub(crate) fn ranges(&self, window: &Window) -> String {
+        let extent = self.extent(window);
+        let fixed = |axis: usize| self.dimensions[self.dimension_of(axis)].is_fixed();
+        let irregular = self
+            .irregular()
+            .map(|dimension| self.axes_of(dimension).start);
+        let range = |(number, axis): (usize, &Axis)| {
+            let (lower, upper) = extent.bounds()[number];
+            let shown = |value: f64| {
+                let time = axis.time().and_then(|unit| unit.instant(value));
+                time.map_or_else(|| value.to_string(), |at| at.to_string())
+            };
+            format!("{} {} to {}", axis.name(), shown(lower), shown(upper))
+        };
+        self.axes()
+            .enumerate()
+            .filter(|(number, _)| !fixed(*number) && Some(*number) != irregular)
+            .map(range)
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
     fn out_of_range(&self, d: usize, a: usize, level: Level, what: &str, number: i128) -> Error {
         let dimension = &self.dimensions[d];
         let scale = if dimension.is_fixed() { 1 } else { 0 };

@@ -10,7 +10,8 @@ use crate::grid::{Axis, Extent, Structure, Window};
 use crate::store::Grid;
 
 /// A place along an axis: a time of ISO 8601, or a number of its ticks or world units. Which
-/// calendar a time is of, the axis says.
+/// calendar a time is of, the axis says; along one of time a number of four digits is a year, and
+/// one of eight a date (`20200131`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Instant {
     /// A time as it is written.
@@ -119,7 +120,7 @@ impl<'a> Along<'a> {
     pub fn of(grid: &'a Grid, option: &str) -> Result<Self> {
         Self::find(grid.structure()).ok_or_else(|| {
             Error::invalid(format!(
-                "grid `{}` has no time axis for {option}",
+                "grid `{0}` has no time axis for {option}; its cells are read with `gridstone read STORE {0}`",
                 grid.name()
             ))
         })
@@ -160,6 +161,22 @@ impl<'a> Along<'a> {
         })
     }
 
+    /// What is meant along a time axis by a number of four or eight digits: a year, or a date.
+    fn meant(&self, at: Instant) -> Instant {
+        let Instant::Number(number) = at else {
+            return at;
+        };
+        let date = match number {
+            1_000..=9_999 => (number, 1, 1),
+            10_000_101..=99_991_231 => (number / 10_000, number / 100 % 100, number % 100),
+            _ => return at,
+        };
+        let calendar = self.unit.map(|unit| unit.calendar());
+        calendar
+            .and_then(|calendar| Timestamp::from_date(calendar, date))
+            .map_or(at, Instant::Time)
+    }
+
     /// A time as it is written, in the axis's calendar.
     fn dated(&self, at: Timestamp) -> Result<(TimeUnit, Timestamp)> {
         let unit = self.unit()?;
@@ -182,7 +199,7 @@ impl<'a> Along<'a> {
     /// [`Invalid`](crate::ErrorKind::Invalid) of a time if the axis counts none, or its calendar
     /// has no such time.
     pub fn world(&self, at: Instant) -> Result<f64> {
-        Ok(match at {
+        Ok(match self.meant(at) {
             Instant::Time(at) => self.dated(at).map(|(unit, at)| unit.value(at))?,
             Instant::Number(number) => number as f64,
         })
@@ -203,7 +220,7 @@ impl<'a> Along<'a> {
     ///
     /// Those of [`world`](Self::world).
     pub fn ticks(&self, period: Period) -> Result<Range<i64>> {
-        let first = |at| match at {
+        let first = |at| match self.meant(at) {
             Instant::Time(at) => self.dated(at).map(|(unit, at)| unit.first_at(at)),
             Instant::Number(number) => Ok(number),
         };
@@ -217,7 +234,7 @@ impl<'a> Along<'a> {
     /// Those of [`world`](Self::world), and [`Invalid`](crate::ErrorKind::Invalid)
     /// if the time lies between two ticks.
     pub fn tick(&self, at: Instant) -> Result<i64> {
-        match at {
+        match self.meant(at) {
             Instant::Number(number) => Ok(number),
             Instant::Time(at) => {
                 let (unit, at) = self.dated(at)?;
@@ -255,10 +272,11 @@ impl<'a> Along<'a> {
     /// The tick from which steps are counted: midnight of 1970-01-01, so that days begin where days
     /// do.
     pub fn midnight(&self) -> i64 {
-        let epoch = Timestamp::from_nanoseconds(0);
-        self.unit
-            .zip(epoch)
-            .map_or(0, |(unit, epoch)| unit.first_at(epoch))
+        let first = |unit: TimeUnit| {
+            let epoch = Timestamp::from_date(unit.calendar(), (1970, 1, 1))?;
+            Some(unit.first_at(epoch))
+        };
+        self.unit.and_then(first).unwrap_or(0)
     }
 
     /// The first and the last tick of what was put.

@@ -671,12 +671,13 @@ impl<'b, 'a> Writer<'b, 'a> {
             ))
         });
         let at = format!(
-            "{}{}",
+            "{}{}, at {}",
             event.unwrap_or_default(),
-            structure.describe(&piece.location)
+            structure.describe(&piece.location),
+            structure.ranges(&structure.chunk_window(&piece.location))
         );
         Err(self.grid.blame(Error::invalid(format!(
-            "the put is refused, since there is data in its window already: {at}"
+            "the put is refused, since there is data in its window already: {at}; on the command line `--overlap merge` lays it over that, and `--overlap keep` fills gaps only"
         ))))
     }
 }

@@ -57,13 +57,25 @@ impl Compression {
             6 => "old JPEG",
             34712 => "JPEG 2000",
             50002 | 52546 => "JPEG XL",
-            _ => "unknown",
+            _ => {
+                return Err(Error::invalid(format!(
+                    "the compression of the TIFF ({code}) is neither known here nor to GDAL; convert it with {DECODED}"
+                )));
+            }
+        };
+        let otherwise = if code > 32_768 {
+            format!(", or where GDAL is built without that with {DECODED}")
+        } else {
+            String::new()
         };
         Err(Error::invalid(format!(
-            "the compression of the TIFF, {name} ({code}), is not read; convert it with `gdal_translate -co COMPRESS=DEFLATE FILE CONVERTED.tif`"
+            "the compression of the TIFF, {name} ({code}), is not read; convert it with `gdal_translate -co COMPRESS=DEFLATE FILE CONVERTED.tif`{otherwise}"
         )))
     }
 }
+
+/// The command that decodes whatever tifffile and imagecodecs know, and keeps where the cells lie.
+const DECODED: &str = "`python3 -c \"import tifffile as t; p = t.TiffFile('FILE').pages[0]; t.imwrite('CONVERTED.tif', p.asarray(), photometric=p.photometric, planarconfig=p.planarconfig, metadata=None, extratags=[(g.code, g.dtype, g.count, g.value, True) for g in p.tags if g.code > 33000 and g.code != 34665])\"` (of `pip install tifffile imagecodecs`)";
 
 impl Compression {
     /// Whether a codec of pictures or rasters decodes a block as a whole.

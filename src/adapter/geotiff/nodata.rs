@@ -83,27 +83,72 @@ pub(super) fn format(cell: &Cells) -> Option<String> {
     })
 }
 
+/// A number as programs write it: `nan(ind)` and `-1.#IND` are none, `-9999,0` is one, and of
+/// several the first counts, as for GDAL.
 fn float(text: &str) -> Option<f64> {
-    text.parse().ok().or_else(|| {
-        text.to_ascii_lowercase()
-            .contains("nan")
+    let small = text.to_ascii_lowercase();
+    let never = || {
+        ["nan", "#ind"]
+            .iter()
+            .any(|name| small.contains(name))
             .then_some(f64::NAN)
-    })
+    };
+    let first = || {
+        let word = text.split_whitespace().next()?;
+        word.parse()
+            .or_else(|_| word.replacen(',', ".", 1).parse())
+            .ok()
+    };
+    text.parse().ok().or_else(never).or_else(first)
 }
 
-/// The nearest float; `None` if the value is finite and lies beyond every float.
+/// The cells that a nodata cell stands for: itself and, of the greatest float32, what is left of it
+/// where it is written with fewer digits, as `-3.40282e+38`.
+pub(super) fn spellings(cell: &Cells) -> Vec<Cells> {
+    let mut all = vec![cell.clone()];
+    if let Cells::F32(values) = cell
+        && let [value] = values.as_slice()
+        && value.abs().total_cmp(&f32::MAX).is_eq()
+    {
+        let cut = |digits: usize| {
+            let text = format!("{:.digits$e}", f64::from(f32::MAX));
+            let cut = nearest(text.parse().ok()?);
+            cut.is_finite().then_some(cut)
+        };
+        let shorter = (1..9).filter_map(cut).map(|cut| cut.copysign(*value));
+        all.extend(shorter.map(|cut| Cells::from(vec![cut])));
+    }
+    all.dedup();
+    all
+}
+
+/// The float that is meant; `None` if the value is finite and lies beyond every float.
 fn single(value: f64) -> Option<f32> {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "rounding to the nearest float is what is wanted"
-    )]
-    let nearest = value as f32;
+    let nearest = nearest(value);
     if nearest.is_infinite() && value.is_finite() {
         // Writers print the largest float with too few digits, which can round past it.
         let limit = f64::from(f32::MAX).copysign(value);
         return ((value - limit) / limit < 1e-6).then_some(f32::MAX.copysign(nearest));
     }
+    // The greatest float with fewer digits than tell it from its neighbours.
+    let short = |digits: usize| {
+        let text = format!("{:.digits$e}", f64::from(f32::MAX));
+        text.parse::<f64>()
+            .is_ok_and(|cut| cut.total_cmp(&value.abs()).is_eq())
+    };
+    if (1..8).any(short) {
+        return Some(f32::MAX.copysign(nearest));
+    }
     Some(nearest)
+}
+
+fn nearest(value: f64) -> f32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "rounding to the nearest float is what is wanted"
+    )]
+    let nearest = value as f32;
+    nearest
 }
 
 fn whole(value: f64) -> Option<i128> {
@@ -178,9 +223,12 @@ pub(super) fn document(bands: &[Band]) -> String {
     }
 }
 
+/// The value of an attribute of an element, in quotes of either kind.
 pub(super) fn attribute<'a>(head: &'a str, name: &str) -> Option<&'a str> {
-    let (_, rest) = head.split_once(&format!("{name}=\""))?;
-    rest.split_once('"').map(|(value, _)| value)
+    ['"', '\''].into_iter().find_map(|quote| {
+        let (_, rest) = head.split_once(&format!("{name}={quote}"))?;
+        rest.split_once(quote).map(|(value, _)| value)
+    })
 }
 
 fn escape(text: &str) -> String {

@@ -90,10 +90,13 @@ impl Pages {
     /// What is to be said of images that are not read.
     pub(super) fn note(&self) -> Option<String> {
         (self.further > 0).then(|| {
+            let others = match self.further {
+                1 => "the other one is not".to_owned(),
+                many => format!("the other {many} are not"),
+            };
             format!(
-                "the file has {} images, and the first is read; the other {} are not: make a file of each with `gdal_translate GTIFF_DIR:N:FILE IMAGE.tif`, where N counts from 1",
-                self.further + 1,
-                self.further
+                "the file has {} images, and the first is read; {others}: make a file of each with `gdal_translate GTIFF_DIR:N:FILE IMAGE.tif`, where N counts from 1",
+                self.further + 1
             )
         })
     }

@@ -95,6 +95,15 @@ impl Header {
         }
     }
 
+    /// The cells that mark absent data in all bands: the nodata value, in each way in which writers
+    /// leave digits out.
+    pub fn missing(&self) -> Vec<Cells> {
+        self.nodata
+            .as_ref()
+            .map(nodata::spellings)
+            .unwrap_or_default()
+    }
+
     /// The unit of the values, if all bands have the same.
     pub fn unit(&self) -> Option<&str> {
         let unit = self.bands.first()?.unit.as_deref()?;
@@ -116,6 +125,22 @@ impl Header {
             .collect();
         let distinct: BTreeSet<&str> = names.iter().copied().collect();
         (distinct.len() == self.bands.len()).then_some(names)
+    }
+
+    /// What is told of bands of which some have a name, and not each one of its own.
+    fn unnamed(&self) -> Option<String> {
+        let names: Vec<&str> = self
+            .bands
+            .iter()
+            .filter_map(|band| band.description.as_deref())
+            .filter(|name| !name.trim().is_empty())
+            .collect();
+        (self.bands.len() > 1 && !names.is_empty() && self.band_names().is_none()).then(|| {
+            format!(
+                "not each of its bands has a name of its own ({}), so they go by their numbers; name them as with `rio edit-info` or in QGIS",
+                names.join(", ")
+            )
+        })
     }
 }
 
@@ -160,7 +185,8 @@ enum Mask {
 
 impl GeoTiff {
     /// Opens a file and reads its header, and what files beside it say: a mask (`.msk`), a world
-    /// file (`.tfw`, `.tifw`, `.wld`), and what GDAL and ArcGIS keep in `.aux.xml`.
+    /// file (`.tfw`, `.tifw`, `.wld`), a system (`.prj`), and what GDAL and ArcGIS keep in
+    /// `.aux.xml`.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let within = |cause: Error| {
@@ -168,6 +194,7 @@ impl GeoTiff {
         };
         let mut tiff = Self::from_reader(LazyFile::open(path)?).map_err(within)?;
         sidecar::complete(&mut tiff.header, path)?;
+        tiff.header.notes.extend(tiff.header.unnamed());
         if let Some(mask) = sidecar::mask(path)? {
             tiff.lay_beside(mask).map_err(within)?;
         }

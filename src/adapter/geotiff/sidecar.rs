@@ -15,12 +15,28 @@ use crate::error::{Error, Result};
 const TEXT_BYTES_MAX: u64 = 16 << 20;
 
 /// Adds to what a file says what the files beside it say. Like in GDAL, `.aux.xml` comes before the
-/// file itself, since that is where programs put what they were told later; a world file comes
-/// last.
+/// file itself, since that is where programs put what they were told later; a world file and `.prj`
+/// come last.
 pub(super) fn complete(header: &mut Header, path: &Path) -> Result<()> {
     if let Some((from, text)) = read_first(&[behind(path, ".aux.xml")])? {
-        aux(header, &text)
-            .map_err(|cause| cause.within(format!("`{}` cannot be used", from.display())))?;
+        let text = without_comments(&text);
+        if text.contains("</PAMDataset>") {
+            aux(header, &text)
+                .map_err(|cause| cause.within(format!("`{}` cannot be used", from.display())))?;
+        } else if !text.contains("<PAMDataset/>") {
+            header.notes.push(format!(
+                "`{}` is not what GDAL or ArcGIS writes, or is cut off, and is not read",
+                from.display()
+            ));
+        }
+    }
+    if header
+        .crs
+        .as_deref()
+        .is_none_or(|crs| crs::argument(crs).is_none())
+        && let Some((from, text)) = read_first(&projections(path))?
+    {
+        projection(header, &from, &text);
     }
     if header.affine.is_none()
         && let Some((from, text)) = read_first(&world_files(path))?
@@ -55,11 +71,53 @@ fn behind(path: &Path, end: &str) -> PathBuf {
 
 /// The names that a world file may have.
 fn world_files(path: &Path) -> Vec<PathBuf> {
-    ["tfw", "TFW", "tifw", "TIFW", "tiffw", "wld", "WLD"]
+    ["tfw", "tifw", "tiffw", "wld"]
         .iter()
-        .map(|end| path.with_extension(end))
-        .chain([behind(path, "w")])
+        .flat_map(|end| spelled(path, end))
+        .chain([
+            behind(path, "w"),
+            behind(path, "W"),
+            behind(path, ".wld"),
+            behind(path, ".tfw"),
+        ])
         .collect()
+}
+
+/// The names that the system of a raster may stand in, in WKT.
+fn projections(path: &Path) -> Vec<PathBuf> {
+    spelled(path, "prj")
+        .into_iter()
+        .chain([behind(path, ".prj")])
+        .collect()
+}
+
+/// The path with another ending, in small letters, in capitals, and with one in front.
+fn spelled(path: &Path, end: &str) -> Vec<PathBuf> {
+    let (first, rest) = end.split_at_checked(1).unwrap_or((end, ""));
+    let capitals = end.to_uppercase();
+    [
+        end,
+        capitals.as_str(),
+        format!("{}{rest}", first.to_uppercase()).as_str(),
+    ]
+    .map(|end| path.with_extension(end))
+    .to_vec()
+}
+
+/// Takes the system of a raster from the text of a `.prj`.
+fn projection(header: &mut Header, from: &Path, text: &str) {
+    let system = crs::kept(text);
+    let from = from.display();
+    if crs::argument(&system).is_some() {
+        header.crs = Some(system);
+        header.notes.push(format!(
+            "the file says no coordinate reference system that is known: it is taken from `{from}`"
+        ));
+    } else {
+        header.notes.push(format!(
+            "`{from}` holds no well-known text of a coordinate reference system, and is not read; say which it is with `gdal_translate -a_srs EPSG:CODE FILE NAMED.tif`"
+        ));
+    }
 }
 
 /// The first of some files that is there, and its text.
@@ -79,27 +137,51 @@ fn read_first(paths: &[PathBuf]) -> Result<Option<(PathBuf, String)>> {
             )));
         }
         let bytes = std::fs::read(path).map_err(|cause| failed().because(cause))?;
-        return Ok(Some((
-            path.clone(),
-            String::from_utf8_lossy(&bytes).into_owned(),
-        )));
+        return Ok(Some((path.clone(), decoded(&bytes))));
     }
     Ok(None)
 }
 
-/// The six numbers of a world file, which place the centre of the first cell.
+/// Text in UTF-8 or, where a mark in front says so, in UTF-16. What is neither is replaced.
+fn decoded(bytes: &[u8]) -> String {
+    let wide = |of: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> = bytes[2..].as_chunks().0.iter().copied().map(of).collect();
+        String::from_utf16_lossy(&units)
+    };
+    match bytes {
+        [0xff, 0xfe, ..] => wide(u16::from_le_bytes),
+        [0xfe, 0xff, ..] => wide(u16::from_be_bytes),
+        _ => {
+            let text = String::from_utf8_lossy(bytes);
+            text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned()
+        }
+    }
+}
+
+/// A document of XML without what is commented out.
+fn without_comments(document: &str) -> String {
+    let mut parts = document.split("<!--");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |kept, part| {
+        kept + part.split_once("-->").map_or("", |(_, rest)| rest)
+    })
+}
+
+/// The six numbers of a world file, which place the centre of the first cell. What stands behind
+/// them is none of them; FORTRAN writes exponents with a D.
 fn world(text: &str) -> Result<Affine> {
-    let numbers: Option<Vec<f64>> = text
-        .split_whitespace()
-        .map(|word| word.replace(',', ".").parse().ok())
-        .collect::<Option<Vec<f64>>>();
+    let number = |word: &str| {
+        let plain = word.replace(',', ".").replace(['D', 'd'], "e");
+        plain.parse::<f64>().ok()
+    };
+    let numbers: Option<Vec<f64>> = text.split_whitespace().take(6).map(number).collect();
     let Some([dx, column_to_y, row_to_x, dy, x, y]) = numbers
         .as_deref()
         .and_then(|numbers| numbers.first_chunk())
         .copied()
     else {
         return Err(Error::invalid(
-            "it does not have the six numbers of a world file",
+            "it does not begin with the six numbers of a world file, like `10 0 0 -10 500005 4999995`; write them, or remove it and place the raster with `gdal_translate -a_ullr WEST NORTH EAST SOUTH FILE PLACED.tif`",
         ));
     };
     let corner = [

@@ -89,20 +89,10 @@ impl GeoKeys {
     fn in_own_unit(&self, code: &str) -> Result<Option<String>, String> {
         // 0 is no unit.
         let is_said = self.short(key::LENGTH_UNIT).is_some_and(|unit| unit != 0);
-        let Some(mut definition) = crs::definition(code).filter(|_| is_said) else {
+        if !is_said || crs::definition(code).is_none() {
             return Ok(None);
-        };
-        let own = self.length()?;
-        let Some(projection) = definition
-            .projection
-            .as_mut()
-            .filter(|projection| (projection.unit / own - 1.0).abs() > 1e-6)
-        else {
-            return Ok(None);
-        };
-        projection.unit = own;
-        definition.name = format!("{code} in units of {own} m");
-        Ok(Some(definition.wkt()))
+        }
+        Ok(crs::in_unit(code, self.length()?))
     }
 
     /// The code of a system, if a key has one.
@@ -197,7 +187,14 @@ impl GeoKeys {
             Some(code) => {
                 let known = crs::geodetic_of_code(code.into())
                     .ok_or_else(|| format!("the geodetic system {code}"))?;
-                return Ok(Some(known));
+                // Axes that stand beside a code are those of the cells.
+                let other = |id: u16, of_code: f64| {
+                    self.double(id)
+                        .is_some_and(|own| own.is_finite() && (own / of_code - 1.0).abs() > 1e-7)
+                };
+                if !other(key::SEMI_MAJOR, known.semi_major) {
+                    return Ok(Some(known));
+                }
             }
         }
         let datum = self

@@ -78,11 +78,7 @@ impl Decoding {
         .concat();
         let declared = !missing.is_empty();
         if variable.attribute("_FillValue").is_none() {
-            missing.extend(
-                default_fill(stored)
-                    .filter(|_| raw == stored)
-                    .map(|fill| Cells::filled(raw, 1, fill)),
-            );
+            missing.extend(default_fill(stored).filter(|_| raw == stored));
         }
         missing.dedup();
         let range = attributes.ends("valid_range")?;
@@ -117,25 +113,16 @@ impl Decoding {
     }
 
     /// The nodata value of a grid with the values: none for floats, where NaN is; else the first
-    /// number that is missing. An [`Invalid`](crate::ErrorKind::Invalid) error if no double is that
-    /// number.
-    pub(super) fn nodata(&self) -> Result<Option<f64>> {
-        if self.dtype.is_float() {
-            return Ok(None);
-        }
-        match self.rule.missing.first() {
-            Some(cell) => {
-                let value = cell.first_f64().unwrap_or(f64::NAN);
-                if Cells::filled(self.rule.stored, 1, value) == *cell {
-                    Ok(Some(value))
-                } else {
-                    Err(Error::invalid(
-                        "the number that stands for no data cannot be kept exactly; give another with `--nodata`",
-                    ))
-                }
-            }
-            None => Ok(None),
-        }
+    /// number that is missing. None of one that no double is: which cells hold data is kept beside
+    /// them then.
+    pub(super) fn nodata(&self) -> Option<f64> {
+        let cell = self
+            .rule
+            .missing
+            .first()
+            .filter(|_| !self.dtype.is_float())?;
+        let value = cell.first_f64()?;
+        (Cells::filled(self.rule.stored, 1, value) == *cell).then_some(value)
     }
 
     /// The values in the shape of the numbers, and in the grid's type and unit.
@@ -318,15 +305,16 @@ fn same_bits(cells: &Cells, to: DType) -> Cells {
     out
 }
 
-/// What the NetCDF library writes where nothing was put; bytes have no such number, and those of 64
-/// bits are no doubles.
-fn default_fill(dtype: DType) -> Option<f64> {
-    match dtype {
-        DType::I16 => Some(-32_767.0),
-        DType::I32 => Some(-2_147_483_647.0),
-        DType::U16 => Some(65_535.0),
-        DType::U32 => Some(4_294_967_295.0),
-        DType::F32 | DType::F64 => Some(9.969_209_968_386_869e36),
-        DType::I8 | DType::U8 | DType::I64 | DType::U64 => None,
-    }
+/// What the NetCDF library writes where nothing was put; bytes have no such number.
+fn default_fill(dtype: DType) -> Option<Cells> {
+    Some(match dtype {
+        DType::I16 => vec![-32_767_i16].into(),
+        DType::I32 => vec![-2_147_483_647_i32].into(),
+        DType::I64 => vec![-9_223_372_036_854_775_806_i64].into(),
+        DType::U16 => vec![65_535_u16].into(),
+        DType::U32 => vec![4_294_967_295_u32].into(),
+        DType::U64 => vec![18_446_744_073_709_551_614_u64].into(),
+        DType::F32 | DType::F64 => Cells::filled(dtype, 1, 9.969_209_968_386_869e36),
+        DType::I8 | DType::U8 => return None,
+    })
 }

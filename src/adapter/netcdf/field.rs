@@ -10,14 +10,13 @@ use super::file::NetCdf;
 use super::header::{Header, Variable};
 use super::identity::{Identity, TIME};
 use super::labels::Labels;
-use super::space::Cells;
+use super::space::{Cells, Degrees};
 use super::system::System;
 use super::time::Times;
 use super::timing;
 use crate::adapter::axes::INDEX;
 use crate::error::{Error, Result};
 use crate::grid::Schema;
-use crate::grid::longitude::is_degrees_east;
 
 /// Cells along an axis, and bytes of a variable, at most: a small file can claim any number of
 /// cells that were never written.
@@ -105,7 +104,9 @@ impl Field {
         let shape = variable.shape();
         let refused = |why: String| Error::invalid(format!("variable `{}`: {why}", variable.name));
         if shape.contains(&0) {
-            return Err(refused(format!("it has no cells: its shape is {shape:?}")));
+            return Err(refused(format!(
+                "it has no cells: its shape is {shape:?}; leave the file out, as `gridstone import --keep-going` does"
+            )));
         }
         let bytes = shape
             .iter()
@@ -152,6 +153,7 @@ impl Field {
             times.as_ref().and_then(|times| times.note.clone()),
             identity.note.clone(),
             system.note,
+            unplaced(&header, variable, &roles).filter(|_| units == ["", ""]),
         ];
         let (notes, crs) = (notes.into_iter().flatten().collect(), system.crs);
         let (name, is_asked) = (variable.name.clone(), choice.variable.is_some());
@@ -205,6 +207,7 @@ fn choose<'a>(header: &'a Header, choice: &Choice) -> Result<&'a Variable> {
         "grid_mapping",
         "climatology",
         "ancillary_variables",
+        "cell_measures",
     ];
     let attributes = header
         .variables
@@ -331,20 +334,11 @@ fn role(header: &Header, variable: &Variable, axis: usize) -> Option<Role> {
         ("X", _) | (_, "longitude" | "grid_longitude" | "projection_x_coordinate") => Some(Role::X),
         ("T" | "Z", _) | (_, "time") => Some(Role::Other),
         _ if timing::is_timely(coordinate) => Some(Role::Other),
-        _ if [
-            "degrees_north",
-            "degree_north",
-            "degrees_N",
-            "degree_N",
-            "degreesN",
-            "degreeN",
-        ]
-        .contains(&units) =>
-        {
-            Some(Role::Y)
-        }
-        _ if is_degrees_east(units) => Some(Role::X),
-        _ => None,
+        _ => match Degrees::of(units) {
+            Some(Degrees::North) => Some(Role::Y),
+            Some(Degrees::East) => Some(Role::X),
+            Some(Degrees::Plain) | None => None,
+        },
     };
     by_attributes.or(by_name)
 }
@@ -382,6 +376,15 @@ fn roles(header: &Header, variable: &Variable, time: Option<usize>) -> Result<Ro
     let x = only(Role::X)?.or_else(|| Some(last).filter(|axis| free(*axis)));
     let y = only(Role::Y)?.or_else(|| Some(before).filter(|axis| free(*axis)));
     let (Some(y), Some(x)) = (y, x) else {
+        if let [only] = (0..names.len())
+            .filter(|axis| time != Some(*axis))
+            .collect::<Vec<_>>()[..]
+        {
+            return Err(refused(format!(
+                "its cells follow each other along the one axis `{}`, not in rows and columns; lay them into such, as with `cdo remapnn,r360x180 FILE GRIDDED.nc`",
+                names[only]
+            )));
+        }
         return Err(refused(format!(
             "its axes {} are not to be told as rows and columns; name one of them `y` and one `x`, as with `ncrename -d {1},y -v .{1},y FILE`",
             names.join(", "),
@@ -399,6 +402,18 @@ fn roles(header: &Header, variable: &Variable, time: Option<usize>) -> Result<Ro
         )));
     }
     Ok(Roles { time, y, x, band })
+}
+
+/// What is told of rows and columns that are numbers, where 2-D coordinates say which places they
+/// are.
+fn unplaced(header: &Header, variable: &Variable, roles: &Roles) -> Option<String> {
+    let wide = curvilinear(header, variable);
+    let [y, x] = [roles.y, roles.x].map(|axis| &variable.dimensions[axis].name);
+    (!wide.is_empty()).then(|| {
+        format!(
+            "its rows and columns are numbers, `{y}` and `{x}`: where they lie is not kept{wide}"
+        )
+    })
 }
 
 /// The 2-D coordinates that a variable has in place of 1-D ones, as a remark.

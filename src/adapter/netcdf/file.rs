@@ -166,7 +166,12 @@ impl NetCdf {
             .ok_or_else(|| refused("the file has none of that name".to_owned()))?;
         let dtype = variable
             .dtype
-            .ok_or_else(|| refused("it holds no numbers".to_owned()))?;
+            .ok_or_else(|| {
+                refused(
+                    "it holds no numbers; make numbers of it with `python3` first, or choose another with `--variable`"
+                        .to_owned(),
+                )
+            })?;
         let whole = variable.shape();
         let inside = |axis: usize| {
             start[axis]

@@ -7,7 +7,7 @@ use super::corners;
 use super::field::{Choice, Field};
 use super::file::NetCdf;
 use super::header::{Value, Variable};
-use super::labels::Labels;
+use super::labels::{self, Labels};
 use super::timing::{self, Timing};
 use crate::adapter::unit::Conversion;
 use crate::crs;
@@ -180,7 +180,7 @@ impl Field {
             schema
                 .attributes()
                 .get(*name)
-                .is_some_and(|known| known != *value)
+                .is_some_and(|known| !corners::same(known, value))
         };
         if let Some((name, value)) = self.identity.singles.iter().find(differs) {
             let known = &schema.attributes()[name];
@@ -318,11 +318,7 @@ fn single(file: &NetCdf, coordinate: &Variable) -> Result<Option<String>> {
         .map(|dimension| dimension.len)
         .fold(1, u64::saturating_mul);
     if coordinate.dtype.is_some() && cells == 1 {
-        let value = file
-            .whole(coordinate)?
-            .iter_f64()
-            .next()
-            .map(|value| value.to_string());
+        let value = labels::shown(&file.whole(coordinate)?).into_iter().next();
         let unit = coordinate
             .text("units")
             .filter(|unit| *unit != "1")

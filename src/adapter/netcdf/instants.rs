@@ -260,14 +260,9 @@ impl Clock {
             )));
         }
         let unit = self.unit;
-        let strange = |value: &dyn std::fmt::Display| {
-            let why = format!(
-                "variable `{}`: {value} {unit} is no time that can be kept",
-                variable.name
-            );
-            Error::invalid(format!(
-                "{why}; take steps without a time away, as with `ncks -d`"
-            ))
+        let all = |times: Vec<Option<Timestamp>>| {
+            let instants = times.iter().copied().collect::<Option<Vec<_>>>();
+            instants.ok_or_else(|| strange(variable, &array, unit, &times))
         };
         let fills = ["_FillValue", "missing_value"]
             .into_iter()
@@ -277,25 +272,18 @@ impl Clock {
             let instant = |value: i128| {
                 let never = never_written(dtype) == Some(value) || fills.contains(&(value as f64));
                 let ticks = i64::try_from(value).ok().filter(|_| !never);
-                ticks
-                    .and_then(|ticks| unit.timestamp(ticks))
-                    .ok_or_else(|| strange(&value))
+                ticks.and_then(|ticks| unit.timestamp(ticks))
             };
-            return wholes.into_iter().map(instant).collect();
+            return all(wholes.into_iter().map(instant).collect());
         }
         let stored: Vec<f64> = array.iter_f64().collect();
         let within = |precision: f64| {
             let instant = |stored: &f64| {
                 let value = stored * self.scale + self.offset;
-                let found = unit
-                    .roundest(value, value.abs() * precision)
-                    .filter(|_| !fills.contains(stored));
-                found.ok_or_else(|| strange(stored))
+                unit.roundest(value, value.abs() * precision)
+                    .filter(|_| !fills.contains(stored))
             };
-            stored
-                .iter()
-                .map(instant)
-                .collect::<Result<Vec<Timestamp>>>()
+            all(stored.iter().map(instant).collect())
         };
         let single_precision = f64::from(f32::EPSILON) / 2.0;
         if dtype == DType::F32 {
@@ -313,6 +301,47 @@ impl Clock {
         }
         Ok(times)
     }
+}
+
+/// What is told of numbers of which some are no times: the first of these, and the command that
+/// keeps the longest run of the others.
+fn strange(
+    variable: &Variable,
+    numbers: &Array,
+    unit: TimeUnit,
+    times: &[Option<Timestamp>],
+) -> Error {
+    let first = times.iter().position(Option::is_none).unwrap_or(0);
+    let value = numbers.iter_f64().nth(first).unwrap_or(f64::NAN);
+    let shown = if value.abs() < 1e15 {
+        value.to_string()
+    } else {
+        format!("{value:e}")
+    };
+    let (mut best, mut from) = (0..0, 0);
+    for (step, time) in times.iter().enumerate() {
+        if time.is_none() {
+            from = step + 1;
+        } else if step + 1 - from > best.len() {
+            best = from..step + 1;
+        }
+    }
+    let remedy = match variable.dimensions.as_slice() {
+        [of] if !best.is_empty() => format!(
+            "take steps without a time away, as with `ncks -d {},{},{} FILE PART.nc`",
+            of.name,
+            best.start,
+            best.end - 1
+        ),
+        _ => format!(
+            "take it away with `ncks -C -x -v {} FILE TIMELESS.nc`, or say with `--time` which other variable has the times",
+            variable.leaf()
+        ),
+    };
+    Error::invalid(format!(
+        "variable `{}`: {shown} {unit} is no time that can be kept; {remedy}",
+        variable.name
+    ))
 }
 
 /// Units of time with a date that is written without what lies between its parts, as UDUNITS reads

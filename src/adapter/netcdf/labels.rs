@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use super::corners;
 use super::field::{Field, coordinate};
 use super::file::NetCdf;
 use super::header::{Header, Value, Variable};
 use super::schema::fitting;
+use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::grid::Structure;
 
@@ -28,13 +30,7 @@ impl Labels {
                 .text("units")
                 .filter(|unit| *unit != "1")
                 .map(str::to_owned);
-            (
-                file.whole(numbers)?
-                    .iter_f64()
-                    .map(|value| value.to_string())
-                    .collect(),
-                unit,
-            )
+            (shown(&file.whole(numbers)?), unit)
         } else if let Some(texts) = texts_of(header, variable, axis) {
             (of_texts(file, texts)?, None)
         } else {
@@ -50,6 +46,14 @@ impl Labels {
             labels,
             unit,
         })
+    }
+}
+
+/// Numbers as people write them: those of float32 with as many digits as it holds.
+pub(super) fn shown(numbers: &Array) -> Vec<String> {
+    match numbers {
+        Array::F32(cells) => cells.iter().map(ToString::to_string).collect(),
+        other => other.iter_f64().map(|value| value.to_string()).collect(),
     }
 }
 
@@ -130,7 +134,10 @@ pub(super) fn runs(
             shown.join(", ")
         ))
     };
-    let place = |label: &str| known.iter().position(|known| known == label);
+    let place = |label: &str| {
+        let exact = known.iter().position(|known| known == label);
+        exact.or_else(|| known.iter().position(|known| corners::same(known, label)))
+    };
     let mut places: Vec<(usize, usize)> = match &field.band {
         Some(band) if fitting(&band.name) != dimension.name() => {
             return Err(Error::invalid(format!(

@@ -21,10 +21,13 @@
 //!   cells, unless there are `bounds`; where only the outermost cells end before the others would,
 //!   as at a pole, the centres tell. Steps and edges are the shortest decimal numbers of which the
 //!   stored ones, also those of float32, are made.
-//! * The coordinate reference system is that of the `grid_mapping`: an EPSG code, WKT, or the
-//!   attributes of CF. A rotated pole is kept, and is no plain longitude and latitude.
-//!   `degrees_north` and `degrees_east` without a mapping are EPSG:4326; so are degrees whose
-//!   standard name is latitude and longitude, and coordinates without a unit that are called so.
+//! * The coordinate reference system is that of the `grid_mapping`, of several that of the one
+//!   which names the coordinates: an EPSG code, WKT (of CF, GDAL or ArcGIS), or the attributes of
+//!   CF, with the unit that the coordinates have (kilometres, angles that a satellite scans). One
+//!   that is not known, or not of these coordinates, is noted. A rotated pole is kept, and is no
+//!   plain longitude and latitude. `degrees_north` and `degrees_east`, in whatever spelling,
+//!   without a mapping are EPSG:4326; so are degrees, and numbers without a unit, that are latitude
+//!   and longitude by their standard name or, without one, their name.
 //! * Longitudes that differ by 360 degrees are one place: a file's columns stay where they are, or
 //!   are turned round where the grid has them already, or would go round more than once. They may
 //!   begin anew within a file (179, -179).

@@ -78,11 +78,7 @@ pub fn schema_like(fields: &[Field], like: &Like) -> Result<Schema> {
     }
     let dtype: DType = field.decoding.dtype;
     let mut schema = Schema::builder(structure.build()?, dtype);
-    let nodata = match like.nodata {
-        Some(nodata) => Some(nodata),
-        None => field.decoding.nodata()?,
-    };
-    if let Some(nodata) = nodata {
+    if let Some(nodata) = like.nodata.or_else(|| field.decoding.nodata()) {
         schema = schema.nodata(nodata);
     }
     let schema = field.identity.keep(&field.name, schema);

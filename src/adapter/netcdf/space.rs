@@ -170,24 +170,63 @@ impl Cells {
 }
 
 /// The unit of a coordinate. Degrees, and numbers without a unit, are those of latitude or
-/// longitude where the standard name says so, or of numbers without a unit the name.
+/// longitude where the standard name says so, or without one the name.
 fn unit_of(variable: &Variable, values: &[f64]) -> Option<String> {
     let unit = variable
         .text("units")
         .filter(|unit| unit.len() <= 64 && !unit.contains(" since "));
-    let vague = unit.is_none_or(|unit| ["degrees", "degree", "deg"].contains(&unit));
+    let degrees = unit.and_then(Degrees::of);
     let named = variable
         .text("standard_name")
-        .or_else(|| unit.is_none().then_some(variable.leaf()));
+        .filter(|name| !name.is_empty())
+        .unwrap_or(variable.leaf())
+        .to_ascii_lowercase();
     let within = |low: f64, high: f64| values.iter().all(|value| (low..=high).contains(value));
-    match named
-        .filter(|_| vague)
-        .map(str::to_ascii_lowercase)
-        .as_deref()
-    {
-        Some("latitude" | "lat") if within(-90.0, 90.0) => Some("degrees_north".to_owned()),
-        Some("longitude" | "lon") if within(-360.0, 720.0) => Some("degrees_east".to_owned()),
+    let is_vague = unit.is_none() || degrees == Some(Degrees::Plain);
+    match (named.as_str(), degrees) {
+        ("latitude" | "lat", _) if is_vague && within(-90.0, 90.0) => {
+            Some("degrees_north".to_owned())
+        }
+        ("longitude" | "lon" | "long", _) if is_vague && within(-360.0, 720.0) => {
+            Some("degrees_east".to_owned())
+        }
+        // One spelling for what CF does not know.
+        (_, Some(Degrees::East)) => Some(
+            unit.filter(|unit| is_degrees_east(unit))
+                .unwrap_or("degrees_east")
+                .to_owned(),
+        ),
+        (_, Some(Degrees::North)) => Some(
+            unit.filter(|unit| unit.starts_with("degree") && !unit.contains(' '))
+                .unwrap_or("degrees_north")
+                .to_owned(),
+        ),
         _ => unit.map(str::to_owned),
+    }
+}
+
+/// What a unit of degrees says of their direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Degrees {
+    North,
+    East,
+    /// Nothing.
+    Plain,
+}
+
+impl Degrees {
+    /// Of a unit in any spelling: `degrees_north`, `Degrees North`, `deg_N`; `None` of another.
+    pub(super) fn of(unit: &str) -> Option<Self> {
+        let unit = unit.to_ascii_lowercase();
+        let direction = ["degrees", "degree", "degs", "deg"]
+            .iter()
+            .find_map(|name| unit.strip_prefix(name))?;
+        match direction.trim_matches(['_', ' ', '-']) {
+            "north" | "n" => Some(Self::North),
+            "east" | "e" => Some(Self::East),
+            "" => Some(Self::Plain),
+            _ => None,
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::field::Roles;
 use super::header::{Header, Variable};
+use crate::adapter::unit::Conversion;
 use crate::crs::{self, Definition, Geodetic, Method, Parameter, Projection};
 use crate::grid::longitude::is_degrees_east;
 
@@ -26,14 +27,13 @@ impl System {
         roles: &Roles,
         units: [&str; 2],
     ) -> Self {
-        let axes = [roles.y, roles.x].map(|axis| super::field::coordinate(header, variable, axis));
-        let of = |axis: usize, name: &str| {
-            axes[axis]
-                .and_then(|axis| axis.text(name))
+        let plane = [roles.y, roles.x];
+        let axes = plane.map(|axis| super::field::coordinate(header, variable, axis));
+        let standard = axes.map(|axis| {
+            axis.and_then(|axis| axis.text("standard_name"))
                 .unwrap_or_default()
-        };
-        let rotated =
-            of(0, "standard_name") == "grid_latitude" || of(1, "standard_name") == "grid_longitude";
+        });
+        let rotated = standard[0] == "grid_latitude" || standard[1] == "grid_longitude";
         let plain = !rotated
             && is_degrees_east(units[1])
             && units[0].to_ascii_lowercase().starts_with("degree");
@@ -41,45 +41,171 @@ impl System {
             crs: plain.then(|| WGS84.to_owned()),
             note: note.filter(|_| !plain),
         };
-        let Some(name) = variable
-            .text("grid_mapping")
-            .and_then(|text| text.split_whitespace().next())
-        else {
-            return without(None);
+        let names = plane.map(|axis| variable.dimensions[axis].name.as_str());
+        let Some(name) = mapping_of(variable, names) else {
+            return without(untold(variable, standard));
         };
-        let name = name.trim_end_matches(':');
+        let say = |variable: &str| {
+            format!("say which it is with `ncatted -a spatial_ref,{variable},o,c,EPSG:CODE FILE`")
+        };
         let Some(mapping) = header.near(variable, name) else {
             return without(Some(format!(
-                "its grid mapping `{name}` is not in the file: the grid has no coordinate reference system"
+                "its grid mapping `{name}` is not in the file: the grid has no coordinate reference system; say which it is with `{}`",
+                naming(variable)
             )));
         };
-        if let Some(crs) = code(mapping) {
-            return Self {
-                crs: Some(crs),
-                note: None,
-            };
-        }
-        if let Some(wkt) = mapping
-            .text("crs_wkt")
-            .or_else(|| mapping.text("spatial_ref"))
-        {
-            return Self {
-                crs: Some(crs::kept(wkt)),
-                note: None,
-            };
-        }
         let method = mapping.text("grid_mapping_name").unwrap_or_default();
-        match Mapping(mapping).crs(method, units[1]) {
-            Some(crs) => Self {
-                crs: Some(crs),
-                note: None,
+        let crs = match stated(mapping) {
+            Some(crs) => crs,
+            None => match Mapping(mapping).crs(method, units[1]) {
+                Some(crs) => {
+                    return Self {
+                        crs: Some(crs),
+                        note: None,
+                    };
+                }
+                None => {
+                    return without(Some(format!(
+                        "its grid mapping `{name}` is `{}`, which is not known: the grid has no coordinate reference system; {}",
+                        said(mapping, method),
+                        say(mapping.leaf())
+                    )));
+                }
             },
-            None => without(Some(format!(
-                "its grid mapping `{name}` is `{method}`, which is not known: the grid has no coordinate reference system"
-            ))),
+        };
+        let length = metres(units[1], None);
+        let misfit = match crs::is_geographic(&crs) {
+            Some(false) if plain => Some("longitudes and latitudes".to_owned()),
+            Some(true) if length.is_some() => Some(format!("in {}", units[1])),
+            _ => None,
+        };
+        if let Some(what) = misfit {
+            return Self {
+                crs: plain.then(|| WGS84.to_owned()),
+                note: Some(format!(
+                    "its grid mapping `{name}`, {}, is not the system of its coordinates, which are {what}: {}",
+                    crs::shown(&crs),
+                    if plain {
+                        format!("they are taken for those of {WGS84}")
+                    } else {
+                        format!(
+                            "the grid has no coordinate reference system; {}",
+                            say(mapping.leaf())
+                        )
+                    }
+                )),
+            };
         }
+        in_own_unit(crs, units[1])
     }
 }
+
+/// The name of a variable's grid mapping; of several (`crs: x y other: lat lon`) the one whose
+/// coordinates are those of rows or columns.
+fn mapping_of<'a>(variable: &'a Variable, plane: [&str; 2]) -> Option<&'a str> {
+    let mut mappings: Vec<(&str, Vec<&str>)> = Vec::new();
+    for word in variable.text("grid_mapping")?.split_whitespace() {
+        match (word.strip_suffix(':'), mappings.last_mut()) {
+            (Some(name), _) => mappings.push((name, Vec::new())),
+            (None, Some((_, coordinates))) => coordinates.push(word),
+            (None, None) => mappings.push((word, Vec::new())),
+        }
+    }
+    let of_plane = mappings
+        .iter()
+        .find(|(_, coordinates)| plane.iter().any(|name| coordinates.contains(name)));
+    of_plane.or(mappings.first()).map(|(name, _)| *name)
+}
+
+/// The system that a grid mapping states by a code or in WKT, as far as either can be read.
+fn stated(mapping: &Variable) -> Option<String> {
+    let texts = WKT
+        .iter()
+        .filter_map(|name| mapping.text(name))
+        .map(crs::kept);
+    code(mapping).or_else(|| texts.into_iter().find(|text| crs::argument(text).is_some()))
+}
+
+/// Attributes that hold WKT: those of CF, of GDAL and of ArcGIS.
+const WKT: [&str; 3] = ["crs_wkt", "spatial_ref", "esri_pe_string"];
+
+/// What a grid mapping says that is not known: its method, else a text of it.
+fn said(mapping: &Variable, method: &str) -> String {
+    let others = ["proj4", "proj4text", "proj4_params", "proj4string", "proj"];
+    let texts = WKT.iter().chain(&others);
+    let text = texts.filter_map(|name| mapping.text(name)).next();
+    crs::shown(text.filter(|_| method.is_empty()).unwrap_or(method))
+}
+
+/// What is told of coordinates which are of a system that nothing states.
+fn untold(variable: &Variable, standard: [&str; 2]) -> Option<String> {
+    let what = match standard {
+        ["projection_y_coordinate", _] | [_, "projection_x_coordinate"] => "of a projection",
+        ["grid_latitude", _] | [_, "grid_longitude"] => "about a rotated pole",
+        _ => return None,
+    };
+    Some(format!(
+        "its coordinates are {what} that it does not tell: the grid has no coordinate reference system; say which it is with `{}`",
+        naming(variable)
+    ))
+}
+
+/// The command that gives a variable a grid mapping.
+fn naming(variable: &Variable) -> String {
+    format!(
+        "ncap2 -s 'system=0; system@spatial_ref=\"EPSG:CODE\"; {}@grid_mapping=\"system\"' FILE NAMED.nc",
+        variable.leaf()
+    )
+}
+
+/// One unit of coordinates in metres: of a length, or of an angle that a satellite scans from a
+/// height; `None` of what is neither.
+fn metres(unit: &str, height: Option<f64>) -> Option<f64> {
+    let angle = match unit {
+        "rad" | "radian" | "radians" => 1.0,
+        "mrad" | "milliradian" | "milliradians" => 1e-3,
+        "urad" | "\u{b5}rad" | "microradian" | "microradians" => 1e-6,
+        _ => return Conversion::between(unit, "m").map(|to| to.apply(1.0)),
+    };
+    Some(angle * height?)
+}
+
+/// A system that a text states, with coordinates in the unit that the file has them in.
+fn in_own_unit(crs: String, unit: &str) -> System {
+    let projection = crs::definition(&crs).and_then(|definition| definition.projection);
+    let height = projection
+        .as_ref()
+        .map(|projection| projection.value(Parameter::Height))
+        .filter(|height| *height > 0.0);
+    let note = |of: &str| {
+        format!(
+            "its coordinates are in {unit}, and whether those of its system, {}, are is not known: what is written with both may lie elsewhere",
+            crs::shown(of)
+        )
+    };
+    let own = match (metres(unit, height), &projection) {
+        (Some(own), Some(projection)) if (projection.unit / own - 1.0).abs() > SAME_UNIT => own,
+        (Some(own), None) if (own - 1.0).abs() > SAME_UNIT => {
+            return System {
+                note: Some(note(&crs)),
+                crs: Some(crs),
+            };
+        }
+        _ => {
+            return System {
+                crs: Some(crs),
+                note: None,
+            };
+        }
+    };
+    System {
+        crs: Some(crs::in_unit(&crs, own).unwrap_or(crs)),
+        note: None,
+    }
+}
+
+/// Units that are nearer than this are one: a foot is a foot.
+const SAME_UNIT: f64 = 1e-5;
 
 /// An EPSG code among the attributes of a grid mapping.
 fn code(mapping: &Variable) -> Option<String> {
@@ -283,12 +409,7 @@ impl Mapping<'_> {
             .into_iter()
             .filter_map(|(parameter, value)| Some((parameter, value?)))
             .collect();
-        let metres = match unit {
-            "km" | "kilometre" | "kilometres" | "kilometer" | "kilometers" => 1_000.0,
-            // Angles that a satellite scans, which are lengths at its height.
-            "rad" | "radian" | "radians" => height?,
-            _ => 1.0,
-        };
+        let metres = metres(unit, height).unwrap_or(1.0);
         let lengths = [Parameter::Easting, Parameter::Northing];
         let values = values
             .into_iter()

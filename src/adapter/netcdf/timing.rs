@@ -321,7 +321,7 @@ impl<'a> Search<'a> {
                     "`{name}` has the units `{}`, not some like `hours since 2000-01-01`",
                     of.text("units").unwrap_or_default()
                 ),
-                format!("ncatted -a units,{name},o,c,'hours since 2000-01-01' FILE"),
+                anew(name, of.text("units").unwrap_or_default()),
             ),
             None => (
                 format!("there is no variable `{name}`"),
@@ -388,6 +388,26 @@ impl<'a> Search<'a> {
             times,
             lead,
         }))
+    }
+}
+
+/// The command that gives a time coordinate units in place of those that it has: digits of a date,
+/// or a unit that counts from a date by another word than `since`.
+fn anew(name: &str, units: &str) -> String {
+    let set = |units: &str| format!("ncatted -a units,{name},o,c,'{units}' FILE");
+    let plain = units.to_ascii_lowercase().replace(['-', '_', '%'], "");
+    if plain.starts_with("yyyymmdd") || plain.starts_with("ymd") {
+        return format!(
+            "{} && cdo -r copy FILE WITH_UNITS.nc",
+            set("day as %Y%m%d.%f")
+        );
+    }
+    let words: Vec<&str> = units.split_whitespace().collect();
+    match words.as_slice() {
+        [tick, "after" | "from" | "ref" | "@", date @ ..] if tick.parse::<Tick>().is_ok() => {
+            set(&format!("{tick} since {}", date.join(" ")))
+        }
+        _ => set("hours since 2000-01-01"),
     }
 }
 

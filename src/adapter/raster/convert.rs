@@ -77,7 +77,7 @@ impl Conversion {
         let rule = |(number, band): (usize, &Band)| -> Result<Rule> {
             Ok(Rule {
                 stored: header.dtype,
-                missing: header.nodata.iter().cloned().collect(),
+                missing: header.missing(),
                 valid: [None, None],
                 packing: band.packing(),
                 conversion: conversion(schema, (number, band))?,

@@ -104,7 +104,7 @@ impl Raster {
 
     /// The value that marks absent data.
     pub fn nodata_value(&self) -> Option<f64> {
-        self.nodata.as_ref().and_then(|cell| exact(cell).ok())
+        self.nodata.as_ref().and_then(exact)
     }
 
     /// Writes the raster as a GeoTIFF.

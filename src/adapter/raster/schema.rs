@@ -2,7 +2,7 @@
 
 use crate::adapter::geotiff::{Affine, Header};
 use crate::array::{Cell, Cells, DType, with_cells};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::grid::{Axis, Dimension, Schema, Structure};
 use crate::kernel::Aggregation;
 
@@ -62,7 +62,8 @@ pub fn schema_like(header: &Header, like: &Like) -> Result<Schema> {
         (Some(nodata), _) => Some(nodata),
         // What is packed becomes floats, which have NaN.
         (None, Some(cell)) if header.bands.iter().all(|band| band.packing().is_none()) => {
-            Some(exact(cell)?)
+            // What no double is, is kept beside the cells.
+            exact(cell)
         }
         (None, _) => None,
     };
@@ -115,20 +116,12 @@ fn labels(header: &Header) -> Vec<String> {
     })
 }
 
-/// A cell as a double; an error if it is an integer that no double has.
-pub(super) fn exact(cell: &Cells) -> Result<f64> {
-    fn of<T: Cell>(cells: &[T]) -> Result<f64> {
-        let cell = *cells
-            .first()
-            .ok_or_else(|| Error::invalid("the nodata value is no cell"))?;
+/// A cell as a double; `None` of an integer that no double is.
+pub(super) fn exact(cell: &Cells) -> Option<f64> {
+    fn of<T: Cell>(cells: &[T]) -> Option<f64> {
+        let cell = *cells.first()?;
         let value = cell.to_f64();
-        if cell.is_nan() || T::from_f64(value) == cell {
-            Ok(value)
-        } else {
-            Err(Error::invalid(format!(
-                "the nodata value {cell:?} cannot be kept exactly; give another"
-            )))
-        }
+        (cell.is_nan() || T::from_f64(value) == cell).then_some(value)
     }
     with_cells!(cell, |cells| of(cells))
 }

@@ -307,4 +307,67 @@ for name, heights, units in [("levels", [1000, 850, 500], "hPa"), ("levels-turne
     values = np.add.outer(np.arange(2) * 0.25, np.asarray(heights))[:, :, None, None] + np.zeros((3, 4))
     v = add(d, "v", "f4", ("time", "level", "lat", "lon"), values)
     done(d, name, shown([0, 1], HOURS[1]), v[:], labels=[str(height) for height in heights])
+# Systems in WKT or a code, of coordinates in a unit of their own; of several mappings the one of the coordinates; and what is no
+# system that is known, or none of these coordinates.
+def noted(name, words):
+    EXPECTED[name]["noted"] = words
+
+
+system("code-in-km", ("km", "km"), PLANE, ["PROJCS", "Transverse_Mercator", "1000"], spatial_ref="EPSG:32633")
+SCAN = dict(grid_mapping_name="geostationary", perspective_point_height=35786023.0, longitude_of_projection_origin=-75.0, semi_major_axis=6378137.0, semi_minor_axis=6356752.31414, sweep_angle_axis="x")
+system("scan-microradians", ("microradian", "microradian"), PLANE, ["PROJCS", "Geostationary", "35.78602"], **SCAN)
+system("unknown-wkt", ("m", "m"), PLANE, None, crs_wkt="of our own")
+noted("unknown-wkt", "`of our own`, which is not known: the grid has no coordinate reference system; say which it is with `ncatted -a spatial_ref,m,o,c,EPSG:CODE FILE`")
+system("unknown-proj4", ("m", "m"), PLANE, None, proj4="+proj=igh")
+noted("unknown-proj4", "`+proj=igh`")
+system("esri-string", ("m", "m"), PLANE, ["PROJCS", "ETRS_1989_LAEA"], esri_pe_string='PROJCS["ETRS_1989_LAEA",GEOGCS["GCS_ETRS_1989",DATUM["D_ETRS_1989",SPHEROID["GRS_1980",6378137.0,298.257222101]],PRIMEM["Greenwich",0.0],UNIT["Degree",0.0174532925199433]],PROJECTION["Lambert_Azimuthal_Equal_Area"],PARAMETER["False_Easting",4321000.0],PARAMETER["False_Northing",3210000.0],PARAMETER["Central_Meridian",10.0],PARAMETER["Latitude_Of_Origin",52.0],UNIT["Meter",1.0]]')
+system("plane-untold", ("m", "m"), PLANE, None)
+noted("plane-untold", "of a projection that it does not tell")
+noted("rotated-bare", "about a rotated pole that it does not tell")
+system("other-mapping", DEGREES, EARTH, ["EPSG:4326"], spatial_ref="EPSG:32633")
+noted("other-mapping", "is not the system of its coordinates")
+d = netCDF4.Dataset(HERE / "two-mappings.nc", "w", format="NETCDF3_CLASSIC")
+for dim, standard in zip("yx", PLANE):
+    d.createDimension(dim, 3)
+    add(d, dim, "f8", (dim,), [0, 1000, 2000], units="m", standard_name=standard)
+for mapping, code in [("earth", "EPSG:4326"), ("plane", "EPSG:32633")]:
+    add(d, mapping, "i4", (), 0, spatial_ref=code)
+v = field(d, ("y", "x"), grid_mapping="earth: lat lon plane: x y")
+done(d, "two-mappings", None, v[:], crs=["EPSG:32633"])
+globe("degrees-by-name", [0.5, 1.5, 2.5], [0, 1], lat=dict(units="degrees"), lon=dict(units="degree"))
+globe("degrees-in-capitals", [0.5, 1.5, 2.5], [0, 1], lat=dict(units="Degrees_North"), lon=dict(units="deg_E"))
+
+# Integers of 64 bits that no double is; numbers of float32 as labels.
+for name, dtype, fill, given in [("never-written-i8", "i8", -(2**63) + 2, False), ("never-written-u8", "u8", 2**64 - 2, False), ("fill-u8", "u8", 2**63 - 1, True)]:
+    d = make(name, HOURS, "NETCDF4")
+    cells = np.arange(24, dtype=dtype).reshape(2, 3, 4)
+    cells[1, 2, 3] = cells[0, 0, 1] = fill
+    add(d, "v", dtype, ("time", "lat", "lon"), cells, **(dict(_FillValue=cells[0, 0, 1]) if given else {}))
+    done(d, name, shown([0, 1], HOURS[1]), np.ma.masked_equal(cells, cells[0, 0, 1]))
+d = make("levels-float", HOURS, level=2)
+add(d, "level", "f4", ("level",), [0.1, 2.5], units="m")
+v = field(d, ("time", "level", "lat", "lon"))
+done(d, "levels-float", shown([0, 1], HOURS[1]), v[:], labels=["0.1", "2.5"])
+
+# What is refused has a command that fits.
+d = make("cells-in-a-row", HOURS, cell=12)
+field(d, ("time", "cell"))
+refused(d, "cells-in-a-row", "one axis `cell`", "cdo remapnn,r360x180 FILE GRIDDED.nc")
+d = make("digits-of-dates", ([20200101, 20200102], "YYYYMMDD", None))
+field(d)
+refused(d, "digits-of-dates", "`YYYYMMDD`", "ncatted -a units,time,o,c,'day as %Y%m%d.%f' FILE", "cdo -r copy")
+d = make("days-after", ([0, 1], "days after 2000-01-01", None))
+field(d)
+refused(d, "days-after", "ncatted -a units,time,o,c,'days since 2000-01-01' FILE")
+d = make("time-missing", ([0, 1, 2, 9.969209968386869e36], "days since 2000-01-01", None))
+field(d)
+refused(d, "time-missing", "9.969209968386869e36", "ncks -d time,0,2 FILE PART.nc")
+d = netCDF4.Dataset(HERE / "numbers-with-places.nc", "w", format="NETCDF3_CLASSIC")
+for dim in "YX":
+    d.createDimension(dim, 3)
+    add(d, dim, "i4", (dim,), [1, 2, 3], axis=dim)
+for name, units in [("Latitude", "degrees_north"), ("Longitude", "degrees_east")]:
+    add(d, name, "f4", ("Y", "X"), rng.normal(size=(3, 3)), units=units)
+v = field(d, ("Y", "X"), coordinates="Latitude Longitude")
+done(d, "numbers-with-places", None, v[:], crs=None, noted="where they lie is not kept (its coordinates `Latitude`, `Longitude` have two axes)")
 (HERE / "expected.json").write_text(json.dumps(EXPECTED, indent=0) + "\n")

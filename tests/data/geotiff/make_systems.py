@@ -65,6 +65,7 @@ SYSTEMS = {
     "longlat-sphere": "+proj=longlat +R=6371229",
     "longlat-paris": "+proj=longlat +ellps=bessel +pm=paris",
     "longlat-clarke": "+proj=longlat +ellps=clrk66",
+    "sphere-beside-code": "ESRI:53004",  # a code whose ellipsoid EPSG has changed, and the axes that were meant
 }
 
 

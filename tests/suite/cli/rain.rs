@@ -176,6 +176,15 @@ fn periods_and_levels_of_time_are_read() {
             .fold(f64::MIN, f64::max)
     };
     assert_eq!(values(&most), (0..4096).map(greatest).collect::<Vec<_>>());
+    // Years and dates without what lies between their parts are no numbers of hours.
+    for (words, steps) in [("2018/2019", 0..23), ("20180914/20180915", 5..23)] {
+        let period = npy(&work, &["read", "store", "rain", "--period", words]);
+        assert_eq!(
+            values(&period),
+            all[steps.start * 4096..steps.end * 4096],
+            "{words}"
+        );
+    }
     let why = work.fails(&["read", "store", "rain", "--period", "2017-01-01/2017-01-02"]);
     assert!(
         why.contains("there are steps from 2018-09-13T19:00:00Z to 2018-09-14T18:00:00Z"),

@@ -369,6 +369,132 @@ fn what_stands_beside_a_file_is_heeded() {
 }
 
 #[test]
+fn files_beside_a_raster_are_read_in_other_spellings() {
+    let work = Work::new();
+    let cells = Array2::from_shape_fn((6, 8), |(y, x)| i16::from((y, x) == (2, 3)) * 5);
+    let plain = |profile: &mut Profile| (profile.affine, profile.crs) = (None, None);
+    let map = work.tif("map.tif", &cells, plain);
+    let place = json!({ "y": [4_999_940.0, 5_000_000.0], "x": [500_000.0, 500_080.0] });
+    let mut number = 0;
+    let mut info = |beside: &[(&str, &[u8])]| {
+        let named = |(name, text): &(&str, &[u8])| {
+            std::fs::write(work.path(name), text).expect("written");
+        };
+        beside.iter().for_each(named);
+        number += 1;
+        let grid = format!("g{number}");
+        let made = work.run(&["create", "store", &grid, "--like", &map]);
+        assert_eq!(made.code, Some(0), "{beside:?}: {}", made.stderr);
+        work.ok(&["import", "store", &grid, &map]);
+        for (name, _) in beside {
+            std::fs::remove_file(work.path(name)).expect("a file of ours");
+        }
+        let info = work.json(&["info", "store", &grid])["grids"][0].clone();
+        (info, made.stderr)
+    };
+    for (name, text) in [
+        (
+            "map.Tfw",
+            &b"10\r\n0\r\n0\r\n-10\r\n500005\r\n4999995\r\n"[..],
+        ),
+        (
+            "map.wld",
+            &b"\xef\xbb\xbf10 0 0 -10 500005 4999995\nby hand"[..],
+        ),
+        (
+            "map.tfw",
+            &b"1D1\n0\n0\n-1.0d+01\n5.00005D5\n4,999995E6\n"[..],
+        ),
+    ] {
+        assert_eq!(info(&[(name, text)]).0["extent"], place, "{name}");
+    }
+    // The system, which GDAL does not look for there.
+    let wkt = "PROJCS[\"WGS_1984_UTM_Zone_32N\",GEOGCS[\"GCS_WGS_1984\",DATUM[\"D_WGS_1984\",SPHEROID[\"WGS_1984\",6378137.0,298.257223563]],PRIMEM[\"Greenwich\",0.0],UNIT[\"Degree\",0.0174532925199433]],PROJECTION[\"Transverse_Mercator\"],PARAMETER[\"False_Easting\",500000.0],PARAMETER[\"False_Northing\",0.0],PARAMETER[\"Central_Meridian\",9.0],PARAMETER[\"Scale_Factor\",0.9996],PARAMETER[\"Latitude_Of_Origin\",0.0],UNIT[\"Meter\",1.0]]";
+    for (name, text, wanted) in [
+        ("map.prj", wkt, wkt),
+        ("map.PRJ", "EPSG:25832", "EPSG:25832"),
+    ] {
+        let (info, said) = info(&[(name, text.as_bytes())]);
+        assert_eq!(info["crs"], wanted);
+        assert!(
+            said.contains(name) && said.contains("is taken from"),
+            "{said}"
+        );
+    }
+    let (found, said) = info(&[("map.prj", b"Projection UTM\nZone 32\n")]);
+    assert!(
+        found["crs"].is_null()
+            && said.contains("map.prj")
+            && said.contains("gdal_translate -a_srs"),
+        "{said}"
+    );
+    // What is commented out does not count, quotes are of either kind, and text may be UTF-16.
+    let band = "<PAMRasterBand band='1'><NoDataValue>5</NoDataValue></PAMRasterBand>";
+    let whole = format!(
+        "<PAMDataset><!-- {} -->{band}</PAMDataset>",
+        band.replace('5', "0")
+    );
+    let wide: Vec<u8> = [0xfeff]
+        .into_iter()
+        .chain(whole.encode_utf16())
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    for text in [whole.as_bytes(), &wide] {
+        let (found, _) = info(&[("map.tif.aux.xml", text)]);
+        assert_eq!(found["nodata"].as_f64(), Some(5.0));
+    }
+    let (found, said) = info(&[("map.tif.aux.xml", &whole.as_bytes()[..whole.len() - 20])]);
+    assert!(
+        found["nodata"].is_null() && said.contains("map.tif.aux.xml") && said.contains("cut off"),
+        "{said}"
+    );
+}
+
+/// A nodata value that no double is does not stand in the way: which cells hold data is kept beside
+/// them.
+#[test]
+fn a_nodata_value_of_64_bits_takes_its_cells_out() {
+    let work = Work::new();
+    let none = (1_u64 << 63) - 1;
+    let cells = Array2::from_shape_fn(
+        (4, 5),
+        |(y, x)| {
+            if y == x { none } else { (1 << 63) + x as u64 }
+        },
+    );
+    let file = work.tif("ids.tif", &cells, |profile| {
+        profile.nodata = Some(Cells::from(vec![none]));
+    });
+    work.ok(&["create", "store", "ids", "--like", &file]);
+    work.ok(&["import", "store", "ids", &file]);
+    let stats = work.json(&["stats", "store", "ids", "--stat", "count,min"]);
+    assert_eq!(
+        (stats["count"].as_f64(), stats["min"].as_f64()),
+        (Some(16.0), Some(2_f64.powi(63)))
+    );
+}
+
+#[test]
+fn names_of_bands_that_tell_not_all_apart_are_noted() {
+    let work = Work::new();
+    let cells = Array3::from_shape_fn((3, 4, 4), |(band, _, x)| (10 * band + x) as f32);
+    for (file, names) in [
+        ("twice.tif", ["red", "red", "nir"]),
+        ("some.tif", ["red", "", "nir"]),
+    ] {
+        work.tif(file, &cells, |profile| {
+            profile.bands = names.map(named).to_vec();
+        });
+        let made = work.run(&["create", "store", file, "--like", file]);
+        assert!(
+            made.code == Some(0) && made.stderr.contains("go by their numbers"),
+            "{}",
+            made.stderr
+        );
+    }
+}
+
+#[test]
 fn further_images_are_named() {
     let work = Work::new();
     let file = data("geotiff/pages.tif");

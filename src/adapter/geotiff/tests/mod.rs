@@ -213,6 +213,17 @@ fn nodata_is_exact_or_absent_with_a_reason() {
         Ok(vec![f32::NEG_INFINITY].into())
     );
     assert_eq!(parse("0.1", DType::F32), Ok(vec![0.1_f32].into()));
+    assert_eq!(parse("-9999,5", DType::F64), Ok(vec![-9999.5_f64].into()));
+    assert_eq!(
+        parse("-9999 -8888", DType::F32),
+        Ok(vec![-9999.0_f32].into()),
+        "as GDAL"
+    );
+    assert_eq!(parse("7 8", DType::U8), Ok(vec![7_u8].into()));
+    for never in ["nan", "-1.#IND", "1.#QNAN"] {
+        let cell = parse(never, DType::F32).expect("NaN");
+        assert!(cell.first_f64().is_some_and(f64::is_nan), "{never}");
+    }
     for (text, dtype) in [
         ("-9999", DType::U8),
         ("nan", DType::I32),
@@ -224,6 +235,22 @@ fn nodata_is_exact_or_absent_with_a_reason() {
         assert!(reason.contains(text), "{reason}");
     }
     assert_eq!(open("nodata-out-of-range").header().notes.len(), 1);
+}
+
+/// C++ streams write six digits of the least float32, and GDAL takes it for what was meant.
+#[test]
+fn the_greatest_float_is_nodata_with_any_number_of_digits() {
+    for text in ["-3.40282e+38", "-3.402823e+38", "-3.4e38", "-3.40e38"] {
+        let cell = nodata::parse(text, DType::F32).expect("a float");
+        assert_eq!(cell, Cells::from(vec![f32::MIN]), "{text}");
+        let missing = nodata::spellings(&cell);
+        assert_eq!(missing[0], Cells::from(vec![f32::MIN]));
+        let written: f32 = text.parse().expect("a float");
+        assert!(missing.contains(&Cells::from(vec![written])), "{text}");
+    }
+    let cell = nodata::parse("3.4e37", DType::F32).expect("a float");
+    assert_eq!(cell, Cells::from(vec![3.4e37_f32]));
+    assert_eq!(nodata::spellings(&cell).len(), 1);
 }
 
 #[test]
