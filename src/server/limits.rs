@@ -85,8 +85,8 @@ impl Options {
         self
     }
 
-    /// How many bytes of tiles, chunks of Zarr and answers of EDR are kept for those who ask for
-    /// them again; the default is 64 MiB. 0 keeps none.
+    /// How many bytes of tiles, chunks of Zarr, answers of EDR and packed texts are kept for those
+    /// who ask for them again; the default is 64 MiB. 0 keeps none.
     #[must_use]
     pub fn kept_bytes(mut self, bytes: u64) -> Self {
         self.kept_bytes = bytes;
