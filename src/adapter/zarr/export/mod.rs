@@ -18,8 +18,8 @@ use crate::error::{Error, Result};
 use crate::store::lock;
 use disk::{Disk, Files, settle, unwritten};
 
-/// The file that tells what is there: a version and a key in each line. It names what is on the
-/// medium only.
+/// The file that tells what may be there: a version and a key in each line, of which the last one
+/// about a key counts. The version of what is not sure to be on the medium is empty.
 const JOURNAL: &str = ".gridstone";
 
 /// So many chunks are put on the medium together.
@@ -51,9 +51,9 @@ pub struct Exported {
 ///
 /// # Errors
 ///
-/// [`Invalid`](ErrorKind::Invalid) if the folder holds a finished export and is not to be
-/// overwritten, or anything else; [`Unavailable`](ErrorKind::Unavailable) if a file cannot be
-/// written; those of [`View::get`].
+/// [`Invalid`](crate::ErrorKind::Invalid) if the folder holds a finished export and is not to be
+/// overwritten, or anything else; [`Unavailable`](crate::ErrorKind::Unavailable) if a file cannot
+/// be written; those of [`View::get`].
 pub fn export(
     view: &View,
     folder: &Path,
