@@ -74,12 +74,7 @@ fn world_files(path: &Path) -> Vec<PathBuf> {
     ["tfw", "tifw", "tiffw", "wld"]
         .iter()
         .flat_map(|end| spelled(path, end))
-        .chain([
-            behind(path, "w"),
-            behind(path, "W"),
-            behind(path, ".wld"),
-            behind(path, ".tfw"),
-        ])
+        .chain([behind(path, "w"), behind(path, "W")])
         .collect()
 }
 

@@ -52,6 +52,11 @@ impl Cells {
         let mut bounds = bounds_of(file.header(), variable)
             .map(|bounds| numbers(file, bounds))
             .transpose()?;
+        // Bounds that are nowhere any cells say nothing.
+        bounds = bounds.filter(|bounds| {
+            let pairs = bounds.values.as_chunks::<2>().0;
+            pairs.iter().any(|[from, to]| (to - from).abs() > 0.0)
+        });
         if let Some(bounds) = bounds
             .as_ref()
             .filter(|bounds| bounds.values.len() != 2 * len || len == 0)

@@ -204,6 +204,8 @@ fn in_own_unit(crs: String, unit: &str) -> System {
     }
 }
 
+/// Around the earth, in metres, and a little more.
+const AROUND: f64 = 5e7;
 /// Units that are nearer than this are one: a foot is a foot.
 const SAME_UNIT: f64 = 1e-5;
 
@@ -416,7 +418,9 @@ impl Mapping<'_> {
             .map(|(of, value)| {
                 (
                     of,
-                    if lengths.contains(&of) {
+                    // CF has them in the unit of the coordinates, and other writers in metres, where
+                    // they would be further than around the earth.
+                    if lengths.contains(&of) && (value * metres).abs() < AROUND {
                         value * metres
                     } else {
                         value

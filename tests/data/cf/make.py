@@ -1,7 +1,7 @@
 """Writes the files of this folder and expected.json: python make.py (netCDF4 1.7, cftime 1.6, numpy 2).
 
 Of each file `expected.json` has what netCDF4 and cftime make of it: the times, in their own calendar, and the values, masked and
-scaled, as the bits of doubles; or that it has to be refused, and what the refusal has to name.
+scaled, as the bits of doubles, integers as they are; or that it has to be refused, and what the refusal has to name.
 """
 import json
 import struct
@@ -55,6 +55,9 @@ def shown(numbers, units, calendar="standard", **how):
 
 
 def bits(values):
+    if np.ma.asarray(values).dtype.kind in "iu":  # no doubles
+        mask = np.ma.getmaskarray(values).ravel()
+        return [None if missing else str(v) for v, missing in zip(np.ma.getdata(values).ravel(), mask)]
     values = np.ma.filled(np.ma.asarray(values, "f8"), np.nan)
     return [None if np.isnan(v) else struct.pack(">d", v).hex() for v in values.ravel()]
 
@@ -316,6 +319,7 @@ def noted(name, words):
 system("code-in-km", ("km", "km"), PLANE, ["PROJCS", "Transverse_Mercator", "1000"], spatial_ref="EPSG:32633")
 SCAN = dict(grid_mapping_name="geostationary", perspective_point_height=35786023.0, longitude_of_projection_origin=-75.0, semi_major_axis=6378137.0, semi_minor_axis=6356752.31414, sweep_angle_axis="x")
 system("scan-microradians", ("microradian", "microradian"), PLANE, ["PROJCS", "Geostationary", "35.78602"], **SCAN)
+system("false-easting-in-metres", ("km", "km"), PLANE, ["PROJCS", 'PARAMETER["false_easting",500]'], grid_mapping_name="transverse_mercator", longitude_of_central_meridian=15.0, latitude_of_projection_origin=0.0, scale_factor_at_central_meridian=0.9996, false_easting=500000.0, false_northing=0.0)
 system("unknown-wkt", ("m", "m"), PLANE, None, crs_wkt="of our own")
 noted("unknown-wkt", "`of our own`, which is not known: the grid has no coordinate reference system; say which it is with `ncatted -a spatial_ref,m,o,c,EPSG:CODE FILE`")
 system("unknown-proj4", ("m", "m"), PLANE, None, proj4="+proj=igh")
@@ -336,6 +340,15 @@ v = field(d, ("y", "x"), grid_mapping="earth: lat lon plane: x y")
 done(d, "two-mappings", None, v[:], crs=["EPSG:32633"])
 globe("degrees-by-name", [0.5, 1.5, 2.5], [0, 1], lat=dict(units="degrees"), lon=dict(units="degree"))
 globe("degrees-in-capitals", [0.5, 1.5, 2.5], [0, 1], lat=dict(units="Degrees_North"), lon=dict(units="deg_E"))
+
+d = netCDF4.Dataset(HERE / "bounds-of-points.nc", "w", format="NETCDF3_CLASSIC")
+for dim, size in [("y", 3), ("x", 3), ("bnds", 2)]:
+    d.createDimension(dim, size)
+for dim, bounds in [("y", [[0, 0], [1, 1], [2, 2]]), ("x", [[np.nan, np.nan]] * 3)]:
+    add(d, dim, "f8", (dim,), [0, 1, 2], units="m", bounds=f"{dim}_bnds")
+    add(d, f"{dim}_bnds", "f8", (dim, "bnds"), bounds)
+v = field(d, ("y", "x"))
+done(d, "bounds-of-points", None, v[:], y=[-0.5, 1], x=[-0.5, 1])
 
 # Integers of 64 bits that no double is; numbers of float32 as labels.
 for name, dtype, fill, given in [("never-written-i8", "i8", -(2**63) + 2, False), ("never-written-u8", "u8", 2**64 - 2, False), ("fill-u8", "u8", 2**63 - 1, True)]:

@@ -53,7 +53,12 @@ fn held(name: &str, wanted: &Json) -> Result<Held, Error> {
         return Ok(held);
     }
     let answer = grid.read(&Query::all())?;
-    held.values = listed(&answer.array);
+    let valid = answer.validity.iter(&answer.array);
+    held.values = listed(&answer.array)
+        .into_iter()
+        .zip(valid)
+        .map(|(value, valid)| if valid { value } else { Json::Null })
+        .collect();
     let axis = grid.structure().axes().next().expect("an axis").clone();
     if let Some(unit) = axis.time() {
         let steps = answer.window.start()[0]..answer.window.end()[0];
