@@ -152,6 +152,33 @@
 //! news when it is read, with some ten to twenty small requests. `disk_cache` keeps what was read
 //! in a local directory.
 //!
+//! # Several writers: shards
+//!
+//! A [`Federation`](crate::federation::Federation) divides a grid between stores along one
+//! dimension. Choose the level of its columns so that a shard has several: a chunk at that level,
+//! with all below it, is what moves between shards as one, and the levels above it are the top's
+//! work, a few chunks. Columns in which nothing lies cost nothing, so give shards room to grow.
+//!
+//! | who | opens |
+//! |---|---|
+//! | one process that does all | [`Federation::open`](crate::federation::Federation::open) |
+//! | a process a shard, which puts there | [`only`](crate::federation::FederationOptions::only) that shard |
+//! | one process that lets the top follow | `only` no shard, and [`keeps_top`](crate::federation::FederationOptions::keeps_top) |
+//! | those who read | [`read_only`](crate::federation::FederationOptions::read_only) |
+//!
+//! Each of them calls [`catch_up`](crate::federation::Federation::catch_up) now and then, but those
+//! who read: it aggregates what the process writes to, and shards learn how far the others' data
+//! reach. What is promised is what each store promises: a commit is atomic and durable in its
+//! shard. A put over several shards is tried in all before it is committed in the first; a crash in
+//! between leaves some parts in, whole, and the same put again makes it complete. A moment of a
+//! federation is one moment of each shard, taken one after the other. Changes and waits are those
+//! of single stores; of a federation read fresh.
+//!
+//! To move a shard, call [`move_shard`](crate::federation::Federation::move_shard) where it and the
+//! top are open for writing. Puts into it wait until it is copied; others go on. On object storage
+//! whoever opens a shard for writing has fenced its writer already, and moving a writer between
+//! machines is no more than opening it there.
+//!
 //! # Two layouts of one grid
 //!
 //! Chunks that are wide in space serve maps, chunks that are long in time serve series, and no

@@ -86,6 +86,7 @@ pub mod codec;
     allow(dead_code, unused_imports, reason = "what only files need")
 )]
 pub mod crs;
+pub mod federation;
 pub mod format;
 #[cfg(any(test, feature = "testing"))]
 pub mod fuzzing;

@@ -7,7 +7,7 @@
 //!         | a dimension: Morton code | child u8 | sequence u64
 //! feed    grid u32 | sequence u64
 //! meta    `format` | `identity` | `epoch` | `next` | `name/` name | `schema/` grid | `bounds/` grid | `base-levels/` grid
-//!         | `reach/` grid | `feed/` grid | `copied/` grid
+//!         | `reach/` grid | `feed/` grid | `copied/` grid | `shards/` grid | `followed/` grid | `shard/` grid
 //! ```
 //!
 //! The directory holds, under the key of each chunk: bytes of the blob u32 | checksum of the blob
@@ -24,10 +24,12 @@
 //! the same at every level. A Fixed dimension's code is its plain number. Byte order is the order
 //! of the typed keys. Sizes do not depend on the values, so no key is the prefix of another.
 
+mod division;
 mod entry;
 
 use std::fmt;
 
+pub use division::{Division, Owner};
 pub use entry::{DirectoryEntry, Ticks};
 
 use crate::grid::{Dimension, Level, Levels, Location, MAX_AXES, Structure, Tuple};
@@ -520,6 +522,21 @@ pub mod meta {
     /// Up to where another grid was copied into a grid.
     pub fn copied(grid: GridId) -> Vec<u8> {
         [b"copied/".as_slice(), &grid.0.to_be_bytes()].concat()
+    }
+
+    /// The shards that hold a grid's space, in the store of what lies above them.
+    pub fn shards(grid: GridId) -> Vec<u8> {
+        [b"shards/".as_slice(), &grid.0.to_be_bytes()].concat()
+    }
+
+    /// Up to where the shards' feeds were followed, in the same store.
+    pub fn followed(grid: GridId) -> Vec<u8> {
+        [b"followed/".as_slice(), &grid.0.to_be_bytes()].concat()
+    }
+
+    /// Which shard of which federation a grid is.
+    pub fn shard(grid: GridId) -> Vec<u8> {
+        [b"shard/".as_slice(), &grid.0.to_be_bytes()].concat()
     }
 
     /// How far a grid's pyramid reaches.

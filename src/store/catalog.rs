@@ -35,6 +35,9 @@ pub(crate) enum RecordKind {
     Change = 11,
     Copied = 12,
     Settled = 13,
+    Shards = 14,
+    Followed = 15,
+    Shard = 16,
 }
 
 /// The bytes of a record.
@@ -249,6 +252,9 @@ pub(super) fn remove(engine: &dyn Engine, name: &str) -> Result<GridId> {
             meta::reach,
             meta::feed,
             meta::copied,
+            meta::shards,
+            meta::followed,
+            meta::shard,
         ];
         for key in records
             .map(|of| of(id))

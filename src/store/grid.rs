@@ -157,8 +157,12 @@ impl Grid {
                 self.name()
             )));
         }
-        State::read(snapshot, self.id(), self.structure())
-            .map_err(|e| e.within(format!("grid `{}` cannot be read", self.name())))
+        let state = State::read(snapshot, self.id(), self.structure())
+            .map_err(|e| e.within(format!("grid `{}` cannot be read", self.name())))?;
+        Ok(State {
+            ceiling: self.store().ceiling(),
+            ..state
+        })
     }
 
     /// A snapshot in which the grid is there.

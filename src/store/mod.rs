@@ -70,6 +70,7 @@ use stats::{Counters, Effect};
 pub(crate) use workers::Workers;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::grid::Level;
 use crate::key::GridId;
 use crate::kv::{Durability, Engine, Snapshot};
 
@@ -185,6 +186,12 @@ impl Store {
             self.clone(),
             self.shared.pins.pin(self.current()?, taken),
         ))
+    }
+
+    /// A snapshot that reads the store's grids through another view than the engine's.
+    pub(crate) fn pinned(&self, view: Arc<dyn Snapshot>) -> StoreSnapshot {
+        let pin = self.shared.pins.pin(view, self.now());
+        StoreSnapshot::new(self.clone(), pin)
     }
 
     /// Ends the background aggregation and refuses every commit from here on; reads go on. Returns
@@ -349,6 +356,10 @@ impl Store {
     /// What tells this store from every other.
     pub(crate) fn identity(&self) -> u64 {
         self.shared.identity
+    }
+
+    fn ceiling(&self) -> Option<(usize, Level)> {
+        self.shared.options.ceiling()
     }
 
     pub(crate) fn changes_kept(&self) -> u64 {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::layers::Registered;
 use crate::error::{Error, Result};
+use crate::grid::Level;
 use crate::kernel::Aggregator;
 
 /// When aggregates are brought up to date.
@@ -66,6 +67,8 @@ pub struct StoreOptions {
     chunk_cache: u64,
     cache_bytes: Option<usize>,
     log_bytes: Option<u64>,
+    /// A dimension, and the level above which its grids keep no aggregates.
+    ceiling: Option<(usize, Level)>,
     #[cfg(feature = "object-store")]
     objects: ObjectOptions,
     clock: Clock,
@@ -116,6 +119,7 @@ impl Default for StoreOptions {
             chunk_cache: CHUNK_CACHE,
             cache_bytes: None,
             log_bytes: None,
+            ceiling: None,
             #[cfg(feature = "object-store")]
             objects: ObjectOptions::default(),
             clock: Clock(Arc::new(move || start.elapsed())),
@@ -357,6 +361,16 @@ impl StoreOptions {
 
     pub(crate) fn reads_only(&self) -> bool {
         self.read_only
+    }
+
+    /// The same for a store whose grids keep no aggregates above a level of a dimension: others do.
+    pub(crate) fn up_to(mut self, dimension: usize, level: Level) -> Self {
+        self.ceiling = Some((dimension, level));
+        self
+    }
+
+    pub(super) fn ceiling(&self) -> Option<(usize, Level)> {
+        self.ceiling
     }
 
     pub(super) fn most_changes_kept(&self) -> u64 {

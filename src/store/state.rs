@@ -22,6 +22,9 @@ pub(crate) struct State {
     pub(crate) base: Option<Base>,
     /// The levels up to which aggregates are kept; none are if absent.
     pub(crate) reach: Option<Levels>,
+    /// A dimension and a level of it above which no aggregates are to be kept, since another store
+    /// does; not of the records, but of how the store is opened.
+    pub(crate) ceiling: Option<(usize, Level)>,
 }
 
 /// A window, in a record.
@@ -73,16 +76,20 @@ impl State {
             bounds,
             base,
             reach,
+            ceiling: None,
         })
     }
 
     /// The levels of the pyramid; `None` if nothing was put.
     pub(crate) fn pyramid(&self, structure: &Structure) -> Option<Pyramid> {
         let (bounds, base) = (self.bounds?, self.base?);
+        let top = structure.top(&bounds, base.coarsest());
         Some(Pyramid {
             base,
             built: self.reach.unwrap_or(base.finest()),
-            top: structure.top(&bounds, base.coarsest()),
+            top: self
+                .ceiling
+                .map_or(top, |(d, level)| top.with(d, top[d].min(level))),
         })
     }
 
@@ -109,7 +116,7 @@ impl State {
         Ok(Self {
             bounds: Some(union),
             base: Some(base),
-            reach: self.reach,
+            ..*self
         })
     }
 }

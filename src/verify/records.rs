@@ -88,6 +88,9 @@ impl Flipped {
                 meta::reach,
                 meta::feed,
                 meta::copied,
+                meta::shards,
+                meta::followed,
+                meta::shard,
             ]
             .map(|key| key(id))
         };

@@ -74,9 +74,12 @@ fn attempt(grid: &Grid) -> Result<Cleaned> {
         Some((bounds, base)) => State {
             bounds: Some(structure.cover(&bounds, base.cells())),
             base: Some(base),
-            reach: old.reach,
+            ..old
         },
-        None => State::default(),
+        None => State {
+            ceiling: old.ceiling,
+            ..State::default()
+        },
     };
     if new == old {
         return Ok(cleaned);

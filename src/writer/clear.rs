@@ -81,9 +81,8 @@ pub(super) fn shrunk(structure: &Structure, state: State, window: &Window) -> St
     let &[axis] = left.as_slice() else {
         return if left.is_empty() {
             State {
-                bounds: None,
-                base: None,
-                reach: None,
+                ceiling: state.ceiling,
+                ..State::default()
             }
         } else {
             state
@@ -128,7 +127,7 @@ pub(crate) fn settle_bounds(
     let new = State {
         bounds: Some(bounds),
         base: Some(base),
-        reach: old.reach,
+        ..old
     };
     if old
         .bounds
@@ -157,7 +156,7 @@ pub(crate) fn settle_bounds(
 }
 
 /// Deletes all that a grid holds but its schema and feed.
-pub(super) fn wipe(grid: &Grid, snapshot: &dyn Snapshot, batch: &mut Batch) -> Result<()> {
+pub(crate) fn wipe(grid: &Grid, snapshot: &dyn Snapshot, batch: &mut Batch) -> Result<()> {
     let id = grid.id();
     batch.expect_range(Space::Directory, ChunkKey::all(id));
     batch.expect_range(Space::Dirty, MarkKey::all(id));

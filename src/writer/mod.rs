@@ -32,7 +32,7 @@ pub use batch::{Batch, Overlap};
 use batch::{Content, Put};
 use cells::{Blank, Laid, Target, is_blank, typed};
 pub use clean::Cleaned;
-pub(crate) use clear::settle_bounds;
+pub(crate) use clear::{settle_bounds, wipe};
 use events::Buckets;
 pub use forecast::Forecast;
 pub(crate) use levels::check_levels;

@@ -6,6 +6,7 @@ mod conformance;
 mod dice;
 mod failing;
 mod faults;
+mod federation;
 mod fencing;
 mod grids;
 mod histories;

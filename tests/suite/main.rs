@@ -26,6 +26,7 @@ mod engine;
 mod errors;
 #[cfg(feature = "cli")]
 mod exports;
+mod federation;
 mod feed;
 mod fixture;
 mod following;

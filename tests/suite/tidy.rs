@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 ///
 /// `store` is the ground floor: handles, records, chunks. The verbs of its handles live in the
 /// rooms that do them. `grid` names the aggregators and filters that a schema holds.
-const LAYERS: [(&str, &[&str]); 28] = [
+const LAYERS: [(&str, &[&str]); 29] = [
     ("error", &[]),
     ("parallel", &["error"]),
     ("calendar", &["error"]),
@@ -72,6 +72,22 @@ const LAYERS: [(&str, &[&str]); 28] = [
         "copy",
         &[
             "array", "error", "events", "feed", "grid", "kernel", "key", "kv", "parallel", "store",
+            "writer",
+        ],
+    ),
+    (
+        "federation",
+        &[
+            "aggregate",
+            "array",
+            "dirty",
+            "error",
+            "feed",
+            "grid",
+            "key",
+            "kv",
+            "open",
+            "store",
             "writer",
         ],
     ),

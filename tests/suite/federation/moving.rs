@@ -1,0 +1,168 @@
+//! Shards move while they are written to and read.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use gridstone::federation::{Columns, Shards};
+use gridstone::{
+    Aggregation, Axis, DType, Dimension, ErrorKind, Freshness, Layer, Policy, Query, Schema,
+    Structure, Window,
+};
+use ndarray::{Array1, Array2};
+
+use super::Engines;
+
+fn schema() -> Schema {
+    let x = Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 16)]);
+    let structure = Structure::builder().dimension(x).build().unwrap();
+    Schema::builder(structure, DType::F32)
+        .aggregator(Aggregation::Sum)
+        .build()
+        .unwrap()
+}
+
+fn halves(west: &str, east: &str) -> Shards {
+    Shards::of("x", 2)
+        .shard("west", west, [Columns::new([-4], [4])])
+        .shard("east", east, [Columns::new([0], [4])])
+}
+
+/// Each put that returned is there after the shard moved, twice, under it; so is what other
+/// processes read.
+#[test]
+fn no_put_that_returned_is_lost_by_a_move() {
+    let engines = Engines::default();
+    let federation = engines
+        .options(Policy::Inline)
+        .create("top", ("a", schema()), &halves("place/west", "place/east"))
+        .unwrap();
+    let reader = engines
+        .options(Policy::Inline)
+        .read_only()
+        .open("top")
+        .unwrap();
+    let (next, over) = (AtomicI64::new(-200), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let put = || {
+            let one = Array1::from_elem(1, 1.0_f32);
+            while !over.load(Ordering::Relaxed) {
+                let cell = next.fetch_add(1, Ordering::Relaxed);
+                if cell >= 200 {
+                    break;
+                }
+                federation.put(&Window::new([cell], [1]), &one).unwrap();
+            }
+        };
+        let writers = [scope.spawn(put), scope.spawn(put)];
+        federation.move_shard("west", "moved/west").unwrap();
+        federation.catch_up().unwrap();
+        federation.move_shard("east", "moved/east").unwrap();
+        federation.move_shard("west", "moved/again").unwrap();
+        writers.map(|writer| writer.join().unwrap());
+    });
+    let put = next.load(Ordering::Relaxed).min(200) + 200;
+    let places: Vec<String> = federation
+        .shards()
+        .iter()
+        .map(|info| info.shard.place().to_owned())
+        .collect();
+    assert_eq!(places, ["moved/again", "moved/east"]);
+    let count = |federation: &gridstone::federation::Federation| {
+        let answer = federation.grid().unwrap().read(&Query::all()).unwrap();
+        i64::try_from(answer.values().flatten().count()).unwrap()
+    };
+    assert_eq!(count(&federation), put);
+    assert_eq!(count(&reader), put, "who only reads follows the manifest");
+    federation.catch_up().unwrap();
+    let coarse = Query::all()
+        .level("x", 4)
+        .layer(Layer::Aggregate(Aggregation::Sum));
+    let stored = federation.grid().unwrap().read(&coarse).unwrap();
+    let fresh = federation
+        .grid()
+        .unwrap()
+        .read(&coarse.freshness(Freshness::Fresh))
+        .unwrap();
+    assert_eq!(stored.stale, []);
+    assert_eq!(stored.array, fresh.array);
+    assert_eq!(stored.values().flatten().sum::<f64>(), put as f64);
+    let missing = federation.move_shard("north", "moved/north").unwrap_err();
+    assert_eq!(missing.kind(), &ErrorKind::NotFound);
+}
+
+#[test]
+fn a_move_that_fails_leaves_the_shard_where_it_was() {
+    let engines = Engines::default();
+    let federation = engines
+        .options(Policy::Inline)
+        .create("top", ("a", schema()), &halves("place/west", "place/east"))
+        .unwrap();
+    let one = Array1::from_elem(1, 1.0_f32);
+    federation.put(&Window::new([-1], [1]), &one).unwrap();
+    let taken = federation.move_shard("west", "place/east").unwrap_err();
+    assert_eq!(taken.kind(), &ErrorKind::Invalid, "{taken:?}");
+    let engine = engines.of("moved");
+    engine.fail_from(9, gridstone::kv::Failure::Before);
+    federation.move_shard("west", "moved").unwrap_err();
+    federation.put(&Window::new([-2], [1]), &one).unwrap();
+    let all = federation.grid().unwrap().read(&Query::all()).unwrap();
+    assert_eq!(all.values().flatten().count(), 2);
+    assert_eq!(federation.shards()[0].shard.place(), "place/west");
+    assert_eq!(federation.shards()[0].failure, None);
+}
+
+/// The same in directories: of RocksDB, with checkpoints.
+#[cfg(feature = "rocksdb")]
+#[test]
+fn shards_in_directories_are_made_read_and_moved() {
+    use gridstone::federation::Federation;
+
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let space = Dimension::regular(
+        "space",
+        [Axis::new("y", 0.0, -1.0, 16), Axis::new("x", 0.0, 1.0, 16)],
+    );
+    let structure = Structure::builder().dimension(space).build().unwrap();
+    let schema = Schema::builder(structure, DType::F32)
+        .aggregator(Aggregation::Mean)
+        .build()
+        .unwrap();
+    let shards = Shards::of("space", 2)
+        .shard("west", place("west"), [Columns::new([-2, -2], [4, 2])])
+        .shard("east", place("east"), [Columns::new([-2, 0], [4, 2])]);
+    let federation = Federation::create(&place("top"), ("dem", schema.clone()), &shards).unwrap();
+    let single = gridstone::Store::in_memory()
+        .unwrap()
+        .create("dem", schema)
+        .unwrap();
+    let array = Array2::from_shape_fn((100, 160), |(y, x)| (y * 7 + x * 3) as f32);
+    let window = Window::new([-40, -80], [100, 160]);
+    let placed = federation.put(&window, &array).unwrap();
+    assert_eq!(placed.len(), 2);
+    single.put(&window, &array).unwrap();
+    federation.catch_up().unwrap();
+    let coarse = Query::all()
+        .level("space", 4)
+        .layer(Layer::Aggregate(Aggregation::Mean));
+    let want = single.read(&coarse).unwrap().array;
+    let read = |federation: &Federation| {
+        let answer = federation.grid().unwrap().read(&coarse).unwrap();
+        assert_eq!(answer.stale, []);
+        answer.array
+    };
+    assert_eq!(read(&federation), want);
+    let full = federation.move_shard("east", &place("west")).unwrap_err();
+    assert_eq!(full.kind(), &ErrorKind::Invalid, "{full:?}");
+    federation.move_shard("east", &place("elsewhere")).unwrap();
+    federation.catch_up().unwrap();
+    assert_eq!(read(&federation), want);
+    let one = Array2::from_elem((1, 1), 1e6_f32);
+    let cell = Window::new([3, 70], [1, 1]);
+    federation.put(&cell, &one).unwrap();
+    single.put(&cell, &one).unwrap();
+    drop(federation);
+    std::fs::remove_dir_all(place("east")).unwrap();
+    let federation = Federation::open(&place("top")).unwrap();
+    federation.catch_up().unwrap();
+    assert_eq!(read(&federation), single.read(&coarse).unwrap().array);
+}
