@@ -8,9 +8,10 @@ use super::state::top;
 use super::view::FederatedSnapshot;
 use crate::dirty::{Edge, derivation, levels_between, parents};
 use crate::error::{ErrorKind, Result};
+use crate::events::Column;
 use crate::feed::{Change, Token};
 use crate::grid::{Levels, Location, Window};
-use crate::key::{ChunkKey, LayerId, Owner};
+use crate::key::{ChunkKey, LayerId, Owner, Ticks};
 use crate::store::{Base, Grid, State};
 
 /// What changed in a shard.
@@ -99,6 +100,26 @@ impl BorderEdges<'_> {
             }
         }
         Ok(edges)
+    }
+
+    /// The events that may have changed in the child that an edge tells of, if it is a bucket: those
+    /// that it has, and those that were made of what it had.
+    pub(super) fn ticks(&self, edge: &Edge) -> Result<Option<Ticks>> {
+        let structure = self.grid.structure();
+        let child = structure.child(&edge.parent, edge.dimension, edge.child);
+        let (Some(base), Some(child)) = (self.state.base, child) else {
+            return Ok(None);
+        };
+        let is_bucket = |d: usize| child.levels[d] == base.finest()[d];
+        if !base.irregular().is_some_and(is_bucket) {
+            return Ok(None);
+        }
+        let mut ticks = BTreeSet::new();
+        for at in [child, edge.parent] {
+            let chunks = self.grid.chunk_reader(self.view);
+            ticks.extend(chunks.ticks_of(Column::layer_of(&base, &at), &at)?);
+        }
+        Ok(Ticks::new(ticks.into_iter().collect::<Vec<_>>()))
     }
 
     /// Those from the chunks of a window at the border.

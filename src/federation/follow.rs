@@ -130,12 +130,10 @@ impl Federation {
                 };
                 let news = if goes_on { news } else { News::All };
                 let edges = border.of(part, &news)?.into_iter();
-                dirty::mark(
-                    grid,
-                    &mut batch,
-                    edges.map(|edge| (edge, None)),
-                    number.get(),
-                );
+                let edges = edges
+                    .map(|edge| Ok((edge, border.ticks(&edge)?)))
+                    .collect::<Result<Vec<_>>>()?;
+                dirty::mark(grid, &mut batch, edges, number.get());
                 tokens.push(Some(token));
             }
             let record = Followed::new(tokens, &state).encode()?;

@@ -82,6 +82,7 @@ const LAYERS: [(&str, &[&str]); 29] = [
             "array",
             "dirty",
             "error",
+            "events",
             "feed",
             "grid",
             "key",

@@ -206,7 +206,8 @@ impl Design {
         let (mut first, mut end) = (Vec::new(), Vec::new());
         for axis in structure.axes_of(d) {
             let along = |cell: i64| {
-                let cells = vec![cell; structure.rank()];
+                let mut cells = vec![0; structure.rank()];
+                structure.axes_of(d).for_each(|axis| cells[axis] = cell);
                 let one = vec![1_u64; structure.rank()];
                 let window = Window::new(cells.as_slice(), one.as_slice()).at(at);
                 let piece = structure.split(&window).next().unwrap();
@@ -516,7 +517,14 @@ impl Pair {
 
 /// A cell of a stored answer that is another one and is not called stale.
 fn told(stored: &Answer, fresh: &Answer) -> Option<String> {
-    if stored.coordinates.is_some() || stored.window != fresh.window {
+    // Cells of an answer that are finer than those that were read are another lattice.
+    let plain = stored
+        .array
+        .shape()
+        .iter()
+        .zip(stored.window.shape().iter())
+        .all(|(len, cells)| *len as u64 == *cells);
+    if stored.coordinates.is_some() || stored.window != fresh.window || !plain {
         return None;
     }
     let (got, want) = (shown(stored).0, shown(fresh).0);

@@ -57,7 +57,9 @@ fn no_put_that_returned_is_lost_by_a_move() {
         federation.catch_up().unwrap();
         federation.move_shard("east", "moved/east").unwrap();
         federation.move_shard("west", "moved/again").unwrap();
-        writers.map(|writer| writer.join().unwrap());
+        for writer in writers {
+            writer.join().unwrap();
+        }
     });
     let put = next.load(Ordering::Relaxed).min(200) + 200;
     let places: Vec<String> = federation

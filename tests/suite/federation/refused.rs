@@ -21,8 +21,7 @@ fn schema(dimensions: impl IntoIterator<Item = Dimension>) -> Schema {
         .unwrap()
 }
 
-/// Columns of 8 cells along x, two of either shard: from -16 to 0, and from 0 to 16, where the
-/// lattice begins at 0.
+/// Columns of 8 cells along x, two of either shard: from -20 to -4, and from -4 to 12.
 fn halves() -> Shards {
     Shards::of("x", 1)
         .shard("west", "place/west", [Columns::new([-2], [2])])
@@ -101,7 +100,7 @@ fn a_put_where_no_shard_is_changes_nothing() {
     let federation = made(&Engines::default());
     let ones = |cells: usize| Array1::from_elem(cells, 1.0_f32);
     let error = federation
-        .put(&Window::new([8], [20]), &ones(20))
+        .put(&Window::new([4], [20]), &ones(20))
         .unwrap_err();
     assert_eq!(error.kind(), &ErrorKind::Invalid);
     let text = said(&error);
@@ -129,7 +128,7 @@ fn what_one_shard_refuses_changes_no_other() {
     let federation = made(&Engines::default());
     let ones = |cells: usize| Array1::from_elem(cells, 1.0_f32);
     federation.put(&Window::new([2], [1]), &ones(1)).unwrap();
-    let over = federation.put_over(&Window::new([-4], [8]), &ones(8), Overlap::Refuse);
+    let over = federation.put_over(&Window::new([-8], [16]), &ones(16), Overlap::Refuse);
     let error = over.unwrap_err();
     assert_eq!(error.kind(), &ErrorKind::Invalid);
     assert!(said(&error).contains("shard `east` refuses"), "{error:?}");
@@ -141,7 +140,7 @@ fn what_one_shard_refuses_changes_no_other() {
 fn a_shard_that_is_not_open_is_named_and_the_others_are_read() {
     let engines = Engines::default();
     let federation = made(&engines);
-    let all = Window::new([-16], [32]);
+    let all = Window::new([-20], [32]);
     let values = Array1::from_shape_fn(32, |cell| cell as f32);
     federation.put(&all, &values).unwrap();
     federation.catch_up().unwrap();
@@ -167,7 +166,7 @@ fn a_shard_that_is_not_open_is_named_and_the_others_are_read() {
     assert!(failures[0].as_deref().unwrap().contains("its disk is gone"));
     assert_eq!(failures[1], None);
     let grid = federation.grid().unwrap();
-    let east = grid.read(&Query::window(Window::new([0], [16]))).unwrap();
+    let east = grid.read(&Query::window(Window::new([-4], [16]))).unwrap();
     assert_eq!(east.array.iter_f64().next(), Some(16.0));
     let error = grid.read(&Query::window(all)).unwrap_err();
     assert_eq!(error.kind(), &ErrorKind::Unavailable);
@@ -240,7 +239,7 @@ fn who_only_reads_is_refused_writing_and_each_process_writes_its_shard() {
     let engines = Engines::default();
     let federation = made(&engines);
     let one = Array1::from_elem(1, 1.0_f32);
-    let (west, east) = (Window::new([-3], [1]), Window::new([3], [1]));
+    let (west, east) = (Window::new([-13], [1]), Window::new([3], [1]));
     federation.put(&west, &one).unwrap();
     let grid = federation.grid().unwrap();
     assert_eq!(
