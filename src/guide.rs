@@ -157,7 +157,8 @@
 //! A [`Federation`](crate::federation::Federation) divides a grid between stores along one
 //! dimension. Choose the level of its columns so that a shard has several: a chunk at that level,
 //! with all below it, is what moves between shards as one, and the levels above it are the top's
-//! work, a few chunks. Columns in which nothing lies cost nothing, so give shards room to grow.
+//! work, a few chunks. [`Columns::over`](crate::federation::Columns::over) says which columns a
+//! window touches. Those in which nothing lies cost nothing, so give shards room to grow.
 //!
 //! | who | opens |
 //! |---|---|

@@ -122,7 +122,9 @@ impl Federation {
             }
             let mut tokens = Vec::new();
             for (part, news) in told.into_iter().enumerate() {
-                let Some((news, token)) = news else {
+                // What a moment does not show of a shard is followed the next time.
+                let shown = view.parts()[part].snapshot.is_ok();
+                let Some((news, token)) = news.filter(|_| shown) else {
                     // What was made of a shard that is not open is gone with the rest.
                     let token = known.tokens.get(part).cloned().flatten();
                     tokens.push(token.filter(|_| goes_on));

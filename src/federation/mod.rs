@@ -102,7 +102,7 @@ use shards::Laid;
 ///     let mut engines = engines.lock().unwrap();
 ///     options.open_engine(engines.entry(place.to_owned()).or_default().clone())
 /// });
-/// let dem = options.create("top", ("dem", schema), &shards)?;
+/// let dem = options.create("top", "dem", schema, &shards)?;
 ///
 /// // One commit in each of the two shards that it touches.
 /// let commits = dem.put(&Window::new([0, 500], [20, 24]), &Array2::from_elem((20, 24), 7.0_f32))?;
@@ -164,8 +164,8 @@ impl Federation {
     /// dimension cannot be divided, or one of the stores holds other grids;
     /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists) if one holds this grid. Made in part, it
     /// is no federation yet: remove the stores that were made, and make it anew.
-    pub fn create(top: &str, grid: (&str, Schema), shards: &Shards) -> Result<Self> {
-        Self::options().create(top, grid, shards)
+    pub fn create(top: &str, grid: &str, schema: Schema, shards: &Shards) -> Result<Self> {
+        Self::options().create(top, grid, schema, shards)
     }
 
     /// Opens a federation by the place of its top, for writing.

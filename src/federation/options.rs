@@ -109,7 +109,8 @@ impl FederationOptions {
     pub fn create(
         self,
         top: &str,
-        (grid, schema): (&str, Schema),
+        grid: &str,
+        schema: Schema,
         shards: &Shards,
     ) -> Result<Federation> {
         Federation::make(self, top, (grid, schema), shards)

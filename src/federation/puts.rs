@@ -224,7 +224,8 @@ impl Federation {
         for ((shard, grid), windows) in shards.into_iter().zip(parts.values()) {
             let mut batch = grid.store().batch();
             for window in windows {
-                fill(&grid, &mut batch, window)?;
+                fill(&grid, &mut batch, window)
+                    .map_err(|e| e.within(format!("shard `{shard}` refuses its part")))?;
             }
             batches.push((shard, batch));
         }
@@ -246,13 +247,14 @@ impl Federation {
     /// Tells shards that hold nothing yet at which levels the others have base data.
     fn tell(&self, shards: &[(String, Grid)]) -> Result<()> {
         let mut all = None;
-        for (_, grid) in shards {
-            if grid.bounds()?.is_none() {
+        for (shard, grid) in shards {
+            let failed = |e: Error| e.within(format!("shard `{shard}` cannot be put into"));
+            if grid.bounds().map_err(failed)?.is_none() {
                 let known = match all {
                     Some(known) => known,
                     None => *all.insert(self.view(false)?.state),
                 };
-                adopt(grid, &known)?;
+                adopt(grid, &known).map_err(failed)?;
             }
         }
         Ok(())

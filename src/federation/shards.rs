@@ -29,6 +29,39 @@ impl Columns {
         }
     }
 
+    /// The columns that a window touches, of a dimension at a level of it.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::ErrorKind::NotFound) if there is no such dimension;
+    /// [`Invalid`](crate::ErrorKind::Invalid) if it has no such level, or the window leaves the
+    /// index space.
+    pub fn over(
+        structure: &Structure,
+        dimension: &str,
+        level: i8,
+        window: &Window,
+    ) -> Result<Self> {
+        let d = structure.dimension(dimension)?;
+        let levels = window.levels(structure.dimensions().len());
+        let levels = levels.with(d, Level::new(level)?);
+        structure.check_levels(levels)?;
+        structure.check(window)?;
+        let touched = structure.chunk_box(&structure.cover(window, levels));
+        let first = Location {
+            levels,
+            codes: touched.iter().map(|codes| codes.start).collect(),
+        };
+        let axes = structure.axes_of(d);
+        Ok(Self {
+            first: structure.chunk_index(&first)[axes.clone()].to_vec(),
+            count: touched[axes]
+                .iter()
+                .map(|codes| codes.end - codes.start)
+                .collect(),
+        })
+    }
+
     /// The first column's index along each axis.
     pub fn first(&self) -> &[i64] {
         &self.first

@@ -30,7 +30,7 @@ fn shards_in_buckets_have_a_writer_each_and_are_moved() {
         .shard("west", west, [Columns::new([-4], [4])])
         .shard("east", east, [Columns::new([0], [4])]);
     let options = || Federation::options().store(quick());
-    drop(options().create(&top, ("a", schema), &shards).unwrap());
+    drop(options().create(&top, "a", schema, &shards).unwrap());
     let wests = options().only(["west"]).open(&top).unwrap();
     let easts = options().only(["east"]).open(&top).unwrap();
     let tops = options()
@@ -44,7 +44,7 @@ fn shards_in_buckets_have_a_writer_each_and_are_moved() {
     let over = wests.put(&Window::new([-50], [100]), &ones).unwrap_err();
     assert_eq!(over.kind(), &ErrorKind::Invalid);
     let coarse = Query::all()
-        .level("x", 6)
+        .level("x", 5)
         .layer(Layer::Aggregate(Aggregation::Sum));
     let sum = |federation: &Federation, query: &Query| {
         let answer = federation.grid().unwrap().read(query).ok()?;

@@ -193,29 +193,26 @@ impl Design {
         let d = structure.dimension(self.divided).unwrap();
         let finest = self.put.iter().map(|at| at[d]).max().unwrap();
         let level = finest + dice.pick(&[0, 1, 1, 2]);
-        let at = Levels::zero(structure.dimensions().len())
-            .with(d, gridstone::Level::new(level).unwrap());
         let low: Vec<i64> = self.span.iter().map(|span| -span - 8).collect();
         let shape: Vec<u64> = self
             .span
             .iter()
-            .map(|span| u64::try_from(3 * span + 40).unwrap())
+            .map(|span| match span {
+                0 => 2,
+                span => u64::try_from(3 * span + 40).unwrap(),
+            })
             .collect();
-        let all = Window::new(low.as_slice(), shape.as_slice());
-        let cover = structure.cover(&all, at);
-        let (mut first, mut end) = (Vec::new(), Vec::new());
-        for axis in structure.axes_of(d) {
-            let along = |cell: i64| {
-                let mut cells = vec![0; structure.rank()];
-                structure.axes_of(d).for_each(|axis| cells[axis] = cell);
-                let one = vec![1_u64; structure.rank()];
-                let window = Window::new(cells.as_slice(), one.as_slice()).at(at);
-                let piece = structure.split(&window).next().unwrap();
-                structure.chunk_index(&piece.location)[axis]
-            };
-            first.push(along(cover.start()[axis]));
-            end.push(along(cover.end()[axis] - 1) + 1);
+        let mut all = Window::new(low.as_slice(), shape.as_slice());
+        for axis in (0..low.len()).filter(|axis| self.span[*axis] == 0) {
+            all = all.along(axis, 0, 2);
         }
+        let all = Columns::over(structure, self.divided, level, &all).unwrap();
+        let first = all.first().to_vec();
+        let end: Vec<i64> = first
+            .iter()
+            .zip(all.count())
+            .map(|(first, count)| first.saturating_add_unsigned(*count))
+            .collect();
         let mut columns = vec![Vec::new()];
         for axis in 0..first.len() {
             columns = columns
@@ -357,7 +354,7 @@ impl Pair {
         let division = design.shards(&schema, shards, dice);
         let federation = engines
             .options(policy)
-            .create("top", ("grid", schema.clone()), &division)
+            .create("top", "grid", schema.clone(), &division)
             .unwrap();
         let single = Store::in_memory().unwrap().create("grid", schema).unwrap();
         Self {

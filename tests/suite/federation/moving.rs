@@ -33,7 +33,7 @@ fn no_put_that_returned_is_lost_by_a_move() {
     let engines = Engines::default();
     let federation = engines
         .options(Policy::Inline)
-        .create("top", ("a", schema()), &halves("place/west", "place/east"))
+        .create("top", "a", schema(), &halves("place/west", "place/east"))
         .unwrap();
     let reader = engines
         .options(Policy::Inline)
@@ -96,7 +96,7 @@ fn a_move_that_fails_leaves_the_shard_where_it_was() {
     let engines = Engines::default();
     let federation = engines
         .options(Policy::Inline)
-        .create("top", ("a", schema()), &halves("place/west", "place/east"))
+        .create("top", "a", schema(), &halves("place/west", "place/east"))
         .unwrap();
     let one = Array1::from_elem(1, 1.0_f32);
     federation.put(&Window::new([-1], [1]), &one).unwrap();
@@ -132,7 +132,7 @@ fn shards_in_directories_are_made_read_and_moved() {
     let shards = Shards::of("space", 2)
         .shard("west", place("west"), [Columns::new([-2, -2], [4, 2])])
         .shard("east", place("east"), [Columns::new([-2, 0], [4, 2])]);
-    let federation = Federation::create(&place("top"), ("dem", schema.clone()), &shards).unwrap();
+    let federation = Federation::create(&place("top"), "dem", schema.clone(), &shards).unwrap();
     let single = gridstone::Store::in_memory()
         .unwrap()
         .create("dem", schema)

@@ -31,7 +31,7 @@ fn halves() -> Shards {
 fn made(engines: &Engines) -> Federation {
     engines
         .options(Policy::Inline)
-        .create("top", ("a", schema([line("x", 4)])), &halves())
+        .create("top", "a", schema([line("x", 4)]), &halves())
         .unwrap()
 }
 
@@ -50,7 +50,8 @@ fn columns_that_two_shards_have_or_none_are_named() {
     let of = |shards: Shards, dimensions: Vec<Dimension>| {
         let made = Engines::default().options(Policy::Inline).create(
             "top",
-            ("a", schema(dimensions)),
+            "a",
+            schema(dimensions),
             &shards,
         );
         let error = made.unwrap_err();
@@ -230,7 +231,7 @@ fn a_shard_of_another_schema_or_in_anothers_place_is_named() {
     let again =
         engines
             .options(Policy::Inline)
-            .create("top", ("a", schema([line("x", 4)])), &halves());
+            .create("top", "a", schema([line("x", 4)]), &halves());
     assert_eq!(again.unwrap_err().kind(), &ErrorKind::AlreadyExists);
 }
 
@@ -278,7 +279,7 @@ fn who_only_reads_is_refused_writing_and_each_process_writes_its_shard() {
         .layer(Layer::Aggregate(Aggregation::Max));
     let answer = top.grid().unwrap().read(&coarse).unwrap();
     assert_eq!(answer.stale, []);
-    assert_eq!(answer.values().flatten().sum::<f64>(), 1.0);
+    assert_eq!(answer.values().flatten().sum::<f64>(), 2.0);
 }
 
 #[test]
@@ -290,7 +291,7 @@ fn shards_with_base_data_at_other_levels_of_a_dimension_that_is_not_refinable_ar
     let dimensions = || [line("x", 4), line("t", 2)];
     let federation = engines
         .options(Policy::Inline)
-        .create("top", ("a", schema(dimensions())), &shards)
+        .create("top", "a", schema(dimensions()), &shards)
         .unwrap();
     let array = Array2::from_elem((1, 1), 1.0_f32);
     federation
