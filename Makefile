@@ -8,13 +8,14 @@
 # make lint   format, clippy, documentation
 # make bench  the flow's verbs, timed
 # make scale  the verbs on 10,000 to 1,000,000 chunks
+# make requests  what verbs ask of object storage, held against a formula, and what that costs
 # make instructions  counted under valgrind, and held against benches/instructions.tsv, or with WRITE=1 stored there
 # make objects  stores on object storage: the tests, and an S3 server that pip installs
 # make peers  the same workload on other systems, which pip installs, into target/peers; SIDE and SEEDS choose how much
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test soak torture fuzz lint bench scale instructions objects peers clients build setup
+.PHONY: demo test soak torture fuzz lint bench scale requests instructions objects peers clients build setup
 
 # RocksDB is C++ and takes a quarter of an hour: one profile, one set of features, and a cache beside them.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/gridstone/target
@@ -60,6 +61,9 @@ bench: setup
 scale: setup
 	cargo bench --features cli,testing --bench scale
 
+requests: setup
+	cargo bench --features cli,testing,object-store --bench requests
+
 instructions: setup
 	cargo build $(CARGO_FLAGS) --bench instructions
 	.ci/instructions "$$(cargo build $(CARGO_FLAGS) --bench instructions --message-format=json 2>/dev/null | \
@@ -69,7 +73,7 @@ objects: setup
 	cargo clippy $(CARGO_FLAGS),object-store --all-targets -- -D warnings
 	cargo test $(CARGO_FLAGS),object-store --test objects
 	cargo build $(CARGO_FLAGS),object-store
-	.ci/objects $(GRIDSTONE)
+	OBJECTS_TEST='cargo test $(CARGO_FLAGS),object-store --test objects kills' .ci/objects $(GRIDSTONE)
 
 # An environment of its own, outside the repository.
 PEERS := $(HOME)/.cache/gridstone/peers

@@ -150,7 +150,12 @@
 //!
 //! Any number of processes may read; each keeps its own decoded chunks and blocks, and asks for
 //! news when it is read, with some ten to twenty small requests. `disk_cache` keeps what was read
-//! in a local directory.
+//! in a local directory, in parts of a megabyte; a part that is damaged there is an error or is
+//! fetched again.
+//!
+//! Clocks need not agree. A writer whose clock is behind that of the one before goes on from where
+//! that one was; one whose clock is days ahead may clear away early what a reader still reads, which
+//! gets an error then.
 //!
 //! # Several writers: shards
 //!

@@ -54,14 +54,17 @@ pub(crate) fn map_owned<I: Send, T: Send>(
     Ok(made.into_iter().flatten().collect())
 }
 
-/// What becomes of groups of items that are used up, in their order: of at most `most`, and so
-/// small that each thread gets several.
+/// How many of `count` items a group has if each thread gets so many groups.
+pub(crate) fn group_size(count: usize, groups: usize) -> usize {
+    count.div_ceil(groups * rayon::current_num_threads()).max(1)
+}
+
+/// What becomes of groups of items that are used up, in their order, so many in each.
 pub(crate) fn map_groups<I: Send, T: Send>(
     items: Vec<I>,
-    most: usize,
+    size: usize,
     of: impl Fn(Vec<I>) -> Result<T> + Sync,
 ) -> Result<Vec<T>> {
-    let size = (items.len() / (4 * rayon::current_num_threads())).clamp(1, most);
     let (mut groups, mut items) = (
         Vec::with_capacity(items.len().div_ceil(size)),
         items.into_iter(),

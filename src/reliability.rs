@@ -72,6 +72,8 @@
 //! |---|---|
 //! | a write or sync of the log, a write of the manifest | commits are refused with [`Poisoned`](crate::ErrorKind::Poisoned), reads go on; opened again, all that was acknowledged is there |
 //! | on object storage: a write, after it was tried again | commits are refused with [`Poisoned`](crate::ErrorKind::Poisoned), reads may be too; opened again, all that was acknowledged is there |
+//! | on object storage: the clock of who opens it is behind or ahead | nothing is lost, and writing goes on; if it is far ahead, reads of views that are held may be [`Unavailable`](crate::ErrorKind::Unavailable) |
+//! | on object storage: it does not answer when the store is closed | closing ends after `storage_timeout`; all that was acknowledged is there |
 //! | on object storage: another process opens the store for writing | commits and reads are refused with [`Fenced`](crate::ErrorKind::Fenced); all that was acknowledged is there for the other |
 //! | no space | [`Unavailable`](crate::ErrorKind::Unavailable), until there is some again |
 //! | a base chunk cannot be read | reads of it fail and name it; the marks that need it stay; puts that cover it whole heal it; all else goes on |

@@ -234,6 +234,10 @@ impl Snapshot for FaultyView {
         self.plan.read()?;
         self.snapshot.scan(space, range, order, limit)
     }
+
+    fn is_remote(&self) -> bool {
+        self.snapshot.is_remote()
+    }
 }
 
 #[cfg(test)]

@@ -300,6 +300,12 @@ pub trait Snapshot: Send + Sync {
 
     /// At most `limit` entries of a range.
     fn scan(&self, space: Space, range: &KeyRange, order: Order, limit: usize) -> Result<Page>;
+
+    /// Whether values may have to come from another machine: then one call of
+    /// [`get_many`](Self::get_many) for many keys takes much less time than many for few.
+    fn is_remote(&self) -> bool {
+        false
+    }
 }
 
 /// Calls `visit` with all entries of a range, in ascending order, at most `limit` at a time.

@@ -187,6 +187,10 @@ impl Snapshot for Overlay<'_> {
             }
         }
     }
+
+    fn is_remote(&self) -> bool {
+        self.under.is_remote()
+    }
 }
 
 #[cfg(test)]

@@ -23,8 +23,9 @@ use crate::store::{
     BaseChunk, ChunkCache, ChunkReader, Grid, LayerChunks, LayerSpec, Stored, only,
 };
 
-/// How many blobs are asked for at once, where that leaves some to each thread.
+/// How many blobs are asked for at once, where that leaves several times some to each thread.
 const BLOBS_AT_ONCE: usize = 32;
+const GROUPS_OF_THREAD: usize = 4;
 
 pub(super) struct Fetched {
     pub(super) array: Array,
@@ -223,8 +224,13 @@ impl<'l, 'a> Painter<'l, 'a> {
         if !boxes.is_empty() {
             let (straight, work) = self.works((&targets, &counts), tiles(&mut array, &boxes)?);
             let painted = parallel::map_owned(work, |work| self.paint(work))?.into_iter();
+            // Where each waits for an answer, all that a thread is to get are asked for at once.
+            let size = match self.lister.chunks.snapshot.is_remote() {
+                true => parallel::group_size(straight.len(), 1),
+                false => parallel::group_size(straight.len(), GROUPS_OF_THREAD).min(BLOBS_AT_ONCE),
+            };
             let straight =
-                parallel::map_groups(straight, BLOBS_AT_ONCE, |group| self.paint_straight(group))?;
+                parallel::map_groups(straight, size, |group| self.paint_straight(group))?;
             let painted = painted.chain(straight);
             painted
                 .flatten()

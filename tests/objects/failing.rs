@@ -3,9 +3,9 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
@@ -15,7 +15,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
 
 use crate::dice::Dice;
@@ -45,42 +45,97 @@ pub struct Failing {
 
 /// What was asked for.
 #[derive(Debug, Default)]
-pub struct Counts {
-    requests: AtomicU64,
-    writes: AtomicU64,
-    /// How often a request began while none was under way.
-    rounds: AtomicU64,
-    under_way: AtomicUsize,
+pub struct Counts(Mutex<Vec<Request>>);
+
+/// What is asked of an object storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    Get,
+    List,
+    Put,
+    Delete,
+}
+
+/// A request that has ended.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub verb: Verb,
+    pub path: String,
+    /// What was read or written.
+    pub bytes: u64,
+    begun: Instant,
+    ended: Instant,
 }
 
 impl Counts {
-    fn begin(self: &Arc<Self>) -> UnderWay {
-        self.requests.fetch_add(1, Ordering::SeqCst);
-        if self.under_way.fetch_add(1, Ordering::SeqCst) == 0 {
-            self.rounds.fetch_add(1, Ordering::SeqCst);
+    fn begin(self: &Arc<Self>, verb: Verb, path: Option<&Path>) -> UnderWay {
+        UnderWay {
+            counts: Arc::clone(self),
+            verb,
+            path: path.map_or_else(String::new, Path::to_string),
+            bytes: AtomicU64::new(0),
+            begun: Instant::now(),
         }
-        UnderWay(Arc::clone(self))
     }
 
-    /// Requests and rounds so far.
-    pub fn so_far(&self) -> (u64, u64) {
-        (
-            self.requests.load(Ordering::SeqCst),
-            self.rounds.load(Ordering::SeqCst),
-        )
+    /// How many have ended so far.
+    pub fn so_far(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+
+    /// Those that have ended since then.
+    pub fn since(&self, before: usize) -> Vec<Request> {
+        self.0.lock().unwrap()[before..].to_vec()
     }
 
     /// Requests so far that change something.
-    pub fn writes(&self) -> u64 {
-        self.writes.load(Ordering::SeqCst)
+    pub fn writes(&self) -> usize {
+        let all = self.since(0);
+        all.iter().filter(|request| request.verb.changes()).count()
     }
 }
 
-struct UnderWay(Arc<Counts>);
+impl Verb {
+    pub fn changes(self) -> bool {
+        matches!(self, Verb::Put | Verb::Delete)
+    }
+}
+
+/// The most requests of which each began when another had ended.
+pub fn in_a_row(mut requests: Vec<Request>) -> usize {
+    requests.sort_by_key(|request| request.ended);
+    let (mut row, mut last) = (0, None);
+    for request in requests {
+        if last.is_none_or(|last| request.begun >= last) {
+            (row, last) = (row + 1, Some(request.ended));
+        }
+    }
+    row
+}
+
+struct UnderWay {
+    counts: Arc<Counts>,
+    verb: Verb,
+    path: String,
+    bytes: AtomicU64,
+    begun: Instant,
+}
+
+impl UnderWay {
+    fn moves(&self, bytes: u64) {
+        self.bytes.store(bytes, Ordering::Relaxed);
+    }
+}
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.under_way.fetch_sub(1, Ordering::SeqCst);
+        self.counts.0.lock().unwrap().push(Request {
+            verb: self.verb,
+            path: std::mem::take(&mut self.path),
+            bytes: self.bytes.load(Ordering::Relaxed),
+            begun: self.begun,
+            ended: Instant::now(),
+        });
     }
 }
 
@@ -156,8 +211,8 @@ impl Failing {
     }
 
     /// Begins a request for which a lost answer is a failure, as it changes nothing.
-    async fn begin(&self) -> Result<UnderWay> {
-        let under_way = self.counts.begin();
+    async fn begin(&self, verb: Verb, path: Option<&Path>) -> Result<UnderWay> {
+        let under_way = self.counts.begin(verb, path);
         match self.meet().await {
             Fate::Failed | Fate::Lost => Err(error()),
             Fate::Done | Fate::Repeated => Ok(under_way),
@@ -179,8 +234,8 @@ impl ObjectStore for Failing {
         payload: PutPayload,
         options: PutOptions,
     ) -> Result<PutResult> {
-        let _under_way = self.counts.begin();
-        self.counts.writes.fetch_add(1, Ordering::SeqCst);
+        let under_way = self.counts.begin(Verb::Put, Some(location));
+        under_way.moves(payload.content_length() as u64);
         let fate = self.meet().await;
         if fate == Fate::Failed {
             return Err(error());
@@ -201,14 +256,20 @@ impl ObjectStore for Failing {
         location: &Path,
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        self.counts.writes.fetch_add(1, Ordering::SeqCst);
-        let _under_way = self.begin().await?;
-        self.objects.put_multipart_opts(location, options).await
+        let _under_way = self.begin(Verb::Put, Some(location)).await?;
+        let upload = self.objects.put_multipart_opts(location, options).await?;
+        let counts = Arc::clone(&self.counts);
+        Ok(Box::new(Parts { upload, counts }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let _under_way = self.begin().await?;
-        self.objects.get_opts(location, options).await
+        let under_way = self.begin(Verb::Get, Some(location)).await?;
+        let is_head = options.head;
+        let got = self.objects.get_opts(location, options).await?;
+        if !is_head {
+            under_way.moves(got.range.end - got.range.start);
+        }
+        Ok(got)
     }
 
     async fn get_ranges(
@@ -216,7 +277,8 @@ impl ObjectStore for Failing {
         location: &Path,
         ranges: &[Range<u64>],
     ) -> Result<Vec<slatedb::bytes::Bytes>> {
-        let _under_way = self.begin().await?;
+        let under_way = self.begin(Verb::Get, Some(location)).await?;
+        under_way.moves(ranges.iter().map(|range| range.end - range.start).sum());
         self.objects.get_ranges(location, ranges).await
     }
 
@@ -224,12 +286,13 @@ impl ObjectStore for Failing {
         &self,
         locations: BoxStream<'static, Result<Path>>,
     ) -> BoxStream<'static, Result<Path>> {
-        self.counts.writes.fetch_add(1, Ordering::SeqCst);
-        self.objects.delete_stream(locations)
+        let counts = Arc::clone(&self.counts);
+        let counted = locations.inspect(move |_| drop(counts.begin(Verb::Delete, None)));
+        self.objects.delete_stream(counted.boxed())
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        let under_way = self.counts.begin();
+        let under_way = self.counts.begin(Verb::List, prefix);
         let (fate, takes) = self.draw();
         let listed = self.objects.list(prefix);
         let begin = async move {
@@ -246,11 +309,40 @@ impl ObjectStore for Failing {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        let _under_way = self.begin().await?;
+        let _under_way = self.begin(Verb::List, prefix).await?;
         self.objects.list_with_delimiter(prefix).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         self.objects.copy_opts(from, to, options).await
+    }
+}
+
+/// An object that is written part by part, each with a request of its own.
+#[derive(Debug)]
+struct Parts {
+    upload: Box<dyn MultipartUpload>,
+    counts: Arc<Counts>,
+}
+
+#[async_trait]
+impl MultipartUpload for Parts {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        let under_way = self.counts.begin(Verb::Put, None);
+        under_way.moves(data.content_length() as u64);
+        let part = self.upload.put_part(data);
+        Box::pin(async move {
+            let _under_way = under_way;
+            part.await
+        })
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        let _under_way = self.counts.begin(Verb::Put, None);
+        self.upload.complete().await
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        self.upload.abort().await
     }
 }

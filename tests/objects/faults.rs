@@ -167,3 +167,21 @@ fn an_object_storage_that_is_gone_fails_in_time_and_is_found_sound_again() {
     let found = found(&objects);
     assert!(found == Some(5) || found == Some(6), "{found:?}");
 }
+
+#[test]
+fn a_store_whose_storage_never_answers_is_closed_in_time() {
+    let objects = Failing::new(10);
+    let (engine, store) = open(&objects).unwrap();
+    let grid = grids::grid(&store).unwrap();
+    grids::fill(&grid, &grids::all(), 5).unwrap();
+    objects.set(Weather {
+        takes: Duration::from_secs(24 * 3600),
+        ..Weather::default()
+    });
+    let start = std::time::Instant::now();
+    drop((grid, store, engine));
+    // Six seconds, not ten times as many.
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(40), "{took:?}");
+    assert_eq!(found(&objects), Some(5));
+}

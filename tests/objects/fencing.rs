@@ -40,8 +40,9 @@ fn a_second_writer_fences_the_first_which_can_neither_write_nor_read() {
         Ok(()) => assert_eq!(there, 1, "a key was passed over"),
         Err(error) => assert_eq!(error.kind(), &ErrorKind::Fenced, "{error:?}"),
     }
-    if let Err(error) = first.snapshot() {
-        assert_eq!(error.kind(), &ErrorKind::Fenced, "{error:?}");
+    match first.snapshot() {
+        Err(error) => assert_eq!(error.kind(), &ErrorKind::Fenced, "{error:?}"),
+        Ok(_) => panic!("a view of a store that is another's"),
     }
     let there = second.snapshot().unwrap();
     let page = there

@@ -68,9 +68,13 @@ pub fn cells(grid: &Grid, level: i8, freshness: Freshness) -> gridstone::Result<
     Ok(answer.array.iter_f64().collect())
 }
 
+/// The levels at which the only dimension is at this one.
+pub fn at(level: i8) -> Levels {
+    Levels::zero(1).with(0, Level::new(level).unwrap())
+}
+
 pub fn query(level: i8) -> Query {
-    let at = Levels::zero(1).with(0, Level::new(level).unwrap());
-    let query = Query::all().levels(at);
+    let query = Query::all().levels(at(level));
     match level {
         0 => query,
         _ => query.layer(Layer::Aggregate(Aggregation::Sum)),

@@ -79,3 +79,67 @@ fn a_window_read_again() {
         }
     }
 }
+
+/// Where the store is that a process of the test below reads.
+const READ: &str = "GRIDSTONE_TEST_READ";
+const SECONDS: f64 = 5.0;
+
+/// Does nothing unless it is started by the test below: reads windows until the time is up, and says
+/// how many.
+#[test]
+fn reads_until_the_time_is_up() {
+    let Ok(url) = std::env::var(READ) else { return };
+    let store = Store::open_read_only(&url).unwrap();
+    let grid = store.grid("g").unwrap();
+    let mut dice = crate::dice::Dice(u64::from(std::process::id()));
+    let (start, mut windows) = (Instant::now(), 0);
+    while start.elapsed().as_secs_f64() < SECONDS {
+        let at = [0, 1].map(|_| i64::try_from(dice.below(SIDE - 256)).unwrap());
+        let query = Query::window(Window::new(at, [256, 256]));
+        assert_eq!(grid.read(&query).unwrap().array.shape(), [256, 256]);
+        windows += 1;
+    }
+    println!("\nread {windows}");
+}
+
+/// How many windows some processes read in a second, each one after the other.
+fn windows_a_second(url: &str, processes: usize) -> f64 {
+    let start = || {
+        std::process::Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "speed::reads_until_the_time_is_up",
+                "--nocapture",
+            ])
+            .env(READ, url)
+            // A process has one core, as it would have a machine of its own.
+            .env("RAYON_NUM_THREADS", "1")
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let running: Vec<_> = (0..processes).map(|_| start()).collect();
+    let read = |process: std::process::Child| -> f64 {
+        let out = process.wait_with_output().unwrap();
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        let count = text.lines().find_map(|line| line.strip_prefix("read "));
+        count.unwrap().trim().parse().unwrap()
+    };
+    running.into_iter().map(read).sum::<f64>() / SECONDS
+}
+
+#[test]
+#[ignore = "it measures"]
+fn four_processes_that_read() {
+    let place = tempfile::tempdir().unwrap();
+    let url = format!("file://{}/objects", place.path().display());
+    filled(&Store::options().policy(Policy::Inline).open(&url).unwrap());
+    for _ in 0..3 {
+        let [one, two, four] = [1, 2, 4].map(|count| windows_a_second(&url, count));
+        println!(
+            "{one:.0} windows a second in one process, {two:.0} in two, {four:.0} in four: {:.2} and {:.2} times",
+            two / one,
+            four / one
+        );
+    }
+}

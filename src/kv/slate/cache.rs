@@ -1,12 +1,18 @@
-//! Blocks in memory: a part that several reads want at once is fetched once.
+//! What is held in memory of an open store: blocks above all. A part that several reads want at
+//! once is fetched once.
 
 use std::hash::RandomState;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{OptionsBuilder, Weighter};
 use slatedb::db_cache::{CacheFetch, CacheLoader, CachedEntry, CachedKey, DbCache};
+
+use super::SlateOptions;
+use super::tables::Tables;
+use super::values::Values;
 
 type Fetched<T> = Result<T, slatedb::Error>;
 
@@ -16,6 +22,27 @@ const OVERHEAD: u64 = 128;
 const BLOCK_BYTES: usize = 16 << 10;
 /// Parts with locks of their own have at least so many bytes.
 const SHARD_BYTES: usize = 16 << 20;
+/// One in so many bytes is for small values.
+const VALUES_SHARE: usize = 16;
+
+/// What is held in memory of an open store.
+pub(super) struct Held {
+    pub(super) blocks: Arc<Blocks>,
+    pub(super) values: Values,
+    pub(super) tables: Tables,
+}
+
+impl Held {
+    /// Nothing yet.
+    pub(super) fn new(options: &SlateOptions) -> Self {
+        let (bytes, values) = (options.cache_bytes, options.cache_bytes / VALUES_SHARE);
+        Self {
+            blocks: Arc::new(Blocks::new(bytes - values)),
+            values: Values::new(values),
+            tables: Tables::new(options.warmed_tables),
+        }
+    }
+}
 
 #[derive(Clone, Debug)]
 struct Weight;
@@ -34,7 +61,7 @@ pub(super) struct Blocks {
 }
 
 impl Blocks {
-    pub(super) fn new(bytes: usize) -> Self {
+    fn new(bytes: usize) -> Self {
         let count = (bytes / BLOCK_BYTES).clamp(64, 1 << 20);
         let options = OptionsBuilder::new()
             .weight_capacity(bytes as u64)

@@ -10,10 +10,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use slatedb::admin::AdminBuilder;
+use slatedb::config::{FlushOptions, FlushType};
 use slatedb::db_cache::DbCache;
-use slatedb::{CloseReason, CompactorBuilder, Db, Error, ErrorKind, SstBlockSize};
+use slatedb::{
+    CloseReason, CompactorBuilder, Db, Error, ErrorKind, SstBlockSize, VersionedCompactions,
+};
+use slatedb_common::clock::SystemClock;
 
 use super::cache::Blocks;
+use super::clock::Clock;
 use super::place::Place;
 use super::{SlateOptions, fault};
 
@@ -23,12 +28,12 @@ const ATTEMPTS: u32 = 8;
 /// The pause before the second attempt, at most; twice as long before each further one.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Opens a store, and makes it if there is none.
+/// Opens a store, and makes it if there is none. Gives the clock that it goes by too.
 pub(super) async fn open(
     place: &Place,
     options: &SlateOptions,
     blocks: &Arc<Blocks>,
-) -> Result<Db, Error> {
+) -> Result<(Db, Arc<Clock>), Error> {
     let mut attempt = 0;
     loop {
         let opened = claim(place, options, blocks).await;
@@ -50,27 +55,48 @@ struct Lost {
     new: bool,
 }
 
-async fn claim(place: &Place, options: &SlateOptions, blocks: &Arc<Blocks>) -> Result<Db, Lost> {
+async fn claim(
+    place: &Place,
+    options: &SlateOptions,
+    blocks: &Arc<Blocks>,
+) -> Result<(Db, Arc<Clock>), Lost> {
     let (prefix, objects) = (&place.prefix, &place.objects);
     let admin = AdminBuilder::new(prefix.clone(), Arc::clone(objects)).build();
-    let seen = admin.read_manifest(None).await;
-    let seen = seen.map_err(|error| Lost { error, new: false })?;
+    let (seen, jobs) = tokio::join!(admin.read_manifest(None), admin.read_compactions(None));
+    let lost = |error| Lost { error, new: false };
+    let (seen, jobs) = (seen.map_err(lost)?, jobs.map_err(lost)?);
     let new = seen.is_none();
+    let clock = Clock::new(options.clock_ahead());
+    let jobs = jobs
+        .iter()
+        .flat_map(VersionedCompactions::recent_compactions);
+    jobs.for_each(|job| clock.reach_past(job.id().timestamp_ms()));
     let (writer, merger) = seen.map_or((0, 0), |manifest| {
+        clock.reach_manifest(&manifest);
         (manifest.writer_epoch(), manifest.compactor_epoch())
     });
     let merging = CompactorBuilder::new(prefix.clone(), Arc::clone(objects))
         .with_options(options.merging())
+        .with_system_clock(Arc::clone(&clock) as Arc<dyn SystemClock>)
         .with_expected_epoch(merger);
     let opened = Db::builder(prefix.clone(), Arc::clone(objects))
         .with_settings(options.settings(place.conditional))
         .with_sst_block_size(BLOCK_SIZE)
         .with_db_cache(Arc::clone(blocks) as Arc<dyn DbCache>, 0)
+        .with_system_clock(Arc::clone(&clock) as Arc<dyn SystemClock>)
         .with_expected_epoch(writer)
         .with_compactor_builder(merging)
         .build()
         .await;
-    opened.map_err(|error| Lost { error, new })
+    let db = opened.map_err(|error| Lost { error, new })?;
+    // What was only in the logs is in a table then, and the manifest tells how late it was.
+    let flush = FlushOptions {
+        flush_type: FlushType::MemTable,
+    };
+    let flushed = db.flush_with_options(flush).await;
+    flushed.map_err(|error| Lost { error, new })?;
+    clock.reach_manifest(&db.manifest());
+    Ok((db, clock))
 }
 
 /// Whether another process may have come in between.

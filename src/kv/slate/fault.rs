@@ -36,14 +36,20 @@ pub(super) fn is_taken(error: &slatedb::Error) -> bool {
     error.to_string().contains("version already exists")
 }
 
+/// Another process has taken over.
+pub(super) fn fenced(url: &str) -> Error {
+    Error::new(ErrorKind::Fenced, fenced_text(url))
+}
+
+fn fenced_text(url: &str) -> String {
+    format!(
+        "another process has opened the store at {url} for writing: this one neither writes nor reads it any more; open it again, read-only if the other is to go on"
+    )
+}
+
 fn kind_and_text(url: &str, error: &slatedb::Error) -> (ErrorKind, String) {
     match error.kind() {
-        Kind::Closed(CloseReason::Fenced) => (
-            ErrorKind::Fenced,
-            format!(
-                "another process has opened the store at {url} for writing: this one neither writes nor reads it any more; open it again, read-only if the other is to go on"
-            ),
-        ),
+        Kind::Closed(CloseReason::Fenced) => (ErrorKind::Fenced, fenced_text(url)),
         Kind::Closed(_) => (
             ErrorKind::Poisoned,
             format!("the store at {url} was closed, or a write to it has failed: open it again"),

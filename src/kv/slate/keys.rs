@@ -8,6 +8,8 @@ use std::ops::Range;
 use super::super::{KeyRange, Space};
 
 const INDEX: u8 = 0x80;
+/// Before what is kept of a range in memory.
+const RANGE: u8 = 0x40;
 
 fn mark(space: Space) -> u8 {
     match space {
@@ -40,6 +42,16 @@ pub(super) fn value_key(space: Space, key: &[u8]) -> Vec<u8> {
 /// Where it is noted that there is a value, if it is elsewhere than the value.
 pub(super) fn index_key(space: Space, key: &[u8]) -> Option<Vec<u8>> {
     is_large(space).then(|| with_mark(mark(space) | INDEX, key))
+}
+
+/// What a range is called in memory, where it begins there.
+pub(super) fn range_key(space: Space, start: &[u8]) -> Vec<u8> {
+    with_mark(mark(space) | RANGE, start)
+}
+
+/// Where the spaces begin in which almost every read looks: small records, and marks.
+pub(super) fn read_always() -> [Vec<u8>; 2] {
+    [Space::Meta, Space::Dirty].map(|space| value_key(space, &[]))
 }
 
 /// The key of the space, of one of either kind.

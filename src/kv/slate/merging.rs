@@ -1,11 +1,14 @@
 //! Merging all tables into one run, which gives back the space of what was deleted.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use slatedb::Db;
 use slatedb::admin::AdminBuilder;
 use slatedb::compactor::{CompactionSpec, CompactionStatus, SourceId};
+use slatedb_common::clock::SystemClock;
 
+use super::clock::Clock;
 use super::place::Place;
 use super::room::Room;
 use crate::error::{Error, Result};
@@ -19,9 +22,9 @@ const WAITED: Duration = Duration::from_secs(10);
 
 /// Merges all tables, and waits a while until that is done. The old ones go when no reader needs
 /// them.
-pub(super) fn merge_all(room: &Room, db: &Db, place: &Place) -> Result<()> {
+pub(super) fn merge_all(room: &Room, db: &Db, place: &Place, clock: &Arc<Clock>) -> Result<()> {
     for _ in 0..ATTEMPTS {
-        match room.bulk(merge_once(db, place))? {
+        match room.bulk(merge_once(db, place, clock))? {
             Some(CompactionStatus::Failed) => {}
             _ => return Ok(()),
         }
@@ -34,8 +37,14 @@ pub(super) fn merge_all(room: &Room, db: &Db, place: &Place) -> Result<()> {
 
 /// How a merge of all that is there now has ended; `None` if there was nothing to do, or it goes
 /// on.
-async fn merge_once(db: &Db, place: &Place) -> Result<Option<CompactionStatus>, slatedb::Error> {
-    let admin = AdminBuilder::new(place.prefix.clone(), place.objects.clone()).build();
+async fn merge_once(
+    db: &Db,
+    place: &Place,
+    clock: &Arc<Clock>,
+) -> Result<Option<CompactionStatus>, slatedb::Error> {
+    let admin = AdminBuilder::new(place.prefix.clone(), place.objects.clone())
+        .with_system_clock(Arc::clone(clock) as Arc<dyn SystemClock>)
+        .build();
     db.refresh_manifest().await?;
     let manifest = db.manifest();
     let young = manifest.l0().iter().map(|view| SourceId::SstView(view.id));

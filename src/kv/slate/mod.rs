@@ -7,6 +7,7 @@
 
 mod cache;
 mod claiming;
+mod clock;
 mod fault;
 mod keys;
 mod merging;
@@ -16,6 +17,8 @@ mod reader;
 mod reads;
 mod room;
 mod still;
+mod tables;
+mod values;
 mod writes;
 
 use std::fmt;
@@ -26,8 +29,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use object_store::ObjectStore;
 use slatedb::config::{CloseOptions, FlushOptions, FlushType};
 use slatedb::manifest::VersionedManifest;
-use slatedb::{CacheTarget, Db, DbCacheManagerOps, DbSnapshot};
-use tokio::runtime::Handle;
+use slatedb::{Db, DbSnapshot, DbStatus};
+use tokio::sync::watch;
 
 pub use options::SlateOptions;
 pub use reader::SlateReader;
@@ -37,14 +40,12 @@ use super::timed::Timed;
 use super::{
     Batch, Counters, Durability, Engine, KeyRange, Order, Page, Sequence, Snapshot, Space,
 };
-use crate::error::{Error, Result};
-use cache::Blocks;
+use crate::error::{Error, ErrorKind, Result};
+use cache::Held;
+use clock::Clock;
 use place::Place;
+use reads::Reading;
 use room::Room;
-
-/// The indices and filters of so many tables are read when a store is opened: where a read needs
-/// them first, it waits for each.
-const WARMED_TABLES_MAX: usize = 64;
 
 /// An [`Engine`] on object storage, which one process at a time writes to.
 ///
@@ -59,10 +60,14 @@ pub struct Slate {
 }
 
 struct Core {
-    db: Db,
+    db: Arc<Db>,
+    clock: Arc<Clock>,
     group: Group,
-    blocks: Arc<Blocks>,
+    held: Held,
+    status: watch::Receiver<DbStatus>,
     syncs: Timed,
+    /// A write has found that another process has opened the store.
+    fenced: AtomicBool,
     /// It is not to be closed in order.
     abandoned: AtomicBool,
     place: Place,
@@ -103,14 +108,21 @@ impl Slate {
     fn at(place: Place, options: &SlateOptions) -> Result<Self> {
         let room = Room::new(&place.url, options.timeout)?;
         place.probe(&room, options.create)?;
-        let blocks = Arc::new(Blocks::new(options.cache_bytes));
-        let db = room.bulk(claiming::open(&place, options, &blocks))?;
-        warm(room.handle(), &Arc::new(db.clone()), &db.manifest());
+        let held = Held::new(options);
+        let (db, clock) = room.bulk(claiming::open(&place, options, &held.blocks))?;
+        let db = Arc::new(db);
+        let new = held
+            .tables
+            .new_for(&db.manifest(), keys::read_always().into_iter());
+        room.handle().spawn(tables::fetched(Arc::clone(&db), new));
         let core = Core {
+            status: db.subscribe(),
             db,
+            clock,
             group: Group::starting_at(Sequence(0)),
-            blocks,
+            held,
             syncs: Timed::default(),
+            fenced: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
             place,
             room,
@@ -125,26 +137,6 @@ impl Slate {
     #[cfg(feature = "testing")]
     pub fn abandon(&self) {
         self.core.abandoned.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Asks for what every read of a table needs first, without waiting.
-fn warm<T>(handle: &Handle, tables: &Arc<T>, manifest: &VersionedManifest)
-where
-    T: DbCacheManagerOps + Send + Sync + 'static,
-{
-    let views: Vec<_> = manifest.all_sst_views().collect();
-    if views.len() > WARMED_TABLES_MAX {
-        return;
-    }
-    for view in views {
-        let (tables, id) = (Arc::clone(tables), view.sst.id);
-        handle.spawn(async move {
-            // Who reads the table asks again, and is told what is wrong.
-            let _ = tables
-                .warm_sst(id, &[CacheTarget::Filters, CacheTarget::Index])
-                .await;
-        });
     }
 }
 
@@ -178,12 +170,20 @@ impl Core {
         self.room.bulk(self.db.flush_with_options(options))
     }
 
+    /// What a write has come to that failed.
+    fn failure(&self, error: &Error) -> WriteFailure {
+        if *error.kind() == ErrorKind::Fenced {
+            self.fenced.store(true, Ordering::Release);
+        }
+        fault::of_write(&self.room.url, error)
+    }
+
     /// Leaves nothing to be replayed. If that fails nobody had been promised more than is there.
     fn close(&self) {
         // After a failed write nobody knows what is there: the next opening finds out.
         let flush_type = (!self.group.is_poisoned()).then_some(FlushType::MemTable);
         let options = CloseOptions::default().with_flush_type(flush_type);
-        if let Err(error) = self.room.bulk(self.db.close_with_options(options)) {
+        if let Err(error) = self.room.read(self.db.close_with_options(options)) {
             tracing::warn!(
                 error = error.sentence(),
                 "the store was not closed in order; what was acknowledged is replayed"
@@ -209,18 +209,21 @@ impl Medium for Core {
                 None => Ok(()),
             }
         });
-        written.map_err(|error| fault::of_write(&self.room.url, &error))
+        written.map_err(|error| self.failure(&error))
     }
 
     fn sync(&self) -> Result<(), WriteFailure> {
         self.syncs
             .time(|| self.flush(FlushType::Wal))
-            .map_err(|error| fault::of_write(&self.room.url, &error))
+            .map_err(|error| self.failure(&error))
     }
 }
 
 impl Engine for Slate {
     fn snapshot(&self) -> Result<Arc<dyn Snapshot>> {
+        if self.core.fenced.load(Ordering::Acquire) {
+            return Err(fault::fenced(&self.core.room.url));
+        }
         // The sequence first: the view may show later commits, which costs at most a conflict
         // without need.
         let sequence = self.core.group.register();
@@ -252,7 +255,8 @@ impl Engine for Slate {
             return Ok(());
         }
         self.flush()?;
-        merging::merge_all(&self.core.room, &self.core.db, &self.core.place)
+        let core = &self.core;
+        merging::merge_all(&core.room, &core.db, &core.place, &core.clock)
     }
 
     fn checkpoint(&self, _: &Path) -> Result<()> {
@@ -261,7 +265,7 @@ impl Engine for Slate {
 
     fn counters(&self) -> Counters {
         let (bytes, count) = sizes(&self.core.db.manifest());
-        let (hits, misses) = self.core.blocks.counts();
+        let (hits, misses) = self.core.held.blocks.counts();
         Counters {
             cache_hits: Some(hits),
             cache_misses: Some(misses),
@@ -280,6 +284,19 @@ struct View {
     core: Arc<Core>,
 }
 
+impl View {
+    fn reading(&self) -> Reading<'_, DbSnapshot, Db> {
+        Reading {
+            room: &self.core.room,
+            held: &self.core.held,
+            moment: &self.snapshot,
+            number: self.snapshot.seq(),
+            source: &self.core.db,
+            status: &self.core.status,
+        }
+    }
+}
+
 impl Snapshot for View {
     fn sequence(&self) -> Sequence {
         self.sequence
@@ -291,11 +308,15 @@ impl Snapshot for View {
         keys: &[Vec<u8>],
         visit: &mut dyn FnMut(usize, Option<&[u8]>) -> Result<()>,
     ) -> Result<()> {
-        reads::get_many(&self.core.room, &self.snapshot, space, keys, visit)
+        self.reading().get_many(space, keys, visit)
     }
 
     fn scan(&self, space: Space, range: &KeyRange, order: Order, limit: usize) -> Result<Page> {
-        reads::scan(&self.core.room, &*self.snapshot, space, range, order, limit)
+        self.reading().scan(space, range, order, limit)
+    }
+
+    fn is_remote(&self) -> bool {
+        true
     }
 }
 

@@ -3,19 +3,24 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use slatedb::config::{
     CompactorOptions, DbReaderOptions, GarbageCollectorDirectoryOptions, GarbageCollectorOptions,
     ObjectStoreCacheOptions, Settings,
 };
 
-/// Bytes of memory from which on they are moved into a table. As much again may be on its way.
-const TABLE_BYTES: usize = 32 << 20;
+/// A merged table has so many times the bytes of a young one.
+const YOUNG_SHARE: usize = 8;
+const MERGED_BYTES: usize = 256 << 20;
 const BUFFERED_BYTES_MAX: usize = 256 << 20;
 /// More tables than this that were not merged yet hold up writes.
 const YOUNG_TABLES_MAX: usize = 16;
 /// A table of a hundred large values has a filter too: it spares requests.
 const FILTER_KEYS_MIN: u32 = 1;
 const CACHE_BYTES: usize = 64 << 20;
+/// What is read for the directory, if any of it is wanted.
+const PART_BYTES: usize = 1 << 20;
+const WARMED_TABLES: usize = 64;
 /// No file that somebody may still begin to read is younger.
 const MIN_AGE: Duration = Duration::from_secs(5 * 60);
 /// A writer that was suspended for longer must not go on: without conditional overwriting nothing
@@ -31,19 +36,29 @@ pub struct SlateOptions {
     /// How long a commit that does not wait for the medium may be in memory only.
     pub flush_interval: Duration,
     /// How long the object storage may take to answer a read, or the first request of an opening,
-    /// attempts to try again included; for what writes, and for all of an opening for writing, ten
-    /// times as long.
+    /// attempts to try again included, or to take the last bytes when a store is closed; for other
+    /// writes, and for all of an opening for writing, ten times as long.
     pub timeout: Duration,
-    /// Bytes of blocks, indices and filters in memory.
+    /// Bytes of blocks, indices and filters in memory, and of small values.
     pub cache_bytes: usize,
+    /// If a store has at most so many tables, the indices and filters of all are fetched when it is
+    /// opened; else those of a table when it is read for the first time.
+    pub warmed_tables: usize,
     /// How far a reader may lie behind the writer, beside the flush interval.
     pub age_max: Duration,
     /// How long the writer keeps files that it has replaced, for readers that still read them.
     pub kept: Duration,
     /// How often the writer looks for tables to merge.
     pub merge_interval: Duration,
+    /// Bytes of a table that others were merged into; bytes in memory become a table when they are an
+    /// eighth of that. The list of all tables is written anew with each change, so that smaller ones
+    /// cost more.
+    pub table_bytes: usize,
     /// A directory, and its bytes at most, for parts of files that were read.
     pub disk_cache: Option<(PathBuf, usize)>,
+    /// By how many seconds the machine's clock is wrong.
+    #[cfg(feature = "testing")]
+    pub clock_ahead: i64,
 }
 
 impl Default for SlateOptions {
@@ -53,10 +68,14 @@ impl Default for SlateOptions {
             flush_interval: Duration::from_millis(100),
             timeout: Duration::from_secs(60),
             cache_bytes: CACHE_BYTES,
+            warmed_tables: WARMED_TABLES,
             age_max: Duration::from_secs(10),
             kept: Duration::from_secs(15 * 60),
             merge_interval: Duration::from_secs(1),
+            table_bytes: MERGED_BYTES,
             disk_cache: None,
+            #[cfg(feature = "testing")]
+            clock_ahead: 0,
         }
     }
 }
@@ -76,8 +95,18 @@ impl SlateOptions {
         if let Some((directory, bytes)) = &self.disk_cache {
             options.root_folder = Some(directory.clone());
             options.max_cache_size_bytes = Some(*bytes);
+            options.part_size_bytes = PART_BYTES;
         }
         options
+    }
+
+    /// By how much the machine's clock is wrong: tests say so.
+    pub(super) fn clock_ahead(&self) -> TimeDelta {
+        #[cfg(feature = "testing")]
+        let seconds = self.clock_ahead;
+        #[cfg(not(feature = "testing"))]
+        let seconds = 0;
+        TimeDelta::seconds(seconds)
     }
 
     /// How a writer is set up. `conditional`: an object can be overwritten on the condition that
@@ -111,7 +140,7 @@ impl SlateOptions {
         Settings {
             flush_interval: Some(self.flush_interval),
             max_unflushed_bytes: BUFFERED_BYTES_MAX,
-            l0_sst_size_bytes: TABLE_BYTES,
+            l0_sst_size_bytes: self.table_bytes / YOUNG_SHARE,
             l0_max_ssts: YOUNG_TABLES_MAX,
             l0_max_ssts_per_key: YOUNG_TABLES_MAX,
             // It is opened apart.
@@ -136,6 +165,7 @@ impl SlateOptions {
         if let Some(worker) = &mut options.worker {
             worker.compactions_poll_interval = self.merge_interval;
             worker.min_filter_keys = FILTER_KEYS_MIN;
+            worker.max_sst_size = self.table_bytes;
         }
         options
     }

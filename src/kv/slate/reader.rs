@@ -8,7 +8,7 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -23,11 +23,12 @@ use super::super::read_only;
 use super::super::{
     Batch, Counters, Durability, Engine, KeyRange, Order, Page, Sequence, Snapshot, Space,
 };
-use super::cache::Blocks;
+use super::cache::Held;
 use super::place::Place;
+use super::reads::Reading;
 use super::room::Room;
 use super::still::{self, Still};
-use super::{SlateOptions, no_checkpoint, reads, sizes, warm};
+use super::{SlateOptions, keys, no_checkpoint, sizes, tables};
 use crate::error::{Error, Result};
 
 /// A writer may clear away logs just as they are to be read.
@@ -56,12 +57,15 @@ struct ReaderCore {
 struct Opener {
     place: Place,
     options: SlateOptions,
-    blocks: Arc<Blocks>,
+    held: Held,
+    /// The number of the next moment.
+    next: AtomicU64,
 }
 
 /// The store as it was at one time.
 struct Moment {
     reader: Arc<DbReader>,
+    number: u64,
     sequence: Sequence,
     /// Before this nothing was missing.
     taken: Instant,
@@ -78,11 +82,6 @@ impl Drop for Moment {
 }
 
 impl Moment {
-    /// Asks for what every read needs first.
-    fn warm(&self, room: &Room) {
-        warm(room.handle(), &self.reader, &self.reader.manifest());
-    }
-
     /// An error if the reader shows another state than it did when it was opened.
     fn stands(&self, url: &str) -> Result<()> {
         if self.status.borrow().durable_seq == self.sequence.0 {
@@ -101,17 +100,28 @@ impl Opener {
         let builder = DbReader::builder(self.place.prefix.clone(), Arc::new(still))
             .with_reader_mode(DbReaderMode::FollowLatest)
             .with_options(self.options.reader_settings())
-            .with_db_cache(Arc::clone(&self.blocks) as Arc<dyn DbCache>, 0);
+            .with_db_cache(Arc::clone(&self.held.blocks) as Arc<dyn DbCache>, 0);
         let reader = Arc::new(still::opening(builder.build()).await?);
         let status = reader.subscribe();
         let sequence = Sequence(status.borrow().durable_seq);
         Ok(Moment {
             reader,
+            number: self.next.fetch_add(1, Ordering::Relaxed),
             sequence,
             taken,
             status,
             handle: Handle::current(),
         })
+    }
+
+    /// Asks for what every read of a moment needs first.
+    fn warm(&self, moment: &Moment) {
+        let (reader, held) = (&moment.reader, &self.held);
+        let new = held
+            .tables
+            .new_for(&reader.manifest(), keys::read_always().into_iter());
+        let fetch = tables::fetched(Arc::clone(reader), new);
+        moment.handle.spawn(fetch);
     }
 
     /// A moment that is no older than another.
@@ -141,7 +151,7 @@ impl ReaderCore {
         let mut current = lock(&self.current);
         let is_younger = moment.taken > current.taken && moment.sequence >= current.sequence;
         if is_younger {
-            moment.warm(&self.room);
+            self.opener.warm(&moment);
             *current = Arc::new(moment);
         }
     }
@@ -217,10 +227,11 @@ impl SlateReader {
         let opener = Opener {
             place,
             options: options.clone(),
-            blocks: Arc::new(Blocks::new(options.cache_bytes)),
+            held: Held::new(options),
+            next: AtomicU64::new(0),
         };
         let first = room.read(opener.open_after(Sequence(0)))?;
-        first.warm(&room);
+        opener.warm(&first);
         let core = ReaderCore {
             current: Mutex::new(Arc::new(first)),
             turn: Mutex::default(),
@@ -270,7 +281,7 @@ impl Engine for SlateReader {
     fn counters(&self) -> Counters {
         let current = self.core.current();
         let (bytes, count) = sizes(&current.reader.manifest());
-        let (hits, misses) = self.core.opener.blocks.counts();
+        let (hits, misses) = self.core.opener.held.blocks.counts();
         Counters {
             cache_hits: Some(hits),
             cache_misses: Some(misses),
@@ -292,6 +303,20 @@ struct View {
     core: Arc<ReaderCore>,
 }
 
+impl View {
+    fn reading(&self) -> Reading<'_, DbReader, DbReader> {
+        let moment = &self.moment;
+        Reading {
+            room: &self.core.room,
+            held: &self.core.opener.held,
+            moment: &moment.reader,
+            number: moment.number,
+            source: &moment.reader,
+            status: &moment.status,
+        }
+    }
+}
+
 impl Snapshot for View {
     fn sequence(&self) -> Sequence {
         self.moment.sequence
@@ -303,15 +328,17 @@ impl Snapshot for View {
         keys: &[Vec<u8>],
         visit: &mut dyn FnMut(usize, Option<&[u8]>) -> Result<()>,
     ) -> Result<()> {
-        let room = &self.core.room;
-        reads::get_many(room, &self.moment.reader, space, keys, visit)?;
-        self.moment.stands(&room.url)
+        self.reading().get_many(space, keys, visit)?;
+        self.moment.stands(&self.core.room.url)
     }
 
     fn scan(&self, space: Space, range: &KeyRange, order: Order, limit: usize) -> Result<Page> {
-        let room = &self.core.room;
-        let page = reads::scan(room, &*self.moment.reader, space, range, order, limit)?;
-        self.moment.stands(&room.url)?;
+        let page = self.reading().scan(space, range, order, limit)?;
+        self.moment.stands(&self.core.room.url)?;
         Ok(page)
+    }
+
+    fn is_remote(&self) -> bool {
+        true
     }
 }
