@@ -1,10 +1,12 @@
 //! The places of ticks along an irregular dimension.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use super::level::{Level, Levels};
 use super::location::Location;
-use super::structure::{Structure, saturate};
+use super::structure::{Piece, Structure, saturate};
+use super::window::Window;
 
 /// An irregular dimension: where its ticks lie among chunks and bins.
 ///
@@ -50,6 +52,62 @@ impl Structure {
     pub(crate) fn cell_levels(&self, chunks: Levels) -> Levels {
         self.irregular()
             .map_or(chunks, |dimension| chunks.with(dimension, Level::ZERO))
+    }
+}
+
+impl Structure {
+    /// A window of base cells as one whose chunks are those that the cells are in: along an
+    /// irregular dimension the buckets of its ticks.
+    pub(crate) fn bucket_window(&self, window: &Window) -> Window {
+        let Some(irregular) = self.irregular_axis() else {
+            return *window;
+        };
+        let bin = |tick: i64| irregular.bin(irregular.bucket, tick);
+        let (first, end) = (window.start()[irregular.axis], window.end()[irregular.axis]);
+        let (first, last) = (bin(first), bin(end.saturating_sub(1)));
+        let len = last.abs_diff(first).saturating_add(1);
+        let levels = self.chunk_levels(window.levels(self.dimensions().len()));
+        window.along(irregular.axis, first, len).at(levels)
+    }
+
+    /// The same without extent along an irregular dimension, so that its chunks are one for each
+    /// column.
+    pub(crate) fn column_window(&self, window: &Window) -> Window {
+        let whole = self.bucket_window(window);
+        self.irregular_axis().map_or(whole, |irregular| {
+            whole.along(irregular.axis, whole.start()[irregular.axis], 1)
+        })
+    }
+
+    /// The parts of a window of base cells, one in each chunk; along an irregular dimension one in
+    /// each bucket that some ticks, rising, lie in.
+    pub(crate) fn split_at(
+        &self,
+        window: &Window,
+        ticks: &[i64],
+    ) -> impl Iterator<Item = Piece> + use<> {
+        let irregular = self.irregular_axis();
+        let mut codes: Vec<Option<u64>> = match irregular {
+            None => vec![None],
+            Some(irregular) => ticks
+                .iter()
+                .map(|tick| Some(irregular.code(irregular.bucket, *tick)))
+                .collect(),
+        };
+        codes.dedup();
+        let codes: Arc<[Option<u64>]> = codes.into();
+        let of_column = move |piece: Piece| {
+            let codes = Arc::clone(&codes);
+            (0..codes.len()).map(move |number| Piece {
+                location: irregular
+                    .zip(codes[number])
+                    .map_or(piece.location, |(irregular, code)| {
+                        irregular.place(&piece.location, irregular.bucket, code)
+                    }),
+                ..piece.clone()
+            })
+        };
+        self.split(&self.column_window(window)).flat_map(of_column)
     }
 }
 

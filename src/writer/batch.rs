@@ -8,7 +8,7 @@ use super::{Commit, runs};
 use crate::aggregate::background::make_room;
 use crate::array::ArrayView;
 use crate::error::{Error, ErrorKind, Result};
-use crate::grid::{CellIndex, Location, Shape, Window};
+use crate::grid::{CellIndex, Location, Piece, Shape, Window};
 use crate::key::{GridId, meta};
 use crate::kv::{self, Durability, Snapshot, Space};
 use crate::store::{Grid, Number, Policy, Store, Workers, try_lock, unless_dropped};
@@ -59,8 +59,9 @@ pub(super) struct Put<'a> {
     pub(super) grid: Grid,
     pub(super) window: Window,
     pub(super) content: Content<'a>,
-    /// The events along an irregular dimension that the array holds, in the array's order.
-    pub(super) ticks: Vec<i64>,
+    /// The events along an irregular dimension that the array holds: the tick of each, rising, and
+    /// its number in the array.
+    pub(super) events: Vec<(i64, usize)>,
     /// Which cells of the array hold data (1), where its values cannot say it.
     pub(super) mask: Option<ArrayViewD<'a, u8>>,
 }
@@ -80,48 +81,10 @@ impl<'a> Put<'a> {
         }
     }
 
-    /// The window without extent along the irregular dimension, in bins of the level of buckets,
-    /// whose pieces have the place of any event of this put.
-    pub(super) fn flat(&self) -> Option<Window> {
-        let irregular = self.grid.structure().irregular_axis()?;
-        let levels = self.window.levels(self.grid.structure().dimensions().len());
-        let bin = irregular.bin(irregular.bucket, self.window.start()[irregular.axis]);
-        Some(
-            self.window
-                .along(irregular.axis, bin, 1)
-                .at(levels.with(irregular.dimension, irregular.bucket)),
-        )
-    }
-
-    /// Every chunk or bucket that an array is put into.
-    fn locations(&self) -> Vec<Location> {
-        let structure = self.grid.structure();
-        let Some((irregular, flat)) = structure.irregular_axis().zip(self.flat()) else {
-            return structure
-                .split(&self.window)
-                .map(|piece| piece.location)
-                .take(LOCATIONS_MAX)
-                .collect();
-        };
-        let mut codes: Vec<u64> = self
-            .ticks
-            .iter()
-            .map(|tick| irregular.code(irregular.bucket, *tick))
-            .collect();
-        codes.sort_unstable();
-        codes.dedup();
-        let columns: Vec<Location> = structure
-            .split(&flat)
-            .map(|piece| piece.location)
-            .take(LOCATIONS_MAX)
-            .collect();
-        let at = |code: u64| {
-            columns
-                .iter()
-                .map(move |at| irregular.place(at, irregular.bucket, code))
-                .collect::<Vec<_>>()
-        };
-        codes.into_iter().flat_map(at).take(LOCATIONS_MAX).collect()
+    /// Its parts: one in each chunk, or in each bucket, that an array is put into.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = Piece> + use<> {
+        let ticks: Vec<i64> = self.events.iter().map(|(tick, _)| *tick).collect();
+        self.grid.structure().split_at(&self.window, &ticks)
     }
 }
 
@@ -268,7 +231,7 @@ impl<'a> Batch<'a> {
             grid: grid.clone(),
             window,
             content,
-            ticks: Vec::new(),
+            events: Vec::new(),
             mask: None,
         });
         Ok(())
@@ -356,11 +319,13 @@ impl<'a> Batch<'a> {
             return Err(grid.blame(Error::invalid(message)));
         }
         let window = window.at(window.levels(grid.structure().dimensions().len()));
+        let mut events: Vec<(i64, usize)> = ticks.into_iter().zip(0..).collect();
+        events.sort_unstable();
         self.puts.push(Put {
             grid: grid.clone(),
             window,
             content: Content::Array(array, overlap),
-            ticks,
+            events,
             mask: None,
         });
         Ok(())
@@ -451,7 +416,10 @@ impl<'a> Batch<'a> {
     /// Every chunk that an array is put into, as far as they are few.
     fn chunks(&self) -> impl Iterator<Item = (GridId, Location)> {
         let arrays = self.puts.iter().filter(|put| put.array().is_some());
-        arrays.flat_map(|put| put.locations().into_iter().map(|at| (put.grid.id(), at)))
+        arrays.flat_map(|put| {
+            let pieces = put.pieces().take(LOCATIONS_MAX);
+            pieces.map(|piece| (put.grid.id(), piece.location))
+        })
     }
 
     /// One try: everything is computed from one snapshot, and refused if that is outdated by then.

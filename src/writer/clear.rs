@@ -14,30 +14,29 @@ use crate::store::{Base, ChunkReader, Grid, Number, State, touch_base_levels, wr
 const PAGE: usize = 4096;
 
 /// The most pieces that a window may be cleared in.
-pub(super) const PIECES_MAX: usize = 1 << 20;
+const PIECES_MAX: usize = 1 << 20;
 
-/// The stored pieces of a window. Of a chunk that is coarser than the window and lies in it in part
-/// only, the finer cells. Chunks that are `gone` have none, and those that go whole are added to
-/// them.
+/// The stored pieces of a window, of chunks or of buckets. Of a chunk that is coarser than the
+/// window and lies in it in part only, the finer cells. Chunks that are `gone` have none, and those
+/// that go whole are added to them.
 pub(super) fn pieces(
     chunks: ChunkReader<'_>,
-    base: Option<&Base>,
+    state: &State,
     window: &Window,
     gone: &mut BTreeSet<Location>,
 ) -> Result<Vec<Piece>> {
     let (grid, structure) = (chunks.grid, chunks.grid.structure());
-    let asked = window.levels(structure.dimensions().len());
+    let asked = structure.chunk_levels(window.levels(structure.dimensions().len()));
     let mut pieces = Vec::new();
-    for levels in base.iter().flat_map(|base| base.levels()) {
-        for chunk in grid.chunks_within(
-            chunks.snapshot,
-            LayerId::BASE,
-            &structure.cover(window, levels),
-        )? {
-            if gone.contains(&chunk.location) {
+    let Some((base, bounds)) = state.base.zip(state.bounds) else {
+        return Ok(pieces);
+    };
+    for levels in base.levels() {
+        for at in chunks.base_within(window, levels, &bounds)? {
+            if gone.contains(&at) {
                 continue;
             }
-            let own = structure.chunk_window(&chunk.location);
+            let own = structure.chunk_window(&at);
             let part = if asked.covers(&levels) {
                 structure.intersection(&structure.cover(window, levels), &own)
             } else {
@@ -46,8 +45,9 @@ pub(super) fn pieces(
                     .intersection(window, &area)
                     .map(|part| if part == area { own } else { part })
             };
-            if part == Some(own) {
-                gone.insert(chunk.location);
+            // Elsewhere a chunk can go twice.
+            if part == Some(own) && base.refinable().is_some() {
+                gone.insert(at);
             }
             pieces.extend(part.iter().flat_map(|part| structure.split(part)));
             if pieces.len() > PIECES_MAX {

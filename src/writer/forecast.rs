@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use super::events::codes_of;
 use super::levels::check_levels;
 use super::targets::Places;
 use crate::aggregate::{self, AggregationPlan};
@@ -54,33 +53,20 @@ impl Grid {
         };
         let mut count = 0_u64;
         for window in windows {
-            count = count.saturating_add(structure.chunk_count(&codes_of(structure, window)));
+            count = count.saturating_add(structure.chunk_count(&structure.bucket_window(window)));
         }
         if count > CHUNKS_MAX {
             return Err(self.blame(Error::invalid(format!(
                 "the windows touch {count} chunks, more than {CHUNKS_MAX}; ask for fewer at a time"
             ))));
         }
-        let pieces = |window: &Window| {
-            structure
-                .split(&codes_of(structure, window))
-                .collect::<Vec<Piece>>()
-        };
-        let places = if structure.irregular().is_some() {
-            let buckets: BTreeSet<Location> = windows
-                .iter()
-                .flat_map(pieces)
-                .map(|piece| piece.location)
-                .collect();
-            Places::of_buckets(chunks, buckets.into_iter())
-        } else {
-            let puts: Vec<Vec<Piece>> = windows.iter().map(pieces).collect();
-            base = puts
-                .iter()
-                .flatten()
-                .fold(base, |base, piece| base.with(piece.location.levels));
-            Places::new(chunks, &base, old.base.as_ref(), puts, |_, _| true)?
-        };
+        let pieces = |window: &Window| structure.split(&structure.bucket_window(window)).collect();
+        let puts: Vec<Vec<Piece>> = windows.iter().map(pieces).collect();
+        base = puts
+            .iter()
+            .flatten()
+            .fold(base, |base, piece| base.with(piece.location.levels));
+        let places = Places::new(chunks, &base, old.base.as_ref(), puts, |_, _| true)?;
         base = places
             .leaves
             .iter()

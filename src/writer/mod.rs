@@ -25,7 +25,7 @@ use crate::key::{LayerId, Ticks, meta};
 use crate::kv::{self, Snapshot, Space};
 use crate::parallel;
 use crate::store::{
-    Base, BaseChunk, ChunkReader, ChunkWrite, Grid, Pyramid, State, Written, base_fill,
+    Base, BaseChunk, ChunkReader, ChunkWrite, Grid, Pyramid, State, Written, base_fill, lock,
     write_reach, write_state,
 };
 pub use batch::{Batch, Overlap};
@@ -33,7 +33,6 @@ use batch::{Content, Put};
 use cells::{Blank, Laid, Target, is_blank, typed};
 pub use clean::Cleaned;
 pub(crate) use clear::{settle_bounds, wipe};
-use events::Buckets;
 pub use forecast::Forecast;
 pub(crate) use levels::check_levels;
 use targets::Places;
@@ -97,10 +96,8 @@ struct Writer<'b, 'a> {
     new: State,
     base: Base,
     places: Places,
-    /// Along an irregular dimension, what is put into each bucket, and which of its events have
-    /// changed.
-    buckets: Buckets,
-    changed: Mutex<BTreeMap<Location, Ticks>>,
+    /// The chunks that have changed, and the buckets, with the ticks of the events that have.
+    changed: Mutex<BTreeMap<Location, Option<Ticks>>>,
 }
 
 impl<'b, 'a> Writer<'b, 'a> {
@@ -125,28 +122,11 @@ impl<'b, 'a> Writer<'b, 'a> {
             }
             (None, None) => return Err(Error::invalid("a batch without puts writes nothing")),
         };
-        if base.irregular().is_some() {
-            let buckets = events::buckets(chunks, old.bounds.as_ref(), &puts)?;
-            let places = Places::of_buckets(chunks, buckets.keys().copied());
-            return Ok(Self {
-                grid,
-                chunks,
-                puts,
-                old,
-                new,
-                base,
-                places,
-                buckets,
-                changed: Mutex::default(),
-            });
-        }
         // What an earlier removal takes away whole, a later one does not find.
         let mut gone = BTreeSet::new();
         let pieces_of = |put: &&Put<'a>| match put.content {
-            Content::Array(..) => Ok(structure.split(&put.window).collect()),
-            Content::Nothing { .. } => {
-                clear::pieces(chunks, old.base.as_ref(), &put.window, &mut gone)
-            }
+            Content::Array(..) => Ok(put.pieces().collect()),
+            Content::Nothing { .. } => clear::pieces(chunks, &old, &put.window, &mut gone),
         };
         let pieces: Vec<Vec<Piece>> = puts.iter().map(pieces_of).collect::<Result<_>>()?;
         let base = pieces
@@ -173,7 +153,6 @@ impl<'b, 'a> Writer<'b, 'a> {
             new,
             base,
             places,
-            buckets: Buckets::new(),
             changed: Mutex::default(),
         })
     }
@@ -320,11 +299,7 @@ impl<'b, 'a> Writer<'b, 'a> {
         if self.grid.layers().is_empty() {
             return Ok((writes, seen, Vec::new(), None));
         }
-        let mut marks = if self.base.irregular().is_some() {
-            self.bucket_edges()
-        } else {
-            self.changed_edges(&writes)
-        };
+        let mut marks = self.changed_edges();
         marks.extend(self.edges_of_left().chain(raised).map(|edge| (edge, None)));
         Ok((writes, seen, Vec::new(), Some(marks)))
     }
@@ -388,12 +363,10 @@ impl<'b, 'a> Writer<'b, 'a> {
             .fold(self.base.finest(), |to, levels| to.coarser_of(&levels))
     }
 
-    /// The edges above every place where a parent must look again.
-    fn changed_edges(&self, writes: &[ChunkWrite]) -> Vec<(Edge, Option<Ticks>)> {
-        let of_base = writes
-            .iter()
-            .filter(|write| write.layer == LayerId::BASE)
-            .map(|write| write.at);
+    /// The edges above every place where a parent must look again, with the ticks that changed in a
+    /// bucket for those who derive along other dimensions.
+    fn changed_edges(&self) -> Vec<(Edge, Option<Ticks>)> {
+        let mut changed = lock(&self.changed).clone();
         // A part of a split chunk may hold nothing now. The chunk itself, and those between it and
         // the finer data, are aggregates from now on or gone, and so is what was left of finer data
         // where nothing is put.
@@ -406,9 +379,18 @@ impl<'b, 'a> Writer<'b, 'a> {
             .chain(&self.places.split)
             .chain(&self.places.over)
             .copied();
-        let changed: BTreeSet<Location> = of_base.chain(others).collect();
-        let edges = changed.iter().flat_map(|at| parents(self.grid, at, None));
-        edges.map(|edge| (edge, None)).collect()
+        changed.extend(others.map(|at| (at, None)));
+        let edges = |(at, ticks): (&Location, &Option<Ticks>)| {
+            let ticks = |edge: &Edge| {
+                let along = Some(edge.dimension) == self.base.irregular();
+                ticks.clone().filter(|_| !along)
+            };
+            parents(self.grid, at, None)
+                .into_iter()
+                .map(|edge| (edge, ticks(&edge)))
+                .collect::<Vec<_>>()
+        };
+        changed.iter().flat_map(edges).collect()
     }
 
     /// The edges above aggregates that go, so far as others than base data in their place derive
@@ -458,11 +440,7 @@ impl<'b, 'a> Writer<'b, 'a> {
         let splits: Vec<Location> = self.places.split.iter().copied().collect();
         let split = |at: &Location| {
             if self.base.has(at.levels) && self.chunks.exists(LayerId::BASE, at)? {
-                run.emit([ChunkWrite {
-                    layer: LayerId::BASE,
-                    at: *at,
-                    what: Written::Nothing,
-                }]);
+                self.emit(run, at, Written::Nothing);
             }
             let chunk = self.content(at)?;
             if marks && !is_blank(&chunk, self.grid.schema()) {
@@ -540,11 +518,7 @@ impl<'b, 'a> Writer<'b, 'a> {
         if is_blank(&chunk, self.grid.schema()) {
             let existed = self.base.has(at.levels) && self.chunks.exists(LayerId::BASE, at)?;
             if existed {
-                run.emit([ChunkWrite {
-                    layer: LayerId::BASE,
-                    at: *at,
-                    what: Written::Nothing,
-                }]);
+                self.emit(run, at, Written::Nothing);
             }
             let gone = existed || self.split_above(at).is_some() || self.places.over.contains(at);
             return Ok(if gone {
@@ -561,12 +535,15 @@ impl<'b, 'a> Writer<'b, 'a> {
                     .transpose()
             },
         );
-        run.emit([ChunkWrite {
-            layer: LayerId::BASE,
-            at: *at,
-            what: Written::Cells(blob),
-        }]);
+        self.emit(run, at, Written::Cells(blob));
         Ok(lifted?.map_or(ChunkChange::Same, ChunkChange::Now))
+    }
+
+    /// Emits the write of a base chunk.
+    fn emit(&self, run: &Propagation<'_>, at: &Location, what: Written) {
+        lock(&self.changed).insert(*at, None);
+        let (layer, at) = (LayerId::BASE, *at);
+        run.emit([ChunkWrite { layer, at, what }]);
     }
 
     /// Whether nothing of the old chunk shows through, nor is asked for: one piece replaces it, or
@@ -664,7 +641,8 @@ impl<'b, 'a> Writer<'b, 'a> {
         }
         let structure = self.grid.structure();
         let event = structure.irregular_axis().and_then(|irregular| {
-            let tick = put.ticks.get(piece.in_window[irregular.axis])?;
+            let number = piece.in_window[irregular.axis];
+            let (tick, _) = put.events.iter().find(|(_, of)| *of == number)?;
             Some(format!(
                 "at {} in ",
                 structure.dimensions()[irregular.dimension].axes()[0].shown(*tick)

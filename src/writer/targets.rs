@@ -83,24 +83,6 @@ impl Places {
         Ok(places)
     }
 
-    /// The places of the buckets of an irregular dimension.
-    pub(super) fn of_buckets(
-        chunks: ChunkReader<'_>,
-        buckets: impl Iterator<Item = Location>,
-    ) -> Self {
-        let leaves: BTreeSet<Location> = buckets.collect();
-        Self {
-            pieces: HashMap::new(),
-            split: BTreeSet::new(),
-            order: in_order(chunks, &leaves),
-            leaves,
-            contents: HashMap::new(),
-            bare: Vec::new(),
-            left: BTreeSet::new(),
-            over: BTreeSet::new(),
-        }
-    }
-
     /// Expects what the places were found by: the chunks themselves, those above them, and that
     /// nothing is below.
     pub(super) fn expect(
