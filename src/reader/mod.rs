@@ -28,7 +28,7 @@ pub(crate) use fold::Fold;
 pub use query::{Answer, Coordinates, Freshness, Layer, Moment, Query};
 pub use series::{Series, SeriesQuery};
 pub use serving::Served;
-pub(crate) use steps::STEPS_MAX;
+pub(crate) use steps::{Cuts, STEPS_MAX, StepKind};
 pub use steps::Steps;
 pub(crate) use values::Decoded;
 pub use version::Version;

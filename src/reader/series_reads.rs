@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::query::{Layer, Query};
 use super::series::{SeriesQuery, too_many};
+use super::steps::StepKind;
 use super::ticks;
 use crate::error::{Error, Result};
 use crate::grid::{CellIndex, Irregular, Level, Levels, Shape, Structure, Window};
@@ -43,10 +44,10 @@ impl Reads {
         axis: usize,
     ) -> Result<Self> {
         let (structure, state) = (grid.structure(), grid.state(snapshot)?);
-        match structure.irregular_axis() {
-            Some(irregular) => of_events(grid, snapshot, query, (state, irregular)),
-            None if query.steps.cuts().is_some() => of_runs(grid, query, (state, axis)),
-            None => of_cells(grid, query, (state, axis)),
+        match query.steps.kind(structure) {
+            StepKind::Cells => of_cells(grid, query, (state, axis)),
+            StepKind::Runs(_) => of_runs(grid, query, (state, axis)),
+            StepKind::Ticks(irregular) => of_ticks(grid, snapshot, query, (state, irregular)),
         }
     }
 }
@@ -121,7 +122,7 @@ fn of_runs(grid: &Grid, query: &SeriesQuery, (state, axis): (State, usize)) -> R
 }
 
 /// Events, bins or steps of ticks along an irregular axis.
-fn of_events(
+fn of_ticks(
     grid: &Grid,
     snapshot: &dyn Snapshot,
     query: &SeriesQuery,

@@ -123,6 +123,15 @@ impl Steps {
         }
     }
 
+    /// What a step is.
+    pub(crate) fn kind(&self, structure: &Structure) -> StepKind<'_> {
+        match (structure.irregular_axis(), &self.cuts) {
+            (Some(irregular), _) => StepKind::Ticks(irregular),
+            (None, Some(cuts)) => StepKind::Runs(cuts),
+            (None, None) => StepKind::Cells,
+        }
+    }
+
     /// The steps along a regular axis as a window of their levels, of which only this axis counts.
     pub(crate) fn window(
         &self,
@@ -244,6 +253,16 @@ impl Steps {
         }
         Ok(level)
     }
+}
+
+/// What a step of a series is.
+pub(crate) enum StepKind<'s> {
+    /// A cell of a level.
+    Cells,
+    /// A run of cells between edges.
+    Runs(&'s Cuts),
+    /// An event, a bin of events, or some ticks, along an irregular axis.
+    Ticks(Irregular),
 }
 
 /// The most steps that an axis is cut into.

@@ -20,7 +20,8 @@
 mod answer;
 mod base_cells;
 mod bounds;
-mod event_ranges;
+mod chunk_nodes;
+mod column_nodes;
 mod in_polygon;
 mod layer_values;
 mod node;
@@ -52,7 +53,9 @@ use crate::kv::Snapshot;
 use crate::parallel;
 use crate::store::{Base, Grid, Pyramid, State};
 use bounds::Known;
-use node::{Opened, Visit};
+use chunk_nodes::ChunkNodes;
+use column_nodes::ColumnNodes;
+use node::{NodeReader, Opened, Visit};
 use plan::LayerPlan;
 use region::Region;
 use series_slots::Slots;
@@ -167,13 +170,19 @@ impl<'a> Asked<'a> {
         };
         let zones: Vec<Zone<'_>> = regions.iter().enumerate().filter_map(zone).collect();
         let ticks = zones.first().and_then(|zone| zone.region.ticks.as_ref());
+        let nodes: Box<dyn NodeReader> = match self.grid.structure().irregular_axis() {
+            None => Box::new(ChunkNodes),
+            Some(irregular) => Box::new(ColumnNodes {
+                irregular,
+                pieces: ticks.map_or(Vec::new(), |ticks| slots.pieces(ticks)),
+            }),
+        };
         Walk {
             chunks: self.grid.chunk_reader(self.snapshot),
             plan: &self.plan,
             pyramid: self.pyramid,
             bounded: self.bounded,
-            irregular: self.grid.structure().irregular_axis(),
-            pieces: ticks.map_or(Vec::new(), |ticks| slots.pieces(ticks)),
+            nodes,
             slots,
             zones,
         }

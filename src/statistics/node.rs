@@ -11,8 +11,10 @@ use super::region::{Classes, Cover};
 use super::scan::Class;
 use super::series_slots::Piece;
 use super::tally::Tally;
+use super::walk::Walk;
 use crate::dirty::Edge;
-use crate::grid::{Level, Location};
+use crate::error::Result;
+use crate::grid::{Level, Location, Structure, Tuple};
 use crate::kernel::for_each_row;
 
 /// A chunk of which something is still to be told for one of the regions.
@@ -32,6 +34,52 @@ pub(super) struct Visit {
     pub(super) pieces: Arc<[Piece]>,
     /// The level up to which bins of its events are up to date, if not all are.
     pub(super) reach: Option<Level>,
+}
+
+/// Where the way down from a place begins.
+pub(super) struct NodeStart {
+    pub(super) pieces: Arc<[Piece]>,
+    pub(super) pending: Arc<[Edge]>,
+    pub(super) reach: Option<Level>,
+}
+
+/// What the layers say of the cells of a node, as far as that is of use, and how many chunks were
+/// read.
+pub(super) type KnownFacts = (Option<Facts>, u64);
+
+/// What the nodes of a walk are, and how what is stored of them is read: chunks of cells, or
+/// columns of events of which each range of ticks is one cell. The way down is the same.
+pub(super) trait NodeReader: Sync {
+    /// The node that tells of a stored chunk.
+    fn node(&self, chunk: Location) -> Location;
+
+    /// The place in which all that a node tells of lies.
+    fn whole(&self, structure: &Structure, node: &Location) -> Location;
+
+    /// The shape of a node's cells: `chunk` is that of a chunk's.
+    fn shape(&self, chunk: Tuple<usize>, pieces: &[Piece]) -> Tuple<usize>;
+
+    /// Where the way down from a place begins, of what is told together each: `pending` are all
+    /// changes in it.
+    fn starts(&self, pending: Vec<Edge>) -> Vec<NodeStart>;
+
+    /// Tells of the base cells of nodes of one place, and makes nodes of the rest; `None` if what
+    /// is there is known from layers.
+    fn open_base(
+        &self,
+        walk: &Walk<'_>,
+        nodes: &[Visit],
+        all: &[NodeCells<'_>],
+    ) -> Result<Option<Opened>>;
+
+    /// What the layers say of the cells of nodes of one place, of which `node` is the first, and
+    /// which of them are stale; `None` if nothing is there.
+    fn known(
+        &self,
+        walk: &Walk<'_>,
+        node: &Visit,
+        all: &mut [NodeCells<'_>],
+    ) -> Result<Option<KnownFacts>>;
 }
 
 /// Cells of a parent, and which of its children a node is.

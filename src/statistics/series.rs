@@ -14,7 +14,7 @@ use super::{Asked, Zones, by_region, exact};
 use crate::error::{Error, Result};
 use crate::grid::{Irregular, Level, Levels};
 use crate::kv::Snapshot;
-use crate::reader::{self, Coordinates, Freshness, Query, STEPS_MAX, Steps};
+use crate::reader::{self, Coordinates, Cuts, Freshness, Query, STEPS_MAX, StepKind, Steps};
 use crate::store::Grid;
 
 /// How many cells of all steps together are told at once where each chunk is told anew at each
@@ -97,10 +97,10 @@ fn of_steps(
         Some(polygons) => asked.regions(polygons)?,
         None => vec![asked.region(query.polygon.as_ref())?],
     };
-    match (grid.structure().irregular_axis(), steps.cuts().is_some()) {
-        (Some(irregular), _) => asked.of_events(&regions, irregular, steps),
-        (None, false) => asked.of_cells(&regions, axis, steps),
-        (None, true) => asked.of_runs(&regions, axis, steps),
+    match steps.kind(grid.structure()) {
+        StepKind::Cells => asked.of_cells(&regions, axis, steps),
+        StepKind::Runs(cuts) => asked.of_runs(&regions, axis, (steps, cuts)),
+        StepKind::Ticks(irregular) => asked.of_ticks(&regions, irregular, steps),
     }
 }
 
@@ -163,7 +163,7 @@ impl<'a> Asked<'a> {
         &self,
         regions: &[Option<Region<'a>>],
         axis: usize,
-        steps: &Steps,
+        (steps, cuts): (&Steps, &Cuts),
     ) -> Result<Zones<StatisticsSeries>> {
         let structure = self.grid.structure();
         let levels = self.pyramid.base.cells();
@@ -171,9 +171,7 @@ impl<'a> Asked<'a> {
         let cells = structure.cover(&window, levels);
         let cells = cells.start()[axis]..cells.end()[axis];
         let level = levels[structure.dimension_of(axis)];
-        let run = steps
-            .cuts()
-            .map_or(Ok(None), |cuts| cuts.cells(structure, axis, level, &cells))?;
+        let run = cuts.cells(structure, axis, level, &cells)?;
         let run = run.ok_or_else(|| {
             Error::not_found("no step that is asked for has anything of what was put")
         })?;
@@ -196,7 +194,7 @@ impl<'a> Asked<'a> {
     }
 
     /// Steps along an irregular axis.
-    fn of_events(
+    fn of_ticks(
         &self,
         regions: &[Option<Region<'a>>],
         irregular: Irregular,
@@ -244,7 +242,8 @@ impl<'a> Asked<'a> {
         let mut told = Told::of(regions);
         let cells = self.grid.structure().chunk_cells() / irregular.capacity;
         for some in ranges.chunks((CELLS_AT_ONCE / cells).max(1)) {
-            let slots = Slots::Ticks(some.iter().map(|(_, ticks)| ticks.clone()).collect());
+            let ticks = some.iter().map(|(_, ticks)| ticks.clone()).collect();
+            let slots = Slots::Ticks { axis, ticks };
             self.tell(regions, slots, None, &mut told)?;
         }
         let ticks: Vec<i64> = ranges.into_iter().map(|(start, _)| start).collect();

@@ -14,8 +14,11 @@ pub(super) enum Slots {
     /// Those of each run of base cells along an axis: the first of each, and one past the last of
     /// the last, rising.
     Runs { axis: usize, edges: Vec<i64> },
-    /// Those of each range of ticks.
-    Ticks(Vec<RangeInclusive<i64>>),
+    /// Those of each range of ticks along the irregular axis.
+    Ticks {
+        axis: usize,
+        ticks: Vec<RangeInclusive<i64>>,
+    },
 }
 
 impl Slots {
@@ -24,7 +27,7 @@ impl Slots {
         match self {
             Slots::One => 1,
             Slots::Runs { edges, .. } => edges.len() - 1,
-            Slots::Ticks(ticks) => ticks.len(),
+            Slots::Ticks { ticks, .. } => ticks.len(),
         }
     }
 
@@ -33,14 +36,14 @@ impl Slots {
     pub(super) fn cuts(&self) -> Option<(usize, &[i64])> {
         match self {
             Slots::Runs { axis, edges } => Some((*axis, edges)),
-            Slots::One | Slots::Ticks(_) => None,
+            Slots::One | Slots::Ticks { .. } => None,
         }
     }
 
     /// The ticks within `all` that are counted together.
     pub(super) fn pieces(&self, all: &RangeInclusive<i64>) -> Vec<Piece> {
         let slots = match self {
-            Slots::Ticks(slots) => slots.clone(),
+            Slots::Ticks { ticks, .. } => ticks.clone(),
             Slots::One | Slots::Runs { .. } => vec![all.clone()],
         };
         let piece = |(slot, ticks): (usize, RangeInclusive<i64>)| Piece {
@@ -138,7 +141,7 @@ mod tests {
         ) {
             let bounds: Vec<i64> = bounds.into_iter().collect();
             let slots: Vec<_> = bounds.windows(2).step_by(2).map(|pair| pair[0]..=pair[1]).collect();
-            let pieces = Slots::Ticks(slots).pieces(&(-250..=250));
+            let pieces = Slots::Ticks { axis: 0, ticks: slots }.pieces(&(-250..=250));
             let stale: Vec<_> = stale.into_iter().map(|(start, len)| start..=start + len).collect();
             let [clean, cut] = cut(&pieces, stale.clone());
             let slot = |pieces: &[Piece], tick: i64| -> Vec<usize> {

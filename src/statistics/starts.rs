@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::node::Visit;
-use super::series_slots::cut;
 use super::walk::Walk;
-use crate::dirty::{self, Edge, Marks};
+use crate::dirty::{self, Marks};
 use crate::error::{Error, Result};
 use crate::grid::{Level, Location, Window};
 use crate::key::{ChunkKey, LayerId};
@@ -37,13 +36,11 @@ impl Roots {
         } else {
             walk.pyramid.top
         };
-        // A column of events is one place.
-        let bucket = walk
-            .irregular
-            .map(|irregular| (irregular.dimension, irregular.bucket));
-        for (dimension, level) in level.into_iter().chain(bucket) {
+        if let Some((dimension, level)) = level {
             levels[dimension] = level;
         }
+        // A column of events is one place.
+        let levels = structure.chunk_levels(levels);
         let windows = walk.zones.iter().map(|zone| zone.region.window(levels));
         let Some(window) = windows.reduce(|all, window| structure.union(&all, &window)) else {
             return Ok(Self {
@@ -68,7 +65,7 @@ impl Roots {
                 snapshot,
                 ChunkKey::levels(grid.id(), structure, layer, levels),
                 &mut |chunk| {
-                    let at = walk.column(chunk.location);
+                    let at = walk.nodes.node(chunk.location);
                     if structure
                         .intersection(&structure.chunk_window(&at), &window)
                         .is_some()
@@ -117,32 +114,12 @@ impl Roots {
             true => dirty::pending_under(
                 walk.chunks.grid,
                 walk.chunks.snapshot,
-                &walk.whole(&at),
+                &walk.nodes.whole(walk.chunks.grid.structure(), &at),
                 &walk.pyramid.base,
             )?,
             false => Vec::new(),
         };
-        let Some(irregular) = walk.irregular else {
-            return Ok(vec![walk.roots(at, &pending.into(), (&[], None))]);
-        };
-        let (of_events, of_bins): (Vec<Edge>, Vec<Edge>) = pending
-            .iter()
-            .partition(|edge| irregular.is_bucket(&edge.parent));
-        let stale = of_events
-            .iter()
-            .map(|edge| irregular.ticks(&edge.parent))
-            .collect();
-        let [clean, stale] = cut(&walk.pieces, stale);
-        // Of bins, those below the ones that are out of date.
-        let below = of_bins
-            .iter()
-            .filter_map(|edge| irregular.level(&edge.parent).finer())
-            .min();
-        let parts = [(clean, Vec::new()), (stale, of_events)]
-            .into_iter()
-            .filter(|(pieces, _)| !pieces.is_empty());
-        Ok(parts
-            .map(|(pieces, pending)| walk.roots(at, &pending.into(), (&pieces, below)))
-            .collect())
+        let starts = walk.nodes.starts(pending).into_iter();
+        Ok(starts.map(|start| walk.roots(at, &start)).collect())
     }
 }

@@ -4,19 +4,19 @@ use std::sync::Arc;
 
 use super::bounds::Doubt;
 use super::layer_values::Facts;
-use super::node::{Half, NodeCells, Opened, Todo, Visit};
+use super::node::{Half, NodeCells, NodeReader, NodeStart, Opened, Todo, Visit};
 use super::plan::LayerPlan;
 use super::predicate::Verdict;
 use super::query::StatisticsQuery;
 use super::region::{Cover, Frame, Region, strides};
 use super::scan::Class;
-use super::series_slots::{Piece, Slots};
+use super::series_slots::Slots;
 use super::tally::{Share, Tally};
-use crate::dirty::{Edge, derivation, stale_window, touches};
+use crate::dirty::{Edge, derivation, touches};
 use crate::error::{Error, Result};
-use crate::grid::{Irregular, Level, Location, Tuple};
-use crate::kernel::{fill_box, for_each_row};
-use crate::store::{BaseChunk, ChunkReader, Pyramid};
+use crate::grid::{Location, Tuple};
+use crate::kernel::for_each_row;
+use crate::store::{ChunkReader, Pyramid};
 
 /// A region that is asked for, and what of its polygon matters to it.
 pub(super) struct Zone<'a> {
@@ -36,9 +36,8 @@ pub(super) struct Walk<'a> {
     /// Whether bounds are wanted.
     pub(super) bounded: bool,
     pub(super) slots: Slots,
-    pub(super) irregular: Option<Irregular>,
-    /// The events of the regions.
-    pub(super) pieces: Vec<Piece>,
+    /// What its nodes are.
+    pub(super) nodes: Box<dyn NodeReader>,
 }
 
 impl<'a> Walk<'a> {
@@ -47,25 +46,17 @@ impl<'a> Walk<'a> {
     }
 
     /// Nodes that nothing is known of: one a region that has cells there.
-    pub(super) fn roots(
-        &self,
-        at: Location,
-        pending: &Arc<[Edge]>,
-        (pieces, reach): (&[Piece], Option<Level>),
-    ) -> Vec<Visit> {
-        let pieces: Arc<[Piece]> = pieces.into();
+    pub(super) fn roots(&self, at: Location, start: &NodeStart) -> Vec<Visit> {
         let root = |(zone, of): (usize, &Zone<'_>)| {
-            let (cover, pending, pieces) =
-                (of.cover.clone(), Arc::clone(pending), Arc::clone(&pieces));
             let mut node = Visit {
                 at,
                 zone,
                 todo: None,
-                cover,
-                pending,
+                cover: of.cover.clone(),
+                pending: Arc::clone(&start.pending),
                 doubt: Doubt::default(),
-                pieces,
-                reach,
+                pieces: Arc::clone(&start.pieces),
+                reach: start.reach,
             };
             let frame = self.frame(&node);
             node.cover = of.region.cover_of(&of.cover, &frame);
@@ -82,13 +73,10 @@ impl<'a> Walk<'a> {
         self.zones[node.zone].region
     }
 
-    /// The shape of the cells of a node: along the irregular axis its pieces.
+    /// The shape of the cells of a node.
     pub(super) fn shape(&self, node: &Visit) -> Tuple<usize> {
-        let mut shape = self.chunks.grid.structure().chunk_shape();
-        if let Some(irregular) = self.irregular {
-            shape[irregular.axis] = node.pieces.len();
-        }
-        shape
+        let chunk = self.chunks.grid.structure().chunk_shape();
+        self.nodes.shape(chunk, &node.pieces)
     }
 
     fn frame(&self, node: &Visit) -> Frame {
@@ -103,20 +91,18 @@ impl<'a> Walk<'a> {
     fn slots(&self, node: &Visit, frame: &Frame) -> Option<(Vec<usize>, usize)> {
         let shape = self.shape(node);
         let stride = |axis: usize| shape[axis + 1..].iter().product();
-        match (&self.slots, self.irregular) {
-            (Slots::One, _) => None,
-            (Slots::Runs { axis, edges }, _) => {
+        match &self.slots {
+            Slots::One => None,
+            Slots::Runs { axis, edges } => {
                 let slot =
                     |cell: usize| edges.partition_point(|edge| *edge <= frame.edge(*axis, cell));
                 let slot = |cell: usize| slot(cell).saturating_sub(1).min(edges.len() - 2);
                 Some(((0..shape[*axis]).map(slot).collect(), stride(*axis)))
             }
-            (Slots::Ticks(_), irregular) => irregular.map(|irregular| {
-                (
-                    node.pieces.iter().map(|piece| piece.slot).collect(),
-                    stride(irregular.axis),
-                )
-            }),
+            Slots::Ticks { axis, .. } => {
+                let slots = node.pieces.iter().map(|piece| piece.slot);
+                Some((slots.collect(), stride(*axis)))
+            }
         }
     }
 
@@ -144,19 +130,12 @@ impl<'a> Walk<'a> {
         let Some(first) = nodes.first() else {
             return Ok(Opened::default());
         };
-        let at_base = first.at.levels == self.pyramid.base.finest();
         let mut all: Vec<NodeCells<'_>> = nodes.iter().map(|node| self.cells(node)).collect();
-        if self.irregular.is_some() && at_base {
-            return self.open_events(nodes, &all);
-        }
-        if let Some(chunk) = self.base_at(&first.at)? {
-            return self.open_base(nodes, &all, &chunk);
-        }
-        let mut opened = Opened::default();
-        if at_base {
+        if let Some(opened) = self.nodes.open_base(self, nodes, &all)? {
             return Ok(opened);
         }
-        let Some((facts, read)) = self.known(first, &mut all)? else {
+        let mut opened = Opened::default();
+        let Some((facts, read)) = self.nodes.known(self, first, &mut all)? else {
             return Ok(opened);
         };
         opened.read.aggregate += read;
@@ -197,76 +176,19 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What the layers say of the cells of a place, as far as that is of use to any of the regions,
-    /// and how many chunks were read; `None` if nothing is there.
-    fn known(
-        &self,
-        node: &Visit,
-        all: &mut [NodeCells<'_>],
-    ) -> Result<Option<(Option<Facts>, u64)>> {
-        let built = self.pyramid.built.covers(&node.at.levels);
-        let worth =
-            |all: &[NodeCells<'_>]| all.iter().any(|cells| self.is_worth_reading(node, cells));
-        if self.irregular.is_some() {
-            if !built || !node.pending.is_empty() || !worth(all) {
-                return Ok(Some((None, 0)));
-            }
-            let (facts, read) = self.folded(node)?;
-            return Ok(facts.map(|facts| (Some(facts), read)));
-        }
-        let layers = self.chunks.grid.layers();
-        let stored = built
-            && layers
-                .first()
-                .map_or(Ok(false), |layer| self.chunks.exists(layer.id, &node.at))?;
-        // What is not stored may be inherited by the children along another dimension than the
-        // refinable one.
-        let inherits = self.pyramid.base.heir(node.at.levels).is_some();
-        if built && !stored && !inherits && node.pending.is_empty() {
-            return Ok(None);
-        }
-        if stored {
-            let stale: Option<Arc<[bool]>> = self.stale(node).map(Into::into);
-            all.iter_mut().for_each(|cells| cells.stale = stale.clone());
-        }
-        match stored && worth(all) {
-            true => {
-                Facts::read(self.chunks, self.plan, &node.at, self.pyramid.base.finest()).map(Some)
-            }
-            false => Ok(Some((None, 0))),
-        }
-    }
-
-    /// The base cells of a place: those that stand there, or copies of coarser ones.
-    fn base_at(&self, at: &Location) -> Result<Option<BaseChunk>> {
-        if self.pyramid.base.has(at.levels)
-            && let Some(chunk) = self.chunks.base(at, None)?
-        {
-            return Ok(Some(chunk));
-        }
-        if self.pyramid.base.heir(at.levels).is_some() {
-            return Ok(None);
-        }
-        for above in self.chunks.above(at, &self.pyramid.base) {
-            if let Some(chunk) = self.chunks.base(&above, None)? {
-                return Ok(Some(self.chunks.spread_base(&chunk, &above, at)));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Whether the aggregates of a chunk can settle a cell, or tighten its bounds.
-    fn is_worth_reading(&self, node: &Visit, cells: &NodeCells<'_>) -> bool {
+    /// Whether the aggregates of a node can settle a cell for any of the regions, or tighten its
+    /// bounds.
+    pub(super) fn are_worth_reading(&self, node: &Visit, all: &[NodeCells<'_>]) -> bool {
         let most = if self.bounded || self.query().predicate.is_some() {
             Class::Part
         } else {
             Class::In
         };
-        let all = 0..self.shape(node).iter().product();
-        self.plan.useful
-            && all
-                .into_iter()
-                .any(|cell| cells.class(cell) >= most && cells.is_fresh(cell))
+        let count = self.shape(node).iter().product();
+        let helps = |cells: &NodeCells<'_>| {
+            (0..count).any(|cell| cells.class(cell) >= most && cells.is_fresh(cell))
+        };
+        self.plan.useful && all.iter().any(helps)
     }
 
     /// The cells of a node that its parent left to it.
@@ -309,34 +231,6 @@ impl<'a> Walk<'a> {
             half.start[axis] = usize::from(number >> (axes.end - 1 - axis) & 1) * half.shape[axis];
         }
         half
-    }
-
-    /// The cells of a stored chunk that do not show all changes; `None` if all do.
-    fn stale(&self, node: &Visit) -> Option<Vec<bool>> {
-        if node.pending.is_empty() {
-            return None;
-        }
-        let structure = self.chunks.grid.structure();
-        let chunk = structure.chunk_window(&node.at);
-        let shape = structure.chunk_shape();
-        let mut stale = vec![false; structure.chunk_cells()];
-        for edge in node.pending.iter() {
-            let changed = stale_window(self.chunks.grid, edge)
-                .map(|window| structure.cover(&window, node.at.levels));
-            if let Some(part) = changed.and_then(|window| structure.intersection(&window, &chunk)) {
-                let offset = |axis: usize| {
-                    usize::try_from(part.start()[axis].abs_diff(chunk.start()[axis])).unwrap_or(0)
-                };
-                let start: Vec<usize> = (0..shape.len()).map(offset).collect();
-                let sizes: Vec<usize> = part
-                    .shape()
-                    .iter()
-                    .map(|&len| usize::try_from(len).unwrap_or(0))
-                    .collect();
-                fill_box(&mut stale, (&shape, &start), &sizes, true);
-            }
-        }
-        Some(stale)
     }
 
     /// Adds a cell to the tally, if it can be told from what is known of it. Cells that are told to
@@ -437,7 +331,7 @@ impl<'a> Walk<'a> {
             if within == 0.0 {
                 return None;
             }
-            let whole = self.whole(&at);
+            let whole = self.nodes.whole(structure, &at);
             let under = |edge: &&Edge| touches(grid, &self.pyramid.base, edge, &whole);
             let pending = match node.pending.is_empty() {
                 true => Arc::clone(&node.pending),
