@@ -103,6 +103,15 @@ impl Error {
         }
     }
 
+    /// The same error with what it is of in front of its sentence, once. Its cause stays.
+    #[must_use]
+    pub(crate) fn of(mut self, what: &str) -> Self {
+        if !self.context.starts_with(what) {
+            self.context = format!("{what}: {}", self.context);
+        }
+        self
+    }
+
     /// The same error, which tells code what it is about.
     #[must_use]
     pub(crate) fn about(mut self, subject: impl Any + Send + Sync) -> Self {

@@ -508,16 +508,8 @@ fn choose_layer(
                 "steps of several events are made by an aggregator; name its layer",
             ),
         }),
-        Some(Layer::Aggregate(aggregation)) => find(aggregation).ok_or_else(|| {
-            let names: Vec<_> = grid
-                .layers()
-                .iter()
-                .map(|spec| spec.aggregation.to_string())
-                .collect();
-            Error::not_found(format!(
-                "it has no layer `{aggregation}`; it has base, {}",
-                names.join(", ")
-            ))
-        }),
+        Some(Layer::Aggregate(aggregation)) => {
+            find(aggregation).ok_or_else(|| grid.no_layer(aggregation))
+        }
     }
 }

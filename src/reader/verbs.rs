@@ -1,6 +1,7 @@
 //! What reads a grid: read, series, events, and what says how a read is served.
 
-use super::{Answer, Explanation, Query, Series, SeriesQuery, Served, Version};
+use super::{Answer, Explanation, Layer, Query, Series, SeriesQuery, Served, Version};
+use crate::array::DType;
 use crate::error::Result;
 use crate::store::Grid;
 
@@ -24,6 +25,22 @@ impl Grid {
     /// Those of [`read`](Self::read).
     pub fn events(&self, query: &Query) -> Result<Vec<i64>> {
         super::events(self, query)
+    }
+
+    /// The type of the cells of a layer.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::ErrorKind::NotFound) for a layer that the grid does not have, with the
+    /// names of those that it has.
+    pub fn layer_dtype(&self, layer: &Layer) -> Result<DType> {
+        match layer {
+            Layer::Base => Ok(self.schema().dtype()),
+            Layer::Aggregate(aggregation) => self
+                .schema()
+                .layer_dtype(aggregation)
+                .ok_or_else(|| self.blame(self.no_layer(aggregation))),
+        }
     }
 
     /// What stands for the answer to a query, for the ETag of a tile: while it is the same the

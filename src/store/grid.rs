@@ -237,15 +237,7 @@ impl Grid {
 
     /// The same error with the grid named, once.
     pub(crate) fn blame(&self, error: Error) -> Error {
-        let (message, grid) = (error.to_string(), format!("grid `{}`", self.name()));
-        if message.starts_with(&grid) {
-            return error;
-        }
-        let message = format!("{grid}: {message}");
-        match std::error::Error::source(&error) {
-            Some(cause) => Error::new(error.kind().clone(), message).because(cause.to_string()),
-            None => Error::new(error.kind().clone(), message),
-        }
+        error.of(&format!("grid `{}`", self.name()))
     }
 
     /// How many marks of sequences below `end` are pending.

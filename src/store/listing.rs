@@ -210,6 +210,14 @@ impl Grid {
         })
     }
 
+    /// The error for a layer that the grid does not have.
+    pub(crate) fn no_layer(&self, aggregation: &Aggregation) -> Error {
+        let known = self.schema().aggregators().iter().map(ToString::to_string);
+        let known: Vec<String> = ["base".to_owned()].into_iter().chain(known).collect();
+        let known = known.join(", ");
+        Error::not_found(format!("it has no layer `{aggregation}`; it has {known}"))
+    }
+
     /// The error for a directory entry that no commit could have written.
     pub(crate) fn stray_key(&self) -> Error {
         Error::corrupt(format!(

@@ -93,7 +93,7 @@ impl Selection {
             .or_else(|| first().filter(|_| above).map(Layer::Aggregate))
             .unwrap_or(Layer::Base);
         let mut selection = Self {
-            dtype: dtype(grid, &layer)?,
+            dtype: grid.layer_dtype(&layer)?,
             grid: grid.clone(),
             window: *window,
             layer,
@@ -123,7 +123,7 @@ impl Selection {
 
     /// The same cells of another layer. Errors are those of [`new`](Self::new).
     pub fn of_layer(&self, layer: Layer) -> Result<Self> {
-        let (dtype, layer) = (dtype(&self.grid, &layer)?, layer);
+        let (dtype, layer) = (self.grid.layer_dtype(&layer)?, layer);
         Ok(Self {
             dtype,
             layer,
@@ -407,22 +407,6 @@ impl Selection {
             progress(cells.len() as u64);
         }
         Ok(())
-    }
-}
-
-/// The type of a layer's cells.
-fn dtype(grid: &Grid, layer: &Layer) -> Result<DType> {
-    match layer {
-        Layer::Base => Ok(grid.schema().dtype()),
-        Layer::Aggregate(aggregation) => grid.schema().layer_dtype(aggregation).ok_or_else(|| {
-            let known = grid.schema().aggregators().iter().map(ToString::to_string);
-            let known: Vec<String> = ["base".to_owned()].into_iter().chain(known).collect();
-            Error::invalid(format!(
-                "grid `{}` has no layer `{aggregation}`; it has {}",
-                grid.name(),
-                known.join(", ")
-            ))
-        }),
     }
 }
 

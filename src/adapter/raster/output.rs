@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ndarray::{Array2, ArrayD, ArrayView2, ArrayViewD, Axis, Ix2};
 
-use crate::adapter::axes::{INDEX, RasterAxes};
+use crate::adapter::axes::{INDEX, RasterAxes, line};
 use crate::adapter::geotiff::{self, Affine, Band, Profile};
 use crate::array::{Array, Cells, DType, Validity, with_view};
 use crate::error::{Error, Result};
@@ -231,14 +231,7 @@ pub(super) fn placed(
         let axis = structure.axes().nth(number);
         match side(number, axis.map_or("", grid::Axis::name)) {
             Side::Line(start, step) => (start, step),
-            Side::Bounds((lower, upper), len) => {
-                let cell = (upper - lower) / len as f64;
-                if axis.is_none_or(|axis| axis.step() > 0.0) {
-                    (lower, cell)
-                } else {
-                    (upper, -cell)
-                }
-            }
+            Side::Bounds(bounds, len) => line(structure, number, bounds, len),
         }
     };
     let ((x, dx), (y, dy)) = (along(axes.x), along(axes.y));

@@ -81,15 +81,7 @@ impl Layout {
             .layer
             .clone()
             .unwrap_or_else(|| first.map_or(Layer::Base, Layer::Aggregate));
-        let dtype = match &layer {
-            Layer::Base => grid.schema().dtype(),
-            Layer::Aggregate(aggregation) => {
-                grid.schema().layer_dtype(aggregation).ok_or_else(|| {
-                    let name = grid.name();
-                    Error::not_found(format!("grid `{name}` has no layer `{aggregation}`"))
-                })?
-            }
-        };
+        let dtype = grid.layer_dtype(&layer)?;
         let bounds = region(grid, options, &layer)?;
         let coarsening = coarsening(&structure, &layer);
         let axes = axes(grid, &bounds)?;

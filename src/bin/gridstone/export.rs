@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 
 use super::output::check_path;
 use super::region::Region;
-use super::select::check_layer;
 use super::terminal::{self, Terminal, count};
 use super::{Outcome, args, json, open};
 use gridstone::adapter::export::{Exported, Selection};
@@ -149,7 +148,7 @@ impl Export {
         let store = open(&self.store)?;
         let grid = store.snapshot()?.grid(&self.grid)?;
         for layer in &self.layer {
-            check_layer(&grid, Some(layer))?;
+            grid.layer_dtype(layer)?;
         }
         let written = match self.out.format {
             Format::GeoTiff => self.geotiff(terminal, &grid, &self.window(terminal, &grid)?)?,

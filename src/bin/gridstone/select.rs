@@ -62,7 +62,10 @@ impl Selection {
         let bounds = grid.bounds()?.ok_or_else(|| {
             anyhow::anyhow!("grid `{}` is empty: nothing was put yet", grid.name())
         })?;
-        check_layer(grid, self.layer.as_ref())?;
+        // Whatever else is asked.
+        self.layer
+            .iter()
+            .try_for_each(|layer| grid.layer_dtype(layer).map(drop))?;
         let sized = self.resolution.is_some() || self.shape.is_some() || self.like.is_some();
         let axes = match RasterAxes::of(structure) {
             Ok(axes) => axes,
@@ -194,26 +197,6 @@ impl Selection {
         );
         Ok(())
     }
-}
-
-/// Refuses a layer that the grid does not have, whatever else is asked.
-pub(super) fn check_layer(grid: &Grid, layer: Option<&Layer>) -> anyhow::Result<()> {
-    let Some(Layer::Aggregate(asked)) = layer else {
-        return Ok(());
-    };
-    let known = grid.schema().aggregators();
-    let names: Vec<String> = known.iter().map(ToString::to_string).collect();
-    anyhow::ensure!(
-        known.contains(asked),
-        "grid `{}` has no layer `{asked}`; it has {}",
-        grid.name(),
-        ["base".to_owned()]
-            .into_iter()
-            .chain(names)
-            .collect::<Vec<_>>()
-            .join(", ")
-    );
-    Ok(())
 }
 
 /// The cells of a file that an answer is to have, and how many they are.

@@ -2,6 +2,7 @@
 
 use super::classic::{Contents, Kind, Value, Variable};
 use super::coordinates::text;
+use crate::adapter::axes::line;
 use crate::adapter::export::Selection;
 use crate::array::DType;
 use crate::crs::{self, Definition, Parameter};
@@ -21,7 +22,7 @@ pub(super) fn put(contents: &mut Contents, of: &Selection) -> bool {
         attributes.push(text("epsg_code", format!("{authority}:{code}")));
     }
     let own = system.trim_end().ends_with(']').then(|| system.to_owned());
-    if let Some(wkt) = own.or_else(|| definition.as_ref().map(Definition::wkt)) {
+    if let Some(wkt) = own.or_else(|| crs::well_known(system)) {
         attributes.push(text("crs_wkt", wkt.as_str()));
         // What GDAL reads.
         attributes.push(text("spatial_ref", wkt));
@@ -30,15 +31,7 @@ pub(super) fn put(contents: &mut Contents, of: &Selection) -> bool {
     }
     let axes = of.axes();
     let extent = structure.extent(of.window());
-    let side = |number: usize| {
-        let (lower, upper) = extent.bounds()[number];
-        let cell = (upper - lower) / of.len(number) as f64;
-        let rises = structure
-            .axes()
-            .nth(number)
-            .is_none_or(|axis| axis.step() > 0.0);
-        if rises { (lower, cell) } else { (upper, -cell) }
-    };
+    let side = |axis: usize| line(structure, axis, extent.bounds()[axis], of.len(axis));
     let ((x, dx), (y, dy)) = (side(axes.x), side(axes.y));
     attributes.push(text("GeoTransform", format!("{x} {dx} 0 {y} 0 {dy}")));
     contents.variables.push(Variable {
