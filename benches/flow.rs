@@ -6,7 +6,7 @@ mod scene;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use gridstone::array::Cells;
-use gridstone::codec::{BlobSpec, Codec, Filter, Plane, Settings, decode, encode};
+use gridstone::codec::{BlobSpec, Codec, Filter, RawPlane, Settings, decode, encode};
 use gridstone::{
     Aggregation, DType, Extent, Freshness, Level, Levels, Policy, Polygon, Query, Resampling, Stat,
     StatisticsQuery, Store, Window,
@@ -37,7 +37,7 @@ fn blobs(c: &mut Criterion) {
     let small = [Filter::None, Filter::Shuffle, Filter::Delta, Filter::Auto]
         .map(|filter| (Codec::Small, filter));
     for (codec, filter) in small.into_iter().chain([(Codec::Fast, Filter::Auto)]) {
-        let planes = [Plane::new(&cells, filter, f64::NAN)];
+        let planes = [RawPlane::new(&cells, filter, f64::NAN)];
         let settings = Settings { codec, level: 1 };
         group.bench_function(format!("encode {codec:?} {filter:?}"), |b| {
             b.iter(|| encode(b"key", &planes, &shape, settings, None))

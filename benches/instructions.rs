@@ -12,7 +12,7 @@ mod scene;
 use std::hint::black_box;
 
 use gridstone::array::Cells;
-use gridstone::codec::{BlobSpec, Codec, Filter, Plane, Settings, decode, encode};
+use gridstone::codec::{BlobSpec, Codec, Filter, RawPlane, Settings, decode, encode};
 use gridstone::{
     Aggregation, DType, Grid, Polygon, Query, Resampling, StatisticsQuery, Store, Window,
 };
@@ -81,7 +81,7 @@ fn array(of: fn(f32, f32) -> f32) -> Array2<f32> {
 fn blob(cells: &Cells, codec: Codec) -> Vec<u8> {
     encode(
         b"key",
-        &[Plane::new(cells, Filter::Auto, f64::NAN)],
+        &[RawPlane::new(cells, Filter::Auto, f64::NAN)],
         &[SIDE, SIDE],
         Settings { codec, level: 1 },
         None,

@@ -14,7 +14,8 @@ pub use crate::adapter::netcdf::fuzz_netcdf as netcdf;
 pub use crate::adapter::zarr::fuzz_zarr as zarr;
 use crate::array::Cells;
 use crate::codec::{
-    BlobSpec, Codec, Filter, Plane, Settings, decode, decode_record, encode, encode_record, inspect,
+    BlobSpec, Codec, Filter, RawPlane, Settings, decode, decode_record, encode, encode_record,
+    inspect,
 };
 use crate::key::{ChunkKey, DirectoryEntry, GridId, MarkKey};
 use crate::kv::preflight::manifest::Manifest;
@@ -110,7 +111,7 @@ pub fn blob(bytes: &[u8]) {
         .for_each(|byte| *byte = input.byte());
     let mut encoded = encode(
         b"key",
-        &[Plane::new(&cells, filter, f64::NAN)],
+        &[RawPlane::new(&cells, filter, f64::NAN)],
         &shape,
         Settings { codec, level: 1 },
         None,
@@ -196,13 +197,13 @@ pub fn log(bytes: &[u8]) {
 
 /// Bytes are no watermark, or one that no flipped bit turns into another.
 pub fn watermark(bytes: &[u8]) {
-    let sidecar::Found::Valid(found, generation) = sidecar::decode(bytes) else {
+    let sidecar::FoundWatermark::Valid(found, generation) = sidecar::decode(bytes) else {
         return;
     };
     for bit in 0..8 * bytes.len().min(600) {
         let mut flipped = bytes.to_vec();
         flipped[bit / 8] ^= 1 << (bit % 8);
-        if let sidecar::Found::Valid(other, of) = sidecar::decode(&flipped) {
+        if let sidecar::FoundWatermark::Valid(other, of) = sidecar::decode(&flipped) {
             assert!(
                 (other, of) == (found, generation) || of < generation || of == generation,
                 "bit {bit} made it {other:?}"

@@ -6,7 +6,7 @@ use crate::kernel::Aggregation;
 
 /// What the two axes of a plane are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
+pub(super) enum PlaneSide {
     Row,
     Column,
 }
@@ -16,7 +16,7 @@ pub(super) enum Side {
 pub(super) fn axis_attributes(
     structure: &Structure,
     number: usize,
-    side: Option<Side>,
+    side: Option<PlaneSide>,
 ) -> Vec<(&'static str, String)> {
     let Some(axis) = structure.axes().nth(number) else {
         return Vec::new();
@@ -25,7 +25,11 @@ pub(super) fn axis_attributes(
     let (letter, name, known) = match (side, axis.time()) {
         (Some(side), _) => {
             let (name, unit) = of_side(structure.crs(), side);
-            (Some(if side == Side::Row { "Y" } else { "X" }), name, unit)
+            (
+                Some(if side == PlaneSide::Row { "Y" } else { "X" }),
+                name,
+                unit,
+            )
         }
         (None, Some(time)) => {
             return vec![
@@ -46,18 +50,18 @@ pub(super) fn axis_attributes(
 }
 
 /// The standard name of rows or columns in a coordinate reference system, and their unit.
-fn of_side(system: Option<&str>, side: Side) -> (Option<&'static str>, Option<&'static str>) {
+fn of_side(system: Option<&str>, side: PlaneSide) -> (Option<&'static str>, Option<&'static str>) {
     match (system.map(crs::is_geographic), side) {
-        (Some(Some(true)), Side::Row) => (Some("latitude"), Some("degrees_north")),
-        (Some(Some(true)), Side::Column) => (Some("longitude"), Some("degrees_east")),
+        (Some(Some(true)), PlaneSide::Row) => (Some("latitude"), Some("degrees_north")),
+        (Some(Some(true)), PlaneSide::Column) => (Some("longitude"), Some("degrees_east")),
         (Some(Some(false)), side) => {
             let projection = system
                 .and_then(crs::definition)
                 .and_then(|definition| definition.projection);
             let is_metre = projection.is_none_or(|of| of.unit.total_cmp(&1.0).is_eq());
             let name = match side {
-                Side::Row => "projection_y_coordinate",
-                Side::Column => "projection_x_coordinate",
+                PlaneSide::Row => "projection_y_coordinate",
+                PlaneSide::Column => "projection_x_coordinate",
             };
             (Some(name), is_metre.then_some("m"))
         }

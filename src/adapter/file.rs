@@ -127,11 +127,11 @@ fn remove_left(path: &Path, name: &OsStr) {
 /// is opened when it is read, and must be as it was. Or the bytes of one in memory.
 #[cfg(feature = "geotiff")]
 #[derive(Debug)]
-pub struct LazyFile(Kept);
+pub struct LazyFile(FileState);
 
 #[cfg(feature = "geotiff")]
 #[derive(Debug)]
-enum Kept {
+enum FileState {
     Path {
         path: PathBuf,
         len: u64,
@@ -148,7 +148,7 @@ impl LazyFile {
         let file = open(path)?;
         let about = file.metadata().map_err(|cause| unopened(path, cause))?;
         let (path, len, modified) = (path.to_owned(), about.len(), about.modified().ok());
-        Ok(Self(Kept::Path {
+        Ok(Self(FileState::Path {
             path,
             len,
             modified,
@@ -158,19 +158,19 @@ impl LazyFile {
 
     /// The bytes of a file.
     pub(super) fn of_bytes(bytes: Vec<u8>) -> Self {
-        Self(Kept::Memory(io::Cursor::new(bytes)))
+        Self(FileState::Memory(io::Cursor::new(bytes)))
     }
 
     /// Closes it until it is read again.
     pub(super) fn close(&mut self) {
-        if let Kept::Path { file, .. } = &mut self.0 {
+        if let FileState::Path { file, .. } = &mut self.0 {
             *file = None;
         }
     }
 
     /// What tells that it is not what it was; `None` of bytes in memory.
     pub(super) fn fingerprint(&self) -> Result<Option<Fingerprint>> {
-        if let Kept::Path { path, .. } = &self.0 {
+        if let FileState::Path { path, .. } = &self.0 {
             fingerprint(path).map(Some)
         } else {
             Ok(None)
@@ -179,8 +179,8 @@ impl LazyFile {
 
     fn reader(&mut self) -> io::Result<&mut dyn ReadSeek> {
         match &mut self.0 {
-            Kept::Memory(bytes) => Ok(bytes),
-            Kept::Path {
+            FileState::Memory(bytes) => Ok(bytes),
+            FileState::Path {
                 path,
                 len,
                 modified,

@@ -2,7 +2,7 @@
 
 use ndarray::{ArrayD, IxDyn};
 
-use super::source::{Found, Piece};
+use super::source::{FoundCells, SourceCells};
 use super::unit::Conversion;
 use crate::array::block::{self, BLOCK};
 use crate::array::{Array, Cells, DType, c_order};
@@ -12,7 +12,7 @@ use crate::grid::Schema;
 /// How the stored numbers of a file become values: `number * scale + offset` where they are packed,
 /// and in which unit.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Rule {
+pub(super) struct ValueRule {
     /// The type of the numbers.
     pub(super) stored: DType,
     /// Numbers that stand for no data, of that type; NaN always does.
@@ -42,14 +42,14 @@ pub(super) enum End {
 
 /// What the cells of a grid are.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Target {
+pub(super) struct TargetCells {
     dtype: DType,
     nodata: Option<f64>,
     /// Whether the grid keeps which cells hold data beside the cells, of which no value is nodata.
     masked: bool,
 }
 
-impl Target {
+impl TargetCells {
     pub(super) fn of(schema: &Schema) -> Self {
         Self {
             dtype: schema.dtype(),
@@ -75,9 +75,9 @@ impl Target {
 pub(super) fn piece(
     numbers: Array,
     valid: Option<ArrayD<u8>>,
-    rules: &[&Rule],
-    target: Target,
-) -> Result<Piece> {
+    rules: &[&ValueRule],
+    target: TargetCells,
+) -> Result<SourceCells> {
     let shape = numbers.shape().to_vec();
     let valid = valid.map(c_order);
     let values = decode(numbers.into_cells(), valid.as_deref(), rules, target);
@@ -91,7 +91,7 @@ pub(super) fn piece(
         Array::from_cells(values.cells, &shape)?,
         values.valid.map(mask).transpose()?,
     );
-    Ok(Piece {
+    Ok(SourceCells {
         array,
         valid,
         found: Some(values.found),
@@ -100,15 +100,20 @@ pub(super) fn piece(
 
 /// Cells as a grid has them.
 #[derive(Clone, Debug, PartialEq)]
-struct Values {
+struct GridValues {
     cells: Cells,
     /// Which hold data (1), where their values cannot say it and not all do.
     valid: Option<Vec<u8>>,
-    found: Found,
+    found: FoundCells,
 }
 
 /// The same of numbers in C order.
-fn decode(numbers: Cells, valid: Option<&[u8]>, rules: &[&Rule], target: Target) -> Values {
+fn decode(
+    numbers: Cells,
+    valid: Option<&[u8]>,
+    rules: &[&ValueRule],
+    target: TargetCells,
+) -> GridValues {
     let len = numbers.len();
     let run = len.div_ceil(rules.len().max(1)).max(1);
     let mut pass = Pass {
@@ -124,7 +129,7 @@ fn decode(numbers: Cells, valid: Option<&[u8]>, rules: &[&Rule], target: Target)
         } else {
             Vec::new()
         },
-        found: Found::default(),
+        found: FoundCells::default(),
     };
     let mut numbers = numbers;
     let mut values = if pass.in_place {
@@ -140,7 +145,7 @@ fn decode(numbers: Cells, valid: Option<&[u8]>, rules: &[&Rule], target: Target)
         }
     }
     let all = pass.valid.iter().all(|valid| *valid != 0);
-    Values {
+    GridValues {
         cells: values.unwrap_or(numbers),
         valid: Some(pass.valid).filter(|_| !all),
         found: pass.found,
@@ -149,20 +154,20 @@ fn decode(numbers: Cells, valid: Option<&[u8]>, rules: &[&Rule], target: Target)
 
 /// One pass over the numbers of a file.
 struct Pass {
-    target: Target,
+    target: TargetCells,
     blank: Cells,
     /// The grid's nodata value.
     taken: Option<Cells>,
     /// Whether numbers are values of the grid's type as they stand.
     in_place: bool,
     valid: Vec<u8>,
-    found: Found,
+    found: FoundCells,
 }
 
 impl Pass {
     fn block(
         &mut self,
-        rule: &Rule,
+        rule: &ValueRule,
         [from, to]: [usize; 2],
         valid: Option<&[u8]>,
         numbers: &mut Cells,
@@ -219,7 +224,7 @@ impl Pass {
     }
 }
 
-impl Rule {
+impl ValueRule {
     /// Whether numbers are values.
     fn is_plain(&self) -> bool {
         self.packing.is_none() && self.conversion.is_none()
@@ -287,8 +292,8 @@ impl Rule {
 mod tests {
     use super::*;
 
-    fn rule(stored: DType) -> Rule {
-        Rule {
+    fn rule(stored: DType) -> ValueRule {
+        ValueRule {
             stored,
             missing: Vec::new(),
             valid: [None, None],
@@ -297,8 +302,8 @@ mod tests {
         }
     }
 
-    fn target(dtype: DType, nodata: Option<f64>) -> Target {
-        Target {
+    fn target(dtype: DType, nodata: Option<f64>) -> TargetCells {
+        TargetCells {
             dtype,
             nodata,
             masked: !dtype.is_float() && nodata.is_none(),
@@ -308,7 +313,7 @@ mod tests {
     #[test]
     fn integers_of_64_bits_stay_exact() {
         let numbers = vec![i64::MAX, i64::MAX - 1, 1 << 53, (1 << 53) + 1];
-        let rule = Rule {
+        let rule = ValueRule {
             missing: vec![Cells::from(vec![i64::MAX])],
             ..rule(DType::I64)
         };
@@ -326,7 +331,7 @@ mod tests {
             (values.valid, values.found),
             (
                 None,
-                Found {
+                FoundCells {
                     data: 3,
                     collisions: 0
                 }
@@ -337,11 +342,11 @@ mod tests {
     #[test]
     fn each_run_has_its_rule() {
         let (a, b) = (
-            Rule {
+            ValueRule {
                 packing: Some((0.5, 1.0)),
                 ..rule(DType::I16)
             },
-            Rule {
+            ValueRule {
                 packing: Some((2.0, 0.0)),
                 ..rule(DType::I16)
             },
@@ -361,7 +366,7 @@ mod tests {
         );
         assert_eq!(
             values.found,
-            Found {
+            FoundCells {
                 data: 3,
                 collisions: 0
             }
@@ -370,7 +375,7 @@ mod tests {
 
     #[test]
     fn what_is_absent_is_masked_where_no_value_can_say_it() {
-        let rule = Rule {
+        let rule = ValueRule {
             missing: vec![Cells::from(vec![7_u8])],
             ..rule(DType::U8)
         };
@@ -406,7 +411,7 @@ mod tests {
         );
         assert_eq!(
             taken.found,
-            Found {
+            FoundCells {
                 data: 2,
                 collisions: 1
             }
@@ -415,12 +420,12 @@ mod tests {
 
     #[test]
     fn ends_of_a_valid_range_hold_numbers_or_values() {
-        let ends = |least, most| Rule {
+        let ends = |least, most| ValueRule {
             valid: [Some(least), Some(most)],
             packing: Some((0.1, 0.0)),
             ..rule(DType::I16)
         };
-        let data = |rule: &Rule| {
+        let data = |rule: &ValueRule| {
             let numbers: Vec<i16> = (0..i16::try_from(BLOCK).expect("small") + 10).collect();
             decode(numbers.into(), None, &[rule], target(DType::F64, None))
                 .found

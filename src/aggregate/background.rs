@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::step;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::GridId;
-use crate::store::{Grid, Outcome, Policy, Room, Store, Workers};
+use crate::store::{CommitRoom, Grid, Outcome, Policy, Store, Workers};
 
 /// The life of a background thread.
 pub(crate) fn run(store: &Store) {
@@ -78,9 +78,9 @@ pub(crate) fn make_room(grid: &Grid) -> Result<()> {
         return Ok(());
     }
     let marks_max = store.marks_max();
-    while store.backlog().make_room(grid.id(), marks_max)? == Room::Help {
+    while store.backlog().make_room(grid.id(), marks_max)? == CommitRoom::Help {
         tracing::debug!(grid = grid.name(), marks_max, "a commit aggregates first");
-        let mut turn = Turn {
+        let mut turn = HeldTurn {
             grid,
             outcome: Some(Outcome::More),
         };
@@ -101,12 +101,12 @@ pub(crate) fn make_room(grid: &Grid) -> Result<()> {
 }
 
 /// A turn that is handed back whatever happens.
-struct Turn<'a> {
+struct HeldTurn<'a> {
     grid: &'a Grid,
     outcome: Option<Outcome>,
 }
 
-impl Drop for Turn<'_> {
+impl Drop for HeldTurn<'_> {
     fn drop(&mut self) {
         let store = self.grid.store();
         store.backlog().hand_back(

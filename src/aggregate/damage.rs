@@ -11,8 +11,8 @@ use crate::grid::Location;
 use crate::key::{ChunkKey, LayerId, MarkKey, meta};
 use crate::kv::{Batch, Durability, KeyRange, Snapshot, Space, for_each_page};
 use crate::store::{
-    Base, Blocked, ChunkPlace, ChunkReader, ChunkWrite, Grid, LayerChunks, Number, Pyramid, Store,
-    Written,
+    Base, Blocked, ChunkContent, ChunkPlace, ChunkReader, ChunkWrite, Grid, LayerChunks, Number,
+    Pyramid, Store,
 };
 
 /// So many marks in a row may turn out to be blocked in one step; with more, something is damaged
@@ -251,7 +251,7 @@ fn cleared(
         .map(|at| ChunkWrite {
             layer: LayerId::BASE,
             at: *at,
-            what: Written::Nothing,
+            what: ChunkContent::Nothing,
         })
         .collect();
     out.iter()

@@ -32,7 +32,7 @@ use crate::grid::{Location, Window};
 use crate::key::{DirectoryEntry, LayerId, meta};
 use crate::kv::{Batch, Snapshot, Space};
 use crate::store::{
-    Base, Blocked, ChunkReader, ChunkWrite, Grid, Number, Pyramid, Store, Written, write_reach,
+    Base, Blocked, ChunkContent, ChunkReader, ChunkWrite, Grid, Number, Pyramid, Store, write_reach,
 };
 
 /// What aggregation did.
@@ -296,7 +296,7 @@ pub(crate) fn changed_windows(
 ) -> Result<Vec<Window>> {
     let (structure, mut windows) = (chunks.grid.structure(), stale);
     let gone = |write: &&ChunkWrite| {
-        write.layer == LayerId::FIRST && matches!(write.what, Written::Nothing)
+        write.layer == LayerId::FIRST && matches!(write.what, ChunkContent::Nothing)
     };
     let gone: HashSet<Location> = writes.iter().filter(gone).map(|write| write.at).collect();
     let keys: Vec<_> = plan
@@ -335,9 +335,9 @@ pub(crate) fn write(
         };
         let key = chunks.key(layer, &at);
         let (ticks, blob) = match what {
-            Written::Cells(blob) => (None, blob),
-            Written::Events(ticks, blob) => (Some(ticks), blob),
-            Written::Branch => {
+            ChunkContent::Cells(blob) => (None, blob),
+            ChunkContent::Events(ticks, blob) => (Some(ticks), blob),
+            ChunkContent::Branch => {
                 batch.put(
                     Space::Directory,
                     key.clone(),
@@ -346,7 +346,7 @@ pub(crate) fn write(
                 batch.delete(space, key);
                 continue;
             }
-            Written::Nothing => {
+            ChunkContent::Nothing => {
                 batch.delete(Space::Directory, key.clone());
                 batch.delete(space, key);
                 continue;

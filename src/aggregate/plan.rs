@@ -11,7 +11,7 @@ use crate::store::{Base, ChunkReader, Pyramid};
 
 /// An aggregate to be recomputed.
 #[derive(Debug)]
-pub(crate) struct Node {
+pub(crate) struct PlanNode {
     pub(crate) at: Location,
     /// The dimension along which it derives.
     pub(crate) dimension: usize,
@@ -44,7 +44,7 @@ pub(crate) struct Feed {
 /// Every aggregate above some changes, up to the top.
 #[derive(Debug, Default)]
 pub(crate) struct AggregationPlan {
-    pub(crate) nodes: Vec<Node>,
+    pub(crate) nodes: Vec<PlanNode>,
     pub(crate) leaves: Vec<Leaf>,
     /// Base chunks that become aggregates because finer data was put into their places.
     pub(crate) split: HashSet<Location>,
@@ -148,7 +148,7 @@ impl Growth<'_> {
             }
             let number = self.plan.nodes.len();
             self.numbers.insert(parent, number);
-            self.plan.nodes.push(Node {
+            self.plan.nodes.push(PlanNode {
                 at: parent,
                 dimension,
                 changes: 0,

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::plan::{AggregationPlan, Feed, Leaf, Node};
+use super::plan::{AggregationPlan, Feed, Leaf, PlanNode};
 use crate::error::{Error, Result};
 use crate::events::{EventChange, Events, Trie, merge_all};
 use crate::grid::Location;
@@ -101,7 +101,7 @@ impl<'a> Propagation<'a> {
     }
 
     /// The nodes that are fed.
-    pub(crate) fn fed(&self, feeds: &'a [Feed]) -> impl Iterator<Item = &'a Node> {
+    pub(crate) fn fed(&self, feeds: &'a [Feed]) -> impl Iterator<Item = &'a PlanNode> {
         feeds.iter().map(|feed| &self.plan.nodes[feed.node])
     }
 
@@ -206,12 +206,12 @@ impl<'a> Propagation<'a> {
     }
 
     /// The part of a node that a child stands for.
-    fn halve(&self, node: &Node, child: &LayerChunks) -> Result<LayerChunks> {
+    fn halve(&self, node: &PlanNode, child: &LayerChunks) -> Result<LayerChunks> {
         self.chunks.reduce(child, node.dimension, node.at.levels)
     }
 
     /// The part of a node that a bucket stands for: of its bins, or of the events that changed.
-    fn of_bucket(&self, node: &Node, bucket: &Bucket) -> Result<ChunkChange> {
+    fn of_bucket(&self, node: &PlanNode, bucket: &Bucket) -> Result<ChunkChange> {
         if self.pyramid.base.irregular() == Some(node.dimension) {
             return bucket.bins.as_ref().map_or(Ok(ChunkChange::Gone), |bins| {
                 self.halve(node, bins).map(ChunkChange::Now)
@@ -255,7 +255,7 @@ impl<'a> Propagation<'a> {
         }
     }
 
-    fn compute(&self, node: &'a Node, arrived: Vec<(u8, Arrival)>) -> Result<()> {
+    fn compute(&self, node: &'a PlanNode, arrived: Vec<(u8, Arrival)>) -> Result<()> {
         if self.is_bucket(&node.at) {
             return self.compute_bucket(node, arrived);
         }
@@ -335,7 +335,7 @@ impl<'a> Propagation<'a> {
     }
 
     /// Recomputes those events of a bucket that changed in the buckets that it derives from.
-    fn compute_bucket(&self, node: &'a Node, arrived: Vec<(u8, Arrival)>) -> Result<()> {
+    fn compute_bucket(&self, node: &'a PlanNode, arrived: Vec<(u8, Arrival)>) -> Result<()> {
         let mut changes: BTreeMap<u8, Arc<Bucket>> = BTreeMap::new();
         for (child, arrival) in arrived {
             if let Arrival::Child(ChunkChange::Bucket(bucket)) = arrival {
@@ -377,7 +377,7 @@ impl<'a> Propagation<'a> {
     /// below.
     fn merged(
         &self,
-        node: &Node,
+        node: &PlanNode,
         changes: &BTreeMap<u8, Arc<Bucket>>,
         ticks: &BTreeSet<i64>,
     ) -> Result<EventChange<LayerChunks>> {
@@ -427,7 +427,7 @@ impl<'a> Propagation<'a> {
     }
 
     /// Deletes an aggregate, if there is one.
-    fn remove(&self, node: &Node) -> Result<bool> {
+    fn remove(&self, node: &PlanNode) -> Result<bool> {
         let exists = self.chunks.exists(LayerId::FIRST, &node.at)?;
         if exists {
             self.emit(self.chunks.without(&node.at));
@@ -440,7 +440,7 @@ impl<'a> Propagation<'a> {
     /// in the run.
     fn resolve(
         &self,
-        node: &Node,
+        node: &PlanNode,
         child: &Location,
         direct: Option<ChunkChange>,
     ) -> Result<Resolved> {
@@ -498,7 +498,7 @@ impl<'a> Propagation<'a> {
         Ok(stays && (self.plan.put.contains(at) || self.chunks.exists(LayerId::BASE, at)?))
     }
 
-    fn encode(&self, node: &Node, now: &ChunkChange) {
+    fn encode(&self, node: &PlanNode, now: &ChunkChange) {
         if let ChunkChange::Now(chunks) = now {
             self.emit(self.chunks.encode(&node.at, chunks, None));
         }

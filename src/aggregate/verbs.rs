@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Aggregated;
 use crate::error::{ErrorKind, Result};
-use crate::store::{Grid, Shown, Store, unless_dropped};
+use crate::store::{Grid, Store, StoreListing, unless_dropped};
 
 impl Store {
     /// Brings every aggregate of every grid up to date.
@@ -14,7 +14,7 @@ impl Store {
     /// [`Corrupt`](ErrorKind::Corrupt) if something cannot be read that an aggregate is made of;
     /// all others are up to date then.
     pub fn aggregate(&self) -> Result<()> {
-        let Shown {
+        let StoreListing {
             grids, unreadable, ..
         } = self.shown()?;
         let mut blocked = unreadable.into_iter().next().map(|(_, error)| error);

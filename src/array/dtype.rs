@@ -137,7 +137,7 @@ pub trait Cell:
 
 pub(super) mod sealed {
     use super::super::cells::Cells;
-    use super::super::scatter::{AnyTile, Tile};
+    use super::super::scatter::{AnyTile, TileMut};
     use super::super::view::{Array, ArrayView};
 
     /// The conversions between a typed container and the enum over all types.
@@ -149,7 +149,7 @@ pub(super) mod sealed {
         fn unwrap_array(array: Array) -> Result<ndarray::ArrayD<Self>, Array>;
         fn wrap_view(view: ndarray::ArrayViewD<'_, Self>) -> ArrayView<'_>;
         fn unwrap_view<'v>(view: &'v ArrayView<'_>) -> Option<ndarray::ArrayViewD<'v, Self>>;
-        fn wrap_tile(tile: Tile<'_, Self>) -> AnyTile<'_>;
+        fn wrap_tile(tile: TileMut<'_, Self>) -> AnyTile<'_>;
     }
 }
 
@@ -216,7 +216,7 @@ macro_rules! cell {
                     _ => None,
                 }
             }
-            fn wrap_tile(tile: super::Tile<'_, Self>) -> super::AnyTile<'_> {
+            fn wrap_tile(tile: super::TileMut<'_, Self>) -> super::AnyTile<'_> {
                 super::AnyTile::$variant(tile)
             }
         }

@@ -17,7 +17,7 @@ pub use cells::with_cells;
 pub(crate) use cells::with_dtype;
 pub use dtype::{Cell, DType};
 pub use number::Number;
-pub(crate) use scatter::{AnyTile, Bounds, Tile};
+pub(crate) use scatter::{AnyTile, Bounds, TileMut};
 pub use validity::Validity;
 #[cfg(any(feature = "geotiff", feature = "netcdf", feature = "zarr"))]
 pub(crate) use view::c_order;

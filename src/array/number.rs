@@ -12,10 +12,10 @@ use crate::error::{Error, Result};
 /// Numbers are compared by their value, and NaN with nothing. Shown in as few digits as tell one
 /// from others; what is read may be a whole number of any length up to 128 bits, or any double.
 #[derive(Clone, Copy, Debug)]
-pub struct Number(Kind);
+pub struct Number(NumberKind);
 
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+enum NumberKind {
     Double(f64),
     /// A whole number that no double is.
     Whole(i128),
@@ -25,8 +25,8 @@ impl Number {
     /// The nearest double.
     pub fn to_f64(self) -> f64 {
         match self.0 {
-            Kind::Double(value) => value,
-            Kind::Whole(value) => value as f64,
+            NumberKind::Double(value) => value,
+            NumberKind::Whole(value) => value as f64,
         }
     }
 
@@ -37,8 +37,8 @@ impl Number {
     )]
     pub fn whole(self) -> Option<i128> {
         match self.0 {
-            Kind::Whole(value) => Some(value),
-            Kind::Double(value) => {
+            NumberKind::Whole(value) => Some(value),
+            NumberKind::Double(value) => {
                 (value.fract() == 0.0 && value.abs() < 126.0_f64.exp2()).then_some(value as i128)
             }
         }
@@ -77,7 +77,7 @@ impl Number {
 
 impl From<f64> for Number {
     fn from(value: f64) -> Self {
-        Self(Kind::Double(value))
+        Self(NumberKind::Double(value))
     }
 }
 
@@ -95,9 +95,9 @@ impl From<i128> for Number {
     fn from(value: i128) -> Self {
         let double = value as f64;
         if double as i128 == value && value != i128::MAX {
-            Self(Kind::Double(double))
+            Self(NumberKind::Double(double))
         } else {
-            Self(Kind::Whole(value))
+            Self(NumberKind::Whole(value))
         }
     }
 }
@@ -122,10 +122,10 @@ impl PartialEq for Number {
 impl PartialOrd for Number {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         match (self.0, other.0) {
-            (Kind::Double(a), Kind::Double(b)) => a.partial_cmp(&b),
-            (Kind::Whole(a), Kind::Whole(b)) => Some(a.cmp(&b)),
-            (Kind::Whole(a), Kind::Double(b)) => against(a, b),
-            (Kind::Double(a), Kind::Whole(b)) => against(b, a).map(Ordering::reverse),
+            (NumberKind::Double(a), NumberKind::Double(b)) => a.partial_cmp(&b),
+            (NumberKind::Whole(a), NumberKind::Whole(b)) => Some(a.cmp(&b)),
+            (NumberKind::Whole(a), NumberKind::Double(b)) => against(a, b),
+            (NumberKind::Double(a), NumberKind::Whole(b)) => against(b, a).map(Ordering::reverse),
         }
     }
 }
@@ -157,8 +157,8 @@ fn against(whole: i128, double: f64) -> Option<Ordering> {
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Kind::Double(value) => fmt::Display::fmt(&value, f),
-            Kind::Whole(value) => fmt::Display::fmt(&value, f),
+            NumberKind::Double(value) => fmt::Display::fmt(&value, f),
+            NumberKind::Whole(value) => fmt::Display::fmt(&value, f),
         }
     }
 }

@@ -61,7 +61,7 @@ impl std::error::Error for ScatterError {}
 /// go to other threads.
 ///
 /// A tile is written by rows: the runs of its last axis, numbered in C order.
-pub struct Tile<'a, T> {
+pub struct TileMut<'a, T> {
     /// The array's first cell, not the box's.
     array: *mut T,
     start: Vec<usize>,
@@ -72,9 +72,9 @@ pub struct Tile<'a, T> {
 
 // SAFETY: a tile is a `&mut` to the cells of its box: the constructors hand out disjoint boxes of
 // one exclusive borrow.
-unsafe impl<T: Send> Send for Tile<'_, T> {}
+unsafe impl<T: Send> Send for TileMut<'_, T> {}
 
-impl<T> fmt::Debug for Tile<'_, T> {
+impl<T> fmt::Debug for TileMut<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tile")
             .field("start", &self.start)
@@ -83,7 +83,7 @@ impl<T> fmt::Debug for Tile<'_, T> {
     }
 }
 
-impl<'a, T> Tile<'a, T> {
+impl<'a, T> TileMut<'a, T> {
     /// One tile that is the whole of a C-order array.
     pub fn whole(array: &'a mut [T], shape: &[usize]) -> Result<Self, ScatterError> {
         let strides = strides(array.len(), shape)?;
@@ -178,7 +178,7 @@ impl<'a, T> Tile<'a, T> {
     ///
     /// # Panics
     /// If the layouts differ.
-    pub(crate) fn words<W: Pod>(&mut self) -> Tile<'_, W>
+    pub(crate) fn words<W: Pod>(&mut self) -> TileMut<'_, W>
     where
         T: Pod,
     {
@@ -186,7 +186,7 @@ impl<'a, T> Tile<'a, T> {
             size_of::<T>() == size_of::<W>() && align_of::<T>() == align_of::<W>(),
             "words of the cells' own layout"
         );
-        Tile {
+        TileMut {
             array: self.array.cast(),
             start: self.start.clone(),
             shape: self.shape.clone(),
@@ -200,34 +200,34 @@ impl<'a, T> Tile<'a, T> {
 #[derive(Debug)]
 pub enum AnyTile<'a> {
     /// Unsigned, 8 bits.
-    U8(Tile<'a, u8>),
+    U8(TileMut<'a, u8>),
     /// Signed, 8 bits.
-    I8(Tile<'a, i8>),
+    I8(TileMut<'a, i8>),
     /// Unsigned, 16 bits.
-    U16(Tile<'a, u16>),
+    U16(TileMut<'a, u16>),
     /// Signed, 16 bits.
-    I16(Tile<'a, i16>),
+    I16(TileMut<'a, i16>),
     /// Unsigned, 32 bits.
-    U32(Tile<'a, u32>),
+    U32(TileMut<'a, u32>),
     /// Signed, 32 bits.
-    I32(Tile<'a, i32>),
+    I32(TileMut<'a, i32>),
     /// Unsigned, 64 bits.
-    U64(Tile<'a, u64>),
+    U64(TileMut<'a, u64>),
     /// Signed, 64 bits.
-    I64(Tile<'a, i64>),
+    I64(TileMut<'a, i64>),
     /// IEEE 754, 32 bits.
-    F32(Tile<'a, f32>),
+    F32(TileMut<'a, f32>),
     /// IEEE 754, 64 bits.
-    F64(Tile<'a, f64>),
+    F64(TileMut<'a, f64>),
 }
 
 impl<'a> AnyTile<'a> {
-    /// Tiles for boxes of an array in C order, as [`Tile::split`] makes them.
+    /// Tiles for boxes of an array in C order, as [`TileMut::split`] makes them.
     pub fn split(array: &'a mut Array, boxes: &[Bounds]) -> Result<Vec<Self>, ScatterError> {
         let shape = array.shape().to_vec();
         with_view!(Array, array, |array| {
             let cells = array.as_slice_mut().ok_or(ScatterError::Order)?;
-            Ok(Tile::split(cells, &shape, boxes)?
+            Ok(TileMut::split(cells, &shape, boxes)?
                 .into_iter()
                 .map(Wrap::wrap_tile)
                 .collect())
@@ -312,7 +312,7 @@ mod tests {
             bounds([3, 0], [2, 4]),
             bounds([3, 4], [2, 3]),
         ];
-        let tiles = Tile::split(&mut array, &[5, 7], &boxes).expect("disjoint");
+        let tiles = TileMut::split(&mut array, &[5, 7], &boxes).expect("disjoint");
         std::thread::scope(|scope| {
             for (value, mut tile) in (0_u32..).zip(tiles) {
                 scope.spawn(move || (0..tile.rows()).for_each(|row| tile.row(row).fill(value)));
@@ -332,7 +332,7 @@ mod tests {
             bounds([4, 4], [0, 3]),
             bounds([2, 3], [2, 2]),
         ];
-        let error = Tile::split(&mut array, &[5, 7], &boxes).expect_err("they share (2, 3)");
+        let error = TileMut::split(&mut array, &[5, 7], &boxes).expect_err("they share (2, 3)");
         assert_eq!(error, ScatterError::Overlap { indices: [0, 2] });
     }
 
@@ -347,11 +347,11 @@ mod tests {
                 shape: vec![1],
             },
         ] {
-            let error = Tile::split(&mut array, &[5, 7], &[bounds([0, 0], [1, 1]), outside])
+            let error = TileMut::split(&mut array, &[5, 7], &[bounds([0, 0], [1, 1]), outside])
                 .expect_err("outside");
             assert_eq!(error, ScatterError::Outside { index: 1 });
         }
-        let error = Tile::whole(&mut array, &[5, 8]).expect_err("40 cells");
+        let error = TileMut::whole(&mut array, &[5, 8]).expect_err("40 cells");
         assert_eq!(
             error,
             ScatterError::Len {
@@ -368,7 +368,7 @@ mod tests {
             start: vec![1, 0, 1],
             shape: vec![1, 2, 2],
         }];
-        let mut tiles = Tile::split(&mut array, &[2, 3, 4], &boxes).expect("inside");
+        let mut tiles = TileMut::split(&mut array, &[2, 3, 4], &boxes).expect("inside");
         assert_eq!(tiles[0].rows(), 2);
         assert_eq!(tiles[0].row(0), [13, 14]);
         assert_eq!(tiles[0].row(1), [17, 18]);

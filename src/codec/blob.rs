@@ -7,13 +7,13 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::DecodeError;
 use super::delta;
 use super::frame;
-use super::header::{Encoding, HEADER_LEN, StripHeader, checksum, expect};
+use super::header::{HEADER_LEN, StripEncoding, StripHeader, checksum, expect};
 use super::image::{Image, Transform};
 use super::narrow;
 use super::ranks;
 use super::strip::strip_rows;
 use super::word::Word;
-use crate::array::{Cell, Cells, DType, Tile, with_cells};
+use crate::array::{Cell, Cells, DType, TileMut, with_cells};
 
 /// Axes a chunk may have.
 const RANK_MAX: usize = 8;
@@ -69,13 +69,13 @@ impl<'a> BlobSpec<'a> {
 }
 
 /// One strip as it lies in a blob. Its bytes are not verified.
-pub(super) struct Found<'b> {
+pub(super) struct FoundStrip<'b> {
     pub(super) header: StripHeader,
     /// Header and payload.
     bytes: &'b [u8],
 }
 
-impl<'b> Found<'b> {
+impl<'b> FoundStrip<'b> {
     /// Verifies the checksum and gives the payload.
     pub(super) fn payload(&self, key: &[u8]) -> Result<&'b [u8], DecodeError> {
         let computed = checksum(key, &self.bytes[size_of::<u64>()..]);
@@ -100,7 +100,7 @@ impl<'b> Found<'b> {
 }
 
 /// The strip at the start of `bytes`, and the rest.
-pub(super) fn split_strip(bytes: &[u8]) -> Result<(Found<'_>, &[u8]), DecodeError> {
+pub(super) fn split_strip(bytes: &[u8]) -> Result<(FoundStrip<'_>, &[u8]), DecodeError> {
     let truncated = |needed| DecodeError::Truncated {
         needed,
         got: bytes.len(),
@@ -113,7 +113,7 @@ pub(super) fn split_strip(bytes: &[u8]) -> Result<(Found<'_>, &[u8]), DecodeErro
     let (bytes, rest) = bytes
         .split_at_checked(needed)
         .ok_or_else(|| truncated(needed))?;
-    Ok((Found { header, bytes }, rest))
+    Ok((FoundStrip { header, bytes }, rest))
 }
 
 /// All strips of a blob, by plane, without touching a payload. Their headers agree with the
@@ -121,8 +121,8 @@ pub(super) fn split_strip(bytes: &[u8]) -> Result<(Found<'_>, &[u8]), DecodeErro
 fn find_planes<'b>(
     blob: &'b [u8],
     spec: &BlobSpec<'_>,
-) -> Result<Vec<Vec<Found<'b>>>, DecodeError> {
-    let mut found: Vec<Vec<Found<'b>>> = Vec::new();
+) -> Result<Vec<Vec<FoundStrip<'b>>>, DecodeError> {
+    let mut found: Vec<Vec<FoundStrip<'b>>> = Vec::new();
     let mut rest = blob;
     let mut planes = None;
     for (index, &dtype) in spec.dtypes.iter().enumerate() {
@@ -151,7 +151,7 @@ fn find_planes<'b>(
             expect("row length", spec.row_len as u64, u64::from(header.row_len))?;
             expect("first row", first as u64, u64::from(header.first_row))?;
             header.check_len(rows.min(spec.rows() - first) * spec.row_len * dtype.size())?;
-            let told = rows < spec.rows() && header.encoding != Encoding::Constant;
+            let told = rows < spec.rows() && header.encoding != StripEncoding::Constant;
             expect(
                 "presence of a digest",
                 u64::from(told),
@@ -174,7 +174,7 @@ fn find_planes<'b>(
 
 /// Decodes all planes a blob has.
 pub fn decode(key: &[u8], blob: &[u8], spec: &BlobSpec<'_>) -> Result<Vec<Cells>, DecodeError> {
-    let decode_plane = |(strips, &dtype): (Vec<Found<'_>>, &DType)| {
+    let decode_plane = |(strips, &dtype): (Vec<FoundStrip<'_>>, &DType)| {
         let mut cells = Cells::filled(dtype, spec.cells, 0.0);
         with_cells!(&mut cells, |cells| {
             let strip_cells = strip_rows(spec.shape, dtype) * spec.row_len;
@@ -185,13 +185,13 @@ pub fn decode(key: &[u8], blob: &[u8], spec: &BlobSpec<'_>) -> Result<Vec<Cells>
                     let shape = [cells.len() / spec.row_len, spec.row_len];
                     let payload = strip.payload(key)?;
                     let mut tile =
-                        Tile::whole(cells, &shape).map_err(|_| DecodeError::Request {
+                        TileMut::whole(cells, &shape).map_err(|_| DecodeError::Request {
                             reason: "rows of cells",
                         })?;
                     paint(
                         &strip.header,
                         payload,
-                        &Lines::all(&Rows::new(&shape, &[0, 0])),
+                        &Lines::all(&BoxRows::new(&shape, &[0, 0])),
                         &mut tile,
                     )
                 })
@@ -215,7 +215,7 @@ pub fn decode_into<T: Cell>(
     blob: &[u8],
     spec: &BlobSpec<'_>,
     start: &[usize],
-    tile: &mut Tile<'_, T>,
+    tile: &mut TileMut<'_, T>,
 ) -> Result<(), DecodeError> {
     decode_plane_into(key, blob, (spec, 0), start, tile).map(drop)
 }
@@ -226,7 +226,7 @@ pub fn decode_plane_into<T: Cell>(
     blob: &[u8],
     (spec, plane): (&BlobSpec<'_>, usize),
     start: &[usize],
-    tile: &mut Tile<'_, T>,
+    tile: &mut TileMut<'_, T>,
 ) -> Result<bool, DecodeError> {
     let shape = tile.shape().to_vec();
     let inside = start.len() == spec.shape.len()
@@ -249,7 +249,7 @@ pub fn decode_plane_into<T: Cell>(
     let Some(found) = find_planes(blob, spec)?.into_iter().nth(plane) else {
         return Ok(false);
     };
-    let rows = Rows::new(spec.shape, start);
+    let rows = BoxRows::new(spec.shape, start);
     let strip_len = strip_rows(spec.shape, T::DTYPE);
     let mut next = 0;
     for (number, found) in found.iter().enumerate() {
@@ -328,12 +328,12 @@ pub fn checksum_of(blob: &[u8]) -> Result<u64, DecodeError> {
 }
 
 /// Which rows of a chunk the rows of a box are.
-pub(super) struct Rows {
+pub(super) struct BoxRows {
     shape: Vec<usize>,
     start: Vec<usize>,
 }
 
-impl Rows {
+impl BoxRows {
     pub(super) fn new(shape: &[usize], start: &[usize]) -> Self {
         Self {
             shape: shape.to_vec(),
@@ -360,7 +360,7 @@ impl Rows {
 
 /// The rows of a tile that are in a strip.
 pub(super) struct Lines<'a> {
-    rows: &'a Rows,
+    rows: &'a BoxRows,
     /// The chunk's rows that the strip has.
     strip: Range<usize>,
     /// The tile's rows that are among these.
@@ -398,7 +398,7 @@ impl Lines<'_> {
     }
 
     /// The lines of all rows of a strip of two axes.
-    pub(super) fn all(rows: &Rows) -> Lines<'_> {
+    pub(super) fn all(rows: &BoxRows) -> Lines<'_> {
         Lines {
             strip: 0..rows.shape[0],
             of_tile: 0..rows.shape[0],
@@ -411,7 +411,7 @@ fn paint<T: Cell>(
     header: &StripHeader,
     payload: &[u8],
     lines: &Lines<'_>,
-    tile: &mut Tile<'_, T>,
+    tile: &mut TileMut<'_, T>,
 ) -> Result<(), DecodeError> {
     match size_of::<T>() {
         1 => paint_words::<u8>(header, payload, lines, tile.words()),
@@ -425,10 +425,10 @@ fn paint_words<W: Word>(
     header: &StripHeader,
     payload: &[u8],
     lines: &Lines<'_>,
-    mut tile: Tile<'_, W>,
+    mut tile: TileMut<'_, W>,
 ) -> Result<(), DecodeError> {
     match header.encoding {
-        Encoding::Constant => {
+        StripEncoding::Constant => {
             let cell = bytemuck::try_pod_read_unaligned::<W>(payload);
             let cell = cell.map_err(|_| DecodeError::Truncated {
                 needed: size_of::<W>(),
@@ -440,11 +440,11 @@ fn paint_words<W: Word>(
                 .for_each(|row| tile.row(row).fill(cell));
             Ok(())
         }
-        Encoding::Raw => {
+        StripEncoding::Raw => {
             copy_rows(payload, lines, &mut tile);
             Ok(())
         }
-        Encoding::Packed(predictor) => {
+        StripEncoding::Packed(predictor) => {
             match (header.transform, Image::of(header.transform, header.dtype)) {
                 (Transform::Ranked, Some(image)) => {
                     let (table, packed) = ranks::split(payload, size_of::<W>())?;
@@ -457,7 +457,7 @@ fn paint_words<W: Word>(
                 }),
             }
         }
-        Encoding::Zstd => frame::decompress(
+        StripEncoding::Zstd => frame::decompress(
             payload,
             lines.cells() * header.transform.size(size_of::<W>()),
             |plain| match (header.transform, Image::of(header.transform, header.dtype)) {
@@ -478,7 +478,7 @@ fn paint_words<W: Word>(
 /// its first one is.
 fn each_row<W: Word>(
     lines: &Lines<'_>,
-    tile: &mut Tile<'_, W>,
+    tile: &mut TileMut<'_, W>,
     mut paint: impl FnMut(usize, &mut [W]),
 ) {
     let part = tile.shape().to_vec();
@@ -487,14 +487,14 @@ fn each_row<W: Word>(
     }
 }
 
-fn copy_rows<W: Word>(cells: &[u8], lines: &Lines<'_>, tile: &mut Tile<'_, W>) {
+fn copy_rows<W: Word>(cells: &[u8], lines: &Lines<'_>, tile: &mut TileMut<'_, W>) {
     each_row(lines, tile, |at, row| {
         let out: &mut [u8] = bytemuck::cast_slice_mut(row);
         out.copy_from_slice(&cells[at * size_of::<W>()..][..out.len()]);
     });
 }
 
-fn undo_shuffle<W: Word>(plain: &[u8], lines: &Lines<'_>, tile: &mut Tile<'_, W>) {
+fn undo_shuffle<W: Word>(plain: &[u8], lines: &Lines<'_>, tile: &mut TileMut<'_, W>) {
     each_row(lines, tile, |at, row| {
         W::join(row, plain, lines.cells(), at)
     });

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::frame;
 use super::header::checksum;
 use super::*;
-use crate::array::{Bounds, Cell, Tile, with_dtype};
+use crate::array::{Bounds, Cell, TileMut, with_dtype};
 
 const FILTERS: [Filter; 5] = [
     Filter::None,
@@ -29,7 +29,7 @@ fn spec<'a>(shape: &'a [usize], dtypes: &'a [DType]) -> BlobSpec<'a> {
 fn encode_one(cells: &Cells, filter: Filter, row_len: usize) -> Vec<u8> {
     encode(
         KEY,
-        &[Plane::new(cells, filter, f64::NAN)],
+        &[RawPlane::new(cells, filter, f64::NAN)],
         &[cells.len() / row_len, row_len],
         SMALL,
         None,
@@ -39,7 +39,7 @@ fn encode_one(cells: &Cells, filter: Filter, row_len: usize) -> Vec<u8> {
 fn encode_fast(cells: &Cells, filter: Filter, row_len: usize) -> Vec<u8> {
     encode(
         KEY,
-        &[Plane::new(cells, filter, f64::NAN)],
+        &[RawPlane::new(cells, filter, f64::NAN)],
         &[cells.len() / row_len, row_len],
         FAST,
         None,
@@ -261,7 +261,10 @@ fn i2_floats_in_tenths_are_packed_as_whole_numbers() {
                 hole: Hole { bits, image: -1 }
             }
         );
-        assert!(matches!(header.encoding, Encoding::Packed(_)), "{header:?}");
+        assert!(
+            matches!(header.encoding, StripEncoding::Packed(_)),
+            "{header:?}"
+        );
         assert_same(
             &decode(KEY, &blob, &spec(&[64, 64], &[cells.dtype()])).expect("good")[0],
             &cells,
@@ -292,7 +295,7 @@ fn i2_wide_places_without_data_cost_next_to_nothing_whatever_stands_for_them() {
         let cells: Cells = (0..64 * 64).map(cell).collect::<Vec<f32>>().into();
         let blob = encode(
             KEY,
-            &[Plane::new(&cells, Filter::Auto, fill)],
+            &[RawPlane::new(&cells, Filter::Auto, fill)],
             &[64, 64],
             FAST,
             None,
@@ -326,9 +329,9 @@ fn fast_takes_zstd_where_that_saves_more_than_half() {
     };
     assert_eq!(
         [encoding(&slope(64, 64), 64), encoding(&repeated, 64)],
-        [Encoding::Packed(Predictor::Plane), Encoding::Zstd]
+        [StripEncoding::Packed(Predictor::Plane), StripEncoding::Zstd]
     );
-    assert_ne!(encoding(&noise, 64), Encoding::Zstd);
+    assert_ne!(encoding(&noise, 64), StripEncoding::Zstd);
 }
 
 #[test]
@@ -374,7 +377,7 @@ fn i2_every_bit_flip_and_every_cut_of_a_blob_is_refused() {
     let classes: Cells = vec![7_u8; 64].into();
     let value = slope(8, 8);
     let planes =
-        [&value, &weights, &classes].map(|cells| Plane::new(cells, Filter::Delta, f64::NAN));
+        [&value, &weights, &classes].map(|cells| RawPlane::new(cells, Filter::Delta, f64::NAN));
     let blob = encode(KEY, &planes, &[8, 8], SMALL, None);
     let dtypes = [DType::F32, DType::F32, DType::U8];
     let spec = BlobSpec::new(&[8, 8], &dtypes, 1).expect("possible");
@@ -572,7 +575,7 @@ fn a_box_decodes_into_its_tile_while_others_are_decoded_elsewhere() {
         start: s.to_vec(),
         shape: n.to_vec(),
     });
-    let tiles = Tile::split(&mut out, &[5, 6], &boxes).expect("disjoint");
+    let tiles = TileMut::split(&mut out, &[5, 6], &boxes).expect("disjoint");
     std::thread::scope(|scope| {
         for (mut tile, start) in tiles.into_iter().zip([[6, 2], [0, 2]]) {
             let (blob, spec) = (&blob, &spec);
@@ -592,7 +595,7 @@ fn a_box_of_the_wrong_type_or_beyond_the_chunk_is_refused() {
     let blob = encode_one(&slope(8, 8), Filter::Delta, 8);
     let spec = spec(&[8, 8], &[DType::F32]);
     let (mut ints, mut floats) = (vec![0_i32; 4], vec![0_f32; 4]);
-    let mut tile = Tile::whole(&mut ints, &[2, 2]).expect("fits");
+    let mut tile = TileMut::whole(&mut ints, &[2, 2]).expect("fits");
     let refusal = decode_into(KEY, &blob, &spec, &[0, 0], &mut tile).expect_err("int32");
     assert_eq!(
         refusal,
@@ -600,7 +603,7 @@ fn a_box_of_the_wrong_type_or_beyond_the_chunk_is_refused() {
             reason: "the tile has another type than the plane"
         }
     );
-    let mut tile = Tile::whole(&mut floats, &[2, 2]).expect("fits");
+    let mut tile = TileMut::whole(&mut floats, &[2, 2]).expect("fits");
     for start in [[7, 0].as_slice(), &[0, usize::MAX], &[0]] {
         let refusal = decode_into(KEY, &blob, &spec, start, &mut tile).expect_err("outside");
         assert_eq!(
@@ -615,7 +618,7 @@ fn a_box_of_the_wrong_type_or_beyond_the_chunk_is_refused() {
 #[test]
 fn inspect_reads_headers_without_a_structure() {
     let (value, weights) = (slope(8, 8), Cells::filled(DType::F32, 64, 1.0));
-    let planes = [&value, &weights].map(|cells| Plane::new(cells, Filter::Delta, f64::NAN));
+    let planes = [&value, &weights].map(|cells| RawPlane::new(cells, Filter::Delta, f64::NAN));
     let headers = inspect(&encode(KEY, &planes, &[8, 8], SMALL, None)).expect("two planes");
     let summary: Vec<_> = headers
         .iter()
@@ -631,8 +634,8 @@ fn inspect_reads_headers_without_a_structure() {
     assert_eq!(
         summary,
         [
-            (0, 2, Encoding::Zstd, fixed),
-            (1, 2, Encoding::Constant, Transform::None)
+            (0, 2, StripEncoding::Zstd, fixed),
+            (1, 2, StripEncoding::Constant, Transform::None)
         ]
     );
     assert_eq!(
@@ -655,7 +658,7 @@ proptest! {
                 let cells = cells_of(dtype, &words);
                 let shape = [words.len() / row_len, row_len];
                 for codec in [Codec::Fast, Codec::Small] {
-                    let plane = Plane { cells: &cells, filter, hole: words[hole.index(words.len())] };
+                    let plane = RawPlane { cells: &cells, filter, hole: words[hole.index(words.len())] };
                     let blob = encode(KEY, &[plane], &shape, Settings { codec, level }, None);
                     let decoded = decode(KEY, &blob, &spec(&shape, &[dtype])).expect("good");
                     prop_assert_eq!(decoded[0].as_bytes(), cells.as_bytes());
@@ -676,12 +679,12 @@ proptest! {
         let start: Vec<usize> = axes.iter().map(|axis| axis.1.index(axis.0)).collect();
         let part: Vec<usize> = axes.iter().zip(&start).map(|(axis, &start)| axis.2.index(axis.0 - start + 1)).collect();
         let cells = cells_of(dtype, &words[..shape.iter().product()]);
-        let blob = encode(KEY, &[Plane::new(&cells, filter, f64::NAN)], &shape, Settings { codec, level: 1 }, None);
+        let blob = encode(KEY, &[RawPlane::new(&cells, filter, f64::NAN)], &shape, Settings { codec, level: 1 }, None);
         let dtypes = [dtype];
         let spec = spec(&shape, &dtypes);
         with_dtype!(dtype, |T| {
             let mut out = vec![T::from_f64(0.0); part.iter().product()];
-            let mut tile = Tile::whole(&mut out, &part).expect("fits");
+            let mut tile = TileMut::whole(&mut out, &part).expect("fits");
             decode_into(KEY, &blob, &spec, &start, &mut tile).expect("good");
             let whole = ndarray::ArrayView::from_shape(shape.as_slice(), cells.as_slice::<T>().expect("typed")).expect("fits");
             let slice = whole.slice_each_axis(|axis| {

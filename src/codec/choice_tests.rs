@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::header::checksum;
 use super::*;
-use crate::array::{Cell, Tile, with_dtype};
+use crate::array::{Cell, TileMut, with_dtype};
 
 const FAST: Settings = Settings {
     codec: Codec::Fast,
@@ -16,7 +16,7 @@ const KEY: &[u8] = b"rain/0/1/2";
 fn packed(cells: &Cells, shape: &[usize]) -> Vec<u8> {
     encode(
         KEY,
-        &[Plane::new(cells, Filter::Auto, f64::NAN)],
+        &[RawPlane::new(cells, Filter::Auto, f64::NAN)],
         shape,
         FAST,
         None,
@@ -40,7 +40,7 @@ fn hash(i: usize, most: u32) -> u32 {
 
 /// How the first strip of the packed cells stands, after they were found to come back, and how many
 /// bytes there are of the cells for one of the blob.
-fn how(cells: &Cells, row_len: usize) -> (Encoding, Transform, usize) {
+fn how(cells: &Cells, row_len: usize) -> (StripEncoding, Transform, usize) {
     let shape = [cells.len() / row_len, row_len];
     let blob = packed(cells, &shape);
     let back = unpacked(&blob, cells.dtype(), &shape).expect("good");
@@ -63,15 +63,15 @@ fn i2_the_prediction_is_that_which_leaves_the_least() {
     };
     assert_eq!(
         predictor(&|i, slope| 40 * u32::try_from(slope).expect("small") + hash(i, 3)),
-        Encoding::Packed(Predictor::Plane)
+        StripEncoding::Packed(Predictor::Plane)
     );
     assert_eq!(
         predictor(&|i, _| u32::try_from(i / 64 * 5000).expect("small") + hash(i, 61)),
-        Encoding::Packed(Predictor::Left)
+        StripEncoding::Packed(Predictor::Left)
     );
     assert_eq!(
         predictor(&|i, _| 1_000_000 + hash(i, 29_989)),
-        Encoding::Packed(Predictor::Least)
+        StripEncoding::Packed(Predictor::Least)
     );
 }
 
@@ -83,7 +83,11 @@ fn i2_cells_of_few_values_are_packed_as_their_ranks() {
         .into();
     assert_eq!(
         how(&classes, 128),
-        (Encoding::Packed(Predictor::Least), Transform::Ranked, 2)
+        (
+            StripEncoding::Packed(Predictor::Least),
+            Transform::Ranked,
+            2
+        )
     );
     // Products that were rounded are no quotients: 213 x 0.01 is not 2.13.
     let rain = |i: usize| {
@@ -97,7 +101,7 @@ fn i2_cells_of_few_values_are_packed_as_their_ranks() {
         how(&(0..128 * 128).map(rain).collect::<Vec<f32>>().into(), 128);
     assert_eq!(
         (encoding, transform),
-        (Encoding::Packed(Predictor::Least), Transform::Ranked)
+        (StripEncoding::Packed(Predictor::Least), Transform::Ranked)
     );
     assert!(ratio >= 4, "{ratio}");
 }
@@ -109,12 +113,12 @@ fn i2_decimals_of_many_digits_are_no_longer_than_the_floats() {
         .map(|i| 1.0 + hash(i, 1_000_003) as f32 * f32::EPSILON)
         .collect();
     let (encoding, transform, _) = how(&cells.into(), 128);
-    assert!(matches!(encoding, Encoding::Packed(_)), "{encoding:?}");
+    assert!(matches!(encoding, StripEncoding::Packed(_)), "{encoding:?}");
     assert_eq!(transform, Transform::Ordered { shift: 0 });
 }
 
 /// Blobs as version 3 wrote them, and how they are packed.
-const GOLDEN: [(&[&str], Encoding, bool); 3] = [
+const GOLDEN: [(&[&str], StripEncoding, bool); 3] = [
     (
         &[
             "4f460fa3997a1b5a0300010402020000000000000000000000000000000000004000000000000000d9010000000000000000000000000000",
@@ -128,7 +132,7 @@ const GOLDEN: [(&[&str], Encoding, bool); 3] = [
             "6d5f8916b362ad568b28afc464592a5623c56c5aabc664592a5623c5dc3aab48a4d96a5423466dd92a114bb65a1189b65a95a8116bb65a11",
             "89ce66b598116b965ab588124bb598116b004080c04d004e004d004d00",
         ],
-        Encoding::Packed(Predictor::Left),
+        StripEncoding::Packed(Predictor::Left),
         false,
     ),
     (
@@ -145,7 +149,7 @@ const GOLDEN: [(&[&str], Encoding, bool); 3] = [
             "009181aa9a63ab74c48d9e67b7807039814a9a63ab74c48d7d468e57a759496a5a23733c844d3d66561f30c149125a23733c2cbd3d06561f",
             "6730099a22b333c4b415052616a72fc04009",
         ],
-        Encoding::Packed(Predictor::Least),
+        StripEncoding::Packed(Predictor::Least),
         false,
     ),
     (
@@ -155,7 +159,7 @@ const GOLDEN: [(&[&str], Encoding, bool); 3] = [
             "aa5a0580aa0a55686a1585aa544120a856158082655500285a568a0695aa505501aa565500a06a550000a65501006a5a0400aaa64100aa0a",
             "15a80000aa550000aa5a0500aaaa5500aaaa55a5a00255aa581581aa555500a85655",
         ],
-        Encoding::Packed(Predictor::Least),
+        StripEncoding::Packed(Predictor::Least),
         true,
     ),
 ];
@@ -286,7 +290,7 @@ proptest! {
             cells.as_bytes_mut().copy_from_slice(&bytes);
             // The bits of a cell of the type, so that floats have their images.
             let hole = words[hole.index(words.len())] & (u64::MAX >> (64 - 8 * dtype.size()));
-            let plane = Plane { cells: &cells, filter: Filter::Auto, hole };
+            let plane = RawPlane { cells: &cells, filter: Filter::Auto, hole };
             let blob = encode(KEY, &[plane], &shape, FAST, None);
             let back = unpacked(&blob, dtype, &shape).expect("good");
             prop_assert_eq!(back.as_bytes(), cells.as_bytes());
@@ -294,7 +298,7 @@ proptest! {
             let spec = BlobSpec::new(&shape, &dtypes, 1).expect("possible");
             with_dtype!(dtype, |T| {
                 let mut out = vec![T::from_f64(0.0); part.iter().product()];
-                decode_into(KEY, &blob, &spec, &start, &mut Tile::whole(&mut out, &part).expect("fits")).expect("good");
+                decode_into(KEY, &blob, &spec, &start, &mut TileMut::whole(&mut out, &part).expect("fits")).expect("good");
                 let whole = cells.as_slice::<T>().expect("typed");
                 for (row, out) in out.chunks(part[1]).enumerate() {
                     let from = (start[0] + row) * shape[1] + start[1];

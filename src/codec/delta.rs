@@ -9,7 +9,7 @@ use super::image::{Image, Transform};
 use super::pack::{self, BLOCK, Packed};
 use super::predict::{self, Predictor, Rows, Unfolding};
 use super::word::Word;
-use crate::array::{DType, Tile};
+use crate::array::{DType, TileMut};
 
 /// Calls the compilation of a function that suits the machine.
 macro_rules! dispatch {
@@ -63,7 +63,12 @@ pub(super) fn choose<W: Word>(dtype: DType, words: &[W], hole: u64) -> Transform
 
 /// Undoes the filter for the rows and columns of a box, and for what comes before them in the
 /// strip.
-pub(super) fn undo<W: Word>(plain: &[u8], image: Image, lines: &Lines<'_>, tile: &mut Tile<'_, W>) {
+pub(super) fn undo<W: Word>(
+    plain: &[u8],
+    image: Image,
+    lines: &Lines<'_>,
+    tile: &mut TileMut<'_, W>,
+) {
     dispatch!(undo_portable, undo_avx2, (plain, image, lines, tile))
 }
 
@@ -73,7 +78,7 @@ pub(super) fn unpack<W: Word>(
     image: Image,
     predictor: Predictor,
     lines: &Lines<'_>,
-    tile: &mut Tile<'_, W>,
+    tile: &mut TileMut<'_, W>,
 ) -> Result<(), DecodeError> {
     let (least, payload) = match predictor {
         Predictor::Left | Predictor::Plane => (W::default(), payload),
@@ -99,7 +104,7 @@ pub(super) fn unpack<W: Word>(
 }
 
 /// The row length of a strip, its image and what its cells are predicted from.
-type Strip = (usize, (Image, Predictor));
+type StripForm = (usize, (Image, Predictor));
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
@@ -111,7 +116,7 @@ fn apply_avx2<W: Word>(words: &[W], row_len: usize, image: Image, plain: &mut [u
 #[target_feature(enable = "avx2,bmi1,lzcnt")]
 fn pack_avx2<W: Word>(
     words: &[W],
-    of: Strip,
+    of: StripForm,
     most: usize,
     folded: &mut [W],
     out: &mut Vec<u8>,
@@ -133,7 +138,7 @@ fn choose_avx2<W: Word>(dtype: DType, words: &[W], hole: u64) -> Transform {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn undo_avx2<W: Word>(plain: &[u8], image: Image, lines: &Lines<'_>, tile: &mut Tile<'_, W>) {
+fn undo_avx2<W: Word>(plain: &[u8], image: Image, lines: &Lines<'_>, tile: &mut TileMut<'_, W>) {
     undo_portable(plain, image, lines, tile);
 }
 
@@ -144,7 +149,7 @@ fn unpack_avx2<W: Word>(
     wanted: usize,
     folded: &mut [W],
     of: ((Image, Predictor, W), &Lines<'_>),
-    tile: &mut Tile<'_, W>,
+    tile: &mut TileMut<'_, W>,
 ) -> Result<(), DecodeError> {
     unpack_portable(packed, wanted, folded, of, tile)
 }
@@ -162,7 +167,7 @@ fn apply_portable<W: Word>(words: &[W], row_len: usize, image: Image, plain: &mu
 #[inline(always)]
 fn pack_portable<W: Word>(
     words: &[W],
-    (row_len, (image, predictor)): Strip,
+    (row_len, (image, predictor)): StripForm,
     most: usize,
     folded: &mut [W],
     out: &mut Vec<u8>,
@@ -216,12 +221,17 @@ impl<W: Word> Folded<W> for Unpacked<'_, W> {
 }
 
 /// The columns up to the end of a tile.
-fn end_of<W>(lines: &Lines<'_>, tile: &Tile<'_, W>) -> usize {
+fn end_of<W>(lines: &Lines<'_>, tile: &TileMut<'_, W>) -> usize {
     lines.column() + tile.shape().last().copied().unwrap_or(0)
 }
 
 #[inline(always)]
-fn undo_portable<W: Word>(plain: &[u8], image: Image, lines: &Lines<'_>, tile: &mut Tile<'_, W>) {
+fn undo_portable<W: Word>(
+    plain: &[u8],
+    image: Image,
+    lines: &Lines<'_>,
+    tile: &mut TileMut<'_, W>,
+) {
     let end = end_of(lines, tile);
     let words = vec![W::default(); end];
     let unfolding = Unfolding::new(end, image, Predictor::Plane, W::default());
@@ -244,7 +254,7 @@ fn unpack_portable<W: Word>(
     wanted: usize,
     folded: &mut [W],
     ((image, predictor, least), lines): ((Image, Predictor, W), &Lines<'_>),
-    tile: &mut Tile<'_, W>,
+    tile: &mut TileMut<'_, W>,
 ) -> Result<(), DecodeError> {
     packed.unpack(wanted, folded)?;
     let unfolding = Unfolding::new(end_of(lines, tile), image, predictor, least);
@@ -266,7 +276,7 @@ fn unfold<W: Word>(
     mut folded: impl Folded<W>,
     mut unfolding: Unfolding<W>,
     lines: &Lines<'_>,
-    tile: &mut Tile<'_, W>,
+    tile: &mut TileMut<'_, W>,
 ) {
     let part = tile.shape().to_vec();
     let end = end_of(lines, tile);
@@ -328,14 +338,14 @@ mod tests {
             apply(&cells, 41, image, &mut plain);
             apply_portable(&cells, 41, image, &mut portable);
             assert_eq!(plain, portable);
-            let rows = blob::Rows::new(&[37, 41], &[0, 0]);
+            let rows = blob::BoxRows::new(&[37, 41], &[0, 0]);
             for undo in [undo::<u32>, undo_portable::<u32>] {
                 let mut out = vec![0; cells.len()];
                 undo(
                     &plain,
                     image,
                     &Lines::all(&rows),
-                    &mut Tile::whole(&mut out, &[37, 41]).expect("fits"),
+                    &mut TileMut::whole(&mut out, &[37, 41]).expect("fits"),
                 );
                 assert_eq!(out, cells);
             }
@@ -358,7 +368,7 @@ mod tests {
                 ));
                 assert_eq!(packed, portable);
                 let mut out = vec![0; cells.len()];
-                let mut tile = Tile::whole(&mut out, &[37, 41]).expect("fits");
+                let mut tile = TileMut::whole(&mut out, &[37, 41]).expect("fits");
                 unpack(&packed, image, predictor, &Lines::all(&rows), &mut tile).expect("packed");
                 assert_eq!(out, cells);
             }

@@ -2,17 +2,17 @@
 
 use std::borrow::Cow;
 
-use super::blob::{Found, split_strip};
+use super::blob::{FoundStrip, split_strip};
 use super::delta;
 use super::frame;
-use super::header::{Encoding, HEADER_LEN, StripHeader, checksum, digest};
+use super::header::{HEADER_LEN, StripEncoding, StripHeader, checksum, digest};
 use super::image::{Image, Transform};
 use super::narrow;
 use super::predict::Predictor;
 use super::ranks::Ranked;
 use super::strip::strip_rows;
 use super::word::Word;
-use super::{Codec, Filter, Plane, Settings};
+use super::{Codec, Filter, RawPlane, Settings};
 use crate::array::DType;
 
 /// Under [`Codec::Fast`], zstd is used where it saves more than one over this of the raw bytes
@@ -42,7 +42,7 @@ const SAMPLE_BYTES_MIN: usize = 2 << 10;
 /// or none, or 4 GiB or more.
 pub fn encode(
     key: &[u8],
-    planes: &[Plane<'_>],
+    planes: &[RawPlane<'_>],
     shape: &[usize],
     settings: Settings,
     before: Option<&[u8]>,
@@ -72,7 +72,7 @@ pub fn encode(
             let blank = StripHeader {
                 plane: index,
                 planes: count,
-                encoding: Encoding::Constant,
+                encoding: StripEncoding::Constant,
                 transform: Transform::None,
                 dtype,
                 row_len: u32::try_from(row_len).expect("a row is part of a plane"),
@@ -124,7 +124,7 @@ struct Strip<'a> {
     key: &'a [u8],
     blank: StripHeader,
     cells: &'a [u8],
-    plane: &'a Plane<'a>,
+    plane: &'a RawPlane<'a>,
     settings: Settings,
 }
 
@@ -165,7 +165,7 @@ impl Strip<'_> {
                     blob,
                     start,
                     StripHeader {
-                        encoding: Encoding::Packed(predictor),
+                        encoding: StripEncoding::Packed(predictor),
                         transform,
                         ..self.blank
                     },
@@ -177,7 +177,7 @@ impl Strip<'_> {
                     self.key,
                     blob,
                     StripHeader {
-                        encoding: Encoding::Raw,
+                        encoding: StripEncoding::Raw,
                         ..self.blank
                     },
                     self.cells,
@@ -209,7 +209,7 @@ impl Strip<'_> {
                     key,
                     blob,
                     StripHeader {
-                        encoding: Encoding::Zstd,
+                        encoding: StripEncoding::Zstd,
                         transform,
                         ..*blank
                     },
@@ -219,7 +219,7 @@ impl Strip<'_> {
                     key,
                     blob,
                     StripHeader {
-                        encoding: Encoding::Raw,
+                        encoding: StripEncoding::Raw,
                         ..*blank
                     },
                     cells,
@@ -317,7 +317,7 @@ fn seal(key: &[u8], blob: &mut [u8], start: usize, header: StripHeader) {
 }
 
 /// The strips of a blob as far as they can be made out, none of them verified.
-fn strips_of(blob: &[u8]) -> Vec<Found<'_>> {
+fn strips_of(blob: &[u8]) -> Vec<FoundStrip<'_>> {
     let mut strips = Vec::new();
     let mut rest = blob;
     while let Ok((found, after)) = split_strip(rest) {
@@ -330,11 +330,11 @@ fn strips_of(blob: &[u8]) -> Vec<Found<'_>> {
 /// The strip of an earlier blob that has the place and the cells of a new one, verified. In a sound
 /// blob they lie in order.
 fn find<'a, 'b>(
-    before: &'a [Found<'b>],
+    before: &'a [FoundStrip<'b>],
     key: &[u8],
     new: &StripHeader,
     len: usize,
-) -> Option<&'a Found<'b>> {
+) -> Option<&'a FoundStrip<'b>> {
     let place = |header: &StripHeader| (header.plane, header.first_row);
     let at = before
         .binary_search_by_key(&place(new), |found| place(&found.header))

@@ -61,7 +61,7 @@ const _: () = assert!(
 
 /// How a strip's cells are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
+pub enum StripEncoding {
     /// One cell, of which all others are copies.
     Constant,
     /// The cells as they are.
@@ -72,7 +72,7 @@ pub enum Encoding {
     Packed(Predictor),
 }
 
-impl Encoding {
+impl StripEncoding {
     /// What it is called.
     pub fn name(self) -> &'static str {
         match self {
@@ -92,7 +92,7 @@ pub struct StripHeader {
     /// How many planes the blob has.
     pub planes: u8,
     /// How the cells are stored.
-    pub encoding: Encoding,
+    pub encoding: StripEncoding,
     /// What was done to the cells before compression.
     pub transform: Transform,
     /// The type of the cells.
@@ -148,12 +148,12 @@ impl StripHeader {
         bytes[AT_PLANE] = self.plane;
         bytes[AT_PLANES] = self.planes;
         bytes[AT_ENCODING] = match self.encoding {
-            Encoding::Constant => 0,
-            Encoding::Raw => 1,
-            Encoding::Zstd => 2,
-            Encoding::Packed(Predictor::Plane) => 3,
-            Encoding::Packed(Predictor::Left) => 4,
-            Encoding::Packed(Predictor::Least) => 5,
+            StripEncoding::Constant => 0,
+            StripEncoding::Raw => 1,
+            StripEncoding::Zstd => 2,
+            StripEncoding::Packed(Predictor::Plane) => 3,
+            StripEncoding::Packed(Predictor::Left) => 4,
+            StripEncoding::Packed(Predictor::Least) => 5,
         };
         bytes[AT_FILTER] = filter;
         bytes[AT_DTYPE] = code(self.dtype);
@@ -179,12 +179,12 @@ impl StripHeader {
             got: i64::from(bytes[at]),
         };
         let encoding = match bytes[AT_ENCODING] {
-            0 => Encoding::Constant,
-            1 => Encoding::Raw,
-            2 => Encoding::Zstd,
-            3 => Encoding::Packed(Predictor::Plane),
-            4 => Encoding::Packed(Predictor::Left),
-            5 => Encoding::Packed(Predictor::Least),
+            0 => StripEncoding::Constant,
+            1 => StripEncoding::Raw,
+            2 => StripEncoding::Zstd,
+            3 => StripEncoding::Packed(Predictor::Plane),
+            4 => StripEncoding::Packed(Predictor::Left),
+            5 => StripEncoding::Packed(Predictor::Least),
             _ => return Err(invalid("encoding", AT_ENCODING)),
         };
         let dtype = *DType::ALL
@@ -231,9 +231,9 @@ impl StripHeader {
             _ => return Err(invalid("filter", AT_FILTER)),
         };
         let filtered = match encoding {
-            Encoding::Constant | Encoding::Raw => transform == Transform::None,
-            Encoding::Zstd => transform != Transform::Ranked,
-            Encoding::Packed(_) => transform.has_image(),
+            StripEncoding::Constant | StripEncoding::Raw => transform == Transform::None,
+            StripEncoding::Zstd => transform != Transform::Ranked,
+            StripEncoding::Packed(_) => transform.has_image(),
         };
         if !transform.suits(dtype) || !filtered {
             return Err(invalid("filter", AT_FILTER));
@@ -272,10 +272,12 @@ impl StripHeader {
     pub(super) fn check_len(&self, len: usize) -> Result<(), DecodeError> {
         let (len, got) = (len as u64, u64::from(self.payload_len));
         match self.encoding {
-            Encoding::Constant => expect("payload length", self.dtype.size() as u64, got),
-            Encoding::Raw => expect("payload length", len, got),
-            Encoding::Zstd | Encoding::Packed(_) if got < len => Ok(()),
-            Encoding::Zstd | Encoding::Packed(_) => expect("payload length", len - 1, got),
+            StripEncoding::Constant => expect("payload length", self.dtype.size() as u64, got),
+            StripEncoding::Raw => expect("payload length", len, got),
+            StripEncoding::Zstd | StripEncoding::Packed(_) if got < len => Ok(()),
+            StripEncoding::Zstd | StripEncoding::Packed(_) => {
+                expect("payload length", len - 1, got)
+            }
         }
     }
 }

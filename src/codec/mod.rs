@@ -59,7 +59,7 @@ pub use digest::Digest;
 pub use encode::encode;
 pub use error::DecodeError;
 #[cfg(any(test, feature = "testing"))]
-pub use header::{Encoding, HEADER_LEN, StripHeader};
+pub use header::{HEADER_LEN, StripEncoding, StripHeader};
 #[cfg(any(test, feature = "testing"))]
 pub use image::{Hole, Transform};
 #[cfg(any(test, feature = "testing"))]
@@ -121,7 +121,7 @@ pub struct Settings {
 
 /// A plane to be encoded.
 #[derive(Clone, Copy, Debug)]
-pub struct Plane<'a> {
+pub struct RawPlane<'a> {
     /// The cells, in C order.
     pub cells: &'a Cells,
     /// What to do to them before compression.
@@ -131,7 +131,7 @@ pub struct Plane<'a> {
     pub hole: u64,
 }
 
-impl<'a> Plane<'a> {
+impl<'a> RawPlane<'a> {
     /// A plane whose cells without data have a value: NaN unless told otherwise.
     pub fn new(cells: &'a Cells, filter: Filter, fill: f64) -> Self {
         #[expect(

@@ -7,7 +7,7 @@
 
 use super::DecodeError;
 use super::word::Word;
-use crate::array::{DType, Tile};
+use crate::array::{DType, TileMut};
 
 /// Different values that a strip may have.
 const VALUES_MAX: usize = 1024;
@@ -129,7 +129,7 @@ pub(super) fn split(payload: &[u8], size: usize) -> Result<(&[u8], &[u8]), Decod
 pub(super) fn undo<W: Word>(
     table: &[u8],
     rows: std::ops::Range<usize>,
-    tile: &mut Tile<'_, W>,
+    tile: &mut TileMut<'_, W>,
 ) -> Result<(), DecodeError> {
     let mut values = [W::default(); VALUES_MAX];
     let known = table.chunks_exact(size_of::<W>());

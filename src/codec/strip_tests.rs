@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::array::{Cell, Tile, with_dtype};
+use crate::array::{Cell, TileMut, with_dtype};
 
 const FAST: Settings = Settings {
     codec: Codec::Fast,
@@ -53,10 +53,10 @@ fn cells_of(dtype: DType, shape: &[usize], seeds: &[u8]) -> Cells {
     cells
 }
 
-fn planes<'a>(cells: &'a [Cells], filter: Filter) -> Vec<Plane<'a>> {
+fn planes<'a>(cells: &'a [Cells], filter: Filter) -> Vec<RawPlane<'a>> {
     cells
         .iter()
-        .map(|cells| Plane::new(cells, filter, f64::NAN))
+        .map(|cells| RawPlane::new(cells, filter, f64::NAN))
         .collect()
 }
 
@@ -83,7 +83,10 @@ fn i2_a_blob_of_several_images_has_strips_of_rows_and_digests_where_they_are_of_
         .iter()
         .map(|h| (h.first_row, h.encoding, h.digest != 0))
         .collect();
-    let (packed, constant) = ((Encoding::Zstd, true), (Encoding::Constant, false));
+    let (packed, constant) = (
+        (StripEncoding::Zstd, true),
+        (StripEncoding::Constant, false),
+    );
     let want = [[packed; 4], [constant; 4], [packed; 4]].concat();
     assert_eq!(
         strips,
@@ -238,7 +241,7 @@ proptest! {
             let spec = BlobSpec::new(shape, &dtypes, 1).expect("possible");
             with_dtype!(dtype, |T| {
                 let mut out = vec![T::from_f64(0.0); part.iter().product()];
-                decode_into(KEY, &blob, &spec, &start, &mut Tile::whole(&mut out, &part).expect("fits")).expect("good");
+                decode_into(KEY, &blob, &spec, &start, &mut TileMut::whole(&mut out, &part).expect("fits")).expect("good");
                 let whole = ndarray::ArrayView::from_shape(shape, cells[0].as_slice::<T>().expect("typed")).expect("fits");
                 let slice = whole.slice_each_axis(|axis| {
                     let at = axis.axis.index();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ndarray::{ArrayViewD, IxDyn};
 
-use super::chunk_mapping::Leaf;
+use super::chunk_mapping::CopyLeaf;
 use super::{CopiedState, CopyFrame, Updated};
 use crate::array::{ArrayView, Cells, with_cells, with_dtype};
 use crate::error::{Error, Result};
@@ -132,11 +132,11 @@ pub(super) fn put(
 pub(super) fn fill_and_put(
     places: &CopyFrame<'_>,
     claim: &CopiedState,
-    leaves: Vec<Leaf>,
+    leaves: Vec<CopyLeaf>,
     done: &mut Updated,
 ) -> Result<()> {
     let size = places.target().schema().dtype().size() as u64;
-    let bytes = |leaf: &Leaf| leaf.window.cells().unwrap_or(u64::MAX).saturating_mul(size);
+    let bytes = |leaf: &CopyLeaf| leaf.window.cells().unwrap_or(u64::MAX).saturating_mul(size);
     let mut rest = leaves.as_slice();
     while !rest.is_empty() {
         let mut held = 0_u64;
@@ -160,8 +160,8 @@ pub(super) fn fill_and_put(
 }
 
 /// What the source has where leaves are. Each of its chunks is decoded once.
-fn filled(places: &CopyFrame<'_>, leaves: &[Leaf], done: &mut Updated) -> Result<Vec<Fill>> {
-    let leaves: Vec<&Leaf> = leaves.iter().filter(|leaf| !leaf.from.is_empty()).collect();
+fn filled(places: &CopyFrame<'_>, leaves: &[CopyLeaf], done: &mut Updated) -> Result<Vec<Fill>> {
+    let leaves: Vec<&CopyLeaf> = leaves.iter().filter(|leaf| !leaf.from.is_empty()).collect();
     let mut fills: Vec<Fill> = leaves
         .iter()
         .map(|leaf| Fill::blank(places, leaf.window, Vec::new()))

@@ -13,7 +13,7 @@ use crate::key::LayerId;
 use crate::store::{Base, ChunkReader};
 
 /// A part of a chunk of the target that is to be as the source has it.
-pub(super) struct Leaf {
+pub(super) struct CopyLeaf {
     /// The cells, at the chunk's levels.
     pub(super) window: Window,
     /// The chunks of the source that have data there; if there are none, the window is cleared.
@@ -23,7 +23,7 @@ pub(super) struct Leaf {
 }
 
 /// A stored chunk, and the finest cells of its place.
-struct Stored {
+struct StoredBase {
     at: Location,
     cells: Window,
 }
@@ -45,7 +45,7 @@ pub(super) fn copy(
         part,
     )?;
     let here = stored(places, chunks, to.as_ref(), part)?;
-    let (there, here): (Vec<&Stored>, Vec<&Stored>) =
+    let (there, here): (Vec<&StoredBase>, Vec<&StoredBase>) =
         (there.iter().collect(), here.iter().collect());
     let mut descent = Descent {
         places,
@@ -64,7 +64,7 @@ fn stored(
     chunks: ChunkReader<'_>,
     base: Option<&Base>,
     part: &Window,
-) -> Result<Vec<Stored>> {
+) -> Result<Vec<StoredBase>> {
     let structure = chunks.grid.structure();
     let mut stored = Vec::new();
     for levels in base.into_iter().flat_map(Base::levels) {
@@ -74,7 +74,7 @@ fn stored(
             &structure.cover(part, levels),
         )? {
             let cells = structure.cover(&structure.chunk_window(&chunk.location), places.finest);
-            stored.push(Stored {
+            stored.push(StoredBase {
                 at: chunk.location,
                 cells,
             });
@@ -87,13 +87,13 @@ fn stored(
 struct Descent<'p> {
     places: &'p CopyFrame<'p>,
     boxes: &'p [Window],
-    leaves: Vec<Leaf>,
+    leaves: Vec<CopyLeaf>,
 }
 
 impl Descent<'_> {
     /// Finds what is to be done in the place of a chunk. `there` are the source's chunks around,
     /// `here` the target's.
-    fn at(&mut self, node: &Location, (there, here): (&[&Stored], &[&Stored])) {
+    fn at(&mut self, node: &Location, (there, here): (&[&StoredBase], &[&StoredBase])) {
         let (places, structure) = (self.places, self.places.target().structure());
         let own = structure.chunk_window(node);
         let place = structure.cover(&own, places.finest);
@@ -104,14 +104,14 @@ impl Descent<'_> {
         let Some(changed) = changed.reduce(|a, b| structure.union(&a, &b)) else {
             return;
         };
-        let within = |of: &[&'_ Stored]| -> Vec<usize> {
+        let within = |of: &[&'_ StoredBase]| -> Vec<usize> {
             (0..of.len())
                 .filter(|i| structure.intersection(&of[*i].cells, &place).is_some())
                 .collect()
         };
-        let there: Vec<&Stored> = within(there).into_iter().map(|i| there[i]).collect();
-        let here: Vec<&Stored> = within(here).into_iter().map(|i| here[i]).collect();
-        let finer = |stored: &&Stored| {
+        let there: Vec<&StoredBase> = within(there).into_iter().map(|i| there[i]).collect();
+        let here: Vec<&StoredBase> = within(here).into_iter().map(|i| here[i]).collect();
+        let finer = |stored: &&StoredBase| {
             stored.at.levels != node.levels && node.levels.covers(&stored.at.levels)
         };
         let window = structure
@@ -132,13 +132,13 @@ impl Descent<'_> {
                 let window = if blocked { all } else { window };
                 let cells = structure.cover(&window, places.finest);
                 let touched =
-                    |stored: &&&Stored| structure.intersection(&stored.cells, &cells).is_some();
+                    |stored: &&&StoredBase| structure.intersection(&stored.cells, &cells).is_some();
                 let from = there
                     .iter()
                     .filter(touched)
                     .map(|stored| stored.at)
                     .collect();
-                self.leaves.push(Leaf {
+                self.leaves.push(CopyLeaf {
                     window,
                     from,
                     finer: blocked.then_some(own),

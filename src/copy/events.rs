@@ -20,7 +20,7 @@ use crate::store::{BaseChunk, ChunkReader};
 const CLEARED_AT_ONCE: usize = 1024;
 
 /// What becomes of a column of the target.
-struct Strip {
+struct ColumnCopy {
     /// Its cells along the other axes.
     window: Window,
     /// The events of the source that changed or may have.
@@ -140,7 +140,7 @@ fn strips(
     target: ChunkReader<'_>,
     axis: usize,
     boxes: &[Window],
-) -> Result<(Vec<Strip>, Vec<Window>)> {
+) -> Result<(Vec<ColumnCopy>, Vec<Window>)> {
     let (structure, source) = (places.target().structure(), places.source());
     let mut changed: BTreeMap<Location, Vec<RangeInclusive<i64>>> = BTreeMap::new();
     for window in boxes {
@@ -188,7 +188,7 @@ fn strips(
             column.along(axis, first, last.abs_diff(first).saturating_add(1))
         }));
         if !wanted.is_empty() {
-            strips.push(Strip {
+            strips.push(ColumnCopy {
                 window,
                 ticks: wanted.into_iter().collect(),
                 from,
@@ -202,7 +202,7 @@ fn strips(
 fn filled(
     places: &CopyFrame<'_>,
     axis: usize,
-    strips: &[Strip],
+    strips: &[ColumnCopy],
     run: &[i64],
     done: &mut Updated,
 ) -> Result<Vec<Fill>> {

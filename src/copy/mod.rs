@@ -29,7 +29,7 @@ use crate::store::{
 };
 use crate::writer::{Batch, settle_bounds};
 use parts::Cut;
-use source_changes::News;
+use source_changes::SourceNews;
 
 /// The cells that are held in memory at a time, in bytes, unless a chunk of the target has more.
 const PART_BYTES: usize = 64 << 20;
@@ -164,7 +164,7 @@ fn update_in_parts(target: &Grid, source: &Grid, part_bytes: usize) -> Result<Up
     comparable::check(target, source)?;
     loop {
         let found = CopiedState::read(target, target.present()?.as_ref())?;
-        let news = News::of(source, found.upto.as_ref())?;
+        let news = SourceNews::of(source, found.upto.as_ref())?;
         // Behind the place up to which changes are followed, so that none between is missed.
         let snapshot = source.present()?;
         // What is copied must not be lost where it came from.
@@ -175,21 +175,21 @@ fn update_in_parts(target: &Grid, source: &Grid, part_bytes: usize) -> Result<Up
             (news, part_bytes),
         )?;
         match update.run(found) {
-            Err(Failed::Unclaimed) => {}
-            Err(Failed::For(error)) => return Err(error),
+            Err(UpdateFailed::Unclaimed) => {}
+            Err(UpdateFailed::For(error)) => return Err(error),
             Ok(done) => return Ok(done),
         }
     }
 }
 
 /// Why an update did not come to its end.
-enum Failed {
+enum UpdateFailed {
     /// Somebody else claimed the target first: nothing was done.
     Unclaimed,
     For(Error),
 }
 
-impl From<Error> for Failed {
+impl From<Error> for UpdateFailed {
     fn from(error: Error) -> Self {
         Self::For(error)
     }
@@ -199,7 +199,7 @@ impl From<Error> for Failed {
 struct Update<'a> {
     target: &'a Grid,
     source: ChunkReader<'a>,
-    news: News,
+    news: SourceNews,
     part_bytes: usize,
     /// What source and target hold.
     from: State,
@@ -210,7 +210,7 @@ impl<'a> Update<'a> {
     fn new(
         target: &'a Grid,
         source: ChunkReader<'a>,
-        (mut news, part_bytes): (News, usize),
+        (mut news, part_bytes): (SourceNews, usize),
     ) -> Result<Self> {
         let from = source.grid.state(source.snapshot)?;
         let to = target.state(target.present()?.as_ref())?;
@@ -247,7 +247,7 @@ impl<'a> Update<'a> {
             .map(|bounds| self.target.structure().cover(&bounds, cells))
     }
 
-    fn run(&self, found: CopiedState) -> Result<Updated, Failed> {
+    fn run(&self, found: CopiedState) -> Result<Updated, UpdateFailed> {
         let (target, news) = (self.target, &self.news);
         let mut done = Updated {
             to: news.to.clone(),
@@ -270,8 +270,8 @@ impl<'a> Update<'a> {
             found = found
                 .replace(target, upto.as_ref(), |_, _, _| Ok(()))
                 .map_err(|error| match error.kind() {
-                    ErrorKind::Conflict => Failed::Unclaimed,
-                    _ => Failed::For(error),
+                    ErrorKind::Conflict => UpdateFailed::Unclaimed,
+                    _ => UpdateFailed::For(error),
                 })?;
             self.copy(&found, &mut done)?;
         }

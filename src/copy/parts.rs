@@ -26,7 +26,7 @@ pub(super) struct Cut {
 }
 
 /// The number of a part along each axis.
-type Number = CellIndex;
+type PartNumber = CellIndex;
 
 impl Cut {
     pub(super) fn new(places: &CopyFrame<'_>) -> Self {
@@ -80,7 +80,7 @@ impl Cut {
     }
 
     /// The cells of a part, as far as there can be anything.
-    fn window(&self, structure: &Structure, number: &Number) -> Option<Window> {
+    fn window(&self, structure: &Structure, number: &PartNumber) -> Option<Window> {
         let of = |axis: usize| match self.axes[axis] {
             None => (self.bounds.start()[axis], self.bounds.shape()[axis]),
             Some((border, len)) => (
@@ -106,9 +106,9 @@ impl Cut {
         boxes: &[Window],
     ) -> Result<Vec<(Window, Vec<Window>)>> {
         let structure = places.target().structure();
-        let (mut parts, mut wide): (BTreeMap<Number, Vec<Window>>, Vec<Window>) =
+        let (mut parts, mut wide): (BTreeMap<PartNumber, Vec<Window>>, Vec<Window>) =
             (BTreeMap::new(), Vec::new());
-        let mut add = |number: Number, window: &Window| {
+        let mut add = |number: PartNumber, window: &Window| {
             let of_part = self
                 .window(structure, &number)
                 .map(|part| structure.cover(&part, places.finest));
@@ -145,7 +145,7 @@ impl Cut {
     }
 
     /// The parts in which either grid has a base chunk.
-    fn populated(&self, places: &CopyFrame<'_>) -> Result<BTreeSet<Number>> {
+    fn populated(&self, places: &CopyFrame<'_>) -> Result<BTreeSet<PartNumber>> {
         let mut numbers = BTreeSet::new();
         let snapshot = places.target().present()?;
         for ChunkReader { grid, snapshot, .. } in [
@@ -170,8 +170,8 @@ impl Cut {
 }
 
 /// Each number of a box of them, which is not empty.
-fn each(numbers: Vec<RangeInclusive<i64>>) -> impl Iterator<Item = Number> {
-    let first: Number = numbers.iter().map(|of| *of.start()).collect();
+fn each(numbers: Vec<RangeInclusive<i64>>) -> impl Iterator<Item = PartNumber> {
+    let first: PartNumber = numbers.iter().map(|of| *of.start()).collect();
     std::iter::successors(Some(first), move |last| {
         let mut next = *last;
         let axis = (0..numbers.len())

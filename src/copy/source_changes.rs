@@ -9,7 +9,7 @@ use crate::store::Grid;
 const BOXES_MAX: usize = 1 << 14;
 
 /// What changed in a source since it was copied last.
-pub(super) struct News {
+pub(super) struct SourceNews {
     /// The place in its feed behind all this.
     pub(super) to: Token,
     /// Where, in cells of the source; `None` if it must be copied as a whole.
@@ -18,7 +18,7 @@ pub(super) struct News {
     pub(super) changes: u64,
 }
 
-impl News {
+impl SourceNews {
     /// What came after a place in the source's feed; everything if that is gone, or of another
     /// grid.
     pub(super) fn of(source: &Grid, upto: Option<&Token>) -> Result<Self> {

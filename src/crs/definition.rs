@@ -12,7 +12,7 @@ pub(crate) struct Definition {
     pub(crate) name: String,
     pub(crate) geodetic: Geodetic,
     /// `None` where the coordinates are longitude and latitude.
-    pub(crate) projection: Option<Projection>,
+    pub(crate) projection: Option<MapProjection>,
 }
 
 /// What longitudes and latitudes refer to.
@@ -40,7 +40,7 @@ pub(crate) struct Geodetic {
 
 /// How longitude and latitude become plane coordinates.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Projection {
+pub(crate) struct MapProjection {
     pub(crate) method: &'static Method,
     /// Angles in degrees, lengths in metres.
     pub(crate) values: BTreeMap<Parameter, f64>,
@@ -132,7 +132,7 @@ impl Geodetic {
     }
 }
 
-impl Projection {
+impl MapProjection {
     /// A method with some of its parameters, the others being what they are by default. Ways to say
     /// one thing become one way.
     pub(crate) fn new(
@@ -261,7 +261,7 @@ impl Definition {
                 if south { "S" } else { "N" }
             ),
             geodetic,
-            projection: Some(Projection::new(method, values.into(), 1.0)),
+            projection: Some(MapProjection::new(method, values.into(), 1.0)),
         })
     }
 

@@ -18,11 +18,11 @@ mod wkt;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use definition::{DEGREE, Definition, Geodetic, Projection, degrees};
+pub(crate) use definition::{DEGREE, Definition, Geodetic, MapProjection, degrees};
 pub(crate) use geographic::{of_code as geodetic_of_code, of_datum as geodetic_of_datum};
 pub(crate) use methods::{Method, Parameter};
 
-use wkt::Node;
+use wkt::WktNode;
 
 /// The code that is meant by `EPSG:n` and `ESRI:n`; authority and number.
 pub(crate) fn code(text: &str) -> Option<(&'static str, u32)> {
@@ -46,7 +46,7 @@ pub(crate) fn code(text: &str) -> Option<(&'static str, u32)> {
 /// itself. Of a compound system only the horizontal part counts.
 pub(crate) fn kept(text: &str) -> String {
     let text = text.trim();
-    match code(text).or_else(|| Node::parse(text).and_then(|node| read::code(&node))) {
+    match code(text).or_else(|| WktNode::parse(text).and_then(|node| read::code(&node))) {
         Some((authority @ "EPSG", number)) => format!("{authority}:{number}"),
         _ => text.to_owned(),
     }
@@ -58,7 +58,7 @@ pub(crate) fn definition(text: &str) -> Option<Definition> {
     match code(text) {
         Some(("EPSG", number)) => Definition::of_epsg(number),
         Some(_) => None,
-        None => read::definition(&Node::parse(text)?),
+        None => read::definition(&WktNode::parse(text)?),
     }
 }
 
@@ -70,7 +70,7 @@ pub(crate) fn definition(text: &str) -> Option<Definition> {
 pub fn same(a: &str, b: &str) -> bool {
     let (a, b) = (a.trim(), b.trim());
     let code_of =
-        |text: &str| code(text).or_else(|| Node::parse(text).and_then(|node| read::code(&node)));
+        |text: &str| code(text).or_else(|| WktNode::parse(text).and_then(|node| read::code(&node)));
     let codes = code_of(a).zip(code_of(b));
     if codes.is_some_and(|(a, b)| a == b) {
         return true;
@@ -146,7 +146,7 @@ pub fn argument(text: &str) -> Option<String> {
         return Some(format!("{authority}:{number}"));
     }
     // A quote would end the argument: in a name it can go.
-    let node = Node::parse(text)?;
+    let node = WktNode::parse(text)?;
     (!node.keyword.starts_with("LOCAL_CS")).then(|| format!("'{}'", text.trim().replace('\'', "")))
 }
 
@@ -170,7 +170,7 @@ pub(crate) fn well_known(text: &str) -> Option<String> {
 /// projection.
 pub fn shown(text: &str) -> String {
     let text = text.trim();
-    let Some(node) = Node::parse(text) else {
+    let Some(node) = WktNode::parse(text) else {
         return shortened(text);
     };
     if !says_nothing(node.name()) {

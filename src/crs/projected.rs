@@ -1,6 +1,6 @@
 //! The projected systems of EPSG.
 
-use super::definition::{Definition, Projection};
+use super::definition::{Definition, MapProjection};
 use super::geographic;
 use super::methods::{Method, Parameter};
 
@@ -75,7 +75,7 @@ fn definition(code: &str, row: &str) -> Option<Definition> {
         .copied()
         .chain([Parameter::Easting, Parameter::Northing]);
     let values = parameters.map(|parameter| Some((parameter, row.next()?.parse().ok()?)));
-    let projection = Projection::new(Method::named(name)?, values.collect::<Option<_>>()?, unit);
+    let projection = MapProjection::new(Method::named(name)?, values.collect::<Option<_>>()?, unit);
     Some(Definition {
         name: format!("EPSG:{code}"),
         geodetic,

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::definition::{DEGREE, Definition, Geodetic, Projection, degrees};
+use super::definition::{DEGREE, Definition, Geodetic, MapProjection, degrees};
 use super::methods::{LAMBERT_1SP, LAMBERT_2SP, Method, Parameter};
-use super::wkt::{Node, Value};
+use super::wkt::{WktNode, WktValue};
 
 const GEOGRAPHIC: [&str; 5] = [
     "GEOGCS",
@@ -26,7 +26,7 @@ const PROJECTED: [&str; 3] = ["PROJCS", "PROJCRS", "PROJECTEDCRS"];
 const UNITS: [&str; 3] = ["UNIT", "LENGTHUNIT", "ANGLEUNIT"];
 
 /// Authority and code of the horizontal system.
-pub(super) fn code(node: &Node) -> Option<(&'static str, u32)> {
+pub(super) fn code(node: &WktNode) -> Option<(&'static str, u32)> {
     let horizontal = horizontal(node)?;
     if let Some((authority, code)) = horizontal.code() {
         return match authority.as_str() {
@@ -39,10 +39,10 @@ pub(super) fn code(node: &Node) -> Option<(&'static str, u32)> {
 }
 
 /// The part of a compound or a bound system that is about x and y.
-fn horizontal(node: &Node) -> Option<&Node> {
+fn horizontal(node: &WktNode) -> Option<&WktNode> {
     match node.keyword.as_str() {
         "COMPD_CS" | "COMPOUNDCRS" => node.values.iter().find_map(|value| match value {
-            Value::Node(part) => horizontal(part),
+            WktValue::Node(part) => horizontal(part),
             _ => None,
         }),
         "BOUNDCRS" => node
@@ -50,7 +50,7 @@ fn horizontal(node: &Node) -> Option<&Node> {
             .values
             .iter()
             .find_map(|value| match value {
-                Value::Node(part) => horizontal(part),
+                WktValue::Node(part) => horizontal(part),
                 _ => None,
             }),
         keyword => (GEOGRAPHIC.contains(&keyword) || PROJECTED.contains(&keyword)).then_some(node),
@@ -58,18 +58,18 @@ fn horizontal(node: &Node) -> Option<&Node> {
 }
 
 /// Whether it is the projection of web maps, which takes an ellipsoid for a sphere.
-fn is_web_mercator(node: &Node) -> bool {
+fn is_web_mercator(node: &WktNode) -> bool {
     let method = node
         .child(&["PROJECTION"])
         .or_else(|| node.child(&["CONVERSION"])?.child(&["METHOD"]));
     let name = method
-        .map_or("", Node::name)
+        .map_or("", WktNode::name)
         .to_lowercase()
         .replace('_', " ");
     let proj4 = node
         .child(&["EXTENSION"])
         .and_then(|extension| match extension.values.get(1) {
-            Some(Value::Text(text)) => Some(text.as_str()),
+            Some(WktValue::Text(text)) => Some(text.as_str()),
             _ => None,
         });
     let sphere = proj4.is_some_and(|text| {
@@ -84,7 +84,7 @@ fn is_web_mercator(node: &Node) -> bool {
 }
 
 /// What the text defines, if it is one of the methods that are known.
-pub(super) fn definition(node: &Node) -> Option<Definition> {
+pub(super) fn definition(node: &WktNode) -> Option<Definition> {
     let node = horizontal(node)?;
     if is_web_mercator(node) {
         return None;
@@ -106,10 +106,10 @@ pub(super) fn definition(node: &Node) -> Option<Definition> {
     })
 }
 
-fn geodetic(node: &Node) -> Option<Geodetic> {
+fn geodetic(node: &WktNode) -> Option<Geodetic> {
     let is_cartesian = node.child(&["CS"]).is_some_and(|cs| {
         cs.values.first().is_some_and(
-            |value| matches!(value, Value::Word(word) if !word.eq_ignore_ascii_case("ellipsoidal")),
+            |value| matches!(value, WktValue::Word(word) if !word.eq_ignore_ascii_case("ellipsoidal")),
         )
     });
     if node.child(&["DERIVINGCONVERSION", "EXTENSION"]).is_some() || is_cartesian {
@@ -150,7 +150,7 @@ fn geodetic(node: &Node) -> Option<Geodetic> {
         ellipsoid: ellipsoid.name().to_owned(),
         semi_major: ellipsoid.number(1)? * metre,
         inverse_flattening: ellipsoid.number(2)?,
-        meridian: meridian.map_or("Greenwich", Node::name).to_owned(),
+        meridian: meridian.map_or("Greenwich", WktNode::name).to_owned(),
         greenwich,
         unit,
         to_wgs84,
@@ -158,12 +158,12 @@ fn geodetic(node: &Node) -> Option<Geodetic> {
 }
 
 /// The unit of the coordinates, which may stand with the axes.
-fn unit(node: &Node) -> Option<f64> {
-    let own = |node: &Node| node.child(&UNITS).and_then(|unit| unit.number(1));
+fn unit(node: &WktNode) -> Option<f64> {
+    let own = |node: &WktNode| node.child(&UNITS).and_then(|unit| unit.number(1));
     own(node).or_else(|| node.child(&["AXIS"]).and_then(own))
 }
 
-fn projection(node: &Node, angle: f64) -> Option<Projection> {
+fn projection(node: &WktNode, angle: f64) -> Option<MapProjection> {
     if node.child(&["EXTENSION"]).is_some() {
         return None;
     }
@@ -188,7 +188,7 @@ fn projection(node: &Node, angle: f64) -> Option<Projection> {
         values.insert(kind, value);
     }
     if method.name != LAMBERT_2SP || values.contains_key(&Parameter::Parallel2) {
-        return Some(Projection::new(method, values, length));
+        return Some(MapProjection::new(method, values, length));
     }
     // ESRI has one name for both cones: one parallel, which is the origin, makes the cone that
     // touches.
@@ -199,6 +199,10 @@ fn projection(node: &Node, angle: f64) -> Option<Projection> {
     if apart {
         None
     } else {
-        Some(Projection::new(Method::named(LAMBERT_1SP)?, values, length))
+        Some(MapProjection::new(
+            Method::named(LAMBERT_1SP)?,
+            values,
+            length,
+        ))
     }
 }

@@ -1,7 +1,7 @@
 //! Systems that are one whatever they are called, and others.
 
 use super::{
-    Definition, Method, Parameter, Projection, argument, definition, is_geographic, kept,
+    Definition, MapProjection, Method, Parameter, argument, definition, is_geographic, kept,
     may_be_same, same, shown,
 };
 
@@ -245,7 +245,7 @@ fn standard_parallels_are_kept() {
             (Parameter::Parallel1, first),
             (Parameter::Parallel2, second),
         ];
-        Projection::new(method, values.into(), 1.0)
+        MapProjection::new(method, values.into(), 1.0)
     };
     let two = cone(33.0, 45.0);
     assert_eq!(
@@ -258,7 +258,7 @@ fn standard_parallels_are_kept() {
         ("Lambert_Conformal_Conic_1SP", 25.0)
     );
     let polar = Method::named("Polar_Stereographic").expect("known");
-    let polar = Projection::new(
+    let polar = MapProjection::new(
         polar,
         [(Parameter::Latitude, -90.0), (Parameter::Parallel1, -71.0)].into(),
         1.0,

@@ -5,36 +5,39 @@ const DEPTH_MAX: usize = 32;
 
 /// A keyword and what stands in its brackets.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Node {
+pub(super) struct WktNode {
     /// In capitals.
     pub(super) keyword: String,
-    pub(super) values: Vec<Value>,
+    pub(super) values: Vec<WktValue>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Value {
+pub(super) enum WktValue {
     Text(String),
     Number(f64),
     /// A name without quotes and brackets, in capitals.
     Word(String),
-    Node(Node),
+    Node(WktNode),
 }
 
-impl Node {
+impl WktNode {
     /// The tree of a text; `None` if it is not one.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut rest = text.trim();
         let node = value(&mut rest, 0)?;
         match node {
-            Value::Node(node) if rest.trim().is_empty() => Some(node),
+            WktValue::Node(node) if rest.trim().is_empty() => Some(node),
             _ => None,
         }
     }
 
     /// The nodes directly below that have one of these keywords.
-    pub(super) fn children<'a>(&'a self, keywords: &'a [&str]) -> impl Iterator<Item = &'a Node> {
+    pub(super) fn children<'a>(
+        &'a self,
+        keywords: &'a [&str],
+    ) -> impl Iterator<Item = &'a WktNode> {
         let nodes = self.values.iter().filter_map(|value| {
-            if let Value::Node(node) = value {
+            if let WktValue::Node(node) = value {
                 Some(node)
             } else {
                 None
@@ -43,9 +46,9 @@ impl Node {
         nodes.filter(|node| keywords.contains(&node.keyword.as_str()))
     }
 
-    pub(super) fn child(&self, keywords: &[&str]) -> Option<&Node> {
+    pub(super) fn child(&self, keywords: &[&str]) -> Option<&WktNode> {
         self.values.iter().find_map(|value| match value {
-            Value::Node(node) if keywords.contains(&node.keyword.as_str()) => Some(node),
+            WktValue::Node(node) if keywords.contains(&node.keyword.as_str()) => Some(node),
             _ => None,
         })
     }
@@ -53,7 +56,7 @@ impl Node {
     /// The first text.
     pub(super) fn name(&self) -> &str {
         match self.values.first() {
-            Some(Value::Text(text)) => text,
+            Some(WktValue::Text(text)) => text,
             _ => "",
         }
     }
@@ -61,7 +64,7 @@ impl Node {
     /// The number at a place among the values.
     pub(super) fn number(&self, at: usize) -> Option<f64> {
         match self.values.get(at) {
-            Some(Value::Number(number)) => Some(*number),
+            Some(WktValue::Number(number)) => Some(*number),
             _ => None,
         }
     }
@@ -70,18 +73,18 @@ impl Node {
     pub(super) fn code(&self) -> Option<(String, u32)> {
         let node = self.child(&["AUTHORITY", "ID"])?;
         let code = match node.values.get(1)? {
-            Value::Text(text) => text.trim().parse().ok()?,
-            Value::Number(number) => format!("{number}").parse().ok()?,
+            WktValue::Text(text) => text.trim().parse().ok()?,
+            WktValue::Number(number) => format!("{number}").parse().ok()?,
             _ => return None,
         };
         Some((node.name().to_uppercase(), code))
     }
 }
 
-fn value(rest: &mut &str, depth: usize) -> Option<Value> {
+fn value(rest: &mut &str, depth: usize) -> Option<WktValue> {
     *rest = rest.trim_start();
     if rest.starts_with('"') {
-        return text(rest).map(Value::Text);
+        return text(rest).map(WktValue::Text);
     }
     let end = rest
         .find(|c: char| "[](),".contains(c) || c.is_whitespace())
@@ -94,7 +97,7 @@ fn value(rest: &mut &str, depth: usize) -> Option<Value> {
     let Some(open) = rest.chars().next().filter(|c| "[(".contains(*c)) else {
         return Some(
             word.parse()
-                .map_or_else(|_| Value::Word(word.to_uppercase()), Value::Number),
+                .map_or_else(|_| WktValue::Word(word.to_uppercase()), WktValue::Number),
         );
     };
     if depth >= DEPTH_MAX {
@@ -114,7 +117,7 @@ fn value(rest: &mut &str, depth: usize) -> Option<Value> {
         }
     }
     *rest = &rest[1..];
-    Some(Value::Node(Node {
+    Some(WktValue::Node(WktNode {
         keyword: word.to_uppercase(),
         values,
     }))

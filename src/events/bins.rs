@@ -1,6 +1,6 @@
 //! Bins of ticks, made of events or of finer bins.
 
-use super::column::{Column, Node};
+use super::column::{BucketNode, Column};
 use super::planes::{Events, irregular};
 use crate::error::{Error, Result};
 use crate::grid::Location;
@@ -63,11 +63,11 @@ impl ChunkReader<'_> {
     pub(crate) fn bucket_bins(&self, at: &Location, base: &Base) -> Result<Option<LayerChunks>> {
         match self.node(Column::layer_of(base, at), at)? {
             None => Ok(None),
-            Some(Node::Branch) => self
+            Some(BucketNode::Branch) => self
                 .aggregates(at, None)?
                 .ok_or_else(|| self.binless(at))
                 .map(Some),
-            Some(Node::Events(ticks)) => {
+            Some(BucketNode::Events(ticks)) => {
                 let planes = self.events_of_chunk(at, base, &ticks)?;
                 self.bin(
                     at,

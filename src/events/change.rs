@@ -1,6 +1,6 @@
 //! What changed of the events at a place.
 
-use super::planes::{Events, Planes, slabs};
+use super::planes::{EventPlanes, Events, slabs};
 use crate::grid::Levels;
 use crate::kernel::Pick;
 use crate::store::ChunkReader;
@@ -13,7 +13,7 @@ pub(crate) struct EventChange<P> {
     pub(crate) gone: Vec<i64>,
 }
 
-impl<P: Planes> EventChange<P> {
+impl<P: EventPlanes> EventChange<P> {
     /// Whether nothing changed.
     pub(crate) fn is_empty(&self) -> bool {
         self.now.is_none() && self.gone.is_empty()

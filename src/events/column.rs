@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::planes::{Events, Planes, irregular};
+use super::planes::{EventPlanes, Events, irregular};
 use crate::error::Result;
 use crate::grid::{Level, Location};
 use crate::key::{ChunkKey, DirectoryEntry, LayerId, Ticks};
@@ -11,7 +11,7 @@ use crate::store::{Base, BaseChunk, ChunkReader, LayerChunks};
 
 /// What the directory has at a place of a bucket, or within one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Node {
+pub(crate) enum BucketNode {
     /// A chunk of events.
     Events(Ticks),
     /// Chunks of events lie below.
@@ -50,12 +50,12 @@ pub(crate) struct Column<'a> {
 
 impl ChunkReader<'_> {
     /// What is at a place of a bucket, or within one.
-    pub(crate) fn node(&self, layer: LayerId, at: &Location) -> Result<Option<Node>> {
+    pub(crate) fn node(&self, layer: LayerId, at: &Location) -> Result<Option<BucketNode>> {
         Ok(self.nodes(layer, &[*at])?.pop().map(|(_, node)| node))
     }
 
     /// The same at several places, of those at which there is anything.
-    fn nodes(&self, layer: LayerId, places: &[Location]) -> Result<Vec<(Location, Node)>> {
+    fn nodes(&self, layer: LayerId, places: &[Location]) -> Result<Vec<(Location, BucketNode)>> {
         let mut nodes = Vec::new();
         for page in places.chunks(PAGE) {
             let keys: Vec<Vec<u8>> = page.iter().map(|at| self.key(layer, at)).collect();
@@ -75,17 +75,17 @@ impl ChunkReader<'_> {
     }
 
     /// What a directory entry of a bucket, or of a place within one, says.
-    fn node_of(&self, layer: LayerId, at: &Location, entry: &[u8]) -> Result<Node> {
+    fn node_of(&self, layer: LayerId, at: &Location, entry: &[u8]) -> Result<BucketNode> {
         let damaged = || self.damaged(layer, at);
         let entry = DirectoryEntry::decode(entry).map_err(|e| damaged().because(e))?;
         let Some(ticks) = entry.ticks else {
-            return Ok(Node::Branch);
+            return Ok(BucketNode::Branch);
         };
         let (irregular, place) = (irregular(*self), irregular(*self).ticks(at));
         let fits =
             ticks.len() <= irregular.capacity && ticks.iter().all(|tick| place.contains(tick));
         if fits {
-            Ok(Node::Events(ticks))
+            Ok(BucketNode::Events(ticks))
         } else {
             Err(damaged().because("its ticks are not those of its place"))
         }
@@ -111,7 +111,7 @@ impl ChunkReader<'_> {
     }
 
     /// The events of a bucket at some ticks, rising; `None` if there are none.
-    pub(crate) fn events_at<P: Planes>(
+    pub(crate) fn events_at<P: EventPlanes>(
         &self,
         at: &Location,
         ticks: &[i64],
@@ -147,7 +147,7 @@ impl ChunkReader<'_> {
                 continue;
             };
             places.push(at);
-            if node == Node::Branch {
+            if node == BucketNode::Branch {
                 waiting.extend(
                     self.grid
                         .structure()
@@ -256,7 +256,7 @@ impl<'a> Column<'a> {
     /// of their ticks.
     fn below(
         &self,
-        mut nodes: Vec<(Location, Node)>,
+        mut nodes: Vec<(Location, BucketNode)>,
         (ticks, level): (&RangeInclusive<i64>, Option<Level>),
     ) -> Result<Vec<(Location, Option<Ticks>)>> {
         let irregular = irregular(self.chunks);
@@ -269,12 +269,14 @@ impl<'a> Column<'a> {
             let mut halves = Vec::new();
             for (at, node) in nodes {
                 match node {
-                    Node::Events(of) if of.iter().any(|tick| ticks.contains(tick)) => {
+                    BucketNode::Events(of) if of.iter().any(|tick| ticks.contains(tick)) => {
                         found.push((at, Some(of)))
                     }
-                    Node::Events(_) => {}
-                    Node::Branch if level == Some(irregular.level(&at)) => found.push((at, None)),
-                    Node::Branch => halves.extend(
+                    BucketNode::Events(_) => {}
+                    BucketNode::Branch if level == Some(irregular.level(&at)) => {
+                        found.push((at, None))
+                    }
+                    BucketNode::Branch => halves.extend(
                         self.chunks
                             .grid
                             .structure()
@@ -350,17 +352,17 @@ impl<'a> Column<'a> {
     fn edge(
         &self,
         at: &Location,
-        node: Node,
+        node: BucketNode,
         reach: &RangeInclusive<i64>,
         order: Order,
     ) -> Result<Option<i64>> {
         let irregular = irregular(self.chunks);
         match node {
-            Node::Events(ticks) => Ok(first(
+            BucketNode::Events(ticks) => Ok(first(
                 ticks.iter().copied().filter(|tick| reach.contains(tick)),
                 order,
             )),
-            Node::Branch => {
+            BucketNode::Branch => {
                 let mut children: Vec<Location> = self
                     .chunks
                     .grid

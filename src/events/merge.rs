@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::planes::{Events, Planes};
+use super::planes::{EventPlanes, Events};
 use crate::grid::Levels;
 use crate::kernel::Pick;
 use crate::store::{ChunkReader, LayerChunks};

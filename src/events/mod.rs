@@ -21,7 +21,7 @@ mod stored;
 mod trie;
 
 pub(crate) use change::EventChange;
-pub(crate) use column::{Column, Node, first, reach};
+pub(crate) use column::{BucketNode, Column, first, reach};
 pub(crate) use merge::{EventPart, merge, merge_all, ticks_of};
-pub(crate) use planes::{Events, Planes, irregular, slabs};
+pub(crate) use planes::{EventPlanes, Events, irregular, slabs};
 pub(crate) use trie::Trie;

@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::grid::{Irregular, Levels, Location};
 use crate::kernel::{Pick, Slabs, weave};
 use crate::key::{LayerId, Ticks};
-use crate::store::{BaseChunk, ChunkReader, ChunkWrite, LayerChunks, LayerSpec, Written};
+use crate::store::{BaseChunk, ChunkContent, ChunkReader, ChunkWrite, LayerChunks, LayerSpec};
 
 /// Events at one place: their ticks, rising, and what is kept of each.
 #[derive(Clone, Debug)]
@@ -14,7 +14,7 @@ pub(crate) struct Events<P> {
 }
 
 /// What is kept of events, one after the other along the irregular axis.
-pub(crate) trait Planes: Clone + Send + Sync + Sized {
+pub(crate) trait EventPlanes: Clone + Send + Sync + Sized {
     /// The layer whose directory entries say where these chunks are.
     const LAYER: LayerId;
 
@@ -41,7 +41,7 @@ pub(crate) trait Planes: Clone + Send + Sync + Sized {
     fn lift(&self, chunks: ChunkReader<'_>, levels: Levels) -> Result<LayerChunks>;
 }
 
-impl Planes for BaseChunk {
+impl EventPlanes for BaseChunk {
     const LAYER: LayerId = LayerId::BASE;
 
     fn weave(
@@ -93,15 +93,15 @@ impl Planes for BaseChunk {
         vec![ChunkWrite {
             layer: LayerId::BASE,
             at: *at,
-            what: Written::Events(ticks.clone(), blob),
+            what: ChunkContent::Events(ticks.clone(), blob),
         }]
     }
 
     fn absent(chunks: ChunkReader<'_>, at: &Location, branch: bool) -> Vec<ChunkWrite> {
         let what = if branch {
-            Written::Branch
+            ChunkContent::Branch
         } else {
-            Written::Nothing
+            ChunkContent::Nothing
         };
         let mut writes = vec![ChunkWrite {
             layer: LayerId::BASE,
@@ -119,7 +119,7 @@ impl Planes for BaseChunk {
     }
 }
 
-impl Planes for LayerChunks {
+impl EventPlanes for LayerChunks {
     const LAYER: LayerId = LayerId::FIRST;
 
     fn weave(
@@ -163,7 +163,7 @@ impl Planes for LayerChunks {
     }
 }
 
-impl<P: Planes> Events<P> {
+impl<P: EventPlanes> Events<P> {
     /// What each layer makes of them.
     pub(crate) fn lifted(
         &self,

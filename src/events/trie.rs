@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use super::change::EventChange;
-use super::column::Node;
-use super::planes::{Events, Planes, irregular};
+use super::column::BucketNode;
+use super::planes::{EventPlanes, Events, irregular};
 use crate::error::Result;
 use crate::grid::{Irregular, Location};
 use crate::key::LayerId;
-use crate::store::{ChunkReader, ChunkWrite, LayerChunks, Written};
+use crate::store::{ChunkContent, ChunkReader, ChunkWrite, LayerChunks};
 
 /// What a place of a bucket holds.
 #[derive(Clone, Debug)]
-pub(crate) enum Content<P> {
+pub(crate) enum TrieContent<P> {
     Nothing,
     /// At most `capacity` events.
     Events(Events<P>),
@@ -24,23 +24,23 @@ pub(crate) enum Content<P> {
 pub(crate) struct Trie<'a> {
     chunks: ChunkReader<'a>,
     irregular: Irregular,
-    writes: BTreeMap<(LayerId, Location), Written>,
+    writes: BTreeMap<(LayerId, Location), ChunkContent>,
     /// The keys of the directory entries that it was computed from.
     seen: Vec<Vec<u8>>,
 }
 
 /// A place after a change, and what was there before.
 struct Altered<P> {
-    content: Content<P>,
-    before: Option<Node>,
+    content: TrieContent<P>,
+    before: Option<BucketNode>,
 }
 
 /// One half of a branch: what it came to where the change is in it, else what stands there.
-struct Side<P> {
+struct TrieHalf<P> {
     number: u8,
     at: Location,
     altered: Option<Altered<P>>,
-    node: Option<Node>,
+    node: Option<BucketNode>,
 }
 
 impl<'a> Trie<'a> {
@@ -54,11 +54,11 @@ impl<'a> Trie<'a> {
     }
 
     /// Changes the events of a bucket, and gives what it holds then.
-    pub(crate) fn change<P: Planes>(
+    pub(crate) fn change<P: EventPlanes>(
         &mut self,
         bucket: &Location,
         change: EventChange<P>,
-    ) -> Result<Content<P>> {
+    ) -> Result<TrieContent<P>> {
         let altered = self.alter(bucket, change)?;
         self.put(bucket, &altered);
         Ok(altered.content)
@@ -74,16 +74,20 @@ impl<'a> Trie<'a> {
         (writes.collect(), self.seen)
     }
 
-    fn node(&mut self, layer: LayerId, at: &Location) -> Result<Option<Node>> {
+    fn node(&mut self, layer: LayerId, at: &Location) -> Result<Option<BucketNode>> {
         self.seen.push(self.chunks.key(layer, at));
         self.chunks.node(layer, at)
     }
 
-    fn alter<P: Planes>(&mut self, at: &Location, change: EventChange<P>) -> Result<Altered<P>> {
+    fn alter<P: EventPlanes>(
+        &mut self,
+        at: &Location,
+        change: EventChange<P>,
+    ) -> Result<Altered<P>> {
         let before = self.node(P::LAYER, at)?;
         let content = match &before {
             None => self.settle(at, change.now)?,
-            Some(Node::Events(ticks)) => {
+            Some(BucketNode::Events(ticks)) => {
                 let concerned = change.ticks();
                 let now = if ticks
                     .iter()
@@ -99,20 +103,22 @@ impl<'a> Trie<'a> {
                 };
                 self.settle(at, now)?
             }
-            Some(Node::Branch) => self.alter_branch(at, &change)?,
+            Some(BucketNode::Branch) => self.alter_branch(at, &change)?,
         };
         Ok(Altered { content, before })
     }
 
     /// What a place holds that has these events.
-    fn settle<P: Planes>(
+    fn settle<P: EventPlanes>(
         &mut self,
         at: &Location,
         events: Option<Events<P>>,
-    ) -> Result<Content<P>> {
+    ) -> Result<TrieContent<P>> {
         match events {
-            None => Ok(Content::Nothing),
-            Some(events) if events.len() <= self.irregular.capacity => Ok(Content::Events(events)),
+            None => Ok(TrieContent::Nothing),
+            Some(events) if events.len() <= self.irregular.capacity => {
+                Ok(TrieContent::Events(events))
+            }
             Some(events) => {
                 let mut parts = Vec::new();
                 for (number, child) in self.halves(at) {
@@ -126,17 +132,17 @@ impl<'a> Trie<'a> {
                     parts.push((number, self.half_of(at, &child, &altered.content)?));
                     self.put(&child, &altered);
                 }
-                Ok(Content::Branch(self.assemble(at, None, parts)))
+                Ok(TrieContent::Branch(self.assemble(at, None, parts)))
             }
         }
     }
 
-    fn alter_branch<P: Planes>(
+    fn alter_branch<P: EventPlanes>(
         &mut self,
         at: &Location,
         change: &EventChange<P>,
-    ) -> Result<Content<P>> {
-        let mut sides: Vec<Side<P>> = Vec::new();
+    ) -> Result<TrieContent<P>> {
+        let mut sides: Vec<TrieHalf<P>> = Vec::new();
         let mut count = 0;
         for (number, child) in self.halves(at) {
             let part = change.only(self.chunks, at.levels, |tick| {
@@ -145,7 +151,7 @@ impl<'a> Trie<'a> {
             if part.is_empty() {
                 let node = self.node(P::LAYER, &child)?;
                 count += node.as_ref().map_or(0, |node| self.count(node));
-                sides.push(Side {
+                sides.push(TrieHalf {
                     number,
                     at: child,
                     altered: None,
@@ -154,11 +160,11 @@ impl<'a> Trie<'a> {
             } else {
                 let altered = self.alter(&child, part)?;
                 count += match &altered.content {
-                    Content::Nothing => 0,
-                    Content::Events(events) => events.len(),
-                    Content::Branch(_) => self.irregular.capacity + 1,
+                    TrieContent::Nothing => 0,
+                    TrieContent::Events(events) => events.len(),
+                    TrieContent::Branch(_) => self.irregular.capacity + 1,
                 };
-                sides.push(Side {
+                sides.push(TrieHalf {
                     number,
                     at: child,
                     altered: Some(altered),
@@ -174,17 +180,21 @@ impl<'a> Trie<'a> {
     }
 
     /// How many events lie under a node, or more than fit one chunk.
-    fn count(&self, node: &Node) -> usize {
+    fn count(&self, node: &BucketNode) -> usize {
         match node {
-            Node::Events(ticks) => ticks.len(),
-            Node::Branch => self.irregular.capacity + 1,
+            BucketNode::Events(ticks) => ticks.len(),
+            BucketNode::Branch => self.irregular.capacity + 1,
         }
     }
 
     /// All events below a place that fit one chunk.
-    fn join<P: Planes>(&mut self, at: &Location, sides: Vec<Side<P>>) -> Result<Content<P>> {
+    fn join<P: EventPlanes>(
+        &mut self,
+        at: &Location,
+        sides: Vec<TrieHalf<P>>,
+    ) -> Result<TrieContent<P>> {
         let mut parts = Vec::new();
-        for Side {
+        for TrieHalf {
             at: child,
             altered,
             node,
@@ -198,8 +208,8 @@ impl<'a> Trie<'a> {
                 self.write(P::absent(self.chunks, &child, false));
             }
             match (altered.map(|altered| altered.content), node) {
-                (Some(Content::Events(events)), _) => parts.push(events),
-                (None, Some(Node::Events(ticks))) => {
+                (Some(TrieContent::Events(events)), _) => parts.push(events),
+                (None, Some(BucketNode::Events(ticks))) => {
                     parts.push(Events {
                         ticks: ticks.to_vec(),
                         planes: P::read(self.chunks, &child, &ticks)?,
@@ -209,13 +219,17 @@ impl<'a> Trie<'a> {
             }
         }
         let joined = Events::join(self.chunks, at.levels, &parts.iter().collect::<Vec<_>>());
-        Ok(joined.map_or(Content::Nothing, Content::Events))
+        Ok(joined.map_or(TrieContent::Nothing, TrieContent::Events))
     }
 
     /// The new bins of a branch.
-    fn update<P: Planes>(&mut self, at: &Location, sides: Vec<Side<P>>) -> Result<Content<P>> {
+    fn update<P: EventPlanes>(
+        &mut self,
+        at: &Location,
+        sides: Vec<TrieHalf<P>>,
+    ) -> Result<TrieContent<P>> {
         let mut parts = Vec::new();
-        for Side {
+        for TrieHalf {
             number,
             at: child,
             altered,
@@ -233,7 +247,7 @@ impl<'a> Trie<'a> {
         } else {
             None
         };
-        Ok(Content::Branch(self.assemble(at, old, parts)))
+        Ok(TrieContent::Branch(self.assemble(at, old, parts)))
     }
 
     fn halves(&self, at: &Location) -> Vec<(u8, Location)> {
@@ -248,11 +262,11 @@ impl<'a> Trie<'a> {
     }
 
     /// The part of a place's bins that one of its halves stands for.
-    fn half_of<P: Planes>(
+    fn half_of<P: EventPlanes>(
         &self,
         at: &Location,
         child: &Location,
-        content: &Content<P>,
+        content: &TrieContent<P>,
     ) -> Result<Option<LayerChunks>> {
         let bins = self.bins(child, content)?;
         bins.map(|bins| {
@@ -263,15 +277,15 @@ impl<'a> Trie<'a> {
     }
 
     /// The bins of a place.
-    pub(crate) fn bins<P: Planes>(
+    pub(crate) fn bins<P: EventPlanes>(
         &self,
         at: &Location,
-        content: &Content<P>,
+        content: &TrieContent<P>,
     ) -> Result<Option<LayerChunks>> {
         match content {
-            Content::Nothing => Ok(None),
-            Content::Branch(bins) => Ok(Some(bins.clone())),
-            Content::Events(events) => {
+            TrieContent::Nothing => Ok(None),
+            TrieContent::Branch(bins) => Ok(Some(bins.clone())),
+            TrieContent::Events(events) => {
                 let planes = events.planes.lift(self.chunks, at.levels)?;
                 self.chunks
                     .bin(
@@ -287,17 +301,17 @@ impl<'a> Trie<'a> {
     }
 
     /// The change of a bucket told to those who know nothing of it: all events that it holds then.
-    pub(crate) fn whole<P: Planes>(
+    pub(crate) fn whole<P: EventPlanes>(
         &self,
         bucket: &Location,
         change: EventChange<P>,
-        content: &Content<P>,
+        content: &TrieContent<P>,
     ) -> Result<EventChange<P>> {
         let gone = change.gone.clone();
         let now = match content {
-            Content::Nothing => None,
-            Content::Events(events) => Some(events.clone()),
-            Content::Branch(_) => {
+            TrieContent::Nothing => None,
+            TrieContent::Events(events) => Some(events.clone()),
+            TrieContent::Branch(_) => {
                 let ticks = self.chunks.ticks_of(P::LAYER, bucket)?;
                 match self.chunks.events_at(bucket, &ticks)? {
                     Some(old) => change.apply(self.chunks, bucket.levels, &old),
@@ -323,19 +337,19 @@ impl<'a> Trie<'a> {
     }
 
     /// Writes what a place holds, unless nothing is and was there.
-    fn put<P: Planes>(&mut self, at: &Location, altered: &Altered<P>) {
+    fn put<P: EventPlanes>(&mut self, at: &Location, altered: &Altered<P>) {
         match &altered.content {
-            Content::Nothing if altered.before.is_none() => {}
-            Content::Nothing => self.write(P::absent(self.chunks, at, false)),
-            Content::Events(events) => {
-                if altered.before == Some(Node::Branch) {
+            TrieContent::Nothing if altered.before.is_none() => {}
+            TrieContent::Nothing => self.write(P::absent(self.chunks, at, false)),
+            TrieContent::Events(events) => {
+                if altered.before == Some(BucketNode::Branch) {
                     self.write(P::absent(self.chunks, at, false));
                 }
                 if let Some(ticks) = crate::key::Ticks::new(events.ticks.clone()) {
                     self.write(events.planes.write(self.chunks, at, &ticks));
                 }
             }
-            Content::Branch(bins) => {
+            TrieContent::Branch(bins) => {
                 self.write(P::absent(self.chunks, at, true));
                 self.write(self.chunks.encode(at, bins, None));
             }

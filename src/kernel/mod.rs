@@ -27,7 +27,7 @@ pub(crate) use events::{InBin, Pick, Slabs, any_of_event, holds_data, weave};
 pub(crate) use halving::Halving;
 pub(crate) use mode::{classes, inexact};
 pub use resample::Resampling;
-pub(crate) use resample::{Method, ResampleSource, resample};
+pub(crate) use resample::{ResampleSource, ResamplingMethod, resample};
 pub(crate) use rule::{Op, Rule, Weighting};
 pub(crate) use runs::Runs;
 pub(crate) use spread::Spreading;

@@ -79,14 +79,14 @@ impl<'a, T: Cell> Lists<'a, T> {
 }
 
 /// The lists of a part as they are made.
-struct Planes<T> {
+struct ModePlanes<T> {
     first: Vec<T>,
     rest: Vec<f64>,
     short: Vec<f64>,
     others: Vec<(Vec<T>, Vec<f64>)>,
 }
 
-impl<T: Cell> Planes<T> {
+impl<T: Cell> ModePlanes<T> {
     fn set(&mut self, number: usize, list: &[(T, f64)], weight: f64, short: f64) {
         let [(class, area), others @ ..] = list else {
             return;
@@ -119,7 +119,7 @@ pub(super) fn reduce(
     let (values, mut state) = with_cells!(&child.values, |values| {
         let lists = Lists::new(values, child, full);
         let cells = values.len() / halving.children();
-        let mut planes = Planes {
+        let mut planes = ModePlanes {
             first: Cells::filled(rule.dtype, cells, rule.fill)
                 .as_slice()
                 .unwrap_or_default()

@@ -133,14 +133,14 @@ impl fmt::Display for Resampling {
 
 /// How the cells of an answer are made of those that were read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Method {
+pub(crate) enum ResamplingMethod {
     /// As values.
     Values(Resampling),
     /// As measures of an area, of which parts add up.
     Parts,
 }
 
-impl Method {
+impl ResamplingMethod {
     /// What it is called.
     pub(crate) fn resampling(self) -> Resampling {
         match self {
@@ -207,11 +207,11 @@ pub(crate) struct ResampleSource<'a> {
 const CUBIC_LEAST: f64 = 0.2;
 
 /// A source resampled onto target axes, one [`AxisMap`] an axis of the source. Cells without data
-/// hold `blank`. The cell type is that of [`Method::dtype`].
+/// hold `blank`. The cell type is that of [`ResamplingMethod::dtype`].
 pub(crate) fn resample(
     source: ResampleSource<'_>,
     axes: &[AxisMap],
-    method: Method,
+    method: ResamplingMethod,
     blank: f64,
 ) -> (Array, Validity) {
     match method.way() {

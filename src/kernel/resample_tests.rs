@@ -93,7 +93,7 @@ impl Plain {
             .into_iter()
     }
 
-    fn value(&self, method: Method, maps: [&AxisMap; 2], at: [usize; 2]) -> Option<f64> {
+    fn value(&self, method: ResamplingMethod, maps: [&AxisMap; 2], at: [usize; 2]) -> Option<f64> {
         let resampling = method.resampling();
         let (sum, weight, overlap) = self.sums(resampling, maps, at);
         // A cubic kernel adds up to one but for rounding where a target cell is no larger than a
@@ -105,17 +105,17 @@ impl Plain {
         };
         match method {
             _ if overlap < 1e-9 => None,
-            Method::Parts | Method::Values(Resampling::Sum) => Some(sum),
-            Method::Values(Resampling::Min) => self
+            ResamplingMethod::Parts | ResamplingMethod::Values(Resampling::Sum) => Some(sum),
+            ResamplingMethod::Values(Resampling::Min) => self
                 .touched(maps, at)
                 .map(|(value, _)| value)
                 .reduce(f64::min),
-            Method::Values(Resampling::Max) => self
+            ResamplingMethod::Values(Resampling::Max) => self
                 .touched(maps, at)
                 .map(|(value, _)| value)
                 .reduce(f64::max),
             // No two cells are of one class here.
-            Method::Values(Resampling::Mode) => self
+            ResamplingMethod::Values(Resampling::Mode) => self
                 .touched(maps, at)
                 .reduce(|a, b| {
                     if b.1 > a.1 + 1e-9 || b.1 > a.1 - 1e-9 && b.0 < a.0 {
@@ -125,12 +125,12 @@ impl Plain {
                     }
                 })
                 .map(|(value, _)| value),
-            Method::Values(Resampling::Cubic)
+            ResamplingMethod::Values(Resampling::Cubic)
                 if weight / (whole(maps[0], at[0]) * whole(maps[1], at[1])) < 0.2 =>
             {
-                self.value(Method::Values(Resampling::Bilinear), maps, at)
+                self.value(ResamplingMethod::Values(Resampling::Bilinear), maps, at)
             }
-            Method::Values(_) => Some(sum / weight),
+            ResamplingMethod::Values(_) => Some(sum / weight),
         }
     }
 }
@@ -197,7 +197,7 @@ proptest! {
     fn every_method_agrees_with_the_oracle((plain, shared) in plain(), y in axis(), x in axis()) {
         let source = cells(&plain.shape, &plain.values);
         let shares = ArrayD::from_shape_vec(IxDyn(&plain.shape), plain.shares.clone()).expect("one a cell");
-        for method in Resampling::ALL[1..].iter().map(|how| Method::Values(*how)).chain([Method::Parts]) {
+        for method in Resampling::ALL[1..].iter().map(|how| ResamplingMethod::Values(*how)).chain([ResamplingMethod::Parts]) {
             let source = ResampleSource { cells: &source, validity: &NAN, shares: shared.then_some(&shares) };
             let found = resample(source, &[y, x], method, f64::NAN);
             // At the end of its reach a kernel weighs next to nothing, which is taken for nothing.
@@ -220,7 +220,7 @@ proptest! {
     fn parts_keep_the_total(values in prop::collection::vec(0.0..9.0_f64, 24), y in 1..13_usize, x in 1..13_usize) {
         let source = cells(&[4, 6], &values);
         let source = ResampleSource { cells: &source, validity: &NAN, shares: None };
-        let (array, _) = resample(source, &[map(0.0, 4.0 / y as f64, y), map(0.0, 6.0 / x as f64, x)], Method::Parts, f64::NAN);
+        let (array, _) = resample(source, &[map(0.0, 4.0 / y as f64, y), map(0.0, 6.0 / x as f64, x)], ResamplingMethod::Parts, f64::NAN);
         let (total, found) = (values.iter().sum::<f64>(), array.iter_f64().sum::<f64>());
         prop_assert!((total - found).abs() < 1e-9, "{total} became {found}");
     }
@@ -231,7 +231,7 @@ proptest! {
         let source = cells(&[4, 4], &values);
         for resampling in Resampling::ALL.into_iter().filter(|how| *how != Resampling::Sum) {
             let source = ResampleSource { cells: &source, validity: &NAN, shares: None };
-            let found = resample(source, &[y, x], Method::Values(resampling), f64::NAN);
+            let found = resample(source, &[y, x], ResamplingMethod::Values(resampling), f64::NAN);
             prop_assert!(doubles(&found).into_iter().flatten().all(|found| found.to_bits() == value.to_bits()), "{resampling}");
         }
     }
@@ -249,7 +249,7 @@ fn centres_on_edges_are_in_the_higher_cell_on_every_axis_whatever_rounding_makes
         let found = resample(
             source,
             &[map(y, 2.0, 2), map(x, 2.0, 2)],
-            Method::Values(Resampling::Nearest),
+            ResamplingMethod::Values(Resampling::Nearest),
             f64::NAN,
         );
         assert_eq!(
@@ -271,7 +271,7 @@ fn means_of_finite_cells_are_finite() {
     let found = resample(
         source,
         &[map(0.0, 1.0, 1), map(0.0, 4.0, 1)],
-        Method::Values(Resampling::Area),
+        ResamplingMethod::Values(Resampling::Area),
         f64::NAN,
     );
     assert_eq!(doubles(&found), [Some(8.5e307)]);
@@ -291,7 +291,7 @@ fn a_mask_says_what_values_cannot() {
         doubles(&resample(
             source,
             &[map(0.0, 1.0, 1), map(0.0, 2.0, 2)],
-            Method::Values(resampling),
+            ResamplingMethod::Values(resampling),
             7.0,
         ))
     };
@@ -300,7 +300,7 @@ fn a_mask_says_what_values_cannot() {
     let finer = resample(
         source,
         &[map(0.0, 1.0, 1), map(0.0, 0.5, 4)],
-        Method::Values(Resampling::Bilinear),
+        ResamplingMethod::Values(Resampling::Bilinear),
         7.0,
     );
     assert_eq!(doubles(&finer), [None, None, Some(0.0), Some(25.0)]);
@@ -313,7 +313,7 @@ fn a_mask_says_what_values_cannot() {
     let beyond = resample(
         source,
         &[map(0.0, 1.0, 1), map(3.0, 1.0, 2)],
-        Method::Values(Resampling::Nearest),
+        ResamplingMethod::Values(Resampling::Nearest),
         7.0,
     );
     assert_eq!(doubles(&beyond), [Some(100.0), None]);
@@ -337,10 +337,15 @@ fn values_are_mixed_at_their_own_size() {
             ratio: cells.len() as f64 / len as f64,
             len,
         };
-        resample(source, &[map], Method::Values(resampling), f64::NAN)
-            .0
-            .iter_f64()
-            .collect::<Vec<f64>>()
+        resample(
+            source,
+            &[map],
+            ResamplingMethod::Values(resampling),
+            f64::NAN,
+        )
+        .0
+        .iter_f64()
+        .collect::<Vec<f64>>()
     };
     for resampling in [Resampling::Bilinear, Resampling::Cubic, Resampling::Area] {
         let far = line(
@@ -387,7 +392,13 @@ fn values_are_mixed_at_their_own_size() {
             ratio: 0.4,
             len: 10,
         };
-        let single = resample(source, &[map], Method::Values(resampling), f64::NAN).0;
+        let single = resample(
+            source,
+            &[map],
+            ResamplingMethod::Values(resampling),
+            f64::NAN,
+        )
+        .0;
         assert!(
             single.iter_f64().all(f64::is_finite),
             "{resampling}: {single:?}"

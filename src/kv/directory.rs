@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::links::Links;
-use super::preflight::watermark::{self, Found, WATERMARK, Watermark, WatermarkFile};
+use super::preflight::watermark::{self, FoundWatermark, WATERMARK, Watermark, WatermarkFile};
 use super::preflight::{self, CURRENT, Findings};
 use super::{Space, mending};
 use crate::error::{Error, Result};
@@ -95,18 +95,18 @@ pub(super) fn admit(
     }
     let file = lock(path, !has(WATERMARK))?;
     let (watermark, generation) = match found(path, &file)? {
-        Found::Valid(watermark, generation) => (watermark, generation),
-        Found::Newer(version) => return Err(newer(path, version)),
-        Found::Damaged if fresh && create => {
+        FoundWatermark::Valid(watermark, generation) => (watermark, generation),
+        FoundWatermark::Newer(version) => return Err(newer(path, version)),
+        FoundWatermark::Damaged if fresh && create => {
             let watermark = WatermarkFile::create(file)
                 .and_then(|watermark| sync_directory(path).map(|()| watermark));
             let watermark = watermark
                 .map_err(|error| unavailable(path, "its watermark cannot be written", error))?;
             return Ok(Admission::writing(path, watermark, open_files));
         }
-        Found::Damaged if accept_data_loss => (Watermark::default(), 0),
-        Found::Damaged if fresh => return Err(incomplete(path)),
-        Found::Damaged => return Err(damaged(path)),
+        FoundWatermark::Damaged if accept_data_loss => (Watermark::default(), 0),
+        FoundWatermark::Damaged if fresh => return Err(incomplete(path)),
+        FoundWatermark::Damaged => return Err(damaged(path)),
     };
     let mut admission = Admission::writing(
         path,
@@ -168,13 +168,15 @@ pub(super) fn admit_reader(
     let file = File::open(path.join(locked))
         .map_err(|error| unavailable(path, "its watermark cannot be read", error))?;
     let promised = || match found(path, &file)? {
-        Found::Valid(watermark, _) if watermark.manifest == 0 && !path.join(CURRENT).exists() => {
+        FoundWatermark::Valid(watermark, _)
+            if watermark.manifest == 0 && !path.join(CURRENT).exists() =>
+        {
             Err(incomplete(path))
         }
-        Found::Valid(watermark, _) => Ok(watermark),
-        Found::Newer(version) => Err(newer(path, version)),
-        Found::Damaged if accept_data_loss => Ok(Watermark::default()),
-        Found::Damaged => Err(damaged(path)),
+        FoundWatermark::Valid(watermark, _) => Ok(watermark),
+        FoundWatermark::Newer(version) => Err(newer(path, version)),
+        FoundWatermark::Damaged if accept_data_loss => Ok(Watermark::default()),
+        FoundWatermark::Damaged => Err(damaged(path)),
     };
     if let Err(TryLockError::WouldBlock) = file.try_lock_shared() {
         return admit_beside(path, open_files, families, &promised);
@@ -214,7 +216,7 @@ fn admit_beside(
     })
 }
 
-fn found(path: &Path, file: &File) -> Result<Found> {
+fn found(path: &Path, file: &File) -> Result<FoundWatermark> {
     let bytes = WatermarkFile::read(file)
         .map_err(|error| unavailable(path, "its watermark cannot be read", error))?;
     Ok(watermark::decode(&bytes))

@@ -197,7 +197,7 @@ impl Engine for Memory {
         let mut state = lock(&self.state);
         let sequence = state.last;
         state.history.register(sequence);
-        Ok(Arc::new(View {
+        Ok(Arc::new(MemoryView {
             state: Arc::clone(&self.state),
             sequence,
         }))
@@ -249,12 +249,12 @@ impl Engine for Memory {
 }
 
 /// The store as one commit left it.
-struct View {
+struct MemoryView {
     state: Arc<Mutex<MemoryState>>,
     sequence: Sequence,
 }
 
-impl Snapshot for View {
+impl Snapshot for MemoryView {
     fn sequence(&self) -> Sequence {
         self.sequence
     }
@@ -316,7 +316,7 @@ impl Snapshot for View {
     }
 }
 
-impl Drop for View {
+impl Drop for MemoryView {
     fn drop(&mut self) {
         let mut state = lock(&self.state);
         state.history.release(self.sequence);

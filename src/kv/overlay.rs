@@ -8,13 +8,13 @@ use super::{Batch, KeyRange, Order, Page, Sequence, Snapshot, Space, Write};
 use crate::error::Result;
 
 /// The values that are written to one space; `None` is a deletion.
-type Written = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+type OverlayWrites = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// A snapshot with the writes of several batches over it, each computed from what the overlay
 /// showed before. In the end they are one batch.
 pub(crate) struct Overlay<'s> {
     under: &'s dyn Snapshot,
-    written: [Written; Space::ALL.len()],
+    written: [OverlayWrites; Space::ALL.len()],
     /// The ranges of the snapshot that are deleted, and what all parts expect of it.
     batch: Batch,
 }

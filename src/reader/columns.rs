@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::fresh::Fresh;
 use super::query::Coordinates;
 use super::sources::{CellSource, Listed, Lister, Sourced, WindowPart};
-use super::times::Times;
+use super::times::ReadTimes;
 use super::values::Values;
 use crate::error::{Error, Result};
 use crate::events::Column;
@@ -20,7 +20,7 @@ use crate::parallel;
 #[derive(Clone, Copy)]
 pub(super) struct EventColumns<'l, 'a> {
     pub(super) lister: &'l Lister<'a>,
-    pub(super) times: &'a Times,
+    pub(super) times: &'a ReadTimes,
 }
 
 impl<'a> Deref for EventColumns<'_, 'a> {

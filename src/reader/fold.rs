@@ -8,7 +8,7 @@ use super::fresh::{Fresh, ReadChunks};
 use super::values::Values;
 use crate::dirty::Edge;
 use crate::error::Result;
-use crate::events::{Column, Events, Node};
+use crate::events::{BucketNode, Column, Events};
 use crate::grid::{Irregular, Levels, Location};
 use crate::kernel::{InBin, Pick};
 use crate::store::{ChunkReader, Pyramid};
@@ -195,14 +195,14 @@ impl<'a, V: Values<'a>> Fold<'a, V> {
             .node(Column::layer_of(&self.pyramid.base, at), at)?
         {
             None => Ok(None),
-            Some(Node::Events(ticks)) => {
+            Some(BucketNode::Events(ticks)) => {
                 let planes = self.fresh.layer_of(at, &ticks)?;
                 Ok(Some(HeldEvents::Events(Events {
                     ticks: ticks.to_vec(),
                     planes,
                 })))
             }
-            Some(Node::Branch) => Ok(Some(HeldEvents::Bins(
+            Some(BucketNode::Branch) => Ok(Some(HeldEvents::Bins(
                 self.fresh.bins_of_branch(at)?,
                 irregular.capacity,
             ))),

@@ -8,13 +8,13 @@ use std::rc::Rc;
 use super::values::Values;
 use crate::dirty::{Edge, derivation, pending_under, touches};
 use crate::error::Result;
-use crate::events::{Column, Events, Node, ticks_of};
+use crate::events::{BucketNode, Column, Events, ticks_of};
 use crate::grid::Location;
 use crate::key::{ChunkKey, LayerId, Ticks};
 use crate::store::{ChunkReader, Pyramid};
 
 /// What is there at a place, if anything is.
-type Shared<T> = Option<Rc<T>>;
+type SharedChunk<T> = Option<Rc<T>>;
 
 /// Chunks that were read: of which layer, and where.
 pub(super) type ReadChunks = Vec<(LayerId, Location)>;
@@ -27,11 +27,11 @@ pub(super) struct Fresh<'a, V: Values<'a>> {
     read: RefCell<ReadChunks>,
     /// What was computed, not merely read: of several dimensions, each place is a child of several
     /// parents.
-    computed: RefCell<HashMap<Location, Shared<V::Chunk>>>,
+    computed: RefCell<HashMap<Location, SharedChunk<V::Chunk>>>,
     /// What is inherited from places above others, computed or read.
-    inherited: RefCell<HashMap<Location, Shared<V::Chunk>>>,
+    inherited: RefCell<HashMap<Location, SharedChunk<V::Chunk>>>,
     /// The events of buckets.
-    events: RefCell<HashMap<Location, Shared<Events<V::Chunk>>>>,
+    events: RefCell<HashMap<Location, SharedChunk<Events<V::Chunk>>>>,
     /// The base chunks under locations above what is built, where nothing else tells what is worth
     /// looking at.
     beneath: RefCell<HashMap<Location, Rc<[Location]>>>,
@@ -144,8 +144,8 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
                 .node(Column::layer_of(&self.pyramid.base, at), at)?
             {
                 None => Ok(None),
-                Some(Node::Branch) => self.bins_of_branch(at).map(Some),
-                Some(Node::Events(ticks)) => {
+                Some(BucketNode::Branch) => self.bins_of_branch(at).map(Some),
+                Some(BucketNode::Events(ticks)) => {
                     let planes = self.layer_of(at, &ticks)?;
                     self.values
                         .bins(

@@ -2,7 +2,7 @@
 
 use ndarray::{ArrayD, Zip};
 
-use super::parts::Known;
+use super::parts::KnownCells;
 use crate::array::{Array, Cell, DType, Validity, with_view};
 
 /// Cell by cell, `share` of the way from one array to another of the same type and shape. Cells in
@@ -13,7 +13,7 @@ pub(super) fn between(
     (high, of_high): (Array, &Validity),
     share: f64,
     blank: f64,
-) -> (Array, Known) {
+) -> (Array, KnownCells) {
     fn of<T: Cell>(low: &ArrayD<T>, high: Array, share: f64) -> ArrayD<f64> {
         let Ok(high) = T::unwrap_array(high) else {
             unreachable!("both were read from one layer")
@@ -45,7 +45,7 @@ pub(super) fn between(
     };
     (
         array,
-        Known {
+        KnownCells {
             validity: Validity::of_mask(Some(mask)),
             shares: None,
         },

@@ -6,9 +6,9 @@ use super::query::{AskedRegion, Detail, Query};
 use crate::error::{Error, Result};
 use crate::grid::longitude::turns;
 use crate::grid::{Axis, Extent, Geometry, Level, Levels, Structure, Window};
-use crate::kernel::{AxisMap, Method};
+use crate::kernel::{AxisMap, ResamplingMethod};
 
-pub(super) struct Layout {
+pub(super) struct AnswerLayout {
     pub(super) window: Window,
     pub(super) extent: Extent,
     pub(super) maps: Option<Vec<AxisMap>>,
@@ -20,7 +20,7 @@ pub(super) fn at_levels(
     query: &Query,
     bounds: &Window,
     base: Levels,
-) -> Result<Layout> {
+) -> Result<AnswerLayout> {
     let levels = |given: Levels| {
         let mut levels = if let Detail::Levels(levels) = query.detail {
             levels
@@ -41,7 +41,7 @@ pub(super) fn at_levels(
         }
         AskedRegion::Extent(extent) => structure.window(extent, levels(base)?)?,
     };
-    Ok(Layout {
+    Ok(AnswerLayout {
         window,
         extent: structure.extent(&window),
         maps: None,
@@ -296,8 +296,8 @@ pub(super) fn resampled(
     bounds: &Window,
     (region, cells): (&Extent, &Sizes),
     levels: Levels,
-    (method, span): (Method, (i64, u64)),
-) -> Result<Layout> {
+    (method, span): (ResamplingMethod, (i64, u64)),
+) -> Result<AnswerLayout> {
     let irregular = structure.irregular_axis();
     // Beyond what was put there is nothing to read, and no cell depends on how far that reaches.
     let cover = structure.cover(bounds, levels);
@@ -343,7 +343,7 @@ pub(super) fn resampled(
             first + world.step().signum() * cells[axis].0 * map.len as f64,
         ));
     }
-    Ok(Layout {
+    Ok(AnswerLayout {
         window,
         extent: Extent::new(extent),
         maps: Some(maps),
@@ -360,7 +360,11 @@ fn cell(position: f64) -> i64 {
 }
 
 /// Levels finer than the base hold no chunks: the base cells under them are repeated.
-pub(super) fn repeat_base(structure: &Structure, layout: Layout, base: Levels) -> Result<Layout> {
+pub(super) fn repeat_base(
+    structure: &Structure,
+    layout: AnswerLayout,
+    base: Levels,
+) -> Result<AnswerLayout> {
     let levels = layout.window.levels(base.len());
     if layout.maps.is_some()
         || levels
@@ -386,7 +390,7 @@ pub(super) fn repeat_base(structure: &Structure, layout: Layout, base: Levels) -
             AxisMap { start, ratio, len }
         })
         .collect();
-    Ok(Layout {
+    Ok(AnswerLayout {
         window,
         extent: layout.extent,
         maps: Some(maps),

@@ -28,8 +28,8 @@ pub(crate) use fold::Fold;
 pub use query::{Answer, Coordinates, Freshness, Layer, Moment, Query};
 pub use series::{Series, SeriesQuery};
 pub use serving::Served;
-pub(crate) use steps::{Cuts, STEPS_MAX, StepKind};
 pub use steps::Steps;
+pub(crate) use steps::{STEPS_MAX, StepCuts, StepKind};
 pub(crate) use values::Decoded;
 pub use version::Version;
 
@@ -40,10 +40,10 @@ use ndarray::{ArrayD, Axis};
 use crate::array::{Array, Validity, in_c_order, with_view};
 use crate::error::{Error, Result};
 use crate::grid::Shape;
-use crate::kernel::{AxisMap, Method, ResampleSource, Resampling, resample};
+use crate::kernel::{AxisMap, ResampleSource, Resampling, ResamplingMethod, resample};
 use crate::kv::Snapshot;
 use crate::store::{Gaps, Grid};
-use parts::Known;
+use parts::KnownCells;
 use plan::ReadPlan;
 use sources::Lister;
 
@@ -81,7 +81,7 @@ fn read_in(grid: &Grid, snapshot: &dyn Snapshot, query: &Query) -> Result<Answer
 fn answer(grid: &Grid, snapshot: &dyn Snapshot, plan: ReadPlan, query: &Query) -> Result<Answer> {
     let fetched =
         paint::fetch(grid, snapshot, &plan, query.freshness_wanted()).map_err(|e| grid.blame(e))?;
-    let Known { validity, shares } = fetched.known;
+    let KnownCells { validity, shares } = fetched.known;
     let (array, validity) = match &plan.maps {
         None => (fetched.array, validity),
         Some((maps, method)) => {
@@ -112,7 +112,9 @@ fn answer(grid: &Grid, snapshot: &dyn Snapshot, plan: ReadPlan, query: &Query) -
                 shares: shares.as_ref(),
             };
             let (mut array, validity) = resample(source, &maps, *method, blank);
-            if let (Method::Values(Resampling::Sum), Array::F64(cells)) = (*method, &mut array) {
+            if let (ResamplingMethod::Values(Resampling::Sum), Array::F64(cells)) =
+                (*method, &mut array)
+            {
                 let weight = plan.weight_of_base(grid);
                 cells.mapv_inplace(|cell| cell * weight);
             }

@@ -10,7 +10,7 @@ use std::ops::{Range, RangeInclusive};
 
 use super::columns::EventColumns;
 use super::fresh::Fresh;
-use super::query::{Moment, When};
+use super::query::{EventChoice, Moment};
 use super::sources::WindowPart;
 use super::values::{Decoded, Values};
 use crate::error::{Error, Result};
@@ -204,9 +204,9 @@ impl<'a> EventColumns<'_, 'a> {
     /// later one; `None` if no moment is asked for.
     pub(super) fn chosen(&self) -> Result<Option<(Vec<i64>, f64)>> {
         let (tick, how) = match self.times.when {
-            When::Region | When::Ticks(..) => return Ok(None),
-            When::Moment { tick, how } => (tick, how),
-            When::Latest => {
+            EventChoice::Region | EventChoice::Ticks(..) => return Ok(None),
+            EventChoice::Moment { tick, how } => (tick, how),
+            EventChoice::Latest => {
                 let last = self.edge(i64::MAX, Order::Descending)?;
                 let last =
                     last.ok_or_else(|| Error::not_found("there are no events in the region"))?;
@@ -257,14 +257,14 @@ impl<'a> EventColumns<'_, 'a> {
     pub(super) fn deciding_moment(&self, events: &[i64]) -> RangeInclusive<i64> {
         let (first, last) = (events[0], events[events.len() - 1]);
         match self.times.when {
-            When::Moment {
+            EventChoice::Moment {
                 tick,
                 how: Moment::Nearest,
             } => {
                 let distance = first.abs_diff(tick);
                 tick.saturating_sub_unsigned(distance)..=tick.saturating_add_unsigned(distance)
             }
-            When::Moment { tick, .. } => first.min(tick)..=last.max(tick),
+            EventChoice::Moment { tick, .. } => first.min(tick)..=last.max(tick),
             _ => first..=i64::MAX,
         }
     }

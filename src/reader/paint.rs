@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::interpolation::between;
-use super::parts::{Boxed, Known, KnownBox};
+use super::parts::{Boxed, KnownBox, KnownCells};
 use super::plan::ReadPlan;
-use super::query::{Coordinates, Freshness, When};
+use super::query::{Coordinates, EventChoice, Freshness};
 use super::sizes;
 use super::sources::{CellSource, Listed, Lister, Sourced, WindowPart, versions};
 use crate::array::{AnyTile, Array, Bounds, Cells, with_view};
@@ -27,9 +27,9 @@ use crate::store::{
 const BLOBS_AT_ONCE: usize = 32;
 const GROUPS_OF_THREAD: usize = 4;
 
-pub(super) struct Fetched {
+pub(super) struct Painted {
     pub(super) array: Array,
-    pub(super) known: Known,
+    pub(super) known: KnownCells,
     pub(super) stale: Vec<Window>,
     pub(super) chunks_read: u64,
     pub(super) inexact: u64,
@@ -42,7 +42,7 @@ pub(super) fn fetch(
     snapshot: &dyn Snapshot,
     plan: &ReadPlan,
     freshness: Freshness,
-) -> Result<Fetched> {
+) -> Result<Painted> {
     let lister = Lister::new(grid.chunk_reader(snapshot), plan, freshness)?;
     let lists = lister.lists(plan.decoded(lister.chunks))?;
     let (read, inexact) = (AtomicU64::new(lister.chosen_by()), AtomicU64::new(0));
@@ -56,12 +56,12 @@ pub(super) fn fetch(
         .and_then(|listed| listed.coordinates);
     if let (Some((events, _)), Some(times), Some(coordinates)) =
         (&lister.moment, &plan.times, &mut coordinates)
-        && let (When::Moment { tick, .. }, [_, _]) = (times.when, &events[..])
+        && let (EventChoice::Moment { tick, .. }, [_, _]) = (times.when, &events[..])
     {
         coordinates.ticks = vec![tick];
     }
     let (stale, chunks_read) = (lister.stale()?, read.into_inner());
-    Ok(Fetched {
+    Ok(Painted {
         array,
         known,
         stale,
@@ -76,7 +76,7 @@ fn filled(
     lister: &Lister<'_>,
     lists: &[Listed<'_, LayerChunks>],
     (read, inexact): (&AtomicU64, &AtomicU64),
-) -> Result<(Array, Known)> {
+) -> Result<(Array, KnownCells)> {
     let fill = |listed: &Listed<'_, LayerChunks>| {
         let cached = Cached::of(lister, &listed.parts)?;
         Painter {
@@ -194,7 +194,7 @@ pub(super) fn tiles<'a>(array: &'a mut Array, boxes: &[Bounds]) -> Result<Vec<An
 impl<'l, 'a> Painter<'l, 'a> {
     /// The array of a list, and what is known of its cells. What several parts are copied from is
     /// read once.
-    fn fill(&self) -> Result<(Array, Known)> {
+    fn fill(&self) -> Result<(Array, KnownCells)> {
         let (plan, listed) = (self.lister.plan, self.listed);
         let shape = self.shape()?;
         self.read.fetch_add(
@@ -236,7 +236,7 @@ impl<'l, 'a> Painter<'l, 'a> {
                 .flatten()
                 .for_each(|(number, part)| parts[number] = part);
         }
-        let known = Known::of(plan, &shape, &boxes, &parts);
+        let known = KnownCells::of(plan, &shape, &boxes, &parts);
         Ok((array, known))
     }
 

@@ -6,7 +6,7 @@
 use ndarray::ArrayD;
 
 use super::plan::ReadPlan;
-use crate::array::{AnyTile, Bounds, Cell, Cells, DType, Tile, Validity, with_view};
+use crate::array::{AnyTile, Bounds, Cell, Cells, DType, TileMut, Validity, with_view};
 use crate::codec::{BlobSpec, DecodeError, decode_into, decode_plane_into};
 use crate::kernel::{Chunk, copy_box, fill_box, for_each_row};
 use crate::store::{BaseChunk, Gaps};
@@ -145,7 +145,7 @@ fn decoded<T: Cell>(
     (start, shape): (&[usize], &[usize]),
 ) -> Result<Option<Vec<T>>, DecodeError> {
     let mut cells = vec![T::zeroed(); shape.iter().product()];
-    let mut tile = Tile::whole(&mut cells, shape).map_err(|_| DecodeError::Request {
+    let mut tile = TileMut::whole(&mut cells, shape).map_err(|_| DecodeError::Request {
         reason: "a box of no cells",
     })?;
     let there = decode_plane_into(identity, blob, of, start, &mut tile)?;
@@ -180,12 +180,12 @@ impl KnownBox {
     }
 }
 
-fn fill_cells<T: Cell>(tile: &mut Tile<'_, T>, value: f64) {
+fn fill_cells<T: Cell>(tile: &mut TileMut<'_, T>, value: f64) {
     let value = T::from_f64(value);
     (0..tile.rows()).for_each(|row| tile.row(row).fill(value));
 }
 
-fn blank_cells<T: Cell>(tile: &mut Tile<'_, T>, valid: &[bool], blank: f64) {
+fn blank_cells<T: Cell>(tile: &mut TileMut<'_, T>, valid: &[bool], blank: f64) {
     let (blank, row) = (
         T::from_f64(blank),
         tile.shape().last().copied().unwrap_or(1).max(1),
@@ -205,13 +205,13 @@ fn blank_cells<T: Cell>(tile: &mut Tile<'_, T>, valid: &[bool], blank: f64) {
 
 /// What is known of the cells of an array.
 #[derive(Clone, Debug)]
-pub(super) struct Known {
+pub(super) struct KnownCells {
     pub(super) validity: Validity,
     /// The valid part of each cell, where that was wanted and is not the whole everywhere.
     pub(super) shares: Option<ArrayD<f64>>,
 }
 
-impl Known {
+impl KnownCells {
     /// Lays together what is known of the boxes of an array. Beside them there is no data.
     pub(super) fn of(
         plan: &ReadPlan,

@@ -3,17 +3,17 @@
 use std::ops::RangeInclusive;
 
 use super::layout::{
-    Layout, Sizes, at_levels, cells_of, levels_for, onto, region, repeat_base, resampled, shape_of,
-    span,
+    AnswerLayout, Sizes, at_levels, cells_of, levels_for, onto, region, repeat_base, resampled,
+    shape_of, span,
 };
 use super::parts::Wanted;
-use super::query::{Detail, Freshness, Layer, Moment, Query, When};
-use super::runs::Cut;
-use super::times::{Times, times};
+use super::query::{Detail, EventChoice, Freshness, Layer, Moment, Query};
+use super::runs::StepRuns;
+use super::times::{ReadTimes, times};
 use crate::array::DType;
 use crate::error::{Error, Result};
 use crate::grid::{Axis, Extent, Geometry, Levels, Location, Structure, Window};
-use crate::kernel::{Aggregation, AxisMap, Method, Resampling, Weighting};
+use crate::kernel::{Aggregation, AxisMap, Resampling, ResamplingMethod, Weighting};
 use crate::key::LayerId;
 use crate::store::{Gaps, Grid, LayerSpec, Pyramid, State, base_fill, base_gaps};
 
@@ -49,21 +49,21 @@ impl ReadLayer {
 
     /// How its cells become those of an answer. Levels that are asked for are not resampled: where
     /// they are finer than the base, its cells are repeated.
-    fn method(&self, query: &Query) -> Method {
+    fn method(&self, query: &Query) -> ResamplingMethod {
         match (self, &query.detail) {
-            (ReadLayer::Aggregate(spec), _) if spec.is_measure() => Method::Parts,
+            (ReadLayer::Aggregate(spec), _) if spec.is_measure() => ResamplingMethod::Parts,
             (_, Detail::Resolution(_) | Detail::Shape(_) | Detail::Onto(_)) => {
-                Method::Values(query.resampling())
+                ResamplingMethod::Values(query.resampling())
             }
-            (_, Detail::Given | Detail::Levels(_)) => Method::Values(Resampling::Nearest),
+            (_, Detail::Given | Detail::Levels(_)) => ResamplingMethod::Values(Resampling::Nearest),
         }
     }
 
     /// Whether resampled cells are those of the data only if their edges lie on edges of what is
     /// read.
-    fn edges_meet(&self, method: Method) -> bool {
+    fn edges_meet(&self, method: ResamplingMethod) -> bool {
         let composed = composing(method.resampling());
-        method == Method::Parts
+        method == ResamplingMethod::Parts
             || match self {
                 ReadLayer::Base => composed.is_some(),
                 ReadLayer::Aggregate(spec) => composed.as_ref() == Some(&spec.aggregation),
@@ -71,9 +71,9 @@ impl ReadLayer {
     }
 
     /// Refuses totals of what does not add up.
-    fn check_total(&self, method: Method) -> Result<()> {
+    fn check_total(&self, method: ResamplingMethod) -> Result<()> {
         match self {
-            ReadLayer::Aggregate(spec) if method == Method::Values(Resampling::Sum) => {
+            ReadLayer::Aggregate(spec) if method == ResamplingMethod::Values(Resampling::Sum) => {
                 Err(Error::invalid(format!(
                     "the cells of layer `{}` have no total; resample the layer `sum` or `base` by `sum`, or this one by another of {}",
                     spec.aggregation,
@@ -87,10 +87,10 @@ impl ReadLayer {
     }
 
     /// What is to be read of its cells beside their values.
-    fn wanted(&self, gaps: Gaps, method: Option<Method>) -> Wanted {
+    fn wanted(&self, gaps: Gaps, method: Option<ResamplingMethod>) -> Wanted {
         match self {
             ReadLayer::Aggregate(spec)
-                if method == Some(Method::Values(Resampling::Area))
+                if method == Some(ResamplingMethod::Values(Resampling::Area))
                     && spec.rule().weighting() == Weighting::Area =>
             {
                 Wanted::Shares
@@ -120,13 +120,13 @@ pub(super) struct ReadPlan {
     pub(super) extent: Extent,
     /// How the window's cells become the answer's; absent if they are. Along an irregular dimension
     /// they are.
-    pub(super) maps: Option<(Vec<AxisMap>, Method)>,
+    pub(super) maps: Option<(Vec<AxisMap>, ResamplingMethod)>,
     /// Axes along which the answer runs against the grid.
     pub(super) reversed: Vec<usize>,
     /// What is read along the irregular dimension.
-    pub(super) times: Option<Times>,
+    pub(super) times: Option<ReadTimes>,
     /// The steps that the cells of the window become along a regular axis.
-    pub(super) cut: Option<Cut>,
+    pub(super) cut: Option<StepRuns>,
 }
 
 impl ReadPlan {
@@ -147,7 +147,7 @@ impl ReadPlan {
             ));
         }
         let (layout, layer) = laid_out(grid, query, &bounds, (base, reach))?;
-        let Layout {
+        let AnswerLayout {
             window,
             extent,
             maps,
@@ -211,7 +211,7 @@ impl ReadPlan {
             self.window
                 .along(times.irregular.axis, *times.ticks.start(), 1)
         });
-        let lens = |(maps, _): &(Vec<AxisMap>, Method)| {
+        let lens = |(maps, _): &(Vec<AxisMap>, ResamplingMethod)| {
             let mut lens = maps
                 .iter()
                 .enumerate()
@@ -337,7 +337,7 @@ fn laid_out(
     query: &Query,
     bounds: &Window,
     (base, reach): (Levels, Levels),
-) -> Result<(Layout, ReadLayer)> {
+) -> Result<(AnswerLayout, ReadLayer)> {
     let structure = grid.structure();
     let among = if query.steps.is_some() {
         None
@@ -461,7 +461,7 @@ fn asked_for(grid: &Grid, query: &Query) -> Option<Layer> {
     // What lies between two moments is known of base cells alone.
     let between = matches!(
         query.when,
-        When::Moment {
+        EventChoice::Moment {
             how: Moment::Linear,
             ..
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ndarray::ArrayD;
 
-use super::steps::Cuts;
+use super::steps::StepCuts;
 use crate::array::{Array, Number, Validity};
 use crate::error::{Error, Result};
 use crate::grid::{Extent, Geometry, Levels, Window};
@@ -124,7 +124,7 @@ impl FromStr for Moment {
 
 /// Which events are asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) enum When {
+pub(super) enum EventChoice {
     #[default]
     Region,
     /// From the first to before the second tick.
@@ -175,11 +175,11 @@ pub struct Query {
     /// Levels by the names of their dimensions, in place of those of the region.
     pub(super) named: Vec<(String, i8)>,
     pub(super) layer: Option<Layer>,
-    pub(super) when: When,
+    pub(super) when: EventChoice,
     /// How far an event may be from the moment for which it stands, in ticks.
     pub(super) tolerance: Option<u64>,
     /// How the irregular dimension, or that of time, is cut into steps.
-    pub(super) steps: Option<Cuts>,
+    pub(super) steps: Option<StepCuts>,
     resampling: Resampling,
     freshness: Freshness,
 }
@@ -192,7 +192,7 @@ impl Query {
             detail: Detail::Given,
             named: Vec::new(),
             layer: None,
-            when: When::default(),
+            when: EventChoice::default(),
             tolerance: None,
             steps: None,
             resampling: Resampling::default(),
@@ -265,7 +265,8 @@ impl Query {
     /// cells along one; and where a [level](Self::level) is asked for too.
     ///
     /// ```
-    /// use gridstone::{Axis, DType, Dimension, Geometry, Query, Resampling, Schema, Store, Structure, Window};
+    /// use gridstone::grid::Geometry;
+    /// use gridstone::{Axis, DType, Dimension, Query, Resampling, Schema, Store, Structure, Window};
     ///
     /// # fn main() -> gridstone::Result<()> {
     /// let space = Dimension::regular("space", [Axis::new("y", 100.0, -10.0, 8), Axis::new("x", 0.0, 10.0, 8)]);
@@ -311,7 +312,7 @@ impl Query {
     /// exactly; above the base, the bins that begin in that range.
     #[must_use]
     pub fn ticks(mut self, ticks: std::ops::Range<i64>) -> Self {
-        self.when = When::Ticks(ticks.start, ticks.end);
+        self.when = EventChoice::Ticks(ticks.start, ticks.end);
         self
     }
 
@@ -320,7 +321,7 @@ impl Query {
     /// read fails with [`NotFound`](crate::ErrorKind::NotFound) where no event does.
     #[must_use]
     pub fn moment(mut self, tick: i64, how: Moment) -> Self {
-        self.when = When::Moment { tick, how };
+        self.when = EventChoice::Moment { tick, how };
         self
     }
 
@@ -336,7 +337,7 @@ impl Query {
     /// whatever times the region has.
     #[must_use]
     pub fn latest(mut self) -> Self {
-        self.when = When::Latest;
+        self.when = EventChoice::Latest;
         self
     }
 
@@ -346,7 +347,7 @@ impl Query {
     /// lie within a step, so a long step costs little more than a short one.
     #[must_use]
     pub fn every(mut self, step: u64, from: i64) -> Self {
-        self.steps = Some(Cuts::Even { step, from });
+        self.steps = Some(StepCuts::Even { step, from });
         self
     }
 
@@ -359,7 +360,7 @@ impl Query {
     /// [`TimeUnit::edges`](crate::calendar::TimeUnit::edges).
     #[must_use]
     pub fn edges<N: Into<Number>>(mut self, edges: impl IntoIterator<Item = N>) -> Self {
-        self.steps = Some(Cuts::edges(edges));
+        self.steps = Some(StepCuts::edges(edges));
         self
     }
 

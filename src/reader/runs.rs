@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::paint::{copy_box_of, count_inexact, tiles};
-use super::parts::{Boxed, Known, KnownBox};
+use super::parts::{Boxed, KnownBox, KnownCells};
 use super::plan::{CELLS_MAX, CHUNKS_MAX, ReadPlan};
 use super::query::{AskedRegion, Detail, Layer, Query};
 use super::sizes;
 use super::sources::{CellSource, Listed, Lister, Sourced};
-use super::steps::{Run, Steps};
+use super::steps::{StepRun, Steps};
 use crate::array::{AnyTile, Array, Bounds};
 use crate::error::{Error, Result};
 use crate::grid::{Extent, Levels, Structure, Window};
@@ -24,9 +24,9 @@ use crate::store::{Grid, LayerChunks, LayerSpec, State, only};
 
 /// The steps of a plan.
 #[derive(Clone, Debug)]
-pub(super) struct Cut {
+pub(super) struct StepRuns {
     pub(super) axis: usize,
-    pub(super) run: Run,
+    pub(super) run: StepRun,
 }
 
 /// How a query with steps along a regular axis is answered; `None` if it has none.
@@ -122,7 +122,7 @@ pub(super) fn plan(grid: &Grid, state: State, query: &Query) -> Result<Option<Re
             "an answer of {steps} steps would have more than {CELLS_MAX} cells, or touch more than {CHUNKS_MAX} chunks; ask for a coarser level, longer steps or a smaller extent"
         )));
     }
-    plan.cut = Some(Cut { axis, run });
+    plan.cut = Some(StepRuns { axis, run });
     Ok(Some(plan))
 }
 
@@ -149,10 +149,10 @@ fn cells_of(
 /// The steps of a plan, and what is known of them.
 pub(super) fn fill(
     lister: &Lister<'_>,
-    cut: &Cut,
+    cut: &StepRuns,
     lists: &[Listed<'_, LayerChunks>],
     (read, inexact): (&AtomicU64, &AtomicU64),
-) -> Result<(Array, Known)> {
+) -> Result<(Array, KnownCells)> {
     let (plan, chunks) = (lister.plan, lister.chunks);
     let Some(layer) = plan.read_layer() else {
         return Err(Error::invalid(
@@ -199,14 +199,14 @@ pub(super) fn fill(
     let mut array = Array::filled(plan.dtype, &shape, plan.fill);
     let columns = columns.iter().zip(tiles(&mut array, &boxes)?).collect();
     let parts = parallel::map_owned(columns, |(column, tile)| reader.column(column, tile))?;
-    let known = Known::of(plan, &shape, &boxes, &parts);
+    let known = KnownCells::of(plan, &shape, &boxes, &parts);
     Ok((array, known))
 }
 
 struct Reader<'l, 'a> {
     lister: &'l Lister<'a>,
     layer: &'l LayerSpec,
-    cut: &'l Cut,
+    cut: &'l StepRuns,
     runs: Runs,
     read: &'l AtomicU64,
     inexact: &'l AtomicU64,

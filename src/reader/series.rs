@@ -183,12 +183,15 @@ fn read_all(grid: &Grid, snapshot: &dyn Snapshot, query: &SeriesQuery) -> Result
     let rows = || {
         let parts = reads.tasks.iter().zip(&taken).zip(&places);
         parts.flat_map(|((task, part), places)| {
-            task.cells.iter().enumerate().map(move |(at, row)| Row {
-                row: *row,
-                at,
-                part,
-                places,
-            })
+            task.cells
+                .iter()
+                .enumerate()
+                .map(move |(at, row)| SeriesRow {
+                    row: *row,
+                    at,
+                    part,
+                    places,
+                })
         })
     };
     let spec = grid
@@ -340,7 +343,7 @@ impl Taken {
 }
 
 /// The row of a cell, what a read has of it, and the numbers of the steps it has.
-struct Row<'t> {
+struct SeriesRow<'t> {
     row: usize,
     /// The number of the cell among those of the read.
     at: usize,
@@ -348,7 +351,7 @@ struct Row<'t> {
     places: &'t [usize],
 }
 
-impl<'t> Row<'t> {
+impl<'t> SeriesRow<'t> {
     fn values<T: Cell>(&self) -> Result<&'t [T]> {
         let values = self.part.values.get(self.at).and_then(Cells::as_slice::<T>);
         values.ok_or_else(|| Error::corrupt("the cells of a series are of several types"))

@@ -29,7 +29,7 @@ pub struct Steps {
     range: Option<(f64, f64)>,
     ticks: Option<(i64, i64)>,
     points: Option<usize>,
-    cuts: Option<Cuts>,
+    cuts: Option<StepCuts>,
 }
 
 impl Steps {
@@ -64,7 +64,7 @@ impl Steps {
     /// `from`; see [`Query::every`](super::Query::every).
     #[must_use]
     pub fn every(mut self, step: u64, from: i64) -> Self {
-        self.cuts = Some(Cuts::Even { step, from });
+        self.cuts = Some(StepCuts::Even { step, from });
         self
     }
 
@@ -75,7 +75,7 @@ impl Steps {
     /// [`TimeUnit::edges`](crate::calendar::TimeUnit::edges).
     #[must_use]
     pub fn edges<N: Into<Number>>(mut self, edges: impl IntoIterator<Item = N>) -> Self {
-        self.cuts = Some(Cuts::edges(edges));
+        self.cuts = Some(StepCuts::edges(edges));
         self
     }
 
@@ -114,7 +114,7 @@ impl Steps {
                 "a series goes along the irregular dimension `{}`, if there is one; read a window",
                 dimensions[irregular].name()
             ))),
-            None if self.ticks.is_some() || matches!(self.cuts, Some(Cuts::Even { .. })) => {
+            None if self.ticks.is_some() || matches!(self.cuts, Some(StepCuts::Even { .. })) => {
                 Err(Error::invalid(
                     "it has no irregular dimension, so neither ticks nor steps of ticks",
                 ))
@@ -197,7 +197,7 @@ impl Steps {
     }
 
     /// How the axis is cut into steps, if not by cells or events.
-    pub(crate) fn cuts(&self) -> Option<&Cuts> {
+    pub(crate) fn cuts(&self) -> Option<&StepCuts> {
         self.cuts.as_ref()
     }
 
@@ -260,7 +260,7 @@ pub(crate) enum StepKind<'s> {
     /// A cell of a level.
     Cells,
     /// A run of cells between edges.
-    Runs(&'s Cuts),
+    Runs(&'s StepCuts),
     /// An event, a bin of events, or some ticks, along an irregular axis.
     Ticks(Irregular),
 }
@@ -270,31 +270,33 @@ pub(crate) const STEPS_MAX: usize = 1 << 22;
 
 /// How an axis is cut into steps that follow each other.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Cuts {
+pub(crate) enum StepCuts {
     /// Of `step` ticks each, one of which begins at `from`.
     Even { step: u64, from: i64 },
     /// Between edges, rising.
     Edges(Arc<[Number]>),
 }
 
-impl Cuts {
+impl StepCuts {
     pub(crate) fn edges<N: Into<Number>>(edges: impl IntoIterator<Item = N>) -> Self {
-        Cuts::Edges(edges.into_iter().map(Into::into).collect())
+        StepCuts::Edges(edges.into_iter().map(Into::into).collect())
     }
 
     /// Refuses what cuts nothing.
     pub(crate) fn check(&self) -> Result<()> {
         match self {
-            Cuts::Even { step: 0, .. } => Err(Error::invalid("a step of 0 ticks has no events")),
-            Cuts::Even { .. } => Ok(()),
-            Cuts::Edges(edges) if edges.len() < 2 => {
+            StepCuts::Even { step: 0, .. } => {
+                Err(Error::invalid("a step of 0 ticks has no events"))
+            }
+            StepCuts::Even { .. } => Ok(()),
+            StepCuts::Edges(edges) if edges.len() < 2 => {
                 Err(Error::invalid("steps take two edges at least"))
             }
-            Cuts::Edges(edges) if edges.len() > STEPS_MAX => Err(Error::invalid(format!(
+            StepCuts::Edges(edges) if edges.len() > STEPS_MAX => Err(Error::invalid(format!(
                 "{} steps are more than {STEPS_MAX}; ask for longer ones or a shorter range",
                 edges.len() - 1
             ))),
-            Cuts::Edges(edges) => {
+            StepCuts::Edges(edges) => {
                 match edges.iter().all(|edge| edge.is_finite())
                     && edges.windows(2).all(|pair| pair[0] < pair[1])
                 {
@@ -309,17 +311,17 @@ impl Cuts {
     pub(crate) fn count(&self, ticks: &RangeInclusive<i64>) -> usize {
         match self {
             _ if ticks.is_empty() => 0,
-            Cuts::Even { .. } => {
+            StepCuts::Even { .. } => {
                 let count = self.number(*ticks.end()) - self.number(*ticks.start()) + 1;
                 usize::try_from(count).unwrap_or(usize::MAX)
             }
-            Cuts::Edges(edges) => between(edges, ticks).count(),
+            StepCuts::Edges(edges) => between(edges, ticks).count(),
         }
     }
 
     /// The number of the even step that a tick lies in.
     fn number(&self, tick: i64) -> i128 {
-        let Cuts::Even { step, from } = self else {
+        let StepCuts::Even { step, from } = self else {
             return 0;
         };
         (i128::from(tick) - i128::from(*from)).div_euclid(i128::from((*step).max(1)))
@@ -333,7 +335,7 @@ impl Cuts {
         let within =
             |first: i64, last: i64| (first, first.max(*ticks.start())..=last.min(*ticks.end()));
         match self {
-            Cuts::Even { step, from } => {
+            StepCuts::Even { step, from } => {
                 let first = self.number(*ticks.start());
                 let start = |number: usize| {
                     let tick = i128::from(*from) + (first + number as i128) * i128::from(*step);
@@ -345,7 +347,7 @@ impl Cuts {
                 };
                 (0..self.count(ticks)).map(start).collect()
             }
-            Cuts::Edges(edges) => Ok(between(edges, ticks)
+            StepCuts::Edges(edges) => Ok(between(edges, ticks)
                 .map(|(first, end)| within(first, end - 1))
                 .collect()),
         }
@@ -354,16 +356,16 @@ impl Cuts {
     /// How many ticks each of them has; 0 where they differ.
     pub(crate) fn width(&self) -> u64 {
         match self {
-            Cuts::Even { step, .. } => *step,
-            Cuts::Edges(_) => 0,
+            StepCuts::Even { step, .. } => *step,
+            StepCuts::Edges(_) => 0,
         }
     }
 
     /// Where the step that begins at a tick ends, in ticks.
     pub(crate) fn end(&self, start: i64) -> i64 {
         match self {
-            Cuts::Even { step, .. } => start.saturating_add_unsigned(*step),
-            Cuts::Edges(edges) => edges
+            StepCuts::Even { step, .. } => start.saturating_add_unsigned(*step),
+            StepCuts::Edges(edges) => edges
                 .iter()
                 .map(|edge| tick(*edge))
                 .find(|end| *end > start)
@@ -374,8 +376,10 @@ impl Cuts {
     /// What tells them from others, in numbers.
     pub(crate) fn digest(&self, mut digest: impl FnMut(u64)) {
         match self {
-            Cuts::Even { step, from } => [*step, from.cast_unsigned()].into_iter().for_each(digest),
-            Cuts::Edges(edges) => edges
+            StepCuts::Even { step, from } => {
+                [*step, from.cast_unsigned()].into_iter().for_each(digest)
+            }
+            StepCuts::Edges(edges) => edges
                 .iter()
                 .for_each(|edge| digest(edge.to_f64().to_bits())),
         }
@@ -389,8 +393,8 @@ impl Cuts {
         axis: usize,
         level: Level,
         cells: &Range<i64>,
-    ) -> Result<Option<Run>> {
-        let Cuts::Edges(edges) = self else {
+    ) -> Result<Option<StepRun>> {
+        let StepCuts::Edges(edges) = self else {
             return Err(Error::invalid(
                 "it has no irregular dimension, so no steps of ticks",
             ));
@@ -416,7 +420,7 @@ impl Cuts {
             all.partition_point(|edge| *edge < cells.end),
         );
         let (first, last) = (first.saturating_sub(1), last.min(all.len() - 1));
-        let run = Run {
+        let run = StepRun {
             cells: all[first..=last]
                 .iter()
                 .map(|edge| (*edge).clamp(cells.start, cells.end))
@@ -432,7 +436,7 @@ impl Cuts {
 
 /// Steps of a regular axis.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Run {
+pub(crate) struct StepRun {
     /// The first cell of each, and one past the last of the last; no step has cells out of what was
     /// asked for.
     pub(crate) cells: Vec<i64>,
@@ -473,28 +477,28 @@ mod tests {
 
     #[test]
     fn a_cell_belongs_to_the_step_in_which_it_begins() {
-        let (hours, days) = (hours(), Cuts::edges([-24.0, 0.0, 24.0, 48.0, 72.0]));
+        let (hours, days) = (hours(), StepCuts::edges([-24.0, 0.0, 24.0, 48.0, 72.0]));
         let run = |cells: Range<i64>| {
             days.cells(&hours, 0, Level::ZERO, &cells)
                 .expect("it rises")
         };
         assert_eq!(
             run(0..54),
-            Some(Run {
+            Some(StepRun {
                 cells: vec![0, 18, 42, 54],
                 edges: vec![0.0, 24.0, 48.0, 72.0]
             })
         );
         assert_eq!(
             run(18..42),
-            Some(Run {
+            Some(StepRun {
                 cells: vec![18, 42],
                 edges: vec![24.0, 48.0]
             })
         );
         assert_eq!(run(-40..-30), None, "before all of them");
         assert_eq!(run(70..80), None, "behind all of them");
-        let odd = Cuts::edges([6.5, 7.0, 8.5]);
+        let odd = StepCuts::edges([6.5, 7.0, 8.5]);
         assert_eq!(
             odd.cells(&hours, 0, Level::ZERO, &(0..9))
                 .expect("it rises")
@@ -505,7 +509,7 @@ mod tests {
 
     #[test]
     fn ticks_lie_in_steps_of_any_length() {
-        let even = Cuts::Even { step: 10, from: 3 };
+        let even = StepCuts::Even { step: 10, from: 3 };
         assert_eq!(
             even.of(&(0..=14)).expect("in range"),
             [(-7, 0..=2), (3, 3..=12), (13, 13..=14)]
@@ -514,7 +518,7 @@ mod tests {
             (even.count(&(0..=14)), even.end(3), even.width()),
             (3, 13, 10)
         );
-        let months = Cuts::edges([0_i64, 31, 59, 90]);
+        let months = StepCuts::edges([0_i64, 31, 59, 90]);
         assert_eq!(
             months.of(&(40..=60)).expect("in range"),
             [(31, 40..=58), (59, 59..=60)]
@@ -524,14 +528,14 @@ mod tests {
             (2, 59, 0)
         );
         assert_eq!(
-            Cuts::edges([0.5, 1.5]).of(&(0..=9)).expect("in range"),
+            StepCuts::edges([0.5, 1.5]).of(&(0..=9)).expect("in range"),
             [(1, 1..=1)]
         );
         for wrong in [
-            Cuts::edges([1.0]),
-            Cuts::edges([1.0, 1.0]),
-            Cuts::edges([0.0, f64::INFINITY]),
-            Cuts::Even { step: 0, from: 0 },
+            StepCuts::edges([1.0]),
+            StepCuts::edges([1.0, 1.0]),
+            StepCuts::edges([0.0, f64::INFINITY]),
+            StepCuts::Even { step: 0, from: 0 },
         ] {
             assert!(wrong.check().is_err(), "{wrong:?}");
         }

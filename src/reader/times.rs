@@ -2,8 +2,8 @@
 
 use std::ops::RangeInclusive;
 
-use super::query::{Query, When};
-use super::steps::Cuts;
+use super::query::{EventChoice, Query};
+use super::steps::StepCuts;
 use crate::dirty::Edge;
 use crate::error::{Error, Result};
 use crate::grid::{Irregular, Level, Levels, Location, Structure, Window};
@@ -11,18 +11,18 @@ use crate::store::Pyramid;
 
 /// What is read along the irregular dimension.
 #[derive(Clone, Debug)]
-pub(super) struct Times {
+pub(super) struct ReadTimes {
     pub(super) irregular: Irregular,
     /// 0 for events, else that of the bins.
     pub(super) level: Level,
     /// The first and the last tick.
     pub(super) ticks: RangeInclusive<i64>,
-    pub(super) when: When,
+    pub(super) when: EventChoice,
     pub(super) tolerance: Option<u64>,
-    pub(super) steps: Option<Cuts>,
+    pub(super) steps: Option<StepCuts>,
 }
 
-impl Times {
+impl ReadTimes {
     /// The levels of the chunks that are read as they are stored, for cells of some levels.
     pub(super) fn chunk_levels(&self, cells: Levels) -> Levels {
         cells.with(
@@ -68,29 +68,29 @@ pub(super) fn times(
     query: &Query,
     window: &Window,
     bounds: &Window,
-) -> Result<Option<Times>> {
+) -> Result<Option<ReadTimes>> {
     let Some(irregular) = structure.irregular_axis() else {
         return match (query.when, &query.steps, query.tolerance) {
-            (When::Region, None, None) => Ok(None),
+            (EventChoice::Region, None, None) => Ok(None),
             _ => Err(Error::invalid(
                 "it has no irregular dimension, so neither events nor moments nor steps of ticks",
             )),
         };
     };
     let level = window.levels(structure.dimensions().len())[irregular.dimension];
-    let single = matches!(query.when, When::Moment { .. } | When::Latest);
+    let single = matches!(query.when, EventChoice::Moment { .. } | EventChoice::Latest);
     if (single || query.steps.is_some()) && level != Level::ZERO || single && query.steps.is_some()
     {
         return Err(Error::invalid(
             "a moment is one of the events, and steps are made of events: ask for one of them, at level 0",
         ));
     }
-    query.steps.as_ref().map_or(Ok(()), Cuts::check)?;
+    query.steps.as_ref().map_or(Ok(()), StepCuts::check)?;
     let axis = irregular.axis;
     let (first, last) = (window.start()[axis], window.end()[axis].saturating_sub(1));
     let mut ticks =
         *irregular.ticks_of_bin(level, first).start()..=*irregular.ticks_of_bin(level, last).end();
-    if let When::Ticks(from, to) = query.when {
+    if let EventChoice::Ticks(from, to) = query.when {
         ticks = from.max(*ticks.start())..=to.saturating_sub(1).min(*ticks.end());
         if level != Level::ZERO {
             // Bins that begin in the range, whole.
@@ -111,7 +111,7 @@ pub(super) fn times(
         let bin = |tick| irregular.ticks_of_bin(level, irregular.bin(level, tick));
         ticks = (*ticks.start()).max(*bin(low).start())..=(*ticks.end()).min(*bin(high).end());
     }
-    Ok(Some(Times {
+    Ok(Some(ReadTimes {
         irregular,
         level,
         ticks,

@@ -8,7 +8,7 @@
 use super::sources::entries;
 use crate::codec::Digest;
 use crate::error::Result;
-use crate::events::{Column, EventPart, Events, Planes, irregular, merge, slabs};
+use crate::events::{Column, EventPart, EventPlanes, Events, irregular, merge, slabs};
 use crate::grid::{Levels, Location, Tuple};
 use crate::kernel::{Chunk, InBin, Pick, holds_data};
 use crate::key::{LayerId, Ticks};

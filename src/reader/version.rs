@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::plan::ReadPlan;
 use super::planned;
-use super::query::{Query, When};
+use super::query::{EventChoice, Query};
 use super::sources::{CellSource, Listed, Lister, entries};
 use super::values::{Print, levels_of, ticks_of};
 use crate::codec::Digest;
@@ -67,7 +67,7 @@ fn add_plan(grid: &Grid, plan: &ReadPlan, digest: &mut Digest) {
         .iter()
         .for_each(|axis| digest.bytes(format!("against {axis}").as_bytes()));
     if let Some(times) = &plan.times {
-        if let When::Moment { tick, .. } = times.when {
+        if let EventChoice::Moment { tick, .. } = times.when {
             digest.number(tick.cast_unsigned());
         }
         times

@@ -1,6 +1,6 @@
 //! What is answered.
 
-use super::bounds::{Bounds, Known};
+use super::bounds::{FigureBounds, KnownStatistics};
 use super::node::ChunksRead;
 use super::plan::Unserved;
 use super::query::{Bins, Stat};
@@ -25,7 +25,7 @@ impl Estimate {
         self.low == self.high || self.value.is_nan()
     }
 
-    fn new((low, high): Bounds, exact: bool) -> Self {
+    fn new((low, high): FigureBounds, exact: bool) -> Self {
         if exact || low == high {
             return Self {
                 value: low,
@@ -147,14 +147,14 @@ impl Statistics {
     }
 
     /// What follows from what is known.
-    pub(super) fn new(known: &Known<'_>, chunks_read: ChunksRead) -> Self {
+    pub(super) fn new(known: &KnownStatistics<'_>, chunks_read: ChunksRead) -> Self {
         let (tally, plan) = (known.tally, known.plan);
         let doubted = known.doubted();
         let exact = doubted == 0.0;
-        let wanted = |stat: Stat, bounds: &dyn Fn() -> Bounds| {
+        let wanted = |stat: Stat, bounds: &dyn Fn() -> FigureBounds| {
             plan.wants(stat).then(|| Estimate::new(bounds(), exact))
         };
-        let of_some = |stat: Stat, bounds: &dyn Fn() -> Bounds| {
+        let of_some = |stat: Stat, bounds: &dyn Fn() -> FigureBounds| {
             let none =
                 plan.areas() && known.area().1 == 0.0 || exact && tally.range.0 > tally.range.1;
             wanted(stat, &|| if none { (f64::NAN, f64::NAN) } else { bounds() })
@@ -216,8 +216,9 @@ impl Statistics {
 }
 
 impl Histogram {
-    fn new(bins: &Bins, known: &Known<'_>, exact: bool) -> Self {
-        let count = |bounds: &Bounds| Estimate::new(*bounds, exact).scaled(1.0 / known.plan.full);
+    fn new(bins: &Bins, known: &KnownStatistics<'_>, exact: bool) -> Self {
+        let count =
+            |bounds: &FigureBounds| Estimate::new(*bounds, exact).scaled(1.0 / known.plan.full);
         let counters: Vec<Estimate> = known.counters(bins).iter().map(count).collect();
         let (below, above) = (counters[0], counters[counters.len() - 1]);
         Self {

@@ -1,8 +1,8 @@
 //! Base cells, told one by one.
 
-use super::node::{NodeCells, Opened, Visit};
+use super::node::{NodeCells, NodeVisit, OpenedNodes};
 use super::scan::Class;
-use super::tally::{Range, Tally, joined, no_range};
+use super::tally::{Range, SlotTally, joined, no_range};
 use super::walk::Walk;
 use crate::array::{Cell, Number, with_cells};
 use crate::error::Result;
@@ -14,11 +14,11 @@ impl Walk<'_> {
     /// boundary are told by their parts.
     pub(super) fn open_base(
         &self,
-        nodes: &[Visit],
+        nodes: &[NodeVisit],
         all: &[NodeCells<'_>],
         chunk: &BaseChunk,
-    ) -> Result<Opened> {
-        let mut opened = Opened::default();
+    ) -> Result<OpenedNodes> {
+        let mut opened = OpenedNodes::default();
         opened.read.base = 1;
         for (node, cells) in nodes.iter().zip(all) {
             let mut tallies = self.tallies();
@@ -37,7 +37,7 @@ impl Walk<'_> {
     /// which of `cells` one of the chunk's is, if it is any.
     pub(super) fn tell(
         &self,
-        tallies: &mut [Tally],
+        tallies: &mut [SlotTally],
         cells: &NodeCells<'_>,
         (chunk, levels): (&BaseChunk, Levels),
         place: impl Fn(usize) -> Option<usize>,

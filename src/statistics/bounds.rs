@@ -3,7 +3,7 @@
 use super::layer_values::times;
 use super::plan::LayerPlan;
 use super::query::Bins;
-use super::tally::Tally;
+use super::tally::SlotTally;
 use super::walk::Walk;
 use crate::array::DType;
 use crate::kernel::Sum;
@@ -22,7 +22,7 @@ pub(super) struct Doubt {
 }
 
 /// Bounds of one figure.
-pub(super) type Bounds = (f64, f64);
+pub(super) type FigureBounds = (f64, f64);
 
 impl Doubt {
     /// Up to an area of cells of which nothing is known but their type and the condition they must
@@ -47,7 +47,7 @@ impl Doubt {
     }
 
     /// The same, with values between two.
-    pub(super) fn within(mut self, (low, high): Bounds) -> Self {
+    pub(super) fn within(mut self, (low, high): FigureBounds) -> Self {
         (self.low, self.high) = (self.low.max(low), self.high.min(high));
         if self.low > self.high {
             Self::default()
@@ -56,12 +56,12 @@ impl Doubt {
         }
     }
 
-    pub(super) fn range(&self) -> Bounds {
+    pub(super) fn range(&self) -> FigureBounds {
         (self.low, self.high)
     }
 
     /// The same, but in the region for certain, with bounds of its sum.
-    pub(super) fn sure(mut self, sum: Bounds) -> Self {
+    pub(super) fn sure(mut self, sum: FigureBounds) -> Self {
         (self.sure, self.more, self.sum) = (self.more, 0.0, sum);
         self
     }
@@ -116,7 +116,7 @@ impl Doubt {
 }
 
 /// The least and greatest value of a cell type.
-fn limits(dtype: DType) -> Bounds {
+fn limits(dtype: DType) -> FigureBounds {
     match dtype {
         DType::F32 | DType::F64 => (f64::NEG_INFINITY, f64::INFINITY),
         _ => {
@@ -131,14 +131,14 @@ fn limits(dtype: DType) -> Bounds {
 }
 
 /// What is known of the whole: a tally for certain, and doubts.
-pub(super) struct Known<'a> {
-    pub(super) tally: &'a Tally,
+pub(super) struct KnownStatistics<'a> {
+    pub(super) tally: &'a SlotTally,
     /// Of areas above 0.
     pub(super) doubts: Vec<Doubt>,
     pub(super) plan: &'a LayerPlan<'a>,
 }
 
-impl Known<'_> {
+impl KnownStatistics<'_> {
     fn total(&self, of: impl Fn(&Doubt) -> f64) -> f64 {
         self.doubts.iter().map(of).sum()
     }
@@ -148,19 +148,19 @@ impl Known<'_> {
         self.total(Doubt::area)
     }
 
-    pub(super) fn area(&self) -> Bounds {
+    pub(super) fn area(&self) -> FigureBounds {
         let sure = self.tally.area + self.total(|doubt| doubt.sure);
         (sure, sure + self.total(|doubt| doubt.more))
     }
 
-    pub(super) fn sum(&self) -> Bounds {
+    pub(super) fn sum(&self) -> FigureBounds {
         let (sum, unit) = (self.tally.sum.total(), self.plan.unit);
         let low = self.total(|doubt| doubt.sum.0 + times(doubt.more * unit, doubt.low.min(0.0)));
         let high = self.total(|doubt| doubt.sum.1 + times(doubt.more * unit, doubt.high.max(0.0)));
         (sum + low, sum + high)
     }
 
-    pub(super) fn mean(&self) -> Bounds {
+    pub(super) fn mean(&self) -> FigureBounds {
         let area = self.tally.area * self.plan.unit;
         if self.doubts.is_empty() {
             // A mean lies between the values, whatever was rounded.
@@ -177,7 +177,7 @@ impl Known<'_> {
     }
 
     /// Bounds of the mean, with what is known for certain summing up to `sum` over `area`.
-    fn mean_of(&self, sum: Sum, area: f64) -> Bounds {
+    fn mean_of(&self, sum: Sum, area: f64) -> FigureBounds {
         let unit = self.plan.unit;
         // Sums may leave the doubles where means do not.
         let large = |sum: f64| sum.abs() >= 2.0_f64.powi(800);
@@ -209,7 +209,7 @@ impl Known<'_> {
         )
     }
 
-    pub(super) fn min(&self) -> Bounds {
+    pub(super) fn min(&self) -> FigureBounds {
         least(
             self.tally.range.0.to_f64(),
             self.doubts
@@ -218,7 +218,7 @@ impl Known<'_> {
         )
     }
 
-    pub(super) fn max(&self) -> Bounds {
+    pub(super) fn max(&self) -> FigureBounds {
         let (low, high) = least(
             -self.tally.range.1.to_f64(),
             self.doubts
@@ -230,7 +230,7 @@ impl Known<'_> {
 
     /// The variance, from the mean of squares about a value near the mean, so that little is lost
     /// by cancellation.
-    pub(super) fn variance(&self) -> Bounds {
+    pub(super) fn variance(&self) -> FigureBounds {
         // Sums are there only where they are asked for.
         let moments = self.tally.moments;
         let area = moments.area * self.plan.unit;
@@ -280,7 +280,7 @@ impl Known<'_> {
     }
 
     /// The bounds of each counter of a histogram.
-    pub(super) fn counters(&self, bins: &Bins) -> Vec<Bounds> {
+    pub(super) fn counters(&self, bins: &Bins) -> Vec<FigureBounds> {
         let known = self.tally.counters(bins);
         // Each doubt can add to a run of counters: it is added at the first, and taken off behind
         // the last.
@@ -336,7 +336,7 @@ fn least_mean(sum: f64, area: f64, parts: impl Iterator<Item = (f64, f64, f64, f
 
 /// Bounds of the least value: of the least that is known, and parts with the area that is sure,
 /// their low and high.
-fn least(known: f64, parts: impl Iterator<Item = (f64, f64, f64)>) -> Bounds {
+fn least(known: f64, parts: impl Iterator<Item = (f64, f64, f64)>) -> FigureBounds {
     let (mut low, mut high) = (known, known);
     let mut highest = f64::NEG_INFINITY;
     for (sure, from, to) in parts {

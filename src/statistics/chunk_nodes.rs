@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::layer_values::Facts;
-use super::node::{KnownFacts, NodeCells, NodeReader, NodeStart, Opened, Visit};
-use super::series_slots::Piece;
+use super::node::{KnownFacts, NodeCells, NodeReader, NodeStart, NodeVisit, OpenedNodes};
+use super::series_slots::TickPiece;
 use super::walk::Walk;
 use crate::dirty::{Edge, stale_window};
 use crate::error::Result;
@@ -24,7 +24,7 @@ impl NodeReader for ChunkNodes {
         *node
     }
 
-    fn shape(&self, chunk: Tuple<usize>, _: &[Piece]) -> Tuple<usize> {
+    fn shape(&self, chunk: Tuple<usize>, _: &[TickPiece]) -> Tuple<usize> {
         chunk
     }
 
@@ -39,22 +39,22 @@ impl NodeReader for ChunkNodes {
     fn open_base(
         &self,
         walk: &Walk<'_>,
-        nodes: &[Visit],
+        nodes: &[NodeVisit],
         all: &[NodeCells<'_>],
-    ) -> Result<Option<Opened>> {
+    ) -> Result<Option<OpenedNodes>> {
         let Some(at) = nodes.first().map(|node| node.at) else {
             return Ok(None);
         };
         Ok(match base_at(walk, &at)? {
             Some(chunk) => Some(walk.open_base(nodes, all, &chunk)?),
-            None => (at.levels == walk.pyramid.base.finest()).then(Opened::default),
+            None => (at.levels == walk.pyramid.base.finest()).then(OpenedNodes::default),
         })
     }
 
     fn known(
         &self,
         walk: &Walk<'_>,
-        node: &Visit,
+        node: &NodeVisit,
         all: &mut [NodeCells<'_>],
     ) -> Result<Option<KnownFacts>> {
         let built = walk.pyramid.built.covers(&node.at.levels);
@@ -101,7 +101,7 @@ fn base_at(walk: &Walk<'_>, at: &Location) -> Result<Option<BaseChunk>> {
 }
 
 /// The cells of a stored chunk that do not show all changes; `None` if all do.
-fn stale(walk: &Walk<'_>, node: &Visit) -> Option<Vec<bool>> {
+fn stale(walk: &Walk<'_>, node: &NodeVisit) -> Option<Vec<bool>> {
     if node.pending.is_empty() {
         return None;
     }

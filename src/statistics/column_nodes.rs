@@ -2,9 +2,11 @@
 //! irregular axis.
 
 use super::layer_values::Facts;
-use super::node::{ChunksRead, KnownFacts, NodeCells, NodeReader, NodeStart, Opened, Visit};
-use super::series_slots::{Piece, cut};
-use super::tally::Tally;
+use super::node::{
+    ChunksRead, KnownFacts, NodeCells, NodeReader, NodeStart, NodeVisit, OpenedNodes,
+};
+use super::series_slots::{TickPiece, cut};
+use super::tally::SlotTally;
 use super::walk::Walk;
 use crate::dirty::Edge;
 use crate::error::Result;
@@ -19,13 +21,17 @@ use crate::store::{BaseChunk, LayerSpec, only};
 pub(super) struct ColumnNodes {
     pub(super) irregular: Irregular,
     /// The events of the regions.
-    pub(super) pieces: Vec<Piece>,
+    pub(super) pieces: Vec<TickPiece>,
 }
 
 impl NodeReader for ColumnNodes {
     fn node(&self, chunk: Location) -> Location {
         let irregular = self.irregular;
-        irregular.place(&chunk, irregular.bucket, irregular.code(irregular.bucket, 0))
+        irregular.place(
+            &chunk,
+            irregular.bucket,
+            irregular.code(irregular.bucket, 0),
+        )
     }
 
     fn whole(&self, structure: &Structure, node: &Location) -> Location {
@@ -33,7 +39,7 @@ impl NodeReader for ColumnNodes {
         self.irregular.place(node, *levels.end(), 0)
     }
 
-    fn shape(&self, mut chunk: Tuple<usize>, pieces: &[Piece]) -> Tuple<usize> {
+    fn shape(&self, mut chunk: Tuple<usize>, pieces: &[TickPiece]) -> Tuple<usize> {
         chunk[self.irregular.axis] = pieces.len();
         chunk
     }
@@ -54,7 +60,7 @@ impl NodeReader for ColumnNodes {
             .iter()
             .filter_map(|edge| irregular.level(&edge.parent).finer())
             .min();
-        let start = |(pieces, pending): (Vec<Piece>, Vec<Edge>)| NodeStart {
+        let start = |(pieces, pending): (Vec<TickPiece>, Vec<Edge>)| NodeStart {
             pieces: pieces.into(),
             pending: pending.into(),
             reach,
@@ -70,20 +76,20 @@ impl NodeReader for ColumnNodes {
     fn open_base(
         &self,
         walk: &Walk<'_>,
-        nodes: &[Visit],
+        nodes: &[NodeVisit],
         all: &[NodeCells<'_>],
-    ) -> Result<Option<Opened>> {
-        let at_base = |node: &&Visit| node.at.levels == walk.pyramid.base.finest();
+    ) -> Result<Option<OpenedNodes>> {
+        let at_base = |node: &&NodeVisit| node.at.levels == walk.pyramid.base.finest();
         let Some(node) = nodes.first().filter(at_base) else {
             return Ok(None);
         };
-        let mut opened = Opened::default();
+        let mut opened = OpenedNodes::default();
         let (Some(first), Some(last)) = (node.pieces.first(), node.pieces.last()) else {
             return Ok(Some(opened));
         };
         let span = *first.ticks.start()..=*last.ticks.end();
         let inner: usize = walk.shape(node)[self.irregular.axis + 1..].iter().product();
-        let mut told: Vec<Vec<Tally>> = nodes.iter().map(|_| walk.tallies()).collect();
+        let mut told: Vec<Vec<SlotTally>> = nodes.iter().map(|_| walk.tallies()).collect();
         Column::new(walk.chunks, LayerId::BASE, &node.at).each(&span, &mut |at, ticks| {
             let piece = |tick: &i64| {
                 let number = node
@@ -123,7 +129,7 @@ impl NodeReader for ColumnNodes {
     fn known(
         &self,
         walk: &Walk<'_>,
-        node: &Visit,
+        node: &NodeVisit,
         all: &mut [NodeCells<'_>],
     ) -> Result<Option<KnownFacts>> {
         let built = walk.pyramid.built.covers(&node.at.levels);
@@ -137,7 +143,7 @@ impl NodeReader for ColumnNodes {
 
 impl ColumnNodes {
     /// What the layers say of the events of each of a node's pieces; `None` if there are no events.
-    fn folded(&self, walk: &Walk<'_>, node: &Visit) -> Result<Option<KnownFacts>> {
+    fn folded(&self, walk: &Walk<'_>, node: &NodeVisit) -> Result<Option<KnownFacts>> {
         let (irregular, Some(first), Some(last)) =
             (self.irregular, node.pieces.first(), node.pieces.last())
         else {
@@ -179,9 +185,8 @@ impl ColumnNodes {
 }
 
 /// Pieces one after the other along the irregular axis.
-fn woven(walk: &Walk<'_>, node: &Visit, spec: &LayerSpec, pieces: &[Option<Chunk>]) -> Chunk {
-    let sources: Vec<(&Chunk, usize)> =
-        pieces.iter().flatten().map(|chunk| (chunk, 1)).collect();
+fn woven(walk: &Walk<'_>, node: &NodeVisit, spec: &LayerSpec, pieces: &[Option<Chunk>]) -> Chunk {
+    let sources: Vec<(&Chunk, usize)> = pieces.iter().flatten().map(|chunk| (chunk, 1)).collect();
     let mut next = 0..;
     let picks: Vec<Pick> = pieces
         .iter()

@@ -7,8 +7,8 @@ use std::ops::Range;
 use ndarray::{Array2, s};
 
 use super::polygon::Polygon;
-use super::region::Plane;
-use super::scan::{Class, Clip, Outline, Rect};
+use super::region::PolygonPlane;
+use super::scan::{CellOutline, Class, Clip, Rect};
 use crate::error::{Error, Result};
 use crate::grid::{CellIndex, Levels, Shape, Structure, Window};
 use crate::key::{ChunkKey, LayerId};
@@ -27,10 +27,11 @@ pub(crate) fn base_windows(
     polygon: &Polygon,
 ) -> Result<Vec<Window>> {
     let structure = grid.structure();
-    let plane = |levels: Levels| Plane::new(structure, polygon, levels).map_err(|e| grid.blame(e));
+    let plane =
+        |levels: Levels| PolygonPlane::new(structure, polygon, levels).map_err(|e| grid.blame(e));
     // A polygon that does not fit is refused by an empty grid too.
     plane(Levels::zero(structure.dimensions().len()))?;
-    let mut planes: BTreeMap<Levels, Plane> = BTreeMap::new();
+    let mut planes: BTreeMap<Levels, PolygonPlane> = BTreeMap::new();
     let (irregular, bounds) = (structure.irregular_axis(), grid.state(snapshot)?.bounds);
     let mut locations = BTreeSet::new();
     grid.directory(
@@ -85,7 +86,7 @@ impl Polygon {
     pub fn cells(&self, structure: &Structure, window: &Window) -> Result<Array2<bool>> {
         structure.check(window)?;
         let levels = window.levels(structure.dimensions().len());
-        let plane = Plane::new(structure, self, levels)?;
+        let plane = PolygonPlane::new(structure, self, levels)?;
         let [rows, cols] = plane
             .axes
             .map(|axis| window.start()[axis]..window.end()[axis]);
@@ -115,8 +116,8 @@ impl Polygon {
     /// [`NotFound`](crate::ErrorKind::NotFound) or [`Invalid`](crate::ErrorKind::Invalid) if its
     /// axes are not two of one dimension.
     pub fn holds_cells(&self, structure: &Structure, levels: Levels) -> Result<bool> {
-        let plane = Plane::new(structure, self, levels)?;
-        let holds = |outline: &Outline| {
+        let plane = PolygonPlane::new(structure, self, levels)?;
+        let holds = |outline: &CellOutline| {
             let mut any = false;
             if let Some(rect) = outline.bounds() {
                 Clip::whole(outline)
@@ -130,7 +131,7 @@ impl Polygon {
 }
 
 /// The cells of a box that any of some outlines holds, as disjoint boxes.
-fn boxes(outlines: &[Outline], rect: &Rect) -> Vec<Rect> {
+fn boxes(outlines: &[CellOutline], rect: &Rect) -> Vec<Rect> {
     let mut runs: BTreeMap<i64, Vec<Range<i64>>> = BTreeMap::new();
     for outline in outlines {
         let clip = Clip::whole(outline).to(outline, rect);

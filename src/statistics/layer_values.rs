@@ -8,7 +8,7 @@ use crate::store::{ChunkReader, LayerSpec, only};
 
 use super::plan::LayerPlan;
 use super::query::Stat;
-use super::tally::{Moments, Range, Share};
+use super::tally::{Range, Share, TallyMoments};
 
 /// What is known of the cells of an aggregate chunk. Each list has one entry a cell.
 #[derive(Debug, Default)]
@@ -212,11 +212,11 @@ impl Facts {
     }
 
     /// The moments of a cell, if they are known: of infinities there are none.
-    fn moments(&self, cell: usize) -> Option<Moments> {
+    fn moments(&self, cell: usize) -> Option<TallyMoments> {
         let (means, deviations) = self.moments.as_ref()?;
         let area = self.area(cell)?;
         let finite = means[cell].is_finite() && deviations[cell].is_finite();
-        finite.then(|| Moments {
+        finite.then(|| TallyMoments {
             area,
             mean: means[cell],
             std: deviations[cell],
@@ -244,7 +244,7 @@ impl Facts {
             sum: Sum::of(mean, weight),
             whole: integers.and_then(|(value, weight)| value.checked_mul(weight)),
             range: (value, value),
-            moments: Moments {
+            moments: TallyMoments {
                 area,
                 mean,
                 std: 0.0,

@@ -52,16 +52,16 @@ use crate::grid::{Levels, Location};
 use crate::kv::Snapshot;
 use crate::parallel;
 use crate::store::{Base, Grid, Pyramid, State};
-use bounds::Known;
+use bounds::KnownStatistics;
 use chunk_nodes::ChunkNodes;
 use column_nodes::ColumnNodes;
-use node::{NodeReader, Opened, Visit};
+use node::{NodeReader, NodeVisit, OpenedNodes};
 use plan::LayerPlan;
-use region::Region;
+use region::CellRegion;
 use series_slots::Slots;
 use starts::Roots;
 use std::collections::BTreeMap;
-use tally::Tally;
+use tally::SlotTally;
 use walk::{Walk, Zone};
 
 /// How many of the chunks at which a walk starts are walked at once.
@@ -86,20 +86,21 @@ fn statistics_of_each(
     polygons: &[Polygon],
 ) -> Result<Zones<Statistics>> {
     let snapshot = grid.snapshot()?;
-    let answer =
-        Asked::new(grid, snapshot.as_ref(), query).and_then(|asked| asked.answer_each(polygons));
+    let answer = SnapshotQuery::new(grid, snapshot.as_ref(), query)
+        .and_then(|asked| asked.answer_each(polygons));
     answer.map_err(|e| grid.blame(e))
 }
 
 /// Answers a query.
 fn statistics(grid: &Grid, query: &StatisticsQuery) -> Result<Statistics> {
     let snapshot = grid.snapshot()?;
-    let answer = Asked::new(grid, snapshot.as_ref(), query).and_then(|asked| asked.answer());
+    let answer =
+        SnapshotQuery::new(grid, snapshot.as_ref(), query).and_then(|asked| asked.answer());
     answer.map_err(|e| grid.blame(e))
 }
 
 /// What is asked of a grid in one snapshot.
-struct Asked<'a> {
+struct SnapshotQuery<'a> {
     grid: &'a Grid,
     snapshot: &'a dyn Snapshot,
     state: State,
@@ -108,7 +109,7 @@ struct Asked<'a> {
     bounded: bool,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> SnapshotQuery<'a> {
     fn new(grid: &'a Grid, snapshot: &'a dyn Snapshot, query: &'a StatisticsQuery) -> Result<Self> {
         query.check()?;
         let state = grid.state(snapshot)?;
@@ -140,18 +141,18 @@ impl<'a> Asked<'a> {
 
     /// The region of the query, with a polygon in place of its own if there is one; `None` if no
     /// cell is in it. A query of an empty grid is checked as any other.
-    fn region(&self, polygon: Option<&Polygon>) -> Result<Option<Region<'a>>> {
+    fn region(&self, polygon: Option<&Polygon>) -> Result<Option<CellRegion<'a>>> {
         let structure = self.grid.structure();
         let bounds = match self.state.bounds {
             Some(bounds) => bounds,
             None => structure.chunk_window(&origin(self.grid, self.pyramid.base.cells())),
         };
-        let region = Region::new(structure, self.plan.query, polygon, &bounds)?;
+        let region = CellRegion::new(structure, self.plan.query, polygon, &bounds)?;
         Ok(region.filter(|_| self.state.bounds.is_some()))
     }
 
     /// The regions of the query, one a polygon.
-    fn regions(&self, polygons: &[Polygon]) -> Result<Vec<Option<Region<'a>>>> {
+    fn regions(&self, polygons: &[Polygon]) -> Result<Vec<Option<CellRegion<'a>>>> {
         let region = |(number, polygon): (usize, &Polygon)| {
             self.region(Some(polygon))
                 .map_err(|e| e.within(format!("polygon {} of {}", number + 1, polygons.len())))
@@ -160,8 +161,8 @@ impl<'a> Asked<'a> {
     }
 
     /// The walk over the regions that have cells.
-    fn walk<'w>(&'w self, regions: &'w [Option<Region<'w>>], slots: Slots) -> Walk<'w> {
-        let zone = |(number, region): (usize, &'w Option<Region<'w>>)| {
+    fn walk<'w>(&'w self, regions: &'w [Option<CellRegion<'w>>], slots: Slots) -> Walk<'w> {
+        let zone = |(number, region): (usize, &'w Option<CellRegion<'w>>)| {
             region.as_ref().map(|region| Zone {
                 number,
                 region,
@@ -196,7 +197,7 @@ impl<'a> Asked<'a> {
             return approximate(&walk, &roots);
         }
         let (tallies, read) = exact(&walk, &roots)?;
-        Ok(self.of(tallies.get(&0).unwrap_or(&Tally::default()), read))
+        Ok(self.of(tallies.get(&0).unwrap_or(&SlotTally::default()), read))
     }
 
     fn answer_each(&self, polygons: &[Polygon]) -> Result<Zones<Statistics>> {
@@ -217,9 +218,9 @@ impl<'a> Asked<'a> {
     }
 
     /// What follows from all that there is.
-    fn of(&self, tally: &Tally, read: ChunksRead) -> Statistics {
+    fn of(&self, tally: &SlotTally, read: ChunksRead) -> Statistics {
         Statistics::new(
-            &Known {
+            &KnownStatistics {
                 tally,
                 doubts: Vec::new(),
                 plan: &self.plan,
@@ -239,10 +240,14 @@ fn origin(grid: &Grid, levels: Levels) -> Location {
 }
 
 /// What is known of the slots of a walk by their numbers, and what was read for it.
-type Told = (BTreeMap<usize, Tally>, ChunksRead);
+type Told = (BTreeMap<usize, SlotTally>, ChunksRead);
 
 /// What was told of each region, one tally a slot.
-fn by_region(walk: &Walk<'_>, regions: usize, mut told: BTreeMap<usize, Tally>) -> Vec<Vec<Tally>> {
+fn by_region(
+    walk: &Walk<'_>,
+    regions: usize,
+    mut told: BTreeMap<usize, SlotTally>,
+) -> Vec<Vec<SlotTally>> {
     let mut all = vec![walk.tallies(); regions];
     for (zone, of) in walk.zones.iter().enumerate() {
         let first = zone * walk.slots.count();
@@ -275,11 +280,11 @@ fn exact(walk: &Walk<'_>, roots: &Roots) -> Result<Told> {
 
 /// Tells all of the nodes of one place. Parts are added in the order of their places, so that the
 /// answer does not depend on the threads.
-fn descend(walk: &Walk<'_>, nodes: Vec<Visit>) -> Result<Told> {
+fn descend(walk: &Walk<'_>, nodes: Vec<NodeVisit>) -> Result<Told> {
     let opened = walk.open(&nodes)?;
     drop(nodes);
     let mut told = (opened.tallies, opened.read);
-    let places = Opened::places(opened.children);
+    let places = OpenedNodes::places(opened.children);
     let parts = parallel::map_owned(places, |place| descend(walk, place))?;
     fold(walk, parts.into_iter(), &mut told)?;
     Ok(told)
@@ -304,13 +309,13 @@ fn fold(
 /// Walks where most is to be gained, until the bounds are close enough or the chunks are used up.
 fn approximate(walk: &Walk<'_>, roots: &Roots) -> Result<Statistics> {
     let query = walk.plan.query;
-    let (mut tally, mut read) = (Tally::default(), ChunksRead::default());
+    let (mut tally, mut read) = (SlotTally::default(), ChunksRead::default());
     let mut open = Vec::new();
     for at in roots.locations(walk) {
         open.extend(roots.nodes(walk, at)?.into_iter().flatten());
     }
     loop {
-        let known = Known {
+        let known = KnownStatistics {
             tally: &tally,
             doubts: open
                 .iter()
@@ -347,7 +352,7 @@ fn approximate(walk: &Walk<'_>, roots: &Roots) -> Result<Statistics> {
 }
 
 /// Takes the nodes with the most to be gained that can be opened within a number of chunks.
-fn choose(walk: &Walk<'_>, open: &mut Vec<Visit>, mut left: u64) -> Vec<Visit> {
+fn choose(walk: &Walk<'_>, open: &mut Vec<NodeVisit>, mut left: u64) -> Vec<NodeVisit> {
     let sums = walk.plan.sums() || walk.plan.wants(Stat::Std);
     open.sort_by(|a, b| {
         b.doubt
@@ -371,7 +376,7 @@ fn choose(walk: &Walk<'_>, open: &mut Vec<Visit>, mut left: u64) -> Vec<Visit> {
 }
 
 /// Whether every figure of an answer is within an error.
-fn is_within(answer: &Statistics, known: &Known<'_>, error: f64) -> bool {
+fn is_within(answer: &Statistics, known: &KnownStatistics<'_>, error: f64) -> bool {
     let plan = known.plan;
     let shares = plan.query.bins.is_some() || plan.query.classes;
     plan.stats

@@ -9,8 +9,8 @@ use super::bounds::Doubt;
 use super::layer_values::Facts;
 use super::region::{Classes, Cover};
 use super::scan::Class;
-use super::series_slots::Piece;
-use super::tally::Tally;
+use super::series_slots::TickPiece;
+use super::tally::SlotTally;
 use super::walk::Walk;
 use crate::dirty::Edge;
 use crate::error::Result;
@@ -19,7 +19,7 @@ use crate::kernel::for_each_row;
 
 /// A chunk of which something is still to be told for one of the regions.
 #[derive(Debug)]
-pub(super) struct Visit {
+pub(super) struct NodeVisit {
     pub(super) at: Location,
     /// The number of the region.
     pub(super) zone: usize,
@@ -31,14 +31,14 @@ pub(super) struct Visit {
     /// What can lie in it, where bounds are wanted.
     pub(super) doubt: Doubt,
     /// Of a column of events, which of them are told.
-    pub(super) pieces: Arc<[Piece]>,
+    pub(super) pieces: Arc<[TickPiece]>,
     /// The level up to which bins of its events are up to date, if not all are.
     pub(super) reach: Option<Level>,
 }
 
 /// Where the way down from a place begins.
 pub(super) struct NodeStart {
-    pub(super) pieces: Arc<[Piece]>,
+    pub(super) pieces: Arc<[TickPiece]>,
     pub(super) pending: Arc<[Edge]>,
     pub(super) reach: Option<Level>,
 }
@@ -57,7 +57,7 @@ pub(super) trait NodeReader: Sync {
     fn whole(&self, structure: &Structure, node: &Location) -> Location;
 
     /// The shape of a node's cells: `chunk` is that of a chunk's.
-    fn shape(&self, chunk: Tuple<usize>, pieces: &[Piece]) -> Tuple<usize>;
+    fn shape(&self, chunk: Tuple<usize>, pieces: &[TickPiece]) -> Tuple<usize>;
 
     /// Where the way down from a place begins, of what is told together each: `pending` are all
     /// changes in it.
@@ -68,16 +68,16 @@ pub(super) trait NodeReader: Sync {
     fn open_base(
         &self,
         walk: &Walk<'_>,
-        nodes: &[Visit],
+        nodes: &[NodeVisit],
         all: &[NodeCells<'_>],
-    ) -> Result<Option<Opened>>;
+    ) -> Result<Option<OpenedNodes>>;
 
     /// What the layers say of the cells of nodes of one place, of which `node` is the first, and
     /// which of them are stale; `None` if nothing is there.
     fn known(
         &self,
         walk: &Walk<'_>,
-        node: &Visit,
+        node: &NodeVisit,
         all: &mut [NodeCells<'_>],
     ) -> Result<Option<KnownFacts>>;
 }
@@ -92,26 +92,26 @@ pub(super) struct Todo {
 
 /// What came of the nodes of one place.
 #[derive(Debug, Default)]
-pub(super) struct Opened {
+pub(super) struct OpenedNodes {
     /// By the number of the slot among those of all regions.
-    pub(super) tallies: BTreeMap<usize, Tally>,
-    pub(super) children: Vec<Visit>,
+    pub(super) tallies: BTreeMap<usize, SlotTally>,
+    pub(super) children: Vec<NodeVisit>,
     pub(super) read: ChunksRead,
 }
 
-impl Opened {
+impl OpenedNodes {
     /// Takes what was told of a region, whose first slot has the number `first`.
-    pub(super) fn take(&mut self, first: usize, tallies: Vec<Tally>) {
+    pub(super) fn take(&mut self, first: usize, tallies: Vec<SlotTally>) {
         let told = tallies
             .into_iter()
             .enumerate()
-            .filter(|(_, tally)| *tally != Tally::default());
+            .filter(|(_, tally)| *tally != SlotTally::default());
         told.for_each(|(slot, tally)| self.tallies.entry(first + slot).or_default().merge(tally));
     }
 
     /// The nodes that are left, those of one place together.
-    pub(super) fn places(children: Vec<Visit>) -> Vec<Vec<Visit>> {
-        let mut places: BTreeMap<Location, Vec<Visit>> = BTreeMap::new();
+    pub(super) fn places(children: Vec<NodeVisit>) -> Vec<Vec<NodeVisit>> {
+        let mut places: BTreeMap<Location, Vec<NodeVisit>> = BTreeMap::new();
         children
             .into_iter()
             .for_each(|node| places.entry(node.at).or_default().push(node));

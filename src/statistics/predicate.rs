@@ -7,7 +7,7 @@ use crate::array::Number;
 use crate::error::{Error, Result};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Op {
+enum Comparison {
     Less,
     AtMost,
     AtLeast,
@@ -17,14 +17,14 @@ enum Op {
 }
 
 /// Operators by their names, the longer ones first.
-const OPS: [(&str, Op); 7] = [
-    ("<=", Op::AtMost),
-    (">=", Op::AtLeast),
-    ("==", Op::Equal),
-    ("!=", Op::NotEqual),
-    ("<", Op::Less),
-    (">", Op::Greater),
-    ("=", Op::Equal),
+const OPS: [(&str, Comparison); 7] = [
+    ("<=", Comparison::AtMost),
+    (">=", Comparison::AtLeast),
+    ("==", Comparison::Equal),
+    ("!=", Comparison::NotEqual),
+    ("<", Comparison::Less),
+    (">", Comparison::Greater),
+    ("=", Comparison::Equal),
 ];
 
 /// What a condition makes of all the values between two.
@@ -43,49 +43,49 @@ pub(super) enum Verdict {
 /// 64 bits too.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Predicate {
-    conditions: Vec<(Op, Number)>,
+    conditions: Vec<(Comparison, Number)>,
 }
 
 impl Predicate {
     /// Values of at least `value`.
     pub fn at_least<N: Into<Number>>(value: N) -> Self {
         Self {
-            conditions: vec![(Op::AtLeast, value.into())],
+            conditions: vec![(Comparison::AtLeast, value.into())],
         }
     }
 
     /// Values of at most `value`.
     pub fn at_most<N: Into<Number>>(value: N) -> Self {
         Self {
-            conditions: vec![(Op::AtMost, value.into())],
+            conditions: vec![(Comparison::AtMost, value.into())],
         }
     }
 
     /// Values above `value`.
     pub fn above<N: Into<Number>>(value: N) -> Self {
         Self {
-            conditions: vec![(Op::Greater, value.into())],
+            conditions: vec![(Comparison::Greater, value.into())],
         }
     }
 
     /// Values below `value`.
     pub fn below<N: Into<Number>>(value: N) -> Self {
         Self {
-            conditions: vec![(Op::Less, value.into())],
+            conditions: vec![(Comparison::Less, value.into())],
         }
     }
 
     /// This value.
     pub fn equals<N: Into<Number>>(value: N) -> Self {
         Self {
-            conditions: vec![(Op::Equal, value.into())],
+            conditions: vec![(Comparison::Equal, value.into())],
         }
     }
 
     /// Any value but this.
     pub fn differs<N: Into<Number>>(value: N) -> Self {
         Self {
-            conditions: vec![(Op::NotEqual, value.into())],
+            conditions: vec![(Comparison::NotEqual, value.into())],
         }
     }
 
@@ -100,12 +100,12 @@ impl Predicate {
     pub fn holds<N: Into<Number>>(&self, value: N) -> bool {
         let value = value.into();
         self.conditions.iter().all(|(op, bound)| match op {
-            Op::Less => value < *bound,
-            Op::AtMost => value <= *bound,
-            Op::AtLeast => value >= *bound,
-            Op::Greater => value > *bound,
-            Op::Equal => value == *bound,
-            Op::NotEqual => value != *bound,
+            Comparison::Less => value < *bound,
+            Comparison::AtMost => value <= *bound,
+            Comparison::AtLeast => value >= *bound,
+            Comparison::Greater => value > *bound,
+            Comparison::Equal => value == *bound,
+            Comparison::NotEqual => value != *bound,
         })
     }
 
@@ -118,14 +118,16 @@ impl Predicate {
 
     /// For how many of the values between two it holds. The ends are values that there are.
     pub(super) fn verdict(&self, min: Number, max: Number) -> Verdict {
-        let of = |(op, bound): &(Op, Number)| {
+        let of = |(op, bound): &(Comparison, Number)| {
             let (all, none) = match op {
-                Op::Less => (max < *bound, min >= *bound),
-                Op::AtMost => (max <= *bound, min > *bound),
-                Op::AtLeast => (min >= *bound, max < *bound),
-                Op::Greater => (min > *bound, max <= *bound),
-                Op::Equal => (min == *bound && max == *bound, max < *bound || min > *bound),
-                Op::NotEqual => (max < *bound || min > *bound, min == *bound && max == *bound),
+                Comparison::Less => (max < *bound, min >= *bound),
+                Comparison::AtMost => (max <= *bound, min > *bound),
+                Comparison::AtLeast => (min >= *bound, max < *bound),
+                Comparison::Greater => (min > *bound, max <= *bound),
+                Comparison::Equal => (min == *bound && max == *bound, max < *bound || min > *bound),
+                Comparison::NotEqual => {
+                    (max < *bound || min > *bound, min == *bound && max == *bound)
+                }
             };
             match (all, none) {
                 (true, _) => Verdict::All,
@@ -148,10 +150,10 @@ impl Predicate {
         self.conditions.iter().fold(
             (f64::NEG_INFINITY, f64::INFINITY),
             |(low, high), &(op, bound)| match op {
-                Op::Less | Op::AtMost => (low, high.min(bound.above())),
-                Op::AtLeast | Op::Greater => (low.max(bound.below()), high),
-                Op::Equal => (low.max(bound.below()), high.min(bound.above())),
-                Op::NotEqual => (low, high),
+                Comparison::Less | Comparison::AtMost => (low, high.min(bound.above())),
+                Comparison::AtLeast | Comparison::Greater => (low.max(bound.below()), high),
+                Comparison::Equal => (low.max(bound.below()), high.min(bound.above())),
+                Comparison::NotEqual => (low, high),
             },
         )
     }
@@ -189,7 +191,7 @@ impl FromStr for Predicate {
     }
 }
 
-fn condition(text: &str) -> Option<Vec<(Op, Number)>> {
+fn condition(text: &str) -> Option<Vec<(Comparison, Number)>> {
     let number = |text: &str| {
         text.parse::<Number>()
             .ok()
@@ -204,8 +206,11 @@ fn condition(text: &str) -> Option<Vec<(Op, Number)>> {
     let (low, high) = text.split_once("..")?;
     let (end, high) = high
         .strip_prefix('=')
-        .map_or((Op::Less, high), |high| (Op::AtMost, high));
-    Some(vec![(Op::AtLeast, number(low)?), (end, number(high)?)])
+        .map_or((Comparison::Less, high), |high| (Comparison::AtMost, high));
+    Some(vec![
+        (Comparison::AtLeast, number(low)?),
+        (end, number(high)?),
+    ])
 }
 
 #[cfg(test)]

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use super::polygon::Polygon;
 use super::query::StatisticsQuery;
-use super::scan::{Class, Clip, Outline, Rect, first_cell};
+use super::scan::{CellOutline, Class, Clip, Rect, first_cell};
 use crate::error::{Error, Result};
 use crate::grid::{Axis, Extent, Levels, Location, Structure, Tuple, Window};
 
 /// A box of base cells, and a polygon in the plane of two of its axes.
 #[derive(Clone, Debug)]
-pub(super) struct Region<'a> {
+pub(super) struct CellRegion<'a> {
     structure: &'a Structure,
     base: Levels,
     /// The base cells along each axis, of those that there can be.
@@ -20,18 +20,18 @@ pub(super) struct Region<'a> {
     /// The same, without an end where there is nothing beyond it: a cell that reaches out of all
     /// data is not cut by that.
     sides: Vec<Range<i64>>,
-    plane: Option<Arc<Plane>>,
+    plane: Option<Arc<PolygonPlane>>,
     /// The ticks along the irregular axis. All of them are one cell, number 0, in what stands
     /// above.
     pub(super) ticks: Option<RangeInclusive<i64>>,
 }
 
 #[derive(Debug)]
-pub(super) struct Plane {
+pub(super) struct PolygonPlane {
     /// The axes of rows and columns, in array order.
     pub(super) axes: [usize; 2],
     /// One outline a part of the polygon.
-    pub(super) outlines: Vec<Outline>,
+    pub(super) outlines: Vec<CellOutline>,
 }
 
 /// What of a polygon matters to a box of its plane.
@@ -46,7 +46,7 @@ pub(super) struct Cover {
 /// Where the cells of a chunk lie among the base cells: cell `k` covers `1 << up` of them along an
 /// axis, from `start + (k << up)` on.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Frame {
+pub(super) struct ChunkFrame {
     start: Tuple<i128>,
     up: Tuple<u32>,
     shape: Tuple<usize>,
@@ -61,7 +61,7 @@ pub(super) struct Classes {
     pub(super) split: Vec<usize>,
 }
 
-impl Frame {
+impl ChunkFrame {
     /// Of the chunk of a shape at a location. Along an irregular axis cells are numbered from 0.
     pub(super) fn new(
         structure: &Structure,
@@ -103,7 +103,7 @@ impl Frame {
     }
 }
 
-impl<'a> Region<'a> {
+impl<'a> CellRegion<'a> {
     /// The region of a query, with a polygon, within the box of all that was put; `None` if no cell
     /// is in it.
     pub(super) fn new(
@@ -127,14 +127,14 @@ impl<'a> Region<'a> {
             narrow(&mut ranges, extent_ranges(structure, extent, base)?);
         }
         let plane = polygon
-            .map(|polygon| Plane::new(structure, polygon, base))
+            .map(|polygon| PolygonPlane::new(structure, polygon, base))
             .transpose()?
             .map(Arc::new);
         if let Some(plane) = &plane {
             let Some(whole) = plane
                 .outlines
                 .iter()
-                .filter_map(Outline::bounds)
+                .filter_map(CellOutline::bounds)
                 .reduce(Rect::union)
             else {
                 return Ok(None);
@@ -221,7 +221,7 @@ impl<'a> Region<'a> {
     }
 
     /// What of the polygon matters to a chunk within the box of `cover`.
-    pub(super) fn cover_of(&self, cover: &Cover, frame: &Frame) -> Cover {
+    pub(super) fn cover_of(&self, cover: &Cover, frame: &ChunkFrame) -> Cover {
         match &self.plane {
             Some(plane) if !cover.inside => cover.to(
                 plane,
@@ -235,7 +235,7 @@ impl<'a> Region<'a> {
     }
 
     /// The most base cells of a chunk that can be in the region.
-    pub(super) fn cells_within(&self, frame: &Frame) -> f64 {
+    pub(super) fn cells_within(&self, frame: &ChunkFrame) -> f64 {
         let along = |(axis, range): (usize, &Range<i64>)| {
             let chunk = frame.range(axis, 0..frame.shape[axis]);
             let (first, end) = (chunk.start.max(range.start), chunk.end.min(range.end));
@@ -252,7 +252,7 @@ impl<'a> Region<'a> {
     /// it along their axis is told by its parts.
     pub(super) fn classify(
         &self,
-        frame: &Frame,
+        frame: &ChunkFrame,
         cover: &Cover,
         cuts: Option<(usize, &[i64])>,
     ) -> Classes {
@@ -398,7 +398,7 @@ fn extent_ranges(structure: &Structure, extent: &Extent, base: Levels) -> Result
         .collect()
 }
 
-impl Plane {
+impl PolygonPlane {
     /// The polygon in the cells of some levels.
     pub(super) fn new(structure: &Structure, polygon: &Polygon, base: Levels) -> Result<Self> {
         let find = |name: &String| {
@@ -436,7 +436,7 @@ impl Plane {
                 .iter()
                 .map(|ring| ring.iter().map(place).collect())
                 .collect();
-            Outline::new(&rings, [rising(axes[row]), rising(axes[col])])
+            CellOutline::new(&rings, [rising(axes[row]), rising(axes[col])])
         };
         Ok(Self {
             axes: [axes[row], axes[col]],
@@ -444,7 +444,7 @@ impl Plane {
         })
     }
 
-    fn rect(&self, frame: &Frame, cells: &[Range<usize>; 2]) -> Rect {
+    fn rect(&self, frame: &ChunkFrame, cells: &[Range<usize>; 2]) -> Rect {
         Rect {
             rows: frame.range(self.axes[0], cells[0].clone()),
             cols: frame.range(self.axes[1], cells[1].clone()),
@@ -453,7 +453,13 @@ impl Plane {
 
     /// Fills the classes of a box of the chunk's cells in this plane; `cover` must be that of a box
     /// around it.
-    fn classify(&self, frame: &Frame, cover: &Cover, cells: [Range<usize>; 2], map: &mut [Class]) {
+    fn classify(
+        &self,
+        frame: &ChunkFrame,
+        cover: &Cover,
+        cells: [Range<usize>; 2],
+        map: &mut [Class],
+    ) {
         let width = frame.shape[self.axes[1]];
         let rect = self.rect(frame, &cells);
         let cover = cover.to(self, &rect);
@@ -492,7 +498,7 @@ impl Plane {
 }
 
 impl Cover {
-    fn to(&self, plane: &Plane, rect: &Rect) -> Self {
+    fn to(&self, plane: &PolygonPlane, rect: &Rect) -> Self {
         let mut cover = Cover {
             inside: self.inside,
             parts: Vec::new(),

@@ -68,13 +68,13 @@ struct Segment {
 
 /// The edges of some rings, in positions of rows and columns.
 #[derive(Clone, Debug)]
-pub(super) struct Outline {
+pub(super) struct CellOutline {
     edges: Vec<Segment>,
     /// Whether world coordinates rise with the columns.
     rising: bool,
 }
 
-impl Outline {
+impl CellOutline {
     /// The outline of rings whose points are (row, column) positions. `rising` says of rows and
     /// columns whether world coordinates rise with them.
     pub(super) fn new(rings: &[Vec<[f64; 2]>], rising: [bool; 2]) -> Self {
@@ -141,7 +141,7 @@ pub(super) struct Clip {
 
 impl Clip {
     /// The clip of the whole plane.
-    pub(super) fn whole(outline: &Outline) -> Self {
+    pub(super) fn whole(outline: &CellOutline) -> Self {
         let edges = (0..u32::MAX).take(outline.edges.len()).collect();
         Self {
             edges,
@@ -151,7 +151,7 @@ impl Clip {
     }
 
     /// The clip of a box within this one's.
-    pub(super) fn to(&self, outline: &Outline, rect: &Rect) -> Self {
+    pub(super) fn to(&self, outline: &CellOutline, rect: &Rect) -> Self {
         let mut clip = Clip {
             edges: Vec::new(),
             inside: self.inside,
@@ -214,7 +214,7 @@ impl Clip {
     /// the box clipped to.
     pub(super) fn runs(
         &self,
-        outline: &Outline,
+        outline: &CellOutline,
         rect: &Rect,
         mut visit: impl FnMut(i64, Range<i64>),
     ) {
@@ -274,7 +274,7 @@ mod tests {
         inside
     }
 
-    fn cells(clip: &Clip, outline: &Outline, rect: &Rect) -> Vec<(i64, i64)> {
+    fn cells(clip: &Clip, outline: &CellOutline, rect: &Rect) -> Vec<(i64, i64)> {
         let mut cells = Vec::new();
         clip.runs(outline, rect, |row, cols| {
             cells.extend(cols.map(|col| (row, col)))
@@ -301,7 +301,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_clip_of_a_clip_has_the_cells_of_the_definition(rings in rings(), a in -8..8_i64, b in -8..8_i64, c in -8..8_i64, d in -8..8_i64) {
-            let outline = Outline::new(&rings, [true, true]);
+            let outline = CellOutline::new(&rings, [true, true]);
             let whole = Clip::whole(&outline).to(&outline, &ALL);
             let part = Rect { rows: a.min(b)..a.max(b) + 1, cols: c.min(d)..c.max(d) + 1 };
             let clip = whole.to(&outline, &part);
@@ -326,7 +326,7 @@ mod tests {
             let corners = [[-6.0, -6.0], [-6.0, 6.0], [6.0, 6.0], [6.0, -6.0]];
             let mut seen = Vec::new();
             for i in 0..4 {
-                let outline = Outline::new(&[vec![corners[i], corners[(i + 1) % 4], centre]], rising);
+                let outline = CellOutline::new(&[vec![corners[i], corners[(i + 1) % 4], centre]], rising);
                 seen.extend(cells(&Clip::whole(&outline).to(&outline, &ALL), &outline, &ALL));
             }
             seen.sort_unstable();
@@ -342,7 +342,7 @@ mod tests {
         assert_eq!(first_cell(f64::INFINITY, true), i64::MAX);
         let square = vec![[0.5, 0.5], [0.5, 3.5], [3.5, 3.5], [3.5, 0.5]];
         let held = |rising| {
-            let outline = Outline::new(std::slice::from_ref(&square), rising);
+            let outline = CellOutline::new(std::slice::from_ref(&square), rising);
             let cells = cells(&Clip::whole(&outline).to(&outline, &ALL), &outline, &ALL);
             (cells[0], cells[cells.len() - 1])
         };

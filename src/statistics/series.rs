@@ -6,15 +6,15 @@ use super::answer::Statistics;
 use super::node::ChunksRead;
 use super::polygon::Polygon;
 use super::query::StatisticsQuery;
-use super::region::Region;
+use super::region::CellRegion;
 use super::series_slots::Slots;
 use super::starts::Roots;
-use super::tally::Tally;
-use super::{Asked, Zones, by_region, exact};
+use super::tally::SlotTally;
+use super::{SnapshotQuery, Zones, by_region, exact};
 use crate::error::{Error, Result};
 use crate::grid::{Irregular, Level, Levels};
 use crate::kv::Snapshot;
-use crate::reader::{self, Coordinates, Cuts, Freshness, Query, STEPS_MAX, StepKind, Steps};
+use crate::reader::{self, Coordinates, Freshness, Query, STEPS_MAX, StepCuts, StepKind, Steps};
 use crate::store::Grid;
 
 /// How many cells of all steps together are told at once where each chunk is told anew at each
@@ -83,7 +83,7 @@ fn of_steps(
     steps: &Steps,
 ) -> Result<Zones<StatisticsSeries>> {
     let axis = steps.axis(grid.structure())?;
-    let asked = Asked::new(grid, snapshot, query)?;
+    let asked = SnapshotQuery::new(grid, snapshot, query)?;
     if asked.bounded {
         return Err(Error::invalid(
             "the statistics of a series are exact: leave max_chunks and max_error out",
@@ -105,16 +105,16 @@ fn of_steps(
 }
 
 /// What was told of each region, step by step.
-struct Told {
+struct ToldSeries {
     each: Vec<Vec<Statistics>>,
     chunks_read: ChunksRead,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> SnapshotQuery<'a> {
     /// Steps of one cell of a level along a regular axis.
     fn of_cells(
         &self,
-        regions: &[Option<Region<'a>>],
+        regions: &[Option<CellRegion<'a>>],
         axis: usize,
         steps: &Steps,
     ) -> Result<Zones<StatisticsSeries>> {
@@ -124,7 +124,7 @@ impl<'a> Asked<'a> {
         let levels = window.levels(structure.dimensions().len());
         let (first, end, level) = (window.start()[axis], window.end()[axis], levels[d]);
         few(window.shape()[axis])?;
-        let mut told = Told::of(regions);
+        let mut told = ToldSeries::of(regions);
         let at_once = i64::from(
             structure
                 .axes()
@@ -161,9 +161,9 @@ impl<'a> Asked<'a> {
     /// Steps of any lengths along a regular axis.
     fn of_runs(
         &self,
-        regions: &[Option<Region<'a>>],
+        regions: &[Option<CellRegion<'a>>],
         axis: usize,
-        (steps, cuts): (&Steps, &Cuts),
+        (steps, cuts): (&Steps, &StepCuts),
     ) -> Result<Zones<StatisticsSeries>> {
         let structure = self.grid.structure();
         let levels = self.pyramid.base.cells();
@@ -175,7 +175,7 @@ impl<'a> Asked<'a> {
         let run = run.ok_or_else(|| {
             Error::not_found("no step that is asked for has anything of what was put")
         })?;
-        let mut told = Told::of(regions);
+        let mut told = ToldSeries::of(regions);
         let mut from = 0;
         while from + 1 < run.cells.len() {
             let to = (from + STEPS_AT_ONCE).min(run.cells.len() - 1);
@@ -196,7 +196,7 @@ impl<'a> Asked<'a> {
     /// Steps along an irregular axis.
     fn of_ticks(
         &self,
-        regions: &[Option<Region<'a>>],
+        regions: &[Option<CellRegion<'a>>],
         irregular: Irregular,
         steps: &Steps,
     ) -> Result<Zones<StatisticsSeries>> {
@@ -239,7 +239,7 @@ impl<'a> Asked<'a> {
             }
         };
         few(ranges.len() as u64)?;
-        let mut told = Told::of(regions);
+        let mut told = ToldSeries::of(regions);
         let cells = self.grid.structure().chunk_cells() / irregular.capacity;
         for some in ranges.chunks((CELLS_AT_ONCE / cells).max(1)) {
             let ticks = some.iter().map(|(_, ticks)| ticks.clone()).collect();
@@ -270,7 +270,7 @@ impl<'a> Asked<'a> {
     /// The ticks of the events of all chunks under regions.
     fn events(
         &self,
-        regions: &[Option<Region<'a>>],
+        regions: &[Option<CellRegion<'a>>],
         irregular: Irregular,
         ticks: &RangeInclusive<i64>,
     ) -> Result<Vec<i64>> {
@@ -295,15 +295,15 @@ impl<'a> Asked<'a> {
     /// Tells of each slot of each region.
     fn tell(
         &self,
-        regions: &[Option<Region<'a>>],
+        regions: &[Option<CellRegion<'a>>],
         slots: Slots,
         level: Option<(usize, Level)>,
-        told: &mut Told,
+        told: &mut ToldSeries,
     ) -> Result<()> {
         let span = |(axis, edges): (usize, &[i64])| -> (usize, Range<i64>) {
             (axis, edges[0]..edges[edges.len() - 1])
         };
-        let parts: Vec<Option<Region<'_>>> = match slots.cuts().map(span) {
+        let parts: Vec<Option<CellRegion<'_>>> = match slots.cuts().map(span) {
             Some((axis, cells)) => regions
                 .iter()
                 .map(|region| region.as_ref()?.within(axis, &cells))
@@ -321,15 +321,15 @@ impl<'a> Asked<'a> {
             each.extend(
                 tallies
                     .iter()
-                    .map(|tally: &Tally| self.of(tally, ChunksRead::default())),
+                    .map(|tally: &SlotTally| self.of(tally, ChunksRead::default())),
             );
         }
         Ok(())
     }
 }
 
-impl Told {
-    fn of(regions: &[Option<Region<'_>>]) -> Self {
+impl ToldSeries {
+    fn of(regions: &[Option<CellRegion<'_>>]) -> Self {
         Self {
             each: vec![Vec::new(); regions.len()],
             chunks_read: ChunksRead::default(),

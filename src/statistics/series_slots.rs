@@ -41,12 +41,12 @@ impl Slots {
     }
 
     /// The ticks within `all` that are counted together.
-    pub(super) fn pieces(&self, all: &RangeInclusive<i64>) -> Vec<Piece> {
+    pub(super) fn pieces(&self, all: &RangeInclusive<i64>) -> Vec<TickPiece> {
         let slots = match self {
             Slots::Ticks { ticks, .. } => ticks.clone(),
             Slots::One | Slots::Runs { .. } => vec![all.clone()],
         };
-        let piece = |(slot, ticks): (usize, RangeInclusive<i64>)| Piece {
+        let piece = |(slot, ticks): (usize, RangeInclusive<i64>)| TickPiece {
             slot,
             ticks: (*ticks.start()).max(*all.start())..=(*ticks.end()).min(*all.end()),
         };
@@ -61,16 +61,16 @@ impl Slots {
 
 /// Ticks that are counted together, as far as they are told alike.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Piece {
+pub(super) struct TickPiece {
     pub(super) slot: usize,
     pub(super) ticks: RangeInclusive<i64>,
 }
 
 /// Pieces, rising, without what lies in some ranges, and what of them does.
-pub(super) fn cut(pieces: &[Piece], stale: Vec<RangeInclusive<i64>>) -> [Vec<Piece>; 2] {
+pub(super) fn cut(pieces: &[TickPiece], stale: Vec<RangeInclusive<i64>>) -> [Vec<TickPiece>; 2] {
     let stale = merged(stale);
     let (mut clean, mut cut) = (Vec::new(), Vec::new());
-    for Piece { slot, ticks } in pieces {
+    for TickPiece { slot, ticks } in pieces {
         let (start, end) = (*ticks.start(), *ticks.end());
         let (mut at, mut whole) = (start, true);
         for stale in stale
@@ -79,12 +79,12 @@ pub(super) fn cut(pieces: &[Piece], stale: Vec<RangeInclusive<i64>>) -> [Vec<Pie
         {
             let first = at.max(*stale.start());
             if first > at {
-                clean.push(Piece {
+                clean.push(TickPiece {
                     slot: *slot,
                     ticks: at..=first - 1,
                 });
             }
-            cut.push(Piece {
+            cut.push(TickPiece {
                 slot: *slot,
                 ticks: first..=end.min(*stale.end()),
             });
@@ -92,7 +92,7 @@ pub(super) fn cut(pieces: &[Piece], stale: Vec<RangeInclusive<i64>>) -> [Vec<Pie
             at = stale.end().saturating_add(1);
         }
         if whole && at <= end {
-            clean.push(Piece {
+            clean.push(TickPiece {
                 slot: *slot,
                 ticks: at..=end,
             });
@@ -144,7 +144,7 @@ mod tests {
             let pieces = Slots::Ticks { axis: 0, ticks: slots }.pieces(&(-250..=250));
             let stale: Vec<_> = stale.into_iter().map(|(start, len)| start..=start + len).collect();
             let [clean, cut] = cut(&pieces, stale.clone());
-            let slot = |pieces: &[Piece], tick: i64| -> Vec<usize> {
+            let slot = |pieces: &[TickPiece], tick: i64| -> Vec<usize> {
                 pieces.iter().filter(|piece| piece.ticks.contains(&tick)).map(|piece| piece.slot).collect()
             };
             for tick in -330..330 {
@@ -167,14 +167,14 @@ mod tests {
         let [clean, stale] = cut(&pieces, vec![i64::MIN..=0, 7..=i64::MAX]);
         assert_eq!(
             clean,
-            [Piece {
+            [TickPiece {
                 slot: 0,
                 ticks: 1..=6
             }]
         );
         assert_eq!(
             stale,
-            [i64::MIN + 1..=0, 7..=i64::MAX - 1].map(|ticks| Piece { slot: 0, ticks })
+            [i64::MIN + 1..=0, 7..=i64::MAX - 1].map(|ticks| TickPiece { slot: 0, ticks })
         );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::node::Visit;
+use super::node::NodeVisit;
 use super::walk::Walk;
 use crate::dirty::{self, Marks};
 use crate::error::{Error, Result};
@@ -109,7 +109,7 @@ impl Roots {
 
     /// The nodes of a location, those that are told together in one list: of a column of events in
     /// one each of the ticks that are up to date and of the others.
-    pub(super) fn nodes(&self, walk: &Walk<'_>, at: Location) -> Result<Vec<Vec<Visit>>> {
+    pub(super) fn nodes(&self, walk: &Walk<'_>, at: Location) -> Result<Vec<Vec<NodeVisit>>> {
         let pending = match self.marked && at.levels != walk.pyramid.base.finest() {
             true => dirty::pending_under(
                 walk.chunks.grid,

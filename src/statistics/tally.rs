@@ -9,13 +9,13 @@ use crate::kernel::Sum;
 
 /// Area, mean, and standard deviation.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Moments {
+pub(super) struct TallyMoments {
     pub(super) area: f64,
     pub(super) mean: f64,
     pub(super) std: f64,
 }
 
-impl Moments {
+impl TallyMoments {
     /// Both together (T. Chan, G. Golub and R. LeVeque, 1979), in roots, which stay within the
     /// doubles where squares would not.
     pub(super) fn add(&mut self, other: Self) {
@@ -112,32 +112,32 @@ pub(super) struct Share {
     /// The sum as an integer, if it is one for certain.
     pub(super) whole: Option<i128>,
     pub(super) range: Range,
-    pub(super) moments: Moments,
+    pub(super) moments: TallyMoments,
 }
 
 /// What is known for certain of some cells. Areas are in level-0 cells.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Tally {
+pub(super) struct SlotTally {
     pub(super) area: f64,
     pub(super) sum: Sum,
     /// The sum as an integer, as long as every part of it is one.
     pub(super) whole: Option<i128>,
     pub(super) range: Range,
-    pub(super) moments: Moments,
+    pub(super) moments: TallyMoments,
     /// The area in each counter of the bins; empty where nothing was counted.
     bins: Vec<f64>,
     /// The area of each value.
-    classes: BTreeMap<Class, f64>,
+    classes: BTreeMap<ClassValue, f64>,
 }
 
-impl Default for Tally {
+impl Default for SlotTally {
     fn default() -> Self {
         Self {
             area: 0.0,
             sum: Sum::default(),
             whole: Some(0),
             range: no_range(),
-            moments: Moments::default(),
+            moments: TallyMoments::default(),
             bins: Vec::new(),
             classes: BTreeMap::new(),
         }
@@ -146,29 +146,29 @@ impl Default for Tally {
 
 /// A value that cells have, which is not NaN.
 #[derive(Clone, Copy, Debug)]
-struct Class(Number);
+struct ClassValue(Number);
 
-impl PartialEq for Class {
+impl PartialEq for ClassValue {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
 
-impl Eq for Class {}
+impl Eq for ClassValue {}
 
-impl PartialOrd for Class {
+impl PartialOrd for ClassValue {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Class {
+impl Ord for ClassValue {
     fn cmp(&self, other: &Self) -> Ordering {
         self.0.partial_cmp(&other.0).unwrap_or(Ordering::Equal)
     }
 }
 
-impl Tally {
+impl SlotTally {
     /// Adds an aggregate cell.
     pub(super) fn add(&mut self, share: &Share) {
         self.area += share.area;
@@ -197,7 +197,8 @@ impl Tally {
         self.sum.merge(&sum, scale);
         self.add_whole(whole);
         self.range = joined(self.range, range);
-        self.moments.add(Moments::of(values, sum.over(count), full));
+        self.moments
+            .add(TallyMoments::of(values, sum.over(count), full));
     }
 
     fn add_whole(&mut self, whole: Option<i128>) {
@@ -218,7 +219,7 @@ impl Tally {
         let zero = Number::from(0.0);
         *self
             .classes
-            .entry(Class(if value == zero { zero } else { value }))
+            .entry(ClassValue(if value == zero { zero } else { value }))
             .or_default() += area;
     }
 
@@ -265,11 +266,11 @@ impl Tally {
 mod tests {
     use super::*;
 
-    fn of(values: &[f64]) -> Tally {
+    fn of(values: &[f64]) -> SlotTally {
         let range = values.iter().fold(no_range(), |range, value| {
             joined(range, ((*value).into(), (*value).into()))
         });
-        let mut tally = Tally::default();
+        let mut tally = SlotTally::default();
         tally.add_values((values, range), 1.0, 1.0, None);
         tally
     }
@@ -279,7 +280,7 @@ mod tests {
         let values: Vec<f64> = (0..1000).map(|i| 1e6 + f64::from(i % 37) * 0.125).collect();
         let whole = of(&values);
         for size in [1, 3, 500] {
-            let mut parts = Tally::default();
+            let mut parts = SlotTally::default();
             values.chunks(size).for_each(|part| parts.merge(of(part)));
             let range = (1e6.into(), (1e6 + 4.5).into());
             assert_eq!(
@@ -297,7 +298,7 @@ mod tests {
     fn means_and_deviations_of_extremes_are_numbers() {
         for size in [1, 3, 8] {
             let merged = |values: &[f64]| {
-                let mut parts = Tally::default();
+                let mut parts = SlotTally::default();
                 values.chunks(size).for_each(|part| parts.merge(of(part)));
                 (
                     parts.sum.over(parts.area),
@@ -330,7 +331,7 @@ mod tests {
 
     #[test]
     fn classes_are_in_the_order_of_their_values() {
-        let mut tally = Tally::default();
+        let mut tally = SlotTally::default();
         for value in [3.0, -0.0, -2.5, 0.0, f64::NEG_INFINITY] {
             tally.class(value.into(), 1.0);
         }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use super::bounds::Doubt;
 use super::layer_values::Facts;
-use super::node::{Half, NodeCells, NodeReader, NodeStart, Opened, Todo, Visit};
+use super::node::{Half, NodeCells, NodeReader, NodeStart, NodeVisit, OpenedNodes, Todo};
 use super::plan::LayerPlan;
 use super::predicate::Verdict;
 use super::query::StatisticsQuery;
-use super::region::{Cover, Frame, Region, strides};
+use super::region::{CellRegion, ChunkFrame, Cover, strides};
 use super::scan::Class;
 use super::series_slots::Slots;
-use super::tally::{Share, Tally};
+use super::tally::{Share, SlotTally};
 use crate::dirty::{Edge, derivation, touches};
 use crate::error::{Error, Result};
 use crate::grid::{Location, Tuple};
@@ -22,7 +22,7 @@ use crate::store::{ChunkReader, Pyramid};
 pub(super) struct Zone<'a> {
     /// Its number among all that are asked for.
     pub(super) number: usize,
-    pub(super) region: &'a Region<'a>,
+    pub(super) region: &'a CellRegion<'a>,
     pub(super) cover: Cover,
 }
 
@@ -46,9 +46,9 @@ impl<'a> Walk<'a> {
     }
 
     /// Nodes that nothing is known of: one a region that has cells there.
-    pub(super) fn roots(&self, at: Location, start: &NodeStart) -> Vec<Visit> {
+    pub(super) fn roots(&self, at: Location, start: &NodeStart) -> Vec<NodeVisit> {
         let root = |(zone, of): (usize, &Zone<'_>)| {
-            let mut node = Visit {
+            let mut node = NodeVisit {
                 at,
                 zone,
                 todo: None,
@@ -69,18 +69,18 @@ impl<'a> Walk<'a> {
         self.zones.iter().enumerate().filter_map(root).collect()
     }
 
-    fn region(&self, node: &Visit) -> &'a Region<'a> {
+    fn region(&self, node: &NodeVisit) -> &'a CellRegion<'a> {
         self.zones[node.zone].region
     }
 
     /// The shape of the cells of a node.
-    pub(super) fn shape(&self, node: &Visit) -> Tuple<usize> {
+    pub(super) fn shape(&self, node: &NodeVisit) -> Tuple<usize> {
         let chunk = self.chunks.grid.structure().chunk_shape();
         self.nodes.shape(chunk, &node.pieces)
     }
 
-    fn frame(&self, node: &Visit) -> Frame {
-        Frame::new(
+    fn frame(&self, node: &NodeVisit) -> ChunkFrame {
+        ChunkFrame::new(
             self.chunks.grid.structure(),
             self.pyramid.base.finest(),
             &node.at,
@@ -88,7 +88,7 @@ impl<'a> Walk<'a> {
         )
     }
 
-    fn slots(&self, node: &Visit, frame: &Frame) -> Option<(Vec<usize>, usize)> {
+    fn slots(&self, node: &NodeVisit, frame: &ChunkFrame) -> Option<(Vec<usize>, usize)> {
         let shape = self.shape(node);
         let stride = |axis: usize| shape[axis + 1..].iter().product();
         match &self.slots {
@@ -107,17 +107,17 @@ impl<'a> Walk<'a> {
     }
 
     /// A place to count in for each slot of a region.
-    pub(super) fn tallies(&self) -> Vec<Tally> {
-        vec![Tally::default(); self.slots.count()]
+    pub(super) fn tallies(&self) -> Vec<SlotTally> {
+        vec![SlotTally::default(); self.slots.count()]
     }
 
     /// The number of the first slot of a node's region.
-    pub(super) fn first_slot(&self, node: &Visit) -> usize {
+    pub(super) fn first_slot(&self, node: &NodeVisit) -> usize {
         node.zone * self.slots.count()
     }
 
     /// How many chunks it takes to open a node, at most.
-    pub(super) fn cost(&self, node: &Visit) -> u64 {
+    pub(super) fn cost(&self, node: &NodeVisit) -> u64 {
         if node.at.levels == self.pyramid.base.finest() {
             1
         } else {
@@ -126,15 +126,15 @@ impl<'a> Walk<'a> {
     }
 
     /// Tells of the cells of nodes of one place what its chunks tell, and makes nodes of the rest.
-    pub(super) fn open(&self, nodes: &[Visit]) -> Result<Opened> {
+    pub(super) fn open(&self, nodes: &[NodeVisit]) -> Result<OpenedNodes> {
         let Some(first) = nodes.first() else {
-            return Ok(Opened::default());
+            return Ok(OpenedNodes::default());
         };
         let mut all: Vec<NodeCells<'_>> = nodes.iter().map(|node| self.cells(node)).collect();
         if let Some(opened) = self.nodes.open_base(self, nodes, &all)? {
             return Ok(opened);
         }
-        let mut opened = Opened::default();
+        let mut opened = OpenedNodes::default();
         let Some((facts, read)) = self.nodes.known(self, first, &mut all)? else {
             return Ok(opened);
         };
@@ -160,7 +160,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The cells of a node, and how they lie in its region.
-    fn cells(&self, node: &Visit) -> NodeCells<'a> {
+    fn cells(&self, node: &NodeVisit) -> NodeCells<'a> {
         let frame = self.frame(node);
         let (classes, slots) = (
             self.region(node)
@@ -178,7 +178,7 @@ impl<'a> Walk<'a> {
 
     /// Whether the aggregates of a node can settle a cell for any of the regions, or tighten its
     /// bounds.
-    pub(super) fn are_worth_reading(&self, node: &Visit, all: &[NodeCells<'_>]) -> bool {
+    pub(super) fn are_worth_reading(&self, node: &NodeVisit, all: &[NodeCells<'_>]) -> bool {
         let most = if self.bounded || self.query().predicate.is_some() {
             Class::Part
         } else {
@@ -192,7 +192,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The cells of a node that its parent left to it.
-    fn todo(&self, node: &Visit) -> Option<Vec<bool>> {
+    fn todo(&self, node: &NodeVisit) -> Option<Vec<bool>> {
         let todo = node.todo.as_ref()?;
         let shape = self.shape(node);
         let half = self.half(&shape, (todo.dimension, todo.number));
@@ -235,7 +235,7 @@ impl<'a> Walk<'a> {
 
     /// Adds a cell to the tally, if it can be told from what is known of it. Cells that are told to
     /// add nothing are settled.
-    fn settle(&self, tally: &mut Tally, cells: &NodeCells<'_>, cell: usize) -> Result<bool> {
+    fn settle(&self, tally: &mut SlotTally, cells: &NodeCells<'_>, cell: usize) -> Result<bool> {
         let Some(facts) = cells.facts(cell) else {
             return Ok(false);
         };
@@ -264,7 +264,13 @@ impl<'a> Walk<'a> {
     }
 
     /// Counts a cell that falls into one bin, and whose classes are known, if that is wanted.
-    fn count(&self, tally: &mut Tally, facts: &Facts, cell: usize, share: &Share) -> Result<()> {
+    fn count(
+        &self,
+        tally: &mut SlotTally,
+        facts: &Facts,
+        cell: usize,
+        share: &Share,
+    ) -> Result<()> {
         if let Some(bins) = &self.query().bins {
             tally.count(bins, bins.counter(share.range.0), share.area);
         }
@@ -280,7 +286,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Refuses more classes than anybody can look at.
-    pub(super) fn check_classes(&self, tally: &Tally) -> Result<()> {
+    pub(super) fn check_classes(&self, tally: &SlotTally) -> Result<()> {
         if tally.class_count() <= StatisticsQuery::CLASSES_MAX {
             return Ok(());
         }
@@ -293,10 +299,10 @@ impl<'a> Walk<'a> {
     /// The children that hold the cells left over.
     pub(super) fn children(
         &self,
-        node: &Visit,
+        node: &NodeVisit,
         cells: &NodeCells<'_>,
         left: &Arc<[bool]>,
-    ) -> Vec<Visit> {
+    ) -> Vec<NodeVisit> {
         let grid = self.chunks.grid;
         let structure = grid.structure();
         let above = |d: &usize| node.at.levels[*d] > self.pyramid.base.finest()[*d];
@@ -326,7 +332,7 @@ impl<'a> Walk<'a> {
             if here.is_empty() {
                 return None;
             }
-            let frame = Frame::new(structure, self.pyramid.base.finest(), &at, shape);
+            let frame = ChunkFrame::new(structure, self.pyramid.base.finest(), &at, shape);
             let within = self.region(node).cells_within(&frame);
             if within == 0.0 {
                 return None;
@@ -350,7 +356,7 @@ impl<'a> Walk<'a> {
             });
             let cover = self.region(node).cover_of(&node.cover, &frame);
             let zone = node.zone;
-            Some(Visit {
+            Some(NodeVisit {
                 at,
                 zone,
                 todo,
@@ -368,7 +374,7 @@ impl<'a> Walk<'a> {
     }
 
     /// What can lie in some cells of a node.
-    fn doubt(&self, node: &Visit, cells: &NodeCells<'_>, left: &[usize]) -> Doubt {
+    fn doubt(&self, node: &NodeVisit, cells: &NodeCells<'_>, left: &[usize]) -> Doubt {
         let full = self.chunks.grid.full(node.at.levels).0;
         let mut doubt = Doubt::default();
         for &cell in left {

@@ -69,7 +69,7 @@ pub(crate) enum Outcome {
 
 /// What a commit has to do before it may begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Room {
+pub(crate) enum CommitRoom {
     /// Nothing.
     Enough,
     /// A step of aggregation: the turn is the caller's, who hands it back.
@@ -105,7 +105,7 @@ pub(crate) struct Backlog {
 
 #[derive(Debug, Default)]
 struct BacklogState {
-    grids: BTreeMap<GridId, Queue>,
+    grids: BTreeMap<GridId, MarkQueue>,
     /// Grids that wait for their turn. One that has had it since stands here to no effect.
     ready: VecDeque<GridId>,
     closed: bool,
@@ -114,7 +114,7 @@ struct BacklogState {
 }
 
 #[derive(Debug, Default)]
-struct Queue {
+struct MarkQueue {
     /// Marks that were there when the store was opened; unknown until they were counted.
     found: Option<u64>,
     /// Marks left since, by the commit that they come from.
@@ -156,7 +156,7 @@ enum Turn {
     Resting(Duration),
 }
 
-impl Queue {
+impl MarkQueue {
     fn marks(&self) -> u64 {
         self.left + self.found.unwrap_or(0)
     }
@@ -351,9 +351,9 @@ impl Backlog {
     pub(crate) fn forget(&self, grid: GridId) {
         self.lock().grids.insert(
             grid,
-            Queue {
+            MarkQueue {
                 found: Some(0),
-                ..Queue::default()
+                ..MarkQueue::default()
             },
         );
         self.news.notify_all();
@@ -484,7 +484,7 @@ impl Backlog {
     /// Waits until a grid has room: at most `most` marks are pending, and at most as many were
     /// consumed since the oldest came. Or until there is something to do and nobody has the turn,
     /// which then is the caller's.
-    pub(crate) fn make_room(&self, grid: GridId, most: u64) -> Result<Room> {
+    pub(crate) fn make_room(&self, grid: GridId, most: u64) -> Result<CommitRoom> {
         let mut state = self.lock();
         loop {
             state.refuse_if_poisoned()?;
@@ -494,7 +494,7 @@ impl Backlog {
                 .get_mut(&grid)
                 .filter(|queue| queue.is_full(most))
             else {
-                return Ok(Room::Enough);
+                return Ok(CommitRoom::Enough);
             };
             match queue.turn {
                 // Idle: the marks are those of commits under way, which a step would not find.
@@ -506,7 +506,7 @@ impl Backlog {
                 }
                 Turn::Ready | Turn::Resting(_) => {
                     queue.turn = Turn::Taken { again: false };
-                    return Ok(Room::Help);
+                    return Ok(CommitRoom::Help);
                 }
             }
         }

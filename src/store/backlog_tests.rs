@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::backlog::{Backlog, MarkChanges, Outcome, Room};
+use super::backlog::{Backlog, CommitRoom, MarkChanges, Outcome};
 use crate::error::ErrorKind;
 use crate::key::GridId;
 
@@ -164,8 +164,8 @@ fn a_commit_has_room_below_the_limit_and_helps_above_it() {
     backlog.found(GRID, 0);
     commit(&backlog, &left(&[101, 101, 101]), false, 0);
     backlog.announce(&left(&[102, 102]), false, at(0)).unwrap();
-    assert_eq!(backlog.make_room(GRID, 5).unwrap(), Room::Enough);
-    assert_eq!(backlog.make_room(GRID, 2).unwrap(), Room::Help);
+    assert_eq!(backlog.make_room(GRID, 5).unwrap(), CommitRoom::Enough);
+    assert_eq!(backlog.make_room(GRID, 2).unwrap(), CommitRoom::Help);
     backlog.hand_back(GRID, Outcome::More, at(0));
     assert_eq!(
         backlog.take(&|| at(0)),
@@ -185,16 +185,16 @@ fn a_commit_waits_when_as_many_marks_as_may_be_pending_were_consumed_before_the_
     for sequence in 102..105 {
         assert_eq!(
             backlog.make_room(GRID, 2).unwrap(),
-            Room::Enough,
+            CommitRoom::Enough,
             "before {sequence}"
         );
         commit(&backlog, &left(&[sequence]), false, 0);
         commit(&backlog, &consumed(&[sequence]), true, 0);
     }
-    assert_eq!(backlog.make_room(GRID, 2).unwrap(), Room::Help);
+    assert_eq!(backlog.make_room(GRID, 2).unwrap(), CommitRoom::Help);
     commit(&backlog, &consumed(&[101]), true, 0);
     backlog.hand_back(GRID, Outcome::Done, at(0));
-    assert_eq!(backlog.make_room(GRID, 2).unwrap(), Room::Enough);
+    assert_eq!(backlog.make_room(GRID, 2).unwrap(), CommitRoom::Enough);
     // The same for what was found.
     let backlog = Backlog::new(FIRST, Duration::ZERO);
     backlog.found(GRID, 1);
@@ -202,7 +202,7 @@ fn a_commit_waits_when_as_many_marks_as_may_be_pending_were_consumed_before_the_
         commit(&backlog, &left(&[sequence]), false, 0);
         commit(&backlog, &consumed(&[sequence]), true, 0);
     }
-    assert_eq!(backlog.make_room(GRID, 2).unwrap(), Room::Help);
+    assert_eq!(backlog.make_room(GRID, 2).unwrap(), CommitRoom::Help);
 }
 
 #[test]

@@ -55,9 +55,9 @@ impl Stored {
 }
 
 #[derive(Clone, Debug)]
-struct Weight;
+struct ChunkWeight;
 
-impl Weighter<Stored, Arc<Vec<Cells>>> for Weight {
+impl Weighter<Stored, Arc<Vec<Cells>>> for ChunkWeight {
     fn weight(&self, of: &Stored, planes: &Arc<Vec<Cells>>) -> u64 {
         let cells: usize = planes.iter().map(|plane| plane.as_bytes().len()).sum();
         cells as u64 + of.key.len() as u64 + OVERHEAD
@@ -67,7 +67,7 @@ impl Weighter<Stored, Arc<Vec<Cells>>> for Weight {
 /// The planes of chunks, within a number of bytes.
 #[derive(Debug)]
 pub(crate) struct ChunkCache {
-    chunks: Cache<Stored, Arc<Vec<Cells>>, Weight, RandomState>,
+    chunks: Cache<Stored, Arc<Vec<Cells>>, ChunkWeight, RandomState>,
     bytes: u64,
     /// What was asked for and was not there: the hash of each, at one of the places that it gives.
     asked: Box<[AtomicU64]>,
@@ -94,7 +94,7 @@ impl ChunkCache {
             .filter(|_| bytes > 0)?;
         let chunks = Cache::with_options(
             options,
-            Weight,
+            ChunkWeight,
             RandomState::new(),
             DefaultLifecycle::default(),
         );

@@ -16,7 +16,7 @@ const EPOCH_SHIFT: u32 = 40;
 const FORMAT: u32 = 4;
 
 #[derive(Serialize, Deserialize)]
-struct Number(u64);
+struct NumberRecord(u64);
 
 /// What a record is; the number stands in its envelope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,23 +95,23 @@ impl Entered {
 
 /// Checks the format of a store that is only to be read, as a snapshot shows it.
 pub(super) fn look(snapshot: &dyn Snapshot) -> Result<Entered> {
-    if read::<Number>(snapshot, RecordKind::Format, meta::FORMAT.to_vec())?.is_none() {
+    if read::<NumberRecord>(snapshot, RecordKind::Format, meta::FORMAT.to_vec())?.is_none() {
         return Err(Error::not_found(
             "the store is empty; its creation was not completed",
         ));
     }
     check_format(snapshot)?;
-    let number = |kind, key: &[u8]| read::<Number>(snapshot, kind, key.to_vec());
-    let epoch = number(RecordKind::Epoch, meta::EPOCH)?.map_or(0, |Number(epoch)| epoch) + 1;
+    let number = |kind, key: &[u8]| read::<NumberRecord>(snapshot, kind, key.to_vec());
+    let epoch = number(RecordKind::Epoch, meta::EPOCH)?.map_or(0, |NumberRecord(epoch)| epoch) + 1;
     let identity =
-        number(RecordKind::Identity, meta::IDENTITY)?.map_or(0, |Number(identity)| identity);
+        number(RecordKind::Identity, meta::IDENTITY)?.map_or(0, |NumberRecord(identity)| identity);
     Ok(Entered { epoch, identity })
 }
 
 /// Whether the store has a format record, which then is of this version.
 fn check_format(snapshot: &dyn Snapshot) -> Result<bool> {
-    match read::<Number>(snapshot, RecordKind::Format, meta::FORMAT.to_vec())? {
-        Some(Number(format)) if format != u64::from(FORMAT) => Err(Error::invalid(format!(
+    match read::<NumberRecord>(snapshot, RecordKind::Format, meta::FORMAT.to_vec())? {
+        Some(NumberRecord(format)) if format != u64::from(FORMAT) => Err(Error::invalid(format!(
             "the store has format {format}; this version of gridstone reads format {FORMAT}"
         ))),
         Some(_) => Ok(true),
@@ -145,30 +145,30 @@ pub(super) fn enter(
         batch.put(
             Space::Meta,
             meta::FORMAT.to_vec(),
-            encode_record(RecordKind::Format, &Number(u64::from(FORMAT)))?,
+            encode_record(RecordKind::Format, &NumberRecord(u64::from(FORMAT)))?,
         );
     }
-    let known = read::<Number>(
+    let known = read::<NumberRecord>(
         snapshot.as_ref(),
         RecordKind::Identity,
         meta::IDENTITY.to_vec(),
     )?;
     let identity = match known {
-        Some(Number(known)) if !another => known,
+        Some(NumberRecord(known)) if !another => known,
         _ => {
-            let record = encode_record(RecordKind::Identity, &Number(identity))?;
+            let record = encode_record(RecordKind::Identity, &NumberRecord(identity))?;
             batch.put(Space::Meta, meta::IDENTITY.to_vec(), record);
             identity
         }
     };
-    let epoch = read::<Number>(snapshot.as_ref(), RecordKind::Epoch, meta::EPOCH.to_vec())?
-        .map_or(0, |Number(epoch)| epoch)
+    let epoch = read::<NumberRecord>(snapshot.as_ref(), RecordKind::Epoch, meta::EPOCH.to_vec())?
+        .map_or(0, |NumberRecord(epoch)| epoch)
         + 1;
     batch.expect_key(Space::Meta, meta::EPOCH.to_vec());
     batch.put(
         Space::Meta,
         meta::EPOCH.to_vec(),
-        encode_record(RecordKind::Epoch, &Number(epoch))?,
+        encode_record(RecordKind::Epoch, &NumberRecord(epoch))?,
     );
     engine.commit(batch, Durability::Sync)?;
     Ok(Entered { epoch, identity })

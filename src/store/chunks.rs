@@ -1,7 +1,7 @@
 //! Chunks of a grid between their blobs and the kernels.
 
 use crate::array::{Cells, DType};
-use crate::codec::{BlobSpec, DecodeError, Filter, Plane, encode, has_strips};
+use crate::codec::{BlobSpec, DecodeError, Filter, RawPlane, encode, has_strips};
 use crate::error::{Error, ErrorKind, Result};
 use crate::grid::{Levels, Location, Schema, Tuple};
 use crate::kernel::{Chunk, Full, Halving, Weighed, Weighting};
@@ -40,12 +40,12 @@ impl BaseChunk {
 pub(crate) struct ChunkWrite {
     pub(crate) layer: LayerId,
     pub(crate) at: Location,
-    pub(crate) what: Written,
+    pub(crate) what: ChunkContent,
 }
 
 /// What is to stand at a place of a layer.
 #[derive(Debug)]
-pub(crate) enum Written {
+pub(crate) enum ChunkContent {
     /// A chunk of cells.
     Cells(Vec<u8>),
     /// A chunk of events at these ticks.
@@ -444,10 +444,14 @@ impl<'a> ChunkReader<'a> {
     ) -> Vec<u8> {
         let schema = self.grid.schema();
         let mask = chunk.mask.as_ref().map(|mask| Cells::from(mask.clone()));
-        let mut planes = vec![Plane::new(&chunk.cells, schema.filter(), base_fill(schema))];
+        let mut planes = vec![RawPlane::new(
+            &chunk.cells,
+            schema.filter(),
+            base_fill(schema),
+        )];
         planes.extend(
             mask.as_ref()
-                .map(|mask| Plane::new(mask, Filter::None, 0.0)),
+                .map(|mask| RawPlane::new(mask, Filter::None, 0.0)),
         );
         self.blob(LayerId::BASE, at, ticks, &planes)
     }
@@ -462,8 +466,8 @@ impl<'a> ChunkReader<'a> {
         let of_layer = |(layer, chunk): (&LayerSpec, &Chunk)| {
             let blob = self.encode_layer(layer, at, chunk, ticks);
             let what = match ticks {
-                None => Written::Cells(blob),
-                Some(ticks) => Written::Events(ticks.clone(), blob),
+                None => ChunkContent::Cells(blob),
+                Some(ticks) => ChunkContent::Events(ticks.clone(), blob),
             };
             ChunkWrite {
                 layer: layer.id,
@@ -481,7 +485,7 @@ impl<'a> ChunkReader<'a> {
             .map(|layer| ChunkWrite {
                 layer: layer.id,
                 at: *at,
-                what: Written::Nothing,
+                what: ChunkContent::Nothing,
             })
             .collect()
     }
@@ -518,9 +522,9 @@ impl<'a> ChunkReader<'a> {
         } else {
             Filter::default_for(layer.dtype)
         };
-        let mut planes = vec![Plane::new(&chunk.values, filter, layer.rule.fill)];
-        let state = |cells| Plane::new(cells, Filter::Auto, f64::NAN);
-        let plain = |cells| Plane::new(cells, Filter::Narrow, f64::NAN);
+        let mut planes = vec![RawPlane::new(&chunk.values, filter, layer.rule.fill)];
+        let state = |cells| RawPlane::new(cells, Filter::Auto, f64::NAN);
+        let plain = |cells| RawPlane::new(cells, Filter::Narrow, f64::NAN);
         planes.extend(fixed.iter().map(state));
         planes.extend(weight.iter().chain(rest).map(plain));
         self.blob(layer.id, at, ticks, &planes)
@@ -532,7 +536,7 @@ impl<'a> ChunkReader<'a> {
         layer: LayerId,
         at: &Location,
         ticks: Option<&Ticks>,
-        planes: &[Plane<'_>],
+        planes: &[RawPlane<'_>],
     ) -> Vec<u8> {
         let (identity, shape, settings) = (
             self.identity(layer, at, ticks),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use super::chunks::ChunkReader;
 use super::layers::LayerSpec;
 use super::snapshot::Pin;
-use super::stats::Counters;
+use super::stats::GridCounters;
 use super::{Desk, State, Store, catalog, lock};
 use crate::error::{Error, Result};
 use crate::grid::{Extent, Levels, Location, Schema, Structure, Tuple, Window, check_name};
@@ -276,7 +276,7 @@ impl Grid {
         Ok(())
     }
 
-    pub(crate) fn counters(&self) -> &Counters {
+    pub(crate) fn counters(&self) -> &GridCounters {
         &self.inner.desk.counters
     }
 

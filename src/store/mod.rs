@@ -41,7 +41,7 @@ pub(crate) use blocked::Blocked;
 pub(crate) use cache::{ChunkCache, Stored};
 pub(crate) use catalog::{RecordKind, decode_record, encode_record, read as read_record};
 pub(crate) use chunks::{
-    BaseChunk, ChunkPlace, ChunkReader, ChunkWrite, LayerChunks, Written, only,
+    BaseChunk, ChunkContent, ChunkPlace, ChunkReader, ChunkWrite, LayerChunks, only,
 };
 pub use encodings::EncodingInfo;
 pub use grid::Grid;
@@ -49,7 +49,7 @@ pub(crate) use journal::{Journal, Number};
 use layers::Registered;
 pub(crate) use layers::{Gaps, LayerSpec, base_fill, base_gaps};
 pub use listing::ChunkInfo;
-pub(crate) use naming::{Shown, unless_dropped};
+pub(crate) use naming::{StoreListing, unless_dropped};
 pub use options::{Policy, StoreOptions};
 pub(crate) use pyramid::{Base, Pyramid};
 pub(crate) use settled::Settled;
@@ -62,11 +62,11 @@ pub use stats::{GridStats, StoreStats};
 use background::Background;
 pub(crate) use background::Work;
 use backlog::Backlog;
-pub(crate) use backlog::{Outcome, Room};
+pub(crate) use backlog::{CommitRoom, Outcome};
 use chunk_locks::Turns;
 use naming::Names;
 use snapshot::Pins;
-use stats::{Counters, Effect};
+use stats::{Effect, GridCounters};
 pub(crate) use workers::Workers;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -81,14 +81,14 @@ use crate::kv::{Durability, Engine, Snapshot};
 /// aggregation ends after the step it is at, and dropping the handle waits for that.
 #[derive(Clone, Debug)]
 pub struct Store {
-    shared: Arc<Shared>,
+    shared: Arc<SharedStore>,
     /// Absent in the handles of the background threads, so that they do not keep themselves alive.
     background: Option<Arc<Background>>,
     workers: Workers,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct SharedStore {
     engine: Arc<dyn Engine>,
     options: StoreOptions,
     identity: u64,
@@ -110,7 +110,7 @@ struct Shared {
 pub(crate) struct Desk {
     /// At most one aggregation of a grid is under way in a process.
     aggregator: Arc<Mutex<Blocked>>,
-    counters: Counters,
+    counters: GridCounters,
     turns: Turns,
 }
 
@@ -141,7 +141,7 @@ impl Store {
             )?,
         };
         let first = entered.first();
-        let shared = Shared {
+        let shared = SharedStore {
             engine,
             identity: entered.identity,
             journal: Arc::new(Journal::starting_at(first)),

@@ -46,7 +46,7 @@ impl Names {
 }
 
 /// What a store holds at one moment.
-pub(crate) struct Shown {
+pub(crate) struct StoreListing {
     pub(crate) snapshot: Arc<dyn Snapshot>,
     /// Every grid whose records can be read, by name.
     pub(crate) grids: Vec<Grid>,
@@ -54,7 +54,7 @@ pub(crate) struct Shown {
     pub(crate) unreadable: Vec<(String, Error)>,
 }
 
-impl Shown {
+impl StoreListing {
     /// Every grid, if all can be read.
     pub(crate) fn all(self) -> Result<Vec<Grid>> {
         self.unreadable
@@ -99,7 +99,7 @@ impl Store {
     }
 
     /// A snapshot, and the grids that it shows.
-    pub(crate) fn shown(&self) -> Result<Shown> {
+    pub(crate) fn shown(&self) -> Result<StoreListing> {
         let _still = self.names().still();
         let snapshot = self.current()?;
         let (mut grids, mut unreadable) = (Vec::new(), Vec::new());
@@ -110,7 +110,7 @@ impl Store {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Shown {
+        Ok(StoreListing {
             snapshot,
             grids,
             unreadable,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::error::ErrorKind;
 use crate::key::GridId;
-use backlog::{Backlog, MarkChanges, Outcome, Room};
+use backlog::{Backlog, CommitRoom, MarkChanges, Outcome};
 
 mod sync {
     pub(super) use shuttle::sync::{Condvar, Mutex, MutexGuard};
@@ -143,7 +143,7 @@ impl Disk {
     }
 
     fn make_room(&self, grid: GridId, most: u64) -> crate::Result<()> {
-        while self.backlog.make_room(grid, most)? == Room::Help {
+        while self.backlog.make_room(grid, most)? == CommitRoom::Help {
             let outcome = self.step(grid);
             self.backlog.hand_back(grid, outcome, self.now());
         }

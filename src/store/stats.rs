@@ -89,7 +89,7 @@ pub struct StoreStats {
 
 /// The counters of one grid.
 #[derive(Debug, Default)]
-pub(crate) struct Counters {
+pub(crate) struct GridCounters {
     marks_consumed: AtomicU64,
     chunks_read: AtomicU64,
     bytes_read: AtomicU64,
@@ -98,14 +98,14 @@ pub(crate) struct Counters {
     bytes_written: AtomicU64,
 }
 
-impl Counters {
+impl GridCounters {
     /// Notes that a chunk was read.
     pub(crate) fn read(&self, bytes: usize) {
         add(&self.chunks_read, 1);
         add(&self.bytes_read, bytes as u64);
     }
 
-    fn add(&self, work: &Work) {
+    fn add(&self, work: &BatchWork) {
         add(&self.marks_consumed, work.marks_consumed);
         add(&self.chunks_put, work.chunks_put);
         add(&self.chunks_aggregated, work.chunks_aggregated);
@@ -123,7 +123,7 @@ fn get(counter: &AtomicU64) -> u64 {
 
 /// What a batch does to one grid.
 #[derive(Debug, Default)]
-struct Work {
+struct BatchWork {
     marks_consumed: u64,
     chunks_put: u64,
     chunks_aggregated: u64,
@@ -134,7 +134,7 @@ struct Work {
 #[derive(Debug, Default)]
 pub(super) struct Effect {
     pub(super) changes: MarkChanges,
-    grids: Vec<(GridId, Work)>,
+    grids: Vec<(GridId, BatchWork)>,
 }
 
 impl Effect {
@@ -175,13 +175,13 @@ impl Effect {
         effect
     }
 
-    fn work(&mut self, grid: GridId) -> &mut Work {
+    fn work(&mut self, grid: GridId) -> &mut BatchWork {
         let at = self
             .grids
             .iter()
             .position(|(id, _)| *id == grid)
             .unwrap_or_else(|| {
-                self.grids.push((grid, Work::default()));
+                self.grids.push((grid, BatchWork::default()));
                 self.grids.len() - 1
             });
         &mut self.grids[at].1

@@ -25,7 +25,7 @@ use crate::grid::Location;
 use crate::key::{ChunkKey, DirectoryEntry, LayerId, Mark, MarkKey, unowned};
 use crate::kv::{Order, Snapshot, Space, for_each_page};
 use crate::parallel;
-use crate::store::{ChunkReader, Grid, LayerChunks, Pyramid, Shown, State, Store, lock};
+use crate::store::{ChunkReader, Grid, LayerChunks, Pyramid, State, Store, StoreListing, lock};
 use pages::Scanned;
 pub use repair::{Quarantined, Repaired};
 pub use report::{Damage, Finding, Report, Thoroughness};
@@ -42,7 +42,7 @@ impl Store {
     /// Verifies the store like [`verify`](Self::verify), more or less thoroughly.
     pub fn verify_to(&self, depth: Thoroughness) -> Result<Report> {
         let mut report = Report::default();
-        let Shown {
+        let StoreListing {
             snapshot,
             grids,
             unreadable,

@@ -287,12 +287,12 @@ struct BaseChunks<'a> {
 
 /// Takes the key of a chunk, and its blob if that can be read; gives whether the key is one of a
 /// chunk.
-type Visit<'a> = &'a mut dyn FnMut(&[u8], Option<&[u8]>) -> bool;
+type VisitBlob<'a> = &'a mut dyn FnMut(&[u8], Option<&[u8]>) -> bool;
 
 impl BaseChunks<'_> {
     /// Calls `visit` with all chunks of a range whose keys begin with a prefix. Where some cannot
     /// be read together those with each longer prefix are tried, until one key is left.
-    fn each(&mut self, range: &KeyRange, prefix: &[u8], visit: Visit<'_>) -> Result<()> {
+    fn each(&mut self, range: &KeyRange, prefix: &[u8], visit: VisitBlob<'_>) -> Result<()> {
         let Some(mut part) = common(range, &KeyRange::prefix(prefix)) else {
             return Ok(());
         };

@@ -9,7 +9,7 @@ use super::report::{Damage, Finding};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{ChunkKey, DirectoryEntry, LayerId};
 use crate::kv::{KeyRange, Order, Space};
-use crate::store::{Grid, Shown, Store, lock};
+use crate::store::{Grid, Store, StoreListing, lock};
 
 /// Chunks that are looked at in one snapshot.
 const SLICE: usize = 32;
@@ -21,12 +21,12 @@ const REST: Duration = Duration::from_secs(60);
 /// A store that is being scrubbed, until this is dropped. See [`Store::scrub`].
 #[derive(Debug)]
 pub struct Scrub {
-    shared: Arc<Shared>,
+    shared: Arc<ScrubShared>,
     thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
+struct ScrubShared {
     state: Mutex<ScrubState>,
     news: Condvar,
 }
@@ -106,7 +106,7 @@ impl Store {
         if bytes_per_second == 0 {
             return Err(Error::invalid("a scrub at no byte a second reads nothing"));
         }
-        let (store, shared) = (self.clone(), Arc::new(Shared::default()));
+        let (store, shared) = (self.clone(), Arc::new(ScrubShared::default()));
         let work = {
             let shared = Arc::clone(&shared);
             move || while shared.pass(&store, bytes_per_second) && shared.rest(REST) {}
@@ -124,12 +124,12 @@ impl Store {
     }
 }
 
-impl Shared {
+impl ScrubShared {
     /// Reads the whole store, as far as it can be read; false if it was stopped.
     fn pass(&self, store: &Store, rate: u64) -> bool {
         let (mut found, mut is_whole) = (Vec::new(), true);
         let grids = store.shown().map(
-            |Shown {
+            |StoreListing {
                  grids, unreadable, ..
              }| {
                 let unreadable = unreadable.into_iter();

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use super::Writer;
+use super::PutWriter;
 use super::cells::is_blank;
 use crate::aggregate::{Bucket, ChunkChange, Leaf, Propagation};
 use crate::array::{Cells, with_cells};
 use crate::error::Result;
-use crate::events::{EventChange, Events, Planes, Trie, irregular, slabs};
+use crate::events::{EventChange, EventPlanes, Events, Trie, irregular, slabs};
 use crate::grid::{Location, Piece};
 use crate::kernel::Pick;
 use crate::key::{LayerId, Ticks};
@@ -36,7 +36,7 @@ impl Touched {
     }
 }
 
-impl Writer<'_, '_> {
+impl PutWriter<'_, '_> {
     /// The events of a put that lie in a bucket: the tick of each, rising, and its number in the
     /// array.
     fn put_into(&self, put: usize, bucket: &Location) -> &[(i64, usize)] {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::levels::check_levels;
-use super::targets::Places;
+use super::targets::PutPlaces;
 use crate::aggregate::{self, AggregationPlan};
 use crate::dirty::{Edge, parents};
 use crate::error::{Error, Result};
@@ -66,7 +66,7 @@ impl Grid {
             .iter()
             .flatten()
             .fold(base, |base, piece| base.with(piece.location.levels));
-        let places = Places::new(chunks, &base, old.base.as_ref(), puts, |_, _| true)?;
+        let places = PutPlaces::new(chunks, &base, old.base.as_ref(), puts, |_, _| true)?;
         base = places
             .leaves
             .iter()

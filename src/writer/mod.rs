@@ -25,7 +25,7 @@ use crate::key::{LayerId, Ticks, meta};
 use crate::kv::{self, Snapshot, Space};
 use crate::parallel;
 use crate::store::{
-    Base, BaseChunk, ChunkReader, ChunkWrite, Grid, Pyramid, State, Written, base_fill, lock,
+    Base, BaseChunk, ChunkContent, ChunkReader, ChunkWrite, Grid, Pyramid, State, base_fill, lock,
     write_reach, write_state,
 };
 pub use batch::{Batch, Overlap};
@@ -35,7 +35,7 @@ pub use clean::Cleaned;
 pub(crate) use clear::{settle_bounds, wipe};
 pub use forecast::Forecast;
 pub(crate) use levels::check_levels;
-use targets::Places;
+use targets::PutPlaces;
 
 /// Edges of a rising pyramid that are carried up in the commit itself, at most.
 const INLINE_EDGES_MAX: usize = 256;
@@ -67,7 +67,7 @@ impl AddAssign for Commit {
 
 /// What a writer adds to a batch.
 #[derive(Debug, Default)]
-struct Done {
+struct Added {
     chunks: u64,
     aggregates: u64,
     bytes: u64,
@@ -80,7 +80,7 @@ struct Done {
 
 /// Writes, the keys of the directory that they were computed from, where aggregates changed, and
 /// what is left to be marked where they did not.
-type Outcome = (
+type RunOutcome = (
     Vec<ChunkWrite>,
     Vec<Vec<u8>>,
     Vec<Window>,
@@ -88,19 +88,19 @@ type Outcome = (
 );
 
 /// Puts of a batch into one grid, against one snapshot.
-struct Writer<'b, 'a> {
+struct PutWriter<'b, 'a> {
     grid: &'b Grid,
     chunks: ChunkReader<'b>,
     puts: Vec<&'b Put<'a>>,
     old: State,
     new: State,
     base: Base,
-    places: Places,
+    places: PutPlaces,
     /// The chunks that have changed, and the buckets, with the ticks of the events that have.
     changed: Mutex<BTreeMap<Location, Option<Ticks>>>,
 }
 
-impl<'b, 'a> Writer<'b, 'a> {
+impl<'b, 'a> PutWriter<'b, 'a> {
     fn new(grid: &'b Grid, snapshot: &'b dyn Snapshot, puts: Vec<&'b Put<'a>>) -> Result<Self> {
         let (chunks, structure) = (grid.chunk_reader(snapshot), grid.structure());
         let old = grid.state(snapshot)?;
@@ -133,7 +133,7 @@ impl<'b, 'a> Writer<'b, 'a> {
             .iter()
             .flatten()
             .fold(base, |base, piece| base.with(piece.location.levels));
-        let places = Places::new(chunks, &base, old.base.as_ref(), pieces, |number, piece| {
+        let places = PutPlaces::new(chunks, &base, old.base.as_ref(), pieces, |number, piece| {
             has_data(grid, puts[number], piece)
         })?;
         // Cells are copied down to every level between.
@@ -159,7 +159,7 @@ impl<'b, 'a> Writer<'b, 'a> {
 
     /// Adds all that the puts change to a batch. `inline` says whether aggregates may be brought up
     /// to date in it; where they are not, it is left to marks.
-    fn write(&self, batch: &mut kv::Batch, inline: bool) -> Result<Done> {
+    fn write(&self, batch: &mut kv::Batch, inline: bool) -> Result<Added> {
         write_state(batch, self.grid.id(), &self.old, &self.new)?;
         self.places.expect(self.chunks, &self.base, batch)?;
         if self
@@ -181,11 +181,11 @@ impl<'b, 'a> Writer<'b, 'a> {
                 to,
                 finest,
             });
-            return Ok(Done {
+            return Ok(Added {
                 wiped: true,
                 chunks: self.places.leaves.len() as u64,
                 changed,
-                ..Done::default()
+                ..Added::default()
             });
         };
         let recut = self.recut(&pyramid)?;
@@ -201,9 +201,9 @@ impl<'b, 'a> Writer<'b, 'a> {
             .filter(|write| write.layer == LayerId::BASE)
             .map(|write| write.at.levels)
             .collect();
-        let mut done = Done {
+        let mut done = Added {
             chunks: of_base.len() as u64,
-            ..Done::default()
+            ..Added::default()
         };
         done.aggregates = (writes.len() - of_base.len()) as u64;
         if !writes.is_empty() || !recut.is_empty() {
@@ -267,7 +267,7 @@ impl<'b, 'a> Writer<'b, 'a> {
         batch: &mut kv::Batch,
         raised: Vec<Edge>,
         (pyramid, bounds): (&Pyramid, &Window),
-    ) -> Result<Outcome> {
+    ) -> Result<RunOutcome> {
         let edges: Vec<Edge> = self
             .edges()
             .chain(self.edges_of_left())
@@ -290,7 +290,7 @@ impl<'b, 'a> Writer<'b, 'a> {
     }
 
     /// Writes base data, and finds what must be marked above it.
-    fn marking(&self, batch: &mut kv::Batch, pyramid: &Pyramid) -> Result<Outcome> {
+    fn marking(&self, batch: &mut kv::Batch, pyramid: &Pyramid) -> Result<RunOutcome> {
         let plan = AggregationPlan::default()
             .with_split(self.places.split.iter().copied().collect())
             .with_put(&self.places.order);
@@ -440,7 +440,7 @@ impl<'b, 'a> Writer<'b, 'a> {
         let splits: Vec<Location> = self.places.split.iter().copied().collect();
         let split = |at: &Location| {
             if self.base.has(at.levels) && self.chunks.exists(LayerId::BASE, at)? {
-                self.emit(run, at, Written::Nothing);
+                self.emit(run, at, ChunkContent::Nothing);
             }
             let chunk = self.content(at)?;
             if marks && !is_blank(&chunk, self.grid.schema()) {
@@ -518,7 +518,7 @@ impl<'b, 'a> Writer<'b, 'a> {
         if is_blank(&chunk, self.grid.schema()) {
             let existed = self.base.has(at.levels) && self.chunks.exists(LayerId::BASE, at)?;
             if existed {
-                self.emit(run, at, Written::Nothing);
+                self.emit(run, at, ChunkContent::Nothing);
             }
             let gone = existed || self.split_above(at).is_some() || self.places.over.contains(at);
             return Ok(if gone {
@@ -535,12 +535,12 @@ impl<'b, 'a> Writer<'b, 'a> {
                     .transpose()
             },
         );
-        self.emit(run, at, Written::Cells(blob));
+        self.emit(run, at, ChunkContent::Cells(blob));
         Ok(lifted?.map_or(ChunkChange::Same, ChunkChange::Now))
     }
 
     /// Emits the write of a base chunk.
-    fn emit(&self, run: &Propagation<'_>, at: &Location, what: Written) {
+    fn emit(&self, run: &Propagation<'_>, at: &Location, what: ChunkContent) {
         lock(&self.changed).insert(*at, None);
         let (layer, at) = (LayerId::BASE, *at);
         run.emit([ChunkWrite { layer, at, what }]);

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::batch::{Content, Put};
-use super::{Commit, Done, Writer};
+use super::{Added, Commit, PutWriter};
 use crate::aggregate;
 use crate::dirty::{self, Edge, Marks};
 use crate::error::{ErrorKind, Result};
@@ -21,7 +21,7 @@ const INLINE_BYTES_MAX: usize = 1 << 28;
 /// over finer data of the run; or removals in cells of the same levels; or one removal that ends
 /// what counts as put.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum RunKind {
     Arrays,
     Removals(Levels),
     Cut,
@@ -31,13 +31,13 @@ enum Kind {
 fn runs<'p, 'a>(structure: &Structure, puts: &[&'p Put<'a>]) -> Vec<Vec<&'p Put<'a>>> {
     let levels = |put: &Put<'_>| put.window.levels(structure.dimensions().len());
     let kind = |put: &Put<'_>| match put.content {
-        Content::Array(..) => Kind::Arrays,
-        Content::Nothing { shrink: false } => Kind::Removals(levels(put)),
-        Content::Nothing { shrink: true } => Kind::Cut,
+        Content::Array(..) => RunKind::Arrays,
+        Content::Nothing { shrink: false } => RunKind::Removals(levels(put)),
+        Content::Nothing { shrink: true } => RunKind::Cut,
     };
     let joins = |before: &Put<'_>, put: &Put<'_>| match (kind(before), kind(put)) {
-        (Kind::Arrays, Kind::Arrays) => levels(before).covers(&levels(put)),
-        (Kind::Removals(before), Kind::Removals(levels)) => before == levels,
+        (RunKind::Arrays, RunKind::Arrays) => levels(before).covers(&levels(put)),
+        (RunKind::Removals(before), RunKind::Removals(levels)) => before == levels,
         _ => false,
     };
     puts.chunk_by(|before, put| joins(before, put))
@@ -66,7 +66,7 @@ pub(super) fn write(
         .iter()
         .filter(|write| write.space == Space::Dirty && write.value.is_some())
         .count() as u64;
-    let Done {
+    let Added {
         chunks,
         aggregates,
         bytes,
@@ -89,9 +89,9 @@ fn alone(
     snapshot: &dyn Snapshot,
     run: &[&Put<'_>],
     (number, inline): (&Number, bool),
-) -> Result<(kv::Batch, Done)> {
+) -> Result<(kv::Batch, Added)> {
     let mut batch = kv::Batch::at(snapshot);
-    let mut done = Writer::new(grid, snapshot, run.to_vec())?.write(&mut batch, inline)?;
+    let mut done = PutWriter::new(grid, snapshot, run.to_vec())?.write(&mut batch, inline)?;
     dirty::mark(
         grid,
         &mut batch,
@@ -106,13 +106,13 @@ fn together(
     snapshot: &dyn Snapshot,
     runs: &[Vec<&Put<'_>>],
     (number, inline): (&Number, bool),
-) -> Result<(kv::Batch, Done)> {
+) -> Result<(kv::Batch, Added)> {
     let mut overlay = Overlay::new(snapshot);
-    let (mut all, mut marks): (Done, BTreeMap<Edge, Option<Ticks>>) =
-        (Done::default(), BTreeMap::new());
+    let (mut all, mut marks): (Added, BTreeMap<Edge, Option<Ticks>>) =
+        (Added::default(), BTreeMap::new());
     for run in runs {
         let mut batch = kv::Batch::at(&overlay);
-        let done = Writer::new(grid, &overlay, run.clone())?.write(&mut batch, false)?;
+        let done = PutWriter::new(grid, &overlay, run.clone())?.write(&mut batch, false)?;
         if done.wiped {
             marks.clear();
         }
@@ -133,11 +133,11 @@ fn together(
         let mut batch = kv::Batch::at(&overlay);
         match aggregate::advance(grid, &overlay, (&mut batch, number.get())) {
             Ok(Some((done, changed))) => {
-                all.add(Done {
+                all.add(Added {
                     aggregates: done.chunks,
                     bytes: done.bytes,
                     changed,
-                    ..Done::default()
+                    ..Added::default()
                 });
                 overlay.add(batch)?;
             }
@@ -150,9 +150,9 @@ fn together(
     Ok((overlay.into_batch(), all))
 }
 
-impl Done {
+impl Added {
     /// Adds what came after it, but for its marks.
-    fn add(&mut self, later: Done) {
+    fn add(&mut self, later: Added) {
         self.chunks += later.chunks;
         self.aggregates += later.aggregates;
         self.bytes += later.bytes;

@@ -15,7 +15,7 @@ use crate::store::{Base, BaseChunk, ChunkReader, Grid, expect_base_levels};
 const NAMED_MAX: usize = 8;
 
 /// The places that a batch of puts writes to.
-pub(super) struct Places {
+pub(super) struct PutPlaces {
     /// The parts of the puts in each chunk, in their order, with the number of their put.
     pub(super) pieces: HashMap<Location, Vec<(usize, Piece)>>,
     /// Base chunks above finer pieces: they become aggregates, and their cells are copied down.
@@ -35,7 +35,7 @@ pub(super) struct Places {
     pub(super) over: BTreeSet<Location>,
 }
 
-impl Places {
+impl PutPlaces {
     /// Finds the places of the pieces of each put. `before` are the base levels before the batch;
     /// `writes` says whether a piece of a put writes anything.
     ///

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gridstone::adapter::source::{
-    self, Block, Fingerprint, Footprint, Import, Piece, Plan, Run, Source,
+    self, Block, Fingerprint, Footprint, Import, Plan, Run, Source, SourceCells,
 };
 use gridstone::array::Cells;
 use gridstone::{
@@ -56,7 +56,7 @@ impl Source for Made {
             .collect()
     }
 
-    fn read(&mut self, block: &Block) -> gridstone::Result<Piece> {
+    fn read(&mut self, block: &Block) -> gridstone::Result<SourceCells> {
         let shape: Vec<usize> = block
             .window
             .shape()
@@ -75,7 +75,7 @@ impl Source for Made {
                 (hash % 50) as f32 + 100.0 * self.number as f32
             }
         };
-        Ok(Piece::new(ArrayD::from_shape_fn(shape.clone(), cell)))
+        Ok(SourceCells::new(ArrayD::from_shape_fn(shape.clone(), cell)))
     }
 }
 
@@ -366,7 +366,7 @@ impl Source for Failing {
         self.0.blocks()
     }
 
-    fn read(&mut self, _: &Block) -> gridstone::Result<Piece> {
+    fn read(&mut self, _: &Block) -> gridstone::Result<SourceCells> {
         self.1.fetch_add(1, Ordering::Relaxed);
         Err(gridstone::Error::unavailable("the line is cut"))
     }
@@ -421,7 +421,7 @@ impl Source for Changing {
         self.0.blocks()
     }
 
-    fn read(&mut self, block: &Block) -> gridstone::Result<Piece> {
+    fn read(&mut self, block: &Block) -> gridstone::Result<SourceCells> {
         self.1 += 1;
         self.0.read(block)
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gridstone::array::Cells;
-use gridstone::codec::{BlobSpec, Codec, Plane, Settings, decode, encode};
+use gridstone::codec::{BlobSpec, Codec, RawPlane, Settings, decode, encode};
 use gridstone::kv::{Batch, Durability, Engine, KeyRange, Memory, Order, Space};
 use gridstone::verify::{Damage, Finding};
 use gridstone::{
@@ -122,10 +122,10 @@ fn verify_finds_an_aggregate_that_was_encoded_anew_with_one_wrong_cell() {
         let cells: &mut Vec<f32> = planes[0].as_mut().unwrap();
         let wrong = cells.iter_mut().find(|cell| !cell.is_nan()).unwrap();
         *wrong = wrong.next_up();
-        let planes: Vec<Plane<'_>> = planes
+        let planes: Vec<RawPlane<'_>> = planes
             .iter()
             .map(|cells: &Cells| {
-                Plane::new(
+                RawPlane::new(
                     cells,
                     gridstone::codec::Filter::default_for(cells.dtype()),
                     f64::NAN,

@@ -3,9 +3,9 @@
 
 use flate2::{Decompress, FlushDecompress};
 
-use super::codecs::{self, Codec};
+use super::codecs::{self, PictureCodec};
 use super::directory::ByteOrder;
-use super::layout::{Compression, Predictor};
+use super::layout::{Compression, RowPredictor};
 use super::predictor;
 use crate::array::{Cells, DType, block};
 use crate::error::{Error, Result};
@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug)]
 pub(super) struct Coding {
     pub(super) compression: Compression,
-    pub(super) predictor: Predictor,
+    pub(super) predictor: RowPredictor,
     pub(super) order: ByteOrder,
     /// Cells across a block.
     pub(super) cols: usize,
@@ -24,7 +24,7 @@ pub(super) struct Coding {
     pub(super) samples: usize,
     pub(super) bits: SampleBits,
     /// What image codecs need to know.
-    pub(super) codec: Codec,
+    pub(super) codec: PictureCodec,
 }
 
 impl Coding {
@@ -96,17 +96,17 @@ pub(super) fn decode(
         return Err(too_few(got, needed));
     }
     // What codecs give is in the file's order too: writers swap bytes before they encode.
-    if coding.predictor != Predictor::FloatingPoint && !coding.order.is_native() {
+    if coding.predictor != RowPredictor::FloatingPoint && !coding.order.is_native() {
         predictor::swap_bytes(bytes, size);
     }
     match coding.predictor {
-        Predictor::None => {}
-        Predictor::Horizontal => {
+        RowPredictor::None => {}
+        RowPredictor::Horizontal => {
             bytes
                 .chunks_exact_mut(row_cells * size)
                 .for_each(|row| predictor::integrate(row, size, coding.samples));
         }
-        Predictor::FloatingPoint => {
+        RowPredictor::FloatingPoint => {
             let mut scratch = Vec::new();
             for row in bytes.chunks_exact_mut(row_cells * size) {
                 predictor::join_planes(row, size, coding.samples, &mut scratch);

@@ -6,8 +6,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::block;
-use super::directory::Source;
-use super::layout::{Compression, Layout};
+use super::directory::TiffBytes;
+use super::layout::{Compression, ImageLayout};
 use super::reader::Window;
 use super::tall::Tall;
 use crate::array::Cells;
@@ -20,13 +20,13 @@ const BATCH_BYTES_MAX: usize = 32 << 20;
 /// An image of a file: how it is laid out, and where reading a strip that is too large for memory
 /// has come to.
 #[derive(Debug)]
-pub(super) struct Image {
-    pub(super) layout: Layout,
+pub(super) struct TileImage {
+    pub(super) layout: ImageLayout,
     tall: Tall,
 }
 
-impl Image {
-    pub(super) fn new(layout: Layout) -> Self {
+impl TileImage {
+    pub(super) fn new(layout: ImageLayout) -> Self {
         Self {
             layout,
             tall: Tall::default(),
@@ -37,7 +37,7 @@ impl Image {
     /// leaves out have the cell `fill`, or 0.
     pub(super) fn read<R: Read + Seek>(
         &mut self,
-        source: &mut Source<R>,
+        source: &mut TiffBytes<R>,
         window: &Window,
         fill: Option<&Cells>,
     ) -> Result<Cells> {
@@ -96,7 +96,12 @@ impl Image {
 }
 
 /// Decodes the batch on all processors, copies it into place and empties it.
-fn decode(layout: &Layout, batch: &mut Vec<Raw>, window: &Window, out: &mut Cells) -> Result<()> {
+fn decode(
+    layout: &ImageLayout,
+    batch: &mut Vec<Raw>,
+    window: &Window,
+    out: &mut Cells,
+) -> Result<()> {
     let mut coding = layout.coding.clone();
     if layout.is_tall() {
         // Parts of strips come decompressed.
@@ -142,7 +147,7 @@ fn block_range(cells: &Range<usize>, block: usize) -> Range<usize> {
 }
 
 /// Copies the part of a decoded block, (y, x, sample), that lies in the window, (sample, y, x).
-fn place(cells: &[u8], raw: &Raw, layout: &Layout, window: &Window, out: &mut [u8]) {
+fn place(cells: &[u8], raw: &Raw, layout: &ImageLayout, window: &Window, out: &mut [u8]) {
     let (coding, size) = (&layout.coding, layout.dtype.size());
     let overlap = |wanted: &Range<usize>, at: usize, len: usize| {
         wanted.start.max(at)..wanted.end.min(at + len)

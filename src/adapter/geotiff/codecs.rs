@@ -10,7 +10,7 @@ use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
 use super::block::{Coding, damaged};
-use super::directory::{Directory, Source, tag};
+use super::directory::{Directory, TiffBytes, tag};
 use super::layout::Compression;
 use crate::error::{Error, Result};
 
@@ -19,7 +19,7 @@ const XZ_KIB_MAX: u32 = 256 << 10;
 
 /// What the codec of a picture needs to know of the image.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Codec {
+pub(super) struct PictureCodec {
     /// What the JPEG streams of all blocks begin with.
     tables: Vec<u8>,
     /// Whether the colours are stored as brightness and hue.
@@ -28,10 +28,10 @@ pub(super) struct Codec {
     packed: u64,
 }
 
-impl Codec {
+impl PictureCodec {
     /// `samples` is how many a cell of a block has.
     pub(super) fn read<R: Read + Seek>(
-        source: &mut Source<R>,
+        source: &mut TiffBytes<R>,
         directory: &Directory,
         compression: Compression,
         samples: usize,

@@ -76,7 +76,7 @@ impl ByteOrder {
 
 /// The type of a field's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FieldType {
     Unsigned(u64),
     Text,
     Float,
@@ -85,30 +85,30 @@ pub(super) enum Kind {
     Other(u64),
 }
 
-impl Kind {
+impl FieldType {
     fn of_code(code: u64) -> Option<Self> {
         Some(match code {
-            1 => Kind::Unsigned(1),
-            2 => Kind::Text,
-            3 => Kind::Unsigned(2),
-            4 | 13 => Kind::Unsigned(4),
-            16 | 18 => Kind::Unsigned(8),
-            6 | 7 => Kind::Other(1),
-            8 => Kind::Other(2),
-            9 => Kind::Other(4),
-            5 | 10 | 17 => Kind::Other(8),
-            11 => Kind::Float,
-            12 => Kind::Double,
+            1 => FieldType::Unsigned(1),
+            2 => FieldType::Text,
+            3 => FieldType::Unsigned(2),
+            4 | 13 => FieldType::Unsigned(4),
+            16 | 18 => FieldType::Unsigned(8),
+            6 | 7 => FieldType::Other(1),
+            8 => FieldType::Other(2),
+            9 => FieldType::Other(4),
+            5 | 10 | 17 => FieldType::Other(8),
+            11 => FieldType::Float,
+            12 => FieldType::Double,
             _ => return None,
         })
     }
 
     fn size(self) -> u64 {
         match self {
-            Kind::Unsigned(size) | Kind::Other(size) => size,
-            Kind::Text => 1,
-            Kind::Float => 4,
-            Kind::Double => 8,
+            FieldType::Unsigned(size) | FieldType::Other(size) => size,
+            FieldType::Text => 1,
+            FieldType::Float => 4,
+            FieldType::Double => 8,
         }
     }
 }
@@ -117,7 +117,7 @@ impl Kind {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     tag: u16,
-    kind: Kind,
+    kind: FieldType,
     /// How many values.
     pub(super) count: u64,
     /// The offset of the first one, in the directory itself if they fit there.
@@ -140,7 +140,7 @@ impl Directory {
 
 /// The bytes of a TIFF file, of known length and byte order.
 #[derive(Debug)]
-pub(super) struct Source<R> {
+pub(super) struct TiffBytes<R> {
     reader: R,
     /// Bytes in the file.
     len: u64,
@@ -149,7 +149,7 @@ pub(super) struct Source<R> {
     big: bool,
 }
 
-impl<R: Read + Seek> Source<R> {
+impl<R: Read + Seek> TiffBytes<R> {
     /// Reads the header and the directories of the file's chain, as far as it can be followed, and
     /// says whether that is to its end.
     pub(super) fn open(reader: R) -> Result<(Self, Vec<Directory>, bool)> {
@@ -235,7 +235,7 @@ impl<R: Read + Seek> Source<R> {
             let field = entry.len() - if big { 8 } else { 4 };
             let tag = u16::try_from(order.unsigned(&entry[..2])).unwrap_or_default();
             let count = order.unsigned(&entry[4..field]);
-            if let Some(kind) = Kind::of_code(order.unsigned(&entry[2..4])) {
+            if let Some(kind) = FieldType::of_code(order.unsigned(&entry[2..4])) {
                 let inline = count
                     .checked_mul(kind.size())
                     .is_some_and(|bytes| bytes <= field_len);
@@ -310,7 +310,7 @@ impl<R: Read + Seek> Source<R> {
 
     /// The values of an unsigned tag from index `first`, `len` of them.
     pub(super) fn unsigned(&mut self, entry: &Entry, first: u64, len: u64) -> Result<Vec<u64>> {
-        let Kind::Unsigned(size) = entry.kind else {
+        let FieldType::Unsigned(size) = entry.kind else {
             return Err(Error::invalid(format!(
                 "tag {} of the TIFF does not hold unsigned integers",
                 entry.tag
@@ -355,11 +355,11 @@ impl<R: Read + Seek> Source<R> {
         let order = self.order;
         let bytes = self.values(&entry, 0, entry.count)?;
         match entry.kind {
-            Kind::Double => Ok(bytes
+            FieldType::Double => Ok(bytes
                 .chunks_exact(8)
                 .map(|value| f64::from_bits(order.unsigned(value)))
                 .collect()),
-            Kind::Float => Ok(bytes
+            FieldType::Float => Ok(bytes
                 .chunks_exact(4)
                 .map(|value| {
                     f64::from(f32::from_bits(

@@ -15,7 +15,7 @@ pub(super) enum Container {
 
 /// The code of the type of a field's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum FieldCode {
     Text = 2,
     Short = 3,
     Long = 4,
@@ -23,7 +23,7 @@ enum Kind {
     Long8 = 16,
 }
 
-impl Kind {
+impl FieldCode {
     fn size(self) -> usize {
         match self {
             Self::Text => 1,
@@ -35,8 +35,8 @@ impl Kind {
 }
 
 #[derive(Clone, Debug)]
-struct Field {
-    kind: Kind,
+struct DirectoryField {
+    kind: FieldCode,
     bytes: Vec<u8>,
     /// Whether the values stand behind all directories.
     late: bool,
@@ -44,10 +44,10 @@ struct Field {
 
 /// The fields of one directory.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Fields(BTreeMap<u16, Field>);
+pub(super) struct Fields(BTreeMap<u16, DirectoryField>);
 
 /// Where the values of late fields stand in the file.
-pub(super) type Places = BTreeMap<u16, usize>;
+pub(super) type FieldPlaces = BTreeMap<u16, usize>;
 
 impl Container {
     /// The bytes in front of everything: byte order, version, and where the first directory stands.
@@ -121,10 +121,10 @@ impl Container {
 }
 
 impl Fields {
-    fn put(&mut self, tag: u16, kind: Kind, bytes: Vec<u8>) {
+    fn put(&mut self, tag: u16, kind: FieldCode, bytes: Vec<u8>) {
         self.0.insert(
             tag,
-            Field {
+            DirectoryField {
                 kind,
                 bytes,
                 late: false,
@@ -134,39 +134,39 @@ impl Fields {
 
     pub(super) fn shorts(&mut self, tag: u16, values: &[u16]) {
         let bytes = values.iter().flat_map(|value| value.to_ne_bytes());
-        self.put(tag, Kind::Short, bytes.collect());
+        self.put(tag, FieldCode::Short, bytes.collect());
     }
 
     pub(super) fn long(&mut self, tag: u16, value: u32) {
-        self.put(tag, Kind::Long, value.to_ne_bytes().to_vec());
+        self.put(tag, FieldCode::Long, value.to_ne_bytes().to_vec());
     }
 
     pub(super) fn doubles(&mut self, tag: u16, values: &[f64]) {
         let bytes = values.iter().flat_map(|value| value.to_ne_bytes());
-        self.put(tag, Kind::Double, bytes.collect());
+        self.put(tag, FieldCode::Double, bytes.collect());
     }
 
     /// Text as the container has it: UTF-8 and a NUL. The standard says ASCII; every reader takes
     /// what is there.
     pub(super) fn text(&mut self, tag: u16, text: &str) {
-        self.put(tag, Kind::Text, [text.as_bytes(), &[0]].concat());
+        self.put(tag, FieldCode::Text, [text.as_bytes(), &[0]].concat());
     }
 
     /// Room for the offsets of so many blocks, behind all directories.
     pub(super) fn offsets(&mut self, tag: u16, count: usize, container: Container) {
         let kind = match container {
-            Container::Classic => Kind::Long,
-            Container::Big => Kind::Long8,
+            Container::Classic => FieldCode::Long,
+            Container::Big => FieldCode::Long8,
         };
         self.room(tag, count, kind);
     }
 
     /// Room for the lengths of so many blocks, behind all directories.
     pub(super) fn lengths(&mut self, tag: u16, count: usize) {
-        self.room(tag, count, Kind::Long);
+        self.room(tag, count, FieldCode::Long);
     }
 
-    fn room(&mut self, tag: u16, count: usize, kind: Kind) {
+    fn room(&mut self, tag: u16, count: usize, kind: FieldCode) {
         self.put(tag, kind, vec![0; count * kind.size()]);
         if let Some(field) = self.0.get_mut(&tag) {
             field.late = true;
@@ -175,7 +175,7 @@ impl Fields {
 
     /// The bytes of the directory and of the values that stand behind it.
     fn len(&self, container: Container) -> usize {
-        let apart = |field: &&Field| !field.late && field.bytes.len() > container.word();
+        let apart = |field: &&DirectoryField| !field.late && field.bytes.len() > container.word();
         let values = self.0.values().filter(apart);
         let len: usize = values.map(|field| even(field.bytes.len())).sum();
         even(container.table_len(self.0.len())) + len
@@ -188,7 +188,7 @@ pub(super) fn laid_out(
     directories: &[Fields],
     start: usize,
     container: Container,
-) -> (Vec<u8>, Vec<Places>) {
+) -> (Vec<u8>, Vec<FieldPlaces>) {
     let ends: Vec<usize> = directories
         .iter()
         .scan(start, |at, fields| {
@@ -199,7 +199,7 @@ pub(super) fn laid_out(
     let late_at = ends.last().copied().unwrap_or(start);
     let (mut bytes, mut late, mut places) = (Vec::new(), Vec::new(), Vec::new());
     for (number, fields) in directories.iter().enumerate() {
-        let (mut table, mut values, mut of_late) = (Vec::new(), Vec::new(), Places::new());
+        let (mut table, mut values, mut of_late) = (Vec::new(), Vec::new(), FieldPlaces::new());
         let at = start + bytes.len();
         let values_at = at + even(container.table_len(fields.0.len()));
         match container {

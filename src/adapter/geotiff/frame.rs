@@ -2,7 +2,7 @@
 //! directories of all images.
 
 use super::directory::tag;
-use super::fields::{Container, Fields, Places, laid_out};
+use super::fields::{Container, FieldPlaces, Fields, laid_out};
 use super::layout::Compression;
 use super::writer::{Profile, Sheet};
 use super::{keys, nodata};
@@ -23,12 +23,12 @@ pub(super) struct Frame {
     container: Container,
     pub(super) bytes: Vec<u8>,
     /// Of each image, and of the mask behind each if there are masks.
-    images: Vec<Image>,
+    images: Vec<FrameImage>,
     masked: bool,
 }
 
 #[derive(Debug)]
-struct Image {
+struct FrameImage {
     offsets_at: usize,
     lengths_at: usize,
     blocks: usize,
@@ -36,7 +36,7 @@ struct Image {
 
 /// One list of blocks: of the cells of an image, or of its mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum BlockList {
     Cells,
     Mask,
 }
@@ -82,12 +82,15 @@ impl Frame {
         bytes.resize(first, 0);
         let (rest, places) = laid_out(&directories, first, container);
         bytes.extend(rest);
-        let at = |places: &Places, tag: u16| places.get(&tag).copied().unwrap_or_default();
-        let images = places.iter().zip(blocks).map(|(places, blocks)| Image {
-            offsets_at: at(places, tag::TILE_OFFSETS),
-            lengths_at: at(places, tag::TILE_BYTE_COUNTS),
-            blocks,
-        });
+        let at = |places: &FieldPlaces, tag: u16| places.get(&tag).copied().unwrap_or_default();
+        let images = places
+            .iter()
+            .zip(blocks)
+            .map(|(places, blocks)| FrameImage {
+                offsets_at: at(places, tag::TILE_OFFSETS),
+                lengths_at: at(places, tag::TILE_BYTE_COUNTS),
+                blocks,
+            });
         Ok(Self {
             container,
             bytes,
@@ -101,11 +104,12 @@ impl Frame {
     pub(super) fn note(
         &mut self,
         image: usize,
-        part: Part,
+        part: BlockList,
         block: usize,
         (offset, len): (u64, u32),
     ) -> Result<()> {
-        let number = if self.masked { 2 * image } else { image } + usize::from(part == Part::Mask);
+        let number =
+            if self.masked { 2 * image } else { image } + usize::from(part == BlockList::Mask);
         let found = self.images.get(number).filter(|of| block < of.blocks);
         let Some(of) = found else {
             return Err(Error::invalid("the GeoTIFF has no such block"));

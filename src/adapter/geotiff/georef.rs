@@ -2,7 +2,7 @@
 
 use std::io::{Read, Seek};
 
-use super::directory::{Directory, Source, tag};
+use super::directory::{Directory, TiffBytes, tag};
 use crate::error::{Error, Result};
 
 /// The keys of the GeoTIFF standard that the adapter names.
@@ -92,7 +92,7 @@ pub(super) struct GeoKeys {
 
 impl GeoKeys {
     pub(super) fn read<R: Read + Seek>(
-        source: &mut Source<R>,
+        source: &mut TiffBytes<R>,
         directory: &Directory,
     ) -> Result<Self> {
         let table = source.unsigned_list(directory, tag::GEO_KEYS)?;
@@ -160,7 +160,7 @@ impl GeoKeys {
 
 /// The place of the cells, if the file states one.
 pub(super) fn affine<R: Read + Seek>(
-    source: &mut Source<R>,
+    source: &mut TiffBytes<R>,
     directory: &Directory,
     keys: &GeoKeys,
 ) -> Result<Option<Affine>> {

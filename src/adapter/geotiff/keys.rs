@@ -36,7 +36,7 @@ pub(super) fn put(fields: &mut Fields, affine: Option<Affine>, crs: Option<&str>
 }
 
 /// A reference system in the terms of GeoTIFF.
-struct System {
+struct KeySystem {
     model: u16,
     /// A key and its value.
     code: Option<(u16, u16)>,
@@ -58,13 +58,13 @@ fn geokeys(system: &str) -> Result<(Vec<u16>, String)> {
             if (1024..USER_DEFINED).contains(&code)
                 && crs::geodetic_of_code(code.into()).is_some() =>
         {
-            System {
+            KeySystem {
                 model: GEOGRAPHIC,
                 code: Some((key::GEODETIC_CRS, code)),
                 text: None,
             }
         }
-        Some(code) if (1024..USER_DEFINED).contains(&code) => System {
+        Some(code) if (1024..USER_DEFINED).contains(&code) => KeySystem {
             model: PROJECTED,
             code: Some((key::PROJECTED_CRS, code)),
             text: None,
@@ -72,13 +72,13 @@ fn geokeys(system: &str) -> Result<(Vec<u16>, String)> {
         // GDAL takes a whole definition from this citation, and only if the model is user-defined.
         _ if system.ends_with(']') => {
             let text = format!("{WKT_MARK}{system}|");
-            System {
+            KeySystem {
                 model: USER_DEFINED,
                 code: None,
                 text: Some((key::PROJECTED_CITATION, text)),
             }
         }
-        _ => System {
+        _ => KeySystem {
             model: USER_DEFINED,
             code: None,
             text: Some((key::CITATION, format!("{system}|"))),

@@ -4,8 +4,8 @@
 use std::io::{Read, Seek};
 
 use super::block::{Coding, SampleBits};
-use super::codecs::Codec;
-use super::directory::{Directory, Entry, Source, tag};
+use super::codecs::PictureCodec;
+use super::directory::{Directory, Entry, TiffBytes, tag};
 use crate::array::DType;
 use crate::error::{Error, Result};
 
@@ -104,7 +104,7 @@ impl Compression {
 
 /// What was done to a row before it was compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Predictor {
+pub(super) enum RowPredictor {
     None,
     Horizontal,
     FloatingPoint,
@@ -112,7 +112,7 @@ pub(super) enum Predictor {
 
 /// The shape and coding of an image. Every block it names decodes to at most [`BLOCK_BYTES_MAX`].
 #[derive(Clone, Debug)]
-pub(super) struct Layout {
+pub(super) struct ImageLayout {
     pub(super) width: usize,
     pub(super) height: usize,
     pub(super) bands: usize,
@@ -129,16 +129,16 @@ pub(super) struct Layout {
 
 /// The bytes of a block in the file, or of the strip that it is a part of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Extent {
+pub(super) struct ByteSpan {
     pub(super) offset: u64,
     pub(super) len: u64,
     /// Decompressed bytes of the strip in front of the block.
     pub(super) skip: u64,
 }
 
-impl Layout {
+impl ImageLayout {
     pub(super) fn read<R: Read + Seek>(
-        source: &mut Source<R>,
+        source: &mut TiffBytes<R>,
         directory: &Directory,
     ) -> Result<Self> {
         let width = dimension(source, directory, tag::WIDTH, "width")?;
@@ -161,7 +161,7 @@ impl Layout {
         refuse_rare(source, directory, compression)?;
         let predictor = predictor(source, directory, compression, dtype)?;
         if samples_as != SampleBits::Whole
-            && (predictor != Predictor::None || compression.is_image())
+            && (predictor != RowPredictor::None || compression.is_image())
         {
             return Err(Error::invalid(
                 "the TIFF applies a predictor or a codec of pictures to cells of a rare size, which is not read; convert it with `gdal_translate -co COMPRESS=DEFLATE FILE CONVERTED.tif`",
@@ -216,7 +216,7 @@ impl Layout {
                 "the TIFF does not say how long its compressed blocks are",
             ));
         }
-        let codec = Codec::read(source, directory, compression, samples)?;
+        let codec = PictureCodec::read(source, directory, compression, samples)?;
         let coding = Coding {
             compression,
             predictor,
@@ -298,10 +298,10 @@ impl Layout {
     /// written.
     pub(super) fn extents<R: Read + Seek>(
         &self,
-        source: &mut Source<R>,
+        source: &mut TiffBytes<R>,
         first: usize,
         len: usize,
-    ) -> Result<Vec<Option<Extent>>> {
+    ) -> Result<Vec<Option<ByteSpan>>> {
         let Some(rows) = self.tall else {
             // No coding grows a block by more than half; a longer claim is not read in full.
             let cap = (self.block_bytes() as u64)
@@ -333,12 +333,12 @@ impl Layout {
     /// `implied` bytes.
     fn stored<R: Read + Seek>(
         &self,
-        source: &mut Source<R>,
+        source: &mut TiffBytes<R>,
         first: u64,
         len: u64,
         implied: u64,
         cap: u64,
-    ) -> Result<Vec<Option<Extent>>> {
+    ) -> Result<Vec<Option<ByteSpan>>> {
         let offsets = source.unsigned(&self.offsets, first, len)?;
         let counts = match &self.byte_counts {
             Some(counts) => source.unsigned(counts, first, len)?,
@@ -351,7 +351,7 @@ impl Layout {
             } else {
                 count
             };
-            (offset != 0 && count != 0).then_some(Extent {
+            (offset != 0 && count != 0).then_some(ByteSpan {
                 offset,
                 len: count.min(cap),
                 skip: 0,
@@ -362,7 +362,7 @@ impl Layout {
 }
 
 fn dimension<R: Read + Seek>(
-    source: &mut Source<R>,
+    source: &mut TiffBytes<R>,
     directory: &Directory,
     tag: u16,
     what: &str,
@@ -386,7 +386,7 @@ fn dimension<R: Read + Seek>(
 
 /// The type of the cells, and how a sample is stored.
 fn cells<R: Read + Seek>(
-    source: &mut Source<R>,
+    source: &mut TiffBytes<R>,
     directory: &Directory,
 ) -> Result<(DType, SampleBits)> {
     let bits = source.unsigned_list(directory, tag::BITS_PER_SAMPLE)?;
@@ -432,7 +432,7 @@ fn cells<R: Read + Seek>(
 }
 
 fn refuse_rare<R: Read + Seek>(
-    source: &mut Source<R>,
+    source: &mut TiffBytes<R>,
     directory: &Directory,
     compression: Compression,
 ) -> Result<()> {
@@ -457,22 +457,22 @@ fn refuse_rare<R: Read + Seek>(
 }
 
 fn predictor<R: Read + Seek>(
-    source: &mut Source<R>,
+    source: &mut TiffBytes<R>,
     directory: &Directory,
     compression: Compression,
     dtype: DType,
-) -> Result<Predictor> {
+) -> Result<RowPredictor> {
     // Without one of these the tag has no meaning, and writers are known to leave it behind.
     if !matches!(
         compression,
         Compression::Lzw | Compression::Deflate | Compression::Zstd | Compression::Lzma
     ) {
-        return Ok(Predictor::None);
+        return Ok(RowPredictor::None);
     }
     match source.unsigned_one(directory, tag::PREDICTOR)? {
-        None | Some(1) => Ok(Predictor::None),
-        Some(2) => Ok(Predictor::Horizontal),
-        Some(3) if dtype.is_float() => Ok(Predictor::FloatingPoint),
+        None | Some(1) => Ok(RowPredictor::None),
+        Some(2) => Ok(RowPredictor::Horizontal),
+        Some(3) if dtype.is_float() => Ok(RowPredictor::FloatingPoint),
         Some(3) => Err(Error::invalid(format!(
             "the TIFF applies the floating-point predictor to {dtype} cells"
         ))),

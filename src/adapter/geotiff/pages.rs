@@ -2,8 +2,8 @@
 
 use std::io::{Read, Seek};
 
-use super::directory::{Directory, Source, tag};
-use super::layout::Layout;
+use super::directory::{Directory, TiffBytes, tag};
+use super::layout::ImageLayout;
 use crate::array::DType;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 #[derive(Debug, Default)]
 pub(super) struct Pages {
     /// The image whose cells above 0 are where the first image's hold data.
-    pub(super) mask: Option<Layout>,
+    pub(super) mask: Option<ImageLayout>,
     /// How many images in full resolution there are beside the first.
     pub(super) further: usize,
     /// The overviews of the first image, in the order of the file. They are not looked into before
@@ -30,9 +30,9 @@ pub(super) struct Overview {
 impl Pages {
     /// Looks at the directories behind the first.
     pub(super) fn read<R: Read + Seek>(
-        source: &mut Source<R>,
+        source: &mut TiffBytes<R>,
         directories: &[Directory],
-        first: &Layout,
+        first: &ImageLayout,
     ) -> Result<Self> {
         let mut pages = Self::default();
         for directory in directories {
@@ -43,7 +43,7 @@ impl Pages {
             };
             let (reduced, mask) = (kind & 1 != 0, kind & 4 != 0);
             if mask && !reduced && pages.mask.is_none() {
-                let layout = Layout::read(source, directory)?;
+                let layout = ImageLayout::read(source, directory)?;
                 let fits = (layout.width, layout.height) == (first.width, first.height);
                 if !fits || (layout.dtype, layout.bands) != (DType::U8, 1) {
                     return Err(Error::invalid(
@@ -64,7 +64,7 @@ impl Pages {
     /// the image can be read without it.
     fn reduced<R: Read + Seek>(
         &mut self,
-        source: &mut Source<R>,
+        source: &mut TiffBytes<R>,
         directory: &Directory,
         mask: bool,
     ) -> Result<()> {

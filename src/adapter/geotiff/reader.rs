@@ -7,10 +7,10 @@ use std::path::Path;
 
 use ndarray::{ArrayD, IxDyn};
 
-use super::blocks::Image;
-use super::directory::{Directory, Source, tag};
+use super::blocks::TileImage;
+use super::directory::{Directory, TiffBytes, tag};
 use super::georef::{Affine, GeoKeys, affine};
-use super::layout::{Compression, Layout};
+use super::layout::{Compression, ImageLayout};
 use super::pages::{Overview, Pages};
 use super::{nodata, sidecar};
 use crate::adapter::file::LazyFile;
@@ -165,8 +165,8 @@ impl Window {
 /// An open GeoTIFF. Nothing but the header is held.
 #[derive(Debug)]
 pub struct GeoTiff<R = LazyFile> {
-    source: Source<R>,
-    image: Image,
+    source: TiffBytes<R>,
+    image: TileImage,
     /// The sample that is alpha: the last.
     alpha: Option<usize>,
     mask: Option<Mask>,
@@ -178,7 +178,7 @@ pub struct GeoTiff<R = LazyFile> {
 #[derive(Debug)]
 enum Mask {
     /// In an image of the same file.
-    Inside(Box<Image>),
+    Inside(Box<TileImage>),
     /// In a file of the same name with `.msk` behind it.
     Beside(Box<GeoTiff>),
 }
@@ -241,11 +241,11 @@ impl GeoTiff {
 impl<R: Read + Seek> GeoTiff<R> {
     /// Reads the header of a file that is open, or held in memory.
     pub fn from_reader(reader: R) -> Result<Self> {
-        let (mut source, directories, whole) = Source::open(reader)?;
+        let (mut source, directories, whole) = TiffBytes::open(reader)?;
         let Some((directory, further)) = directories.split_first() else {
             return Err(Error::invalid("the TIFF has no image"));
         };
-        let layout = Layout::read(&mut source, directory)?;
+        let layout = ImageLayout::read(&mut source, directory)?;
         let keys = GeoKeys::read(&mut source, directory)?;
         let pages = Pages::read(&mut source, further, &layout)?;
         let crs = keys.system()?;
@@ -307,10 +307,10 @@ impl<R: Read + Seek> GeoTiff<R> {
         };
         let mask = pages
             .mask
-            .map(|mask| Mask::Inside(Box::new(Image::new(mask))));
+            .map(|mask| Mask::Inside(Box::new(TileImage::new(mask))));
         Ok(Self {
             source,
-            image: Image::new(layout),
+            image: TileImage::new(layout),
             alpha,
             mask,
             overviews: pages.overviews,
@@ -336,7 +336,7 @@ impl<R: Read + Seek> GeoTiff<R> {
         let Some(overview) = self.overviews.get(number).cloned() else {
             return Err(refused(&format!("there are {}", self.overviews.len())));
         };
-        let layout = Layout::read(&mut self.source, &overview.image)?;
+        let layout = ImageLayout::read(&mut self.source, &overview.image)?;
         let of_image = &self.image.layout;
         if (layout.bands, layout.dtype) != (of_image.bands, of_image.dtype) {
             return Err(refused("it has other bands or another type than the image"));
@@ -345,11 +345,11 @@ impl<R: Read + Seek> GeoTiff<R> {
             (None, _) => None,
             (Some(_), None) => return Err(refused("it has no mask, as the image has")),
             (Some(_), Some(mask)) => {
-                let mask = Layout::read(&mut self.source, mask)?;
+                let mask = ImageLayout::read(&mut self.source, mask)?;
                 if (mask.dtype, mask.bands) != (DType::U8, 1) {
                     return Err(refused("its mask is none"));
                 }
-                Some(Mask::Inside(Box::new(Image::new(mask))))
+                Some(Mask::Inside(Box::new(TileImage::new(mask))))
             }
         };
         if let Some(affine) = &mut self.header.affine {
@@ -359,7 +359,7 @@ impl<R: Read + Seek> GeoTiff<R> {
         (self.header.width, self.header.height) = (layout.width, layout.height);
         self.header.compression = layout.coding.compression;
         self.header.block = [layout.coding.rows, layout.coding.cols];
-        self.image = Image::new(layout);
+        self.image = TileImage::new(layout);
         self.overviews = Vec::new();
         Ok(self)
     }
@@ -644,9 +644,9 @@ impl ExactSizeIterator for Plan {}
 
 /// The sample that is alpha, if the last is one.
 fn alpha<R: Read + Seek>(
-    source: &mut Source<R>,
+    source: &mut TiffBytes<R>,
     directory: &Directory,
-    layout: &Layout,
+    layout: &ImageLayout,
     notes: &mut Vec<String>,
 ) -> Result<Option<usize>> {
     let extra = source.unsigned_list(directory, tag::EXTRA_SAMPLES)?;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::georef::{GeoKeys, WKT_MARK, key};
-use crate::crs::{self, DEGREE, Definition, Geodetic, Method, Parameter, Projection, degrees};
+use crate::crs::{self, DEGREE, Definition, Geodetic, MapProjection, Method, Parameter, degrees};
 use crate::error::{Error, Result};
 
 /// What stands in a key for what its parameters say.
@@ -139,7 +139,7 @@ impl GeoKeys {
                 let utm = Definition::utm(geodetic.clone(), zone, south)
                     .and_then(|utm| utm.projection)
                     .ok_or("a zone of UTM")?;
-                Projection {
+                MapProjection {
                     unit: self.length()?,
                     ..utm
                 }
@@ -153,7 +153,7 @@ impl GeoKeys {
         }))
     }
 
-    fn projection(&self, code: u16, geodetic: &Geodetic) -> Result<Projection, String> {
+    fn projection(&self, code: u16, geodetic: &Geodetic) -> Result<MapProjection, String> {
         let mut method =
             Method::of_geotiff(code).ok_or_else(|| format!("the projection method {code}"))?;
         let angle = self.angle()?.unwrap_or(geodetic.unit);
@@ -176,7 +176,7 @@ impl GeoKeys {
         {
             method = other;
         }
-        Ok(Projection::new(method, values, length))
+        Ok(MapProjection::new(method, values, length))
     }
 
     /// The geodetic system; `None` if no key is about one.

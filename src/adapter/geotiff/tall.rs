@@ -5,8 +5,8 @@ use std::io::{Read, Seek};
 use flate2::{Decompress, FlushDecompress, Status};
 use zstd::stream::raw::{Decoder as Zstd, InBuffer, Operation, OutBuffer};
 
-use super::directory::Source;
-use super::layout::{Compression, Extent};
+use super::directory::TiffBytes;
+use super::layout::{ByteSpan, Compression};
 use crate::error::{Error, Result};
 
 /// Bytes of the file that are read at a time.
@@ -18,7 +18,7 @@ const STRIPS_MAX: usize = 64;
 /// Where the decompression of strips has come to.
 #[derive(Default)]
 pub(super) struct Tall {
-    strips: Vec<Strip>,
+    strips: Vec<TallStrip>,
 }
 
 impl std::fmt::Debug for Tall {
@@ -33,7 +33,7 @@ impl std::fmt::Debug for Tall {
     }
 }
 
-struct Strip {
+struct TallStrip {
     offset: u64,
     /// The rest of the strip in the file: where it begins, and how long it is.
     rest: (u64, u64),
@@ -50,12 +50,12 @@ enum Stream {
     Deflate(Decompress),
     Zstd(Box<Zstd<'static>>),
     Lzw(weezl::decode::Decoder),
-    PackBits(Run),
+    PackBits(PackRun),
 }
 
 /// What is left of a run of PackBits.
 #[derive(Clone, Copy, Debug)]
-enum Run {
+enum PackRun {
     /// The next byte is a head.
     Head,
     /// So many bytes stand in the file.
@@ -71,9 +71,9 @@ impl Tall {
     /// last ended; one before starts the strip anew.
     pub(super) fn read<R: Read + Seek>(
         &mut self,
-        source: &mut Source<R>,
+        source: &mut TiffBytes<R>,
         compression: Compression,
-        extent: Extent,
+        extent: ByteSpan,
         len: usize,
     ) -> Result<Vec<u8>> {
         if compression == Compression::None {
@@ -87,7 +87,7 @@ impl Tall {
         let known = known
             .map(|at| self.strips.remove(at))
             .filter(|strip| strip.produced <= extent.skip);
-        let mut strip = known.map_or_else(|| Strip::new(compression, extent), Ok)?;
+        let mut strip = known.map_or_else(|| TallStrip::new(compression, extent), Ok)?;
         let mut skipped = vec![
             0;
             if strip.produced < extent.skip {
@@ -113,8 +113,8 @@ impl Tall {
     }
 }
 
-impl Strip {
-    fn new(compression: Compression, extent: Extent) -> Result<Self> {
+impl TallStrip {
+    fn new(compression: Compression, extent: ByteSpan) -> Result<Self> {
         let stream = match compression {
             Compression::Deflate => Stream::Deflate(Decompress::new(true)),
             Compression::Zstd => Stream::Zstd(Box::new(Zstd::new().map_err(|cause| {
@@ -125,7 +125,7 @@ impl Strip {
                     .with_yield_on_full_buffer(true)
                     .build(),
             ),
-            Compression::PackBits => Stream::PackBits(Run::Head),
+            Compression::PackBits => Stream::PackBits(PackRun::Head),
             _ => Stream::None,
         };
         let rest = (extent.offset, extent.len);
@@ -140,7 +140,7 @@ impl Strip {
     }
 
     /// Fills as much of `out` as the strip still has.
-    fn fill<R: Read + Seek>(&mut self, source: &mut Source<R>, out: &mut [u8]) -> Result<usize> {
+    fn fill<R: Read + Seek>(&mut self, source: &mut TiffBytes<R>, out: &mut [u8]) -> Result<usize> {
         let mut written = 0;
         while written < out.len() {
             if self.used == self.input.len() && self.rest.1 > 0 {
@@ -204,47 +204,47 @@ impl Stream {
     }
 }
 
-impl Run {
+impl PackRun {
     fn step(&mut self, input: &[u8], out: &mut [u8]) -> (usize, usize, bool) {
         let (mut used, mut made) = (0, 0);
         loop {
             match *self {
-                Run::Repeat(value, left) => {
+                PackRun::Repeat(value, left) => {
                     let len = left.min(out.len() - made);
                     out[made..made + len].fill(value);
                     made += len;
                     *self = if len == left {
-                        Run::Head
+                        PackRun::Head
                     } else {
-                        Run::Repeat(value, left - len)
+                        PackRun::Repeat(value, left - len)
                     };
                     if len < left {
                         break;
                     }
                 }
-                Run::Literal(left) => {
+                PackRun::Literal(left) => {
                     let len = left.min(input.len() - used).min(out.len() - made);
                     out[made..made + len].copy_from_slice(&input[used..used + len]);
                     (used, made) = (used + len, made + len);
                     *self = if len == left {
-                        Run::Head
+                        PackRun::Head
                     } else {
-                        Run::Literal(left - len)
+                        PackRun::Literal(left - len)
                     };
                     if len < left {
                         break;
                     }
                 }
-                Run::Head | Run::Repeated(_) => {
+                PackRun::Head | PackRun::Repeated(_) => {
                     let Some(byte) = input.get(used).copied() else {
                         break;
                     };
                     used += 1;
                     *self = match (*self, byte) {
-                        (Run::Repeated(len), value) => Run::Repeat(value, len),
-                        (_, 0..=127) => Run::Literal(usize::from(byte) + 1),
-                        (_, 128) => Run::Head,
-                        (_, 129..=255) => Run::Repeated(257 - usize::from(byte)),
+                        (PackRun::Repeated(len), value) => PackRun::Repeat(value, len),
+                        (_, 0..=127) => PackRun::Literal(usize::from(byte) + 1),
+                        (_, 128) => PackRun::Head,
+                        (_, 129..=255) => PackRun::Repeated(257 - usize::from(byte)),
                     };
                 }
             }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 
 /// Cells (band, y, x) in C order.
 #[derive(Clone, Copy)]
-pub(super) struct Raster<'a> {
+pub(super) struct TileRaster<'a> {
     pub(super) dtype: DType,
     pub(super) shape: [usize; 3],
     pub(super) cells: &'a [u8],
@@ -26,7 +26,11 @@ pub(super) struct Tiling {
 
 impl Tiling {
     /// The tile of a band whose upper left cell is this row and column.
-    pub(super) fn of_cells(self, raster: Raster<'_>, [band, y, x]: [usize; 3]) -> Result<Vec<u8>> {
+    pub(super) fn of_cells(
+        self,
+        raster: TileRaster<'_>,
+        [band, y, x]: [usize; 3],
+    ) -> Result<Vec<u8>> {
         let mut tile = cut(raster, self.side, [band, y, x]);
         let (bytes, size) = (tile.as_bytes_mut(), raster.dtype.size());
         if self.compression == Compression::None {
@@ -66,7 +70,7 @@ impl Tiling {
 
 /// One tile in C order. Beyond the edge the last column and row are repeated, which costs next to
 /// nothing compressed.
-fn cut(raster: Raster<'_>, side: usize, [band, y, x]: [usize; 3]) -> Cells {
+fn cut(raster: TileRaster<'_>, side: usize, [band, y, x]: [usize; 3]) -> Cells {
     let ([_, height, width], size) = (raster.shape, raster.dtype.size());
     let (rows, cols) = (side.min(height - y), side.min(width - x));
     let mut tile = Cells::filled(raster.dtype, side * side, 0.0);

@@ -12,11 +12,11 @@ use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
 use super::fields::Container;
-use super::frame::{Frame, Part};
+use super::frame::{BlockList, Frame};
 use super::georef::Affine;
 use super::layout::Compression;
 use super::reader::Band;
-use super::tile::{Raster, Tiling, refused};
+use super::tile::{TileRaster, Tiling, refused};
 use crate::adapter::file;
 use crate::array::{ArrayView, Cells, DType};
 use crate::error::{Error, Result};
@@ -280,19 +280,19 @@ impl<W: Write + Seek> Writer<W> {
         self.check(image, corner, (cells.dtype(), shape), mask)?;
         self.image = image;
         let flat = cells.flat();
-        let raster = Raster {
+        let raster = TileRaster {
             dtype: self.sheet.dtype,
             shape,
             cells: flat.bytes(),
         };
         let (tiling, [bands, height, width]) = (self.tiling, shape);
         let (side, masked) = (tiling.side, self.sheet.masked);
-        let places: Vec<(Part, [usize; 3])> = (0..height)
+        let places: Vec<(BlockList, [usize; 3])> = (0..height)
             .step_by(side)
             .flat_map(|row| (0..width).step_by(side).map(move |col| (row, col)))
             .flat_map(|(row, col)| {
-                let cells = (0..bands).map(move |band| (Part::Cells, [band, row, col]));
-                cells.chain(masked.then_some((Part::Mask, [0, row, col])))
+                let cells = (0..bands).map(move |band| (BlockList::Cells, [band, row, col]));
+                cells.chain(masked.then_some((BlockList::Mask, [0, row, col])))
             })
             .collect();
         let across = self.sheet.sizes[image][1].div_ceil(side);
@@ -349,7 +349,11 @@ impl<W: Write + Seek> Writer<W> {
     }
 
     /// Writes a tile behind what there is.
-    fn append(&mut self, (image, part, block): (usize, Part, usize), tile: &[u8]) -> Result<()> {
+    fn append(
+        &mut self,
+        (image, part, block): (usize, BlockList, usize),
+        tile: &[u8],
+    ) -> Result<()> {
         let len = u32::try_from(tile.len())
             .map_err(|cause| Error::invalid("a tile is too large").because(cause))?;
         self.frame.note(image, part, block, (self.at + 4, len))?;
@@ -385,11 +389,11 @@ impl<W: Write + Seek> Writer<W> {
 /// A tile of the cells or of the mask of a part.
 fn made(
     tiling: Tiling,
-    raster: Raster<'_>,
+    raster: TileRaster<'_>,
     mask: Option<ArrayView2<'_, bool>>,
-    (part, [band, row, col]): (Part, [usize; 3]),
+    (part, [band, row, col]): (BlockList, [usize; 3]),
 ) -> Result<Vec<u8>> {
-    if part == Part::Cells {
+    if part == BlockList::Cells {
         return tiling.of_cells(raster, [band, row, col]);
     }
     let Some(mask) = mask else {

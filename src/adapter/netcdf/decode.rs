@@ -2,9 +2,9 @@
 //! it.
 
 use super::header::{Value, Variable};
-use crate::adapter::source::Piece;
+use crate::adapter::source::SourceCells;
 use crate::adapter::unit::Conversion;
-use crate::adapter::values::{self, End, Rule, Target};
+use crate::adapter::values::{self, End, TargetCells, ValueRule};
 use crate::array::{Array, Cell, Cells, DType, with_cells};
 use crate::error::{Error, Result};
 
@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Decoding {
     /// Numbers are of an unsigned type where the attribute `_Unsigned` says so.
-    pub(super) rule: Rule,
+    pub(super) rule: ValueRule,
     /// The type of the values.
     pub(super) dtype: DType,
     /// Whether the file itself says which numbers are missing.
@@ -98,7 +98,7 @@ impl Decoding {
             end(attributes.ends("valid_min")?, 0),
             end(attributes.ends("valid_max")?, 1),
         ];
-        let rule = Rule {
+        let rule = ValueRule {
             stored: raw,
             missing,
             valid,
@@ -126,7 +126,7 @@ impl Decoding {
     }
 
     /// The values in the shape of the numbers, and in the grid's type and unit.
-    pub(super) fn apply(&self, raw: Array, target: Target) -> Result<Piece> {
+    pub(super) fn apply(&self, raw: Array, target: TargetCells) -> Result<SourceCells> {
         if raw.dtype() == self.rule.stored {
             return values::piece(raw, None, &[&self.rule], target);
         }

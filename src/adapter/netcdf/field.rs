@@ -10,9 +10,9 @@ use super::file::NetCdf;
 use super::header::{Header, Variable};
 use super::identity::{Identity, TIME};
 use super::labels::Labels;
-use super::space::{Cells, Degrees};
+use super::space::{Degrees, EvenCells};
 use super::system::System;
-use super::time::Times;
+use super::time::FileTimes;
 use super::timing;
 use crate::adapter::axes::INDEX;
 use crate::error::{Error, Result};
@@ -75,9 +75,9 @@ pub struct Field {
     pub(super) name: String,
     pub(super) shape: Vec<u64>,
     pub(super) roles: Roles,
-    pub(super) times: Option<Times>,
-    pub(super) y: Cells,
-    pub(super) x: Cells,
+    pub(super) times: Option<FileTimes>,
+    pub(super) y: EvenCells,
+    pub(super) x: EvenCells,
     /// The name of the dimension of its columns.
     pub(super) columns: String,
     pub(super) band: Option<Labels>,
@@ -121,11 +121,11 @@ impl Field {
         let roles = roles(&header, variable, timing.and_then(|timing| timing.axis))?;
         let decoding = Decoding::of(variable)?;
         let times = timing
-            .map(|timing| Times::read(&file, &timing))
+            .map(|timing| FileTimes::read(&file, &timing))
             .transpose()?;
         let along = |axis: usize| match coordinate(&header, variable, axis) {
-            _ if choice.index_axes => Ok(Cells::index(shape[axis])),
-            Some(coordinate) => Cells::read(&file, coordinate),
+            _ if choice.index_axes => Ok(EvenCells::index(shape[axis])),
+            Some(coordinate) => EvenCells::read(&file, coordinate),
             None => Err(refused(format!(
                 "there is no 1-D coordinate variable for its axis `{}`{}; keep it in a grid of its own, made with `gridstone create STORE NAME --like FILE --index-axes`",
                 variable.dimensions[axis].name,
@@ -309,19 +309,19 @@ pub(super) fn coordinate<'a>(
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
+enum AxisRole {
     Y,
     X,
     Other,
 }
 
 /// What an axis is by its coordinate variable, else by its name; `None` if neither tells.
-fn role(header: &Header, variable: &Variable, axis: usize) -> Option<Role> {
+fn role(header: &Header, variable: &Variable, axis: usize) -> Option<AxisRole> {
     let dimension = &variable.dimensions[axis].name;
     let by_name = match dimension.to_ascii_lowercase().as_str() {
-        name if timing::is_time_name(name) => Some(Role::Other),
-        "y" | "lat" | "latitude" | "rlat" | "northing" => Some(Role::Y),
-        "x" | "lon" | "longitude" | "rlon" | "easting" => Some(Role::X),
+        name if timing::is_time_name(name) => Some(AxisRole::Other),
+        "y" | "lat" | "latitude" | "rlat" | "northing" => Some(AxisRole::Y),
+        "x" | "lon" | "longitude" | "rlon" | "easting" => Some(AxisRole::X),
         _ => None,
     };
     let Some(coordinate) = coordinate(header, variable, axis) else {
@@ -330,13 +330,17 @@ fn role(header: &Header, variable: &Variable, axis: usize) -> Option<Role> {
     let text = |name: &str| coordinate.text(name).unwrap_or_default();
     let units = text("units");
     let by_attributes = match (text("axis"), text("standard_name")) {
-        ("Y", _) | (_, "latitude" | "grid_latitude" | "projection_y_coordinate") => Some(Role::Y),
-        ("X", _) | (_, "longitude" | "grid_longitude" | "projection_x_coordinate") => Some(Role::X),
-        ("T" | "Z", _) | (_, "time") => Some(Role::Other),
-        _ if timing::is_timely(coordinate) => Some(Role::Other),
+        ("Y", _) | (_, "latitude" | "grid_latitude" | "projection_y_coordinate") => {
+            Some(AxisRole::Y)
+        }
+        ("X", _) | (_, "longitude" | "grid_longitude" | "projection_x_coordinate") => {
+            Some(AxisRole::X)
+        }
+        ("T" | "Z", _) | (_, "time") => Some(AxisRole::Other),
+        _ if timing::is_timely(coordinate) => Some(AxisRole::Other),
         _ => match Degrees::of(units) {
-            Some(Degrees::North) => Some(Role::Y),
-            Some(Degrees::East) => Some(Role::X),
+            Some(Degrees::North) => Some(AxisRole::Y),
+            Some(Degrees::East) => Some(AxisRole::X),
             Some(Degrees::Plain) | None => None,
         },
     };
@@ -351,16 +355,16 @@ fn roles(header: &Header, variable: &Variable, time: Option<usize>) -> Result<Ro
         .iter()
         .map(|dimension| dimension.name.as_str())
         .collect();
-    let known: Vec<Option<Role>> = (0..names.len())
+    let known: Vec<Option<AxisRole>> = (0..names.len())
         .map(|axis| {
             if time == Some(axis) {
-                Some(Role::Other)
+                Some(AxisRole::Other)
             } else {
                 role(header, variable, axis)
             }
         })
         .collect();
-    let only = |wanted: Role| -> Result<Option<usize>> {
+    let only = |wanted: AxisRole| -> Result<Option<usize>> {
         let mut found = (0..known.len()).filter(|axis| known[*axis] == Some(wanted));
         let first = found.next();
         match (first, found.next()) {
@@ -373,8 +377,8 @@ fn roles(header: &Header, variable: &Variable, time: Option<usize>) -> Result<Ro
     };
     let free = |axis: usize| known[axis].is_none();
     let (last, before) = (names.len() - 1, names.len() - 2);
-    let x = only(Role::X)?.or_else(|| Some(last).filter(|axis| free(*axis)));
-    let y = only(Role::Y)?.or_else(|| Some(before).filter(|axis| free(*axis)));
+    let x = only(AxisRole::X)?.or_else(|| Some(last).filter(|axis| free(*axis)));
+    let y = only(AxisRole::Y)?.or_else(|| Some(before).filter(|axis| free(*axis)));
     let (Some(y), Some(x)) = (y, x) else {
         if let [only] = (0..names.len())
             .filter(|axis| time != Some(*axis))

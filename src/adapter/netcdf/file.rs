@@ -18,7 +18,7 @@ use netcdf_reader::classic::ClassicFile;
 use netcdf_reader::{NcFile, NcSliceInfo, NcSliceInfoElem};
 
 use super::header::{Header, Variable};
-use super::word::Word;
+use super::word::NativeWord;
 use crate::adapter::source::Fingerprint;
 use crate::array::{Array, Cells, DType, c_order, with_dtype};
 use crate::error::{Error, Result};
@@ -42,13 +42,13 @@ const ZSTD: u16 = 32_015;
 /// while it is read the chunks that were read last.
 pub struct NetCdf {
     header: Header,
-    origin: Origin,
+    origin: FileOrigin,
     /// Where the cells come from; not there until the next read while the file is closed.
-    source: OnceLock<Source>,
+    source: OnceLock<FileSource>,
 }
 
 /// What the bytes of a file come from when it is opened again.
-enum Origin {
+enum FileOrigin {
     /// A file, and what it was when its header was read.
     Path(PathBuf, Stamp),
     Memory(DynStorage),
@@ -62,7 +62,7 @@ struct Stamp {
 }
 
 /// Where the cells come from.
-enum Source {
+enum FileSource {
     Classic(NcFile),
     /// Not an `NcFile`, which visits all groups to read a variable that can grow: without end where
     /// a group holds itself.
@@ -89,20 +89,23 @@ impl NetCdf {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let (storage, stamp) = stored(path)?;
-        Self::new(storage, |_| Origin::Path(path.to_owned(), stamp))
+        Self::new(storage, |_| FileOrigin::Path(path.to_owned(), stamp))
             .map_err(|cause| cause.within(format!("`{}` cannot be read as NetCDF", path.display())))
     }
 
     /// Reads the header of a file that is held in memory.
     pub fn from_bytes(bytes: impl Into<Vec<u8>>) -> Result<Self> {
-        Self::new(Arc::new(BytesStorage::new(bytes.into())), Origin::Memory)
+        Self::new(
+            Arc::new(BytesStorage::new(bytes.into())),
+            FileOrigin::Memory,
+        )
     }
 
-    fn new(storage: DynStorage, origin: impl FnOnce(DynStorage) -> Origin) -> Result<Self> {
+    fn new(storage: DynStorage, origin: impl FnOnce(DynStorage) -> FileOrigin) -> Result<Self> {
         let (header, source) = guarded(|| {
             let file = NcFile::from_storage(storage.clone())?;
             if file.as_classic().is_some() {
-                return Ok((Header::of(&file, None)?, Source::Classic(file)));
+                return Ok((Header::of(&file, None)?, FileSource::Classic(file)));
             }
             let hdf5 = Hdf5File::from_storage_with_options(storage.clone(), options())?;
             let (len, end) = (storage.len(), hdf5.superblock().eof_address);
@@ -111,7 +114,7 @@ impl NetCdf {
                     "the file has {len} bytes of {end}"
                 )));
             }
-            Ok((Header::of(&file, Some(&hdf5))?, Source::Hdf5(hdf5)))
+            Ok((Header::of(&file, Some(&hdf5))?, FileSource::Hdf5(hdf5)))
         })?;
         Ok(Self {
             header,
@@ -121,13 +124,13 @@ impl NetCdf {
     }
 
     /// Where the cells come from: the file is opened if it is closed. It must be as it was.
-    fn source(&self) -> Result<&Source> {
+    fn source(&self) -> Result<&FileSource> {
         if let Some(source) = self.source.get() {
             return Ok(source);
         }
         let storage = match &self.origin {
-            Origin::Memory(storage) => storage.clone(),
-            Origin::Path(path, known) => {
+            FileOrigin::Memory(storage) => storage.clone(),
+            FileOrigin::Path(path, known) => {
                 let (storage, stamp) = stored(path)?;
                 if stamp != *known {
                     return Err(Error::invalid(
@@ -141,9 +144,9 @@ impl NetCdf {
             let file = NcFile::from_storage(storage.clone())?;
             let classic = file.as_classic().is_some();
             Ok(if classic {
-                Source::Classic(file)
+                FileSource::Classic(file)
             } else {
-                Source::Hdf5(Hdf5File::from_storage_with_options(storage, options())?)
+                FileSource::Hdf5(Hdf5File::from_storage_with_options(storage, options())?)
             })
         })?;
         Ok(self.source.get_or_init(|| source))
@@ -213,8 +216,8 @@ impl NetCdf {
     /// What tells that the file is not what it was; `None` of one in memory.
     pub(super) fn fingerprint(&self) -> Result<Option<Fingerprint>> {
         match &self.origin {
-            Origin::Path(path, _) => crate::adapter::file::fingerprint(path).map(Some),
-            Origin::Memory(_) => Ok(None),
+            FileOrigin::Path(path, _) => crate::adapter::file::fingerprint(path).map(Some),
+            FileOrigin::Memory(_) => Ok(None),
         }
     }
 
@@ -285,7 +288,7 @@ impl NetCdf {
     }
 }
 
-impl Source {
+impl FileSource {
     /// The numbers of a box, in C order.
     fn read(
         &self,
@@ -299,7 +302,7 @@ impl Source {
             .zip(shape)
             .map(|(start, len)| (*start, start + len));
         match self {
-            Source::Classic(file) => {
+            FileSource::Classic(file) => {
                 let selections = ranges
                     .map(|(start, end)| NcSliceInfoElem::Slice {
                         start,
@@ -317,7 +320,7 @@ impl Source {
                     &NcSliceInfo { selections },
                 )
             }
-            Source::Hdf5(file) => {
+            FileSource::Hdf5(file) => {
                 let selections = ranges
                     .map(|(start, end)| SliceInfoElem::Slice {
                         start,
@@ -360,7 +363,7 @@ fn classic(
 fn words(dataset: &Dataset, dtype: DType, selection: &SliceInfo) -> netcdf_reader::Result<Cells> {
     fn of<W>(dataset: &Dataset, selection: &SliceInfo) -> netcdf_reader::Result<Vec<W>>
     where
-        Word<W>: H5Type + Copy,
+        NativeWord<W>: H5Type + Copy,
     {
         let cells = dataset
             .chunks()
@@ -369,7 +372,7 @@ fn words(dataset: &Dataset, dtype: DType, selection: &SliceInfo) -> netcdf_reade
             .map(u64::from)
             .fold(1, u64::saturating_mul);
         let parallel = cells.saturating_mul(size_of::<W>() as u64) <= PARALLEL_CHUNK_BYTES_MAX;
-        let words: ArrayD<Word<W>> = if parallel {
+        let words: ArrayD<NativeWord<W>> = if parallel {
             dataset.read_slice_parallel(selection)?
         } else {
             dataset.read_slice(selection)?
@@ -390,11 +393,11 @@ fn words(dataset: &Dataset, dtype: DType, selection: &SliceInfo) -> netcdf_reade
     })
 }
 
-impl Source {
+impl FileSource {
     fn texts(&self, variable: &Variable) -> netcdf_reader::Result<Vec<String>> {
         match self {
-            Source::Classic(file) => file.read_variable_as_strings(&variable.stored_name),
-            Source::Hdf5(file) => {
+            FileSource::Classic(file) => file.read_variable_as_strings(&variable.stored_name),
+            FileSource::Hdf5(file) => {
                 let cells = file.dataset(&variable.stored_name)?.read_strings()?;
                 if !variable.letters {
                     return Ok(cells);

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::file::NetCdf;
 use super::header::{Value, Variable};
 use super::space::single;
-use super::time::Times;
+use super::time::FileTimes;
 use super::timing::Timing;
 use crate::array::{Array, DType};
 use crate::calendar::{Calendar, Tick, TimeUnit, Timestamp};
@@ -17,7 +17,7 @@ const STEPS_MAX: usize = 1 << 24;
 const REFORM: (i64, i64, i64) = (1582, 10, 15);
 
 /// How the numbers of a time coordinate are read.
-struct Clock {
+struct TimeDecoder {
     unit: TimeUnit,
     scale: f64,
     offset: f64,
@@ -25,7 +25,7 @@ struct Clock {
     note: Option<String>,
 }
 
-impl Times {
+impl FileTimes {
     /// Reads the times that a variable has.
     pub(super) fn read(file: &NetCdf, timing: &Timing) -> Result<Self> {
         let variable = timing.times;
@@ -52,8 +52,8 @@ impl Times {
     }
 }
 
-fn of_numbers(file: &NetCdf, variable: &Variable) -> Result<Times> {
-    let clock = Clock::of(file, variable)?;
+fn of_numbers(file: &NetCdf, variable: &Variable) -> Result<FileTimes> {
+    let clock = TimeDecoder::of(file, variable)?;
     let times = clock.instants(file, variable)?;
     let bounds = variable
         .text("bounds")
@@ -72,7 +72,7 @@ fn of_numbers(file: &NetCdf, variable: &Variable) -> Result<Times> {
         )));
     }
     let bounds = bounds.map(|edges| edges.as_chunks().0.to_vec());
-    Ok(Times {
+    Ok(FileTimes {
         unit: clock.unit,
         times,
         bounds,
@@ -80,7 +80,7 @@ fn of_numbers(file: &NetCdf, variable: &Variable) -> Result<Times> {
     })
 }
 
-fn of_texts(file: &NetCdf, variable: &Variable) -> Result<Times> {
+fn of_texts(file: &NetCdf, variable: &Variable) -> Result<FileTimes> {
     let calendar: Calendar = variable.text("calendar").unwrap_or_default().parse()?;
     let read = |(step, text): (usize, &String)| {
         Timestamp::read(text, calendar).map_err(|cause| {
@@ -101,7 +101,7 @@ fn of_texts(file: &NetCdf, variable: &Variable) -> Result<Times> {
         .first()
         .copied()
         .ok_or_else(|| Error::invalid("it has no values"))?;
-    Ok(Times {
+    Ok(FileTimes {
         unit: TimeUnit::new(Tick::Day, first),
         times,
         bounds: None,
@@ -110,22 +110,22 @@ fn of_texts(file: &NetCdf, variable: &Variable) -> Result<Times> {
 }
 
 /// Times that are later than a reference time by what a variable says.
-fn later(start: &Times, file: &NetCdf, lead: &Variable) -> Result<Times> {
+fn later(start: &FileTimes, file: &NetCdf, lead: &Variable) -> Result<FileTimes> {
     let tick: Tick = lead.text("units").unwrap_or_default().parse()?;
     let from = start
         .times
         .first()
         .copied()
         .ok_or_else(|| Error::invalid("there is no reference time"))?;
-    let clock = Clock {
+    let clock = TimeDecoder {
         unit: TimeUnit::new(tick, from),
-        ..Clock::plain(start.unit)
+        ..TimeDecoder::plain(start.unit)
     };
     let note = format!(
         "`{}` and `{}` together are the times",
         lead.name, "the reference time"
     );
-    Ok(Times {
+    Ok(FileTimes {
         unit: start.unit,
         times: clock.instants(file, lead)?,
         bounds: None,
@@ -134,7 +134,7 @@ fn later(start: &Times, file: &NetCdf, lead: &Variable) -> Result<Times> {
 }
 
 /// The same by ISO 8601, where that gives each time the date that its own calendar does.
-fn plain(times: Times) -> Times {
+fn plain(times: FileTimes) -> FileTimes {
     let late =
         Timestamp::from_date(Calendar::Gregorian, REFORM).map_or(i128::MAX, Timestamp::nanoseconds);
     let mut all = times
@@ -147,7 +147,7 @@ fn plain(times: Times) -> Times {
     times.in_calendar(Calendar::Gregorian).unwrap_or(times)
 }
 
-impl Clock {
+impl TimeDecoder {
     fn plain(unit: TimeUnit) -> Self {
         Self {
             unit,

@@ -1,7 +1,7 @@
 //! Times that stand beside files, not in them: the dimension that they make, and the place of one.
 
 use super::schema::Like;
-use super::time::Times;
+use super::time::FileTimes;
 use crate::calendar::{Tick, TimeUnit, Timestamp};
 use crate::error::{Error, Result};
 use crate::grid::{Dimension, Structure};
@@ -57,10 +57,10 @@ pub fn cell_of(structure: &Structure, axis: usize, at: Timestamp) -> Result<i64>
         .ok_or_else(|| Error::invalid("there is no time"))
 }
 
-fn times_of(times: Vec<Timestamp>) -> Result<Times> {
+fn times_of(times: Vec<Timestamp>) -> Result<FileTimes> {
     let epoch =
         Timestamp::from_nanoseconds(0).ok_or_else(|| Error::invalid("there is no 1970-01-01"))?;
-    Ok(Times {
+    Ok(FileTimes {
         unit: TimeUnit::new(Tick::Day, epoch),
         times,
         bounds: None,

@@ -18,9 +18,9 @@ use crate::grid::{Axis, Level, Schema, Structure};
 
 /// The place of a variable among the cells of a grid.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct VariablePlace {
     pub(super) axes: GridAxes,
-    pub(super) steps: Steps,
+    pub(super) steps: FileSteps,
     /// The first cell along the rows of the grid.
     pub(super) y: i64,
     /// Where the labels lie.
@@ -37,16 +37,16 @@ pub(super) struct Place {
 
 /// Where the steps of a file lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Steps {
+pub(super) enum FileSteps {
     /// Among the cells of a regular axis.
-    Runs(Vec<Run>),
+    Runs(Vec<FileRun>),
     /// The tick of each along an irregular one.
     Events(Vec<i64>),
 }
 
 /// Steps of a file that follow each other in the grid too.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Run {
+pub(super) struct FileRun {
     /// Steps of the file.
     pub(super) steps: Range<u64>,
     /// The cell of the first.
@@ -66,11 +66,11 @@ impl Field {
     /// Whether a grid of a schema has a place for it. An [`Invalid`](crate::ErrorKind::Invalid)
     /// error says why not.
     pub fn check(&self, schema: &Schema) -> Result<()> {
-        Place::of(self, schema, || Ok(None)).map(drop)
+        VariablePlace::of(self, schema, || Ok(None)).map(drop)
     }
 }
 
-impl Place {
+impl VariablePlace {
     /// The place in a grid whose columns reach from and to the cells that `taken` says, if it is
     /// asked.
     pub(super) fn of(
@@ -106,17 +106,17 @@ impl Place {
             {
                 let ticks = times.ticks(axis(time)?)?;
                 let twice = twice(&ticks).map(|step| times.times[step]);
-                (Steps::Events(ticks), twice)
+                (FileSteps::Events(ticks), twice)
             }
             (Some(times), Some(time)) => {
                 let cells = times.places(axis(time)?)?;
                 if let Some(step) = twice(&cells) {
                     return Err(Error::invalid(twice_on_steps(times.times[step])));
                 }
-                (Steps::Runs(runs(&cells)), None)
+                (FileSteps::Runs(runs(&cells)), None)
             }
             _ => (
-                Steps::Runs(vec![Run {
+                FileSteps::Runs(vec![FileRun {
                     steps: 0..1,
                     cell: 0,
                 }]),
@@ -209,14 +209,14 @@ fn twice(places: &[i64]) -> Option<usize> {
 }
 
 /// Steps that follow each other in the file and in the grid, as one.
-fn runs(cells: &[i64]) -> Vec<Run> {
-    let mut runs: Vec<Run> = Vec::new();
+fn runs(cells: &[i64]) -> Vec<FileRun> {
+    let mut runs: Vec<FileRun> = Vec::new();
     for (step, cell) in (0_u64..).zip(cells) {
         match runs.last_mut() {
             Some(run) if run.cell.checked_add_unsigned(step - run.steps.start) == Some(*cell) => {
                 run.steps.end = step + 1
             }
-            _ => runs.push(Run {
+            _ => runs.push(FileRun {
                 steps: step..step + 1,
                 cell: *cell,
             }),

@@ -1,7 +1,7 @@
 //! A grid after a variable.
 
 use super::field::Field;
-use super::time::Times;
+use super::time::FileTimes;
 use crate::array::DType;
 use crate::error::{Error, Result};
 use crate::grid::{Dimension, Schema, SchemaBuilder, Structure};
@@ -47,7 +47,9 @@ pub fn schema_like(fields: &[Field], like: &Like) -> Result<Schema> {
     };
     let mut structure = Structure::builder();
     let mut chunk = like.chunk.unwrap_or(256);
-    if let Some(times) = Times::together(fields.iter().filter_map(|field| field.times.as_ref()))? {
+    if let Some(times) =
+        FileTimes::together(fields.iter().filter_map(|field| field.times.as_ref()))?
+    {
         chunk = like.chunk.unwrap_or(128);
         let irregular = like
             .irregular

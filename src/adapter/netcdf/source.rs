@@ -6,11 +6,11 @@ use std::ops::Range;
 use ndarray::{ArrayD, Axis};
 
 use super::field::Field;
-use super::place::{Place, Run, Steps};
+use super::place::{FileRun, FileSteps, VariablePlace};
 use crate::adapter::axes::RasterAxes;
 use crate::adapter::round::{self, Columns};
-use crate::adapter::source::{BLOCK_BYTES, Block, Fingerprint, Footprint, Piece, Source};
-use crate::adapter::values::Target;
+use crate::adapter::source::{BLOCK_BYTES, Block, Fingerprint, Footprint, Source, SourceCells};
+use crate::adapter::values::TargetCells;
 use crate::array::{Array, in_c_order, with_view};
 use crate::error::Result;
 use crate::grid::{CellIndex, Levels, Shape, Window};
@@ -21,14 +21,14 @@ use crate::store::Grid;
 pub struct VariableSource {
     grid: Grid,
     field: Field,
-    place: Place,
+    place: VariablePlace,
     footprint: Footprint,
-    parts: Vec<Part>,
+    parts: Vec<VariableBox>,
 }
 
 /// A box of a variable: steps, rows, columns and bands.
 #[derive(Clone, Debug)]
-struct Part {
+struct VariableBox {
     steps: Range<u64>,
     cell: i64,
     rows: Range<u64>,
@@ -55,7 +55,7 @@ impl VariableSource {
         let structure = grid.structure();
         let x = RasterAxes::of(structure)?.x;
         let taken = || round::taken(grid, others, x, Levels::zero(structure.dimensions().len()));
-        let place = Place::of(&field, grid.schema(), taken)?;
+        let place = VariablePlace::of(&field, grid.schema(), taken)?;
         field.decoding.rule.conversion = place.conversion;
         let mut footprint = Footprint::new(name, Vec::new(), field.decoding.dtype);
         footprint.cells = field.shape.iter().product();
@@ -78,7 +78,7 @@ impl VariableSource {
     }
 
     /// Boxes that begin and end at borders of the grid's chunks where memory allows it.
-    fn cut(&self) -> impl Iterator<Item = Part> + use<> {
+    fn cut(&self) -> impl Iterator<Item = VariableBox> + use<> {
         let structure = self.grid.structure();
         let (shape, roles) = (&self.field.shape, self.field.roles);
         let size = self
@@ -120,8 +120,8 @@ impl VariableSource {
             })
             .collect();
         let runs = match &self.place.steps {
-            Steps::Runs(runs) => runs.clone(),
-            Steps::Events(ticks) => each_once(ticks),
+            FileSteps::Runs(runs) => runs.clone(),
+            FileSteps::Events(ticks) => each_once(ticks),
         };
         runs.into_iter().flat_map(move |run| {
             let boxes = boxes.clone();
@@ -134,7 +134,7 @@ impl VariableSource {
                 boxes
                     .clone()
                     .into_iter()
-                    .map(move |(rows, columns, bands)| Part {
+                    .map(move |(rows, columns, bands)| VariableBox {
                         steps: steps.clone(),
                         cell,
                         rows,
@@ -146,8 +146,8 @@ impl VariableSource {
     }
 
     /// The ticks of a part's events, if they are events.
-    fn ticks(&self, part: &Part) -> Option<&[i64]> {
-        let Steps::Events(ticks) = &self.place.steps else {
+    fn ticks(&self, part: &VariableBox) -> Option<&[i64]> {
+        let FileSteps::Events(ticks) = &self.place.steps else {
             return None;
         };
         let step = |step: u64| usize::try_from(step).unwrap_or(usize::MAX).min(ticks.len());
@@ -158,7 +158,7 @@ impl VariableSource {
     fn windows(&self) -> Vec<Window> {
         let rows = 0..self.field.shape[self.field.roles.y];
         let whole = |columns: &Columns, bands: usize| {
-            self.window_of(&Part {
+            self.window_of(&VariableBox {
                 steps: 0..1,
                 cell: 0,
                 rows: rows.clone(),
@@ -174,11 +174,11 @@ impl VariableSource {
             .flat_map(|columns| bands.clone().map(move |bands| whole(columns, bands)))
             .collect();
         let cells: BTreeSet<i64> = match &self.place.steps {
-            Steps::Runs(runs) => runs
+            FileSteps::Runs(runs) => runs
                 .iter()
                 .flat_map(|run| (run.cell..).zip(run.steps.clone()).map(|(cell, _)| cell))
                 .collect(),
-            Steps::Events(ticks) => ticks.iter().copied().collect(),
+            FileSteps::Events(ticks) => ticks.iter().copied().collect(),
         };
         let at = |cell: i64, one: &Window| {
             self.place
@@ -193,7 +193,7 @@ impl VariableSource {
     }
 
     /// The cells of the grid that a part has; of events the box of their ticks.
-    fn window_of(&self, part: &Part) -> Window {
+    fn window_of(&self, part: &VariableBox) -> Window {
         let rank = self.grid.structure().rank();
         let mut start = CellIndex::from(vec![0; rank].as_slice());
         let mut len = Shape::from(vec![1; rank].as_slice());
@@ -279,7 +279,7 @@ impl Source for VariableSource {
     }
 
     fn blocks(&self) -> Vec<Block> {
-        let block = |(number, part): (usize, &Part)| {
+        let block = |(number, part): (usize, &VariableBox)| {
             let ticks = self.ticks(part).unwrap_or_default().to_vec();
             Block {
                 ticks,
@@ -290,7 +290,7 @@ impl Source for VariableSource {
         self.parts.iter().enumerate().map(block).collect()
     }
 
-    fn read(&mut self, block: &Block) -> Result<Piece> {
+    fn read(&mut self, block: &Block) -> Result<SourceCells> {
         let (part, roles) = (&self.parts[block.number], self.field.roles);
         let mut start = vec![0; self.field.shape.len()];
         let mut shape = vec![1; self.field.shape.len()];
@@ -314,16 +314,16 @@ impl Source for VariableSource {
             (start[band], shape[band]) = (first as u64, (last - first) as u64 + 1);
         }
         let raw = self.field.file.read(&self.field.name, &start, &shape)?;
-        let Piece {
+        let SourceCells {
             array,
             valid,
             found,
         } = self
             .field
             .decoding
-            .apply(raw, Target::of(self.grid.schema()))?;
+            .apply(raw, TargetCells::of(self.grid.schema()))?;
         let array = with_view!(Array, array, |cells| Array::from(self.turned(cells, bands)));
-        Ok(Piece {
+        Ok(SourceCells {
             array,
             valid: valid.map(|valid| self.turned(valid, bands)),
             found,
@@ -341,11 +341,11 @@ impl Source for VariableSource {
 
 /// Steps of a file in runs of which each has a tick at most once, so that later ones are put over
 /// earlier ones.
-fn each_once(ticks: &[i64]) -> Vec<Run> {
+fn each_once(ticks: &[i64]) -> Vec<FileRun> {
     let (mut runs, mut seen, mut from) = (Vec::new(), HashSet::new(), 0);
     for (step, tick) in (0_u64..).zip(ticks) {
         if !seen.insert(*tick) {
-            runs.push(Run {
+            runs.push(FileRun {
                 steps: from..step,
                 cell: 0,
             });
@@ -353,7 +353,7 @@ fn each_once(ticks: &[i64]) -> Vec<Run> {
             from = step;
         }
     }
-    runs.push(Run {
+    runs.push(FileRun {
         steps: from..ticks.len() as u64,
         cell: 0,
     });

@@ -11,7 +11,7 @@ use crate::grid::longitude::is_degrees_east;
 
 /// Equidistant cells in the order of the file.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Cells {
+pub(super) struct EvenCells {
     /// The outer edge of the first cell; of a cell whose size is not known its centre.
     pub(super) origin: f64,
     /// From one cell to the next; negative where numbers fall; 0 of one cell whose size is not
@@ -24,7 +24,7 @@ pub(super) struct Cells {
 /// What is told of cells that no axis has.
 const REMEDY: &str = "resample the file, as with `cdo remapbil,GRID FILE FITTING.nc`, where GRID is a file whose cells are wanted, or keep it in a grid of its own, made with `gridstone create STORE NAME --like FILE --index-axes`";
 
-impl Cells {
+impl EvenCells {
     /// Cells that are their own numbers.
     pub(super) fn index(len: u64) -> Self {
         Self {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::field::Roles;
 use super::header::{Header, Variable};
 use crate::adapter::unit::Conversion;
-use crate::crs::{self, Definition, Geodetic, Method, Parameter, Projection};
+use crate::crs::{self, Definition, Geodetic, MapProjection, Method, Parameter};
 use crate::grid::longitude::is_degrees_east;
 
 /// A system as a grid keeps it, and what is to be known of it.
@@ -337,7 +337,7 @@ impl Mapping<'_> {
         geodetic
     }
 
-    fn projection(&self, method: &str, unit: &str) -> Option<Projection> {
+    fn projection(&self, method: &str, unit: &str) -> Option<MapProjection> {
         let parallels = self.numbers("standard_parallel");
         let (first, second) = (
             parallels.first().copied(),
@@ -428,7 +428,7 @@ impl Mapping<'_> {
                 )
             })
             .collect();
-        Some(Projection::new(Method::named(name)?, values, metres))
+        Some(MapProjection::new(Method::named(name)?, values, metres))
     }
 
     /// Longitude and latitude about another pole, as PROJ writes it.

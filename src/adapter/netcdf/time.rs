@@ -6,7 +6,7 @@ use crate::grid::{Axis, Dimension};
 
 /// The times of a variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Times {
+pub(super) struct FileTimes {
     pub(super) unit: TimeUnit,
     /// The time of each step.
     pub(super) times: Vec<Timestamp>,
@@ -19,7 +19,7 @@ pub(super) struct Times {
 /// What is told of times that lie on no steps.
 const REMEDY: &str = "make the grid with `--irregular` to keep exact times";
 
-impl Times {
+impl FileTimes {
     /// The same in another calendar of real days; `None` where one of them is none.
     pub(super) fn in_calendar(&self, calendar: Calendar) -> Option<Self> {
         if self.unit.calendar() != calendar

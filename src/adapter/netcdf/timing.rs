@@ -2,7 +2,7 @@
 //!
 //! In this order: the one that is asked for; the coordinate of an axis; one beside the axes that
 //! has a time for each cell of an axis (`valid_time(step)`, `time_centered(time_counter)`, the text
-//! `Times(Time, DateStrLen)`); a reference time and how much later each cell of an axis is; a
+//! `FileTimes(Time, DateStrLen)`); a reference time and how much later each cell of an axis is; a
 //! single time (a scalar coordinate) for all cells.
 
 use super::file::NetCdf;

@@ -7,7 +7,7 @@ use hdf5_reader::{Datatype, H5Type};
 /// numbers that stand for its names.
 #[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
-pub(super) struct Word<W>(pub(super) W);
+pub(super) struct NativeWord<W>(pub(super) W);
 
 /// The order of the bytes of a number, if it is one of some size.
 fn order(dtype: &Datatype, bytes: usize) -> Option<ByteOrder> {
@@ -29,7 +29,7 @@ fn is_native(order: ByteOrder) -> bool {
 
 macro_rules! word {
     ($($bits:ty: $size:literal),*) => {
-        $(impl H5Type for Word<$bits> {
+        $(impl H5Type for NativeWord<$bits> {
             fn hdf5_type() -> Datatype {
                 let byte_order = if cfg!(target_endian = "little") { ByteOrder::LittleEndian } else { ByteOrder::BigEndian };
                 Datatype::FixedPoint { size: $size, signed: false, byte_order }
@@ -39,7 +39,7 @@ macro_rules! word {
                 let mismatch = || Error::TypeMismatch { expected: stringify!($bits).into(), actual: format!("{dtype:?}") };
                 let order = order(dtype, size_of::<$bits>()).ok_or_else(mismatch)?;
                 let bits = bytes.first_chunk().map(|bits| <$bits>::from_ne_bytes(*bits)).ok_or_else(mismatch)?;
-                Ok(Word(if is_native(order) { bits } else { bits.swap_bytes() }))
+                Ok(NativeWord(if is_native(order) { bits } else { bits.swap_bytes() }))
             }
 
             fn element_size(_: &Datatype) -> usize {
@@ -50,7 +50,7 @@ macro_rules! word {
                 let native = is_native(order(dtype, size_of::<$bits>())?);
                 let bytes = raw.get(..count.checked_mul(size_of::<$bits>())?)?;
                 let bits = bytes.as_chunks().0.iter().map(|bits| <$bits>::from_ne_bytes(*bits));
-                Some(Ok(if native { bits.map(Word).collect() } else { bits.map(|bits| Word(bits.swap_bytes())).collect() }))
+                Some(Ok(if native { bits.map(NativeWord).collect() } else { bits.map(|bits| NativeWord(bits.swap_bytes())).collect() }))
             }
 
             fn native_copy_compatible(dtype: &Datatype) -> bool {
@@ -79,7 +79,7 @@ mod tests {
         let raw = [1.5_f32, -2.0]
             .map(|value| value.to_bits().swap_bytes().to_ne_bytes())
             .concat();
-        let words = Word::<u32>::decode_vec(&raw, &swapped, 2)
+        let words = NativeWord::<u32>::decode_vec(&raw, &swapped, 2)
             .expect("of its size")
             .expect("whole");
         assert_eq!(
@@ -90,10 +90,12 @@ mod tests {
             [1.5, -2.0]
         );
         assert_eq!(
-            Word::<u32>::from_bytes(&raw, &swapped).expect("whole").0,
+            NativeWord::<u32>::from_bytes(&raw, &swapped)
+                .expect("whole")
+                .0,
             1.5_f32.to_bits()
         );
-        assert!(!Word::<u32>::native_copy_compatible(&swapped));
+        assert!(!NativeWord::<u32>::native_copy_compatible(&swapped));
         let own = if cfg!(target_endian = "little") {
             ByteOrder::LittleEndian
         } else {
@@ -109,18 +111,18 @@ mod tests {
             members: Vec::new(),
         };
         assert_eq!(
-            Word::<u16>::from_bytes(&(-3_i16).to_ne_bytes(), &names)
+            NativeWord::<u16>::from_bytes(&(-3_i16).to_ne_bytes(), &names)
                 .expect("whole")
                 .0,
             (-3_i16).cast_unsigned()
         );
         assert!(
-            Word::<u32>::from_bytes(&raw, &names).is_err()
-                && Word::<u32>::decode_vec(&raw, &names, 2).is_none()
+            NativeWord::<u32>::from_bytes(&raw, &names).is_err()
+                && NativeWord::<u32>::decode_vec(&raw, &names, 2).is_none()
         );
         assert!(
-            Word::<u32>::from_bytes(&raw[..3], &swapped).is_err()
-                && Word::<u32>::decode_vec(&raw, &swapped, 3).is_none()
+            NativeWord::<u32>::from_bytes(&raw[..3], &swapped).is_err()
+                && NativeWord::<u32>::decode_vec(&raw, &swapped, 3).is_none()
         );
     }
 }

@@ -228,7 +228,7 @@ impl Picture<'_> {
     /// The steps of a band, row after row; [`ABSENT`] of cells that hold no data.
     fn steps(&self, band: usize, look: &Look) -> Vec<u16> {
         let rows = || (0..self.size[1]).map(|y| self.row(band, y));
-        let scale = Scale::of(rows().flatten(), look);
+        let scale = GreyScale::of(rows().flatten(), look);
         rows()
             .flatten()
             .map(|value| scale.step(value).map_or(ABSENT, u16::from))
@@ -307,12 +307,12 @@ impl Pixels {
 
 /// From cells to 256 steps.
 #[derive(Clone, Debug)]
-struct Scale {
+struct GreyScale {
     low: f64,
     high: f64,
 }
 
-impl Scale {
+impl GreyScale {
     /// Over the finite ones of some values, unless the look says it.
     fn of(values: impl Iterator<Item = f64>, look: &Look) -> Self {
         if let Some([low, high]) = look.stretch {

@@ -16,7 +16,7 @@ pub(super) struct Bands {
 /// Bands of a file that follow each other in the grid: the place of the first, and their numbers in
 /// the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Run {
+pub(super) struct BandRun {
     pub(super) at: usize,
     pub(super) bands: Vec<usize>,
 }
@@ -81,15 +81,15 @@ impl Bands {
     }
 
     /// The runs that some bands of the file make in the grid.
-    pub(super) fn runs(&self, bands: std::ops::Range<usize>) -> Vec<Run> {
+    pub(super) fn runs(&self, bands: std::ops::Range<usize>) -> Vec<BandRun> {
         let bands = bands.start..bands.end.min(self.places.len());
         let mut order: Vec<(usize, usize)> = bands.map(|band| (self.places[band], band)).collect();
         order.sort_unstable();
-        let mut runs: Vec<Run> = Vec::new();
+        let mut runs: Vec<BandRun> = Vec::new();
         for (place, band) in order {
             match runs.last_mut() {
                 Some(run) if run.at + run.bands.len() == place => run.bands.push(band),
-                _ => runs.push(Run {
+                _ => runs.push(BandRun {
                     at: place,
                     bands: vec![band],
                 }),

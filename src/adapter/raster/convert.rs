@@ -7,9 +7,9 @@ use ndarray::ArrayD;
 
 use crate::adapter::cells::widens;
 use crate::adapter::geotiff::{Band, Header};
-use crate::adapter::source::Piece;
+use crate::adapter::source::SourceCells;
 use crate::adapter::unit;
-use crate::adapter::values::{self, Rule, Target};
+use crate::adapter::values::{self, TargetCells, ValueRule};
 use crate::array::{Array, DType};
 use crate::error::{Error, Result};
 use crate::grid::Schema;
@@ -62,20 +62,20 @@ fn conversion(schema: &Schema, (number, band): (usize, &Band)) -> Result<unit::C
 
 /// How the cells of one file become the grid's.
 #[derive(Clone, Debug)]
-pub(super) struct Conversion {
+pub(super) struct CellConversion {
     /// One for all bands, or one a band.
-    rules: Vec<Rule>,
-    target: Target,
+    rules: Vec<ValueRule>,
+    target: TargetCells,
     /// What is to be said of it.
     pub(super) note: Option<String>,
 }
 
-impl Conversion {
+impl CellConversion {
     /// An [`Invalid`](crate::ErrorKind::Invalid) error if the unit of a band does not become the
     /// grid's.
     pub(super) fn new(schema: &Schema, header: &Header) -> Result<Self> {
-        let rule = |(number, band): (usize, &Band)| -> Result<Rule> {
-            Ok(Rule {
+        let rule = |(number, band): (usize, &Band)| -> Result<ValueRule> {
+            Ok(ValueRule {
                 stored: header.dtype,
                 missing: header.missing(),
                 valid: [None, None],
@@ -98,7 +98,7 @@ impl Conversion {
         }
         Ok(Self {
             rules,
-            target: Target::of(schema),
+            target: TargetCells::of(schema),
             note,
         })
     }
@@ -109,8 +109,8 @@ impl Conversion {
         array: Array,
         valid: Option<ArrayD<u8>>,
         bands: Range<usize>,
-    ) -> Result<Piece> {
-        let rules: Vec<&Rule> = match self.rules.as_slice() {
+    ) -> Result<SourceCells> {
+        let rules: Vec<&ValueRule> = match self.rules.as_slice() {
             [one] => vec![one],
             several => several.get(bands).unwrap_or_default().iter().collect(),
         };

@@ -8,9 +8,9 @@ use crate::error::{Error, Result};
 use crate::grid::{CellIndex, Level, Levels, Shape, Window};
 use crate::store::Grid;
 
-use super::bands::{Bands, Run};
+use super::bands::{BandRun, Bands};
 use super::convert::check_type;
-use super::remedy::{self, Footprint};
+use super::remedy::{self, WorldBox};
 use super::schema::{DESCRIPTION, PIXELS, description};
 
 /// The cells of a grid that a file has.
@@ -54,7 +54,7 @@ impl Placement {
         &self,
         height: usize,
         part: &geotiff::Window,
-        run: &Run,
+        run: &BandRun,
         cell: i64,
         cols: usize,
     ) -> Window {
@@ -81,7 +81,7 @@ impl Placement {
 
 /// What is known of a file's place besides its rows and columns.
 #[derive(Clone, Debug)]
-pub(super) struct Frame {
+pub(super) struct PlaceFrame {
     pub(super) axes: RasterAxes,
     /// The axis beside rows, columns and bands, and the file's cell along it.
     beside: Option<(usize, i64)>,
@@ -90,7 +90,7 @@ pub(super) struct Frame {
     pub(super) notes: Vec<String>,
 }
 
-impl Frame {
+impl PlaceFrame {
     /// Says why a file has no place in a grid, unless that is for its rows and columns. `at` is its
     /// cell along the axis beside them.
     pub(super) fn of(grid: &Grid, header: &Header, at: Option<i64>) -> Result<Self> {
@@ -211,7 +211,7 @@ pub(super) fn place(
     others: &[Window],
 ) -> Result<Placement> {
     let structure = grid.structure();
-    let frame = Frame::of(grid, header, at)?;
+    let frame = PlaceFrame::of(grid, header, at)?;
     let axes = frame.axes;
     let affine = header.affine.unwrap_or(PIXELS);
     let fit = Fit {
@@ -238,7 +238,7 @@ pub(super) fn place(
         columns[0].columns.end - columns[0].columns.start,
     );
     let window = frame.window(grid, level, (rows, header.height as u64), first);
-    let Frame { bands, notes, .. } = frame;
+    let PlaceFrame { bands, notes, .. } = frame;
     Ok(Placement {
         axes,
         window,
@@ -368,7 +368,7 @@ impl Fit<'_> {
 
     /// The reason, and the command that makes a file that fits.
     fn refusal(&self, reason: &str, level: Level) -> Error {
-        let footprint = Footprint::of(self.affine, self.size);
+        let footprint = WorldBox::of(self.affine, self.size);
         match remedy::moved(self.grid, footprint, level) {
             Some(line) => Error::invalid(format!(
                 "the file does not fit the grid: {reason}; lay it onto the grid's cells with `--resampling bilinear` (or nearest, cubic, area, min, max, mode, sum), or make a file that fits with `{line}`"

@@ -13,9 +13,9 @@ const METRES_A_DEGREE: f64 = 111_320.0;
 
 /// West, south, east and north.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Footprint(pub(super) [f64; 4]);
+pub(super) struct WorldBox(pub(super) [f64; 4]);
 
-impl Footprint {
+impl WorldBox {
     /// Where a file of some rows and columns lies.
     pub(super) fn of(affine: Affine, [height, width]: [usize; 2]) -> Self {
         let (right, below) = (
@@ -33,7 +33,7 @@ impl Footprint {
 
 /// The line for a file of the grid's system whose cells are others, or lie elsewhere; `None` if it
 /// has no whole cell of the grid's.
-pub(super) fn moved(grid: &Grid, footprint: Footprint, level: Level) -> Option<String> {
+pub(super) fn moved(grid: &Grid, footprint: WorldBox, level: Level) -> Option<String> {
     let level = allowed(grid, level);
     let inside = rounded(grid, level, footprint, false)?;
     Some(line(grid, level, Some(inside), ""))
@@ -63,7 +63,7 @@ pub(super) fn other_system(grid: &Grid, header: &Header) -> Option<String> {
     );
     let data = grid.extent().ok().flatten().and_then(|extent| {
         let ((south, north), (west, east)) = (extent.bounds()[axes.y], extent.bounds()[axes.x]);
-        rounded(grid, level, Footprint([west, south, east, north]), true)
+        rounded(grid, level, WorldBox([west, south, east, north]), true)
     });
     let alpha = if header.nodata.is_none() {
         " -dstalpha"
@@ -120,9 +120,9 @@ pub(super) fn step(grid: &Grid, axis: usize) -> f64 {
 fn rounded(
     grid: &Grid,
     level: Level,
-    Footprint([west, south, east, north]): Footprint,
+    WorldBox([west, south, east, north]): WorldBox,
     outwards: bool,
-) -> Option<Footprint> {
+) -> Option<WorldBox> {
     let structure = grid.structure();
     let axes = RasterAxes::of(structure).ok()?;
     let along = |axis: usize, a: f64, b: f64| {
@@ -144,17 +144,17 @@ fn rounded(
         (first < end).then_some([a.min(b), a.max(b)])
     };
     let ([west, east], [south, north]) = (along(axes.x, west, east)?, along(axes.y, south, north)?);
-    Some(Footprint([west, south, east, north]))
+    Some(WorldBox([west, south, east, north]))
 }
 
-fn line(grid: &Grid, level: Level, place: Option<Footprint>, options: &str) -> String {
+fn line(grid: &Grid, level: Level, place: Option<WorldBox>, options: &str) -> String {
     let structure = grid.structure();
     let mut line = "gdalwarp".to_owned();
     if let Some(system) = structure.crs().and_then(crs::argument) {
         line += &format!(" -t_srs {system}");
     }
     // Without a place, cells would lie where the file has them: a second refusal says where.
-    if let (Some(Footprint([west, south, east, north])), Ok(axes)) =
+    if let (Some(WorldBox([west, south, east, north])), Ok(axes)) =
         (place, RasterAxes::of(structure))
     {
         let cell = |axis: usize| step(grid, axis).abs() * level.scale();

@@ -6,16 +6,16 @@ use ndarray::{ArrayD, Axis};
 
 use crate::adapter::geotiff::{self, GeoTiff};
 use crate::adapter::round::{self, Columns};
-use crate::adapter::source::{Block, Fingerprint, Footprint, Found, Piece, Source};
+use crate::adapter::source::{Block, Fingerprint, Footprint, FoundCells, Source, SourceCells};
 use crate::array::{Array, Cell, DType, Validity, in_c_order, with_view};
 use crate::error::{Error, Result};
 use crate::grid::{Level, Levels, Window};
-use crate::kernel::{self, AxisMap, Method, Resampling};
+use crate::kernel::{self, AxisMap, Resampling, ResamplingMethod};
 use crate::store::Grid;
 
-use super::bands::Run;
-use super::convert::Conversion;
-use super::place::Frame;
+use super::bands::BandRun;
+use super::convert::CellConversion;
+use super::place::PlaceFrame;
 use super::remedy;
 use super::schema::PIXELS;
 use super::source::laid;
@@ -39,18 +39,18 @@ const CELLS_MAX: f64 = if cfg!(test) { 100.0 } else { 4_194_304.0 };
 pub struct ResampledSource {
     tiff: GeoTiff,
     grid: Grid,
-    frame: Frame,
-    conversion: Conversion,
+    frame: PlaceFrame,
+    conversion: CellConversion,
     resampling: Resampling,
     level: Level,
-    lines: [Line; 2],
+    lines: [FileLine; 2],
     footprint: Footprint,
-    cuts: Vec<Cut>,
+    cuts: Vec<ResampledCut>,
 }
 
 /// Rows, or columns, of a file along an axis of the grid.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Line {
+struct FileLine {
     /// Where its first cell in the grid's direction begins, in cells of the grid.
     start: f64,
     /// The cells of the grid that it touches.
@@ -66,13 +66,13 @@ struct Line {
 
 /// What one block is made of.
 #[derive(Clone, Debug)]
-struct Cut {
+struct ResampledCut {
     /// Cells along the lines of the file.
     rows: Range<i64>,
     cols: Range<i64>,
     /// By how many cells the columns are turned to where the grid has their longitudes.
     turned: i64,
-    run: Run,
+    run: BandRun,
 }
 
 impl ResampledSource {
@@ -91,22 +91,22 @@ impl ResampledSource {
         others: &[Window],
         (resampling, level): (Resampling, Option<Level>),
     ) -> Result<Self> {
-        let frame = Frame::of(grid, tiff.header(), at)?;
+        let frame = PlaceFrame::of(grid, tiff.header(), at)?;
         let dtype = grid.schema().dtype();
         if resampling == Resampling::Sum && !dtype.is_float() {
             return Err(Error::invalid(format!(
                 "the parts of cells that `sum` adds up are no whole numbers, and the grid's cells are {dtype}; keep totals in a grid of their own, made with `gridstone create STORE TOTALS --like FILE --dtype float64`"
             )));
         }
-        let conversion = Conversion::new(grid.schema(), tiff.header())?;
+        let conversion = CellConversion::new(grid.schema(), tiff.header())?;
         let (header, axes) = (tiff.header(), frame.axes);
         let affine = header.affine.unwrap_or(PIXELS);
         let exponent = |cell: f64, axis: usize| (cell / remedy::step(grid, axis)).abs().log2();
         let finest = exponent(affine.dy, axes.y).min(exponent(affine.dx, axes.x));
         let level = level.unwrap_or_else(|| remedy::allowed(grid, remedy::finer(finest)));
         let mut lines = [
-            Line::of(grid, axes.y, level, (affine.y, affine.dy), header.height)?,
-            Line::of(grid, axes.x, level, (affine.x, affine.dx), header.width)?,
+            FileLine::of(grid, axes.y, level, (affine.y, affine.dy), header.height)?,
+            FileLine::of(grid, axes.x, level, (affine.x, affine.dx), header.width)?,
         ];
         let levels = Levels::zero(grid.structure().dimensions().len()).with(axes.space, level);
         let circle =
@@ -241,12 +241,12 @@ impl ResampledSource {
 
     fn window_of(
         &self,
-        Cut {
+        ResampledCut {
             rows,
             cols,
             turned,
             run,
-        }: &Cut,
+        }: &ResampledCut,
     ) -> Window {
         let of = |cells: &Range<i64>, by: i64| {
             (
@@ -268,7 +268,7 @@ impl ResampledSource {
     }
 }
 
-impl Line {
+impl FileLine {
     fn of(
         grid: &Grid,
         axis: usize,
@@ -320,7 +320,7 @@ impl Line {
         clippy::cast_sign_loss,
         reason = "a whole number of cells, within the file"
     )]
-    fn map(&self, cells: &Range<i64>, method: Method) -> (Range<usize>, AxisMap) {
+    fn map(&self, cells: &Range<i64>, method: ResamplingMethod) -> (Range<usize>, AxisMap) {
         let reach = method.reach(self.ratio);
         let edge = |cell: i64| (cell as f64 - self.start) * self.ratio;
         let clamped = |position: f64| position.clamp(0.0, self.len as f64) as usize;
@@ -360,11 +360,11 @@ impl Source for ResampledSource {
             .collect()
     }
 
-    fn read(&mut self, block: &Block) -> Result<Piece> {
-        let Cut {
+    fn read(&mut self, block: &Block) -> Result<SourceCells> {
+        let ResampledCut {
             rows, cols, run, ..
         } = self.cuts[block.number].clone();
-        let method = Method::Values(self.resampling);
+        let method = ResamplingMethod::Values(self.resampling);
         let [(rows, y), (cols, x)] = [
             self.lines[0].map(&rows, method),
             self.lines[1].map(&cols, method),
@@ -380,7 +380,7 @@ impl Source for ResampledSource {
             cols: self.lines[1].of_file(&cols),
         };
         let (array, valid) = self.tiff.read_valid(&window)?;
-        let Piece {
+        let SourceCells {
             array,
             valid,
             found,
@@ -424,12 +424,12 @@ impl Source for ResampledSource {
             count,
         );
         let (rank, axes) = (self.grid.structure().rank(), self.frame.axes);
-        Ok(Piece {
+        Ok(SourceCells {
             array: with_view!(Array, array, |cells| Array::from(laid(cells, rank, axes))),
             valid: mask
                 .filter(|_| schema.needs_mask())
                 .map(|mask| laid(mask.mapv(u8::from), rank, axes)),
-            found: found.map(|found| Found { data, ..found }),
+            found: found.map(|found| FoundCells { data, ..found }),
         })
     }
 
@@ -461,7 +461,12 @@ fn upright<T: Copy>(mut cells: ArrayD<T>, bands: &[usize], reversed: [bool; 2]) 
 
 /// Blocks that end at borders of chunks where memory allows it: whole rows if a chunk's height of
 /// them can be held, else parts.
-fn cuts(grid: &Grid, frame: &Frame, [rows, cols]: [Line; 2], columns: &[Columns]) -> Vec<Cut> {
+fn cuts(
+    grid: &Grid,
+    frame: &PlaceFrame,
+    [rows, cols]: [FileLine; 2],
+    columns: &[Columns],
+) -> Vec<ResampledCut> {
     let chunks = grid.structure().chunk_shape();
     let chunk = |axis: usize| i64::try_from(chunks[axis]).unwrap_or(1).max(1);
     let (high, wide) = (chunk(frame.axes.y), chunk(frame.axes.x));
@@ -488,7 +493,7 @@ fn cuts(grid: &Grid, frame: &Frame, [rows, cols]: [Line; 2], columns: &[Columns]
             let turned = of.cell.saturating_sub(first);
             let all = first..cols.first.saturating_add_unsigned(of.columns.end);
             for cols in pieces(all, across, turned) {
-                let cut = |run: &Run| Cut {
+                let cut = |run: &BandRun| ResampledCut {
                     rows: rows.clone(),
                     cols: cols.clone(),
                     turned,

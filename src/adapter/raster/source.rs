@@ -7,14 +7,14 @@ use ndarray::{ArrayD, Axis, Slice};
 use crate::adapter::axes::RasterAxes;
 use crate::adapter::geotiff::{self, GeoTiff};
 use crate::adapter::round::Columns;
-use crate::adapter::source::{BLOCK_BYTES, Block, Fingerprint, Footprint, Piece, Source};
+use crate::adapter::source::{BLOCK_BYTES, Block, Fingerprint, Footprint, Source, SourceCells};
 use crate::array::{Array, in_c_order, with_view};
 use crate::error::Result;
 use crate::grid::{Level, Window};
 use crate::store::Grid;
 
-use super::bands::Run;
-use super::convert::Conversion;
+use super::bands::BandRun;
+use super::convert::CellConversion;
 use super::place::{Placement, place};
 
 /// A file whose place in a grid is known. See the [module](super).
@@ -23,20 +23,20 @@ pub struct RasterSource {
     tiff: GeoTiff,
     grid: Grid,
     placement: Placement,
-    conversion: Conversion,
+    conversion: CellConversion,
     footprint: Footprint,
-    cuts: Vec<Cut>,
+    cuts: Vec<FileCut>,
     /// The part of the file that was decoded last, if several blocks are made of it.
-    held: Option<(geotiff::Window, Piece)>,
+    held: Option<(geotiff::Window, SourceCells)>,
 }
 
 /// What one block is made of: a part of the file, in one pass over which every block of the file is
 /// decoded once, or some bands and columns of it.
 #[derive(Clone, Debug)]
-struct Cut {
+struct FileCut {
     part: geotiff::Window,
     /// Bands that lie together in the grid.
-    run: Run,
+    run: BandRun,
     /// Columns of the part, in the file's order.
     cols: Range<usize>,
     window: Window,
@@ -63,7 +63,7 @@ impl RasterSource {
         others: &[Window],
     ) -> Result<Self> {
         let placement = place(grid, tiff.header(), at, others)?;
-        let conversion = Conversion::new(grid.schema(), tiff.header())?;
+        let conversion = CellConversion::new(grid.schema(), tiff.header())?;
         let header = tiff.header();
         let mut footprint = Footprint::new(name, placement.windows(), header.values());
         footprint.cells = (header.width * header.height * header.bands.len()) as u64;
@@ -94,7 +94,7 @@ impl RasterSource {
     }
 
     /// The cells of a part of the file, (band, y, x), in the grid's type.
-    fn decoded(&mut self, part: &geotiff::Window) -> Result<Piece> {
+    fn decoded(&mut self, part: &geotiff::Window) -> Result<SourceCells> {
         let (array, valid) = self.tiff.read_valid(part)?;
         self.conversion.apply(array, valid, part.bands.clone())
     }
@@ -143,8 +143,8 @@ impl Source for RasterSource {
             .collect()
     }
 
-    fn read(&mut self, block: &Block) -> Result<Piece> {
-        let Cut {
+    fn read(&mut self, block: &Block) -> Result<SourceCells> {
+        let FileCut {
             part,
             run,
             cols,
@@ -152,13 +152,13 @@ impl Source for RasterSource {
             ..
         } = self.cuts[block.number].clone();
         if is_whole {
-            let Piece {
+            let SourceCells {
                 array,
                 valid,
                 found,
             } = self.decoded(&part)?;
             let array = with_view!(Array, array, |cells| Array::from(self.turned(cells)));
-            return Ok(Piece {
+            return Ok(SourceCells {
                 array,
                 valid: valid.map(|valid| self.turned(valid)),
                 found,
@@ -175,7 +175,7 @@ impl Source for RasterSource {
             .iter()
             .map(|band| band - part.bands.start)
             .collect();
-        let piece = Piece {
+        let piece = SourceCells {
             array: with_view!(Array, &whole.array, |cells| Array::from(
                 self.turned(chosen(cells, &bands, &cols))
             )),
@@ -208,7 +208,7 @@ fn chosen<T: Copy>(cells: &ArrayD<T>, bands: &[usize], cols: &Range<usize>) -> A
 
 /// The blocks of a file: windows of whole rows of chunks, as far as memory allows, and of those
 /// what lies together in the grid.
-fn cuts(grid: &Grid, tiff: &GeoTiff, placement: &Placement) -> Vec<Cut> {
+fn cuts(grid: &Grid, tiff: &GeoTiff, placement: &Placement) -> Vec<FileCut> {
     let header = tiff.header();
     let chunk = grid.structure().chunk_shape()[placement.axes.y];
     let (from, to) = (header.dtype.size(), grid.schema().dtype().size());
@@ -226,7 +226,7 @@ fn cuts(grid: &Grid, tiff: &GeoTiff, placement: &Placement) -> Vec<Cut> {
                 let is_whole = cols == (0..part.cols.len())
                     && run.bands.iter().copied().eq(part.bands.clone());
                 let window = placement.window_of(header.height, &part, &run, cell, cols.len());
-                cuts.push(Cut {
+                cuts.push(FileCut {
                     part: part.clone(),
                     run,
                     cols: cols.clone(),

@@ -2,7 +2,7 @@
 
 use ndarray::{ArrayD, Axis, Slice};
 
-use super::{BLOCK_BYTES, Block, Footprint, Piece, Source};
+use super::{BLOCK_BYTES, Block, Footprint, Source, SourceCells};
 use crate::array::{Array, with_view};
 use crate::error::{Error, Result};
 use crate::grid::Window;
@@ -95,11 +95,11 @@ impl Source for ArraySource {
         (0..len).step_by(self.rows).enumerate().map(block).collect()
     }
 
-    fn read(&mut self, block: &Block) -> Result<Piece> {
+    fn read(&mut self, block: &Block) -> Result<SourceCells> {
         let from = usize::try_from(block.window.start()[0].abs_diff(self.window.start()[0]))
             .unwrap_or(usize::MAX);
         let rows = usize::try_from(block.window.shape()[0]).unwrap_or(usize::MAX);
-        Ok(Piece::new(with_view!(Array, &self.array, |cells| {
+        Ok(SourceCells::new(with_view!(Array, &self.array, |cells| {
             Array::from(part(cells, from, rows))
         })))
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::plan::{Job, Plan, cut};
-use super::{BLOCK_BYTES, Block, Fingerprint, Footprint, Found, Piece, Source};
+use super::{BLOCK_BYTES, Block, Fingerprint, Footprint, FoundCells, Source, SourceCells};
 use crate::array::Cells;
 use crate::array::block;
 use crate::error::{Error, Result};
@@ -135,7 +135,7 @@ impl Import {
                 "the file has {place} twice, and what is there may not be put again; import it with `--overlap keep` or `--overlap replace`"
             )));
         }
-        let mut all = Found::default();
+        let mut all = FoundCells::default();
         for block in self.source.blocks() {
             let piece = self.source.read(&block)?;
             let found = piece.found.unwrap_or_else(|| counted(&piece, &self.grid));
@@ -167,7 +167,7 @@ impl Import {
         write(&mut [self], progress)
     }
 
-    fn put<'a>(&self, batch: &mut Batch<'a>, block: &Block, piece: &'a Piece) -> Result<()> {
+    fn put<'a>(&self, batch: &mut Batch<'a>, block: &Block, piece: &'a SourceCells) -> Result<()> {
         match self.grid.structure().irregular_axis() {
             None => batch.put_over(&self.grid, &block.window, &piece.array, self.overlap)?,
             Some(time) => {
@@ -382,7 +382,7 @@ enum Failed {
 /// it is read, which several jobs do in turn.
 struct Laying<'a, 'b> {
     imports: &'a [Mutex<&'b mut Import>],
-    waiting: Vec<(usize, Block, Piece)>,
+    waiting: Vec<(usize, Block, SourceCells)>,
     bytes: u64,
     done: Imported,
 }
@@ -447,7 +447,7 @@ impl<'a, 'b> Laying<'a, 'b> {
 
     /// Leaves out what waits of a source.
     fn leave_out(&mut self, source: usize) {
-        let cells = |(_, _, piece): &(usize, Block, Piece)| {
+        let cells = |(_, _, piece): &(usize, Block, SourceCells)| {
             (cells_of(piece), piece.array.dtype().size() as u64)
         };
         for (cells, bytes) in self
@@ -516,12 +516,12 @@ fn unread(import: &Import, cause: Error) -> Error {
     cause.within(format!("`{}` cannot be imported", import.footprint().name))
 }
 
-fn cells_of(piece: &Piece) -> u64 {
+fn cells_of(piece: &SourceCells) -> u64 {
     piece.array.shape().iter().map(|len| *len as u64).product()
 }
 
 /// Cells with data of a source that does not count them.
-fn counted(piece: &Piece, grid: &Grid) -> Found {
+fn counted(piece: &SourceCells, grid: &Grid) -> FoundCells {
     let (dtype, cells) = (piece.array.dtype(), piece.array.view());
     let flat = cells.flat();
     let len = flat.bytes().len() / dtype.size();
@@ -536,7 +536,7 @@ fn counted(piece: &Piece, grid: &Grid) -> Found {
     if let Some(nodata) = grid.schema().nodata() {
         block::mark_equal(&Cells::filled(dtype, 1, nodata), flat.bytes(), &mut absent);
     }
-    Found {
+    FoundCells {
         data: absent.iter().map(|absent| u64::from(!absent)).sum(),
         collisions: 0,
     }

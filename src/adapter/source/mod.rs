@@ -18,7 +18,7 @@
 //! and nothing else has to be known.
 //!
 //! ```
-//! use gridstone::adapter::source::{Block, Footprint, Import, Piece, Source};
+//! use gridstone::adapter::source::{Block, Footprint, Import, SourceCells, Source};
 //! use gridstone::{Axis, DType, Dimension, Query, Schema, Store, Structure, Window};
 //! use ndarray::Array2;
 //!
@@ -34,9 +34,9 @@
 //!         (0..100).map(|row| Block::new(Window::new([row, 0], [1, 200]))).collect()
 //!     }
 //!
-//!     fn read(&mut self, block: &Block) -> gridstone::Result<Piece> {
+//!     fn read(&mut self, block: &Block) -> gridstone::Result<SourceCells> {
 //!         let y = block.window.start()[0] as f64;
-//!         Ok(Piece::new(Array2::from_shape_fn((1, 200), |(_, x)| (y / 10.0).sin() + (x as f64 / 20.0).cos())))
+//!         Ok(SourceCells::new(Array2::from_shape_fn((1, 200), |(_, x)| (y / 10.0).sin() + (x as f64 / 20.0).cos())))
 //!     }
 //! }
 //!
@@ -90,7 +90,7 @@ pub trait Source: Send {
     fn blocks(&self) -> Vec<Block>;
 
     /// The cells of one of the blocks, with the axes of the grid and in its type and unit.
-    fn read(&mut self, block: &Block) -> Result<Piece>;
+    fn read(&mut self, block: &Block) -> Result<SourceCells>;
 
     /// What tells that it is not what it was; `None` if nothing does.
     fn fingerprint(&self) -> Result<Option<Fingerprint>> {
@@ -196,7 +196,7 @@ impl Block {
 /// Cells as the grid has them.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct Piece {
+pub struct SourceCells {
     /// The cells, in the shape of the block and in the type of the grid. NaN, and the grid's nodata
     /// value, are no data.
     pub array: Array,
@@ -205,10 +205,10 @@ pub struct Piece {
     pub valid: Option<ArrayD<u8>>,
     /// Cells with data, and how many of them have the grid's nodata value; `None` if that was not
     /// counted.
-    pub found: Option<Found>,
+    pub found: Option<FoundCells>,
 }
 
-impl Piece {
+impl SourceCells {
     /// Cells that say themselves whether they hold data.
     pub fn new(array: impl Into<Array>) -> Self {
         Self {
@@ -222,7 +222,7 @@ impl Piece {
 /// What was found among cells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Found {
+pub struct FoundCells {
     /// Cells with data.
     pub data: u64,
     /// Cells with data that equal the grid's nodata value.

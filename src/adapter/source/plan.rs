@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use ndarray::{ArrayD, Axis, Slice};
 
-use super::{Block, Footprint, Import, Piece};
+use super::{Block, Footprint, Import, SourceCells};
 use crate::array::{Array, with_view};
 use crate::error::{Error, Result};
 use crate::grid::{Level, Levels, Location, Shape, Structure, Window};
@@ -149,7 +149,7 @@ impl Root {
 
 /// A part of a source: the chunk that it is in, the number of the source, and its cells.
 #[derive(Clone, Debug)]
-struct Share {
+struct SourceShare {
     at: Location,
     source: usize,
     window: Window,
@@ -187,7 +187,7 @@ impl Plan {
             .chunk_by(|a, b| levels[*a] == levels[*b])
             .enumerate()
         {
-            let shares: Vec<Share> = group
+            let shares: Vec<SourceShare> = group
                 .iter()
                 .flat_map(|number| shares(structure, *number, sources[*number]))
                 .collect();
@@ -224,8 +224,8 @@ fn levels_of(structure: &Structure, source: &Footprint) -> Result<Option<Levels>
 
 /// The parts of a source in each chunk. Along an irregular dimension the parts of all ticks of a
 /// column are alike.
-fn shares(structure: &Structure, number: usize, source: &Footprint) -> Vec<Share> {
-    let share = |(at, window)| Share {
+fn shares(structure: &Structure, number: usize, source: &Footprint) -> Vec<SourceShare> {
+    let share = |(at, window)| SourceShare {
         at,
         source: number,
         window,
@@ -268,7 +268,7 @@ fn parts(structure: &Structure, window: &Window) -> impl Iterator<Item = (Locati
 /// of which are divided until there are enough.
 fn jobs_of(
     structure: &Structure,
-    shares: &[Share],
+    shares: &[SourceShare],
     split: &BTreeSet<Location>,
     (stage, wanted): (usize, usize),
 ) -> Vec<Job> {
@@ -276,7 +276,7 @@ fn jobs_of(
         .levelled()
         .filter(|d| structure.irregular() != Some(*d))
         .max_by_key(|d| {
-            let of = |share: &Share| {
+            let of = |share: &SourceShare| {
                 structure
                     .axes_of(*d)
                     .map(|axis| share.at.codes[axis])
@@ -297,8 +297,8 @@ fn jobs_of(
         .iter()
         .filter_map(|at| Root::of(structure, at, dimension, at.levels[dimension]))
         .collect::<Vec<Root>>();
-    let mut groups: Vec<(Root, Vec<&Share>)> = vec![(root, shares.iter().collect())];
-    let mut done: Vec<(Root, Vec<&Share>)> = Vec::new();
+    let mut groups: Vec<(Root, Vec<&SourceShare>)> = vec![(root, shares.iter().collect())];
+    let mut done: Vec<(Root, Vec<&SourceShare>)> = Vec::new();
     while groups.len() + done.len() < wanted {
         let Some(heaviest) = (0..groups.len()).max_by_key(|number| cells_of(&groups[*number].1))
         else {
@@ -313,7 +313,7 @@ fn jobs_of(
             done.push((root, shares));
             continue;
         };
-        let mut children: BTreeMap<Vec<u64>, Vec<&Share>> = BTreeMap::new();
+        let mut children: BTreeMap<Vec<u64>, Vec<&SourceShare>> = BTreeMap::new();
         for share in shares {
             if let Some(child) = Root::of(structure, &share.at, dimension, level) {
                 children.entry(child.codes).or_default().push(share);
@@ -333,7 +333,11 @@ fn jobs_of(
 }
 
 /// The least subtree of a dimension that has all of some shares, and their level.
-fn common(structure: &Structure, shares: &[Share], dimension: usize) -> Option<(Root, Level)> {
+fn common(
+    structure: &Structure,
+    shares: &[SourceShare],
+    dimension: usize,
+) -> Option<(Root, Level)> {
     let base = shares.first()?.at.levels[dimension];
     let mut level = base;
     loop {
@@ -348,14 +352,14 @@ fn common(structure: &Structure, shares: &[Share], dimension: usize) -> Option<(
     }
 }
 
-fn cells_of(shares: &[&Share]) -> u64 {
+fn cells_of(shares: &[&SourceShare]) -> u64 {
     shares
         .iter()
         .map(|share| share.window.cells().unwrap_or(u64::MAX))
         .fold(0, u64::saturating_add)
 }
 
-fn job(structure: &Structure, stage: usize, shares: Vec<&Share>) -> Option<Job> {
+fn job(structure: &Structure, stage: usize, shares: Vec<&SourceShare>) -> Option<Job> {
     let window = shares
         .iter()
         .map(|share| share.window)
@@ -394,7 +398,7 @@ impl Job {
 
 /// The part of a block that lies in a box of it. A piece of another shape than its block is cut as
 /// far as it goes, and refused when it is put.
-pub(super) fn cut(block: Block, piece: Piece, part: &Window) -> (Block, Piece) {
+pub(super) fn cut(block: Block, piece: SourceCells, part: &Window) -> (Block, SourceCells) {
     fn of<T: Copy>(cells: &ArrayD<T>, whole: &Window, part: &Window) -> ArrayD<T> {
         let mut cells = cells.view();
         // Along an irregular dimension the box is of all ticks.
@@ -428,7 +432,7 @@ pub(super) fn cut(block: Block, piece: Piece, part: &Window) -> (Block, Piece) {
             window: *part,
             ..block
         },
-        Piece {
+        SourceCells {
             array,
             valid,
             found: piece.found,

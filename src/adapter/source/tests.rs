@@ -45,7 +45,7 @@ impl Source for Cells {
             .collect()
     }
 
-    fn read(&mut self, block: &Block) -> Result<Piece> {
+    fn read(&mut self, block: &Block) -> Result<SourceCells> {
         if self.fails_at == Some(block.number) {
             return Err(crate::Error::unavailable("the line is cut"));
         }
@@ -60,7 +60,7 @@ impl Source for Cells {
             .as_ref()
             .and_then(|valid| valid.iter().nth(block.number));
         let one = |value: u8| ArrayD::from_elem(IxDyn(&[1, 1, 1]), value);
-        Ok(Piece {
+        Ok(SourceCells {
             array: one(cell).into(),
             valid: valid.map(|valid| one(*valid)),
             found: None,

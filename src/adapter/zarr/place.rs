@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::layout::Layout;
-use crate::adapter::cf::{self, Side};
+use crate::adapter::cf::{self, PlaneSide};
 use crate::crs;
 
 /// What an axis is about, by the CF conventions.
@@ -137,8 +137,8 @@ impl Layout {
     /// The attributes of an axis's coordinates.
     pub(super) fn axis_attributes(&self, axis: usize) -> Map<String, Value> {
         let side = match self.role(axis) {
-            Role::Y => Some(Side::Row),
-            Role::X => Some(Side::Column),
+            Role::Y => Some(PlaneSide::Row),
+            Role::X => Some(PlaneSide::Column),
             Role::Time | Role::Other => None,
         };
         let bounds = || ("bounds", format!("{}_bnds", self.axes[axis].axis.name()));

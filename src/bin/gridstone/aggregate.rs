@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::terminal::{Terminal, bytes, count};
-use super::{Outcome, open};
+use super::{VerbOutcome, open};
 use gridstone::{Error, ErrorKind, Grid, Policy, Store, StoreStats};
 
 /// Bring the pyramid of a grid, or of all grids, up to date
@@ -49,7 +49,7 @@ pub(super) struct Drained {
 }
 
 impl Aggregate {
-    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+    pub(super) fn run(self, terminal: &Terminal) -> VerbOutcome {
         let start = Instant::now();
         if self.watch {
             let store = Store::options()
@@ -76,7 +76,13 @@ impl Aggregate {
         self.report(grids.len(), total, start, terminal)
     }
 
-    fn report(&self, grids: usize, total: Drained, start: Instant, terminal: &Terminal) -> Outcome {
+    fn report(
+        &self,
+        grids: usize,
+        total: Drained,
+        start: Instant,
+        terminal: &Terminal,
+    ) -> VerbOutcome {
         let seconds = start.elapsed().as_secs_f64();
         if self.json {
             terminal.print_json(&json!({

@@ -11,14 +11,14 @@ use gridstone::{Aggregation, Level};
 /// `W,S,E,N` in world units; over the antimeridian where west is above east, if that is at most
 /// half of the globe.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Bounds {
+pub(super) struct BoundsArg {
     pub(super) west: f64,
     pub(super) south: f64,
     pub(super) east: f64,
     pub(super) north: f64,
 }
 
-impl FromStr for Bounds {
+impl FromStr for BoundsArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -46,7 +46,7 @@ impl FromStr for Bounds {
     }
 }
 
-impl fmt::Display for Bounds {
+impl fmt::Display for BoundsArg {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -58,12 +58,12 @@ impl fmt::Display for Bounds {
 
 /// `Y0:Y1,X0:X1`: rows and columns, half-open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Cells {
+pub(super) struct CellsArg {
     pub(super) rows: (i64, i64),
     pub(super) cols: (i64, i64),
 }
 
-impl FromStr for Cells {
+impl FromStr for CellsArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use ndarray::{Array2, ArrayD};
 use serde::{Deserialize, Serialize};
 
-use super::bench_events::{self, Events};
+use super::bench_events::{self, EventsMeasured};
 use gridstone::{
     Aggregation, Axis, Codec, Commit, DType, Dimension, Freshness, Grid, Layer, Level, Levels,
     Policy, Query, Schema, SeriesQuery, Store, Structure, Window,
@@ -44,7 +44,7 @@ const CACHE_BYTES: u64 = 1200 << 20;
 
 /// What was measured, in the words of the other systems' line.
 #[derive(Debug, Serialize)]
-pub struct Figures {
+pub struct BenchFigures {
     system: &'static str,
     side: usize,
     chunk: u32,
@@ -68,7 +68,7 @@ pub struct Figures {
     #[serde(flatten)]
     rain: Rain,
     /// Stores of more and more events.
-    events: Vec<Events>,
+    events: Vec<EventsMeasured>,
 }
 
 /// What was measured on a growing series of fields.
@@ -101,7 +101,7 @@ pub fn run(
     chunk: u32,
     rain_chunk: [u32; 2],
     codec: Codec,
-) -> Result<Figures> {
+) -> Result<BenchFigures> {
     let shape: Shape = json(dump, "shape.json")?;
     let rain = rain(
         &cells(&dump.join("rain.f32"))?,
@@ -154,7 +154,7 @@ pub fn run(
         quantile(&mut reads, 0.5),
         quantile(&mut reads, 0.99),
     );
-    Ok(Figures {
+    Ok(BenchFigures {
         system: "gridstone",
         side,
         chunk,

@@ -20,7 +20,7 @@ const TIMES: usize = 20;
 
 /// What was measured on a store of so many events.
 #[derive(Debug, Serialize)]
-pub struct Events {
+pub struct EventsMeasured {
     events: u32,
     /// Seconds to put them, durably and with every bin fresh.
     put_s: f64,
@@ -34,7 +34,7 @@ pub struct Events {
 
 /// Puts events into a new store in the folder `work`, and times what should not depend on how many
 /// there are.
-pub fn run(work: &Path, events: u32) -> Result<Events> {
+pub fn run(work: &Path, events: u32) -> Result<EventsMeasured> {
     let path = work.join("gridstone-events");
     if path.exists() {
         fs::remove_dir_all(&path)?;
@@ -93,7 +93,7 @@ pub fn run(work: &Path, events: u32) -> Result<Events> {
     }
     fs::remove_dir_all(&path)?;
     let open_first_ms = opened.remove(0);
-    Ok(Events {
+    Ok(EventsMeasured {
         events,
         put_s,
         open_first_ms,

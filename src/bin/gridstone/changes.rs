@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::terminal::Terminal;
-use super::{Outcome, args, json, open};
+use super::{VerbOutcome, args, json, open};
 use gridstone::wire::change_json;
 use gridstone::{Axis, Change, Structure, Token, Window};
 
@@ -25,7 +25,7 @@ The JSON is a line a commit, and a last line {\"token\"}:
   to           {dimension: level}
   box          {levels: {dimension: level}, window: {axis: [first, end]} in cells of these levels, extent: {axis: [lower, upper]}}"
 )]
-pub(super) struct Changes {
+pub(super) struct ChangesVerb {
     /// The directory of the store
     store: PathBuf,
     /// The name of the grid
@@ -38,8 +38,8 @@ pub(super) struct Changes {
     json: bool,
 }
 
-impl Changes {
-    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+impl ChangesVerb {
+    pub(super) fn run(self, terminal: &Terminal) -> VerbOutcome {
         let grid = open(&self.store)?.grid(&self.grid)?;
         let structure = grid.structure();
         let token = match self.since {

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::terminal::Terminal;
-use super::{Outcome, is_url, open};
+use super::{VerbOutcome, is_url, open};
 
 /// Copy a store into a directory, or bring the copy there up to date
 ///
@@ -28,7 +28,7 @@ pub(super) struct Checkpoint {
 }
 
 impl Checkpoint {
-    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+    pub(super) fn run(self, terminal: &Terminal) -> VerbOutcome {
         let start = Instant::now();
         // Opening it for writing would take it from whoever writes to it.
         anyhow::ensure!(

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::terminal::{Terminal, count};
-use super::{Outcome, open};
+use super::{VerbOutcome, open};
 use gridstone::Cleaned;
 
 /// Bring extent, base levels and top down to the data that is there, of one grid or of all
@@ -28,7 +28,7 @@ pub(super) struct Clean {
 }
 
 impl Clean {
-    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+    pub(super) fn run(self, terminal: &Terminal) -> VerbOutcome {
         let store = open(&self.store)?;
         let start = Instant::now();
         let all = match &self.grid {

@@ -6,9 +6,9 @@ use clap::{ArgGroup, Args};
 
 use super::consent::Consent;
 use super::removal::Removal;
-use super::select::Part;
+use super::select::PartArgs;
 use super::terminal::Terminal;
-use super::{Outcome, geojson, open};
+use super::{VerbOutcome, geojson, open};
 use gridstone::adapter::raster::RasterAxes;
 
 /// Remove the data of an extent or a polygon, so that coarser data may be put there
@@ -28,7 +28,7 @@ pub(super) struct Clear {
     /// The name of the grid
     grid: String,
     #[command(flatten)]
-    part: Part,
+    part: PartArgs,
     /// The polygons of a GeoJSON file, in the coordinates of the grid; what lies in any of them, at
     /// all times and in all bands
     #[arg(long, value_name = "FILE.geojson", conflicts_with_all = ["extent", "window", "period", "band"])]
@@ -47,7 +47,7 @@ pub(super) struct Clear {
 const VERB: (&str, &str) = ("clear", "cleared");
 
 impl Clear {
-    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+    pub(super) fn run(self, terminal: &Terminal) -> VerbOutcome {
         let store = open(&self.store)?;
         let grid = store.grid(&self.grid)?;
         let how = (&self.consent, self.json);

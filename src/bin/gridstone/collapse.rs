@@ -5,7 +5,8 @@ use std::str::FromStr;
 use ndarray::{ArrayD, Axis};
 
 use super::time::Along;
-use gridstone::{Answer, Array, Grid, Validity};
+use gridstone::array::Validity;
+use gridstone::{Answer, Array, Grid};
 
 /// How the steps of a cell become one value; steps without data do not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

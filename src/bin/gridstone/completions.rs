@@ -7,7 +7,7 @@ use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
 use super::terminal::Terminal;
-use super::{Command, Outcome};
+use super::{Command, VerbOutcome};
 
 /// Print a script that completes this command's words in a shell
 #[derive(Args, Debug)]
@@ -20,7 +20,7 @@ pub(super) struct Completions {
 }
 
 impl Completions {
-    pub(super) fn run(self, _: &Terminal) -> Outcome {
+    pub(super) fn run(self, _: &Terminal) -> VerbOutcome {
         let mut script = Vec::new();
         clap_complete::generate(
             self.shell,

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::aggregate::{self, Drained};
 use super::args::ChunkSize;
 use super::terminal::{Terminal, count};
-use super::{Outcome, open};
+use super::{VerbOutcome, open};
 use gridstone::{ErrorKind, Grid, Schema, Store};
 
 /// Make a grid equal to another one, in chunks of another shape
@@ -46,7 +46,7 @@ pub(super) struct Copy {
 }
 
 impl Copy {
-    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+    pub(super) fn run(self, terminal: &Terminal) -> VerbOutcome {
         let start = Instant::now();
         let store = open(&self.store)?;
         let from = self

@@ -11,7 +11,7 @@ use super::args::{self, Aggregators, ChunkSize};
 use super::naming::TimePattern;
 use super::structure;
 use super::terminal::Terminal;
-use super::{Outcome, info};
+use super::{VerbOutcome, info};
 use gridstone::adapter::geotiff::GeoTiff;
 use gridstone::adapter::netcdf;
 use gridstone::adapter::raster::{Like, schema_like};
@@ -37,7 +37,7 @@ pub(super) struct Create {
     /// The name of the new grid
     grid: String,
     #[command(flatten)]
-    source: Source,
+    source: CreateSource,
     /// Rows and columns of a chunk, a power of two [default: 256]; with a comma, the time steps of
     /// one in front
     #[arg(long, value_name = "[T,]N")]
@@ -83,7 +83,7 @@ pub(super) struct Create {
 
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
-struct Source {
+struct CreateSource {
     /// Take cells, type, nodata and coordinate reference system from a GeoTIFF, or from NetCDF
     /// files
     #[arg(long, value_name = "FILE", num_args = 1..)]
@@ -94,7 +94,7 @@ struct Source {
 }
 
 impl Create {
-    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+    pub(super) fn run(self, terminal: &Terminal) -> VerbOutcome {
         // All that can be wrong with the grid is found before the store is touched.
         let schema = match (&self.source.like[..], &self.source.structure) {
             (files @ [first, ..], _) if netcdf::is_netcdf(first) => {

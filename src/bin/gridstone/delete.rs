@@ -6,9 +6,9 @@ use clap::{ArgGroup, Args};
 
 use super::consent::Consent;
 use super::removal::Removal;
-use super::select::Part;
+use super::select::PartArgs;
 use super::terminal::Terminal;
-use super::{Outcome, open};
+use super::{VerbOutcome, open};
 
 /// Remove old data: of a period, or an extent, and give the space back
 ///
@@ -25,7 +25,7 @@ pub(super) struct Delete {
     /// The name of the grid
     grid: String,
     #[command(flatten)]
-    part: Part,
+    part: PartArgs,
     #[command(flatten)]
     consent: Consent,
     /// Print {"grid", "window", "written", "gone", "bytes", "seconds"}: the cells, chunks written
@@ -37,7 +37,7 @@ pub(super) struct Delete {
 const VERB: (&str, &str) = ("delete", "deleted");
 
 impl Delete {
-    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+    pub(super) fn run(self, terminal: &Terminal) -> VerbOutcome {
         let store = open(&self.store)?;
         let grid = store.grid(&self.grid)?;
         match self.part.window(terminal, &grid, None)? {

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::consent::Consent;
 use super::terminal::{Terminal, bytes, count};
-use super::{Outcome, open};
+use super::{VerbOutcome, open};
 
 /// Remove a grid and all its data, and give the space back
 #[derive(Args, Debug)]
@@ -27,7 +27,7 @@ pub(super) struct Drop {
 }
 
 impl Drop {
-    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+    pub(super) fn run(self, terminal: &Terminal) -> VerbOutcome {
         let store = open(&self.store)?;
         let stored = store.grid(&self.grid)?.stored_chunks()?;
         let (chunks, size) = (

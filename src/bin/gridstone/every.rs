@@ -32,7 +32,7 @@ impl FromStr for Every {
 
 /// How the times of a grid are cut into steps.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Cut {
+pub(super) enum TimeCut {
     /// Steps of so many ticks, one of which begins at a tick.
     Even(u64, i64),
     /// Where steps begin, and where the last one ends.
@@ -41,7 +41,7 @@ pub(super) enum Cut {
 
 impl Every {
     /// The steps in which a part of what was put lies.
-    pub(super) fn cut(self, grid: &Grid, bounds: &Window) -> anyhow::Result<Cut> {
+    pub(super) fn cut(self, grid: &Grid, bounds: &Window) -> anyhow::Result<TimeCut> {
         let along = Along::of(grid, "--every")?;
         let structure = grid.structure();
         let (from, to) = match along.irregular {
@@ -52,11 +52,11 @@ impl Every {
             false => structure.extent(bounds).bounds()[along.number],
         };
         match self {
-            Self::Units(units) if along.irregular => Ok(Cut::Even(units, along.midnight())),
+            Self::Units(units) if along.irregular => Ok(TimeCut::Even(units, along.midnight())),
             Self::Step(TimeStep::Fixed {
                 nanoseconds,
                 from: 0,
-            }) if along.irregular => Ok(Cut::Even(
+            }) if along.irregular => Ok(TimeCut::Even(
                 along.length(Length::Nanoseconds(nanoseconds))?,
                 along.midnight(),
             )),
@@ -71,7 +71,7 @@ impl Every {
                 );
                 let edges = std::iter::successors(Some(low), |number| Some(number + 1.0))
                     .take_while(|number| *number <= high);
-                Ok(Cut::Edges(
+                Ok(TimeCut::Edges(
                     edges.map(|number| first + number * units).collect(),
                 ))
             }
@@ -89,7 +89,7 @@ impl Every {
                     "steps of {step} are shorter than those of grid `{}`; ask for longer ones",
                     grid.name()
                 );
-                Ok(Cut::Edges(unit.edges(step, from, to)?))
+                Ok(TimeCut::Edges(unit.edges(step, from, to)?))
             }
         }
     }

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use super::select::Selection;
+use super::select::SelectionArgs;
 use super::terminal::Terminal;
-use super::{Outcome, json, open};
+use super::{VerbOutcome, json, open};
 
 /// Say how `read` would answer: which level and layer, how many chunks, how many of them out of
 /// date
@@ -17,7 +17,7 @@ use super::{Outcome, json, open};
 #[command(after_help = "Example:\n  gridstone explain store dem --shape 512x640")]
 pub(super) struct Explain {
     #[command(flatten)]
-    selection: Selection,
+    selection: SelectionArgs,
     /// Print {"levels", "layer", "window", "extent", "chunks", "stored", "stale", "resampling",
     /// "shape", "version"}; the version is the same as long as the answer's cells are
     #[arg(long)]
@@ -25,7 +25,7 @@ pub(super) struct Explain {
 }
 
 impl Explain {
-    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+    pub(super) fn run(self, terminal: &Terminal) -> VerbOutcome {
         let store = open(&self.selection.store)?;
         let grid = store.grid(&self.selection.grid)?;
         let structure = grid.structure();

@@ -10,9 +10,9 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::{Value, json};
 
 use super::output::check_path;
-use super::region::Region;
+use super::region::RegionArgs;
 use super::terminal::{self, Terminal, count};
-use super::{Outcome, args, json, open};
+use super::{VerbOutcome, args, json, open};
 use gridstone::adapter::export::{Exported, Selection};
 use gridstone::adapter::geotiff::Compression;
 use gridstone::adapter::netcdf::export::NetCdfExport;
@@ -52,10 +52,10 @@ pub(super) struct Export {
     /// The name of the grid
     grid: String,
     /// What to write: .tif, .nc or .zarr
-    #[arg(value_name = "OUT", value_parser = Target::parse)]
-    out: Target,
+    #[arg(value_name = "OUT", value_parser = ExportTarget::parse)]
+    out: ExportTarget,
     #[command(flatten)]
-    region: Region,
+    region: RegionArgs,
     /// base, or an aggregator of the grid; of a .nc several with commas between
     /// [default: of a .tif with overviews the first aggregator, else the base at the base levels]
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = args::parsed::<Layer>)]
@@ -98,28 +98,28 @@ fn compression() -> impl TypedValueParser<Value = Compression> {
 
 /// A file to write, of the format that its name says.
 #[derive(Clone, Debug)]
-struct Target {
+struct ExportTarget {
     path: PathBuf,
-    format: Format,
+    format: FileFormat,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
+enum FileFormat {
     GeoTiff,
     NetCdf,
     Zarr,
 }
 
-impl Target {
+impl ExportTarget {
     fn parse(text: &str) -> Result<Self, String> {
         let path = PathBuf::from(text);
         let ending = path
             .extension()
             .map(|ending| ending.to_string_lossy().to_lowercase());
         let format = match ending.as_deref() {
-            Some("tif" | "tiff") => Format::GeoTiff,
-            Some("nc") => Format::NetCdf,
-            Some("zarr") => Format::Zarr,
+            Some("tif" | "tiff") => FileFormat::GeoTiff,
+            Some("nc") => FileFormat::NetCdf,
+            Some("zarr") => FileFormat::Zarr,
             _ => return Err("its name must end in .tif, .nc or .zarr".to_owned()),
         };
         Ok(Self { path, format })
@@ -127,7 +127,7 @@ impl Target {
 }
 
 /// What was written.
-struct Written {
+struct WrittenFile {
     exported: Exported,
     window: Window,
     /// The layers of the image, or of the variables.
@@ -137,13 +137,13 @@ struct Written {
 }
 
 impl Export {
-    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+    pub(super) fn run(self, terminal: &Terminal) -> VerbOutcome {
         let start = Instant::now();
         self.check_options()?;
         // What a folder holds is looked at later.
         check_path(
             &self.out.path,
-            self.overwrite || self.out.format == Format::Zarr,
+            self.overwrite || self.out.format == FileFormat::Zarr,
         )?;
         let store = open(&self.store)?;
         let grid = store.snapshot()?.grid(&self.grid)?;
@@ -151,9 +151,9 @@ impl Export {
             grid.layer_dtype(layer)?;
         }
         let written = match self.out.format {
-            Format::GeoTiff => self.geotiff(terminal, &grid, &self.window(terminal, &grid)?)?,
-            Format::NetCdf => self.netcdf(terminal, &grid, &self.window(terminal, &grid)?)?,
-            Format::Zarr => return self.zarr(terminal, &grid, start),
+            FileFormat::GeoTiff => self.geotiff(terminal, &grid, &self.window(terminal, &grid)?)?,
+            FileFormat::NetCdf => self.netcdf(terminal, &grid, &self.window(terminal, &grid)?)?,
+            FileFormat::Zarr => return self.zarr(terminal, &grid, start),
         };
         if written.exported.stale > 0 {
             terminal.warn(format!(
@@ -183,7 +183,7 @@ impl Export {
 
     /// Refuses options that the format has no use for.
     fn check_options(&self) -> anyhow::Result<()> {
-        use Format::{GeoTiff, Zarr};
+        use FileFormat::{GeoTiff, Zarr};
         let own = [
             ("--plain", self.plain, GeoTiff),
             ("--overviews", self.overviews.is_some(), GeoTiff),
@@ -191,9 +191,9 @@ impl Export {
             ("--compress", self.compress.is_some(), GeoTiff),
             ("--zarr-format", self.zarr_format.is_some(), Zarr),
         ];
-        let ending = |format: Format| match format {
+        let ending = |format: FileFormat| match format {
             GeoTiff => ".tif",
-            Format::NetCdf => ".nc",
+            FileFormat::NetCdf => ".nc",
             Zarr => ".zarr",
         };
         for (option, given, format) in own {
@@ -231,7 +231,7 @@ impl Export {
         terminal: &Terminal,
         grid: &Grid,
         window: &Window,
-    ) -> anyhow::Result<Written> {
+    ) -> anyhow::Result<WrittenFile> {
         let first = || grid.schema().aggregators().first().cloned();
         let overviews = if self.plain { Some(0) } else { self.overviews };
         anyhow::ensure!(
@@ -271,7 +271,7 @@ impl Export {
         let bar = terminal.progress("writing", export.cells());
         let exported = export.write(&self.out.path, &|cells| bar.inc(cells))?;
         bar.finish_and_clear();
-        Ok(Written {
+        Ok(WrittenFile {
             exported,
             window: *export.window(),
             layers: export.layers().take(1).cloned().collect(),
@@ -279,7 +279,12 @@ impl Export {
         })
     }
 
-    fn netcdf(&self, terminal: &Terminal, grid: &Grid, window: &Window) -> anyhow::Result<Written> {
+    fn netcdf(
+        &self,
+        terminal: &Terminal,
+        grid: &Grid,
+        window: &Window,
+    ) -> anyhow::Result<WrittenFile> {
         let selection = Selection::new(grid, window, None)?.freshness(self.freshness());
         let mut export = NetCdfExport::new(&selection, &self.layer)?;
         let bar = terminal.progress("looking", export.cells());
@@ -288,7 +293,7 @@ impl Export {
         let bar = terminal.progress("writing", export.cells());
         let exported = export.write(&self.out.path, &|cells| bar.inc(cells))?;
         bar.finish_and_clear();
-        Ok(Written {
+        Ok(WrittenFile {
             exported,
             window: *window,
             layers: export.layers().cloned().collect(),
@@ -296,7 +301,7 @@ impl Export {
         })
     }
 
-    fn zarr(&self, terminal: &Terminal, grid: &Grid, start: Instant) -> Outcome {
+    fn zarr(&self, terminal: &Terminal, grid: &Grid, start: Instant) -> VerbOutcome {
         anyhow::ensure!(
             self.layer.len() < 2,
             "a .zarr has one layer; write one at a time, or a .nc, which has several"
@@ -343,7 +348,7 @@ impl Export {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn as_json(&self, grid: &Grid, written: &Written, (bytes, seconds): (u64, f64)) -> Value {
+    fn as_json(&self, grid: &Grid, written: &WrittenFile, (bytes, seconds): (u64, f64)) -> Value {
         let structure = grid.structure();
         let levels = written.window.levels(structure.dimensions().len());
         json!({
@@ -357,7 +362,7 @@ impl Export {
         })
     }
 
-    fn as_text(&self, grid: &Grid, written: &Written, (bytes, seconds): (u64, f64)) -> String {
+    fn as_text(&self, grid: &Grid, written: &WrittenFile, (bytes, seconds): (u64, f64)) -> String {
         let structure = grid.structure();
         let shape = written.window.shape();
         let shape: Vec<String> = shape.iter().map(u64::to_string).collect();

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
-use super::place::Plane;
+use super::place::DataPlane;
 use super::terminal::Terminal;
 use gridstone::adapter::raster::RasterAxes;
 use gridstone::crs;
@@ -120,7 +120,7 @@ fn placed(
 ) -> anyhow::Result<Polygon> {
     let names: Vec<&str> = grid.structure().axes().map(Axis::name).collect();
     let mut polygon = polygon_of(parts, [names[axes.x], names[axes.y]])?;
-    if let Some(longitudes) = Plane::of(grid, axes)?.and_then(|plane| plane.longitudes()) {
+    if let Some(longitudes) = DataPlane::of(grid, axes)?.and_then(|plane| plane.longitudes()) {
         let (round, seam) = polygon.around(names[axes.x], longitudes)?;
         polygon = round;
         if let Some((from, to)) = seam {

@@ -13,7 +13,7 @@ use super::aggregate::{self, Drained};
 use super::files::{self, Files};
 use super::terminal::{Terminal, count};
 use super::time::Along;
-use super::{Outcome, args, json, open};
+use super::{VerbOutcome, args, json, open};
 use gridstone::adapter::source::{self, Checked, Footprint};
 use gridstone::{Grid, Overlap, Structure, Window};
 
@@ -31,7 +31,7 @@ use gridstone::{Grid, Overlap, Structure, Window};
 #[command(
     after_help = "Examples:\n  gridstone import store dem srtm.tif\n  find tiles -name '*.tif' | gridstone import store dem --files-from - --priority newest --jobs 4"
 )]
-pub(super) struct Import {
+pub(super) struct ImportVerb {
     /// The directory of the store
     store: PathBuf,
     /// The name of the grid
@@ -72,7 +72,7 @@ const PARTS: usize = 4;
 
 /// How an import goes on its way.
 #[derive(Debug)]
-pub(super) struct Way {
+pub(super) struct ImportWay {
     /// How many threads check and write.
     pub(super) jobs: usize,
     /// Whether a source that fails is left out.
@@ -83,7 +83,7 @@ pub(super) struct Way {
     pub(super) words: (&'static str, &'static str),
 }
 
-impl Way {
+impl ImportWay {
     /// The jobs of several threads.
     fn planned(
         &self,
@@ -176,9 +176,9 @@ impl How {
         &self,
         grid: &Grid,
         imports: Vec<source::Import>,
-        way: &Way,
+        way: &ImportWay,
         terminal: &Terminal,
-    ) -> Outcome {
+    ) -> VerbOutcome {
         let start = Instant::now();
         if self.overlap == Overlap::Refuse {
             apart(grid.structure(), &imports)?;
@@ -282,14 +282,14 @@ fn note(check: &Checked, import: &source::Import, grid: &Grid, terminal: &Termin
     }
 }
 
-impl Import {
-    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+impl ImportVerb {
+    pub(super) fn run(self, terminal: &Terminal) -> VerbOutcome {
         let store = open(&self.store)?;
         let grid = store.grid(&self.grid)?;
         let (imports, failed) =
             self.files
                 .imports(&grid, self.how.overlap, self.keep_going, terminal)?;
-        let way = Way {
+        let way = ImportWay {
             jobs: usize::from(self.jobs),
             keep_going: self.keep_going,
             failed,

@@ -8,13 +8,14 @@ use serde_json::{Value, json};
 
 use super::terminal::{Terminal, bytes};
 use super::time::Along;
-use super::{Outcome, bases, json, open, time};
+use super::{VerbOutcome, bases, json, open, time};
 use gridstone::crs;
 use gridstone::grid::DimensionKind;
+use gridstone::EncodingInfo;
 use gridstone::wire::{
     CHUNKS_SHOWN, LayerRow, Tally, events, grid_json, held_by_level, smaller, storage_json,
 };
-use gridstone::{Depth, EncodingInfo, Grid, Schema, Structure};
+use gridstone::{Depth, Grid, Schema, Structure};
 
 /// Show what a grid is and holds: structure, levels, chunks, bytes, marks
 #[derive(Args, Debug)]
@@ -51,7 +52,7 @@ pub(super) struct Info {
 }
 
 impl Info {
-    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+    pub(super) fn run(self, terminal: &Terminal) -> VerbOutcome {
         let store = open(&self.store)?;
         let grids = match &self.grid {
             Some(name) => vec![store.grid(name)?],

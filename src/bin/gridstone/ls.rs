@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::terminal::{Terminal, count};
-use super::{Outcome, info, json, open};
+use super::{VerbOutcome, info, json, open};
 
 /// List the grids of a store, one a line
 #[derive(Args, Debug)]
@@ -22,7 +22,7 @@ pub(super) struct Ls {
 }
 
 impl Ls {
-    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+    pub(super) fn run(self, terminal: &Terminal) -> VerbOutcome {
         let grids = open(&self.store)?.grids()?;
         if self.json {
             let mut rows = Vec::new();

@@ -96,18 +96,18 @@ struct Command {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Create(create::Create),
-    Import(import::Import),
+    Import(import::ImportVerb),
     Plan(plan::PlanImport),
-    Put(put::Put),
+    Put(put::PutVerb),
     Aggregate(aggregate::Aggregate),
     Info(info::Info),
     Ls(ls::Ls),
     Read(read::Read),
     Export(export::Export),
-    Series(series::Series),
+    Series(series::SeriesVerb),
     Explain(explain::Explain),
     Stats(stats::Stats),
-    Changes(changes::Changes),
+    Changes(changes::ChangesVerb),
     #[cfg_attr(not(feature = "server"), command(hide = true))]
     Serve(serve::Serve),
     Clear(clear::Clear),
@@ -157,7 +157,7 @@ struct Opening {
 static OPENING: OnceLock<Opening> = OnceLock::new();
 
 /// What a verb comes to: done, or damage that it has reported itself.
-type Outcome = anyhow::Result<ExitCode>;
+type VerbOutcome = anyhow::Result<ExitCode>;
 
 /// Runs the command with the arguments and streams of the process.
 fn main() -> ExitCode {

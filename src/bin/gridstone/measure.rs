@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::structure::CodecName;
 use super::terminal::Terminal;
-use super::{Outcome, args, bench};
+use super::{VerbOutcome, args, bench};
 
 /// Time the workload that other systems are measured on
 ///
@@ -33,7 +33,7 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+    pub(super) fn run(self, terminal: &Terminal) -> VerbOutcome {
         let rain_chunk = [self.rain_chunk.time.unwrap_or(4), self.rain_chunk.space];
         let figures = bench::run(
             &self.dir,

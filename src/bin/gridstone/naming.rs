@@ -13,19 +13,19 @@ use gridstone::calendar::Timestamp;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TimePattern {
     text: String,
-    parts: Vec<Part>,
+    parts: Vec<NamePart>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+enum NamePart {
     Literal(char),
     Any,
     One,
-    Field(Field),
+    Field(TimeField),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Field {
+enum TimeField {
     Year,
     YearOfCentury,
     Month,
@@ -39,7 +39,7 @@ enum Field {
 
 /// What was found of a time so far.
 #[derive(Clone, Copy, Debug, Default)]
-struct Found {
+struct TimeFound {
     year: Option<u32>,
     month: Option<u32>,
     day: Option<u32>,
@@ -70,8 +70,8 @@ impl FromStr for TimePattern {
         let mut chars = text.chars();
         while let Some(c) = chars.next() {
             match c {
-                '*' => parts.push(Part::Any),
-                '?' => parts.push(Part::One),
+                '*' => parts.push(NamePart::Any),
+                '?' => parts.push(NamePart::One),
                 '/' => {
                     return Err(
                         "it is held against names without their folders, so it has no `/`"
@@ -79,13 +79,15 @@ impl FromStr for TimePattern {
                     );
                 }
                 '%' => parts.extend(directive(chars.next())?),
-                c => parts.push(Part::Literal(c)),
+                c => parts.push(NamePart::Literal(c)),
             }
         }
-        if !parts
-            .iter()
-            .any(|part| matches!(part, Part::Field(Field::Year | Field::YearOfCentury)))
-        {
+        if !parts.iter().any(|part| {
+            matches!(
+                part,
+                NamePart::Field(TimeField::Year | TimeField::YearOfCentury)
+            )
+        }) {
             return Err(
                 "it says no year: give %Y among the fields %Y %y %m %b %d %j %H %M %S".to_owned(),
             );
@@ -98,31 +100,34 @@ impl FromStr for TimePattern {
 }
 
 /// What a letter behind `%` stands for.
-fn directive(letter: Option<char>) -> Result<Vec<Part>, String> {
-    let fields = |fields: &[Field], between: char| {
+fn directive(letter: Option<char>) -> Result<Vec<NamePart>, String> {
+    let fields = |fields: &[TimeField], between: char| {
         let mut parts = Vec::new();
         for field in fields {
             if !parts.is_empty() {
-                parts.push(Part::Literal(between));
+                parts.push(NamePart::Literal(between));
             }
-            parts.push(Part::Field(*field));
+            parts.push(NamePart::Field(*field));
         }
         parts
     };
     Ok(match letter {
-        Some('Y') => vec![Part::Field(Field::Year)],
-        Some('y') => vec![Part::Field(Field::YearOfCentury)],
-        Some('m') => vec![Part::Field(Field::Month)],
-        Some('b' | 'B' | 'h') => vec![Part::Field(Field::MonthName)],
-        Some('d' | 'e') => vec![Part::Field(Field::Day)],
-        Some('j') => vec![Part::Field(Field::DayOfYear)],
-        Some('H') => vec![Part::Field(Field::Hour)],
-        Some('M') => vec![Part::Field(Field::Minute)],
-        Some('S') => vec![Part::Field(Field::Second)],
-        Some('F') => fields(&[Field::Year, Field::Month, Field::Day], '-'),
-        Some('T') => fields(&[Field::Hour, Field::Minute, Field::Second], ':'),
-        Some('R') => fields(&[Field::Hour, Field::Minute], ':'),
-        Some('%') => vec![Part::Literal('%')],
+        Some('Y') => vec![NamePart::Field(TimeField::Year)],
+        Some('y') => vec![NamePart::Field(TimeField::YearOfCentury)],
+        Some('m') => vec![NamePart::Field(TimeField::Month)],
+        Some('b' | 'B' | 'h') => vec![NamePart::Field(TimeField::MonthName)],
+        Some('d' | 'e') => vec![NamePart::Field(TimeField::Day)],
+        Some('j') => vec![NamePart::Field(TimeField::DayOfYear)],
+        Some('H') => vec![NamePart::Field(TimeField::Hour)],
+        Some('M') => vec![NamePart::Field(TimeField::Minute)],
+        Some('S') => vec![NamePart::Field(TimeField::Second)],
+        Some('F') => fields(&[TimeField::Year, TimeField::Month, TimeField::Day], '-'),
+        Some('T') => fields(
+            &[TimeField::Hour, TimeField::Minute, TimeField::Second],
+            ':',
+        ),
+        Some('R') => fields(&[TimeField::Hour, TimeField::Minute], ':'),
+        Some('%') => vec![NamePart::Literal('%')],
         Some(other) => {
             return Err(format!(
                 "`%{other}` is none of %Y %y %m %b %d %j %H %M %S %F %T %R %%"
@@ -139,7 +144,7 @@ impl TimePattern {
             .file_name()
             .map(|name| name.to_string_lossy())
             .unwrap_or_default();
-        let found = matched(&self.parts, &name, Found::default());
+        let found = matched(&self.parts, &name, TimeFound::default());
         let found = found.with_context(|| {
             format!(
                 "the name `{name}` does not have the form `{}`, which says the time",
@@ -153,33 +158,33 @@ impl TimePattern {
 }
 
 /// What the fields of a pattern are in a text, if it has the pattern's form.
-fn matched(parts: &[Part], text: &str, found: Found) -> Option<Found> {
+fn matched(parts: &[NamePart], text: &str, found: TimeFound) -> Option<TimeFound> {
     let Some((part, rest)) = parts.split_first() else {
         return text.is_empty().then_some(found);
     };
     match part {
-        Part::Literal(c) => matched(rest, text.strip_prefix(*c)?, found),
-        Part::One => {
+        NamePart::Literal(c) => matched(rest, text.strip_prefix(*c)?, found),
+        NamePart::One => {
             let mut chars = text.chars();
             chars.next()?;
             matched(rest, chars.as_str(), found)
         }
-        Part::Any => {
+        NamePart::Any => {
             let ends = text.char_indices().map(|(at, _)| at).chain([text.len()]);
             ends.into_iter()
                 .find_map(|at| matched(rest, &text[at..], found))
         }
-        Part::Field(field) => {
+        NamePart::Field(field) => {
             let (found, text) = field.read(text, found)?;
             matched(rest, text, found)
         }
     }
 }
 
-impl Field {
+impl TimeField {
     /// Takes the field off the front of a text.
-    fn read(self, text: &str, mut found: Found) -> Option<(Found, &str)> {
-        if self == Field::MonthName {
+    fn read(self, text: &str, mut found: TimeFound) -> Option<(TimeFound, &str)> {
+        if self == TimeField::MonthName {
             let start = text.get(..3)?.to_ascii_lowercase();
             let month = MONTHS.iter().position(|month| month.starts_with(&start))?;
             let long = text
@@ -189,8 +194,8 @@ impl Field {
             return Some((found, &text[if long { MONTHS[month].len() } else { 3 }..]));
         }
         let len = match self {
-            Field::Year => 4,
-            Field::DayOfYear => 3,
+            TimeField::Year => 4,
+            TimeField::DayOfYear => 3,
             _ => 2,
         };
         let digits = text
@@ -198,23 +203,23 @@ impl Field {
             .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()))?;
         let number: u32 = digits.parse().ok()?;
         match self {
-            Field::Year => found.year = Some(number),
+            TimeField::Year => found.year = Some(number),
             // As POSIX has it.
-            Field::YearOfCentury => {
+            TimeField::YearOfCentury => {
                 found.year = Some(number + if number < 69 { 2000 } else { 1900 })
             }
-            Field::Month | Field::MonthName => found.month = Some(number),
-            Field::Day => found.day = Some(number),
-            Field::DayOfYear => found.day_of_year = Some(number),
-            Field::Hour => found.clock[0] = number,
-            Field::Minute => found.clock[1] = number,
-            Field::Second => found.clock[2] = number,
+            TimeField::Month | TimeField::MonthName => found.month = Some(number),
+            TimeField::Day => found.day = Some(number),
+            TimeField::DayOfYear => found.day_of_year = Some(number),
+            TimeField::Hour => found.clock[0] = number,
+            TimeField::Minute => found.clock[1] = number,
+            TimeField::Second => found.clock[2] = number,
         }
         Some((found, &text[len..]))
     }
 }
 
-impl Found {
+impl TimeFound {
     /// The time; what is not said is the first.
     fn time(self) -> Result<Timestamp, String> {
         const DAY: i128 = 86_400_000_000_000;

@@ -10,7 +10,7 @@ use gridstone::adapter::raster::Raster;
 use gridstone::array::with_view;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub(super) enum OutputFormat {
     GeoTiff,
     Npy,
     Png,
@@ -20,7 +20,7 @@ pub(super) enum Format {
 #[derive(Clone, Debug)]
 pub(super) struct Output {
     pub(super) path: PathBuf,
-    pub(super) format: Format,
+    pub(super) format: OutputFormat,
 }
 
 impl Output {
@@ -30,9 +30,9 @@ impl Output {
             .extension()
             .map(|extension| extension.to_string_lossy().to_lowercase());
         let format = match extension.as_deref() {
-            Some("tif" | "tiff") => Format::GeoTiff,
-            Some("npy") => Format::Npy,
-            Some("png") => Format::Png,
+            Some("tif" | "tiff") => OutputFormat::GeoTiff,
+            Some("npy") => OutputFormat::Npy,
+            Some("png") => OutputFormat::Png,
             _ => {
                 return Err(
                     "its name must end in .tif, .npy or .png; `gridstone export` writes .nc and .zarr"

@@ -1,6 +1,6 @@
 //! Boxes and places on a globe: turned to the longitudes at which a grid has its data.
 
-use super::args::Bounds;
+use super::args::BoundsArg;
 use super::terminal::Terminal;
 use gridstone::adapter::raster::RasterAxes;
 use gridstone::grid::longitude::{rising, turned, turns};
@@ -8,14 +8,14 @@ use gridstone::{Axis, Grid, Polygon};
 
 /// Where a grid's data lies in the plane of its rows and columns, if there is any.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Plane {
+pub(super) struct DataPlane {
     x: (f64, f64),
     y: (f64, f64),
     /// Whether columns are longitudes in degrees.
     round: bool,
 }
 
-impl Plane {
+impl DataPlane {
     pub(super) fn of(grid: &Grid, axes: RasterAxes) -> anyhow::Result<Option<Self>> {
         let round = grid.structure().longitude() == Some(axes.x);
         let plane = |extent: gridstone::Extent| Self {
@@ -99,7 +99,7 @@ impl Plane {
     }
 }
 
-impl Bounds {
+impl BoundsArg {
     /// The box where the grid's data is: as it stands, or over the antimeridian if its west is
     /// above its east, in one box for each turn by whole circles that brings some of it to the
     /// data.
@@ -109,7 +109,7 @@ impl Bounds {
         grid: &Grid,
         axes: RasterAxes,
     ) -> anyhow::Result<Vec<Self>> {
-        let plane = Plane::of(grid, axes)?;
+        let plane = DataPlane::of(grid, axes)?;
         let round = grid.structure().longitude() == Some(axes.x);
         anyhow::ensure!(
             round || self.west < self.east,
@@ -171,7 +171,7 @@ impl Bounds {
             return Ok(only);
         }
         let (low, high) =
-            Plane::of(grid, axes)?.map_or((f64::NEG_INFINITY, f64::INFINITY), |plane| plane.x);
+            DataPlane::of(grid, axes)?.map_or((f64::NEG_INFINITY, f64::INFINITY), |plane| plane.x);
         let part = |of: &Self| Self {
             west: of.west.max(low),
             east: of.east.min(high),

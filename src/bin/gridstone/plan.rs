@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::files::{self, Files};
 use super::terminal::{Terminal, bytes, count};
-use super::{Outcome, json, open};
+use super::{VerbOutcome, json, open};
 use gridstone::adapter::source::{Import, Job};
 use gridstone::{Grid, Overlap};
 
@@ -39,7 +39,7 @@ pub(super) struct PlanImport {
 }
 
 impl PlanImport {
-    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+    pub(super) fn run(self, terminal: &Terminal) -> VerbOutcome {
         let store = open(&self.store)?;
         let grid = store.grid(&self.grid)?;
         let (imports, _) = self

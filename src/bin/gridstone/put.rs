@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 
-use super::import::{How, Way};
+use super::import::{How, ImportWay};
 use super::terminal::{Terminal, count};
-use super::{Outcome, args, open};
+use super::{VerbOutcome, args, open};
 use gridstone::adapter::npy;
 use gridstone::adapter::raster::RasterAxes;
 use gridstone::adapter::source::{ArraySource, Import};
@@ -24,7 +24,7 @@ use gridstone::{Level, Levels, Structure, Window};
     after_help = "Example:\n  gridstone put store dem --window 0:512,-256:0 patch.npy\n  \
                   python3 make.py | gridstone put store rain --window 7,0:512,0:512 -"
 )]
-pub(super) struct Put {
+pub(super) struct PutVerb {
     /// The directory of the store
     store: PathBuf,
     /// The name of the grid
@@ -43,8 +43,8 @@ pub(super) struct Put {
     how: How,
 }
 
-impl Put {
-    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+impl PutVerb {
+    pub(super) fn run(self, terminal: &Terminal) -> VerbOutcome {
         let store = open(&self.store)?;
         let grid = store.grid(&self.grid)?;
         let levels = self.levels(grid.structure(), grid.base_levels()?)?;
@@ -63,7 +63,7 @@ impl Put {
         let import = Import::new(&grid, source)
             .with_context(misfit)?
             .over(self.how.overlap);
-        let way = Way {
+        let way = ImportWay {
             jobs: 1,
             keep_going: false,
             failed: 0,

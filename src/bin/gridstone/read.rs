@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use super::args;
 use super::collapse::OverTime;
 use super::figures::Figures;
-use super::output::{Format, Output};
+use super::output::{Output, OutputFormat};
 use super::parts::Parts;
-use super::select::Selection;
+use super::select::SelectionArgs;
 use super::show::{self, Show};
 use super::terminal::{Terminal, count};
-use super::{Outcome, json, open, time};
+use super::{VerbOutcome, json, open, time};
 use gridstone::adapter::quicklook::Ramp;
 use gridstone::adapter::raster::{self, Marked, Raster};
 use gridstone::array::Cells;
@@ -38,7 +38,7 @@ use gridstone::{Answer, Coordinates, DType, Explanation, Extent, Grid, Layer, Qu
 )]
 pub(super) struct Read {
     #[command(flatten)]
-    selection: Selection,
+    selection: SelectionArgs,
     /// Make one of all steps of time, of the period if there is one: sum, mean, min or max, of the
     /// layer's values
     #[arg(long, value_name = "NAME")]
@@ -86,7 +86,7 @@ struct Told {
     inexact: u64,
     figures: Figures,
     /// What cells without data hold, if nothing else says it.
-    marked: Option<Cells>,
+    marked: Option<CellsArg>,
 }
 
 /// Cells along each axis.
@@ -96,7 +96,7 @@ fn lens(window: &Window) -> Vec<usize> {
 }
 
 impl Read {
-    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+    pub(super) fn run(self, terminal: &Terminal) -> VerbOutcome {
         if let Some(out) = &self.out {
             out.check(self.overwrite)?;
         }
@@ -143,7 +143,7 @@ impl Read {
         let out = self
             .out
             .as_ref()
-            .filter(|out| out.format == Format::GeoTiff);
+            .filter(|out| out.format == OutputFormat::GeoTiff);
         let Some(out) = out.filter(|_| self.over_time.is_none() && self.show.is_none()) else {
             return Ok(None);
         };
@@ -205,13 +205,13 @@ impl Read {
         terminal: &Terminal,
         grid: &Grid,
         (answer, figures): (&Answer, &Figures),
-    ) -> anyhow::Result<Option<Cells>> {
+    ) -> anyhow::Result<Option<CellsArg>> {
         let Some(out) = &self.out else {
             return Ok(None);
         };
         let raster = Raster::new(grid, answer);
         match (out.format, raster) {
-            (Format::Npy, raster) => {
+            (OutputFormat::Npy, raster) => {
                 // An array may have any axes.
                 let whole = || {
                     Marked::new(
@@ -232,8 +232,8 @@ impl Read {
                 }
                 return Ok(marked);
             }
-            (Format::GeoTiff, raster) => raster?.write_geotiff(&out.path)?,
-            (Format::Png, raster) => {
+            (OutputFormat::GeoTiff, raster) => raster?.write_geotiff(&out.path)?,
+            (OutputFormat::Png, raster) => {
                 out.write_png(&raster?, self.colormap, (self.min, self.max), figures)?;
             }
         }

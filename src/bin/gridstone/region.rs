@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::args::{self, Bounds, Cells, Period};
+use super::args::{self, BoundsArg, CellsArg, Period};
 use super::select::{banded, windowed};
 use super::terminal::Terminal;
 use super::time::Along;
@@ -10,7 +10,7 @@ use gridstone::adapter::raster::RasterAxes;
 use gridstone::{Extent, Grid, Level, Levels, Structure, Window};
 
 #[derive(Args, Debug)]
-pub(super) struct Region {
+pub(super) struct RegionArgs {
     /// A box in world units; over the antimeridian where W is above E [default: all there is]
     #[arg(
         long,
@@ -18,11 +18,11 @@ pub(super) struct Region {
         allow_hyphen_values = true,
         conflicts_with = "window"
     )]
-    pub(super) extent: Option<Bounds>,
+    pub(super) extent: Option<BoundsArg>,
     /// Rows and columns in cells of the level asked for, half-open; with --resolution and --shape
     /// of the base level
     #[arg(long, value_name = "Y0:Y1,X0:X1", allow_hyphen_values = true)]
-    pub(super) window: Option<Cells>,
+    pub(super) window: Option<CellsArg>,
     /// A level: 0 has the declared cells, each one above cells of twice the size
     /// [default: the base]
     #[arg(long, value_name = "L", allow_hyphen_values = true, value_parser = args::level)]
@@ -40,21 +40,21 @@ pub(super) struct Region {
 }
 
 /// What is asked for, found in a grid.
-pub(super) struct Found {
+pub(super) struct RegionFound {
     /// The base cells of the bands and times, at the finest base levels.
     pub(super) bounds: Window,
     /// The levels that are asked for.
     pub(super) levels: Levels,
-    pub(super) place: Place,
+    pub(super) place: RegionPlace,
 }
 
 /// Which rows and columns.
-pub(super) enum Place {
+pub(super) enum RegionPlace {
     Extent(Extent),
     Window(Window),
 }
 
-impl Region {
+impl RegionArgs {
     /// Whether nothing is said of rows, columns, bands and levels.
     pub(super) fn is_whole(&self) -> bool {
         self.extent.is_none()
@@ -77,7 +77,7 @@ impl Region {
         terminal: &Terminal,
         grid: &Grid,
         (axes, bounds): (RasterAxes, Window),
-    ) -> anyhow::Result<Found> {
+    ) -> anyhow::Result<RegionFound> {
         let structure = grid.structure();
         let base = bounds.levels(structure.dimensions().len());
         let bounds = self
@@ -101,12 +101,12 @@ impl Region {
                 let mut sides = structure.extent(&bounds).bounds().to_vec();
                 (sides[axes.y], sides[axes.x]) =
                     ((asked.south, asked.north), (asked.west, asked.east));
-                Place::Extent(Extent::new(sides))
+                RegionPlace::Extent(Extent::new(sides))
             }
-            (None, Some(asked)) => Place::Window(windowed(&levelled, axes, asked, levels)),
-            (None, None) => Place::Window(bounds),
+            (None, Some(asked)) => RegionPlace::Window(windowed(&levelled, axes, asked, levels)),
+            (None, None) => RegionPlace::Window(bounds),
         };
-        Ok(Found {
+        Ok(RegionFound {
             bounds,
             levels,
             place,
@@ -114,7 +114,7 @@ impl Region {
     }
 }
 
-impl Found {
+impl RegionFound {
     /// The cells of the levels that are asked for.
     pub(super) fn window(
         &self,
@@ -123,8 +123,8 @@ impl Found {
     ) -> gridstone::Result<Window> {
         let whole = structure.cover(&self.bounds, self.levels);
         let asked = match &self.place {
-            Place::Extent(extent) => structure.window(extent, self.levels)?,
-            Place::Window(window) => structure.cover(window, self.levels),
+            RegionPlace::Extent(extent) => structure.window(extent, self.levels)?,
+            RegionPlace::Window(window) => structure.cover(window, self.levels),
         };
         Ok([axes.y, axes.x].into_iter().fold(whole, |window, axis| {
             window.along(axis, asked.start()[axis], asked.shape()[axis])

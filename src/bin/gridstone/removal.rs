@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::consent::Consent;
 use super::terminal::{Terminal, bytes, count};
-use super::{Outcome, json};
+use super::{VerbOutcome, json};
 use gridstone::{Commit, Grid, Window};
 
 /// The removal of a part of a grid's data.
@@ -59,7 +59,7 @@ impl<'a> Removal<'a> {
     }
 
     /// Says that there is nothing to remove.
-    pub(super) fn nothing(grid: &Grid, terminal: &Terminal, past: &str, json: bool) -> Outcome {
+    pub(super) fn nothing(grid: &Grid, terminal: &Terminal, past: &str, json: bool) -> VerbOutcome {
         if json {
             terminal.print_json(
                 &json!({ "grid": grid.name(), "window": null, "written": 0, "gone": 0, "bytes": 0, "seconds": 0.0 }),
@@ -80,7 +80,7 @@ impl<'a> Removal<'a> {
         terminal: &Terminal,
         reclaim: bool,
         remove: impl FnOnce() -> gridstone::Result<Commit>,
-    ) -> Outcome {
+    ) -> VerbOutcome {
         let (grid, (verb, past)) = (self.grid, self.verb);
         let what = format!("{} of grid `{}`", self.what.0, grid.name());
         self.consent.obtain(terminal, (verb, past), &what)?;

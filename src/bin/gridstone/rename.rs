@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::terminal::Terminal;
-use super::{Outcome, open};
+use super::{VerbOutcome, open};
 
 /// Give a grid another name
 #[derive(Args, Debug)]
@@ -21,7 +21,7 @@ pub(super) struct Rename {
 }
 
 impl Rename {
-    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+    pub(super) fn run(self, terminal: &Terminal) -> VerbOutcome {
         open(&self.store)?.rename_grid(&self.old, &self.new)?;
         terminal.print(format!("grid `{}` is `{}` now", self.old, self.new))?;
         Ok(ExitCode::SUCCESS)

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::consent::Consent;
 use super::terminal::{Terminal, count};
-use super::{Outcome, is_url, open, verify};
+use super::{VerbOutcome, is_url, open, verify};
 use gridstone::Store;
 use gridstone::kv::Lost;
 use gridstone::verify::Repaired;
@@ -33,7 +33,7 @@ pub(super) struct Repair {
 }
 
 impl Repair {
-    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+    pub(super) fn run(self, terminal: &Terminal) -> VerbOutcome {
         let store = open(&self.store)?;
         let what = format!(
             "the store at {}: base chunks that cannot be read are taken out of it",
@@ -62,7 +62,7 @@ pub(super) struct Salvage {
 }
 
 impl Salvage {
-    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+    pub(super) fn run(self, terminal: &Terminal) -> VerbOutcome {
         let lost = Store::salvage(&self.store, &self.new)?;
         told(
             &Store::options()
@@ -82,7 +82,7 @@ fn told(
     (path, lost): (&Path, &[Lost]),
     as_json: bool,
     terminal: &Terminal,
-) -> Outcome {
+) -> VerbOutcome {
     let repaired = store.repair()?;
     let files = keep(&repaired, path)?;
     let ok = repaired.left.findings.is_empty();

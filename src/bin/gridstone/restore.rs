@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::terminal::Terminal;
-use super::{Outcome, open};
+use super::{VerbOutcome, open};
 use gridstone::Store;
 
 /// Make a new store of a copy
@@ -28,7 +28,7 @@ pub(super) struct Restore {
 }
 
 impl Restore {
-    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+    pub(super) fn run(self, terminal: &Terminal) -> VerbOutcome {
         let start = Instant::now();
         Store::restore(&self.directory, &self.store)?;
         let (grids, seconds) = (

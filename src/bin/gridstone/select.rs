@@ -6,30 +6,30 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 
-use super::args::{self, Bounds, CellSize, Cells, Period, Size};
-use super::every::{Cut, Every};
-use super::place::Plane;
-use super::region::{Found, Place, Region};
+use super::args::{self, BoundsArg, CellSize, CellsArg, Period, Size};
+use super::every::{Every, TimeCut};
+use super::place::DataPlane;
+use super::region::{RegionArgs, RegionFound, RegionPlace};
 use super::terminal::Terminal;
 use super::time::{Along, Instant, Length};
 use gridstone::adapter::geotiff::GeoTiff;
 use gridstone::adapter::raster::{self, RasterAxes};
+use gridstone::grid::{CellIndex, Geometry};
 use gridstone::{
-    Axis, CellIndex, Freshness, Geometry, Grid, Layer, Levels, Moment, Query, Resampling, Shape,
-    Structure, Window,
+    Axis, Freshness, Grid, Layer, Levels, Moment, Query, Resampling, Shape, Structure, Window,
 };
 
 /// Cells that an answer may have: it is held in memory.
 const CELLS_MAX: f64 = 2e9;
 
 #[derive(Args, Debug)]
-pub(super) struct Selection {
+pub(super) struct SelectionArgs {
     /// The directory of the store
     pub(super) store: PathBuf,
     /// The name of the grid
     pub(super) grid: String,
     #[command(flatten)]
-    region: Region,
+    region: RegionArgs,
     /// The size of a cell in world units, or its width and height
     #[arg(long, value_name = "R", conflicts_with_all = ["shape", "level", "time_level"])]
     resolution: Option<CellSize>,
@@ -41,7 +41,7 @@ pub(super) struct Selection {
     #[arg(long, value_name = "TARGET.tif", conflicts_with_all = ["extent", "window", "level", "resolution", "shape"])]
     like: Option<PathBuf>,
     #[command(flatten)]
-    times: Times,
+    times: AskedTimes,
     /// base, or an aggregator of the grid
     /// [default: the base where there is one, else the first aggregator]
     #[arg(long, value_name = "NAME", value_parser = args::parsed::<Layer>)]
@@ -55,7 +55,7 @@ pub(super) struct Selection {
     fresh: bool,
 }
 
-impl Selection {
+impl SelectionArgs {
     /// The query. The grid must not be empty.
     pub(super) fn query(&self, terminal: &Terminal, grid: &Grid) -> anyhow::Result<Query> {
         let structure = grid.structure();
@@ -78,14 +78,14 @@ impl Selection {
             Err(error) => return Err(error.into()),
         };
         let base = bounds.levels(structure.dimensions().len());
-        let Found {
+        let RegionFound {
             bounds,
             levels,
             place,
         } = self.region.find(terminal, grid, (axes, bounds))?;
         let query = match &place {
-            Place::Extent(extent) => Query::extent(extent.clone()),
-            Place::Window(window) => Query::window(*window),
+            RegionPlace::Extent(extent) => Query::extent(extent.clone()),
+            RegionPlace::Window(window) => Query::window(*window),
         };
         let others = |axis: usize| bounds.shape()[axis];
         let target = self
@@ -145,13 +145,13 @@ impl Selection {
         &self,
         grid: &Grid,
         axes: RasterAxes,
-        place: &Place,
+        place: &RegionPlace,
         (levels, asked, steps): (Levels, Option<Size>, f64),
     ) -> anyhow::Result<()> {
         let structure = grid.structure();
         let extent = match place {
-            Place::Extent(extent) => extent.clone(),
-            Place::Window(window) => structure.extent(window),
+            RegionPlace::Extent(extent) => extent.clone(),
+            RegionPlace::Window(window) => structure.extent(window),
         };
         let len = |axis: usize, asked: Option<usize>, cell: Option<f64>| {
             let (lower, upper) = extent.bounds()[axis];
@@ -210,7 +210,7 @@ fn target(
     let shown = file.display();
     let target = raster::geometry(grid, tiff.header())
         .with_context(|| format!("nothing can be laid onto `{shown}`"))?;
-    if let (Some(plane), [y, x]) = (Plane::of(grid, axes)?, target.lines()) {
+    if let (Some(plane), [y, x]) = (DataPlane::of(grid, axes)?, target.lines()) {
         plane.note_beside(
             terminal,
             grid,
@@ -280,7 +280,7 @@ pub(super) fn banded(
 
 /// A part of what was put, at the finest base levels. Axes that nothing is said of are whole.
 #[derive(Args, Debug)]
-pub(super) struct Part {
+pub(super) struct PartArgs {
     /// The cells whose centres lie in a box in world units
     #[arg(
         long,
@@ -288,17 +288,17 @@ pub(super) struct Part {
         allow_hyphen_values = true,
         conflicts_with = "window"
     )]
-    extent: Option<Bounds>,
+    extent: Option<BoundsArg>,
     /// Rows and columns in cells of the finest base level, half-open
     #[arg(long, value_name = "Y0:Y1,X0:X1", allow_hyphen_values = true)]
-    window: Option<Cells>,
+    window: Option<CellsArg>,
     /// The steps whose middles lie, or the events that lie, from the first to before the second
     /// time, in ISO 8601 [default: all]
     #[arg(long, value_name = "FROM/TO")]
     period: Option<Period>,
 }
 
-impl Part {
+impl PartArgs {
     /// The cells; `None` if nothing was put there.
     pub(super) fn window(
         &self,
@@ -377,7 +377,7 @@ fn centred(
 
 /// Which times of a grid are asked for.
 #[derive(Args, Debug)]
-struct Times {
+struct AskedTimes {
     /// Of events the one that stands for a time
     #[arg(long, value_name = "TIME", conflicts_with_all = ["period", "latest", "every", "time_level"])]
     at_time: Option<Instant>,
@@ -397,7 +397,7 @@ struct Times {
     every: Option<Every>,
 }
 
-impl Times {
+impl AskedTimes {
     /// Whether a single step is asked for.
     fn is_one(&self) -> bool {
         self.at_time.is_some() || self.latest
@@ -414,8 +414,8 @@ impl Times {
             .map(|every| every.cut(grid, bounds))
             .transpose()?
         {
-            Some(Cut::Even(step, _)) => return Ok(last.abs_diff(first) as f64 / step as f64),
-            Some(Cut::Edges(edges)) => return Ok(edges.len() as f64),
+            Some(TimeCut::Even(step, _)) => return Ok(last.abs_diff(first) as f64 / step as f64),
+            Some(TimeCut::Edges(edges)) => return Ok(edges.len() as f64),
             None if !along.irregular => return Ok(1.0),
             None => {}
         }
@@ -454,8 +454,8 @@ impl Times {
                 .map(|every| every.cut(grid, bounds))
                 .transpose()?
             {
-                Some(Cut::Even(step, from)) => query.every(step, from),
-                Some(Cut::Edges(edges)) => query.edges(edges),
+                Some(TimeCut::Even(step, from)) => query.every(step, from),
+                Some(TimeCut::Edges(edges)) => query.edges(edges),
                 None => query,
             },
         )
@@ -463,7 +463,7 @@ impl Times {
 }
 
 /// The rows and columns of a command line in the levels of `all`, which has the other axes.
-pub(super) fn windowed(all: &Window, axes: RasterAxes, asked: Cells, levels: Levels) -> Window {
+pub(super) fn windowed(all: &Window, axes: RasterAxes, asked: CellsArg, levels: Levels) -> Window {
     let (mut start, mut shape): (CellIndex, Shape) = (all.start(), all.shape());
     (start[axes.y], shape[axes.y]) = (asked.rows.0, asked.rows.1.abs_diff(asked.rows.0));
     (start[axes.x], shape[axes.x]) = (asked.cols.0, asked.cols.1.abs_diff(asked.cols.0));

@@ -10,19 +10,20 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::args::{self, Period};
-use super::every::{Cut, Every};
+use super::every::{Every, TimeCut};
 use super::output;
-use super::place::Plane;
+use super::place::DataPlane;
 use super::select::{band_number, banded};
 use super::terminal::{Terminal, count};
 use super::time::Along;
-use super::{Outcome, geojson, json, open, time};
+use super::{VerbOutcome, geojson, json, open, time};
 use gridstone::adapter::plot::{self, Plot};
 use gridstone::adapter::raster::{Marked, RasterAxes};
+use gridstone::array::Validity;
 use gridstone::array::with_view;
 use gridstone::{
     Array, Freshness, Grid, Layer, Polygon, Series as Answer, SeriesQuery, Stat, StatisticsQuery,
-    Steps, Validity,
+    Steps,
 };
 
 /// Read the values of cells, or the mean of a polygon, over time, and write them as a table or a
@@ -38,7 +39,7 @@ use gridstone::{
                   gridstone series store rain --polygon catchment.geojson --every 1d --stat sum --out catchment.csv\n  \
                   gridstone series store rain --polygon catchments.geojson --each --every 1mo --out catchments.csv"
 )]
-pub(super) struct Series {
+pub(super) struct SeriesVerb {
     /// The directory of the store
     store: PathBuf,
     /// The name of the grid
@@ -50,7 +51,7 @@ pub(super) struct Series {
         required_unless_present = "polygon",
         allow_hyphen_values = true
     )]
-    at: Vec<Place>,
+    at: Vec<SeriesPlace>,
     /// The polygons of a GeoJSON file, in the coordinates of the grid, in place of cells: a
     /// statistic of the base cells in them, whatever is out of date
     #[arg(long, value_name = "FILE.geojson", conflicts_with_all = ["at", "layer", "fresh"])]
@@ -85,7 +86,7 @@ pub(super) struct Series {
     fresh: bool,
     /// The file to write: .csv, .npy or .png
     #[arg(long, value_name = "FILE", value_parser = file)]
-    out: Option<(PathBuf, Format)>,
+    out: Option<(PathBuf, SeriesFormat)>,
     /// Replace the file if there is one
     #[arg(long)]
     overwrite: bool,
@@ -104,12 +105,12 @@ struct Row {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Place {
+struct SeriesPlace {
     x: f64,
     y: f64,
 }
 
-impl FromStr for Place {
+impl FromStr for SeriesPlace {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -124,28 +125,28 @@ impl FromStr for Place {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
+enum SeriesFormat {
     Csv,
     Npy,
     Png,
 }
 
-fn file(text: &str) -> Result<(PathBuf, Format), String> {
+fn file(text: &str) -> Result<(PathBuf, SeriesFormat), String> {
     let path = PathBuf::from(text);
     match path
         .extension()
         .map(|extension| extension.to_string_lossy().to_lowercase())
         .as_deref()
     {
-        Some("csv") => Ok((path, Format::Csv)),
-        Some("npy") => Ok((path, Format::Npy)),
-        Some("png") => Ok((path, Format::Png)),
+        Some("csv") => Ok((path, SeriesFormat::Csv)),
+        Some("npy") => Ok((path, SeriesFormat::Npy)),
+        Some("png") => Ok((path, SeriesFormat::Png)),
         _ => Err("its name must end in .csv, .npy or .png".to_owned()),
     }
 }
 
-impl Series {
-    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+impl SeriesVerb {
+    pub(super) fn run(self, terminal: &Terminal) -> VerbOutcome {
         if let Some((path, _)) = &self.out {
             output::check_path(path, self.overwrite)?;
         }
@@ -166,7 +167,7 @@ impl Series {
         match &self.out {
             None if !self.json => terminal.write(self.table(&grid, &series, &rows).as_bytes())?,
             None => {}
-            Some((path, Format::Csv)) => gridstone::adapter::replace(path, |out| {
+            Some((path, SeriesFormat::Csv)) => gridstone::adapter::replace(path, |out| {
                 let failed = |cause| {
                     gridstone::Error::unavailable(format!("`{}` cannot be written", path.display()))
                         .because(cause)
@@ -174,7 +175,7 @@ impl Series {
                 out.write_all(self.table(&grid, &series, &rows).as_bytes())
                     .map_err(failed)
             })?,
-            Some((path, Format::Npy)) => {
+            Some((path, SeriesFormat::Npy)) => {
                 let preferred = match series.validity {
                     Validity::Values { nodata } => nodata,
                     _ => grid.schema().nodata(),
@@ -193,7 +194,9 @@ impl Series {
                     ));
                 }
             }
-            Some((path, Format::Png)) => plot::write(path, &self.plot(&grid, &series, &rows))?,
+            Some((path, SeriesFormat::Png)) => {
+                plot::write(path, &self.plot(&grid, &series, &rows))?
+            }
         }
         if self.json {
             terminal.print_json(&self.as_json(&grid, &series, &rows))?;
@@ -316,8 +319,8 @@ impl Series {
         let along = Along::of(grid, "a series")?;
         let axis = along.number;
         let band = band_number(grid, axes, self.band.as_deref())?.unwrap_or(0);
-        let plane = Plane::of(grid, axes)?;
-        let cell = |place: &Place| -> Vec<f64> {
+        let plane = DataPlane::of(grid, axes)?;
+        let cell = |place: &SeriesPlace| -> Vec<f64> {
             let (x, y) = plane.map_or((place.x, place.y), |plane| {
                 plane.place(terminal, grid, (place.x, place.y))
             });
@@ -367,8 +370,8 @@ impl Series {
                 along.within(structure, &bounds, period)
             })?;
             steps = match every.cut(grid, &part)? {
-                Cut::Even(step, from) => steps.every(step, from),
-                Cut::Edges(edges) => steps.edges(edges),
+                TimeCut::Even(step, from) => steps.every(step, from),
+                TimeCut::Edges(edges) => steps.edges(edges),
             };
         }
         Ok(match self.points {
@@ -380,7 +383,7 @@ impl Series {
     /// The cells that are asked for, each by its place if there are several.
     fn places(&self) -> Vec<Row> {
         let several = self.at.len() > 1;
-        let name = |place: &Place| {
+        let name = |place: &SeriesPlace| {
             if several {
                 format!("{} {}", place.x, place.y)
             } else {

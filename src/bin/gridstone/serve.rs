@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Outcome;
+use super::VerbOutcome;
 use super::terminal::Terminal;
 
 /// Serve a store over HTTP: a map page, tiles, queries, statistics, changes as they come
@@ -42,7 +42,7 @@ pub(super) struct Serve {
 
 #[cfg(not(feature = "server"))]
 impl Serve {
-    pub(super) fn run(self, _terminal: &Terminal) -> Outcome {
+    pub(super) fn run(self, _terminal: &Terminal) -> VerbOutcome {
         let Self {
             store,
             listen,
@@ -59,7 +59,7 @@ impl Serve {
 
 #[cfg(feature = "server")]
 impl Serve {
-    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+    pub(super) fn run(self, terminal: &Terminal) -> VerbOutcome {
         use std::process::ExitCode;
         use std::time::Duration;
 

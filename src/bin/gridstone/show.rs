@@ -2,7 +2,8 @@
 
 use ndarray::{ArrayD, Slice};
 
-use gridstone::{Answer, Array, Axis, Grid, Query, Structure, Validity, Window};
+use gridstone::array::Validity;
+use gridstone::{Answer, Array, Axis, Grid, Query, Structure, Window};
 
 /// What stands for cells that no chunk serves. It is no level.
 const NOTHING: i16 = -128;

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::args::{self, Bounds, Cells, Period};
+use super::args::{self, BoundsArg, CellsArg, Period};
 use super::select::{banded, windowed};
 use super::terminal::{Terminal, count};
 use super::time::Along;
-use super::{Outcome, geojson, open};
+use super::{VerbOutcome, geojson, open};
 use gridstone::adapter::raster::RasterAxes;
 use gridstone::array::Number;
 use gridstone::statistics::{Bins, Estimate, Predicate};
@@ -42,7 +42,7 @@ pub(super) struct Stats {
         allow_hyphen_values = true,
         conflicts_with = "polygon"
     )]
-    extent: Option<Bounds>,
+    extent: Option<BoundsArg>,
     /// The polygons of a GeoJSON file, in the coordinates of the grid; what lies in any of them
     #[arg(long, value_name = "FILE.geojson")]
     polygon: Option<PathBuf>,
@@ -55,7 +55,7 @@ pub(super) struct Stats {
     period: Option<Period>,
     /// Rows and columns in cells of the base level, half-open
     #[arg(long, value_name = "Y0:Y1,X0:X1", allow_hyphen_values = true)]
-    window: Option<Cells>,
+    window: Option<CellsArg>,
     /// One band, by its label or its number from 1 [default: all]
     #[arg(long, value_name = "B")]
     band: Option<String>,
@@ -90,7 +90,7 @@ pub(super) struct Stats {
 }
 
 impl Stats {
-    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+    pub(super) fn run(self, terminal: &Terminal) -> VerbOutcome {
         let store = open(&self.store)?;
         let grid = store.grid(&self.grid)?;
         if let Some(file) = self.polygon.as_ref().filter(|_| self.each) {
@@ -125,7 +125,7 @@ impl Stats {
     }
 
     /// The figures of each feature of a file.
-    fn run_each(&self, terminal: &Terminal, grid: &Grid, file: &Path) -> Outcome {
+    fn run_each(&self, terminal: &Terminal, grid: &Grid, file: &Path) -> VerbOutcome {
         let axes = RasterAxes::of(grid.structure())?;
         let features = geojson::features(terminal, grid, axes, file)?;
         let polygons: Vec<Polygon> = features
@@ -236,7 +236,7 @@ impl Stats {
                     query.extent(Extent::new(sides))
                 }
                 // Cells belong to a polygon as they do to a box.
-                several => query.polygon(Bounds::polygon(several, grid, axes)?),
+                several => query.polygon(BoundsArg::polygon(several, grid, axes)?),
             };
         }
         if let Some(bounds) = grid.bounds()? {

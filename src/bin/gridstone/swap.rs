@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::terminal::Terminal;
-use super::{Outcome, open};
+use super::{VerbOutcome, open};
 
 /// Exchange the names of two grids in one step, so that new data take the place of old
 #[derive(Args, Debug)]
@@ -21,7 +21,7 @@ pub(super) struct Swap {
 }
 
 impl Swap {
-    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+    pub(super) fn run(self, terminal: &Terminal) -> VerbOutcome {
         open(&self.store)?.swap(&self.a, &self.b)?;
         terminal.print(format!(
             "grids `{}` and `{}` have each other's name now",

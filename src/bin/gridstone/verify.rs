@@ -8,9 +8,10 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::terminal::{Terminal, bytes, count};
-use super::{Outcome, open};
+use super::{VerbOutcome, open};
+use gridstone::grid::Location;
 use gridstone::verify::{Finding, Report, Thoroughness};
-use gridstone::{Location, Policy, Store};
+use gridstone::{Policy, Store};
 
 /// Read every value of a store, and compare every aggregate with its recomputation
 ///
@@ -35,7 +36,7 @@ pub(super) struct Verify {
 }
 
 impl Verify {
-    pub(super) fn run(self, terminal: &Terminal) -> Outcome {
+    pub(super) fn run(self, terminal: &Terminal) -> VerbOutcome {
         let store = open(&self.store)?;
         let report = match (self.quick, self.rebuild) {
             (true, _) => store.verify_to(Thoroughness::Quick)?,

@@ -62,7 +62,7 @@ pub enum Ending {
 
 /// What was read of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Scanned {
+pub struct ScannedLog {
     /// Where the last whole record ends.
     pub end: u64,
     /// What follows there.
@@ -73,7 +73,7 @@ pub struct Scanned {
 
 /// The beginning of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Record<'a> {
+pub struct LogRecord<'a> {
     /// Where it begins.
     pub at: u64,
     /// Its first bytes, as many as were asked for.
@@ -85,9 +85,9 @@ pub struct Record<'a> {
 pub fn scan<E: From<io::Error>>(
     mut source: impl Read,
     head_bytes: usize,
-    mut visit: impl FnMut(Record<'_>) -> Result<(), E>,
-) -> Result<Scanned, E> {
-    let mut block = Block::default();
+    mut visit: impl FnMut(LogRecord<'_>) -> Result<(), E>,
+) -> Result<ScannedLog, E> {
+    let mut block = LogBlock::default();
     let mut open: Option<(u64, Vec<u8>)> = None;
     let mut end = 0;
     while block.fill(&mut source)? {
@@ -101,10 +101,10 @@ pub fn scan<E: From<io::Error>>(
             let Some((fragment_type, payload)) = fragment(rest) else {
                 let cut = !block.is_whole() && is_cut(rest);
                 let ending = classify(block, at, &mut source)?;
-                return Ok(Scanned { end, ending, cut });
+                return Ok(ScannedLog { end, ending, cut });
             };
             at += HEADER_BYTES + payload.len();
-            let foreign = Scanned {
+            let foreign = ScannedLog {
                 end,
                 ending: Ending::Foreign {
                     at: offset,
@@ -119,7 +119,7 @@ pub fn scan<E: From<io::Error>>(
             };
             let head = extended(head, payload, head_bytes);
             if matches!(fragment_type, FULL | LAST) {
-                visit(Record {
+                visit(LogRecord {
                     at: begins,
                     head: &head,
                 })?;
@@ -134,7 +134,7 @@ pub fn scan<E: From<io::Error>>(
     } else {
         Ending::Torn { resumes: None }
     };
-    Ok(Scanned {
+    Ok(ScannedLog {
         end,
         ending,
         cut: open.is_some(),
@@ -216,7 +216,7 @@ pub(super) fn is_type(byte: u8) -> bool {
 }
 
 /// A fragment is not sound: is it the torn end of the log, or damage in the midst of it?
-fn classify(mut block: Block, bad: usize, source: &mut impl Read) -> io::Result<Ending> {
+fn classify(mut block: LogBlock, bad: usize, source: &mut impl Read) -> io::Result<Ending> {
     let at = block.offset(bad);
     // Blocks begin with a sector.
     let sector = bad.next_multiple_of(SECTOR_BYTES).min(block.bytes.len());
@@ -273,12 +273,12 @@ fn longest_zeros(bytes: &[u8]) -> usize {
 
 /// The block that is being read.
 #[derive(Default)]
-struct Block {
+struct LogBlock {
     start: u64,
     bytes: Vec<u8>,
 }
 
-impl Block {
+impl LogBlock {
     /// Reads the next block; false at the end.
     fn fill(&mut self, source: &mut impl Read) -> io::Result<bool> {
         let start = self.offset(self.bytes.len());

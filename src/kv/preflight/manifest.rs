@@ -20,7 +20,7 @@ pub struct Manifest {
     /// The tables by their numbers.
     pub tables: BTreeMap<u64, Table>,
     /// The files of large values that were made, by their numbers; some are no longer needed.
-    pub values: BTreeMap<u64, Values>,
+    pub values: BTreeMap<u64, ValueFile>,
     /// The first log that may hold something of a family that is not in final files.
     first_logs: BTreeMap<u64, u64>,
     /// Edits that take effect together, once all of them are there.
@@ -44,7 +44,7 @@ pub struct Table {
 
 /// A file of large values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Values {
+pub struct ValueFile {
     family: u64,
     /// Its length in bytes.
     pub bytes: u64,
@@ -77,7 +77,7 @@ struct Edit {
     first_log: Option<u64>,
     new_tables: Vec<(u64, Table)>,
     deleted_tables: Vec<u64>,
-    new_values: Vec<(u64, Values)>,
+    new_values: Vec<(u64, ValueFile)>,
     /// Values that are no longer needed: the number of their file, and how many.
     garbage: Vec<(u64, u64)>,
     /// How many edits of the same group follow.
@@ -114,7 +114,7 @@ impl Manifest {
     }
 
     /// The files of large values that some table may refer to.
-    fn needed_values(&self) -> impl Iterator<Item = (u64, &Values)> {
+    fn needed_values(&self) -> impl Iterator<Item = (u64, &ValueFile)> {
         let mut oldest: BTreeMap<u64, u64> = BTreeMap::new();
         let mut linked: BTreeSet<u64> = BTreeSet::new();
         for table in self.tables.values() {
@@ -187,7 +187,7 @@ impl Manifest {
         self.values.extend(
             edit.new_values
                 .into_iter()
-                .map(|(number, values)| (number, Values { family, ..values })),
+                .map(|(number, values)| (number, ValueFile { family, ..values })),
         );
         for (number, count) in edit.garbage {
             if let Some(values) = self.values.get_mut(&number) {
@@ -324,7 +324,7 @@ fn user_key(key: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// A file of large values that is added.
-fn new_values(bytes: &mut &[u8]) -> Option<(u64, Values)> {
+fn new_values(bytes: &mut &[u8]) -> Option<(u64, ValueFile)> {
     let (number, count, length) = (
         take_varint(bytes)?,
         take_varint(bytes)?,
@@ -336,10 +336,10 @@ fn new_values(bytes: &mut &[u8]) -> Option<(u64, Values)> {
     end_of_custom_fields(bytes)?;
     Some((
         number,
-        Values {
+        ValueFile {
             bytes: length.saturating_add(VALUES_FRAME_BYTES),
             count,
-            ..Values::default()
+            ..ValueFile::default()
         },
     ))
 }

@@ -18,7 +18,7 @@ use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
 use bytes::{le_u32, le_u64};
-use log::{Ending, Record, Scanned};
+use log::{Ending, LogRecord, ScannedLog};
 use manifest::Manifest;
 use watermark::Watermark;
 
@@ -65,7 +65,7 @@ pub struct DamagedByte {
 
 impl Findings {
     /// Notes the byte that is all that is wrong with a record.
-    fn note_byte(&mut self, path: &Path, scanned: &Scanned) {
+    fn note_byte(&mut self, path: &Path, scanned: &ScannedLog) {
         if let Ending::Damaged {
             byte: Some((at, difference)),
             ..
@@ -172,11 +172,11 @@ fn inspect_logs(
             findings.orphans.push(path);
             continue;
         }
-        let scanned = log::scan(open(&path)?, BATCH_HEAD_BYTES, |record: Record<'_>| {
+        let scanned = log::scan(open(&path)?, BATCH_HEAD_BYTES, |record: LogRecord<'_>| {
             position.advance(&path, record)
         });
         let scanned = match scanned {
-            Err(Failure::Hole {
+            Err(LogEnd::Hole {
                 at,
                 expected,
                 found,
@@ -188,7 +188,7 @@ fn inspect_logs(
                     findings.damage.push(damaged(&path, at, &text));
                 }
                 // What follows a hole does not count, be it as sound as it may.
-                Scanned {
+                ScannedLog {
                     end: at,
                     ending: Ending::Torn { resumes: None },
                     cut: false,
@@ -230,9 +230,9 @@ struct Position {
 }
 
 impl Position {
-    fn advance(&mut self, path: &Path, record: Record<'_>) -> Result<(), Failure> {
+    fn advance(&mut self, path: &Path, record: LogRecord<'_>) -> Result<(), LogEnd> {
         let (Some(sequence), Some(count)) = (le_u64(record.head, 0), le_u32(record.head, 8)) else {
-            return Err(Failure::meaning(
+            return Err(LogEnd::meaning(
                 path,
                 record.at,
                 "its record is too short for a batch",
@@ -240,7 +240,7 @@ impl Position {
         };
         let expected = self.next.unwrap_or(0).max(self.last.saturating_add(1));
         if sequence > expected {
-            return Err(Failure::Hole {
+            return Err(LogEnd::Hole {
                 at: record.at,
                 expected,
                 found: sequence,
@@ -254,13 +254,13 @@ impl Position {
 }
 
 /// Why reading a log ended early.
-enum Failure {
+enum LogEnd {
     Read(io::Error),
     Meaning { at: u64, error: Error },
     Hole { at: u64, expected: u64, found: u64 },
 }
 
-impl Failure {
+impl LogEnd {
     fn meaning(path: &Path, at: u64, why: &str) -> Self {
         Self::Meaning {
             at,
@@ -269,7 +269,7 @@ impl Failure {
     }
 }
 
-impl From<io::Error> for Failure {
+impl From<io::Error> for LogEnd {
     fn from(error: io::Error) -> Self {
         Self::Read(error)
     }
@@ -278,24 +278,24 @@ impl From<io::Error> for Failure {
 /// A sound record without sense is damage, and what counts ends before it.
 fn stop_at_meaning(
     path: &Path,
-    scanned: Result<Scanned, Failure>,
+    scanned: Result<ScannedLog, LogEnd>,
     findings: &mut Findings,
-) -> Result<Scanned> {
+) -> Result<ScannedLog> {
     match scanned {
         Ok(scanned) => {
             findings.note_byte(path, &scanned);
             Ok(scanned)
         }
-        Err(Failure::Read(error)) => Err(unreadable(path, error)),
-        Err(Failure::Meaning { at, error }) => {
+        Err(LogEnd::Read(error)) => Err(unreadable(path, error)),
+        Err(LogEnd::Meaning { at, error }) => {
             findings.damage.push(error);
-            Ok(Scanned {
+            Ok(ScannedLog {
                 end: at,
                 ending: Ending::Torn { resumes: None },
                 cut: false,
             })
         }
-        Err(Failure::Hole { at, .. }) => Ok(Scanned {
+        Err(LogEnd::Hole { at, .. }) => Ok(ScannedLog {
             end: at,
             ending: Ending::Torn { resumes: None },
             cut: false,
@@ -305,7 +305,7 @@ fn stop_at_meaning(
 
 /// `lacking` tells whether what was found so far is less than what was promised: then a torn end is
 /// no excuse.
-fn note_ending(path: &Path, scanned: Scanned, lacking: bool, findings: &mut Findings) {
+fn note_ending(path: &Path, scanned: ScannedLog, lacking: bool, findings: &mut Findings) {
     match scanned.ending {
         Ending::Clean => return,
         Ending::Torn { resumes: None } => {}

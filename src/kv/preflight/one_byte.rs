@@ -40,7 +40,7 @@ fn in_place(bytes: &[u8]) -> Option<(usize, u8)> {
     ) {
         return Some((*position, wrong[*position]));
     }
-    let table = Table::new();
+    let table = ByteTable::new();
     let mut syndrome = checksum ^ unmasked(stored(bytes));
     for position in (HEADER_BYTES - 1..end).rev() {
         if let Some(difference) = table.byte_of(syndrome) {
@@ -77,13 +77,13 @@ fn in_length(bytes: &[u8]) -> Option<(usize, u8)> {
 }
 
 /// What a byte adds to the checksum of what stands before it.
-struct Table {
+struct ByteTable {
     of: [u32; 256],
     /// The byte whose entry has this highest byte; there is one.
     by_highest: [u8; 256],
 }
 
-impl Table {
+impl ByteTable {
     fn new() -> Self {
         let mut table = Self {
             of: [0; 256],

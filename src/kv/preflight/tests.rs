@@ -69,7 +69,7 @@ fn batch(sequence: u64, count: u32, bytes: usize) -> Vec<u8> {
     record
 }
 
-fn scan_all(log: &[u8]) -> (Vec<Vec<u8>>, Scanned) {
+fn scan_all(log: &[u8]) -> (Vec<Vec<u8>>, ScannedLog) {
     let mut records = Vec::new();
     let scanned = log::scan::<io::Error>(log, usize::MAX, |record| {
         records.push(record.head.to_vec());
@@ -438,7 +438,7 @@ proptest! {
         let log = log_of(&records);
         let (read, scanned) = scan_all(&log);
         prop_assert_eq!(&read, &records);
-        prop_assert_eq!(scanned, Scanned { end: log.len() as u64, ending: Ending::Clean, cut: false });
+        prop_assert_eq!(scanned, ScannedLog { end: log.len() as u64, ending: Ending::Clean, cut: false });
         let (read, scanned) = scan_all(&log[..cut.index(log.len() + 1)]);
         prop_assert!(records.starts_with(&read));
         let no_damage = [Ending::Clean, Ending::Torn { resumes: None }];

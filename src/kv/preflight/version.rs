@@ -11,24 +11,24 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::log::{self, Ending, Record, Scanned};
+use super::log::{self, Ending, LogRecord, ScannedLog};
 use super::manifest::{DataFile, Manifest};
 use super::watermark::Watermark;
 use super::{
-    CURRENT, Failure, Findings, current, damaged, note_ending, number, open, stop_at_meaning,
+    CURRENT, Findings, LogEnd, current, damaged, note_ending, number, open, stop_at_meaning,
     unreadable,
 };
 use crate::error::{Error, Result};
 
 /// A manifest as far as it was read.
-struct Version {
+struct ManifestVersion {
     number: u64,
     path: PathBuf,
     manifest: Manifest,
-    scanned: Scanned,
+    scanned: ScannedLog,
 }
 
-impl Version {
+impl ManifestVersion {
     /// Whether what was promised of the manifest lies before an end.
     fn keeps(&self, promised: Watermark, end: u64) -> bool {
         self.number > promised.manifest
@@ -83,7 +83,7 @@ pub(super) fn inspect(
             }
         }
     }
-    let Version {
+    let ManifestVersion {
         number,
         path,
         manifest,
@@ -126,11 +126,11 @@ pub(super) fn inspect(
 
 /// The manifest up to its last edit that is whole, if all that was promised lies before that.
 fn last_whole(
-    version: Version,
+    version: ManifestVersion,
     promised: Watermark,
     files: &DataFiles,
     findings: &mut Findings,
-) -> Result<Version> {
+) -> Result<ManifestVersion> {
     if files.missing(&version.manifest).is_none() {
         return Ok(version);
     }
@@ -149,8 +149,8 @@ fn last_whole(
     match whole.filter(|end| *end > 0 && version.keeps(promised, *end)) {
         Some(end) => {
             let cut = read(version.number, version.path, end, findings, &mut |_, _| ())?;
-            Ok(Version {
-                scanned: Scanned {
+            Ok(ManifestVersion {
+                scanned: ScannedLog {
                     end,
                     ending: Ending::Torn { resumes: None },
                     cut: false,
@@ -168,7 +168,7 @@ fn last_whole_before(
     named: u64,
     promised: Watermark,
     files: &DataFiles,
-) -> Result<Option<Version>> {
+) -> Result<Option<ManifestVersion>> {
     for number in files
         .manifests
         .iter()
@@ -197,15 +197,19 @@ fn read(
     end: u64,
     findings: &mut Findings,
     visit: &mut dyn FnMut(&Manifest, u64),
-) -> Result<Version> {
+) -> Result<ManifestVersion> {
     let mut manifest = Manifest::default();
-    let scanned = log::scan(open(&path)?.take(end), usize::MAX, |record: Record<'_>| {
-        visit(&manifest, record.at);
-        let applied = manifest.apply(record.head);
-        applied.ok_or_else(|| Failure::meaning(&path, record.at, "its record cannot be read"))
-    });
+    let scanned = log::scan(
+        open(&path)?.take(end),
+        usize::MAX,
+        |record: LogRecord<'_>| {
+            visit(&manifest, record.at);
+            let applied = manifest.apply(record.head);
+            applied.ok_or_else(|| LogEnd::meaning(&path, record.at, "its record cannot be read"))
+        },
+    );
     let scanned = stop_at_meaning(&path, scanned, findings)?;
-    Ok(Version {
+    Ok(ManifestVersion {
         number,
         path,
         manifest,

@@ -52,7 +52,7 @@ pub struct Watermark {
 
 /// What a watermark file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum FoundWatermark {
     /// A watermark and its generation.
     Valid(Watermark, u64),
     /// No slot is valid.
@@ -62,7 +62,7 @@ pub enum Found {
 }
 
 /// Reads the bytes of a watermark file.
-pub fn decode(bytes: &[u8]) -> Found {
+pub fn decode(bytes: &[u8]) -> FoundWatermark {
     let second = usize::try_from(SLOT_DISTANCE)
         .ok()
         .and_then(|distance| bytes.get(distance..))
@@ -73,14 +73,14 @@ pub fn decode(bytes: &[u8]) -> Found {
         _ => None,
     });
     if let Some(version) = newer {
-        return Found::Newer(version);
+        return FoundWatermark::Newer(version);
     }
     let newest = slots
         .into_iter()
         .flatten()
         .max_by_key(|(_, generation, _)| *generation);
-    newest.map_or(Found::Damaged, |(_, generation, watermark)| {
-        Found::Valid(watermark, generation)
+    newest.map_or(FoundWatermark::Damaged, |(_, generation, watermark)| {
+        FoundWatermark::Valid(watermark, generation)
     })
 }
 
@@ -199,9 +199,15 @@ mod tests {
 
     #[test]
     fn the_last_watermark_holds() {
-        assert_eq!(decode(&written(&[])), Found::Valid(Watermark::default(), 1));
-        assert_eq!(decode(&written(&[7])), Found::Valid(mark(7), 2));
-        assert_eq!(decode(&written(&[7, 8, 9])), Found::Valid(mark(9), 4));
+        assert_eq!(
+            decode(&written(&[])),
+            FoundWatermark::Valid(Watermark::default(), 1)
+        );
+        assert_eq!(decode(&written(&[7])), FoundWatermark::Valid(mark(7), 2));
+        assert_eq!(
+            decode(&written(&[7, 8, 9])),
+            FoundWatermark::Valid(mark(9), 4)
+        );
     }
 
     #[test]
@@ -212,8 +218,8 @@ mod tests {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
             match decode(&flipped) {
-                Found::Valid(watermark, 3) if watermark == mark(8) => newest += 1,
-                Found::Valid(watermark, 2) if watermark == mark(7) => older += 1,
+                FoundWatermark::Valid(watermark, 3) if watermark == mark(8) => newest += 1,
+                FoundWatermark::Valid(watermark, 2) if watermark == mark(7) => older += 1,
                 other => panic!("bit {bit} made it {other:?}"),
             }
         }
@@ -228,9 +234,9 @@ mod tests {
         let bytes = written(&[7, 8]);
         for length in 0..bytes.len() {
             let expected = if length < SLOT_BYTES {
-                Found::Damaged
+                FoundWatermark::Damaged
             } else {
-                Found::Valid(mark(7), 2)
+                FoundWatermark::Valid(mark(7), 2)
             };
             assert_eq!(decode(&bytes[..length]), expected, "{length}");
         }
@@ -255,6 +261,6 @@ mod tests {
         newer[8] = 2;
         let checksum = xxh3_64(&newer[..48]).to_le_bytes();
         newer[48..].copy_from_slice(&checksum);
-        assert_eq!(decode(&newer), Found::Newer(2));
+        assert_eq!(decode(&newer), FoundWatermark::Newer(2));
     }
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use rocksdb::statistics::Ticker;
 
 use super::super::{Counters, Space};
-use super::Store;
+use super::RocksStore;
 
-impl Store {
+impl RocksStore {
     pub(super) fn counters(&self) -> Counters {
         let count = |ticker| Some(self.options.get_ticker_count(ticker));
         let number = |name: &str| -> u64 {

@@ -16,7 +16,7 @@ use rocksdb::{DB, Options};
 use super::super::directory::{Admission, MendedTables};
 use super::super::{Space, mending};
 use super::options::{self, RocksOptions, family_name};
-use super::{Store, open_error, space_of};
+use super::{RocksStore, open_error, space_of};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The name of the file that tells in which families tables are damaged, a line each.
@@ -141,7 +141,7 @@ fn noted(path: &Path) -> BTreeSet<Space> {
         .collect()
 }
 
-impl Store {
+impl RocksStore {
     /// Reads something, and again if what was met was mended.
     pub(super) fn reading<T>(&self, mut read: impl FnMut() -> Result<T>) -> Result<T> {
         let mut tries = 0;
@@ -237,7 +237,7 @@ impl Store {
         }
     }
 
-    fn damage(&self) -> MutexGuard<'_, Damage> {
+    fn damage(&self) -> MutexGuard<'_, DamagedTables> {
         self.damage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -268,7 +268,7 @@ fn named(cause: &str) -> impl Iterator<Item = &str> {
 
 /// What is known of damaged tables.
 #[derive(Debug, Default)]
-pub(super) struct Damage {
+pub(super) struct DamagedTables {
     /// How often something was mended.
     mends: u64,
     /// The tables that cannot be mended, of those that were met: they are not looked through again.
@@ -279,7 +279,7 @@ pub(super) struct Damage {
     stopped: bool,
 }
 
-impl Damage {
+impl DamagedTables {
     pub(super) fn of(still: BTreeSet<Space>) -> Self {
         Self {
             still,

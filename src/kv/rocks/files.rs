@@ -13,7 +13,7 @@ use std::thread::{self, JoinHandle};
 use rocksdb::{BottommostLevelCompaction, CompactOptions, LiveFile};
 
 use super::super::{KeyRange, Order, Space};
-use super::Store;
+use super::RocksStore;
 use super::options::{family_name, is_large};
 use super::view::Cursor;
 use crate::error::{Error, ErrorKind, Result};
@@ -32,7 +32,7 @@ const CLOSING_BYTES: u64 = 256 << 20;
 /// How often it is looked whether there is much of no use.
 const LOOK_BYTES: u64 = 64 << 20;
 
-impl Store {
+impl RocksStore {
     /// Merges small tables that lie side by side.
     pub(super) fn gather(&self) -> Result<()> {
         let files = self.tables()?;
@@ -193,9 +193,9 @@ impl Store {
     }
 
     /// The files of a space's large values.
-    fn values(&self, space: Space) -> Result<Values> {
+    fn values(&self, space: Space) -> Result<ValueFiles> {
         if !is_large(space) {
-            return Ok(Values::default());
+            return Ok(ValueFiles::default());
         }
         let family = self.family(space)?;
         let number = |name: &str| {
@@ -205,7 +205,7 @@ impl Store {
                 .flatten()
                 .unwrap_or(0)
         };
-        Ok(Values {
+        Ok(ValueFiles {
             files: number("rocksdb.num-blob-files"),
             bytes: number("rocksdb.live-blob-file-size"),
             garbage: number("rocksdb.live-blob-file-garbage-size"),
@@ -215,14 +215,14 @@ impl Store {
 
 /// Files of large values.
 #[derive(Debug, Default)]
-struct Values {
+struct ValueFiles {
     files: u64,
     bytes: u64,
     /// The bytes of values that nobody needs any more.
     garbage: u64,
 }
 
-impl Values {
+impl ValueFiles {
     fn want_collecting(&self) -> bool {
         self.garbage > self.bytes / 2 && self.bytes > VALUE_FILE_BYTES
             || self.files > VALUE_FILES_FEW + self.bytes / VALUE_FILE_BYTES
@@ -239,7 +239,7 @@ pub(super) struct Upkeep {
 
 impl Upkeep {
     /// Notes that so many bytes were written.
-    pub(super) fn after(&self, bytes: usize, store: &Arc<Store>) {
+    pub(super) fn after(&self, bytes: usize, store: &Arc<RocksStore>) {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         if self
             .written

@@ -24,18 +24,18 @@ use super::group::{Group, Medium, WriteFailure};
 use super::timed::Timed;
 use super::{Batch, Counters, Durability, Engine, KeyRange, Sequence, Snapshot, Space};
 use crate::error::{Error, ErrorKind, Result};
-use damage::{Damage, Opened};
+use damage::{DamagedTables, Opened};
 use files::Upkeep;
 use options::family_name;
-use view::View;
+use view::RocksView;
 
 /// An [`Engine`] on RocksDB, in one directory, for one process.
 pub struct Rocks {
-    store: Arc<Store>,
+    store: Arc<RocksStore>,
     upkeep: Upkeep,
 }
 
-struct Store {
+struct RocksStore {
     db: DB,
     /// Has the counters of the database.
     options: Options,
@@ -46,7 +46,7 @@ struct Store {
     is_lenient: bool,
     opened: Instant,
     syncs: Timed,
-    damage: Mutex<Damage>,
+    damage: Mutex<DamagedTables>,
 }
 
 /// The families that a database has beside the one that every database has.
@@ -105,8 +105,8 @@ impl Rocks {
         admission.opened(start)?;
         let group = Group::starting_at(Sequence(start));
         let (read_only, syncs) = (options.read_only, Timed::default());
-        let damage = Mutex::new(Damage::of(still));
-        let store = Store {
+        let damage = Mutex::new(DamagedTables::of(still));
+        let store = RocksStore {
             db,
             options: database,
             group,
@@ -207,7 +207,7 @@ fn open_error(path: &Path, error: rocksdb::Error) -> Error {
     )
 }
 
-impl Store {
+impl RocksStore {
     fn family(&self, space: Space) -> Result<&ColumnFamily> {
         self.db
             .cf_handle(family_name(space))
@@ -331,7 +331,7 @@ impl Store {
     }
 }
 
-impl Medium for Store {
+impl Medium for RocksStore {
     fn write(&self, batches: &[Batch]) -> Result<(), WriteFailure> {
         let merged = self.to_write_batch(batches).map_err(|error| WriteFailure {
             kind: ErrorKind::Unavailable,
@@ -363,7 +363,7 @@ impl Engine for Rocks {
         // The sequence first: the view may show later commits, which costs at most a conflict
         // without need.
         let sequence = self.store.group.register();
-        Ok(Arc::new(View::new(Arc::clone(&self.store), sequence)))
+        Ok(Arc::new(RocksView::new(Arc::clone(&self.store), sequence)))
     }
 
     fn commit(&self, batch: Batch, durability: Durability) -> Result<Sequence> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rocksdb::{DB, DBRawIteratorWithThreadMode, ReadOptions, SnapshotWithThreadMode};
 
 use super::super::{KeyRange, Order, Page, Sequence, Snapshot, Space};
-use super::Store;
+use super::RocksStore;
 use super::options::is_large;
 use crate::error::Result;
 
@@ -15,18 +15,18 @@ const READAHEAD_BYTES: usize = 1 << 20;
 const SHORT_SCAN_ENTRIES: usize = 1024;
 
 /// The database as one moment left it.
-pub(super) struct View {
+pub(super) struct RocksView {
     /// Refers to the snapshot.
     options: ReadOptions,
     /// Refers to the database in `store`. It is dropped first: fields are dropped in the order they
     /// are declared.
     snapshot: SnapshotWithThreadMode<'static, DB>,
     sequence: Sequence,
-    store: Arc<Store>,
+    store: Arc<RocksStore>,
 }
 
-impl View {
-    pub(super) fn new(store: Arc<Store>, sequence: Sequence) -> Self {
+impl RocksView {
+    pub(super) fn new(store: Arc<RocksStore>, sequence: Sequence) -> Self {
         // SAFETY: the database lies on the heap inside the `Arc`, so it does not move, and nobody
         // can have `&mut` to it. It lives as long as `store`, which this view owns and which is
         // dropped after the snapshot that refers to it; no reference obtained from here leaves this
@@ -44,13 +44,13 @@ impl View {
     }
 }
 
-impl Drop for View {
+impl Drop for RocksView {
     fn drop(&mut self) {
         self.store.group.release(self.sequence);
     }
 }
 
-impl Snapshot for View {
+impl Snapshot for RocksView {
     fn sequence(&self) -> Sequence {
         self.sequence
     }
@@ -90,7 +90,7 @@ impl Snapshot for View {
     }
 }
 
-impl View {
+impl RocksView {
     fn page(&self, space: Space, range: &KeyRange, order: Order, limit: usize) -> Result<Page> {
         let mut page = Page::default();
         if range.is_empty() {
@@ -113,7 +113,7 @@ impl View {
 
 /// The only way to iterate: an error is an error, never the end.
 pub(super) struct Cursor<'a> {
-    store: &'a Store,
+    store: &'a RocksStore,
     space: Space,
     order: Order,
     iterator: DBRawIteratorWithThreadMode<'a, DB>,
@@ -122,7 +122,7 @@ pub(super) struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(
-        (store, snapshot): (&'a Store, &SnapshotWithThreadMode<'_, DB>),
+        (store, snapshot): (&'a RocksStore, &SnapshotWithThreadMode<'_, DB>),
         space: Space,
         range: &KeyRange,
         order: Order,

@@ -14,12 +14,12 @@ use crate::error::{Error, Result};
 
 /// The type of the values of a variable or an attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ValueKind {
     Text,
     Number(DType),
 }
 
-impl Kind {
+impl ValueKind {
     fn code(self) -> u32 {
         match self {
             Self::Text => 2,
@@ -51,16 +51,16 @@ impl Kind {
 
 /// The values of an attribute, or of a small variable.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Value {
+pub(super) enum ClassicValue {
     Text(String),
     Numbers(Cells),
 }
 
-impl Value {
-    fn kind(&self) -> Kind {
+impl ClassicValue {
+    fn kind(&self) -> ValueKind {
         match self {
-            Self::Text(_) => Kind::Text,
-            Self::Numbers(cells) => Kind::Number(cells.dtype()),
+            Self::Text(_) => ValueKind::Text,
+            Self::Numbers(cells) => ValueKind::Number(cells.dtype()),
         }
     }
 
@@ -78,22 +78,22 @@ impl Value {
 
 /// A variable.
 #[derive(Clone, Debug)]
-pub(super) struct Variable {
+pub(super) struct ClassicVariable {
     pub(super) name: String,
     /// The numbers of its dimensions.
     pub(super) dimensions: Vec<usize>,
-    pub(super) kind: Kind,
-    pub(super) attributes: Vec<(String, Value)>,
+    pub(super) kind: ValueKind,
+    pub(super) attributes: Vec<(String, ClassicValue)>,
     /// Its values, if they are few; those of others are written part by part.
-    pub(super) values: Option<Value>,
+    pub(super) values: Option<ClassicValue>,
 }
 
 /// What a file holds.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Contents {
     pub(super) dimensions: Vec<(String, u64)>,
-    pub(super) attributes: Vec<(String, Value)>,
-    pub(super) variables: Vec<Variable>,
+    pub(super) attributes: Vec<(String, ClassicValue)>,
+    pub(super) variables: Vec<ClassicVariable>,
 }
 
 /// A variable of this many bytes is beyond CDF-2, whose offsets have 64 bits but whose sizes 32.
@@ -106,7 +106,7 @@ impl Contents {
     }
 
     /// The bytes of a variable; [`Invalid`](crate::ErrorKind::Invalid) if they are too many.
-    fn bytes(&self, variable: &Variable) -> Result<u64> {
+    fn bytes(&self, variable: &ClassicVariable) -> Result<u64> {
         let mut lens = variable
             .dimensions
             .iter()
@@ -121,7 +121,7 @@ impl Contents {
         for variable in &self.variables {
             let values = variable.attributes.iter().map(|(_, value)| value.kind());
             let mut kinds = values.chain([variable.kind]);
-            if !kinds.all(Kind::is_old) || self.bytes(variable)? >= OLD_BYTES_MAX {
+            if !kinds.all(ValueKind::is_old) || self.bytes(variable)? >= OLD_BYTES_MAX {
                 return Ok(false);
             }
         }
@@ -147,7 +147,7 @@ impl Contents {
     fn encoded(&self, wide: bool, begins: &[u64]) -> Result<Vec<u8>> {
         const DIMENSIONS: u32 = 10;
         const VARIABLES: u32 = 11;
-        let mut header = Header {
+        let mut header = ClassicHeader {
             bytes: b"CDF".to_vec(),
             wide,
         };
@@ -176,13 +176,13 @@ impl Contents {
     }
 }
 
-struct Header {
+struct ClassicHeader {
     bytes: Vec<u8>,
     /// Whether numbers of things have 64 bits.
     wide: bool,
 }
 
-impl Header {
+impl ClassicHeader {
     fn word(&mut self, word: u32) {
         self.bytes.extend(word.to_be_bytes());
     }
@@ -214,7 +214,7 @@ impl Header {
         self.padded(text.as_bytes());
     }
 
-    fn attributes(&mut self, attributes: &[(String, Value)]) {
+    fn attributes(&mut self, attributes: &[(String, ClassicValue)]) {
         const ATTRIBUTES: u32 = 12;
         self.list(ATTRIBUTES, attributes.len());
         for (name, value) in attributes {
@@ -229,13 +229,13 @@ impl Header {
 
 /// A file whose header is written.
 #[derive(Debug)]
-pub(super) struct Writer<W> {
+pub(super) struct ClassicWriter<W> {
     out: W,
     /// Where each variable begins, its shape, and its size of a cell.
     variables: Vec<(u64, Vec<usize>, usize)>,
 }
 
-impl<W: Write + Seek> Writer<W> {
+impl<W: Write + Seek> ClassicWriter<W> {
     /// Writes the header and the variables that have their values.
     pub(super) fn new(mut out: W, contents: &Contents) -> Result<Self> {
         let (header, ranges) = contents.header()?;

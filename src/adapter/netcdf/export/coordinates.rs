@@ -1,15 +1,15 @@
 //! The coordinates of a selection's axes, as the CF conventions have them.
 
-use super::classic::{Contents, Kind, Value, Variable};
+use super::classic::{ClassicValue, ClassicVariable, Contents, ValueKind};
 use crate::adapter::axes::INDEX;
-use crate::adapter::cf::{self, Side};
+use crate::adapter::cf::{self, PlaneSide};
 use crate::adapter::export::Selection;
 use crate::array::{Cells, DType};
 use crate::grid::Axis;
 
 /// What the coordinates of a file are, for the variables that have them.
 #[derive(Debug, Default)]
-pub(super) struct Coordinates {
+pub(super) struct FileCoordinates {
     /// The numbers of the dimensions of planes, then of rows and columns.
     pub(super) dimensions: Vec<usize>,
     /// The names of coordinates that are no coordinate variables.
@@ -19,14 +19,14 @@ pub(super) struct Coordinates {
 /// The dimension of the two ends of a cell.
 const ENDS: &str = "bnds";
 
-pub(super) fn text(name: &str, value: impl Into<String>) -> (String, Value) {
-    (name.to_owned(), Value::Text(value.into()))
+pub(super) fn text(name: &str, value: impl Into<String>) -> (String, ClassicValue) {
+    (name.to_owned(), ClassicValue::Text(value.into()))
 }
 
 /// Adds dimensions and coordinates.
-pub(super) fn put(contents: &mut Contents, of: &Selection) -> Coordinates {
+pub(super) fn put(contents: &mut Contents, of: &Selection) -> FileCoordinates {
     let structure = of.grid().structure();
-    let mut coordinates = Coordinates::default();
+    let mut coordinates = FileCoordinates::default();
     let plane = of.axes();
     for axis in of.order() {
         let Some(world) = structure.axes().nth(axis) else {
@@ -44,7 +44,7 @@ pub(super) fn put(contents: &mut Contents, of: &Selection) -> Coordinates {
         } else if let Some(ticks) = of.ticks(axis) {
             events(contents, of, (axis, world, dimension), ticks);
         } else if world.unit_name() != Some(INDEX) {
-            let sides = [(plane.y, Side::Row), (plane.x, Side::Column)];
+            let sides = [(plane.y, PlaneSide::Row), (plane.x, PlaneSide::Column)];
             let side = sides.into_iter().find(|(number, _)| *number == axis);
             let side = side.map(|(_, side)| side);
             cells(contents, of, (axis, world, dimension), side);
@@ -53,13 +53,13 @@ pub(super) fn put(contents: &mut Contents, of: &Selection) -> Coordinates {
     coordinates
 }
 
-type Along<'a> = (usize, &'a Axis, usize);
+type NumberedAxis<'a> = (usize, &'a Axis, usize);
 
 /// The labels of a dimension: numbers where all are, else texts beside it.
 fn labels(
     contents: &mut Contents,
     of: &Selection,
-    (axis, world, dimension): Along<'_>,
+    (axis, world, dimension): NumberedAxis<'_>,
     beside: &mut Vec<String>,
 ) {
     let structure = of.grid().structure();
@@ -75,15 +75,15 @@ fn labels(
             .schema()
             .attributes()
             .get(&format!("{name}_units"));
-        contents.variables.push(Variable {
+        contents.variables.push(ClassicVariable {
             name: name.to_owned(),
             dimensions: vec![dimension],
-            kind: Kind::Number(DType::F64),
+            kind: ValueKind::Number(DType::F64),
             attributes: unit
                 .iter()
                 .map(|unit| text("units", unit.as_str()))
                 .collect(),
-            values: Some(Value::Numbers(numbers.into())),
+            values: Some(ClassicValue::Numbers(numbers.into())),
         });
         return;
     }
@@ -94,18 +94,18 @@ fn labels(
         let blank = std::iter::repeat_n('\0', longest.max(1) - label.len());
         label.chars().chain(blank)
     });
-    contents.variables.push(Variable {
+    contents.variables.push(ClassicVariable {
         name: name.clone(),
         dimensions: vec![dimension, letters],
-        kind: Kind::Text,
+        kind: ValueKind::Text,
         attributes: vec![text("long_name", format!("names along {}", world.name()))],
-        values: Some(Value::Text(padded.collect())),
+        values: Some(ClassicValue::Text(padded.collect())),
     });
     beside.push(name);
 }
 
 /// What the conventions say of an axis, which is a side of the plane or is not.
-fn said(of: &Selection, axis: usize, side: Option<Side>) -> Vec<(String, Value)> {
+fn said(of: &Selection, axis: usize, side: Option<PlaneSide>) -> Vec<(String, ClassicValue)> {
     cf::axis_attributes(of.grid().structure(), axis, side)
         .into_iter()
         .map(|(name, value)| text(name, value))
@@ -116,7 +116,7 @@ fn said(of: &Selection, axis: usize, side: Option<Side>) -> Vec<(String, Value)>
 fn events(
     contents: &mut Contents,
     of: &Selection,
-    (axis, world, dimension): Along<'_>,
+    (axis, world, dimension): NumberedAxis<'_>,
     ticks: &[i64],
 ) {
     let exact = |tick: &i64| tick.unsigned_abs() <= 1 << f64::MANTISSA_DIGITS;
@@ -144,12 +144,12 @@ fn events(
         let name = bounds(contents, world, dimension, (kind, numbers(ends)));
         attributes.push(text("bounds", name));
     }
-    contents.variables.push(Variable {
+    contents.variables.push(ClassicVariable {
         name: world.name().to_owned(),
         dimensions: vec![dimension],
-        kind: Kind::Number(kind),
+        kind: ValueKind::Number(kind),
         attributes,
-        values: Some(Value::Numbers(numbers(ticks.to_vec()))),
+        values: Some(ClassicValue::Numbers(numbers(ticks.to_vec()))),
     });
 }
 
@@ -166,12 +166,12 @@ fn bounds(
         .position(|(name, _)| name == ENDS);
     let two = two.unwrap_or_else(|| contents.dimension(ENDS, 2));
     let name = format!("{}_{ENDS}", world.name());
-    contents.variables.push(Variable {
+    contents.variables.push(ClassicVariable {
         name: name.clone(),
         dimensions: vec![dimension, two],
-        kind: Kind::Number(dtype),
+        kind: ValueKind::Number(dtype),
         attributes: Vec::new(),
-        values: Some(Value::Numbers(ends)),
+        values: Some(ClassicValue::Numbers(ends)),
     });
     name
 }
@@ -180,8 +180,8 @@ fn bounds(
 fn cells(
     contents: &mut Contents,
     of: &Selection,
-    (axis, world, dimension): Along<'_>,
-    side: Option<Side>,
+    (axis, world, dimension): NumberedAxis<'_>,
+    side: Option<PlaneSide>,
 ) {
     let structure = of.grid().structure();
     let level = of.levels()[structure.dimension_of(axis)];
@@ -207,11 +207,11 @@ fn cells(
     let mut attributes = said(of, axis, side);
     let name = bounds(contents, world, dimension, (DType::F64, ends.into()));
     attributes.push(text("bounds", name));
-    contents.variables.push(Variable {
+    contents.variables.push(ClassicVariable {
         name: world.name().to_owned(),
         dimensions: vec![dimension],
-        kind: Kind::Number(DType::F64),
+        kind: ValueKind::Number(DType::F64),
         attributes,
-        values: Some(Value::Numbers(values.into())),
+        values: Some(ClassicValue::Numbers(values.into())),
     });
 }

@@ -1,6 +1,6 @@
 //! The coordinate reference system of a grid as a grid mapping of the CF conventions.
 
-use super::classic::{Contents, Kind, Value, Variable};
+use super::classic::{ClassicValue, ClassicVariable, Contents, ValueKind};
 use super::coordinates::text;
 use crate::adapter::axes::line;
 use crate::adapter::export::Selection;
@@ -34,18 +34,18 @@ pub(super) fn put(contents: &mut Contents, of: &Selection) -> bool {
     let side = |axis: usize| line(structure, axis, extent.bounds()[axis], of.len(axis));
     let ((x, dx), (y, dy)) = (side(axes.x), side(axes.y));
     attributes.push(text("GeoTransform", format!("{x} {dx} 0 {y} 0 {dy}")));
-    contents.variables.push(Variable {
+    contents.variables.push(ClassicVariable {
         name: NAME.to_owned(),
         dimensions: Vec::new(),
-        kind: Kind::Number(DType::I32),
+        kind: ValueKind::Number(DType::I32),
         attributes,
-        values: Some(Value::Numbers(vec![0_i32].into())),
+        values: Some(ClassicValue::Numbers(vec![0_i32].into())),
     });
     true
 }
 
 /// The name of a method in the conventions, and what they call its parameters.
-type Known = (
+type MappingMethod = (
     &'static str,
     &'static str,
     &'static [(Parameter, &'static str)],
@@ -55,7 +55,7 @@ const ORIGIN: (Parameter, &str) = (Parameter::Latitude, "latitude_of_projection_
 const CENTRE: (Parameter, &str) = (Parameter::Longitude, "longitude_of_projection_origin");
 const MERIDIAN: (Parameter, &str) = (Parameter::Longitude, "longitude_of_central_meridian");
 
-const METHODS: [Known; 6] = [
+const METHODS: [MappingMethod; 6] = [
     (
         "Transverse_Mercator",
         "transverse_mercator",
@@ -92,8 +92,9 @@ const METHODS: [Known; 6] = [
 ];
 
 /// What the conventions say of a system: its ellipsoid, and its projection if they know it.
-fn parameters(definition: &Definition) -> Vec<(String, Value)> {
-    let number = |name: &str, value: f64| (name.to_owned(), Value::Numbers(vec![value].into()));
+fn parameters(definition: &Definition) -> Vec<(String, ClassicValue)> {
+    let number =
+        |name: &str, value: f64| (name.to_owned(), ClassicValue::Numbers(vec![value].into()));
     let geodetic = &definition.geodetic;
     let mut attributes = Vec::new();
     if let Some(projection) = &definition.projection {
@@ -112,7 +113,10 @@ fn parameters(definition: &Definition) -> Vec<(String, Value)> {
                 .map(|parameter| projection.value(parameter))
                 .collect();
             if !own.is_empty() {
-                attributes.push(("standard_parallel".to_owned(), Value::Numbers(own.into())));
+                attributes.push((
+                    "standard_parallel".to_owned(),
+                    ClassicValue::Numbers(own.into()),
+                ));
             }
             for (parameter, name) in [
                 (Parameter::Easting, "false_easting"),

@@ -35,8 +35,8 @@ use crate::adapter::file;
 use crate::array::{DType, block};
 use crate::error::{Error, Result};
 use crate::reader::Layer;
-use classic::{Contents, Kind, Value, Variable};
-use coordinates::{Coordinates, text};
+use classic::{ClassicValue, ClassicVariable, Contents, ValueKind};
+use coordinates::{FileCoordinates, text};
 
 /// The version of the conventions that a file follows.
 const CONVENTIONS: &str = "CF-1.11";
@@ -154,7 +154,7 @@ impl NetCdfExport {
             self.markings.clone()
         };
         let (contents, first) = self.contents(&markings)?;
-        let mut writer = classic::Writer::new(out, &contents)?;
+        let mut writer = classic::ClassicWriter::new(out, &contents)?;
         let mut exported = Exported::default();
         for (number, (of, marking)) in self.selections.iter().zip(&markings).enumerate() {
             for part in of.parts(self.cells_max(of)) {
@@ -197,13 +197,16 @@ impl NetCdfExport {
                 let known = own.iter().position(|(name, _)| name == "cell_methods");
                 let before = known.map(|at| own.remove(at).1);
                 let methods = match before {
-                    Some(Value::Text(before)) => format!("{before} {methods}"),
+                    Some(ClassicValue::Text(before)) => format!("{before} {methods}"),
                     _ => methods,
                 };
                 own.push(text("cell_methods", methods));
             }
             if let Some(nodata) = &marking.nodata {
-                own.push(("_FillValue".to_owned(), Value::Numbers(nodata.clone())));
+                own.push((
+                    "_FillValue".to_owned(),
+                    ClassicValue::Numbers(nodata.clone()),
+                ));
             }
             if mapped {
                 own.push(text("grid_mapping", mapping::NAME));
@@ -212,10 +215,10 @@ impl NetCdfExport {
                 own.push(text("coordinates", coordinates.beside.join(" ")));
             }
             let name = self.name(of, &contents);
-            contents.variables.push(Variable {
+            contents.variables.push(ClassicVariable {
                 name,
                 dimensions: coordinates.dimensions.clone(),
-                kind: Kind::Number(of.dtype()),
+                kind: ValueKind::Number(of.dtype()),
                 attributes: own,
                 values: None,
             });
@@ -251,8 +254,8 @@ impl NetCdfExport {
 fn attributes(
     contents: &mut Contents,
     of: &Selection,
-    coordinates: &mut Coordinates,
-) -> Vec<(String, Value)> {
+    coordinates: &mut FileCoordinates,
+) -> Vec<(String, ClassicValue)> {
     const TEXTS: [&str; 5] = [
         "standard_name",
         "long_name",
@@ -278,12 +281,12 @@ fn attributes(
             .filter(|_| !TEXTS.contains(&name.as_str()) && !name.ends_with("_units") && !taken);
         match single {
             Some((number, unit)) => {
-                contents.variables.push(Variable {
+                contents.variables.push(ClassicVariable {
                     name: fits.clone(),
                     dimensions: Vec::new(),
-                    kind: Kind::Number(DType::F64),
+                    kind: ValueKind::Number(DType::F64),
                     attributes: unit.iter().map(|unit| text("units", *unit)).collect(),
-                    values: Some(Value::Numbers(vec![number].into())),
+                    values: Some(ClassicValue::Numbers(vec![number].into())),
                 });
                 coordinates.beside.push(fits);
             }

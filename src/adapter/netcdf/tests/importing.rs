@@ -116,7 +116,7 @@ fn what_does_not_lie_on_the_grid_is_refused() {
         timeless.contains("does not say where it lies along axis `time`"),
         "{timeless}"
     );
-    let index = error(&|field| field.y = super::super::space::Cells::index(3));
+    let index = error(&|field| field.y = super::super::space::EvenCells::index(3));
     assert!(
         index.contains("the file has no coordinates along `y`, and the grid some"),
         "{index}"

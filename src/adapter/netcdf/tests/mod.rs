@@ -287,7 +287,7 @@ fn coordinates_make_the_axes_that_were_meant() {
     let expected = expected();
     for (name, wanted) in expected["fields"].as_object().expect("fields") {
         let field = field(name, wanted["variable"].as_str().expect("a name")).expect(name);
-        let near = |json: &Json, cells: &super::space::Cells| {
+        let near = |json: &Json, cells: &super::space::EvenCells| {
             // Also those of float32 coordinates: the decimals that were written.
             assert_eq!(
                 (json[0].as_f64(), json[1].as_f64()),

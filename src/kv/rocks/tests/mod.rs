@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tempfile::TempDir;
 
-use super::super::preflight::watermark::{self, Found, WATERMARK};
+use super::super::preflight::watermark::{self, FoundWatermark, WATERMARK};
 use super::super::{Failure, Faulty, Order, conformance, preflight};
 use super::*;
 use crate::error::ErrorKind;

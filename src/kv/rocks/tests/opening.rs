@@ -153,7 +153,7 @@ fn the_watermark_follows_syncs_and_costs_little() {
     let engine = Rocks::open(place.path(), &creating()).expect("a new store");
     let sequence =
         || match watermark::decode(&fs::read(place.path().join(WATERMARK)).expect("readable")) {
-            Found::Valid(watermark, _) => watermark.sequence,
+            FoundWatermark::Valid(watermark, _) => watermark.sequence,
             other => panic!("{other:?}"),
         };
     let entries = Space::ALL.len() as u64;
