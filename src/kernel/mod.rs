@@ -9,6 +9,7 @@ mod events;
 mod halving;
 mod mode;
 mod moments;
+mod operations;
 mod picked;
 mod reduce;
 mod resample;

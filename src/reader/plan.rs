@@ -8,7 +8,7 @@ use super::layout::{
 };
 use super::parts::Wanted;
 use super::query::{Detail, EventChoice, Freshness, Layer, Moment, Query};
-use super::runs::StepRuns;
+use super::steps::StepRuns;
 use super::times::{ReadTimes, times};
 use crate::array::DType;
 use crate::error::{Error, Result};

@@ -13,7 +13,7 @@ use super::plan::{CELLS_MAX, CHUNKS_MAX, ReadPlan};
 use super::query::{AskedRegion, Detail, Layer, Query};
 use super::sizes;
 use super::sources::{CellSource, Listed, Lister, Sourced};
-use super::steps::{StepRun, Steps};
+use super::steps::{StepRuns, Steps};
 use crate::array::{AnyTile, Array, Bounds};
 use crate::error::{Error, Result};
 use crate::grid::{Extent, Levels, Structure, Window};
@@ -21,13 +21,6 @@ use crate::kernel::{Chunk, Runs};
 use crate::key::LayerId;
 use crate::parallel;
 use crate::store::{Grid, LayerChunks, LayerSpec, State, only};
-
-/// The steps of a plan.
-#[derive(Clone, Debug)]
-pub(super) struct StepRuns {
-    pub(super) axis: usize,
-    pub(super) run: StepRun,
-}
 
 /// How a query with steps along a regular axis is answered; `None` if it has none.
 pub(super) fn plan(grid: &Grid, state: State, query: &Query) -> Result<Option<ReadPlan>> {

@@ -444,6 +444,13 @@ pub(crate) struct StepRun {
     pub(crate) edges: Vec<f64>,
 }
 
+/// The steps of a plan along a regular axis.
+#[derive(Clone, Debug)]
+pub(super) struct StepRuns {
+    pub(super) axis: usize,
+    pub(super) run: StepRun,
+}
+
 /// The first tick that is not before an edge.
 #[expect(
     clippy::cast_possible_truncation,

@@ -6,7 +6,6 @@ use super::corners;
 use super::field::{Field, coordinate};
 use super::file::NetCdf;
 use super::header::{Header, Value, Variable};
-use super::schema::fitting;
 use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::grid::Structure;
@@ -188,4 +187,13 @@ pub(super) fn runs(
         }
     }
     Ok(runs)
+}
+
+/// A name of a file with what no name of a grid has replaced.
+pub(super) fn fitting(name: &str) -> String {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    name.chars()
+        .map(|c| if fits(c) { c } else { '_' })
+        .take(128)
+        .collect()
 }

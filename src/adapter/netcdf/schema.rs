@@ -1,6 +1,7 @@
 //! A grid after a variable.
 
 use super::field::Field;
+use super::labels::fitting;
 use super::time::FileTimes;
 use crate::array::DType;
 use crate::error::{Error, Result};
@@ -89,13 +90,4 @@ pub fn schema_like(fields: &[Field], like: &Like) -> Result<Schema> {
         .cloned()
         .fold(schema, SchemaBuilder::aggregator)
         .build()
-}
-
-/// A name of a file with what no name of a grid has replaced.
-pub(super) fn fitting(name: &str) -> String {
-    let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    name.chars()
-        .map(|c| if fits(c) { c } else { '_' })
-        .take(128)
-        .collect()
 }

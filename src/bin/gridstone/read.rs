@@ -86,7 +86,7 @@ struct Told {
     inexact: u64,
     figures: Figures,
     /// What cells without data hold, if nothing else says it.
-    marked: Option<CellsArg>,
+    marked: Option<Cells>,
 }
 
 /// Cells along each axis.
@@ -205,7 +205,7 @@ impl Read {
         terminal: &Terminal,
         grid: &Grid,
         (answer, figures): (&Answer, &Figures),
-    ) -> anyhow::Result<Option<CellsArg>> {
+    ) -> anyhow::Result<Option<Cells>> {
         let Some(out) = &self.out else {
             return Ok(None);
         };

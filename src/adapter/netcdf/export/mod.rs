@@ -28,7 +28,7 @@ mod mapping;
 use std::io::{Seek, Write};
 use std::path::Path;
 
-use super::schema::fitting;
+use super::labels::fitting;
 use crate::adapter::cf;
 use crate::adapter::export::{Exported, Marking, PART_BYTES, Planes, Selection, absent};
 use crate::adapter::file;
