@@ -15,7 +15,7 @@
 //! | [`Dimension`] | one or more axes that coarsen together: space = (y, x), time = (t); or labels ([Fixed](Dimension::fixed)), or events at odd times ([irregular](Dimension::irregular)) | - |
 //! | [`Level`] | 0 is the declared cell size, +1 doubles it; one a dimension | overview level |
 //! | [`Window`], [`Extent`] | a half-open box of cells, of the world | window, bounding box |
-//! | [`Location`] | the place of one chunk | block or chunk index |
+//! | [`Location`](grid::Location) | the place of one chunk | block or chunk index |
 //! | [`Aggregator`](aggregator::Aggregator) | a service's own rule for coarser levels | pixel function |
 //! | base, [`Aggregation`] | the cells as they were put; what coarser levels are computed by, a layer each | band; resampling of overviews |
 //!
@@ -106,6 +106,19 @@ pub mod aggregator {
     pub use crate::kernel::{Aggregator, Record, Summary};
 }
 
+/// What a verb did, or would do: all but [`Commit`], which is that of a put.
+pub mod outcome {
+    pub use crate::aggregate::Aggregated;
+    pub use crate::copy::Updated;
+    pub use crate::writer::{Cleaned, Forecast};
+}
+
+/// What is told of stored chunks.
+pub mod inspect {
+    pub use crate::reader::Served;
+    pub use crate::store::{ChunkInfo, EncodingInfo};
+}
+
 mod aggregate;
 #[cfg(not(feature = "testing"))]
 mod codec;
@@ -122,27 +135,22 @@ mod reader;
 mod store;
 mod writer;
 
-pub use aggregate::Aggregated;
-pub use array::{Array, ArrayView, DType, Validity};
+pub use array::{Array, ArrayView, DType};
 pub use codec::{Codec, Filter};
-pub use copy::Updated;
 pub use error::{Error, ErrorKind, Result};
 pub use feed::{Change, Changes, Token};
 pub use grid::{
-    Axis, CellIndex, Depth, Dimension, Extent, Geometry, Level, Levels, Location, Schema,
-    SchemaBuilder, Shape, Structure, StructureBuilder, Window,
+    Axis, Depth, Dimension, Extent, Level, Levels, Schema, SchemaBuilder, Shape, Structure,
+    StructureBuilder, Window,
 };
 pub use kernel::{Aggregation, Resampling};
 pub use reader::{
-    Answer, Coordinates, Explanation, Freshness, Layer, Moment, Query, Series, SeriesQuery, Served,
-    Steps, Version,
+    Answer, Coordinates, Explanation, Freshness, Layer, Moment, Query, Series, SeriesQuery, Steps,
+    Version,
 };
 pub use statistics::{Polygon, Stat, Statistics, StatisticsQuery};
-pub use store::{
-    ChunkInfo, EncodingInfo, Grid, GridStats, Policy, Store, StoreOptions, StoreSnapshot,
-    StoreStats,
-};
-pub use writer::{Batch, Cleaned, Commit, Forecast, Overlap};
+pub use store::{Grid, GridStats, Policy, Store, StoreOptions, StoreSnapshot, StoreStats};
+pub use writer::{Batch, Commit, Overlap};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

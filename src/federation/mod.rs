@@ -11,7 +11,7 @@
 //! # How a read is divided
 //!
 //! Not at all: a key of the grid says by its level and its code who holds it (`key/division.rs`),
-//! and [`view`] is a snapshot of the top and all shards that gives each key from where it is. Reads,
+//! and the view (`view.rs`) is a snapshot of the top and all shards that gives each key from where it is. Reads,
 //! series, statistics, explanations and versions run over it as over any other snapshot. So a
 //! federation answers as one store would, by construction, layer by layer; there is no second way of
 //! computing an aggregate.
@@ -182,7 +182,7 @@ impl Federation {
     }
 
     /// The grid as it is now, to be read: of one moment, as a
-    /// [`StoreSnapshot`](crate::StoreSnapshot) has it, so ask anew to see later commits. Of a put
+    /// [`StoreSnapshot`] has it, so ask anew to see later commits. Of a put
     /// into several shards it may show one shard's part only.
     ///
     /// Stored answers say what of them is stale: in the shards, and above them until the top has

@@ -151,22 +151,7 @@ fn read_all(grid: &Grid, snapshot: &dyn Snapshot, query: &SeriesQuery) -> Result
     );
     let coordinates = union(&taken);
     let edges = match &coordinates {
-        Some(all) => {
-            let end = |last: i64| {
-                query
-                    .steps
-                    .cuts()
-                    .map_or(last.saturating_add_unsigned(all.width), |cuts| {
-                        cuts.end(last)
-                    })
-            };
-            all.ticks
-                .iter()
-                .copied()
-                .chain(all.ticks.last().map(|last| end(*last)))
-                .map(|tick| tick as f64)
-                .collect()
-        }
+        Some(all) => all.edges(&query.steps),
         None => reads
             .edges
             .or_else(|| first.edges.clone())
@@ -237,6 +222,19 @@ fn read_all(grid: &Grid, snapshot: &dyn Snapshot, query: &SeriesQuery) -> Result
         stale,
         chunks_read,
     })
+}
+
+impl Coordinates {
+    /// Where each step begins, and where the last one ends.
+    fn edges(&self, steps: &Steps) -> Vec<f64> {
+        let end = |last: i64| match steps.cuts() {
+            Some(cuts) => cuts.end(last),
+            None => last.saturating_add_unsigned(self.width),
+        };
+        let last = self.ticks.last().map(|last| end(*last));
+        let ticks = self.ticks.iter().copied().chain(last);
+        ticks.map(|tick| tick as f64).collect()
+    }
 }
 
 /// Where the steps of all reads lie along an irregular axis, each once.

@@ -15,7 +15,7 @@ use crate::worlds::{Call, What, World, commit};
 
 /// Where a chunk is, of which layer, the checksum of its bytes, and its ticks.
 type StoredChunk = (
-    gridstone::Location,
+    gridstone::grid::Location,
     Option<Aggregation>,
     u64,
     Option<Vec<i64>>,

@@ -1,9 +1,10 @@
 //! Coordinates: the index space, windows, extents, and what lies outside.
 
 use gridstone::grid::ChunkIndex;
+use gridstone::grid::Location;
 use gridstone::{
-    Axis, DType, Dimension, ErrorKind, Extent, Level, Levels, Location, Query, Schema, Shape,
-    Store, Structure, Window,
+    Axis, DType, Dimension, ErrorKind, Extent, Level, Levels, Query, Schema, Shape, Store,
+    Structure, Window,
 };
 use ndarray::Array2;
 use proptest::prelude::*;

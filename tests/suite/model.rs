@@ -592,7 +592,7 @@ fn burst(grid: &Grid, oracle: &mut Oracle, spread: &Spread, seed: u64) -> Result
 fn has_finer(grid: &Grid, window: &Window) -> bool {
     let structure = grid.structure();
     let at = window.levels(structure.dimensions().len());
-    let touched: Vec<gridstone::Location> = structure
+    let touched: Vec<gridstone::grid::Location> = structure
         .split(window)
         .map(|piece| piece.location)
         .collect();

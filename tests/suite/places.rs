@@ -1,9 +1,10 @@
 //! Which chunk serves which cell of mixed data, and clearing by polygons.
 
+use gridstone::grid::CellIndex;
 use gridstone::statistics::Ring;
 use gridstone::{
-    Aggregation, Array, Axis, CellIndex, DType, Dimension, Extent, Freshness, Grid, Layer, Levels,
-    Polygon, Query, Schema, Store, Structure, Window,
+    Aggregation, Array, Axis, DType, Dimension, Extent, Freshness, Grid, Layer, Levels, Polygon,
+    Query, Schema, Store, Structure, Window,
 };
 use ndarray::ArrayD;
 

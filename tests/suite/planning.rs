@@ -8,9 +8,10 @@ use gridstone::adapter::source::{
     self, Block, Fingerprint, Footprint, Import, Plan, Run, Source, SourceCells,
 };
 use gridstone::array::Cells;
+use gridstone::grid::Location;
 use gridstone::{
-    Aggregation, Array, Axis, DType, Dimension, Grid, Levels, Location, Overlap, Policy, Query,
-    Schema, Store, Structure, Window,
+    Aggregation, Array, Axis, DType, Dimension, Grid, Levels, Overlap, Policy, Query, Schema,
+    Store, Structure, Window,
 };
 use ndarray::{ArrayD, IxDyn};
 
@@ -144,7 +145,8 @@ fn plan(grid: &Grid, sources: &[Made], jobs: usize) -> gridstone::Result<Plan> {
 type Chunk = (Option<Aggregation>, Location, u64);
 
 fn stored(grid: &Grid) -> BTreeSet<Chunk> {
-    let of = |chunk: gridstone::ChunkInfo| (chunk.aggregator, chunk.location, chunk.checksum);
+    let of =
+        |chunk: gridstone::inspect::ChunkInfo| (chunk.aggregator, chunk.location, chunk.checksum);
     grid.stored_chunks().map_or_else(
         |_| BTreeSet::new(),
         |chunks| chunks.into_iter().map(of).collect(),

@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
+use gridstone::array::Validity;
 use gridstone::kv::Memory;
 use gridstone::{
     Aggregation, Axis, DType, Dimension, Extent, Freshness, Grid, Layer, Level, Levels, Moment,
-    Overlap, Policy, Query, Schema, SeriesQuery, Steps, Store, Structure, Validity, Window,
+    Overlap, Policy, Query, Schema, SeriesQuery, Steps, Store, Structure, Window,
 };
 use ndarray::{Array2, arr1, arr2, arr3};
 

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::terminal::{Terminal, count};
 use super::{VerbOutcome, open};
-use gridstone::Cleaned;
+use gridstone::outcome::Cleaned;
 
 /// Bring extent, base levels and top down to the data that is there, of one grid or of all
 ///

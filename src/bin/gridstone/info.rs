@@ -11,7 +11,7 @@ use super::time::Along;
 use super::{VerbOutcome, bases, json, open, time};
 use gridstone::crs;
 use gridstone::grid::DimensionKind;
-use gridstone::EncodingInfo;
+use gridstone::inspect::EncodingInfo;
 use gridstone::wire::{
     CHUNKS_SHOWN, LayerRow, Tally, events, grid_json, held_by_level, smaller, storage_json,
 };

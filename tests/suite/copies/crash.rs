@@ -8,9 +8,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use gridstone::kv::{Durability, Engine, Failure, Faulty, Memory};
+use gridstone::outcome::Updated;
 use gridstone::{
     Aggregation, Axis, DType, Dimension, ErrorKind, Freshness, Grid, Overlap, Policy, Query,
-    Schema, Store, Structure, Updated, Window,
+    Schema, Store, Structure, Window,
 };
 use ndarray::{Array1, Array3};
 

@@ -571,7 +571,7 @@ impl<'a> Stage<'a> {
 
 /// The base chunks of a grid.
 fn leaves(grid: &Grid, model: &Model) -> Result<BTreeSet<Leaf>, String> {
-    let leaf = |chunk: gridstone::ChunkInfo| {
+    let leaf = |chunk: gridstone::inspect::ChunkInfo| {
         let levels = check::numbers(&chunk.location.levels());
         let start = grid.structure().chunk_window(&chunk.location).start();
         let lines = model.space.lines.iter().zip(start.iter());

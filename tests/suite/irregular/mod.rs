@@ -51,7 +51,7 @@ fn field(seed: i64) -> ndarray::Array3<f32> {
 
 /// Where a chunk is, its aggregator, the checksum of its cells, and its ticks.
 type Chunk = (
-    gridstone::Location,
+    gridstone::grid::Location,
     Option<Aggregation>,
     u64,
     Option<Vec<i64>>,

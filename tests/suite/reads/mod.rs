@@ -8,11 +8,11 @@ mod versions;
 
 use std::sync::Arc;
 
+use gridstone::grid::Geometry;
 use gridstone::kv::Engine;
 use gridstone::{
-    Aggregation, Answer, Array, Axis, DType, Dimension, ErrorKind, Extent, Freshness, Geometry,
-    Grid, Layer, Levels, Moment, Overlap, Policy, Query, Resampling, Schema, Store, Structure,
-    Window,
+    Aggregation, Answer, Array, Axis, DType, Dimension, ErrorKind, Extent, Freshness, Grid, Layer,
+    Levels, Moment, Overlap, Policy, Query, Resampling, Schema, Store, Structure, Window,
 };
 use ndarray::{ArrayD, IxDyn};
 

@@ -1,6 +1,6 @@
 //! Answers on the cells of a target.
 
-use gridstone::Geometry;
+use gridstone::grid::Geometry;
 
 use super::*;
 
