@@ -265,8 +265,13 @@ fn choose<'a>(header: &'a Header, choice: &Choice) -> Result<&'a Variable> {
             .filter(wide);
         let only = ends.next().filter(|_| ends.next().is_none());
         return header.variable(name).filter(wide).or(only).ok_or_else(|| {
+            let remedy = if fields.is_empty() {
+                "`ncdump -h FILE` shows what it has"
+            } else {
+                "choose one with `--variable`"
+            };
             Error::invalid(format!(
-                "the file has no variable `{name}` of two or more axes; it has {}; choose one with `--variable`",
+                "the file has no variable `{name}` of two or more axes; it has {}; {remedy}",
                 listed()
             ))
         });
