@@ -145,7 +145,7 @@ fn decoded(bytes: &[u8]) -> String {
     };
     match bytes {
         [0xff, 0xfe, ..] => wide(u16::from_le_bytes),
-        [0xfe, 0xff, ..] => wide(u16::from_be_bytes),
+        [0xfe, 0xff, ..] => wide(|[high, low]| u16::from_le_bytes([low, high])),
         _ => {
             let text = String::from_utf8_lossy(bytes);
             text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned()
