@@ -28,7 +28,7 @@ use crate::dirty::{self, ChangedTicks, Marks};
 use crate::error::{ErrorKind, Result};
 use crate::events::{Column, EventChange};
 use crate::feed::{self, Changed};
-use crate::grid::{Location, Window};
+use crate::grid::{Levels, Location, Window};
 use crate::key::{DirectoryEntry, LayerId, meta};
 use crate::kv::{Batch, Snapshot, Space};
 use crate::store::{
@@ -189,7 +189,7 @@ fn advanced(
         propagation.run(&|run, leaf| source(chunks, &base, run, leaf, changed.get(&leaf.at)))?;
     seen.into_iter()
         .for_each(|key| batch.expect_key(Space::Directory, key));
-    let aggregates = changed_windows(chunks, &plan, stale, (&writes, &bounds))?;
+    let aggregates = changed_windows(chunks, &plan, stale, (&writes, (&bounds, top)))?;
     let changed = (!writes.is_empty()).then(|| Changed {
         base: Vec::new(),
         aggregates,
@@ -286,13 +286,13 @@ fn fallen(grid: &Grid, bounds: &Window, Pyramid { built, top, .. }: &Pyramid) ->
         .collect()
 }
 
-/// Where a plan changes aggregates, as far as there can be data: the parts that were `stale`, and
-/// all of each aggregate that was not there, or is not any more.
+/// Where a plan changes aggregates, as far as there can be data up to the top: the parts that were
+/// `stale`, and all of each aggregate that was not there, or is not any more.
 pub(crate) fn changed_windows(
     chunks: ChunkReader<'_>,
     plan: &AggregationPlan,
     stale: Vec<Window>,
-    (writes, bounds): (&[ChunkWrite], &Window),
+    (writes, (bounds, top)): (&[ChunkWrite], (&Window, Levels)),
 ) -> Result<Vec<Window>> {
     let (structure, mut windows) = (chunks.grid.structure(), stale);
     let gone = |write: &&ChunkWrite| {
@@ -313,9 +313,15 @@ pub(crate) fn changed_windows(
             }
             Ok(())
         })?;
+    // What lies beside the bounds may be in one cell with what lies within them, at a coarser level.
+    // What reaches into them names all such cells by the part of it that does.
+    let reached = structure.cover(bounds, top);
     let within = |window: Window| {
-        let levels = window.levels(structure.dimensions().len());
-        structure.intersection(&window, &structure.cover(bounds, levels))
+        let part = |of: &Window| {
+            let levels = window.levels(structure.dimensions().len());
+            structure.intersection(&window, &structure.cover(of, levels))
+        };
+        part(bounds).or_else(|| part(&reached))
     };
     Ok(windows.into_iter().filter_map(within).collect())
 }

@@ -285,6 +285,7 @@ impl<'b, 'a> PutWriter<'b, 'a> {
         }
         plan.expect(self.chunks, &self.base, batch);
         let (writes, seen) = self.run(&plan, pyramid, false)?;
+        let bounds = (bounds, pyramid.top);
         let aggregates = aggregate::changed_windows(self.chunks, &plan, stale, (&writes, bounds))?;
         Ok((writes, seen, aggregates, None))
     }

@@ -478,6 +478,26 @@ fn line(policy: Policy) -> Grid {
         .unwrap()
 }
 
+/// Cells of a level may reach over the end of what is left.
+#[test]
+fn what_was_deleted_is_named_in_cells_that_hold_some_of_what_is_left() {
+    let x = Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 2)]);
+    let structure = Structure::builder().dimension(x).build().unwrap();
+    let schema = Schema::builder(structure, DType::U8).aggregator(Aggregation::Mean);
+    let grid = open(&Arc::default(), Policy::Manual)
+        .create("a", schema.build().unwrap())
+        .unwrap();
+    let cells = ndarray::Array1::from_iter(1..14_u8);
+    grid.put(&Window::new([-3], [13]), &cells).unwrap();
+    grid.aggregate().unwrap();
+    let mut follower = Follower::new(&grid, 24, -2, 6);
+    grid.delete(&Window::new([-3], [3])).unwrap();
+    follower.follow(&grid).unwrap();
+    while grid.aggregate_step().unwrap().is_some() {
+        follower.follow(&grid).unwrap();
+    }
+}
+
 /// Aggregates beyond the bounds wait for their marks, and go without one where the top falls below
 /// them.
 #[test]
