@@ -23,8 +23,9 @@ use crate::error::{Error, Result};
 const PARTIAL: &str = ".partial";
 
 /// Writes a file beside the path and gives it the name when it is complete and on the medium: a full
-/// disk or a cut of power leaves what was there before. What is there and is no regular file (a device, a pipe) is written to
-/// directly. What a process that was killed has left of such a file is removed.
+/// disk or a cut of power leaves what was there before. What is there and is no regular file (a
+/// device, a pipe) is written to directly. What a process that was killed has left of such a file is
+/// removed.
 ///
 /// # Errors
 ///

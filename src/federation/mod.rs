@@ -11,10 +11,10 @@
 //! # How a read is divided
 //!
 //! Not at all: a key of the grid says by its level and its code who holds it (`key/division.rs`),
-//! and the view (`view.rs`) is a snapshot of the top and all shards that gives each key from where it is. Reads,
-//! series, statistics, explanations and versions run over it as over any other snapshot. So a
-//! federation answers as one store would, by construction, layer by layer; there is no second way of
-//! computing an aggregate.
+//! and the view (`view.rs`) is a snapshot of the top and all shards that gives each key from where
+//! it is. Reads, series, statistics, explanations and versions run over it as over any other
+//! snapshot. So a federation answers as one store would, by construction, layer by layer; there is
+//! no second way of computing an aggregate.
 //!
 //! # How the top learns
 //!

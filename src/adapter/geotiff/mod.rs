@@ -19,7 +19,8 @@
 //! What a file says of its cells is heeded wherever it stands: a mask inside the file or beside it
 //! (`.msk`), alpha, nodata values, scale and offset; a world file (`.tfw`, `.wld`); a system (`.prj`)
 //! where the file has none, unlike in GDAL; and place, system, nodata values, names and scales in
-//! `.aux.xml`, which comes before what the file says, as in GDAL. [`GeoTiff::read_valid`] gives the cells and which of them hold data.
+//! `.aux.xml`, which comes before what the file says, as in GDAL. [`GeoTiff::read_valid`] gives the
+//! cells and which of them hold data.
 //!
 //! The first image of a file is read, and its [overviews](GeoTiff::overview) if they are asked for;
 //! of further images [`Header::notes`] tells. Strips of any height are read in parts. Colour tables are ignored: the

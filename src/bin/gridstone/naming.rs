@@ -24,6 +24,15 @@ enum NamePart {
     Field(TimeField),
 }
 
+impl NamePart {
+    fn is_year(&self) -> bool {
+        matches!(
+            self,
+            Self::Field(TimeField::Year | TimeField::YearOfCentury)
+        )
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TimeField {
     Year,
@@ -82,12 +91,7 @@ impl FromStr for TimePattern {
                 c => parts.push(NamePart::Literal(c)),
             }
         }
-        if !parts.iter().any(|part| {
-            matches!(
-                part,
-                NamePart::Field(TimeField::Year | TimeField::YearOfCentury)
-            )
-        }) {
+        if !parts.iter().any(NamePart::is_year) {
             return Err(
                 "it says no year: give %Y among the fields %Y %y %m %b %d %j %H %M %S".to_owned(),
             );
