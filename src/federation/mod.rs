@@ -92,7 +92,8 @@ use shards::Laid;
 /// let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, 64), Axis::new("x", 0.0, 1.0, 64)]);
 /// let structure = Structure::builder().dimension(space).build()?;
 /// let schema = Schema::builder(structure, DType::F32).aggregator(Aggregation::Max).build()?;
-/// // Columns of 2^3 chunks of 64 cells: 512 x 512 cells each, two for either shard.
+/// // Columns of 2^3 chunks of 64 cells: 512 x 512 cells each, two for either shard. Chunks above
+/// // the finest are shifted, as in any grid: these meet at cell 192 along x.
 /// let shards = Shards::of("space", 3)
 ///     .shard("west", "west", [Columns::new([0, 0], [2, 1])])
 ///     .shard("east", "east", [Columns::new([0, 1], [2, 1])]);
@@ -105,9 +106,9 @@ use shards::Laid;
 /// let dem = options.create("top", "dem", schema, &shards)?;
 ///
 /// // One commit in each of the two shards that it touches.
-/// let commits = dem.put(&Window::new([0, 500], [20, 24]), &Array2::from_elem((20, 24), 7.0_f32))?;
+/// let commits = dem.put(&Window::new([0, 180], [20, 24]), &Array2::from_elem((20, 24), 7.0_f32))?;
 /// assert_eq!(commits.iter().map(|placed| placed.shard.as_str()).collect::<Vec<_>>(), ["west", "east"]);
-/// let coarse = Query::all().level("space", 5).layer(Layer::Aggregate(Aggregation::Max));
+/// let coarse = Query::all().level("space", 4).layer(Layer::Aggregate(Aggregation::Max));
 /// let now = dem.grid()?.read(&coarse.clone().freshness(Freshness::Fresh))?;
 /// dem.catch_up()?;
 /// assert_eq!(dem.grid()?.read(&coarse)?.array, now.array);
