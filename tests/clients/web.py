@@ -43,7 +43,11 @@ def map_page(address):
 
     with sync_playwright() as started:
         # In a container no one may make namespaces.
-        chromium = started.chromium.launch(executable_path=browser, args=["--no-sandbox"], timeout=120_000)
+        try:
+            chromium = started.chromium.launch(executable_path=browser, args=["--no-sandbox"], timeout=120_000)
+        except Exception as error:
+            skipped.append(f"the map page: {browser} does not start: {str(error).splitlines()[0]}")
+            return
         page = chromium.new_page(viewport={"width": 900, "height": 700}, bypass_csp=True)
         errors, hosts = [], set()
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -101,7 +105,12 @@ def zarrita(address):
     # Beside WORK, so that it is fetched once.
     folder = WORK.parent / "node"
     folder.mkdir(exist_ok=True)
-    installed = subprocess.run([npm, "install", "--silent", "--no-audit", "--no-fund", "zarrita@0.7"], cwd=folder, capture_output=True, text=True, timeout=300)
+    install = [npm, "install", "--silent", "--no-audit", "--no-fund", "--fetch-retries=1", "--fetch-timeout=30000", "zarrita@0.7"]
+    try:
+        installed = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=300)
+    except subprocess.TimeoutExpired:
+        skipped.append("zarrita cannot be had: npm takes too long")
+        return
     if installed.returncode:
         skipped.append(f"zarrita cannot be had: {(installed.stderr or installed.stdout).strip()[-200:]}")
         return
