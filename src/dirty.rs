@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::error::{Error, Result};
-use crate::grid::{Levels, Location, Window};
+use crate::grid::{Levels, Location, Structure, Window};
 use crate::key::{Mark, MarkKey, Ticks};
 use crate::kv::{Batch, Order, Snapshot, Space, for_each_page};
 use crate::store::{Base, Grid};
@@ -323,14 +323,17 @@ pub(crate) fn stale_window(grid: &Grid, edge: &Edge) -> Option<Window> {
 /// The place of a chunk in cells of some levels.
 pub(crate) fn changed_window(grid: &Grid, at: &Location, levels: Levels) -> Window {
     let structure = grid.structure();
-    // Between buckets it is events that change, which have no other level than that of ticks.
-    let events = structure
-        .irregular_axis()
-        .is_some_and(|irregular| irregular.bucket == levels[irregular.dimension]);
-    let levels = if events {
+    // Events have no other level than that of ticks.
+    let levels = if are_events(structure, levels) {
         structure.cell_levels(levels)
     } else {
         levels
     };
     structure.cover(&structure.chunk_window(at), levels)
+}
+
+/// Whether chunks at some levels are buckets, so that events change in them.
+pub(crate) fn are_events(structure: &Structure, levels: Levels) -> bool {
+    let irregular = structure.irregular_axis();
+    irregular.is_some_and(|irregular| irregular.bucket == levels[irregular.dimension])
 }

@@ -287,7 +287,8 @@ fn fallen(grid: &Grid, bounds: &Window, Pyramid { built, top, .. }: &Pyramid) ->
 }
 
 /// Where a plan changes aggregates, as far as there can be data up to the top: the parts that were
-/// `stale`, and all of each aggregate that was not there, or is not any more.
+/// `stale`, and all of each aggregate that was not there, or is not any more. Events are made anew
+/// tick by tick, of all that is below, so that all of their aggregates count.
 pub(crate) fn changed_windows(
     chunks: ChunkReader<'_>,
     plan: &AggregationPlan,
@@ -308,7 +309,7 @@ pub(crate) fn changed_windows(
         .snapshot
         .get_many(Space::Directory, &keys, &mut |i, entry| {
             let at = &plan.nodes[i].at;
-            if entry.is_none() || gone.contains(at) {
+            if entry.is_none() || gone.contains(at) || dirty::are_events(structure, at.levels) {
                 windows.push(dirty::changed_window(chunks.grid, at, at.levels()));
             }
             Ok(())

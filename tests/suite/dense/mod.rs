@@ -67,12 +67,11 @@ fn outcome(history: &History) -> Result<(), (usize, String)> {
     })
 }
 
-/// A failure as a person reads it, and as it is played again.
-fn report(seed: u64, history: &History, time: Duration) -> String {
+/// A failure as a person reads it, and as it is played again. One that background threads have a
+/// part in may not come again: then it is told as it was first.
+fn report(seed: u64, history: &History, first: (usize, String), time: Duration) -> String {
     let short = shrink::shrink(history.clone(), time, &|history| outcome(history).is_err());
-    let (at, why) = outcome(&short)
-        .err()
-        .unwrap_or_else(|| outcome(history).err().unwrap_or_default());
+    let (at, why) = outcome(&short).err().unwrap_or(first);
     let steps: Vec<String> = short
         .steps
         .iter()
@@ -99,8 +98,8 @@ fn run((first, most): (u64, u64), time: Duration, failures: usize) -> (u64, Vec<
     while count < most && since.elapsed() < time && reports.len() < failures {
         let (seed, drawn) = (first + count, history(first + count));
         count += 1;
-        if outcome(&drawn).is_err() {
-            let report = report(seed, &drawn, Duration::from_secs(20));
+        if let Err(first) = outcome(&drawn) {
+            let report = report(seed, &drawn, first, Duration::from_secs(20));
             println!("{:?} after {count} histories\n{report}", since.elapsed());
             reports.push(report);
         }
