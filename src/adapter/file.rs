@@ -1,6 +1,6 @@
 //! Files that are opened with a clear error, and that appear whole or not at all.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 #[cfg(any(feature = "geotiff", feature = "netcdf"))]
@@ -32,6 +32,7 @@ const PARTIAL: &str = ".partial";
 /// That of `write`, or an [`Unavailable`](crate::ErrorKind::Unavailable) one if the path cannot be
 /// written; nothing is left of the new file then.
 pub fn replace<T>(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<T>) -> Result<T> {
+    remove_left(path);
     let made = replace_unsynced(path, |out| {
         let made = write(out)?;
         let synced = out.flush().and_then(|()| out.get_ref().sync_all());
@@ -63,7 +64,8 @@ fn is_unable(cause: &io::Error) -> bool {
     [InvalidInput, PermissionDenied, Unsupported].contains(&cause.kind())
 }
 
-/// The same, but what a cut of power leaves is not said.
+/// The same, but what a cut of power leaves is not said, and what a process that was killed has
+/// left stays: to look for it at each of many files of a folder would take long.
 pub(super) fn replace_unsynced<T>(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<File>) -> Result<T>,
@@ -79,7 +81,6 @@ pub(super) fn replace_unsynced<T>(
         return File::create(path).map_err(cannot).and_then(written);
     }
     let name = path.file_name().ok_or_else(|| failed(path))?;
-    remove_left(path, name);
     let mut own = OsString::from(name);
     own.push(format!(".{}{PARTIAL}", std::process::id()));
     let partial = path.with_file_name(own);
@@ -102,7 +103,10 @@ pub(super) fn replace_unsynced<T>(
 
 /// Removes what processes that are no more have left of a file. What cannot be removed is in
 /// nobody's way.
-fn remove_left(path: &Path, name: &OsStr) {
+pub(super) fn remove_left(path: &Path) {
+    let Some(name) = path.file_name() else {
+        return;
+    };
     let folder = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())
@@ -266,6 +270,7 @@ fn unopened(path: &Path, cause: io::Error) -> Error {
     Error::new(kind, format!("`{}` cannot be opened", path.display())).because(cause)
 }
 
-fn failed(path: &Path) -> Error {
+/// That a path cannot be written.
+pub(super) fn failed(path: &Path) -> Error {
     Error::unavailable(format!("`{}` cannot be written", path.display()))
 }

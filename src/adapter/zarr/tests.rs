@@ -407,7 +407,8 @@ fn equal_versions_are_equal_bytes() {
     }
 }
 
-fn small() -> (Store, Grid) {
+/// A grid of two chunks in each direction.
+pub(super) fn small() -> (Store, Grid) {
     let space = Dimension::regular(
         "space",
         [Axis::new("y", 8.0, -1.0, 4), Axis::new("x", 0.0, 1.0, 4)],
@@ -607,11 +608,19 @@ fn an_export_is_completed_and_brought_up_to_date() {
     is_same(&view);
     let refused = export(&view, &path, false, &silent).expect_err("finished");
     assert!(refused.to_string().contains("--overwrite"), "{refused}");
-    // Cut short: no root, a chunk that is not there, a line that is cut.
+    // Cut short: no root, a chunk that is not there but for what a kill has left of it, and a line
+    // of which a cut of power has left no more than its length.
     std::fs::remove_file(path.join("zarr.json")).expect("removed");
     std::fs::remove_file(path.join("0/height/c/1/0")).expect("removed");
+    let left = path.join("0/height/c/1/0.1.partial");
+    std::fs::write(&left, "cut short").expect("written");
+    let journal = path.join(".gridstone");
+    let mut lines = std::fs::read(&journal).expect("readable");
+    lines.extend(b"\"12\"\t0/hei\0\0\xff");
+    std::fs::write(&journal, lines).expect("written");
     let again = export(&view, &path, false, &silent).expect("completed");
     assert_eq!(again.kept + again.written, first.written);
+    assert!(!left.exists(), "what was left of a chunk is gone");
     is_same(&view);
     grid.put(&Window::new([0, 0], [1, 1]), &ndarray::arr2(&[[500_i16]]))
         .expect("put");

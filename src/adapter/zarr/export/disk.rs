@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::adapter::file;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 /// What an export does to files. What was written or removed is sure to be so after a cut of power
 /// once it and the folders above it are put on the medium.
@@ -20,7 +20,7 @@ pub(super) trait Disk: Sync {
     /// Writes behind what a file holds.
     fn append(&self, path: &Path, text: &str) -> Result<()>;
 
-    /// Removes a file, if it is there.
+    /// Removes a file, if it is there, and what a process that was killed has left of it.
     fn remove(&self, path: &Path) -> Result<()>;
 
     /// Puts a file on the medium, or the names that are in a folder, if it is there.
@@ -32,16 +32,13 @@ pub(super) struct Files;
 
 impl Disk for Files {
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<()> {
-        let written = file::replace_unsynced(path, |out| {
-            out.write_all(bytes).map_err(|cause| unwritten(path, cause))
-        });
-        match (written, path.parent()) {
-            (Err(_), Some(folder)) if !folder.exists() => {
-                fs::create_dir_all(folder).map_err(|cause| unwritten(folder, cause))?;
-                self.write(path, bytes)
-            }
-            (written, _) => written,
+        // Others write to the same new folder: to make it, there or not, leaves nothing to chance.
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(|cause| unwritten(folder, cause))?;
         }
+        file::replace_unsynced(path, |out| {
+            out.write_all(bytes).map_err(|cause| unwritten(path, cause))
+        })
     }
 
     fn replace(&self, path: &Path, text: &str) -> Result<()> {
@@ -58,6 +55,7 @@ impl Disk for Files {
     }
 
     fn remove(&self, path: &Path) -> Result<()> {
+        file::remove_left(path);
         match fs::remove_file(path) {
             Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(unwritten(path, cause)),
             _ => Ok(()),
@@ -115,9 +113,5 @@ pub(super) fn settle(disk: &dyn Disk, root: &Path, files: &[PathBuf]) -> Result<
 }
 
 pub(super) fn unwritten(path: &Path, cause: io::Error) -> Error {
-    Error::new(
-        ErrorKind::Unavailable,
-        format!("`{}` cannot be written", path.display()),
-    )
-    .because(cause)
+    file::failed(path).because(cause)
 }

@@ -119,10 +119,13 @@ fn export_to(
 /// finished is so no more.
 fn prepare(disk: &dyn Disk, folder: &Path, overwrite: bool) -> Result<BTreeMap<String, String>> {
     fs::create_dir_all(folder).map_err(|cause| unwritten(folder, cause))?;
-    let journal = match fs::read_to_string(folder.join(JOURNAL)) {
-        Ok(text) => text,
+    let unread = |cause: io::Error| {
+        Error::unavailable(format!("`{}` cannot be read", folder.display())).because(cause)
+    };
+    let journal = match fs::read(folder.join(JOURNAL)) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
-            let mut found = fs::read_dir(folder).map_err(|cause| unwritten(folder, cause))?;
+            let mut found = fs::read_dir(folder).map_err(unread)?;
             if found.next().is_some() {
                 return Err(Error::invalid(format!(
                     "`{}` holds something else than an export; name a folder that is new or empty",
@@ -131,7 +134,7 @@ fn prepare(disk: &dyn Disk, folder: &Path, overwrite: bool) -> Result<BTreeMap<S
             }
             return Ok(BTreeMap::new());
         }
-        Err(cause) => return Err(unwritten(folder, cause)),
+        Err(cause) => return Err(unread(cause)),
     };
     let roots = ROOTS.map(|name| folder.join(name));
     let is_whole = roots[..2].iter().any(|root| root.exists());
@@ -143,7 +146,8 @@ fn prepare(disk: &dyn Disk, folder: &Path, overwrite: bool) -> Result<BTreeMap<S
     }
     roots.iter().try_for_each(|root| disk.remove(root))?;
     settle(disk, folder, &roots)?;
-    // A last line that was cut short names nothing that is there.
+    // A last line that was cut short, or that a cut of power left without its bytes, names nothing
+    // that is there.
     let lines = journal.lines().filter_map(|line| line.split_once('\t'));
     Ok(lines
         .filter(|(_, key)| key.split('/').all(is_part))
@@ -151,9 +155,9 @@ fn prepare(disk: &dyn Disk, folder: &Path, overwrite: bool) -> Result<BTreeMap<S
         .collect())
 }
 
-/// Whether a part of a path stays in its folder.
+/// Whether a part of a path is one, and stays in its folder.
 fn is_part(part: &str) -> bool {
-    !part.is_empty() && part != "." && part != ".."
+    !part.is_empty() && part != "." && part != ".." && !part.contains('\0')
 }
 
 /// Lines of the journal: versions and keys.

@@ -8,11 +8,11 @@ use ndarray::Array2;
 
 use super::disk::{Disk, Files};
 use super::{JOURNAL, ROOTS, export_to};
+use crate::adapter::zarr::tests::small;
 use crate::adapter::zarr::{View, ViewOptions};
 use crate::error::Result;
-use crate::grid::{Axis, Dimension, Structure, Window};
+use crate::grid::Window;
 use crate::store::{Grid, Store};
-use crate::{Aggregation, DType, Schema};
 
 /// A file's bytes, and how many of them are on the medium; all that is written may be too.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -179,21 +179,11 @@ impl Disk for Watched<'_> {
     }
 }
 
+/// A grid of several chunks in each direction, each cell its own value.
 fn filled() -> (Store, Grid) {
-    let space = Dimension::regular(
-        "space",
-        [Axis::new("y", 0.0, -1.0, 4), Axis::new("x", 0.0, 1.0, 4)],
-    );
-    let structure = Structure::builder()
-        .dimension(space)
-        .build()
-        .expect("sound");
-    let schema = Schema::builder(structure, DType::F32).aggregator(Aggregation::Mean);
-    let store = Store::in_memory().expect("a store");
-    let grid = store
-        .create("height", schema.build().expect("sound"))
-        .expect("made");
-    let cells = Array2::from_shape_fn((14, 18), |(row, col)| 1.0 + (row * 18 + col) as f32);
+    let (store, grid) = small();
+    let number = |(row, col): (usize, usize)| i16::try_from(1 + row * 18 + col).expect("small");
+    let cells = Array2::from_shape_fn((14, 18), number);
     grid.put(&Window::new([0, 0], [14, 18]), &cells)
         .expect("put");
     (store, grid)
@@ -212,7 +202,7 @@ fn a_hierarchy_that_can_be_opened_is_whole_whenever_power_is_cut() {
             1 => grid
                 .put(
                     &Window::new([3, 3], [6, 2]),
-                    &Array2::from_elem((6, 2), -5.0_f32),
+                    &Array2::from_elem((6, 2), -5_i16),
                 )
                 .map(drop)
                 .expect("put"),
@@ -220,7 +210,7 @@ fn a_hierarchy_that_can_be_opened_is_whole_whenever_power_is_cut() {
                 grid.clear(&Window::new([8, 8], [6, 10])).expect("cleared");
                 grid.put(
                     &Window::new([0, 0], [1, 1]),
-                    &Array2::from_elem((1, 1), 9.0_f32),
+                    &Array2::from_elem((1, 1), 9_i16),
                 )
                 .map(drop)
                 .expect("put");
@@ -256,5 +246,31 @@ fn a_hierarchy_that_can_be_opened_is_whole_whenever_power_is_cut() {
             );
         }
         medium = last;
+    }
+}
+
+/// Each part of an export is written where others write to a folder that was not there.
+#[test]
+fn many_write_to_a_folder_that_is_new() {
+    let root = tempfile::tempdir().expect("a folder");
+    for folder in 0..500 {
+        let start = std::sync::Barrier::new(4);
+        let write = |file: u32| {
+            let path = root.path().join(format!("{folder}/deep/{file}"));
+            start.wait();
+            Files.write(&path, b"part").map(|()| path)
+        };
+        let paths: Vec<PathBuf> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4)
+                .map(|file| scope.spawn(move || write(file)))
+                .collect();
+            let joined = threads.into_iter().map(|thread| thread.join());
+            joined
+                .map(|path| path.expect("no panic").expect("written"))
+                .collect()
+        });
+        for path in paths {
+            assert_eq!(std::fs::read(path).expect("there"), b"part");
+        }
     }
 }
