@@ -185,6 +185,10 @@
 //! whoever opens a shard for writing has fenced its writer already, and moving a writer between
 //! machines is no more than opening it there.
 //!
+//! Verify each shard's store for itself. The store of the top knows nothing of what its chunks are
+//! made of, and takes them for strays: once it has caught up, have it verified
+//! [quickly](crate::verify::Thoroughness::Quick), which reads and checks every value.
+//!
 //! # Two layouts of one grid
 //!
 //! Chunks that are wide in space serve maps, chunks that are long in time serve series, and no

@@ -54,7 +54,7 @@ pub(crate) fn map_owned<I: Send, T: Send>(
     Ok(made.into_iter().flatten().collect())
 }
 
-/// How many of `count` items a group has if each thread gets so many groups.
+/// How many of `count` items a group has if each thread gets so many groups. At least one.
 pub(crate) fn group_size(count: usize, groups: usize) -> usize {
     count.div_ceil(groups * rayon::current_num_threads()).max(1)
 }

@@ -170,7 +170,7 @@ impl Federation {
     fn step(&self) -> Result<Option<Aggregated>> {
         let grid = &self.inner.grid;
         loop {
-            let view = self.view(false)?.into_snapshot();
+            let view = self.view(false)?.snapshot;
             let number = grid.store().reserve_sequence();
             let mut batch = Batch::at(&view);
             batch.expect_key(Space::Meta, meta::schema(grid.id()));

@@ -1,6 +1,6 @@
 //! The stores of a federation, as this process has them open, and one moment of all of them.
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 
 use super::border::{BorderEdges, News, shown};
 use super::records::{Followed, Manifest, ShardRecord};
@@ -76,48 +76,31 @@ pub(super) struct View {
     pub(super) goes_on: bool,
 }
 
-impl View {
-    pub(super) fn into_snapshot(self) -> FederatedSnapshot {
-        self.snapshot
-    }
-}
-
 /// What one shard has at a moment.
 struct Part {
     view: PartView,
-    grid: Option<Grid>,
-    state: Option<State>,
+    /// The grid and what it holds, if it is open.
+    held: Option<(Grid, State)>,
 }
 
 impl Part {
-    fn of(name: &str, member: &Member) -> Self {
-        let taken = member.grid.clone().and_then(|grid| {
+    fn of(name: String, member: Member) -> Self {
+        let taken = member.grid.and_then(|grid| {
             let taken = || -> Result<_> {
-                let snapshot = grid.present()?;
+                let snapshot = grid.snapshot()?;
                 let state = grid.state(snapshot.as_ref())?;
                 Ok((snapshot, state))
             };
             let (snapshot, state) = taken().map_err(|error| error.sentence())?;
-            Ok((grid, snapshot, state))
+            Ok((snapshot, (grid, state)))
         });
-        let name = name.to_owned();
-        match taken {
-            Ok((grid, snapshot, state)) => Self {
-                view: PartView {
-                    name,
-                    snapshot: Ok(snapshot),
-                },
-                grid: Some(grid),
-                state: Some(state),
-            },
-            Err(why) => Self {
-                view: PartView {
-                    name,
-                    snapshot: Err(why),
-                },
-                grid: None,
-                state: None,
-            },
+        let (snapshot, held) = match taken {
+            Ok((snapshot, held)) => (Ok(snapshot), Some(held)),
+            Err(why) => (Err(why), None),
+        };
+        Self {
+            view: PartView { name, snapshot },
+            held,
         }
     }
 }
@@ -252,7 +235,13 @@ impl Federation {
         let moved: Vec<usize> = (0..manifest.shards.len().min(members.members.len()))
             .filter(|part| manifest.shards[*part].moves > known(&members, *part))
             .collect();
-        if moved.is_empty() {
+        // A shard that a thread of this process is moving is opened by that thread.
+        let gates: Vec<Gate> = moved
+            .iter()
+            .map(|part| Arc::clone(&members.gates[*part]))
+            .collect();
+        let still: Vec<_> = gates.iter().filter_map(entered_at_once).collect();
+        if moved.is_empty() || still.len() < moved.len() {
             return Ok(());
         }
         for part in moved {
@@ -269,28 +258,35 @@ impl Federation {
         let Inner { grid, laid, .. } = self.inner.as_ref();
         let structure = grid.structure();
         // The top first: what it made is then of no later moment of a shard than the view's.
-        let top = grid.present()?;
-        self.follow_manifest(top.as_ref())?;
+        let top = grid.snapshot()?;
         let above = grid.state(top.as_ref())?.reach;
+        self.follow_manifest(top.as_ref())?;
         let followed = Followed::read(grid, top.as_ref())?;
-        let parts: Vec<Part> = {
+        let members: Vec<(String, Member)> = {
             let members = self.members();
-            let shards = members.manifest.shards.iter().zip(&members.members);
-            shards
-                .map(|(shard, member)| Part::of(&shard.name, member))
-                .collect()
+            let shards = members.manifest.shards.iter();
+            let names = shards.map(|shard| shard.name.clone());
+            names.zip(members.members.iter().cloned()).collect()
         };
-        let states: Vec<State> = parts.iter().filter_map(|part| part.state).collect();
+        let parts: Vec<Part> = members
+            .into_iter()
+            .map(|(name, member)| Part::of(name, member))
+            .collect();
         let before = followed.0.state(structure)?;
         // Of a shard that is not open, what it held is known.
-        let known = match parts.iter().all(|part| part.state.is_some()) {
+        let mut state = match parts.iter().all(|part| part.held.is_some()) {
             true => State::default(),
             false => before,
         };
-        let state = states
-            .iter()
-            .try_fold(known, |known, state| united(structure, &known, state))
-            .map_err(|e| grid.blame(e))?;
+        let mut states = Vec::new();
+        for Part { view, held } in &parts {
+            if let Some((_, own)) = held {
+                let failed =
+                    |e: Error| e.within(format!("shard `{}` does not fit the others", view.name));
+                state = united(structure, &state, own).map_err(|e| grid.blame(failed(e)))?;
+                states.push(*own);
+            }
+        }
         let goes_on = goes_on(structure, &before, &state);
         let above = above.filter(|_| goes_on);
         let reach = match grid.layers().is_empty() {
@@ -299,10 +295,8 @@ impl Federation {
             false => reach_of_top(structure, laid.border, (&state, above)),
         };
         let state = State { reach, ..state };
-        let (views, shards): (Vec<PartView>, Vec<Option<(Grid, State)>>) = parts
-            .into_iter()
-            .map(|part| (part.view, part.grid.zip(part.state)))
-            .unzip();
+        let (views, shards): (Vec<PartView>, Vec<Option<(Grid, State)>>) =
+            parts.into_iter().map(|part| (part.view, part.held)).unzip();
         let division = Arc::new(laid.division.clone());
         let mut snapshot = FederatedSnapshot::new(top, views, division, reads);
         for of in [meta::bounds, meta::base_levels, meta::reach] {
@@ -355,6 +349,15 @@ impl Federation {
             }
         }
         Ok(batch)
+    }
+}
+
+/// Keeps a shard from being moved, unless somebody moves it.
+fn entered_at_once(gate: &Gate) -> Option<RwLockReadGuard<'_, ()>> {
+    match gate.try_read() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(holder)) => Some(holder.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
     }
 }
 

@@ -85,11 +85,14 @@ use shards::Laid;
 ///
 /// use gridstone::federation::{Columns, Federation, Shards};
 /// use gridstone::kv::Memory;
-/// use gridstone::{Aggregation, Axis, DType, Dimension, Freshness, Layer, Query, Schema, Structure, Window};
+/// use gridstone::{
+///     Aggregation, Axis, DType, Dimension, Freshness, Layer, Query, Schema, Structure, Window,
+/// };
 /// use ndarray::Array2;
 ///
 /// # fn main() -> gridstone::Result<()> {
-/// let space = Dimension::regular("space", [Axis::new("y", 0.0, -1.0, 64), Axis::new("x", 0.0, 1.0, 64)]);
+/// let axes = [Axis::new("y", 0.0, -1.0, 64), Axis::new("x", 0.0, 1.0, 64)];
+/// let space = Dimension::regular("space", axes);
 /// let structure = Structure::builder().dimension(space).build()?;
 /// let schema = Schema::builder(structure, DType::F32).aggregator(Aggregation::Max).build()?;
 /// // Columns of 2^3 chunks of 64 cells: 512 x 512 cells each, two for either shard. Chunks above
@@ -107,7 +110,8 @@ use shards::Laid;
 ///
 /// // One commit in each of the two shards that it touches.
 /// let commits = dem.put(&Window::new([0, 180], [20, 24]), &Array2::from_elem((20, 24), 7.0_f32))?;
-/// assert_eq!(commits.iter().map(|placed| placed.shard.as_str()).collect::<Vec<_>>(), ["west", "east"]);
+/// let names: Vec<&str> = commits.iter().map(|placed| placed.shard.as_str()).collect();
+/// assert_eq!(names, ["west", "east"]);
 /// let coarse = Query::all().level("space", 4).layer(Layer::Aggregate(Aggregation::Max));
 /// let now = dem.grid()?.read(&coarse.clone().freshness(Freshness::Fresh))?;
 /// dem.catch_up()?;
@@ -120,6 +124,8 @@ pub struct Federation {
     inner: Arc<Inner>,
 }
 
+/// Whoever takes several of its locks takes `following` first, then the gates of shards, then
+/// `members`.
 struct Inner {
     /// The grid in the store of the top.
     grid: Grid,
@@ -187,8 +193,8 @@ impl Federation {
     /// into several shards it may show one shard's part only.
     ///
     /// Stored answers say what of them is stale: in the shards, and above them until the top has
-    /// [caught up](Self::catch_up). Waiting for a commit is [`Invalid`](crate::ErrorKind::Invalid);
-    /// read [`Fresh`](crate::Freshness::Fresh).
+    /// [caught up](Self::catch_up). Waiting for a commit, and asking for changes, is
+    /// [`Invalid`](crate::ErrorKind::Invalid); read [`Fresh`](crate::Freshness::Fresh).
     ///
     /// # Errors
     ///
@@ -199,9 +205,15 @@ impl Federation {
     }
 
     /// The same as a snapshot, for many reads of one moment.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`grid`](Self::grid).
     pub fn snapshot(&self) -> Result<StoreSnapshot> {
-        let view = self.view(true)?.into_snapshot();
-        Ok(self.inner.grid.store().pinned(Arc::new(view)))
+        let store = self.inner.grid.store();
+        let taken = store.now();
+        let view = self.view(true)?.snapshot;
+        Ok(store.pinned(Arc::new(view), taken))
     }
 
     /// Every shard, in the order of the manifest.

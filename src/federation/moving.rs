@@ -4,11 +4,11 @@ use std::sync::PoisonError;
 
 use super::follow::must_keep_top;
 use super::members::{introduce, open_member};
-use super::records::ShardRecord;
+use super::records::{Manifest, ShardRecord};
 use super::shards::Shard;
 use super::view::unavailable;
 use super::{Federation, Inner};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::key::meta;
 use crate::kv::{Batch, Durability, KeyRange, Snapshot, Space, for_each_page};
 use crate::store::{Store, lock};
@@ -33,7 +33,9 @@ impl Federation {
     /// [`NotFound`](crate::ErrorKind::NotFound) if there is no such shard;
     /// [`Invalid`](crate::ErrorKind::Invalid) if it or the top is open for reading only, or the new
     /// place holds a store. After an error before the manifest was written the shard is where it
-    /// was, opened again, and what was copied is left over.
+    /// was, opened again, and what was copied is left over. If the commit of the manifest itself
+    /// fails, or somebody else moved a shard meanwhile, only opening the federation again tells
+    /// where the shard is: it can be neither read nor written here until then.
     pub fn move_shard(&self, name: &str, place: &str) -> Result<()> {
         must_keep_top(self)?;
         let Inner {
@@ -58,12 +60,14 @@ impl Federation {
                     names.join(", ")
                 ))
             })?;
-        let from = manifest.shards[part].clone();
-        if from.place == place {
+        // To open it there would fence whoever writes to it.
+        if let Some(there) = manifest.shards.iter().find(|shard| shard.place == place) {
             return Err(Error::invalid(format!(
-                "shard `{name}` is at {place} already"
+                "shard `{}` is at {place} already: give a new place",
+                there.name
             )));
         }
+        let from = manifest.shards[part].clone();
         let shard = &mut manifest.shards[part];
         (shard.place, shard.moves) = (place.to_owned(), from.moves + 1);
         let (to, identity, bytes) = (shard.clone(), manifest.identity, manifest.encode()?);
@@ -75,7 +79,7 @@ impl Federation {
             .collect();
         let (_, old) = self.members().writable(part)?;
         let open = |shard: &Shard| open_member((options, laid.border), (grid, identity), shard);
-        let moved = old
+        let copied = old
             .store()
             .close()
             .and_then(|()| self.copied(old.store(), (&from.place, place)))
@@ -83,9 +87,9 @@ impl Federation {
                 let own = copy.grid(&grid.name())?;
                 introduce(&own, &ShardRecord::of(identity, &to))
             })
-            .and_then(|()| self.replace_manifest(&known, &bytes));
-        match moved {
-            Ok(()) => {
+            .and_then(|()| self.replacement(&known, bytes.clone()));
+        match copied.map(|batch| grid.store().commit(batch, Durability::Sync)) {
+            Ok(Ok(_)) => {
                 let member = open(&to);
                 let failure = member.grid.as_ref().err().cloned();
                 let mut members = self.members_alone();
@@ -93,14 +97,30 @@ impl Federation {
                 (members.manifest, members.bytes) = (manifest, bytes);
                 failure.map_or(Ok(()), |why| Err(unavailable(name, &why)))
             }
-            Err(error) => {
-                let mut members = self.members_alone();
+            Err(error) if !matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Fenced) => {
                 // A store is open once: the old handle goes first.
-                members.members[part].grid = Err("it is about to be opened again".to_owned());
+                let why = "it is about to be opened again".to_owned();
+                self.members_alone().members[part].grid = Err(why);
                 drop(old);
-                members.members[part] = open(&from);
+                let member = open(&from);
+                self.members_alone().members[part] = member;
                 Err(error.within(format!(
                     "shard `{name}` stays at {}, and was not moved to {place}",
+                    from.place
+                )))
+            }
+            // The manifest may be found as it was, or as it was to be, or as others wrote it: what
+            // was put into either store could be lost.
+            Err(error) | Ok(Err(error)) => {
+                let why = format!(
+                    "whether it is at {} or at {place} is for the manifest to say",
+                    from.place
+                );
+                let mut members = self.members_alone();
+                members.members[part].grid = Err(why);
+                (members.manifest, members.bytes) = (manifest, bytes);
+                Err(error.within(format!(
+                    "shard `{name}` is closed, since the manifest that moves it from {} to {place} may not be in place: open the federation again",
                     from.place
                 )))
             }
@@ -123,33 +143,28 @@ impl Federation {
         for space in Space::ALL {
             copy_space(snapshot.as_ref(), &new, space)?;
         }
-        let engine = new.engine();
-        let all = Batch::at(engine.snapshot()?.as_ref());
-        engine.commit(all, Durability::Sync)?;
+        // All before it is on the medium then.
+        new.engine().commit(Batch::default(), Durability::Sync)?;
         // Numbers go on behind those that were copied.
         drop(new);
         options.open_shard(border, (place, true))
     }
 
-    /// Puts a manifest in place of the one that was read, unless somebody else did.
-    fn replace_manifest(&self, old: &[u8], new: &[u8]) -> Result<()> {
+    /// A batch that puts a manifest in place of the one that was read, unless somebody else does.
+    fn replacement(&self, old: &[u8], new: Vec<u8>) -> Result<Batch> {
         let grid = &self.inner.grid;
         let snapshot = grid.present()?;
-        let mut batch = Batch::at(snapshot.as_ref());
-        let mut found = None;
-        snapshot.get_many(Space::Meta, &[meta::shards(grid.id())], &mut |_, bytes| {
-            found = bytes.map(<[u8]>::to_vec);
-            Ok(())
-        })?;
-        if found.as_deref() != Some(old) {
+        let found = Manifest::read(grid, snapshot.as_ref())?;
+        if found.is_none_or(|(_, bytes)| bytes != old) {
             return Err(Error::new(
-                crate::error::ErrorKind::Conflict,
+                ErrorKind::Conflict,
                 "somebody else moved a shard of the federation meanwhile: look at its shards, and try again",
             ));
         }
+        let mut batch = Batch::at(snapshot.as_ref());
         batch.expect_key(Space::Meta, meta::shards(grid.id()));
-        batch.put(Space::Meta, meta::shards(grid.id()), new.to_vec());
-        grid.store().commit(batch, Durability::Sync).map(|_| ())
+        batch.put(Space::Meta, meta::shards(grid.id()), new);
+        Ok(batch)
     }
 }
 
@@ -175,12 +190,11 @@ fn checkpointed(_: &Store, _: (&str, &str)) -> Result<bool> {
 }
 
 fn copy_space(snapshot: &dyn Snapshot, new: &Store, space: Space) -> Result<()> {
-    let engine = new.engine();
     for_each_page(snapshot, space, KeyRange::all(), PAGE, |entries| {
-        let mut batch = Batch::at(engine.snapshot()?.as_ref());
+        let mut batch = Batch::default();
         for (key, value) in entries {
             batch.put(space, key, value);
         }
-        engine.commit(batch, Durability::Buffered).map(drop)
+        new.engine().commit(batch, Durability::Buffered).map(drop)
     })
 }

@@ -48,6 +48,10 @@ impl Federation {
     }
 
     /// Puts an array like [`put`](Self::put), and cells without data too.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`put`](Self::put).
     pub fn replace<'a>(
         &self,
         window: &Window,
@@ -58,6 +62,10 @@ impl Federation {
 
     /// Puts an array like [`put`](Self::put); what becomes of data that is there already is for
     /// `overlap` to say.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`put`](Self::put).
     pub fn put_over<'a>(
         &self,
         window: &Window,
@@ -86,6 +94,10 @@ impl Federation {
 
     /// Puts events like [`Grid::put_events`], divided between shards like the window of a
     /// [`put`](Self::put).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Grid::put_events`] and of [`put`](Self::put).
     pub fn put_events<'a>(
         &self,
         ticks: &[i64],
@@ -130,6 +142,10 @@ impl Federation {
 
     /// Removes all data from a window like [`Grid::clear`], in each shard that owns a part of it.
     /// What no shard owns holds nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Grid::clear`] and of [`put`](Self::put).
     pub fn clear(&self, window: &Window) -> Result<Vec<Placed>> {
         let Inner { grid, laid, .. } = self.inner.as_ref();
         let structure = grid.structure();
@@ -149,6 +165,10 @@ impl Federation {
 
     /// Removes all data from a window like [`Grid::delete`], and takes it off what counts as put, in
     /// every shard: all of them are to be open for writing here.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Grid::delete`] and of [`put`](Self::put).
     pub fn delete(&self, window: &Window) -> Result<Vec<Placed>> {
         let _nobody_follows = lock(&self.inner.following);
         let gates = self.gates(0..self.inner.laid.parts);
@@ -217,6 +237,7 @@ impl Federation {
         fill: &dyn Fn(&Grid, &mut Batch<'a>, &Window) -> Result<()>,
     ) -> Result<Vec<Placed>> {
         let gates = self.gates(parts.keys().copied());
+        // While it is held nothing is computed in the caller's pool, where others may move shards.
         let _still = entered(&gates);
         let shards = self.shards_of(parts.keys().copied())?;
         self.tell(&shards)?;
@@ -230,9 +251,10 @@ impl Federation {
             batches.push((shard, batch));
         }
         if batches.len() > 1 {
+            let workers = self.inner.grid.store().workers();
             batches.iter().try_for_each(|(shard, batch)| {
-                batch
-                    .rehearse()
+                workers
+                    .run(|| batch.rehearse())
                     .map_err(|e| e.within(format!("shard `{shard}` refuses its part")))
             })?;
         }

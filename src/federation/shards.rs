@@ -1,6 +1,6 @@
 //! Which store holds which part of a grid's space.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -256,37 +256,22 @@ pub(super) struct Laid {
 
 /// Refuses columns of which two shards share one, or of which a box has none.
 fn check_tiles(dimension: &str, all: &[(usize, &str, Window)]) -> Result<()> {
-    let shown = |of: &Window| format!("{:?}", of.start());
-    for (position, (_, name, window)) in all.iter().enumerate() {
-        for (_, other, held) in &all[..position] {
-            let disjoint = window.without(held);
-            let is_apart = disjoint.iter().filter_map(Window::cells).sum::<u64>()
-                == window.cells().unwrap_or(u64::MAX);
-            if !is_apart {
+    let mut held: BTreeMap<Vec<i64>, &str> = BTreeMap::new();
+    for (_, name, window) in all {
+        for at in indices(window) {
+            if let Some(other) = held.get(&at) {
                 return Err(Error::invalid(format!(
-                    "shards `{other}` and `{name}` both have columns of dimension `{dimension}` from {} and from {} on: give each column to one of them",
-                    shown(held),
-                    shown(window)
+                    "shards `{other}` and `{name}` both have columns of dimension `{dimension}` from {at:?} on: give each column to one of them"
                 )));
             }
+            held.insert(at, *name);
         }
     }
-    let Some(hull) = hull(all) else {
-        return Ok(());
-    };
-    let mut rest = vec![hull];
-    for (_, _, window) in all {
-        rest = rest
-            .into_iter()
-            .flat_map(|part| part.without(window))
-            .collect();
-    }
-    match rest.first() {
+    let gap = hull(all).and_then(|hull| indices(&hull).find(|at| !held.contains_key(at)));
+    match gap {
         None => Ok(()),
         Some(gap) => Err(Error::invalid(format!(
-            "no shard has the columns of dimension `{dimension}` from {} to before {:?}, though others around them are held: give them to one, which costs nothing as long as nothing lies there",
-            shown(gap),
-            gap.end()
+            "no shard has the columns of dimension `{dimension}` from {gap:?} on, though others around them are held: give them to one, which costs nothing as long as nothing lies there"
         ))),
     }
 }
@@ -313,7 +298,7 @@ fn hull(all: &[(usize, &str, Window)]) -> Option<Window> {
 /// Every index of a box, in C order.
 fn indices(window: &Window) -> impl Iterator<Item = Vec<i64>> + use<> {
     let (start, shape) = (window.start(), window.shape());
-    let count = window.cells().unwrap_or(0);
+    let count = window.cells().unwrap_or(u64::MAX);
     (0..count).map(move |mut number| {
         let mut index = start.to_vec();
         for axis in (0..index.len()).rev() {

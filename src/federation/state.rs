@@ -37,7 +37,7 @@ pub(super) fn united(structure: &Structure, a: &State, b: &State) -> Result<Stat
     });
     if let Some((d, dimension)) = other {
         return Err(Error::invalid(format!(
-            "one shard has base data at level {} of dimension `{}`, another at level {}, and it is not refinable: clear one of them",
+            "one shard has base data at level {} of dimension `{}`, another at level {}, and it is not refinable: open the store of one of them by itself, and delete all that is in its grid",
             first.finest()[d],
             dimension.name(),
             second.finest()[d]
@@ -138,7 +138,7 @@ pub(super) fn records(grid: &Grid, state: &State) -> Result<Batch> {
 /// did not.
 pub(super) fn adopt(shard: &Grid, all: &State) -> Result<bool> {
     loop {
-        let snapshot = shard.present()?;
+        let snapshot = shard.snapshot()?;
         let old = shard.state(snapshot.as_ref())?;
         let new = united(shard.structure(), &old, all)?;
         if new == old {

@@ -4,6 +4,7 @@
 //! a federation are those of one store, by the same code.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -103,13 +104,7 @@ impl FederatedSnapshot {
 
     /// Whether the top is to write this.
     pub(super) fn is_of_top(&self, space: Space, key: &[u8]) -> bool {
-        match space {
-            Space::Meta | Space::Feed => true,
-            Space::Dirty => self.division.mark(key) == Some(Owner::Top),
-            Space::Directory | Space::Base | Space::Aggregate => {
-                self.division.chunk(key) == Some(Owner::Top)
-            }
-        }
+        self.owner(space, key) == Some(Owner::Top)
     }
 
     fn owner(&self, space: Space, key: &[u8]) -> Option<Owner> {
@@ -177,24 +172,29 @@ impl FederatedSnapshot {
 
     /// The marks of the top's that are shown beside what is stored, in a range.
     fn marks_in(&self, (range, order, limit): (&KeyRange, Order, usize)) -> Found {
-        let inside = self
-            .marks
-            .iter()
-            .filter(|(key, _)| range.contains(key))
+        let end = range
+            .end
+            .as_deref()
+            .map_or(Bound::Unbounded, Bound::Excluded);
+        let inside = (!range.is_empty()).then(|| {
+            self.marks
+                .range::<[u8], _>((Bound::Included(range.start.as_slice()), end))
+        });
+        let inside = inside
+            .into_iter()
+            .flatten()
             .map(|(key, value)| (key.clone(), value.clone()));
+        let behind = limit.saturating_add(1);
         let mut entries: Vec<_> = match order {
-            Order::Ascending => inside.take(limit.saturating_add(1)).collect(),
-            Order::Descending => {
-                let mut all: Vec<_> = inside.collect();
-                all.reverse();
-                all
-            }
+            Order::Ascending => inside.take(behind).collect(),
+            Order::Descending => inside.rev().take(behind).collect(),
         };
         let more = entries.len() > limit;
         entries.truncate(limit);
         Found { entries, more }
     }
 
+    /// What a page of the top shows with the records that are laid over it.
     fn records_over(
         &self,
         mut page: Page,
@@ -232,6 +232,7 @@ fn sort(entries: &mut [(Vec<u8>, Vec<u8>)], order: Order) {
     });
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl Snapshot for FederatedSnapshot {
     fn sequence(&self) -> Sequence {
         self.top.sequence()
@@ -274,9 +275,18 @@ impl Snapshot for FederatedSnapshot {
 
     fn scan(&self, space: Space, range: &KeyRange, order: Order, limit: usize) -> Result<Page> {
         let asked = (range, order, limit);
-        if space == Space::Meta {
-            let page = self.top.scan(space, range, order, limit)?;
-            return Ok(self.records_over(page, asked));
+        match space {
+            Space::Meta => {
+                let page = self.top.scan(space, range, order, limit)?;
+                return Ok(self.records_over(page, asked));
+            }
+            // The top's feed tells nothing of the shards: that is no absence of changes.
+            Space::Feed => {
+                return Err(Error::invalid(
+                    "a federation has no change feed of its own: open the store of each shard for reading, and follow the grid there",
+                ));
+            }
+            Space::Dirty | Space::Directory | Space::Base | Space::Aggregate => {}
         }
         let mut all = Page::default();
         let owners = self.owners(space, range).into_iter();
@@ -296,5 +306,11 @@ impl Snapshot for FederatedSnapshot {
         all.more |= all.entries.len() > limit;
         all.entries.truncate(limit);
         Ok(all)
+    }
+
+    fn is_remote(&self) -> bool {
+        let mut parts = self.parts.iter();
+        self.top.is_remote()
+            || parts.any(|part| part.snapshot.as_ref().is_ok_and(|of| of.is_remote()))
     }
 }

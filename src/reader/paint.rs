@@ -23,8 +23,9 @@ use crate::store::{
     BaseChunk, ChunkCache, ChunkReader, Grid, LayerChunks, LayerSpec, Stored, only,
 };
 
-/// How many blobs are asked for at once, where that leaves several times some to each thread.
+/// How many blobs are asked for at once, at most, where they are on this machine.
 const BLOBS_AT_ONCE: usize = 32;
+/// In how many groups a thread then gets its blobs, so that none waits long for another.
 const GROUPS_OF_THREAD: usize = 4;
 
 pub(super) struct Painted {

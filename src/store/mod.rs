@@ -180,18 +180,14 @@ impl Store {
 
     /// The store as it is now, for many reads of one version.
     pub fn snapshot(&self) -> Result<StoreSnapshot> {
-        self.shared.pins.expire(self.now(), self.snapshot_age_max());
         let taken = self.now();
-        Ok(StoreSnapshot::new(
-            self.clone(),
-            self.shared.pins.pin(self.current()?, taken),
-        ))
+        Ok(self.pinned(self.current()?, taken))
     }
 
-    /// A snapshot that reads the store's grids through another view than the engine's.
-    pub(crate) fn pinned(&self, view: Arc<dyn Snapshot>) -> StoreSnapshot {
-        let pin = self.shared.pins.pin(view, self.now());
-        StoreSnapshot::new(self.clone(), pin)
+    /// A snapshot that reads the store's grids through a view that was taken at some time.
+    pub(crate) fn pinned(&self, view: Arc<dyn Snapshot>, taken: Duration) -> StoreSnapshot {
+        self.shared.pins.expire(self.now(), self.snapshot_age_max());
+        StoreSnapshot::new(self.clone(), self.shared.pins.pin(view, taken))
     }
 
     /// Ends the background aggregation and refuses every commit from here on; reads go on. Returns

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use gridstone::kv::{Engine, Memory};
 use gridstone::{
-    Aggregation, Answer, ErrorKind, Freshness, Grid, Layer, Level, Levels, Policy, Query, Shape,
-    Store, Window,
+    Aggregation, Answer, Dimension, ErrorKind, Freshness, Grid, Layer, Level, Levels, Policy,
+    Query, Shape, Store, Structure, StructureBuilder, Window,
 };
 
 pub use crate::dice::Dice;
@@ -25,6 +25,15 @@ pub fn numbers(levels: &Levels) -> Vec<i8> {
 /// Some cells of some levels.
 pub fn window(at: &[i8], start: &[i64], shape: &[u64]) -> Window {
     Window::new(start, Shape::from(shape)).at(levels(at))
+}
+
+/// The structure of some dimensions.
+pub fn structure(dimensions: impl IntoIterator<Item = Dimension>) -> Structure {
+    dimensions
+        .into_iter()
+        .fold(Structure::builder(), StructureBuilder::dimension)
+        .build()
+        .unwrap()
 }
 
 /// A store in an engine that others may have open too.

@@ -16,7 +16,7 @@ use gridstone::{
 };
 use ndarray::{ArrayD, IxDyn};
 
-use crate::check::{Dice, levels};
+use crate::check::{Dice, levels, structure};
 
 /// Engines by the places that they stand for.
 #[derive(Clone, Default)]
@@ -146,11 +146,7 @@ pub const DESIGNS: [Design; 8] = [
 
 impl Design {
     pub fn schema(&self, dice: &mut Dice) -> Schema {
-        let structure = (self.dimensions)()
-            .into_iter()
-            .fold(Structure::builder(), gridstone::StructureBuilder::dimension)
-            .build()
-            .unwrap();
+        let structure = structure((self.dimensions)());
         let (dtype, nodata) = dice.pick(&[
             (DType::F32, None),
             (DType::F64, Some(-9.0)),

@@ -1,20 +1,18 @@
 //! Shards move while they are written to and read.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
 use gridstone::federation::{Columns, Shards};
-use gridstone::{
-    Aggregation, Axis, DType, Dimension, ErrorKind, Freshness, Layer, Policy, Query, Schema,
-    Structure, Window,
-};
+use gridstone::kv::Failure;
+use gridstone::{Aggregation, DType, ErrorKind, Freshness, Layer, Policy, Query, Schema, Window};
 use ndarray::{Array1, Array2};
 
-use super::Engines;
+use super::{Engines, line};
+use crate::check::structure;
 
 fn schema() -> Schema {
-    let x = Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 16)]);
-    let structure = Structure::builder().dimension(x).build().unwrap();
-    Schema::builder(structure, DType::F32)
+    Schema::builder(structure([line("x", 16)]), DType::F32)
         .aggregator(Aggregation::Sum)
         .build()
         .unwrap()
@@ -103,7 +101,7 @@ fn a_move_that_fails_leaves_the_shard_where_it_was() {
     let taken = federation.move_shard("west", "place/east").unwrap_err();
     assert_eq!(taken.kind(), &ErrorKind::Invalid, "{taken:?}");
     let engine = engines.of("moved");
-    engine.fail_from(9, gridstone::kv::Failure::Before);
+    engine.fail_from(9, Failure::Before);
     federation.move_shard("west", "moved").unwrap_err();
     federation.put(&Window::new([-2], [1]), &one).unwrap();
     let all = federation.grid().unwrap().read(&Query::all()).unwrap();
@@ -112,11 +110,85 @@ fn a_move_that_fails_leaves_the_shard_where_it_was() {
     assert_eq!(federation.shards()[0].failure, None);
 }
 
+/// Whichever call of the top's store fails first while a shard moves: what is put afterwards is
+/// refused, or is there once the federation is opened again.
+#[test]
+fn no_put_that_returned_is_lost_by_a_move_that_failed() {
+    let mut refused = 0;
+    for (failure, call) in [Failure::Before, Failure::After]
+        .into_iter()
+        .flat_map(|failure| (0..24).map(move |call| (failure, call)))
+    {
+        let engines = Engines::default();
+        let federation = engines
+            .options(Policy::Inline)
+            .create("top", "a", schema(), &halves("place/west", "place/east"))
+            .unwrap();
+        let one = Array1::from_elem(1, 1.0_f32);
+        federation.put(&Window::new([-1], [1]), &one).unwrap();
+        engines.of("top").fail_from(call, failure);
+        let moved = federation.move_shard("west", "moved");
+        engines.of("top").heal();
+        let put = federation.put(&Window::new([-2], [1]), &one);
+        drop(federation);
+        let federation = engines.options(Policy::Inline).open("top").unwrap();
+        let all = federation.grid().unwrap().read(&Query::all()).unwrap();
+        assert_eq!(
+            all.values().flatten().count(),
+            1 + usize::from(put.is_ok()),
+            "{failure:?} of call {call}: {moved:?}, then {put:?}"
+        );
+        refused += usize::from(put.is_err());
+    }
+    assert!(refused > 0, "some commit of the manifest fails");
+}
+
+/// A thread that reads meanwhile does not open the copy beside the one that moves the shard: of two
+/// that write to a store one is fenced.
+#[test]
+fn a_shard_that_moves_is_opened_by_who_moves_it() {
+    const MOVES: usize = 20;
+    let (engines, opened) = (Engines::default(), Arc::new(AtomicUsize::new(0)));
+    let options = {
+        let (engines, opened) = (engines.clone(), Arc::clone(&opened));
+        engines
+            .options(Policy::Inline)
+            .opener(move |place, options| {
+                opened.fetch_add(usize::from(place.starts_with("moved")), Ordering::Relaxed);
+                options.open_engine(engines.of(place))
+            })
+    };
+    let federation = options
+        .create("top", "a", schema(), &halves("place/west", "place/east"))
+        .unwrap();
+    let over = AtomicBool::new(false);
+    let moved: Vec<_> = std::thread::scope(|scope| {
+        let read = || {
+            while !over.load(Ordering::Relaxed) {
+                federation.grid().unwrap();
+            }
+        };
+        let readers = [scope.spawn(read), scope.spawn(read), scope.spawn(read)];
+        let moved = (0..MOVES)
+            .map(|number| federation.move_shard("west", &format!("moved/{number}")))
+            .collect();
+        over.store(true, Ordering::Relaxed);
+        for reader in readers {
+            reader.join().unwrap();
+        }
+        moved
+    });
+    moved.into_iter().for_each(Result::unwrap);
+    // To be copied into, to go on behind what was copied, and to be the shard.
+    assert_eq!(opened.load(Ordering::Relaxed), 3 * MOVES);
+}
+
 /// The same in directories: of RocksDB, with checkpoints.
 #[cfg(feature = "rocksdb")]
 #[test]
 fn shards_in_directories_are_made_read_and_moved() {
     use gridstone::federation::Federation;
+    use gridstone::{Axis, Dimension};
 
     let directory = tempfile::tempdir().unwrap();
     let place = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
@@ -124,8 +196,7 @@ fn shards_in_directories_are_made_read_and_moved() {
         "space",
         [Axis::new("y", 0.0, -1.0, 16), Axis::new("x", 0.0, 1.0, 16)],
     );
-    let structure = Structure::builder().dimension(space).build().unwrap();
-    let schema = Schema::builder(structure, DType::F32)
+    let schema = Schema::builder(structure([space]), DType::F32)
         .aggregator(Aggregation::Mean)
         .build()
         .unwrap();

@@ -3,19 +3,15 @@
 use gridstone::federation::{Columns, Federation, Shards};
 use gridstone::{
     Aggregation, DType, Dimension, Error, ErrorKind, Freshness, Layer, Overlap, Policy, Query,
-    Schema, Structure, Window,
+    Schema, Window,
 };
 use ndarray::{Array1, Array2};
 
 use super::{Engines, line, space};
+use crate::check::structure;
 
 fn schema(dimensions: impl IntoIterator<Item = Dimension>) -> Schema {
-    let structure = dimensions
-        .into_iter()
-        .fold(Structure::builder(), gridstone::StructureBuilder::dimension)
-        .build()
-        .unwrap();
-    Schema::builder(structure, DType::F32)
+    Schema::builder(structure(dimensions), DType::F32)
         .aggregator(Aggregation::Max)
         .build()
         .unwrap()
@@ -248,6 +244,9 @@ fn who_only_reads_is_refused_writing_and_each_process_writes_its_shard() {
         &ErrorKind::Invalid
     );
     assert_eq!(grid.aggregate().unwrap_err().kind(), &ErrorKind::Invalid);
+    // The top's own feed would tell of no change ever.
+    let error = grid.changes_token().unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::Invalid, "{error:?}");
     drop((federation, grid));
     let easts = engines
         .options(Policy::Inline)
