@@ -29,23 +29,6 @@ pub struct RasterAxes {
     pub band: Option<usize>,
 }
 
-/// Where the first of some cells over two world coordinates begins along an axis, and how far it is
-/// to the next: the first is at the upper end where the axis falls.
-pub(crate) fn line(
-    structure: &Structure,
-    axis: usize,
-    (lower, upper): (f64, f64),
-    len: usize,
-) -> (f64, f64) {
-    let cell = (upper - lower) / len as f64;
-    let axis = structure.axes().nth(axis);
-    if axis.is_none_or(|axis| axis.step() > 0.0) {
-        (lower, cell)
-    } else {
-        (upper, -cell)
-    }
-}
-
 impl RasterAxes {
     /// The only dimension of two axes, and the only Fixed one if there is one. An
     /// [`Invalid`](crate::ErrorKind::Invalid) error if they are not to be told. There may be other
@@ -72,5 +55,22 @@ impl RasterAxes {
             x: axes.start + 1,
             band,
         })
+    }
+}
+
+/// Where the first of some cells over two world coordinates begins along an axis, and how far it is
+/// to the next: the first is at the upper end where the axis falls.
+pub(crate) fn line(
+    structure: &Structure,
+    axis: usize,
+    (lower, upper): (f64, f64),
+    len: usize,
+) -> (f64, f64) {
+    let cell = (upper - lower) / len as f64;
+    let axis = structure.axes().nth(axis);
+    if axis.is_none_or(|axis| axis.step() > 0.0) {
+        (lower, cell)
+    } else {
+        (upper, -cell)
     }
 }

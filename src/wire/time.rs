@@ -47,6 +47,19 @@ fn written(at: Timestamp) -> ((i64, i64, i64), i128) {
     )
 }
 
+/// The date that four or eight digits are along a time axis; whether a calendar has it, that says.
+fn of_digits(number: i64) -> Option<(i64, i64, i64)> {
+    match number {
+        1_000..=9_999 => Some((number, 1, 1)),
+        10_000_000..=99_999_999 => Some((number / 10_000, number / 100 % 100, number % 100)),
+        _ => None,
+    }
+}
+
+fn falls() -> Error {
+    Error::invalid("the period ends before it begins")
+}
+
 /// A length along an axis: of time, like `1h`, or a number of its ticks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Length {
@@ -161,20 +174,42 @@ impl<'a> Along<'a> {
         })
     }
 
-    /// What is meant along a time axis by a number of four or eight digits: a year, or a date.
-    fn meant(&self, at: Instant) -> Instant {
-        let Instant::Number(number) = at else {
-            return at;
+    /// What is meant: along a time axis a number of four digits is a year, and one of eight a date.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](crate::ErrorKind::Invalid) of eight digits that are no date.
+    pub fn meant(&self, at: Instant) -> Result<Instant> {
+        let (Instant::Number(number), Some(unit)) = (at, self.unit) else {
+            return Ok(at);
         };
-        let date = match number {
-            1_000..=9_999 => (number, 1, 1),
-            10_000_101..=99_991_231 => (number / 10_000, number / 100 % 100, number % 100),
-            _ => return at,
+        let Some(date) = of_digits(number) else {
+            return Ok(at);
         };
-        let calendar = self.unit.map(|unit| unit.calendar());
-        calendar
-            .and_then(|calendar| Timestamp::from_date(calendar, date))
-            .map_or(at, Instant::Time)
+        let time = Timestamp::from_date(unit.calendar(), date).map(Instant::Time);
+        time.ok_or_else(|| {
+            Error::invalid(format!(
+                "{number} is no date of the calendar {}, and eight digits are one along axis `{}`; give a time like 2018-09-13T19:00Z",
+                unit.calendar(),
+                self.axis.name()
+            ))
+        })
+    }
+
+    /// What is meant by the ends of a period.
+    fn ends_meant(&self, period: Period) -> Result<[Instant; 2]> {
+        let ends = [self.meant(period.from)?, self.meant(period.to)?];
+        let rises = match ends {
+            [Instant::Time(from), Instant::Time(to)] => written(from) < written(to),
+            [Instant::Number(from), Instant::Number(to)] => from < to,
+            [Instant::Number(number), _] | [_, Instant::Number(number)] => {
+                return Err(Error::invalid(format!(
+                    "of the ends of the period one is a date along axis `{}` by its digits, and {number} is none; give two times, like 2018-09-13T19:00Z/2018-09-14",
+                    self.axis.name()
+                )));
+            }
+        };
+        if rises { Ok(ends) } else { Err(falls()) }
     }
 
     /// A time as it is written, in the axis's calendar.
@@ -197,9 +232,9 @@ impl<'a> Along<'a> {
     /// # Errors
     ///
     /// [`Invalid`](crate::ErrorKind::Invalid) of a time if the axis counts none, or its calendar
-    /// has no such time.
+    /// has no such time; and that of [`meant`](Self::meant).
     pub fn world(&self, at: Instant) -> Result<f64> {
-        Ok(match self.meant(at) {
+        Ok(match self.meant(at)? {
             Instant::Time(at) => self.dated(at).map(|(unit, at)| unit.value(at))?,
             Instant::Number(number) => number as f64,
         })
@@ -209,22 +244,25 @@ impl<'a> Along<'a> {
     ///
     /// # Errors
     ///
-    /// Those of [`world`](Self::world).
+    /// Those of [`world`](Self::world), and [`Invalid`](crate::ErrorKind::Invalid) if it ends
+    /// before it begins, or only one of its ends is a date by its digits.
     pub fn range(&self, period: Period) -> Result<(f64, f64)> {
-        Ok((self.world(period.from)?, self.world(period.to)?))
+        let [from, to] = self.ends_meant(period)?;
+        Ok((self.world(from)?, self.world(to)?))
     }
 
     /// A period in ticks.
     ///
     /// # Errors
     ///
-    /// Those of [`world`](Self::world).
+    /// Those of [`range`](Self::range).
     pub fn ticks(&self, period: Period) -> Result<Range<i64>> {
-        let first = |at| match self.meant(at) {
+        let first = |at| match at {
             Instant::Time(at) => self.dated(at).map(|(unit, at)| unit.first_at(at)),
             Instant::Number(number) => Ok(number),
         };
-        Ok(first(period.from)?..first(period.to)?)
+        let [from, to] = self.ends_meant(period)?;
+        Ok(first(from)?..first(to)?)
     }
 
     /// The tick of a time.
@@ -234,7 +272,7 @@ impl<'a> Along<'a> {
     /// Those of [`world`](Self::world), and [`Invalid`](crate::ErrorKind::Invalid)
     /// if the time lies between two ticks.
     pub fn tick(&self, at: Instant) -> Result<i64> {
-        match self.meant(at) {
+        match self.meant(at)? {
             Instant::Number(number) => Ok(number),
             Instant::Time(at) => {
                 let (unit, at) = self.dated(at)?;
@@ -302,7 +340,7 @@ impl<'a> Along<'a> {
     /// # Errors
     ///
     /// [`Invalid`](crate::ErrorKind::Invalid) if nothing was put in the period; and those of
-    /// [`world`](Self::world).
+    /// [`range`](Self::range).
     pub fn within(&self, structure: &Structure, bounds: &Window, period: Period) -> Result<Window> {
         let nothing = || {
             let [from, to] = self.ends_shown(structure, bounds);
@@ -366,13 +404,17 @@ impl FromStr for Period {
         let (from, to): (Instant, Instant) = (from.parse()?, to.parse()?);
         let rises = match (from, to) {
             (Instant::Time(from), Instant::Time(to)) => written(from) < written(to),
-            (Instant::Number(from), Instant::Number(to)) => from < to,
+            // Whether they are dates, the axis says.
+            (Instant::Number(from), Instant::Number(to)) => {
+                let dates = of_digits(from).zip(of_digits(to));
+                from < to || dates.is_some_and(|(from, to)| from < to)
+            }
             _ => return Err(Error::invalid("give two times, or two numbers")),
         };
         if rises {
             Ok(Self { from, to })
         } else {
-            Err(Error::invalid("the period ends before it begins"))
+            Err(falls())
         }
     }
 }

@@ -1,7 +1,5 @@
 //! Which cells of a grid are meant, and parts of them as planes.
 
-use std::ops::Range;
-
 use ndarray::{ArrayD, Axis, IxDyn};
 
 use super::mark::{Viewer, cell_of};
@@ -436,24 +434,19 @@ fn spread(answer: Answer, axis: usize, ticks: &[i64]) -> Answer {
     if own == ticks {
         return answer;
     }
-    let places: Vec<Range<usize>> = own
-        .iter()
-        .map(|tick| match ticks.binary_search(tick) {
-            Ok(at) => at..at + 1,
-            Err(_) => 0..0,
-        })
-        .collect();
+    let place = |tick: &i64| ticks.binary_search(tick).ok();
+    let places: Vec<Option<usize>> = own.iter().map(place).collect();
     fn of<T: Copy>(
         cells: &ArrayD<T>,
-        (axis, len, places): (usize, usize, &[Range<usize>]),
+        (axis, len, places): (usize, usize, &[Option<usize>]),
         blank: T,
     ) -> ArrayD<T> {
         let mut shape = cells.shape().to_vec();
         shape[axis] = len;
         let mut all = ArrayD::from_elem(IxDyn(&shape), blank);
-        for (from, places) in places.iter().enumerate() {
-            for at in places.clone() {
-                all.index_axis_mut(Axis(axis), at)
+        for (from, at) in places.iter().enumerate() {
+            if let Some(at) = at {
+                all.index_axis_mut(Axis(axis), *at)
                     .assign(&cells.index_axis(Axis(axis), from));
             }
         }

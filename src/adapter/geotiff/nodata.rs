@@ -115,10 +115,13 @@ pub(super) fn spellings(cell: &Cells) -> Vec<Cells> {
             let cut = nearest(text.parse().ok()?);
             cut.is_finite().then_some(cut)
         };
-        let shorter = (1..9).filter_map(cut).map(|cut| cut.copysign(*value));
-        all.extend(shorter.map(|cut| Cells::from(vec![cut])));
+        for cut in (1..9).filter_map(cut) {
+            let shorter = Cells::from(vec![cut.copysign(*value)]);
+            if !all.contains(&shorter) {
+                all.push(shorter);
+            }
+        }
     }
-    all.dedup();
     all
 }
 
@@ -158,6 +161,18 @@ fn whole(value: f64) -> Option<i128> {
     )]
     let cut = value as i128;
     (value.fract() == 0.0 && value.abs() < 2f64.powi(65)).then_some(cut)
+}
+
+/// The scale or the offset of a band; what is no number is told.
+pub(super) fn packing(what: &str, text: &str, notes: &mut Vec<String>) -> Option<f64> {
+    let text = text.trim();
+    let number = text.parse().ok();
+    if number.is_none() {
+        notes.push(format!(
+            "the {what} `{text}` of a band is not a number, and is ignored"
+        ));
+    }
+    number
 }
 
 /// One `<Item>` of GDAL's metadata document.

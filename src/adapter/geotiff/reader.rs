@@ -268,8 +268,8 @@ impl<R: Read + Seek> GeoTiff<R> {
             };
             match item.role.as_str() {
                 "description" => band.description = Some(item.value),
-                "scale" => band.scale = item.value.trim().parse().ok(),
-                "offset" => band.offset = item.value.trim().parse().ok(),
+                "scale" => band.scale = nodata::packing("scale", &item.value, &mut notes),
+                "offset" => band.offset = nodata::packing("offset", &item.value, &mut notes),
                 "unittype" => {
                     band.unit = Some(item.value.trim().to_owned()).filter(|unit| !unit.is_empty())
                 }
@@ -571,7 +571,9 @@ impl<R: Read + Seek> GeoTiff<R> {
         {
             let Some(nodata) = own(band) else { continue };
             let mut marks = vec![false; plane];
-            block::mark_equal(nodata, cells, &mut marks);
+            for spelled in nodata::spellings(nodata) {
+                block::mark_equal(&spelled, cells, &mut marks);
+            }
             if nodata.first_f64().is_some_and(f64::is_nan) {
                 block::mark_nan(nodata.dtype(), cells, &mut marks);
             }

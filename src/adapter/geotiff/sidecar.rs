@@ -2,6 +2,8 @@
 //! names and scales of its bands, and which cells hold data.
 
 use std::ffi::OsString;
+use std::fs::Metadata;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::georef::Affine;
@@ -30,14 +32,6 @@ pub(super) fn complete(header: &mut Header, path: &Path) -> Result<()> {
             ));
         }
     }
-    if header
-        .crs
-        .as_deref()
-        .is_none_or(|crs| crs::argument(crs).is_none())
-        && let Some((from, text)) = read_first(&projections(path))?
-    {
-        projection(header, &from, &text);
-    }
     if header.affine.is_none()
         && let Some((from, text)) = read_first(&world_files(path))?
     {
@@ -46,13 +40,21 @@ pub(super) fn complete(header: &mut Header, path: &Path) -> Result<()> {
                 .map_err(|cause| cause.within(format!("`{}` cannot be used", from.display())))?,
         );
     }
+    if header
+        .crs
+        .as_deref()
+        .is_none_or(|crs| crs::argument(crs).is_none())
+        && let Some((from, text)) = read_first(&projections(path))?
+    {
+        projection(header, &from, &text);
+    }
     Ok(())
 }
 
 /// The mask of a file, `NAME.tif.msk`.
 pub(super) fn mask(path: &Path) -> Result<Option<GeoTiff>> {
     let path = behind(path, ".msk");
-    if !path.is_file() {
+    if found(&path)?.is_none() {
         return Ok(None);
     }
     let within =
@@ -103,7 +105,13 @@ fn spelled(path: &Path, end: &str) -> Vec<PathBuf> {
 fn projection(header: &mut Header, from: &Path, text: &str) {
     let system = crs::kept(text);
     let from = from.display();
-    if crs::argument(&system).is_some() {
+    // What has the same name may be about something else, such as a file of shapes.
+    let is_beyond = |affine: &Affine| affine.x.abs() > 720.0 || affine.y.abs() > 180.0;
+    if crs::is_geographic(&system) == Some(true) && header.affine.as_ref().is_some_and(is_beyond) {
+        header.notes.push(format!(
+            "`{from}` is about longitudes and latitudes, and the file lies beyond them: it is not read; say which system it is with `gdal_translate -a_srs EPSG:CODE FILE NAMED.tif`"
+        ));
+    } else if crs::argument(&system).is_some() {
         header.crs = Some(system);
         header.notes.push(format!(
             "the file says no coordinate reference system that is known: it is taken from `{from}`"
@@ -118,23 +126,35 @@ fn projection(header: &mut Header, from: &Path, text: &str) {
 /// The first of some files that is there, and its text.
 fn read_first(paths: &[PathBuf]) -> Result<Option<(PathBuf, String)>> {
     for path in paths {
-        let Ok(found) = std::fs::metadata(path) else {
+        let Some(found) = found(path)? else {
             continue;
         };
-        if !found.is_file() {
-            continue;
-        }
-        let failed = || Error::unavailable(format!("`{}` cannot be read", path.display()));
         if found.len() > TEXT_BYTES_MAX {
             return Err(Error::invalid(format!(
                 "`{}` is longer than what stands beside an image; remove it",
                 path.display()
             )));
         }
-        let bytes = std::fs::read(path).map_err(|cause| failed().because(cause))?;
+        let bytes = std::fs::read(path).map_err(|cause| unread(path, cause))?;
         return Ok(Some((path.clone(), decoded(&bytes))));
     }
     Ok(None)
+}
+
+/// What is known of a file; `None` if there is none of the name.
+fn found(path: &Path) -> Result<Option<Metadata>> {
+    match std::fs::metadata(path) {
+        Ok(found) => Ok(Some(found).filter(Metadata::is_file)),
+        Err(cause) => match cause.kind() {
+            // No file can have a name that is too long.
+            ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidFilename => Ok(None),
+            _ => Err(unread(path, cause)),
+        },
+    }
+}
+
+fn unread(path: &Path, cause: std::io::Error) -> Error {
+    Error::unavailable(format!("`{}` cannot be read", path.display())).because(cause)
 }
 
 /// Text in UTF-8 or, where a mark in front says so, in UTF-16. What is neither is replaced.
@@ -213,7 +233,6 @@ fn aux(header: &mut Header, document: &str) -> Result<()> {
             continue;
         };
         let text = |name: &str| element(band, name).map(|text| unescape(text.trim()));
-        let number = |name: &str| text(name).and_then(|text| text.parse::<f64>().ok());
         if let Some(text) = text("NoDataValue") {
             match nodata::parse(&text, header.dtype) {
                 Ok(cell) => own[at] = Some(cell),
@@ -222,8 +241,13 @@ fn aux(header: &mut Header, document: &str) -> Result<()> {
         }
         let known = &mut header.bands[at];
         known.description = text("Description").or_else(|| known.description.take());
-        known.scale = number("Scale").or(known.scale);
-        known.offset = number("Offset").or(known.offset);
+        let mut number = |what: &str, text: String| nodata::packing(what, &text, &mut header.notes);
+        known.scale = text("Scale")
+            .and_then(|text| number("scale", text))
+            .or(known.scale);
+        known.offset = text("Offset")
+            .and_then(|text| number("offset", text))
+            .or(known.offset);
         known.unit = text("UnitType")
             .filter(|unit| !unit.is_empty())
             .or_else(|| known.unit.take());

@@ -188,11 +188,10 @@ impl GeoKeys {
                 let known = crs::geodetic_of_code(code.into())
                     .ok_or_else(|| format!("the geodetic system {code}"))?;
                 // Axes that stand beside a code are those of the cells.
-                let other = |id: u16, of_code: f64| {
-                    self.double(id)
-                        .is_some_and(|own| own.is_finite() && (own / of_code - 1.0).abs() > 1e-7)
-                };
-                if !other(key::SEMI_MAJOR, known.semi_major) {
+                let is_other = self.double(key::SEMI_MAJOR).is_some_and(|own| {
+                    own.is_finite() && (own / known.semi_major - 1.0).abs() > 1e-7
+                });
+                if !is_other {
                     return Ok(Some(known));
                 }
             }

@@ -180,7 +180,7 @@ impl Field {
             schema
                 .attributes()
                 .get(*name)
-                .is_some_and(|known| !corners::same(known, value))
+                .is_some_and(|known| !labels::alike(known, value))
         };
         if let Some((name, value)) = self.identity.singles.iter().find(differs) {
             let known = &schema.attributes()[name];

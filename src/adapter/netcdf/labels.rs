@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use super::corners;
 use super::field::{Field, coordinate};
 use super::file::NetCdf;
 use super::header::{Header, Value, Variable};
@@ -54,6 +53,24 @@ pub(super) fn shown(numbers: &Array) -> Vec<String> {
         Array::F32(cells) => cells.iter().map(ToString::to_string).collect(),
         other => other.iter_f64().map(|value| value.to_string()).collect(),
     }
+}
+
+/// Whether two texts are one: numbers of float32 may be written with more digits or fewer. Whole
+/// numbers, which may be dates or codes, are one only if they are the same.
+pub(super) fn alike(a: &str, b: &str) -> bool {
+    let double = |word: &str| word.parse::<f64>().ok();
+    let single = |word: &str| {
+        let number = word.parse::<f32>().ok()?;
+        (number.is_finite() && number.fract() != 0.0).then_some(number)
+    };
+    let one = |(a, b): (&str, &str)| {
+        let doubles = double(a).zip(double(b));
+        let singles = single(a).zip(single(b));
+        a == b
+            || doubles.is_some_and(|(a, b)| a.total_cmp(&b).is_eq())
+            || singles.is_some_and(|(a, b)| a.total_cmp(&b).is_eq())
+    };
+    a.split(' ').count() == b.split(' ').count() && a.split(' ').zip(b.split(' ')).all(one)
 }
 
 /// The texts along an axis: those of its own name, else the only ones among the coordinates of the
@@ -135,7 +152,7 @@ pub(super) fn runs(
     };
     let place = |label: &str| {
         let exact = known.iter().position(|known| known == label);
-        exact.or_else(|| known.iter().position(|known| corners::same(known, label)))
+        exact.or_else(|| known.iter().position(|known| alike(known, label)))
     };
     let mut places: Vec<(usize, usize)> = match &field.band {
         Some(band) if fitting(&band.name) != dimension.name() => {

@@ -55,23 +55,14 @@ impl System {
             )));
         };
         let method = mapping.text("grid_mapping_name").unwrap_or_default();
-        let crs = match stated(mapping) {
-            Some(crs) => crs,
-            None => match Mapping(mapping).crs(method, units[1]) {
-                Some(crs) => {
-                    return Self {
-                        crs: Some(crs),
-                        note: None,
-                    };
-                }
-                None => {
-                    return without(Some(format!(
-                        "its grid mapping `{name}` is `{}`, which is not known: the grid has no coordinate reference system; {}",
-                        said(mapping, method),
-                        say(mapping.leaf())
-                    )));
-                }
-            },
+        let stated = stated(mapping);
+        let is_stated = stated.is_some();
+        let Some(crs) = stated.or_else(|| Mapping(mapping).crs(method, units[1])) else {
+            return without(Some(format!(
+                "its grid mapping `{name}` is `{}`, which is not known: the grid has no coordinate reference system; {}",
+                said(mapping, method),
+                say(mapping.leaf())
+            )));
         };
         let length = metres(units[1], None);
         let misfit = match crs::is_geographic(&crs) {
@@ -96,7 +87,13 @@ impl System {
                 )),
             };
         }
-        in_own_unit(crs, units[1])
+        if is_stated {
+            return in_own_unit(crs, units[1]);
+        }
+        Self {
+            crs: Some(crs),
+            note: Mapping(mapping).far_origin(units[1]),
+        }
     }
 }
 
@@ -198,10 +195,19 @@ fn in_own_unit(crs: String, unit: &str) -> System {
             };
         }
     };
+    let changed = format!(
+        "its coordinates are in {unit}, and those of its system, {}, are not: the grid has the system in {unit}",
+        crs::shown(&crs)
+    );
     System {
         crs: Some(crs::in_unit(&crs, own).unwrap_or(crs)),
-        note: None,
+        note: Some(changed),
     }
+}
+
+/// Whether a length, in units of so many metres, is more than around the earth.
+fn is_far(value: f64, metres: f64) -> bool {
+    (value * metres).abs() >= AROUND
 }
 
 /// Around the earth, in metres, and a little more.
@@ -418,9 +424,8 @@ impl Mapping<'_> {
             .map(|(of, value)| {
                 (
                     of,
-                    // CF has them in the unit of the coordinates, and other writers in metres, where
-                    // they would be further than around the earth.
-                    if lengths.contains(&of) && (value * metres).abs() < AROUND {
+                    // CF has them in the unit of the coordinates, and other writers in metres.
+                    if lengths.contains(&of) && !is_far(value, metres) {
                         value * metres
                     } else {
                         value
@@ -429,6 +434,23 @@ impl Mapping<'_> {
             })
             .collect();
         Some(MapProjection::new(Method::named(name)?, values, metres))
+    }
+
+    /// What is told of a false origin that is taken for metres, though coordinates are in another
+    /// unit.
+    fn far_origin(&self, unit: &str) -> Option<String> {
+        let metres = metres(unit, self.number(&["perspective_point_height"]))?;
+        let name = ["false_easting", "false_northing"]
+            .into_iter()
+            .find(|name| {
+                self.number(&[*name])
+                    .is_some_and(|value| is_far(value, metres))
+            })?;
+        (metres > 1.0).then(|| {
+            format!(
+                "the `{name}` of its grid mapping would lie beyond the earth in {unit}, the unit of its coordinates: it is taken for metres"
+            )
+        })
     }
 
     /// Longitude and latitude about another pole, as PROJ writes it.

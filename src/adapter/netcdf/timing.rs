@@ -2,13 +2,13 @@
 //!
 //! In this order: the one that is asked for; the coordinate of an axis; one beside the axes that
 //! has a time for each cell of an axis (`valid_time(step)`, `time_centered(time_counter)`, the text
-//! `FileTimes(Time, DateStrLen)`); a reference time and how much later each cell of an axis is; a
+//! `Times(Time, DateStrLen)`); a reference time and how much later each cell of an axis is; a
 //! single time (a scalar coordinate) for all cells.
 
 use super::file::NetCdf;
 use super::header::{Header, Variable};
 use crate::calendar::{Calendar, Tick, Timestamp};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Where the times of a variable stand.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,7 +44,7 @@ pub(super) fn find<'a>(
     variable: &'a Variable,
     asked: Option<&str>,
 ) -> Result<Option<Timing<'a>>> {
-    let search = Search::of(file, variable);
+    let search = Search::of(file, variable)?;
     if let Some(name) = asked {
         return search.asked(name).map(Some);
     }
@@ -108,7 +108,7 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn of(file: &'a NetCdf, variable: &'a Variable) -> Self {
+    fn of(file: &'a NetCdf, variable: &'a Variable) -> Result<Self> {
         let header = file.header();
         let bounds = |of: &'a Variable| {
             ["bounds", "climatology"]
@@ -120,30 +120,29 @@ impl<'a> Search<'a> {
         let reached = |of: &&'a Variable| {
             header.near(variable, of.leaf()) == Some(*of) && !bounds.contains(&of.leaf())
         };
-        let candidate =
-            |of: &&'a Variable| **of != *variable && (is_since(of) || is_text(file, of));
+        let mut times = Vec::new();
+        for of in header.variables.iter().filter(reached) {
+            if *of != *variable && (is_since(of) || is_text(file, of)?) {
+                times.push(of);
+            }
+        }
         let listed = [
             variable.text("coordinates"),
             header
                 .attribute("coordinates")
                 .and_then(super::header::Value::text),
         ];
-        Self {
+        Ok(Self {
             header,
             variable,
-            times: header
-                .variables
-                .iter()
-                .filter(candidate)
-                .filter(reached)
-                .collect(),
+            times,
             listed: listed
                 .into_iter()
                 .flatten()
                 .flat_map(str::split_whitespace)
                 .map(str::to_owned)
                 .collect(),
-        }
+        })
     }
 
     fn dimension(&self, axis: usize) -> &'a str {
@@ -411,15 +410,19 @@ fn anew(name: &str, units: &str) -> String {
     }
 }
 
-/// Whether text is one of times.
-fn is_text(file: &NetCdf, of: &Variable) -> bool {
+/// Whether text is one of times; what is of no kind that is read is none.
+fn is_text(file: &NetCdf, of: &Variable) -> Result<bool> {
     let name = of.leaf().to_ascii_lowercase();
     let named =
         name.contains("time") || name.contains("date") || of.text("standard_name") == Some("time");
     let text = of.dtype.is_none() && (of.letters || of.words) && named && !of.dimensions.is_empty();
-    text && file.texts(&of.name).is_ok_and(|texts| {
-        texts
+    if !text {
+        return Ok(false);
+    }
+    match file.texts(&of.name) {
+        Err(error) if *error.kind() == ErrorKind::Invalid => Ok(false),
+        texts => Ok(texts?
             .first()
-            .is_some_and(|text| Timestamp::read(text, Calendar::Standard).is_ok())
-    })
+            .is_some_and(|text| Timestamp::read(text, Calendar::Standard).is_ok())),
+    }
 }

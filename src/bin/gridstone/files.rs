@@ -230,7 +230,7 @@ impl Files {
             (None, None) => return Ok(None),
         };
         let along = Along::of(grid, option)?;
-        match at {
+        match along.meant(at)? {
             Moment::Time(at) => Ok(Some(netcdf::cell_of(grid.structure(), along.number, at)?)),
             Moment::Number(number) => Ok(Some(number)),
         }

@@ -19,8 +19,7 @@ use super::time::Along;
 use super::{VerbOutcome, geojson, json, open, time};
 use gridstone::adapter::plot::{self, Plot};
 use gridstone::adapter::raster::{Marked, RasterAxes};
-use gridstone::array::Validity;
-use gridstone::array::with_view;
+use gridstone::array::{Validity, with_view};
 use gridstone::{
     Array, Freshness, Grid, Layer, Polygon, Series as Answer, SeriesQuery, Stat, StatisticsQuery,
     Steps,

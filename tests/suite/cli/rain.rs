@@ -177,13 +177,25 @@ fn periods_and_levels_of_time_are_read() {
     };
     assert_eq!(values(&most), (0..4096).map(greatest).collect::<Vec<_>>());
     // Years and dates without what lies between their parts are no numbers of hours.
-    for (words, steps) in [("2018/2019", 0..23), ("20180914/20180915", 5..23)] {
+    for (words, steps) in [
+        ("2018/2019", 0..23),
+        ("20180914/20180915", 5..23),
+        ("20180914/2019", 5..23),
+    ] {
         let period = npy(&work, &["read", "store", "rain", "--period", words]);
         assert_eq!(
             values(&period),
             all[steps.start * 4096..steps.end * 4096],
             "{words}"
         );
+    }
+    for (words, told) in [
+        ("20180931/20181001", "20180931 is no date of the calendar"),
+        ("0/2019", "and 0 is none; give two times"),
+        ("2019/20180914", "ends before it begins"),
+    ] {
+        let why = work.fails(&["read", "store", "rain", "--period", words]);
+        assert!(why.contains(told), "{words}: {why}");
     }
     let why = work.fails(&["read", "store", "rain", "--period", "2017-01-01/2017-01-02"]);
     assert!(

@@ -421,6 +421,14 @@ fn files_beside_a_raster_are_read_in_other_spellings() {
             "{said}"
         );
     }
+    let (found, said) = info(&[
+        ("map.wld", &b"10 0 0 -10 500005 4999995"[..]),
+        ("map.prj", &b"EPSG:4326"[..]),
+    ]);
+    assert!(
+        found["crs"].is_null() && said.contains("map.prj` is about longitudes and latitudes"),
+        "{said}"
+    );
     let (found, said) = info(&[("map.prj", b"Projection UTM\nZone 32\n")]);
     assert!(
         found["crs"].is_null()
@@ -471,6 +479,41 @@ fn a_nodata_value_of_64_bits_takes_its_cells_out() {
     assert_eq!(
         (stats["count"].as_f64(), stats["min"].as_f64()),
         (Some(16.0), Some(2_f64.powi(63)))
+    );
+}
+
+#[test]
+fn the_least_float_in_few_digits_is_nodata_of_one_band_and_a_scale_that_is_none_is_noted() {
+    let work = Work::new();
+    let cells = Array3::from_shape_fn((2, 4, 4), |at| match at {
+        (0, 0, 0) => -3.40282e38_f32,
+        (0, 0, 1) => f32::MIN,
+        (1, 0, 0) => 5.0,
+        _ => 1.0,
+    });
+    let two = work.tif("two.tif", &cells, |_| {});
+    let band =
+        |number: u8, says: &str| format!("<PAMRasterBand band=\"{number}\">{says}</PAMRasterBand>");
+    let text = format!(
+        "<PAMDataset>{}{}</PAMDataset>",
+        band(1, "<NoDataValue>-3.40282e+38</NoDataValue>"),
+        band(2, "<NoDataValue>5</NoDataValue><Scale>0;1</Scale>")
+    );
+    std::fs::write(work.path("two.tif.aux.xml"), text).expect("written");
+    let made = work.run(&["create", "store", "two", "--like", &two]);
+    assert!(
+        made.code == Some(0)
+            && made
+                .stderr
+                .contains("the scale `0;1` of a band is not a number"),
+        "{}",
+        made.stderr
+    );
+    work.ok(&["import", "store", "two", &two]);
+    let stats = work.json(&["stats", "store", "two", "--stat", "count,min,max"]);
+    assert_eq!(
+        ["count", "min", "max"].map(|name| stats[name].as_f64()),
+        [Some(29.0), Some(1.0), Some(1.0)]
     );
 }
 

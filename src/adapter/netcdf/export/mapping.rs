@@ -21,8 +21,7 @@ pub(super) fn put(contents: &mut Contents, of: &Selection) -> bool {
     if let Some((authority @ "EPSG", code)) = crs::code(system) {
         attributes.push(text("epsg_code", format!("{authority}:{code}")));
     }
-    let own = system.trim_end().ends_with(']').then(|| system.to_owned());
-    if let Some(wkt) = own.or_else(|| crs::well_known(system)) {
+    if let Some(wkt) = crs::well_known(system) {
         attributes.push(text("crs_wkt", wkt.as_str()));
         // What GDAL reads.
         attributes.push(text("spatial_ref", wkt));

@@ -258,6 +258,30 @@ fn values_of_another_unit_are_converted_and_others_are_refused() {
     );
 }
 
+#[test]
+fn numbers_of_float32_are_one_with_more_digits_and_whole_ones_only_exactly() {
+    let alike = super::super::labels::alike;
+    for (a, b) in [
+        ("0.1", "0.10000000149011612"),
+        ("2.5 m", "2.50 m"),
+        ("850", "850.0"),
+        ("control", "control"),
+    ] {
+        assert!(alike(a, b) && alike(b, a), "{a} and {b}");
+    }
+    for (a, b) in [
+        ("20200101", "20200102"),
+        ("16777216", "16777217"),
+        ("0.1", "0.1000001"),
+        ("2 m", "2 km"),
+        ("2 m", "2"),
+        ("1e300", "2e300"),
+        ("control", "perturbed"),
+    ] {
+        assert!(!alike(a, b) && !alike(b, a), "{a} and {b}");
+    }
+}
+
 /// Files of two heights, each with one, do not land on each other.
 #[test]
 fn another_value_of_a_single_coordinate_is_refused_unless_it_is_a_label() {
