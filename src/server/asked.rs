@@ -6,6 +6,7 @@ use axum::extract::{FromRequestParts, OriginalUri, Path};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri, header};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::app::{App, Shared};
 use super::kept::Moment;
@@ -88,6 +89,22 @@ impl<T> Asked<T> {
                 reply.note(&app.kept, self.address(), moment);
             }
             Ok(reply)
+        })
+        .await
+    }
+
+    /// The JSON that the work makes, on a thread of its own, when it is its turn.
+    pub(super) async fn json(
+        self,
+        work: impl FnOnce(&App, &Self) -> Result<Value, Problem> + Send + 'static,
+    ) -> Result<Reply, Problem>
+    where
+        T: Send + 'static,
+    {
+        let app = Arc::clone(&self.app);
+        app.call(move |app| {
+            let value = work(app, &self)?;
+            Ok(Reply::json(&app.kept, &self.headers, &value))
         })
         .await
     }

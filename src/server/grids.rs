@@ -11,18 +11,13 @@ use crate::wire;
 pub(super) async fn all(asked: Asked<()>) -> Result<Reply, Problem> {
     Params::parse(asked.query.as_deref(), &[])?;
     asked
-        .app
-        .call(move |app| {
+        .json(|app, _| {
             let store = app.store();
             let grids = store.snapshot()?.grids()?;
             let grids = grids.iter().map(wire::grid_json);
             let grids = grids.collect::<crate::Result<Vec<Value>>>()?;
             let storage = wire::storage_json(&store.stats()?);
-            Ok(Reply::json(
-                &app.kept,
-                &asked.headers,
-                &json!({ "storage": storage, "grids": grids }),
-            ))
+            Ok(json!({ "storage": storage, "grids": grids }))
         })
         .await
 }
@@ -31,14 +26,6 @@ pub(super) async fn all(asked: Asked<()>) -> Result<Reply, Problem> {
 pub(super) async fn one(asked: Asked) -> Result<Reply, Problem> {
     Params::parse(asked.query.as_deref(), &[])?;
     asked
-        .app
-        .call(move |app| {
-            let grid = app.grid(&asked.path)?;
-            Ok(Reply::json(
-                &app.kept,
-                &asked.headers,
-                &wire::grid_json(&grid)?,
-            ))
-        })
+        .json(|app, asked| Ok(wire::grid_json(&app.grid(&asked.path)?)?))
         .await
 }

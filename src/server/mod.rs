@@ -48,13 +48,13 @@
 //! # What holds for every answer
 //!
 //! It is of one moment of the store. Its ETag is made of all that it depends on, so that equal
-//! ETags are equal bytes, and `If-None-Match` costs no chunk. What was asked for before is given again
-//! without an engine call until the next commit. Texts are packed with gzip for who takes them so;
-//! any answer is given in ranges. It is fresh: what is not aggregated
-//! yet is computed, unless `freshness=stored` is asked for. An error is a JSON problem (RFC 9457)
-//! that names the parameter at fault and what is allowed, and no path of the host. Engine calls run
-//! on threads of their own, so many at a time and so long as [`Options`] says; beyond that an
-//! answer is 503 with `Retry-After`.
+//! ETags are equal bytes, and `If-None-Match` costs no chunk. What was asked for before is given
+//! again without an engine call until the next commit. Texts are packed with gzip for who takes
+//! them so; any answer is given in ranges. It is fresh: what is not aggregated yet is computed,
+//! unless `freshness=stored` is asked for. An error is a JSON problem (RFC 9457) that names the
+//! parameter at fault and what is allowed, and no path of the host. Engine calls run on threads of
+//! their own, so many at a time and so long as [`Options`] says; beyond that an answer is 503 with
+//! `Retry-After`.
 
 mod app;
 mod asked;

@@ -186,6 +186,18 @@ pub(super) fn floor(position: f64) -> i64 {
     position.floor().clamp(-1e18, 1e18) as i64
 }
 
+/// The centres of the cells of a window along an axis.
+pub(super) fn centres(
+    structure: &Structure,
+    window: &Window,
+    axis: usize,
+) -> impl Iterator<Item = f64> {
+    let level = window.levels(structure.dimensions().len())[structure.dimension_of(axis)];
+    let edge = move |cell: i64| structure.edge(axis, level, cell);
+    let cells = window.start()[axis]..window.end()[axis];
+    cells.map(move |cell| edge(cell) / 2.0 + edge(cell.saturating_add(1)) / 2.0)
+}
+
 /// When a map is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum When {
@@ -225,7 +237,7 @@ pub(super) fn when(
         let query = match asked {
             None => query.latest(),
             Some(at) => {
-                let tick = match at {
+                let tick = match along.meant(at).map_err(Problem::by("time"))? {
                     Instant::Number(tick) => tick,
                     at @ Instant::Time(_) => floor(along.world(at).map_err(Problem::by("time"))?),
                 };
@@ -240,7 +252,13 @@ pub(super) fn when(
     }
     let covered = structure.cover(bounds, levels);
     let Some(at) = asked else {
-        return Ok(When::Step(covered.end()[along.number] - 1));
+        let (first, end) = (covered.start()[along.number], covered.end()[along.number]);
+        let last = if falls(structure, along.number) {
+            first
+        } else {
+            end - 1
+        };
+        return Ok(When::Step(last));
     };
     let world = along.world(at).map_err(Problem::by("time"))?;
     let cell = floor(structure.position(along.number, levels[d], world));
@@ -250,6 +268,12 @@ pub(super) fn when(
     } else {
         When::Never
     })
+}
+
+/// Whether later cells of an axis have lower coordinates: of one of times, the first is the last.
+pub(super) fn falls(structure: &Structure, axis: usize) -> bool {
+    let axis = structure.axes().nth(axis);
+    axis.is_some_and(|axis| axis.step() < 0.0)
 }
 
 /// Refuses a layer that the grid does not have, by the names of those that it has.

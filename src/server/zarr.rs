@@ -40,20 +40,24 @@ impl Snapshots {
     fn take(&self, app: &App) -> Result<(u64, Duration), Problem> {
         let store = app.store();
         let most = store.snapshot_age_max();
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = lock();
         held.retain(|_, held| held.of.age() < most);
         if let Some((number, held)) = held.last_key_value()
             && held.of.age() < SHARED.min(most / 2)
         {
             return Ok((*number, most.saturating_sub(held.of.age())));
         }
+        drop(held);
+        // Who reads from others does not wait for it.
+        let of = store.snapshot()?;
+        let mut held = lock();
         // A number that no snapshot had, not even of a server before this one.
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.map_or(0, |now| u64::try_from(now.as_micros()).unwrap_or_default());
         let number = held
             .last_key_value()
             .map_or(now, |(last, _)| now.max(last + 1));
-        let of = store.snapshot()?;
         let views = BTreeMap::new();
         held.insert(number, Held { of, views });
         Ok((number, most))
@@ -151,15 +155,13 @@ pub(super) async fn snapshot(asked: Asked<()>) -> Result<Reply, Problem> {
     Params::parse(asked.query.as_deref(), &[])?;
     let root = asked.root("/snap");
     asked
-        .app
-        .call(move |app| {
+        .json(move |app, _| {
             let (number, left) = app.snapshots.take(app)?;
-            let body = json!({
+            Ok(json!({
                 "snapshot": number, "seconds_left": left.as_secs(),
                 "zarr": format!("{root}/snap/{number}/zarr/GRID"),
                 "zarr2": format!("{root}/snap/{number}/zarr2/GRID"),
-            });
-            Ok(Reply::json(&app.kept, &asked.headers, &body))
+            }))
         })
         .await
 }

@@ -12,7 +12,7 @@ use ndarray::Array2;
 use serde_json::Value;
 use tower::ServiceExt;
 
-use crate::fixture::{Server, degrees, manual, store};
+use crate::fixture::{Server, degrees, manual, put, store};
 use crate::oracle::heights;
 
 /// A stream of events that is being read.
@@ -112,14 +112,6 @@ impl Events {
             self.text.push_str(std::str::from_utf8(&bytes).unwrap());
         }
     }
-}
-
-fn put(grid: &gridstone::Grid, value: f32) {
-    grid.put(
-        &Window::new([0, 0], [40, 40]),
-        &Array2::from_elem((40, 40), value),
-    )
-    .unwrap();
 }
 
 #[test]

@@ -157,24 +157,40 @@ pub fn degrees(store: &Store, name: &str, chunk: u32, [rows, cols]: [usize; 2]) 
     numbered(store, name, structure, rows, cols)
 }
 
+/// Puts one value into each of 40 x 40 cells from the corner on.
+pub fn put(grid: &Grid, value: f32) {
+    let cells = Array2::from_elem((40, 40), value);
+    grid.put(&Window::new([0, 0], [40, 40]), &cells).unwrap();
+}
+
+/// Half degrees from 5 degrees east, 50 north on.
+pub fn plane() -> Dimension {
+    Dimension::regular(
+        "space",
+        [Axis::new("y", 50.0, -0.5, 8), Axis::new("x", 5.0, 0.5, 8)],
+    )
+}
+
+/// Times from an hour of a day on, so many hours apart.
+pub fn hours(first: f64, step: f64) -> Dimension {
+    let time = Axis::new("time", first, step, 8).unit("hours since 2024-03-01T00:00:00Z");
+    Dimension::regular("time", [time])
+}
+
 /// Hours of a plane of degrees: (time, y, x), each cell `1000 * hour + 10 * row + col`.
-pub fn hourly(store: &Store, hours: usize) -> Grid {
-    let time = Axis::new("time", 0.0, 1.0, 8).unit("hours since 2024-03-01T00:00:00Z");
+pub fn hourly(store: &Store, count: usize) -> Grid {
     let structure = Structure::builder()
-        .dimension(Dimension::regular("time", [time]))
-        .dimension(Dimension::regular(
-            "space",
-            [Axis::new("y", 50.0, -0.5, 8), Axis::new("x", 5.0, 0.5, 8)],
-        ))
+        .dimension(hours(0.0, 1.0))
+        .dimension(plane())
         .crs("EPSG:4326")
         .build()
         .unwrap();
     let schema = Schema::builder(structure, DType::F32).aggregator(Aggregation::Mean);
     let grid = store.create("hourly", schema.build().unwrap()).unwrap();
-    let cells = Array3::from_shape_fn((hours, 10, 12), |(hour, row, col)| {
+    let cells = Array3::from_shape_fn((count, 10, 12), |(hour, row, col)| {
         (1000 * hour + 10 * row + col) as f32
     });
-    grid.put(&Window::new([0, 0, 0], [hours as u64, 10, 12]), &cells)
+    grid.put(&Window::new([0, 0, 0], [count as u64, 10, 12]), &cells)
         .unwrap();
     grid
 }

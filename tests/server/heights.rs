@@ -4,7 +4,7 @@ use gridstone::{Axis, DType, Dimension, Grid, Schema, Store, Structure, Window};
 use ndarray::{Array3, Array4};
 use serde_json::{Value, json};
 
-use crate::fixture::{Server, degrees, number, numbered, space, store};
+use crate::fixture::{Server, degrees, hours, number, numbered, plane, space, store};
 
 /// Metres between two places, on a sphere.
 fn apart([a_lon, a_lat]: [f64; 2], [b_lon, b_lat]: [f64; 2]) -> f64 {
@@ -120,6 +120,36 @@ fn a_radius_goes_over_the_seam_and_the_pole() {
 }
 
 #[test]
+fn a_radius_over_the_pole_has_what_is_nearest_to_it_in_mercator_too() {
+    const RADIUS: f64 = 6_378_137.0;
+    let store = store();
+    let half = RADIUS * std::f64::consts::PI;
+    let cell = half / 50.0;
+    let world = space("EPSG:3857", [-half, half], cell, 64);
+    numbered(&store, "world", world, 100, 100);
+    let server = Server::new(&store);
+    let centre: [f64; 2] = [30.0, 80.0];
+    let address = format!(
+        "/edr/collections/world/radius?coords=POINT({}%20{})&within=1835&within-units=km",
+        RADIUS * centre[0].to_radians(),
+        RADIUS * centre[1].to_radians().tan().asinh(),
+    );
+    let found = held(&server.get(&address).ok().json(), "world");
+    let place = |row: i32, col: i32| {
+        let x = -half + (f64::from(col) + 0.5) * cell;
+        let y = half - (f64::from(row) + 0.5) * cell;
+        [
+            (x / RADIUS).to_degrees(),
+            (y / RADIUS).sinh().atan().to_degrees(),
+        ]
+    };
+    let all = (0..100).flat_map(|row| (0..100).map(move |col| (row, col)));
+    let near = all.filter(|(row, col)| apart(place(*row, *col), centre) <= 1_835_000.0);
+    assert_eq!(found.len(), near.count());
+    assert!(found.iter().any(|(at, _)| at[1] > half - cell));
+}
+
+#[test]
 fn a_radius_needs_a_length_and_a_known_system() {
     let store = store();
     degrees(&store, "plain", 32, [20, 20]);
@@ -142,19 +172,11 @@ fn a_radius_needs_a_length_and_a_known_system() {
     assert_eq!(variables["within_units"], json!(["m", "km", "mi"]));
 }
 
-fn plane() -> Dimension {
-    Dimension::regular(
-        "space",
-        [Axis::new("y", 50.0, -0.5, 8), Axis::new("x", 5.0, 0.5, 8)],
-    )
-}
-
 /// (time, height, y, x): each cell `1000 * hour + 100 * height + 10 * row + col`, in steps of 50 m
 /// from the ground on.
 fn profile(store: &Store) -> Grid {
-    let time = Axis::new("time", 0.0, 1.0, 8).unit("hours since 2024-03-01T00:00:00Z");
     let structure = Structure::builder()
-        .dimension(Dimension::regular("time", [time]))
+        .dimension(hours(0.0, 1.0))
         .dimension(Dimension::regular(
             "height",
             [Axis::new("height", 0.0, 50.0, 4).unit("m")],
@@ -249,7 +271,10 @@ fn heights_may_be_labels_or_stand_in_the_place_of_times() {
     sea.put(&Window::new([0, 0, 0], [4, 4, 5]), &cells).unwrap();
     // Of two Fixed dimensions none is of bands; one has the name of a height.
     let structure = Structure::builder()
-        .dimension(Dimension::fixed("pressure", ["1000", "850", "500", "top"]))
+        .dimension(Dimension::fixed(
+            "pressure",
+            ["1000", "850", "500", "top", "2000"],
+        ))
         .dimension(Dimension::fixed("run", ["only"]))
         .dimension(plane())
         .crs("EPSG:4326")
@@ -282,4 +307,6 @@ fn heights_may_be_labels_or_stand_in_the_place_of_times() {
     assert_eq!(centres(&json, "z"), [1000.0, 850.0, 500.0]);
     let refused = server.get(&format!("{air}=12"));
     assert!(refused.status == 404 && refused.text().contains("1000, 850, 500, top"));
+    let apart = server.get(&format!("{air}=2000/950"));
+    assert!(apart.status == 400 && apart.text().contains("one label at a time"));
 }

@@ -2,7 +2,8 @@
 
 use axum::body::Body;
 use axum::http::{Method, Request};
-use gridstone::Store;
+use gridstone::{DType, Schema, Store, Window};
+use ndarray::Array2;
 
 use crate::fixture::{Dice, Server, degrees, hourly, numbered, space, store};
 
@@ -175,6 +176,27 @@ fn no_request_makes_the_server_fail() {
             "{address}: {}",
             found.text()
         );
+    }
+}
+
+#[test]
+fn a_wide_place_is_refused_before_anything_is_made_for_its_cells() {
+    let store = store();
+    let structure = space("EPSG:4326", [8.0, 48.0], 1e-5, 256);
+    let schema = Schema::builder(structure, DType::F32).build().unwrap();
+    let grid = store.create("wide", schema).unwrap();
+    for corner in [0_i64, 1_000_000] {
+        let window = Window::new([corner, corner], [1, 1]);
+        grid.put(&window, &Array2::<f32>::ones((1, 1))).unwrap();
+    }
+    let server = Server::new(&store);
+    for query in [
+        "cube?bbox=8,38,18,48",
+        "radius?coords=POINT(13%2043)&within=900&within-units=km",
+        "area?coords=POLYGON((8%2038,18%2038,18%2048,8%2048,8%2038))",
+    ] {
+        let found = server.get(&format!("/edr/collections/wide/{query}"));
+        assert_eq!(found.status, 413, "{query}: {}", found.text());
     }
 }
 

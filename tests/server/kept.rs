@@ -9,26 +9,20 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use gridstone::adapter::zarr::{View, ViewOptions};
 use gridstone::server::Options;
-use gridstone::{Grid, Store, Window};
-use ndarray::Array2;
+use gridstone::{Grid, Store};
 
-use crate::fixture::{FAST, Gate, SLOW, Server, answer, degrees, gated, get, hourly, store};
+use crate::fixture::{FAST, Gate, SLOW, Server, answer, degrees, gated, get, hourly, put, store};
 use crate::oracle::heights;
 
 const TILE: &str = "/tiles/plain/9/267/178.png?encoding=terrarium";
 const CHUNK: &str = "0/plain/c/1/1";
 const POSITION: &str = "/edr/collections/plain/position?coords=POINT(8.2%2047.8)&f=csv";
 
-fn put(grid: &Grid, value: usize) {
-    let cells = Array2::from_elem((40, 40), value as f32);
-    grid.put(&Window::new([0, 0], [40, 40]), &cells).unwrap();
-}
-
 /// A store whose grid `plain` holds one value.
 fn even(value: usize) -> (Store, Grid) {
     let store = store();
     let grid = degrees(&store, "plain", 16, [40, 40]);
-    put(&grid, value);
+    put(&grid, value as f32);
     (store, grid)
 }
 
@@ -89,7 +83,7 @@ fn no_answer_is_older_than_a_put_that_had_returned_before_it_was_asked_for() {
             });
         }
         for value in 2..=VALUES {
-            put(&grid, value);
+            put(&grid, value as f32);
             returned.store(value, Ordering::SeqCst);
             // Some are asked for between two puts, so that what is kept is given.
             let until = asked.load(Ordering::SeqCst) + 12;
@@ -129,7 +123,7 @@ fn what_is_kept_is_given_while_all_calls_are_taken() {
     // What is not kept has to wait, and there is no room to.
     assert_eq!(server.get(&format!("{FAST}&v=1")).status, 503);
     // After a commit nothing is known to hold.
-    put(&store.grid("fast").unwrap(), 3);
+    put(&store.grid("fast").unwrap(), 3.0);
     assert_eq!(server.get(FAST).status, 503);
     gate.open();
     let ended = server.runtime.block_on(running).unwrap();
@@ -141,7 +135,7 @@ fn what_is_kept_is_given_while_all_calls_are_taken() {
 fn names_that_change_hands_take_their_answers_along() {
     let store = store();
     degrees(&store, "a", 16, [40, 40]);
-    put(&degrees(&store, "b", 16, [40, 40]), 7);
+    put(&degrees(&store, "b", 16, [40, 40]), 7.0);
     let server = Server::new(&store);
     let chunk = |grid: &str| format!("/zarr/{grid}@base/0/{grid}/c/0/0");
     let point = |grid: &str| {
@@ -191,6 +185,11 @@ fn texts_are_packed_for_those_who_take_them_so() {
         "/edr/collections/hourly/cube?bbox=6,47,9,49&f=csv",
         "/zarr/plain/zarr.json",
     ] {
+        let taking = |header: &str, value: &str| {
+            let request = Request::builder().uri(address).header(header, value);
+            let request = request.header("accept-encoding", "gzip");
+            server.send(request.body(Body::empty()).unwrap())
+        };
         // First made, then kept.
         for _ in 0..2 {
             let plain = server.get(address).ok();
@@ -206,19 +205,11 @@ fn texts_are_packed_for_those_who_take_them_so() {
             let tags = [&plain, &packed].map(|found| found.header("etag"));
             assert_ne!(tags[0], tags[1], "{address}");
             for tag in tags {
-                let request = Request::builder()
-                    .uri(address)
-                    .header("accept-encoding", "gzip");
-                let request = request.header("if-none-match", tag);
-                let known = server.send(request.body(Body::empty()).unwrap());
+                let known = taking("if-none-match", tag);
                 assert_eq!(known.status, StatusCode::NOT_MODIFIED, "{address}");
                 assert_eq!(known.header("etag"), tag, "{address}");
             }
-            let request = Request::builder()
-                .uri(address)
-                .header("accept-encoding", "gzip");
-            let request = request.header("range", "bytes=1-4");
-            let part = server.send(request.body(Body::empty()).unwrap());
+            let part = taking("range", "bytes=1-4");
             assert_eq!(part.status, StatusCode::PARTIAL_CONTENT, "{address}");
             assert_eq!(part.body, plain.body.slice(1..5), "{address}");
             assert!(!part.headers.contains_key("content-encoding"), "{address}");

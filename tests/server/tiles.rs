@@ -7,7 +7,7 @@ use gridstone::{
 };
 use ndarray::{Array2, Array3};
 
-use crate::fixture::{Server, degrees, hourly, number, numbered, space, store};
+use crate::fixture::{Server, degrees, hourly, hours, number, numbered, plane, space, store};
 use crate::oracle::{heights, image, metres, place};
 
 /// The value of the cell (row, col) at a position in cells, of a numbered grid.
@@ -366,6 +366,35 @@ fn a_tile_is_of_the_time_that_is_asked_for_else_of_the_last() {
     for height in of_cells {
         assert!((9_500.0..9_700.0).contains(&height), "{height}");
     }
+}
+
+#[test]
+fn of_times_that_run_back_the_last_is_shown() {
+    let store = store();
+    let structure = Structure::builder()
+        .dimension(hours(3.0, -1.0))
+        .dimension(plane())
+        .crs("EPSG:4326")
+        .build()
+        .unwrap();
+    let schema = Schema::builder(structure, DType::F32).build().unwrap();
+    let grid = store.create("back", schema).unwrap();
+    let cells = Array3::from_shape_fn((4, 10, 12), |(step, _, _)| 1.0 + step as f32);
+    grid.put(&Window::new([0, 0, 0], [4, 10, 12]), &cells)
+        .unwrap();
+    let server = Server::new(&store);
+    let shown = |more: &str| {
+        let address = format!("/tiles/back/6/33/21.png?encoding=terrarium{more}");
+        server.heights(&address).into_iter().flatten().next()
+    };
+    assert_eq!(shown(""), Some(1.0));
+    assert_eq!(shown("&time=2024-03-01T03:00Z"), Some(1.0));
+    assert_eq!(shown("&time=2024-03-01T00:00Z"), Some(4.0));
+    let xml = server.get("/wmts").ok().text();
+    assert!(
+        xml.contains("<Default>2024-03-01T03:00:00Z</Default><Value>2024-03-01T00:00:00Z</Value>"),
+        "{xml}"
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use ndarray::{Axis, Slice};
 use serde_json::{Map, Value, json};
 
+use super::super::slice;
 use super::ask::Kind;
 use super::collection;
 use super::read::Found;
@@ -13,19 +14,9 @@ use crate::wire;
 
 /// The centres of cells along an axis of the answer.
 pub(super) fn centres(found: &Found<'_>, axis: usize) -> Vec<f64> {
-    let structure = found.grid.structure();
-    let window = &found.answer.window;
-    let levels = window.levels(structure.dimensions().len());
-    let level = levels[structure.dimension_of(axis)];
     let len = found.answer.array.shape()[axis];
-    let first = window.start()[axis];
-    (0..len)
-        .map(|at| {
-            let cell = first.saturating_add_unsigned(at as u64);
-            let edge = |cell: i64| structure.edge(axis, level, cell);
-            edge(cell) / 2.0 + edge(cell.saturating_add(1)) / 2.0
-        })
-        .collect()
+    let centres = slice::centres(found.grid.structure(), &found.answer.window, axis);
+    centres.take(len).collect()
 }
 
 /// The heights of cells along an axis: labels, numbers if all are, or centres.

@@ -86,7 +86,7 @@ pub(super) fn cells(
     };
     let (low, high) = (ends[0].min(ends[1]), ends[0].max(ends[1]));
     let found = match dimension.labels() {
-        Some(labels) => labelled(labels, low, high),
+        Some(labels) => labelled(labels, low, high)?,
         None => {
             let covered = structure.cover(bounds, levels);
             let at = |world: f64| floor(structure.position(axis, levels[d], world));
@@ -119,15 +119,20 @@ pub(super) fn cells(
     Ok(Some((axis, found)))
 }
 
-/// The labels that are numbers from one to another, if they follow each other.
-fn labelled(labels: &[String], low: f64, high: f64) -> Option<Range<i64>> {
+/// The labels that are numbers from one to another, if there are any. They must follow each other.
+fn labelled(labels: &[String], low: f64, high: f64) -> Result<Option<Range<i64>>, Problem> {
     let within = |label: &String| label.parse::<f64>().is_ok_and(|of| low <= of && of <= high);
-    let first = labels.iter().position(within)?;
+    let Some(first) = labels.iter().position(within) else {
+        return Ok(None);
+    };
     let len = labels[first..]
         .iter()
         .take_while(|label| within(label))
         .count();
-    let others = labels.iter().filter(|label| within(label)).count() > len;
-    let first = i64::try_from(first).ok().filter(|_| !others)?;
-    Some(first..first.saturating_add_unsigned(len as u64))
+    if labels.iter().filter(|label| within(label)).count() > len {
+        let why = "others stand between the labels of this range; ask for one label at a time";
+        return Err(Problem::parameter("z", why));
+    }
+    let first = 0_i64.saturating_add_unsigned(first as u64);
+    Ok(Some(first..first.saturating_add_unsigned(len as u64)))
 }

@@ -58,18 +58,13 @@ pub(super) async fn collections(asked: Asked<()>) -> Result<Reply, Problem> {
     Params::parse(asked.query.as_deref(), &["f"])?;
     let root = asked.root("/edr/collections");
     asked
-        .app
-        .call(move |app| {
+        .json(move |app, _| {
             let grids = app.store().snapshot()?.grids()?;
             let plain = grids.iter().filter(|grid| collection::is_one(grid));
             let all = plain.map(|grid| collection::of(grid, &root));
             let all = all.collect::<Result<Vec<Value>, Problem>>()?;
             let links = [json!({ "rel": "self", "href": format!("{root}/edr/collections") })];
-            Ok(Reply::json(
-                &app.kept,
-                &asked.headers,
-                &json!({ "links": links, "collections": all }),
-            ))
+            Ok(json!({ "links": links, "collections": all }))
         })
         .await
 }
@@ -79,11 +74,7 @@ pub(super) async fn collection(asked: Asked) -> Result<Reply, Problem> {
     Params::parse(asked.query.as_deref(), &["f"])?;
     let root = asked.root(&format!("/edr/collections/{}", asked.path));
     asked
-        .app
-        .call(move |app| {
-            let json = collection::of(&app.grid(&asked.path)?, &root)?;
-            Ok(Reply::json(&app.kept, &asked.headers, &json))
-        })
+        .json(move |app, asked| collection::of(&app.grid(&asked.path)?, &root))
         .await
 }
 

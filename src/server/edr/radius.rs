@@ -4,7 +4,7 @@ use ndarray::Array2;
 
 use super::super::projection::Projection;
 use super::super::reply::Problem;
-use super::super::slice::Plane;
+use super::super::slice::{Plane, centres};
 use crate::Grid;
 use crate::grid::longitude::{turned, turns};
 use crate::grid::{Structure, Window};
@@ -54,9 +54,9 @@ impl Circle {
         let [lon, lat] = self.centre;
         let wider = self.angle * (1.0 + BEYOND);
         let (south, north) = (lat - wider.to_degrees(), lat + wider.to_degrees());
+        let over_pole = south <= -90.0 || north >= 90.0;
         let round = structure.longitude() == Some(plane.x);
         if round {
-            let over_pole = south <= -90.0 || north >= 90.0;
             let half = (wider.sin() / lat.to_radians().cos()).asin().to_degrees();
             let (west, east) = (lon - half, lon + half);
             let x = match turns((west, east), of[0])[..] {
@@ -66,6 +66,10 @@ impl Circle {
                 _ => of[0],
             };
             return [x, (south, north)];
+        }
+        // Around a pole it has all longitudes, and its edge lies on one side only.
+        if over_pole && self.projection.is_separable() {
+            return of;
         }
         let edge = (0..POINTS).map(|number| {
             let bearing = f64::from(number) / f64::from(POINTS) * std::f64::consts::TAU;
@@ -113,17 +117,8 @@ impl Circle {
         plane: Plane<'_>,
         window: &Window,
     ) -> Array2<bool> {
-        let levels = window.levels(structure.dimensions().len());
-        let centres = |axis: usize| -> Vec<f64> {
-            let level = levels[plane.space];
-            (window.start()[axis]..window.end()[axis])
-                .map(|cell| {
-                    let edge = |cell: i64| structure.edge(axis, level, cell);
-                    edge(cell) / 2.0 + edge(cell.saturating_add(1)) / 2.0
-                })
-                .collect()
-        };
-        let (x, y) = (centres(plane.x), centres(plane.y));
+        let of = |axis: usize| -> Vec<f64> { centres(structure, window, axis).collect() };
+        let (x, y) = (of(plane.x), of(plane.y));
         Array2::from_shape_fn((y.len(), x.len()), |(row, col)| {
             let at = self.projection.inverse([x[col], y[row]]);
             at.is_some_and(|at| self.holds(at))

@@ -1,5 +1,7 @@
 //! From a question to cells.
 
+use std::ops::Range;
+
 use axum::http::HeaderMap;
 use ndarray::Array2;
 
@@ -13,7 +15,7 @@ use super::wkt::{self, Into};
 use super::{collection, coverage, csv, height};
 use crate::grid::longitude::{rising, turned, turns};
 use crate::grid::{Level, Levels, Structure, Window};
-use crate::{Answer, Grid, Layer, Query, wire};
+use crate::{Answer, Grid, Layer, Polygon, Query, wire};
 
 /// The share of the cells that an engine call may have that a text may have.
 const TEXT_SHARE: u64 = 4;
@@ -80,8 +82,12 @@ pub(super) fn answer(
             .iter_mut()
             .for_each(|(number, _)| *number -= first);
     }
-    let query = timed(grid, plane, ask, (&bounds, window, levels))?;
-    let query = query.freshness(ask.freshness);
+    let (window, ticks) = timed(grid, plane, ask, (&bounds, window, levels))?;
+    let query = Query::window(window).freshness(ask.freshness);
+    let query = match ticks {
+        Some(ticks) => query.ticks(ticks),
+        None => query,
+    };
     let query = match &ask.layer {
         Some(layer) => query.layer(layer.clone()),
         None => query,
@@ -104,7 +110,7 @@ pub(super) fn answer(
             plane,
             kind: ask.kind,
             answer: grid.read(&query)?,
-            mask: region.mask,
+            mask: region.counting.mask(structure, plane, &window)?,
             band,
             height,
             parameters,
@@ -142,7 +148,31 @@ fn chosen(grid: &Grid, ask: &Ask, names: Vec<String>) -> Result<Vec<(usize, Stri
 struct Region {
     /// All that was put, but along rows and columns what is asked for.
     window: Window,
-    mask: Option<Array2<bool>>,
+    counting: Counting,
+}
+
+/// Which cells of a region count.
+enum Counting {
+    All,
+    /// Those whose centres lie in it.
+    Circle(Circle),
+    Polygon(Polygon),
+}
+
+impl Counting {
+    /// The cells (y, x) of a window that count; `None` if all of them do.
+    fn mask(
+        &self,
+        structure: &Structure,
+        plane: Plane<'_>,
+        window: &Window,
+    ) -> Result<Option<Array2<bool>>, Problem> {
+        Ok(match self {
+            Self::All => None,
+            Self::Circle(circle) => Some(circle.cells(structure, plane, window)),
+            Self::Polygon(polygon) => Some(polygon.cells(structure, window)?),
+        })
+    }
 }
 
 impl Region {
@@ -158,6 +188,11 @@ impl Region {
         let extent = structure.extent(bounds);
         let of = [plane.x, plane.y].map(|axis| extent.bounds()[axis]);
         let round = structure.longitude() == Some(plane.x);
+        let within = |sides: [(f64, f64); 2], counting: Counting| -> Result<Self, Problem> {
+            let window = meeting(structure, plane, (&covered, levels), sides);
+            let window = window.ok_or_else(|| outside(grid, of))?;
+            Ok(Self { window, counting })
+        };
         match &ask.place {
             Place::Point(at) => {
                 let at = into.point(*at);
@@ -173,36 +208,25 @@ impl Region {
                     let last = covered.end()[axis] - 1;
                     window = window.along(axis, cell.clamp(covered.start()[axis], last), 1);
                 }
-                Ok(Self { window, mask: None })
+                Ok(Self {
+                    window,
+                    counting: Counting::All,
+                })
             }
             Place::Circle(at, metres) => {
                 let at = into.point(*at).map_err(|problem| problem.of("coords"))?;
                 let circle = Circle::new(grid, at, *metres)?;
                 let sides = circle.bounds(structure, plane, of);
-                let window = meeting(structure, plane, (&covered, levels), sides)?;
-                let window = window.ok_or_else(|| outside(grid, of))?;
-                let mask = circle.cells(structure, plane, &window);
-                Ok(Self {
-                    window,
-                    mask: Some(mask),
-                })
+                within(sides, Counting::Circle(circle))
             }
             Place::Box(bbox) => {
-                let [x, y] = boxed(grid, &into, *bbox, (of, round))?;
-                let window = meeting(structure, plane, (&covered, levels), [x, y])?;
-                let window = window.ok_or_else(|| outside(grid, of))?;
-                Ok(Self { window, mask: None })
+                let sides = boxed(grid, &into, *bbox, (of, round))?;
+                within(sides, Counting::All)
             }
             Place::Polygon(parts) => {
                 let polygon = wkt::polygon(grid, plane, &into, parts.clone())
                     .map_err(|problem| problem.of("coords"))?;
-                let window = meeting(structure, plane, (&covered, levels), polygon.bounds())?;
-                let window = window.ok_or_else(|| outside(grid, of))?;
-                let mask = polygon.cells(structure, &window)?;
-                Ok(Self {
-                    window,
-                    mask: Some(mask),
-                })
+                within(polygon.bounds(), Counting::Polygon(polygon))
             }
         }
     }
@@ -214,7 +238,7 @@ fn meeting(
     plane: Plane<'_>,
     (covered, levels): (&Window, Levels),
     [x, y]: [(f64, f64); 2],
-) -> Result<Option<Window>, Problem> {
+) -> Option<Window> {
     let mut window = *covered;
     for (axis, (low, high)) in [(plane.x, x), (plane.y, y)] {
         let level = levels[plane.space];
@@ -227,11 +251,11 @@ fn meeting(
             last.min(covered.end()[axis]),
         );
         if first >= last {
-            return Ok(None);
+            return None;
         }
         window = window.along(axis, first, last.abs_diff(first));
     }
-    Ok(Some(window))
+    Some(window)
 }
 
 /// A box in the coordinates of the grid: that around its edges where they are of another system.
@@ -292,15 +316,15 @@ fn outside(grid: &Grid, [x, y]: [(f64, f64); 2]) -> Problem {
     ))
 }
 
-/// The query, at the times that are asked for.
+/// The window at the times that are asked for; of events their ticks, if not all are.
 fn timed(
     grid: &Grid,
     plane: Plane<'_>,
     ask: &Ask,
     (bounds, window, levels): (&Window, Window, Levels),
-) -> Result<Query, Problem> {
+) -> Result<(Window, Option<Range<i64>>), Problem> {
     let Some(times) = ask.times else {
-        return Ok(Query::window(window));
+        return Ok((window, None));
     };
     let structure = grid.structure();
     let along = plane.along.ok_or_else(|| {
@@ -328,7 +352,7 @@ fn timed(
         if first >= end {
             return Err(nothing_then(grid, along, bounds));
         }
-        return Ok(Query::window(window).ticks(first..end));
+        return Ok((window, Some(first..end)));
     }
     let first = from.map_or(covered.0, cell).max(covered.0);
     let end = to
@@ -337,11 +361,8 @@ fn timed(
     if first >= end {
         return Err(nothing_then(grid, along, bounds));
     }
-    Ok(Query::window(window.along(
-        along.number,
-        first,
-        end.abs_diff(first),
-    )))
+    let window = window.along(along.number, first, end.abs_diff(first));
+    Ok((window, None))
 }
 
 fn nothing_then(grid: &Grid, along: wire::Along<'_>, bounds: &Window) -> Problem {
@@ -372,10 +393,7 @@ fn check_size(
             let each = window.along(axis, 0, 1).cells();
             each.and_then(|each| each.checked_mul(events.max(1)))
         }
-        None => {
-            let explained = grid.explain(query)?;
-            explained.window.cells()
-        }
+        None => window.cells(),
     };
     if cells.is_some_and(|cells| cells <= most) {
         return Ok(());

@@ -34,11 +34,9 @@ pub(super) async fn tilejson(asked: Asked) -> Result<Reply, Problem> {
     let ask = Ask::of_tile(asked.query.as_deref())?;
     let root = asked.root(&format!("/tiles/{}/tiles.json", asked.path));
     asked
-        .app
-        .call(move |app| {
+        .json(move |app, asked| {
             let grid = app.grid(&asked.path)?;
-            let json = tilejson::of(app, &grid, &ask, &root, asked.query.as_deref())?;
-            Ok(Reply::json(&app.kept, &asked.headers, &json))
+            tilejson::of(app, &grid, &ask, &root, asked.query.as_deref())
         })
         .await
 }

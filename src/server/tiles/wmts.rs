@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::super::params::{Params, shortened};
 use super::super::reply::Problem;
-use super::super::slice::Plane;
+use super::super::slice::{Plane, falls};
 use super::place::{HALF, ZOOM_MAX};
 use super::tilejson;
 use crate::grid::Level;
@@ -125,7 +125,7 @@ fn times(grid: &Grid) -> Result<Option<(String, Vec<String>)>, Problem> {
         return Ok(None);
     };
     let level = bounds.levels(structure.dimensions().len())[structure.dimension_of(along.number)];
-    let mut all: Vec<String> = if along.irregular && level == Level::ZERO {
+    let all: Vec<String> = if along.irregular && level == Level::ZERO {
         let ticks = grid.events(&Query::all().layer(Layer::Base))?;
         let skipped = ticks.len().saturating_sub(TIMES_MAX);
         ticks[skipped..]
@@ -135,24 +135,29 @@ fn times(grid: &Grid) -> Result<Option<(String, Vec<String>)>, Problem> {
     } else {
         let (first, end) = (bounds.start()[along.number], bounds.end()[along.number]);
         let shown = |cell: i64| wire::shown(axis, structure.edge(along.number, level, cell));
-        let few = end.abs_diff(first) <= TIMES_MAX as u64;
+        let len = end.abs_diff(first);
+        // Where an axis runs back in time its first cells are the last.
+        let falls = falls(structure, along.number);
+        let nth = |number: u64| {
+            shown(if falls {
+                end.saturating_sub_unsigned(number + 1)
+            } else {
+                first.saturating_add_unsigned(number)
+            })
+        };
+        let most = TIMES_MAX as u64;
         let apart = axis.step().abs() * level.scale() * along.unit()?.tick().nanoseconds() as f64;
         let seconds = apart / 1e9;
-        if few || seconds.fract() != 0.0 {
-            let kept = end.saturating_sub_unsigned(TIMES_MAX as u64).max(first);
-            (kept..end).map(shown).collect()
+        if len <= most || seconds.fract() != 0.0 {
+            (len.saturating_sub(most)..len).map(nth).collect()
         } else {
-            let (from, last) = (shown(first), shown(end - 1));
+            let (from, last) = (nth(0), nth(len - 1));
             return Ok(Some((
                 last.clone(),
                 vec![format!("{from}/{last}/PT{seconds}S")],
             )));
         }
     };
-    // Where an axis runs back in time.
-    if axis.step() < 0.0 && !along.irregular {
-        all.reverse();
-    }
     Ok(all.last().cloned().map(|last| (last, all)))
 }
 
