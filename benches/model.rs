@@ -3,29 +3,30 @@
 //! N chunks of b bytes with a pyramid over them, a third as many, are D = 4/3 N b bytes.
 //!
 //! * A commit of c chunks is an object of the log: 4/3 N / c puts, of D bytes.
-//! * Young tables have an eighth of the bytes m of a merged one: 8 D / m of them. Each is a put, and
-//!   the manifest that names it another.
-//! * Young tables are merged into a run, and runs of one size into one, four to eight at a time: each
-//!   byte A = 1 + log8(2 D / m) times, rounded down. It is read in requests of 2 MiB and written in
-//!   parts of 10 MiB, each table at least in one.
-//! * Aggregation reads every chunk that is not in the C bytes of memory any more: 4/3 N - C / b gets.
-//! * A window of k chunks takes k gets of b bytes, and at most half as many again for what is in the
-//!   directory and for marks.
+//! * Young tables have an eighth of the bytes m of a merged one: 8 D / m of them. Each is a put,
+//!   and the manifest that names it another.
+//! * Young tables are merged into a run, and runs of one size into one, four to eight at a time:
+//!   each byte A = 1 + log8(2 D / m) times, rounded down. It is read in requests of 2 MiB and
+//!   written in parts of 10 MiB, each table at least in one.
+//! * Aggregation reads every chunk that is not in the C bytes of memory any more: 4/3 N - C / b
+//!   gets.
+//! * A window of k chunks takes k gets of b bytes, and at most half as many again for what is in
+//!   the directory and for marks.
 //!
 //! Who has a store open for writing looks for news, with eight small gets a second beside all that.
 //! The list of tables, which each change writes anew, has 200 bytes a table: that is what bounds a
 //! store. Larger grids are shards.
 
-/// What was asked for, or should be.
-#[derive(Clone, Copy, Debug, Default)]
+/// What was asked for, or what the formula says of it.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
-    pub(super) gets: u64,
-    pub(super) puts: u64,
+    pub(super) gets: f64,
+    pub(super) puts: f64,
     /// Bytes.
-    pub(super) read: u64,
-    pub(super) written: u64,
-    /// The most of them that followed one another.
-    pub(super) row: u64,
+    pub(super) read: f64,
+    pub(super) written: f64,
+    /// The most of them that followed one another; the formula has none where several threads ask.
+    pub(super) row: Option<f64>,
 }
 
 /// What a store is like.
@@ -40,16 +41,6 @@ pub(super) struct Shape {
     pub(super) merged: f64,
     /// The bytes of what is held in memory.
     pub(super) cache: f64,
-}
-
-/// The formula.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Expected {
-    pub(super) gets: f64,
-    pub(super) puts: f64,
-    pub(super) read: f64,
-    pub(super) written: f64,
-    pub(super) row: f64,
 }
 
 const FETCH: f64 = 2.0 * MIB;
@@ -74,26 +65,26 @@ impl Shape {
         1.0 + runs.log(8.0).floor()
     }
 
-    pub(super) fn import(&self) -> Expected {
+    pub(super) fn import(&self) -> Asked {
         let (data, merged) = (self.data(), self.merges() * self.data());
         let parts = merged / PART.min(self.merged);
         let aggregated = (data - self.cache).max(0.0);
-        Expected {
+        Asked {
             gets: merged / FETCH.min(self.merged / 8.0) + aggregated / self.bytes,
             puts: 4.0 / 3.0 * self.chunks / self.commit + 2.0 * self.young() + parts,
             read: merged + aggregated,
             written: 2.0 * data + merged,
-            row: 0.0,
+            row: None,
         }
     }
 
-    pub(super) fn window(&self, chunks: f64) -> Expected {
-        Expected {
+    pub(super) fn window(&self, chunks: f64) -> Asked {
+        Asked {
             gets: 1.5 * chunks,
             puts: 0.0,
             read: chunks * self.bytes,
             written: 0.0,
-            row: 3.0,
+            row: Some(3.0),
         }
     }
 
@@ -103,29 +94,26 @@ impl Shape {
     }
 }
 
-pub(super) const HEADER: &str = "| chunks | verb | gets | MB read | puts | MB written | in a row |\n|---|---|---|---|---|---|---|";
+pub(super) const HEADER: &str = "\
+| chunks | verb | gets | MB read | puts | MB written | in a row |
+|---|---|---|---|---|---|---|";
 
 /// Prints a line: what was asked for, and in brackets what the formula says.
-pub(super) fn line(chunks: u64, verb: &str, asked: &Asked, expected: Option<Expected>) {
-    let cell = |asked: f64, expected: Option<f64>, digits: usize| match expected {
-        Some(expected) => format!("{asked:.digits$} ({expected:.digits$})"),
-        None => format!("{asked:.digits$}"),
+pub(super) fn line(chunks: u64, verb: &str, asked: &Asked, expected: Option<Asked>) {
+    let cell = |of: &dyn Fn(&Asked) -> f64, digits: usize| match &expected {
+        Some(expected) => format!("{:.digits$} ({:.digits$})", of(asked), of(expected)),
+        None => format!("{:.digits$}", of(asked)),
     };
-    let row = match expected {
-        // Requests of several threads.
-        Some(Expected { row: 0.0, .. }) => String::new(),
-        of => cell(asked.row as f64, of.map(|of| of.row), 0),
+    let row = match &expected {
+        Some(Asked { row: None, .. }) => String::new(),
+        _ => cell(&|of: &Asked| of.row.unwrap_or(0.0), 0),
     };
     println!(
         "| {chunks} | {verb} | {} | {} | {} | {} | {row} |",
-        cell(asked.gets as f64, expected.map(|of| of.gets), 0),
-        cell(asked.read as f64 / 1e6, expected.map(|of| of.read / 1e6), 1),
-        cell(asked.puts as f64, expected.map(|of| of.puts), 0),
-        cell(
-            asked.written as f64 / 1e6,
-            expected.map(|of| of.written / 1e6),
-            1
-        ),
+        cell(&|of: &Asked| of.gets, 0),
+        cell(&|of: &Asked| of.read / 1e6, 1),
+        cell(&|of: &Asked| of.puts, 0),
+        cell(&|of: &Asked| of.written / 1e6, 1),
     );
 }
 
@@ -178,7 +166,8 @@ const STORAGES: [Storage; 2] = [
 ];
 
 impl Storage {
-    fn requests(&self, of: &Expected) -> f64 {
+    /// Dollars.
+    fn requests(&self, of: &Asked) -> f64 {
         (of.puts * self.thousand_puts + of.gets * self.thousand_gets) / 1e3
     }
 

@@ -1,9 +1,11 @@
 //! What verbs ask of object storage:
-//! `cargo bench --features cli,testing,object-store --bench requests -- 1000 10000`.
+//! `cargo bench --features cli,testing,object-store --bench requests -- 1000 10000`, or
+//! `make requests`.
 //!
-//! Stores of so many chunks are made in memory, every request is counted, and is held against what a
-//! formula says (`model.rs`). With `GRIDSTONE_REQUESTS=1` each is told, too. The formula then says what it takes, costs and lasts where the chunks
-//! are more than one machine holds. Prints tables in Markdown.
+//! Stores of so many chunks are made in memory, every request is counted, and is held against what
+//! a formula says (`model.rs`). With `GRIDSTONE_REQUESTS=1` each is told, too. The formula then
+//! says what it takes, costs and lasts where the chunks are more than one machine holds. Prints
+//! tables in Markdown.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
 
 #[path = "../tests/torture/dice.rs"]
@@ -79,7 +81,10 @@ fn sum(requests: Vec<Request>) -> Asked {
         let some = requests
             .iter()
             .filter(|of| of.verb.changes() == changes && of.verb != Verb::Delete);
-        some.fold((0, 0), |(count, bytes), of| (count + 1, bytes + of.bytes))
+        let (count, bytes) = some.fold((0_u64, 0), |(count, bytes), of| {
+            (count + 1, bytes + of.bytes)
+        });
+        (count as f64, bytes as f64)
     };
     let ((gets, read), (puts, written)) = (of(false), of(true));
     Asked {
@@ -87,11 +92,11 @@ fn sum(requests: Vec<Request>) -> Asked {
         puts,
         read,
         written,
-        row: in_a_row(requests) as u64,
+        row: Some(in_a_row(requests) as f64),
     }
 }
 
-/// The object storage, and what was asked of it.
+/// The object storage that stores are made in.
 struct Bench {
     objects: Arc<Failing>,
 }

@@ -86,8 +86,10 @@ impl Batch {
         self.deleted.push((space, range));
     }
 
-    /// Leaves a write to the moment at which the batch has its place in the order of commits;
-    /// `write` is called once at most, and may find that there is nothing to write.
+    /// Leaves a write to the moment at which the batch has its place in the order of commits, in
+    /// place of one that was left before. `write` is called once at most, and may find that there
+    /// is nothing to write; it is not called for a batch that is refused, and need not be for one
+    /// that changes nothing else. It must not use the store: an engine may hold a lock meanwhile.
     pub fn write_when_accepted(
         &mut self,
         write: impl Fn() -> Option<Write> + Send + Sync + 'static,
@@ -128,7 +130,8 @@ impl Batch {
         &self.writes
     }
 
-    /// Whether a commit of this batch would change anything.
+    /// Whether a commit of this batch would change nothing, so far as is known before it is
+    /// [accepted](Self::accept).
     pub fn changes_nothing(&self) -> bool {
         self.writes.is_empty() && self.deleted.is_empty()
     }
@@ -153,6 +156,7 @@ impl Batch {
         self.ranges.extend(other.ranges);
         self.deleted.extend(other.deleted);
         self.writes.extend(other.writes);
+        self.late = other.late.or(self.late.take());
     }
 
     /// The deleted ranges and the writes, for an engine that keeps them.

@@ -4,9 +4,14 @@
 //! A factory gives a new, empty engine at each call.
 #![expect(clippy::unwrap_used, reason = "a failed call is a failed assertion")]
 
+#[path = "expectations_conformance.rs"]
+mod expectations;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering as AtomicOrdering};
 use std::sync::{Arc, Barrier};
 use std::thread;
+
+pub use expectations::{conflicts, deleted_ranges};
 
 use super::{Batch, Durability, Engine, KeyRange, Order, Page, Sequence, Snapshot, Space, Write};
 use crate::error::{Error, ErrorKind};
@@ -254,19 +259,17 @@ pub fn acceptance(new: Factory<'_>) {
     const THREADS: usize = 4;
     const COMMITS: usize = 25;
     let engine = new();
-    put(&*engine, Space::Meta, &[(b"shared", b"")]);
     let places = Arc::new(AtomicU64::new(0));
-    let barrier = Barrier::new(THREADS);
-    let commit = |thread: usize, nth: usize| {
-        let mut batch = Batch::at(&*engine.snapshot().unwrap());
-        // Every other commit races with those of the other threads.
-        if nth.is_multiple_of(2) {
+    // Writes under a key of its own how many were accepted before, if nobody else came first.
+    let commit = |snapshot: &dyn Snapshot, key: String, races: bool| {
+        let mut batch = Batch::at(snapshot);
+        if races {
             batch.expect_key(Space::Meta, b"shared".to_vec());
             batch.put(Space::Meta, b"shared".to_vec(), Vec::new());
         }
-        let own = format!("{thread}/{nth}").into_bytes();
-        batch.put(Space::Base, own.clone(), Vec::new());
-        let places = Arc::clone(&places);
+        let key = key.into_bytes();
+        batch.put(Space::Base, key.clone(), Vec::new());
+        let (own, places) = (key.clone(), Arc::clone(&places));
         batch.write_when_accepted(move || {
             let place = places.fetch_add(1, AtomicOrdering::SeqCst);
             Some(Write {
@@ -276,18 +279,26 @@ pub fn acceptance(new: Factory<'_>) {
             })
         });
         match engine.commit(batch, Durability::Buffered) {
-            Ok(sequence) => Some((sequence, format!("{thread}/{nth}").into_bytes())),
+            Ok(sequence) => Some((sequence, key)),
             Err(error) => {
                 assert_eq!(error.kind(), &ErrorKind::Conflict, "{error:?}");
                 None
             }
         }
     };
-    let run = &|thread| {
+    let before = engine.snapshot().unwrap();
+    put(&*engine, Space::Meta, &[(b"shared", b"")]);
+    assert_eq!(commit(&*before, "refused".to_owned(), true), None);
+    assert_eq!(places.load(AtomicOrdering::SeqCst), 0, "it was refused");
+    let barrier = Barrier::new(THREADS);
+    let run = &|thread: usize| {
         barrier.wait();
-        (0..COMMITS)
-            .filter_map(|nth| commit(thread, nth))
-            .collect::<Vec<_>>()
+        // Every other commit races with those of the other threads.
+        let nth = |nth: usize| {
+            let snapshot = engine.snapshot().unwrap();
+            commit(&*snapshot, format!("{thread}/{nth}"), nth.is_multiple_of(2))
+        };
+        (0..COMMITS).filter_map(nth).collect::<Vec<_>>()
     };
     let mut committed: Vec<(Sequence, Vec<u8>)> = thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
@@ -300,18 +311,14 @@ pub fn acceptance(new: Factory<'_>) {
     });
     committed.sort();
     let snapshot = engine.snapshot().unwrap();
-    let written: Vec<Option<Vec<u8>>> = committed
-        .iter()
-        .map(|(_, key)| get(&*snapshot, Space::Base, key))
-        .collect();
-    let expected: Vec<Option<Vec<u8>>> = (0_u64..)
-        .take(committed.len())
-        .map(|place| Some(place.to_be_bytes().to_vec()))
-        .collect();
-    assert_eq!(
-        written, expected,
-        "late writes come in the order of commits"
-    );
+    for (place, (_, key)) in (0_u64..).zip(&committed) {
+        assert_eq!(
+            get(&*snapshot, Space::Base, key),
+            Some(place.to_be_bytes().to_vec()),
+            "late writes come in the order of commits"
+        );
+    }
+    assert_eq!(get(&*snapshot, Space::Base, b"refused"), None);
 }
 
 /// Snapshots: they show whole commits and do not change, also while commits and flushes go on.
@@ -366,215 +373,6 @@ pub fn isolation(new: Factory<'_>) {
         writing.store(false, AtomicOrdering::Relaxed);
     });
     all_equal(&*engine);
-}
-
-/// Expectations: present and absent keys, ranges and phantoms, and what is no conflict.
-pub fn conflicts(new: Factory<'_>) {
-    type Change = fn(&mut Batch);
-    let write: Change = |batch| batch.put(Space::Base, b"m".to_vec(), b"new".to_vec());
-    let delete: Change = |batch| batch.delete(Space::Base, b"m".to_vec());
-    let cases: [(&str, Change, bool); 8] = [
-        (
-            "the key",
-            |batch| batch.expect_key(Space::Base, b"m".to_vec()),
-            true,
-        ),
-        (
-            "another key",
-            |batch| batch.expect_key(Space::Base, b"n".to_vec()),
-            false,
-        ),
-        (
-            "the key in another space",
-            |batch| batch.expect_key(Space::Dirty, b"m".to_vec()),
-            false,
-        ),
-        (
-            "a range around",
-            |batch| batch.expect_range(Space::Base, KeyRange::prefix(b"m")),
-            true,
-        ),
-        (
-            "everything",
-            |batch| batch.expect_range(Space::Base, KeyRange::all()),
-            true,
-        ),
-        (
-            "a range that ends there",
-            |batch| batch.expect_range(Space::Base, between(b"a", b"m")),
-            false,
-        ),
-        (
-            "a range that begins after",
-            |batch| batch.expect_range(Space::Base, between(b"m\0", b"z")),
-            false,
-        ),
-        (
-            "a range of another space",
-            |batch| batch.expect_range(Space::Meta, KeyRange::all()),
-            false,
-        ),
-    ];
-    for (change_name, change) in [("a write", write), ("a deletion", delete)] {
-        for present in [true, false] {
-            for (name, expect, conflicts) in cases {
-                let engine = new();
-                if present {
-                    put(&*engine, Space::Base, &[(b"m", b"old")]);
-                }
-                let snapshot = engine.snapshot().unwrap();
-                let mut other = Batch::at(&*snapshot);
-                change(&mut other);
-                engine.commit(other, Durability::Buffered).unwrap();
-
-                let mut batch = Batch::at(&*snapshot);
-                expect(&mut batch);
-                batch.put(Space::Meta, b"written".to_vec(), Vec::new());
-                let outcome = engine
-                    .commit(batch, Durability::Buffered)
-                    .map_err(|error| error.kind().clone());
-                let case = format!("{change_name} against {name}, present {present}");
-                assert_eq!(
-                    outcome.err(),
-                    conflicts.then_some(ErrorKind::Conflict),
-                    "{case}"
-                );
-                let written = get(&*engine.snapshot().unwrap(), Space::Meta, b"written").is_some();
-                assert_eq!(
-                    written, !conflicts,
-                    "a refused batch changes nothing: {case}"
-                );
-
-                // The same batch computed from what is there now goes through.
-                let mut again = Batch::at(&*engine.snapshot().unwrap());
-                expect(&mut again);
-                again.put(Space::Meta, b"written".to_vec(), Vec::new());
-                engine.commit(again, Durability::Sync).unwrap();
-            }
-        }
-    }
-}
-
-/// Deleted ranges: their bounds, what the same batch writes, snapshots before, flushed or not, and
-/// conflicts.
-pub fn deleted_ranges(new: Factory<'_>) {
-    for flushed in [false, true] {
-        let engine = new();
-        let all: [&[u8]; 6] = [b"a", b"b", b"b\0", b"c", b"c\xff", b"d"];
-        put(
-            &*engine,
-            Space::Base,
-            &all.map(|key| (key, b"old".as_slice())),
-        );
-        put(&*engine, Space::Feed, &[(b"b", b"old")]);
-        if flushed {
-            engine.flush().unwrap();
-        }
-        let before = engine.snapshot().unwrap();
-        let mut batch = Batch::at(&*before);
-        batch.put(Space::Base, b"bb".to_vec(), b"new".to_vec());
-        batch.put(Space::Base, b"c".to_vec(), b"new".to_vec());
-        batch.delete_range(Space::Base, between(b"b", b"d"));
-        batch.delete_range(Space::Base, between(b"d", b"a"));
-        engine.commit(batch, Durability::Sync).unwrap();
-        for compacted in [false, true] {
-            if compacted {
-                engine.flush().unwrap();
-                engine.compact(Space::Base, &between(b"b", b"d")).unwrap();
-                engine.compact(Space::Base, &KeyRange::all()).unwrap();
-            }
-            let shown = |snapshot: &dyn Snapshot, space| {
-                let page = snapshot
-                    .scan(space, &KeyRange::all(), Order::Ascending, 9)
-                    .unwrap();
-                page.entries
-                    .into_iter()
-                    .map(|(key, _)| key)
-                    .collect::<Vec<_>>()
-            };
-            let after = engine.snapshot().unwrap();
-            assert_eq!(
-                shown(&*after, Space::Base),
-                [b"a".as_slice(), b"bb", b"c", b"d"],
-                "the batch's own writes stay"
-            );
-            assert_eq!(get(&*after, Space::Base, b"c"), Some(b"new".to_vec()));
-            assert_eq!(get(&*after, Space::Base, b"b"), None);
-            assert_eq!(
-                shown(&*before, Space::Base),
-                all,
-                "an older snapshot does not change"
-            );
-            assert_eq!(
-                shown(&*after, Space::Feed),
-                [b"b"],
-                "another space keeps the range"
-            );
-        }
-        let mut endless = Batch::default();
-        endless.delete_range(Space::Base, KeyRange::all());
-        assert_eq!(
-            engine.commit(endless, Durability::Sync).unwrap_err().kind(),
-            &ErrorKind::Invalid
-        );
-    }
-    conflicts_with_deleted_ranges(new);
-}
-
-/// What another commit deletes in a range is a conflict for those who expect it to be as it was.
-fn conflicts_with_deleted_ranges(new: Factory<'_>) {
-    type Expect = fn(&mut Batch);
-    let cases: [(&str, Expect, bool); 6] = [
-        (
-            "a key there",
-            |batch| batch.expect_key(Space::Base, b"m".to_vec()),
-            true,
-        ),
-        (
-            "an absent key there",
-            |batch| batch.expect_key(Space::Base, b"mm".to_vec()),
-            true,
-        ),
-        (
-            "the key at the end",
-            |batch| batch.expect_key(Space::Base, b"n".to_vec()),
-            false,
-        ),
-        (
-            "a range that overlaps",
-            |batch| batch.expect_range(Space::Base, between(b"a", b"m\0")),
-            true,
-        ),
-        (
-            "a range that ends there",
-            |batch| batch.expect_range(Space::Base, between(b"a", b"m")),
-            false,
-        ),
-        (
-            "the range of another space",
-            |batch| batch.expect_range(Space::Feed, KeyRange::all()),
-            false,
-        ),
-    ];
-    for (name, expect, conflicts) in cases {
-        let engine = new();
-        put(&*engine, Space::Base, &[(b"m", b"old")]);
-        let snapshot = engine.snapshot().unwrap();
-        let mut other = Batch::at(&*snapshot);
-        other.delete_range(Space::Base, between(b"m", b"n"));
-        engine.commit(other, Durability::Buffered).unwrap();
-        let mut batch = Batch::at(&*snapshot);
-        expect(&mut batch);
-        batch.put(Space::Meta, b"written".to_vec(), Vec::new());
-        let outcome = engine
-            .commit(batch, Durability::Buffered)
-            .map_err(|error| error.kind().clone());
-        assert_eq!(
-            outcome.err(),
-            conflicts.then_some(ErrorKind::Conflict),
-            "{name}"
-        );
-    }
 }
 
 /// Large values come back as they were; a batch beyond the limit is refused and changes nothing.
@@ -775,13 +573,6 @@ fn get(snapshot: &dyn Snapshot, space: Space, key: &[u8]) -> Option<Vec<u8>> {
     };
     snapshot.get_many(space, &[key.to_vec()], visit).unwrap();
     found
-}
-
-fn between(start: &[u8], end: &[u8]) -> KeyRange {
-    KeyRange {
-        start: start.to_vec(),
-        end: Some(end.to_vec()),
-    }
 }
 
 fn number(bytes: Option<Vec<u8>>) -> u64 {

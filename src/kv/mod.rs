@@ -9,8 +9,8 @@
 //!   [`Conflict`](crate::ErrorKind::Conflict), and changes nothing, if a key or a range that the
 //!   batch expects unchanged was written or deleted by a commit after the batch's snapshot. A
 //!   conflict may be reported without need, never missed.
-//! * A commit of a batch makes its [last write](Batch::write_when_accepted) when its place in the
-//!   order of commits is known, as if it had come after those before it had ended.
+//! * A [write that was left open](Batch::write_when_accepted) is made when the batch is sure to be
+//!   accepted and has its place: one batch after the other, in the order of the commits.
 //! * A commit with [`Durability::Sync`] has survived power loss when the call returns; so has every
 //!   commit before it. A commit with [`Durability::Buffered`] survives the death of the process; on
 //!   object storage only once it was flushed. After power loss the store holds a prefix of the

@@ -1,5 +1,5 @@
-//! Writers whose clocks are days apart take over from one another: nothing acknowledged is lost, and
-//! what a reader holds is what it was, or an error.
+//! Writers whose clocks are days apart take over from one another: nothing acknowledged is lost,
+//! and what a reader holds is what it was, or an error.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,12 +46,7 @@ fn run(seed: u64) {
             }
         }
         assert!(store.verify().unwrap().findings.is_empty());
-        let reader = Arc::new(objects.read(&options).unwrap());
-        let view = Store::options()
-            .read_only(true)
-            .open_engine(reader)
-            .unwrap();
-        held.push((view, value));
+        held.push((grids::beside(&objects, &options).unwrap(), value));
         if dice.chance(50) {
             engine.abandon();
         }

@@ -1,5 +1,6 @@
 //! What every engine must do, on object storage in memory and in a directory.
 
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,6 +20,13 @@ pub(crate) fn options() -> SlateOptions {
 pub(crate) fn fresh_name() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     format!("store-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A process that runs one test of this binary, and shows what it prints.
+pub(crate) fn process(test: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--nocapture"]);
+    command
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gridstone::kv::SlateOptions;
-use gridstone::{ErrorKind, Freshness, Policy, Store, Window};
+use gridstone::{ErrorKind, Freshness, Policy, Window};
 use ndarray::Array2;
 
 use crate::conformance::options;
@@ -42,12 +42,8 @@ fn read(
     options.disk_cache = Some((directory.to_owned(), most));
     options.age_max = Duration::from_secs(600);
     let before = objects.counts().so_far();
-    let cells = objects.read(&options).and_then(|reader| {
-        let store = Store::options()
-            .read_only(true)
-            .open_engine(Arc::new(reader))?;
-        grids::cells(&store.grid("g")?, 0, Freshness::Stored)
-    });
+    let cells = grids::beside(objects, &options)
+        .and_then(|store| grids::cells(&store.grid("g")?, 0, Freshness::Stored));
     let requests = objects.counts().since(before);
     let gets = requests.iter().filter(|request| request.verb == Verb::Get);
     (cells, gets.map(|request| request.bytes).sum())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gridstone::kv::{Slate, SlateOptions};
-use gridstone::{ErrorKind, Freshness, Policy, Store};
+use gridstone::{ErrorKind, Policy, Store};
 
 use crate::conformance::options;
 use crate::failing::{Failing, Weather};
@@ -58,24 +58,7 @@ fn put_until_failure(store: &Store, from: i32, most: i32) -> (Option<i32>, i32) 
 fn found(objects: &Arc<Failing>) -> Option<i32> {
     objects.set(Weather::default());
     let (_, store) = open(objects).unwrap();
-    let report = store.verify().unwrap();
-    assert!(report.findings.is_empty(), "{:?}", report.findings);
-    let grid = match store.grid("g") {
-        Err(error) if *error.kind() == ErrorKind::NotFound => return None,
-        grid => grid.unwrap(),
-    };
-    let cells = match grids::cells(&grid, 0, Freshness::Stored) {
-        // The grid was made, and nothing put into it.
-        Err(error) if *error.kind() == ErrorKind::NotFound => return None,
-        cells => cells.unwrap(),
-    };
-    let first = cells.first().copied()?;
-    assert!(cells.iter().all(|cell| *cell == first), "a torn commit");
-    grid.aggregate().unwrap();
-    let report = store.verify().unwrap();
-    assert!(report.findings.is_empty(), "{:?}", report.findings);
-    #[expect(clippy::cast_possible_truncation, reason = "it was put as one")]
-    Some(first as i32)
+    grids::found(&store)
 }
 
 fn run(weather: Weather, seed: u64) {

@@ -28,7 +28,7 @@ fn shards_in_buckets_have_a_writer_each_and_are_moved() {
         .unwrap();
     let shards = Shards::of("x", 2)
         .shard("west", west, [Columns::new([-4], [4])])
-        .shard("east", east, [Columns::new([0], [4])]);
+        .shard("east", east.clone(), [Columns::new([0], [4])]);
     let options = || Federation::options().store(quick());
     drop(options().create(&top, "a", schema, &shards).unwrap());
     let wests = options().only(["west"]).open(&top).unwrap();
@@ -79,6 +79,9 @@ fn shards_in_buckets_have_a_writer_each_and_are_moved() {
     drop((wests, easts, tops));
     // Who opens a shard for writing fences its writer; then it can be moved.
     let all = options().open(&top).unwrap();
+    // Where another shard is, its writer is not fenced for it: what follows is put there too.
+    let taken = all.move_shard("west", &east).unwrap_err();
+    assert_eq!(taken.kind(), &ErrorKind::Invalid, "{taken:?}");
     all.move_shard("west", &moved).unwrap();
     all.put(&Window::new([-50], [100]), &ones).unwrap();
     all.catch_up().unwrap();

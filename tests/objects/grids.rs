@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use gridstone::kv::Engine;
+use gridstone::kv::{Engine, SlateOptions};
 use gridstone::{
-    Aggregation, Axis, DType, Dimension, Freshness, Grid, Layer, Level, Levels, Policy, Query,
-    Schema, Store, Structure, Window,
+    Aggregation, Axis, DType, Dimension, ErrorKind, Freshness, Grid, Layer, Level, Levels, Policy,
+    Query, Schema, Store, Structure, Window,
 };
 use ndarray::Array2;
+
+use crate::failing::Failing;
 
 pub const SIDE: u64 = 32;
 
@@ -39,12 +41,16 @@ pub fn store(engine: Arc<dyn Engine>, policy: Policy) -> gridstone::Result<Store
         .open_engine(engine)
 }
 
+/// The store that a process has which only reads, beside the one that writes.
+pub fn beside(objects: &Arc<Failing>, options: &SlateOptions) -> gridstone::Result<Store> {
+    let reader = Arc::new(objects.read(options)?);
+    Store::options().read_only(true).open_engine(reader)
+}
+
 /// The grid of all tests, made where it is not there.
 pub fn grid(store: &Store) -> gridstone::Result<Grid> {
     match store.grid("g") {
-        Err(error) if *error.kind() == gridstone::ErrorKind::NotFound => {
-            store.create("g", schema())
-        }
+        Err(error) if *error.kind() == ErrorKind::NotFound => store.create("g", schema()),
         found => found,
     }
 }
@@ -61,11 +67,38 @@ pub fn fill(grid: &Grid, window: &Window, value: i32) -> gridstone::Result<()> {
         .map(drop)
 }
 
-/// The cells of a window at a level, and what the answer is known by.
+/// All cells of a grid at a level.
 pub fn cells(grid: &Grid, level: i8, freshness: Freshness) -> gridstone::Result<Vec<f64>> {
     let query = query(level).freshness(freshness);
     let answer = grid.read(&query)?;
     Ok(answer.array.iter_f64().collect())
+}
+
+/// The number in all cells of a store that is sound, before and after it is aggregated; `None` if
+/// nothing was put.
+pub fn found(store: &Store) -> Option<i32> {
+    let sound = || {
+        let report = store.verify().unwrap();
+        assert!(report.findings.is_empty(), "{:?}", report.findings);
+    };
+    sound();
+    let grid = match store.grid("g") {
+        Err(error) if *error.kind() == ErrorKind::NotFound => return None,
+        grid => grid.unwrap(),
+    };
+    let put = match cells(&grid, 0, Freshness::Stored) {
+        // The grid was made, and nothing put into it.
+        Err(error) if *error.kind() == ErrorKind::NotFound => return None,
+        put => put.unwrap(),
+    };
+    let first = put.first().copied()?;
+    assert!(put.iter().all(|cell| *cell == first), "a torn commit");
+    grid.aggregate().unwrap();
+    let sums = cells(&grid, 2, Freshness::Stored).unwrap();
+    assert!(sums.iter().all(|sum| *sum == 16.0 * first), "{sums:?}");
+    sound();
+    #[expect(clippy::cast_possible_truncation, reason = "it was put as one")]
+    Some(first as i32)
 }
 
 /// The levels at which the only dimension is at this one.

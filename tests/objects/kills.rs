@@ -6,15 +6,15 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use gridstone::{ErrorKind, Freshness, Policy, Store};
+use gridstone::{Policy, Store};
 
-use crate::conformance::fresh_name;
+use crate::conformance::{fresh_name, process};
 use crate::dice::Dice;
 use crate::grids;
 
@@ -53,8 +53,7 @@ struct Writer {
 
 impl Writer {
     fn start(url: &str, from: i32, environment: &[(&str, String)]) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "kills::puts_until_it_ends", "--nocapture"])
+        let mut child = process("kills::puts_until_it_ends")
             .env(URL, url)
             .env(FROM, from.to_string())
             .envs(environment.iter().map(|(name, value)| (name, value)))
@@ -102,29 +101,14 @@ impl Writer {
 /// The number in all cells, in a store without findings; zero if nothing was put.
 fn found(url: &str) -> i32 {
     let store = Store::options().policy(Policy::Manual).open(url).unwrap();
-    let report = store.verify().unwrap();
-    assert!(report.findings.is_empty(), "{:?}", report.findings);
-    let grid = match store.grid("g") {
-        Err(error) if *error.kind() == ErrorKind::NotFound => return 0,
-        grid => grid.unwrap(),
-    };
-    let cells = grids::cells(&grid, 0, Freshness::Stored).unwrap();
-    let first = cells.first().copied().unwrap_or(0.0);
-    assert!(cells.iter().all(|cell| *cell == first), "a torn commit");
-    grid.aggregate().unwrap();
-    let sums = grids::cells(&grid, 2, Freshness::Stored).unwrap();
-    assert!(sums.iter().all(|sum| *sum == 16.0 * first), "{sums:?}");
-    let report = store.verify().unwrap();
-    assert!(report.findings.is_empty(), "{:?}", report.findings);
-    #[expect(clippy::cast_possible_truncation, reason = "it was put as one")]
-    let first = first as i32;
-    first
+    grids::found(&store).unwrap_or(0)
 }
 
 /// Where the store is, and what has to live as long.
 fn place() -> (String, Option<tempfile::TempDir>) {
     if let Ok(url) = std::env::var("GRIDSTONE_OBJECTS_URL") {
-        return (format!("{url}/{}", fresh_name()), None);
+        let run = std::process::id();
+        return (format!("{url}/{run}/{}", fresh_name()), None);
     }
     let place = tempfile::tempdir().unwrap();
     let url = format!("file://{}/store", place.path().display());
@@ -138,7 +122,8 @@ fn what_a_killed_writer_had_acknowledged_is_there() {
     let mut last = 0;
     for _ in 0..6 {
         let mut writer = Writer::start(&url, last + 1, &[]);
-        writer.listen(1 + dice.below(12));
+        let puts = 1 + dice.below(12);
+        assert_eq!(writer.listen(puts), puts, "{:?}", writer.ended);
         thread::sleep(Duration::from_micros(dice.next() % 30_000));
         let acknowledged = writer.kill().unwrap_or(last);
         let found = found(&url);
@@ -169,6 +154,8 @@ impl Line {
         thread::spawn(move || {
             for client in listener.incoming() {
                 let Ok(client) = client else { return };
+                // Held until both are noted, so that a cut misses none.
+                let mut open = open.lock().unwrap();
                 if cut.load(Ordering::SeqCst) {
                     continue;
                 }
@@ -184,7 +171,7 @@ impl Line {
                         let _ = to.shutdown(Shutdown::Both);
                     });
                 }
-                open.lock().unwrap().extend(both);
+                open.extend(both);
             }
         });
         line
@@ -222,7 +209,7 @@ fn a_server_that_goes_away_costs_no_acknowledged_put() {
     let mut last = 0;
     for round in 0..3 {
         let mut writer = Writer::start(&url, last + 1, &through);
-        assert!(writer.listen(3) > 0, "it does not begin");
+        assert_eq!(writer.listen(3), 3, "it does not begin");
         // Back soon, it is as if nothing was.
         thread::sleep(Duration::from_micros(dice.next() % 50_000));
         line.cut_while(|| thread::sleep(Duration::from_millis(500)));

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use gridstone::kv::{
     Batch, Durability, Engine, KeyRange, Order, Slate, SlateOptions, SlateReader, Snapshot, Space,
 };
-use gridstone::{ErrorKind, Freshness, Policy, Store, Window};
+use gridstone::{ErrorKind, Freshness, Policy, Window};
 use ndarray::Array2;
 
 use crate::conformance::{fresh_name, options};
@@ -165,12 +165,7 @@ fn a_reader_writes_nothing_and_is_no_writer() {
     drop(store);
     let before = objects.counts().writes();
     for _ in 0..3 {
-        let reader = objects.read(&quick()).unwrap();
-        let reader: Arc<dyn Engine> = Arc::new(reader);
-        let store = Store::options()
-            .read_only(true)
-            .open_engine(reader)
-            .unwrap();
+        let store = grids::beside(&objects, &quick()).unwrap();
         let grid = store.grid("g").unwrap();
         let cells = grids::cells(&grid, 0, Freshness::Fresh).unwrap();
         assert!(cells.iter().all(|cell| *cell == 3.0));
@@ -193,9 +188,8 @@ fn a_reader_hears_of_every_commit_of_the_writer_once() {
     let store = grids::store(Arc::new(engine), Policy::Manual).unwrap();
     let grid = grids::grid(&store).unwrap();
     grids::fill(&grid, &grids::all(), 1).unwrap();
-    let reader: Arc<dyn Engine> = Arc::new(objects.read(&quick()).unwrap());
-    let reader = Store::options().read_only(true).open_engine(reader);
-    let beside = reader.unwrap().grid("g").unwrap();
+    let beside = grids::beside(&objects, &quick()).unwrap();
+    let beside = beside.grid("g").unwrap();
     let mut token = beside.changes_token().unwrap();
     assert_eq!(token, grid.changes_token().unwrap());
     let (mut seen, committed) = (Vec::new(), Mutex::new(Vec::new()));
@@ -226,25 +220,55 @@ fn a_reader_hears_of_every_commit_of_the_writer_once() {
     assert_eq!(token, grid.changes_token().unwrap());
 }
 
-#[test]
-fn a_reader_whose_storage_is_gone_says_so_and_never_shows_less() {
-    let objects = Failing::new(1);
+/// A reader of a store with a number in it, whose last view is too old by now.
+fn overdue(objects: &Arc<Failing>, weather: Weather) -> SlateReader {
     let engine = objects.open(&options()).unwrap();
     put(&engine, 7, Durability::Sync);
     drop(engine);
     let mut options = quick();
     options.timeout = Duration::from_secs(3);
     let reader = objects.read(&options).unwrap();
-    objects.set(Weather {
-        fails: 100,
-        ..Weather::default()
-    });
+    objects.set(weather);
     thread::sleep(Duration::from_millis(100));
-    let start = Instant::now();
+    reader
+}
+
+fn is_refused(reader: &SlateReader) {
     match reader.snapshot() {
         Err(error) => assert_eq!(error.kind(), &ErrorKind::Unavailable, "{error:?}"),
         Ok(_) => panic!("it is older than it may be"),
     }
+}
+
+#[test]
+fn threads_whose_storage_never_answers_do_not_wait_for_all_of_one_another() {
+    let objects = Failing::new(1);
+    let silent = Weather {
+        takes: Duration::from_secs(24 * 3600),
+        ..Weather::default()
+    };
+    let reader = overdue(&objects, silent);
+    let start = Instant::now();
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| is_refused(&reader));
+        }
+    });
+    // Three seconds twice, not eight times.
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(15), "{took:?}");
+}
+
+#[test]
+fn a_reader_whose_storage_is_gone_says_so_and_never_shows_less() {
+    let objects = Failing::new(1);
+    let gone = Weather {
+        fails: 100,
+        ..Weather::default()
+    };
+    let reader = overdue(&objects, gone);
+    let start = Instant::now();
+    is_refused(&reader);
     assert!(start.elapsed() < Duration::from_secs(20));
     objects.set(Weather::default());
     assert_eq!(number(&*reader.snapshot().unwrap()), Some(7));

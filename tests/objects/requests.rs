@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gridstone::kv::{Batch, Durability, Engine, KeyRange, SlateOptions, Space};
-use gridstone::{Aggregation, Layer, Policy, Query, Store, Window};
+use gridstone::{Aggregation, Layer, Policy, Query, Window};
 use ndarray::Array2;
 
 use crate::conformance::options;
@@ -47,11 +47,7 @@ fn cold(objects: &Arc<Failing>, options: &SlateOptions, query: &Query, chunks: u
     options.create = false;
     options.age_max = Duration::from_secs(600);
     objects.set(Weather::default());
-    let reader = objects.read(&options).unwrap();
-    let store = Store::options()
-        .read_only(true)
-        .open_engine(Arc::new(reader))
-        .unwrap();
+    let store = grids::beside(objects, &options).unwrap();
     let grid = store.grid("g").unwrap();
     // What is asked for along with the opening is there.
     let mut before = 0;

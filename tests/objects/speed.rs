@@ -84,8 +84,8 @@ fn a_window_read_again() {
 const READ: &str = "GRIDSTONE_TEST_READ";
 const SECONDS: f64 = 5.0;
 
-/// Does nothing unless it is started by the test below: reads windows until the time is up, and says
-/// how many.
+/// Does nothing unless it is started by the test below: reads windows until the time is up, and
+/// says how many.
 #[test]
 fn reads_until_the_time_is_up() {
     let Ok(url) = std::env::var(READ) else { return };
@@ -105,12 +105,7 @@ fn reads_until_the_time_is_up() {
 /// How many windows some processes read in a second, each one after the other.
 fn windows_a_second(url: &str, processes: usize) -> f64 {
     let start = || {
-        std::process::Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "speed::reads_until_the_time_is_up",
-                "--nocapture",
-            ])
+        crate::conformance::process("speed::reads_until_the_time_is_up")
             .env(READ, url)
             // A process has one core, as it would have a machine of its own.
             .env("RAYON_NUM_THREADS", "1")

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use gridstone::{ErrorKind, Freshness, Policy, Store};
 
-use crate::conformance::fresh_name;
+use crate::conformance::{fresh_name, process};
 use crate::grids;
 
 fn kind(url: &str) -> (ErrorKind, String) {
@@ -87,12 +87,7 @@ fn a_wrong_url_is_refused_in_words_that_name_it() {
 fn storage_that_cannot_be_reached_is_told_in_time() {
     // Nobody listens there. The environment of the test is its own.
     let url = "s3://bucket/store";
-    let out = std::process::Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "urls::opens_what_the_environment_says",
-            "--nocapture",
-        ])
+    let out = process("urls::opens_what_the_environment_says")
         .envs([
             ("GRIDSTONE_TEST_URL", url),
             ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),

@@ -1,7 +1,7 @@
 //! What is held in memory of an open store: blocks above all. A part that several reads want at
 //! once is fetched once.
 
-use std::hash::RandomState;
+use std::hash::{Hash, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,9 +16,9 @@ use super::values::Values;
 
 type Fetched<T> = Result<T, slatedb::Error>;
 
-/// What a block takes beside its bytes, about.
-const OVERHEAD: u64 = 128;
-/// What a block has, for the sizes of tables.
+/// What an entry takes beside its bytes, about.
+pub(super) const OVERHEAD: u64 = 128;
+/// What a block has, about.
 const BLOCK_BYTES: usize = 16 << 10;
 /// Parts with locks of their own have at least so many bytes.
 const SHARD_BYTES: usize = 16 << 20;
@@ -44,6 +44,23 @@ impl Held {
     }
 }
 
+/// What holds so many bytes of entries that have `entry` bytes each, about. It is in parts with
+/// locks of their own, of at least `shard` bytes.
+pub(super) fn within<K: Hash + Eq, V: Clone, W: Weighter<K, V> + Clone>(
+    bytes: usize,
+    (entry, shard): (usize, usize),
+    weight: W,
+) -> Cache<K, V, W, RandomState> {
+    let options = OptionsBuilder::new()
+        .weight_capacity(bytes as u64)
+        .estimated_items_capacity((bytes / entry).clamp(64, 1 << 20))
+        .shards((bytes / shard).clamp(1, 64))
+        .build()
+        .unwrap_or_else(|_| unreachable!("the sizes of a cache are given"));
+    let lifecycle = DefaultLifecycle::default();
+    Cache::with_options(options, weight, RandomState::new(), lifecycle)
+}
+
 #[derive(Clone, Debug)]
 struct Weight;
 
@@ -62,21 +79,8 @@ pub(super) struct Blocks {
 
 impl Blocks {
     fn new(bytes: usize) -> Self {
-        let count = (bytes / BLOCK_BYTES).clamp(64, 1 << 20);
-        let options = OptionsBuilder::new()
-            .weight_capacity(bytes as u64)
-            .estimated_items_capacity(count)
-            .shards((bytes / SHARD_BYTES).clamp(1, 64))
-            .build()
-            .unwrap_or_else(|_| unreachable!("the sizes of a cache are given"));
-        let held = Cache::with_options(
-            options,
-            Weight,
-            RandomState::new(),
-            DefaultLifecycle::default(),
-        );
         Self {
-            held,
+            held: within(bytes, (BLOCK_BYTES, SHARD_BYTES), Weight),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
         }

@@ -1,9 +1,9 @@
 //! The clock of who writes: never behind the store.
 //!
-//! SlateDB names tables and merges by the time, notes it with what it writes, and refuses what would
-//! be earlier than what is there. A machine whose clock is ahead for once would so keep all others
-//! from writing until theirs have caught up. This clock begins where the store is, if that is later,
-//! and goes on from there. Else it is asked only how old files are.
+//! SlateDB names tables and merges by the time, notes it with what it writes, and refuses what
+//! would be earlier than what is there. A machine whose clock is ahead for once would so keep all
+//! others from writing until theirs have caught up. This clock begins where the store is, if that
+//! is later, and goes on from there. Else it is asked only how old files are.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,6 +15,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use slatedb::manifest::VersionedManifest;
 use slatedb_common::clock::{DefaultSystemClock, SystemClock, SystemClockTicker};
 
+/// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Clock {
     machine: DefaultSystemClock,
@@ -23,6 +24,7 @@ pub(super) struct Clock {
 }
 
 impl Clock {
+    /// The machine's clock, and so much later.
     pub(super) fn new(ahead: TimeDelta) -> Arc<Self> {
         Arc::new(Self {
             machine: DefaultSystemClock::new(),
@@ -44,8 +46,8 @@ impl Clock {
     }
 
     fn reach(&self, time: i64) {
-        let behind = time.saturating_sub(self.now().timestamp_millis());
-        self.ahead.fetch_add(behind.max(0), Ordering::Relaxed);
+        let ahead = time.saturating_sub(self.machine.now().timestamp_millis());
+        self.ahead.fetch_max(ahead, Ordering::Relaxed);
     }
 }
 

@@ -111,10 +111,9 @@ impl Slate {
         let held = Held::new(options);
         let (db, clock) = room.bulk(claiming::open(&place, options, &held.blocks))?;
         let db = Arc::new(db);
-        let new = held
-            .tables
-            .new_for(&db.manifest(), keys::read_always().into_iter());
-        room.handle().spawn(tables::fetched(Arc::clone(&db), new));
+        let always = keys::read_always().into_iter();
+        held.tables
+            .begin(&db, room.handle(), &db.manifest(), always);
         let core = Core {
             status: db.subscribe(),
             db,

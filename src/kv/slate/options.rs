@@ -50,9 +50,9 @@ pub struct SlateOptions {
     pub kept: Duration,
     /// How often the writer looks for tables to merge.
     pub merge_interval: Duration,
-    /// Bytes of a table that others were merged into; bytes in memory become a table when they are an
-    /// eighth of that. The list of all tables is written anew with each change, so that smaller ones
-    /// cost more.
+    /// Bytes of a table that others were merged into; bytes in memory become a table when they are
+    /// an eighth of that. The list of all tables is written anew with each change, so that smaller
+    /// ones cost more.
     pub table_bytes: usize,
     /// A directory, and its bytes at most, for parts of files that were read.
     pub disk_cache: Option<(PathBuf, usize)>,

@@ -28,8 +28,8 @@ use super::place::Place;
 use super::reads::Reading;
 use super::room::Room;
 use super::still::{self, Still};
-use super::{SlateOptions, keys, no_checkpoint, sizes, tables};
-use crate::error::{Error, Result};
+use super::{SlateOptions, keys, no_checkpoint, sizes};
+use crate::error::{Error, ErrorKind, Result};
 
 /// A writer may clear away logs just as they are to be read.
 const ATTEMPTS: usize = 3;
@@ -44,13 +44,20 @@ pub struct SlateReader {
 
 struct ReaderCore {
     current: Mutex<Arc<Moment>>,
-    /// Who waits for a younger moment takes turns.
-    turn: Mutex<()>,
+    /// Who waits for a younger moment takes turns, and notes here what failed.
+    turn: Mutex<Option<Failed>>,
     /// A younger moment is being opened by itself.
     renewing: AtomicBool,
     opener: Arc<Opener>,
     age_max: Duration,
     room: Room,
+}
+
+/// A younger moment that could not be opened.
+struct Failed {
+    begun: Instant,
+    kind: ErrorKind,
+    cause: String,
 }
 
 /// What opens moments.
@@ -116,12 +123,11 @@ impl Opener {
 
     /// Asks for what every read of a moment needs first.
     fn warm(&self, moment: &Moment) {
-        let (reader, held) = (&moment.reader, &self.held);
-        let new = held
+        let (reader, handle) = (&moment.reader, &moment.handle);
+        let always = keys::read_always().into_iter();
+        self.held
             .tables
-            .new_for(&reader.manifest(), keys::read_always().into_iter());
-        let fetch = tables::fetched(Arc::clone(reader), new);
-        moment.handle.spawn(fetch);
+            .begin(reader, handle, &reader.manifest(), always);
     }
 
     /// A moment that is no older than another.
@@ -182,18 +188,29 @@ impl ReaderCore {
     }
 
     fn renewed(&self) -> Result<Arc<Moment>> {
-        let _turn = lock(&self.turn);
+        let came = Instant::now();
+        let mut failed = lock(&self.turn);
         let current = self.current();
         if current.taken.elapsed() <= self.age_max {
             return Ok(current);
         }
-        let opened = self.room.read(self.opener.open_after(current.sequence));
-        self.show(opened.map_err(|error| {
-            error.within(format!(
-                "the store at {} cannot be read as it was less than {:?} ago",
-                self.room.url, self.age_max
-            ))
-        })?);
+        let text = format!(
+            "the store at {} cannot be read as it was less than {:?} ago",
+            self.room.url, self.age_max
+        );
+        // Another has tried from beginning to end meanwhile: nobody waits for more than two.
+        if let Some(failed) = failed.as_ref().filter(|failed| failed.begun >= came) {
+            return Err(Error::new(failed.kind.clone(), text).because(failed.cause.clone()));
+        }
+        let begun = Instant::now();
+        match self.room.read(self.opener.open_after(current.sequence)) {
+            Ok(moment) => self.show(moment),
+            Err(error) => {
+                let (kind, cause) = (error.kind().clone(), error.sentence());
+                *failed = Some(Failed { begun, kind, cause });
+                return Err(error.within(text));
+            }
+        }
         Ok(self.current())
     }
 }

@@ -10,7 +10,6 @@ use std::task::{Context, Poll, Waker};
 
 use slatedb::bytes::Bytes;
 use slatedb::config::{ReadOptions, ScanOptions};
-use slatedb::manifest::SsTableId;
 use slatedb::{DbCacheManagerOps, DbReadOps, DbStatus, IterationOrder};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -19,7 +18,6 @@ use super::super::{KeyRange, Order, Page, Space};
 use super::cache::Held;
 use super::keys;
 use super::room::Room;
-use super::tables;
 use super::values::RangeAsked;
 use crate::error::Result;
 
@@ -90,25 +88,26 @@ where
         Ok(())
     }
 
-    /// Fetches what is needed of the tables in which keys of a space may be, as they are stored. Who
-    /// looks into the directory wants the chunks next: for theirs nobody waits.
+    /// Fetches what is needed of the tables in which keys of a space may be, as they are stored.
+    /// Who looks into the directory wants the chunks next: for theirs nobody waits.
     fn warm(&self, space: Space, stored: &[Vec<u8>]) -> Result<()> {
         if stored.is_empty() {
             return Ok(());
         }
-        let new_for = |space| {
+        let ask = |space| {
             let keys = stored
                 .iter()
                 .map(|key| keys::value_key(space, keys::bare(key)));
+            let (tables, handle) = (&self.held.tables, self.room.handle());
             let manifest = &self.status.borrow().current_manifest;
-            self.held.tables.new_for(manifest, keys)
+            tables.begin(self.source, handle, manifest, keys)
         };
-        let new = new_for(space);
+        let own = ask(space);
         if space == Space::Directory {
-            let next = [Space::Base, Space::Aggregate].map(new_for).concat();
-            self.fetch(next);
+            ask(Space::Base);
+            ask(Space::Aggregate);
         }
-        match self.fetch(new) {
+        match own {
             None => Ok(()),
             Some(fetch) => self.room.read(async {
                 // Who looks into a table asks again, and is told what is wrong.
@@ -116,14 +115,6 @@ where
                 Ok(())
             }),
         }
-    }
-
-    /// Begins to fetch what is needed of tables, if there are any.
-    fn fetch(&self, tables: Vec<SsTableId>) -> Option<JoinHandle<()>> {
-        (!tables.is_empty()).then(|| {
-            let fetch = tables::fetched(Arc::clone(self.source), tables);
-            self.room.handle().spawn(fetch)
-        })
     }
 
     /// At most `limit` entries of a range.

@@ -1,8 +1,8 @@
 //! What a read needs of a table before anything else: its filters and its index.
 //!
 //! SlateDB fetches them when it looks into a table, first the filters, then the index, of one table
-//! or a few after the others. Asked for before, those of all tables that a read may look into are on
-//! their way at once. In a store of few tables that is done when it is opened.
+//! or a few after the others. Asked for before, those of all tables that a read may look into are
+//! on their way at once. In a store of few tables that is done when it is opened.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +12,8 @@ use futures_util::future::join_all;
 use slatedb::bytes::Bytes;
 use slatedb::manifest::{SsTableId, SsTableView, VersionedManifest};
 use slatedb::{CacheTarget, DbCacheManagerOps};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 use super::super::group::lock;
 
@@ -37,9 +39,25 @@ impl Tables {
         }
     }
 
+    /// Begins to fetch what is needed of the tables in which keys may be, or of all if they are
+    /// few; `None` if all that was asked for before.
+    pub(super) fn begin<T>(
+        &self,
+        source: &Arc<T>,
+        handle: &Handle,
+        manifest: &VersionedManifest,
+        keys: impl Iterator<Item = Vec<u8>>,
+    ) -> Option<JoinHandle<()>>
+    where
+        T: DbCacheManagerOps + Send + Sync + 'static,
+    {
+        let new = self.new_for(manifest, keys);
+        (!new.is_empty()).then(|| handle.spawn(fetched(Arc::clone(source), new)))
+    }
+
     /// The tables in which keys may be, or all if they are few, so far as they were not asked for
     /// before. They are from now on.
-    pub(super) fn new_for(
+    fn new_for(
         &self,
         manifest: &VersionedManifest,
         keys: impl Iterator<Item = Vec<u8>>,
@@ -83,7 +101,7 @@ fn may_hold(view: &SsTableView, key: &[u8]) -> bool {
 }
 
 /// Fetches what is needed of some tables. Who reads one asks again, and is told what is wrong.
-pub(super) async fn fetched<T>(source: Arc<T>, ids: Vec<SsTableId>)
+async fn fetched<T>(source: Arc<T>, ids: Vec<SsTableId>)
 where
     T: DbCacheManagerOps + Send + Sync + 'static,
 {

@@ -1,21 +1,20 @@
 //! Small values that were read, and the first entries of ranges, of one moment each.
 //!
-//! A moment does not change, so that what was found in it stands. SlateDB looks into every table for
-//! a key, which takes long beside a chunk that is kept decoded.
+//! A moment does not change, so that what was found in it stands. SlateDB looks into every table
+//! for a key, which takes long beside a chunk that is kept decoded.
 
 use std::hash::RandomState;
 use std::sync::Arc;
 
-use quick_cache::sync::{Cache, DefaultLifecycle};
-use quick_cache::{OptionsBuilder, Weighter};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
 use slatedb::bytes::Bytes;
 
 use super::super::{KeyRange, Order, Page, Space};
+use super::cache::{OVERHEAD, within};
 use super::keys;
 
-/// What a value takes beside its bytes, about.
-const OVERHEAD: u64 = 128;
-/// What a value has, for the sizes of tables.
+/// What a value has, about.
 const VALUE_BYTES: usize = 256;
 /// Parts with locks of their own have at least so many bytes.
 const SHARD_BYTES: usize = 1 << 20;
@@ -52,18 +51,7 @@ pub(super) struct Values(Cache<Asked, Answer, Weight, RandomState>);
 
 impl Values {
     pub(super) fn new(bytes: usize) -> Self {
-        let options = OptionsBuilder::new()
-            .weight_capacity(bytes as u64)
-            .estimated_items_capacity((bytes / VALUE_BYTES).clamp(64, 1 << 20))
-            .shards((bytes / SHARD_BYTES).clamp(1, 64))
-            .build()
-            .unwrap_or_else(|_| unreachable!("the sizes of a cache are given"));
-        Self(Cache::with_options(
-            options,
-            Weight,
-            RandomState::new(),
-            DefaultLifecycle::default(),
-        ))
+        Self(within(bytes, (VALUE_BYTES, SHARD_BYTES), Weight))
     }
 
     /// What a moment has under a key, if that is known.
