@@ -88,11 +88,13 @@ peers: build
 PYTHON = $(shell for python in python3.13 python3.12 python3; do $$python -c '' 2>/dev/null && echo $$python && break; done)
 CLIENTS = $(HOME)/.cache/gridstone/clients-$(PYTHON)
 clients: build
-	@test -x $(CLIENTS)/bin/pip || $(PYTHON) -m venv $(CLIENTS) || { echo 'skipped: python3 has no venv'; exit 0; }
-	@while read -r package; do $(CLIENTS)/bin/pip install -q "$$package" || echo "skipped: $$package cannot be had"; done < tests/clients/requirements.txt
-	$(CLIENTS)/bin/python tests/clients/exports.py $(GRIDSTONE) $(CLIENTS)/work
-	$(CLIENTS)/bin/python tests/clients/zarr_readers.py $(GRIDSTONE) $(CLIENTS)/work
-	$(CLIENTS)/bin/python tests/clients/web.py $(GRIDSTONE) $(CLIENTS)/web
+	@test -x $(CLIENTS)/bin/pip || $(PYTHON) -m venv $(CLIENTS) || { echo 'skipped: there is no Python with venv'; exit 0; }; \
+	while read -r package; do \
+	  $(CLIENTS)/bin/pip install -q "$$package" < /dev/null || echo "skipped: $$package cannot be had"; \
+	done < tests/clients/requirements.txt; \
+	for script in exports zarr_readers web; do \
+	  echo "== $$script"; $(CLIENTS)/bin/python tests/clients/$$script.py $(GRIDSTONE) $(CLIENTS)/work-$$script || exit 1; \
+	done
 
 build: setup
 	cargo build $(CARGO_FLAGS)

@@ -36,6 +36,15 @@ def check(what, ok, told=""):
         failed.append(what)
 
 
+def same(got, want, nodata):
+    """Whether cells are equal, and without data in the same places."""
+    import numpy as np
+
+    got, want = np.asarray(got, "f8"), np.asarray(want, "f8")
+    blank = lambda cells: np.isnan(cells) | (False if nodata is None else cells == nodata)
+    return got.shape == want.shape and (blank(got) == blank(want)).all() and (got[~blank(got)] == want[~blank(want)]).all()
+
+
 def fetch(url, **headers):
     """Status, headers and body."""
     try:
@@ -55,7 +64,11 @@ def served(store):
     try:
         for _ in range(300):
             if server.poll() is not None:
-                skipped.append(f"serve: {server.stderr.read().strip()}")
+                told = server.stderr.read().strip()
+                if "has no server" in told:
+                    skipped.append(f"serve: {told}")
+                else:
+                    check("http: the server starts", False, told)
                 yield None
                 return
             try:
@@ -64,9 +77,14 @@ def served(store):
             except OSError:
                 time.sleep(0.1)
         yield f"http://{address}"
-    finally:
         server.terminate()
-        check("http: the server ends when it is told to", server.wait(20) is not None)
+        try:
+            check("http: the server ends when it is told to", server.wait(20) == 0, server.returncode)
+        except subprocess.TimeoutExpired:
+            check("http: the server ends when it is told to", False, "it runs on")
+    finally:
+        if server.poll() is None:
+            server.kill()
 
 
 def finish():

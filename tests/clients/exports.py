@@ -13,11 +13,11 @@ import shutil
 import subprocess
 import sys
 
-from common import GRIDSTONE, ROOT, WORK, check, finish, have, run, skipped
+from common import GRIDSTONE, ROOT, WORK, check, finish, have, run, same, skipped
 
 np, rasterio, rio_cogeo, xarray = have("numpy"), have("rasterio"), have("rio_cogeo"), have("xarray")
 if np is None:
-    sys.exit("skipped: numpy cannot be had")
+    finish()
 
 
 def level(grid, layer, space, window):
@@ -26,12 +26,6 @@ def level(grid, layer, space, window):
     y, x = (f"{lower}:{upper}" for lower, upper in (window["y"], window["x"]))
     run("read", "store", grid, "--fresh", "--layer", layer, "--level", space, "--window", f"{y},{x}", "--out", "level.npy", "--overwrite")
     return np.load(WORK / "level.npy")
-
-
-def same(a, b, nodata):
-    a, b = np.asarray(a, "f8"), np.asarray(b, "f8")
-    blank = lambda cells: np.isnan(cells) | (False if nodata is None else cells == nodata)
-    return a.shape == b.shape and (blank(a) == blank(b)).all() and (a[~blank(a)] == b[~blank(b)]).all()
 
 
 def geotiff(name, grid, layer, *options):
@@ -168,9 +162,12 @@ for source in sources:
     name = source.name.split(".")[0]
     done = subprocess.run([GRIDSTONE, "create", "store", f"nc-{name}", "--like", str(source)], cwd=WORK, capture_output=True, text=True)
     if done.returncode:
+        skipped.append(f"{source.name}: {done.stderr.strip()}")
         continue
     done = subprocess.run([GRIDSTONE, "import", "store", f"nc-{name}", str(source)], cwd=WORK, capture_output=True, text=True)
-    if done.returncode == 0:
-        netcdf(f"nc-{name}", f"nc-{name}")
+    if done.returncode:
+        skipped.append(f"{source.name}: {done.stderr.strip()}")
+        continue
+    netcdf(f"nc-{name}", f"nc-{name}")
 
 finish()

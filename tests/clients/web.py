@@ -8,7 +8,6 @@ is named, and what needs it is left out.
 """
 
 import json
-import os
 import pathlib
 import shutil
 import subprocess
@@ -34,7 +33,7 @@ def small(path):
 
 
 def map_page(address):
-    """What the page shows, what a click finds, and that a put is drawn."""
+    """What the page shows, and what a click finds."""
     browser = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
     if browser is None or not (np and pillow and playwright):
         skipped.append("the map page: no Chromium, or what drives it" if browser is None else "the map page: a package is missing")
@@ -145,7 +144,7 @@ def wmts(address):
 
 
 shutil.rmtree(WORK, ignore_errors=True)
-os.makedirs(WORK)
+WORK.mkdir(parents=True)
 run("create", "store", "dem", "--like", ROOT / "tests/data/srtm.tif", "--aggregator", "mean,max", "--nodata", "-32768")
 run("import", "store", "dem", ROOT / "tests/data/srtm.tif")
 with served("store") as address:
