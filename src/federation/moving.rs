@@ -79,23 +79,25 @@ impl Federation {
             .collect();
         let (_, old) = self.members().writable(part)?;
         let open = |shard: &Shard| open_member((options, laid.border), (grid, identity), shard);
-        let copied = old
-            .store()
-            .close()
+        // From then on the old store is no shard for who opens it, until somebody with the top takes
+        // it for one again.
+        let copied = introduce(&old, &ShardRecord::of(identity, &to))
+            .and_then(|()| old.store().close())
             .and_then(|()| self.copied(old.store(), (&from.place, place)))
-            .and_then(|copy| {
-                let own = copy.grid(&grid.name())?;
-                introduce(&own, &ShardRecord::of(identity, &to))
-            })
-            .and_then(|()| self.replacement(&known, bytes.clone()));
-        match copied.map(|batch| grid.store().commit(batch, Durability::Sync)) {
-            Ok(Ok(_)) => {
-                let member = open(&to);
-                let failure = member.grid.as_ref().err().cloned();
+            .and_then(|()| {
+                let copy = open(&to);
+                let unopened = |why: &String| unavailable(name, why);
+                copy.grid.as_ref().map_err(unopened)?;
+                Ok((copy, self.replacement(&known, bytes.clone())?))
+            });
+        let moved =
+            copied.map(|(copy, batch)| grid.store().commit(batch, Durability::Sync).map(|_| copy));
+        match moved {
+            Ok(Ok(copy)) => {
                 let mut members = self.members_alone();
-                members.members[part] = member;
+                members.members[part] = copy;
                 (members.manifest, members.bytes) = (manifest, bytes);
-                failure.map_or(Ok(()), |why| Err(unavailable(name, &why)))
+                Ok(())
             }
             Err(error) if !matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Fenced) => {
                 // A store is open once: the old handle goes first.
@@ -127,11 +129,11 @@ impl Federation {
         }
     }
 
-    /// A store at another place that holds all that a closed one does.
-    fn copied(&self, old: &Store, (from, place): (&str, &str)) -> Result<Store> {
+    /// Makes a store at another place hold all that a closed one does.
+    fn copied(&self, old: &Store, (from, place): (&str, &str)) -> Result<()> {
         let (options, border) = (&self.inner.options, self.inner.laid.border);
         if options.opens_places() && checkpointed(old, (from, place))? {
-            return options.open_shard(border, (place, true));
+            return Ok(());
         }
         let new = options.open_shard(border, (place, true))?;
         if !new.grids()?.is_empty() {
@@ -145,9 +147,7 @@ impl Federation {
         }
         // All before it is on the medium then.
         new.engine().commit(Batch::default(), Durability::Sync)?;
-        // Numbers go on behind those that were copied.
-        drop(new);
-        options.open_shard(border, (place, true))
+        Ok(())
     }
 
     /// A batch that puts a manifest in place of the one that was read, unless somebody else does.

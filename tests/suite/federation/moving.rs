@@ -97,13 +97,13 @@ fn a_move_that_fails_leaves_the_shard_where_it_was() {
         .create("top", "a", schema(), &halves("place/west", "place/east"))
         .unwrap();
     let one = Array1::from_elem(1, 1.0_f32);
-    federation.put(&Window::new([-1], [1]), &one).unwrap();
+    federation.put(&Window::new([-101], [1]), &one).unwrap();
     let taken = federation.move_shard("west", "place/east").unwrap_err();
     assert_eq!(taken.kind(), &ErrorKind::Invalid, "{taken:?}");
     let engine = engines.of("moved");
     engine.fail_from(9, Failure::Before);
     federation.move_shard("west", "moved").unwrap_err();
-    federation.put(&Window::new([-2], [1]), &one).unwrap();
+    federation.put(&Window::new([-102], [1]), &one).unwrap();
     let all = federation.grid().unwrap().read(&Query::all()).unwrap();
     assert_eq!(all.values().flatten().count(), 2);
     assert_eq!(federation.shards()[0].shard.place(), "place/west");
@@ -125,11 +125,11 @@ fn no_put_that_returned_is_lost_by_a_move_that_failed() {
             .create("top", "a", schema(), &halves("place/west", "place/east"))
             .unwrap();
         let one = Array1::from_elem(1, 1.0_f32);
-        federation.put(&Window::new([-1], [1]), &one).unwrap();
+        federation.put(&Window::new([-101], [1]), &one).unwrap();
         engines.of("top").fail_from(call, failure);
         let moved = federation.move_shard("west", "moved");
         engines.of("top").heal();
-        let put = federation.put(&Window::new([-2], [1]), &one);
+        let put = federation.put(&Window::new([-102], [1]), &one);
         drop(federation);
         let federation = engines.options(Policy::Inline).open("top").unwrap();
         let all = federation.grid().unwrap().read(&Query::all()).unwrap();
@@ -179,8 +179,60 @@ fn a_shard_that_moves_is_opened_by_who_moves_it() {
         moved
     });
     moved.into_iter().for_each(Result::unwrap);
-    // To be copied into, to go on behind what was copied, and to be the shard.
-    assert_eq!(opened.load(Ordering::Relaxed), 3 * MOVES);
+    // To be copied into, and to be the shard.
+    assert_eq!(opened.load(Ordering::Relaxed), 2 * MOVES);
+}
+
+/// A process that opens the old store while it is copied gets no put into it, before the manifest
+/// names the copy or after; nor does one that read the manifest before. Who only reads has what is
+/// there.
+#[test]
+fn a_shard_that_is_left_takes_no_puts() {
+    let engines = Engines::default();
+    let other = engines.options(Policy::Inline).only(["west"]);
+    let tried = Arc::new(AtomicUsize::new(0));
+    let one = Array1::from_elem(1, 1.0_f32);
+    let options = {
+        let (engines, other, one) = (engines.clone(), other.clone(), one.clone());
+        let tried = Arc::clone(&tried);
+        engines
+            .options(Policy::Inline)
+            .opener(move |place, options| {
+                if place == "moved" {
+                    let other = other.clone().open("top").unwrap();
+                    let error = other.put(&Window::new([-102], [1]), &one).unwrap_err();
+                    assert_eq!(error.kind(), &ErrorKind::Unavailable, "{error:?}");
+                    let reader = other.grid().unwrap();
+                    assert!(
+                        reader.read(&Query::all()).is_err(),
+                        "west is not known here"
+                    );
+                    let reader = engines.options(Policy::Inline).read_only();
+                    let grid = reader.open("top").unwrap().grid().unwrap();
+                    let all = grid.read(&Query::all()).unwrap();
+                    assert_eq!(all.values().flatten().count(), 1);
+                    tried.fetch_add(1, Ordering::Relaxed);
+                }
+                options.open_engine(engines.of(place))
+            })
+    };
+    let federation = options
+        .create("top", "a", schema(), &halves("place/west", "place/east"))
+        .unwrap();
+    federation.put(&Window::new([-101], [1]), &one).unwrap();
+    // The move fails once the old store is left: it is taken for the shard again, by this process
+    // at once.
+    engines.of("moved").fail_from(9, Failure::Before);
+    federation.move_shard("west", "moved").unwrap_err();
+    assert!(tried.load(Ordering::Relaxed) > 0);
+    federation.put(&Window::new([-103], [1]), &one).unwrap();
+    let writer = other.clone().open("top").unwrap();
+    writer.put(&Window::new([-104], [1]), &one).unwrap();
+    drop(writer);
+    federation.move_shard("west", "moved/again").unwrap();
+    federation.put(&Window::new([-105], [1]), &one).unwrap();
+    let all = federation.grid().unwrap().read(&Query::all()).unwrap();
+    assert_eq!(all.values().flatten().count(), 4);
 }
 
 /// The same in directories: of RocksDB, with checkpoints.
