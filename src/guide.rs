@@ -185,9 +185,9 @@
 //! whoever opens a shard for writing has fenced its writer already, and moving a writer between
 //! machines is no more than opening it there.
 //!
-//! Verify each shard's store for itself. The store of the top knows nothing of what its chunks are
-//! made of, and takes them for strays: once it has caught up, have it verified
-//! [quickly](crate::verify::Thoroughness::Quick), which reads and checks every value.
+//! [`Federation::verify`](crate::federation::Federation::verify) recomputes every aggregate, those
+//! above the shards too. Each store can be verified for itself as well; that of the top knows
+//! nothing of what its chunks are made of, so that their values are read and checked only.
 //!
 //! # Two layouts of one grid
 //!

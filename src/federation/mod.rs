@@ -68,6 +68,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use crate::error::Result;
 use crate::grid::Schema;
 use crate::store::{Grid, StoreSnapshot};
+use crate::verify::{self, Report, Thoroughness};
 use members::Members;
 use shards::Laid;
 
@@ -214,6 +215,25 @@ impl Federation {
         let taken = store.now();
         let view = self.view(true)?.snapshot;
         Ok(store.pinned(Arc::new(view), taken))
+    }
+
+    /// Verifies the grid of all shards at one moment like a store's
+    /// [`verify_to`](crate::Store::verify_to): every value that reads can meet is read, and every
+    /// aggregate recomputed, those above the shards too. What else is in their stores, each store
+    /// verifies for itself.
+    ///
+    /// [Catch up](Self::catch_up) first: aggregates of the top that no read meets any more, after
+    /// deletions, are [strays](crate::verify::Damage::Stray) until then.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`grid`](Self::grid); [`Unavailable`](crate::ErrorKind::Unavailable) if a shard is
+    /// not open.
+    pub fn verify(&self, depth: Thoroughness) -> Result<Report> {
+        let view = self.view(true)?.snapshot;
+        let mut report = Report::default();
+        verify::check(&self.inner.grid, &view, depth, &mut report)?;
+        Ok(report)
     }
 
     /// Every shard, in the order of the manifest.

@@ -22,7 +22,7 @@ use crate::dirty::{ChangedTicks, Edge, derivation, parents, ticks};
 use crate::error::{ErrorKind, Result};
 use crate::feed;
 use crate::grid::Location;
-use crate::key::{ChunkKey, DirectoryEntry, LayerId, Mark, MarkKey, unowned};
+use crate::key::{ChunkKey, DirectoryEntry, LayerId, Mark, MarkKey, meta, unowned};
 use crate::kv::{Order, Snapshot, Space, for_each_page};
 use crate::parallel;
 use crate::store::{ChunkReader, Grid, LayerChunks, Pyramid, State, Store, StoreListing, lock};
@@ -39,7 +39,9 @@ impl Store {
         self.verify_to(Thoroughness::Full)
     }
 
-    /// Verifies the store like [`verify`](Self::verify), more or less thoroughly.
+    /// Verifies the store like [`verify`](Self::verify), more or less thoroughly. What stands above
+    /// shards is made of what other stores hold: of the top of a federation every value is read
+    /// only, and [`Federation::verify`](crate::federation::Federation::verify) recomputes.
     pub fn verify_to(&self, depth: Thoroughness) -> Result<Report> {
         let mut report = Report::default();
         let StoreListing {
@@ -65,21 +67,16 @@ impl Store {
             .findings
             .extend(records::findings(&grids, snapshot.as_ref())?);
         for grid in &grids {
-            report.grids += 1;
-            let state = grid.state(snapshot.as_ref());
-            let checked = state.and_then(|state| {
-                Check::new(grid, snapshot.as_ref(), (state, depth), &mut report)?.run()
-            });
-            match checked {
-                Err(error) if *error.kind() == ErrorKind::Corrupt => {
-                    report.findings.push(Finding::new(
-                        Damage::Record,
-                        Some(grid.name()),
-                        error.sentence(),
-                    ));
-                }
-                checked => checked?,
-            }
+            // What the aggregates above shards are made of is in other stores.
+            let mut found = false;
+            let record = [meta::shards(grid.id())];
+            snapshot.get_many(Space::Meta, &record, &mut |_, record| {
+                found = record.is_some();
+                Ok(())
+            })?;
+            let depth = if found { Thoroughness::Quick } else { depth };
+            check_records(grid, snapshot.as_ref(), &mut report)?;
+            check(grid, snapshot.as_ref(), depth, &mut report)?;
         }
         // What belongs to a grid that cannot be opened looks like a stranger's.
         let strangers = if all_known {
@@ -96,6 +93,51 @@ impl Store {
             strangers => strangers?,
         }
         Ok(report)
+    }
+}
+
+/// Checks the change feed of a grid, and what a copy knows of its source.
+fn check_records(grid: &Grid, snapshot: &dyn Snapshot, report: &mut Report) -> Result<()> {
+    let of_records = [
+        feed::wrong_entry(grid, snapshot),
+        copy::wrong_record(grid, snapshot),
+    ];
+    for wrong in of_records {
+        let found = match wrong {
+            Ok(None) => continue,
+            Ok(Some(wrong)) => {
+                let message = format!("grid `{}`: {wrong}", grid.name());
+                Finding::new(Damage::Record, Some(grid.name()), message)
+            }
+            Err(error) if *error.kind() == ErrorKind::Corrupt => Finding::unreadable(grid, &error),
+            Err(error) => return Err(error),
+        };
+        report.findings.push(found);
+    }
+    Ok(())
+}
+
+/// Checks what a grid holds as a snapshot shows it: chunks, directory and marks.
+pub(crate) fn check(
+    grid: &Grid,
+    snapshot: &dyn Snapshot,
+    depth: Thoroughness,
+    report: &mut Report,
+) -> Result<()> {
+    report.grids += 1;
+    let checked = grid
+        .state(snapshot)
+        .and_then(|state| Check::new(grid, snapshot, (state, depth), report)?.run());
+    match checked {
+        Err(error) if *error.kind() == ErrorKind::Corrupt => {
+            report.findings.push(Finding::new(
+                Damage::Record,
+                Some(grid.name()),
+                error.sentence(),
+            ));
+            Ok(())
+        }
+        checked => checked,
     }
 }
 
@@ -234,15 +276,6 @@ impl<'a> Check<'a> {
     }
 
     fn run(mut self) -> Result<()> {
-        let of_records = [
-            feed::wrong_entry(self.grid, self.chunks.snapshot),
-            copy::wrong_record(self.grid, self.chunks.snapshot),
-        ];
-        for wrong in of_records {
-            if let Some(wrong) = self.report_damage(wrong)?.flatten() {
-                self.find(Damage::Record, wrong);
-            }
-        }
         let entries = self.read_directory()?;
         if let Some(irregular) = self
             .grid

@@ -76,23 +76,6 @@ const LAYERS: [(&str, &[&str]); 29] = [
         ],
     ),
     (
-        "federation",
-        &[
-            "aggregate",
-            "array",
-            "dirty",
-            "error",
-            "events",
-            "feed",
-            "grid",
-            "key",
-            "kv",
-            "open",
-            "store",
-            "writer",
-        ],
-    ),
-    (
         "verify",
         &[
             "aggregate",
@@ -108,6 +91,24 @@ const LAYERS: [(&str, &[&str]); 29] = [
             "kv",
             "parallel",
             "store",
+        ],
+    ),
+    (
+        "federation",
+        &[
+            "aggregate",
+            "array",
+            "dirty",
+            "error",
+            "events",
+            "feed",
+            "grid",
+            "key",
+            "kv",
+            "open",
+            "store",
+            "verify",
+            "writer",
         ],
     ),
     // Types that the crate exports, by the paths of their homes.

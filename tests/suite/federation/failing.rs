@@ -1,6 +1,7 @@
 //! Failures and crashes between the commits of shards and of the top.
 
-use gridstone::kv::Failure;
+use gridstone::kv::{Batch, Durability, Engine, Failure, KeyRange, Order, Space};
+use gridstone::verify::Thoroughness;
 use gridstone::{Freshness, Query, Window};
 
 use super::{DESIGNS, Design, Pair, cells, shown};
@@ -97,4 +98,29 @@ fn a_moment_does_not_move() {
         pair.delete(&mut dice);
         assert_eq!(shown(&then.read(&query).unwrap()), before);
     }
+}
+
+/// What is lost above the shards is told of the whole: no store alone knows that it was there.
+#[test]
+fn an_aggregate_that_the_top_has_lost_is_found() {
+    let (pair, _) = begun(&DESIGNS[0], 3);
+    pair.federation.catch_up().unwrap();
+    pair.verify(true);
+    let engine = pair.engines.of("top");
+    for space in [Space::Directory, Space::Aggregate] {
+        let held = engine.snapshot().unwrap();
+        let page = held.scan(space, &KeyRange::all(), Order::Ascending, 1);
+        let (key, _) = page.unwrap().entries.into_iter().next().unwrap();
+        let mut batch = Batch::default();
+        batch.delete(space, key);
+        engine.commit(batch, Durability::Sync).unwrap();
+    }
+    let found = pair.federation.verify(Thoroughness::Full).unwrap().findings;
+    assert!(!found.is_empty());
+    let found = pair
+        .federation
+        .verify(Thoroughness::Quick)
+        .unwrap()
+        .findings;
+    assert_eq!(found, [], "every value that is there can be read");
 }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use gridstone::federation::{Columns, Federation, FederationOptions, Placed, Shards};
 use gridstone::kv::{Engine, Faulty, Memory};
+use gridstone::verify::{Damage, Finding, Thoroughness};
 use gridstone::{
     Aggregation, Answer, Array, Axis, DType, Dimension, ErrorKind, Freshness, Grid, Layer, Levels,
     Overlap, Policy, Query, Schema, Store, Structure, Window,
@@ -485,6 +486,29 @@ impl Pair {
     }
 
     /// Once the top has caught up, stored answers are the same and nothing is stale.
+    /// Checks that every aggregate is as its recomputation, or marked: of all shards with what is
+    /// above them, and of each store alone. Where the top has not caught up, deletions may have left
+    /// aggregates there.
+    pub fn verify(&self, caught_up: bool) {
+        let mut whole = self.federation.verify(Thoroughness::Full).unwrap().findings;
+        let reach = self.federation.grid().unwrap().reach().unwrap();
+        let is_above = |finding: &Finding| {
+            let at = finding.location.map(|at| at.levels());
+            at.zip(reach)
+                .is_none_or(|(at, reach)| at.iter().zip(reach.iter()).any(|(at, top)| at > top))
+        };
+        whole.retain(|finding| caught_up || finding.damage != Damage::Stray || !is_above(finding));
+        assert_eq!(whole, [], "after {:#?}", self.log);
+        let shards = self.federation.shards();
+        let places = shards.iter().map(|info| info.shard.place());
+        for place in places.chain(["top"]) {
+            let engine = self.engines.of(place) as Arc<dyn Engine>;
+            let store = Store::options().read_only(true).open_engine(engine);
+            let alone = store.unwrap().verify().unwrap();
+            assert_eq!(alone.findings, [], "of {place}, after {:#?}", self.log);
+        }
+    }
+
     pub fn check_caught_up(&self, count: usize, dice: &mut Dice) {
         self.federation.catch_up().unwrap();
         self.single.aggregate().unwrap();

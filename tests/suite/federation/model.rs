@@ -36,7 +36,9 @@ fn history(design: &'static Design, seed: u64) {
         }
     }
     pair.check(10, &mut dice);
+    pair.verify(false);
     pair.check_caught_up(25, &mut dice);
+    pair.verify(true);
 }
 
 /// So many histories of a design.
