@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::shards::Laid;
+use super::shards::ShardLayout;
 use super::state::top;
 use super::view::FederatedSnapshot;
 use crate::dirty::{Edge, derivation, levels_between, parents};
@@ -15,13 +15,13 @@ use crate::key::{ChunkKey, LayerId, Owner, Ticks};
 use crate::store::{Base, Grid, State};
 
 /// What changed in a shard.
-pub(super) enum News {
+pub(super) enum ShardNews {
     /// Anything may have.
     All,
     These(Vec<Change>),
 }
 
-impl News {
+impl ShardNews {
     /// What is settled behind a token, and the token to go on with.
     pub(super) fn of(shard: &Grid, token: Option<&Token>) -> Result<(Self, Token)> {
         if let Some(token) = token {
@@ -55,13 +55,13 @@ pub(super) fn shown(shard: &Grid, token: &Token) -> Result<(Vec<Change>, Token)>
 pub(super) struct BorderEdges<'a> {
     pub(super) grid: &'a Grid,
     pub(super) view: &'a FederatedSnapshot,
-    pub(super) laid: &'a Laid,
+    pub(super) laid: &'a ShardLayout,
     pub(super) state: &'a State,
 }
 
 impl BorderEdges<'_> {
     /// Those along which a shard's news are told, so far as a chunk is there at either end.
-    pub(super) fn of(&self, part: usize, news: &News) -> Result<BTreeSet<Edge>> {
+    pub(super) fn of(&self, part: usize, news: &ShardNews) -> Result<BTreeSet<Edge>> {
         let mut edges = BTreeSet::new();
         let structure = self.grid.structure();
         let Some(((base, bounds), top)) = self
@@ -84,8 +84,8 @@ impl BorderEdges<'_> {
                 continue;
             }
             let windows: BTreeSet<Window> = match news {
-                News::All => [structure.cover(&bounds, levels)].into(),
-                News::These(changes) => changes
+                ShardNews::All => [structure.cover(&bounds, levels)].into(),
+                ShardNews::These(changes) => changes
                     .iter()
                     .flat_map(|change| change.stored(structure, structure.cell_levels(levels)))
                     .map(|window| structure.cover(&window, levels))

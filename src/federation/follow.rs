@@ -2,8 +2,8 @@
 
 use std::ops::AddAssign;
 
-use super::border::{BorderEdges, News};
-use super::members::View;
+use super::border::{BorderEdges, ShardNews};
+use super::members::FederatedView;
 use super::records::Followed;
 use super::state::adopt;
 use super::{Federation, Inner};
@@ -97,7 +97,7 @@ impl Federation {
             let (known, bytes) = Followed::read(grid, grid.present()?.as_ref())?;
             // Behind what is told by then: the moment that is looked at shows all of it.
             let told = self.news(&known)?;
-            let View {
+            let FederatedView {
                 snapshot: view,
                 state,
                 followed,
@@ -130,7 +130,7 @@ impl Federation {
                     tokens.push(token.filter(|_| goes_on));
                     continue;
                 };
-                let news = if goes_on { news } else { News::All };
+                let news = if goes_on { news } else { ShardNews::All };
                 let edges = border.of(part, &news)?.into_iter();
                 let edges = edges
                     .map(|edge| Ok((edge, border.ticks(&edge)?)))
@@ -152,7 +152,7 @@ impl Federation {
     }
 
     /// What each shard tells behind its token; nothing where it is not open.
-    fn news(&self, known: &Followed) -> Result<Vec<Option<(News, Token)>>> {
+    fn news(&self, known: &Followed) -> Result<Vec<Option<(ShardNews, Token)>>> {
         let grids: Vec<Result<Grid, String>> = {
             let members = self.members();
             let members = members.members.iter();
@@ -161,7 +161,7 @@ impl Federation {
         let news = |(part, grid): (usize, Result<Grid, String>)| {
             let token = known.tokens.get(part).and_then(Option::as_ref);
             let Ok(grid) = grid else { return Ok(None) };
-            News::of(&grid, token).map(Some)
+            ShardNews::of(&grid, token).map(Some)
         };
         grids.into_iter().enumerate().map(news).collect()
     }

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 
-use super::border::{BorderEdges, News, shown};
-use super::records::{Followed, Manifest, ShardRecord};
+use super::border::{BorderEdges, ShardNews, shown};
+use super::records::{Followed, ShardManifest, ShardRecord};
 use super::shards::{Shard, Shards};
 use super::state::{Border, goes_on, reach_of_all, reach_of_top, records, to_build, united};
 use super::view::{FederatedSnapshot, PartView, unavailable};
@@ -19,7 +19,7 @@ use crate::store::{Grid, State, Store};
 
 /// The manifest and the stores that it names.
 pub(super) struct Members {
-    pub(super) manifest: Manifest,
+    pub(super) manifest: ShardManifest,
     /// The manifest's bytes, as this process last read or wrote them.
     pub(super) bytes: Vec<u8>,
     pub(super) members: Vec<Member>,
@@ -67,7 +67,7 @@ impl Members {
 }
 
 /// One moment of a federation, with what belongs to it.
-pub(super) struct View {
+pub(super) struct FederatedView {
     pub(super) snapshot: FederatedSnapshot,
     /// What all shards hold.
     pub(super) state: State,
@@ -77,13 +77,13 @@ pub(super) struct View {
 }
 
 /// What one shard has at a moment.
-struct Part {
+struct ShardMoment {
     view: PartView,
     /// The grid and what it holds, if it is open.
     held: Option<(Grid, State)>,
 }
 
-impl Part {
+impl ShardMoment {
     fn of(name: String, member: Member) -> Self {
         let taken = member.grid.and_then(|grid| {
             let taken = || -> Result<_> {
@@ -153,7 +153,7 @@ impl Federation {
         let top = options.open_top(place)?;
         empty(&top, "the top")?;
         let grid = top.create(name, schema.clone())?;
-        let manifest = Manifest {
+        let manifest = ShardManifest {
             identity: top.identity(),
             dimension: shards.dimension.clone(),
             level: laid.border.level,
@@ -186,7 +186,7 @@ impl Federation {
         let snapshot = top.current()?;
         let mut found = None;
         for grid in top.grids()? {
-            if let Some(manifest) = Manifest::read(&grid, snapshot.as_ref())? {
+            if let Some(manifest) = ShardManifest::read(&grid, snapshot.as_ref())? {
                 found = Some((grid, manifest));
             }
         }
@@ -223,7 +223,7 @@ impl Federation {
             laid,
             ..
         } = self.inner.as_ref();
-        let Some((manifest, bytes)) = Manifest::read(grid, top)? else {
+        let Some((manifest, bytes)) = ShardManifest::read(grid, top)? else {
             return Err(grid.blame(Error::corrupt("the manifest of its shards is gone")));
         };
         if self.members().bytes == bytes {
@@ -254,7 +254,7 @@ impl Federation {
     }
 
     /// A moment: for reading with all that is pending, or as the top aggregates it.
-    pub(super) fn view(&self, reads: bool) -> Result<View> {
+    pub(super) fn view(&self, reads: bool) -> Result<FederatedView> {
         let Inner { grid, laid, .. } = self.inner.as_ref();
         let structure = grid.structure();
         // The top first: what it made is then of no later moment of a shard than the view's.
@@ -268,9 +268,9 @@ impl Federation {
             let names = shards.map(|shard| shard.name.clone());
             names.zip(members.members.iter().cloned()).collect()
         };
-        let parts: Vec<Part> = members
+        let parts: Vec<ShardMoment> = members
             .into_iter()
-            .map(|(name, member)| Part::of(name, member))
+            .map(|(name, member)| ShardMoment::of(name, member))
             .collect();
         let before = followed.0.state(structure)?;
         // Of a shard that is not open, what it held is known.
@@ -279,7 +279,7 @@ impl Federation {
             false => before,
         };
         let mut states = Vec::new();
-        for Part { view, held } in &parts {
+        for ShardMoment { view, held } in &parts {
             if let Some((_, own)) = held {
                 let failed =
                     |e: Error| e.within(format!("shard `{}` does not fit the others", view.name));
@@ -307,7 +307,7 @@ impl Federation {
             let marks = self.marks_to_come((&snapshot, &state), &followed.0.tokens, &shards)?;
             snapshot.lay(marks);
         }
-        Ok(View {
+        Ok(FederatedView {
             snapshot,
             state,
             followed,
@@ -336,12 +336,12 @@ impl Federation {
             let snapshot = view.parts()[part].snapshot.as_ref().map(AsRef::as_ref);
             let (Some((shard, own)), Ok(snapshot)) = (shard, snapshot) else {
                 // What a shard that is not there has done meanwhile nobody knows.
-                mark(grid, &mut batch, border.of(part, &News::All)?);
+                mark(grid, &mut batch, border.of(part, &ShardNews::All)?);
                 continue;
             };
             let news = match token {
                 Some(token) => news_in(shard, snapshot, token)?,
-                None => News::All,
+                None => ShardNews::All,
             };
             mark(grid, &mut batch, border.of(part, &news)?);
             if let Some(pyramid) = to_build(laid.border, state, own) {
@@ -367,17 +367,17 @@ fn mark(grid: &Grid, batch: &mut Batch, edges: impl IntoIterator<Item = Edge>) {
 }
 
 /// What a snapshot of a shard shows behind a token.
-fn news_in(shard: &Grid, snapshot: &dyn Snapshot, token: &Token) -> Result<News> {
+fn news_in(shard: &Grid, snapshot: &dyn Snapshot, token: &Token) -> Result<ShardNews> {
     let (changes, next) = match shown(shard, token) {
-        Err(error) if *error.kind() == ErrorKind::Expired => return Ok(News::All),
+        Err(error) if *error.kind() == ErrorKind::Expired => return Ok(ShardNews::All),
         shown => shown?,
     };
     // A commit may be there whose entry is not shown yet, since one before it is under way.
     let hidden = feed::between(shard.id(), number_of(&next), u64::MAX);
     let hidden = snapshot.scan(Space::Feed, &hidden, Order::Ascending, 1)?;
     Ok(match hidden.entries.is_empty() {
-        true => News::These(changes),
-        false => News::All,
+        true => ShardNews::These(changes),
+        false => ShardNews::All,
     })
 }
 

@@ -70,7 +70,7 @@ use crate::grid::Schema;
 use crate::store::{Grid, StoreSnapshot};
 use crate::verify::{self, Report, Thoroughness};
 use members::Members;
-use shards::Laid;
+use shards::ShardLayout;
 
 /// One grid whose cells are in several stores, each with columns of its own, and whose upper levels
 /// are in one more. A cheap handle that can be cloned and shared between threads.
@@ -131,7 +131,7 @@ struct Inner {
     /// The grid in the store of the top.
     grid: Grid,
     options: FederationOptions,
-    laid: Laid,
+    laid: ShardLayout,
     members: RwLock<Members>,
     /// Held by whoever lets the top catch up.
     following: Mutex<()>,

@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 
 use super::follow::must_keep_top;
 use super::members::{introduce, open_member};
-use super::records::{Manifest, ShardRecord};
+use super::records::{ShardManifest, ShardRecord};
 use super::shards::Shard;
 use super::view::unavailable;
 use super::{Federation, Inner};
@@ -154,7 +154,7 @@ impl Federation {
     fn replacement(&self, old: &[u8], new: Vec<u8>) -> Result<Batch> {
         let grid = &self.inner.grid;
         let snapshot = grid.present()?;
-        let found = Manifest::read(grid, snapshot.as_ref())?;
+        let found = ShardManifest::read(grid, snapshot.as_ref())?;
         if found.is_none_or(|(_, bytes)| bytes != old) {
             return Err(Error::new(
                 ErrorKind::Conflict,

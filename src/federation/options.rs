@@ -12,7 +12,7 @@ use crate::grid::Schema;
 use crate::store::{Policy, Store, StoreOptions};
 
 /// Opens the store at a place.
-pub(super) type Opener = Arc<dyn Fn(&str, StoreOptions) -> Result<Store> + Send + Sync>;
+pub(super) type StoreOpener = Arc<dyn Fn(&str, StoreOptions) -> Result<Store> + Send + Sync>;
 
 /// How a [`Federation`] is opened: for writing everything, unless told otherwise.
 #[derive(Clone)]
@@ -21,7 +21,7 @@ pub struct FederationOptions {
     /// The shards that are opened for writing, if not all are.
     only: Option<BTreeSet<String>>,
     keeps_top: bool,
-    opener: Opener,
+    opener: StoreOpener,
     /// Whether places are those of [`StoreOptions::open`].
     opens_places: bool,
 }

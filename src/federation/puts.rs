@@ -26,7 +26,7 @@ pub struct Placed {
 }
 
 /// The parts of a window by the shards that own them.
-type Parts = BTreeMap<usize, Vec<Window>>;
+type ShardWindows = BTreeMap<usize, Vec<Window>>;
 
 impl Federation {
     /// Puts an array like [`Grid::put`], durably: in each shard that owns a part of the window in
@@ -153,7 +153,7 @@ impl Federation {
         let (d, level) = (laid.border.dimension, laid.border.level);
         let levels = window.levels(structure.dimensions().len());
         let window = structure.cover(window, levels.with(d, levels[d].min(level)));
-        let mut parts = Parts::new();
+        let mut parts = ShardWindows::new();
         for (part, columns) in &laid.boxes {
             let own = laid.part(structure, columns, &window);
             if let Some(own) = own {
@@ -196,7 +196,7 @@ impl Federation {
     }
 
     /// The parts of a window, all of which somebody must own.
-    fn owned(&self, window: &Window) -> Result<Parts> {
+    fn owned(&self, window: &Window) -> Result<ShardWindows> {
         let Inner { grid, laid, .. } = self.inner.as_ref();
         let structure = grid.structure();
         structure.check(window).map_err(|e| grid.blame(e))?;
@@ -210,7 +210,7 @@ impl Federation {
                 window.start()
             ))));
         }
-        let (mut parts, mut rest) = (Parts::new(), vec![*window]);
+        let (mut parts, mut rest) = (ShardWindows::new(), vec![*window]);
         for (part, columns) in &laid.boxes {
             if let Some(own) = laid.part(structure, columns, window) {
                 rest = rest
@@ -233,7 +233,7 @@ impl Federation {
     /// Fills a batch for each shard, tries all of them where there are several, and commits them.
     fn written<'a>(
         &self,
-        parts: &Parts,
+        parts: &ShardWindows,
         fill: &dyn Fn(&Grid, &mut Batch<'a>, &Window) -> Result<()>,
     ) -> Result<Vec<Placed>> {
         let gates = self.gates(parts.keys().copied());

@@ -14,7 +14,7 @@ use crate::store::{Base, Grid, RecordKind, State, WindowRecord, decode_record, e
 /// The manifest: it stands in the store of the top, and is replaced by commits that expect it as it
 /// was.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Manifest {
+pub(super) struct ShardManifest {
     /// What tells the federation from every other.
     pub(super) identity: u64,
     pub(super) dimension: String,
@@ -22,7 +22,7 @@ pub(super) struct Manifest {
     pub(super) shards: Vec<Shard>,
 }
 
-impl Manifest {
+impl ShardManifest {
     pub(super) fn division(&self) -> Shards {
         Shards {
             dimension: self.dimension.clone(),

@@ -151,7 +151,7 @@ impl Shards {
     /// [`Invalid`](crate::ErrorKind::Invalid) names the dimension that cannot be divided, the shard
     /// without columns or with a name that another has, two shards that share a column, or a column
     /// that none has.
-    pub(super) fn laid(&self, structure: &Structure) -> Result<Laid> {
+    pub(super) fn laid(&self, structure: &Structure) -> Result<ShardLayout> {
         let dimension = structure.dimension(&self.dimension)?;
         let of = &structure.dimensions()[dimension];
         if of.is_fixed() || of.is_irregular() {
@@ -180,7 +180,7 @@ impl Shards {
                 columns.push((column(structure, border, levels, &at)?, *number));
             }
         }
-        Ok(Laid {
+        Ok(ShardLayout {
             border,
             parts: self.shards.len(),
             division: Division::new(
@@ -244,7 +244,7 @@ impl Shards {
 
 /// Where columns are.
 #[derive(Clone, Debug)]
-pub(super) struct Laid {
+pub(super) struct ShardLayout {
     pub(super) border: Border,
     /// How many shards there are.
     pub(super) parts: usize,
@@ -341,7 +341,7 @@ fn cell_boxes(
     all.iter().map(cells).collect()
 }
 
-impl Laid {
+impl ShardLayout {
     /// The part of a window that lies in a box of columns, if any does; the window is at most as
     /// coarse as the columns along the divided dimension.
     pub(super) fn part(

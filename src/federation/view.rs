@@ -50,7 +50,7 @@ pub(super) struct FederatedSnapshot {
 }
 
 /// The entries of one place, of those that a scan asks for.
-struct Found {
+struct FoundEntries {
     entries: Vec<(Vec<u8>, Vec<u8>)>,
     more: bool,
 }
@@ -147,7 +147,7 @@ impl FederatedSnapshot {
         owner: Owner,
         space: Space,
         (range, order, limit): (&KeyRange, Order, usize),
-    ) -> Result<Found> {
+    ) -> Result<FoundEntries> {
         let snapshot = self.of(owner)?;
         let (mut rest, mut entries) = (range.clone(), Vec::new());
         loop {
@@ -161,7 +161,7 @@ impl FederatedSnapshot {
             let Some(last) = last.filter(|_| page.more && entries.len() < limit) else {
                 let more = page.more || entries.len() > limit;
                 entries.truncate(limit);
-                return Ok(Found { entries, more });
+                return Ok(FoundEntries { entries, more });
             };
             match order {
                 Order::Ascending => rest.start = [last.as_slice(), &[0]].concat(),
@@ -171,7 +171,7 @@ impl FederatedSnapshot {
     }
 
     /// The marks of the top's that are shown beside what is stored, in a range.
-    fn marks_in(&self, (range, order, limit): (&KeyRange, Order, usize)) -> Found {
+    fn marks_in(&self, (range, order, limit): (&KeyRange, Order, usize)) -> FoundEntries {
         let end = range
             .end
             .as_deref()
@@ -191,7 +191,7 @@ impl FederatedSnapshot {
         };
         let more = entries.len() > limit;
         entries.truncate(limit);
-        Found { entries, more }
+        FoundEntries { entries, more }
     }
 
     /// What a page of the top shows with the records that are laid over it.
@@ -297,7 +297,7 @@ impl Snapshot for FederatedSnapshot {
             found.push(self.marks_in(asked));
         }
         // What one has more of lies behind all that it showed.
-        for Found { entries, more } in found {
+        for FoundEntries { entries, more } in found {
             all.more |= more;
             all.entries.extend(entries);
         }

@@ -30,17 +30,17 @@ pub struct Division {
     /// The level of the columns as keys have it.
     level: u8,
     /// The columns with their owners, in the order of their codes.
-    columns: Vec<Column>,
+    columns: Vec<ColumnCodes>,
 }
 
 #[derive(Clone, Debug)]
-struct Column {
+struct ColumnCodes {
     first: Vec<u8>,
     end: Option<Vec<u8>>,
     part: usize,
 }
 
-impl Column {
+impl ColumnCodes {
     fn ends_behind(&self, code: &[u8]) -> bool {
         self.end.as_deref().is_none_or(|end| code < end)
     }
@@ -77,15 +77,15 @@ impl Division {
             {
                 *byte |= 0xff >> (used % 8);
             }
-            Column {
+            ColumnCodes {
                 first,
                 end: KeyRange::prefix(&last).end,
                 part,
             }
         };
-        let mut found: Vec<Column> = columns.into_iter().map(column).collect();
+        let mut found: Vec<ColumnCodes> = columns.into_iter().map(column).collect();
         found.sort_by(|a, b| a.first.cmp(&b.first));
-        let mut columns: Vec<Column> = Vec::new();
+        let mut columns: Vec<ColumnCodes> = Vec::new();
         for column in found {
             match columns.last_mut() {
                 // An end is cut where its bytes end in zeros.
@@ -162,7 +162,7 @@ impl Division {
             return vec![Owner::Top];
         }
         let codes = before + self.codes_at..before + self.codes_at + self.codes_len;
-        let touched = |column: &&Column| {
+        let touched = |column: &&ColumnCodes| {
             same < codes.start
                 || column.first.as_slice() <= &last[codes.clone()]
                     && column.ends_behind(&first[codes.clone()])

@@ -6,7 +6,7 @@ use super::{Factory, get, put};
 use crate::error::ErrorKind;
 
 /// What another commit changes.
-type Change = fn(&mut Batch);
+type BatchChange = fn(&mut Batch);
 
 /// What a batch expects, by name, and whether that is no longer so after a change.
 type Case = (&'static str, Expected, bool);
@@ -51,15 +51,15 @@ pub fn conflicts(new: Factory<'_>) {
             false,
         ),
     ];
-    let write: Change = |batch| batch.put(Space::Base, b"m".to_vec(), b"new".to_vec());
-    let delete: Change = |batch| batch.delete(Space::Base, b"m".to_vec());
+    let write: BatchChange = |batch| batch.put(Space::Base, b"m".to_vec(), b"new".to_vec());
+    let delete: BatchChange = |batch| batch.delete(Space::Base, b"m".to_vec());
     races(new, ("a write", write), &cases);
     races(new, ("a deletion", delete), &cases);
 }
 
 /// Changes a key or the keys around it, present or absent, behind the snapshot of a batch, which is
 /// refused then, or goes through.
-fn races(new: Factory<'_>, (change_name, change): (&str, Change), cases: &[Case]) {
+fn races(new: Factory<'_>, (change_name, change): (&str, BatchChange), cases: &[Case]) {
     for present in [true, false] {
         for (name, expected, conflicts) in cases {
             let engine = new();
@@ -188,7 +188,7 @@ fn conflicts_with_deleted_ranges(new: Factory<'_>) {
             false,
         ),
     ];
-    let delete: Change = |batch| batch.delete_range(Space::Base, between(b"m", b"n"));
+    let delete: BatchChange = |batch| batch.delete_range(Space::Base, between(b"m", b"n"));
     races(new, ("a deleted range", delete), &cases);
 }
 

@@ -113,12 +113,12 @@ pub(super) struct Waiting {
 /// Where the owner of a batch waits for its turn to lead, or for its result.
 #[derive(Debug, Default)]
 pub(super) struct Ticket {
-    news: Mutex<Option<News>>,
+    news: Mutex<Option<CommitNews>>,
     arrived: Condvar,
 }
 
 #[derive(Debug)]
-enum News {
+enum CommitNews {
     Lead,
     /// The commit's place in the order, and the number of its group.
     Written(Sequence, u64),
@@ -126,12 +126,12 @@ enum News {
 }
 
 impl Ticket {
-    fn tell(&self, news: News) {
+    fn tell(&self, news: CommitNews) {
         *lock(&self.news) = Some(news);
         self.arrived.notify_one();
     }
 
-    fn wait(&self) -> News {
+    fn wait(&self) -> CommitNews {
         let mut news = lock(&self.news);
         loop {
             match news.take() {
@@ -211,14 +211,14 @@ impl Group {
         }
         loop {
             match ticket.wait() {
-                News::Lead => self.lead(medium),
-                News::Written(sequence, _) if durability == Durability::Buffered => {
+                CommitNews::Lead => self.lead(medium),
+                CommitNews::Written(sequence, _) if durability == Durability::Buffered => {
                     return Ok(sequence);
                 }
-                News::Written(sequence, group) => {
+                CommitNews::Written(sequence, group) => {
                     return self.sync(medium, group).map(|()| sequence);
                 }
-                News::Refused(error) => return Err(error),
+                CommitNews::Refused(error) => return Err(error),
             }
         }
     }
@@ -264,7 +264,7 @@ impl Group {
         };
         let poison = self.gather(&mut lead.members);
         if let Some(poison) = poison {
-            lead.finish(&mut |_| News::Refused(poison.poison()));
+            lead.finish(&mut |_| CommitNews::Refused(poison.poison()));
             return;
         }
         let (mut accepted, mut verdicts) = (Vec::new(), VecDeque::new());
@@ -306,7 +306,9 @@ impl Group {
                     .map(|()| sequence)
                     .map_err(WriteFailure::error)
             });
-            written.map_or_else(News::Refused, |sequence| News::Written(sequence, group))
+            written.map_or_else(CommitNews::Refused, |sequence| {
+                CommitNews::Written(sequence, group)
+            })
         });
     }
 
@@ -354,7 +356,7 @@ struct Lead<'a> {
 
 impl Lead<'_> {
     /// Hands out the results, in the order of the members.
-    fn finish(&mut self, news: &mut dyn FnMut(&Waiting) -> News) {
+    fn finish(&mut self, news: &mut dyn FnMut(&Waiting) -> CommitNews) {
         for member in self.members.drain(..) {
             let news = news(&member);
             member.ticket.tell(news);
@@ -368,12 +370,12 @@ impl Drop for Lead<'_> {
         if !self.members.is_empty() {
             let failure = WriteFailure::panicked();
             for member in self.members.drain(..) {
-                member.ticket.tell(News::Refused(failure.error()));
+                member.ticket.tell(CommitNews::Refused(failure.error()));
             }
             queue.poison.get_or_insert(failure);
         }
         match queue.waiting.front() {
-            Some(next) => next.ticket.tell(News::Lead),
+            Some(next) => next.ticket.tell(CommitNews::Lead),
             None => queue.led = false,
         }
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{Semaphore, watch};
 
 use super::changes::Watchers;
-use super::kept::{Kept, Moment};
+use super::kept::{KeptAnswers, StoreMoment};
 use super::limits::Options;
 use super::metrics::Requests;
 use super::reply::Problem;
@@ -27,7 +27,7 @@ pub(super) struct App {
     pub(super) watchers: Watchers,
     pub(super) views: Views,
     pub(super) snapshots: Snapshots,
-    pub(super) kept: Kept,
+    pub(super) kept: KeptAnswers,
     calls: Arc<Semaphore>,
     queued: AtomicUsize,
     /// Whether the server is to end.
@@ -39,7 +39,7 @@ impl App {
         Arc::new(Self {
             store: RwLock::new((0, store)),
             calls: Arc::new(Semaphore::new(options.calls)),
-            kept: Kept::new(options.kept_bytes),
+            kept: KeptAnswers::new(options.kept_bytes),
             options,
             requests: Requests::default(),
             stretches: Stretches::default(),
@@ -70,19 +70,19 @@ impl App {
     }
 
     /// The present moment: whatever is read from now on is of it or a later one.
-    pub(super) fn moment(&self) -> Result<Moment> {
+    pub(super) fn moment(&self) -> Result<StoreMoment> {
         let (shown, store) = self.shown();
         let commit = store.current()?.sequence().0;
-        Ok(Moment { shown, commit })
+        Ok(StoreMoment { shown, commit })
     }
 
     /// The same, if it is known without waiting for anybody.
-    pub(super) fn moment_at_once(&self) -> Option<Moment> {
+    pub(super) fn moment_at_once(&self) -> Option<StoreMoment> {
         let shown = self.store.read().unwrap_or_else(PoisonError::into_inner);
         let (shown, store) = &*shown;
         // A younger state of a store that another process writes to may have to be fetched.
         let view = (!store.engine().follows()).then(|| store.current())?.ok()?;
-        Some(Moment {
+        Some(StoreMoment {
             shown: *shown,
             commit: view.sequence().0,
         })

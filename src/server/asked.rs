@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::app::{App, Shared};
-use super::kept::Moment;
+use super::kept::StoreMoment;
 use super::reply::{Problem, Reply};
 
 /// A request, and what answers it.
@@ -55,10 +55,10 @@ pub(super) enum Holds {
 
 impl Holds {
     /// The moment of which an answer is that is made from now on, if that is known at once.
-    fn moment(self, app: &App) -> Option<Moment> {
+    fn moment(self, app: &App) -> Option<StoreMoment> {
         match self {
             Self::UntilCommit => app.moment_at_once(),
-            Self::Ever => Some(Moment::EVER),
+            Self::Ever => Some(StoreMoment::EVER),
         }
     }
 }

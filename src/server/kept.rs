@@ -18,14 +18,14 @@ const ADDRESSES: u64 = 16;
 
 /// A state of the store. While the present one is the same, no commit has returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Moment {
+pub(super) struct StoreMoment {
     /// How often another store took the place of the one before.
     pub(super) shown: u64,
     /// The number of the last commit that is sure to be in it.
     pub(super) commit: u64,
 }
 
-impl Moment {
+impl StoreMoment {
     /// That of what never changes.
     pub(super) const EVER: Self = Self {
         shown: u64::MAX,
@@ -36,14 +36,14 @@ impl Moment {
 /// The ETag of an address's answer, and its type.
 #[derive(Clone, Debug)]
 struct Current {
-    moment: Moment,
+    moment: StoreMoment,
     etag: String,
     mime: &'static str,
 }
 
 /// The bytes of answers by their ETags, and ETags by addresses, up to a sum of bytes.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct KeptAnswers {
     bytes: Cache<String, Bytes, BySize>,
     current: Cache<String, Current, BySize>,
 }
@@ -63,7 +63,7 @@ impl Weighter<String, Current> for BySize {
     }
 }
 
-impl Kept {
+impl KeptAnswers {
     pub(super) fn new(bytes: u64) -> Self {
         let items = usize::try_from(bytes / TYPICAL_BYTES).unwrap_or(usize::MAX);
         let of_addresses = bytes / ADDRESSES;
@@ -85,13 +85,17 @@ impl Kept {
     }
 
     /// The ETag and the type of the answer at an address, if it is known to be the one at a moment.
-    pub(super) fn current(&self, address: &str, moment: Moment) -> Option<(String, &'static str)> {
+    pub(super) fn current(
+        &self,
+        address: &str,
+        moment: StoreMoment,
+    ) -> Option<(String, &'static str)> {
         let current = self.current.get(address)?;
         (current.moment == moment).then_some((current.etag, current.mime))
     }
 
     /// Notes the answer at an address, made of a state that is not before a moment.
-    pub(super) fn note(&self, address: &str, moment: Moment, etag: &str, mime: &'static str) {
+    pub(super) fn note(&self, address: &str, moment: StoreMoment, etag: &str, mime: &'static str) {
         let current = Current {
             moment,
             etag: etag.to_owned(),
@@ -107,8 +111,8 @@ mod tests {
 
     #[test]
     fn no_more_is_kept_than_was_said() {
-        let moment = Moment::EVER;
-        let kept = Kept::new(1 << 20);
+        let moment = StoreMoment::EVER;
+        let kept = KeptAnswers::new(1 << 20);
         for number in 0..2000 {
             let etag = format!("\"{number}\"");
             kept.keep(&etag, vec![0; 64 << 10]);
@@ -120,7 +124,7 @@ mod tests {
         assert!((1..=16).contains(&held.count()));
         let noted = |number: &i32| kept.current(&format!("/{number}"), moment).is_some();
         assert!((1..=256).contains(&(0..2000).filter(noted).count()));
-        let none = Kept::new(0);
+        let none = KeptAnswers::new(0);
         assert_eq!(none.keep("\"a\"", vec![1]), vec![1]);
         none.note("/a", moment, "\"a\"", "image/png");
         assert!(none.get("\"a\"").is_none() && none.current("/a", moment).is_none());
@@ -128,8 +132,8 @@ mod tests {
 
     #[test]
     fn an_answer_is_current_at_its_moment_only() {
-        let kept = Kept::new(1 << 20);
-        let at = |shown, commit| Moment { shown, commit };
+        let kept = KeptAnswers::new(1 << 20);
+        let at = |shown, commit| StoreMoment { shown, commit };
         kept.note("/a", at(1, 7), "\"x\"", "image/png");
         let known = kept.current("/a", at(1, 7));
         assert_eq!(known, Some(("\"x\"".to_owned(), "image/png")));

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::gzip;
-use super::kept::{Kept, Moment};
-use super::range::{self, Part};
+use super::kept::{KeptAnswers, StoreMoment};
+use super::range::{self, SentPart};
 use crate::error::{Error, ErrorKind};
 
 pub(super) const JSON: &str = "application/json";
@@ -164,13 +164,13 @@ pub(super) struct Reply {
     mime: &'static str,
     packed: bool,
     /// The bytes and what of them is sent; `None` where the client has them.
-    body: Option<(Bytes, Part)>,
+    body: Option<(Bytes, SentPart)>,
 }
 
 impl Reply {
     /// Bytes whose ETag is their own hash.
     pub(super) fn hashed(
-        kept: &Kept,
+        kept: &KeptAnswers,
         headers: &HeaderMap,
         mime: &'static str,
         body: impl Into<Bytes>,
@@ -185,7 +185,7 @@ impl Reply {
 
     /// Bytes that are made only if neither the client nor the server has them, as their ETag tells.
     pub(super) fn unless_known(
-        kept: &Kept,
+        kept: &KeptAnswers,
         headers: &HeaderMap,
         etag: String,
         mime: &'static str,
@@ -204,31 +204,31 @@ impl Reply {
 
     /// What is kept for an address, if it is known to be its answer at a moment.
     pub(super) fn current(
-        kept: &Kept,
+        kept: &KeptAnswers,
         headers: &HeaderMap,
         address: &str,
-        moment: Moment,
+        moment: StoreMoment,
     ) -> Option<Self> {
         Self::had(kept, headers, &kept.current(address, moment)?)
     }
 
     /// JSON whose ETag is its hash.
-    pub(super) fn json(kept: &Kept, headers: &HeaderMap, value: &Value) -> Self {
+    pub(super) fn json(kept: &KeptAnswers, headers: &HeaderMap, value: &Value) -> Self {
         Self::hashed(kept, headers, JSON, value.to_string())
     }
 
     /// Notes that this is the answer at an address, made of a state that is not before a moment.
-    pub(super) fn note(&self, kept: &Kept, address: &str, moment: Moment) {
+    pub(super) fn note(&self, kept: &KeptAnswers, address: &str, moment: StoreMoment) {
         kept.note(address, moment, &self.etag, self.mime);
     }
 
     /// The reply if the client has the bytes, or the server has kept them as the client wants them.
     fn had(
-        kept: &Kept,
+        kept: &KeptAnswers,
         headers: &HeaderMap,
         (etag, mime): &(String, &'static str),
     ) -> Option<Self> {
-        let reply = |packed: bool, body: Option<(Bytes, Part)>| Self {
+        let reply = |packed: bool, body: Option<(Bytes, SentPart)>| Self {
             etag: etag.clone(),
             mime,
             packed,
@@ -243,10 +243,10 @@ impl Reply {
         }
         if let Some(tag) = tag.filter(|_| gzip::is_wanted(headers, mime)) {
             if let Some(body) = kept.get(&tag) {
-                return Some(reply(true, Some((body, Part::Whole))));
+                return Some(reply(true, Some((body, SentPart::Whole))));
             }
             let body = kept.get(etag).filter(|body| body.len() < gzip::LEAST)?;
-            return Some(reply(false, Some((body, Part::Whole))));
+            return Some(reply(false, Some((body, SentPart::Whole))));
         }
         let body = kept.get(etag)?;
         let part = range::asked(headers, etag, body.len());
@@ -255,7 +255,7 @@ impl Reply {
 
     /// The reply of bytes as they are, packed if the client wants them so.
     fn made(
-        kept: &Kept,
+        kept: &KeptAnswers,
         headers: &HeaderMap,
         (etag, mime): (String, &'static str),
         body: Bytes,
@@ -263,7 +263,10 @@ impl Reply {
         let wanted = gzip::is_wanted(headers, mime);
         let packed = wanted.then(|| gzip::packed(&body)).flatten();
         let (packed, body) = match packed {
-            Some(packed) => (true, (kept.keep(&gzip::tag(&etag), packed), Part::Whole)),
+            Some(packed) => (
+                true,
+                (kept.keep(&gzip::tag(&etag), packed), SentPart::Whole),
+            ),
             None => {
                 let part = range::asked(headers, &etag, body.len());
                 (false, (body, part))
@@ -283,13 +286,13 @@ impl IntoResponse for Reply {
         let len = self.body.as_ref().map_or(0, |(body, _)| body.len());
         let (status, body, range) = match self.body {
             None => (StatusCode::NOT_MODIFIED, Body::empty(), None),
-            Some((body, Part::Whole)) => (StatusCode::OK, Body::from(body), None),
-            Some((body, Part::Range(range))) => {
+            Some((body, SentPart::Whole)) => (StatusCode::OK, Body::from(body), None),
+            Some((body, SentPart::Range(range))) => {
                 let told = format!("bytes {}-{}/{len}", range.start, range.end - 1);
                 let body = Body::from(body.slice(range));
                 (StatusCode::PARTIAL_CONTENT, body, Some(told))
             }
-            Some((_, Part::Beyond)) => {
+            Some((_, SentPart::Beyond)) => {
                 let told = format!("bytes */{len}");
                 (StatusCode::RANGE_NOT_SATISFIABLE, Body::empty(), Some(told))
             }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::app::App;
 use super::asked::{Asked, Holds};
-use super::kept::Moment;
+use super::kept::StoreMoment;
 use super::params::Params;
 use super::reply::{HTML, JSON, Problem, Reply};
 use crate::adapter::zarr::{Format, View, ViewOptions};
@@ -26,11 +26,11 @@ const VIEWS_MAX: usize = 64;
 
 /// The snapshots that clients read, by number.
 #[derive(Debug, Default)]
-pub(super) struct Snapshots(Mutex<BTreeMap<u64, Held>>);
+pub(super) struct Snapshots(Mutex<BTreeMap<u64, HeldSnapshot>>);
 
 /// A snapshot, and the views of it.
 #[derive(Debug)]
-struct Held {
+struct HeldSnapshot {
     of: StoreSnapshot,
     views: BTreeMap<String, Arc<View>>,
 }
@@ -59,7 +59,7 @@ impl Snapshots {
             .last_key_value()
             .map_or(now, |(last, _)| now.max(last + 1));
         let views = BTreeMap::new();
-        held.insert(number, Held { of, views });
+        held.insert(number, HeldSnapshot { of, views });
         Ok((number, most))
     }
 
@@ -94,7 +94,7 @@ impl Snapshots {
 }
 
 /// A view, the moment of which it is or which was shortly before, and when it was made.
-type Made = (Moment, Instant, Arc<View>);
+type Made = (StoreMoment, Instant, Arc<View>);
 
 /// Views of the present.
 #[derive(Debug, Default)]
@@ -167,25 +167,25 @@ pub(super) async fn snapshot(asked: Asked<()>) -> Result<Reply, Problem> {
 }
 
 /// The name, the key and the number of the snapshot, as far as the route has them.
-type Parts = HashMap<String, String>;
+type RouteParts = HashMap<String, String>;
 
 /// A key of a hierarchy of Zarr v3.
-pub(super) async fn v3(asked: Asked<Parts>) -> Result<Reply, Problem> {
+pub(super) async fn v3(asked: Asked<RouteParts>) -> Result<Reply, Problem> {
     key(asked, Format::V3).await
 }
 
 /// The same of Zarr v2.
-pub(super) async fn v2(asked: Asked<Parts>) -> Result<Reply, Problem> {
+pub(super) async fn v2(asked: Asked<RouteParts>) -> Result<Reply, Problem> {
     key(asked, Format::V2).await
 }
 
-async fn key(asked: Asked<Parts>, format: Format) -> Result<Reply, Problem> {
+async fn key(asked: Asked<RouteParts>, format: Format) -> Result<Reply, Problem> {
     let holds = if asked.path.contains_key("number") {
         Holds::Ever
     } else {
         Holds::UntilCommit
     };
-    let work = move |app: &App, asked: &Asked<Parts>| {
+    let work = move |app: &App, asked: &Asked<RouteParts>| {
         let of = |name: &str| asked.path.get(name).map(String::as_str);
         let (name, key) = (
             of("name").unwrap_or_default(),
@@ -201,7 +201,7 @@ async fn key(asked: Asked<Parts>, format: Format) -> Result<Reply, Problem> {
 }
 
 /// What stands at a key, or the listing of a folder.
-fn file(app: &App, view: &View, key: &str, asked: &Asked<Parts>) -> Result<Reply, Problem> {
+fn file(app: &App, view: &View, key: &str, asked: &Asked<RouteParts>) -> Result<Reply, Problem> {
     let headers = &asked.headers;
     let nothing = || Problem::not_found("there is nothing at this key");
     let name = key.rsplit('/').next().unwrap_or_default();

@@ -240,7 +240,7 @@ fn origin(grid: &Grid, levels: Levels) -> Location {
 }
 
 /// What is known of the slots of a walk by their numbers, and what was read for it.
-type Told = (BTreeMap<usize, SlotTally>, ChunksRead);
+type ToldSlots = (BTreeMap<usize, SlotTally>, ChunksRead);
 
 /// What was told of each region, one tally a slot.
 fn by_region(
@@ -258,8 +258,8 @@ fn by_region(
 }
 
 /// Walks everything.
-fn exact(walk: &Walk<'_>, roots: &Roots) -> Result<Told> {
-    let mut told = Told::default();
+fn exact(walk: &Walk<'_>, roots: &Roots) -> Result<ToldSlots> {
+    let mut told = ToldSlots::default();
     let mut locations = roots.locations(walk);
     loop {
         let some: Vec<Location> = locations.by_ref().take(ROOTS_AT_ONCE).collect();
@@ -280,7 +280,7 @@ fn exact(walk: &Walk<'_>, roots: &Roots) -> Result<Told> {
 
 /// Tells all of the nodes of one place. Parts are added in the order of their places, so that the
 /// answer does not depend on the threads.
-fn descend(walk: &Walk<'_>, nodes: Vec<NodeVisit>) -> Result<Told> {
+fn descend(walk: &Walk<'_>, nodes: Vec<NodeVisit>) -> Result<ToldSlots> {
     let opened = walk.open(&nodes)?;
     drop(nodes);
     let mut told = (opened.tallies, opened.read);
@@ -292,8 +292,8 @@ fn descend(walk: &Walk<'_>, nodes: Vec<NodeVisit>) -> Result<Told> {
 
 fn fold(
     walk: &Walk<'_>,
-    parts: impl Iterator<Item = Told>,
-    (tallies, read): &mut Told,
+    parts: impl Iterator<Item = ToldSlots>,
+    (tallies, read): &mut ToldSlots,
 ) -> Result<()> {
     for (part, part_read) in parts {
         *read += part_read;

@@ -71,7 +71,7 @@ pub struct StoreOptions {
     ceiling: Option<(usize, Level)>,
     #[cfg(feature = "object-store")]
     objects: ObjectOptions,
-    clock: Clock,
+    clock: RisingClock,
 }
 
 /// What is chosen of how a store on object storage is kept.
@@ -86,11 +86,11 @@ pub(crate) struct ObjectOptions {
 
 /// Time that only rises.
 #[derive(Clone)]
-struct Clock(Arc<dyn Fn() -> Duration + Send + Sync>);
+struct RisingClock(Arc<dyn Fn() -> Duration + Send + Sync>);
 
-impl fmt::Debug for Clock {
+impl fmt::Debug for RisingClock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Clock").field(&(self.0)()).finish()
+        f.debug_tuple("RisingClock").field(&(self.0)()).finish()
     }
 }
 
@@ -122,7 +122,7 @@ impl Default for StoreOptions {
             ceiling: None,
             #[cfg(feature = "object-store")]
             objects: ObjectOptions::default(),
-            clock: Clock(Arc::new(move || start.elapsed())),
+            clock: RisingClock(Arc::new(move || start.elapsed())),
         }
     }
 }
@@ -252,7 +252,7 @@ impl StoreOptions {
     /// Ages and the rests after failures are measured by it.
     #[must_use]
     pub fn clock(mut self, clock: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
-        self.clock = Clock(Arc::new(clock));
+        self.clock = RisingClock(Arc::new(clock));
         self
     }
 

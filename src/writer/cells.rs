@@ -53,12 +53,12 @@ fn data<T: Cell>(array: &ArrayViewD<'_, T>, nodata: Option<T>) -> bool {
 
 /// The array of a put, and which of its cells hold data (1) where their values cannot say it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Laid<'v, T> {
+pub(super) struct PutArray<'v, T> {
     pub(super) array: &'v ArrayViewD<'v, T>,
     pub(super) mask: Option<&'v ArrayViewD<'v, u8>>,
 }
 
-impl<T: Cell> Laid<'_, T> {
+impl<T: Cell> PutArray<'_, T> {
     /// Whether a piece has a cell without data.
     pub(super) fn has_holes(&self, piece: &Piece, nodata: Option<T>) -> bool {
         self.mask
@@ -98,7 +98,7 @@ impl<T: Cell> Target<'_, T> {
     /// data. False if the overlap is refused.
     pub(super) fn overlay(
         &mut self,
-        put: &Laid<'_, T>,
+        put: &PutArray<'_, T>,
         piece: &Piece,
         overlap: Overlap,
         blank: Blank<T>,
@@ -128,7 +128,7 @@ impl<T: Cell> Target<'_, T> {
 
     fn overlay_cells(
         &mut self,
-        put: &Laid<'_, T>,
+        put: &PutArray<'_, T>,
         piece: &Piece,
         overlap: Overlap,
         blank: Blank<T>,

@@ -30,7 +30,7 @@ use crate::store::{
 };
 pub use batch::{Batch, Overlap};
 use batch::{Content, Put};
-use cells::{Blank, Laid, Target, is_blank, typed};
+use cells::{Blank, PutArray, Target, is_blank, typed};
 pub use clean::Cleaned;
 pub(crate) use clear::{settle_bounds, wipe};
 pub use forecast::Forecast;
@@ -566,7 +566,7 @@ impl<'b, 'a> PutWriter<'b, 'a> {
     fn has_holes(&self, number: usize, piece: &Piece) -> bool {
         let (nodata, put) = (self.grid.schema().nodata(), self.puts[number]);
         put.array().is_none_or(|array| {
-            with_view!(ArrayView, array, |array| Laid {
+            with_view!(ArrayView, array, |array| PutArray {
                 array,
                 mask: put.mask.as_ref()
             }
@@ -624,7 +624,7 @@ impl<'b, 'a> PutWriter<'b, 'a> {
             let mut target = Target { cells, mask, shape };
             match put.array().map(typed::<T>) {
                 Some(Some(array)) => {
-                    let laid = Laid {
+                    let laid = PutArray {
                         array: &array,
                         mask: put.mask.as_ref(),
                     };
@@ -669,7 +669,7 @@ fn has_data(grid: &Grid, put: &Put<'_>, piece: &Piece) -> bool {
     let nodata = grid.schema().nodata();
     matches!(put.overlap(), Overlap::Replace | Overlap::Refuse)
         || put.array().is_some_and(|array| {
-            with_view!(ArrayView, array, |array| Laid {
+            with_view!(ArrayView, array, |array| PutArray {
                 array,
                 mask: put.mask.as_ref()
             }

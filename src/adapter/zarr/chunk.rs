@@ -3,7 +3,7 @@
 use ndarray::{ArrayD, Axis, IxDyn, Slice};
 
 use super::blosc;
-use super::layout::{Cells, ChunkBox, Layout, index};
+use super::layout::{AxisCells, ChunkBox, Layout, index};
 use crate::array::{self, Array, Cell, Validity, with_view};
 use crate::error::{Error, Result};
 use crate::reader::Answer;
@@ -18,7 +18,7 @@ pub(super) fn cells(
 ) -> Result<Option<Vec<u8>>> {
     let chunk = layout.chunk(level, number);
     let mut answer = grid.read(&layout.query(&chunk))?;
-    let place = Place::of(layout, &chunk, &answer)?;
+    let place = ChunkPart::of(layout, &chunk, &answer)?;
     let fill = &layout.fill;
     if layout.dtype.is_float()
         && let Validity::Values { nodata: Some(_) } = answer.validity
@@ -47,7 +47,7 @@ pub(super) fn valid(
 ) -> Result<Option<Vec<u8>>> {
     let chunk = layout.chunk(level, number);
     let answer = grid.read(&layout.query(&chunk))?;
-    let place = Place::of(layout, &chunk, &answer)?;
+    let place = ChunkPart::of(layout, &chunk, &answer)?;
     let valid = match answer.valid() {
         Some(valid) => valid.mapv(u8::from),
         None => ArrayD::from_elem(IxDyn(answer.array.shape()), 1),
@@ -76,13 +76,13 @@ fn first<T: Cell>(cells: &array::Cells) -> T {
 }
 
 /// Where the cells of an answer lie in a chunk.
-struct Place {
+struct ChunkPart {
     shape: Vec<usize>,
     /// The axis of events, and the place of each of the answer's.
     events: Option<(usize, Vec<usize>)>,
 }
 
-impl Place {
+impl ChunkPart {
     fn of(layout: &Layout, chunk: &ChunkBox, answer: &Answer) -> Result<Self> {
         let shape = layout.axes.iter().map(|axis| index(axis.chunk)).collect();
         let Some(found) = &answer.coordinates else {
@@ -91,7 +91,7 @@ impl Place {
                 events: None,
             });
         };
-        let Cells::Events(ticks) = &layout.axes[found.axis].cells else {
+        let AxisCells::Events(ticks) = &layout.axes[found.axis].cells else {
             return Ok(Self {
                 shape,
                 events: None,

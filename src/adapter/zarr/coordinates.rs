@@ -1,12 +1,12 @@
 //! The coordinates of cells along each axis.
 
-use super::layout::{Cells, Layout};
+use super::layout::{AxisCells, Layout};
 use super::place::Role;
 use crate::adapter::cf;
 
 /// What the elements of an array of coordinates are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ElementKind {
     Whole,
     Number,
     Text,
@@ -14,7 +14,7 @@ pub(super) enum Kind {
 
 /// The elements of an array of coordinates.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Coordinates {
+pub(super) enum AxisCoordinates {
     Whole(Vec<i64>),
     Number(Vec<f64>),
     Text(Vec<String>),
@@ -22,58 +22,58 @@ pub(super) enum Coordinates {
 
 impl Layout {
     /// What the coordinates along an axis are. The bounds of times are of the same kind.
-    pub(super) fn kind(&self, level: usize, axis: usize) -> Kind {
+    pub(super) fn kind(&self, level: usize, axis: usize) -> ElementKind {
         match &self.axes[axis].cells {
-            Cells::Events(_) => Kind::Whole,
-            Cells::Labels(labels) if cf::numbers(labels).is_some() => Kind::Number,
-            Cells::Labels(_) => Kind::Text,
-            Cells::Regular if self.role(axis) == Role::Time => {
+            AxisCells::Events(_) => ElementKind::Whole,
+            AxisCells::Labels(labels) if cf::numbers(labels).is_some() => ElementKind::Number,
+            AxisCells::Labels(_) => ElementKind::Text,
+            AxisCells::Regular if self.role(axis) == Role::Time => {
                 let (start, step) = self.line(level, axis);
                 let end = start + step * self.levels[level].shape[axis] as f64;
                 let is_whole = |number: f64| number.fract() == 0.0 && number.abs() < 9e15;
                 if [start, step, end].into_iter().all(is_whole) {
-                    Kind::Whole
+                    ElementKind::Whole
                 } else {
-                    Kind::Number
+                    ElementKind::Number
                 }
             }
-            Cells::Regular => Kind::Number,
+            AxisCells::Regular => ElementKind::Number,
         }
     }
 
     /// Where the cells of an axis lie: the centre of each, the time at which it begins, the tick of
     /// an event, the label.
-    pub(super) fn coordinates(&self, level: usize, axis: usize) -> Coordinates {
+    pub(super) fn coordinates(&self, level: usize, axis: usize) -> AxisCoordinates {
         match &self.axes[axis].cells {
-            Cells::Events(ticks) => Coordinates::Whole(ticks.clone()),
-            Cells::Labels(labels) => match cf::numbers(labels) {
-                Some(numbers) => Coordinates::Number(numbers),
-                None => Coordinates::Text(labels.clone()),
+            AxisCells::Events(ticks) => AxisCoordinates::Whole(ticks.clone()),
+            AxisCells::Labels(labels) => match cf::numbers(labels) {
+                Some(numbers) => AxisCoordinates::Number(numbers),
+                None => AxisCoordinates::Text(labels.clone()),
             },
-            Cells::Regular if self.role(axis) == Role::Time => {
+            AxisCells::Regular if self.role(axis) == Role::Time => {
                 let mut edges = self.edges(level, axis);
                 edges.pop();
-                Coordinates::of_times(edges, self.kind(level, axis))
+                AxisCoordinates::of_times(edges, self.kind(level, axis))
             }
-            Cells::Regular => {
+            AxisCells::Regular => {
                 let (start, step) = self.line(level, axis);
                 let cells = 0..self.levels[level].shape[axis];
                 let centre = |cell: u64| start + step * (cell as f64 + 0.5);
-                Coordinates::Number(cells.map(centre).collect())
+                AxisCoordinates::Number(cells.map(centre).collect())
             }
         }
     }
 
     /// Where each step of a time axis begins and ends.
-    pub(super) fn bounds(&self, level: usize, axis: usize) -> Coordinates {
+    pub(super) fn bounds(&self, level: usize, axis: usize) -> AxisCoordinates {
         let edges = self.edges(level, axis);
         let bounds = edges.windows(2).flatten().copied().collect();
-        Coordinates::of_times(bounds, self.kind(level, axis))
+        AxisCoordinates::of_times(bounds, self.kind(level, axis))
     }
 
     /// Whether an axis has such bounds.
     pub(super) fn has_bounds(&self, axis: usize) -> bool {
-        self.axes[axis].cells == Cells::Regular && self.role(axis) == Role::Time
+        self.axes[axis].cells == AxisCells::Regular && self.role(axis) == Role::Time
     }
 
     fn edges(&self, level: usize, axis: usize) -> Vec<f64> {
@@ -88,9 +88,9 @@ impl Layout {
     }
 }
 
-impl Coordinates {
-    fn of_times(times: Vec<f64>, kind: Kind) -> Self {
-        if kind == Kind::Whole {
+impl AxisCoordinates {
+    fn of_times(times: Vec<f64>, kind: ElementKind) -> Self {
+        if kind == ElementKind::Whole {
             Self::Whole(times.into_iter().map(whole).collect())
         } else {
             Self::Number(times)

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use super::Format;
-use super::layout::{ArrayAxis, Cells, Layout};
+use super::layout::{ArrayAxis, AxisCells, Layout};
 use crate::error::Result;
 use crate::grid::Window;
 use crate::store::{ChunkInfo, Grid};
@@ -115,7 +115,7 @@ fn touched(layout: &Layout, level: usize, base: &ChunkInfo) -> Option<Vec<RangeI
     let irregular = layout
         .axes
         .iter()
-        .position(|axis| matches!(axis.cells, Cells::Events(_)));
+        .position(|axis| matches!(axis.cells, AxisCells::Events(_)));
     let window = irregular.map_or(window, |axis| {
         let ticks = &own.window;
         window.along(axis, ticks.start()[axis], ticks.shape()[axis])
@@ -124,7 +124,7 @@ fn touched(layout: &Layout, level: usize, base: &ChunkInfo) -> Option<Vec<RangeI
     let (first, end) = (met.start(), met.end());
     let of_axis = |(number, axis): (usize, &ArrayAxis)| {
         let cells = match (&axis.cells, &base.ticks) {
-            (Cells::Events(ticks), Some(held)) => {
+            (AxisCells::Events(ticks), Some(held)) => {
                 let places = held
                     .iter()
                     .filter_map(|tick| ticks.binary_search(tick).ok());
@@ -136,7 +136,7 @@ fn touched(layout: &Layout, level: usize, base: &ChunkInfo) -> Option<Vec<RangeI
                 }
                 least as u64..=most as u64
             }
-            (Cells::Events(ticks), None) => 0..=(ticks.len() as u64 - 1),
+            (AxisCells::Events(ticks), None) => 0..=(ticks.len() as u64 - 1),
             _ => {
                 let from = own.window.start()[number];
                 first[number].abs_diff(from)..=(end[number].abs_diff(from) - 1)

@@ -16,7 +16,7 @@ const CHUNK_CELLS_MAX: u64 = 1 << 26;
 
 /// What the cells of an axis are.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Cells {
+pub(super) enum AxisCells {
     /// Steps of a regular axis.
     Regular,
     /// Labels.
@@ -29,7 +29,7 @@ pub(super) enum Cells {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct ArrayAxis {
     pub(super) axis: Axis,
-    pub(super) cells: Cells,
+    pub(super) cells: AxisCells,
     /// Cells a chunk.
     pub(super) chunk: u64,
 }
@@ -136,12 +136,12 @@ impl Layout {
         let level = &self.levels[chunk.level];
         let start = level.window.start();
         let along = |(axis, cells): (usize, &Range<u64>)| match &self.axes[axis].cells {
-            Cells::Events(ticks) => {
+            AxisCells::Events(ticks) => {
                 let ticks = &ticks[index(cells.start)..index(cells.end)];
                 let (first, last) = (ticks[0], ticks[ticks.len() - 1]);
                 (first, last.abs_diff(first).saturating_add(1))
             }
-            Cells::Regular | Cells::Labels(_) => (
+            AxisCells::Regular | AxisCells::Labels(_) => (
                 start[axis].saturating_add_unsigned(cells.start),
                 cells.end - cells.start,
             ),
@@ -162,7 +162,7 @@ impl Layout {
     pub(super) fn digest(&self, chunk: &ChunkBox, digest: &mut Digest) {
         for (axis, cells) in self.axes.iter().zip(&chunk.cells) {
             digest.number(axis.chunk);
-            if let Cells::Events(ticks) = &axis.cells {
+            if let AxisCells::Events(ticks) = &axis.cells {
                 let ticks = &ticks[index(cells.start)..index(cells.end)];
                 ticks
                     .iter()
@@ -261,13 +261,13 @@ fn axes(grid: &Grid, bounds: &Window) -> Result<Vec<ArrayAxis>> {
     for (number, axis) in structure.axes().enumerate() {
         let dimension = &structure.dimensions()[structure.dimension_of(number)];
         let cells = if dimension.is_irregular() {
-            Cells::Events(grid.events(&Query::window(*bounds).freshness(Freshness::Fresh))?)
+            AxisCells::Events(grid.events(&Query::window(*bounds).freshness(Freshness::Fresh))?)
         } else if let Some(labels) = dimension.labels() {
             let (first, end) = (bounds.start()[number], bounds.end()[number]);
             let within = |at: i64| usize::try_from(at).unwrap_or(0).min(labels.len());
-            Cells::Labels(labels[within(first)..within(end)].to_vec())
+            AxisCells::Labels(labels[within(first)..within(end)].to_vec())
         } else {
-            Cells::Regular
+            AxisCells::Regular
         };
         axes.push(ArrayAxis {
             axis: axis.clone(),
@@ -277,7 +277,7 @@ fn axes(grid: &Grid, bounds: &Window) -> Result<Vec<ArrayAxis>> {
     }
     if let Some(empty) = axes
         .iter()
-        .find(|axis| axis.cells == Cells::Events(Vec::new()))
+        .find(|axis| axis.cells == AxisCells::Events(Vec::new()))
     {
         let (name, axis) = (grid.name(), empty.axis.name());
         return Err(Error::not_found(format!(
@@ -332,8 +332,8 @@ fn levels(
 fn shaped(levels: Vec<(Levels, Window)>, axes: &[ArrayAxis]) -> Vec<ViewLevel> {
     let of_level = |(levels, window): (Levels, Window)| {
         let len = |(axis, len): (&ArrayAxis, &u64)| match &axis.cells {
-            Cells::Events(ticks) => ticks.len() as u64,
-            Cells::Regular | Cells::Labels(_) => *len,
+            AxisCells::Events(ticks) => ticks.len() as u64,
+            AxisCells::Regular | AxisCells::Labels(_) => *len,
         };
         let shape = axes.iter().zip(window.shape().iter()).map(len).collect();
         ViewLevel {

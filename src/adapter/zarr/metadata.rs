@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::Format;
 use super::blosc;
-use super::coordinates::Kind;
+use super::coordinates::ElementKind;
 use super::layout::Layout;
 use super::place::Role;
 use crate::adapter::cf;
@@ -116,9 +116,9 @@ fn arrays(grid: &Grid, layout: &Layout, level: usize) -> Vec<Node> {
     for (axis, name) in axis_names.iter().enumerate() {
         let len = layout.levels[level].shape[axis];
         let element = || match layout.kind(level, axis) {
-            Kind::Whole => Element::Plain(DType::I64),
-            Kind::Number => Element::Plain(DType::F64),
-            Kind::Text => Element::Text,
+            ElementKind::Whole => Element::Plain(DType::I64),
+            ElementKind::Number => Element::Plain(DType::F64),
+            ElementKind::Text => Element::Text,
         };
         nodes.push(line(
             format!("{level}/{name}"),

@@ -12,9 +12,9 @@ use slatedb::db_cache::{CacheFetch, CacheLoader, CachedEntry, CachedKey, DbCache
 
 use super::SlateOptions;
 use super::tables::Tables;
-use super::values::Values;
+use super::values::HeldValues;
 
-type Fetched<T> = Result<T, slatedb::Error>;
+type FetchedPart<T> = Result<T, slatedb::Error>;
 
 /// What an entry takes beside its bytes, about.
 pub(super) const OVERHEAD: u64 = 128;
@@ -26,19 +26,19 @@ const SHARD_BYTES: usize = 16 << 20;
 const VALUES_SHARE: usize = 16;
 
 /// What is held in memory of an open store.
-pub(super) struct Held {
+pub(super) struct Caches {
     pub(super) blocks: Arc<Blocks>,
-    pub(super) values: Values,
+    pub(super) values: HeldValues,
     pub(super) tables: Tables,
 }
 
-impl Held {
+impl Caches {
     /// Nothing yet.
     pub(super) fn new(options: &SlateOptions) -> Self {
         let (bytes, values) = (options.cache_bytes, options.cache_bytes / VALUES_SHARE);
         Self {
             blocks: Arc::new(Blocks::new(bytes - values)),
-            values: Values::new(values),
+            values: HeldValues::new(values),
             tables: Tables::new(options.warmed_tables),
         }
     }
@@ -62,9 +62,9 @@ pub(super) fn within<K: Hash + Eq, V: Clone, W: Weighter<K, V> + Clone>(
 }
 
 #[derive(Clone, Debug)]
-struct Weight;
+struct BlockWeight;
 
-impl Weighter<CachedKey, CachedEntry> for Weight {
+impl Weighter<CachedKey, CachedEntry> for BlockWeight {
     fn weight(&self, _: &CachedKey, entry: &CachedEntry) -> u64 {
         entry.size() as u64 + OVERHEAD
     }
@@ -72,7 +72,7 @@ impl Weighter<CachedKey, CachedEntry> for Weight {
 
 /// Blocks, indices and filters within a number of bytes.
 pub(super) struct Blocks {
-    held: Cache<CachedKey, CachedEntry, Weight, RandomState>,
+    held: Cache<CachedKey, CachedEntry, BlockWeight, RandomState>,
     hits: AtomicU64,
     misses: AtomicU64,
 }
@@ -80,7 +80,7 @@ pub(super) struct Blocks {
 impl Blocks {
     fn new(bytes: usize) -> Self {
         Self {
-            held: within(bytes, (BLOCK_BYTES, SHARD_BYTES), Weight),
+            held: within(bytes, (BLOCK_BYTES, SHARD_BYTES), BlockWeight),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
         }
@@ -96,7 +96,7 @@ impl Blocks {
         self.held.get(key)
     }
 
-    async fn fetch(&self, key: CachedKey, loader: CacheLoader) -> Fetched<CacheFetch> {
+    async fn fetch(&self, key: CachedKey, loader: CacheLoader) -> FetchedPart<CacheFetch> {
         let mut loaded = false;
         let load = async {
             loaded = true;
@@ -114,19 +114,19 @@ impl Blocks {
 
 #[async_trait]
 impl DbCache for Blocks {
-    async fn get_block(&self, key: &CachedKey) -> Fetched<Option<CachedEntry>> {
+    async fn get_block(&self, key: &CachedKey) -> FetchedPart<Option<CachedEntry>> {
         Ok(self.find(key))
     }
 
-    async fn get_index(&self, key: &CachedKey) -> Fetched<Option<CachedEntry>> {
+    async fn get_index(&self, key: &CachedKey) -> FetchedPart<Option<CachedEntry>> {
         Ok(self.find(key))
     }
 
-    async fn get_filter(&self, key: &CachedKey) -> Fetched<Option<CachedEntry>> {
+    async fn get_filter(&self, key: &CachedKey) -> FetchedPart<Option<CachedEntry>> {
         Ok(self.find(key))
     }
 
-    async fn get_stats(&self, key: &CachedKey) -> Fetched<Option<CachedEntry>> {
+    async fn get_stats(&self, key: &CachedKey) -> FetchedPart<Option<CachedEntry>> {
         Ok(self.find(key))
     }
 
@@ -142,19 +142,19 @@ impl DbCache for Blocks {
         self.held.len() as u64
     }
 
-    async fn fetch_block(&self, key: CachedKey, loader: CacheLoader) -> Fetched<CacheFetch> {
+    async fn fetch_block(&self, key: CachedKey, loader: CacheLoader) -> FetchedPart<CacheFetch> {
         self.fetch(key, loader).await
     }
 
-    async fn fetch_index(&self, key: CachedKey, loader: CacheLoader) -> Fetched<CacheFetch> {
+    async fn fetch_index(&self, key: CachedKey, loader: CacheLoader) -> FetchedPart<CacheFetch> {
         self.fetch(key, loader).await
     }
 
-    async fn fetch_filter(&self, key: CachedKey, loader: CacheLoader) -> Fetched<CacheFetch> {
+    async fn fetch_filter(&self, key: CachedKey, loader: CacheLoader) -> FetchedPart<CacheFetch> {
         self.fetch(key, loader).await
     }
 
-    async fn fetch_stats(&self, key: CachedKey, loader: CacheLoader) -> Fetched<CacheFetch> {
+    async fn fetch_stats(&self, key: CachedKey, loader: CacheLoader) -> FetchedPart<CacheFetch> {
         self.fetch(key, loader).await
     }
 }

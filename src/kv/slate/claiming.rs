@@ -18,8 +18,8 @@ use slatedb::{
 use slatedb_common::clock::SystemClock;
 
 use super::cache::Blocks;
-use super::clock::Clock;
-use super::place::Place;
+use super::clock::StoreClock;
+use super::place::ObjectPlace;
 use super::{SlateOptions, fault};
 
 /// Small entries are read by the block, and a request costs more than a few kilobytes.
@@ -30,10 +30,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Opens a store, and makes it if there is none. Gives the clock that it goes by too.
 pub(super) async fn open(
-    place: &Place,
+    place: &ObjectPlace,
     options: &SlateOptions,
     blocks: &Arc<Blocks>,
-) -> Result<(Db, Arc<Clock>), Error> {
+) -> Result<(Db, Arc<StoreClock>), Error> {
     let mut attempt = 0;
     loop {
         let opened = claim(place, options, blocks).await;
@@ -56,17 +56,17 @@ struct Lost {
 }
 
 async fn claim(
-    place: &Place,
+    place: &ObjectPlace,
     options: &SlateOptions,
     blocks: &Arc<Blocks>,
-) -> Result<(Db, Arc<Clock>), Lost> {
+) -> Result<(Db, Arc<StoreClock>), Lost> {
     let (prefix, objects) = (&place.prefix, &place.objects);
     let admin = AdminBuilder::new(prefix.clone(), Arc::clone(objects)).build();
     let (seen, jobs) = tokio::join!(admin.read_manifest(None), admin.read_compactions(None));
     let lost = |error| Lost { error, new: false };
     let (seen, jobs) = (seen.map_err(lost)?, jobs.map_err(lost)?);
     let new = seen.is_none();
-    let clock = Clock::new(options.clock_ahead());
+    let clock = StoreClock::new(options.clock_ahead());
     let jobs = jobs
         .iter()
         .flat_map(VersionedCompactions::recent_compactions);

@@ -17,13 +17,13 @@ use slatedb_common::clock::{DefaultSystemClock, SystemClock, SystemClockTicker};
 
 /// See the [module](self).
 #[derive(Debug)]
-pub(super) struct Clock {
+pub(super) struct StoreClock {
     machine: DefaultSystemClock,
     /// By how many milliseconds it is ahead of the machine's. Never less than before.
     ahead: AtomicI64,
 }
 
-impl Clock {
+impl StoreClock {
     /// The machine's clock, and so much later.
     pub(super) fn new(ahead: TimeDelta) -> Arc<Self> {
         Arc::new(Self {
@@ -51,7 +51,7 @@ impl Clock {
     }
 }
 
-impl SystemClock for Clock {
+impl SystemClock for StoreClock {
     fn now(&self) -> DateTime<Utc> {
         let ahead = TimeDelta::milliseconds(self.ahead.load(Ordering::Relaxed));
         let now = self.machine.now();

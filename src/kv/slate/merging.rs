@@ -8,8 +8,8 @@ use slatedb::admin::AdminBuilder;
 use slatedb::compactor::{CompactionSpec, CompactionStatus, SourceId};
 use slatedb_common::clock::SystemClock;
 
-use super::clock::Clock;
-use super::place::Place;
+use super::clock::StoreClock;
+use super::place::ObjectPlace;
 use super::room::Room;
 use crate::error::{Error, Result};
 
@@ -22,7 +22,12 @@ const WAITED: Duration = Duration::from_secs(10);
 
 /// Merges all tables, and waits a while until that is done. The old ones go when no reader needs
 /// them.
-pub(super) fn merge_all(room: &Room, db: &Db, place: &Place, clock: &Arc<Clock>) -> Result<()> {
+pub(super) fn merge_all(
+    room: &Room,
+    db: &Db,
+    place: &ObjectPlace,
+    clock: &Arc<StoreClock>,
+) -> Result<()> {
     for _ in 0..ATTEMPTS {
         match room.bulk(merge_once(db, place, clock))? {
             Some(CompactionStatus::Failed) => {}
@@ -39,8 +44,8 @@ pub(super) fn merge_all(room: &Room, db: &Db, place: &Place, clock: &Arc<Clock>)
 /// on.
 async fn merge_once(
     db: &Db,
-    place: &Place,
-    clock: &Arc<Clock>,
+    place: &ObjectPlace,
+    clock: &Arc<StoreClock>,
 ) -> Result<Option<CompactionStatus>, slatedb::Error> {
     let admin = AdminBuilder::new(place.prefix.clone(), place.objects.clone())
         .with_system_clock(Arc::clone(clock) as Arc<dyn SystemClock>)

@@ -41,9 +41,9 @@ use super::{
     Batch, Counters, Durability, Engine, KeyRange, Order, Page, Sequence, Snapshot, Space,
 };
 use crate::error::{Error, ErrorKind, Result};
-use cache::Held;
-use clock::Clock;
-use place::Place;
+use cache::Caches;
+use clock::StoreClock;
+use place::ObjectPlace;
 use reads::Reading;
 use room::Room;
 
@@ -61,16 +61,16 @@ pub struct Slate {
 
 struct Core {
     db: Arc<Db>,
-    clock: Arc<Clock>,
+    clock: Arc<StoreClock>,
     group: Group,
-    held: Held,
+    held: Caches,
     status: watch::Receiver<DbStatus>,
     syncs: Timed,
     /// A write has found that another process has opened the store.
     fenced: AtomicBool,
     /// It is not to be closed in order.
     abandoned: AtomicBool,
-    place: Place,
+    place: ObjectPlace,
     room: Room,
 }
 
@@ -86,7 +86,7 @@ impl Slate {
     /// [`Unavailable`](crate::ErrorKind::Unavailable) if the object storage does not answer in time
     /// or refuses.
     pub fn open(url: &str, options: &SlateOptions) -> Result<Self> {
-        let place = Place::of(url, options.create, options.timeout)?;
+        let place = ObjectPlace::of(url, options.create, options.timeout)?;
         Self::at(place, options)
     }
 
@@ -102,13 +102,13 @@ impl Slate {
         conditional: bool,
         options: &SlateOptions,
     ) -> Result<Self> {
-        Self::at(Place::within(objects, prefix, conditional)?, options)
+        Self::at(ObjectPlace::within(objects, prefix, conditional)?, options)
     }
 
-    fn at(place: Place, options: &SlateOptions) -> Result<Self> {
+    fn at(place: ObjectPlace, options: &SlateOptions) -> Result<Self> {
         let room = Room::new(&place.url, options.timeout)?;
         place.probe(&room, options.create)?;
-        let held = Held::new(options);
+        let held = Caches::new(options);
         let (db, clock) = room.bulk(claiming::open(&place, options, &held.blocks))?;
         let db = Arc::new(db);
         let always = keys::read_always().into_iter();
@@ -227,7 +227,7 @@ impl Engine for Slate {
         // without need.
         let sequence = self.core.group.register();
         match self.core.db.snapshot() {
-            Ok(snapshot) => Ok(Arc::new(View {
+            Ok(snapshot) => Ok(Arc::new(WriterView {
                 snapshot,
                 sequence,
                 core: Arc::clone(&self.core),
@@ -277,13 +277,13 @@ impl Engine for Slate {
 }
 
 /// The store as one moment left it.
-struct View {
+struct WriterView {
     snapshot: Arc<DbSnapshot>,
     sequence: Sequence,
     core: Arc<Core>,
 }
 
-impl View {
+impl WriterView {
     fn reading(&self) -> Reading<'_, DbSnapshot, Db> {
         Reading {
             room: &self.core.room,
@@ -296,7 +296,7 @@ impl View {
     }
 }
 
-impl Snapshot for View {
+impl Snapshot for WriterView {
     fn sequence(&self) -> Sequence {
         self.sequence
     }
@@ -319,7 +319,7 @@ impl Snapshot for View {
     }
 }
 
-impl Drop for View {
+impl Drop for WriterView {
     fn drop(&mut self) {
         self.core.group.release(self.sequence);
     }

@@ -20,7 +20,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 /// An object storage and the prefix of a store in it.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct ObjectPlace {
     pub(super) objects: Arc<dyn ObjectStore>,
     pub(super) prefix: Path,
     /// What errors name.
@@ -29,7 +29,7 @@ pub(super) struct Place {
     pub(super) conditional: bool,
 }
 
-impl Place {
+impl ObjectPlace {
     /// The place that a URL names: `s3://bucket/prefix`, `file:///directory`, `memory://name`. A
     /// directory is made if `create`.
     pub(super) fn of(url: &str, create: bool, timeout: Duration) -> Result<Self> {

@@ -23,8 +23,8 @@ use super::super::read_only;
 use super::super::{
     Batch, Counters, Durability, Engine, KeyRange, Order, Page, Sequence, Snapshot, Space,
 };
-use super::cache::Held;
-use super::place::Place;
+use super::cache::Caches;
+use super::place::ObjectPlace;
 use super::reads::Reading;
 use super::room::Room;
 use super::still::{self, Still};
@@ -43,34 +43,34 @@ pub struct SlateReader {
 }
 
 struct ReaderCore {
-    current: Mutex<Arc<Moment>>,
+    current: Mutex<Arc<ReaderMoment>>,
     /// Who waits for a younger moment takes turns, and notes here what failed.
-    turn: Mutex<Option<Failed>>,
+    turn: Mutex<Option<FailedOpening>>,
     /// A younger moment is being opened by itself.
     renewing: AtomicBool,
-    opener: Arc<Opener>,
+    opener: Arc<MomentOpener>,
     age_max: Duration,
     room: Room,
 }
 
 /// A younger moment that could not be opened.
-struct Failed {
+struct FailedOpening {
     begun: Instant,
     kind: ErrorKind,
     cause: String,
 }
 
 /// What opens moments.
-struct Opener {
-    place: Place,
+struct MomentOpener {
+    place: ObjectPlace,
     options: SlateOptions,
-    held: Held,
+    held: Caches,
     /// The number of the next moment.
     next: AtomicU64,
 }
 
 /// The store as it was at one time.
-struct Moment {
+struct ReaderMoment {
     reader: Arc<DbReader>,
     number: u64,
     sequence: Sequence,
@@ -80,7 +80,7 @@ struct Moment {
     handle: Handle,
 }
 
-impl Drop for Moment {
+impl Drop for ReaderMoment {
     fn drop(&mut self) {
         // It has a task of its own, which ends with it.
         let reader = Arc::clone(&self.reader);
@@ -88,7 +88,7 @@ impl Drop for Moment {
     }
 }
 
-impl Moment {
+impl ReaderMoment {
     /// An error if the reader shows another state than it did when it was opened.
     fn stands(&self, url: &str) -> Result<()> {
         if self.status.borrow().durable_seq == self.sequence.0 {
@@ -100,8 +100,8 @@ impl Moment {
     }
 }
 
-impl Opener {
-    async fn open(&self) -> Result<Moment, slatedb::Error> {
+impl MomentOpener {
+    async fn open(&self) -> Result<ReaderMoment, slatedb::Error> {
         let taken = Instant::now();
         let still = Still::new(Arc::clone(&self.place.objects), &self.place.prefix);
         let builder = DbReader::builder(self.place.prefix.clone(), Arc::new(still))
@@ -111,7 +111,7 @@ impl Opener {
         let reader = Arc::new(still::opening(builder.build()).await?);
         let status = reader.subscribe();
         let sequence = Sequence(status.borrow().durable_seq);
-        Ok(Moment {
+        Ok(ReaderMoment {
             reader,
             number: self.next.fetch_add(1, Ordering::Relaxed),
             sequence,
@@ -122,7 +122,7 @@ impl Opener {
     }
 
     /// Asks for what every read of a moment needs first.
-    fn warm(&self, moment: &Moment) {
+    fn warm(&self, moment: &ReaderMoment) {
         let (reader, handle) = (&moment.reader, &moment.handle);
         let always = keys::read_always().into_iter();
         self.held
@@ -131,7 +131,7 @@ impl Opener {
     }
 
     /// A moment that is no older than another.
-    async fn open_after(&self, sequence: Sequence) -> Result<Moment, slatedb::Error> {
+    async fn open_after(&self, sequence: Sequence) -> Result<ReaderMoment, slatedb::Error> {
         let mut attempt = 1;
         loop {
             match self.open().await {
@@ -148,12 +148,12 @@ impl Opener {
 }
 
 impl ReaderCore {
-    fn current(&self) -> Arc<Moment> {
+    fn current(&self) -> Arc<ReaderMoment> {
         Arc::clone(&lock(&self.current))
     }
 
     /// Shows a moment from now on, unless a younger one is shown.
-    fn show(&self, moment: Moment) {
+    fn show(&self, moment: ReaderMoment) {
         let mut current = lock(&self.current);
         let is_younger = moment.taken > current.taken && moment.sequence >= current.sequence;
         if is_younger {
@@ -163,7 +163,7 @@ impl ReaderCore {
     }
 
     /// A moment that is young enough.
-    fn moment(self: &Arc<Self>) -> Result<Arc<Moment>> {
+    fn moment(self: &Arc<Self>) -> Result<Arc<ReaderMoment>> {
         let current = self.current();
         let age = current.taken.elapsed();
         if age > self.age_max {
@@ -187,7 +187,7 @@ impl ReaderCore {
         Ok(current)
     }
 
-    fn renewed(&self) -> Result<Arc<Moment>> {
+    fn renewed(&self) -> Result<Arc<ReaderMoment>> {
         let came = Instant::now();
         let mut failed = lock(&self.turn);
         let current = self.current();
@@ -207,7 +207,7 @@ impl ReaderCore {
             Ok(moment) => self.show(moment),
             Err(error) => {
                 let (kind, cause) = (error.kind().clone(), error.sentence());
-                *failed = Some(Failed { begun, kind, cause });
+                *failed = Some(FailedOpening { begun, kind, cause });
                 return Err(error.within(text));
             }
         }
@@ -222,7 +222,7 @@ impl SlateReader {
     ///
     /// Those of [`Slate::open`](super::Slate::open).
     pub fn open(url: &str, options: &SlateOptions) -> Result<Self> {
-        Self::at(Place::of(url, false, options.timeout)?, options)
+        Self::at(ObjectPlace::of(url, false, options.timeout)?, options)
     }
 
     /// The same with an object storage of the caller's, below a prefix.
@@ -235,16 +235,16 @@ impl SlateReader {
         prefix: &str,
         options: &SlateOptions,
     ) -> Result<Self> {
-        Self::at(Place::within(objects, prefix, true)?, options)
+        Self::at(ObjectPlace::within(objects, prefix, true)?, options)
     }
 
-    fn at(place: Place, options: &SlateOptions) -> Result<Self> {
+    fn at(place: ObjectPlace, options: &SlateOptions) -> Result<Self> {
         let room = Room::new(&place.url, options.timeout)?;
         place.probe(&room, false)?;
-        let opener = Opener {
+        let opener = MomentOpener {
             place,
             options: options.clone(),
-            held: Held::new(options),
+            held: Caches::new(options),
             next: AtomicU64::new(0),
         };
         let first = room.read(opener.open_after(Sequence(0)))?;
@@ -273,7 +273,7 @@ impl fmt::Debug for SlateReader {
 
 impl Engine for SlateReader {
     fn snapshot(&self) -> Result<Arc<dyn Snapshot>> {
-        Ok(Arc::new(View {
+        Ok(Arc::new(ReaderView {
             moment: self.core.moment()?,
             core: Arc::clone(&self.core),
         }))
@@ -315,12 +315,12 @@ impl Engine for SlateReader {
 }
 
 /// A moment that is held.
-struct View {
-    moment: Arc<Moment>,
+struct ReaderView {
+    moment: Arc<ReaderMoment>,
     core: Arc<ReaderCore>,
 }
 
-impl View {
+impl ReaderView {
     fn reading(&self) -> Reading<'_, DbReader, DbReader> {
         let moment = &self.moment;
         Reading {
@@ -334,7 +334,7 @@ impl View {
     }
 }
 
-impl Snapshot for View {
+impl Snapshot for ReaderView {
     fn sequence(&self) -> Sequence {
         self.moment.sequence
     }

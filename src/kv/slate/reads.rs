@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::super::{KeyRange, Order, Page, Space};
-use super::cache::Held;
+use super::cache::Caches;
 use super::keys;
 use super::room::Room;
 use super::values::RangeAsked;
@@ -34,7 +34,7 @@ const QUEUE: (usize, usize) = (1 << 20, 2);
 /// What is read at one moment, and with what.
 pub(super) struct Reading<'a, M, T> {
     pub(super) room: &'a Room,
-    pub(super) held: &'a Held,
+    pub(super) held: &'a Caches,
     pub(super) moment: &'a Arc<M>,
     /// No other moment of the open store has the same, unless it shows the same.
     pub(super) number: u64,
@@ -44,7 +44,7 @@ pub(super) struct Reading<'a, M, T> {
 }
 
 type Visit<'a> = &'a mut dyn FnMut(usize, Option<&[u8]>) -> Result<()>;
-type Fetched = Result<Option<Bytes>, slatedb::Error>;
+type FetchedValue = Result<Option<Bytes>, slatedb::Error>;
 
 impl<M, T> Reading<'_, M, T>
 where
@@ -143,7 +143,7 @@ where
 /// Begins to fetch a value. What is in memory is there at once, and costs no other thread's turn.
 fn begin(
     room: &Room,
-    mut fetch: Pin<Box<impl Future<Output = Fetched> + Send + 'static>>,
+    mut fetch: Pin<Box<impl Future<Output = FetchedValue> + Send + 'static>>,
 ) -> Fetch {
     let _inside = room.handle().enter();
     match fetch.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -154,17 +154,17 @@ fn begin(
 
 /// A value that was asked for.
 enum Fetch {
-    Done(Fetched),
+    Done(FetchedValue),
     Running(Joined),
 }
 
 /// A value that another thread fetches; it is not fetched any more if nobody waits for it.
-struct Joined(JoinHandle<Fetched>);
+struct Joined(JoinHandle<FetchedValue>);
 
 impl Future for Joined {
-    type Output = Fetched;
+    type Output = FetchedValue;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Fetched> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<FetchedValue> {
         Pin::new(&mut self.0).poll(context).map(|joined| {
             joined.unwrap_or_else(|error| {
                 let text = format!("a request broke off: {error}");

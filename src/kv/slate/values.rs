@@ -22,22 +22,22 @@ const SHARD_BYTES: usize = 1 << 20;
 const ENTRIES_MAX: usize = 2;
 
 /// What was asked of a moment, which has a number.
-type Asked = (u64, Vec<u8>);
+type ValueKey = (u64, Vec<u8>);
 
 #[derive(Clone, Debug)]
-enum Answer {
+enum HeldValue {
     Value(Option<Bytes>),
     Page(Arc<Page>),
 }
 
 #[derive(Clone, Debug)]
-struct Weight;
+struct ValueWeight;
 
-impl Weighter<Asked, Answer> for Weight {
-    fn weight(&self, asked: &Asked, answer: &Answer) -> u64 {
+impl Weighter<ValueKey, HeldValue> for ValueWeight {
+    fn weight(&self, asked: &ValueKey, answer: &HeldValue) -> u64 {
         let bytes = match answer {
-            Answer::Value(value) => value.as_ref().map_or(0, Bytes::len),
-            Answer::Page(page) => {
+            HeldValue::Value(value) => value.as_ref().map_or(0, Bytes::len),
+            HeldValue::Page(page) => {
                 let of = |(key, value): &(Vec<u8>, Vec<u8>)| key.len() + value.len();
                 page.entries.iter().map(of).sum()
             }
@@ -47,11 +47,11 @@ impl Weighter<Asked, Answer> for Weight {
 }
 
 /// Answers within a number of bytes.
-pub(super) struct Values(Cache<Asked, Answer, Weight, RandomState>);
+pub(super) struct HeldValues(Cache<ValueKey, HeldValue, ValueWeight, RandomState>);
 
-impl Values {
+impl HeldValues {
     pub(super) fn new(bytes: usize) -> Self {
-        Self(within(bytes, (VALUE_BYTES, SHARD_BYTES), Weight))
+        Self(within(bytes, (VALUE_BYTES, SHARD_BYTES), ValueWeight))
     }
 
     /// What a moment has under a key, if that is known.
@@ -60,8 +60,8 @@ impl Values {
             return None;
         }
         match self.0.get(&(moment, keys::value_key(space, key)))? {
-            Answer::Value(value) => Some(value),
-            Answer::Page(_) => None,
+            HeldValue::Value(value) => Some(value),
+            HeldValue::Page(_) => None,
         }
     }
 
@@ -71,22 +71,22 @@ impl Values {
             // A part of a block would hold all of it.
             let value = value.map(Bytes::copy_from_slice);
             let asked = (moment, keys::value_key(space, key));
-            self.0.insert(asked, Answer::Value(value));
+            self.0.insert(asked, HeldValue::Value(value));
         }
     }
 
     /// What a moment has of a range, if that is known.
     pub(super) fn page(&self, moment: u64, range: &RangeAsked<'_>) -> Option<Arc<Page>> {
         match self.0.get(&(moment, range.name()?))? {
-            Answer::Page(page) => Some(page),
-            Answer::Value(_) => None,
+            HeldValue::Page(page) => Some(page),
+            HeldValue::Value(_) => None,
         }
     }
 
     /// Keeps what a moment has of a range.
     pub(super) fn keep_page(&self, moment: u64, range: &RangeAsked<'_>, page: &Page) {
         if let Some(name) = range.name() {
-            let page = Answer::Page(Arc::new(page.clone()));
+            let page = HeldValue::Page(Arc::new(page.clone()));
             self.0.insert((moment, name), page);
         }
     }

@@ -9,14 +9,14 @@ use crate::{Freshness, Layer};
 
 /// The kind of a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum QueryKind {
     Position,
     Radius,
     Area,
     Cube,
 }
 
-impl Kind {
+impl QueryKind {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Position => "position",
@@ -29,7 +29,7 @@ impl Kind {
 
 /// Where the cells lie.
 #[derive(Clone, Debug)]
-pub(super) enum Place {
+pub(super) enum QueryPlace {
     Point([f64; 2]),
     /// A point, and how many metres around it.
     Circle([f64; 2], f64),
@@ -53,9 +53,9 @@ pub(super) struct Times {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Ask {
-    pub(super) kind: Kind,
-    pub(super) place: Place,
+pub(super) struct EdrQuery {
+    pub(super) kind: QueryKind,
+    pub(super) place: QueryPlace,
     pub(super) times: Option<Times>,
     pub(super) format: Format,
     pub(super) layer: Option<Layer>,
@@ -67,9 +67,13 @@ pub(super) struct Ask {
     pub(super) params: Params,
 }
 
-impl Ask {
-    pub(super) fn new(query: Option<&str>, kind: Kind) -> Result<Self, Problem> {
-        let place = if kind == Kind::Cube { "bbox" } else { "coords" };
+impl EdrQuery {
+    pub(super) fn new(query: Option<&str>, kind: QueryKind) -> Result<Self, Problem> {
+        let place = if kind == QueryKind::Cube {
+            "bbox"
+        } else {
+            "coords"
+        };
         let mut allowed = vec![
             place,
             "datetime",
@@ -82,23 +86,23 @@ impl Ask {
             "level.*",
             "freshness",
         ];
-        if kind == Kind::Radius {
+        if kind == QueryKind::Radius {
             allowed.extend(["within", "within-units"]);
         }
         let params = Params::parse(query, &allowed)?;
         let text = params.get(place).ok_or_else(|| {
             let example = match kind {
-                Kind::Position | Kind::Radius => "coords=POINT(9.1 48.7)",
-                Kind::Area => "coords=POLYGON((9 48,10 48,10 49,9 48))",
-                Kind::Cube => "bbox=9,48,10,49",
+                QueryKind::Position | QueryKind::Radius => "coords=POINT(9.1 48.7)",
+                QueryKind::Area => "coords=POLYGON((9 48,10 48,10 49,9 48))",
+                QueryKind::Cube => "bbox=9,48,10,49",
             };
             Problem::parameter(place, format!("it is missing; give one like `{example}`"))
         })?;
         let place = match kind {
-            Kind::Position => Place::Point(wkt::point(text)?),
-            Kind::Radius => Place::Circle(wkt::point(text)?, within(&params)?),
-            Kind::Area => Place::Polygon(wkt::parts(text)?),
-            Kind::Cube => Place::Box(bbox(text)?),
+            QueryKind::Position => QueryPlace::Point(wkt::point(text)?),
+            QueryKind::Radius => QueryPlace::Circle(wkt::point(text)?, within(&params)?),
+            QueryKind::Area => QueryPlace::Polygon(wkt::parts(text)?),
+            QueryKind::Cube => QueryPlace::Box(bbox(text)?),
         };
         let formats = [
             ("CoverageJSON", Format::CoverageJson),

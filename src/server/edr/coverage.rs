@@ -6,21 +6,21 @@ use ndarray::{Axis, Slice};
 use serde_json::{Map, Value, json};
 
 use super::super::slice;
-use super::ask::Kind;
+use super::ask::QueryKind;
 use super::collection;
-use super::read::Found;
+use super::read::FoundCells;
 use crate::array::{Cell, with_view};
 use crate::wire;
 
 /// The centres of cells along an axis of the answer.
-pub(super) fn centres(found: &Found<'_>, axis: usize) -> Vec<f64> {
+pub(super) fn centres(found: &FoundCells<'_>, axis: usize) -> Vec<f64> {
     let len = found.answer.array.shape()[axis];
     let centres = slice::centres(found.grid.structure(), &found.answer.window, axis);
     centres.take(len).collect()
 }
 
 /// The heights of cells along an axis: labels, numbers if all are, or centres.
-pub(super) fn heights(found: &Found<'_>, axis: usize) -> Vec<Value> {
+pub(super) fn heights(found: &FoundCells<'_>, axis: usize) -> Vec<Value> {
     let structure = found.grid.structure();
     let Some(labels) = structure.dimensions()[structure.dimension_of(axis)].labels() else {
         return centres(found, axis).into_iter().map(Value::from).collect();
@@ -40,7 +40,7 @@ pub(super) fn heights(found: &Found<'_>, axis: usize) -> Vec<Value> {
 }
 
 /// Where steps begin or events are along the axis of times, for people and programs.
-pub(super) fn times(found: &Found<'_>) -> Vec<String> {
+pub(super) fn times(found: &FoundCells<'_>) -> Vec<String> {
     let structure = found.grid.structure();
     let Some(along) = found.plane.along else {
         return Vec::new();
@@ -64,7 +64,7 @@ pub(super) fn times(found: &Found<'_>) -> Vec<String> {
 
 /// The order of axes in which cells are told: bands, times, heights, rows, columns, then what has
 /// one cell.
-fn order(found: &Found<'_>) -> Vec<usize> {
+fn order(found: &FoundCells<'_>) -> Vec<usize> {
     let time = found.plane.along.map(|along| along.number);
     let first: Vec<usize> = found
         .band
@@ -79,24 +79,24 @@ fn order(found: &Found<'_>) -> Vec<usize> {
 
 /// Cells along the axes of an answer that are told, times and heights first; empty where there are
 /// none.
-pub(super) fn lens(found: &Found<'_>) -> [Option<usize>; 2] {
+pub(super) fn lens(found: &FoundCells<'_>) -> [Option<usize>; 2] {
     let shape = found.answer.array.shape();
     let time = found.plane.along.map(|along| shape[along.number]);
     [time, found.height.map(|axis| shape[axis])]
 }
 
 /// How many cells there are of each parameter.
-pub(super) fn cells(found: &Found<'_>) -> usize {
+pub(super) fn cells(found: &FoundCells<'_>) -> usize {
     let shape = found.answer.array.shape();
     let others = lens(found).into_iter().flatten();
     others.product::<usize>() * shape[found.plane.y] * shape[found.plane.x]
 }
 
 /// Writes the next cell of a parameter, if it holds data; says whether it does.
-pub(super) type Column<'a> = Box<dyn FnMut(&mut String) -> bool + 'a>;
+pub(super) type CellWriter<'a> = Box<dyn FnMut(&mut String) -> bool + 'a>;
 
 /// The cells of a parameter in the order of times, heights, rows and columns.
-pub(super) fn column<'a>(found: &'a Found<'_>, parameter: usize) -> Column<'a> {
+pub(super) fn column<'a>(found: &'a FoundCells<'_>, parameter: usize) -> CellWriter<'a> {
     let order = order(found);
     // Bands come first.
     let of_parameter = Slice::from(match found.band {
@@ -138,7 +138,7 @@ pub(super) fn column<'a>(found: &'a Found<'_>, parameter: usize) -> Column<'a> {
 }
 
 /// The whole text.
-pub(super) fn text(found: &Found<'_>) -> String {
+pub(super) fn text(found: &FoundCells<'_>) -> String {
     let shape = found.answer.array.shape();
     let structure = found.grid.structure();
     let times = times(found);
@@ -159,7 +159,7 @@ pub(super) fn text(found: &Found<'_>) -> String {
         axes.insert("z".to_owned(), json!({ "values": heights(found, axis) }));
     }
     // A grid may have any of the axes.
-    let point = found.kind == Kind::Position && found.height.is_none();
+    let point = found.kind == QueryKind::Position && found.height.is_none();
     let kind = match (point, time_name.is_some()) {
         (true, true) => "PointSeries",
         (true, false) => "Point",
@@ -236,7 +236,7 @@ pub(super) fn text(found: &Found<'_>) -> String {
 }
 
 /// The calendar of the times, by the name that CF has for it.
-fn calendar(found: &Found<'_>) -> String {
+fn calendar(found: &FoundCells<'_>) -> String {
     let unit = found.plane.along.and_then(|along| along.unit().ok());
     match unit.map(|unit| unit.calendar()) {
         None | Some(crate::calendar::Calendar::Gregorian) => "Gregorian".to_owned(),

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::ask::Kind;
-use super::coverage::{Column, cells, centres, column, heights, times};
-use super::read::Found;
+use super::ask::QueryKind;
+use super::coverage::{CellWriter, cells, centres, column, heights, times};
+use super::read::FoundCells;
 
 /// The whole text. Of an area or a box, rows without any value are left out.
-pub(super) fn text(found: &Found<'_>) -> String {
+pub(super) fn text(found: &FoundCells<'_>) -> String {
     let structure = found.grid.structure();
     let [x, y] = [found.plane.x, found.plane.y].map(|axis| centres(found, axis));
     let axis_name = |axis: usize| structure.axes().nth(axis).map(crate::Axis::name);
@@ -36,11 +36,11 @@ pub(super) fn text(found: &Found<'_>) -> String {
     let mut out = head.join(",");
     out.push('\n');
     let of_parameter = |(band, _): &(usize, String)| column(found, *band);
-    let mut columns: Vec<Column<'_>> = found.parameters.iter().map(of_parameter).collect();
+    let mut columns: Vec<CellWriter<'_>> = found.parameters.iter().map(of_parameter).collect();
     let mut values = String::new();
     for row in 0..cells(found) {
         values.clear();
-        let mut held = found.kind == Kind::Position;
+        let mut held = found.kind == QueryKind::Position;
         for column in &mut columns {
             values.push(',');
             held |= column(&mut values);

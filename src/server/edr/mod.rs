@@ -24,7 +24,7 @@ use super::app::Shared;
 use super::asked::{Asked, Holds};
 use super::params::Params;
 use super::reply::{Problem, Reply};
-use ask::{Ask, Kind};
+use ask::{EdrQuery, QueryKind};
 
 /// Where to go on.
 pub(super) async fn landing(asked: Asked<()>) -> Result<Reply, Problem> {
@@ -80,26 +80,26 @@ pub(super) async fn collection(asked: Asked) -> Result<Reply, Problem> {
 
 /// The values of the cell at a point, over time.
 pub(super) async fn position(asked: Asked) -> Result<Reply, Problem> {
-    answer(asked, Kind::Position).await
+    answer(asked, QueryKind::Position).await
 }
 
 /// The cells within a distance of a point.
 pub(super) async fn radius(asked: Asked) -> Result<Reply, Problem> {
-    answer(asked, Kind::Radius).await
+    answer(asked, QueryKind::Radius).await
 }
 
 /// The cells in a polygon.
 pub(super) async fn area(asked: Asked) -> Result<Reply, Problem> {
-    answer(asked, Kind::Area).await
+    answer(asked, QueryKind::Area).await
 }
 
 /// The cells in a box.
 pub(super) async fn cube(asked: Asked) -> Result<Reply, Problem> {
-    answer(asked, Kind::Cube).await
+    answer(asked, QueryKind::Cube).await
 }
 
-async fn answer(asked: Asked, kind: Kind) -> Result<Reply, Problem> {
-    let ask = Ask::new(asked.query.as_deref(), kind)?;
+async fn answer(asked: Asked, kind: QueryKind) -> Result<Reply, Problem> {
+    let ask = EdrQuery::new(asked.query.as_deref(), kind)?;
     asked
         .answer(Holds::UntilCommit, move |app, asked| {
             let grid = app.grid(&asked.path)?;

@@ -9,7 +9,7 @@ use super::super::app::App;
 use super::super::params::shortened;
 use super::super::reply::{Problem, Reply, etag_of};
 use super::super::slice::{self, Plane, floor};
-use super::ask::{Ask, Format, Kind, Place, Times};
+use super::ask::{EdrQuery, Format, QueryKind, QueryPlace, Times};
 use super::radius::Circle;
 use super::wkt::{self, Into};
 use super::{collection, coverage, csv, height};
@@ -21,10 +21,10 @@ use crate::{Answer, Grid, Layer, Polygon, Query, wire};
 const TEXT_SHARE: u64 = 4;
 
 /// The cells of an answer and how they are told.
-pub(super) struct Found<'a> {
+pub(super) struct FoundCells<'a> {
     pub(super) grid: &'a Grid,
     pub(super) plane: Plane<'a>,
-    pub(super) kind: Kind,
+    pub(super) kind: QueryKind,
     pub(super) answer: Answer,
     /// The cells (y, x) that count.
     pub(super) mask: Option<Array2<bool>>,
@@ -39,7 +39,7 @@ pub(super) struct Found<'a> {
 pub(super) fn answer(
     app: &App,
     grid: &Grid,
-    ask: &Ask,
+    ask: &EdrQuery,
     raw: Option<&str>,
     headers: &HeaderMap,
 ) -> Result<Reply, Problem> {
@@ -105,7 +105,7 @@ pub(super) fn answer(
         Format::Csv => "text/csv; charset=utf-8",
     };
     Reply::unless_known(&app.kept, headers, etag, mime, || {
-        let found = Found {
+        let found = FoundCells {
             grid,
             plane,
             kind: ask.kind,
@@ -124,7 +124,11 @@ pub(super) fn answer(
 }
 
 /// The parameters that are asked for, with their numbers.
-fn chosen(grid: &Grid, ask: &Ask, names: Vec<String>) -> Result<Vec<(usize, String)>, Problem> {
+fn chosen(
+    grid: &Grid,
+    ask: &EdrQuery,
+    names: Vec<String>,
+) -> Result<Vec<(usize, String)>, Problem> {
     let all = names.iter().cloned().enumerate();
     let Some(asked) = &ask.parameters else {
         return Ok(all.collect());
@@ -179,7 +183,7 @@ impl Region {
     fn of(
         grid: &Grid,
         plane: Plane<'_>,
-        ask: &Ask,
+        ask: &EdrQuery,
         (bounds, levels): (&Window, Levels),
     ) -> Result<Self, Problem> {
         let structure = grid.structure();
@@ -194,7 +198,7 @@ impl Region {
             Ok(Self { window, counting })
         };
         match &ask.place {
-            Place::Point(at) => {
+            QueryPlace::Point(at) => {
                 let at = into.point(*at);
                 let [x, y] = at.map_err(|problem| problem.of("coords"))?;
                 let x = if round { turned(x, of[0].0) } else { x };
@@ -213,17 +217,17 @@ impl Region {
                     counting: Counting::All,
                 })
             }
-            Place::Circle(at, metres) => {
+            QueryPlace::Circle(at, metres) => {
                 let at = into.point(*at).map_err(|problem| problem.of("coords"))?;
                 let circle = Circle::new(grid, at, *metres)?;
                 let sides = circle.bounds(structure, plane, of);
                 within(sides, Counting::Circle(circle))
             }
-            Place::Box(bbox) => {
+            QueryPlace::Box(bbox) => {
                 let sides = boxed(grid, &into, *bbox, (of, round))?;
                 within(sides, Counting::All)
             }
-            Place::Polygon(parts) => {
+            QueryPlace::Polygon(parts) => {
                 let polygon = wkt::polygon(grid, plane, &into, parts.clone())
                     .map_err(|problem| problem.of("coords"))?;
                 within(polygon.bounds(), Counting::Polygon(polygon))
@@ -320,7 +324,7 @@ fn outside(grid: &Grid, [x, y]: [(f64, f64); 2]) -> Problem {
 fn timed(
     grid: &Grid,
     plane: Plane<'_>,
-    ask: &Ask,
+    ask: &EdrQuery,
     (bounds, window, levels): (&Window, Window, Levels),
 ) -> Result<(Window, Option<Range<i64>>), Problem> {
     let Some(times) = ask.times else {
@@ -379,7 +383,7 @@ fn check_size(
     grid: &Grid,
     plane: Plane<'_>,
     (window, levels): (&Window, Levels),
-    (ask, query): (&Ask, &Query),
+    (ask, query): (&EdrQuery, &Query),
 ) -> Result<(), Problem> {
     let structure = grid.structure();
     let most = app.options.cells / TEXT_SHARE;

@@ -18,7 +18,7 @@ pub(super) enum Encoding {
 
 /// The parameters of a tile.
 #[derive(Clone, Debug)]
-pub(super) struct Ask {
+pub(super) struct TileQuery {
     pub(super) ramp: Ramp,
     pub(super) ends: [Option<f64>; 2],
     pub(super) layer: Option<Layer>,
@@ -31,7 +31,7 @@ pub(super) struct Ask {
     pub(super) params: Params,
 }
 
-impl Ask {
+impl TileQuery {
     /// From the parameters of a request.
     pub(super) fn of_tile(query: Option<&str>) -> Result<Self, Problem> {
         const ALLOWED: [&str; 12] = [

@@ -13,13 +13,13 @@ pub(super) use stretch::Stretches;
 
 use super::asked::{Asked, Holds};
 use super::reply::{Problem, Reply};
-use ask::Ask;
+use ask::TileQuery;
 use wmts::Request;
 
 /// One tile.
 pub(super) async fn tile(asked: Asked<(String, String, String, String)>) -> Result<Reply, Problem> {
     let (_, z, x, y) = &asked.path;
-    let ask = Ask::of_tile(asked.query.as_deref())?;
+    let ask = TileQuery::of_tile(asked.query.as_deref())?;
     let tile = ask.address(z, x, y)?;
     asked
         .answer(Holds::UntilCommit, move |app, asked| {
@@ -31,7 +31,7 @@ pub(super) async fn tile(asked: Asked<(String, String, String, String)>) -> Resu
 
 /// What a map has to know of the tiles of a grid.
 pub(super) async fn tilejson(asked: Asked) -> Result<Reply, Problem> {
-    let ask = Ask::of_tile(asked.query.as_deref())?;
+    let ask = TileQuery::of_tile(asked.query.as_deref())?;
     let root = asked.root(&format!("/tiles/{}/tiles.json", asked.path));
     asked
         .json(move |app, asked| {
@@ -43,7 +43,7 @@ pub(super) async fn tilejson(asked: Asked) -> Result<Reply, Problem> {
 
 /// The colours from the least value to the greatest, 256 pixels wide.
 pub(super) async fn legend(asked: Asked) -> Result<Reply, Problem> {
-    let ask = Ask::of_tile(asked.query.as_deref())?;
+    let ask = TileQuery::of_tile(asked.query.as_deref())?;
     asked
         .app
         .call(move |app| {
@@ -65,7 +65,7 @@ pub(super) async fn wmts(asked: Asked<()>) -> Result<Reply, Problem> {
             y,
             query,
         } => {
-            let ask = Ask::of_tile(Some(&query))?;
+            let ask = TileQuery::of_tile(Some(&query))?;
             (layer, ask.address(&z, &x, &y)?, ask)
         }
     };

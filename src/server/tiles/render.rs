@@ -6,10 +6,10 @@ use super::super::app::App;
 use super::super::projection::Projection;
 use super::super::reply::{Problem, Reply, etag_of};
 use super::super::slice::{self, Plane, When};
-use super::ask::{Ask, Encoding};
+use super::ask::{Encoding, TileQuery};
 use super::encode;
 use super::place::{Places, Tile};
-use super::sample::{Cells, Line, Sampler};
+use super::sample::{AxisLine, CellRanges, Sampler};
 use super::stretch::Shown;
 use crate::grid::longitude::turns;
 use crate::grid::{Extent, Level, Levels, Window};
@@ -20,11 +20,11 @@ pub(super) fn render(
     app: &App,
     grid: &Grid,
     tile: Tile,
-    ask: &Ask,
+    ask: &TileQuery,
     headers: &HeaderMap,
 ) -> Result<Reply, Problem> {
     let described = ask.described(tile);
-    let view = View::of(app, grid, tile, ask)?;
+    let view = TileView::of(app, grid, tile, ask)?;
     let Some(view) = view.filter(|view| !view.parts.is_empty()) else {
         // Where there is no data all tiles are one.
         let etag = etag_of(&format!("none {} {:?}", tile.side, ask.encoding), &[]);
@@ -56,30 +56,35 @@ pub(super) fn render(
     })
 }
 
-fn image(values: Vec<f64>, tile: Tile, ask: &Ask, stretch: [f64; 2]) -> Result<Vec<u8>, Problem> {
+fn image(
+    values: Vec<f64>,
+    tile: Tile,
+    ask: &TileQuery,
+    stretch: [f64; 2],
+) -> Result<Vec<u8>, Problem> {
     encode::image(values, tile.side, ask.encoding, (ask.ramp, stretch))
 }
 
 /// What of a grid a tile shows.
-struct View {
+struct TileView {
     places: Places,
     plane: [usize; 2],
     level: Level,
     shown: Shown,
-    parts: Vec<Part>,
+    parts: Vec<TilePart>,
 }
 
 /// Cells that are read together.
-struct Part {
+struct TilePart {
     /// By how many degrees the tile is turned to meet them.
     turn: f64,
-    cells: Cells,
+    cells: CellRanges,
     query: Query,
 }
 
-impl View {
+impl TileView {
     /// `None` where there is nothing to be seen.
-    fn of(app: &App, grid: &Grid, tile: Tile, ask: &Ask) -> Result<Option<Self>, Problem> {
+    fn of(app: &App, grid: &Grid, tile: Tile, ask: &TileQuery) -> Result<Option<Self>, Problem> {
         let structure = grid.structure();
         let plane = Plane::of(grid)?;
         let projection = Projection::of(grid)?;
@@ -130,15 +135,15 @@ impl View {
         Ok(Some(view))
     }
 
-    fn sampler(&self, tile: Tile, ask: &Ask, turn: f64) -> Sampler<'_> {
+    fn sampler(&self, tile: Tile, ask: &TileQuery, turn: f64) -> Sampler<'_> {
         let [y, x] = self.plane;
         Sampler {
             places: &self.places,
             side: tile.side,
             resampling: ask.resampling,
             lines: [
-                Line::new(y, self.level, 0.0),
-                Line::new(x, self.level, turn),
+                AxisLine::new(y, self.level, 0.0),
+                AxisLine::new(x, self.level, turn),
             ],
         }
     }
@@ -148,7 +153,7 @@ impl View {
         &mut self,
         app: &App,
         grid: &Grid,
-        (tile, ask): (Tile, &Ask),
+        (tile, ask): (Tile, &TileQuery),
         (bounds, when): (&Window, When),
         turn: f64,
     ) -> Result<(), Problem> {
@@ -182,7 +187,7 @@ impl View {
         let query = query
             .layer(self.shown.layer.clone())
             .freshness(ask.freshness);
-        self.parts.push(Part { turn, cells, query });
+        self.parts.push(TilePart { turn, cells, query });
         Ok(())
     }
 }
@@ -209,7 +214,7 @@ fn turns_of(grid: &Grid, plane: Plane<'_>, places: &Places, extent: &Extent) -> 
 
 /// The layer that is shown at some levels: the base at those of the base, the first aggregator
 /// above.
-pub(super) fn layer_at(grid: &Grid, ask: &Ask, levels: Levels, base: Levels) -> Layer {
+pub(super) fn layer_at(grid: &Grid, ask: &TileQuery, levels: Levels, base: Levels) -> Layer {
     match (&ask.layer, grid.schema().aggregators().first()) {
         (Some(layer), _) => layer.clone(),
         (None, Some(first)) if !base.covers(&levels) => Layer::Aggregate(first.clone()),

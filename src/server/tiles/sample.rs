@@ -14,19 +14,19 @@ pub(super) struct Sampler<'a> {
     pub(super) side: usize,
     pub(super) resampling: Resampling,
     /// How positions in cells follow from coordinates, along y and x.
-    pub(super) lines: [Line; 2],
+    pub(super) lines: [AxisLine; 2],
 }
 
 /// From coordinates to positions in cells along an axis.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Line {
+pub(super) struct AxisLine {
     axis: usize,
     level: Level,
     /// By how many degrees coordinates are turned first.
     turn: f64,
 }
 
-impl Line {
+impl AxisLine {
     pub(super) fn new(axis: usize, level: Level, turn: f64) -> Self {
         Self { axis, level, turn }
     }
@@ -37,7 +37,7 @@ impl Line {
 }
 
 /// Half-open ranges of cells along y and x.
-pub(super) type Cells = [std::ops::Range<i64>; 2];
+pub(super) type CellRanges = [std::ops::Range<i64>; 2];
 
 impl Sampler<'_> {
     /// The positions of all pixels along an axis: 0 is y, 1 is x. One a row or column where they
@@ -52,7 +52,7 @@ impl Sampler<'_> {
     }
 
     /// The cells that pixels take, of those that there are; `None` if they take none.
-    pub(super) fn cells(&self, structure: &Structure, there: &Cells) -> Option<Cells> {
+    pub(super) fn cells(&self, structure: &Structure, there: &CellRanges) -> Option<CellRanges> {
         // A pixel between cells takes the one on either side.
         let margin = i64::from(self.resampling == Resampling::Bilinear);
         let along = |axis: usize| {
@@ -77,7 +77,7 @@ impl Sampler<'_> {
         &self,
         structure: &Structure,
         answer: &Answer,
-        cells: &Cells,
+        cells: &CellRanges,
         out: &mut [f64],
     ) -> Result<(), Problem> {
         if answer.array.shape().contains(&0) {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::super::reply::Problem;
 use super::super::slice::{self, Plane};
-use super::ask::Ask;
+use super::ask::TileQuery;
 use super::render;
 use crate::grid::{Level, Levels, Window};
 use crate::{Aggregation, Freshness, Grid, Layer, Query, Stat, StatisticsQuery, Token};
@@ -71,15 +71,20 @@ impl Shown {
 }
 
 /// A range, and the place in the change feed that it is of.
-type Kept = Arc<Mutex<Option<(Token, [f64; 2])>>>;
+type KeptRange = Arc<Mutex<Option<(Token, [f64; 2])>>>;
 
 /// Ranges that were found, each for the state of its grid.
 #[derive(Debug, Default)]
-pub(in crate::server) struct Stretches(Mutex<BTreeMap<String, Kept>>);
+pub(in crate::server) struct Stretches(Mutex<BTreeMap<String, KeptRange>>);
 
 impl Stretches {
     /// The values of the first and the last colour.
-    pub(super) fn of(&self, grid: &Grid, ask: &Ask, shown: &Shown) -> Result<[f64; 2], Problem> {
+    pub(super) fn of(
+        &self,
+        grid: &Grid,
+        ask: &TileQuery,
+        shown: &Shown,
+    ) -> Result<[f64; 2], Problem> {
         if let [Some(min), Some(max)] = ask.ends {
             return Ok([min, max]);
         }
@@ -221,7 +226,7 @@ fn overview(
 }
 
 /// What is shown at the levels of the base, for those who ask for no tile yet.
-pub(super) fn at_base(grid: &Grid, ask: &Ask) -> Result<Option<Shown>, Problem> {
+pub(super) fn at_base(grid: &Grid, ask: &TileQuery) -> Result<Option<Shown>, Problem> {
     slice::check_layer(grid, ask.layer.as_ref())?;
     let plane = Plane::of(grid)?;
     let (Some(bounds), Some(base)) = (grid.bounds()?, grid.base_levels()?) else {

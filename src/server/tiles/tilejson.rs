@@ -6,7 +6,7 @@ use super::super::app::App;
 use super::super::projection::Projection;
 use super::super::reply::Problem;
 use super::super::slice::Plane;
-use super::ask::Ask;
+use super::ask::TileQuery;
 use super::place::{DEGREE, zoom_of};
 use super::stretch;
 use crate::Grid;
@@ -50,7 +50,7 @@ fn zoom(grid: &Grid, [west, south, east, north]: [f64; 4]) -> Result<u32, Proble
 pub(super) fn of(
     app: &App,
     grid: &Grid,
-    ask: &Ask,
+    ask: &TileQuery,
     root: &str,
     query: Option<&str>,
 ) -> Result<Value, Problem> {

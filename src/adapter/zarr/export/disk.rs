@@ -28,9 +28,9 @@ pub(super) trait Disk: Sync {
 }
 
 /// The file system.
-pub(super) struct Files;
+pub(super) struct FileSystem;
 
-impl Disk for Files {
+impl Disk for FileSystem {
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<()> {
         // Others write to the same new folder: to make it, there or not, leaves nothing to chance.
         if let Some(folder) = path.parent() {

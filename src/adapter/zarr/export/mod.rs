@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use super::View;
 use crate::error::{Error, Result};
 use crate::store::lock;
-use disk::{Disk, Files, settle, unwritten};
+use disk::{Disk, FileSystem, settle, unwritten};
 
 /// The file that tells what may be there: a version and a key in each line, of which the last one
 /// about a key counts. The version of what is not sure to be on the medium is empty.
@@ -60,7 +60,7 @@ pub fn export(
     overwrite: bool,
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<Exported> {
-    export_to(&Files, view, folder, overwrite, progress)
+    export_to(&FileSystem, view, folder, overwrite, progress)
 }
 
 fn export_to(

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use ndarray::Array2;
 
-use super::disk::{Disk, Files};
+use super::disk::{Disk, FileSystem};
 use super::{JOURNAL, ROOTS, export_to};
 use crate::adapter::zarr::tests::small;
 use crate::adapter::zarr::{View, ViewOptions};
@@ -131,7 +131,7 @@ impl Disk for Watched<'_> {
         });
         medium.live.insert(path.to_path_buf(), number);
         self.look(&medium);
-        Files.write(path, bytes)
+        FileSystem.write(path, bytes)
     }
 
     fn replace(&self, path: &Path, text: &str) -> Result<()> {
@@ -144,7 +144,7 @@ impl Disk for Watched<'_> {
         medium.live.insert(path.to_path_buf(), number);
         medium.durable.insert(path.to_path_buf(), number);
         self.look(&medium);
-        Files.replace(path, text)
+        FileSystem.replace(path, text)
     }
 
     fn append(&self, path: &Path, text: &str) -> Result<()> {
@@ -152,13 +152,13 @@ impl Disk for Watched<'_> {
         let number = medium.live[path];
         medium.inodes[number].bytes.extend(text.as_bytes());
         self.look(&medium);
-        Files.append(path, text)
+        FileSystem.append(path, text)
     }
 
     fn remove(&self, path: &Path) -> Result<()> {
         let mut medium = self.medium.lock().expect("sound");
         medium.live.remove(path);
-        Files.remove(path)
+        FileSystem.remove(path)
     }
 
     fn sync(&self, path: &Path) -> Result<()> {
@@ -175,7 +175,7 @@ impl Disk for Watched<'_> {
         medium.durable.retain(|of, _| of.parent() != Some(path));
         medium.durable.extend(names);
         self.look(&medium);
-        Files.sync(path)
+        FileSystem.sync(path)
     }
 }
 
@@ -258,7 +258,7 @@ fn many_write_to_a_folder_that_is_new() {
         let write = |file: u32| {
             let path = root.path().join(format!("{folder}/deep/{file}"));
             start.wait();
-            Files.write(&path, b"part").map(|()| path)
+            FileSystem.write(&path, b"part").map(|()| path)
         };
         let paths: Vec<PathBuf> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4)
