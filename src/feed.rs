@@ -42,6 +42,13 @@ pub struct Token {
     sequence: u64,
 }
 
+impl Token {
+    /// The number of the batch behind which it goes on.
+    pub(crate) fn sequence(&self) -> u64 {
+        self.sequence
+    }
+}
+
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

@@ -373,21 +373,12 @@ fn news_in(shard: &Grid, snapshot: &dyn Snapshot, token: &Token) -> Result<Shard
         shown => shown?,
     };
     // A commit may be there whose entry is not shown yet, since one before it is under way.
-    let hidden = feed::between(shard.id(), number_of(&next), u64::MAX);
+    let hidden = feed::between(shard.id(), next.sequence(), u64::MAX);
     let hidden = snapshot.scan(Space::Feed, &hidden, Order::Ascending, 1)?;
     Ok(match hidden.entries.is_empty() {
         true => ShardNews::These(changes),
         false => ShardNews::All,
     })
-}
-
-/// The number behind which a token goes on: the last word of its text, whose order is that of
-/// tokens.
-fn number_of(token: &Token) -> u64 {
-    let text = token.to_string();
-    text.get(text.len().saturating_sub(16)..)
-        .and_then(|digits| u64::from_str_radix(digits, 16).ok())
-        .unwrap_or(0)
 }
 
 /// Opens a shard's store, if it is the one that the manifest names.

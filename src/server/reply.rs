@@ -7,11 +7,11 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
-use xxhash_rust::xxh3::Xxh3;
 
 use super::gzip;
 use super::kept::{KeptAnswers, StoreMoment};
 use super::range::{self, SentPart};
+use crate::codec::Digest;
 use crate::error::{Error, ErrorKind};
 
 pub(super) const JSON: &str = "application/json";
@@ -351,12 +351,9 @@ pub(super) fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 
 /// The ETag of what all these parts together determine.
 pub(super) fn etag(parts: &[&[u8]]) -> String {
-    let mut all = Xxh3::new();
-    for part in parts {
-        all.update(&part.len().to_ne_bytes());
-        all.update(part);
-    }
-    format!("\"{:032x}\"", all.digest128())
+    let mut all = Digest::default();
+    parts.iter().for_each(|part| all.bytes(part));
+    format!("\"{:032x}\"", all.finish())
 }
 
 /// The ETag of an answer that a text describes and versions stand for. Another build may make other

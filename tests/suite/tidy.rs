@@ -140,6 +140,7 @@ const LAYERS: [(&str, &[&str]); 29] = [
             "adapter",
             "array",
             "calendar",
+            "codec",
             "crs",
             "error",
             "feed",
