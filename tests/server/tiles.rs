@@ -591,7 +591,9 @@ fn tilejson_and_wmts_name_addresses_that_work() {
         xml.contains("http://maps.example:81/tiles/plain/{TileMatrix}/{TileCol}/{TileRow}.png"),
         "{xml}"
     );
-    assert_eq!(server.get("/wmts?request=GetTile").status, 400);
+    for wrong in ["request=GetTile", "service=WMS", "version=1.3.0"] {
+        assert_eq!(server.get(&format!("/wmts?{wrong}")).status, 400, "{wrong}");
+    }
     assert!(
         xml.contains("xlink:href=\"http://maps.example:81/wmts?\""),
         "{xml}"

@@ -59,6 +59,15 @@ impl Request {
         let mut words_of = form_urlencoded::Serializer::new(String::new());
         let words = words_of.extend_pairs(words).finish();
         let words = Params::parse(Some(&words), &WORDS)?;
+        let only = |name: &str, known: &[&str]| match words.get(name) {
+            Some(text) if !known.iter().any(|of| of.eq_ignore_ascii_case(text)) => {
+                let why = format!("`{}` is none of {}", shortened(text), known.join(", "));
+                Err(Problem::parameter(name, why).allowed(known))
+            }
+            _ => Ok(()),
+        };
+        only("service", &["WMTS"])?;
+        only("version", &["1.0.0"])?;
         let request = words.get("request").unwrap_or("GetCapabilities");
         if request.eq_ignore_ascii_case("GetCapabilities") {
             Params::parse(Some(&others.finish()), &WORDS)?;
@@ -69,13 +78,6 @@ impl Request {
             let allowed = vec!["GetCapabilities", "GetTile"];
             return Err(Problem::parameter("request", why).allowed(allowed));
         }
-        let only = |name: &str, known: &[&str]| match words.get(name) {
-            Some(text) if !known.iter().any(|of| of.eq_ignore_ascii_case(text)) => {
-                let why = format!("`{}` is none of {}", shortened(text), known.join(", "));
-                Err(Problem::parameter(name, why).allowed(known))
-            }
-            _ => Ok(()),
-        };
         only("style", &["default", ""])?;
         only("format", &["image/png"])?;
         only("tilematrixset", &["WebMercatorQuad"])?;
