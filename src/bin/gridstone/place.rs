@@ -140,9 +140,9 @@ impl BoundsArg {
         if turned.is_empty() {
             return Ok(vec![whole]);
         }
-        let all = turned.len() > 1 && east - west >= 360.0 && plane.x.1 - plane.x.0 <= 360.0;
-        if all {
-            // The whole circle has all longitudes, wherever it begins.
+        let circles = (plane.x.1 - plane.x.0) / 360.0;
+        if turned.len() > 1 && east - west >= 360.0 && (circles - 1.0).abs() <= 1e-9 {
+            // Whole circles have the same longitudes, wherever they begin.
             return Ok(vec![Self {
                 west: plane.x.0,
                 east: plane.x.1,

@@ -291,6 +291,55 @@ fn regions_lie_where_the_globe_has_them() {
     assert!(why.contains("west must be below east"), "{why}");
 }
 
+/// All longitudes are those that are asked for, in that order, or none: not those of the data.
+#[test]
+fn the_world_of_a_few_longitudes_is_the_world() {
+    let work = Work::new();
+    let store = Store::open(work.path("store")).expect("a store");
+    let axes = [
+        Axis::new("y", 8.0, -1.0, 16).unit("degrees_north"),
+        Axis::new("x", 0.0, 1.0, 16).unit("degrees_east"),
+    ];
+    let structure = Structure::builder()
+        .dimension(Dimension::regular("space", axes))
+        .crs("EPSG:4326")
+        .build()
+        .expect("valid");
+    let schema = Schema::builder(structure, DType::F32).build();
+    let grid = store.create("g", schema.expect("valid")).expect("a grid");
+    grid.put(
+        &Window::new([0, 170], [8, 12]),
+        &Array2::from_elem((8, 12), 5.0_f32),
+    )
+    .expect("put");
+    drop((grid, store));
+    for shape in [&[][..], &["--shape", "8x36"]] {
+        let read = |extent: &str| {
+            let mut all = vec!["read", "store", "g", "--extent", extent];
+            all.extend_from_slice(shape);
+            work.run(&all)
+        };
+        let over = read("-180,0,180,8");
+        assert_eq!(over.code, Some(1), "{}", over.stdout);
+        for part in ["`--extent 170,0,180,8`", "`--extent 180,0,182,8`"] {
+            assert!(over.stderr.contains(part), "{}", over.stderr);
+        }
+        for whole in ["0,0,360,8", "-170,0,190,8"] {
+            let ran = read(whole);
+            assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+            let shown = if shape.is_empty() {
+                "8 x 360"
+            } else {
+                "8 x 36"
+            };
+            assert!(ran.stdout.contains(shown), "{}", ran.stdout);
+        }
+    }
+    let counted = work.ok(&["stats", "store", "g", "--extent", "-180,0,180,8", "--json"]);
+    let counted: Value = serde_json::from_str(&counted).expect("JSON");
+    assert_eq!(counted["count"].as_f64(), Some(96.0), "{counted}");
+}
+
 /// Six hours of three levels, 30, 20 and 10, each rising by one an hour.
 fn levels() -> Work {
     let work = Work::new();
